@@ -53,20 +53,9 @@ pub(crate) enum Order {
 pub(crate) struct Layout {
     /// End of the area of tables; directories may be anywhere else.
     pub tables_end: u64,
-    /// Start of the area that may hold the contents of files.
-    pub data_start: u64,
-    /// Sectors whose changes may cancel out before a commit, as when FAT's clean bit is cleared and
-    /// set again. The commit detects this and doesn't write them.
-    pub flags: Vec<u64>,
     /// The file system has a journal: the order of writes matters only around its flushes, and the
-    /// other fields have no meaning.
+    /// other field has no meaning.
     pub journaled: bool,
-}
-
-/// Sector with its contents on the device.
-struct Flag {
-    sector: u64,
-    on_device: Vec<u8>,
 }
 
 /// Write-back cache of one volume; see the module documentation. Checks all sector numbers and
@@ -90,9 +79,6 @@ pub(crate) struct Cache {
     /// Dirty bytes that were last reported to the counters.
     counted_dirty: usize,
     layout: Layout,
-    flags: Vec<Flag>,
-    /// Sector of the directory entry of the file that is being written.
-    writing_file: Option<u64>,
     /// Writes were made since the last flush.
     unflushed: bool,
     /// Writes are disabled: the file system was found corrupt.
@@ -122,12 +108,7 @@ impl Cache {
             fetch: Buffer::default(),
             raw: raw::Raw::default(),
             last_fetched: u64::MAX - 1,
-            layout: Layout {
-                data_start: u64::MAX,
-                ..Layout::default()
-            },
-            flags: Vec::new(),
-            writing_file: None,
+            layout: Layout::default(),
             unflushed: false,
             frozen: false,
         }
@@ -139,28 +120,8 @@ impl Cache {
     }
 
     /// Sets the layout, once a file system has recognised its own.
-    pub fn set_layout(&mut self, layout: Layout) -> Result<(), BlockError> {
-        for sector in &layout.flags {
-            let mut on_device = alloc::vec![0; self.sector];
-            self.read(*sector, &mut on_device)?;
-            self.flags.push(Flag {
-                sector: *sector,
-                on_device,
-            });
-        }
+    pub fn set_layout(&mut self, layout: Layout) {
         self.layout = layout;
-        Ok(())
-    }
-
-    /// Treats writes to the data area as contents of a file until [`end_file`](Self::end_file),
-    /// except those to the sector `entry`.
-    pub fn begin_file(&mut self, entry: u64) {
-        self.writing_file = Some(entry);
-    }
-
-    /// Ends [`begin_file`](Self::begin_file).
-    pub fn end_file(&mut self) {
-        self.writing_file = None;
     }
 
     /// Whether [`commit`](Self::commit) would write anything.
@@ -335,12 +296,7 @@ impl Cache {
     /// Ensures that a line for `index` exists; writes the oldest changes to make room.
     fn room_for(&mut self, index: u64) -> Result<(), BlockError> {
         while self.buffers.find(index).is_none() && !self.buffers.insert(index) {
-            let keep: Vec<u64> = self
-                .flags
-                .iter()
-                .map(|flag| flag.sector / self.per_line)
-                .collect();
-            let oldest = self.buffers.oldest_dirty(&keep).ok_or(BlockError::Io)?;
+            let oldest = self.buffers.oldest_dirty().ok_or(BlockError::Io)?;
             self.write_line(oldest)?;
         }
         Ok(())
@@ -421,17 +377,17 @@ impl Cache {
         }
     }
 
-    /// Writes sectors from `first` on: to memory, or for large file contents to the device.
+    /// Writes tables or directories to the sectors from `first` on; with a journal, contents.
     pub fn write(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.write_as(first, data, self.layout.journaled)
+    }
+
+    /// Writes sectors from `first` on: to memory, or large contents of a file to the device.
+    fn write_as(&mut self, first: u64, data: &[u8], contents: bool) -> Result<(), BlockError> {
         let count = self.check(first, data.len())?;
         if self.frozen || self.device.read_only() {
             return Err(BlockError::ReadOnly);
         }
-        let contents = self.layout.journaled
-            || first >= self.layout.data_start
-                && self
-                    .writing_file
-                    .is_some_and(|entry| !(first..first + count).contains(&entry));
         self.pages.written(first * self.sector as u64, data);
         let written = if contents && data.len() > LINE {
             self.write_stream(first, count, data)
@@ -547,7 +503,6 @@ impl Cache {
 
     fn commit_all(&mut self, order: Order) -> Result<(), BlockError> {
         self.flush_gather()?;
-        self.drop_unchanged_flags();
         let contents: Vec<(u64, u8)> = self
             .buffers
             .dirty_lines()
@@ -576,33 +531,7 @@ impl Cache {
         } else {
             directories.chain(tables).collect()
         };
-        self.write_sectors(&metadata)?;
-        for flag in &mut self.flags {
-            let (index, from) = (flag.sector / per_line, (flag.sector % per_line) as usize);
-            if let Some(line) = self.buffers.find(index)
-                && line.valid & mask(from, 1) != 0
-                && let Some(data) = line.data.get(from * self.sector..(from + 1) * self.sector)
-            {
-                flag.on_device.copy_from_slice(data);
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_unchanged_flags(&mut self) {
-        for flag in &self.flags {
-            let (index, from) = (
-                flag.sector / self.per_line,
-                (flag.sector % self.per_line) as usize,
-            );
-            let bytes = from * self.sector..(from + 1) * self.sector;
-            if let Some(line) = self.buffers.find(index)
-                && line.dirty & mask(from, 1) != 0
-                && line.data.get(bytes) == Some(flag.on_device.as_slice())
-            {
-                self.buffers.clean(index, mask(from, 1));
-            }
-        }
+        self.write_sectors(&metadata)
     }
 
     /// Writes sectors of lines, in this order, as one batch. Merges neighbours into one request as

@@ -3,7 +3,7 @@
 //! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module
 //! names the chapter that it implements. From the bottom up:
 //!
-//! - `bytes`, `fields`, `checksum`, `hash`, `bitmap`: numbers.
+//! - `fields`, `checksum`, `hash`, `bitmap`: numbers.
 //! - `superblock`, `groups`, `zones`: the layout of the file system, and the refusals of a mount.
 //! - `metadata_cache`, `filesystem`, `verification`: metadata in memory, and the rollback of failed
 //!   operations.
@@ -15,7 +15,6 @@
 
 mod allocation;
 mod bitmap;
-mod bytes;
 mod checksum;
 mod data;
 mod directory;
@@ -52,9 +51,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use crate::VolumeOptions as Options;
+use crate::bytes::{u16_at, u32_at};
 use crate::cache::{Cache, Layout};
 use crate::{Block, Clock, Error, MountError, Volume};
-use bytes::{u16_at, u32_at};
 use checksum::Crc32c;
 use fields::superblock as sb;
 use filesystem::Fs;
@@ -90,8 +89,7 @@ fn mount_volume(
         journaled: true,
         ..Layout::default()
     };
-    let layout = cache.set_layout(layout);
-    layout.map_err(|error| unreadable(error.into()))?;
+    cache.set_layout(layout);
     let mut fs = begin(cache, geometry, crc, &options);
     let is_replayed = fs.marked && fs.geometry.has_journal() && !read_only;
     fs.read_groups(!is_replayed)?;

@@ -4,7 +4,7 @@
 //! volume. From the top down:
 //!
 //! - [`volume`]: the trait, its flags and records; [`path`], [`walk`] and [`mounts`]: names.
-//! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
+//! - [`fat`]: FAT12, FAT16 and FAT32 with long names.
 //! - [`ext4`]: ext4 with its journal.
 //! - `cache`: write-back, read-ahead, commits.
 //! - [`Lease`]: contents of files, read in place.
@@ -21,6 +21,7 @@ extern crate alloc;
 
 pub mod barrier;
 pub mod block;
+mod bytes;
 mod cache;
 pub mod embedded;
 pub mod error;

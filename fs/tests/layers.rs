@@ -8,6 +8,7 @@ fn modules_import_from_lower_layers_only() {
         &[
             "barrier",
             "block",
+            "bytes",
             "error",
             "fake",
             "handles",

@@ -247,11 +247,11 @@ impl BufferCache {
         self.range(0, u64::MAX).filter(|line| line.dirty != 0)
     }
 
-    /// Returns the index of the least recently used dirty line that isn't in `keep`.
-    pub fn oldest_dirty(&self, keep: &[u64]) -> Option<u64> {
+    /// Returns the index of the least recently used dirty line.
+    pub fn oldest_dirty(&self) -> Option<u64> {
         self.slots
             .iter()
-            .filter(|line| line.dirty != 0 && !keep.contains(&line.index))
+            .filter(|line| line.dirty != 0)
             .min_by_key(|line| line.used)
             .map(|line| line.index)
     }

@@ -44,6 +44,76 @@ impl Cache {
         Ok(())
     }
 
+    /// Writes tables or directories at byte `at` of the device. Bytes of a sector beside them stay.
+    pub fn write_bytes(&mut self, at: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.write_part(at, data, false, false)
+    }
+
+    /// Writes from byte `at` on. With `pad`, zeros replace what is after the data in its last
+    /// sector, which isn't read then.
+    fn write_part(
+        &mut self,
+        at: u64,
+        data: &[u8],
+        contents: bool,
+        pad: bool,
+    ) -> Result<(), BlockError> {
+        let (mut at, mut rest) = (at, data);
+        let unit = self.sector as u64;
+        while !rest.is_empty() {
+            let (sector, skip) = (at / unit, (at % unit) as usize);
+            let count = if skip == 0 && rest.len() >= self.sector {
+                let count = rest.len() / self.sector * self.sector;
+                self.write_as(sector, rest.split_at(count).0, contents)?;
+                count
+            } else {
+                let mut bounce = Bounce([0; 4096]);
+                let whole = bounce.0.get_mut(..self.sector);
+                let whole = whole.ok_or(BlockError::OutOfRange)?;
+                if skip > 0 || !pad {
+                    self.read(sector, whole)?;
+                }
+                let place = whole.get_mut(skip..).unwrap_or_default();
+                let count = place.len().min(rest.len());
+                let (place, after) = place.split_at_mut(count);
+                place.copy_from_slice(rest.split_at(count).0);
+                if pad {
+                    after.fill(0);
+                }
+                self.write_as(sector, whole, contents)?;
+                count
+            };
+            rest = rest.split_at(count).1;
+            at += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Writes to the file that is in `runs`, which are in order and cover it, from byte `offset`
+    /// on. With `pad`, zeros follow the data in its last sector, which has no other file's.
+    pub fn write_runs(
+        &mut self,
+        runs: &[Run],
+        offset: u64,
+        data: &[u8],
+        pad: bool,
+    ) -> Result<(), BlockError> {
+        let (mut at, mut rest) = (offset, data);
+        let first = runs.partition_point(|run| run.file + run.len <= offset);
+        for run in runs.get(first..).unwrap_or_default() {
+            let inside = at.saturating_sub(run.file);
+            let count = run.len.saturating_sub(inside).min(rest.len() as u64) as usize;
+            let (piece, after) = rest.split_at(count);
+            self.write_part(run.disk + inside, piece, true, pad && after.is_empty())?;
+            at += count as u64;
+            rest = after;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(BlockError::OutOfRange)
+    }
+
     /// Reads the file that is stored in `runs`, which are in order, from byte `offset` on; gaps are
     /// zeros.
     pub fn read_runs(

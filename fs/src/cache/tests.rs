@@ -65,11 +65,9 @@ fn new_cache_in(budget: &'static CacheBudget, disk: &Disk, stream_bytes: usize) 
     let mut cache = Cache::new(Box::new(disk.clone()), &options);
     let layout = Layout {
         tables_end: TABLES_END,
-        data_start: TABLES_END,
-        flags: vec![1, 11],
         ..Layout::default()
     };
-    cache.set_layout(layout).unwrap();
+    cache.set_layout(layout);
     cache.begin_reading(0);
     cache
 }
@@ -125,15 +123,11 @@ proptest! {
                 }
                 Step::Write { first, count, fill, contents } => {
                     let count = count.min(SECTORS - first);
-                    if contents {
-                        cache.begin_file(SECTORS);
-                    }
                     // Sectors differ, so that misplaced ones are visible.
                     let data: Vec<u8> = (0..count as usize * 512)
                         .map(|at| fill.wrapping_add((at / 512) as u8))
                         .collect();
-                    cache.write(first, &data).unwrap();
-                    cache.end_file();
+                    cache.write_as(first, &data, contents).unwrap();
                     let at = first as usize * 512;
                     model[at..at + data.len()].copy_from_slice(&data);
                 }
@@ -179,9 +173,7 @@ fn a_commit_writes_contents_then_one_batch_in_the_order_asked_for() {
         cache.write(60, &[1; 512]).unwrap();
         cache.write(16, &[2; 512]).unwrap();
         cache.write(8, &[2; 512]).unwrap();
-        cache.begin_file(60);
-        cache.write(40, &[3; 512]).unwrap();
-        cache.end_file();
+        cache.write_as(40, &[3; 512], true).unwrap();
         assert!(
             logged(&disk).is_empty(),
             "nothing is written before the commit"
@@ -225,22 +217,6 @@ fn neighbours_are_written_together() {
 }
 
 #[test]
-fn flags_that_are_back_as_they_were_are_not_written() {
-    let disk = Disk::zeroed(SECTORS as usize * 512);
-    let mut cache = new_cache(&disk, 0);
-    cache.write(1, &[1; 512]).unwrap();
-    cache.write(1, &[0; 512]).unwrap();
-    cache.commit(Order::TablesFirst).unwrap();
-    assert_eq!(disk.state().writes, 0);
-    cache.write(1, &[1; 512]).unwrap();
-    cache.commit(Order::TablesFirst).unwrap();
-    assert_eq!(disk.state().writes, 1);
-    cache.write(1, &[0; 512]).unwrap();
-    cache.commit(Order::TablesFirst).unwrap();
-    assert_eq!(disk.bytes(), vec![0; SECTORS as usize * 512]);
-}
-
-#[test]
 fn sequential_transfers_make_few_requests() {
     let disk = Disk::zeroed(1 << 20);
     let mut cache = new_cache(&disk, 128 << 10);
@@ -248,15 +224,10 @@ fn sequential_transfers_make_few_requests() {
     for n in 0..64 {
         cache.read(n * 32, &mut buf).unwrap();
     }
-    // 2 for the flags, 16 KiB, 32, 64, and then 128 at a time.
-    assert!(
-        disk.state().reads <= 2 + 3 + 8,
-        "{} reads",
-        disk.state().reads
-    );
-    cache.begin_file(0);
+    // 16 KiB, 32, 64, and then 128 at a time.
+    assert!(disk.state().reads <= 3 + 8, "{} reads", disk.state().reads);
     for n in 4..64 {
-        cache.write(n * 32, &buf).unwrap();
+        cache.write_as(n * 32, &buf, true).unwrap();
     }
     cache.commit(Order::TablesFirst).unwrap();
     assert!(disk.state().writes <= 8, "{} writes", disk.state().writes);
@@ -267,9 +238,7 @@ fn a_failed_write_is_tried_again_by_the_next_commit() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
     let mut cache = new_cache(&disk, 16 << 10);
     cache.write(30, &[1; 512]).unwrap();
-    cache.begin_file(0);
-    cache.write(40, &[2; 8192]).unwrap();
-    cache.end_file();
+    cache.write_as(40, &[2; 8192], true).unwrap();
     for _ in 0..2 {
         disk.state().fail_write = Some(1);
         assert_eq!(cache.commit(Order::TablesFirst), Err(BlockError::Io));
@@ -304,9 +273,7 @@ fn a_flush_that_failed_is_asked_for_again() {
 fn every_kind_of_write_is_flushed() {
     let large = vec![3; 48 << 10];
     let write_contents = |cache: &mut Cache, data: &[u8]| {
-        cache.begin_file(0);
-        cache.write(40, data).unwrap();
-        cache.end_file();
+        cache.write_as(40, data, true).unwrap();
     };
     type Way<'a> = (&'a str, usize, &'a dyn Fn(&mut Cache));
     let ways: [Way<'_>; 4] = [
@@ -323,9 +290,7 @@ fn every_kind_of_write_is_flushed() {
         ("a large write", 0, &|cache| write_contents(cache, &large)),
         ("a full buffer", 16 << 10, &|cache| {
             write_contents(cache, &large[..8 << 10]);
-            cache.begin_file(0);
-            cache.write(56, &large[..8 << 10]).unwrap();
-            cache.end_file();
+            cache.write_as(56, &large[..8 << 10], true).unwrap();
         }),
     ];
     for (journaled, expected) in [(false, Event::FlushUnordered), (true, Event::Flush)] {
@@ -436,29 +401,6 @@ fn numbered(sectors: usize) -> Disk {
     Disk::new(bytes.collect(), 512)
 }
 
-/// A flag that changes back before the commit is never written.
-#[test]
-fn flags_are_not_written_out_of_turn() {
-    let disk = Disk::zeroed(SECTORS as usize * 512);
-    let mut cache = new_cache(&disk, 0);
-    disk.state().log = Some(Vec::new());
-    for flag in [1, 11] {
-        cache.write(flag, &[1; 512]).unwrap();
-    }
-    // The oldest lines except the flags are evicted, one by one: there are sixteen lines.
-    change(&mut cache, 18);
-    assert_eq!(logged(&disk), [[24], [32], [40], [48]]);
-    for flag in [1, 11] {
-        cache.write(flag, &[0; 512]).unwrap();
-    }
-    cache.commit(Order::TablesFirst).unwrap();
-    let written = logged(&disk).concat();
-    assert!(
-        !written.contains(&1) && !written.contains(&11),
-        "{written:?}"
-    );
-}
-
 #[test]
 fn contents_are_distinguished_from_tables_and_directories() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
@@ -470,11 +412,8 @@ fn contents_are_distinguished_from_tables_and_directories() {
     cache.write(40, &[1; 512]).unwrap();
     cache.write(100, &[1; 512]).unwrap();
     cache.write(24, &[1; 512]).unwrap();
-    cache.begin_file(60);
-    cache.write(40, &[2; 3 * 512]).unwrap();
-    // Entry of the file that is being written, alone and with the sectors before it.
+    cache.write_as(40, &[2; 3 * 512], true).unwrap();
     cache.write(58, &[2; 3 * 512]).unwrap();
-    cache.end_file();
     cache.commit(Order::TablesFirst).unwrap();
     assert_eq!(logged(&disk), [vec![40], vec![16, 100, 24, 58]]);
 }
@@ -485,11 +424,11 @@ fn a_large_write_takes_no_more_than_its_sectors() {
         let disk = Disk::zeroed(SECTORS as usize * 512);
         let mut cache = new_cache(&disk, 0);
         let mut expected = disk.bytes();
-        cache.begin_file(0);
         for sector in [waits, first, first + count - 1] {
-            cache.write(sector, &[1; 512]).unwrap();
+            cache.write_as(sector, &[1; 512], true).unwrap();
         }
-        cache.write(first, &vec![2; count as usize * 512]).unwrap();
+        let data = vec![2; count as usize * 512];
+        cache.write_as(first, &data, true).unwrap();
         cache.commit(Order::TablesFirst).unwrap();
         expected[waits as usize * 512..][..512].fill(1);
         expected[first as usize * 512..][..count as usize * 512].fill(2);

@@ -1,6 +1,5 @@
 //! Lookup, insertion and removal of directory entries, with and without an index.
 
-use super::bytes::{part, put, put_u32, u16_at};
 use super::filesystem::{Fs, Result};
 use super::htree::Probe;
 use super::inode::{INDEXED, Inode};
@@ -8,6 +7,7 @@ use super::metadata_cache::BlockKind;
 use super::records::{self, Found, TAIL, put_record};
 use super::superblock::compatible;
 use crate::Error;
+use crate::bytes::{part, put, put_u32, u16_at};
 
 /// Maximum size of a directory in bytes: Linux allows no more without `large_dir`.
 const MAX_BYTES: u64 = i32::MAX as u64;

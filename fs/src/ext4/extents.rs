@@ -4,12 +4,12 @@
 //! its first key, as `e2fsck` requires. Each change searches from the root again: that costs a few
 //! searches in memory, and leaves no state between steps that could become stale.
 
-use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use super::metadata_cache::{BlockKind, Owner};
 use crate::Error;
+use crate::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 
 const MAGIC: u16 = 0xf30a;
 

@@ -8,7 +8,6 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::put;
 use super::checksum::Crc32c;
 use super::fields::group as gd;
 use super::groups::{self, Group};
@@ -16,6 +15,7 @@ use super::journal::Journal;
 use super::metadata_cache::{BlockKind, MetadataCache, Owner};
 use super::superblock::{Errors, Geometry};
 use super::zones::{Zones, table_blocks};
+use crate::bytes::put;
 use crate::cache::Cache;
 use crate::{Clock, Error, Time};
 

@@ -4,12 +4,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::{part, put_u16, u16_at, u32_at};
 use super::checksum::{Crc32c, crc16};
 use super::fields::group as gd;
 use super::superblock::Geometry;
 use super::zones::table_blocks;
 use crate::Error;
+use crate::bytes::{part, put_u16, u16_at, u32_at};
 use crate::cache::Cache;
 
 /// Bits of `bg_flags`.

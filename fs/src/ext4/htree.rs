@@ -8,13 +8,13 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::{Fs, Result};
 use super::hash::{Hash, Hasher};
 use super::inode::{INDEXED, Inode};
 use super::metadata_cache::BlockKind;
 use super::records::{self, TAIL, put_record, record_len};
 use crate::Error;
+use crate::bytes::{put_u16, put_u32, u16_at, u32_at};
 
 /// Maximum number of levels of nodes without `large_dir`, root included.
 const MAX_LEVELS: usize = 2;

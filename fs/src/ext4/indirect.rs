@@ -1,11 +1,11 @@
 //! Block lists as in ext2 and ext3 (kernel documentation, "Direct/Indirect Block Addressing"):
 //! twelve blocks in the inode, then a list, a list of lists, and a list of those.
 
-use super::bytes::{put_u32, u32_at};
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use super::metadata_cache::BlockKind;
 use crate::Error;
+use crate::bytes::{put_u32, u32_at};
 
 /// Blocks whose numbers are in the inode.
 const DIRECT: u64 = 12;

@@ -1,8 +1,8 @@
 //! Inodes (kernel documentation, "Index Nodes"): the decoded form and the record on the disk.
 
-use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::checksum::Crc32c;
 use super::fields::inode as field;
+use crate::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use crate::{Kind as FileKind, Stat, Time};
 
 /// File types of `i_mode`.

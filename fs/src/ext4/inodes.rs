@@ -2,7 +2,6 @@
 
 use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
-use super::bytes::{part, u16_at, u32_at};
 use super::fields::inode as field;
 use super::filesystem::{Fs, Result};
 use super::groups::INODES_UNUSED;
@@ -10,6 +9,7 @@ use super::inode::{self, DIRECTORY, Inode};
 use super::metadata_cache::BlockKind;
 use super::superblock::incompatible;
 use crate::Error;
+use crate::bytes::{part, u16_at, u32_at};
 use crate::memory_pressure::is_memory_short;
 
 /// Inode of the root directory.
@@ -317,7 +317,7 @@ impl Fs {
         let data = self.block_mut(block, BlockKind::Attributes)?;
         let users = u32_at(data, 4);
         if users > 1 {
-            super::bytes::put_u32(data, 4, users - 1);
+            crate::bytes::put_u32(data, 4, users - 1);
             return Ok(());
         }
         self.forget(block);

@@ -7,9 +7,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::{be32_at, clear, part, put, put_be16, put_be32};
 use super::checksum::Crc32c;
 use super::fields::{commit, journal as js, journal_header as header, tag, tag3};
+use crate::bytes::{be32_at, clear, part, put, put_be16, put_be32};
 use crate::cache::Cache;
 use crate::{BlockError, Error};
 

@@ -5,12 +5,12 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::bytes::{put_u32, u32_at};
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use super::metadata_cache::BlockKind;
 use super::superblock::{compatible, read_only};
+use crate::bytes::{put_u32, u32_at};
 
 impl Fs {
     /// Adds a file to the list and writes its inode.

@@ -1,8 +1,8 @@
 //! Records in a directory block (kernel documentation, "Directory Entries").
 
-use super::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::Result;
 use crate::Error;
+use crate::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 
 /// Bytes of a record before the name.
 pub const HEADER: usize = 8;

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use super::bytes::{be16_at, be32_at, put_be32};
 use super::checksum::Crc32c;
 use super::fields::{commit, journal_header as header, tag, tag3};
 use super::filesystem::Fs;
@@ -17,6 +16,7 @@ use super::journal::{
     SAME_UUID, Wrong, damaged,
 };
 use super::metadata_cache::hash;
+use crate::bytes::{be16_at, be32_at, put_be32};
 
 use crate::memory_pressure::is_memory_short;
 

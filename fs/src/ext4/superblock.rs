@@ -6,9 +6,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::{clear, part, put, put_u16, put_u32, u16_at, u32_at};
 use super::checksum::Crc32c;
 use super::fields::superblock as sb;
+use crate::bytes::{clear, part, put, put_u16, put_u32, u16_at, u32_at};
 use crate::{Block, Error, MountError};
 
 /// Offset of the superblock and its length, in bytes.

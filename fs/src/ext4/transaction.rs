@@ -34,13 +34,13 @@
 
 use alloc::vec::Vec;
 
-use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::journal::Journal;
 use super::metadata_cache::BlockKind;
 use super::superblock::{Errors, VALID, incompatible};
 use crate::Error;
+use crate::bytes::{put_u16, put_u32, u16_at, u32_at};
 
 /// Approximate number of blocks that one operation may change; longer ones run in steps.
 pub const OPERATION: usize = 64;

@@ -1,7 +1,6 @@
 //! Verification of metadata blocks when they are read, and their checksums when they are written
 //! (kernel documentation, "Checksums").
 
-use super::bytes::{part, put_u32, u16_at, u32_at};
 use super::extents;
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
@@ -10,6 +9,7 @@ use super::inode;
 use super::metadata_cache::{BlockKind, Owner};
 use super::records::{self, TAIL};
 use super::superblock::{self, LENGTH};
+use crate::bytes::{part, put_u32, u16_at, u32_at};
 
 /// Magic numbers of a block of extended attributes, and of a block of the orphan file.
 const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;

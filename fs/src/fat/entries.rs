@@ -1,63 +1,48 @@
-//! Entries of one directory, read and written in their slots.
-//!
-//! hadris-fat reads a directory from its start for every name. This module indexes the names once
-//! ([`Index`]), and reads only the slots that the index points at. hadris-fat still handles the
-//! records themselves: their fields, checksums, the letters of long names, and short names.
+//! Entries of one directory, read and written in their slots. The names are indexed once
+//! ([`Index`]), and only the slots that the index points at are read.
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
-
-use hadris_fat::{Geometry, RootLocation};
-use hadris_fat_raw::lfn::{Assembler, Encoded};
-use hadris_fat_raw::{
-    ENTRY_FREE, ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongEntry, ShortEntry, Slot,
-};
-use hadris_fat_raw::{MAX_DIR_ENTRIES, fold_unicode, short_name};
-use hadris_fs::CodePage;
 
 use super::cluster_chains::{Chain, Reached};
-use super::clusters::{Before, Bytes, clear_cluster, link, patch, put_back};
+use super::clusters::{Before, patch, put_back};
+use super::geometry::Geometry;
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
-use crate::BlockError;
+use super::names;
+use super::slots::{
+    Bytes, ENTRY_FREE, ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongName, ShortEntry, Slot,
+    long_name,
+};
+use super::volume::Node;
 use crate::cache::{Cache, Run};
+use crate::{DirEntry, Error, Kind};
 
 /// Bytes of a directory to read at a time; no cluster is smaller.
 const WINDOW: usize = 512;
 
-/// Maximum size of a directory in bytes.
-const MAX_DIRECTORY: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
+/// Maximum size of a directory in bytes: 65,536 slots.
+const MAX_DIRECTORY: u64 = (ENTRY_SIZE as u64) << 16;
+
+/// Entries per call of [`Directory::list`].
+const LIST_STEP: usize = 256;
 
 /// New entry in the form of its slots.
 pub(super) type Slots = Vec<Bytes>;
 
-type Result<T> = core::result::Result<T, BlockError>;
+type Result<T> = core::result::Result<T, Error>;
 
 /// Returns the stored bits of a name's hash, which ignores case.
 fn tag(units: impl Iterator<Item = u16>) -> u16 {
     let hash = units.fold(0x811c_9dc5_u32, |hash, unit| {
-        (hash ^ u32::from(fold_unicode(unit))).wrapping_mul(0x0100_0193)
+        (hash ^ u32::from(names::fold(unit))).wrapping_mul(0x0100_0193)
     });
     (hash ^ hash >> 16) as u16
 }
 
-/// Short name in the form for display.
-struct Shown {
-    text: [u8; short_name::DISPLAY_MAX],
-    len: usize,
-}
-
-impl Shown {
-    fn new(stored: &[u8; 11], nt_case: u8, page: &dyn CodePage) -> Self {
-        let mut text = [0; short_name::DISPLAY_MAX];
-        let len = short_name::display(stored, nt_case, |byte| page.decode(byte), &mut text);
-        Self { text, len }
-    }
-
-    fn units(&self) -> impl Iterator<Item = u16> {
-        let text = self.text.get(..self.len).unwrap_or_default();
-        str::from_utf8(text).unwrap_or_default().encode_utf16()
-    }
+/// Iterates over the UTF-16 units of a short name as it is shown; each letter has one.
+fn shown(entry: &ShortEntry) -> impl Iterator<Item = u16> {
+    names::shown(entry).map(|letter| u32::from(letter) as u16)
 }
 
 /// Reader of a directory's slots in sequence.
@@ -88,7 +73,7 @@ impl Reader<'_> {
 
     /// Returns the entry that begins in a slot: the slot of its short entry, and that entry. Leaves
     /// the long name in `long`.
-    fn entry(&mut self, at: usize, long: &mut Assembler) -> Result<Option<(usize, ShortEntry)>> {
+    fn entry(&mut self, at: usize, long: &mut LongName) -> Result<Option<(usize, ShortEntry)>> {
         long.reset();
         for slot in at..at + MAX_RUN {
             match self.get(slot)? {
@@ -106,11 +91,11 @@ impl Reader<'_> {
             let Slot::Long(part) = self.get(short - count)? else {
                 break;
             };
-            let number = usize::from(part.sequence() & LFN_SEQUENCE_MASK);
-            if number != count || part.checksum() != checksum {
+            let number = usize::from(part[0] & LFN_SEQUENCE_MASK);
+            if number != count || part[13] != checksum {
                 break;
             }
-            if part.sequence() & LFN_LAST_ENTRY != 0 {
+            if part[0] & LFN_LAST_ENTRY != 0 {
                 return Ok(short - count);
             }
         }
@@ -120,7 +105,7 @@ impl Reader<'_> {
 
 /// Builds index entries from consecutive slots.
 struct Named {
-    long: Assembler,
+    long: LongName,
     /// First slot of the long name.
     start: usize,
 }
@@ -128,16 +113,16 @@ struct Named {
 impl Named {
     fn new() -> Self {
         Self {
-            long: Assembler::new(),
+            long: LongName::new(),
             start: 0,
         }
     }
 
-    fn note(&mut self, slot: usize, what: &Slot, page: &dyn CodePage, index: &mut Index) {
+    fn note(&mut self, slot: usize, what: &Slot, index: &mut Index) {
         match what {
             Slot::Free | Slot::End => self.long.reset(),
             Slot::Long(part) => {
-                if part.sequence() & LFN_LAST_ENTRY != 0 {
+                if part[0] & LFN_LAST_ENTRY != 0 {
                     self.start = slot;
                 }
                 self.long.push(part);
@@ -149,8 +134,7 @@ impl Named {
                 if let Some(units) = units.filter(|units| visible && !units.is_empty()) {
                     index.take(self.start, Some(tag(units.iter().copied())));
                 }
-                let shown = Shown::new(&entry.name(), entry.nt_case(), page);
-                index.take(slot, visible.then(|| tag(shown.units())));
+                index.take(slot, visible.then(|| tag(shown(entry))));
             }
         }
     }
@@ -158,11 +142,9 @@ impl Named {
 
 /// Directory entry that a lookup found.
 pub(super) struct FoundEntry {
-    /// First slot of its long name, or of the short one.
-    pub at: usize,
     /// Slot of its short entry.
     pub short: usize,
-    pub entry: ShortEntry,
+    pub node: Node,
 }
 
 /// Directory whose names are indexed.
@@ -175,22 +157,17 @@ pub(super) struct Directory {
     pub damaged: bool,
     chain: Chain,
     index: Index,
-    page: &'static dyn CodePage,
 }
 
 impl Directory {
     /// Reads the whole directory that begins with cluster `first`; `None` when memory is short.
-    pub fn read(
-        first: u32,
-        geometry: &Geometry,
-        page: &'static dyn CodePage,
-        cache: &mut Cache,
-    ) -> Result<Option<Self>> {
+    pub fn read(first: u32, geometry: &Geometry, cache: &mut Cache) -> Result<Option<Self>> {
         let mut chain = Chain::new(first);
         let mut damaged = false;
-        match geometry.root() {
-            RootLocation::Fixed { start, size } if first == 0 => chain = Chain::fixed(start, size),
-            _ => damaged = chain.reach(0, MAX_DIRECTORY, geometry, cache)? != Reached::End,
+        if first == 0 {
+            chain = Chain::fixed(geometry.tables_end, geometry.root_len);
+        } else {
+            damaged = chain.reach(0, MAX_DIRECTORY, geometry, cache)? != Reached::End;
         }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
         // In a directory of the maximum size the last two slots can't be told from the ends of
@@ -212,7 +189,7 @@ impl Directory {
             if matches!(what, Slot::End) {
                 break;
             }
-            named.note(slot, &what, page, &mut index);
+            named.note(slot, &what, &mut index);
         }
         Ok(Some(Self {
             first,
@@ -220,7 +197,6 @@ impl Directory {
             damaged,
             chain,
             index,
-            page,
         }))
     }
 
@@ -242,28 +218,70 @@ impl Directory {
     /// Returns the entry with this long or short name, ignoring case.
     pub fn find(&self, name: &str, cache: &mut Cache) -> Result<Option<FoundEntry>> {
         let mut reader = self.reader(cache);
-        let mut long = Assembler::new();
-        let folded = || name.encode_utf16().map(fold_unicode);
+        let mut long = LongName::new();
+        let folded = || name.encode_utf16().map(names::fold);
         for at in self.index.find(tag(name.encode_utf16())) {
             let Some((short, entry)) = reader.entry(at, &mut long)? else {
                 continue;
             };
             let units = long.finish(entry.lfn_checksum()).unwrap_or_default();
-            let shown = Shown::new(&entry.name(), entry.nt_case(), self.page);
-            if folded().eq(units.iter().copied().map(fold_unicode))
-                || folded().eq(shown.units().map(fold_unicode))
+            if folded().eq(units.iter().copied().map(names::fold))
+                || folded().eq(shown(&entry).map(names::fold))
             {
-                return Ok(Some(FoundEntry { at, short, entry }));
+                let place = self.place(short)?;
+                let node = Node { place, entry };
+                return Ok(Some(FoundEntry { short, node }));
             }
         }
         Ok(None)
     }
 
-    fn has_short(&self, stored: &[u8; 11], except: &[usize], cache: &mut Cache) -> Result<bool> {
+    /// Calls `visit` with entries from slot `from` on, until it returns `false`. Returns the slot
+    /// to continue with, and `None` at the end.
+    pub fn list(
+        &self,
+        from: usize,
+        cache: &mut Cache,
+        visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
+    ) -> Result<Option<usize>> {
         let mut reader = self.reader(cache);
-        let shown = Shown::new(stored, 0, self.page);
-        for slot in self.index.find(tag(shown.units())) {
-            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.name() == *stored)
+        let (mut long, mut text) = (LongName::new(), String::new());
+        let (mut next, mut count) = (from, 0);
+        for slot in from..self.index.end() {
+            match reader.get(slot)? {
+                Slot::Long(part) => long.push(&part),
+                Slot::Short(entry) if entry.is_visible() => {
+                    let units = long.finish(entry.lfn_checksum()).unwrap_or_default();
+                    let letters = char::decode_utf16(units.iter().copied());
+                    text.clear();
+                    text.extend(letters.map(|letter| letter.unwrap_or('\u{fffd}')));
+                    if !names::is_shown(&text) {
+                        text.clear();
+                        text.extend(names::shown(&entry));
+                    }
+                    if !names::is_shown(&text) {
+                        return Err(Error::Corrupt);
+                    }
+                    let kind = match entry.is_dir() {
+                        true => Kind::Directory,
+                        false => Kind::File,
+                    };
+                    let name = text.as_str();
+                    if count == LIST_STEP || !visit(&DirEntry { name, kind }) {
+                        return Ok(Some(next));
+                    }
+                    (next, count) = (slot + 1, count + 1);
+                }
+                _ => long.reset(),
+            }
+        }
+        Ok(None)
+    }
+
+    fn has_short(&self, short: &ShortEntry, except: &[usize], cache: &mut Cache) -> Result<bool> {
+        let mut reader = self.reader(cache);
+        for slot in self.index.find(tag(shown(short))) {
+            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.name() == short.name())
                 && !except.contains(&slot)
             {
                 return Ok(true);
@@ -282,53 +300,35 @@ impl Directory {
         except: &[usize],
         cache: &mut Cache,
     ) -> Result<Option<Slots>> {
-        let made = |suffix| {
-            let fold = |letter: char| {
-                let unit = u16::try_from(u32::from(letter)).ok();
-                unit.and_then(|unit| char::from_u32(fold_unicode(unit).into()))
-            };
-            let encode = |letter| self.page.encode(fold(letter).unwrap_or(letter));
-            let mut stored = short_name::generate(name, suffix, encode)?;
-            short_name::to_disk(&mut stored);
-            Some(stored)
-        };
         // The name itself, if a short name expresses all but its case.
-        let itself = made(0).filter(|stored| {
-            let shown = Shown::new(stored, 0, self.page);
-            let upper = name.encode_utf16().map(fold_unicode);
-            name.is_ascii() && upper.eq(shown.units())
-        });
-        let alone = itself.and(short_name::case_bits(name));
-        let mut found = None;
-        for stored in itself.into_iter().chain((1..=u8::MAX).filter_map(made)) {
-            if !self.has_short(&stored, except, cache)? {
-                found = Some(stored);
-                break;
-            }
-            if alone.is_some() {
+        entry.set_nt_case(0);
+        entry.set_name(names::short_name(name, 0));
+        let upper = name.encode_utf16().map(names::fold);
+        let is_itself = name.is_ascii() && upper.eq(shown(&entry));
+        let alone = names::case_bits(name).filter(|_| is_itself);
+        let mut tails = if is_itself { 0 } else { 1 }..=u8::MAX;
+        loop {
+            let tail = tails.next().filter(|tail| *tail == 0 || alone.is_none());
+            let Some(tail) = tail else {
+                return Ok(None);
+            };
+            entry.set_name(names::short_name(name, tail));
+            if !self.has_short(&entry, except, cache)? {
                 break;
             }
         }
-        let (Some(stored), Some(encoded)) = (found, Encoded::new(name)) else {
-            return Ok(None);
-        };
-        entry.set_name(stored);
         entry.set_nt_case(alone.unwrap_or(0));
-        let parts = if alone.is_some() {
-            0
-        } else {
-            encoded.entries()
+        let mut slots = match alone {
+            Some(_) => Slots::new(),
+            None => long_name(name, entry.lfn_checksum()),
         };
-        let long = (0..parts).map(|part| {
-            let (sequence, units) = encoded.entry(part);
-            LongEntry::new(sequence, entry.lfn_checksum(), &units).encode()
-        });
-        Ok(Some(long.chain([entry.encode()]).collect()))
+        slots.push(entry.0);
+        Ok(Some(slots))
     }
 
     /// Writes a new entry into free slots; `None` when the directory hasn't enough in a row.
-    /// Returns the first slot, and the old contents.
-    pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<(usize, Before)>> {
+    /// Returns its node, and the old contents.
+    pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<(Node, Before)>> {
         let Some(at) = self.index.room(slots.len()) else {
             return Ok(None);
         };
@@ -341,9 +341,11 @@ impl Directory {
         // Indexed from memory: the index must know what was written.
         let mut named = Named::new();
         for (slot, bytes) in (at..end).zip(&slots) {
-            named.note(slot, &Slot::parse(bytes), self.page, &mut self.index);
+            named.note(slot, &Slot::parse(bytes), &mut self.index);
         }
-        Ok(Some((at, before)))
+        let entry = slots.get(end - at - 1).ok_or(Error::Io)?;
+        let (place, entry) = (self.place(end - 1)?, ShortEntry(*entry));
+        Ok(Some((Node { place, entry }, before)))
     }
 
     /// Whether `count` slots in a row are free.
@@ -373,28 +375,19 @@ impl Directory {
         Ok(true)
     }
 
-    /// Returns slots that may hold another entry while a cluster is added: a free one, or else that
-    /// of `..`, or in the root any. Empty when no cluster can be added.
-    pub fn spare_slots(&mut self, geometry: &Geometry) -> Range<usize> {
-        let larger = self.index.len() + geometry.cluster_size() as usize / ENTRY_SIZE;
-        let is_root = geometry.root() == RootLocation::Cluster(self.first);
-        match self.index.room(1) {
-            _ if self.first == 0 || larger > MAX_SLOTS || self.damaged => 0..0,
-            Some(free) => free..free + 1,
-            None if is_root => 0..self.index.len(),
-            None => 1..2,
-        }
+    /// Whether a cluster may be appended: not to a root of fixed size.
+    pub fn may_grow(&self, geometry: &Geometry) -> bool {
+        let larger = self.index.len() + geometry.unit as usize / ENTRY_SIZE;
+        self.first != 0 && larger <= MAX_SLOTS && !self.damaged
     }
 
-    /// Appends a cluster that nothing links to yet. `false` when the index needs a rebuild.
-    pub fn append(&mut self, cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
-        clear_cluster(cluster, geometry, cache)?;
-        let last = self.chain.last();
-        if let Err(error) = link(last, cluster, geometry, cache) {
-            let _ = link(last, geometry.kind().end_of_chain(), geometry, cache);
-            return Err(error);
-        }
-        let _ = self.chain.reach(0, MAX_DIRECTORY, geometry, cache)?;
+    pub fn last_cluster(&self) -> u32 {
+        self.chain.last()
+    }
+
+    /// Takes note of a cluster that was appended. `false` when the index needs a rebuild.
+    pub fn note_growth(&mut self, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
+        self.chain.reach(0, MAX_DIRECTORY, geometry, cache)?;
         Ok(self
             .index
             .grow((self.chain.len() / ENTRY_SIZE as u64) as usize))
@@ -403,7 +396,7 @@ impl Directory {
     /// Returns the first slot of an entry.
     pub fn start_of(&self, found: &FoundEntry, cache: &mut Cache) -> Result<usize> {
         self.reader(cache)
-            .first_of(found.short, found.entry.lfn_checksum())
+            .first_of(found.short, found.node.entry.lfn_checksum())
     }
 
     /// Writes other bytes into slots from `at` on, and returns the old ones. If one can't be
@@ -430,7 +423,7 @@ impl Directory {
         let runs = self.chain.runs();
         let run = runs.get(runs.partition_point(|run| run.file + run.len <= at));
         run.map(|run| run.disk + at - run.file)
-            .ok_or(BlockError::OutOfRange)
+            .ok_or(Error::Corrupt)
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::volume::{FatVolume, Result};
 use crate::lease::or_copy;
-use crate::{Error, FileId, Lease, OpenFlags};
+use crate::{FileId, Lease, OpenFlags};
 
 impl FatVolume {
     /// See [`crate::Volume::lend`].
@@ -20,11 +20,10 @@ impl FatVolume {
         let count = (len as u64).min(size.saturating_sub(offset)) as usize;
         if count > 0 {
             let end = self.locate(file, offset, offset + count as u64)?;
-            let handle = self.handles.get(file)?;
-            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-            if let Some(chain) = &handle.chain {
+            if let Some(chain) = &self.handles.get(file)?.chain {
                 let count = (end - offset) as usize;
-                cache.lend_runs(chain.runs(), size, (offset, count), out)?;
+                self.cache
+                    .lend_runs(chain.runs(), size, (offset, count), out)?;
             }
         }
         // Copy the part that the cache has no room for.

@@ -1,19 +1,14 @@
 //! Implementation of [`Volume`] for FAT.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use hadris_fs::DirCursor;
-
-use super::volume::{Change, FatVolume, MAX_FILE, Result, stat};
-use crate::cache::Cache;
+use super::geometry::Geometry;
+use super::volume::{Change, FatVolume, Result, stat};
+use super::writing::MAX_FILE;
 use crate::path;
 use crate::{
     Cursor, DirEntry, Error, FileId, Health, Lease, OpenFlags, Renaming, Space, Stat, Time, Volume,
 };
-
-/// Entries per call of `list`.
-const LIST_STEP: usize = 256;
 
 impl Volume for FatVolume {
     fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
@@ -23,18 +18,7 @@ impl Volume for FatVolume {
     }
 
     fn close(&mut self, file: FileId) -> Result<()> {
-        let handle = self.handles.remove(file)?;
-        let closed = if handle.is_directory() {
-            Ok(())
-        } else {
-            if handle.flags.contains(OpenFlags::WRITE) && self.change == Change::None {
-                self.change = Change::Taking;
-            }
-            let closed = self.fat.close(handle.node);
-            self.done(closed, "closing a file")
-        };
-        self.fat.forget(handle.node, 1);
-        closed
+        self.handles.remove(file).map(|_| ())
     }
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
@@ -56,24 +40,17 @@ impl Volume for FatVolume {
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
         let handle = self.file(file, OpenFlags::WRITE)?;
-        let (node, append) = (handle.node, handle.flags.contains(OpenFlags::APPEND));
-        let size = self.size_of(file)?;
-        let offset = if append { size } else { offset };
+        let offset = match handle.flags.contains(OpenFlags::APPEND) {
+            true => self.size_of(file)?,
+            false => offset,
+        };
         if buf.is_empty() {
             return Ok(0);
         }
         if offset >= MAX_FILE {
             return Err(Error::TooLarge);
         }
-        if offset > size {
-            self.resize(node, offset)?;
-        }
-        let written = self.write_steps(node, size.max(offset), offset, buf);
-        if written.is_err() && offset > size {
-            // Without the data after it, the gap is useless.
-            let _ = self.resize(node, size);
-        }
-        written
+        self.write_file(file, offset, buf)
     }
 
     fn size(&mut self, file: FileId) -> Result<u64> {
@@ -81,20 +58,17 @@ impl Volume for FatVolume {
     }
 
     fn truncate(&mut self, file: FileId, size: u64) -> Result<()> {
-        let node = self.file(file, OpenFlags::WRITE)?.node;
-        self.resize(node, size)
+        self.file(file, OpenFlags::WRITE)?;
+        self.resize(file, size)
     }
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
-        let node = self.handles.get(file)?.node;
-        self.metadata(node)
+        let place = self.handles.get(file)?.place;
+        Ok(stat(&self.node(place)?))
     }
 
     fn stat(&mut self, path: &str) -> Result<Stat> {
-        let node = self.resolve(path)?;
-        let known = self.metadata(node);
-        self.fat.forget(node, 1);
-        known
+        Ok(stat(&self.resolve(path)?))
     }
 
     fn list(
@@ -107,58 +81,37 @@ impl Volume for FatVolume {
         if !handle.is_directory() {
             return Err(Error::NotDirectory);
         }
-        let node = handle.node;
-        let mut cursor = from;
-        for _ in 0..LIST_STEP {
-            let entry = self.fat.readdir(node, DirCursor::from_raw(cursor));
-            let Some(entry) = self.done(entry, "reading a directory")? else {
-                return Ok(None);
-            };
-            let name = String::from_utf8_lossy(entry.name().as_bytes());
-            if !visit(&DirEntry {
-                name: &name,
-                kind: stat(entry.metadata()).kind,
-            }) {
-                return Ok(Some(cursor));
-            }
-            cursor = entry.next_cursor().into_raw();
-        }
-        Ok(Some(cursor))
+        let node = self.node(handle.place)?;
+        let directory = self.directory(&node)?;
+        self.list_directory(directory, from, visit)
     }
 
     fn mkdir(&mut self, path: &str) -> Result<()> {
         if path::split_last(path).is_none() {
             return Err(Error::Exists);
         }
-        self.in_parent(path, |volume, parent, name| {
-            let node = volume.create(parent, name, true)?;
-            volume.fat.forget(node, 1);
-            Ok(())
-        })
+        let (parent, name) = self.parent_of(path)?;
+        self.create(parent, name, true).map(|_| ())
     }
 
     fn rmdir(&mut self, path: &str) -> Result<()> {
         if path::split_last(path).is_none() {
             return Err(Error::Busy);
         }
-        self.in_parent(path, |volume, parent, name| {
-            let node = volume.lookup(parent, name)?;
-            let open = volume.is_open_directory(node);
-            volume.fat.forget(node, 1);
-            if open {
-                return Err(Error::Busy);
-            }
-            volume.remove(parent, name, true)
-        })
+        let (parent, name) = self.parent_of(path)?;
+        let node = self.lookup(parent, name)?;
+        if node.entry.is_dir() && self.is_open(node.place) {
+            return Err(Error::Busy);
+        }
+        self.remove(parent, name, true)
     }
 
     fn unlink(&mut self, path: &str) -> Result<()> {
         if path::split_last(path).is_none() {
             return Err(Error::IsDirectory);
         }
-        self.in_parent(path, |volume, parent, name| {
-            volume.remove(parent, name, false)
-        })
+        let (parent, name) = self.parent_of(path)?;
+        self.remove(parent, name, false)
     }
 
     fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
@@ -169,12 +122,8 @@ impl Volume for FatVolume {
         if path::split_last(from).is_none() || path::split_last(to).is_none() {
             return Err(Error::Busy);
         }
-        self.in_parent(from, |volume, from_parent, from_name| {
-            volume.in_parent(to, |volume, to_parent, to_name| {
-                let replaces = how == Renaming::Replace;
-                volume.rename_entry((from_parent, from_name), (to_parent, to_name), replaces)
-            })
-        })
+        let (from, to) = (self.parent_of(from)?, self.parent_of(to)?);
+        self.rename_entry(from, to, how == Renaming::Replace)
     }
 
     fn sync(&mut self) -> Result<()> {
@@ -185,10 +134,10 @@ impl Volume for FatVolume {
         if !self.writable {
             return Ok(());
         }
-        if self.change != Change::None || self.with_cache(|cache| cache.is_dirty())? {
+        if self.change != Change::None || self.cache.is_dirty() {
             self.commit()?;
         }
-        Ok(self.with_cache(Cache::flush)??)
+        Ok(self.cache.flush()?)
     }
 
     fn sync_file(&mut self, file: FileId) -> Result<()> {
@@ -198,12 +147,12 @@ impl Volume for FatVolume {
     }
 
     fn space(&mut self) -> Result<Space> {
-        let counted = self.fat.statfs();
-        let counted = self.done(counted, "counting free clusters")?;
-        let unit = counted.block_size();
-        let free = counted.free_blocks() * u64::from(unit);
+        let counted = self.clusters.free(&mut self.cache);
+        let free = self.done(counted.map_err(Error::from), "counting free clusters")?;
+        let Geometry { unit, max, .. } = self.geometry();
+        let [total, free] = [max - 1, free].map(|count| u64::from(count) * u64::from(unit));
         Ok(Space {
-            total: counted.total_blocks() * u64::from(unit),
+            total,
             free,
             available: free,
             unit,

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 
+use crate::bytes::{u16_at, u32_at};
 use crate::{Block, Error, MountError};
 
 /// Bytes to read: past the ISO 9660 descriptor at 32 KiB.
@@ -145,23 +146,12 @@ fn has_partitions(start: &[u8]) -> bool {
 /// Returns the size of the volume in bytes according to the boot sector, to report how much is
 /// missing.
 pub(super) fn claimed_bytes(start: &[u8]) -> Option<u64> {
-    let word = |at: usize| {
-        start
-            .get(at..at + 2)
-            .and_then(|b| b.try_into().ok())
-            .map(u16::from_le_bytes)
-            .map(u64::from)
+    let start = start.get(..36)?;
+    let sectors = match u16_at(start, 19) {
+        0 => u32_at(start, 32),
+        short => short.into(),
     };
-    let long = start
-        .get(32..36)
-        .and_then(|b| b.try_into().ok())
-        .map(u32::from_le_bytes)
-        .map(u64::from)?;
-    let sectors = match word(19)? {
-        0 => long,
-        short => short,
-    };
-    Some(sectors * word(11)?)
+    Some(u64::from(sectors) * u64::from(u16_at(start, 11)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Reading of files, directly from their clusters.
 
-use hadris_fs::{ErrorKind, NodeId};
-
 use super::cluster_chains::{Chain, Reached};
 use super::volume::{FatVolume, Result};
 use crate::{Error, FileId, OpenFlags};
@@ -16,14 +14,16 @@ impl FatVolume {
         if let Some(size) = handle.size {
             return Ok(size);
         }
-        let size = self.metadata(handle.node)?.size;
+        let size = self.node(handle.place)?.entry.size().into();
         self.handles.get_mut(file)?.size = Some(size);
         Ok(size)
     }
 
-    /// Stores the size of a file in its handles; without a size, drops its location too.
-    pub(super) fn note_size(&mut self, node: NodeId, size: Option<u64>) {
-        for handle in self.handles.all_mut().filter(|handle| handle.node == node) {
+    /// Stores the size of the file at `place` in its handles; without a size, drops its location
+    /// too.
+    pub(super) fn note_size(&mut self, place: u64, size: Option<u64>) {
+        let handles = self.handles.all_mut();
+        for handle in handles.filter(|handle| handle.place == place) {
             match size {
                 Some(size) => handle.size = Some(size),
                 None => handle.forget(),
@@ -31,45 +31,47 @@ impl FatVolume {
         }
     }
 
+    /// Drops the stored runs of all files if there are too many, before those of a file grow up to
+    /// byte `wanted`.
+    pub(super) fn bound_chains(&mut self, file: FileId, wanted: u64) -> Result<()> {
+        let chain = &self.handles.get(file)?.chain;
+        if chain.as_ref().is_some_and(|chain| chain.len() >= wanted) {
+            return Ok(());
+        }
+        let chains = self.handles.all().flat_map(|handle| &handle.chain);
+        if chains.map(|chain| chain.runs().len()).sum::<usize>() > MAX_RUNS {
+            self.handles
+                .all_mut()
+                .for_each(|handle| handle.chain = None);
+        }
+        Ok(())
+    }
+
     /// Extends the handle's chain to the bytes of an open file from `from` on. Returns the end of
     /// the known part: `wanted`, which is within the file, or less.
     pub(super) fn locate(&mut self, file: FileId, from: u64, wanted: u64) -> Result<u64> {
+        self.bound_chains(file, wanted)?;
+        let geometry = self.geometry();
         let handle = self.handles.get(file)?;
-        let (node, geometry) = (handle.node, *self.fat.info());
-        if handle
-            .chain
-            .as_ref()
-            .is_none_or(|chain| chain.len() < wanted)
-        {
-            let chains = self.handles.all().flat_map(|handle| &handle.chain);
-            if chains.map(|chain| chain.runs().len()).sum::<usize>() > MAX_RUNS {
-                for handle in self.handles.all_mut() {
-                    handle.chain = None;
-                }
-            }
-        }
-        if self.handles.get(file)?.chain.is_none() {
-            let first = self.short_entry(node)?.first_cluster(geometry.kind());
+        if handle.chain.is_none() {
+            let first = self.node(handle.place)?.entry.first_cluster(geometry.kind);
             self.handles.get_mut(file)?.chain = Some(Chain::new(first));
         }
-        let cache = self.cache.clone();
-        let mut cache = cache.try_lock().ok_or(Error::Io)?;
         let chain = self.handles.get_mut(file)?.chain.as_mut();
         let chain = chain.ok_or(Error::Closed)?;
-        let reached = chain.reach(from, wanted, &geometry, &mut cache)?;
+        let reached = chain.reach(from, wanted, &geometry, &mut self.cache)?;
         let end = chain.len().min(wanted);
-        drop(cache);
-        match reached {
+        let found = match reached {
             Reached::All | Reached::Full => Ok(end),
-            Reached::End | Reached::Odd => {
-                let text = "its chain of clusters leads nowhere, in circles or not far enough";
-                let found = hadris_fs::Error::new(ErrorKind::Corrupt, text);
-                self.done(Err(found), "reading a file")
-            }
-        }
+            Reached::End | Reached::Odd => Err(Error::Corrupt),
+        };
+        self.done(
+            found,
+            "reading a file: its chain of clusters leads nowhere, in circles or not far enough",
+        )
     }
 
-    /// Reads from an open file; see [`Volume::read_at`].
+    /// Reads from an open file; see [`crate::Volume::read_at`].
     pub(super) fn read_file(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.file(file, OpenFlags::READ)?;
         let size = self.size_of(file)?;
@@ -77,14 +79,12 @@ impl FatVolume {
         let mut done = 0;
         while done < count {
             let end = self.locate(file, offset + done, offset + count)? - offset;
-            let handle = self.handles.get(file)?;
             let piece = buf.get_mut(done as usize..end as usize).ok_or(Error::Io)?;
-            let chain = handle.chain.as_ref().filter(|_| !piece.is_empty());
-            let chain = chain.ok_or(Error::Io)?;
-            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-            cache.begin_reading(size);
-            let read = cache.read_runs(chain.runs(), offset + done, piece);
-            cache.end_reading();
+            let chain = self.handles.get(file)?.chain.as_ref();
+            let chain = chain.filter(|_| !piece.is_empty()).ok_or(Error::Io)?;
+            self.cache.begin_reading(size);
+            let read = self.cache.read_runs(chain.runs(), offset + done, piece);
+            self.cache.end_reading();
             read?;
             done = end;
         }

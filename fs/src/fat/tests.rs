@@ -2,6 +2,7 @@
 
 mod contents;
 mod directories;
+mod format;
 mod judge;
 mod mounting;
 mod operations;
@@ -12,12 +13,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use hadris_fat::{FatKind, FatOptions};
-
+use super::geometry::{FatKind, Geometry};
 use super::volume::FatVolume;
 use super::{Options, mount_volume};
+use crate::cache::Cache;
 use crate::fake::Disk;
 use crate::{Error, FileId, OpenFlags, Volume};
+pub(super) use format::FatOptions;
 use judge::Tree;
 
 pub(super) const WRITE: OpenFlags = OpenFlags::WRITE.union(OpenFlags::CREATE);
@@ -37,9 +39,8 @@ pub(super) fn formatted(kind: FatKind) -> Vec<u8> {
 
 /// Creates a file system whose free clusters hold remains of other files, within its first MiB,
 /// which is as much as the tests use.
-fn format(len: usize, options: &FatOptions) -> Vec<u8> {
-    let mut image = vec![0; len];
-    hadris_fat::sync::format(&mut image, options).unwrap();
+pub(super) fn format(len: usize, options: &FatOptions) -> Vec<u8> {
+    let mut image = format::make(len, options);
     let number = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
     let (table, root) = match number(22) {
         // The root is the first cluster.
@@ -52,7 +53,31 @@ fn format(len: usize, options: &FatOptions) -> Vec<u8> {
     image
 }
 
-const KINDS: [FatKind; 3] = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32];
+/// Creates a file system with clusters of one sector, and room for thousands of them.
+pub(super) fn roomy(kind: FatKind) -> Vec<u8> {
+    let len = match kind {
+        FatKind::Fat12 => 1 << 20,
+        FatKind::Fat16 => 16 << 20,
+        FatKind::Fat32 => 40 << 20,
+    };
+    let options = FatOptions::new().with_kind(kind);
+    format(len, &options.with_cluster_size(512))
+}
+
+/// Creates a volume of this kind whose one file has `clusters` clusters, all in a row.
+pub(super) fn with_file(kind: FatKind, clusters: u64) -> (Geometry, Vec<u8>) {
+    let (mut volume, disk) = mounted(roomy(kind), 512);
+    let file = volume.open("a", WRITE).unwrap();
+    volume.truncate(file, clusters * 512).unwrap();
+    volume.sync().unwrap();
+    (volume.geometry(), disk.bytes())
+}
+
+pub(super) fn cache(disk: &Disk) -> Cache {
+    Cache::new(Box::new(disk.clone()), &Options::default())
+}
+
+pub(super) const KINDS: [FatKind; 3] = [FatKind::Fat12, FatKind::Fat16, FatKind::Fat32];
 
 pub(super) fn mounted(image: Vec<u8>, sector: usize) -> (FatVolume, Disk) {
     let disk = Disk::new(image, sector);

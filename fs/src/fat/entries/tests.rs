@@ -3,23 +3,19 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use hadris_fat::FatKind;
-use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_VOLUME_ID};
-
 use super::*;
 use crate::fake::Disk;
+use crate::fat::geometry::FatKind;
+use crate::fat::slots::{ATTR_ARCHIVE, ATTR_VOLUME_ID};
 use crate::fat::tests::{WRITE, formatted, mounted};
 use crate::{Volume, VolumeOptions};
 
 /// Returns the slots of an entry with this long name, and SHORT.TXT as its short one.
 fn slots(name: &str, attributes: u8) -> Slots {
     let entry = ShortEntry::new(*b"SHORT   TXT", attributes);
-    let encoded = Encoded::new(name).unwrap();
-    let long = (0..encoded.entries()).map(|part| {
-        let (sequence, units) = encoded.entry(part);
-        LongEntry::new(sequence, entry.lfn_checksum(), &units).encode()
-    });
-    long.chain([entry.encode()]).collect()
+    let mut slots = long_name(name, entry.lfn_checksum());
+    slots.push(entry.0);
+    slots
 }
 
 /// Returns the slots of a name of 30 letters: three for these, and the short entry.
@@ -47,10 +43,6 @@ fn read<T>(slots: &[Bytes], f: impl FnOnce(&mut Reader) -> T) -> T {
     })
 }
 
-fn page() -> &'static dyn CodePage {
-    mounted(formatted(FatKind::Fat12), 512).0.fat.code_page()
-}
-
 /// FNV-1a, whose 32 bits are folded to 16 by xor ("The FNV Non-Cryptographic Hash Algorithm").
 #[test]
 fn a_tag_is_a_hash_of_the_name_in_capitals() {
@@ -72,7 +64,7 @@ fn slots_are_read_once_for_each_window() {
         entry.set_size(size);
         entry
     };
-    let slots: Slots = (0..48).map(|slot| entry(slot).encode()).collect();
+    let slots: Slots = (0..48).map(|slot| entry(slot).0).collect();
     read(&slots, |reader| {
         for (slot, is_new) in [
             (0, true),
@@ -97,7 +89,7 @@ fn slots_are_read_once_for_each_window() {
 
 #[test]
 fn an_entry_is_visible_and_its_long_name_unbroken() {
-    let mut long = Assembler::new();
+    let mut long = LongName::new();
     let longest = slots(&"x".repeat(255), ATTR_ARCHIVE);
     let too_many = [&longest[..1], &longest].concat();
     let mut broken = three_parts();
@@ -156,12 +148,11 @@ fn the_slots_of_a_long_name_are_found_from_the_last() {
 
 #[test]
 fn an_entry_is_found_by_its_long_name_and_its_short_one() {
-    let page = page();
     let name = "thirty letters and no more too";
     let indexed = |slots: &[Bytes]| {
         let (mut named, mut index) = (Named::new(), Index::new(16).unwrap());
         for (slot, bytes) in slots.iter().enumerate() {
-            named.note(slot, &Slot::parse(bytes), page, &mut index);
+            named.note(slot, &Slot::parse(bytes), &mut index);
         }
         let places = [name, "short.txt", ""].map(|name| {
             let found = index.find(tag(name.encode_utf16()));
@@ -175,7 +166,7 @@ fn an_entry_is_found_by_its_long_name_and_its_short_one() {
     let hidden = indexed(&slots(name, ATTR_VOLUME_ID));
     assert_eq!(hidden, ([none(), none(), none()], 4), "a label");
     let mut foreign = three_parts();
-    foreign[3] = ShortEntry::new(*b"OTHER      ", ATTR_ARCHIVE).encode();
+    foreign[3] = ShortEntry::new(*b"OTHER      ", ATTR_ARCHIVE).0;
     assert_eq!(indexed(&foreign).0, [none(), none(), none()]);
     // A long name without letters is none.
     let mut empty = slots("a", ATTR_ARCHIVE);
@@ -190,42 +181,34 @@ fn a_directory_may_have_the_largest_size() {
         let (mut volume, _) = mounted(formatted(FatKind::Fat16), 512);
         let file = volume.open("F", WRITE).unwrap();
         volume.truncate(file, clusters * 512).unwrap();
-        let (geometry, page) = (*volume.fat.info(), volume.fat.code_page());
-        let read = volume.with_cache(|cache| Directory::read(2, &geometry, page, cache));
-        let directory = read.unwrap().unwrap().unwrap();
+        let read = Directory::read(2, &volume.geometry(), &mut volume.cache);
+        let directory = read.unwrap().unwrap();
         assert!(!directory.damaged, "{clusters} clusters");
         assert_eq!(directory.index.len(), slots);
     }
 }
 
 #[test]
-fn a_slot_is_lent_to_a_file_only_while_the_directory_may_grow() {
-    let page = page();
+fn a_directory_may_grow_unless_its_size_is_fixed_or_the_largest() {
     for kind in [FatKind::Fat16, FatKind::Fat32] {
-        let geometry = *mounted(formatted(kind), 512).0.fat.info();
-        let spare = |first, slots, used, damaged| {
-            let mut index = Index::new(slots).unwrap();
-            (0..used).for_each(|slot| index.take(slot, None));
-            let mut directory = Directory {
+        let geometry = mounted(formatted(kind), 512).0.geometry();
+        let may_grow = |first, slots, damaged| {
+            let directory = Directory {
                 first,
                 used: 0,
                 damaged,
                 chain: Chain::new(first),
-                index,
-                page,
+                index: Index::new(slots).unwrap(),
             };
-            directory.spare_slots(&geometry)
+            directory.may_grow(&geometry)
         };
-        let is_root = kind == FatKind::Fat32;
-        assert_eq!(spare(2, 32, 5, false), 5..6);
-        assert_eq!(spare(2, 32, 32, false), if is_root { 0..32 } else { 1..2 });
-        assert_eq!(spare(3, 32, 32, false), 1..2);
-        assert_eq!(spare(3, 32, 5, true), 0..0, "damaged");
-        assert_eq!(spare(0, 32, 5, false), 0..0, "a root of fixed size");
+        assert!(may_grow(2, 32, false) && may_grow(3, 32, false));
+        assert!(!may_grow(3, 32, true), "damaged");
+        assert!(!may_grow(0, 32, false), "a root of fixed size");
         // A cluster has 16 slots.
         let most = MAX_SLOTS - 16;
-        assert_eq!(spare(3, most, most, false), 1..2);
-        assert_eq!(spare(3, most + 1, 5, false), 0..0, "it would be too large");
+        assert!(may_grow(3, most, false));
+        assert!(!may_grow(3, most + 1, false), "it would be too large");
     }
 }
 
@@ -233,17 +216,16 @@ fn a_slot_is_lent_to_a_file_only_while_the_directory_may_grow() {
 fn a_cluster_that_is_appended_is_indexed_without_another_reading() {
     let (mut volume, _) = mounted(formatted(FatKind::Fat16), 512);
     volume.mkdir("D").unwrap();
-    let (geometry, page) = (*volume.fat.info(), volume.fat.code_page());
-    volume
-        .with_cache(|cache| {
-            let read = Directory::read(2, &geometry, page, cache);
-            let mut directory = read.unwrap().unwrap();
-            assert_eq!((directory.index.len(), directory.index.end()), (16, 2));
-            assert_eq!(directory.append(10, &geometry, cache), Ok(true));
-            assert_eq!((directory.index.len(), directory.index.end()), (32, 2));
-            assert_eq!(directory.place(16).ok(), geometry.cluster_offset(10));
-            assert_eq!(directory.place(32), Err(BlockError::OutOfRange));
-            assert_eq!(directory.reader(cache).get(16), Ok(Slot::End), "cleared");
-        })
-        .unwrap();
+    let geometry = volume.geometry();
+    let cache = &mut volume.cache;
+    let read = Directory::read(2, &geometry, cache);
+    let mut directory = read.unwrap().unwrap();
+    assert_eq!((directory.index.len(), directory.index.end()), (16, 2));
+    let taken = volume.clusters.take(directory.last_cluster(), 1, cache);
+    let cluster = taken.unwrap()[0].start;
+    assert_eq!(directory.note_growth(&geometry, cache), Ok(true));
+    assert_eq!((directory.index.len(), directory.index.end()), (32, 2));
+    let place = directory.place(16).ok();
+    assert_eq!(place, geometry.cluster_offset(cluster));
+    assert_eq!(directory.place(32), Err(Error::Corrupt));
 }

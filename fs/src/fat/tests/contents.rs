@@ -92,6 +92,39 @@ fn what_was_written_is_read_wherever_it_is() {
     }
 }
 
+/// Zeros follow the end of a file in its sector, and only there.
+#[test]
+fn what_is_overwritten_in_part_keeps_the_rest() {
+    for sector in [512, 4096] {
+        let (mut volume, disk) = mounted(formatted(FatKind::Fat16), sector);
+        let mut wanted = pattern(9000);
+        write(&mut volume, "file", &wanted).unwrap();
+        write(&mut volume, "other", &wanted).unwrap();
+        let file = volume.open("file", OpenFlags::WRITE).unwrap();
+        for (at, len) in [
+            (0, 1),
+            (512, 100),
+            (1000, 24),
+            (1536, 600),
+            (4096, 4500),
+            (8704, 296),
+        ] {
+            volume.write_at(file, at as u64, &vec![1; len]).unwrap();
+            wanted[at..at + len].fill(1);
+        }
+        volume.close(file).unwrap();
+        let found = synced(&mut volume, &disk);
+        assert_eq!(found["file"].as_ref(), Some(&wanted));
+        assert_eq!(found["other"], Some(pattern(9000)));
+        if sector == 512 {
+            // The file is first; what is after its 9000 bytes held remains of others.
+            let bytes = disk.bytes();
+            let end = volume.geometry().data as usize + 9000;
+            assert_eq!(bytes[end..end + 216], [0; 216]);
+        }
+    }
+}
+
 /// A gap before written data, and the extension of a file, read as zeros, whatever the clusters
 /// held.
 #[test]
@@ -268,6 +301,109 @@ fn the_places_of_a_file_in_many_pieces_are_found_again() {
         let chain = volume.handles.get(file).unwrap().chain.as_ref();
         let runs = chain.unwrap().runs();
         assert!(runs.len() <= 4096, "at {at}");
+    }
+}
+
+/// More pieces than are stored at a time.
+#[test]
+fn a_file_in_many_pieces_is_cut_and_removed() {
+    const CLUSTERS: usize = 10_001;
+    for len in [0, 1, 512, 2_500_000, 5_000_000, CLUSTERS * 512] {
+        let (mut volume, disk) = mounted(in_pieces(CLUSTERS, &["A"]).bytes(), 512);
+        let (before, total) = (volume.space().unwrap().free, volume.space().unwrap().total);
+        let file = volume.open("A", WRITE).unwrap();
+        volume.truncate(file, len as u64).unwrap();
+        volume.close(file).unwrap();
+        let kept = len.next_multiple_of(512) as u64;
+        let free = before + CLUSTERS as u64 * 512 - kept;
+        assert_eq!(volume.space().unwrap().free, free, "{len} bytes");
+        let wanted: Vec<u8> = (0..len).map(|at| piece("A", at, CLUSTERS)).collect();
+        assert!(synced(&mut volume, &disk)["A"].as_ref() == Some(&wanted));
+        volume.unlink("A").unwrap();
+        assert_eq!(synced(&mut volume, &disk), Tree::new());
+        assert_eq!(volume.space().unwrap().free, total);
+    }
+}
+
+/// A chain is followed to its end before anything is freed.
+#[test]
+fn a_file_in_many_pieces_that_is_damaged_loses_nothing() {
+    let bytes = in_pieces(10_001, &["A"]).bytes();
+    let table = usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) * 512;
+    let mut damaged = bytes.clone();
+    // The last cluster of the file is the last but one of the area.
+    damaged[table + (2 + 9_999) * 2..][..2].fill(0);
+    let (mut volume, disk) = mounted(damaged.clone(), 512);
+    assert_eq!(volume.unlink("A"), Err(Error::Corrupt));
+    assert!(volume.sync().is_err() && disk.bytes() == damaged);
+    for fail in 1.. {
+        // A cache that reads the lines of the table one by one.
+        let options = Options {
+            cache_bytes: 0,
+            ..Options::default()
+        };
+        let disk = Disk::new(bytes.clone(), 512);
+        let mut volume = mount_volume(Box::new(disk.clone()), options).unwrap();
+        volume.stat("A").unwrap();
+        disk.state().fail_read = Some(fail);
+        let removed = volume.unlink("A");
+        if disk.state().fail_read.take().is_some() {
+            assert!(removed.is_ok() && fail > 2);
+            break;
+        }
+        assert_eq!(removed, Err(Error::Io), "read {fail}");
+        volume.sync().unwrap();
+        assert!(disk.bytes() == bytes, "read {fail}");
+    }
+}
+
+/// A step whose contents the device refuses takes no clusters.
+#[test]
+fn a_write_that_fails_leaves_the_file_as_long_as_it_was() {
+    for kind in KINDS {
+        for (before, at) in [(0, 0), (700, 700), (700, 100), (1024, 1024)] {
+            let (mut volume, disk) = mounted(formatted(kind), 512);
+            let file = volume.open("file", WRITE | OpenFlags::READ).unwrap();
+            if before > 0 {
+                volume.write_at(file, 0, &pattern(before)).unwrap();
+            }
+            volume.sync().unwrap();
+            let free = volume.space().unwrap().free;
+            disk.state().fail_write = Some(1);
+            let large = vec![7; 300_000];
+            assert_eq!(volume.write_at(file, at, &large), Err(Error::Io));
+            assert_eq!(volume.size(file), Ok(before as u64), "{at} in {before}");
+            assert_eq!(volume.space().unwrap().free, free);
+            let found = synced(&mut volume, &disk)["file"].clone().unwrap();
+            assert_eq!(found[..at as usize], pattern(before)[..at as usize]);
+            assert_eq!(volume.write_at(file, at, &large), Ok(large.len()));
+            let found = synced(&mut volume, &disk)["file"].clone().unwrap();
+            assert_eq!(found[at as usize..], large);
+            let taken = found.len().next_multiple_of(512) - before.next_multiple_of(512);
+            assert_eq!(volume.space().unwrap().free, free - taken as u64);
+        }
+    }
+}
+
+/// Contents that are written in order are in order on the disk, in few requests.
+#[test]
+fn what_is_written_in_order_takes_clusters_in_a_row() {
+    for kind in KINDS {
+        let (mut volume, disk) = mounted(formatted(kind), 512);
+        let file = volume.open("file", WRITE | OpenFlags::READ).unwrap();
+        let wanted = pattern(600_000);
+        disk.state().writes = 0;
+        for (n, part) in wanted.chunks(8192).enumerate() {
+            volume.write_at(file, n as u64 * 8192, part).unwrap();
+        }
+        assert!(disk.state().writes <= 2, "two full buffers of 256 KiB");
+        // Nothing but the first sectors of tables and directories is read for it.
+        assert!(disk.state().reads < 12, "{} reads", disk.state().reads);
+        let found = synced(&mut volume, &disk);
+        assert_eq!(found["file"].as_ref(), Some(&wanted));
+        read_all(&mut volume, file).unwrap();
+        let chain = volume.handles.get(file).unwrap().chain.as_ref();
+        assert_eq!(chain.unwrap().runs().len(), 1, "{kind:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Independent reader that follows only the specification, without hadris-fat, to verify the
-//! contents of a disk.
+//! Independent reader that follows only the specification, and shares no code with the volume, to
+//! verify the contents of a disk.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;

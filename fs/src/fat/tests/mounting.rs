@@ -1,7 +1,7 @@
 //! Mounts, their refusal, and read-only volumes.
 
 use super::*;
-use crate::fat::{layout, mount};
+use crate::fat::mount;
 use crate::{Health, MountError};
 
 fn refusal(disk: &Disk) -> MountError {
@@ -57,33 +57,25 @@ fn what_is_only_read_is_never_written() {
     }
 }
 
-/// [`Layout`](crate::cache::Layout) in sectors of the disk. The clean bit is in the second entry of
-/// each copy of the table; FAT12 has none ("FAT Data Structure").
 #[test]
-fn the_cache_knows_where_tables_and_data_are() {
+fn tables_and_data_are_where_the_boot_sector_says() {
     for kind in KINDS {
-        for sector in [512, 4096] {
-            let (volume, disk) = mounted(formatted(kind), sector);
-            let bytes = disk.bytes();
-            let number = |at: usize| u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-            let (start, copies) = (number(14), u64::from(bytes[16]));
-            let table = if kind == FatKind::Fat32 {
-                number(36)
-            } else {
-                number(22)
-            };
-            let root = start + copies * table;
-            let ratio = sector as u64 / 512;
-            let layout = layout(volume.fat.info(), sector);
-            assert_eq!(copies, 2);
-            let flags = match kind {
-                FatKind::Fat12 => vec![],
-                _ => vec![start / ratio, (start + table) / ratio],
-            };
-            assert_eq!(layout.flags, flags);
-            assert_eq!(layout.tables_end, root / ratio);
-            assert_eq!(layout.data_start, (root + number(17) / 16) / ratio);
-        }
+        let (volume, disk) = mounted(formatted(kind), 512);
+        let bytes = disk.bytes();
+        let number = |at: usize| u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        let (start, copies) = (number(14), u64::from(bytes[16]));
+        let table = if kind == FatKind::Fat32 {
+            number(36)
+        } else {
+            number(22)
+        };
+        let root = start + copies * table;
+        let geometry = volume.geometry();
+        assert_eq!((geometry.kind, copies), (kind, 2));
+        assert_eq!(geometry.table, start * 512);
+        assert_eq!(geometry.mirror, Some((start + table) * 512));
+        assert_eq!(geometry.tables_end, root * 512);
+        assert_eq!(geometry.data, (root + number(17) / 16) * 512);
     }
 }
 

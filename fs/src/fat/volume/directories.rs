@@ -1,24 +1,19 @@
 //! Names of a volume: indexed directories, and the operations that change them.
 //!
 //! The first use of a directory builds its index, and every later change updates it; after a
-//! failure it is rebuilt. This module writes entries, and hadris-fat allocates and frees clusters,
-//! which it does for files: a future directory is a file for a moment, and so is one that is being
-//! removed. None of these states reaches the disk.
+//! failure it is rebuilt.
 
 use alloc::vec::Vec;
 
-use hadris_fat::RootLocation;
-use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, date};
-use hadris_fs::sync::FileSystem;
-use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
-
-use super::{Change, FatVolume, Result};
+use super::{Change, FatVolume, Node, Result};
 use crate::cache::Cache;
 use crate::fat::clusters;
 use crate::fat::clusters::Before;
 use crate::fat::entries::{Directory, FoundEntry, Slots};
 use crate::fat::names;
-use crate::{BlockError, Error};
+use crate::fat::slots::{ATTR_ARCHIVE, ATTR_DIRECTORY, ShortEntry};
+use crate::fat::times;
+use crate::{Clock, Cursor, DirEntry, Error};
 
 /// Indexed directories.
 #[derive(Default)]
@@ -48,7 +43,7 @@ impl Directories {
     }
 
     /// Evicts the least recently used indexes, but never the last two, which an operation may use.
-    pub(in crate::fat) fn make_room(&mut self) {
+    fn make_room(&mut self) {
         while self.kept.len() > 2
             && self.kept.iter().map(Directory::bytes).sum::<usize>() > self.limit
         {
@@ -61,32 +56,21 @@ impl Directories {
 }
 
 impl FatVolume {
-    /// Returns the first cluster of a directory, after indexing it.
-    pub(in crate::fat) fn directory(&mut self, node: NodeId) -> Result<u32> {
-        let geometry = *self.fat.info();
-        let first = match geometry.root() {
-            RootLocation::Cluster(first) if node == self.fat.root() => first,
-            RootLocation::Fixed { .. } if node == self.fat.root() => 0,
-            _ => {
-                let entry = self.short_entry(node)?;
-                if !entry.is_dir() {
-                    return Err(Error::NotDirectory);
-                }
-                entry.first_cluster(geometry.kind()).max(1)
-            }
-        };
-        if self.unsynced && self.corrupt.is_none() {
-            // Restore consistency after a failure first, in the cache.
-            let synced = FileSystem::sync(&mut *self.fat);
-            self.done(synced, "putting right what failed")?;
-            self.unsynced = false;
+    /// Returns the first cluster of a directory: 0 for a root of fixed size.
+    pub(in crate::fat) fn directory(&self, node: &Node) -> Result<u32> {
+        let first = node.entry.first_cluster(self.geometry().kind);
+        match node.entry.is_dir() {
+            false => Err(Error::NotDirectory),
+            // 0 in an entry is damage; so is 1.
+            true if node.place > 0 => Ok(first.max(1)),
+            true => Ok(first),
         }
-        let mut kept = self.directories.kept.iter();
-        if !kept.any(|directory| directory.first == first) {
-            let page = self.fat.code_page();
-            let cache = self.cache.clone();
-            let mut cache = cache.try_lock().ok_or(Error::Io)?;
-            let read = Directory::read(first, &geometry, page, &mut cache)?;
+    }
+
+    /// Reads the directory that begins with cluster `first`, unless it is indexed.
+    fn index(&mut self, first: u32) -> Result<()> {
+        if self.directories.find(first).is_none() {
+            let read = Directory::read(first, &self.geometry(), &mut self.cache)?;
             self.directories.kept.push(read.ok_or(Error::OutOfMemory)?);
         }
         self.directories.ticks += 1;
@@ -95,46 +79,29 @@ impl FatVolume {
             directory.used = now;
         }
         self.directories.make_room();
-        Ok(first)
+        Ok(())
     }
 
-    /// Calls `f` with an indexed directory and the cache. When `f` fails, drops all indexes.
+    /// Calls `f` with the directory that begins with cluster `first`, and the cache. When `f`
+    /// fails, drops all indexes.
     pub(in crate::fat) fn with_directory<T>(
         &mut self,
         first: u32,
-        f: impl FnOnce(&mut Directory, &mut Cache) -> core::result::Result<T, BlockError>,
+        f: impl FnOnce(&mut Directory, &mut Cache) -> Result<T>,
     ) -> Result<T> {
-        let (mut f, mut value) = (Some(f), None);
-        self.in_directory(first, &mut |directory, cache| {
-            value = f.take().map(|f| f(directory, cache)).transpose()?;
-            Ok(())
-        })?;
-        value.ok_or(Error::Io)
-    }
-
-    /// Outlined, so that it isn't compiled for each of the closures.
-    #[inline(never)]
-    fn in_directory(
-        &mut self,
-        first: u32,
-        f: &mut dyn FnMut(&mut Directory, &mut Cache) -> core::result::Result<(), BlockError>,
-    ) -> Result<()> {
-        let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
+        self.index(first)?;
         let directory = self.directories.find(first).ok_or(Error::Io)?;
-        let done = f(directory, &mut cache);
-        drop(cache);
+        let done = f(directory, &mut self.cache);
         if done.is_err() {
             self.directories.clear();
         }
-        match done {
-            Err(BlockError::OutOfRange) => {
-                self.damaged("it has no cluster, or nothing is above it")
-            }
-            done => Ok(done?),
-        }
+        self.done(
+            done,
+            "reading a directory: it has no cluster, or nothing is above it",
+        )
     }
 
-    /// Returns the entry of that name in an indexed directory.
+    /// Returns the entry of that name in a directory.
     pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<FoundEntry>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
         if found.is_none() {
@@ -143,144 +110,101 @@ impl FatVolume {
         Ok(found)
     }
 
-    /// Fails if part of an indexed directory couldn't be read.
+    /// Fails if part of a directory couldn't be read.
     fn check_whole(&mut self, first: u32) -> Result<()> {
-        match self.directories.find(first) {
-            Some(it) if it.damaged => {
-                self.damaged("its chain of clusters leads nowhere or in circles")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn damaged(&mut self, text: &'static str) -> Result<()> {
-        let error = hadris_fs::Error::new(ErrorKind::Corrupt, text);
-        self.done(Err(error), "reading a directory")
-    }
-
-    /// Returns the node whose entry begins in a slot, pinned.
-    pub(in crate::fat) fn pin(
-        &mut self,
-        directory: NodeId,
-        slot: usize,
-        name: &str,
-    ) -> Result<NodeId> {
-        // hadris-fat checks the entry that it listed last before it searches the directory.
-        let cursor = DirCursor::from_raw(slot as u64);
-        let listed = self.fat.readdir(directory, cursor);
-        let found = listed.and_then(|_| self.fat.lookup(directory, Name::new(name)));
-        self.done(found, "reading a directory")
-    }
-
-    /// Returns the node of that name in a directory, pinned.
-    pub(in crate::fat) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
-        let first = self.directory(directory)?;
-        let found = self.find(first, name)?;
-        let found = found.ok_or_else(|| names::absent(name))?;
-        self.pin(directory, found.at, name)
-    }
-
-    /// Invalidates hadris-fat's copy of the sector that it read last; to be called after entries
-    /// were written. Reads two sectors in a row: the second replaces a stale copy of any sector,
-    /// and the first one of the second.
-    pub(in crate::fat) fn changed_entries(&mut self) {
-        if self
-            .fat
-            .read_raw(self.sector as u64 - 1, &mut [0; 2])
-            .is_err()
-        {
-            self.fat.clear_cache();
-        }
-    }
-
-    /// Sets the fields of a short entry. Returns the old contents of its slot.
-    fn set_short(&mut self, first: u32, slot: usize, entry: &ShortEntry) -> Result<Before> {
-        let bytes = entry.encode();
-        let before = self.with_directory(first, |directory, cache| {
-            directory.replace(slot, &[bytes], cache)
-        })?;
-        self.changed_entries();
-        Ok(before)
-    }
-
-    /// Changes the size of a file that isn't open, whose entry begins in a slot. Returns its new
-    /// first cluster.
-    fn size_file(&mut self, parent: NodeId, at: usize, name: &str, size: u64) -> Result<u32> {
-        let nodes = self.fat.open_nodes();
-        let node = self.pin(parent, at, name)?;
-        let sized = match self.fat.open_nodes() > nodes {
-            true => {
-                let sized = self.fat.truncate(node, size);
-                self.done(sized, "taking or giving back clusters")
-            }
-            // An open node had this slot.
-            false => Err(Error::Busy),
+        let is_damaged = self.directories.find(first).is_some_and(|it| it.damaged);
+        let checked = if is_damaged {
+            Err(Error::Corrupt)
+        } else {
+            Ok(())
         };
-        let entry = sized.and_then(|()| self.short_entry(node));
-        self.fat.forget(node, 1);
-        Ok(entry?.first_cluster(self.fat.info().kind()))
+        self.done(
+            checked,
+            "reading a directory: its chain of clusters leads nowhere or in circles",
+        )
     }
 
-    /// Creates a file or directory, and pins it.
+    /// Returns the node of that name in a directory.
+    pub(in crate::fat) fn lookup(&mut self, directory: u32, name: &str) -> Result<Node> {
+        let found = self.find(directory, name)?;
+        let found = found.ok_or_else(|| names::absent(name))?;
+        Ok(found.node)
+    }
+
+    /// Lists a directory from slot `from` on; see [`crate::Volume::list`].
+    pub(in crate::fat) fn list_directory(
+        &mut self,
+        first: u32,
+        from: Cursor,
+        visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
+    ) -> Result<Option<Cursor>> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        self.index(first)?;
+        let directory = self.directories.find(first).ok_or(Error::Io)?;
+        let next = directory.list(from, &mut self.cache, visit);
+        let next = self.done(next, "reading a directory: an entry without a name")?;
+        if next.is_none() {
+            self.check_whole(first)?;
+        }
+        Ok(next.map(|next| next as Cursor))
+    }
+
+    /// Creates a file or directory.
     pub(in crate::fat) fn create(
         &mut self,
-        parent: NodeId,
+        parent: u32,
         name: &str,
-        directory: bool,
-    ) -> Result<NodeId> {
+        is_directory: bool,
+    ) -> Result<Node> {
         names::check(name)?;
         self.begin(Change::Taking)?;
-        let made = self.create_entry(parent, name, directory);
+        let made = self.create_entry(parent, name, is_directory);
         self.end();
         made
     }
 
-    fn create_entry(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
-        let first = self.directory(parent)?;
-        if self.find(first, name)?.is_some() {
+    fn create_entry(&mut self, parent: u32, name: &str, is_directory: bool) -> Result<Node> {
+        if self.find(parent, name)?.is_some() {
             return Err(Error::Exists);
         }
-        let (day, time, tenths) = date::encode(self.fat.clock().now(), None);
+        let now = times::encode(Clock::time(self.clock));
         let mut entry = ShortEntry::new([0; 11], ATTR_ARCHIVE);
-        entry.set_created(day, time, tenths);
-        entry.set_modified(day, time);
-        entry.set_accessed_date(day);
-        let slots = self.slots_for(first, name, entry, &[])?;
-        self.make_room(parent, first, slots.len())?;
-        let (at, _) = self.add(first, slots)?;
-        if directory && let Err(error) = self.become_directory(parent, first, name, at) {
-            let _ = self.remove_entry(parent, name, None);
-            return Err(error);
+        entry.set_created(now);
+        entry.set_modified(now.0, now.1);
+        entry.set_accessed(now.0);
+        if !is_directory {
+            return self.add_new(parent, name, entry);
         }
-        self.pin(parent, at, name)
+        let taken = self.clusters.take(0, 1, &mut self.cache);
+        let taken = self.done(taken, "allocating a cluster")?;
+        let cluster = taken.first().ok_or(Error::NoSpace)?.start;
+        let geometry = self.geometry();
+        entry.set_attributes(ATTR_DIRECTORY);
+        entry.set_first_cluster(geometry.kind, cluster);
+        let up = self.parent_cluster(parent);
+        let begun = clusters::begin_directory(&entry, up, &geometry, &mut self.cache);
+        let begun = self.done(begun, "writing a directory");
+        let made = begun.and_then(|()| self.add_new(parent, name, entry));
+        if made.is_err() {
+            self.clusters.give_back(0, &taken, &mut self.cache);
+        }
+        made
     }
 
-    /// Turns a new file into a directory.
-    fn become_directory(
-        &mut self,
-        parent: NodeId,
-        first: u32,
-        name: &str,
-        at: usize,
-    ) -> Result<()> {
-        let geometry = *self.fat.info();
-        self.size_file(parent, at, name, 1)?;
-        let found = self.find(first, name)?.ok_or(Error::Io)?;
-        let up = self.parent_cluster(first);
-        self.with_directory(first, |_, cache| {
-            clusters::begin_directory(&found.entry, up, &geometry, cache)
-        })?;
-        let mut entry = found.entry;
-        entry.set_attributes(ATTR_DIRECTORY);
-        entry.set_size(0);
-        self.set_short(first, found.short, &entry).map(|_| ())
+    /// Adds an entry with a new name.
+    fn add_new(&mut self, parent: u32, name: &str, entry: ShortEntry) -> Result<Node> {
+        let slots = self.slots_for(parent, name, entry, &[])?;
+        self.make_room(parent, slots.len())?;
+        let (node, _) = self.add(parent, slots)?;
+        Ok(node)
     }
 
     /// Returns the cluster for `..` in a directory whose parent begins with cluster `first`.
     pub(in crate::fat) fn parent_cluster(&self, first: u32) -> u32 {
-        match self.fat.info().root() {
-            RootLocation::Cluster(root) if root == first => 0,
-            _ => first,
+        if first == self.geometry().root {
+            0
+        } else {
+            first
         }
     }
 
@@ -298,121 +222,91 @@ impl FatVolume {
         slots.ok_or(Error::Exists)
     }
 
-    /// Writes a new entry into free slots. Returns the first slot, and the old contents.
-    pub(in crate::fat) fn add(&mut self, first: u32, slots: Slots) -> Result<(usize, Before)> {
+    /// Writes a new entry into free slots. Returns its node, and the old contents of the slots.
+    pub(in crate::fat) fn add(&mut self, first: u32, slots: Slots) -> Result<(Node, Before)> {
         let added = self.with_directory(first, |directory, cache| directory.add(slots, cache))?;
-        self.changed_entries();
         added.ok_or(Error::NoSpace)
     }
 
     /// Ensures that there are `count` free slots in a row.
-    pub(in crate::fat) fn make_room(
-        &mut self,
-        parent: NodeId,
-        first: u32,
-        count: usize,
-    ) -> Result<()> {
+    pub(in crate::fat) fn make_room(&mut self, first: u32, count: usize) -> Result<()> {
         while !self.with_directory(first, |directory, _| Ok(directory.has_room(count)))? {
-            self.grow(parent, first)?;
+            self.grow(first)?;
         }
         Ok(())
     }
 
     /// Appends a cluster to a directory.
-    fn grow(&mut self, parent: NodeId, first: u32) -> Result<()> {
-        let mut kept = self.directories.kept.iter();
-        let at = kept.position(|directory| directory.first == first);
-        let mut directory = self.directories.kept.swap_remove(at.ok_or(Error::Io)?);
-        let grown = self.grow_with_file(parent, &mut directory);
-        if grown == Ok(true) {
-            self.directories.kept.push(directory);
+    fn grow(&mut self, first: u32) -> Result<()> {
+        let geometry = self.geometry();
+        let directory = self.directories.find(first).ok_or(Error::Io)?;
+        if !directory.may_grow(&geometry) {
+            return Err(Error::NoSpace);
         }
-        self.directory(parent)?;
-        grown.map(|_| ())
-    }
-
-    /// Appends to a directory the cluster of a file that takes a slot for a moment. `false` when
-    /// the index needs a rebuild.
-    fn grow_with_file(&mut self, parent: NodeId, directory: &mut Directory) -> Result<bool> {
-        let geometry = *self.fat.info();
-        let file = ShortEntry::new(*b"GROWING    ", ATTR_ARCHIVE).encode();
-        for slot in directory.spare_slots(&geometry) {
-            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-            let before = directory.replace(slot, &[file], &mut cache)?;
-            drop(cache);
-            self.changed_entries();
-            let taken = self.size_file(parent, slot, "GROWING", 1);
-            let grown = match taken {
-                Ok(cluster) => {
-                    let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-                    let grown = directory.append(cluster, &geometry, &mut cache);
-                    drop(cache);
-                    grown.map_err(Error::from)
-                }
-                Err(error) => Err(error),
-            };
-            if taken.is_ok() && grown.is_err() {
-                let _ = self.size_file(parent, slot, "GROWING", 0);
-            }
-            if let Some(mut cache) = self.cache.try_lock() {
-                clusters::put_back(&before, &mut cache);
-            }
-            self.changed_entries();
-            if grown != Err(Error::Busy) {
-                return grown;
-            }
+        let last = directory.last_cluster();
+        let taken = self.clusters.take(last, 1, &mut self.cache);
+        let taken = self.done(taken, "allocating a cluster")?;
+        let cluster = taken.first().ok_or(Error::NoSpace)?.start;
+        let cleared = clusters::clear_cluster(cluster, &geometry, &mut self.cache);
+        if cleared.is_err() {
+            self.clusters.give_back(last, &taken, &mut self.cache);
         }
-        Err(Error::NoSpace)
+        self.done(cleared, "writing a directory")?;
+        let grown = self.with_directory(first, |it, cache| it.note_growth(&geometry, cache))?;
+        if !grown {
+            self.directories.kept.retain(|kept| kept.first != first);
+        }
+        Ok(())
     }
 
     /// Removes a file or an empty directory.
     pub(in crate::fat) fn remove(
         &mut self,
-        parent: NodeId,
+        parent: u32,
         name: &str,
-        directory: bool,
+        is_directory: bool,
     ) -> Result<()> {
         self.begin(Change::Giving)?;
-        let removed = self.remove_entry(parent, name, Some(directory));
+        let removed = self.remove_entry(parent, name, is_directory);
         self.end();
         removed
     }
 
-    /// Removes the entry of that name, if it is of the expected kind.
+    /// Removes the entry of that name, if it is of the expected kind: completely or not at all.
     pub(in crate::fat) fn remove_entry(
         &mut self,
-        parent: NodeId,
+        parent: u32,
         name: &str,
-        directory: Option<bool>,
+        is_directory: bool,
     ) -> Result<()> {
-        let first = self.directory(parent)?;
-        let found = self.find(first, name)?;
+        let found = self.find(parent, name)?;
         let found = found.ok_or_else(|| names::absent(name))?;
-        match (directory, found.entry.is_dir()) {
-            (Some(false), true) => return Err(Error::IsDirectory),
-            (Some(true), false) => return Err(Error::NotDirectory),
+        match (is_directory, found.node.entry.is_dir()) {
+            (false, true) => return Err(Error::IsDirectory),
+            (true, false) => return Err(Error::NotDirectory),
             _ => {}
         }
-        let node = self.pin(parent, found.at, name)?;
-        let checked = self.check_removable(node, &found);
-        self.fat.forget(node, 1);
-        checked?;
-        // The check of the directory may have evicted the index of its parent.
-        self.directory(parent)?;
-        self.release_clusters(parent, first, name, &found)?;
-        self.with_directory(first, |directory, cache| directory.remove(&found, cache))?;
-        self.changed_entries();
-        Ok(())
+        self.check_removable(&found.node)?;
+        let before = self.with_directory(parent, |it, cache| it.remove(&found, cache))?;
+        let first = found.node.entry.first_cluster(self.geometry().kind);
+        if first == 0 {
+            return Ok(());
+        }
+        let freed = self.clusters.cut(first, 0, &mut self.cache);
+        if freed.is_err() {
+            clusters::put_back(&before, &mut self.cache);
+            self.directories.clear();
+        }
+        self.done(freed, "removing a file: its chain of clusters is broken")
     }
 
-    fn check_removable(&mut self, node: NodeId, found: &FoundEntry) -> Result<()> {
-        if self.handles.all().any(|handle| handle.node == node) {
+    fn check_removable(&mut self, node: &Node) -> Result<()> {
+        if self.is_open(node.place) {
             return Err(Error::Busy);
         }
-        if found.entry.is_dir() {
+        if node.entry.is_dir() {
             let first = self.directory(node)?;
-            let empty = |directory: &mut Directory, cache: &mut Cache| directory.is_empty(cache);
-            if !self.with_directory(first, empty)? {
+            if !self.with_directory(first, |directory, cache| directory.is_empty(cache))? {
                 return Err(Error::NotEmpty);
             }
             self.check_whole(first)?;
@@ -420,68 +314,27 @@ impl FatVolume {
         }
         Ok(())
     }
-
-    /// Frees the clusters of a node that isn't open.
-    fn release_clusters(
-        &mut self,
-        parent: NodeId,
-        first: u32,
-        name: &str,
-        found: &FoundEntry,
-    ) -> Result<()> {
-        let kind = self.fat.info().kind();
-        if found.entry.first_cluster(kind) == 0 {
-            return Ok(());
-        }
-        let mut file = found.entry;
-        file.set_attributes(ATTR_ARCHIVE);
-        file.set_size(file.size().max(1));
-        let before = self.set_short(first, found.short, &file)?;
-        let given = self.size_file(parent, found.at, name, 0);
-        if given.is_err() {
-            // Use the slot in place: the index may be gone, and needs no rebuild for this.
-            for (place, _) in &before {
-                let mut now = [0; ENTRY_SIZE];
-                self.with_cache(|cache| cache.read_bytes(*place, &mut now))??;
-                match clusters::short(&now) {
-                    Some(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
-                        // An entry without its clusters is useless; the failure is repaired first.
-                        return self.directory(parent).map(|_| ());
-                    }
-                    _ => self.with_cache(|cache| clusters::put_back(&before, cache))?,
-                }
-            }
-            self.changed_entries();
-        }
-        given.map(|_| ())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::boxed::Box;
     use alloc::format;
-    use alloc::vec;
-
-    use hadris_fat::{FatKind, FatOptions};
 
     use super::*;
     use crate::Volume;
     use crate::fake::Disk;
+    use crate::fat::geometry::FatKind;
+    use crate::fat::tests::formatted;
     use crate::fat::{Options, mount_volume};
 
     /// Creates a volume that may index `limit` bytes, with directories of 16 slots each.
     fn volume(limit: usize) -> FatVolume {
-        let mut image = vec![0; 1 << 20];
-        let options = FatOptions::new()
-            .with_kind(FatKind::Fat12)
-            .with_cluster_size(512);
-        hadris_fat::sync::format(&mut image, &options).unwrap();
         let options = Options {
             cache_bytes: limit / 2,
             ..Options::default()
         };
-        let disk = Disk::new(image, 512);
+        let disk = Disk::new(formatted(FatKind::Fat12), 512);
         let mut volume = mount_volume(Box::new(disk), options).unwrap();
         for n in 0..20 {
             volume.mkdir(&format!("{n}")).unwrap();

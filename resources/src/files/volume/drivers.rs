@@ -53,7 +53,7 @@ pub fn host(folders: Folders<Offload>) -> FileSystem {
 /// FAT.
 pub const FAT: FileSystem = FileSystem {
     name: "fat",
-    // Four times what has been seen (16 KiB, while it mounts; `fs/examples/stack.rs`).
+    // Five times what has been seen (12 KiB, while it mounts; `fs/examples/stack.rs`).
     stack: 64 << 10,
     mount: Mount::Disk(|disk, options| fat::mount(disk, *options)),
 };
