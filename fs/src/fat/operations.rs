@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::geometry::Geometry;
-use super::volume::{Change, FatVolume, Result, stat};
+use super::volume::{Change, FatVolume, Result};
 use super::writing::MAX_FILE;
 use crate::path;
 use crate::{
@@ -64,11 +64,13 @@ impl Volume for FatVolume {
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
         let place = self.handles.get(file)?.place;
-        Ok(stat(&self.node(place)?))
+        let node = self.node(place)?;
+        Ok(self.stat_node(&node))
     }
 
     fn stat(&mut self, path: &str) -> Result<Stat> {
-        Ok(stat(&self.resolve(path)?))
+        let node = self.resolve(path)?;
+        Ok(self.stat_node(&node))
     }
 
     fn list(

@@ -37,11 +37,22 @@ pub(super) struct Node {
     pub entry: ShortEntry,
 }
 
+impl Node {
+    fn is_read_only(&self) -> bool {
+        self.entry.attributes() & ATTR_READ_ONLY != 0
+    }
+}
+
+/// Distance to the next inode number where one is in use: no disk has that many entries.
+const NEXT_INODE: u64 = 1 << 48;
+
 /// Open file or directory.
 #[derive(Debug)]
 pub(super) struct Handle {
     /// See [`Node`].
     pub place: u64,
+    /// See [`FatVolume::inode`].
+    inode: u64,
     pub flags: OpenFlags,
     /// Size of the file in bytes, once looked up.
     pub size: Option<u64>,
@@ -210,6 +221,42 @@ impl FatVolume {
         self.handles.all().any(|handle| handle.place == place)
     }
 
+    /// Returns the inode number of the file or directory whose entry is at `place`. It follows from
+    /// the place; but an open file keeps its number when it is renamed, and no other gets that.
+    fn inode(&self, place: u64) -> u64 {
+        if let Some(handle) = self.handles.all().find(|handle| handle.place == place) {
+            return handle.inode;
+        }
+        let mut inode = (place / ENTRY_SIZE as u64).max(1);
+        while self.handles.all().any(|handle| handle.inode == inode) {
+            inode += NEXT_INODE;
+        }
+        inode
+    }
+
+    /// Returns the record of a node.
+    pub(super) fn stat_node(&self, node: &Node) -> Stat {
+        let is_directory = node.entry.is_dir();
+        let modified = Time::from_seconds(times::decode(node.entry.modified()));
+        Stat {
+            kind: match is_directory {
+                true => Kind::Directory,
+                false => Kind::File,
+            },
+            size: if is_directory {
+                0
+            } else {
+                node.entry.size().into()
+            },
+            modified,
+            accessed: modified,
+            changed: modified,
+            links: 1,
+            inode: self.inode(node.place),
+            read_only: node.is_read_only(),
+        }
+    }
+
     fn open_node(&mut self, node: &Node, flags: OpenFlags, is_new: bool) -> Result<FileId> {
         if !is_new && flags.contains(OpenFlags::EXCLUSIVE) {
             return Err(Error::Exists);
@@ -224,15 +271,17 @@ impl FatVolume {
             if !self.writable || self.corrupt.is_some() {
                 return Err(Error::ReadOnly);
             }
-            if stat(node).read_only && !is_new {
+            if node.is_read_only() && !is_new {
                 return Err(Error::PermissionDenied);
             }
         }
         if flags.contains(OpenFlags::TRUNCATE) && node.entry.size() > 0 && !is_directory {
             self.cut(node.place, 0)?;
         }
+        let inode = self.inode(node.place);
         Ok(self.handles.add(Handle {
             place: node.place,
+            inode,
             flags,
             size: None,
             chain: None,
@@ -252,28 +301,5 @@ impl FatVolume {
             found => (found?, false),
         };
         self.open_node(&node, flags, is_new)
-    }
-}
-
-/// Returns the record of a node. The place of its entry serves as its number.
-pub(super) fn stat(node: &Node) -> Stat {
-    let is_directory = node.entry.is_dir();
-    let modified = Time::from_seconds(times::decode(node.entry.modified()));
-    Stat {
-        kind: match is_directory {
-            true => Kind::Directory,
-            false => Kind::File,
-        },
-        size: if is_directory {
-            0
-        } else {
-            node.entry.size().into()
-        },
-        modified,
-        accessed: modified,
-        changed: modified,
-        links: 1,
-        inode: (node.place / ENTRY_SIZE as u64).max(1),
-        read_only: node.entry.attributes() & ATTR_READ_ONLY != 0,
     }
 }

@@ -220,3 +220,30 @@ fn a_rename_takes_the_slots_that_it_gives_up() {
     assert_eq!(found["ANOTHER nam"].as_deref(), Some(b"moved".as_slice()));
     assert_eq!(found.len(), before.len() - 1);
 }
+
+/// Locks and mappings know an open file by its inode number: a rename doesn't change it, and a new
+/// file in the old slot gets another one.
+#[test]
+fn an_open_file_keeps_its_inode_number() {
+    for kind in KINDS {
+        let (mut volume, _) = mounted(formatted(kind), 512);
+        for path in ["d", "e"] {
+            volume.mkdir(path).unwrap();
+        }
+        write(&mut volume, "d/a", b"1").unwrap();
+        let open = volume.open("d/a", OpenFlags::READ).unwrap();
+        let inode = volume.stat("d/a").unwrap().inode;
+        volume.rename("d/a", "e/b").unwrap();
+        // It takes the slot that the first one had.
+        write(&mut volume, "d/c", b"2").unwrap();
+        let other = volume.open("d/c", OpenFlags::READ).unwrap();
+        let second = volume.stat_file(other).unwrap().inode;
+        assert_eq!(volume.stat_file(open).unwrap().inode, inode, "{kind:?}");
+        assert_eq!(volume.stat("e/b").unwrap().inode, inode, "{kind:?}");
+        assert_ne!(second, inode, "{kind:?}");
+        assert_eq!(volume.stat("d/c").unwrap().inode, second, "{kind:?}");
+        volume.close(open).unwrap();
+        assert_eq!(volume.stat_file(other).unwrap().inode, second, "{kind:?}");
+        assert_ne!(volume.stat("e/b").unwrap().inode, second, "{kind:?}");
+    }
+}
