@@ -200,7 +200,7 @@ impl Gpu {
             events: VecDeque::new(),
             refused: Vec::new(),
         };
-        gpu.query();
+        gpu.start_query();
         gpu.kick();
         Ok(gpu)
     }
@@ -436,7 +436,7 @@ impl Gpu {
             scanout.cursor = Cursor::default();
         }
         self.ready = false;
-        self.query();
+        self.start_query();
         self.kick();
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Gpu {
             debug_assert!(clear.is_some(), "next to what was read");
             match self.query {
                 Query::None => {
-                    self.query();
+                    self.start_query();
                     self.kick();
                 }
                 _ => self.outdated = true,
@@ -54,8 +54,8 @@ impl Gpu {
         }
     }
 
-    /// Begins a query.
-    pub(super) fn query(&mut self) {
+    /// Starts a query.
+    pub(super) fn start_query(&mut self) {
         if self.control.reserve(1) {
             self.query = Query::Sizes;
             self.push(Command::display_info(), What::DisplayInfo, 0, None);
@@ -119,7 +119,7 @@ impl Gpu {
         }
         self.ready = true;
         if core::mem::take(&mut self.outdated) {
-            self.query();
+            self.start_query();
         }
     }
 }
