@@ -15,7 +15,7 @@ typedef intptr_t Int;
 typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints, Pixels;
 
 /**
- * Code of a failure. The list only grows, at its end; a number is never used again for another
+ * Code of a failure. The list only grows, at its end; a number is never reused with another
  * meaning.
  */
 enum soil_error
@@ -72,7 +72,7 @@ enum soil_error
    */
   SOIL_ERROR_TOO_LARGE = 12,
   /**
-   * The file system's data contradict each other.
+   * The file system's data is inconsistent.
    */
   SOIL_ERROR_CORRUPT = 13,
   /**
@@ -96,7 +96,7 @@ enum soil_error
    */
   SOIL_ERROR_CONNECTION_RESET = 18,
   /**
-   * The time given, or the protocol's own limit, is over.
+   * A deadline, or the protocol's own limit, has passed.
    */
   SOIL_ERROR_TIMED_OUT = 19,
   /**
@@ -116,7 +116,7 @@ enum soil_error
    */
   SOIL_ERROR_NOT_CONNECTED = 23,
   /**
-   * The other side doesn't read any more.
+   * The other side no longer reads.
    */
   SOIL_ERROR_BROKEN_PIPE = 24,
   /**
@@ -128,7 +128,7 @@ enum soil_error
    */
   SOIL_ERROR_NO_ENTROPY = 26,
   /**
-   * Memory has run out.
+   * Out of memory.
    */
   SOIL_ERROR_OUT_OF_MEMORY = 27,
   /**
@@ -152,7 +152,7 @@ enum soil_error
    */
   SOIL_ERROR_NO_NETWORK = 32,
   /**
-   * No name server answered, or it answered with a failure.
+   * No name server responded, or the response was a failure.
    */
   SOIL_ERROR_NAME_SERVER_FAILURE = 33,
   /**
@@ -160,7 +160,7 @@ enum soil_error
    */
   SOIL_ERROR_MESSAGE_TOO_LONG = 34,
   /**
-   * The value of an environment variable can't be understood.
+   * The value of an environment variable is invalid.
    */
   SOIL_ERROR_BAD_CONFIGURATION = 35,
   /**
@@ -168,11 +168,11 @@ enum soil_error
    */
   SOIL_ERROR_PERMISSION_DENIED = 36,
   /**
-   * A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+   * A path crosses more than 40 symbolic links, or a file has the maximum number of names.
    */
   SOIL_ERROR_TOO_MANY_LINKS = 37,
   /**
-   * Two paths are on different volumes, which a rename or a hard link can't join.
+   * Two paths are on different volumes, which a rename or a hard link can't span.
    */
   SOIL_ERROR_CROSS_VOLUME = 38,
   /**
@@ -184,7 +184,7 @@ enum soil_error
    */
   SOIL_ERROR_CERTIFICATE = 40,
   /**
-   * The peer broke the TLS protocol, or agreed on nothing.
+   * The peer broke the TLS protocol, or no parameters were agreed on.
    */
   SOIL_ERROR_TLS = 41,
 };

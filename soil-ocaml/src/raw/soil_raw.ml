@@ -17,41 +17,41 @@ module Error_code = struct
     | Invalid_name  (** The file system can't store this name. *)
     | Name_too_long  (** A name or path is longer than the file system allows. *)
     | Too_large  (** The size or the offset is beyond what the format allows. *)
-    | Corrupt  (** The file system's data contradict each other. *)
+    | Corrupt  (** The file system's data is inconsistent. *)
     | Io  (** The device failed. *)
     | Busy  (** It is in use elsewhere in the program, or a disk by another program. *)
     | Unsupported  (** The device, the file system or the platform can't do it. *)
     | Connection_refused  (** The peer's host refused the connection (RST). *)
     | Connection_reset  (** The peer reset the connection. *)
-    | Timed_out  (** The time given, or the protocol's own limit, is over. *)
+    | Timed_out  (** A deadline, or the protocol's own limit, has passed. *)
     | Unreachable
         (** There is no route, or a router reports that the destination can't be reached. *)
     | Address_in_use  (** Another descriptor has this address and port. *)
     | Address_not_available  (** No interface has this address, or all ports are taken. *)
     | Not_connected  (** The connection isn't established, or no longer. *)
-    | Broken_pipe  (** The other side doesn't read any more. *)
+    | Broken_pipe  (** The other side no longer reads. *)
     | No_device  (** The machine has no such device. *)
     | No_entropy  (** The machine has no source of random numbers. *)
-    | Out_of_memory  (** Memory has run out. *)
+    | Out_of_memory  (** Out of memory. *)
     | Too_many_open  (** The table of descriptors, ports or connections is full. *)
     | Cancelled  (** The operation was cancelled. *)
     | No_such_host  (** The name has no address, or none of the family asked for. *)
     | No_network  (** There is no network interface, or none with an address yet. *)
-    | Name_server_failure  (** No name server answered, or it answered with a failure. *)
+    | Name_server_failure  (** No name server responded, or the response was a failure. *)
     | Message_too_long  (** The datagram is larger than can be sent. *)
-    | Bad_configuration  (** The value of an environment variable can't be understood. *)
+    | Bad_configuration  (** The value of an environment variable is invalid. *)
     | Permission_denied  (** The host doesn't permit it. *)
     | Too_many_links
-        (** A path leads over more than 40 symbolic links, or a file has as many names as it can
-            have. *)
+        (** A path crosses more than 40 symbolic links, or a file has the maximum number of
+            names. *)
     | Cross_volume
-        (** Two paths are on different volumes, which a rename or a hard link can't join. *)
+        (** Two paths are on different volumes, which a rename or a hard link can't span. *)
     | Deadlock
         (** Every task waits for another one, and nothing can wake any of them (raised in OCaml). *)
     | Certificate  (** A certificate wasn't accepted: the peer's here, or this end's by the peer. *)
-    | Tls  (** The peer broke the TLS protocol, or agreed on nothing. *)
+    | Tls  (** The peer broke the TLS protocol, or no parameters were agreed on. *)
     | Unknown of int  (** A code that this version of the library doesn't know. *)
-  (** Code of a failure. The list only grows, at its end; a number is never used again for another
+  (** Code of a failure. The list only grows, at its end; a number is never reused with another
       meaning. *)
 end
 
