@@ -1,6 +1,7 @@
 """Groups, broadcast, raw frames, the filter, ICMP, routes, VLANs and options, from OCaml, against
 Linux."""
 
+import errno
 import hashlib
 import ipaddress
 import os
@@ -56,7 +57,12 @@ class Listener:
 
     def listen(self):
         while True:
-            self.frames.append(self.socket.recv(2048))
+            try:
+                self.frames.append(self.socket.recv(2048))
+            except OSError as error:
+                # Linux reports once that the TAP was down; its frames follow when it is up again.
+                if error.errno != errno.ENETDOWN:
+                    raise
 
     def wait(self, wanted, what, seconds=PATIENCE):
         end = time.monotonic() + seconds
