@@ -166,6 +166,9 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     words = [SOIL, "run", executable(program, form)]
     if form not in ("process", SOCKETS):
         words += ["--machine", form]
+        # `soil run` probes each new QEMU for KVM, up to 30 s where that hangs.
+        if "--qemu" in options:
+            words += ["--accel", "tcg"]
     if form == SOCKETS:
         words += ["--net", "host"]
     elif tap:
