@@ -213,7 +213,7 @@ fn answers(mut child: Child) -> bool {
 /// of a second on x86-64); none if that can't be read.
 fn processor_time(process: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // Behind the name, which may have brackets and blanks.
+    // After the name, which may contain brackets and blanks.
     let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let hundredths = fields
         .split_ascii_whitespace()
