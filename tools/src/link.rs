@@ -169,7 +169,7 @@ impl arguments::Link {
             }
         }
         for symbol in parts::wanted_by(inputs.iter().map(PathBuf::as_path)) {
-            // The name of a wrapper function asks for the linker's `--wrap`.
+            // The linker names a function's replacement `__wrap_` and the function.
             command.arg(match symbol.strip_prefix("__wrap_") {
                 Some(function) => format!("--wrap={function}"),
                 None => format!("--undefined={symbol}"),

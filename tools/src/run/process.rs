@@ -255,7 +255,7 @@ fn supervise(
 fn exit_status(timeout: Option<Duration>, ended: Option<ExitStatus>) -> Result<u8, Failure> {
     let Some(status) = ended else {
         let after = timeout.unwrap_or_default().as_secs_f64();
-        // The reader of this line may be what blocked the program.
+        // The reader of this line may have blocked the program, too.
         say_soon(&format!("ended after {after} s (--timeout)"));
         return Ok(TIMED_OUT);
     };

@@ -25,8 +25,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// The time for a program to end after a request; Soil's programs take up to ten seconds.
 const GRACE: Duration = Duration::from_secs(12);
 
-/// The number of polls for which a file not built by dune must stay unchanged before it is started:
-/// if it is a program; and otherwise, so that `soil run` reports what it is.
+/// The number of unchanged polls before a file not built by dune is started: if it is a program;
+/// and otherwise ([`GIVEN_UP`]), so that `soil run` reports the error.
 const SETTLED: u32 = 3;
 const GIVEN_UP: u32 = 50;
 
