@@ -280,7 +280,7 @@ fn useful() -> Vec<Found> {
 }
 
 /// Returns the first line of a program's version output if its version is at least `minimum`, or
-/// the program's path if no line has a version.
+/// the program's path if that line has no digits.
 fn version(program: &Path, arguments: &str, minimum: Option<(u32, u32)>) -> Result<String, String> {
     let path = find_program(program).ok_or_else(|| format!("no {} on PATH", program.display()))?;
     let output = Command::new(&path)
@@ -289,7 +289,7 @@ fn version(program: &Path, arguments: &str, minimum: Option<(u32, u32)>) -> Resu
         .output()
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // Licence lines contain numbers, too.
+    // Only the first line: later ones, such as a licence, contain numbers, too.
     let has_number = |line: &&str| line.contains(|c: char| c.is_ascii_digit());
     let Some(line) = text.lines().next().filter(has_number) else {
         return Ok(path.display().to_string());

@@ -372,7 +372,7 @@ fn printed_to<'a>(action: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
     }
 }
 
-/// As [`printed_to`], in a rule of the long or the short form.
+/// Like [`printed_to`], for a rule of the long or the short form.
 fn printing<'a>(item: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
     let fields = item.stanza("rule")?;
     printed_to(action(fields).or_else(|| fields.first())?, file)

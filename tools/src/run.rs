@@ -206,7 +206,7 @@ fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
     }
 }
 
-/// Checks that the TAP device exists. For root, QEMU would create a missing one, connected to
+/// Checks that the TAP device exists: root would create a missing one by opening it, connected to
 /// nothing.
 fn tap_exists(device: &str) -> Result<(), Failure> {
     let found = socket(AddressFamily::INET, SocketType::DGRAM, None)

@@ -101,7 +101,7 @@ fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
     }
 }
 
-/// The displays of a process that another launcher starts.
+/// Displays in memory, for a process that another launcher starts.
 fn in_memory(run: &Run) -> Option<String> {
     let sizes: Vec<String> = run.sizes().iter().map(DisplaySize::to_string).collect();
     (!sizes.is_empty()).then(|| format!("memory={}", sizes.join(",")))
