@@ -1,4 +1,4 @@
-//! `soil build`: both forms of everything in a workspace, and a list of the programs.
+//! `soil build`: builds both forms of everything in a workspace and lists the programs.
 
 use crate::disk;
 use crate::dune::{Stanza, Workspace};
@@ -10,7 +10,7 @@ use crate::strip;
 use serde::Serialize;
 use std::path::Path;
 
-/// A program and what was made of it.
+/// A program and its built forms.
 #[derive(Serialize)]
 struct Built {
     /// Its folder and name.
@@ -24,7 +24,7 @@ struct Built {
 struct Made {
     path: String,
     bytes: u64,
-    /// Size without symbols and debugging information, of an image.
+    /// Size of an image without symbols and debugging information.
     stripped_bytes: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ pub fn run(release: bool, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The path and the size as they are shown.
+/// The path and the size for display.
 fn line(made: &Made) -> (String, String) {
     let size = disk::shown(made.bytes);
     let size = match made.stripped_bytes {
@@ -74,7 +74,7 @@ fn line(made: &Made) -> (String, String) {
 fn built(workspace: &Workspace, stanza: &Stanza) -> Result<Built, Failure> {
     let made = |form| {
         let file = workspace.executable(stanza, form);
-        // In place of an image that can't be linked there is a script, which soil-cc reported.
+        // For an image that it can't link, soil-cc writes a script and reports the reason itself.
         if !file.exists() || !program::inspect(&file).is_ok_and(|found| found.form == form) {
             return Ok(None);
         }

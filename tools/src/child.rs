@@ -1,4 +1,4 @@
-//! Programs that a command starts: what they inherit, and when they end.
+//! Child processes of a command: inherited descriptors and termination with the parent.
 
 use crate::failure::Failure;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -13,27 +13,27 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
-/// starts it, which has to wait for it.
+/// Kills the child when this process ends for any reason (prctl(2), PR_SET_PDEATHSIG), or when the
+/// thread that starts it ends: that thread has to wait for it.
 pub fn dies_with_us(command: &mut Command) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(move || dies_with(us)) };
 }
 
-/// The calling process will not outlive its parent, the process `parent`.
+/// Kills the calling process when its parent, the process `parent`, ends.
 fn dies_with(parent: Pid) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have ended before that.
+    // The parent may have ended before the call.
     match getppid() == Some(parent) {
         true => Ok(()),
         false => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
-/// However we end, the child gets one SIGTERM, which lets it end what it started itself, as dune
-/// does. PR_SET_PDEATHSIG would send it for each of our threads that ends after the child's parent,
-/// and of three signals in a second dune ends at once.
+/// Sends the child one SIGTERM when this process ends for any reason, so that it can end its own
+/// children, as dune does. PR_SET_PDEATHSIG would send one for each of our threads that ends after
+/// the child's parent, and three signals within a second make dune exit at once.
 pub fn terminated_at_our_end(command: &mut Command) {
     let us = getpid();
     // SAFETY: between fork and exec only system calls are made.
@@ -56,12 +56,12 @@ pub fn terminated_at_our_end(command: &mut Command) {
     }
 }
 
-/// Closes the descriptors from `first` on (close_range(2)); whether the kernel knows how.
+/// Closes the descriptors from `first` on (close_range(2)). Returns whether the kernel supports it.
 ///
 /// # Safety
-/// They aren't used any more.
+/// Nothing may use these descriptors afterwards.
 unsafe fn close_from(first: libc::c_uint) -> bool {
-    // SAFETY: as the caller has promised.
+    // SAFETY: the caller upholds the contract above.
     unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) == 0 }
 }
 
@@ -70,11 +70,11 @@ fn can_close_ranges() -> bool {
     unsafe { close_from(libc::c_uint::MAX) }
 }
 
-/// Waits in a process of its own, a child of `child`, for the end that `end` stands for, and passes
-/// it on.
+/// Runs in a process of its own, a child of `child`: sends `child` SIGTERM when the process of the
+/// pidfd `end` ends.
 fn guard(child: Pid, end: &OwnedFd) -> ! {
-    // Pipes end when all that have them do: it keeps none. `spawn` waits for the end of one.
-    // SAFETY: descriptors of this process alone, of which only `end`'s copy is used further on.
+    // A pipe closes when its last holder does, so this process keeps none: `spawn` waits for one.
+    // SAFETY: the descriptors belong to this process alone, which uses only `end`'s copy from here.
     unsafe {
         libc::dup2(end.as_raw_fd(), 0);
         close_from(1);
@@ -86,11 +86,12 @@ fn guard(child: Pid, end: &OwnedFd) -> ! {
         while poll(&mut ends, None) == Err(Errno::INTR) {}
         _ = kill_process(child, Signal::TERM);
     }
-    // SAFETY: nothing of this process needs its end.
+    // SAFETY: nothing in this process needs cleanup at exit.
     unsafe { libc::_exit(0) }
 }
 
-/// Lets the child inherit these descriptors, which the caller keeps open until it is started.
+/// Lets the child inherit these descriptors. The caller keeps them open until the child has
+/// started.
 pub fn inherit(command: &mut Command, descriptors: Vec<RawFd>) {
     // SAFETY: between fork and exec only system calls are made, on descriptors that are open.
     unsafe {

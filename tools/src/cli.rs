@@ -376,8 +376,8 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
-    /// 127.0.0.1 (an image), which every user of this host can watch and use; none: shown nowhere. Without this option: none at all, or a window if
-    /// the program says that it needs a display.
+    /// 127.0.0.1 (an image), which every user of this host can watch and use; none: shown nowhere.
+    /// Without this option: none at all, or a window if the program says that it needs a display.
     #[arg(long, value_name = "window|vnc=:N|none")]
     pub display: Option<options::Display>,
     /// Size of the display (1280x800 without this option); several sizes with commas between them
@@ -447,7 +447,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// What shows the program's displays, if it has any.
+    /// The output of the program's displays, if it has any.
     pub fn shown_by(&self) -> Option<options::Display> {
         let implied = self.screenshot.is_some().then_some(options::Display::None);
         self.display.or(implied)

@@ -1,6 +1,6 @@
-//! Demangling of symbols into the names of functions in the source.
+//! Demangles symbols into function names.
 
-/// The name as its source has it: OCaml's, Rust's, or C's as it is.
+/// Demangles OCaml and Rust symbols; returns those of C unchanged.
 pub fn demangle(symbol: &str) -> String {
     if let Some(name) = ocaml(symbol) {
         return name;
@@ -12,14 +12,14 @@ pub fn demangle(symbol: &str) -> String {
     }
 }
 
-/// ocamlopt's symbols: `caml`, the module's path with `__` between its parts, `.`, the function
-/// with odd characters as `$` and two hexadecimal digits, and `_` with a number.
+/// Demangles ocamlopt's symbols: `caml`, the module path joined by `__`, `.`, the function (special
+/// characters as `$` and two hexadecimal digits), and `_` with a number.
 fn ocaml(symbol: &str) -> Option<String> {
     let (module, function) = symbol.strip_prefix("caml")?.split_once('.')?;
     if !module.starts_with(|first: char| first.is_ascii_uppercase()) {
         return None;
     }
-    // Dune's wrapper of executables is no module of the user's.
+    // Dune's wrapper module of executables isn't part of the user's source.
     let module = module
         .strip_prefix("Dune__exe__")
         .unwrap_or(module)
@@ -41,7 +41,7 @@ fn ocaml(symbol: &str) -> Option<String> {
     })
 }
 
-/// Undoes `$xx`; none if what follows a `$` isn't a byte.
+/// Decodes `$xx`. `None` if two hexadecimal digits don't follow a `$`.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text;

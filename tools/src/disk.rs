@@ -1,9 +1,8 @@
-//! `soil disk`: images of disks with file systems, made, listed, extracted, checked and grown; no
-//! root needed.
+//! `soil disk`: makes, lists, extracts, checks and grows disk images with file systems, without
+//! root.
 //!
-//! Files are read from an image by the file systems that Soil's programs have (the crate `fs`), and
-//! FAT is filled by them, too. Making, checking and growing is the work of dosfstools, e2fsprogs
-//! and sfdisk.
+//! The file systems of Soil's programs (the crate `fs`) read files from an image and copy files to
+//! FAT. dosfstools, e2fsprogs and sfdisk make, check and grow images.
 
 mod check;
 mod device;
@@ -24,7 +23,7 @@ use std::path::Path;
 /// Runs the subcommand and returns the text to print at the end.
 pub fn run(command: &Disk) -> Result<String, Failure> {
     let _held = match command {
-        // A program that uses the replaced image would lose it.
+        // A program using the image would keep writing to the replaced file.
         Disk::Make(options) if options.force => image_lock::take(&options.image, Usage::Write)?,
         Disk::Make(_) => Held::default(),
         Disk::Grow { image, .. } => image_lock::take(image, Usage::Write)?,
@@ -65,15 +64,15 @@ pub enum Contents {
     Fat,
     Ext4,
     Tar,
-    /// This number of partitions, of which none was named.
+    /// This number of partitions; the caller selected none.
     Partitions(usize),
-    /// Nothing but zeros where a file system begins.
+    /// Only zeros where a file system would begin.
     Blank,
-    /// None of those that Soil knows.
+    /// Unrecognized contents.
     Unknown,
 }
 
-/// The file system of a disk, or of one of its partitions, and its bytes.
+/// Returns the contents and the size in bytes of a disk, or of one of its partitions.
 pub fn contents(disk: &Path, partition: Option<&str>) -> Result<(Contents, u64), Failure> {
     let count = image::table(disk)?.partitions.len();
     if count > 1 && partition.is_none() {
@@ -93,13 +92,13 @@ pub fn contents(disk: &Path, partition: Option<&str>) -> Result<(Contents, u64),
     Ok((contents, place.size))
 }
 
-/// Whether a file system can't begin here.
+/// Whether the device starts with zeros only, so that no file system can begin here.
 fn is_blank(device: &mut dyn fs::Block) -> bool {
     let mut start = [0; 2048];
     device.read(0, &mut start).is_ok() && start.iter().all(|byte| *byte == 0)
 }
 
-/// The bytes of a disk.
+/// Returns the size of a disk in bytes.
 pub fn size(disk: &Path) -> Result<u64, Failure> {
     Ok(device::Image::open(disk)?.sectors() * device::SECTOR)
 }
@@ -114,7 +113,7 @@ impl FileSystem {
     }
 }
 
-/// Formats a number of bytes in a few characters.
+/// Formats a number of bytes in short form.
 pub fn shown(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {

@@ -1,5 +1,5 @@
-//! `soil doctor`: the programs that this machine lacks, and the command that installs them, which
-//! `--fix` runs.
+//! `soil doctor`: lists the programs that this machine lacks and the command that installs them;
+//! `--fix` runs it.
 
 mod holes;
 
@@ -17,18 +17,18 @@ use std::process::{Command, Stdio};
 
 /// The machine that runs images.
 const QEMU: &str = "qemu-system-x86_64";
-/// The finding whose version says what is known of the runtime.
+/// The finding whose version selects the known holes of the runtime.
 const OCAML: &str = "OCaml";
 
-/// A program or file that was looked for.
+/// The result of the check for a program or file.
 struct Finding {
     name: &'static str,
-    /// The version found, or why it won't do.
+    /// The version found, or the reason why it is unusable.
     found: Result<String, String>,
     remedy: Remedy,
     /// Whether building or running images requires it.
     needed: bool,
-    /// Known holes of what was found, which programs get with it.
+    /// Known holes of the version found, which programs inherit.
     holes: Vec<String>,
 }
 
@@ -48,13 +48,13 @@ struct Shown<'a> {
     name: &'a str,
     found: bool,
     required: bool,
-    /// The version found, or why it won't do.
+    /// The version found, or the reason why it is unusable.
     detail: &'a str,
-    /// Debian's packages that it is in.
+    /// Debian packages that contain it.
     packages: &'a [&'a str],
-    /// Something else to do if it isn't found.
+    /// The manual remedy, if no package contains it.
     remedy: Option<&'a str>,
-    /// Known holes of what was found.
+    /// Known holes of the version found.
     holes: &'a [String],
 }
 
@@ -81,7 +81,7 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
     Ok(findings.iter().all(complete))
 }
 
-/// One line for each finding, and what to do by hand.
+/// Prints one line for each finding, and the manual remedies.
 fn print(findings: &[Finding]) {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
     for finding in findings {
@@ -128,7 +128,7 @@ fn shown(finding: &Finding) -> Shown<'_> {
     }
 }
 
-/// Debian's packages of what is missing, sorted.
+/// Returns the Debian packages of all missing programs, sorted.
 fn packages(findings: &[Finding]) -> Vec<&'static str> {
     let missing = findings.iter().filter(|finding| finding.found.is_err());
     let packages = missing.filter_map(|finding| match finding.remedy {
@@ -139,7 +139,7 @@ fn packages(findings: &[Finding]) -> Vec<&'static str> {
     packages.into_iter().collect()
 }
 
-/// The command that installs them; apt gives up rather than remove another package.
+/// The command that installs them; apt fails rather than remove another package.
 fn command(packages: &[&str]) -> String {
     let words = [
         "apt-get",
@@ -150,7 +150,7 @@ fn command(packages: &[&str]) -> String {
     [&words, packages].concat().join(" ")
 }
 
-/// Installs the packages, if we may.
+/// Installs the packages, if the user may.
 fn install(packages: &[&str]) -> Result<(), Failure> {
     let command = command(packages);
     let by_hand = |reason: &str| {
@@ -168,7 +168,7 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
     let mut words = command.split(' ');
     let mut apt = Command::new(words.next().unwrap_or_default());
     apt.arg("--yes").args(words);
-    // Standard output is the findings'.
+    // Standard output carries the findings.
     apt.stdout(std::io::stderr());
     match apt.env("DEBIAN_FRONTEND", "noninteractive").status() {
         Ok(status) if status.success() => Ok(()),
@@ -199,10 +199,10 @@ fn check() -> Vec<Finding> {
     findings
 }
 
-/// A program or file: its name, the finding or the reason for its absence, and the remedy.
+/// A program or file: its name, the version found or the problem, and the remedy.
 type Found = (&'static str, Result<String, String>, Remedy);
 
-/// The needs of every user.
+/// Programs and files that every user needs.
 fn needed() -> Vec<Found> {
     const COMPILER: Remedy = Remedy::Packages(&["ocaml", "ocaml-findlib"]);
     const INSTALL: Remedy = Remedy::Say(
@@ -240,7 +240,7 @@ fn needed() -> Vec<Found> {
     ]
 }
 
-/// Acceleration, and the programs that networks and disks use.
+/// Optional parts: acceleration, and the programs for networks and disks.
 fn useful() -> Vec<Found> {
     let of = |program: &str, arguments| version(Path::new(program), arguments, None);
     let ext4 = programs(&["mkfs.ext4", "e2fsck", "resize2fs"]);
@@ -279,8 +279,8 @@ fn useful() -> Vec<Found> {
     ]
 }
 
-/// The first line of a program's answer, if the number in it is at least `minimum`; the program's
-/// path where it has no number.
+/// Returns the first line of a program's version output if its version is at least `minimum`, or
+/// the program's path if that line has no digits.
 fn version(program: &Path, arguments: &str, minimum: Option<(u32, u32)>) -> Result<String, String> {
     let path = find_program(program).ok_or_else(|| format!("no {} on PATH", program.display()))?;
     let output = Command::new(&path)
@@ -289,7 +289,7 @@ fn version(program: &Path, arguments: &str, minimum: Option<(u32, u32)>) -> Resu
         .output()
         .map_err(|error| format!("{}: {error}", path.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    // The lines of a licence have numbers, too.
+    // Only the first line: later ones, such as a licence, contain numbers, too.
     let has_number = |line: &&str| line.contains(|c: char| c.is_ascii_digit());
     let Some(line) = text.lines().next().filter(has_number) else {
         return Ok(path.display().to_string());
@@ -326,7 +326,7 @@ fn programs(names: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Debian's place for musl, and that of other distributions.
+/// Searches for musl where Debian and other distributions install it.
 fn musl() -> Result<String, String> {
     [
         "/usr/lib/x86_64-linux-musl/libc.a",
@@ -422,7 +422,7 @@ mod tests {
             version(cargo, "--version", Some((9999, 0)))
                 .is_err_and(|text| text.contains("too old"))
         );
-        // As passt answers where it was built without a version.
+        // Like the output of a passt built without a version.
         let echo = Path::new("echo");
         let text = version(echo, "unknown\nLicence 3.0", None).expect("a program");
         assert!(text.ends_with("/echo"), "{text}");

@@ -16,23 +16,23 @@ pub struct Workspace {
 /// An executable or a test of the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
-    /// Its folder, from the root on.
+    /// Its folder relative to the root.
     pub folder: PathBuf,
     /// Its name in the dune file.
     pub name: String,
     /// Whether it is a test.
     pub test: bool,
-    /// The condition under which a test is run.
+    /// The condition for running a test.
     enabled_if: Option<Sexp>,
-    /// How a test's program is run; `None`: by an action that dune alone understands.
+    /// How to run a test's program; `None`: the action needs dune.
     pub action: Option<Action>,
 }
 
-/// How the program of a test is run, in the folder of its dune file.
+/// The way to run a test's program in the folder of its dune file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Action {
     pub arguments: Vec<String>,
-    /// The file that its standard output is compared with.
+    /// The file with the expected standard output.
     pub expected: Option<String>,
 }
 
@@ -44,8 +44,8 @@ impl Stanza {
         arguments.fold(name, |name, argument| name + " " + argument)
     }
 
-    /// Whether dune runs this test in the context of a form, as far as the condition compares the
-    /// context's name; other conditions are taken to hold.
+    /// Whether dune runs this test in the context of a form. Evaluates only comparisons with the
+    /// context's name; assumes that other conditions hold.
     pub fn enabled(&self, form: Form) -> bool {
         let condition = self.enabled_if.as_ref();
         condition.and_then(|it| holds(it, context(form))) != Some(false)
@@ -53,9 +53,9 @@ impl Stanza {
 }
 
 impl Workspace {
-    /// The workspace of the current folder by dune's rule: the outermost folder with a
-    /// `dune-workspace`, else the outermost with a `dune-project`. Its workspace file has the
-    /// context that links images.
+    /// Finds the workspace of the current folder by dune's rule: the outermost folder with a
+    /// `dune-workspace`, else the outermost with a `dune-project`. Fails unless the workspace
+    /// file has the context that links images.
     pub fn find() -> Result<Self, Failure> {
         let here = std::env::current_dir().on(".")?;
         let outermost = |file: &str| {
@@ -85,7 +85,7 @@ impl Workspace {
         &self.root
     }
 
-    /// Builds everything in both contexts. Dune prints errors and its progress.
+    /// Builds everything in both contexts. Dune prints its errors and progress.
     pub fn build(&self, release: bool) -> Result<(), Failure> {
         let mut command = self.dune(release);
         terminated_at_our_end(&mut command);
@@ -101,7 +101,7 @@ impl Workspace {
     pub fn dune(&self, release: bool) -> Command {
         let mut command = Command::new("dune");
         command.arg("build").arg("--root").arg(&self.root);
-        // Named on the command line it isn't announced ("Entering directory …").
+        // Keeps dune from announcing the root ("Entering directory …").
         command.arg("--no-print-directory");
         if release {
             command.args(["--profile", "release"]);
@@ -109,7 +109,7 @@ impl Workspace {
         command
     }
 
-    /// The file that dune makes of a stanza in the context of this form, whether it exists or not.
+    /// The file that dune builds from a stanza in the context of this form. It need not exist.
     pub fn executable(&self, stanza: &Stanza, form: Form) -> PathBuf {
         let mut folder = self.folder(stanza, form);
         let mut name = stanza.name.as_str();
@@ -127,7 +127,7 @@ impl Workspace {
         context.join(&stanza.folder)
     }
 
-    /// A path as it is written from the current folder, if that is the root.
+    /// Returns a path relative to the root if the current folder is the root.
     pub fn shown(&self, file: &Path) -> String {
         let inside = match std::env::current_dir() {
             Ok(here) => file.strip_prefix(here).unwrap_or(file),
@@ -136,8 +136,8 @@ impl Workspace {
         inside.display().to_string()
     }
 
-    /// The stanzas of all dune files, sorted. Files in OCaml's syntax say nothing here, and folders
-    /// that dune leaves out may be among them: a stanza counts if its executable exists.
+    /// Returns the stanzas of all dune files, sorted. Skips dune files in OCaml syntax, and may
+    /// include folders that dune excludes: callers check that a stanza's executable exists.
     pub fn stanzas(&self) -> Vec<Stanza> {
         let mut found = Vec::new();
         let mut folders = vec![PathBuf::new()];
@@ -153,7 +153,7 @@ impl Workspace {
                     Ok(kind) if cram && (!kind.is_dir() || entry.path().join("run.t").exists()) => {
                         found.push(Stanza::of_dune(&folder, None));
                     }
-                    // Dune's own default.
+                    // Dune's default.
                     Ok(kind) if kind.is_dir() && plain => folders.push(folder.join(&name)),
                     Ok(kind) if !kind.is_dir() && name == "dune" => {
                         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
@@ -170,7 +170,7 @@ impl Workspace {
 }
 
 impl Stanza {
-    /// A test that dune alone can run.
+    /// A test that only dune can run.
     fn of_dune(folder: &Path, enabled_if: Option<Sexp>) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -182,7 +182,7 @@ impl Stanza {
     }
 }
 
-/// The context whose executables have this form.
+/// The name of the context that builds this form.
 const fn context(form: Form) -> &'static str {
     match form {
         Form::Process => "default",
@@ -190,8 +190,8 @@ const fn context(form: Form) -> &'static str {
     }
 }
 
-/// Whether a condition (dune's manual, "Boolean Language") holds in a context; none where that
-/// depends on something else.
+/// Evaluates a condition (dune's manual, "Boolean Language") in a context. `None` if the result
+/// depends on anything else.
 fn holds(condition: &Sexp, context: &str) -> Option<bool> {
     let Sexp::List(items) = condition else {
         return condition.atom().and_then(|word| word.parse().ok());
@@ -221,7 +221,7 @@ fn holds(condition: &Sexp, context: &str) -> Option<bool> {
     }
 }
 
-/// The error for a dune that doesn't start.
+/// The error for a failure to start dune.
 pub fn not_started(error: std::io::Error) -> Failure {
     match error.kind() {
         std::io::ErrorKind::NotFound => Failure::on("dune", "not on this machine")
@@ -286,7 +286,7 @@ fn action(fields: &[Sexp]) -> Option<&Sexp> {
     actions.next()?.first()
 }
 
-/// The program and the arguments of a `run`, where these are plain words or files of the folder.
+/// The program and arguments of a `run`, if all are plain words or files of the folder.
 fn arguments(words: &[Sexp]) -> Option<(&str, Vec<String>)> {
     let (program, words) = words.split_first()?;
     let argument = |word: &Sexp| {
@@ -301,8 +301,8 @@ fn arguments(words: &[Sexp]) -> Option<(&str, Vec<String>)> {
     Some((program.atom()?, arguments?))
 }
 
-/// The test that a rule of the alias `runtest` is: `(run ./x.exe …)`, or a `diff` of what such a
-/// program prints, in this rule or in another one of the file.
+/// Returns the test that a rule of the alias `runtest` defines: `(run ./x.exe …)`, or a `diff` of
+/// the output of such a program, which this rule or another one in the file runs.
 fn rule(folder: &Path, fields: &[Sexp], items: &[Sexp]) -> Option<Stanza> {
     let is_runtest = |field: &Sexp| {
         let names = field.stanza("alias").or_else(|| field.stanza("aliases"));
@@ -372,7 +372,7 @@ fn printed_to<'a>(action: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
     }
 }
 
-/// The same in a rule, in its long or its short form.
+/// Like [`printed_to`], for a rule of the long or the short form.
 fn printing<'a>(item: &'a Sexp, file: &str) -> Option<&'a [Sexp]> {
     let fields = item.stanza("rule")?;
     printed_to(action(fields).or_else(|| fields.first())?, file)

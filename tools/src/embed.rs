@@ -1,9 +1,8 @@
-//! `soil embed`: writes the files of a directory as an OCaml module, which registers them when the
-//! program starts.
+//! `soil embed`: writes the files of a directory as an OCaml module that registers them at program
+//! start.
 //!
-//! The module's strings are static data of the executable, so nothing is copied when it starts or
-//! when a file is read. The same files make the same module: entries are sorted, and there are no
-//! times in it.
+//! The module's strings are static data of the executable, so neither starting nor reading a file
+//! copies them. Output is reproducible: entries are sorted, and the module contains no times.
 
 use crate::failure::{Context as _, Failure};
 use crate::progress;
@@ -15,21 +14,21 @@ use std::path::{Path, PathBuf};
 
 /// The longest name that Soil's file systems have, in bytes.
 const MAX_NAME: usize = 255;
-/// Characters of a line of the module, about.
+/// Approximate line length of the module, in characters.
 const LINE: usize = 4000;
 
-/// An entry of the volume: a path from the mount point, and the index of its file; directories have
-/// none.
+/// An entry of the volume: a path relative to the mount point, and the index of its file, `None`
+/// for directories.
 type Entry = (String, Option<usize>);
 
-/// A directory's files and what they are called.
+/// A directory's files and their paths.
 #[derive(Debug, Default)]
 struct Tree {
     entries: Vec<Entry>,
-    /// The files, each once, however many names it has.
+    /// The files without duplicates: hard links share one.
     files: Vec<PathBuf>,
     known: HashMap<(u64, u64), usize>,
-    /// The directories on the way, against symbolic links that lead back to them.
+    /// The directories above the current one, to detect symbolic links that form a loop.
     above: Vec<(u64, u64)>,
 }
 
@@ -86,7 +85,7 @@ impl Tree {
     }
 }
 
-/// Writes bytes as the inside of an OCaml string literal.
+/// Writes bytes as the contents of an OCaml string literal.
 struct Literal<'a, W> {
     to: &'a mut W,
     column: usize,
@@ -97,7 +96,7 @@ impl<W: Write> Literal<'_, W> {
         for byte in bytes {
             let mut starts_line = false;
             if self.column >= LINE {
-                // The literal goes on after the blanks of the next line.
+                // OCaml skips the blanks at the start of the next line.
                 self.to.write_all(b"\\\n")?;
                 self.column = 0;
                 starts_line = true;
@@ -142,8 +141,8 @@ fn no_output(error: io::Error) -> Failure {
     Failure::new(format!("the module can't be written: {error}"))
 }
 
-/// Writes the module for `directory`, whose files the program then has at `at`, or at `/` and its
-/// name.
+/// Writes the module for `directory`. The program finds its files at `at`, by default `/` and the
+/// directory's name.
 pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<(), Failure> {
     let known = fs::metadata(directory).on(directory)?;
     if !known.is_dir() {
@@ -155,7 +154,7 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
     };
     let mut tree = Tree::default();
     tree.add_directory(directory, "")?;
-    // As the volume compares them: by bytes, a directory's files together.
+    // The order that the volume searches by: bytewise, with each directory's files together.
     tree.entries.sort();
     let bar = progress::count("embedding", tree.files.len());
     let text = |text: String, to: &mut dyn Write| to.write_all(text.as_bytes()).map_err(no_output);
@@ -182,7 +181,7 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
     to.flush().map_err(no_output)
 }
 
-/// `/` and the directory's name.
+/// The default mount point: `/` and the directory's name.
 fn default_mount(directory: &Path) -> Result<String, Failure> {
     let whole = fs::canonicalize(directory).on(directory)?;
     let name = whole.file_name().and_then(|name| name.to_str());
@@ -264,7 +263,7 @@ mod tests {
         assert!(String::from_utf8_lossy(&bytes).contains("~at:\"/www\""));
     }
 
-    /// Reads a literal as OCaml's lexer does.
+    /// Decodes a literal as OCaml's lexer does.
     fn read(literal: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut rest = literal.as_bytes();

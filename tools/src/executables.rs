@@ -1,11 +1,11 @@
-//! Programs of this machine by their names.
+//! Finds the host's programs by name.
 
 use std::path::{Path, PathBuf};
 
-/// Debian's folders of administration, which not every user has in PATH.
+/// Debian's folders of administration commands, which some users lack in PATH.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
-/// The file that a program's name stands for, by PATH.
+/// Finds a program's file in PATH.
 pub fn find_program(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 {
         return name.is_file().then(|| name.to_owned());
@@ -16,7 +16,7 @@ pub fn find_program(name: &Path) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Finds a program that Debian may keep out of PATH.
+/// Finds a program in PATH or in Debian's administration folders.
 pub fn find_tool(name: &str) -> Option<PathBuf> {
     find_program(Path::new(name)).or_else(|| {
         let places = FOLDERS.iter().map(|folder| Path::new(folder).join(name));

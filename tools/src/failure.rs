@@ -6,13 +6,13 @@ use std::path::Path;
 /// A failure, printed as one line: `subject: reason: remedy`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The file, program, option or path of a volume that it is about.
+    /// The file, program, option or volume path that failed.
     subject: Option<String>,
-    /// The operation that failed, or the error of the operating system.
+    /// The failed operation or the operating system's error.
     reason: String,
-    /// The command or the change that mends it.
+    /// The command or change that fixes it.
     remedy: Option<String>,
-    /// The exit status, where it isn't the command's usual one.
+    /// The exit status, if it isn't the command's default.
     pub status: Option<u8>,
 }
 
@@ -27,7 +27,7 @@ impl Failure {
         }
     }
 
-    /// A failure about `subject`, a file or another name.
+    /// A failure of `subject`, a file or another name.
     pub fn on(subject: impl AsRef<Path>, reason: impl Display) -> Self {
         Self {
             subject: Some(subject.as_ref().display().to_string()),
@@ -57,9 +57,9 @@ impl Display for Failure {
     }
 }
 
-/// Names the subject of an error.
+/// Adds a subject to an error.
 pub trait Context<T> {
-    /// The error as a failure on `subject`.
+    /// Converts the error to a failure with this subject.
     fn on(self, subject: impl AsRef<Path>) -> Result<T, Failure>;
 }
 

@@ -1,4 +1,4 @@
-//! Locks on images while a command works on them, and the process that holds one.
+//! Locks images that a command works on, and finds the process that holds a lock.
 
 use crate::failure::Failure;
 use crate::lock::{self, InUse, Refusal, Usage};
@@ -13,8 +13,8 @@ pub struct Held {
     _file: Option<File>,
 }
 
-/// Locks the image. Returns no lock for a file that is no image or can't be opened, which the
-/// command reports itself, and for one that can't be locked, after a warning.
+/// Locks the image. Returns no lock if the file isn't an image or can't be opened, which the
+/// command reports itself; and, after a warning, if it can't be locked.
 pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
     match taken(path, usage) {
         Ok(file) => Ok(Held { _file: file }),
@@ -30,7 +30,7 @@ pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
     }
 }
 
-/// A conflicting use of the image by another process.
+/// Finds a conflicting use of the image by another process.
 pub fn other_use(path: &Path, usage: Usage) -> Option<InUse> {
     match taken(path, usage) {
         Err(Refusal::InUse(other)) => Some(other),
@@ -38,10 +38,10 @@ pub fn other_use(path: &Path, usage: Usage) -> Option<InUse> {
     }
 }
 
-/// The open image with its lock; none if it is no image.
+/// Opens and locks the image. `None` if the file isn't an image.
 fn taken(path: &Path, usage: Usage) -> Result<Option<File>, Refusal> {
     let is_image = |kind: std::fs::FileType| kind.is_file() || kind.is_block_device();
-    // Opening another kind of file could block or have side effects.
+    // Opening other kinds of files could block or have side effects.
     if !std::fs::metadata(path).is_ok_and(|known| is_image(known.file_type())) {
         return Ok(None);
     }

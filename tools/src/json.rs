@@ -1,4 +1,4 @@
-//! `--json`: output as data, one document on standard output.
+//! `--json`: prints one JSON document to standard output.
 
 use crate::failure::{Context as _, Failure};
 use serde::Serialize;

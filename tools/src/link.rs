@@ -1,7 +1,7 @@
-//! The link driver, which `ocamlopt -cc soil-cc` runs in place of the C compiler.
+//! The link driver that `ocamlopt -cc soil-cc` runs instead of the C compiler.
 //!
-//! A program is linked from the objects that `ocamlopt` names, musl and the image archive (kernel
-//! and Soil's Rust side) into an ELF that boots by PVH. Compiling goes to the C compiler unchanged.
+//! Links the objects that `ocamlopt` passes, musl and the image archive (kernel and Soil's Rust
+//! side) into an ELF file that boots by PVH. Passes compile commands to the C compiler unchanged.
 
 mod arguments;
 mod diagnose;
@@ -20,23 +20,23 @@ use std::process::{Command, Stdio};
 const SCRIPT: &str = include_str!("link/image.ld");
 /// The archive with the kernel and Soil's Rust side.
 const ARCHIVE: &str = "libsoil_image.a";
-/// The static library that a process links; an image takes the archive in its place.
+/// The static library that a process links; an image links the archive instead.
 const PROCESS_LIBRARY: &str = "soil_sys";
-/// Part of the runtime of bytecode, which shows that the program isn't native.
+/// A library of the bytecode runtime, which shows that the program isn't native.
 const BYTECODE_LIBRARY: &str = "camlrun";
 
-/// Set to `report` in the environment (`soil init` does so): a program that doesn't use Soil and
-/// can't be linked fails no build.
+/// Environment variable. With `report`, which `soil init` sets, a program that doesn't use Soil and
+/// can't be linked doesn't fail the build.
 const UNLINKABLE: &str = "SOIL_UNLINKABLE";
 /// The remedy for a program of a dune project that needs no image.
 const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} \
     soil)) to its stanza in the dune file";
 
-/// The reason for which no image was linked.
+/// The reason why no image was linked.
 enum NoImage {
-    /// The parts of images are missing.
+    /// Files that every image needs are missing.
     Setup(Failure),
-    /// The program has parts that can't be in one.
+    /// The program contains something that an image can't.
     Program(Failure),
 }
 
@@ -46,7 +46,7 @@ impl From<Failure> for NoImage {
     }
 }
 
-/// Runs the driver; the exit status. Errors are printed.
+/// Runs the driver, prints errors, and returns the exit status.
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let result = match arguments::parse(arguments) {
         Ok(Invocation::Compile(arguments)) => compile(&arguments),
@@ -62,14 +62,14 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     }
 }
 
-/// The C compiler that OCaml would have called.
+/// The C compiler for compile commands.
 fn compiler() -> OsString {
     std::env::var_os("SOIL_CC").unwrap_or_else(|| "gcc".into())
 }
 
 fn compile(arguments: &[OsString]) -> Result<u8, Failure> {
     let compiler = compiler();
-    // The archive comes with every call of OCaml's compilers, by -ccopt.
+    // OCaml's compilers pass the archive with every command, because of -ccopt.
     let arguments = arguments
         .iter()
         .filter(|argument| !is_archive(Path::new(argument)));
@@ -124,7 +124,7 @@ impl arguments::Link {
 
     fn link(&self) -> Result<(), NoImage> {
         let output = self.output();
-        // A link that fails must leave nothing behind that could be taken for a result.
+        // A failed link must not leave a file that looks like its result.
         let _ = std::fs::remove_file(&output);
         let archive = self.archive()?;
         let musl = Musl::find()?;
@@ -169,14 +169,14 @@ impl arguments::Link {
             }
         }
         for symbol in parts::wanted_by(inputs.iter().map(PathBuf::as_path)) {
-            // What stands in place of a function has the linker's name for it.
+            // The linker names a function's replacement `__wrap_` and the function.
             command.arg(match symbol.strip_prefix("__wrap_") {
                 Some(function) => format!("--wrap={function}"),
                 None => format!("--undefined={symbol}"),
             });
         }
         command.args(&inputs).arg(&archive).arg("--start-group");
-        // Again, as archives may depend on each other in either order.
+        // Repeated in the group, because archives may depend on each other in either order.
         command.args(
             inputs
                 .iter()
@@ -202,9 +202,9 @@ impl arguments::Link {
         Err(NoImage::Program(Failure::new(errors)))
     }
 
-    /// The image archive: the last one among the arguments, since a program's own flags come behind
-    /// its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
-    /// installation puts it.
+    /// Finds the image archive: the last one among the arguments, since a program's own flags
+    /// follow its context's; else the file in `SOIL_IMAGE_ARCHIVE`; else beside this program or
+    /// where `make install` puts it.
     fn archive(&self) -> Result<PathBuf, Failure> {
         let named = self.items.iter().rev().find_map(|item| match item {
             Item::File(path) if is_archive(path) => Some(path.clone()),
@@ -244,8 +244,8 @@ impl arguments::Link {
         }
     }
 
-    /// In the place of an image that can't be (bytecode needs a file of its own at run time), so
-    /// that its workspace builds nevertheless: a program that says why it can't run.
+    /// Writes a program that prints why there is no image, so that the workspace still builds.
+    /// (Bytecode, for one, can't become an image: it needs a file of its own at run time.)
     fn stand_in(&self, why: &str) -> Result<u8, Failure> {
         let why = why.replace('\'', stand_in::QUOTE);
         let text = [stand_in::BEGINNING, &why, stand_in::END].concat();
@@ -264,7 +264,7 @@ fn is_archive(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == ARCHIVE)
 }
 
-/// The linker script in a temporary file that lasts for the link.
+/// The linker script in a temporary file, removed after the link.
 struct Script(PathBuf);
 
 impl Script {

@@ -1,4 +1,4 @@
-//! The `soil` command: runs programs in both forms, makes projects and disks, and checks the host.
+//! The `soil` command: runs programs in both forms, creates projects and disks, checks the host.
 
 mod build;
 mod child;
@@ -35,11 +35,11 @@ mod trace;
 mod words;
 
 extern crate alloc;
-// The runtime's locks of disks; the runtime itself doesn't link with Rust's standard library.
+// The runtime's disk locks, as source: the runtime can't be linked with Rust's standard library.
 #[allow(dead_code)]
 #[path = "../../platform/host/src/disk/lock.rs"]
 mod lock;
-// The kernel's parser, to test `words`; the kernel itself doesn't link into a Linux program.
+// The kernel's parser, as source, to test `words`: the kernel can't be linked into Linux programs.
 #[cfg(test)]
 #[allow(dead_code, missing_docs)]
 #[path = "../../kernel/src/firmware/command_line.rs"]

@@ -1,4 +1,4 @@
-//! `soil completions` and `soil man`, both made of the definition of the command line.
+//! `soil completions` and `soil man`, both generated from the command-line definition.
 
 use crate::cli::{Cli, Shell};
 use crate::failure::{Context as _, Failure};

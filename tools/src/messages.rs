@@ -1,4 +1,4 @@
-//! Lines of the command itself on its error output, and writes that wait for their reader.
+//! Messages of the command on standard error, and blocking writes with a timeout.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The most bytes that a pipe takes without blocking once poll says that it takes some (POSIX,
-/// PIPE_BUF).
+/// The most bytes that a write to a pipe takes without blocking after poll reports it writable
+/// (POSIX, PIPE_BUF).
 const AT_ONCE: usize = 4096;
 
-/// Writes all bytes, blocking until `until` or as long as it takes. Doesn't use `io::stdout`, whose
-/// lock other threads would wait for. Errors: write(2)'s, TIMEDOUT.
+/// Writes all bytes, blocking until `until` at most, if given. Avoids `io::stdout`, whose lock
+/// would block other threads. Errors: those of write(2), and TIMEDOUT.
 pub fn write(to: impl AsFd, mut bytes: &[u8], until: Option<Instant>) -> rustix::io::Result<()> {
     while !bytes.is_empty() {
         if until.is_some() {
@@ -22,7 +22,7 @@ pub fn write(to: impl AsFd, mut bytes: &[u8], until: Option<Instant>) -> rustix:
             Ok(0) => return Err(Errno::IO),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // The parent may have made it non-blocking, for itself.
+            // The parent may have made the shared descriptor non-blocking.
             Err(Errno::AGAIN) => wait_writable(&to, until)?,
             Err(error) => return Err(error),
         }
@@ -42,12 +42,12 @@ fn wait_writable(to: impl AsFd, until: Option<Instant>) -> rustix::io::Result<()
     }
 }
 
-/// Writes a line to the error output; errors are ignored.
+/// Writes a line to standard error. Ignores errors.
 pub fn say(text: &str) {
     let _ = write(io::stderr(), format!("soil: {text}\n").as_bytes(), None);
 }
 
-/// As [`say`], but for 500 ms at most: the caller has more urgent work.
+/// Like [`say`], but blocks for at most 500 ms, for callers with more urgent work.
 pub fn say_soon(text: &str) {
     let until = Instant::now() + Duration::from_millis(500);
     let _ = write(

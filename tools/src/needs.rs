@@ -1,5 +1,5 @@
-//! Needs of a program (`Soil.Needs`): the program itself is asked for them. `soil needs` shows
-//! them, and `soil run` checks them before the program starts.
+//! Queries a program for its needs (`Soil.Needs`). `soil needs` shows them, and `soil run` checks
+//! them before it starts the program.
 
 mod answer;
 mod ask;
@@ -15,7 +15,7 @@ use crate::exit_status::NOT_STARTED;
 use crate::failure::Failure;
 use crate::program;
 
-/// `soil needs`; the text to print.
+/// Runs `soil needs` and returns the text to print.
 pub fn show(options: &ShowNeeds) -> Result<String, Failure> {
     let program = program::inspect(&options.program)?;
     let answer = match program.has_needs {
@@ -35,5 +35,5 @@ pub fn show(options: &ShowNeeds) -> Result<String, Failure> {
     }
 }
 
-/// The status of a program that can't be asked or that isn't given what it needs.
+/// The status if the query fails or the options don't meet the program's needs.
 const REFUSED: u8 = NOT_STARTED;

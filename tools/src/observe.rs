@@ -1,4 +1,4 @@
-//! Observers of a program from outside while it runs: `--profile` and `--trace`.
+//! Observes a running program from outside: `--profile` and `--trace`.
 
 use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-/// An observer that the options ask for, with what it needs of the program's file.
+/// An observer before the program starts, with its data from the program's file.
 pub struct Wanted {
     kind: Kind,
     out: PathBuf,
@@ -23,7 +23,7 @@ enum Kind {
     Trace(Places),
 }
 
-/// A program that is looked at.
+/// A program under observation.
 pub struct Observed {
     kind: Observer,
     out: PathBuf,
@@ -35,8 +35,8 @@ enum Observer {
 }
 
 impl Wanted {
-    /// The observer by the options. Creates the file that is to be written, so that one that can't
-    /// be is no surprise in the end.
+    /// Returns the observer that the options select. Creates the output file, so that a bad path
+    /// fails before the run.
     pub fn by(run: &Run, is_image: bool) -> Result<Option<Self>, Failure> {
         let (kind, out) = match (&run.profile, &run.trace) {
             (Some(out), _) if is_image => {
@@ -56,7 +56,7 @@ impl Wanted {
         Ok(Some(Self { kind, out }))
     }
 
-    /// Begins with an image, whose QEMU has a gdb server at the other end of `socket`.
+    /// Starts observing an image, whose QEMU has a gdb server at the other end of `socket`.
     pub fn image(self, socket: OwnedFd) -> Option<Observed> {
         let kind = match self.kind {
             Kind::ProfileOfImage(image) => Observer::Profile(Profile::of_image(*image, socket)),
@@ -67,8 +67,8 @@ impl Wanted {
         Some(Observed { kind, out })
     }
 
-    /// Begins with a process that runs `file`, a child of this one that no one else waits for;
-    /// `ended` is called with its status.
+    /// Starts observing a child process that runs `file`. Nothing else may wait for the child;
+    /// calls `ended` with its status.
     pub fn process(
         self,
         child: Child,
@@ -88,7 +88,7 @@ impl Wanted {
 }
 
 impl Observed {
-    /// Writes the file, after the program's end; a line that tells of it.
+    /// Writes the file after the program's end and returns a message about it.
     pub fn finish(self, program: &Path) -> Result<String, Failure> {
         match self.kind {
             Observer::Profile(profile) => profile.finish(program, &self.out),

@@ -1,5 +1,4 @@
-//! The values of `soil run`'s options: parsed once, checked once, with an error that names the
-//! remedy.
+//! Parses and checks the values of `soil run`'s options. Errors name the remedy.
 
 use fs::mounts::Word;
 use std::fmt;
@@ -8,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// An invalid value of an option; clap shows its text after the option's name.
+/// An invalid option value; clap prints its text after the option's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Invalid(String);
 
@@ -24,11 +23,11 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(text.into()))
 }
 
-/// The same for memory and disks: a bare number is refused, which is bytes to some and MiB to
-/// others.
+/// The error for sizes of memory and disks. A bare number is refused because it could mean bytes
+/// or MiB.
 const SIZE: &str = "expected a size with its unit, such as 64M or 1G";
 
-/// With less memory no image starts, in MiB.
+/// The least memory that lets an image start, in MiB.
 const MIN_MEMORY: u32 = 4;
 
 /// Memory of the machine in MiB.
@@ -62,12 +61,12 @@ impl FromStr for Memory {
     }
 }
 
-/// What shows a program's displays.
+/// The output of a program's displays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Display {
-    /// Windows of the desktop.
+    /// Windows on the desktop.
     Window,
-    /// A VNC server on this number, port 5900 and the number of 127.0.0.1.
+    /// A VNC server with this display number: port 5900 + number on 127.0.0.1.
     Vnc(u16),
     /// Nothing.
     None,
@@ -87,7 +86,7 @@ impl FromStr for Display {
     }
 }
 
-/// Pixels of a display's side.
+/// Valid widths and heights of a display, in pixels.
 pub const DISPLAY_SIDE: RangeInclusive<u32> = 16..=8192;
 
 /// Width and height of a display in pixels.
@@ -153,20 +152,20 @@ impl FromStr for DiskSize {
 /// A host file given to the program as the disk `name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// The device's serial number in the machine, part of an environment variable in the process.
+    /// The device's serial number in a machine; part of an environment variable in a process.
     pub name: String,
     /// A file of sectors or a block device.
     pub file: PathBuf,
     /// The program can't write to it.
     pub read_only: bool,
-    /// Bytes of a sector, if it is said.
+    /// Bytes per sector, if given.
     pub sector: Option<u16>,
 }
 
 /// The longest disk name: virtio-blk's serial number has 20 bytes (virtio 1.2, 5.2.6).
 pub const MAX_DISK_NAME: usize = 20;
 
-/// Whether a disk can have this name.
+/// Whether this is a valid disk name.
 pub fn is_disk_name(name: &str) -> bool {
     (1..=MAX_DISK_NAME).contains(&name.len())
         && name
@@ -220,14 +219,14 @@ impl FromStr for Disk {
 /// The other end of the program's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// QEMU's own network (the machine) or passt (the process): no privileges, outgoing connections
+    /// QEMU's user network (machine) or passt (process): unprivileged, with outgoing connections
     /// and `--forward`.
     User,
     /// A TAP device of the host.
     Tap(String),
     /// A passt process.
     Passt,
-    /// The host's own sockets (the process), without a device.
+    /// The host's sockets (process), without a device.
     Host,
     /// No network device.
     None,
@@ -257,7 +256,7 @@ impl FromStr for Net {
     }
 }
 
-/// An address with the length of its network's prefix.
+/// An address with its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
     /// The program's own address.
@@ -306,7 +305,7 @@ impl FromStr for Cidr {
     }
 }
 
-/// The values of one interface, separated by commas in the option; none at all is written `dhcp`.
+/// The values of one interface, separated by commas in the option; `dhcp` stands for no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Values<T>(pub Vec<T>);
 
@@ -353,16 +352,16 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// A port of the host that leads to one of the program.
+/// A host port forwarded to a port of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// Where the host listens; 127.0.0.1 unless given.
+    /// The host's listening address; 127.0.0.1 by default.
     pub address: IpAddr,
     /// The host's port.
     pub host: u16,
     /// The program's port.
     pub program: u16,
-    /// The protocol that is forwarded.
+    /// The forwarded protocol.
     pub protocol: Protocol,
 }
 
@@ -405,21 +404,21 @@ impl FromStr for Forward {
 pub struct Mount {
     /// An absolute path.
     pub path: String,
-    /// The file system; none: what is found on the disk.
+    /// The file system; `None`: detected from the disk.
     pub kind: Option<String>,
-    /// A disk's name, with `/` and a partition's number or label; for a host directory its path,
-    /// for memory its size.
+    /// A disk's name, optionally with `/` and a partition's number or label; a host directory's
+    /// path; or a memory volume's size.
     pub source: String,
-    /// Nothing is written.
+    /// Whether the mount is read-only.
     pub read_only: bool,
 }
 
-/// The form of a mount, for errors.
+/// The syntax of a mount, for errors.
 const MOUNT: &str = "expected /PATH=TYPE:SOURCE or /PATH=DISK (such as /data=fat:data, \
     /www=host:site, /tmp=memory:16M)";
 
 impl Mount {
-    /// The disk that it is on, if it is on one.
+    /// The disk of this mount, if it is on one.
     pub fn disk(&self) -> Option<&str> {
         let on_disk = !matches!(self.kind.as_deref(), Some("host" | "memory"));
         on_disk.then(|| self.source.split('/').next().unwrap_or_default())
@@ -488,7 +487,7 @@ impl fmt::Display for Mount {
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// Its value; none means the value it has in `soil run`'s own environment.
+    /// Its value; `None`: the value in `soil run`'s own environment.
     pub value: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! `soil run --profile`: what a program spends its processor time on, as a flame graph.
+//! `soil run --profile`: samples a program's processor time and draws a flame graph.
 //!
-//! The program isn't changed and knows nothing of it: it is stopped [`RATE`] times a second, its
-//! calls are found by its unwinding tables, and it runs on. An image is looked at by QEMU's gdb
+//! The profiler works on unmodified programs: it stops the program [`RATE`] times a second, walks
+//! its stacks by the unwinding tables, and continues it. It accesses an image through QEMU's gdb
 //! server ([`remote`]), a process by ptrace ([`tracer`]).
 
 pub mod access;
@@ -24,20 +24,20 @@ use std::time::{Duration, Instant};
 use tracer::{Child, Loaded, Tracer};
 use unwind::Code;
 
-/// Samples a second; no divisor of the rates of usual timers.
+/// Samples per second; not a divisor of common timer rates.
 const RATE: u32 = 97;
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / RATE as u64);
 
-/// Functions in which the machine waits: their samples are no processor time.
+/// Functions of the idle machine; their samples don't count as processor time.
 const IDLE: [&str; 1] = ["kernel::wait::halt"];
 
-/// How often each list of calls was met.
+/// The number of samples of each call stack.
 type Stacks = HashMap<Vec<u64>, usize>;
 
-/// Different lists that are kept, of up to 1.6 kB each.
+/// The limit of distinct call stacks, of up to 1.6 kB each.
 const MAX_STACKS: usize = 100_000;
 
-/// Counts a sample. A new list beyond the first `most` counts as the empty one.
+/// Counts a sample. Beyond `most` distinct stacks, counts a new one as the empty stack.
 fn add(stacks: &mut Stacks, mut calls: Vec<u64>, most: usize) {
     if stacks.len() >= most && !stacks.contains_key(&calls) {
         calls.clear();
@@ -45,7 +45,7 @@ fn add(stacks: &mut Stacks, mut calls: Vec<u64>, most: usize) {
     *stacks.entry(calls).or_default() += 1;
 }
 
-/// The source of functions' names by address.
+/// The source of function names.
 enum Names {
     Image(Box<Symbols>),
     Process(Loaded),
@@ -58,7 +58,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads the image's file, or the unstripped one beside it.
+    /// Reads the image's file, or the unstripped file beside it.
     pub fn open(program: &Path) -> Result<Self, Failure> {
         let file = symbols::unstripped(program, None).ok_or_else(|| {
             Failure::on(program, "it has no symbols, and no file beside it has them")
@@ -71,26 +71,26 @@ impl Image {
     }
 }
 
-/// A profile that is being taken.
+/// A profile in progress.
 pub struct Profile {
     thread: JoinHandle<(Stacks, Option<Names>)>,
 }
 
 impl Profile {
-    /// Begins the profile of an image, whose QEMU has a gdb server at the other end of `socket`.
+    /// Starts to profile an image, whose QEMU has a gdb server at the other end of `socket`.
     pub fn of_image(image: Image, socket: OwnedFd) -> Self {
         let Image { symbols, code } = image;
         let thread = std::thread::spawn(move || {
             let mut stacks = Stacks::new();
-            // It ends with QEMU's end of the socket.
+            // The loop ends when QEMU closes its end of the socket.
             let _ = sample(socket.into(), &code, &mut stacks);
             (stacks, Some(Names::Image(Box::new(symbols))))
         });
         Self { thread }
     }
 
-    /// Begins the profile of a process, a child of this one that no one else waits for; `ended`
-    /// is called with its status.
+    /// Starts to profile a child process. Nothing else may wait for the child; calls `ended` with
+    /// its status.
     pub fn of_process(
         child: Child,
         ended: impl FnOnce(io::Result<ExitStatus>) + Send + 'static,
@@ -114,7 +114,7 @@ impl Profile {
         Self { thread }
     }
 
-    /// Writes the flame graph, after the program's end.
+    /// Writes the flame graph after the program's end.
     pub fn finish(self, program: &Path, svg: &Path) -> Result<String, Failure> {
         let (stacks, names) = self.thread.join().unwrap_or_default();
         let (lines, idle) = match &names {
@@ -131,7 +131,7 @@ impl Profile {
         options.count_name = "samples".into();
         options.deterministic = true;
         let mut text = Vec::new();
-        // It refuses to draw nothing.
+        // inferno fails on an empty profile.
         let nothing = ["(nothing was running) 1".to_owned()];
         let shown = if lines.is_empty() {
             &nothing[..]
@@ -162,8 +162,8 @@ fn sample(socket: UnixStream, code: &Code, stacks: &mut Stacks) -> io::Result<()
     }
 }
 
-/// The stacks as inferno takes them, the outermost function first, in the order of their names; and
-/// the number of samples of an idle machine, which are in none.
+/// Returns the stacks in inferno's format, outermost function first, sorted by name; and the number
+/// of samples of an idle machine, which the stacks exclude.
 fn fold(stacks: &Stacks, functions: impl Fn(u64, bool) -> Vec<String>) -> (Vec<String>, usize) {
     let mut idle = 0;
     let mut known: HashMap<(u64, bool), Vec<String>> = HashMap::new();
@@ -180,7 +180,7 @@ fn fold(stacks: &Stacks, functions: impl Fn(u64, bool) -> Vec<String>) -> (Vec<S
                 names
             });
             for name in functions {
-                // Files without symbols tell nothing more by a second call in them.
+                // A second frame in the same file without symbols adds no information.
                 if !(name.starts_with(['[', '(']) && names.last() == Some(name)) {
                     names.push(name.clone());
                 }

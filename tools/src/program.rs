@@ -1,5 +1,4 @@
-//! The form of a file that `soil run` was given: an image that boots, a Linux executable, or
-//! neither.
+//! Detects the form of a program's file: a bootable image, a Linux executable, or neither.
 
 use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
@@ -11,16 +10,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's
+/// The note by which QEMU and Firecracker boot an ELF file directly (Xen's
 /// XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
 
-/// The first bytes of a program's answer to what it needs: a record separator (RFC 7464) and the
-/// object's beginning. A program that can answer has them in its data, which survives stripping; so
-/// a program without them isn't asked.
+/// The first bytes of a program's answer to the query for its needs: a record separator (RFC 7464)
+/// and the start of the object. A program that can answer has them in its data, even after
+/// stripping; others aren't queried.
 pub const ANSWER: &[u8] = b"\x1e{\"soil_needs\":1,";
 
-/// The most bytes of a link stand-in that are read.
+/// The maximum size of a link stand-in, in bytes.
 const MAX_STAND_IN: u64 = 64 << 10;
 
 /// The form of a program.
@@ -32,17 +31,16 @@ pub enum Form {
     Process,
 }
 
-/// The properties of a program that are known before it runs.
+/// Properties of a program, read from its file.
 #[derive(Debug)]
 pub struct Program {
     /// Its form.
     pub form: Form,
-    /// Whether Soil's network is linked in; none where the file has no symbols to tell.
+    /// Whether Soil's network is linked in; `None` if the file has no symbols.
     pub network: Option<bool>,
-    /// Whether an image can show its console on a display; none where the file has no symbols to
-    /// tell.
+    /// Whether an image can show its console on a display; `None` if the file has no symbols.
     pub shows_console: Option<bool>,
-    /// Whether it can be asked what it needs.
+    /// Whether the program answers queries for its needs.
     pub has_needs: bool,
 }
 
@@ -89,7 +87,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         let Ok(Some(mut notes)) = segment.notes(endian, &cache) else {
             return false;
         };
-        // A note that can't be read ends the walk: what follows it can't be found either.
+        // A malformed note ends the loop: the position of the next one is unknown.
         while let Ok(Some(note)) = notes.next() {
             if note.name() == b"Xen" && note.n_type(endian) == PVH_NOTE {
                 return true;
@@ -114,7 +112,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
             })
         })
     };
-    // OCaml's literals are in the data that can be written.
+    // OCaml's literals are in writable data.
     let has_needs = parsed.elf_program_headers().iter().any(|segment| {
         let writable = segment.p_flags(endian).contains(elf::PF_W);
         writable && segment.data(endian, &cache).is_ok_and(holds_an_answer)
@@ -127,7 +125,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
     })
 }
 
-/// Whether the data has the beginning of what a program answers.
+/// Whether the data contains the start of an answer.
 fn holds_an_answer(data: &[u8]) -> bool {
     let [first, ..] = ANSWER else {
         return false;
@@ -143,7 +141,7 @@ fn holds_an_answer(data: &[u8]) -> bool {
     false
 }
 
-/// The reason, on one line, that soil-cc wrote into a link stand-in.
+/// Returns the reason that soil-cc wrote into a link stand-in, as one line.
 fn stands_in(file: &File) -> Option<String> {
     let mut text = Vec::new();
     file.take(MAX_STAND_IN).read_to_end(&mut text).ok()?;

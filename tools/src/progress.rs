@@ -1,14 +1,14 @@
-//! A bar for work that takes long, on a terminal only.
+//! Progress bars for long work, on a terminal only.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Work that is done by then shows nothing.
+/// The delay before a bar appears: short work shows none.
 const SOON: Duration = Duration::from_millis(300);
 
-/// A bar that counts bytes up to `total`; nothing is shown where standard error is no terminal.
+/// A bar that counts bytes up to `total`; hidden unless standard error is a terminal.
 pub fn bytes(what: &str, total: u64) -> ProgressBar {
     bar(
         what,
@@ -17,13 +17,13 @@ pub fn bytes(what: &str, total: u64) -> ProgressBar {
     )
 }
 
-/// The same for `total` pieces of work.
+/// A bar that counts `total` items.
 pub fn count(what: &str, total: usize) -> ProgressBar {
     let total = u64::try_from(total).unwrap_or(u64::MAX);
     bar(what, total, "{msg} [{bar:30}] {pos}/{len}")
 }
 
-/// A sign of life for work whose length isn't known.
+/// A spinner for work of unknown length.
 pub fn busy(what: &str) -> ProgressBar {
     let bar = bar(what, 0, "{spinner} {msg}");
     if !bar.is_hidden() {
@@ -32,7 +32,7 @@ pub fn busy(what: &str) -> ProgressBar {
     bar
 }
 
-/// Does work that is over soon mostly, with a sign of life where it isn't.
+/// Does work that is usually short, and shows a spinner if it takes longer.
 pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     if !std::io::stderr().is_terminal() {
         return work();
@@ -42,7 +42,7 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
         scope.spawn(move || {
             if over.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
                 let bar = busy(what);
-                // Until the other end is dropped.
+                // Blocks until the sender is dropped.
                 let _ = over.recv();
                 bar.finish_and_clear();
             }

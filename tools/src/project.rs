@@ -43,7 +43,7 @@ const CONTEXT: &str =
       %{lib:soil:libsoil_image.a}))))))
 ";
 
-/// The files of a template beside those that all projects have.
+/// The files of a template, without those common to all projects.
 macro_rules! template {
     ($name:literal: $($file:literal)*) => {
         &[$(($file, include_str!(concat!("../templates/", $name, "/", $file)))),*]
@@ -69,7 +69,7 @@ impl Template {
         }
     }
 
-    /// The command that makes what the program needs to run.
+    /// The command that prepares the first run.
     const fn preparation(self) -> &'static str {
         match self {
             Self::Kv => "\n  soil disk make data.img --fs ext4 --size 64M",
@@ -77,7 +77,7 @@ impl Template {
         }
     }
 
-    /// The options of `soil run` that the program is first tried with.
+    /// The options of `soil run` for the first run.
     const fn options(self) -> &'static str {
         match self {
             Self::Tcp => " --forward 7007:7",
@@ -88,7 +88,7 @@ impl Template {
     }
 }
 
-/// `soil new NAME`: the result is what to tell the user.
+/// Runs `soil new NAME` and returns the text to print.
 pub fn new(name: &str, template: Template) -> Result<String, Failure> {
     let mut bytes = name.bytes();
     let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
@@ -122,7 +122,7 @@ pub fn new(name: &str, template: Template) -> Result<String, Failure> {
     ))
 }
 
-/// Makes the project's folder, unless it is there and empty.
+/// Creates the project's folder; accepts an empty one.
 fn make_folder(folder: &Path) -> Result<(), Failure> {
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -158,13 +158,13 @@ pub fn has_context(root: &Path) -> Result<bool, Failure> {
 /// The change that a workspace file needs.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
-    /// The context is there.
+    /// It has the context already.
     None,
     /// The file's new content.
     Write(String),
 }
 
-/// `soil init` in `folder`: the result is what to tell the user.
+/// Runs `soil init` in `folder` and returns the text to print.
 pub fn init(folder: &Path) -> Result<String, Failure> {
     let path = folder.join("dune-workspace");
     let shown = path.display();
@@ -196,7 +196,7 @@ pub fn init(folder: &Path) -> Result<String, Failure> {
 
 /// Writes a temporary file and renames it, so that the file is never incomplete.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    // A symbolic link stays; the file that it leads to is replaced.
+    // Keeps a symbolic link and replaces its target.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mut part = path.clone().into_os_string();
     part.push(".soil-part");
@@ -252,7 +252,7 @@ fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
         text.push('\n');
     }
     if contexts.is_empty() {
-        // With no context at all dune means the default one; with ours alone it would be gone.
+        // Without any context dune uses the default one; ours alone would disable it.
         text.push_str("\n(context default)\n");
     } else if !contexts.iter().any(|(name, _)| name == "default") {
         let reason = "it has no context called default, whose compiler the soil context takes";
@@ -263,13 +263,13 @@ fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
     Ok(Change::Write(text))
 }
 
-/// A context's name and whether it links with our driver.
+/// Returns a context's name and whether it links with our driver.
 fn context(stanza: &Sexp) -> Option<(String, bool)> {
     match stanza.stanza("context")?.first()? {
         Sexp::Atom(kind) => Some((kind.clone(), false)),
         Sexp::List(items) => {
             let (kind, fields) = items.split_first()?;
-            // An opam context without a name is called after its switch.
+            // An opam context without a name takes that of its switch.
             let name = Sexp::field(fields, "name").or_else(|| match kind.atom()? {
                 "opam" => Sexp::field(fields, "switch"),
                 kind => Some(kind),

@@ -1,4 +1,4 @@
-//! A crash report with names: addresses become functions of OCaml, C and Rust.
+//! Symbolizes crash reports: maps addresses to functions of OCaml, C and Rust.
 
 use crate::failure::{Context as _, Failure};
 use crate::symbols::{Symbols, unstripped};
@@ -10,13 +10,13 @@ use std::path::Path;
 struct Crash<'a> {
     reason: Option<&'a str>,
     build_id: Option<&'a str>,
-    /// The trace of the thread at fault, then those of the others.
+    /// The trace of the faulting thread, then those of the others.
     traces: Vec<Trace<'a>>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Trace<'a> {
-    /// The thread's number, in a program that has had several.
+    /// The thread's number, if the program has created several.
     thread: Option<&'a str>,
     frames: Vec<u64>,
 }
@@ -43,13 +43,13 @@ fn parse(lines: &[String]) -> Crash<'_> {
     crash
 }
 
-/// `0x` and hexadecimal digits.
+/// Parses `0x` and hexadecimal digits.
 pub fn parse_address(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
 }
 
-/// Prints the report of a crash of `program`: its reason, and the trace with names. The registers
-/// are on the console.
+/// Prints the crash report of `program`: the reason and the symbolized trace. Omits the registers,
+/// which the console shows.
 pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Result<()> {
     let crash = parse(lines);
     let shown = program.display();
@@ -73,7 +73,7 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
             let fault = if which == 0 { ", at fault" } else { "" };
             writeln!(out, "thread {thread}{fault}:")?;
         }
-        // The first is the instruction at fault, the others are where calls return to.
+        // The first address is the faulting instruction, the others are return addresses.
         let named = trace.frames.iter().enumerate().map(|(number, address)| {
             let names = symbols
                 .as_ref()
@@ -94,8 +94,8 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
     Ok(())
 }
 
-/// OCaml runs on a stack of its own, which the image prints behind the one of C: it belongs where C
-/// was called from OCaml.
+/// Merges the frames of OCaml's stack, which the image prints after those of C, at the point where
+/// OCaml called C.
 fn in_order_of_calls(mut frames: Vec<(u64, Vec<String>)>) -> Vec<(u64, Vec<String>)> {
     let position = |wanted: &[&str]| {
         frames
@@ -130,7 +130,7 @@ fn frame(out: &mut impl Write, number: &str, address: u64, names: &[String]) -> 
     })
 }
 
-/// `soil symbolize`: names for the addresses, or for a report on standard input.
+/// Runs `soil symbolize`: names the addresses, or those of a report on standard input.
 pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
     let file = unstripped(program, None).ok_or_else(|| {
         Failure::on(
@@ -141,7 +141,7 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
     })?;
     let symbols = Symbols::open(&file)?;
     let mut out = io::stdout().lock();
-    // A closed pipe ends the printing, and is no error.
+    // A closed pipe ends the output and isn't an error.
     let printed = if addresses.is_empty() {
         name_lines(&symbols, &mut out)
     } else {
@@ -162,7 +162,7 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Standard input with a name behind each `frame 0x…`.
+/// Copies standard input and adds a name after each `frame 0x…`.
 fn name_lines(symbols: &Symbols, out: &mut impl Write) -> io::Result<()> {
     let mut first = true;
     for line in io::stdin().lines() {

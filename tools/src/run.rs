@@ -1,4 +1,4 @@
-//! `soil run`: one command for both forms of a program.
+//! `soil run`: runs both forms of a program.
 
 mod backlog;
 pub mod command;
@@ -36,11 +36,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// The variable that says where an image's console is, and its word for displays.
+/// The variable that selects an image's console, and its word for displays.
 const CONSOLE: &str = "SOIL_CONSOLE";
 const ON_DISPLAY: &str = "display";
 
-/// Runs the program; the result is its exit status.
+/// Runs the program and returns its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
     if run.watch {
         return watch::run(run);
@@ -69,7 +69,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     }
 }
 
-/// Checks options that are each valid against each other, and against the host.
+/// Checks valid options for conflicts with each other and with the host.
 fn check(run: &Run) -> Result<(), Failure> {
     check_disks(run)?;
     run.mounts
@@ -82,7 +82,8 @@ fn check(run: &Run) -> Result<(), Failure> {
     check_network(run)
 }
 
-/// Each disk has a name of its own and can be opened, and no two that are written are one file.
+/// Checks that disk names are unique, that each disk can be opened, and that no two writable disks
+/// share a file.
 fn check_disks(run: &Run) -> Result<(), Failure> {
     let mut files: Vec<(u64, u64, &options::Disk)> = Vec::new();
     for (index, disk) in run.disks.iter().enumerate() {
@@ -108,7 +109,7 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the file of a disk as the machine will, and checks that it can be one.
+/// Opens a disk's file as the machine will, and checks that it is usable as a disk.
 fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
     let subject = format!("disk {}: {}", disk.name, disk.file.display());
     let file = OpenOptions::new()
@@ -144,7 +145,7 @@ fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
     Ok(metadata)
 }
 
-/// The networks go together, and with the ports to forward.
+/// Checks that the networks are compatible with each other and with the forwarded ports.
 fn check_network(run: &Run) -> Result<(), Failure> {
     for net in run.nets.iter().filter(|_| !run.dry_run) {
         if let Net::Tap(device) = net {
@@ -186,7 +187,7 @@ fn check_network(run: &Run) -> Result<(), Failure> {
     }
 }
 
-/// The disk or folder of a mount exists.
+/// Checks that the disk or folder of a mount exists.
 fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
     let fail = |reason: String| Failure::on(format!("--mount {mount}"), reason);
     let same =
@@ -205,7 +206,8 @@ fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
     }
 }
 
-/// Root would get a new TAP device for a name that isn't one, and a network that leads nowhere.
+/// Checks that the TAP device exists: root would create a missing one by opening it, connected to
+/// nothing.
 fn tap_exists(device: &str) -> Result<(), Failure> {
     let found = socket(AddressFamily::INET, SocketType::DGRAM, None)
         .and_then(|handle| name_to_index(&handle, device));
@@ -218,13 +220,13 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
     })
 }
 
-/// The console's words that `soil run` is given.
+/// Returns the value of the console variable from the options.
 fn console(run: &Run) -> Option<OsString> {
     let mut variables = command::variables(run).into_iter();
     variables.find_map(|(name, value)| (name == CONSOLE).then_some(value))
 }
 
-/// If the console is to be on a display, the program can do that and has one.
+/// Checks that a program with its console on a display supports that and has a display.
 fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
     let Some(words) = console(run) else {
         return Ok(());
@@ -250,7 +252,7 @@ fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The machine.
+/// Runs the image.
 fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if let Some(mount) = run
         .mounts
@@ -267,7 +269,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         let reason = "--net host is for processes: a machine has no sockets of the host";
         return Err(Failure::new(reason).remedy("give --net user, or run the process form"));
     }
-    // A command line that is only shown has no `soil run` at the serial line.
+    // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
     let line = line(run, (!run.dry_run).then_some(origin))?;
     let kvm = match run.accel {
@@ -312,7 +314,7 @@ fn kvm_works(run: &Run) -> bool {
     kvm::works(&run.qemu.path, run.machine, command::cpu(run, true))
 }
 
-/// The kernel's command line.
+/// Returns the kernel's command line.
 fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     let mut variables = command::variables(run);
     for (name, value) in &mut variables {
@@ -321,10 +323,10 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
         }
     }
     if run.pcap.is_some() {
-        // The machine writes to its second serial port, and QEMU to the file.
+        // The machine writes to its second serial port, which QEMU copies to the file.
         variables.push(("SOIL_PCAP".into(), "serial".into()));
     }
-    // What is at the serial line comes first.
+    // The word for the serial line comes first.
     let on_display = console(run);
     variables.retain(|(name, _)| name != CONSOLE);
     let words: Vec<OsString> = origin

@@ -1,23 +1,22 @@
-//! Dune's files as far as they have to be understood to add something to one without harming it:
-//! where each stanza stands and which words are in it. (dune's manual, "Lexical conventions of
-//! s-expressions".)
+//! Parses dune files as far as needed to add a stanza without damaging the rest: the stanzas and
+//! their words (dune's manual, "Lexical conventions of s-expressions").
 
 use std::ops::Range;
 
-/// The deepest nesting that is read; more isn't a dune file.
+/// The maximum nesting; no real dune file is deeper.
 const MAX_DEPTH: usize = 100;
 
 /// A word or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sexp {
-    /// A word, quoted ones without their quotes (escapes are left as they are written).
+    /// A word, without its quotes; escapes are kept as written.
     Atom(String),
     /// A list in parentheses.
     List(Vec<Sexp>),
 }
 
 impl Sexp {
-    /// The list's elements behind its first word, if that is `name`.
+    /// Returns the elements after the list's first word, if that is `name`.
     pub fn stanza(&self, name: &str) -> Option<&[Sexp]> {
         match self {
             Self::List(items) => match items.split_first() {
@@ -28,7 +27,7 @@ impl Sexp {
         }
     }
 
-    /// The word.
+    /// Returns the word of an atom.
     pub fn atom(&self) -> Option<&str> {
         match self {
             Self::Atom(word) => Some(word),
@@ -36,7 +35,7 @@ impl Sexp {
         }
     }
 
-    /// The single word of the field `name` in a list of fields, such as `soil` for `(name soil)`.
+    /// Returns the single word of the field `name`, such as `soil` for `(name soil)`.
     pub fn field<'a>(fields: &'a [Self], name: &str) -> Option<&'a str> {
         fields
             .iter()
@@ -44,7 +43,7 @@ impl Sexp {
     }
 }
 
-/// The file's expressions in their order, or the line at which it can't be read and why.
+/// Returns the file's expressions in order, or the line and reason of a syntax error.
 pub fn parse(text: &str) -> Result<Vec<Sexp>, (usize, &'static str)> {
     let mut parser = Parser { text, at: 0 };
     let mut items = Vec::new();
@@ -84,7 +83,7 @@ impl Parser<'_> {
         start..self.at
     }
 
-    /// Length of what lies before `end`, or of all that is left.
+    /// The length up to `end`, or of the remaining text.
     fn until(&self, end: impl FnMut(char) -> bool) -> usize {
         self.rest().find(end).unwrap_or(self.rest().len())
     }
@@ -110,7 +109,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `#| … |#`, which nests.
+    /// Skips `#| … |#`, which nests.
     fn block_comment(&mut self) -> Result<(), &'static str> {
         let mut depth = 0_usize;
         loop {
@@ -132,7 +131,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The next expression; none at the end or before a `)`.
+    /// Parses the next expression. `None` at the end or before a `)`.
     fn next(&mut self, depth: usize) -> Result<Option<Sexp>, &'static str> {
         if depth > MAX_DEPTH {
             return Err("too many parentheses inside each other");
@@ -163,7 +162,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A string, or the lines of a block string (`"\|` and `"\>`, each to the end of its line).
+    /// Parses a string, or the lines of a block string (`"\|` and `"\>`, each to the end of its
+    /// line).
     fn quoted(&mut self) -> Result<Sexp, &'static str> {
         if self.rest().starts_with("\"\\|") || self.rest().starts_with("\"\\>") {
             let length = self.until(|c| c == '\n');

@@ -1,4 +1,4 @@
-//! `soil-cc`: the link driver of images, given to `ocamlopt` by its option `-cc`.
+//! `soil-cc`: the link driver for images, which `ocamlopt` runs by its option `-cc`.
 
 mod failure;
 mod link;

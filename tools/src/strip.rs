@@ -1,17 +1,18 @@
-//! `soil strip`: the copy of an image that is deployed.
+//! `soil strip`: makes a stripped copy of an image for deployment.
 
 use crate::failure::{Context as _, Failure};
 use crate::program::{self, Form};
 use std::path::Path;
 use std::process::Command;
 
-/// Writes `output`, and says how large it is.
+/// Writes `output` and returns a message with its size.
 pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
     let program = program::inspect(image)?;
     if program.form != Form::Image {
         return Err(Failure::on(image, "no image").remedy("name one below _build/soil"));
     }
-    // binutils' strip keeps the notes by which the image boots and is recognized in a crash report.
+    // binutils' strip keeps the PVH note and the build-id, which identifies the image in crash
+    // reports.
     let status = Command::new("strip")
         .arg("--strip-all")
         .arg("-o")

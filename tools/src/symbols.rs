@@ -1,4 +1,4 @@
-//! From addresses in an image to functions and lines, by the symbols and the debug information of
+//! Maps addresses in an image to functions and lines, using the symbols and debug information of
 //! its unstripped file.
 
 use crate::demangle::demangle;
@@ -8,13 +8,13 @@ use object::{Endianness, Object as _, ReadCache};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// The most files looked at beside a stripped image.
+/// The maximum number of files to search beside a stripped image.
 const MAX_NEIGHBOURS: usize = 200;
 
 /// An open unstripped program.
 pub struct Symbols(addr2line::Loader);
 
-/// The names of an ELF file's addresses.
+/// The build-id of an ELF file, and whether it has symbols.
 struct Identity {
     build_id: Option<String>,
     has_symbols: bool,
@@ -35,7 +35,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The file with the symbols of `program`: itself, or one in the same folder with the same
+/// Finds the file with the symbols of `program`: itself, or one in the same folder with the same
 /// build-id.
 pub fn unstripped(program: &Path, build_id: Option<&str>) -> Option<PathBuf> {
     let own = identify(program);
@@ -66,15 +66,15 @@ impl Symbols {
         addr2line::Loader::new(path).map(Self).on(path)
     }
 
-    /// The functions at `address`, as [`names`](Self::names) has them, without their places.
+    /// Like [`names`](Self::names), without source locations.
     pub fn functions(&self, address: u64, is_return: bool) -> Vec<String> {
         let names = self.names(address, is_return).into_iter();
         let name = |text: String| text.split(" at ").next().unwrap_or(&text).to_owned();
         names.map(name).collect()
     }
 
-    /// The functions at `address`, the innermost inlined one first: "Main.f at main.ml:3". Empty
-    /// where none is known. A return address belongs to the call before it.
+    /// Returns the functions at `address`, the innermost inlined one first: "Main.f at main.ml:3".
+    /// Empty if unknown. Attributes a return address to the call before it.
     pub fn names(&self, address: u64, is_return: bool) -> Vec<String> {
         let probe = if is_return {
             address.saturating_sub(1)
@@ -82,12 +82,12 @@ impl Symbols {
             address
         };
         let mut names = Vec::new();
-        // Linkers give functions that they left out the highest addresses in debug information.
+        // In debug information, linkers give discarded functions the highest addresses.
         if probe > i64::MAX as u64 {
             return names;
         }
         if let Ok(mut frames) = self.0.find_frames(probe) {
-            // Debug information that can't be read ends the list; the symbol remains.
+            // Malformed debug information ends the list; the symbol remains.
             while let Ok(Some(frame)) = frames.next() {
                 let function = frame
                     .function
@@ -112,11 +112,10 @@ impl Symbols {
     }
 }
 
-/// A source file's path as far as it says something: inside the project, the registry or the folder
-/// it was compiled in.
+/// Shortens a source path: relative to the project, the registry or the folder of its build.
 fn short(path: &str) -> &str {
     let after = |mark: &str| path.rsplit_once(mark).map(|(_, rest)| rest);
-    // dune compiles C in _build/CONTEXT and calls the project's root /workspace_root for OCaml.
+    // dune compiles C in _build/CONTEXT, and maps the project's root to /workspace_root for OCaml.
     let built = || after("/_build/")?.split_once('/').map(|(_, rest)| rest);
     path.strip_prefix("/workspace_root/")
         .or_else(built)
@@ -134,8 +133,8 @@ mod tests {
         let this = std::env::current_exe().expect("known");
         let file = unstripped(&this, None).expect("tests have symbols");
         let symbols = Symbols::open(&file).expect("an ELF");
-        // The test executable is position independent: its symbols are relative to where it was
-        // loaded.
+        // The test executable is position independent: its symbols are relative to its load
+        // address.
         let base = std::fs::read_to_string("/proc/self/maps").expect("Linux");
         let base = base
             .split('-')

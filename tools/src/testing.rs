@@ -1,12 +1,12 @@
 //! `soil test`: the tests of a dune workspace, each as a process and as an image.
 //!
 //! A test is a `(test)` or `(tests)` stanza, or a rule of the alias `runtest` that runs a program
-//! of the workspace. It passes if its program ends with status 0, and prints what its file of
-//! expected output has. Both forms are run by `soil run` in the folder of the dune file, without a
-//! network (the loopback is there), until a limit of time. Dune itself runs what it alone
-//! understands: other actions, and cram tests, as processes. A file `NAME.run` beside the dune file
-//! of the test `NAME` has further options of `soil run`, and the program's arguments behind `--`.
-//! Its disks are copied for each run, so that tests may write and run side by side.
+//! of the workspace. It passes if its program ends with status 0 and its output matches the
+//! expected-output file, if any. `soil run` runs both forms in the folder of the dune file, with
+//! the loopback as the only network, under a time limit. Dune itself runs other actions and cram
+//! tests, as processes. The file `NAME.run` beside the dune file of the test `NAME` contains
+//! further options of `soil run`, and the program's arguments after `--`. Each run gets copies of
+//! its disks, so that tests can write and run in parallel.
 
 use crate::child::{dies_with_us, terminated_at_our_end};
 use crate::cli::{self, Cli, Command, Testing};
@@ -33,40 +33,40 @@ use std::time::Instant;
 struct Case {
     name: String,
     form: Form,
-    /// Whether its dune file lets it run in this form.
+    /// Whether its dune file enables it in this form.
     enabled: bool,
     work: Work,
 }
 
-/// How a test is run.
+/// The way to run a test.
 enum Work {
     Program(Program),
-    /// By dune: the alias `runtest` of this folder, in the context of processes.
+    /// Dune runs the alias `runtest` of this folder, in the context of processes.
     Dune(PathBuf),
 }
 
 /// A test's program.
 struct Program {
     executable: PathBuf,
-    /// The folder where dune would run it.
+    /// The folder in which dune would run it.
     folder: PathBuf,
     arguments: Vec<String>,
-    /// The file with what it is to print.
+    /// The file with the expected output.
     expected: Option<PathBuf>,
     options: Options,
 }
 
-/// The words of `NAME.run`.
+/// The contents of `NAME.run`.
 #[derive(Clone, Debug, Default)]
 struct Options {
     words: Vec<String>,
-    /// The files of disks, and whether each is written to.
+    /// The files of disks, and whether each is writable.
     disks: Vec<(String, bool)>,
     network: bool,
     limit: bool,
 }
 
-/// How a test ended.
+/// The outcome of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Outcome {
@@ -77,7 +77,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// By the exit status, if it ended with one.
+    /// The outcome for an exit status, if there is one.
     fn of(status: Option<i32>) -> Self {
         match status {
             Some(0) => Self::Passed,
@@ -87,23 +87,22 @@ impl Outcome {
     }
 }
 
-/// A test that was run.
+/// The report of one test.
 #[derive(Serialize)]
 struct Report {
     test: String,
     form: &'static str,
     outcome: Outcome,
-    /// The exit status, if it ended.
+    /// The exit status, if the test ended.
     status: Option<i32>,
     seconds: f64,
-    /// Its standard output and error output.
+    /// Its standard output and standard error.
     output: String,
-    /// Why it was not run.
+    /// The reason why it was skipped.
     reason: Option<String>,
 }
 
-/// Builds the workspace, runs its tests and prints how each ended. The result is whether none
-/// failed.
+/// Builds the workspace, runs its tests and prints their outcomes. Returns whether none failed.
 pub fn run(options: &Testing) -> Result<bool, Failure> {
     let workspace = Workspace::find()?;
     workspace.build(options.release)?;
@@ -138,7 +137,7 @@ pub fn run(options: &Testing) -> Result<bool, Failure> {
     Ok(failed == 0)
 }
 
-/// The tests that the words name, in both forms.
+/// Returns the tests that match the words, in both forms.
 fn cases(workspace: &Workspace, options: &Testing) -> Result<Vec<Case>, Failure> {
     let mut cases: Vec<Case> = Vec::new();
     for stanza in workspace.stanzas() {
@@ -148,7 +147,7 @@ fn cases(workspace: &Workspace, options: &Testing) -> Result<Vec<Case>, Failure>
         let made = [Form::Process, Form::Image]
             .iter()
             .any(|form| workspace.executable(&stanza, *form).exists());
-        // One run of a folder's alias is all tests there that dune runs.
+        // One run of a folder's alias covers all its tests that dune runs.
         let again = stanza.action.is_none() && cases.iter().any(|case| case.name == name);
         if !stanza.test || !is_wanted || again || (stanza.action.is_some() && !made) {
             continue;
@@ -184,7 +183,7 @@ fn program(
     let beside = source.join(format!("{}.expected", stanza.name));
     let expected = match &action.expected {
         Some(file) => Some(source.join(file)),
-        // As dune compares a test without an action.
+        // Dune compares the output of a test without an action by the same rule.
         None => Some(beside).filter(|file| action.arguments.is_empty() && file.is_file()),
     };
     Program {
@@ -196,7 +195,7 @@ fn program(
     }
 }
 
-/// The options of `NAME.run`, if there is one: words as in a shell, `#` begins a comment.
+/// Reads the options in `NAME.run`, if it exists: words as in a shell; `#` begins a comment.
 fn run_options(workspace: &Workspace, stanza: &Stanza) -> Result<Options, Failure> {
     let folder = workspace.root().join(&stanza.folder);
     let path = folder.join(format!("{}.run", stanza.name));
@@ -231,7 +230,8 @@ fn parse(path: &Path, text: &str) -> Result<Options, Failure> {
     })
 }
 
-/// Runs the tests side by side and prints each as it ends; the reports are in the order of `cases`.
+/// Runs the tests in parallel and prints each as it ends. Returns the reports in the order of
+/// `cases`.
 fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<Report>, Failure> {
     // One dune at a time: it locks the build folder.
     let dune = Mutex::new(());
@@ -262,7 +262,7 @@ fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<R
             }
         }
     };
-    // A child ends with the thread that started it: each waits for its own.
+    // A child is killed when the thread that started it ends, so each thread waits for its child.
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
         let ended = workers.into_iter().map(|worker| match worker.join() {
@@ -277,7 +277,7 @@ fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<R
     Ok(reports.into_iter().map(|(_, report)| report).collect())
 }
 
-/// Prints one line for a test, and the output of one that failed.
+/// Prints one line for a test, and the output if it failed.
 fn show(bar: &ProgressBar, report: &Report) {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
     let (style, word) = match report.outcome {
@@ -304,7 +304,7 @@ fn show(bar: &ProgressBar, report: &Report) {
     });
 }
 
-/// The report of a test that was not run yet.
+/// Returns the report of a test that hasn't run.
 fn skipped(case: &Case, reason: Option<String>) -> Report {
     Report {
         test: case.name.clone(),
@@ -352,7 +352,7 @@ fn one(case: &Case, program: &Program, options: &Testing) -> Result<Report, Fail
     Ok(report)
 }
 
-/// The first line in which the output differs.
+/// Returns the first line that differs from the expected output.
 fn difference(expected: &str, output: &str) -> Option<String> {
     let (mut wanted, mut printed) = (expected.split('\n'), output.split('\n'));
     for number in 1.. {
@@ -368,7 +368,7 @@ fn difference(expected: &str, output: &str) -> Option<String> {
     None
 }
 
-/// Runs the command to its end: its status, standard output and error output.
+/// Runs the command to its end and returns its status, standard output and standard error.
 fn captured(mut command: std::process::Command) -> Result<(Option<i32>, String, String), Failure> {
     let subject = "the output of a test";
     let [mut output, mut errors] = [tempfile::tempfile(), tempfile::tempfile()];
@@ -392,8 +392,8 @@ fn captured(mut command: std::process::Command) -> Result<(Option<i32>, String, 
     Ok((status.code(), text(&mut output)?, text(&mut errors)?))
 }
 
-/// The tests of a folder that dune alone can run. They are over when dune is: it has no limit of
-/// its own, so it is ended by `timeout`(1).
+/// Runs the tests of a folder that only dune can run. Dune has no time limit, so this runs it
+/// under `timeout`(1).
 fn by_dune(
     workspace: &Workspace,
     case: &Case,
@@ -417,8 +417,8 @@ fn by_dune(
         .arg(dune.get_program())
         .args(dune.get_args())
         .arg(format!("@@{}", alias.display()))
-        // Of three signals in a second dune ends at once, and leaves what it started: Ctrl-C would
-        // reach it from the terminal, from `timeout`, and at our end.
+        // Three signals within a second make dune exit at once and leave its children running: one
+        // Ctrl-C would reach it from the terminal, from `timeout`, and at our end.
         .process_group(0);
     terminated_at_our_end(&mut command);
     let began = Instant::now();
@@ -430,7 +430,7 @@ fn by_dune(
     Ok(report)
 }
 
-/// `soil run` with the program of a test.
+/// Returns the `soil run` command for a test's program.
 fn soil_run(
     program: &Program,
     options: &Testing,
@@ -451,7 +451,7 @@ fn soil_run(
     Ok(command)
 }
 
-/// The words behind the program: the options with copies of its disks, and the arguments.
+/// Returns the words after the program: the options, with copies of its disks, and the arguments.
 fn words(program: &Program, scratch: &Path) -> Result<Vec<String>, Failure> {
     let mut words = copied_disks(&program.options, &program.folder, scratch)?;
     if !program.arguments.is_empty() {
@@ -466,7 +466,7 @@ fn words(program: &Program, scratch: &Path) -> Result<Vec<String>, Failure> {
     Ok(words)
 }
 
-/// The words with each disk that is written to replaced by a copy in `scratch`.
+/// Returns the options with each writable disk replaced by a copy in `scratch`.
 fn copied_disks(options: &Options, folder: &Path, scratch: &Path) -> Result<Vec<String>, Failure> {
     let mut words = options.words.clone();
     for (number, (file, written)) in options.disks.iter().enumerate() {

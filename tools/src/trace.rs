@@ -1,8 +1,8 @@
-//! `soil run --trace`: what the tasks of a program do, as a file for Perfetto.
+//! `soil run --trace`: records the activity of a program's tasks in a file for Perfetto.
 //!
 //! The scheduler calls a function for each event (`soil-sys/src/abi/trace.rs`), which records it in
-//! a ring once a word of the program's memory says so. `soil run` writes that word and reads the
-//! ring, while the program runs and when it ends.
+//! a ring if a word in the program's memory enables it. `soil run` writes that word, and reads the
+//! ring while the program runs and at its end.
 
 use crate::failure::{Context as _, Failure};
 use crate::profile::access::Access;
@@ -25,20 +25,20 @@ const STATE: &str = "soil_trace_state";
 const CAPACITY: u64 = 8192;
 const WORDS: u64 = 5;
 
-/// Events that a trace keeps, about 100 MB of memory. Perfetto opens few more.
+/// The maximum number of events in a trace, about 100 MB of memory and near Perfetto's limit.
 const MAX_EVENTS: usize = 2_000_000;
 
-/// Where a program's file has what a trace needs.
+/// Addresses in a program's file that a trace needs.
 #[derive(Clone, Copy)]
 pub struct Places {
-    /// The state of the trace.
+    /// The tracing state.
     pub state: u64,
-    /// The function of the C library that ends the program.
+    /// The C library's exit function.
     pub exit: Option<u64>,
 }
 
 impl Places {
-    /// Looks in the symbols of an unstripped file.
+    /// Finds the addresses in the symbols of an unstripped file.
     pub fn find(file: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(file).on(file)?;
         let object = object::File::parse(&*bytes)
@@ -63,7 +63,7 @@ impl Places {
     }
 }
 
-/// An event, as the ring has it.
+/// An event in the ring's format.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     ns: u64,
@@ -72,10 +72,10 @@ struct Event {
     name: [u8; 16],
 }
 
-/// The events that were read so far.
+/// The events read so far.
 pub struct Trace {
     seen: u64,
-    /// Events that were overwritten before they were read, or came after [`MAX_EVENTS`].
+    /// The number of events overwritten before they were read, or beyond [`MAX_EVENTS`].
     lost: u64,
     events: Vec<Event>,
     most: usize,
@@ -93,9 +93,9 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// Switches the recording on, and reads the events since the last call; `moved` is the
-    /// difference between the program's addresses and those of its file. `None` where the memory
-    /// can't be read. The program is not trusted: any numbers may be in its memory.
+    /// Enables recording and reads the events since the last call. `moved` is the difference
+    /// between the program's addresses and those of its file. `None` if reading memory fails.
+    /// Doesn't trust the program: its memory may contain any numbers.
     pub fn read_events(
         &mut self,
         places: Places,
@@ -121,7 +121,7 @@ impl Trace {
             entries.extend(words(&access.read(piece, len * WORDS * 8)?));
             next += len;
         }
-        // A program that runs meanwhile may have overwritten the oldest.
+        // A program running meanwhile may have overwritten the oldest events.
         let now = words(&access.read(at.wrapping_add(8), 8)?);
         let oldest = now.first()?.saturating_add(1).saturating_sub(CAPACITY);
         let kept = first.max(oldest).min(count);
@@ -137,7 +137,7 @@ impl Trace {
         Some(())
     }
 
-    /// Writes the file; the line that tells of it.
+    /// Writes the file and returns a message about it.
     pub fn write(&self, program: &Path, out: &Path) -> Result<String, Failure> {
         let file = File::create(out).on(out)?;
         let mut file = BufWriter::new(file);
@@ -155,25 +155,25 @@ impl Trace {
     }
 }
 
-/// How often the ring of an image is read.
+/// The interval between reads of an image's ring.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// A trace that is being taken.
+/// A trace in progress.
 pub struct Tracing(JoinHandle<Trace>);
 
 impl Tracing {
-    /// Begins the trace of an image, whose QEMU has a gdb server at the other end of `socket`.
+    /// Starts to trace an image, whose QEMU has a gdb server at the other end of `socket`.
     pub fn of_image(places: Places, socket: OwnedFd) -> Self {
         Self(std::thread::spawn(move || {
             let mut trace = Trace::default();
-            // It ends with QEMU's end of the socket.
+            // The loop ends when QEMU closes its end of the socket.
             let _ = follow(socket.into(), places, &mut trace);
             trace
         }))
     }
 
-    /// Begins that of a process, a child of this one that no one else waits for, which runs `file`;
-    /// `ended` is called with its status.
+    /// Starts to trace a child process that runs `file`. Nothing else may wait for the child; calls
+    /// `ended` with its status.
     pub fn of_process(
         child: Child,
         file: PathBuf,
@@ -185,7 +185,7 @@ impl Tracing {
             ended(Tracer::new(child).and_then(|tracer| {
                 let peek = |memory: &mut Live, loaded: &mut Loaded| {
                     let moved = loaded.moved(&file);
-                    // Without memory the process has ended.
+                    // If reading memory fails, the process has ended.
                     let _ = moved.and_then(|moved| trace.read_events(places, moved, memory));
                 };
                 tracer.run(None, |_| (), peek).0
@@ -194,7 +194,7 @@ impl Tracing {
         }))
     }
 
-    /// Writes the file after the program's end; the line that tells of it.
+    /// Writes the file after the program's end and returns a message about it.
     pub fn finish(self, program: &Path, out: &Path) -> Result<String, Failure> {
         self.0.join().unwrap_or_default().write(program, out)
     }
@@ -202,7 +202,7 @@ impl Tracing {
 
 fn follow(socket: UnixStream, places: Places, trace: &mut Trace) -> io::Result<()> {
     let mut remote = Remote::new(socket)?;
-    // What was recorded behind the last look would be gone with the machine.
+    // Stops before the exit: the machine's end would lose the events since the last read.
     if let Some(exit) = places.exit {
         remote.breakpoint(exit, true)?;
     }
@@ -243,17 +243,17 @@ impl Event {
     }
 }
 
-/// A task's present slice: its name and category, and when it began.
+/// A task's current slice: its name, category and start.
 #[derive(Default)]
 struct Task {
     since: u64,
     does: String,
     category: &'static str,
-    /// The operation that it will wait for.
+    /// The operation that it waits for next.
     operation: String,
 }
 
-/// A record of Chrome's traces ("Trace Event Format"), times in microseconds.
+/// A record in Chrome's "Trace Event Format", with times in microseconds.
 #[derive(Default, Serialize)]
 struct Record<'a> {
     ph: &'static str,
@@ -293,7 +293,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A task's slice, which ends at `until`; `begin` is the trace's first time.
+    /// A task's slice, which ends at `until`; `begin` is the start of the trace.
     fn slice(tid: u64, task: &'a Task, begin: u64, until: u64) -> Self {
         Self {
             ph: "X",
@@ -307,7 +307,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// An operation that took no wait.
+    /// An operation that completed without waiting.
     fn instant(tid: u64, name: &'a str, begin: u64, at: u64) -> Self {
         Self {
             ph: "i",
@@ -326,8 +326,8 @@ fn micros(ns: u64) -> f64 {
     ns as f64 / 1000.0
 }
 
-/// Writes the events in the format of Chrome's traces (JSON object format), with a track for each
-/// task. Track 0 is the program, when no task can run. The result is the number of tasks.
+/// Writes the events in Chrome's trace format (JSON object format), with a track for each task.
+/// Track 0 is the program while no task can run. Returns the number of tasks.
 fn json(program: &str, events: &[Event], out: &mut impl Write) -> io::Result<usize> {
     out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
     serde_json::to_writer(&mut *out, &Record::track("process_name", 0, program))?;
@@ -392,7 +392,7 @@ mod tests {
     use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::collections::HashMap;
 
-    /// A program's memory, by words.
+    /// A program's memory as a map of words.
     #[derive(Default)]
     struct Memory(HashMap<u64, u64>);
 
@@ -453,7 +453,7 @@ mod tests {
         for ns in 10..10 + CAPACITY + 5 {
             memory.record(ns, 1, 1, "");
         }
-        // The oldest that is left may be overwritten while it is read.
+        // The program may overwrite the oldest remaining event during the read.
         let (read, lost, last) = peek(&mut memory);
         assert_eq!(read + lost, 15 + CAPACITY);
         assert_eq!((lost, last), (6, Some(14 + CAPACITY)));
@@ -531,7 +531,7 @@ mod tests {
         assert_eq!((trace.events.len(), trace.lost, last), (15, 15, Some(14)));
     }
 
-    /// A memory that answers each read with the next words of a list, over and over.
+    /// A memory that answers reads with the words of a list, cyclically.
     struct Hostile {
         words: Vec<u64>,
         next: usize,
@@ -545,7 +545,7 @@ mod tests {
             while (bytes.len() as u64) < len {
                 let word = self.words[self.next % self.words.len()];
                 self.next += 1;
-                // A memory that can't be read, now and then.
+                // Some reads fail.
                 if word == 0xbad {
                     return None;
                 }

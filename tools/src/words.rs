@@ -1,18 +1,18 @@
-//! The machine's command line: environment and arguments as words that survive QEMU and the
-//! kernel's parser.
+//! The machine's command line: encodes environment and arguments as words that pass unchanged
+//! through QEMU and the kernel's parser.
 //!
-//! Words before `--` are `NAME=value`, those after it are the program's arguments. A word of
-//! harmless characters stands as it is; any other is in double quotes with `\"`, `\\`, `\n` and
-//! `\xNN` (one byte in two hexadecimal digits). The result is printable ASCII.
+//! Words before `--` are `NAME=value`, those after it are the program's arguments. A word of safe
+//! characters is written as is; any other is in double quotes with `\"`, `\\`, `\n` and `\xNN` (one
+//! byte in two hexadecimal digits). The result is printable ASCII.
 
 use std::fmt::Write as _;
 
-/// The longest command line, in bytes, that the kernel reads, less what QEMU may append
+/// The longest command line that the kernel reads, in bytes, less QEMU's additions
 /// (`virtio_mmio.device=…` words).
 pub const LIMIT: usize = (64 << 10) - 2048;
 
-/// QEMU's and Firecracker's own words for devices: the kernel takes bare ones for devices wherever
-/// they stand.
+/// The prefix of QEMU's and Firecracker's device words: the kernel treats unquoted ones as devices
+/// at any position.
 const DEVICE_WORD: &[u8] = b"virtio_mmio.device=";
 
 /// Appends one word to `line`.
@@ -40,8 +40,8 @@ fn push(line: &mut String, word: &[u8]) {
     line.push('"');
 }
 
-/// The command line for these variables (`NAME=value`, already joined) and arguments, or its length
-/// if that is over [`LIMIT`].
+/// Returns the command line for these variables (`NAME=value`, already joined) and arguments, or
+/// its length if that exceeds [`LIMIT`].
 pub fn encode<'a>(
     variables: impl IntoIterator<Item = &'a [u8]>,
     arguments: impl IntoIterator<Item = &'a [u8]>,
@@ -74,7 +74,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    /// The kernel's reading of the line: (variables, arguments).
+    /// Parses the line as the kernel does: (variables, arguments).
     fn decode(line: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let decoded = CommandLine::parse(line.as_bytes());
         assert_eq!(

@@ -1,22 +1,22 @@
-//! Holds the modules of a crate to their layers: each imports from lower layers only. For the
-//! crates' `tests/layers.rs`.
+//! Checks the layers of a crate's modules: each module may import only from lower layers. The
+//! crates' `tests/layers.rs` call it.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules from the bottom up. Those of one layer don't import each other.
+/// Modules from the bottom layer up. Modules of one layer must not import each other.
 pub type Layers<'a> = &'a [&'a [&'a str]];
 
-/// Checks the modules that lie directly in `folder` (`src`, or a module's folder such as
-/// `src/net`) of the crate at `root`; the number of imports between them.
+/// Checks the modules directly in `folder` (`src`, or a module's folder such as `src/net`) of the
+/// crate at `root`. Returns the number of imports between them.
 ///
-/// A module is what its file and its folder have together. Comments, unit tests and modules named
-/// `tests` don't count.
+/// A module consists of its file and its folder. Comments, unit tests and modules named `tests`
+/// don't count.
 ///
 /// # Panics
-/// Where an import isn't from a lower layer, and where a module is in no layer or a layer has a
-/// module that doesn't exist.
+/// If an import isn't from a lower layer, a module is in no layer, or a layer lists a module that
+/// doesn't exist.
 pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
     let source = Path::new(root).join("src");
     let inside = Path::new(root).join(folder);
@@ -46,7 +46,7 @@ pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
             else {
                 continue;
             };
-            // One in no layer is an item of the parent itself.
+            // A name in no layer is an item of the parent module.
             if let Some(layer) = layer(other) {
                 checked += 1;
                 if layer >= own {
@@ -64,14 +64,14 @@ pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
     checked
 }
 
-/// The names of a path, without the ending of a source file.
+/// Returns the components of a path, without the extension.
 fn names(path: &Path) -> Vec<String> {
     let path = path.with_extension("");
     let names = path.components().map(|name| name.as_os_str());
     names.map(|name| name.to_string_lossy().into()).collect()
 }
 
-/// The source files below a folder.
+/// Returns the source files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder of the crate") {
@@ -85,8 +85,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The absolute paths, from the crate's root, that code in the module `own` names by `crate::` and
-/// `super::`.
+/// Returns the absolute paths, from the crate's root, that code in the module `own` refers to by
+/// `crate::` and `super::`.
 fn imports(text: &str, own: &[String]) -> Vec<Vec<String>> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
     let lines = code.lines().map(|line| line.trim_start());
@@ -100,7 +100,7 @@ fn imports(text: &str, own: &[String]) -> Vec<Vec<String>> {
         .chain(rest.find("super::"))
         .min()
     {
-        // `$crate::` of a macro and `pub(super)` are other things.
+        // Excludes a macro's `$crate::` and `pub(super)`.
         let is_word = rest[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
         let mut base: &[String] = &own[..0];
         let mut tail = &rest[at..];
@@ -123,7 +123,7 @@ fn imports(text: &str, own: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-/// The paths at the start of `text`: one, or those of a group in braces.
+/// Parses the paths at the start of `text`: one path, or a group in braces.
 fn expand(text: &str) -> Vec<Vec<String>> {
     if let Some(group) = text.strip_prefix('{') {
         let mut paths = Vec::new();

@@ -14,7 +14,7 @@ struct State<'a> {
     image: String,
     file_system: &'a str,
     clean: bool,
-    /// The checker's own words, if it isn't clean.
+    /// The checker's output, if the file system isn't clean.
     report: &'a str,
 }
 
@@ -38,7 +38,7 @@ pub fn run(path: &Path, partition: Option<&str>, json: bool) -> Result<String, F
             Some(E2FSCK.run(command, "", &mut || {})?)
         }
         Content::Known(FileSystem::Fat) => {
-            // Fails with one line that names the contents, when they aren't FAT.
+            // If the contents aren't FAT, mounting fails with one line that names them.
             drop(image::mount(path, device, None)?);
             let mut command = FSCK_FAT.command()?;
             command.args(["-n", "-V"]);

@@ -1,4 +1,4 @@
-//! A host file as a disk.
+//! Host files as disks.
 
 use crate::failure::{Context as _, Failure};
 use fs::{Block, BlockError};
@@ -7,10 +7,10 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// Bytes of a sector: what `soil run` gives the disk, too.
+/// Bytes per sector, the same as in `soil run`.
 pub const SECTOR: u64 = 512;
 
-/// An image. A last, incomplete sector isn't part of it.
+/// An image. Ignores an incomplete last sector.
 pub struct Image {
     file: File,
     sectors: u64,
@@ -18,7 +18,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// For reading only.
+    /// Opens it read-only.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         Self::of(File::open(path), path, false)
     }
@@ -33,7 +33,7 @@ impl Image {
         if file.metadata().on(path)?.is_dir() {
             return Err(Failure::on(path, "a directory, no disk image"));
         }
-        // A block device says its size only to a seek.
+        // Only a seek returns the size of a block device.
         let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).on(path)?;
         Ok(Self {
             file,
@@ -82,7 +82,7 @@ impl Block for Image {
         self.file.write_all_at(buf, at).map_err(|_| BlockError::Io)
     }
 
-    /// Does nothing: an image is synced once, when it is complete.
+    /// Does nothing: the command syncs an image once, at the end.
     fn flush(&mut self) -> Result<(), BlockError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `soil disk list` and `soil disk extract`, on every file system that Soil's programs can mount.
+//! `soil disk list` and `soil disk extract`, for every file system that Soil's programs can mount.
 
 use super::image::{self, Content};
 use super::shown;
@@ -14,9 +14,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Paths on a volume are at most this long; a damaged one may be deeper.
+/// The maximum length of paths on a volume; a damaged volume may contain longer ones.
 const MAX_PATH: usize = 4095;
-/// The subject of a failure to print.
+/// The subject of output errors.
 const OUTPUT: &str = "standard output";
 
 /// An entry with its path on the volume.
@@ -27,7 +27,7 @@ struct Entry {
     target: Option<String>,
 }
 
-/// The volume, and whether it is ext4.
+/// Mounts the volume. Also returns whether it is ext4.
 fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool), Failure> {
     let place = image::place(path, partition)?;
     let mut device = image::device(path, place, false)?;
@@ -35,7 +35,7 @@ fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool),
     Ok((image::mount(path, device, None)?, is_ext4))
 }
 
-/// The names in a directory with their attributes, in the order of the disk.
+/// Lists the names in a directory with their attributes, in disk order.
 pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, Stat)>, fs::Error> {
     let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
     let (mut names, mut cursor) = (Vec::new(), Some(0));
@@ -49,7 +49,7 @@ pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, S
     let prefix = directory.trim_end_matches('/');
     let known = names.into_iter().map(|(name, kind)| {
         let stat = match volume.stat(&format!("{prefix}/{name}")) {
-            // A name that isn't UTF-8 is listed with replacements, and no path leads to it.
+            // A name that isn't UTF-8 is listed with replacement characters; no path matches it.
             Err(fs::Error::NotFound) => unknown(kind),
             stat => stat?,
         };
@@ -58,7 +58,7 @@ pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, S
     known.collect()
 }
 
-/// The attributes of an entry that no path leads to.
+/// Placeholder attributes of an entry that no path matches.
 fn unknown(kind: Kind) -> Stat {
     let never = Time::from_seconds(0);
     Stat {
@@ -73,7 +73,7 @@ fn unknown(kind: Kind) -> Stat {
     }
 }
 
-/// The entries of a directory by name.
+/// Returns the entries of a directory, sorted by name.
 fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::Error> {
     let mut names = listed(volume, directory)?;
     names.sort_by(|a, b| a.0.cmp(&b.0));
@@ -93,7 +93,7 @@ fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::E
     Ok(entries)
 }
 
-/// Calls `visit` with every entry below `from`, directories before what is in them.
+/// Calls `visit` with every entry below `from`, directories before their contents.
 fn walk(
     volume: &mut dyn Volume,
     from: &str,
@@ -117,7 +117,7 @@ fn walk(
     Ok(())
 }
 
-/// Starts at a path of the volume: a directory, or a file alone.
+/// Returns the entry at the start path: a directory or a file.
 fn start(volume: &mut dyn Volume, path: &str) -> Result<Entry, Failure> {
     let path = fs::path::normalise(path).on(path)?;
     let stat = volume.stat(&path).on(&path)?;
@@ -125,9 +125,9 @@ fn start(volume: &mut dyn Volume, path: &str) -> Result<Entry, Failure> {
     Ok(Entry { path, stat, target })
 }
 
-/// Days since 1970-01-01 as year, month and day of the Gregorian calendar.
+/// Converts days since 1970-01-01 to year, month and day of the Gregorian calendar.
 fn date(days: i64) -> (i64, i64, i64) {
-    // Years that start in March have their leap day at the end; 400 of them are one era.
+    // Years that start in March end with the leap day; an era is 400 years.
     let shifted = days + 719_468;
     let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -162,7 +162,7 @@ fn line(entry: &Entry) -> String {
     )
 }
 
-/// A name without characters that a terminal would interpret.
+/// Replaces characters in a name that a terminal would interpret.
 fn plain(name: &str) -> String {
     let escaped = |c: char| {
         if c.is_control() {
@@ -178,9 +178,9 @@ fn plain(name: &str) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Contents {
-    /// Of an image with several partitions.
+    /// The partitions of an image with several.
     Partitions(Vec<PartitionShown>),
-    /// Of one file system.
+    /// The files of one file system.
     Files(Vec<EntryShown>),
 }
 
@@ -198,7 +198,7 @@ struct EntryShown {
     bytes: u64,
     /// Seconds since 1970-01-01 UTC.
     modified: i64,
-    /// Of a symbolic link.
+    /// The target of a symbolic link.
     target: Option<String>,
 }
 
@@ -279,7 +279,7 @@ pub fn extract(
     if first.stat.kind != Kind::Directory {
         return Err(Failure::on(&first.path, "not a directory"));
     }
-    // Into a new or empty directory only: nothing that is there is followed or replaced.
+    // Requires a new or empty directory, so that no existing file is followed or replaced.
     match std::fs::read_dir(directory).map(Iterator::count) {
         Ok(0) => {}
         Ok(_) => return Err(Failure::on(directory, "isn't empty").remedy("name a new directory")),
@@ -301,7 +301,7 @@ pub fn extract(
         }
         let target = directory.join(below.trim_start_matches('/'));
         let modified = time(&entry.stat);
-        // Every ext4 has it for e2fsck; it is the user's only if something was found.
+        // Every ext4 has lost+found for e2fsck; extracts it only if e2fsck has found something.
         if is_ext4
             && entry.path == "/lost+found"
             && entries(volume, &entry.path).is_ok_and(|found| found.is_empty())
@@ -319,7 +319,7 @@ pub fn extract(
             _ => {
                 let file = File::create_new(&target).on(&target)?;
                 bytes += copy(volume, &entry.path, &file, &target, &bar)?;
-                // Some file systems of the host keep no such times.
+                // Some host file systems don't support such times.
                 let _ = file.set_modified(modified);
                 files += 1;
             }
@@ -352,7 +352,7 @@ fn time(stat: &Stat) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Copies a file from the volume and gives its bytes.
+/// Copies a file from the volume and returns its size.
 fn copy(
     volume: &mut dyn Volume,
     path: &str,

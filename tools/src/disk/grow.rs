@@ -1,4 +1,4 @@
-//! `soil disk grow`: a larger image with the same files, made beside the old one.
+//! `soil disk grow`: makes a larger image with the same files beside the old one, and replaces it.
 
 use super::device::SECTOR;
 use super::files;
@@ -54,7 +54,7 @@ pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, Fa
     Ok(format!("{}: {}", path.display(), shown(size)))
 }
 
-/// Makes the image and the partition larger.
+/// Enlarges the image and the partition.
 fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, Failure> {
     File::options()
         .write(true)
@@ -76,7 +76,7 @@ fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, Failure> {
         );
     }
     let file = text(new)?;
-    // A GPT's second copy is at the end; an MBR has none, and doesn't mind.
+    // Moves the GPT's backup to the new end. An MBR has none, so a failure there is ignored.
     SFDISK
         .must(&["-q", "--relocate", "gpt-bak-std", &file], "")
         .or_else(|error| {
@@ -109,7 +109,7 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
             Failure::new("the file system is damaged").remedy("repair it with e2fsck -f first")
         );
     }
-    // resize2fs cuts a file off where the file system ends, and a GPT's second copy with it.
+    // resize2fs truncates the file at the end of the file system, which drops the GPT's backup.
     let file = File::options().read(true).write(true).open(new);
     let file = file.on(new)?;
     let end = place.start + place.size;
@@ -121,13 +121,13 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
     file.write_all_at(&tail, end).on(new)
 }
 
-/// FAT's tables lie before its contents, so files are copied to a new file system.
+/// Copies the files to a new file system, because FAT's tables before the contents can't grow.
 fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), Failure> {
     let mut from = image::mount(old, image::device(old, place, false)?, None)?;
     let label = label(&mut *image::device(old, place, false)?);
     let file = File::options().write(true).open(new);
     let file = file.on(new)?;
-    // The new part must not show contents of an older file system.
+    // The added space must not expose the contents of an older file system.
     rustix::fs::fallocate(
         &file,
         rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
@@ -189,13 +189,13 @@ fn copy(
     from.close(source)
 }
 
-/// The label of a FAT file system, from its boot sector.
+/// Reads the label of a FAT file system from its boot sector.
 fn label(device: &mut dyn Block) -> String {
     let mut boot = vec![0; SECTOR as usize];
     if device.read(0, &mut boot).is_err() {
         return String::new();
     }
-    // FAT32 has no tables of fixed size; its fields are further back.
+    // In FAT32 the 16-bit table size is zero and the label has a higher offset.
     let is_fat32 = boot.get(22..24) == Some(&[0, 0]);
     let at = if is_fat32 { 71 } else { 43 };
     let label = boot.get(at..at + 11).unwrap_or_default();

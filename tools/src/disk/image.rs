@@ -1,4 +1,4 @@
-//! The contents of an image, and images that are being made.
+//! Reads the contents of images, and makes new images.
 
 use super::device::{Image, SECTOR};
 use super::tool::CP;
@@ -15,7 +15,7 @@ use tempfile::{NamedTempFile, TempPath};
 pub struct Place {
     pub start: u64,
     pub size: u64,
-    /// The partition's number, if it is one.
+    /// The partition's number; `None` for the whole image.
     pub partition: Option<u32>,
 }
 
@@ -26,7 +26,7 @@ pub enum Content {
     Tar,
 }
 
-/// The image's partition table; its warnings go to standard error.
+/// Reads the image's partition table; prints its warnings to standard error.
 pub fn table(path: &Path) -> Result<Table, Failure> {
     let mut image = Image::open(path)?;
     let table = partition::table(&mut image).on(path)?;
@@ -66,7 +66,7 @@ pub fn place(path: &Path, name: Option<&str>) -> Result<Place, Failure> {
     }
 }
 
-/// A part of the image as a disk.
+/// Opens a part of the image as a disk.
 pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block + Send>, Failure> {
     let image = if writable {
         Image::open_writable(path)?
@@ -80,8 +80,8 @@ pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block
     )))
 }
 
-/// The contents of a disk by its first bytes; FAT where nothing else is recognized, since its error
-/// says what is there instead.
+/// Detects the contents of a disk from its first bytes. Returns FAT for unrecognized ones, because
+/// the error of mounting FAT describes them.
 pub fn content(device: &mut dyn Block) -> Content {
     let mut start = vec![0; 2048];
     if device.sectors() < 4 || device.read(0, &mut start).is_err() {
@@ -97,7 +97,7 @@ pub fn content(device: &mut dyn Block) -> Content {
     }
 }
 
-/// Mounts the file system of the disk; the clock gives the times of what is written.
+/// Mounts the file system of the disk; `clock` sets the times of written files.
 pub fn mount(
     path: &Path,
     mut device: Box<dyn Block + Send>,
@@ -118,14 +118,14 @@ pub fn mount(
     mounted.on(path)
 }
 
-/// An image in the making: a file beside its target, removed on drop unless it was finished.
+/// An unfinished image: a temporary file beside its target, removed on drop unless finished.
 pub struct Unfinished {
     file: TempPath,
     target: PathBuf,
 }
 
 impl Unfinished {
-    /// Begins the image `target`, which doesn't exist or may be replaced.
+    /// Starts the image `target`, which must not exist unless `replace` is set.
     pub fn new(target: &Path, replace: bool) -> Result<Self, Failure> {
         if !replace && target.symlink_metadata().is_ok() {
             return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
@@ -151,10 +151,10 @@ impl Unfinished {
         &self.file
     }
 
-    /// Syncs the image and renames it to its target, durably.
+    /// Syncs the image and durably renames it to its target.
     pub fn finish(self) -> Result<(), Failure> {
         let file = std::fs::File::open(&self.file).on(&self.target)?;
-        // A new file has the permissions of the umask, a temporary one only the owner's.
+        // Applies the umask's permissions: a temporary file has only the owner's.
         let mask = rustix::process::umask(rustix::fs::Mode::empty());
         rustix::process::umask(mask);
         let mode = rustix::fs::Mode::from_raw_mode(0o666 & !mask.bits());
@@ -166,7 +166,7 @@ impl Unfinished {
     }
 }
 
-/// Ctrl-C ends the command and leaves nothing behind.
+/// Removes the file when a signal such as Ctrl-C ends the command.
 fn remove_when_interrupted(path: PathBuf) -> Result<(), Failure> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
@@ -179,7 +179,7 @@ fn remove_when_interrupted(path: PathBuf) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Copies an image with its holes.
+/// Copies an image and preserves its holes.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let mut command = CP.command()?;
     command
@@ -193,7 +193,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Copies one part of an image to a file of its own, leaving out what is zero.
+/// Copies one part of an image to its own file, with holes for zeros.
 pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), Failure> {
     let mut from = device(image, place, false)?;
     let file = std::fs::File::create(to).on(to)?;

@@ -15,12 +15,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Start of the first partition, as all tools have it, and its alignment.
+/// Start of the first partition, the same as in other tools, and the alignment.
 const ALIGN: u64 = 1 << 20;
-/// Bytes of the backup GPT at the end.
+/// Size of the backup GPT at the end, in bytes.
 const GPT_END: u64 = 33 * SECTOR;
 
-/// The time of the file that is being copied, for the clock of the volume that it goes to.
+/// The modification time of the file being copied, for the target volume's clock.
 static NOW: AtomicI64 = AtomicI64::new(0);
 static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
@@ -83,7 +83,7 @@ pub fn run(options: &MakeDisk) -> Result<String, Failure> {
     ))
 }
 
-/// Divides the image: one partition, as large as can be.
+/// Creates one partition of the maximum size.
 fn partition(file: &Path, options: &MakeDisk, size: u64) -> Result<Place, Failure> {
     let end = size.saturating_sub(GPT_END) / ALIGN * ALIGN;
     if end <= ALIGN {
@@ -160,7 +160,7 @@ fn make_ext4(
     command.arg(directory);
     command.args(["-E", &format!("root_owner=0:0,offset={}", place.start)]);
     command.arg(file).arg(format!("{}k", place.size / 1024));
-    // The blocks that the image has allocated show the progress of the copy.
+    // The image's allocated blocks measure the progress of the copy.
     let outcome = MKFS_EXT4.run(command, "", &mut || {
         if let Ok(known) = std::fs::metadata(file) {
             bar.set_position(known.blocks() * 512);
@@ -185,7 +185,7 @@ fn too_small(directory: &Path) -> Failure {
     Failure::on(directory, "the files don't fit into the image").remedy("say a larger --size")
 }
 
-/// A directory's entries by name, with what is known of each; links aren't followed.
+/// Returns a directory's entries with their metadata, sorted by name; doesn't follow links.
 fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, Failure> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(directory).on(directory)? {
@@ -197,7 +197,7 @@ fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, Failure> {
     Ok(entries)
 }
 
-/// Bytes of all files in a directory, hard links counted once.
+/// Returns the total size of all files in a directory; counts hard links once.
 fn total(directory: &Path) -> Result<u64, Failure> {
     let mut waiting = vec![directory.to_owned()];
     let mut seen = std::collections::HashSet::new();
@@ -214,7 +214,7 @@ fn total(directory: &Path) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-/// Copies the files of a directory to the FAT file system that was made.
+/// Copies the files of a directory to the new FAT file system.
 fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), Failure> {
     let mut volume = image::mount(file, image::device(file, place, true)?, Some(&CLOCK))?;
     let mut waiting: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];

@@ -1,11 +1,11 @@
-//! The programs that make, check and grow file systems.
+//! Runs the programs that make, check and grow file systems.
 
 use crate::executables::find_tool;
 use crate::failure::{Context as _, Failure};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// A program and the package that has it.
+/// A program and its package.
 pub struct Tool {
     pub name: &'static str,
     pub package: &'static str,
@@ -25,7 +25,7 @@ pub const RESIZE2FS: Tool = Tool::new("resize2fs", "e2fsprogs");
 pub const SFDISK: Tool = Tool::new("sfdisk", "fdisk");
 pub const CP: Tool = Tool::new("cp", "coreutils");
 
-/// The end of a program.
+/// The result of a program.
 pub struct Outcome {
     pub status: i32,
     /// Its output, errors last.
@@ -33,7 +33,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The line that most likely names the error: the last one.
+    /// Returns the last line, which most likely names the error.
     pub fn last_line(&self) -> &str {
         let mut lines = self.text.lines().rev().map(str::trim);
         lines.find(|line| !line.is_empty()).unwrap_or("no message")
@@ -52,7 +52,7 @@ impl Tool {
         Ok(command)
     }
 
-    /// Runs a prepared command of this program with `input`, and calls `meanwhile` while it runs.
+    /// Runs a command of this program with `input`, and calls `meanwhile` while it runs.
     pub fn run(
         &self,
         mut command: Command,
@@ -66,7 +66,7 @@ impl Tool {
             .spawn()
             .on(self.name)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A program that doesn't read its input reports the reason itself.
+            // A program that stops reading its input reports the reason itself.
             let _ = stdin.write_all(input.as_bytes());
         }
         let waiting = std::thread::spawn(move || child.wait_with_output());
@@ -85,7 +85,7 @@ impl Tool {
         })
     }
 
-    /// Runs it with these arguments and gives its error as one line.
+    /// Runs it with these arguments and returns its error as one line.
     pub fn must(&self, arguments: &[&str], input: &str) -> Result<(), Failure> {
         let mut command = self.command()?;
         command.args(arguments);

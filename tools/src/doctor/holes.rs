@@ -1,20 +1,20 @@
-//! Holes of OCaml's runtime and of the libraries that come with it, which programs have linked in.
-//! SECURITY.md has the same table, with what each takes; a test compares them.
+//! Known holes of OCaml's runtime and its bundled libraries, which programs link. SECURITY.md has
+//! the same table with the conditions of each; a test compares them.
 
 /// A version of OCaml: `5.4.1`.
 type Version = (u32, u32, u32);
 
-/// A hole that versions before `mended` have.
+/// A hole in versions before `mended`.
 struct Hole {
     /// The advisory of the OCaml security team, or its CVE.
     advisory: &'static str,
-    /// What reads or computes wrongly.
+    /// The faulty function or part.
     place: &'static str,
     mended: Version,
 }
 
-/// From the change lists of OCaml 5.4.1 and 5.5.2. Those of Windows and of bytecode alone are left
-/// out.
+/// From the change lists of OCaml 5.4.1 and 5.5.2, without those that affect only Windows or
+/// bytecode.
 const HOLES: [Hole; 8] = [
     Hole {
         advisory: "CVE-2026-28364",
@@ -58,7 +58,7 @@ const HOLES: [Hole; 8] = [
     },
 ];
 
-/// One line for each hole of the OCaml with this version; none for a text that isn't one.
+/// Returns one line for each hole of this OCaml version; none if the text isn't a version.
 pub fn known(version: &str) -> Vec<String> {
     let Some(found) = numbers(version) else {
         return Vec::new();
@@ -74,7 +74,7 @@ pub fn known(version: &str) -> Vec<String> {
     of_this.map(line).collect()
 }
 
-/// The version at the beginning of what `ocamlopt -version` says: `5.3.0`, `5.5.0~beta1`.
+/// Parses the version at the start of `ocamlopt -version`'s output: `5.3.0`, `5.5.0~beta1`.
 fn numbers(version: &str) -> Option<Version> {
     let digits = |text: &str| {
         let end = text.find(|c: char| !c.is_ascii_digit());

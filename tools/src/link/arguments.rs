@@ -1,21 +1,21 @@
-//! The driver's arguments: those of a C compiler, as OCaml's compilers give them.
+//! Parses the driver's arguments: those of a C compiler, as OCaml's compilers pass them.
 
 use crate::failure::{Context as _, Failure};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// One thing to link, in order.
+/// An input of the link.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
-    /// An object or archive by its path.
+    /// The path of an object or archive.
     File(PathBuf),
     /// `-lNAME`.
     Library(String),
 }
 
 impl Item {
-    /// Whether this is the library `name`, given either way.
+    /// Whether this is the library `name`, by path or by `-l`.
     pub fn is_library(&self, name: &str) -> bool {
         match self {
             Self::Library(library) => library == name,
@@ -26,7 +26,7 @@ impl Item {
     }
 }
 
-/// An input of the link.
+/// The arguments of a link.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// `-o`.
@@ -35,7 +35,7 @@ pub struct Link {
     pub directories: Vec<PathBuf>,
     /// Objects, archives and libraries, in order.
     pub items: Vec<Item>,
-    /// Options for the linker that mean something to an image.
+    /// Linker options that apply to images.
     pub linker_options: Vec<OsString>,
     /// `-v`: show the command.
     pub verbose: bool,
@@ -50,11 +50,11 @@ pub enum Invocation {
     Link(Link),
 }
 
-/// Options that make the call one for the C compiler.
+/// Options that select the C compiler.
 const COMPILE: [&[u8]; 6] = [b"-c", b"-S", b"-E", b"-M", b"-MM", b"-shared"];
-/// The suffix of `ocamlopt -shared`'s output. `-cc` takes the place of the option itself.
+/// The suffix of `ocamlopt -shared`'s output. With `-cc` the option itself isn't passed.
 const PLUGIN: &[u8] = b".cmxs";
-/// Options with a separate value that linking ignores.
+/// Options with a separate value, ignored for linking.
 const WITH_VALUE: [&[u8]; 8] = [
     b"-x",
     b"-I",
@@ -66,8 +66,7 @@ const WITH_VALUE: [&[u8]; 8] = [
     b"-T",
 ];
 
-/// Sorts the arguments out. Files named by `@FILE` are read, as `ocamlopt` uses for long command
-/// lines.
+/// Parses the arguments. Expands `@FILE`, which `ocamlopt` uses for long command lines.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
     let arguments = expand(arguments)?;
     if arguments
@@ -76,7 +75,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
     {
         return Ok(Invocation::Compile(arguments));
     }
-    // `dune build` makes a plugin of every library; images have no use for them.
+    // `dune build` builds a plugin for every library; images don't use them.
     if arguments
         .iter()
         .any(|argument| argument.as_bytes().ends_with(PLUGIN))
@@ -148,12 +147,12 @@ impl Link {
         } else if !bytes.starts_with(b"-") {
             self.items.push(Item::File(argument.into()));
         }
-        // The other options are for the C compiler itself, such as optimization, warnings,
+        // The other options affect only the C compiler, such as optimization, warnings,
         // -pthread and -shared-libgcc.
         Ok(())
     }
 
-    /// Keeps the linker options that choose symbols; the layout and the mode of linking are fixed.
+    /// Keeps the linker options that select symbols; the layout and link mode are fixed.
     fn linker_options(&mut self, options: &OsString) {
         const KEPT: [&[u8]; 8] = [
             b"--defsym",
@@ -179,7 +178,7 @@ impl Link {
     }
 }
 
-/// Replaces `@FILE` by the words in it: separated by blanks, in quotes where needed, with
+/// Replaces `@FILE` with the words in it, which are separated by blanks and may use quotes and
 /// backslashes.
 fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut all = Vec::new();

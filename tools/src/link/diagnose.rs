@@ -1,10 +1,10 @@
-//! The linker's messages, one paragraph for each missing symbol.
+//! Formats the linker's messages, with one paragraph for each missing symbol.
 
 use std::collections::BTreeMap;
 
-/// Lines worth showing of a link that succeeded.
+/// Returns the relevant warnings of a successful link.
 pub fn warnings(messages: &str) -> impl Iterator<Item = &str> {
-    // musl's own objects and OCaml's have notes that GNU ld remarks on; nothing follows from them.
+    // GNU ld warns of notes in musl's and OCaml's objects, which are harmless.
     const NOISE: [&str; 3] = [
         "missing .note.GNU-stack",
         "NOTE: This behaviour is deprecated",
@@ -15,8 +15,8 @@ pub fn warnings(messages: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.contains(noise)))
 }
 
-/// One paragraph for each missing symbol, with the objects that refer to it; other messages
-/// unchanged.
+/// Returns one paragraph for each missing symbol, with the objects that refer to it, and other
+/// messages unchanged.
 pub fn errors(messages: &str) -> String {
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut others = Vec::new();
@@ -62,8 +62,8 @@ pub fn errors(messages: &str) -> String {
     text.join("\nsoil-cc: error: ")
 }
 
-/// The object that refers to a symbol, `libx.a(file.o) (in f)`: that of the last line that named
-/// one, with its function; or the beginning of the line of the reference itself,
+/// Returns the object that refers to a symbol, `libx.a(file.o) (in f)`: the last object named, with
+/// its function; or else the start of the reference's own line,
 /// `path/libx.a(file.o):source.c:(.text+0x12): `.
 fn user(place: &str, object: &str, function: &str) -> String {
     let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_string();
@@ -78,7 +78,7 @@ fn user(place: &str, object: &str, function: &str) -> String {
     })
 }
 
-/// The origin of a symbol, as far as its name shows.
+/// Guesses a symbol's origin from its name.
 fn hint(symbol: &str) -> &'static str {
     let is_glibc = symbol.starts_with("__")
         && (symbol.ends_with("_chk") || symbol.contains("isoc"))

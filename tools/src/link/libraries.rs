@@ -1,15 +1,15 @@
-//! Searching for static libraries.
+//! Searches for static libraries.
 
 use crate::failure::Failure;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Parts of libc that musl has in one archive.
+/// Libraries that musl includes in libc.a.
 const IN_MUSL: [&str; 10] = [
     "c", "m", "pthread", "dl", "rt", "util", "resolv", "crypt", "xnet", "gcc_s",
 ];
-/// A distribution's folders of static libraries.
+/// Distributions' folders of static libraries.
 const SYSTEM: [&str; 5] = [
     "/usr/local/lib",
     "/usr/lib/x86_64-linux-gnu",
@@ -22,8 +22,8 @@ const SYSTEM: [&str; 5] = [
 pub struct Musl(PathBuf);
 
 impl Musl {
-    /// Finds musl: what `SOIL_MUSL` names, else where Debian, Fedora, Arch and musl's own
-    /// installation put it.
+    /// Finds musl: in `SOIL_MUSL`, else where Debian, Fedora, Arch and musl's own installation
+    /// put it.
     pub fn find() -> Result<Self, Failure> {
         const USUAL: [&str; 4] = [
             "/usr/lib/x86_64-linux-musl",
@@ -52,25 +52,25 @@ impl Musl {
             })
     }
 
-    /// A file of musl's.
+    /// Returns the path of one of musl's files.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
 
-/// The folders in which `-l` looks.
+/// The search path for `-l`.
 pub struct Search<'a> {
     directories: &'a [PathBuf],
     musl: &'a Musl,
 }
 
 impl<'a> Search<'a> {
-    /// Looks in `directories`, musl's folder and the system's, in this order.
+    /// Searches `directories`, musl's folder and the system's folders, in this order.
     pub fn new(directories: &'a [PathBuf], musl: &'a Musl) -> Self {
         Self { directories, musl }
     }
 
-    /// The archive of library `name`; none for what musl's libc has in it.
+    /// Finds the archive of library `name`. `None` if musl's libc includes it.
     pub fn find(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
         if IN_MUSL.contains(&name) {
             return Ok(None);
@@ -110,7 +110,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The compiler's own archives: arithmetic that the processor has no instruction for, and the
+/// Finds the compiler's archives: arithmetic that the processor lacks instructions for, and the
 /// unwinder, which Rust's std refers to although nothing unwinds in an image.
 pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
     let find = |name: &str| {

@@ -1,23 +1,24 @@
-//! The parts of the image archive that only some programs need.
+//! Selects the optional parts of the image archive.
 //!
-//! OCaml's runtime refers to the functions of all of them, so the linker would keep each in every
-//! image. A part is taken in where an object or an archive of the program's own gives reason to.
+//! OCaml's runtime refers to the functions of all parts, so the linker alone would include every
+//! part in every image. The driver includes a part only if the program's own objects or archives
+//! need it.
 
 use object::read::archive::ArchiveFile;
 use object::{Object as _, ObjectSymbol as _};
 use std::path::Path;
 
-/// A part, and what shows that a program needs it.
+/// A part, and the symbols and texts that show that a program needs it.
 struct Part {
-    /// The symbol that makes the linker take it in.
+    /// The symbol that makes the linker include it.
     symbol: &'static str,
-    /// Symbols that the program's objects and archives refer to.
+    /// References in the program's objects and archives that require the part.
     names: &'static [&'static str],
-    /// Beginnings of such symbols: OCaml's modules, and its functions, whose names end in a number.
+    /// Prefixes of such symbols: OCaml modules, and OCaml functions, whose names end in a number.
     beginnings: &'static [&'static str],
-    /// Beginnings of symbols that give no reason all the same.
+    /// Prefixes of symbols that don't require it although they match `beginnings`.
     exceptions: &'static [&'static str],
-    /// Texts in objects and archives.
+    /// Texts in objects and archives that require it.
     texts: &'static [&'static [u8]],
 }
 
@@ -31,7 +32,7 @@ const PARTS: [Part; 5] = [
             "arc4random",
             "arc4random_buf",
             "arc4random_uniform",
-            // Keys of TLS: ring asks `getrandom`, from inside the archive.
+            // TLS keys: ring, which is in the archive, calls `getrandom`.
             "soil_tls_connect",
             "soil_tls_accept",
         ],
@@ -39,17 +40,17 @@ const PARTS: [Part; 5] = [
         exceptions: &[],
         texts: &[b"/dev/urandom", b"/dev/random"],
     },
-    // Threads of the kernel, and the timers that interrupt them.
+    // The kernel's threads, and the timers that interrupt them.
     Part {
         symbol: "soil_with_threads",
         names: &[
             "pthread_create",
             "thrd_create",
             "alarm",
-            // Clocks of threads.
+            // Thread clocks.
             "clock_getcpuclockid",
             "pthread_getcpuclockid",
-            // Names of threads.
+            // Thread names.
             "prctl",
             "pthread_setname_np",
             "pthread_getname_np",
@@ -123,23 +124,23 @@ const PARTS: [Part; 5] = [
             "signalfd",
             "timerfd_create",
             "sysinfo",
-            // Waits for a signal, as those for files.
+            // Waits for signals are in the same part as waits for files.
             "sigwait",
             "sigwaitinfo",
             "sigtimedwait",
-            // Its thread waits by `sigwaitinfo`.
+            // The timer's thread calls `sigwaitinfo`.
             "timer_create",
             "socket",
             "socketpair",
             "getaddrinfo",
         ],
         beginnings: &[
-            // OCaml's library `unix`, and its library `threads`, all of which refers to that one.
+            // OCaml's library `unix`, and its library `threads`, all of which refers to `unix`.
             "camlUnix.",
-            // It asks `poll`. The library `soil`, which has it, is in every program's link.
+            // Calls `poll`. The library `soil`, which contains it, is linked into every program.
             "camlSoil__Readiness",
             "caml_unix_",
-            // Functions of its standard library.
+            // Functions of OCaml's standard library.
             "camlStdlib.open_",
             "camlStdlib__In_channel.with_open",
             "camlStdlib__Out_channel.with_open",
@@ -150,13 +151,13 @@ const PARTS: [Part; 5] = [
             "camlStdlib__Arg.read_",
         ],
         exceptions: &[
-            // What the start-up object names of every module.
+            // Symbols that the start-up object refers to in every module.
             "camlUnix.code_",
             "camlUnix.data_",
             "camlUnix.entry",
             "camlUnix.frametable",
             "camlUnix.gc_roots",
-            // Clocks and the like.
+            // Functions without files, such as clocks.
             "camlUnix.sleep_",
             "caml_unix_error_message",
             "caml_unix_getpid",
@@ -187,7 +188,7 @@ const PARTS: [Part; 5] = [
         exceptions: &[],
         texts: &[],
     },
-    // A ring of events for the one domain, see soil-sys/src/domains.rs.
+    // The event ring of the single domain, see soil-sys/src/domains.rs.
     Part {
         symbol: "__wrap_caml_parse_ocamlrunparam",
         names: &["caml_ml_runtime_events_start"],
@@ -196,7 +197,7 @@ const PARTS: [Part; 5] = [
         texts: &[],
     },
 ];
-/// Archives that refer to parts but give no reason by that.
+/// Archives whose references to parts don't count.
 const RUNTIME: [&str; 6] = [
     "stdlib.a",
     "libasmrun.a",
@@ -206,7 +207,7 @@ const RUNTIME: [&str; 6] = [
     "libunixnat.a",
 ];
 
-/// The symbols of the parts that the objects and archives `inputs` give reason to take in.
+/// Returns the symbols of the parts that the objects and archives `inputs` need.
 pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str> {
     let mut wanted = [false; PARTS.len()];
     for input in inputs {
@@ -233,8 +234,8 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
     wanted.map(|(part, _)| part.symbol).collect()
 }
 
-/// Calls `f` with each symbol that an object, or a member of an archive, refers to without defining
-/// it. The linker tells of a file that is neither.
+/// Calls `f` with each undefined symbol of an object or an archive's members. Ignores other files,
+/// which the linker reports.
 fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
     let mut of_object = |bytes: &[u8]| {
         let Ok(object) = object::File::parse(bytes) else {
@@ -276,7 +277,7 @@ mod tests {
     use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
     use std::path::Path;
 
-    /// Writes an object that refers to `name`; its bytes.
+    /// Returns the bytes of an object that refers to `name`.
     fn object(name: &str) -> Vec<u8> {
         let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
         object.add_symbol(Symbol {

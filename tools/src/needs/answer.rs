@@ -1,24 +1,24 @@
-//! The form in which a program answers: one JSON object in its output (`soil-ocaml/src/needs.ml`).
+//! Parses a program's answer: one JSON object in its output (`soil-ocaml/src/needs.ml`).
 
 use crate::options::{DISPLAY_SIDE, is_disk_name};
 use crate::program::ANSWER;
 use serde::{Deserialize, Serialize};
 
-/// Ports below this one can't be taken by everyone (Linux, ip_unprivileged_port_start).
+/// Linux's default `ip_unprivileged_port_start`: lower ports need privileges.
 const FIRST_UNPRIVILEGED: u16 = 1024;
-/// The number that is added to those.
+/// The offset of the host ports for those.
 const OFFSET: u16 = 8000;
 
 /// The program's answer.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 pub struct Answer {
     pub needs: Vec<Need>,
-    /// With its present arguments the program only prints.
+    /// Set if the program only prints with these arguments.
     #[serde(default)]
     pub ends: Option<Ends>,
 }
 
-/// The end of a program that only prints, as with `--help`.
+/// The outcome of a program that only prints, as with `--help`.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Ends {
     pub status: u8,
@@ -26,7 +26,8 @@ pub struct Ends {
     pub error: String,
 }
 
-/// A need, by the function of `Soil.Needs` that declares it. Sizes are in bytes, 0 for any.
+/// A need, named after the function of `Soil.Needs` that declares it. Sizes are in bytes, 0 for
+/// any.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Need {
@@ -59,33 +60,33 @@ pub enum Need {
     },
 }
 
-/// A disk with a file system, or what is mounted in its place.
+/// A disk with a file system, or another mount in its place.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Volume {
     pub name: String,
-    /// Where the program uses it.
+    /// The program's mount point.
     pub at: String,
-    /// Those that will do; none: any.
+    /// The accepted file systems; empty: any.
     pub file_systems: Vec<FileSystem>,
     pub at_least: u64,
-    /// The program writes nothing to it.
+    /// Whether the program only reads it.
     pub read_only: bool,
     pub optional: bool,
     pub doc: String,
 }
 
-/// A disk that is used as sectors.
+/// A disk that the program accesses by sectors.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Disk {
     pub name: String,
     pub at_least: u64,
-    /// The program writes nothing to it.
+    /// Whether the program only reads it.
     pub read_only: bool,
     pub optional: bool,
     pub doc: String,
 }
 
-/// A file system that will do for a volume.
+/// An accepted file system of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileSystem {
@@ -126,16 +127,16 @@ impl From<Protocol> for crate::options::Protocol {
     }
 }
 
-/// The answer in a program's output, or what is wrong with it; `None` if there is none.
+/// Finds the answer in a program's output, or the error in it. `None` if there is no answer.
 ///
-/// The program is not trusted: what is accepted can be shown on a terminal and given to `soil
-/// run`'s options.
+/// Doesn't trust the program: accepts only answers that are safe to print on a terminal and to use
+/// in `soil run`'s options.
 pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
     let start = output
         .windows(ANSWER.len())
         .position(|bytes| bytes == ANSWER)?;
     let object = output.get(start + 1..)?;
-    // The program's console may have been written to by others since.
+    // Other output may follow on the console.
     let line = object.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     let parsed = serde_json::from_str(&line).map_err(|error| error.to_string());
@@ -147,7 +148,7 @@ pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
     )
 }
 
-/// The first thing in an answer that the library would never say.
+/// Returns the first error: a value that the library never sends.
 fn checked(needs: &[Need]) -> Option<String> {
     let plain = |text: &str| !text.chars().any(char::is_control);
     for need in needs {
@@ -182,7 +183,7 @@ fn checked(needs: &[Need]) -> Option<String> {
     None
 }
 
-/// The file systems that will do, as in "fat or ext4".
+/// Formats the accepted file systems, as in "fat or ext4".
 pub fn either(file_systems: &[FileSystem]) -> String {
     let names: Vec<&str> = file_systems.iter().map(|f| f.name()).collect();
     match names.as_slice() {
@@ -191,7 +192,7 @@ pub fn either(file_systems: &[FileSystem]) -> String {
     }
 }
 
-/// The host's port that leads to the program's, unless `--forward` says otherwise.
+/// The default host port for a port of the program, without `--forward`.
 pub fn host_port(number: u16) -> u16 {
     match number < FIRST_UNPRIVILEGED {
         true => number + OFFSET,

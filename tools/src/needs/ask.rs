@@ -1,4 +1,5 @@
-//! Asking a program: it is started without devices, by another `soil run`, and says what it needs.
+//! Queries a program for its needs: starts it without devices by another `soil run` and parses its
+//! output.
 
 use super::REFUSED;
 use super::answer::{self, Answer};
@@ -15,14 +16,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The longest that a program may take. An image boots in a tenth of a second.
+/// The query's time limit. An image boots in a tenth of a second.
 const LIMIT: Duration = Duration::from_secs(30);
-/// The longest output that is looked at, in bytes.
+/// The maximum output to read, in bytes.
 const MAX_OUTPUT: u64 = 1 << 20;
-/// Memory of the machine that is asked, in MiB: the program's own need isn't known yet.
+/// Memory of the queried machine, in MiB: the program's own need isn't known yet.
 const MEMORY: u32 = 256;
 
-/// A program, and all of its circumstances that may change its answer.
+/// A program and all options that may affect its answer.
 pub struct Question<'a> {
     program: &'a Path,
     arguments: &'a [OsString],
@@ -64,7 +65,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// Starts the program; its answer.
+    /// Starts the program and returns its answer.
     pub fn ask(&self) -> Result<Answer, Failure> {
         progress::during("asking the program what it needs", || self.answer())
     }
@@ -80,10 +81,10 @@ impl<'a> Question<'a> {
             .map_err(|error| Failure::on("soil run", error))?;
         let mut output = Vec::new();
         if let Some(pipe) = child.stdout.take() {
-            // What was read until then is looked at.
+            // After an error, the output read so far still counts.
             let _ = pipe.take(MAX_OUTPUT).read_to_end(&mut output);
         }
-        // The rest of a flood would fill the pipe; the machine ends with its `soil run`.
+        // More output would fill the pipe and block; killing `soil run` ends its machine.
         let flood = output.len() as u64 == MAX_OUTPUT;
         if flood {
             let _ = child.kill();

@@ -1,5 +1,5 @@
-//! The check of a program's needs against the options of `soil run`, with defaults for those that
-//! weren't given.
+//! Checks a program's needs against the options of `soil run`, and adds defaults for missing
+//! options.
 
 use super::answer::{Answer, Need, host_port};
 use super::{REFUSED, volumes};
@@ -11,13 +11,13 @@ use crate::options::{Display, DisplaySize, Forward, Memory, Net, Protocol};
 use crate::program::Form;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
-/// The options with defaults for what the program needs. If something is missing or isn't what was
-/// asked for: the failure for the last such need, after a line for each other.
+/// Returns the options completed with defaults for the program's needs. If any needs aren't met,
+/// returns the failure for the last one and prints a line for each other.
 pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> {
     complete_where(run, form, answer, has_desktop())
 }
 
-/// The same, on a desktop or not.
+/// Like [`complete`], with or without a desktop.
 fn complete_where(
     run: &Run,
     form: Form,
@@ -65,7 +65,7 @@ fn complete_where(
     Err(last.with_status(REFUSED))
 }
 
-/// A word on each disk that no need is for, where a need has no disk: its name may be misspelt.
+/// Returns a note on each disk without a need if some need has no disk: its name may be misspelt.
 fn not_asked_for(run: &Run, answer: &Answer) -> Vec<String> {
     let asked = answer.needs.iter().filter_map(|need| match need {
         Need::Volume(volume) => Some(volume.name.as_str()),
@@ -89,7 +89,7 @@ fn not_asked_for(run: &Run, answer: &Answer) -> Vec<String> {
         .collect()
 }
 
-/// Enough networks for those that are declared; one for a program with a port.
+/// Checks for enough networks for the declared ones, and for one if the program has a port.
 fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failure>) {
     let declared = answer.needs.iter().filter_map(|need| match need {
         Need::Net { name, .. } => Some(name.as_str()),
@@ -104,7 +104,7 @@ fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failur
         return;
     }
     match run.nets.as_slice() {
-        // A process has the host's own sockets.
+        // A process uses the host's sockets.
         [] if form == Form::Process => {}
         [] => run.nets = vec![Net::User; wanted],
         [Net::None] => failures.push(
@@ -125,13 +125,13 @@ fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failur
     }
 }
 
-/// A process may have its displays of a variable. They are then not checked.
+/// Whether a variable defines a process's displays, which disables their check.
 fn given_by_variable(run: &Run, form: Form) -> bool {
     form == Form::Process && volumes::given(run, form, "SOIL_DISPLAY").is_some()
 }
 
-/// Enough displays for those that are declared, in a window unless an option says otherwise; a
-/// keyboard and a pointer come with any.
+/// Checks for enough displays for the declared ones. By default they are windows; any display
+/// brings a keyboard and a pointer.
 fn displays(
     run: &mut Run,
     form: Form,
@@ -194,7 +194,7 @@ fn displays(
     }
 }
 
-/// A port is forwarded, where the network is one that does so.
+/// Forwards a port if the network supports it.
 fn port(
     run: &mut Run,
     form: Form,
@@ -206,7 +206,7 @@ fn port(
     let forwards = match run.nets.first() {
         Some(Net::User | Net::Passt) => true,
         Some(_) => false,
-        // Options of a process that ask for a device of its own.
+        // These options give a process its own network device.
         None => {
             let plain = run.ips.is_empty() && run.forwards.is_empty();
             form == Form::Process && !(plain && run.macs.is_empty() && run.pcap.is_none())
@@ -248,7 +248,7 @@ fn port(
     Ok(())
 }
 
-/// An image has as much memory as it asks for.
+/// Checks or sets an image's memory.
 fn memory(run: &mut Run, form: Form, bytes: u64) -> Result<(), Failure> {
     if form == Form::Process {
         return Ok(());

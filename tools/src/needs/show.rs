@@ -1,4 +1,4 @@
-//! `soil needs`: the needs as text and as JSON.
+//! `soil needs`: formats the needs as text and as JSON.
 
 use super::answer::{Answer, Need, Protocol, Volume, either, host_port};
 use crate::disk::shown;
@@ -6,27 +6,27 @@ use crate::failure::{Context as _, Failure};
 use serde::Serialize;
 use std::path::Path;
 
-/// The form of `soil needs --json`.
+/// The document of `soil needs --json`.
 #[derive(Serialize)]
 struct Shown<'a> {
     program: &'a Path,
     needs: &'a [Need],
 }
 
-/// The needs as JSON.
+/// Formats the needs as JSON.
 pub fn json(program: &Path, answer: &Answer) -> Result<String, Failure> {
     let needs = &answer.needs;
     serde_json::to_string_pretty(&Shown { program, needs }).on(program)
 }
 
-/// Numbers of the next interface and display that are declared.
+/// The numbers of the next declared interface and display.
 #[derive(Clone, Copy, Default)]
 struct Places {
     interface: usize,
     display: usize,
 }
 
-/// The needs as a table: kind, name, what is asked for, the option that gives it.
+/// Formats the needs as a table: kind, name, requirements, and the option that meets them.
 pub fn text(program: &Path, answer: &Answer) -> String {
     if answer.needs.is_empty() {
         return format!("{}: declares no needs", program.display());
@@ -51,7 +51,7 @@ pub fn text(program: &Path, answer: &Answer) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Words that aren't empty, separated.
+/// Joins the words that aren't empty.
 fn joined<const N: usize>(words: [String; N]) -> String {
     let words = words.into_iter().filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
-//! The disks and file systems that a program needs.
+//! Checks the disks and file systems that a program needs.
 
 use super::answer::{Disk, FileSystem, Volume, either};
 use crate::cli::Run;
@@ -8,12 +8,12 @@ use crate::options::{self, DiskSize, Mount};
 use crate::program::Form;
 use std::path::Path;
 
-/// Bytes of the disk that a remedy makes for a program that doesn't ask for a size.
+/// Size of the disk in a remedy, in bytes, if the program declares none.
 const USUAL_SIZE: u64 = 64 << 20;
-/// Bytes of a disk with room for a file system.
+/// The least size of a disk with a file system, in bytes.
 const MIN_VOLUME: u64 = 16 << 20;
 
-/// A volume is what is mounted at its place, or the disk of its name.
+/// Checks a volume: the mount at its mount point, or the disk of its name.
 pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
     let (name, at) = (&need.name, &need.at);
     let fail = |reason: String| Failure::on(format!("volume {name}"), reason);
@@ -25,7 +25,7 @@ pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
         None => name,
     };
     let Some(disk) = run.disks.iter().find(|disk| disk.name == disk_name) else {
-        // Which disk a mount lacks is said by `soil run` itself.
+        // `soil run` itself reports a mount's missing disk.
         let known = mounted.is_some() || given_by_variable(run, form, name, Some(at));
         return match known || need.optional {
             true => Ok(()),
@@ -63,7 +63,7 @@ fn same_path(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
-/// The value that the program will have of an environment variable.
+/// Returns the program's value of an environment variable.
 pub fn given(run: &Run, form: Form, name: &str) -> Option<String> {
     let inherited = || std::env::var(name).ok().filter(|value| !value.is_empty());
     match run.variables.iter().rfind(|variable| variable.name == name) {
@@ -73,7 +73,7 @@ pub fn given(run: &Run, form: Form, name: &str) -> Option<String> {
     }
 }
 
-/// Whether a variable gives the disk, or what is mounted at `at`. That is then not checked.
+/// Whether a variable defines the disk or the mount at `at`, which disables its check.
 fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> bool {
     let mounts = given(run, form, "SOIL_MOUNT").unwrap_or_default();
     let mut points = mounts
@@ -84,7 +84,7 @@ fn given_by_variable(run: &Run, form: Form, disk: &str, at: Option<&str>) -> boo
     has_disk || points.any(|point| at.is_some_and(|at| same_path(point, at)))
 }
 
-/// A mount that is on no disk will do if its file system does.
+/// Checks a mount without a disk: its file system, and the size of one in memory.
 fn not_on_a_disk(mount: &Mount, need: &Volume) -> Result<(), Failure> {
     let fail = |reason: String| Failure::on(format!("volume {}", need.name), reason);
     let will_do = |f: &FileSystem| Some(f.name()) == mount.kind.as_deref();
@@ -108,7 +108,7 @@ fn is_in_memory(mount: &Mount) -> bool {
     mount.kind.as_deref() == Some("memory")
 }
 
-/// The failure for a volume that wasn't given.
+/// The failure for a missing volume.
 fn missing(need: &Volume, form: Form) -> Failure {
     let (name, at) = (&need.name, &need.at);
     let accepts = |f| need.file_systems.is_empty() || need.file_systems.contains(&f);
@@ -134,7 +134,7 @@ fn missing(need: &Volume, form: Form) -> Failure {
     Failure::on(format!("volume {name}"), "is not given").remedy(remedy)
 }
 
-/// The command that makes a disk as the program needs it.
+/// The command that makes a suitable disk.
 fn make_disk(need: &Volume) -> String {
     let can_be_made = |f: &&FileSystem| matches!(f, FileSystem::Fat | FileSystem::Ext4);
     let kind = need.file_systems.iter().find(can_be_made);
@@ -150,12 +150,12 @@ fn make_disk(need: &Volume) -> String {
     )
 }
 
-/// A size for an option, rounded up.
+/// Formats a size for an option, rounded up to MiB.
 fn in_mib(bytes: u64) -> String {
     format!("{}M", bytes.div_ceil(1 << 20))
 }
 
-/// The disk's file system and size are those that were asked for.
+/// Checks the disk's file system and size.
 fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Result<(), Failure> {
     let (name, file) = (&disk.name, disk.file.display());
     let subject = format!("disk {name}: {file}");
@@ -201,7 +201,7 @@ fn contents(disk: &options::Disk, partition: Option<&str>, need: &Volume) -> Res
     Err(Failure::on(subject, reason).remedy(remedy))
 }
 
-/// Why a file can't be opened is said by `soil run` itself.
+/// Whether the file exists. `soil run` itself reports why a file can't be opened.
 fn exists(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_dir())
 }
@@ -220,7 +220,7 @@ fn too_small(disk: &options::Disk, size: u64, at_least: u64) -> Result<(), Failu
     Err(Failure::on(format!("disk {name}: {file}"), reason).remedy(remedy))
 }
 
-/// A disk that the program uses as sectors.
+/// Checks a disk that the program accesses by sectors.
 pub fn disk(run: &Run, form: Form, need: &Disk) -> Result<(), Failure> {
     let name = &need.name;
     let fail = |reason: &str| Failure::on(format!("disk {name}"), reason);

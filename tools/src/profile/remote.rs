@@ -1,8 +1,7 @@
-//! The machine's processor and memory by gdb's remote protocol, which QEMU speaks: it is stopped,
-//! looked at, and continued.
+//! Stops, inspects and continues the machine by gdb's remote protocol, which QEMU implements.
 //!
-//! The protocol is that of "Debugging with GDB", appendix E. Time stands still in a stopped
-//! machine.
+//! "Debugging with GDB", appendix E, describes the protocol. The clocks of a stopped machine stop,
+//! too.
 
 use super::access::Access;
 use super::unwind::{Memory, Registers};
@@ -11,11 +10,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Memory is fetched in blocks of this many bytes.
+/// Bytes per read of memory.
 const BLOCK: u64 = 512;
-/// The longest packet that is taken; the longest that is asked for has a block in digits.
+/// The longest accepted packet; the longest expected one is a block in hexadecimal.
 const MAX_PACKET: usize = 4096;
-/// Until then QEMU, which is busy, answers.
+/// The timeout for an answer of a busy QEMU.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The gdb server of a machine.
@@ -23,7 +22,7 @@ pub struct Remote {
     stream: UnixStream,
 }
 
-/// The order in which QEMU's `g` has the registers, by DWARF's numbers.
+/// The order of the registers in QEMU's `g` packet, by DWARF numbers.
 const ORDER: [usize; 17] = [0, 3, 2, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
 fn broken(what: &str) -> io::Error {
@@ -31,11 +30,11 @@ fn broken(what: &str) -> io::Error {
 }
 
 impl Remote {
-    /// Takes over a machine that hasn't begun (QEMU's `-S`).
+    /// Attaches to a machine before its start (QEMU's `-S`).
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         let mut remote = Self { stream };
         remote.stream.set_read_timeout(Some(PATIENCE))?;
-        // QEMU may tell of the stop before it answers.
+        // QEMU may report the stop before it answers.
         let mut answer = remote.ask("QStartNoAckMode")?;
         while answer.starts_with(['T', 'S']) {
             answer = remote.packet()?;
@@ -54,7 +53,7 @@ impl Remote {
         self.packet()
     }
 
-    /// The next packet's contents.
+    /// Reads the next packet's contents.
     fn packet(&mut self) -> io::Result<String> {
         let mut byte = [0];
         while byte != *b"$" {
@@ -75,7 +74,7 @@ impl Remote {
         Ok(text)
     }
 
-    /// Lets the machine run.
+    /// Continues the machine.
     pub fn go(&mut self) -> io::Result<()> {
         self.send("c")
     }
@@ -91,7 +90,7 @@ impl Remote {
         }
     }
 
-    /// The registers of the stopped machine.
+    /// Reads the registers of the stopped machine.
     pub fn registers(&mut self) -> io::Result<Registers> {
         let text = self.ask("g")?;
         let mut registers = [0; 17];
@@ -103,7 +102,7 @@ impl Remote {
         Ok(registers)
     }
 
-    /// Waits this long for the machine to stop by itself; whether it has.
+    /// Waits up to `time` for the machine to stop by itself. Returns whether it did.
     pub fn stops_within(&mut self, time: Duration) -> io::Result<bool> {
         self.stream.set_read_timeout(Some(time))?;
         let reply = self.packet();
@@ -116,13 +115,13 @@ impl Remote {
         }
     }
 
-    /// Has the machine stop before the instruction at `address`, or run over it again.
+    /// Sets or removes a breakpoint at `address`.
     pub fn breakpoint(&mut self, address: u64, is_set: bool) -> io::Result<()> {
         let letter = if is_set { 'Z' } else { 'z' };
         self.ask(&format!("{letter}1,{address:x},1")).map(drop)
     }
 
-    /// Its memory, while it is stopped.
+    /// The memory of the stopped machine.
     pub fn memory(&mut self) -> Blocks<'_> {
         Blocks {
             remote: self,
@@ -131,13 +130,13 @@ impl Remote {
     }
 }
 
-/// The number that two digits stand for.
+/// Parses two hexadecimal digits.
 fn byte(digits: [u8; 2]) -> Option<u8> {
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
     u8::try_from(high? << 4 | low?).ok()
 }
 
-/// The number that sixteen digits stand for, the lowest byte first.
+/// Parses sixteen hexadecimal digits, lowest byte first.
 fn word(digits: &[u8]) -> Option<u64> {
     let (pairs, []) = digits.as_chunks::<2>() else {
         return None;
@@ -146,7 +145,7 @@ fn word(digits: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(bytes?.try_into().ok()?))
 }
 
-/// Memory of the machine, each block fetched once.
+/// The machine's memory, with a cache of the blocks read.
 pub struct Blocks<'a> {
     remote: &'a mut Remote,
     known: HashMap<u64, Option<Vec<u8>>>,
@@ -209,7 +208,7 @@ mod tests {
             expect("$QStartNoAckMode#b0", "$T02thread:01;#00+$OK#9a");
             let registers: String = (0..24).map(|n| format!("{n:02x}00000000000000")).collect();
             expect("$g#67", &format!("${registers}#00"));
-            // Behind 0x11f8 - 0x1000 zeros.
+            // After 0x11f8 - 0x1000 zeros.
             let block = format!("{}efcdab8967452301", "00".repeat(504));
             expect("$m1000,200#ec", &format!("${block}#00"));
             expect("$m2000,200#ed", "$E14#aa");
@@ -237,7 +236,7 @@ mod tests {
         assert_eq!(word(b"+1+1+1+1+1+1+1+1"), None);
     }
 
-    /// A server that says this, whatever it is asked; and its end, for what it is asked.
+    /// A server that sends these bytes regardless of requests; and its end, to read the requests.
     fn saying(bytes: &[u8]) -> (Remote, UnixStream) {
         let (here, mut there) = UnixStream::pair().expect("a socket");
         there.write_all(bytes).expect("room for it");

@@ -1,8 +1,8 @@
-//! A process and its threads by ptrace(2), which a parent may use without privileges: threads that
-//! run are stopped, looked at, and continued.
+//! Stops, inspects and continues the running threads of a process by ptrace(2), which a parent may
+//! use without privileges.
 //!
-//! One thread does all of this, and hears of the process's end: Linux tells the stops of a traced
-//! child to whatever thread waits for it.
+//! A single thread makes all ptrace calls and waits for the process's end, because Linux reports
+//! the stops of a traced child to any thread that waits for it.
 
 use super::access::Access;
 use super::unwind::{Code, Memory, Modules, Registers};
@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// How often the tracer looks for stops, which are of signals mostly.
+/// The polling interval for stops, most of which are of signals.
 const LOOK: Duration = Duration::from_micros(500);
-/// A thread that was asked to stop does so within this time, or is left for later.
+/// The time to wait for a thread to stop; a slower one is handled in a later poll.
 const STOP: Duration = Duration::from_millis(2);
 
 fn ptrace(request: libc::c_uint, thread: i32, data: usize) -> io::Result<i64> {
-    // SAFETY: none of the requests that are used with it takes an address; `data` is a number, or
-    // a pointer that the caller vouches for.
+    // SAFETY: no request in use takes an address; `data` is a number, or a pointer that the caller
+    // guarantees to be valid.
     let result = unsafe { libc::ptrace(request, thread, std::ptr::null_mut::<u8>(), data) };
     match result {
         -1 => Err(io::Error::last_os_error()),
@@ -32,17 +32,17 @@ fn ptrace(request: libc::c_uint, thread: i32, data: usize) -> io::Result<i64> {
     }
 }
 
-/// The state of a thread as waitpid(2) tells it.
+/// The state of a thread according to waitpid(2).
 enum Told {
     Nothing,
-    /// It isn't traced any more.
+    /// No longer traced.
     Gone,
     Status(i32),
 }
 
 fn wait(thread: i32) -> Told {
     let mut status = 0;
-    // SAFETY: the status is written while the call lasts.
+    // SAFETY: the call writes the status only before it returns.
     match unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL | libc::WNOHANG) } {
         0 => Told::Nothing,
         -1 => Told::Gone,
@@ -50,14 +50,14 @@ fn wait(thread: i32) -> Told {
     }
 }
 
-/// A child that waits, before it becomes its program, to be taken over.
+/// A child that waits before exec until the tracer attaches.
 pub struct Child {
     number: PipeReader,
     go: PipeWriter,
 }
 
-/// Has the process that `command` starts wait for [`Tracer::new`] with the result. The pipes' other
-/// ends are closed when the command is dropped.
+/// Makes the process that `command` starts wait until [`Tracer::new`] gets the returned child. The
+/// pipes' other ends close when the command is dropped.
 pub fn waiting(command: &mut Command) -> io::Result<Child> {
     let (number, said) = io::pipe()?;
     let (heard, go) = io::pipe()?;
@@ -73,7 +73,7 @@ pub fn waiting(command: &mut Command) -> io::Result<Child> {
     Ok(Child { number, go })
 }
 
-/// Waits until a thread that was just taken over has become its program, and stands still.
+/// Waits until a newly attached thread has stopped after exec.
 fn hold(thread: i32) -> io::Result<()> {
     loop {
         match wait(thread) {
@@ -82,7 +82,7 @@ fn hold(thread: i32) -> io::Result<()> {
                 let signal = libc::WSTOPSIG(status);
                 match status >> 16 {
                     libc::PTRACE_EVENT_EXEC => return Ok(()),
-                    // It couldn't; the thread that started it gets its exit status.
+                    // exec failed; the thread that started the process gets its exit status.
                     libc::PTRACE_EVENT_EXIT => {
                         ptrace(libc::PTRACE_DETACH, thread, 0)?;
                         return Err(io::Error::other("the program couldn't be started"));
@@ -99,7 +99,7 @@ fn hold(thread: i32) -> io::Result<()> {
 }
 
 fn registers(thread: i32) -> io::Result<Registers> {
-    // SAFETY: plain numbers, for which zero is a value.
+    // SAFETY: the structure consists of integers, for which zero is valid.
     let mut user: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     ptrace(libc::PTRACE_GETREGS, thread, (&raw mut user).addr())?;
     let libc::user_regs_struct {
@@ -130,7 +130,7 @@ fn registers(thread: i32) -> io::Result<Registers> {
     ])
 }
 
-/// The memory of a process whose thread is stopped.
+/// The memory of a process with a stopped thread.
 struct Pages<'a>(&'a File);
 
 impl Memory for Pages<'_> {
@@ -141,7 +141,7 @@ impl Memory for Pages<'_> {
     }
 }
 
-/// The memory of a process that may run meanwhile.
+/// The memory of a process that may be running.
 pub struct Live<'a>(&'a File);
 
 impl Access for Live<'_> {
@@ -156,7 +156,7 @@ impl Access for Live<'_> {
     }
 }
 
-/// A file that the process has mapped to run.
+/// An executable file mapping of the process.
 struct Module {
     range: Range<u64>,
     /// The difference between its addresses in the process and in the file.
@@ -165,7 +165,7 @@ struct Module {
     code: Code,
 }
 
-/// The files of the process.
+/// The executable mappings of the process.
 #[derive(Default)]
 pub struct Loaded(Vec<Module>);
 
@@ -180,7 +180,7 @@ impl Modules for Loaded {
 }
 
 impl Loaded {
-    /// Adds what was mapped since. A file that can't be read has no names.
+    /// Adds new mappings. Skips files that can't be read, whose functions have no names.
     fn update(&mut self, process: i32) {
         let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap_or_default();
         for line in maps.lines() {
@@ -201,13 +201,13 @@ impl Loaded {
         }
     }
 
-    /// The difference between the addresses of a file in the process and in the file.
+    /// Returns the difference between a file's addresses in the process and in the file.
     pub fn moved(&self, file: &Path) -> Option<u64> {
         let module = self.0.iter().find(|module| module.path == file)?;
         Some(module.moved)
     }
 
-    /// The functions of an address, the innermost inlined one first.
+    /// Returns the functions at an address, the innermost inlined one first.
     pub fn functions(&self) -> impl Fn(u64, bool) -> Vec<String> + '_ {
         let open = |module: &Module| Symbols::open(&module.path).ok();
         let symbols: Vec<Option<Symbols>> = self.0.iter().map(open).collect();
@@ -229,7 +229,7 @@ impl Loaded {
     }
 }
 
-/// The addresses, the offset and the file of a line of `maps`, if it is code of a file.
+/// Parses a line of `maps`: the addresses, offset and file, if it maps a file's code.
 fn mapping(line: &str) -> Option<(Range<u64>, u64, PathBuf)> {
     let mut words = line.splitn(6, ' ');
     let (range, rights, offset) = (words.next()?, words.next()?, words.next()?);
@@ -243,7 +243,7 @@ fn mapping(line: &str) -> Option<(Range<u64>, u64, PathBuf)> {
     ))
 }
 
-/// By how much the addresses of a file are moved where this part of it is mapped.
+/// Returns the difference between mapped addresses and those of the file for this mapping.
 fn moved(path: &Path, range: &Range<u64>, offset: u64) -> Option<u64> {
     let bytes = std::fs::read(path).ok()?;
     let file = object::File::parse(&*bytes).ok()?;
@@ -266,8 +266,8 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Takes over a child of this process, which stands still at its program's beginning until
-    /// [`Tracer::run`]. All is to be called by one thread.
+    /// Attaches to a child of this process and holds it at its program's start until
+    /// [`Tracer::run`]. The same thread must make all calls.
     pub fn new(mut child: Child) -> io::Result<Self> {
         let mut number = [0; 4];
         child.number.read_exact(&mut number)?;
@@ -289,9 +289,9 @@ impl Tracer {
         })
     }
 
-    /// Lets the process run to its end; `sampled` gets the calls of each thread that runs, once in
-    /// each period, if there is one. `looked` gets the memory and the process's files often, and
-    /// once before the end.
+    /// Lets the process run to its end. Passes the calls of each running thread to `sampled` once
+    /// per `period`, if given. Passes the memory and the mappings to `looked` often, and once
+    /// before the end.
     pub fn run(
         mut self,
         period: Option<Duration>,
@@ -331,7 +331,7 @@ impl Tracer {
         }
     }
 
-    /// Asks the threads that run to stop, if it is time to.
+    /// Interrupts the running threads if the next sample is due. Returns them.
     fn interrupt(&self, next: Instant) -> Vec<i32> {
         if Instant::now() < next {
             return Vec::new();
@@ -339,7 +339,7 @@ impl Tracer {
         let runs = |thread: &&i32| {
             let path = format!("/proc/{}/task/{thread}/stat", self.process);
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            // Behind the name, which may have brackets and blanks.
+            // After the name, which may contain brackets and blanks.
             text.rsplit_once(')')
                 .is_some_and(|(_, rest)| rest.starts_with(" R"))
         };
@@ -352,7 +352,7 @@ impl Tracer {
             .collect()
     }
 
-    /// Handles all that Linux has to tell of a thread; the status if the process has ended.
+    /// Handles all pending events of a thread. Returns the status if the process has ended.
     fn handle(
         &mut self,
         thread: i32,
@@ -384,7 +384,7 @@ impl Tracer {
                     }
                     (libc::PTRACE_CONT, 0)
                 }
-                // The whole process is stopped, until SIGCONT.
+                // A group stop: the process stays stopped until SIGCONT.
                 libc::PTRACE_EVENT_STOP => (libc::PTRACE_LISTEN, 0),
                 0 => (libc::PTRACE_CONT, signal as usize),
                 libc::PTRACE_EVENT_EXIT => {
@@ -399,12 +399,12 @@ impl Tracer {
                     (libc::PTRACE_CONT, 0)
                 }
             };
-            // It fails only for a thread that was killed meanwhile, of which the next wait tells.
+            // Fails only for a thread killed meanwhile, which the next wait reports.
             let _ = ptrace(request, thread, data);
         }
     }
 
-    /// The calls of a stopped thread.
+    /// Returns the calls of a stopped thread.
     fn calls(&mut self, thread: i32) -> io::Result<Vec<u64>> {
         let registers = registers(thread)?;
         if self.loaded.find(registers[16]).is_none() {

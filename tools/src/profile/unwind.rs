@@ -1,8 +1,8 @@
-//! From a thread's registers and memory to its calls, by the unwinding tables of its program.
+//! Unwinds a thread's stack from its registers and memory, by the unwinding tables of its program.
 //!
-//! ocamlopt, Rust and glibc describe each function's frame (`.eh_frame`, which an unstripped image
-//! has as `.debug_eh_frame`): OCaml also where its stacks change. Debian's musl doesn't; its frames
-//! are found as in a crash report, by the next word on the stack that points behind a call.
+//! ocamlopt, Rust and glibc describe each function's frame in `.eh_frame` (`.debug_eh_frame` in an
+//! unstripped image); OCaml's descriptions include its stack switches. Debian's musl has none: its
+//! frames are found as in a crash report, by the next word on the stack that points after a call.
 
 use crate::failure::{Context as _, Failure};
 use gimli::{
@@ -16,14 +16,14 @@ use std::path::Path;
 
 type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
-/// Calls of one sample that are looked at.
+/// The maximum number of calls per sample.
 const MAX_FRAMES: usize = 200;
-/// Operations of one expression; a compiler's have a few. One with a loop may have no end.
+/// The maximum number of operations per expression; compilers emit a few. Bounds endless loops.
 const MAX_OPERATIONS: u32 = 1000;
-/// Words of the stack in which the caller of a function without a description is looked for.
+/// The number of stack words to search for the caller of a function without a description.
 const MAX_WORDS: u64 = 512;
 
-/// The registers by DWARF's numbers; 16 is the instruction's address.
+/// The registers by DWARF numbers; 16 is the instruction pointer.
 pub type Registers = [u64; 17];
 
 const SP: usize = 7;
@@ -31,27 +31,27 @@ const IP: usize = 16;
 
 /// The memory of a stopped program.
 pub trait Memory {
-    /// The eight bytes at an address; `None` if it isn't mapped.
+    /// Reads eight bytes; `None` if the address isn't mapped.
     fn word(&mut self, address: u64) -> Option<u64>;
 }
 
-/// A function's description: its addresses, and where in the section it begins.
+/// A function's description: its addresses, and the description's offset in the section.
 struct Function {
     range: Range<u64>,
     at: usize,
 }
 
-/// The code of a program or library, by the addresses in its file.
+/// The code of a program or library, at the addresses in its file.
 pub struct Code {
     frames: Vec<u8>,
     frames_at: u64,
     functions: Vec<Function>,
-    /// Sections of code.
+    /// Code sections.
     text: Vec<(u64, Vec<u8>)>,
 }
 
 impl Code {
-    /// Reads the file's descriptions.
+    /// Reads the file's code and descriptions.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let bytes = std::fs::read(path).on(path)?;
         let file = object::File::parse(&*bytes)
@@ -79,7 +79,7 @@ impl Code {
         BaseAddresses::default().set_eh_frame(self.frames_at)
     }
 
-    /// All descriptions, by address. One that can't be read ends the list.
+    /// Returns all descriptions, sorted by address. A malformed one ends the list.
     fn index(&self) -> Vec<Function> {
         let (section, bases) = (self.section(), self.bases());
         let mut entries = section.entries(&bases);
@@ -90,7 +90,7 @@ impl Code {
             };
             if let Ok(fde) = partial.parse(EhFrame::cie_from_offset) {
                 let start = fde.initial_address();
-                // Address 0: of a function that the linker left out.
+                // Address 0 marks a function that the linker discarded.
                 if start > 0 && fde.len() > 0 {
                     functions.push(Function {
                         range: start..start.saturating_add(fde.len()),
@@ -111,7 +111,7 @@ impl Code {
         function.range.contains(&address).then_some(function)
     }
 
-    /// The code from `address` on.
+    /// Returns the code from `address` on.
     fn code_at(&self, address: u64) -> Option<&[u8]> {
         self.text.iter().find_map(|(start, code)| {
             let offset = usize::try_from(address.checked_sub(*start)?).ok()?;
@@ -134,13 +134,13 @@ impl Code {
     }
 }
 
-/// Where the code of an address is, and how far it was moved from the addresses of its file.
+/// Maps addresses to code and its load offset.
 pub trait Modules {
-    /// The code with this address, and what is to be subtracted.
+    /// Returns the code at this address, and the offset to subtract.
     fn find(&self, address: u64) -> Option<(&Code, u64)>;
 }
 
-/// The addresses of a thread's calls, from the innermost on: first its instruction, then return
+/// Returns the addresses of a thread's calls, innermost first: the instruction pointer, then return
 /// addresses.
 pub fn calls(
     mut registers: Registers,
@@ -176,7 +176,7 @@ pub fn calls(
             _ => break,
         }
     }
-    // Where a description ends without an end: what is no code is no call.
+    // A description without an end mark yields words that aren't code: drops them.
     while calls.len() > 1
         && calls
             .last()
@@ -187,7 +187,7 @@ pub fn calls(
     calls
 }
 
-/// The caller's registers, by the description of a function.
+/// Computes the caller's registers from a function's description.
 fn described(
     code: &Code,
     function: &Function,
@@ -273,7 +273,7 @@ fn described(
     Some(caller)
 }
 
-/// The caller of a function without a description.
+/// Finds the caller of a function without a description.
 fn scan(
     registers: &Registers,
     modules: &impl Modules,
@@ -310,7 +310,7 @@ mod tests {
 
     const TEXT: Range<u64> = 0x1000..0x1200;
 
-    /// A program whose addresses differ from its file's by a number.
+    /// A program loaded at an offset from its file's addresses.
     struct Moved(Code, u64);
 
     impl Modules for Moved {
@@ -320,7 +320,8 @@ mod tests {
         }
     }
 
-    /// Code that is all calls, with one function, whose description is at `at` of `frames`.
+    /// Code that consists of calls only, with one function, whose description is at `at` in
+    /// `frames`.
     fn code(frames: Vec<u8>, at: usize) -> Code {
         let range = TEXT;
         Code {
@@ -331,7 +332,8 @@ mod tests {
         }
     }
 
-    /// Adds an entry to a section `.eh_frame`, which begins with its only CIE; where it begins.
+    /// Appends an entry to an `.eh_frame` section that starts with its only CIE. Returns its
+    /// offset.
     fn entry(section: &mut Vec<u8>, mut body: Vec<u8>) -> usize {
         let at = section.len();
         body.resize(body.len().next_multiple_of(4), 0);
@@ -342,7 +344,7 @@ mod tests {
         at
     }
 
-    /// Code with a function that these instructions describe.
+    /// Code with a function described by these instructions.
     fn described_by(instructions: &[u8]) -> Code {
         let mut section = Vec::new();
         // Version 1, no augmentation, alignments 1 and -8, the return address is register 16.
@@ -354,7 +356,7 @@ mod tests {
         code(section, at)
     }
 
-    /// A memory of these words, over and over.
+    /// A memory that returns these words cyclically.
     struct Words(Vec<u64>, usize);
 
     impl Memory for Words {
@@ -416,7 +418,7 @@ mod tests {
             let mut memory = Words(words, 0);
             let found = calls(registers, &Moved(code, moved), &mut memory);
             prop_assert!((1..=MAX_FRAMES).contains(&found.len()));
-            // The CFA's expression, and one for each register.
+            // The CFA's expression and one for each register.
             let most = 18 * u64::from(MAX_OPERATIONS + 1) + MAX_WORDS;
             prop_assert!(memory.1 as u64 <= MAX_FRAMES as u64 * most);
         }

@@ -1,9 +1,9 @@
-//! More room for connections to forwarded ports.
+//! Raises the listen backlog of forwarded ports.
 //!
-//! QEMU's own network (libslirp) listens at them with a backlog of 1. Linux drops the SYN of a third
-//! client that comes before QEMU accepts the first, and that client tries again after 1, 3, 7 …
-//! seconds. The backlog is the socket's, and a parent may have its child's descriptors: calling
-//! listen(2) once more raises it.
+//! QEMU's user network (libslirp) listens on them with a backlog of 1. If a third client connects
+//! before QEMU accepts the first, Linux drops its SYN, and the client retries after 1, 3, 7 …
+//! seconds. The backlog belongs to the socket, and a parent may duplicate its child's descriptors:
+//! calling listen(2) again raises it.
 
 use crate::options::{Forward, Protocol};
 use rustix::net::sockopt::socket_acceptconn;
@@ -13,13 +13,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-/// Linux takes less where `net.core.somaxconn` says so.
+/// Linux caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Raises the backlog of the sockets of `qemu` that listen at forwarded ports.
+/// Raises the backlog of the sockets of `qemu` that listen on forwarded ports.
 ///
-/// Where the host doesn't give us the descriptors of a child (Yama's `ptrace_scope` 2 and 3, some
-/// containers), QEMU's backlog stays as it is.
+/// If the host denies access to a child's descriptors (Yama's `ptrace_scope` 2 and 3, some
+/// containers), QEMU's backlog stays unchanged.
 pub fn raise(qemu: u32, forwards: &[Forward]) -> io::Result<()> {
     let ports: Vec<u16> = forwards
         .iter()
@@ -41,7 +41,7 @@ pub fn raise(qemu: u32, forwards: &[Forward]) -> io::Result<()> {
         else {
             continue;
         };
-        // One that is closed by now is none of those.
+        // A descriptor closed meanwhile isn't a listening socket.
         if let Ok(socket) = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())
             && listens_at(&socket).is_some_and(|port| ports.contains(&port))
         {
@@ -51,7 +51,7 @@ pub fn raise(qemu: u32, forwards: &[Forward]) -> io::Result<()> {
     Ok(())
 }
 
-/// The TCP port at which it listens.
+/// Returns the TCP port that the socket listens on.
 fn listens_at(socket: &OwnedFd) -> Option<u16> {
     if !socket_acceptconn(socket).ok()? {
         return None;

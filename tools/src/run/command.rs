@@ -1,5 +1,5 @@
-//! QEMU's command line for a program: a pure function of the options, so that it can be shown
-//! (`--dry-run`) and tested.
+//! Builds QEMU's command line for a program as a pure function of the options, which `--dry-run`
+//! prints and the tests check.
 
 use super::passt;
 use crate::cli::{Machine, Run};
@@ -11,20 +11,20 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// The machine's wiring, which `soil run` decides besides the options.
+/// Decisions of `soil run` beyond the options.
 #[derive(Clone, Copy, Debug)]
 pub struct Wiring {
     /// KVM instead of TCG.
     pub kvm: bool,
     /// The program uses the network and no option says otherwise.
     pub default_net: bool,
-    /// Sockets that QEMU inherits; none for `--dry-run`, which names a file instead.
+    /// Sockets that QEMU inherits; `None` for `--dry-run`, which names a file instead.
     pub sockets: Option<Sockets>,
-    /// The socket that leads to passt.
+    /// The socket to passt.
     pub passt: Option<RawFd>,
 }
 
-/// QEMU's ends of its sockets to `soil run`.
+/// QEMU's ends of the sockets to `soil run`.
 #[derive(Clone, Copy, Debug)]
 pub struct Sockets {
     /// Exit status and crash report (isa-debugcon).
@@ -35,7 +35,7 @@ pub struct Sockets {
     pub observer: Option<RawFd>,
 }
 
-/// The interfaces that the options ask for.
+/// The network interfaces according to the options.
 pub fn nets(run: &Run, default_net: bool) -> Vec<Net> {
     let wanted = default_net || !run.ips.is_empty() || !run.forwards.is_empty();
     match run.nets.as_slice() {
@@ -91,7 +91,7 @@ fn join<T: ToString>(items: &[T], separator: &str) -> String {
         .join(separator)
 }
 
-/// Doubles the commas, as QEMU's option syntax wants them inside a value.
+/// Doubles commas, as QEMU's option syntax requires inside a value.
 fn escaped(value: &OsStr) -> OsString {
     let bytes = value.as_encoded_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -108,7 +108,7 @@ fn escaped(value: &OsStr) -> OsString {
 pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     let mut args = Arguments(Vec::new());
     let accel = if wiring.kvm { "kvm" } else { "tcg" };
-    // Devices that no program uses are left out: each costs time at start.
+    // Omits devices that no program uses, because each costs start-up time.
     match run.machine {
         Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
         Machine::Q35 => args.pair(
@@ -123,7 +123,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     }
     match run.shown_by() {
         Some(Display::Window) => {
-            // In the window's title.
+            // For the window's title.
             if let Some(name) = run.program.file_name() {
                 args.pair("-name", escaped(name));
             }
@@ -157,14 +157,14 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
                 "-chardev",
                 format!("socket,id=monitor,fd={}", sockets.monitor),
             );
-            // QEMU 11 warns of `-mon`, which this is short for.
+            // Short for `-mon`, of which QEMU 11 warns.
             args.pair("-qmp", "chardev:monitor");
         }
         None => args.pair("-chardev", "file,id=soilctl,path=soil-control.txt"),
     }
     args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
     if run.screenshot.is_some() {
-        // The machine stands still at its end, with its picture.
+        // Pauses the machine at its end, which keeps its picture.
         args.pair("-action", "shutdown=pause,reboot=shutdown");
     } else {
         args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
@@ -173,7 +173,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     if let Some(observer) = wiring.sockets.and_then(|sockets| sockets.observer) {
         args.pair("-chardev", format!("socket,id=observer,fd={observer}"));
         args.pair("-gdb", "chardev:observer");
-        // The observer lets the machine begin, so that it misses nothing.
+        // The observer starts the machine, so that it misses nothing.
         args.one("-S");
     }
     if let Some(port) = run.gdb {
@@ -188,8 +188,8 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     args.0
 }
 
-/// The processor model: KVM shows the host's; TCG has QEMU's default with the instruction for
-/// random numbers, which programs that use no device (and so not virtio-rng) depend on.
+/// The processor model: the host's for KVM; for TCG QEMU's default with RDRAND, which programs
+/// without devices (and so without virtio-rng) depend on.
 pub fn cpu(run: &Run, kvm: bool) -> &str {
     match &run.cpu {
         Some(model) => model,
@@ -211,12 +211,12 @@ impl Arguments {
     }
 }
 
-/// A virtio device on the machine's own bus, with the properties that `--device-option` adds.
+/// A virtio device on the machine's bus, with the properties of `--device-option`.
 fn device(run: &Run, kind: &str, properties: &str) -> String {
     let mut text = match run.machine {
         Machine::Microvm => format!("virtio-{kind}-device,{properties}"),
-        // Modern only: the legacy half costs a port range and start-up time. No option ROM: nothing
-        // boots from the network.
+        // Modern only: the legacy interface costs a port range and start-up time. No option ROM:
+        // nothing boots from the network.
         Machine::Q35 if kind == "net" => {
             format!("virtio-net-pci,{properties},disable-legacy=on,romfile=")
         }
@@ -233,7 +233,7 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
     text
 }
 
-/// The virtio devices, so that the image finds them in the order of the options: interfaces, disks,
+/// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
 /// entropy, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     let mut devices: Vec<Arguments> = Vec::new();
@@ -248,7 +248,7 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     entropy.pair("-device", device(run, "rng", "rng=entropy"));
     devices.push(entropy);
     devices.extend(displays(run));
-    // A microvm gives its first device the last place on its bus.
+    // A microvm puts its first device at the end of its bus.
     if run.machine == Machine::Microvm {
         devices.reverse();
     }
@@ -262,7 +262,7 @@ fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
     let backend = match net {
         Net::None | Net::Host => return args,
         Net::Tap(name) => {
-            // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
+            // QEMU itself tries vnet_hdr and falls back if the device lacks it.
             let name = escaped(name.as_ref());
             format!(
                 "tap,id=net{index},ifname={},script=no,downscript=no",
@@ -287,8 +287,8 @@ fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
     args
 }
 
-/// QEMU's own network, numbered so that the addresses given by `--ip` are inside it. The first
-/// interface has the forwards.
+/// QEMU's user network, with a range that contains the addresses of `--ip`. The first interface
+/// gets the forwarded ports.
 fn user_network(run: &Run, index: usize) -> String {
     let mut text = format!("user,id=net{index}");
     let ips = run
@@ -336,12 +336,12 @@ fn user_network(run: &Run, index: usize) -> String {
     text
 }
 
-/// Name of a display in QEMU.
+/// The QEMU name of a display.
 pub fn display_name(index: usize) -> String {
     format!("display{index}")
 }
 
-/// The displays, and with any of them a keyboard and a pointer.
+/// The displays; any display adds a keyboard and a pointer.
 fn displays(run: &Run) -> Vec<Arguments> {
     let mut devices = Vec::new();
     let mut add = |kind: &str, properties: String| {
@@ -377,8 +377,8 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
-    // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH: without, a program's sync would be
-    // nothing.
+    // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH; without it a program's sync would have
+    // no effect.
     let mut options = format!("drive=disk{index},serial={},write-cache=on", disk.name);
     if let Some(bytes) = disk.sector {
         // Writing to a string can't fail.
@@ -391,13 +391,14 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     args
 }
 
-/// Whether a file can be opened past the host's page cache.
+/// Whether a file can be opened with O_DIRECT, which bypasses the host's page cache.
 ///
-/// Then QEMU gives the writes that a machine sends together to the host in one system call, which
-/// it completes or never begins: killing QEMU doesn't come between the tables and directories of a
-/// file system that commits them so. (Some file systems, such as older tmpfs, refuse.)
+/// QEMU then passes a machine's batch of writes to the host in one system call, which either
+/// completes or never starts. So killing QEMU can't separate the tables and directories of a file
+/// system that commits them in one batch. (Some file systems, such as older tmpfs, don't support
+/// O_DIRECT.)
 fn takes_direct(file: &Path) -> bool {
-    // From asm-generic/fcntl.h, as on x86-64; aarch64 has another.
+    // From asm-generic/fcntl.h, which x86-64 uses; aarch64 has its own value.
     const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") {
         0o200000
     } else {
@@ -463,7 +464,7 @@ mod tests {
         let command = command("--display none --display-size 640x480,320x200");
         let first = "virtio-gpu-device,id=display0,xres=640,yres=480";
         let second = "virtio-gpu-device,id=display1,xres=320,yres=200";
-        // A microvm's last device is found first.
+        // The image finds a microvm's last device first.
         let found = [first, second].map(|device| command.find(device).expect(device));
         assert!(found[0] > found[1], "{command}");
         assert!(command.contains("virtio-keyboard-device") && command.contains("-display none"));
@@ -497,7 +498,7 @@ mod tests {
         );
     }
 
-    /// QEMU offers flushes where the write cache is on, or may be switched on (`config-wce`).
+    /// QEMU offers flushes if the write cache is on, or can be enabled (`config-wce`).
     #[test]
     fn disks_offer_flushes_unless_that_is_asked_for() {
         for machine in ["microvm", "q35"] {

@@ -1,22 +1,22 @@
-//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report,
-//! the wish for input, and that the power button works.
+//! Parses the machine's control channel: lines on isa-debugcon for the exit status, the crash
+//! report, the request for input, and the readiness of the power button.
 //!
-//! The program can write there too, so nothing is believed beyond its form, and what is kept is
-//! bounded.
+//! The program can write there too, so the parser trusts nothing beyond the syntax and bounds the
+//! stored data.
 
-/// The longest line kept, in bytes; the rest of a longer one is dropped.
+/// The maximum length of a line, in bytes; longer lines are truncated.
 const MAX_LINE: usize = 1024;
-/// The most lines of a crash report.
+/// The maximum number of lines of a crash report.
 const MAX_REPORT: usize = 1024;
 
-/// The contents of the lines so far.
+/// The contents of the lines received so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Control {
     line: Vec<u8>,
     in_report: bool,
-    /// The machine takes input from now on.
+    /// Whether the machine accepts input.
     pub takes_input: bool,
-    /// The power button works: what came before is lost on q35.
+    /// Whether the power button works: q35 loses earlier presses.
     pub has_button: bool,
     /// The program's exit status.
     pub exit: Option<u8>,
@@ -25,7 +25,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Takes bytes as they come; lines may be cut anywhere.
+    /// Parses received bytes, which may split lines anywhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match byte {
@@ -42,7 +42,7 @@ impl Control {
     fn take_line(&mut self, line: &str) {
         match line {
             "SOIL-CRASH-BEGIN" => {
-                // The last report counts: a fault while one is written starts another.
+                // Keeps the last report: a fault during a report starts another.
                 self.in_report = true;
                 self.report.clear();
             }

@@ -1,4 +1,4 @@
-//! Our standard input, passed on to the console.
+//! Forwards standard input to the console.
 
 use super::serial::Origin;
 use super::terminal::{ReportKey, is_background};
@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
-/// The interval at which a terminal's foreground group is polled: no event tells of a change.
+/// The polling interval for a terminal's foreground group, whose changes raise no event.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Copies standard input to `to`, framed, until it ends or nothing is taken any more.
+/// Copies standard input to `to`, framed, until end of input or a write error.
 pub fn copy(mut to: impl Write, origin: Origin, key: &ReportKey) {
     let mut buffer = [0; 4096];
     loop {
@@ -29,17 +29,17 @@ pub fn copy(mut to: impl Write, origin: Origin, key: &ReportKey) {
         if to.write_all(&framed).and_then(|()| to.flush()).is_err() {
             return;
         }
-        // A terminal goes on behind Ctrl-D, unless it was hung up.
+        // A terminal continues after Ctrl-D, unless it was hung up.
         let goes_on = !failed && origin == Origin::Terminal && io::stdin().is_terminal();
         if count == 0 && !goes_on {
-            // Kept open: QEMU takes a closed input for a console that hung up.
+            // Kept open: QEMU treats a closed input as a hung-up console.
             return std::mem::forget(to);
         }
     }
 }
 
-/// One read, which waits for input; 0 at its end. Not by `io::stdin`, whose buffer takes more than
-/// a machine that ends soon has asked for.
+/// Reads once, blocking; returns 0 at end of input. Avoids `io::stdin`, whose buffer would consume
+/// input that a machine that ends soon doesn't read.
 fn read(buffer: &mut [u8], origin: Origin, key: &ReportKey) -> rustix::io::Result<usize> {
     let stdin = io::stdin();
     loop {
@@ -48,7 +48,7 @@ fn read(buffer: &mut [u8], origin: Origin, key: &ReportKey) -> rustix::io::Resul
         }
         match rustix::io::read(&stdin, &mut *buffer) {
             Err(Errno::INTR) => {}
-            // The parent may have made it non-blocking, for itself.
+            // The parent may have made the shared descriptor non-blocking.
             Err(Errno::AGAIN) => {
                 let _ = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None);
             }
@@ -57,8 +57,8 @@ fn read(buffer: &mut [u8], origin: Origin, key: &ReportKey) -> rustix::io::Resul
     }
 }
 
-/// Waits until the terminal is ours and has something, so that no read is begun that would stop us
-/// when the job is put into the background meanwhile.
+/// Waits until our job is in the foreground and input is ready. A read that blocks instead would
+/// stop us (SIGTTIN) if the job moved to the background meanwhile.
 fn wait_for_terminal(key: &ReportKey) {
     let stdin = io::stdin();
     let timeout = Timespec::try_from(LOOK).ok();

@@ -1,5 +1,5 @@
-//! Whether KVM works: not by looking for /dev/kvm, which proves little inside another machine, but
-//! by booting a 25-byte program under it.
+//! Checks whether KVM works by booting a 25-byte program under it: inside another machine, the
+//! presence of /dev/kvm proves little.
 
 use crate::child::dies_with_us;
 use crate::cli::Machine;
@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The time of a processor that a working probe may take; it needs some 50 ms.
+/// The limit of processor time for a probe; a working one takes about 50 ms.
 const PROCESSOR_TIME: Duration = Duration::from_secs(3);
 
-/// The longest it may take, where a busy host doesn't run it all the time.
+/// The limit of real time, for a busy host.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The value that the probe writes to isa-debug-exit, and QEMU's status for it.
 const ANSWER: u8 = 0x2a;
 const ANSWER_STATUS: i32 = ((ANSWER as i32) << 1) | 1;
 
-/// A bootable ELF file: one segment at 1 MiB whose code leaves through isa-debug-exit, and the PVH
-/// note that names its entry.
+/// Builds a bootable ELF file: one segment at 1 MiB, whose code exits by isa-debug-exit, and the
+/// PVH note with its entry point.
 pub fn probe_image() -> Vec<u8> {
     const ENTRY: u64 = 0x10_0000;
-    // A KVM that has to emulate each instruction knows the plain ones only, so SSE is switched on
-    // and used: mov eax, cr4; or eax, OSFXSR | OSXMMEXCPT; mov cr4, eax; xorps xmm0, xmm0 mov al,
+    // A KVM that emulates each instruction supports only basic ones, so the probe enables and uses
+    // SSE: mov eax, cr4; or eax, OSFXSR | OSXMMEXCPT; mov cr4, eax; xorps xmm0, xmm0; mov al,
     // ANSWER; mov dx, 0xf4; out dx, al; cli; hlt; jmp to the hlt
     const CODE: [u8; 25] = [
         0x0f, 0x20, 0xe0, 0x0d, 0x00, 0x06, 0x00, 0x00, 0x0f, 0x22, 0xe0, 0x0f, 0x57, 0xc0, 0xb0,
@@ -70,11 +70,11 @@ pub fn probe_image() -> Vec<u8> {
     image
 }
 
-/// Whether QEMU's machine boots under KVM here. The answer is kept for this boot of the host, this
+/// Whether QEMU's machine boots under KVM here. Caches the result for this boot of the host, this
 /// QEMU and this kind of machine.
 ///
-/// The processor model has to be the one of the run: where KVM itself runs inside a machine, `host`
-/// may abort while QEMU's default boots.
+/// The processor model must be that of the run: with nested KVM, `host` may abort while QEMU's
+/// default boots.
 pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     let device = std::fs::OpenOptions::new()
         .read(true)
@@ -91,13 +91,13 @@ pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
         match known.trim() {
             "works" => return true,
             "fails" => return false,
-            // Of another version, with another probe.
+            // Written by another version with another probe.
             _ => {}
         }
     }
     let answer = progress::during("trying KVM", || boots(qemu, machine, cpu));
     if let Some(note) = note {
-        // The note only saves time: without it the probe runs again.
+        // The cache only saves time: without it the probe runs again.
         let _ = note.parent().map(std::fs::create_dir_all);
         forget_earlier_boots(&note);
         let _ = std::fs::write(note, if answer { "works\n" } else { "fails\n" });
@@ -105,9 +105,9 @@ pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     answer
 }
 
-/// Removes the notes of earlier boots.
+/// Removes the cache files of earlier boots.
 fn forget_earlier_boots(note: &Path) {
-    // "kvm-" and the 36 characters of a boot's number.
+    // "kvm-" and the 36 characters of a boot ID.
     let prefix = |name: &str| name.get(..40).map(str::to_owned);
     let own = note
         .file_name()
@@ -123,7 +123,7 @@ fn forget_earlier_boots(note: &Path) {
     }
 }
 
-/// The file of the answer; its name has everything that the answer depends on.
+/// The cache file of the result; its name contains everything that the result depends on.
 fn note_file(qemu: &Path, machine: Machine, cpu: &str) -> Option<PathBuf> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let program = crate::executables::find_program(qemu)?;
@@ -191,7 +191,7 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     started.is_ok_and(answers)
 }
 
-/// Whether the probe gives its answer; it is ended where it doesn't.
+/// Whether the probe exits with the expected status in time. Kills it otherwise.
 fn answers(mut child: Child) -> bool {
     let end = Instant::now() + TIMEOUT;
     loop {
@@ -209,11 +209,11 @@ fn answers(mut child: Child) -> bool {
     }
 }
 
-/// The time of processors that a process has used (proc_pid_stat(5): utime and stime, in hundredths
-/// of a second on x86-64); none if that can't be read.
+/// Returns a process's processor time (proc_pid_stat(5): utime and stime, in hundredths of a second
+/// on x86-64); zero if it can't be read.
 fn processor_time(process: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // Behind the name, which may have brackets and blanks.
+    // After the name, which may contain brackets and blanks.
     let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let hundredths = fields
         .split_ascii_whitespace()
@@ -228,7 +228,7 @@ fn processor_time(process: u32) -> Duration {
 mod tests {
     use super::{ANSWER_STATUS, answers, forget_earlier_boots};
 
-    /// Whether a script passes for a QEMU under which KVM works.
+    /// Whether [`answers`] accepts a script in place of QEMU.
     fn works(script: &str) -> bool {
         let child = std::process::Command::new("sh")
             .args(["-c", script])

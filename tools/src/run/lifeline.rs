@@ -1,10 +1,9 @@
-//! Ends the processes that a wrapper of QEMU starts together with `soil run`, also when that is
-//! killed.
+//! Ends all processes of a QEMU wrapper when `soil run` ends, even if it is killed.
 //!
-//! The signal for a parent's death goes to the child alone. So the child's group inherits one end
-//! of a socket, whose owner it is: when the other end closes, Linux sends the group a signal
-//! (`F_SETOWN`, `F_SETSIG` and `O_ASYNC`, fcntl(2)). A wrapper that closes what it inherits would
-//! close QEMU's control channel, too.
+//! The parent-death signal reaches only the child. So the child's group inherits one end of a
+//! socket and becomes its owner: when the other end closes, Linux signals the group (`F_SETOWN`,
+//! `F_SETSIG` and `O_ASYNC`, fcntl(2)). A wrapper that closes inherited descriptors would close
+//! QEMU's control channel, too.
 
 use libc::{F_SETFD, F_SETFL, F_SETOWN, O_ASYNC, O_RDWR, SIGKILL, fcntl, getpid};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -17,18 +16,18 @@ use std::process::Command;
 /// From `asm-generic/fcntl.h`; the crate `libc` lacks it.
 const F_SETSIG: libc::c_int = 10;
 
-/// The first descriptor number that is high enough for scripts not to use it themselves.
+/// A lower bound for the descriptor's number, above those that scripts use.
 const APART: RawFd = 100;
 
-/// Both ends of the socket. The group lives on when this is dropped.
+/// Both ends of the socket. Dropping it doesn't end the group.
 pub struct Lifeline {
     _here: OwnedFd,
     there: OwnedFd,
 }
 
 impl Lifeline {
-    /// Ties to this process the process group that `command` starts and leads. Keep the result
-    /// until the command has started, or longer.
+    /// Ties the process group that `command` starts and leads to this process. Keep the result at
+    /// least until the command has started.
     pub fn tie(command: &mut Command) -> io::Result<Self> {
         let (here, there) = socketpair(
             AddressFamily::UNIX,
@@ -42,8 +41,8 @@ impl Lifeline {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         };
-        // SAFETY: between fork and exec only system calls are made, on a descriptor that the fork
-        // has copied.
+        // SAFETY: between fork and exec only system calls are made, on a descriptor copied by the
+        // fork.
         unsafe {
             command.pre_exec(move || {
                 check(fcntl(number, F_SETOWN, -getpid()))?;
@@ -58,7 +57,7 @@ impl Lifeline {
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
-        // SAFETY: a call without pointers, on our own descriptor. It sets what all have in common.
+        // SAFETY: a call without pointers on our own descriptor. Clears O_ASYNC for all copies.
         unsafe { fcntl(self.there.as_raw_fd(), F_SETFL, O_RDWR) };
     }
 }

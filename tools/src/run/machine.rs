@@ -1,4 +1,4 @@
-//! One run of QEMU: the console passed on, the program's status brought back, and an orderly end on
+//! Runs QEMU: forwards the console, returns the program's status, and ends the machine in order on
 //! Ctrl-C, SIGTERM and time-out.
 
 use super::command::{self, Sockets, Wiring};
@@ -32,36 +32,36 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time for the program to stop after it was asked to: its own limit (10 s) and some more.
+/// Time for the program to stop after a request: its own limit (10 s) and a margin.
 const GRACE: Duration = Duration::from_secs(15);
-/// Time for QEMU to end after the program. Data that the program was told is on a disk has left
-/// QEMU by then.
+/// Time for QEMU to end after the program. Data that the program has synced to a disk has left QEMU
+/// by then.
 const LINGER: Duration = Duration::from_secs(10);
-/// Time to pass on QEMU's last output after it was ended.
+/// Time to forward QEMU's last output after killing it.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The same for a QEMU that ended by itself while the program's status, which that output may
-/// have, is missing.
+/// The same for a QEMU that ended by itself before the program's status arrived: the output may
+/// contain it.
 const LONG_DRAIN: Duration = Duration::from_secs(10);
-/// Time for QEMU to write a picture; only one that hangs takes so long.
+/// Time for QEMU to write a picture; only a hanging QEMU takes so long.
 const DUMP: Duration = Duration::from_secs(60);
-/// What QEMU's answer to the request for it is called.
+/// The ID of the request for a picture, and of QEMU's answer.
 const DUMP_ID: &str = "screendump";
 
 /// The events that the supervising thread receives.
 enum Event {
-    /// A signal for `soil run`.
+    /// `soil run` received a signal.
     Signal(i32),
-    /// The machine's power button works from now on.
+    /// The machine's power button works.
     Button,
-    /// The program has ended, and all that it wrote is sent.
+    /// The program has ended and all its output is sent.
     Exited,
-    /// QEMU closed its output: it is gone or about to be.
+    /// QEMU closed its output: it has ended or is about to.
     ConsoleClosed,
     /// The machine was switched off or reset.
     Off,
 }
 
-/// The reason for which `soil run` ended the machine.
+/// The reason why `soil run` ended the machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
     TimedOut(Duration),
@@ -73,15 +73,14 @@ enum Ended {
 enum Stage {
     /// The program runs.
     Runs,
-    /// The program was asked to stop, for this reason, and has until this time.
+    /// The program got a request to stop, for this reason, and has until this time.
     Asked(Instant, Ended),
-    /// The program has ended: until then QEMU may stay.
+    /// The program has ended; QEMU has until this time.
     Leaves(Instant),
-    /// QEMU stayed after the program's end (as it does for a disk of the host that doesn't answer)
-    /// and was killed; its last output is passed on for as long as that takes, checked at this
-    /// time.
+    /// QEMU outlived the program (as with a host disk that doesn't respond) and was killed. Its
+    /// last output is forwarded without a limit; the next check is at this time.
     Drains(Instant),
-    /// QEMU was ended for this reason; what it left is passed on until then.
+    /// QEMU was killed for this reason; its last output is forwarded until this time.
     Over(Instant, Ended),
 }
 
@@ -96,7 +95,7 @@ impl Stage {
     }
 }
 
-/// Runs the image; the result is its exit status.
+/// Runs the image and returns its exit status.
 pub fn run(
     run: &Run,
     wiring: Wiring,
@@ -141,10 +140,10 @@ pub fn run(
     qemu.stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A group of its own: Ctrl-C reaches `soil run` only, which stops the machine in order; and
-    // what a wrapper starts ends with it.
+    // A process group of its own: Ctrl-C reaches only `soil run`, which stops the machine in order;
+    // and the children of a wrapper end with it.
     qemu.process_group(0);
-    // First, for should we end before, the second one's look at the parent tells.
+    // Before `dies_with_us`, whose check of the parent detects an end of ours during this step.
     let _lifeline = Lifeline::tie(&mut qemu)
         .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))?;
     dies_with_us(&mut qemu);
@@ -163,7 +162,7 @@ pub fn run(
     let monitor = monitor_here.into();
     let forwards = run.forwards.clone();
     let qemu = child.id();
-    // Where that isn't possible, it stays as QEMU has it.
+    // On failure, QEMU's own backlog remains.
     let on_ready = move || _ = backlog::raise(qemu, &forwards);
     let mut machine = Machine::new(
         child,
@@ -180,7 +179,7 @@ pub fn run(
     let end = run.timeout.map(|after| Instant::now() + after);
     let ended = machine.supervise(&inbox, run.timeout.zip(end));
     machine.key.end();
-    // The rest may wait for the reader of our output: Ctrl-C ends that as it ends any program.
+    // The rest may block on the reader of our output; Ctrl-C has its default action there.
     drop(stop);
     let picture = machine.picture.take().unwrap_or(Ok(None));
     let picture = picture.map(Pictured::Shows);
@@ -192,7 +191,7 @@ pub fn run(
     Ok(status)
 }
 
-/// The data that a thread has gathered so far.
+/// The data collected by a thread.
 struct Gathered<T> {
     state: Arc<Mutex<T>>,
     /// Disconnected when the thread is done.
@@ -215,10 +214,10 @@ impl<T: Default + Send + 'static> Gathered<T> {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the data when the thread is done, or at `end`.
+    /// Returns the data when the thread is done, or at `end`.
     fn take(&self, end: Instant) -> T {
         let left = end.saturating_duration_since(Instant::now());
-        // Nothing is ever sent.
+        // The thread only disconnects; it sends nothing.
         let _ = self.done.recv_timeout(left);
         self.with(std::mem::take)
     }
@@ -232,11 +231,11 @@ struct Machine {
     console: Gathered<Progress>,
     complaints: Gathered<Vec<String>>,
     reason: Gathered<Option<String>>,
-    /// What QEMU answers to the request for a picture: an error's text.
+    /// QEMU's answers to requests for a picture; errors as text.
     dumped: Receiver<Result<(), String>>,
-    /// The picture at the end, if it is wanted.
+    /// The picture at the end, if requested.
     picture: Option<Result<Option<Picture>, Failure>>,
-    /// It is wanted.
+    /// Whether the picture is requested.
     is_pictured: bool,
 }
 
@@ -273,7 +272,7 @@ impl Machine {
             },
             console: Gathered::by(move |state| {
                 output::copy(output, state);
-                // The receiver is gone only when the decision has been made.
+                // Fails only after the supervisor has finished.
                 let _ = events.send(Event::ConsoleClosed);
             }),
             complaints: Gathered::by(move |state: &Mutex<Vec<String>>| {
@@ -295,12 +294,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Sends a QMP command. Ignores errors: another thread notices that QEMU is gone.
+    /// Sends a QMP command. Ignores errors: another thread detects QEMU's end.
     fn ask(&self, command: &str) {
         let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
     }
 
-    /// Takes the picture of the first display, if it is wanted and the machine is still there.
+    /// Takes the picture of the first display, if requested and not taken yet.
     fn take_picture(&mut self) {
         if self.is_pictured && self.picture.is_none() {
             self.picture = Some(self.dump().map(Some));
@@ -316,7 +315,7 @@ impl Machine {
             "arguments": { "filename": file.to_string_lossy(), "device": name, "head": 0 },
             "id": DUMP_ID,
         });
-        // What is lost here is missed below.
+        // A failed write shows below as a missing answer.
         let _ = (&self.monitor).write_all(format!("{request}\n").as_bytes());
         let answer = self.dumped.recv_timeout(DUMP);
         let gone = |_| Failure::new("QEMU gave no picture of the display");
@@ -326,7 +325,7 @@ impl Machine {
         picture.map_err(|error| Failure::new(format!("QEMU's picture of the display: {error}")))
     }
 
-    /// The machine stands still at its end: QEMU isn't needed any more.
+    /// Handles the machine's end, at which it is paused: QEMU isn't needed any more.
     fn leave(&mut self, now: Instant) -> Stage {
         if self.is_pictured {
             self.take_picture();
@@ -335,8 +334,8 @@ impl Machine {
         Stage::Leaves(now + LINGER)
     }
 
-    /// Waits until the machine has ended and its output is passed on; asks it to stop, or kills it,
-    /// on signals and time-outs. Returns the reason if `soil run` ended it.
+    /// Waits until the machine has ended and its output is forwarded. Requests a stop or kills the
+    /// machine on signals and time-outs. Returns the reason if `soil run` ended it.
     fn supervise(
         &mut self,
         inbox: &Receiver<Event>,
@@ -394,7 +393,7 @@ impl Machine {
                         Stage::Drains(now + DRAIN)
                     }
                     (_, Stage::Drains(_)) => {
-                        // Another process may keep QEMU's output open; don't wait for it.
+                        // Doesn't wait for another process that holds QEMU's output open.
                         if !self.console.with(|progress| progress.pending) {
                             return None;
                         }
@@ -406,7 +405,7 @@ impl Machine {
         }
     }
 
-    /// Ends QEMU for this reason.
+    /// Kills QEMU for this reason.
     fn kill(&mut self, why: Ended) -> Stage {
         self.take_picture();
         self.kill_group();
@@ -419,28 +418,28 @@ impl Machine {
     }
 
     fn signal(&self, signal: Signal) {
-        // The child leads its group until it is waited for. The call fails only for a group that
-        // is gone already.
+        // The child leads its group until it is waited for. The call fails only if the group has
+        // ended.
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(group, signal);
         }
     }
 
-    /// Ctrl-Z: the machine stands still until the shell continues the job.
+    /// Handles Ctrl-Z: stops the machine until the shell continues the job.
     fn pause(&self) {
         if !terminal::can_be_continued() {
             return;
         }
         self.signal(Signal::STOP);
         self.key.release();
-        // It fails only for a number that is no signal.
+        // Fails only for an invalid signal number.
         let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
         self.signal(Signal::CONT);
         self.key.take();
     }
 
-    /// Collects the machine's last data and turns it into a status or a failure. `end` is the
-    /// run's.
+    /// Collects the machine's last data and converts it to a status or a failure. `end` is the
+    /// time-out of the run.
     fn finish(
         mut self,
         run: &Run,
@@ -448,7 +447,7 @@ impl Machine {
         end: Option<Instant>,
     ) -> Result<u8, Failure> {
         let status = self.reap();
-        // All of them end with QEMU, unless another process holds its outputs.
+        // All threads end with QEMU, unless another process holds its outputs open.
         let has_status = self.control.with(|control| control.exit.is_some());
         let drain = match has_status || ended.is_some() {
             true => DRAIN,
@@ -457,15 +456,15 @@ impl Machine {
         let soon = Instant::now() + drain;
         let control = self.control.take(soon);
         let complaints = self.complaints.take(soon);
-        // The monitor's socket has a second owner here; QEMU's end is closed by now.
+        // This process has a copy of the monitor's socket; QEMU's end is closed by now.
         let reason = self.reason.take(soon);
         let console = self.console.with(std::mem::take);
         let complaints: Vec<&str> = complaints.iter().map(|line| complaint(line)).collect();
-        // After an end that the user asked for, nothing waits for the reader of these lines.
+        // If the user ended the run, doesn't block on the reader of these lines.
         let until = ended.map(|_| Instant::now() + DRAIN).or(end);
         let mut said = Vec::new();
         if !control.report.is_empty() {
-            // A vector takes all.
+            // Writing to a vector can't fail.
             let _ = report::print(&run.program, &control.report, &mut said);
         }
         let outcome = outcome(
@@ -489,12 +488,12 @@ impl Machine {
                 failure.status.unwrap_or(NOT_STARTED)
             }
         };
-        // The line is lost if the output has no reader.
+        // Without a reader of the output the lines are lost.
         let _ = messages::write(io::stderr(), &said, until);
         Ok(answer)
     }
 
-    /// QEMU's status; a QEMU that closed its output and lingers is killed.
+    /// Returns QEMU's status. Kills a QEMU that closed its output but doesn't end.
     fn reap(&mut self) -> Option<ExitStatus> {
         let end = Instant::now() + Duration::from_secs(5);
         loop {
@@ -511,7 +510,7 @@ impl Machine {
     }
 }
 
-/// A line of QEMU's without its program's name.
+/// Strips the program's name from a line of QEMU's.
 fn complaint(line: &str) -> &str {
     match line.split_once(": ") {
         Some((name, rest)) if name.contains("qemu") => rest,
@@ -519,8 +518,8 @@ fn complaint(line: &str) -> &str {
     }
 }
 
-/// The disk that QEMU couldn't open and the reason, if that is QEMU's error: QEMU itself only
-/// reports that another process has locked it.
+/// Returns the disk that QEMU couldn't open and the process that uses it, if that is QEMU's error:
+/// QEMU itself only reports that another process has locked it.
 fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
     let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
     complaints.iter().copied().find(is_locked)?;
@@ -535,7 +534,7 @@ fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
     })
 }
 
-/// The error of a QEMU without windows, whose own text names an option that the user didn't give.
+/// The error of a QEMU without windows; QEMU's own text names an option that the user didn't give.
 fn no_windows(run: &Run, complaints: &[&str]) -> Option<Failure> {
     let is_wanted = run.shown_by() == Some(Display::Window);
     let is_refused = |line: &&str| line.contains("'gtk'") || line.contains("gtk initialization");
@@ -560,8 +559,8 @@ fn outcome(
     complaints: &[&str],
     known: Option<Failure>,
 ) -> Result<u8, Failure> {
-    // A program that ended in time has its own status, even if a signal or the clock came in the
-    // same moment; but not if it cut off what the program wrote.
+    // A program that ended in time keeps its own status, even after a simultaneous signal or
+    // time-out, unless that cut off the program's output.
     if let Some(exit) = control.exit.filter(|_| !console.pending) {
         return Ok(exit);
     }
@@ -573,8 +572,8 @@ fn outcome(
     }
     let code = status.and_then(|status| status.code());
     match code {
-        // QEMU's own failures are status 1, which isa-debug-exit gives for 0 as well; a program of
-        // ours has said its status on the control channel.
+        // QEMU fails with status 1, which isa-debug-exit also returns for 0; our programs report
+        // their status on the control channel.
         Some(1) if !console.spoke || !complaints.is_empty() => {
             let text = complaints.first().copied().unwrap_or("it gives no reason");
             Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
@@ -582,7 +581,7 @@ fn outcome(
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
         _ => {
             let mut text = end_without_status(status, reason);
-            // What it said otherwise is shown by itself.
+            // With console output, QEMU's messages are printed separately.
             if let Some(line) = complaints.first().filter(|_| !console.spoke) {
                 text = text + ": " + line;
             }
@@ -593,7 +592,7 @@ fn outcome(
 
 /// The failure of a machine that `soil run` ended.
 fn failure_of(ended: Ended) -> Failure {
-    // 128 and the signal, as a shell has it.
+    // 128 + signal, as in a shell.
     let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
     match ended {
         Ended::TimedOut(after) => {
@@ -609,7 +608,7 @@ fn failure_of(ended: Ended) -> Failure {
     }
 }
 
-/// Why QEMU ended without an exit status of the program; `reason` is QEMU's own word for it.
+/// Explains why QEMU ended without the program's exit status; `reason` is QEMU's term for it.
 fn end_without_status(status: Option<ExitStatus>, reason: Option<&str>) -> String {
     match status.and_then(|status| status.code()) {
         Some(0) => {
@@ -651,11 +650,11 @@ fn read_control(
                 let (running, had_button) = (control.exit.is_none(), control.has_button);
                 control.feed(buffer.get(..count).unwrap_or_default());
                 if control.has_button && !had_button {
-                    // As below.
+                    // Fails as below.
                     let _ = events.send(Event::Button);
                 }
                 if running && control.exit.is_some() {
-                    // The receiver is gone only when the decision has been made.
+                    // Fails only after the supervisor has finished.
                     let _ = events.send(Event::Exited);
                 }
                 if control.takes_input
@@ -670,9 +669,9 @@ fn read_control(
     }
 }
 
-/// Reads QMP until QEMU is gone: the reason of its last SHUTDOWN event, which `events` gets as
-/// well, and for `dumps` the answers to requests for a picture. `on_ready` is called when QEMU has
-/// all its devices.
+/// Reads QMP until QEMU ends. Stores the reason of the last SHUTDOWN event, sends [`Event::Off`],
+/// sends the answers to picture requests to `dumps`, and calls `on_ready` when QEMU has created all
+/// devices.
 fn read_monitor(
     from: File,
     state: &Mutex<Option<String>>,
@@ -685,13 +684,13 @@ fn read_monitor(
         let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
             continue;
         };
-        // The first command is answered by the main loop, which begins after the set-up.
+        // The main loop, which starts after the set-up, answers the first command.
         if message.get("return").is_some()
             && let Some(on_ready) = on_ready.take()
         {
             on_ready();
         }
-        // The receivers are gone only when the decision has been made.
+        // The sends fail only after the supervisor has finished.
         if message["id"] == DUMP_ID {
             let error = message["error"]["desc"].as_str();
             let _ = dumps.send(error.map_or(Ok(()), |error| Err(error.to_owned())));

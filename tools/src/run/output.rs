@@ -1,4 +1,4 @@
-//! Copying the console to standard output and error output.
+//! Copies the console to standard output and standard error.
 
 use super::serial::Splitter;
 use crate::messages::{say, write};
@@ -10,20 +10,21 @@ use std::sync::{Mutex, PoisonError};
 /// The state of the copying.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Whether anything came.
+    /// Whether any output has arrived.
     pub spoke: bool,
-    /// Whether something that came isn't passed on yet.
+    /// Whether some of it isn't forwarded yet.
     pub pending: bool,
-    /// The errors that ended standard output and error output early.
+    /// The errors that ended standard output and standard error early.
     pub failed: [Option<Errno>; 2],
 }
 
 impl Progress {
-    /// The exit status of a program that ended with `status`: success only if its output got there.
+    /// Returns the exit status of a program that ended with `status`: success only if all output
+    /// was written.
     pub fn status(&self, status: u8) -> u8 {
         match self.failed.iter().flatten().next() {
             Some(error) if status == 0 => match *error {
-                // The status of a program that SIGPIPE ends.
+                // The status of a program killed by SIGPIPE.
                 Errno::PIPE => 128 + 13,
                 // EX_IOERR of sysexits.h.
                 _ => 74,
@@ -33,14 +34,14 @@ impl Progress {
     }
 }
 
-/// Copies the console as it comes, until its end.
+/// Copies the console until its end.
 pub fn copy(mut from: impl Read, progress: &Mutex<Progress>) {
     let mut buffer = [0; 1 << 16];
     let mut splitter = Splitter::default();
     let with = |change: &dyn Fn(&mut Progress)| {
         change(&mut progress.lock().unwrap_or_else(PoisonError::into_inner));
     };
-    // After an error output is dropped and the program goes on, as its work may not be its output.
+    // After an error, drops the output but lets the program run: its purpose may not be output.
     let mut failed = [None; 2];
     loop {
         match from.read(&mut buffer) {

@@ -1,5 +1,4 @@
-//! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on
-//! the host's side).
+//! passt: connects the program's Ethernet to the user's sockets on the host, without privileges.
 
 use super::{scratch, shell};
 use crate::child::{dies_with_us, not_started};
@@ -19,23 +18,23 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The time for its socket; only one that hangs takes so long.
+/// The time to wait for its socket; only a hanging passt takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Linux's overflow user, who passt becomes where root starts it. (Versions since 2026 can't stay
-/// root: they lack the capability that maps it into their user namespace.)
+/// Linux's overflow user, as which passt runs if root starts it. (Versions since 2026 can't stay
+/// root: they lack the capability to map it into their user namespace.)
 const NOBODY: u32 = 65534;
 
-/// A passt at the other end of a socket pair. It ends by itself when this end is closed.
+/// A passt at the other end of a socket pair. It ends when this end is closed.
 pub struct Passt {
     socket: OwnedFd,
     child: OwnedChild,
 }
 
-/// A child that doesn't outlive its owner.
+/// A child that is killed on drop.
 pub struct OwnedChild(Child);
 
-/// Keeps passt's messages off the program's console. If passt has ended, its last message is the
-/// reason.
+/// Captures passt's messages, which would mix with the program's console. After passt's end, the
+/// last one is the reason.
 struct Words(JoinHandle<Option<String>>);
 
 impl Words {
@@ -66,10 +65,10 @@ impl Drop for OwnedChild {
     }
 }
 
-/// The socket of passt in the commands that `--dry-run` shows.
+/// passt's socket in the commands that `--dry-run` prints.
 pub const SHOWN_SOCKET: &str = "/tmp/passt.socket";
 
-/// The command of `--dry-run` that has to come first; it returns when passt listens.
+/// The first command that `--dry-run` prints; it returns when passt listens.
 pub fn shown(forwards: &[Forward]) -> String {
     let mut words = options(forwards);
     words.extend(["--socket", SHOWN_SOCKET].map(OsString::from));
@@ -78,7 +77,7 @@ pub fn shown(forwards: &[Forward]) -> String {
 
 fn options(forwards: &[Forward]) -> Vec<OsString> {
     let mut words: Vec<OsString> = ["--quiet", "--one-off"].map(OsString::from).into();
-    // passt does that by itself, but logs a message about it.
+    // passt does so by default, but logs a message about it.
     if geteuid().is_root() {
         words.extend(["--runas".into(), format!("{NOBODY}:{NOBODY}").into()]);
     }
@@ -95,7 +94,7 @@ fn options(forwards: &[Forward]) -> Vec<OsString> {
 
 fn command(forwards: &[Forward]) -> Command {
     let mut command = Command::new("passt");
-    // In the foreground, so that it is ours to end.
+    // In the foreground, so that it stays our child.
     command.arg("--foreground").args(options(forwards));
     command
         .stdin(Stdio::null())
@@ -105,7 +104,7 @@ fn command(forwards: &[Forward]) -> Command {
 }
 
 impl Passt {
-    /// Starts passt on one end of a socket pair; the other is for QEMU.
+    /// Starts passt on one end of a socket pair; QEMU gets the other.
     pub fn connected(forwards: &[Forward]) -> Result<Self, Failure> {
         let pair = socketpair(
             AddressFamily::UNIX,
@@ -135,19 +134,19 @@ impl Passt {
         })
     }
 
-    /// The number of the socket to it.
+    /// The descriptor number of the socket to passt.
     pub fn socket_number(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
 
-    /// The socket, and the child that is ended when dropped.
+    /// Returns the socket, and the child, which is killed on drop.
     pub fn into_parts(self) -> (OwnedFd, OwnedChild) {
         (self.socket, self.child)
     }
 }
 
-/// Whether a process listens at the Unix domain socket `path`. The file is there a moment earlier,
-/// and connecting to see would be passt's one client.
+/// Whether a process listens on the Unix domain socket `path`. The file appears slightly before
+/// that, and a test connection would count as passt's only client.
 fn listens(path: &Path) -> bool {
     // proc(5): flags are the fourth field; __SO_ACCEPTCON is 0x10000.
     let Ok(table) = std::fs::read_to_string("/proc/net/unix") else {
@@ -159,7 +158,7 @@ fn listens(path: &Path) -> bool {
     })
 }
 
-/// A passt that listens at a path, for the process form.
+/// A passt that listens on a path, for the process form.
 pub struct Listening {
     /// The path of its socket.
     pub path: PathBuf,
@@ -172,8 +171,9 @@ impl Listening {
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
             .map_err(|error| Failure::new(format!("no folder for passt's socket: {error}")))?;
-        // By its version passt makes the socket as nobody, or as root without the capability to
-        // write to the folder of another user: the folder is root's, and of nobody's group.
+        // Depending on its version, passt creates the socket as nobody, or as root without the
+        // capability to write to another user's folder. So root owns the folder, with nobody's
+        // group.
         if geteuid().is_root() {
             chown(folder.path(), None, Some(NOBODY))
                 .and_then(|()| set_permissions(folder.path(), Permissions::from_mode(0o770)))

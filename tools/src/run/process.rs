@@ -1,4 +1,4 @@
-//! The Linux process, given the machine's options as environment variables.
+//! Runs the Linux process, with the machine's options as environment variables.
 
 use super::screenshot::{self, Pictured};
 use super::viewer::{self, How, Viewed, Viewer};
@@ -31,16 +31,15 @@ type Variables = Vec<(String, OsString)>;
 /// The network of the process.
 #[derive(Default)]
 struct Network {
-    /// The value of `SOIL_NET`: a word for each link.
+    /// The value of `SOIL_NET`: one word for each link.
     links: Vec<OsString>,
-    /// passt, which listens for as long as this lives.
+    /// passt, which runs until this is dropped.
     listening: Option<passt::Listening>,
     /// The command that starts passt, for `--dry-run`.
     shown: String,
 }
 
-/// Runs the executable; the result is its exit status, 128 and the signal's number when a signal
-/// ended it.
+/// Runs the executable and returns its exit status, or 128 + signal if a signal ended it.
 pub fn run(run: &Run) -> Result<u8, Failure> {
     if run.gdb.is_some() {
         let remedy = format!("for a process run 'gdb --args {}'", run.program.display());
@@ -68,9 +67,9 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
     let closed = events.clone();
     let (child, observed) = start(run, &program, variables, viewer.as_ref(), wanted, events)?;
-    // The program has its end of the socket now.
+    // The program has inherited its end of the socket.
     let viewed = viewer.map(|viewer| {
-        // A closed window asks the program to stop. Nothing is asked of one that has ended.
+        // Closing a window requests a stop; without effect after the program's end.
         viewer.begin(move || _ = closed.send(Event::Signal(SIGTERM)))
     });
     let ended = supervise(run.timeout, child, &inbox)?;
@@ -84,7 +83,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     Ok(screenshot::status(run, picture, status))
 }
 
-/// What keeps the pictures of the program's displays, where something is to be done with them.
+/// Creates the viewer of the program's displays, if the options require one.
 fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
     match run.shown_by() {
         Some(Display::Vnc(_)) => {
@@ -102,13 +101,13 @@ fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
     }
 }
 
-/// The displays of a process that another launcher starts.
+/// Displays in memory, for a process that another launcher starts.
 fn in_memory(run: &Run) -> Option<String> {
     let sizes: Vec<String> = run.sizes().iter().map(DisplaySize::to_string).collect();
     (!sizes.is_empty()).then(|| format!("memory={}", sizes.join(",")))
 }
 
-/// The machine's options, but for its network, as variables.
+/// The machine's options, except its network, as variables.
 fn machine_options(run: &Run) -> Variables {
     let mut variables = command::variables(run);
     for disk in &run.disks {
@@ -136,8 +135,8 @@ fn machine_options(run: &Run) -> Variables {
     variables
 }
 
-/// The links of the process; starts passt if there are ports to forward. Without any the program
-/// uses the host's own sockets, unless an option is about the frames of a device.
+/// Creates the links of the process; starts passt for forwarded ports. Without links the program
+/// uses the host's sockets, unless an option requires a device's frames.
 fn network(run: &Run) -> Result<Network, Failure> {
     let mut network = Network::default();
     let has_frames = !run.macs.is_empty() || run.pcap.is_some();
@@ -182,7 +181,7 @@ fn shown(run: &Run, program: &Path, variables: &Variables) -> String {
     line
 }
 
-/// Starts the program; `events` gets its end.
+/// Starts the program and reports its end to `events`.
 fn start(
     run: &Run,
     program: &Path,
@@ -197,7 +196,7 @@ fn start(
     if let Some(viewer) = viewer {
         viewer.inherited_by(&mut command);
     }
-    // The receiver is gone only when the end doesn't matter any more.
+    // Fails only when the end doesn't matter any more.
     let ended = move |status| _ = events.send(Event::Ended(status));
     let failed = |error| not_started(&run.program, &error);
     if let Some(wanted) = wanted {
@@ -209,13 +208,13 @@ fn start(
     }
     let mut child = command.spawn().map_err(failed)?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // Until the thread has reported the end, the child's number is its own.
+    // The child's PID stays valid until the thread reports the end.
     std::thread::spawn(move || ended(child.wait()));
     Ok((id, None))
 }
 
-/// Waits for the end of `child`, to which it hands signals on, and which it kills after `timeout`.
-/// Returns the status, or `None` after the timeout.
+/// Waits for the end of `child`, forwards signals to it, and kills it after `timeout`. Returns the
+/// status, or `None` after the timeout.
 fn supervise(
     timeout: Option<Duration>,
     child: Option<Pid>,
@@ -237,8 +236,8 @@ fn supervise(
                 return Ok((!timed_out).then_some(status));
             }
             Ok(Event::Signal(number)) => {
-                // A terminal sends Ctrl-C and Ctrl-\ to the child as well. A second one means "at
-                // once" to it, so only SIGTERM and SIGHUP are handed on.
+                // A terminal sends Ctrl-C and Ctrl-\ to the child as well. A second one would make
+                // it end at once, so only SIGTERM and SIGHUP are forwarded.
                 if ![SIGINT, SIGQUIT].contains(&number) || !terminal::sends_signals_to_our_group() {
                     send(Signal::from_named_raw(number).unwrap_or(Signal::TERM));
                 }
@@ -256,7 +255,7 @@ fn supervise(
 fn exit_status(timeout: Option<Duration>, ended: Option<ExitStatus>) -> Result<u8, Failure> {
     let Some(status) = ended else {
         let after = timeout.unwrap_or_default().as_secs_f64();
-        // The reader of this line may have held up the program as well.
+        // The reader of this line may have blocked the program, too.
         say_soon(&format!("ended after {after} s (--timeout)"));
         return Ok(TIMED_OUT);
     };
@@ -270,7 +269,7 @@ fn exit_status(timeout: Option<Duration>, ended: Option<ExitStatus>) -> Result<u
     }
 }
 
-/// The mount, with a folder of the host as an absolute path.
+/// Formats the mount, with an absolute path for a host folder.
 fn absolute(mount: &Mount) -> String {
     let mut mount = mount.clone();
     if mount.kind.as_deref() == Some("host")

@@ -1,4 +1,4 @@
-//! A private folder for sockets and probes, removed when it is dropped.
+//! A private folder for sockets and probes, removed on drop.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes one below the system's folder for temporary files.
+    /// Creates one in the system's folder for temporary files.
     pub fn new() -> io::Result<Self> {
         let base = std::env::temp_dir();
         for attempt in 0..100 {
@@ -30,7 +30,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Left behind at worst: it is in the folder for temporary files.
+        // On failure it remains in the folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! `--screenshot`: the picture of a display at the program's end.
+//! `--screenshot`: writes the picture of a display at the program's end.
 
 use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
@@ -10,15 +10,15 @@ use std::path::Path;
 /// `EX_IOERR` of sysexits.h.
 const NO_PICTURE: u8 = 74;
 
-/// What became of the first display's picture.
+/// The state of the first display's picture.
 pub enum Pictured {
-    /// It is to be written; none: the program has shown nothing.
+    /// Not written yet; `None`: the program has shown nothing.
     Shows(Option<Picture>),
-    /// It is written if that was wanted.
+    /// Written, if requested.
     Written,
 }
 
-/// Writes the picture if that is wanted; the exit status of `soil run` for a program that ended
+/// Writes the picture, if requested. Returns the exit status of `soil run` for a program that ended
 /// with `status`.
 pub fn status(run: &Run, pictured: Result<Pictured, Failure>, status: u8) -> u8 {
     let write =

@@ -1,17 +1,16 @@
-//! The serial line between `soil run` and the machine: standard input, output and error output in
-//! one, framed.
+//! The serial line between `soil run` and the machine: frames standard input, output and error.
 //!
 //! `kernel/src/console/framing.rs` describes the bytes.
 
 use std::io::stdin;
 
-/// Ahead of a byte with a meaning of its own, and of itself.
+/// Precedes a control byte, and itself as data.
 const MARK: u8 = 0x10;
-/// The end of input; of a terminal, which may go on: Ctrl-D.
+/// End of input; on a terminal, which may continue, Ctrl-D.
 const END: u8 = 4;
 /// Ctrl-T: a request for a report.
 pub const REPORT: u8 = 0x14;
-/// The following bytes are for the error output.
+/// The following bytes are for standard error.
 const TO_ERROR: u8 = b'E';
 /// The following bytes are for standard output.
 const TO_OUTPUT: u8 = b'O';
@@ -19,7 +18,7 @@ const TO_OUTPUT: u8 = b'O';
 /// The kind of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A person's terminal, which edits lines and shows what is typed.
+    /// An interactive terminal, which edits lines and echoes input.
     Terminal,
     /// Anything else, such as a pipe or a file.
     Pipe,
@@ -42,7 +41,7 @@ impl Origin {
         }
     }
 
-    /// The frames of `bytes` that were read; none were read at the end of input.
+    /// Frames the bytes read; an empty slice means end of input.
     pub fn framed(self, bytes: &[u8]) -> Vec<u8> {
         if bytes.is_empty() {
             return vec![MARK, END];
@@ -58,7 +57,7 @@ impl Origin {
     }
 }
 
-/// Takes the machine's two outputs apart.
+/// Separates the machine's two outputs.
 #[derive(Debug, Default)]
 pub struct Splitter {
     marked: bool,
@@ -66,8 +65,8 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Takes bytes as they come, cut anywhere; `write` gets each piece, and whether it is for the
-    /// error output.
+    /// Parses received bytes, which may be split anywhere. Calls `write` for each piece, with
+    /// whether it is for standard error.
     pub fn feed(&mut self, bytes: &[u8], mut write: impl FnMut(bool, &[u8])) {
         let mut rest = bytes;
         while let Some((first, behind)) = rest.split_first() {
@@ -75,7 +74,7 @@ impl Splitter {
                 match *first {
                     TO_ERROR => self.error = true,
                     TO_OUTPUT => self.error = false,
-                    // The escaped byte itself; or output of a crash between the two bytes.
+                    // The escaped byte itself, or crash output between the two bytes.
                     _ => write(self.error, &[*first]),
                 }
                 rest = behind;

@@ -1,15 +1,15 @@
-//! Commands as a shell would take them, for `--dry-run`.
+//! Formats commands for a shell, for `--dry-run`.
 
 use std::ffi::{OsStr, OsString};
 
-/// The command as a shell would take it.
+/// Formats a command in shell syntax.
 pub fn shown(program: &OsStr, arguments: &[OsString]) -> String {
     let mut line = quoted(program);
     let mut rest = arguments.iter().peekable();
     while let Some(word) = rest.next() {
         line.push_str(" \\\n  ");
         line.push_str(&quoted(word));
-        // An option and its value on one line.
+        // Keeps an option and its value on one line.
         if word.as_encoded_bytes().starts_with(b"-")
             && let Some(value) = rest.next_if(|next| !next.as_encoded_bytes().starts_with(b"-"))
         {
@@ -20,7 +20,7 @@ pub fn shown(program: &OsStr, arguments: &[OsString]) -> String {
     line
 }
 
-/// A word in single quotes unless it needs none.
+/// Quotes a word with single quotes if needed.
 pub fn quoted(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);

@@ -1,4 +1,4 @@
-//! The signals that ask `soil run` to stop what it runs.
+//! Handles the signals that request `soil run` to stop its program.
 
 use crate::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// The signals that ask for an end.
+/// The signals that request an end.
 pub const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
-/// Ends the forwarding on drop: from then on the signals have their default actions.
+/// Ends the forwarding on drop and restores the signals' default actions.
 pub struct Stop {
     handle: Handle,
     over: Arc<AtomicBool>,
@@ -24,8 +24,8 @@ impl Drop for Stop {
     }
 }
 
-/// Turns these signals into events from now on, but for those that are ignored: the parent has
-/// reserved them (`nohup`, and Ctrl-C of a shell without job control).
+/// Converts these signals to events, except ignored ones, which the parent has disabled (`nohup`,
+/// and Ctrl-C of a shell without job control).
 pub fn forward<E: Send + 'static>(
     wanted: &[i32],
     events: Sender<E>,
@@ -52,7 +52,7 @@ pub fn forward<E: Send + 'static>(
     Ok(Stop { handle, over })
 }
 
-/// A bit for each signal that is ignored, from 1 on: proc_pid_status(5).
+/// Returns the mask of ignored signals, starting with signal 1: proc_pid_status(5).
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! The terminal at standard input: whether our job is in its foreground, and the use of Ctrl-T.
+//! The terminal on standard input: checks whether our job is in the foreground, and enables Ctrl-T.
 
 use super::serial::REPORT;
 use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
@@ -8,21 +8,21 @@ use rustix::termios::{
 use std::io::stdin;
 use std::sync::{Mutex, PoisonError};
 
-/// Ctrl-T, which gets through at once while it is taken, as the end of a line would: terminals on
-/// Linux have no key for it.
+/// Enables Ctrl-T as an additional end-of-line character, so that it arrives at once: Linux
+/// terminals have no such key.
 #[derive(Debug, Default)]
 pub struct ReportKey(Mutex<Lent>);
 
 #[derive(Debug, Default)]
 struct Lent {
-    /// The terminal's settings before, while the key is ours.
+    /// The terminal's previous settings while the key is enabled.
     before: Option<Termios>,
     over: bool,
 }
 
 impl ReportKey {
-    /// Takes the key. Does nothing if it is taken or the run is over, if standard input is no
-    /// terminal, or if others have it now.
+    /// Enables the key. Does nothing if it is enabled, if the run is over, if standard input isn't
+    /// a terminal, or if our job is in the background.
     pub fn take(&self) {
         let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lent.over || lent.before.is_some() || is_background() {
@@ -38,39 +38,39 @@ impl ReportKey {
         }
     }
 
-    /// Gives the key back; it can be taken again.
+    /// Restores the settings; the key can be enabled again.
     pub fn release(&self) {
         let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = lent.before.take()
             && !is_background()
         {
-            // The terminal may be gone.
+            // Fails if the terminal has closed.
             let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
         }
     }
 
-    /// Gives the key back for good.
+    /// Restores the settings permanently.
     pub fn end(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).over = true;
         self.release();
     }
 }
 
-/// Whether standard input is a terminal that others have now: reading or setting it would stop the
-/// whole job (SIGTTIN, SIGTTOU).
+/// Whether standard input is a terminal with another job in the foreground: reading or setting it
+/// would stop our whole job (SIGTTIN, SIGTTOU).
 pub fn is_background() -> bool {
     tcgetpgrp(stdin()).is_ok_and(|group| group != getpgrp())
 }
 
-/// Whether Ctrl-C reaches our children without us: they are in our group, in the foreground of the
-/// session's terminal, whatever standard input is.
+/// Whether Ctrl-C reaches our children directly: they are in our group, in the foreground of the
+/// session's terminal, regardless of standard input.
 pub fn sends_signals_to_our_group() -> bool {
     std::fs::File::open("/dev/tty")
         .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
-/// Whether a shell of our session can continue our job after Ctrl-Z. Linux ignores that key for
-/// others (POSIX: an orphaned process group), which would stand still for ever.
+/// Whether a shell of our session can continue our job after Ctrl-Z. For others (POSIX: an orphaned
+/// process group) Linux ignores the key, because they would stay stopped forever.
 pub fn can_be_continued() -> bool {
     let (group, session) = (getpgrp(), getsid(None));
     let mut ancestor = getppid();
@@ -86,7 +86,7 @@ pub fn can_be_continued() -> bool {
     false
 }
 
-/// The parent of a process: proc_pid_stat(5), field 4, behind the name in brackets.
+/// Returns the parent of a process: proc_pid_stat(5), field 4, after the name in brackets.
 fn parent(pid: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -1,4 +1,4 @@
-//! The displays of a process: their pictures are kept here, or `soil-window` shows them.
+//! The displays of a process: keeps their pictures, or starts `soil-window` to show them.
 
 use super::screenshot::Pictured;
 use crate::child::{dies_with_us, inherit};
@@ -21,41 +21,41 @@ use std::time::{Duration, Instant};
 /// The environment variable with the command that shows windows.
 const COMMAND: &str = "SOIL_WINDOW";
 
-/// How long the command that shows windows may take to open them.
+/// The time for the window command to open its windows.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A viewer before the program is started.
+/// A viewer before the program's start.
 pub struct Viewer {
     by: By,
     /// The program's end of the socket.
     theirs: OwnedFd,
 }
 
-/// What shows the displays.
+/// The implementation of the viewer.
 enum By {
-    /// Nothing: their pictures are kept. With our end of the socket.
+    /// This process keeps the pictures; with our end of the socket.
     Us(OwnedFd, Vec<DisplaySize>),
     Window(PathBuf, Child),
 }
 
-/// Use of pictures by a viewer.
+/// A viewer's handling of pictures.
 pub enum How {
-    /// It keeps them.
+    /// Keeps them.
     Keep,
-    /// It shows them in windows with this title, and writes the first one at the end.
+    /// Shows them in windows, and writes the first one at the end.
     Window {
         /// The program's name.
         title: OsString,
-        /// The file that it writes.
+        /// The output file.
         picture: Option<PathBuf>,
     },
 }
 
-/// A viewer that works, until the program ends.
+/// A running viewer, which ends with the program.
 pub struct Viewed(JoinHandle<Result<Pictured, Failure>>);
 
 impl Viewer {
-    /// Displays of these sizes. Waits until there are windows to show them.
+    /// Creates displays of these sizes. Waits until their windows are open, if any.
     pub fn new(how: How, sizes: Vec<DisplaySize>) -> Result<Self, Failure> {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
@@ -71,7 +71,7 @@ impl Viewer {
         Ok(Self { by, theirs })
     }
 
-    /// The environment variable that leads the program to it.
+    /// The environment variable that connects the program to it.
     pub fn variable(&self) -> (String, OsString) {
         let value = format!("viewer={}", self.theirs.as_raw_fd());
         ("SOIL_DISPLAY".into(), value.into())
@@ -82,10 +82,10 @@ impl Viewer {
         inherit(command, vec![self.theirs.as_raw_fd()]);
     }
 
-    /// Answers the program, which has been started, until its end. `closed` is called when a window
-    /// is closed before that, or can't be shown any more.
+    /// Serves the running program until its end. Calls `closed` when a window is closed before
+    /// that, or can no longer be shown.
     pub fn begin(self, closed: impl Fn() + Send + 'static) -> Viewed {
-        // The program has its own.
+        // The program has inherited its copy.
         drop(self.theirs);
         Viewed(std::thread::spawn(move || match self.by {
             By::Us(ours, sizes) => keep(ours, &sizes),
@@ -95,14 +95,14 @@ impl Viewer {
 }
 
 impl Viewed {
-    /// What the first display shows at the end.
+    /// Returns the first display's picture at the end.
     pub fn finish(self) -> Result<Pictured, Failure> {
         let lost = |_| Failure::new("the picture of the display was lost");
         self.0.join().map_err(lost)?
     }
 }
 
-/// Keeps the pictures; the last one of the first display.
+/// Keeps the pictures and returns the last one of the first display.
 fn keep(ours: OwnedFd, sizes: &[DisplaySize]) -> Result<Pictured, Failure> {
     let wrong = |error| Failure::new(format!("the program's display: {error}"));
     let sizes: Vec<(u32, u32)> = sizes.iter().map(|size| (size.0, size.1)).collect();
@@ -115,7 +115,7 @@ fn keep(ours: OwnedFd, sizes: &[DisplaySize]) -> Result<Pictured, Failure> {
     Ok(Pictured::Shows(screens.picture(0).cloned()))
 }
 
-/// The command that shows windows: what the variable says, else beside this one or on `PATH`.
+/// Finds the window command: in the variable, else beside this program or on `PATH`.
 fn window() -> PathBuf {
     let beside = || {
         let own = std::env::current_exe().ok()?;
@@ -126,7 +126,7 @@ fn window() -> PathBuf {
     found.unwrap_or_else(|| "soil-window".into())
 }
 
-/// A window needs a desktop.
+/// Fails without a desktop, which windows need.
 pub fn check_desktop() -> Result<(), Failure> {
     if has_desktop() {
         return Ok(());
@@ -135,7 +135,7 @@ pub fn check_desktop() -> Result<(), Failure> {
     Err(Failure::new(reason).remedy("give --display none, or vnc=:N for an image"))
 }
 
-/// Starts the command that shows windows, with our end of the socket.
+/// Starts the window command with our end of the socket.
 fn start(
     program: &Path,
     ours: OwnedFd,
@@ -146,9 +146,9 @@ fn start(
     let sizes: Vec<String> = sizes.iter().map(DisplaySize::to_string).collect();
     let mut command = Command::new(program);
     command.arg(title).arg(sizes.join(",")).args(picture);
-    // On standard output it says that a window was closed.
+    // It reports a closed window on standard output.
     command.stdin(ours).stdout(Stdio::piped());
-    // Ctrl-C is the program's: its window ends with it.
+    // Ctrl-C is for the program; the window ends with it.
     command.process_group(0);
     dies_with_us(&mut command);
     command.spawn().map_err(|error| match error.kind() {
@@ -160,7 +160,8 @@ fn start(
     })
 }
 
-/// Waits until the command has said what displays there are, which it does once it has a desktop.
+/// Waits until the window command has announced the displays, which it does after connecting to
+/// the desktop.
 fn ready(program: &Path, mut child: Child, theirs: &OwnedFd) -> Result<Child, Failure> {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -185,7 +186,7 @@ fn ready(program: &Path, mut child: Child, theirs: &OwnedFd) -> Result<Child, Fa
     Err(Failure::on(program, status).remedy("see above; or give --display none"))
 }
 
-/// Waits for the end of the command that shows windows, which is the program's.
+/// Waits for the end of the window command, which ends with the program.
 fn show(program: &Path, mut child: Child, closed: impl Fn()) -> Result<Pictured, Failure> {
     let says = child.stdout.take().map(|mut output| output.read(&mut [0]));
     if says.is_some_and(|said| said.is_ok_and(|len| len > 0)) {

@@ -1,9 +1,9 @@
-//! `soil run --watch`: builds the program again whenever its sources change, and starts it again
-//! whenever it changes.
+//! `soil run --watch`: rebuilds the program when its sources change, and restarts it when its file
+//! changes.
 //!
-//! `dune build --watch` builds; its file is looked at ten times a second, because dune replaces it,
-//! and so that a program of another build system can be watched too. The program is run by a `soil
-//! run` without `--watch`, so that it ends as always.
+//! `dune build --watch` builds. This module polls the program's file ten times a second, because
+//! dune replaces the file, and to support other build systems. A `soil run` without `--watch` runs
+//! the program, so that it ends as usual.
 
 use super::signals;
 use crate::child::{dies_with_us, terminated_at_our_end};
@@ -20,22 +20,21 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Time between two looks at the file.
+/// The polling interval.
 const TICK: Duration = Duration::from_millis(100);
-/// The time that a program has to end when it is asked to; a program of Soil takes up to ten
-/// seconds by itself.
+/// The time for a program to end after a request; Soil's programs take up to ten seconds.
 const GRACE: Duration = Duration::from_secs(12);
 
-/// Looks at which a file that dune didn't make has to be the same before it is started: if it is a
-/// program, and otherwise, for `soil run` to say what it is.
+/// The number of unchanged polls before a file not built by dune is started: if it is a program;
+/// and otherwise ([`GIVEN_UP`]), so that `soil run` reports the error.
 const SETTLED: u32 = 3;
 const GIVEN_UP: u32 = 50;
 
-/// The identity of a file, which its replacement doesn't share: number, size, time of the last
-/// change (seconds and nanoseconds), mode.
+/// The identity of a version of the file: inode number, size, modification time (seconds and
+/// nanoseconds), mode.
 type Version = (u64, u64, i64, i64, u32);
 
-/// Runs the program until a signal comes; the result is the exit status.
+/// Runs the program until a signal arrives and returns the exit status.
 pub fn run(options: &Run) -> Result<u8, Failure> {
     let (events, inbox) = channel();
     let stop = signals::forward(&signals::ENDING, events, |signal| signal)?;
@@ -49,7 +48,8 @@ pub fn run(options: &Run) -> Result<u8, Failure> {
     result
 }
 
-/// The dune workspace in whose `_build` the program lies, and the program's path from its root.
+/// Returns the dune workspace whose `_build` contains the program, and the program's path relative
+/// to its root.
 fn workspace(program: &Path) -> Option<(&Path, &Path)> {
     let build = program
         .ancestors()
@@ -60,11 +60,11 @@ fn workspace(program: &Path) -> Option<(&Path, &Path)> {
     (is_root("dune-workspace") || is_root("dune-project")).then_some((root, target))
 }
 
-/// `dune build --watch`, ended when this is dropped.
+/// A running `dune build --watch`, ended on drop.
 struct Builder(Child);
 
 impl Builder {
-    /// Builds once, with errors shown, and then whenever something changes.
+    /// Builds once and prints errors, then rebuilds on every change.
     fn start(root: &Path, target: &Path) -> Result<Self, Failure> {
         let dune = || {
             let mut dune = Command::new("dune");
@@ -74,10 +74,10 @@ impl Builder {
             terminated_at_our_end(&mut dune);
             dune
         };
-        // What fails now may be mended while we watch.
+        // The user may fix build errors while we watch.
         dune().status().map_err(dune::not_started)?;
         let mut watching = dune();
-        // The program's output stays on the screen.
+        // Keeps the program's output on the screen.
         watching.args(["--watch", "--terminal-persistence=preserve"]);
         let child = watching.spawn().map_err(dune::not_started)?;
         Ok(Self(child))
@@ -90,14 +90,14 @@ impl Drop for Builder {
     }
 }
 
-/// Starts the program, and again when its file has changed.
+/// Starts the program, and restarts it when its file changes.
 fn follow(
     program: &Path,
     mut builder: Option<&mut Builder>,
     inbox: &Receiver<i32>,
 ) -> Result<u8, Failure> {
     let mut runner: Option<Child> = None;
-    // The version that was started last, and the one that was seen at the last looks.
+    // The version started last, and the version seen by the last polls with their number.
     let (mut started, mut seen, mut looks) = (None, None, 0_u32);
     loop {
         let found = version(program);
@@ -106,7 +106,7 @@ fn follow(
         } else {
             0
         };
-        // Dune takes the right to write from a target that is complete.
+        // Dune removes write permission from complete targets.
         let complete = |found: &Version| match builder.is_some() {
             true => found.4 & 0o222 == 0,
             false if looks < SETTLED => false,
@@ -148,7 +148,7 @@ fn follow(
     }
 }
 
-/// The status of the program, once it has ended by itself.
+/// Returns the program's status if it has ended by itself.
 fn ended(runner: &mut Option<Child>) -> Result<Option<ExitStatus>, Failure> {
     let Some(child) = runner else {
         return Ok(None);
@@ -172,7 +172,7 @@ fn version(program: &Path) -> Option<Version> {
     ))
 }
 
-/// `soil run` with the same words but `--watch`.
+/// Starts `soil run` with the same arguments except `--watch`.
 fn start() -> Result<Child, Failure> {
     let soil: PathBuf = std::env::current_exe().on("soil")?;
     let mut command = Command::new(&soil);
@@ -181,7 +181,7 @@ fn start() -> Result<Child, Failure> {
     command.spawn().on(&soil)
 }
 
-/// The words without the option; those behind `--` are the program's.
+/// Removes the option from the arguments; those after `--` are the program's.
 fn without_watch(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut ours = true;
     let keep = |word: &OsString| {
@@ -191,7 +191,7 @@ fn without_watch(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     words.filter(keep).collect()
 }
 
-/// Asks a child to end, and kills it if it doesn't within `grace`.
+/// Requests a child to end, and kills it after `grace`.
 fn end(child: &mut Child, grace: Duration) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid

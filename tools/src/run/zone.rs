@@ -1,14 +1,14 @@
-//! Time zones by name. A machine has no zoneinfo: it gets the rule for the present, in the form of
-//! POSIX, that the host's file ends with (RFC 8536, 3.3).
+//! Resolves time zone names. A machine has no zoneinfo: it gets the current rule in POSIX form from
+//! the end of the host's file (RFC 8536, 3.3).
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// The folder of the host's files.
+/// The folder of the host's zone files.
 const ZONEINFO: &str = "/usr/share/zoneinfo";
 
-/// The value of `TZ` for a machine: a name becomes its rule, where the host knows it.
+/// Returns the value of `TZ` for a machine: replaces a name that the host knows with its rule.
 pub fn value(value: &OsStr) -> OsString {
     rule(value, Path::new(ZONEINFO)).unwrap_or_else(|| value.to_owned())
 }
@@ -21,7 +21,7 @@ fn rule(value: &OsStr, folder: &Path) -> Option<OsString> {
         return None;
     }
     let file = std::fs::read(folder.join(name)).ok()?;
-    // The first version has no rule.
+    // Version 1 files have no rule.
     if !file.starts_with(b"TZif") || file.get(4).is_none_or(|version| *version < b'2') {
         return None;
     }

@@ -1,9 +1,9 @@
-//! What a window shows: the picture, as large as fits, and the cursor on it.
+//! Composes a window's contents: the picture, scaled to fit, and the cursor.
 
 use screens::{Picture, Screen};
 use viewer::{CURSOR_SIZE, POINTER_RANGE};
 
-/// The part of a window that shows the picture, in the window's pixels. Around it is black.
+/// The area of a window that shows the picture, in the window's pixels. The rest is black.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     left: u32,
@@ -13,14 +13,13 @@ pub struct Place {
 }
 
 impl Place {
-    /// The largest one for a picture of this size, of which it keeps the ratio of the sides; all of
-    /// the window where there is no picture.
+    /// The largest area with the picture's aspect ratio; the whole window without a picture.
     pub fn new(window: (u32, u32), picture: Option<&Picture>) -> Self {
         let (width, height) = (window.0.max(1), window.1.max(1));
         let (wide, high) = picture.map_or((width, height), |picture| {
             (picture.width().max(1), picture.height().max(1))
         });
-        // `side` times the ratio, which is at most `most`.
+        // `side` times the ratio, capped at `most`.
         let scaled = |side: u32, by: u32, to: u32, most: u32| {
             let (side, by, to) = (u64::from(side), u64::from(by), u64::from(to));
             let scaled = (side * by + to / 2) / to;
@@ -39,8 +38,8 @@ impl Place {
         }
     }
 
-    /// A position of the pointer in the window as shares of the picture, from 0 to
-    /// [`POINTER_RANGE`]: beside the picture, of its edge.
+    /// Converts a pointer position in the window to the picture's range, from 0 to
+    /// [`POINTER_RANGE`]. Clamps positions outside the picture to its edge.
     pub fn shares(&self, x: f64, y: f64) -> (i32, i32) {
         let share = |at: f64, start: u32, all: u32| {
             let last = f64::from(all.max(2) - 1);
@@ -54,33 +53,33 @@ impl Place {
     }
 }
 
-/// A cursor that is shown.
+/// A visible cursor.
 struct Cursor<'a> {
     image: &'a [u32],
-    /// Column and row of its upper left corner on the picture are these less the hot spot's.
+    /// The hot spot's column and row on the picture.
     at: (u32, u32),
     hot_spot: (u32, u32),
 }
 
 impl Cursor<'_> {
-    /// Its row on this row of the picture.
+    /// Returns the cursor's row at this row of the picture.
     fn row(&self, y: usize) -> Option<&[u32]> {
         let row = offset(y, self.at.1, self.hot_spot.1)?;
         self.image.chunks(CURSOR_SIZE).nth(row)
     }
 
-    /// The pixel of its `row` on this column of the picture.
+    /// Returns the pixel of `row` at this column of the picture.
     fn pixel(&self, row: &[u32], x: usize) -> Option<u32> {
         row.get(offset(x, self.at.0, self.hot_spot.0)?).copied()
     }
 }
 
-/// Column or row of a cursor on one of the picture.
+/// Converts a column or row of the picture to one of the cursor.
 fn offset(of: usize, at: u32, hot: u32) -> Option<usize> {
     (of + hot as usize).checked_sub(at as usize)
 }
 
-/// Composes the `pixels` of a window of this size: each shows the pixel of the picture below it.
+/// Composes the `pixels` of a window of this size; each samples the nearest pixel of the picture.
 pub fn compose(
     pixels: &mut [u32],
     window: (u32, u32),
@@ -129,7 +128,7 @@ pub fn compose(
     }
 }
 
-/// A pixel `0xAARRGGBB`, whose highest byte says how opaque it is, on another one.
+/// Blends a pixel `0xAARRGGBB`, whose highest byte is its opacity, over another one.
 fn blend(under: u32, over: u32) -> u32 {
     let opacity = over >> 24;
     let channel = |shift: u32| {
@@ -145,7 +144,7 @@ mod tests {
     use screens::{Picture, Screen};
     use viewer::POINTER_RANGE;
 
-    /// A picture of the format PPM, whose pixels are blue by their number from 1.
+    /// A PPM picture whose pixels have the blue values 1, 2, 3 …
     fn picture(width: u32, height: u32) -> Picture {
         let mut file = format!("P6 {width} {height} 255\n").into_bytes();
         file.extend((1..=width * height).flat_map(|pixel| [0, 0, pixel as u8]));
@@ -175,7 +174,7 @@ mod tests {
             Some(&screen),
         );
         assert_eq!(white(&pixels), [0, 1]);
-        // A picture that is enlarged has a larger cursor.
+        // The cursor scales with the picture.
         compose(
             &mut pixels,
             (10, 5),
@@ -203,7 +202,7 @@ mod tests {
             0, 3, 3, 4, 4, 0,
             0, 3, 3, 4, 4, 0,
         ]);
-        // Black above and below; a picture that is too large is made smaller.
+        // Black above and below; too large a picture is scaled down.
         assert_eq!(shown(2, 3, &picture(4, 2)), [0, 0, 1, 3, 0, 0]);
         assert_eq!(shown(1, 1, &picture(100, 1)), [1]);
         assert_eq!(shown(1, 2, &picture(1, 100)), [1, 51]);
@@ -219,7 +218,7 @@ mod tests {
             place.shares(239.0 + 400.5, 399.5),
             (end / 2 + 1, end / 2 + 1)
         );
-        // Beside the picture it is at its edge.
+        // Positions outside the picture are clamped to its edge.
         assert_eq!(place.shares(3.0, 900.0), (0, end));
         assert_eq!(place.shares(f64::from(u32::MAX), -5.0), (end, 0));
         let whole = Place::new((101, 51), None);

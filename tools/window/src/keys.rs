@@ -1,17 +1,17 @@
-//! Keys and buttons in evdev's codes.
+//! Converts keys and buttons to evdev codes.
 
 use viewer::evdev::{BUTTONS, KEYS};
 use winit::event::MouseButton;
 use winit::keyboard::PhysicalKey;
 use winit::platform::scancode::PhysicalKeyExtScancode as _;
 
-/// The code of a key, if it has one. On Linux winit's scan codes are evdev's.
+/// Returns a key's code, if it has one. On Linux winit's scan codes are evdev's.
 pub fn code(key: PhysicalKey) -> Option<u16> {
     let code = u16::try_from(key.to_scancode()?).ok();
     code.filter(|code| KEYS.contains(code))
 }
 
-/// The code of a button.
+/// Returns a button's code.
 pub fn button(button: MouseButton) -> Option<u16> {
     let [left, right, middle, back, forward] = BUTTONS;
     match button {

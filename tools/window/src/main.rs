@@ -1,10 +1,10 @@
-//! The windows of a process's displays: `soil run --display window` starts it, with the process's
+//! Shows a process's displays in windows. `soil run --display window` starts it with the process's
 //! socket (the crate `viewer`) as standard input.
 //!
 //! `soil-window TITLE SIZES [PICTURE]`: the windows' title, their sizes (`640x480,320x200`), and
-//! the file that gets the first one's picture at the end (PNG). It ends with the process. When a
-//! window is closed, it closes all of them and says so by a line on standard output. `soil run`
-//! asks the process to stop then, whose frames are answered until it does.
+//! the output file for the first one's picture at the end (PNG). It ends with the process. When the
+//! user closes a window, it closes all of them and prints a line to standard output. `soil run`
+//! then requests the process to stop; until that ends, this program answers its frames.
 
 #![forbid(unsafe_code)]
 
@@ -33,28 +33,28 @@ use winit::event::{ElementState, MouseScrollDelta, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, OwnedDisplayHandle};
 use winit::window::{Window, WindowAttributes, WindowId};
 
-/// Requests that are done before the windows get their turn.
+/// The maximum number of requests handled before the windows' events.
 const MAX_STEPS: usize = 64;
 
-/// How long a frame may take to be drawn: a window that can't be seen isn't drawn at all.
+/// The time limit for drawing a frame: the desktop doesn't draw a hidden window at all.
 const HIDDEN: Duration = Duration::from_millis(50);
 
-/// How soon the windows send again what the process had no room for.
+/// The delay before resending events that the process had no room for.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Pixels of a touchpad's movement that count as a notch of a wheel.
+/// Pixels of touchpad movement per wheel notch.
 const NOTCH: f64 = 20.0;
 
-/// The least side of a window, that of a program's pictures.
+/// The least width and height of a window, the same as for a program's pictures.
 const MIN_SIDE: u32 = *BUFFER_SIDE.start();
 
-/// A window and what draws into it.
+/// A window and its drawing surface.
 struct Shown {
     window: Rc<Window>,
-    /// As of the last event, which the next ones belong to.
+    /// The size at the last resize event, to which later events refer.
     size: PhysicalSize<u32>,
     surface: Surface<OwnedDisplayHandle, Rc<Window>>,
-    /// Movements of the wheels over it that aren't a whole notch yet.
+    /// The wheels' movements below a whole notch.
     wheels: [f64; 2],
 }
 
@@ -65,10 +65,10 @@ struct App {
     screens: Screens,
     context: Context<OwnedDisplayHandle>,
     windows: Vec<Shown>,
-    /// Lets the thread that waits for the socket go on.
+    /// Resumes the thread that waits for the socket.
     seen: Sender<()>,
-    /// The display whose frame is to be drawn, and until when: the process's next requests wait, so
-    /// that each of its frames is shown.
+    /// The display with a frame to draw, and the deadline. The process's next requests wait, so
+    /// that each frame is shown.
     awaited: Option<(u32, Instant)>,
     failed: Option<String>,
 }
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sizes as in `640x480,320x200`.
+/// Parses sizes such as `640x480,320x200`.
 fn sizes(text: &str) -> Option<Vec<(u32, u32)>> {
     let size = |text: &str| {
         let (width, height) = text.split_once('x')?;
@@ -137,7 +137,8 @@ fn run() -> Result<(), String> {
     app.failed.map_or(Ok(()), Err)
 }
 
-/// Waits until the socket has something, or its end, or the time is over; whether it has.
+/// Waits for data or the end of the socket, or for the timeout. Returns whether the socket is
+/// ready.
 fn wait(socket: &OwnedFd, time: Option<&Timespec>) -> bool {
     let mut sockets = [PollFd::new(socket, PollFlags::IN)];
     loop {
@@ -149,7 +150,7 @@ fn wait(socket: &OwnedFd, time: Option<&Timespec>) -> bool {
 }
 
 impl App {
-    /// Does the process's requests, up to a frame; whether it is still there.
+    /// Handles the process's requests up to a frame. Returns whether the process is still running.
     fn serve(&mut self) -> Result<bool, String> {
         for _ in 0..MAX_STEPS {
             match self.screens.step().map_err(|error| error.to_string())? {
@@ -180,11 +181,11 @@ impl App {
         Ok(true)
     }
 
-    /// The frame that is to be drawn is, or can't be: answers it, and lets the process go on.
+    /// Answers the awaited frame, after drawing or at its deadline, so that the process continues.
     fn finish_frame(&mut self) {
         if let Some((display, _)) = self.awaited.take() {
             self.screens.answer(display);
-            // The thread is gone only at the end.
+            // Fails only at the end, without the thread.
             let _ = self.seen.send(());
         }
     }
@@ -221,7 +222,7 @@ impl App {
         pixels.present().map_err(failed)
     }
 
-    /// The notches of both wheels.
+    /// Sends the notches of both wheels.
     fn turn(&mut self, display: u32, by: [f64; 2]) {
         let Some(shown) = self.windows.get_mut(display as usize) else {
             return;
@@ -262,7 +263,7 @@ impl App {
                 ..
             } => {
                 let is_pressed = event.state == ElementState::Pressed;
-                // Keys that were held before the window had the keyboard.
+                // Keys held before the window got the keyboard focus.
                 let is_old = is_synthetic && is_pressed;
                 if let Some(code) = keys::code(event.physical_key)
                     && !event.repeat
@@ -272,7 +273,7 @@ impl App {
                     self.screens.input(Kind::Keyboard, events);
                 }
             }
-            // On Wayland the desktop doesn't tell the releases that the window doesn't get.
+            // Wayland doesn't report releases that happen without the focus.
             WindowEvent::Focused(false) => self.screens.release_keys(Kind::Keyboard),
             WindowEvent::CursorMoved { position, .. } => {
                 let shown = self.windows.get(display as usize);
@@ -290,7 +291,7 @@ impl App {
                     self.screens.input(Kind::Pointer { display }, events);
                 }
             }
-            // winit says how the contents move, evdev how the wheel turns.
+            // winit reports the movement of the contents, evdev that of the wheel.
             WindowEvent::MouseWheel { delta, .. } => {
                 let by = match delta {
                     MouseScrollDelta::LineDelta(x, y) => [-f64::from(x), f64::from(y)],
@@ -307,7 +308,7 @@ impl App {
     fn close(&mut self) {
         self.windows.clear();
         self.finish_frame();
-        // `soil run` may have ended.
+        // Fails if `soil run` has ended.
         let _ = writeln!(std::io::stdout(), "closed");
     }
 
