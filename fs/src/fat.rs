@@ -3,8 +3,7 @@
 //! The format follows Microsoft's "FAT32 File System Specification" (fatgen103, 2000), whose
 //! sections the modules name. From the bottom up:
 //!
-//! - `probe`, `geometry`, `slots`, `names`, `times`: the records, and the detection of other
-//! formats.
+//! - `probe`, `geometry`, `slots`, `names`, `times`: records, and detection of other formats.
 //! - `table`, `cluster_chains`: allocation, and the location of contents.
 //! - `index`, `entries`, `clusters`: one directory.
 //! - `volume`, `operations`, `rename`, `reading`, `writing`, `lease`: the volume.
