@@ -9,7 +9,7 @@ use crate::bytes::{put_u32, u32_at};
 use crate::cache::Cache;
 use crate::{BlockError, Error};
 
-/// Bytes of the table in memory at a time. Windows begin at sectors, and so does a table.
+/// Bytes of the table in memory at a time. Sectors and tables start at window boundaries.
 const WINDOW: usize = 512;
 
 /// Signatures of FSInfo and their offsets ("FAT32 FSInfo Sector Structure and Backup Boot Sector").

@@ -203,7 +203,7 @@ mod tests {
             r_type,
             r_addend,
         };
-        // The target of a relative relocation depends on its location.
+        // The target of a relative relocation depends on the instruction that it patches.
         relocations.data = SectionData::Relocation(vec![
             relocation(elf::R_X86_64_64, 6),
             relocation(elf::R_X86_64_PC32, 4),

@@ -22,7 +22,7 @@ const NO_SECTORS: Geometry = Geometry {
 };
 
 /// Acquires the disk of a volume and creates its fiber, or creates the volume directly if it needs
-/// neither. Does nothing if the volume is open. `report` gets the completions of disk requests.
+/// no fiber. Does nothing if the volume is open. `report` gets the completions of disk requests.
 pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failure> {
     let files = &mut rt.resources.files;
     let volume = files.volumes.get(index).ok_or(Error::Closed)?;
