@@ -143,8 +143,7 @@ impl Schedule {
         self.exiting = self.exiting || self.push(job).is_ok();
     }
 
-    /// Removes the job of an operation from the queue, unless it has started. Returns whether it
-    /// did.
+    /// Removes the job of an operation from the queue. Returns `false` if it has started.
     pub fn cancel(&mut self, token: u64) -> bool {
         let queues = [&mut self.deferred, &mut self.queue];
         queues.into_iter().any(|queue| {
