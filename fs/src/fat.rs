@@ -1,10 +1,10 @@
 //! FAT12, FAT16 and FAT32 with long names.
 //!
-//! The format is that of Microsoft's "FAT32 File System Specification" (fatgen103, 2000), whose
+//! The format follows Microsoft's "FAT32 File System Specification" (fatgen103, 2000), whose
 //! sections the modules name. From the bottom up:
 //!
-//! - `probe`, `geometry`, `slots`, `names`, `times`: the records, and what a disk is that isn't FAT.
-//! - `table`, `cluster_chains`: allocation, and the places of contents.
+//! - `probe`, `geometry`, `slots`, `names`, `times`: records, and detection of other formats.
+//! - `table`, `cluster_chains`: allocation, and the location of contents.
 //! - `index`, `entries`, `clusters`: one directory.
 //! - `volume`, `operations`, `rename`, `reading`, `writing`, `lease`: the volume.
 

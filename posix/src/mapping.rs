@@ -1,4 +1,4 @@
-//! `mmap` of a file: memory with a copy of its contents, which is written back if it is shared.
+//! `mmap` of files: memory with a copy of the file's contents; shared mappings are written back.
 
 use crate::errors::{self, Result};
 use crate::file::{File, Offset};
@@ -19,8 +19,8 @@ fn number(errno: Errno) -> errors::Errno {
 
 const ALL: Range<u64> = 0..u64::MAX;
 
-/// Maps a file, as a copy of its contents. [`write_back`] writes changes of shared memory to the
-/// file. Bytes after the file's end are zeros.
+/// Maps a copy of a file. [`write_back`] writes the changes of shared memory to the file. Bytes
+/// beyond the end of the file are zero.
 pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> Result<u64> {
     let description = process::get(descriptor)?;
     if !description.file().is_regular() {
@@ -63,8 +63,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
             return mapped;
         }
     }
-    // A second copy wouldn't see changes of the first, and what is written at an offset would be
-    // appended.
+    // A second copy wouldn't see changes of the first, and positional writes would be appended.
     let is_mapped = || process::with(|process| process.mappings.is_mapped(file, &bytes));
     if is_written_back && (description.flags() & libc::O_APPEND != 0 || is_mapped()) {
         return Err(libc::ENODEV);
@@ -105,7 +104,7 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         let _ = process::with(|process| process.mappings.filled(&range, is_filled));
     }
     if mapped.is_err() {
-        // New memory, so that it can be freed on an error.
+        // The memory is new, so it can be unmapped after an error.
         let _ = memory::unmap(start, len);
     }
     mapped.map(|()| start)
@@ -115,7 +114,7 @@ fn pages(range: &Range<u64>) -> impl Iterator<Item = u64> + use<> {
     range.clone().step_by(PAGE as usize)
 }
 
-/// The parts of shared mappings that `part` returns.
+/// Returns the parts of shared mappings that `part` selects.
 fn parts(part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
     process::with(|process| process.mappings.parts(part))
 }
@@ -133,7 +132,7 @@ fn write_part(part: &Shared) -> Result<()> {
         if !memory::take_written(page) {
             continue;
         }
-        // A failed page is left for the next call.
+        // A page that failed stays dirty, for the next call.
         write_page(part, page, &mut copy).inspect_err(|_| memory::set_written(page))?;
     }
     Ok(())
@@ -143,7 +142,7 @@ fn write_page(part: &Shared, page: u64, copy: &mut Vec<u8>) -> Result<()> {
     let at = part.offset + (page - part.range.start);
     let file = part.description.file();
     let len = file.size()?.saturating_sub(at).min(PAGE);
-    // A copy: another thread may unmap the page while the disk has it.
+    // A copy, because another thread may unmap the page during the write.
     copy.clear();
     copy.extend_from_slice(memory::bytes(page, len).map_err(number)?);
     let mut done = 0;
@@ -160,13 +159,13 @@ pub fn write_back() -> Result<()> {
         .try_for_each(write_part)
 }
 
-/// Writes the changes of a file's shared mappings to it, before it is read or written otherwise.
+/// Writes changes of a file's shared mappings back, before the file is read or written otherwise.
 pub fn flush(file: Option<FileId>) -> Result<()> {
     let of_file = |shared: &Shared| shared.part(&ALL).filter(|it| Some(it.file) == file);
     parts(of_file).iter().try_for_each(write_part)
 }
 
-/// Copies `len` bytes that were written to a file before `end` into its shared mappings.
+/// Copies `len` bytes, written to a file up to `end`, into its shared mappings.
 pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
     let written = end.saturating_sub(len)..end;
     for part in parts(|shared| shared.part(&ALL).filter(|it| Some(it.file) == file)) {
@@ -175,14 +174,14 @@ pub fn refresh(file: Option<FileId>, end: u64, len: u64) -> Result<()> {
         let to = written.end.min(behind);
         if from < to {
             let start = part.range.start + (from - part.offset);
-            // By the mapping's descriptor: the writer's may not be readable.
+            // Through the mapping's descriptor: the writer's may not be readable.
             fill(part.description.file(), start, to - from, from)?;
         }
     }
     Ok(())
 }
 
-/// Whether any mapping is written back.
+/// Whether there are shared mappings to write back.
 pub fn is_any() -> bool {
     process::with(|process| !process.mappings.is_empty())
 }
@@ -205,14 +204,14 @@ pub fn sync(start: u64, len: u64, flags: u64) -> Result<u64> {
     Ok(0)
 }
 
-/// `munmap` of one of several mappings that are the same memory: `false` for any other range.
+/// Unmaps one of several mappings that share memory: `false` for any other range.
 pub fn leave(start: u64, len: u64) -> bool {
     let len = len.checked_next_multiple_of(PAGE);
     let end = len.and_then(|len| start.checked_add(len));
     end.is_some_and(|end| process::with(|process| process.mappings.leave(&(start..end))))
 }
 
-/// Writes back memory that is about to be unmapped, or mapped over. A disk failure is logged.
+/// Writes back memory that is about to be unmapped or replaced. Logs a failure of the disk.
 pub fn forget(start: u64, len: u64) -> Result<()> {
     let len = len.checked_next_multiple_of(PAGE).ok_or(libc::EINVAL)?;
     let range = start..start.checked_add(len).ok_or(libc::EINVAL)?;
@@ -224,19 +223,19 @@ pub fn forget(start: u64, len: u64) -> Result<()> {
         let _ = write_part(part);
     }
     let removed = process::with(|process| process.mappings.remove(&parts))?;
-    // Their files may be closed by it, outside of the lock.
+    // Dropped outside of the lock, because it may close their files.
     drop(removed);
     Ok(())
 }
 
-/// Whether a range has shared mappings, which can't be moved.
+/// Whether a range contains shared mappings, which can't be moved.
 pub fn is_shared(start: u64, len: u64) -> bool {
     let range = start..start.saturating_add(len);
     !parts(|shared| shared.part(&range)).is_empty()
 }
 
 fn fill(file: &dyn File, start: u64, len: u64, offset: u64) -> Result<()> {
-    // Only the contents of the file: the rest of the memory isn't touched.
+    // Reads only up to the end of the file: the rest of the memory stays untouched.
     let there = file.size()?.saturating_sub(offset).min(len);
     let mut done = 0;
     while done < there {

@@ -1,4 +1,4 @@
-//! The table of shared mappings: memory whose changes belong to a file.
+//! The table of shared mappings: memory whose changes are written back to a file.
 
 use crate::errors::Result;
 use crate::file::{Description, File};
@@ -7,25 +7,26 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A mapping whose changes are written to the file.
+/// A mapping whose changes are written back to a file.
 pub struct Shared {
-    /// Its memory.
+    /// Address range in memory.
     pub range: Range<u64>,
-    /// Of the first byte, in the file.
+    /// Offset in the file of the first byte.
     pub offset: u64,
-    /// The open file that writes its changes.
+    /// The open file used to write changes back.
     pub description: Arc<Description>,
-    /// Its file.
+    /// The mapped file.
     pub file: FileId,
-    /// It has the file's contents. Before that it only keeps others from mapping the same bytes.
+    /// Whether the contents have been read. Before that, the entry only reserves its range of the
+    /// file.
     pub is_filled: bool,
-    /// Number of the program's mappings that it serves: a further one of the same bytes is the same
-    /// memory.
+    /// Number of the program's mappings that share it: another mapping of the same bytes gets the
+    /// same memory.
     pub users: usize,
 }
 
 impl Shared {
-    /// The part of it that lies in `range`.
+    /// Returns the part within `range`.
     pub fn part(&self, range: &Range<u64>) -> Option<Shared> {
         let start = self.range.start.max(range.start);
         let end = self.range.end.min(range.end);
@@ -45,23 +46,23 @@ impl Shared {
     }
 }
 
-/// The mappings that are written back. What is taken out is returned, for the caller to drop it
+/// All mappings that are written back. Removed ones are returned, so that the caller drops them
 /// outside of the process's lock.
 #[derive(Default)]
 pub struct Mappings(Vec<Shared>);
 
 impl Mappings {
-    /// None.
+    /// Creates an empty table.
     pub const fn new() -> Mappings {
         Mappings(Vec::new())
     }
 
-    /// Whether there are none.
+    /// Whether the table is empty.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The mapping of just these bytes of a file.
+    /// Returns the mapping of exactly these bytes of a file.
     pub fn same(&mut self, file: FileId, bytes: &Range<u64>) -> Option<&mut Shared> {
         let len = bytes.end - bytes.start;
         self.0.iter_mut().find(|it| {
@@ -70,12 +71,13 @@ impl Mappings {
         })
     }
 
-    /// Whether some of these bytes of a file are mapped.
+    /// Whether any of these bytes of a file are mapped.
     pub fn is_mapped(&self, file: FileId, bytes: &Range<u64>) -> bool {
         self.0.iter().any(|shared| shared.overlaps(file, bytes))
     }
 
-    /// Adds a mapping; [`libc::ENOMEM`], and [`libc::ENODEV`] if some of its bytes are mapped.
+    /// Adds a mapping. Errors: [`libc::ENOMEM`], and [`libc::ENODEV`] if some of its bytes are
+    /// mapped.
     pub fn add(&mut self, shared: Shared) -> Result<()> {
         let len = shared.range.end - shared.range.start;
         if self.is_mapped(shared.file, &(shared.offset..shared.offset + len)) {
@@ -86,7 +88,7 @@ impl Mappings {
         Ok(())
     }
 
-    /// The new mapping of this memory has the file's contents, or (`false`) is taken out.
+    /// Marks the new mapping of this memory as filled, or removes it (`false`).
     pub fn filled(&mut self, range: &Range<u64>, filled: bool) -> Option<Shared> {
         let is_new = |shared: &Shared| !shared.is_filled && shared.range == *range;
         let at = self.0.iter().position(is_new)?;
@@ -99,19 +101,19 @@ impl Mappings {
         None
     }
 
-    /// The parts of mappings that `part` gives.
+    /// Returns the parts of mappings that `part` selects.
     pub fn parts(&self, part: impl FnMut(&Shared) -> Option<Shared>) -> Vec<Shared> {
         let filled = self.0.iter().filter(|shared| shared.is_filled);
         filled.filter_map(part).collect()
     }
 
-    /// Whether changes of a mapping are written by this open file.
+    /// Whether this open file writes changes of a mapping back.
     pub fn writes_by(&self, file: &dyn File) -> bool {
         let mut mapped = self.0.iter().map(|shared| shared.description.file());
         mapped.any(|it| core::ptr::addr_eq(it, file))
     }
 
-    /// One of several mappings that are the same memory ends; `false` for any other range.
+    /// Removes one of several mappings that share memory; `false` for any other range.
     pub fn leave(&mut self, range: &Range<u64>) -> bool {
         let mut several = self.0.iter_mut().filter(|shared| shared.users > 1);
         let it = several.find(|it| it.range == *range);
@@ -121,7 +123,7 @@ impl Mappings {
         })
     }
 
-    /// Takes these parts out of their mappings; [`libc::ENOMEM`].
+    /// Removes these parts from their mappings. Errors: [`libc::ENOMEM`].
     pub fn remove(&mut self, parts: &[Shared]) -> Result<Vec<Shared>> {
         let mut removed = Vec::new();
         removed

@@ -1,7 +1,7 @@
 //! Block devices as descriptors: sectors, many requests at once, of a whole disk or of a partition.
 //!
-//! A request that the device doesn't answer within the disk's timeout ends with `Timed_out`. It is
-//! only abandoned: its memory and sectors stay the device's until that answers, or for good.
+//! A request that exceeds the disk's timeout completes with `Timed_out`. It is only abandoned: the
+//! device owns its memory and sectors until it completes the request, or forever.
 
 mod opening;
 mod vectored;
@@ -27,35 +27,35 @@ use reactor::Cancelled;
 use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 
-/// Bits of a tag that say which request; the others say which [`Raw`].
+/// Bits of a tag that identify the request; the others identify the [`Raw`].
 const REQUEST_BITS: u32 = 32;
 
-/// A disk, or a partition of one, that is open as it is.
+/// A disk or partition that is open as a raw device.
 pub struct Raw {
     disk: usize,
-    /// Of what is open; the device may have changed since.
+    /// Geometry of the open disk or partition; the device may have changed since.
     geometry: Geometry,
     capabilities: Capabilities,
-    /// First sector and number of a partition.
+    /// First sector and number of sectors of a partition.
     part: Option<(u64, u64)>,
-    /// Nanoseconds that the device may take.
+    /// Timeout of a request, in nanoseconds.
     timeout_ns: u64,
     outstanding: Slab<Outstanding>,
-    /// When the first of them is abandoned, or before.
+    /// Lower bound of the earliest deadline of a request.
     next: u64,
-    /// A partition that is being looked for.
+    /// A partition that is being opened.
     opening: Option<Box<Opening>>,
     closed: bool,
 }
 
-/// A request that the device has, or will have.
+/// A request that the device has or that is queued for it.
 struct Outstanding {
-    /// Its operation; 0 if it was abandoned.
+    /// Token of its operation; 0 after it was abandoned.
     token: u64,
-    /// Bytes.
+    /// Length in bytes.
     len: usize,
     until: u64,
-    /// The list of its memory.
+    /// Scatter-gather list of its memory.
     _slices: Option<Box<[Slice]>>,
 }
 
@@ -75,7 +75,7 @@ fn close(rt: &mut Runtime, key: usize) {
     release(rt, key);
 }
 
-/// Gives the disk back when its descriptor is closed and nothing is outstanding.
+/// Releases the disk once its descriptor is closed and no request is outstanding.
 fn release(rt: &mut Runtime, key: usize) {
     let Some(raw) = rt.resources.blocks.get(key) else {
         return;
@@ -107,7 +107,7 @@ fn register(rt: &mut Runtime) -> Result<(), Error> {
     })
 }
 
-/// Ends the operations whose devices have taken too long.
+/// Completes the operations of overdue requests with `Timed_out`.
 fn give_up(rt: &mut Runtime, now: u64) {
     let mut overdue = alloc::vec::Vec::new();
     for (_, raw) in &mut rt.resources.blocks {
@@ -139,7 +139,7 @@ pub fn given_up(rt: &Runtime) -> usize {
     requests.filter(|(_, request)| request.token == 0).count()
 }
 
-/// Looks at the device again.
+/// Rereads the geometry of the device.
 fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
     let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
     let disks = rt.resources.disks.as_deref_mut().ok_or(Error::Closed)?;
@@ -175,15 +175,15 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
 /// Range of a request, in sectors of the open disk or partition.
 struct Wanted {
     sector: u64,
-    /// Bytes.
+    /// Length in bytes.
     len: u64,
-    /// The device is changed.
+    /// Whether the request modifies the device.
     write: bool,
-    /// The list of its memory, to be kept.
+    /// Scatter-gather list of its memory, kept until completion.
     slices: Option<Box<[Slice]>>,
 }
 
-/// Checks and submits a request, which `make` makes for the sector of the disk that it is given.
+/// Checks and submits a request, which `make` creates for a sector of the disk.
 fn submit(
     rt: &mut Runtime,
     fd: Fd,
@@ -204,7 +204,7 @@ fn submit(
     let end = wanted.sector.checked_add(wanted.len / size);
     let end = end.ok_or(Error::Invalid)?;
     if end > raw.geometry.sectors {
-        // It may have grown; what has never been there is refused by the caller.
+        // The device may have grown; the caller rejects sectors that never existed.
         refresh(rt, key).or_else(|failure| rt.fail(failure))?;
     }
     let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
@@ -240,7 +240,7 @@ fn submit(
     answer
 }
 
-/// Gives a request to the disk.
+/// Submits a request to the disk.
 fn post(
     rt: &mut Runtime,
     key: usize,
@@ -298,7 +298,7 @@ pub fn write(rt: &mut Runtime, fd: Fd, sector: u64, from: Piece, token: Int) -> 
     })
 }
 
-/// The bytes of a request with data, if they aren't too many.
+/// Returns the length in bytes of a request with data, if it is within the limit.
 fn limited(rt: &Runtime, fd: Fd, len: usize) -> Result<u64, Error> {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
     let raw = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
@@ -319,7 +319,7 @@ pub fn flush(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
     submit(rt, fd, token, wanted, |_| Request::Flush)
 }
 
-/// The disk has done a request.
+/// Called when the disk has completed a request.
 fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
     let key = (tag >> REQUEST_BITS) as usize;
     let place = tag as u32 as usize;
@@ -344,7 +344,7 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
     release(rt, key);
 }
 
-/// Takes a request back if the device hasn't got it.
+/// Withdraws a request if the device hasn't got it yet.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     let mut raws = rt.resources.blocks.iter();
     let found = raws.find_map(|(key, raw)| {

@@ -1,4 +1,4 @@
-//! The console as a descriptor. What it is made of is the platform's business.
+//! The console as a descriptor. The platform supplies the device.
 
 use crate::Operations;
 use crate::current::{Current, Interest};
@@ -9,10 +9,10 @@ use platform::error::{Answer, Error};
 use platform::{Console as _, Interest as _, Stream};
 use reactor::table::{Fd, cannot_shut_down};
 
-/// The descriptors handed out, if they are open.
+/// Descriptors of the console, if they are open.
 pub(crate) struct Console {
     open: [Option<Fd>; 2],
-    /// Its driver is registered.
+    /// Whether the driver is registered.
     registered: bool,
 }
 
@@ -50,7 +50,7 @@ fn stream(key: u32) -> Stream {
 }
 
 impl Console {
-    /// Nothing open yet.
+    /// Creates a console without open descriptors.
     pub const fn new() -> Console {
         Console {
             open: [None; 2],
@@ -76,7 +76,8 @@ pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
     Ok(fd.encode() as usize)
 }
 
-/// Streams and directions that tasks are parked on, each with its index in the table.
+/// Iterates over the streams and directions that tasks are parked on, with their index in the
+/// table.
 fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<> {
     let all = [
         (Stream::Standard, Direction::Read),
@@ -98,7 +99,7 @@ fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<
     found.into_iter().flatten()
 }
 
-/// Completes what is parked on the console and can go on.
+/// Wakes the tasks parked on the console whose stream is ready.
 fn poll(rt: &mut Runtime) {
     for (stream, direction, index) in parked(rt) {
         if Current::console_ready(stream, direction) {
@@ -107,7 +108,7 @@ fn poll(rt: &mut Runtime) {
     }
 }
 
-/// Adds what is parked on the console to what the platform waits for.
+/// Adds the streams that tasks are parked on to what the platform waits for.
 fn interest(rt: &Runtime, interest: &mut Interest) {
     for (stream, direction, _) in parked(rt) {
         interest.console(stream, direction);

@@ -1,4 +1,4 @@
-//! The platform that this build has: the image's, or Linux's.
+//! The platform of this build: the image's, or Linux's.
 
 #[cfg(not(feature = "image"))]
 pub use host::{Host as Current, Interest, LinkWake, Offload, Slice};

@@ -1,7 +1,7 @@
-//! The block devices, and who uses each: a volume, or a descriptor of its own.
+//! The block devices and the users of each: a volume, or raw descriptors.
 //!
-//! A device takes requests with tags and reports them back; a user's requests that the device has
-//! no room for wait here, in order.
+//! A device takes requests with tags and reports their completion. Requests that the device has no
+//! room for are queued here, in order.
 
 pub use crate::current::Slice;
 use crate::current::{Current, Interest};
@@ -19,8 +19,8 @@ pub use platform::disk::{Capabilities, Clear, Geometry, Submitted};
 use platform::error::{Error, Failure, Stop};
 use platform::{Disks as _, System};
 
-/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux
-/// gives a disk.
+/// Default timeout of a device in seconds, unless `SOIL_DISK_TIMEOUT` sets it: the same as in
+/// Linux.
 const TIMEOUT: u64 = 30;
 
 /// A request to a device of this platform.
@@ -28,7 +28,7 @@ pub type Request = platform::disk::Request<Current>;
 /// A device of this platform.
 pub type Device = Box<dyn BlockDevice<Current>>;
 
-/// Called at the end of a request: disk, tag, result.
+/// Called when a request completes: disk, tag, result.
 pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
 
 /// A device and its user.
@@ -36,22 +36,22 @@ struct Disk {
     name: String,
     device: Device,
     report: Option<Report>,
-    /// Number of its users: one, or several with a partition each.
+    /// Number of users: one, or several with a partition each.
     users: usize,
     shared: bool,
     waiting: VecDeque<(Request, u64)>,
-    /// Requests that its users have made so far.
+    /// Number of requests so far.
     requests: usize,
 }
 
-/// All of them.
+/// All block devices.
 pub struct Disks {
     disks: Vec<Disk>,
-    /// Kept for its memory.
+    /// Scratch buffer, kept to reuse its allocation.
     ended: Vec<(usize, u64, Result<(), BlockError>)>,
 }
 
-/// The disks, which the first call looks for.
+/// Returns the disks. The first call discovers them.
 pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
     if rt.resources.disks.is_none() {
         rt.start()?;
@@ -64,7 +64,7 @@ pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
         .ok_or(Stop::Error(Error::NoDevice))
 }
 
-/// Makes these the disks.
+/// Installs these disks.
 pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Error> {
     let disks = found.into_iter().map(|(name, device)| Disk {
         name,
@@ -93,7 +93,7 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
     Ok(())
 }
 
-/// Starts what is left to start, and asks the devices to end the sleep.
+/// Starts pending requests, and registers the devices as wake-up sources.
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
     for disk in rt
         .resources
@@ -102,14 +102,14 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
         .map_or(&mut [][..], |disks| &mut disks.disks)
     {
         if disk.report.is_some() {
-            // Begins the requests that a volume made after `poll`.
+            // Starts the requests that a volume submitted after `poll`.
             disk.device.kick();
             disk.device.arm(interest);
         }
     }
 }
 
-/// Gives waiting requests to their devices, and passes on what has ended.
+/// Submits queued requests to their devices, and reports completed ones.
 fn poll(rt: &mut Runtime) {
     let Some(disks) = rt.resources.disks.as_deref_mut() else {
         return;
@@ -141,14 +141,14 @@ fn poll(rt: &mut Runtime) {
     }
     if let Some(disks) = rt.resources.disks.as_deref_mut() {
         disks.ended = ended;
-        // Begins the requests that were submitted just now, also by the reports.
+        // Starts the requests submitted just now, including those of the reports.
         for disk in &mut disks.disks {
             disk.device.kick();
         }
     }
 }
 
-/// A line for each disk that was used; see `soil_statistics`.
+/// Appends a line for each disk that was used; see `soil_statistics`.
 pub fn statistics(disks: &Disks, text: &mut String) {
     for disk in disks.disks.iter().filter(|disk| disk.requests > 0) {
         // Writing to a string can't fail.
@@ -157,31 +157,30 @@ pub fn statistics(disks: &Disks, text: &mut String) {
 }
 
 impl Disks {
-    /// Requests to all disks so far.
+    /// Returns the number of requests to all disks so far.
     fn requests(&self) -> usize {
         let requests = self.disks.iter().map(|disk| disk.requests);
         requests.fold(0, usize::wrapping_add)
     }
 
-    /// The disk called `name`; letters may be of the other case, as environment variables have
-    /// them.
+    /// Finds the disk called `name`, ignoring case: environment variables use upper case.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.disks
             .iter()
             .position(|disk| disk.name.eq_ignore_ascii_case(name))
     }
 
-    /// The name of a disk.
+    /// Returns the name of a disk.
     pub fn name(&self, disk: usize) -> Option<&str> {
         self.disks.get(disk).map(|disk| disk.name.as_str())
     }
 
-    /// How many there are.
+    /// Returns the number of disks.
     pub fn len(&self) -> usize {
         self.disks.len()
     }
 
-    /// One line for a missing disk.
+    /// Returns the error message for a missing disk, in one line.
     pub fn missing(&self, name: &str) -> String {
         let mut line = String::new();
         // Writing to a string can't fail.
@@ -200,8 +199,8 @@ impl Disks {
         line
     }
 
-    /// Opens a disk for a user, who has it until [`release`](Disks::release): alone, or as `shared`
-    /// with others who have other partitions of it and the same `report`.
+    /// Acquires a disk for a user until [`release`](Disks::release): exclusively, or `shared` with
+    /// users of other partitions that have the same `report`.
     pub fn acquire(
         &mut self,
         disk: usize,
@@ -223,14 +222,15 @@ impl Disks {
         Ok(geometry)
     }
 
-    /// Current geometry of an acquired disk, which may have grown or shrunk, and its capabilities.
+    /// Returns the current geometry of an acquired disk, which may have grown or shrunk, and its
+    /// capabilities.
     pub fn refresh(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
         let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
         let device = device.ok_or(Error::Closed)?;
         Ok((device.geometry()?, device.capabilities()))
     }
 
-    /// Gives a disk back. Nothing of the user's is outstanding.
+    /// Releases a disk. The user has no outstanding requests.
     pub fn release(&mut self, disk: usize) {
         if let Some(disk) = self.disks.get_mut(disk) {
             disk.users = disk.users.saturating_sub(1);
@@ -241,8 +241,8 @@ impl Disks {
         }
     }
 
-    /// Gives a request to the disk, in the order of the calls: its result if it is done already,
-    /// else [`Report`] is called later.
+    /// Submits a request to the disk, in the order of the calls. Returns the result if it completes
+    /// at once; otherwise [`Report`] is called later.
     pub fn submit(
         &mut self,
         disk: usize,
@@ -265,7 +265,7 @@ impl Disks {
         Ok(None)
     }
 
-    /// Takes a request back that the device hasn't got yet; whether that was so.
+    /// Withdraws a request that the device hasn't got yet. Returns whether it was withdrawn.
     pub fn cancel(&mut self, disk: usize, tag: u64) -> bool {
         let Some(disk) = self.disks.get_mut(disk) else {
             return false;
@@ -276,7 +276,7 @@ impl Disks {
     }
 }
 
-/// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
+/// Returns the timeout of a device in nanoseconds, or the error of an invalid variable.
 pub fn timeout() -> Result<u64, Failure> {
     let seconds = match Current::variable(TIMEOUT_VARIABLE) {
         None => TIMEOUT,
@@ -292,7 +292,7 @@ pub fn timeout() -> Result<u64, Failure> {
     Ok(seconds * 1_000_000_000)
 }
 
-/// The code of a device's failure.
+/// Returns the error code of a device failure.
 pub fn error(error: BlockError) -> Error {
     match error {
         BlockError::Io => Error::Io,
@@ -302,7 +302,7 @@ pub fn error(error: BlockError) -> Error {
     }
 }
 
-/// The name of disk `index`, to the caller's bytes; its whole length.
+/// Copies the name of disk `index` into the caller's buffer. Returns its full length.
 pub fn name(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Result<usize, Stop> {
     let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
     let name = disks(rt)?.name(index).ok_or(Error::NotFound)?;

@@ -1,9 +1,9 @@
-//! Displays: the program draws into memory of their devices, and waits until it is shown.
+//! Displays: the program draws into memory of the device, and waits until the frame is shown.
 //!
-//! A display is known by its place among all. Each frame that is presented has a number; they are
-//! shown in the order of their numbers. One that the device doesn't show within
-//! [`TIMEOUT_NS`] ends with `Timed_out`. What the program draws into is lent to it as a bigarray,
-//! and is the device's again when no bigarray shows it any more.
+//! A display is identified by its index. Each presented frame has a number, and frames are shown in
+//! this order. A frame that the device doesn't show within [`TIMEOUT_NS`] completes with
+//! `Timed_out`. The program gets a frame buffer as a bigarray, and the device gets it back when no
+//! bigarray refers to it any more.
 
 use crate::current::{Current, Interest};
 use crate::types::{Before, Int, Proxy, View};
@@ -23,58 +23,58 @@ use platform::{Clock, Displays as _};
 use reactor::Cancelled;
 use slab::Slab;
 
-/// Failures of frames that are kept for those that will ask.
+/// Maximum number of failed frames whose failures are kept for a later query.
 const MAX_FAILURES: usize = 16;
 
-/// Rectangles of damage in one call, more than which are one.
+/// Maximum number of damage rectangles in one call; more are merged into one.
 const MAX_DAMAGE: usize = 64;
 
 /// Width and height of a cursor's image, in pixels.
 pub const CURSOR: usize = CURSOR_SIZE;
 
-/// A display's device.
+/// Device of a display.
 pub(crate) type Device = Box<dyn DisplayDevice<Current>>;
 
-/// All of them.
+/// All displays.
 pub struct Displays {
     all: Vec<Display>,
-    /// Kept for its memory.
+    /// Scratch buffer, kept to reuse its allocation.
     ended: Vec<(u64, Result<usize, Failure>)>,
 }
 
 struct Display {
     device: Device,
     open: bool,
-    /// Changes of the device's state so far.
+    /// Number of changes of the device's state so far.
     changes: usize,
     lent: Slab<Lent>,
     /// Number of the last frame that was presented.
     presented: u64,
-    /// Number of the last frame that has ended.
+    /// Number of the last frame that has completed.
     ended: u64,
-    /// The buffer of the last frame.
+    /// Buffer of the last frame.
     shown: Option<BufferId>,
-    /// The times at which the frames after that are given up.
+    /// Deadlines of the frames after that.
     until: VecDeque<u64>,
     failures: VecDeque<(u64, Failure)>,
     waits: Vec<Wait>,
 }
 
-/// An operation that waits.
+/// A pending operation.
 struct Wait {
     token: u64,
-    /// For the end of this frame; else for a change.
+    /// Waits for the completion of this frame; without one, for a change of state.
     frame: Option<u64>,
 }
 
-/// A frame buffer that is lent to the program.
+/// A frame buffer lent to the program.
 struct Lent {
     id: BufferId,
     width: u32,
     height: u32,
-    /// At a place of its own, for OCaml has its address.
+    /// Boxed, because OCaml keeps its address.
     proxy: NonNull<Proxy>,
-    /// The bigarray as it was; none once the program has given it back.
+    /// Original state of the bigarray; `None` once the program has released it.
     before: Option<Before>,
 }
 
@@ -94,8 +94,8 @@ impl Display {
         }
     }
 
-    /// Gives the device the buffers that the program can't reach any more, but for the one that is
-    /// shown: its picture stays.
+    /// Returns the buffers that the program can't reach any more to the device, except the one on
+    /// screen: its contents stay visible.
     fn sweep(&mut self) {
         let Display {
             lent,
@@ -104,11 +104,11 @@ impl Display {
             ..
         } = self;
         lent.retain(|_, lent| {
-            // SAFETY: the proxy was made in `create`, and is given up below only, with its entry.
+            // SAFETY: the proxy was created in `create`, and is freed only below, with its entry.
             let is_unused = unsafe { lent.proxy.as_ref() }.is_unused();
             let keep = lent.before.is_some() || !is_unused || *shown == Some(lent.id);
             if !keep {
-                // SAFETY: it is a box's, and no bigarray points at it.
+                // SAFETY: it came from a box, and no bigarray points at it.
                 drop(unsafe { Box::from_raw(lent.proxy.as_ptr()) });
                 device.release(lent.id);
             }
@@ -116,9 +116,9 @@ impl Display {
         });
     }
 
-    /// Ends the frames up to this one.
+    /// Completes the frames up to this one.
     fn end(&mut self, frame: u64, result: Result<(), Failure>) {
-        // A frame that was given up may be reported later.
+        // A frame that timed out may be reported later.
         while self.ended < frame && self.until.pop_front().is_some() {
             self.ended += 1;
         }
@@ -130,13 +130,13 @@ impl Display {
         }
     }
 
-    /// The result of a frame that has ended.
+    /// Returns the result of a completed frame.
     fn result(&self, frame: u64) -> Result<usize, Failure> {
         let failed = self.failures.iter().find(|(failed, _)| *failed == frame);
         failed.map_or(Ok(0), |(_, failure)| Err(failure.clone()))
     }
 
-    /// Asks the device what has happened, and takes out the operations that end.
+    /// Polls the device, and collects the operations that complete.
     fn poll(&mut self, now: u64, ended: &mut Vec<(u64, Result<usize, Failure>)>) {
         let before = self.changes;
         let mut frames = Vec::new();
@@ -165,7 +165,7 @@ impl Display {
     }
 }
 
-/// The displays, which the first call looks for.
+/// Returns the displays. The first call discovers them.
 fn displays(rt: &mut Runtime) -> Result<&mut Displays, Stop> {
     if rt.resources.displays.is_none() {
         rt.start()?;
@@ -178,7 +178,7 @@ fn displays(rt: &mut Runtime) -> Result<&mut Displays, Stop> {
         .ok_or(Stop::Error(Error::NoDevice))
 }
 
-/// Makes these the displays.
+/// Installs these displays.
 fn install(rt: &mut Runtime, found: Vec<Device>) -> Result<(), Error> {
     let all = found.into_iter().map(Display::new).collect();
     rt.register(&Driver {
@@ -248,14 +248,14 @@ fn poll(rt: &mut Runtime, now: u64) {
     }
 }
 
-/// A display, open or not.
+/// Returns a display, open or not.
 fn any(rt: &mut Runtime, display: Int) -> Result<&mut Display, Stop> {
     let index = usize::try_from(display).map_err(|_| Error::Invalid)?;
     let display = displays(rt)?.all.get_mut(index);
     display.ok_or(Stop::Error(Error::NotFound))
 }
 
-/// A display that is open.
+/// Returns an open display.
 fn opened(rt: &mut Runtime, display: Int) -> Result<&mut Display, Stop> {
     let display = any(rt, display)?;
     if display.open {
@@ -265,12 +265,12 @@ fn opened(rt: &mut Runtime, display: Int) -> Result<&mut Display, Stop> {
     }
 }
 
-/// The answer to the result of a device.
+/// Converts the result of a device call to an answer.
 fn answer(rt: &mut Runtime, result: Result<(), Failure>) -> Answer {
     result.map(|()| 0).or_else(|failure| rt.fail(failure))
 }
 
-/// Copies a text to the start of `into`, as far as it fits; its whole length.
+/// Copies as much of a text as fits into `into`. Returns its full length.
 fn copy(text: &[u8], into: &mut [u8]) -> usize {
     for (to, from) in into.iter_mut().zip(text) {
         *to = *from;
@@ -306,7 +306,7 @@ pub fn open(rt: &mut Runtime, name: &str) -> Answer {
     rt.fail(failure)
 }
 
-/// One line for a missing display.
+/// Returns the error message for a missing display, in one line.
 fn missing(displays: &Displays, name: &str) -> String {
     if displays.all.is_empty() {
         return Current::NO_DISPLAY.into();
@@ -341,7 +341,7 @@ pub fn close(rt: &mut Runtime, display: Int) -> Answer {
     Ok(0)
 }
 
-/// The numbers of a display, in the order of `soil_display_info`.
+/// Returns the fields of a display, in the order of `soil_display_info`.
 pub fn info(rt: &mut Runtime, display: Int) -> Result<[Int; 8], Stop> {
     let display = any(rt, display)?;
     let State {
@@ -365,7 +365,7 @@ pub fn info(rt: &mut Runtime, display: Int) -> Result<[Int; 8], Stop> {
     ])
 }
 
-/// Width, height and refresh rate of a mode.
+/// Returns width, height and refresh rate of a mode.
 pub fn mode(rt: &mut Runtime, display: Int, mode: Int) -> Result<[Int; 3], Stop> {
     let mode = usize::try_from(mode).map_err(|_| Error::Invalid)?;
     let modes = &any(rt, display)?.device.state().modes;
@@ -389,7 +389,7 @@ pub fn edid(rt: &mut Runtime, display: Int, into: &mut [u8]) -> Answer {
     Ok(copy(&any(rt, display)?.device.state().edid, into))
 }
 
-/// Waits for a change after the `seen`th; see `soil_display_changed`.
+/// Waits for a change after change number `seen`; see `soil_display_changed`.
 pub fn changed(rt: &mut Runtime, display: Int, seen: Int, token: Int) -> Answer {
     let changes = opened(rt, display)?.changes;
     if changes as Int != seen {
@@ -415,8 +415,8 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Done
 }
 
-/// See `soil_display_buffer`. Shows the program the memory of a new frame buffer by `into`, whose
-/// second dimension `columns` is.
+/// See `soil_display_buffer`. Points `into`, whose second dimension is `columns`, at the memory of
+/// a new frame buffer.
 pub fn create(
     rt: &mut Runtime,
     display: Int,
@@ -441,7 +441,7 @@ pub fn create(
     let proxy = Proxy::new(buffer.pixels.cast(), buffer.height as usize);
     let proxy = NonNull::from(Box::leak(Box::new(proxy)));
     *columns = buffer.stride as usize;
-    // SAFETY: the device keeps the memory until `release`, and the proxy is kept in `lent`, until
+    // SAFETY: the device keeps the memory until `release`, and `lent` keeps the proxy, until
     // `sweep` finds that no bigarray uses them.
     let before = Some(unsafe { into.lend(proxy) });
     let lent = Lent {
@@ -463,7 +463,7 @@ fn find(display: &mut Display, buffer: Int) -> Result<&mut Lent, Error> {
 
 /// See `soil_display_release`.
 pub fn release(rt: &mut Runtime, display: Int, buffer: Int, pixels: &mut View<'_>) -> Answer {
-    // After the display was closed, too.
+    // Allowed on a closed display as well.
     let display = any(rt, display)?;
     let lent = find(display, buffer)?;
     let before = lent.before.ok_or(Error::Closed)?;
@@ -473,7 +473,7 @@ pub fn release(rt: &mut Runtime, display: Int, buffer: Int, pixels: &mut View<'_
     Ok(0)
 }
 
-/// The rectangles of four numbers each.
+/// Decodes rectangles of four numbers each.
 fn damage(numbers: &[Int], width: u32, height: u32) -> Result<Vec<Rectangle>, Error> {
     let mut all = Vec::new();
     let (whole, rest) = numbers.as_chunks();

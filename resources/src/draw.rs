@@ -1,13 +1,13 @@
-//! Shapes and text: the crate `draw` by numbers.
+//! Shapes and text: decodes the program's numbers for the crate `draw`.
 
 use crate::types::Int;
 use draw::{Colour, Command, Font, Picture, Shape};
 use platform::error::{Answer, Error};
 
-/// Pixels, and how many of them are a row.
+/// Pixels, and the number of pixels in a row.
 type Rows<'a> = (&'a mut [u32], usize);
 
-/// Parts of a pixel that outlines are given in.
+/// Units per pixel in which outlines are given.
 const UNITS: f32 = 1024.0;
 
 fn picture((pixels, columns): Rows<'_>) -> Result<Picture<'_>, Error> {
@@ -15,11 +15,11 @@ fn picture((pixels, columns): Rows<'_>) -> Result<Picture<'_>, Error> {
 }
 
 fn colour(number: Int) -> Colour {
-    // The lowest 32 bits are the colour.
+    // The lower 32 bits are the colour.
     Colour(number as u32)
 }
 
-/// No less than 0, and at most what is more than any picture has.
+/// Clamps a length to 0 and a limit larger than any picture.
 fn side(number: Int) -> u32 {
     number.clamp(0, i32::MAX as Int) as u32
 }
@@ -64,7 +64,7 @@ pub fn path(
     Ok(0)
 }
 
-/// The commands that the numbers are; `None` for one that is none, or isn't whole, as the last.
+/// Decodes commands; yields `None` as the last item for an invalid or incomplete command.
 fn commands(mut words: &[Int]) -> impl Iterator<Item = Option<Command>> {
     core::iter::from_fn(move || {
         let (&code, rest) = words.split_first()?;
@@ -74,7 +74,7 @@ fn commands(mut words: &[Int]) -> impl Iterator<Item = Option<Command>> {
     })
 }
 
-/// The command of this number, and what comes after its places.
+/// Decodes the command with this code; returns it and the words after its coordinates.
 fn next(code: Int, words: &[Int]) -> Option<(Command, &[Int])> {
     fn places<const N: usize>(words: &[Int]) -> Option<([f32; N], &[Int])> {
         let (first, rest) = words.split_first_chunk::<N>()?;

@@ -1,6 +1,6 @@
 //! Files and directories: paths, mounts, and operations as jobs of volumes.
 //!
-//! An operation crosses four rooms, each of which uses those below it only (`tests/layers.rs`):
+//! An operation crosses four layers, each of which uses only those below it (`tests/layers.rs`):
 //!
 //! ```text
 //!   calls       the functions of the interface: on paths, open files, leases and volumes
@@ -14,8 +14,8 @@
 //!
 //! Below them are the tables `open_files` and `leases`, and the formats of `records`.
 //!
-//! Jobs of one volume are done one after the other, in the order in which they came. A job that
-//! finds everything in the caches, or on a disk that answers at once, is answered at once.
+//! A volume runs its jobs one at a time, in the order of submission. A job completes within the
+//! call if the caches hold everything that it needs, or if the disk answers at once.
 
 mod calls;
 mod engine;
@@ -49,30 +49,30 @@ use volume::drivers::FileSystem;
 use volume::embedded::Embedded;
 use volume::fiber::Port;
 
-/// State of the files: mounts, volumes and open files. It is empty until the first call
-/// that needs the volumes (`engine::driver`).
+/// State of the file layer: mounts, volumes and open files. It is empty until the first call that
+/// needs the volumes (`engine::driver`).
 pub struct Files {
     has_begun: bool,
-    /// The file-system drivers that the program has.
+    /// File-system drivers linked into the program.
     drivers: Vec<FileSystem>,
-    /// Files that are part of the program.
+    /// Files embedded in the program.
     embedded: Embedded,
-    /// Mount points, and the volumes by their numbers.
+    /// Mount points, and the volumes by number.
     mounts: Mounts<usize>,
     volumes: Slab<Volume>,
-    /// Fibers of volumes that are unmounted.
+    /// Fibers of unmounted volumes, for reuse.
     spare: Vec<&'static Port>,
     open: OpenFiles,
-    /// Nanoseconds that a disk may take.
+    /// Timeout of a disk request, in nanoseconds.
     timeout_ns: u64,
-    /// Syncs of all volumes that are under way.
+    /// Pending syncs of all volumes.
     syncs: Vec<Sync>,
     /// Contents of files that the program reads in place.
     leases: Leases,
 }
 
 impl Files {
-    /// Nothing is mounted or open.
+    /// State without mounts or open files.
     pub const EMPTY: Files = Files {
         has_begun: false,
         drivers: Vec::new(),
@@ -86,7 +86,7 @@ impl Files {
         leases: Leases::new(),
     };
 
-    /// Whether a call has needed the volumes.
+    /// Whether the volumes have been initialised.
     pub const fn has_begun(&self) -> bool {
         self.has_begun
     }

@@ -1,9 +1,9 @@
-//! Input devices: one stream with the events of all of them, in the order in which the platform
-//! received them ([`Event::time_ns`]). An image receives them when it looks at a device: of those
-//! that arrive between two looks, the first device's come first.
+//! Input devices: one stream with the events of all devices, in the order in which the platform
+//! received them ([`Event::time_ns`]). An image receives events when it polls a device: if several
+//! devices sent events between two polls, those of the first device come first.
 //!
-//! Events that the program doesn't take in time are kept up to [`MAX_EVENTS`]; of a device that
-//! sends more, events are lost, and `SYN_DROPPED` says so.
+//! Up to [`MAX_EVENTS`] unread events are queued. If a device sends more, its events are dropped,
+//! and `SYN_DROPPED` reports this.
 
 use crate::current::{Current, Interest};
 use crate::types::{Int, IntsPiece};
@@ -18,30 +18,30 @@ use platform::error::{Answer, Error, Failure, Stop};
 use platform::input::{Event, InputDevice, SYN_DROPPED, SYN_REPORT, kind};
 use reactor::Cancelled;
 
-/// The most events that wait for the program.
+/// Maximum number of queued events.
 const MAX_EVENTS: usize = 4096;
 
-/// Numbers of an event as the program gets it: device, nanoseconds, type, code, value.
+/// Numbers per event in the interface: device, nanoseconds, type, code, value.
 const NUMBERS: usize = 5;
 
 /// An input device.
 pub(crate) type Device = Box<dyn InputDevice<Current>>;
 
-/// All of them.
+/// All input devices.
 pub struct Inputs {
     devices: Vec<Device>,
     open: bool,
     queue: Queue,
-    /// The operation that waits for events, with room for them.
+    /// The operation that waits for events, and its buffer.
     wait: Option<(u64, IntsPiece)>,
 }
 
-/// Events that the program hasn't taken yet, each with the place of its device.
+/// Queued events, each with the index of its device.
 struct Queue {
     events: VecDeque<(usize, Event)>,
-    /// Whether events of a device are being lost.
+    /// Whether events of a device are being dropped.
     loses: Vec<bool>,
-    /// When the last event, lost or not, was received.
+    /// Time of the last event, dropped or not.
     latest_ns: u64,
 }
 
@@ -54,10 +54,10 @@ impl Queue {
         }
     }
 
-    /// Adds an event, or loses it.
+    /// Queues an event, or drops it.
     fn push(&mut self, device: usize, event: Event) {
         let is_end = event.kind == kind::SYN && event.code == SYN_REPORT;
-        // Two are for the notice of each device's loss.
+        // Each device may need two for the notice of its dropped events.
         let reserved = 2 * self.loses.len();
         self.latest_ns = event.time_ns;
         let Some(loses) = self.loses.get_mut(device) else {
@@ -73,8 +73,8 @@ impl Queue {
         }
     }
 
-    /// Says that events of a device were lost, as a group of its own: a device's events come in
-    /// whole groups, of which the queue may have the beginning of one.
+    /// Queues the notice that events of a device were dropped, as a group of its own: a device's
+    /// events come in whole groups, of which the queue may contain the beginning of one.
     fn report_loss(&mut self, device: usize) {
         if let Some(loses) = self.loses.get_mut(device) {
             *loses = false;
@@ -89,7 +89,7 @@ impl Queue {
         self.events.extend(notice);
     }
 
-    /// Takes as many events as there is room for, five numbers for each.
+    /// Removes as many events as there is room for, five numbers for each.
     fn take(&mut self, room: usize) -> Vec<Int> {
         let count = self.events.len().min(room / NUMBERS);
         let taken = self.events.drain(..count);
@@ -103,8 +103,8 @@ impl Queue {
             ]
         });
         let numbers = numbers.collect();
-        // A device that is silent from now on would never tell that its last events were lost, such
-        // as the release of a key.
+        // A device that sends nothing more would otherwise never report that its last events were
+        // dropped, such as the release of a key.
         if self.events.is_empty() {
             for device in 0..self.loses.len() {
                 if self.loses.get(device) == Some(&true) {
@@ -116,7 +116,7 @@ impl Queue {
     }
 }
 
-/// The input devices, which the first call looks for.
+/// Returns the input devices. The first call discovers them.
 fn inputs(rt: &mut Runtime) -> Result<&mut Inputs, Stop> {
     if rt.resources.inputs.is_none() {
         rt.start()?;
@@ -129,7 +129,7 @@ fn inputs(rt: &mut Runtime) -> Result<&mut Inputs, Stop> {
         .ok_or(Stop::Error(Error::NoDevice))
 }
 
-/// Makes these the input devices.
+/// Installs these input devices.
 fn install(rt: &mut Runtime, devices: Vec<Device>) -> Result<(), Error> {
     rt.register(&Driver {
         poll: |rt, _| poll(rt),
@@ -170,7 +170,7 @@ fn poll(rt: &mut Runtime) {
     for (place, device) in devices.iter_mut().enumerate() {
         device.poll(&mut |event| events.push((place, event)));
     }
-    // It is stable: the events of a group, which have one time, stay together.
+    // The sort is stable: the events of a group, which have the same time, stay together.
     events.sort_by_key(|(_, event)| event.time_ns);
     for (place, event) in events {
         queue.push(place, event);
@@ -191,7 +191,7 @@ fn poll(rt: &mut Runtime) {
     }
 }
 
-/// Whether any device can send events yet. Errors: the first device's.
+/// Whether any device can still send events. Otherwise fails with the first device's error.
 fn check(devices: &[Device]) -> Result<(), Failure> {
     let mut failures = devices.iter().map(|device| device.check().err());
     match failures.next() {
@@ -209,7 +209,7 @@ pub fn open(rt: &mut Runtime) -> Answer {
         Failure::new(Error::Busy, "the input devices are open already")
     } else {
         inputs.open = true;
-        // What was typed before isn't meant for this reader.
+        // Drops earlier events, which weren't meant for this reader.
         for device in &mut inputs.devices {
             device.poll(&mut |_| ());
         }
@@ -300,7 +300,7 @@ pub fn describe(rt: &mut Runtime, device: Int, into: &mut [u8]) -> Answer {
         line("absolute", &mut numbers.into_iter());
     }
     line("repeats", &mut [description.repeats.into()].into_iter());
-    // A device may say anything.
+    // A device may send any characters.
     for (name, value) in [("serial", &description.serial), ("name", &description.name)] {
         let value = value.replace(char::is_control, "");
         let _ = writeln!(text, "{name} {value}");

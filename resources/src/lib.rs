@@ -1,6 +1,6 @@
-//! The resources of a program: console, pipes, sockets, files and block devices, each behind
-//! descriptors and as operations of the reactor. It knows no layout of OCaml's values: what the
-//! program passes comes as [`types`].
+//! The resources of a program: console, pipes, sockets, files and block devices, with their
+//! descriptors, as operations of the reactor. The crate doesn't depend on the layout of OCaml
+//! values: the program's arguments have the types in [`types`].
 //!
 //! # Layers
 //! A module imports from lower layers only (`tests/layers.rs`).
@@ -17,14 +17,14 @@
 //!            types,  current                        types of the interface, the platform
 //! ```
 //!
-//! The root joins them: [`Resources`] has the state of each, and every function works on the
-//! [`Runtime`] with all of them. Network, files and disks begin with their first use, which
+//! The root joins them: [`Resources`] contains the state of each, and every function works on the
+//! [`Runtime`] with all of them. Network, files and disks are initialised at their first use, which
 //! registers their `reactor::Driver`, so that the linker leaves them out of a program that never
-//! calls them.
+//! uses them.
 //!
 //! # Contexts
-//! Everything is used inside a call or a tick, one at a time ([`runtime`]). Ticks poll the network
-//! only. Nothing blocks but the reactor's wait.
+//! All code runs inside a call or a tick, one at a time ([`runtime`]). Ticks only poll the network.
+//! Only the reactor's wait blocks.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -51,27 +51,27 @@ pub mod types;
 use platform::Memory;
 use platform::error::Failure;
 
-/// The reactor with the resources of this program and its platform.
+/// The reactor with the resources of this program and platform.
 pub type Runtime = reactor::Runtime<Resources>;
 /// Operations of a kind of descriptor.
 type Operations = reactor::table::Operations<Resources>;
-/// A resource's part in the wait: see [`reactor::Driver`].
+/// A resource's hooks in the wait: see [`reactor::Driver`].
 pub type Driver = reactor::Driver<Resources>;
 
-/// The state of the resources. Those behind an `Option` begin with their first use.
+/// State of the resources. Those in an `Option` are initialised at their first use.
 pub struct Resources {
     pipes: pipe::Pipes,
     console: console::Console,
-    /// Waits for descriptors of the system.
+    /// Pending waits for system descriptors.
     waits: system_descriptors::Waits,
     net: Option<&'static mut net::Net>,
     /// The devices of `files` and `blocks`.
     disks: Option<&'static mut disks::Disks>,
-    /// Disks that are open as they are.
+    /// Disks and partitions that are open as raw devices.
     blocks: slab::Slab<blocks::Raw>,
-    /// Pictures.
+    /// Screens.
     displays: Option<&'static mut displays::Displays>,
-    /// Keyboards, pointers and others.
+    /// Keyboards, pointers and other input devices.
     inputs: Option<&'static mut inputs::Inputs>,
     /// Volumes and open files: empty until their first use.
     files: files::Files,

@@ -1,5 +1,5 @@
-//! The log goes to the error output, one line for each message; `SOIL_LOG` and `soil_set_log_level`
-//! say how much.
+//! Writes the log to standard error, one line per message. `SOIL_LOG` and `soil_set_log_level` set
+//! the level.
 
 use crate::current::Current;
 use crate::types::Int;
@@ -9,12 +9,12 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use platform::error::{Error, Failure};
 use platform::{Console, System};
 
-/// The longest line; what is longer is cut.
+/// Maximum length of a line; longer ones are truncated.
 const LINE: usize = 512;
 
 struct Sink;
 
-/// A line that is cut rather than lost.
+/// A line that truncates instead of failing.
 struct Line(String<LINE>);
 
 impl Write for Line {
@@ -40,7 +40,7 @@ impl Log for Sink {
     fn flush(&self) {}
 }
 
-/// The whole line of a message.
+/// Formats the line of a message.
 fn line(record: &Record<'_>) -> String<LINE> {
     let level = match record.level() {
         Level::Error => "error",
@@ -66,7 +66,7 @@ fn filter(level: Int) -> Result<LevelFilter, Error> {
     })
 }
 
-/// Takes the level from `SOIL_LOG`.
+/// Sets the level from `SOIL_LOG`.
 pub fn start() -> Result<(), Failure> {
     let level = match Current::variable("SOIL_LOG").as_deref() {
         None | Some("" | "warn") => LevelFilter::Warn,
@@ -78,7 +78,7 @@ pub fn start() -> Result<(), Failure> {
             return Err(Failure::new(Error::BadConfiguration, detail));
         }
     };
-    // It is set already when the image's kernel has set its own.
+    // Fails in an image, whose kernel has set its own logger.
     let _ = log::set_logger(&Sink);
     log::set_max_level(level);
     Ok(())
@@ -104,7 +104,7 @@ mod tests {
     use super::{LINE, Level, Record, line};
     use std::format;
 
-    /// Whatever its length, a message is one line; a long one is cut behind a whole character.
+    /// A message of any length is one line, truncated after a whole character.
     #[test]
     fn a_message_of_any_length_is_a_line() {
         for letter in ["x", "é", "€", "🐫"] {

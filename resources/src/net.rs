@@ -1,7 +1,7 @@
 //! The network: the stack of the crate `net` behind descriptors.
 //!
-//! This file starts it: `stack_for` makes the stack and registers its driver at the first call,
-//! and opens the links at the first one that isn't about the loopback alone.
+//! This file initialises it: the first call of `stack_for` creates the stack and registers its
+//! driver; the first one that isn't only about the loopback opens the links.
 //!
 //! ```text
 //!   a call                            the wait, or a tick
@@ -56,51 +56,51 @@ use platform::{Clock, Console, Entropy, Links, Memory, System, Wait};
 use slab::Slab;
 use sockets::Socket;
 
-/// Frames in each direction for each interface in one step.
+/// Maximum number of frames per direction and interface in one step.
 const BUDGET: usize = 64;
-/// The least memory for connections, in bytes: two connections with full buffers.
+/// Minimum memory for connections in bytes: two connections with full buffers.
 const MIN_MEMORY: u64 = 1 << 20;
-/// The most, in bytes.
+/// Maximum memory for connections in bytes.
 const MAX_MEMORY: u64 = 256 << 20;
 
-/// An interface: its name and how to wait for it.
+/// An interface: its name and its wake-up source.
 struct Interface {
     name: String,
-    /// `None` for a VLAN, which is on the link of another one.
+    /// `None` for a VLAN, which uses the link of another interface.
     wake: Option<LinkWake>,
     id: ::net::InterfaceId,
 }
 
-/// The stack and what belongs to it.
+/// The stack and its state in the runtime.
 pub struct Net {
     stack: Transport,
     interfaces: Vec<Interface>,
-    /// The links were opened.
+    /// Whether the links have been opened.
     attached: bool,
     sockets: Slab<Socket>,
-    /// Key in `sockets` of a handle, by the handle's index; `u32::MAX` = none.
+    /// Maps the index of a handle to the key in `sockets`; `u32::MAX` for none.
     by_handle: Vec<u32>,
     lookups: Vec<dns::Lookup>,
     services: services::Services,
     named: Option<mdns::Named>,
-    /// Tokens that wait for an address.
+    /// Tokens of the operations that wait for an address.
     waiting_for_address: Vec<u64>,
-    /// When the links were opened, for the timeout of DHCP.
+    /// Time when the links were opened, for the timeout of DHCP.
     started_ns: u64,
     progress: Progress,
-    /// The leases were given back, at the end.
+    /// Whether the DHCP leases have been released, at exit.
     released: bool,
-    /// When the end no longer waits for cards to take what they were given.
+    /// Deadline at exit for cards to send their queued frames.
     drain_until: Option<u64>,
     /// Last value of [`Entropy::snapshots`].
     snapshots: u32,
-    /// Kept for its memory.
+    /// Scratch buffer, kept to reuse its allocation.
     events: Vec<Handle>,
     zero_copy: zero_copy::ZeroCopy,
 }
 
 impl Net {
-    /// Notes the interfaces of the system whose sockets the program uses.
+    /// Registers the interfaces of the system whose sockets the program uses.
     fn note_interfaces(&mut self) {
         if !Current::hosted() {
             return;
@@ -116,27 +116,27 @@ impl Net {
     }
 }
 
-/// 64 random bits.
+/// Returns 64 random bits.
 fn random_bits() -> u64 {
     let mut bits = [0u8; 8];
-    // The generator has been seeded when the network started, and doesn't run dry.
+    // The generator was seeded when the network started, and can't be exhausted.
     let _ = Current::random(&mut bits);
     u64::from_le_bytes(bits)
 }
 
-/// The stack with its links, both started by the first call.
+/// Returns the stack with its links; the first call starts both.
 fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
     stack_for(rt, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// The stack for what is about `address`: for the loopback no link is opened, and so no passt is
-/// started.
+/// Returns the stack for calls about `address`: the loopback needs no link, and so doesn't start
+/// passt.
 fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     if rt.resources.net.is_none() {
         start(rt)?;
     }
     let needed = || {
-        // Rules hold for the loopback too; and the clock is set by a server.
+        // Filter rules also apply to the loopback, and the clock needs a server.
         let asked = ["SOIL_FILTER", "SOIL_NTP"];
         !address.is_loopback() || asked.iter().any(|name| Current::variable(name).is_some())
     };
@@ -149,7 +149,7 @@ fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     Ok(net)
 }
 
-/// The settings that the stack starts with, after a look at all others.
+/// Reads the settings that the stack starts with, after a check of all others.
 fn settings() -> Result<(::net::Congestion, services::Services), Failure> {
     configuration::read()?;
     let congestion = configuration::congestion(Current::variable)?;
@@ -159,7 +159,7 @@ fn settings() -> Result<(::net::Congestion, services::Services), Failure> {
 
 fn start(rt: &mut Runtime) -> Result<(), Stop> {
     rt.start()?;
-    // Before anything is opened: a mistake in the configuration should not leave half a network.
+    // Before anything is opened: an invalid configuration must not leave the network half started.
     let (congestion, services) = settings().or_else(|failure| rt.fail(failure))?;
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
@@ -169,7 +169,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         congestion,
         ..::net::Config::default()
     };
-    // It stays for good; without the code that would take it down.
+    // Never freed, so that the program contains no code to shut it down.
     let net = Box::leak(Box::new(Net {
         stack: Current::transport(&mut rt.interest, limits, &mut || Box::new(random_bits)),
         interfaces: Vec::new(),
@@ -195,7 +195,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     rt.register(&DRIVER)?;
     rt.resources.net = Some(net);
     Current::take_report_requests();
-    // A system moves the bytes of its sockets itself.
+    // A system moves the data of its sockets itself.
     if !Current::hosted() {
         Current::start_ticker(&TICKER);
     }
@@ -216,7 +216,7 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
         return Err(Error::NoNetwork.into());
     };
     net.note_interfaces();
-    // After a failure it is tried again, with those that weren't added.
+    // After a failure, a later call tries again with the links that are missing.
     let added = net.interfaces.len();
     for (index, device) in devices.into_iter().enumerate().skip(added) {
         match net
@@ -243,12 +243,12 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     }
     net.attached = true;
     net.started_ns = Current::monotonic_ns();
-    // Fixed addresses are there after the first step.
+    // Static addresses are configured after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())
 }
 
-/// Fails a call for what the host's own sockets can't do.
+/// Fails a call that the host's own sockets don't support.
 fn needs_stack(rt: &mut Runtime, what: &str) -> Result<(), Stop> {
     if !Current::hosted() {
         return Ok(());
@@ -259,7 +259,7 @@ fn needs_stack(rt: &mut Runtime, what: &str) -> Result<(), Stop> {
     rt.fail(Failure::new(Error::Unsupported, detail))
 }
 
-/// The interface with this number in the order of their discovery.
+/// Returns the interface with this number, in the order of discovery.
 fn interface_id(rt: &mut Runtime, index: Int) -> Result<::net::InterfaceId, Stop> {
     let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
     let interface = stack(rt)?.interfaces.get(index);

@@ -10,23 +10,23 @@ use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_write};
 use slab::Slab;
 
-/// The largest capacity, in bytes.
+/// Maximum capacity in bytes.
 const MAX_CAPACITY: usize = 16 << 20;
 
-/// The most bytes that a writer waits to have room for: POSIX's `PIPE_BUF`.
+/// Maximum room in bytes that a writer waits for: POSIX's `PIPE_BUF`.
 pub const ATOMIC: usize = 4096;
 
 /// All pipes.
 pub type Pipes = Slab<Pipe>;
 
-/// The ring and the places of its ends in the table; an end that is closed is `None`.
+/// The ring buffer, and the descriptor-table indices of its ends; `None` for a closed end.
 pub struct Pipe {
     ring: Vec<u8>,
     start: usize,
     len: usize,
     reader: Option<u32>,
     writer: Option<u32>,
-    /// Descriptors that name it.
+    /// Number of descriptors that refer to it.
     users: u8,
 }
 
@@ -71,7 +71,7 @@ static WRITING: Operations = Operations {
 };
 
 impl Pipe {
-    /// Appends as much of `from` as there is room for; how much.
+    /// Appends as much of `from` as fits. Returns the number of bytes.
     fn put(&mut self, from: &[u8]) -> usize {
         let capacity = self.ring.len();
         let n = from.len().min(capacity - self.len);
@@ -88,7 +88,7 @@ impl Pipe {
         n
     }
 
-    /// Where the next byte goes.
+    /// Returns the index at which the next byte is written.
     fn end(&self) -> usize {
         let end = self.start + self.len;
         if end >= self.ring.len() {
@@ -98,7 +98,7 @@ impl Pipe {
         }
     }
 
-    /// Takes as much as there is and fits; how much.
+    /// Removes as many bytes as are available and fit. Returns their number.
     fn take(&mut self, into: &mut [u8]) -> usize {
         let capacity = self.ring.len();
         let n = into.len().min(self.len);
@@ -160,15 +160,15 @@ pub fn open(rt: &mut Runtime, capacity: Int) -> Result<(Fd, Fd), Stop> {
 /// State of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Bytes to be read.
+    /// Bytes available to read.
     pub len: usize,
-    /// Bytes of room.
+    /// Free bytes.
     pub room: usize,
-    /// Whether the other end than the descriptor's is open.
+    /// Whether the opposite end is open.
     pub has_peer: bool,
 }
 
-/// The state of the pipe of a descriptor.
+/// Returns the state of a descriptor's pipe.
 pub fn state(rt: &mut Runtime, fd: Fd) -> Result<State, Error> {
     let (operations, key) = rt.table.get(fd)?;
     if operations.kind != KIND_PIPE {
@@ -205,7 +205,7 @@ fn read(rt: &mut Runtime, key: u32, into: &mut [u8]) -> Answer {
             Ok(0)
         };
     }
-    // With room for that many no writer waits, and the readiness stays.
+    // With that much room no writer waits, and the readiness doesn't change.
     let was_short = pipe.ring.len() - pipe.len < ATOMIC;
     let n = pipe.take(into);
     if let Some(writer) = pipe.writer.filter(|_| was_short) {
@@ -241,7 +241,7 @@ fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error
     })
 }
 
-/// The read end was closed: frees the ring and tells writers.
+/// Closes the read end: frees the ring and wakes writers.
 fn end_reading(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     pipe.len = 0;
@@ -254,7 +254,7 @@ fn end_reading(rt: &mut Runtime, key: u32) {
     }
 }
 
-/// The write end was closed: readers get the rest and then the end of the stream.
+/// Closes the write end: readers get the rest and then the end of the stream.
 fn end_writing(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     let writer = pipe.writer.take();
@@ -266,7 +266,7 @@ fn end_writing(rt: &mut Runtime, key: u32) {
     }
 }
 
-/// A descriptor is gone; the pipe goes with the second.
+/// Releases one of the two ends; the second one frees the pipe.
 fn release(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     pipe.users = pipe.users.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Random numbers of the platform, with a line that says what to do where it has none.
+//! Random numbers of the platform, and the error message with a remedy if it has none.
 
 use crate::Runtime;
 use crate::current::Current;

@@ -1,4 +1,4 @@
-//! The program's one runtime, how a call or a tick enters it, and the form of its answers.
+//! The program's only runtime, its entry by a call or a tick, and the encoding of answers.
 
 use crate::current::Current;
 use crate::types::Int;
@@ -17,12 +17,12 @@ const _: () = assert!(FIRST_TOKEN_OF_THREADS as u64 == reactor::wait::FIRST_OF_T
 
 static RUNTIME: Cell<Resources> = Cell::new();
 
-/// Makes the current OCaml domain the one whose threads [`call`] serves.
+/// Makes the current OCaml domain the owner, whose threads [`call`] serves.
 pub fn own() {
     RUNTIME.own();
 }
 
-/// The form in which an answer crosses the boundary.
+/// Encodes an answer for the interface.
 pub fn encode(answer: Answer) -> Int {
     match answer {
         Ok(n) => Int::try_from(n).unwrap_or(Int::MAX >> 1),
@@ -32,13 +32,13 @@ pub fn encode(answer: Answer) -> Int {
     }
 }
 
-/// The next completion, in the form in which it crosses the boundary.
+/// Returns the next completion, encoded for the interface.
 pub fn next_completion(rt: &mut Runtime) -> Option<(u64, Int)> {
     let (token, answer) = rt.next_completion()?;
     Some((token, encode(answer)))
 }
 
-/// A direction in which a task parks, from the form that crosses the boundary.
+/// Decodes the direction in which a task parks.
 pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
     match direction {
         PARK_READ => Ok(Direction::Read),
@@ -47,23 +47,23 @@ pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
     }
 }
 
-/// Runs `f` on the runtime. A call from within a call (an OCaml finalizer), or from another domain
-/// than the owner, is `Busy`.
+/// Runs `f` on the runtime. Returns `Busy` for a call within a call (an OCaml finalizer), or from a
+/// domain other than the owner.
 pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     RUNTIME.call(f)
 }
 
-/// The program handles requests to stop by the library from now on.
+/// From now on the program handles requests to stop, through the library.
 pub fn take_power_button() {
     Current::take_power_button();
 }
 
-/// [`enter`], with the answer in the form in which it crosses the boundary.
+/// [`enter`], with an encoded answer.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     RUNTIME.call_as(f, encode)
 }
 
-/// Waits as [`Cell::wait`] does.
+/// Waits like [`Cell::wait`].
 pub fn wait(waiter: u64, until: Option<u64>, fetch: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     RUNTIME.wait(waiter, until, fetch)
 }
@@ -73,7 +73,7 @@ pub fn finish(grace: u64) -> Answer {
     RUNTIME.finish(grace)
 }
 
-/// Runs `f` on the runtime from a tick; does nothing while a call is inside.
+/// Runs `f` on the runtime from a tick; does nothing during a call.
 pub fn tick(f: impl FnOnce(&mut Runtime)) {
     RUNTIME.tick(f);
 }

@@ -1,5 +1,4 @@
-//! The counters of the parts of the program that are in use, for metrics. Reading them starts no
-//! part.
+//! Counters of the parts that are in use, for metrics. Reading them initialises no part.
 
 use crate::Runtime;
 use crate::{disks, net};

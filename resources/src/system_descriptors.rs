@@ -1,5 +1,5 @@
-//! File descriptors of the system, by their numbers, as operations of the reactor: what a library
-//! that doesn't know Soil has opened is waited for by the one wait.
+//! File descriptors of the system, by number, as operations of the reactor: so the reactor's wait
+//! also covers descriptors opened by a library that doesn't use Soil.
 //!
 //! | | a wait ends |
 //! |---|---|
@@ -22,15 +22,15 @@ struct Awaited {
     token: u64,
 }
 
-/// The operations of a process.
+/// Pending waits of a process.
 pub(crate) struct Waits {
     awaited: Vec<Awaited>,
-    /// The driver is registered.
+    /// Whether the driver is registered.
     registered: bool,
 }
 
 impl Waits {
-    /// None.
+    /// Creates an empty set.
     pub const fn new() -> Waits {
         Waits {
             awaited: Vec::new(),
@@ -39,17 +39,17 @@ impl Waits {
     }
 }
 
-/// See `soil_system_descriptor_await`. Without the runtime's lock.
+/// See `soil_system_descriptor_await`. Runs without the runtime's lock.
 pub fn await_ready(fd: Int, direction: Direction, token: Int) -> Answer {
     let fd = i32::try_from(fd).map_err(|_| Error::Invalid)?;
     let answer = enter(|rt| park(rt, fd, direction, token));
     if answer != Err(Stop::Pending) {
         return answer;
     }
-    // The look comes second: no change is lost in between.
+    // Registered first and checked second, so that no change in between is lost.
     let found = Current::descriptor_ready(fd, direction);
     if found == Ok(false) || enter(|rt| rt.cancel(token)) != Ok(1) {
-        // Where it has completed meanwhile, the completion leads to the next look.
+        // If the operation has completed meanwhile, its completion leads to the next check.
         return answer;
     }
     found.map(usize::from).map_err(Stop::Error)
@@ -80,7 +80,7 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Done
 }
 
-/// Completes the operations whose descriptors are ready, or are there no more.
+/// Completes the operations whose descriptors are ready, or no longer exist.
 fn poll(rt: &mut Runtime) {
     let mut place = 0;
     while let Some(Awaited {
@@ -113,7 +113,7 @@ mod tests {
     use platform::Direction;
     use platform::error::{Answer, Error, Stop};
 
-    /// The ends of a new pipe of Linux, to read and to write.
+    /// Creates a Linux pipe: the ends to read and to write.
     fn pipe() -> [i32; 2] {
         let mut ends = [0; 2];
         // SAFETY: room for two numbers.
@@ -122,7 +122,7 @@ mod tests {
         ends
     }
 
-    /// Gives a descriptor a number that no other test's new descriptor gets when it is closed.
+    /// Moves a descriptor to a number that no other test's new descriptor gets after the close.
     fn apart(fd: i32) -> i32 {
         // SAFETY: one of this module's.
         let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 700) };

@@ -1,6 +1,6 @@
-//! TLS: sessions of the crate `tls` by number, on the platform's time and random numbers.
+//! TLS: sessions of the crate `tls`, by number, with the platform's clock and random numbers.
 //!
-//! Nothing here waits or touches a descriptor: the program moves the records.
+//! Nothing here blocks or uses a descriptor: the program transfers the records.
 
 use crate::Runtime;
 use crate::current::Current;
@@ -18,7 +18,7 @@ use tls::{
     Trust, Versions,
 };
 
-/// The platform, as sessions see it.
+/// The platform's services for sessions.
 #[derive(Debug)]
 struct Machine;
 
@@ -38,7 +38,7 @@ impl Environment for Machine {
     }
 }
 
-/// The object behind a number.
+/// An object identified by a number.
 enum Object {
     Credentials(Arc<Credentials>, Vec<Pair>),
     Options(Options),
@@ -46,7 +46,7 @@ enum Object {
     Session(Box<Session>, Begun),
 }
 
-/// When a session began.
+/// Start of a session.
 #[derive(Clone, Copy)]
 struct Begun {
     /// Monotonic time in nanoseconds.
@@ -55,43 +55,43 @@ struct Begun {
     snapshots: u32,
 }
 
-/// PEM texts of a chain and of its key.
+/// PEM texts of a certificate chain and its key.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// Options that are being collected.
+/// Options of a configuration under construction.
 pub struct Options {
     credentials: Arc<Credentials>,
-    /// Whom the configuration trusts.
+    /// Trust anchors of the configuration.
     pub trust: Trust,
     protocols: Vec<Vec<u8>>,
 }
 
-/// All of the program's. Not a part of `Resources`, so that a program without TLS has none of it.
-/// It is only used inside of calls, which are one at a time: the lock is never taken.
+/// All objects of the program. They aren't in `Resources`, so that a program without TLS contains
+/// none of this. Only calls use them, one at a time: the lock is never contended.
 static OBJECTS: Mutex<Slab<Object>> = Mutex::new(Slab::new());
 
-/// The handshakes of servers that are in progress: strangers have begun them.
+/// Server handshakes in progress, which unauthenticated peers have started.
 struct Handshakes {
-    /// Bytes that they take; see [`Session::handshake_memory`].
+    /// Memory of these handshakes in bytes; see [`Session::handshake_memory`].
     bytes: usize,
-    /// Sessions that were refused for others, whose tasks have to learn of it.
+    /// Sessions that were refused in favour of others, and whose tasks don't know it yet.
     refused: Vec<usize>,
 }
 
-/// As [`OBJECTS`].
+/// Used like [`OBJECTS`].
 static HANDSHAKES: Mutex<Handshakes> = Mutex::new(Handshakes {
     bytes: 0,
     refused: Vec::new(),
 });
 
 impl Handshakes {
-    /// Bytes that all may take: a part of the machine's memory.
+    /// Returns the maximum memory of all handshakes in bytes: a part of the machine's memory.
     fn limit() -> usize {
         (Current::total_memory() as usize / 16).clamp(1 << 20, 64 << 20)
     }
 
-    /// Notes what a session takes that took `before`. Where all take too much, or memory is short,
-    /// refuses the largest of them, and among equal ones the one that has waited for longest.
+    /// Records that a session's memory changed from `before` to `now`. If the total is too high, or
+    /// memory is short, refuses the largest session, and among equals the oldest.
     fn changed(&mut self, objects: &mut Slab<Object>, before: usize, now: usize) {
         self.bytes = (self.bytes + now).saturating_sub(before);
         if now <= before {
@@ -130,7 +130,7 @@ fn add(object: Object) -> Answer {
     Ok(OBJECTS.lock().insert(object))
 }
 
-/// Adds a session, which is the last that has begun.
+/// Adds a session, as the most recent one.
 fn add_session(session: Session) -> Answer {
     let bytes = session.handshake_memory();
     let mut objects = OBJECTS.lock();
@@ -143,7 +143,7 @@ fn add_session(session: Session) -> Answer {
     Ok(number)
 }
 
-/// The place of a number in [`OBJECTS`].
+/// Returns the index of a number in [`OBJECTS`].
 fn place(handle: Int) -> Result<usize, Error> {
     usize::try_from(handle).map_err(|_| Error::Invalid)
 }
@@ -206,7 +206,7 @@ pub fn options(credentials: Int) -> Answer {
     }))
 }
 
-/// Calls `f` with the options that number `handle` stands for.
+/// Calls `f` with the options of number `handle`.
 pub fn with_options(handle: Int, f: impl FnOnce(&mut Options)) -> Answer {
     let index = place(handle)?;
     match OBJECTS.lock().get_mut(index) {
@@ -248,7 +248,7 @@ fn take_options(handle: Int) -> Result<Options, Stop> {
     match objects.try_remove(index) {
         Some(Object::Options(options)) => Ok(options),
         Some(other) => {
-            // The place that was just left is the next to be used.
+            // Reuses the slot that was just freed.
             objects.insert(other);
             Err(Error::Invalid.into())
         }
@@ -305,7 +305,7 @@ pub fn server(
     add(Object::Config(config.map_err(|e| failed(rt, e))?))
 }
 
-/// The configuration of number `handle`.
+/// Returns the configuration of number `handle`.
 fn config(handle: Int) -> Result<Config, Stop> {
     let index = place(handle)?;
     match OBJECTS.lock().get(index) {
@@ -331,7 +331,7 @@ pub fn accept(rt: &mut Runtime, handle: Int) -> Answer {
     add_session(session.map_err(|e| failed(rt, e))?)
 }
 
-/// Calls `f` with the session that number `handle` stands for.
+/// Calls `f` with the session of number `handle`.
 pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answer {
     let index = place(handle)?;
     let mut objects = OBJECTS.lock();
@@ -342,7 +342,7 @@ pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answ
     let snapshots = Current::snapshots();
     if begun.snapshots != snapshots {
         begun.snapshots = snapshots;
-        // Two that use the same keys and nonces give their texts away.
+        // Two sessions with the same keys and nonces would reveal their plaintexts.
         session.end("the machine goes on from a snapshot, of which others have the same keys");
     }
     let done = f(session);
@@ -375,7 +375,7 @@ pub fn read(rt: &mut Runtime, handle: Int, into: &mut [u8]) -> Answer {
     })
 }
 
-/// Bits of the number of bytes of records in an answer of [`write`].
+/// Number of bits for the length of the records in a result of [`write`].
 const MADE: u32 = 24;
 
 /// See `soil_tls_write`.
@@ -406,7 +406,7 @@ pub fn update_keys(rt: &mut Runtime, handle: Int) -> Answer {
     })
 }
 
-/// Copies `text`, cut where it doesn't fit, and returns its length.
+/// Copies as much of `text` as fits. Returns its full length.
 fn copy(text: &[u8], into: &mut [u8]) -> Answer {
     for (to, from) in into.iter_mut().zip(text) {
         *to = *from;
@@ -456,7 +456,8 @@ pub fn free(handle: Int) -> Answer {
 mod tests {
     use super::*;
 
-    /// Sessions of strangers, each with this many bytes of a ClientHello, in order.
+    /// Creates sessions of unauthenticated peers, in order, each with this many bytes of a
+    /// ClientHello.
     fn strangers(config: &Config, count: usize, bytes: usize) -> Vec<usize> {
         let begin = |_| {
             let number = add_session(Session::server(config).expect("a session")).expect("room");
@@ -485,11 +486,11 @@ mod tests {
         let fits = limit / each;
         let numbers = strangers(&config, fits, 20 << 10);
         assert!(matches!(refused(), Err(Stop::WouldBlock)));
-        // Each more takes the place of the first.
+        // Each new one displaces the first.
         let more = strangers(&config, 5, 20 << 10);
         let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
         assert!(ended.iter().rev().eq(&numbers[..5]), "{ended:?}");
-        // One that has said little is ended last.
+        // A small one is refused last.
         let late = strangers(&config, 1, 500);
         let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
         assert!(!ended.contains(&late[0]), "{ended:?}");

@@ -1,4 +1,4 @@
-//! The types of what the program passes and gets: numbers, memory, and records of numbers.
+//! The types of arguments and results: numbers, memory, and records of numbers.
 
 pub mod constants;
 mod memory;

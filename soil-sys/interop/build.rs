@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The generated externals, and the test's own code.
+/// The generated externals, and the code of the test.
 const SOURCES: [&str; 2] = ["../../soil-ocaml/src/raw/soil_raw.ml", "tests/roundtrip.ml"];
 
 fn compile(out: &Path) -> Result<PathBuf, String> {

@@ -1,8 +1,8 @@
-//! Domains, of which an image has one.
+//! Domains: an image supports only one.
 //!
-//! The link driver lets `Domain.spawn` lead here in place of OCaml's runtime
-//! (`tools/src/link.rs`): a domain that shares its only processor would make each collection wait
-//! for a turn of every other one.
+//! The link driver redirects `Domain.spawn` from OCaml's runtime to this module
+//! (`tools/src/link.rs`): with several domains on one processor, each garbage collection would have
+//! to wait until every domain has been scheduled.
 
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
@@ -12,7 +12,7 @@ const ONE_PROCESSOR: &CStr = c"Domain.spawn: an image runs on one processor, so 
     domain can't be added; use threads, or tasks of Soil";
 
 const PARAMETERS: [&CStr; 2] = [c"OCAMLRUNPARAM", c"CAMLRUNPARAM"];
-/// OCaml's parameter for the most domains; of two the last counts.
+/// OCaml's parameter for the maximum number of domains; the last of several settings wins.
 const ONE_DOMAIN: &[u8] = b",d=1\0";
 
 unsafe extern "C" {
@@ -23,32 +23,32 @@ unsafe extern "C" {
     fn unsetenv(name: *const c_char) -> c_int;
 }
 
-/// In place of `caml_domain_spawn`, with its two arguments: raises `Failure`, as OCaml does where
-/// no domain can be had.
+/// Replaces `caml_domain_spawn`, with its two arguments: raises `Failure`, as OCaml does when it
+/// can't create a domain.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_domain_spawn(_: usize, _: usize) -> ! {
-    // SAFETY: a string that stays, in a call from OCaml.
+    // SAFETY: a static string, in a call from OCaml.
     unsafe { caml_failwith(ONE_PROCESSOR.as_ptr()) }
 }
 
-/// In place of `caml_stop_all_domains`, which the runtime (since OCaml 5.4) calls at its end if
-/// there are other domains than the last one: there are none. The runtime's own function cancels
-/// threads and would bring that part of the C library.
+/// Replaces `caml_stop_all_domains`, which the runtime (since OCaml 5.4) calls at exit to stop
+/// other domains, of which there are none. The runtime's own function cancels threads and would
+/// link that part of the C library.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_stop_all_domains() {}
 
-/// In place of `caml_parse_ocamlrunparam` in programs with `Runtime_events`, which the runtime
-/// calls first of all: reads the parameters with one for the most domains, 1. The runtime has a
-/// ring of events for each possible domain, 64 MiB of memory for its 128.
+/// Replaces `caml_parse_ocamlrunparam`, the runtime's first call, in programs with
+/// `Runtime_events`: adds a maximum of one domain to the parameters. The runtime allocates a ring
+/// of events for each possible domain, 64 MiB for its default of 128.
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_parse_ocamlrunparam() {
     let name = PARAMETERS[0].as_ptr();
     let values = PARAMETERS.map(|name| {
-        // SAFETY: the program hasn't begun, and no thread changes the environment meanwhile.
+        // SAFETY: the program hasn't started, and no other thread changes the environment.
         let value = unsafe { getenv(name.as_ptr()) };
-        // SAFETY: strings of the environment, which end with zero.
+        // SAFETY: strings of the environment end with a zero byte.
         let value = (value != null()).then(|| unsafe { CStr::from_ptr(value) });
-        // A copy: the string may be freed with the variable.
+        // A copy, because `setenv` may free the string.
         value.map(|value| value.to_bytes_with_nul().to_vec())
     });
     let [own, older] = &values;
@@ -58,8 +58,8 @@ extern "C" fn __wrap_caml_parse_ocamlrunparam() {
         .map_or(&[][..], Vec::as_slice);
     let mut wanted = given.strip_suffix(b"\0").unwrap_or(given).to_vec();
     wanted.extend_from_slice(ONE_DOMAIN);
-    // SAFETY: as above, and all strings end with zero. What can't be set for want of memory leaves
-    // the parameters as they are.
+    // SAFETY: as above, and all strings end with a zero byte. If memory is short, the parameters
+    // stay unchanged.
     unsafe {
         setenv(name, wanted.as_ptr().cast(), 1);
         __real_caml_parse_ocamlrunparam();

@@ -1,13 +1,12 @@
-//! The FFI types, and the only place that reads OCaml's memory.
+//! The FFI types. Only this module accesses OCaml's memory.
 //!
-//! The list is closed: the generator refuses a function whose signature names any other type. Each
-//! type is passed as one machine word, so that OCaml calls Rust directly, without a C stub in
-//! between.
+//! The list is closed: the generator rejects a function whose signature contains any other type.
+//! Each type is passed as one machine word, so that OCaml calls Rust directly, without a C stub.
 //!
-//! A value of a pointer type is only ever made by OCaml's own call of a `soil_*` function, which is
-//! what makes the accessors below sound: the OCaml side's `external` declares the matching OCaml
-//! type, both come from the same generator, and a `noalloc` external runs with the OCaml heap
-//! standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
+//! Only OCaml's calls of `soil_*` functions create values of the pointer types. This makes the
+//! accessors below sound: the `external` on the OCaml side declares the matching OCaml type, both
+//! come from the same generator, and the OCaml heap doesn't change during a `noalloc` external. The
+//! accessors check offsets and lengths, which OCaml's types do *not* guarantee.
 
 #[cfg(feature = "process")]
 pub mod value;
@@ -20,12 +19,12 @@ use resources::types::{IntsPiece, Piece, View};
 /// Offset of a bigarray's data pointer from its value: the field after the custom block's
 /// operations.
 const BIGARRAY_DATA: usize = 8;
-/// Offset of the pointer to what counts the bigarrays of the same memory: after data, number of
-/// dimensions and flags.
+/// Offset of the proxy, the pointer to the reference count of bigarrays that share memory: after
+/// data, number of dimensions and flags.
 const BIGARRAY_PROXY: usize = 32;
 /// Offset of the first dimension: after data, number of dimensions, flags and proxy.
 const BIGARRAY_DIM0: usize = 40;
-/// Offset of the second one.
+/// Offset of the second dimension.
 const BIGARRAY_DIM1: usize = 48;
 /// Bits below the word count in an OCaml block header (tag and colour).
 const HEADER_SHIFT: u32 = 10;
@@ -44,7 +43,7 @@ pub struct Bytes(NonNull<u8>);
 pub struct Text(NonNull<u8>);
 
 /// An OCaml `(char, int8_unsigned_elt, c_layout) Bigarray.Array1.t`: memory outside the OCaml heap,
-/// which stays where it is for as long as the caller keeps the bigarray alive.
+/// which doesn't move while the caller keeps the bigarray alive.
 #[repr(transparent)]
 pub struct Buffer(NonNull<u8>);
 
@@ -56,11 +55,11 @@ pub struct Ints(NonNull<u8>);
 #[repr(transparent)]
 pub struct Pixels(NonNull<u8>);
 
-/// An OCaml `array` of what a [`Buffer`] is, valid for the length of the call only.
+/// An OCaml `array` of [`Buffer`]s, valid for the length of the call only.
 #[repr(transparent)]
 pub struct Buffers(NonNull<u8>);
 
-/// The bounds of `off..off + len` within `total`, or [`Error::Invalid`].
+/// Checks that `off..off + len` is within `total`; else [`Error::Invalid`].
 pub fn checked_range(off: Int, len: Int, total: usize) -> Result<core::ops::Range<usize>, Error> {
     let off = usize::try_from(off).map_err(|_| Error::Invalid)?;
     let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
@@ -72,7 +71,7 @@ pub fn checked_range(off: Int, len: Int, total: usize) -> Result<core::ops::Rang
     }
 }
 
-/// The length in bytes of the OCaml string at `value`, from its header and its last byte.
+/// Returns the length in bytes of the OCaml string at `value`, from its header and its last byte.
 ///
 /// # Safety
 /// `value` is a live OCaml `string` or `bytes`.
@@ -85,11 +84,11 @@ unsafe fn string_length(value: NonNull<u8>) -> usize {
 }
 
 impl Bytes {
-    /// The bytes `off..off + len`.
+    /// Returns the bytes `off..off + len`.
     pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
         // SAFETY: OCaml's type of the argument is `bytes`.
         let range = checked_range(off, len, unsafe { string_length(self.0) })?;
-        // SAFETY: the range lies within the block, which nothing else touches during a noalloc
+        // SAFETY: the range lies within the block, which nothing else accesses during a noalloc
         // call.
         Ok(unsafe {
             core::slice::from_raw_parts_mut(self.0.add(range.start).as_ptr(), range.len())
@@ -98,40 +97,40 @@ impl Bytes {
 }
 
 impl Text {
-    /// All of it.
+    /// Returns the whole string.
     pub fn all(&self) -> &[u8] {
         // SAFETY: OCaml's type of the argument is `string`; it is immutable and outlives the call.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr(), string_length(self.0)) }
     }
 
-    /// All of it, for as long as the program runs: where it lies if it is static data of the
-    /// program, which the collector neither moves nor frees, else copied.
+    /// Returns the whole string for the rest of the program's run: in place if it is static data,
+    /// which the collector neither moves nor frees; else a copy.
     pub fn for_good(&self) -> &'static [u8] {
         // SAFETY: every OCaml block is preceded by its header word.
         let header = unsafe { self.0.cast::<usize>().sub(1).read() };
         if header & COLOUR == STATIC_COLOUR {
             let all = self.all();
-            // SAFETY: it stays, and strings are immutable.
+            // SAFETY: static data isn't freed, and strings are immutable.
             unsafe { core::slice::from_raw_parts(all.as_ptr(), all.len()) }
         } else {
             alloc::boxed::Box::leak(self.all().into())
         }
     }
 
-    /// The bytes `off..off + len`.
+    /// Returns the bytes `off..off + len`.
     pub fn range(&self, off: Int, len: Int) -> Result<&[u8], Error> {
         let all = self.all();
         let range = checked_range(off, len, all.len())?;
         all.get(range).ok_or(Error::Invalid)
     }
 
-    /// All of it as UTF-8, which paths, names and options are.
+    /// Returns the whole string as UTF-8, the encoding of paths, names and options.
     pub fn utf8(&self) -> Result<&str, Error> {
         core::str::from_utf8(self.all()).map_err(|_| Error::InvalidName)
     }
 }
 
-/// Data pointer and first dimension of a bigarray.
+/// Returns data pointer and first dimension of a bigarray.
 ///
 /// # Safety
 /// `value` is a live OCaml bigarray of at least one dimension.
@@ -145,10 +144,10 @@ unsafe fn bigarray(value: NonNull<u8>) -> (*mut u8, usize) {
     }
 }
 
-/// The fields of a bigarray that say which memory it shows.
+/// Returns the fields of a bigarray that describe its memory.
 ///
 /// # Safety
-/// `value` is a live OCaml bigarray of at least one dimension, and nothing else touches it while
+/// `value` is a live OCaml bigarray of at least one dimension, and nothing else accesses it while
 /// the result is used, as during a noalloc call.
 unsafe fn view<'a>(value: NonNull<u8>) -> View<'a> {
     // SAFETY: the fields of `struct caml_ba_array`, as in `bigarray`.
@@ -162,25 +161,25 @@ unsafe fn view<'a>(value: NonNull<u8>) -> View<'a> {
 }
 
 impl Buffer {
-    /// The bytes `off..off + len`, for the length of the call.
+    /// Returns the bytes `off..off + len`, for the length of the call.
     pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
         let piece = self.piece(off, len)?;
         // SAFETY: a checked part of the bigarray, borrowed for this call only.
         Ok(unsafe { piece.as_mut_slice() })
     }
 
-    /// The bytes `off..off + len`, for an operation that outlives the call.
+    /// Returns the bytes `off..off + len`, for an operation that outlives the call.
     pub fn piece(&self, off: Int, len: Int) -> Result<Piece, Error> {
         // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of bytes.
         let (data, total) = unsafe { bigarray(self.0) };
         let range = checked_range(off, len, total)?;
         let data = NonNull::new(data).unwrap_or(NonNull::dangling());
         // SAFETY: within the bigarray, or one past its end for an empty piece; the caller keeps it
-        // as the head of `abi.rs` says.
+        // alive as the head of `abi.rs` requires.
         Ok(unsafe { Piece::new(data.add(range.start), range.len()) })
     }
 
-    /// Its fields.
+    /// Returns the fields of the bigarray.
     pub fn view(&mut self) -> View<'_> {
         // SAFETY: OCaml's type of the argument is a bigarray; the borrow is for the call.
         unsafe { view(self.0) }
@@ -188,7 +187,7 @@ impl Buffer {
 }
 
 impl Pixels {
-    /// Where they are, how many, and how many of them are a row.
+    /// Returns the address of the pixels, their number, and the number of pixels per row.
     fn memory(&self) -> (*mut u32, usize, usize) {
         // SAFETY: OCaml's type of the argument is a two-dimensional bigarray of 32-bit numbers; its
         // size in bytes is below `isize::MAX`, as OCaml checked.
@@ -199,12 +198,12 @@ impl Pixels {
         }
     }
 
-    /// All of them and how many are a row, for the length of the call.
+    /// Returns all pixels and their number per row, for the length of the call.
     pub fn rows(&mut self) -> (&mut [u32], usize) {
         let (data, count, columns) = self.memory();
         match NonNull::new(data) {
             Some(data) => {
-                // SAFETY: the pixels of a bigarray, which nothing else uses during the call.
+                // SAFETY: the pixels of a bigarray, which nothing else accesses during the call.
                 let pixels = unsafe { core::slice::from_raw_parts_mut(data.as_ptr(), count) };
                 (pixels, columns)
             }
@@ -212,7 +211,7 @@ impl Pixels {
         }
     }
 
-    /// Whether a pixel of both is the same memory.
+    /// Whether the memory of both overlaps.
     pub fn overlaps(&self, other: &Self) -> bool {
         let range = |(data, count, _): (*mut u32, usize, usize)| {
             data.addr()..data.addr().saturating_add(count.saturating_mul(4))
@@ -221,12 +220,13 @@ impl Pixels {
         a.start < b.end && b.start < a.end
     }
 
-    /// All of them, for the length of the call.
+    /// Returns all pixels, for the length of the call.
     pub fn all(&mut self) -> &[u32] {
         self.rows().0
     }
 
-    /// The fields of the bigarray, whose length is the number of rows, and the number of columns.
+    /// Returns the fields of the bigarray, with the number of rows as its length, and the number of
+    /// columns.
     pub fn view(&mut self) -> (View<'_>, &mut usize) {
         // SAFETY: a bigarray of two dimensions, as above.
         unsafe { (view(self.0), self.0.add(BIGARRAY_DIM1).cast().as_mut()) }
@@ -234,23 +234,23 @@ impl Pixels {
 }
 
 impl Buffers {
-    /// Number of bigarrays.
+    /// Returns the number of bigarrays.
     fn count(&self) -> usize {
-        // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no
-        // words.
+        // SAFETY: every OCaml block is preceded by its header word; an empty array is a block of
+        // zero words.
         unsafe { self.0.cast::<usize>().sub(1).read() >> HEADER_SHIFT }
     }
 
-    /// Bigarray `index`.
+    /// Returns bigarray `index`.
     fn get(&self, index: usize) -> Option<Buffer> {
-        // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is
-        // one.
+        // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is a
+        // bigarray.
         (index < self.count())
             .then(|| Buffer(unsafe { self.0.cast::<NonNull<u8>>().add(index).read() }))
     }
 
-    /// The piece of each that `ranges` names, pairs of offset and length; [`Error::Invalid`] if
-    /// there are too few.
+    /// Returns the piece of each that `ranges` selects by pairs of offset and length;
+    /// [`Error::Invalid`] if there are too few pairs.
     pub fn pieces<'a>(
         &'a self,
         ranges: &'a mut Ints,
@@ -270,23 +270,24 @@ impl Buffers {
 }
 
 impl Ints {
-    /// All of it.
+    /// Returns the whole list.
     pub fn all(&mut self) -> &mut [Int] {
         // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of native words
         // (`int_elt`).
         let (data, len) = unsafe { bigarray(self.0) };
         match NonNull::new(data) {
-            // SAFETY: `len` words at `data`, aligned by malloc, not accessed otherwise during the
-            // call.
+            // SAFETY: `len` words at `data`, aligned by malloc, which nothing else accesses during
+            // the call.
             Some(data) => unsafe { core::slice::from_raw_parts_mut(data.cast().as_ptr(), len) },
             None => &mut [],
         }
     }
 
-    /// All of it, for an operation that outlives the call.
+    /// Returns the whole list, for an operation that outlives the call.
     pub fn piece(&mut self) -> IntsPiece {
         let all = self.all();
-        // SAFETY: the numbers of a bigarray, which the caller keeps as the head of `abi.rs` says.
+        // SAFETY: the numbers of a bigarray, which the caller keeps alive as the head of `abi.rs`
+        // requires.
         unsafe { IntsPiece::new(NonNull::from(&mut *all).cast(), all.len()) }
     }
 
@@ -307,14 +308,14 @@ mod tests {
     use proptest::prelude::{any, proptest};
     use proptest::prop_assert_eq;
 
-    /// A word of OCaml's, which may be a pointer.
+    /// A word of OCaml memory, which may be a pointer.
     type Word = *mut u8;
 
     const DATA: usize = BIGARRAY_DATA / size_of::<Word>();
     const PROXY: usize = BIGARRAY_PROXY / size_of::<Word>();
     const DIM0: usize = BIGARRAY_DIM0 / size_of::<Word>();
 
-    /// A bigarray of one dimension as OCaml lays it out.
+    /// A bigarray of one dimension in OCaml's layout.
     struct Bigarray([Word; DIM0 + 1]);
 
     impl Bigarray {
@@ -366,7 +367,7 @@ mod tests {
         };
         let invalid = Err(Error::Invalid);
         assert_eq!(pieces(&mut [0, 8, 8, 0]), Ok(std::vec![8, 0]));
-        // The numbers behind those of the last are not looked at.
+        // Numbers after those of the last bigarray are ignored.
         assert_eq!(pieces(&mut [1, 2, 3, 4, -1, 9]), Ok(std::vec![2, 4]));
         assert_eq!(pieces(&mut [0, 8, 0]), invalid);
         assert_eq!(pieces(&mut [0, 8, 0, 9]), invalid);
@@ -374,7 +375,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any range that OCaml passes is within the buffer or refused.
+        /// Any range that OCaml passes is either within the buffer or rejected.
         #[test]
         fn ranges_stay_within(off in any::<isize>(), len in any::<isize>(), total in 0..64usize) {
             let wide = i128::try_from(off).expect("fits") + i128::try_from(len).expect("fits");

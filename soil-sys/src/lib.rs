@@ -1,11 +1,10 @@
-//! The C interface of Soil: what OCaml calls.
+//! The C interface of Soil, which OCaml calls.
 //!
-//! [`abi`] has the functions, each one call of a function in the crate `resources`; [`ffi`] the
-//! types of their arguments; `bytecode` the same functions for OCaml's interpreter; `wait` is the
-//! boundary's side of the one wait.
+//! [`abi`] contains the functions, each of which calls one function of the crate `resources`;
+//! [`ffi`] the types of their arguments; `bytecode` the same functions for OCaml's interpreter;
+//! `wait` this interface's side of the reactor's wait.
 //!
-//! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
-//! test`.
+//! Both forms of the crate are `no_std`; without either feature it uses `std`, for `cargo test`.
 
 #![cfg_attr(any(feature = "image", feature = "process"), no_std)]
 
@@ -15,7 +14,7 @@ compile_error!(
 );
 
 extern crate alloc;
-// A part of images that the link driver asks for where a program needs it; no code names it.
+// A part of images that the link driver links into programs that need it; no code refers to it.
 #[cfg(feature = "image")]
 extern crate posix as _;
 

@@ -1,4 +1,4 @@
-//! Panic and allocator shims: what the standard library would supply.
+//! Panic and allocator shims, in place of the standard library's.
 //!
 //! The prebuilt `core` and `alloc` were compiled to unwind and refer to the two functions below.
 //! With panic=abort neither is called. The image's panic handler and allocator are the kernel's.
@@ -6,11 +6,11 @@
 #[cfg(feature = "process")]
 mod process;
 
-/// Named in unwind tables (the personality routine of the Itanium C++ ABI, part 1.6).
+/// Referenced by unwind tables (the personality routine of the Itanium C++ ABI, part 1.6).
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
-/// Named in the clean-up of functions of `alloc`, which no panic reaches.
+/// Referenced by the clean-up code of functions in `alloc`, which no panic reaches.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     panic!("a panic unwound");

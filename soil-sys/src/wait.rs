@@ -1,4 +1,4 @@
-//! The boundary's side of the wait: deadlines come in, encoded completions go out.
+//! The interface of the wait: decodes deadlines and encodes completions.
 
 use crate::ffi::Int;
 use platform::error::{Answer, Error, Stop};
@@ -7,7 +7,7 @@ use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
 use resources::Runtime;
 use resources::runtime::{self, next_completion};
 
-/// A moment in monotonic nanoseconds, -1 for never.
+/// Decodes a time in monotonic nanoseconds, -1 for never.
 fn moment(deadline: Int) -> Result<Option<u64>, Error> {
     match deadline {
         -1 => Ok(None),
@@ -39,7 +39,7 @@ pub fn wait_for(token: Int, deadline: Int) -> Answer {
     })
 }
 
-/// Moves completions to the caller's array; returns their number.
+/// Moves completions to the caller's array. Returns their number.
 fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
     let mut n = 0;
     for pair in completions.chunks_exact_mut(2).take(max) {

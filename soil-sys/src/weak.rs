@@ -1,7 +1,7 @@
-//! `soil_printexc()` and `soil_format()`: the block of OCaml's module `Printexc` or `Format`, or
-//! `()` in a program that doesn't have it.
+//! `soil_printexc()` and `soil_format()`: return the block of OCaml's module `Printexc` or
+//! `Format`, or `()` in a program without it.
 //!
-//! The references are weak, so that they link nothing: `Printexc` and what it brings are 300 KB,
+//! The references are weak, so that they link nothing: `Printexc` and its dependencies take 300 KB,
 //! `Format` 200.
 
 macro_rules! weak {

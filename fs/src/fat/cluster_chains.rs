@@ -188,7 +188,7 @@ mod tests {
     use crate::fat::geometry::FatKind;
     use crate::fat::tests::{WRITE, cache, mounted, roomy, with_file};
 
-    /// Location of a file according to the entries of its clusters, one by one.
+    /// Returns the location of a file according to the table entries of its clusters, one by one.
     fn told(bytes: &[u8], geometry: &Geometry, first: u32) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         let (mut cluster, mut file) = (first, 0);
@@ -223,7 +223,7 @@ mod tests {
             kind in prop::sample::select(vec![FatKind::Fat12, FatKind::Fat16, FatKind::Fat32]),
         ) {
             let (mut volume, disk) = mounted(roomy(kind), 512);
-            // Files that grow in turns are in many pieces.
+            // Files that grow in turns become fragmented.
             let files = ["a", "b", "c", "d"].map(|name| volume.open(name, WRITE).unwrap());
             let mut lens = [0; 4];
             for (which, clusters) in sizes {
@@ -265,7 +265,7 @@ mod tests {
         let mut chain = Chain::new(2);
         let reached = chain.reach(0, 20 * 512, &geometry, &mut cache(&disk));
         assert_eq!((reached, chain.len()), (Ok(Reached::All), 20 * 512));
-        // A later part begins where it was left.
+        // A later part starts at the last stored run.
         let known = chain.runs[0];
         chain.runs[0] = Run {
             file: 3 * 512,
@@ -277,7 +277,7 @@ mod tests {
             let reached = chain.reach(from, 20 * 512, &geometry, &mut cache(&disk));
             assert_eq!(reached, Ok(Reached::All), "from {from}");
         }
-        // What is before it isn't known.
+        // The location of earlier bytes isn't known.
         let failed = chain.reach(3 * 512 - 1, 20 * 512, &geometry, &mut cache(&disk));
         assert_eq!(failed, Err(BlockError::Io));
         disk.state().gone = false;
@@ -289,7 +289,7 @@ mod tests {
     fn a_chain_that_is_odd_ends() {
         let (geometry, bytes) = with_file(FatKind::Fat16, 40);
         let max = geometry.max as u16;
-        // A link to its start, to itself, to nowhere, out of the volume.
+        // Links to its start, to itself, to an invalid cluster, and beyond the volume.
         for (cluster, value) in [(20, 2), (20, 10), (20, 20), (20, 0), (20, max + 1), (2, 2)] {
             let mut bytes = bytes.clone();
             let at = geometry.table as usize + cluster * 2;

@@ -43,7 +43,7 @@ pub(super) fn patch(
     Ok(old)
 }
 
-/// Fills a cluster with zeros, in the way of file contents: nothing links to it yet.
+/// Fills a cluster with zeros, ordered like file contents: nothing links to it yet.
 pub(super) fn clear_cluster(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<()> {
     let disk = geometry.cluster_offset(cluster).ok_or(Error::Corrupt)?;
     let len = u64::from(geometry.unit);

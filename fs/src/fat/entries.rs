@@ -40,7 +40,7 @@ fn tag(units: impl Iterator<Item = u16>) -> u16 {
     (hash ^ hash >> 16) as u16
 }
 
-/// Iterates over the UTF-16 units of a short name as it is shown; each letter has one.
+/// Iterates over the UTF-16 units of a short name as displayed; each character is one unit.
 fn shown(entry: &ShortEntry) -> impl Iterator<Item = u16> {
     names::shown(entry).map(|letter| u32::from(letter) as u16)
 }
@@ -50,7 +50,7 @@ struct Reader<'a> {
     runs: &'a [Run],
     cache: &'a mut Cache,
     window: [u8; WINDOW],
-    /// Number of the window in the directory.
+    /// Index of the window in the directory.
     piece: usize,
 }
 
@@ -153,7 +153,7 @@ pub(super) struct Directory {
     pub first: u32,
     /// Time of the last use.
     pub used: u64,
-    /// The chain is invalid or loops; the part before that is known.
+    /// The chain is invalid or loops; the part before the error is indexed.
     pub damaged: bool,
     chain: Chain,
     index: Index,
@@ -170,8 +170,8 @@ impl Directory {
             damaged = chain.reach(0, MAX_DIRECTORY, geometry, cache)? != Reached::End;
         }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
-        // In a directory of the maximum size the last two slots can't be told from the ends of
-        // lists.
+        // In a directory of the maximum size the last two slot numbers collide with the marks of
+        // list ends.
         damaged &= slots <= MAX_SLOTS;
         let slots = slots.min(MAX_SLOTS);
         let Some(mut index) = Index::new(slots) else {
@@ -300,7 +300,7 @@ impl Directory {
         except: &[usize],
         cache: &mut Cache,
     ) -> Result<Option<Slots>> {
-        // The name itself, if a short name expresses all but its case.
+        // The name itself, if a short name can express it apart from its case.
         entry.set_nt_case(0);
         entry.set_name(names::short_name(name, 0));
         let upper = name.encode_utf16().map(names::fold);
@@ -326,19 +326,19 @@ impl Directory {
         Ok(Some(slots))
     }
 
-    /// Writes a new entry into free slots; `None` when the directory hasn't enough in a row.
-    /// Returns its node, and the old contents.
+    /// Writes a new entry into free slots; `None` when the directory hasn't enough consecutive
+    /// ones. Returns its node, and the old contents.
     pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<(Node, Before)>> {
         let Some(at) = self.index.room(slots.len()) else {
             return Ok(None);
         };
         let end = at + slots.len();
-        // The slot after the last entry must begin with zero, whatever it held.
+        // The slot after the last entry must begin with zero, whatever it contained.
         if end > self.index.end() && end < self.index.len() {
             slots.push([0; ENTRY_SIZE]);
         }
         let before = self.replace(at, &slots, cache)?;
-        // Indexed from memory: the index must know what was written.
+        // The index is updated from memory, so it must contain what was written.
         let mut named = Named::new();
         for (slot, bytes) in (at..end).zip(&slots) {
             named.note(slot, &Slot::parse(bytes), &mut self.index);
@@ -348,7 +348,7 @@ impl Directory {
         Ok(Some((Node { place, entry }, before)))
     }
 
-    /// Whether `count` slots in a row are free.
+    /// Whether `count` consecutive slots are free.
     pub fn has_room(&mut self, count: usize) -> bool {
         self.index.room(count).is_some()
     }

@@ -22,8 +22,8 @@ pub(super) enum FatKind {
 }
 
 impl FatKind {
-    /// Bits of an entry that have a meaning: the upper four of FAT32 are reserved. All of them set
-    /// mark the last cluster of a chain.
+    /// Significant bits of an entry: the upper four of FAT32 are reserved. All of them set mark the
+    /// last cluster of a chain.
     pub const fn mask(self) -> u32 {
         match self {
             Self::Fat12 => 0xfff,
@@ -32,7 +32,7 @@ impl FatKind {
         }
     }
 
-    /// Returns the first byte of an entry in the table. One of FAT12 has half of its second byte.
+    /// Returns the offset of an entry in the table. An entry of FAT12 uses half of its second byte.
     pub const fn entry_offset(self, cluster: u32) -> u64 {
         let cluster = cluster as u64;
         match self {
@@ -58,9 +58,9 @@ pub(super) struct Geometry {
     pub kind: FatKind,
     /// Bytes of a cluster: a power of two from 512 to 64 KiB.
     pub unit: u32,
-    /// Start of the table that counts.
+    /// Start of the active table.
     pub table: u64,
-    /// Start of the other table, if it has to be equal.
+    /// Start of the second table, if it mirrors the first.
     pub mirror: Option<u64>,
     /// End of the tables.
     pub tables_end: u64,
@@ -77,7 +77,7 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// Checks a boot sector for a disk of `disk` bytes. An error says what is wrong.
+    /// Checks a boot sector for a disk of `disk` bytes. The error describes the problem.
     pub fn parse(boot: &[u8; BOOT], disk: u64) -> Result<Self, String> {
         let (sector, per_cluster) = (u64::from(u16_at(boot, 11)), u64::from(boot[13]));
         if !matches!(sector, 512 | 1024 | 2048 | 4096) {
@@ -100,7 +100,7 @@ impl Geometry {
             return refuse("no reserved sectors, or other than one or two tables");
         }
         let (root_entries, short_len) = (u64::from(u16_at(boot, 17)), u16_at(boot, 22));
-        // Volumes with the fields of FAT32 and few clusters are FAT32 for Linux and mkfs.fat.
+        // Linux and mkfs.fat treat volumes with the fields of FAT32 and few clusters as FAT32.
         let is_fat32 = root_entries == 0 && short_len == 0;
         let table_len = sector
             * match is_fat32 {
@@ -161,18 +161,18 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// Returns the first byte of a cluster; `None` if the volume hasn't that cluster.
+    /// Returns the first byte of a cluster; `None` if the volume has no such cluster.
     pub fn cluster_offset(&self, cluster: u32) -> Option<u64> {
         let is_there = (FIRST..=self.max).contains(&cluster);
         is_there.then(|| self.data + u64::from(cluster - FIRST) * u64::from(self.unit))
     }
 
-    /// Returns the cluster that holds a byte of the disk, which is in one.
+    /// Returns the cluster that contains this byte of the disk.
     pub fn cluster_of(&self, at: u64) -> u32 {
         (at.saturating_sub(self.data) / u64::from(self.unit)) as u32 + FIRST
     }
 
-    /// Whether sectors of the disk of this size hold parts of one cluster only.
+    /// Whether disk sectors of this size never span two clusters.
     pub fn has_whole_sectors(&self, sector: usize) -> bool {
         self.unit as usize >= sector && self.data.is_multiple_of(sector as u64)
     }

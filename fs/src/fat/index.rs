@@ -1,8 +1,8 @@
 //! Index of a directory: its used slots, and the tags of their names.
 //!
-//! A tag is 16 bits of a name's hash. A different tag means a different name; an equal tag needs a
-//! comparison with the disk. The index takes four bytes for each slot of 32 bytes, and the heads of
-//! a number of buckets' lists.
+//! A tag is 16 bits of a name's hash. Different tags mean different names; equal tags need a
+//! comparison with the disk. The index takes four bytes per slot of 32 bytes, plus the list heads
+//! of the buckets.
 
 use alloc::vec::Vec;
 use core::iter;
@@ -13,10 +13,10 @@ const NONE: u16 = u16::MAX;
 /// Link of a free slot.
 const FREE: u16 = u16::MAX - 1;
 
-/// Maximum number of slots of one index: the numbers below the two above.
+/// Maximum number of slots of one index: slot numbers are below the two above.
 pub(super) const MAX_SLOTS: usize = FREE as usize;
 
-/// Slots of the longest name: 20 for its letters, and the short entry.
+/// Slots of the longest name: 20 for its characters, and the short entry.
 pub(super) const MAX_RUN: usize = 21;
 
 /// Slots per bucket when the index is built, and the limit at which it needs a rebuild.
@@ -38,9 +38,9 @@ pub(super) struct Index {
     /// First slot of each bucket's list; the length is a power of two.
     heads: Vec<u16>,
     slots: Vec<IndexSlot>,
-    /// Slot before which no run of that many free slots begins.
+    /// No run of that many free slots begins before this slot.
     from: [u16; MAX_RUN + 1],
-    /// First of the slots that were never in use.
+    /// First of the slots that were never used.
     end: usize,
 }
 
@@ -84,7 +84,7 @@ impl Index {
         self.slots.len()
     }
 
-    /// Returns the first of the slots that were never in use.
+    /// Returns the first of the slots that were never used.
     pub fn end(&self) -> usize {
         self.end
     }
@@ -110,7 +110,7 @@ impl Index {
         })
     }
 
-    /// Marks a slot that was free, or in use without a name, as used, perhaps with a name.
+    /// Marks a slot as used, with or without a name; it was free, or used without a name.
     pub fn take(&mut self, slot: usize, tag: Option<u16>) {
         let mut next = NONE;
         if let (Some(head), Ok(first)) = (tag.and_then(|tag| self.head(tag)), u16::try_from(slot)) {
@@ -151,7 +151,7 @@ impl Index {
         }
     }
 
-    /// Returns the first of `count` free slots in a row.
+    /// Returns the first of `count` consecutive free slots.
     pub fn room(&mut self, count: usize) -> Option<usize> {
         let known = self.from.get(..=count)?.iter().max();
         let mut start = usize::from(known.copied().unwrap_or(0));
@@ -192,7 +192,7 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            // Few tags, so that many are in one list.
+            // Few tags, so that lists are long.
             6 => (1usize..=MAX_RUN, 0u16..40).prop_map(|(count, tag)| Step::Add(count, tag)),
             4 => (0usize..1000).prop_map(Step::Remove),
             1 => (1usize..64).prop_map(Step::Grow),
@@ -204,7 +204,7 @@ mod tests {
         #[test]
         fn it_agrees_with_a_list_of_all_slots(steps in steps()) {
             let mut index = Index::new(48).unwrap();
-            // State of each slot: free, in use, or in use with a name.
+            // State of each slot: free, used, or used with a name.
             let mut model: Vec<Option<Option<u16>>> = vec![None; 48];
             let mut names: Vec<(usize, usize)> = Vec::new();
             for step in steps {
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// Four bytes for each slot, and two for each of at least 16 buckets.
+    /// Four bytes per slot, and two per bucket, of which there are at least 16.
     #[test]
     fn memory_goes_with_slots() {
         assert_eq!(Index::cost(0), 32);

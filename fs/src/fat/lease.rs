@@ -26,7 +26,7 @@ impl FatVolume {
                     .lend_runs(chain.runs(), size, (offset, count), out)?;
             }
         }
-        // Copy the part that the cache has no room for.
+        // Copy the part that doesn't fit the cache.
         or_copy(self, file, offset, len, out)
     }
 }

@@ -1,4 +1,4 @@
-//! Names: which are valid, and their short forms ("FAT Long Directory Entries").
+//! Names: their validity, and their short forms ("FAT Long Directory Entries").
 
 use alloc::format;
 use alloc::string::String;
@@ -9,7 +9,7 @@ use crate::Error;
 /// Whether FAT can store `name`, under long-name rules: no control characters, none of
 /// `"*/:<>?\|`, no space or dot at the end, and at most 255 UTF-16 units.
 pub(super) fn check(name: &str) -> Result<(), Error> {
-    // Compares bytes: all of these are ASCII, and never part of another letter.
+    // Compares bytes: all of these are ASCII, which never occurs inside another character.
     let refused = |byte| byte < b' ' || byte == b'\x7f' || b"\"*/:<>?\\|".contains(&byte);
     if name.is_empty() || name.ends_with([' ', '.']) || name.bytes().any(refused) {
         return Err(Error::InvalidName);
@@ -33,12 +33,12 @@ pub(super) fn absent(name: &str) -> Error {
     }
 }
 
-/// Whether a listing may show a name from the disk: others would name a file elsewhere.
+/// Whether a listing may show a name from the disk: invalid ones would name a file elsewhere.
 pub(super) fn is_shown(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['\0', '/'])
 }
 
-/// Returns the capital of a UTF-16 unit, if it has one of one unit.
+/// Returns the upper case of a UTF-16 unit, if that is one unit.
 pub(super) fn fold(unit: u16) -> u16 {
     let mut upper = char::from_u32(unit.into())
         .into_iter()
@@ -49,7 +49,7 @@ pub(super) fn fold(unit: u16) -> u16 {
     }
 }
 
-/// Letters of the bytes from 0x80 on of short names: code page 437.
+/// Characters of the bytes from 0x80 on in short names: code page 437.
 const LETTERS: &str = "\
     ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐\
     └┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
@@ -58,11 +58,11 @@ const LETTERS: &str = "\
 const LOWER_BASE: u8 = 0x08;
 const LOWER_EXTENSION: u8 = 0x10;
 
-/// Iterates over the characters of a short name as they are shown.
+/// Iterates over the characters of a short name as displayed.
 pub(super) fn shown(entry: &ShortEntry) -> impl Iterator<Item = char> {
     let (mut stored, case) = (entry.name(), entry.nt_case());
     if stored[0] == 0x05 {
-        // Stands for the byte that marks a free slot.
+        // Replaces the byte that marks a free slot.
         stored[0] = ENTRY_FREE;
     }
     let len = |part: &[u8]| part.trim_ascii_end().len();
@@ -81,7 +81,7 @@ pub(super) fn shown(entry: &ShortEntry) -> impl Iterator<Item = char> {
     base.chain(dot).chain(extension)
 }
 
-/// Returns the byte of a short name that stands for a character.
+/// Returns the byte of a short name for a character.
 fn stored_letter(letter: char) -> u8 {
     if letter.is_ascii_alphanumeric() || "$%'-_@~`!(){}^#&".contains(letter) {
         return letter.to_ascii_uppercase() as u8;
@@ -93,7 +93,8 @@ fn stored_letter(letter: char) -> u8 {
 }
 
 /// Returns a short name for `name` ("Generating 8.3 names"): without a tail, with the tails `~1` to
-/// `~4`, and from 5 on with four digits of a hash, as Windows, so that few names have to be tried.
+/// `~4`, and from 5 on with four digits of a hash, as Windows does, so that few attempts are
+/// needed.
 pub(super) fn short_name(name: &str, tail: u8) -> [u8; 11] {
     let (base, extension) = match name.rsplit_once('.') {
         Some((base, extension)) if !base.trim_matches(['.', ' ']).is_empty() => (base, extension),
@@ -126,8 +127,8 @@ pub(super) fn short_name(name: &str, tail: u8) -> [u8; 11] {
     stored
 }
 
-/// Returns `DIR_NTRes` for a name that a short entry expresses but for its case; `None` if a part
-/// has letters of both cases.
+/// Returns `DIR_NTRes` for a name that a short entry expresses apart from its case; `None` if a
+/// part has mixed case.
 pub(super) fn case_bits(name: &str) -> Option<u8> {
     let (base, extension) = name.rsplit_once('.').unwrap_or((name, ""));
     let bits = |part: &str, lower| {
@@ -188,7 +189,7 @@ mod tests {
             let mut units = [0; 2];
             let units = letter.encode_utf16(&mut units);
             let upper = char::from_u32(fold(units[0]).into()).unwrap();
-            // A small letter is stored as its capital, if the code page has it.
+            // A lower-case letter is stored in upper case, if the code page has it.
             let expected = match LETTERS.chars().position(|other| other == upper) {
                 Some(place) => place as u8 + 0x80,
                 None => b'_',
@@ -200,7 +201,7 @@ mod tests {
         }
     }
 
-    /// "FAT Long Directory Entries": the base, three letters after the last dot, and a tail.
+    /// "FAT Long Directory Entries": the base, three characters after the last dot, and a tail.
     #[test]
     fn short_names_are_made_of_long_ones() {
         for (name, tail, expected) in [

@@ -144,7 +144,7 @@ impl Volume for FatVolume {
 
     fn sync_file(&mut self, file: FileId) -> Result<()> {
         self.handles.get(file)?;
-        // The tables belong to the whole volume: one commit is as cheap for all files.
+        // The tables are shared by all files, so one commit covers all of them at the same cost.
         self.sync()
     }
 

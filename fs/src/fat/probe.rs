@@ -1,4 +1,4 @@
-//! Recognition of disks that don't mount as FAT, for the error message.
+//! Detection of disks that don't mount as FAT, for the error message.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,9 +10,9 @@ use crate::{Block, Error, MountError};
 /// Bytes to read: past the ISO 9660 descriptor at 32 KiB.
 const LOOK: usize = 36 << 10;
 
-/// Contents that were recognised at the start of a disk.
+/// What was detected at the start of a disk.
 pub(super) enum Content {
-    /// Boot sector that may be FAT.
+    /// A boot sector that may be FAT.
     MaybeFat,
     /// Not FAT; the text names the format and the remedy.
     Other(String),
@@ -53,7 +53,7 @@ const FORMATS: &[(usize, &[u8], &str)] = &[
 
 const MAKE: &str = "make a FAT file system on the whole disk with mkfs.fat";
 
-/// Looks at the start of `device` before it is mounted.
+/// Probes the start of `device` before it is mounted.
 pub(super) fn classify(device: &mut dyn Block) -> Result<Content, MountError> {
     let sector = device.sector_size();
     if device.sectors() == 0 {
@@ -81,7 +81,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
         ));
     }
     let signed = has(510, &[0x55, 0xaa]);
-    // A FAT boot sector wins over remains of an older file system further in.
+    // A FAT boot sector takes precedence over remains of an older file system further in.
     if signed && looks_like_fat(start) {
         return Content::MaybeFat;
     }
@@ -111,7 +111,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     Content::MaybeFat
 }
 
-/// Whether the BIOS parameter block has sector and cluster sizes that FAT allows, and a FAT.
+/// Whether the BIOS parameter block has valid sector and cluster sizes, and a FAT.
 fn looks_like_fat(start: &[u8]) -> bool {
     let Some(&[low, high, per_cluster, _, _, fats]) = start.get(11..17) else {
         return false;
@@ -120,8 +120,8 @@ fn looks_like_fat(start: &[u8]) -> bool {
     matches!(sector, 512 | 1024 | 2048 | 4096) && per_cluster.is_power_of_two() && fats != 0
 }
 
-/// Whether the four entries of a master boot record are valid: each unused, or active or not, with
-/// a type and a length; at least one used.
+/// Whether the four entries of a master boot record are valid: each is unused, or has a valid
+/// status, a type and a length; at least one is used.
 fn has_partitions(start: &[u8]) -> bool {
     let Some(table) = start.get(446..510) else {
         return false;
@@ -143,8 +143,8 @@ fn has_partitions(start: &[u8]) -> bool {
     used > 0
 }
 
-/// Returns the size of the volume in bytes according to the boot sector, to report how much is
-/// missing.
+/// Returns the size of the volume in bytes according to the boot sector, to report the missing
+/// part.
 pub(super) fn claimed_bytes(start: &[u8]) -> Option<u64> {
     let start = start.get(..36)?;
     let sectors = match u16_at(start, 19) {
@@ -213,14 +213,15 @@ mod tests {
                 "{found}"
             );
         }
-        // Not where another part of a disk begins.
+        // Not at any other offset.
         for (at, bytes, _) in SIGNATURES {
             let found = described(put(at + 1, bytes));
             assert!(found.contains("boot sector signature missing"), "{found}");
         }
     }
 
-    /// The BIOS parameter block of FAT: a power of two of sectors in a cluster, at least one table.
+    /// The BIOS parameter block of FAT: sectors per cluster are a power of two, with at least one
+    /// table.
     #[test]
     fn a_boot_sector_that_fat_allows_may_be_fat() {
         for (fields, fits) in [
@@ -239,7 +240,7 @@ mod tests {
             });
             assert_eq!(found == "maybe FAT", fits, "{fields:?}: {found}");
         }
-        // Without the signature at its end it isn't a boot record.
+        // Without the signature at its end this is no boot record.
         let found = described(put(11, &[0, 2, 1, 1, 0, 1]));
         assert!(found.contains("boot sector signature missing"));
     }

@@ -1,4 +1,4 @@
-//! Reading of files, directly from their clusters.
+//! Reads of files, directly from their clusters.
 
 use super::cluster_chains::{Chain, Reached};
 use super::volume::{FatVolume, Result};
@@ -19,8 +19,8 @@ impl FatVolume {
         Ok(size)
     }
 
-    /// Stores the size of the file at `place` in its handles; without a size, drops its location
-    /// too.
+    /// Stores the size of the file at `place` in its handles; without a size, also drops its
+    /// location.
     pub(super) fn note_size(&mut self, place: u64, size: Option<u64>) {
         let handles = self.handles.all_mut();
         for handle in handles.filter(|handle| handle.place == place) {
@@ -48,7 +48,7 @@ impl FatVolume {
     }
 
     /// Extends the handle's chain to the bytes of an open file from `from` on. Returns the end of
-    /// the known part: `wanted`, which is within the file, or less.
+    /// the known part: at most `wanted`, which is within the file.
     pub(super) fn locate(&mut self, file: FileId, from: u64, wanted: u64) -> Result<u64> {
         self.bound_chains(file, wanted)?;
         let geometry = self.geometry();

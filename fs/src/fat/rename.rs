@@ -1,4 +1,4 @@
-//! Renaming: writes an entry under its new name, and updates open handles.
+//! Renames: write an entry under its new name, and update open handles.
 
 use alloc::vec::Vec;
 
@@ -72,7 +72,7 @@ impl FatVolume {
             // Verify the directory's `..` before any change.
             self.above(entry.first_cluster(geometry.kind))?;
         }
-        // Find room before anything is freed for it: free slots, or those that become free.
+        // Find room before any slot is freed for it: free slots, or those about to be freed.
         let count = slots.len();
         let freed = |volume: &mut Self, first, found: &FoundEntry| {
             volume.with_directory(first, |it, cache| {
@@ -104,7 +104,7 @@ impl FatVolume {
             Ok(node.place)
         });
         let place = match moved {
-            // At any moment the disk has one of the two names.
+            // At any moment one of the two names is on the disk.
             Ok(place) => {
                 clusters::put_last(&before, &mut self.cache);
                 place
@@ -123,8 +123,8 @@ impl FatVolume {
         Ok(())
     }
 
-    /// [`Error::Invalid`] if the directory that begins with `cluster` is the one of this entry, or
-    /// below it.
+    /// Fails with [`Error::Invalid`] if the directory that begins with `cluster` is that of this
+    /// entry, or below it.
     fn check_outside(&mut self, mut cluster: u32, entry: &ShortEntry) -> Result<()> {
         let source = entry.first_cluster(self.geometry().kind);
         for _ in 0..MAX_DEPTH {

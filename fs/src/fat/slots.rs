@@ -9,7 +9,7 @@ use crate::bytes::{put, put_u16, put_u32, u16_at, u32_at};
 /// Bytes of a slot.
 pub(super) const ENTRY_SIZE: usize = 32;
 
-/// First byte of a slot that was given up.
+/// First byte of a freed slot.
 pub(super) const ENTRY_FREE: u8 = 0xe5;
 
 pub(super) const ATTR_READ_ONLY: u8 = 0x01;
@@ -19,7 +19,7 @@ pub(super) const ATTR_ARCHIVE: u8 = 0x20;
 const ATTR_LONG_NAME: u8 = 0x0f;
 const ATTR_LONG_NAME_MASK: u8 = 0x3f;
 
-/// Mark and number in the first byte of a part of a long name. The last part comes first.
+/// Mark and sequence number in the first byte of a part of a long name. The last part comes first.
 pub(super) const LFN_LAST_ENTRY: u8 = 0x40;
 pub(super) const LFN_SEQUENCE_MASK: u8 = 0x3f;
 
@@ -30,13 +30,13 @@ const MAX_PARTS: usize = 20;
 /// Maximum number of UTF-16 units of a long name.
 pub(super) const MAX_UNITS: usize = 255;
 
-/// Slot in its form on the disk.
+/// Slot in its on-disk form.
 pub(super) type Bytes = [u8; ENTRY_SIZE];
 
 /// Contents of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// Free, as all slots after it.
+    /// Free, like all slots after it.
     End,
     Free,
     Long(Bytes),
@@ -75,7 +75,7 @@ impl ShortEntry {
         put(&mut self.0, 0, &name);
     }
 
-    /// Checksum of the short name, which each part of the long one has ("ChkSum()").
+    /// Checksum of the short name, which each part of the long name repeats ("ChkSum()").
     pub fn lfn_checksum(&self) -> u8 {
         let sum = |sum: u8, byte: &u8| sum.rotate_right(1).wrapping_add(*byte);
         self.name().iter().fold(0, sum)
@@ -94,7 +94,7 @@ impl ShortEntry {
         self.attributes() & ATTR_DIRECTORY != 0
     }
 
-    /// `DIR_NTRes`: which parts of the name are in lower case.
+    /// `DIR_NTRes`: the parts of the name in lower case.
     pub fn nt_case(&self) -> u8 {
         self.0[12]
     }
@@ -124,7 +124,7 @@ impl ShortEntry {
         put_u16(&mut self.0, 24, date);
     }
 
-    /// Returns the first cluster, 0 without one. The upper half is FAT32's.
+    /// Returns the first cluster, 0 if there is none. Only FAT32 uses the upper half.
     pub fn first_cluster(&self, kind: FatKind) -> u32 {
         let high = match kind {
             FatKind::Fat32 => u32::from(u16_at(&self.0, 20)) << 16 & kind.mask(),
@@ -160,7 +160,7 @@ impl ShortEntry {
     }
 }
 
-/// Places of the units in a part of a long name.
+/// Offsets of the units in a part of a long name.
 fn places() -> impl Iterator<Item = usize> {
     (1..11).chain(14..26).chain(28..32).step_by(2)
 }
@@ -176,7 +176,7 @@ pub(super) fn long_name(name: &str, checksum: u8) -> Vec<Bytes> {
         bytes[11] = ATTR_LONG_NAME;
         bytes[13] = checksum;
         for (at, place) in ((number - 1) * UNITS..).zip(places()) {
-            // A zero ends the name, and the rest of the part is filled up.
+            // A zero ends the name, followed by padding.
             let filler = if at == units.len() { 0 } else { 0xffff };
             put_u16(&mut bytes, place, units.get(at).copied().unwrap_or(filler));
         }
@@ -190,7 +190,7 @@ pub(super) struct LongName {
     units: [u16; MAX_PARTS * UNITS],
     len: usize,
     checksum: u8,
-    /// Number of the part that comes next; `None` without a name.
+    /// Number of the next part; `None` without a name.
     next: Option<u8>,
 }
 
@@ -208,7 +208,7 @@ impl LongName {
         self.next = None;
     }
 
-    /// Adds a part. One that doesn't follow the last begins another name, or leaves none.
+    /// Adds a part. If it is out of sequence, it starts another name, or discards the name.
     pub fn push(&mut self, part: &Bytes) {
         let (number, checksum) = (part[0] & LFN_SEQUENCE_MASK, part[13]);
         if part[0] & LFN_LAST_ENTRY != 0 {

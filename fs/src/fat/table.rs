@@ -9,24 +9,24 @@ use crate::bytes::{put_u32, u32_at};
 use crate::cache::Cache;
 use crate::{BlockError, Error};
 
-/// Bytes of the table in memory at a time. Every sector begins with a window, and so does a table.
+/// Bytes of the table in memory at a time. Sectors and tables start at window boundaries.
 const WINDOW: usize = 512;
 
-/// Signatures of FSInfo and their places ("FAT32 FSInfo Sector Structure and Backup Boot Sector").
+/// Signatures of FSInfo and their offsets ("FAT32 FSInfo Sector Structure and Backup Boot Sector").
 const INFO_SIGNATURES: [(usize, u32); 3] =
     [(0, 0x4161_5252), (484, 0x6141_7272), (508, 0xaa55_0000)];
 
-/// Place of `FSI_Free_Count` in FSInfo, which `FSI_Nxt_Free` follows; its value if it isn't known.
+/// Offset of `FSI_Free_Count` in FSInfo, followed by `FSI_Nxt_Free`; its value if it is unknown.
 const INFO_FREE: usize = 488;
 const UNKNOWN: u32 = u32::MAX;
 
-/// Table of a volume, read and written through a window: each window once for entries in a row.
+/// Table of a volume, read and written through a window, which moves once per run of entries.
 pub(super) struct Table<'a> {
     geometry: &'a Geometry,
     /// First byte of the table in the window.
     at: u64,
     window: [u8; WINDOW],
-    /// The window has changes; see [`flush`](Self::flush).
+    /// The window is dirty; see [`flush`](Self::flush).
     is_changed: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Table<'a> {
         bytes.ok_or(BlockError::OutOfRange)
     }
 
-    /// Writes the changes of the window to the tables: whole, so that nothing is read for it.
+    /// Writes the whole window to the tables if it is dirty, so that no read is needed.
     pub fn flush(&mut self, cache: &mut Cache) -> Result<(), BlockError> {
         if self.is_changed {
             self.is_changed = false;
@@ -71,7 +71,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the entry of `cluster`, which is on the volume.
+    /// Returns the entry of `cluster`, which is a valid number.
     pub fn get(&mut self, cluster: u32, cache: &mut Cache) -> Result<u32, BlockError> {
         let (kind, at) = (self.geometry.kind, self.geometry.kind.entry_offset(cluster));
         Ok(match kind {
@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Sets the entry of `cluster`, which is on the volume.
+    /// Sets the entry of `cluster`, which is a valid number.
     pub fn set(&mut self, cluster: u32, value: u32, cache: &mut Cache) -> Result<(), BlockError> {
         let (kind, at) = (self.geometry.kind, self.geometry.kind.entry_offset(cluster));
         let value = value & kind.mask();
@@ -110,7 +110,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the cluster after `cluster`, which is on the volume; `None` for the last one, `Err`
+    /// Returns the cluster after `cluster`, which is a valid number; `None` for the last one, `Err`
     /// for an invalid entry.
     pub fn next(
         &mut self,
@@ -125,8 +125,8 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Counts the clusters from `cluster` on, at most `most`, whose entries pass `test`, as far as
-    /// the window shows them.
+    /// Counts the consecutive clusters from `cluster` on, at most `most`, whose entries pass
+    /// `test`, within the window.
     fn count(&self, cluster: u32, most: u32, test: impl Fn(u32, u32) -> bool) -> u32 {
         let kind = self.geometry.kind;
         let inside = kind.entry_offset(cluster).checked_sub(self.at);
@@ -158,8 +158,8 @@ impl<'a> Table<'a> {
         count.into()
     }
 
-    /// Returns whether `cluster` is free, and the number of clusters from it on for which that is
-    /// the same: at least one, and not all that are.
+    /// Returns whether `cluster` is free, and the length of a run of clusters from it on in the
+    /// same state: at least one, not necessarily the whole run.
     fn run(&mut self, cluster: u32, cache: &mut Cache) -> Result<(bool, u32), BlockError> {
         let is_free = self.get(cluster, cache)? == 0;
         let most = self.geometry.max + 1 - cluster;
@@ -168,21 +168,21 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Clusters of a volume: which are free.
+/// Allocator of a volume's clusters.
 pub(super) struct Clusters {
     pub geometry: Geometry,
-    /// Number of free clusters, if it is known. From FSInfo it may be wrong.
+    /// Number of free clusters, if it is known. The number in FSInfo may be wrong.
     free: Option<u32>,
     /// Cluster where the search for a free one begins.
     next: u32,
-    /// No cluster is free: a search found none.
+    /// A search found no free cluster.
     is_full: bool,
     /// `free` or `next` differ from FSInfo.
     is_changed: bool,
 }
 
 impl Clusters {
-    /// Reads FSInfo, if there is a valid one.
+    /// Reads FSInfo, if it is valid.
     pub fn new(mut geometry: Geometry, cache: &mut Cache) -> Result<Self, BlockError> {
         let mut info = [0; 512];
         if let Some(at) = geometry.info {
@@ -215,7 +215,7 @@ impl Clusters {
         Ok(())
     }
 
-    /// Returns the number of free clusters. Reads the whole table if it isn't known.
+    /// Returns the number of free clusters. Reads the whole table if it is unknown.
     pub fn free(&mut self, cache: &mut Cache) -> Result<u32, BlockError> {
         if let Some(free) = self.free {
             return Ok(free);
@@ -232,7 +232,7 @@ impl Clusters {
         Ok(free)
     }
 
-    /// Takes up to `wanted` free clusters, fewer if the volume is full, and appends them to the
+    /// Allocates up to `wanted` clusters, fewer if the volume is full, and appends them to the
     /// chain that ends with cluster `before`, or to none (0).
     pub fn take(
         &mut self,
@@ -277,20 +277,20 @@ impl Clusters {
         Ok(spans)
     }
 
-    /// Gives back clusters that [`take`](Self::take) appended to `before`.
+    /// Frees clusters that [`take`](Self::take) appended to `before`.
     pub fn give_back(&mut self, before: u32, spans: &[Range<u32>], cache: &mut Cache) {
         let end = self.geometry.kind.mask();
         let _ = self.link(before, spans.iter().cloned(), end, false, cache);
     }
 
     /// Ends the chain from `first` on after `keep` bytes, a number of whole clusters, and frees the
-    /// rest. If that fails, the chain is as it was, unless it has more pieces than are stored: then
-    /// the rest is lost until fsck.fat finds it.
+    /// rest. On failure the chain is unchanged, unless it has more runs than are stored: then the
+    /// rest is lost until fsck.fat finds it.
     pub fn cut(&mut self, first: u32, keep: u64, cache: &mut Cache) -> Result<(), Error> {
         let geometry = self.geometry;
         let mut chain = Chain::new(first);
         let mut reached = Reached::Full;
-        // To its end, before anything changes.
+        // Follows the chain to its end before any change.
         while reached == Reached::Full {
             reached = chain.reach(chain.len(), u64::MAX, &geometry, cache)?;
         }
@@ -324,7 +324,7 @@ impl Clusters {
         }
     }
 
-    /// Takes free clusters or frees taken ones: all of them, or none if that fails. As a chain they
+    /// Allocates free clusters or frees used ones: all of them, or none on failure. As a chain they
     /// follow `before` (0 for none), and `end` is the entry of the last.
     fn link(
         &mut self,
@@ -344,7 +344,7 @@ impl Clusters {
             true => free.checked_sub(count),
             false => free.checked_add(count),
         });
-        // A number that can't be is counted when it is needed.
+        // An impossible number is recounted when it is needed.
         self.free = free.filter(|free| *free < self.geometry.max);
         self.is_full &= taken;
         self.is_changed = true;
@@ -390,8 +390,8 @@ mod tests {
             let (geometry, mut bytes) = with_file(kind, 600);
             let (max, len) = (geometry.max, if kind == FatKind::Fat32 { 4 } else { 2 });
             let place = |cluster: u32| geometry.table as usize + cluster as usize * len;
-            // The upper bits of an entry of FAT32 are reserved; the last cluster has none beside
-            // it.
+            // The upper bits of a FAT32 entry are reserved, and the last cluster of the volume has
+            // no neighbour.
             let ignored = if kind == FatKind::Fat32 { 0xf0 } else { 0 };
             bytes[place(11) - 1] |= ignored;
             for cluster in [max - 1, max] {
@@ -443,7 +443,7 @@ mod tests {
             let mut cache = cache(&Disk::new(bytes, 512));
             let mut table = Table::new(&geometry);
             for &(cluster, window) in steps {
-                // Marks the window: it isn't read again.
+                // Marks the window: this proves that it isn't read again.
                 let stays = table.at == window;
                 if stays {
                     table.window.fill(0);
@@ -459,7 +459,7 @@ mod tests {
         }
     }
 
-    /// Returns the entry of a cluster in each table, as the bytes of the disk have it.
+    /// Returns the entry of a cluster in each table, from the bytes of the disk.
     fn entries(bytes: &[u8], geometry: &Geometry, cluster: u32) -> [u32; 2] {
         let mirror = geometry.mirror.unwrap();
         [geometry.table, mirror].map(|table| {
@@ -511,7 +511,7 @@ mod tests {
         }
     }
 
-    /// The upper four bits of an entry of FAT32 are reserved, and kept.
+    /// The upper four bits of a FAT32 entry are reserved, and preserved.
     #[test]
     fn reserved_bits_stay() {
         let (geometry, mut bytes) = with_file(FatKind::Fat32, 9);
@@ -526,7 +526,7 @@ mod tests {
         assert_eq!(entries(&bytes, &geometry, 5), [0xafff_ffff; 2]);
     }
 
-    /// `BPB_ExtFlags`: one table is in use, and the other isn't touched.
+    /// `BPB_ExtFlags`: one table is active, and the other stays untouched.
     #[test]
     fn a_table_that_is_not_in_use_stays() {
         let (whole, mut bytes) = with_file(FatKind::Fat32, 9);
@@ -557,7 +557,7 @@ mod tests {
     fn every_cluster_is_taken_once() {
         for kind in KINDS {
             let (mut clusters, geometry, disk, mut cache) = empty(kind);
-            // The root of FAT32 has the first.
+            // The root directory of FAT32 has the first one.
             let first = if kind == FatKind::Fat32 { 3 } else { 2 };
             let count = geometry.max + 1 - first;
             assert_eq!(clusters.free(&mut cache), Ok(count), "{kind:?}");
@@ -573,7 +573,7 @@ mod tests {
             assert_eq!(clusters.free(&mut cache), Ok(count - 50));
             let again = one(clusters.take(0, 1, &mut cache));
             assert_eq!(again, first + 100..first + 101, "where the search ended");
-            // The same according to the table.
+            // The same from the table.
             clusters.free = None;
             assert_eq!(clusters.free(&mut cache), Ok(count - 51));
         }
@@ -615,11 +615,11 @@ mod tests {
         };
         let max = info(0, 0).4;
         for (free, next, start) in [
-            // Unknown, or more than there are.
+            // Unknown, or greater than the volume.
             (UNKNOWN, UNKNOWN, 3),
             (max, max + 1, 3),
             (max - 2, 1, 3),
-            // Too few: a search finds more all the same.
+            // Too low: a search still finds more.
             (0, 100, 100),
             (7, max, max),
         ] {
@@ -633,7 +633,7 @@ mod tests {
             let found = (u32_at(&bytes, at), u32_at(&bytes, at + 4));
             assert_eq!(found, (left, clusters.next));
         }
-        // Without its signatures it is none, and isn't written.
+        // Without its signatures it is ignored, and never written.
         let (_, disk, _, at, _) = info(5, 100);
         for (place, _) in INFO_SIGNATURES {
             let before = disk.bytes();
@@ -650,7 +650,7 @@ mod tests {
         }
     }
 
-    /// A change of more of the tables than the cache has lines for happens as a whole.
+    /// A change of more of the tables than the cache has lines for is atomic.
     #[test]
     fn a_chain_is_taken_and_given_back_completely_or_not_at_all() {
         for kind in [FatKind::Fat16, FatKind::Fat32] {

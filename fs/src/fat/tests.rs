@@ -37,8 +37,8 @@ pub(super) fn formatted(kind: FatKind) -> Vec<u8> {
     )
 }
 
-/// Creates a file system whose free clusters hold remains of other files, within its first MiB,
-/// which is as much as the tests use.
+/// Creates a file system whose free clusters contain remains of other files, within its first MiB,
+/// which the tests never exceed.
 pub(super) fn format(len: usize, options: &FatOptions) -> Vec<u8> {
     let mut image = format::make(len, options);
     let number = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
@@ -64,7 +64,7 @@ pub(super) fn roomy(kind: FatKind) -> Vec<u8> {
     format(len, &options.with_cluster_size(512))
 }
 
-/// Creates a volume of this kind whose one file has `clusters` clusters, all in a row.
+/// Creates a volume of this kind whose one file has `clusters` contiguous clusters.
 pub(super) fn with_file(kind: FatKind, clusters: u64) -> (Geometry, Vec<u8>) {
     let (mut volume, disk) = mounted(roomy(kind), 512);
     let file = volume.open("a", WRITE).unwrap();

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 /// The first second of 1980, and the last of 2107.
 const RANGE: (i64, i64) = (315_532_800, 4_354_819_199);
 
-/// Days of a month; of these years every fourth is a leap year, but 2100.
+/// Days of the months; every fourth of these years is a leap year, except 2100.
 fn days(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && year != 2100 => 29,
@@ -44,7 +44,7 @@ pub(super) fn encode(time: Time) -> (u16, u16, u8) {
     (date as u16, of_day as u16, hundredths as u8)
 }
 
-/// Returns the seconds since 1970 of a date and a time; 0 if they are none.
+/// Returns the seconds since 1970 of a date and a time; 0 if they are invalid.
 pub(super) fn decode((date, time): (u16, u16)) -> i64 {
     let (date, time) = (i64::from(date), i64::from(time));
     let (year, month, day) = (1980 + (date >> 9), date >> 5 & 15, date & 31);
@@ -89,7 +89,7 @@ impl FatVolume {
 mod tests {
     use super::*;
 
-    /// "Date and Time Formats": year from 1980, month and day; hour, minute and two seconds.
+    /// "Date and Time Formats": year from 1980, month and day; hour, minute and two-second steps.
     #[test]
     fn times_are_packed_as_the_specification_has_it() {
         for (seconds, date, time, hundredths) in [

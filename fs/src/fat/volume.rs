@@ -24,13 +24,13 @@ pub(super) enum Change {
     None,
     /// Clusters were allocated, entries added or changed.
     Taking,
-    /// Clusters were freed, entries removed. A freed cluster isn't allocated again before the
-    /// commit, so until then the device still has all removed data.
+    /// Clusters were freed, entries removed. A freed cluster isn't reused before the commit, so the
+    /// device keeps all removed data until then.
     Giving,
 }
 
-/// File or directory: where its short entry begins on the disk, and that entry. The root has none;
-/// it is at 0, and its entry says where its clusters are.
+/// File or directory: location of its short entry on the disk, and that entry. The root has none;
+/// its location is 0, and its entry contains its first cluster.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
     pub place: u64,
@@ -43,7 +43,8 @@ impl Node {
     }
 }
 
-/// Distance to the next inode number where one is in use: no disk has that many entries.
+/// Distance to the next candidate for an inode number that is in use: no disk has that many
+/// entries.
 const NEXT_INODE: u64 = 1 << 48;
 
 /// Open file or directory.
@@ -54,9 +55,9 @@ pub(super) struct Handle {
     /// See [`FatVolume::inode`].
     inode: u64,
     pub flags: OpenFlags,
-    /// Size of the file in bytes, once looked up.
+    /// Size of the file in bytes, once it is known.
     pub size: Option<u64>,
-    /// Location of the contents, as far as they were read.
+    /// Location of the contents, as far as it is known.
     pub chain: Option<Chain>,
 }
 
@@ -103,14 +104,14 @@ impl FatVolume {
         self.clusters.geometry
     }
 
-    /// Takes note of the failure of `what`. The first sign of corruption ends all writes.
+    /// Records the failure of `what`. The first sign of corruption stops all writes.
     pub(super) fn done<T>(&mut self, result: Result<T>, what: &str) -> Result<T> {
         result.map_err(|error| self.failed(error, what))
     }
 
     #[inline(never)]
     fn failed(&mut self, error: Error, what: &str) -> Error {
-        // While the caller must not wait for the device, an operation that needs it fails without
+        // While the caller must not wait for the device, operations that need it fail without
         // effect.
         let away = error == Error::Io && self.cache.is_unresponsive();
         if matches!(error, Error::Io | Error::Corrupt) && !away {
@@ -128,8 +129,8 @@ impl FatVolume {
         error
     }
 
-    /// Prepares for an operation that changes the volume: first commits changes of another kind, or
-    /// those that leave too little of the cache.
+    /// Prepares an operation that changes the volume: first commits changes of another kind, or
+    /// changes that leave too little of the cache.
     pub(super) fn begin(&mut self, change: Change) -> Result<()> {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
@@ -145,8 +146,8 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Ends an operation that changed the volume, whose result stands. If the changes can't be
-    /// written now, they stay in the cache, and `sync` reports the error.
+    /// Ends an operation that changed the volume and has succeeded. If the changes can't be written
+    /// now, they stay in the cache, and `sync` reports the error.
     pub(super) fn end(&mut self) {
         if self.corrupt.is_none() && self.cache.is_filling() {
             let _ = self.commit();
@@ -165,7 +166,7 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Returns the node whose short entry is at a place.
+    /// Returns the node whose short entry is at this location.
     pub(super) fn node(&mut self, place: u64) -> Result<Node> {
         let mut entry = ShortEntry::new([b' '; 11], ATTR_DIRECTORY);
         entry.set_first_cluster(self.geometry().kind, self.geometry().root);
@@ -221,8 +222,8 @@ impl FatVolume {
         self.handles.all().any(|handle| handle.place == place)
     }
 
-    /// Returns the inode number of the file or directory whose entry is at `place`. It follows from
-    /// the place; but an open file keeps its number when it is renamed, and no other gets that.
+    /// Returns the inode number of the file or directory whose entry is at `place`. It derives from
+    /// the location; but an open file keeps its number after a rename, and no other file gets it.
     fn inode(&self, place: u64) -> u64 {
         if let Some(handle) = self.handles.all().find(|handle| handle.place == place) {
             return handle.inode;

@@ -1,4 +1,4 @@
-//! Writing of files: clusters first, then contents, then the entry.
+//! Writes of files: clusters first, then contents, then the entry.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -18,7 +18,7 @@ const STEP: usize = 1 << 20;
 /// Bytes per step of growing a file, which writes zeros.
 const ZEROS: usize = 64 << 10;
 
-/// Clusters that a step took: the last one before them (0 for none), and where they are.
+/// Clusters that a step allocated: the last one before them (0 for none), and their location.
 #[derive(Default)]
 struct Growth {
     before: u32,
@@ -26,7 +26,7 @@ struct Growth {
 }
 
 impl FatVolume {
-    /// Writes `buf`, or as much of it as fits the file and the volume.
+    /// Writes `buf`, or as much of it as the file and the volume can hold.
     pub(super) fn write_file(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
         let size = self.size_of(file)?;
         if offset > size {
@@ -41,7 +41,7 @@ impl FatVolume {
                 Err(Error::NoSpace) if done > 0 => break,
                 Err(error) => {
                     if offset > size {
-                        // Without the data after it, the gap is useless.
+                        // Without the data after it, the gap would be useless.
                         let place = self.handles.get(file)?.place;
                         let _ = self.cut(place, size);
                     }
@@ -75,7 +75,7 @@ impl FatVolume {
         zeros.resize(len, 0);
         let mut reached = old;
         while reached < size {
-            // All but the first begin where a sector does.
+            // All writes but the first begin at a sector.
             let most = (size - reached).min(ZEROS as u64 - reached % ZEROS as u64) as usize;
             let step = zeros.get(..most).unwrap_or(&zeros);
             match self.write_step(file, reached, step) {
@@ -92,8 +92,8 @@ impl FatVolume {
         Ok(())
     }
 
-    /// Writes `buf` at most at the end of a file, or as much of it as the volume has room for. A
-    /// step that fails takes no clusters, and the size stays.
+    /// Writes `buf` within a file or at its end, or as much of it as the volume has room for. A
+    /// step that fails allocates no clusters, and leaves the size unchanged.
     fn write_step(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
         self.begin(Change::Taking)?;
         let written = self.write_whole(file, offset, buf);
@@ -142,7 +142,8 @@ impl FatVolume {
         stored
     }
 
-    /// Writes contents, after taking the clusters that they need. Returns how much had room.
+    /// Writes contents, after the allocation of the necessary clusters. Returns the number of bytes
+    /// written.
     fn fill(
         &mut self,
         chain: &mut Chain,
@@ -158,7 +159,7 @@ impl FatVolume {
         while at < end {
             match chain.reach(at, end, &geometry, &mut self.cache)? {
                 Reached::Odd => return Err(Error::Corrupt),
-                // A file may have no clusters, but none that are too few for its size.
+                // A chain that is shorter than the file is corrupt.
                 Reached::End if chain.len() < size => return Err(Error::Corrupt),
                 Reached::End if growth.spans.is_empty() => {
                     let wanted = (end - chain.len()).div_ceil(geometry.unit.into());
@@ -182,7 +183,7 @@ impl FatVolume {
             }
             let piece = buf.get((at - offset) as usize..(known - offset) as usize);
             let piece = piece.unwrap_or_default();
-            // What is after the end of the file needn't be kept.
+            // Contents beyond the end of the file needn't be preserved.
             let pad = is_aligned && known >= size;
             self.cache.write_runs(chain.runs(), at, piece, pad)?;
             at = known;
@@ -190,7 +191,7 @@ impl FatVolume {
         Ok((at - offset) as usize)
     }
 
-    /// Cuts a file, completely or not at all.
+    /// Truncates a file, completely or not at all.
     pub(super) fn cut(&mut self, place: u64, size: u64) -> Result<()> {
         self.begin(Change::Giving)?;
         let cut = self.cut_whole(place, size);

@@ -1,8 +1,8 @@
 //! Opening a disk or, for `DISK/NUMBER` and `DISK/LABEL`, a partition of it.
 //!
-//! `fs::partition` reads the partition table, from a disk that must answer at once. It gets a disk
-//! of the sectors that were read so far. When it asks for others, those are read and it starts
-//! over, which is cheap: it reads only a few places.
+//! `fs::partition` reads the partition table from a disk that must answer at once. It gets a disk
+//! that consists of the sectors read so far. When it needs others, these are read and it starts
+//! over, which is cheap: it reads only a few sectors.
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::Runtime;
@@ -21,22 +21,22 @@ use platform::error::{Answer, Error, Failure, Stop};
 use reactor::Cancelled;
 use slab::Slab;
 
-/// The most requests for a table: a chain of 128 logical partitions, and some more.
+/// Maximum number of requests for a table: a chain of 128 logical partitions, and some more.
 const MAX_REQUESTS: usize = 512;
 
-/// A partition that is being looked for.
+/// A partition that is being opened.
 pub struct Opening {
     /// Its number or label.
     wanted: String,
-    /// Parts of the disk that were read: first sector and bytes of each.
+    /// Parts of the disk that have been read: first sector and bytes of each.
     read: Vec<(u64, Vec<u8>)>,
 }
 
-/// A disk with the sectors that were read.
+/// A disk that consists of the sectors read so far.
 struct Known<'a> {
     geometry: Geometry,
     read: &'a [(u64, Vec<u8>)],
-    /// The first sector and the bytes that were asked for beyond those.
+    /// First sector and length in bytes of the first missing part.
     missing: Cell<Option<(u64, usize)>>,
 }
 
@@ -137,11 +137,11 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     }
 }
 
-/// Why there is no descriptor.
+/// Reason why there is no descriptor yet.
 enum Why {
-    /// The device reads.
+    /// A read of the device is in progress.
     Pending,
-    /// There will be none.
+    /// Opening has failed.
     Failed(Failure),
 }
 
@@ -161,7 +161,7 @@ fn refused(error: Error, line: &str) -> Result<usize, Why> {
     Err(Failure::new(error, line).into())
 }
 
-/// Goes on as far as it can without the device.
+/// Advances as far as possible without the device.
 fn advance(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
     loop {
         let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
@@ -215,7 +215,7 @@ fn advance(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
     }
 }
 
-/// Makes the descriptor of what was found.
+/// Creates the descriptor of the partition that was found.
 fn finish(rt: &mut Runtime, key: usize) -> Result<usize, Why> {
     let mine = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
     let (disk, part) = (mine.disk, mine.part);

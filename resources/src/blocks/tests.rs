@@ -1,4 +1,4 @@
-//! Raw disks that don't answer, change their size, or have partitions.
+//! Raw disks that don't answer, change size, or have partitions.
 
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
 use crate::Runtime;
@@ -20,24 +20,24 @@ use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-/// The test's control of the disk.
+/// Shared state through which the test controls the disk.
 #[derive(Default)]
 struct Orders {
-    /// It does nothing.
+    /// Whether it processes no requests.
     hold: Cell<bool>,
-    /// Requests that it has.
+    /// Number of its requests.
     has: Cell<usize>,
-    /// Durable writes, discards, zeros.
+    /// Capabilities: durable writes, discard, write zeros.
     capabilities: Cell<[bool; 3]>,
     read_only: Cell<bool>,
-    /// It answers so in the call.
+    /// Result with which it completes requests within the call.
     at_once: Cell<Option<Result<(), BlockError>>>,
-    /// Whether the last list of slices was to be durable.
+    /// Whether the last scatter-gather write was to be durable.
     durable: Cell<Option<bool>>,
     data: RefCell<Vec<u8>>,
 }
 
-/// A disk in memory that does requests when it is polled.
+/// A disk in memory that processes requests when it is polled.
 struct Fake {
     orders: Rc<Orders>,
     queue: Vec<(Request, u64)>,
@@ -88,7 +88,7 @@ impl BlockDevice<Current> for Fake {
             let result = match request {
                 Request::Read { sector, to, len } => {
                     let from = data.get(sector as usize * 512..).and_then(|d| d.get(..len));
-                    // SAFETY: the request's memory is its own until it is reported.
+                    // SAFETY: the request owns its memory until it is reported.
                     let to = unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) };
                     from.map(|from| to.copy_from_slice(from))
                 }
@@ -103,7 +103,7 @@ impl BlockDevice<Current> for Fake {
                 }
                 Request::Scatter { sector, slices } => {
                     let mut from = data.get(sector as usize * 512..).unwrap_or_default();
-                    // SAFETY: the list and its memory are the request's until it is reported.
+                    // SAFETY: the request owns the list and its memory until it is reported.
                     unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
                         let part = from.split_off(..slice.len)?;
                         // SAFETY: as above.
@@ -156,7 +156,7 @@ fn runtime(data: Vec<u8>) -> (Runtime, Rc<Orders>) {
     (rt, orders)
 }
 
-/// Looks at everything at time `now`; what completed first, if anything.
+/// Polls everything at time `now`. Returns the first completion, if any.
 fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
     for driver in rt.drivers().iter().flatten() {
         (driver.poll)(rt, now);
@@ -164,7 +164,7 @@ fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
     next_completion(rt)
 }
 
-/// The result of the operation `token`, whose call gave `answer`.
+/// Returns the result of operation `token`, whose call returned `answer`.
 fn result(rt: &mut Runtime, token: u64, answer: Answer) -> Int {
     if answer != Err(Stop::Pending) {
         return encode(answer);
@@ -201,13 +201,13 @@ fn what_is_not_answered_ends_at_its_deadline() {
     let piece = Piece::of(&mut memory);
     assert_eq!(read(rt, fd, 0, piece, 2), Err(Stop::Pending));
     assert_eq!(flush(rt, fd, 3), Err(Stop::Pending));
-    // No room for this one: it can be taken back.
+    // The device has no room for this one: it can be withdrawn.
     assert_eq!(
         write(rt, fd, 9, Piece::of(&mut other), 4),
         Err(Stop::Pending)
     );
     assert_eq!(rt.cancel(4), Ok(1));
-    // The device has that one: its buffer isn't free.
+    // The device has this one: its buffer stays in use.
     assert_eq!(rt.cancel(2), Err(Stop::Pending));
     let deadline = rt
         .drivers()
@@ -233,7 +233,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
         .filter_map(|d| (d.deadline)(rt))
         .min();
     assert_eq!(none, None);
-    // Its disk isn't given to others as long as it may write to memory.
+    // Others can't open the disk while the device may write to memory.
     assert_eq!(rt.close(fd), Ok(0));
     assert_eq!(opened(rt, "data").err(), Some(-(Error::Busy as Int)));
     orders.hold.set(false);
@@ -249,15 +249,14 @@ fn what_is_not_answered_ends_at_its_deadline() {
     assert_eq!(next_completion(rt), None);
 }
 
-/// When the first request is abandoned.
+/// Deadline of the first request.
 fn earliest(rt: &mut Runtime) -> Option<u64> {
     let drivers = rt.drivers();
     let deadlines = drivers.iter().flatten().filter_map(|d| (d.deadline)(rt));
     deadlines.min()
 }
 
-/// Each request has a deadline of its own; what is looked at next is the earliest of those that are
-/// left.
+/// Each request has its own deadline; the next check is at the earliest one that remains.
 #[test]
 fn of_several_deadlines_the_earliest_counts() {
     let (mut rt, orders) = runtime(vec![7; 64 * 512]);
@@ -272,7 +271,7 @@ fn of_several_deadlines_the_earliest_counts() {
             read(rt, fd, 0, Piece::of(memory), token),
             Err(Stop::Pending)
         );
-        // That of the first stays what it was.
+        // The deadline of the first one is unchanged.
         let first = *deadlines
             .first()
             .unwrap_or(&earliest(rt).expect("waited for"));
@@ -344,7 +343,7 @@ fn sizes_are_seen_again() {
     assert_eq!(last(rt, 127), 512);
     assert_eq!(info(rt, fd).expect("open").sectors, 128);
     orders.data.borrow_mut().truncate(32 * 512);
-    // The device says so, then everybody knows.
+    // The device reports it, and all users see it.
     assert_eq!(last(rt, 40), -(Error::Io as Int));
     assert_eq!(info(rt, fd).expect("open").sectors, 32);
     assert_eq!(last(rt, 40), -(Error::Io as Int));
@@ -402,7 +401,7 @@ fn partitions_are_disks_of_their_own() {
     assert_eq!(orders.data.borrow()[16 * 512], 0);
     let answer = write(rt, fd, 7, Piece::of(&mut memory), 2);
     assert_eq!(result(rt, 2, answer), -(Error::Io as Int));
-    // The whole disk, the same again, and none.
+    // The whole disk, the same partition again, an overlapping one, and missing ones.
     for (name, error) in [
         ("data", Error::Busy),
         ("data/1", Error::Busy),
@@ -416,18 +415,18 @@ fn partitions_are_disks_of_their_own() {
     let whole = opened(rt, "data").expect("free");
     assert_eq!(opened(rt, "data/1").err(), Some(-(Error::Busy as Int)));
     assert_eq!(rt.close(whole), Ok(0));
-    // A disk that shrinks takes the end of the partition with it.
+    // A disk that shrinks cuts off the end of the partition.
     let fd = opened(rt, "data/1").expect("there");
     orders.data.borrow_mut().truncate(12 * 512);
     assert_eq!(info(rt, fd).expect("open").sectors, 4);
 }
 
-/// A disk whose sectors are filled with their numbers.
+/// Creates a disk whose sectors contain their numbers.
 fn numbered(sectors: u8) -> Vec<u8> {
     (0..sectors).flat_map(|sector| [sector; 512]).collect()
 }
 
-/// The first byte of each sector.
+/// Returns the first byte of each sector.
 fn firsts(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().step_by(512).copied().collect()
 }
@@ -457,7 +456,7 @@ fn slices_are_filled_and_written_in_their_order() {
     assert_eq!(orders.durable.get(), Some(false));
     let answer = gather(rt, fd, 62, all(), false, 2);
     assert_eq!(result(rt, 2, answer), -(Error::Io as Int), "past the end");
-    // A durable write needs a device that offers one.
+    // A durable write needs a device that supports it.
     let durable = |rt: &mut Runtime, fd| {
         let answer = gather(rt, fd, 0, all(), true, 2);
         result(rt, 2, answer)
@@ -503,7 +502,7 @@ fn slices_are_checked_before_anything_is_done() {
     assert_eq!(try_it(&[]), Ok(0));
     assert_eq!(try_it(&[Ok(0); MAX_SLICES]), Ok(0));
     assert_eq!(try_it(&[Ok(0); MAX_SLICES + 1]), refused(Error::TooLarge));
-    // The bytes of all slices together count.
+    // The limit applies to the total of all slices.
     let half = Ok(1 << 19);
     let pending = try_it(&[half, half]);
     assert_eq!(
@@ -534,7 +533,7 @@ fn a_request_has_so_many_bytes_at_most() {
     }
 }
 
-/// A device that answers in the call: its answer is the call's, and nothing is waited for.
+/// A device that completes requests within the call: the call returns the result, without a wait.
 #[test]
 fn what_is_done_at_once_is_answered_at_once() {
     let (mut rt, orders) = runtime(numbered(64));
@@ -561,7 +560,7 @@ fn what_is_done_at_once_is_answered_at_once() {
     opened(rt, "data").expect("nothing is outstanding");
 }
 
-/// An MBR with these partitions: type, first sector and sectors of each.
+/// Returns an MBR with these partitions: type, first sector and number of sectors of each.
 fn mbr(data: &mut [u8], partitions: &[(u8, u32, u32)]) {
     for (at, (kind, first, sectors)) in (446..).step_by(16).zip(partitions) {
         data[at + 4] = *kind;
@@ -571,7 +570,7 @@ fn mbr(data: &mut [u8], partitions: &[(u8, u32, u32)]) {
     data[510..512].copy_from_slice(&[0x55, 0xaa]);
 }
 
-/// Two partitions side by side are two users, each with requests of its own.
+/// Two adjacent partitions have two users, each with its own requests.
 #[test]
 fn neighbours_are_open_together() {
     let mut data = vec![0; 64 * 512];
@@ -594,7 +593,7 @@ fn neighbours_are_open_together() {
         let begun = write(rt, *fd, 0, Piece::of(memory), token);
         assert_eq!(begun, Err(Stop::Pending));
     }
-    // The device has two, and the other two wait.
+    // The device has two requests, and the other two are queued.
     assert_eq!(
         [4, 5, 3].map(|token| rt.cancel(token)),
         [Ok(1), Ok(1), Err(Stop::Pending)]
@@ -619,7 +618,7 @@ fn a_logical_partition_is_found_through_its_chain() {
     mbr(&mut data, &[(0x83, 1, 4), (0x05, 8, 56)]);
     mbr(&mut data[8 * 512..], &[(0x83, 1, 3), (0x05, 8, 8)]);
     mbr(&mut data[16 * 512..], &[(0x83, 2, 5), (0x05, 55, 1)]);
-    // The last one has its table in the disk's last sector, and no room for itself.
+    // The last one has its table in the disk's last sector, which leaves no room for itself.
     mbr(&mut data[63 * 512..], &[]);
     let (mut rt, orders) = runtime(data);
     let rt = &mut rt;

@@ -10,10 +10,10 @@ use core::ptr::NonNull;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
-/// The most slices of a request, as Linux has it (`UIO_MAXIOV`).
+/// Maximum number of slices in a request, as in Linux (`UIO_MAXIOV`).
 const MAX_SLICES: usize = 1024;
 
-/// The slices that are these pieces, and their bytes.
+/// Returns the slices of these pieces, and their total length in bytes.
 fn slices(
     pieces: impl ExactSizeIterator<Item = Result<Piece, Error>>,
 ) -> Result<(Box<[Slice]>, usize), Error> {
@@ -36,7 +36,7 @@ fn slices(
     Ok((list.into_boxed_slice(), bytes))
 }
 
-/// The disk or partition of a descriptor.
+/// Returns the disk or partition of a descriptor.
 fn raw(rt: &Runtime, fd: Fd) -> Result<&Raw, Error> {
     let key = rt.table.key_of(fd, &super::BLOCK)? as usize;
     rt.resources.blocks.get(key).ok_or(Error::Closed)
@@ -61,7 +61,7 @@ fn transfer(
     {
         return Err(Error::Invalid.into());
     }
-    // The list moves with its box, not in memory.
+    // Moving the box doesn't move the list in memory.
     let list = NonNull::from(&mut *slices);
     let wanted = Wanted {
         sector,

@@ -1,4 +1,4 @@
-//! A display that does what a test says.
+//! A display that follows the test's script.
 
 use super::{
     await_frame, changed, close, create, disable, info, install, missing, open, poll, present,
@@ -16,16 +16,16 @@ use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// What the test and the display share.
+/// State shared by the test and the display.
 #[derive(Default)]
 struct Orders {
-    /// It doesn't answer.
+    /// Whether it doesn't answer.
     hold: Cell<bool>,
-    /// What it reports next.
+    /// Its next reports.
     events: RefCell<Vec<Event>>,
-    /// Frames and their damage that it has.
+    /// Frames that it got, and their damage.
     has: RefCell<Vec<(u64, Vec<Rectangle>)>>,
-    /// Buffers that the runtime gave back.
+    /// Buffers that the runtime returned.
     released: RefCell<Vec<u32>>,
     is_disabled: Cell<bool>,
     state: RefCell<State>,
@@ -108,7 +108,7 @@ impl DisplayDevice<Current> for Fake {
     }
 }
 
-/// A runtime with one display, which is open.
+/// Creates a runtime with one open display.
 fn start() -> (Runtime, Rc<Orders>) {
     let orders = Rc::new(Orders::default());
     let fake = Fake {
@@ -131,7 +131,7 @@ fn now() -> u64 {
     Current::monotonic_ns()
 }
 
-/// A new buffer of 32 by 16 pixels and the bigarray that shows it.
+/// Creates a buffer of 32 by 16 pixels and the bigarray that shows it.
 fn buffer(rt: &mut Runtime) -> (isize, Bigarray) {
     let mut array = Bigarray::of(&mut []);
     let mut columns = 0;
@@ -154,7 +154,7 @@ fn a_frame_is_awaited_until_the_display_has_it() {
     assert_eq!(completed(&mut rt, now()), []);
     orders.events.borrow_mut().push(Event::Presented(1, Ok(())));
     assert_eq!(completed(&mut rt, now()), [(8, Ok(0))]);
-    // The same again, one that was never presented, and one long ago count for nothing.
+    // A repeated frame, one never presented, and an old one have no effect.
     let wrong = [1, 9, 0].map(|frame| Event::Presented(frame, Ok(())));
     orders.events.borrow_mut().extend(wrong);
     assert_eq!(completed(&mut rt, now()), []);
@@ -208,7 +208,7 @@ fn a_display_that_does_not_answer_is_given_up() {
         [(1, Err(Error::TimedOut.into()))]
     );
     assert!(finished(&mut rt));
-    // Its late answer does no harm.
+    // Its late answer has no effect.
     orders.hold.set(false);
     assert_eq!(completed(&mut rt, deadline), []);
     assert_eq!(present(&mut rt, 0, a, &[]), Ok(2));
@@ -230,7 +230,7 @@ fn a_wait_that_is_cancelled_never_completes() {
         "in use"
     );
     assert_eq!((rt.cancel(1), rt.cancel(2)), (Ok(1), Ok(1)));
-    // Their tokens may be others' by now.
+    // Their tokens may have been reused by now.
     for token in 1..=2 {
         assert_eq!(rt.event(token), Err(Stop::Pending));
     }
@@ -271,7 +271,7 @@ fn frames_are_counted_on_when_a_display_is_opened_again() {
     }
     assert_eq!(close(&mut rt, 0), Ok(0));
     assert_eq!(open(&mut rt, ""), Ok(0));
-    // The device has them yet, so that the last one is to be awaited.
+    // The device still has them, so the last one has to be awaited.
     let (b, _array) = buffer(&mut rt);
     assert_eq!(present(&mut rt, 0, b, &[]), Err(Error::Busy.into()));
     assert_eq!(info(&mut rt, 0).map(|numbers| numbers[7]), Ok(2));
@@ -306,7 +306,7 @@ fn memory_is_the_displays_again_when_nothing_shows_it() {
     assert_eq!(present(&mut rt, 0, b, &[]), Ok(1));
     completed(&mut rt, now());
     assert_eq!(*orders.released.borrow(), [1]);
-    // The one that is shown stays until another is, or nothing.
+    // The one on screen stays until another one, or none, is shown.
     assert_eq!(release(&mut rt, 0, b, &mut second.view()), Ok(0));
     completed(&mut rt, now());
     assert_eq!(*orders.released.borrow(), [1]);

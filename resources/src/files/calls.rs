@@ -1,4 +1,4 @@
-//! The functions of the interface. Each takes a token; 0 is none.
+//! The functions of the interface. Each takes a token; 0 means none.
 
 pub mod descriptors;
 pub mod leases;

@@ -1,9 +1,9 @@
 //! Performs the actions of a volume's schedule, with its fiber and its device.
 //!
-//! An operation comes by [`submit`], or for a path by [`submit_path`], which queues its job; [`run`]
-//! then does one [`Action`] after the other until the volume has to wait. Later, when the device
-//! has done something or time has passed, [`run`] resumes from there. [`answer`] converts the job's
-//! result to the operation's.
+//! [`submit`], or [`submit_path`] for a path, queues the job of an operation. [`run`] then performs
+//! one [`Action`] after the other until the volume has to wait. When a device request completes or
+//! a deadline passes, [`run`] resumes from there. [`answer`] converts the job's result to the
+//! operation's.
 
 pub mod answer;
 pub mod driver;
@@ -30,17 +30,17 @@ use platform::Clock;
 use platform::error::{Answer, Error, Failure};
 use reactor::Cancelled;
 
-/// How long jobs run on before anything else has its turn, where the disk answers at once (the
-/// process).
+/// Time slice of a volume's jobs, where the disk answers at once (the process).
 const SLICE_NS: u64 = 2_000_000;
-/// The bit of a tag that says that a request is of a flush; the rest is the volume.
+/// Bit of a tag that marks a request as part of a flush; the other bits are the volume.
 const FLUSH: u64 = 1 << 63;
 
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
     rt.resources.files.volumes.get_mut(index)
 }
 
-/// Queues a job for an operation, runs the volume, and gives the answer if it is there already.
+/// Queues a job for an operation and runs the volume. Returns the answer if the job completes at
+/// once.
 pub fn submit(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) -> Answer {
     let token = waiter.token();
     rt.give(token, cancel)?;
@@ -54,7 +54,7 @@ pub fn submit(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) 
     caller.answer(rt)
 }
 
-/// Queues a job that no operation waits for, and runs the volume.
+/// Queues a job without a waiter, and runs the volume.
 pub fn submit_detached(rt: &mut Runtime, index: usize, request: Request) {
     let job = Job::new(Waiter::None, request);
     if volume(rt, index).is_some_and(|volume| volume.schedule.push(job).is_ok()) {
@@ -62,8 +62,8 @@ pub fn submit_detached(rt: &mut Runtime, index: usize, request: Request) {
     }
 }
 
-/// Begins an operation on a path, and gives the answer if it is there already. The files have
-/// begun.
+/// Starts an operation on a path. Returns the answer if it completes at once. The volumes have been
+/// initialised.
 pub fn submit_path(
     rt: &mut Runtime,
     token: u64,
@@ -81,8 +81,7 @@ pub fn submit_path(
     caller.answer(rt)
 }
 
-/// Does a request at once that changes nothing, if nothing is to be waited for. `None`: it is to be
-/// submitted.
+/// Performs a read-only request at once, if it needs no wait. `None`: the caller has to submit it.
 pub fn at_once(
     rt: &mut Runtime,
     index: usize,
@@ -97,7 +96,8 @@ pub fn at_once(
     Some(answer::output(rt, index, output, "/", value))
 }
 
-/// Takes an operation back. Only a job that has not begun can be; a long transfer ends early.
+/// Cancels an operation. Only a job that hasn't started can be withdrawn; a long transfer ends
+/// early.
 pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     for (_, volume) in &mut rt.resources.files.volumes {
         if volume.schedule.cancel(token) {
@@ -112,15 +112,15 @@ pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Later
 }
 
-/// The time that a volume runs on for. It begins with the first look at it, which finds it not
-/// over: what a call can do at once is done by it, however late the processor came to it.
+/// Time slice of a volume. It starts at the first check, which always passes: so a call always does
+/// what it can do at once, however late it gets the processor.
 #[derive(Default)]
 struct Slice {
     until: Cell<Option<u64>>,
 }
 
 impl Slice {
-    /// Whether it is over at `now`, in nanoseconds.
+    /// Whether the slice has expired at `now`, in nanoseconds.
     fn is_over(&self, now: u64) -> bool {
         let until = self.until.get().unwrap_or(now + SLICE_NS);
         self.until.set(Some(until));
@@ -128,7 +128,7 @@ impl Slice {
     }
 }
 
-/// Runs a volume until it has to wait or its time slice is over.
+/// Runs a volume until it has to wait or its time slice expires.
 pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     let slice = Slice::default();
     while let Some(volume) = volume(rt, index) {
@@ -161,7 +161,7 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     }
 }
 
-/// Opens the volume for the active job, unless that is done.
+/// Opens the volume for the active job, unless it is open.
 fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
     let opened = if unmounts && rt.resources.files.open.is_used(index) {
         Err(Failure::new(Error::Busy, "files on it are open"))
@@ -176,7 +176,7 @@ fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
     }
 }
 
-/// Starts the active job's request: on the fiber, or here if it waits for nothing.
+/// Starts the active job's request: on the fiber, or on this stack if it never waits.
 fn start(rt: &mut Runtime, index: usize, mut request: Request) {
     let files = &mut rt.resources.files;
     if let Some(offset) = request.offset_mut() {
@@ -200,7 +200,8 @@ fn start(rt: &mut Runtime, index: usize, mut request: Request) {
     }
 }
 
-/// Gives the disk of a volume a request, with this tag; its result, if it is done already.
+/// Submits a request with this tag to the disk of a volume. Returns the result if it completes at
+/// once.
 fn give(
     disks: Option<&mut Disks>,
     volume: &Volume,
@@ -224,7 +225,7 @@ fn give(
     }
 }
 
-/// Gives the device the fiber's reads or writes.
+/// Submits the fiber's reads or writes to the device.
 fn transfer(rt: &mut Runtime, index: usize, access: Access) {
     let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {
@@ -268,7 +269,7 @@ fn transfer(rt: &mut Runtime, index: usize, access: Access) {
     volume.schedule.submitted(outstanding, failed, due);
 }
 
-/// Gives the device a flush.
+/// Submits a flush to the device.
 fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
     let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {
@@ -280,7 +281,7 @@ fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
     volume.schedule.flush_submitted(done, ordered, due);
 }
 
-/// The disk has done a request of a volume.
+/// Called when the disk has completed a request of a volume.
 fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
     let index = (tag & !FLUSH) as usize;
     if tag & FLUSH != 0 {
@@ -293,7 +294,7 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
     }
 }
 
-/// The disk has done a flush, or the write that was held until then: gives it what follows.
+/// Called when the disk has completed a flush or a held write: submits the next one.
 fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockError>) {
     loop {
         let files = &mut rt.resources.files;
@@ -331,7 +332,7 @@ fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockE
     }
 }
 
-/// Runs a volume whose turn it is, and times out its disk.
+/// Runs a volume if it can proceed, and handles the timeout of its disk.
 pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
     let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get_mut(index) else {

@@ -1,4 +1,4 @@
-//! The table of leases: contents of files that OCaml reads in place, as it does received bytes
+//! The table of leases: file contents that OCaml reads in place, like received bytes
 //! (`crate::net::zero_copy::lease`).
 
 use crate::types::{Before, Int, Proxy, View};
@@ -9,38 +9,38 @@ use core::ptr::NonNull;
 use platform::error::{Error, Failure};
 use slab::Slab;
 
-/// Leases that may be out at a time.
+/// Maximum number of leases at a time.
 pub const MAX_LEASES: usize = 256;
 
-/// A lease that is out.
+/// An active lease.
 struct Out {
     slices: Vec<Lease>,
-    /// The slice that is shown next.
+    /// Index of the next slice to show.
     next: usize,
-    /// At a place of its own, for OCaml has its address; one for all slices.
+    /// Boxed, because OCaml keeps its address; one for all slices.
     proxy: NonNull<Proxy>,
     state: State,
 }
 
-/// OCaml's use of a lease.
+/// How OCaml uses a lease.
 enum State {
-    /// Its number only.
+    /// OCaml has only its number.
     New,
-    /// A bigarray that shows a slice, and was this before.
+    /// A bigarray shows a slice; the field is its original state.
     Shown(Before),
-    /// No bigarray of this lease, but perhaps parts of it.
+    /// The lease has ended, but parts of its bigarray may be alive.
     Over,
 }
 
-/// All that are out.
+/// All active leases.
 pub struct Leases {
     out: Slab<Out>,
-    /// Bytes in them, but for those that are part of the program.
+    /// Total bytes, except those embedded in the program.
     bytes: usize,
 }
 
 impl Leases {
-    /// None.
+    /// Creates an empty table.
     pub const fn new() -> Leases {
         Leases {
             out: Slab::new(),
@@ -48,8 +48,8 @@ impl Leases {
         }
     }
 
-    /// Keeps what a volume has lent, unless all leases would have more than `limit` bytes; its
-    /// number, or 0 for nothing.
+    /// Adds slices lent by a volume, unless the total would exceed `limit` bytes. Returns the
+    /// number of the lease, or 0 without slices.
     pub fn take(&mut self, slices: Vec<Lease>, limit: usize) -> Result<usize, Failure> {
         let Some(first) = slices.first() else {
             return Ok(0);
@@ -74,7 +74,8 @@ impl Leases {
         Ok(key + 1)
     }
 
-    /// Shows the next slice of a lease in `into`; its bytes, 0 after the last one.
+    /// Points `into` at the next slice of a lease. Returns its length in bytes, 0 after the last
+    /// one.
     pub fn show_next(&mut self, lease: Int, into: &mut View<'_>) -> Result<usize, Error> {
         let out = find(&mut self.out, lease)?;
         let Some(slice) = out.slices.get(out.next) else {
@@ -82,8 +83,8 @@ impl Leases {
         };
         match out.state {
             State::New if into.is_empty() => {
-                // SAFETY: slices and proxy are kept in the table until `sweep` finds that no
-                // bigarray uses them.
+                // SAFETY: the table keeps slices and proxy until `sweep` finds that no bigarray
+                // uses them.
                 out.state = State::Shown(unsafe { into.lend(out.proxy) });
             }
             State::Shown(_) => (),
@@ -96,7 +97,7 @@ impl Leases {
         Ok(slice.len())
     }
 
-    /// Ends a lease. Its memory is given up when no part of `buffer` can be reached.
+    /// Ends a lease. Its memory is released once no part of `buffer` can be reached.
     pub fn end(&mut self, lease: Int, buffer: &mut View<'_>) -> Result<(), Error> {
         let out = find(&mut self.out, lease)?;
         match out.state {
@@ -109,33 +110,33 @@ impl Leases {
         Ok(())
     }
 
-    /// Lets go of what OCaml can't reach any more.
+    /// Releases leases that OCaml can't reach any more.
     fn sweep(&mut self) {
         for key in 0..self.out.capacity() {
             let Some(out) = self.out.get(key) else {
                 continue;
             };
-            // SAFETY: the proxy was made in `take`, and is given up below only, with its entry.
+            // SAFETY: the proxy was created in `take`, and is freed only below, with its entry.
             let is_unused = unsafe { out.proxy.as_ref() }.is_unused();
             if !matches!(out.state, State::New)
                 && is_unused
                 && let Some(out) = self.out.try_remove(key)
             {
                 self.bytes = self.bytes.saturating_sub(bytes(&out.slices));
-                // SAFETY: it is a box's, and no bigarray points at it.
+                // SAFETY: it came from a box, and no bigarray points at it.
                 drop(unsafe { Box::from_raw(out.proxy.as_ptr()) });
             }
         }
     }
 }
 
-/// Bytes of memory that stay in use for them.
+/// Returns the bytes of memory that these slices keep in use.
 fn bytes(slices: &[Lease]) -> usize {
     let slices = slices.iter().filter(|slice| !slice.is_always());
     slices.map(|slice| slice.len()).sum()
 }
 
-/// The lease with this number.
+/// Returns the lease with this number.
 fn find(out: &mut Slab<Out>, lease: Int) -> Result<&mut Out, Error> {
     let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
     out.get_mut(key.wrapping_sub(1)).ok_or(Error::Invalid)

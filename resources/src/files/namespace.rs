@@ -1,5 +1,5 @@
-//! The namespace: one tree over all volumes. It finds the next step of a path: the volume that it
-//! leads to gets a request, or the mount table alone has the answer.
+//! The namespace: one tree over all volumes. It determines the next step of a path: a request to a
+//! volume, or an answer from the mount table alone.
 
 pub mod mounts;
 
@@ -18,28 +18,28 @@ use platform::error::{Error, Failure};
 pub enum Step {
     /// A volume performs a request.
     Volume {
-        /// Its number.
+        /// Number of the volume.
         index: usize,
         /// The request.
         request: Request,
-        /// The path.
+        /// The path, for the steps after this one.
         resolution: Box<Resolution>,
     },
     /// The path ends at a directory that only leads to mount points.
     Above(Above),
 }
 
-/// A directory on no volume.
+/// A directory that isn't on a volume.
 pub struct Above {
-    /// The path that led there.
+    /// The path that was resolved.
     pub resolution: Box<Resolution>,
     /// The directory's path.
     pub path: String,
-    /// What is mounted below it.
+    /// Names of the mount points below it.
     pub names: Vec<String>,
 }
 
-/// Takes a path to the next volume that has to be asked.
+/// Advances a path to the next volume that has to resolve a part of it.
 pub fn advance(rt: &mut Runtime, mut resolution: Box<Resolution>) -> Result<Step, Failure> {
     loop {
         let path = String::from(resolution.path());
@@ -75,8 +75,9 @@ pub fn advance(rt: &mut Runtime, mut resolution: Box<Resolution>) -> Result<Step
     }
 }
 
-/// A volume has nothing at a path: takes the operation on if something is mounted below it. The
-/// listing of the directory above shows it, so it is a directory like those on no volume.
+/// Called when a volume has no file at a path: continues the operation if there is a mount point
+/// below the path. A listing of the parent shows that name, so it is a directory like those on no
+/// volume.
 pub fn missing(
     rt: &mut Runtime,
     mut resolution: Box<Resolution>,
@@ -98,15 +99,15 @@ pub fn missing(
     advance(rt, resolution)
 }
 
-/// Whether the new path of a rename or a link leads to the volume of the old one, which can then
-/// check both in one job.
+/// Whether the new path of a rename or a link is on the volume of the old one, which can then
+/// resolve both in one job.
 fn are_together(mounts: &Mounts<usize>, index: usize, resolution: &Resolution) -> bool {
     let new = resolution.new_path();
     let volume = new.and_then(|new| mounts.volume_of(new));
     volume.is_some_and(|(volume, _)| *volume == index)
 }
 
-/// Names above mount points stay those of directories, where they are.
+/// Protects the directories above mount points: no operation may remove, rename or replace them.
 fn guard(mounts: &Mounts<usize>, path: &str, resolution: &Resolution) -> Result<(), Failure> {
     let Some(point) = mounts.below(path) else {
         return Ok(());

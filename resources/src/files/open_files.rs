@@ -1,4 +1,4 @@
-//! The table of open files and directories: what their descriptors stand for.
+//! The table of open files and directories, which descriptors refer to.
 
 use super::records::pack;
 use crate::types::Piece;
@@ -8,57 +8,58 @@ use alloc::string::String;
 use platform::error::Error;
 use slab::Slab;
 
-/// An open file or directory. The serial number tells it from a later one with the same key: a job
-/// may end after its descriptor was closed.
+/// Identifies an open file or directory. The serial number distinguishes it from a later one with
+/// the same key: a job may complete after its descriptor was closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OpenId {
-    /// The key in the table of open files.
+    /// Key in the table of open files.
     pub key: u32,
-    /// No other open file ever has it.
+    /// Serial number, never reused.
     serial: u64,
 }
 
-/// Where a transfer or a listing begins.
+/// Start of a transfer or a listing.
 #[derive(Clone, Copy)]
 pub enum Offset {
-    /// At this byte, or at this cursor of a directory.
+    /// At this byte of a file, or this cursor of a directory.
     At(u64),
-    /// At the position that the open file has when the job begins.
+    /// At the position of the open file when the job starts.
     Position(OpenId),
-    /// At the end: a write appends.
+    /// At the end of the file: a write appends.
     End,
 }
 
-/// How far an open file or directory has been read.
+/// Read position of an open file or directory.
 #[derive(Clone, Copy)]
 pub enum Position {
-    /// The next byte of a file, or the next cursor of a directory on its volume.
+    /// Next byte of a file, or next cursor of a directory on its volume.
     At(u64),
-    /// The volume's directory has been listed to its end, and so many names of what is mounted in
-    /// it have been given.
+    /// After the last entry of the volume's directory, and after this number of the mount points in
+    /// it.
     Mounted(usize),
 }
 
 /// The open file or directory of a descriptor.
 pub struct OpenFile {
     serial: u64,
-    /// The volume, and its file or directory; none for a directory that only leads to mount points.
+    /// The volume, and the file or directory on it; `None` for a directory that only leads to mount
+    /// points.
     pub on: Option<(usize, FileId)>,
-    /// Of a directory: what is mounted in it.
+    /// Mount points in a directory.
     pub names: Rc<[String]>,
-    /// Writes go to the end.
+    /// Whether every write goes to the end of the file.
     pub append: bool,
     position: Position,
 }
 
-/// All that are open.
+/// All open files and directories.
 pub struct OpenFiles {
     files: Slab<OpenFile>,
     next_serial: u64,
 }
 
 impl OpenFiles {
-    /// None.
+    /// Creates an empty table.
     pub const fn new() -> OpenFiles {
         OpenFiles {
             files: Slab::new(),
@@ -66,8 +67,8 @@ impl OpenFiles {
         }
     }
 
-    /// Adds a file or directory of `on` a volume, or a directory that has nothing but mount points;
-    /// its key.
+    /// Adds a file or directory `on` a volume, or a directory that has nothing but mount points.
+    /// Returns its key.
     pub fn insert(
         &mut self,
         on: Option<(usize, FileId)>,
@@ -89,31 +90,31 @@ impl OpenFiles {
         key as u32
     }
 
-    /// Whether anything on a volume is open.
+    /// Whether a volume has open files or directories.
     pub fn is_used(&self, volume: usize) -> bool {
         let mut files = self.files.iter();
         files.any(|(_, file)| file.on.is_some_and(|(other, _)| other == volume))
     }
 
-    /// The file with this key, and its name for as long as it is open.
+    /// Returns the file with this key, and the identifier that it has while it is open.
     pub fn find(&mut self, key: u32) -> Result<(OpenId, &mut OpenFile), Error> {
         let file = self.files.get_mut(key as usize).ok_or(Error::Closed)?;
         let serial = file.serial;
         Ok((OpenId { key, serial }, file))
     }
 
-    /// The file, if it is still open.
+    /// Returns the file, if it is still open.
     fn get(&mut self, id: OpenId) -> Option<&mut OpenFile> {
         let file = self.files.get_mut(id.key as usize);
         file.filter(|file| file.serial == id.serial)
     }
 
-    /// Takes a file out of the table.
+    /// Removes a file from the table.
     pub fn remove(&mut self, key: u32) -> Option<OpenFile> {
         self.files.try_remove(key as usize)
     }
 
-    /// The position of a file, in bytes.
+    /// Returns the position of a file, in bytes.
     pub fn position(&mut self, id: OpenId) -> u64 {
         match self.get(id).map(|file| file.position) {
             Some(Position::At(position)) => position,
@@ -121,8 +122,8 @@ impl OpenFiles {
         }
     }
 
-    /// Makes a position the offset that it is now, if the file is still open; called when the job
-    /// begins.
+    /// Replaces `Position` by the file's current position, if the file is still open. Called when
+    /// the job starts.
     pub fn resolve(&mut self, offset: &mut Offset) {
         if let Offset::Position(id) = *offset
             && let Some(file) = self.get(id)
@@ -141,8 +142,8 @@ impl OpenFiles {
         }
     }
 
-    /// Notes where a listing continues: at a cursor of the volume's directory, or with what is
-    /// mounted in it.
+    /// Sets the position of a listing: a cursor of the volume's directory, or the mount points in
+    /// it.
     pub fn set_cursor(&mut self, id: OpenId, next: Option<Cursor>) {
         if let Some(file) = self.get(id) {
             file.position = match (next, file.position) {
@@ -153,8 +154,8 @@ impl OpenFiles {
         }
     }
 
-    /// Packs what is mounted in a directory, once the volume's own entries have been listed; the
-    /// bytes. The operation that the memory belongs to has not completed.
+    /// Packs the mount points in a directory, after the volume's own entries. Returns the length in
+    /// bytes. The operation that owns the memory has not completed.
     pub fn list_mounted(&mut self, id: OpenId, into: Piece) -> Result<usize, Error> {
         let Some(file) = self.get(id) else {
             return Ok(0);
@@ -162,7 +163,7 @@ impl OpenFiles {
         let Position::Mounted(given) = file.position else {
             return Ok(0);
         };
-        // SAFETY: the operation that the piece belongs to has not completed.
+        // SAFETY: the operation that owns the piece has not completed.
         let into = unsafe { into.as_mut_slice() };
         let (mut packed, mut next) = (0, given);
         for name in file.names.iter().skip(given) {
@@ -181,7 +182,8 @@ impl OpenFiles {
     }
 }
 
-/// A position, moved; not before the start, nor beyond what OCaml can count.
+/// Returns a position plus an offset; fails before the start, or beyond the range of OCaml's
+/// integers.
 pub fn moved(base: u64, offset: i64) -> Result<u64, Error> {
     let position = base.checked_add_signed(offset).ok_or(Error::Invalid)?;
     if position >> 62 == 0 {

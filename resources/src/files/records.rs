@@ -1,11 +1,10 @@
-//! The formats of what calls give: records of numbers, texts, and packed entries of directories.
+//! The formats of results: records of numbers, texts, and packed directory entries.
 
 use crate::types::{Int, IntsPiece, Piece, constants, records};
 use ::fs::{Kind, Stat};
 
-/// Writes what `soil_fs_stat` gives for a file of this volume, or of none: a
-/// directory that only leads to mount points. The operation that the memory
-/// belongs to has not completed.
+/// Writes the results of `soil_fs_stat` for a file of this volume, or of none: a directory that
+/// only leads to mount points. The operation that owns the memory has not completed.
 pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Option<usize>) {
     let record = records::Stat {
         size: stat.size as Int,
@@ -15,7 +14,7 @@ pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Option<usize>) {
         accessed: stat.accessed.seconds as Int,
         changed: stat.changed.seconds as Int,
         links: stat.links as Int,
-        // OCaml's integers have a bit less.
+        // OCaml's integers have 63 bits, of which one is the sign.
         inode: (stat.inode & (u64::MAX >> 2)) as Int,
         read_only: stat.read_only.into(),
         accessed_ns: stat.accessed.nanoseconds as Int,
@@ -26,8 +25,8 @@ pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Option<usize>) {
     unsafe { into.fill(&record.numbers()) };
 }
 
-/// Writes as much of a text as fits; the length of all of it. The operation that the memory belongs
-/// to has not completed.
+/// Writes as much of a text as fits. Returns its full length. The operation that owns the memory
+/// has not completed.
 pub fn write_text(text: &str, into: Piece) -> usize {
     // SAFETY: the operation has not completed.
     let into = unsafe { into.as_mut_slice() };
@@ -37,7 +36,7 @@ pub fn write_text(text: &str, into: Piece) -> usize {
     text.len()
 }
 
-/// The number of a kind (`ENTRY_*`).
+/// Returns the code of a file kind (`ENTRY_*`).
 const fn entry(kind: Kind) -> Int {
     match kind {
         Kind::File => constants::ENTRY_FILE,
@@ -46,7 +45,7 @@ const fn entry(kind: Kind) -> Int {
     }
 }
 
-/// Writes an entry as kind, length and name; its length, if it fits.
+/// Writes an entry as kind, length and name. Returns its length, if it fits.
 pub fn pack(into: &mut [u8], name: &str, kind: Kind) -> Option<usize> {
     let kind = entry(kind);
     let total = 3 + name.len();

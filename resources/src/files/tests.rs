@@ -1,4 +1,4 @@
-//! Files on a disk that takes its time, answers out of order, or fails.
+//! Files on a disk that is slow, completes requests out of order, or fails.
 
 mod commits;
 mod disk;
@@ -32,28 +32,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 use std::{env, format, fs, process, vec};
 
-/// The test's control of the disk.
+/// Shared state through which the test controls the disk.
 #[derive(Default)]
 struct Orders {
-    /// It does nothing.
+    /// Whether it processes no requests.
     hold: Cell<bool>,
-    /// It does nothing about flushes.
+    /// Whether it processes no flushes.
     hold_flush: Cell<bool>,
-    /// It fails.
+    /// Whether requests fail.
     fail: Cell<bool>,
-    /// It offers no flushes.
+    /// Whether it lacks flushes.
     no_flush: Cell<bool>,
-    /// It is read only.
+    /// Whether it is read-only.
     read_only: Cell<bool>,
-    /// Its flushes fail.
+    /// Whether flushes fail.
     fail_flush: Cell<bool>,
-    /// Writes done (`w`), flushes asked for (`f`) and done (`F`).
+    /// Completed writes (`w`), submitted flushes (`f`) and completed ones (`F`).
     log: RefCell<String>,
-    /// The sectors.
+    /// Contents of the disk.
     data: RefCell<Vec<u8>>,
 }
 
-/// A disk in memory that does requests only when it is polled, the last one first.
+/// A disk in memory that processes requests only when it is polled, the last one first.
 struct Slow {
     orders: Rc<Orders>,
     queue: Vec<(Request, u64)>,
@@ -112,7 +112,7 @@ impl BlockDevice<Current> for Slow {
             match request {
                 Request::Read { sector, to, len } => {
                     let from = &data[sector as usize * 512..][..len];
-                    // SAFETY: the request's memory is its own until it is reported.
+                    // SAFETY: the request owns its memory until it is reported.
                     unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) }
                         .copy_from_slice(from);
                 }
@@ -133,9 +133,9 @@ impl BlockDevice<Current> for Slow {
     }
 }
 
-/// Returns the disk as a command has changed it.
+/// Returns a disk image that a command has modified.
 fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
-    // Several tests use a name.
+    // Several tests may use the same name.
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let file = format!("soil-sys-{name}-{}-{number}.img", process::id());
@@ -154,7 +154,7 @@ fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// A runtime with the disk `data`, with FAT.
+/// Creates a runtime with the FAT disk `data`.
 fn runtime(name: &str) -> (Runtime, Rc<Orders>) {
     runtime_with(changed_by(name, &vec![0; 2 << 20], &["mkfs.fat"]))
 }
@@ -167,7 +167,7 @@ fn ext4_runtime(name: &str) -> (Runtime, Rc<Orders>) {
     (rt, orders)
 }
 
-/// A runtime with this disk `data`.
+/// Creates a runtime with this disk `data`.
 fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
     let (orders, device) = slow(disk);
     let mut rt = Runtime::new();
@@ -175,7 +175,7 @@ fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
     (rt, orders)
 }
 
-/// A disk of these bytes, and the orders for it.
+/// Creates a disk with these contents, and its control.
 fn slow(disk: Vec<u8>) -> (Rc<Orders>, Device) {
     let orders = Rc::new(Orders {
         data: RefCell::new(disk),
@@ -188,7 +188,7 @@ fn slow(disk: Vec<u8>) -> (Rc<Orders>, Device) {
     (orders, device)
 }
 
-/// One look at everything.
+/// Polls everything once.
 fn step(rt: &mut Runtime) {
     step_at(rt, 0);
 }
@@ -200,7 +200,7 @@ fn step_at(rt: &mut Runtime, now: u64) {
     }
 }
 
-/// The result of the operation `token`, whose call gave `answer`.
+/// Returns the result of operation `token`, whose call returned `answer`.
 fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
     if answer != Err(Stop::Pending) {
         return encode(answer);
@@ -237,8 +237,8 @@ fn reads_what_it_wrote() {
     assert_eq!(result(rt, 5, answer), 0);
 }
 
-/// While the disk does nothing the rest goes on, what hasn't begun can be taken back, and what has
-/// begun ends later.
+/// While the disk is blocked other work continues. Jobs that haven't started can be cancelled; a
+/// job that has started completes later.
 #[test]
 fn others_go_on_while_the_disk_is_busy() {
     let (mut rt, orders) = runtime("busy");
@@ -260,7 +260,8 @@ fn others_go_on_while_the_disk_is_busy() {
     assert_eq!(result(rt, 4, answer), -(Error::NotFound as Int));
 }
 
-/// A flush that takes long: what is to be durable waits, reading and what needs no disk doesn't.
+/// A slow flush: operations that guarantee durability wait, reads and operations without the disk
+/// don't.
 #[test]
 fn reading_goes_on_during_a_flush() {
     let (mut rt, orders) = runtime("flush");
@@ -280,10 +281,9 @@ fn reading_goes_on_during_a_flush() {
     let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
     assert_eq!(result(rt, 4, answer), 300_000);
     assert!(back == text);
-    // Nothing is left to be written, but it isn't durable yet.
+    // Everything is written, but it isn't durable yet.
     assert_eq!(sync(rt, 5), Err(Stop::Pending));
-    // Nothing in FAT counts on the order of flushes: what is written needn't wait, and nor does who
-    // reads afterwards.
+    // FAT doesn't depend on the order of flushes: neither writes nor later reads have to wait.
     let answer = open(rt, "/data/b", MODE, 6);
     let other = Fd::decode(result(rt, 6, answer)).expect("opened");
     let answer = write(rt, other, Piece::of(&mut text), 0, 6);
@@ -295,14 +295,14 @@ fn reading_goes_on_during_a_flush() {
     );
     let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
     assert_eq!(result(rt, 6, answer), 300_000);
-    // A sync that comes now has to write and flush, and doesn't delay reads.
+    // A new sync has to write and flush, and doesn't delay reads.
     assert_eq!(sync(rt, 8), Err(Stop::Pending));
     let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
     assert_eq!(result(rt, 6, answer), 300_000);
-    // It is closed after the sync of it that was asked for before.
+    // The close comes after the sync of the same file that was submitted before.
     assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
     assert_eq!(rt.close(other), Ok(0));
-    // Later operations are done after it, and none overtakes: not even a read of cached data.
+    // Later operations run after it, in order: not even a read of cached data overtakes.
     text.fill(7);
     let answer = write(rt, fd, Piece::of(&mut text), 0, 10);
     assert_eq!(answer, Err(Stop::Pending));
@@ -314,8 +314,8 @@ fn reading_goes_on_during_a_flush() {
     assert!(next_completion(rt).is_none());
     orders.hold_flush.set(false);
     assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
-    // The three syncs that waited share what is done for them; the write needn't wait for its
-    // flush, but for what was before it.
+    // The three waiting syncs are merged; the write needn't wait for their flush, but for the jobs
+    // before it.
     let mut ended = Vec::new();
     for _ in 0..10_000 {
         step(rt);
@@ -333,8 +333,8 @@ fn reading_goes_on_during_a_flush() {
     assert_eq!(result(rt, 7, answer), 0);
 }
 
-/// A flush that fails after the volume has gone on: nothing that waits for it is durable, nor what
-/// follows, until one succeeds.
+/// A flush that fails after the volume has continued: no operation that waits for it is durable,
+/// nor a later one, until a flush succeeds.
 #[test]
 fn a_flush_that_fails_late_is_an_error() {
     let (mut rt, orders) = runtime("unflushed");
@@ -361,7 +361,7 @@ fn a_flush_that_fails_late_is_an_error() {
     assert!(data.windows(5000).any(|bytes| bytes == [9; 5000]));
 }
 
-/// Health of `data` as `soil_fs_space` returns it.
+/// Returns the health of `data`, as `soil_fs_space` reports it.
 fn health(rt: &mut Runtime, token: Int) -> Int {
     let (mut numbers, mut text) = ([-1; 4], [0; 100]);
     let (into, text) = (IntsPiece::of(&mut numbers), Piece::of(&mut text));
@@ -383,7 +383,7 @@ fn a_disk_without_flushes_is_told_from_others() {
         assert_eq!(result(rt, 3, answer), 100);
         let answer = sync(rt, 4);
         assert_eq!(result(rt, 4, answer), 0);
-        // A disk that can't be written needs no flush.
+        // A read-only disk needs no flush.
         assert_eq!(rt.close(fd), Ok(0));
         let answer = unmount(rt, "/data", 5);
         assert_eq!(result(rt, 5, answer), 0);
@@ -400,7 +400,7 @@ fn a_failing_disk_is_an_error() {
     orders.fail.set(true);
     let answer = open(rt, "/data/a", MODE, 1);
     assert_eq!(result(rt, 1, answer), -(Error::Io as Int));
-    // It recovers, and is mounted then.
+    // After it recovers, it can be mounted.
     orders.fail.set(false);
     let answer = open(rt, "/data/a", MODE, 2);
     let fd = Fd::decode(result(rt, 2, answer)).expect("opened");
@@ -418,16 +418,16 @@ fn a_failing_disk_is_an_error() {
 
 const IO: Int = -(Error::Io as Int);
 
-/// The results of all operations that have completed, by token.
+/// Returns the results of all completed operations, by token.
 fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
     let mut all: Vec<_> = core::iter::from_fn(|| next_completion(rt)).collect();
     all.sort_unstable();
     all
 }
 
-/// Lets the time pass after which the disk has timed out.
+/// Advances the clock beyond the disk's timeout.
 fn late(rt: &mut Runtime) {
-    // A job may have given way to others.
+    // A job may have yielded to others.
     while deadline(rt) == Some(0) {
         step(rt);
     }
@@ -437,9 +437,9 @@ fn late(rt: &mut Runtime) {
     step_at(rt, due);
 }
 
-/// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what
-/// comes later at once, and when the disk answers the volume works as if nothing had been. The
-/// memory of the read is said to be in use until then.
+/// A read that the disk doesn't answer: it and all operations queued behind it fail at the
+/// deadline, later ones at once. When the disk answers, the volume works as before. Until then the
+/// memory of the read is reported as in use.
 #[test]
 fn a_disk_that_stops_fails_every_call() {
     let (mut rt, orders) = runtime("stops");
@@ -459,15 +459,16 @@ fn a_disk_that_stops_fails_every_call() {
     assert_eq!(sync(rt, 6), Err(Stop::Pending));
     let left = deadline(rt).expect("something is waited for") - Current::monotonic_ns();
     assert!((25_000_000_000..=30_000_000_000).contains(&left), "{left}");
-    // A caller that looks long after the deadline has stood still itself: the disk gets a grace.
+    // A caller that checks long after the deadline was stopped itself: the disk gets a grace
+    // period.
     let due = deadline(rt).expect("something is waited for");
     step_at(rt, due + 10_000_000_000);
     assert_eq!(completed(rt), []);
     assert_eq!(deadline(rt), Some(due + 10_500_000_000));
-    // But no more than one.
+    // Only one grace period.
     step_at(rt, due + 20_000_000_000);
     assert_eq!(completed(rt), [(4, IO), (5, IO), (6, IO)]);
-    // The disk has the memory of the first of them only, which is said once.
+    // The disk only uses the memory of the first of them, which is reported once.
     assert_eq!([5, 6, 4, 4].map(|token| abandoned(rt, token)), [0, 0, 1, 0]);
     assert_eq!(deadline(rt), None);
     for token in 7..20 {
@@ -481,14 +482,14 @@ fn a_disk_that_stops_fails_every_call() {
         step(rt);
     }
     assert_eq!(completed(rt), []);
-    // Nothing of the long read came after the step that was under way, and nothing is lost.
+    // The read transferred nothing after the step in progress, and no memory is leaked.
     let answer = read(rt, fd, Piece::of(&mut back), 0, 21);
     assert_eq!(result(rt, 21, answer), 900_000);
     assert!(back == text);
 }
 
-/// A flush that never ends: operations that wait for it fail; reads meanwhile don't, until the
-/// flush has timed out.
+/// A flush that never completes: operations that wait for it fail. Reads succeed until the flush
+/// has timed out.
 #[test]
 fn a_flush_that_stops_fails_the_sync() {
     let (mut rt, orders) = runtime("stopped-flush");
@@ -529,7 +530,7 @@ fn a_flush_that_stops_fails_the_sync() {
     assert!(finish(rt), "the end of the program waits for the disk");
 }
 
-/// A mount that the disk doesn't answer is undone when it does: the disk is free again, and can be
+/// A mount that the disk doesn't answer is undone once it does: the disk is free again, and can be
 /// mounted.
 #[test]
 fn a_mount_that_stops_is_undone() {
@@ -553,13 +554,13 @@ fn a_mount_that_stops_is_undone() {
     assert!(result(rt, 5, answer) > 0);
 }
 
-/// A file whose open was abandoned is closed again once it is open; FAT removes no open files. An
-/// unmount that the disk doesn't answer is done later, and until then the volume stays mounted.
+/// A file whose open was abandoned is closed once it is open; FAT doesn't remove open files. An
+/// unmount that the disk doesn't answer completes later, and until then the volume stays mounted.
 #[test]
 fn what_was_abandoned_leaves_nothing_open() {
     let (mut rt, orders) = runtime("stopped-open");
     let rt = &mut rt;
-    // It is mounted by this.
+    // This mounts it.
     orders.hold.set(true);
     assert_eq!(open(rt, "/data/a", MODE, 2), Err(Stop::Pending));
     late(rt);

@@ -21,17 +21,17 @@ use options::CACHE;
 use schedule::Schedule;
 use specification::Specification;
 
-/// Where a file system lives.
+/// Execution context of a file system's calls.
 pub enum Backing {
-    /// Nowhere: the first job opens the volume.
+    /// Not mounted: the first job opens the volume.
     None,
-    /// Its calls wait for nothing.
+    /// Calls never wait, and run on the caller's stack.
     Immediate(Box<dyn ::fs::Volume>),
-    /// Its calls wait on a fiber.
+    /// Calls may wait, and run on a fiber.
     Fiber {
         /// The fiber.
         port: &'static Port,
-        /// The disk that it is on, if any.
+        /// The disk, if the volume is on one.
         disk: Option<usize>,
     },
 }
@@ -40,16 +40,16 @@ pub enum Backing {
 pub struct Volume {
     /// Its mount point, type and source.
     pub specification: Specification,
-    /// Where its file system lives.
+    /// Execution context of its file system.
     pub backing: Backing,
-    /// The first sector and the sectors of its partition, where it is on one.
+    /// First sector and number of sectors of its partition, if it is on one.
     pub claim: Option<(u64, u64)>,
-    /// Its jobs.
+    /// Queue and state of its jobs.
     pub schedule: Schedule,
 }
 
 impl Volume {
-    /// A volume that its first job opens.
+    /// Creates a volume, which its first job opens.
     pub const fn new(specification: Specification) -> Volume {
         Volume {
             specification,
@@ -59,7 +59,7 @@ impl Volume {
         }
     }
 
-    /// The fiber, if its file system lives on one.
+    /// Returns the fiber, if the file system runs on one.
     pub const fn port(&self) -> Option<&'static Port> {
         match self.backing {
             Backing::Fiber { port, .. } => Some(port),
@@ -67,7 +67,7 @@ impl Volume {
         }
     }
 
-    /// The disk that it is on, once it is open.
+    /// Returns the disk, once the volume is open.
     pub const fn disk(&self) -> Option<usize> {
         match self.backing {
             Backing::Fiber { disk, .. } => disk,
@@ -75,30 +75,30 @@ impl Volume {
         }
     }
 
-    /// Whether anything was done on it.
+    /// Whether the volume is open: its first job has started.
     pub const fn is_open(&self) -> bool {
         !matches!(self.backing, Backing::None)
     }
 
-    /// Whether its disk has a flush that makes writes durable.
+    /// Whether the disk has a flush that makes writes durable.
     pub fn flushes(&self) -> bool {
         self.port().is_none_or(|port| port.geometry().flushes)
     }
 
-    /// Whether its file system is gone, and the device has nothing of it: the fiber is free for
-    /// another.
+    /// Whether the file system is gone and no device request is outstanding: the fiber can be
+    /// reused.
     pub fn is_over(&self) -> bool {
         self.schedule.is_over() && self.port().is_none_or(Port::is_empty)
     }
 
-    /// Counters of its cache; zeros where it has none, or isn't mounted yet.
+    /// Returns the counters of the cache; zeros without a cache, or before the mount.
     pub fn cache_counts(&self) -> CacheCounts {
         self.port()
             .map(|port| port.counters.counts())
             .unwrap_or_default()
     }
 
-    /// The space on the volume and its health, if they can be had without a wait.
+    /// Returns the space on the volume and its health, if that needs no wait.
     pub fn space_at_once(&mut self) -> Option<(Space, Health)> {
         if !self.schedule.is_quiet() {
             return None;
@@ -120,8 +120,8 @@ impl Volume {
         }
     }
 
-    /// Does a request now that changes nothing, if nothing is done before it and everything that it
-    /// needs is in memory: no fiber, no queue, no completion. `None`: it is to be queued.
+    /// Performs a read-only request at once, without fiber, queue and completion, if no other job
+    /// is pending and memory holds everything that it needs. `None`: the caller has to queue it.
     pub fn at_once(&mut self, request: Request) -> Option<Value> {
         if !self.schedule.is_quiet() {
             return None;

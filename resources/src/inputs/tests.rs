@@ -1,4 +1,4 @@
-//! Devices that send what a test says.
+//! Input devices that follow the test's script.
 
 use super::{MAX_EVENTS, close, describe, install, next, open, poll, set_led};
 use crate::Runtime;
@@ -45,13 +45,13 @@ impl InputDevice<Current> for Fake {
     fn arm(&mut self, _: &mut Interest) {}
 }
 
-/// A runtime with two devices.
+/// Creates a runtime with two devices.
 fn start() -> (Runtime, [Sent; 2]) {
     let (rt, sent, _) = start_with_ends();
     (rt, sent)
 }
 
-/// The same, whose devices can go.
+/// Creates a runtime with two devices that the test can remove.
 fn start_with_ends() -> (Runtime, [Sent; 2], [Gone; 2]) {
     let sent = [Sent::default(), Sent::default()];
     let gone = [Gone::default(), Gone::default()];
@@ -199,7 +199,7 @@ fn a_wait_ends_by_cancellation_and_by_close() {
     assert_eq!(set_led(&mut rt, 0, 1, true), closed);
 }
 
-/// What a reader lost is no news for the next one, whether it was told or not.
+/// Events dropped for one reader aren't reported to the next one.
 #[test]
 fn a_reader_that_opens_again_begins_with_nothing() {
     let (mut rt, [first, second]) = start();
@@ -218,7 +218,7 @@ fn a_reader_that_opens_again_begins_with_nothing() {
         }
         first.borrow_mut().extend(group);
         assert_eq!(close(&mut rt), Ok(0));
-        // And what comes meanwhile isn't meant for it.
+        // Events between two readers aren't meant for the next one.
         second.borrow_mut().extend(group);
         assert_eq!(open(&mut rt), Ok(2));
         second.borrow_mut().extend(group);
@@ -259,7 +259,7 @@ fn events_that_are_not_taken_are_lost_by_device() {
     assert!((MAX_EVENTS - 8..MAX_EVENTS).contains(&kept), "{kept}");
     let events = numbers.chunks(5).take(rest);
     let codes: Vec<_> = events.map(|n| (n[0], n[2], n[3])).collect();
-    // The group in whose end there is room again is lost as well.
+    // The group during whose end there is room again is dropped as well.
     let dropped = SYN_DROPPED as isize;
     assert_eq!(
         codes[rest - 4..],
@@ -271,7 +271,7 @@ fn events_that_are_not_taken_are_lost_by_device() {
 fn a_loss_is_told_of_a_device_that_is_silent_after_it() {
     let (mut rt, [first, second]) = start();
     assert_eq!(open(&mut rt), Ok(2));
-    // The end of the loss is the release of a key, after which the device sends nothing.
+    // The dropped events end with the release of a key, after which the device sends nothing.
     let press = [event(kind::KEY, 1, 1), event(kind::SYN, SYN_REPORT, 0)];
     let release = [event(kind::KEY, 1, 0), event(kind::SYN, SYN_REPORT, 0)];
     for group in [press, release].iter().cycle().take(MAX_EVENTS) {
@@ -287,7 +287,7 @@ fn a_loss_is_told_of_a_device_that_is_silent_after_it() {
     let dropped = SYN_DROPPED as isize;
     assert_eq!(codes[codes.len() - 2..], [(0, 0, dropped), (0, 0, 0)]);
     assert!(codes.len() <= MAX_EVENTS, "{}", codes.len());
-    // The next events are reported as they come.
+    // The next events are reported in order.
     second.borrow_mut().extend(press);
     first.borrow_mut().extend(press);
     assert_eq!(completed(&mut rt), [(1, Ok(4))]);

@@ -1,4 +1,4 @@
-//! Addresses and endpoints in the form that crosses the boundary: 16 and 18 bytes.
+//! Encoding of addresses and endpoints for the interface: 16 and 18 bytes.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use platform::error::Error;
@@ -6,7 +6,7 @@ use platform::error::Error;
 /// Length of an endpoint: address and port.
 pub const ENDPOINT: usize = 18;
 
-/// The 16 bytes of an address, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+/// Encodes an address in 16 bytes, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
 pub fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -14,13 +14,13 @@ pub fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The address of exactly 16 bytes.
+/// Decodes an address of exactly 16 bytes.
 pub fn from_octets(bytes: &[u8]) -> Result<IpAddr, Error> {
     let octets: [u8; 16] = bytes.try_into().map_err(|_| Error::Invalid)?;
     Ok(Ipv6Addr::from(octets).to_canonical())
 }
 
-/// The 18 bytes of an endpoint, the port with its high byte first.
+/// Encodes an endpoint in 18 bytes, the port in network byte order.
 pub fn encode(endpoint: SocketAddr) -> [u8; ENDPOINT] {
     let mut bytes = [0; ENDPOINT];
     let (address, port) = bytes.split_at_mut(16);
@@ -29,7 +29,7 @@ pub fn encode(endpoint: SocketAddr) -> [u8; ENDPOINT] {
     bytes
 }
 
-/// The endpoint of exactly 18 bytes.
+/// Decodes an endpoint of exactly 18 bytes.
 pub fn decode(bytes: &[u8]) -> Result<SocketAddr, Error> {
     let (address, port) = bytes.split_first_chunk::<16>().ok_or(Error::Invalid)?;
     let port = u16::from_be_bytes(port.try_into().map_err(|_| Error::Invalid)?);

@@ -39,7 +39,7 @@ pub fn connect_to(rt: &mut Runtime, fd: Fd, endpoint: SocketAddr) -> Answer {
     let (stack, socket) = socket(rt, key)?;
     match stack.tcp_connect_bound(socket.handle, endpoint) {
         Ok(handle) => {
-            // The stack has closed what was bound.
+            // The stack has closed the bound socket.
             rt.close(fd)?;
             open(rt, handle, &CONNECTION)
         }

@@ -1,8 +1,8 @@
 //! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
 //!
-//! Each is a list with one part for each interface, separated by `;`; in a part, several values are
-//! separated by `,`. An interface without `SOIL_IP` asks DHCP and listens to router advertisements.
-//! A mistake is `BadConfiguration`, with a detail that names the variable.
+//! Each is a list with one part per interface, separated by `;`; the values of a part are separated
+//! by `,`. An interface without `SOIL_IP` uses DHCP and router advertisements. An invalid value
+//! fails with `BadConfiguration`, and the message names the variable.
 
 use crate::current::Current;
 use ::net::{Cidr, Congestion, InterfaceConfig};
@@ -14,13 +14,13 @@ use core::str::FromStr;
 use platform::System;
 use platform::error::{Error, Failure};
 
-/// The configuration of the interfaces in their order.
+/// Configuration of the interfaces, in order.
 pub struct Configuration {
     interfaces: Vec<InterfaceConfig>,
 }
 
 impl Configuration {
-    /// Of interface `index`.
+    /// Returns the configuration of interface `index`.
     pub fn interface(&self, index: usize) -> InterfaceConfig {
         self.interfaces
             .get(index)
@@ -33,9 +33,9 @@ fn wrong(detail: String) -> Failure {
     Failure::new(Error::BadConfiguration, detail)
 }
 
-/// The values of a variable's parts.
+/// Parses the parts of a variable, each a list of values.
 fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>, Failure> {
-    // Loops: collecting results took three times the code, for each type.
+    // Loops, because `collect` needed three times the code for each type.
     let mut parts = Vec::new();
     for part in text.split(';') {
         let mut values = Vec::new();
@@ -52,7 +52,7 @@ fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>
     Ok(parts)
 }
 
-/// The configuration of an interface that the program adds.
+/// Returns the configuration of an interface that the program adds.
 pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, Failure> {
     let read = parse(|name| match name {
         "SOIL_IP" => Some(String::from(addresses)),
@@ -62,7 +62,7 @@ pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, 
     Ok(read.interface(0))
 }
 
-/// Reads the variables through `variable`.
+/// Reads the environment through `variable`.
 fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Failure> {
     let text = |name| variable(name).unwrap_or_default();
     let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
@@ -125,7 +125,7 @@ pub fn configure_names(resolver: &mut Resolver) -> Result<(), Failure> {
     configure(resolver, names(Current::variable)?)
 }
 
-/// Takes the domains and the number of dots of the system for those that no variable gives.
+/// Adds the system's search domains and number of dots where no variable sets them.
 pub fn complete_names(
     resolver: &mut Resolver,
     domains: Vec<String>,
@@ -150,7 +150,7 @@ fn configure(resolver: &mut Resolver, options: DnsOptions) -> Result<(), Failure
     })
 }
 
-/// `SOIL_TCP_CONGESTION`: how the sending rate of connections is chosen.
+/// Reads `SOIL_TCP_CONGESTION`: the congestion control of connections.
 pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestion, Failure> {
     match variable("SOIL_TCP_CONGESTION").unwrap_or_default().as_str() {
         "" | "cubic" => Ok(Congestion::Cubic),

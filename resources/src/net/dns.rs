@@ -12,16 +12,16 @@ use platform::Clock;
 use platform::error::{Answer, Error, Failure};
 use reactor::Cancelled;
 
-/// How the result is written.
+/// Format of the result.
 #[derive(Clone, Copy)]
 enum Form {
     /// 16 bytes for each address.
     Addresses,
-    /// See `soil_dns_query`.
+    /// The format of `soil_dns_query`.
     Records,
 }
 
-/// A lookup that has no answer yet.
+/// A pending lookup.
 pub struct Lookup {
     id: LookupId,
     token: u64,
@@ -29,7 +29,7 @@ pub struct Lookup {
     form: Form,
 }
 
-/// The code of a failure.
+/// Returns the error code of a failed lookup.
 fn error(failure: LookupError) -> Error {
     match failure {
         LookupError::InvalidName => Error::InvalidName,
@@ -102,7 +102,7 @@ fn start(
             return rt.fail(Failure::new(error(failure), detail));
         }
     };
-    // Numbers, localhost and what is in the cache are answered at once.
+    // Numeric addresses, localhost and cached names need no query.
     match net.services.resolver.take(id) {
         Err(LookupError::Pending) => (),
         answer => {
@@ -130,7 +130,7 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     Cancelled::Done
 }
 
-/// Appends a record in the form of `soil_dns_query`.
+/// Appends a record in the format of `soil_dns_query`.
 fn encode(record: &DnsRecord, bytes: &mut Vec<u8>) {
     bytes.extend(record.ttl.to_be_bytes());
     let at = bytes.len();
@@ -156,7 +156,7 @@ fn encode(record: &DnsRecord, bytes: &mut Vec<u8>) {
             }
         }
     }
-    // A record's data is at most 65 535 bytes, but a name as text may be longer than on the wire.
+    // A record's data is at most 65,535 bytes, but a name can be longer as text than on the wire.
     let len = bytes.len() - at - 2;
     match (u16::try_from(len), bytes.get_mut(at..at + 2)) {
         (Ok(len), Some(place)) => place.copy_from_slice(&len.to_be_bytes()),
@@ -164,7 +164,7 @@ fn encode(record: &DnsRecord, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Writes the records that fit, in their order; how many, or how many bytes.
+/// Writes as many records as fit, in order. Returns the number of addresses, or of bytes.
 fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
     // SAFETY: the lookup has not completed.
     let into = unsafe { results.as_mut_slice() };
@@ -194,7 +194,7 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
     }
 }
 
-/// The answer of a lookup of a name that the system knows.
+/// Returns the answer for a name that the system knows.
 fn put_known(known: Vec<IpAddr>, family: Family, results: Piece) -> Answer {
     let wanted = |address: &IpAddr| match family {
         Family::Any => true,
@@ -212,7 +212,7 @@ fn put_known(known: Vec<IpAddr>, family: Family, results: Piece) -> Answer {
     }
 }
 
-/// Completes the lookups that have an answer.
+/// Completes the lookups that have been answered.
 pub fn check(rt: &mut Runtime) {
     let mut at = 0;
     while let Some(net) = rt.resources.net.as_deref_mut()

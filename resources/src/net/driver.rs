@@ -1,4 +1,4 @@
-//! The network's part in the wait, and its tick while the program computes.
+//! The network's hooks in the wait, and its tick during computations.
 
 use super::{BUDGET, inspect, services, sockets, status};
 use crate::current::{Current, Interest};
@@ -10,10 +10,10 @@ use crate::types::constants::{
 use crate::{Driver, Runtime};
 use platform::{Clock, Entropy, Interest as _, Memory, Ticker};
 
-/// How long the end waits for cards that have frames to send, in ns.
+/// Time in nanoseconds that exit waits for cards to send queued frames.
 const DRAIN_NS: u64 = 500_000_000;
 
-/// As the runtime knows it.
+/// Driver of the network in the runtime.
 pub static DRIVER: Driver = Driver {
     poll,
     deadline,
@@ -22,7 +22,7 @@ pub static DRIVER: Driver = Driver {
     counter,
 };
 
-/// Polls the network while the program computes.
+/// Polls the network during computations.
 pub static TICKER: Ticker = Ticker {
     poll: || {
         runtime::tick(|rt| {
@@ -34,7 +34,7 @@ pub static TICKER: Ticker = Ticker {
     unlock: runtime::unlock,
 };
 
-/// Takes frames in, sends what is due, and wakes the tasks whose sockets became ready.
+/// Receives frames, sends due ones, and wakes the tasks whose sockets became ready.
 pub fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
@@ -59,10 +59,10 @@ pub fn poll(rt: &mut Runtime, now: u64) {
     status::check(rt, now);
 }
 
-/// Polls the network until it has nothing more to do at once, in a call: what was sent to the host
-/// itself has arrived then.
+/// Polls the network within a call until nothing is left to do at once, so that data sent to this
+/// host has arrived.
 pub fn poll_until_idle(rt: &mut Runtime) {
-    /// Bounds the work of one call.
+    /// Limits the work of one call.
     const ROUNDS: usize = 8;
     for _ in 0..ROUNDS {
         poll(rt, Current::monotonic_ns());
@@ -107,13 +107,13 @@ fn finish(rt: &mut Runtime) -> bool {
         return false;
     }
     let done = net.stack.release_leases();
-    // Sends the frames that this queued at once.
+    // Sends the frames that this queued without delay.
     net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
     if !done {
         return false;
     }
-    // Last words are still in the card's ring, and a machine that is switched off says them no
-    // more.
+    // The final frames are still in the card's ring, and a machine that is powered off no longer
+    // sends them.
     let now = Current::monotonic_ns();
     let until = *net.drain_until.get_or_insert(now.saturating_add(DRAIN_NS));
     if now >= until || net.stack.is_drained() {

@@ -1,14 +1,14 @@
-//! Failures of the stack as the program gets them.
+//! Converts failures of the stack to those of the interface.
 
 use alloc::format;
 use platform::error::{Error, Failure, Stop};
 
-/// A failure with its text.
+/// Returns a failure with its message.
 pub fn refused(failure: ::net::Error) -> Failure {
     Failure::new(error(failure), format!("{failure}"))
 }
 
-/// The code of a failure.
+/// Returns the error code of a failure.
 pub fn error(error: ::net::Error) -> Error {
     use ::net::Error as E;
     match error {
@@ -30,7 +30,7 @@ pub fn error(error: ::net::Error) -> Error {
     }
 }
 
-/// The code of a failure where the stack may say "not yet".
+/// Returns the code of a failure where the stack may also report that an operation would block.
 pub fn stop(failure: ::net::Error) -> Stop {
     match failure {
         ::net::Error::WouldBlock => Stop::WouldBlock,

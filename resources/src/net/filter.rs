@@ -1,14 +1,14 @@
 //! The packet filter's rules as text: `SOIL_FILTER`, and `soil_net_filter`.
 //!
-//! Rules are separated by `;` or a line's end; the first that fits decides, and what fits none
-//! passes:
+//! Rules are separated by `;` or line ends. The first rule that matches decides; packets without a
+//! match pass:
 //!
 //! ```text
 //! (allow | deny) (in | out) [on eth0] [tcp | udp | icmp] [with ADDRESS[/LENGTH]]
 //!     [port N[-M]] [peer-port N[-M]] [new | established] [limit PER_SECOND BURST [each]]
 //! ```
 //!
-//! `port` is ours, `peer-port` the other end's; `each` counts each sender by itself.
+//! `port` is the local port, `peer-port` the remote one; `each` applies the limit per sender.
 
 use super::{Net, needs_stack, stack};
 use crate::Runtime;
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use platform::error::{Answer, Error, Failure};
 
-/// ICMP and ICMPv6: two rules for one.
+/// ICMP and ICMPv6, which take two rules.
 const ICMP: [u8; 2] = [1, 58];
 
 fn range(text: &str) -> Option<RangeInclusive<u16>> {
@@ -26,7 +26,7 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     Some(first.parse().ok()?..=last.parse().ok()?)
 }
 
-/// Reads one rule; `None` if it isn't one.
+/// Parses one rule; `None` if it is invalid.
 fn rule(
     text: &str,
     interface: impl Fn(&str) -> Option<::net::InterfaceId>,
@@ -78,7 +78,7 @@ fn rule(
     Some(ICMP.iter().map(of).collect())
 }
 
-/// Puts the rules in force, or says in one line which isn't one.
+/// Installs the rules, or returns a message that names the invalid one.
 pub fn apply(net: &mut Net, text: &str) -> Result<(), Failure> {
     let Net {
         stack, interfaces, ..

@@ -1,4 +1,4 @@
-//! The table of sockets and the counters as text, for the program and for the user at the console.
+//! The socket table and the counters as text, for the program and the console.
 
 use super::{Net, stack};
 use crate::Runtime;
@@ -11,11 +11,11 @@ use core::fmt::Write;
 use platform::Console;
 use platform::error::Answer;
 
-/// Sockets that a report on the console shows.
+/// Maximum number of sockets in a report on the console.
 const SHOWN: usize = 200;
 
-/// Appends the details of a connection that `ss -ti` shows, by the same names where it has them:
-/// times in ms, sizes in bytes; zeros are left out.
+/// Appends the details of a connection that `ss -ti` shows, with the same names where they exist:
+/// times in ms, sizes in bytes, without zeros.
 fn details(info: &TcpInfo, text: &mut String) {
     text.push_str("   ");
     let switches = [
@@ -69,8 +69,9 @@ fn details(info: &TcpInfo, text: &mut String) {
     text.push('\n');
 }
 
-/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`,
-/// bytes unread, bytes unsent; with `detailed`, a second one for each connection.
+/// Returns a line for each of at most `most` sockets: protocol, local address, remote address or
+/// `-`, state or `-`, unread bytes, unsent bytes; with `detailed`, a second line for each
+/// connection.
 fn sockets(net: &mut Net, most: usize, detailed: bool) -> String {
     let mut text = String::new();
     let mut count = 0;
@@ -106,7 +107,7 @@ fn sockets(net: &mut Net, most: usize, detailed: bool) -> String {
     text
 }
 
-/// A line `name=value` for each counter.
+/// Returns a line `name=value` for each counter.
 fn counters(net: &mut Net) -> String {
     let mut text = String::new();
     net.stack.statistics(&mut |name, value| {
@@ -116,7 +117,7 @@ fn counters(net: &mut Net) -> String {
     text
 }
 
-/// A line for each counter, and for each state of sockets with their number; see
+/// Appends a line for each counter, and for the number of sockets in each state; see
 /// `soil_statistics`.
 pub fn statistics_of(net: &mut Net, text: &mut String) {
     net.stack.statistics(&mut |name, value| {
@@ -161,7 +162,7 @@ pub fn statistics(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     copy(&counters(net), into)
 }
 
-/// Logs both, if a report was requested.
+/// Logs both after a request for a report.
 pub fn poll(rt: &mut Runtime) {
     if !Current::report_requested() {
         return;

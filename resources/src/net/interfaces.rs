@@ -31,7 +31,7 @@ pub fn vlan(rt: &mut Runtime, parent: Int, id: Int, addresses: &str, gateways: &
     Ok(net.interfaces.len() - 1)
 }
 
-/// An address without a prefix is a network of its own.
+/// Parses a network; an address without a prefix length is a network of one address.
 fn network(text: &str) -> Result<(IpAddr, u8), Error> {
     let (address, length) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().map_err(|_| Error::Invalid)?;
@@ -61,7 +61,7 @@ pub fn route(rt: &mut Runtime, add: bool, to: &str, interface: Int, gateway: &st
     Ok(0)
 }
 
-/// The first address of a network.
+/// Returns the first address of a network.
 fn first(address: IpAddr, length: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {

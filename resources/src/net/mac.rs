@@ -1,13 +1,13 @@
-//! Ethernet addresses of our interfaces: `SOIL_MAC` gives them, separated by `;`; else it is the
-//! card's own; else a random, locally administered one.
+//! Ethernet addresses of the interfaces: from `SOIL_MAC`, separated by `;`; else the card's own;
+//! else a random, locally administered one.
 
 use crate::current::Current;
 use alloc::format;
 use platform::error::{Error, Failure};
 use platform::{Entropy, System};
 
-/// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a
-/// single station (IEEE 802).
+/// Parses an Ethernet address of six hexadecimal bytes between colons; `None` unless it is a
+/// unicast address (IEEE 802).
 fn parse(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
     let mut parts = text.split(':');
@@ -19,7 +19,7 @@ fn parse(text: &str) -> Option<[u8; 6]> {
     (parts.next().is_none() && first & 1 == 0 && mac != [0; 6]).then_some(mac)
 }
 
-/// The address of interface `index`, whose card has the address `own`.
+/// Returns the address of interface `index`, whose card has the address `own`.
 pub fn choose(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], Failure> {
     let text = Current::variable("SOIL_MAC").unwrap_or_default();
     let wanted = text
@@ -38,7 +38,7 @@ pub fn choose(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], Failure> {
             let filled = Current::random(&mut mac);
             filled.map_err(|_| Failure::new(Error::NoEntropy, Current::NO_ENTROPY))?;
             let [first, ..] = &mut mac;
-            // Locally administered, one station.
+            // Locally administered and unicast.
             *first = *first & 0xfc | 0x02;
             Ok(mac)
         }

@@ -1,5 +1,5 @@
-//! The machine's name on its links: the responder of `services`, which runs after the stack once it
-//! was asked for.
+//! The machine's host name on its links: the mDNS responder of `services`, which is polled after
+//! the stack once the program has started it.
 
 use super::{Net, needs_stack, stack};
 use crate::Runtime;
@@ -12,13 +12,12 @@ use alloc::string::String;
 use platform::error::{Answer, Error, Failure};
 use platform::{Clock, System};
 
-/// The responder, and what is called of it. Other programs don't have the code behind these
-/// pointers.
+/// The responder, as pointers to its functions, so that other programs don't contain its code.
 pub struct Named {
     responder: Box<Responder>,
     poll: fn(&mut Named, &mut Transport, u64) -> Polled,
     finish: fn(&mut Named, &mut Transport, u64),
-    /// The name that was told last.
+    /// The last name that was logged.
     told: Option<String>,
 }
 
@@ -39,7 +38,7 @@ fn finish(named: &mut Named, stack: &mut Transport, now: u64) {
 }
 
 impl Net {
-    /// Gives the responder its turn, if there is one.
+    /// Polls the responder, if there is one.
     pub(super) fn poll_name(&mut self, now: u64) -> Polled {
         match &mut self.named {
             Some(named) => (named.poll)(named, &mut self.stack, now),
@@ -47,13 +46,13 @@ impl Net {
         }
     }
 
-    /// Takes the name back; tells whether there was one.
+    /// Withdraws the name; returns whether there was one.
     pub(super) fn end_name(&mut self, now: u64) -> bool {
         let named = self.named.take();
         if let Some(mut named) = named {
             (named.finish)(&mut named, &mut self.stack, now);
-            // It stays for good, as everything of the network does; without the code that would
-            // take it down.
+            // Never freed, like everything of the network, so that the program contains no code to
+            // shut it down.
             core::mem::forget(named);
             return true;
         }
@@ -85,7 +84,7 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
         finish,
         told: None,
     });
-    // Its first turn says when it wants the next.
+    // The first poll returns the time of the next one.
     super::driver::poll(rt, Current::monotonic_ns());
     Ok(1)
 }

@@ -1,5 +1,4 @@
-//! `SOIL_OFFLOAD`: the offloads of a network device that are not to be used, for debugging and for
-//! measuring.
+//! `SOIL_OFFLOAD`: disables offloads of network devices, for debugging and benchmarks.
 
 use crate::current::Current;
 use alloc::format;
@@ -7,10 +6,10 @@ use platform::System;
 use platform::error::{Error, Failure};
 use platform::link::Offloads;
 
-/// The variable's names, as its complaint lists them.
+/// Names that the variable accepts, as its error message lists them.
 const NAMES: &str = "csum, tso, rxcsum, lro, mrg, event, indirect, all";
 
-/// The field of a name.
+/// Returns the field with this name.
 fn field<'a>(offloads: &'a mut Offloads, name: &str) -> Option<&'a mut bool> {
     Some(match name {
         "csum" => &mut offloads.tx_checksum,
@@ -24,7 +23,7 @@ fn field<'a>(offloads: &'a mut Offloads, name: &str) -> Option<&'a mut bool> {
     })
 }
 
-/// Reads a value such as `-tso,-lro`.
+/// Parses a value such as `-tso,-lro`.
 fn parse(text: &str) -> Result<Offloads, Failure> {
     let mut offloads = Offloads::ALL;
     for word in text

@@ -11,10 +11,10 @@ use platform::error::{Error, Failure};
 use platform::link::Device;
 use platform::{Clock, Links, System};
 
-/// The largest frame: segments of up to 64 KiB that a device cuts.
+/// Maximum frame size: segments of up to 64 KiB that a device splits.
 const WHOLE: usize = 65_549;
 
-/// The devices, recorded if that is asked for.
+/// Wraps the devices in a recorder if it is enabled.
 pub fn record(devices: Vec<Device<Current>>) -> Result<Vec<Device<Current>>, Failure> {
     let variable = |name| Current::variable(name).filter(|value| !value.is_empty());
     let Some(target) = variable("SOIL_PCAP") else {

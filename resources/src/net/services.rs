@@ -8,23 +8,23 @@ use ::services::{Polled, Resolver};
 use platform::error::Failure;
 use platform::{Clock, System};
 
-/// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic
+/// Later answers that differ by more are taken for an error of the server (RFC 5905, 11.2.1: panic
 /// threshold).
 const MAX_STEP_NS: u64 = 1_000_000_000_000;
 
 /// The resolver and the NTP client.
 pub struct Services {
-    /// Looks names up.
+    /// Resolves names.
     pub resolver: Resolver,
     ntp: Option<Client>,
-    /// The clock has been set.
+    /// Whether the clock has been set.
     set: bool,
-    /// When they want to run again.
+    /// Time of the next poll.
     pub next_ns: Option<u64>,
 }
 
 impl Services {
-    /// The services that the configuration asks for. Errors: `BadConfiguration`.
+    /// Creates the configured services. Errors: `BadConfiguration`.
     pub fn new() -> Result<Services, Failure> {
         let random = || alloc::boxed::Box::new(super::random_bits);
         let mut resolver = Resolver::new(random());
@@ -56,7 +56,7 @@ impl Services {
     }
 }
 
-/// Gives all of them their turn, after the stack had its own.
+/// Polls all of them, after the stack.
 pub fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;

@@ -1,5 +1,5 @@
-//! The table of sockets: from a descriptor to the stack's handle, and from a handle that has become
-//! ready to the tasks that wait.
+//! The table of sockets: maps a descriptor to the stack's handle, and a ready handle to the tasks
+//! that wait for it.
 
 use super::address;
 use super::errors::error;
@@ -15,22 +15,22 @@ use reactor::table::Fd;
 
 /// The socket of a descriptor.
 pub struct Socket {
-    /// The stack's name for it.
+    /// Handle in the stack.
     pub handle: Handle,
-    /// The place of its descriptor in the table.
+    /// Index of its descriptor in the table.
     pub fd: u32,
-    /// The reader has said that it wants no more.
+    /// Whether the program has shut down receiving.
     pub receive_ended: bool,
-    /// There is urgent data that a reader wasn't told of.
+    /// Whether there is urgent data that hasn't been reported to a reader.
     pub urgent: bool,
 }
 
-/// The index in a handle.
+/// Returns the index in a handle.
 fn index_of(handle: Handle) -> usize {
     (handle.to_raw() & u64::from(u32::MAX)) as usize
 }
 
-/// A socket or a lookup became ready for something.
+/// Called when a socket or a lookup became ready.
 pub fn event(rt: &mut Runtime, handle: Handle) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
@@ -45,13 +45,13 @@ pub fn event(rt: &mut Runtime, handle: Handle) {
         .get_mut(key as usize)
         .filter(|socket| socket.handle == handle)
     else {
-        // Of a service, which looks at its sockets in any case.
+        // The handle of a service, which polls its sockets in any case.
         return;
     };
     let fd = socket.fd;
-    // Asking re-arms the direction that isn't ready.
+    // The query re-arms the direction that isn't ready.
     let ready = net.stack.readiness(handle).unwrap_or_default();
-    // RFC 9293, 3.8.5, MUST-32: who waits to read hears of urgent data before it is there.
+    // RFC 9293, 3.8.5, MUST-32: a waiting reader learns of urgent data before that arrives.
     let urgent = net.stack.tcp_urgent(handle).is_ok_and(|left| left > 0);
     socket.urgent |= urgent;
     if ready.readable || ready.hangup || ready.error || urgent {
@@ -62,7 +62,7 @@ pub fn event(rt: &mut Runtime, handle: Handle) {
     }
 }
 
-/// Makes a descriptor for a handle; on failure the handle is closed.
+/// Creates a descriptor for a handle; closes the handle on failure.
 pub fn open(
     rt: &mut Runtime,
     handle: Handle,
@@ -98,7 +98,7 @@ pub fn open(
         }
         other => {
             net.sockets.try_remove(key);
-            // It is ours and open.
+            // The handle is ours and open.
             let _ = net.stack.abort(handle);
             if let Ok(fd) = other {
                 rt.table.remove(fd, |_| ());
@@ -108,25 +108,25 @@ pub fn open(
     }
 }
 
-/// The stack and the socket of a descriptor's key.
+/// Returns the stack and the socket of a descriptor's key.
 pub fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Transport, &mut Socket), Error> {
     let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     let socket = net.sockets.get_mut(key as usize).ok_or(Error::Closed)?;
     Ok((&mut net.stack, socket))
 }
 
-/// Gives the object of a closed descriptor up.
+/// Closes the socket of a closed descriptor.
 pub fn close(rt: &mut Runtime, key: u32) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     if let Some(socket) = net.sockets.try_remove(key as usize) {
-        // It is ours and open.
+        // The handle is ours and open.
         let _ = net.stack.close(socket.handle);
     }
 }
 
-/// Whether trying is worthwhile.
+/// Whether a read or write would not block.
 pub fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error> {
     let (stack, socket) = socket(rt, key)?;
     let ready = stack.readiness(socket.handle).map_err(error)?;
@@ -139,15 +139,15 @@ pub fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, E
     })
 }
 
-/// The events of a socket, without the end of receiving that the program has asked for.
+/// Returns the readiness of a socket, without the end of receiving that the program requested.
 pub fn readiness(rt: &mut Runtime, fd: Fd) -> Result<Readiness, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;
     stack.readiness(socket.handle).map_err(error)
 }
 
-/// Why a connection has failed, if it has; of a datagram socket, the error that its next call
-/// reports.
+/// Returns why a connection failed, if it did; for a datagram socket, the error that its next call
+/// would report.
 pub fn failure(rt: &mut Runtime, fd: Fd) -> Result<Option<Error>, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;
@@ -155,7 +155,7 @@ pub fn failure(rt: &mut Runtime, fd: Fd) -> Result<Option<Error>, Error> {
     Ok(failure.map(error))
 }
 
-/// The key of a descriptor of any of the three kinds.
+/// Returns the key of a descriptor of any of the three kinds.
 fn any_socket(rt: &Runtime, fd: Fd) -> Result<u32, Error> {
     let (operations, key) = rt.table.get(fd)?;
     match operations.kind {
@@ -164,14 +164,14 @@ fn any_socket(rt: &Runtime, fd: Fd) -> Result<u32, Error> {
     }
 }
 
-/// The local address of a socket.
+/// Returns the local address of a socket.
 pub fn local_address(rt: &mut Runtime, fd: Fd) -> Result<SocketAddr, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;
     stack.local_address(socket.handle).map_err(error)
 }
 
-/// The peer's address.
+/// Returns the peer's address.
 pub fn peer_address(rt: &mut Runtime, fd: Fd) -> Result<SocketAddr, Error> {
     let key = any_socket(rt, fd)?;
     let (stack, socket) = socket(rt, key)?;

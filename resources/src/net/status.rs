@@ -13,20 +13,19 @@ use platform::error::{Answer, Error, Failure};
 use platform::{Clock, Links};
 use reactor::Cancelled;
 
-/// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4
-/// s, then 8 s).
+/// Timeout of `soil_net_up`: two rounds of DHCP retransmissions (RFC 2131, 4.1: 4 s, then 8 s).
 const PATIENCE_NS: u64 = 10_000_000_000;
 
-/// How long an IPv6 address alone isn't enough while DHCP is asked for an IPv4 address: routers
-/// advertise in no time, and a program that starts to work then would find itself without the
-/// network it was meant for.
+/// Time for which an IPv6 address alone isn't enough while DHCP requests an IPv4 address: router
+/// advertisements arrive first, and a program that started then would lack the IPv4 network it may
+/// need.
 const IPV6_ALONE_NS: u64 = 2_000_000_000;
 
-/// Whether an address is one that others can reach.
+/// Whether other hosts can reach an address.
 fn is_useful(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !v4.is_loopback(),
-        // fe80::/10 is there without anybody's doing.
+        // Link-local addresses (fe80::/10) exist without any configuration.
         IpAddr::V6(v6) => {
             !v6.is_loopback() && v6.segments().first().is_none_or(|s| s & 0xffc0 != 0xfe80)
         }
@@ -43,7 +42,7 @@ impl Net {
     }
 
     fn has_address(&mut self, now: u64) -> bool {
-        // The system that has the interfaces may as well have the loopback alone.
+        // The system that owns the interfaces may have only the loopback.
         if Current::hosted() {
             return true;
         }
@@ -56,7 +55,7 @@ impl Net {
         })
     }
 
-    /// Why there is no address.
+    /// Returns the reason why there is no address.
     fn complaint(&mut self) -> Failure {
         if self.interfaces.is_empty() {
             return Failure::new(Error::NoNetwork, Current::NO_NETWORK);
@@ -101,7 +100,7 @@ pub fn up(rt: &mut Runtime, token: Int) -> Answer {
     })
 }
 
-/// Completes those who wait for an address, when it is there or patience is at its end.
+/// Completes the operations that wait for an address, once there is one or the timeout has passed.
 pub fn check(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
@@ -125,7 +124,7 @@ pub fn check(rt: &mut Runtime, now: u64) {
     }
 }
 
-/// Deadline of the next check by the clock, if an operation waits for an address.
+/// Returns the deadline of the next check, if an operation waits for an address.
 pub fn deadline(rt: &Runtime) -> Option<u64> {
     let net = rt.resources.net.as_deref()?;
     if net.waiting_for_address.is_empty() {
@@ -140,7 +139,7 @@ pub fn deadline(rt: &Runtime) -> Option<u64> {
     Some(next)
 }
 
-/// Runs `f` on the addresses of the name servers, in the order in which they are asked.
+/// Calls `f` with the addresses of the name servers, in the order of their use.
 pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(IpAddr)) -> Answer {
     let net = stack(rt)?;
     let servers = net.statuses().flat_map(|(_, status)| status.dns_servers);

@@ -36,7 +36,7 @@ pub(super) static CONNECTION: Operations = Operations {
     ready: |rt, key, direction| {
         let is_ready = ready(rt, key, direction)?;
         if !is_ready {
-            // A task that waits has written what it had to: that leaves while other tasks run.
+            // A task that waits has finished writing: the data is sent while other tasks run.
             let (stack, socket) = socket(rt, key)?;
             stack.send_now(socket.handle, Current::monotonic_ns());
         }
@@ -66,10 +66,10 @@ pub(super) static LISTENER: Operations = Operations {
     close,
 };
 
-/// The bit of `how` by which `[::]` is bound for IPv6 alone.
+/// Bit of `how` that makes `[::]` IPv6-only.
 pub const ONLY_V6: u32 = 22;
 
-/// Decodes the options that a SYN depends on: `how` of `soil_tcp_connect`.
+/// Decodes the options that affect a SYN: `how` of `soil_tcp_connect`.
 fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     let bits = u64::try_from(how).map_err(|_| Error::Invalid)?;
     let bit = |n: u32| bits >> n & 1 != 0;
@@ -98,7 +98,7 @@ fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     })
 }
 
-/// Fails if `options` ask the host's own sockets for what Linux has for all connections only.
+/// Fails if `options` require settings of the host's own sockets that Linux has only globally.
 fn check_options(rt: &mut Runtime, options: &ConnectOptions) -> Result<(), Stop> {
     let usual = TcpOptions {
         mss: options.tcp.mss,
@@ -110,8 +110,7 @@ fn check_options(rt: &mut Runtime, options: &ConnectOptions) -> Result<(), Stop>
     Ok(())
 }
 
-/// Binds, with what the connections are to begin with. Of congestion marks a peer that connects has
-/// the say.
+/// Binds with the initial options of the connections. A connecting peer decides on ECN.
 pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<Handle, Stop> {
     let endpoint = address::decode(endpoint)?;
     let options = chosen(how)?;
@@ -181,7 +180,7 @@ pub fn connected(rt: &mut Runtime, fd: Fd) -> Answer {
         .map_err(stop)
 }
 
-/// Copies received bytes without consuming them. 0 is the end.
+/// Copies received bytes without consuming them. Returns 0 at the end of the stream.
 pub fn peek(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
@@ -191,7 +190,7 @@ pub fn peek(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
     stack.tcp_peek(socket.handle, into).map_err(stop)
 }
 
-/// A size that the stack brings into its range.
+/// Converts a size, which the stack clamps to its range.
 fn bytes(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -217,8 +216,8 @@ fn set_agreed(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     done.map(|()| 0).map_err(stop)
 }
 
-/// How long a connection that is closed delivers in the background where nothing else is set, in
-/// nanoseconds.
+/// Returns the default time in nanoseconds for which a closed connection delivers data in the
+/// background.
 pub fn usual_linger() -> u64 {
     ::net::Config::default().linger_ns
 }
@@ -311,12 +310,12 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<TcpInfo, Stop> {
     })
 }
 
-/// A number in OCaml's range.
+/// Converts a number, clamped to OCaml's range.
 fn int(n: u64) -> Int {
     Int::try_from(n).unwrap_or(Int::MAX >> 1)
 }
 
-/// See `soil_tcp_abort`: the descriptor is closed, and the peer gets an RST.
+/// See `soil_tcp_abort`: closes the descriptor and sends an RST.
 pub fn abort(rt: &mut Runtime, fd: Fd) -> Answer {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;

@@ -27,7 +27,7 @@ pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
     bind_family(rt, address::decode(endpoint)?, false)
 }
 
-/// [`bind`]; `[::]` is for IPv6 alone if `v6_only`.
+/// Like [`bind`]; `v6_only` makes `[::]` IPv6-only.
 pub fn bind_family(rt: &mut Runtime, endpoint: SocketAddr, v6_only: bool) -> Answer {
     let net = stack_for(rt, endpoint.ip())?;
     match net.stack.udp_bind_family(endpoint, v6_only) {
@@ -41,7 +41,7 @@ pub fn send(rt: &mut Runtime, fd: Fd, endpoint: &[u8], from: &[u8]) -> Answer {
     send_to(rt, fd, address::decode(endpoint)?, from)
 }
 
-/// [`send`] to an address that may have a zone.
+/// Like [`send`], to an address that may have a zone.
 pub fn send_to(rt: &mut Runtime, fd: Fd, endpoint: SocketAddr, from: &[u8]) -> Answer {
     let key = rt.table.key_of(fd, &SOCKET)?;
     let (stack, socket) = socket(rt, key)?;
@@ -63,21 +63,21 @@ pub fn receive(
     Ok((n.min(into.len()), address::encode(from)))
 }
 
-/// Takes the oldest datagram, with its whole length, which may be more than there is room for.
+/// Receives the oldest datagram. Returns its full length, which may exceed the buffer.
 pub fn receive_from(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Result<Received, Stop> {
     let key = rt.table.key_of(fd, &SOCKET)?;
     let (stack, socket) = socket(rt, key)?;
     stack.udp_receive(socket.handle, into).map_err(stop)
 }
 
-/// The error of an earlier datagram, which is reported once.
+/// Returns the error of an earlier datagram, once.
 pub fn take_failure(rt: &mut Runtime, fd: Fd) -> Option<Error> {
     let key = rt.table.key_of(fd, &SOCKET).ok()?;
     let (stack, socket) = socket(rt, key).ok()?;
     stack.udp_take_error(socket.handle).ok()?.map(error)
 }
 
-/// The source address of datagrams to `remote`.
+/// Returns the source address of datagrams to `remote`.
 pub fn source_address(rt: &mut Runtime, remote: SocketAddr) -> Result<IpAddr, Stop> {
     let net = stack_for(rt, remote.ip())?;
     net.stack.source_address(remote.ip()).map_err(stop)

@@ -24,7 +24,7 @@ pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
     needs_stack(rt, "urgent data")?;
     let (stack, socket) = socket(rt, key)?;
-    // Urgent data that comes from now on, even before the task has parked, is reported.
+    // Reports urgent data from now on, even if it arrives before the task parks.
     let _ = stack.readiness(socket.handle);
     socket.urgent = false;
     let left = stack.tcp_urgent_behind(socket.handle, back);

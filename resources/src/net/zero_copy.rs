@@ -1,5 +1,5 @@
-//! Leases between the stack and the program, both ways: maintained in `soil_wait`, from the first
-//! one on.
+//! Leases between the stack and the program, in both directions. `soil_wait` maintains them after
+//! the first one.
 
 pub mod lease;
 pub mod lend;
@@ -10,19 +10,19 @@ use ::net::Handle;
 use platform::error::Error;
 use slab::Slab;
 
-/// The part of the network that is only used by programs that send and receive without copies.
+/// State of the zero-copy calls, for the programs that use them.
 pub(crate) struct ZeroCopy {
-    /// Received bytes that the program has.
+    /// Received bytes lent to the program.
     pub leases: Slab<lease::Out>,
-    /// Bytes of the program that the stack has.
+    /// Bytes of the program lent to the stack.
     pub lent: Slab<lend::Lent>,
-    /// Something was given to the stack since it ran.
+    /// Whether the stack got data since its last poll.
     pub given: bool,
     registered: bool,
 }
 
 impl ZeroCopy {
-    /// Nothing is lent.
+    /// Creates a state without leases.
     pub const fn new() -> ZeroCopy {
         ZeroCopy {
             leases: Slab::new(),
@@ -33,7 +33,7 @@ impl ZeroCopy {
     }
 }
 
-/// Makes it a part of what `soil_wait` runs.
+/// Registers the driver that `soil_wait` runs.
 pub fn register(rt: &mut Runtime) -> Result<(), Error> {
     let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     if net.zero_copy.registered {
@@ -49,7 +49,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
             }
             lend::poll(rt);
         },
-        // The stack sends the given bytes in its next turn.
+        // The stack sends the new data in its next poll.
         deadline: |rt| {
             let given = rt
                 .resources
@@ -68,7 +68,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
     Ok(())
 }
 
-/// The network, the handle of a descriptor's key, and whether its reader wants no more.
+/// Returns the network, the handle of a descriptor's key, and whether receiving was shut down.
 pub fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Net, Handle, bool), Error> {
     let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     let socket = net.sockets.get(key as usize).ok_or(Error::Closed)?;

@@ -1,4 +1,4 @@
-//! Pipes: order, ends, and who is woken.
+//! Pipes: order, end of stream, and wake-ups.
 
 use super::{READING, open};
 use crate::Runtime;
@@ -17,7 +17,7 @@ fn completions(rt: &mut Runtime) -> Vec<(u64, isize)> {
     core::iter::from_fn(|| next_completion(rt)).collect()
 }
 
-/// Any lengths, so that the ring's end falls everywhere in what is written and read.
+/// Arbitrary lengths, so that the end of the ring falls at any place in a write or read.
 #[test]
 fn bytes_come_out_as_they_went_in() {
     for capacity in [1, 2, 7, 64] {
@@ -56,7 +56,7 @@ fn a_reader_that_closes_wakes_the_writer() {
         assert_eq!(rt.write(writer, b"abcdef"), Ok(4));
         assert_eq!(rt.park(writer, Direction::Write, 1), PENDING);
         if by_shutdown {
-            // 0: no more is received.
+            // 0 shuts down receiving.
             assert_eq!(rt.shutdown(reader, 0), Ok(0));
             assert_eq!(rt.read(reader, &mut [0; 4]), Ok(0));
         } else {
@@ -89,7 +89,7 @@ fn a_writer_that_closes_wakes_the_reader_and_leaves_what_it_wrote() {
     assert_eq!(rt.read(reader, &mut into), Ok(0));
 }
 
-/// Without a descriptor for each of its ends neither the pipe nor one end stays.
+/// If the table has no room for both descriptors, neither the pipe nor one end stays.
 #[test]
 fn a_pipe_without_descriptors_leaves_nothing() {
     let mut rt = Runtime::new();

@@ -1,31 +1,30 @@
-//! Memory of the program that operations work on, and memory of Soil's that the program is shown.
+//! Memory of the program for operations, and memory of Soil that the program can read.
 
 use super::Int;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use platform::error::Error;
 
-/// A range of the program's memory that outlives the call: what a device or a parked operation
-/// works on.
+/// A range of the program's memory that outlives the call, for a device or a pending operation.
 ///
-/// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that
-/// answered 1, has been seen.
+/// The OCaml side keeps the bigarray alive until the operation has completed, or its cancellation
+/// has returned 1.
 #[derive(Clone, Copy)]
 pub struct Piece {
     start: NonNull<u8>,
     len: usize,
 }
 
-/// A list of the program's numbers that outlives the call, under the same agreement as a [`Piece`].
+/// A list of the program's numbers that outlives the call, with the same lifetime as a [`Piece`].
 #[derive(Clone, Copy)]
 pub struct IntsPiece {
     start: NonNull<Int>,
     len: usize,
 }
 
-/// OCaml's reference count of the bigarrays on one piece of memory, for memory that isn't OCaml's
-/// (`struct caml_ba_proxy`): the finaliser of a bigarray, and of each `sub` of it, takes one off,
-/// and only the last one would free the memory. One of the count is ours, so that it never does.
+/// OCaml's reference count for bigarrays that share memory outside of OCaml's control (`struct
+/// caml_ba_proxy`). The finaliser of a bigarray, and of each `sub` of it, decrements it, and the
+/// last one frees the memory. We hold one reference, so that this never happens.
 #[repr(C)]
 pub struct Proxy {
     count: AtomicUsize,
@@ -33,7 +32,7 @@ pub struct Proxy {
     size: usize,
 }
 
-/// The fields of a bigarray before it was pointed at leased memory.
+/// The fields of a bigarray before it pointed at leased memory.
 #[derive(Clone, Copy)]
 pub struct Before {
     data: *mut u8,
@@ -41,7 +40,7 @@ pub struct Before {
 }
 
 impl Proxy {
-    /// A proxy for memory that no bigarray refers to.
+    /// Creates a proxy for memory without bigarrays.
     pub fn new(memory: NonNull<u8>, size: usize) -> Proxy {
         Proxy {
             count: AtomicUsize::new(1),
@@ -50,24 +49,24 @@ impl Proxy {
         }
     }
 
-    /// Whether the program can reach the memory no more.
+    /// Whether the program can't reach the memory any more.
     pub fn is_unused(&self) -> bool {
         self.count.load(Ordering::Acquire) == 1
     }
 }
 
-/// A bigarray, by the fields that say which memory it shows.
+/// A bigarray, as the fields that describe its memory.
 pub struct View<'a> {
     /// Address of the first byte.
     pub data: &'a mut *mut u8,
-    /// Reference count of the bigarrays of that memory, if there is more than one.
+    /// Reference count of the bigarrays that share the memory, if there is more than one.
     pub proxy: &'a mut *mut Proxy,
     /// Length in bytes.
     pub len: &'a mut usize,
 }
 
 impl View<'_> {
-    /// Whether it has no bytes.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         *self.len == 0
     }
@@ -75,14 +74,14 @@ impl View<'_> {
     /// Points an empty bigarray at the memory of `proxy`.
     ///
     /// # Safety
-    /// The memory and the proxy stay valid, and where they are, until [`Proxy::is_unused`].
+    /// The memory and the proxy stay valid and don't move until [`Proxy::is_unused`].
     pub unsafe fn lend(&mut self, proxy: NonNull<Proxy>) -> Before {
         let before = Before {
             data: *self.data,
             proxy: *self.proxy,
         };
         // SAFETY: the proxy is valid. The bigarray's own memory is kept alive by its own proxy,
-        // whose count stays as it is.
+        // whose count doesn't change.
         let counted = unsafe { proxy.as_ref() };
         counted.count.fetch_add(1, Ordering::AcqRel);
         *self.data = counted.data;
@@ -91,11 +90,11 @@ impl View<'_> {
         before
     }
 
-    /// Points a bigarray that was lent memory of `proxy` at other memory that it counts for;
-    /// [`Error::Invalid`] if it wasn't.
+    /// Points a bigarray that `proxy` counts at other memory of that proxy; [`Error::Invalid`] for
+    /// any other bigarray.
     ///
     /// # Safety
-    /// The `len` bytes at `memory` stay valid, and where they are, until [`Proxy::is_unused`].
+    /// The `len` bytes at `memory` stay valid and don't move until [`Proxy::is_unused`].
     pub unsafe fn show(
         &mut self,
         proxy: NonNull<Proxy>,
@@ -110,8 +109,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if
-    /// it wasn't.
+    /// Restores a bigarray that was lent memory of `proxy`; [`Error::Invalid`] for any other.
     pub fn restore(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
         if *self.proxy != proxy.as_ptr() {
             return Err(Error::Invalid);
@@ -119,7 +117,7 @@ impl View<'_> {
         *self.data = before.data;
         *self.proxy = before.proxy;
         *self.len = 0;
-        // SAFETY: the proxy is alive, for the bigarray pointed at it.
+        // SAFETY: the proxy is alive, because the bigarray points at it.
         unsafe { proxy.as_ref() }
             .count
             .fetch_sub(1, Ordering::AcqRel);
@@ -128,15 +126,15 @@ impl View<'_> {
 }
 
 impl Piece {
-    /// The `len` bytes at `start`.
+    /// Creates a piece of the `len` bytes at `start`.
     ///
     /// # Safety
-    /// They are the program's, which keeps them until the operation that gets the piece has ended.
+    /// The program owns them, and keeps them until the operation that gets the piece has completed.
     pub unsafe fn new(start: NonNull<u8>, len: usize) -> Piece {
         Piece { start, len }
     }
 
-    /// A piece that is no bigarray's; the test keeps `bytes` alive.
+    /// Creates a piece that isn't a bigarray's; the test keeps `bytes` alive.
     #[cfg(test)]
     pub fn of(bytes: &mut [u8]) -> Piece {
         Piece {
@@ -145,22 +143,22 @@ impl Piece {
         }
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Address of the first byte.
+    /// Returns the address of the first byte.
     pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 
-    /// Whether it has no bytes.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The `len` bytes from `off` on, as far as they are there.
+    /// Returns the `len` bytes from `off` on, truncated at the end of the piece.
     pub fn part(&self, off: usize, len: usize) -> Piece {
         let off = off.min(self.len);
         Piece {
@@ -170,7 +168,7 @@ impl Piece {
         }
     }
 
-    /// The memory, to be read.
+    /// Returns the memory for reading.
     ///
     /// # Safety
     /// The operation that owns the piece has not completed.
@@ -180,7 +178,7 @@ impl Piece {
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
-    /// The memory itself.
+    /// Returns the memory.
     ///
     /// # Safety
     /// The operation that owns the piece has not completed, and no other slice of the same memory
@@ -192,7 +190,7 @@ impl Piece {
 }
 
 impl IntsPiece {
-    /// The `len` numbers at `start`.
+    /// Creates a list of the `len` numbers at `start`.
     ///
     /// # Safety
     /// As for [`Piece::new`].
@@ -200,7 +198,7 @@ impl IntsPiece {
         IntsPiece { start, len }
     }
 
-    /// Numbers that are no bigarray's; the test keeps them alive.
+    /// Creates a list that isn't a bigarray's; the test keeps the numbers alive.
     #[cfg(test)]
     pub fn of(numbers: &mut [Int]) -> IntsPiece {
         IntsPiece {
@@ -209,17 +207,18 @@ impl IntsPiece {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Where number `index` is, for OCaml's runtime, which makes bigarrays of a length in memory.
+    /// Returns the address of number `index`, for OCaml's runtime, which reads lengths of bigarrays
+    /// from memory.
     pub fn address_of(&self, index: usize) -> Int {
         let first = self.start.as_ptr().expose_provenance();
         (first + index * size_of::<Int>()) as Int
@@ -245,7 +244,7 @@ pub mod fake {
     use core::ptr::null_mut;
     use std::vec::Vec;
 
-    /// A bigarray of one dimension.
+    /// Creates a bigarray of one dimension.
     pub struct Bigarray {
         data: *mut u8,
         proxy: *mut Proxy,

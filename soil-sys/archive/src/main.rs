@@ -1,14 +1,14 @@
-//! Makes the archive that is shipped from the static library that `cargo` built.
+//! Creates the archive that is shipped from the static library built by `cargo`.
 //!
-//! `soil-archive INPUT OUTPUT KEEP...`: links what is reachable from the symbols named by `KEEP` (a
-//! name, or a beginning followed by `*`) into one relocatable object, makes every other symbol
-//! local, and writes an archive of that object. So a program can link Rust code of its own, with
-//! its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that
-//! the program's own link with `--gc-sections` can still leave out what it doesn't call. Constants
-//! that are nothing but zeros become memory that begins as zeros, and strings and small constants
-//! get sections of their own ([`pieces`]), so that images don't carry what they don't use.
+//! `soil-archive INPUT OUTPUT KEEP...`: links everything reachable from the symbols in `KEEP`
+//! (names, or prefixes followed by `*`) into one relocatable object, makes all other symbols local,
+//! and writes an archive of that object. A program can then link Rust code of its own, with its own
+//! copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
+//! program's own link with `--gc-sections` can still remove unused ones. Constants that consist of
+//! zeros become zero-initialised memory, and strings and small constants get sections of their own
+//! ([`pieces`]), so that images contain only what they use.
 //!
-//! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
+//! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml also needs.
 
 mod paths;
 mod pieces;
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// Runs a command; its output, or one line that says what went wrong.
+/// Runs a command. Returns its output, or an error in one line.
 fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -32,7 +32,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The defined global symbols of `input` that `keep` names.
+/// Returns the defined global symbols of `input` that match `keep`.
 fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, String> {
     let listing = run(Command::new("nm")
         .args(["--defined-only", "--extern-only", "--quiet"])
@@ -59,10 +59,10 @@ fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, Strin
     Ok(kept)
 }
 
-/// Zeros of fewer bytes aren't worth a section of their own.
+/// Minimum number of zeros that get a section of their own.
 const ZEROS: usize = 4096;
 
-/// The read-only sections of `object` that are nothing but zeros, each the only one of its name.
+/// Returns the read-only sections of `object` that contain only zeros and have a unique name.
 fn zeros(object: &Path) -> Result<Vec<String>, String> {
     let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", object.display());
     let bytes = std::fs::read(object).map_err(|e| fail(&e))?;
@@ -82,7 +82,7 @@ fn zeros(object: &Path) -> Result<Vec<String>, String> {
     Ok(names.map(|(name, _)| name).collect())
 }
 
-/// Makes `object` smaller in what links with it.
+/// Reduces what `object` adds to a program's link.
 fn rewrite(object: &Path) -> Result<(), String> {
     let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", object.display());
     let bytes = std::fs::read(object).map_err(|e| fail(&e))?;
@@ -101,7 +101,7 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     let text: String = kept.iter().map(|name| format!("{name}\n")).collect();
     std::fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
     let mut link = Command::new("ld");
-    // Groups are resolved: there is nothing left to share them with.
+    // Section groups are resolved: no other object can share them.
     link.args(["-r", "--gc-sections", "--force-group-allocation", "-o"])
         .arg(&object);
     for name in &kept {
@@ -111,8 +111,8 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     rewrite(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
-    // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the
-    // object for one without symbols.
+    // Rust's own libraries contain LLVM bitcode, which makes binutils with LLVM's plug-in see an
+    // object without symbols.
     let bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
     let zeros = zeros(&object)?;
     let zeros = zeros.iter().map(|name| {

@@ -1,20 +1,20 @@
-//! Shorter names of the standard library's files.
+//! Shortens the file names of the standard library.
 //!
-//! A panic's location names its file by a string, with length, line and column. Paths of the
-//! standard library begin with `/rustc/`, the compiler's commit and a slash: 48 bytes that each
-//! image would carry for each file.
+//! A panic location refers to its file name as a string, with length, line and column. Paths of the
+//! standard library begin with `/rustc/`, the compiler's commit and a slash: 48 bytes per file in
+//! each image.
 
 use object::build::elf::{Builder, SectionData, SectionId};
 use object::elf;
 
-/// Length of the prefix of `string` that is left out, in bytes.
+/// Returns the length of the prefix of `string` to remove, in bytes.
 fn prefix(string: &[u8]) -> Option<usize> {
     let commit = string.strip_prefix(b"/rustc/")?;
     let len = commit.iter().position(|byte| *byte == b'/')?;
     (len == 40).then_some(b"/rustc/".len() + len + 1)
 }
 
-/// A number after a pointer to a string: the string's length.
+/// The length of a string, a number after the pointer to it.
 struct Length {
     section: SectionId,
     at: usize,
@@ -38,17 +38,17 @@ impl Length {
     }
 }
 
-/// A string with a beginning that can be left out.
+/// A string with a removable prefix.
 struct Long {
     section: SectionId,
     cut: usize,
     len: u64,
-    /// Where its length stands; nothing, once something else refers to it.
+    /// Locations of its length; `None` after any other kind of reference.
     lengths: Option<Vec<Length>>,
 }
 
-/// Shortens the strings of `file` that have a section of their own and that are referred to as
-/// panics do, and by nothing else.
+/// Shortens the strings of `file` that have a section of their own, if only panic locations refer
+/// to them.
 pub fn shorten(file: &mut Builder<'_>) {
     let mut found: Vec<Long> = Vec::new();
     for section in &file.sections {
@@ -132,8 +132,8 @@ mod tests {
         }
     }
 
-    /// The string and what refers to it, shortened: a pointer and then `len`, by a relocation of
-    /// type `r_type`, `addend` bytes on.
+    /// Returns a string and a reference to it, both shortened: a pointer and then `len`, by a
+    /// relocation of type `r_type` with `addend`.
     fn shortened(len: u64, r_type: elf::RelocationType, addend: i64) -> (Vec<u8>, u64) {
         let mut file = Builder::new(Endianness::Little, true);
         let string = section(

@@ -1,15 +1,15 @@
-//! One section for each string and each constant.
+//! Puts each string and each constant into a section of its own.
 //!
 //! LLVM puts all strings that end with a zero byte into one section, and all constants of 4, 8, 16
-//! and 32 bytes into one each. The linker merges them, but doesn't take them apart: a program that
-//! refers to one of them carries all. With a section for each, `--gc-sections` leaves out those
-//! that nothing refers to.
+//! and 32 bytes into one each. The linker merges these sections, but doesn't split them: a program
+//! that refers to one constant gets all. With one section each, `--gc-sections` removes those
+//! without references.
 
 use object::build::elf::{Builder, Section, SectionData, SectionId, SymbolId};
 use object::elf;
 use std::ops::Range;
 
-/// The strings of `data`, each with its zero byte.
+/// Returns the ranges of the strings in `data`, zero bytes included.
 fn strings(data: &[u8]) -> Vec<Range<usize>> {
     let mut start = 0;
     let pieces = data.split_inclusive(|byte| *byte == 0);
@@ -22,13 +22,13 @@ fn strings(data: &[u8]) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// The constants of `data`, of `size` bytes each.
+/// Returns the ranges of the constants in `data`, of `size` bytes each.
 fn constants(data: &[u8], size: usize) -> Vec<Range<usize>> {
     let starts = (0..data.len()).step_by(size);
     starts.map(|start| start..start + size).collect()
 }
 
-/// The pieces of `section`, if the linker may merge it and it can be taken apart.
+/// Returns the pieces of `section`, if it is mergeable and can be split.
 fn pieces(section: &Section<'_>) -> Option<Vec<Range<usize>>> {
     let SectionData::Data(data) = &section.data else {
         return None;
@@ -46,16 +46,17 @@ fn pieces(section: &Section<'_>) -> Option<Vec<Range<usize>>> {
     }
 }
 
-/// A section that is taken apart.
+/// A section that has been split.
 struct Taken {
     section: SectionId,
     pieces: Vec<Range<usize>>,
-    /// The new section of each, and the symbol that stands for it.
+    /// New section of each piece, and its symbol.
     parts: Vec<(SectionId, SymbolId)>,
 }
 
 impl Taken {
-    /// The new section that has the `len` bytes from `at` on, its symbol, and where they are in it.
+    /// Returns the new section that contains `len` bytes from `at` on, its symbol, and their
+    /// offset.
     fn place(&self, at: u64, len: u64) -> Option<(SectionId, SymbolId, u64)> {
         let index = self.pieces.partition_point(|range| range.end as u64 <= at);
         let range = self.pieces.get(index)?;
@@ -65,8 +66,8 @@ impl Taken {
     }
 }
 
-/// Takes the sections of `file` apart. A reference of which it isn't certain where it leads keeps
-/// the old section, whole.
+/// Splits the sections of `file`. If the target of a reference is uncertain, the old section stays
+/// as a whole.
 pub fn split(file: &mut Builder<'_>) {
     let mut found = Vec::new();
     for section in &file.sections {
@@ -202,7 +203,7 @@ mod tests {
             r_type,
             r_addend,
         };
-        // Where a relative one leads depends on what is relocated.
+        // The target of a relative relocation depends on the instruction that it patches.
         relocations.data = SectionData::Relocation(vec![
             relocation(elf::R_X86_64_64, 6),
             relocation(elf::R_X86_64_PC32, 4),

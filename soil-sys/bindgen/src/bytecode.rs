@@ -1,20 +1,20 @@
-//! `bytecode.rs`: for each function the stub that OCaml's interpreter calls.
+//! Generates `bytecode.rs`: for each function the stub that OCaml's interpreter calls.
 
 use std::fmt::Write;
 use syn::{FnArg, Item, Pat};
 
-/// The longest line.
+/// Maximum length of a line.
 const WIDTH: usize = 100;
 
-/// A primitive of more arguments gets them as one array.
+/// Maximum number of separate arguments; primitives with more get them as an array.
 const REGISTERS: usize = 5;
 
-/// The name of the stub of the function `symbol`, after the custom of OCaml's own runtime.
+/// Returns the name of the stub of function `symbol`, after the convention of OCaml's own runtime.
 pub fn stub(symbol: &str) -> String {
     format!("{symbol}_bytecode")
 }
 
-/// The name of an argument.
+/// Returns the name of an argument.
 fn argument(argument: &FnArg) -> Option<String> {
     match argument {
         FnArg::Typed(typed) => match &*typed.pat {
@@ -25,7 +25,7 @@ fn argument(argument: &FnArg) -> Option<String> {
     }
 }
 
-/// The Rust module with the stubs of all functions of the interface.
+/// Returns the Rust module with the stubs of all functions of the interface.
 pub fn stubs(parts: &[(String, syn::File)]) -> Result<String, String> {
     let (mut short, mut long) = (String::new(), String::new());
     for item in parts.iter().flat_map(|(_, file)| &file.items) {

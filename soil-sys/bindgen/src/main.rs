@@ -1,10 +1,10 @@
-//! Writes the other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h`
-//! for C, for OCaml `soil_raw.ml` with a `soil_raw_PART.ml` for each part that not every program
-//! needs, and the stubs that bytecode calls.
+//! Generates the other descriptions of the interface from `soil-sys/src/abi.rs`: `soil.h` for C,
+//! `soil_raw.ml` for OCaml with a `soil_raw_PART.ml` for each optional part, and the stubs for
+//! bytecode.
 //!
 //! `soil-bindgen SOIL_SYS_FOLDER HEADER STUBS OCAML_FOLDER`: the folder of the `soil-sys` crate,
-//! the header, the Rust module and the folder of the OCaml files to write. A signature with a type
-//! outside the closed list of `soil-sys/src/ffi.rs` is an error that names the function.
+//! and the header, the Rust module and the folder of OCaml files to write. If a signature contains
+//! a type that `soil-sys/src/ffi.rs` doesn't define, the error names the function.
 
 mod bytecode;
 mod ocaml;
@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The description: error codes, constants, records, and `abi.rs` with its parts in the order of
+/// The interface: error codes, constants, records, and `abi.rs` with its parts in the order of
 /// their `mod` items.
 struct Abi {
     paths: Vec<PathBuf>,
@@ -26,7 +26,7 @@ fn parse(path: &Path) -> Result<syn::File, String> {
     syn::parse_file(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The parts that a file declares: `mod` items whose contents are in a file.
+/// Returns the parts that a file declares: `mod` items with a file of their own.
 fn parts(file: &syn::File) -> impl Iterator<Item = &syn::Ident> {
     file.items.iter().filter_map(|item| match item {
         syn::Item::Mod(part) if part.content.is_none() => Some(&part.ident),
@@ -58,7 +58,7 @@ fn read(folder: &Path) -> Result<Abi, String> {
     Ok(Abi { paths, files })
 }
 
-/// The indices of the records' fields, in C.
+/// Writes the indices of the records' fields for C.
 fn records(abi: &Abi) -> Result<String, String> {
     let mut text = String::new();
     for (_, file) in &abi.files {
@@ -80,7 +80,7 @@ fn records(abi: &Abi) -> Result<String, String> {
     Ok(text)
 }
 
-/// `soil.h`, by cbindgen.
+/// Generates `soil.h` with cbindgen.
 fn header(abi: &Abi) -> Result<String, String> {
     let config = cbindgen::Config {
         language: cbindgen::Language::C,
@@ -112,8 +112,8 @@ fn header(abi: &Abi) -> Result<String, String> {
         ..Default::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
-    // Without the file that declares the parts: cbindgen takes it for the root of a crate, and
-    // would read the crate's own `net.rs` for `abi/net.rs`.
+    // Without the file that declares the parts: cbindgen would treat it as the root of a crate, and
+    // read the crate's own `net.rs` instead of `abi/net.rs`.
     for (path, (_, file)) in abi.paths.iter().zip(&abi.files) {
         if parts(file).next().is_none() {
             builder = builder.with_src(path);

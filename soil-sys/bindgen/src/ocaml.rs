@@ -1,23 +1,23 @@
-//! `soil_raw.ml` and its likes.
+//! Generates `soil_raw.ml` and `soil_raw_PART.ml`.
 //!
-//! An OCaml module with externals makes its object file refer to every symbol that they name, used
-//! or not, and so would link the whole network into a program that only wants the time. Hence a
-//! module for each part of the interface: `soil_raw.ml` has the types, the constants and what every
-//! program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
+//! The object file of an OCaml module refers to all symbols of its externals, used or not: one
+//! module would link the whole network into a program that only needs the time. Hence each part of
+//! the interface has a module: `soil_raw.ml` has the types, the constants and the externals that
+//! every program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
 
 use crate::bytecode;
 use crate::source::{Record, doc, is_blocking, records, snake};
 use std::fmt::Write;
 use syn::{Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
 
-/// The parts of the interface whose externals are in `soil_raw.ml` itself.
+/// Parts of the interface whose externals are in `soil_raw.ml` itself.
 const BASE: [&str; 3] = ["descriptors", "runtime", "trace"];
 
-/// The first line of all.
+/// The first line of every file.
 const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)\n";
 
-/// The types that externals speak of. Each module has those of its own, as a sublibrary doesn't see
-/// the modules of the library `soil`.
+/// Types in the signatures of externals. Each module defines its own, because sublibraries can't
+/// use the modules of the library `soil`.
 const TYPES: [(&str, &str); 3] = [
     (
         "bytes_buffer",
@@ -33,10 +33,10 @@ const TYPES: [(&str, &str); 3] = [
     ),
 ];
 
-/// The width that the comments are wrapped at, as ocamlformat wraps those of other files.
+/// Width of wrapped comments, as in files formatted by ocamlformat.
 const COLUMNS: usize = 100;
 
-/// The OCaml type of a type of `ffi.rs`.
+/// Returns the OCaml type for a type of `ffi.rs`.
 fn ocaml_type(ty: &Type) -> Option<&'static str> {
     let Type::Path(path) = ty else { return None };
     Some(match path.path.get_ident()?.to_string().as_str() {
@@ -51,12 +51,12 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
     })
 }
 
-/// A documentation comment in OCaml's form, indented by `indent` and ended by a newline.
+/// Returns a documentation comment in OCaml's form, indented by `indent` and ended by a newline.
 fn comment(indent: usize, doc: &str) -> String {
     wrapped(indent, &markup(doc.to_string()))
 }
 
-/// `(** text *)`, wrapped.
+/// Returns `(** text *)`, wrapped.
 fn wrapped(indent: usize, text: &str) -> String {
     let mut out = " ".repeat(indent);
     out.push_str("(**");
@@ -82,7 +82,7 @@ fn wrapped(indent: usize, text: &str) -> String {
     out
 }
 
-/// Rust's documentation markup as odoc's: `` `x` `` and ``[`x`]`` become `[x]`.
+/// Converts Rust's documentation markup to odoc's: `` `x` `` and ``[`x`]`` become `[x]`.
 fn markup(mut text: String) -> String {
     while let Some(start) = text.find("](super::") {
         let end = text[start..]
@@ -99,7 +99,7 @@ fn markup(mut text: String) -> String {
                 inside = !inside;
                 out.push(if inside { '[' } else { ']' });
             }
-            // Brackets, braces and @ mean something to odoc.
+            // Escapes brackets, braces and @, which are odoc markup.
             '[' | ']' if inside => out.extend(['\\', c]),
             '[' | ']' | '{' | '}' | '@' => out.extend(['\\', c]),
             c => out.push(c),
@@ -171,7 +171,7 @@ fn lit(literal: &syn::Lit) -> String {
     }
 }
 
-/// `NotFound` and `not_found` as `Not_found`.
+/// Converts `NotFound` and `not_found` to `Not_found`.
 fn constructor(name: &str) -> String {
     let name = snake(name);
     let mut letters = name.chars();
@@ -179,7 +179,7 @@ fn constructor(name: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// A case of a variant with its comment, beside it if that fits.
+/// Writes a case of a variant with its comment, on the same line if that fits.
 fn case(out: &mut String, indent: usize, case: &str, doc: &str) {
     let line = format!("{:indent$}| {case}  {}", "", comment(0, doc));
     if line.trim_end().contains('\n') || line.trim_end().chars().count() > COLUMNS {
@@ -189,14 +189,14 @@ fn case(out: &mut String, indent: usize, case: &str, doc: &str) {
     }
 }
 
-/// The codes that OCaml's types rule out: no call of a program can have them as its result.
+/// Error codes that OCaml's types exclude: no call of an OCaml program returns them.
 const ONLY_IN_C: [&str; 1] = ["Wrong_kind"];
 
-/// The error codes: the type, which `Soil.Error` includes, and the code of a result.
+/// Writes the error codes: the type, which `Soil.Error` includes, and the conversion of a result.
 ///
-/// OCaml represents the constant constructors of a type by 0, 1, …, so that a code, whose number
-/// begins at 1, needs no table, which would be half a KiB of every program. A code that only C sees
-/// ends a range of them.
+/// OCaml represents the constant constructors of a type by 0, 1, …. Codes count from 1, so the
+/// conversion is a subtraction and needs no table, which would add half a KiB to every program. A
+/// code that exists only in C ends a range.
 fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     let _ = write!(out, "\nmodule Error_code = struct\n  type code =\n");
     let mut last = 0;
@@ -239,7 +239,7 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     Ok(())
 }
 
-/// A record: its fields as constructors, whose representation is their index, and the accessor.
+/// Writes a record: its fields as constructors, represented by their index, and the accessor.
 fn record(out: &mut String, record: &Record) {
     let name = snake(&record.name);
     let _ = write!(out, "\ntype {name} =\n");
@@ -255,7 +255,8 @@ fn record(out: &mut String, record: &Record) {
     );
 }
 
-/// A module with these items: the comment at its head, the types that they speak of, and they.
+/// Returns a module with these items: the comment at its head, the types in their signatures, and
+/// the items.
 fn module(items: &str) -> String {
     let types: String = TYPES
         .iter()
@@ -270,8 +271,8 @@ fn module(items: &str) -> String {
     format!("{HEAD}{space}{types}{items}")
 }
 
-/// The modules: file names and texts. `parts` are the files of the description, each with the name
-/// of its part.
+/// Returns the modules: file names and texts. `parts` are the files of the description, each with
+/// the name of its part.
 pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, String> {
     let mut base = String::new();
     let mut modules = Vec::new();

@@ -1,18 +1,18 @@
-//! Reads declarations: documentation, names, and the records of `resources/src/types/records.rs`.
+//! Parses declarations: documentation, names, and the records of `resources/src/types/records.rs`.
 
 use syn::{Attribute, Expr, Fields, Item, ItemStruct, Type};
 
 /// A declaration `record! { pub struct … }`.
 pub struct Record {
-    /// Its name in Rust.
+    /// Name in Rust.
     pub name: String,
-    /// Its documentation, in one line.
+    /// Documentation, in one line.
     pub doc: String,
-    /// Name and documentation of each field, in their order.
+    /// Name and documentation of each field, in order.
     pub fields: Vec<(String, String)>,
 }
 
-/// The tag of a function that can wait, in its documentation.
+/// Tag in the documentation of a function that can block.
 const BLOCKING: &str = "@ocaml blocking";
 
 fn doc_lines(attributes: &[Attribute]) -> impl Iterator<Item = String> {
@@ -30,18 +30,18 @@ fn doc_lines(attributes: &[Attribute]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The documentation of an item, in one line, without the generator's tag.
+/// Returns the documentation of an item in one line, without the generator's tag.
 pub fn doc(attributes: &[Attribute]) -> String {
     let lines = doc_lines(attributes).filter(|line| line != BLOCKING);
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a function is marked as one that can wait.
+/// Whether a function has the tag of functions that can block.
 pub fn is_blocking(attributes: &[Attribute]) -> bool {
     doc_lines(attributes).any(|line| line == BLOCKING)
 }
 
-/// `TcpInfo` as `tcp_info`.
+/// Converts `TcpInfo` to `tcp_info`.
 pub fn snake(name: &str) -> String {
     let mut out = String::new();
     for (i, c) in name.chars().enumerate() {
@@ -53,7 +53,7 @@ pub fn snake(name: &str) -> String {
     out
 }
 
-/// The records that a file declares.
+/// Returns the records that a file declares.
 pub fn records(file: &syn::File) -> Result<Vec<Record>, String> {
     let declarations = file.items.iter().filter_map(|item| match item {
         Item::Macro(item) if item.mac.path.is_ident("record") => Some(item),

@@ -1,5 +1,5 @@
-//! Rust calls OCaml, which calls Soil's functions through the generated externals, and gets the
-//! results back.
+//! Rust calls OCaml, which calls Soil's functions through the generated externals and returns the
+//! results.
 
 use ocaml_interop::{OCamlInt, OCamlRuntime, ToOCaml, ocaml};
 use soil_sys::abi;
@@ -10,7 +10,7 @@ ocaml! {
     fn park(token: OCamlInt) -> OCamlInt;
 }
 
-/// Numbers at the edges of everything.
+/// Boundary values, such as the limits of the integer types.
 const NUMBERS: [i64; 14] = [
     0,
     1,
@@ -31,7 +31,7 @@ const NUMBERS: [i64; 14] = [
 #[test]
 fn rust_calls_ocaml_and_ocaml_calls_rust() {
     assert_eq!(abi::soil_abi_version(), abi::SOIL_ABI);
-    // The runtime lives until the process ends: ocaml-interop's boxroot reads freed memory when
+    // The runtime lives until the process exits: ocaml-interop's boxroot reads freed memory when
     // OCaml 5.4 shuts down (`caml_domain_terminate`).
     core::mem::forget(OCamlRuntime::init().expect("the first start"));
     OCamlRuntime::with_domain_lock(|cr| {

@@ -1,8 +1,9 @@
-//! How bytecode calls: every argument and the result are tagged values, and a function of more
-//! than five arguments gets one array of them (section "Interfacing C with OCaml" of the manual).
+//! Calling convention of bytecode: all arguments and the result are tagged values, and a function
+//! with more than five arguments gets one array of them (section "Interfacing C with OCaml" of the
+//! manual).
 //!
-//! `bytecode.rs` is generated and names a stub for each function of `abi`; native code calls those
-//! functions themselves.
+//! `bytecode.rs` is generated and has a stub for each function of `abi`; native code calls those
+//! functions directly.
 
 use super::{Buffer, Buffers, Bytes, Int, Ints, Pixels, Text};
 use core::ptr::NonNull;
@@ -20,12 +21,12 @@ impl From<Int> for Value {
     }
 }
 
-/// A type of the parent module that can be made of the tagged value of an argument.
+/// A type of the parent module that can be converted from an argument's tagged value.
 pub trait Argument {
     /// Converts the argument.
     ///
     /// # Safety
-    /// The value has the OCaml type that belongs to `Self`.
+    /// The value has the OCaml type that corresponds to `Self`.
     unsafe fn of(value: Value) -> Self;
 }
 
@@ -48,15 +49,15 @@ macro_rules! pointers {
 
 pointers! { Bytes Text Buffer Buffers Ints Pixels }
 
-/// The stubs, each under its own name, of functions of up to five arguments, and behind `vectors`
-/// of those with more.
+/// Defines the stubs of functions with up to five arguments, and after `vectors` of those with
+/// more.
 macro_rules! stubs {
     ($(fn $stub:ident = $name:ident($($argument:ident),*);)* vectors
      $(fn $vector:ident = $long:ident($($element:ident),*);)*) => {
         $(#[unsafe(no_mangle)]
         #[allow(unused_unsafe, reason = "some functions have no argument")]
         unsafe extern "C" fn $stub($($argument: Value),*) -> Value {
-            // SAFETY: the generated `external` gives each argument the type that `abi` does.
+            // SAFETY: the generated `external` declares the argument types of `abi`.
             Value::from(unsafe { crate::abi::$name($(Argument::of($argument)),*) })
         })*
         $(#[unsafe(no_mangle)]
@@ -65,8 +66,8 @@ macro_rules! stubs {
             _: core::ffi::c_int,
         ) -> Value {
             const COUNT: usize = [$(stringify!($element)),*].len();
-            // SAFETY: the interpreter passes as many values as the `external` has arguments, of
-            // the types that `abi` gives them.
+            // SAFETY: the interpreter passes as many values as the `external` has arguments, with
+            // the types of `abi`.
             unsafe {
                 let [$($element),*] = arguments.cast::<[Value; COUNT]>().read();
                 Value::from(crate::abi::$long($(Argument::of($element)),*))
@@ -81,8 +82,8 @@ unsafe extern "C" {
     fn caml_ba_alloc(flags: Int, dimensions: Int, data: *mut u8, dim: *const Int) -> Value;
 }
 
-/// `caml_print_exception_backtrace`, which native code calls itself. Takes and returns an integer
-/// that says nothing.
+/// Stub of `caml_print_exception_backtrace`, which native code calls directly. Argument and result
+/// are meaningless integers.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn soil_print_backtrace_bytecode(nothing: Value) -> Value {
     // SAFETY: a function of OCaml's runtime without arguments, called by its thread.
@@ -90,11 +91,11 @@ unsafe extern "C" fn soil_print_backtrace_bytecode(nothing: Value) -> Value {
     nothing
 }
 
-/// `caml_ba_alloc`, which native code calls itself: flags, number of dimensions, and the addresses
-/// of the data and of the dimensions as `nativeint`s.
+/// Stub of `caml_ba_alloc`, which native code calls directly: flags, number of dimensions, and the
+/// addresses of the data and of the dimensions as `nativeint`s.
 ///
 /// # Safety
-/// The values have these types, and the addresses are what `caml_ba_alloc` takes.
+/// The values have these types, and the addresses are valid for `caml_ba_alloc`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn soil_ba_alloc_bytecode(
     flags: Value,
@@ -102,7 +103,7 @@ unsafe extern "C" fn soil_ba_alloc_bytecode(
     data: Value,
     dim: Value,
 ) -> Value {
-    // SAFETY: the number of a `nativeint`, a custom block, is behind its operations.
+    // SAFETY: the number of a `nativeint`, a custom block, follows its operations.
     unsafe {
         let address = |boxed: Value| boxed.0.cast::<*mut u8>().add(1).read();
         let (data, dim) = (address(data), address(dim));

@@ -1,4 +1,4 @@
-//! The process's shims: memory from the C library, and a panic handler that aborts.
+//! Shims for the process: the C library's allocator, and a panic handler that aborts.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt::Write;
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Malloc {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as `alloc`; the memory has the size that is zeroed.
+        // SAFETY: as in `alloc`; the memory has the size that is zeroed.
         unsafe {
             if layout.align() <= MALLOC_ALIGN {
                 return libc::calloc(1, layout.size()).cast();
@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Malloc {
     }
 }
 
-/// Writes straight to the error output: there may be no memory.
+/// Writes directly to standard error: memory may be exhausted.
 struct ErrorOutput;
 
 impl Write for ErrorOutput {

@@ -168,7 +168,7 @@ fn an_entry_is_found_by_its_long_name_and_its_short_one() {
     let mut foreign = three_parts();
     foreign[3] = ShortEntry::new(*b"OTHER      ", ATTR_ARCHIVE).0;
     assert_eq!(indexed(&foreign).0, [none(), none(), none()]);
-    // A long name without letters is none.
+    // A long name without characters is ignored.
     let mut empty = slots("a", ATTR_ARCHIVE);
     empty[0][1..3].fill(0);
     assert_eq!(indexed(&empty).0, [none(), vec![1], none()]);

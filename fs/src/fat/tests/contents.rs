@@ -1,17 +1,17 @@
-//! Reading and writing of files, also without space.
+//! Reads and writes of files, also on a full volume.
 
 use alloc::format;
 
 use super::*;
 use crate::{CacheBudget, Health};
 
-/// Returns bytes that differ from place to place.
+/// Returns bytes that differ at each offset.
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| (n ^ n >> 8 ^ n >> 16) as u8).collect()
 }
 
-/// Creates a disk with a FAT16 volume whose files have as many pieces as clusters, of 512 bytes:
-/// every other cluster of the area comes first, and then those between.
+/// Creates a disk with a FAT16 volume whose files have one run per cluster, of 512 bytes: every
+/// other cluster of the area comes first, and then those between.
 fn in_pieces(clusters: usize, files: &[&str]) -> Disk {
     let options = FatOptions::new()
         .with_kind(FatKind::Fat16)
@@ -92,7 +92,7 @@ fn what_was_written_is_read_wherever_it_is() {
     }
 }
 
-/// Zeros follow the end of a file in its sector, and only there.
+/// Zeros follow the end of a file up to the end of its sector, and no further.
 #[test]
 fn what_is_overwritten_in_part_keeps_the_rest() {
     for sector in [512, 4096] {
@@ -117,7 +117,7 @@ fn what_is_overwritten_in_part_keeps_the_rest() {
         assert_eq!(found["file"].as_ref(), Some(&wanted));
         assert_eq!(found["other"], Some(pattern(9000)));
         if sector == 512 {
-            // The file is first; what is after its 9000 bytes held remains of others.
+            // The file comes first; the clusters after its 9000 bytes contained remains of others.
             let bytes = disk.bytes();
             let end = volume.geometry().data as usize + 9000;
             assert_eq!(bytes[end..end + 216], [0; 216]);
@@ -126,7 +126,7 @@ fn what_is_overwritten_in_part_keeps_the_rest() {
 }
 
 /// A gap before written data, and the extension of a file, read as zeros, whatever the clusters
-/// held.
+/// contained.
 #[test]
 fn what_was_never_written_reads_as_zeros() {
     let (mut volume, disk) = volume();
@@ -194,7 +194,8 @@ fn small() -> (FatVolume, Disk) {
 #[test]
 fn as_much_is_written_as_there_is_room_for() {
     for (left, before, at, len, expected) in [
-        // To the last byte of the volume: in a step, in several, after a number of whole ones.
+        // To the last byte of the volume: in one step, in several, and after a number of whole
+        // ones.
         (6144, 0, 0, 7000, Ok(6144)),
         (6144, 0, 0, 6144, Ok(6144)),
         (1_499_136, 0, 0, 3 << 20, Ok(1_499_136)),
@@ -304,7 +305,7 @@ fn the_places_of_a_file_in_many_pieces_are_found_again() {
     }
 }
 
-/// More pieces than are stored at a time.
+/// More runs than are stored at a time.
 #[test]
 fn a_file_in_many_pieces_is_cut_and_removed() {
     const CLUSTERS: usize = 10_001;
@@ -385,7 +386,7 @@ fn a_write_that_fails_leaves_the_file_as_long_as_it_was() {
     }
 }
 
-/// Contents that are written in order are in order on the disk, in few requests.
+/// Sequential writes are contiguous on the disk, in few requests.
 #[test]
 fn what_is_written_in_order_takes_clusters_in_a_row() {
     for kind in KINDS {
@@ -397,7 +398,7 @@ fn what_is_written_in_order_takes_clusters_in_a_row() {
             volume.write_at(file, n as u64 * 8192, part).unwrap();
         }
         assert!(disk.state().writes <= 2, "two full buffers of 256 KiB");
-        // Nothing but the first sectors of tables and directories is read for it.
+        // This reads nothing but the first sectors of tables and directories.
         assert!(disk.state().reads < 12, "{} reads", disk.state().reads);
         let found = synced(&mut volume, &disk);
         assert_eq!(found["file"].as_ref(), Some(&wanted));
@@ -407,7 +408,7 @@ fn what_is_written_in_order_takes_clusters_in_a_row() {
     }
 }
 
-/// The limit is for all open files together: the pieces of some are dropped for others.
+/// The limit applies to all open files together: the runs of some are dropped in favour of others.
 #[test]
 fn the_pieces_of_open_files_that_are_remembered_are_bounded() {
     let disk = in_pieces(4096, &["A", "B", "C"]);
@@ -426,7 +427,7 @@ fn the_pieces_of_open_files_that_are_remembered_are_bounded() {
         (1, [4096, 4096, 0, 0]),
         // The maximum number, and one more.
         (2, [4096, 4096, 1, 0]),
-        // Reading known pieces again drops none.
+        // Reading known runs again drops none.
         (0, [4096, 4096, 1, 0]),
         (3, [0, 0, 0, 4096]),
         (1, [0, 4096, 0, 4096]),
@@ -474,7 +475,7 @@ fn a_chain_that_ends_before_its_file_makes_the_volume_read_only() {
     assert_eq!(volume.health(), Health::Writable);
     assert_eq!(volume.read_at(file, 1, &mut buf), Err(Error::Corrupt));
     assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("reading a file")));
-    // The handle drops everything it knew.
+    // The handle drops all its cached state.
     let handle = volume.handles.get(file).unwrap();
     assert!(handle.size.is_none() && handle.chain.is_none());
 }
@@ -508,7 +509,7 @@ fn bytes_are_lent_where_the_cache_has_them() {
             !bytes.is_empty() && wanted.starts_with(&bytes),
             "{len} at {offset}"
         );
-        // Not copied: at most 64 KiB would be.
+        // Not copied: copies are limited to 64 KiB.
         assert!(
             bytes.len() == wanted.len(),
             "{} of {len} at {offset}",

@@ -62,7 +62,7 @@ fn a_tree_is_on_the_disk_as_the_specification_has_it() {
         }
         assert_eq!(synced(&mut volume, &disk), Tree::new());
         let space = volume.space().unwrap();
-        // Its root has had 17 slots, and keeps the two clusters that it took.
+        // Its root has had 17 slots, and keeps its two clusters.
         let root = if kind == FatKind::Fat32 { 1024 } else { 0 };
         assert_eq!(space.total - space.free, root);
     }
@@ -84,7 +84,7 @@ fn slots_are_taken_where_they_are_free() {
         for n in [3, 4, 20, 39] {
             volume.unlink(&name(n)).unwrap();
         }
-        // Slots: one and four where six were, three, and the one that was left.
+        // Slots: one and four in place of the six, three, and the remaining one.
         for path in [
             "d/s",
             "d/four slots, which are one entry",
@@ -101,7 +101,7 @@ fn slots_are_taken_where_they_are_free() {
     }
 }
 
-/// Slots past the end hold old data: the slot after the last entry marks the end.
+/// Slots past the end contain old data: the slot after the last entry marks the end.
 #[test]
 fn an_entry_at_the_end_is_followed_by_the_end() {
     let mut bytes = format(4 << 20, &FatOptions::new().with_kind(FatKind::Fat12));
@@ -128,8 +128,8 @@ fn an_entry_at_the_end_is_followed_by_the_end() {
     assert_eq!(synced(&mut volume, &disk).len(), 2);
 }
 
-/// A root of fixed size has as many slots as the boot sector says, and a name without room changes
-/// nothing.
+/// A root of fixed size has the number of slots in the boot sector, and creating a name that
+/// doesn't fit changes nothing.
 #[test]
 fn a_root_of_fixed_size_is_used_to_its_last_slot() {
     let options = FatOptions::new()
@@ -200,7 +200,7 @@ fn long_names_have_short_names_of_their_own() {
     for (path, n) in &there {
         assert_eq!(read(&mut volume, path), Ok(vec![*n]));
     }
-    // A short name is a name as well.
+    // A short name is also a valid name.
     assert_eq!(read(&mut volume, "d/samebe~1.tex"), Ok(vec![0]));
     assert_eq!(volume.mkdir("d/SameBe~1.Tex"), Err(Error::Exists));
     volume.unlink("d/SAMEBE~2.TEX").unwrap();
@@ -293,7 +293,7 @@ fn a_directory_that_is_damaged_is_found_out() {
     }
     volume.sync().unwrap();
     let mut bytes = disk.bytes();
-    // The directory's second cluster leads back to its first, which is the volume's first.
+    // The directory's second cluster links to its first, which is the volume's first.
     let table = usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) * 512;
     let second = u16::from_le_bytes([bytes[table + 4], bytes[table + 5]]);
     bytes[table + usize::from(second) * 2..][..2].copy_from_slice(&[2, 0]);

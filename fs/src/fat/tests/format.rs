@@ -1,4 +1,4 @@
-//! Makes volumes, after the specification's "FAT Volume Initialization".
+//! Formats volumes, after the specification's "FAT Volume Initialization".
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -83,7 +83,7 @@ pub(in super::super) fn make(len: usize, options: &FatOptions) -> Vec<u8> {
         image[table..table + filler].fill(0xff);
         image[table] = 0xf8;
         if is_large {
-            // The reserved bits, and the root.
+            // The two reserved entries, and the root.
             for at in [3, 7, 11] {
                 image[table + at] = 0x0f;
             }

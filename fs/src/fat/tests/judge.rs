@@ -25,7 +25,7 @@ struct Image<'a> {
     data: &'a [u8],
     /// Bytes in a cluster.
     unit: usize,
-    /// Clusters that belong to something; the first two never do.
+    /// Used clusters; the first two numbers never are.
     used: Vec<bool>,
 }
 

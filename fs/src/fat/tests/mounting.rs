@@ -1,4 +1,4 @@
-//! Mounts, their refusal, and read-only volumes.
+//! Mounts, failed mounts, and read-only volumes.
 
 use super::*;
 use crate::fat::mount;

@@ -1,4 +1,4 @@
-//! Operations: results, refusals, and the moment when the disk has their effect.
+//! Operations: results, errors, and the time at which they take effect on the disk.
 
 use alloc::format;
 
@@ -118,7 +118,7 @@ fn a_list_goes_on_where_it_stopped() {
         true
     });
     assert_eq!((listed, seen.len()), (Ok(None), 45));
-    // An entry that isn't taken comes again.
+    // An entry that `visit` rejects is listed again.
     let mut seen = Vec::new();
     let mut cursor = Some(0);
     for _ in 0..5 {
@@ -139,7 +139,7 @@ fn a_list_goes_on_where_it_stopped() {
     }
 }
 
-/// No commit comes before it is needed: changes that allocate and changes that free aren't written
+/// Commits are delayed until necessary: changes that allocate and changes that free aren't written
 /// together.
 #[test]
 fn changes_of_one_kind_are_written_together() {
@@ -165,7 +165,7 @@ fn changes_of_one_kind_are_written_together() {
     assert_eq!(judge::read(&disk.bytes()), Tree::new());
     assert_eq!(disk.state().flushes, 0);
     for _ in 0..2 {
-        // Once: nothing changes in between.
+        // Only once: nothing changes in between.
         volume.sync().unwrap();
         assert_eq!((volume.change, disk.state().flushes), (Change::None, 1));
     }
@@ -178,7 +178,7 @@ fn changes_of_one_kind_are_written_together() {
     assert_eq!(volume.sync_file(file), Err(Error::Closed));
 }
 
-/// A write changes the entry as well; nothing is left for the file's end.
+/// A write also updates the entry; nothing is left to do at the close.
 #[test]
 fn closing_what_was_written_is_no_change() {
     let (mut volume, disk) = volume();
@@ -192,7 +192,7 @@ fn closing_what_was_written_is_no_change() {
     assert_eq!(disk.state().writes, writes);
 }
 
-/// Pending changes never fill the cache: the next operation has half of it.
+/// Pending changes never fill the cache: half of it is left for the next operation.
 #[test]
 fn changes_are_written_before_the_cache_is_full_of_them() {
     let disk = Disk::new(formatted(FatKind::Fat16), 512);
@@ -216,7 +216,7 @@ fn changes_are_written_before_the_cache_is_full_of_them() {
     assert_eq!(synced(&mut volume, &disk), Tree::new());
 }
 
-/// The first sign of corruption ends all writes, and `health` reports it.
+/// The first sign of corruption stops all writes, and `health` reports it.
 #[test]
 fn what_fails_decides_what_is_still_trusted() {
     let failed = |volume: &mut FatVolume, error, what| {
@@ -229,11 +229,11 @@ fn what_fails_decides_what_is_still_trusted() {
         volume.directories.find(0).is_some()
     };
     let is_indexed = |volume: &mut FatVolume| volume.directories.find(0).is_some();
-    // A negative answer isn't a failure.
+    // A missing name isn't a failure.
     assert!(indexed(&mut volume));
     failed(&mut volume, Error::NoSpace, "x");
     assert!(is_indexed(&mut volume));
-    // A device that the caller must not wait for has done nothing.
+    // A device that the caller must not wait for has executed nothing.
     disk.state().away = true;
     failed(&mut volume, Error::Io, "x");
     assert!(is_indexed(&mut volume));

@@ -89,7 +89,7 @@ fn a_file_that_is_renamed_has_its_archive_bit_set_and_a_directory_none() {
         let found = bytes.chunks(32).position(|slot| slot.starts_with(name));
         found.unwrap() * 32 + 11
     };
-    // Read-only and hidden, and not to be archived.
+    // Read-only and hidden, without the archive bit.
     let place = at(&bytes, b"FILE   ");
     bytes[place] = 0x03;
     let (mut volume, disk) = mounted(bytes, 512);
@@ -201,7 +201,7 @@ fn a_rename_takes_the_slots_that_it_gives_up() {
     };
     is_full(&mut volume);
     let before = synced(&mut volume, &disk);
-    // Two slots are wanted and one, or none, would be free.
+    // Two slots are needed, and one or none would be free.
     assert_eq!(volume.rename("F2", "a name"), Err(Error::NoSpace));
     assert_eq!(
         volume.rename("D/from a long name", "fOUR"),
@@ -234,7 +234,7 @@ fn an_open_file_keeps_its_inode_number() {
         let open = volume.open("d/a", OpenFlags::READ).unwrap();
         let inode = volume.stat("d/a").unwrap().inode;
         volume.rename("d/a", "e/b").unwrap();
-        // It takes the slot that the first one had.
+        // It takes the slot of the first one.
         write(&mut volume, "d/c", b"2").unwrap();
         let other = volume.open("d/c", OpenFlags::READ).unwrap();
         let second = volume.stat_file(other).unwrap().inode;

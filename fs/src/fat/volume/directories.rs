@@ -61,7 +61,7 @@ impl FatVolume {
         let first = node.entry.first_cluster(self.geometry().kind);
         match node.entry.is_dir() {
             false => Err(Error::NotDirectory),
-            // 0 in an entry is damage; so is 1.
+            // 0 or 1 in an entry is corruption.
             true if node.place > 0 => Ok(first.max(1)),
             true => Ok(first),
         }
@@ -101,7 +101,7 @@ impl FatVolume {
         )
     }
 
-    /// Returns the entry of that name in a directory.
+    /// Returns the entry of this name in a directory.
     pub(in crate::fat) fn find(&mut self, first: u32, name: &str) -> Result<Option<FoundEntry>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
         if found.is_none() {
@@ -110,7 +110,7 @@ impl FatVolume {
         Ok(found)
     }
 
-    /// Fails if part of a directory couldn't be read.
+    /// Fails if a part of a directory couldn't be read.
     fn check_whole(&mut self, first: u32) -> Result<()> {
         let is_damaged = self.directories.find(first).is_some_and(|it| it.damaged);
         let checked = if is_damaged {
@@ -124,7 +124,7 @@ impl FatVolume {
         )
     }
 
-    /// Returns the node of that name in a directory.
+    /// Returns the node of this name in a directory.
     pub(in crate::fat) fn lookup(&mut self, directory: u32, name: &str) -> Result<Node> {
         let found = self.find(directory, name)?;
         let found = found.ok_or_else(|| names::absent(name))?;
@@ -228,7 +228,7 @@ impl FatVolume {
         added.ok_or(Error::NoSpace)
     }
 
-    /// Ensures that there are `count` free slots in a row.
+    /// Ensures that there are `count` consecutive free slots.
     pub(in crate::fat) fn make_room(&mut self, first: u32, count: usize) -> Result<()> {
         while !self.with_directory(first, |directory, _| Ok(directory.has_room(count)))? {
             self.grow(first)?;
@@ -272,7 +272,7 @@ impl FatVolume {
         removed
     }
 
-    /// Removes the entry of that name, if it is of the expected kind: completely or not at all.
+    /// Removes the entry of this name, if it is of the expected kind: completely or not at all.
     pub(in crate::fat) fn remove_entry(
         &mut self,
         parent: u32,
@@ -328,7 +328,7 @@ mod tests {
     use crate::fat::tests::formatted;
     use crate::fat::{Options, mount_volume};
 
-    /// Creates a volume that may index `limit` bytes, with directories of 16 slots each.
+    /// Creates a volume with an index limit of `limit` bytes, and directories of 16 slots each.
     fn volume(limit: usize) -> FatVolume {
         let options = Options {
             cache_bytes: limit / 2,
@@ -360,7 +360,7 @@ mod tests {
             assert_eq!(kept.len(), expected, "{limit} bytes");
             let bytes: usize = kept.iter().map(Directory::bytes).sum();
             assert_eq!(bytes, ROOT + (expected - 1) * SMALL);
-            // Each call used the root; the others are the most recent ones.
+            // Each call used the root; the others are the most recently used ones.
             assert!(kept.iter().any(|directory| directory.first == 0));
             let newest = kept.iter().map(|directory| directory.used).max();
             assert_eq!(newest, Some(volume.directories.ticks));

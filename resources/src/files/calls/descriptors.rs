@@ -12,11 +12,10 @@ use alloc::rc::Rc;
 use platform::error::{Answer, Error};
 use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 
-/// More bytes than these are not read without a job: it can be cancelled, and other jobs have their
-/// turn.
+/// Larger reads always become jobs, so that they can be cancelled, and other jobs can run.
 const MAX_AT_ONCE: usize = 1 << 20;
 
-/// The operations of a file's descriptor.
+/// Operations of a file descriptor.
 pub static FILE: Operations = Operations {
     kind: KIND_FILE,
     read: cannot_read,
@@ -26,13 +25,13 @@ pub static FILE: Operations = Operations {
     close,
 };
 
-/// Those of a directory's.
+/// Operations of a directory descriptor.
 pub static DIRECTORY: Operations = Operations {
     kind: KIND_DIRECTORY,
     ..FILE
 };
 
-/// The descriptor of an open file or directory is closed.
+/// Closes the open file or directory of a descriptor.
 fn close(rt: &mut Runtime, key: u32) {
     if let Some(OpenFile { on, .. }) = rt.resources.files.open.remove(key)
         && let Some((volume, file)) = on
@@ -41,7 +40,7 @@ fn close(rt: &mut Runtime, key: u32) {
     }
 }
 
-/// The volume, the file on it and the open file of a descriptor.
+/// Returns the volume, the file on it and the open file of a descriptor.
 pub fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, OpenId), Error> {
     let key = rt.table.key_of(fd, &FILE)?;
     let (open, file) = rt.resources.files.open.find(key)?;
@@ -49,7 +48,8 @@ pub fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, OpenId), Er
     Ok((volume, id, open))
 }
 
-/// Where a transfer begins, and whether it moves the file's position; -1 is the position.
+/// Returns where a transfer begins, and whether it moves the file's position; -1 selects the
+/// position.
 fn offset(position: Int, open: OpenId) -> Result<(Offset, Output), Error> {
     match position {
         -1 => Ok((Offset::Position(open), Output::Position(open))),
@@ -81,7 +81,7 @@ pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -
     write_at(rt, fd, from, position, append, token)
 }
 
-/// As [`write`], at the end of the file if `append`, whatever the descriptor's flag says.
+/// Like [`write`], but the argument `append` replaces the descriptor's flag.
 pub fn write_at(
     rt: &mut Runtime,
     fd: Fd,
@@ -98,14 +98,14 @@ pub fn write_at(
     submit(rt, volume, Waiter::Operation(token, output), request)
 }
 
-/// Sets whether writes go to the file's end, wherever they are to begin.
+/// Sets or clears append mode: whether every write goes to the end of the file.
 pub fn set_append(rt: &mut Runtime, fd: Fd, append: bool) -> Answer {
     let (_, _, open) = on_volume(rt, fd)?;
     rt.resources.files.open.find(open.key)?.1.append = append;
     Ok(0)
 }
 
-/// Asks the volume of a descriptor about its file.
+/// Submits a request about the file of a descriptor.
 fn ask(
     rt: &mut Runtime,
     fd: Fd,
@@ -130,7 +130,7 @@ pub fn truncate(rt: &mut Runtime, fd: Fd, size: u64, token: Int) -> Answer {
     })
 }
 
-/// The forms of [`allocate`] by their numbers.
+/// Modes of [`allocate`], by number.
 const FORMS: [Fallocate; 4] = [
     Fallocate::Allocate,
     Fallocate::KeepSize,

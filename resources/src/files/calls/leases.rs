@@ -9,7 +9,7 @@ use crate::types::{Int, View};
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
-/// Bytes of one lease at most.
+/// Maximum number of bytes in one lease.
 pub const MAX_LEASE: usize = 1 << 20;
 
 /// See `soil_file_lease`.

@@ -13,13 +13,13 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use platform::error::{Answer, Error};
 
-/// Begins an operation: finds the volume that the path leads to, and has it do its part.
+/// Starts an operation: finds the volume of the path, and submits a request to it.
 fn start(rt: &mut Runtime, token: u64, output: Output, resolution: Box<Resolution>) -> Answer {
     begin(rt)?;
     submit_path(rt, token, output, resolution)
 }
 
-/// Begins what is to be done with one path.
+/// Starts an operation on one path.
 fn on_path(
     rt: &mut Runtime,
     path: &str,
@@ -32,7 +32,7 @@ fn on_path(
     start(rt, token, output, Resolution::new(path, follow, op)?)
 }
 
-/// A moment; nanoseconds below 0 say that there is none.
+/// Decodes a time; nanoseconds below 0 mean none.
 pub fn time(seconds: Int, nanoseconds: Int) -> Result<Option<Time>, Error> {
     if nanoseconds < 0 {
         return Ok(None);
@@ -71,7 +71,7 @@ pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
         directory: false,
         append: flags.contains(OpenFlags::APPEND),
     };
-    // A new file takes no link's place (POSIX, `O_CREAT` with `O_EXCL`).
+    // An exclusive create never follows a link (POSIX, `O_CREAT` with `O_EXCL`).
     let follow = !flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
     let resolution = Resolution::new(path, follow, Op::Open(flags))?;
     start(rt, token, output, resolution)
@@ -153,7 +153,7 @@ pub fn link(rt: &mut Runtime, path: &str, new: &str, token: Int) -> Answer {
     on_pair(rt, path, new, Op::Link(String::new()), token)
 }
 
-/// Begins what gives a file a new path.
+/// Starts an operation that gives a file a new path.
 fn on_pair(rt: &mut Runtime, old: &str, new: &str, op: Op, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let resolution = Resolution::pair(old, new, op)?;

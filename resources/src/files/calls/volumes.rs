@@ -35,7 +35,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     submit(rt, volume, Waiter::Mount(token), Request::Mount)
 }
 
-/// Completes the tree for a program that mounts nothing by itself, see [`mounts::complete`].
+/// Completes the tree for a program without mounts of its own; see [`mounts::complete`].
 pub fn complete_tree(rt: &mut Runtime, root: &str) -> Result<bool, Stop> {
     begin(rt)?;
     mounts::complete(rt, root).or_else(|failure| rt.fail(failure))
@@ -56,7 +56,7 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
         let line = format!("{below} is mounted below it");
         return rt.fail(Failure::new(Error::Busy, line));
     }
-    // From here on no path leads there.
+    // From here on no path leads to the volume.
     let Some(volume) = files.mounts.remove(&point) else {
         return Err(Error::NotFound.into());
     };

@@ -1,4 +1,4 @@
-//! The results of operations, made from those of their jobs.
+//! The results of operations, converted from those of their jobs.
 
 use crate::files::namespace::{self, Above, Step, mounts};
 use crate::files::open_files::{OpenId, moved};
@@ -19,8 +19,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure, Stop};
 
-/// The call during which volumes run: if its own operation ends meanwhile, the call has the answer,
-/// and there is no completion.
+/// The call during which volumes run. If its own operation completes meanwhile, the call returns
+/// the answer, and there is no completion.
 pub struct Caller {
     /// The operation's token; 0 if there is none.
     token: u64,
@@ -28,7 +28,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The call that began an operation.
+    /// Creates the state of a call that started an operation.
     pub const fn new(token: u64) -> Caller {
         Caller {
             token,
@@ -36,12 +36,12 @@ impl Caller {
         }
     }
 
-    /// A call that began none.
+    /// Creates the state of a call that started none.
     pub const fn none() -> Caller {
         Caller::new(0)
     }
 
-    /// Ends an operation, if there is one.
+    /// Completes an operation, if there is one.
     pub fn complete(&mut self, rt: &mut Runtime, token: u64, ended: Ended) {
         match ended {
             _ if token == 0 => (),
@@ -63,17 +63,18 @@ impl Caller {
     }
 }
 
-/// A `sync` of all volumes.
+/// A pending `sync` of all volumes.
 pub struct Sync {
-    /// Its operation.
+    /// Token of its operation.
     pub token: u64,
-    /// Volumes that are not done.
+    /// Number of volumes that haven't completed.
     pub remaining: usize,
     /// The first failure.
     pub failed: Option<Failure>,
 }
 
-/// A job of a volume is done: ends its operation, or takes it to its next volume, which runs later.
+/// Completes the operation of a finished job, or queues its next step on another volume, which runs
+/// later.
 pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut Caller) {
     let Answered {
         waiter,
@@ -89,7 +90,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
             let ended = match waiter {
                 Waiter::Operation(_, output) => self::output(rt, index, output, path, value),
                 _ => {
-                    // The operation that opened it was abandoned.
+                    // The operation that opened the file was abandoned.
                     if let Value::File(file) = value {
                         queue(rt, index, Waiter::None, Request::Close(file));
                     }
@@ -114,7 +115,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
         (Waiter::Mount(_) | Waiter::AbandonedMount, Err(_))
         | (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Ok(_)) => forget(rt, index, caller),
         (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Err(_)) => restore(rt, index, caller),
-        // Without memory for it the disk stays in use.
+        // Without memory for the job the disk stays in use.
         (Waiter::AbandonedMount, Ok(_)) => {
             queue(rt, index, Waiter::AbandonedUnmount, Request::Unmount);
         }
@@ -123,7 +124,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
     caller.complete(rt, waiter.token(), ended);
 }
 
-/// The device of a volume has timed out: fails an operation, whose job may go on.
+/// Fails an operation after a timeout of the volume's device. Its job may continue.
 pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Caller) {
     let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get(index) else {
@@ -132,7 +133,7 @@ pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Call
     let failure = Failure::new(Error::Io, volume.schedule.timed_out().unwrap_or_default());
     match waiter {
         Waiter::Sync(token) => return synced(rt, token, Some(failure), caller),
-        // Something else may be mounted there meanwhile.
+        // Another volume may be mounted at this point meanwhile.
         Waiter::Mount(_) => files.mounts.remove_volume(&index),
         Waiter::Unmount(_) => restore(rt, index, caller),
         _ => (),
@@ -140,7 +141,7 @@ pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Call
     caller.complete(rt, waiter.token(), Err(failure));
 }
 
-/// Takes a path to its next volume.
+/// Continues the resolution of a path on its next volume.
 fn next_volume(
     rt: &mut Runtime,
     index: usize,
@@ -157,15 +158,15 @@ fn next_volume(
     take_step(rt, waiter, step)
 }
 
-/// Where an operation on a path is.
+/// Progress of an operation on a path.
 pub enum Advanced {
-    /// In the queue of a volume, which is to be run.
+    /// Queued on a volume, which has to be run.
     Queued(usize),
-    /// At its end.
+    /// Completed with this value.
     Done(usize),
 }
 
-/// Queues the job of a path's next step, or answers where the path leads to no volume.
+/// Queues the job of a path's next step, or returns the result where no volume is involved.
 pub fn take_step(rt: &mut Runtime, waiter: Waiter, step: Step) -> Result<Advanced, Failure> {
     match step {
         Step::Volume {
@@ -217,7 +218,7 @@ fn on_mount_points(rt: &mut Runtime, waiter: Waiter, above: Above) -> Ended {
     }
 }
 
-/// Attributes of such a directory.
+/// Attributes of a directory that only leads to mount points.
 const MOUNT_POINTS: Stat = Stat {
     kind: ::fs::Kind::Directory,
     size: 0,
@@ -229,11 +230,11 @@ const MOUNT_POINTS: Stat = Stat {
     read_only: true,
 };
 
-/// A failure whose line names the volume.
+/// Prefixes the message of a failure with the volume, unless it names it already.
 fn labelled(rt: &Runtime, index: usize, mut failure: Failure) -> Failure {
     if let Some(volume) = rt.resources.files.volumes.get(index) {
         let label = volume.specification.label();
-        // `str::contains` is a kilobyte of code.
+        // `str::contains` would add a kilobyte of code.
         let mut parts = failure.detail.as_bytes().windows(label.len().max(1));
         if !failure.detail.is_empty() && !parts.any(|part| part == label.as_bytes()) {
             failure = failure.within(&label);
@@ -242,7 +243,7 @@ fn labelled(rt: &Runtime, index: usize, mut failure: Failure) -> Failure {
     failure
 }
 
-/// Makes the answer of what a job gave. `path` is where a path led to.
+/// Converts a job's value to the answer. `path` is the resolved path.
 pub fn output(rt: &mut Runtime, index: usize, output: Output, path: &str, value: Value) -> Ended {
     match (output, value) {
         (
@@ -302,7 +303,7 @@ pub fn output(rt: &mut Runtime, index: usize, output: Output, path: &str, value:
     }
 }
 
-/// Ends a listing's step: what is mounted in the directory follows the volume's last entry.
+/// Completes a step of a listing: mount points in the directory follow the volume's last entry.
 fn entries(rt: &mut Runtime, open: OpenId, into: Piece, value: Value) -> Ended {
     let files = &mut rt.resources.files.open;
     if let Value::Listed(n, next) = value {
@@ -314,8 +315,8 @@ fn entries(rt: &mut Runtime, open: OpenId, into: Piece, value: Value) -> Ended {
     Ok(files.list_mounted(open, into)?)
 }
 
-/// Makes the descriptor of a file or directory of `on` a volume, or of a directory that has nothing
-/// but mount points. `names`: what is mounted in it.
+/// Creates the descriptor of a file or directory `on` a volume, or of a directory that has nothing
+/// but mount points. `names` are the mount points in it.
 fn insert(
     rt: &mut Runtime,
     operations: &'static Operations,
@@ -333,7 +334,7 @@ fn insert(
     }
 }
 
-/// Writes what `soil_fs_space` gives.
+/// Writes the results of `soil_fs_space`.
 fn describe(
     rt: &Runtime,
     index: usize,
@@ -365,21 +366,22 @@ fn describe(
     write_text(&line, text)
 }
 
-/// Queues a job of a volume that is being run.
+/// Queues a job on a volume that is running.
 fn queue(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) {
     if let Some(volume) = rt.resources.files.volumes.get_mut(index) {
         let _ = volume.schedule.push(Job::new(waiter, request));
     }
 }
 
-/// Mounts a volume again whose unmount failed, or forgets it if its file system is gone.
+/// Restores the mount point of a volume whose unmount failed, or removes the volume if its file
+/// system is gone.
 fn restore(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     if !mounts::restore(rt, index) {
         forget(rt, index, caller);
     }
 }
 
-/// Removes a volume, and ends the operations of jobs that were queued on it.
+/// Removes a volume, and fails the operations of jobs that were queued on it.
 fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     for Job { waiter, .. } in mounts::forget(rt, index) {
         match waiter {
@@ -389,7 +391,7 @@ fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     }
 }
 
-/// One volume of a `sync` is done.
+/// Records that one volume of a `sync` has completed.
 fn synced(rt: &mut Runtime, token: u64, failed: Option<Failure>, caller: &mut Caller) {
     let files = &mut rt.resources.files;
     let Some(place) = files.syncs.iter().position(|sync| sync.token == token) else {

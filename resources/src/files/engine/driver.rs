@@ -1,4 +1,4 @@
-//! The files as a driver of the reactor, which the first call registers.
+//! The reactor driver of the file layer, which the first call registers.
 
 use crate::current::Current;
 use crate::disks;
@@ -8,12 +8,12 @@ use crate::{Driver, Runtime};
 use platform::Folders;
 use platform::error::Stop;
 
-/// Reads the volumes from `SOIL_MOUNT`, the first time.
+/// Reads the volumes from `SOIL_MOUNT` at the first call.
 pub fn begin(rt: &mut Runtime) -> Result<(), Stop> {
     if rt.resources.files.has_begun {
         return Ok(());
     }
-    // The disks have to be known before the volumes.
+    // The disks have to be discovered before the volumes are read.
     disks::disks(rt)?;
     drivers::register(rt, drivers::FAT)?;
     if let Some(folders) = Current::FOLDERS {
@@ -37,7 +37,7 @@ pub fn begin(rt: &mut Runtime) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Resumes the volumes where others have had their turn, and times out disks.
+/// Resumes volumes that yielded, and times out disks.
 fn poll(rt: &mut Runtime, now: u64) {
     for index in 0..rt.resources.files.volumes.capacity() {
         super::poll(rt, index, now);
@@ -53,7 +53,7 @@ pub fn deadline(rt: &mut Runtime) -> Option<u64> {
     wanted.min()
 }
 
-/// Before exit: all volumes are unmounted once, then idle.
+/// Called before exit: unmounts all volumes once. Returns whether they are idle.
 pub fn finish(rt: &mut Runtime) -> bool {
     let volumes = &mut rt.resources.files.volumes;
     for (_, volume) in volumes.iter_mut() {

@@ -1,4 +1,4 @@
-//! A lease lasts until OCaml can't reach it any more, and no longer.
+//! A lease lasts exactly until OCaml can't reach it any more.
 
 use super::MAX_LEASES;
 use crate::Runtime;
@@ -18,7 +18,7 @@ const fn no(error: Error) -> Answer {
     Err(Stop::Error(error))
 }
 
-/// A runtime with `/m/f`, which says `text`, and its descriptor.
+/// Creates a runtime with the file `/m/f` that contains `text`. Returns its descriptor.
 fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
@@ -32,7 +32,7 @@ fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
     (rt, fd)
 }
 
-/// Leases that are out, and bytes that they keep.
+/// Returns the number of active leases, and the bytes that they keep.
 fn out(rt: &Runtime) -> (usize, usize) {
     let lent = &rt.resources.files.leases;
     (lent.out.len(), lent.bytes)
@@ -42,7 +42,7 @@ fn lease(rt: &mut Runtime, fd: Fd, position: Int, len: Int) -> Int {
     lend(rt, fd, position, len, 1).expect("lent") as Int
 }
 
-/// All that a lease shows, in its pieces.
+/// Returns all slices of a lease.
 fn shown(rt: &mut Runtime, lease: Int, array: &mut Bigarray) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     loop {
@@ -69,7 +69,7 @@ fn a_lease_shows_the_bytes_that_were_there() {
     let seen = pieces.concat();
     assert_eq!(seen.len(), bytes);
     assert!(seen == text[10..10 + seen.len()]);
-    // A part of the bigarray keeps all of it.
+    // A part of the bigarray keeps the whole memory.
     array.parts().add();
     let mut another = Bigarray::of(&mut []);
     assert_eq!(lease_end(rt, key, &mut another.view()), no(Error::Invalid));
@@ -77,7 +77,7 @@ fn a_lease_shows_the_bytes_that_were_there() {
     assert!(array.shown().is_empty());
     assert_eq!(out(rt), (1, bytes));
     assert_eq!(lease_end(rt, key, &mut array.view()), no(Error::Invalid));
-    // A lease that is over shows nothing more.
+    // A lease that has ended shows nothing more.
     let key = lease(rt, fd, 0, 70_000);
     let shown = lease_next(rt, key, &mut array.view()).expect("shown");
     assert!(shown > 0);
@@ -97,7 +97,7 @@ fn what_nothing_looks_at_is_given_back() {
         key
     });
     assert_eq!((keys, out(rt)), ([1, 2, 3], (3, 15)));
-    // The middle one has a part that outlives it, and the last is never ended but finalised.
+    // The middle one has a part that outlives it; the last is finalised without an explicit end.
     let parts = arrays[1].parts();
     parts.add();
     arrays[2].parts().end();
@@ -106,7 +106,7 @@ fn what_nothing_looks_at_is_given_back() {
     assert_eq!(lease_end(rt, 2, &mut arrays[1].view()), Ok(0));
     assert_eq!(out(rt), (1, 5));
     parts.end();
-    // One that was begun, and not shown yet, stays.
+    // One that has been created, but not shown yet, stays.
     let fresh = lease(rt, fd, 0, 5);
     assert_eq!(out(rt), (1, 5));
     let other = lease(rt, fd, 0, 4);
@@ -135,7 +135,7 @@ fn what_is_asked_for_is_checked() {
     let key = lease(rt, fd, 0, Int::MAX);
     let most = shown(rt, key, &mut array).concat().len();
     assert!((1..=MAX_LEASE).contains(&most), "{most}");
-    // It is shown through an empty bigarray, and always the same one.
+    // It is always shown through the same empty bigarray.
     let mut bytes = [0; 4];
     let mut full = Bigarray::of(&mut bytes);
     assert_eq!(lease_next(rt, key, &mut array.view()), Ok(0));
@@ -166,7 +166,7 @@ fn no_more_is_lent_than_may_be() {
     let always = open(rt, "/e/f", OPEN_READ, 1).expect("there") as Int;
     let always = Fd::decode(always).expect("a descriptor");
     assert!(leasable() > 1 << 20);
-    // But for 60 bytes all is lent.
+    // All but 60 bytes are lent.
     rt.resources.files.leases.bytes = leasable() - 60;
     assert_eq!(lease(rt, fd, 0, 40), 1);
     assert_eq!(lend(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
@@ -177,7 +177,7 @@ fn no_more_is_lent_than_may_be() {
     assert!(line.contains("released"), "{line}");
     assert_eq!(lease(rt, fd, 0, 20), 2);
     assert_eq!(lend(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
-    // Embedded contents take no memory, only an entry, and so are leased beyond the limit of bytes.
+    // Embedded contents take no memory, only an entry, so the limit of bytes doesn't apply to them.
     let before = leasable() + 1000;
     rt.resources.files.leases.bytes = before;
     for key in 3..=MAX_LEASES as Int {

@@ -1,6 +1,6 @@
-//! The mount table: which volume a path is on. It has what `SOIL_MOUNT` names, what the program
-//! mounts, and disks by their names: a disk that is mounted nowhere is mounted at `/DISK`, with the
-//! file system that is found on it, when a path below that is used.
+//! The mount table: which volume a path is on. It contains the mounts of `SOIL_MOUNT` and of the
+//! program, and automatic mounts: a disk without a mount point is mounted at `/DISK`, with the file
+//! system detected on it, when a path below that is first used.
 
 use crate::Runtime;
 use crate::current::Current;
@@ -16,18 +16,18 @@ use platform::System;
 use platform::error::{Error, Failure};
 use slab::Slab;
 
-/// Where a path leads.
+/// Location of a path.
 pub enum Location {
-    /// To a volume.
+    /// On a volume.
     Volume {
-        /// Its number.
+        /// Number of the volume.
         index: usize,
-        /// The path on it.
+        /// Path on the volume.
         rest: String,
-        /// Bytes of the path before that.
+        /// Length of the part before that, in bytes.
         offset: usize,
     },
-    /// To a directory on no volume, with these names: what is mounted below it.
+    /// At a directory on no volume; with the names of the mount points below it.
     MountPoints(Vec<String>),
 }
 
@@ -53,7 +53,7 @@ pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
     Ok((mounts, volumes))
 }
 
-/// Where a normalised path without links leads; or why nothing can be there.
+/// Locates a normalised path without links. Fails where no file can exist.
 pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
     let files = &mut rt.resources.files;
     if let Some((index, offset)) = files.mounts.volume_of(path) {
@@ -76,7 +76,7 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
     Ok(on_volume(index, path, offset))
 }
 
-/// Adds the volume on the disk called `name` at `/NAME`; its first job opens it.
+/// Adds the volume of the disk called `name` at `/NAME`; its first job opens it.
 fn add_disk(rt: &mut Runtime, name: String) -> Result<usize, Error> {
     let specification = Specification {
         driver: None,
@@ -99,9 +99,9 @@ fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
     Ok(index)
 }
 
-/// Mounts `root` (a word of `SOIL_MOUNT`) if nothing is mounted at `/`, and each disk that is
-/// mounted nowhere at `/NAME`, as if its path was used. Nothing is opened. Returns whether `root`
-/// was mounted.
+/// Mounts `root` (a word of `SOIL_MOUNT`) if nothing is mounted at `/`, and each disk without a
+/// mount point at `/NAME`, as the first use of its path would. Opens nothing. Returns whether it
+/// mounted `root`.
 pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
     let root = Specification::parse(root)?;
     let disks = disks_at_root(rt);
@@ -116,7 +116,7 @@ pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// The place on a volume, whose mount point is the path's first `offset` bytes.
+/// Returns the location on a volume whose mount point is the path's first `offset` bytes.
 fn on_volume(index: usize, path: &str, offset: usize) -> Location {
     let rest = path.get(offset..).unwrap_or("");
     Location::Volume {
@@ -126,7 +126,7 @@ fn on_volume(index: usize, path: &str, offset: usize) -> Location {
     }
 }
 
-/// The names that mount points, and disks that a first use would mount, add to a directory.
+/// Returns the names that mount points, and disks with an automatic mount, add to a directory.
 pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
     let files = &rt.resources.files;
     let mut names = files.mounts.names_in(path).unwrap_or_default();
@@ -140,7 +140,7 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
     names
 }
 
-/// Names of the disks that a first use of their path would mount.
+/// Returns the names of the disks that the first use of their path would mount.
 fn disks_at_root(rt: &Runtime) -> Vec<String> {
     let mut names = Vec::new();
     let files = &rt.resources.files;
@@ -162,8 +162,8 @@ fn disks_at_root(rt: &Runtime) -> Vec<String> {
     names
 }
 
-/// Removes a volume that could not be mounted, or is unmounted. What was asked of it meanwhile is
-/// handed over.
+/// Removes a volume whose mount failed, or that was unmounted. Returns the jobs queued on it
+/// meanwhile.
 pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
     let files = &mut rt.resources.files;
     files.mounts.remove_volume(&index);
@@ -179,8 +179,8 @@ pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
     volume.schedule.into_queue()
 }
 
-/// Mounts a volume again whose unmount failed. `false`: it has lost a write and its file system is
-/// gone all the same, so that it is to be forgotten.
+/// Restores the mount point of a volume whose unmount failed. `false`: the volume has lost a write
+/// and its file system is gone, so the caller has to remove it.
 pub fn restore(rt: &mut Runtime, index: usize) -> bool {
     let files = &mut rt.resources.files;
     let Some(volume) = files.volumes.get(index) else {
@@ -189,7 +189,7 @@ pub fn restore(rt: &mut Runtime, index: usize) -> bool {
     if volume.schedule.is_lost() && volume.is_over() {
         return false;
     }
-    // Something else may have been mounted there meanwhile, and stays.
+    // If another volume was mounted at this point meanwhile, that one stays.
     let _ = files.mounts.add(&volume.specification.point, index);
     true
 }

@@ -1,8 +1,8 @@
-//! Commits of ext4 on a disk whose flushes take long, or fail.
+//! Commits of ext4 on a disk whose flushes are slow, or fail.
 
 use super::*;
 
-/// Two files on ext4, one of them synced, the other written.
+/// Creates two files on ext4: one synced, the other only written.
 fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
     let fds = ["/data/a", "/data/b"].map(|path| {
         let answer = open(rt, path, MODE, 1);
@@ -17,8 +17,8 @@ fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
     fds
 }
 
-/// The first of a commit's two flushes takes long: the end of the transaction isn't written before
-/// it is done, and meanwhile others read, open and change what is in memory.
+/// The first of a commit's two flushes is slow: the end of the transaction isn't written before it
+/// has completed, and meanwhile other tasks read, open and modify files in memory.
 #[test]
 fn reading_goes_on_during_a_commit() {
     let (mut rt, orders) = ext4_runtime("commit");
@@ -44,7 +44,7 @@ fn reading_goes_on_during_a_commit() {
     let c = Fd::decode(result(rt, 4, answer)).expect("opened");
     let answer = write(rt, c, Piece::of(&mut [1; 100]), 0, 5);
     assert_eq!(result(rt, 5, answer), 100);
-    // This one comes with the next commit, and doesn't delay reads.
+    // This one belongs to the next commit, and doesn't delay reads.
     assert_eq!(file_sync(rt, c, 6), Err(Stop::Pending));
     let answer = read(rt, a, Piece::of(&mut back), 0, 7);
     assert_eq!(result(rt, 7, answer), 300_000);
@@ -70,8 +70,8 @@ fn reading_goes_on_during_a_commit() {
     changed_by("commit", &orders.data.borrow(), &["e2fsck", "-fn"]);
 }
 
-/// One commit does for all syncs that wait while it is made: eight tasks that append and sync need
-/// hardly more than one.
+/// One commit serves all syncs that wait during it: eight tasks that append and sync need hardly
+/// more commits than one task.
 #[test]
 fn syncs_share_a_commit() {
     const TASKS: usize = 8;
@@ -111,13 +111,13 @@ fn syncs_share_a_commit() {
             ready.push(token as usize - 1);
         }
     }
-    // One of the first that asks, and one of all others, who asked meanwhile.
+    // One for the first sync, and one for all others, which came meanwhile.
     let log = orders.log.borrow().clone();
     let commits = log.matches('f').count() / 2;
     assert!(commits <= 2 * ROUNDS + 1, "{commits} commits: {log}");
 }
 
-/// The syncs that are done with another one fail with it.
+/// Syncs that were merged with another fail with it.
 #[test]
 fn syncs_of_one_commit_fail_together() {
     let (mut rt, orders) = ext4_runtime("together");
@@ -135,9 +135,9 @@ fn syncs_of_one_commit_fail_together() {
     }
 }
 
-/// A commit whose first flush fails after the file system has gone on: syncs fail, nothing is
-/// written from then on, and reads are right; after an unmount the disk is as after the last
-/// commit.
+/// A commit whose first flush fails after the file system has continued: syncs fail, nothing is
+/// written from then on, and reads return the right contents. After an unmount the disk is in the
+/// state of the last commit.
 #[test]
 fn a_commit_that_fails_late_ends_writing() {
     let (mut rt, orders) = ext4_runtime("late");
@@ -159,7 +159,7 @@ fn a_commit_that_fails_late_ends_writing() {
     let answer = read(rt, a, Piece::of(&mut back), 0, 7);
     assert_eq!(result(rt, 7, answer), 300_000);
     assert!(back == text);
-    // It isn't unmounted while it is in use.
+    // It can't be unmounted while it is in use.
     let answer = unmount(rt, "/data", 8);
     assert_eq!(result(rt, 8, answer), -(Error::Busy as Int));
     let answer = read(rt, a, Piece::of(&mut back), 0, 8);
@@ -170,7 +170,7 @@ fn a_commit_that_fails_late_ends_writing() {
     let answer = unmount(rt, "/data", 8);
     assert_eq!(result(rt, 8, answer), 0);
     assert_eq!(*orders.log.borrow(), "", "written after a commit was lost");
-    // Its journal is replayed, and it works.
+    // The journal is replayed, and the volume works.
     let answer = open(rt, "/data/a", MODE, 9);
     let a = Fd::decode(result(rt, 9, answer)).expect("opened");
     back.fill(0);
@@ -185,8 +185,8 @@ fn a_commit_that_fails_late_ends_writing() {
     changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
 }
 
-/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be
-/// mounted.
+/// An unmount whose commit fails late reports it. The volume is removed all the same, and the disk
+/// can be mounted.
 #[test]
 fn an_unmount_that_fails_late_is_an_error() {
     let (mut rt, orders) = ext4_runtime("unmount");

@@ -1,4 +1,4 @@
-//! Volumes on disks: what they share, keep in memory and report.
+//! Volumes on disks: shared disks, caches and reports.
 
 use super::super::statistics;
 use super::super::{
@@ -50,7 +50,7 @@ fn unmounted(rt: &mut Runtime, point: &str) -> Int {
     result(rt, 1, answer)
 }
 
-/// A read of cached data completes in the call, and is counted.
+/// A read of cached data completes within the call, and is counted.
 #[test]
 fn what_is_in_memory_is_read_in_the_call() {
     const MAX_AT_ONCE: usize = 1 << 20;
@@ -61,7 +61,7 @@ fn what_is_in_memory_is_read_in_the_call() {
     synced(rt);
     let hits = |rt: &Runtime| statistics(rt, "/data").expect("mounted").hits;
     let mut back = vec![0; MAX_AT_ONCE + 512];
-    // Data that was written in bulk isn't cached.
+    // Data from bulk writes isn't cached.
     let answer = read(rt, fd, Piece::of(&mut back), 0, 2);
     assert_eq!(result(rt, 2, answer), MAX_AT_ONCE as Int + 512);
     let before = hits(rt);
@@ -75,7 +75,7 @@ fn what_is_in_memory_is_read_in_the_call() {
     assert!(all.iter().all(|byte| *byte == 3));
 }
 
-/// A rename is one job: nothing that was asked for after it comes before its end.
+/// A rename is one job: no later operation runs before its end.
 #[test]
 fn a_rename_takes_one_turn_of_its_volume() {
     let (mut rt, orders) = runtime("turn");
@@ -97,7 +97,7 @@ fn a_rename_takes_one_turn_of_its_volume() {
     assert_eq!(completed(rt), [(2, none), (3, 0), (4, none), (5, 0)]);
 }
 
-/// Data that isn't cached is read before it is leased, while other tasks go on.
+/// Data that isn't cached is read before it is leased, while other tasks run.
 #[test]
 fn a_lease_waits_for_the_disk() {
     let (mut rt, orders) = runtime("lease");
@@ -121,7 +121,7 @@ fn a_lease_waits_for_the_disk() {
     }
     assert_eq!(seen, 4000);
     assert_eq!(lease_end(rt, lease, &mut array.view()), Ok(0));
-    // Now it is there.
+    // Now the data is cached.
     let lease = lend(rt, fd, 0, 100, 2).expect("at once") as Int;
     assert_eq!(lease_end(rt, lease, &mut array.view()), Ok(0));
 }
@@ -146,8 +146,8 @@ fn statistics_are_those_of_the_volume() {
     assert_eq!(statistics(rt, "/data").expect("mounted").dirty, 0);
 }
 
-/// A job may end after its descriptor was closed and the place of that given to another, whose
-/// position stays.
+/// A job may complete after its descriptor was closed and its key reused, without a change of the
+/// new file's position.
 #[test]
 fn a_late_answer_moves_nobody_elses_position() {
     let (mut rt, orders) = runtime("late-position");
@@ -172,7 +172,7 @@ fn a_late_answer_moves_nobody_elses_position() {
     assert_eq!(seek(rt, other, 0, 1, 4), Ok(0));
 }
 
-/// Before the program ends each volume in use is synced, once.
+/// At exit each volume in use is synced, once.
 #[test]
 fn the_end_of_the_program_waits_for_every_volume() {
     let (mut rt, orders) = runtime("finish");
@@ -180,7 +180,7 @@ fn the_end_of_the_program_waits_for_every_volume() {
     assert!(finish(rt), "no file was ever used");
     drivers::register(rt, drivers::MEMORY).expect("room");
     assert_eq!(mounted(rt, "/m=memory"), 0);
-    // Known and never used.
+    // Registered and never used.
     let answer = open(rt, "/none/a", OPEN_READ, 1);
     assert_eq!(result(rt, 1, answer), -(Error::NotFound as Int));
     let fd = opened(rt, "/data/a");
@@ -196,7 +196,8 @@ fn the_end_of_the_program_waits_for_every_volume() {
     assert!(data.windows(600).any(|bytes| bytes == [9; 600]));
 }
 
-/// Both disks have an MBR and FAT at 64 and, right behind that, at 1088, of 1024 sectors each.
+/// Both disks have an MBR and two FAT partitions, at 64 and directly after it at 1088, of 1024
+/// sectors each.
 fn two_disks() -> (Runtime, [Rc<Orders>; 2]) {
     let volume = changed_by("part", &vec![0; 1024 * 512], &["mkfs.fat"]);
     let mut disk = vec![0; 64 * 512];
@@ -246,13 +247,13 @@ fn partitions_side_by_side_are_volumes_of_their_own() {
     assert!(sector_of(0, 2).is_some_and(|at| at >= 1088));
     assert!(sector_of(1, 3).is_some_and(|at| (64..1088).contains(&at)));
     assert!(sector_of(1, 4).is_some_and(|at| at >= 1088));
-    // A partition that was unmounted can be mounted again.
+    // An unmounted partition can be mounted again.
     assert_eq!(unmounted(rt, "/a"), 0);
     assert_eq!(mounted(rt, "/e=data/2"), BUSY);
     assert_eq!(mounted(rt, "/e=data/1"), 0);
 }
 
-/// A disk that is late keeps nothing of another disk's, and all of its own.
+/// A slow disk blocks operations on its own volumes, not those on another disk.
 #[test]
 fn a_late_disk_is_told_from_others() {
     let (mut rt, orders) = two_disks();
@@ -265,7 +266,7 @@ fn a_late_disk_is_told_from_others() {
     orders[0].hold_flush.set(true);
     written(rt, fd, &mut [1; 600]);
     assert_eq!(sync(rt, 2), PENDING);
-    // No task waits for this, and it is done when the disk answers.
+    // No task waits for this; it completes when the disk answers.
     assert_eq!(file_sync(rt, kept, 3), PENDING);
     assert_eq!(rt.close(kept), Ok(0));
     for _ in 0..100 {
@@ -295,7 +296,7 @@ fn a_late_disk_is_told_from_others() {
     assert_eq!(mounted(rt, "/b=data/2"), 0);
 }
 
-/// An operation that waits for a flush can be cancelled, as one that waits for its turn can.
+/// An operation that waits for a flush can be cancelled, like one in the queue.
 #[test]
 fn one_of_several_that_wait_for_a_flush_is_taken_back() {
     let (mut rt, orders) = runtime("taken-back");
@@ -318,7 +319,7 @@ fn one_of_several_that_wait_for_a_flush_is_taken_back() {
     assert_eq!(completed(rt), [(2, 0), (3, 0), (5, 0)]);
 }
 
-/// A `sync` ends with the last volume, and says what failed on any.
+/// A `sync` completes with the last volume, and reports a failure of any.
 #[test]
 fn a_sync_is_one_of_all_volumes() {
     let (mut rt, orders) = two_disks();
@@ -349,8 +350,8 @@ fn a_sync_is_one_of_all_volumes() {
     }
 }
 
-/// After a flush that failed with nothing left to be written, the next sync flushes again: it says
-/// the disk's new answer.
+/// After a failed flush without anything left to write, the next sync flushes again and reports the
+/// new result.
 #[test]
 fn a_sync_flushes_again_what_was_not_flushed() {
     let (mut rt, orders) = runtime("again");
@@ -369,12 +370,12 @@ fn a_sync_flushes_again_what_was_not_flushed() {
     let answer = file_sync(rt, fd, 5);
     assert_eq!(result(rt, 5, answer), 0);
     assert_eq!(*orders.log.borrow(), "fF");
-    // Nothing is left to be done, then.
+    // Then nothing is left to do.
     synced(rt);
     assert_eq!(*orders.log.borrow(), "fF");
 }
 
-/// A mount that fails fails the operations that were queued meanwhile, too, and says why.
+/// A failed mount fails the operations that were queued meanwhile with the same message.
 #[test]
 fn a_mount_that_fails_says_why_and_is_forgotten() {
     let (mut rt, orders) = runtime_with(vec![0xe5; 64 * 512]);
@@ -401,12 +402,12 @@ fn a_mount_that_fails_says_why_and_is_forgotten() {
     assert!(line.starts_with("disk data: "), "{line}");
     assert_eq!(line.matches("disk data").count(), 1, "{line}");
     assert_eq!(rt.messages.take(4, &mut [0; 300]), 0);
-    // The disk is free, and the point.
+    // The disk and the mount point are free.
     assert_eq!(mounted(rt, "/x=fat:data"), corrupt);
 }
 
-/// A volume whose unmount fails stays mounted; one without a file system to be written is unmounted
-/// at once.
+/// A volume whose unmount fails stays mounted; one whose file system has nothing to write is
+/// unmounted at once.
 #[test]
 fn an_unmount_that_fails_keeps_the_volume() {
     let (mut rt, orders) = runtime("kept");
@@ -421,7 +422,7 @@ fn an_unmount_that_fails_keeps_the_volume() {
     assert_eq!(rt.close(fd), Ok(0));
     orders.fail.set(true);
     assert_eq!(unmounted(rt, "/data"), IO);
-    // There is nothing more to say.
+    // There is nothing more to report.
     assert_eq!(rt.messages.take(1, &mut [0; 100]), 0);
     orders.fail.set(false);
     let fd = opened(rt, "/data/a");
@@ -446,7 +447,7 @@ fn a_disk_that_is_read_only_makes_a_volume_that_is() {
     assert_eq!(*orders.log.borrow(), "");
 }
 
-/// The names in the root: what is mounted, and each disk that a first use would mount.
+/// Returns the names in the root: mount points, and each disk that a first use would mount.
 #[test]
 fn disks_that_are_not_mounted_are_seen_in_the_root() {
     let (mut rt, _) = two_disks();
@@ -471,7 +472,7 @@ fn disks_that_are_not_mounted_are_seen_in_the_root() {
     assert_eq!(names(rt), ["data", "more"]);
     assert_eq!(mounted(rt, "/x=DATA/1"), 0);
     assert_eq!(names(rt), ["more", "x"]);
-    // A mount at a disk's name hides that disk.
+    // A mount at `/DISK` hides the automatic mount of that disk.
     assert_eq!(mounted(rt, "/more=memory"), 0);
     assert_eq!(names(rt), ["more", "x"]);
     assert_eq!(unmounted(rt, "/x"), 0);
@@ -480,8 +481,8 @@ fn disks_that_are_not_mounted_are_seen_in_the_root() {
     assert_eq!(names(rt), ["more"]);
 }
 
-/// Transfers at the descriptor's position that wait for their turn begin where the one before has
-/// ended; after a close nothing is left to begin at.
+/// Queued transfers at the descriptor's position begin where the previous one ended; after a close
+/// they can't start.
 #[test]
 fn a_position_is_that_of_the_moment_when_a_job_begins() {
     let (mut rt, orders) = runtime("positions");

@@ -1,4 +1,4 @@
-//! A folder of the host as the runtime has it: what waits, and what doesn't.
+//! Folders of the host in the runtime: which operations wait, and which don't.
 
 use crate::Runtime;
 use crate::current::Current;
@@ -15,13 +15,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::{env, format, fs, process, vec};
 
-/// A new folder, gone at the end.
+/// Creates a new folder, which is deleted at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Scratch {
         let path = env::temp_dir().join(format!("soil-folder-{name}-{}", process::id()));
-        // Of a process that was killed and had the same number.
+        // Left by a killed process with the same number.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("a folder");
         Scratch(path)
@@ -34,7 +34,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Waits until what completed is enough; `found` gets it, by token.
+/// Collects completions in `found`, by token, until `enough` returns true.
 fn complete(
     rt: &mut Runtime,
     found: &mut HashMap<Int, Int>,
@@ -49,7 +49,7 @@ fn complete(
     }
 }
 
-/// As many as asked for.
+/// Waits for this number of completions.
 fn completions(rt: &mut Runtime, many: usize) -> HashMap<Int, Int> {
     let mut found = HashMap::new();
     complete(rt, &mut found, |found| found.len() >= many);
@@ -63,8 +63,8 @@ fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
     encode(answer)
 }
 
-/// Syncs are under way: the folder is read and written meanwhile, and given up only when all of
-/// them have been answered.
+/// During syncs the folder is read and written, and it is unmounted only after all of them have
+/// completed.
 fn syncs_hold_nobody_up(name: &str, ring: Ring) {
     let scratch = Scratch::new(name);
     fs::write(scratch.0.join("a"), vec![7; 100_000]).expect("a file");
@@ -80,7 +80,7 @@ fn syncs_hold_nobody_up(name: &str, ring: Ring) {
     let mut found = HashMap::new();
     for token in 10..40 {
         assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
-        // At once, unless the disk is being given the page.
+        // At once, unless the page is being written to the disk.
         match write(rt, fd, Piece::of(&mut text[..5000]), 0, 3) {
             Err(Stop::Pending) => {
                 complete(rt, &mut found, |found| found.contains_key(&3));
@@ -89,7 +89,7 @@ fn syncs_hold_nobody_up(name: &str, ring: Ring) {
             answer => assert_eq!(answer, Ok(5000)),
         }
         if token == 20 {
-            // Of more than there may be at once the volume waits for one.
+            // Beyond the maximum number, the volume waits for one to complete.
             break;
         }
     }
@@ -103,12 +103,12 @@ fn syncs_hold_nobody_up(name: &str, ring: Ring) {
     assert!(found.values().all(|result| *result == 0), "{found:?}");
     let answer = open(rt, "/f/a", mode, 7);
     assert_eq!(result(rt, 7, answer), -(Error::NotFound as Int));
-    // And again, on the same fiber.
+    // Again, on the same fiber.
     let answer = mount(rt, &word, 8);
     assert_eq!(result(rt, 8, answer), 0);
     let answer = open(rt, "/f/a", mode, 9);
     let fd = Fd::decode(result(rt, 9, answer)).expect("opens");
-    // Many at once: each is answered.
+    // Many at once: all complete.
     for token in 100..200 {
         assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
     }
@@ -116,8 +116,8 @@ fn syncs_hold_nobody_up(name: &str, ring: Ring) {
     assert!(found.values().all(|result| *result == 0), "{found:?}");
 }
 
-/// Data that isn't in the page cache is read while the program goes on, or in a blocking call where
-/// the file system doesn't tell whether a read would wait.
+/// Data that isn't in the page cache is read while the program runs, or in a blocking call where
+/// the file system can't report whether a read would block.
 fn what_is_on_the_disk_comes_back(name: &str, ring: Ring) {
     use std::os::fd::AsRawFd;
     let scratch = Scratch::new(name);

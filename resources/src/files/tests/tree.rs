@@ -1,5 +1,4 @@
-//! Paths, names and directories over several volumes in memory, whose operations are answered at
-//! once.
+//! Paths, names and directories over several volumes in memory, whose operations complete at once.
 
 use super::super::embedded;
 use super::super::{
@@ -23,7 +22,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, vec};
 
-/// A runtime with these volumes in memory and no disk.
+/// Creates a runtime with these volumes in memory and no disk.
 fn runtime(points: &[&str]) -> Runtime {
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
@@ -43,7 +42,7 @@ fn opened(rt: &mut Runtime, path: &str, flags: Int) -> Fd {
     Fd::decode(answer.expect(path) as Int).expect("a descriptor")
 }
 
-/// Makes a file that says `text`.
+/// Creates a file that contains `text`.
 fn file(rt: &mut Runtime, path: &str, text: &str) {
     let fd = opened(rt, path, MODE);
     let mut bytes = text.as_bytes().to_vec();
@@ -52,8 +51,8 @@ fn file(rt: &mut Runtime, path: &str, text: &str) {
     assert_eq!(rt.close(fd), Ok(0));
 }
 
-/// Makes a call, and waits for its end: what goes from one volume to another is done when that
-/// one's turn comes.
+/// Makes a call and waits for its completion: steps on another volume run when that volume is
+/// polled.
 fn ended(rt: &mut Runtime, call: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     let answer = call(rt);
     if answer != Err(Stop::Pending) {
@@ -75,7 +74,7 @@ fn ended(rt: &mut Runtime, call: impl FnOnce(&mut Runtime) -> Answer) -> Answer 
     }
 }
 
-/// The text of a file.
+/// Returns the contents of a file.
 fn text(rt: &mut Runtime, path: &str) -> Result<String, Stop> {
     let fd = ended(rt, |rt| open(rt, path, OPEN_READ, 1))? as Int;
     let fd = Fd::decode(fd).expect("a descriptor");
@@ -85,7 +84,7 @@ fn text(rt: &mut Runtime, path: &str) -> Result<String, Stop> {
     Ok(String::from_utf8_lossy(&bytes[..n]).into_owned())
 }
 
-/// A text that a call gives into memory of `room` bytes, and its whole length.
+/// Returns a text that a call writes into `room` bytes, and its full length.
 fn given(room: usize, call: impl FnOnce(Piece) -> Answer) -> Result<(String, usize), Stop> {
     let mut bytes = vec![0; room];
     let n = call(Piece::of(&mut bytes))?;
@@ -139,7 +138,7 @@ fn links_lead_from_volume_to_volume() {
         let answer = real(rt, path);
         let expected = expected.map(String::from).map_err(Stop::Error);
         match expected {
-            // A relative path is one from the root: nothing is there.
+            // A relative path starts at the root, where this name doesn't exist.
             Err(_) if path == "relative" => assert!(answer.is_err()),
             expected => assert_eq!(answer, expected, "{path}"),
         }
@@ -158,14 +157,14 @@ fn links_lead_from_volume_to_volume() {
         let expected = expected.map(|text: &str| (text.to_string(), text.len()));
         assert_eq!(answer, expected.map_err(Stop::Error), "{path}");
     }
-    // A target that doesn't fit is truncated, and its whole length returned.
+    // A target that doesn't fit is truncated, and its full length returned.
     let mut small = [b'-'; 3];
     assert_eq!(readlink(rt, "/n/back", Piece::of(&mut small), 1), Ok(8));
     assert_eq!(&small, b"../");
     let piece = Piece::of(&mut small);
     assert_eq!(ended(rt, |rt| realpath(rt, "/m/l/f", piece, 1)), Ok(6));
     assert_eq!(&small, b"/m/");
-    // A new file takes no link's place, and one that is made through a link is where that leads.
+    // An exclusive create doesn't follow a link; an ordinary one creates the file at its target.
     let exclusive = OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE;
     assert_eq!(open(rt, "/m/dangling", exclusive, 1), no(Error::Exists));
     file(rt, "/m/dangling", "made");
@@ -251,7 +250,7 @@ fn renames_and_links_stay_on_a_volume() {
     assert_eq!(text(rt, "/m/d/f").as_deref(), Ok("one"));
     assert_eq!(text(rt, "/m/second").as_deref(), Ok("one"));
     assert_eq!(text(rt, "/m/f"), Err(Stop::Error(Error::NotFound)));
-    // Over a link, and into the volume that is mounted in the other.
+    // Over a link, and into the volume mounted in the other directory.
     assert_eq!(symlink(rt, "/m/d/inner", "/n/i", 1), Ok(0));
     assert_eq!(symlink(rt, "inner/../inner", "/m/d/j", 1), Ok(0));
     file(rt, "/n/i/a", "inside");
@@ -260,14 +259,14 @@ fn renames_and_links_stay_on_a_volume() {
         Ok(0)
     );
     assert_eq!(text(rt, "/m/d/inner/b").as_deref(), Ok("inside"));
-    // A path that merely has another as a prefix of its name is neither above nor below it.
+    // A path that is only a string prefix of another isn't above it.
     assert_eq!(mkdir(rt, "/m/d/in", 1), Ok(0));
     assert_eq!(ended(rt, |rt| rename(rt, "/m/d/in", "/m/in", 0, 1)), Ok(0));
     assert_eq!(remove_directory(rt, "/m/in", 1), Ok(0));
 }
 
-/// Where both paths seem to be on one volume, which looks at them together, and one of them leads
-/// elsewhere or on.
+/// Both paths seem to be on one volume, which resolves them together, but one of them leads
+/// elsewhere or further.
 #[test]
 fn links_count_in_both_paths_of_a_rename() {
     let mut rt = runtime(&["/m", "/n"]);
@@ -297,7 +296,7 @@ fn links_count_in_both_paths_of_a_rename() {
         ("/m/turn/x", "/m/none/x", no(Error::TooManyLinks)),
         ("/m/none", "/m/turn/x", no(Error::TooManyLinks)),
         ("/m/none", "/m/x", no(Error::NotFound)),
-        // The link itself is what is renamed.
+        // The link itself is renamed.
         ("/m/l", "/m/k", Ok(0)),
     ] {
         let answer = ended(rt, |rt| rename(rt, from, to, 0, 1));
@@ -361,7 +360,7 @@ fn what_leads_to_mount_points_only_is_a_directory() {
     assert_eq!(entries(rt, "/a", 100), names);
 }
 
-/// The entries of a directory, in pieces of `room` bytes at most.
+/// Returns the entries of a directory, listed in pieces of at most `room` bytes.
 fn entries(rt: &mut Runtime, path: &str, room: usize) -> Vec<(String, Int)> {
     let fd = directory(rt, path, 1).expect(path) as Int;
     let fd = Fd::decode(fd).expect("a descriptor");
@@ -376,7 +375,7 @@ fn entries(rt: &mut Runtime, path: &str, room: usize) -> Vec<(String, Int)> {
             rest = more;
         }
         if n == 0 {
-            // And it stays so.
+            // The end is permanent.
             let again = directory_next(rt, fd, Piece::of(&mut bytes), 1);
             assert_eq!(again, Ok(0));
             assert_eq!(rt.close(fd), Ok(0));
@@ -385,8 +384,8 @@ fn entries(rt: &mut Runtime, path: &str, room: usize) -> Vec<(String, Int)> {
     }
 }
 
-/// Every entry once, whatever fits at a time; a name at which something is mounted is that
-/// directory's, and not that of what it hides.
+/// Every entry is listed once, whatever the buffer size; for a name with a mount, that directory is
+/// listed instead of the entry it hides.
 #[test]
 fn a_listing_has_every_name_once() {
     let points = ["/m", "/m/hidden", "/m/d/below", "/m/newer"];
@@ -412,7 +411,7 @@ fn a_listing_has_every_name_once() {
         assert_eq!(found.len(), expected.len(), "{room}");
         assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected);
     }
-    // Not one that fits, be it a file or what is mounted.
+    // Too small for any entry, be it a file or a mount point.
     for (path, room) in [("/m", 3), ("/m/d", 7)] {
         let fd = directory(rt, path, 1).expect(path) as Int;
         let fd = Fd::decode(fd).expect("a descriptor");
@@ -422,14 +421,14 @@ fn a_listing_has_every_name_once() {
         let answer = directory_next(rt, fd, Piece::of(&mut [0; 12]), 1);
         assert!(answer.is_ok_and(|n| n >= 4), "{path}");
     }
-    // Only files can be read, and only directories listed.
+    // Only files can be read, and only directories can be listed.
     let fd = opened(rt, "/m/file 7", OPEN_READ);
     let wrong = directory_next(rt, fd, Piece::of(&mut [0; 50]), 1);
     assert_eq!(wrong, no(Error::WrongKind));
 }
 
-/// Every entry of a listing can be opened, also a directory that the volume doesn't have but that
-/// leads to a mount point.
+/// Every entry of a listing can be opened, including directories that don't exist on the volume but
+/// lead to a mount point.
 #[test]
 fn a_directory_that_leads_to_a_mount_point_can_be_opened() {
     let mut rt = runtime(&["/m", "/m/new/below", "/n"]);
@@ -455,7 +454,7 @@ fn a_directory_that_leads_to_a_mount_point_can_be_opened() {
         known(rt, "/m/new", true).map(|known| known[1]),
         Ok(ENTRY_DIRECTORY)
     );
-    // It stays one, and what isn't above a mount point isn't one.
+    // It stays a directory; names that aren't above a mount point are no directories.
     for (answer, expected) in [
         (open(rt, "/m/new", OPEN_READ, 1), Error::IsDirectory),
         (open(rt, "/m/new", MODE, 1), Error::IsDirectory),
@@ -474,7 +473,7 @@ fn a_directory_that_leads_to_a_mount_point_can_be_opened() {
         entries(rt, "/m", 100),
         [("f".to_string(), ENTRY_FILE), directory("new")]
     );
-    // Made on the volume, it takes files.
+    // Once created on the volume, it can contain files.
     assert_eq!(mkdir(rt, "/m/new", 1), Ok(0));
     file(rt, "/m/new/f", "beside");
     assert_eq!(entries(rt, "/m/new", 100).len(), 2);
@@ -532,7 +531,7 @@ fn the_position_is_the_descriptors() {
         read(rt, fd, Piece::of(&mut back), -2, 1),
         no(Error::Invalid)
     );
-    // At the end of it, wherever the position is; and then behind what was written.
+    // At the end of the file, whatever the position; and then after the previous write.
     let appended = opened(rt, "/m/f", OPEN_READ | OPEN_WRITE | OPEN_APPEND);
     assert_eq!(put(rt, appended, "12", -1), Ok(2));
     assert_eq!(at(rt, appended), Ok(10));
@@ -545,7 +544,7 @@ fn the_position_is_the_descriptors() {
     assert_eq!(text(rt, "/m/f").as_deref(), Ok("aXYdefgh1234"));
     assert_eq!(truncate(rt, fd, 2, 1), Ok(0));
     assert_eq!(text(rt, "/m/f").as_deref(), Ok("aX"));
-    // Not open for it.
+    // Not open for this operation.
     let only = opened(rt, "/m/f", OPEN_WRITE);
     let refused = read(rt, only, Piece::of(&mut back), 0, 1);
     assert_eq!(refused, no(Error::PermissionDenied));
@@ -594,7 +593,7 @@ fn what_is_known_of_a_file_is_told() {
     let mut numbers = [-1; 9];
     assert_eq!(file_stat(rt, fd, IntsPiece::of(&mut numbers), 1), Ok(0));
     assert_eq!(numbers, one);
-    // No more than there is room for.
+    // No more than fits.
     let mut few = [-1; 3];
     assert_eq!(file_stat(rt, fd, IntsPiece::of(&mut few[..2]), 1), Ok(0));
     assert_eq!(few, [5, ENTRY_FILE, -1]);
@@ -621,7 +620,7 @@ fn only_what_is_in_use_cannot_be_unmounted() {
     let len = rt.messages.last(1, &mut line);
     let line = core::str::from_utf8(&line[..len]).expect("UTF-8");
     assert_eq!(line, "/m/n (memory 1M): files on it are open");
-    // Paths lead there again.
+    // Paths lead to the volume again.
     assert!(known(rt, "/m/n/f", true).is_ok());
     assert_eq!(unmount(rt, "/o", 1), Ok(0));
     assert_eq!(unmount(rt, "/o", 1), no(Error::NotFound));
@@ -634,8 +633,8 @@ fn only_what_is_in_use_cannot_be_unmounted() {
     assert!(entries(rt, "/", 100).is_empty());
 }
 
-/// Files of the program are mounted by the first use of files, or at once after that; where they
-/// were linked they lie for good.
+/// Embedded files are mounted at the first use of files, or after that at their registration; their
+/// contents stay where the linker put them.
 #[test]
 fn embedded_files_appear_where_nothing_else_is() {
     let mut rt = Runtime::new();
@@ -664,13 +663,13 @@ fn embedded_files_appear_where_nothing_else_is() {
     assert_eq!(contents(rt, fd, into, 1), Ok(1));
     let place = CONTENTS.as_ptr().expose_provenance() as Int;
     assert_eq!(numbers, [place, 4, into.address_of(1)]);
-    // Other files move.
+    // Contents of other files can move.
     assert_eq!(mount(rt, "/m=memory", 1), Ok(0));
     file(rt, "/m/f", "text");
     let fd = opened(rt, "/m/f", OPEN_READ);
     assert_eq!(contents(rt, fd, into, 1), Ok(0));
     assert_eq!(numbers, [0; 3]);
-    // One that is to be where something is mounted is missing.
+    // A tree isn't mounted at a path that is a mount point already.
     assert_eq!(embedded::add(rt, "f", b"embedded"), Ok(0));
     assert_eq!(embedded::mount(rt, "/m"), Ok(0));
     assert_eq!(text(rt, "/m/f").as_deref(), Ok("text"));

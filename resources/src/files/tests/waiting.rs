@@ -1,4 +1,4 @@
-//! A volume whose calls wait for what is on none of our disks, as folders of the host do.
+//! A volume whose calls wait for something other than our disks, like folders of the host.
 
 use super::super::drivers::{FileSystem, Mount, Mounted, Options};
 use super::super::statistics;
@@ -26,33 +26,33 @@ type Result<T> = core::result::Result<T, ::fs::Error>;
 /// How a call waits.
 #[derive(Clone, Copy, PartialEq)]
 enum How {
-    /// Not at all.
+    /// It doesn't wait.
     Not,
-    /// For what may have happened.
+    /// For an event.
     Waits,
-    /// For its next turn.
+    /// For its next time slice.
     GivesWay,
-    /// It is done, but not its answer.
+    /// It has completed, but its answer is suspended.
     Holds,
 }
 
-/// The test's control of the volumes of its thread, and its record of their calls.
+/// Shared state through which the test controls the volumes of its thread, and a record of their
+/// calls.
 struct Orders {
     sync: Cell<How>,
     read: Cell<How>,
-    /// The awaited event has come.
+    /// Whether the awaited event has occurred.
     ready: Cell<bool>,
-    /// How the answers that are held end, in the order of the calls.
+    /// Results of the suspended answers, in the order of the calls.
     held: RefCell<Vec<Option<Result<()>>>>,
     /// Number of polls for that event.
     looks: Cell<usize>,
-    /// Whether each read was one that can't wait.
+    /// For each read, whether it was not allowed to wait.
     away: RefCell<Vec<bool>>,
-    /// Results of reads and writes that are returned in place of doing them; `offsets` records
-    /// where they were made.
+    /// Results that replace those of reads and writes; `offsets` records their offsets.
     answers: RefCell<VecDeque<Result<usize>>>,
     offsets: RefCell<Vec<u64>>,
-    /// The volume is corrupt, and why.
+    /// Description of the damage, if the volume is corrupt.
     corrupt: Cell<Option<&'static str>>,
 }
 
@@ -83,7 +83,7 @@ fn polls() -> usize {
     ORDERS.with(|orders| orders.looks.get())
 }
 
-/// The next answer of a transfer at this offset, if there is one.
+/// Returns the next result of a transfer at this offset, if there is one.
 fn answer(offset: u64) -> Option<Result<usize>> {
     ORDERS.with(|orders| {
         orders.offsets.borrow_mut().push(offset);
@@ -210,7 +210,7 @@ impl Volume for Told {
     }
 }
 
-/// In place of the host's folders.
+/// Replaces the host's folders.
 const TOLD: FileSystem = FileSystem {
     name: "host",
     stack: 64 << 10,
@@ -224,9 +224,9 @@ fn mount_told(source: &str, options: &Options, waiting: Waiting<Offload>) -> Mou
     Ok(Box::new(Told { inner, fiber }))
 }
 
-/// A runtime with such a volume at `/w`, a plain one at `/m`, and an open file on each.
+/// Creates a runtime with such a volume at `/w`, a plain one at `/m`, and an open file on each.
 fn runtime() -> (Runtime, [Fd; 2]) {
-    // Tests may run on one thread, one after the other.
+    // Tests may share a thread, one after the other.
     ORDERS.with(|orders| {
         orders.sync.set(How::Not);
         orders.read.set(How::Not);
@@ -267,11 +267,11 @@ fn a_call_that_waits_keeps_only_its_own_volume() {
     assert_eq!(sync_volume(rt, "/w", 1), PENDING);
     assert_eq!(size(rt, file, 2), PENDING, "it is its turn afterwards");
     assert_eq!(size(rt, other, 3), Ok(100));
-    // A sync of all ends with the last of them.
+    // A sync of all completes with the last of them.
     assert_eq!(sync(rt, 4), PENDING);
     assert_eq!(polls(), 1);
     for count in 2..10 {
-        // Nothing is done for it before something happens, and each time it looks once.
+        // Nothing runs for it before an event, and each event polls it once.
         assert_eq!(deadline(rt), None);
         step(rt);
         assert_eq!((polls(), completed(rt)), (count, vec![]));
@@ -324,7 +324,7 @@ fn an_answer_that_is_held_keeps_nothing_else() {
     assert_eq!(completed(rt), [(2, -(Error::NoSpace as Int)), (3, 0)]);
     step(rt);
     assert_eq!(completed(rt), []);
-    // It isn't unmounted before they have ended.
+    // It can't be unmounted before they have completed.
     assert_eq!(rt.close(file), Ok(0));
     ORDERS.with(|orders| orders.sync.set(How::Not));
     assert_eq!(unmount(rt, "/w", 6), PENDING);
@@ -340,8 +340,8 @@ fn an_answer_that_is_held_keeps_nothing_else() {
     assert!(finish(rt));
 }
 
-/// A read that needs no wait completes in the call; any other fails there, unseen by the program,
-/// and is made again on the fiber, which can wait.
+/// A read that needs no wait completes within the call; any other fails there, invisibly to the
+/// program, and is repeated on the fiber, which can wait.
 #[test]
 fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     let (mut rt, [file, _]) = runtime();
@@ -350,7 +350,7 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     assert_eq!(read(rt, file, Piece::of(&mut back), -1, 1), Ok(10));
     let away = || ORDERS.with(|orders| core::mem::take(&mut *orders.away.borrow_mut()));
     assert_eq!(away(), [true]);
-    // It has no cache of ours that counts.
+    // It has no cache of ours with counters.
     assert_eq!(statistics(rt, "/w").expect("mounted").hits, 0);
     ORDERS.with(|orders| orders.read.set(How::Waits));
     assert_eq!(read(rt, file, Piece::of(&mut back), -1, 1), PENDING);
@@ -359,7 +359,7 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     step(rt);
     assert_eq!(completed(rt), [(1, 10)]);
     assert_eq!(back, [7; 10]);
-    // A call that has begun isn't overtaken, and the position moves in the order of the calls.
+    // A call that has started isn't overtaken, and the position advances in the order of the calls.
     ORDERS.with(|orders| orders.ready.set(false));
     assert_eq!(read(rt, file, Piece::of(&mut back), -1, 1), PENDING);
     let mut rest = [0; 100];
@@ -371,8 +371,7 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     assert_eq!(completed(rt), [(1, 10), (2, 70)]);
 }
 
-/// More than a MiB is read in the ordinary way from the start: it can be cancelled, and others have
-/// their turn.
+/// A read of more than a MiB is always a job: it can be cancelled, and others can run.
 #[test]
 fn a_read_of_much_is_not_tried_in_the_call() {
     const MAX_AT_ONCE: usize = 1 << 20;
@@ -387,7 +386,7 @@ fn a_read_of_much_is_not_tried_in_the_call() {
     }
 }
 
-/// A long transfer ends between two of its steps when it is cancelled, and only then.
+/// A cancelled long transfer ends between two of its steps, and only there.
 #[test]
 fn a_long_read_ends_early_when_it_is_cancelled() {
     const STEP: usize = 4 << 20;
@@ -414,8 +413,8 @@ fn a_long_read_ends_early_when_it_is_cancelled() {
     }
 }
 
-/// A transfer goes in steps. It ends with the first that isn't whole, and what came before a
-/// failure counts.
+/// A transfer runs in steps. It ends with the first short one; the steps before a failure are
+/// reported.
 #[test]
 fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
     use ::fs::Error::{Io, NoSpace, PermissionDenied};
@@ -452,12 +451,12 @@ fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
             };
             assert_eq!(answer, expected);
             assert_eq!(offsets(), places[..steps]);
-            // The position is behind what was done.
+            // The position is after the transferred bytes.
             let position = 100 + expected.unwrap_or(0);
             assert_eq!(seek(rt, file, 0, 1, 1), Ok(position));
         }
     }
-    // The error of a failure depends on the operation.
+    // The error code of a failure depends on the operation.
     for (failure, reading, writing) in [
         (PermissionDenied, Error::PermissionDenied, Error::ReadOnly),
         (NoSpace, Error::NoSpace, Error::NoSpace),
@@ -469,8 +468,8 @@ fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
     }
 }
 
-/// The volume's description of its state accompanies the errors that follow from that state, and no
-/// others.
+/// Errors caused by the volume's state come with the volume's description of it; other errors
+/// don't.
 #[test]
 fn what_is_corrupt_is_said() {
     use ::fs::Error::{Corrupt, Io, NoSpace, ReadOnly};

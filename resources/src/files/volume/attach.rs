@@ -12,7 +12,7 @@ use platform::Interest as _;
 use platform::error::{Error, Failure};
 use slab::Slab;
 
-/// The geometry of a volume that is on no disk.
+/// Geometry for a volume without a disk.
 const NO_SECTORS: Geometry = Geometry {
     sector_size: 512,
     sectors: 0,
@@ -21,8 +21,8 @@ const NO_SECTORS: Geometry = Geometry {
     max_bytes: 0,
 };
 
-/// Takes the disk of a volume and makes its fiber, or makes the volume where it needs none. Nothing
-/// is done if it is open. The disk's requests end with `report`.
+/// Acquires the disk of a volume and creates its fiber, or creates the volume directly if it needs
+/// no fiber. Does nothing if the volume is open. `report` gets the completions of disk requests.
 pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Failure> {
     let files = &mut rt.resources.files;
     let volume = files.volumes.get(index).ok_or(Error::Closed)?;
@@ -73,7 +73,7 @@ pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Fail
     Ok(())
 }
 
-/// Takes the disk that a specification names, unless another volume on it is timed out.
+/// Acquires the disk of a specification, unless another volume on it is timed out.
 fn acquire(
     disks: &mut Disks,
     volumes: &Slab<Volume>,
@@ -94,8 +94,8 @@ fn acquire(
     Ok((disk, disks.acquire(disk, report, partition.is_some())?))
 }
 
-/// Takes a partition, by its first sector and its sectors, for a volume, unless another volume has
-/// some of its sectors.
+/// Claims a partition, given by first sector and number of sectors, for a volume; fails if it
+/// overlaps with the claim of another volume.
 pub fn claim(rt: &mut Runtime, index: usize, range: (u64, u64)) -> Result<(), Error> {
     let files = &mut rt.resources.files;
     let disk = files.volumes.get(index).and_then(|volume| volume.disk());

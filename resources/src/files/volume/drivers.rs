@@ -1,6 +1,6 @@
-//! The file-system drivers that a program has. FAT comes with files; each other one is named by
-//! nothing but the function that registers it, which one sublibrary calls when the program starts,
-//! so that the others' images don't carry it.
+//! The file-system drivers of a program. FAT comes with the file layer. Any other driver is
+//! referenced only by its registration function, which one sublibrary calls at program start, so
+//! that the linker leaves out unused drivers.
 
 use crate::Runtime;
 use crate::current::{Current, Offload};
@@ -13,21 +13,21 @@ use platform::error::{Answer, Error, Failure};
 pub use platform::volume::Mounted;
 use platform::volume::{Folders, MountFolder};
 
-/// A disk for a file system.
+/// Block device of a file system.
 pub type Disk = Box<dyn Block + Send>;
 
-/// How a file system gets its volumes.
+/// How a driver mounts a volume.
 #[derive(Clone, Copy)]
 pub enum Mount {
-    /// From a disk.
+    /// Mounts a disk.
     Disk(fn(Disk, &Options) -> Mounted),
-    /// From what stands after the colon. Its calls don't wait for a device.
+    /// Mounts the source after the colon. Its calls never wait for a device.
     Alone(fn(&str, &Options) -> Mounted),
-    /// The same, but they may wait, on a fiber.
+    /// Mounts the source after the colon. Its calls may wait, on a fiber.
     Waiting(MountFolder<Offload>),
 }
 
-/// Whether there are volumes that wait for what isn't one of our disks.
+/// Whether the platform has volumes that wait for something other than our disks.
 pub const WAITS: bool = Current::FOLDERS.is_some();
 
 /// A file-system driver.
@@ -35,13 +35,13 @@ pub const WAITS: bool = Current::FOLDERS.is_some();
 pub struct FileSystem {
     /// Its name in `SOIL_MOUNT`.
     pub name: &'static str,
-    /// Bytes of stack for its calls.
+    /// Stack size for its calls, in bytes.
     pub stack: usize,
     /// See [`Mount`].
     pub mount: Mount,
 }
 
-/// Folders of the host.
+/// Driver for folders of the host.
 pub fn host(folders: Folders<Offload>) -> FileSystem {
     FileSystem {
         name: "host",
@@ -53,7 +53,7 @@ pub fn host(folders: Folders<Offload>) -> FileSystem {
 /// FAT.
 pub const FAT: FileSystem = FileSystem {
     name: "fat",
-    // Five times what has been seen (12 KiB, while it mounts; `fs/examples/stack.rs`).
+    // Five times the measured maximum (12 KiB, during a mount; `fs/examples/stack.rs`).
     stack: 64 << 10,
     mount: Mount::Disk(|disk, options| fat::mount(disk, *options)),
 };
@@ -78,7 +78,7 @@ pub const TAR: FileSystem = FileSystem {
     }),
 };
 
-/// Files in memory. What stands after the colon is the limit of their bytes.
+/// Files in memory. The source after the colon is the size limit in bytes.
 pub const MEMORY: FileSystem = FileSystem {
     name: "memory",
     stack: 0,
@@ -94,7 +94,7 @@ pub const MEMORY: FileSystem = FileSystem {
 /// Default size limit of a volume in memory, in bytes.
 const USUAL_MEMORY: u64 = 16 << 20;
 
-/// A number of bytes, with K, M or G for its multiples by 1024.
+/// Parses a number of bytes with an optional suffix K, M or G (powers of 1024).
 fn size(text: &str) -> Option<u64> {
     if text.is_empty() {
         return Some(USUAL_MEMORY);
@@ -108,7 +108,7 @@ fn size(text: &str) -> Option<u64> {
         .filter(|n| n >> 50 == 0 && *n > 0)
 }
 
-/// File systems by name, and the library that the program's `libraries` must have for each.
+/// Names of file systems, and the library that each needs in the program's `libraries`.
 const LIBRARIES: [(&str, &str); 5] = [
     ("fat", "soil"),
     ("ext4", "soil.ext4"),
@@ -117,12 +117,12 @@ const LIBRARIES: [(&str, &str); 5] = [
     ("host", "soil"),
 ];
 
-/// Whether there is a file system of that name at all.
+/// Whether a file system of that name exists, linked or not.
 pub fn exists(name: &str) -> bool {
     LIBRARIES.iter().any(|(known, _)| *known == name)
 }
 
-/// The driver called `name`; or why there is none.
+/// Returns the driver called `name`, or the reason why it is missing.
 pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
     if let Some(driver) = drivers.iter().find(|driver| driver.name == name) {
         return Ok(*driver);
@@ -141,7 +141,7 @@ pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
     Err(Failure::new(Error::Unsupported, detail))
 }
 
-/// Adds a driver to those that the program has; once is enough.
+/// Registers a driver; registering it again has no effect.
 pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
     let drivers = &mut rt.resources.files.drivers;
     if !drivers.iter().any(|other| other.name == driver.name) {
@@ -151,7 +151,7 @@ pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
     Ok(0)
 }
 
-/// Guesses the file system of a disk that begins with `start`: FAT unless another one is certain.
+/// Detects the file system of a disk that begins with `start`: FAT unless it is certainly another.
 pub fn probe(start: &[u8]) -> &'static str {
     // The magic number in the superblock at 1024; "ustar" in the first header.
     if start.get(1080..1082) == Some(&[0x53, 0xef]) {

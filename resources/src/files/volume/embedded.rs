@@ -1,5 +1,4 @@
-//! Files that are part of the program, registered when it starts: before anything is known of disks
-//! and mounts.
+//! Files embedded in the program, which registers them at start, before disks and mounts are known.
 
 use super::specification::Specification;
 use super::{Backing, Volume};
@@ -11,16 +10,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use platform::error::{Answer, Error, Failure};
 
-/// Embedded files that have been registered, and aren't mounted yet.
+/// Embedded files that are registered but not mounted yet.
 pub(crate) struct Embedded {
-    /// The files of the next tree.
+    /// Files of the next tree.
     files: Vec<(String, &'static [u8])>,
-    /// Trees and where they are to be.
+    /// Mount points and trees.
     trees: Vec<(String, Box<dyn ::fs::Volume>)>,
 }
 
 impl Embedded {
-    /// Nothing yet.
+    /// Creates an empty registry.
     pub const fn new() -> Embedded {
         Embedded {
             files: Vec::new(),
@@ -69,7 +68,7 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
     Ok(0)
 }
 
-/// Mounts what has been registered, where nothing else is.
+/// Mounts the registered trees, except at paths that are mount points already.
 pub fn appear(rt: &mut Runtime) {
     let files = &mut rt.resources.files;
     for (point, tree) in files.embedded.trees.drain(..) {

@@ -1,6 +1,6 @@
-//! The fiber on which a volume lives: it mounts the volume, and then does one request after the
-//! other. Where the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`],
-//! and the engine resumes it with the result.
+//! The fiber of a volume: it mounts the volume, and then performs one request after the other. When
+//! the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`], and the
+//! engine resumes it with the result.
 
 use super::drivers::{self, FileSystem, Mount, Options, find, probe};
 use platform::Memory;
@@ -20,22 +20,22 @@ use core::slice;
 use platform::error::{Error, Failure};
 use reactor::fiber::Context;
 
-/// Bytes that tell file systems apart.
+/// Bytes needed to detect a file system.
 const START: usize = 4096;
 
 /// Why the fiber is suspended.
 pub enum Suspension {
-    /// The job is done; it wants the next.
+    /// The job has completed; the fiber waits for the next one.
     Done(Outcome),
-    /// It waits for the device.
+    /// It waits for a device request.
     Access(Access),
-    /// It wants to use a partition alone: its first sector and its sectors.
+    /// It claims a partition: first sector and number of sectors.
     Claim(u64, u64),
-    /// It waits for anything that may happen.
+    /// It waits for any event.
     Events,
-    /// It gives others their turn.
+    /// It yields to other work.
     Yield,
-    /// It has suspended the job's answer.
+    /// The job's answer is suspended.
     Answer(SuspendedAnswer),
 }
 
@@ -47,37 +47,37 @@ pub enum Access {
     Read {
         /// First sector.
         sector: u64,
-        /// Where to.
+        /// Destination buffer.
         to: NonNull<u8>,
-        /// Bytes.
+        /// Length in bytes.
         len: usize,
     },
     /// Writes sectors.
     Write {
         /// First sector.
         sector: u64,
-        /// Where from.
+        /// Source buffer.
         from: NonNull<u8>,
-        /// Bytes.
+        /// Length in bytes.
         len: usize,
     },
-    /// Makes several writes: the slice of [`Block::write_batch`].
+    /// Performs several writes: the slice of [`Block::write_batch`].
     Batch(NonNull<[(u64, &'static [u8])]>),
-    /// Flushes; `ordered`: what is written later must not be durable before.
+    /// Flushes the device.
     Flush {
-        /// See above.
+        /// Whether this is a barrier: later writes must not become durable before it.
         ordered: bool,
     },
 }
 
 impl Access {
-    /// Calls `f` with what the file system asked for.
+    /// Calls `f` with the file system's access.
     pub fn with<T>(self, f: impl FnOnce(barrier::Access<'_>) -> T) -> T {
         let one;
         f(match self {
             Access::Read { sector, len, .. } => barrier::Access::Read(sector, len),
             Access::Write { sector, from, len } => {
-                // SAFETY: the fiber is suspended in the call that this is the memory of.
+                // SAFETY: the fiber, whose call owns this memory, is suspended.
                 one = [(sector, unsafe { slice::from_raw_parts(from.as_ptr(), len) })];
                 barrier::Access::Write(&one)
             }
@@ -90,34 +90,34 @@ impl Access {
 
 /// The file system to mount.
 pub struct Wanted {
-    /// The file system's name; none: it is detected.
+    /// Name of the file system; `None` to detect it.
     pub driver: Option<String>,
-    /// The partition's number or label; none: the whole disk.
+    /// Number or label of the partition; `None` for the whole disk.
     pub partition: Option<String>,
-    /// The text after the colon, where that doesn't name a disk.
+    /// Source after the colon, if that isn't a disk.
     pub source: String,
     /// Mount options.
     pub options: Options,
-    /// Offloads the calls of a volume that is on no disk.
+    /// Offload for the calls of a volume without a disk.
     pub offload: Offload,
-    /// The drivers there are.
+    /// Drivers linked into the program.
     pub drivers: Vec<FileSystem>,
 }
 
-/// How the fiber and its driver talk; both run on one thread, in turns.
+/// Channel between the fiber and its engine; both run on one thread, in turns.
 pub struct Port {
     context: OnceCell<Box<Context>>,
     geometry: Cell<Geometry>,
     wanted: Cell<Option<Wanted>>,
     /// Counters of the volume's cache.
     pub counters: CacheCounters,
-    /// The active job is to end early where it can.
+    /// Asks the active job to end early if it can.
     pub cancelled: Cell<bool>,
-    /// The volume, once it is mounted. The fiber borrows it for a job, waiting included.
+    /// The mounted volume. The fiber borrows it for the whole job, waits included.
     volume: RefCell<Option<Box<dyn Volume>>>,
-    /// The volume is used outside of its fiber, which can't wait for the disk.
+    /// Set while the volume is used outside of its fiber, where it can't wait for the disk.
     away: Cell<bool>,
-    /// A write was lost that the volume takes for written: all that it writes fails.
+    /// Set after the loss of a write that the volume takes for written: all further writes fail.
     lost: Cell<bool>,
     request: Cell<Option<Request>>,
     suspension: Cell<Option<Suspension>>,
@@ -125,8 +125,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// A worker, which stays for good and can be used for one volume after the other. `None`: no
-    /// memory.
+    /// Creates a worker, which is never freed and can serve one volume after the other. `None`: out
+    /// of memory.
     pub fn new(geometry: Geometry, stack: usize) -> Option<&'static Port> {
         let port: &'static Port = Box::leak(Box::new(Port {
             context: OnceCell::new(),
@@ -142,18 +142,19 @@ impl Port {
             reply: Cell::new(Ok(())),
         }));
         let stack = Current::stack(stack)?;
-        // SAFETY: `run` takes a port, which is never given back.
+        // SAFETY: `run` takes a port, which is never freed.
         let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast(), stack) };
         port.context.set(context).ok()?;
         Some(port)
     }
 
-    /// The disk's.
+    /// Returns the geometry of the disk.
     pub fn geometry(&self) -> Geometry {
         self.geometry.get()
     }
 
-    /// The next job mounts this, on such a disk; nothing is mounted.
+    /// Prepares the mount that the next job performs, on a disk of this geometry; no volume is
+    /// mounted.
     pub fn prepare(&'static self, geometry: Geometry, mut wanted: Wanted) {
         self.geometry.set(geometry);
         self.counters.reset();
@@ -169,19 +170,18 @@ impl Port {
         self.resume(Ok(()), lost)
     }
 
-    /// Lets the fiber go on, until it is suspended again. `lost`: a write was lost that the volume
-    /// takes for written.
+    /// Resumes the fiber until it suspends again. `lost`: a write was lost that the volume takes
+    /// for written.
     pub fn resume(&self, reply: Result<(), BlockError>, lost: bool) -> Option<Suspension> {
         self.reply.set(reply);
         self.lost.set(lost);
-        // SAFETY: the fiber is suspended: `Port` is driven from one place, which waits in this
-        // call.
+        // SAFETY: the fiber is suspended: only one place drives `Port`, and it waits in this call.
         unsafe { self.context.get()?.resume() };
         self.suspension.take()
     }
 
-    /// Does a request that changes nothing on the caller's stack, without the fiber. `None` if it
-    /// doesn't find everything in memory, or fails: it is to be started.
+    /// Performs a read-only request on the caller's stack, without the fiber. `None` if memory
+    /// doesn't hold everything that it needs, or if it fails: the caller has to start it.
     pub fn at_once(&self, request: Request) -> Option<Value> {
         let mut volume = self.volume.try_borrow_mut().ok()?;
         let volume = volume.as_deref_mut()?;
@@ -191,21 +191,21 @@ impl Port {
         done.ok()
     }
 
-    /// Whether no volume is mounted, nor is the fiber about one.
+    /// Whether no volume is mounted, and the fiber isn't mounting one.
     pub fn is_empty(&self) -> bool {
         self.volume
             .try_borrow()
             .is_ok_and(|volume| volume.is_none())
     }
 
-    /// The fiber's side: says why, and waits to be resumed. Only the fiber can.
+    /// Suspends the fiber with this reason until it is resumed. Only the fiber may call it.
     fn suspend(&self, suspension: Suspension) -> Result<(), BlockError> {
         if self.away.get() {
             return Err(BlockError::Io);
         }
         self.suspension.set(Some(suspension));
         if let Some(context) = self.context.get() {
-            // SAFETY: only the fiber itself comes here.
+            // SAFETY: only the fiber itself calls this.
             unsafe { context.suspend() };
         }
         self.reply.get()
@@ -255,7 +255,7 @@ impl Block for Disk {
 
     fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
         let writes: NonNull<[(u64, &[u8])]> = NonNull::from(writes);
-        // The driver drops it before it resumes this call.
+        // The engine drops it before it resumes this call.
         let len = writes.len();
         let first = writes.cast::<(u64, &'static [u8])>();
         let batch = Access::Batch(NonNull::slice_from_raw_parts(first, len));
@@ -291,9 +291,9 @@ impl Suspend for Disk {
     }
 }
 
-/// The fiber.
+/// Entry point of the fiber.
 extern "C" fn run(port: *const ()) -> ! {
-    // SAFETY: `Port::new` passes a port that is never given back.
+    // SAFETY: `Port::new` passes a port that is never freed.
     let port: &'static Port = unsafe { &*port.cast() };
     loop {
         let outcome = match (port.request.take(), port.volume.try_borrow_mut()) {
@@ -305,11 +305,11 @@ extern "C" fn run(port: *const ()) -> ! {
     }
 }
 
-/// Mounts if need be, and does one job.
+/// Mounts the volume if necessary, and performs one job.
 fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Request) -> Outcome {
     let mounted = match volume {
         Some(volume) => volume,
-        // A volume that was never mounted has nothing to be written back.
+        // A volume that was never mounted has nothing to write back.
         None if matches!(request, Request::Sync | Request::Unmount) => return Ok(Value::Number(0)),
         None => volume.insert(mount(port)?),
     };
@@ -317,7 +317,7 @@ fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Reque
     let request = if is_last { Request::Sync } else { request };
     let result = perform(&mut **mounted, request, &port.cancelled)
         .map_err(|error| Failure::new(Error::from(error), detail(&**mounted, error)));
-    // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
+    // A corrupt volume, or one that lost a write, writes nothing any more, and can be unmounted.
     let writes = mounted.health().is_writable() && !port.lost.get();
     if is_last && (result.is_ok() || !writes) {
         *volume = None;
@@ -326,7 +326,7 @@ fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Reque
     result
 }
 
-/// Mounts what is wanted.
+/// Mounts the prepared volume.
 fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
     let Some(wanted) = port.wanted.take() else {
         return Err(Error::NoDevice.into());
@@ -378,7 +378,7 @@ fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Fai
     Ok(mounted?)
 }
 
-/// The first bytes of a disk.
+/// Reads the first bytes of a disk.
 fn start(disk: &mut dyn Block) -> Result<Vec<u8>, Failure> {
     let sector = disk.sector_size().max(1);
     let sectors = (START / sector)

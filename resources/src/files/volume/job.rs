@@ -1,4 +1,4 @@
-//! Jobs: what a volume does for an operation, and what is made of the result.
+//! Jobs: the work of a volume for an operation, and how its result is returned.
 
 pub mod request;
 pub mod resolution;
@@ -11,65 +11,66 @@ use platform::error::Failure;
 use request::Request;
 use resolution::Resolution;
 
-/// How an operation ends: with a number, or a failure.
+/// Result of an operation: a number, or a failure.
 pub type Ended = Result<usize, Failure>;
 
-/// How a job's value becomes the answer of an operation.
+/// How a job's value becomes the result of an operation.
 #[derive(Clone, Copy)]
 pub enum Output {
-    /// The number that the job gave.
+    /// The job's number.
     Number,
     /// A new descriptor.
     Descriptor {
-        /// Its operations.
+        /// Operations of the descriptor.
         operations: &'static Operations,
-        /// Of a directory.
+        /// Whether it is a directory.
         directory: bool,
-        /// Writes go to the end.
+        /// Whether every write goes to the end of the file.
         append: bool,
     },
-    /// The bytes of a transfer that began at the file's position, which moves to its end.
+    /// Number of bytes of a transfer at the file's position, which advances to the end of the
+    /// transfer.
     Position(OpenId),
     /// The file's new position: its size plus `offset`.
     End {
         /// The open file.
         file: OpenId,
-        /// Bytes, negative for positions before the end.
+        /// Offset in bytes, negative for positions before the end.
         offset: i64,
     },
-    /// Entries of a directory, packed there; its position moves behind them.
+    /// Packed directory entries; the position advances behind them.
     Entries(OpenId, Piece),
     /// Attributes of a file, or address and length of its contents.
     Numbers(IntsPiece),
-    /// The room on a volume, and a text about it.
+    /// Space on a volume, and a text about it.
     Space(IntsPiece, Piece),
     /// A text.
     Text(Piece),
-    /// A lease of what the volume has lent.
+    /// A new lease of the slices that the volume has lent.
     Lease,
 }
 
 /// Receiver of a job's result.
 #[derive(Clone, Copy)]
 pub enum Waiter {
-    /// The result is dropped.
+    /// Nobody: the result is dropped.
     None,
     /// The operation with this token.
     Operation(u64, Output),
     /// One volume's part of the `sync` of all volumes with this token.
     Sync(u64),
-    /// A mount. If it fails the volume is forgotten.
+    /// A mount. The volume is removed if it fails.
     Mount(u64),
-    /// An unmount. The volume is forgotten, or its mount point restored if it fails.
+    /// An unmount. The volume is removed, or its mount point restored if it fails.
     Unmount(u64),
-    /// A mount that has timed out: the volume is unmounted again.
+    /// A mount that timed out: the volume is unmounted again.
     AbandonedMount,
-    /// An unmount that has timed out.
+    /// An unmount that timed out.
     AbandonedUnmount,
 }
 
 impl Waiter {
-    /// The operation's token; 0 if there is none.
+    /// Returns the operation's token; 0 if there is none.
     pub const fn token(self) -> u64 {
         match self {
             Waiter::Operation(token, _)
@@ -80,7 +81,7 @@ impl Waiter {
         }
     }
 
-    /// The waiter that is left after the operation has been told that the job timed out.
+    /// Returns the waiter that remains after the operation failed with a timeout.
     pub const fn abandoned(self) -> Waiter {
         match self {
             Waiter::None | Waiter::Operation(..) | Waiter::Sync(_) => Waiter::None,
@@ -94,14 +95,14 @@ impl Waiter {
 pub struct Job {
     /// Receiver of the result.
     pub waiter: Waiter,
-    /// The work.
+    /// The request.
     pub request: Request,
-    /// The path that it is a step of.
+    /// The path of which this is a step.
     pub resolution: Option<Box<Resolution>>,
 }
 
 impl Job {
-    /// A job that is about no path.
+    /// Creates a job without a path.
     pub const fn new(waiter: Waiter, request: Request) -> Job {
         Job {
             waiter,

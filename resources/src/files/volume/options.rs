@@ -1,19 +1,19 @@
-//! How volumes are mounted on this machine: what their caches may take, and their clock.
+//! Mount options on this machine: cache sizes, and the clock.
 
 use super::drivers::Options;
 use crate::current::Current;
 use ::fs::{CacheBudget, CacheStatistics, Clock, Time};
 use platform::{Clock as _, Memory};
 
-/// The least bytes of a stream's buffer: in the process each request to the disk goes through
-/// another thread of Linux's.
+/// Minimum buffer size of a stream in bytes: in the process another Linux thread performs each disk
+/// request.
 const MIN_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
-/// Memory below which caches are small, in bytes.
+/// Memory size in bytes below which caches are small.
 const SMALL_MACHINE: u64 = 32 << 20;
-/// Memory from which a volume reads ahead and gathers by as much as makes a difference, in bytes.
+/// Memory size in bytes from which volumes use the full read-ahead and write gathering.
 const LARGE_MACHINE: u64 = 96 << 20;
 
-/// The memory in which all volumes keep what they read.
+/// Memory budget for cached reads, shared by all volumes.
 pub static CACHE: CacheBudget = CacheBudget::new(0);
 
 static CLOCK: Clock = Clock::new(|| {
@@ -24,18 +24,19 @@ static CLOCK: Clock = Clock::new(|| {
     }
 });
 
-/// Contents and counters of the caches of all volumes.
+/// Returns contents and counters of the caches of all volumes.
 pub fn cache_statistics() -> CacheStatistics {
     CACHE.statistics()
 }
 
-/// Bytes that leases may have at a time: half of what may be kept, so that the other half can go
-/// on being replaced.
+/// Returns the maximum bytes of all leases: half of the budget, so that the other half remains
+/// evictable.
 pub fn leasable() -> usize {
     CACHE.statistics().limit_bytes / 2
 }
 
-/// Bytes of a volume's cache and of each of its streams' buffers, on a machine with this memory.
+/// Returns the sizes in bytes of a volume's cache and of each of its stream buffers, for this
+/// memory size.
 fn sizes(memory: u64) -> (usize, usize) {
     let cache_bytes = if memory < SMALL_MACHINE {
         64 << 10
@@ -51,11 +52,11 @@ fn sizes(memory: u64) -> (usize, usize) {
     (cache_bytes, stream_bytes)
 }
 
-/// How volumes are mounted on this machine.
+/// Returns the mount options for a volume on this machine.
 pub fn options(read_only: bool) -> Options {
     let memory = Current::total_memory();
     let (cache_bytes, stream_bytes) = sizes(memory);
-    // An eighth of the machine: the OCaml heap wants the rest.
+    // An eighth of the machine: the OCaml heap needs the rest.
     CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
     Options {
         read_only,

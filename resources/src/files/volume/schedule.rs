@@ -1,8 +1,8 @@
-//! The schedule of one volume: which job is next, what its fiber waits for, which answers wait.
+//! The schedule of one volume: its next job, what its fiber waits for, and pending answers.
 //!
-//! A state machine without effects: the engine reports events to it and performs the actions that
-//! [`Schedule::next`] returns, with the fiber and the device. So the tests can run all orders of
-//! events without either.
+//! A state machine without side effects: the engine reports events to it, and performs the actions
+//! that [`Schedule::next`] returns with the fiber and the device. Tests can therefore run all
+//! orders of events without either.
 //!
 //! The active job, by [`Phase`]:
 //!
@@ -21,13 +21,13 @@
 //!                                              └── poll_events ─ Events ◀── suspended
 //! ```
 //!
-//! A job that is done is answered at once, or waits with its result: for the flush under way, if
-//! the answer promises that something is durable; or for the platform, if the volume said so.
+//! A completed job is answered at once, unless its answer has to wait: for the flush in progress,
+//! if the answer guarantees durability, or for the platform, if the volume suspended the answer.
 //!
-//! The device, by [`Device`]: `Answering ──time_out──▶ TimedOut ──nothing is asked of it──▶
-//! Answering`. While it is timed out, every operation fails and no job begins. The fiber stays
-//! where it is, and with it the memory that the device has; it goes on when the device answers, so
-//! that the file system never sees a request that failed and was done after all.
+//! The device, by [`Device`]: `Answering ──time_out──▶ TimedOut ──no request is outstanding──▶
+//! Answering`. While it is timed out, every operation fails and no job starts. The fiber stays
+//! suspended and keeps the memory that the device uses. It resumes when the device answers, so that
+//! the file system never sees a failed request that was executed after all.
 
 mod active;
 mod timeout;
@@ -49,70 +49,70 @@ use timeout::Device;
 
 /// The next step for a volume.
 pub enum Action {
-    /// Nothing, until something happens or the next time slice.
+    /// Do nothing until the next event or time slice.
     Wait,
-    /// Open the volume, unless that is done; then [`Schedule::opened`] or [`Schedule::finish`].
+    /// Open the volume, unless it is open; then [`Schedule::opened`] or [`Schedule::finish`].
     Open {
-        /// It fails while files on the volume are open.
+        /// Whether to fail while files on the volume are open.
         unmounts: bool,
     },
     /// Start a request; then [`Schedule::suspended`] or [`Schedule::finish`].
     Start(Request),
     /// Resume the fiber; then [`Schedule::suspended`].
     Resume(Result<(), BlockError>),
-    /// Give the device the fiber's access; then [`Schedule::submitted`].
+    /// Submit the fiber's access to the device; then [`Schedule::submitted`].
     Submit(Access),
-    /// Give the device a flush; then [`Schedule::flush_submitted`].
+    /// Submit a flush to the device; then [`Schedule::flush_submitted`].
     Flush {
-        /// Later writes must not be durable before it has ended.
+        /// Whether later writes must not become durable before it has completed.
         ordered: bool,
     },
-    /// Reserve sectors for the volume, by first sector and number; then [`Schedule::claimed`].
+    /// Claim sectors for the volume, by first sector and number; then [`Schedule::claimed`].
     Claim(u64, u64),
-    /// Tell the waiter.
+    /// Pass the result to the waiter.
     Answer(Answered),
-    /// Tell the waiter that the device has timed out. Its job may go on.
+    /// Fail the waiter because the device timed out. Its job may continue.
     Abandon(Waiter),
     /// Log that the device answers again.
     Recovered,
 }
 
-/// A job that is done, durable if it has to be.
+/// A completed job, durable if necessary.
 pub struct Answered {
     /// Receiver of the result.
     pub waiter: Waiter,
-    /// The path that it was a step of.
+    /// The path of which it is a step.
     pub resolution: Option<Box<Resolution>>,
     /// Its result.
     pub outcome: Outcome,
 }
 
-/// Queue of a volume's jobs, and the state of the one that is being done.
+/// Queue of a volume's jobs, and the state of the active one.
 pub struct Schedule {
     queue: VecDeque<Job>,
     active: Option<Active>,
-    /// Orders writes around the flush under way.
+    /// Orders writes around the flush in progress.
     barrier: Barrier,
-    /// When the device will have timed out for that flush.
+    /// Deadline of the device for that flush.
     flush_due: u64,
-    /// Jobs that begin before those of the queue, but later: when that flush is over, or the device
+    /// Jobs that will start before those in the queue, once that flush has completed or the device
     /// answers again.
     deferred: VecDeque<Job>,
-    /// Jobs that are done, but for that flush.
+    /// Completed jobs that wait for that flush.
     unflushed: Vec<(Begun, Outcome)>,
-    /// Jobs that are done, but for what the platform does.
+    /// Completed jobs that wait for the platform.
     suspended: Vec<(Begun, Outcome, SuspendedAnswer)>,
-    /// Pending actions for waiters: answers, or that the device has timed out.
+    /// Pending actions for waiters: answers and timeouts.
     told: Vec<Action>,
     device: Device,
-    /// The volume is on a disk, where one sync costs as much as several.
+    /// Whether the volume is on a disk, where one sync costs as much as several.
     merges_syncs: bool,
-    /// The job that ends the volume at exit has been queued.
+    /// Whether the last job before exit has been queued.
     exiting: bool,
 }
 
 impl Schedule {
-    /// Nothing to do.
+    /// Creates an empty schedule.
     pub const fn new() -> Schedule {
         Schedule {
             queue: VecDeque::new(),
@@ -129,21 +129,21 @@ impl Schedule {
         }
     }
 
-    /// Puts a job at the end of the queue.
+    /// Appends a job to the queue.
     pub fn push(&mut self, job: Job) -> Result<(), Error> {
         self.queue.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         self.queue.push_back(job);
         Ok(())
     }
 
-    /// Queues the last job before exit, once: all is written, and a journal left empty, whatever is
-    /// open.
+    /// Queues the last job before exit, once: it writes everything and leaves an empty journal,
+    /// even if files are open.
     pub fn exit(&mut self) {
         let job = Job::new(Waiter::None, Request::Unmount);
         self.exiting = self.exiting || self.push(job).is_ok();
     }
 
-    /// Takes back the job of an operation, if it has not begun; whether it did.
+    /// Removes the job of an operation from the queue. Returns `false` if it has started.
     pub fn cancel(&mut self, token: u64) -> bool {
         let queues = [&mut self.deferred, &mut self.queue];
         queues.into_iter().any(|queue| {
@@ -153,22 +153,22 @@ impl Schedule {
         })
     }
 
-    /// Whether the job of an operation is being done.
+    /// Whether the job of an operation is active.
     pub fn is_active(&self, token: u64) -> bool {
         let active = self.active.as_ref();
         active.is_some_and(|active| active.job.waiter.token() == token)
     }
 
-    /// The jobs that have not begun, of a volume that is forgotten.
+    /// Returns the jobs that haven't started, when the volume is removed.
     pub fn into_queue(self) -> VecDeque<Job> {
         self.queue
     }
 
     // States.
 
-    /// Whether a job could begin.
+    /// Whether a job could start.
     fn is_free(&self) -> bool {
-        // A volume is unmounted after all else is answered, and nothing begins after that.
+        // An unmount starts after all other answers, and nothing starts after it.
         let is_unmount = |job: &Job| matches!(job.request, Request::Unmount);
         let waits = self.active.is_some()
             || self.is_timed_out()
@@ -178,23 +178,23 @@ impl Schedule {
         !waits && !unflushed.chain(suspended).any(|job| job.last)
     }
 
-    /// Whether nothing is queued or active, so that a read may be done without a job.
+    /// Whether nothing is queued or active, so that a read needs no job.
     pub fn is_quiet(&self) -> bool {
         self.queue.is_empty() && self.deferred.is_empty() && self.is_free()
     }
 
-    /// Whether there is nothing to do, or nothing that can be waited for.
+    /// Whether no work is left, or the device has timed out.
     pub fn is_idle(&self) -> bool {
         let is_empty = self.active.is_none() && self.queue.is_empty() && self.told.is_empty();
         is_empty && !self.barrier.is_pending() && self.suspended.is_empty() || self.is_timed_out()
     }
 
-    /// Whether nothing is asked of the device.
+    /// Whether the device has no outstanding request.
     pub fn is_over(&self) -> bool {
         self.active.is_none() && !self.barrier.is_pending() && !self.is_timed_out()
     }
 
-    /// Whether [`next`](Self::next) has something to do in another time slice.
+    /// Whether [`next`](Self::next) has work for another time slice.
     pub fn is_runnable(&self) -> bool {
         let active = self.active.as_ref();
         active.is_some_and(|active| !active.phase.waits())
@@ -202,15 +202,15 @@ impl Schedule {
             || !self.queue.is_empty() && (self.is_timed_out() || self.is_free())
     }
 
-    /// Whether a write was lost that the file system takes for written.
+    /// Whether the device lost a write that the file system takes for written.
     pub fn is_lost(&self) -> bool {
         self.barrier.is_lost()
     }
 
     // The next action.
 
-    /// Returns the next step. `is_over` tells whether the time slice is over: then no job begins,
-    /// and the fiber gets nothing from the device.
+    /// Returns the next step. `is_over` reports whether the time slice has expired: then no job
+    /// starts, and the device gets no request from the fiber.
     pub fn next(&mut self, is_over: impl Fn() -> bool, sector_size: usize) -> Action {
         loop {
             if !self.told.is_empty() {
@@ -266,7 +266,7 @@ impl Schedule {
         }
     }
 
-    /// Begins the next job, if one can begin.
+    /// Starts the next job, if possible.
     fn begin(&mut self) -> bool {
         while self.is_free()
             && let Some(mut job) = self.queue.pop_front()
@@ -288,9 +288,9 @@ impl Schedule {
         false
     }
 
-    /// Whether a job begins after the flush under way: its answer says that something is durable,
-    /// so that one flush does for all of these; or it closes a file that such a one is about, or
-    /// comes after that.
+    /// Whether a job has to start after the flush in progress: it guarantees durability, so that
+    /// one flush serves all such jobs, or it closes the file of such a job, or follows a close that
+    /// waits.
     fn waits_for_flush(&self, job: &Job) -> bool {
         let mut before = self.deferred.iter();
         let waits = match job.request {
@@ -303,10 +303,9 @@ impl Schedule {
         waits || before.any(|job| matches!(job.request, Request::Close(_)))
     }
 
-    /// Takes the syncs that come next in the queue along with `job`, if that is one: it becomes one
-    /// of the whole volume. What each has to make durable was done before it was asked for, and so
-    /// before this one begins. One after the other, each would commit what others changed
-    /// meanwhile.
+    /// Merges the syncs that follow in the queue into `job`, if that is a sync: it becomes one of
+    /// the whole volume. Each of them covers what completed before its submission, and so before
+    /// this one starts. Run one by one, each would commit the changes that others made meanwhile.
     fn merge_syncs(&mut self, job: &mut Job) -> Vec<Begun> {
         let is_sync = |job: &Job| matches!(job.request, Request::Sync | Request::SyncFile(_));
         let mut merged = Vec::new();
@@ -323,7 +322,7 @@ impl Schedule {
         merged
     }
 
-    /// Decides about the active job's access to the device.
+    /// Decides whether the active job's access may go to the device.
     fn admit(&mut self, access: Access, sector_size: usize) -> Option<Action> {
         let active = self.active.as_mut()?;
         let admission = access.with(|access| {
@@ -347,7 +346,7 @@ impl Schedule {
 
     // Events.
 
-    /// The volume is open; `on_disk`: it is on one.
+    /// The volume is open; `on_disk` reports whether it is on a disk.
     pub fn opened(&mut self, on_disk: bool) {
         self.merges_syncs = on_disk;
         let Some(active) = &mut self.active else {
@@ -361,7 +360,7 @@ impl Schedule {
         };
     }
 
-    /// The fiber is suspended.
+    /// The fiber has suspended.
     pub fn suspended(&mut self, suspension: Option<Suspension>) {
         let (Some(active), Some(suspension)) = (&mut self.active, suspension) else {
             return;
@@ -379,15 +378,15 @@ impl Schedule {
         };
     }
 
-    /// The sectors are the volume's, or not.
+    /// The volume's claim of sectors succeeded or failed.
     pub fn claimed(&mut self, claimed: Result<(), Error>) {
         if let Some(active) = &mut self.active {
             active.phase = Phase::Resuming(claimed.map_err(|_| BlockError::Io));
         }
     }
 
-    /// The device has `outstanding` requests of the active job's access, until `due` at most; the
-    /// others are done, and `failed` is the first failure among them.
+    /// The device has `outstanding` requests of the active job's access, with deadline `due`. The
+    /// others have completed, and `failed` is the first failure among them.
     pub fn submitted(&mut self, outstanding: usize, failed: Option<BlockError>, due: u64) {
         if let Some(active) = &mut self.active {
             active.phase = match outstanding {
@@ -401,7 +400,7 @@ impl Schedule {
         }
     }
 
-    /// The device has done one of them.
+    /// The device has completed one of them.
     pub fn completed(&mut self, result: Result<(), BlockError>) {
         if let Some(active) = &mut self.active
             && let Phase::Device {
@@ -420,7 +419,7 @@ impl Schedule {
         }
     }
 
-    /// The device has the flush of [`Action::Flush`], until `due` at most; or has done it.
+    /// The device has the flush of [`Action::Flush`], with deadline `due`, or has completed it.
     pub fn flush_submitted(
         &mut self,
         done: Option<Result<(), BlockError>>,
@@ -431,7 +430,7 @@ impl Schedule {
             return;
         };
         let reply = done.unwrap_or_else(|| {
-            // The fiber isn't kept waiting: the barrier sees to the order.
+            // The fiber needn't wait: the barrier preserves the order.
             self.barrier.begin(ordered);
             self.flush_due = due;
             active.job.durable = true;
@@ -444,8 +443,8 @@ impl Schedule {
         }
     }
 
-    /// The device has done what it was given of the flush under way; what it gets next, until `due`
-    /// at most.
+    /// The device has completed its current request of the flush in progress; the next one has the
+    /// deadline `due`.
     pub fn flush_completed(&mut self, result: Result<(), BlockError>, due: u64) -> Next {
         if !self.barrier.is_pending() {
             return Next::Done;
@@ -468,12 +467,12 @@ impl Schedule {
         next
     }
 
-    /// The next held write of the flush under way: first sector and bytes.
+    /// Returns the next held write of the flush in progress: first sector and bytes.
     pub fn held_write(&self) -> Option<(u64, &[u8])> {
         self.barrier.held()
     }
 
-    /// Something has happened, which may be what answers or the fiber wait for.
+    /// An event has occurred on which answers or the fiber may wait.
     pub fn poll_events(&mut self) {
         let mut place = 0;
         while let Some((_, _, answer)) = self.suspended.get_mut(place) {
@@ -503,7 +502,7 @@ impl Schedule {
                 || active.is_some_and(|active| matches!(active.phase, Phase::Events)))
     }
 
-    /// The active job is done.
+    /// The active job has completed.
     pub fn finish(&mut self, outcome: Outcome) {
         let Some(active) = self.active.take() else {
             return;
@@ -519,7 +518,7 @@ impl Schedule {
         }
     }
 
-    /// A job is done: its answer waits for the flush under way, if it promises anything durable.
+    /// Ends a job: if its answer guarantees durability, it waits for the flush in progress.
     fn end(&mut self, job: Begun, outcome: Outcome) {
         if job.durable && self.barrier.is_pending() {
             self.unflushed.push((job, outcome));
@@ -528,7 +527,7 @@ impl Schedule {
         }
     }
 
-    /// A job is done, and nothing is to be waited for: records its waiter's result.
+    /// Ends a job that needs no further wait: queues the result for its waiter.
     fn conclude(&mut self, job: Begun, outcome: Outcome) {
         let excused = job.excused && self.barrier.is_lost();
         let outcome = match self.barrier.loss() {
@@ -544,7 +543,7 @@ impl Schedule {
         }));
     }
 
-    /// Has deferred jobs come first again.
+    /// Moves deferred jobs back to the front of the queue.
     fn requeue(&mut self) {
         core::mem::swap(&mut self.queue, &mut self.deferred);
         while let Some(job) = self.deferred.pop_front() {

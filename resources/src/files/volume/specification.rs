@@ -11,17 +11,17 @@ use platform::error::{Error, Failure};
 pub struct Specification {
     /// An absolute path.
     pub point: String,
-    /// The file-system driver; none: for what is found on the disk.
+    /// File-system driver; `None` to detect it on the disk.
     pub driver: Option<String>,
-    /// A disk's name, with `/` and a partition's number or label if it is on one; for other kinds
-    /// what they want.
+    /// Name of a disk, with `/` and a partition's number or label if necessary; for other drivers,
+    /// their own source.
     pub source: String,
-    /// Nothing is written.
+    /// Whether the mount is read-only.
     pub read_only: bool,
 }
 
 impl Specification {
-    /// Reads one word.
+    /// Parses one word.
     pub fn parse(word: &str) -> Result<Specification, Failure> {
         let wrong = || {
             let detail = format!(
@@ -58,7 +58,7 @@ impl Specification {
         })
     }
 
-    /// The disk, and the partition of it.
+    /// Returns the disk, and the partition of it.
     pub fn disk(&self) -> (&str, Option<&str>) {
         match self.source.split_once('/') {
             Some((disk, partition)) => (disk, Some(partition)),
@@ -66,12 +66,12 @@ impl Specification {
         }
     }
 
-    /// Whether it is on a disk, and not memory or a folder.
+    /// Whether the source is a disk, and not memory or a folder.
     pub fn is_on_disk(&self) -> bool {
         !matches!(self.driver.as_deref(), Some("memory" | "host" | "embed"))
     }
 
-    /// How messages call it.
+    /// Returns the name for messages.
     pub fn label(&self) -> String {
         if self.is_on_disk() {
             format!("disk {}", self.source)

@@ -10,8 +10,8 @@ use alloc::string::String;
 use core::fmt::Write;
 use slab::Slab;
 
-/// The counts of the volume that is mounted right at `point`; with an empty one those of all, and
-/// the memory for what was read.
+/// Returns the counters of the volume mounted exactly at `point`; for an empty one those of all
+/// volumes, and the memory used for cached reads.
 pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
     let all = cache_statistics();
     if point.is_empty() {
@@ -27,7 +27,7 @@ pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
     Some(record(&volume.cache_counts()))
 }
 
-/// A line for each open volume; see `soil_statistics`.
+/// Appends a line for each open volume; see `soil_statistics`.
 pub fn volumes(volumes: &mut Slab<Volume>, text: &mut String) {
     for (_, volume) in volumes {
         if !volume.is_open() {

@@ -1,4 +1,4 @@
-//! Received bytes that OCaml reads where they lie.
+//! Received bytes that OCaml reads in place.
 
 use super::super::Net;
 use super::super::errors::stop;
@@ -12,12 +12,12 @@ use core::ptr::NonNull;
 use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
-/// A lease that is out.
+/// An active lease.
 pub struct Out {
     lease: Lease,
-    /// At a place of its own, for OCaml has its address.
+    /// Boxed, because OCaml keeps its address.
     proxy: NonNull<Proxy>,
-    /// `None` once it was ended; parts of it may still be looked at.
+    /// `None` after the lease has ended; parts of its bigarray may be alive.
     before: Option<Before>,
 }
 
@@ -39,7 +39,7 @@ pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut View<'_>) -> Answer {
     let bytes = lease.bytes_mut();
     let proxy = Proxy::new(NonNull::from(&mut *bytes).cast(), bytes.len());
     let proxy = NonNull::from(Box::leak(Box::new(proxy)));
-    // SAFETY: memory and proxy stay in the table until `sweep` finds that no bigarray uses them.
+    // SAFETY: the table keeps memory and proxy until `sweep` finds that no bigarray uses them.
     let before = unsafe { into.lend(proxy) };
     let key = net.zero_copy.leases.insert(Out {
         lease,
@@ -62,18 +62,18 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut View<'_>) -> Answer {
     Ok(0)
 }
 
-/// Gives the stack back what OCaml can't reach any more.
+/// Returns memory that OCaml can't reach any more to the stack.
 pub fn sweep(net: &mut Net) {
     for key in 0..net.zero_copy.leases.capacity() {
         let Some(out) = net.zero_copy.leases.get(key) else {
             continue;
         };
-        // SAFETY: the proxy was made in `begin`, and is given up below only, with its entry.
+        // SAFETY: the proxy was created in `begin`, and is freed only below, with its entry.
         if unsafe { out.proxy.as_ref() }.is_unused()
             && let Some(out) = net.zero_copy.leases.try_remove(key)
         {
             net.stack.tcp_return(out.lease);
-            // SAFETY: it is a box's, and no bigarray points at it.
+            // SAFETY: it came from a box, and no bigarray points at it.
             drop(unsafe { Box::from_raw(out.proxy.as_ptr()) });
         }
     }

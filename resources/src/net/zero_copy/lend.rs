@@ -1,4 +1,4 @@
-//! Sending from the program's memory: leases of bigarrays to the stack.
+//! Zero-copy sends: lends bigarrays of the program to the stack.
 
 use super::super::Net;
 use super::super::errors::error;
@@ -16,38 +16,38 @@ use platform::error::{Answer, Error, Stop};
 use reactor::Cancelled;
 use reactor::table::Fd;
 
-/// The most at a time.
+/// Maximum number of operations at a time.
 const MAX_LENT: usize = 1024;
-/// Bytes of a part: the stack drops a part as a whole.
+/// Bytes per part: the stack releases a part as a whole.
 const PART: usize = 64 << 10;
 
-/// Where the bytes are.
+/// Memory that holds the bytes.
 enum Memory {
     Lent(Piece),
-    /// A copy, after the program has taken its memory back.
+    /// A copy, after the program reclaimed its memory.
     Own(Vec<u8>),
 }
 
-/// A part of the bytes, as the stack has it.
+/// A part of the bytes, shared with the stack.
 struct Part {
-    /// Changed only by [`reclaim`], which has the runtime, so that the stack doesn't read it
+    /// Only [`reclaim`] changes it, while it holds the runtime, so that the stack can't read it
     /// meanwhile.
     memory: UnsafeCell<Memory>,
     acknowledged: AtomicBool,
 }
 
-// SAFETY: only the holder of the runtime uses parts, one at a time (`runtime.rs`); the memory that
-// they refer to doesn't depend on the thread.
+// SAFETY: only the holder of the runtime uses parts, one at a time (`runtime.rs`); their memory
+// isn't bound to a thread.
 unsafe impl Send for Part {}
 // SAFETY: as above.
 unsafe impl Sync for Part {}
 
 impl SendBuffer for Part {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: not changed while it is read: see `memory`.
+        // SAFETY: it doesn't change during the read: see `memory`.
         match unsafe { &*self.memory.get() } {
-            // SAFETY: the operation completes, or is taken back, only after the stack has dropped
-            // the part or `reclaim` replaced this.
+            // SAFETY: the operation completes, or is cancelled, only after the stack has released
+            // the part or `reclaim` has replaced this.
             Memory::Lent(piece) => unsafe { piece.as_slice() },
             Memory::Own(bytes) => bytes,
         }
@@ -58,14 +58,14 @@ impl SendBuffer for Part {
     }
 }
 
-/// An operation.
+/// A pending send.
 pub struct Lent {
     token: u64,
     handle: Handle,
     piece: Piece,
-    /// Bytes of it that the stack was given.
+    /// Number of bytes that the stack got.
     given: usize,
-    /// Parts that the stack has, the oldest first.
+    /// Parts that the stack holds, the oldest first.
     parts: VecDeque<Arc<Part>>,
     failure: Option<Error>,
 }
@@ -99,7 +99,7 @@ pub fn send(rt: &mut Runtime, fd: Fd, piece: Piece, token: Int) -> Answer {
     rt.give_begun(token, cancel)
 }
 
-/// Gives the stack as much as it takes.
+/// Passes as many bytes to the stack as it accepts.
 fn give(net: &mut Net, lent: &mut Lent) {
     while lent.failure.is_none() && lent.given < lent.piece.len() {
         let piece = lent.piece.part(lent.given, PART);
@@ -119,8 +119,8 @@ fn give(net: &mut Net, lent: &mut Lent) {
     }
 }
 
-/// Returns to the program the parts that the stack has dropped; the operation's answer, once there
-/// are no others.
+/// Hands the parts that the stack has released back to the program. Returns the operation's result
+/// once no part is left.
 fn collect(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
     while let Some(part) = lent.parts.front()
         && Arc::strong_count(part) == 1
@@ -134,7 +134,7 @@ fn collect(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
         }
         lent.parts.pop_front();
     }
-    // Its descriptor was closed: what the stack has is delivered without the program.
+    // The descriptor was closed: the stack delivers the rest without the program.
     if !lent.parts.is_empty()
         && net.stack.socket_error(lent.handle).is_err()
         && take_all_back(lent).is_ok()
@@ -149,7 +149,7 @@ fn collect(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
     }
 }
 
-/// Looks after the operations, after the stack had its turn.
+/// Advances the operations, after the stack was polled.
 pub fn poll(rt: &mut Runtime) {
     if rt
         .resources
@@ -167,7 +167,7 @@ pub fn poll(rt: &mut Runtime) {
             give(net, &mut lent);
             match collect(net, &mut lent) {
                 Some(answer) => rt.complete(lent.token, answer.map_err(Stop::from)),
-                // To the place that it was just taken from.
+                // Into the slot from which it was just removed.
                 None => drop(net.zero_copy.lent.insert(lent)),
             }
         }
@@ -175,14 +175,14 @@ pub fn poll(rt: &mut Runtime) {
     }
 }
 
-/// The bytes that the stack still has are copied, and the program's memory is its own again.
+/// Copies the bytes that the stack still holds, so that the program gets its memory back.
 fn reclaim(part: &Part) -> Result<(), Error> {
     let mut copy = Vec::new();
     let bytes = part.bytes();
     copy.try_reserve_exact(bytes.len())
         .map_err(|_| Error::OutOfMemory)?;
     copy.extend_from_slice(bytes);
-    // SAFETY: the runtime is ours, so that the stack doesn't look; the slice above is used no more.
+    // SAFETY: we hold the runtime, so the stack can't read this; the slice above is no longer used.
     unsafe { *part.memory.get() = Memory::Own(copy) };
     Ok(())
 }
@@ -195,7 +195,7 @@ fn take_all_back(lent: &Lent) -> Result<(), Error> {
         .try_for_each(|part| reclaim(part))
 }
 
-/// Ends an operation for its program; the stack goes on sending what it was given.
+/// Ends an operation for the program; the stack continues to send the bytes that it got.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     let Some(net) = rt.resources.net.as_deref_mut() else {
         return Cancelled::Done;
@@ -204,7 +204,7 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     let Some((key, lent)) = all.find(|(_, lent)| lent.token == token) else {
         return Cancelled::Done;
     };
-    // No more of it is given, should it have to wait.
+    // If the operation has to wait, no more bytes go to the stack.
     lent.failure.get_or_insert(Error::Cancelled);
     if take_all_back(lent).is_err() {
         return Cancelled::Later;

@@ -1,4 +1,4 @@
-//! Requests of a volume, and how they are done: plain calls of [`fs::Volume`].
+//! Requests to a volume, performed as plain calls of [`fs::Volume`].
 
 use crate::files::open_files::Offset;
 use crate::files::records::pack;
@@ -13,22 +13,22 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use platform::error::Failure;
 
-/// Reads and writes go in steps of this many bytes, between which they can be cancelled.
+/// Maximum number of bytes per step of a read or write; it can be cancelled between steps.
 const STEP: usize = 4 << 20;
 
 /// A request to a volume.
 pub enum Request {
-    /// Mounts the volume; every other job does it as well where it is still to be done.
+    /// Mounts the volume. Every other job also mounts it if necessary.
     Mount,
-    /// Makes everything durable and gives the volume up.
+    /// Makes everything durable and unmounts the volume.
     Unmount,
-    /// Something with a path, unless a symbolic link is on its way.
+    /// Performs an operation on a path, unless the path contains a symbolic link.
     At {
-        /// On the volume, normalised.
+        /// Normalised path on the volume.
         path: String,
-        /// Whether its last name may be a link that is followed.
+        /// Whether a link at the end of the path is followed.
         follow: bool,
-        /// Whether it has to be a directory.
+        /// Whether the path has to name a directory.
         directory: bool,
         /// The operation.
         op: Op,
@@ -37,32 +37,32 @@ pub enum Request {
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, Offset, Piece),
-    /// Lends at most this many bytes from an offset, as they lie in memory.
+    /// Lends at most this many bytes from an offset, in place.
     Lend(FileId, u64, usize),
     /// Writes at an offset.
     Write(FileId, Offset, Piece),
-    /// The size of a file.
+    /// Returns the size of a file.
     Size(FileId),
-    /// Sets it.
+    /// Sets the size of a file.
     Truncate(FileId, u64),
-    /// Changes the room of this many bytes from an offset.
+    /// Allocates or frees space for this many bytes from an offset.
     Allocate(FileId, Fallocate, u64, u64),
-    /// Looks for data or a hole from an offset; the value is the byte after the one found, or 0.
+    /// Seeks data or a hole from an offset; the value is the byte after the one found, or 0.
     Seek(FileId, Seek, u64),
     /// Makes a file durable.
     SyncFile(FileId),
-    /// Attributes of an open file.
+    /// Returns the attributes of an open file.
     StatFile(FileId),
-    /// The contents of a file where they lie in memory for good.
+    /// Returns the contents of a file that permanently lie in memory.
     Contents(FileId),
-    /// Packs entries from a cursor on, without those of these names.
+    /// Packs entries from a cursor on, except those with these names.
     List(FileId, Offset, Piece, Rc<[String]>),
     /// Makes everything durable.
     Sync,
 }
 
 impl Request {
-    /// The offset at which it begins, if that may depend on the open file's position.
+    /// Returns the offset at which it begins, if that may depend on the open file's position.
     pub const fn offset_mut(&mut self) -> Option<&mut Offset> {
         match self {
             Request::Read(_, offset, _)
@@ -72,7 +72,7 @@ impl Request {
         }
     }
 
-    /// Whether its answer says that something is durable.
+    /// Whether its completion guarantees that something is durable.
     pub fn is_durable(&self) -> bool {
         matches!(
             self,
@@ -87,39 +87,39 @@ impl Request {
 /// Operation on a path.
 #[derive(Clone)]
 pub enum Op {
-    /// Nothing: where it leads.
+    /// Only resolves the path.
     Locate,
-    /// Nothing, but it has to be a directory.
+    /// Only resolves the path, which has to name a directory.
     Directory,
     /// Opens a file or directory.
     Open(OpenFlags),
-    /// Attributes of the file or directory.
+    /// Returns the attributes of the file or directory.
     Stat,
-    /// Makes a directory.
+    /// Creates a directory.
     Mkdir,
-    /// Removes one.
+    /// Removes a directory.
     Rmdir,
     /// Removes a file.
     Unlink,
     /// Creates a symbolic link with this target.
     Symlink(String),
-    /// Target of a symbolic link.
+    /// Returns the target of a symbolic link.
     Readlink,
-    /// Gives what has this path the path.
+    /// Renames the file or directory to this path.
     Rename(String, Renaming),
-    /// Gives the file of this path the path as well.
+    /// Creates a hard link at this path.
     Link(String),
-    /// The room on the volume.
+    /// Returns the space on the volume.
     Space,
     /// Makes everything on the volume durable.
     Sync,
-    /// Sets the times of the last read and of the last change of contents.
+    /// Sets the times of the last access and of the last change of contents.
     SetTimes([Option<Time>; 2]),
 }
 
 /// Result of a job.
 pub enum Value {
-    /// A number, mostly of bytes.
+    /// A number, usually of bytes.
     Number(u64),
     /// Bytes read or written, and the offset after the last one.
     Transferred(usize, u64),
@@ -127,28 +127,28 @@ pub enum Value {
     File(FileId),
     /// Attributes of a name.
     Stat(Stat),
-    /// The room there is, and the volume's health.
+    /// Space on the volume, and its health.
     Space(Space, Health),
-    /// Bytes packed, and where to go on.
+    /// Number of bytes packed, and the cursor to continue with.
     Listed(usize, Option<Cursor>),
-    /// Memory that stays.
+    /// Contents that are never freed.
     Contents(Option<&'static [u8]>),
-    /// Memory that stays for as long as it is kept here.
+    /// Contents that stay valid while these leases exist.
     Leases(Vec<Lease>),
     /// Target of a link.
     Text(String),
-    /// The path leads to no other volume: the answer to [`Op::Locate`] and [`Op::Directory`].
+    /// The path stays on this volume: the value of [`Op::Locate`] and [`Op::Directory`].
     Plain,
-    /// The path's first bytes are a link.
+    /// The path's first bytes are a link: their number, and the target.
     Link(usize, String),
-    /// Those of the old path in [`Op::Rename`] or [`Op::Link`] are.
+    /// The same for the old path of [`Op::Rename`] or [`Op::Link`].
     OldLink(usize, String),
 }
 
-/// How a request ends.
+/// Result of a request.
 pub type Outcome = Result<Value, Failure>;
 
-/// Does a request. `cancelled` is looked at where it may take long.
+/// Performs a request. Long ones check `cancelled` between steps.
 pub fn perform(
     volume: &mut dyn Volume,
     request: Request,
@@ -165,14 +165,14 @@ pub fn perform(
         } => at(volume, &path, follow, directory, op),
         Request::Close(file) => volume.close(file).map(done),
         Request::Read(file, offset, into) => {
-            // SAFETY: the operation that the piece belongs to completes after this.
+            // SAFETY: the operation that owns the piece completes after this.
             let into = unsafe { into.as_mut_slice() };
             let start = start(volume, file, offset)?;
             let mut total = 0;
             for part in into.chunks_mut(STEP) {
                 let n = match volume.read_at(file, start.saturating_add(total as u64), part) {
                     Err(_) if total > 0 => break,
-                    // The descriptor isn't open for reading: nothing about the file is read-only.
+                    // The descriptor isn't open for reading; the file itself isn't read-only.
                     Err(Error::PermissionDenied) => return Err(Error::Denied),
                     read => read?,
                 };
@@ -202,7 +202,7 @@ pub fn perform(
                 }
             }
             let end = match offset {
-                // Another process may have appended to a file of the host, too.
+                // Another process may have appended to a file of the host meanwhile.
                 Offset::End => volume.size(file)?,
                 _ => start.saturating_add(total as u64),
             };
@@ -234,8 +234,8 @@ pub fn perform(
     }
 }
 
-/// The offset at which a transfer begins. A position was resolved when the job began, unless its
-/// descriptor had been closed by then.
+/// Returns the offset at which a transfer begins. `Position` was resolved when the job started,
+/// unless its descriptor was closed by then.
 fn start(volume: &mut dyn Volume, file: FileId, offset: Offset) -> Result<u64, Error> {
     match offset {
         Offset::At(offset) => Ok(offset),
@@ -301,7 +301,7 @@ fn list(
     into: Piece,
     without: &[String],
 ) -> Result<Value, Error> {
-    // SAFETY: the operation that the piece belongs to completes after this.
+    // SAFETY: the operation that owns the piece completes after this.
     let into = unsafe { into.as_mut_slice() };
     let mut packed = 0;
     let mut full = false;
@@ -328,7 +328,7 @@ fn list(
     }
 }
 
-/// The volume's description of its state, for an error that follows from that state.
+/// Returns the volume's description of its state, for an error caused by that state.
 pub fn detail(volume: &dyn Volume, error: Error) -> String {
     match volume.health() {
         Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,

@@ -1,5 +1,4 @@
-//! The resolution of a path: from volume to volume over symbolic links, until the file is found
-//! that the path names.
+//! Path resolution: from volume to volume over symbolic links, up to the file that the path names.
 
 use super::request::{Op, Request};
 use ::fs::walk::{Step, Walker};
@@ -7,19 +6,19 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use platform::error::{Error, Failure};
 
-/// A path that is being resolved, and what is to be done at its end.
+/// A path during resolution, and the operation at its end.
 pub struct Resolution {
     walker: Walker,
-    /// Bytes of the walker's path that lead to the volume that is being asked.
+    /// Length of the part of the walker's path that leads to the current volume, in bytes.
     offset: usize,
     op: Op,
-    /// The new path of a rename or a link, while the old one is looked at.
+    /// New path of a rename or a link, while the old one is being resolved.
     new: Option<Walker>,
-    /// The old path, while the new one is looked at.
+    /// Old path, while the new one is being resolved.
     old: Option<Old>,
 }
 
-/// The old path of a rename or a link, which leads to a volume.
+/// Resolved old path of a rename or a link.
 struct Old {
     walker: Walker,
     /// As in [`Resolution`].
@@ -28,7 +27,7 @@ struct Old {
 }
 
 impl Old {
-    /// The path on the volume.
+    /// Returns the path on the volume.
     fn rest(&self) -> &str {
         match path_of(&self.walker).get(self.offset..) {
             None | Some("") => "/",
@@ -37,7 +36,7 @@ impl Old {
     }
 }
 
-/// The part of a path that is to be looked at.
+/// Returns the part of a path to resolve next.
 fn path_of(walker: &Walker) -> &str {
     match walker.step() {
         Step::Directory(path) | Step::Last(path) => path,
@@ -45,7 +44,7 @@ fn path_of(walker: &Walker) -> &str {
 }
 
 impl Resolution {
-    /// Of one path; a link at its end is followed if `follow` is set.
+    /// Starts the resolution of one path; `follow` selects whether to follow a link at its end.
     pub fn new(path: &str, follow: bool, op: Op) -> Result<Box<Resolution>, Error> {
         Ok(Box::new(Resolution {
             walker: Walker::new(path, follow).map_err(Error::from)?,
@@ -56,36 +55,36 @@ impl Resolution {
         }))
     }
 
-    /// Of the path of a file, and a new one for it. In `op`, [`Op::Rename`] or [`Op::Link`], the
-    /// old path is filled in when it is known.
+    /// Starts the resolution of two paths: a file's and a new one for it. The old path in `op`,
+    /// [`Op::Rename`] or [`Op::Link`], is filled in once it is resolved.
     pub fn pair(old: &str, new: &str, op: Op) -> Result<Box<Resolution>, Error> {
         let mut resolution = Resolution::new(old, false, op)?;
         resolution.new = Some(Walker::new(new, false).map_err(Error::from)?);
         Ok(resolution)
     }
 
-    /// The part of the path that is to be looked at, in the one tree.
+    /// Returns the part of the path to resolve next, as a path of the whole tree.
     pub fn path(&self) -> &str {
         path_of(&self.walker)
     }
 
-    /// Whether that is all of it, and not what stands before a `..`.
+    /// Whether that is the whole path, and not a part before a `..`.
     pub fn is_last(&self) -> bool {
         matches!(self.walker.step(), Step::Last(_))
     }
 
-    /// The operation on the object that the path leads to.
+    /// Returns the operation on the object that the path names.
     pub const fn op(&self) -> &Op {
         &self.op
     }
 
-    /// Whether it is the old path of a rename or a link.
+    /// Whether the current path is the old one of a rename or a link.
     pub const fn is_old(&self) -> bool {
         self.new.is_some()
     }
 
-    /// The new path, if its volume could look at both paths in one job: in neither of them anything
-    /// is to be found out first.
+    /// Returns the new path, if one job on its volume could resolve both: neither has an unresolved
+    /// `..`, or a final link to follow.
     pub fn new_path(&self) -> Option<&str> {
         match self.new.as_ref()?.step() {
             Step::Last(path) if self.is_last() && !self.walker.follows() => Some(path),
@@ -93,7 +92,7 @@ impl Resolution {
         }
     }
 
-    /// Goes on to the new path: the old one leads to this volume, after `offset` bytes.
+    /// Continues with the new path: the old one is on this volume, after `offset` bytes.
     pub fn go_to_new(&mut self, volume: usize, offset: usize) {
         if let Some(new) = self.new.take() {
             let walker = core::mem::replace(&mut self.walker, new);
@@ -105,8 +104,7 @@ impl Resolution {
         }
     }
 
-    /// The first `end` bytes of the old path on its volume are a link to `target`: goes back to
-    /// that path.
+    /// Returns to the old path, whose first `end` bytes on its volume are a link to `target`.
     pub fn link_old(&mut self, end: usize, target: &str) -> Result<(), Failure> {
         if let Some(old) = self.old.take() {
             self.new = Some(core::mem::replace(&mut self.walker, old.walker));
@@ -115,8 +113,8 @@ impl Resolution {
         self.link(end, target)
     }
 
-    /// Returns the request to the volume that the path leads to, about `rest`, which begins after
-    /// `offset` bytes of the path.
+    /// Returns the request for `rest`, which begins after `offset` bytes of the path, to this
+    /// volume.
     pub fn request(&mut self, volume: usize, rest: String, offset: usize) -> Request {
         self.offset = offset;
         let is_last = self.is_last();
@@ -138,19 +136,19 @@ impl Resolution {
         }
     }
 
-    /// The first `end` bytes of the path on the volume are a link to `target`.
+    /// Replaces the first `end` bytes of the path on the volume, a link, by `target`.
     pub fn link(&mut self, end: usize, target: &str) -> Result<(), Failure> {
         let end = self.offset.saturating_add(end);
         let linked = self.walker.link(end, target);
         linked.map_err(|error| Error::from(error).into())
     }
 
-    /// The part of the path that was looked at is a directory, and a `..` follows.
+    /// Applies a `..`: the part before it is a directory.
     pub fn up(&mut self) {
         self.walker.up();
     }
 
-    /// The volume says that there is no link in the part of the path that was looked at.
+    /// Continues after the volume found no link in the current part of the path.
     pub fn plain(&mut self, volume: usize) -> Result<(), Failure> {
         if !self.is_last() {
             self.up();

@@ -1,4 +1,4 @@
-//! The job that is being done.
+//! The active job.
 
 use crate::files::volume::fiber::Access;
 use crate::files::volume::job::request::Request;
@@ -9,25 +9,25 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use platform::volume::SuspendedAnswer;
 
-/// State of a job that has begun, besides its request.
+/// State of a job that has started, besides its request.
 pub struct Begun {
     /// Receiver of the result.
     pub waiter: Waiter,
-    /// The path that it is a step of.
+    /// The path of which it is a step.
     pub resolution: Option<Box<Resolution>>,
-    /// The token of the operation that timed out, until its caller has been told that the memory it
-    /// lent is still in use; else 0.
+    /// Token of the operation that timed out, until its caller has learned that the memory it lent
+    /// is still in use; then 0.
     pub abandoned: u64,
-    /// Its answer promises that something is durable, or it has begun a flush.
+    /// Whether its answer guarantees durability, or it started a flush.
     pub durable: bool,
-    /// It unmounts the volume: no job begins after it.
+    /// Whether it unmounts the volume: no job starts after it.
     pub last: bool,
-    /// It reports no loss: it unmounts a volume whose loss was reported before.
+    /// Whether it ignores the lost write: it unmounts a volume that reported the loss before.
     pub excused: bool,
 }
 
 impl Begun {
-    /// Begins a job, whose request stays there; `lost`: on a volume that has lost a write.
+    /// Starts a job, whose request stays in `job`; `lost`: on a volume that has lost a write.
     pub fn new(job: &mut Job, lost: bool) -> Begun {
         let last = matches!(job.request, Request::Unmount);
         Begun {
@@ -40,7 +40,7 @@ impl Begun {
         }
     }
 
-    /// The operation that waits for it, which is not told of it any more.
+    /// Detaches the operation that waits for it. Returns the waiter to fail.
     pub fn abandon(&mut self) -> Option<Waiter> {
         let waiter = self.waiter;
         if waiter.token() == 0 {
@@ -57,40 +57,39 @@ impl Begun {
 /// `schedule` has the state diagram.
 #[derive(Clone, Copy)]
 pub enum Phase {
-    /// The volume is opened.
+    /// The volume is being opened.
     Opening,
-    /// The device flushes once more what a failed flush was to make durable: the file system takes
-    /// that for durable.
+    /// The device repeats the flush that failed: the file system takes its writes for durable.
     Reflushing,
     /// The request is about to start.
     Starting,
-    /// An action is being done for it.
+    /// The engine performs an action for it.
     Running,
-    /// The fiber has asked for this.
+    /// The fiber wants this access.
     Asking(Access),
-    /// The fiber wants a partition: its first sector and its sectors.
+    /// The fiber claims a partition: first sector and number of sectors.
     Claiming(u64, u64),
-    /// The fiber has given others their turn.
+    /// The fiber has yielded.
     Yielded,
-    /// The fiber is about to go on.
+    /// The fiber is about to resume.
     Resuming(Result<(), BlockError>),
-    /// The fiber waits for the device.
+    /// The fiber waits for device requests.
     Device {
-        /// Requests that the device has not done; at least one.
+        /// Number of outstanding requests; at least one.
         outstanding: usize,
-        /// The first failure among those that are done.
+        /// First failure among the completed ones.
         failed: Option<BlockError>,
-        /// When the device will have timed out, in nanoseconds of the monotonic clock.
+        /// Deadline of the device, in nanoseconds of the monotonic clock.
         due: u64,
     },
-    /// The fiber's access waits for the flush under way.
+    /// The fiber's access waits for the flush in progress.
     Barrier(Access),
-    /// The fiber waits for anything that the platform may report.
+    /// The fiber waits for any event of the platform.
     Events,
 }
 
 impl Phase {
-    /// Whether nothing can be done before something happens.
+    /// Whether the job can't advance without an event.
     pub const fn waits(self) -> bool {
         matches!(
             self,
@@ -99,15 +98,15 @@ impl Phase {
     }
 }
 
-/// The job that is being done.
+/// The active job.
 pub struct Active {
     /// The job.
     pub job: Begun,
-    /// The request to the volume, until that has started.
+    /// The request to the volume, until it starts.
     pub request: Option<Request>,
-    /// Syncs that this one does as well.
+    /// Syncs that this one serves as well.
     pub merged: Vec<Begun>,
-    /// The event that its answer waits for when the job is done.
+    /// The event that the answer waits for once the job has completed.
     pub suspended: Option<SuspendedAnswer>,
     /// Its phase.
     pub phase: Phase,

@@ -1,5 +1,5 @@
-//! A schedule against a model of its fiber and its device: whatever happens in which order, every
-//! operation is answered once, and nothing is done that the module's head rules out.
+//! A schedule with a model of its fiber and its device: in any order of events, every operation is
+//! answered once, and the rules in the module's documentation hold.
 
 use super::timeout::GRACE_NS;
 use super::{Action, Schedule};
@@ -19,11 +19,11 @@ use std::vec::Vec;
 
 const IO: BlockError = BlockError::Io;
 const SECTOR: usize = 512;
-/// How long the model's device may take.
+/// Timeout of the model's device.
 const TIMEOUT_NS: u64 = 1_000_000_000;
 static BYTES: [u8; 8192] = [5; 8192];
 
-/// Two open files.
+/// Numbers of two open files.
 fn files() -> [FileId; 2] {
     let mut volume = memory::new(1 << 20, None);
     ["a", "b"].map(|name| {
@@ -33,7 +33,7 @@ fn files() -> [FileId; 2] {
     })
 }
 
-/// A request of the test.
+/// A request in the test.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Size(usize),
@@ -61,7 +61,7 @@ impl Asked {
     }
 }
 
-/// A fiber's access before its job is done.
+/// An access of a fiber before its job completes.
 #[derive(Clone, Copy, Debug)]
 enum Asks {
     Read(u64),
@@ -74,21 +74,21 @@ enum Asks {
     Answer,
 }
 
-/// An event of the model.
+/// An event in the model.
 #[derive(Clone, Debug)]
 enum Event {
     Push(Asked, bool),
-    /// A time slice that is over after this number of polls at the clock.
+    /// A time slice that expires after this number of clock reads.
     Run(usize),
-    /// The device ends one request more than this number, with success or not.
+    /// The device completes the request with this index, with success or not.
     Complete(usize, bool),
     AtOnce(bool),
-    /// The device has done what it had of a flush.
+    /// The device completes the current request of a flush.
     Flushed(bool),
     Cancel(usize),
     /// Time passes until the device is overdue, and more.
     Late(u64),
-    /// Something has happened on the platform; suspended answers end.
+    /// An event on the platform; suspended answers complete.
     Platform(bool),
     Exit,
 }
@@ -132,21 +132,21 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The write that the device has, or that is held for it.
+/// The write that the device has, or that is held back for it.
 type Held = Option<(u64, usize)>;
 
 /// Requests and flushes that the device has.
 #[derive(Default)]
 struct Device {
-    /// Requests of the fiber, and until when.
+    /// Outstanding requests of the fiber, and their deadline.
     requests: usize,
     due: u64,
-    /// A flush, ordered or not, and until when.
+    /// A flush, whether it is ordered, and its deadline.
     flush: Option<bool>,
     flush_due: u64,
-    /// A held write.
+    /// Whether a held write is outstanding.
     write: bool,
-    /// Whether it does requests when it is given them.
+    /// Whether it completes requests at submission.
     at_once: bool,
 }
 
@@ -155,7 +155,7 @@ impl Device {
         self.flush.is_some() || self.write
     }
 
-    /// When it will have timed out.
+    /// Returns the deadline of the device.
     fn due(&self) -> Option<u64> {
         let request = (self.requests > 0).then_some(self.due);
         let flush = self.flushes().then_some(self.flush_due);
@@ -163,35 +163,35 @@ impl Device {
     }
 }
 
-/// Everything around a schedule.
+/// The environment of a schedule.
 struct World {
     schedule: Schedule,
-    /// The volume is on a disk, and doesn't wait for the platform.
+    /// Whether the volume is on a disk, and doesn't wait for the platform.
     on_disk: bool,
     files: [FileId; 2],
-    /// Requests that have not begun, in order.
+    /// Requests that haven't started, in order.
     queued: Vec<(u64, Asked)>,
-    /// Operations that are not answered: their tokens and requests.
+    /// Pending operations: their tokens and requests.
     waiting: BTreeMap<u64, Asked>,
     next: u64,
     /// Remaining accesses of the active job's fiber.
     script: Option<VecDeque<Asks>>,
-    /// Scripts of the jobs that will begin.
+    /// Scripts of the jobs that will start.
     scripts: VecDeque<Vec<Asks>>,
     device: Device,
-    /// The write that is held, as the model sees it.
+    /// The held write in the model.
     held: Held,
     /// The fiber's last access, until the schedule has decided about it.
     access: Option<Asks>,
     /// A held write failed.
     lost: Held,
-    /// A flush failed, and nothing was told of it.
+    /// A flush failed, and no operation has reported it.
     failed_flush: bool,
     ready: Rc<Cell<bool>>,
     now: u64,
-    /// The deadline to which one was put off.
+    /// The deadline for which the grace period was granted.
     granted: Option<u64>,
-    /// An unmount has begun that isn't answered.
+    /// An unmount has started and isn't answered.
     last: bool,
     exiting: bool,
     /// The volume is unmounted.
@@ -245,7 +245,7 @@ impl World {
         }
     }
 
-    /// An operation is answered: exactly once.
+    /// Records the answer of an operation: exactly once.
     fn answered(&mut self, waiter: Waiter) -> Option<Asked> {
         let token = waiter.token();
         if token == 0 {
@@ -256,7 +256,7 @@ impl World {
         asked
     }
 
-    /// The test's request of the job that has begun.
+    /// Returns the test's request of the job that has started.
     fn begun(&mut self, request: &Request) -> (u64, Asked) {
         let is_it = |asked: Asked| match (request, asked) {
             (Request::Size(file), Asked::Size(n)) => *file == self.files[n],
@@ -269,7 +269,7 @@ impl World {
         };
         let place = self.queued.iter().position(|(_, asked)| is_it(*asked));
         let place = place.expect("it was asked for");
-        // Overtaken is only what waits for the flush under way.
+        // Only jobs that wait for the flush in progress may be overtaken.
         let began = self.queued[place].1;
         let waits_for = |place: usize| {
             let (_, asked) = self.queued[place];
@@ -291,7 +291,7 @@ impl World {
         assert!(place == 0 || !waits_for(place), "{began:?} overtakes");
         let begun = self.queued.remove(place);
         if self.on_disk && matches!(request, Request::Sync) {
-            // Those that come next are done as well.
+            // Syncs that follow in the queue are merged.
             while let Some((_, Asked::Sync | Asked::SyncFile(_))) = self.queued.get(place) {
                 self.queued.remove(place);
             }
@@ -299,7 +299,7 @@ impl World {
         begun
     }
 
-    /// The fiber goes on.
+    /// Runs the fiber to its next suspension.
     fn fiber(&mut self) -> Suspension {
         let script = self.script.as_mut().expect("a job is active");
         let asks = script.pop_front();
@@ -336,7 +336,7 @@ impl World {
         Suspension::Access(access)
     }
 
-    /// The fiber is resumed: what it asked for is done, held, or has failed.
+    /// Checks a resume of the fiber: its access has completed, is held, or has failed.
     fn resumed(&mut self, reply: Result<(), BlockError>) {
         assert_eq!(self.device.requests, 0, "the device has its memory");
         let (changes, held) = match self.access {
@@ -347,7 +347,7 @@ impl World {
         };
         if changes && self.access.is_some() {
             match reply {
-                // Not the device: the barrier has decided.
+                // The barrier has decided this, not the device.
                 Ok(()) => self.held = held.or(self.held),
                 Err(_) => self.failed_flush = false,
             }
@@ -355,7 +355,7 @@ impl World {
         self.access = None;
     }
 
-    /// Does what the schedule says for a time slice.
+    /// Performs the actions of the schedule for a time slice.
     fn run(&mut self, polls: usize) {
         let left = Cell::new(polls);
         let is_over = || left.replace(left.get().saturating_sub(1)) == 0;
@@ -555,7 +555,7 @@ impl World {
                 self.now = due + more;
                 if self.schedule.is_overdue(self.now) {
                     self.schedule.time_out(String::from("late"));
-                    // Waiters get their results at once, as from `execute::poll`.
+                    // Waiters get their results at once, as in `engine::poll`.
                     self.run(0);
                     assert!(self.waiting.is_empty(), "{:?} wait on", self.waiting);
                 } else {
@@ -583,7 +583,7 @@ impl World {
         }
     }
 
-    /// The device and the platform do all that is asked of them.
+    /// The device and the platform complete everything.
     fn drain(&mut self) {
         self.ready.set(true);
         for _ in 0..1000 {
@@ -627,7 +627,7 @@ proptest! {
     }
 }
 
-/// A job of each kind that comes while a flush is under way, and whether it waits for that.
+/// A job of each kind that comes during a flush, and whether it waits for that.
 #[test]
 fn a_file_is_closed_after_the_sync_of_it_and_all_else_after_that() {
     let [a, b] = files();
@@ -655,7 +655,7 @@ fn a_file_is_closed_after_the_sync_of_it_and_all_else_after_that() {
     assert_eq!(schedule.deferred.len(), 6);
 }
 
-/// The caller of an abandoned operation learns once that the memory it lent is in use.
+/// The caller of an abandoned operation learns exactly once that the memory it lent is in use.
 #[test]
 fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
     let mut schedule = Schedule::new();
@@ -691,7 +691,7 @@ fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
     assert_eq!(told, [false, false, true, false]);
 }
 
-/// Syncs that are done together are answered alike: a failure is each one's.
+/// Merged syncs get the same answer: a failure is reported to each.
 #[test]
 fn syncs_that_are_merged_fail_together() {
     let [a, b] = files();

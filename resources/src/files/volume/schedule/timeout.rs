@@ -1,17 +1,17 @@
-//! Devices that don't answer in time.
+//! Timeouts of devices.
 
 use super::active::{Active, Begun, Phase};
 use super::{Action, Schedule};
 use alloc::string::String;
 
-/// Grace after the deadline before a device times out, granted once, in nanoseconds: a caller that
-/// looks later has itself stood still, and perhaps the device with it (a paused machine).
+/// Grace period after a deadline, granted once, in nanoseconds: a late check means that this
+/// program was stopped, and perhaps the device with it (a paused machine).
 pub(super) const GRACE_NS: u64 = 500_000_000;
 
 /// Whether the device answers in time.
 pub(super) enum Device {
     Answering {
-        /// The deadline to which one was put off already.
+        /// The deadline for which the grace period was granted.
         granted: u64,
     },
     /// The error message for operations.
@@ -19,12 +19,12 @@ pub(super) enum Device {
 }
 
 impl Schedule {
-    /// Whether the device is timed out.
+    /// Whether the device has timed out.
     pub(super) fn is_timed_out(&self) -> bool {
         matches!(self.device, Device::TimedOut(_))
     }
 
-    /// The error message for operations while the device is timed out.
+    /// Returns the error message for operations while the device is timed out.
     pub fn timed_out(&self) -> Option<&str> {
         match &self.device {
             Device::Answering { .. } => None,
@@ -32,7 +32,7 @@ impl Schedule {
         }
     }
 
-    /// When the device will have timed out, if anything was asked of it.
+    /// Returns the deadline of the device, if it has outstanding requests.
     pub fn due(&self) -> Option<u64> {
         if self.is_timed_out() {
             return None;
@@ -44,7 +44,7 @@ impl Schedule {
         }
     }
 
-    /// Whether the device has timed out at `now`; if so, [`time_out`](Self::time_out) is next.
+    /// Whether the deadline has passed at `now`; if so, [`time_out`](Self::time_out) is next.
     pub fn is_overdue(&mut self, now: u64) -> bool {
         let Some(due) = self.due().filter(|due| *due <= now) else {
             return false;
@@ -52,7 +52,7 @@ impl Schedule {
         let Device::Answering { granted } = &mut self.device else {
             return false;
         };
-        // Once: a caller that is always late times it out as well.
+        // Only once, so that a caller that always checks late still gets the timeout.
         if now <= due.saturating_add(GRACE_NS) || *granted == due {
             return true;
         }
@@ -67,8 +67,8 @@ impl Schedule {
         false
     }
 
-    /// The device has timed out: all operations fail, with this line, until it has done what was
-    /// asked of it.
+    /// Marks the device as timed out: all operations fail with this message until the device has
+    /// completed its outstanding requests.
     pub fn time_out(&mut self, line: String) {
         self.device = Device::TimedOut(line);
         self.requeue();
@@ -87,7 +87,8 @@ impl Schedule {
         }
     }
 
-    /// Drops the next job in the queue that an operation waits for. The others are deferred.
+    /// Removes and fails the next job in the queue that has a waiting operation. The others are
+    /// deferred.
     pub(super) fn refuse(&mut self) -> Option<Action> {
         while let Some(job) = self.queue.pop_front() {
             if job.waiter.token() != 0 {
@@ -98,8 +99,7 @@ impl Schedule {
         None
     }
 
-    /// Whether the active job was abandoned by this operation, whose memory it still uses; said
-    /// once.
+    /// Whether this operation abandoned the active job, which still uses its memory; reported once.
     pub fn take_abandoned(&mut self, token: u64) -> bool {
         let active = self.active.as_mut();
         let is_abandoned = |active: &&mut Active| token != 0 && active.job.abandoned == token;
@@ -110,7 +110,7 @@ impl Schedule {
         true
     }
 
-    /// Ends the time-out when the device has done all that was asked of it.
+    /// Ends the timeout once the device has completed all outstanding requests.
     pub(super) fn end_timeout(&mut self) {
         if self.is_timed_out() && self.active.is_none() && !self.barrier.is_pending() {
             self.device = Device::Answering { granted: 0 };
