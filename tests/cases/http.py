@@ -307,11 +307,11 @@ def strangers_are_information(context, form):
     assert 800 <= len(said) <= 1000, len(said)
 
 
-# The legitimate client
+# The client
 
 
 class Asked(Pages):
-    """The server's answers for the client under test."""
+    """The pages that Soil's client requests."""
 
     def do_GET(self):
         if self.path == "/pieces":

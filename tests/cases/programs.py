@@ -335,7 +335,7 @@ def what_a_machine_is_called(context):
 
 @test()
 def places_differ_from_boot_to_boot(context):
-    """Addresses of the stack and of mappings are random; the same numbers place the kernel's
+    """Addresses of the stack and of mappings differ; the same random numbers place the kernel's
     heap."""
     for form in FORMS:
         outputs = []
