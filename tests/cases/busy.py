@@ -132,13 +132,13 @@ def receive(connection, length):
 
 @in_every_form(limit=120, name="computing-without-allocation")
 def plain(context, form):
-    """Pings and timers go on while a program computes and allocates nothing."""
+    """Pings and timers continue while a program computes and allocates nothing."""
     starves_nothing(context, form, "plain")
 
 
 @in_every_form(limit=120, name="computing-with-allocation")
 def allocating(context, form):
-    """Pings and timers go on while a program computes and allocates."""
+    """Pings and timers continue while a program computes and allocates."""
     starves_nothing(context, form, "allocating")
 
 

@@ -1,4 +1,4 @@
-"""QEMU's device options: transports, features taken away, small rings."""
+"""QEMU's device options: transports, disabled features, small rings."""
 
 import shlex
 import socket

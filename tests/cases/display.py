@@ -99,8 +99,8 @@ def tell(child, line):
 
 
 def await_size(child, size):
-    """Requests changes until the first display's size begins with this: a window may have resized
-    by itself before."""
+    """Asks the program for changes until the first display's size begins with this: a window may
+    have resized by itself before."""
     wanted = f"display0 true {size}"
     while not any(wanted in line for _, line in child.lines):
         tell(child, "change display0")

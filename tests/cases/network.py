@@ -51,7 +51,7 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
 
 @in_every_form(forms=FORMS_AND_SOCKETS)
 def tcp_echo(context, form):
-    """Pseudo-random bytes come back unchanged, on one connection and on four at once."""
+    """Pseudo-random bytes return unchanged, on one connection and on four at once."""
     _, tap = services(context, form)
     context.load("copy", tap.guest, 7, 8_000_000)
     clients = [context.child(load_words("copy", tap.guest, 7, 2_000_000)) for _ in range(4)]

@@ -1,12 +1,13 @@
 """The commands on pages outside of the book: the README files of the repository, its examples and
-the templates of `soil new`. Each block of `sh` or `console` is typed, or says why it isn't:
+the templates of `soil new`. Each block of `sh` or `console` is typed, or states why it isn't:
 
 - `<!-- not typed: REASON -->` above a block leaves it out;
 - a line that starts a server runs while the lines after the last server are typed: these are its
   clients, typed again for each server until they print something;
-- in a block of `console`, `$` begins what is typed, and the other lines are among what it prints.
+- in a block of `console`, `$` begins a typed line, and its output contains the other lines.
 
-The programs of the repository are there already: `dune build` and `make install` do nothing."""
+The repository's programs exist already: `dune build` and `make install` do nothing.
+"""
 
 import os
 import re

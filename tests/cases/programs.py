@@ -400,7 +400,7 @@ def an_image_without_files_says_so(context):
 
 @test()
 def memory_runs_out(context):
-    """Out_of_memory, or a clear line and a status that says failure; never a hang."""
+    """Out_of_memory, or a clear line and a failure status; never a hang."""
     for form in MACHINES:
         child = context.soil("exhaust", form, options=["--mem", "48M"])
         status = child.finish(context.remaining())

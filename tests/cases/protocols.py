@@ -263,7 +263,7 @@ def filter_from_the_program(context, form):
             return dial(port, source, PATIENCE)
 
         def silent(port, source=tap.host):
-            """A SYN without an answer, after any wait; the next request is answered."""
+            """Whether a SYN gets no answer within 0.7 s; later requests are answered."""
             try:
                 return not dial(port, source, 0.7)
             except TimeoutError:
