@@ -87,8 +87,8 @@ def blocks_used(path):
 
 @test(limit=120)
 def discard_and_zeroes(context):
-    """Zeroed and discarded sectors read as they should, the rest stays, and the host's file
-    frees the space."""
+    """Zeroed, unmapped and discarded sectors read as they should, the rest stays, and the host's
+    file frees the space."""
     for form in FORMS:
         # In the build's folder: some file systems of /tmp lack holes.
         with tempfile.TemporaryDirectory(

@@ -18,7 +18,7 @@ from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"
 # Seconds of the program's computation. If it ends before the host has finished its checks, the test
-# repeats it with longer ones.
+# repeats with a longer one.
 SECONDS = (6, 40, 160)
 BACKLOG = 50
 LARGE = 1_000_000
@@ -237,7 +237,7 @@ def idle_with_a_network(context, form):
 
 @test()
 def forks(context):
-    """A fork never falls into a network poll: the child's runtime is free."""
+    """A fork never interrupts a network poll: the child's runtime is free."""
     tap = context.tap()
     child = context.soil("tests/programs/soil/forks.exe", "process", tap=tap)
     child.wait_line("ready")
