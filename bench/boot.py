@@ -21,7 +21,7 @@ SOIL = "_build/soil/bench/programs/soil/"
 
 
 def built(path):
-    """The path of something dune built; FileNotFoundError if it is missing."""
+    """The path of a file built by dune; FileNotFoundError if it is missing."""
     full = os.path.join(ROOT, path)
     if not os.path.exists(full):
         raise FileNotFoundError(2, "not built", full)
@@ -29,7 +29,7 @@ def built(path):
 
 
 def image(path):
-    """A stripped copy of an image, as it would be shipped."""
+    """A stripped copy of an image, in the form to ship."""
     out = peer.work(path.replace("/", "-"))
     subprocess.run(["strip", "-o", out, built(path)], check=True)
     return out
@@ -102,7 +102,7 @@ def least(works, low, high):
 
 
 def succeeds(words, timeout=15):
-    """Whether a client ends with status 0 in time. A guest that has too little memory may accept a
+    """Whether a client exits with status 0 in time. A guest with too little memory may accept a
     connection and never answer it."""
     try:
         return subprocess.run(words, capture_output=True, timeout=timeout).returncode == 0
@@ -122,7 +122,7 @@ def says(command, text, then=None):
 
 def least_of_servers(both, url):
     """The least -m with which `both`, Soil and Linux as functions of a TAP and of MiB, deliver
-    `url`, which has a place for the address."""
+    `url`, which has a placeholder for the address."""
     with Tap(3) as tap:
 
         def answers():
@@ -197,7 +197,8 @@ def site_disk():
 
 
 def compute(options):
-    """Trees 16 20000: allocation, minor and major collections. Soil's seconds against Linux's."""
+    """Trees 16 20000: allocation, minor and major collections. Soil's seconds compared with
+    Linux's."""
     figure = Figure("compute_ratio", "s", "lower")
     arguments = ["16", "20000"]
     trees = image(SOIL + "trees.exe")

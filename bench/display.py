@@ -1,5 +1,5 @@
-"""Frames and keys: one program on Soil's displays and on Linux's dumb buffers of DRM; and the pace
-of the example terrarium."""
+"""Frames and keys: one program on Soil's displays and on Linux's dumb buffers of DRM; and the frame
+rate of the example terrarium."""
 
 import os
 import re
@@ -21,13 +21,13 @@ PROGRAMS = "bench/programs/display"
 ORDER = """display_fps_full_640 display_fps_full_1080 display_fps_damage5_1080
 display_copy_share display_key_to_flush_ms
 display_terrarium_fps display_terrarium_late_percent""".split()
-# The order in which they are loaded.
+# In load order.
 DRM = "virtio_dma_buf drm drm_shmem_helper drm_kms_helper virtio-gpu virtio_input evdev".split()
 SMALL, LARGE = (640, 480), (1920, 1080)
 # Keys of one run.
 KEYS = 100
 TERRARIUM = "_build/soil/examples/terrarium/main.exe"
-# Pages that a client loads each second, each by a connection of its own.
+# Pages that a client loads each second, each on a new connection.
 PAGES_PER_SECOND = 50
 
 
@@ -72,8 +72,7 @@ def rate(command, seconds):
 
 
 def answers(guest, size):
-    """Milliseconds from a key's event, as QEMU takes it, to the line after its flush: the
-    median."""
+    """Milliseconds from a key's event in QEMU to the line after its flush: the median."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "qmp")
         command = guest("keys", size, path)
@@ -99,7 +98,7 @@ def answer(child, monitor):
 
 
 def display(options):
-    """Whole frames and 5 % of one; how much of a whole frame's time is its copy; keys."""
+    """Whole frames and 5 % of one; the copy's share of a whole frame's time; keys."""
     small, large, damage = (Figure(name, "frames/s", "higher") for name in ORDER[:3])
     share = Figure("display_copy_share", "of memcpy", "higher")
     key = Figure("display_key_to_flush_ms", "ms", "lower")
@@ -125,8 +124,8 @@ def page(host):
 
 
 def terrarium(options):
-    """The terrarium's frames, which it shows at 60 a second, while a client loads its page at a
-    steady rate; no peer."""
+    """The terrarium's frames, shown at 60 a second, while a client loads its page at a steady rate;
+    no peer."""
     frames = Figure("display_terrarium_fps", "frames/s", "higher")
     late = Figure("display_terrarium_late_percent", "% of frames", "lower")
     program = image(TERRARIUM)

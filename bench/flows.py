@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts, by valgrind, the instructions of calls on a plain descriptor and through a flow of the
+"""Counts with valgrind the instructions of calls on a plain descriptor and through a flow of the
 program's own; prints the table of docs/evidence/benchmarks.md. The counts are the same on every
 machine."""
 

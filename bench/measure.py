@@ -1,4 +1,4 @@
-"""Figures: pairs of measurements of Soil and its peer, and how they are summed up."""
+"""Figures: pairs of measurements of Soil and its peer, and their summary."""
 
 import statistics
 
@@ -7,11 +7,11 @@ class Figure:
     """One named figure. `runs` are [soil, peer] pairs, taken alternately, peer None if there is
     none.
 
-    The ratio is taken for each pair, because the machine's speed drifts between pairs, and is
+    The ratio is computed for each pair, because the machine's speed drifts between pairs, and is
     above 1 whenever Soil is better.
     """
 
-    # All that were made, for the run to know what a group that failed has no figures for.
+    # All figures created, from which a run learns the missing ones of a group that failed.
     made = []
 
     def __init__(self, name, unit, better):
@@ -43,14 +43,14 @@ class Figure:
 
 
 def missing(known, reason):
-    """The result of a figure that a run asked for and didn't get; `known` is one that has its name
-    and unit."""
+    """The result of a figure that a run should have and lacks; `known` is one with its name and
+    unit."""
     kept = {key: known[key] for key in ("name", "unit", "better")}
     return {**kept, "soil": None, "peer": None, "ratio": None, "runs": [], "missing": reason}
 
 
 def rounded(value):
-    """Four significant digits, integers as they are."""
+    """Four significant digits; integers unchanged."""
     if value is None or isinstance(value, int):
         return value
     return float(f"{value:.4g}")

@@ -25,7 +25,7 @@ def prepare():
 
 
 def load(*words):
-    """Runs the load client; its figures by name."""
+    """Runs the load client; returns its figures by name."""
     done = subprocess.run(
         [peer.work("load"), *map(str, words)], capture_output=True, text=True, timeout=120
     )
@@ -65,7 +65,7 @@ def guests(options, mode, port, program=SOIL + "serve.exe", **device):
 
 
 def served(command, work):
-    """Boots what `command` says on a TAP of its own, waits until it is ready, and measures."""
+    """Boots `command` on a new TAP, waits until the guest is ready, and measures."""
     with Tap(3) as tap, started(command(tap), said("ready")) as (child, _):
         try:
             return work(tap.guest, child.pid)
@@ -98,7 +98,7 @@ def http(options):
 
 
 def single(options, figure, mode, client, key):
-    """A figure that one service and one run of the load client give."""
+    """A figure from one service and one run of the load client."""
 
     def work(host, _pid):
         return load(client, host, 7, options.seconds)[key]

@@ -1,8 +1,7 @@
-"""The Linux micro-VM that Soil is compared with: how it is made and QEMU's command for it.
+"""The Linux micro-VM that Soil is compared with: its build, and its QEMU command.
 
-Debian's cloud kernel is what set-up fetched for this user; the rest is built into `bench/work/`
-(not in git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml
-program.
+Set-up has fetched Debian's cloud kernel for this user; the rest is built into `bench/work/` (not in
+git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml program.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(HERE, "work")
 SETUP = os.path.join(os.path.dirname(HERE), "tools", "setup", "setup.sh")
 GUEST_MAC = "52:54:00:12:34:56"
-# Debian's flavours of the kernel: what the peer boots, and the one with drivers of displays.
+# Debian's flavours of the kernel: the peer's, and the one with display drivers.
 CLOUD, FULL = "cloud-amd64", "amd64"
 
 TRANSPORT = {
@@ -35,13 +34,13 @@ TRANSPORT = {
 }
 NET = ["failover", "net_failover", "virtio_net"]
 DISK = ["virtio_blk"]
-# By the first bytes of what they made.
+# By the magic number of their output.
 COMPRESSIONS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
 VFAT = ["fat", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"]
 
 
 class Missing(Exception):
-    """Something the peer needs is not on this machine; the message says what to install."""
+    """This machine lacks a requirement of the peer; the message names the package to install."""
 
 
 def work(*parts):
@@ -54,12 +53,12 @@ def run(*command, **options):
 
 @functools.cache
 def package(flavour=CLOUD):
-    """The folder with Debian's kernel, as set-up unpacked it for this user."""
+    """The folder with Debian's kernel, which set-up unpacked for this user."""
     return set_up("kernel", flavour)
 
 
 def set_up(*words):
-    """The path that set-up prints for `words`, of what it unpacked for this user."""
+    """The path that set-up prints for `words`: of files unpacked for this user."""
     done = subprocess.run([SETUP, *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Missing(done.stderr.strip() or f"{SETUP} {' '.join(words)} failed")
@@ -73,7 +72,7 @@ def kernel_version(flavour=CLOUD):
 
 
 def kernel(flavour=CLOUD):
-    """Unpacks the kernel once; the paths of the uncompressed ELF and the bzImage."""
+    """Unpacks the kernel once; returns the paths of the uncompressed ELF and the bzImage."""
     suffix = "" if flavour == CLOUD else "-" + flavour
     elf, bzimage, made = (work(f + suffix) for f in ("vmlinux", "bzImage", "vmlinux.version"))
     version = kernel_version(flavour)
@@ -84,7 +83,7 @@ def kernel(flavour=CLOUD):
     folder = package(flavour)
     packed = os.path.join(folder, "boot", "vmlinuz-" + version)
     if not os.path.exists(packed):
-        # Debian 14 has it beside the modules.
+        # Debian 14 keeps it beside the modules.
         packed = os.path.join(folder, "lib", "modules", version, "vmlinuz")
     shutil.copyfile(packed, bzimage)
     with open(elf + ".new", "wb") as out:
@@ -96,13 +95,13 @@ def kernel(flavour=CLOUD):
 
 
 def uncompressed(image):
-    """The ELF inside a bzImage; the compression is known by its magic number."""
+    """The ELF inside a bzImage; its magic number identifies the compression."""
     with open(image, "rb") as file:
         data = file.read()
     for magic, tool in COMPRESSIONS.items():
         start = data.find(magic)
         while start >= 0:
-            # The tool complains about the data behind the compressed part; the ELF is whole.
+            # The tool complains about the data after the compressed part; the ELF is complete.
             out = decompressed(tool, data[start:])
             if out.startswith(b"\x7fELF"):
                 return out
@@ -119,7 +118,8 @@ def decompressed(tool, data):
 
 @contextlib.contextmanager
 def written(path):
-    """A path to write what becomes the file `path`, whole: tests make the same ones side by side."""
+    """A path to write a file to before renaming it to `path`: parallel tests make the same
+    files."""
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
         new = os.path.join(folder, os.path.basename(path))
         yield new
@@ -137,13 +137,13 @@ def init():
 
 
 def module(name, flavour=CLOUD):
-    """The contents of a kernel module without its debug information; None for one that is part of
-    the kernel."""
+    """The contents of a kernel module without debug information; None for one built into the
+    kernel."""
     folder = os.path.join(package(flavour), "lib", "modules", kernel_version(flavour))
     found = glob.glob(os.path.join(folder, "kernel", "**", name + ".ko*"), recursive=True)
     if not found:
         listed = os.path.join(folder, "modules.builtin")
-        # Debian 14's package has no list; the guest says what it lacks.
+        # Debian 14's package lacks the list; the guest reports missing modules.
         if not os.path.exists(listed):
             return None
         with open(listed, encoding="utf-8") as file:
@@ -187,8 +187,8 @@ def cpio(entries):
 
 
 def initramfs(name, modules, program, flavour=CLOUD):
-    """Writes `bench/work/NAME.cpio` with init, `modules` of the kernel and `program` as /app; its
-    path."""
+    """Writes `bench/work/NAME.cpio` with init, `modules` of the kernel and `program` as /app;
+    returns its path."""
     kernel(flavour)
     stripped = work(name + ".app")
     with written(stripped) as new:
@@ -214,9 +214,9 @@ def initramfs(name, modules, program, flavour=CLOUD):
 
 
 def clear_of_tables(archive):
-    """The archive with zeros at its end. A microvm has its ACPI tables in the last bytes of memory,
-    and QEMU puts the archive on the last pages without regard to them: it has to end early in its
-    last page, or the kernel finds no devices."""
+    """The archive padded with zeros. A microvm has its ACPI tables in the last bytes of memory, and
+    QEMU places the archive on the last pages regardless: it must end early in its last page, or the
+    kernel finds no devices."""
     return archive + bytes(-(len(archive) - 16) % 4096)
 
 

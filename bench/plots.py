@@ -20,7 +20,7 @@ from measure import Figure, shown
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results", "latest.json")
 
-SOIL, PEER, FLOOR = "#0072b2", "#d55e00", "#b0b0b0"  # told apart in any kind of colour vision
+SOIL, PEER, FLOOR = "#0072b2", "#d55e00", "#b0b0b0"  # distinct with any colour vision
 WIDTH, ROW = 1000, 22  # pixels
 
 # Each figure with a peer belongs to the first chart whose pattern matches its whole name.
@@ -43,7 +43,7 @@ CHARTS = [
     ("display", "Displays: image and Linux micro-VM", r"display_.*"),
 ]
 
-# The main chart: one line for each thing that people ask about.
+# The main chart: one line for each commonly asked figure.
 OVERVIEW = [
     ("boot_first_line_ms", "Boot to the first line"),
     ("image_bytes_hello", "Image size, hello"),
@@ -80,7 +80,7 @@ def chart_of(name):
 
 
 def ratios(result):
-    """Median, least and greatest of the pairs' ratios."""
+    """Median, minimum and maximum of the pairs' ratios."""
     figure = Figure(result["name"], result["unit"], result["better"])
     figure.runs = result["runs"]
     every = figure.ratios() or [result["ratio"]]
@@ -88,7 +88,7 @@ def ratios(result):
 
 
 def quoted(text):
-    """A string of gnuplot's, without interpretation."""
+    """A literal string of gnuplot, without interpretation."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -111,7 +111,7 @@ def note(text, x, y):
 def ratio_chart(path, title, rows):
     """Bars from 1 to each ratio on a logarithmic axis. `rows` are (label, result)."""
     count = len(rows)
-    # 4 decades at least, so that bars of different charts can be compared; more where they need it.
+    # At least 4 decades, so that charts are comparable; more where bars need it.
     least = min([0.25] + [ratios(result)[1] for _, result in rows])
     greatest = max([40] + [ratios(result)[2] for _, result in rows])
     left, right = 2 ** math.floor(math.log2(least)), 2 ** math.ceil(math.log2(greatest))
@@ -155,7 +155,8 @@ def ratio_chart(path, title, rows):
 
 
 def boot_phases(results):
-    """(label, [milliseconds]) for each machine: QEMU with an empty image, and what comes after."""
+    """(label, [milliseconds]) for each machine: QEMU with an empty image, and the phases after
+    it."""
     rows = []
     for machine, suffix in (("microvm", ""), ("q35", "_q35")):
         line = results.get("boot_first_line_ms" + suffix)
@@ -209,7 +210,7 @@ def boot_chart(path, rows):
 
 
 def scripts(results, folder):
-    """The charts that these results have figures for: {path: lines of gnuplot}."""
+    """The charts for which these results have figures: {path: lines of gnuplot}."""
     results = [each for each in results if "missing" not in each]
     named = {each["name"]: each for each in results}
     compared = [each for each in results if each["ratio"] is not None]
@@ -239,7 +240,7 @@ def scripts(results, folder):
 
 
 def draw(results, folder):
-    """Writes the charts into `folder`; their paths. FileNotFoundError without gnuplot."""
+    """Writes the charts into `folder`; returns their paths. FileNotFoundError without gnuplot."""
     charts = scripts(results, folder)
     for script in charts.values():
         subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)

@@ -1,8 +1,8 @@
 """The process form against the same program on plain Linux sockets.
 
-Soil's process owns a TAP; the plain program listens in a network namespace of its own at the other
-end of a veth pair, so that both are reached over an interface. Soil's process on Linux's own
-sockets takes the plain program's place there.
+Soil's process owns a TAP; the plain program listens in its own network namespace at the other end
+of a veth pair, so both are reached over an interface. Soil's process on Linux's own sockets
+replaces the plain program there.
 """
 
 import os
@@ -19,7 +19,7 @@ from network import load, wrk
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
 # One worker, no log, and connections that stay open as long as the client wants. The answer has as
-# many bytes as that of PAGE.
+# many bytes as PAGE's.
 NGINX = """daemon off;
 master_process off;
 pid nginx.pid;
@@ -52,7 +52,7 @@ def prepare():
 
 
 class Soil:
-    """Runs `serve.exe MODE PORT` in the process form, behind the words of `prefix`; `.host` is its
+    """Runs `serve.exe MODE PORT` in the process form, after the words of `prefix`; `.host` is its
     address."""
 
     def __init__(self, mode, port, prefix=()):
@@ -77,7 +77,7 @@ class Soil:
 
 
 class Linux:
-    """Runs the plain program in a network namespace of its own."""
+    """Runs the plain program in its own network namespace."""
 
     HOST, GUEST = "10.63.0.1", "10.63.0.2"
     PROGRAM, ENVIRONMENT = LINUX + "serve.exe", {}
@@ -117,7 +117,7 @@ class Linux:
 
 
 class Sockets(Linux):
-    """Runs Soil's process on Linux's own sockets, where the plain program runs."""
+    """Runs Soil's process on Linux's own sockets, in the plain program's place."""
 
     PROGRAM, ENVIRONMENT = PROCESS, {"SOIL_NET": "host"}
 
@@ -129,18 +129,18 @@ class Page(Sockets):
 
 
 class Nginx(Linux):
-    """Runs nginx where the plain program runs."""
+    """Runs nginx in the plain program's place."""
 
     READY = 'using the "epoll" event method'
 
     def __init__(self):
-        # As set-up unpacked it for this user.
+        # Set-up unpacked it for this user.
         self.words = [peer.set_up("nginx"), "-p", peer.work("nginx"), "-c", "nginx.conf"]
         self.host = self.GUEST
 
 
 def wait_for_namespace(pid):
-    """Returns when process `pid` has left this network namespace."""
+    """Returns after process `pid` has left this network namespace."""
     own = os.readlink("/proc/self/ns/net")
     while os.readlink(f"/proc/{pid}/ns/net") == own:
         pass

@@ -34,8 +34,8 @@ def command(
     `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
     suffix = "device" if machine == "microvm" else "pci"
     if machine == "microvm":
-        # Linux doesn't set up a microvm's PIC. A tick of the timer behind that, before the I/O APIC
-        # is set up, comes as a divide error: in half of the boots of a slow host.
+        # Linux doesn't set up a microvm's PIC. A timer tick behind it, before the I/O APIC is set
+        # up, arrives as a divide error: in half of the boots of a slow host.
         machine = "microvm,pit=off"
     words = [
         QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
@@ -84,7 +84,7 @@ def linux(
     flavour=peer.CLOUD,
 ):
     """The peer with the initramfs `archive`; `run` is the program and its arguments; `flavour` is
-    its kernel's."""
+    the kernel's."""
     words = []
     if modules:
         words.append("MODS=" + ",".join(modules))

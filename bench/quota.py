@@ -1,8 +1,8 @@
-"""A processor that is slowed down: a control group with a quota, for the process form and the plain
-program alike.
+"""A slowed processor: a control group with a quota, for the process form and the plain program
+alike.
 
-The version 2 of control groups (`cpu.max`) where its controller is free, version 1
-(`cpu.cfs_quota_us`) otherwise; Linux `Documentation/admin-guide/cgroup-v2.rst` and
+Version 2 of control groups (`cpu.max`) where its controller is free, version 1 (`cpu.cfs_quota_us`)
+otherwise; Linux `Documentation/admin-guide/cgroup-v2.rst` and
 `Documentation/scheduler/sched-bwc.rst`.
 """
 
@@ -16,7 +16,7 @@ ROOT = "/sys/fs/cgroup"
 
 
 class Unavailable(Exception):
-    """No control group can be made here; the text says why."""
+    """No control group can be created here; the text has the reason."""
 
 
 def _write(path, text):
@@ -34,8 +34,8 @@ def _version1(folder):
 
 
 class Quota:
-    """A group for as long as the `with` lasts; `prefix` are the words before a command that runs in
-    it."""
+    """A control group for the duration of the `with` block; `prefix` are the words before a command
+    that runs in it."""
 
     def __enter__(self):
         name = f"soil-bench-{os.getpid()}"
@@ -64,7 +64,7 @@ class Quota:
         )
 
     def __exit__(self, *_):
-        # A process that was waited for may be counted for a moment yet.
+        # A reaped process may still count for a moment.
         for _ in range(100):
             if self._remove():
                 return
@@ -81,8 +81,8 @@ class Quota:
 
 
 def beside(name, group):
-    """The figures of `group(options, name, prefix)`, and the same with a slowed processor, called
-    NAME_slow, or why there are none."""
+    """The figures of `group(options, name, prefix)`, and the same with a slowed processor, named
+    NAME_slow, or the reason for their absence."""
 
     def run(options):
         figures = group(options, "", [])

@@ -81,7 +81,7 @@ def arguments():
 
 
 def prepare():
-    """Builds what needs the network outside the sandbox, or takes long."""
+    """Builds before the sandbox whatever needs the network, or takes long."""
     try:
         subprocess.run(["dune", "build", "@@default", "@bench/programs/all"], cwd=ROOT, check=True)
         boot.prepare()
@@ -104,7 +104,7 @@ def prepare():
 
 
 def measured(name, group, options):
-    """A group's results, what it has no figures for, and why it failed; None if it didn't."""
+    """A group's results, its missing figures, and the reason of a failure or None."""
     measure.Figure.made.clear()
     start.group = name
     try:
@@ -119,9 +119,9 @@ def measured(name, group, options):
 
 
 def merged(stored, new, asked, whole, today):
-    """The stored results with those of this run in their place. `asked` has, by the name of each
-    group of the run, what `measured` returned; a figure that it should have had and hasn't is none
-    any more. A `whole` run should have all figures."""
+    """The stored results, updated with those of this run. `asked` has, by the name of each group of
+    the run, the return value of `measured`; a figure that the run should have and lacks becomes
+    missing. A `whole` run should have all figures."""
     found = {each["name"]: each for each in stored}
     known = {each["name"]: each for _, without, _ in asked.values() for each in without} | found
     groups = {name: each.get("group") for name, each in found.items()}
@@ -170,7 +170,7 @@ def main():
     if not os.environ.get(sandbox.MARK):
         prepare()
     sandbox.enter()
-    console.raise_priority(-20)  # both sides alike: other load on the machine disturbs less
+    console.raise_priority(-20)  # both sides alike: less disturbance from other load on the machine
     results = []
     asked = {}
     today = str(datetime.date.today())
@@ -182,7 +182,7 @@ def main():
             result |= {"group": name, "date": today}
             results.append(result)
             print("\n".join(measure.table([result])[2:]), flush=True)
-        # After each group: a run that is interrupted keeps what it has measured.
+        # After each group, so that an interrupted run keeps its measurements.
         write(merged(stored(), results, asked, False, today), options.machine)
     print(start.summary(), flush=True)
     results = merged(stored(), results, asked, not options.only, today)

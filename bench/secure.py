@@ -1,4 +1,4 @@
-"""TLS: one server on Soil and on Linux (OCaml's ssl, OpenSSL), asked by OpenSSL and curl."""
+"""TLS: one server on Soil and on Linux (OCaml's ssl, OpenSSL), with OpenSSL and curl as clients."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from measure import Figure
 PROGRAM = "bench/programs/tls/https.exe"
 ORDER = """tls_handshakes_per_s tls_resumed_per_s tls_out_gbps tls_in_gbps image_bytes_https
 min_ram_mib_https""".split()
-# Clients at a time: one alone would mostly wait.
+# Concurrent clients: a single one would mostly wait.
 CLIENTS = 4
 
 
@@ -35,7 +35,7 @@ def guests(options):
 
 
 def handshakes(host, seconds, *words):
-    """Connections per second of CLIENTS clients that do nothing else."""
+    """Connections per second of CLIENTS clients that only connect."""
     command = ["openssl", "s_time", "-connect", f"{host}:443", "-time", str(round(seconds)), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     clients = [subprocess.Popen(command, **pipes) for _ in range(CLIENTS)]
@@ -47,12 +47,12 @@ def handshakes(host, seconds, *words):
 
 
 def curl(host, seconds, field, *words):
-    """Gbit/s of one transfer that is ended after a time."""
+    """Gbit/s of one transfer, ended after a fixed time."""
     command = ["curl", "-sk", "-m", str(seconds), "-w", f"%{{{field}}}", "-o", "/dev/null"]
     done = subprocess.run(
         [*command, *words], capture_output=True, text=True, timeout=120, check=False
     )
-    # 28: the time is over.
+    # 28: curl's status for a timeout.
     if done.returncode != 28:
         raise RuntimeError(f"curl: status {done.returncode}: {done.stderr}")
     return float(done.stdout) * 8 / 1e9

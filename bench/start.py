@@ -1,14 +1,14 @@
-"""Starts of guests. A Linux peer that doesn't get as far as its first word is started again: what
-its kernel makes of a slow emulator is no figure of the peer's."""
+"""Starts of guests. A Linux peer that doesn't reach its first output is started again: its kernel's
+trouble with a slow emulator must not affect the peer's figures."""
 
 import collections
 import contextlib
 
 from harness.console import Child, Timeout
 
-# Starts of a peer at most.
+# Maximum starts of a peer.
 STARTS = 5
-# Starts of peers that were repeated, by the benchmark's group.
+# Repeated starts of peers, by the benchmark's group.
 repeated = collections.Counter()
 group = "none"
 
@@ -26,8 +26,8 @@ def said(text, timeout=None):
 
 @contextlib.contextmanager
 def started(command, first, starts=STARTS, **options):
-    """Runs a guest: the child, and what `first(child)` returned of its start. `first` raises
-    Timeout for a guest that didn't start. `starts` of a peer at most."""
+    """Runs a guest: the child, and the return value of `first(child)`. `first` raises Timeout for a
+    guest that didn't start. A peer gets at most `starts` starts."""
     for turn in range(1, starts + 1):
         with Child(command, **options) as child:
             try:
@@ -43,7 +43,7 @@ def started(command, first, starts=STARTS, **options):
 
 
 def summary():
-    """What a run says of starts that were repeated."""
+    """A run's report of repeated starts."""
     if not repeated:
         return "each start of the peer worked"
     groups = ", ".join(f"{name} {count}" for name, count in repeated.items())

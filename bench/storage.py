@@ -1,8 +1,8 @@
 """Disks and files, the `fs_*` figures: `programs/storage.ml` on Soil, in the Linux micro-VM, and as
 plain processes.
 
-The host times what lies between the guest's lines "begin" and "end". QEMU opens disks with
-cache=none; what is called cold is read in a new boot.
+The host measures the time between the guest's lines "begin" and "end". QEMU opens disks with
+cache=none; "cold" means read in a new boot.
 """
 
 import os
@@ -34,8 +34,8 @@ def prepare():
 
 
 def fresh(name, kind, size=DISK, words=()):
-    """A new file system on a sparse disk; ext4 with everything written that Linux would otherwise
-    write in the background."""
+    """A new file system on a sparse disk; ext4 with everything initialised that Linux would
+    otherwise write in the background."""
     if kind == "vfat":
         return disks.fat_disk(name)
     path = peer.work(name + ".img")
@@ -43,21 +43,21 @@ def fresh(name, kind, size=DISK, words=()):
         os.unlink(path)
     with open(path, "wb") as file:
         file.truncate(size)
-    # A large one as it is made by default: its inode tables would take a gigabyte.
+    # A large one has the defaults: its inode tables would take a gigabyte.
     complete = ["-E", "lazy_itable_init=0,lazy_journal_init=0"] if size <= DISK else []
     subprocess.run(["mkfs.ext4", "-q", *complete, *words, path], check=True, capture_output=True)
     return path
 
 
 def copy(path, name):
-    """A disk of its own with the same contents."""
+    """A separate disk with the same contents."""
     to = peer.work(name + ".img")
     subprocess.run(["cp", "--sparse=always", path, to], check=True)
     return to
 
 
 def results(command, timeout=120, env=None, starts=STARTS):
-    """Seconds between each "begin" and "end", and the guest's own values, in their order."""
+    """Seconds between each "begin" and "end", and the guest's own values, in order."""
     found = []
     with started(command, said("begin", timeout), starts, env=env) as (child, _):
         child.finish(timeout)
@@ -75,7 +75,7 @@ def results(command, timeout=120, env=None, starts=STARTS):
 
 
 class Pair:
-    """Soil's image and the Linux guest, on disks of their own with the same file system (none: the
+    """Soil's image and the Linux guest, on separate disks with the same file system (none: the
     whole disk)."""
 
     def __init__(self, options, kind=None, environment=()):
@@ -100,7 +100,7 @@ class Pair:
         )
 
     def run(self, *works):
-        """A boot of each; pairs of results."""
+        """A boot of each; returns pairs of results."""
         ours, theirs = (results(command) for command in self.commands(works))
         return list(zip(ours, theirs, strict=True))
 
@@ -133,8 +133,8 @@ def add_raw(figures, seconds):
 
 
 def raw(options):
-    """The whole disk: 1 MiB pieces one after the other, 4 KiB pieces at random, flushes after a
-    written block."""
+    """The whole disk: 1 MiB pieces in sequence, 4 KiB pieces at random, flushes after a written
+    block."""
     figures = raw_figures("fs_")
     flush = Figure("fs_flush_us_p50", "us", "lower")
     pair = Pair(options)
@@ -182,7 +182,7 @@ def volume(options, kind, name, environment=()):
         cold, copies, *looked = pair.run("read/file", f"copy-again/small/{REPEATS}", *reads)
         rate(read, FILE / MIB, cold)
         rate(copied, SMALL * REPEATS / (1024 * MIB), copies)
-        # Each side in the way that is the faster one there.
+        # Each side uses its own faster way.
         rate(cached, SMALL * REPEATS / (1024 * MIB), [min(ways) for ways in zip(*looked)])
         # The same pieces of 1 MiB from the disk and from the file.
         plain, whole = (
@@ -205,7 +205,7 @@ def ext4(options):
 
 
 def directory(options):
-    """The names of a directory of 100,000 entries, in a new boot. Linux makes it, once, and each
+    """The names of a directory of 100,000 entries, in a new boot. Linux creates it once, and each
     side reads a copy."""
     figure = Figure("fs_ext4_dir_100k_list_ms", "ms", "lower")
     original = peer.work("directory.img")
@@ -233,8 +233,8 @@ def mount(options):
 
 
 def store(options):
-    """Values of 100 bytes set one after the other on ext4, each durable; Linux: a new file, fsync,
-    rename, fsync of the directory."""
+    """Values of 100 bytes set in sequence on ext4, each durable; Linux: a new file, fsync, rename,
+    fsync of the directory."""
     figure = Figure("fs_kv_set_per_s", "sets/s", "higher")
     pair = Pair(options, "ext4")
     for _ in range(options.pairs):
@@ -244,8 +244,8 @@ def store(options):
 
 
 def embedded(options):
-    """A file of 8 MiB that is part of the program, a byte of each cache line; Linux maps one of its
-    first file system."""
+    """A file of 8 MiB embedded in the program, a byte of each cache line; Linux maps one of its
+    initial file system."""
     figure = Figure("fs_embed_read_gibs", "GiB/s", "higher")
     pair = Pair(options)
     for _ in range(options.pairs):
@@ -273,7 +273,7 @@ def memory(options):
 
 
 def uncached(path):
-    """Lets the host forget its copy of the file."""
+    """Drops the file from the host's page cache."""
     file = os.open(path, os.O_RDONLY)
     os.fsync(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -281,9 +281,9 @@ def uncached(path):
 
 
 def host(options, suffix, prefix):
-    """Processes on the disk's image, of which the page cache has nothing. The plain one reads and
-    writes it as any file; where 32 requests are to be under way it goes past the page cache, for
-    else Linux's asynchronous I/O isn't."""
+    """Processes on the disk's image, with nothing of it in the page cache. The plain one reads and
+    writes it as an ordinary file; for 32 concurrent requests it bypasses the page cache, since
+    Linux's asynchronous I/O would otherwise block."""
     figures = raw_figures("fs_host_", suffix)
     disk = disks.random_disk()
 
@@ -304,8 +304,8 @@ def host(options, suffix, prefix):
 
 
 def host_files(options):
-    """A file in a folder of the host: written and synced, then read when the page cache has nothing
-    of it."""
+    """A file in a folder of the host: written and synced, then read with nothing of it in the page
+    cache."""
     write = Figure("fs_host_write_mibs", "MiB/s", "higher")
     read = Figure("fs_host_read_mibs", "MiB/s", "higher")
     folder = peer.work("folder")
@@ -321,7 +321,7 @@ def host_files(options):
 
     sides = (PROCESS, {"SOIL_MOUNT": f"/data=host:{folder}"}), (PEER, {"DIRECTORY": folder + "/"})
     for pair in range(options.pairs):
-        # The order alternates, as the first run finds the host's journal in another state.
+        # The order alternates, since the first run finds the host's journal in another state.
         order = sides if pair % 2 == 0 else sides[::-1]
         found = {program: rates(program, **env) for program, env in order}
         ours, theirs = found[PROCESS], found[PEER]

@@ -20,10 +20,10 @@ from measure import Figure
 from network import guests, load, pairs, served
 from start import said, started
 
-IDLE = 900  # connections: the peer's select loop has room for about a thousand
+IDLE = 900  # connections: the peer's select loop holds about a thousand
 FLOOD = 50_000  # SYNs a second
 TIMES = (1, 2, 4, 8)
-CLOSED = {"syn": "80", "udp": "9", "fragment": "9"}  # the port that each kind of flood is sent to
+CLOSED = {"syn": "80", "udp": "9", "fragment": "9"}  # the target port of each kind of flood
 ROOT = os.path.dirname(peer.HERE)
 COST = os.path.join(ROOT, "target", "release", "examples", "cost")
 
@@ -85,7 +85,7 @@ def http(options):
 
 
 def connections(options):
-    """A new connection for each request: connect, ask, answer, close by the client. 16 at a
+    """A new connection for each request: connect, request, answer, close by the client. 16 at a
     time."""
     figure = Figure("net_conn_per_s", "connections/s", "higher")
 
@@ -98,8 +98,8 @@ def connections(options):
 
 
 def churn(host, port, seconds, clients=16):
-    """Connections with one request each, closed by this side with a reset, so that it runs out of
-    no ports."""
+    """Connections with one request each, closed by this side with a reset, so that it doesn't run
+    out of ports."""
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     waiting = select.epoll()
     sockets, got = {}, {}
@@ -157,8 +157,8 @@ def bulk(options):
 
 
 def datagrams(options):
-    """UDP payloads of 64 bytes: those that a program got, and those that it sent and the host
-    got."""
+    """UDP payloads of 64 bytes: those received by a program, and those sent by it and received by
+    the host."""
     figures = [Figure(f"net_udp_pps_{way}", "datagrams/s", "higher") for way in ("in", "out")]
 
     def work(host, _pid):
@@ -183,7 +183,7 @@ def round_trip(options):
 
 
 class Children:
-    """Children of a measurement, ended with it."""
+    """Child processes of a measurement, ended with it."""
 
     def __init__(self, stack):
         self.stack = stack
@@ -193,7 +193,7 @@ class Children:
 
 
 def lossy(options):
-    """The guest sends over a relay that loses 1 % and takes 25 ms in each direction; the peer's
+    """The guest sends over a relay with 1 % loss and a delay of 25 ms in each direction; the peer's
     CUBIC does the same."""
     figure = Figure("net_loss1_50ms_mbps", "Mbit/s", "higher")
     seconds = max(20, 4 * options.seconds)
@@ -216,8 +216,8 @@ def lossy(options):
 
 
 def idle(options):
-    """Memory of QEMU for each of 900 idle connections to the HTTP program, once everything was
-    touched before."""
+    """QEMU's memory for each of 900 idle connections to the HTTP program, after a first round has
+    touched everything."""
     figure = Figure("net_idle_conn_bytes", "bytes", "lower")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
@@ -251,7 +251,7 @@ def first_reply(options):
 
     def once(command):
         with Tap(3) as tap:
-            # Linux asks for a neighbour once a second only.
+            # Linux sends neighbour solicitations only once a second.
             ip(
                 "neigh",
                 "replace",
@@ -291,8 +291,8 @@ def first_reply(options):
 
 
 def flood(options):
-    """50 000 SYNs a second from changing addresses: what share of its speed a running connection
-    keeps, and how many honest connections succeed."""
+    """50 000 SYNs a second from changing addresses: the share of its speed that a running
+    connection keeps, and the number of honest connections that succeed."""
     share = Figure("net_flood_share_percent", "% of its speed without", "higher")
     honest = Figure("net_flood_connects_percent", "% of connects", "higher")
 
@@ -327,7 +327,7 @@ def flood(options):
 
 @contextlib.contextmanager
 def flooding(host, rate, seconds, kind):
-    """The flood, from half a second after its start on."""
+    """The flood, starting half a second before the block."""
     command = [
         peer.work("load"),
         "flood",
@@ -345,9 +345,9 @@ def flooding(host, rate, seconds, kind):
 
 
 def overload(options):
-    """The share of its speed that a running connection keeps under 1, 2, 4 and 8 times the SYNs a
-    second that Soil's guest takes at most on this host, and under as many datagrams to a closed
-    port and fragments; and how many of the SYNs the TAP dropped, which no guest ever saw."""
+    """The share of its speed that a running connection keeps under 1, 2, 4 and 8 times the maximum
+    rate of SYNs that Soil's guest takes on this host, and under as many datagrams to a closed port
+    and fragments; and the number of SYNs that the TAP dropped before any guest saw them."""
     kinds = {
         kind: [
             Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher")
@@ -362,7 +362,7 @@ def overload(options):
     ]
 
     def frames():
-        """The frames so far that the TAP gave to the guest, and that it dropped."""
+        """The numbers of frames that the TAP has passed to the guest, and dropped."""
         # /sys shows the interfaces of the namespace that mounted it.
         with open("/proc/net/dev") as table:
             counters = next(line for line in table if line.lstrip().startswith("soil3:"))
@@ -407,7 +407,7 @@ def overload(options):
 
 
 def rate_of_requests(one, seconds):
-    """Requests a second of one keep-alive connection, one after the other."""
+    """Sequential requests a second on one keep-alive connection."""
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     count, start = 0, time.monotonic()
@@ -415,7 +415,7 @@ def rate_of_requests(one, seconds):
         one.sendall(request)
         got = 0
         while got < 1024:
-            # A connection that a flood has stopped counts for what it did until then.
+            # A connection stopped by a flood counts with its requests until then.
             one.settimeout(max(0.001, start + seconds - time.monotonic()))
             try:
                 data = one.recv(65536)

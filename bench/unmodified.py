@@ -28,7 +28,7 @@ def prepare():
 
 
 def threads(options):
-    """Two threads in turns, by Thread.yield and by a mutex with a condition: microseconds a
+    """Two threads alternating by Thread.yield and by a mutex with a condition: microseconds a
     turn."""
     figures = []
     program = image(PROGRAMS + "threads.exe")
@@ -100,7 +100,7 @@ def lwt_http(options):
 
 
 def on_ext4(options, name, words):
-    """Seconds of a program with a fresh ext4 of its own, as an image and in the Linux guest."""
+    """Seconds of a program with its own fresh ext4, as an image and in the Linux guest."""
     disks = [storage.fresh(f"{name}-{side}", "ext4") for side in ("soil", "linux")]
     modules = peer.TRANSPORT[options.machine] + peer.DISK
     ours = image(f"{PROGRAMS}{name}.exe")
@@ -113,7 +113,7 @@ def on_ext4(options, name, words):
 
 
 def files(options):
-    """Files by `Unix`: read again and again in pieces of 64 KiB, and created."""
+    """Files by `Unix`: read repeatedly in pieces of 64 KiB, and created."""
     read = Figure("unix_file_read_mibs", "MiB/s", "higher")
     create = Figure("unix_files_create_per_s", "files/s", "higher")
     for _ in range(options.pairs):

@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import runner  # noqa: E402
 
 if __name__ == "__main__":
-    # A shell without job control starts what it runs in the background with these two ignored, and
-    # `soil run` would leave them so.
+    # A shell without job control starts background jobs with these two signals ignored, and `soil
+    # run` would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     sys.exit(runner.main())

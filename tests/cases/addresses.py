@@ -23,7 +23,7 @@ def arp(operation, sender, target, destination=b"\xff" * 6):
 
 
 def wire(tap):
-    """A socket for ARP on our end of a TAP."""
+    """An ARP socket on the host's end of a TAP."""
     peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ARP))
     peer.bind((tap.name, 0))
     peer.settimeout(0.2)
@@ -31,7 +31,7 @@ def wire(tap):
 
 
 def heard(peer, wanted, seconds=PATIENCE):
-    """The first ARP packet that `wanted` likes: (operation, sender, target), or None."""
+    """The first ARP packet accepted by `wanted`: (operation, sender, target), or None."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -47,20 +47,21 @@ def heard(peer, wanted, seconds=PATIENCE):
 
 
 def autoconfigured(prefix, mac):
-    """The address that a machine makes of a /64 (RFC 4291, appendix A)."""
+    """The address that a machine forms in a /64 (RFC 4291, appendix A)."""
     number = bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
     return str(ipaddress.ip_network(prefix)[int.from_bytes(number)])
 
 
 def leased(server, after=0):
-    """The address and the Ethernet address that dnsmasq gave away, in its lines from `after` on."""
+    """The address that dnsmasq leased and the client's Ethernet address, from its lines from
+    `after` on."""
     _, line = server.wait_line("DHCPACK(", after=after)
     found = re.search(r"DHCPACK\(\S+\) (\S+) (\S+)", line)
     return found[1], bytes.fromhex(found[2].replace(":", ""))
 
 
 def echo(address, port, data, seconds=PATIENCE):
-    """The answer of a TCP echo service, which may take some time to come up."""
+    """The answer of a TCP echo service; retries while the service comes up."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -75,8 +76,8 @@ def echo(address, port, data, seconds=PATIENCE):
 
 @in_every_form(forms=("process", "microvm"))
 def router_advertisements(context, form):
-    """RFC 4862 with dnsmasq as the router: an address from its prefix, TCP and large pings over
-    it."""
+    """RFC 4862 with dnsmasq as the router: the guest forms an address from its prefix; TCP and
+    large pings work over it."""
     tap = context.tap()
     number = int(tap.name[4:])
     prefix = f"fd00:50:{number:x}::/64"
@@ -96,7 +97,7 @@ def router_advertisements(context, form):
     assert echo(guest, 7, b"over IPv6") == b"over IPv6", guest
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as peer:
         peer.settimeout(PATIENCE)
-        # More than fits a frame: fragments both ways.
+        # Larger than a frame: fragments both ways.
         for length in (56, 4000):
             request = b"\x80\0\0\0" + struct.pack("!HH", 77, length) + os.urandom(length)
             peer.sendto(request, (guest, 0))
@@ -108,7 +109,7 @@ def router_advertisements(context, form):
 
 @in_every_form(forms=("process", "microvm"))
 def dhcpv6_address(context, form):
-    """RFC 8415 with dnsmasq: the router says that there is DHCPv6, which gives an address."""
+    """RFC 8415 with dnsmasq: the router announces DHCPv6, which assigns an address."""
     tap = context.tap()
     number = int(tap.name[4:])
     network = ipaddress.ip_network(f"fd00:51:{number:x}::/64")
@@ -127,7 +128,7 @@ def dhcpv6_address(context, form):
 
 @in_every_form(forms=("process", "microvm"))
 def conflicts_of_addresses(context, form):
-    """RFC 5227: a probe is answered, a claim is answered by a defence."""
+    """RFC 5227: the guest answers a probe, and defends its address against a claim."""
     _, tap = services(context, form)
     other = b"\x02\0\0\0\x77\x77"
     with wire(tap) as peer:
@@ -136,7 +137,7 @@ def conflicts_of_addresses(context, form):
         answer = heard(peer, lambda kind, sender, _: kind == 2 and sender[1] == tap.guest)
         assert answer, "the probe wasn't answered"
         guest = answer[1][0]
-        # Announcements of the beginning are over.
+        # The initial announcements are over.
         while heard(peer, lambda _, sender, target: sender[1] == target[1] == tap.guest, 2.5):
             pass
         peer.send(arp(1, (other, tap.guest), (b"\0" * 6, tap.guest)))
@@ -148,8 +149,8 @@ def conflicts_of_addresses(context, form):
 
 @in_every_form(forms=("process",))
 def declined_lease(context, form):
-    """RFC 5227, 2.4 (b) and RFC 2131, 4.4.4: a leased address that another machine claims for good
-    is declined, and another one is taken."""
+    """RFC 5227, 2.4 (b) and RFC 2131, 4.4.4: the guest declines a leased address that another
+    machine keeps claiming, and takes another one."""
     tap = context.tap()
     server = dnsmasq(context, tap, "--no-ping")
     child = context.soil(SERVICES, form, tap=tap, dhcp=True)
@@ -160,7 +161,7 @@ def declined_lease(context, form):
         for _ in range(2):
             peer.send(arp(1, (b"\x02\0\0\0\x88\x88", first), (b"\0" * 6, first)))
             time.sleep(0.5)
-    # Declined, a pause of ten seconds, and another one.
+    # A decline, a pause of ten seconds, and another address.
     server.wait_line(f"DHCPDECLINE({tap.name}) {first}")
     second, _ = leased(
         server, after=next(n for n, (_, line) in enumerate(server.lines) if "DHCPDECLINE(" in line)
@@ -171,8 +172,8 @@ def declined_lease(context, form):
 
 @in_every_form()
 def fragments_and_errors(context, form):
-    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are
-    reported."""
+    """The guest returns large datagrams and pings in fragments, and reports closed ports and
+    unknown protocols."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(PATIENCE)
@@ -198,7 +199,7 @@ def fragments_and_errors(context, form):
             pass
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, 253) as peer:
         peer.settimeout(PATIENCE)
-        # RFC 3692's protocol for experiments: ICMP says that it isn't spoken there.
+        # RFC 3692's experimental protocol number: ICMP reports it as unreachable.
         peer.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
         peer.connect((tap.guest, 0))
         peer.send(b"anybody?")

@@ -1,5 +1,5 @@
-"""Linux's TCP and iperf3 at the other end of a link, in both directions; over bad links, in long
-runs beside Linux against itself."""
+"""Linux's TCP and iperf3 as peers, in both directions: over bad links, and in long runs compared
+with Linux against itself."""
 
 import json
 import re
@@ -14,7 +14,7 @@ IPERF_BYTES = 4 << 20
 
 
 def rates(context, tap, link, seconds, together):
-    """Mbit/s of Soil's sending, Soil's receiving, and Linux's sending over the same link."""
+    """Mbit/s of Soil sending, Soil receiving, and Linux sending over the same link."""
     port = source(link.near)
     runs = [("out", tap.guest, 19), ("in", tap.guest, 9), ("out", link.near, port)]
     commands = [link.inside + load_words(mode, host, port, seconds) for mode, host, port in runs]
@@ -29,8 +29,8 @@ def rates(context, tap, link, seconds, together):
 
 
 def over(context, form, seconds, least, *words):
-    """Bytes come through unchanged, both ways at once; in long runs as fast as Linux's own by
-    `least` at least."""
+    """Bytes arrive unchanged, both ways at once; long runs reach at least the share `least` of
+    Linux's own speed."""
     _, tap = services(context, form)
     link = BadLink(context, tap, *words)
     copies = [
@@ -38,13 +38,13 @@ def over(context, form, seconds, least, *words):
     ]
     for copy in copies:
         assert copy.finish(context.remaining()) == 0, f"{copy.text}\n{link.statistics()}"
-    # Where the link has a rate they would fight for it.
+    # On a link with a rate the directions would compete.
     together = not any(word.startswith("rate") for word in words)
     if not context.long:
         return
     report = " ".join(words)
-    # Losses fall at random, and so do the host's other duties: what is as fast as Linux shows it in
-    # one of three.
+    # Losses are random, and so is other load on the host: one of three runs must be as fast as
+    # Linux.
     for _ in range(3):
         soil, back, linux = rates(context, tap, link, seconds, together)
         report += f"\nSoil to Linux {soil:.2f}, Linux to Soil {back:.2f}, Linux to Linux {linux:.2f} Mbit/s"
@@ -64,7 +64,7 @@ def one_percent_of_loss(context, form):
 
 @in_every_form(limit=90, forms=("process",))
 def reordered(context, form):
-    """2 % of the frames are overtaken by 3 ms, some come twice, 50 ms and 20 Mbit/s."""
+    """2 % of the frames are reordered by 3 ms, some are duplicated; 50 ms and 20 Mbit/s."""
     over(
         context, form, 6, 0.4,
         "delay=25", "reorder=20000", "reorder-delay=3", "duplicate=5000", "rate=20", "queue=150000",
@@ -86,7 +86,7 @@ def losses(context, form):
 
 @in_every_form(limit=90, forms=("process", "microvm"))
 def iperf3(context, form):
-    """iperf3's own client: one stream and four, in both directions, without a link between."""
+    """iperf3's own client: one stream and four, in both directions, directly on the TAP."""
     program = shutil.which("iperf3")
     if not program:
         raise Skip("iperf3 is not installed; run: apt-get install iperf3")

@@ -1,5 +1,5 @@
-"""What bench/ makes of guests that don't start, of a "no", and of runs without a figure; without a
-machine."""
+"""How bench/ handles guests that don't start, guests without an answer, and runs without a figure;
+needs no machine."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ import start  # noqa: E402
 
 
 def guest(context, kind, script):
-    """The words of a guest that is a script; -initrd makes it the peer."""
+    """The words of a guest that is a script; -initrd marks it as the peer."""
     count = context.path("count")
     words = ["sh", "-c", f"echo >>{count}; count=$(wc -l <{count}); {script}", kind]
     return words + (["-initrd", "archive"] if kind == "peer" else [])
@@ -30,7 +30,7 @@ def starts(context):
 
 @test()
 def a_peer_that_does_not_start_is_started_again(context):
-    """It is counted and reported; Soil's image isn't started again, and five starts are enough."""
+    """A failed start is counted and reported; a peer gets five starts at most, Soil's image one."""
     start.repeated.clear()
     start.group = "boot"
     assert start.summary() == "each start of the peer worked"
@@ -52,8 +52,8 @@ def a_peer_that_does_not_start_is_started_again(context):
 
 @test()
 def a_guest_that_answers_nothing_is_a_no(context):
-    """A client whose time is over says no, as one that fails does; then the least memory is that of
-    the guests that answered."""
+    """A client that times out counts as one that fails; the least memory then is that of the guests
+    that answered."""
     assert boot.succeeds(["true"]) and not boot.succeeds(["false"])
     assert not boot.succeeds(["sleep", "100"], timeout=0.1)
     ready = guest(context, "soil", "echo ready; sleep 100")
@@ -65,7 +65,7 @@ def a_guest_that_answers_nothing_is_a_no(context):
 
 @test()
 def both_guests_have_the_machine_that_works(_):
-    """A microvm without the PIT, in each guest and in the empty image."""
+    """A microvm without the PIT, for each guest and the empty image."""
     words = [
         qemu.command("kernel", "", machine="microvm"),
         qemu.command("kernel", "", machine="microvm", initrd="archive", display=(64, 64)),
@@ -84,8 +84,8 @@ def result(name, soil, **more):
 
 @test()
 def a_run_without_a_figure_says_so(_):
-    """Rows of a group that failed or gave less, and in a whole run all that it didn't measure; rows
-    of groups that weren't asked for stay."""
+    """Figures of a group that failed or gave fewer are missing, in a whole run all figures that it
+    didn't measure; rows of groups outside the run stay."""
     stored = [
         result("http_rps_c8", 1.0),
         result("boot_first_line_ms", 1.0, group="boot", date="2026-11-20"),

@@ -1,5 +1,5 @@
-"""Disks as sectors (`Soil.Block`): slices, discard, sizes that change, depth, partitions, disks
-that don't answer."""
+"""Disks as sectors (`Soil.Block`): slices, discard, resizing, depth, partitions, disks that don't
+answer."""
 
 import contextlib
 import os
@@ -36,8 +36,8 @@ def run(context, form, words, disks, options=()):
 
 @test(limit=180)
 def slices_of_memory(context):
-    """Lists of slices, aligned and not, more than a device takes at once, durable: on sectors of
-    512 and 4096 bytes in each form."""
+    """Durable lists of slices, aligned and not, more than a device takes at once, on sectors of 512
+    and 4096 bytes in each form."""
     for form in FORMS:
         for sector in (512, 4096):
             path = disk(context, f"{form}{sector}.img")
@@ -63,7 +63,7 @@ def slices_of_memory(context):
 
 @test(limit=120)
 def slices_without_a_ring(context):
-    """The process where the kernel forbids io_uring: the same."""
+    """The same in a process where the kernel forbids io_uring."""
     need_strace(context)
     path = disk(context)
     for words, expected in (
@@ -87,10 +87,10 @@ def blocks_used(path):
 
 @test(limit=120)
 def discard_and_zeroes(context):
-    """Sectors made zeros, given up and discarded read as they should, the rest stays, and the
-    host's file loses the room."""
+    """Zeroed, unmapped and discarded sectors read as they should, the rest stays, and the host's
+    file frees the space."""
     for form in FORMS:
-        # In the build's folder: not each file system of /tmp knows holes.
+        # In the build's folder: some file systems of /tmp lack holes.
         with tempfile.TemporaryDirectory(
             dir=os.path.join(ROOT, "target"), prefix="holes-"
         ) as folder:
@@ -111,7 +111,7 @@ def discard_and_zeroes(context):
 
 @test(limit=60)
 def discard_that_is_not_offered(context):
-    """A device without discard, and a disk that is only read: errors that say so."""
+    """A device without discard, and a read-only disk, return errors that name the cause."""
     path = disk(context)
     off = ["--device-option", "blk:discard=off", "--device-option", "blk:write-zeroes=off"]
     output = run(context, "microvm", ["clearing"], {"data": path}, off)
@@ -129,11 +129,11 @@ def monitored(context, path, words, form):
 
 
 def check_sizes(child, resize, context):
-    """Grows the disk from 16 to 24 MiB, then cuts it to 8, and looks at what the program says."""
+    """Grows the disk from 16 to 24 MiB, then cuts it to 8, and checks the program's output."""
     child.wait_line("write the last that was")
     for size, sectors in ((24 << 20, 49152), (8 << 20, 16384)):
-        # Only once it has said all of the size before: a write that meets the cut makes a host's
-        # file longer again.
+        # Waits for the program's whole output of the size before: a write that meets the cut makes
+        # a host's file longer again.
         said = len(child.lines)
         resize(size)
         child.wait_line(f"sectors {sectors}", after=said)
@@ -150,8 +150,8 @@ def check_sizes(child, resize, context):
 
 @test(limit=120)
 def sizes_that_change(context):
-    """A disk that grows and shrinks: `sectors` says so, what is new can be used, what is gone gives
-    an error."""
+    """A disk that grows and shrinks: `sectors` has the new size, the new part is usable, and the
+    removed part gives an error."""
     for form in FORMS[1:]:
         path = disk(context, f"{form}.img")
         child, monitor = monitored(context, path, ["watch", "2"], form)
@@ -168,7 +168,7 @@ def sizes_that_change(context):
 
 @test(limit=90)
 def many_requests_in_flight(context):
-    """200 tasks read at once from a disk that does one request in a second: it has 128 of them."""
+    """200 tasks read at once from a disk that does one request per second: it gets 128 of them."""
     for form, device in (("microvm", "virtio-mmio"), ("q35", "virtio-pci")):
         path = disk(context, f"{form}.img")
         monitor = context.path(f"depth-{form}")
@@ -191,8 +191,8 @@ def many_requests_in_flight(context):
 
 @test(limit=120)
 def partitions_by_name(context):
-    """GPT and MBR: partitions by number and label, each a disk of its own, at the same time; others
-    aren't touched."""
+    """GPT and MBR: partitions by number and label, each used as a disk at the same time; others
+    stay untouched."""
     for form in FORMS:
         path = disk(context, f"{form}.img", 32 << 20)
         table = "label: gpt\nsize=4M, name=boot\nsize=6M, name=root\nsize=2M\n"
@@ -226,16 +226,16 @@ def check_stall(context, output, least):
     found = re.search(r"failures (\d+), ticks true, others true, after (\d+) ms", output)
     assert found, output
     assert int(found[1]) == 20, output
-    # One after the other the twenty would take 120 s.
+    # Sequentially, the twenty would take 120 s.
     context.bound("ms until the last of twenty had failed", int(found[2]), 30_000)
     assert output.count("the disk doesn't answer") >= least, output
     assert "works again" in output and "panic" not in output, output
 
 
 def stalled_machine(context, form):
-    """A machine whose disk was stopped during its work, and what lets it go on. Where QEMU wasn't
-    run for as long as the disk's deadline before that, which is no stall of the test's, another
-    one."""
+    """A machine whose disk was stopped during its work, and a function that limits the disk's rate,
+    to resume it. If QEMU itself wasn't scheduled for the length of the disk's deadline before that,
+    which isn't the test's stall, starts another machine."""
     for turn in range(3):
         path, other = (
             disk(context, path=context.memory_path(f"{form}-{turn}-{name}"))
@@ -257,14 +257,15 @@ def stalled_machine(context, form):
         try:
             child.wait_line("under way")
         except Timeout:
-            # All had met their deadlines before they were under way.
+            # All deadlines had passed before the requests were under way.
             if "failed:" not in child.text:
                 raise
             child.stop()
             continue
-        # It may have ended.
+        # The machine may have ended.
         with contextlib.suppress(OSError, ValueError):
-            # The present request takes longer than the deadline, and all later ones wait for it.
+            # The present request takes longer than the deadline, and all later ones queue behind
+            # it.
             limit(1500)
         child.drain(0)
         if "failed:" not in child.text:
@@ -288,7 +289,7 @@ def a_machine_disk_stops_answering(context):
 
 @test(limit=120)
 def a_process_disk_stops_answering(context):
-    """The same for a file on a file system that is frozen for some seconds."""
+    """The same for a file on a file system that is frozen for several seconds."""
     below, above = context.memory_path("below"), context.memory_path("above")
     loop_mounted(context, below + ".img", below, 64)
     try:

@@ -1,16 +1,16 @@
-"""The book (docs/book): what a reader types works, from an empty folder, and no link is dead.
+"""The book (docs/book): the reader's commands work from an empty folder, and no link is dead.
 
-Each chapter's blocks run in order, in a folder of their own and in one shell:
+Each chapter's blocks run in order, in one folder and one shell:
 
 - below `<!-- file: PATH -->` a block is the text of that file;
 - a block of `shell` is typed;
-- below `<!-- runs until it says TEXT -->` one is typed into a terminal of its own, where it goes on
-  after that. `<!-- Ctrl-C -->` ends it;
-- what `<!-- before: COMMANDS -->` has is typed first, and not shown;
-- a block of `text` right after it is among what was printed, line by line in this order. `…` stands
-  for any text within a line.
+- below `<!-- runs until it says TEXT -->` one is typed into a second terminal, and runs on after
+  TEXT. `<!-- Ctrl-C -->` ends it;
+- the COMMANDS of `<!-- before: COMMANDS -->` are typed first, and not shown;
+- the lines of a block of `text` right after it occur in its output in this order. `…` stands for
+  any text within a line.
 
-The blocks of OCaml are checked by `dune build @docs/runtest`, as ocaml-mdx runs them.
+`dune build @docs/runtest` checks the blocks of OCaml, as ocaml-mdx runs them.
 """
 
 import html.parser
@@ -29,13 +29,13 @@ FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEFORE = re.compile(r"<!-- before: (.+?) -->", re.DOTALL)
 RUNS = re.compile(r"<!-- runs until it says (.+?) -->\s*$")
 FILE = re.compile(r"<!-- file: (\S+) -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
-# What the shell has beside the reader's: Soil as `make install` gives it.
+# The shell's settings besides the reader's: Soil as `make install` installs it.
 INSTALLED = os.path.join(ROOT, "_build", "install", "default")
 MARK = "== block of line "
 
 
 def blocks(text):
-    """The blocks of a chapter that matter here: (line, kind, argument, body)."""
+    """The relevant blocks of a chapter: (line, kind, argument, body)."""
     end = 0
     for match in FENCE.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
@@ -77,8 +77,8 @@ def environment():
     }
 
 
-# end: as Ctrl-C in the other terminal, which has its own group of processes. await: until the
-# program there has said something; without an end, as the test has a limit.
+# end: as Ctrl-C in the other terminal, which has its own process group. await: until the program
+# there has printed a text; without a time limit, as the test has one.
 FUNCTIONS = """
 set -eum
 end() { kill -INT -- "-$other" || true; wait "$other" || true; other=; }
@@ -95,14 +95,14 @@ trap '[ -z "$other" ] || end' EXIT
 
 
 def script(text):
-    """What the reader types, as one script."""
+    """The reader's commands as one script."""
     lines = [FUNCTIONS]
     for line, kind, argument, body in blocks(text):
         if kind == "text":
             continue
         lines.append(f"echo '{MARK}{line}'")
         if kind == "runs":
-            # What the program before it said is gone before this one is waited for.
+            # The output of the previous program is removed before waiting for this one.
             lines.append(": >terminal.log")
             lines.append(f"{{ {body.strip()}; }} >terminal.log 2>&1 </dev/null &")
             lines.append(f"other=$!; await {shlex.quote(argument)}")
@@ -118,7 +118,7 @@ def script(text):
 
 
 def check_lines(where, expected, printed):
-    """The lines are among what was printed, in this order."""
+    """Checks that the output contains the lines in this order."""
     lines = iter(printed.split("\n"))
     for wanted in expected:
         pattern = ".*".join(map(re.escape, wanted.rstrip().split("…")))
@@ -127,7 +127,7 @@ def check_lines(where, expected, printed):
 
 
 def check_printed(text, printed):
-    """What each block printed has the lines that the block of text after it promises."""
+    """Checks that each block's output has the lines of the block of text after it."""
     parts = dict.fromkeys(re.findall(MARK + r"(\d+)", printed), "")
     for part in printed.replace("\r", "").split(MARK)[1:]:
         number, _, rest = part.partition("\n")
@@ -176,7 +176,7 @@ for folder in (BOOK, DOCS):
 
 @test()
 def the_unit_of_systemd_is_one(context):
-    """systemd reads the unit of the chapter on deploying without a complaint."""
+    """systemd accepts the unit of the deployment chapter without a complaint."""
     if not shutil.which("systemd-analyze"):
         raise Skip("systemd-analyze isn't installed")
     text = read(os.path.join(BOOK, "deploying.md"))
@@ -184,7 +184,7 @@ def the_unit_of_systemd_is_one(context):
     assert len(found) == 1, found
     unit = context.path("service.service")
     with open(unit, "w", encoding="utf-8") as file:
-        # What the machine lacks isn't the unit's mistake.
+        # A complaint about the machine isn't the unit's mistake.
         file.write(found[0].replace("/usr/local/bin/soil", "/bin/true").replace("User=service", ""))
     done = context.run("systemd-analyze", "verify", "--man=no", unit)
     assert not done.stdout + done.stderr, done
@@ -195,8 +195,7 @@ PROVOKED = re.compile(r"^### `(.*)`\n\n<!-- provoke: (.*?) -->$", re.MULTILINE)
 
 @test(limit=180)
 def error_messages_are_what_the_book_says(context):
-    """Each message of the chapter of errors is printed by the command that is to provoke it, which
-    fails."""
+    """Each command in the chapter on errors prints its message and fails."""
     program = "docs/book/code/errors/provoke.exe"
     env = {
         **environment(),
@@ -243,7 +242,7 @@ def without_code(text):
 
 
 def anchors(text):
-    """The names that headings can be linked by, as forges and mdBook make them."""
+    """The anchors of headings, as forges and mdBook form them."""
     for heading in HEADING.findall(FENCE.sub("", text)):
         heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
@@ -251,7 +250,7 @@ def anchors(text):
 
 @test()
 def no_link_is_dead(_):
-    """Every link from a page to a file, a folder or a heading of this repository leads there."""
+    """Every link from a page to a file, a folder or a heading of this repository has a target."""
     dead = []
     for page in pages():
         for link in LINK.findall(without_code(read(page))):
@@ -268,7 +267,7 @@ def no_link_is_dead(_):
 
 
 class Page(html.parser.HTMLParser):
-    """The links and names of a page of the made book."""
+    """The links and anchors of a page of the built book."""
 
     def __init__(self, path):
         super().__init__()
@@ -285,8 +284,8 @@ class Page(html.parser.HTMLParser):
 
 @test()
 def the_made_book_has_no_dead_link(context):
-    """mdBook makes every page of the contents without a warning, and every link in them leads to a
-    page and a place that are there."""
+    """mdBook builds every page of the contents without a warning, and every link in them leads to
+    an existing page and anchor."""
     made = context.path("made")
     done = context.run("mdbook", "build", "docs", "--dest-dir", made, cwd=ROOT)
     assert "WARN" not in done.stderr, done.stderr
@@ -294,14 +293,14 @@ def the_made_book_has_no_dead_link(context):
     for folder, _, files in os.walk(made):
         for file in files:
             path = os.path.join(folder, file)
-            # These two have the links of all others, as they are there.
+            # These two repeat the links of all other pages.
             if file.endswith(".html") and file not in ("print.html", "404.html"):
                 found[path] = Page(path)
     assert len(found) > 20, f"{len(found)} pages"
     dead = []
     for path, page in found.items():
         for link in page.links:
-            # mdBook 0.5 links a sheet of fonts that it doesn't write if the theme has one.
+            # mdBook 0.5 links a font stylesheet that it doesn't write if the theme has one.
             if re.match(r"[a-z]+:|//", link) or link.endswith("fonts/fonts.css"):
                 continue
             target, _, name = urllib.parse.unquote(link).partition("#")
@@ -318,7 +317,7 @@ def the_made_book_has_no_dead_link(context):
 
 @test()
 def every_page_is_in_the_contents(_):
-    """The book's contents (docs/SUMMARY.md) name every page below docs."""
+    """The book's contents (docs/SUMMARY.md) list every page below docs."""
     listed = set(LINK.findall(read(os.path.join(DOCS, "SUMMARY.md"))))
     listed = {os.path.normpath(os.path.join(DOCS, link[0])) for link in listed}
     missing = [

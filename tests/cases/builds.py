@@ -12,8 +12,8 @@ from harness.runner import test
 EXAMPLES = ("hello", "echo", "website")
 LEFT_OUT = shutil.ignore_patterns(".git", "_build", "target", "work", "results", "__pycache__")
 
-# In cargo's place: gives what cargo has made of the same sources in the first folder. What the
-# crates' own paths leave in images is compared by the long test.
+# A stand-in for cargo: copies cargo's output for the same sources from the first folder. The long
+# test compares the paths that crates leave in images.
 CARGO = """#!/bin/sh
 set -eu
 for word; do case $word in --target-dir=*) folder=${{word#--target-dir=}} ;; esac; done
@@ -40,7 +40,7 @@ def built_elsewhere(context, environment):
         copy = os.path.join(folder, "with", "sources")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
         targets = [f"_build/soil/examples/{example}/main.exe" for example in EXAMPLES]
-        # From dune's cache the first build would come back.
+        # dune's cache would return the first build.
         environment = {
             **os.environ,
             "DUNE_CACHE": "disabled",
@@ -62,8 +62,8 @@ def check_same(images):
 
 @test(limit=120)
 def the_same_in_another_folder(context):
-    """hello, echo and website, their OCaml compiled and linked in another folder with the same Rust
-    archive."""
+    """hello, echo and website are the same when OCaml compiles and links them in another folder
+    with the same Rust archive."""
     folder = context.path("bin")
     os.mkdir(folder)
     cargo = os.path.join(folder, "cargo")
@@ -75,13 +75,13 @@ def the_same_in_another_folder(context):
 
 @test(limit=900, long=True)
 def the_same_in_another_folder_with_the_crates(context):
-    """The same, the crates compiled there too."""
+    """The same, with the crates compiled there too."""
     check_same(built_elsewhere(context, {}))
 
 
 @test()
 def overflow_is_checked_in_the_suite(_):
-    """The suite's own images have the checks, and the examples, as they are shipped, don't."""
+    """The suite's own images have the checks; the examples, as shipped, don't."""
     text = b"attempt to add with overflow"
     with open(executable("tests/programs/soil/services.exe", "microvm"), "rb") as file:
         assert text in file.read(), "services.exe is not linked to tests/checked"
@@ -90,12 +90,13 @@ def overflow_is_checked_in_the_suite(_):
 
 @test()
 def no_image_says_where_it_was_built(_):
-    """Neither the repository's folder nor the user's, where cargo keeps the crates' sources, is in
-    an image."""
+    """No image contains the path of the repository or of the user's home, where cargo keeps the
+    crates' sources."""
     for example in EXAMPLES:
         data = image(ROOT, example)
         for folder in (ROOT, os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")):
-            # Not a folder of that name in another path, such as Rust's own `library/alloc/src`.
+            # Excludes a folder of that name in another path, such as Rust's own
+            # `library/alloc/src`.
             found = re.search(rb"(?<![\w.-])" + re.escape(folder.encode()) + rb"(?![\w.-])", data)
             at = found.start() if found else 0
             assert not found, f"{example}: {data[max(0, at - 40) : at + 80]}"

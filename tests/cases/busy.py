@@ -17,15 +17,15 @@ from harness.context import executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"
-# How long the program computes. Where that is over before the host has seen what it has to see,
-# again and for longer.
+# Seconds of the program's computation. If it ends before the host has finished its checks, the test
+# repeats with a longer one.
 SECONDS = (6, 40, 160)
 BACKLOG = 50
 LARGE = 1_000_000
 
 
 class Pinger:
-    """Sends an echo request every `interval` seconds, whatever comes back, and counts the
+    """Sends an echo request every `interval` seconds, whether or not answers arrive, and counts the
     answers."""
 
     def __init__(self, tap, interval):
@@ -69,7 +69,7 @@ class Pinger:
         return f"{len(self.answered)} of {len(self.times)} pings answered, the slowest after {self.slowest:.3f} s"
 
     def end(self):
-        """Waits for the answers under way, until none has come for ten seconds."""
+        """Waits for outstanding answers, until none has arrived for ten seconds."""
         self.heard = time.monotonic()
         self.ended.set()
         for thread in self.threads:
@@ -78,7 +78,7 @@ class Pinger:
 
 
 class Absent:
-    """A peer that has an Ethernet address and answers no TCP; counts the SYNs that it gets."""
+    """A peer that answers ARP but no TCP; counts the SYNs that it receives."""
 
     MAC = b"\x02\0\0\0\0\x99"
 
@@ -94,7 +94,7 @@ class Absent:
             try:
                 frame = self.socket.recv(65536)
             except OSError:
-                return  # the TAP has gone
+                return  # the TAP is gone
             kind, payload = frame[12:14], frame[14:]
             if kind == b"\x08\x06" and payload[6:8] == b"\0\1" and payload[24:28] == self.address:
                 asker = payload[8:18]
@@ -111,7 +111,7 @@ def unacknowledged(connection):
 
 
 def send_what_fits(connection, data, patience):
-    """Sends until the peer takes no more for `patience` seconds; how many bytes."""
+    """Sends until the peer accepts nothing for `patience` seconds; returns the number of bytes."""
     sent, last = 0, time.monotonic()
     while sent < len(data) and time.monotonic() < last + patience:
         try:
@@ -132,18 +132,18 @@ def receive(connection, length):
 
 @in_every_form(limit=120, name="computing-without-allocation")
 def plain(context, form):
-    """Pings and timers go on while a program computes and allocates nothing."""
+    """Pings and timers continue while a program computes and allocates nothing."""
     starves_nothing(context, form, "plain")
 
 
 @in_every_form(limit=120, name="computing-with-allocation")
 def allocating(context, form):
-    """Pings and timers go on while a program computes and allocates."""
+    """Pings and timers continue while a program computes and allocates."""
     starves_nothing(context, form, "allocating")
 
 
 class Late(Exception):
-    """All was not seen before the program had ended its work."""
+    """The program ended its work before the host had finished its checks."""
 
 
 def in_time(context, attempt):
@@ -157,8 +157,8 @@ def in_time(context, attempt):
 
 
 def starves_nothing(context, form, manner):
-    """For some seconds: pings answered, the backlog filled, a megabyte acknowledged up to the
-    window, a SYN repeated."""
+    """During a few seconds of computation: pings answered, the backlog filled, a megabyte
+    acknowledged up to the window, a SYN repeated."""
     in_time(context, lambda seconds: starved(context, form, manner, seconds))
 
 
@@ -191,12 +191,11 @@ def starved(context, form, manner, seconds):
         syns = len(absent.syns)
         pinger.end()
         child.drain(0)
-        # All that was looked at was before this line, which says that the program looks after its
-        # network itself again.
+        # All checks preceded this line, after which the program serves its network itself again.
         if "computed" in child.text:
             child.stop()
             raise Late(str(pinger))
-        # What hasn't come yet may come in a longer time.
+        # A longer computation may show the missing events.
         missing = []
         if waiting != [0] * (BACKLOG - 1):
             missing.append(f"unacknowledged: {waiting}")
@@ -238,7 +237,7 @@ def idle_with_a_network(context, form):
 
 @test()
 def forks(context):
-    """A fork finds no look at the network half-way: the child's runtime is free."""
+    """A fork never interrupts a network poll: the child's runtime is free."""
     tap = context.tap()
     child = context.soil("tests/programs/soil/forks.exe", "process", tap=tap)
     child.wait_line("ready")
@@ -250,7 +249,7 @@ def forks(context):
 
 @test()
 def without_a_thread(context):
-    """Where no thread can be made that is a warning, and the network waits for the program."""
+    """Where no thread can be made, the runtime warns, and the network waits for the program."""
     in_time(context, lambda seconds: threadless(context, seconds))
 
 
@@ -266,7 +265,7 @@ def threadless(context, seconds):
     control = socket.create_connection((tap.guest, 80), timeout=PATIENCE)
     control.sendall(b"go\n")
     child.wait_line("computing")
-    # All of them wait in the TAP, which holds 500 frames.
+    # All of them wait in the TAP, which queues 500 frames.
     pinger = Pinger(tap, seconds / 60)
     time.sleep(seconds / 5)
     early = len(pinger.answered)
@@ -282,8 +281,7 @@ def threadless(context, seconds):
     )
 
 
-# As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of
-# something else.
+# As in `programs.py`, linked to a module that starts the network: each tick interrupts other work.
 NETWORKED = [
     Program("effects", "tests/programs/networked/effects.exe"),
     Program("exceptions", "tests/programs/networked/exceptions.exe"),
@@ -312,7 +310,7 @@ def register():
 
 
 def disturbed(context, program, form):
-    """The same output while pings arrive."""
+    """The program's output is the same while pings arrive."""
     tap = context.tap()
     pinger = Pinger(tap, 0.002)
     program.check(context, form, tap=tap)

@@ -15,7 +15,7 @@ def git(context, folder, *words):
 
 
 def clone(context, name):
-    """A clone without a remote, with the script as it is here."""
+    """A clone without a remote, with the current script."""
     if context.run("git", "rev-parse", "HEAD", cwd=ROOT, check=False).returncode != 0:
         raise Skip("the sources are no git repository of this user's")
     folder = context.path(name)
@@ -35,8 +35,7 @@ def add(folder, *paths):
 
 
 def steps(context, folder, base=""):
-    """What `make check` would run, by the step's name, and the first and last line of what it
-    says."""
+    """The steps that `make check` would run, by name, and the first and last line of its output."""
     lines = listed(context, folder, BASE=base)
     found = [line.removeprefix("== ").split(": ", 1) for line in lines if line.startswith("== ")]
     return {name: command.split() for name, command in found}, lines[0], lines[-2]
@@ -54,8 +53,8 @@ def skips(found, *names):
 
 @test()
 def make_check_takes_what_changed(context):
-    """Crates and OCaml libraries with changed files, committed or not, and those that git doesn't
-    know yet; the crates that use them are only compiled."""
+    """Selects crates and OCaml libraries with changed files, committed, uncommitted or untracked;
+    the crates that use them are only compiled."""
     folder = clone(context, "clone")
     start = git(context, folder, "rev-parse", "HEAD").strip()
     add(folder, "net/README.md", "docs/GLOSSARY.md")
@@ -73,7 +72,7 @@ def make_check_takes_what_changed(context):
     assert "fs" not in found["cargo check, of what uses them"], found
     skips(found, "dune runtest", "dune @fmt")
 
-    # Against the commit that has the crates, only what came after it.
+    # Against the commit that has the crates, only later changes count.
     add(folder, "soil-ocaml/http/server.ml", "soil-ocaml/cstruct/new.ml", "tools/setup/test.sh")
     found, _, _ = steps(context, folder, "HEAD")
     assert found["cargo clippy and test"][-2:] == ["-p", "soil-bindgen"], found
@@ -86,7 +85,7 @@ def make_check_takes_what_changed(context):
 
 @test()
 def make_check_names_words_that_have_a_better_one(context):
-    """By file and line, in the files that changed only; a file without such words passes."""
+    """Reports words by file and line, only in changed files; a file without such words passes."""
     folder = clone(context, "clone")
     words = os.path.join(ROOT, "tools/setup/words.py")
     wrong, right = os.path.join(folder, "draw/src/wrong.rs"), os.path.join(folder, "right.md")
@@ -104,8 +103,8 @@ def make_check_names_words_that_have_a_better_one(context):
 
 @test()
 def make_check_finds_a_commit_to_compare_with(context):
-    """origin/main, the upstream, or the commit before; without git all; a name that is none is an
-    error."""
+    """The base is origin/main, the upstream, or the previous commit; without git everything counts;
+    an invalid base name is an error."""
     folder = clone(context, "clone")
     add(folder, "draw/src/lib.rs")
     git(context, folder, "commit", "-qam", "draw")
@@ -119,7 +118,7 @@ def make_check_finds_a_commit_to_compare_with(context):
     )
     assert done.returncode == 1 and "BASE=nothing" in done.stderr, done
 
-    # Within the test's folder no folder above it has git either.
+    # No parent of the test's folder is a git repository either.
     shutil.rmtree(os.path.join(folder, ".git"))
     found, first, _ = steps(context, folder)
     assert first == "no git: everything counts as changed", first
@@ -129,7 +128,7 @@ def make_check_finds_a_commit_to_compare_with(context):
 
 @test()
 def make_check_formats_python_with_ruff(context):
-    """`ruff format --check` of the Python files that changed; without ruff a line says so."""
+    """`ruff format --check` runs on the changed Python files; without ruff a line reports it."""
     folder = clone(context, "clone")
     add(folder, "tests/run.py")
     tools = context.path("tools")

@@ -1,9 +1,9 @@
-"""A machine's clock beside the host's.
+"""A machine's clock compared with the host's.
 
-The guest answers datagrams with its monotonic clock. It read it at some time between the host's
-sending and receiving, so that two such exchanges bound how far the host's clock went meanwhile,
-from below and from above, however busy the host is: the guest's span has to lie within, or beyond
-by no more than one part in a thousand.
+The guest answers datagrams with its monotonic clock. It read the clock between the host's sending
+and receiving, so two such exchanges bound the host's elapsed time from below and above, however
+busy the host is: the guest's elapsed time must lie within these bounds, or exceed them by at most
+one part in a thousand.
 """
 
 import re
@@ -20,7 +20,7 @@ EXCHANGES = 20
 
 
 class Peer:
-    """The host's end."""
+    """The host's socket."""
 
     def __init__(self, address):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -47,12 +47,12 @@ class Peer:
         raise AssertionError("the guest doesn't answer")
 
     def reading(self):
-        """The tightest of a few exchanges."""
+        """The tightest of several exchanges."""
         return min((self.exchange() for _ in range(EXCHANGES)), key=lambda e: e[2] - e[0])
 
 
 def compare(first, second):
-    """Fails unless the guest's clock went as far as the host's between two readings."""
+    """Fails unless the guest's clock advanced as far as the host's between two readings."""
     guest = second[1] - first[1]
     least, most = second[0] - first[2], second[2] - first[0]
     report = f"guest {guest / 1e9:.6f} s, host {least / 1e9:.6f} to {most / 1e9:.6f} s"
@@ -62,8 +62,8 @@ def compare(first, second):
 
 
 def keeps_time(context, form, spans, turns=0):
-    """Boots, waits until the guest has begun, and compares over each of `spans` seconds, idle
-    meanwhile."""
+    """Boots, waits for the guest's start, and compares over each of `spans` seconds, while the
+    guest idles."""
     tap = context.tap()
     child = context.soil(PROGRAM, form, turns, tap=tap)
     child.wait_line("ready")
@@ -80,18 +80,18 @@ for machine in MACHINES:
 
     @test(name=f"keeps-time-{machine}", limit=120)
     def keeps_time_from_the_start(context, form=machine):
-        """The clocks go as the host's do, from the start on."""
+        """The clocks advance as the host's do, from the start on."""
         keeps_time(context, form, (0.5, 2, 20))
 
     @test(name=f"keeps-time-for-minutes-{machine}", limit=400, long=True)
     def keeps_time_for_minutes(context, form=machine):
-        """The clocks go as the host's do, for minutes."""
+        """The clocks advance as the host's do, for minutes."""
         keeps_time(context, form, (60, 60, 130))
 
 
 @test(name="first-asked-after-a-minute", limit=400, long=True)
 def first_asked_after_a_minute(context):
-    """The APIC's timer, which the first question compares with, stops after 68.7 s."""
+    """The APIC's timer, with which the first clock reading compares, stops after 68.7 s."""
     turns = 1 << 28
     while True:
         began = keeps_time(context, "microvm", (), turns)

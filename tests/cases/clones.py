@@ -1,8 +1,8 @@
-"""Two machines that go on from one snapshot, as QEMU's migration to a file makes it, have no random
-number in common, and use no key of a TLS connection that was open.
+"""Two machines resumed from one snapshot, made by QEMU's migration to a file, have no random number
+in common, and use no key of a TLS connection that was open.
 
-Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first number on;
-elsewhere the step of its clock is noticed within half a second.
+With a VM generation ID (`-device vmgenid`, q35) this holds from the first number on; without one,
+the machine notices the step of its clock within half a second.
 """
 
 import os
@@ -21,7 +21,7 @@ PROGRAM = "tests/programs/soil/clones.exe"
 SERVER = "tests/programs/tls/tls_server.exe"
 PORTS = (40001, 40002)
 IDENTIFIER = ("-device", "vmgenid,guid=auto")
-# Sequence numbers of one key and flow are this near: 250 a millisecond, for a minute.
+# Sequence numbers of one key and flow are within this distance: 250 a millisecond, for a minute.
 NEAR = 60 * 250_000
 
 
@@ -36,14 +36,15 @@ def start(context, form, tap, name, *words, program=(PROGRAM,), options=()):
 
 
 def copy(context, monitor):
-    """Copies the running machine; the words with which QEMU starts another from the copy."""
+    """Copies the running machine; returns the words with which QEMU starts another from the
+    copy."""
     state = context.path("state")
     monitor.ask("migrate", uri=f"exec:cat > {state}.part && mv {state}.part {state}")
     until = time.monotonic() + PATIENCE
     while (status := monitor.ask("query-migrate").get("status")) != "completed":
         assert status not in ("failed", "cancelled") and time.monotonic() < until, status
         time.sleep(0.05)
-    # QEMU closes the pipe after that, and only then the file is whole.
+    # QEMU closes the pipe after that; only then is the file complete.
     while not os.path.exists(state):
         assert time.monotonic() < until, "the state wasn't written"
         time.sleep(0.05)
@@ -51,7 +52,7 @@ def copy(context, monitor):
 
 
 def drawn(child, count):
-    """At least `count` numbers that the machine has drawn, in order."""
+    """The first numbers that the machine has drawn, at least `count`, in order."""
     while True:
         numbers = re.findall(r"drawn ([0-9a-f]{16})\s", child.text)
         if len(numbers) >= count:
@@ -81,14 +82,14 @@ def sequence(tap, port):
 
 
 def distant(one, other):
-    """Whether not all sequence numbers are near each other."""
+    """Whether some sequence numbers are far from each other."""
     apart = [min((a - b) % 2**32, (b - a) % 2**32) for a, b in zip(one, other)]
     return any(each > NEAR for each in apart)
 
 
 def clones(context, form, words, skip):
-    """Copies a running machine, lets two go on from the copy, and compares what follows behind the
-    first `skip` numbers."""
+    """Copies a running machine, resumes two from the copy, and compares their numbers after the
+    first `skip`."""
     tap = context.tap()
     child, monitor = start(context, form, tap, "original", *words)
     before = drawn(child, 3)
@@ -97,7 +98,7 @@ def clones(context, form, words, skip):
     child.drain(0.2)
     original = drawn(child, len(before))
     child.stop()
-    # The clock has to have gone on by more than its second.
+    # The clock must have advanced by more than its second.
     time.sleep(2.5)
     numbers = []
     for name in ("one", "other"):

@@ -1,7 +1,7 @@
 """SQLite through OCaml's bindings on ext4, killed at random in the middle of transactions.
 
-The machine of one run goes on with the disk that the one before left: its ext4 and its SQLite
-replay what that one's kill left open. The same is asked of e2fsck and the host's SQLite, on a copy.
+Each run's machine starts on the disk that the previous kill left: its ext4 and its SQLite replay
+their journals. e2fsck and the host's SQLite must succeed with a copy as well.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from harness.runner import test
 
 PROGRAM = "tests/programs/libraries/database_kills.exe"
 MIB = 1 << 20
-# Of each thread's transactions the rows of the last 40 are kept.
+# The rows of each thread's last 40 transactions are kept.
 KEPT = 40
 NAMES = ("one", "two")
 
 
 def machine(disk, cache, journal):
-    """The words that start the program in QEMU, with `disk` as /data."""
+    """The QEMU command that starts the program with `disk` as /data."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import qemu
 
@@ -35,7 +35,7 @@ def machine(disk, cache, journal):
 
 
 def numbers(text, word):
-    """The last number that lines with this word name, by thread."""
+    """The last number in lines with this word, by thread."""
     return {
         name: max((int(n) for n in re.findall(rf"^{word} {name} (\d+)\r?$", text, re.M)), default=0)
         for name in NAMES
@@ -43,7 +43,7 @@ def numbers(text, word):
 
 
 def expected_rows(last):
-    """How many rows there are, and the sum of all transactions, after these numbers."""
+    """The expected number of rows, and the sum of all transactions, after these numbers."""
     return (
         sum(3 * min(number, KEPT) for number in last.values()),
         sum(number * (number + 1) // 2 for number in last.values()),
@@ -51,7 +51,8 @@ def expected_rows(last):
 
 
 def check(found, committed, rows):
-    """All that was committed is there, of the next transaction of each thread all or nothing."""
+    """Every committed transaction is present, and the next one of each thread entirely or not at
+    all."""
     for name in NAMES:
         assert committed[name] <= found[name] <= committed[name] + 1, (
             f"{name}: found {found[name]}, committed {committed[name]}"
@@ -60,7 +61,7 @@ def check(found, committed, rows):
 
 
 def check_by_host(context, disk, directory, committed):
-    """What e2fsck and the host's SQLite make of the disk."""
+    """The findings of e2fsck and the host's SQLite on the disk."""
     copy = os.path.join(directory, "copy.img")
     shutil.copyfile(disk, copy)
     context.run("e2fsck", "-E", "journal_only", "-y", copy, check=False)
@@ -85,7 +86,7 @@ def kill(context, journal, kills):
     rng = random.Random(f"{journal} {kills}")
     committed = dict.fromkeys(NAMES, 0)
     half = context.remaining() / 2
-    # In the build's directory, since /tmp may be in memory, which knows no direct transfers.
+    # In the build's directory, since /tmp may be in memory, which lacks direct transfers.
     with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="kill-") as directory:
         disk = os.path.join(directory, "disk.img")
         with open(disk, "wb") as file:

@@ -1,4 +1,4 @@
-"""QEMU's device options: transports, features taken away, small rings."""
+"""QEMU's device options: transports, disabled features, small rings."""
 
 import shlex
 import socket
@@ -37,7 +37,7 @@ def check(context, machine, option):
 
 
 def work(context, tap, child):
-    """Correct bytes both ways, bulk in both directions, HTTP."""
+    """Bytes arrive unchanged both ways, in bulk in both directions, and over HTTP."""
     child.wait_line("ready")
     context.load("copy", tap.guest, 7, 3_000_000)
     for mode, port in (("out", 19), ("in", 9)) * 3:
@@ -48,11 +48,11 @@ def work(context, tap, child):
 
 @test()
 def own_launcher(context):
-    """The words of --dry-run, started without `soil`, boot the same machine."""
+    """The command of --dry-run boots the same machine without `soil`."""
     for machine in OPTIONS:
         tap = context.tap()
         dry = context.run(*command(SERVICES, machine, options=["--dry-run"], tap=tap)).stdout
-        # They name files of the folder that they are started in.
+        # They name files relative to their working directory.
         work(
             context,
             tap,
@@ -64,7 +64,7 @@ OFFLOADS = ("csum", "tso", "rxcsum", "lro", "mrg", "event", "indirect", "all")
 
 
 class Longest:
-    """The length of the longest frame that comes from the guest."""
+    """The length of the longest frame from the guest."""
 
     def __init__(self, tap):
         self.length = 0
@@ -79,15 +79,15 @@ class Longest:
             try:
                 length, address = self.socket.recvfrom_into(buffer)
             except OSError:
-                return  # The guest is gone, and the link with it.
+                return  # The guest has ended, and the link with it.
             if address[2] != socket.PACKET_OUTGOING:
                 self.length = max(self.length, length)
 
 
 @in_every_form(limit=120)
 def offloads_switched_off(context, form):
-    """SOIL_OFFLOAD takes each away at boot: results stay correct; without `tso` no frame is larger
-    than a link's."""
+    """SOIL_OFFLOAD disables each offload at boot: results stay correct; without `tso` no frame
+    exceeds the link's MTU."""
     tap = context.tap()
     for name in ("", *OFFLOADS):
         value = f"-{name}" if name else ""
@@ -98,7 +98,7 @@ def offloads_switched_off(context, form):
         small = name in ("csum", "tso", "all")
         until = time.monotonic() + PATIENCE
         while not small and longest.length <= 1514 and time.monotonic() < until:
-            # The listener may not have heard them.
+            # The packet socket may have missed them.
             context.load("out", tap.guest, 19, 0.2)
         child.stop()
         assert small == (longest.length <= 1514), f"{value}: {longest.length} bytes"

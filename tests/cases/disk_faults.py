@@ -1,5 +1,5 @@
-"""Disks that fail, are slow or shrink under a running program: error values, everything else goes
-on."""
+"""Disks that fail, are slow or shrink under a running program: errors are values, and all other
+work continues."""
 
 import os
 import re
@@ -15,7 +15,7 @@ FILES = 12
 
 
 def result(context, child):
-    """The program's lines at its end: files synced, files that read as written, ticks, and the
+    """The program's final lines: files synced, files that read as written, ticks, and the
     failures."""
     status, output = outcome(child, context)
     assert status == 0, output
@@ -32,8 +32,8 @@ def with_qemu(context, form, disk, qemu, count=FILES):
 
 @test(limit=300)
 def one_request_fails(context):
-    """EIO for one write or read among others: that operation fails and reports it, no synced file
-    is lost, and the disk can be checked."""
+    """EIO for a single write or read: that operation fails and reports it, no synced file is lost,
+    and the disk can be checked."""
     for form in FORMS[1:]:
         for event, number in (("write_aio", 3), ("write_aio", 9), ("read_aio", 12)):
             disk = fat_disk(context, f"{form}-{event}-{number}.img", 32 << 20)
@@ -50,7 +50,7 @@ def one_request_fails(context):
 
 @test(limit=120)
 def no_flush_succeeds(context):
-    """A disk whose flushes all fail: no sync says that it is done, and nothing hangs."""
+    """A disk whose flushes all fail: no sync reports success, and nothing hangs."""
     disk = fat_disk(context, size=32 << 20)
     child = with_qemu(context, "microvm", disk, faulty.failing_flush(context))
     synced, _, _, failures, output = result(context, child)
@@ -59,7 +59,7 @@ def no_flush_succeeds(context):
 
 @test(limit=180)
 def no_write_succeeds(context):
-    """A disk that fails every write from some time on: errors, what was synced before reads, the
+    """A disk that fails every write from some time on: writes return errors, synced data reads, the
     machine ends."""
     disk = fat_disk(context, size=32 << 20)
     child = with_qemu(
@@ -71,19 +71,20 @@ def no_write_succeeds(context):
 
 @test(limit=120)
 def slow_machine_disk(context):
-    """Sixteen requests a second: all is done in the end, and another task doesn't wait for it."""
+    """At sixteen requests a second all work completes, and another task doesn't wait for it."""
     disk = fat_disk(context, size=32 << 20)
     child = with_qemu(context, "microvm", disk, faulty.throttled(context, 16), count=3)
     synced, good, ticks, failures, output = result(context, child)
     assert synced == good == 3 and not failures, output
-    # How many there are in that time is the machine's affair, too.
+    # The number of ticks in that time also depends on the machine.
     assert ticks >= 5, f"{ticks} ticks: {output}"
     context.bound("ticks that are missing", 30 - ticks, 0)
 
 
 @test(limit=60)
 def a_disk_shrinks(context):
-    """The file behind a disk of the process becomes shorter: errors as values, no more."""
+    """The file behind a disk of the process becomes shorter: operations return errors, nothing else
+    breaks."""
     disk = fat_disk(context, size=32 << 20)
     source = context.path("large")
     with open(source, "wb") as file:

@@ -1,5 +1,5 @@
-"""`soil disk`: images made by it are read by mtools, debugfs and their checkers, and images made by
-others are read by it."""
+"""`soil disk`: mtools, debugfs and checkers read its images, and it reads the images of other
+tools."""
 
 import contextlib
 import filecmp
@@ -23,7 +23,7 @@ def tools():
 
 
 def tree(context, name="tree", links=False):
-    """Files of many kinds below a new directory."""
+    """Many kinds of files below a new directory."""
     root = context.path(name)
     os.makedirs(os.path.join(root, "docs", "deep", "er"))
     os.mkdir(os.path.join(root, "empty"))
@@ -80,7 +80,7 @@ def disk(context, *words, check=True):
 
 
 def refused(context, *words, naming):
-    """The command fails with one line that has these texts in it."""
+    """The command fails with one line that contains these texts."""
     done = disk(context, *words, check=False)
     text = done.stdout + done.stderr
     assert done.returncode not in (0, 101), f"{words}: status {done.returncode}: {text}"
@@ -92,7 +92,7 @@ def refused(context, *words, naming):
 
 
 def extracted(context, image, *options):
-    """The files that `soil disk extract` makes of it."""
+    """The files written by `soil disk extract`."""
     extracted.count += 1
     target = context.path(f"extracted-{extracted.count}")
     disk(context, "extract", image, target, *options)
@@ -118,7 +118,7 @@ def by_debugfs(context, image, offset):
 
 
 def checked(context, image, kind, offset):
-    """The file system's own checker, called by this test, is content."""
+    """The file system's own checker, run by this test, finds nothing."""
     if kind == "ext4":
         context.run("e2fsck", "-fn", f"{image}?offset={offset}", env=tools())
         return
@@ -132,7 +132,7 @@ def checked(context, image, kind, offset):
                 target.write(data)
         end = target.tell()
         if offset:
-            end -= MIB  # what is behind the partition: the second copy of the GPT
+            end -= MIB  # the second copy of the GPT, after the partition
         target.truncate(end)
     context.run("fsck.fat", "-n", "-V", part, env=tools())
 
@@ -158,11 +158,11 @@ def made(context, kind, partition):
             same(source, extracted(context, image, "--partition", "data"), "by label")
         if size == 24:
             disk(context, "grow", image, "--size", "70M")
-    # There is room in the part that was added.
+    # The added part has room.
     if kind == "fat":
         words = ["mdir", "-i", f"{image}@@{offset}", "::"]
     else:
-        # dumpe2fs of Debian 13 takes no offset.
+        # Debian 13's dumpe2fs takes no offset.
         words = ["debugfs", "-R", "show_super_stats -h", f"{image}?offset={offset}"]
     text = context.run(*words, env=tools()).stdout
     if kind == "fat":
@@ -188,7 +188,7 @@ for each in ("fat", "ext4"):
 
 @test(limit=120)
 def made_by_others(context):
-    """Tar archives, mtools' disks and an MBR with two partitions are listed and extracted."""
+    """`soil disk` lists and extracts tar archives, mtools' disks and an MBR with two partitions."""
     source = tree(context, links=True)
     archive = context.path("tree.tar")
     context.run("tar", "-C", source, "--format=posix", "-cf", archive, ".")
@@ -239,7 +239,7 @@ def made_by_others(context):
 
 @test(limit=120)
 def bad_input(context):
-    """One line each, and nothing half-made: not the image, nor a file beside it."""
+    """Each mistake gives one line, and leaves no partial image and no other file."""
     source = tree(context)
     folder = context.path("images")
     os.mkdir(folder)
@@ -306,7 +306,7 @@ def bad_input(context):
 
 @test(limit=120)
 def interrupted(context):
-    """A make that is stopped leaves nothing behind."""
+    """`soil disk make` that is stopped leaves no file behind."""
     source = context.path("large")
     os.mkdir(source)
     with open(os.path.join(source, "zeros"), "wb") as file:
@@ -316,7 +316,7 @@ def interrupted(context):
     image = os.path.join(folder, "disk.img")
 
     def begun():
-        """Whether something was written, to whatever file."""
+        """Whether anything was written, to any file."""
         for name in os.listdir(folder):
             with contextlib.suppress(FileNotFoundError):
                 if os.stat(os.path.join(folder, name)).st_blocks:
@@ -324,7 +324,7 @@ def interrupted(context):
         return False
 
     def interrupt(kind):
-        """The status of one that gets the signal once it has begun to write."""
+        """The exit status after a signal sent once writing has begun."""
         words = [SOIL, "disk", "make", image, source, "--fs", "fat", "--size", "1G"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             while child.poll() is None and not begun():
@@ -333,8 +333,8 @@ def interrupted(context):
             return child.wait(context.remaining())
 
     for kind in (signal.SIGINT, signal.SIGTERM):
-        # Where this process had to wait for its turn meanwhile, the image may have been whole
-        # before the signal: again.
+        # If this process was descheduled meanwhile, the image may have been complete before the
+        # signal: repeat.
         for _ in range(10):
             status = interrupt(kind)
             if status != 0:

@@ -1,5 +1,5 @@
-"""Disks that two programs want at once: only readers go together, and the one that is refused says
-which process has it. QEMU and the process form respect each other's locks."""
+"""Disks that two programs want at once: only readers share one, and a refused program names the
+process that holds it. QEMU and the process form respect each other's locks."""
 
 import os
 import signal
@@ -21,16 +21,16 @@ def image(context, name="disk.img"):
 
 
 def started(context, form, disk):
-    """A program that has the disk open until it is ended."""
+    """A program that keeps the disk open until it is ended."""
     child = context.soil(PROGRAM, form, "watch", "9", options=["--disk", f"data={disk}"])
     child.wait_line("sectors 2048")
-    # Nothing of its is under way in the kernel, which would hold the lock after its end.
+    # No request is left in the kernel, which would hold the lock after the program's end.
     child.wait_line("write the last that was")
     return child
 
 
 def kill(context, child):
-    """Kills the program, and returns when it is gone."""
+    """Kills the program, and returns after its end."""
     os.kill(machine_pid(child), signal.SIGKILL)
     child.finish(context.remaining())
 
@@ -41,7 +41,8 @@ def tried(context, form, disk):
 
 
 def refused(context, form, disk, holder, *texts):
-    """The program of this form doesn't get the disk: it names it, the holder and what helps."""
+    """The program of this form is refused the disk, with an error that names the disk, the holder
+    and the remedy."""
     status, output = tried(context, form, disk)
     assert "open: done" not in output, output
     assert form == "process" or status == 125, f"status {status}: {output}"
@@ -57,8 +58,8 @@ def allowed(context, form, disk):
 
 @test(limit=240)
 def programs_lock_their_disks(context):
-    """Each form against each: readers go together, a writer with nothing else, and a killed program
-    leaves nothing."""
+    """Each form against each: readers share, a writer excludes all others, and a killed program
+    leaves no lock."""
     path = image(context)
     for first in FORMS[:2]:
         for second in FORMS[:2]:
@@ -76,7 +77,8 @@ def programs_lock_their_disks(context):
 
 @test(limit=120)
 def soil_disk_sees_programs(context):
-    """`soil disk` changes no image that a program has, and doesn't read one that is written to."""
+    """`soil disk` changes no image that a program has open, and doesn't read one that a program
+    writes."""
     path = fat_disk(context, size=1 << 20)
     folder = context.path("folder")
     os.mkdir(folder)
@@ -109,8 +111,7 @@ def soil_disk_sees_programs(context):
 
 @test()
 def one_file_is_one_disk(context):
-    """A file that is given as two disks is refused before anything starts, unless both only
-    read."""
+    """A file given as two disks is refused before the start, unless both are read-only."""
     path = image(context)
     os.link(path, context.path("link.img"))
     for form in FORMS:

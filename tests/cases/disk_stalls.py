@@ -1,5 +1,5 @@
-"""Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all else
-goes on, and nothing is lost."""
+"""Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all other
+work continues, and no data is lost."""
 
 import contextlib
 import os
@@ -58,7 +58,8 @@ def options(kind, path, other):
 
 
 def stalling(context, kind, form, word, mounted=True, turn=0):
-    """A machine, its monitor, and what stops its disk `data` and lets it go on."""
+    """A machine, its monitor, a function that limits the rate of its disk `data`, and the disk's
+    path."""
     name = f"{kind}-{form}-{word}-{turn}"
     path = volume(context, kind, f"{name}.img")
     other = fat_disk(context, context.memory_path(f"{name}-other.img"), 16 << 20)
@@ -76,8 +77,8 @@ def stalling(context, kind, form, word, mounted=True, turn=0):
     monitor = Monitor(monitor)
 
     def limit(bytes_in_a_second):
-        # The level of the bucket when a request arrives decides how long it waits; a later change
-        # of the limit has no effect on it.
+        # The level of the bucket when a request arrives determines its wait; later changes of the
+        # limit don't affect it.
         monitor.ask(
             "qom-set",
             path="/objects/slow",
@@ -89,8 +90,9 @@ def stalling(context, kind, form, word, mounted=True, turn=0):
 
 
 def stalled(context, kind, form, bytes_in_a_second):
-    """The same, whose disk was slowed down during its work. Where QEMU wasn't run for as long as
-    the disk's deadline before that, which is no stall of the test's, another one."""
+    """The same, with the disk slowed during its work. If QEMU itself wasn't scheduled for the
+    length of the disk's deadline before that, which isn't the test's stall, starts another
+    machine."""
     slow = []
     for turn in range(3):
         try:
@@ -101,7 +103,7 @@ def stalled(context, kind, form, bytes_in_a_second):
             slow.append(str(problem))
             continue
         child.wait_line("under way")
-        # It may have ended.
+        # The machine may have ended.
         with contextlib.suppress(OSError, ValueError):
             limit(bytes_in_a_second)
         child.drain(0)
@@ -120,7 +122,7 @@ def check(context, kind, path):
 
 
 def at_once(context, what, output):
-    """A call on the stalled volume was refused, and didn't wait for the deadline."""
+    """Checks that the stalled volume refused a call, and didn't wait for the deadline."""
     found = re.search(rf"refused {what} after (\d+) ms: (.*)", output)
     assert found and "not refused" not in output, output
     context.bound(f"ms until {what} was refused", int(found[1]), DEADLINE * 500)
@@ -133,7 +135,7 @@ def check_work(context, output):
     ), output
     for what, good, waited, line in failures:
         assert "disk data " + LINE in line, line
-        # A disk that is waited for is waited for until the test lets it go on, and one deadline
+        # A call that waits for the disk would wait until the test resumes it, and one deadline
         # after the other takes eight of them.
         context.bound(f"ms that {what} waited", int(waited), DEADLINE * 7000)
         assert int(good) > 0 or what != "read", output
@@ -151,8 +153,8 @@ def check_work(context, output):
 @test(limit=360)
 def a_machine_volume_stops_answering(context):
     """FAT and ext4: reads, writes, `fsync` and `sync` fail at the deadline with a line that names
-    the disk, later calls at once; tasks and another volume go on; when the disk answers, so does
-    the volume, and its file system is whole."""
+    the disk, later calls fail at once; tasks and another volume continue; when the disk answers,
+    the volume works again, and its file system is intact."""
     for form in FORMS[1:]:
         for kind in KINDS:
             child, _, limit, path = stalled(context, kind, form, 8000)
@@ -166,8 +168,8 @@ def a_machine_volume_stops_answering(context):
 
 @test(limit=180)
 def a_mount_stops_answering(context):
-    """The disk stops before it is mounted: the mount fails at the deadline, a second one at once,
-    and later it works."""
+    """The disk stops before the mount: the mount fails at the deadline, a second one at once, and a
+    later one works."""
     for form in FORMS[1:]:
         for kind in KINDS:
             child, _, limit, path = stalling(context, kind, form, "mount", mounted=False)
@@ -191,8 +193,8 @@ def a_mount_stops_answering(context):
 
 @test(limit=120)
 def a_program_ends_on_a_disk_that_stops(context):
-    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline: it ends
-    by itself, with its own status."""
+    """The end of a program, and Ctrl-C, wait for the disk no longer than its deadline: the program
+    ends by itself, with its own status."""
     for kind in KINDS:
         for stopped in (False, True):
             # A request to the disk takes minutes.
@@ -204,20 +206,20 @@ def a_program_ends_on_a_disk_that_stops(context):
                 child, monitor, limit, _ = stalled(context, kind, FORMS[1], 350)
                 child.wait_line("stalled")
                 child.signal(signal.SIGINT)
-            # QEMU itself waits for its disks at its end, since 9.2: what the program does shows
+            # Since 9.2, QEMU itself waits for its disks at its end: the program's output comes
             # before.
             if monitor.wait_event("SHUTDOWN"):
                 child.stop()
             else:
                 status = child.finish(context.remaining())
-                # `soil run` would end a machine that doesn't stop after some time, with this line.
+                # `soil run` kills a machine that doesn't stop after some time, with this line.
                 assert "did not stop within" not in child.text, child.text
                 assert status == (0 if stopped else 143), f"status {status}\n{child.text}"
 
 
 @test(limit=120)
 def a_process_volume_stops_answering(context):
-    """The same for a file on a file system of the host that is frozen for some seconds."""
+    """The same for a file on a file system of the host that is frozen for several seconds."""
     for kind in KINDS:
         below, above = (context.memory_path(f"{kind}-{layer}") for layer in ("below", "above"))
         loop_mounted(context, below + ".img", below, 128)
@@ -245,9 +247,9 @@ def a_process_volume_stops_answering(context):
 
 @test(limit=120)
 def reads_beside_a_flush(context):
-    """Four synced appends to a disk each of whose flushes (two a sync for ext4) ends only after
-    other uses of the same volume, which began after it, have ended: a read, a look at a file, a
-    file read whole, a list."""
+    """Four synced appends to a disk whose flushes (two a sync for ext4) each end only after other
+    operations of the same volume that began later have ended: a read, a stat, a file read whole, a
+    directory listing."""
     for kind, least in (("fat", 1), ("ext4", 2)):
         with open(volume(context, kind, f"{kind}-flush.img"), "rb") as file:
             contents = file.read()
@@ -265,8 +267,8 @@ def reads_beside_a_flush(context):
 
 
 def flushed(context, kind, disk, holds):
-    """Runs the program on `disk` and ends a flush whenever others were at work during it; how many
-    flushes that were."""
+    """Runs the program on `disk` and completes a flush after other operations ran during it;
+    returns the number of such flushes."""
     path = os.path.join(disk.directory, "file")
     words = ["--disk", f"data={path}", "--mount", f"/data={kind}:data"]
     words += ["--env", "SOIL_DISK_TIMEOUT=600"]
@@ -292,7 +294,7 @@ def flushed(context, kind, disk, holds):
             released, since = released + 1, None
             until = time.monotonic() + PATIENCE
     holds.clear()
-    # One that is held just now comes to the list after this.
+    # A request held only now enters the list after this.
     while disk.requests or child.process.poll() is None and time.monotonic() < until:
         if disk.requests:
             disk.answer(disk.requests[0])

@@ -1,5 +1,5 @@
-"""Disks that are missing, wrong, full, damaged, or whose machine is killed: one clear line, and no
-damage."""
+"""Disks that are missing, wrong, full or damaged, or whose machine is killed: one clear line, and
+no damage."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from harness.runner import test
 
 WORK = "tests/programs/soil/disk_work.exe"
 KILLS, LEAST_KILLS = 50, 10
-# QEMU offers flushes as well where the cache may be switched on.
+# QEMU offers flushes also where the guest may enable the cache.
 NO_FLUSH = ["--device-option", "blk:write-cache=off", "--device-option", "blk:config-wce=off"]
 
 
@@ -47,7 +47,7 @@ def with_signature(data, size=1 << 20):
 
 @test(limit=180)
 def not_fat(context):
-    """Each disk that isn't FAT is named with what it is, and what to do."""
+    """Each disk that isn't FAT: the error names its kind and the remedy."""
     table = bytes(446) + bytes([0x80, 1, 1, 0, 12, 0, 0, 0, 0, 8, 0, 0, 0, 4, 0, 0])
     ext4 = bytearray(1 << 20)
     ext4[1080:1082] = b"\x53\xef"
@@ -75,7 +75,7 @@ def not_fat(context):
 
 @test(limit=180)
 def full(context):
-    """A full disk: an error for the write, nothing lost, clean afterwards."""
+    """A full disk: the write fails, nothing is lost, and the disk is clean afterwards."""
     for form in FORMS:
         disk = fat_disk(context, size=4 << 20)
         output = fails_with(
@@ -92,7 +92,7 @@ def full(context):
 
 @test(limit=120)
 def names_that_do_not_fit(context):
-    """FAT refuses a name with a forbidden letter or of 300 letters, and says why."""
+    """FAT refuses a name with a forbidden letter or of 300 letters, and gives the reason."""
     disk = fat_disk(context, size=4 << 20)
     for form in FORMS:
         for name, text in (("what?", "name"), ("n" * 300, "too long")):
@@ -102,7 +102,7 @@ def names_that_do_not_fit(context):
 
 @test(limit=120)
 def corrupted_table(context):
-    """A file whose chain of clusters leads to a free one: an error that says so, the rest reads,
+    """A file whose cluster chain leads to a free cluster: an error that names it, the rest reads,
     nothing is written."""
     disk = fat_disk(context, size=32 << 20)
     source = written(context, "source", bytes(range(256)) * 256)
@@ -134,8 +134,7 @@ def last_synced(child):
 
 
 def check_synced(context, disk, last, repaired):
-    """Everything up to file `last` is there. The machine may have come further than it could
-    say."""
+    """Every file up to `last` is present. The machine may have written more than it reported."""
 
     def read(name):
         got = context.path("got")
@@ -154,27 +153,27 @@ def check_synced(context, disk, last, repaired):
         assert read(f"{number:05d}.bin") == contents(number), f"file {number} of {last} was lost"
     current = read("current")
     known = {contents(n): n for n in range(reached + 2)}
-    # Of two names for one file, in the middle of a renaming, `fsck.fat -a` empties one.
+    # Two names for one file, in the middle of a rename: `fsck.fat -a` empties one.
     assert current in (contents(reached - 1), contents(reached)) or repaired, (
         f"the current file after {last} of {reached}: {known.get(current, current)}"
     )
 
 
 def leave_cache(path):
-    """Takes a file out of Linux's page cache. A direct write to a page that is still being written
-    back may become a buffered one, which a kill cuts short: no disk does that."""
+    """Drops a file from Linux's page cache. A direct write to a page under writeback may become a
+    buffered one, which a kill cuts short: no disk does that."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def kill_while_writing(context, form, kills):
-    """Kills the machine at a random time, again and again; the disk is checked as it was left each
-    time.
+    """Kills the machine repeatedly at random times; each time the disk is checked as the kill left
+    it.
 
-    Returns the number of kills, fewer where the host's flushes are slow, and what `fsck.fat -n`
-    said where the disk wasn't clean. The disk is in the build's directory, since /tmp may be in
-    memory, which knows no direct transfers.
+    Returns the number of kills, fewer where the host's flushes are slow, and the output of
+    `fsck.fat -n` where the disk wasn't clean. The disk is in the build's directory, since /tmp may
+    be in memory, which lacks direct transfers.
     """
     half = context.remaining() / 2
     rng = random.Random(7)
@@ -206,20 +205,20 @@ def kill_while_writing(context, form, kills):
 
 @test(limit=300)
 def killed_machine(context):
-    """QEMU killed 50 times (where flushes are slow, 10 at least) during writes that are synced:
-    nothing that was synced is lost, and the disk is clean."""
+    """QEMU killed 50 times (with slow flushes at least 10) during synced writes: no synced data is
+    lost, and the disk is clean."""
     _, unclean = kill_while_writing(context, "microvm", KILLS)
     assert not unclean, "\n".join(unclean)
 
 
 @test(limit=200)
 def killed_process(context):
-    """The same for the process form, which gives the writes of one commit to Linux with one system
-    call, past the page cache. Where the host's file system has no such way, nothing synced is lost
-    and `fsck.fat -a` repairs the rest (docs/file-systems.md)."""
+    """The same for the process form, which passes the writes of one commit to Linux in one system
+    call, past the page cache. Where the host's file system doesn't support this, no synced data is
+    lost and `fsck.fat -a` repairs the rest (docs/file-systems.md)."""
     kills, unclean = kill_while_writing(context, "process", KILLS)
-    # Asked with a file where the disk was: another folder may be another file system, and not each
-    # one has files without names.
+    # The check uses a file in the disk's own folder: another folder may be another file system, and
+    # some lack unnamed files.
     with tempfile.NamedTemporaryFile(dir=os.path.join(ROOT, "target"), prefix="kill-") as file:
         try:
             os.close(os.open(file.name, os.O_RDWR | os.O_DIRECT))
@@ -252,8 +251,8 @@ def listing(output, root):
 
 @test(limit=240)
 def linux_vfat_agrees(context):
-    """A tree written by Soil is read by Linux's vfat, one written by that is read by Soil: names,
-    sizes, contents."""
+    """Linux's vfat reads a tree written by Soil, Soil reads one written by vfat: names, sizes,
+    contents."""
     tree = "tests/programs/soil/tree_soil.exe"
     for writer in ("microvm", "linux"):
         disk = fat_disk(context, f"{writer}.img", 64 << 20)
@@ -279,7 +278,7 @@ def linux_vfat_agrees(context):
 
 
 def memory_of_transfers(context, mib):
-    """Bytes that Soil and OCaml count as in use, and resident ones, after 64 MiB and after `mib`
+    """Bytes in use by Soil's and OCaml's counts, and resident bytes, after 64 MiB and after `mib`
     MiB through the disk, for each form."""
     for form in FORMS:
         disk = fat_disk(context, size=64 << 20)
@@ -291,10 +290,10 @@ def memory_of_transfers(context, mib):
             heap, in_use = (
                 int(word) for word in re.search(r"in_use (\d+), heap (\d+)", line).group(2, 1)
             )
-            # The process's memory in use is what it has resident.
+            # For the process, memory in use is its resident memory.
             counted = heap if form == "process" else in_use
             figures[at] = counted, resident_kib(machine_pid(child)) << 10
-            # It waits for this line.
+            # The program waits for this line.
             child.process.stdin.write(b"go on\n")
             child.process.stdin.flush()
         status, output = outcome(child, context)
@@ -307,25 +306,25 @@ def memory_of_transfers(context, mib):
 
 @test(limit=120)
 def transfers_leave_nothing(context):
-    """Memory doesn't grow with what goes through the FAT disk: 192 MiB."""
+    """Memory doesn't grow with 192 MiB through the FAT disk."""
     memory_of_transfers(context, 192)
 
 
 @test(limit=600, long=True)
 def a_gibibyte_leaves_nothing(context):
-    """1 GiB through the FAT disk, written and read, changes memory in use by less than 1 %."""
+    """1 GiB written to and read from the FAT disk changes memory in use by less than 1 %."""
     memory_of_transfers(context, 1024)
 
 
 def behind(child, word, after):
-    """The place behind the next line with this word."""
+    """The index after the next line with this word."""
     child.wait_line(word, after=after)
     return 1 + next(n for n in range(after, len(child.lines)) if word in child.lines[n][1])
 
 
 def loop_mounted(context, image, directory, megabytes):
-    """A new ext4 file system in the file `image`, mounted at `directory` for the rest of the
-    test."""
+    """Creates an ext4 file system in the file `image`, and mounts it at `directory` until the end
+    of the test."""
     with open(image, "wb") as file:
         file.write(bytes(megabytes << 20))
     os.mkdir(directory)
@@ -337,10 +336,10 @@ def loop_mounted(context, image, directory, megabytes):
 
 @test(limit=90)
 def slow_disk(context):
-    """A host's disk that does nothing for two seconds: other tasks of the process go on, and so
-    does the work on the disk afterwards. The disk is a loop device on a file system that is frozen
-    for that time. The sectors are raw: the submission of a FAT volume's commit may wait with the
-    host's file system (platform/README.md)."""
+    """A host's disk stalls for two seconds: other tasks of the process continue, and the disk works
+    afterwards. The disk is a loop device on a file system frozen for that time. The sectors are
+    raw: submitting a FAT volume's commit may block with the host's file system
+    (platform/README.md)."""
     below, above = context.memory_path("below"), context.memory_path("above")
     loop_mounted(context, below + ".img", below, 64)
     try:
@@ -348,7 +347,7 @@ def slow_disk(context):
         disk = os.path.join(above, "disk.img")
         with open(disk, "wb") as file:
             file.write(bytes(16 << 20))
-        # Its deadline is not to come while it is frozen.
+        # Its deadline must not pass while it is frozen.
         options = ["--disk", f"data={disk}", "--env", "SOIL_DISK_TIMEOUT=600"]
         child = context.soil("tests/programs/soil/slow_disk.exe", "process", options=options)
         child.wait_line("flushed")
@@ -362,7 +361,7 @@ def slow_disk(context):
             said = [line for _, line in child.lines[before:after]]
         finally:
             context.run("fsfreeze", "-u", below)
-        # One flush may have been done, and not yet said.
+        # One flush may have completed unreported.
         assert sum(line.startswith("flushed") for line in said) <= 1, said
         child.wait_line("flushed", after=after)
         child.stop()
@@ -373,7 +372,8 @@ def slow_disk(context):
 
 @test()
 def a_disk_without_flushes(context):
-    """It is said once, when it is mounted, and is the volume's health; other disks are quiet."""
+    """The warning appears once, at the mount, and is the volume's health; other disks log
+    nothing."""
     line = "soil: warning: disk data offers no flush: "
     for form in ("microvm", "q35"):
         for options, health, said in ((NO_FLUSH, "unflushed", 1), ([], "writable", 0)):
@@ -424,7 +424,7 @@ def journal_of_revokes(context):
 @test(limit=120)
 def a_journal_names_millions_of_blocks(context):
     """A machine of 64 MiB mounts a disk whose journal names two million blocks, and writes to it;
-    the disk is whole."""
+    the disk stays intact."""
     disk = journal_of_revokes(context)
     program = "tests/programs/unmodified/files.exe"
     options = ["--mem", "64M", "--disk", f"ext4={disk}"]

@@ -71,7 +71,7 @@ def read_png(path):
 
 
 def dump(context, monitor, display):
-    """What a display of a machine shows, by QEMU."""
+    """The picture on a machine's display, from QEMU."""
     path = context.path(f"{display}.ppm")
     monitor.ask("screendump", filename=path, device=display, head=0)
     with open(path, "rb") as file:
@@ -82,7 +82,7 @@ def dump(context, monitor, display):
 
 
 def monitored(context):
-    """Options that open a monitor, and where it is."""
+    """Options that open a monitor, and its path."""
     path = context.path("qmp")
     return [f"--qemu-arg={word}" for word in ("-qmp", f"unix:{path},server=on,wait=off")], path
 
@@ -99,8 +99,8 @@ def tell(child, line):
 
 
 def await_size(child, size):
-    """Asks for changes until the first display's size begins with this: a window may have changed
-    by itself before."""
+    """Asks the program for changes until the first display's size begins with this: a window may
+    have resized by itself before."""
     wanted = f"display0 true {size}"
     while not any(wanted in line for _, line in child.lines):
         tell(child, "change display0")
@@ -114,8 +114,8 @@ def start(context, form, *options):
 
 @in_every_form()
 def displays_and_their_pictures(context, form):
-    """Two displays show what was drawn, to the pixel; of a damaged rectangle no more than that is
-    sent; another size is another mode. The screenshot is the first one's at the end."""
+    """Two displays show the drawing, to the pixel; a damaged rectangle sends no more than itself;
+    another size is another mode. The screenshot is the first display's at the end."""
     file = context.path("end.png")
     options, qmp = ([], None) if form == "process" else monitored(context)
     sizes = "--display-size=640x480,320x200"
@@ -147,9 +147,9 @@ def padded(rows, width, height):
 
 @test()
 def displays_without_virtio(context):
-    """The display that other launchers give, bochs-display or standard VGA, shows what was drawn, to
-    the pixel: modes, damage, frames in turn, after it was closed, and a size that is no mode. One
-    of virtio's is taken first."""
+    """bochs-display and standard VGA, the displays of other launchers, show the drawing, to the
+    pixel: modes, damage, alternating frames, after a close, and a size that is no mode. A virtio
+    display takes precedence."""
     for device in ("bochs-display", "VGA", "secondary-vga"):
         options, qmp = monitored(context)
         card = f"{device},id=screen,xres=800,yres=600"
@@ -173,7 +173,7 @@ def displays_without_virtio(context):
         tell(child, "frames 100")
         tell(child, "draw display0 64 64")
         assert dump(context, monitor, "screen") == picture(64, 64), device
-        # More than the 16 MiB of video memory that there are.
+        # More than the 16 MiB of video memory.
         say(child, "draw display0 4096 2160")
         status, text = outcome(child, context)
         assert status == 2 and "video memory" in text, clean(text)
@@ -187,12 +187,12 @@ def displays_without_virtio(context):
 
 @in_every_form()
 def many_frames_leave_memory_as_it_was(context, form):
-    """10 000 frames of two buffers in turn, and 50 changes of the mode."""
+    """10 000 alternating frames of two buffers, and 50 mode changes."""
     child = start(context, form, "--display=none", "--display-size=320x200")
 
     def memory():
-        """Asks until ten answers in a row are no lower: a released buffer is freed only when the
-        device has answered, and by the collection after that."""
+        """Queries until ten answers in a row are no lower: a released buffer is freed only after
+        the device's answer, and by the collection after that."""
         least, again = None, 0
         while again < 10:
             tell(child, "memory")
@@ -230,7 +230,7 @@ def no_display(context, form):
 
 @test()
 def nothing_to_picture(context):
-    """A process that has shown nothing has no picture, and says so."""
+    """A process that has shown nothing has no picture, and reports it."""
     file = context.path("none.png")
     child = start(context, "process", f"--screenshot={file}")
     say(child, "end")
@@ -253,7 +253,7 @@ def button(name, down):
 
 @test()
 def keys_and_pointer(context):
-    """What QEMU's monitor sends arrives in its order, and as text."""
+    """Input events from QEMU's monitor arrive in order, and as text."""
     for form in IMAGES:
         options, qmp = monitored(context)
         child = context.soil(TYPING, form, options=["--display=none", *options])
@@ -287,7 +287,7 @@ def keys_and_pointer(context):
             expected.append(f"key {'+' if down else '-'}1")
         status, text = outcome(child, context)
         lines = text.split("ready\n", 1)[1].splitlines()
-        # QEMU tells a wheel as a button, too.
+        # QEMU reports a wheel as a button, too.
         lines = [line for line in lines if not re.fullmatch(r"key .3\d\d", line)]
         assert status == 0 and lines == [*expected, "typed hI!"], text
 
@@ -333,7 +333,7 @@ def fingers(context):
 
 @test()
 def a_machine_that_stands_still(context):
-    """A machine that is stopped in the middle of its frames goes on with them, and takes keys."""
+    """A machine that is stopped in the middle of its frames continues them, and takes keys."""
     for form in IMAGES:
         options, qmp = monitored(context)
         options += ["--display=none", "--display-size=320x200"]
@@ -366,15 +366,15 @@ WINDOW = os.path.join(ROOT, "_build", "default", "tools", "window", "soil-window
 
 
 class Desktop:
-    """An X server in memory, and xdotool as its user."""
+    """An X server in memory, with xdotool as its user."""
 
     def __init__(self, context):
         for program in ("Xvfb", "xdotool"):
             if not shutil.which(program):
                 raise Skip(f"{program} is not installed: apt-get install xvfb xdotool")
-        # Without repeated keys, which come where xdotool isn't run before it lets go.
-        # Its socket has a name for all network namespaces, of which each test has its own: a server
-        # that looks for a number takes one of another test's.
+        # Key repeat is off: it would begin where xdotool isn't scheduled before the release. The
+        # server's socket name is shared by all network namespaces, of which each test has its own:
+        # a server that picks a free number would take one of another test's.
         words = [
             f":{random.randrange(1000, 50000)}",
             "-displayfd",
@@ -392,7 +392,7 @@ class Desktop:
         while not numbers:
             assert server.process.poll() is None, server.text
             server.drain(0.05)
-            # Its warnings come there, too.
+            # Its warnings go there, too.
             numbers = [line.strip() for _, line in server.lines if line.strip().isdigit()]
         self.context = context
         self.environment = {"DISPLAY": f":{numbers[0]}", "SOIL_WINDOW": WINDOW}
@@ -402,11 +402,11 @@ class Desktop:
         return done.stdout.split()
 
     def window(self, name):
-        """The window with this title, once it can be seen."""
+        """The window with this title, once visible."""
         return self.do("search", "--sync", "--onlyvisible", "--name", name)[-1]
 
     def close(self, window):
-        """Asks for a window's end, as its frame does (ICCCM, 4.2.8.1)."""
+        """Asks a window to close, as its frame does (ICCCM, 4.2.8.1)."""
         words = [sys.executable, os.path.join(ROOT, "tests", "harness", "close_window.py"), window]
         self.context.run(*words, env={**os.environ, **self.environment})
 
@@ -430,13 +430,13 @@ class Desktop:
 
 
 def enlarged(rows, by):
-    """A picture with squares in place of its pixels."""
+    """A picture with each pixel enlarged to a square."""
     lines = [b"".join(by * row[x : x + 3] for x in range(0, len(row), 3)) for row in rows]
     return [line for line in lines for _ in range(by)]
 
 
 def shows(screen, rows):
-    """Whether rows of pixels are in a larger picture."""
+    """Whether a larger picture contains these rows of pixels."""
     for y, row in enumerate(screen[: len(screen) - len(rows) + 1]):
         x = row.find(rows[0])
         if x >= 0 and all(
@@ -449,8 +449,8 @@ def shows(screen, rows):
 
 @test()
 def a_window_of_a_process(context):
-    """Under an X server: the picture, as large as the window, another size, keys in their order and
-    as text, and the end when the window is closed."""
+    """Under an X server: the picture, in the window's size, another size, keys in order and as
+    text, and the end when the window closes."""
     desktop = Desktop(context)
     file = context.path("window.png")
     options = ["--display=window", "--display-size=320x240", f"--screenshot={file}"]
@@ -474,7 +474,7 @@ def a_window_of_a_process(context):
     child.wait_line("ready")
     assert "device pointer of display0 keys=false axes=2 leds=0\n" in child.text, child.text
     window = desktop.window("typing.exe")
-    # The release of a key that was pressed before the window had the keyboard isn't told.
+    # The window doesn't get the release of a key pressed before it had the keyboard focus.
     desktop.do("keydown", "x", "windowfocus", window, "keyup", "x")
     desktop.do("mousemove", "--window", window, "319", "239")
     child.wait_line("position 1.000 1.000")
@@ -494,8 +494,7 @@ def a_window_of_a_process(context):
 
 @test()
 def a_window_of_a_process_that_stands_still(context):
-    """A process that is stopped doesn't read what the pointer does: its window is closed all the
-    same."""
+    """A stopped process doesn't read pointer events: its window closes nonetheless."""
     desktop = Desktop(context)
     options = ["--display=window", "--display-size=320x240"]
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
@@ -519,8 +518,8 @@ def a_window_of_a_process_that_stands_still(context):
 
 @test()
 def a_window_that_is_closed(context):
-    """The frames of a program whose window was closed are answered: it is asked to stop, and may do
-    much until then. The title is a file's name, of whatever bytes."""
+    """A program whose window was closed gets answers for its frames: it receives a stop request,
+    and may continue until then. The title is a file name of arbitrary bytes."""
     desktop = Desktop(context)
     program, viewer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program.settimeout(PATIENCE)
@@ -554,7 +553,8 @@ def a_window_that_is_closed(context):
 
 @test()
 def a_window_that_can_not_be_opened(context):
-    """The program isn't started, and the error says what is missing and what else there is."""
+    """The program isn't started, and the error names the missing requirement and the
+    alternatives."""
     nowhere = {"DISPLAY": ":0", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": "/nowhere/soil-window"}
     unknown = {"DISPLAY": ":65000", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": WINDOW}
     for environment, why in (
@@ -569,7 +569,7 @@ def a_window_that_can_not_be_opened(context):
 
 @test()
 def a_pointer_for_each_display(context):
-    """Each window of a process has a pointer of its own, whose name ends with the display's."""
+    """Each window of a process has its own pointer, whose name ends with the display's."""
     options = ["--display=none", "--display-size=64x64,32x32"]
     child = context.soil(TYPING, "process", options=options)
     child.wait_line("ready")
@@ -581,7 +581,7 @@ def a_pointer_for_each_display(context):
 
 @test()
 def a_window_of_a_machine(context):
-    """The same of QEMU's window, whose end is the machine's."""
+    """The same for QEMU's window, whose end ends the machine."""
     qemu = os.environ.get("SOIL_QEMU", "qemu-system-x86_64")
     if "gtk" not in context.run(qemu, "-display", "help").stdout.split():
         raise Skip("QEMU has no windows: apt-get install qemu-system-gui")
@@ -593,11 +593,11 @@ def a_window_of_a_machine(context):
         )
         child.wait_line("ready")
         window = desktop.window("pictures.exe")
-        # QEMU enlarges other pictures to the size that it begins with.
+        # QEMU scales other pictures to its initial size.
         tell(child, "draw display0 640 480")
         desktop.await_picture(picture(640, 480))
         desktop.do("windowsize", window, "700", "600")
-        # It has a menu, too.
+        # The window has a menu, too.
         await_size(child, "700x")
         say(child, "end")
         assert outcome(child, context)[0] == 0, child.text
@@ -639,7 +639,7 @@ class Viewer:
         self.child.wait_line("ready")
 
     def draw(self):
-        """Lets the program draw, until it asks to present the picture."""
+        """Lets the program draw, until it requests to present the picture."""
         say(self.child, "draw display0 320 200")
         while struct.unpack("<I", self.socket.recv(1 << 16)[:4]) != (3,):
             pass
@@ -647,7 +647,7 @@ class Viewer:
 
 @test()
 def a_viewer_that_ends(context):
-    """The program's wait for its picture ends with an error, and so does that for keys."""
+    """The program's wait for its picture ends with an error, and so does its wait for keys."""
     viewer = Viewer(context)
     viewer.draw()
     viewer.socket.close()
@@ -714,8 +714,8 @@ class Vnc:
 
 @test()
 def a_window_that_is_resized(context):
-    """The size that a viewer asks for reaches the program, which can show a picture of it, however
-    small it is."""
+    """The program gets the size that a viewer requests, and can show a picture of it, however
+    small."""
     for index, form in enumerate(IMAGES):
         number = 10_000 + os.getpid() % 20_000 + index
         child = start(context, form, f"--display=vnc=:{number}", "--display-size=640x480")
@@ -744,8 +744,8 @@ VARIANTS = {
 
 @test()
 def adapters_of_all_kinds(context):
-    """Pictures are shown by graphics adapters with these options, of which each switches off a part
-    of the protocol; another scan-out is another display."""
+    """Graphics adapters with these options, each of which disables a part of the protocol, show
+    pictures; another scan-out is another display."""
     file = context.path("end.png")
     for machine, variants in VARIANTS.items():
         for variant in variants:

@@ -1,4 +1,4 @@
-"""Bad input and missing files: one clear line that names the cause, and a status of failure."""
+"""Bad input and missing files: one clear line that names the cause, and a failure status."""
 
 from harness.context import FORMS, SOIL, executable, outcome
 from harness.runner import test
@@ -7,7 +7,8 @@ INTERFACES = "tests/programs/soil/interfaces.exe"
 
 
 def fails_with(context, child, *texts):
-    """The child ends by itself, not with 0, and its output contains each of `texts` in any case."""
+    """The child ends by itself with a nonzero status, and its output contains each of `texts`,
+    ignoring case."""
     status, output = outcome(child, context)
     assert status != 0, f"status 0:\n{output}"
     for text in texts:
@@ -17,7 +18,7 @@ def fails_with(context, child, *texts):
 
 @test()
 def no_network_device(context):
-    """A program that wants a network and has no device says so."""
+    """A program that needs a network without a device reports it."""
     for form in FORMS:
         child = context.soil(INTERFACES, form, options=["--net", "none"])
         fails_with(context, child, "no network")
@@ -25,7 +26,7 @@ def no_network_device(context):
 
 @test(limit=120)
 def no_dhcp_answer(context):
-    """Within the time the documentation says, a line that names DHCP and the remedy."""
+    """A line that names DHCP and the remedy appears within the documented time."""
     children = [context.soil(INTERFACES, form, tap=context.tap(), dhcp=True) for form in FORMS]
     for child in children:
         fails_with(context, child, "dhcp", "SOIL_IP")
@@ -33,7 +34,7 @@ def no_dhcp_answer(context):
 
 @test()
 def bad_addresses(context):
-    """Configuration that can't be understood, given past `soil run`'s own checks."""
+    """Invalid configuration, given past `soil run`'s own checks."""
     for form in FORMS:
         tap = context.tap()
         child = context.soil(
@@ -44,7 +45,7 @@ def bad_addresses(context):
 
 @test()
 def unknown_options(context):
-    """`soil run` names the option, or its value, that it doesn't take."""
+    """`soil run` names the option, or the value, that it rejects."""
     hello = executable("examples/hello/main.exe", "microvm")
     for words in (
         ["--fast"],
@@ -63,7 +64,7 @@ def unknown_options(context):
 
 @test()
 def not_a_program(context):
-    """A missing file, a directory, a text, a Linux program built by another."""
+    """A missing file, a directory, a text file, a Linux program from another build."""
     text = context.path("text")
     with open(text, "w", encoding="ascii") as file:
         file.write("hello\n")
@@ -74,7 +75,8 @@ def not_a_program(context):
 
 @test()
 def missing_disk(context):
-    """A disk whose file is missing is named by `soil run`; one never given, by the program."""
+    """`soil run` names a disk whose file is missing; the program names a disk that was never
+    given."""
     for form in FORMS:
         missing = context.path("missing.img")
         child = context.soil(
@@ -87,7 +89,7 @@ def missing_disk(context):
 
 @test()
 def too_little_memory(context):
-    """A clear line of `soil run`'s, or of the image's where it can begin; never a hang."""
+    """A clear line from `soil run`, or from the image if it can start; never a hang."""
     for machine in ("microvm", "q35"):
         for memory, text in (
             ("3M", "memory has to be between 4M and"),
@@ -99,7 +101,7 @@ def too_little_memory(context):
 
 @test()
 def port_in_use(context):
-    """A port that is taken is named, and free again once it was closed."""
+    """The error names a port in use; the port is free again after a close."""
     for form in FORMS:
         tap = context.tap()
         child = context.soil("tests/programs/soil/ports.exe", form, tap=tap)

@@ -1,5 +1,5 @@
-"""Soil.File and the forms of Soil.Fs.rename: room, holes, times and names, on each kind of volume,
-in every form."""
+"""Soil.File and the forms of Soil.Fs.rename: allocation, holes, times and names, on each kind of
+volume, in every form."""
 
 from cases.network import in_every_form
 from cases.tasks import fat_disk
@@ -71,8 +71,8 @@ def of_memory(root):
 
 @in_every_form(limit=120)
 def file_ranges(context, form):
-    """Room, holes, times and names as Soil.File and Soil.Fs.rename change them; the disks are
-    whole, and debugfs reads the same times."""
+    """Allocation, holes, times and names as Soil.File and Soil.Fs.rename change them; the disks are
+    clean, and debugfs reads the same times."""
     fat, ext4 = fat_disk(context, f"{form}.fat"), context.path(f"{form}.ext4")
     with open(ext4, "wb") as file:
         file.truncate(64 << 20)
@@ -87,7 +87,7 @@ def file_ranges(context, form):
         "--mount",
         "/ext4=ext4:ext4",
     ]
-    # A process has as much memory as its host promises.
+    # A process has as much memory as its host overcommits.
     words = [] if form == "process" else ["huge"]
     status, output = outcome(context.soil(PROGRAM, form, *words, options=options), context)
     expected = [

@@ -1,5 +1,5 @@
 """The rule for tests that fail in a whole run (harness/flaky.py), in each of the three runners, on
-tests that are made to fail here."""
+tests made to fail here."""
 
 import os
 import re
@@ -16,16 +16,16 @@ import cargotest  # noqa: E402
 
 
 def counted(context, name):
-    """How often this was called for the name, this time included."""
+    """The number of calls for the name, this one included."""
     with open(context.path(f"count-{name}"), "a", encoding="ascii") as file:
         file.write("x")
         return file.tell()
 
 
 def ended(context, tests):
-    """Runs tests, functions by name, as a whole run does: what failed, in which way it is counted,
+    """Runs tests, functions by name, as a whole run does: the failures, their counts by outcome,
     and the report's lines."""
-    # Only what hangs is to meet its limit.
+    # Only a hang must meet its limit.
     tests = [
         runner.Test(name, name, function, 2 if name == "hang" else 120, False)
         for name, function in tests.items()
@@ -38,7 +38,7 @@ def ended(context, tests):
 @test()
 def failed_tests_run_again_at_the_end(context):
     """A failed end-to-end test runs again after all others, twice at most; one that passes then
-    counts as passed and is reported with the first line of its first failure."""
+    counts as passed, and the report has the first line of its first failure."""
     order = context.path("order")
 
     def failing(name, times):
@@ -66,7 +66,7 @@ def failed_tests_run_again_at_the_end(context):
 @test()
 def final_failures_are_not_run_again(context):
     """A panic, a crash report, a crash, a sanitizer's report, a counterexample and a hang fail at
-    once, whatever the test's own words are; a limit below the one for hangs doesn't."""
+    once, whatever the test prints; a limit below that of hangs doesn't."""
 
     def wrote(name, text, ending="true"):
         def function(inner):
@@ -113,7 +113,7 @@ def final_failures_are_not_run_again(context):
 
 @test()
 def many_failures_are_not_run_again(context):
-    """More than ten failures have one cause."""
+    """More than ten failures share a cause, so none is repeated."""
     failures = {str(number): flaky.Failure("slow", None) for number in range(11)}
     asked = []
     assert flaky.run_again(failures, asked.append) == ({}, failures)
@@ -152,7 +152,7 @@ def compiled(context, name, text):
 
 
 def run_programs(context, programs):
-    """Whether something failed, and what cargotest.py prints."""
+    """Whether something failed, and the output of cargotest.py."""
     os.environ["FOLDER"] = context.directory
     path = context.path("printed")
     output = os.dup(1)
@@ -171,8 +171,8 @@ def run_programs(context, programs):
 
 @test()
 def failed_tests_of_crates_run_again(context):
-    """A test's own assertion, or the error that it returns, is run again by itself; a panic outside
-    of the tests' code isn't, nor a program that is aborted. The counts are corrected."""
+    """A test's own assertion, or the error that it returns, is repeated by itself; a panic outside
+    the tests' code and an aborted program aren't. The counts are corrected."""
     program = compiled(context, "crate", CRATE)
     failed, text = run_programs(context, [program])
     assert failed
@@ -186,14 +186,13 @@ def failed_tests_of_crates_run_again(context):
     assert results == ["crate.rs (crate): test result: FAILED. 3 passed; 2 failed"], results
     assert re.search(r"tests::product: not run again: a panic at .*crate.rs:2$", text, re.MULTILINE)
     names = ("passes", "once", "returns", "product", "always")
-    # What is counted here is one more.
+    # This count is one higher.
     assert [counted(context, name) - 1 for name in names] == [1, 2, 3, 1, 3]
 
 
 @test()
 def aborted_programs_of_crates_are_not_run_again(context):
-    """A program that ends without its report fails, and those that pass at the second time don't
-    hide it."""
+    """A program that ends without its report fails, even if its tests pass the second time."""
     text = CRATE.replace("super::third(&[1, 2]);", "std::process::abort();")
     failed, text = run_programs(context, [compiled(context, "aborts", text)])
     assert failed and "aborts.rs (aborts): ended with status -6" in text, text
@@ -242,15 +241,14 @@ def dune_run(context, main):
 
 
 def counts_of(text):
-    """What tools/setup/test.sh counts of Alcotest."""
+    """The counts that tools/setup/test.sh takes from Alcotest."""
     passed = re.findall(r"^Test Successful .* (\d+) tests? run\.$", text, re.MULTILINE)
     return sum(map(int, passed)), len(re.findall(r"^\d+ failures?!", text, re.MULTILINE))
 
 
 @test(limit=120)
 def failed_ocaml_tests_run_again(context):
-    """Dune runs the program whose test failed again, and no other; the report has the test's
-    name."""
+    """Dune repeats the program whose test failed, and no other; the report has the test's name."""
     status, text = dune_run(context, MAIN)
     assert status == 0, text
     assert text.splitlines()[-1] == "flaky: t: a.b: once, (odd) (failed once: FAIL the timer)", text
@@ -260,7 +258,7 @@ def failed_ocaml_tests_run_again(context):
 
 @test(limit=120)
 def final_failures_of_ocaml_tests_are_not_run_again(context):
-    """A program that a signal ends, an exception that no test asked for, a panic, and a test that
+    """Final: a program killed by a signal, an exception outside the tests, a panic, and a test that
     fails three times."""
     for text in (
         MAIN.replace("let once () =", "let once () = Unix.(kill (getpid ()) Sys.sigsegv);"),
@@ -279,7 +277,7 @@ def final_failures_of_ocaml_tests_are_not_run_again(context):
 
 @test()
 def flaky_tests_are_recorded(context):
-    """A line for each in tests/flaky.tsv, none in CI; a name that is there twice is a failure."""
+    """A line for each in tests/flaky.tsv, none in CI; a name that occurs twice is a failure."""
     path = context.path("flaky.tsv")
     report = "flaky: net: a b (failed once: x (y): z)\nflaky: c (failed twice: d)\nother\n"
     os.environ["CI"] = "true"
@@ -298,7 +296,7 @@ def flaky_tests_are_recorded(context):
 
 @test()
 def the_record_of_flaky_tests_is_one(_):
-    """Each row of tests/flaky.tsv has a date, a commit, a name and what it said."""
+    """Each row of tests/flaky.tsv has a date, a commit, a name and a message."""
     with open(flaky.RECORD, encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]
     assert all(len(row) == 4 for row in rows), rows

@@ -1,4 +1,4 @@
-"""The program of docs/from-other-libraries.md, in the versions that the page shows."""
+"""The program of docs/from-other-libraries.md, in the versions of the page."""
 
 import contextlib
 import socket
@@ -12,18 +12,19 @@ CLIENTS = 8
 
 
 class Late(Exception):
-    """The visitor was sent away: on a busy machine more than two seconds pass between lines."""
+    """The server disconnected the visitor: on a busy machine more than two seconds pass between
+    lines."""
 
 
 class Visitor:
-    """A client. A line on which it hears `Late` isn't in the book."""
+    """A client. A line answered with `Late` isn't in the book."""
 
     def __init__(self, host):
         self.socket = socket.create_connection((host, 7000), timeout=PATIENCE)
         self.lines = self.socket.makefile("rb")
 
     def asks(self, line):
-        """Says the line; the line that comes back."""
+        """Sends the line; returns the line received."""
         try:
             self.socket.sendall(line + b"\n")
             heard = self.lines.readline()
@@ -57,7 +58,7 @@ def visit(host, number):
 
 
 def book_of(host):
-    """The book's lines, whose number is known."""
+    """The book's lines; their number is known."""
     while True:
         reader = Visitor(host)
         try:
@@ -69,13 +70,13 @@ def book_of(host):
 
 
 def version(name, mount=(), net=()):
-    """A version with its options: those over `Soil.Fs` need a volume, those over `Soil.Tcp` in a
+    """A version with its options: versions over `Soil.Fs` need a volume, those over `Soil.Tcp` in a
     process the host's network."""
 
     @in_every_form(forms=FORMS, name=f"guestbook-by-{name}")
     def guestbook(context, form):
-        """The guestbook keeps the lines of eight clients, whole and each client's in its order;
-        a client that says nothing is sent away, and the others stay."""
+        """The guestbook keeps the lines of eight clients, whole and each client's in order; it
+        disconnects a client that sends nothing, and the others stay."""
         tap = None if form == "process" else context.tap()
         host = tap.guest if tap else "127.0.0.1"
         book = "/tmp/book" if mount or tap else context.path("book")

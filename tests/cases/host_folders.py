@@ -1,4 +1,4 @@
-"""Slow folders of the host: only the task that made a call waits for it."""
+"""Slow folders of the host: only the calling task waits for them."""
 
 import time
 
@@ -9,7 +9,7 @@ from harness.runner import test
 from harness.slow_folder import FSYNC, LOOKUP, OPEN, READ, WRITE, SlowFolder
 
 PROGRAM = "tests/programs/soil/slow_folder.exe"
-# Lines that another task prints before an answer is given.
+# Lines that another task prints before an answer.
 TICKS = 5
 
 
@@ -18,8 +18,8 @@ def said(child, start):
 
 
 def slow(context, ring):
-    """The folder answers each request only after another task has run on for a while, and a sync
-    only after another has read."""
+    """The folder answers each request only after another task has run for a while, and a sync only
+    after another has read."""
     env = {"SOIL_MOUNT": f"/data=host:{context.path('folder')}"}
     forbidden = (
         []
@@ -58,13 +58,13 @@ def slow(context, ring):
 
 @test(limit=120)
 def slow_folder(context):
-    """By the ring."""
+    """With io_uring."""
     need_io_uring()
     slow(context, ring=True)
 
 
 @test(limit=120)
 def slow_folder_without_a_ring(context):
-    """Where the kernel forbids io_uring, as containers do: by threads."""
+    """With threads, where the kernel forbids io_uring, as containers do."""
     need_strace(context)
     slow(context, ring=False)

@@ -1,4 +1,4 @@
-"""Scanners, floods and malformed packets; afterwards, and meanwhile, everybody honest is served.
+"""Scanners, floods and malformed packets; honest clients are served during and after them.
 
 All traffic is on a TAP in the tests' namespace, and bounded in count and time.
 """
@@ -20,7 +20,7 @@ IMAGE_AND_PROCESS = ("process", "microvm")
 
 
 def tool(name, package):
-    """The path of a program, or why the test can't run."""
+    """The path of a program; skips the test without it."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if not path:
         raise Skip(f"{name} is not installed; run: apt-get install {package}")
@@ -28,12 +28,12 @@ def tool(name, package):
 
 
 def ask(tap, timeout=PATIENCE):
-    """One request on a connection of its own; whether the whole answer came."""
+    """One request on a new connection; whether the whole answer arrived."""
     return answer(tap, timeout) == "served"
 
 
 def answer(tap, timeout=PATIENCE):
-    """`served`, or what went wrong."""
+    """`served`, or the error."""
     try:
         with socket.create_connection((tap.guest, 80), timeout=timeout) as peer:
             peer.settimeout(timeout)
@@ -48,16 +48,16 @@ def answer(tap, timeout=PATIENCE):
 
 
 def still_serves(context, child, tap):
-    """All services work, and nothing of what was is left."""
+    """All services work, and no earlier connection is left."""
     found = answer(tap)
     child.drain(0.2)
     assert found == "served", f"{found}\n{child.text}"
     context.load("copy", tap.guest, 7, 300_000)
-    # Where ten thousand connections end at once, Linux goes on repeating what a full queue dropped
-    # for some 100 seconds.
+    # Where ten thousand connections end at once, Linux repeats segments dropped by a full queue for
+    # some 100 seconds.
     figures = steady_counters(tap, 20, 4 * PATIENCE)
     assert figures["descriptors"] < 20, figures
-    # An exception of OCaml's, a panic of Rust's in the image, and one in the process.
+    # An exception of OCaml, a panic of Rust in the image, and one in the process.
     for word in ("Fatal", "panic", "internal error"):
         assert word not in child.text, child.text
 
@@ -71,13 +71,12 @@ def mac_of(context, tap):
 
 @in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def nmap(context, form):
-    """-sS finds the open ports and no others, -sU and -O do no harm, and sequence numbers can't be
-    guessed."""
+    """-sS finds exactly the open ports, -sU and -O do no harm, and sequence numbers are
+    unpredictable."""
     nmap = tool("nmap", "nmap")
     child, tap = services(context, form)
-    # nmap expects answers as fast as the first ones were, and gives a port up after two that are
-    # late, such as those of a machine that has to wait for a processor: whatever they were, three
-    # seconds each.
+    # nmap adapts its timeout to the first answers, and abandons a port after two late answers, such
+    # as those of a machine that waits for a processor: allow three seconds for each.
     patient = ["--initial-rtt-timeout", "3s", "--min-rtt-timeout", "3s", "--max-rtt-timeout", "10s"]
     scan = [nmap, "-n", "-Pn", "--max-retries", "6", "--host-timeout", "300s"]
     text = context.run(*scan, *patient, "-sS", "-p", "1-300", tap.guest).stdout
@@ -93,7 +92,7 @@ def nmap(context, form):
 
 
 def flood(context, tap, seconds, *words):
-    """hping3 with at most 5 000 packets a second for so long, from changing addresses."""
+    """hping3 for some seconds, with at most 5 000 packets a second from changing addresses."""
     command = [
         "timeout",
         seconds,
@@ -112,12 +111,12 @@ def flood(context, tap, seconds, *words):
 
 @in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def syn_flood(context, form):
-    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and so do honest requests,
-    in long runs 99 % of them."""
+    """SYNs from changing addresses, 5 000 a second: a running transfer continues, and so do honest
+    requests, in long runs 99 % of them."""
     child, tap = services(context, form)
     copy = context.child(load_words("copy", tap.guest, 7, 2_000_000))
-    # For ten seconds, and until enough requests were served: where the TAP's queue is full their
-    # SYNs are lost with the flood's.
+    # For ten seconds, and until enough requests were served: when the TAP's queue is full, it drops
+    # their SYNs with the flood's.
     attack = flood(context, tap, 600, "-S", "-p", 80, "--rand-source")
     until = time.monotonic() + 10
     results = []
@@ -167,7 +166,8 @@ def malformed(context, form, seconds):
     if context.run(python, "-c", "import scapy", check=False).returncode != 0:
         raise Skip("Scapy is not installed; run: apt-get install python3-scapy")
     mac = mac_of(context, tap)
-    # Claims to the guest's address would spoil the host's table, which is not the guest's fault.
+    # Claims to the guest's address would corrupt the host's table, for which the guest is not
+    # responsible.
     ip("neigh", "replace", tap.guest, "lladdr", mac, "nud", "permanent", "dev", tap.name)
     copy = context.child(load_words("copy", tap.guest, 7, 200_000))
     seed = os.environ.get("SOIL_FUZZ_SEED", "1")
@@ -175,8 +175,8 @@ def malformed(context, form, seconds):
     text = context.run(*command).stdout
     assert int(re.search(r"sent=(\d+)", text)[1]) >= 100, text
     assert copy.finish(context.remaining()) == 0, copy.text
-    # The guest may have believed a last claim to the host's address, which it would doubt after 8 s
-    # (RFC 4861, 7.3); a question heals it, which comes with the first of what follows.
+    # The guest may have accepted a last claim to the host's address, which it would verify after 8
+    # s (RFC 4861, 7.3); the first solicitation of the following traffic corrects it.
     ip("neigh", "del", tap.guest, "dev", tap.name)
     still_serves(context, child, tap)
 
@@ -195,8 +195,8 @@ def malformed_packets_for_long(context, form):
 
 @in_every_form(limit=180, forms=IMAGE_AND_PROCESS)
 def ten_thousand_connections(context, form):
-    """10 000 idle connections at once; newcomers are served meanwhile, and all of it is given
-    back."""
+    """10 000 idle connections at once; new ones are served meanwhile, and all memory is
+    returned."""
     child, tap = services(context, form, options=("--mem", "512M"))
     before = counters(tap)
     hold = context.child(load_words("hold", tap.guest, 7, 10_000, 3600))

@@ -45,7 +45,7 @@ def server(context, form, *options):
 
 
 class Raw:
-    """A connection for bytes as they are."""
+    """A raw connection."""
 
     def __init__(self, host, port=8000):
         self.socket = socket.create_connection((host, port), timeout=PATIENCE)
@@ -55,7 +55,7 @@ class Raw:
         self.socket.sendall(text)
 
     def response(self):
-        """The status, the fields and the body of the next response, which says its length."""
+        """The status, the fields and the body of the next response, which has a Content-Length."""
         status = int(self.input.readline().split()[1])
         fields = {}
         while (line := self.input.readline()) != b"\r\n":
@@ -64,7 +64,7 @@ class Raw:
         return status, fields, self.input.read(int(fields.get("content-length", 0)))
 
     def ended(self):
-        """Nothing more comes, and the connection has ended."""
+        """No more bytes arrive, and the connection has ended."""
         try:
             return self.input.read() == b""
         except ConnectionError:
@@ -77,8 +77,8 @@ class Raw:
 
 @in_every_form(forms=TWO_FORMS)
 def http_server(context, form):
-    """curl sends a body that is asked for, a megabyte in chunks, and gets the same; the client of
-    Python has 64 connections at once, which stay; the same over TLS."""
+    """curl sends a body after 100 Continue, a megabyte in chunks, and gets the same back; Python's
+    client keeps 64 connections open at once; the same over TLS."""
     _, host, folder = server(context, form)
     large = context.path("large")
     with open(large, "wb") as file:
@@ -94,7 +94,7 @@ def http_server(context, form):
             assert got.encode() == MEGABYTE.upper(), (fields, len(got))
         seen = context.run(*curl, "-v", *EXPECT, *send).stderr
         assert "100 Continue" in seen, seen
-        # Beyond the limit of this path, by what the client says first: the body isn't asked for.
+        # A Content-Length beyond the limit of this path: the server doesn't request the body.
         send[-1] = f"{url}/length"
         words = [*EXPECT, "-o", "/dev/null", "-w", "%{http_code} %{size_upload}"]
         assert context.run(*curl, *words, *send).stdout == "413 0"
@@ -126,9 +126,9 @@ MALFORMED = (
 
 @in_every_form(forms=TWO_FORMS)
 def http_bytes(context, form):
-    """Requests that come together are answered in order, and those that come byte by byte; what is
-    malformed gets 400 and the end, so that no request can hide behind it; idle connections end at
-    a stop, and a request that is being answered gets its response."""
+    """Pipelined requests get answers in order, and so do those that arrive byte by byte; malformed
+    ones get 400 and the end, so no request can hide behind them; idle connections end at a stop,
+    and a request in progress gets its response."""
     child, host, _ = server(context, form)
     with contextlib.closing(Raw(host)) as raw:
         names = [b"/%d" % number for number in range(100)]
@@ -165,8 +165,8 @@ def http_bytes(context, form):
 
 @in_every_form(forms=TWO_FORMS)
 def http_websockets(context, form):
-    """Eight clients at once: texts, 70,000 bytes in one frame, pings, the closing handshake; a frame
-    without a mask ends its connection with 1002; a server that is stopped closes with 1001."""
+    """Eight clients at once: texts, 70,000 bytes in one frame, pings, the closing handshake; an
+    unmasked frame ends its connection with 1002; a stopped server closes with 1001."""
     child, host, _ = server(context, form)
     clients = [WebSocket(host, 8000, "/chat") for _ in range(8)]
     for number, client in enumerate(clients):
@@ -187,7 +187,7 @@ def http_websockets(context, form):
     assert clients[4].receive() == (8, struct.pack("!H", 1002) + b"mask")
     child.signal(signal.SIGTERM)
     for client in clients[:3]:
-        # 1001: the server goes away. It waits for the answer.
+        # 1001: the server goes away. It waits for the reply.
         away = (8, struct.pack("!H", 1001))
         assert client.receive() == away
         client.send(*away)
@@ -200,8 +200,8 @@ def http_websockets(context, form):
 
 @in_every_form(forms=("microvm",))
 def http_announced_frames(context, form):
-    """93 clients announce a message of 1 MiB in 14 bytes, which takes no memory of an image as it
-    is by default: another client is served; and each of them is ended, since nothing comes."""
+    """93 clients announce a message of 1 MiB in 14 bytes, which takes no memory of an image with
+    defaults: another client is served; each of the 93 ends by a timeout."""
     child, host, _ = server(context, form)
     clients = [WebSocket(host, 8000, "/chat") for _ in range(93)]
     for client in clients:
@@ -224,9 +224,9 @@ def http_announced_frames(context, form):
 
 @in_every_form(forms=TWO_FORMS)
 def http_failed_handshakes(context, form):
-    """At the level of information one line says what is wrong with a client's handshake, with the
-    client's address: no TLS, a version that is too old, a client that doesn't trust the
-    certificate. Others are served."""
+    """At log level info one line has the reason why a client's handshake failed, with the client's
+    address: no TLS, an old version, a client that doesn't trust the certificate. Others are
+    served."""
     child, host, folder = server(context, form, "--log", "info")
     peer = re.escape(host.rpartition(".")[0] + ".1")
     trusting = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
@@ -234,7 +234,7 @@ def http_failed_handshakes(context, form):
     for words, reason in (
         (["curl", "-sS", f"http://{host}:8443/"], "the peer doesn't speak TLS"),
         ([*openssl, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "incompatible"),
-        # Not every version of curl says why it leaves.
+        # Some versions of curl don't report why they end.
         ([*openssl, "-verify_return_error"], "UnknownCA"),
         ([*openssl, "-cipher", "AES128-SHA", "-tls1_2"], "incompatible"),
     ):
@@ -254,14 +254,14 @@ def scan(host, number):
                 stranger.sendall(b"GET / HTTP/1.1\r\nHost: soil.test\r\n\r\n")
             case 1:  # Another protocol.
                 stranger.sendall(b"SSH-2.0-scan\r\n")
-            case 2:  # The beginning of a ClientHello, and the end.
+            case 2:  # The beginning of a ClientHello, then the end of the connection.
                 stranger.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
                 stranger.shutdown(socket.SHUT_WR)
-            case 3:  # The same, and a reset.
+            case 3:  # The same, then a reset.
                 stranger.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
                 stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
-            case 4:  # It doesn't trust the server.
+            case 4:  # A client that doesn't trust the server.
                 try:
                     ssl.create_default_context().wrap_socket(stranger, server_hostname="soil.test")
                 except (ssl.SSLError, ConnectionError):
@@ -274,15 +274,15 @@ def scan(host, number):
 
 
 def said_to_strangers(context, form, *options):
-    """What a server prints while a thousand strangers come to its HTTPS port and one client that
-    belongs there."""
+    """A server's output while a thousand strangers and one legitimate client connect to its HTTPS
+    port."""
     child, host, folder = server(context, form, *options)
     before = len(child.lines)
     for number in range(1000):
         seen = len(child.lines)
         scan(host, number)
         if options and number % 5 == 0:
-            # Reads what is said, which would fill the pipe.
+            # Reads the output, which would fill the pipe.
             child.wait_line("tls handshake", after=seen)
     trusting = ["--cacert", f"{folder}/authority.pem", "--resolve", f"soil.test:8443:{host}"]
     assert context.run("curl", "-sS", *trusting, "https://soil.test:8443/a").stdout == "/a\n"
@@ -300,8 +300,7 @@ def strangers_at_an_https_port(context, form):
 
 @in_every_form(forms=TWO_FORMS[:1], limit=120)
 def strangers_are_information(context, form):
-    """At the level of information a stranger is one line. Not all are: of a connection that was
-    reset nothing is said."""
+    """At log level info each stranger is one line, except connections that were reset."""
     said = said_to_strangers(context, form, "--log", "info")
     other = [line for line in said if "Soil.Error: tls " not in line]
     assert not other, "\n".join(other[:50])
@@ -312,7 +311,7 @@ def strangers_are_information(context, form):
 
 
 class Asked(Pages):
-    """What the client asks for."""
+    """The pages that Soil's client requests."""
 
     def do_GET(self):
         if self.path == "/pieces":
@@ -363,7 +362,7 @@ class PageServer(http.server.ThreadingHTTPServer):
 
 
 def chat(listener):
-    """A WebSocket server for one client: sends back two messages, in fragments with a ping between
+    """A WebSocket server for one client: echoes two messages, in fragments with a ping between
     them, and closes."""
     client, _ = listener.accept()
     client.settimeout(PATIENCE)
@@ -413,9 +412,9 @@ def chat(listener):
 
 @in_every_form(forms=TWO_FORMS)
 def http_client(context, form):
-    """The server of Python: eight pages on four connections, which are used again, chunks, a
-    megabyte each way, redirects, what goes wrong, TLS and a wrong certificate; a WebSocket server
-    that sends fragments and pings."""
+    """Against Python's server: eight pages on four reused connections, chunks, a megabyte each way,
+    redirects, errors, TLS and a wrong certificate; a WebSocket server that sends fragments and
+    pings."""
     folder = authority(context, "soil.test")
     inside, options = folder_of(context, "microvm", folder)
     tap = context.tap()
@@ -460,7 +459,7 @@ def http_client(context, form):
         "done",
     ], output
     assert status == 0, status
-    # The four, and one of the hasty client.
+    # The four, and one of the client with a short timeout.
     assert plain.connections == 5, plain.connections
     assert not talking.is_alive()
 
@@ -470,7 +469,7 @@ def http_client(context, form):
 
 @in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
 def http_files(context, form):
-    """curl gets ranges, what has changed since, what has another tag, and compressed siblings."""
+    """curl gets ranges, conditional requests by date and by tag, and compressed siblings."""
     large = os.urandom(300_000)
     text = b"body { color: green }\n" * 100
     files = {"large.bin": large, "extra.css": text, "extra.css.gz": gzip.compress(text)}
@@ -499,7 +498,7 @@ def http_files(context, form):
     ):
         assert curl("/large.bin", "-r", words) == "206" and body() == wanted, words
     assert curl("/large.bin", "-r", "300000-") == "416"
-    # Several parts; those that overlap are one.
+    # Several parts; overlapping ones merge.
     head = context.path("head")
     assert curl("/large.bin", "-r", "299000-,0-9,100000-149999,120000-160000", "-D", head) == "206"
     with open(head) as file:
@@ -529,7 +528,7 @@ def http_files(context, form):
 
 @in_every_form(forms=TWO_FORMS)
 def website_over_tls(context, form):
-    """The website's pages by https, with a certificate from another disk."""
+    """The website's pages over https, with a certificate from another disk."""
     folder = authority(context, "soil.test")
     keys = context.path("keys.img")
     with open(keys, "wb") as file:
@@ -551,9 +550,9 @@ def website_over_tls(context, form):
 
 @test(limit=90)
 def website_with_a_renewed_certificate(context):
-    """Certificate and key are replaced in the host's folder while the website serves: a connection
-    from before goes on, and later ones get the new certificate. In between, where the key doesn't
-    fit, they get the old one."""
+    """Certificate and key are replaced in the host's folder while the website serves: an existing
+    connection continues, and later ones get the new certificate. While the key doesn't match, they
+    get the old one."""
     folder = authority(context, "soil.test")
     certificate(context, folder, "new.test", "authority")
     tap = context.tap()
@@ -585,7 +584,7 @@ def website_with_a_renewed_certificate(context):
         child.wait_line(said, after=seen)
         name = "soil.test" if kind == "pem" else "new.test"
         assert page(connect(name)) == wanted, name
-        # Each time: the server ends a connection without a request for half a minute.
+        # Each time, since the server ends a connection idle for half a minute.
         assert page(old) == wanted, "the connection from before"
     try:
         connect("soil.test")

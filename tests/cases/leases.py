@@ -1,4 +1,4 @@
-"""Soil.In_place: files of every kind of volume read where they lie, in every form."""
+"""Soil.In_place: files of every kind of volume read in place, in every form."""
 
 from cases.network import in_every_form
 from cases.tasks import fat_disk
@@ -38,8 +38,8 @@ def expected():
 
 @in_every_form(limit=120)
 def files(context, form):
-    """Cold and cached, whole and in parts; what is lent stays while the file is written, cut and
-    removed; bounds and refusals."""
+    """Cold and cached, whole and in parts; leases stay valid while the file is written, cut and
+    removed; bounds and errors."""
     fat, ext4 = fat_disk(context, f"{form}.fat"), context.path(f"{form}.ext4")
     with open(ext4, "wb") as file:
         file.truncate(64 << 20)

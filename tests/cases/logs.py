@@ -1,5 +1,4 @@
-"""soil.logs: messages to syslog servers over UDP and TCP, read as strictly as RFC 5424 and 6587 are
-written."""
+"""soil.logs: messages to syslog servers over UDP and TCP, parsed strictly by RFC 5424 and 6587."""
 
 import datetime
 import re
@@ -37,7 +36,7 @@ def parse(message):
 
 
 def frames(stream):
-    """The messages of a connection by octet counting (RFC 6587, 3.4.1), to its end."""
+    """The messages of a connection by octet counting (RFC 6587, 3.4.1), until it ends."""
     while digit := stream.read(1):
         count = b""
         while digit != b" ":
@@ -73,7 +72,7 @@ def receiver(context, tap):
 @in_every_form(forms=FORMS)
 def syslog(context, form):
     """Messages of each level reach a syslog server over UDP and one over TCP in order, in the form
-    of RFC 5424, cut at the end of a character; the console has the same. After the scope they go
+    of RFC 5424, truncated at a character's end; the console has the same. After the scope they go
     to the error channel."""
     tap = context.tap()
     (datagrams, udp), (server, tcp) = receiver(context, tap), listener(context, tap)
@@ -81,7 +80,7 @@ def syslog(context, form):
     with accept(server) as connection, connection.makefile("rb") as stream:
         messages = frames(stream)
         over_tcp, raw = [parse(next(messages))], [datagrams.recv(65535)]
-        # Both ways are open: the rest is logged, and the scope ends.
+        # Both servers are connected: log the rest, and end the scope.
         child.process.stdin.close()
         over_tcp += [parse(message) for message in messages]
     raw += [datagrams.recv(65535) for _ in over_tcp[1:]]
@@ -115,8 +114,8 @@ def syslog(context, form):
 
 @in_every_form(forms=FORMS)
 def syslog_that_stalls(context, form):
-    """A server that reads nothing stops no task that logs: what its queue can't hold is dropped, and
-    a message tells how many were; none is lost otherwise."""
+    """A server that reads nothing blocks no logging task: messages beyond its queue are dropped,
+    and a message has their number; no other is lost."""
     tap, count = context.tap(), 6000
     server, tcp = listener(context, tap)
     words = command(PROGRAM, form, ["many", tcp, count], tap=tap)
@@ -131,7 +130,7 @@ def syslog_that_stalls(context, form):
             else:
                 got.append(int(text.split(" ")[0]))
             if len(got) + told == count:
-                # Nothing is left that the scope's end could cut off.
+                # No message is left that the scope's end could cut off.
                 child.process.stdin.close()
     assert child.finish(context.remaining()) == 0, child.text
     assert got == sorted(set(got)) and len(got) >= 50, got
@@ -148,7 +147,7 @@ def accept_soon(server):
 
 @in_every_form(forms=FORMS)
 def syslog_that_starts_again(context, form):
-    """A server that is absent, or ends, gets what is logged meanwhile when it is there again."""
+    """A server that is absent, or ends, gets the messages logged meanwhile once it is back."""
     tap = context.tap()
     server, tcp = listener(context, tap)
     server.close()
@@ -167,11 +166,11 @@ def syslog_that_starts_again(context, form):
         with connection, connection.makefile("rb") as stream:
             messages = frames(stream)
             assert [parse(next(messages))[-1] for _ in range(2)] == ["one", "two"]
-            # By a reset: what is sent after it has arrived fails at once.
+            # With a reset: messages sent after it has arrived fail at once.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         logged = []
         server.settimeout(0.2)
-        # Some may be under way to the old connection, and are lost.
+        # Messages in flight on the old connection may be lost.
         while not (connection := accept_soon(server)):
             assert len(logged) < PATIENCE / 0.2, child.text
             logged.append(f"line {len(logged)}")
@@ -186,7 +185,7 @@ def syslog_that_starts_again(context, form):
 
 @in_every_form(forms=FORMS)
 def syslog_from_threads(context, form):
-    """Threads log as tasks do."""
+    """Threads log like tasks."""
     tap = context.tap()
     server, tcp = listener(context, tap)
     child = context.soil(PROGRAM, form, "threads", tcp, tap=tap, stdin=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Programs of Lwt's users, as they are."""
+"""Unmodified programs for Lwt."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ class Client:
 
 @in_every_form()
 def chat(context, form):
-    """examples/lwt-chat as it is shipped: what one says, all others hear; a client that resets its
+    """examples/lwt-chat as shipped: each client's lines reach all others; a client that resets its
     connection leaves; a signal ends the server with its status."""
     tap = None if form == "process" else context.tap()
     child = context.soil("examples/lwt-chat/main.exe", form, tap=tap)

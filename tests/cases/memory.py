@@ -1,4 +1,4 @@
-"""A program that has taken all memory and continues, while peers fill every queue."""
+"""A program that has exhausted its memory continues, while peers fill every queue."""
 
 import resource
 import select
@@ -17,7 +17,7 @@ CHUNK = b"x" * 65536
 
 
 def control(tap, word):
-    """The program's answer to a word."""
+    """The program's answer to a command."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.connect((tap.guest, 9))
         peer.settimeout(1)
@@ -32,8 +32,8 @@ def control(tap, word):
 
 
 def connections(tap):
-    """Begins many, and gives each as much as it takes. Some are established on this side alone:
-    their last word of the handshake was ignored."""
+    """Opens many connections, and fills each one. Some are established on this side only: the guest
+    ignored the last segment of their handshake."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     peers = []
     for number in range(CONNECTIONS):
@@ -79,7 +79,8 @@ for machine in ("microvm", "q35"):
 
     @test(name=f"a-flood-of-a-full-machine-{machine}", limit=120)
     def a_flood_of_a_full_machine(context, form=machine):
-        """It refuses connections and goes on, and takes them again when there is memory."""
+        """The program refuses connections and continues, and accepts them again once it has
+        memory."""
         tap = context.tap()
         child = context.soil(PROGRAM, form, tap=tap, options=["--mem", MEMORY])
         child.wait_line("full")
@@ -92,7 +93,7 @@ for machine in ("microvm", "q35"):
             answer = control(tap, "bind")
             if answer == "refused" or time.monotonic() > until:
                 break
-            # A machine that wasn't run meanwhile has taken little of it.
+            # A machine that wasn't scheduled meanwhile has used little of it.
             give(peers, 1)
         assert answer == "refused", "the flood was too small"
         for peer in peers:
@@ -100,7 +101,7 @@ for machine in ("microvm", "q35"):
         control(tap, "free")
         assert control(tap, "bind") == "bind"
         with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
-            # The first to be accepted may be one of the flood, which is gone.
+            # The first accepted connection may be one of the flood, already closed.
             peer.settimeout(PATIENCE)
             for _ in range(CONNECTIONS):
                 control(tap, "accept")

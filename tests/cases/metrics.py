@@ -8,7 +8,7 @@ from cases.service import ask, start
 from cases.storage_kv import fresh
 from harness.context import ROOT, Skip
 
-# What Prometheus 2.53 sends.
+# The Accept header of Prometheus 2.53.
 SCRAPE = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;"
     "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
@@ -39,9 +39,9 @@ def labelled(name, **labels):
 
 @in_every_form(limit=60)
 def page_is_openmetrics(context, form):
-    """A service's page of metrics, of the program's own and of the machine's, is OpenMetrics to a
-    client that prefers it and Prometheus' older format to others, by other people's parsers; what
-    it counts is what happened."""
+    """A service's page of metrics, of the program and of the machine, is OpenMetrics for a client
+    that prefers it and Prometheus' older format for others, by independent parsers; its counts
+    match the test's requests."""
     disk, tap = context.path("data.img"), context.tap()
     fresh(context, disk)
     start(context, form, disk, tap)
@@ -81,5 +81,5 @@ def page_is_openmetrics(context, form):
     counters = [key for key in first if key[0].endswith("_total")]
     fell = [key for key in counters if second[key] < first[key]]
     assert len(counters) > 40 and not fell, fell
-    # The connection of the second request, at least, is another task.
+    # At least the connection of the second request is another task.
     assert second[("soil_tasks_started_total",)] > first[("soil_tasks_started_total",)]

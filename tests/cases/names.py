@@ -1,4 +1,4 @@
-"""Names, the time of day and what shows the network, against servers of the test's own."""
+"""Names, the time of day and network diagnostics, against the test's own servers."""
 
 import contextlib
 import itertools
@@ -16,7 +16,7 @@ from harness.tap import ip
 
 NAMES = "tests/programs/soil/names.exe"
 A, CNAME, SOA, PTR, TXT, SRV = 1, 5, 6, 12, 16, 33
-IP_RECVTTL = 12  # Python has no name for it.
+IP_RECVTTL = 12  # Python has no constant for it.
 
 
 def wire(name):
@@ -35,7 +35,7 @@ def read_name(message, at):
 
 class NameServer:
     """DNS on the TAP's own address over UDP and TCP; `zone` maps (name, type) to a list of data.
-    What is longer than 512 bytes doesn't fit a datagram."""
+    Answers longer than 512 bytes exceed a datagram."""
 
     def __init__(self, tap, zone):
         self.zone, self.queries = zone, []
@@ -70,7 +70,7 @@ class NameServer:
     def serve_tcp(self):
         while True:
             connection, _ = self.tcp.accept()
-            # One that is given up after five seconds is asked again.
+            # A query is repeated after its timeout of five seconds.
             with contextlib.suppress(OSError, struct.error), connection:
                 connection.settimeout(PATIENCE)
                 stream = connection.makefile("rb")
@@ -96,8 +96,8 @@ def run(context, form, tap, *commands, options=()):
 
 
 class OtherAddresses(NameServer):
-    """A name server that gives this name another address in each answer: 192.0.2.1, then 2, and so
-    on."""
+    """A name server that returns another address for this name in each answer: 192.0.2.1, then 2,
+    and so on."""
 
     def __init__(self, tap, zone, name):
         self.name, self.numbers = name, itertools.count(1)
@@ -137,7 +137,7 @@ def names_of_all_kinds(context, form):
         "services short.test: no such host",
     ):
         assert line in output, f"{line!r} is missing from:\n{output}\n{server.queries}"
-    # A question that is repeated, because an answer was late, changes nothing.
+    # Repeated questions, after a late answer, don't count.
     found = re.findall(r"lookup host: (192\.0\.2\.\d+)\s", output)
     assert len(found) == 2 and found[0] == found[1], f"the answer isn't kept: {output}"
     asked = [(name, tcp) for name, kind, tcp in server.queries]
@@ -146,8 +146,8 @@ def names_of_all_kinds(context, form):
 
 @in_every_form()
 def the_fastest_address_wins(context, form):
-    """Happy Eyeballs (RFC 8305, 5): an address without a host costs 250 ms, one that refuses
-    nothing."""
+    """Happy Eyeballs (RFC 8305, 5): an address without a host costs 250 ms, one that refuses costs
+    none."""
     tap = context.tap()
     peer = Server(tap, lambda connection: connection.sendall(b"welcome"))
     ip("addr", "add", f"{tap.prefix}.78/24", "dev", tap.name)
@@ -156,8 +156,8 @@ def the_fastest_address_wins(context, form):
         ("closed.test", A): [refusing, host],
         ("dead.test", A): [socket.inet_aton(f"{tap.prefix}.77")],
     }
-    # Several times: what else the host has to do adds to some of them. Each has a silent address of
-    # its own: three seconds later one is known to be unreachable, which takes no time.
+    # Several times: other load on the host delays some of them. Each has its own silent address:
+    # after three seconds Linux knows one to be unreachable, which takes no time.
     ports = []
     for number in range(5):
         name = f"slow{number}.test"
@@ -169,7 +169,7 @@ def the_fastest_address_wins(context, form):
     lines = [line for line in output.splitlines() if line.startswith("connect ")]
     seconds = []
     for line in lines[:10]:
-        # Attempts that were too late or refused leave no connection.
+        # Late or refused attempts leave no connection.
         found = re.search(
             rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome",
             line,
@@ -187,7 +187,7 @@ def the_fastest_address_wins(context, form):
 
 
 class TimeServer:
-    """An SNTP server whose clock is ahead by `offset` seconds (RFC 4330)."""
+    """An SNTP server whose clock is `offset` seconds ahead (RFC 4330)."""
 
     def __init__(self, tap, offset):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -207,12 +207,12 @@ class TimeServer:
 
 @in_every_form()
 def the_clock_from_a_server(context, form):
-    """SOIL_NTP sets the time of day: by name, in both forms, and the host's clock is left alone."""
+    """SOIL_NTP sets the time of day: by name, in both forms, without changing the host's clock."""
     tap = context.tap()
     TimeServer(tap, 86_400)
     NameServer(tap, {("time.test", A): [socket.inet_aton(tap.host)]})
     before = time.time()
-    # Soil asks again after 16 s where an answer took too long.
+    # Soil asks again after 16 s if an answer took too long.
     output = run(context, form, tap, "clock", "100", options=["--env", "SOIL_NTP=time.test"])
     set_to = float(output.split("set to ")[1].split()[0])
     assert before + 86_390 < set_to < time.time() + 86_410, output
@@ -227,15 +227,14 @@ def blocks(data):
         assert length % 4 == 0 and length >= 12, f"block of {length} bytes at {at}"
         body = data[at + 8 : at + length - 4]
         if len(body) < length - 12:
-            return  # The machine was stopped in the middle of it.
+            return  # The machine was stopped while writing it.
         yield kind, body
         at += length
 
 
 @in_every_form()
 def recording(context, form):
-    """--pcap FILE: a file that says what went over the interface, both ways, with sensible
-    times."""
+    """--pcap FILE: a file with the interface's frames, both ways, with plausible times."""
     file = context.path("recording.pcapng")
     before = time.time()
     child, tap = services(context, form, options=["--pcap", file])
@@ -258,8 +257,8 @@ def recording(context, form):
 
 @in_every_form(forms=FORMS)
 def a_report_on_request(context, form):
-    """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop
-    nothing."""
+    """SIGUSR1 (the process) and Ctrl-T (the machine) print the sockets and the counters, without
+    stopping anything."""
     writer, reader = os.openpty()
     child, tap = services(context, form, stdin=reader)
     with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
@@ -277,11 +276,10 @@ def a_report_on_request(context, form):
         lines = text.splitlines()
         ends = f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED"
         (at,) = [number for number, line in enumerate(lines) if ends in line]
-        # The line of a connection as in `ss -ti`, with the options that both ends have agreed on
-        # and one byte each way.
+        # A connection's line as in `ss -ti`, with the negotiated options and one byte each way.
         words = lines[at + 1].split()
         assert words[:3] == ["soil:", "ts", "sack"] and "bytes_received:1" in words, text
-        # The acknowledgement may still be on its way.
+        # The acknowledgement may still be in flight.
         assert "bytes_acked:1" in words or "unacked:1" in words, text
         names = {word.partition(":")[0] for word in words}
         assert {
@@ -316,14 +314,14 @@ class Neighbour:
         )
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
         self.socket.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
-        # Our own questions aren't to be heard.
+        # Our own questions must not loop back.
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
 
     def say(self, message):
         self.socket.sendto(message, ("224.0.0.251", 5353))
 
     def hear(self, wanted, seconds=PATIENCE):
-        """The first message of the machine for which `wanted` gives something, and that."""
+        """The machine's first message for which `wanted` returns a value, and that value."""
         end = time.monotonic() + seconds
         heard = []
         while time.monotonic() < end:
@@ -343,7 +341,7 @@ class Neighbour:
         raise AssertionError(f"not heard within {seconds} s; but {heard}")
 
     def ask(self, message, wanted):
-        """Asks until there is such an answer: one that came just before isn't repeated (6)."""
+        """Asks until such an answer arrives: one sent just before isn't repeated (6)."""
         end = time.monotonic() + PATIENCE
         while True:
             self.say(message)
@@ -377,23 +375,23 @@ def record(message, name, address, flush=True):
 
 @in_every_form()
 def the_name_of_the_machine(context, form):
-    """SOIL_MDNS (RFC 6762): probed for, changed if it is taken, announced, asked for by
-    machines that speak multicast DNS and by ordinary resolvers, and taken back at the end."""
+    """SOIL_MDNS (RFC 6762): the name is probed for, changed on a conflict, announced, resolved by
+    machines that use multicast DNS and by ordinary resolvers, and withdrawn at the end."""
     tap = context.tap()
     neighbour = Neighbour(tap)
     # Until a datagram to port 9 ends it.
     child = context.soil(NAMES, form, "announce", "9", tap=tap, options=["--env", "SOIL_MDNS=lab"])
 
     def taken(message):
-        # 8.1: each probe is answered: the name is taken. An answer that comes after 750 ms finds
-        # the name announced, and has it probed for again.
+        # 8.1: answering each probe means that the name is taken. An answer after 750 ms finds the
+        # name announced, and causes new probes.
         if wire("lab.local") in message and message[2:4] == b"\0\0":
             neighbour.say(claims("lab.local", tap.host))
         # 8.3: the announcement of the next name.
         return message[2] == 0x84 and record(message, "lab-2.local", tap.guest)
 
     assert neighbour.hear(taken) == 120
-    # 6: an answer to all; what was just said to all isn't said again within a second.
+    # 6: a multicast answer; records just sent aren't repeated within a second.
     time.sleep(2.5)
     assert (
         neighbour.ask(

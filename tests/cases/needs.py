@@ -1,5 +1,5 @@
-"""Needs of a program (`Soil.Needs`): told by the program itself, shown by `soil needs`, and checked
-by `soil run` before the program starts, or by the program when it begins."""
+"""Needs of a program (`Soil.Needs`): declared by the program, shown by `soil needs`, and checked by
+`soil run` before the program starts, or by the program at its start."""
 
 import json
 import os
@@ -29,7 +29,7 @@ ALL = (
 
 
 def disk(context, name, mib, *make):
-    """A disk of this size in the test's folder, with a file system if there is a command."""
+    """A disk of this size in the test's folder, with a file system if a command is given."""
     path = context.path(name)
     with open(path, "wb") as file:
         file.truncate(mib << 20)
@@ -57,8 +57,8 @@ def refused(context, form, expected, *words, options=()):
 
 @in_every_form(forms=BOTH)
 def needs_are_told_by_the_program(context, form):
-    """`soil needs` as text and as JSON, of an image that is stripped too, with what module
-    initialisation prints before; and a program without needs isn't started."""
+    """`soil needs` as text and as JSON, also of a stripped image, after the output of module
+    initialisation; it doesn't start a program without needs."""
     lines = needs(context, form, "say:hello", *ALL).stdout.splitlines()
     rows = [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
     assert rows == [
@@ -90,8 +90,8 @@ def needs_are_told_by_the_program(context, form):
 
 @in_every_form(forms=BOTH)
 def what_is_missing_is_refused_with_its_option(context, form):
-    """A disk that isn't given, one that is too small, read-only, blank, or has another file system,
-    too little memory: each refused before the program starts, with the remedy."""
+    """A missing disk, one that is too small, read-only, blank, or has another file system, too
+    little memory: each is refused before the program starts, with the remedy."""
     ext4 = disk(context, "ext4.img", 16, "mkfs.ext4", "-q")
     fat = disk(context, "fat.img", 16, "mkfs.fat")
     blank = disk(context, "blank.img", 16)
@@ -112,7 +112,7 @@ def what_is_missing_is_refused_with_its_option(context, form):
         refused(context, form, "give --mem 96M", "memory:96", options=["--mem", "32M"])
         refused(context, form, "an image has one", "cpus:2")
         return
-    # The checks are those of `soil run`, and the same for an image.
+    # `soil run` does the checks, and the same ones for an image.
     volume("soil disk make data.img --fs ext4 --size 100M", "volume:data:ext4:104857600")
     volume("mkfs.ext4", "volume:data:ext4:0", "--disk", f"data={blank}")
     volume("mkfs.fat", "volume:data::0", "--disk", f"data={blank}")
@@ -140,8 +140,8 @@ def what_is_missing_is_refused_with_its_option(context, form):
 
 @in_every_form(forms=BOTH)
 def what_is_given_is_used(context, form):
-    """Disks that are as asked for, defaults of memory and of mount points, options that take their
-    place, and --ignore-needs."""
+    """Disks that meet their needs, defaults of memory and of mount points, options that override
+    them, and --ignore-needs."""
     fat = disk(context, "fat.img", 16, "mkfs.fat")
     raw = disk(context, "raw.img", 1)
 
@@ -161,7 +161,7 @@ def what_is_given_is_used(context, form):
     runs_without("volume:data:fat:0", options=["--ignore-needs"])
     if form != "process":
         return
-    # The rest is up to `soil run`, and the same for an image.
+    # `soil run` does the rest, and the same for an image.
     runs("/data: 0 entries\n", "volume:data::0:ro", options=["--disk", f"data={fat},ro"])
     elsewhere = ["--disk", f"other={fat}", "--mount", "/data=fat:other"]
     runs("/data: 0 entries\n", "volume:data:fat:0", options=elsewhere)
@@ -173,11 +173,11 @@ def what_is_given_is_used(context, form):
 
 @in_every_form(forms=BOTH)
 def a_program_checks_its_needs_itself(context, form):
-    """Without the checks of `soil run` the program names all that is missing when it begins, and
-    ends with the same status. What is there is used."""
+    """Without `soil run`'s checks the program names all missing needs at its start, and ends with
+    the same status. It uses the resources present."""
     fat = disk(context, "fat.img", 16, "mkfs.fat")
     raw = disk(context, "raw.img", 1)
-    # As another launcher does: the variable that --ignore-needs sets is empty.
+    # As other launchers do: the variable that --ignore-needs sets is empty.
     unchecked = ["--ignore-needs", "--env", "SOIL_NEEDS="]
 
     def fails(words, *expected, options=()):
@@ -201,7 +201,7 @@ def a_program_checks_its_needs_itself(context, form):
     fails(words, "volume other: ", options=["--disk", f"data={fat}"])
     fails(("cpus:1000",), "cpus: there are ")
     if form == "process":
-        # Not even `soil run` is there.
+        # The program checks even without `soil run`.
         done = context.run(executable(PROGRAM, form), "volume:data:fat:0", check=False)
         assert done.returncode == 125 and "soil: volume data: " in done.stderr, done
         environment = {**os.environ, "SOIL_DISK_data": fat}
@@ -217,8 +217,8 @@ def a_program_checks_its_needs_itself(context, form):
 
 @in_every_form(forms=BOTH)
 def a_display_is_checked_and_given(context, form):
-    """Without a desktop the refusal names the options, with one a window is opened. The program
-    checks the number of its displays, their sizes, and its keyboard."""
+    """Without a desktop the refusal names the options, with one a window opens. The program checks
+    the number of its displays, their sizes, and its keyboard."""
     screen, none = "display:board:640:480", "--display=none"
 
     def run(*words, options=(), desktop=None):
@@ -237,7 +237,7 @@ def a_display_is_checked_and_given(context, form):
     fails("give --display-size 640x480", screen, options=[none, small])
     other = "display:other"
     fails("needs 2 displays (board, other)", screen, other, options=[none, small])
-    # Of no desktop, a window can't be opened.
+    # Without a desktop no window can open.
     words = [*command(PROGRAM, form, (screen,), ["--dry-run"])]
     desktop = {**os.environ, "DISPLAY": ":1"}
     shown = context.run(*words, env=desktop).stdout
@@ -290,11 +290,11 @@ def a_port_is_forwarded_by_default(context, form):
 
 @in_every_form(limit=120, forms=BOTH)
 def a_program_that_answers_badly_is_refused(context, form):
-    """One that ends, fails, prints without end or waits for ever before it says what it needs, and
-    answers that can't be: each with an error in its words. --ignore-needs runs it."""
+    """A program that ends, fails, prints endlessly or blocks before it reports its needs, and
+    invalid answers: each gives its own error. --ignore-needs runs it."""
     refused(context, form, "ended without saying what it needs", "exit:0")
     refused(context, form, 'exception Failure("not yet")', "raise")
-    # A busy host's serial line may not carry a mebibyte in the thirty seconds that there are.
+    # A busy host's serial line may not carry a mebibyte in the limit of thirty seconds.
     for _ in range(5):
         status, text = ended(context, form, "flood")
         if "did not say what it needs in 30 s" not in text:
@@ -322,7 +322,7 @@ def a_program_that_only_prints_is_not_checked(context, form):
 
 @in_every_form(forms=BOTH)
 def arguments_by_cmdliner(context, form):
-    """`soil.cmdliner`: help and version without what the program needs, mistakes before it is
+    """`soil.cmdliner`: help and version without the program's needs, usage errors before needs are
     checked, a need that depends on an argument, and the statuses of Cmdliner."""
     program = "tests/programs/soil/terms.exe"
 
@@ -344,7 +344,7 @@ def arguments_by_cmdliner(context, form):
     status, page, errors = run("--help")
     assert (status, errors) == (0, "") and "Say PORT." in page and "\b" not in page, page
     assert page.startswith("NAME\n       terms - shows its arguments\n"), page
-    # Without `soil run` in between, an image has no pager either.
+    # Without `soil run`, an image has no pager either.
     options = ["--ignore-needs", "--env", "TERM=xterm"]
     assert form == "process" or run("--help", options=options) == (0, page, "")
     words = ["--size", "2M", "--wait", "3", "--peer", "[::1]:70", "--peer", "10.0.0.1:9"]
@@ -352,12 +352,12 @@ def arguments_by_cmdliner(context, form):
     lines = "word 80 /data 2097152 3\n[::1]:70\n10.0.0.1:9\n10.0.0.0/8\nin a task\n"
     assert given == (0, lines, ""), given
     status, output, errors = run()
-    # Cmdliner 2 has the usage before it.
+    # Cmdliner 2 prints the usage before it.
     missing = "terms: required argument WORD is missing\n"
     assert (status, output) == (124, "") and missing in errors, errors
     if form != "process":
         return
-    # The rest is up to the library, and the same in an image.
+    # The library does the rest, and the same in an image.
     assert run("--version") == (0, "1.2.3\n", "")
     status, output, errors = run(options=["--ignore-needs"])
     assert (status, output) == (124, "") and missing in errors, errors
@@ -374,9 +374,9 @@ def arguments_by_cmdliner(context, form):
 
 @test()
 def options_that_cannot_hold_are_refused_before_the_start(context):
-    """Sizes without a unit, --pcap of the host's own sockets, a disk's option that isn't one, and
-    --accel kvm where QEMU can't have it: each refused with the remedy. A misspelt name of a disk
-    is put beside the one that is asked for."""
+    """Sizes without a unit, --pcap with the host's own sockets, an invalid disk option, and --accel
+    kvm where QEMU lacks it: each refused with the remedy. For a misspelt disk name, the error
+    suggests the requested one."""
     image = executable("examples/hello/main.exe", "microvm")
     process = executable("examples/hello/main.exe", "process")
     made = disk(context, "x.img", 1)

@@ -17,9 +17,9 @@ SERVICES = "tests/programs/soil/services.exe"
 CLIENT = "tests/programs/soil/tcp_client.exe"
 
 
-# The process form's memory in use is what it has resident. glibc keeps up to 128 KiB that were
-# freed, 1.4 % of it, as the collections of the program's read buffers happen to fall; and so it
-# gives them back.
+# The process form's memory in use is its resident memory. glibc keeps up to 128 KiB of freed
+# memory, 1.4 % of it, depending on the collections of the program's read buffers; this setting
+# makes glibc return it.
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=4096:glibc.malloc.top_pad=4096"}
 
 
@@ -51,7 +51,7 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
 
 @in_every_form(forms=FORMS_AND_SOCKETS)
 def tcp_echo(context, form):
-    """Pseudo-random bytes come back unchanged, on one connection and on four at once."""
+    """Pseudo-random bytes return unchanged, on one connection and on four at once."""
     _, tap = services(context, form)
     context.load("copy", tap.guest, 7, 8_000_000)
     clients = [context.child(load_words("copy", tap.guest, 7, 2_000_000)) for _ in range(4)]
@@ -94,7 +94,7 @@ def hundred_bulk_transfers(context, form):
 
 @in_every_form(limit=900, long=True, name="hundred-long-bulk-transfers")
 def hundred_long_bulk_transfers(context, form):
-    """A hundred bulk transfers one after the other, of a second each."""
+    """A hundred bulk transfers in sequence, of a second each."""
     bulk(context, form, 100, 1)
 
 
@@ -108,7 +108,7 @@ def bulk(context, form, count, seconds):
 
 @in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
 def thousand_connections(context, form):
-    """1024 connections at once, all accepted and all answered; afterwards the next one too."""
+    """1024 connections at once, all accepted and all answered; afterwards one more."""
     _, tap = services(context, form)
     line = context.load("hold", tap.guest, 7, 1024, 0.5).stdout
     assert "connections=1024" in line, line
@@ -117,7 +117,7 @@ def thousand_connections(context, form):
 
 @in_every_form(forms=FORMS_AND_SOCKETS)
 def resetting_peers(context, form):
-    """Peers that reset in the middle leave nothing behind."""
+    """Peers that reset in the middle leave no connection behind."""
     child, tap = services(context, form)
     for i in range(60):
         peer = socket.create_connection((tap.guest, (19, 7, 80)[i % 3]), timeout=PATIENCE)
@@ -149,8 +149,8 @@ def counters(tap):
 
 
 def steady_counters(tap, descriptors, seconds=PATIENCE):
-    """The counters once fewer descriptors than this are open: a service that was left still has to
-    see it."""
+    """The counters once fewer descriptors than this are open: a service must first notice that its
+    peer has left."""
     until = time.monotonic() + seconds
     while (figures := counters(tap))["descriptors"] >= descriptors and time.monotonic() < until:
         time.sleep(0.2)
@@ -159,7 +159,7 @@ def steady_counters(tap, descriptors, seconds=PATIENCE):
 
 @in_every_form(forms=FORMS_AND_SOCKETS)
 def udp_echo(context, form):
-    """Datagrams of every size that fits a frame come back; a client of the program's own too."""
+    """Datagrams of every size that fits a frame return, also with the program's own client."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(PATIENCE)
@@ -214,7 +214,7 @@ class Server:
 
 @in_every_form(forms=FORMS_AND_SOCKETS)
 def tcp_client(context, form):
-    """Connecting out: many at once, a large answer, a large request, a refusal."""
+    """Outgoing connections: many at once, a large answer, a large request, a refusal."""
     tap = context.tap(form)
     blob = os.urandom(3_000_000)
 
@@ -295,7 +295,7 @@ def dhcp_and_dns(context, form):
 
 @test()
 def names_on_the_hosts_sockets(context):
-    """Names from a server that the process asks on Linux's own sockets."""
+    """Names from a server that the process queries on Linux's own sockets."""
     server = context.child(
         [
             "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
@@ -315,7 +315,7 @@ def names_on_the_hosts_sockets(context):
 
 @in_every_form()
 def ping(context, form):
-    """ICMP echo, which people try first."""
+    """ICMP echo, often a user's first check."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as peer:
         peer.settimeout(PATIENCE)
@@ -347,10 +347,10 @@ def echo_example(context, form):
 
 @in_every_form(limit=600)
 def sequential_connections(context, form):
-    """Connections that are gone leave nothing: of some rounds of 500, one adds no memory.
+    """Closed connections leave nothing: of some rounds of 500, one adds no memory.
 
-    A leak grows in every round; a garbage collected heap takes a step now and then. What the
-    process form has in use is what Linux has it resident, which is looked at in long runs.
+    A leak grows in every round; a garbage-collected heap grows in occasional steps. The process
+    form's memory in use is its resident memory in Linux, which long runs check.
     """
     visit = visitor(context, form, "keep-alive")
     memory = "in_use" if form != "process" or context.long else "heap"
@@ -365,7 +365,7 @@ def sequential_connections(context, form):
 
 @in_every_form(limit=1800, long=True)
 def hundred_thousand_connections(context, form):
-    """Between the 10,000th and the 100,000th connection, which the server closes, memory in use
+    """Between the 10,000th and the 100,000th connection, closed by the server, memory in use
     changes by less than 1 %."""
     visit = visitor(context, form, "close")
     before, after = visit(10_000), visit(90_000)
@@ -376,7 +376,7 @@ def hundred_thousand_connections(context, form):
 @in_every_form(limit=3600, long=True)
 def a_million_connections(context, form):
     """One million connections from 127 addresses, opened, used and closed by the server: memory in
-    use is the same, within 1 %, after the first tenth and after the last."""
+    use is the same, within 1 %, after the first tenth and at the end."""
     child, tap = services(context, form, env=MALLOC)
     pid = machine_pid(child)
     for last in range(100, 227):
@@ -394,11 +394,10 @@ def a_million_connections(context, form):
 
 
 def visitor(context, form, manner):
-    """Returns a function that makes n HTTP connections, one after the other, and returns the
-    counters."""
+    """Returns a function that makes n sequential HTTP connections and returns the counters."""
     child, tap = services(context, form, env=MALLOC)
     pid = machine_pid(child)
-    # The first time takes memory for the collector itself.
+    # The first connections take memory for the collector itself.
     idle = counters(tap)["descriptors"]
     request = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: {manner}\r\n\r\n".encode()
 

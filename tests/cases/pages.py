@@ -1,12 +1,13 @@
 """The commands on pages outside of the book: the README files of the repository, its examples and
-the templates of `soil new`. Each block of `sh` or `console` is typed, or says why it isn't:
+the templates of `soil new`. Each block of `sh` or `console` is typed, or states why it isn't:
 
 - `<!-- not typed: REASON -->` above a block leaves it out;
 - a line that starts a server runs while the lines after the last server are typed: these are its
   clients, typed again for each server until they print something;
-- in a block of `console`, `$` begins what is typed, and the other lines are among what it prints.
+- in a block of `console`, `$` begins a typed line, and its output contains the other lines.
 
-The programs of the repository are there already: `dune build` and `make install` do nothing."""
+The repository's programs exist already: `dune build` and `make install` do nothing.
+"""
 
 import os
 import re
@@ -21,7 +22,7 @@ TEMPLATES = ("tcp", "http", "kv", "cli")
 SHELLS = ("sh", "console", "shell")
 LEFT_OUT = re.compile(r"<!-- not typed: .+? -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 SERVER = re.compile(r"soil run|_build/")
-# end: as Ctrl-C. client: typed until it prints something, while the server runs.
+# end: as Ctrl-C. client: repeated until it prints something, while the server runs.
 FUNCTIONS = """
 set -eum
 make() { :; }
@@ -53,7 +54,7 @@ def shell_blocks(text):
 
 
 def commands(text):
-    """What a page has typed: each command and the lines that it prints, as far as they are said."""
+    """A page's commands, each with the lines that it prints, as far as the page has them."""
     found = []
     for _, language, body in shell_blocks(text):
         for line in (body or "").replace("\\\n", "").splitlines():
@@ -67,7 +68,7 @@ def commands(text):
 
 
 def script(found, silent, apart):
-    """The page's commands as a script; for each command that prints, its number follows MARK."""
+    """The page's commands as a script; after each command that prints, its number follows MARK."""
     lines = [FUNCTIONS]
     servers = [n for n, (line, _) in enumerate(found) if not silent and SERVER.match(line)]
     last = servers[-1] if servers else len(found)
@@ -81,7 +82,7 @@ def script(found, silent, apart):
         for client, (words, _) in enumerate(clients, last + 1):
             lines += [f"echo '{MARK}{client}'", f"client {quoted(words)}"]
         if not clients:
-            # It begins, and goes on.
+            # It starts, and keeps running.
             lines.append("for _ in $(seq 30); do [ -s terminal.log ] || sleep 0.1; done")
         lines += ["alive", "end"]
     return "\n".join(lines) + "\n"
@@ -92,14 +93,14 @@ def quoted(words):
 
 
 def page(path, name, setup="", silent=False, apart=None):
-    """The test of a page. `setup` is typed before it; a `silent` page has no servers. The clients
-    don't talk to a server whose line has `apart`."""
+    """The test of a page. `setup` is typed before it; a `silent` page has no servers. Clients skip
+    a server whose line contains `apart`."""
 
     def run(context):
         uplink(context)
         folder = context.path("folder")
         os.mkdir(folder)
-        # The repository as it is after a build. What the page makes is in the test's folder.
+        # The repository as after a build. The page's files are in the test's folder.
         for there in ("_build", "examples"):
             os.symlink(os.path.join(ROOT, there), os.path.join(folder, there))
         found = commands(read(os.path.join(ROOT, path)))
@@ -148,14 +149,14 @@ TYPED = {
 
 @test()
 def no_page_has_commands_that_no_one_types(_):
-    """Every block of commands is typed by a test, or says why not."""
+    """Every block of commands is typed by a test, or states why not."""
     missing = []
     for path in pages():
         shown = os.path.relpath(path, ROOT)
         if shown in TYPED:
             continue
         for line, language, body in shell_blocks(read(path)):
-            # Those of docs are typed by book.py.
+            # book.py types those of docs.
             if body is not None and not (shown.startswith("docs/") and language == "shell"):
                 missing.append(f"{shown}:{line}: a block of {language}")
     assert not missing, "\n".join(missing)

@@ -1,8 +1,8 @@
-"""The examples with displays, and the program of the book's chapter on them: what they show, as
-`--screenshot` pictures it.
+"""The examples with displays, and the program of the book's chapter on them: their pictures, by
+`--screenshot`.
 
-With SOIL_PICTURES=DIR in the environment the machines' pictures are kept in that folder: those of
-the examples' READMEs and of the chapter.
+With SOIL_PICTURES=DIR in the environment that folder keeps the machines' pictures: those of the
+examples' READMEs and of the chapter.
 """
 
 import itertools
@@ -39,7 +39,7 @@ def start(context, program, form, size, *arguments):
 
 
 def shown(child, context, form, file, name):
-    """The picture after the end of the program."""
+    """The picture after the program's end."""
     child.signal(15)
     return ended(child, context, form, file, name)
 
@@ -59,7 +59,7 @@ def report(host):
 
 
 def reach(context, host, name, least):
-    """Waits until the program's page tells of that many."""
+    """Waits until the program's page reports that many."""
     while report(host)[name] < least:
         assert context.remaining() > 5, f"{name} {report(host)[name]}, wanted {least}"
         time.sleep(0.1)
@@ -69,7 +69,7 @@ def reach(context, host, name, least):
 def terrarium_lives(context, form):
     """Plants grow, a click and a request plant seeds, packets rain, the sun shines, and the network
     serves meanwhile."""
-    # From noon on.
+    # Starts at noon.
     child, host, qmp, file = start(context, TERRARIUM, form, "640x480", "86400", "12")
     before = report(host)
     assert before["plants"] == 5, before
@@ -84,7 +84,7 @@ def terrarium_lives(context, form):
         plants = 9
     reach(context, host, "plants", plants)
     assert report(host)["plants"] == plants
-    # Two passes over the scene, so that all that has grown is seen.
+    # Two passes over the scene, to see everything that has grown.
     reach(context, host, "frames", report(host)["frames"] + 200)
     assert report(host)["packets"] > before["packets"]
     rows = shown(child, context, form, file, "terrarium.png")
@@ -99,7 +99,7 @@ def terrarium_lives(context, form):
 
 @in_every_form(limit=60)
 def dashboard_shows_its_figures(context, form):
-    """The page is drawn in the display's size, and its server's requests are in its chart."""
+    """The page is drawn in the display's size, and the chart has its server's requests."""
     child, host, _, file = start(context, DASHBOARD, form, "800x480")
     for _ in range(40):
         report(host)
@@ -137,15 +137,15 @@ class Hand:
 
     def type(self, *names):
         for name in names:
-            # In one command: the program repeats a key that is held.
+            # In one command: the program repeats a held key.
             self.send(key(name, True), key(name, False))
 
     def end(self, context, *seen):
-        """Escape, once this is seen: it may overtake the pointer."""
+        """Escape, once this text appears: the key may overtake the pointer."""
 
         def shows():
             rows = dump(context, self.monitor, "display0")
-            # The program says that a page is there before the machine shows it in its size.
+            # The program reports a page before the machine shows it in its size.
             return len(rows) == 400 and all(pixel(rows, x, y) == INK for x, y in seen)
 
         until = time.monotonic() + PATIENCE
@@ -180,7 +180,7 @@ class HandAtWindow:
         self.type("Escape")
 
 
-# A house of one stroke.
+# A house in one stroke.
 HOUSE = [(3, 7), (3, 4), (5, 2), (7, 4), (7, 7), (3, 7), (7, 4), (3, 4), (7, 7)]
 # A point of each line, on a page of 640 by 400.
 LINES = [
@@ -193,12 +193,12 @@ TYPED = [True, False, *[True] * 5, *[False] * 55]
 
 @in_every_form(limit=60)
 def pad_of_the_book(context, form):
-    """What is drawn and typed is on the page, also after the page has another size."""
+    """Drawings and text are on the page, also after the page has another size."""
     desktop = Desktop(context) if form == "process" else None
     for _ in range(5):
         cells = drawn(context, form, desktop)
-        # The program repeats a key whose release comes late, which xdotool sends by itself: with
-        # more characters than were typed all is done again.
+        # The program repeats a key with a late release, which xdotool sends by itself: with more
+        # characters than were typed the test repeats everything.
         if not desktop or not any(cells[7:]):
             break
         print(f"repeated: {cells}")
@@ -206,7 +206,7 @@ def pad_of_the_book(context, form):
 
 
 def drawn(context, form, desktop):
-    """Draws and types on the pad, and checks the drawing; where characters are."""
+    """Draws and types on the pad, and checks the drawing; returns the characters' places."""
     file = context.path("pad.png")
     options = ["--display-size=320x240", f"--screenshot={file}"]
     qmp = None
@@ -218,7 +218,7 @@ def drawn(context, form, desktop):
     child = context.soil(PAD, form, options=options, **more)
     child.wait_line("a page of 320 by 240")
     hand = HandAtWindow(desktop, (320, 240)) if desktop else Hand(qmp)
-    # Its lower half is drawn on the small page.
+    # The small page shows its lower half.
     half = len(HOUSE) // 2
     hand.move(*(part / 10 for part in HOUSE[0]))
     hand.press(True)
@@ -228,7 +228,7 @@ def drawn(context, form, desktop):
     hand.resize(640, 400)
     child.wait_line("a page of 640 by 400")
     if desktop:
-        # Until then a place in the window is one of the picture before, which is enlarged in it.
+        # Until then a place in the window is one of the previous picture, scaled to the window.
         desktop.await_picture([640 * PAPER])
     for x, y in HOUSE[half:]:
         hand.move(x / 10, y / 10)

@@ -20,9 +20,9 @@ def expected(label):
 
 
 class Program:
-    """A program of `tests/programs` and what a run of it has to give.
+    """A program of `tests/programs` and its expected outcome.
 
-    The whole output must be `expected/LABEL.txt`, unless `contains` lists what has to be in it.
+    The whole output must be `expected/LABEL.txt`, unless `contains` lists required parts.
     """
 
     def __init__(self, label, program=None, arguments=(), status=0, options=(), **rest):
@@ -147,7 +147,7 @@ PROGRAMS = [
         forms=("process",),
         shows="The second one panics and catches it.",
     ),
-    # Behind a line that says that there is no io_uring.
+    # After a line that reports that io_uring is missing.
     Program(
         "loop",
         "tests/programs/libraries/loop.exe",
@@ -174,8 +174,8 @@ PROGRAMS = [
         forms=LIBRARY_FORMS,
     ),
     Program("clocks", arguments=[lambda: str(time.time())]),
-    # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory is
-    # what ends.
+    # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory ends
+    # first.
     Program("overflow", environment={"OCAMLRUNPARAM": "l=2M"}),
     Program("overflow-of-memory", "overflow", forms=MACHINES, options=["--mem", "64M"]),
     Program("out-of-memory"),
@@ -183,7 +183,7 @@ PROGRAMS = [
         Program(f"calls-{group}", "calls", [group])
         for group in ("pointers", "waits", "descriptors", "signals")
     ),
-    # Processors with a large area for XSAVE, of which images enable what signals' frames hold.
+    # Processors with a large XSAVE area, of which images enable as much as signal frames hold.
     *(
         Program(
             f"calls-signals-on-{model.lower()}",
@@ -196,9 +196,9 @@ PROGRAMS = [
         )
         for model in ("max", "SapphireRapids")
     ),
-    # Linux maps what it is asked for.
+    # Linux maps as much as requested.
     Program("calls-protections", "calls", ["protections"], forms=MACHINES),
-    # Behind it `soil run` says which signal ended the process.
+    # After it, `soil run` names the signal that ended the process.
     Program("signals", arguments=["itself"], status=138, contains=[expected("signals")]),
     Program("fortified", arguments=["fits"]),
     Program(
@@ -261,8 +261,8 @@ register()
 
 @test()
 def a_signal_from_outside(context):
-    """A request to stop reaches the program's handler: SIGTERM (for a machine, the power button),
-    or SIGINT for a program that handles only that."""
+    """A stop request reaches the program's handler: SIGTERM (for a machine, the power button), or
+    SIGINT for a program that handles only that."""
     for form in FORMS:
         for mode, number in (("term", signal.SIGTERM), ("break", signal.SIGINT)):
             child = context.soil("signals", form, mode)
@@ -280,8 +280,8 @@ RESTARTED = "read-restart"
 
 @test(limit=60)
 def signals_and_waits(context):
-    """A signal ends a wait with EINTR. With SA_RESTART a read begins again, but nothing that waits
-    for a time, for input or for a signal."""
+    """A signal ends a wait with EINTR. With SA_RESTART a read restarts, but no wait for a time, for
+    input or for a signal."""
     names = [
         f"{wait}-restart" for wait in ("read", "poll", "select", "nanosleep", "futex", "pause")
     ]
@@ -296,7 +296,7 @@ def signals_and_waits(context):
             os.kill(child.pid, signal.SIGTERM)
             result = "-1, errno 4"
             if name == RESTARTED:
-                # The byte is not to come before the signal.
+                # The byte must not arrive before the signal.
                 child.wait_line("handled")
                 child.process.stdin.write(b"x\n")
                 child.process.stdin.flush()
@@ -326,7 +326,7 @@ def too_small_buffers(context):
 
 @test()
 def what_a_machine_is_called(context):
-    """As Linux fills `struct utsname`; the fields that an image sets are fixed."""
+    """The same fields as Linux's `struct utsname`; those that an image sets are fixed."""
     for form in ("microvm", "q35"):
         child = context.soil("calls", form, "names")
         assert child.finish(context.remaining()) == 0, child.text
@@ -335,7 +335,8 @@ def what_a_machine_is_called(context):
 
 @test()
 def places_differ_from_boot_to_boot(context):
-    """The stack and what is mapped; the kernel's heap is placed by the same numbers."""
+    """Addresses of the stack and of mappings differ; the same random numbers place the kernel's
+    heap."""
     for form in FORMS:
         outputs = []
         for _ in range(3):
@@ -348,7 +349,7 @@ def places_differ_from_boot_to_boot(context):
 
 @test()
 def an_image_as_a_process(context):
-    """Linux starts it too: it says what it is, and fails."""
+    """Linux starts it too: it prints what it is, and fails."""
     from harness.context import executable
 
     done = context.run(executable("examples/hello/main.exe", "microvm"), check=False)
@@ -358,7 +359,7 @@ def an_image_as_a_process(context):
 
 @test()
 def statuses_are_distinct(context):
-    """Success, exit 3, exit 200, an uncaught exception and an abort can be told apart."""
+    """Success, exit 3, exit 200, an uncaught exception and an abort are distinguishable."""
     for form in FORMS:
         statuses = [
             context.soil(program, form, *arguments).finish(context.remaining())
@@ -375,7 +376,7 @@ def statuses_are_distinct(context):
 
 @test()
 def unknown_system_call_is_logged_once(context):
-    """It answers ENOSYS each time, and one line names it."""
+    """It returns ENOSYS each time, and one line names it."""
     for form in MACHINES:
         child = context.soil("unknown_call", form)
         status = child.finish(context.remaining())
@@ -399,7 +400,7 @@ def an_image_without_files_says_so(context):
 
 @test()
 def memory_runs_out(context):
-    """Out_of_memory, or a clear line and a status that says failure; never a hang."""
+    """Out_of_memory, or a clear line and a failure status; never a hang."""
     for form in MACHINES:
         child = context.soil("exhaust", form, options=["--mem", "48M"])
         status = child.finish(context.remaining())
@@ -444,7 +445,7 @@ def stripped_image_boots(context):
 
 @test()
 def image_is_a_pvh_elf(context):
-    """The files in _build/soil have the PVH entry note, and are no Linux programs."""
+    """The files in _build/soil have the PVH entry note, and aren't Linux programs."""
     from harness.context import executable
 
     path = executable("examples/hello/main.exe", "microvm")
@@ -456,8 +457,8 @@ def image_is_a_pvh_elf(context):
 
 @test()
 def an_image_carries_what_it_uses(context):
-    """hello's image has no constant or path that only the network, disks or the compiler's own
-    build know, and no section more than it needs."""
+    """hello's image has no constant or path used only by the network, disks or the compiler's
+    build, and no section more than it needs."""
     from harness.context import executable
 
     stripped = context.path("main.exe")
@@ -469,5 +470,5 @@ def an_image_carries_what_it_uses(context):
     lines = context.run("readelf", "-SW", stripped).stdout.splitlines()
     names = [line.split("]")[1].split()[0] for line in lines if "]" in line and "[Nr]" not in line]
     wanted = ".note.Xen .note.gnu.build-id .soil_entropy .soil_extensions .rodata .text.libc .text .tbss .data .bss .shstrtab"
-    # Objects that come with Rust 1.97 bring a small table of exceptions.
+    # Objects that come with Rust 1.97 bring a small exception table.
     assert [name for name in names[1:] if name != ".gcc_except_table"] == wanted.split(), names

@@ -22,7 +22,7 @@ PROTOCOLS = "tests/programs/soil/protocols.exe"
 AAAA = 28
 ETHERTYPE = 0x88B5
 IP_RECVTTL = 12
-# Seconds for which the answer for AAAA is waited for (soil-ocaml/src/internal/eyeballs.ml).
+# Seconds to wait for the AAAA answer (soil-ocaml/src/internal/eyeballs.ml).
 RESOLUTION_DELAY = 0.05
 SOL_PACKET, PACKET_AUXDATA = 263, 8
 
@@ -47,7 +47,7 @@ def start(context, form, *words, program=PROTOCOLS, tap=None, v6=None, options=(
 
 
 class Listener:
-    """Every frame on the TAP, as it comes."""
+    """Every frame on the TAP, as it arrives."""
 
     def __init__(self, tap):
         self.frames = []
@@ -98,7 +98,7 @@ def mld_report(kind, group):
         if frame[12:14] != b"\x86\xdd":
             return False
         at = frame.find(b"\x8f\0", 54)
-        # Records of 20 bytes, without sources; those that are due at once share a report.
+        # Records of 20 bytes, without sources; those due at once share a report.
         records = frame[at + 8 :] if at >= 0 else b""
         return any(
             records[start] == kind and records[start + 4 : start + 20] == wanted
@@ -113,7 +113,7 @@ TO_EXCLUDE, TO_INCLUDE = 4, 3  # RFC 3376, 4.2.12: joined, left
 
 @in_every_form()
 def group_of_ipv4(context, form):
-    """Joining and leaving send IGMPv3 reports; only between them the group is heard."""
+    """Joining and leaving send IGMPv3 reports; the group's datagrams arrive only in between."""
     tap = context.tap()
     listener = Listener(tap)
     group = "239.7.7.7"
@@ -163,11 +163,11 @@ def group_of_ipv6(context, form):
 
 @in_every_form()
 def to_groups_and_to_all(context, form):
-    """Datagrams to groups have the hop limit asked for; broadcasts of both kinds arrive."""
+    """Datagrams to groups have the requested hop limit; broadcasts of both kinds arrive."""
     tap = context.tap()
     _, guest = network_v6(tap)
     subnet = tap.prefix + ".255"
-    port = 5000 + int(tap.name[4:])  # others do the same beside
+    port = 5000 + int(tap.name[4:])  # parallel tests do the same
     targets = ["239.9.9.9", "255.255.255.255", subnet, "ff02::77"]
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four,
@@ -202,8 +202,8 @@ def to_groups_and_to_all(context, form):
 
 @in_every_form()
 def frames_of_a_type_of_ones_own(context, form):
-    """Soil.Ethernet against a packet socket: to all, to the machine, to another one, padded and as
-    long as they get."""
+    """Soil.Ethernet against a packet socket: broadcast, to the machine, to another one, padded and
+    of maximum length."""
     tap = context.tap()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as peer:
         peer.bind((tap.name, 0))
@@ -239,7 +239,7 @@ def frames_of_a_type_of_ones_own(context, form):
 
 @in_every_form()
 def filter_from_the_program(context, form):
-    """Net.filter: rules hold from now on, by port, by peer and by rate, and are taken back."""
+    """Net.filter: rules apply from now on, by port, by peer and by rate, and can be removed."""
     child, tap = start(context, form, "filter")
     child.wait_line("ready")
     tap.wait_up()
@@ -263,7 +263,7 @@ def filter_from_the_program(context, form):
             return dial(port, source, PATIENCE)
 
         def silent(port, source=tap.host):
-            """A SYN without an answer, however long; the next request is answered."""
+            """Whether a SYN gets no answer within 0.7 s; later requests are answered."""
             try:
                 return not dial(port, source, 0.7)
             except TimeoutError:
@@ -274,7 +274,7 @@ def filter_from_the_program(context, form):
         assert silent(7) and reaches(8)
         rules(f"allow in tcp with {tap.prefix}.40 port 7", "deny in tcp port 7-8 new")
         assert reaches(7, f"{tap.prefix}.40") and silent(7) and silent(8, f"{tap.prefix}.40")
-        # All at once: in the second that they have some come through, and not all of forty.
+        # All at once: during their second some pass, and not all of forty.
         rules("allow in tcp port 7 new limit 1 3", "deny in tcp port 7 new")
         many = [socket.socket() for _ in range(40)]
         for one in many:
@@ -344,7 +344,7 @@ def ping_from_the_program(context, form):
 
 @in_every_form()
 def routes_of_the_program(context, form):
-    """Routes are added, listed, used and taken away."""
+    """Routes are added, listed, used and removed."""
     tap = context.tap()
     number = int(tap.name[4:])
     network, far = f"198.18.{number % 256}.0/24", f"198.18.{number % 256}.7"
@@ -362,8 +362,8 @@ def routes_of_the_program(context, form):
 
 
 class TaggedPeer:
-    """A host of a VLAN, for kernels without 802.1Q: answers ARP, and echo requests, and asks for an
-    echo itself."""
+    """A VLAN's host, for kernels without 802.1Q: answers ARP and echo requests, and sends an echo
+    request itself."""
 
     def __init__(self, tap, tag, address):
         self.tag, self.address, self.echoes, self.answers = tag, socket.inet_aton(address), 0, []
@@ -375,7 +375,7 @@ class TaggedPeer:
 
     def serve(self):
         while True:
-            # The kernel takes tags out of frames and notes them beside.
+            # The kernel strips tags from frames and reports them separately.
             frame, notes, _, _ = self.socket.recvmsg(2048, 100)
             if notes and struct.unpack("@IIIHHHH", notes[0][2][:20])[5] == self.tag:
                 self.handle(frame[6:12], frame[12:14], frame[14:])
@@ -415,7 +415,7 @@ def ipv4(source, destination, payload):
 
 @in_every_form()
 def vlan_of_the_program(context, form):
-    """802.1Q: an interface on a VLAN asks for neighbours, pings and answers there, with its tag,
+    """802.1Q: an interface on a VLAN resolves neighbours, pings and answers there, with its tag,
     and not with another one."""
     tap = context.tap()
     own, other = "192.168.77.2", "192.168.77.1"
@@ -436,14 +436,14 @@ def vlan_of_the_program(context, form):
     while not peer.answers and time.monotonic() < end:
         time.sleep(0.02)
     assert peer.answers == [b"right VLAN"], peer.answers
-    # Beside it the interface without a tag works as before.
+    # Meanwhile the untagged interface works as before.
     context.load("copy", tap.guest, 7, 300_000)
 
 
 @in_every_form()
 def options_of_connections(context, form):
-    """Congestion control, sizes of buffers and the rest as options of `connect`: they hold, and the
-    bytes are right."""
+    """Congestion control, buffer sizes and other options of `connect` take effect, and the bytes
+    are right."""
     tap = context.tap()
 
     def count(connection):
@@ -484,8 +484,8 @@ class Server6(Server):
 
 @in_every_form(limit=120)
 def happy_eyeballs_over_both(context, form):
-    """RFC 8305: IPv6 first; where it is dead 250 ms later IPv4; IPv6 alone; AAAA that never
-    comes."""
+    """RFC 8305: IPv6 first; if it is dead, IPv4 250 ms later; IPv6 alone; AAAA that never
+    arrives."""
 
     def welcome(connection):
         connection.sendall(b"welcome")
@@ -500,8 +500,8 @@ def happy_eyeballs_over_both(context, form):
             ("both.test", A): [four], ("both.test", AAAA): [six],
             ("six.test", AAAA): [six],
         }  # fmt: skip
-        # Several times: what else the host has to do adds to some. Each has a silent address of its
-        # own: three seconds later one is known to be unreachable, which takes no time.
+        # Several times: other load on the host delays some. Each has its own silent address: after
+        # three seconds Linux knows one to be unreachable, which takes no time.
         names = []
         for number in range(3):
             dead = f"dead{number}.test"
@@ -511,7 +511,7 @@ def happy_eyeballs_over_both(context, form):
                 [*["both.test"] * 4, dead, "six.test"] if server is NameServer else ["both.test"]
             )
         server(tap, zone)
-        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4).
+        # At first no IPv6 address may send (RFC 4862, 5.4).
         words = ["clock", "3"]
         words += [word for name in names for word in ("connect", f"{name}:{peer.port}")]
         child, _ = start(
@@ -536,15 +536,15 @@ def happy_eyeballs_over_both(context, form):
             assert chosen["both"] == {tap.host}, output
             context.bound("seconds without the answer for AAAA", least["both"], 2.5)
         else:
-            # IPv4 wins where the host takes longer to answer the question for AAAA, or an attempt,
-            # than these are waited for (RFC 8305, 3 and 5).
+            # IPv4 wins where the host takes longer than the delays of RFC 8305, 3 and 5, to answer
+            # the AAAA question or an attempt.
             early = [
                 address.strip("[]")
                 for name, address, seconds in found
                 if name == "both" and float(seconds) < RESOLUTION_DELAY
             ]
             assert set(early) <= {ours} == chosen["six"] and ours in chosen["both"], output
-            # The same for the silent ones: an attempt's delay passes where AAAA came in time.
+            # The same for the silent ones: an attempt's delay passes where AAAA arrived in time.
             dead = [float(seconds) for name, _, seconds in found if name == "dead"]
             assert chosen["dead"] == {tap.host}, output
             assert RESOLUTION_DELAY <= min(dead) and 0.2 < max(dead), output

@@ -1,5 +1,5 @@
-"""The console on the display (`SOIL_CONSOLE=display`), to the pixel: what Soil_draw, which has the
-same font, makes of the text in a process is what the machine has to show."""
+"""The console on the display (`SOIL_CONSOLE=display`), to the pixel: the machine must show the text
+as Soil_draw, which has the same font, draws it in a process."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ GREY = "0xAAAAAA"
 
 
 def expected(context, lines):
-    """The rows of a display with this text: of each piece row, column, foreground, background, font
-    and text."""
+    """The rows of a display with this text; each piece has row, column, foreground, background,
+    font and text."""
     file = context.path("expected.png")
     child = context.soil(
         EXPECTED, "process", options=[f"--screenshot={file}", SIZE], stdin=subprocess.PIPE
@@ -37,8 +37,8 @@ def expected(context, lines):
 
 
 def plain(context, text, cursor=True):
-    """The same for text without colours, of which the screen shows the last rows, with a cursor
-    behind it."""
+    """The same for text without colours, of which the screen shows the last rows, followed by a
+    cursor."""
     rows = []
     for line in text.split("\n"):
         rows += [line[at : at + COLUMNS] for at in range(0, max(len(line), 1), COLUMNS)]
@@ -50,7 +50,7 @@ def plain(context, text, cursor=True):
 
 
 def shown(context, form, *words, status=0):
-    """What is on the screen when the program has ended, and its output."""
+    """The screen at the program's end, and its output."""
     file = context.path("shown.png")
     options = [*ON_DISPLAY, f"--screenshot={file}"]
     child = context.soil(PRINTS, form, *words, options=options, stdin=subprocess.DEVNULL)
@@ -63,8 +63,7 @@ def shown(context, form, *words, status=0):
 
 @test()
 def console_text_and_colours(context):
-    """Colours, letters with accents, tabulators, lines that wrap, moves of the cursor; both
-    outputs."""
+    """Colours, letters with accents, tabs, wrapped lines, cursor movement; both outputs."""
     red, white = "0xAA0000", "0xFFFFFF"
     lines = [
         (0, 0, GREY, 0, "medium", "plain"),
@@ -88,7 +87,7 @@ def console_text_and_colours(context):
 
 @test(limit=120)
 def console_of_many_lines(context):
-    """10 000 lines end with the last ones on the screen, and all of them on the serial line."""
+    """10 000 lines end with the last ones on the screen; the serial line has all of them."""
     lines = [f"line {number}" for number in range(1, 10_001)]
     wanted = plain(context, "\n".join([*lines, ""]))
     for form in IMAGES:
@@ -105,7 +104,7 @@ def await_picture(context, monitor, wanted):
 
 
 def comes_to_show(context, form, mode, wanted):
-    """The picture comes while the program goes on, without its end."""
+    """The picture appears while the program runs, not only at its end."""
     options, qmp = monitored(context)
     options += [*ON_DISPLAY, "--display=none"]
     child = context.soil(PRINTS, form, mode, options=options, stdin=subprocess.PIPE)
@@ -116,7 +115,7 @@ def comes_to_show(context, form, mode, wanted):
 
 @test(limit=120)
 def console_while_the_program_goes_on(context):
-    """A line is shown while the program waits in a system call, while it sleeps in the runtime, and
+    """A line appears while the program waits in a system call, while it sleeps in the runtime, and
     while it computes."""
     wanted = plain(context, "now\n")
     for form in IMAGES:
@@ -126,9 +125,9 @@ def console_while_the_program_goes_on(context):
 
 @test()
 def console_of_another_size(context):
-    """The text is laid out again for the size that a viewer asks for, while the program sleeps."""
+    """The text is laid out again for a size requested by a viewer, while the program sleeps."""
     wanted = plain(context, "now\n")
-    # The upper left part of it, on black.
+    # Its upper left part, on black.
     smaller = [row[: 3 * 160] for row in wanted[:104]]
     for index, form in enumerate(IMAGES):
         number = 30_000 + os.getpid() % 20_000 + index
@@ -145,7 +144,7 @@ def console_of_another_size(context):
 
 
 def await_corner(context, monitor, wanted):
-    """Waits until this is in the upper left corner of what the machine shows."""
+    """Waits until the upper left corner of the machine's display shows this."""
     width = len(wanted[0])
     while [row[:width] for row in dump(context, monitor, "display0")[: len(wanted)]] != wanted:
         assert context.remaining() > 1
@@ -153,7 +152,7 @@ def await_corner(context, monitor, wanted):
 
 
 def with_viewer(context, index):
-    """Options for a monitor and a VNC server, where the monitor is, and the server's number."""
+    """Options for a monitor and a VNC server, the monitor's path, and the server's number."""
     number = 20_000 + os.getpid() % 20_000 + index
     options, qmp = monitored(context)
     return [*options, *ON_DISPLAY, f"--display=vnc=:{number}"], qmp, number
@@ -161,7 +160,7 @@ def with_viewer(context, index):
 
 @test()
 def console_of_a_large_display(context):
-    """A display that the machine has no memory for shows the text in its upper part."""
+    """A display too large for the machine's memory shows the text in its upper part."""
     wanted = [row[: 3 * 8 * 8] for row in plain(context, "now\n")[:13]]
     for form in IMAGES:
         options, qmp = monitored(context)
@@ -175,9 +174,9 @@ def console_of_a_large_display(context):
 
 @test()
 def console_of_a_host_that_refuses(context):
-    """A host without memory for the picture is asked twice, and a line says why nothing is shown;
-    the console comes back after the program has had the display."""
-    # The upper left part of it, on black.
+    """A host without memory for the picture gets two requests, and a line has the reason why
+    nothing appears; the console returns after the program has used the display."""
+    # Its upper left part, on black.
     wanted = [row[: 3 * 160] for row in plain(context, "back\n")[:104]]
     for index, form in enumerate(IMAGES):
         options, qmp, number = with_viewer(context, index)
@@ -194,7 +193,7 @@ def console_of_a_host_that_refuses(context):
         monitor = Monitor(qmp)
         vnc = Vnc(number)
         vnc.resize(160, 104)
-        # The program has the display until it has that size.
+        # The program holds the display until it has that size.
         child.process.stdin.write(b"\n")
         child.process.stdin.flush()
         await_picture(context, monitor, wanted)
@@ -203,8 +202,8 @@ def console_of_a_host_that_refuses(context):
 
 @test()
 def console_and_a_display_of_the_program(context):
-    """The program's picture stays while it has the display open; the console comes back when it is
-    closed, with what was printed meanwhile."""
+    """The program's picture stays while it has the display open; after a close the console returns,
+    with the text printed meanwhile."""
     wanted = plain(context, "before\nafter\nafter\nafter\n")
     for form in IMAGES:
         rows, _ = shown(context, form, "opens")
@@ -215,14 +214,14 @@ def console_and_a_display_of_the_program(context):
 
 @test()
 def console_of_a_crash(context):
-    """The report of a crash is on the screen from its beginning, although the program has the
-    display open, as far as there are rows."""
+    """The screen shows the report of a crash from its beginning, as far as there are rows, although
+    the program has the display open."""
     for form in IMAGES:
         rows, text = shown(context, form, "crashes", status=139)
         report = clean(text)
         report = report[report.index("soil: crash:") :]
         lines = []
-        # What soil run adds: names of functions.
+        # `soil run` adds names of functions.
         for line in report.splitlines():
             lines += [line[at : at + COLUMNS] for at in range(0, len(line), COLUMNS)]
         assert "page fault: write at 0x600000000001" in report, report
@@ -239,7 +238,7 @@ def console_of_a_crash(context):
 
 @test(limit=120)
 def console_of_a_crash_that_the_serial_line_does_not_take(context):
-    """Where nothing reads the serial line, the report is on the screen all the same."""
+    """Where nothing reads the serial line, the screen shows the report nonetheless."""
     line = "soil: crash: page fault: write at 0x600000000001"[:COLUMNS]
     wanted = expected(context, [(0, 0, GREY, 0, "medium", line)])[:13]
     for form in IMAGES:
@@ -251,7 +250,7 @@ def console_of_a_crash_that_the_serial_line_does_not_take(context):
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as child:
             try:
-                # It may say nothing until its end.
+                # It may print nothing until its end.
                 monitor = Monitor(qmp, context.remaining())
                 # QEMU ends with the picture.
                 while monitor.file.readline():
@@ -266,7 +265,7 @@ def console_of_a_crash_that_the_serial_line_does_not_take(context):
 
 @test()
 def console_without_a_display(context):
-    """What is missing is said, with what mends it."""
+    """The error names the missing requirement and the remedy."""
     program = "tests/programs/arguments.exe"
     for form, name, options, reason in (
         ("microvm", program, ["--display=none"], "add soil.display.console to the libraries"),

@@ -1,5 +1,5 @@
-"""examples/service, a durable key-value service: its interface, its parts killed while clients work,
-the machine killed, and the power cut at each write."""
+"""examples/service, a durable key-value service: its interface, its parts killed while clients
+work, the machine killed, and the power cut at each write."""
 
 import contextlib
 import http.client
@@ -28,8 +28,8 @@ def start(context, form, disk, tap, *arguments):
 
 
 def ask(host, method, path, body=None, headers=None, note=lambda _: None):
-    """The status and the body of the response to one request, on a connection of its own, whose
-    socket is passed to `note` before it connects."""
+    """The status and the body of the response to one request, on a new connection, whose socket is
+    passed to `note` before it connects."""
     connection = http.client.HTTPConnection(host, 80, timeout=PATIENCE)
     with contextlib.closing(connection):
         peer = connection.sock = socket.socket()
@@ -43,7 +43,7 @@ def ask(host, method, path, body=None, headers=None, note=lambda _: None):
 
 
 def insist(host, method, path, body=None):
-    """The same, again and again until the service can be reached and answers."""
+    """The same, repeated until the service can be reached and answers."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -58,8 +58,8 @@ def insist(host, method, path, body=None):
 
 @in_every_form(limit=90)
 def interface(context, form):
-    """Values are put, got, listed and removed, and are there after a stop by SIGTERM; what is wrong
-    with a request is answered by its status."""
+    """Values are put, got, listed and removed, and survive a stop by SIGTERM; the status reports
+    errors in a request."""
     disk, tap = context.memory_path("data.img"), context.tap()
     fresh(context, disk)
     child = start(context, form, disk, tap, "--max-value", "100000")
@@ -97,7 +97,7 @@ def interface(context, form):
         b'service_child_restarts_total{child="store"} 0\n',
     ):
         assert status == 200 and line in page, page
-    # One connection for two requests; curl keeps the body back until it is asked for.
+    # One connection for two requests; curl sends the body only after 100 Continue.
     url, said = (
         f"http://{tap.guest}/kv/x",
         ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{num_connects} "],
@@ -136,8 +136,8 @@ def https(context, form):
 
 @in_every_form(forms=("process", "microvm"))
 def needs_and_arguments(context, form):
-    """`soil run` asks for the volume with ext4, forwards the port that an argument names, and shows
-    help and mistakes without a disk."""
+    """`soil run` requires the volume with ext4, forwards the port that an argument names, and shows
+    help and usage errors without a disk."""
     program = executable(PROGRAM, form)
 
     def run(*words):
@@ -161,8 +161,8 @@ def needs_and_arguments(context, form):
 
 
 class Writers:
-    """Clients that each put the numbers from 1 into a value of their own, and note what was
-    acknowledged."""
+    """Clients that each put the numbers from 1 into their own value, and record the acknowledged
+    ones."""
 
     def __init__(self, context, host, count, first=None):
         self.context, self.host = context, host
@@ -193,7 +193,7 @@ class Writers:
                 return
 
     def wait(self, more):
-        """Until each has had `more` changes acknowledged."""
+        """Waits until each has `more` acknowledged changes."""
         wanted = {name: number + more for name, number in self.done.items()}
         while any(self.done[name] < number for name, number in wanted.items()):
             assert self.failure is None, self.failure
@@ -201,8 +201,8 @@ class Writers:
             time.sleep(0.01)
 
     def end(self, gone=False):
-        """Ends the clients; where the machine is `gone` without a word, what they still wait
-        for."""
+        """Stops the clients; if the machine is `gone` without closing connections, shuts them
+        down."""
         self.stop.set()
         for thread in self.threads:
             while gone and thread.is_alive():
@@ -219,19 +219,19 @@ def stamp(number):
 
 
 def nothing_is_lost(host, done):
-    """Each value is whole: the last that was acknowledged, or the next one, which was under way."""
+    """Each value is whole: the last acknowledged one, or the next one, in progress at the time."""
     for name, number in done.items():
         status, value = insist(host, "GET", f"/kv/{name}")
         expected = [stamp(number), stamp(number + 1)] if number else [stamp(1)]
         assert (status == 404 and number == 0) or value in expected, (name, number, value[:40])
-        # It goes on from what is there.
+        # Continues from the present value.
         done[name] = int(value.split()[0]) if status == 200 else 0
 
 
 @in_every_form(limit=90)
 def parts_fail(context, form):
-    """Four clients work while the store and the listener are made to fail in turn: each is started
-    again, the listener with the store, and nothing that was acknowledged is lost."""
+    """Four clients work while the store and the listener fail in turn: each restarts, the listener
+    with the store, and no acknowledged change is lost."""
     disk, tap = context.memory_path("data.img"), context.tap()
     fresh(context, disk)
     child = start(context, form, disk, tap, "--admin")
@@ -257,7 +257,7 @@ def parts_fail(context, form):
 
 @in_every_form(limit=60, forms=("process", "microvm"))
 def a_part_that_fails_too_often(context, form):
-    """The service ends with status 123 and says which part failed, how often, and why."""
+    """The service ends with status 123 and reports which part failed, how often, and why."""
     disk, tap = context.memory_path("data.img"), context.tap()
     for _ in range(3):
         fresh(context, disk)
@@ -271,7 +271,7 @@ def a_part_that_fails_too_often(context, form):
         failures = [at for at, line in child.lines if "store: ended" in line]
         if failures[5] - failures[0] < 25:
             break
-        # As the service sees it the first one may be too long ago.
+        # For the service the first failure may be too long ago.
         print(f"six failures took {failures[5] - failures[0]:.1f} s")
         child.stop()
     else:
@@ -282,7 +282,7 @@ def a_part_that_fails_too_often(context, form):
 
 @test(limit=120)
 def killed_machines(context):
-    """The machine is killed three times while clients put values: what was acknowledged is there."""
+    """The machine is killed three times while clients put values: acknowledged values survive."""
     disk, tap = context.path("data.img"), context.tap()
     fresh(context, disk)
     rng, done = random.Random(5), None
@@ -304,9 +304,9 @@ def killed_machines(context):
 
 @test(limit=180)
 def power_cuts(context):
-    """QEMU records each write and flush while values are put one after the other; the disk as each
-    of some 50 cuts leaves it, half of the unflushed writes lost in some, has every value whose
-    successor had begun."""
+    """QEMU records each write and flush while values are put in sequence; after each of some 50
+    cuts, some with half of the unflushed writes lost, the disk has every value whose successor had
+    begun."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import qemu
 

@@ -1,4 +1,4 @@
-"""Services of other people's libraries, as Debian has them: cohttp, OpenSSL, WebSocket,
+"""Services with third-party libraries, as Debian packages them: cohttp, OpenSSL, WebSocket,
 ocsigenserver, PG'OCaml."""
 
 import base64
@@ -23,7 +23,7 @@ from harness.runner import test
 
 PROGRAMS = "tests/programs/services/"
 FORMS = ("process", "microvm")
-# curl's words for a body that it keeps back until it is asked for: by default only for one second.
+# curl's option to wait for 100 Continue before the body: by default only for one second.
 EXPECT = ("--expect100-timeout", "60", "-H", "Expect: 100-continue")
 MEGABYTE = b"abcdefghijklmnopqrstuvwxyz" * 40_000
 
@@ -38,8 +38,8 @@ def started(context, program, form, *arguments, **options):
 
 
 def folder_of(context, form, folder):
-    """Where the program sees a folder of the test, and the options that give it a machine: it is
-    an ext4 of its own there."""
+    """The program's path to a folder of the test, and the options that give it to a machine, as an
+    ext4 image."""
     if form == "process":
         return folder, []
     disk = context.path("folder.ext4")
@@ -51,16 +51,16 @@ def folder_of(context, form, folder):
 
 @in_every_form(forms=FORMS)
 def cohttp_server(context, form):
-    """cohttp-lwt-unix answers curl and 64 clients at once; a connection stays, also after a page
-    that is missing; a megabyte goes each way, and an answer in chunks."""
+    """cohttp-lwt-unix answers curl and 64 clients at once; a connection stays open, also after a
+    missing page; a megabyte goes each way, and an answer in chunks."""
     child, host = started(context, "http_server", form, "8000")
     ask_http_server(child, context, host)
 
 
 @in_every_form(forms=FORMS)
 def cohttp_beside_tasks(context, form):
-    """The same server, whose answers tasks of Soil compute: soil.lwt.unix lets it and them run by
-    one wait. A request to stop ends both."""
+    """The same server, with answers computed by tasks of Soil: soil.lwt.unix runs both with one
+    wait. A stop request ends both."""
     child, host = started(context, "http_beside", form, "8000")
     ask_http_server(child, context, host)
     child.signal(signal.SIGTERM)
@@ -89,7 +89,7 @@ def ask_http_server(child, context, host):
 
 
 class Asked(Pages):
-    """What the client asks for."""
+    """The pages that the client requests."""
 
     def do_GET(self):
         if self.path == "/pieces":
@@ -105,8 +105,8 @@ class Asked(Pages):
 
 @in_every_form(forms=FORMS)
 def cohttp_client(context, form):
-    """cohttp-lwt-unix asks a server of Linux: eight pages at once, chunks, a megabyte each way, a
-    missing page, and a port without a server."""
+    """cohttp-lwt-unix as a client of a Linux server: eight pages at once, chunks, a megabyte each
+    way, a missing page, and a port without a server."""
     tap = None if form == "process" else context.tap()
     host = tap.host if tap else "127.0.0.1"
     with http.server.ThreadingHTTPServer((host, 8000), Asked) as server:
@@ -125,7 +125,7 @@ def cohttp_client(context, form):
     assert status == 0, status
 
 
-# What `openssl ca` has to be told, which alone makes certificates of the past in all versions.
+# The configuration of `openssl ca`, the only command that makes past certificates in all versions.
 AUTHORITY = """[ca]
 default_ca = here
 [here]
@@ -142,8 +142,8 @@ PAST = ["-startdate", "20200101000000Z", "-enddate", "20200201000000Z"]
 
 
 def certificate(context, folder, name, signer=None, past=False):
-    """NAME.pem and NAME.key in `folder`: a certificate for this name, by `signer` or by itself, for
-    two days from now or for one that is past. One for "authority" may sign others."""
+    """NAME.pem and NAME.key in `folder`: a certificate for this name, signed by `signer` or itself,
+    valid for two days from now or expired. One for "authority" may sign others."""
     words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     words += ["-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"]
     use = "basicConstraints=CA:TRUE" if name == "authority" else f"subjectAltName=DNS:{name}"
@@ -163,7 +163,7 @@ def certificate(context, folder, name, signer=None, past=False):
 
 
 def authority(context, *names):
-    """A folder with an authority's certificate and those for `names` that it signed."""
+    """A folder with an authority's certificate and the ones that it signed for `names`."""
     folder = context.path("folder")
     os.mkdir(folder)
     certificate(context, folder, "authority")
@@ -173,15 +173,15 @@ def authority(context, *names):
 
 
 def trusting(folder):
-    """A client's context that trusts this authority. Python 3.13 and later want more of
-    certificates than these have."""
+    """A client's context that trusts this authority. Python 3.13 and later are too strict by
+    default for these certificates."""
     trusted = ssl.create_default_context(cafile=f"{folder}/authority.pem")
     trusted.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return trusted
 
 
 def secure_server(context, form, program, folder, *more):
-    """The server, which reads its certificates from `folder`, with more options of `soil run`;
+    """The server, which reads its certificates from `folder`, with more options for `soil run`;
     (child, address)."""
     inside, options = folder_of(context, "microvm", folder)
     tap = context.tap()
@@ -224,8 +224,8 @@ def openssl_server(context, form):
 
 @in_every_form(forms=FORMS)
 def openssl_client(context, form):
-    """The static OpenSSL verifies the certificates of `openssl s_server`: it takes a good one, and
-    refuses one for another host, one that has expired, and one that it has no authority for."""
+    """The static OpenSSL verifies the certificates of `openssl s_server`: it accepts a valid one,
+    and refuses one for another host, an expired one, and one of an unknown authority."""
     folder = context.path("folder")
     os.mkdir(folder)
     certificate(context, folder, "authority")
@@ -254,7 +254,7 @@ def openssl_client(context, form):
 
 
 class WebSocket:
-    """A client of RFC 6455."""
+    """A WebSocket client (RFC 6455)."""
 
     def __init__(self, host, port, target="/"):
         self.socket = socket.create_connection((host, port), timeout=PATIENCE)
@@ -334,7 +334,7 @@ def ocsigenserver(context, form):
     for name, data in (("below/page.html", b"<p>a page</p>\n"), ("large", large)):
         with open(os.path.join(folder, name), "wb") as file:
             file.write(data)
-    # ocsigenserver asks findlib for extensions to load, none here; findlib wants its file.
+    # ocsigenserver asks findlib for extensions to load, none here; findlib requires its file.
     with open(os.path.join(folder, "findlib.conf"), "w") as file:
         file.write('path="/tmp"\ndestdir="/tmp"\n')
     inside, options = folder_of(context, form, folder)
@@ -356,19 +356,19 @@ def ocsigenserver(context, form):
     client.close()
     child.signal(signal.SIGTERM)
     child.finish(context.remaining())
-    # An image finds its own host's name in /etc/hosts.
+    # An image finds its own host name in /etc/hosts.
     assert form == "process" or "Cannot determine" not in child.text, child.text
 
 
 def database(context, host):
-    """A PostgreSQL server of the test's own at this address. It refuses to be root, and takes
-    another user's number in a namespace of its own."""
+    """The test's own PostgreSQL server at this address. It refuses to run as root, and gets another
+    user's number in its own namespace."""
     programs = glob.glob("/usr/lib/postgresql/*/bin")
     if not programs:
         raise Skip("PostgreSQL isn't installed; run: make setup")
     programs = max(programs, key=lambda path: int(path.split("/")[-2]))
     folder = context.path("data")
-    # The user nobody, whom every Debian has: initdb looks its own user up.
+    # The user nobody, present in every Debian: initdb looks up its own user.
     user = ["unshare", "--user", "--map-user=65534", "--map-group=65534"]
     words = ["-D", folder, "-U", "soil", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"]
     context.run(*user, f"{programs}/initdb", *words)
@@ -382,8 +382,8 @@ def database(context, host):
 @in_every_form(forms=FORMS)
 def postgresql(context, form):
     """PG'OCaml and Debian's PostgreSQL: 200 statements with parameters, an error after which the
-    connection goes on, a megabyte, and a connection that the server drops, after which the next
-    one works."""
+    connection works, a megabyte, and a connection that the server drops, after which the next one
+    works."""
     tap = None if form == "process" else context.tap()
     host = tap.host if tap else "127.0.0.1"
     database(context, host)

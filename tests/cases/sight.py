@@ -14,7 +14,7 @@ FORMS = ("process", "microvm")
 
 
 def frames(svg):
-    """The functions of a flame graph, each with its samples, and those of all."""
+    """The functions of a flame graph, each with its samples, and the total."""
     with open(svg, encoding="utf-8") as file:
         text = file.read()
     titles = re.findall(r"<title>([^<]*) \(([\d,]+) samples, [\d.]+%\)</title>", text)
@@ -30,8 +30,8 @@ NOTHING = "(nothing was running)"
 
 
 def profiled(run):
-    """The samples of as many runs as give enough: a fast machine takes few of each, and a busy one
-    may leave the sampler without its processor meanwhile. `run(turn)` gives those of one."""
+    """The samples of as many runs as needed: a fast machine takes few of each, and a busy one may
+    leave the sampler without its processor. `run(turn)` returns the samples of one run."""
     found = collections.Counter()
     for turn in range(30):
         samples = run(turn)
@@ -44,8 +44,8 @@ def profiled(run):
 
 @in_every_form(limit=120, forms=FORMS)
 def profile_of_ocaml_and_c(context, form):
-    """The flame graph of a program that computes has OCaml's and C's functions by name, and callers
-    in OCaml below C's; the program's output and status are what they are without it."""
+    """The flame graph of a program that computes names OCaml's and C's functions, with callers in
+    OCaml below C's; the program's output and status are the same as without it."""
     svg = context.path("out.svg")
 
     def run(_):
@@ -61,15 +61,15 @@ def profile_of_ocaml_and_c(context, form):
     found = profiled(run)
     assert found["caml_main"] >= found["all"] // 2, found
     assert any(name.startswith("Gc_churn.") for name in found), found
-    # The collector is called by allocations of OCaml.
+    # Allocations in OCaml call the collector.
     collector = [name for name in found if re.match("oldify|caml_.*minor|mark|pool_sweep", name)]
     assert collector, found
 
 
 @in_every_form(limit=120, forms=FORMS)
 def profile_of_a_server(context, form):
-    """That of a server which is ended by SIGTERM has Rust's functions, too: the stack's below the
-    scheduler's."""
+    """The flame graph of a server ended by SIGTERM also has Rust's functions: the network stack's
+    below the scheduler's."""
     tap, svg = context.tap(), context.path("out.svg")
     words = ["--profile", svg]
 
@@ -85,13 +85,13 @@ def profile_of_a_server(context, form):
     found = profiled(run)
     for name in ("Soil.Scheduler.run_all", "caml_main"):
         assert found[name], (name, found)
-    # Which functions of the stack a sample meets is chance.
+    # Samples hit the stack's functions by chance.
     assert any(name.startswith("net::") for name in found), found
 
 
 @in_every_form(forms=("microvm",))
 def profile_that_can_not_be(context, form):
-    """A stripped image without its unstripped file, and a file that can't be written, are refused
+    """A stripped image without its unstripped file, and an unwritable output file, are refused
     before the program runs."""
     stripped = context.path("stripped.exe")
     context.run("strip", "-o", stripped, executable("examples/hello/main.exe", form))
@@ -110,8 +110,8 @@ def profile_that_can_not_be(context, form):
 
 
 def slices(out):
-    """For each track of a trace its name and the names of its slices in their order, which don't
-    overlap."""
+    """For each track of a trace its name and the names of its slices in order; checks that they
+    don't overlap."""
     with open(out, encoding="utf-8") as file:
         events = json.load(file)["traceEvents"]
     tracks, ends = {}, {}
@@ -139,19 +139,20 @@ def instants(out):
 
 @in_every_form(forms=FORMS)
 def trace_of_tasks(context, form):
-    """A trace has a track for each task, with its runs and between them what it waited for, and one
-    of the program, which sleeps when no task can run; nothing is lost at the program's end."""
+    """A trace has a track for each task, with its runs and its waits in between, and one for the
+    program, which sleeps when no task can run; nothing is lost at the program's end."""
     out = context.path("out.json")
     child = context.soil("tests/programs/sight/traced.exe", form, options=["--trace", out])
     assert child.finish(context.remaining()) == 0 and "done" in child.text, child.text
     assert re.search(r"out\.json: \d+ events of 8 tasks; open it", child.text), child.text
     tracks = slices(out)
     name, of_program = tracks.pop(0)
-    # How often is the machine's: on a busy one several tasks' times have come when it wakes.
+    # The number of sleeps depends on the machine: on a busy one several tasks are due when it
+    # wakes.
     assert name == "program" and set(of_program) == {"sleeps"}, (name, of_program)
     assert sorted(name for name, _ in tracks.values()) == [f"task {i}" for i in range(1, 9)]
     found = [tracks[number][1] for number in sorted(tracks)]
-    # The first one sleeps, takes from the stream, and waits for the others by the scope's end.
+    # The first one sleeps, takes from the stream, and waits for the others at the scope's end.
     assert found[0][:4] == ["runs", "sleep", "runs", "other task"], found
     assert found[1:6] == [["runs", "sleep", "runs"]] * 5, found
     assert found[6] == ["runs", "turn"] * 3 + ["runs"], found
@@ -160,8 +161,8 @@ def trace_of_tasks(context, form):
 
 @in_every_form(forms=FORMS)
 def trace_of_a_server(context, form):
-    """Waits for the network have the operation's name, and what is done at once has an instant on
-    its task's track."""
+    """Waits for the network have the operation's name; an operation that completes at once is an
+    instant on its task's track."""
     tap, out = context.tap(), context.path("out.json")
     words = ["--trace", out]
     child = context.soil("examples/echo/main.exe", form, options=words, tap=tap)

@@ -1,5 +1,5 @@
-"""Standard input, output and error output: every byte unchanged and in order, whatever reads or
-writes at the other end, and however slowly."""
+"""Standard input, output and error output: every byte unchanged and in order, however slowly the
+other end reads or writes."""
 
 import fcntl
 import itertools
@@ -37,8 +37,8 @@ def run(context, form, *arguments, program="streams", **options):
 
 
 def all_bytes():
-    """Each byte, pairs with those that mean something on a serial line or a terminal, and noise:
-    more than a pipe holds."""
+    """Every byte value, pairs with those special to a serial line or a terminal, and noise: more
+    than a pipe holds."""
     special = (0x00, 0x03, 0x04, 0x0A, 0x0D, 0x10, 0x11, 0x13, 0x14, 0x7F, 0xFF)
     pairs = itertools.product(special, repeat=3)
     noise = random.Random(9).randbytes(100_000)
@@ -78,8 +78,8 @@ def input_that_is_empty_or_closed(context):
 
 @test()
 def lines_of_a_pipe(context):
-    """The first byte, a last line without its end, carriage returns, Ctrl-D and Ctrl-T are nothing
-    special."""
+    """The first byte, a last line without a newline, carriage returns, Ctrl-D and Ctrl-T have no
+    special meaning."""
     expected = 'ready\nline 0: "alpha\\r"\nline 1: "\\004\\020\\016beta"\nend after 2\n'
     for form in FORMS:
         for _ in range(3):
@@ -91,7 +91,7 @@ def lines_of_a_pipe(context):
 
 @test()
 def input_that_nobody_reads_is_left_to_others(context):
-    """A program that reads no standard input takes nothing from it."""
+    """A program that reads no standard input consumes none of it."""
     path = context.path("input")
     with open(path, "wb") as file:
         file.write(b"for the next one\n")
@@ -123,15 +123,15 @@ def error_output_is_apart(context):
 
 @test()
 def pointers_that_lead_nowhere(context):
-    """EFAULT, where a fault in the console would stop the machine; what is written before such a
-    piece is written."""
+    """EFAULT, where a fault in the console would stop the machine; the bytes before such a piece
+    are written."""
     for form in FORMS:
         status, output, errors = run(context, form, "pointers", input=b"a line\n")
         *answers, last = output.replace(b"piece 7:", b"7:").decode().splitlines()
         assert status == 0 and last == 'then "a line"', f"{form}: {status} {output} {errors}"
         expected = [f"{which}: 14" for which in range(7)] + ["7: -6", "8: 0"]
         if form == "process":
-            # Linux decides by the kind of the descriptor whether a pipe gets the first piece.
+            # Whether a pipe gets the first piece depends in Linux on the descriptor's kind.
             answers[7] = expected[7]
         assert answers == expected, f"{form}: {output}"
 
@@ -152,7 +152,7 @@ class Terminal:
         os.write(self.master, keys)
 
     def see(self, text):
-        """Waits until the screen shows `text` behind what was seen before."""
+        """Waits until the screen shows `text` after the text seen before."""
         deadline = time.monotonic() + min(PATIENCE, self.context.remaining())
         while text not in self.text:
             ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
@@ -174,7 +174,7 @@ class Terminal:
 
 @test()
 def a_terminal(context):
-    """Lines are edited and shown while they are typed; Ctrl-D ends the input, which may go on."""
+    """Lines are edited and echoed while typed; Ctrl-D ends the input, which may continue."""
     for form in FORMS:
         with Terminal(context, command("streams", form, ["lines", "again"])) as terminal:
             terminal.see(b"ready\r\n")
@@ -194,7 +194,7 @@ def a_terminal(context):
 
 @test()
 def a_terminal_at_a_bare_machine(context):
-    """QEMU without `soil run`: the machine edits lines by itself."""
+    """QEMU without `soil run`: the machine itself edits lines."""
     for form in MACHINES:
         words = command("streams", form, ["lines", "again"])
         words.insert(words.index("--"), "--dry-run")
@@ -215,7 +215,8 @@ def a_terminal_at_a_bare_machine(context):
 
 
 def reader_of(stream):
-    """Reads `stream` to its end beside us; the list that gets what was read, and the thread."""
+    """Reads `stream` to its end in a thread; returns the list that receives the data, and the
+    thread."""
     pieces = []
     thread = threading.Thread(
         target=lambda: pieces.extend(iter(lambda: os.read(stream.fileno(), 65536), b""))
@@ -225,9 +226,9 @@ def reader_of(stream):
 
 
 def paused(context, form, manner, meanwhile):
-    """A program writes more than all pipes hold to a reader who waits while `meanwhile(guest)` runs
-    and longer than anything in between has patience, and then asks it to crash: (status, standard
-    output, error output)."""
+    """A program writes more than all pipes hold while its reader pauses, for as long as
+    `meanwhile(guest)` runs and longer than any timeout in between; `meanwhile` ends by letting the
+    program crash. Returns (status, standard output, error output)."""
     tap = context.tap()
     tap.wait_free()
     words = command(PAUSED, form, [manner, "40000"], tap=tap)
@@ -247,12 +248,12 @@ def paused(context, form, manner, meanwhile):
 
 
 EXPECTED = b"".join(b"line %08d of the output\n" % i for i in range(40000))
-PAUSE = 5  # seconds: the transmitter was taken for dead after two
+PAUSE = 5  # seconds: the transmitter once counted as dead after two
 
 
 def echoes(guest):
-    """Exchanges messages for as long as the reader pauses, then lets the program end, which does
-    not show yet."""
+    """Exchanges messages while the reader pauses, then lets the program end, which doesn't show
+    yet."""
     end = time.monotonic() + PAUSE
     while time.monotonic() < end:
         with socket.create_connection((guest, 7), timeout=PATIENCE) as peer:
@@ -265,7 +266,7 @@ def echoes(guest):
 
 @test(limit=120)
 def a_reader_that_pauses_stops_its_writer_alone(context):
-    """The task that writes waits; others, the log and the network go on; a crash report waits as
+    """The writing task waits; others, the log and the network continue; a crash report waits as
     well. Nothing is lost."""
     for form in FORMS:
         status, output, errors = paused(context, form, "task", echoes)
@@ -282,12 +283,12 @@ def a_reader_that_pauses_stops_its_writer_alone(context):
 
 @test(limit=120)
 def a_reader_that_pauses_and_a_program_without_tasks(context):
-    """The program stands still in `write`, its network answers; and all is there in the end."""
+    """The program blocks in `write`, its network answers, and all output arrives in the end."""
 
     def meanwhile(guest):
         end = time.monotonic() + PAUSE
         while time.monotonic() < end:
-            # Answered by the network alone: the program doesn't come to accept it.
+            # Only the network stack answers: the program doesn't get to accept the connection.
             socket.create_connection((guest, 7), timeout=PATIENCE).close()
             time.sleep(0.1)
 
@@ -306,8 +307,7 @@ def a_reader_that_pauses_and_a_program_without_tasks(context):
 
 
 def in_output(pid):
-    """How many bytes are in the pipe that is a process's standard output, and whether there is
-    room."""
+    """The number of bytes in the pipe of a process's standard output, and whether it has room."""
     pipe = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
     try:
         count = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
@@ -318,9 +318,9 @@ def in_output(pid):
 
 
 def wait_full(*children):
-    """Waits until each child's standard output is full, and what lies before it, and the program
-    waits: it sleeps, or has taken 50 ms of a processor without a byte written. A second in which
-    nothing comes may be one in which it isn't run."""
+    """Waits until each child's standard output and all buffers before it are full, and the program
+    waits: it sleeps, or has used 50 ms of a processor without writing a byte. In a second without
+    output it may just not be scheduled."""
     until = time.monotonic() + PATIENCE
     for child in children:
         held, since = None, 0
@@ -336,15 +336,15 @@ def wait_full(*children):
             time.sleep(0.3)
 
 
-# Seconds for a handler to run. Were it too late, its write would go on and then be as if it hadn't
-# waited: again and longer.
+# Seconds for a handler to run. With a late handler, its write would continue and look as if it
+# hadn't waited: the test repeats with a longer time.
 PAUSES = (2, 8, 32)
 
 
 @test(limit=60)
 def signals_and_writes(context):
-    """Bytes that were written before the signal are the call's result; before the first, it is as
-    with reading."""
+    """The call returns the number of bytes written before the signal; before the first byte, it
+    behaves as a read does."""
     cases = {"write-bytes": 1, "write-bytes-restart": 0, "write-much": 1, "write-much-restart": 1}
     for form in FORMS:
         for pause in PAUSES:
@@ -362,8 +362,8 @@ def signals_and_writes(context):
 
 
 def interrupted_writes(context, form, cases, pause):
-    """What the programs of these cases say on their error output, by case: each is sent a signal in
-    its write, whose reader begins a pause later."""
+    """The error output of the programs of these cases, by case: each gets a signal during its
+    write, whose reader starts a pause later."""
     children = [
         subprocess.Popen(
             command("calls", form, [f"interrupted-{how}"]),
@@ -394,8 +394,8 @@ def interrupted_writes(context, form, cases, pause):
 
 @test(limit=60)
 def a_reader_that_never_comes_back(context):
-    """The machines end, although what they have to say isn't read: asked to stop, and with a crash.
-    Until then they stood still."""
+    """The machines end although nothing reads their output: by a stop request, and with a crash.
+    Until then they blocked."""
     tap = context.tap()
     tap.wait_free()
     stopped = command("streams", "microvm", ["pour", "10000000"])

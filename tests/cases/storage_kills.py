@@ -1,10 +1,10 @@
-"""The real power cut that a host can make: QEMU killed at random while a program writes to ext4 and
-makes it durable.
+"""The real power cut that a host can make: QEMU killed at random while a program writes to ext4
+durably.
 
-After each kill, the journal replayed by e2fsck: nothing for `e2fsck -fn` to find, and all that was
-synced is there. The same once Soil has replayed it, and where Soil and a Linux guest are killed in
-turn, each going on with what the other left. With cache=unsafe QEMU makes nothing of the guest's
-flushes; what it wrote stays in the host's page cache, for the host lives on.
+After each kill and e2fsck's replay of the journal, `e2fsck -fn` finds nothing, and all synced data
+is present. The same holds once Soil has replayed it, and where Soil and a Linux guest are killed in
+turn, each starting on the other's disk. With cache=unsafe QEMU ignores the guest's flushes; written
+data stays in the host's page cache, since the host survives.
 """
 
 import hashlib
@@ -63,8 +63,8 @@ def files_of(context, disk):
 
 
 def check(found, last, durable):
-    """All of step `last` and those before is there; of the next one, what is `durable`, else some,
-    and nothing else."""
+    """All of step `last` and those before is present; of the next one, everything `durable` and
+    possibly more; and nothing else."""
     log = found["log"].decode().splitlines()
     reached = len(log)
     assert last <= reached <= last + 1, f"the log ends with {log[-1:]}, synced was {last}"
@@ -97,7 +97,7 @@ def check(found, last, durable):
 
 
 def replayed_by_soil(context, disk, last, durable):
-    """Soil mounts the disk as it was left: the same demands, by its own replay."""
+    """Soil mounts the disk as the kill left it: the same conditions, after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
     status, output = outcome(context.soil(PROGRAM, "process", "sums", options=options), context)
     assert status == 0, output
@@ -120,7 +120,7 @@ def kill(context, cache, kills, block=4096):
     template = context.path("fresh.img")
     fresh(context, template, block)
     steps = 0
-    # In the build's directory, since /tmp may be in memory, which knows no direct transfers.
+    # In the build's directory, since /tmp may be in memory, which lacks direct transfers.
     with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="kill-") as directory:
         disk, copy = os.path.join(directory, "disk.img"), os.path.join(directory, "copy.img")
         for _ in range(kills):
@@ -140,7 +140,7 @@ def kill(context, cache, kills, block=4096):
     print(f"cache={cache}: {kills} kills after {steps} synced steps")
 
 
-# With both of QEMU's ways and the least blocks, a few kills and many.
+# With both of QEMU's ways and the smallest blocks, a few kills and many.
 SHOWS = (
     "QEMU is killed while a program writes and syncs: what was synced is there, and e2fsck agrees."
 )
@@ -188,7 +188,7 @@ def linux(context, disk, words):
 
 
 def seen(child, root):
-    """The files that the program has reported: path to digest."""
+    """The files that the program reported: path to digest."""
     lines = (line.split(" ", 1) for _, line in child.lines)
     return {
         words[1].removeprefix(root): words[0]
@@ -198,8 +198,8 @@ def seen(child, root):
 
 
 def in_turns(context, block, turns):
-    """Soil and Linux are killed in turn. What each then finds, by its own replay, is what e2fsck's
-    replay of a copy leaves, and that has all that the other had synced."""
+    """Soil and Linux are killed in turn. Each one's own replay gives the same result as e2fsck's
+    replay of a copy, which has everything that the other had synced."""
     rng = random.Random(block)
     with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="kill-") as directory:
         disk, copy = os.path.join(directory, "disk.img"), os.path.join(directory, "copy.img")
@@ -212,7 +212,7 @@ def in_turns(context, block, turns):
                 linux(context, disk, words) if by_linux else machine(context, disk, "unsafe", words)
             )
             if turn < turns:
-                # One step is done again, which a kill may have left half done.
+                # One step is repeated, which a kill may have left half done.
                 child.wait_line(f"synced {last + 2}")
                 time.sleep(rng.uniform(0.0, 0.5))
                 os.killpg(child.pid, signal.SIGKILL)
@@ -227,7 +227,7 @@ def in_turns(context, block, turns):
             last, durable = (newest(child, word) for word in ("synced", "durable"))
             shutil.copyfile(disk, copy)
             with open(copy, "rb") as file:
-                # The flag needs_recovery of s_feature_incompat: the journal has what isn't in its
+                # The flag needs_recovery of s_feature_incompat: the journal has data not yet in its
                 # place.
                 replays += file.read(1024 + 100)[-4] & 4 != 0
             context.run("e2fsck", "-E", "journal_only", "-y", copy, check=False)

@@ -1,9 +1,9 @@
-"""Power cuts under `Soil.Kv` on ext4: QEMU records every write and flush of an image, and the disk
-is looked at as each prefix of them left it.
+"""Power cuts under `Soil.Kv` on ext4: QEMU records every write and flush of an image, and each test
+checks the disk after each prefix of them.
 
-A value that was replaced is the old or the new one, whole; once `set` or `rename` has returned, it
-is the new one. The writes themselves show how far the program had come: each value has its
-number in every line, and the next begins after the last has returned.
+A replaced value is the old or the new one, whole; once `set` or `rename` has returned, it is the
+new one. The writes themselves show the program's progress: each value has its number in every line,
+and the next begins after the last has returned.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ def fresh(context, path, *options):
 
 
 def recorded(context, disk, log, program, words, name="data", environment=()):
-    """Runs the image on `disk`, which is called `name`, its writes going to `log`."""
+    """Runs the image on `disk`, named `name`, with its writes recorded in `log`."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import qemu
 
@@ -87,7 +87,7 @@ def stored(context, disk):
 
 
 def replayed_by_soil(context, disk):
-    """The same, as Soil's own store has them after its own replay."""
+    """The same, read by Soil's own store after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
     status, output = outcome(context.soil(PROGRAM, "process", "get", options=options), context)
     assert status == 0, output
@@ -106,9 +106,9 @@ def replayed_by_soil(context, disk):
 
 
 def check(found, begun, what):
-    """`begun`: the number of the newest value of each kind of which something was written."""
+    """`begun`: the number of the newest value of each kind with at least one write."""
     last = max(begun.values())
-    # The value of a step is set before the other one of it begins.
+    # Of each step, this value is set before the other one begins.
     allowed = {
         "set": {last} if begun["moved"] == last else {last - 1, last},
         "moved": {last - 1, last},
@@ -121,10 +121,10 @@ def check(found, begun, what):
 
 
 def cut(context, steps, losses, journal=True):
-    """The disk after each prefix, and `losses` times after the loss of some of the writes since the
-    last flush; without a journal after all repairs."""
+    """Checks the disk after each prefix, and `losses` times after losing some of the writes since
+    the last flush; without a journal after all repairs."""
     rng = random.Random(steps)
-    # In memory: each look syncs the disk, for which a busy host takes seconds.
+    # In memory: each check syncs the disk, which takes a busy host seconds.
     start, disk, log = (
         context.memory_path("start.img"),
         context.memory_path("disk.img"),
@@ -167,7 +167,7 @@ def cut(context, steps, losses, journal=True):
         pending.append(entry)
         for kind, number in STAMP.findall(entry[1]):
             begun[kind.decode()] = max(begun[kind.decode()], int(number))
-        # The store's own directory has to be there, which the first step's value tells.
+        # The store's own directory must exist, which the first step's value implies.
         if begun["set"]:
             verify(pending)
             for _ in range(losses):
@@ -177,7 +177,7 @@ def cut(context, steps, losses, journal=True):
 
 @test(limit=180)
 def kv_power_cuts(context):
-    """Some 300 cuts: old or new, and nothing lost that had returned."""
+    """Some 300 cuts: each value is old or new, and no returned change is lost."""
     cut(context, 12, 1)
 
 

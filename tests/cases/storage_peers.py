@@ -1,5 +1,5 @@
-"""Disks that Soil and a Linux guest write in turn, many in one boot: names, sizes and contents
-agree with a third opinion, the host's own files."""
+"""Soil and a Linux guest write disks in turn, many in one boot: names, sizes and contents agree
+with a reference, the host's own files."""
 
 import os
 import struct
@@ -33,7 +33,7 @@ def clusters(path):
 
 
 def shrink(path, sectors, lost):
-    """Takes sectors off the end of a new FAT disk, `lost` clusters of them."""
+    """Cuts sectors off the end of a new FAT disk, `lost` clusters of them."""
     with open(path, "r+b") as file:
         boot = file.read(64)
         (sector,) = struct.unpack_from("<H", boot, 11)
@@ -53,9 +53,9 @@ def shrink(path, sectors, lost):
 
 
 def fat(bits, per_cluster, count, sector=512):
-    """A maker of FAT disks with exactly `count` clusters of `per_cluster` sectors."""
+    """A function that makes FAT disks with exactly `count` clusters of `per_cluster` sectors."""
 
-    # mkfs.fat keeps a distance from the least counts of FAT16 and FAT32: the disk is cut off
+    # mkfs.fat keeps a distance from the minimum counts of FAT16 and FAT32: the disk is cut
     # afterwards.
     spare = 4 if count in (4085, 65525) else 0
     reserved = 32
@@ -77,7 +77,7 @@ def fat(bits, per_cluster, count, sector=512):
 
 
 def ext4(block, *options, size=64 * MIB):
-    """A maker of ext4 disks with blocks of `block` bytes."""
+    """A function that makes ext4 disks with blocks of `block` bytes."""
 
     def make(context, path):
         cut(path, size)
@@ -130,7 +130,7 @@ def split(output):
 
 
 def below(listing, disk):
-    """The part of a listing that is on `disk`."""
+    """The part of a listing on `disk`."""
     return {
         path.removeprefix(f"/{disk}/"): what
         for path, what in listing.items()
@@ -150,8 +150,8 @@ def same(expected, found, what):
 
 
 def soil(context, form, disks, steps):
-    """Runs the steps on all `disks` (a path for each name) in one run of Soil's program; its
-    listings."""
+    """Runs the steps on all `disks` (a path for each name) in one run of Soil's program; returns
+    its listings."""
     options = []
     for name, (kind, path) in disks.items():
         options += [
@@ -168,7 +168,7 @@ def soil(context, form, disks, steps):
 
 
 def linux(context, disks, steps):
-    """The same in one boot of a Linux guest, whose own drivers mount them."""
+    """The same in one boot of a Linux guest, which mounts them with its own drivers."""
     sys.path.insert(
         0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bench")
     )
@@ -205,8 +205,8 @@ def linux(context, disks, steps):
 
 
 def expected(context, steps, show="sums", least=100):
-    """The result of the steps in a directory of the host, as `show` prints it; more than `least`
-    lines each."""
+    """The result of the steps in a directory of the host, in the format of `show`; more than
+    `least` lines each."""
     directory = context.path("host")
     os.mkdir(directory)
     program = executable(LINUX, "process")
@@ -219,8 +219,8 @@ def expected(context, steps, show="sums", least=100):
 
 
 def agree(context, form, kinds, boots):
-    """Soil writes trees and changes them; Linux finds them as they should be and changes them; so
-    does Soil in the other form; with two boots, Linux again."""
+    """Soil writes trees and changes them; Linux finds the expected trees and changes them; Soil
+    does so in the other form; with two boots, Linux again."""
     disks = {}
     for name, (kind, make) in kinds.items():
         disks[name] = kind, context.path(name + ".img")
@@ -265,20 +265,20 @@ def agree(context, form, kinds, boots):
 
 @test(limit=240)
 def linux_agrees(context):
-    """A FAT of each kind, in the image first and the process after Linux."""
+    """A FAT of each kind, first in the image, then Linux, then the process."""
     agree(context, "q35", FEW, boots=1)
 
 
 @test(limit=1200, long=True)
 def linux_agrees_on_many(context):
-    """More sizes of clusters, sectors and blocks, the process first."""
+    """More sizes of clusters, sectors and blocks, with the process first."""
     agree(context, "process", MANY, boots=2)
 
 
 @test(limit=240)
 def linux_agrees_on_links(context):
-    """Hard and symbolic links that Soil made are Linux's, with what they say and the numbers of
-    names; and the other way round."""
+    """Linux reads Soil's hard and symbolic links, with their targets and link counts, and Soil
+    reads Linux's."""
     kinds = {"ext4_1k": ext4(1024), "ext4_4k": ext4(4096), "ext4_inode": ext4(4096, "-I", "128")}
     disks = {name: (kind, context.path(name + ".img")) for name, (kind, _) in kinds.items()}
     for name, (_, make) in kinds.items():

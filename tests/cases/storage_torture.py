@@ -1,8 +1,8 @@
-"""`Soil.Fs` under random work and the cases of file-system test suites, on FAT and all that
-mkfs.ext4 makes, in both forms.
+"""`Soil.Fs` under random work and the cases of file-system test suites, on FAT and all variants of
+mkfs.ext4, in both forms.
 
-What the program compares with its model, the disk's own checker, debugfs and mtools compare from
-outside.
+The program compares the volume with its model; the disk's own checker, debugfs and mtools compare
+it from outside.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ DISKS = {
     "nolog": ("ext4", 32, ["-b", "4096", "-N", "8000", "-O", "^has_journal"]),
     "old": ("ext4", 24, ["-b", "4096", "-N", "8000", "-O", "^64bit,^flex_bg", "-J", "size=4"]),
 }
-# Of each disk: `tasks` in torture.ml.
+# `tasks` in torture.ml, for each disk.
 TASKS = 3
 
 
@@ -72,8 +72,8 @@ def digest(path):
 
 
 def read_outside(context, name, path, lines):
-    """Checks that debugfs or mtools read what the program's lines say ("file DIGEST NAMES PATH" and
-    so on), and returns the number of files."""
+    """Checks that debugfs or mtools read the same as the program's lines ("file DIGEST NAMES PATH"
+    and so on), and returns the number of files."""
     files = {}
     with tempfile.TemporaryDirectory(dir=context.directory) as directory:
         if DISKS[name][0] == "ext4":
@@ -110,7 +110,7 @@ def read_outside(context, name, path, lines):
                 f"{at}: {found.get(at)}, should be {wanted.get(at)}" for at in different[:9]
             )
         else:
-            # A name beyond ASCII depends on the locale of mtools.
+            # mtools reads a non-ASCII name according to its locale.
             for line in [line for line in lines if line.startswith("file ") and line.isascii()][
                 ::3
             ]:
@@ -143,8 +143,8 @@ def torture(context, form, disks, seed, rounds, steps, flags, was=None):
 
 
 def again(context, form, steps, crowd):
-    """Two runs, the second on the disks that the first has left. How many operations a crowd and a
-    full volume add depends on the order of the tasks; each task of a disk does its steps."""
+    """Two runs, the second on the disks of the first. The number of operations that a crowd and a
+    full volume add depends on the order of the tasks; each task of a disk does its own steps."""
     disks = make(context, DISKS)
     rounds = 2
     first, digests = torture(context, form, disks, 1, rounds, steps, f"fill,crowd={crowd}")
@@ -163,7 +163,7 @@ test(name="random-work-q35", limit=240, shows=RANDOM)(lambda context: again(cont
 
 @test(limit=7200, long=True)
 def random_work_a_million_times(context):
-    """A million operations, looked at from outside after each thousand of a disk; each tenth run in
+    """A million operations, checked from outside after each thousand on a disk; every tenth run in
     the image."""
     disks = make(context, DISKS)
     total, runs, digests = 0, 0, None
@@ -185,10 +185,10 @@ def random_work_a_million_times(context):
 
 
 def replayed_at_flushes(context, name, points):
-    """The disk of random work as of one of `points` flushes, with none of the later writes and with
-    half of them: the journal's replay leaves nothing to repair."""
+    """The disk of random work at each of `points` flushes, with none of the later writes and with
+    half of them: after the journal's replay nothing needs repair."""
     rng = random.Random(name)
-    # In memory: each replay syncs the disk, for which a busy host takes seconds.
+    # In memory: each replay syncs the disk, which takes a busy host seconds.
     disk, start, log = (
         make(context, [name], context.memory_path)[name],
         context.memory_path("start.img"),
@@ -239,7 +239,7 @@ for each in ("ext1k", "ext4k"):
 
 @test(limit=120)
 def flushes_without_a_journal(context):
-    """The control: without the journal the same points have something to repair."""
+    """The control: without the journal the same points need repairs."""
     try:
         replayed_at_flushes(context, "nolog", 20)
     except AssertionError as found:

@@ -1,4 +1,4 @@
-"""System calls of the process form for each frame, counted by strace."""
+"""System calls of the process form per frame, counted by strace."""
 
 import ctypes
 import json
@@ -13,22 +13,22 @@ from harness.runner import test
 
 
 def frames(context, tap):
-    """Frames that the TAP has carried in both directions. One with segmentation left to the device
-    is one."""
+    """Frames carried by the TAP in both directions. One with segmentation left to the device counts
+    once."""
     (link,) = json.loads(context.run("ip", "-s", "-j", "link", "show", tap.name).stdout)
     return sum(link["stats64"][direction]["packets"] for direction in ("rx", "tx"))
 
 
 def need_strace(context):
-    """Skips the test where no process may look at another's system calls."""
+    """Skips the test where no process may trace another's system calls."""
     trial = context.run("strace", "-o", context.path("trial"), "true", check=False)
     if trial.returncode != 0:
         raise Skip(f"strace can't trace here: {trial.stderr.strip()}")
 
 
 def need_io_uring():
-    """Skips the test where the kernel gives no io_uring of Linux 5.11 or later; asked by ourselves,
-    so that a program which makes no use of it fails."""
+    """Skips the test where the kernel lacks io_uring of Linux 5.11 or later; the test checks this
+    itself, so that a program which doesn't use it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     parameters = (ctypes.c_uint32 * 30)()
     ring = libc.syscall(425, 8, parameters)  # io_uring_setup
@@ -60,7 +60,7 @@ def counted(context, child, tap, *load):
     os.kill(strace.process.pid, signal.SIGINT)
     strace.finish(context.remaining())
     calls = calls_in(report)
-    # The tick's own thread sleeps by the clock, whatever the network carries.
+    # The tick's own thread sleeps by the clock, independently of the network.
     calls.pop("clock_nanosleep", None)
     print(f"{' '.join(map(str, load))}: {carried} frames, {sum(calls.values())} calls {calls}")
     return carried, calls
@@ -68,7 +68,7 @@ def counted(context, child, tap, *load):
 
 @test(limit=120)
 def calls_for_frames(context):
-    """At most one system call for a frame, in transfers and where each side waits for the other."""
+    """At most one system call per frame, in transfers and where each side waits for the other."""
     need_strace(context)
     need_io_uring()
     child, tap = services(context, "process")
@@ -84,9 +84,9 @@ def calls_for_frames(context):
 
 
 def few_calls(attempt, most, what):
-    """Checks that `attempt(seconds)`, which gives frames and calls, has at most `most` calls for a
-    frame. For longer where the machine is too slow to say, and again where it had something else
-    to do: then a frame may be waited for that comes at once otherwise."""
+    """Checks that `attempt(seconds)`, which returns frames and calls, has at most `most` calls per
+    frame. Repeats it for longer where the machine is too slow to tell, and again under other load:
+    then the program may wait for a frame that otherwise arrives at once."""
     for seconds in (1, 2, 8, 24):
         carried, count, calls = attempt(seconds)
         if carried > 500 and count <= most * carried:
@@ -96,7 +96,7 @@ def few_calls(attempt, most, what):
 
 @test(limit=120)
 def calls_for_frames_without_io_uring(context):
-    """Where the kernel forbids io_uring: a call for a frame, and one for each wait."""
+    """Where the kernel forbids io_uring: a call per frame, and one per wait."""
     need_strace(context)
     for mode, port, most in (("out", 19, 1.5), ("in", 9, 1.5), ("echo", 7, 1.65)):
         few_calls(
@@ -119,7 +119,7 @@ def without_io_uring(context, mode, port, seconds):
     os.killpg(child.pid, signal.SIGTERM)
     child.finish(context.remaining())
     calls = calls_in(report)
-    # The tick's own thread sleeps by the clock, whatever the network carries.
+    # The tick's own thread sleeps by the clock, independently of the network.
     calls.pop("clock_nanosleep", None)
     print(f"{mode}: {carried} frames, {calls}")
     assert calls["io_uring_setup"] >= 1, calls
@@ -137,7 +137,7 @@ def traced_sockets(context, report, *inject):
 
 @test(limit=60)
 def calls_on_the_hosts_sockets(context):
-    """A question of a peer that waits for the answer costs three calls: wait, receive, send."""
+    """A question from a peer that waits for the answer costs three calls: wait, receive, send."""
     need_strace(context)
     need_io_uring()
     report, questions = context.path("calls"), 500
@@ -157,7 +157,7 @@ def calls_on_the_hosts_sockets(context):
 
 @test(limit=60)
 def hosts_sockets_without_io_uring(context):
-    """Linux's own sockets where the kernel forbids io_uring: the same, by epoll."""
+    """Linux's own sockets where the kernel forbids io_uring: the same, with epoll."""
     need_strace(context)
     report = context.path("calls")
     child = traced_sockets(context, report, "-e", "inject=io_uring_setup:error=EPERM")
@@ -173,7 +173,7 @@ def hosts_sockets_without_io_uring(context):
 
 @test(limit=30)
 def removed_device(context):
-    """A TAP device that is removed is a cable that is pulled: one line, and no busy loop."""
+    """Removing a TAP device is like unplugging a cable: one line, and no busy loop."""
     child, tap = services(context, "process")
     context.run("ip", "link", "del", tap.name)
     child.wait_line("the TAP device is gone")

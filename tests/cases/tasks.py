@@ -58,7 +58,7 @@ def files(context):
 
 @test()
 def ways_to_end(context):
-    """The exit status arrives and the disk is synced, in whichever way a program ends."""
+    """However a program ends, its exit status arrives and the disk is synced."""
     for form in FORMS:
         for way, status in (
             ("exit", 5),
@@ -95,7 +95,7 @@ def asked_to_stop(context):
 @test()
 def backtraces(context):
     """Exceptions that Soil raises right after others have backtraces that name the program's line,
-    and nothing of the exception before."""
+    and no line of the exception before."""
     source = "tests/programs/soil/traces.ml"
     with open(os.path.join(ROOT, source), encoding="utf-8") as file:
         numbered = enumerate(file, 1)

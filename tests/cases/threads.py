@@ -7,7 +7,7 @@ FOLDER = "tests/programs/threads/"
 UNMODIFIED = "tests/programs/unmodified/"
 
 PROGRAMS = [
-    # 4,000 threads in little memory: stacks take what is used of them.
+    # 4,000 threads in little memory: stacks take only the memory they touch.
     Program(
         "posix-threads",
         FOLDER + "posix_threads.exe",

@@ -25,7 +25,7 @@ LARGE = ("abcdefghijklmnopqrstuvwxyz" * 38_462)[:1_000_000]
 
 
 def certificates(context):
-    """A folder with those for some names by an authority, and one that signed itself."""
+    """A folder with certificates for several names by an authority, and a self-signed one."""
     folder = authority(context, "soil.test", "other.test", "new.test", "client.test")
     certificate(context, folder, "alone.test")
     return folder
@@ -64,12 +64,12 @@ def tls_server(context, form):
     client += ["-verify_hostname", "soil.test", "-servername", "soil.test", "-connect"]
     kept = context.path("session")
     get = "GET /facts HTTP/1.0\r\n\r\n"
-    # By tickets, and in TLS 1.2 by the session's identifier too.
+    # By tickets, and in TLS 1.2 also by the session's identifier.
     for port, version, *words in ((8443, "1.3"), (8445, "1.2"), (8445, "1.2", "-no_ticket")):
         for how, option in (("full", "-sess_out"), ("resumed", "-sess_in")):
             command = [*client, f"{host}:{port}", option, kept, *words]
             dialog(context, command, (get, f"{version} - {how} -"))
-    # "R" asks for a new handshake in TLS 1.2, "K" for new keys of both ends in TLS 1.3.
+    # "R" requests a new handshake in TLS 1.2, "K" new keys of both ends in TLS 1.3.
     dialog(context, [*client, f"{host}:8445"], (get, "1.2 - full"), ("R\n", "no renegotiation"))
     update = get.replace("facts", "update")
     steps = (("K\n", "KEYUPDATE"), (get, "1.3 - full -"), (update, "updated"), (get, "1.3 - full"))
@@ -83,7 +83,7 @@ def tls_server(context, form):
 
 
 def dialog(context, words, *steps):
-    """Runs a client; gives it the text of each step, and waits for a line with the answer."""
+    """Runs a client; sends it the text of each step, and waits for a line with the answer."""
     child = context.child(words, stdin=subprocess.PIPE)
     for text, answer in steps:
         begin = len(child.lines)
@@ -95,8 +95,8 @@ def dialog(context, words, *steps):
 
 @in_every_form(forms=FORMS)
 def tls_clients_certificate(context, form):
-    """A server that asks for certificates names the client that shows one, to curl, GnuTLS and
-    Python; it refuses one without, and one that has signed itself."""
+    """A server that requests certificates names the client that shows one, to curl, GnuTLS and
+    Python; it refuses a client without, and one with a self-signed certificate."""
     child, host, folder = server(context, form)
     resolve = ["--resolve", f"soil.test:8444:{host}", "--cacert", f"{folder}/authority.pem"]
     curl = ["curl", "-sS", *resolve, "https://soil.test:8444/facts"]
@@ -122,7 +122,7 @@ def tls_clients_certificate(context, form):
 
 
 def hello(host, folder, name="soil.test"):
-    """What Python's client says first."""
+    """The first message of Python's client."""
     trusted = trusting(folder)
     out = ssl.MemoryBIO()
     session = trusted.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name)
@@ -134,7 +134,7 @@ def hello(host, folder, name="soil.test"):
 
 
 def last(connection):
-    """All that comes until the connection ends."""
+    """All bytes until the connection ends."""
     data = b""
     try:
         while piece := connection.recv(65536):
@@ -146,9 +146,9 @@ def last(connection):
 
 @in_every_form(forms=FORMS)
 def tls_hostile_clients(context, form):
-    """Clients that speak no TLS, send records that are too long, or stop in the middle of the
-    handshake, are answered with an alert or dropped, each with its reason; those that stall are
-    dropped when their time is over, and others are served meanwhile."""
+    """Clients that speak no TLS, send oversized records, or stop in the middle of the handshake get
+    an alert or are dropped, each with its reason; stalled ones are dropped at their time limit, and
+    others are served meanwhile."""
     child, host, folder = server(context, form)
     record = hello(host, folder)
 
@@ -181,7 +181,7 @@ def tls_hostile_clients(context, form):
     for connection in stalled:
         last(connection)
         connection.close()
-    # One that ends in the middle.
+    # A client that ends in the middle.
     with connect() as connection:
         connection.sendall(record[:100])
         connection.shutdown(socket.SHUT_WR)
@@ -192,8 +192,8 @@ def tls_hostile_clients(context, form):
 
 @in_every_form(forms=FORMS)
 def tls_half_handshakes(context, form):
-    """525 strangers with an unfinished ClientHello of 64 KiB are refused, and 525 with one of 20 KiB
-    that wait have a part of the memory: a handshake succeeds while they are there."""
+    """525 strangers with an unfinished ClientHello of 64 KiB are refused, and 525 waiting with one
+    of 20 KiB hold a part of the memory: a handshake succeeds meanwhile."""
     child, host, folder = server(context, form)
     resolve = ["--resolve", f"soil.test:8443:{host}", "--cacert", f"{folder}/authority.pem"]
 
@@ -222,7 +222,7 @@ def tls_half_handshakes(context, form):
         works()
     while child.text.count("failed: the peer sent a ClientHello of more than 24 KiB") < 525:
         child.wait_line("failed", after=len(child.lines))
-    # A machine of 128 MiB has room for 230; the host has for all.
+    # A machine of 128 MiB has room for 230 of them; the host for all.
     if form != "process":
         child.wait_line("failed: too many handshakes are in progress")
 
@@ -230,9 +230,9 @@ def tls_half_handshakes(context, form):
 @in_every_form(forms=FORMS)
 def tls_client(context, form):
     """The client accepts the servers of OpenSSL and GnuTLS in both versions, shows its certificate
-    and resumes; it refuses a certificate for another host, one that has expired, one that signed
-    itself, and one on the authority's list, each with what is wrong with it; it gives up servers
-    that stall, that end in the handshake, and that speak no TLS."""
+    and resumes; it refuses a certificate for another host, an expired one, a self-signed one, and
+    one on the authority's revocation list, each with the reason; it abandons servers that stall,
+    that end in the handshake, and that speak no TLS."""
     folder = certificates(context)
     certificate(context, folder, "late.test", "authority", past=True)
     certificate(context, folder, "revoked.test", "authority")
@@ -313,8 +313,8 @@ def tls_client(context, form):
 
 
 def behave(listener, answer):
-    """Serves one client: with nothing at all, not even an end (b""), with an end (None), or with
-    an answer that isn't TLS."""
+    """Serves one client: with nothing at all, not even an end (b""), with an end (None), or with an
+    answer that isn't TLS."""
     connection, _ = listener.accept()
     if answer == b"":
         last(connection)

@@ -1,5 +1,5 @@
-"""`soil new`, `build` and `test`: projects outside of the repository, with the library as it is
-installed."""
+"""`soil new`, `build` and `test`: projects outside of the repository, with the installed
+library."""
 
 import json
 import os
@@ -58,11 +58,11 @@ class Project:
             file.write(text)
 
     def build(self):
-        """What `soil build` says of the programs."""
+        """The output of `soil build` about the programs."""
         return json.loads(self.soil("build", "--json").stdout)
 
     def results(self, *words, status=0):
-        """What `soil test` says: outcome and output by test and form."""
+        """The output of `soil test`: outcome and output by test and form."""
         done = self.soil("test", "--json", *words, check=False)
         assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
         reports = json.loads(done.stdout)
@@ -95,7 +95,7 @@ def built_and_tested(project):
 
 
 def conversation(host, port, text):
-    """What a server answers to `text`."""
+    """A server's answer to `text`."""
     with socket.create_connection((host, port), timeout=PATIENCE) as connection:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
@@ -146,7 +146,7 @@ def a_new_http_server(context):
 @test(limit=90)
 def a_new_store(context):
     """`soil new --template kv`: built, tested and run in both forms on one disk, on which the image
-    finds what the process kept."""
+    finds the process's values."""
     project = Project(context, "store", "kv")
     built_and_tested(project)
     child = project.run("soil")
@@ -187,7 +187,7 @@ FAILING = """let () =
   if Array.length Sys.argv > 1 then print_endline Sys.argv.(1);
   exit 3
 """
-# Writes to its disk, on which no other run may have written before.
+# Writes to its disk, which no other run may have written before.
 WRITING = """let () =
   Soil.run @@ fun () ->
   if Soil.Fs.exists "/data/mine" then failwith "another run's file";
@@ -198,7 +198,7 @@ WRITING = """let () =
 @test(limit=90)
 def tests_that_fail_hang_and_have_disks(context):
     """`soil test`: exit status, output and reason of each test in both forms; options and arguments
-    in NAME.run, with a disk of its own for each run; limits of time; words that select."""
+    in NAME.run, with a separate disk for each run; time limits; words that select."""
     project = Project(context, "tests")
     project.write("a/failing.ml", FAILING)
     project.write("a/hanging.ml", "let () = while true do () done\n")
@@ -237,7 +237,7 @@ def tests_that_fail_hang_and_have_disks(context):
         failed = results["a/failing", form]
         assert failed["status"] == 3, failed
         assert failed["output"] == "the reason\nan argument\n", failed
-    # Once more: the disk in the build folder is as it was.
+    # Repeated: the disk in the build folder is unchanged.
     again = project.results("writing", "--form", "image")
     assert outcomes(again) == {("b/writing", "image"): "passed"}
 
@@ -259,8 +259,8 @@ SHOWS = """let () =
 
 @test(limit=90)
 def tests_with_actions_and_expected_output(context):
-    """`soil test`: arguments of a test's action and of rules, expected output, in both forms; cram
-    tests and other actions as processes, by dune; the difference is shown."""
+    """`soil test`: arguments of a test's action and of rules, expected output, in both forms; dune
+    runs cram tests and other actions as processes; the difference is shown."""
     project = Project(context, "actions", "cli")
     for name in ("plain", "wrong", "given", "shows"):
         project.write(f"a/{name}.ml", SHOWS)
@@ -315,7 +315,7 @@ def until(context, condition):
 
 @test(limit=90)
 def ended_tests_leave_nothing(context):
-    """`soil test` that is ended by Ctrl-C or killed leaves no QEMU, no dune and no test's program."""
+    """`soil test` ended by Ctrl-C or killed leaves no QEMU, no dune and no test's program."""
     project = Project(context, "hanging")
     project.write("a/hanging.ml", "let () = while true do () done\n")
     project.write("a/dune", "(test (name hanging))\n")
@@ -348,7 +348,7 @@ def ended_tests_leave_nothing(context):
         ended(number, running=("dune", "sleep"))
 
 
-# Builds; runs tests until a signal ends it, and writes down by what.
+# Builds; runs tests until a signal ends it, and records the signal.
 WAITING_DUNE = """#!/bin/sh
 case "$*" in *@@*) ;; *) exec {dune} "$@" ;; esac
 for signal in INT TERM; do trap "echo $signal >> {signals}" $signal; done
@@ -362,8 +362,8 @@ done
 
 @test(limit=60)
 def dune_is_told_once_to_end(context):
-    """Ctrl-C ends `soil test`, and then, by one signal, the dune that runs a folder's tests. Of
-    three within a second dune ends at once and leaves the tests running."""
+    """Ctrl-C ends `soil test`, and then, by one signal, the dune that runs a folder's tests. After
+    three within a second dune would end at once and leave the tests running."""
     project = Project(context, "told")
     project.write("b/cram.t", "  $ true\n")
     signals, path = context.path("signals"), context.path("bin")
@@ -386,8 +386,7 @@ def dune_is_told_once_to_end(context):
 
 @test(limit=60)
 def errors_of_new_build_and_test(context):
-    """What a name, a folder, a workspace, a source or dune itself has wrong is said in one line
-    that names the remedy."""
+    """For a bad name, folder, workspace or source, or a dune error, one line names the remedy."""
     project = Project(context, "project")
 
     def refused(*words, cwd=context.directory, says, environment=None):
@@ -426,7 +425,7 @@ SAYS = """let () =
 
 
 def of_session(number):
-    """The processes of a session, but for its leader."""
+    """The processes of a session, except its leader."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -465,8 +464,8 @@ def watched(context, form):
 
 @test(limit=120)
 def watched_process(context):
-    """`soil run --watch` builds and starts a process again when its source changes, goes on when it
-    doesn't compile or the program ends, and ends all that it started."""
+    """`soil run --watch` rebuilds and restarts a process when its source changes, continues when it
+    doesn't compile or the program ends, and ends everything that it started."""
     watched(context, "default")
 
 
@@ -477,7 +476,7 @@ def watched_image(context):
 
 
 def on_terminal(context, *words, environment, seen=lambda _: None):
-    """What a command prints on a terminal; `seen` is called with all that it has printed so far."""
+    """A command's output on a terminal; `seen` is called with the output so far."""
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
@@ -489,7 +488,7 @@ def on_terminal(context, *words, environment, seen=lambda _: None):
             printed += os.read(ours, 4096)
             seen(printed.decode(errors="replace"))
     except OSError:
-        pass  # EIO: it has ended, and all that it has started.
+        pass  # EIO: it has ended, and so have all its children.
     child.wait(context.remaining())
     os.close(ours)
     return printed.decode()
@@ -497,8 +496,8 @@ def on_terminal(context, *words, environment, seen=lambda _: None):
 
 @test(limit=60)
 def colours_and_progress_on_terminals_only(context):
-    """A sign of life where a command takes long, and colours, both on terminals only; colours not
-    with NO_COLOR."""
+    """Progress where a command takes long, and colours, both only on terminals; no colours with
+    NO_COLOR."""
     environment = {**installed(), "TERM": "xterm"}
     environment.pop("NO_COLOR", None)
     soil = os.path.join(INSTALLED, "bin", "soil")
@@ -536,8 +535,8 @@ exit {status}
 
 @test(limit=60)
 def the_doctor_installs_what_is_missing(context):
-    """`soil doctor`: findings as text and JSON; `--fix` asks apt for the packages that are missing,
-    never to remove one, and says the command where it can't; colours on terminals only."""
+    """`soil doctor`: findings as text and JSON; `--fix` has apt install the missing packages, never
+    remove one, and prints the command where it can't; colours only on terminals."""
     environment = {**installed(), "PATH": context.path("bin")}
     os.mkdir(context.path("bin"))
     soil, asked = os.path.join(INSTALLED, "bin", "soil"), context.path("asked")
@@ -572,8 +571,8 @@ def the_doctor_installs_what_is_missing(context):
 
 @test(limit=60)
 def the_doctor_names_holes_of_ocaml(context):
-    """`soil doctor` names the known holes of the OCaml that it finds, as text and JSON, and none of a
-    version that has none."""
+    """`soil doctor` lists the known vulnerabilities of the OCaml found, as text and JSON, and none
+    for a version without any."""
     environment = {**installed(), "PATH": context.path("bin")}
     os.mkdir(context.path("bin"))
     soil, compiler = os.path.join(INSTALLED, "bin", "soil"), context.path("bin/ocamlopt")
@@ -596,8 +595,8 @@ def the_doctor_names_holes_of_ocaml(context):
 
 @test(limit=60)
 def data_as_json(context):
-    """`soil disk list --json` has files and partitions, `soil disk check --json` the state of a file
-    system; the exit status stays."""
+    """`soil disk list --json` has files and partitions, `soil disk check --json` the state of a
+    file system; the exit status is the same."""
     environment = installed()
 
     def soil(*words, check=True):
@@ -620,7 +619,7 @@ def data_as_json(context):
     clean = {"image": "d.img", "file_system": "ext4", "clean": True, "report": ""}
     assert state == clean, state
     with open(context.path("d.img"), "r+b") as file:
-        # The first group's bitmap of blocks and what comes after it.
+        # The first group's block bitmap and the blocks after it.
         file.seek(16384)
         file.write(b"\xff" * 65536)
     damaged = soil("check", "d.img", "--json", check=False)

@@ -48,7 +48,7 @@ def check_disks(context, fat, ext4):
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_files(context, form):
     """Channels, Sys, Filename and the files of Unix in memory, on ext4 and on FAT: each of 400
-    calls answers as on Linux, and the disks are whole and written back."""
+    calls answers as on Linux, and the disks are clean and synced."""
     fat, ext4, options = disks(context, form)
     folders = [os.path.join(context.path("process"), name) for name in VOLUMES]
     os.mkdir(context.path("process"))
@@ -72,8 +72,8 @@ def unmodified_files(context, form):
 
 @in_every_form(forms=MACHINES)
 def unmodified_files_and_a_signal(context, form):
-    """What a program has written is on its disks when it was asked to stop: `soil run` presses the
-    power button for either signal."""
+    """A program's writes are on its disks after a stop request: `soil run` presses the power button
+    for either signal."""
     for number in (signal.SIGTERM, signal.SIGINT):
         fat, ext4, options = disks(context, form)
         paths = ["/fat/left", "/ext4/left"]
@@ -105,8 +105,8 @@ VOLUME_LINES = [
 
 @in_every_form(limit=120, forms=MACHINES[:1])
 def unmodified_volumes(context, form):
-    """What FAT and Soil's volumes can't do has Linux's error; `/` has the disks and the usual
-    directories."""
+    """Operations that FAT and Soil's volumes lack return Linux's error; `/` has the disks and the
+    usual directories."""
     fat, ext4, options = disks(context, form)
     child = context.soil(FILES, form, "volumes", "/fat", "/ext4", options=options)
     status, output = outcome(child, context)
@@ -118,8 +118,8 @@ def unmodified_volumes(context, form):
 
 @in_every_form(limit=120, forms=MACHINES[:1])
 def unmodified_threads(context, form):
-    """Four threads work with files on three volumes while a fifth computes: all that each reads is
-    what it wrote, and nothing is left."""
+    """Four threads work with files on three volumes while a fifth computes: each reads what it
+    wrote, and no file is left."""
     fat, ext4, options = disks(context, form)
     child = context.soil(THREADS, form, "/tmp", "/fat", "/ext4", options=options)
     status, output = outcome(child, context)
@@ -235,8 +235,8 @@ def unmodified_computes(context, form):
 
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_waits(context, form):
-    """A program of one thread that waits for a line of its input takes connections. (The threads of
-    OCaml's runtime would poll the network beside it, every 50 ms.)"""
+    """A program of one thread that waits for a line of input takes connections. (The threads of
+    OCaml's runtime would also poll the network, every 50 ms.)"""
     tap = context.tap()
     reader, writer = os.pipe()
     child = context.soil(PEERS, form, "wait", "7000", tap=tap, stdin=reader)
@@ -250,7 +250,7 @@ def unmodified_waits(context, form):
 
 
 def talk(context, form, tap, name, listener, datagrams):
-    """The output of a client of a server that answers in capitals, by TCP and by UDP."""
+    """The output of a client of a server that answers in capitals, over TCP and UDP."""
 
     def serve():
         connection, _ = listener.accept()
@@ -271,8 +271,8 @@ def talk(context, form, tap, name, listener, datagrams):
 
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_client(context, form):
-    """The C library's resolver asks the name server of the configuration; the client talks to Linux
-    by TCP and by UDP."""
+    """The C library's resolver queries the configured name server; the client talks to Linux over
+    TCP and UDP."""
     tap = context.tap()
     server = NameServer(tap, {("peer.test", A): [socket.inet_aton(tap.host)]})
     with (
@@ -310,7 +310,7 @@ def unmodified_client_v6(context, form):
 
 @in_every_form(limit=120, forms=MACHINES[:1])
 def unmodified_connects(context, form):
-    """A connection that isn't waited for is refused, or stays in progress where nothing answers."""
+    """A non-blocking connect is refused, or stays in progress where nothing answers."""
     tap = context.tap()
     for address, told, seconds in (
         (tap.host, "refused", PATIENCE),
@@ -324,8 +324,8 @@ def unmodified_connects(context, form):
 
 @in_every_form(limit=120, forms=MACHINES)
 def unmodified_groups(context, form):
-    """A member of a multicast group, IPv4 and IPv6, hears what Linux sends to it until it leaves;
-    its answers reach the sender."""
+    """A member of a multicast group, IPv4 and IPv6, receives Linux's datagrams until it leaves; its
+    answers reach the sender."""
     tap = context.tap()
     context.run("ip", "addr", "add", "fe80::1/64", "dev", tap.name, "nodad")
     number = socket.if_nametoindex(tap.name)
@@ -338,7 +338,7 @@ def unmodified_groups(context, form):
         socket.IPV6_MULTICAST_IF,
     )
     for family, group, own, level, option in (v4, v6):
-        # The first interface behind the loopback.
+        # The first interface after the loopback.
         child = context.soil(GROUPS, form, group, "4242", "2", tap=tap)
         child.wait_line("ready")
         tap.wait_up()
@@ -370,14 +370,14 @@ def unmodified_groups(context, form):
 
 
 def unacknowledged(connection):
-    """The bytes that the peer of a TCP connection of Linux hasn't acknowledged."""
+    """The number of bytes that the peer of a TCP connection of Linux hasn't acknowledged."""
     return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 @in_every_form(limit=120)
 def waits_in_unix(context, form):
     """While a task waits in `Unix.read`, `sleepf` or `select`, no other task runs, but threads do,
-    and the network acknowledges what a peer sends. While a thread waits there, tasks run."""
+    and the network acknowledges a peer's data. While a thread waits there, tasks run."""
     tap = context.tap()
     reader, writer = os.pipe()
     child = context.soil(WAITS, form, "7000", tap=tap, stdin=reader)
@@ -436,7 +436,7 @@ through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't
 MODES = "EPERM for a change: volumes store no modes and no owners"
 TERMINAL = "ENOTTY, also for the console"
 NO_PROCESS = "an image is one process: use threads or tasks"
-# How a function differs, by the beginning of its name.
+# Differences of functions, by the beginning of their names.
 NOTES = {
     "Unix.chmod": MODES,
     "Unix.fchmod": MODES,
@@ -454,7 +454,7 @@ NOTES = {
 CONSTANTS = """argv backend_type big_endian cygwin development_version executable_name int_size
 interactive io_buffer_size max_array_length max_floatarray_length max_string_length ocaml_release
 ocaml_version os_type runtime_executable unix win32 word_size""".split()
-# Functions that not every compiler has: since which, and what an image does.
+# Functions that some compilers lack: the first version with them, and an image's behaviour.
 LATER = {
     "Domain.count": ("5.5", "works"),
     "Thread.set_current_thread_name": ("5.4", "works"),
@@ -481,13 +481,13 @@ def functions(context):
 
 
 def answers(text):
-    # The C libraries have their own words for an error.
+    # The C libraries have different messages for an error.
     text = text.replace("Not a tty", "Inappropriate ioctl for device")
     return dict(line.split("\t") for line in text.splitlines() if "\t" in line)
 
 
 def state(name, image, linux):
-    # What Linux answers depends on the terminal that the tests run at, or none.
+    # Linux's answer depends on the terminal of the test run, if any.
     if image == linux and not name.startswith(("Unix.tc", "Unix.getlogin")):
         return "works"
     note = next(note for start, note in NOTES.items() if name.startswith(start))
@@ -497,8 +497,8 @@ def state(name, image, linux):
 
 @test(limit=120)
 def unmodified_table(context):
-    """Every function of `Unix`, `Sys`, `Thread` and `Domain`, called in an image and on Linux: the
-    answers are those of the page in the documentation."""
+    """Every function of `Unix`, `Sys`, `Thread` and `Domain`, called in an image and on Linux,
+    answers as the documentation's page states."""
     status, text = outcome(context.soil(TABLE, "process"), context)
     assert status == 0, text
     linux = answers(text)
@@ -525,8 +525,8 @@ def unmodified_table(context):
 
 @test(limit=60)
 def unmodified_time_zone(context):
-    """A time zone is given by its name: an image has the rule of the host's file, and in
-    /etc/localtime as well. Without one it has UTC."""
+    """A time zone set by name: an image has the rule from the host's file, also in /etc/localtime.
+    Without one it has UTC."""
     for options, hours in ((["--env", "TZ=Europe/Berlin"], ["13", "14"]), ([], ["12", "12"])):
         status, text = outcome(context.soil(TABLE, "microvm", "zone", options=options), context)
         assert (status, text.split()) == (0, 2 * hours), text

@@ -20,7 +20,7 @@ def free_port():
 
 
 def uplink(context):
-    """passt takes addresses and routes from an interface of the host that has them."""
+    """passt copies addresses and routes from an interface of the host that has them."""
     tap = context.tap()
     context.run("ip", "route", "add", "default", "via", tap.prefix + ".9", "dev", tap.name)
 
@@ -36,17 +36,17 @@ def forwarded_port(context, form):
     child.wait_line("ready")
     page = context.run("curl", "-fsS", f"http://127.0.0.1:{web}/").stdout
     assert page == "x" * 1024, page
-    # Debian 12's passt (2023) may leave data unacknowledged for good while the program's window is
-    # closed, a fault corrected in later ones ("Don't reset ACK_TO_TAP_DUE on any ACK"): what fits
-    # the window, for the process.
+    # Debian 12's passt (2023) may leave data unacknowledged forever while the program's window is
+    # closed, a bug fixed in later versions ("Don't reset ACK_TO_TAP_DUE on any ACK"): for the
+    # process, send only what fits the window.
     context.load("copy", "127.0.0.1", echo, 65_536 if form == "process" else 1_000_000)
 
 
 @test()
 def many_connect_at_once(context):
-    """A hundred clients connect to a forwarded port while QEMU accepts none: the host takes all of
-    them, and each gets its answer when QEMU goes on. (With QEMU's own backlog, the host drops what
-    the third one and those after it send.)"""
+    """A hundred clients connect to a forwarded port while QEMU accepts none: the host accepts all
+    of them, and each gets its answer when QEMU resumes. (With QEMU's own backlog, the host drops
+    data from the third one on.)"""
     port, clients = free_port(), []
     options = ["--net", "user", "--forward", f"{port}:80"]
     child = context.soil(SERVICES, "microvm", options=options)
@@ -70,7 +70,7 @@ def many_connect_at_once(context):
 @in_every_form(forms=("process", "microvm"))
 def outgoing(context, form):
     """A connection from the program to a server of the host."""
-    # passt gives the program the uplink's own address, so the server has another one.
+    # passt gives the program the uplink's own address, so the server needs another one.
     uplink(context)
     tap = context.tap()
     server = Server(tap, lambda peer: peer.sendall(peer.makefile("rb").readline().upper()))

@@ -31,8 +31,8 @@ def disk_with(context, extra):
 
 
 def send_nonsense(host, text):
-    """Sends raw bytes on a new connection and reads until its end, or its reset where the server
-    has had enough before all came."""
+    """Sends raw bytes on a new connection and reads until its end, or until a reset where the
+    server rejects the request before all bytes arrived."""
     with (
         socket.create_connection((host, 80), timeout=PATIENCE) as peer,
         contextlib.suppress(ConnectionError),
@@ -44,8 +44,8 @@ def send_nonsense(host, text):
 
 
 def status_of(host, target):
-    """The status that a GET of `target` has, sent as it stands: clients resolve dots, encoded ones
-    too, before they ask."""
+    """The status of a GET of `target`, sent unchanged: clients resolve dots, including encoded
+    ones, before they send a request."""
     request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     with socket.create_connection((host, 80), timeout=PATIENCE) as peer:
         peer.sendall(request)
@@ -56,7 +56,7 @@ def status_of(host, target):
 
 
 def same_pages(context, url):
-    """Every page is as it is in the example's folder."""
+    """Every page is the same as in the example's folder."""
     for folder, _, names in os.walk(SITE):
         for name in names:
             path = os.path.join(folder, name)
@@ -67,7 +67,7 @@ def same_pages(context, url):
 
 @in_every_form(limit=90, forms=FORMS_AND_SOCKETS)
 def website(context, form):
-    """Every page as it is on the disk, types, HEAD, 404, 405, keep-alive, a large file, bad
+    """Every page is the same as on the disk; types, HEAD, 404, 405, keep-alive, a large file, bad
     requests."""
     large = os.urandom(3_000_000)
     disk = disk_with(context, {"large.bin": large, "two words.txt": b"spaced\n", "empty.txt": b""})
@@ -115,7 +115,7 @@ EMBEDDED = "tests/programs/website/embedded/main.exe"
 
 
 def ext4(context):
-    """Made and filled by mkfs.ext4; found on the disk without being named."""
+    """A disk made and filled by mkfs.ext4; detected without --mount."""
     disk = context.path("www.ext4")
     with open(disk, "wb") as file:
         file.truncate(24 << 20)
@@ -149,7 +149,7 @@ def host(_):
 
 
 def serves_the_site(context, form, source):
-    """The pages, as they are in the example's folder."""
+    """The pages in the example's folder."""
     program, options = source(context)
     tap = context.tap(form)
     child = context.soil(program, form, tap=tap, options=options)
@@ -184,8 +184,8 @@ for source, forms in (
 
 @test(limit=180)
 def one_site_in_four_ways(context):
-    """The same pages by an image from files in it and from a disk, and from a folder by a process
-    on Linux's own sockets and on Soil's stack."""
+    """The same pages from an image with embedded files and from a disk, and from a folder by a
+    process on Linux's own sockets and on Soil's stack."""
     for form, source in (
         ("microvm", embedded),
         ("microvm", ext4),
@@ -197,7 +197,7 @@ def one_site_in_four_ways(context):
 
 @test()
 def what_the_hosts_sockets_refuse(context):
-    """A port that is taken, and a setting of Soil's stack: one line with the remedy."""
+    """A port in use, and a setting of Soil's stack: one line with the remedy."""
     _, options = host(context)
     with socket.create_server(("127.0.0.1", 80)):
         fails_with(context, context.soil(PLAIN, SOCKETS, options=options), "address in use")
@@ -208,8 +208,8 @@ def what_the_hosts_sockets_refuse(context):
 
 @test(limit=90)
 def what_is_not_linked_is_said(context):
-    """The plain example has no ext4 and no tar, and an image has no folders of the host: one line
-    with the remedy."""
+    """The plain example has no ext4 and no tar, and an image can't use folders of the host: one
+    line with the remedy."""
     for source, texts in ((ext4, ("no ext4", "soil.ext4")), (tar, ("no tar", "soil.tar"))):
         _, options = source(context)
         for form in FORMS[:2]:
@@ -220,7 +220,7 @@ def what_is_not_linked_is_said(context):
 
 @in_every_form(limit=60, forms=FORMS[:2])
 def another_place_than_the_embedded_one(context, form):
-    """A mount of the command line replaces the embedded tree."""
+    """A mount on the command line replaces the embedded tree."""
     disk = disk_with(context, {"new.txt": b"from the disk\n"})
     tap = context.tap()
     child = context.soil(

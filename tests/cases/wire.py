@@ -23,7 +23,7 @@ CAPABLE = 2  # ECT(0), RFC 3168, 5
 
 class Segment:
     """The fields of a frame with TCP or UDP over IPv4 or IPv6 without options or extension headers;
-    `None` of another one."""
+    `None` for any other frame."""
 
     @staticmethod
     def read(frame):
@@ -48,8 +48,8 @@ class Segment:
 
 
 def from_guest(listener, guest, what, wanted):
-    """Waits for a packet from the guest that is `wanted`, and is it; those before it are
-    forgotten."""
+    """Waits for a packet from the guest that matches `wanted`, and returns it; discards those
+    before it."""
     source = socket.inet_pton(socket.AF_INET6 if ":" in guest else socket.AF_INET, guest)
 
     def check(frame):
@@ -62,7 +62,7 @@ def from_guest(listener, guest, what, wanted):
 
 
 def answer(connection):
-    """A byte for each of two pieces."""
+    """Answers each of two pieces with a byte."""
     for _ in range(2):
         if not connection.recv(100):
             return
@@ -72,7 +72,7 @@ def answer(connection):
 
 def marks(context, form, v6):
     """Server and client: the SYN, its answer, data before and after a change."""
-    # Linux agrees to ECN where it is asked for, and doesn't ask (tcp_ecn, ip-sysctl).
+    # Linux accepts ECN if requested, but doesn't request it (tcp_ecn, ip-sysctl).
     tap = context.tap()
     setting("ipv4/tcp_ecn", 2)
     host, guest = network_v6(tap) if v6 else (tap.host, tap.guest)
@@ -101,7 +101,7 @@ def marks(context, form, v6):
         for hops, dscp, asks in ((9, 46, True), (64, 0, False)):
             connection, _ = server.accept()
             wanted = SYN | (ECE | CWR if asks else 0)
-            # A SYN isn't capable itself (RFC 3168, 6.1.1).
+            # A SYN itself isn't ECN-capable (RFC 3168, 6.1.1).
             see("the SYN", lambda s, wanted=wanted: s.flags == wanted, hops, dscp, 0)
             with connection:
                 see(
@@ -154,7 +154,7 @@ def marks_of_the_program_over_ipv6(context, form):
 
 @in_every_form()
 def urgent_data(context, form):
-    """RFC 9293, 3.8.5: Linux's MSG_OOB wakes a waiting program; the program's pointer is on
+    """RFC 9293, 3.8.5: Linux's MSG_OOB wakes a waiting program; the program's urgent pointer is on
     the wire and known to Linux."""
     tap = context.tap()
     listener = Listener(tap)
@@ -166,9 +166,9 @@ def urgent_data(context, form):
         assert peer.recv(5, socket.MSG_WAITALL) == b"go on"
         peer.sendall(b"slow")
         sent = from_guest(listener, tap.guest, "a pointer", lambda s: s.flags & URG)
-        # To the byte after the last urgent one.
+        # The pointer refers to the byte after the last urgent one.
         assert sent.urgent == len(b"stop!") or not sent.payload, (sent.urgent, sent.payload)
-        # Linux takes the byte before that out of the stream.
+        # Linux removes the byte before that from the stream.
         assert peer.recv(1, socket.MSG_OOB) == b"!"
         end = b""
         while not end.endswith(b"and the rest"):
@@ -208,7 +208,7 @@ hangup.poll(600_000)
 
 
 def dead_link(context, form, *words, options=()):
-    """The program on a link that takes what fits into a socket, and no more."""
+    """The program on a link that accepts only as much as fits into a socket."""
     path = context.path("passt")
     with open(path, "w", encoding="ascii") as file:
         file.write(DEAD)
@@ -253,10 +253,10 @@ class ServerAt(Server):
 
 
 class Vlan:
-    """An interface of Linux on a VLAN of a TAP, for kernels without 802.1Q: tags are put in and
-    taken out here.
+    """An interface of Linux on a VLAN of a TAP, for kernels without 802.1Q: it inserts and removes
+    tags.
 
-    What the guest leaves to its device, checksums and segmentation, goes on to Linux in virtio's
+    Checksums and segmentation that the guest leaves to its device pass on to Linux in virtio's
     header.
     """
 
@@ -277,7 +277,8 @@ class Vlan:
             threading.Thread(target=work, daemon=True).start()
 
     def inwards(self):
-        """From the guest: a frame with the tag, which the kernel has taken out and noted beside."""
+        """From the guest: a frame with the tag, which the kernel has stripped and reported
+        separately."""
         while True:
             data, notes, _, source = self.socket.recvmsg(70_000, 100)
             tag = struct.unpack("@IIIHHHH", notes[0][2][:20])[5] if notes else 0
@@ -287,8 +288,7 @@ class Vlan:
                 os.write(self.device, data)
 
     def outwards(self):
-        """To the guest, with the tag. This device has no offloads, so that there is nothing in the
-        header."""
+        """To the guest, with the tag. This device has no offloads, so the header is empty."""
         while True:
             data = os.read(self.device, 70_000)
             frame = data[HEADER:]
@@ -300,8 +300,8 @@ class Vlan:
 
 @in_every_form()
 def tcp_on_a_vlan(context, form):
-    """IEEE 802.1Q: connections to and from Linux's TCP over a VLAN, IPv4 and IPv6, with what is
-    left to devices."""
+    """IEEE 802.1Q: connections to and from Linux's TCP over a VLAN, IPv4 and IPv6, with
+    offloads."""
     tap = context.tap()
     number = int(tap.name[4:])
     vlan = Vlan(context, tap, 5)
@@ -332,6 +332,6 @@ def tcp_on_a_vlan(context, form):
     with socket.create_connection((guest6, 7), timeout=PATIENCE) as peer:
         peer.sendall(b"over IPv6")
         assert peer.recv(9, socket.MSG_WAITALL) == b"over IPv6"
-    # Beside it the interface without a tag works as before.
+    # Meanwhile the untagged interface works as before.
     context.load("copy", tap.guest, 7, 300_000)
     assert vlan.tagged > 100 and vlan.large > 0, (vlan.tagged, vlan.large)

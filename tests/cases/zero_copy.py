@@ -42,8 +42,7 @@ def rest(peer):
 
 @in_every_form()
 def bulk(context, form):
-    """8 MB by leases in and by lent buffers out, which are overwritten as soon as they come
-    back."""
+    """8 MB by leases in and by lent buffers out, which are overwritten as soon as they return."""
     child, tap = start(context, form)
     context.run(sys.executable, STREAM, tap.guest, 7, 8_000_000)
     context.run(sys.executable, STREAM, tap.guest, 7, 1)
@@ -52,7 +51,7 @@ def bulk(context, form):
 
 @in_every_form(limit=120, forms=("process", "microvm"))
 def losses(context, form):
-    """3 % of loss, reordering, duplicates: what is sent again comes from the lent buffer."""
+    """3 % of loss, reordering, duplicates: retransmissions use the lent buffer."""
     child, tap = start(context, form)
     link = BadLink(
         context, tap, "delay=5", "loss=30000", "duplicate=10000", "reorder=20000", "reorder-delay=3"
@@ -68,8 +67,7 @@ def losses(context, form):
 
 @in_every_form()
 def kept_parts(context, form):
-    """Parts of leases that the program keeps are never overwritten; leases that it forgets come
-    back."""
+    """Parts of leases that the program keeps are never overwritten; forgotten leases return."""
     _, tap = start(context, form)
     for words, expected in (
         ("forget", b"256 leases forgotten, all came back\n"),
@@ -95,8 +93,8 @@ def kept_parts(context, form):
 
 @in_every_form()
 def taken_back(context, form):
-    """Cancelled while the peer reads nothing: the buffer comes back at once, and what was taken
-    arrives unspoilt."""
+    """Cancelled while the peer reads nothing: the buffer returns at once, and the data sent before
+    arrives intact."""
     child, tap = start(context, form)
     for count in (100_000, 20_000_000):
         with socket.socket() as peer:
@@ -113,7 +111,7 @@ def taken_back(context, form):
 
 @in_every_form()
 def given_back(context, form):
-    """A reset of the peer, and a close by another task, give the buffer back and say so."""
+    """A reset of the peer, and a close by another task, return the buffer and report the cause."""
     child, tap = start(context, form)
     peer = command(tap, "reset 5000000")
     peer.recv(1000)

@@ -1,4 +1,4 @@
-"""Asks a window of X11 to close, as its frame does (WM_DELETE_WINDOW): the number of the window."""
+"""Asks an X11 window, by its number, to close, as its frame does (WM_DELETE_WINDOW)."""
 
 import ctypes
 import sys
@@ -18,7 +18,7 @@ class Message(ctypes.Structure):
         ("message_type", ctypes.c_ulong),
         ("format", ctypes.c_int),
         ("data", ctypes.c_long * 5),
-        # XEvent is larger.
+        # XEvent is larger than this structure.
         ("rest", ctypes.c_long * 16),
     ]
 

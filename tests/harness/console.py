@@ -1,4 +1,4 @@
-"""A child process whose output lines are stamped with the host's clock as they arrive."""
+"""A child process whose output lines get the host's time as they arrive."""
 
 import os
 import select
@@ -7,27 +7,25 @@ import subprocess
 import time
 
 
-# Seconds that a test waits for what has to come, where the test's own limit doesn't say it. Only
-# something that hangs takes so long: on a machine with two busy cores all that tests wait for takes
-# well below five seconds.
+# Seconds to wait for an event where the test's own limit doesn't bound the wait. Only a hang takes
+# this long: on a machine with two busy cores every wait of the tests ends well below five seconds.
 PATIENCE = 60
 
 
 class Timeout(Exception):
-    """Something did not happen in time; the message says what and shows the output so far."""
+    """An event didn't happen in time; the message names it and shows the output so far."""
 
 
 class Hang(Timeout):
-    """It did not happen for as long as only something that hangs takes: PATIENCE, or the rest of
-    the test's time."""
+    """An event didn't happen for as long as only a hang takes: PATIENCE, or the rest of the test's
+    time."""
 
 
-nice = None  # what raise_priority made it
+nice = None  # set by raise_priority
 
 
 def raise_priority(value):
-    """Runs this process and its future children with a higher scheduling weight, if that is
-    allowed."""
+    """Runs this process and its future children with a higher scheduling weight, where allowed."""
     global nice
     nice = value
     try:
@@ -38,7 +36,7 @@ def raise_priority(value):
 
 
 def _weigh_session():
-    """Linux weighs sessions against each other first (sched(7), autogroup), and a child has its
+    """Linux first weighs sessions against each other (sched(7), autogroup), and a child has its
     own."""
     try:
         with open("/proc/self/autogroup", "w", encoding="ascii") as group:
@@ -48,10 +46,10 @@ def _weigh_session():
 
 
 class Child:
-    """Runs `command`; standard output and standard error come together unless `stderr` is given.
+    """Runs `command`; standard output and standard error share a pipe unless `stderr` is given.
 
-    The child leads its own session, so that stopping it stops what it started as well. `deadline`
-    (of time.monotonic) is until when one waits for its output or its end at most.
+    The child leads its own session, so stopping it also stops its children. `deadline` (of
+    time.monotonic) bounds every wait for its output or its end.
     """
 
     def __init__(
@@ -92,7 +90,7 @@ class Child:
         return self.output.decode("utf-8", "replace")
 
     def _pump(self, timeout):
-        """Reads what there is, waiting at most `timeout` seconds; False at the end of output."""
+        """Reads available output, waiting at most `timeout` seconds; False at the end of output."""
         if not self._open:
             return False
         ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, timeout))
@@ -115,13 +113,12 @@ class Child:
         return self.deadline or time.monotonic() + PATIENCE
 
     def _late(self, timeout, message):
-        """The exception for what did not come within `timeout`, as `_until` takes it."""
+        """The exception for an event missing after `timeout`, which is as in `_until`."""
         return Hang(message) if timeout is None or timeout >= PATIENCE else Timeout(message)
 
     def wait_line(self, text, timeout=None, after=0):
-        """The (time, line) of the first line from index `after` on that contains `text`. Lines that
-        came before count: to wait for something that is said again, give the index behind the last
-        one."""
+        """The (time, line) of the first line from index `after` on that contains `text`. Earlier
+        lines count: to wait for a repeated line, pass the index after the last one."""
         deadline = self._until(timeout)
         seen = after
         while True:
@@ -137,7 +134,7 @@ class Child:
                 raise self._late(timeout, message) if self._open else Timeout(message)
 
     def finish(self, timeout=None):
-        """Waits for the end of the output and of the process; its exit status."""
+        """Waits for the end of the output and of the process; returns its exit status."""
         deadline = self._until(timeout)
         while self._open:
             left = deadline - time.monotonic()
@@ -158,7 +155,7 @@ class Child:
             ) from None
 
     def drain(self, seconds):
-        """Collects output for `seconds`, and all that is there then."""
+        """Collects output for `seconds`, and then everything already available."""
         deadline = time.monotonic() + seconds
         while True:
             left, before = deadline - time.monotonic(), len(self.output)
@@ -169,7 +166,7 @@ class Child:
         self.process.send_signal(number)
 
     def stop(self):
-        """Ends the process and what it started, and reaps it."""
+        """Kills the process and its children, and reaps it."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -186,27 +183,27 @@ class Child:
 
 
 def cpu_seconds(pid):
-    """User and system time that process `pid` (all its threads) has used, in seconds."""
+    """User and system time of process `pid` (all its threads), in seconds."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
         fields = stat.read().rsplit(") ", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def sleeps(pid):
-    """Whether each thread of process `pid` waits, and not for a processor (proc(5), state)."""
+    """Whether every thread of process `pid` is blocked, not runnable (proc(5), state)."""
     states = []
     for thread in os.listdir(f"/proc/{pid}/task"):
         try:
             with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as stat:
                 states.append(stat.read().rsplit(") ", 1)[1][0])
         except (FileNotFoundError, ProcessLookupError):
-            return False  # It has just ended.
+            return False  # The thread has just ended.
     return all(state in "SI" for state in states)
 
 
 def falls_asleep(pid, window=1):
-    """Whether there are `window` seconds in which process `pid` takes no processor time that Linux
-    counts, at whose end all its threads wait: what spins, or is woken again and again, has none, on
+    """Whether process `pid` has a period of `window` seconds without processor time that Linux
+    counts, at whose end all its threads wait. A process that spins or wakes repeatedly has none, on
     any machine."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
@@ -218,8 +215,8 @@ def falls_asleep(pid, window=1):
 
 
 def least_processor_time(pid, seconds, enough):
-    """The least processor time that process `pid` takes in windows of `seconds`: the first that is
-    below `enough`, or the least of six, since what others do to a machine only adds to it."""
+    """The least processor time of process `pid` in windows of `seconds`: the first below `enough`,
+    or the least of six, since other load on the machine only adds to it."""
     least = float("inf")
     for _ in range(6):
         before = cpu_seconds(pid)

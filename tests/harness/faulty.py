@@ -1,4 +1,4 @@
-"""Disks of a machine that fail or are slow, by QEMU's own filters between the disk and its file."""
+"""Disks that fail or are slow, by QEMU's filters between a machine's disk and its file."""
 
 import os
 import shutil
@@ -21,8 +21,8 @@ os.execv({qemu!r}, [{qemu!r}, *{before!r}, *words])
 
 
 def wrapper(context, name, between, before=(), only=""):
-    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk whose
-    words have `only`, and gets the words `before` first."""
+    """The path of a QEMU wrapper that inserts `between` (words of -blockdev) above the file of each
+    disk whose words contain `only`, and passes the words `before` first."""
     path = context.path(name)
     qemu = shutil.which("qemu-system-x86_64")
     with open(path, "w", encoding="ascii") as file:
@@ -33,7 +33,7 @@ def wrapper(context, name, between, before=(), only=""):
 
 def failing(context, event, number, once=True):
     """A QEMU whose disks answer the `number`th `event` (read_aio, write_aio) with EIO, or all from
-    that on."""
+    that one on."""
     rules = "".join(
         f'[set-state]\nevent = "{event}"\nstate = "{n}"\nnew_state = "{n + 1}"\n'
         for n in range(1, number)
@@ -54,7 +54,7 @@ def failing_flush(context):
 
 
 def throttled(context, requests, before=(), only=""):
-    """A QEMU whose disks (those whose words contain `only`) do at most `requests` requests per
+    """A QEMU that limits its disks (those whose words contain `only`) to `requests` requests per
     second; 0 is no limit."""
     before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}", *before)
     between = "file.driver=throttle,file.throttle-group=slow"

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The rule for a test that fails in a whole run, and the record of those that passed afterwards.
 
-A failed test is run again by itself when all others are through, twice at most. If it passes then, it counts as passed, and the run reports it. A failure that no slow machine explains is final
-(`final`, and each runner's own reasons). tests/README.md has the whole rule.
+A failed test is repeated by itself after all others, twice at most. If it passes then, it counts
+as passed, and the run reports it. A failure that no slow machine explains is final (`final`, and
+each runner's own reasons). tests/README.md has the whole rule.
 
 Usage: flaky.py record REPORT   appends the lines of REPORT to tests/flaky.tsv
-       flaky.py check           fails if a name is there more than once
+       flaky.py check           fails if a name occurs more than once
 """
 
 import collections
@@ -17,10 +18,11 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RECORD = os.path.join(ROOT, "tests", "flaky.tsv")
-# More failures than this have one cause, which running each of them again only hides.
+# More failures than this have one cause, which repeating each test would only hide.
 MANY = 10
 
-# `why` is the first line of the failure; `final`, why the test isn't run again, None if it may be.
+# `why` is the first line of the failure; `final` is the reason not to repeat the test, None if it
+# may be repeated.
 Failure = collections.namedtuple("Failure", "why final")
 
 FINAL = {
@@ -30,12 +32,12 @@ FINAL = {
     "a sanitizer's report": r"\w+Sanitizer: |: runtime error: |Undefined Behavior: ",
     "a counterexample": r"minimal failing input: |failed on (≥|>=) \d+ cases|^mismatch: seed \d",
 }
-# Random work on a disk that the machine stalled meets an error that the model doesn't have.
+# During random work, a disk that the machine stalled returns an error unknown to the model.
 STALLED = "the disk doesn't answer"
 
 
 def final(text):
-    """Why a failure with this output isn't run again; None if it may be."""
+    """The reason not to repeat a failure with this output; None if it may be repeated."""
     for what, pattern in FINAL.items():
         if what == "a counterexample" and STALLED in text:
             continue
@@ -45,15 +47,15 @@ def final(text):
 
 
 def first_line(text):
-    """The first line that says something, fit for one field of the record."""
+    """The first meaningful line, made fit for one field of the record."""
     lines = (" ".join(line.split()) for line in text.splitlines())
     return next((line for line in lines if line), "no output")
 
 
 def run_again(failures, again):
-    """Runs the failed tests again. `failures` are Failures by name; `again(names)` runs these tests
-    by themselves and returns what failed then. Returns the report's lines, by the name of each test
-    that passed, and what is left of the failures."""
+    """Repeats the failed tests. `failures` are Failures by name; `again(names)` runs these tests by
+    themselves and returns the failures. Returns the report's lines, by the name of each test that
+    passed, and the remaining failures."""
     first = {name: failure.why for name, failure in failures.items()}
     passed, left = {}, dict(failures)
     if len(left) > MANY:
@@ -79,7 +81,7 @@ def run_again(failures, again):
 
 
 def told(report):
-    """(name, what it said) of each line of `run_again`."""
+    """(name, message) of each line of `run_again`."""
     for line in report.splitlines():
         if found := re.fullmatch(r"flaky: (.*?) \(failed (?:once|twice): (.*)\)", line):
             yield found.groups()
@@ -96,8 +98,7 @@ def commit():
 
 
 def record(report, path=RECORD):
-    """Appends date, commit, name and what was said, unless this is CI, whose tree is thrown
-    away."""
+    """Appends date, commit, name and message, except in CI, which discards its tree."""
     rows = list(told(report))
     if not rows or os.environ.get("CI"):
         return
@@ -108,7 +109,7 @@ def record(report, path=RECORD):
 
 
 def repeated(path=RECORD):
-    """The names that the record has more than once."""
+    """The names that occur more than once in the record."""
     with open(path, encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file if line.strip()]
     counts = collections.Counter(row[2] for row in rows)

@@ -1,9 +1,9 @@
-"""Processors and memory for the tests: a container may have less of them than the host."""
+"""Processors and memory for the tests: a container may have less of both than the host."""
 
 import math
 import os
 
-# A test's machine and its peers at most; most take a tenth.
+# Upper bound for a test's machine and its peers; most take a tenth.
 MEMORY_OF_A_TEST = 1 << 30
 
 
@@ -16,8 +16,8 @@ def first_line(path):
 
 
 def processors():
-    """The number of processors that this process may use: those it may run on, limited by the time
-    that cgroups (version 2, then 1) allow."""
+    """The number of processors that this process may use: its affinity, limited by the quota of
+    cgroups (version 2, then 1)."""
     count = len(os.sched_getaffinity(0))
     quota, period = (first_line("/sys/fs/cgroup/cpu.max") + ["max", "0"])[:2]
     if quota == "max":
@@ -31,8 +31,7 @@ def processors():
 
 
 def memory():
-    """Bytes of memory that are free, or that a cgroup leaves, where pages of files don't count as
-    used."""
+    """Bytes of free memory, of the machine or within a cgroup; the page cache counts as free."""
     with open("/proc/meminfo", encoding="ascii") as file:
         fields = dict(line.split(":", 1) for line in file)
     free = int(fields["MemAvailable"].split()[0]) << 10
@@ -57,6 +56,6 @@ def memory():
 
 
 def jobs(for_each_processor=3):
-    """The number of tests to run in parallel: three for each processor, since a test waits most of
-    its time, and no more than memory allows."""
+    """The number of tests to run in parallel: three for each processor, since a test mostly waits,
+    limited by memory."""
     return max(1, min(for_each_processor * processors(), memory() // MEMORY_OF_A_TEST))

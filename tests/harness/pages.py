@@ -1,10 +1,10 @@
-"""What servers of the tests' own, on Linux, answer to clients of HTTP."""
+"""HTTP handlers for the tests' own servers on Linux."""
 
 import http.server
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    """Answers without a log; connections stay. A test adds what is at which path."""
+    """Answers without logging; connections stay open. A test adds its paths."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""QEMU's monitor: what a test asks a running machine."""
+"""QEMU's monitor (QMP), by which tests control a running machine."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from harness.console import PATIENCE
 
 
 class Monitor:
-    """Connects to the monitor at `path`, which the machine may still have to open."""
+    """Connects to the monitor at `path`; waits for the machine to open it."""
 
     def __init__(self, path, timeout=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -27,7 +27,7 @@ class Monitor:
         self.ask("qmp_capabilities")
 
     def wait_event(self, name):
-        """Whether the event comes; not where QEMU ends without it."""
+        """Whether the event arrives; false if QEMU ends without it."""
         while line := self.file.readline():
             if json.loads(line).get("event") == name:
                 return True

@@ -12,8 +12,8 @@ RELAY = os.path.join(ROOT, "target", "debug", "examples", "relay")
 
 
 def build():
-    """Builds the relay, before the sandbox cuts the network off; `cargo test --workspace` makes the
-    same."""
+    """Builds the relay before the sandbox cuts off the network; `cargo test --workspace` builds the
+    same binary."""
     cargo = ["cargo", "build", "-q", "--locked", "--workspace", "--profile", "test"]
     cargo += ["--example", "relay"]
     return subprocess.run(cargo, cwd=ROOT, check=False).returncode == 0
@@ -26,12 +26,12 @@ def setting(path, value):
 
 
 class BadLink:
-    """`near` is this namespace's address on the link, `far` the peer's, which is one of `tap`'s
-    network, so that the guest needs no gateway: this namespace answers for it (proxy ARP), and
-    forwards.
+    """`near` is this namespace's address on the link, `far` the peer's. `far` belongs to the
+    network of `tap`, so the guest needs no gateway: this namespace answers ARP for it (proxy ARP)
+    and forwards.
 
-    `words` are the relay's, such as `loss=10000` (in millionths) and `delay=25` (ms), for each
-    direction.
+    `words` are the relay's parameters, such as `loss=10000` (in millionths) and `delay=25` (ms),
+    for each direction.
     """
 
     def __init__(self, context, tap, *words):
@@ -57,12 +57,12 @@ class BadLink:
         setting(f"ipv4/conf/{tap.name}/proxy_arp", 1)
         setting(f"ipv4/neigh/{tap.name}/proxy_delay", 0)
         setting("ipv4/ip_forward", 1)
-        # The relay may not be run for long either.
+        # The relay, too, may go without a processor for long.
         wait_for_neighbours(names[0])
         for kind in ("mcast_solicit", "ucast_solicit"):
             path = f"/proc/sys/net/ipv4/neigh/{names[1]}/{kind}"
             self.enter("sh", "-c", f"echo {SOLICITATIONS} >{path}")
-        # Metrics of one connection must not help the next one.
+        # Cached metrics of one connection must not help the next one.
         setting("ipv4/tcp_no_metrics_save", 1)
         self.enter("sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save")
 
@@ -71,14 +71,14 @@ class BadLink:
         subprocess.run([*self.inside, *words], check=True, capture_output=True, text=True)
 
     def statistics(self):
-        """Ends the relay; what it says it did."""
+        """Ends the relay; returns its statistics."""
         self.relay.process.stdin.close()
         self.relay.finish()
         return self.relay.lines[-1][1]
 
 
 def source(address):
-    """A Linux server (CUBIC) on `address` that sends without end; its port."""
+    """A Linux server (CUBIC) on `address` that sends endlessly; returns its port."""
     server = socket.create_server((address, 0))
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
 

@@ -1,4 +1,4 @@
-"""The tiny test runner: collects tests from `cases/`, runs each in a process of its own, reports.
+"""A small test runner: collects tests from `cases/`, runs each in its own process, reports.
 
 A test is a function with `@test()` that takes a `Context`; it fails by an exception. Every test has
 a time limit, after which its whole session is killed.
@@ -33,8 +33,8 @@ _tests = []
 
 
 def test(name=None, limit=60, long=False, shows=None):
-    """Registers a test that shows what `shows` or else the function's docstring says: `limit`
-    seconds at most (SLOWER times that, where the machine is slow), only with --long if `long`."""
+    """Registers a test. `shows`, or else the function's docstring, describes it. Its limit is
+    `limit` seconds (SLOWER times that on a slow machine); with `long` it runs only with --long."""
 
     def register(function):
         module = function.__module__.rsplit(".", 1)[-1]
@@ -48,12 +48,12 @@ def test(name=None, limit=60, long=False, shows=None):
 
 
 def summary(test):
-    """The first paragraph of what a test shows."""
+    """The first paragraph of a test's description."""
     return " ".join(inspect.cleandoc(test.shows).split("\n\n")[0].split())
 
 
 def collect():
-    """Imports every module of `cases`; the tests in their order."""
+    """Imports every module of `cases`; returns the tests in their order."""
     import cases
 
     for module in sorted(each.name for each in pkgutil.iter_modules(cases.__path__)):
@@ -62,7 +62,7 @@ def collect():
 
 
 class Running:
-    """A test under way in a child process."""
+    """A running test in a child process."""
 
     def __init__(self, each, number, long):
         self.test, self.long = each, long
@@ -105,13 +105,13 @@ class Running:
         return status
 
     def note(self, place, problem, hung, context):
-        """Leaves what the runner is to know of a failure: its first line, and why it is final."""
+        """Records a failure for the runner: its first line, and why it is final."""
         final = "a hang" if hung else flaky.final(problem) or context.crash()
         with open(self.why, "w", encoding="utf-8") as file:
             file.write(f"{place}{flaky.first_line(problem)}\n{final or ''}")
 
     def failure(self):
-        """What `note` left; a test that left nothing was ended."""
+        """The record of `note`; a test without one was killed."""
         try:
             with open(self.why, encoding="utf-8") as file:
                 why, final = file.read().split("\n")
@@ -120,7 +120,7 @@ class Running:
         return flaky.Failure(why, final or flaky.final(self.text()))
 
     def poll(self):
-        """None while it runs; afterwards its status, or FAIL when its time is over."""
+        """None while the test runs; then its status, or FAIL after its time limit."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         late = time.monotonic() - self.started > self.test.limit + 5
         if pid == 0 and not late:
@@ -139,7 +139,7 @@ class Running:
         return code
 
     def kill(self):
-        """Ends what the test left running: its session, and the sessions of its children."""
+        """Kills the test's leftover processes: its session, and its children's sessions."""
         for pid in sessions_below(self.pid):
             try:
                 os.killpg(pid, signal.SIGKILL)
@@ -157,13 +157,13 @@ class Running:
 
 
 def hangs(problem, deadline):
-    """Whether a test failed because something took as long as only what hangs takes."""
+    """Whether a test failed because a wait took as long as only a hang takes."""
     waited = isinstance(problem, subprocess.TimeoutExpired) and problem.timeout >= PATIENCE
     return isinstance(problem, Hang) or waited or time.monotonic() >= deadline
 
 
 def sessions_below(leader):
-    """Process groups that the test process `leader` or its direct children lead."""
+    """Process groups led by the test process `leader` or its direct children."""
     groups = [leader]
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -182,7 +182,7 @@ WORDS = {PASS: "ok", FAIL: "FAILED", SKIP: "skipped"}
 
 
 def shortened(lines):
-    """The beginning, which says what failed, and the end."""
+    """The beginning, which names the failure, and the end."""
     return lines if len(lines) <= 70 else [*lines[:20], "[…]", *lines[-50:]]
 
 
@@ -198,8 +198,8 @@ def report(running, status):
 
 
 def run(tests, jobs, long):
-    """Runs `tests`, `jobs` at a time. How many ended in which way, the seconds of each, and what
-    failed."""
+    """Runs `tests`, `jobs` at a time. Returns the counts by outcome, the seconds of each test, and
+    the failures."""
     waiting = collections.deque(enumerate(tests))
     active, counts, took, failures = [], collections.Counter(), [], {}
     while waiting or active:
@@ -222,7 +222,8 @@ def run(tests, jobs, long):
 
 
 def run_again(tests, counts, failures, long):
-    """Runs what failed again, as flaky.py says; corrects the counts. The report's lines."""
+    """Repeats the failed tests by the rule of flaky.py; corrects the counts. Returns the report's
+    lines."""
     by_name = {each.name: each for each in tests}
 
     def again(names):
@@ -240,17 +241,16 @@ def run_again(tests, counts, failures, long):
 
 
 def reap(own):
-    """Buries the children that fell to this process, the first of its namespace, when their parents
-    ended."""
+    """Reaps orphans that this process, the first of its namespace, inherited."""
     with contextlib.suppress(ChildProcessError):
         while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if child.si_pid in own:
-                return  # Running.poll asks for its status
+                return  # Running.poll reaps it
             os.waitpid(child.si_pid, 0)
 
 
 def fetch_peer():
-    """Fetches the kernel of the Linux guest that judges disks, once; without it that test is
+    """Fetches once the kernel of the Linux guest that checks disks; without it that test is
     skipped."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import peer
@@ -262,7 +262,7 @@ def fetch_peer():
 
 
 def build(*targets):
-    """Builds what the tests run, before the sandbox cuts the network off."""
+    """Builds the tests' programs before the sandbox cuts off the network."""
     done = subprocess.run(["dune", "build", *targets], cwd=ROOT, check=False)
     if done.returncode != 0:
         sys.exit("error: the programs don't build; see above")
@@ -300,7 +300,7 @@ def main():
         return 0
     sandbox.enter()
     began = time.monotonic()
-    # The longest first: at the end none runs alone.
+    # The longest first, so that none runs alone at the end.
     tests.sort(key=lambda each: each.limit, reverse=True)
     counts, took, failures = run(tests, max(1, options.jobs), options.long)
     told = run_again(tests, counts, failures, options.long) if options.again else ()

@@ -1,8 +1,8 @@
 """A private network and process namespace for everything a test starts.
 
-The runner executes itself again under `unshare`: TAPs, addresses and listeners live in a network
-namespace of its own, and every process in a PID namespace that ends with the runner, so
-nothing is left behind however a run ends.
+The runner executes itself again under `unshare`: TAPs, addresses and listeners live in its own
+network namespace, and every process in a PID namespace that ends with the runner, so nothing
+remains however a run ends.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ MARK = "SOIL_TEST_SANDBOX"
 
 
 def enter():
-    """Returns when the caller runs inside the namespaces; otherwise executes it again there."""
+    """Returns if the caller runs inside the namespaces; otherwise executes it again there."""
     if os.environ.get(MARK):
         return
     problems = missing()
@@ -31,9 +31,9 @@ def enter():
 
 CLONE_NEWNET = 0x40000000
 
-# Settings that a new network namespace inherits from the host or limits, and that tests rely on:
-# no source address is refused, forwarding is off until a test enables it, IPv6 is on, and each
-# ICMP error is sent.
+# Tests rely on these settings, which a new network namespace inherits from the host or limits: no
+# source address is refused, forwarding is off until a test enables it, IPv6 is on, and each ICMP
+# error is sent.
 SETTINGS = {
     "ipv4/conf/all/rp_filter": 0,
     "ipv4/conf/default/rp_filter": 0,
@@ -46,12 +46,12 @@ SETTINGS = {
 
 
 def own_network():
-    """Puts this process, one test, into a network namespace of its own: ports, routes and settings
-    are its own, and multicast of tests beside it isn't heard."""
+    """Moves this process, one test, into its own network namespace, which separates its ports,
+    routes, settings and multicast from those of other tests."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "no network namespace for this test")
     for path, value in SETTINGS.items():
-        # Not every kernel has all of them.
+        # Some kernels lack some of them.
         with (
             contextlib.suppress(FileNotFoundError),
             open("/proc/sys/net/" + path, "w", encoding="ascii") as file,
@@ -61,7 +61,7 @@ def own_network():
 
 
 def namespace_command():
-    """The `unshare` words this user may use: root directly, anybody else with a user namespace."""
+    """The `unshare` words this user may use: as root directly, else with a user namespace."""
     flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         flags.insert(0, "--map-root-user")
@@ -69,7 +69,7 @@ def namespace_command():
 
 
 def missing():
-    """What this machine lacks for network tests, each with its remedy."""
+    """This machine's missing requirements for network tests, each with its remedy."""
     problems = []
     for tool, package in (("unshare", "util-linux"), ("ip", "iproute2")):
         if not shutil.which(tool):

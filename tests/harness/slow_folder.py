@@ -1,4 +1,4 @@
-"""A file system of one file, `file`, that answers on request of the test (FUSE, linux/fuse.h)."""
+"""A file system of one file, `file`, that answers when the test wants (FUSE, linux/fuse.h)."""
 
 import ctypes
 import os
@@ -27,9 +27,9 @@ ENOENT, ENOSYS = 2, 38
 
 
 class SlowFolder:
-    """Mounted at `directory`, which is made, until the end of the block. `held(number)` says
-    whether a request is answered later, by `answer`; those are in `requests` as (opcode, unique,
-    node, body)."""
+    """Creates `directory` and mounts the file system there until the end of the block.
+    `held(number)` decides whether a request waits for `answer`; `requests` has those waiting as
+    (opcode, unique, node, body)."""
 
     def __init__(self, directory, contents, held):
         self.directory, self.contents, self.held = directory, bytearray(contents), held
@@ -51,24 +51,24 @@ class SlowFolder:
         return self
 
     def __exit__(self, *_):
-        # Ends what is not answered, too.
+        # Unmounting also ends unanswered requests.
         os.close(self.device)
         ctypes.CDLL(None).umount2(self.directory.encode(), 2)
 
     def serve(self):
-        """Takes and answers requests by a thread of its own, until the end of the block."""
+        """Takes and answers requests in a thread until the end of the block."""
 
         def loop():
             try:
                 while True:
                     self.scan(1)
             except (OSError, ValueError):
-                pass  # The device was closed.
+                pass  # The device is closed.
 
         threading.Thread(target=loop, daemon=True).start()
 
     def scan(self, seconds):
-        """Takes the requests that arrive within `seconds`, and answers those that aren't held."""
+        """Takes the requests that arrive within `seconds`, and answers those not held."""
         while select.select([self.device], [], [], seconds)[0]:
             seconds = 0
             try:
@@ -100,8 +100,7 @@ class SlowFolder:
         return struct.pack("<6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
     def reply(self, opcode, node, body):
-        """The error, and what is answered. Nothing is remembered by the kernel: what is valid is so
-        for no time."""
+        """The error, and the answer. The kernel caches nothing: all validity times are zero."""
         if opcode == INIT:
             major, minor, ahead = struct.unpack_from("<3I", body)
             return 0, struct.pack(

@@ -1,19 +1,19 @@
-"""Debian's source packages of what is installed, for tests that are somebody else's."""
+"""Source packages of installed Debian packages, for tests from other projects."""
 
 import subprocess
 import sys
 
 
 def installed(package):
-    """The version of the source package that an installed package was built from, or nothing."""
+    """The version of the source package that built an installed package, or nothing."""
     words = ["dpkg-query", "-W", "-f", "${source:Version}", package]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def archive(source, version, cache, variable, others=False):
-    """The `.orig.tar` of this version, in `cache`: from the archives that apt knows, without
-    touching its configuration; apt checks its sum. Where they lack it, that of another version if
-    `others`; else the end, which names the environment variable that gives a folder with the
+    """The `.orig.tar` of this version, in `cache`: from apt's archives, without changing apt's
+    configuration; apt verifies its checksum. If they lack it, the tar of another version if
+    `others`; else exits with an error that names the environment variable for a folder with the
     sources."""
     upstream = version.rpartition("-")[0].rpartition(":")[2]
     pattern = f"{source}_*.orig.tar.*" if others else f"{source}_{upstream}.orig.tar.*"
@@ -24,7 +24,7 @@ def archive(source, version, cache, variable, others=False):
     options = own_lists(cache)
     subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
     for each in [version, *(known(source, options) if others else [])]:
-        # Only the upstream archive is wanted; a mirror that lacks another file is good enough.
+        # Only the upstream archive matters; a mirror that lacks another file will do.
         result = subprocess.run(
             ["apt-get", "-q", *options, "source", "--download-only", f"{source}={each}"],
             check=False,
@@ -43,7 +43,7 @@ def archive(source, version, cache, variable, others=False):
 
 
 def own_lists(cache):
-    """Options of apt for lists of its own in `cache`, which have the sources."""
+    """Options for apt to keep separate lists in `cache`, which include sources."""
     words = ["--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Created-By: Packages"]
     targets = subprocess.run(
         ["apt-get", "indextargets", *words], capture_output=True, text=True, check=True
@@ -67,7 +67,7 @@ def own_lists(cache):
 
 
 def known(source, options):
-    """The versions in the lists, the newest first."""
+    """The versions in the lists, newest first."""
     shown = subprocess.run(
         ["apt-cache", *options, "showsrc", source], capture_output=True, text=True, check=False
     ).stdout

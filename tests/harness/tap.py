@@ -11,12 +11,12 @@ import time
 
 from harness.console import PATIENCE
 
-SO_RCVBUFFORCE = 33  # Python has no name for it.
+SO_RCVBUFFORCE = 33  # Python has no constant for it.
 TUNSETIFF = 0x400454CA
 SIOCGIFFLAGS = 0x8913
 IFF_RUNNING = 0x40
 TAP_WITH_HEADER = 0x2 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
-# How often Linux asks for a neighbour, once a second; unless told, three times.
+# Linux sends neighbour solicitations once a second, by default three times.
 SOLICITATIONS = 300
 
 
@@ -25,20 +25,20 @@ def ip(*words):
 
 
 def hold_more(listener):
-    """Gives a socket that hears frames room for 16 MiB of them, which come while its thread isn't
-    run; where that isn't allowed, it has what it had."""
+    """Gives a packet socket a receive buffer of 16 MiB, for frames that arrive while its thread
+    isn't scheduled; without the privilege the buffer stays as it was."""
     with contextlib.suppress(PermissionError):
         listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
 
 
 def wait_for_neighbours(device):
-    """Has Linux wait for hosts on this device that don't answer ARP or neighbour discovery for some
-    minutes. Otherwise there is "No route to host" after three seconds, for which a busy host may
-    not run a guest."""
+    """Lets Linux wait some minutes for hosts on this device that don't answer ARP or neighbour
+    discovery. By default it reports "No route to host" after three seconds, for which a busy host
+    may not run a guest."""
     for family in ("ipv4", "ipv6"):
         for kind in ("mcast_solicit", "ucast_solicit"):
             path = f"/proc/sys/net/{family}/neigh/{device}/{kind}"
-            # Not every kernel has IPv6.
+            # Some kernels lack IPv6.
             with (
                 contextlib.suppress(FileNotFoundError),
                 open(path, "w", encoding="ascii") as file,
@@ -47,10 +47,10 @@ def wait_for_neighbours(device):
 
 
 class Tap:
-    """A TAP with virtio-net headers, the host at `.1` of a /24 of its own and the guest at `.2`.
+    """A TAP with virtio-net headers, the host at `.1` of its own /24 and the guest at `.2`.
 
-    `number` (0..65535) chooses the name and the subnet 10.(64+n/256).(n%256).0/24, so that tests
-    that run side by side don't meet.
+    `number` (0..65535) determines the name and the subnet 10.(64+n/256).(n%256).0/24, so that
+    parallel tests use different ones.
     """
 
     def __init__(self, number):
@@ -63,8 +63,8 @@ class Tap:
         self.prefix = prefix
 
     def wait_free(self):
-        """Waits until the device is unused: Linux closes what a ring of io_uring has in use some
-        time after its process has ended."""
+        """Waits until the device is unused: Linux closes the files of an io_uring some time after
+        their process has ended."""
         request = struct.pack("16sH22x", self.name.encode(), TAP_WITH_HEADER)
         until = time.monotonic() + PATIENCE
         while True:
@@ -80,8 +80,8 @@ class Tap:
             time.sleep(0.01)
 
     def wait_up(self):
-        """Waits until the guest has the device open and Linux sends on it: until its carrier is
-        noticed, which takes up to a second, frames of the host are dropped unsent."""
+        """Waits until the guest has opened the device and Linux sends on it: Linux takes up to a
+        second to notice the carrier, and drops the host's frames until then."""
         request = struct.pack("16sH22x", self.name.encode(), 0)
         until = time.monotonic() + PATIENCE
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:

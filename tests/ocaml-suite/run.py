@@ -2,9 +2,9 @@
 """Runs programs of the OCaml compiler's own test suite as images.
 
 A program counts if it is one file, runs by itself, and passes as a Linux process; then it has to
-print the same and end with the same status as an image. What is left out is in skips.txt with its
-reason. The sources are those of Debian's source package of the compiler in use; OCAML_SOURCE names
-a folder that has them already.
+print the same and end with the same status as an image. skips.txt lists programs left out, each
+with its reason. The sources are those of Debian's source package of the compiler in use;
+OCAML_SOURCE names a folder that has them already.
 """
 
 import argparse
@@ -28,34 +28,33 @@ WORK = ROOT / "target" / "ocaml-suite"
 # The short run has one program in SHORT.
 SHORT = 10
 PROCESS_SECONDS = 30
-# An emulated machine is twenty times slower than the host, which may be slow itself, or have more
-# to do.
+# An emulated machine is twenty times slower than the host, which may itself be slow or busy.
 IMAGE_SECONDS = 1200
 # One of them keeps 400 MB.
 OPTIONS = ["--mem", "1G", "--net", "none"]
 
-# Words of a TEST block that show that the program isn't one file, C stubs apart.
+# Words of a TEST block by which the program isn't one file, apart from C stubs.
 NOT_ALONE = re.compile(
     r"\b(all_modules|plugins|libraries|program|ocamlopt_byte_exit_status|subdirectories)\b\s*="
     r"|\bexpect;|\btoplevel|include (dynlink|ocaml|testing)|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*$|frame_pointers|"
     r"\bcodegen\b|\basmgen\b|libwin32unix"
 )
-# The libraries that come with the compiler: findlib's names.
+# The libraries that come with the compiler, by findlib's names.
 LIBRARIES = {
     "unix": "unix",
     "str": "str",
     "systhreads": "threads.posix",
     "runtime_events": "runtime_events",
 }
-# The files that link and run images. They are copied first, as a concurrent build may remove them
-# for a moment.
+# The files that link and run images, copied first, since a concurrent build may remove them for a
+# moment.
 TOOLS = [
     "_build/default/tools/soil",
     "_build/default/tools/soil-cc",
     "_build/soil/kernel/libsoil_image.a",
 ]
-# Things an image doesn't have, with the reason.
+# Features that an image lacks, with the reason.
 FEATURES = [
     (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
     (
@@ -66,7 +65,7 @@ FEATURES = [
 
 
 def source():
-    """The folder of the compiler's sources; fetched with apt where it is missing."""
+    """The folder of the compiler's sources; fetched with apt if missing."""
     named = os.environ.get("OCAML_SOURCE")
     if named:
         return pathlib.Path(named)
@@ -97,8 +96,8 @@ def skips():
 
 
 def block_of(text):
-    """The TEST block, which may have comments in it: at the beginning, or at the end if the
-    beginning says so. None without one."""
+    """The TEST block, which may contain comments: at the beginning, or at the end if the beginning
+    announces it. None without one."""
     found = re.match(r"\s*\(\*\s*TEST", text)
     if found and text[found.end() :].startswith("_BELOW"):
         found = re.search(r"\(\*\s*TEST\s", text)
@@ -113,14 +112,13 @@ def block_of(text):
 
 
 def value(block, name):
-    """What a TEST block assigns to a variable: its words."""
+    """The words that a TEST block assigns to a variable."""
     found = re.search(rf'\b{name}\s*\+?=\s*"(.*?)"', block, re.S)
     return found.group(1).split() if found else []
 
 
 def candidates(tests):
-    """(path, block, reason to leave it out or None), for all programs of one file that would
-    run."""
+    """(path, block, reason to leave it out or None), for all runnable programs of one file."""
     for path in sorted(tests.rglob("*.ml")):
         text = path.read_text(errors="replace")
         block = block_of(text)
@@ -146,20 +144,21 @@ class Program:
             for name in value(block, "readonly_files")
             if name != "\\"
         ]
-        # A script of the suite's that changes the output before it is compared.
+        # A script of the suite that changes the output before the comparison.
         script = path.with_suffix(".run")
         self.filter = script.read_text(errors="replace") if script.exists() else ""
         self.is_unordered = "SORT" in self.filter
-        # Why a failure is none of a slow machine's.
+        # Why a slow machine doesn't explain a failure.
         self.final = None
 
     @property
     def in_short(self):
-        """Whether the short run has it: by its name, so that others don't change it."""
+        """Whether the short run includes it: by its name, so that other programs don't change the
+        choice."""
         return zlib.crc32(self.name.encode()) % SHORT == 0
 
     def build(self, form):
-        """Compiles one form; whether that worked."""
+        """Compiles one form; returns whether that worked."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (self.path.name, *self.stubs, *self.files):
             shutil.copyfile(self.path.parent / name, self.folder / pathlib.Path(name).name)
@@ -199,8 +198,8 @@ class Program:
         return result.returncode == 0 and self.form[form].exists()
 
     def run(self, form):
-        """(status, what it printed), or None when it took too long. It begins with the files that
-        it reads and no others in its directory: an image gets them on a disk."""
+        """(status, output), or None after the time limit. Its directory starts with exactly the
+        files that it reads: an image gets them on a disk."""
         room = self.folder / "run"
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir()
@@ -216,7 +215,7 @@ class Program:
             options = [*OPTIONS, *(self.disk(room) if self.files else [])]
             command = [str(WORK / "soil"), "run", executable, *options, "--", *arguments]
             limit = IMAGE_SECONDS
-        # Where it prints its own name it is to be the same name.
+        # A program that prints its own name must print the same one.
         environment = dict(os.environ, SOIL_ARGV0=str(self.form["process"]))
         try:
             result = subprocess.run(
@@ -244,7 +243,7 @@ class Program:
         return ["--disk", f"files={path}", "--mount", "/=ext4:files"]
 
     def passes_as_process(self):
-        """Whether the suite itself would call it passed, and twice the same."""
+        """Whether the suite itself would pass it, twice with the same output."""
         if not self.build("process"):
             return None
         first = self.run("process")
@@ -292,7 +291,7 @@ def difference(expected, found):
 
 
 def failure(program, text):
-    """Prints the failure; what the rule for failed tests asks of it."""
+    """Prints the failure; returns it for the rule for failed tests."""
     print(f"FAIL {program.name}: {text}", flush=True)
     return flaky.Failure(flaky.first_line(text), program.final or flaky.final(text))
 
@@ -352,7 +351,7 @@ def main():
         f"({counts['no']} aren't programs that pass as a process)"
     )
     print(*told.values(), sep="\n", end="\n" if told else "")
-    # The last line is what tools/setup/test.sh counts.
+    # tools/setup/test.sh counts the last line.
     print(f"{counts['pass']} passed, {counts['fail']} failed")
     if failures or not counts["pass"]:
         sys.exit(f"failed: {', '.join(failures) or 'nothing ran'}")

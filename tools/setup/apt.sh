@@ -9,14 +9,14 @@ record=${SOIL_ROOT_DIRECTORY:-}/var/lib/soil-setup/packages
 # at_least VERSION MINIMUM: compares as Debian does.
 at_least() { dpkg --compare-versions "$1" ge "$2"; }
 
-# oldest NAME: the oldest version of this package that does, or nothing.
+# oldest NAME: the package's minimum version, or nothing.
 oldest() {
   for each in $oldest; do
     case $each in "$1"=*) echo "${each#*=}" ;; esac
   done
 }
 
-# missing NAME…: those that dpkg doesn't have installed, or too old.
+# missing NAME…: prints those not installed according to dpkg, or too old.
 missing() {
   [ $# -gt 0 ] || return 0
   installed=" $(dpkg-query -W -f '${db:Status-Status}=${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed=//p' | tr '\n' ' ')"
@@ -33,8 +33,8 @@ missing() {
   done
 }
 
-# The releases that apt may be asked for by name: Debian 12 and 13 and their backports, as far as a
-# source has them.
+# The releases that apt may take packages from by name: Debian 12 and 13 and their backports, as far
+# as a source has them.
 releases() {
   apt-cache policy | awk '
     /^ +release / && /o=Debian[, ]/ && match($0, /,n=[a-z-]+/) { seen[substr($0, RSTART + 3, RLENGTH - 3)] = 1 }
@@ -55,7 +55,7 @@ own_archive() {
   done
 }
 
-# apt-get update; the lists may be locked by another one, such as that of an interrupted set-up, for
+# apt-get update; another process, such as an interrupted set-up, may hold the lock of the lists for
 # a while.
 update() {
   tries=0
@@ -67,7 +67,7 @@ update() {
   done 3>&2
 }
 
-# Brings to its end what an interrupted apt left half done; otherwise apt refuses all that follows.
+# Completes the work of an interrupted apt, which otherwise refuses all further work.
 finish_interrupted() {
   states=$(dpkg-query -W -f '${db:Status-Status}\n' | grep -E '^(half|unpacked)' || true)
   [ -n "$states$(ls "${SOIL_ROOT_DIRECTORY:-}/var/lib/dpkg/updates" 2>/dev/null)" ] || return 0
@@ -82,18 +82,18 @@ finish_interrupted() {
 write_source() {
   mkdir -p "$(dirname "$source_file")" "$(dirname "$pin_file")"
   printf '# Added by Soil (make setup); make unsetup removes it.\nTypes: deb\nSuites: %s\nComponents: main\n%s\n' "$1" "$archive" >"$source_file"
-  # Backports have this priority by themselves.
+  # Backports have this priority by default.
   printf '# Added by Soil (make setup); make unsetup removes it.\nPackage: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$pin_file"
   case " $1 " in *' trixie '*) ;; *) rm -f "$pin_file" ;; esac
   update
 }
 
-# Adds what the machine's own mirror has besides its release, at a priority at which apt takes from
-# it only what is asked for. $added: the releases that are new. Fails when there is nothing to add.
+# Adds the other releases of the machine's own mirror, at a priority at which apt takes only
+# requested packages from them. $added: the new releases. Fails when there is nothing to add.
 add_releases() {
   added=
-  # By the sources: a machine of Debian 12 with one package of Debian 13 may call itself the latter
-  # in /etc/os-release.
+  # Checks the sources: a machine of Debian 12 with one package of Debian 13 may identify as the
+  # latter in /etc/os-release.
   known=" $(releases | tr '\n' ' ') "
   case $known in
   *' bookworm '*) names='bookworm oldstable' more='bookworm-backports trixie' ;;
@@ -126,8 +126,9 @@ add_releases() {
   return 1
 }
 
-# simulate RELEASE-or-"" PACKAGE…: what apt would do. $why: why that won't do, or nothing; $removed:
-# the packages that would go; $changed: how many installed ones would get another version.
+# simulate RELEASE-or-"" PACKAGE…: what apt would do. $why: the reason to reject that, or nothing;
+# $removed: the packages that it would remove; $changed: the number of installed ones that would get
+# another version.
 simulate() {
   from=$1
   shift
@@ -161,7 +162,7 @@ simulate() {
   done
 }
 
-# consider RELEASE-or-"" PACKAGE…: notes the plan if it will do and is the best so far.
+# consider RELEASE-or-"" PACKAGE…: records the plan if it is acceptable and the best so far.
 consider() {
   simulate "$@"
   if [ -n "$why" ]; then
@@ -173,8 +174,8 @@ consider() {
   fi
 }
 
-# choose_known PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is
-# removed for them and fewest installed packages change. Fails when there is none; $tried says why.
+# choose_known PACKAGE…: sets $chosen to the release, or "" for apt's own choice, that removes no
+# package and changes the fewest installed ones. Fails when there is none; $tried has the reason.
 choose_known() {
   best=
   tried=
@@ -184,8 +185,7 @@ choose_known() {
   [ -n "$best" ]
 }
 
-# choose PACKAGE…: the same, with the releases that can be added where those of apt's sources have
-# none.
+# choose PACKAGE…: the same, also with releases that can be added, if apt's sources have none.
 choose() {
   choose_known "$@" && return 0
   add_releases || return 1
@@ -222,8 +222,8 @@ setup: run 'apt-get install $*' yourself, as it suits this machine, and then thi
   apt_install "$chosen" "$@"
 }
 
-# sort_out PACKAGE…: into $easy, for which apt's own choice removes nothing, and $hard. In halves,
-# so that those in the way end alone.
+# sort_out PACKAGE…: into $easy, for which apt's own choice removes nothing, and $hard. Splits in
+# halves, so that conflicting packages end up alone.
 sort_out() {
   simulate '' "$@"
   if [ -z "$why" ]; then
@@ -245,7 +245,8 @@ sort_out() {
   eval "sort_out $front; sort_out $rest"
 }
 
-# install_any PACKAGE…: each from wherever nothing is removed for it; apt's own choice comes first.
+# install_any PACKAGE…: each from any release that removes nothing for it; apt's own choice comes
+# first.
 install_any() {
   [ $# -gt 0 ] || return 0
   easy=
@@ -287,7 +288,7 @@ restore_sources() {
       foreign=$(would_remove remove $asked | comm -23 - "$came" | tr '\n' ' ')
       if [ -z "$foreign" ]; then
         apt-get remove -q -y $asked >&2
-        # Of what came along, that which nothing needs any more; the rest is in use by now (libc6).
+        # Removes only dependencies that nothing needs any more; the rest is in use by now (libc6).
         unneeded=$(would_remove autoremove | comm -12 - "$came")
         if [ -n "$unneeded" ]; then apt-get remove -q -y $unneeded >&2; fi
       else

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Tests of what set-up asks apt for, with the real apt and archives made up here, in a folder of its
-# own: nothing of this machine is asked or changed. What `apt-get install` would do is noted in a
-# status file of the folder instead of being done.
+# Tests of set-up's requests to apt, with the real apt and generated archives, in a separate folder:
+# they neither query nor change this machine. A status file in that folder records what `apt-get
+# install` would do.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 if ! command -v apt-get >/dev/null; then
@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 . tools/setup/checks.sh
 more() { grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5; }
 
-# A PATH with these programs and no other: whatever OCaml or Rust this machine has is out of sight.
+# A PATH with these programs only: it hides any OCaml or Rust of this machine.
 bin=$work/bin
 mkdir "$bin"
 for tool in sh ls sleep awk basename cat chmod cksum comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
@@ -25,7 +25,7 @@ printf '#!/bin/sh\n[ "$*" = -u ] && echo 0\n' >"$work/id"
 chmod +x "$work/id"
 mv -f "$work/id" "$bin/id"
 ln -s "$(command -v apt-cache)" "$bin/apt-cache"
-# Each install is written down in $root/asked, and takes place in the status file.
+# Records each install in $root/asked, and applies it to the status file.
 cat >"$bin/apt-get" <<END
 #!/bin/sh
 case " \$* " in *' -s '* | *' update '*) exec $(command -v apt-get) "\$@" ;; esac
@@ -59,15 +59,14 @@ stand_in() {
   chmod +x "$bin/$1"
 }
 
-# package NAME VERSION [FIELDS]: a record of an archive or of the status file. FIELDS has \n between
-# them.
+# package NAME VERSION [FIELDS]: a record of an archive or of the status file. \n separates FIELDS.
 package() { printf "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x\nDescription: x\n${3:+$3\n}Filename: pool/%s_%s.deb\nSize: 1\nSHA256: %064d\n\n" "$1" "$2" "$1" "$2" 0; }
 installed() { package "$@" | sed '/^Filename\|^Size\|^SHA256/d; /^Architecture/s/$/\nStatus: install ok installed/' >>"$root/dpkg/status"; }
 # names_of LIST VERSION DEPENDS
 every() {
   for name in $1; do package "$name" "$2" "$3"; done
 }
-# release NAME [FIELDS]: an archive with the records of standard input.
+# release NAME [FIELDS]: an archive with the records from standard input.
 release() {
   folder=$root/archive/dists/$1
   mkdir -p "$folder/main/binary-amd64"
@@ -78,7 +77,7 @@ release() {
   case $1 in *-backports) origin='Debian Backports' ;; esac
   printf "Origin: $origin\nLabel: $origin\nSuite: a-$1\nCodename: $1\nComponents: main\nArchitectures: amd64\n${2:+$2\n}SHA256:\n $sum $size main/binary-amd64/Packages\n" >"$folder/Release"
 }
-# browsers_rust VERSION: what stable releases have for their browsers.
+# browsers_rust VERSION: the Rust that stable releases have for their browsers.
 browsers_rust() {
   package rustc-web "$1" 'Conflicts: rustc, rustup'
   package cargo-web "$1" "Depends: rustc-web (= $1)\nConflicts: cargo, rustup"
@@ -90,9 +89,9 @@ less() { # less LIST NAME…: the list without the names
   for name in $list; do case " $* " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac; done
 }
 
-# machine NAME SUITE: a machine with nothing but its sources and a user's own Rust, and a mirror that
-# has all of Debian 12, 13 and testing. QEMU 7 and 10 don't go together; trixie's would take
-# libgnutlsxx30 away, which it doesn't have; Debian's rustup, cargo and cargo-web exclude each other.
+# machine NAME SUITE: a machine with only its sources and a user's own Rust, and a mirror with all
+# of Debian 12, 13 and testing. QEMU 7 and 10 conflict; trixie's would remove libgnutlsxx30, which
+# trixie lacks; Debian's rustup, cargo and cargo-web exclude each other.
 machine() {
   root=$work/$1
   suite=$2
@@ -192,7 +191,7 @@ Acquire::AllowInsecureRepositories "true";
 Acquire::Languages "none";
 END
 }
-# source SUITE PRIORITY: one that the user added.
+# source SUITE PRIORITY: a source added by the user.
 user_source() {
   printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$1" >"$root/etc/apt/sources.list.d/user.list"
   printf 'Package: *\nPin: release n=%s\nPin-Priority: %s\n' "$1" "$2" >"$root/etc/apt/preferences.d/user"
@@ -207,7 +206,7 @@ version() {
 }
 versions() { for name in "$@"; do printf '%s ' "$(version "$name")"; done; }
 suites() { sed -n 's/^Suites: //p' "$root/etc/apt/sources.list.d/soil-setup.sources" 2>/dev/null; }
-# ready WHAT EXPECTED-STATUS: everything of the group is there.
+# ready WHAT EXPECTED-STATUS: checks that everything of the group is installed.
 ready() {
   setup packages "$1"
   check "$(basename "$root"): status" 0 "$?"
@@ -272,7 +271,7 @@ ready run
 check 'bare 12, no Rust: that of the browsers of 13' 'none 1.96.0 1.96.0 7.2 ' "$(versions rustc rustc-web cargo-web qemu-system-x86)"
 check 'bare 12, no Rust: to be taken back' 'asked cargo-web' "$(grep cargo-web "$root/var/lib/soil-setup/packages")"
 
-# With an OCaml that will do nothing of another release is needed.
+# With a recent enough OCaml, no other release is needed.
 machine security-of-12 bookworm
 rm "$bin/rustc" "$bin/cargo"
 stand_in ocamlopt 5.4.0

@@ -6,10 +6,9 @@ opam repository whose packages are built from that archive. URL is where the arc
 downloaded from; without it the packages name the file itself.
 
 The archive has the files of the repository and, in vendor/, the crates of Cargo.lock. Cargo wants a
-manifest for each crate that the lock file names. Of crates that no package is built from on Linux
-(those of Windows, and what only tests use) the manifest is all that is there: their code would
-make the archive three times as large. The crates come from cargo's cache: `cargo fetch --locked`
-fills it.
+manifest for each crate in the lock file. For crates outside every Linux build (those of Windows,
+and those only for tests) the archive has only the manifest: their code would make it three times as
+large. The crates come from cargo's cache: `cargo fetch --locked` fills it.
 """
 
 import hashlib
@@ -25,8 +24,8 @@ import tempfile
 import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# What the dune files have cargo build for an installation. The four are asked for separately, as
-# they are built: together their features would be united.
+# The packages that the dune files build with cargo for an installation. Listed separately, as they
+# are built: a joint build would unite their features.
 BUILT = (
     ("soil-sys", "process"),
     ("soil-sys", "image"),
@@ -73,7 +72,7 @@ def built_crates():
 
 
 def vendor(folder):
-    """Writes the crates to `folder`, named as in cargo's cache, so that the paths in programs stay
+    """Writes the crates to `folder`, named as in cargo's cache, which keeps the paths in programs
     the same."""
     output("cargo", "vendor", "--quiet", "--locked", "--offline", "--versioned-dirs", folder)
     built = built_crates()
@@ -146,7 +145,7 @@ def write_packages(folder, archive, url, number):
             continue
         with open(os.path.join(ROOT, name)) as file:
             text = file.read()
-        # A package that is built from nothing needs no source.
+        # A package without a build needs no source.
         if "dune" in text.split("build:")[-1]:
             text += f'url {{\n  src: "{url}"\n  checksum: "sha256={digest}"\n}}\n'
         place = os.path.join(folder, "packages", package, f"{package}.{number}")

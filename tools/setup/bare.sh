@@ -1,8 +1,8 @@
 #!/bin/sh
-# bare.sh MACHINE [TARGET…]: what a fresh clone does on a machine, here in a folder made by
+# bare.sh MACHINE [TARGET…]: tests a fresh clone on a machine, simulated in a folder made by
 # debootstrap (root). Machines:
 #   bookworm, trixie, forky          a bare Debian 12, 13 or testing
-#   bookworm-qemu-utils              with qemu-utils of Debian 13; bookworm-qemu-utils-backports: of backports; their sources are gone again
+#   bookworm-qemu-utils              with qemu-utils of Debian 13; bookworm-qemu-utils-backports: of backports; their sources are removed again
 #   bookworm-ocaml, bookworm-rust    with the packages of Debian 12, which are too old; bookworm-user-ocaml, bookworm-user-rust: in /usr/local
 #   bookworm-trixie-500, -100        with a source of Debian 13 at this priority
 # Without targets: `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the
@@ -33,7 +33,7 @@ mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null
 if [ ! -f "$base/etc/debian_version" ]; then
   rm -rf "$base.part"
   mkdir -p "$base.part"
-  # Debian's releases have one script. An older debootstrap doesn't know the newest.
+  # Debian's releases share one script. An older debootstrap doesn't know the newest release.
   script=$(ls "/usr/share/debootstrap/scripts/$suite" /usr/share/debootstrap/scripts/sid 2>/dev/null | head -n 1)
   debootstrap --variant=minbase --include=make,git "$suite" "$base.part" "$mirror" "$script"
   mv "$base.part" "$base"
@@ -45,8 +45,8 @@ fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mkdir -p "$root/usr/local/share"
 [ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
-# Everything goes with this shell's mount namespace. The folder becomes its root: in a mere chroot
-# passt can't make its user namespace.
+# All mounts end with this shell's mount namespace. The folder becomes its root: in a plain chroot
+# passt can't create its user namespace.
 if [ -z "${SOIL_BARE_INSIDE:-}" ]; then
   SOIL_BARE_INSIDE=1 exec unshare --mount "$0" "$machine" "$@"
 fi
@@ -65,20 +65,20 @@ inside() { /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/s
 inside umount -l /mnt
 
 get() { inside apt-get install -q -y --no-install-recommends "$@"; }
-# another RELEASE PACKAGE: installed from a source that is gone afterwards.
+# another RELEASE PACKAGE: installs it from a source that is removed afterwards.
 another() {
   echo "deb $mirror $1 main" >/etc/apt/sources.list.d/another.list
   inside apt-get update -q
   get -t "$1" "$2"
   rm /etc/apt/sources.list.d/another.list
 }
-# stand_in NAME ANSWER: says its version, and fails whatever else it is asked.
+# stand_in NAME ANSWER: prints its version, and fails for any other argument.
 stand_in() {
   printf '#!/bin/sh\ncase "$*" in -version | --version | -vV | "ocamlopt -version") echo "%s" ;; *) echo "$0 was asked: $*" >&2; exit 99 ;; esac\n' "$2" >"/usr/local/bin/$1"
   chmod +x "/usr/local/bin/$1"
 }
 prepare() {
-  # A mirror that stands still has outlived its Release file.
+  # The Release file of a mirror that is no longer updated has expired.
   echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/mine
   inside apt-get update -q
   case ${machine#"$suite"} in
@@ -105,7 +105,7 @@ if [ $# -gt 0 ]; then
   inside make -C /src "$@"
   exit
 fi
-# Nothing that was installed may go.
+# No package installed before may be removed.
 inside dpkg-query -W -f '${Package}\n' | sed 's/t64$//' | sort >/before
 inside make -C /src run CHECK=1
 inside make -C /src ready-run

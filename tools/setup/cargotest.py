@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""`cargo test` with the test programs side by side, one for each processor.
+"""`cargo test` with parallel test programs, one for each processor.
 
-Most of them keep one processor busy. A line for each program says what it found and how long it
-took; the output of one that fails comes before its line. A test that fails is run again by itself
-when all programs are through (tests/harness/flaky.py). --deny-warnings: the compiler's warnings
-fail the run at its end. Other arguments: those of `cargo test`.
+Most of them keep one processor busy. Each program's line has its result and duration; the output of
+one that fails comes before its line. A failed test is repeated by itself after all programs have
+ended (tests/harness/flaky.py). --deny-warnings: the compiler's warnings fail the run at its end.
+Other arguments: those of `cargo test`.
 """
 
 import collections
@@ -20,13 +20,13 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 from harness import flaky  # noqa: E402
 
-# Prints what cargo's own runner prints.
+# Lines of cargo's own runner.
 QUIET = re.compile(r"test .* \.\.\. (ok|ignored.*)|running \d+ tests?|")
 Program = collections.namedtuple("Program", "name path folder")
 
 
 def programs(words):
-    """Builds the test programs: these and the number of warnings; None if that fails."""
+    """Builds the test programs: returns these and the number of warnings; None if that fails."""
     command = ["cargo", "test", "--no-run", "--message-format=json", *words]
     found = []
     warnings = 0
@@ -38,7 +38,7 @@ def programs(words):
                 # The last warning of a crate, without a place, counts the others.
                 warnings += bool(message["message"]["spans"])
             elif message["reason"] == "compiler-artifact" and message["profile"]["test"]:
-                # An example or binary that is built for the tests to run is none itself.
+                # An example or binary built for the tests to run is not a test program.
                 if message["executable"]:
                     found.append(program(message))
     return None if cargo.returncode != 0 else (found, warnings)
@@ -53,7 +53,7 @@ def program(artifact):
 
 
 def run(program, *words):
-    """Runs a program in its package's folder, as cargo does: its status and what it wrote."""
+    """Runs a program in its package's folder, as cargo does: returns its status and output."""
     environment = {**os.environ, "CARGO_MANIFEST_DIR": program.folder}
     done = subprocess.run(
         [program.path, *words],
@@ -75,7 +75,7 @@ def place(program):
 
 
 def is_test_code(path, line):
-    """Whether a line of a source file belongs to the tests: of a file or folder `tests`, or behind
+    """Whether a line of a source file belongs to the tests: in a file or folder `tests`, or after
     the line `mod tests {`."""
     names = os.path.normpath(path).removesuffix(".rs").split(os.sep)
     if "tests" in names:
@@ -89,8 +89,8 @@ def is_test_code(path, line):
 
 
 def failed_tests(status, text):
-    """The failures that a test program reports, by the test's name; None if it ended without a
-    report: it crashed."""
+    """The failures that a test program reports, by the test's name; None if it crashed without a
+    report."""
     if status != 101 or "\ntest result: " not in text:
         return None
     found = {}
@@ -104,11 +104,11 @@ def failed_tests(status, text):
 
 
 def failure(said):
-    """What a failed test wrote. An assertion of the test's own is a panic as well; any other
-    panic is the product's, and final."""
+    """The failure from a failed test's output. The test's own assertion is a panic as well; any
+    other panic is the product's, and final."""
     panics = re.findall(r"panicked at (\S+?):(\d+):\d+:\n(.*)", said)
     final = None
-    # A panic in a test's code is none of the words that `flaky.final` looks for.
+    # A panic in a test's code has none of the words that `flaky.final` searches for.
     for path, line, _ in panics:
         if not is_test_code(path, line):
             final = f"a panic at {path}:{line}"
@@ -118,7 +118,7 @@ def failure(said):
 
 
 def amended(line, passed):
-    """The line of a result in which so many failed tests count as passed."""
+    """A result line with `passed` failed tests counted as passed."""
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed)", line)}
     left = counts["failed"] - passed
     line = re.sub(r"\d+ passed", f"{counts['passed'] + passed} passed", line)
@@ -127,7 +127,8 @@ def amended(line, passed):
 
 
 def run_all(found):
-    """Runs the programs, then what failed again; whether anything failed at the end."""
+    """Runs the programs, then repeats the failed tests; returns whether anything failed at the
+    end."""
     failed, held = False, {}
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for program, (status, text) in zip(found, pool.map(run, found), strict=True):
@@ -155,8 +156,8 @@ def run_all(found):
 
 
 def run_again(held):
-    """Runs each failed test of these programs by itself; the report's lines of those that
-    passed, by program and test."""
+    """Repeats each failed test of these programs by itself; returns the report's lines of those
+    that passed, by program and test."""
     named = {
         f"{place(program)}: {test}": (program, test)
         for program, (_, tests) in held.items()

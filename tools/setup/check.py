@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """`make check`: formatters, linters and unit tests of the crates and OCaml libraries that changed.
 
-They are compared with the commit BASE names, or with origin/main, the branch's upstream, or the
-commit before this one: the first that exists. Files that aren't committed count as well. Without
-git everything counts as changed. --list only prints the steps.
+The base for the comparison is the commit named by BASE, or the first that exists of origin/main,
+the branch's upstream, and the previous commit. Uncommitted files count as well. Without git
+everything counts as changed. --list only prints the steps.
 """
 
 import json
@@ -16,19 +16,19 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Without BASE.
 BASES = ("origin/main", "@{upstream}", "HEAD~1", "HEAD")
-# The compiler's lints come with the tests, as in `make test`, whose programs these are.
+# The compiler's lints come with the tests, as in `make test`, and share its programs.
 LINTED = "RUSTC_WORKSPACE_WRAPPER=clippy-driver"
 # A workspace of its own.
 WINDOW = "tools/window/"
-# Of a crate's folder, what cargo compiles or the tests read.
+# The parts of a crate's folder that cargo compiles or the tests read.
 CARGO = ("src/", "tests/", "examples/", "proptest-regressions/", "build.rs", "Cargo.toml")
 OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
-# Folders of OCaml whose tests are unit tests; `soil-ocaml/src` has them in `soil-ocaml/test`.
+# OCaml folders whose tests are unit tests; `soil-ocaml/src` has them in `soil-ocaml/test`.
 TESTED = ("soil-ocaml/", "tools/templates/", "docs/code/")
 
 
 def output(*words):
-    """What a command prints, None if it fails."""
+    """A command's output, None if it fails."""
     try:
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def base():
 
 
 def changed(found):
-    """Files that differ from the base, those that git doesn't know yet among them."""
+    """Files that differ from the base, including untracked ones."""
     if found is None:
         return [
             os.path.relpath(os.path.join(folder, name), ROOT)
@@ -84,7 +84,7 @@ def crates():
 
 
 def owners(paths, every):
-    """The crates that these files belong to: of each file the innermost."""
+    """The crates that these files belong to: for each file the innermost."""
     found = set()
     for path in paths:
         inside = [
@@ -98,7 +98,7 @@ def owners(paths, every):
 
 
 def users(names, every):
-    """The crates that use these, directly or not."""
+    """The crates that use these, directly or indirectly."""
     found = set(names)
     while more := {name for name, (_, used) in every.items() if used & found} - found:
         found |= more
@@ -136,7 +136,7 @@ def aliases(folders):
 
 
 def pinned():
-    """Whether this is the Rust that CI has: each version warns of more."""
+    """Whether this is CI's Rust: each version has more warnings."""
     with open(os.path.join(ROOT, "tools/setup/packages.sh"), encoding="utf-8") as file:
         version = re.search(r"^rust_toolchain=(\S+)", file.read(), re.MULTILINE)[1]
     return (output("rustc", "--version") or "").startswith(f"rustc {version} ")
@@ -150,7 +150,7 @@ def python(paths):
 
 
 def steps(paths):
-    """(name, command) of what these files ask for."""
+    """(name, command) for each check of these files."""
     yield "flaky tests", ["tests/harness/flaky.py", "check"]
     there = [path for path in paths if os.path.exists(os.path.join(ROOT, path))]
     if there:
@@ -186,7 +186,7 @@ def steps(paths):
             yield "ruff format", ["ruff", "format", "--check", *sources]
 
 
-# What only end-to-end tests and set-up's own tests show.
+# Only end-to-end tests and set-up's own tests check these.
 BEYOND = (
     "tests/",
     "tools/",

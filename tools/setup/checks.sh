@@ -1,8 +1,8 @@
-# Read by the tests in this folder (`. tools/setup/checks.sh`): counts what holds and what doesn't.
+# Sourced by the tests in this folder (`. tools/setup/checks.sh`): counts passed and failed checks.
 passed=0
 failed=0
 
-# more: what else a script has to say of a failure.
+# more: prints a script's details of a failure.
 more() { :; }
 
 # check NAME EXPECTED FOUND
@@ -16,7 +16,7 @@ check() {
   fi
 }
 
-# counts: says them; success if nothing failed.
+# counts: prints them; success if nothing failed.
 counts() {
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" = 0 ]

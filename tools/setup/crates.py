@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""The crates that Soil is made of: what may be among them (deny.toml), and the notices that go with
-users' programs.
+"""Soil's crates: the rules for them (deny.toml), and the notices for users' programs.
 
 crates.py check    licences, sources and duplicates by deny.toml; THIRD-PARTY-LICENSES is up to
 date; advisories with cargo-deny
 crates.py write    writes THIRD-PARTY-LICENSES
 
-cargo-deny isn't in Debian and would have to be compiled on each machine; what it checks without its
-database of advisories is a page of Python over `cargo metadata`, of both workspaces. Where `cargo deny` is installed it
-is used as well, with the advisories if their database can be fetched. Nothing else needs the
-network.
+cargo-deny isn't in Debian and would have to be compiled on each machine; its checks without the
+database of advisories take a page of Python over `cargo metadata`, of both workspaces. An installed
+`cargo deny` runs as well, with the advisories if it can fetch their database. Nothing else needs
+the network.
 """
 
 import json
@@ -21,9 +20,9 @@ import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOTICES = os.path.join(ROOT, "THIRD-PARTY-LICENSES")
-# Each has a Cargo.lock: Soil's, and that of soil-window.
+# Each has a Cargo.lock: Soil and soil-window.
 WORKSPACES = ("", "tools/window")
-# Of several licences that a crate offers the first of these is taken.
+# If a crate offers several licences, the first of these applies.
 PREFERRED = [
     "MIT",
     "0BSD",
@@ -35,7 +34,7 @@ PREFERRED = [
     "MPL-2.0",
     "CDLA-Permissive-2.0",
 ]
-# Both forms of a program link this package, each with its feature.
+# Both forms of a program link this package, each with its own feature.
 LINKED = ("soil-sys", ("image", "process"))
 
 HEADER = """\
@@ -117,7 +116,7 @@ def packages(folder):
 def alternatives(expression):
     """The choices of a licence expression, each a list of licences that all apply."""
     choices = []
-    # The older form has a slash in the place of OR; parentheses are only around an OR.
+    # The older form has a slash in place of OR; parentheses occur only around an OR.
     grouped = re.fullmatch(r"\((.*)\) AND (.*)", expression)
     if grouped:
         return [choice + [grouped[2]] for choice in alternatives(grouped[1])]
@@ -161,7 +160,7 @@ def faults(crates, rules, lock):
 
 
 def linked():
-    """Names and versions of the crates of others that programs link."""
+    """Names and versions of the third-party crates that programs link."""
     package, features = LINKED
     found = set()
     for feature in features:
@@ -183,7 +182,7 @@ def linked():
 
 
 def text_of(crate):
-    """The licence that is taken, and its text in the crate."""
+    """The chosen licence, and its text in the crate."""
     choices = [
         choice
         for choice in alternatives(crate["license"])
@@ -232,7 +231,7 @@ def text_of(crate):
 
 def notices(crates):
     known = {(crate["name"], crate["version"]): crate for crate in crates}
-    # Crates of one text share it.
+    # Crates with the same text share it.
     texts = {}
     for key in linked():
         licence, text = text_of(known[key])
@@ -252,7 +251,7 @@ def notices(crates):
 
 
 def advisories():
-    """Returns whether cargo-deny, where it is installed, has found something."""
+    """Returns whether an installed cargo-deny has found something."""
     if (
         subprocess.run(["cargo", "deny", "--version"], capture_output=True, check=False).returncode
         != 0

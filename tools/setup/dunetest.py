@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""`dune build` of aliases that run tests; what failed is run again (tests/harness/flaky.py).
+"""`dune build` of aliases that run tests; failed tests are repeated (tests/harness/flaky.py).
 
-Dune runs the failed actions again, each program whole, in its folder, with its dependencies and
-environment, and then what comes after it in its action. Arguments: those of `dune build`.
+Dune repeats the failed actions, each program whole, in its folder, with its dependencies and
+environment, and then the rest of the action. Arguments: those of `dune build`.
 """
 
 import os
@@ -17,17 +17,17 @@ from harness import flaky  # noqa: E402
 
 BLOCK = re.compile(r'^(?=File ")', re.MULTILINE)
 HEAD = re.compile(r'File "([^"]+)", lines? [\d-]+')
-# A summary of Alcotest's with failures, and the line of each of them.
+# A summary of Alcotest's with failures, and the line of each failure.
 SUMMARY = re.compile(r"^\d+ failures?! in .*tests? run\.$", re.MULTILINE)
 FAILED = re.compile(r"^[> ] \[FAIL\] +(.+?) +(\d+) +(.*?)\.$", re.MULTILINE)
-# The report of one failed test: its frame, and what it said.
+# The report of one failed test: its frame, and its output.
 REPORT = re.compile(
     r"^│ \[FAIL\] +(.+?) +(\d+) +.*│\n└─+┘\n((?:.*\n)*?)Logs saved to", re.MULTILINE
 )
 
 
 def dune(*words):
-    """Runs `dune build`: its status and what it wrote, with the report of every failed test."""
+    """Runs `dune build`: returns its status and output, with the report of every failed test."""
     done = subprocess.run(
         ["dune", "build", *words],
         env={**os.environ, "ALCOTEST_SHOW_ERRORS": "1", "ALCOTEST_COLOR": "never"},
@@ -42,7 +42,7 @@ def dune(*words):
 
 
 def failures(text):
-    """What dune says of failed tests, by name. Anything else that failed is final."""
+    """The failed tests in dune's output, by name. Any other failure is final."""
     found = {}
     for block in BLOCK.split(text)[1:]:
         where = HEAD.match(block)[1]
@@ -50,7 +50,7 @@ def failures(text):
         if SUMMARY.search(block):
             found |= alcotest(os.path.dirname(where), block)
         elif where.endswith(".t"):
-            # The lines that the program printed in place of those of the script.
+            # The lines that the program printed instead of those of the script.
             other = re.search(r"^\+(?!\+\+ )(.*)", said, re.MULTILINE)
             why = flaky.first_line(other[1] if other else said)
             found[where] = flaky.Failure(why, flaky.final(said))
@@ -73,7 +73,7 @@ def alcotest(folder, block):
 
 
 def held_back(text):
-    """The output without the counts of what failed, since it is run again."""
+    """The output without the failure counts, since the failed tests are repeated."""
     return SUMMARY.sub(lambda found: "  " + found[0], text)
 
 

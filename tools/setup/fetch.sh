@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches the crates of Soil; with --all those of soil-window too, a workspace of its own.
+# Fetches the crates of Soil; with --all also those of soil-window, a separate workspace.
 set -eu
 cd "$(dirname "$0")/../.."
 cargo fetch -q --locked

@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh install|uninstall PREFIX [DESTDIR]: what dune installs for the package, a file to
-# source where findlib doesn't look in PREFIX, and a list of it all, so that uninstall takes away
-# exactly that, even after `make clean`.
+# install.sh install|uninstall PREFIX [DESTDIR]: dune's installation of the package, a file to
+# source if findlib doesn't search PREFIX, and a list of all files, by which uninstall removes
+# exactly these, even after `make clean`.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -20,7 +20,7 @@ root=$destdir$prefix
 manifest=$root/share/soil/manifest
 
 uninstall() {
-  # The list names files first, then the folders that were made for them, innermost first.
+  # The list names files first, then the folders created for them, innermost first.
   while IFS= read -r line; do
     path=$destdir${line#* }
     case $line in
@@ -36,7 +36,7 @@ install)
   [ -d "$root" ] || fresh=yes
   mkdir -p "$root" 2>/dev/null || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
   [ -w "$root" ] || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
-  # A folder of findlib's inside PREFIX, or one that the env file adds.
+  # A folder of findlib inside PREFIX, or one that the env file adds.
   libraries=$prefix/lib
   findlib=
   for folder in $(ocamlfind printconf path); do
@@ -47,7 +47,8 @@ install)
       ;;
     esac
   done
-  # Nothing beside this folder: in /tmp others could put links there, which root would follow.
+  # Writes only in this folder: beside it, in /tmp, others could plant links, which root would
+  # follow.
   private=$(mktemp -d)
   trap 'rm -rf "$private"' EXIT
   staging=$private/tree
@@ -55,7 +56,7 @@ install)
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
-  # Windows take a hundred crates more, which may be out of reach.
+  # Windows need a hundred more crates, which may be unreachable.
   window=tools/window/soil-window
   if tools/setup/fetch.sh --all && dune build "_build/default/$window"; then
     cp "_build/default/$window" "$staging$prefix/bin/"
@@ -63,7 +64,7 @@ install)
   else
     echo "install: soil-window can't be built (see above): without it 'soil run --display window' shows no window of a process" >&2
   fi
-  # What the command's own definition makes: pages of the manual, and shells' completions.
+  # Generated from the command's own definition: man pages, and shells' completions.
   soil=$staging$prefix/bin/soil
   "$soil" man "$staging$prefix/share/man/man1"
   for place in bash:bash-completion/completions/soil zsh:zsh/site-functions/_soil fish:fish/vendor_completions.d/soil.fish; do
@@ -71,8 +72,8 @@ install)
     mkdir -p "$(dirname "$file")"
     "$soil" completions "${place%%:*}" >"$file"
   done
-  # For those who build without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg
-  # main.ml -o main.exe
+  # For builds without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg main.ml -o
+  # main.exe
   cat >"$staging$prefix/bin/soil-ocamlopt" <<END
 #!/bin/sh
 exec ocamlopt -cc $prefix/bin/soil-cc -ccopt $libraries/soil/libsoil_image.a "\$@"
@@ -88,7 +89,7 @@ END
     {
       echo "destdir=\"$(ocamlfind printconf destdir)\""
       echo "path=\"$(ocamlfind printconf path | paste -sd:)\""
-      # A compiler of a toolchain alone is an empty name to dune 3.24, which then fails.
+      # dune 3.24 takes a compiler that only a toolchain sets for an empty name, and fails.
       echo 'ocamlopt="ocamlopt"'
       echo "$toolchain"
     } >"$staging$prefix/share/soil/findlib.conf"
@@ -117,7 +118,7 @@ END
     [ -z "$fresh" ] || echo "folder $prefix"
   } >"$private/list"
   mv "$private/list" "$staging$prefix/share/soil/manifest"
-  # tar keeps modes and makes folders, and doesn't follow what lies there already.
+  # tar keeps modes, creates folders, and doesn't follow existing links.
   (cd "$staging" && find . ! -type d -print0 | tar -c --null --no-recursion -T - -f -) | (mkdir -p "${destdir:-/}" && cd "${destdir:-/}" && tar -x --no-same-owner -f -)
   echo "installed in $root"
   if [ -z "$findlib" ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Mutation testing of what changed in the modules of docs/evidence/mutants.md since commit
-# MUTANTS_SINCE (20 back unless given): survivors are listed, and fewer than 85 % noticed fail.
+# Mutation testing of changes in the modules of docs/evidence/mutants.md since commit MUTANTS_SINCE
+# (by default 20 back): lists survivors, and fails if tests notice fewer than 85 %.
 set -eu
 cd "$(dirname "$0")/../.."
 if ! command -v cargo-mutants >/dev/null 2>&1; then
@@ -21,7 +21,7 @@ if [ ! -s "$work/diff" ]; then
   echo "nothing changed in these modules since $since"
   exit 0
 fi
-# It fails where one survives, which is counted here.
+# It fails if a mutant survives; the script counts survivors itself.
 cargo mutants --in-diff "$work/diff" -p drivers -p fs -p net -p platform -p host -p generator -p posix -p reactor -p resources -p soil-sys -p kernel --timeout 120 --colors never -o "$work" || true
 lines() { cat "$work/mutants.out/$1.txt" 2>/dev/null | wc -l; }
 caught=$(($(lines caught) + $(lines timeout)))

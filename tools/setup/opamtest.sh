@@ -1,8 +1,8 @@
 #!/bin/sh
-# opamtest.sh [--short]: the release archive and its packages for opam. The archive is complete:
-# cargo resolves and builds from it without network and without a registry. Without --short opam
-# installs from it, without network, into a switch whose OCaml, dune and findlib are the machine's,
-# and a new project outside of the repository is built and run.
+# opamtest.sh [--short]: tests the release archive and its packages for opam. The archive is
+# complete: cargo resolves and builds from it without network and without a registry. Without
+# --short opam installs from it, without network, into a switch with the machine's OCaml, dune and
+# findlib, and a new project outside of the repository is built and run.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d)
@@ -11,10 +11,10 @@ trap 'rm -rf "$work"' EXIT
 . tools/setup/checks.sh
 log=$work/log
 more() { tail -n 20 "$log"; }
-# offline COMMAND…: without any network, but its own loopback.
+# offline COMMAND…: without any network except its own loopback.
 if [ "$(id -u)" = 0 ]; then offline() { unshare --net "$@"; }; else offline() { unshare --net --map-root-user "$@"; }; fi
 
-# The packages ask for what set-up installs, and for one of its two Rusts.
+# The packages depend on what set-up installs, and on one of its two Rusts.
 depexts() { sed -n 's/^ *\[\(.*\)\] {os-family = "debian"}$/\1/p' "$1" | tr -d '"' | tr ' ' '\n' | sort; }
 : >"$log"
 check 'what building takes' "$(printf '%s\n' $system_build | sort)" "$(depexts soil.opam)"
@@ -40,7 +40,7 @@ if [ "${1:-}" = --short ]; then
   exit
 fi
 
-# stand_in NAME VERSION FIELD…: a package that says that the machine has it.
+# stand_in NAME VERSION FIELD…: a package that marks the machine's own as present.
 stand_in() {
   folder=$work/repository/packages/$1/$1.$2
   shift 2
@@ -53,8 +53,8 @@ stand_in ocaml "$ocaml" 'depends: "ocaml-system"' 'setenv: CAML_LD_LIBRARY_PATH 
 stand_in ocamlfind "$(ocamlfind query -format %v findlib)" 'depends: "ocaml"' 'setenv: OCAMLPATH += "%{lib}%"'
 stand_in dune "$(dune --version)" 'depends: ["ocaml" "ocamlfind"]'
 
-# opam's sandbox has no network either, can write nowhere but to the build's folder, and read what
-# root's own Rust is made of only if told.
+# opam's sandbox also has no network, can write only to the build's folder, and reads the files of
+# root's own Rust only with this setting.
 export OPAM_USER_PATH_RO="$HOME"
 sandbox=--disable-sandboxing
 ! offline bwrap --unshare-net --ro-bind / / true 2>/dev/null || sandbox=

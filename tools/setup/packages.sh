@@ -1,46 +1,46 @@
 # Debian packages that Soil needs, by purpose. Read by setup.sh, and compared with the depexts of the
 # opam packages (opamtest.sh). shellcheck shell=sh disable=SC2034
 
-# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for where
+# The oldest Rust that builds Soil (the workspace's rust-version), and the version for rustup where
 # no release of Debian has one.
 rust_minimum=1.91
 rust_toolchain=1.95.0
 
-# The oldest versions that do, where a release that Soil runs on has older ones.
+# Minimum versions, where a supported release has older ones.
 oldest="ocaml=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27 rustc=$rust_minimum cargo=$rust_minimum rustc-web=$rust_minimum cargo-web=$rust_minimum"
 
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
-# versions go together.
+# versions belong together.
 ocaml_run="ocaml ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev libptime-ocaml-dev libcstruct-ocaml-dev libfmt-ocaml-dev libcmdliner-ocaml-dev"
-# Those of tests/programs/libraries come in a line of their own, and so do those of the sublibraries
+# The libraries of tests/programs/libraries have their own line, and so do those of the sublibraries
 # that no example uses, of the code in docs/ and of the toplevel.
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
 libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev \
 libmirage-kv-ocaml-dev libmirage-kv-mem-ocaml-dev libmirage-clock-ocaml-dev libmirage-ptime-ocaml-dev libmirage-crypto-ocaml-dev libx509-ocaml-dev libmdx-ocaml-dev utop"
 ocaml_doc="ocaml-odoc"
-# Those of tests/programs/services: their files only, with all that they need of OCaml. Installed on
-# Debian 12 they would bring OpenSSL of Debian 13, in place of its own.
+# The libraries of tests/programs/services: only their files, with all their OCaml dependencies.
+# Installed on Debian 12 they would replace its OpenSSL with Debian 13's.
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev"
 
-# Debian's own Rust, and the newer one that its stable releases have for their browsers; what tests
-# add to each. The latter has no clippy.
+# Debian's own Rust, and the newer one that its stable releases have for their browsers; the tests'
+# additions to each. The latter has no clippy.
 rust_own="rustc cargo"
 rust_own_test="rustfmt rust-clippy"
 rust_web="rustc-web cargo-web"
 rust_web_test="rustfmt-web"
 
-# OCaml's libraries, where OCaml didn't come from Debian (opam), as findlib names.
+# OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml"
 
-# The C side of a link: what the opam package soil asks for. What runs images and makes disks, and
-# the process's network: what soil-qemu asks for. The rest fetches pages.
+# The C side of a link: the dependencies of the opam package soil. Programs that run images and make
+# disks, and the process's network: those of soil-qemu. The rest fetches pages.
 system_build="gcc binutils libc6-dev musl-dev musl-tools"
 system_machine="qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt"
 system_run="$system_build $system_machine curl ca-certificates git"
-# Peers and judges of the end-to-end tests, and the C libraries of what ocaml_unpacked names.
-# gnuplot draws the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB). Windows of
-# processes load the four from libxkbcommon-x11-0 on, and those of machines are QEMU's own.
+# Peers and checkers of the end-to-end tests, and the C libraries of ocaml_unpacked. gnuplot draws
+# the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB). Windows of processes load
+# the four from libxkbcommon-x11-0 on; windows of machines are QEMU's own.
 system_test="python3 python3-scapy python3-prometheus-client nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook opam postgresql xvfb xdotool libxkbcommon-x11-0 libxcursor1 libxi6 libx11-xcb1 qemu-system-gui"
 # DRM's headers, for the peer of the displays.
 system_bench="libdrm-dev"

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Tests of set-up, installation and projects outside the repository. Everything happens in a folder
-# of its own.
+# Tests of set-up, installation and projects outside the repository, in a separate folder.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 repository=$PWD
@@ -20,7 +19,7 @@ holds() {
   fi
 }
 
-# Sources in both formats: only what serves Debian 12 itself is taken, with its keyring.
+# Sources in both formats: only those that serve Debian 12 itself count, with their keyring.
 deb822='# Types: deb
 Types: deb deb-src
 URIs: https://mirror.test/debian
@@ -69,7 +68,7 @@ END
 )"
 
 . tools/setup/packages.sh
-# stand_ins FOLDER NAME…: programs that only say that they were called.
+# stand_ins FOLDER NAME…: programs that only record their call.
 stand_ins() {
   folder=$1
   shift
@@ -80,13 +79,13 @@ stand_ins() {
   done
 }
 
-# Set-up with nothing to do says nothing, and asks neither apt nor the network.
+# Set-up with nothing to do prints nothing, and uses neither apt nor the network.
 stand_ins "$work/apt" apt apt-get apt-cache curl wget
 check 'set-up again' '' "$(PATH="$work/apt:$PATH" tools/setup/setup.sh ensure run 2>&1)"
 check 'set-up again calls no apt' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
 
-# A toolchain that is too old, or another's, stays what it is; a folder with the right one goes
-# before it.
+# A toolchain that is too old, or someone else's, stays unchanged; a folder with the right one
+# precedes it.
 mkdir -p "$work/old" "$work/rustup/toolchains/$rust_toolchain-x/bin" "$work/rustup/toolchains/$rust_toolchain-x/lib/rustlib"
 printf '#!/bin/sh\necho "rustc 1.70.0 (abc 2023-01-01)"\n' >"$work/old/rustc"
 printf '#!/bin/sh\n' >"$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
@@ -111,10 +110,10 @@ check 'libraries that were unpacked' "export OCAMLPATH='$work/cache/soil/librari
 
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
-# Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms,
-# and leaves nothing behind.
+# Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and
+# leaves nothing behind.
 prefix=$work/prefix
-# Names that can be guessed once its folder is known: root would write through another's links.
+# Predictable names in its folder: root would write through another user's links.
 mkdir "$work/shim" "$work/temporary"
 cat >"$work/shim/mktemp" <<END
 #!/bin/sh
@@ -131,7 +130,7 @@ holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix
 check 'soil doctor misses nothing that is needed' 0 "$?"
 if grep -q MISSING "$work/doctor.log"; then cat "$work/doctor.log"; fi
 holds 'pages of the manual are installed' grep -q 'disk.*check' "$prefix/share/man/man1/soil-disk.1"
-# As bash calls it: the words, and which of them is to be completed.
+# As bash calls it: the words, and the index of the one to complete.
 completed=$(bash -c '. "$1" && COMP_WORDS=(soil com) COMP_CWORD=1 && _soil soil com soil && echo "${COMPREPLY[@]}"' bash "$prefix/share/bash-completion/completions/soil")
 check 'bash completes commands' completions "$completed"
 holds 'completion for zsh and fish is installed' grep -q doctor "$prefix/share/zsh/site-functions/_soil" "$prefix/share/fish/vendor_completions.d/soil.fish"
@@ -153,7 +152,7 @@ for form in default soil; do
   check "a new project runs ($form)" 'hello a b 200' "$output $?"
 done
 
-# Flags without :standard must not lead past the link driver.
+# Flags without :standard must not bypass the link driver.
 mkdir "$work/trial/own"
 printf '(executable (name own) (ocamlopt_flags (-g)) (link_flags ()))\n' >"$work/trial/own/dune"
 printf 'let () = print_endline "own flags"\n' >"$work/trial/own/own.ml"
@@ -173,7 +172,7 @@ check 'an image with flags of its own runs' 'own flags 0' "$output $?"
 output=$("$prefix/bin/soil" run "$work/trial/by-findlib.exe" --timeout 600 -- 'a b' </dev/null 2>&1)
 check 'an image by ocamlfind -toolchain soil' 'hello a b 200' "$output $?"
 
-# Bytecode loads the Rust half from where it is installed.
+# Bytecode loads the Rust half from its installed place.
 printf '#use "topfind";;\n#require "soil";;\nprint_endline (Soil.run (fun () -> Soil.version));;\n' >"$work/script.ml"
 check 'the library in a toplevel' 0.1.0 "$(. "$prefix/env" && ocaml -noinit "$work/script.ml" 2>&1)"
 mkdir "$work/trial/bytecode"
@@ -183,7 +182,7 @@ printf 'let () = print_endline (Soil.run (fun () -> "b"))\n' >"$work/trial/bytec
 check 'a bytecode program' b "$(. "$prefix/env" && "$work/trial/_build/default/bytecode/b.bc" 2>&1)"
 holds 'the image beside a bytecode program' test -x "$work/trial/_build/soil/bytecode/b.exe"
 
-# A workspace that is there already keeps what it has, and what it builds.
+# An existing workspace keeps its files and its builds.
 mkdir "$work/workspace"
 printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/workspace/dune-workspace"
 printf '(lang dune 3.17)\n' >"$work/workspace/dune-project"

@@ -1,18 +1,18 @@
 #!/bin/sh
 # Installs what Soil needs on Debian 12, 13 and testing, and removes nothing for it. `make` calls it
 # before each target; when nothing is missing it costs some milliseconds. Other systems: install
-# what `setup.sh list GROUP` names by their own means and put it on PATH.
+# what `setup.sh list GROUP` prints by their own means and put it on PATH.
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
-#   setup.sh environment                 shell commands that put the OCaml and Rust to use in front, where those on PATH are too old
+#   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
 #   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh nginx                       fetch the HTTP server that the benchmarks compare; print its path
-#   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
+#   setup.sh remove                      remove the added apt sources, their pin and the packages from them (root)
 #
-# SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here, and before
+# SOIL_ROOT_DIRECTORY=DIR (tests) is a prefix for /etc and /var of the files written here, and for
 # /usr/bin of Debian's Rust.
 set -eu
 
@@ -29,10 +29,10 @@ fail() {
 }
 debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
-# reaches VERSION MINIMUM: compares dotted numbers, where there may be no dpkg.
+# reaches VERSION MINIMUM: compares dotted numbers, also without dpkg.
 reaches() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
 
-# Whether an OCaml on PATH isn't Debian's: opam's, or one of the user's own making.
+# Whether an OCaml on PATH isn't Debian's: opam's, or the user's own build.
 ocaml_of_the_user() {
   for program in ocamlfind ocamlopt; do
     case $(command -v "$program") in '' | /usr/bin/* | /bin/*) ;; *) return 0 ;; esac
@@ -42,16 +42,15 @@ ocaml_of_the_user() {
 ocaml_version() {
   { ocamlopt -version; ! command -v ocamlfind || ocamlfind ocamlopt -version; } 2>/dev/null | grep '^[0-9]' | sort -V | head -n 1
 }
-# Whether OCaml comes from Debian's packages: there is no other on PATH, or one that is too old. One
-# that will do is used as it is.
+# Whether OCaml comes from Debian's packages: PATH has no other, or one that is too old. A recent
+# enough one is used.
 ocaml_is_ours() {
   ocaml_of_the_user || return 0
   version=$(ocaml_version)
   ! reaches "${version:-0}" 5.2 && debian
 }
 
-# The packages of a group: OCaml's own and its libraries, unless the user brings them; then the
-# rest.
+# The packages of a group: OCaml and its libraries, unless the user provides them; then the rest.
 ocaml_packages() {
   ocaml_is_ours || return 0
   case $1 in
@@ -70,8 +69,8 @@ system_packages() {
   esac
 }
 
-# Rust: what is on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's, by its
-# folder: RUSTUP_TOOLCHAIN means nothing to another cargo that comes first on PATH.
+# Rust: the one on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's, by its
+# folder: RUSTUP_TOOLCHAIN has no effect on another cargo that comes first on PATH.
 rust_version() {
   PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'
 }
@@ -86,14 +85,14 @@ cargo_in_use() (
 rust_of_the_user() { case $(cargo_in_use) in '' | "${SOIL_ROOT_DIRECTORY:-}"/usr/bin/*) return 1 ;; esac }
 toolchain() {
   for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*; do
-    # rustup writes this file last: without it the installation was interrupted.
+    # rustup writes this file last: it is missing after an interrupted installation.
     if [ -f "$folder/lib/rustlib/multirust-channel-manifest.toml" ]; then
       echo "$folder/bin"
       return
     fi
   done
 }
-# The rustup to use: the user's, the system's, or Debian's as it was unpacked here.
+# The rustup to use: the user's, the system's, or Debian's, unpacked here.
 rustup_program() {
   for program in "$(command -v rustup)" "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" "$cache/rustup/usr/bin/rustup"; do
     if [ -x "$program" ]; then
@@ -108,7 +107,7 @@ rust_packages() {
   echo "$rust_own"
   case $1 in test | bench) echo "$rust_own_test" ;; esac
 }
-# What tests add to the Rust in use, if that is one of Debian's packages.
+# The tests' additions to the Rust in use, if it is one of Debian's packages.
 rust_tools() {
   case $1 in test | bench) ;; *) return 0 ;; esac
   ! rust_of_the_user && rust_will_do || return 0
@@ -118,8 +117,8 @@ rust_tools() {
   esac
 }
 
-# Installs Debian's Rust from the sources that apt has; fails where they have none that will do, and
-# where it would stand behind the user's on PATH.
+# Installs Debian's Rust from apt's sources; fails if they have no recent enough one, or if it would
+# come after the user's on PATH.
 debian_rust() {
   ! rust_of_the_user || return 1
   for names in "$rust_own" "$rust_web"; do
@@ -133,7 +132,7 @@ debian_rust() {
   return 1
 }
 
-# Installs what rustup's package needs: it is unpacked by rust() below.
+# Installs the dependencies of rustup's package: rust() below unpacks it.
 rustup_libraries() {
   [ -n "$(rustup_needs)" ] || fail "none of this machine's sources has Rust >= $rust_minimum or rustup: put Rust >= $rust_minimum on PATH"
   needs=$(rustup_needs)
@@ -141,13 +140,13 @@ rustup_libraries() {
   install_together $(missing $(echo "$needs" | sed 's/=.*//'))
 }
 
-# unpack FOLDER PACKAGE…: their files only, nothing is installed. Debian's rustup can't be installed
+# unpack FOLDER PACKAGE…: only their files, without installing. Debian's rustup can't be installed
 # beside Debian's cargo.
 unpack() {
   target=$1
   shift
   scratch=$(mktemp -d)
-  # apt drops its privileges to fetch: the folder has to be open to it.
+  # apt drops its privileges to fetch: the folder must be accessible.
   chmod 755 "$scratch"
   (
     cd "$scratch" && apt-get download -q "$@" >&2 || exit 1
@@ -160,13 +159,13 @@ unpack() {
   rm -rf "$scratch"
 }
 
-# Dependencies of rustup's package, with the oldest versions in $oldest's form.
+# Dependencies of rustup's package, with minimum versions in $oldest's form.
 rustup_needs() {
   apt-cache show --no-all-versions rustup 2>/dev/null | sed -n 's/^Depends: //p' | tr ',' '\n' |
     sed -n 's/^ *\([a-z0-9.+-]*\) (>= \([^)]*\)).*/\1=\2/p'
 }
 
-# The tests start a PostgreSQL of their own: its package is to make and start none.
+# The tests start their own PostgreSQL: its package must not create and start one.
 without_database() {
   folder=${SOIL_ROOT_DIRECTORY:-}/etc/postgresql-common
   [ ! -e "$folder/createcluster.conf" ] || return 0
@@ -177,7 +176,7 @@ without_database() {
 packages() {
   wanted=$(ocaml_packages "$1")
   ocaml=$(missing $wanted)
-  # The libraries' versions go with the compiler's.
+  # The libraries' versions must match the compiler's.
   case " $ocaml" in *' ocaml '*) ocaml=$wanted ;; esac
   system=$(missing $(system_packages "$1"))
   tools=$(missing $(rust_tools "$1"))
@@ -209,9 +208,9 @@ rust() {
     found=$(rust_version)
     [ -n "$rustup" ] || fail "Rust >= $rust_minimum is missing (found: ${found:-none}): put one on PATH"
     say "installing Rust $rust_toolchain for this user with rustup (found on PATH: ${found:-none})"
-    # Of an interrupted installation rustup would keep what is there.
+    # rustup would keep the files of an interrupted installation.
     rm -rf "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*
-    # The user's default stays what it was.
+    # The user's default stays unchanged.
     "$rustup" toolchain install "$rust_toolchain" --profile minimal --component rustfmt --component clippy --no-self-update >&2 ||
       fail "rustup could not install Rust $rust_toolchain: check the network, or put Rust >= $rust_minimum on PATH"
   fi
@@ -225,15 +224,15 @@ rust() {
     return
   fi
   cargo fmt --version >/dev/null 2>&1 || fail "rustfmt is missing beside $(command -v cargo): make test needs it"
-  # make test says that it leaves clippy out.
+  # make test reports that it leaves clippy out.
   [ -z "${CI:-}" ] || fail "clippy is missing beside $(command -v cargo), and CI needs it: put a Rust that has it on PATH"
 }
 
-# An OCaml of the user's own: nothing is installed into it, the command that does is named.
+# The user's own OCaml: nothing is installed into it; a message names the command to run.
 check_own_ocaml() {
   if ocaml_is_ours; then
     ocaml_of_the_user || return 0
-    # The user's is too old: Debian's programs go in front of it, and nothing else of /usr/bin.
+    # The user's is too old: Debian's programs precede it, and nothing else of /usr/bin.
     rm -rf "$cache/ocaml"
     mkdir -p "$cache/ocaml"
     ln -s /usr/bin/ocaml* "$cache/ocaml"
@@ -275,9 +274,9 @@ environment() {
   fi
 }
 
-# libraries_from RELEASE-or-"": $files are the packages of OCaml that apt would install for
-# $ocaml_unpacked, with their versions. Fails where it can't, or would take other versions of those
-# that are installed.
+# libraries_from RELEASE-or-"": sets $files to the OCaml packages that apt would install for
+# $ocaml_unpacked, with their versions. Fails if apt can't, or would change the version of an
+# installed one.
 libraries_from() {
   # shellcheck disable=SC2086
   plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${1:+-t "$1"} $ocaml_unpacked 2>/dev/null) || return 1
@@ -285,8 +284,8 @@ libraries_from() {
   ! printf '%s\n' "$plan" | grep -q '^Inst [^ ]*-ocaml\(-dev\)\{0,1\} \['
 }
 
-# The files of $ocaml_unpacked and of what it needs, as far as they aren't installed. They belong to
-# the libraries that are, whose versions the folder names.
+# The files of $ocaml_unpacked and of their dependencies, as far as they aren't installed. They
+# belong to the installed libraries, whose versions the folder names.
 libraries() {
   ocaml_is_ours || return 0
   folder=$cache/libraries
@@ -306,8 +305,8 @@ libraries() {
   printf '%s\n' "$of" >"$folder/.of"
 }
 
-# The Linux kernel that tests and benchmarks boot as a peer: its files only. The cloud kernel has no
-# drivers of displays.
+# The Linux kernel that tests and benchmarks boot as a peer: only its files. The cloud kernel has no
+# display drivers.
 kernel() {
   case $1 in
   cloud-amd64) folder=$cache/linux ;;
@@ -317,20 +316,20 @@ kernel() {
   if [ ! -f "$folder/version" ]; then
     package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$package" ] || fail "apt knows no linux-image-$1: run  apt-get update  as root"
-    # Debian 14 has the kernel and its modules in packages of their own.
+    # Debian 14 has the kernel and its modules in separate packages.
     parts=$(apt-cache depends "$package" | sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p')
     say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
     # shellcheck disable=SC2086
     unpack "$folder" "$package" $parts
-    # Debian 12 has them in /lib, later ones in /usr/lib.
+    # Debian 12 has them in /lib, later releases in /usr/lib.
     [ -d "$folder/lib/modules" ] || mv "$folder/usr/lib" "$folder/lib"
     basename "$folder"/lib/modules/* >"$folder/version"
   fi
   echo "$folder"
 }
 
-# The server that benchmarks compare soil.http with: its files only, so that no service starts. What
-# it links comes with the other packages of the group.
+# The server that benchmarks compare soil.http with: only its files, so that no service starts. Its
+# libraries come with the other packages of the group.
 nginx() {
   folder=$cache/nginx
   if [ ! -x "$folder/usr/sbin/nginx" ]; then

@@ -1,13 +1,13 @@
 #!/bin/sh
-# All checks of `make test`, each with a line as it starts and one as it ends, in two rows side by
-# side: what takes cargo alone, and what takes the build. Much of each keeps one processor busy and
-# the other idle. At the end the ten slowest tests, those that failed and passed when they were run
-# again (tests/harness/flaky.py), and a summary as the last line: "N passed, N failed". A step that
-# fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs
-# the end-to-end tests that match, alone.
+# All checks of `make test`, each with a line at its start and one at its end, in two parallel rows:
+# the checks that only need cargo, and those that need the build. Much of each row keeps one
+# processor busy and the other idle. At the end come the ten slowest tests, those that failed and
+# passed when repeated (tests/harness/flaky.py), and a summary as the last line:
+# "N passed, N failed". A step that fails doesn't stop the next ones. --long adds the long runs.
+# ONLY=WORDS runs only the end-to-end tests that match.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# --second DIR TIME: the second row, as the first one starts it, with its folder and beginning.
+# --second DIR TIME: the second row, started by the first one, with its folder and start time.
 second=
 if [ "${1:-}" = --second ]; then
   second=yes work=$2 start=$3
@@ -24,8 +24,8 @@ if [ -z "$second" ]; then
     echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
     exit 1
   fi
-  # Where nothing was built before, and in CI: without what the next build would use, half of the
-  # disk suffices and the build is faster.
+  # In a first build, and in CI: without the files for the next build, half of the disk suffices and
+  # the build is faster.
   if [ -n "${CI:-}" ] || [ ! -d target/debug/incremental ]; then export CARGO_INCREMENTAL=0; fi
   start=$(date +%s)
   work=$(mktemp -d)
@@ -33,23 +33,23 @@ if [ -z "$second" ]; then
 fi
 slow=$work/slow
 log=$work/log${second:+-of-second}
-# Of each step that ended: how many passed, how many failed, its name.
+# For each completed step: the numbers of passed and failed tests, its name.
 counts=$work/counts
-# What the runners say of tests that passed when they were run again.
+# The runners' reports of tests that passed when repeated.
 flaky=$work/flaky
-# What this machine's tools don't check.
+# Checks that this machine's tools can't do.
 left_out=$work/left-out
-# Made when the second row has left the build folder to others.
+# Created when the second row no longer uses the build folder.
 built=$work/built
 
-# A step that hangs is ended, so that the report comes all the same: half an hour for each and 75
-# minutes for all, on machines several times slower than the one that README speaks of.
+# A hanging step is ended, so that the report still appears: after half an hour for each and 75
+# minutes for all, on machines several times slower than the one in README.
 step_limit=1800
 all_limit=4500
 [ -z "$long" ] || { step_limit=36000 all_limit=144000; }
 
-# Runs a command with the time that is left, in a process group of its own, which ends with this
-# script as well.
+# Runs a command with the remaining time, in its own process group, which also ends with this
+# script.
 limited() {
   left=$((all_limit - $(date +%s) + start))
   [ "$left" -lt "$step_limit" ] || left=$step_limit
@@ -63,19 +63,19 @@ limited() {
 # Runs a step's command: its output goes to this row's and to $log, its status to $log.status.
 capture() {
   if [ -n "$second" ]; then
-    # Without a shell in between, which would live on when this one is ended.
+    # Without a shell in between, which would outlive this one.
     from=$(wc -c <"$work/second")
     limited "$@" 2>&1 3>&- </dev/null
     echo "status $?" >"$log.status"
     tail -c "+$((from + 1))" "$work/second" >"$log"
   else
-    # A child's pipe to tee would hide its status.
+    # A pipe from a child to tee would hide its status.
     { { limited "$@" 2>&1; echo "status $?" >"$log.status"; } </dev/null | tee "$log"; }
   fi
 }
 
-# Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our
-# "N passed, N failed".
+# Adds the counts of a step's own runner: cargo's "test result:" lines, alcotest's "N tests run",
+# our "N passed, N failed".
 count() {
   awk '
     /(^|: )test result: / { for (i = 1; i <= NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i } next }
@@ -85,8 +85,8 @@ count() {
     END { print p + 0, f + 0 }' "$log"
 }
 
-# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's as cargotest.py
-# prints them.
+# Adds the tests that print their duration: "ok       NAME (1.2 s)", and cargo's as printed by
+# cargotest.py.
 note_times() {
   awk '
     /^(ok|FAILED) .*\([0-9.]+ s\)/ { print substr($3, 2), $2; next }
@@ -94,13 +94,13 @@ note_times() {
   ' "$log" >>"$slow"
 }
 
-# Says a line, in the second row at once on the first one's output as well.
+# Prints a line; in the second row also at once on the first one's output.
 say() {
   echo "$1"
   [ -z "$second" ] || echo "$1" >&3
 }
 
-# step NAME COMMAND…: one check; counts as one itself when its command counts nothing.
+# step NAME COMMAND…: one check; counts as one test if its command counts nothing.
 step() {
   name=$1
   shift
@@ -114,13 +114,13 @@ step() {
   grep '^flaky: ' "$log" >>"$flaky"
   set -- $(count)
   [ "$1$2" != 00 ] || [ "$status" != 0 ] || set -- 1 0
-  # A step that failed without a failed test (a build error, a crash) is a failure of its own.
+  # A step that failed without a failed test (a build error, a crash) is itself a failure.
   [ "$status" = 0 ] || [ "$2" != 0 ] || set -- "$1" 1
   echo "$1 $2 $name" >>"$counts"
   say "-- $name: $1 passed, $2 failed ($(($(date +%s) - began)) s)"
 }
 
-# leave_out TEXT: says what isn't checked and why, now and at the end.
+# leave_out TEXT: prints the check left out and the reason, now and at the end.
 leave_out() {
   say "
 == left out: $1"
@@ -129,7 +129,7 @@ leave_out() {
 
 if [ -n "$second" ]; then
   step 'build' tools/setup/build.sh --all
-  # Each version of ocamlformat writes some lines differently.
+  # Each version of ocamlformat formats some lines differently.
   wanted=$(sed -n 's/^version *= *//p' .ocamlformat)
   found=$(ocamlformat --version)
   if [ "$found" = "$wanted" ]; then
@@ -141,7 +141,7 @@ if [ -n "$second" ]; then
   step 'dune runtest' tools/setup/dunetest.py @_build/default/runtest
   step 'what end-to-end tests run' tests/run.py --build
   : >"$built"
-  # Long runs hold figures to bounds, and want the machine for themselves.
+  # Long runs compare figures with bounds, and need an otherwise idle machine.
   [ -n "$long" ] || step 'end to end' tests/run.py --no-build --again
   exit 0
 fi
@@ -156,16 +156,16 @@ step 'tests that failed and passed again' tests/harness/flaky.py check
 step 'words' tools/setup/words.py
 step 'cargo fmt' cargo fmt --all --check
 step 'crates: licences, sources, advisories' sh -c 'tools/setup/fetch.sh --all && exec tools/setup/crates.py check'
-# However this script is ended, the second row ends with it. A shell starts what it runs in the
-# background with two signals ignored, which programs under test would inherit.
+# However this script ends, the second row ends with it. A shell starts background jobs with two
+# signals ignored, which programs under test would inherit.
 # shellcheck disable=SC2086
 env --default-signal=INT,QUIT setpriv --pdeathsig TERM tools/setup/test.sh --second "$work" "$start" $long 3>&1 >>"$work/second" 2>&1 </dev/null &
 row=$!
-# Clippy compiles what the tests run: on its own it would check every crate once more, for a third
-# of the time that they take to compile. Each of its versions warns of more.
+# Clippy compiles the programs that the tests run: a separate run would check every crate once more,
+# for a third of their compile time. Each version of clippy has more warnings.
 . tools/setup/packages.sh
 case $(rustc --version) in "rustc $rust_toolchain "*) pinned=yes ;; *) pinned= ;; esac
-# Debian's rustc-web comes without it.
+# Debian's rustc-web has no clippy.
 linted='env RUSTC_WORKSPACE_WRAPPER=clippy-driver' lint=clippy
 if ! cargo clippy --version >/dev/null 2>&1; then
   leave_out "clippy: it is missing beside $(command -v cargo)"
@@ -175,7 +175,7 @@ fi
 step "cargo $lint and test" $linted tools/setup/cargotest.py ${pinned:+--deny-warnings} --locked --workspace
 # shellcheck disable=SC2086
 step 'cargo test, of what documents show' $linted cargo test -q --locked --workspace --doc
-# The tests' compiler leaves out what no test or program depends on, and what only images have.
+# The tests' compiler leaves out parts that no test or program depends on, and those only in images.
 # shellcheck disable=SC2086
 step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p soil-sys --features posix/image ${pinned:+-- -D warnings}
 if [ -n "$long" ]; then
@@ -195,7 +195,7 @@ if [ -n "$long" ]; then suite=; else suite=--short; fi
 step 'release archive and opam' tools/setup/opamtest.sh $suite
 # shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
-# What the second row has written so far, and what it still writes.
+# The second row's output so far, and its further output.
 tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
 wait "$row" || echo '0 1 the second row' >>"$counts"
 if [ -n "$long" ]; then

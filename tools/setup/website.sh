@@ -26,7 +26,7 @@ make_disk() {
   mcopy -s -Q -i "$disk" "$site"/* ::/
 }
 
-# in_use PORT: whether something listens there (state 0A in the kernel's tables).
+# in_use PORT: whether a socket listens there (state 0A in the kernel's tables).
 in_use() {
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$(printf ':%04X' "$1")" '
     $4 == "0A" && substr($2, length($2) - 4) == port { found = 1 }
@@ -38,7 +38,7 @@ make_disk
 if [ -z "${CHECK:-}" ]; then
   ! in_use "$port" || fail "port $port is in use: make run PORT=$((port + 1))"
   echo "The website is at  http://127.0.0.1:$port/  (Ctrl-C ends it)"
-  # However make is ended, the machine ends with it and leaves the port.
+  # However make ends, the machine ends with it and releases the port.
   exec setpriv --pdeathsig TERM "$soil" run "_build/soil/$program" --mem 32M --disk "www=$disk,ro" --forward "$port:80"
 fi
 
@@ -76,7 +76,7 @@ check_form() {
   child=$!
   trap 'kill "$child" 2>/dev/null || true' EXIT
   base=http://127.0.0.1:$port
-  # QEMU and passt listen before the program does: an answer counts, not a connection.
+  # QEMU and passt listen before the program does: wait for an answer, not a connection.
   # The program's own limit ends the wait: its first start probes for KVM, half a minute at most.
   until fetch -o /dev/null --max-time 2 "$base/" 2>/dev/null; do
     if ! kill -0 "$child" 2>/dev/null; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""words.py [FILE…]: words and names that have a better one, by file and line; all files of the
-repository without names. A part of `make check` and `make test`; CONTRIBUTING.md says why.
-"""
+"""words.py [FILE…]: lists words and names with a better alternative, by file and line; without
+names in all files of the repository. A part of `make check` and `make test`; CONTRIBUTING.md has
+the reason."""
 
 import os
 import re
@@ -10,10 +10,10 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TEXTS = (".rs", ".ml", ".mli", ".mll", ".c", ".h", ".py", ".sh", ".md", ".mld", ".toml")
-# They have the words on purpose.
+# These contain the words on purpose.
 EXCEPT = ("tools/setup/words.py", "tests/cases/checks.py", "CONTRIBUTING.md")
 
-# A pattern, and what to write.
+# A pattern, and its replacement.
 WORDS = [
     (re.compile(pattern), better)
     for pattern, better in (
@@ -34,7 +34,7 @@ WORDS = [
 
 
 def found(path):
-    """(line's number, what it says, what to write)."""
+    """(line number, match, replacement)."""
     with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             for pattern, better in WORDS:
@@ -47,7 +47,7 @@ def main():
     if not paths:
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
         if listed.returncode:
-            # A copy without git has no list of its files.
+            # A copy without git has no list of files.
             print("left out: git lists no files here")
             return 0
         paths = listed.stdout.splitlines()
