@@ -1,5 +1,5 @@
-//! Numbers in metadata of a disk: little-endian, and big-endian in the journal. Reads beyond the end
-//! of a slice return zeros, and writes there do nothing: data from a disk never causes a panic.
+//! Numbers in metadata of a disk: little-endian, and big-endian in the journal. Reads beyond the
+//! end of a slice return zeros, and writes there do nothing: data from a disk never causes a panic.
 
 fn array<const N: usize>(data: &[u8], at: usize) -> [u8; N] {
     let found = data.get(at..).and_then(|rest| rest.first_chunk());

@@ -142,3 +142,69 @@ impl Mappings {
         Ok(removed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::Console;
+
+    const FILE: FileId = (1, 7);
+
+    /// The mapping of `bytes` of [`FILE`] at `start`, with its contents.
+    fn filled(mappings: &mut Mappings, start: u64, bytes: Range<u64>) -> Result<()> {
+        let range = start..start + (bytes.end - bytes.start);
+        mappings.add(Shared {
+            range: range.clone(),
+            offset: bytes.start,
+            description: Description::new(Console::Output, libc::O_RDWR),
+            file: FILE,
+            is_filled: false,
+            users: 1,
+        })?;
+        assert!(mappings.filled(&range, true).is_none());
+        Ok(())
+    }
+
+    fn ranges(mappings: &Mappings) -> Vec<(Range<u64>, u64)> {
+        let parts = mappings.parts(|shared| shared.part(&(0..u64::MAX)));
+        let mut all: Vec<_> = parts.into_iter().map(|it| (it.range, it.offset)).collect();
+        all.sort_unstable_by_key(|(range, _)| range.start);
+        all
+    }
+
+    #[test]
+    fn bytes_of_a_file_are_mapped_once() {
+        let mut mappings = Mappings::new();
+        assert_eq!(filled(&mut mappings, 0x10000, 0x1000..0x3000), Ok(()));
+        assert_eq!(
+            filled(&mut mappings, 0x20000, 0x2000..0x4000),
+            Err(libc::ENODEV)
+        );
+        assert_eq!(filled(&mut mappings, 0x20000, 0x3000..0x4000), Ok(()));
+        let other = (1, 8);
+        assert!(!mappings.is_mapped(other, &(0x1000..0x3000)));
+        assert!(mappings.same(FILE, &(0x1000..0x2000)).is_none());
+        let same = mappings.same(FILE, &(0x1000..0x3000)).expect("mapped");
+        same.users += 1;
+        assert!(mappings.leave(&(0x10000..0x12000)));
+        assert!(!mappings.leave(&(0x10000..0x12000)), "the last user");
+    }
+
+    /// What is unmapped in the middle leaves both ends, each with its own offset in the file.
+    #[test]
+    fn a_part_is_taken_out_of_the_middle() {
+        let mut mappings = Mappings::new();
+        filled(&mut mappings, 0x10000, 0x5000..0x8000).expect("room");
+        let part = mappings.parts(|shared| shared.part(&(0x11000..0x12000)));
+        let removed = mappings.remove(&part).expect("room");
+        assert_eq!(removed.len(), 1);
+        assert_eq!(
+            ranges(&mappings),
+            [(0x10000..0x11000, 0x5000), (0x12000..0x13000, 0x7000)]
+        );
+        assert!(
+            mappings.filled(&(0x10000..0x11000), false).is_none(),
+            "no new one"
+        );
+    }
+}

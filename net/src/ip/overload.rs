@@ -100,8 +100,8 @@ impl Cookies {
         self.started_ns = now_ns;
     }
 
-    /// Spends the credit of one cookie, if at least `least_ns` remain afterwards; returns whether it
-    /// did.
+    /// Spends the credit of one cookie, if at least `least_ns` remain afterwards; returns whether
+    /// it did.
     fn take(&mut self, least_ns: u64) -> bool {
         if self.idle_ns.is_none() {
             return true;

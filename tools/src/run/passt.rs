@@ -171,9 +171,9 @@ impl Listening {
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
             .map_err(|error| Failure::new(format!("no folder for passt's socket: {error}")))?;
-        // Depending on its version, passt creates the socket as nobody, or as root without the
-        // capability to write to another user's folder. So root owns the folder, with nobody's
-        // group.
+        // Depending on its version, passt creates the socket as the user `nobody`, or as root
+        // without the capability to write to another user's folder. So root owns the folder, and
+        // its group is that of `nobody`.
         if geteuid().is_root() {
             chown(folder.path(), None, Some(NOBODY))
                 .and_then(|()| set_permissions(folder.path(), Permissions::from_mode(0o770)))

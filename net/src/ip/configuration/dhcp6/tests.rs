@@ -342,8 +342,14 @@ fn what_is_no_answer() {
     let lease = lease(ADDRESS, [0, 0, 1000, 2000], &[], &[]);
     let (own, server) = (option(CLIENT_ID, &DUID), option(SERVER_ID, b"server"));
     let others = option(CLIENT_ID, &DUID[..9]);
-    assert!(!lab.receive(ADVERTISE, &[&own, &lease]), "nobody's");
-    assert!(!lab.receive(ADVERTISE, &[&server, &lease]), "to nobody");
+    assert!(
+        !lab.receive(ADVERTISE, &[&own, &lease]),
+        "no server identifier"
+    );
+    assert!(
+        !lab.receive(ADVERTISE, &[&server, &lease]),
+        "no client identifier"
+    );
     assert!(
         !lab.receive(ADVERTISE, &[&others, &server, &lease]),
         "to another"

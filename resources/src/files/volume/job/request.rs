@@ -168,19 +168,16 @@ pub fn perform(
             // SAFETY: the operation that owns the piece completes after this.
             let into = unsafe { into.as_mut_slice() };
             let start = start(volume, file, offset)?;
-            let mut total = 0;
-            for part in into.chunks_mut(STEP) {
-                let n = match volume.read_at(file, start.saturating_add(total as u64), part) {
-                    Err(_) if total > 0 => break,
-                    // The descriptor isn't open for reading; the file itself isn't read-only.
-                    Err(Error::PermissionDenied) => return Err(Error::Denied),
-                    read => read?,
-                };
-                total += n;
-                if n < part.len() || cancelled.get() {
-                    break;
-                }
-            }
+            let total = transfer(into.chunks_mut(STEP), cancelled, |done, part| {
+                let read = volume.read_at(file, start.saturating_add(done), part);
+                Ok((read?, part.len()))
+            });
+            // The descriptor isn't open for reading; the file itself isn't read-only.
+            let denied = |error| match error {
+                Error::PermissionDenied => Error::Denied,
+                error => error,
+            };
+            let total = total.map_err(denied)?;
             Ok(Value::Transferred(
                 total,
                 start.saturating_add(total as u64),
@@ -190,17 +187,10 @@ pub fn perform(
             // SAFETY: as above.
             let from = unsafe { from.as_mut_slice() };
             let start = start(volume, file, offset)?;
-            let mut total = 0;
-            for part in from.chunks(STEP) {
-                let n = match volume.write_at(file, start.saturating_add(total as u64), part) {
-                    Err(_) if total > 0 => break,
-                    written => written?,
-                };
-                total += n;
-                if n < part.len() || cancelled.get() {
-                    break;
-                }
-            }
+            let total = transfer(from.chunks(STEP), cancelled, |done, part| {
+                let written = volume.write_at(file, start.saturating_add(done), part);
+                Ok((written?, part.len()))
+            })?;
             let end = match offset {
                 // Another process may have appended to a file of the host meanwhile.
                 Offset::End => volume.size(file)?,
@@ -242,6 +232,28 @@ fn start(volume: &mut dyn Volume, file: FileId, offset: Offset) -> Result<u64, E
         Offset::End => volume.size(file),
         Offset::Position(_) => Err(Error::Closed),
     }
+}
+
+/// Transfers part after part, until one fails, is short, or the job is cancelled; returns the bytes.
+/// `one` gets the bytes done before, and returns those of its part that it did, and their maximum.
+/// A failure after the first part isn't reported: the next transfer meets it.
+fn transfer<P>(
+    parts: impl Iterator<Item = P>,
+    cancelled: &Cell<bool>,
+    mut one: impl FnMut(u64, P) -> Result<(usize, usize), Error>,
+) -> Result<usize, Error> {
+    let mut total = 0;
+    for part in parts {
+        let (n, len) = match one(total as u64, part) {
+            Err(_) if total > 0 => break,
+            done => done?,
+        };
+        total += n;
+        if n < len || cancelled.get() {
+            break;
+        }
+    }
+    Ok(total)
 }
 
 /// See [`Request::At`].
