@@ -213,7 +213,7 @@ fn on_mount_points(rt: &mut Runtime, waiter: Waiter, above: Above) -> Ended {
         (Op::Mkdir | Op::Symlink(_), _) => Err(Error::Exists.into()),
         _ => Err(Failure::new(
             Error::ReadOnly,
-            format!("{path} is there for what is mounted below it only"),
+            format!("{path} only contains mount points: use a path below one of them"),
         )),
     }
 }
