@@ -207,13 +207,16 @@ def many_frames_leave_memory_as_it_was(context, form):
             tell(child, f"draw display0 {200 + size} 200")
 
     work(1000)
-    before = memory()
-    work(10000)
-    more = memory() - before
+    held = [memory()]
+    # A leak grows in each round; the collector's heap may take a page more once.
+    while len(held) < 4 and (len(held) < 2 or held[-1] - held[-2] > 64 << 10):
+        work(10000)
+        held.append(memory())
+    more = held[-1] - held[-2]
     if form == "process":
         context.bound("KiB more in memory", more >> 10, 4096)
     else:
-        assert more <= 64 << 10, more
+        assert more <= 64 << 10, held
 
 
 @in_every_form()
