@@ -5,6 +5,7 @@
 
 pub mod digests;
 pub mod elf;
+pub mod fat;
 pub mod handover;
 pub mod settings;
 pub mod start_info;

@@ -108,6 +108,18 @@ impl<'a> Map<'a> {
         self.count as u32
     }
 
+    /// The highest address from which on `len` bytes of usable memory lie below `limit`, on a page.
+    pub fn below(&self, limit: u64, len: u64) -> Option<u64> {
+        self.entries[..self.count]
+            .iter()
+            .filter(|entry| entry.kind == Kind::Ram as u32)
+            .filter_map(|entry| {
+                let start = entry.end().min(limit).checked_sub(len)? & !4095;
+                (start >= entry.start).then_some(start)
+            })
+            .max()
+    }
+
     /// Whether one range of usable memory holds the bytes from `start` to `end`.
     pub fn holds(&self, start: u64, end: u64) -> bool {
         self.entries[..self.count].iter().any(|entry| {
@@ -129,6 +141,9 @@ mod tests {
         assert!(map.add(0x3000, 0x1000, Kind::Reserved));
         assert!(!map.add(0x5000, 0x1000, Kind::Ram));
         assert_eq!(map.count(), 2);
+        assert_eq!(map.below(u64::MAX, 0x1800), Some(0x1000));
+        assert_eq!(map.below(0x2800, 0x800), Some(0x2000));
+        assert_eq!(map.below(u64::MAX, 0x2001), None);
         assert!(map.holds(0x1000, 0x3000));
         assert!(!map.holds(0xfff, 0x3000));
         assert!(!map.holds(0x1000, 0x3001));

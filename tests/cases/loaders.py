@@ -5,6 +5,7 @@ import hashlib
 import os
 import struct
 import subprocess
+import uuid
 
 from harness.context import ROOT, Skip, executable
 from harness.runner import test
@@ -13,6 +14,7 @@ BUILT = os.path.join(ROOT, "_build", "default", "loader")
 OVMF = "/usr/share/ovmf/OVMF.fd"
 PROGRAM = "examples/hello/main.exe"
 MIB = 1 << 20
+SECTOR = 512
 
 
 def image(context):
@@ -23,9 +25,14 @@ def image(context):
         return file.read()
 
 
-def uefi_disk(context, files, loader=None):
-    """A FAT volume with the loader and `files`, by name, and its path."""
-    path = context.path("disk.img")
+def built(name):
+    with open(os.path.join(BUILT, name), "rb") as file:
+        return file.read()
+
+
+def volume(context, files):
+    """The path of a FAT volume with `files`, by name."""
+    path = context.path("volume.img")
     with open(path, "wb") as file:
         file.truncate(4 * MIB)
     environment = {**os.environ, "MTOOLS_SKIP_CHECK": "1"}
@@ -35,10 +42,7 @@ def uefi_disk(context, files, loader=None):
 
     run("mformat", "-i", path, "-T", str(4 * MIB // 512), "::")
     run("mmd", "-i", path, "::/EFI", "::/EFI/BOOT", "::/soil")
-    if loader is None:
-        with open(os.path.join(BUILT, "soil-uefi.efi"), "rb") as file:
-            loader = file.read()
-    for name, data in {"EFI/BOOT/BOOTX64.EFI": loader, **files}.items():
+    for name, data in files.items():
         run("mcopy", "-i", path, "-", f"::/{name}", input=data)
     return path
 
@@ -56,7 +60,50 @@ def boot(context, disk, *firmware, machine="q35"):
 def uefi(context, files, loader=None):
     if not os.path.exists(OVMF):
         raise Skip("no OVMF: install Debian's package ovmf")
-    return boot(context, uefi_disk(context, files, loader), "-bios", OVMF)
+    loader = loader or built("soil-uefi.efi")
+    disk = volume(context, {"EFI/BOOT/BOOTX64.EFI": loader, **files})
+    return boot(context, disk, "-bios", OVMF)
+
+
+def bios(context, files, machine="q35", change=lambda volume: None):
+    """Starts QEMU with a GPT disk that SeaBIOS boots; `change` damages its FAT volume."""
+    with open(volume(context, files), "rb") as file:
+        fat = bytearray(file.read())
+    change(fat)
+    first, second = built("soil-bios-mbr.bin"), built("soil-bios.bin")
+    assert len(first) == 440 and len(second) % SECTOR == 0
+    second_at, fat_at = 34, 256
+    disk = bytearray(fat_at * SECTOR)
+    disk[:440] = first
+    struct.pack_into("<QH", disk, 428, second_at, len(second) // SECTOR)
+    struct.pack_into("<8B2I", disk, 446, 128, 0, 2, 0, 0xEE, 255, 255, 255, 1, 2**32 - 1)
+    disk[510:512] = b"\x55\xaa"
+    disk[SECTOR : SECTOR + 8] = b"EFI PART"
+    struct.pack_into("<QII", disk, SECTOR + 72, 2, 128, 128)
+    for at, kind, start, size in [
+        (2 * SECTOR, "21686148-6449-6E6F-744E-656564454649", second_at, len(second)),
+        (2 * SECTOR + 128, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", fat_at, len(fat)),
+    ]:
+        disk[at : at + 32] = uuid.UUID(kind).bytes_le + uuid.uuid4().bytes_le
+        struct.pack_into("<QQ", disk, at + 32, start, start + size // SECTOR - 1)
+    disk[second_at * SECTOR : second_at * SECTOR + len(second)] = second
+    path = context.path("disk.img")
+    with open(path, "wb") as file:
+        file.write(disk + fat)
+    return boot(context, path, machine=machine)
+
+
+def damaged(good, missing):
+    """Files that a loader refuses, and words of its message."""
+    # The program header of the data: its length in memory.
+    at = 64 + 56 * 3 + 40
+    large = good[:at] + struct.pack("<Q", 512 * MIB) + good[at + 8 :]
+    return [
+        ({}, missing),
+        ({"soil/image.elf": good[:200_000]}, "the file is truncated"),
+        ({"soil/image.elf": large}, "no free memory"),
+        ({"soil/image.elf": good, "soil/settings.txt": b"A=b \n" * 20_000}, "longer than 65535"),
+    ]
 
 
 @test(limit=120)
@@ -72,27 +119,12 @@ def uefi_refuses(context):
     """The UEFI loader names a file that is cut off, that claims memory which isn't there, that is
     too long or that has another digest than the loader."""
     good = image(context)
-    # The program header of the data: its address and length in memory.
-    header = 64 + 56 * 3
-    cases = [
-        ({}, "image.elf: NOT_FOUND"),
-        ({"soil/image.elf": good[:200_000]}, "the file is truncated"),
-        (
-            {
-                "soil/image.elf": good[: header + 40]
-                + struct.pack("<Q", 512 * MIB)
-                + good[header + 48 :]
-            },
-            "the firmware has no free memory",
-        ),
-        ({"soil/image.elf": good, "soil/settings.txt": b"A=b \n" * 20_000}, "longer than 65535"),
-    ]
+    cases = damaged(good, "NOT_FOUND")
     for files, message in cases:
         child = uefi(context, files)
         child.wait_line(message)
         child.stop()
-    with open(os.path.join(BUILT, "soil-uefi.efi"), "rb") as file:
-        loader = file.read()
+    loader = built("soil-uefi.efi")
     assert loader.count(b"SOILDIGS") == 1
     at = loader.index(b"SOILDIGS") + 8
     settings = b"A=1\n"
@@ -105,5 +137,42 @@ def uefi_refuses(context):
         (good, b"A=2\n", "settings.txt: not what this loader was signed for"),
     ]:
         child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, signed)
+        child.wait_line(message)
+        child.stop()
+
+
+@test(limit=120)
+def bios_boots(context):
+    """SeaBIOS boots a disk's image on q35 and on i440fx: it prints, and ends the machine."""
+    files = {"soil/image.elf": image(context), "soil/settings.txt": b"A=1\n"}
+    for machine in ("q35", "pc"):
+        child = bios(context, files, machine)
+        child.wait_line("Hello World!")
+        assert child.finish() == 1, child.text
+
+
+@test(limit=120)
+def bios_refuses(context):
+    """The BIOS loader names a file that is missing, cut off, too large for the machine or too long,
+    and a FAT whose chains end early or lead nowhere."""
+    good = image(context)
+    cases = [(files, lambda fat: None, message) for files, message in damaged(good, "not found")]
+
+    def set_table(value):
+        """Each entry of the first table but the first two and the two folders'."""
+
+        def change(fat):
+            reserved, tables, _, _, _, length = struct.unpack_from("<HBHHBH", fat, 14)
+            assert tables == 2
+            start = reserved * SECTOR + 12
+            fat[start : (reserved + length) * SECTOR] = value * (length * SECTOR - 12)
+
+        return change
+
+    files = {"soil/image.elf": good}
+    cases += [(files, set_table(each), "the FAT is damaged") for each in (b"\xff", b"\0")]
+    cases.append((files, lambda fat: fat.__setitem__(510, 0), "isn't FAT12 or FAT16"))
+    for contents, change, message in cases:
+        child = bios(context, contents, change=change)
         child.wait_line(message)
         child.stop()
