@@ -116,7 +116,7 @@ def uefi_boots(context):
 
 @test(limit=180)
 def uefi_refuses(context):
-    """The UEFI loader names a file that is cut off, that claims memory which isn't there, that is
+    """The UEFI loader names a file that is cut off, that needs more memory than the machine has, that is
     too long or that has another digest than the loader."""
     good = image(context)
     cases = damaged(good, "NOT_FOUND")
