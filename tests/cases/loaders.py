@@ -116,8 +116,8 @@ def uefi_boots(context):
 
 @test(limit=180)
 def uefi_refuses(context):
-    """The UEFI loader names a file that is cut off, that needs more memory than the machine has, that is
-    too long or that has another digest than the loader."""
+    """The UEFI loader names a file that is missing, cut off, too large for the machine, too long, or
+    another than the loader's digest says."""
     good = image(context)
     cases = damaged(good, "NOT_FOUND")
     for files, message in cases:
