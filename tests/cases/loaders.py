@@ -3,6 +3,7 @@ mtools."""
 
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 import uuid
@@ -137,6 +138,47 @@ def uefi_refuses(context):
         (good, b"A=2\n", "settings.txt: not what this loader was signed for"),
     ]:
         child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, signed)
+        child.wait_line(message)
+        child.stop()
+
+
+@test(limit=180)
+def secure_boot(context):
+    """With Secure Boot OVMF starts the loader that its key signed, and no other."""
+    folder, keys = "/usr/share/OVMF", "/usr/share/ovmf"
+    code, variables = f"{folder}/OVMF_CODE_4M.secboot.fd", f"{folder}/OVMF_VARS_4M.snakeoil.fd"
+    if not all(map(os.path.exists, (code, variables))) or not shutil.which("sbsign"):
+        raise Skip("no firmware with test keys: install Debian's packages ovmf and sbsigntool")
+    plain, signed, key = (context.path(name) for name in ("plain.efi", "signed.efi", "key.pem"))
+    with open(plain, "wb") as file:
+        file.write(built("soil-uefi.efi"))
+    subprocess.run(
+        ["openssl", "rsa", "-in", f"{keys}/PkKek-1-snakeoil.key", "-out", key]
+        + ["-passin", "pass:snakeoil"],
+        check=True,
+    )
+    subprocess.run(
+        ["sbsign", "--key", key, "--cert", f"{keys}/PkKek-1-snakeoil.pem"]
+        + ["--output", signed, plain],
+        check=True,
+    )
+    elf = image(context)
+    for loader, message in ((signed, "Hello World!"), (plain, "No bootable option")):
+        with open(loader, "rb") as file:
+            files = {"EFI/BOOT/BOOTX64.EFI": file.read(), "soil/image.elf": elf}
+        store = context.path("variables.fd")
+        shutil.copyfile(variables, store)
+        child = boot(
+            context,
+            volume(context, files),
+            "-global",
+            "driver=cfi.pflash01,property=secure,value=on",
+            "-drive",
+            f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+            "-drive",
+            f"if=pflash,format=raw,unit=1,file={store}",
+            machine="q35,smm=on",
+        )
         child.wait_line(message)
         child.stop()
 
