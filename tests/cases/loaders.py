@@ -18,10 +18,10 @@ MIB = 1 << 20
 SECTOR = 512
 
 
-def image(context):
+def image(context, program=PROGRAM):
     """The program's image, stripped, as bytes."""
     path = context.path("image.elf")
-    subprocess.run(["strip", "-o", path, executable(PROGRAM, "q35")], check=True)
+    subprocess.run(["strip", "-o", path, executable(program, "q35")], check=True)
     with open(path, "rb") as file:
         return file.read()
 
@@ -218,3 +218,14 @@ def bios_refuses(context):
         child = bios(context, contents, change=change)
         child.wait_line(message)
         child.stop()
+
+
+@test(limit=120)
+def settings_become_arguments(context):
+    """The lines of the settings are the program's arguments, by both firmwares."""
+    files = {
+        "soil/image.elf": image(context, "examples/website/main.exe"),
+        "soil/settings.txt": b"# three arguments, where one is allowed\n--\na b\nc\n",
+    }
+    for start in (bios, uefi):
+        start(context, files).wait_line("usage: website [PORT]")
