@@ -428,9 +428,17 @@ pub struct Run {
     /// changes; until Ctrl-C.
     #[arg(long, conflicts_with = "dry_run")]
     pub watch: bool,
-    /// Print the command instead of running it, for another launcher.
-    #[arg(long)]
-    pub dry_run: bool,
+    /// Print the command instead of running it, for another launcher; libvirt: print a domain for
+    /// virsh and virt-manager (an image; machine q35, KVM unless --accel tcg).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LAUNCHER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "command"
+    )]
+    pub dry_run: Option<Launcher>,
     /// The QEMU to run.
     #[command(flatten)]
     pub qemu: Qemu,
@@ -479,6 +487,15 @@ pub enum Machine {
     Microvm,
     /// A PC with PCI Express.
     Q35,
+}
+
+/// The launchers that `--dry-run` writes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Launcher {
+    /// A shell: the command line.
+    Command,
+    /// libvirt: a domain in XML.
+    Libvirt,
 }
 
 /// QEMU's accelerators.

@@ -5,6 +5,7 @@ pub mod command;
 pub mod control;
 mod input;
 pub mod kvm;
+mod libvirt;
 mod lifeline;
 mod machine;
 mod output;
@@ -20,7 +21,7 @@ mod viewer;
 mod watch;
 mod zone;
 
-use crate::cli::{Accelerator, Run};
+use crate::cli::{Accelerator, Launcher, Run};
 use crate::failure::{Context as _, Failure};
 use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
@@ -147,7 +148,7 @@ fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
 
 /// Checks that the networks are compatible with each other and with the forwarded ports.
 fn check_network(run: &Run) -> Result<(), Failure> {
-    for net in run.nets.iter().filter(|_| !run.dry_run) {
+    for net in run.nets.iter().filter(|_| run.dry_run.is_none()) {
         if let Net::Tap(device) = net {
             tap_exists(device)?;
         }
@@ -271,24 +272,33 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
     // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
-    let line = line(run, (!run.dry_run).then_some(origin))?;
+    let line = line(run, run.dry_run.is_none().then_some(origin))?;
     let kvm = match run.accel {
         Accelerator::Tcg => false,
-        Accelerator::Kvm if run.dry_run || kvm_works(run) => true,
+        Accelerator::Kvm if run.dry_run.is_some() || kvm_works(run) => true,
         Accelerator::Kvm => {
             let reason = "--accel kvm: KVM starts no machine here";
             return Err(Failure::new(reason)
                 .remedy("leave out --accel kvm ('soil doctor' says what /dev/kvm lacks)"));
         }
-        Accelerator::Auto => !run.dry_run && kvm_works(run),
+        Accelerator::Auto => match run.dry_run {
+            Some(Launcher::Command) => false,
+            // A domain is for hosts of machines.
+            Some(Launcher::Libvirt) => true,
+            None => kvm_works(run),
+        },
     };
+    if run.dry_run == Some(Launcher::Libvirt) {
+        print!("{}", libvirt::domain(run, default_net, kvm, &line)?);
+        return Ok(0);
+    }
     let wiring = Wiring {
         kvm,
         default_net,
         sockets: None,
         passt: None,
     };
-    if run.dry_run {
+    if run.dry_run.is_some() {
         let arguments = command::arguments(run, &wiring, &line);
         let first = match command::nets(run, default_net).contains(&Net::Passt) {
             true => passt::shown(&run.forwards),

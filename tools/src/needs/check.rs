@@ -54,7 +54,7 @@ fn complete_where(
     }
     notes.extend(not_asked_for(&run, answer));
     let Some(last) = failures.pop() else {
-        if !run.dry_run {
+        if run.dry_run.is_none() {
             notes.iter().for_each(|note| say(note));
         }
         return Ok(run);
@@ -224,7 +224,7 @@ fn port(
     };
     let place = format!("{}:{}", forward.address, forward.host);
     let same = |other: &Forward| other.host == forward.host && other.protocol == protocol;
-    let taken = match (run.forwards.iter().any(same), run.dry_run) {
+    let taken = match (run.forwards.iter().any(same), run.dry_run.is_some()) {
         (true, _) => Some("it leads to another port".to_owned()),
         (false, true) => None,
         (false, false) => match protocol {

@@ -397,7 +397,7 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
 /// completes or never starts. So killing QEMU can't separate the tables and directories of a file
 /// system that commits them in one batch. (Some file systems, such as older tmpfs, don't support
 /// O_DIRECT.)
-fn takes_direct(file: &Path) -> bool {
+pub fn takes_direct(file: &Path) -> bool {
     // From asm-generic/fcntl.h, which x86-64 uses; aarch64 has its own value.
     const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") {
         0o200000

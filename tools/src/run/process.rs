@@ -58,7 +58,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         variables.push(("SOIL_DISPLAY".into(), value.into()));
     }
     let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
-    if run.dry_run {
+    if run.dry_run.is_some() {
         println!("{}{}", network.shown, shown(run, &program, &variables));
         return Ok(0);
     }
@@ -90,13 +90,15 @@ fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
             let reason = "--display vnc is for images: a process has no VNC server";
             Err(Failure::new(reason).remedy("give --display window, or run the image"))
         }
-        Some(Display::Window) if !run.dry_run => {
+        Some(Display::Window) if run.dry_run.is_none() => {
             viewer::check_desktop()?;
             let title = run.program.file_name().unwrap_or_default().to_owned();
             let picture = run.screenshot.clone();
             Viewer::new(How::Window { title, picture }, run.sizes()).map(Some)
         }
-        Some(Display::None) if !run.dry_run => Viewer::new(How::Keep, run.sizes()).map(Some),
+        Some(Display::None) if run.dry_run.is_none() => {
+            Viewer::new(How::Keep, run.sizes()).map(Some)
+        }
         Some(_) | None => Ok(None),
     }
 }
@@ -146,7 +148,7 @@ fn network(run: &Run) -> Result<Network, Failure> {
             Net::Host => OsString::from("host"),
             Net::Tap(device) => format!("tap={device}").into(),
             Net::User | Net::Passt if run.forwards.is_empty() || index > 0 => "user".into(),
-            Net::User | Net::Passt if run.dry_run => {
+            Net::User | Net::Passt if run.dry_run.is_some() => {
                 network.shown = passt::shown(&run.forwards);
                 format!("passt={}", passt::SHOWN_SOCKET).into()
             }
