@@ -1,0 +1,160 @@
+//! What the image's entry gets: the PVH start info and the memory map.
+//!
+//! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`, version 1.
+
+/// The kinds of memory, with E820's numbers, which PVH uses as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// Usable.
+    Ram = 1,
+    /// Not to be used.
+    Reserved = 2,
+    /// ACPI's tables.
+    Acpi = 3,
+    /// Memory that the firmware keeps during sleep.
+    AcpiNvs = 4,
+}
+
+/// `hvm_start_info`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StartInfo {
+    magic: u32,
+    version: u32,
+    flags: u32,
+    modules: u32,
+    modules_at: u64,
+    command_line: u64,
+    rsdp: u64,
+    map: u64,
+    entries: u32,
+    reserved: u32,
+}
+
+impl StartInfo {
+    /// A start info without modules. Addresses are physical; `rsdp` is 0 if there is none.
+    pub fn new(command_line: u64, rsdp: u64, map: u64, entries: u32) -> Self {
+        Self {
+            magic: 0x336e_c578,
+            version: 1,
+            flags: 0,
+            modules: 0,
+            modules_at: 0,
+            command_line,
+            rsdp,
+            map,
+            entries,
+            reserved: 0,
+        }
+    }
+}
+
+/// `hvm_memmap_table_entry`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    start: u64,
+    len: u64,
+    kind: u32,
+    reserved: u32,
+}
+
+impl Entry {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+}
+
+/// A memory map under construction: firmware's many small ranges become few, since the kernel wants
+/// one range behind the image.
+#[derive(Debug)]
+pub struct Map<'a> {
+    entries: &'a mut [Entry],
+    count: usize,
+}
+
+impl<'a> Map<'a> {
+    /// An empty map with room for `entries`.
+    pub fn new(entries: &'a mut [Entry]) -> Self {
+        Self { entries, count: 0 }
+    }
+
+    /// Adds a range of `len` bytes. `false` if the map is full; the range is then missing, so it
+    /// isn't used.
+    pub fn add(&mut self, start: u64, len: u64, kind: Kind) -> bool {
+        if let Some(last) = self.count.checked_sub(1).map(|at| &mut self.entries[at])
+            && last.end() == start
+            && last.kind == kind as u32
+        {
+            last.len = last.len.saturating_add(len);
+            return true;
+        }
+        let Some(entry) = self.entries.get_mut(self.count) else {
+            return false;
+        };
+        *entry = Entry {
+            start,
+            len,
+            kind: kind as u32,
+            reserved: 0,
+        };
+        self.count += 1;
+        true
+    }
+
+    /// The number of entries.
+    pub fn count(&self) -> u32 {
+        self.count as u32
+    }
+
+    /// The highest address from which on `len` bytes of usable memory lie below `limit`, on a page.
+    pub fn below(&self, limit: u64, len: u64) -> Option<u64> {
+        self.entries[..self.count]
+            .iter()
+            .filter(|entry| entry.kind == Kind::Ram as u32)
+            .filter_map(|entry| {
+                let start = entry.end().min(limit).checked_sub(len)? & !4095;
+                (start >= entry.start).then_some(start)
+            })
+            .max()
+    }
+
+    /// Whether one range of usable memory holds the bytes from `start` to `end`.
+    pub fn holds(&self, start: u64, end: u64) -> bool {
+        self.entries[..self.count].iter().any(|entry| {
+            entry.kind == Kind::Ram as u32 && entry.start <= start && end <= entry.end()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Kind, Map, StartInfo};
+
+    #[test]
+    fn joins_neighbours_of_the_same_kind() {
+        let mut entries = [Entry::default(); 2];
+        let mut map = Map::new(&mut entries);
+        assert!(map.add(0x1000, 0x1000, Kind::Ram));
+        assert!(map.add(0x2000, 0x1000, Kind::Ram));
+        assert!(map.add(0x3000, 0x1000, Kind::Reserved));
+        assert!(!map.add(0x5000, 0x1000, Kind::Ram));
+        assert_eq!(map.count(), 2);
+        assert_eq!(map.below(u64::MAX, 0x1800), Some(0x1000));
+        assert_eq!(map.below(0x2800, 0x800), Some(0x2000));
+        assert_eq!(map.below(u64::MAX, 0x2001), None);
+        assert!(map.holds(0x1000, 0x3000));
+        assert!(!map.holds(0xfff, 0x3000));
+        assert!(!map.holds(0x1000, 0x3001));
+        assert!(!map.holds(0x3000, 0x3001));
+    }
+
+    #[test]
+    fn has_the_layout_of_version_1() {
+        assert_eq!(size_of::<StartInfo>(), 56);
+        assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(core::mem::offset_of!(StartInfo, rsdp), 32);
+        assert_eq!(core::mem::offset_of!(StartInfo, map), 40);
+    }
+}

@@ -1,0 +1,220 @@
+"""Disks that boot by the loaders, without `soil image`: firmware of QEMU's packages, disks of
+mtools."""
+
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import uuid
+
+from harness.context import ROOT, Skip, executable
+from harness.runner import test
+
+BUILT = os.path.join(ROOT, "_build", "default", "loader")
+OVMF = "/usr/share/ovmf/OVMF.fd"
+PROGRAM = "examples/hello/main.exe"
+MIB = 1 << 20
+SECTOR = 512
+
+
+def image(context):
+    """The program's image, stripped, as bytes."""
+    path = context.path("image.elf")
+    subprocess.run(["strip", "-o", path, executable(PROGRAM, "q35")], check=True)
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def built(name):
+    with open(os.path.join(BUILT, name), "rb") as file:
+        return file.read()
+
+
+def volume(context, files):
+    """The path of a FAT volume with `files`, by name."""
+    path = context.path("volume.img")
+    with open(path, "wb") as file:
+        file.truncate(4 * MIB)
+    environment = {**os.environ, "MTOOLS_SKIP_CHECK": "1"}
+
+    def run(*words, **options):
+        subprocess.run(words, check=True, env=environment, **options)
+
+    run("mformat", "-i", path, "-T", str(4 * MIB // 512), "::")
+    run("mmd", "-i", path, "::/EFI", "::/EFI/BOOT", "::/soil")
+    for name, data in files.items():
+        run("mcopy", "-i", path, "-", f"::/{name}", input=data)
+    return path
+
+
+def boot(context, disk, *firmware, machine="q35"):
+    """Starts QEMU with the disk."""
+    return context.child(
+        ["qemu-system-x86_64", "-M", f"{machine},accel=tcg", "-m", "256", "-nodefaults"]
+        + [*firmware, "-drive", f"file={disk},format=raw,if=none,id=disk"]
+        + ["-device", "virtio-blk-pci,drive=disk", "-serial", "stdio", "-display", "none"]
+        + ["-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    )
+
+
+def uefi(context, files, loader=None):
+    if not os.path.exists(OVMF):
+        raise Skip("no OVMF: install Debian's package ovmf")
+    loader = loader or built("soil-uefi.efi")
+    disk = volume(context, {"EFI/BOOT/BOOTX64.EFI": loader, **files})
+    return boot(context, disk, "-bios", OVMF)
+
+
+def bios(context, files, machine="q35", change=lambda volume: None):
+    """Starts QEMU with a GPT disk that SeaBIOS boots; `change` damages its FAT volume."""
+    with open(volume(context, files), "rb") as file:
+        fat = bytearray(file.read())
+    change(fat)
+    first, second = built("soil-bios-mbr.bin"), built("soil-bios.bin")
+    assert len(first) == 440 and len(second) % SECTOR == 0
+    second_at, fat_at = 34, 256
+    disk = bytearray(fat_at * SECTOR)
+    disk[:440] = first
+    struct.pack_into("<QH", disk, 428, second_at, len(second) // SECTOR)
+    struct.pack_into("<8B2I", disk, 446, 128, 0, 2, 0, 0xEE, 255, 255, 255, 1, 2**32 - 1)
+    disk[510:512] = b"\x55\xaa"
+    disk[SECTOR : SECTOR + 8] = b"EFI PART"
+    struct.pack_into("<QII", disk, SECTOR + 72, 2, 128, 128)
+    for at, kind, start, size in [
+        (2 * SECTOR, "21686148-6449-6E6F-744E-656564454649", second_at, len(second)),
+        (2 * SECTOR + 128, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", fat_at, len(fat)),
+    ]:
+        disk[at : at + 32] = uuid.UUID(kind).bytes_le + uuid.uuid4().bytes_le
+        struct.pack_into("<QQ", disk, at + 32, start, start + size // SECTOR - 1)
+    disk[second_at * SECTOR : second_at * SECTOR + len(second)] = second
+    path = context.path("disk.img")
+    with open(path, "wb") as file:
+        file.write(disk + fat)
+    return boot(context, path, machine=machine)
+
+
+def damaged(good, missing):
+    """Files that a loader refuses, and words of its message."""
+    # The program header of the data: its length in memory.
+    at = 64 + 56 * 3 + 40
+    large = good[:at] + struct.pack("<Q", 512 * MIB) + good[at + 8 :]
+    return [
+        ({}, missing),
+        ({"soil/image.elf": good[:200_000]}, "the file is truncated"),
+        ({"soil/image.elf": large}, "no free memory"),
+        ({"soil/image.elf": good, "soil/settings.txt": b"A=b \n" * 20_000}, "longer than 65535"),
+    ]
+
+
+@test(limit=120)
+def uefi_boots(context):
+    """OVMF boots a disk's image on q35: it prints, and ends the machine."""
+    child = uefi(context, {"soil/image.elf": image(context), "soil/settings.txt": b"# none\n"})
+    child.wait_line("Hello World!")
+    assert child.finish() == 1, child.text
+
+
+@test(limit=180)
+def uefi_refuses(context):
+    """The UEFI loader names a file that is missing, cut off, too large for the machine, too long, or
+    another than the loader's digest says."""
+    good = image(context)
+    cases = damaged(good, "NOT_FOUND")
+    for files, message in cases:
+        child = uefi(context, files)
+        child.wait_line(message)
+        child.stop()
+    loader = built("soil-uefi.efi")
+    assert loader.count(b"SOILDIGS") == 1
+    at = loader.index(b"SOILDIGS") + 8
+    settings = b"A=1\n"
+    digests = hashlib.sha256(good).digest() + hashlib.sha256(settings).digest()
+    signed = loader[:at] + digests + loader[at + 64 :]
+    other = good[:-1] + bytes([good[-1] ^ 1])
+    for elf, text, message in [
+        (good, settings, "Hello World!"),
+        (other, settings, "image.elf: not what this loader was signed for"),
+        (good, b"A=2\n", "settings.txt: not what this loader was signed for"),
+    ]:
+        child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, signed)
+        child.wait_line(message)
+        child.stop()
+
+
+@test(limit=180)
+def secure_boot(context):
+    """With Secure Boot OVMF starts the loader that its key signed, and no other."""
+    folder, keys = "/usr/share/OVMF", "/usr/share/ovmf"
+    code, variables = f"{folder}/OVMF_CODE_4M.secboot.fd", f"{folder}/OVMF_VARS_4M.snakeoil.fd"
+    if not all(map(os.path.exists, (code, variables))) or not shutil.which("sbsign"):
+        raise Skip("no firmware with test keys: install Debian's packages ovmf and sbsigntool")
+    plain, signed, key = (context.path(name) for name in ("plain.efi", "signed.efi", "key.pem"))
+    with open(plain, "wb") as file:
+        file.write(built("soil-uefi.efi"))
+    subprocess.run(
+        ["openssl", "rsa", "-in", f"{keys}/PkKek-1-snakeoil.key", "-out", key]
+        + ["-passin", "pass:snakeoil"],
+        check=True,
+    )
+    subprocess.run(
+        ["sbsign", "--key", key, "--cert", f"{keys}/PkKek-1-snakeoil.pem"]
+        + ["--output", signed, plain],
+        check=True,
+    )
+    elf = image(context)
+    for loader, message in ((signed, "Hello World!"), (plain, "No bootable option")):
+        with open(loader, "rb") as file:
+            files = {"EFI/BOOT/BOOTX64.EFI": file.read(), "soil/image.elf": elf}
+        store = context.path("variables.fd")
+        shutil.copyfile(variables, store)
+        child = boot(
+            context,
+            volume(context, files),
+            "-global",
+            "driver=cfi.pflash01,property=secure,value=on",
+            "-drive",
+            f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+            "-drive",
+            f"if=pflash,format=raw,unit=1,file={store}",
+            machine="q35,smm=on",
+        )
+        child.wait_line(message)
+        child.stop()
+
+
+@test(limit=120)
+def bios_boots(context):
+    """SeaBIOS boots a disk's image on q35 and on i440fx: it prints, and ends the machine."""
+    files = {"soil/image.elf": image(context), "soil/settings.txt": b"A=1\n"}
+    for machine in ("q35", "pc"):
+        child = bios(context, files, machine)
+        child.wait_line("Hello World!")
+        assert child.finish() == 1, child.text
+
+
+@test(limit=120)
+def bios_refuses(context):
+    """The BIOS loader names a file that is missing, cut off, too large for the machine or too long,
+    and a FAT whose chains end early or lead nowhere."""
+    good = image(context)
+    cases = [(files, lambda fat: None, message) for files, message in damaged(good, "not found")]
+
+    def set_table(value):
+        """Each entry of the first table but the first two and the two folders'."""
+
+        def change(fat):
+            reserved, tables, _, _, _, length = struct.unpack_from("<HBHHBH", fat, 14)
+            assert tables == 2
+            start = reserved * SECTOR + 12
+            fat[start : (reserved + length) * SECTOR] = value * (length * SECTOR - 12)
+
+        return change
+
+    files = {"soil/image.elf": good}
+    cases += [(files, set_table(each), "the FAT is damaged") for each in (b"\xff", b"\0")]
+    cases.append((files, lambda fat: fat.__setitem__(510, 0), "isn't FAT12 or FAT16"))
+    for contents, change, message in cases:
+        child = bios(context, contents, change=change)
+        child.wait_line(message)
+        child.stop()
