@@ -1,27 +1,86 @@
-//! A console (virtio 1.2, 5.3): its first port, without the multiport protocol.
+//! A console and its ports (virtio 1.2, 5.3).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use self::control::{Control, Message, event};
+use self::pair::Pair;
 use crate::device::{self, Device};
 use crate::device_type::DeviceType;
-use crate::queue::{Buffer, DeviceError, Queue};
+use crate::queue::DeviceError;
 use crate::transport::{Interrupt, Transport};
-use crate::{Error, MemoryRef, Region};
+use crate::{Error, MemoryRef};
 
-/// The queues of port 0 (virtio 1.2, 5.3.2).
-const RECEIVE_QUEUE: u16 = 0;
-const TRANSMIT_QUEUE: u16 = 1;
+mod control;
+mod pair;
 
-/// Maximum number of buffers per queue, and bytes per buffer: a screenful to write, a line or two
-/// to read.
-const RECEIVE_BUFFERS: u16 = 4;
-const RECEIVE_LEN: usize = 128;
-const TRANSMIT_BUFFERS: u16 = 8;
-const TRANSMIT_LEN: usize = 512;
+/// `VIRTIO_CONSOLE_F_MULTIPORT` (5.3.3).
+const MULTIPORT: u64 = 1 << 1;
+/// Offset of `max_nr_ports` in the configuration (5.3.4).
+const MAX_PORTS_AT: usize = 4;
+/// Maximum number of ports in use; each takes about 6 KiB. The device's number only lowers it.
+const MAX_PORTS: u32 = 8;
 
-/// A console. Dropping it resets the device, which discards output that the device hasn't taken
-/// yet: see [`Console::is_idle`].
+/// A port of a [`Console`], from [`Console::console_port`] or [`Console::port`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port(usize);
+
+/// What the device says of a port that exists.
+#[derive(Default)]
+struct Described {
+    name: Vec<u8>,
+    is_console: bool,
+    host_open: bool,
+}
+
+struct PortState {
+    pair: Pair,
+    /// `None`: the device hasn't added the port, or has removed it.
+    described: Option<Described>,
+    /// The driver wants the port open.
+    open: bool,
+    /// Messages that the device hasn't been sent yet: that the port is ready, or open or closed.
+    ready_due: bool,
+    open_due: bool,
+}
+
+impl PortState {
+    fn new(pair: Pair) -> PortState {
+        PortState {
+            pair,
+            described: None,
+            open: false,
+            ready_due: false,
+            open_due: false,
+        }
+    }
+
+    /// Applies a message of the device.
+    fn apply(&mut self, message: Message) -> Result<(), DeviceError> {
+        match (message.event, &mut self.described) {
+            (event::DEVICE_ADD, described @ None) => {
+                *described = Some(Described::default());
+                self.ready_due = true;
+            }
+            (event::DEVICE_REMOVE, described) => {
+                *described = None;
+                self.open = false;
+                self.ready_due = false;
+                self.open_due = false;
+                self.pair.discard_input()?;
+            }
+            (event::CONSOLE_PORT, Some(described)) => described.is_console = message.value != 0,
+            (event::PORT_OPEN, Some(described)) => described.host_open = message.value != 0,
+            (event::PORT_NAME, Some(described)) => described.name = message.name,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A console with its ports. Without `VIRTIO_CONSOLE_F_MULTIPORT` there is one, the console, which
+/// is always open. Dropping it resets the device, which discards output that the device hasn't
+/// taken yet: see [`Console::is_idle`].
 ///
 /// ```
 /// use drivers::console::Console;
@@ -30,75 +89,74 @@ const TRANSMIT_LEN: usize = 512;
 /// let memory = HostMemory::new();
 /// let (transport, device) = connect(memory, Terminal::default(), Options::default());
 /// let mut console = Console::new(Box::new(transport), memory)?;
-/// assert_eq!(console.write(b"hello\n")?, 6);
+/// let port = console.console_port().expect("a device without multiport has one");
+/// assert_eq!(console.write(port, b"hello\n")?, 6);
 /// device.with(|terminal| {
 ///     assert_eq!(terminal.screen, b"hello\n");
 ///     terminal.keyboard.extend(b"yes\n");
 /// });
 /// device.step();
 /// let mut input = [0; 16];
-/// let length = console.read(&mut input)?;
+/// let length = console.read(port, &mut input)?;
 /// assert_eq!(&input[..length], b"yes\n");
 /// # Ok::<(), drivers::Error>(())
 /// ```
 pub struct Console {
     device: Device,
-    receive: Queue,
-    transmit: Queue,
-    receive_pool: Region,
-    transmit_pool: Region,
-    /// Receive buffer in use, read position, and number of bytes in it.
-    reading: Option<(u16, usize, usize)>,
-    /// Transmit buffers that the device doesn't have.
-    free: Vec<u16>,
+    ports: Vec<PortState>,
+    /// With `VIRTIO_CONSOLE_F_MULTIPORT`.
+    control: Option<Control>,
+    /// The device added a port above the maximum, which the log has reported.
+    reported: bool,
 }
 
 impl Console {
-    /// Starts the device.
+    /// Starts the device. With several ports, they appear by [`poll`](Console::poll).
     ///
     /// # Errors
     ///
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Console, Error> {
-        let features = device::feature::QUEUE;
+        let features = device::feature::QUEUE | MULTIPORT;
         let mut device = Device::new(transport, DeviceType::CONSOLE, features, &|features| {
             features
         })?;
-        let receive = device.queue(memory, RECEIVE_QUEUE, (1, RECEIVE_BUFFERS), 1)?;
-        let transmit = device.queue(memory, TRANSMIT_QUEUE, (1, TRANSMIT_BUFFERS), 1)?;
-        let pool = |count: u16, len| Region::new(memory, usize::from(count) * len, 64);
-        let receive_pool = pool(receive.size(), RECEIVE_LEN).ok_or(Error::OutOfMemory)?;
-        let transmit_pool = pool(transmit.size(), TRANSMIT_LEN).ok_or(Error::OutOfMemory)?;
-        let free = (0..transmit.size()).rev().collect();
+        let mut control = None;
+        let mut count = 1;
+        if device.has(MULTIPORT) {
+            control = Some(Control::new(memory, &mut device)?);
+            let offered = device.config_u32(MAX_PORTS_AT).unwrap_or(1);
+            count = offered.clamp(1, MAX_PORTS) as u16;
+        }
+        let mut ports = Vec::new();
+        for number in 0..count {
+            // The control queues follow port 0's (5.3.2).
+            let first = if number == 0 { 0 } else { 2 * number + 2 };
+            ports.push(PortState::new(Pair::new(memory, &mut device, first)?));
+        }
         device.start();
-        let reading = None;
+        for port in &mut ports {
+            port.pair.start(&device);
+        }
         let mut console = Console {
             device,
-            receive,
-            transmit,
-            receive_pool,
-            transmit_pool,
-            reading,
-            free,
+            ports,
+            control,
+            reported: false,
         };
-        for buffer in 0..console.receive.size() {
-            console.add_buffer(buffer);
+        match &mut console.control {
+            Some(control) => control
+                .start(&console.device)
+                .map_err(|DeviceError| Error::DeviceError)?,
+            None => {
+                console.ports[0].described = Some(Described {
+                    is_console: true,
+                    host_open: true,
+                    ..Described::default()
+                });
+            }
         }
-        console.receive.kick(console.device.transport());
         Ok(console)
-    }
-
-    /// Adds receive buffer `index` to the queue. It always fits: there are as many descriptors as
-    /// buffers.
-    fn add_buffer(&mut self, index: u16) {
-        let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
-        let buffer = Buffer {
-            phys,
-            len: RECEIVE_LEN as u32,
-            device_writes: true,
-        };
-        let added = self.receive.add(&[buffer], u32::from(index));
-        debug_assert!(added.is_ok());
     }
 
     /// Acknowledges the device's interrupts.
@@ -111,134 +169,165 @@ impl Console {
         self.device.is_running()
     }
 
+    /// Exchanges messages about ports with the device (5.3.6.2). Call it after an interrupt, before
+    /// reading. Does nothing without `VIRTIO_CONSOLE_F_MULTIPORT`. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceError`].
+    pub fn poll(&mut self) -> Result<(), Error> {
+        self.check(|console| console.exchange())
+    }
+
+    fn exchange(&mut self) -> Result<(), DeviceError> {
+        let Some(control) = &mut self.control else {
+            return Ok(());
+        };
+        let (ports, reported) = (&mut self.ports, &mut self.reported);
+        control.messages(&self.device, |message| {
+            match ports.get_mut(message.port as usize) {
+                Some(port) => port.apply(message),
+                None if message.event == event::DEVICE_ADD && !*reported => {
+                    *reported = true;
+                    log::warn!(
+                        target: "drivers",
+                        "console: port {} is not used: the driver uses ports below {}",
+                        message.port, ports.len()
+                    );
+                    Ok(())
+                }
+                None => Ok(()),
+            }
+        })?;
+        for (number, port) in self.ports.iter_mut().enumerate() {
+            if port.ready_due {
+                port.ready_due = !control.send(number as u32, event::PORT_READY, 1)?;
+            }
+            // The device learns that a port is ready before it learns that it is open.
+            if port.open_due && !port.ready_due {
+                let open = u16::from(port.open);
+                port.open_due = !control.send(number as u32, event::PORT_OPEN, open)?;
+            }
+        }
+        control.kick(&self.device);
+        Ok(())
+    }
+
+    /// The first port that the device designates as a console.
+    pub fn console_port(&self) -> Option<Port> {
+        self.find(|described| described.is_console)
+    }
+
+    /// The first port named `name`, such as `org.qemu.guest_agent.0`.
+    pub fn port(&self, name: &[u8]) -> Option<Port> {
+        self.find(|described| described.name == name)
+    }
+
+    fn find(&self, wanted: impl Fn(&Described) -> bool) -> Option<Port> {
+        let found = |port: &PortState| port.described.as_ref().is_some_and(&wanted);
+        self.ports.iter().position(found).map(Port)
+    }
+
+    /// Whether the host's end of the port is open: [`write`](Console::write) writes only then.
+    pub fn is_host_open(&self, Port(port): Port) -> bool {
+        let described = self.ports[port].described.as_ref();
+        described.is_some_and(|described| described.host_open)
+    }
+
+    /// Opens or closes the driver's end of the port; the device sends no input to a closed one. The
+    /// next [`poll`](Console::poll) sends the change. Opening a removed port has no effect.
+    pub fn set_open(&mut self, Port(port): Port, open: bool) {
+        let port = &mut self.ports[port];
+        if port.described.is_some() && port.open != open {
+            port.open = open;
+            port.open_due = true;
+        }
+    }
+
     /// Writes as much of `bytes` as fits the free buffers, and notifies the device. Returns the
-    /// number of bytes written; 0 means that all buffers are in flight. Never blocks.
+    /// number of bytes written; 0 means that all buffers are in flight, or that the host's end is
+    /// closed. Never blocks.
     ///
     /// # Errors
     ///
     /// [`Error::DeviceError`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
-        self.reclaim()?;
-        let mut written = 0;
-        for piece in bytes.chunks(TRANSMIT_LEN) {
-            let Some(&index) = self.free.last() else {
-                break;
-            };
-            let offset = usize::from(index) * TRANSMIT_LEN;
-            // SAFETY: the driver owns a free buffer.
-            unsafe { self.transmit_pool.slice(offset, piece.len()) }.copy_from_slice(piece);
-            let phys = self.transmit_pool.phys(offset);
-            let buffer = Buffer {
-                phys,
-                len: piece.len() as u32,
-                device_writes: false,
-            };
-            if self.transmit.add(&[buffer], u32::from(index)).is_err() {
-                break;
-            }
-            self.free.pop();
-            written += piece.len();
-        }
-        self.transmit.kick(self.device.transport());
-        Ok(written)
+    pub fn write(&mut self, port: Port, bytes: &[u8]) -> Result<usize, Error> {
+        let bytes = if self.is_host_open(port) { bytes } else { &[] };
+        self.check(|console| console.ports[port.0].pair.write(&console.device, bytes))
     }
 
-    /// True when the device has taken all output, or is out of use.
-    pub fn is_idle(&mut self) -> bool {
-        self.reclaim().is_err() || self.transmit.in_flight() == 0
+    /// True when the device has taken all output of the port, or is out of use.
+    pub fn is_idle(&mut self, Port(port): Port) -> bool {
+        self.check(|console| console.ports[port].pair.is_idle())
+            .unwrap_or(true)
     }
 
-    fn reclaim(&mut self) -> Result<(), Error> {
-        if !self.device.is_running() {
-            return Err(Error::DeviceError);
-        }
-        loop {
-            match self.transmit.pop() {
-                Ok(None) => return Ok(()),
-                Ok(Some(completion)) => self.free.push(completion.token as u16),
-                Err(DeviceError) => return Err(self.fail()),
-            }
-        }
-    }
-
-    /// Reads at most `bytes.len()` bytes of input. Returns the number of bytes; 0 means that none
-    /// is available. Never blocks.
+    /// Reads at most `bytes.len()` bytes of the port's input. Returns the number of bytes; 0 means
+    /// that none is available. Never blocks.
     ///
     /// # Errors
     ///
     /// [`Error::DeviceError`].
-    pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
-        let mut read = 0;
-        // Limits the loop to one round: a device could return empty buffers forever.
-        for _ in 0..=self.receive.size() {
-            if read == bytes.len() || !self.fetch()? {
-                break;
-            }
-            if let Some((index, at, end)) = self.reading {
-                let len = (end - at).min(bytes.len() - read);
-                // SAFETY: the buffer being read has come back from the device.
-                let from = unsafe {
-                    self.receive_pool
-                        .slice(usize::from(index) * RECEIVE_LEN, end)
-                };
-                bytes[read..read + len].copy_from_slice(&from[at..at + len]);
-                read += len;
-                self.reading = Some((index, at + len, end));
-                if at + len == end {
-                    self.reading = None;
-                    self.add_buffer(index);
-                }
-            }
-        }
-        self.receive.kick(self.device.transport());
-        Ok(read)
+    pub fn read(&mut self, Port(port): Port, bytes: &mut [u8]) -> Result<usize, Error> {
+        self.check(|console| console.ports[port].pair.read(&console.device, bytes))
     }
 
-    /// Whether a buffer holds unread input.
-    fn fetch(&mut self) -> Result<bool, Error> {
-        if !self.device.is_running() {
-            return Err(Error::DeviceError);
-        }
-        if self.reading.is_none() {
-            match self.receive.pop() {
-                Ok(None) => return Ok(false),
-                Ok(Some(done)) => {
-                    self.reading = Some((done.token as u16, 0, done.written as usize))
-                }
-                Err(DeviceError) => return Err(self.fail()),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Call before waiting: requests an interrupt for the next input or completed output. Returns
-    /// true if there is already work: don't wait.
+    /// Call before waiting: requests an interrupt for the next message, input or completed output.
+    /// Returns true if there is already work: don't wait.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
         }
-        let typed = self.receive.enable_interrupts() || self.reading.is_some();
-        let taken = self.transmit.in_flight() > 0 && self.transmit.enable_interrupts();
-        typed || taken
+        let due = self
+            .ports
+            .iter()
+            .any(|port| port.ready_due || port.open_due);
+        let mut work = match &mut self.control {
+            Some(control) => control.enable_interrupts(due),
+            None => false,
+        };
+        for port in self
+            .ports
+            .iter_mut()
+            .filter(|port| port.described.is_some())
+        {
+            work |= port.pair.enable_interrupts();
+        }
+        work
     }
 
-    fn fail(&mut self) -> Error {
-        log::error!(target: "drivers", "the console broke the virtio protocol and was reset");
-        self.receive.mark_failed();
-        self.transmit.mark_failed();
-        self.device.stop();
-        Error::DeviceError
+    /// Runs `work` on a running device, and stops the device if it broke the protocol.
+    fn check<T>(
+        &mut self,
+        work: impl FnOnce(&mut Console) -> Result<T, DeviceError>,
+    ) -> Result<T, Error> {
+        if !self.device.is_running() {
+            return Err(Error::DeviceError);
+        }
+        work(self).map_err(|DeviceError| {
+            log::error!(target: "drivers", "the console broke the virtio protocol and was reset");
+            for port in &mut self.ports {
+                port.pair.mark_failed();
+            }
+            if let Some(control) = &mut self.control {
+                control.mark_failed();
+            }
+            self.device.stop();
+            Error::DeviceError
+        })
     }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         if !self.device.stop() {
-            self.receive.leak();
-            self.transmit.leak();
-            self.receive_pool.leak();
-            self.transmit_pool.leak();
+            for port in &mut self.ports {
+                port.pair.leak();
+            }
+            if let Some(control) = &mut self.control {
+                control.leak();
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod liar;
 mod memory;
 mod net;
 mod queue;
+mod serial;
 mod simple;
 mod transport;
 
@@ -34,5 +35,6 @@ pub use liar::{Liar, Lie};
 pub use memory::HostMemory;
 pub use net::NetDevice;
 pub use queue::{Chain, DeviceQueue};
+pub use serial::{Serial, SerialPort};
 pub use simple::{Entropy, Terminal};
 pub use transport::{Backend, FakeTransport, Handle, Options, connect};

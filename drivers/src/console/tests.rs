@@ -4,10 +4,14 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Console, TRANSMIT_LEN};
+use super::pair::TRANSMIT_LEN;
+use super::{Console, MAX_PORTS, MULTIPORT, Port};
 use crate::Error;
 use crate::device_type::DeviceType;
-use crate::fake::{Handle, HostMemory, Liar, Lie, Options, Terminal, connect};
+use crate::fake::{Handle, HostMemory, Liar, Lie, Options, Serial, SerialPort, Terminal, connect};
+
+/// The only port of a console without multiport.
+const PORT: Port = Port(0);
 
 fn start(options: Options) -> (Console, Handle<Terminal>) {
     let memory = HostMemory::new();
@@ -20,37 +24,37 @@ fn text_goes_both_ways() {
     let (mut console, handle) = start(Options::default());
     let text: Vec<u8> = (0..2000).map(|at| at as u8).collect();
     for _ in 0..10 {
-        assert_eq!(console.write(&text), Ok(2000));
+        assert_eq!(console.write(PORT, &text), Ok(2000));
     }
-    assert!(console.is_idle());
+    assert!(console.is_idle(PORT));
     handle.with(|terminal| assert!(terminal.screen == text.repeat(10)));
     handle.with(|terminal| terminal.keyboard.extend(&text));
     handle.step();
     let mut read = Vec::new();
     let mut piece = [0; 100];
     while read.len() < text.len() {
-        let len = console.read(&mut piece).unwrap();
+        let len = console.read(PORT, &mut piece).unwrap();
         assert!(len > 0);
         read.extend_from_slice(&piece[..len]);
         handle.step();
     }
     assert!(read == text);
-    assert_eq!(console.read(&mut piece), Ok(0));
+    assert_eq!(console.read(PORT, &mut piece), Ok(0));
 }
 
 #[test]
 fn a_stuck_terminal_takes_what_fits_and_no_more() {
     let (mut console, handle) = start(Options::default());
     handle.with(|terminal| terminal.stuck = true);
-    assert_eq!(console.write(&[b'x'; 10_000]), Ok(8 * TRANSMIT_LEN));
-    assert_eq!(console.write(b"y"), Ok(0));
-    assert!(!console.is_idle());
+    assert_eq!(console.write(PORT, &[b'x'; 10_000]), Ok(8 * TRANSMIT_LEN));
+    assert_eq!(console.write(PORT, b"y"), Ok(0));
+    assert!(!console.is_idle(PORT));
     assert!(!console.enable_interrupts());
     handle.with(|terminal| terminal.stuck = false);
     handle.step();
     assert!(handle.queue(1, |q| q.interrupts) > 0);
-    assert_eq!(console.write(b"y"), Ok(1));
-    assert!(console.is_idle());
+    assert_eq!(console.write(PORT, b"y"), Ok(1));
+    assert!(console.is_idle(PORT));
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn what_was_read_in_part_is_not_waited_for() {
         let (mut read, mut piece) = (Vec::new(), vec![0; part]);
         while read.len() < typed {
             assert!(console.enable_interrupts(), "{} of {typed}", read.len());
-            let len = console.read(&mut piece).unwrap();
+            let len = console.read(PORT, &mut piece).unwrap();
             assert!(len > 0);
             read.extend_from_slice(&piece[..len]);
         }
@@ -99,8 +103,8 @@ fn a_console_that_does_not_reset_keeps_its_memory() {
     let (transport, handle) = connect(memory, Terminal::default(), options);
     let mut console = Console::new(Box::new(transport), memory).unwrap();
     handle.queue(0, |queue| queue.advance(1000));
-    assert_eq!(console.read(&mut [0; 9]), Err(Error::DeviceError));
-    assert_eq!(console.write(b"x"), Err(Error::DeviceError));
+    assert_eq!(console.read(PORT, &mut [0; 9]), Err(Error::DeviceError));
+    assert_eq!(console.write(PORT, b"x"), Err(Error::DeviceError));
     let before = memory.allocated();
     drop(console);
     assert_eq!(memory.allocated(), before);
@@ -131,10 +135,197 @@ proptest! {
         let mut bytes = [0; 300];
         for _ in 0..60 {
             handle.step();
-            let read = console.read(&mut bytes);
+            let read = console.read(PORT, &mut bytes);
             prop_assert!(read.is_ok_and(|len| len <= 300) || !console.is_running());
-            let written = console.write(&bytes);
+            let written = console.write(PORT, &bytes);
             prop_assert!(written.is_ok_and(|len| len <= 300) || written == Err(Error::DeviceError));
+            let _ = console.enable_interrupts();
+        }
+        drop(console);
+        prop_assert_eq!(memory.allocated(), 0);
+    }
+}
+
+/// A device with a console, the guest agent's port and one that the test adds later.
+fn serial() -> (Console, Handle<Serial>) {
+    let memory = HostMemory::new();
+    let mut device = Serial::new(31);
+    device.ports[0] = Some(SerialPort::console());
+    device.ports[3] = Some(SerialPort::named(b"org.qemu.guest_agent.0"));
+    let (transport, handle) = connect(memory, device, Options::default());
+    (Console::new(Box::new(transport), memory).unwrap(), handle)
+}
+
+/// Exchanges messages until both sides have said all.
+fn exchange(console: &mut Console, handle: &Handle<Serial>) {
+    for _ in 0..4 {
+        console.poll().unwrap();
+        handle.step();
+    }
+    console.poll().unwrap();
+}
+
+#[test]
+fn ports_are_found_by_name_and_carry_bytes_both_ways() {
+    let (mut console, handle) = serial();
+    assert_eq!(console.console_port(), None);
+    exchange(&mut console, &handle);
+    assert_eq!(console.console_port(), Some(Port(0)));
+    assert_eq!(console.port(b"org.qemu.guest_agent.0"), Some(Port(3)));
+    assert_eq!(console.port(b"org.qemu.guest_agent"), None);
+    let agent = Port(3);
+    assert!(!console.is_host_open(agent));
+    assert_eq!(console.write(agent, b"lost"), Ok(0));
+
+    handle.with(|serial| serial.set_host_open(3, true));
+    exchange(&mut console, &handle);
+    assert!(console.is_host_open(agent));
+    handle.with(|serial| serial.port(3).input.extend(b"question"));
+    handle.step();
+    let mut bytes = [0; 100];
+    assert_eq!(
+        console.read(agent, &mut bytes),
+        Ok(0),
+        "the port isn't open"
+    );
+
+    console.set_open(agent, true);
+    exchange(&mut console, &handle);
+    assert_eq!(console.read(agent, &mut bytes), Ok(8));
+    assert_eq!(&bytes[..8], b"question");
+    assert_eq!(console.write(agent, b"answer"), Ok(6));
+    handle.with(|serial| assert_eq!(serial.port(3).output, b"answer"));
+    handle.with(|serial| assert!(serial.port(0).output.is_empty()));
+
+    console.set_open(agent, false);
+    exchange(&mut console, &handle);
+    handle.with(|serial| assert!(!serial.port(3).guest_open));
+    handle.with(|serial| assert_eq!(serial.port(3).opens, 2));
+}
+
+#[test]
+fn a_port_comes_and_goes() {
+    let (mut console, handle) = serial();
+    exchange(&mut console, &handle);
+    for _ in 0..40 {
+        handle.with(|serial| serial.add(5, SerialPort::named(b"later")));
+        exchange(&mut console, &handle);
+        assert_eq!(console.port(b"later"), Some(Port(5)));
+        console.set_open(Port(5), true);
+        exchange(&mut console, &handle);
+        handle.with(|serial| assert!(serial.port(5).guest_open));
+        // Input that nobody reads before the port goes isn't the next port's.
+        handle.with(|serial| serial.port(5).input.extend([b'x'; 200]));
+        handle.step();
+        assert_eq!(console.read(Port(5), &mut [0; 9]), Ok(9));
+        handle.with(|serial| serial.remove(5));
+        exchange(&mut console, &handle);
+        assert_eq!(console.port(b"later"), None);
+        assert_eq!(console.read(Port(5), &mut [0; 9]), Ok(0));
+        console.set_open(Port(5), true);
+        assert_eq!(console.write(Port(5), b"x"), Ok(0));
+    }
+}
+
+#[test]
+fn all_ports_of_a_full_device_are_ready_and_those_above_the_maximum_unused() {
+    let memory = HostMemory::new();
+    let mut device = Serial::new(31);
+    for number in 0..31 {
+        device.ports[number] = Some(SerialPort::named(&[b'a' + number as u8]));
+    }
+    let (transport, handle) = connect(memory, device, Options::default());
+    let mut console = Console::new(Box::new(transport), memory).unwrap();
+    exchange(&mut console, &handle);
+    for number in 0..31 {
+        let used = number < MAX_PORTS as usize;
+        let port = console.port(&[b'a' + number as u8]);
+        assert_eq!(port, used.then_some(Port(number)));
+        handle.with(|serial| assert_eq!(serial.port(number).ready, used));
+    }
+    handle.with(|serial| assert_eq!(serial.dropped, 0));
+}
+
+#[test]
+fn a_message_about_a_port_interrupts() {
+    let (mut console, handle) = serial();
+    exchange(&mut console, &handle);
+    while console.enable_interrupts() {
+        exchange(&mut console, &handle);
+    }
+    let before = handle.queue(2, |queue| queue.interrupts);
+    handle.with(|serial| serial.set_host_open(3, true));
+    handle.step();
+    assert_eq!(handle.queue(2, |queue| queue.interrupts), before + 1);
+    assert!(console.enable_interrupts());
+}
+
+/// Bytes of a control message, mostly a valid one.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let sound = (
+        0..12u32,
+        0..9u16,
+        0..2u16,
+        prop::collection::vec(any::<u8>(), 0..90),
+    );
+    prop_oneof![
+        4 => sound.prop_map(|(id, event, value, name)| {
+            let mut bytes = id.to_le_bytes().to_vec();
+            bytes.extend(event.to_le_bytes());
+            bytes.extend(value.to_le_bytes());
+            bytes.extend(name);
+            bytes
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..90),
+    ]
+}
+
+fn port_lie() -> impl Strategy<Value = Lie> {
+    let end = (
+        message(),
+        prop_oneof![3 => Just(None), 1 => any::<u32>().prop_map(Some)],
+    );
+    Lie::any(
+        end.prop_map(|(bytes, claim)| {
+            let claim = claim.unwrap_or(bytes.len() as u32);
+            Lie::End { bytes, claim }
+        }),
+        40,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lying_ports_are_survived(
+        max_ports in prop_oneof![0..12u32, any::<u32>()],
+        script in prop::collection::vec((prop_oneof![Just(2usize), 0..18usize], port_lie()), 1..80),
+    ) {
+        let memory = HostMemory::new();
+        let mut config = vec![0; 4];
+        config.extend(max_ports.to_le_bytes());
+        let mut device = Liar::new(DeviceType::CONSOLE, MULTIPORT, config, vec![8; 18]);
+        device.script = script.into();
+        let (transport, handle) = connect(memory, device, Options::default());
+        let Ok(mut console) = Console::new(Box::new(transport), memory) else {
+            // It lied to the first message.
+            prop_assert_eq!(memory.allocated(), 0);
+            return Ok(());
+        };
+        prop_assert!(console.ports.len() <= MAX_PORTS as usize);
+        let mut bytes = [0; 300];
+        for _ in 0..80 {
+            handle.step();
+            prop_assert!(console.poll().is_ok() || !console.is_running());
+            for number in 0..console.ports.len() {
+                let port = Port(number);
+                console.set_open(port, true);
+                let read = console.read(port, &mut bytes);
+                prop_assert!(read.is_ok_and(|len| len <= 300) || !console.is_running());
+                let written = console.write(port, &bytes);
+                prop_assert!(written.is_ok_and(|len| len <= 300) || !console.is_running());
+            }
             let _ = console.enable_interrupts();
         }
         drop(console);

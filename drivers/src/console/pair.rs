@@ -1,0 +1,172 @@
+//! The two queues of a port, and their buffers.
+
+use alloc::vec::Vec;
+
+use crate::device::Device;
+use crate::queue::{Buffer, DeviceError, Queue};
+use crate::{Error, MemoryRef, Region};
+
+/// Maximum number of buffers per queue, and bytes per buffer: a screenful to write, a line or two
+/// to read.
+const RECEIVE_BUFFERS: u16 = 4;
+const RECEIVE_LEN: usize = 128;
+const TRANSMIT_BUFFERS: u16 = 8;
+pub(super) const TRANSMIT_LEN: usize = 512;
+
+pub(super) struct Pair {
+    receive: Queue,
+    transmit: Queue,
+    receive_pool: Region,
+    transmit_pool: Region,
+    /// Receive buffer in use, read position, and number of bytes in it.
+    reading: Option<(u16, usize, usize)>,
+    /// Transmit buffers that the device doesn't have.
+    free: Vec<u16>,
+}
+
+impl Pair {
+    /// Sets up the queues `first` (to receive) and `first + 1` (to transmit).
+    pub fn new(memory: MemoryRef, device: &mut Device, first: u16) -> Result<Pair, Error> {
+        let receive = device.queue(memory, first, (1, RECEIVE_BUFFERS), 1)?;
+        let transmit = device.queue(memory, first + 1, (1, TRANSMIT_BUFFERS), 1)?;
+        let pool = |count: u16, len| Region::new(memory, usize::from(count) * len, 64);
+        let receive_pool = pool(receive.size(), RECEIVE_LEN).ok_or(Error::OutOfMemory)?;
+        let transmit_pool = pool(transmit.size(), TRANSMIT_LEN).ok_or(Error::OutOfMemory)?;
+        let free = (0..transmit.size()).rev().collect();
+        Ok(Pair {
+            receive,
+            transmit,
+            receive_pool,
+            transmit_pool,
+            reading: None,
+            free,
+        })
+    }
+
+    /// Gives the device all receive buffers, once it is started.
+    pub fn start(&mut self, device: &Device) {
+        for buffer in 0..self.receive.size() {
+            self.add_buffer(buffer);
+        }
+        self.receive.kick(device.transport());
+    }
+
+    /// Adds receive buffer `index` to the queue. It always fits: there are as many descriptors as
+    /// buffers.
+    fn add_buffer(&mut self, index: u16) {
+        let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
+        let buffer = Buffer {
+            phys,
+            len: RECEIVE_LEN as u32,
+            device_writes: true,
+        };
+        let added = self.receive.add(&[buffer], u32::from(index));
+        debug_assert!(added.is_ok());
+    }
+
+    /// Writes what fits the free buffers; returns how much that is.
+    pub fn write(&mut self, device: &Device, bytes: &[u8]) -> Result<usize, DeviceError> {
+        self.reclaim()?;
+        let mut written = 0;
+        for piece in bytes.chunks(TRANSMIT_LEN) {
+            let Some(&index) = self.free.last() else {
+                break;
+            };
+            let offset = usize::from(index) * TRANSMIT_LEN;
+            // SAFETY: the driver owns a free buffer.
+            unsafe { self.transmit_pool.slice(offset, piece.len()) }.copy_from_slice(piece);
+            let phys = self.transmit_pool.phys(offset);
+            let buffer = Buffer {
+                phys,
+                len: piece.len() as u32,
+                device_writes: false,
+            };
+            if self.transmit.add(&[buffer], u32::from(index)).is_err() {
+                break;
+            }
+            self.free.pop();
+            written += piece.len();
+        }
+        self.transmit.kick(device.transport());
+        Ok(written)
+    }
+
+    /// Whether the device has taken all output.
+    pub fn is_idle(&mut self) -> Result<bool, DeviceError> {
+        self.reclaim()?;
+        Ok(self.transmit.in_flight() == 0)
+    }
+
+    fn reclaim(&mut self) -> Result<(), DeviceError> {
+        while let Some(completion) = self.transmit.pop()? {
+            self.free.push(completion.token as u16);
+        }
+        Ok(())
+    }
+
+    /// Reads at most `bytes.len()` bytes; returns their number.
+    pub fn read(&mut self, device: &Device, bytes: &mut [u8]) -> Result<usize, DeviceError> {
+        let mut read = 0;
+        // Limits the loop to one round: a device could return empty buffers forever.
+        for _ in 0..=self.receive.size() {
+            if read == bytes.len() {
+                break;
+            }
+            if self.reading.is_none() {
+                let done = self.receive.pop()?;
+                self.reading = done.map(|done| (done.token as u16, 0, done.written as usize));
+            }
+            let Some((index, at, end)) = self.reading else {
+                break;
+            };
+            let len = (end - at).min(bytes.len() - read);
+            // SAFETY: the buffer being read has come back from the device.
+            let from = unsafe {
+                self.receive_pool
+                    .slice(usize::from(index) * RECEIVE_LEN, end)
+            };
+            bytes[read..read + len].copy_from_slice(&from[at..at + len]);
+            read += len;
+            self.reading = Some((index, at + len, end));
+            if at + len == end {
+                self.reading = None;
+                self.add_buffer(index);
+            }
+        }
+        self.receive.kick(device.transport());
+        Ok(read)
+    }
+
+    /// Drops unread input: it belongs to a port that was removed.
+    pub fn discard_input(&mut self) -> Result<(), DeviceError> {
+        if let Some((index, ..)) = self.reading.take() {
+            self.add_buffer(index);
+        }
+        for _ in 0..self.receive.size() {
+            let Some(done) = self.receive.pop()? else {
+                break;
+            };
+            self.add_buffer(done.token as u16);
+        }
+        Ok(())
+    }
+
+    /// See [`Console::enable_interrupts`](super::Console::enable_interrupts).
+    pub fn enable_interrupts(&mut self) -> bool {
+        let typed = self.receive.enable_interrupts() || self.reading.is_some();
+        let taken = self.transmit.in_flight() > 0 && self.transmit.enable_interrupts();
+        typed || taken
+    }
+
+    pub fn mark_failed(&mut self) {
+        self.receive.mark_failed();
+        self.transmit.mark_failed();
+    }
+
+    pub fn leak(&mut self) {
+        self.receive.leak();
+        self.transmit.leak();
+        self.receive_pool.leak();
+        self.transmit_pool.leak();
+    }
+}
