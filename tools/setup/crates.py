@@ -34,8 +34,9 @@ PREFERRED = [
     "MPL-2.0",
     "CDLA-Permissive-2.0",
 ]
-# Both forms of a program link this package, each with its own feature.
-LINKED = ("soil-sys", ("image", "process"))
+# What users distribute: both forms of a program link the first package, each with its own feature;
+# a disk has the loaders.
+LINKED = (("soil-sys", "image"), ("soil-sys", "process"), ("loader", "uefi"), ("loader", "bios"))
 
 HEADER = """\
 Notices for what Soil links into programs
@@ -43,7 +44,8 @@ Notices for what Soil links into programs
 
 Made by `tools/setup/crates.py write`; `make test` compares it. Soil itself is under the ISC licence (LICENSE). A program made with
 Soil contains, as far as it uses them, parts of the crates below, of Rust's libraries, of OCaml's runtime and library, and in its
-image form of musl. Other OCaml libraries that a program links have licences of their own.
+image form of musl. Other OCaml libraries that a program links have licences of their own. A disk's loaders contain `uefi` and `sha2`
+with their dependencies.
 
 OCaml's runtime system and standard library
 -------------------------------------------
@@ -160,10 +162,9 @@ def faults(crates, rules, lock):
 
 
 def linked():
-    """Names and versions of the third-party crates that programs link."""
-    package, features = LINKED
+    """Names and versions of the third-party crates that programs and loaders link."""
     found = set()
-    for feature in features:
+    for package, feature in LINKED:
         options = [
             "--locked",
             "--offline",

@@ -178,6 +178,9 @@ step 'cargo test, of what documents show' $linted cargo test -q --locked --works
 # The tests' compiler leaves out parts that no test or program depends on, and those only in images.
 # shellcheck disable=SC2086
 step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p soil-sys --features posix/image ${pinned:+-- -D warnings}
+# The loaders have no standard library, and so no unwinding as in the profile of tests.
+# shellcheck disable=SC2086
+step "cargo $lint, of the loaders" cargo $lint -q --locked --release -p loader --bins --features bios,uefi ${pinned:+-- -D warnings}
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' $linted SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
