@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use self::control::{Control, Message, event};
-use self::pair::Pair;
+use self::pair::{Pair, Sizes};
 use crate::device::{self, Device};
 use crate::device_type::DeviceType;
 use crate::queue::DeviceError;
@@ -20,6 +20,14 @@ const MULTIPORT: u64 = 1 << 1;
 const MAX_PORTS_AT: usize = 4;
 /// Maximum number of ports in use; each takes about 6 KiB. The device's number only lowers it.
 const MAX_PORTS: u32 = 8;
+
+/// The buffers of a port: a screenful to write, a line or two to read.
+const SIZES: Sizes = Sizes {
+    receive_buffers: 4,
+    receive_len: 128,
+    transmit_buffers: 8,
+    transmit_len: 512,
+};
 
 /// A port of a [`Console`], from [`Console::console_port`] or [`Console::port`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ impl PortState {
     }
 
     /// Applies a message of the device.
-    fn apply(&mut self, message: Message) -> Result<(), DeviceError> {
+    fn apply(&mut self, device: &Device, message: Message) -> Result<(), DeviceError> {
         match (message.event, &mut self.described) {
             (event::DEVICE_ADD, described @ None) => {
                 *described = Some(Described::default());
@@ -67,7 +75,7 @@ impl PortState {
                 self.open = false;
                 self.ready_due = false;
                 self.open_due = false;
-                self.pair.discard_input()?;
+                self.pair.discard_input(device)?;
             }
             (event::CONSOLE_PORT, Some(described)) => described.is_console = message.value != 0,
             (event::PORT_OPEN, Some(described)) => described.host_open = message.value != 0,
@@ -132,7 +140,12 @@ impl Console {
         for number in 0..count {
             // The control queues follow port 0's (5.3.2).
             let first = if number == 0 { 0 } else { 2 * number + 2 };
-            ports.push(PortState::new(Pair::new(memory, &mut device, first)?));
+            ports.push(PortState::new(Pair::new(
+                memory,
+                &mut device,
+                first,
+                SIZES,
+            )?));
         }
         device.start();
         for port in &mut ports {
@@ -183,10 +196,10 @@ impl Console {
         let Some(control) = &mut self.control else {
             return Ok(());
         };
-        let (ports, reported) = (&mut self.ports, &mut self.reported);
-        control.messages(&self.device, |message| {
+        let (device, ports, reported) = (&self.device, &mut self.ports, &mut self.reported);
+        control.messages(device, |message| {
             match ports.get_mut(message.port as usize) {
-                Some(port) => port.apply(message),
+                Some(port) => port.apply(device, message),
                 None if message.event == event::DEVICE_ADD && !*reported => {
                     *reported = true;
                     log::warn!(

@@ -1,4 +1,5 @@
-//! The two queues of a port, and their buffers.
+//! A queue to receive and a queue to transmit, with their buffers: a port's, or those of messages
+//! about ports.
 
 use alloc::vec::Vec;
 
@@ -6,14 +7,17 @@ use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 
-/// Maximum number of buffers per queue, and bytes per buffer: a screenful to write, a line or two
-/// to read.
-const RECEIVE_BUFFERS: u16 = 4;
-const RECEIVE_LEN: usize = 128;
-const TRANSMIT_BUFFERS: u16 = 8;
-pub(super) const TRANSMIT_LEN: usize = 512;
+/// Maximum number of buffers per queue, and bytes per buffer.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub receive_buffers: u16,
+    pub receive_len: usize,
+    pub transmit_buffers: u16,
+    pub transmit_len: usize,
+}
 
 pub(super) struct Pair {
+    sizes: Sizes,
     receive: Queue,
     transmit: Queue,
     receive_pool: Region,
@@ -26,14 +30,20 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Sets up the queues `first` (to receive) and `first + 1` (to transmit).
-    pub fn new(memory: MemoryRef, device: &mut Device, first: u16) -> Result<Pair, Error> {
-        let receive = device.queue(memory, first, (1, RECEIVE_BUFFERS), 1)?;
-        let transmit = device.queue(memory, first + 1, (1, TRANSMIT_BUFFERS), 1)?;
+    pub fn new(
+        memory: MemoryRef,
+        device: &mut Device,
+        first: u16,
+        sizes: Sizes,
+    ) -> Result<Pair, Error> {
+        let receive = device.queue(memory, first, (1, sizes.receive_buffers), 1)?;
+        let transmit = device.queue(memory, first + 1, (1, sizes.transmit_buffers), 1)?;
         let pool = |count: u16, len| Region::new(memory, usize::from(count) * len, 64);
-        let receive_pool = pool(receive.size(), RECEIVE_LEN).ok_or(Error::OutOfMemory)?;
-        let transmit_pool = pool(transmit.size(), TRANSMIT_LEN).ok_or(Error::OutOfMemory)?;
+        let receive_pool = pool(receive.size(), sizes.receive_len).ok_or(Error::OutOfMemory)?;
+        let transmit_pool = pool(transmit.size(), sizes.transmit_len).ok_or(Error::OutOfMemory)?;
         let free = (0..transmit.size()).rev().collect();
         Ok(Pair {
+            sizes,
             receive,
             transmit,
             receive_pool,
@@ -54,10 +64,10 @@ impl Pair {
     /// Adds receive buffer `index` to the queue. It always fits: there are as many descriptors as
     /// buffers.
     fn add_buffer(&mut self, index: u16) {
-        let phys = self.receive_pool.phys(usize::from(index) * RECEIVE_LEN);
+        let len = self.sizes.receive_len;
         let buffer = Buffer {
-            phys,
-            len: RECEIVE_LEN as u32,
+            phys: self.receive_pool.phys(usize::from(index) * len),
+            len: len as u32,
             device_writes: true,
         };
         let added = self.receive.add(&[buffer], u32::from(index));
@@ -68,27 +78,44 @@ impl Pair {
     pub fn write(&mut self, device: &Device, bytes: &[u8]) -> Result<usize, DeviceError> {
         self.reclaim()?;
         let mut written = 0;
-        for piece in bytes.chunks(TRANSMIT_LEN) {
-            let Some(&index) = self.free.last() else {
-                break;
-            };
-            let offset = usize::from(index) * TRANSMIT_LEN;
-            // SAFETY: the driver owns a free buffer.
-            unsafe { self.transmit_pool.slice(offset, piece.len()) }.copy_from_slice(piece);
-            let phys = self.transmit_pool.phys(offset);
-            let buffer = Buffer {
-                phys,
-                len: piece.len() as u32,
-                device_writes: false,
-            };
-            if self.transmit.add(&[buffer], u32::from(index)).is_err() {
+        for piece in bytes.chunks(self.sizes.transmit_len) {
+            if !self.add(piece) {
                 break;
             }
-            self.free.pop();
             written += piece.len();
         }
-        self.transmit.kick(device.transport());
+        self.kick_transmit(device);
         Ok(written)
+    }
+
+    /// Adds one buffer with `bytes`, without a doorbell. Returns false if all buffers are in
+    /// flight.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<bool, DeviceError> {
+        self.reclaim()?;
+        Ok(self.add(bytes))
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        let Some(&index) = self.free.last() else {
+            return false;
+        };
+        let offset = usize::from(index) * self.sizes.transmit_len;
+        // SAFETY: the driver owns a free buffer.
+        unsafe { self.transmit_pool.slice(offset, bytes.len()) }.copy_from_slice(bytes);
+        let buffer = Buffer {
+            phys: self.transmit_pool.phys(offset),
+            len: bytes.len() as u32,
+            device_writes: false,
+        };
+        let added = self.transmit.add(&[buffer], u32::from(index)).is_ok();
+        if added {
+            self.free.pop();
+        }
+        added
+    }
+
+    pub fn kick_transmit(&mut self, device: &Device) {
+        self.transmit.kick(device.transport());
     }
 
     /// Whether the device has taken all output.
@@ -101,6 +128,27 @@ impl Pair {
         while let Some(completion) = self.transmit.pop()? {
             self.free.push(completion.token as u16);
         }
+        Ok(())
+    }
+
+    /// Applies `each` to the contents of every buffer that the device has filled, at most one round
+    /// of the queue, and returns the buffers to the device.
+    pub fn take(
+        &mut self,
+        device: &Device,
+        mut each: impl FnMut(&[u8]) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        for _ in 0..self.receive.size() {
+            let Some(done) = self.receive.pop()? else {
+                break;
+            };
+            let index = done.token as u16;
+            let offset = usize::from(index) * self.sizes.receive_len;
+            // SAFETY: the device has returned the buffer.
+            each(unsafe { self.receive_pool.slice(offset, done.written as usize) })?;
+            self.add_buffer(index);
+        }
+        self.receive.kick(device.transport());
         Ok(())
     }
 
@@ -123,7 +171,7 @@ impl Pair {
             // SAFETY: the buffer being read has come back from the device.
             let from = unsafe {
                 self.receive_pool
-                    .slice(usize::from(index) * RECEIVE_LEN, end)
+                    .slice(usize::from(index) * self.sizes.receive_len, end)
             };
             bytes[read..read + len].copy_from_slice(&from[at..at + len]);
             read += len;
@@ -138,17 +186,11 @@ impl Pair {
     }
 
     /// Drops unread input: it belongs to a port that was removed.
-    pub fn discard_input(&mut self) -> Result<(), DeviceError> {
+    pub fn discard_input(&mut self, device: &Device) -> Result<(), DeviceError> {
         if let Some((index, ..)) = self.reading.take() {
             self.add_buffer(index);
         }
-        for _ in 0..self.receive.size() {
-            let Some(done) = self.receive.pop()? else {
-                break;
-            };
-            self.add_buffer(done.token as u16);
-        }
-        Ok(())
+        self.take(device, |_| Ok(()))
     }
 
     /// See [`Console::enable_interrupts`](super::Console::enable_interrupts).
@@ -156,6 +198,13 @@ impl Pair {
         let typed = self.receive.enable_interrupts() || self.reading.is_some();
         let taken = self.transmit.in_flight() > 0 && self.transmit.enable_interrupts();
         typed || taken
+    }
+
+    /// The same for messages: of the transmit queue only if `waiting` for room.
+    pub fn enable_message_interrupts(&mut self, waiting: bool) -> bool {
+        let received = self.receive.enable_interrupts();
+        let room = waiting && (!self.free.is_empty() || self.transmit.enable_interrupts());
+        received || room
     }
 
     pub fn mark_failed(&mut self) {

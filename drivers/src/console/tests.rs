@@ -4,8 +4,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::pair::TRANSMIT_LEN;
-use super::{Console, MAX_PORTS, MULTIPORT, Port};
+use super::{Console, MAX_PORTS, MULTIPORT, Port, SIZES};
 use crate::Error;
 use crate::device_type::DeviceType;
 use crate::fake::{Handle, HostMemory, Liar, Lie, Options, Serial, SerialPort, Terminal, connect};
@@ -46,7 +45,10 @@ fn text_goes_both_ways() {
 fn a_stuck_terminal_takes_what_fits_and_no_more() {
     let (mut console, handle) = start(Options::default());
     handle.with(|terminal| terminal.stuck = true);
-    assert_eq!(console.write(PORT, &[b'x'; 10_000]), Ok(8 * TRANSMIT_LEN));
+    assert_eq!(
+        console.write(PORT, &[b'x'; 10_000]),
+        Ok(8 * SIZES.transmit_len)
+    );
     assert_eq!(console.write(PORT, b"y"), Ok(0));
     assert!(!console.is_idle(PORT));
     assert!(!console.enable_interrupts());
@@ -214,7 +216,7 @@ fn a_port_comes_and_goes() {
         console.set_open(Port(5), true);
         exchange(&mut console, &handle);
         handle.with(|serial| assert!(serial.port(5).guest_open));
-        // Input that nobody reads before the port goes isn't the next port's.
+        // A port that is added later doesn't get the unread input of the removed one.
         handle.with(|serial| serial.port(5).input.extend([b'x'; 200]));
         handle.step();
         assert_eq!(console.read(Port(5), &mut [0; 9]), Ok(9));
