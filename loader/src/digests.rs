@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// What `soil image` searches for in the loader, to write the digests behind it.
+/// What the maker of a disk searches for in the loader, to write the digests behind it.
 pub const MARKER: [u8; 8] = *b"SOILDIGS";
 
 /// The block in the loader's file.

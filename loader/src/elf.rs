@@ -1,7 +1,7 @@
 //! The image: a static ELF executable for x86-64 with a PVH entry.
 //!
 //! Sources: the System V ABI (gABI 4.1, AMD64 supplement), and Xen's "x86/HVM direct boot ABI" for
-//! the note. The file is a stranger's: every number is checked against the file and the bounds below.
+//! the note. The file is untrusted: every number is checked against the file and the bounds below.
 
 use core::fmt;
 use core::ops::Range;

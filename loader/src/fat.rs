@@ -1,7 +1,7 @@
 //! Finds a file on a disk without firmware for files: GPT, then FAT12 or FAT16, read-only.
 //!
-//! Sources: UEFI 2.10, 5.3; Microsoft's "FAT: General Overview of On-Disk Format" 1.03. The disk is a
-//! stranger's: each loop ends by the volume's or the file's own checked size.
+//! Sources: UEFI 2.10, 5.3; Microsoft's "FAT: General Overview of On-Disk Format" 1.03. The disk is
+//! untrusted: each loop ends by the volume's or the file's own checked size.
 
 use core::fmt;
 

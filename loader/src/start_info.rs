@@ -109,22 +109,27 @@ impl<'a> Map<'a> {
     }
 
     /// The highest address from which on `len` bytes of usable memory lie below `limit`, on a page.
+    /// Of each range only the end below `limit` is tried.
     pub fn below(&self, limit: u64, len: u64) -> Option<u64> {
         self.entries[..self.count]
             .iter()
             .filter(|entry| entry.kind == Kind::Ram as u32)
-            .filter_map(|entry| {
-                let start = entry.end().min(limit).checked_sub(len)? & !4095;
-                (start >= entry.start).then_some(start)
-            })
+            .filter_map(|entry| Some(entry.end().min(limit).checked_sub(len)? & !4095))
+            .filter(|start| self.holds(*start, start + len))
             .max()
     }
 
-    /// Whether one range of usable memory holds the bytes from `start` to `end`.
+    /// Whether one range of usable memory holds the bytes from `start` to `end`, and none of
+    /// another kind overlaps them: a BIOS's ranges may overlap (ACPI 6.5, 15.1).
     pub fn holds(&self, start: u64, end: u64) -> bool {
-        self.entries[..self.count].iter().any(|entry| {
-            entry.kind == Kind::Ram as u32 && entry.start <= start && end <= entry.end()
-        })
+        let (mut held, mut lost) = (false, false);
+        for entry in &self.entries[..self.count] {
+            match entry.kind == Kind::Ram as u32 {
+                true => held |= entry.start <= start && end <= entry.end(),
+                false => lost |= entry.start < end && start < entry.end(),
+            }
+        }
+        held && !lost
     }
 }
 
@@ -148,6 +153,18 @@ mod tests {
         assert!(!map.holds(0xfff, 0x3000));
         assert!(!map.holds(0x1000, 0x3001));
         assert!(!map.holds(0x3000, 0x3001));
+    }
+
+    #[test]
+    fn memory_that_another_kind_overlaps_is_not_usable() {
+        let mut entries = [Entry::default(); 2];
+        let mut map = Map::new(&mut entries);
+        assert!(map.add(0x1000, 0x8000, Kind::Ram));
+        assert!(map.add(0x4000, 0x1000, Kind::Acpi));
+        assert!(map.holds(0x1000, 0x4000) && map.holds(0x5000, 0x9000));
+        assert!(!map.holds(0x1000, 0x4001) && !map.holds(0x4fff, 0x9000));
+        assert_eq!(map.below(u64::MAX, 0x4000), Some(0x5000));
+        assert_eq!(map.below(u64::MAX, 0x4001), None);
     }
 
     #[test]

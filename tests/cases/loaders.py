@@ -1,12 +1,10 @@
-"""Disks that boot by the loaders, without `soil image`: firmware of QEMU's packages, disks of
-mtools."""
+"""Disks that boot by the loaders: firmware of QEMU's packages, disks made by sfdisk and mtools."""
 
 import hashlib
 import os
 import shutil
 import struct
 import subprocess
-import uuid
 
 from harness.context import ROOT, Skip, executable
 from harness.runner import test
@@ -58,40 +56,45 @@ def boot(context, disk, *firmware, machine="q35"):
     )
 
 
-def uefi(context, files, loader=None):
-    if not os.path.exists(OVMF):
-        raise Skip("no OVMF: install Debian's package ovmf")
+def disk(context, files, loader=None, change=lambda volume: None):
+    """The path of a GPT disk that boots by both firmwares; `change` damages its FAT volume."""
     loader = loader or built("soil-uefi.efi")
-    disk = volume(context, {"EFI/BOOT/BOOTX64.EFI": loader, **files})
-    return boot(context, disk, "-bios", OVMF)
-
-
-def bios(context, files, machine="q35", change=lambda volume: None):
-    """Starts QEMU with a GPT disk that SeaBIOS boots; `change` damages its FAT volume."""
-    with open(volume(context, files), "rb") as file:
+    with open(volume(context, {"EFI/BOOT/BOOTX64.EFI": loader, **files}), "rb") as file:
         fat = bytearray(file.read())
     change(fat)
     first, second = built("soil-bios-mbr.bin"), built("soil-bios.bin")
     assert len(first) == 440 and len(second) % SECTOR == 0
     second_at, fat_at = 34, 256
-    disk = bytearray(fat_at * SECTOR)
-    disk[:440] = first
-    struct.pack_into("<QH", disk, 428, second_at, len(second) // SECTOR)
-    struct.pack_into("<8B2I", disk, 446, 128, 0, 2, 0, 0xEE, 255, 255, 255, 1, 2**32 - 1)
-    disk[510:512] = b"\x55\xaa"
-    disk[SECTOR : SECTOR + 8] = b"EFI PART"
-    struct.pack_into("<QII", disk, SECTOR + 72, 2, 128, 128)
-    for at, kind, start, size in [
-        (2 * SECTOR, "21686148-6449-6E6F-744E-656564454649", second_at, len(second)),
-        (2 * SECTOR + 128, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", fat_at, len(fat)),
-    ]:
-        disk[at : at + 32] = uuid.UUID(kind).bytes_le + uuid.uuid4().bytes_le
-        struct.pack_into("<QQ", disk, at + 32, start, start + size // SECTOR - 1)
-    disk[second_at * SECTOR : second_at * SECTOR + len(second)] = second
     path = context.path("disk.img")
     with open(path, "wb") as file:
-        file.write(disk + fat)
-    return boot(context, path, machine=machine)
+        file.truncate(fat_at * SECTOR + len(fat) + MIB)
+    partitions = f"""label: gpt
+first-lba: {second_at}
+start={second_at}, size={len(second) // SECTOR}, type=21686148-6449-6E6F-744E-656564454649
+start={fat_at}, size={len(fat) // SECTOR}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
+"""
+    subprocess.run(
+        ["sfdisk", "-q", path], input=partitions, text=True, check=True, capture_output=True
+    )
+    place = struct.pack("<QH", second_at, len(second) // SECTOR)
+    with open(path, "r+b") as file:
+        # The disk's signature and the protective partition stay.
+        file.write(first[:428] + place + first[438:])
+        file.seek(second_at * SECTOR)
+        file.write(second)
+        file.seek(fat_at * SECTOR)
+        file.write(fat)
+    return path
+
+
+def uefi(context, files, loader=None):
+    if not os.path.exists(OVMF):
+        raise Skip("no OVMF: install Debian's package ovmf")
+    return boot(context, disk(context, files, loader), "-bios", OVMF)
+
+
+def bios(context, files, machine="q35", change=lambda volume: None):
+    return boot(context, disk(context, files, change=change), machine=machine)
 
 
 def damaged(good, missing):
@@ -117,8 +120,8 @@ def uefi_boots(context):
 
 @test(limit=180)
 def uefi_refuses(context):
-    """The UEFI loader names a file that is missing, cut off, too large for the machine, too long, or
-    another than the loader's digest says."""
+    """The UEFI loader names a file that is missing, cut off, too large for the machine, too long,
+    or without the loader's digest."""
     good = image(context)
     cases = damaged(good, "NOT_FOUND")
     for files, message in cases:
@@ -130,14 +133,14 @@ def uefi_refuses(context):
     at = loader.index(b"SOILDIGS") + 8
     settings = b"A=1\n"
     digests = hashlib.sha256(good).digest() + hashlib.sha256(settings).digest()
-    signed = loader[:at] + digests + loader[at + 64 :]
+    bound = loader[:at] + digests + loader[at + 64 :]
     other = good[:-1] + bytes([good[-1] ^ 1])
     for elf, text, message in [
         (good, settings, "Hello World!"),
         (other, settings, "image.elf: not what this loader was signed for"),
         (good, b"A=2\n", "settings.txt: not what this loader was signed for"),
     ]:
-        child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, signed)
+        child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, bound)
         child.wait_line(message)
         child.stop()
 
@@ -163,14 +166,15 @@ def secure_boot(context):
         check=True,
     )
     elf = image(context)
-    for loader, message in ((signed, "Hello World!"), (plain, "No bootable option")):
-        with open(loader, "rb") as file:
-            files = {"EFI/BOOT/BOOTX64.EFI": file.read(), "soil/image.elf": elf}
+    for path, message in ((signed, "Hello World!"), (plain, "No bootable option")):
+        with open(path, "rb") as file:
+            loader = file.read()
+        files = {"soil/image.elf": elf}
         store = context.path("variables.fd")
         shutil.copyfile(variables, store)
         child = boot(
             context,
-            volume(context, files),
+            disk(context, files, loader),
             "-global",
             "driver=cfi.pflash01,property=secure,value=on",
             "-drive",

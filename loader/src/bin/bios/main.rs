@@ -1,6 +1,6 @@
-//! Stage 2 of the BIOS loader: reads `soil/image.elf` from the disk that the BIOS booted, and enters
-//! it. Runs in long mode, with the first 4 GiB mapped at their own addresses, and returns to real
-//! mode for each call of the BIOS.
+//! Stage 2 of the BIOS loader: reads `soil/image.elf` from the disk that the BIOS booted, and
+//! enters it. Runs in long mode, with the first 4 GiB mapped at their own addresses, and returns to
+//! real mode for each call of the BIOS.
 //!
 //! | from | what |
 //! |---|---|
@@ -260,8 +260,16 @@ struct Console;
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
-            // SAFETY: a byte to the port 0x3f8, and the BIOS's teletype.
+            // SAFETY: the status and a byte of the UART at 0x3f8, and the BIOS's teletype.
             unsafe {
+                // A port without a UART reads as ones; one that stays busy loses the byte.
+                for _ in 0..100_000 {
+                    let status: u8;
+                    core::arch::asm!("in al, dx", in("dx") 0x3fdu16, out("al") status);
+                    if status & 0x20 != 0 {
+                        break;
+                    }
+                }
                 core::arch::asm!("out dx, al", in("dx") 0x3f8u16, in("al") byte);
                 soil_bios(0x0e00 | u32::from(byte), 0x10);
             }
@@ -393,7 +401,8 @@ fn read(
             start: elf::BOUNDS.start,
             end: elf::BOUNDS.start + room as u64,
         })?;
-    // SAFETY: usable memory above the first MiB, which nothing else uses: each call has a lower one.
+    // SAFETY: usable memory above the first MiB. Each call gets memory below the one before, so
+    // nothing else uses it.
     let to = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, room) };
     volume
         .read(found, to)

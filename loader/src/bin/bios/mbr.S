@@ -1,5 +1,5 @@
-// The first sector: reads stage 2 and jumps to it. At 428: its first sector (64 bits), and its length
-// in sectors (16 bits, at most 512), written by `soil image`.
+// The first sector: reads stage 2 and jumps to it. At 428: the first sector of stage 2 (64 bits),
+// and its length in sectors (16 bits, at most 512). The maker of the disk writes them.
     .intel_syntax noprefix
     .code16
     .globl start

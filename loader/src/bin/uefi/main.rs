@@ -1,7 +1,7 @@
 //! `EFI/BOOT/BOOTX64.EFI`: loads `soil/image.elf` from its own volume and enters it.
 //!
-//! Source: UEFI 2.10. The firmware's functions are called by the crate `uefi`. `build.sh` links this
-//! as a position-independent ELF file and takes the PE file out of it (`layout.ld`).
+//! Source: UEFI 2.10. The crate `uefi` calls the firmware's functions. `build.sh` links this as a
+//! position-independent ELF file and takes the PE file out of it (`layout.ld`).
 
 #![no_std]
 #![no_main]
@@ -44,7 +44,7 @@ soil_start:
 "#
 );
 
-/// Written by `soil image --sign`.
+/// The signer of the loader writes them.
 #[used]
 #[unsafe(link_section = ".data.digests")]
 static DIGESTS: Digests = Digests {
@@ -63,7 +63,7 @@ const MAX_ENTRIES: usize = 256;
 enum Failure {
     Volume(Status),
     File(&'static CStr16, Status),
-    Size(u64),
+    Size(&'static CStr16, u64),
     Image(elf::Error),
     Settings(settings::Error),
     Digest(&'static CStr16),
@@ -78,9 +78,9 @@ impl fmt::Display for Failure {
                 write!(f, "the boot volume: {status}: write the disk again")
             }
             Self::File(name, status) => write!(f, "{name}: {status}: write the disk again"),
-            Self::Size(len) => write!(
+            Self::Size(name, len) => write!(
                 f,
-                "{IMAGE}: {len} bytes don't fit into memory: give the machine more"
+                "{name}: {len} bytes don't fit into memory: give the machine more"
             ),
             Self::Image(error) => write!(f, "{IMAGE}: {error}: write the disk again"),
             Self::Settings(error) => write!(f, "{SETTINGS}: {error}: change it"),
@@ -163,8 +163,8 @@ fn start() -> Result<core::convert::Infallible, Failure> {
     let map = unsafe { boot::exit_boot_services(None) };
     let entries = convert(&mut area.map, map).count();
     area.info = StartInfo::new(line, rsdp, map_at, entries);
-    // SAFETY: the code's contract: it is in executable low memory that is mapped at its own address,
-    // as UEFI maps all memory, and the table is checked.
+    // SAFETY: the code's contract: it is in executable low memory that is mapped at its own
+    // address, as UEFI maps all memory, and the table is checked.
     unsafe {
         let run: extern "sysv64" fn(u64) -> ! = core::mem::transmute(area.code.as_ptr());
         run(at((&raw const area.table).cast()))
@@ -199,9 +199,9 @@ fn read(root: &mut Directory, name: &'static CStr16) -> Result<&'static [u8], Fa
     let len = usize::try_from(end)
         .ok()
         .filter(|len| *len < elf::BOUNDS.end as usize)
-        .ok_or(Failure::Size(end))?;
+        .ok_or(Failure::Size(name, end))?;
     let memory = pages_below(1 << 32, MemoryType::LOADER_DATA, len.div_ceil(PAGE))
-        .ok_or(Failure::Size(end))?;
+        .ok_or(Failure::Size(name, end))?;
     let memory = &mut memory[..len];
     let mut done = 0;
     while done < len {
