@@ -14,6 +14,7 @@ OVMF = "/usr/share/ovmf/OVMF.fd"
 PROGRAM = "examples/hello/main.exe"
 MIB = 1 << 20
 SECTOR = 512
+MEMORY = 256 * MIB
 
 
 def image(context, program=PROGRAM):
@@ -49,8 +50,8 @@ def volume(context, files):
 def boot(context, disk, *firmware, machine="q35"):
     """Starts QEMU with the disk."""
     return context.child(
-        ["qemu-system-x86_64", "-M", f"{machine},accel=tcg", "-m", "256", "-nodefaults"]
-        + [*firmware, "-drive", f"file={disk},format=raw,if=none,id=disk"]
+        ["qemu-system-x86_64", "-M", f"{machine},accel=tcg", "-m", str(MEMORY // MIB)]
+        + ["-nodefaults", *firmware, "-drive", f"file={disk},format=raw,if=none,id=disk"]
         + ["-device", "virtio-blk-pci,drive=disk", "-serial", "stdio", "-display", "none"]
         + ["-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
     )
@@ -99,13 +100,22 @@ def bios(context, files, machine="q35", change=lambda volume: None):
 
 def damaged(good, missing):
     """Files that a loader refuses, and words of its message."""
-    # The program header of the data: its length in memory.
-    at = 64 + 56 * 3 + 40
-    large = good[:at] + struct.pack("<Q", 512 * MIB) + good[at + 8 :]
+    header = 64 + 56 * 3
+
+    def data(field, value):
+        """The image with another value in the program header of its data."""
+        at = header + field
+        return good[:at] + struct.pack("<Q", value) + good[at + 8 :]
+
+    # Its length in memory: to the last quarter MiB, where the BIOS loader has the file. Its
+    # address: behind the memory.
+    (address,) = struct.unpack_from("<Q", good, header + 24)
+    large, far = data(40, MEMORY - MIB // 4 - address), data(24, 800 * MIB)
     return [
         ({}, missing),
         ({"soil/image.elf": good[:200_000]}, "the file is truncated"),
         ({"soil/image.elf": large}, "no free memory"),
+        ({"soil/image.elf": far}, "from 0x32000000"),
         ({"soil/image.elf": good, "soil/settings.txt": b"A=b \n" * 20_000}, "longer than 65535"),
     ]
 
