@@ -173,29 +173,31 @@ impl BlockDevice<Image> for Disk {
     fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
         let mut blk = self.shared.blk.borrow_mut();
         let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
+        // A number beyond the device's end stays beyond it, and the driver refuses it.
+        let scaled = |sectors: u64| sectors.saturating_mul(per_sector);
         let request = match request {
             Request::Read { sector, to, len } => {
                 // SAFETY: the submitter keeps the memory until the request is reported.
-                unsafe { blk::Request::read(sector.saturating_mul(per_sector), to, len) }
+                unsafe { blk::Request::read(scaled(sector), to, len) }
             }
             Request::Write {
                 sector, from, len, ..
             } => {
                 // SAFETY: as above.
-                unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
+                unsafe { blk::Request::write(scaled(sector), from, len) }
             }
             Request::Flush => blk::Request::flush(),
             Request::Scatter { sector, slices } => {
                 // SAFETY: the submitter keeps the memory, and the list of it, until the request is
                 // reported.
-                unsafe { blk::Request::scatter(sector * per_sector, slices) }
+                unsafe { blk::Request::scatter(scaled(sector), slices) }
             }
             Request::Gather { sector, slices, .. } => {
                 // SAFETY: as above.
-                unsafe { blk::Request::gather(sector * per_sector, slices) }
+                unsafe { blk::Request::gather(scaled(sector), slices) }
             }
             Request::Clear { sector, count, how } => {
-                return submitted(blk.clear(how, sector * per_sector, count * per_sector, tag));
+                return submitted(blk.clear(how, scaled(sector), scaled(count), tag));
             }
         };
         submitted(blk.submit(request, tag))
