@@ -120,6 +120,20 @@ def damaged(good, missing):
     ]
 
 
+def with_digests(elf, settings):
+    """The UEFI loader for this image with these settings."""
+    loader = built("soil-uefi.efi")
+    assert loader.count(b"SOILDIGS") == 1
+    at = loader.index(b"SOILDIGS") + 8
+    digests = hashlib.sha256(elf).digest() + hashlib.sha256(settings).digest()
+    return loader[:at] + digests + loader[at + 64 :]
+
+
+def flipped(data, at):
+    """The bytes with one bit changed."""
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
 @test(limit=120)
 def uefi_boots(context):
     """OVMF boots a disk's image on q35: it prints, and ends the machine."""
@@ -130,41 +144,26 @@ def uefi_boots(context):
 
 @test(limit=180)
 def uefi_refuses(context):
-    """The UEFI loader names a file that is missing, cut off, too large for the machine, too long,
-    or without the loader's digest."""
-    good = image(context)
-    cases = damaged(good, "NOT_FOUND")
-    for files, message in cases:
+    """The UEFI loader names a file that is missing, cut off, too large for the machine or too
+    long."""
+    for files, message in damaged(image(context), "NOT_FOUND"):
         child = uefi(context, files)
-        child.wait_line(message)
-        child.stop()
-    loader = built("soil-uefi.efi")
-    assert loader.count(b"SOILDIGS") == 1
-    at = loader.index(b"SOILDIGS") + 8
-    settings = b"A=1\n"
-    digests = hashlib.sha256(good).digest() + hashlib.sha256(settings).digest()
-    bound = loader[:at] + digests + loader[at + 64 :]
-    other = good[:-1] + bytes([good[-1] ^ 1])
-    for elf, text, message in [
-        (good, settings, "Hello World!"),
-        (other, settings, "image.elf: not what this loader was signed for"),
-        (good, b"A=2\n", "settings.txt: not what this loader was signed for"),
-    ]:
-        child = uefi(context, {"soil/image.elf": elf, "soil/settings.txt": text}, bound)
         child.wait_line(message)
         child.stop()
 
 
 @test(limit=180)
 def secure_boot(context):
-    """With Secure Boot OVMF starts the loader that its key signed, and no other."""
+    """With Secure Boot OVMF starts the loader that its key signed, and no other; that one starts
+    only the image and the settings of its digests."""
     folder, keys = "/usr/share/OVMF", "/usr/share/ovmf"
     code, variables = f"{folder}/OVMF_CODE_4M.secboot.fd", f"{folder}/OVMF_VARS_4M.snakeoil.fd"
     if not all(map(os.path.exists, (code, variables))) or not shutil.which("sbsign"):
         raise Skip("no firmware with test keys: install Debian's packages ovmf and sbsigntool")
     plain, signed, key = (context.path(name) for name in ("plain.efi", "signed.efi", "key.pem"))
+    elf, settings = image(context), b"A=1\n"
     with open(plain, "wb") as file:
-        file.write(built("soil-uefi.efi"))
+        file.write(with_digests(elf, settings))
     subprocess.run(
         ["openssl", "rsa", "-in", f"{keys}/PkKek-1-snakeoil.key", "-out", key]
         + ["-passin", "pass:snakeoil"],
@@ -175,11 +174,22 @@ def secure_boot(context):
         + ["--output", signed, plain],
         check=True,
     )
-    elf = image(context)
-    for path, message in ((signed, "Hello World!"), (plain, "No bootable option")):
+    loaders = {}
+    for path in (plain, signed):
         with open(path, "rb") as file:
-            loader = file.read()
-        files = {"soil/image.elf": elf}
+            loaders[path] = file.read()
+    good = loaders[signed]
+    refused = "not what this loader was signed for"
+    # Each with one change to what boots: the signature, a byte of the loader's code, of the image,
+    # of the settings.
+    for loader, program, text, message in (
+        (good, elf, settings, "Hello World!"),
+        (loaders[plain], elf, settings, "No bootable option"),
+        (flipped(good, 0x2000), elf, settings, "No bootable option"),
+        (good, flipped(elf, len(elf) - 1), settings, f"image.elf: {refused}"),
+        (good, elf, b"A=2\n", f"settings.txt: {refused}"),
+    ):
+        files = {"soil/image.elf": program, "soil/settings.txt": text}
         store = context.path("variables.fd")
         shutil.copyfile(variables, store)
         child = boot(
