@@ -17,9 +17,14 @@ pub struct Digests {
     pub settings: [u8; 32],
 }
 
+/// Returns the digest of `contents`.
+pub fn of(contents: &[u8]) -> [u8; 32] {
+    Sha256::digest(contents).into()
+}
+
 /// Whether `contents` may be used: `expected` is its digest, or zeros.
 pub fn accepts(expected: &[u8; 32], contents: &[u8]) -> bool {
-    *expected == [0; 32] || *expected == *Sha256::digest(contents)
+    *expected == [0; 32] || *expected == of(contents)
 }
 
 #[cfg(test)]

@@ -56,6 +56,9 @@ pub enum Command {
         /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
         addresses: Vec<String>,
     },
+    /// Make a disk that boots a program by BIOS and by UEFI, or change one; needs no root.
+    #[command(after_help = IMAGE_HELP)]
+    Image(Box<MakeImage>),
     /// Make, list, extract, check and grow disk images; needs no root.
     #[command(subcommand)]
     Disk(Disk),
@@ -295,6 +298,82 @@ pub enum FileSystem {
 pub enum PartitionTable {
     /// A GUID partition table.
     Gpt,
+}
+
+const IMAGE_HELP: &str = "\
+The disk has a GUID partition table with three partitions: soil-bios, soil-boot (the EFI system
+partition, with the program and soil/settings.txt, its variables and arguments) and data. The program
+finds the last one as the disk data. The same input gives the same bytes, except for a signature.
+
+soil image _build/soil/main.exe -o service.img --data-size 1G --env GREETING=hello -- --verbose
+soil image _build/soil/main.exe -o service.img --replace    # a new version; the data stays
+soil image --edit service.img --env GREETING=hi             # without options: in $EDITOR";
+
+/// `soil image`.
+#[derive(Args, Debug)]
+pub struct MakeImage {
+    /// The image as dune built it (_build/soil/…/main.exe); the disk gets a stripped copy.
+    #[arg(required_unless_present = "edit")]
+    pub program: Option<PathBuf>,
+    /// The program's arguments.
+    #[arg(last = true)]
+    pub arguments: Vec<OsString>,
+    /// The disk to write.
+    #[arg(short, long, value_name = "DISK", required_unless_present = "edit")]
+    pub output: Option<PathBuf>,
+    /// The disk's format.
+    #[arg(long, value_enum, default_value_t = DiskFormat::Raw)]
+    pub format: DiskFormat,
+    /// Size of the whole disk, such as 2G. Without this option: the least.
+    #[arg(long)]
+    pub size: Option<DiskSize>,
+    /// Set an environment variable for the program; NAME alone passes its present value on.
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub variables: Vec<Variable>,
+    /// Copy the file system of this disk image to the data partition.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_size")]
+    pub data: Option<PathBuf>,
+    /// Make a data partition of this size with an empty file system.
+    #[arg(long, value_name = "SIZE")]
+    pub data_size: Option<DiskSize>,
+    /// The file system of --data-size.
+    #[arg(long, value_enum, default_value_t = FileSystem::Ext4, requires = "data_size")]
+    pub data_fs: FileSystem,
+    /// For Secure Boot: sign the UEFI loader with this key and its certificate (PEM files). It then
+    /// starts this program with these settings only.
+    #[arg(long, num_args = 2, value_names = ["KEY", "CERT"])]
+    pub sign: Vec<PathBuf>,
+    /// Put the program on a disk that this command made. The data partition stays, and so do the
+    /// settings that no option gives.
+    #[arg(long, conflicts_with_all = ["format", "size", "data", "data_size", "data_fs"])]
+    pub replace: bool,
+    /// Change the variables and arguments on this disk: those of --env and behind --, or all of
+    /// them in an editor, or from standard input.
+    #[arg(
+        long,
+        value_name = "DISK",
+        conflicts_with_all = [
+            "program", "output", "format", "size", "data", "data_size", "data_fs", "replace",
+            "force"
+        ]
+    )]
+    pub edit: Option<PathBuf>,
+    /// Replace an existing file, with its data.
+    #[arg(long, conflicts_with = "replace")]
+    pub force: bool,
+}
+
+/// The formats of disks that `soil image` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiskFormat {
+    /// The sectors as they are.
+    Raw,
+    /// QEMU's, which grows as it is written.
+    Qcow2,
+    /// A fixed VHD.
+    Vhd,
+    /// A compressed archive with disk.raw, as Google Compute Engine imports it.
+    Gce,
 }
 
 const EMBED_HELP: &str = "\

@@ -5,12 +5,12 @@
 //! FAT. dosfstools, e2fsprogs and sfdisk make, check and grow images.
 
 mod check;
-mod device;
+pub mod device;
 mod files;
 mod grow;
-mod image;
-mod make;
-mod tool;
+pub mod image;
+pub mod make;
+pub mod tool;
 
 use crate::cli::{Disk, FileSystem};
 use crate::failure::Failure;

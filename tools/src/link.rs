@@ -10,6 +10,7 @@ mod parts;
 mod stand_in;
 
 use crate::failure::{Context as _, Failure};
+use crate::installed;
 use arguments::{Invocation, Item};
 use libraries::{Musl, Search};
 use std::ffi::OsString;
@@ -219,14 +220,7 @@ impl arguments::Link {
                 Err(Failure::on(path, "the image archive is missing"))
             };
         }
-        let program = std::env::current_exe().and_then(|path| path.canonicalize());
-        let mut places = Vec::new();
-        if let Some(folder) = program.ok().as_deref().and_then(Path::parent) {
-            places.push(folder.join(ARCHIVE));
-            for below in ["lib/soil", "lib/ocaml/soil", "share/soil"] {
-                places.push(folder.join("..").join(below).join(ARCHIVE));
-            }
-        }
+        let mut places = installed::places(ARCHIVE);
         places.extend(self.directories.iter().map(|folder| folder.join(ARCHIVE)));
         match places.iter().find(|place| place.is_file()) {
             Some(place) => Ok(place.clone()),

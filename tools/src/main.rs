@@ -12,7 +12,9 @@ mod embed;
 mod executables;
 mod exit_status;
 mod failure;
+mod image;
 mod image_lock;
+mod installed;
 mod json;
 mod manual;
 mod messages;
@@ -39,8 +41,7 @@ extern crate alloc;
 #[allow(dead_code)]
 #[path = "../../platform/host/src/disk/lock.rs"]
 mod lock;
-// The kernel's parser, as source, to test `words`: the kernel can't be linked into Linux programs.
-#[cfg(test)]
+// The kernel's parser, as source: the kernel can't be linked into Linux programs.
 #[allow(dead_code, missing_docs)]
 #[path = "../../kernel/src/firmware/command_line.rs"]
 mod kernel_command_line;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
             }
             0
         }),
+        Command::Image(options) => said(image::run(&options)),
         Command::Embed { directory, at } => {
             let mut output = std::io::BufWriter::new(std::io::stdout().lock());
             done(embed::run(&directory, at.as_deref(), &mut output))

@@ -19,7 +19,7 @@ mod signals;
 mod terminal;
 mod viewer;
 mod watch;
-mod zone;
+pub mod zone;
 
 use crate::cli::{Accelerator, Launcher, Run};
 use crate::failure::{Context as _, Failure};

@@ -1,6 +1,7 @@
 //! `soil-cc`: the link driver for images, which `ocamlopt` runs by its option `-cc`.
 
 mod failure;
+mod installed;
 mod link;
 
 fn main() -> std::process::ExitCode {

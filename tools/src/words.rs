@@ -15,7 +15,7 @@ pub const LIMIT: usize = (64 << 10) - 2048;
 /// at any position.
 const DEVICE_WORD: &[u8] = b"virtio_mmio.device=";
 
-/// Appends one word to `line`.
+/// Appends one encoded word to `line`.
 fn push(line: &mut String, word: &[u8]) {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:=,@%+-".contains(byte);
     if !word.is_empty()
@@ -40,26 +40,32 @@ fn push(line: &mut String, word: &[u8]) {
     line.push('"');
 }
 
-/// Returns the command line for these variables (`NAME=value`, already joined) and arguments, or
-/// its length if that exceeds [`LIMIT`].
+/// Returns the words of these variables (`NAME=value`, already joined) and arguments.
+pub fn words<'a>(
+    variables: impl IntoIterator<Item = &'a [u8]>,
+    arguments: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<String> {
+    let word = |bytes: &[u8]| {
+        let mut word = String::new();
+        push(&mut word, bytes);
+        word
+    };
+    let mut words: Vec<String> = variables.into_iter().map(word).collect();
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some() {
+        words.push("--".to_owned());
+        words.extend(arguments.map(word));
+    }
+    words
+}
+
+/// Returns the command line for these variables and arguments, or its length if that exceeds
+/// [`LIMIT`].
 pub fn encode<'a>(
     variables: impl IntoIterator<Item = &'a [u8]>,
     arguments: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<String, usize> {
-    let mut line = String::new();
-    for variable in variables {
-        push(&mut line, variable);
-        line.push(' ');
-    }
-    let mut arguments = arguments.into_iter().peekable();
-    if arguments.peek().is_some() {
-        line.push_str("--");
-        for argument in arguments {
-            line.push(' ');
-            push(&mut line, argument);
-        }
-    }
-    line.truncate(line.trim_end().len());
+    let line = words(variables, arguments).join(" ");
     if line.len() > LIMIT {
         Err(line.len())
     } else {

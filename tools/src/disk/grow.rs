@@ -3,7 +3,7 @@
 use super::device::SECTOR;
 use super::files;
 use super::image::{self, Content, Place, Unfinished};
-use super::make::{make_fat, text};
+use super::make::{ALIGN, GPT_END, make_fat, text};
 use super::shown;
 use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
 use crate::cli::FileSystem;
@@ -14,10 +14,6 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-
-/// Alignment of partitions, and bytes of the backup GPT after the last one.
-const ALIGN: u64 = 1 << 20;
-const GPT_END: u64 = 33 * SECTOR;
 
 static NOW: AtomicI64 = AtomicI64::new(0);
 static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
@@ -135,7 +131,7 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), Fa
         grown.size,
     )
     .on(new)?;
-    make_fat(new, grown, &label)?;
+    make_fat(new, grown, &label, None)?;
     let mut to = image::mount(new, image::device(new, grown, true)?, Some(&CLOCK))?;
     let used = from.space().on("/")?;
     let bar = progress::bytes("copying", used.total.saturating_sub(used.free));

@@ -6,8 +6,12 @@ use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
 use fs::partition::{self, Scheme, Slice, Table};
 use fs::{Block, Volume};
+use indicatif::ProgressBar;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::{NamedTempFile, TempPath};
 
 /// The extent of a file system on an image, in bytes.
@@ -133,6 +137,15 @@ impl Unfinished {
         if target.is_dir() {
             return Err(Failure::on(target, "a directory"));
         }
+        Self::with_target(target)
+    }
+
+    /// Starts a file that the image is made of, in the same directory.
+    pub fn beside(&self) -> Result<Self, Failure> {
+        Self::with_target(&self.target)
+    }
+
+    fn with_target(target: &Path) -> Result<Self, Failure> {
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -153,7 +166,7 @@ impl Unfinished {
 
     /// Syncs the image and durably renames it to its target.
     pub fn finish(self) -> Result<(), Failure> {
-        let file = std::fs::File::open(&self.file).on(&self.target)?;
+        let file = File::open(&self.file).on(&self.target)?;
         // Applies the umask's permissions: a temporary file has only the owner's.
         let mask = rustix::process::umask(rustix::fs::Mode::empty());
         rustix::process::umask(mask);
@@ -168,11 +181,20 @@ impl Unfinished {
 
 /// Removes the file when a signal such as Ctrl-C ends the command.
 fn remove_when_interrupted(path: PathBuf) -> Result<(), Failure> {
+    static FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    files.push(path);
+    if files.len() > 1 {
+        return Ok(());
+    }
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let _ = std::fs::remove_file(&path);
+            let files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+            for path in &*files {
+                let _ = std::fs::remove_file(path);
+            }
             std::process::exit(128 + signal);
         }
     });
@@ -195,9 +217,20 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
 
 /// Copies one part of an image to its own file, with holes for zeros.
 pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), Failure> {
-    let mut from = device(image, place, false)?;
-    let file = std::fs::File::create(to).on(to)?;
+    let file = File::create(to).on(to)?;
     file.set_len(place.size).on(to)?;
+    copy_into(image, place, &file, 0, &ProgressBar::hidden())
+}
+
+/// Copies one part of an image to `start` in a file that has zeros there.
+pub fn copy_into(
+    image: &Path,
+    place: Place,
+    to: &File,
+    start: u64,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let mut from = device(image, place, false)?;
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
     while at < place.size {
@@ -207,9 +240,11 @@ pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), Failure> {
         };
         from.read(at / SECTOR, bytes).on(image)?;
         if bytes.iter().any(|byte| *byte != 0) {
-            std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).on(to)?;
+            to.write_all_at(bytes, start + at)
+                .map_err(|error| Failure::on(image, format!("the copy: {error}")))?;
         }
         at += len as u64;
+        bar.set_position(at);
     }
     Ok(())
 }

@@ -16,9 +16,36 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Start of the first partition, the same as in other tools, and the alignment.
-const ALIGN: u64 = 1 << 20;
+pub const ALIGN: u64 = 1 << 20;
 /// Size of the backup GPT at the end, in bytes.
-const GPT_END: u64 = 33 * SECTOR;
+pub const GPT_END: u64 = 33 * SECTOR;
+
+/// What identifies a partition or a file system that is made reproducibly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity(pub [u8; 16]);
+
+impl Identity {
+    /// As a UUID: version 8, whose bits are the maker's choice (RFC 9562, section 5.8).
+    pub fn uuid(self) -> String {
+        let mut text = String::new();
+        for (index, byte) in self.0.iter().enumerate() {
+            let byte = match index {
+                6 => byte & 0x0f | 0x80,
+                8 => byte & 0x3f | 0x80,
+                _ => *byte,
+            };
+            let dash = matches!(index, 4 | 6 | 8 | 10).then_some("-");
+            text.push_str(&format!("{}{byte:02x}", dash.unwrap_or_default()));
+        }
+        text
+    }
+
+    /// As FAT's volume ID, in hexadecimal.
+    fn volume_id(self) -> String {
+        let Self([a, b, c, d, ..]) = self;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+}
 
 /// The modification time of the file being copied, for the target volume's clock.
 static NOW: AtomicI64 = AtomicI64::new(0);
@@ -68,10 +95,10 @@ pub fn run(options: &MakeDisk) -> Result<String, Failure> {
     let bar = progress::bytes("copying", contents);
     match options.fs {
         FileSystem::Fat => {
-            make_fat(file, place, &options.label)?;
+            make_fat(file, place, &options.label, None)?;
             fill(file, place, directory, &bar)?;
         }
-        FileSystem::Ext4 => make_ext4(file, place, options, directory, &bar)?,
+        FileSystem::Ext4 => make_ext4(file, place, &options.label, Some(directory), None, &bar)?,
     }
     bar.finish_and_clear();
     unfinished.finish()?;
@@ -123,9 +150,21 @@ pub fn text(path: &Path) -> Result<String, Failure> {
         .ok_or_else(|| Failure::on(path, "the path isn't UTF-8"))
 }
 
-/// Makes an empty FAT file system.
-pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), Failure> {
+/// The oldest time that FAT has, in seconds since 1970: that of reproducible file systems.
+pub const FIXED_TIME: i64 = 315_532_800;
+
+/// Makes an empty FAT file system. With an `identity`, which gives its volume ID, the same
+/// arguments give the same bytes.
+pub fn make_fat(
+    file: &Path,
+    place: Place,
+    label: &str,
+    identity: Option<Identity>,
+) -> Result<(), Failure> {
     let mut arguments: Vec<String> = Vec::new();
+    if let Some(identity) = identity {
+        arguments.extend(["--invariant".into(), "-i".into(), identity.volume_id()]);
+    }
     if place.partition.is_some() {
         let sectors = (place.start / SECTOR).to_string();
         arguments.extend(["--offset".into(), sectors.clone(), "-h".into(), sectors]);
@@ -144,21 +183,36 @@ pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), Failure> {
     MKFS_FAT.must(&arguments, "")
 }
 
-fn make_ext4(
+/// Makes an ext4 file system with the files of the directory, if any. With an `identity`, which
+/// gives its UUID, the same arguments give the same bytes.
+pub fn make_ext4(
     file: &Path,
     place: Place,
-    options: &MakeDisk,
-    directory: &Path,
+    label: &str,
+    directory: Option<&Path>,
+    identity: Option<Identity>,
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
-    if options.label.len() > 16 {
+    if label.len() > 16 {
         let reason = "an ext4 file system's label has 16 bytes at most";
-        return Err(Failure::on(format!("{:?}", options.label), reason));
+        return Err(Failure::on(format!("{label:?}"), reason));
     }
     let mut command = MKFS_EXT4.command()?;
-    command.args(["-q", "-F", "-L", &options.label, "-d"]);
-    command.arg(directory);
-    command.args(["-E", &format!("root_owner=0:0,offset={}", place.start)]);
+    command.args(["-q", "-F", "-L", label]);
+    if let Some(directory) = directory {
+        command.arg("-d").arg(directory);
+    }
+    let mut extended = format!("root_owner=0:0,offset={}", place.start);
+    if let Some(identity) = identity {
+        let uuid = identity.uuid();
+        extended.push_str(&format!(",hash_seed={uuid}"));
+        command.args(["-U", &uuid]);
+        // The second is read by e2fsprogs from 1.47.1 on.
+        for variable in ["E2FSPROGS_FAKE_TIME", "SOURCE_DATE_EPOCH"] {
+            command.env(variable, FIXED_TIME.to_string());
+        }
+    }
+    command.args(["-E", &extended]);
     command.arg(file).arg(format!("{}k", place.size / 1024));
     // The image's allocated blocks measure the progress of the copy.
     let outcome = MKFS_EXT4.run(command, "", &mut || {
@@ -175,7 +229,7 @@ fn make_ext4(
     if outcome.status == 0 {
         Ok(())
     } else if full.iter().any(|text| outcome.text.contains(text)) {
-        Err(too_small(directory))
+        Err(too_small(directory.unwrap_or(file)))
     } else {
         Err(Failure::on(MKFS_EXT4.name, outcome.last_line()))
     }
@@ -215,7 +269,7 @@ fn total(directory: &Path) -> Result<u64, Failure> {
 }
 
 /// Copies the files of a directory to the new FAT file system.
-fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+pub fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), Failure> {
     let mut volume = image::mount(file, image::device(file, place, true)?, Some(&CLOCK))?;
     let mut waiting: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
     while let Some((directory, prefix)) = waiting.pop() {

@@ -23,6 +23,10 @@ pub const MKFS_EXT4: Tool = Tool::new("mkfs.ext4", "e2fsprogs");
 pub const E2FSCK: Tool = Tool::new("e2fsck", "e2fsprogs");
 pub const RESIZE2FS: Tool = Tool::new("resize2fs", "e2fsprogs");
 pub const SFDISK: Tool = Tool::new("sfdisk", "fdisk");
+pub const QEMU_IMG: Tool = Tool::new("qemu-img", "qemu-utils");
+pub const SBSIGN: Tool = Tool::new("sbsign", "sbsigntool");
+pub const SBVERIFY: Tool = Tool::new("sbverify", "sbsigntool");
+pub const TAR: Tool = Tool::new("tar", "tar");
 pub const CP: Tool = Tool::new("cp", "coreutils");
 
 /// The result of a program.

@@ -3,7 +3,7 @@
 
 use super::passt;
 use crate::cli::{Machine, Run};
-use crate::options::{Disk, Display, DisplaySize, Net};
+use crate::options::{Disk, Display, DisplaySize, Net, Variable};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -73,14 +73,20 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     if run.ignore_needs && !sets("SOIL_NEEDS") {
         all.push(("SOIL_NEEDS".into(), "ignore".into()));
     }
-    for variable in &run.variables {
-        let value = match &variable.value {
-            Some(value) => Some(value.into()),
-            None => std::env::var_os(&variable.name),
-        };
-        all.extend(value.map(|value| (variable.name.clone(), value)));
-    }
+    all.extend(given(&run.variables));
     all
+}
+
+/// The values of `--env`: a name alone has the present one, if any.
+pub fn given(variables: &[Variable]) -> Vec<(String, OsString)> {
+    let value = |variable: &Variable| match &variable.value {
+        Some(value) => Some(value.into()),
+        None => std::env::var_os(&variable.name),
+    };
+    let named = variables
+        .iter()
+        .filter_map(|variable| Some((variable.name.clone(), value(variable)?)));
+    named.collect()
 }
 
 fn join<T: ToString>(items: &[T], separator: &str) -> String {

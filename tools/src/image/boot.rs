@@ -1,0 +1,130 @@
+//! The boot partition: the UEFI loader, the program and its settings.
+
+use super::SECTOR;
+use crate::disk::image::{self, Place};
+use crate::disk::make::{self, FIXED_TIME, Identity};
+use crate::failure::{Context as _, Failure};
+use crate::progress;
+use fs::{OpenFlags, Volume};
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+const ELF: &str = "soil/image.elf";
+const SETTINGS: &str = "soil/settings.txt";
+/// The most that a file of the partition may have: the images' address space.
+const MAX_FILE: u64 = 1 << 30;
+/// Room for settings, in bytes: the most that the loaders read.
+const SETTINGS_ROOM: u64 = 64 << 10;
+
+/// The files of the partition.
+pub struct Boot {
+    pub loader: Vec<u8>,
+    pub elf: Vec<u8>,
+    pub settings: String,
+}
+
+impl Boot {
+    /// The bytes of a partition for such a program: with a quarter more, for its next versions, and
+    /// the tables of FAT.
+    pub fn size_of(elf: &[u8], loader: &[u8]) -> u64 {
+        let files = (elf.len() + loader.len()) as u64 + SETTINGS_ROOM;
+        files + files / 4 + SETTINGS_ROOM
+    }
+
+    /// Makes the file system at `place` again, with these files only.
+    pub fn write(&self, disk: &Path, place: Place, identity: Identity) -> Result<(), Failure> {
+        let file = File::options().write(true).open(disk).on(disk)?;
+        // What was there before must not stay readable in free clusters.
+        rustix::fs::fallocate(
+            &file,
+            rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
+            place.start,
+            place.size,
+        )
+        .on(disk)?;
+        make::make_fat(disk, place, "SOIL", Some(identity))?;
+        let folder = tempfile::tempdir().on(std::env::temp_dir())?;
+        let files: [(&str, &[u8]); 3] = [
+            (LOADER, &self.loader),
+            (ELF, &self.elf),
+            (SETTINGS, self.settings.as_bytes()),
+        ];
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(FIXED_TIME.unsigned_abs());
+        for (name, contents) in files {
+            let path = folder.path().join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).on(parent)?;
+            }
+            std::fs::write(&path, contents).on(&path)?;
+        }
+        // Folders last: a new file changes their time.
+        for name in [LOADER, ELF, SETTINGS, "EFI/BOOT", "EFI", "soil"] {
+            let path = folder.path().join(name);
+            let file = File::open(&path).on(&path)?;
+            file.set_modified(time).on(&path)?;
+        }
+        let bytes = files
+            .iter()
+            .map(|(_, contents)| contents.len() as u64)
+            .sum();
+        let bar = progress::bytes("copying", bytes);
+        make::fill(disk, place, folder.path(), &bar)?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Reads the files of a disk.
+    pub fn read(disk: &Path, place: Place) -> Result<Self, Failure> {
+        let mut volume = image::mount(disk, image::device(disk, place, false)?, None)?;
+        let mut read = |name: &str| {
+            contents(&mut *volume, name)
+                .on(format!("{}, /{name}", disk.display()))
+                .map_err(|failure| failure.remedy("make the disk again"))
+        };
+        let (loader, elf) = (read(LOADER)?, read(ELF)?);
+        let settings = String::from_utf8(read(SETTINGS)?)
+            .map_err(|_| Failure::on(disk, format!("/{SETTINGS} isn't UTF-8")))?;
+        Ok(Self {
+            loader,
+            elf,
+            settings,
+        })
+    }
+
+    /// What identifies the file system at `place`: its volume ID, again.
+    pub fn identity(disk: &Path, place: Place) -> Result<Identity, Failure> {
+        let mut sector = vec![0; SECTOR as usize];
+        image::device(disk, place, false)?
+            .read(0, &mut sector)
+            .on(disk)?;
+        // The extended boot record of FAT12 and FAT16 has it at 39, little-endian.
+        let mut bytes = [0; 16];
+        let id = sector.get(39..43).unwrap_or_default();
+        for (to, from) in bytes.iter_mut().zip(id.iter().rev()) {
+            *to = *from;
+        }
+        Ok(Identity(bytes))
+    }
+}
+
+/// Reads a whole file.
+fn contents(volume: &mut dyn Volume, name: &str) -> Result<Vec<u8>, fs::Error> {
+    let path = format!("/{name}");
+    let len = volume.stat(&path)?.size;
+    if len > MAX_FILE {
+        return Err(fs::Error::TooLarge);
+    }
+    let file = volume.open(&path, OpenFlags::READ)?;
+    let mut bytes = vec![0; len as usize];
+    let mut at = 0;
+    while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        match volume.read_at(file, at as u64, rest)? {
+            0 => return Err(fs::Error::Corrupt),
+            count => at += count,
+        }
+    }
+    volume.close(file)?;
+    Ok(bytes)
+}
