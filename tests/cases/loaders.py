@@ -1,50 +1,51 @@
-"""Disks that boot by the loaders: firmware of QEMU's packages, disks made by sfdisk and mtools."""
+"""Disks that boot by the loaders: disks of `soil image`, damaged ones, firmware of QEMU's
+packages."""
 
-import hashlib
 import os
 import shutil
 import struct
 import subprocess
 
-from harness.context import ROOT, Skip, executable
+from harness.context import SOIL, Skip, executable
 from harness.runner import test
 
-BUILT = os.path.join(ROOT, "_build", "default", "loader")
 OVMF = "/usr/share/ovmf/OVMF.fd"
 PROGRAM = "examples/hello/main.exe"
+LOADER = "EFI/BOOT/BOOTX64.EFI"
+IMAGE = "soil/image.elf"
+SETTINGS = "soil/settings.txt"
 MIB = 1 << 20
 SECTOR = 512
 MEMORY = 256 * MIB
+# The EFI system partition of a disk of `soil image`.
+VOLUME_AT = 128 * SECTOR
 
 
-def image(context, program=PROGRAM):
-    """The program's image, stripped, as bytes."""
-    path = context.path("image.elf")
-    subprocess.run(["strip", "-o", path, executable(program, "q35")], check=True)
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def built(name):
-    with open(os.path.join(BUILT, name), "rb") as file:
-        return file.read()
-
-
-def volume(context, files):
-    """The path of a FAT volume with `files`, by name."""
-    path = context.path("volume.img")
-    with open(path, "wb") as file:
-        file.truncate(4 * MIB)
-    environment = {**os.environ, "MTOOLS_SKIP_CHECK": "1"}
-
-    def run(*words, **options):
-        subprocess.run(words, check=True, env=environment, **options)
-
-    run("mformat", "-i", path, "-T", str(4 * MIB // 512), "::")
-    run("mmd", "-i", path, "::/EFI", "::/EFI/BOOT", "::/soil")
-    for name, data in files.items():
-        run("mcopy", "-i", path, "-", f"::/{name}", input=data)
+def made(context, *words, name="made.img", program=PROGRAM):
+    """The path of a disk that `soil image` makes of the program."""
+    path = context.path(name)
+    context.run(SOIL, "image", executable(program, "q35"), "--force", "--output", path, *words)
     return path
+
+
+def volume(path):
+    """The boot partition in the words of mtools."""
+    return f"{path}@@{VOLUME_AT}"
+
+
+def read(path, name):
+    """A file of the disk's boot partition."""
+    words = ["mcopy", "-n", "-i", volume(path), f"::/{name}", "-"]
+    return subprocess.run(words, check=True, capture_output=True).stdout
+
+
+def write(path, name, data):
+    """Replaces a file of the disk's boot partition; removes it with None."""
+    if data is None:
+        subprocess.run(["mdel", "-i", volume(path), f"::/{name}"], check=True)
+    else:
+        words = ["mcopy", "-o", "-i", volume(path), "-", f"::/{name}"]
+        subprocess.run(words, check=True, input=data)
 
 
 def boot(context, disk, *firmware, machine="q35"):
@@ -57,49 +58,33 @@ def boot(context, disk, *firmware, machine="q35"):
     )
 
 
-def disk(context, files, loader=None, change=lambda volume: None):
-    """The path of a GPT disk that boots by both firmwares; `change` damages its FAT volume."""
-    loader = loader or built("soil-uefi.efi")
-    with open(volume(context, {"EFI/BOOT/BOOTX64.EFI": loader, **files}), "rb") as file:
-        fat = bytearray(file.read())
-    change(fat)
-    first, second = built("soil-bios-mbr.bin"), built("soil-bios.bin")
-    assert len(first) == 440 and len(second) % SECTOR == 0
-    second_at, fat_at = 34, 256
+def disk(context, files, change=lambda volume: None):
+    """The path of a copy of hello's disk with other files; `change` damages its FAT volume."""
     path = context.path("disk.img")
-    with open(path, "wb") as file:
-        file.truncate(fat_at * SECTOR + len(fat) + MIB)
-    partitions = f"""label: gpt
-first-lba: {second_at}
-start={second_at}, size={len(second) // SECTOR}, type=21686148-6449-6E6F-744E-656564454649
-start={fat_at}, size={len(fat) // SECTOR}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
-"""
-    subprocess.run(
-        ["sfdisk", "-q", path], input=partitions, text=True, check=True, capture_output=True
-    )
-    place = struct.pack("<QH", second_at, len(second) // SECTOR)
+    shutil.copyfile(made(context), path)
+    for name, data in files.items():
+        write(path, name, data)
     with open(path, "r+b") as file:
-        # The disk's signature and the protective partition stay.
-        file.write(first[:428] + place + first[438:])
-        file.seek(second_at * SECTOR)
-        file.write(second)
-        file.seek(fat_at * SECTOR)
+        file.seek(VOLUME_AT)
+        fat = bytearray(file.read())
+        change(fat)
+        file.seek(VOLUME_AT)
         file.write(fat)
     return path
 
 
-def uefi(context, files, loader=None):
+def uefi(context, path):
     if not os.path.exists(OVMF):
         raise Skip("no OVMF: install Debian's package ovmf")
-    return boot(context, disk(context, files, loader), "-bios", OVMF)
+    return boot(context, path, "-bios", OVMF)
 
 
-def bios(context, files, machine="q35", change=lambda volume: None):
-    return boot(context, disk(context, files, change=change), machine=machine)
+def bios(context, path, machine="q35"):
+    return boot(context, path, machine=machine)
 
 
 def damaged(good, missing):
-    """Files that a loader refuses, and words of its message."""
+    """Changes to the files that a loader refuses, and words of its message."""
     header = 64 + 56 * 3
 
     def data(field, value):
@@ -112,21 +97,12 @@ def damaged(good, missing):
     (address,) = struct.unpack_from("<Q", good, header + 24)
     large, far = data(40, MEMORY - MIB // 4 - address), data(24, 800 * MIB)
     return [
-        ({}, missing),
-        ({"soil/image.elf": good[:200_000]}, "the file is truncated"),
-        ({"soil/image.elf": large}, "no free memory"),
-        ({"soil/image.elf": far}, "from 0x32000000"),
-        ({"soil/image.elf": good, "soil/settings.txt": b"A=b \n" * 20_000}, "longer than 65535"),
+        ({IMAGE: None}, missing),
+        ({IMAGE: good[:200_000]}, "the file is truncated"),
+        ({IMAGE: large}, "no free memory"),
+        ({IMAGE: far}, "from 0x32000000"),
+        ({SETTINGS: b"A=b \n" * 20_000}, "longer than 65535"),
     ]
-
-
-def with_digests(elf, settings):
-    """The UEFI loader for this image with these settings."""
-    loader = built("soil-uefi.efi")
-    assert loader.count(b"SOILDIGS") == 1
-    at = loader.index(b"SOILDIGS") + 8
-    digests = hashlib.sha256(elf).digest() + hashlib.sha256(settings).digest()
-    return loader[:at] + digests + loader[at + 64 :]
 
 
 def flipped(data, at):
@@ -136,8 +112,8 @@ def flipped(data, at):
 
 @test(limit=120)
 def uefi_boots(context):
-    """OVMF boots a disk's image on q35: it prints, and ends the machine."""
-    child = uefi(context, {"soil/image.elf": image(context), "soil/settings.txt": b"# none\n"})
+    """OVMF boots a disk of `soil image` on q35: the program prints, and ends the machine."""
+    child = uefi(context, made(context))
     child.wait_line("Hello World!")
     assert child.finish() == 1, child.text
 
@@ -146,55 +122,54 @@ def uefi_boots(context):
 def uefi_refuses(context):
     """The UEFI loader names a file that is missing, cut off, too large for the machine or too
     long."""
-    for files, message in damaged(image(context), "NOT_FOUND"):
-        child = uefi(context, files)
+    for files, message in damaged(read(made(context), IMAGE), "NOT_FOUND"):
+        child = uefi(context, disk(context, files))
         child.wait_line(message)
         child.stop()
 
 
-@test(limit=180)
+@test(limit=240)
 def secure_boot(context):
-    """With Secure Boot OVMF starts the loader that its key signed, and no other; that one starts
-    only the image and the settings of its digests."""
+    """With Secure Boot OVMF starts the loader that `soil image --sign` signed, and no other; that
+    one starts only the image and the settings of its digests. A change needs the key again."""
     folder, keys = "/usr/share/OVMF", "/usr/share/ovmf"
     code, variables = f"{folder}/OVMF_CODE_4M.secboot.fd", f"{folder}/OVMF_VARS_4M.snakeoil.fd"
     if not all(map(os.path.exists, (code, variables))) or not shutil.which("sbsign"):
         raise Skip("no firmware with test keys: install Debian's packages ovmf and sbsigntool")
-    plain, signed, key = (context.path(name) for name in ("plain.efi", "signed.efi", "key.pem"))
-    elf, settings = image(context), b"A=1\n"
-    with open(plain, "wb") as file:
-        file.write(with_digests(elf, settings))
-    subprocess.run(
-        ["openssl", "rsa", "-in", f"{keys}/PkKek-1-snakeoil.key", "-out", key]
-        + ["-passin", "pass:snakeoil"],
-        check=True,
-    )
-    subprocess.run(
-        ["sbsign", "--key", key, "--cert", f"{keys}/PkKek-1-snakeoil.pem"]
-        + ["--output", signed, plain],
-        check=True,
-    )
-    loaders = {}
-    for path in (plain, signed):
-        with open(path, "rb") as file:
-            loaders[path] = file.read()
-    good = loaders[signed]
+    key, certificate = context.path("key.pem"), f"{keys}/PkKek-1-snakeoil.pem"
+    context.run(
+        "openssl", "rsa", "-in", f"{keys}/PkKek-1-snakeoil.key", "-out", key,
+        "-passin", "pass:snakeoil",
+    )  # fmt: skip
+    plain = read(made(context), LOADER)
+    signed = made(context, "--sign", key, certificate, name="signed.img")
+    loader, elf = read(signed, LOADER), read(signed, IMAGE)
+    change = [SOIL, "image", "--edit", signed, "--env", "A=1"]
+    refusal = context.run(*change, check=False)
+    assert refusal.returncode == 1 and "--sign" in refusal.stderr, refusal.stderr
+    edited = context.path("edited.img")
+    shutil.copyfile(signed, edited)
+    change[3] = edited
+    context.run(*change, "--sign", key, certificate)
     refused = "not what this loader was signed for"
     # Each with one change to what boots: the signature, a byte of the loader's code, of the image,
     # of the settings.
-    for loader, program, text, message in (
-        (good, elf, settings, "Hello World!"),
-        (loaders[plain], elf, settings, "No bootable option"),
-        (flipped(good, 0x2000), elf, settings, "No bootable option"),
-        (good, flipped(elf, len(elf) - 1), settings, f"image.elf: {refused}"),
-        (good, elf, b"A=2\n", f"settings.txt: {refused}"),
+    for path, files, message in (
+        (signed, {}, "Hello World!"),
+        (edited, {}, "Hello World!"),
+        (signed, {LOADER: plain}, "No bootable option"),
+        (signed, {LOADER: flipped(loader, 0x2000)}, "No bootable option"),
+        (signed, {IMAGE: flipped(elf, len(elf) - 1)}, f"image.elf: {refused}"),
+        (signed, {SETTINGS: b"A=2\n"}, f"settings.txt: {refused}"),
     ):
-        files = {"soil/image.elf": program, "soil/settings.txt": text}
-        store = context.path("variables.fd")
+        changed, store = context.path("changed.img"), context.path("variables.fd")
+        shutil.copyfile(path, changed)
         shutil.copyfile(variables, store)
+        for name, data in files.items():
+            write(changed, name, data)
         child = boot(
             context,
-            disk(context, files, loader),
+            changed,
             "-global",
             "driver=cfi.pflash01,property=secure,value=on",
             "-drive",
@@ -209,10 +184,10 @@ def secure_boot(context):
 
 @test(limit=120)
 def bios_boots(context):
-    """SeaBIOS boots a disk's image on q35 and on i440fx: it prints, and ends the machine."""
-    files = {"soil/image.elf": image(context), "soil/settings.txt": b"A=1\n"}
+    """SeaBIOS boots a disk of `soil image` on q35 and on i440fx: the program prints, and ends the
+    machine."""
     for machine in ("q35", "pc"):
-        child = bios(context, files, machine)
+        child = bios(context, made(context), machine)
         child.wait_line("Hello World!")
         assert child.finish() == 1, child.text
 
@@ -221,7 +196,7 @@ def bios_boots(context):
 def bios_refuses(context):
     """The BIOS loader names a file that is missing, cut off, too large for the machine or too long,
     and a FAT whose chains end early or lead nowhere."""
-    good = image(context)
+    good = read(made(context), IMAGE)
     cases = [(files, lambda fat: None, message) for files, message in damaged(good, "not found")]
 
     def set_table(value):
@@ -235,11 +210,10 @@ def bios_refuses(context):
 
         return change
 
-    files = {"soil/image.elf": good}
-    cases += [(files, set_table(each), "the FAT is damaged") for each in (b"\xff", b"\0")]
-    cases.append((files, lambda fat: fat.__setitem__(510, 0), "isn't FAT12 or FAT16"))
-    for contents, change, message in cases:
-        child = bios(context, contents, change=change)
+    cases += [({}, set_table(each), "the FAT is damaged") for each in (b"\xff", b"\0")]
+    cases.append(({}, lambda fat: fat.__setitem__(510, 0), "isn't FAT12 or FAT16"))
+    for files, change, message in cases:
+        child = bios(context, disk(context, files, change))
         child.wait_line(message)
         child.stop()
 
@@ -247,9 +221,7 @@ def bios_refuses(context):
 @test(limit=120)
 def settings_become_arguments(context):
     """The lines of the settings are the program's arguments, by both firmwares."""
-    files = {
-        "soil/image.elf": image(context, "examples/website/main.exe"),
-        "soil/settings.txt": b"# three arguments, where one is allowed\n--\na b\nc\n",
-    }
+    path = made(context, program="examples/website/main.exe")
+    write(path, SETTINGS, b"# three arguments, where one is allowed\n--\na b\nc\n")
     for start in (bios, uefi):
-        start(context, files).wait_line("usage: website [PORT]")
+        start(context, path).wait_line("usage: website [PORT]")

@@ -7,6 +7,7 @@ use crate::failure::{Context as _, Failure};
 use fs::partition::{self, Scheme, Slice, Table};
 use fs::{Block, Volume};
 use indicatif::ProgressBar;
+use rustix::fs::{SeekFrom, seek};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -247,4 +248,28 @@ pub fn copy_into(
         bar.set_position(at);
     }
     Ok(())
+}
+
+/// Copies what isn't a hole of a file to `start` in another.
+pub fn copy_data(from: &File, to: &File, start: u64) -> std::io::Result<()> {
+    let mut piece = vec![0; 1 << 20];
+    let mut end = 0;
+    loop {
+        let mut at = match seek(from, SeekFrom::Data(end)) {
+            Ok(at) => at,
+            // No data behind `end`.
+            Err(rustix::io::Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        end = seek(from, SeekFrom::Hole(at))?;
+        while at < end {
+            let len = (end - at).min(piece.len() as u64) as usize;
+            let Some(bytes) = piece.get_mut(..len) else {
+                break;
+            };
+            from.read_exact_at(bytes, at)?;
+            to.write_all_at(bytes, start + at)?;
+            at += len as u64;
+        }
+    }
 }

@@ -166,8 +166,7 @@ pub fn make_fat(
         arguments.extend(["--invariant".into(), "-i".into(), identity.volume_id()]);
     }
     if place.partition.is_some() {
-        let sectors = (place.start / SECTOR).to_string();
-        arguments.extend(["--offset".into(), sectors.clone(), "-h".into(), sectors]);
+        arguments.extend(["-h".into(), (place.start / SECTOR).to_string()]);
     }
     if !label.is_empty() {
         let fits = label.len() <= 11 && label.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -177,10 +176,22 @@ pub fn make_fat(
         }
         arguments.extend(["-n".into(), label.to_ascii_uppercase()]);
     }
-    arguments.push(text(file)?);
-    arguments.push((place.size / 1024).to_string());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    MKFS_FAT.must(&arguments, "")
+    let make = |file: &Path| {
+        let arguments = arguments.iter().map(String::as_str);
+        let (file, blocks) = (text(file)?, (place.size / 1024).to_string());
+        let all: Vec<&str> = arguments.chain([&*file, &*blocks]).collect();
+        MKFS_FAT.must(&all, "")
+    };
+    if place.partition.is_none() {
+        return make(file);
+    }
+    // mkfs.fat decides by the size of the file, not of the partition, which kind of FAT it makes.
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let alone = tempfile::NamedTempFile::new_in(folder).on(folder)?;
+    alone.as_file().set_len(place.size).on(alone.path())?;
+    make(alone.path())?;
+    let to = File::options().write(true).open(file).on(file)?;
+    image::copy_data(alone.as_file(), &to, place.start).on(file)
 }
 
 /// Makes an ext4 file system with the files of the directory, if any. With an `identity`, which
