@@ -4,6 +4,7 @@ use crate::console;
 use crate::firmware::command_line::{CommandLine, MmioDevice};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The decoded command line, never freed; null before [`set_up`]. Written once, at boot.
@@ -18,6 +19,11 @@ fn command_line() -> Option<&'static CommandLine> {
 /// The value that the command line gives the environment variable `name`.
 pub fn variable(name: &[u8]) -> Option<&'static [u8]> {
     command_line()?.variable(name)
+}
+
+/// The environment that the command line gives, as `NAME=value`.
+pub fn variables() -> &'static [Vec<u8>] {
+    command_line().map_or(&[], |line| &line.environment)
 }
 
 /// The virtio-mmio devices that the command line names.

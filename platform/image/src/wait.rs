@@ -50,6 +50,22 @@ impl Interest {
     pub(crate) fn source(&mut self, source: Rc<dyn Source>) {
         self.sources.push(source);
     }
+
+    /// Waits for its devices, or until the time `until` (monotonic nanoseconds). Other threads
+    /// don't run.
+    pub(crate) fn watch(&self, until: u64) {
+        wait::watch(
+            Some(until),
+            &mut || self.sources.iter().any(|source| source.has_pending()),
+            &mut || {
+                let mut any = false;
+                for source in &self.sources {
+                    any |= source.arm();
+                }
+                any
+            },
+        );
+    }
 }
 
 /// Starter of blocking system calls: an image has none, and no folders of a host.
