@@ -11,6 +11,7 @@
 //! - `extents`, `indirect`, `mapping`: the block map of a file.
 //! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: the parts of operations.
 //! - `journal`, `replay`, `transaction`: durability.
+//! - `grow`: growing to the size of the device.
 //! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
@@ -22,6 +23,7 @@ mod extents;
 mod fields;
 mod filesystem;
 mod groups;
+mod grow;
 mod hash;
 mod htree;
 mod indirect;
@@ -97,13 +99,10 @@ fn mount_volume(
         fs.open_journal()?;
     }
     if is_replayed {
-        fs.read_groups(true)?;
+        fs.read_again()?;
+    } else {
+        fs.read_layout()?;
     }
-    fs.find_zones().map_err(unreadable)?;
-    if !fs.add_journal_zones().map_err(unreadable)? {
-        return Err(corrupt("its journal lies where other metadata is"));
-    }
-    fs.read_counts()?;
     let continue_on_error = fs.geometry.continue_on_error && !read_only;
     let mut corrupt = fs.geometry.has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
@@ -132,6 +131,9 @@ fn mount_volume(
                 let _ = fs.mark_errors();
             }
             finished => finished.map_err(unreadable)?,
+        }
+        if options.grow && corrupt.is_none() {
+            fs.grow()?;
         }
     }
     if is_frozen {
@@ -256,6 +258,26 @@ impl Fs {
         // Blocks that were read before the replay may be stale.
         self.blocks.clear();
         Ok(())
+    }
+
+    /// Finds out where metadata is, and how much is free.
+    fn read_layout(&mut self) -> Result<(), MountError> {
+        self.find_zones().map_err(unreadable)?;
+        if !self.add_journal_zones().map_err(unreadable)? {
+            return Err(corrupt("its journal lies where other metadata is"));
+        }
+        self.read_counts()
+    }
+
+    /// Reads superblock and descriptors again, after a replay of the journal or a growth has
+    /// changed them. Nothing else is in memory.
+    fn read_again(&mut self) -> Result<(), MountError> {
+        let has_errors = self.geometry.has_errors;
+        self.geometry = superblock::check(self.cache.device(), false, &self.crc)?;
+        self.geometry.has_errors |= has_errors;
+        self.read_groups(true)?;
+        self.blocks.clear();
+        self.read_layout()
     }
 
     /// Adds up the free blocks and inodes after the replay. Linux updates the superblock's counts

@@ -48,6 +48,9 @@ pub fn mount(
     Ok(Box::new(mount_volume(device, options)?))
 }
 
+/// Unused bytes of a device from which a volume that should grow says that it can't.
+const GROWTH: u64 = 1 << 20;
+
 fn mount_volume(
     mut device: Box<dyn Block + Send>,
     options: Options,
@@ -81,6 +84,15 @@ fn mount_volume(
         error: Error::Corrupt,
         detail,
     })?;
+    if options.grow
+        && probe::claimed_bytes(&boot).is_some_and(|used| len.saturating_sub(used) >= GROWTH)
+    {
+        log::warn!(
+            "FAT volume doesn't use all of its disk's {} MiB, and can't grow in place: \
+            enlarge it with soil disk grow",
+            len >> 20
+        );
+    }
     cache.set_layout(Layout {
         tables_end: geometry.tables_end / sector as u64,
         journaled: false,

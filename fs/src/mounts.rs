@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::{Error, path};
 
-/// Mount specification, parsed from `POINT=KIND:SOURCE[,ro]`; the values aren't checked.
+/// Mount specification, parsed from `POINT=KIND:SOURCE[,ro|,grow]`; the values aren't checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word<'a> {
     /// Mount point.
@@ -16,15 +16,18 @@ pub struct Word<'a> {
     pub source: &'a str,
     /// Mount read-only.
     pub read_only: bool,
+    /// Grow the file system at the mount; see [`VolumeOptions`](crate::VolumeOptions).
+    pub grow: bool,
 }
 
 impl<'a> Word<'a> {
     /// Parses a word; `None` without `=`.
     pub fn parse(word: &'a str) -> Option<Self> {
         let (point, what) = word.split_once('=')?;
-        let (what, read_only) = match what.strip_suffix(",ro") {
-            Some(what) => (what, true),
-            None => (what, false),
+        let (what, read_only, grow) = match what.rsplit_once(',') {
+            Some((what, "ro")) => (what, true, false),
+            Some((what, "grow")) => (what, false, true),
+            _ => (what, false, false),
         };
         let (kind, source) = match what.split_once(':') {
             Some((kind, source)) => (Some(kind), source),
@@ -37,6 +40,7 @@ impl<'a> Word<'a> {
             kind,
             source,
             read_only,
+            grow,
         })
     }
 }

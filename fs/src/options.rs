@@ -7,6 +7,8 @@ use crate::{CacheBudget, CacheCounters, Clock};
 pub struct VolumeOptions {
     /// Never write to the device.
     pub read_only: bool,
+    /// Grow the file system at the mount if the device is larger, where the driver can (ext4).
+    pub grow: bool,
     /// Source of times; without a clock, new times are the first day that the file system can
     /// store.
     pub clock: Option<&'static Clock>,
@@ -23,11 +25,12 @@ pub struct VolumeOptions {
 }
 
 impl Default for VolumeOptions {
-    /// Writable, no clock, 256 KiB of cache and two stream buffers of 256 KiB, all allocated when
+    /// Writable, of its present size, no clock, 256 KiB of cache and two stream buffers of 256 KiB, all allocated when
     /// first used.
     fn default() -> Self {
         Self {
             read_only: false,
+            grow: false,
             clock: None,
             cache_bytes: 256 << 10,
             stream_bytes: 256 << 10,

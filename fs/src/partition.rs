@@ -1,10 +1,12 @@
 //! Partitions of a disk: GPT (UEFI specification 2.10, chapter 5) and MBR with its extended
 //! partitions.
 //!
-//! [`table`] reads the partition table, [`Table::find`] picks a partition by number or label, and
-//! [`Slice`] is that part of the disk as a device. The module never writes to a table.
+//! [`table`] reads the partition table, [`Table::find`] picks a partition by number, label or GUID,
+//! and [`Slice`] is that part of the disk as a device. [`grow`] is the only function that writes to
+//! a table.
 
 mod gpt;
+mod grow;
 mod mbr;
 mod slice;
 
@@ -16,7 +18,12 @@ use alloc::vec::Vec;
 
 use crate::{Block, BlockError, Error, MountError};
 
+pub use gpt_disk_types::Guid;
+pub use grow::grow;
 pub use slice::Slice;
+
+/// Start of a partition's name that is its GUID, as Linux's `root=` takes it.
+const PARTUUID: &str = "PARTUUID=";
 
 /// Partitioning scheme of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct Partition {
     pub sectors: u64,
     /// GPT partition name; empty without a name and for MBR. Invalid UTF-16 becomes U+FFFD.
     pub label: String,
+    /// Unique GUID of a GPT partition. Its text is what Linux shows as PARTUUID.
+    pub guid: Option<Guid>,
 }
 
 impl Partition {
@@ -59,6 +68,8 @@ pub struct Table {
     /// Defects of a table that is usable all the same, each in one line with the remedy. [`table`]
     /// logs them, too.
     pub warnings: Vec<String>,
+    /// A GPT was made when the disk was smaller; see [`grow`].
+    pub is_disk_larger: bool,
     /// Number of sectors of the disk.
     disk: u64,
 }
@@ -80,9 +91,7 @@ fn unreadable(sector: u64, error: BlockError) -> MountError {
 /// can't be read, or if no copy of a GPT is valid.
 pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
     let table = read_table(device)?;
-    for warning in &table.warnings {
-        log::warn!("{warning}");
-    }
+    table.log_warnings();
     Ok(table)
 }
 
@@ -93,6 +102,7 @@ pub fn read_table(device: &mut dyn Block) -> Result<Table, MountError> {
         scheme: Scheme::Whole,
         partitions: Vec::new(),
         warnings: Vec::new(),
+        is_disk_larger: false,
         disk: device.sectors(),
     };
     if !(512..=4096).contains(&sector) || device.sectors() == 0 {
@@ -112,11 +122,25 @@ pub fn read_table(device: &mut dyn Block) -> Result<Table, MountError> {
 }
 
 impl Table {
-    /// Returns the partition that `name` identifies: a number, or else the label of a GPT
-    /// partition, case-sensitive. Fails with one line that lists the partitions when none matches,
-    /// when two have that label, or when the partition exceeds the disk or overlaps another.
+    /// Logs the warnings.
+    pub fn log_warnings(&self) {
+        for warning in &self.warnings {
+            log::warn!("{warning}");
+        }
+    }
+
+    /// Returns the partition that `name` identifies: a number, `PARTUUID=` and a GUID, or else the
+    /// label of a GPT partition, case-sensitive. Fails with one line that lists the partitions when
+    /// none matches, when two have that label, or when the partition exceeds the disk or overlaps
+    /// another.
     pub fn find(&self, name: &str) -> Result<&Partition, MountError> {
         let found = match name.parse::<u32>() {
+            _ if name.starts_with(PARTUUID) => {
+                let guid = name.strip_prefix(PARTUUID).map(Guid::try_parse);
+                let guid = guid.and_then(Result::ok);
+                let mut partitions = self.partitions.iter();
+                partitions.find(|partition| guid.is_some() && partition.guid == guid)
+            }
             Ok(number) => self
                 .partitions
                 .iter()
@@ -205,6 +229,8 @@ pub fn open(
     Ok(Slice::new(device, partition.first, partition.sectors))
 }
 
+#[cfg(test)]
+mod growing;
 #[cfg(test)]
 mod mutations;
 #[cfg(test)]

@@ -135,6 +135,12 @@ pub trait BlockDevice<P: Disks> {
         Capabilities::default()
     }
 
+    /// The partition that the device's name stands for, as [`fs::partition::Table::find`] takes it,
+    /// for a device that the program isn't given as a whole. Its volume grows with the device.
+    fn partition(&self) -> Option<&str> {
+        None
+    }
+
     /// Accepts a request whose range has been checked. The device may begin only at the next
     /// [`kick`](BlockDevice::kick).
     fn submit(&mut self, request: Request<P>, tag: u64) -> Submitted;

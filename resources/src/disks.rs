@@ -175,6 +175,11 @@ impl Disks {
         self.disks.get(disk).map(|disk| disk.name.as_str())
     }
 
+    /// Returns the partition that a disk's name stands for, if it isn't the whole disk.
+    pub fn partition(&self, disk: usize) -> Option<&str> {
+        self.disks.get(disk)?.device.partition()
+    }
+
     /// Returns the number of disks.
     pub fn len(&self) -> usize {
         self.disks.len()

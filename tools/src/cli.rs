@@ -424,9 +424,10 @@ pub struct Run {
     #[arg(long = "disk", value_name = "NAME=FILE[,sector=BYTES][,ro]")]
     pub disks: Vec<options::Disk>,
     /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: detected), where DISK may end
-    /// in /NUMBER or /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at
-    /// the end: read-only. A disk without a mount point appears at /DISK.
-    #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro]")]
+    /// in /NUMBER, /LABEL or /PARTUUID=GUID for a partition; host:FOLDER (process form);
+    /// memory:SIZE. With ,ro at the end: read-only; with ,grow: ext4 grows to its disk's size. A
+    /// disk without a mount point appears at /DISK.
+    #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro|,grow]")]
     pub mounts: Vec<Mount>,
     /// The network: user, tap=DEVICE, passt, host (process form: the sockets of this machine) or
     /// none; repeat for several interfaces. Without this option: for an image, user if the program

@@ -411,6 +411,8 @@ pub struct Mount {
     pub source: String,
     /// Whether the mount is read-only.
     pub read_only: bool,
+    /// Whether the volume grows to the size of its disk.
+    pub grow: bool,
 }
 
 /// The syntax of a mount, for errors.
@@ -437,6 +439,7 @@ impl FromStr for Mount {
             kind,
             source,
             read_only,
+            grow,
         } = word;
         if !path.starts_with('/') || text.contains(';') {
             return invalid(format!(
@@ -461,6 +464,7 @@ impl FromStr for Mount {
             kind: kind.map(str::to_owned),
             source: source.to_owned(),
             read_only,
+            grow,
         };
         if let Some(disk) = mount.disk() {
             disk_name(disk)?;
@@ -477,8 +481,12 @@ impl fmt::Display for Mount {
             Some(kind) => (kind.as_str(), ":"),
             None => ("", ""),
         };
-        let ro = if self.read_only { ",ro" } else { "" };
-        write!(f, "{}={kind}{colon}{}{ro}", self.path, self.source)
+        let option = match (self.read_only, self.grow) {
+            (true, _) => ",ro",
+            (_, true) => ",grow",
+            _ => "",
+        };
+        write!(f, "{}={kind}{colon}{}{option}", self.path, self.source)
     }
 }
 
@@ -640,6 +648,7 @@ mod tests {
         for (good, disk) in [
             ("/data=fat:d", Some("d")),
             ("/data=ext4:d/2,ro", Some("d")),
+            ("/data=ext4:d,grow", Some("d")),
             ("/data=d/my label", Some("d")),
             ("/=host:/some/where", None),
             ("/tmp=memory:16M", None),

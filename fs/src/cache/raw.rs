@@ -8,7 +8,7 @@ use super::buffer::Buffer;
 use super::buffer::LINE;
 use super::buffer_cache::runs;
 use super::{Cache, FETCH};
-use crate::BlockError;
+use crate::{Block, BlockError};
 
 /// Maximum number of bytes to collect before a write.
 const GATHERED: usize = 256 << 10;
@@ -52,6 +52,16 @@ impl Raw {
 }
 
 impl Cache {
+    /// The device itself, for reads while no writes are pending.
+    pub fn device(&mut self) -> &mut dyn Block {
+        &mut *self.device
+    }
+
+    /// Sectors on the device.
+    pub fn sectors(&self) -> u64 {
+        self.sectors
+    }
+
     /// Reads sectors from `first` on from the device itself.
     pub fn read_raw(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;

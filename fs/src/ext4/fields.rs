@@ -19,6 +19,7 @@ pub mod superblock {
     pub const REV_LEVEL: usize = 0x4c;
     pub const FIRST_INO: usize = 0x54;
     pub const INODE_SIZE: usize = 0x58;
+    pub const BLOCK_GROUP_NR: usize = 0x5a;
     pub const FEATURE_COMPAT: usize = 0x5c;
     pub const FEATURE_INCOMPAT: usize = 0x60;
     pub const FEATURE_RO_COMPAT: usize = 0x64;

@@ -117,6 +117,11 @@ impl Fs {
         block * (self.geometry.block / self.cache.sector_size()) as u64
     }
 
+    /// Number of blocks of the device.
+    pub fn device_blocks(&self) -> u64 {
+        self.cache.sectors() / self.sectors(1).max(1)
+    }
+
     /// Loads a metadata block into memory and checks it against its kind.
     pub fn load(&mut self, block: u64, kind: BlockKind) -> Result<()> {
         if let Some(entry) = self.blocks.touch(block) {

@@ -9,7 +9,7 @@ use super::fields::group as gd;
 use super::superblock::Geometry;
 use super::zones::table_blocks;
 use crate::Error;
-use crate::bytes::{part, put_u16, u16_at, u32_at};
+use crate::bytes::{part, put_u16, put_u32, u16_at, u32_at};
 use crate::cache::Cache;
 
 /// Bits of `bg_flags`.
@@ -60,6 +60,13 @@ fn put_halves(data: &mut [u8], low: usize, high: usize, value: u32) {
     put_u16(data, high, (value >> 16) as u16);
 }
 
+impl Default for Group {
+    /// An empty group without a place.
+    fn default() -> Self {
+        Self::parse(&[])
+    }
+}
+
 impl Group {
     /// Parses a descriptor, which is 32 bytes long or at least 64.
     fn parse(data: &[u8]) -> Self {
@@ -83,6 +90,19 @@ impl Group {
         }
     }
 
+    /// Writes the locations of bitmaps and inode table, which never change.
+    pub fn place(&self, data: &mut [u8]) {
+        for (block, low, high) in [
+            (self.block_bitmap, gd::BLOCK_BITMAP_LO, gd::BLOCK_BITMAP_HI),
+            (self.inode_bitmap, gd::INODE_BITMAP_LO, gd::INODE_BITMAP_HI),
+            (self.inode_table, gd::INODE_TABLE_LO, gd::INODE_TABLE_HI),
+        ] {
+            put_u32(data, low, block as u32);
+            put_u32(data, high, (block >> 32) as u32);
+        }
+    }
+
+    /// Writes the fields that change.
     pub fn write(&self, data: &mut [u8]) {
         put_halves(
             data,

@@ -142,9 +142,11 @@ impl MetadataCache {
         }
     }
 
-    /// Drops everything; there must be no changes.
+    /// Drops everything, with the changes of the running transaction. Nothing may be `logged`.
     pub fn clear(&mut self) {
         self.table.clear();
+        self.dirty.clear();
+        self.undo.clear();
     }
 
     fn recycle(&mut self, data: Vec<u8>) {

@@ -259,10 +259,12 @@ fn tags(
 ) -> Result<Option<u32>> {
     let (mut place, mut count, mut at) = (HEADER, 0, at);
     let end = data.len() - if journal.has_checksums() { 4 } else { 0 };
+    // The journal may have a superblock of a file system that grew.
+    let blocks = fs.device_blocks();
     while place + journal.tag_len() <= end {
         let tag = tag_at(journal, data, place);
         count += 1;
-        if count > left || tag.home >= fs.geometry.blocks {
+        if count > left || tag.home >= blocks {
             return Ok(None);
         }
         if let Some(log) = log.as_deref_mut() {

@@ -15,12 +15,16 @@ use crate::{Block, Error, MountError};
 pub const PLACE: usize = 1024;
 pub const LENGTH: usize = 1024;
 
+/// Signature (`s_magic`).
+pub const MAGIC: u16 = 0xef53;
+
 /// Maximum size of all group descriptors, which stay in memory: enough for 32 TiB.
-const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
+pub const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
 
 /// "Compatible" features.
 pub mod compatible {
     pub const HAS_JOURNAL: u32 = 0x4;
+    pub const RESIZE_INODE: u32 = 0x10;
     pub const DIR_INDEX: u32 = 0x20;
     pub const SPARSE_SUPER2: u32 = 0x200;
     pub const FAST_COMMIT: u32 = 0x400;
@@ -310,7 +314,7 @@ pub fn check(
     crc: &Crc32c,
 ) -> Result<Geometry, MountError> {
     let superblock = read(device)?;
-    if u16_at(&superblock, sb::MAGIC) != 0xef53 {
+    if u16_at(&superblock, sb::MAGIC) != MAGIC {
         let detail = String::from("not an ext4 file system: no signature; make one with mkfs.ext4");
         return Err(refuse(Error::Corrupt, detail));
     }

@@ -309,6 +309,45 @@ impl Fs {
         Ok(())
     }
 
+    /// Writes committed blocks to their home locations, and makes that durable.
+    fn write_back(&mut self, blocks: &[u64]) -> Result<()> {
+        self.put_in_place(blocks)?;
+        self.cache.commit_raw()?;
+        self.cache.flush()?;
+        self.blocks.written_back(blocks);
+        Ok(())
+    }
+
+    /// Records that a replay has nothing to do, and makes that durable.
+    fn empty_journal(&mut self) -> Result<()> {
+        let Some(mut journal) = self.journal.take() else {
+            return Ok(());
+        };
+        let sequence = journal.sequence;
+        let emptied = journal.put_superblock((&mut self.cache, &self.crc), 0, sequence);
+        journal.started(0, sequence, u64::MAX);
+        journal.may_start = None;
+        self.journal = Some(journal);
+        emptied?;
+        self.cache.commit_raw()?;
+        Ok(self.cache.flush()?)
+    }
+
+    /// Writes all committed blocks to their home locations, the superblock after the others, and
+    /// empties the journal. There is no running transaction.
+    pub fn checkpoint(&mut self) -> Result<()> {
+        let (superblock, _) = self.geometry.superblock();
+        let mut waiting = self.blocks.to_write_back();
+        let is_last = |block: &u64| *block == superblock;
+        let has_superblock = waiting.iter().any(is_last);
+        waiting.retain(|block| !is_last(block));
+        self.write_back(&waiting)?;
+        if has_superblock {
+            self.write_back(&[superblock])?;
+        }
+        self.empty_journal()
+    }
+
     /// Writes everything to its home location, and leaves a file system that needs no replay.
     pub fn close(&mut self) -> Result<()> {
         self.commit()?;
@@ -316,21 +355,10 @@ impl Fs {
             return Ok(());
         }
         let waiting = self.blocks.to_write_back();
-        self.put_in_place(&waiting)?;
-        self.cache.commit_raw()?;
         // Empty the journal only when all blocks are durable at their home locations.
-        self.cache.flush()?;
-        self.blocks.written_back(&waiting);
-        if let Some(mut journal) = self.journal.take() {
-            let sequence = journal.sequence;
-            let emptied = journal.put_superblock((&mut self.cache, &self.crc), 0, sequence);
-            journal.started(0, sequence, u64::MAX);
-            self.journal = Some(journal);
-            emptied?;
-            self.cache.commit_raw()?;
-            // The superblock may say that there is nothing to replay only when that is durable.
-            self.cache.flush()?;
-        }
+        self.write_back(&waiting)?;
+        // The superblock may say that there is nothing to replay only when that is durable.
+        self.empty_journal()?;
         let has_journal = self.journal.is_some();
         let counts = self.counts();
         let errors = self.geometry.has_errors.then_some(self.errors);

@@ -70,7 +70,7 @@ impl Fs {
     }
 
     /// Returns the checksum of a bitmap, which the group descriptor stores.
-    fn bitmap_checksum(&self, kind: BlockKind, data: &[u8]) -> u32 {
+    pub fn bitmap_checksum(&self, kind: BlockKind, data: &[u8]) -> u32 {
         let count = match kind {
             BlockKind::InodeBitmap(_) => self.geometry.inodes_per_group,
             _ => self.geometry.blocks_per_group,

@@ -12,7 +12,7 @@ use gpt_disk_types::{GptHeader, GptPartitionEntry, GptPartitionName};
 use super::{Partition, Scheme, Table, refused};
 use crate::{Block, Error, MountError};
 
-const CRC: Crc<u32, Bytes<1>> = Crc::<u32, Bytes<1>>::new(&CRC_32_ISO_HDLC);
+pub(super) const CRC: Crc<u32, Bytes<1>> = Crc::<u32, Bytes<1>>::new(&CRC_32_ISO_HDLC);
 
 /// Maximum size of an array; tools write arrays of 16 KiB.
 const ARRAY: u64 = 256 << 10;
@@ -20,16 +20,40 @@ const ARRAY: u64 = 256 << 10;
 /// Maximum number of partitions.
 const PARTITIONS: usize = 1024;
 
+/// Header of a copy, which is valid by itself.
+pub(super) struct Header {
+    pub fields: GptHeader,
+    /// Its sector: the header may have more fields than the known ones.
+    pub sector: Vec<u8>,
+}
+
+impl Header {
+    pub fn alternate(&self) -> u64 {
+        self.fields.alternate_lba.to_u64()
+    }
+}
+
 /// Valid copy of the table.
-struct Copy {
-    alternate: u64,
+pub(super) struct Copy {
+    pub header: Header,
+    /// Its entries.
+    pub array: Vec<u8>,
     partitions: Vec<Partition>,
 }
 
 /// Defect of a copy, and the location of the other copy if only the array is damaged.
-struct Damage {
+pub(super) struct Damage {
     text: String,
     alternate: Option<u64>,
+}
+
+impl From<&str> for Damage {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            alternate: None,
+        }
+    }
 }
 
 /// Reads the table of a disk that has a protective MBR.
@@ -37,16 +61,18 @@ pub(super) fn read(device: &mut dyn Block, table: &mut Table) -> Result<(), Moun
     let last = device.sectors() - 1;
     match copy_at(device, 1) {
         Ok(first) => {
-            if let Err(damage) = copy_at(device, first.alternate) {
+            let alternate = first.header.alternate();
+            if let Err(damage) = copy_at(device, alternate) {
                 table.warnings.push(format!(
-                    "the second copy of the GPT at sector {} is damaged: {}; restore it with gdisk",
-                    first.alternate, damage.text
+                    "the second copy of the GPT at sector {alternate} is damaged: {}; \
+                    restore it with gdisk",
+                    damage.text
                 ));
-            } else if first.alternate != last {
+            } else if alternate != last {
+                table.is_disk_larger = alternate < last;
                 table.warnings.push(format!(
-                    "the second copy of the GPT is at sector {}, but the disk ends at {last}; \
-                    move it with sfdisk --relocate gpt-bak-std",
-                    first.alternate
+                    "the second copy of the GPT is at sector {alternate}, but the disk ends at \
+                    {last}; move it with sfdisk --relocate gpt-bak-std"
                 ));
             }
             accept(table, first);
@@ -122,49 +148,59 @@ fn both_damaged(device: &mut dyn Block, first: &Damage, second: &Damage) -> Stri
 }
 
 /// Reads the copy whose header is at sector `at`.
-fn copy_at(device: &mut dyn Block, at: u64) -> Result<Copy, Damage> {
+pub(super) fn copy_at(device: &mut dyn Block, at: u64) -> Result<Copy, Damage> {
+    let header = header_at(device, at)?;
     let damage = |text: &str| Damage {
         text: text.into(),
-        alternate: None,
+        alternate: Some(header.alternate()),
     };
-    let sector = device.sector_size();
-    if at == 0 || at >= device.sectors() {
-        return Err(damage("outside the disk"));
+    let array = array_at(device, &header.fields).map_err(|text| damage(&text))?;
+    if CRC.checksum(&array) != header.fields.partition_entry_array_crc32.0.to_u32() {
+        return Err(damage("the CRC of its entries is wrong"));
     }
-    let mut bytes = vec![0; sector];
-    device
-        .read(at, &mut bytes)
-        .map_err(|error| damage(&format!("sector {at} can't be read: {error}")))?;
-    let header: GptHeader = bytes
-        .get(..size_of::<GptHeader>())
-        .and_then(|start| bytemuck::try_pod_read_unaligned(start).ok())
-        .ok_or_else(|| damage("too short"))?;
-    if !header.is_signature_valid() {
-        return Err(damage("no signature"));
-    }
-    let size = header.header_size.to_u32() as usize;
-    let Some(whole) = bytes.get(..size).filter(|_| size >= size_of::<GptHeader>()) else {
-        return Err(damage("the header's size is wrong"));
-    };
-    if header_crc(whole) != header.header_crc32.0.to_u32() {
-        return Err(damage("the header's CRC is wrong"));
-    }
-    if header.my_lba.to_u64() != at {
-        return Err(damage("the header is that of another sector"));
-    }
-    let alternate = header.alternate_lba.to_u64();
-    let partitions = read_array(device, &header).map_err(|text| Damage {
-        text,
-        alternate: Some(alternate),
-    })?;
+    let entry = header.fields.size_of_partition_entry.to_u32() as usize;
+    let partitions = partitions(&array, entry).map_err(|text| damage(&text))?;
     Ok(Copy {
-        alternate,
+        header,
+        array,
         partitions,
     })
 }
 
+/// Reads the header at sector `at`.
+pub(super) fn header_at(device: &mut dyn Block, at: u64) -> Result<Header, Damage> {
+    if at == 0 || at >= device.sectors() {
+        return Err("outside the disk".into());
+    }
+    let mut sector = vec![0; device.sector_size()];
+    device
+        .read(at, &mut sector)
+        .map_err(|error| Damage::from(&*format!("sector {at} can't be read: {error}")))?;
+    let fields: GptHeader = sector
+        .get(..size_of::<GptHeader>())
+        .and_then(|start| bytemuck::try_pod_read_unaligned(start).ok())
+        .ok_or("too short")?;
+    if !fields.is_signature_valid() {
+        return Err("no signature".into());
+    }
+    let size = fields.header_size.to_u32() as usize;
+    let Some(whole) = sector
+        .get(..size)
+        .filter(|_| size >= size_of::<GptHeader>())
+    else {
+        return Err("the header's size is wrong".into());
+    };
+    if header_crc(whole) != fields.header_crc32.0.to_u32() {
+        return Err("the header's CRC is wrong".into());
+    }
+    if fields.my_lba.to_u64() != at {
+        return Err("the header is that of another sector".into());
+    }
+    Ok(Header { fields, sector })
+}
+
 /// Returns the CRC of a header, with the CRC field (bytes 16 to 19) taken as zero.
-fn header_crc(header: &[u8]) -> u32 {
+pub(super) fn header_crc(header: &[u8]) -> u32 {
     let mut digest = CRC.digest();
     digest.update(header.get(..16).unwrap_or_default());
     digest.update(&[0; 4]);
@@ -172,8 +208,8 @@ fn header_crc(header: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// Reads the partitions of the array that `header` describes.
-fn read_array(device: &mut dyn Block, header: &GptHeader) -> Result<Vec<Partition>, String> {
+/// Reads the entries that a header describes, without a check of their CRC.
+pub(super) fn array_at(device: &mut dyn Block, header: &GptHeader) -> Result<Vec<u8>, String> {
     let sector = device.sector_size() as u64;
     let entry = u64::from(header.size_of_partition_entry.to_u32());
     let bytes = entry.saturating_mul(u64::from(header.number_of_partition_entries.to_u32()));
@@ -194,11 +230,13 @@ fn read_array(device: &mut dyn Block, header: &GptHeader) -> Result<Vec<Partitio
         .read(start, &mut array)
         .map_err(|error| format!("its entries can't be read: {error}"))?;
     array.truncate(bytes as usize);
-    if CRC.checksum(&array) != header.partition_entry_array_crc32.0.to_u32() {
-        return Err("the CRC of its entries is wrong".into());
-    }
+    Ok(array)
+}
+
+/// Returns the partitions of an array with entries of `entry` bytes.
+fn partitions(array: &[u8], entry: usize) -> Result<Vec<Partition>, String> {
     let mut partitions = Vec::new();
-    for (number, bytes) in (1..).zip(array.chunks_exact(entry as usize)) {
+    for (number, bytes) in (1..).zip(array.chunks_exact(entry)) {
         let known = bytes
             .get(..size_of::<GptPartitionEntry>())
             .and_then(|entry| bytemuck::try_pod_read_unaligned(entry).ok());
@@ -221,6 +259,7 @@ fn partition(number: u32, entry: &GptPartitionEntry) -> Option<Partition> {
         first,
         sectors,
         label: label(&entry.name),
+        guid: Some(entry.unique_partition_guid),
     })
 }
 

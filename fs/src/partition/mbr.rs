@@ -12,14 +12,14 @@ use super::{Partition, Scheme, Table, unreadable};
 use crate::{Block, MountError};
 
 /// Offset of the four entries in the sector, and of the signature.
-const ENTRIES: usize = 446;
+pub(super) const ENTRIES: usize = 446;
 const SIGNATURE: usize = 510;
 
 /// Maximum number of logical partitions; Linux reads 60 of a disk.
 const LOGICAL: u32 = 128;
 
 /// Partition types: the one that covers a GPT disk, and those of extended partitions.
-const PROTECTIVE: u8 = 0xee;
+pub(super) const PROTECTIVE: u8 = 0xee;
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 
 /// Contents of the first sector of a disk.
@@ -100,6 +100,7 @@ pub(super) fn read(
                 first,
                 sectors: u64::from(entry.size_in_lba.to_u32()),
                 label: String::new(),
+                guid: None,
             });
         }
     }
@@ -146,6 +147,7 @@ fn read_logical(
                 first: at.saturating_add(u64::from(entry.starting_lba.to_u32())),
                 sectors: u64::from(entry.size_in_lba.to_u32()),
                 label: String::new(),
+                guid: None,
             });
             number += 1;
         }

@@ -270,11 +270,13 @@ fn what_there_is_is_said_in_a_few_words() {
             first: u64::from(number),
             sectors: 1,
             label: if number == 2 { "two" } else { "" }.to_string(),
+            guid: None,
         };
         let table = Table {
             scheme,
             partitions: (1..=count).map(partition).collect(),
             warnings: Vec::new(),
+            is_disk_larger: false,
             disk: 100,
         };
         table.find("none").unwrap_err().detail

@@ -92,7 +92,10 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         let detail = disks.missing(name);
         return rt.fail(Failure::new(Error::NoDevice, detail));
     };
-    let geometry = disks.acquire(disk, report, wanted.is_some());
+    let own = disks.partition(disk).map(ToString::to_string);
+    let shared = wanted.is_some() && own.is_none();
+    let wanted = own.or(wanted);
+    let geometry = disks.acquire(disk, report, shared);
     let geometry = geometry.or_else(|failure| rt.fail(failure))?;
     if rt.resources.blocks.capacity() == 0
         && let Err(error) = register(rt)

@@ -54,6 +54,7 @@ pub fn volume(run: &mut Run, form: Form, need: &Volume) -> Result<(), Failure> {
             kind: None,
             source: name.clone(),
             read_only,
+            grow: false,
         });
     }
     Ok(())

@@ -83,6 +83,7 @@ fn add_disk(rt: &mut Runtime, name: String) -> Result<usize, Error> {
         point: format!("/{name}"),
         source: name,
         read_only: false,
+        grow: false,
     };
     add(rt, specification)
 }

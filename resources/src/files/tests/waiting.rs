@@ -215,6 +215,7 @@ const TOLD: FileSystem = FileSystem {
     name: "host",
     stack: 64 << 10,
     mount: Mount::Waiting(mount_told),
+    grow: None,
 };
 
 fn mount_told(source: &str, options: &Options, waiting: Waiting<Offload>) -> Mounted {

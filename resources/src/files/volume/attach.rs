@@ -30,7 +30,7 @@ pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Fail
         return Ok(());
     }
     let specification = &volume.specification;
-    let options = options(specification.read_only);
+    let mut options = options(specification.read_only, specification.grow);
     let disks = &mut rt.resources.disks;
     let (disk, geometry) = if specification.is_on_disk() {
         let disks = disks.as_deref_mut().ok_or(Error::NoDevice)?;
@@ -48,7 +48,11 @@ pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Fail
         }
         (None, NO_SECTORS)
     };
-    let partition = disk.and_then(|_| specification.disk().1);
+    let mut partition = disk.and_then(|_| specification.disk().1);
+    let own = disk.and_then(|disk| disks.as_deref()?.partition(disk));
+    if own.is_some() {
+        (partition, options.grow) = (own, true);
+    }
     let wanted = Wanted {
         partition: partition.map(ToString::to_string),
         driver: specification.driver.clone(),
@@ -91,7 +95,8 @@ fn acquire(
     if let Some(line) = timed_out {
         return Err(Failure::new(Error::Io, line));
     }
-    Ok((disk, disks.acquire(disk, report, partition.is_some())?))
+    let shared = partition.is_some() && disks.partition(disk).is_none();
+    Ok((disk, disks.acquire(disk, report, shared)?))
 }
 
 /// Claims a partition, given by first sector and number of sectors, for a volume; fails if it

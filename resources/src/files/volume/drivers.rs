@@ -5,7 +5,7 @@
 use crate::Runtime;
 use crate::current::{Current, Offload};
 pub use ::fs::VolumeOptions as Options;
-use ::fs::{Block, MountError, ext4, fat, memory, tar};
+use ::fs::{Block, MountError, ext4, fat, memory, partition, tar};
 use alloc::boxed::Box;
 use alloc::format;
 use platform::Folders as _;
@@ -27,6 +27,9 @@ pub enum Mount {
     Waiting(MountFolder<Offload>),
 }
 
+/// Grows a partition of a whole disk: its number, and its new number of sectors, if it grew.
+pub type GrowPartition = fn(&mut dyn Block, u32) -> Result<Option<u64>, MountError>;
+
 /// Whether the platform has volumes that wait for something other than our disks.
 pub const WAITS: bool = Current::FOLDERS.is_some();
 
@@ -39,6 +42,8 @@ pub struct FileSystem {
     pub stack: usize,
     /// See [`Mount`].
     pub mount: Mount,
+    /// Grows the volume's partition, for a driver whose volumes grow at the mount.
+    pub grow: Option<GrowPartition>,
 }
 
 /// Driver for folders of the host.
@@ -47,6 +52,7 @@ pub fn host(folders: Folders<Offload>) -> FileSystem {
         name: "host",
         stack: folders.stack,
         mount: Mount::Waiting(folders.mount),
+        grow: None,
     }
 }
 
@@ -56,6 +62,7 @@ pub const FAT: FileSystem = FileSystem {
     // Five times the measured maximum (12 KiB, during a mount; `fs/examples/stack.rs`).
     stack: 64 << 10,
     mount: Mount::Disk(|disk, options| fat::mount(disk, *options)),
+    grow: None,
 };
 
 /// ext4.
@@ -63,6 +70,7 @@ pub const EXT4: FileSystem = FileSystem {
     name: "ext4",
     stack: 256 << 10,
     mount: Mount::Disk(|disk, options| ext4::mount(disk, *options)),
+    grow: Some(partition::grow),
 };
 
 /// Tar archives.
@@ -76,6 +84,7 @@ pub const TAR: FileSystem = FileSystem {
         };
         tar::mount(disk, options)
     }),
+    grow: None,
 };
 
 /// Files in memory. The source after the colon is the size limit in bytes.
@@ -89,6 +98,7 @@ pub const MEMORY: FileSystem = FileSystem {
         })?;
         Ok(memory::new(limit, options.clock))
     }),
+    grow: None,
 };
 
 /// Default size limit of a volume in memory, in bytes.

@@ -79,6 +79,7 @@ pub fn appear(rt: &mut Runtime) {
                 driver: Some("embed".into()),
                 source: String::new(),
                 read_only: true,
+                grow: false,
             });
             embedded.backing = Backing::Immediate(tree);
             files.volumes.insert(embedded);

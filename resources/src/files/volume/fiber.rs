@@ -348,20 +348,39 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
 
 fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Failure> {
     let mut disk = Box::new(Disk(port)) as drivers::Disk;
+    let mut part = None;
     if let Some(name) = &wanted.partition {
-        let table = partition::table(&mut *disk)?;
-        let (first, sectors) = table.find(name).map(|found| (found.first, found.sectors))?;
+        let table = partition::read_table(&mut *disk)?;
+        let found = table.find(name)?;
+        let (number, first, sectors) = (found.number, found.first, found.sectors);
         port.suspend(Suspension::Claim(first, sectors))
             .map_err(|_| {
                 Failure::new(Error::Busy, format!("partition {name} is mounted already"))
             })?;
         disk = Box::new(partition::Slice::new(disk, first, sectors));
+        part = Some((table, number, first));
     }
     let name = match &wanted.driver {
         Some(name) => name.as_str(),
         None => probe(&start(&mut *disk)?),
     };
-    let mounted = match find(&wanted.drivers, name)?.mount {
+    let driver = find(&wanted.drivers, name)?;
+    if let Some((table, number, first)) = part {
+        // The claim covers the new sectors, too: no partition follows that could be mounted.
+        let grow = driver.grow.filter(|_| wanted.options.grow);
+        let grown = grow.map(|grow| grow(&mut Disk(port), number)).transpose()?;
+        match grown.flatten() {
+            Some(sectors) => {
+                let whole = Box::new(Disk(port)) as drivers::Disk;
+                disk = Box::new(partition::Slice::new(whole, first, sectors));
+            }
+            None => table.log_warnings(),
+        }
+        if wanted.options.grow && grow.is_none() && table.is_disk_larger {
+            log::warn!("a {name} volume can't grow in place: enlarge it with soil disk grow");
+        }
+    }
+    let mounted = match driver.mount {
         Mount::Disk(mount) => mount(disk, &wanted.options),
         Mount::Alone(mount) => mount(&wanted.source, &wanted.options),
         Mount::Waiting(mount) => {

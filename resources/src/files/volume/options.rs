@@ -52,14 +52,15 @@ fn sizes(memory: u64) -> (usize, usize) {
     (cache_bytes, stream_bytes)
 }
 
-/// Returns the mount options for a volume on this machine.
-pub fn options(read_only: bool) -> Options {
+/// Returns the mount options for a volume on this machine; `grow` as in [`Options`].
+pub fn options(read_only: bool, grow: bool) -> Options {
     let memory = Current::total_memory();
     let (cache_bytes, stream_bytes) = sizes(memory);
     // An eighth of the machine: the OCaml heap needs the rest.
     CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
     Options {
         read_only,
+        grow,
         cache_bytes,
         stream_bytes,
         clock: Some(&CLOCK),
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn an_eighth_of_the_machine_is_kept_and_half_of_that_leased() {
-        assert!(options(true).read_only && !options(false).read_only);
+        assert!(options(true, false).read_only && !options(false, true).read_only);
         let limit = CACHE.statistics().limit_bytes as u64;
         assert!((8 * limit..8 * limit + 8).contains(&Current::total_memory()));
         assert_eq!(leasable() as u64, limit / 2);

@@ -1,4 +1,4 @@
-//! Mount specifications: the words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
+//! Mount specifications: the words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro|,grow]`, separated by `;`.
 
 use super::drivers;
 use ::fs::mounts::Word;
@@ -18,6 +18,8 @@ pub struct Specification {
     pub source: String,
     /// Whether the mount is read-only.
     pub read_only: bool,
+    /// Whether the volume grows to the size of its disk.
+    pub grow: bool,
 }
 
 impl Specification {
@@ -26,7 +28,7 @@ impl Specification {
         let wrong = || {
             let detail = format!(
                 "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, \
-                 with ,ro at its end to read only"
+                 with ,ro at its end to read only, or ,grow to use a disk that became larger"
             );
             Failure::new(Error::BadConfiguration, detail)
         };
@@ -35,6 +37,7 @@ impl Specification {
             kind,
             source,
             read_only,
+            grow,
         } = Word::parse(word).ok_or_else(wrong)?;
         if let Some(kind) = kind
             && !drivers::exists(kind)
@@ -55,6 +58,7 @@ impl Specification {
             driver: kind.map(ToString::to_string),
             source: source.to_string(),
             read_only,
+            grow,
         })
     }
 
@@ -98,6 +102,9 @@ mod tests {
         );
         let spec = Specification::parse("/data=ext4:disk0/2,ro").expect("valid");
         assert_eq!((spec.disk(), spec.read_only), (("disk0", Some("2")), true));
+        let spec = Specification::parse("/data=ext4:disk0/2,grow").expect("valid");
+        assert_eq!(spec.disk(), ("disk0", Some("2")));
+        assert!(spec.grow && !spec.read_only);
         let spec = Specification::parse("/data=disk0/my label").expect("valid");
         assert_eq!(
             (spec.driver.as_deref(), spec.disk()),
