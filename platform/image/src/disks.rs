@@ -1,4 +1,6 @@
-//! Disks, named by the serial numbers that the launcher gave them.
+//! Disks, named by the serial numbers that the launcher gave them, or by partitions.
+
+mod partitions;
 
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
@@ -46,6 +48,8 @@ impl Source for SharedDisk {
 /// A disk and its name for messages.
 struct Disk {
     name: String,
+    /// The partition that it is for the program, if not the whole.
+    partition: Option<String>,
     shared: Rc<SharedDisk>,
 }
 
@@ -92,7 +96,7 @@ impl platform::Disks for Image {
 
 /// Starts all disks.
 fn open() -> Result<Named<Image>, Failure> {
-    let mut opened: Named<Image> = Vec::new();
+    let mut opened: Vec<Disk> = Vec::new();
     for (index, found) in devices::take(DeviceType::BLOCK).into_iter().enumerate() {
         let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
             Ok(blk) => blk,
@@ -106,13 +110,15 @@ fn open() -> Result<Named<Image>, Failure> {
             blk: RefCell::new(blk),
             armed: Cell::new(false),
         };
-        let disk = Disk {
-            name: name.clone(),
+        opened.push(Disk {
+            name,
+            partition: None,
             shared: Rc::new(shared),
-        };
-        opened.push((name, Box::new(disk)));
+        });
     }
-    Ok(opened)
+    partitions::assign(&mut opened);
+    let named = |disk: Disk| (disk.name.clone(), Box::new(disk) as Box<_>);
+    Ok(opened.into_iter().map(named).collect())
 }
 
 fn error(error: BlkError) -> BlockError {
@@ -168,6 +174,10 @@ impl BlockDevice<Image> for Disk {
             flushes: can_flush,
             max_bytes: MAX_BYTES,
         })
+    }
+
+    fn partition(&self) -> Option<&str> {
+        self.partition.as_deref()
     }
 
     fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {

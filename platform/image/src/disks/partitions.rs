@@ -1,7 +1,8 @@
 //! Partitions that are disks of their own: `SOIL_DISK_NAME=PARTUUID=GUID` on the command line makes
-//! that partition the disk `name`, as `soil image` does for the data beside a program. Its whole
-//! disk is hidden, so nothing overwrites what the machine boots by.
+//! that partition the disk `name`, as `soil image` does for the data beside a program. The disk
+//! isn't there as a whole, so nothing overwrites what the machine boots by.
 
+use super::Disk;
 use crate::devices::DEVICE_TIMEOUT_NS;
 use crate::{Image, Interest};
 use alloc::boxed::Box;
@@ -12,40 +13,41 @@ use fs::partition::{self, Table};
 use fs::{Block, BlockError};
 use kernel::{environment, time};
 use platform::Interest as _;
-use platform::disk::{
-    BlockDevice, Capabilities, Geometry, Named, Request, Submitted, TIMEOUT_VARIABLE,
-};
-use platform::error::Failure;
+use platform::disk::{BlockDevice as _, Geometry, Request, Submitted, TIMEOUT_VARIABLE};
 
 /// Beginning of the variables' names, which the process form has for its files, too.
 const PREFIX: &str = "SOIL_DISK_";
 /// Beginning of a value that names a partition, as in Linux's `root=`.
 const GUID: &str = "PARTUUID=";
 
-/// Replaces each disk by the partition of it that a variable names.
-pub fn replace(disks: &mut Named<Image>) {
+/// Gives each disk that has a partition of such a variable the variable's name.
+pub fn assign(disks: &mut [Disk]) {
     let mut tables: Vec<Option<Table>> = Vec::new();
-    for (name, wanted) in environment::variables().iter().filter_map(|word| named(word)) {
+    for (name, wanted) in environment::variables()
+        .iter()
+        .filter_map(|word| named(word))
+    {
         if tables.is_empty() {
-            tables = disks.iter_mut().map(|(_, disk)| table(&mut **disk)).collect();
+            tables = disks.iter_mut().map(table).collect();
         }
-        let name = name.to_ascii_lowercase();
-        let found = tables.iter().enumerate().find_map(|(at, table)| {
-            let part = table.as_ref()?.find(wanted).ok()?;
-            Some((at, part.first, part.sectors))
-        });
-        let Some((at, first, sectors)) = found else {
-            log::error!("disk {name}: no disk of this machine has the partition {wanted}");
-            continue;
-        };
-        tables[at] = None;
-        let (_, disk) = disks.remove(at);
-        let part = Part {
-            disk,
-            first,
-            sectors,
-        };
-        disks.insert(at, (name, Box::new(part)));
+        let has = |table: &Option<Table>| table.as_ref().is_some_and(|t| t.find(wanted).is_ok());
+        let mut found = disks
+            .iter_mut()
+            .zip(&tables)
+            .filter(|(_, table)| has(table));
+        match found.next() {
+            Some((disk, _)) if disk.partition.is_none() => {
+                disk.name = name.to_ascii_lowercase();
+                disk.partition = Some(wanted.into());
+            }
+            Some((disk, _)) => log::error!(
+                "{PREFIX}{name}: its disk is the disk {} already; one partition of a disk can be one",
+                disk.name
+            ),
+            None => {
+                log::error!("{PREFIX}{name}: no disk of this machine has the partition {wanted}")
+            }
+        }
     }
 }
 
@@ -57,7 +59,7 @@ fn named(word: &[u8]) -> Option<(&str, &str)> {
 }
 
 /// The partitions of a disk; none if it has no table that can be read.
-fn table(disk: &mut dyn BlockDevice<Image>) -> Option<Table> {
+fn table(disk: &mut Disk) -> Option<Table> {
     let geometry = disk.geometry().ok()?;
     let table = partition::read_table(&mut Blocking { disk, geometry });
     disk.released();
@@ -66,7 +68,7 @@ fn table(disk: &mut dyn BlockDevice<Image>) -> Option<Table> {
 
 /// A disk whose requests are waited for, before the runtime uses it.
 struct Blocking<'a> {
-    disk: &'a mut dyn BlockDevice<Image>,
+    disk: &'a mut Disk,
     geometry: Geometry,
 }
 
@@ -74,6 +76,9 @@ impl Blocking<'_> {
     /// Waits for the end of a request. `None` if the device doesn't answer: it keeps the request's
     /// memory.
     fn await_end(&mut self, request: Request<Image>) -> Option<Result<(), BlockError>> {
+        if !request.is_within(self.geometry) {
+            return Some(Err(BlockError::OutOfRange));
+        }
         let mut answer = match self.disk.submit(request, 0) {
             Submitted::Done(result) => return Some(result),
             // Nothing else is submitted before the runtime has the disk.
@@ -111,17 +116,13 @@ impl Block for Blocking<'_> {
     }
 
     fn read(&mut self, sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        let memory = Box::leak(vec![0; buf.len()].into_boxed_slice());
-        let to = NonNull::from(&mut *memory);
+        // Leaked if the device doesn't answer, since it may still write there.
+        let to = NonNull::from(Box::leak(vec![0; buf.len()].into_boxed_slice()));
         let request = Request::Read {
             sector,
             to: to.cast(),
             len: buf.len(),
         };
-        if !request.is_within(self.geometry) {
-            return Err(BlockError::OutOfRange);
-        }
-        // Leaked if the device doesn't answer, since it may still write there.
         let result = self.await_end(request).ok_or(BlockError::Io)?;
         // SAFETY: the request has ended: the memory, which `Box::leak` gave, is ours again.
         let memory = unsafe { Box::from_raw(to.as_ptr()) };
@@ -136,56 +137,5 @@ impl Block for Blocking<'_> {
 
     fn flush(&mut self) -> Result<(), BlockError> {
         Ok(())
-    }
-}
-
-/// A partition as a disk.
-struct Part {
-    disk: Box<dyn BlockDevice<Image>>,
-    first: u64,
-    sectors: u64,
-}
-
-impl BlockDevice<Image> for Part {
-    fn geometry(&mut self) -> Result<Geometry, Failure> {
-        let geometry = self.disk.geometry()?;
-        // The disk may have shrunk since its table was read.
-        let rest = geometry.sectors.saturating_sub(self.first);
-        Ok(Geometry {
-            sectors: self.sectors.min(rest),
-            ..geometry
-        })
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.disk.capabilities()
-    }
-
-    fn submit(&mut self, mut request: Request<Image>, tag: u64) -> Submitted {
-        match &mut request {
-            Request::Read { sector, .. }
-            | Request::Write { sector, .. }
-            | Request::Scatter { sector, .. }
-            | Request::Gather { sector, .. }
-            | Request::Clear { sector, .. } => *sector = sector.saturating_add(self.first),
-            Request::Flush => (),
-        }
-        self.disk.submit(request, tag)
-    }
-
-    fn arm(&mut self, interest: &mut Interest) {
-        self.disk.arm(interest);
-    }
-
-    fn kick(&mut self) {
-        self.disk.kick();
-    }
-
-    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
-        self.disk.poll(report);
-    }
-
-    fn released(&mut self) {
-        self.disk.released();
     }
 }

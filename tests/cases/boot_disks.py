@@ -1,0 +1,407 @@
+"""Disks of `soil image`: booted, used, stopped, changed; and what the command refuses."""
+
+import filecmp
+import http.client
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from cases.disk_images import tools
+from cases.loaders import OVMF, VOLUME_AT, made, read, write
+from cases.programs import PROGRAMS
+from harness.console import PATIENCE
+from harness.context import SOIL, Skip, clean, executable
+from harness.qmp import Monitor
+from harness.runner import test
+
+MIB = 1 << 20
+HELLO = "examples/hello/main.exe"
+SERVICE = "examples/service/main.exe"
+PORT = 8080
+SECURE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+KEYS = "/usr/share/ovmf/PkKek-1-snakeoil"
+# QEMU's words for each.
+CONTROLLERS = {
+    "virtio-blk": ["-device", "virtio-blk-pci,drive=disk"],
+}
+FORMATS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc"}
+EVERY = list(itertools.product(("seabios", "ovmf", "secure"), ("pc", "q35"), CONTROLLERS, FORMATS))
+# These run always, the others in long runs: each firmware, machine, controller and format once.
+OFTEN = {
+    ("seabios", "pc", "virtio-blk", "qcow2"),
+    ("ovmf", "q35", "virtio-blk", "raw"),
+    ("secure", "q35", "virtio-blk", "vhd"),
+}
+
+
+def firmware(context, name):
+    """QEMU's words for a firmware, and properties of its machine."""
+    if name == "seabios":
+        return [], ""
+    if not os.path.exists(OVMF):
+        raise Skip("no OVMF: install Debian's package ovmf")
+    if name == "ovmf":
+        return ["-bios", OVMF], ""
+    store = context.path("variables.fd")
+    shutil.copyfile("/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd", store)
+    words = [
+        "-global",
+        "driver=cfi.pflash01,property=secure,value=on",
+        "-drive",
+        f"if=pflash,format=raw,unit=0,readonly=on,file={SECURE}",
+        "-drive",
+        f"if=pflash,format=raw,unit=1,file={store}",
+    ]
+    return words, ",smm=on"
+
+
+def boot(context, disk, kind, *words, machine="q35", form="raw", controller="virtio-blk"):
+    """Starts QEMU with a disk; its monitor is at the path `monitor`."""
+    extra, properties = firmware(context, kind)
+    return context.child(
+        ["qemu-system-x86_64", "-M", f"{machine}{properties},accel=tcg", "-m", "256"]
+        + ["-nodefaults", *extra, "-drive", f"file={disk},format={form},if=none,id=disk"]
+        + [*CONTROLLERS[controller], "-serial", "stdio", "-display", "none", "-no-reboot"]
+        + ["-qmp", f"unix:{context.path('monitor')},server=on,wait=off", *words]
+    )
+
+
+def served(context, disk, kind, **where):
+    """Boots the service's disk with a network, and returns it once the service is ready."""
+    network = f"user,id=net,hostfwd=tcp:127.0.0.1:{PORT}-:80"
+    devices = ["-netdev", network, "-device", "virtio-net-pci,netdev=net"]
+    child = boot(context, disk, kind, *devices, **where)
+    child.wait_line("listening")
+    return child
+
+
+def stop(context, child):
+    """Presses the power button; the machine ends by itself."""
+    Monitor(context.path("monitor")).ask("system_powerdown")
+    child.finish()
+
+
+def request(method, path, body=None):
+    """The status and the body of the service's answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=PATIENCE)
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def sign(context):
+    """The words of --sign for the key that OVMF's test variables trust."""
+    key = context.path("key.pem")
+    context.run(
+        "openssl", "rsa", "-in", f"{KEYS}.key", "-out", key, "-passin", "pass:snakeoil"
+    )  # fmt: skip
+    return ["--sign", key, f"{KEYS}.pem"]
+
+
+def on(kind, machine, controller, form):
+    """Registers the test of one combination."""
+
+    @test(
+        f"{kind}-{machine}-{controller}-{form}",
+        limit=240,
+        long=(kind, machine, controller, form) not in OFTEN,
+        shows=f"{kind} on {machine} boots {form} disks by {controller}: hello prints, the service "
+        "keeps its data over a stop.",
+    )
+    def boots(context):
+        where = {"machine": machine, "form": FORMATS[form], "controller": controller}
+        words = ["--format", form]
+        if kind == "secure":
+            if machine == "pc":
+                raise Skip("i440fx has no system management mode for Secure Boot")
+            if not os.path.exists(SECURE) or not shutil.which("sbsign"):
+                raise Skip("install Debian's packages ovmf and sbsigntool")
+            words += sign(context)
+        child = boot(context, made(context, *words), kind, **where)
+        child.wait_line("Hello World!")
+        child.finish()
+        disk = made(context, *words, "--data-size", "16M", "--", "--port", "80", program=SERVICE)
+        child = served(context, disk, kind, **where)
+        assert request("PUT", "/kv/place", b"kept")[0] == 201
+        stop(context, child)
+        child = served(context, disk, kind, **where)
+        assert request("GET", "/kv/place") == (200, b"kept")
+        stop(context, child)
+        if form == "raw":
+            check = context.run(SOIL, "disk", "check", disk, "--partition", "data")
+            assert "clean" in check.stdout, check.stdout
+
+
+for each in EVERY:
+    on(*each)
+
+
+@test(limit=240, long=True)
+def programs(context):
+    """20 programs of the list that runs in every form, as disks: output and status."""
+    chosen = [
+        program
+        for program in PROGRAMS
+        if "q35" in program.forms and not program.options and program.contains is None
+        and "/" not in program.program
+    ]  # fmt: skip
+    assert len(chosen) >= 20
+    for program in chosen[:20]:
+        words = [f"--env={name}={value}" for name, value in program.environment.items()]
+        arguments = [word() if callable(word) else word for word in program.arguments]
+        disk = made(context, *words, "--", *arguments, program=program.program)
+        child = boot(
+            context, disk, "seabios", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"
+        )
+        status = child.finish()
+        with open(f"{os.path.dirname(__file__)}/../programs/expected/{program.label}.txt") as file:
+            wanted = file.read()
+        assert clean(child.text) == wanted, f"{program.label} printed:\n{child.text}"
+        assert status == (program.status << 1 | 1) & 0xFF, f"{program.label}: status {status}"
+
+
+@test(limit=120)
+def same_bytes(context):
+    """The same input gives the same disk in each format, with each file system of the data; hello's
+    has one mebibyte."""
+    assert os.path.getsize(made(context)) == MIB
+    for words in (
+        ["--data-size", "8M"],
+        ["--data-size", "8M", "--data-fs", "fat"],
+        ["--format", "qcow2"],
+        ["--format", "vhd"],
+        ["--format", "gce", "--data-size", "8M"],
+    ):
+        one = made(context, *words, name="one")
+        # FAT and ext4 have times of two seconds and of one.
+        time.sleep(2)
+        two = made(context, *words, name="two")
+        assert filecmp.cmp(one, two, shallow=False), words
+    listing = context.run("tar", "-tvf", one).stdout.split()
+    assert (listing[2], listing[-1]) == (str(1 << 30), "disk.raw"), listing
+    other = made(context, "--env", "A=1", "--data-size", "8M", name="other")
+    uuids = {disk_uuids(context, disk) for disk in (made(context, "--data-size", "8M"), other)}
+    assert len(uuids) == 2, uuids
+
+
+def disk_uuids(context, disk):
+    """The disk's and the partitions' GUIDs, each another one."""
+    dump = context.run("sfdisk", "--dump", disk, env=tools()).stdout
+    guids = [line.split(":", 1)[1].strip() for line in dump.splitlines() if "label-id" in line]
+    guids += [word[5:].rstrip(",") for word in dump.split() if word.startswith("uuid=")]
+    assert len(set(guids)) == len(guids) == 4, dump
+    return tuple(guids)
+
+
+@test(limit=120)
+def sound_disks(context):
+    """sgdisk, fsck.fat and e2fsck find nothing wrong with a disk."""
+    disk = made(context, "--data-size", "16M", "--size", "40M")
+    verified = context.run("sgdisk", "--verify", disk, env=tools()).stdout
+    assert "No problems found" in verified, verified
+    dump = context.run("sfdisk", "--dump", disk, env=tools()).stdout
+    places = [
+        (int(line.split("start=")[1].split(",")[0]), int(line.split("size=")[1].split(",")[0]))
+        for line in dump.splitlines()
+        if "start=" in line
+    ]
+    for (start, sectors), check in zip(
+        places[1:], (["fsck.fat", "-n"], ["e2fsck", "-f", "-n"]), strict=True
+    ):
+        part = context.path("part")
+        with open(disk, "rb") as source, open(part, "wb") as file:
+            source.seek(start * 512)
+            file.write(source.read(sectors * 512))
+        context.run(*check, part, env=tools())
+
+
+@test(limit=120)
+def data_of_a_file(context):
+    """--data takes the file system of an image, with or without a partition table."""
+    folder = context.path("files")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "index.html"), "w") as file:
+        file.write("from the data partition\n")
+    for words in ([], ["--partition", "gpt"]):
+        data = context.path("data.img")
+        context.run(SOIL, "disk", "make", data, folder, "--size", "8M", "--fs", "fat", "--force",
+                    *words)  # fmt: skip
+        disk = made(context, "--data", data)
+        out = context.path(f"out{len(words)}")
+        context.run(SOIL, "disk", "extract", disk, out, "--partition", "data")
+        with open(os.path.join(out, "index.html")) as file:
+            assert file.read() == "from the data partition\n"
+
+
+@test(limit=180)
+def grows(context):
+    """The data partition and its file system grow with the disk."""
+    disk = made(context, "--data-size", "16M", "--", "--port", "80", program=SERVICE)
+    context.run("qemu-img", "resize", "-f", "raw", disk, "256M")
+    child = served(context, disk, "seabios")
+    value = os.urandom(MIB)
+    for number in range(32):
+        assert request("PUT", f"/kv/{number}", value)[0] == 201
+    stop(context, child)
+    check = context.run(SOIL, "disk", "check", disk, "--partition", "data")
+    assert "clean" in check.stdout, check.stdout
+    child = served(context, disk, "seabios")
+    assert request("GET", "/kv/31") == (200, value)
+    stop(context, child)
+
+
+@test(limit=180)
+def replaces_the_program(context):
+    """--replace puts another program on a disk: its data stays, and its settings; a program that
+    doesn't fit changes nothing."""
+    disk = made(context, "--data-size", "16M", "--env", "A=1", "--", "x", program=SERVICE)
+    write_data(context, disk, b"kept\n")
+    words = [SOIL, "image", executable(HELLO, "q35"), "--output", disk, "--replace"]
+    context.run(*words, "--env", "B=2")
+    text = read(disk, "soil/settings.txt").decode()
+    assert "\nA=1\n" in text and "\nB=2\n" in text and text.endswith("--\nx\n"), text
+    assert read_data(context, disk) == b"kept\n"
+    child = boot(context, disk, "seabios")
+    child.wait_line("Hello World!")
+    child.stop()
+    small = made(context)
+    before = content(small)
+    words = [SOIL, "image", executable(SERVICE, "q35"), "--output", small, "--replace"]
+    refused = context.run(*words, check=False)
+    assert refused.returncode == 1 and "its boot partition has" in refused.stderr, refused.stderr
+    assert content(small) == before
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write_data(context, disk, data):
+    """Writes the file /file on the ext4 of a disk's data partition."""
+    source = context.path("source")
+    with open(source, "wb") as file:
+        file.write(data)
+    context.run("debugfs", "-w", "-R", f"write {source} file", data_place(context, disk),
+                env=tools())  # fmt: skip
+
+
+def read_data(context, disk):
+    out = context.path("out")
+    shutil.rmtree(out, ignore_errors=True)
+    context.run(SOIL, "disk", "extract", disk, out, "--partition", "data")
+    return content(os.path.join(out, "file"))
+
+
+def data_place(context, disk):
+    """The data partition in the words of e2fsprogs."""
+    dump = context.run("sfdisk", "--dump", disk, env=tools()).stdout
+    line = [line for line in dump.splitlines() if 'name="data"' in line][0]
+    return f"{disk}?offset={int(line.split('start=')[1].split(',')[0]) * 512}"
+
+
+@test(limit=120)
+def killed_while_it_replaces(context):
+    """`soil image --replace` that is killed at any moment leaves the old disk or the new one."""
+    disk = made(context, "--data-size", "64M", program=SERVICE)
+    write_data(context, disk, b"kept\n")
+    programs = [executable(program, "q35") for program in (HELLO, SERVICE)]
+    stripped = []
+    for program in programs:
+        context.run(SOIL, "strip", program, context.path("stripped"))
+        stripped.append(content(context.path("stripped")))
+    ended = 0
+    for attempt in range(24):
+        words = [SOIL, "image", programs[attempt % 2], "--output", disk, "--replace"]
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        time.sleep(attempt / 80)
+        child.send_signal(signal.SIGKILL)
+        ended += child.wait() == 0
+        assert read(disk, "soil/image.elf") in stripped
+        assert read_data(context, disk) == b"kept\n"
+    print(f"{ended} of 24 ended before they were killed")
+
+
+@test(limit=120)
+def edits_settings(context):
+    """--edit changes variables and arguments, takes whole settings from standard input, and runs
+    the user's editor on a terminal; what means nothing is refused and changes nothing."""
+    disk = made(context, "--env", "A=1", "--", "one", "two\nlines")
+    edit = [SOIL, "image", "--edit", disk]
+    context.run(*edit, "--env", "A=x y", "--", "# first")
+    lines = read(disk, "soil/settings.txt").decode().splitlines()
+    assert lines[1:] == ["SOIL_ARGV0=main.exe", '"A=x y"', "--", '"# first"'], lines
+    context.run(*edit, input="# mine\nB=2\n")
+    assert read(disk, "soil/settings.txt") == b"# mine\nB=2\n"
+    for text, message in (
+        ("quiet\n", "'quiet' isn't NAME=VALUE"),
+        ("", "standard input: empty"),
+        ("A=1 " * 20_000, "bytes"),
+    ):
+        refused = context.run(*edit, input=text, check=False)
+        assert refused.returncode == 1 and message in refused.stderr, refused.stderr
+    assert read(disk, "soil/settings.txt") == b"# mine\nB=2\n"
+    editor = context.path("editor")
+    with open(editor, "w") as file:
+        file.write('#!/bin/sh\nsed -i "s/B=2/B=3/" "$2"\n')
+    os.chmod(editor, 0o755)
+    # script(1) gives the command a terminal.
+    words = " ".join(edit)
+    context.run("script", "-qec", words, "/dev/null", env={**os.environ, "EDITOR": f"{editor} -x"})
+    assert read(disk, "soil/settings.txt") == b"# mine\nB=3\n"
+
+
+@test(limit=120)
+def refuses(context):
+    """Each wrong option or file is one line with the remedy, and no file is left."""
+    hello = executable(HELLO, "q35")
+    text = context.path("text")
+    with open(text, "w") as file:
+        file.write("no program\n")
+    blank = context.path("blank.img")
+    with open(blank, "wb") as file:
+        file.truncate(MIB)
+    disk = made(context)
+    damaged = context.path("damaged.img")
+    shutil.copyfile(disk, damaged)
+    write(damaged, "soil/image.elf", None)
+    short = context.path("short.img")
+    shutil.copyfile(disk, short)
+    os.truncate(short, MIB - 1)
+    other = context.path("other")
+    context.run(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other",
+        "-keyout", f"{other}.key", "-out", f"{other}.pem",
+    )  # fmt: skip
+    folder = context.path("new")
+    os.mkdir(folder)
+    output = ["--output", os.path.join(folder, "disk.img")]
+    replace = [hello, "--replace", "--output"]
+    cases = [
+        ([text, *output], "neither a Soil image nor a Linux executable"),
+        ([executable(HELLO, "process"), *output], "name the image, below _build/soil"),
+        ([context.path("absent"), *output], "does not exist"),
+        ([hello, *output, "--format", "floppy"], "possible values: raw, qcow2, vhd, gce"),
+        ([hello, *output, "--size", "1020K"], "the disk needs 1048576 bytes"),
+        ([hello, *output, "--size", "1028K"], "whole multiples of 1 MiB"),
+        ([hello, *output, "--data", text], "no sectors"),
+        ([hello, "--output", disk], "--force replaces it"),
+        ([hello, *output, "--sign", text, f"{other}.pem"], "--sign the PEM files"),
+        ([hello, *output, "--sign", f"{other}.key", f"{KEYS}.pem"], "not the key of"),
+        ([hello, *output, "--sign", context.path("absent"), text], "No such file"),
+        ([*replace, blank], "not a disk of soil image"),
+        ([*replace, text], "not a disk of soil image"),
+        ([*replace, damaged], "make the disk again"),
+        ([*replace, short], "second copy of the GPT"),
+        ([*replace, made(context, "--format", "qcow2", name="q")], "qemu-img convert -O raw"),
+        (["--edit", folder], "not a file"),
+        ([hello], "--output"),
+    ]
+    for words, message in cases:
+        refused = context.run(SOIL, "image", *words, check=False)
+        assert refused.returncode in (1, 2) and message in refused.stderr, (words, refused.stderr)
+    assert os.listdir(folder) == []
+    assert not any(name.startswith(".soil-disk") for name in os.listdir(context.directory))
