@@ -62,7 +62,7 @@ def boot(context, disk, kind, *words, machine="q35", form="raw", controller="vir
     """Starts QEMU with a disk; its monitor is at the path `monitor`."""
     extra, properties = firmware(context, kind)
     return context.child(
-        ["qemu-system-x86_64", "-M", f"{machine}{properties},accel=tcg", "-m", "256"]
+        ["qemu-system-x86_64", "-M", f"{machine}{properties},accel=tcg", "-m", "256", "-cpu", "max"]
         + ["-nodefaults", *extra, "-drive", f"file={disk},format={form},if=none,id=disk"]
         + [*CONTROLLERS[controller], "-serial", "stdio", "-display", "none", "-no-reboot"]
         + ["-qmp", f"unix:{context.path('monitor')},server=on,wait=off", *words]
@@ -74,7 +74,7 @@ def served(context, disk, kind, **where):
     network = f"user,id=net,hostfwd=tcp:127.0.0.1:{PORT}-:80"
     devices = ["-netdev", network, "-device", "virtio-net-pci,netdev=net"]
     child = boot(context, disk, kind, *devices, **where)
-    child.wait_line("listening")
+    child.wait_line("http: ready")
     return child
 
 

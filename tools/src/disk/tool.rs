@@ -25,7 +25,6 @@ pub const RESIZE2FS: Tool = Tool::new("resize2fs", "e2fsprogs");
 pub const SFDISK: Tool = Tool::new("sfdisk", "fdisk");
 pub const QEMU_IMG: Tool = Tool::new("qemu-img", "qemu-utils");
 pub const SBSIGN: Tool = Tool::new("sbsign", "sbsigntool");
-pub const SBVERIFY: Tool = Tool::new("sbverify", "sbsigntool");
 pub const TAR: Tool = Tool::new("tar", "tar");
 pub const CP: Tool = Tool::new("cp", "coreutils");
 

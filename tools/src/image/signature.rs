@@ -2,7 +2,7 @@
 
 use super::loaders::Loaders;
 use crate::disk::make::text;
-use crate::disk::tool::{SBSIGN, SBVERIFY};
+use crate::disk::tool::SBSIGN;
 use crate::failure::{Context as _, Failure};
 use loader::digests;
 use std::path::PathBuf;
@@ -51,20 +51,17 @@ pub fn prepared(
         &text(&signed)?,
         &text(&plain)?,
     ];
-    SBSIGN.must(&words, "").map_err(|failure| {
-        let remedy = "give --sign the PEM files of a key and of its certificate";
-        Failure::on(&key, failure).remedy(remedy)
-    })?;
-    // sbsign takes a key that doesn't belong to the certificate.
-    SBVERIFY
-        .must(&["--cert", &certificate, &text(&signed)?], "")
-        .map_err(|_| {
-            Failure::on(
-                &key,
-                format!("not the key of the certificate {certificate}"),
-            )
-            .remedy("give --sign the certificate of this key")
-        })?;
+    let mut command = SBSIGN.command()?;
+    command.args(words);
+    let outcome = SBSIGN.run(command, "", &mut || {})?;
+    if outcome.status != 0 {
+        let reason = match outcome.text.contains("does not match") {
+            true => format!("not the key of the certificate {certificate}"),
+            false => format!("sbsign: {}", outcome.last_line()),
+        };
+        return Err(Failure::on(&key, reason)
+            .remedy("give --sign the PEM files of a key and of its certificate"));
+    }
     std::fs::read(&signed).on(&signed)
 }
 
