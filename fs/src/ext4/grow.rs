@@ -477,3 +477,90 @@ impl Fs {
         Ok(self.cache.flush()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Of any superblock that a mount accepts.
+        #[test]
+        fn plans_are_consistent(
+            shift in 10_u32..13,
+            blocks in 9_u64..1 << 34,
+            device in any::<u64>(),
+            per_group in 64_u32..32_769,
+            inodes in 1_u32..32_769,
+            descriptor in 5_u32..8,
+            reserved in any::<u16>(),
+            (features, to_write) in (any::<u32>(), any::<u32>()),
+            most in 0_u64..3000,
+        ) {
+            let block = 1_usize << shift;
+            let mut old = Geometry {
+                block,
+                blocks,
+                reserved: blocks / 20,
+                first_block: u64::from(block == 1024),
+                blocks_per_group: per_group.min(block as u32 * 8),
+                inodes_per_group: inodes.min(block as u32 * 8),
+                inode_size: 256,
+                descriptor: 1 << descriptor,
+                compatible: features,
+                to_write,
+                reserved_descriptors: reserved.into(),
+                ..Geometry::default()
+            };
+            let groups = (blocks - old.first_block).div_ceil(old.blocks_per_group.into());
+            prop_assume!(groups * old.descriptor.max(64) as u64 <= MAX_DESCRIPTOR_BYTES);
+            prop_assume!(groups * u64::from(old.inodes_per_group) <= u32::MAX.into());
+            old.groups = groups as u32;
+            old.inodes = old.groups * old.inodes_per_group;
+            let (new, _) = plan(&old, device, &|changes| changes < most);
+            let Some(new) = new else { return Ok(()) };
+            prop_assert!(new.blocks > old.blocks && new.blocks <= device);
+            prop_assert!(new.blocks * block as u64 >= old.blocks * block as u64 + LEAST);
+            let groups = (new.blocks - new.first_block).div_ceil(new.blocks_per_group.into());
+            prop_assert_eq!(groups, new.groups.into());
+            prop_assert_eq!(u64::from(new.inodes), groups * u64::from(new.inodes_per_group));
+            prop_assert!(groups * new.descriptor.max(64) as u64 <= MAX_DESCRIPTOR_BYTES);
+            let all = |geometry: &Geometry| {
+                geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors)
+            };
+            prop_assert_eq!(all(&new), all(&old));
+            prop_assert!(changes(&old, &new) < most && new.reserved <= new.blocks);
+            for number in old.groups..new.groups.min(old.groups + 300) {
+                prop_assert!(overhead(&new, number) <= new.group_blocks(number).into());
+            }
+        }
+
+        /// Geometries as mkfs.ext4 makes them: the whole device is used but for a last group
+        /// without room for files.
+        #[test]
+        fn usual_file_systems_grow_to_the_end(from in 8_u64..2048, to in 8_u64..8192) {
+            let (blocks, device) = (from << 8, to << 8);
+            let groups = blocks.div_ceil(32768) as u32;
+            let old = Geometry {
+                block: 4096,
+                blocks,
+                blocks_per_group: 32768,
+                inodes_per_group: 8192,
+                inode_size: 256,
+                descriptor: 64,
+                groups,
+                inodes: groups * 8192,
+                compatible: compatible::RESIZE_INODE,
+                reserved_descriptors: 100,
+                ..Geometry::default()
+            };
+            let (new, fills) = plan(&old, device, &|_| true);
+            prop_assert!(fills);
+            match new {
+                Some(new) => prop_assert!(device - new.blocks < 1024),
+                None => prop_assert!(device < blocks + 1024),
+            }
+        }
+    }
+}

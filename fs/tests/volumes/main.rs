@@ -13,6 +13,7 @@ mod ext4_crash;
 mod ext4_cuts;
 mod ext4_depths;
 mod ext4_faults;
+mod ext4_grow;
 mod ext4_interop;
 mod ext4_layouts;
 mod ext4_linux;
