@@ -15,6 +15,7 @@ use drivers::Transport;
 use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
 use drivers::disk::{self, Controller, DiskError};
+use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
@@ -84,13 +85,16 @@ impl platform::Disks for Image {
 type Start = fn(Box<dyn Transport>, MemoryRef) -> Result<Box<dyn Controller>, drivers::Error>;
 
 /// The drivers of virtio devices. A program that uses no disks links none of them.
-const DRIVERS: [(DeviceType, Start); 1] = [(DeviceType::BLOCK, |transport, memory| {
-    Ok(Box::new(Blk::new(
-        transport,
-        memory,
-        &BlkConfig::default(),
-    )?))
-})];
+const DRIVERS: [(DeviceType, Start); 2] = [
+    (DeviceType::BLOCK, |transport, memory| {
+        let blk = Blk::new(transport, memory, &BlkConfig::default())?;
+        Ok(Box::new(blk))
+    }),
+    (DeviceType::SCSI, |transport, memory| {
+        let scsi = Scsi::new(transport, memory, &ScsiConfig::default())?;
+        Ok(Box::new(scsi))
+    }),
+];
 
 /// Starts all controllers, and finds their disks.
 fn open() -> Named<Image> {
