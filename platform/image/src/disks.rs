@@ -1,4 +1,5 @@
-//! Disks, named by the serial numbers that the launcher gave them.
+//! Disks, named by the serial numbers that the launcher gave them, or by `SOIL_DISKS` where it can't
+//! give them any.
 
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
@@ -12,7 +13,7 @@ use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
 use drivers::device_type::DeviceType;
 use fs::BlockError;
 use kernel::devices::MEMORY;
-use kernel::{time, wait};
+use kernel::{environment, time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};
 
@@ -49,6 +50,18 @@ struct Disk {
     shared: Rc<SharedDisk>,
 }
 
+/// The name that `SOIL_DISKS` has for the disk with this number.
+fn given(number: usize) -> Option<String> {
+    let names = core::str::from_utf8(environment::variable(b"SOIL_DISKS")?).ok()?;
+    let name = names.split(',').nth(number)?;
+    is_name(name).then(|| String::from(name))
+}
+
+/// Whether this can be a disk's name.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['/', '\n']) && text != "." && text != ".."
+}
+
 /// The serial number of a disk, if it is a valid name.
 fn serial(blk: &mut Blk) -> Option<String> {
     // Leaked if the disk never responds, since it may still write there.
@@ -78,8 +91,7 @@ fn serial(blk: &mut Blk) -> Option<String> {
     answer?.ok()?;
     let text = buffer.split(|byte| *byte == 0).next()?;
     let text = core::str::from_utf8(text).ok()?.trim();
-    let usable = !text.is_empty() && !text.contains(['/', '\n']) && text != "." && text != "..";
-    usable.then(|| String::from(text))
+    is_name(text).then(|| String::from(text))
 }
 
 impl platform::Disks for Image {
@@ -101,7 +113,9 @@ fn open() -> Result<Named<Image>, Failure> {
                 continue;
             }
         };
-        let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
+        let name = given(index)
+            .or_else(|| serial(&mut blk))
+            .unwrap_or_else(|| format!("disk{index}"));
         let shared = SharedDisk {
             blk: RefCell::new(blk),
             armed: Cell::new(false),
