@@ -14,7 +14,7 @@
 //! With `soil run` both directions are framed (`framing.rs`), so that every byte passes unchanged.
 //! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug
 //! port: a UART that is being set up loses bytes, and a program that doesn't read leaves the input
-//! to others.
+//! to others. On machines without that port the frames carry its lines.
 //!
 //! The transmitter is full while QEMU's output is not read. A write of the program then halts, as
 //! on a full pipe, until there is room or a signal arrives; a write of the kernel spins, and it and

@@ -413,6 +413,10 @@ pub struct Run {
     /// 64M, or what the program says it needs.
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<Memory>,
+    /// The program that makes the machine. Firecracker and Cloud Hypervisor need KVM, and TAP devices
+    /// for a network.
+    #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
+    pub vmm: Vmm,
     /// The kind of machine QEMU makes.
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
@@ -508,8 +512,9 @@ pub struct Run {
     /// changes; until Ctrl-C.
     #[arg(long, conflicts_with = "dry_run")]
     pub watch: bool,
-    /// Print the command instead of running it, for another launcher; libvirt: print a domain for
-    /// virsh and virt-manager (an image; machine q35, KVM unless --accel tcg).
+    /// Print the command instead of running it, for another launcher (of Firecracker the file for
+    /// its --config-file); libvirt: print a domain for virsh and virt-manager (an image; machine
+    /// q35, KVM unless --accel tcg).
     #[arg(
         long,
         value_enum,
@@ -569,10 +574,21 @@ pub enum Machine {
     Q35,
 }
 
+/// The virtual machine monitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Vmm {
+    /// QEMU, with all options.
+    Qemu,
+    /// Firecracker.
+    Firecracker,
+    /// Cloud Hypervisor.
+    CloudHypervisor,
+}
+
 /// The launchers that `--dry-run` writes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Launcher {
-    /// A shell: the command line.
+    /// A shell: the command line; of Firecracker its configuration file.
     Command,
     /// libvirt: a domain in XML.
     Libvirt,

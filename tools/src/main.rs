@@ -20,6 +20,8 @@ mod manual;
 mod messages;
 mod needs;
 mod observe;
+#[cfg_attr(not(test), expect(dead_code, reason = "soil image calls it"))]
+mod oci;
 mod options;
 mod profile;
 mod program;

@@ -151,6 +151,19 @@ fn stands_in(file: &File) -> Option<String> {
     Some(why.replace(stand_in::QUOTE, "'").replace('\n', " "))
 }
 
+/// The program's name, for a machine or a container: its file's, or its folder's for dune's usual
+/// `main.exe`.
+pub fn name(program: &Path) -> String {
+    let path = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
+    let stem = path.file_stem().unwrap_or_default();
+    let folder = path.parent().and_then(Path::file_name);
+    let name = match folder {
+        Some(folder) if stem == "main" => folder,
+        _ => stem,
+    };
+    name.to_string_lossy().into_owned()
+}
+
 /// The path of the process form of an image.
 fn process_form(image: &Path) -> PathBuf {
     let mut in_build = false;
@@ -167,7 +180,7 @@ fn process_form(image: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, inspect, process_form};
+    use super::{Form, inspect, name, process_form};
     use std::io::Write as _;
 
     #[test]
@@ -207,6 +220,12 @@ mod tests {
             assert_eq!(failure.status, None);
             assert!(text.contains("neither"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_program_has_the_name_of_its_file_or_of_its_folder() {
+        assert_eq!(name("/srv/echo/main.exe".as_ref()), "echo");
+        assert_eq!(name("/srv/echo/service.elf".as_ref()), "service");
     }
 
     #[test]

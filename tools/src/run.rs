@@ -3,6 +3,7 @@
 mod backlog;
 pub mod command;
 pub mod control;
+mod gathered;
 mod input;
 pub mod kvm;
 mod libvirt;
@@ -11,6 +12,7 @@ mod machine;
 mod output;
 mod passt;
 mod process;
+mod qemu;
 pub mod scratch;
 mod screenshot;
 mod serial;
@@ -18,10 +20,11 @@ mod shell;
 mod signals;
 mod terminal;
 mod viewer;
+mod vmm;
 mod watch;
 pub mod zone;
 
-use crate::cli::{Accelerator, Launcher, Run};
+use crate::cli::{Accelerator, Launcher, Run, Vmm};
 use crate::failure::{Context as _, Failure};
 use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
@@ -273,6 +276,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
     let line = line(run, run.dry_run.is_none().then_some(origin))?;
+    if run.vmm != Vmm::Qemu {
+        return vmm::run(run, default_net, &line, origin);
+    }
     let kvm = match run.accel {
         Accelerator::Tcg => false,
         Accelerator::Kvm if run.dry_run.is_some() || kvm_works(run) => true,
@@ -315,9 +321,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             ..wiring
         };
         let (socket, _child) = passt.into_parts();
-        return machine::run(run, wiring, &line, origin, Some(socket));
+        return qemu::run(run, wiring, &line, origin, Some(socket));
     }
-    machine::run(run, wiring, &line, origin, None)
+    qemu::run(run, wiring, &line, origin, None)
 }
 
 fn kvm_works(run: &Run) -> bool {
@@ -335,6 +341,11 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     if run.pcap.is_some() {
         // The machine writes to its second serial port, which QEMU copies to the file.
         variables.push(("SOIL_PCAP".into(), "serial".into()));
+    }
+    if run.vmm == Vmm::Firecracker && !run.disks.is_empty() {
+        // Its disks' serial numbers are those of their files.
+        let names: Vec<&str> = run.disks.iter().map(|disk| disk.name.as_str()).collect();
+        variables.push(("SOIL_DISKS".into(), names.join(",").into()));
     }
     // The word for the serial line comes first.
     let on_display = console(run);

@@ -27,15 +27,19 @@ fn push(line: &mut String, word: &[u8]) {
         return;
     }
     line.push('"');
+    let mut previous = None;
     for byte in word {
         match byte {
             b'"' => line.push_str("\\\""),
             b'\\' => line.push_str("\\\\"),
             b'\n' => line.push_str("\\n"),
+            // Firecracker adds its devices in front of the first ` -- `, quoted or not.
+            b'-' if previous == Some(b' ') => line.push_str("\\x2d"),
             b' '..=b'~' => line.push(char::from(*byte)),
             // Writing to a String can't fail.
             _ => drop(write!(line, "\\x{byte:02x}")),
         }
+        previous = Some(*byte);
     }
     line.push('"');
 }

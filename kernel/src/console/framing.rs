@@ -2,7 +2,9 @@
 //!
 //! [`MARK`] is an escape byte, doubled for itself; towards the machine it precedes [`END`] (of the
 //! input; a terminal's input continues after it) and [`REPORT`] (Ctrl-T was typed); towards `soil
-//! run` a [`Stream`], which the following bytes belong to, standard output at first.
+//! run` a [`Stream`], which the following bytes belong to, standard output at first. Lines of the
+//! control channel are a stream of their own where the machine has no debug port for them
+//! (Firecracker, Cloud Hypervisor).
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,6 +23,8 @@ pub enum Stream {
     Output = b'O',
     /// Error output.
     Error = b'E',
+    /// Messages to `soil run`.
+    Control = b'C',
 }
 
 /// Sends as many of `bytes` as fit into a transmitter with `room`, which is at least 4; returns how
@@ -62,6 +66,8 @@ mod tests {
     use core::sync::atomic::AtomicU8;
     use proptest::prelude::*;
 
+    const STREAMS: [Stream; 3] = [Stream::Output, Stream::Error, Stream::Control];
+
     /// The bytes on the line after `writes` through a transmitter with `room`.
     fn line(writes: &[(Stream, &[u8])], room: usize) -> Vec<u8> {
         let current = AtomicU8::new(Stream::Output as u8);
@@ -79,14 +85,14 @@ mod tests {
     }
 
     /// The bytes of each stream, as `soil run` reads the line.
-    fn streams(line: &[u8]) -> [Vec<u8>; 2] {
-        let mut found = [Vec::new(), Vec::new()];
+    fn streams(line: &[u8]) -> [Vec<u8>; 3] {
+        let mut found = [const { Vec::new() }; 3];
         let (mut current, mut bytes) = (0, line.iter());
         while let Some(byte) = bytes.next() {
             match byte {
                 &MARK => match bytes.next().expect("a mark has a second byte") {
                     &MARK => found[current].push(MARK),
-                    stream => current = usize::from(*stream == Stream::Error as u8),
+                    stream => current = STREAMS.iter().position(|s| *s as u8 == *stream).unwrap(),
                 },
                 byte => found[current].push(*byte),
             }
@@ -123,17 +129,17 @@ mod tests {
     proptest! {
         #[test]
         fn every_byte_gets_through(
-            writes: Vec<(bool, Vec<u8>)>,
+            writes: Vec<(u8, Vec<u8>)>,
             room in 4usize..20,
         ) {
-            let stream = |error| if error { Stream::Error } else { Stream::Output };
+            let stream = |number: u8| STREAMS[usize::from(number % 3)];
             let framed: Vec<(Stream, &[u8])> =
-                writes.iter().map(|(error, bytes)| (stream(*error), &bytes[..])).collect();
+                writes.iter().map(|(number, bytes)| (stream(*number), &bytes[..])).collect();
             let of = |wanted| -> Vec<u8> {
-                let written = writes.iter().filter(|(error, _)| *error == wanted);
-                written.flat_map(|(_, bytes)| bytes.clone()).collect()
+                let written = framed.iter().filter(|(stream, _)| *stream == wanted);
+                written.flat_map(|(_, bytes)| bytes.to_vec()).collect()
             };
-            prop_assert_eq!(streams(&line(&framed, room)), [of(false), of(true)]);
+            prop_assert_eq!(streams(&line(&framed, room)), STREAMS.map(of));
         }
     }
 }

@@ -129,8 +129,15 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
         }
     }
     let count = bytes.len() - rest.len();
-    mirror(bytes.get(..count));
+    show(stream, bytes.get(..count));
     count
+}
+
+/// Passes output of this stream to the mirror.
+fn show(stream: Stream, bytes: Option<&[u8]>) {
+    if stream != Stream::Control {
+        mirror(bytes);
+    }
 }
 
 /// The timeout of a wait for a full transmitter.
@@ -178,21 +185,31 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
             return;
         }
         if !timeout.continue_wait() {
-            return mirror(Some(rest));
+            return show(stream, Some(rest));
         }
         core::hint::spin_loop();
     }
 }
 
-/// Writes to `soil run`'s channel; false if there is none.
+/// Writes to `soil run`'s channel: the debug port, or the framed serial line where there is none;
+/// false if there is neither. The bytes have left the machine when this returns, since the machine
+/// may end next.
 pub fn write_control(bytes: &[u8]) -> bool {
-    let there = DEBUG.load(Ordering::Relaxed);
-    if there {
+    if DEBUG.load(Ordering::Relaxed) {
         // SAFETY: writing to the debug port changes nothing in memory.
         let send = |byte: &u8| unsafe { debug_port().write(*byte) };
         bytes.iter().for_each(send);
+        return true;
     }
-    there
+    if !is_framed() || !has_serial() {
+        return false;
+    }
+    write_now(Stream::Control, bytes);
+    let mut timeout = Timeout::new();
+    while !is_sent() && timeout.continue_wait() {
+        core::hint::spin_loop();
+    }
+    true
 }
 
 /// Formats to the error output, as [`write_now`].

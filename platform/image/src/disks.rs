@@ -1,4 +1,5 @@
-//! Disks, named by the serial numbers that the launcher gave them, or by partitions.
+//! Disks, named by the serial numbers that the launcher gave them, by `SOIL_DISKS` where it can't
+//! give them any, or by partitions.
 
 mod partitions;
 
@@ -18,7 +19,7 @@ use drivers::disk::{self, Controller, DiskError};
 use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
 use kernel::devices::MEMORY;
-use kernel::{time, wait};
+use kernel::{environment, time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};
 
@@ -73,6 +74,14 @@ struct Disk {
     number: usize,
 }
 
+/// The name that `SOIL_DISKS` has for the disk with this number.
+fn given(number: usize) -> Option<String> {
+    let names = core::str::from_utf8(environment::variable(b"SOIL_DISKS")?).ok()?;
+    let name = names.split(',').nth(number)?;
+    let usable = !name.is_empty() && !name.contains(['/', '\n']) && name != "." && name != "..";
+    usable.then(|| String::from(name))
+}
+
 impl platform::Disks for Image {
     type Slice = disk::Slice;
 
@@ -124,7 +133,9 @@ fn open() -> Named<Image> {
             ended: RefCell::new((0..count).map(|_| VecDeque::new()).collect()),
         });
         for (number, name) in names.into_iter().enumerate() {
-            let name = name.unwrap_or_else(|| format!("disk{}", opened.len()));
+            let name = given(opened.len())
+                .or(name)
+                .unwrap_or_else(|| format!("disk{}", opened.len()));
             opened.push(Disk {
                 name,
                 partition: None,

@@ -7,6 +7,7 @@ use super::command::{cpu, nets, takes_direct};
 use crate::cli::Run;
 use crate::failure::Failure;
 use crate::options::{Disk, Display, Net};
+use crate::program;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt as _;
@@ -22,7 +23,7 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     } else {
         "domain type='qemu'"
     });
-    xml.text("name", &name(&run.program));
+    xml.text("name", &program::name(&run.program));
     xml.line(&format!(
         "<memory unit='MiB'>{}</memory>",
         run.mem.unwrap_or_default().0
@@ -63,18 +64,6 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     xml.close("devices");
     xml.close("domain");
     Ok(xml.text)
-}
-
-/// The domain's name: the program's, or its folder's for dune's usual `main.exe`.
-fn name(program: &Path) -> String {
-    let path = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
-    let stem = path.file_stem().unwrap_or_default();
-    let folder = path.parent().and_then(Path::file_name);
-    let name = match folder {
-        Some(folder) if stem == "main" => folder,
-        _ => stem,
-    };
-    name.to_string_lossy().into_owned()
 }
 
 /// Refuses options that act outside of the machine or on QEMU's command line only.
@@ -301,10 +290,9 @@ impl Xml {
 
 #[cfg(test)]
 mod tests {
-    use super::{domain, letters, name};
+    use super::{domain, letters};
     use crate::cli::{Cli, Command, Run};
     use clap::Parser as _;
-    use std::path::Path;
 
     fn run(options: &str) -> Run {
         let words = ["soil", "run", "/srv/a&b.exe", "--dry-run=libvirt"];
@@ -336,12 +324,6 @@ mod tests {
         for absent in ["<interface", "<disk", "<graphics", "<emulator"] {
             assert!(!xml.contains(absent), "{absent}: {xml}");
         }
-    }
-
-    #[test]
-    fn a_domain_has_the_name_of_its_program_or_of_its_folder() {
-        assert_eq!(name(Path::new("/srv/echo/main.exe")), "echo");
-        assert_eq!(name(Path::new("/srv/echo/service.elf")), "service");
     }
 
     #[test]

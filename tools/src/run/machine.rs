@@ -1,61 +1,52 @@
-//! Runs QEMU: forwards the console, returns the program's status, and ends the machine in order on
-//! Ctrl-C, SIGTERM and time-out.
+//! Runs the program that makes a machine (QEMU or another): forwards the console, returns the
+//! program's status, and ends the machine in order on Ctrl-C, SIGTERM and time-out.
 
-use super::command::{self, Sockets, Wiring};
 use super::control::Control;
+use super::gathered::{Gathered, Gatherer};
 use super::lifeline::Lifeline;
 use super::output::{self, Progress};
 use super::screenshot::{self, Pictured};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
-use super::{backlog, input, signals};
+use super::{input, signals};
 use crate::child::{self, dies_with_us};
 use crate::cli::Run;
 use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
-use crate::failure::{Context as _, Failure};
-use crate::image_lock::other_use;
-use crate::lock::Usage;
+use crate::failure::Failure;
 use crate::messages::{self, say, say_soon};
-use crate::observe::Wanted;
-use crate::options::Display;
 use crate::report;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process_group};
 use screens::Picture;
 use signal_hook::consts::{SIGQUIT, SIGTSTP};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time for the program to stop after a request: its own limit (10 s) and a margin.
-const GRACE: Duration = Duration::from_secs(15);
-/// Time for QEMU to end after the program. Data that the program has synced to a disk has left QEMU
-/// by then.
+pub const GRACE: Duration = Duration::from_secs(15);
+/// Time for the VMM to end after the program. Data that the program has synced to a disk has left it by
+/// then.
 const LINGER: Duration = Duration::from_secs(10);
-/// Time to forward QEMU's last output after killing it.
+/// Time to forward the VMM's last output after killing it.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The same for a QEMU that ended by itself before the program's status arrived: the output may
+/// The same for a VMM that ended by itself before the program's status arrived: the output may
 /// contain it.
 const LONG_DRAIN: Duration = Duration::from_secs(10);
-/// Time for QEMU to write a picture; only a hanging QEMU takes so long.
-const DUMP: Duration = Duration::from_secs(60);
-/// The ID of the request for a picture, and of QEMU's answer.
-const DUMP_ID: &str = "screendump";
-
 /// The events that the supervising thread receives.
-enum Event {
+pub enum Event {
     /// `soil run` received a signal.
     Signal(i32),
     /// The machine's power button works.
     Button,
     /// The program has ended and all its output is sent.
     Exited,
-    /// QEMU closed its output: it has ended or is about to.
+    /// The VMM closed its output: it has ended or is about to.
     ConsoleClosed,
     /// The machine was switched off or reset.
     Off,
@@ -75,12 +66,12 @@ enum Stage {
     Runs,
     /// The program got a request to stop, for this reason, and has until this time.
     Asked(Instant, Ended),
-    /// The program has ended; QEMU has until this time.
+    /// The program has ended; the VMM has until this time.
     Leaves(Instant),
-    /// QEMU outlived the program (as with a host disk that doesn't respond) and was killed. Its
+    /// The VMM outlived the program (as with a host disk that doesn't respond) and was killed. Its
     /// last output is forwarded without a limit; the next check is at this time.
     Drains(Instant),
-    /// QEMU was killed for this reason; its last output is forwarded until this time.
+    /// The VMM was killed for this reason; its last output is forwarded until this time.
     Over(Instant, Ended),
 }
 
@@ -95,83 +86,140 @@ impl Stage {
     }
 }
 
-/// Runs the image and returns its exit status.
-pub fn run(
-    run: &Run,
-    wiring: Wiring,
-    line: &str,
-    origin: Origin,
-    passt: Option<OwnedFd>,
-) -> Result<u8, Failure> {
-    let socket = || {
-        socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))
-    };
-    let (control_here, control_there) = socket()?;
-    let (monitor_here, monitor_there) = socket()?;
-    let wanted = Wanted::by(run, true)?;
-    let observer = wanted.as_ref().map(|_| socket()).transpose()?;
-    let sockets = Sockets {
-        control: control_there.as_raw_fd(),
-        monitor: monitor_there.as_raw_fd(),
-        observer: observer.as_ref().map(|(_, there)| there.as_raw_fd()),
-    };
-    let wiring = Wiring {
-        sockets: Some(sockets),
-        ..wiring
-    };
-    let inherited: Vec<RawFd> = [
-        Some(sockets.control),
-        Some(sockets.monitor),
-        sockets.observer,
-        wiring.passt,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+/// The VMM as the supervisor sees it.
+pub trait Monitor {
+    /// Its name, for messages.
+    const NAME: &'static str;
 
-    let mut qemu = Command::new(&run.qemu.path);
-    qemu.args(command::arguments(run, &wiring, line));
-    qemu.stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    /// Presses the machine's power button, or what the machine has for it. Doesn't block. Errors
+    /// are ignored: another thread detects the VMM's end.
+    fn press_button(&self);
+
+    /// Takes a picture of the first display.
+    fn picture(&self) -> Result<Picture, Failure>;
+
+    /// Ends a VMM whose machine is paused at its end.
+    fn quit(&self);
+
+    /// A line of the VMM's error output without its prefix; `None` for one that says nothing about
+    /// an error.
+    fn complaint(line: &str) -> Option<&str>;
+
+    /// The error for a VMM that couldn't be started.
+    fn not_started(program: &Path, error: &io::Error) -> Failure {
+        child::not_started(program, error)
+    }
+
+    /// The outcome of a machine that ended by itself, without a status on the control channel.
+    fn outcome(&self, end: &End<'_>) -> Result<u8, Failure>;
+}
+
+/// The end of a machine.
+pub struct End<'a> {
+    /// The options.
+    pub run: &'a Run,
+    /// The VMM's status.
+    pub status: Option<ExitStatus>,
+    /// The state of the console.
+    pub console: &'a Progress,
+    /// The VMM's error output.
+    pub complaints: &'a [&'a str],
+    /// The time to wait for until.
+    pub soon: Instant,
+}
+
+impl End<'_> {
+    /// Explains a VMM's end without the program's status; `why` the machine ended.
+    pub fn without_status(&self, name: &str, why: &str) -> Failure {
+        let text = match self.status.and_then(|status| status.code()) {
+            Some(0) => format!("the machine ended without an exit status: {why}"),
+            Some(code) => format!("{name} failed with status {code}"),
+            None => {
+                let signal = self.status.and_then(|status| status.signal());
+                let signal =
+                    signal.map_or("a signal".to_owned(), |number| format!("signal {number}"));
+                format!("{name} was killed by {signal}")
+            }
+        };
+        // With console output, the VMM's messages are printed separately.
+        let text = match self.complaints.first().filter(|_| !self.console.spoke) {
+            Some(line) => text + ": " + line,
+            None => text,
+        };
+        Failure::new(text).with_status(NO_STATUS)
+    }
+}
+
+/// The connections to a VMM that isn't started yet.
+pub struct Launch<'a> {
+    /// The VMM's executable, for errors.
+    pub program: &'a Path,
+    /// Its command, without standard streams.
+    pub command: Command,
+    /// Descriptors that it inherits.
+    pub inherited: Vec<RawFd>,
+    /// Our end of the control channel; `None`: the console carries it.
+    pub control: Option<OwnedFd>,
+    /// Both ends of a terminal that is its standard input and output; `None`: pipes.
+    pub terminal: Option<(OwnedFd, OwnedFd)>,
+}
+
+/// Runs the image and returns its exit status and the monitor. `connect` makes the monitor of the
+/// VMM that has started as this process.
+pub fn run<M: Monitor>(
+    run: &Run,
+    launch: Launch<'_>,
+    origin: Origin,
+    connect: impl FnOnce(u32, Sender<Event>) -> Result<M, Failure>,
+) -> Result<(u8, M), Failure> {
+    let Launch {
+        program,
+        mut command,
+        inherited,
+        control,
+        terminal,
+    } = launch;
+    let no_terminal = |error| Failure::new(format!("no terminal for {}: {error}", M::NAME));
+    let terminal = match terminal {
+        Some((here, there)) => {
+            command.stdin(there.try_clone().map_err(no_terminal)?);
+            command.stdout(there);
+            Some(here)
+        }
+        None => {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            None
+        }
+    };
+    command.stderr(Stdio::piped());
     // A process group of its own: Ctrl-C reaches only `soil run`, which stops the machine in order;
     // and the children of a wrapper end with it.
-    qemu.process_group(0);
+    command.process_group(0);
     // Before `dies_with_us`, whose check of the parent detects an end of ours during this step.
-    let _lifeline = Lifeline::tie(&mut qemu)
-        .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))?;
-    dies_with_us(&mut qemu);
-    child::inherit(&mut qemu, inherited);
+    let _lifeline = Lifeline::tie(&mut command)
+        .map_err(|error| Failure::new(format!("no socket for {}: {error}", M::NAME)))?;
+    dies_with_us(&mut command);
+    child::inherit(&mut command, inherited);
     let (events, inbox) = channel();
     let handled: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
     let stop = signals::forward(&handled, events.clone(), Event::Signal)?;
-    let child = qemu
+    let mut child = command
         .spawn()
-        .map_err(|error| child::not_started(&run.qemu.path, &error))?;
-    drop((control_there, monitor_there, passt));
-    let observed = wanted
-        .zip(observer)
-        .and_then(|(wanted, (here, _))| wanted.image(here));
+        .map_err(|error| M::not_started(program, &error))?;
+    // It holds the VMM's end of the terminal.
+    drop(command);
+    let monitor = connect(child.id(), events.clone())?;
+    let console = Console::of(&mut child, terminal)
+        .ok_or_else(|| Failure::new(format!("{}'s console is not there", M::NAME)))?;
     let is_pictured = run.screenshot.is_some();
-    let monitor = monitor_here.into();
-    let forwards = run.forwards.clone();
-    let qemu = child.id();
-    // On failure, QEMU's own backlog remains.
-    let on_ready = move || _ = backlog::raise(qemu, &forwards);
     let mut machine = Machine::new(
         child,
-        control_here,
+        console,
+        control,
         monitor,
         origin,
         is_pictured,
         events,
-        on_ready,
     )?;
     if let Some(port) = run.gdb {
         say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
@@ -183,95 +231,87 @@ pub fn run(
     drop(stop);
     let picture = machine.picture.take().unwrap_or(Ok(None));
     let picture = picture.map(Pictured::Shows);
-    let status = machine.finish(run, ended, end)?;
-    let status = screenshot::status(run, picture, status);
-    if let Some(observed) = observed {
-        say(&observed.finish(&run.program)?);
-    }
-    Ok(status)
+    let (status, monitor) = machine.finish(run, ended, end);
+    Ok((screenshot::status(run, picture, status), monitor))
 }
 
-/// The data collected by a thread.
-struct Gathered<T> {
-    state: Arc<Mutex<T>>,
-    /// Disconnected when the thread is done.
-    done: Receiver<()>,
+/// The machine's console.
+struct Console {
+    input: File,
+    output: File,
 }
 
-impl<T: Default + Send + 'static> Gathered<T> {
-    fn by(gather: impl FnOnce(&Mutex<T>) + Send + 'static) -> Self {
-        let state = Arc::new(Mutex::new(T::default()));
-        let (sender, done) = channel();
-        let theirs = Arc::clone(&state);
-        std::thread::spawn(move || {
-            gather(&theirs);
-            drop(sender);
-        });
-        Self { state, done }
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Returns the data when the thread is done, or at `end`.
-    fn take(&self, end: Instant) -> T {
-        let left = end.saturating_duration_since(Instant::now());
-        // The thread only disconnects; it sends nothing.
-        let _ = self.done.recv_timeout(left);
-        self.with(std::mem::take)
+impl Console {
+    /// The console on a terminal, or on the child's pipes.
+    fn of(child: &mut Child, terminal: Option<OwnedFd>) -> Option<Self> {
+        match terminal {
+            Some(terminal) => Some(Self {
+                input: terminal.try_clone().ok()?.into(),
+                output: terminal.into(),
+            }),
+            None => Some(Self {
+                input: OwnedFd::from(child.stdin.take()?).into(),
+                output: OwnedFd::from(child.stdout.take()?).into(),
+            }),
+        }
     }
 }
 
-struct Machine {
+struct Machine<M> {
     child: Child,
-    monitor: File,
+    monitor: M,
     key: Arc<ReportKey>,
     control: Gathered<Control>,
     console: Gathered<Progress>,
     complaints: Gathered<Vec<String>>,
-    reason: Gathered<Option<String>>,
-    /// QEMU's answers to requests for a picture; errors as text.
-    dumped: Receiver<Result<(), String>>,
     /// The picture at the end, if requested.
     picture: Option<Result<Option<Picture>, Failure>>,
     /// Whether the picture is requested.
     is_pictured: bool,
 }
 
-impl Machine {
+impl<M: Monitor> Machine<M> {
     fn new(
         mut child: Child,
-        control: OwnedFd,
-        monitor: File,
+        console: Console,
+        control: Option<OwnedFd>,
+        monitor: M,
         origin: Origin,
         is_pictured: bool,
         events: Sender<Event>,
-        on_ready: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Failure> {
-        let lost = |what: &str| Failure::new(format!("QEMU's {what} is not there"));
-        let output = child.stdout.take().ok_or_else(|| lost("output"))?;
-        let stdin = child.stdin.take().ok_or_else(|| lost("input"))?;
-        let errors = child.stderr.take().ok_or_else(|| lost("error output"))?;
-        let replies = monitor.try_clone().on("QEMU's monitor")?;
+        let errors = child.stderr.take();
+        let errors = errors
+            .ok_or_else(|| Failure::new(format!("{}'s error output is not there", M::NAME)))?;
         let key = Arc::new(ReportKey::default());
-        let (dumps, dumped) = channel();
-        let ends = events.clone();
-        let machine = Self {
+        let Console { input, output } = console;
+        let (gathered, gatherer) = Gathered::pair();
+        let theirs = Arc::clone(&key);
+        let channel = Channel {
+            gatherer,
+            events: events.clone(),
+            start_input: Some(move || {
+                std::thread::spawn(move || input::copy(input, origin, &theirs));
+            }),
+        };
+        let mut in_console = match control {
+            Some(control) => {
+                std::thread::spawn(move || channel.read(control.into()));
+                None
+            }
+            None => Some(channel),
+        };
+        Ok(Self {
             child,
             monitor,
-            key: Arc::clone(&key),
-            control: {
-                let events = events.clone();
-                Gathered::by(move |state| {
-                    let start_input = move || {
-                        std::thread::spawn(move || input::copy(stdin, origin, &key));
-                    };
-                    read_control(control.into(), start_input, state, &events);
-                })
-            },
+            key,
+            control: gathered,
             console: Gathered::by(move |state| {
-                output::copy(output, state);
+                output::copy(output, state, |bytes| {
+                    if let Some(channel) = &mut in_console {
+                        channel.feed(bytes);
+                    }
+                });
                 // Fails only after the supervisor has finished.
                 let _ = events.send(Event::ConsoleClosed);
             }),
@@ -283,53 +323,23 @@ impl Machine {
                         .push(line);
                 }
             }),
-            reason: Gathered::by(move |state| {
-                read_monitor(replies, state, &dumps, &ends, on_ready)
-            }),
-            dumped,
             picture: None,
             is_pictured,
-        };
-        machine.ask("qmp_capabilities");
-        Ok(machine)
-    }
-
-    /// Sends a QMP command. Ignores errors: another thread detects QEMU's end.
-    fn ask(&self, command: &str) {
-        let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
+        })
     }
 
     /// Takes the picture of the first display, if requested and not taken yet.
     fn take_picture(&mut self) {
         if self.is_pictured && self.picture.is_none() {
-            self.picture = Some(self.dump().map(Some));
+            self.picture = Some(self.monitor.picture().map(Some));
         }
     }
 
-    fn dump(&self) -> Result<Picture, Failure> {
-        let folder = tempfile::tempdir().on("a temporary folder")?;
-        let file = folder.path().join("display.ppm");
-        let name = super::command::display_name(0);
-        let request = serde_json::json!({
-            "execute": "screendump",
-            "arguments": { "filename": file.to_string_lossy(), "device": name, "head": 0 },
-            "id": DUMP_ID,
-        });
-        // A failed write shows below as a missing answer.
-        let _ = (&self.monitor).write_all(format!("{request}\n").as_bytes());
-        let answer = self.dumped.recv_timeout(DUMP);
-        let gone = |_| Failure::new("QEMU gave no picture of the display");
-        answer.map_err(gone)?.map_err(Failure::new)?;
-        let picture =
-            File::open(&file).and_then(|file| Picture::read_ppm(&mut BufReader::new(file)));
-        picture.map_err(|error| Failure::new(format!("QEMU's picture of the display: {error}")))
-    }
-
-    /// Handles the machine's end, at which it is paused: QEMU isn't needed any more.
+    /// Handles the machine's end, at which it is paused: the VMM isn't needed any more.
     fn leave(&mut self, now: Instant) -> Stage {
         if self.is_pictured {
             self.take_picture();
-            self.ask("quit");
+            self.monitor.quit();
         }
         Stage::Leaves(now + LINGER)
     }
@@ -369,13 +379,13 @@ impl Machine {
                 (Ok(Event::Button), stage) => {
                     has_button = true;
                     if let Stage::Asked(..) = stage {
-                        self.ask("system_powerdown");
+                        self.monitor.press_button();
                     }
                     stage
                 }
                 (Ok(Event::Signal(signal)), Stage::Runs) if signal != SIGQUIT => {
                     if has_button {
-                        self.ask("system_powerdown");
+                        self.monitor.press_button();
                     }
                     if io::stderr().is_terminal() {
                         say_soon("asked the program to stop (Ctrl-C again ends it at once)");
@@ -393,7 +403,7 @@ impl Machine {
                         Stage::Drains(now + DRAIN)
                     }
                     (_, Stage::Drains(_)) => {
-                        // Doesn't wait for another process that holds QEMU's output open.
+                        // Doesn't wait for another process that holds the VMM's output open.
                         if !self.console.with(|progress| progress.pending) {
                             return None;
                         }
@@ -405,14 +415,14 @@ impl Machine {
         }
     }
 
-    /// Kills QEMU for this reason.
+    /// Kills the VMM for this reason.
     fn kill(&mut self, why: Ended) -> Stage {
         self.take_picture();
         self.kill_group();
         Stage::Over(Instant::now() + DRAIN, why)
     }
 
-    /// Kills QEMU and the wrapper that started it, without waiting.
+    /// Kills the VMM and the wrapper that started it, without waiting.
     fn kill_group(&self) {
         self.signal(Signal::KILL);
     }
@@ -438,16 +448,11 @@ impl Machine {
         self.key.take();
     }
 
-    /// Collects the machine's last data and converts it to a status or a failure. `end` is the
-    /// time-out of the run.
-    fn finish(
-        mut self,
-        run: &Run,
-        ended: Option<Ended>,
-        end: Option<Instant>,
-    ) -> Result<u8, Failure> {
+    /// Collects the machine's last data and converts it to a status. `end` is the time-out of the
+    /// run.
+    fn finish(mut self, run: &Run, ended: Option<Ended>, end: Option<Instant>) -> (u8, M) {
         let status = self.reap();
-        // All threads end with QEMU, unless another process holds its outputs open.
+        // All threads end with the VMM, unless another process holds its outputs open.
         let has_status = self.control.with(|control| control.exit.is_some());
         let drain = match has_status || ended.is_some() {
             true => DRAIN,
@@ -456,10 +461,11 @@ impl Machine {
         let soon = Instant::now() + drain;
         let control = self.control.take(soon);
         let complaints = self.complaints.take(soon);
-        // This process has a copy of the monitor's socket; QEMU's end is closed by now.
-        let reason = self.reason.take(soon);
         let console = self.console.with(std::mem::take);
-        let complaints: Vec<&str> = complaints.iter().map(|line| complaint(line)).collect();
+        let complaints: Vec<&str> = complaints
+            .iter()
+            .filter_map(|line| M::complaint(line))
+            .collect();
         // If the user ended the run, doesn't block on the reader of these lines.
         let until = ended.map(|_| Instant::now() + DRAIN).or(end);
         let mut said = Vec::new();
@@ -467,18 +473,18 @@ impl Machine {
             // Writing to a vector can't fail.
             let _ = report::print(&run.program, &control.report, &mut said);
         }
-        let outcome = outcome(
-            &control,
+        let end = End {
+            run,
             status,
-            ended,
-            &console,
-            reason.as_deref(),
-            &complaints,
-            in_use(run, &complaints).or_else(|| no_windows(run, &complaints)),
-        );
+            console: &console,
+            complaints: &complaints,
+            soon,
+        };
+        let outcome =
+            known_outcome(&control, ended, &console).unwrap_or_else(|| self.monitor.outcome(&end));
         if outcome.is_ok() || console.spoke {
             for line in &complaints {
-                said.extend(format!("soil: QEMU: {line}\n").as_bytes());
+                said.extend(format!("soil: {}: {line}\n", M::NAME).as_bytes());
             }
         }
         let answer = match outcome {
@@ -490,10 +496,10 @@ impl Machine {
         };
         // Without a reader of the output the lines are lost.
         let _ = messages::write(io::stderr(), &said, until);
-        Ok(answer)
+        (answer, self.monitor)
     }
 
-    /// Returns QEMU's status. Kills a QEMU that closed its output but doesn't end.
+    /// Returns the VMM's status. Kills a VMM that closed its output but doesn't end.
     fn reap(&mut self) -> Option<ExitStatus> {
         let end = Instant::now() + Duration::from_secs(5);
         loop {
@@ -510,84 +516,22 @@ impl Machine {
     }
 }
 
-/// Strips the program's name from a line of QEMU's.
-fn complaint(line: &str) -> &str {
-    match line.split_once(": ") {
-        Some((name, rest)) if name.contains("qemu") => rest,
-        _ => line,
-    }
-}
-
-/// Returns the disk that QEMU couldn't open and the process that uses it, if that is QEMU's error:
-/// QEMU itself only reports that another process has locked it.
-fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
-    let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
-    complaints.iter().copied().find(is_locked)?;
-    run.disks.iter().find_map(|disk| {
-        let usage = match disk.read_only {
-            true => Usage::Read,
-            false => Usage::Write,
-        };
-        let other = other_use(&disk.file, usage)?;
-        let subject = format!("disk {}: {}", disk.name, disk.file.display());
-        Some(Failure::on(subject, other.text()).remedy(other.remedy(usage)))
-    })
-}
-
-/// The error of a QEMU without windows; QEMU's own text names an option that the user didn't give.
-fn no_windows(run: &Run, complaints: &[&str]) -> Option<Failure> {
-    let is_wanted = run.shown_by() == Some(Display::Window);
-    let is_refused = |line: &&str| line.contains("'gtk'") || line.contains("gtk initialization");
-    let line = complaints
-        .iter()
-        .copied()
-        .filter(|_| is_wanted)
-        .find(is_refused)?;
-    let reason = format!("--display window: QEMU opens no window ({line})");
-    Some(Failure::new(reason).remedy(
-        "install the package qemu-system-gui and start this on a desktop, or give --display vnc=:0",
-    ))
-}
-
-/// The exit status of `soil run`.
-fn outcome(
+/// The outcome of a machine that reported its status or its crash, or that `soil run` ended.
+fn known_outcome(
     control: &Control,
-    status: Option<ExitStatus>,
     ended: Option<Ended>,
     console: &Progress,
-    reason: Option<&str>,
-    complaints: &[&str],
-    known: Option<Failure>,
-) -> Result<u8, Failure> {
+) -> Option<Result<u8, Failure>> {
     // A program that ended in time keeps its own status, even after a simultaneous signal or
     // time-out, unless that cut off the program's output.
     if let Some(exit) = control.exit.filter(|_| !console.pending) {
-        return Ok(exit);
+        return Some(Ok(exit));
     }
     if let Some(ended) = ended {
-        return Err(failure_of(ended));
+        return Some(Err(failure_of(ended)));
     }
-    if !control.report.is_empty() {
-        return Err(Failure::new("the program crashed").with_status(CRASHED));
-    }
-    let code = status.and_then(|status| status.code());
-    match code {
-        // QEMU fails with status 1, which isa-debug-exit also returns for 0; our programs report
-        // their status on the control channel.
-        Some(1) if !console.spoke || !complaints.is_empty() => {
-            let text = complaints.first().copied().unwrap_or("it gives no reason");
-            Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
-        }
-        Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
-        _ => {
-            let mut text = end_without_status(status, reason);
-            // With console output, QEMU's messages are printed separately.
-            if let Some(line) = complaints.first().filter(|_| !console.spoke) {
-                text = text + ": " + line;
-            }
-            Err(Failure::new(text).with_status(NO_STATUS))
-        }
-    }
+    let crashed = || Err(Failure::new("the program crashed").with_status(CRASHED));
+    (!control.report.is_empty()).then(crashed)
 }
 
 /// The failure of a machine that `soil run` ended.
@@ -608,97 +552,45 @@ fn failure_of(ended: Ended) -> Failure {
     }
 }
 
-/// Explains why QEMU ended without the program's exit status; `reason` is QEMU's term for it.
-fn end_without_status(status: Option<ExitStatus>, reason: Option<&str>) -> String {
-    match status.and_then(|status| status.code()) {
-        Some(0) => {
-            let why = match reason {
-                Some("guest-reset") => "it was reset, as after a fault that no handler could take",
-                Some("guest-shutdown") => "it was powered off",
-                Some("host-qmp-quit") => {
-                    "its window was closed, or a monitor ended it (Power Down in the window's menu \
-                     asks the program to stop)"
-                }
-                Some(other) => other,
-                None => "QEMU gives no reason",
-            };
-            format!("the machine ended without an exit status: {why}")
-        }
-        Some(code) => format!("QEMU failed with status {code}"),
-        None => {
-            let signal = status.and_then(|status| status.signal());
-            let signal = signal.map_or("a signal".to_owned(), |number| format!("signal {number}"));
-            format!("QEMU was killed by {signal}")
-        }
-    }
+/// The machine's control channel.
+struct Channel<F> {
+    gatherer: Gatherer<Control>,
+    events: Sender<Event>,
+    /// Called when the machine asks for input.
+    start_input: Option<F>,
 }
 
-/// Reads the machine's control channel, and calls `start_input` when the machine asks for input.
-fn read_control(
-    mut from: File,
-    start_input: impl FnOnce(),
-    state: &Mutex<Control>,
-    events: &Sender<Event>,
-) {
-    let mut start_input = Some(start_input);
-    let mut buffer = [0; 4096];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => {
-                let mut control = state.lock().unwrap_or_else(PoisonError::into_inner);
-                let (running, had_button) = (control.exit.is_none(), control.has_button);
-                control.feed(buffer.get(..count).unwrap_or_default());
-                if control.has_button && !had_button {
-                    // Fails as below.
-                    let _ = events.send(Event::Button);
-                }
-                if running && control.exit.is_some() {
-                    // Fails only after the supervisor has finished.
-                    let _ = events.send(Event::Exited);
-                }
-                if control.takes_input
-                    && let Some(start_input) = start_input.take()
-                {
-                    start_input();
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
-    }
-}
-
-/// Reads QMP until QEMU ends. Stores the reason of the last SHUTDOWN event, sends [`Event::Off`],
-/// sends the answers to picture requests to `dumps`, and calls `on_ready` when QEMU has created all
-/// devices.
-fn read_monitor(
-    from: File,
-    state: &Mutex<Option<String>>,
-    dumps: &Sender<Result<(), String>>,
-    events: &Sender<Event>,
-    on_ready: impl FnOnce(),
-) {
-    let mut on_ready = Some(on_ready);
-    for line in BufReader::new(from).lines().map_while(Result::ok) {
-        let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
-            continue;
-        };
-        // The main loop, which starts after the set-up, answers the first command.
-        if message.get("return").is_some()
-            && let Some(on_ready) = on_ready.take()
-        {
-            on_ready();
-        }
+impl<F: FnOnce()> Channel<F> {
+    /// Parses received bytes.
+    fn feed(&mut self, bytes: &[u8]) {
+        let state = self.gatherer.state();
+        let mut control = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (running, had_button) = (control.exit.is_none(), control.has_button);
+        control.feed(bytes);
         // The sends fail only after the supervisor has finished.
-        if message["id"] == DUMP_ID {
-            let error = message["error"]["desc"].as_str();
-            let _ = dumps.send(error.map_or(Ok(()), |error| Err(error.to_owned())));
+        if control.has_button && !had_button {
+            let _ = self.events.send(Event::Button);
         }
-        if message["event"] == "SHUTDOWN" {
-            let reason = message["data"]["reason"].as_str().map(str::to_owned);
-            *state.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-            let _ = events.send(Event::Off);
+        if running && control.exit.is_some() {
+            let _ = self.events.send(Event::Exited);
+        }
+        if control.takes_input
+            && let Some(start_input) = self.start_input.take()
+        {
+            start_input();
+        }
+    }
+
+    /// Reads a channel of its own until the VMM ends.
+    fn read(mut self, mut from: File) {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => self.feed(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
         }
     }
 }

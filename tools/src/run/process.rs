@@ -4,7 +4,7 @@ use super::screenshot::{self, Pictured};
 use super::viewer::{self, How, Viewed, Viewer};
 use super::{command, passt, shell, signals, terminal};
 use crate::child::{dies_with_us, not_started};
-use crate::cli::{Launcher, Run};
+use crate::cli::{Launcher, Run, Vmm};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
 use crate::messages::say_soon;
@@ -44,6 +44,10 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     if run.gdb.is_some() {
         let remedy = format!("for a process run 'gdb --args {}'", run.program.display());
         return Err(Failure::new("--gdb is for images").remedy(remedy));
+    }
+    if run.vmm != Vmm::Qemu {
+        let remedy = "leave it out, or give the image (_build/soil/…)";
+        return Err(Failure::new("--vmm is for images").remedy(remedy));
     }
     if run.dry_run == Some(Launcher::Libvirt) {
         let subject = run.program.display().to_string();

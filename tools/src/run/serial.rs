@@ -14,6 +14,20 @@ pub const REPORT: u8 = 0x14;
 const TO_ERROR: u8 = b'E';
 /// The following bytes are for standard output.
 const TO_OUTPUT: u8 = b'O';
+/// The following bytes are lines of the control channel.
+const TO_CONTROL: u8 = b'C';
+
+/// The destination of the machine's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    #[default]
+    Output,
+    /// Standard error.
+    Error,
+    /// The control channel.
+    Control,
+}
 
 /// The kind of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,25 +71,25 @@ impl Origin {
     }
 }
 
-/// Separates the machine's two outputs.
+/// Separates the machine's streams.
 #[derive(Debug, Default)]
 pub struct Splitter {
     marked: bool,
-    error: bool,
+    stream: Stream,
 }
 
 impl Splitter {
-    /// Parses received bytes, which may be split anywhere. Calls `write` for each piece, with
-    /// whether it is for standard error.
-    pub fn feed(&mut self, bytes: &[u8], mut write: impl FnMut(bool, &[u8])) {
+    /// Parses received bytes, which may be split anywhere. Calls `write` for each piece.
+    pub fn feed(&mut self, bytes: &[u8], mut write: impl FnMut(Stream, &[u8])) {
         let mut rest = bytes;
         while let Some((first, behind)) = rest.split_first() {
             if std::mem::replace(&mut self.marked, false) {
                 match *first {
-                    TO_ERROR => self.error = true,
-                    TO_OUTPUT => self.error = false,
+                    TO_ERROR => self.stream = Stream::Error,
+                    TO_OUTPUT => self.stream = Stream::Output,
+                    TO_CONTROL => self.stream = Stream::Control,
                     // The escaped byte itself, or crash output between the two bytes.
-                    _ => write(self.error, &[*first]),
+                    _ => write(self.stream, &[*first]),
                 }
                 rest = behind;
                 continue;
@@ -83,7 +97,7 @@ impl Splitter {
             let plain = rest.iter().position(|byte| *byte == MARK);
             let (piece, behind) = rest.split_at(plain.unwrap_or(rest.len()));
             if !piece.is_empty() {
-                write(self.error, piece);
+                write(self.stream, piece);
             }
             self.marked = !behind.is_empty();
             rest = behind.get(1..).unwrap_or_default();
@@ -93,7 +107,7 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
-    use super::{END, MARK, Origin, REPORT, Splitter, TO_ERROR, TO_OUTPUT};
+    use super::{END, MARK, Origin, REPORT, Splitter, TO_CONTROL, TO_ERROR, TO_OUTPUT};
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
@@ -111,21 +125,21 @@ mod tests {
     proptest! {
         #[test]
         fn outputs_are_taken_apart_wherever_they_are_cut(
-            pieces in vec((any::<bool>(), vec(any::<u8>(), 0..20)), 0..20),
+            pieces in vec((0usize..3, vec(any::<u8>(), 0..20)), 0..20),
             size in 1usize..30,
         ) {
             let mut sent = Vec::new();
-            let mut expected = [Vec::new(), Vec::new()];
-            for (error, bytes) in &pieces {
-                sent.extend([MARK, if *error { TO_ERROR } else { TO_OUTPUT }]);
+            let mut expected = [const { Vec::new() }; 3];
+            for (stream, bytes) in &pieces {
+                sent.extend([MARK, [TO_OUTPUT, TO_ERROR, TO_CONTROL][*stream]]);
                 let times = |byte: &u8| 1 + usize::from(*byte == MARK);
                 sent.extend(bytes.iter().flat_map(|byte| [*byte].repeat(times(byte))));
-                expected[usize::from(*error)].extend_from_slice(bytes);
+                expected[*stream].extend_from_slice(bytes);
             }
             let mut splitter = Splitter::default();
-            let mut got = [Vec::new(), Vec::new()];
+            let mut got = [const { Vec::new() }; 3];
             for cut in sent.chunks(size) {
-                splitter.feed(cut, |error, piece| got[usize::from(error)].extend_from_slice(piece));
+                splitter.feed(cut, |to, piece| got[to as usize].extend_from_slice(piece));
             }
             prop_assert_eq!(got, expected);
         }

@@ -1,0 +1,265 @@
+//! QEMU: the connections to it, its monitor (QMP), and its own errors.
+
+use super::backlog;
+use super::command::{self, Sockets, Wiring};
+use super::gathered::Gathered;
+use super::machine::{self, End, Event, Launch, Monitor};
+use super::serial::Origin;
+use crate::cli::Run;
+use crate::failure::{Context as _, Failure};
+use crate::image_lock::other_use;
+use crate::lock::Usage;
+use crate::messages::say;
+use crate::observe::{Observed, Wanted};
+use crate::options::Display;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use screens::Picture;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time for QEMU to write a picture; only a hanging QEMU takes so long.
+const DUMP: Duration = Duration::from_secs(60);
+/// The ID of the request for a picture, and of QEMU's answer.
+const DUMP_ID: &str = "screendump";
+
+/// Runs the image and returns its exit status.
+pub fn run(
+    run: &Run,
+    wiring: Wiring,
+    line: &str,
+    origin: Origin,
+    passt: Option<OwnedFd>,
+) -> Result<u8, Failure> {
+    let socket = || {
+        socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))
+    };
+    let (control_here, control_there) = socket()?;
+    let (monitor_here, monitor_there) = socket()?;
+    let wanted = Wanted::by(run, true)?;
+    let observer = wanted.as_ref().map(|_| socket()).transpose()?;
+    let sockets = Sockets {
+        control: control_there.as_raw_fd(),
+        monitor: monitor_there.as_raw_fd(),
+        observer: observer.as_ref().map(|(_, there)| there.as_raw_fd()),
+    };
+    let wiring = Wiring {
+        sockets: Some(sockets),
+        ..wiring
+    };
+    let inherited: Vec<RawFd> = [
+        Some(sockets.control),
+        Some(sockets.monitor),
+        sockets.observer,
+        wiring.passt,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut command = Command::new(&run.qemu.path);
+    command.args(command::arguments(run, &wiring, line));
+    let launch = Launch {
+        program: &run.qemu.path,
+        command,
+        inherited,
+        control: Some(control_here),
+        terminal: None,
+    };
+    let (status, qmp) = machine::run(run, launch, origin, |process, events| {
+        drop((control_there, monitor_there, passt));
+        let observed = wanted
+            .zip(observer)
+            .and_then(|(wanted, (here, _))| wanted.image(here));
+        let forwards = run.forwards.clone();
+        // On failure, QEMU's own backlog remains.
+        let on_ready = move || _ = backlog::raise(process, &forwards);
+        Qmp::new(monitor_here.into(), observed, events, on_ready)
+    })?;
+    if let Some(observed) = qmp.observed {
+        say(&observed.finish(&run.program)?);
+    }
+    Ok(status)
+}
+
+/// QEMU's monitor.
+struct Qmp {
+    monitor: File,
+    /// The reason of the last SHUTDOWN event.
+    reason: Gathered<Option<String>>,
+    /// The answers to requests for a picture; errors as text.
+    dumped: Receiver<Result<(), String>>,
+    observed: Option<Observed>,
+}
+
+impl Qmp {
+    fn new(
+        monitor: File,
+        observed: Option<Observed>,
+        events: Sender<Event>,
+        on_ready: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let replies = monitor.try_clone().on("QEMU's monitor")?;
+        let (dumps, dumped) = channel();
+        let qmp = Self {
+            monitor,
+            reason: Gathered::by(move |state| {
+                read_monitor(replies, state, &dumps, &events, on_ready)
+            }),
+            dumped,
+            observed,
+        };
+        qmp.ask("qmp_capabilities");
+        Ok(qmp)
+    }
+
+    /// Sends a QMP command. Ignores errors: another thread detects QEMU's end.
+    fn ask(&self, command: &str) {
+        let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
+    }
+}
+
+impl Monitor for Qmp {
+    const NAME: &'static str = "QEMU";
+
+    fn press_button(&self) {
+        self.ask("system_powerdown");
+    }
+
+    fn picture(&self) -> Result<Picture, Failure> {
+        let folder = tempfile::tempdir().on("a temporary folder")?;
+        let file = folder.path().join("display.ppm");
+        let name = command::display_name(0);
+        let request = serde_json::json!({
+            "execute": "screendump",
+            "arguments": { "filename": file.to_string_lossy(), "device": name, "head": 0 },
+            "id": DUMP_ID,
+        });
+        // A failed write shows below as a missing answer.
+        let _ = (&self.monitor).write_all(format!("{request}\n").as_bytes());
+        let answer = self.dumped.recv_timeout(DUMP);
+        let gone = |_| Failure::new("QEMU gave no picture of the display");
+        answer.map_err(gone)?.map_err(Failure::new)?;
+        let picture =
+            File::open(&file).and_then(|file| Picture::read_ppm(&mut BufReader::new(file)));
+        picture.map_err(|error| Failure::new(format!("QEMU's picture of the display: {error}")))
+    }
+
+    fn quit(&self) {
+        self.ask("quit");
+    }
+
+    fn complaint(line: &str) -> Option<&str> {
+        Some(match line.split_once(": ") {
+            Some((name, rest)) if name.contains("qemu") => rest,
+            _ => line,
+        })
+    }
+
+    fn outcome(&self, end: &End<'_>) -> Result<u8, Failure> {
+        // This process has a copy of the monitor's socket; QEMU's end is closed by now.
+        let reason = self.reason.take(end.soon);
+        let code = end.status.and_then(|status| status.code());
+        match code {
+            // QEMU fails with status 1, which isa-debug-exit also returns for 0; our programs
+            // report their status on the control channel.
+            Some(1) if !end.console.spoke || !end.complaints.is_empty() => {
+                let text = end.complaints.first().copied();
+                let text = text.unwrap_or("it gives no reason");
+                let known =
+                    in_use(end.run, end.complaints).or_else(|| no_windows(end.run, end.complaints));
+                Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
+            }
+            Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
+            _ => Err(end.without_status(Self::NAME, cause(reason.as_deref()))),
+        }
+    }
+}
+
+/// QEMU's term for the reason of a machine's end, in other words.
+fn cause(reason: Option<&str>) -> &str {
+    match reason {
+        Some("guest-reset") => "it was reset, as after a fault that no handler could take",
+        Some("guest-shutdown") => "it was powered off",
+        Some("host-qmp-quit") => {
+            "its window was closed, or a monitor ended it (Power Down in the window's menu asks \
+             the program to stop)"
+        }
+        Some(other) => other,
+        None => "QEMU gives no reason",
+    }
+}
+
+/// Returns the disk that QEMU couldn't open and the process that uses it, if that is QEMU's error:
+/// QEMU itself only reports that another process has locked it.
+fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
+    let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
+    complaints.iter().copied().find(is_locked)?;
+    run.disks.iter().find_map(|disk| {
+        let usage = match disk.read_only {
+            true => Usage::Read,
+            false => Usage::Write,
+        };
+        let other = other_use(&disk.file, usage)?;
+        let subject = format!("disk {}: {}", disk.name, disk.file.display());
+        Some(Failure::on(subject, other.text()).remedy(other.remedy(usage)))
+    })
+}
+
+/// The error of a QEMU without windows; QEMU's own text names an option that the user didn't give.
+fn no_windows(run: &Run, complaints: &[&str]) -> Option<Failure> {
+    let is_wanted = run.shown_by() == Some(Display::Window);
+    let is_refused = |line: &&str| line.contains("'gtk'") || line.contains("gtk initialization");
+    let line = complaints
+        .iter()
+        .copied()
+        .filter(|_| is_wanted)
+        .find(is_refused)?;
+    let reason = format!("--display window: QEMU opens no window ({line})");
+    Some(Failure::new(reason).remedy(
+        "install the package qemu-system-gui and start this on a desktop, or give --display vnc=:0",
+    ))
+}
+
+/// Reads QMP until QEMU ends. Stores the reason of the last SHUTDOWN event, sends [`Event::Off`],
+/// sends the answers to picture requests to `dumps`, and calls `on_ready` when QEMU has created all
+/// devices.
+fn read_monitor(
+    from: File,
+    state: &Mutex<Option<String>>,
+    dumps: &Sender<Result<(), String>>,
+    events: &Sender<Event>,
+    on_ready: impl FnOnce(),
+) {
+    let mut on_ready = Some(on_ready);
+    for line in BufReader::new(from).lines().map_while(Result::ok) {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
+            continue;
+        };
+        // The main loop, which starts after the set-up, answers the first command.
+        if message.get("return").is_some()
+            && let Some(on_ready) = on_ready.take()
+        {
+            on_ready();
+        }
+        // The sends fail only after the supervisor has finished.
+        if message["id"] == DUMP_ID {
+            let error = message["error"]["desc"].as_str();
+            let _ = dumps.send(error.map_or(Ok(()), |error| Err(error.to_owned())));
+        }
+        if message["event"] == "SHUTDOWN" {
+            let reason = message["data"]["reason"].as_str().map(str::to_owned);
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            let _ = events.send(Event::Off);
+        }
+    }
+}
