@@ -173,19 +173,27 @@ fn every_kind_of_controller_keeps_what_is_written() {
 
 #[test]
 fn commands_are_as_large_as_the_controller_takes() {
-    // Half a mebibyte from inside a page on is in 129 pages.
-    for (max_transfer, bytes, commands) in [(0, 512 << 10, 2), (7, 512 << 10, 2), (3, 32768, 32)] {
+    // The limit, where the memory begins in a page, commands, and the bytes and pages of the
+    // largest. No command is in more than 128 pages.
+    let cases = [
+        (0, 0, 2, 512 << 10, 128),
+        (7, 0, 2, 512 << 10, 128),
+        (7, SECTOR, 3, 512 << 10, 128),
+        (3, SECTOR, 32, 32 << 10, 9),
+        (1, 0, 128, 8 << 10, 2),
+    ];
+    for (max_transfer, offset, commands, bytes, entries) in cases {
         let device = NvmeDevice {
             max_transfer,
             ..device()
         };
         let (mut nvme, handle) = start(device);
         let mut memory = pattern((1 << 20) + 2 * 4096);
-        let skew = memory.as_ptr().align_offset(4096) + SECTOR;
+        let skew = memory.as_ptr().align_offset(4096) + offset;
         write(&mut nvme, 0, 0, &mut memory[skew..][..1 << 20]).unwrap();
         handle.with(|device| {
             assert_eq!((device.done.0, device.most_bytes), (commands, bytes));
-            assert_eq!(device.most_entries, bytes / 4096 + 1);
+            assert_eq!(device.most_entries, entries);
             assert!(device.namespaces[0].data[..1 << 20] == memory[skew..][..1 << 20]);
         });
     }
@@ -314,10 +322,16 @@ fn many_requests_are_in_flight_by_one_doorbell() {
         assert_eq!(buffer[aligned(buffer)], sector as u8);
     }
     assert_eq!((nvme.unfinished(), nvme.has_pending()), (0, false));
-    // The completions' doorbell waits until there is need.
+    // The completions' doorbell is rung when there is need, and before a wait.
     assert_eq!(handle.doorbells(), (2, 1));
-    assert!(!nvme.enable_interrupts());
-    assert_eq!(handle.doorbells(), (2, 2));
+    nvme.submit(0, Request::flush(), 1).unwrap();
+    nvme.kick();
+    assert_eq!(nvme.poll(&mut |_, _, _| ()), 1);
+    assert_eq!(handle.doorbells(), (3, 1));
+    for _ in 0..2 {
+        assert!(!nvme.enable_interrupts());
+        assert_eq!(handle.doorbells(), (3, 2));
+    }
 }
 
 #[test]
