@@ -1,26 +1,20 @@
-//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data without copies.
-//!
-//! A caller submits requests and polls for their completions. A request may be of any size: the
-//! driver splits it into device requests within the device's limits, and queues internally the part
-//! that doesn't fit the virtqueue yet. Memory need not be aligned; memory that is aligned to blocks
-//! (usually 512 bytes) is not copied.
+//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data without copies. [`crate::disk`]
+//! describes the requests.
 
 use crate::device::{self, Device};
 use crate::device_type::DeviceType;
+use crate::disk::{
+    ClearLimits, Controller, DiskError, Geometry, Issued, Limits, MAX_BLOCK, Request, Requests,
+    SECTOR,
+};
 use crate::queue::{DeviceError, QueueCounters};
 use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+use alloc::string::String;
 
-mod bounce;
-mod device_requests;
-mod request;
-use device_requests::{DeviceRequests, Issued};
-pub use device_types::disk::Clear;
-pub use request::{BlkError, Request, Slice};
-use request::{Clearing, Cursor, Operation};
+mod commands;
+use commands::{Clears, Commands, Completed};
 
 /// Feature bits of block devices (virtio 1.2, 5.2.3) that the driver uses.
 pub mod feature {
@@ -43,11 +37,6 @@ pub mod feature {
     pub const ALL: u64 = SIZE_MAX | SEG_MAX | RO | BLK_SIZE | FLUSH | DISCARD | WRITE_ZEROES;
 }
 
-/// Bytes of a sector: the unit of addresses, whatever the block size (virtio 1.2, 5.2.4).
-pub const SECTOR: usize = 512;
-/// Length in bytes of the serial number that [`Request::identify`] reads.
-pub const SERIAL: usize = 20;
-
 const REQUEST_QUEUE: u16 = 0;
 
 /// Configuration space (5.2.4).
@@ -60,13 +49,8 @@ const CONFIG_DISCARD_ALIGNMENT: usize = 44;
 const CONFIG_MAX_ZEROES: usize = 48;
 const CONFIG_ZEROES_MAY_UNMAP: usize = 56;
 
-/// Request types (5.2.6) and the unmap flag of a segment of a write-zeroes request.
-const TYPE_DISCARD: u32 = 11;
-const TYPE_WRITE_ZEROES: u32 = 13;
-const FLAG_UNMAP: u32 = 1;
-
 /// Block sizes accepted from a device, in bytes.
-const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
+const BLOCK_RANGE: core::ops::RangeInclusive<usize> = SECTOR..=MAX_BLOCK;
 
 /// The memory of a disk's queues and buffers.
 #[derive(Clone, Copy, Debug)]
@@ -95,46 +79,14 @@ impl Default for BlkConfig {
     }
 }
 
-/// Size and capabilities of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Size in sectors of 512 bytes.
-    pub sectors: u64,
-    /// Block size in bytes, a multiple of 512: the unit that requests must be aligned to.
-    pub block_size: usize,
-    /// The disk is read-only.
-    pub read_only: bool,
-    /// Whether a flush has an effect; otherwise the disk has no volatile cache.
-    pub can_flush: bool,
-    /// The disk supports [`Clear::Discard`].
-    pub can_discard: bool,
-    /// The disk supports [`Clear::Zeroes`].
-    pub can_write_zeroes: bool,
-}
-
-/// A caller's request on its way through the device.
-struct Active {
-    token: u64,
-    operation: Operation,
-    sector: u64,
-    /// Memory of the bytes that are not yet in the queue.
-    memory: Cursor,
-    /// Bytes not yet in the queue.
-    remaining: usize,
-    /// Device requests in flight.
-    in_flight: u16,
-    /// It is in `Blk::waiting`.
-    queued: bool,
-    result: Result<(), BlkError>,
-}
-
 /// A disk. Dropping it resets the device. Afterwards the buffers of unfinished requests belong to
 /// the caller again only if the reset completed, which only a log line reports. A caller that needs
 /// its buffers back waits for its requests to finish first.
 ///
 /// ```
 /// use core::ptr::NonNull;
-/// use drivers::blk::{Blk, BlkConfig, Request};
+/// use drivers::blk::{Blk, BlkConfig};
+/// use drivers::disk::Request;
 /// use drivers::fake::{Disk, HostMemory, Options, connect};
 ///
 /// let memory = HostMemory::new();
@@ -156,14 +108,12 @@ struct Active {
 /// ```
 pub struct Blk {
     device: Device,
-    device_requests: DeviceRequests,
+    commands: Commands,
     geometry: Geometry,
-    requests: Vec<Option<Active>>,
-    free: Vec<u16>,
-    /// Requests that are not entirely in the queue, in the order of submission.
-    waiting: VecDeque<u16>,
-    /// Requests that are finished but not reported.
-    finished: VecDeque<u16>,
+    requests: Requests,
+    /// The query of the serial number is in flight.
+    identifying: bool,
+    serial: Option<String>,
 }
 
 // SAFETY: the raw pointers refer to buffers owned by the requests (contract of their constructors).
@@ -184,7 +134,7 @@ impl Blk {
             (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
         // A read-only disk stays read-only even if the feature wasn't negotiated.
         let mut device = Device::new(transport, DeviceType::BLOCK, wanted | feature::RO, &|f| f)?;
-        let geometry = read_geometry(&device)?;
+        let (geometry, clears) = read_geometry(&device)?;
         let size_max = device
             .has(feature::SIZE_MAX)
             .then(|| device.config_u32(CONFIG_SIZE_MAX));
@@ -196,24 +146,22 @@ impl Blk {
         if (size_max as usize) < SECTOR {
             return Err(Error::BadConfig);
         }
-        let limits = device_requests::Limits {
+        let limits = Limits {
             segment: size_max,
             segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
+            bytes: usize::MAX,
             block: geometry.block_size,
-            queue_size: config.queue_size,
-            bounces: config.bounce_buffers,
+            boundary: 1,
         };
-        let device_requests = DeviceRequests::new(memory, &mut device, REQUEST_QUEUE, limits)?;
+        let commands = Commands::new(memory, &mut device, REQUEST_QUEUE, limits, clears, config)?;
         device.start();
-        let requests = config.requests.max(1);
         Ok(Blk {
             device,
-            device_requests,
+            commands,
             geometry,
-            requests: (0..requests).map(|_| None).collect(),
-            free: (0..requests).rev().collect(),
-            waiting: VecDeque::with_capacity(usize::from(requests)),
-            finished: VecDeque::with_capacity(usize::from(requests)),
+            requests: Requests::new(config.requests),
+            identifying: false,
+            serial: None,
         })
     }
 
@@ -229,7 +177,7 @@ impl Blk {
     ///
     /// [`Error::BadConfig`]; the geometry is unchanged.
     pub fn refresh(&mut self) -> Result<(), Error> {
-        self.geometry.sectors = read_geometry(&self.device)?.sectors;
+        self.geometry.sectors = read_geometry(&self.device)?.0.sectors;
         Ok(())
     }
 
@@ -238,13 +186,8 @@ impl Blk {
         self.device.features()
     }
 
-    /// Acknowledges the disk's interrupts.
-    pub fn interrupt(&self) -> Interrupt {
-        self.device.interrupt()
-    }
-
     /// False once the disk broke the protocol: the driver has reset it, and every request ends with
-    /// [`BlkError::DeviceError`]. If the reset didn't complete, the device may still access the
+    /// [`DiskError::DeviceError`]. If the reset didn't complete, the device may still access the
     /// buffers of its requests: these requests are never reported, and their buffers stay with the
     /// device.
     pub fn is_running(&self) -> bool {
@@ -253,289 +196,182 @@ impl Blk {
 
     /// Counters of the queue.
     pub fn queue_counters(&self) -> QueueCounters {
-        self.device_requests.queue_counters()
+        self.commands.queue_counters()
     }
 
     /// Number of requests submitted but not yet reported.
     pub fn unfinished(&self) -> usize {
-        self.requests.len() - self.free.len()
+        self.requests.unfinished()
     }
 
-    /// Submits a request; `token` is reported when it ends. The device is guaranteed to start it
-    /// only after [`kick`](Blk::kick) or [`poll`](Blk::poll). Never blocks. Requests are
-    /// independent: the device may execute them in any order.
+    /// As [`Controller::submit`], to the device's only disk.
     ///
     /// # Errors
     ///
-    /// Any [`BlkError`] but `Io` and `Unsupported`. The request was not accepted, and its buffer
-    /// belongs to the caller again.
-    pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
+    /// As there.
+    pub fn submit(&mut self, request: Request, token: u64) -> Result<(), DiskError> {
         if !self.device.is_running() {
-            return Err(BlkError::DeviceError);
+            return Err(DiskError::DeviceError);
         }
-        self.check(&request)?;
-        self.accept(request, token)
-    }
-
-    /// Submits a request without data for `count` sectors of 512 bytes from `sector` on, like
-    /// [`submit`](Blk::submit). The driver splits it into device requests within the device's
-    /// limits, at multiples of the alignment that the device prefers.
-    ///
-    /// # Errors
-    ///
-    /// As [`submit`](Blk::submit), and [`BlkError::Unsupported`] if the disk doesn't offer the
-    /// operation.
-    pub fn clear(
-        &mut self,
-        clear: Clear,
-        sector: u64,
-        count: u64,
-        token: u64,
-    ) -> Result<(), BlkError> {
-        if !self.device.is_running() {
-            return Err(BlkError::DeviceError);
-        }
-        let device = &self.device;
-        let config = |at| device.config_u32(at).unwrap_or(0);
-        let (feature, kind, most, alignment) = match clear {
-            Clear::Discard => (
-                feature::DISCARD,
-                TYPE_DISCARD,
-                config(CONFIG_MAX_DISCARD),
-                config(CONFIG_DISCARD_ALIGNMENT),
-            ),
-            Clear::Zeroes { .. } => (
-                feature::WRITE_ZEROES,
-                TYPE_WRITE_ZEROES,
-                config(CONFIG_MAX_ZEROES),
-                0,
-            ),
-        };
-        let block = self.geometry.block_size;
-        // The length of a request is 32 bits of sectors; a limit below one block disables the
-        // request.
-        let most = (most as usize).saturating_mul(SECTOR) / block * block;
-        if !device.has(feature) || most == 0 {
-            return Err(BlkError::Unsupported);
-        }
-        let may_unmap = || device.config_u8(CONFIG_ZEROES_MAY_UNMAP).unwrap_or(0) != 0;
-        let unmap = clear == Clear::Zeroes { unmap: true } && may_unmap();
-        let operation = Operation::Clear(Clearing {
-            write: device_requests::write_clear,
-            kind,
-            flags: if unmap { FLAG_UNMAP } else { 0 },
-            most,
-            // Ignores an alignment that isn't a multiple of the block size.
-            alignment: Some(u64::from(alignment) * SECTOR as u64)
-                .filter(|bytes| bytes.is_multiple_of(block as u64))
-                .unwrap_or(0),
-        });
-        let len = usize::try_from(count)
-            .ok()
-            .and_then(|count| count.checked_mul(SECTOR))
-            .ok_or(BlkError::OutOfRange)?;
-        let request = Request {
-            operation,
-            sector,
-            len,
-            ..Request::flush()
-        };
-        self.check(&request)?;
-        self.accept(request, token)
-    }
-
-    /// Accepts a validated request.
-    fn accept(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
-        let index = self.free.pop().ok_or(BlkError::Busy)?;
-        let nothing_to_do =
-            matches!(request.operation, Operation::Flush) && !self.geometry.can_flush;
-        self.requests[usize::from(index)] = Some(Active {
-            token,
-            operation: request.operation,
-            sector: request.sector,
-            memory: request.memory,
-            remaining: request.len,
-            in_flight: 0,
-            queued: !nothing_to_do,
-            result: Ok(()),
-        });
-        if nothing_to_do {
-            self.finished.push_back(index);
-        } else {
-            self.waiting.push_back(index);
-            self.issue();
-        }
-        Ok(())
-    }
-
-    fn check(&self, request: &Request) -> Result<(), BlkError> {
-        if matches!(request.operation, Operation::Flush | Operation::Identify) {
-            return Ok(());
-        }
-        let block_sectors = (self.geometry.block_size / SECTOR) as u64;
-        if request.len == 0
-            || !request.len.is_multiple_of(self.geometry.block_size)
-            || !request.sector.is_multiple_of(block_sectors)
-        {
-            return Err(BlkError::Misaligned);
-        }
-        let end = request.sector.checked_add((request.len / SECTOR) as u64);
-        if end.is_none_or(|end| end > self.geometry.sectors) {
-            return Err(BlkError::OutOfRange);
-        }
-        if !matches!(request.operation, Operation::Read) && self.geometry.read_only {
-            return Err(BlkError::ReadOnly);
-        }
+        self.requests.accept(&self.geometry, request, token)?;
+        self.issue();
         Ok(())
     }
 
     /// Moves as much as fits from the waiting requests into the queue.
     fn issue(&mut self) {
-        while let Some(&index) = self.waiting.front() {
-            let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
-                self.waiting.pop_front();
-                continue;
-            };
-            // After an error, the rest of a request isn't started.
-            if active.result.is_ok() {
-                match self.device_requests.issue(index, active) {
-                    Ok(Issued::Some) => {
-                        active.in_flight += 1;
-                        if active.remaining > 0 {
-                            // The device works on this one while the driver prepares the next.
-                            self.device_requests.kick(&self.device);
-                        }
-                    }
-                    Ok(Issued::Full) => return,
-                    Err(error) => active.result = Err(error),
-                }
+        let (commands, device) = (&mut self.commands, &self.device);
+        self.requests.issue(&mut |index, rest| {
+            let issued = commands.issue(index, rest)?;
+            if matches!(issued, Issued::Some) && rest.len > 0 {
+                // The device works on this one while the driver prepares the next.
+                commands.kick(device);
             }
-            if active.remaining == 0 || active.result.is_err() {
-                active.queued = false;
-                self.waiting.pop_front();
-                if active.in_flight == 0 {
-                    self.finished.push_back(index);
-                }
-            }
-        }
+            Ok(issued)
+        });
     }
 
-    /// Notifies the device of the submitted requests: at most one exit for all of them.
-    pub fn kick(&mut self) {
-        if self.device.is_running() {
-            self.device_requests.kick(&self.device);
-        }
-    }
-
-    /// Reports the requests that ended since the last call, in the order of completion, moves
-    /// waiting ones into the queue and notifies the device. Never blocks; handles at most as many
-    /// completions as there were requests in flight. Returns the number of ended requests.
-    pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlkError>)) -> usize {
+    /// As [`Controller::poll`].
+    pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), DiskError>)) -> usize {
         if self.device.is_running() {
             if self.collect().is_err() {
                 self.fail();
             } else {
                 self.issue();
-                self.device_requests.kick(&self.device);
+                self.commands.kick(&self.device);
             }
         }
-        let mut ended = 0;
-        while let Some(index) = self.finished.pop_front() {
-            if let Some(active) = self
-                .requests
-                .get_mut(usize::from(index))
-                .and_then(Option::take)
-            {
-                self.free.push(index);
-                ended += 1;
-                report(active.token, active.result);
-            }
-        }
-        ended
+        self.requests.report(report)
     }
 
     fn collect(&mut self) -> Result<(), DeviceError> {
         // Submits nothing meanwhile, so that the loop ends once the requests in flight have.
-        while let Some((index, result)) = self.device_requests.complete()? {
-            let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
-                continue;
-            };
-            active.in_flight -= 1;
-            active.result = active.result.and(result);
-            if active.in_flight == 0 && !active.queued {
-                self.finished.push_back(index);
+        while let Some((completed, result)) = self.commands.complete()? {
+            match completed {
+                Completed::Request(index) => self.requests.complete(index, result),
+                Completed::Identification => {
+                    self.identifying = false;
+                    self.serial = result.ok().and_then(|()| self.commands.serial());
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether the rings show completions to [`poll`](Blk::poll). No exit.
-    pub fn has_pending(&self) -> bool {
-        !self.finished.is_empty() || self.device.is_running() && self.device_requests.has_pending()
-    }
-
-    /// Call before waiting: enables the interrupt of the next completion. Returns true if one is
-    /// already pending: don't wait.
-    #[must_use = "what is there already may not interrupt"]
-    pub fn enable_interrupts(&mut self) -> bool {
-        if !self.device.is_running() {
-            return !self.finished.is_empty();
-        }
-        self.device_requests.kick(&self.device);
-        self.device_requests.enable_interrupts() || !self.finished.is_empty()
-    }
-
-    /// Disables interrupts; some may still arrive.
-    pub fn disable_interrupts(&mut self) {
-        self.device_requests.disable_interrupts();
-    }
-
-    /// Ends with [`BlkError::DeviceError`] every request whose memory the device doesn't hold.
+    /// Ends with [`DiskError::DeviceError`] every request whose memory the device doesn't hold.
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         let taken_back = self.device.stop();
-        self.waiting.clear();
-        self.finished.clear();
-        for (index, active) in (0u16..).zip(&mut self.requests) {
-            let Some(active) = active else { continue };
-            let has_memory = !matches!(active.operation, Operation::Flush | Operation::Clear(_));
-            if active.in_flight > 0 && has_memory && !taken_back {
-                continue;
-            }
-            // A request that has already ended keeps its result.
-            if active.in_flight > 0 || active.queued {
-                active.result = Err(BlkError::DeviceError);
-            }
-            self.finished.push_back(index);
+        self.requests.fail(taken_back);
+    }
+}
+
+impl Controller for Blk {
+    fn begin(&mut self) {
+        self.identifying = self.device.is_running() && self.commands.identify();
+        self.kick();
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.identifying || !self.device.is_running()
+    }
+
+    fn end_search(&mut self) {
+        self.identifying = false;
+    }
+
+    fn disks(&self) -> usize {
+        1
+    }
+
+    fn serial(&self, _disk: usize) -> Option<&str> {
+        self.serial.as_deref()
+    }
+
+    fn geometry(&self, _disk: usize) -> Geometry {
+        self.geometry
+    }
+
+    fn refresh(&mut self, _disk: usize) -> Result<(), Error> {
+        Blk::refresh(self)
+    }
+
+    fn submit(&mut self, _disk: usize, request: Request, token: u64) -> Result<(), DiskError> {
+        Blk::submit(self, request, token)
+    }
+
+    fn kick(&mut self) {
+        if self.device.is_running() {
+            self.commands.kick(&self.device);
         }
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(usize, u64, Result<(), DiskError>)) -> usize {
+        Blk::poll(self, &mut |token, result| report(0, token, result))
+    }
+
+    fn has_pending(&self) -> bool {
+        self.requests.has_finished() || self.device.is_running() && self.commands.has_pending()
+    }
+
+    fn enable_interrupts(&mut self) -> bool {
+        if !self.device.is_running() {
+            return self.requests.has_finished();
+        }
+        self.commands.kick(&self.device);
+        self.commands.enable_interrupts() || self.requests.has_finished()
+    }
+
+    fn disable_interrupts(&mut self) {
+        self.commands.disable_interrupts();
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.device.interrupt()
     }
 }
 
 impl Drop for Blk {
     fn drop(&mut self) {
         if !self.device.stop() {
-            self.device_requests.leak();
+            self.commands.leak();
         }
     }
 }
 
-fn read_geometry(device: &Device) -> Result<Geometry, Error> {
+fn read_geometry(device: &Device) -> Result<(Geometry, Clears), Error> {
     let sectors = device.config_u64(CONFIG_CAPACITY).ok_or(Error::BadConfig)?;
-    let mut block = SECTOR as u32;
+    let mut block = SECTOR;
     if device.has(feature::BLK_SIZE) {
-        block = device.config_u32(CONFIG_BLK_SIZE).ok_or(Error::BadConfig)?;
+        block = device.config_u32(CONFIG_BLK_SIZE).ok_or(Error::BadConfig)? as usize;
     }
     if !BLOCK_RANGE.contains(&block) || !block.is_power_of_two() {
         return Err(Error::BadConfig);
     }
-    Ok(Geometry {
+    // In sectors.
+    let limits = |feature, most, alignment: Option<usize>| {
+        let bytes = |at| device.config_u32(at).unwrap_or(0) as usize * SECTOR;
+        let alignment = alignment.map_or(0, bytes);
+        ClearLimits::new(bytes(most), alignment as u64, block).filter(|_| device.has(feature))
+    };
+    let clears = Clears {
+        discard: limits(
+            feature::DISCARD,
+            CONFIG_MAX_DISCARD,
+            Some(CONFIG_DISCARD_ALIGNMENT),
+        ),
+        zeroes: limits(feature::WRITE_ZEROES, CONFIG_MAX_ZEROES, None),
+        zeroes_may_unmap: device.config_u8(CONFIG_ZEROES_MAY_UNMAP).unwrap_or(0) != 0,
+    };
+    let geometry = Geometry {
         sectors,
-        block_size: block as usize,
+        block_size: block,
         read_only: device.has(feature::RO),
         can_flush: device.has(feature::FLUSH),
-        can_discard: device.has(feature::DISCARD),
-        can_write_zeroes: device.has(feature::WRITE_ZEROES),
-    })
+        can_discard: clears.discard.is_some(),
+        can_write_zeroes: clears.zeroes.is_some(),
+    };
+    Ok((geometry, clears))
 }
 
 #[cfg(test)]

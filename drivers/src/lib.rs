@@ -1,5 +1,5 @@
-//! Drivers for virtio devices over PCI and MMIO (network card, disk, entropy source, console,
-//! graphics adapter, input devices), and for the Bochs graphics adapter.
+//! Drivers for virtio devices over PCI and MMIO (network card, disk, entropy source,
+//! console, graphics adapter, input devices), and for the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -13,7 +13,8 @@
 //! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
-//! 4. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) per device.
+//! 4. [`disk`]: requests to disks, which the drivers of disks share.
+//! 5. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) per device.
 //!    Each type's documentation has an example, on a device of `fake`.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only.
@@ -65,6 +66,7 @@ pub mod bochs;
 pub mod console;
 pub mod device;
 pub mod device_type;
+pub mod disk;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -9,7 +9,7 @@ fn modules_import_from_lower_layers_only() {
         &["error", "pci"],
         &["transport"],
         &["queue"],
-        &["device"],
+        &["device", "disk"],
         &["blk", "console", "gpu", "input", "net", "rng"],
         &["bochs", "fake"],
     ];

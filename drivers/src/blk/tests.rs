@@ -1,15 +1,17 @@
 use std::boxed::Box;
 use std::collections::HashMap;
 use std::ptr::NonNull;
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Blk, BlkConfig, BlkError, Request, SECTOR, SERIAL, feature};
+use super::{Blk, BlkConfig, feature};
 use crate::Error;
 use crate::device::feature as common;
 use crate::device_type::DeviceType;
+use crate::disk::{Controller, DiskError, Request, SECTOR};
 use crate::fake::{Disk, Handle, HostMemory, Liar, Lie, Options, connect};
 
 mod hostile;
@@ -33,7 +35,7 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Runs one request to completion.
-fn run(blk: &mut Blk, request: Request) -> Result<(), BlkError> {
+fn run(blk: &mut Blk, request: Request) -> Result<(), DiskError> {
     blk.submit(request, 77)?;
     let mut result = None;
     for _ in 0..10_000 {
@@ -48,14 +50,14 @@ fn run(blk: &mut Blk, request: Request) -> Result<(), BlkError> {
     panic!("the request never ends");
 }
 
-fn read(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
+fn read(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
     // SAFETY: `run` waits for completion.
     run(blk, unsafe {
         Request::read(sector, place(bytes), bytes.len())
     })
 }
 
-fn write(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
+fn write(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), DiskError> {
     // SAFETY: `run` waits for completion.
     run(blk, unsafe {
         Request::write(sector, place(bytes), bytes.len())
@@ -292,7 +294,7 @@ fn too_many_requests_are_refused_until_some_end() {
     let mut blk = Blk::new(Box::new(transport), memory, &config).unwrap();
     blk.submit(Request::flush(), 1).unwrap();
     blk.submit(Request::flush(), 2).unwrap();
-    assert_eq!(blk.submit(Request::flush(), 3), Err(BlkError::Busy));
+    assert_eq!(blk.submit(Request::flush(), 3), Err(DiskError::Busy));
     handle.with(|disk| disk.stuck = false);
     blk.kick();
     assert_eq!(blk.poll(&mut |_, _| ()), 2);
@@ -310,22 +312,22 @@ fn requests_that_cannot_be_are_refused() {
     let mut bytes = vec![0; 8192];
     assert_eq!(
         read(&mut blk, 0, &mut bytes[..512]),
-        Err(BlkError::Misaligned)
+        Err(DiskError::Misaligned)
     );
     assert_eq!(
         read(&mut blk, 1, &mut bytes[..4096]),
-        Err(BlkError::Misaligned)
+        Err(DiskError::Misaligned)
     );
-    assert_eq!(read(&mut blk, 0, &mut []), Err(BlkError::Misaligned));
-    assert_eq!(read(&mut blk, 56, &mut bytes), Err(BlkError::OutOfRange));
+    assert_eq!(read(&mut blk, 0, &mut []), Err(DiskError::Misaligned));
+    assert_eq!(read(&mut blk, 56, &mut bytes), Err(DiskError::OutOfRange));
     assert_eq!(
         read(&mut blk, u64::MAX - 7, &mut bytes),
-        Err(BlkError::OutOfRange)
+        Err(DiskError::OutOfRange)
     );
     read(&mut blk, 48, &mut bytes).unwrap();
     // SAFETY: refused before it is used.
     let no_memory = unsafe { Request::read(0, NonNull::new(8 as *mut u8).unwrap(), 4096) };
-    assert_eq!(run(&mut blk, no_memory), Err(BlkError::BadBuffer));
+    assert_eq!(run(&mut blk, no_memory), Err(DiskError::BadBuffer));
     let read_only = Disk {
         features: feature::RO,
         ..Disk::new(64)
@@ -333,7 +335,7 @@ fn requests_that_cannot_be_are_refused() {
     let (mut blk, _) = start(read_only, Options::default());
     assert_eq!(
         write(&mut blk, 0, &mut bytes[..512]),
-        Err(BlkError::ReadOnly)
+        Err(DiskError::ReadOnly)
     );
     read(&mut blk, 0, &mut bytes[..512]).unwrap();
 }
@@ -344,7 +346,7 @@ fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
     disk.bad.insert(600);
     let (mut blk, _) = start(disk, Options::default());
     let mut bytes = vec![0; 1 << 20];
-    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(DiskError::Io));
     read(&mut blk, 601, &mut bytes).unwrap();
     assert!(blk.is_running());
 }
@@ -366,8 +368,8 @@ fn requests_that_fail_give_back_what_they_had() {
     let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
     for _ in 0..300 {
         let piece = &mut bytes[skew..][..SECTOR];
-        assert_eq!(write(&mut blk, 600, piece), Err(BlkError::Io));
-        assert_eq!(read(&mut blk, 600, piece), Err(BlkError::Io));
+        assert_eq!(write(&mut blk, 600, piece), Err(DiskError::Io));
+        assert_eq!(read(&mut blk, 600, piece), Err(DiskError::Io));
     }
     let piece = &mut bytes[skew..][..SECTOR];
     write(&mut blk, 601, piece).unwrap();
@@ -401,60 +403,85 @@ fn a_request_without_a_status_is_an_error() {
     let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
     let mut bytes = vec![0; 512];
     assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
-    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(DiskError::Io));
     assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
-    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Unsupported));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(DiskError::Unsupported));
+}
+
+/// The serial number that the driver finds.
+fn serial(disk: Disk, options: Options) -> Option<String> {
+    let (mut blk, _) = start(disk, options);
+    assert!(blk.is_ready(), "nothing was asked yet");
+    blk.begin();
+    assert!(!blk.is_ready());
+    assert_eq!(Controller::poll(&mut blk, &mut |_, _, _| ()), 0);
+    assert!(blk.is_ready() && blk.is_running());
+    assert_eq!(blk.disks(), 1);
+    Controller::serial(&blk, 0).map(String::from)
 }
 
 #[test]
 fn a_disk_says_what_it_is() {
-    let (mut blk, handle) = start(Disk::new(64), Options::default());
-    let mut serial = [0; SERIAL];
-    // SAFETY: `run` waits for completion.
-    run(&mut blk, unsafe { Request::identify(place(&mut serial)) }).unwrap();
+    for (disk, options) in disks() {
+        assert_eq!(serial(disk, options).as_deref(), Some("fake"));
+    }
+    let long = Disk {
+        serial: *b"twenty bytes of text",
+        ..Disk::new(64)
+    };
     assert_eq!(
-        serial.trim_ascii_end(),
-        b"fake\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        serial(long, Options::default()).as_deref(),
+        Some("twenty bytes of text")
     );
+    let none = Disk {
+        serial: [0; 20],
+        ..Disk::new(64)
+    };
+    assert_eq!(serial(none, Options::default()), None);
+}
+
+#[test]
+fn a_size_is_read_again() {
+    let (mut blk, handle) = start(Disk::new(64), Options::default());
+    assert_eq!(blk.features(), handle.accepted());
     handle.with(|disk| disk.data.resize(128 * SECTOR, 0));
     assert_eq!(blk.geometry().sectors, 64);
     blk.refresh().unwrap();
     assert_eq!(blk.geometry().sectors, 128);
 }
 
+/// Requests needn't wait for the serial number, and a disk that doesn't tell it is a disk.
 #[test]
-fn a_serial_number_across_pages_passes_through_one_segment() {
-    const PAGE: usize = 4096;
-    let one_segment = Disk {
-        features: 0,
+fn a_disk_without_a_serial_number_works() {
+    let stuck = Disk {
+        stuck: true,
         ..Disk::new(64)
     };
-    let (mut blk, handle) = start(one_segment, Options::default());
-    assert_eq!(blk.features(), handle.accepted());
-    let mut memory = vec![0xaa; 2 * PAGE];
-    let edge = memory.as_ptr().align_offset(PAGE);
-    let edge = if edge < SERIAL { edge + PAGE } else { edge };
-    let serial = &mut memory[edge - 10..];
-    // SAFETY: `run` waits for completion.
-    run(&mut blk, unsafe { Request::identify(place(serial)) }).unwrap();
-    assert_eq!(serial[..5], *b"fake\0");
-    assert_eq!(serial[5..SERIAL], [0; SERIAL - 5]);
-    assert_eq!(serial[SERIAL], 0xaa, "no byte more");
-}
-
-#[test]
-fn a_serial_number_in_one_page_needs_no_other_memory() {
+    let (mut blk, handle) = start(stuck, Options::default());
+    blk.begin();
+    let mut bytes = vec![0; 512];
+    // SAFETY: the memory outlives the request.
+    let request = unsafe { Request::read(0, place(&mut bytes), 512) };
+    blk.submit(request, 1).unwrap();
+    assert_eq!(blk.poll(&mut |_, _| ()), 0);
+    assert!(!blk.is_ready());
+    handle.with(|disk| disk.stuck = false);
+    handle.step();
+    assert_eq!(blk.poll(&mut |_, _| ()), 1);
+    assert!(blk.is_ready());
     let memory = HostMemory::new();
-    let (transport, _) = connect(memory, Disk::new(64), Options::default());
+    let mut device = Liar::new(DeviceType::BLOCK, 0, vec![0; 24], vec![8]);
+    let unsupported = Lie::End {
+        bytes: vec![2; 21],
+        claim: 21,
+    };
+    device.script.push_back((0, unsupported));
+    let (transport, _) = connect(memory, device, Options::default());
     let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
-    let before = memory.allocated();
-    let mut bytes = vec![0; 8192];
-    let skew = bytes.as_ptr().align_offset(4096) + 1;
-    // SAFETY: `run` waits for completion.
-    let request = unsafe { Request::identify(place(&mut bytes[skew..])) };
-    run(&mut blk, request).unwrap();
-    assert_eq!(bytes[skew..][..4], *b"fake");
-    assert_eq!(memory.allocated(), before);
+    blk.begin();
+    blk.poll(&mut |_, _| ());
+    assert!(blk.is_ready() && blk.is_running());
+    assert_eq!(blk.serial(0), None);
 }
 
 /// virtio 1.2, 5.2.3.
@@ -573,7 +600,7 @@ fn interrupts_are_asked_for_no_more() {
 
 #[test]
 fn each_error_has_words_of_its_own() {
-    use BlkError::{BadBuffer, Busy, DeviceError, Io, Misaligned, NoMemory, OutOfRange};
+    use DiskError::{BadBuffer, Busy, DeviceError, Io, Misaligned, NoMemory, OutOfRange};
     let all = [
         Busy,
         OutOfRange,
@@ -582,8 +609,11 @@ fn each_error_has_words_of_its_own() {
         NoMemory,
         Io,
         DeviceError,
-        BlkError::ReadOnly,
-        BlkError::Unsupported,
+        DiskError::ReadOnly,
+        DiskError::Unsupported,
+        DiskError::Medium,
+        DiskError::NotReady,
+        DiskError::Removed,
     ];
     let mut texts = all.map(|error| std::format!("{error}")).to_vec();
     texts.sort_unstable();

@@ -5,8 +5,12 @@ use std::vec;
 use std::vec::Vec;
 
 use super::{Backend, DeviceQueue, HostMemory};
-use crate::blk::{SECTOR, SERIAL, feature};
+use crate::blk::feature;
 use crate::device_type::DeviceType;
+use crate::disk::SECTOR;
+
+/// Length of a serial number.
+const SERIAL: usize = 20;
 
 /// A disk.
 pub struct Disk {

@@ -2,14 +2,17 @@
 
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::ptr::NonNull;
-use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
+use drivers::MemoryRef;
+use drivers::Transport;
+use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
+use drivers::disk::{self, Controller, DiskError};
 use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
@@ -21,121 +24,150 @@ const MAX_BYTES: usize = 16 << 20;
 /// Maximum sector size that file systems and callers support.
 const MAX_SECTOR: usize = 4096;
 
-/// A disk, shared between its user and the wait, which arms its interrupts.
-struct SharedDisk {
-    blk: RefCell<Blk>,
+/// A completed request: its tag and result.
+type Ended = (u64, Result<(), BlockError>);
+
+/// A controller, shared between its disks and the wait, which arms its interrupts.
+struct Shared {
+    controller: RefCell<Box<dyn Controller>>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
+    /// Completed requests of each disk that the poll of another one has taken.
+    ended: RefCell<Vec<VecDeque<Ended>>>,
 }
 
-impl Source for SharedDisk {
+impl Shared {
+    /// Whether a disk has completed requests to report.
+    fn has_ended(&self) -> bool {
+        let ended = self.ended.try_borrow();
+        ended.is_ok_and(|ended| ended.iter().any(|ended| !ended.is_empty()))
+    }
+}
+
+impl Source for Shared {
     fn has_pending(&self) -> bool {
-        // If another thread's call uses the disk, it has to be waited for.
-        self.blk.try_borrow().is_ok_and(|blk| blk.has_pending())
+        // If another thread's call uses a disk, it has to be waited for.
+        let controller = self.controller.try_borrow();
+        controller.is_ok_and(|controller| controller.has_pending()) || self.has_ended()
     }
 
     fn arm(&self) -> bool {
-        let Ok(mut blk) = self.blk.try_borrow_mut() else {
+        let Ok(mut controller) = self.controller.try_borrow_mut() else {
             return true;
         };
         self.armed.set(true);
-        blk.enable_interrupts()
+        controller.enable_interrupts() || self.has_ended()
     }
 }
 
 /// A disk and its name for messages.
 struct Disk {
     name: String,
-    shared: Rc<SharedDisk>,
-}
-
-/// The serial number of a disk, if it is a valid name.
-fn serial(blk: &mut Blk) -> Option<String> {
-    // Leaked if the disk never responds, since it may still write there.
-    let buffer = Box::leak(Box::new([0u8; SERIAL]));
-    let place = NonNull::from(&mut *buffer).cast();
-    // SAFETY: the buffer stays until the request has completed, or for good.
-    let request = unsafe { blk::Request::identify(place) };
-    blk.submit(request, 0).ok()?;
-    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
-    let mut answer = None;
-    while answer.is_none() {
-        // Before the poll: while this machine was suspended the disk may have responded.
-        let late = time::monotonic_ns() >= until;
-        blk.poll(&mut |_, result| answer = Some(result));
-        if answer.is_none() {
-            if late {
-                log::warn!("a disk doesn't tell its serial number");
-                return None;
-            }
-            if !blk.enable_interrupts() {
-                wait::wait_until(Some(until));
-            }
-        }
-    }
-    // SAFETY: the request has completed: the buffer is ours again.
-    let buffer = unsafe { Box::from_raw(place.cast::<[u8; SERIAL]>().as_ptr()) };
-    answer?.ok()?;
-    let text = buffer.split(|byte| *byte == 0).next()?;
-    let text = core::str::from_utf8(text).ok()?.trim();
-    let usable = !text.is_empty() && !text.contains(['/', '\n']) && text != "." && text != "..";
-    usable.then(|| String::from(text))
+    shared: Rc<Shared>,
+    /// Its number at the controller.
+    number: usize,
 }
 
 impl platform::Disks for Image {
-    type Slice = blk::Slice;
+    type Slice = disk::Slice;
 
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
-        open()
+        Ok(open())
     }
 }
 
-/// Starts all disks.
-fn open() -> Result<Named<Image>, Failure> {
-    let mut opened: Named<Image> = Vec::new();
-    for (index, found) in devices::take(DeviceType::BLOCK).into_iter().enumerate() {
-        let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
-            Ok(blk) => blk,
-            Err(error) => {
-                log::error!("disk at {}: {error}", found.place);
-                continue;
+/// A driver of a virtio device with disks.
+type Start = fn(Box<dyn Transport>, MemoryRef) -> Result<Box<dyn Controller>, drivers::Error>;
+
+/// The drivers of virtio devices. A program that uses no disks links none of them.
+const DRIVERS: [(DeviceType, Start); 1] = [(DeviceType::BLOCK, |transport, memory| {
+    Ok(Box::new(Blk::new(
+        transport,
+        memory,
+        &BlkConfig::default(),
+    )?))
+})];
+
+/// Starts all controllers, and finds their disks.
+fn open() -> Named<Image> {
+    let mut started: Vec<Box<dyn Controller>> = Vec::new();
+    for (kind, start) in DRIVERS {
+        for found in devices::take(kind) {
+            match start(found.transport, MEMORY) {
+                Ok(controller) => started.push(controller),
+                Err(error) => log::error!("disk at {}: {error}", found.place),
             }
-        };
-        let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
-        let shared = SharedDisk {
-            blk: RefCell::new(blk),
-            armed: Cell::new(false),
-        };
-        let disk = Disk {
-            name: name.clone(),
-            shared: Rc::new(shared),
-        };
-        opened.push((name, Box::new(disk)));
+        }
     }
-    Ok(opened)
+    // All at once: one may be slow.
+    for controller in &mut started {
+        controller.begin();
+    }
+    let mut opened: Named<Image> = Vec::new();
+    for mut controller in started {
+        await_disks(&mut *controller);
+        let count = controller.disks();
+        let names: Vec<_> = (0..count)
+            .map(|number| controller.serial(number).map(String::from))
+            .collect();
+        let shared = Rc::new(Shared {
+            controller: RefCell::new(controller),
+            armed: Cell::new(false),
+            ended: RefCell::new((0..count).map(|_| VecDeque::new()).collect()),
+        });
+        for (number, name) in names.into_iter().enumerate() {
+            let name = name.unwrap_or_else(|| format!("disk{}", opened.len()));
+            let disk = Disk {
+                name: name.clone(),
+                shared: Rc::clone(&shared),
+                number,
+            };
+            opened.push((name, Box::new(disk)));
+        }
+    }
+    opened
 }
 
-fn error(error: BlkError) -> BlockError {
+/// Waits until a controller has found its disks.
+fn await_disks(controller: &mut dyn Controller) {
+    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
+    loop {
+        // Before the poll: while this machine was suspended the device may have responded.
+        let late = time::monotonic_ns() >= until;
+        controller.poll(&mut |_, _, _| ());
+        if controller.is_ready() {
+            return;
+        }
+        if late {
+            log::warn!("a disk doesn't tell its serial number");
+            controller.end_search();
+            return;
+        }
+        if !controller.enable_interrupts() {
+            wait::wait_until(Some(until));
+        }
+    }
+}
+
+fn error(error: DiskError) -> BlockError {
     match error {
-        BlkError::OutOfRange | BlkError::Misaligned => BlockError::OutOfRange,
-        BlkError::ReadOnly => BlockError::ReadOnly,
-        BlkError::Unsupported => BlockError::Unsupported,
+        DiskError::OutOfRange | DiskError::Misaligned => BlockError::OutOfRange,
+        DiskError::ReadOnly => BlockError::ReadOnly,
+        DiskError::Unsupported => BlockError::Unsupported,
         _ => BlockError::Io,
     }
 }
 
-/// Converts the driver's result of a submission.
-fn submitted(result: Result<(), BlkError>) -> Submitted {
-    match result {
-        Ok(()) => Submitted::Taken,
-        Err(BlkError::Busy) => Submitted::Full,
-        Err(failure) => Submitted::Done(Err(error(failure))),
+impl Disk {
+    /// The geometry as far as it is known.
+    fn known(&self) -> disk::Geometry {
+        self.shared.controller.borrow().geometry(self.number)
     }
 }
 
 impl BlockDevice<Image> for Disk {
     fn capabilities(&self) -> Capabilities {
-        let geometry = *self.shared.blk.borrow().geometry();
+        let geometry = self.known();
         Capabilities {
             durable: false,
             discard: geometry.can_discard,
@@ -145,14 +177,14 @@ impl BlockDevice<Image> for Disk {
 
     fn geometry(&mut self) -> Result<Geometry, Failure> {
         // A removed device is noticed at its next request.
-        let _ = self.shared.blk.borrow_mut().refresh();
-        let blk::Geometry {
+        let _ = self.shared.controller.borrow_mut().refresh(self.number);
+        let disk::Geometry {
             sectors,
             block_size,
             read_only,
             can_flush,
             ..
-        } = *self.shared.blk.borrow().geometry();
+        } = self.known();
         if block_size > MAX_SECTOR {
             let detail = format!(
                 "disk {}: blocks of {block_size} bytes; at most {MAX_SECTOR} are supported",
@@ -160,7 +192,7 @@ impl BlockDevice<Image> for Disk {
             );
             return Err(Failure::new(Error::Unsupported, detail));
         }
-        let per_sector = (block_size / blk::SECTOR) as u64;
+        let per_sector = (block_size / disk::SECTOR) as u64;
         Ok(Geometry {
             sector_size: block_size,
             sectors: sectors / per_sector.max(1),
@@ -171,48 +203,65 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
-        let mut blk = self.shared.blk.borrow_mut();
-        let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
+        let mut controller = self.shared.controller.borrow_mut();
+        let per_sector = (controller.geometry(self.number).block_size / disk::SECTOR) as u64;
         // A number beyond the device's end stays beyond it, and the driver refuses it.
         let scaled = |sectors: u64| sectors.saturating_mul(per_sector);
         let request = match request {
             Request::Read { sector, to, len } => {
                 // SAFETY: the submitter keeps the memory until the request is reported.
-                unsafe { blk::Request::read(scaled(sector), to, len) }
+                unsafe { disk::Request::read(scaled(sector), to, len) }
             }
             Request::Write {
                 sector, from, len, ..
             } => {
                 // SAFETY: as above.
-                unsafe { blk::Request::write(scaled(sector), from, len) }
+                unsafe { disk::Request::write(scaled(sector), from, len) }
             }
-            Request::Flush => blk::Request::flush(),
+            Request::Flush => disk::Request::flush(),
             Request::Scatter { sector, slices } => {
                 // SAFETY: the submitter keeps the memory, and the list of it, until the request is
                 // reported.
-                unsafe { blk::Request::scatter(scaled(sector), slices) }
+                unsafe { disk::Request::scatter(scaled(sector), slices) }
             }
             Request::Gather { sector, slices, .. } => {
                 // SAFETY: as above.
-                unsafe { blk::Request::gather(scaled(sector), slices) }
+                unsafe { disk::Request::gather(scaled(sector), slices) }
             }
             Request::Clear { sector, count, how } => {
-                return submitted(blk.clear(how, scaled(sector), scaled(count), tag));
+                disk::Request::clear(how, scaled(sector), scaled(count))
             }
         };
-        submitted(blk.submit(request, tag))
+        match controller.submit(self.number, request, tag) {
+            Ok(()) => Submitted::Taken,
+            Err(DiskError::Busy) => Submitted::Full,
+            Err(failure) => Submitted::Done(Err(error(failure))),
+        }
     }
 
     fn kick(&mut self) {
-        self.shared.blk.borrow_mut().kick();
+        self.shared.controller.borrow_mut().kick();
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
-        let mut blk = self.shared.blk.borrow_mut();
+        let mut controller = self.shared.controller.borrow_mut();
         if self.shared.armed.take() {
-            blk.disable_interrupts();
+            controller.disable_interrupts();
         }
-        blk.poll(&mut |tag, result| report(tag, result.map_err(error)));
+        let mut ended = self.shared.ended.borrow_mut();
+        if let Some(ended) = ended.get_mut(self.number) {
+            for (tag, result) in ended.drain(..) {
+                report(tag, result);
+            }
+        }
+        controller.poll(&mut |number, tag, result| {
+            let result = result.map_err(error);
+            if number == self.number {
+                report(tag, result);
+            } else if let Some(ended) = ended.get_mut(number) {
+                ended.push_back((tag, result));
+            }
+        });
     }
 
     fn arm(&mut self, interest: &mut Interest) {

@@ -22,7 +22,7 @@ mod screen;
 mod system;
 mod wait;
 
-pub use drivers::blk::Slice;
+pub use drivers::disk::Slice;
 pub use links::LinkWake;
 pub use wait::{Interest, Offload, Source};
 

@@ -30,7 +30,7 @@ fn what_ended_before_the_disk_broke_keeps_its_result() {
     });
     let mut ends = Vec::new();
     assert_eq!(blk.poll(&mut |token, end| ends.push((token, end))), 3);
-    let broken = Err(BlkError::DeviceError);
+    let broken = Err(DiskError::DeviceError);
     assert_eq!(ends, [(0, Ok(())), (1, broken), (2, broken)]);
 }
 
@@ -38,7 +38,7 @@ fn what_ended_before_the_disk_broke_keeps_its_result() {
 /// Returns how each ended, in the order of submission.
 fn broken_with_requests(
     options: Options,
-) -> (Blk, &'static HostMemory, Vec<Option<Result<(), BlkError>>>) {
+) -> (Blk, &'static HostMemory, Vec<Option<Result<(), DiskError>>>) {
     let memory = HostMemory::new();
     let disk = Disk {
         stuck: true,
@@ -84,9 +84,9 @@ fn broken_with_requests(
 fn a_disk_that_breaks_ends_what_it_has_and_what_waits() {
     let (mut blk, memory, ends) = broken_with_requests(Options::default());
     assert_eq!(ends[..3], [Some(Ok(())); 3]);
-    assert_eq!(ends[3..], [Some(Err(BlkError::DeviceError)); 57]);
+    assert_eq!(ends[3..], [Some(Err(DiskError::DeviceError)); 57]);
     assert_eq!((blk.unfinished(), blk.is_running()), (0, false));
-    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::DeviceError));
+    assert_eq!(blk.submit(Request::flush(), 0), Err(DiskError::DeviceError));
     assert!(!blk.has_pending() && !blk.enable_interrupts());
     drop(blk);
     assert_eq!(memory.allocated(), 0);
@@ -104,11 +104,11 @@ fn a_disk_that_does_not_reset_keeps_what_it_has() {
     // no memory.
     for (token, end) in ends.iter().enumerate().skip(3) {
         let is_kept = token < 11 && token % 3 != 0;
-        let expected = (!is_kept).then_some(Err(BlkError::DeviceError));
+        let expected = (!is_kept).then_some(Err(DiskError::DeviceError));
         assert_eq!(*end, expected, "request {token}");
     }
     assert_eq!((blk.unfinished(), blk.is_running()), (5, false));
-    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::DeviceError));
+    assert_eq!(blk.submit(Request::flush(), 0), Err(DiskError::DeviceError));
     assert!(!blk.has_pending() && !blk.enable_interrupts());
     let before = memory.allocated();
     drop(blk);

@@ -1,7 +1,7 @@
 //! Requests with several slices of memory, and requests without data.
 
 use super::*;
-use crate::blk::{Clear, Slice};
+use crate::disk::{Clear, Slice};
 
 /// Lays slices of these lengths, each `skew` bytes after a sector's start, into `memory`, every
 /// other backwards from the end.
@@ -122,13 +122,13 @@ fn a_slice_that_is_no_memory_is_refused() {
         ];
         // SAFETY: refused before it is used.
         let request = unsafe { Request::scatter(0, NonNull::from(&slices[..])) };
-        assert_eq!(run(&mut blk, request), Err(BlkError::BadBuffer));
+        assert_eq!(run(&mut blk, request), Err(DiskError::BadBuffer));
     }
     assert!(blk.is_running());
 }
 
-fn clear(blk: &mut Blk, clear: Clear, sector: u64, count: u64) -> Result<(), BlkError> {
-    blk.clear(clear, sector, count, 5)?;
+fn clear(blk: &mut Blk, clear: Clear, sector: u64, count: u64) -> Result<(), DiskError> {
+    blk.submit(Request::clear(clear, sector, count), 5)?;
     let mut result = None;
     for _ in 0..1000 {
         blk.poll(&mut |token, ended| {
@@ -175,15 +175,15 @@ fn clearing_keeps_to_the_device_s_limits() {
     });
     assert_eq!(
         clear(&mut blk, Clear::Discard, 4000, 97),
-        Err(BlkError::OutOfRange)
+        Err(DiskError::OutOfRange)
     );
     assert_eq!(
         clear(&mut blk, Clear::Discard, 1, u64::MAX),
-        Err(BlkError::OutOfRange)
+        Err(DiskError::OutOfRange)
     );
     assert_eq!(
         clear(&mut blk, Clear::Discard, 0, 0),
-        Err(BlkError::Misaligned)
+        Err(DiskError::Misaligned)
     );
 }
 
@@ -218,7 +218,7 @@ fn what_is_not_offered_is_unsupported() {
     for disk in [without, nothing, less_than_a_block] {
         let (mut blk, _) = start(disk, Options::default());
         for how in [Clear::Discard, Clear::Zeroes { unmap: true }] {
-            assert_eq!(clear(&mut blk, how, 0, 8), Err(BlkError::Unsupported));
+            assert_eq!(clear(&mut blk, how, 0, 8), Err(DiskError::Unsupported));
         }
     }
     let read_only = Disk {
@@ -228,7 +228,7 @@ fn what_is_not_offered_is_unsupported() {
     let (mut blk, _) = start(read_only, Options::default());
     assert_eq!(
         clear(&mut blk, Clear::Discard, 0, 8),
-        Err(BlkError::ReadOnly)
+        Err(DiskError::ReadOnly)
     );
 }
 
@@ -238,10 +238,10 @@ fn a_disk_that_shrinks_refuses_removed_sectors() {
     let mut bytes = vec![0; 512];
     handle.with(|disk| disk.data.truncate(64 * SECTOR));
     // Not noticed yet: the disk's own error.
-    assert_eq!(read(&mut blk, 100, &mut bytes), Err(BlkError::Io));
+    assert_eq!(read(&mut blk, 100, &mut bytes), Err(DiskError::Io));
     blk.refresh().unwrap();
     assert_eq!(blk.geometry().sectors, 64);
-    assert_eq!(read(&mut blk, 100, &mut bytes), Err(BlkError::OutOfRange));
+    assert_eq!(read(&mut blk, 100, &mut bytes), Err(DiskError::OutOfRange));
     read(&mut blk, 63, &mut bytes).unwrap();
 }
 

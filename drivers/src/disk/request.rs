@@ -3,13 +3,12 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::{Active, SERIAL};
+use super::{Clear, MAX_BLOCK, Rest, SECTOR};
 
 /// Reasons why a request failed or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlkError {
-    /// All [`BlkConfig::requests`](super::BlkConfig::requests) requests are in use: poll, then
-    /// submit again.
+pub enum DiskError {
+    /// As many requests as the driver keeps for a disk are unfinished: poll, then submit again.
     Busy,
     /// The sectors are beyond the end of the disk.
     OutOfRange,
@@ -23,53 +22,84 @@ pub enum BlkError {
     NoMemory,
     /// The disk reported an I/O error. Part of the request may have been executed.
     Io,
+    /// The disk can't read its medium there, or write it.
+    Medium,
+    /// The disk has no medium, or isn't ready.
+    NotReady,
+    /// The disk was removed from its controller. A write may or may not have been executed.
+    Removed,
     /// The disk doesn't support the request.
     Unsupported,
     /// The disk broke the protocol and is out of use. A write may or may not have been executed.
     DeviceError,
 }
 
-impl fmt::Display for BlkError {
+impl fmt::Display for DiskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BlkError::Busy => "too many unfinished requests",
-            BlkError::OutOfRange => "beyond the end of the disk",
-            BlkError::Misaligned => "not a whole number of blocks",
-            BlkError::ReadOnly => "the disk is read-only",
-            BlkError::BadBuffer => "the buffer is not memory",
-            BlkError::NoMemory => "out of memory",
-            BlkError::Io => "I/O error",
-            BlkError::Unsupported => "the disk does not support the request",
-            BlkError::DeviceError => "the disk broke the virtio protocol and was reset",
+            DiskError::Busy => "too many unfinished requests",
+            DiskError::OutOfRange => "beyond the end of the disk",
+            DiskError::Misaligned => "not a whole number of blocks",
+            DiskError::ReadOnly => "the disk is read-only",
+            DiskError::BadBuffer => "the buffer is not memory",
+            DiskError::NoMemory => "out of memory",
+            DiskError::Io => "I/O error",
+            DiskError::Medium => "medium error",
+            DiskError::NotReady => "the disk is not ready",
+            DiskError::Removed => "the disk was removed",
+            DiskError::Unsupported => "the disk does not support the request",
+            DiskError::DeviceError => "the disk broke the virtio protocol and was reset",
         })
     }
 }
 
-impl core::error::Error for BlkError {}
+impl core::error::Error for DiskError {}
 
+/// What a request does.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Read,
     Write,
     Flush,
-    Identify,
-    Clear(Clearing),
+    Clear(Clear),
 }
 
-/// A discard or write-zeroes request (virtio 1.2, 5.2.6), with the device's limits for it.
+/// A device's limits of requests without data.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clearing {
-    /// Writes the segment. A function pointer, so that a program without such requests doesn't link
-    /// it.
-    pub write: fn(&Active, Clearing, &mut [u8]) -> usize,
-    /// The request's type.
-    pub kind: u32,
-    /// Flags of its only segment.
-    pub flags: u32,
-    /// Maximum bytes of one request.
-    pub most: usize,
-    /// Preferred alignment of the end of a partial request, in bytes.
-    pub alignment: u64,
+pub(crate) struct ClearLimits {
+    /// Maximum bytes of one command: whole blocks, at least one.
+    most: usize,
+    /// Preferred alignment of the end of a partial command, in bytes; 0 for none.
+    alignment: u64,
+}
+
+impl ClearLimits {
+    /// The limits of a disk with this block size; `None` if a command can't cover a block. Ignores
+    /// an alignment that isn't a multiple of the block size.
+    pub fn new(most: usize, alignment: u64, block: usize) -> Option<ClearLimits> {
+        let most = most / block * block;
+        let aligned = alignment.is_multiple_of(block as u64);
+        (most > 0).then_some(ClearLimits {
+            most,
+            alignment: if aligned { alignment } else { 0 },
+        })
+    }
+
+    /// Bytes of a request that its next command covers: up to the last multiple of the device's
+    /// alignment that fits.
+    pub fn len(&self, rest: &Rest) -> usize {
+        if rest.len <= self.most {
+            return rest.len;
+        }
+        let start = rest.sector.saturating_mul(SECTOR as u64);
+        let end = start.saturating_add(self.most as u64);
+        let over = end.checked_rem(self.alignment).unwrap_or(0) as usize;
+        if over < self.most {
+            self.most - over
+        } else {
+            self.most
+        }
+    }
 }
 
 /// One memory slice of a scatter-gather request.
@@ -84,7 +114,7 @@ pub struct Slice {
 /// A request to a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    pub(super) operation: Operation,
+    pub(crate) operation: Operation,
     pub(super) sector: u64,
     pub(super) memory: Cursor,
     pub(super) len: usize,
@@ -92,7 +122,7 @@ pub struct Request {
 
 /// A position in the memory of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     start: NonNull<u8>,
     len: usize,
     /// The slices after the current one.
@@ -170,6 +200,7 @@ impl Request {
             len,
         }
     }
+
     fn slices(operation: Operation, sector: u64, slices: NonNull<[Slice]>) -> Request {
         let mut len = 0usize;
         // SAFETY: the list is valid (promise of the callers).
@@ -209,9 +240,8 @@ impl Request {
         Request::slices(Operation::Write, sector, slices)
     }
 
-    /// Flush: makes durable all writes reported as complete before. On a disk without a volatile
-    /// cache ([`Geometry::can_flush`](super::Geometry::can_flush)) they already are, and the
-    /// request ends at once.
+    /// Flush: makes durable all writes reported as complete before. On a disk that offers no flush
+    /// ([`Geometry::can_flush`](super::Geometry::can_flush)) the request ends at once.
     pub fn flush() -> Request {
         Request {
             operation: Operation::Flush,
@@ -221,17 +251,16 @@ impl Request {
         }
     }
 
-    /// Read the serial number ([`SERIAL`] bytes, zero-padded) into `buffer`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`read`](Request::read), for [`SERIAL`] bytes.
-    pub unsafe fn identify(buffer: NonNull<u8>) -> Request {
+    /// Discard or zero `count` sectors from sector `sector` on, without data.
+    pub fn clear(how: Clear, sector: u64, count: u64) -> Request {
+        let len = usize::try_from(count).ok();
+        let len = len.and_then(|count| count.checked_mul(SECTOR));
         Request {
-            operation: Operation::Identify,
-            sector: 0,
-            memory: Cursor::new(buffer, SERIAL),
-            len: SERIAL,
+            operation: Operation::Clear(how),
+            sector,
+            // A length that overflows exceeds any disk.
+            len: len.unwrap_or(usize::MAX / MAX_BLOCK * MAX_BLOCK),
+            ..Request::flush()
         }
     }
 }
