@@ -152,7 +152,7 @@ impl Commands {
     /// `None` for data at an odd address, which only memory for a bounce buffer could serve.
     fn addresses(&mut self, id: u16) -> Option<[u64; 2]> {
         self.entries.clear();
-        prp::append(&mut self.entries, self.list.data());
+        prp::append(&mut self.entries, self.list.buffers());
         let (first, others) = self.entries.split_first()?;
         if !first.is_multiple_of(prp::ALIGNMENT) {
             return None;

@@ -336,8 +336,8 @@ fn many_requests_are_in_flight_by_one_doorbell() {
 
 #[test]
 fn the_controller_is_notified_of_a_part_while_the_next_is_prepared() {
-    let mut bytes = pattern((1 << 20) + SECTOR);
-    let skew = bytes.as_ptr().align_offset(SECTOR);
+    let mut bytes = pattern((1 << 20) + 4096);
+    let skew = bytes.as_ptr().align_offset(4096);
     for (len, rung) in [(SECTOR, 0), (1 << 20, 1)] {
         let stuck = NvmeDevice {
             stuck: true,
