@@ -1,7 +1,8 @@
 //! NVMe controllers on PCI (NVM Express Base 2.0, NVM Command Set 1.0, PCIe Transport 1.0): each
 //! namespace is a disk.
 //!
-//! The driver uses one pair of queues for all namespaces, beside the admin queues. It starts the
+//! The driver uses one pair of queues for all namespaces, beside the admin queues. However many
+//! commands one of them doesn't answer, the others have room for some. It starts the
 //! controller step by step: each step is a register or a command, and [`Controller::poll`] goes on
 //! where the controller has answered. Nothing waits, except for the end of a reset with a bounded
 //! number of reads.
@@ -525,7 +526,7 @@ impl Nvme {
         for at in 0..count {
             self.issue((self.turn + at) % count);
         }
-        // Another is the first next time: none takes all places in the queue for good.
+        // Another is the first next time: none takes all room that gets free for good.
         self.turn = (self.turn + 1).checked_rem(count).unwrap_or(0);
         if let Some(io) = &mut self.io {
             io.kick(&*self.registers);
@@ -543,6 +544,7 @@ impl Nvme {
         while let Some(done) = io.complete()? {
             any = true;
             if let Some(namespace) = self.namespaces.get_mut(usize::from(done.disk)) {
+                namespace.disk.in_flight -= 1;
                 namespace.disk.data.finish(done.bounce, done.result.is_ok());
                 namespace.requests.complete(done.request, done.result);
             }
@@ -553,6 +555,7 @@ impl Nvme {
 
     /// Submits as much as fits of the waiting requests of a disk.
     fn issue(&mut self, disk: usize) {
+        let others = self.namespaces.len().saturating_sub(1) as u16;
         let (Some(io), Some(namespace)) = (&mut self.io, self.namespaces.get_mut(disk)) else {
             return;
         };
@@ -562,7 +565,7 @@ impl Nvme {
             ..
         } = namespace;
         requests.issue(&mut |request, rest| {
-            let issued = io.issue(disk as u16, properties, request, rest)?;
+            let issued = io.issue((disk as u16, others), properties, request, rest)?;
             if matches!(issued, Issued::Some) && rest.len > 0 {
                 // The controller works on this one while the driver prepares the next.
                 io.kick(&*self.registers);

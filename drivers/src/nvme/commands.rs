@@ -18,6 +18,9 @@ const DEALLOCATE: u32 = 1 << 2;
 /// Write Zeroes: the controller may deallocate (command dword 12).
 const MAY_DEALLOCATE: u32 = 1 << 25;
 
+/// Number of commands that each of several disks has room for, however many the others have.
+const RESERVED: u16 = 8;
+
 /// A command in flight.
 #[derive(Clone, Copy)]
 struct Pending {
@@ -86,10 +89,11 @@ impl Commands {
         self.queue.counters()
     }
 
-    /// Submits as much of request `request` of disk number `index` as fits a command.
+    /// Submits as much of request `request` of disk number `index` as fits a command. `others` is
+    /// the number of the other disks.
     pub fn issue(
         &mut self,
-        index: u16,
+        (index, others): (u16, u16),
         disk: &mut Disk,
         request: u16,
         rest: &mut Rest,
@@ -97,6 +101,10 @@ impl Commands {
         let Some(id) = self.queue.next_id() else {
             return Ok(Issued::Full);
         };
+        let reserved = (self.queue.depth() / others.saturating_add(1)).clamp(1, RESERVED);
+        if disk.in_flight >= reserved && self.queue.room() <= reserved.saturating_mul(others) {
+            return Ok(Issued::Full);
+        }
         let (mut len, mut bounce) = (0, Bounce::NONE);
         let command = match rest.operation {
             Operation::Flush => Command::new(io::FLUSH, disk.number),
@@ -139,6 +147,7 @@ impl Commands {
             }
         };
         self.queue.submit(command);
+        disk.in_flight += 1;
         self.pending[usize::from(id)] = Pending {
             disk: index,
             request,

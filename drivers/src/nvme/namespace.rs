@@ -31,6 +31,8 @@ pub(super) struct Disk {
     zeroes: Option<ClearLimits>,
     /// A Write Zeroes may deallocate.
     pub zeroes_deallocate: bool,
+    /// Number of commands in flight.
+    pub in_flight: u16,
 }
 
 impl Disk {
@@ -122,6 +124,7 @@ impl Namespace {
                 discard,
                 zeroes,
                 zeroes_deallocate: found.zeroes_deallocate,
+                in_flight: 0,
             },
             requests: Requests::new(common.requests),
             is_stale: false,

@@ -104,9 +104,14 @@ impl QueuePair {
         self.sizes.submissions - 1
     }
 
+    /// The number of commands that there is room for.
+    pub fn room(&self) -> u16 {
+        self.free.len() as u16
+    }
+
     /// Whether a command is in flight.
     pub fn is_busy(&self) -> bool {
-        self.free.len() < usize::from(self.depth())
+        self.room() < self.depth()
     }
 
     /// The identifier that the next command gets; `None` while the queue is full.

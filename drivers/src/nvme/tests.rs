@@ -628,6 +628,37 @@ fn a_disk_that_is_busy_does_not_keep_the_others_waiting_for_good() {
 }
 
 #[test]
+fn a_disk_that_answers_nothing_has_its_share_of_the_queue() {
+    // The controller's entries, what the first of three disks gets of them, and each other one.
+    for (entries, first, other) in [(128, 111, 8), (13, 4, 4), (3, 1, 1)] {
+        let mut three = NvmeDevice {
+            stuck: true,
+            capabilities: device().capabilities & !0xffff | (entries - 1),
+            ..device()
+        };
+        for number in 2..4 {
+            three.namespaces.push(FakeNamespace::new(number, 64, 512));
+        }
+        let (mut nvme, handle) = start(three);
+        let mut expected = 0;
+        for (disk, count) in [(0, first), (1, other), (2, other)] {
+            for token in 0..200 {
+                nvme.submit(disk, Request::flush(), token).unwrap();
+            }
+            nvme.kick();
+            expected = (expected + count).min(entries as usize - 1);
+            assert_eq!(handle.held(), expected, "{entries} entries, disk {disk}");
+        }
+        handle.with(|device| device.stuck = false);
+        let mut ended = 0;
+        while ended < 600 {
+            handle.step();
+            ended += nvme.poll(&mut |_, _, result| result.unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_waiting_driver_is_interrupted() {
     let stuck = NvmeDevice {
         stuck: true,
