@@ -695,7 +695,7 @@ impl Model {
         };
         assert!(value < u32::from(ring.size), "an entry that isn't there");
         let value = value as u16;
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             ring.tail = value;
             self.work();
         } else {
