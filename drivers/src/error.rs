@@ -46,6 +46,18 @@ pub enum Error {
     Unmappable,
     /// The device has fewer MSI-X vectors than requested, or refused one.
     NoVector,
+    /// The device was removed: its registers read as all ones.
+    Gone,
+    /// The device didn't respond in time.
+    NoResponse,
+    /// An NVMe controller reports a fatal error (`CSTS.CFS`).
+    Fatal,
+    /// An NVMe controller takes no commands of the NVM command set.
+    NotNvm,
+    /// An NVMe controller has no memory pages of 4096 bytes.
+    PageSize,
+    /// An NVMe controller refused a command of its start, with this status (type and code).
+    Refused(u16),
 }
 
 impl fmt::Display for Error {
@@ -78,6 +90,17 @@ impl fmt::Display for Error {
             Error::BadBar(bar) => write!(f, "has no usable memory BAR {bar}"),
             Error::Unmappable => f.write_str("has registers outside mappable device memory"),
             Error::NoVector => f.write_str("does not take the MSI-X vectors it was given"),
+            Error::Gone => f.write_str("was removed"),
+            Error::NoResponse => f.write_str("does not respond"),
+            Error::Fatal => f.write_str("reports a fatal error (CSTS.CFS)"),
+            Error::NotNvm => f.write_str("does not take the commands of the NVM command set"),
+            Error::PageSize => f.write_str("has no memory pages of 4096 bytes"),
+            Error::Refused(status) => {
+                write!(
+                    f,
+                    "refuses a command of its start with status {status:#05x}"
+                )
+            }
         }
     }
 }

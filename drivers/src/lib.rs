@@ -74,6 +74,7 @@ pub mod gpu;
 pub mod input;
 pub mod memory;
 pub mod net;
+pub mod nvme;
 pub mod pci;
 mod queue;
 pub mod rng;

@@ -12,6 +12,7 @@ const VIRTIO_VENDOR: u16 = 0x1af4;
 mod register {
     pub const ID: u16 = 0x00;
     pub const COMMAND: u16 = 0x04;
+    pub const CLASS: u16 = 0x08;
     pub const HEADER_TYPE: u16 = 0x0c;
     pub const BAR0: u16 = 0x10;
     pub const BUS_NUMBERS: u16 = 0x18;
@@ -89,6 +90,30 @@ pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item =
     })
 }
 
+/// Returns the addresses of all functions of this class (bits 0 to 7 the programming interface, 8
+/// to 15 the subclass, 16 to 23 the base class), likewise, each with its interrupt line as in
+/// [`Function::line`].
+pub fn functions_of_class(
+    access: &dyn ConfigAccess,
+    class: u32,
+) -> impl Iterator<Item = (Address, Option<u8>)> {
+    let mut walk = Walk::new(access);
+    core::iter::from_fn(move || {
+        loop {
+            let (address, _) = walk.next_function()?;
+            if access.read(address, register::CLASS) >> 8 == class {
+                return Some((address, interrupt_line(access, address)));
+            }
+        }
+    })
+}
+
+/// See [`Function::line`].
+fn interrupt_line(access: &dyn ConfigAccess, address: Address) -> Option<u8> {
+    let interrupt = access.read(address, register::INTERRUPT);
+    (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8)
+}
+
 /// Iterator of [`virtio_functions`].
 pub struct Functions<'a>(Walk<'a>);
 
@@ -112,12 +137,10 @@ impl Iterator for Functions<'_> {
             if id as u16 == VIRTIO_VENDOR
                 && let Some(device_type) = self.virtio_type(address, (id >> 16) as u16)
             {
-                let interrupt = self.0.access.read(address, register::INTERRUPT);
-                let line = (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8);
                 return Some(Function {
                     address,
                     device_type,
-                    line,
+                    line: interrupt_line(self.0.access, address),
                 });
             }
         }

@@ -129,6 +129,9 @@ enum Kind {
     },
     /// PCI line: reading the ISR byte acknowledges.
     Line { isr: NonNull<u8> },
+    /// PCI line of a function that isn't a virtio device: writing these bits to the register masks
+    /// it, until the driver enables interrupts again.
+    MaskedLine { register: NonNull<u32>, bits: u32 },
 }
 
 // SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and any CPU may read
@@ -160,6 +163,14 @@ impl Interrupt {
         Interrupt(Kind::Line { isr })
     }
 
+    /// # Safety
+    ///
+    /// `register` is a register of a PCI function that stays mapped for good, and writing `bits` to
+    /// it does nothing but mask the function's interrupt.
+    pub(crate) const unsafe fn masked_line(register: NonNull<u32>, bits: u32) -> Interrupt {
+        Interrupt(Kind::MaskedLine { register, bits })
+    }
+
     /// True if the handler must call [`acknowledge`](Interrupt::acknowledge).
     pub fn needs_acknowledge(&self) -> bool {
         !matches!(self.0, Kind::Message)
@@ -186,6 +197,11 @@ impl Interrupt {
             }
             // SAFETY: promised by the maker of this handle.
             Kind::Line { isr } => Cause::from_bits_truncate(unsafe { isr.read_volatile() }),
+            Kind::MaskedLine { register, bits } => {
+                // SAFETY: promised by the maker of this handle.
+                unsafe { register.write_volatile(bits) };
+                Cause::QUEUE
+            }
         }
     }
 }

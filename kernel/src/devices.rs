@@ -1,7 +1,7 @@
 //! The devices of this machine: virtio devices on PCI, virtio-mmio devices that ACPI or the command
-//! line names, and Bochs graphics adapters.
+//! line names, NVMe controllers, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`] or [`find_bochs`], so a program without devices links no
+//! Nothing here runs before [`find`], [`find_nvme`] or [`find_bochs`], so a program without devices links no
 //! driver.
 
 pub mod serial;
@@ -15,15 +15,14 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU8, Ordering, fence};
 use drivers::bochs::Bochs;
 use drivers::memory::{Access, Allocation, Segment};
-use drivers::pci::Function;
+use drivers::nvme::{PciRegisters, Registers};
 use drivers::transport::mmio::MmioTransport;
 use drivers::transport::pci::{Interrupts, Message, PciTransport};
-use drivers::{Memory, MemoryRef, Transport};
+use drivers::{Interrupt, Memory, MemoryRef, Transport};
 
 /// The machine's memory for drivers. It may be used wherever [`memory`] may: not in an interrupt.
 pub static MEMORY: MemoryRef = &MachineMemory;
@@ -100,9 +99,13 @@ pub struct Found {
 /// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     let mut found = Vec::new();
-    let vectors = Vectors(Cell::new(FIRST_VIRTIO));
     for function in drivers::pci::virtio_functions(&PortAccess) {
-        match pci_transport(&function, &vectors) {
+        // SAFETY: this is the only call for the function, see the documentation above. The handler of
+        // the vectors only records interrupts.
+        let start = |interrupts: Interrupts<'_>| unsafe {
+            PciTransport::new(MEMORY, &PortAccess, &function, interrupts)
+        };
+        match with_interrupts(function.line, &start, &PciTransport::interrupt) {
             Ok(transport) => found.push(Found {
                 place: format!("pci {}", function.address),
                 transport: Box::new(transport),
@@ -114,7 +117,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
         // SAFETY: this is the only call for the place, see the documentation above.
         match unsafe { MmioTransport::probe(MEMORY, address, len) } {
             Ok(Some(transport)) => {
-                let vector = vectors.next();
+                let vector = next_vector();
                 interrupts::add_acknowledge(vector, transport.interrupt());
                 if !interrupts::route(gsi, vector, Trigger::Level) {
                     problems(format!("mmio {address:#x}: interrupt {gsi} has no input"));
@@ -145,43 +148,57 @@ pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     found
 }
 
-/// Interrupt vectors for devices: one each while they last, then the last one for all.
-struct Vectors(Cell<u8>);
-
-impl Vectors {
-    fn next(&self) -> u8 {
-        let vector = self.0.get();
-        self.0.set((vector + 1).min(LAST_VIRTIO));
-        vector
+/// The registers of all NVMe controllers that can be driven, each with its address (`pci 00:04.0`),
+/// in the order of addresses; others are named in `problems`. Their interrupts end
+/// [`crate::wait::wait_until`]. Call it once, as [`find`].
+pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)> {
+    let mut found = Vec::new();
+    for (address, line) in drivers::nvme::controllers(&PortAccess) {
+        let place = format!("pci {address}");
+        // SAFETY: this is the only call for the function, see the documentation above. The handler of
+        // the vectors only records interrupts.
+        let start = |interrupts: Interrupts<'_>| unsafe {
+            PciRegisters::new(MEMORY, &PortAccess, address, interrupts)
+        };
+        match with_interrupts(line, &start, &PciRegisters::interrupt) {
+            Ok(registers) => found.push((place, registers)),
+            Err(error) => problems(format!("{place}: {error}")),
+        }
     }
+    found
 }
 
-fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport, drivers::Error> {
-    let vector = vectors.next();
+/// The interrupt vector of the next device: one each while they last, then the last one for all.
+fn next_vector() -> u8 {
+    static NEXT: AtomicU8 = AtomicU8::new(FIRST_VIRTIO);
+    let vector = NEXT.load(Ordering::Relaxed);
+    NEXT.store((vector + 1).min(LAST_VIRTIO), Ordering::Relaxed);
+    vector
+}
+
+/// Starts a PCI function with an MSI-X message; without MSI-X with its interrupt line, and without
+/// that only polled.
+fn with_interrupts<T>(
+    line: Option<u8>,
+    start: &dyn Fn(Interrupts<'_>) -> Result<T, drivers::Error>,
+    interrupt: &dyn Fn(&T) -> Interrupt,
+) -> Result<T, drivers::Error> {
+    let vector = next_vector();
     let message = Message {
         address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
         data: u32::from(vector),
     };
-    // SAFETY: found once on the bus, so driven by one transport; if the first attempt fails there
-    // is none yet. The handler of the vector only records the interrupt.
-    unsafe {
-        match PciTransport::new(
-            MEMORY,
-            &PortAccess,
-            function,
-            Interrupts::Messages(&[message]),
-        ) {
-            Err(drivers::Error::NoVector) => {}
-            other => return other,
-        }
-        let Some(line) = function.line else {
-            return PciTransport::new(MEMORY, &PortAccess, function, Interrupts::None);
-        };
-        let transport = PciTransport::new(MEMORY, &PortAccess, function, Interrupts::Line)?;
-        interrupts::add_acknowledge(vector, transport.interrupt());
-        interrupts::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
-        Ok(transport)
+    match start(Interrupts::Messages(&[message])) {
+        Err(drivers::Error::NoVector) => {}
+        other => return other,
     }
+    let Some(line) = line else {
+        return start(Interrupts::None);
+    };
+    let device = start(Interrupts::Line)?;
+    interrupts::add_acknowledge(vector, interrupt(&device));
+    interrupts::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
+    Ok(device)
 }
 
 /// The virtio-mmio devices that may exist: (physical address, length, interrupt).

@@ -221,7 +221,7 @@ fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Bloc
 }
 
 /// Fills the MSI-X table and enables MSI-X (PCI 3.0, 6.8.2). Returns the number of vectors.
-fn program_msix(
+pub(crate) fn program_msix(
     memory: MemoryRef,
     config: &Config<'_>,
     messages: &[Message],

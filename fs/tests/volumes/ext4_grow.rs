@@ -107,7 +107,12 @@ fn check_file(image: &Image) {
 
 /// The backup in the second group, if there is one, has the volume's layout.
 fn check_backup(image: &Image) {
-    let names = ["Block size", "Blocks per group", "First block", "Block count"];
+    let names = [
+        "Block size",
+        "Blocks per group",
+        "First block",
+        "Block count",
+    ];
     let found = header(image, &names);
     let (size, per_group, first, blocks) = (found[0], found[1], found[2], found[3]);
     let group = first + per_group;
@@ -126,18 +131,50 @@ const LAYOUTS: &[(&str, (u64, u64), &[&str])] = &[
     ("one group becomes many", (8, 64), &[]),
     ("the last group only", (20, 24), &["-b", "1024"]),
     ("whole groups", (64, 96), &["-b", "1024"]),
-    ("a last group without room", (64, 65), &["-b", "1024", "-N", "100000"]),
+    (
+        "a last group without room",
+        (64, 65),
+        &["-b", "1024", "-N", "100000"],
+    ),
     ("4 KiB blocks", (24, 300), &["-b", "4096"]),
     ("4 KiB blocks, groups", (200, 900), &["-b", "4096"]),
     ("2 KiB blocks", (24, 70), &["-b", "2048"]),
     ("small groups", (8, 64), &["-b", "1024", "-g", "1024"]),
-    ("Debian 13", (40, 600), &["-b", "4096", "-O", "metadata_csum_seed,orphan_file"]),
-    ("uninit_bg", (8, 64), &["-O", "^metadata_csum,^64bit,^flex_bg,uninit_bg"]),
-    ("no checksums", (8, 64), &["-O", "^metadata_csum,^uninit_bg"]),
-    ("no checksums, small groups", (8, 64), &["-b", "1024", "-g", "1024", "-O", "^metadata_csum"]),
-    ("two backups", (24, 96), &["-O", "sparse_super2,^resize_inode"]),
-    ("backups in all groups", (24, 96), &["-b", "1024", "-O", "^sparse_super"]),
-    ("as in ext3", (24, 96), &["-O", "^extent,^64bit,^flex_bg,^metadata_csum", "-I", "128"]),
+    (
+        "Debian 13",
+        (40, 600),
+        &["-b", "4096", "-O", "metadata_csum_seed,orphan_file"],
+    ),
+    (
+        "uninit_bg",
+        (8, 64),
+        &["-O", "^metadata_csum,^64bit,^flex_bg,uninit_bg"],
+    ),
+    (
+        "no checksums",
+        (8, 64),
+        &["-O", "^metadata_csum,^uninit_bg"],
+    ),
+    (
+        "no checksums, small groups",
+        (8, 64),
+        &["-b", "1024", "-g", "1024", "-O", "^metadata_csum"],
+    ),
+    (
+        "two backups",
+        (24, 96),
+        &["-O", "sparse_super2,^resize_inode"],
+    ),
+    (
+        "backups in all groups",
+        (24, 96),
+        &["-b", "1024", "-O", "^sparse_super"],
+    ),
+    (
+        "as in ext3",
+        (24, 96),
+        &["-O", "^extent,^64bit,^flex_bg,^metadata_csum", "-I", "128"],
+    ),
     ("32 bits with checksums", (24, 96), &["-O", "^64bit"]),
 ];
 
@@ -165,7 +202,10 @@ fn a_volume_grows_as_by_resize2fs_and_is_used_to_its_end() {
         assert_eq!(mine[..2], theirs[..2], "{name}, {before:?}");
         assert_eq!(mine[2] + 1, theirs[2], "{name}: free inodes");
         assert_eq!(mine[3], theirs[3], "{name}: reserved descriptors");
-        assert!(mine[4].abs_diff(theirs[4]) <= 200, "{name}: {mine:?} {theirs:?}");
+        assert!(
+            mine[4].abs_diff(theirs[4]) <= 200,
+            "{name}: {mine:?} {theirs:?}"
+        );
         check_backup(&image);
         // All new blocks and inodes work.
         let mut volume = mount_file(&image, GROW);
@@ -250,7 +290,10 @@ fn survives(bytes: Vec<u8>, grown: u64, when: &str) {
     ] {
         let disk = Disk::new(bytes, 512);
         let mut volume = mount_with(&disk, options);
-        assert!(read_file(&mut *volume, "old").unwrap() == [7; 200_000], "{when}");
+        assert!(
+            read_file(&mut *volume, "old").unwrap() == [7; 200_000],
+            "{when}"
+        );
         write_file(&mut *volume, "new", &[8; 100_000]).unwrap();
         drop(volume);
         fsck(&disk.bytes()).unwrap_or_else(|text| fail(text));
@@ -275,7 +318,11 @@ fn a_power_cut_at_any_write_leaves_a_clean_volume_that_grows_at_the_next_mount()
             for n in 0..count {
                 let losing = (n > 0).then_some(&mut random);
                 let bytes = cut(&before, &log, end, 0, losing);
-                survives(bytes, total(&after), &format!("{args:?}, cut {n} at event {end}"));
+                survives(
+                    bytes,
+                    total(&after),
+                    &format!("{args:?}, cut {n} at event {end}"),
+                );
             }
         }
         println!("{args:?}: {} events", log.len());
@@ -346,17 +393,23 @@ fn a_volume_that_may_not_grow_keeps_its_size() {
 #[test]
 fn a_disk_that_fails_while_a_volume_grows_does_no_harm() {
     let (before, log, after) = record(CUT[0].0, CUT[0].1);
-    let writes: u64 = log.iter().map(|event| match event {
-        Event::Write(..) => 1,
-        Event::Batch(writes) => writes.len() as u64,
-        _ => 0,
-    }).sum();
+    let writes: u64 = log
+        .iter()
+        .map(|event| match event {
+            Event::Write(..) => 1,
+            Event::Batch(writes) => writes.len() as u64,
+            _ => 0,
+        })
+        .sum();
     let flushes = log.iter().filter(|event| **event == Event::Flush).count() as u64;
     let failures = (1..=writes).map(|n| (Some(n), None));
     for (write, flush) in failures.chain((1..=flushes).map(|n| (None, Some(n)))) {
         let disk = Disk::new(before.clone(), 512);
         (disk.state().fail_write, disk.state().fail_flush) = (write, flush);
-        assert!(fs::ext4::mount(Box::new(disk.clone()), GROW).is_err(), "{write:?} {flush:?}");
+        assert!(
+            fs::ext4::mount(Box::new(disk.clone()), GROW).is_err(),
+            "{write:?} {flush:?}"
+        );
         survives(disk.bytes(), total(&after), &format!("{write:?} {flush:?}"));
     }
 }

@@ -16,9 +16,10 @@ use drivers::Transport;
 use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
 use drivers::disk::{self, Controller, DiskError};
+use drivers::nvme::{Nvme, NvmeConfig};
 use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
-use kernel::devices::MEMORY;
+use kernel::devices::{MEMORY, find_nvme};
 use kernel::{environment, time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};
@@ -114,6 +115,12 @@ fn open() -> Named<Image> {
                 Ok(controller) => started.push(controller),
                 Err(error) => log::error!("disk at {}: {error}", found.place),
             }
+        }
+    }
+    for (place, registers) in find_nvme(&mut |problem| log::warn!("{problem}")) {
+        match Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default()) {
+            Ok(controller) => started.push(Box::new(controller)),
+            Err(error) => log::error!("disk at {place}: {error}"),
         }
     }
     // All at once: one may be slow.
