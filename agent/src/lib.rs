@@ -53,6 +53,11 @@ pub enum Request {
     Freeze,
     /// `guest-fsfreeze-thaw`: release the writes; answer with [`Answer::Volumes`].
     Thaw,
+    /// `guest-get-time`: answer with [`Answer::Time`].
+    Time,
+    /// `guest-set-time`: set the clock to this number of nanoseconds since 1970 (UTC), or `None` to
+    /// that of the machine's clock; answer with [`Answer::Set`].
+    SetTime(Option<i64>),
 }
 
 /// The mode of a shutdown.
@@ -71,8 +76,12 @@ pub enum Shutdown {
 pub enum Answer {
     /// The network interfaces.
     Interfaces(Vec<Interface>),
-    /// Number of volumes that were frozen or thawed.
+    /// Number of volumes that were frozen or thawed. A freeze of none freezes nothing.
     Volumes(u32),
+    /// Nanoseconds since 1970 (UTC).
+    Time(i64),
+    /// The time was set.
+    Set,
     /// Done; no response is sent.
     Done,
 }
@@ -97,12 +106,20 @@ pub struct Agent {
     /// The rest of a line that is too long is being discarded.
     discarding: bool,
     output: Vec<u8>,
-    pending: Option<(Request, Option<Value>)>,
+    pending: Option<Pending>,
     frozen: bool,
 }
 
+/// A request that the owner has to answer.
+struct Pending {
+    request: Request,
+    id: Option<Value>,
+    /// The host that sent it is gone: its response is dropped.
+    orphaned: bool,
+}
+
 impl Agent {
-    /// An agent that reports `version` in `guest-info`.
+    /// An agent of a system of this `version`, which `guest-info` and `guest-get-osinfo` report.
     pub fn new(version: &'static str) -> Agent {
         Agent {
             version,
@@ -132,8 +149,8 @@ impl Agent {
                 Ok(line) => self.handle(&line),
                 Err(failure) => self.respond(Err(failure), None),
             }
-            if let Some((request, _)) = self.pending {
-                return Some(request);
+            if let Some(pending) = &self.pending {
+                return Some(pending.request);
             }
         }
         None
@@ -190,28 +207,50 @@ impl Agent {
                 let status = if self.frozen { "frozen" } else { "thawed" };
                 self.respond(Ok(json!(status)), id);
             }
-            Command::Ask(request) => self.pending = Some((request, id)),
+            Command::OsInfo => self.respond(Ok(protocol::os_info(self.version)), id),
+            Command::Ask(request) => {
+                self.pending = Some(Pending {
+                    request,
+                    id,
+                    orphaned: false,
+                });
+            }
         }
     }
 
     /// Answers the request that [`next_request`](Agent::next_request) returned, with a description
     /// of the error if it failed. Has no effect if none is due.
     pub fn answer(&mut self, answer: Result<Answer, String>) {
-        let Some((request, id)) = self.pending.take() else {
+        let Some(pending) = self.pending.take() else {
             return;
         };
-        match answer {
-            Ok(answer) => {
-                match request {
-                    Request::Freeze => self.frozen = true,
-                    Request::Thaw => self.frozen = false,
-                    Request::Interfaces | Request::Shutdown(_) => {}
-                }
-                if let Some(value) = protocol::describe(&answer) {
-                    self.respond(Ok(value), id);
-                }
-            }
-            Err(text) => self.respond(Err(Failure::generic(text)), id),
+        match (pending.request, &answer) {
+            (Request::Freeze, Ok(Answer::Volumes(count))) => self.frozen = *count > 0,
+            (Request::Thaw, Ok(_)) => self.frozen = false,
+            _ => {}
+        }
+        if pending.orphaned {
+            return;
+        }
+        match answer.map(|answer| protocol::describe(&answer)) {
+            Ok(Some(value)) => self.respond(Ok(value), pending.id),
+            Ok(None) => {}
+            Err(text) => self.respond(Err(Failure::generic(text)), pending.id),
+        }
+    }
+
+    /// The owner has thawed the volumes without a request.
+    pub fn thawed(&mut self) {
+        self.frozen = false;
+    }
+
+    /// Drops the output, and the response to a pending request: another host has opened the port.
+    /// The input stays, since the new host may have sent it; a host drops an old host's unfinished
+    /// line by the byte 0xFF.
+    pub fn drop_output(&mut self) {
+        self.output.clear();
+        if let Some(pending) = &mut self.pending {
+            pending.orphaned = true;
         }
     }
 

@@ -34,6 +34,7 @@ pub(crate) enum Command {
     SyncDelimited(i64),
     Ping,
     Info,
+    OsInfo,
     FreezeStatus,
     /// The program answers it.
     Ask(Request),
@@ -41,11 +42,14 @@ pub(crate) enum Command {
 
 /// The names of all commands; whether they work while volumes are frozen; whether they respond on
 /// success.
-const COMMANDS: [(&str, bool, bool); 9] = [
+const COMMANDS: [(&str, bool, bool); 12] = [
     ("guest-sync", true, true),
     ("guest-sync-delimited", true, true),
     ("guest-ping", true, true),
     ("guest-info", true, true),
+    ("guest-get-osinfo", false, true),
+    ("guest-get-time", false, true),
+    ("guest-set-time", false, true),
     ("guest-network-get-interfaces", false, true),
     ("guest-shutdown", false, false),
     ("guest-fsfreeze-status", true, true),
@@ -60,7 +64,10 @@ impl Command {
             Command::SyncDelimited(_) => "guest-sync-delimited",
             Command::Ping => "guest-ping",
             Command::Info => "guest-info",
+            Command::OsInfo => "guest-get-osinfo",
             Command::FreezeStatus => "guest-fsfreeze-status",
+            Command::Ask(Request::Time) => "guest-get-time",
+            Command::Ask(Request::SetTime(_)) => "guest-set-time",
             Command::Ask(Request::Interfaces) => "guest-network-get-interfaces",
             Command::Ask(Request::Shutdown(_)) => "guest-shutdown",
             Command::Ask(Request::Freeze) => "guest-fsfreeze-freeze",
@@ -117,10 +124,13 @@ fn command(mut members: Map<String, Value>) -> Result<Command, Failure> {
         return Err(Failure::generic(text));
     }
     let command = match name.as_str() {
-        "guest-sync" => Command::Sync(number(&mut arguments)?),
-        "guest-sync-delimited" => Command::SyncDelimited(number(&mut arguments)?),
+        "guest-sync" => Command::Sync(number(&mut arguments, "id")?),
+        "guest-sync-delimited" => Command::SyncDelimited(number(&mut arguments, "id")?),
         "guest-ping" => Command::Ping,
         "guest-info" => Command::Info,
+        "guest-get-osinfo" => Command::OsInfo,
+        "guest-get-time" => Command::Ask(Request::Time),
+        "guest-set-time" => Command::Ask(Request::SetTime(optional(&mut arguments, "time")?)),
         "guest-fsfreeze-status" => Command::FreezeStatus,
         "guest-network-get-interfaces" => Command::Ask(Request::Interfaces),
         "guest-shutdown" => Command::Ask(Request::Shutdown(mode(&mut arguments)?)),
@@ -139,14 +149,20 @@ fn command(mut members: Map<String, Value>) -> Result<Command, Failure> {
     }
 }
 
-/// The argument `id` of the `guest-sync` commands.
-fn number(arguments: &mut Map<String, Value>) -> Result<i64, Failure> {
-    match arguments.remove("id") {
-        Some(value) => value.as_i64().ok_or_else(|| {
-            Failure::generic("Invalid parameter type for 'id', expected: integer".into())
-        }),
-        None => Err(Failure::generic("Parameter 'id' is missing".into())),
-    }
+/// A number that a command requires.
+fn number(arguments: &mut Map<String, Value>, name: &str) -> Result<i64, Failure> {
+    let found = optional(arguments, name)?;
+    found.ok_or_else(|| Failure::generic(format!("Parameter '{name}' is missing")))
+}
+
+/// A number that a command takes.
+fn optional(arguments: &mut Map<String, Value>, name: &str) -> Result<Option<i64>, Failure> {
+    let Some(value) = arguments.remove(name) else {
+        return Ok(None);
+    };
+    let wrong = || format!("Invalid parameter type for '{name}', expected: integer");
+    let number = value.as_i64();
+    number.map(Some).ok_or_else(|| Failure::generic(wrong()))
 }
 
 /// The argument `mode` of `guest-shutdown`.
@@ -175,11 +191,26 @@ pub(crate) fn info(version: &str, frozen: bool) -> Value {
     json!({ "version": version, "supported_commands": commands })
 }
 
+/// `GuestOSInfo`.
+pub(crate) fn os_info(version: &str) -> Value {
+    json!({
+        "id": "soil",
+        "name": "Soil",
+        "pretty-name": format!("Soil {version}"),
+        "version": version,
+        "version-id": version,
+        "kernel-release": version,
+        "machine": "x86_64",
+    })
+}
+
 /// The value that is returned to the host; `None`: no response.
 pub(crate) fn describe(answer: &Answer) -> Option<Value> {
     match answer {
         Answer::Interfaces(interfaces) => Some(interfaces.iter().map(describe_interface).collect()),
         Answer::Volumes(count) => Some(json!(count)),
+        Answer::Time(ns) => Some(json!(ns)),
+        Answer::Set => Some(json!({})),
         Answer::Done => None,
     }
 }

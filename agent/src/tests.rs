@@ -40,8 +40,11 @@ fn the_agent_answers_by_itself() {
             .as_array()
             .unwrap()
             .len(),
-        9
+        12
     );
+    let system = ask(&mut agent, &json!({ "execute": "guest-get-osinfo" }));
+    assert_eq!(system["return"]["id"], "soil");
+    assert_eq!(system["return"]["version"], "1.0");
     for command in info["return"]["supported_commands"].as_array().unwrap() {
         let quiet = command["name"] == "guest-shutdown";
         assert_eq!(command["success-response"], !quiet);
@@ -176,6 +179,74 @@ fn only_some_commands_work_while_volumes_are_frozen() {
 }
 
 #[test]
+fn the_program_answers_for_the_time() {
+    let mut agent = Agent::new("1.0");
+    agent.push(b"{\"execute\":\"guest-get-time\"}\n");
+    agent.push(b"{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":7}}\n");
+    agent.push(b"{\"execute\":\"guest-set-time\"}\n");
+    for (request, answer, expected) in [
+        (Request::Time, Answer::Time(-5), json!({ "return": -5 })),
+        (
+            Request::SetTime(Some(7)),
+            Answer::Set,
+            json!({ "return": {} }),
+        ),
+        (Request::SetTime(None), Answer::Set, json!({ "return": {} })),
+    ] {
+        assert_eq!(agent.next_request(), Some(request));
+        agent.answer(Ok(answer));
+        assert_eq!(response(&mut agent), expected);
+    }
+    let wrong = json!({ "execute": "guest-set-time", "arguments": { "time": 1.5 } });
+    let error = ask(&mut agent, &wrong);
+    assert!(
+        error["error"]["desc"].as_str().unwrap().contains("'time'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_freeze_of_no_volume_freezes_nothing() {
+    let mut agent = Agent::new("1.0");
+    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\"}\n");
+    assert_eq!(agent.next_request(), Some(Request::Freeze));
+    agent.answer(Ok(Answer::Volumes(0)));
+    assert_eq!(response(&mut agent)["return"], 0);
+    assert!(!agent.is_frozen());
+}
+
+#[test]
+fn the_owner_may_thaw() {
+    let mut agent = Agent::new("1.0");
+    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\"}\n");
+    assert_eq!(agent.next_request(), Some(Request::Freeze));
+    agent.answer(Ok(Answer::Volumes(1)));
+    response(&mut agent);
+    agent.thawed();
+    let status = json!({ "execute": "guest-fsfreeze-status" });
+    assert_eq!(ask(&mut agent, &status)["return"], "thawed");
+}
+
+#[test]
+fn a_new_host_gets_no_response_to_the_old_one() {
+    let mut agent = Agent::new("1.0");
+    // One response is in the output, another one is due.
+    agent.push(b"{\"execute\":\"guest-ping\",\"id\":1}\n");
+    assert_eq!(agent.next_request(), None);
+    agent.drop_output();
+    assert!(agent.output().is_empty());
+    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\",\"id\":2}\n");
+    assert_eq!(agent.next_request(), Some(Request::Freeze));
+    agent.drop_output();
+    agent.push(b"{\"execute\":\"guest-fsfreeze-status\",\"id\":3}\n");
+    assert_eq!(agent.next_request(), None, "an answer is due");
+    agent.answer(Ok(Answer::Volumes(1)));
+    assert_eq!(agent.next_request(), None);
+    let expected = json!({ "return": "frozen", "id": 3 });
+    assert_eq!(response(&mut agent), expected);
+}
+
+#[test]
 fn a_line_that_is_too_long_is_one_error() {
     let mut agent = Agent::new("1.0");
     let mut errors = 0;
@@ -246,6 +317,8 @@ proptest! {
                     Request::Interfaces => Answer::Interfaces(Vec::new()),
                     Request::Shutdown(_) => Answer::Done,
                     Request::Freeze | Request::Thaw => Answer::Volumes(1),
+                    Request::Time => Answer::Time(0),
+                    Request::SetTime(_) => Answer::Set,
                 };
                 let good = answers.next().unwrap_or(true);
                 agent.answer(if good { Ok(answer) } else { Err("no".into()) });

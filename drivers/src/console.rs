@@ -39,6 +39,8 @@ struct Described {
     name: Vec<u8>,
     is_console: bool,
     host_open: bool,
+    /// Number of times that the host opened its end, wrapping.
+    host_opens: u32,
 }
 
 struct PortState {
@@ -78,7 +80,11 @@ impl PortState {
                 self.pair.discard_input(device)?;
             }
             (event::CONSOLE_PORT, Some(described)) => described.is_console = message.value != 0,
-            (event::PORT_OPEN, Some(described)) => described.host_open = message.value != 0,
+            (event::PORT_OPEN, Some(described)) => {
+                described.host_open = message.value != 0;
+                let opens = u32::from(described.host_open);
+                described.host_opens = described.host_opens.wrapping_add(opens);
+            }
             (event::PORT_NAME, Some(described)) => described.name = message.name,
             _ => {}
         }
@@ -245,6 +251,13 @@ impl Console {
     pub fn is_host_open(&self, Port(port): Port) -> bool {
         let described = self.ports[port].described.as_ref();
         described.is_some_and(|described| described.host_open)
+    }
+
+    /// Number of times that the host opened its end of the port since the device added it, wrapping.
+    /// A host that closes and opens it between two calls of [`poll`](Console::poll) counts.
+    pub fn host_opens(&self, Port(port): Port) -> u32 {
+        let described = self.ports[port].described.as_ref();
+        described.map_or(0, |described| described.host_opens)
     }
 
     /// Opens or closes the driver's end of the port; the device sends no input to a closed one. The

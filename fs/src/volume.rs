@@ -392,6 +392,21 @@ pub trait Volume: Send {
     /// Makes the contents and the size of one file durable, and possibly more.
     fn sync_file(&mut self, file: FileId) -> Result<(), Error>;
 
+    /// Makes all changes durable, and leaves a file system on the device that needs no replay: a
+    /// copy of the device is clean. It stays so until [`thaw`](Self::thaw): before it, only
+    /// operations that change nothing may be called, [`close`](Self::close) and
+    /// [`sync`](Self::sync). Files that are open and have no name remain on it.
+    ///
+    /// The default is for volumes that a sync leaves so.
+    fn freeze(&mut self) -> Result<(), Error> {
+        self.sync()
+    }
+
+    /// Ends what [`freeze`](Self::freeze) began; no effect otherwise.
+    fn thaw(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Returns the space on the volume. May read all of the file system's tables the first time.
     fn space(&mut self) -> Result<Space, Error>;
 

@@ -5,7 +5,9 @@
 
 mod button;
 
-pub use button::{handle_requests, is_handled, leave_requests, listen, requested, take_unseen};
+pub use button::{
+    handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
+};
 
 use crate::arch::reset::reset;
 use crate::firmware::{Power, Register};
@@ -22,6 +24,10 @@ pub fn exit(status: u8) -> ! {
     console::drain_now();
     console::mirror(None);
     announce(status);
+    if let Some(end) = button::requested_end() {
+        end();
+    }
+    debug_exit(status);
     off()
 }
 
@@ -29,10 +35,17 @@ pub fn exit(status: u8) -> ! {
 /// may be broken.
 pub fn end_now(status: u8) -> ! {
     announce(status);
+    debug_exit(status);
     reset()
 }
 
-/// Reports the status to `soil run` and to QEMU, which ends here if it has a device for that.
+/// Ends QEMU if it has a device for that.
+fn debug_exit(status: u8) {
+    // SAFETY: the port belongs to the device that ends QEMU, or to none.
+    unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
+}
+
+/// Reports the status to `soil run`.
 fn announce(status: u8) {
     let mut text = Line {
         bytes: [0; 24],
@@ -41,8 +54,6 @@ fn announce(status: u8) {
     // The buffer is long enough for every status.
     let _ = writeln!(text, "SOIL-EXIT {status}");
     console::write_control(&text.bytes[..text.len]);
-    // SAFETY: the port belongs to the device that ends QEMU, or to none.
-    unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
 }
 
 struct Line {
@@ -96,6 +107,14 @@ pub fn off() -> ! {
         }
     }
     reboot()
+}
+
+/// Stops the processor for good; the power stays on. Interrupts are disabled.
+pub fn halt() -> ! {
+    loop {
+        x86_64::instructions::interrupts::disable();
+        x86_64::instructions::hlt();
+    }
 }
 
 /// Resets the machine. Under QEMU with `-no-reboot` that ends it.

@@ -27,8 +27,10 @@ pub mod display;
 pub mod error;
 pub mod input;
 pub mod link;
+pub mod port;
 pub mod volume;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -46,6 +48,12 @@ pub trait Clock {
     /// Moves the clock of [`Clock::wall_ns`] by an offset in nanoseconds. The clock of a Linux host
     /// is not changed, only the program's view of it.
     fn adjust_wall(offset_ns: i64);
+
+    /// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of
+    /// a second; `None` if it has none.
+    fn machine_wall_ns() -> Option<u64> {
+        None
+    }
 }
 
 /// Memory. From calls and ticks, except where noted.
@@ -122,6 +130,17 @@ pub trait Console {
     fn report_requested() -> bool;
 }
 
+/// How a machine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The power is switched off.
+    PowerOff,
+    /// The processor stops.
+    Halt,
+    /// It starts again.
+    Restart,
+}
+
 /// The machine or process as a whole. From calls; [`System::thread`] and [`System::domain`] from
 /// any thread.
 pub trait System {
@@ -158,6 +177,10 @@ pub trait System {
 
     /// Number of requests to stop so far.
     fn stop_requests() -> usize;
+
+    /// Requests the program to stop, as the power button does. When it ends, the machine ends in
+    /// this way. A process has signals instead, and does nothing.
+    fn request_stop(_end: End) {}
 }
 
 /// Why a sleep ended.
@@ -340,6 +363,16 @@ pub trait Disks: Wait + Copy + 'static {
 
     /// The block devices with their names, in a fixed order. The first call opens them.
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
+}
+
+/// Named ports of virtio-serial devices. Calls only.
+pub trait Ports: Wait + Sized + 'static {
+    /// Whether the platform can have any.
+    const HAS_PORTS: bool;
+
+    /// The port `name`, whether or not a device has it yet. `None` without a device for ports. Call
+    /// it once: it takes the devices.
+    fn port(name: &'static str) -> Option<Box<dyn port::Port<Self>>>;
 }
 
 /// Displays. Calls only.

@@ -4,6 +4,9 @@ use layers::{Layers, check};
 
 #[test]
 fn modules_import_from_lower_layers_only() {
-    let layers: Layers<'_> = &[&["error", "volume"], &["disk", "display", "input", "link"]];
+    let layers: Layers<'_> = &[
+        &["error", "volume"],
+        &["disk", "display", "input", "link", "port"],
+    ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);
 }

@@ -41,6 +41,7 @@ use ::fs::Mounts;
 use alloc::string::String;
 use alloc::vec::Vec;
 use engine::answer::Sync;
+use engine::freezing::Freeze;
 use leases::Leases;
 use open_files::OpenFiles;
 use slab::Slab;
@@ -48,6 +49,7 @@ use volume::Volume;
 use volume::drivers::FileSystem;
 use volume::embedded::Embedded;
 use volume::fiber::Port;
+use volume::specification::Specification;
 
 /// State of the file layer: mounts, volumes and open files. It is empty until the first call that
 /// needs the volumes (`engine::driver`).
@@ -67,6 +69,9 @@ pub struct Files {
     timeout_ns: u64,
     /// Pending syncs of all volumes.
     syncs: Vec<Sync>,
+    /// The host's freeze of the volumes, and the number of the last one.
+    freeze: Option<Freeze>,
+    freezes: u32,
     /// Contents of files that the program reads in place.
     leases: Leases,
 }
@@ -83,8 +88,19 @@ impl Files {
         open: OpenFiles::new(),
         timeout_ns: 0,
         syncs: Vec::new(),
+        freeze: None,
+        freezes: 0,
         leases: Leases::new(),
     };
+
+    /// Adds a volume, which its first job opens; returns its number.
+    fn add(&mut self, specification: Specification) -> usize {
+        let mut volume = Volume::new(specification);
+        if self.freeze.is_some() && volume.specification.is_on_disk() {
+            volume.schedule.hold_everything();
+        }
+        self.volumes.insert(volume)
+    }
 
     /// Whether the volumes have been initialised.
     pub const fn has_begun(&self) -> bool {

@@ -12,7 +12,7 @@
 //!   \        │         │          \       /           (displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
-//!      runtime,  random,  log_sink ───┘             entering the runtime, random numbers, the log
+//!      runtime,  random,  log_sink,  guest_agent    entering the runtime, random numbers, the log
 //!                   │
 //!            types,  current                        types of the interface, the platform
 //! ```
@@ -37,6 +37,7 @@ mod disks;
 pub mod displays;
 pub mod draw;
 pub mod files;
+mod guest_agent;
 pub mod inputs;
 pub mod log_sink;
 pub mod net;
@@ -75,6 +76,8 @@ pub struct Resources {
     inputs: Option<&'static mut inputs::Inputs>,
     /// Volumes and open files: empty until their first use.
     files: files::Files,
+    /// The guest agent, which the network and the volumes start.
+    guest_agent: guest_agent::GuestAgent,
 }
 
 impl reactor::Resources for Resources {
@@ -90,6 +93,7 @@ impl reactor::Resources for Resources {
         displays: None,
         inputs: None,
         files: files::Files::EMPTY,
+        guest_agent: guest_agent::GuestAgent::NONE,
     };
 
     fn start() -> Result<(), Failure> {

@@ -194,6 +194,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     }
     rt.register(&DRIVER)?;
     rt.resources.net = Some(net);
+    crate::guest_agent::serve_network(rt, status::for_host)?;
     Current::take_report_requests();
     // A system moves the data of its sockets itself.
     if !Current::hosted() {

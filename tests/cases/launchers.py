@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from harness.context import SOIL, Skip, clean, executable
 from harness.runner import test
 
 FILES = "tests/programs/unmodified/files.exe"
+FREEZES = "tests/programs/storage/freezes.exe"
 
 
 class Libvirt:
@@ -149,3 +151,34 @@ def libvirt_runs_a_domain(context):
             libvirt.wait_off("files")
         assert context.run("debugfs", "-R", "cat left", disk).stdout == "/data/left"
         context.run("e2fsck", "-fn", disk)
+
+
+@test(limit=180)
+def libvirt_uses_the_agent(context):
+    """`virsh` asks the program's guest agent for its addresses, system and time, freezes and thaws
+    its volumes, and stops it by the agent."""
+    available()
+    with Libvirt(context) as libvirt:
+        disks = []
+        for name, kind in (("data", "ext4"), ("other", "fat")):
+            disk = libvirt.path(f"{name}.img")
+            context.run(SOIL, "disk", "make", disk, "--size", "24M", "--fs", kind)
+            disks.append(f"--disk={name}={disk}")
+        mounts = ["--mount=/data=ext4:data", "--mount=/other=fat:other"]
+        libvirt.define(FREEZES, "--net=user", *disks, *mounts, "--", "net")
+        with contextlib.closing(libvirt.start("files")) as line:
+            read_until(line, "working")
+            shown = libvirt.virsh("domifaddr", "files", "--source", "agent").stdout
+            assert re.search(r"ipv4 +10\.0\.2\.15/24", shown), shown
+            shown = libvirt.virsh("guestinfo", "files", "--os").stdout
+            assert re.search(r"os\.id *: soil", shown), shown
+            libvirt.virsh("domtime", "files", "--time", "4000000000")
+            shown = libvirt.virsh("domtime", "files").stdout
+            assert re.search(r"Time: 40000\d{5}", shown), shown
+            assert "Froze 2 filesystem(s)" in libvirt.virsh("domfsfreeze", "files").stdout
+            context.run("e2fsck", "-fn", libvirt.path("data.img"))
+            context.run("fsck.fat", "-n", libvirt.path("other.img"))
+            assert "Thawed 2 filesystem(s)" in libvirt.virsh("domfsthaw", "files").stdout
+            libvirt.virsh("shutdown", "files", "--mode", "agent")
+            libvirt.wait_off("files")
+        context.run("e2fsck", "-fn", libvirt.path("data.img"))

@@ -210,6 +210,14 @@ impl Volume for Ext4Volume {
         self.sync_all()
     }
 
+    fn freeze(&mut self) -> Result<()> {
+        self.suspend_writes()
+    }
+
+    fn thaw(&mut self) -> Result<()> {
+        self.resume_writes()
+    }
+
     fn space(&mut self) -> Result<Space> {
         let (geometry, free) = (&self.fs.geometry, self.fs.free_blocks);
         let unit = geometry.block as u64;

@@ -63,6 +63,8 @@ pub(super) struct Ext4Volume {
     pub broken: Option<(Error, String)>,
     /// Description of the last damage if the volume stays writable.
     damaged: Option<String>,
+    /// Between [`crate::Volume::freeze`] and [`crate::Volume::thaw`]: nothing is written.
+    suspended: bool,
 }
 
 impl Ext4Volume {
@@ -77,6 +79,7 @@ impl Ext4Volume {
             writable,
             broken: broken.map(|found| (Error::Corrupt, found)),
             damaged,
+            suspended: false,
         }
     }
 
@@ -108,7 +111,8 @@ impl Ext4Volume {
             "ext4 volume is corrupt and read-only from now on: {found}; repair it with e2fsck -f"
         );
         // Earlier changes are consistent; commit them together with the superblock.
-        if self.writable && (self.fs.failed || self.fs.commit().is_err()) {
+        let may_write = self.writable && !self.suspended;
+        if may_write && (self.fs.failed || self.fs.commit().is_err()) {
             let _ = self.fs.mark_errors();
         }
         self.broken = Some((Error::Corrupt, found));
@@ -138,10 +142,12 @@ impl Ext4Volume {
     }
 
     pub fn check_writable(&self) -> Result<()> {
-        if self.writable && self.broken.is_none() {
-            Ok(())
-        } else {
+        if !self.writable || self.broken.is_some() {
             Err(Error::ReadOnly)
+        } else if self.suspended {
+            Err(Error::Busy)
+        } else {
+            Ok(())
         }
     }
 
@@ -390,12 +396,39 @@ impl Ext4Volume {
             log::debug!("not synced: {found}");
             return Err(*error);
         }
-        if !self.writable {
+        if !self.writable || self.suspended {
             return Ok(());
         }
         let done = self.fs.commit();
         self.watch(done.err());
         done
+    }
+
+    /// See [`crate::Volume::freeze`].
+    pub fn suspend_writes(&mut self) -> Result<()> {
+        self.sync_all()?;
+        if self.writable && !self.suspended {
+            let done = self.fs.close();
+            self.fs.failed |= done == Err(Error::Io);
+            self.watch(done.err());
+            done?;
+            self.suspended = true;
+        }
+        Ok(())
+    }
+
+    /// See [`crate::Volume::thaw`]. The next commit marks the volume as in use.
+    pub fn resume_writes(&mut self) -> Result<()> {
+        if !core::mem::take(&mut self.suspended) || self.check_writable().is_err() {
+            return Ok(());
+        }
+        // Files that lost their last handle meanwhile.
+        for number in self.fs.orphans.clone() {
+            if !self.nodes.contains_key(&number) {
+                self.change_all(&mut |fs| fs.release_step(number))?;
+            }
+        }
+        Ok(())
     }
 
     pub fn state(&self) -> Health {
@@ -413,6 +446,7 @@ impl Ext4Volume {
 impl Drop for Ext4Volume {
     /// Leaves a file system that needs no replay, unless the device fails.
     fn drop(&mut self) {
+        let _ = self.resume_writes();
         if self.check_writable().is_err() {
             return;
         }

@@ -21,6 +21,7 @@ mod ext4_mutations;
 mod ext4_states;
 mod ext4_stress;
 mod faults;
+mod freezing;
 mod interop;
 mod model;
 mod names;

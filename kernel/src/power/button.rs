@@ -90,7 +90,30 @@ fn generic_event() {
     }
 }
 
-/// Number of times that the power button requested a stop.
+/// What ends the machine after a stop that [`request`] requested, instead of switching it off; a
+/// function of the type [`End`], or null.
+static END: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Ends the machine.
+type End = fn() -> !;
+
+/// Requests a stop as the power button does. With `end`, that ends the machine when the program has
+/// ended, and without one the power is switched off; the last request counts.
+pub fn request(end: Option<End>) {
+    let end = end.map_or(core::ptr::null_mut(), |end| end as *mut ());
+    // Hidden from the compiler, which would otherwise link the functions into every program: see
+    // `wait::start_ticks`.
+    END.store(core::hint::black_box(end), Ordering::Relaxed);
+    REQUESTS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What [`request`] wants to end the machine.
+pub fn requested_end() -> Option<End> {
+    // SAFETY: only functions of this type are stored there; null is `None`.
+    unsafe { core::mem::transmute::<*mut (), Option<End>>(END.load(Ordering::Relaxed)) }
+}
+
+/// Number of times that the power button, or [`request`], requested a stop.
 pub fn requested() -> usize {
     REQUESTS.load(Ordering::Relaxed)
 }

@@ -53,6 +53,7 @@ mod offload;
 mod owned_fd;
 mod passt;
 mod poll;
+mod ports;
 mod recording;
 mod ring;
 mod signals;

@@ -18,6 +18,7 @@ mod displays;
 mod entropy;
 mod inputs;
 mod links;
+mod ports;
 mod screen;
 mod system;
 mod wait;

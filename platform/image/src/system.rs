@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::ptr::NonNull;
 use kernel::memory::Protection;
 use kernel::{environment, memory, power, time, wait};
-use platform::{Clock, Memory, System};
+use platform::{Clock, End, Memory, System};
 
 /// Bytes of the unmapped page below a stack.
 const GUARD: usize = 4096;
@@ -21,6 +21,10 @@ impl Clock for Image {
 
     fn adjust_wall(offset_ns: i64) {
         time::adjust_wall(offset_ns);
+    }
+
+    fn machine_wall_ns() -> Option<u64> {
+        time::machine_wall_ns()
     }
 }
 
@@ -105,5 +109,15 @@ impl System for Image {
 
     fn stop_requests() -> usize {
         power::requested()
+    }
+
+    fn request_stop(end: End) {
+        power::request(match end {
+            End::PowerOff => None,
+            End::Halt => Some(power::halt),
+            End::Restart => Some(power::reboot),
+        });
+        // A program that doesn't check `stop_requests` gets a signal after its sleep.
+        wait::nudge();
     }
 }

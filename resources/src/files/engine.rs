@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod driver;
+pub mod freezing;
 
 use super::namespace::advance;
 use super::volume::drivers::WAITS;

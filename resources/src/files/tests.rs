@@ -3,6 +3,7 @@
 mod commits;
 mod disk;
 mod folders;
+mod freezing;
 mod tree;
 mod waiting;
 

@@ -7,6 +7,7 @@ use crate::types::Int;
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::IpAddr;
 use platform::error::{Answer, Error, Failure};
@@ -145,6 +146,22 @@ pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(IpAddr)) -> Answer {
     let servers = net.statuses().flat_map(|(_, status)| status.dns_servers);
     servers.for_each(&mut f);
     Ok(0)
+}
+
+/// Returns the interfaces and their addresses, for the guest agent.
+pub fn for_host(rt: &mut Runtime) -> Vec<agent::Interface> {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return Vec::new();
+    };
+    let interface = |(name, status): (&str, InterfaceStatus)| {
+        let addresses = status.addresses.iter();
+        agent::Interface {
+            name: name.into(),
+            hardware_address: Some(status.mac),
+            addresses: addresses.map(|a| (a.address, a.prefix_len)).collect(),
+        }
+    };
+    net.statuses().map(interface).collect()
 }
 
 /// See `soil_net_interfaces`.

@@ -51,6 +51,11 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     xml.open("serial type='pty'");
     xml.line("<target type='isa-serial' port='0'/>");
     xml.close("serial");
+    // For `virsh domifaddr --source agent`, `shutdown --mode agent`, `domfsfreeze`: the program's
+    // guest agent.
+    xml.open("channel type='unix'");
+    xml.line("<target type='virtio' name='org.qemu.guest_agent.0'/>");
+    xml.close("channel");
     for (index, net) in nets(run, default_net).iter().enumerate() {
         interface(&mut xml, run, index, net);
     }
@@ -318,6 +323,7 @@ mod tests {
             "<cmdline>A=&apos;1&apos;&#10;&lt;b&gt;</cmdline>",
             "<cpu mode='host-passthrough'>",
             "<target type='isa-serial' port='0'/>",
+            "<target type='virtio' name='org.qemu.guest_agent.0'/>",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
         }

@@ -111,6 +111,18 @@ impl Recorder {
 
     fn sync(&mut self) {
         self.volume.sync().unwrap();
+        self.synced();
+    }
+
+    /// Freezes the volume, runs `meanwhile` on it, and thaws it.
+    fn freeze(&mut self, meanwhile: impl FnOnce(&mut dyn Volume)) {
+        self.volume.freeze().unwrap();
+        self.synced();
+        meanwhile(&mut *self.volume);
+        self.volume.thaw().unwrap();
+    }
+
+    fn synced(&mut self) {
         let synced_at = self.disk.state().log.as_ref().unwrap().len();
         let files = self.now.clone();
         self.epochs.push(Epoch {
@@ -149,9 +161,13 @@ pub fn workload(
             // Open while it is removed: an orphan for some time.
             let open = posix.then(|| r.volume.open(&name(n - 2), OpenFlags::READ).unwrap());
             r.unlink(&name(n - 2));
-            if let Some(open) = open {
+            if let Some(open) = open
+                && n % 2 == 0
+            {
                 r.sync();
                 r.volume.close(open).unwrap();
+            } else if let Some(open) = open {
+                r.freeze(|volume| volume.close(open).unwrap());
             }
         }
         if n > 3 && n % 4 == 0 && r.now.contains_key(&name(n - 3)) {
@@ -165,6 +181,9 @@ pub fn workload(
         }
         if random.below(3) == 0 {
             r.sync();
+        }
+        if n % 5 == 1 {
+            r.freeze(|_| {});
         }
     }
     r.sync();

@@ -5,7 +5,6 @@ use crate::files::engine::answer::{Caller, Sync};
 use crate::files::engine::driver::begin;
 use crate::files::engine::{run, submit};
 use crate::files::namespace::mounts;
-use crate::files::volume::Volume;
 use crate::files::volume::job::request::Request;
 use crate::files::volume::job::{Job, Waiter};
 use crate::files::volume::specification::Specification;
@@ -23,7 +22,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     let point = specification.point.clone();
     begin(rt)?;
     let files = &mut rt.resources.files;
-    let volume = files.volumes.insert(Volume::new(specification));
+    let volume = files.add(specification);
     if let Err(failure) = files.mounts.add(&point, volume) {
         files.volumes.try_remove(volume);
         let line = match failure {

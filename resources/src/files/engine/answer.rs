@@ -1,5 +1,6 @@
 //! The results of operations, converted from those of their jobs.
 
+use super::freezing;
 use crate::files::namespace::{self, Above, Step, mounts};
 use crate::files::open_files::{OpenId, moved};
 use crate::files::records::{write_stat, write_text};
@@ -112,6 +113,9 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
     };
     match (waiter, &ended) {
         (Waiter::Sync(token), _) => return synced(rt, token, ended.err(), caller),
+        (Waiter::Freeze(number), _) => {
+            return freezing::ended(rt, number, Some(ended.map(|_| ())));
+        }
         (Waiter::Mount(_) | Waiter::AbandonedMount, Err(_))
         | (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Ok(_)) => forget(rt, index, caller),
         (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Err(_)) => restore(rt, index, caller),
@@ -386,6 +390,7 @@ fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
     for Job { waiter, .. } in mounts::forget(rt, index) {
         match waiter {
             Waiter::Sync(token) => synced(rt, token, None, caller),
+            Waiter::Freeze(number) => freezing::ended(rt, number, None),
             waiter => caller.complete(rt, waiter.token(), Err(Error::NotFound.into())),
         }
     }

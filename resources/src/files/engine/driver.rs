@@ -1,9 +1,11 @@
 //! The reactor driver of the file layer, which the first call registers.
 
+use super::freezing;
 use crate::current::Current;
 use crate::disks;
 use crate::files::namespace;
 use crate::files::volume::{Volume, drivers, embedded};
+use crate::guest_agent;
 use crate::{Driver, Runtime};
 use platform::Folders;
 use platform::error::Stop;
@@ -34,27 +36,31 @@ pub fn begin(rt: &mut Runtime) -> Result<(), Stop> {
     files.mounts = mounts;
     files.volumes = volumes;
     embedded::appear(rt);
+    guest_agent::serve_volumes(rt, &freezing::VOLUMES)?;
     Ok(())
 }
 
-/// Resumes volumes that yielded, and times out disks.
+/// Resumes volumes that yielded, times out disks, and ends freezes.
 fn poll(rt: &mut Runtime, now: u64) {
+    freezing::poll(rt, now);
     for index in 0..rt.resources.files.volumes.capacity() {
         super::poll(rt, index, now);
     }
 }
 
 pub fn deadline(rt: &mut Runtime) -> Option<u64> {
+    let thaw = freezing::deadline(rt);
     let volumes = rt.resources.files.volumes.iter();
     let wanted = volumes.filter_map(|(_, Volume { schedule, .. })| {
         let now = schedule.is_runnable().then_some(0);
         now.or_else(|| schedule.due())
     });
-    wanted.min()
+    wanted.chain(thaw).min()
 }
 
 /// Called before exit: unmounts all volumes once. Returns whether they are idle.
 pub fn finish(rt: &mut Runtime) -> bool {
+    freezing::shorten(rt);
     let volumes = &mut rt.resources.files.volumes;
     for (_, volume) in volumes.iter_mut() {
         if volume.is_open() {

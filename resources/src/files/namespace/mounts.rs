@@ -92,7 +92,7 @@ fn add_disk(rt: &mut Runtime, name: String) -> Result<usize, Error> {
 fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
     let files = &mut rt.resources.files;
     let point = specification.point.clone();
-    let index = files.volumes.insert(Volume::new(specification));
+    let index = files.add(specification);
     if let Err(failure) = files.mounts.add(&point, index) {
         files.volumes.try_remove(index);
         return Err(failure.into());

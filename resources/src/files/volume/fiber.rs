@@ -305,12 +305,18 @@ extern "C" fn run(port: *const ()) -> ! {
     }
 }
 
+/// Whether a request is about changes of the volume only.
+fn is_about_changes(request: &Request) -> bool {
+    use Request::{Freeze, Sync, Thaw, Unmount};
+    matches!(request, Sync | Unmount | Freeze | Thaw)
+}
+
 /// Mounts the volume if necessary, and performs one job.
 fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Request) -> Outcome {
     let mounted = match volume {
         Some(volume) => volume,
         // A volume that was never mounted has nothing to write back.
-        None if matches!(request, Request::Sync | Request::Unmount) => return Ok(Value::Number(0)),
+        None if is_about_changes(&request) => return Ok(Value::Number(0)),
         None => volume.insert(mount(port)?),
     };
     let is_last = matches!(request, Request::Unmount);

@@ -59,6 +59,8 @@ pub enum Waiter {
     Operation(u64, Output),
     /// One volume's part of the `sync` of all volumes with this token.
     Sync(u64),
+    /// One volume's part of the freeze with this number.
+    Freeze(u32),
     /// A mount. The volume is removed if it fails.
     Mount(u64),
     /// An unmount. The volume is removed, or its mount point restored if it fails.
@@ -77,7 +79,10 @@ impl Waiter {
             | Waiter::Sync(token)
             | Waiter::Mount(token)
             | Waiter::Unmount(token) => token,
-            Waiter::None | Waiter::AbandonedMount | Waiter::AbandonedUnmount => 0,
+            Waiter::None
+            | Waiter::Freeze(_)
+            | Waiter::AbandonedMount
+            | Waiter::AbandonedUnmount => 0,
         }
     }
 
@@ -85,6 +90,7 @@ impl Waiter {
     pub const fn abandoned(self) -> Waiter {
         match self {
             Waiter::None | Waiter::Operation(..) | Waiter::Sync(_) => Waiter::None,
+            Waiter::Freeze(number) => Waiter::Freeze(number),
             Waiter::Mount(_) | Waiter::AbandonedMount => Waiter::AbandonedMount,
             Waiter::Unmount(_) | Waiter::AbandonedUnmount => Waiter::AbandonedUnmount,
         }

@@ -28,6 +28,10 @@
 //! Answering`. While it is timed out, every operation fails and no job starts. The fiber stays
 //! suspended and keeps the memory that the device uses. It resumes when the device answers, so that
 //! the file system never sees a failed request that was executed after all.
+//!
+//! A freeze, by [`Hold`]: from the start of its job on, jobs that change the volume wait apart from
+//! the queue, and others run. The thaw puts them before the queue, and a job that ends the freeze
+//! in the file system before all of them.
 
 mod active;
 mod timeout;
@@ -87,6 +91,16 @@ pub struct Answered {
     pub outcome: Outcome,
 }
 
+/// The jobs that wait for a thaw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Nothing,
+    /// Those that change the volume.
+    Changes,
+    /// All: the volume isn't open, and opening it would change it.
+    Everything,
+}
+
 /// Queue of a volume's jobs, and the state of the active one.
 pub struct Schedule {
     queue: VecDeque<Job>,
@@ -109,6 +123,11 @@ pub struct Schedule {
     merges_syncs: bool,
     /// Whether the last job before exit has been queued.
     exiting: bool,
+    /// The jobs that wait for a thaw, and which do.
+    held: VecDeque<Job>,
+    hold: Hold,
+    /// Whether the next job ends a freeze.
+    thaws: bool,
 }
 
 impl Schedule {
@@ -126,6 +145,9 @@ impl Schedule {
             device: Device::Answering { granted: 0 },
             merges_syncs: false,
             exiting: false,
+            held: VecDeque::new(),
+            hold: Hold::Nothing,
+            thaws: false,
         }
     }
 
@@ -145,7 +167,7 @@ impl Schedule {
 
     /// Removes the job of an operation from the queue. Returns `false` if it has started.
     pub fn cancel(&mut self, token: u64) -> bool {
-        let queues = [&mut self.deferred, &mut self.queue];
+        let queues = [&mut self.deferred, &mut self.held, &mut self.queue];
         queues.into_iter().any(|queue| {
             let before = queue.len();
             queue.retain(|job| job.waiter.token() != token);
@@ -161,7 +183,44 @@ impl Schedule {
 
     /// Returns the jobs that haven't started, when the volume is removed.
     pub fn into_queue(self) -> VecDeque<Job> {
-        self.queue
+        let mut all = self.held;
+        all.extend(self.queue);
+        all
+    }
+
+    // Freezes.
+
+    /// Holds all jobs until [`thaw`](Self::thaw): the volume isn't open. An open one gets the job
+    /// [`Request::Freeze`] instead.
+    pub fn hold_everything(&mut self) {
+        self.hold = Hold::Everything;
+    }
+
+    /// Ends a freeze, in any state.
+    pub fn thaw(&mut self) {
+        for queue in [&mut self.queue, &mut self.deferred] {
+            queue.retain(|job| !matches!(job.request, Request::Freeze));
+        }
+        self.thaws |= self.hold == Hold::Changes;
+        self.hold = Hold::Nothing;
+        core::mem::swap(&mut self.queue, &mut self.held);
+        while let Some(job) = self.held.pop_front() {
+            self.queue.push_back(job);
+        }
+    }
+
+    /// Whether a job has to wait for the thaw.
+    fn waits_for_thaw(&self, job: &Job) -> bool {
+        match (self.hold, &job.request) {
+            (Hold::Nothing, _) => false,
+            (Hold::Everything, _) => true,
+            // After the file's last change.
+            (Hold::Changes, Request::Close(file)) => {
+                let mut held = self.held.iter();
+                held.any(|job| job.request.file() == Some(*file))
+            }
+            (Hold::Changes, request) => request.changes(),
+        }
     }
 
     // States.
@@ -186,7 +245,9 @@ impl Schedule {
     /// Whether no work is left, or the device has timed out.
     pub fn is_idle(&self) -> bool {
         let is_empty = self.active.is_none() && self.queue.is_empty() && self.told.is_empty();
-        is_empty && !self.barrier.is_pending() && self.suspended.is_empty() || self.is_timed_out()
+        let is_thawed = self.held.is_empty() && !self.thaws;
+        is_empty && is_thawed && !self.barrier.is_pending() && self.suspended.is_empty()
+            || self.is_timed_out()
     }
 
     /// Whether the device has no outstanding request.
@@ -200,6 +261,7 @@ impl Schedule {
         active.is_some_and(|active| !active.phase.waits())
             || !self.told.is_empty()
             || !self.queue.is_empty() && (self.is_timed_out() || self.is_free())
+            || self.thaws && self.is_free()
     }
 
     /// Whether the device lost a write that the file system takes for written.
@@ -268,24 +330,40 @@ impl Schedule {
 
     /// Starts the next job, if possible.
     fn begin(&mut self) -> bool {
+        if self.thaws && self.is_free() {
+            self.thaws = false;
+            self.activate(Job::new(Waiter::None, Request::Thaw));
+            return true;
+        }
         while self.is_free()
-            && let Some(mut job) = self.queue.pop_front()
+            && let Some(job) = self.queue.pop_front()
         {
+            if self.waits_for_thaw(&job) {
+                self.held.push_back(job);
+                continue;
+            }
             if self.barrier.is_pending() && self.waits_for_flush(&job) {
                 self.deferred.push_back(job);
                 continue;
             }
-            let merged = self.merge_syncs(&mut job);
-            self.active = Some(Active {
-                job: Begun::new(&mut job, self.barrier.is_lost()),
-                merged,
-                request: Some(job.request),
-                suspended: None,
-                phase: Phase::Opening,
-            });
+            if matches!(job.request, Request::Freeze) {
+                self.hold = Hold::Changes;
+            }
+            self.activate(job);
             return true;
         }
         false
+    }
+
+    fn activate(&mut self, mut job: Job) {
+        let merged = self.merge_syncs(&mut job);
+        self.active = Some(Active {
+            job: Begun::new(&mut job, self.barrier.is_lost()),
+            merged,
+            request: Some(job.request),
+            suspended: None,
+            phase: Phase::Opening,
+        });
     }
 
     /// Whether a job has to start after the flush in progress: it guarantees durability, so that

@@ -59,6 +59,10 @@ pub enum Request {
     List(FileId, Offset, Piece, Rc<[String]>),
     /// Makes everything durable.
     Sync,
+    /// Makes a copy of the disk clean until the thaw.
+    Freeze,
+    /// Ends a freeze.
+    Thaw,
 }
 
 impl Request {
@@ -79,8 +83,41 @@ impl Request {
             Request::Sync
                 | Request::SyncFile(_)
                 | Request::Unmount
+                | Request::Freeze
                 | Request::At { op: Op::Sync, .. }
         )
+    }
+
+    /// Whether it may change an open volume. Closing a file doesn't until the thaw, and the sync of
+    /// a frozen volume writes nothing.
+    pub fn changes(&self) -> bool {
+        match self {
+            Request::Write(..)
+            | Request::Truncate(..)
+            | Request::Allocate(..)
+            | Request::Unmount => true,
+            Request::At { op, .. } => op.changes(),
+            _ => false,
+        }
+    }
+
+    /// Returns the open file that it is about.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            Request::Close(file)
+            | Request::Read(file, ..)
+            | Request::Lend(file, ..)
+            | Request::Write(file, ..)
+            | Request::Size(file)
+            | Request::Truncate(file, _)
+            | Request::Allocate(file, ..)
+            | Request::Seek(file, ..)
+            | Request::SyncFile(file)
+            | Request::StatFile(file)
+            | Request::Contents(file)
+            | Request::List(file, ..) => Some(*file),
+            _ => None,
+        }
     }
 }
 
@@ -115,6 +152,22 @@ pub enum Op {
     Sync,
     /// Sets the times of the last access and of the last change of contents.
     SetTimes([Option<Time>; 2]),
+}
+
+impl Op {
+    fn changes(&self) -> bool {
+        match self {
+            Op::Open(flags) => flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE),
+            Op::Mkdir
+            | Op::Rmdir
+            | Op::Unlink
+            | Op::Symlink(_)
+            | Op::Rename(..)
+            | Op::Link(_)
+            | Op::SetTimes(_) => true,
+            Op::Locate | Op::Directory | Op::Stat | Op::Readlink | Op::Space | Op::Sync => false,
+        }
+    }
 }
 
 /// Result of a job.
@@ -221,6 +274,8 @@ pub fn perform(
             Offset::Position(_) => Err(Error::Closed),
         },
         Request::Sync => volume.sync().map(done),
+        Request::Freeze => volume.freeze().map(done),
+        Request::Thaw => volume.thaw().map(done),
     }
 }
 
