@@ -43,6 +43,6 @@ pub use input::{
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log};
 pub use output::{
-    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, has_room, line, mirror, set_mirror, try_write,
-    write_control, write_now,
+    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, has_room, line, mirror, set_mirror, status_line,
+    try_write, write_control, write_now,
 };

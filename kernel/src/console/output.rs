@@ -34,6 +34,8 @@ static DEBUG: AtomicBool = AtomicBool::new(false);
 static FRAMED: AtomicBool = AtomicBool::new(false);
 /// The stream that `soil run` assigns the next byte to. Changed with interrupts disabled.
 static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
+/// The last byte sent ended a line.
+static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 /// Number of bytes that the transmitter has accepted.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// [`TAKEN`] when the kernel stopped waiting.
@@ -115,6 +117,10 @@ fn put(stream: Stream, bytes: &[u8]) -> usize {
             UART.send(byte);
         });
         TAKEN.fetch_add(count as u64, Ordering::Relaxed);
+        let last = count.checked_sub(1).and_then(|last| bytes.get(last));
+        if let Some(last) = last {
+            AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
+        }
         count
     })
 }
@@ -209,4 +215,14 @@ impl Write for ErrorOutput {
 pub fn line(text: core::fmt::Arguments) {
     // The console never fails.
     let _ = writeln!(ErrorOutput, "soil: {text}");
+}
+
+/// Writes the exit status as a line of its own, the last one, for launchers other than `soil run`.
+pub fn status_line(status: u8) {
+    if !is_framed() {
+        if !AT_LINE_START.load(Ordering::Relaxed) {
+            write_now(Stream::Error, b"\n");
+        }
+        line(format_args!("status {status}"));
+    }
 }
