@@ -4,7 +4,8 @@
 //! Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced).
 
 use super::aml::{
-    EventDevice, Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type, virtio_mmio,
+    EventDevice, Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type,
+    virtio_mmio,
 };
 use super::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::memory::Physical;

@@ -33,7 +33,9 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
         Machine::Pc => "pc",
         Machine::Microvm | Machine::Q35 => "q35",
     };
-    xml.line(&format!("<type arch='x86_64' machine='{machine}'>hvm</type>"));
+    xml.line(&format!(
+        "<type arch='x86_64' machine='{machine}'>hvm</type>"
+    ));
     xml.text("kernel", &absolute(&run.program));
     if !line.is_empty() {
         xml.text("cmdline", line);

@@ -37,8 +37,7 @@ pub fn set_up() -> bool {
             write(COMMAND, WRITE_CONFIGURATION);
             write(DATA, CONFIGURATION);
             write(COMMAND, READ_CONFIGURATION);
-            (0..MAX_POLLS).any(|_| read(COMMAND) & OUTPUT_FULL != 0)
-                && read(DATA) == CONFIGURATION
+            (0..MAX_POLLS).any(|_| read(COMMAND) & OUTPUT_FULL != 0) && read(DATA) == CONFIGURATION
         })
 }
 
