@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import time
 
 from cases import block_devices, display, network, programs
-from harness.console import falls_asleep
+from harness.console import PATIENCE, falls_asleep
 from harness.context import executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
@@ -18,22 +20,43 @@ SIGNALS = "tests/programs/signals.exe"
 WAITS = "tests/programs/read_lines.exe"
 
 
+def attach(path):
+    """A connection to a socket that QEMU opens."""
+    attached = socket.socket(socket.AF_UNIX)
+    attached.settimeout(PATIENCE)
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            attached.connect(path)
+            return attached
+        except (FileNotFoundError, ConnectionRefusedError):
+            assert time.monotonic() < until, "QEMU opens no socket"
+            time.sleep(0.02)
+
+
 class Bare:
     """QEMU as another launcher starts it: without `soil run`, and without the device for its exit
     status. The console is the child's output, `monitor` that of QEMU."""
 
-    def __init__(self, context, program, machine, *words, devices=(), append="", name="bare"):
-        self.context, self.events = context, []
-        path = context.path(f"{name}-{machine}.qmp")
+    def __init__(
+        self, context, program, machine, *words, devices=(), append="", serial="stdio",
+        attached=None, name="bare",
+    ):  # fmt: skip
+        self.context = context
+        path = context.path(f"{name}-{machine.split(',')[0]}.qmp")
         arguments = " -- " + " ".join(words) if words else ""
         self.child = context.child(
             [QEMU, "-M", f"{machine},accel=tcg", "-cpu", "qemu64,+rdrand", "-m", "64M"]
             + ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-            + ["-serial", "stdio", "-qmp", f"unix:{path},server=on,wait=off", *devices]
+            + ["-S", "-serial", serial, "-qmp", f"unix:{path},server=on,wait=off", *devices]
             + ["-kernel", executable(program, machine), "-append", append + arguments],
             stdin=subprocess.PIPE,
         )
+        # QEMU waits for this before it opens its monitor.
+        self.attached = attach(attached) if attached else None
         self.monitor = Monitor(path)
+        # Not before: a program that ends at once would take the monitor with it.
+        self.monitor.ask("cont")
 
     def human(self, command):
         """A command of QEMU's human monitor."""
