@@ -35,14 +35,16 @@ mod input;
 mod line_discipline;
 mod log;
 mod output;
+mod port;
 
 pub use framing::Stream;
 pub use input::{
-    has_input, listen, listen_for_reports, report_requested, set_other_end, set_up, try_read,
+    has_input, listen, listen_for_reports, report_requested, select, set_up, try_read,
 };
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log};
 pub use output::{
-    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, has_room, line, mirror, set_mirror, try_write,
-    write_control, write_now,
+    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, flush_port, is_present, is_writable, line, mirror,
+    report_dropped, set_mirror, status_line, write, write_control, write_now,
 };
+pub use port::{Port, Progress, Start};

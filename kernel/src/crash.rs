@@ -187,7 +187,7 @@ impl Report {
             ));
         }
         console::write_control(b"SOIL-CRASH-END\n");
-        power::exit(status)
+        power::exit_crashed(status)
     }
 }
 

@@ -33,8 +33,10 @@ pub fn mmio_devices() -> &'static [MmioDevice] {
 
 /// Decodes the command line; a line on the console names each unknown word.
 pub fn set_up(line: &[u8]) -> &'static CommandLine {
-    let line = CommandLine::parse(line);
-    console::set_other_end(line.variable(b"SOIL_CONSOLE"));
+    let line: &'static CommandLine = Box::leak(Box::new(CommandLine::parse(line)));
+    COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
+    // A driver may need what the line says of devices.
+    console::select(line.variable(b"SOIL_CONSOLE"));
     for word in &line.unknown {
         // `escape_ascii` would be linked into every image.
         let printable = |byte: &u8| {
@@ -50,7 +52,5 @@ pub fn set_up(line: &[u8]) -> &'static CommandLine {
             follow --)",
         ));
     }
-    let line: &'static CommandLine = Box::leak(Box::new(line));
-    COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
     line
 }

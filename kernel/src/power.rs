@@ -1,9 +1,14 @@
-//! The end of the machine: exit status, power off, reset; and the power button that requests it.
+//! The end of the machine: exit status, power off, reset; and what requests it, the power button
+//! and Ctrl-Alt-Del.
 //!
 //! The status goes to `soil run` as a line on the control channel, whole; `isa-debug-exit` carries
-//! seven bits of it in QEMU's own status. Without either, ACPI or a reset ends the machine.
+//! seven bits of it in QEMU's own status. Without either, the last line of the console has it
+//! (`soil: status N`), and ACPI or a reset ends the machine. A crash is also reported to a pvpanic
+//! device.
 
 mod button;
+mod keyboard;
+mod pvpanic;
 
 pub use button::{
     handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
@@ -13,40 +18,56 @@ use crate::arch::reset::reset;
 use crate::firmware::{Power, Register};
 use crate::{console, firmware, memory};
 use core::fmt::Write;
+use pvpanic::Pvpanic;
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
 const EXIT_PORT: u16 = 0xf4;
+
 /// Ends the machine with `status`, as a process would end. From any context; interrupts stay
 /// disabled.
 pub fn exit(status: u8) -> ! {
+    end(status, || None)
+}
+
+/// As [`exit`], after a crash, which a pvpanic device reports to the VMM.
+pub fn exit_crashed(status: u8) -> ! {
+    end(status, pvpanic::find)
+}
+
+fn end(status: u8, crash: fn() -> Option<Pvpanic>) -> ! {
     x86_64::instructions::interrupts::disable();
     console::drain_now();
     console::mirror(None);
-    announce(status);
-    if let Some(end) = button::requested_end() {
+    write_control(status);
+    let crash = crash();
+    if let (None, Some(end)) = (&crash, button::requested_end()) {
+        console::status_line(status);
+        console::drain_now();
         end();
     }
-    debug_exit(status);
+    if crash.is_none() {
+        write_exit_port(status);
+    }
+    console::status_line(status);
+    console::drain_now();
+    if let Some(pvpanic) = crash {
+        pvpanic.report();
+        write_exit_port(status);
+    }
     off()
 }
 
 /// As [`exit`], after a second fault during the report of a first: without cells or tables, which
 /// may be broken.
 pub fn end_now(status: u8) -> ! {
-    announce(status);
-    debug_exit(status);
+    write_control(status);
+    write_exit_port(status);
     reset()
 }
 
-/// Ends QEMU if it has a device for that.
-fn debug_exit(status: u8) {
-    // SAFETY: the port belongs to the device that ends QEMU, or to none.
-    unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
-}
-
 /// Reports the status to `soil run`.
-fn announce(status: u8) {
+fn write_control(status: u8) {
     let mut text = Line {
         bytes: [0; 24],
         len: 0,
@@ -54,6 +75,12 @@ fn announce(status: u8) {
     // The buffer is long enough for every status.
     let _ = writeln!(text, "SOIL-EXIT {status}");
     console::write_control(&text.bytes[..text.len]);
+}
+
+/// Reports the status to QEMU, which ends here if it has the device.
+fn write_exit_port(status: u8) {
+    // SAFETY: the port belongs to the device that ends QEMU, or to none.
+    unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
 }
 
 struct Line {

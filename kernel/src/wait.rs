@@ -19,7 +19,7 @@ pub mod timer;
 
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::{apic, cpu, gates, sse};
-use crate::{interrupts, power, signals, time};
+use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
@@ -188,6 +188,9 @@ pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
 
 fn halt(wait: For, deadline: Option<u64>) {
     power::listen();
+    if console::flush_port().is_some() {
+        console::report_dropped();
+    }
     let open = processor::are_enabled();
     processor::disable();
     // Of several waiting threads, each checks its own condition when it is woken.

@@ -23,6 +23,7 @@ OPTIONS = {
     "q35": ["", "packed=off", "mrg_rxbuf=off", "csum=off", "guest_csum=off", "host_tso4=off,guest_tso4=off",
             "indirect_desc=off", "event_idx=off", SMALL, "vectors=0", "disable-legacy=on",
             "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
+    "pc": ["", "vectors=0", "disable-legacy=off"],
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from harness.runner import test
 
 FILES = "tests/programs/unmodified/files.exe"
 FREEZES = "tests/programs/storage/freezes.exe"
+ABORTS = "tests/programs/aborts.exe"
 
 
 class Libvirt:
@@ -77,11 +78,11 @@ class Libvirt:
         self.virsh("resume", name)
         return line
 
-    def wait_off(self, name):
+    def wait_off(self, name, reason="shutdown"):
         until = time.monotonic() + self.context.remaining()
         while True:
             state = self.virsh("domstate", name, "--reason").stdout.strip()
-            if state == "shut off (shutdown)":
+            if state == f"shut off ({reason})":
                 return
             assert time.monotonic() < until, f"{name}: {state}"
             time.sleep(0.1)
@@ -182,3 +183,17 @@ def libvirt_uses_the_agent(context):
             libvirt.virsh("shutdown", "files", "--mode", "agent")
             libvirt.wait_off("files")
         context.run("e2fsck", "-fn", libvirt.path("data.img"))
+
+
+@test(limit=120)
+def libvirt_sees_a_crash(context):
+    """A program that aborts leaves its domain crashed, by pvpanic, on q35 and pc; its status is the
+    last line of the console."""
+    available()
+    for machine in ("q35", "pc"):
+        with Libvirt(context) as libvirt:
+            libvirt.define(ABORTS, "--net=none", "--machine", machine)
+            with contextlib.closing(libvirt.start("files")) as line:
+                text = read_until(line, "soil: status 134\n")
+                assert "before" in text and "SIGABRT" in text, text
+                libvirt.wait_off("files", "crashed")

@@ -49,6 +49,7 @@ let () =
   | "pour" ->
       pour (int_of_string Sys.argv.(2));
       prerr_endline "poured"
+  | "unfinished" -> print_string "no newline"
   | "both" ->
       for i = 1 to 100 do
         Printf.printf "out %d \016\n%!" i;

@@ -572,6 +572,8 @@ pub enum Machine {
     Microvm,
     /// A PC with PCI Express.
     Q35,
+    /// A PC with PCI (i440fx): QEMU's default, which launchers of Linux kernels use.
+    Pc,
 }
 
 /// The virtual machine monitors.

@@ -1,5 +1,5 @@
 //! The x86-64 processor and the standard devices of a PC: descriptor tables, APICs, clocks, serial
-//! ports.
+//! ports, keyboard controller.
 //!
 //! Each module drives one of them and uses nothing else of the kernel: the caller maps memory, and
 //! sets what handles traps with [`gates::set_up`].
@@ -7,6 +7,7 @@
 pub mod apic;
 pub mod cpu;
 pub mod gates;
+pub mod i8042;
 pub mod io_apic;
 pub mod paging;
 pub mod pci;

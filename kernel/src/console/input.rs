@@ -6,11 +6,12 @@
 use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
 use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, write_control};
+use super::port;
 use crate::arch::uart::RECEIVED;
 use crate::arch::vectors::SERIAL;
 use crate::cell::ExclusiveCell;
 use crate::firmware;
-use crate::interrupts::{self, Trigger};
+use crate::interrupts::{self, Trigger, without_interrupts};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Input ends a halt. Set once.
@@ -33,23 +34,37 @@ pub fn set_up() {
     }
 }
 
-/// Sets the other end according to the command line.
-pub fn set_other_end(word: Option<&[u8]>) {
+/// Selects the console according to the command line. It may start a driver.
+pub fn select(word: Option<&[u8]>) {
     // The first letter identifies it. More words may follow: other destinations of the output.
     let sender = match word {
         Some([b'p', ..]) => Sender::Pipe,
         Some([b't', ..]) => Sender::Terminal,
-        _ => return,
+        Some([b'u', ..]) => return,
+        Some([b'v', ..]) => return port::start(),
+        _ if has_serial() => return,
+        _ => return port::start(),
     };
     INPUT.with(|input| input.set_sender(sender));
     set_framed();
 }
 
+/// A received byte.
+fn receive() -> Option<u8> {
+    if let Some(port) = port::port() {
+        let mut byte = [0];
+        let count = without_interrupts(|| (port.read)(&mut byte));
+        return (count > 0).then_some(byte[0]);
+    }
+    (has_serial() && UART.line_status() & RECEIVED != 0).then(|| UART.receive())
+}
+
 /// Receives available bytes, as far as there is room.
 fn fill(input: &mut LineDiscipline) {
-    let serial = has_serial();
-    while serial && input.has_room() && UART.line_status() & RECEIVED != 0 {
-        input.take(UART.receive(), &mut |echo| {
+    while input.has_room()
+        && let Some(byte) = receive()
+    {
+        input.take(byte, &mut |echo| {
             // The echo is dropped while the transmitter is full.
             try_write(Stream::Output, echo);
         });
@@ -71,7 +86,8 @@ fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
 /// network calls this at each poll.
 pub fn report_requested() -> bool {
     // Input is received only if its interrupts are enabled.
-    let poll = LISTENING.load(Ordering::Relaxed) && ARRIVED.swap(false, Ordering::Relaxed);
+    let poll = LISTENING.load(Ordering::Relaxed)
+        && (port::port().is_some() || ARRIVED.swap(false, Ordering::Relaxed));
     INPUT.with(|input| {
         if poll {
             fill(input);
@@ -96,7 +112,8 @@ pub fn has_input() -> bool {
 /// Lets received bytes end a halt. Further calls cost nothing.
 pub fn listen() {
     const IRQ: u8 = 4;
-    if has_serial() && !LISTENING.swap(true, Ordering::Relaxed) {
+    // A port's device interrupts anyway.
+    if !LISTENING.swap(true, Ordering::Relaxed) && port::port().is_none() && has_serial() {
         interrupts::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
         UART.interrupt_on_input();
         if is_framed() {

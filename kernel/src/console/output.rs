@@ -6,6 +6,7 @@
 //! have a line to log. A second processor would need a lock around the burst.
 
 use super::framing::{Stream, transmit};
+use super::port::{self, Progress};
 use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
 use crate::arch::{pvclock, tsc};
 use core::fmt::Write;
@@ -34,10 +35,16 @@ static DEBUG: AtomicBool = AtomicBool::new(false);
 static FRAMED: AtomicBool = AtomicBool::new(false);
 /// The stream that `soil run` assigns the next byte to. Changed with interrupts disabled.
 static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
+/// The last byte sent ended a line.
+static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 /// Number of bytes that the transmitter has accepted.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
-/// [`TAKEN`] when the kernel stopped waiting.
+/// [`TAKEN`] when waiting stopped.
 static ABANDONED: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The counter since when the program waits for the transmitter; 0: it doesn't.
+static FULL_SINCE: AtomicU64 = AtomicU64::new(0);
+/// Number of bytes dropped and not yet reported.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Also gets the output, see [`set_mirror`]; null if there is none.
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
@@ -92,29 +99,49 @@ pub fn has_serial() -> bool {
 }
 
 /// Whether the transmitter accepts bytes now.
-pub fn has_room() -> bool {
-    !has_serial() || UART.line_status() & ROOM != 0
+fn has_room() -> bool {
+    match flush_port() {
+        Some(progress) => progress.has_room,
+        None => !has_serial() || UART.line_status() & ROOM != 0,
+    }
 }
 
-/// Whether everything written has been sent.
+/// Whether everything written has been sent, or nobody reads it.
 pub fn is_sent() -> bool {
-    !has_serial() || UART.line_status() & SENT != 0
+    match flush_port() {
+        Some(progress) => progress.is_sent,
+        None => !has_serial() || UART.line_status() & SENT != 0,
+    }
+}
+
+/// Passes on output that waits in a port's driver, if that is the console.
+pub fn flush_port() -> Option<Progress> {
+    let port = port::port()?;
+    let progress = without_interrupts(port.flush);
+    TAKEN.fetch_add(progress.taken as u64, Ordering::Relaxed);
+    Some(progress)
 }
 
 /// Passes as much of `bytes` to the transmitter as it accepts at once; returns how much.
 fn put(stream: Stream, bytes: &[u8]) -> usize {
-    if !has_serial() {
+    let port = port::port();
+    if port.is_none() && !has_serial() {
         return bytes.len();
     }
     // A tick may have a line to log.
     without_interrupts(|| {
-        if UART.line_status() & ROOM == 0 {
-            return 0;
-        }
-        let count = transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
-            UART.send(byte);
-        });
+        let count = match port {
+            Some(port) => (port.write)(bytes),
+            None if UART.line_status() & ROOM == 0 => 0,
+            None => transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
+                UART.send(byte);
+            }),
+        };
         TAKEN.fetch_add(count as u64, Ordering::Relaxed);
+        let last = count.checked_sub(1).and_then(|last| bytes.get(last));
+        if let Some(last) = last {
+            AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
+        }
         count
     })
 }
@@ -133,11 +160,70 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
     count
 }
 
-/// Passes output of this stream to the mirror.
-fn show(stream: Stream, bytes: Option<&[u8]>) {
-    if stream != Stream::Control {
-        mirror(bytes);
+/// Writes output of the program as [`try_write`]. With `soil run` at the other end, whose reader may
+/// pause as that of a pipe, the program waits for as long as it takes. Other output waits for
+/// [`TIMEOUT_NS`] at most, or not at all if nobody is attached, and is then dropped; a line reports
+/// the number of bytes once the console works again.
+pub fn write(stream: Stream, bytes: &[u8]) -> usize {
+    report_dropped();
+    let count = try_write(stream, bytes);
+    if count > 0 {
+        FULL_SINCE.store(0, Ordering::Relaxed);
+        count
+    } else if is_abandoned() {
+        drop_rest(bytes);
+        bytes.len()
+    } else {
+        0
     }
+}
+
+/// Reports how much was dropped, if the console works again.
+pub fn report_dropped() {
+    if DROPPED.load(Ordering::Relaxed) != 0 && has_room() {
+        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        line(format_args!("{dropped} bytes of output dropped"));
+    }
+}
+
+/// Whether [`write`] doesn't have to wait.
+pub fn is_writable() -> bool {
+    has_room() || is_abandoned()
+}
+
+/// Whether output is dropped while the transmitter is full.
+fn is_abandoned() -> bool {
+    if is_framed() {
+        return false;
+    }
+    let now = tsc::counter();
+    let since = match FULL_SINCE.load(Ordering::Relaxed) {
+        0 => {
+            FULL_SINCE.store(now, Ordering::Relaxed);
+            now
+        }
+        since => since,
+    };
+    let taken = TAKEN.load(Ordering::Relaxed);
+    if now.saturating_sub(since) >= pvclock::ticks(TIMEOUT_NS) {
+        ABANDONED.store(taken, Ordering::Relaxed);
+    }
+    taken == ABANDONED.load(Ordering::Relaxed) || is_closed()
+}
+
+/// Whether output can't be passed on, since nobody is attached.
+fn is_closed() -> bool {
+    flush_port().is_some_and(|progress| !progress.is_open && !progress.has_room)
+}
+
+/// Whether there is a console at all.
+pub fn is_present() -> bool {
+    has_serial() || port::port().is_some()
+}
+
+fn drop_rest(bytes: &[u8]) {
+    DROPPED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    mirror(Some(bytes));
 }
 
 /// The timeout of a wait for a full transmitter.
@@ -161,7 +247,7 @@ impl Timeout {
     /// until the transmitter accepts something.
     pub fn continue_wait(&mut self) -> bool {
         let taken = TAKEN.load(Ordering::Relaxed);
-        if taken == ABANDONED.load(Ordering::Relaxed) {
+        if taken == ABANDONED.load(Ordering::Relaxed) || is_closed() {
             return false;
         }
         if taken != self.taken {
@@ -175,7 +261,7 @@ impl Timeout {
 }
 
 /// Writes `bytes` from any context, with a cell held or during a crash: spins while the transmitter
-/// is full. Bytes that it doesn't accept within [`TIMEOUT_NS`] go to the mirror only.
+/// is full. Bytes that it doesn't accept within [`TIMEOUT_NS`] are dropped, except for the mirror.
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
     let mut timeout = Timeout::new();
@@ -185,7 +271,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
             return;
         }
         if !timeout.continue_wait() {
-            return show(stream, Some(rest));
+            return drop_rest(rest);
         }
         core::hint::spin_loop();
     }
@@ -226,4 +312,14 @@ impl Write for ErrorOutput {
 pub fn line(text: core::fmt::Arguments) {
     // The console never fails.
     let _ = writeln!(ErrorOutput, "soil: {text}");
+}
+
+/// Writes the exit status as a line of its own, the last one, for launchers other than `soil run`.
+pub fn status_line(status: u8) {
+    if !is_framed() {
+        if !AT_LINE_START.load(Ordering::Relaxed) {
+            write_now(Stream::Error, b"\n");
+        }
+        line(format_args!("status {status}"));
+    }
 }

@@ -4,7 +4,8 @@
 //! Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced).
 
 use super::aml::{
-    Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type, virtio_mmio,
+    EventDevice, Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type,
+    virtio_mmio,
 };
 use super::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::memory::Physical;
@@ -45,8 +46,8 @@ pub enum Power {
     Reduced {
         /// The sleep control register.
         sleep_control: Option<Register>,
-        /// Address of the generic event device's selector, and its interrupt.
-        events: Option<(u64, Gsi)>,
+        /// The generic event device.
+        events: Option<EventDevice>,
     },
 }
 
@@ -210,7 +211,7 @@ fn fixed_power(fadt: &[u8]) -> Option<Power> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acpi, HEADER, Power, Register, VirtioMmio};
+    use super::{Acpi, EventDevice, HEADER, Power, Register, VirtioMmio};
     use crate::memory::Physical;
     use proptest::prelude::{any, proptest};
 
@@ -358,9 +359,7 @@ mod tests {
 
     #[test]
     fn reads_a_microvm() {
-        let mut dsdt = Vec::new();
-        dsdt.extend(b"_HID\x0dACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0");
-        dsdt.extend(b"\x5b\x80EREG\x00\x0c\x00\x00\xa0\xfe\x0a\x04");
+        let mut dsdt = qemus_events(b"\x0c\x00\x00\xa0\xfe");
         for (address, gsi) in [(0xfeb0_0000u32, 16u8), (0xfeb0_0200, 17)] {
             dsdt.extend(b"_HID\x0dLNRO0005\0_CRS\x86\x09\0\x01");
             dsdt.extend(address.to_le_bytes());
@@ -369,7 +368,12 @@ mod tests {
         let acpi = Acpi::parse(&machine(1 << 20, &dsdt), 0);
         let power = Power::Reduced {
             sleep_control: Some(Register::Memory(0xfea0_0200)),
-            events: Some((0xfea0_0000, 9)),
+            events: Some(EventDevice {
+                address: 0xfea0_0000,
+                is_byte: false,
+                mask: 2,
+                gsi: 9,
+            }),
         };
         assert_eq!(acpi.power, Some(power));
         let device = |address, gsi| VirtioMmio {
@@ -400,14 +404,67 @@ mod tests {
         assert_eq!(sleep(&[0x13, 0x06, 4, 0x0a, 5, 0, 0, 0]), None);
     }
 
+    fn events(dsdt: &[u8]) -> Option<EventDevice> {
+        match Acpi::parse(&machine(1 << 20, dsdt), 0).power {
+            Some(Power::Reduced { events, .. }) => events,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// QEMU's generic event device with this address of its selector, an integer of AML.
+    fn qemus_events(address: &[u8]) -> Vec<u8> {
+        let mut dsdt = b"_HID\x0dACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0".to_vec();
+        dsdt.extend(b"\x5b\x80EREG\x00");
+        dsdt.extend(address);
+        dsdt.extend(b"\x0a\x04\x5b\x81\x0bEREG\x43ESEL\x20\x14\x1e_EVT\x09\x70ESEL\x60");
+        dsdt.extend(b"\xa0\x11\x93\x7b\x60\x0a\x02\0\x0a\x02\x86PWRB\x0a\x80");
+        dsdt
+    }
+
+    /// Of Cloud Hypervisor: `AcpiGedDevice::to_aml_bytes` in devices/src/acpi.rs.
+    fn cloud_hypervisors_events(address: &[u8]) -> Vec<u8> {
+        let mut dsdt = b"GEC_\x08_HID\x0c\x41\xd0\x0a\x06".to_vec();
+        dsdt.extend(b"\x5b\x80GDST\x00");
+        dsdt.extend(address);
+        dsdt.extend(b"\x01\x5b\x81\x0bGDST\x41GDAT\x08\x14\x4eESCN\x08\x70GDAT\x60");
+        dsdt.extend(b"\x7b\x60\x0a\x04\x61\xa0\x13\x93\x61\x0a\x04\x5c\x2f\x03_SB_PHPRPSCN");
+        dsdt.extend(b"\x7b\x60\x0a\x08\x61\xa0\x11\x93\x61\x0a\x08");
+        dsdt.extend(b"\x86\x5c\x2e_SB_PWRB\x0a\x80");
+        dsdt.extend(b"\x5b\x82\x35\x2e_SB_GED__HID\x0dACPI0013\0_UID\0");
+        dsdt.extend(b"_CRS\x89\x06\0\x03\x01\x05\0\0\0y\0_EVT\x09\\._SB_GEC_ESCN");
+        dsdt
+    }
+
     #[test]
-    fn a_register_of_events_may_lie_high() {
-        let mut dsdt = b"ACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0".to_vec();
-        dsdt.extend(b"\x5b\x80EREG\x00\x0e");
-        dsdt.extend(0x12_fea0_0000u64.to_le_bytes());
-        let power = Acpi::parse(&machine(1 << 20, &dsdt), 0).power;
-        let events = Some((0x12_fea0_0000, 9));
-        assert!(matches!(power, Some(Power::Reduced { events: found, .. }) if found == events));
+    fn a_selector_of_events_may_lie_high() {
+        let high = 0x12_fea0_0000u64;
+        let address = [&[0x0e][..], &high.to_le_bytes()].concat();
+        let found = events(&qemus_events(&address)).expect("a device");
+        assert_eq!((found.address, found.gsi, found.is_byte), (high, 9, false));
+    }
+
+    /// Another bit than QEMU's, in a byte, in a device of its own.
+    #[test]
+    fn reads_the_button_of_cloud_hypervisor() {
+        let expected = EventDevice {
+            address: 0xe900_0000,
+            is_byte: true,
+            mask: 8,
+            gsi: 5,
+        };
+        let dsdt = cloud_hypervisors_events(b"\x0c\0\0\0\xe9");
+        assert_eq!(events(&dsdt), Some(expected));
+        // A name alone is no event.
+        let named = [b"\x5b\x82\x10PWRB\x08_HIDPWRB\x0a\x80", &dsdt[..]].concat();
+        assert_eq!(events(&named), Some(expected));
+    }
+
+    #[test]
+    fn an_event_device_without_a_button_is_none() {
+        let dsdt = qemus_events(b"\x0c\x00\x00\xa0\xfe");
+        assert_eq!(events(&dsdt[..dsdt.len() - 1]), None);
+        let without_region: Vec<u8> = dsdt.iter().copied().filter(|byte| *byte != 0x5b).collect();
+        assert_eq!(events(&without_region), None);
     }
 
     #[test]
@@ -443,7 +500,9 @@ mod tests {
     proptest! {
         #[test]
         fn survives_any_dsdt(dsdt in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let patterns: [&[u8]; 4] = [
+            let patterns: [&[u8]; 6] = [
+                b"ACPI0013\x89\x06\0\x01\x01\x09\0\0\0\x5b\x80EREG\x00\x0c\x00\x00\xa0\xfe\x01\x0a",
+                b"\x02\x86PWRB\x0a\x80",
                 b"_S5_\x12",
                 b"LNRO0005\x86\x09\0",
                 b"ACPI0013\x5b\x80",

@@ -1,7 +1,7 @@
 //! The values that are read from AML, the language of the DSDT.
 //!
-//! AML isn't interpreted. In QEMU's and Firecracker's tables these values are constants: they are
-//! found by their byte patterns, each checked for its form. Source: ACPI 6.5, chapters 5.6.9
+//! AML isn't interpreted. In the tables of QEMU, Firecracker and Cloud Hypervisor these values are
+//! constants: they are found by their byte patterns, each checked for its form. Source: ACPI 6.5, chapters 5.6.9
 //! (generic event device), 6.4 (resource descriptors), 20.2 (AML).
 
 use super::bytes::{u32_at, u64_at};
@@ -43,6 +43,7 @@ fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u
 const BYTE: u8 = 0x0a;
 const WORD: u8 = 0x0b;
 const DWORD: u8 = 0x0c;
+const QWORD: u8 = 0x0e;
 const PACKAGE: u8 = 0x12;
 
 /// `Name (_S5, Package () { type, … })`.
@@ -121,27 +122,63 @@ pub fn machine_id(dsdt: &[u8]) -> Option<u64> {
     })
 }
 
-/// AML's integers up to 32 bits, and what follows.
+/// AML's integers, and what follows.
 fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
     match *aml {
         [value @ (0 | 1), ref rest @ ..] => Some((value.into(), rest)),
         [BYTE, value, ref rest @ ..] => Some((value.into(), rest)),
         [WORD, a, b, ref rest @ ..] => Some((u16::from_le_bytes([a, b]).into(), rest)),
         [DWORD, ref rest @ ..] => Some((u32_at(rest, 0)?.into(), rest.get(4..)?)),
+        [QWORD, ref rest @ ..] => Some((u64_at(rest, 0)?, rest.get(8..)?)),
         _ => None,
     }
 }
 
-/// The generic event device: its interrupt, and the operation region with the selector of events.
-pub fn event_device(dsdt: &[u8]) -> Option<(u64, Gsi)> {
+/// The power button of a generic event device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventDevice {
+    /// Physical address of the selector of events, which reading clears.
+    pub address: u64,
+    /// The selector has one byte; else four. Devices ignore accesses of another size.
+    pub is_byte: bool,
+    /// The selector's bits that a press sets.
+    pub mask: u8,
+    /// The interrupt.
+    pub gsi: Gsi,
+}
+
+/// The generic event device, from the statement that a press leads to (5.6.9.3): `If (… == mask) {
+/// Notify (PWRB, 0x80) }`, with a path before the name or none. The selector is the operation region
+/// before it, which is QEMU's device's own, and another device's in Cloud Hypervisor's tables.
+pub fn event_device(dsdt: &[u8]) -> Option<EventDevice> {
+    const REGION: &[u8] = &[0x5b, 0x80];
     const SYSTEM_MEMORY: u8 = 0;
-    behind(dsdt, b"ACPI0013").find_map(|rest| {
-        let device = &rest[..rest.len().min(MAX_DEVICE)];
-        let region = behind(device, &[0x5b, 0x80]).find_map(|rest| match *rest.get(4..)? {
-            [SYSTEM_MEMORY, 0x0c, ref address @ ..] => u32_at(address, 0).map(u64::from),
-            [SYSTEM_MEMORY, 0x0e, ref address @ ..] => u64_at(address, 0),
-            _ => None,
-        })?;
-        Some((region, extended_interrupt(device)?))
-    })
+    const NOTIFY: u8 = 0x86;
+    const PRESSED: &[u8] = &[b'P', b'W', b'R', b'B', BYTE, 0x80];
+    let gsi = behind(dsdt, b"ACPI0013")
+        .find_map(|device| extended_interrupt(&device[..device.len().min(MAX_DEVICE)]))?;
+    let mut rest = dsdt;
+    while let Some(at) = position(rest, PRESSED) {
+        let before = &dsdt[..dsdt.len() - rest.len() + at];
+        rest = &rest[at + 1..];
+        let path = before.strip_suffix(b"\\._SB_").unwrap_or(before);
+        if let [.., BYTE, mask, NOTIFY] = *path {
+            let regions = behind(before, REGION).filter_map(|rest| match *rest.get(4..)? {
+                [SYSTEM_MEMORY, ref rest @ ..] => integer(rest),
+                _ => None,
+            });
+            let (address, rest) = regions.last()?;
+            let (len, _) = integer(rest)?;
+            if len != 1 && address % 4 != 0 {
+                return None;
+            }
+            return Some(EventDevice {
+                address,
+                is_byte: len == 1,
+                mask,
+                gsi,
+            });
+        }
+    }
+    None
 }

@@ -1,6 +1,6 @@
 //! The power button, and its stop requests.
 
-use super::enable_acpi;
+use super::{enable_acpi, keyboard};
 use crate::arch::vectors::POWER;
 use crate::firmware::Power;
 use crate::interrupts::{self, Trigger};
@@ -8,21 +8,22 @@ use crate::{console, firmware, memory};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use x86_64::instructions::port::Port;
 
-/// Number of times that the button was pressed. Counted by interrupts.
+/// Number of times that a stop was requested. Counted by interrupts.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 /// The requests that [`take_unseen`] has returned.
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 /// Whether the program checks [`requested`] itself.
 static HANDLED: AtomicBool = AtomicBool::new(false);
-/// Whether the button interrupts. Set once.
+/// Whether requests interrupt. Set once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
 /// The selector of generic events, if the machine has one. Written once, by [`listen`].
-static EVENTS: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
+static EVENTS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Enables the power button's interrupt, and reports that to `soil run` by the line `SOIL-BUTTON`
-/// on the debug port, since QEMU's q35 discards earlier presses. [`requested`] counts the presses,
-/// each of which ends the program as SIGTERM would unless [`handle_requests`] was called. The first
-/// halt calls this. Not for interrupts: it may map memory.
+/// Enables the interrupts of the power button and of the keyboard, and reports that to `soil run`
+/// by the line `SOIL-BUTTON` on the debug port, since QEMU's q35 discards earlier presses.
+/// [`requested`] counts the requests, each of which ends the program as SIGTERM would unless
+/// [`handle_requests`] was called. The first halt calls this. Not for interrupts: it may map
+/// memory.
 pub fn listen() {
     if LISTENING.swap(true, Ordering::Relaxed) {
         return;
@@ -44,21 +45,21 @@ pub fn listen() {
             interrupts::route(tables.legacy_gsi(*irq), POWER, Trigger::Level);
         }
         Some(Power::Reduced {
-            events: Some((address, gsi)),
+            events: Some(device),
             ..
         }) => {
-            let Some(events) = memory::map_device(*address, 4) else {
-                return;
-            };
-            EVENTS.store(events.cast(), Ordering::Release);
-            interrupts::set_handler(POWER, generic_event);
-            interrupts::route(*gsi, POWER, Trigger::Edge);
-            // An earlier press was an edge at a masked pin, which the I/O APIC drops; the selector
-            // retains it.
-            generic_event();
+            if let Some(events) = memory::map_device(device.address, 4) {
+                EVENTS.store(events, Ordering::Release);
+                interrupts::set_handler(POWER, generic_event);
+                interrupts::route(device.gsi, POWER, Trigger::Edge);
+                // An earlier press was an edge at a masked pin, which the I/O APIC drops; the
+                // selector retains it.
+                generic_event();
+            }
         }
         _ => {}
     }
+    keyboard::listen();
     console::write_control(b"SOIL-BUTTON\n");
 }
 
@@ -73,20 +74,31 @@ fn fixed_event() {
             let events = status.read();
             status.write(events);
             if events & BUTTON != 0 {
-                REQUESTS.fetch_add(1, Ordering::Relaxed);
+                request(None);
             }
         }
     }
 }
 
 fn generic_event() {
-    /// QEMU's docs/specs/acpi_hw_reduced_hotplug: "power down" in the selector, which reading
-    /// clears.
-    const POWER_DOWN: u32 = 2;
+    let Some(Power::Reduced {
+        events: Some(device),
+        ..
+    }) = &firmware::acpi().power
+    else {
+        return;
+    };
+    let selector = EVENTS.load(Ordering::Acquire);
     // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it
     // enabled interrupts.
-    if unsafe { EVENTS.load(Ordering::Acquire).read_volatile() } & POWER_DOWN != 0 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let events = unsafe {
+        match device.is_byte {
+            true => selector.read_volatile(),
+            false => selector.cast::<u32>().read_volatile() as u8,
+        }
+    };
+    if events & device.mask != 0 {
+        request(None);
     }
 }
 
@@ -134,7 +146,7 @@ pub fn is_handled() -> bool {
     HANDLED.load(Ordering::Relaxed)
 }
 
-/// Whether the button was pressed since the last call.
+/// Whether a stop was requested since the last call.
 pub fn take_unseen() -> bool {
     let requested = requested();
     SEEN.swap(requested, Ordering::Relaxed) != requested

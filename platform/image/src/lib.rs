@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod console;
+mod consoles;
 mod descriptors;
 mod devices;
 mod disks;

@@ -122,14 +122,15 @@ fn with<R>(f: impl FnOnce(&mut Screen) -> R) -> Option<R> {
     without_interrupts(|| SCREEN.try_with(|screen| screen.as_mut().map(f))).flatten()
 }
 
-/// Shows the console on the first display from now on, if the command line requests it; returns
-/// whether it does. Call it once, before displays are scanned for.
+/// Shows the console on the first display from now on, if the command line requests it or the
+/// machine has no other console; returns whether it does. Call it once, before displays are scanned
+/// for.
 pub fn start() -> bool {
     let words = environment::variable(b"SOIL_CONSOLE").unwrap_or_default();
-    if !words
+    let requested = words
         .split(|byte| *byte == b',')
-        .any(|word| word == b"display")
-    {
+        .any(|word| word == b"display");
+    if !requested && console::is_present() {
         return false;
     }
     let mut found = devices::take(DeviceType::GPU).into_iter();

@@ -141,7 +141,8 @@ impl Wait for Image {
         if *immediate {
             return;
         }
-        let until = match *full || !console::flush_log() {
+        let waits = !console::flush_log() || console::flush_port().is_some_and(|to| !to.is_sent);
+        let until = match *full || waits {
             true => Some(
                 sleep
                     .until

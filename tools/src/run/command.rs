@@ -121,6 +121,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
             "-M",
             format!("q35,accel={accel},usb=off,vmport=off,sata=off,smbus=off"),
         ),
+        Machine::Pc => args.pair("-M", format!("pc,accel={accel},usb=off,vmport=off")),
     }
     args.pair("-cpu", cpu(run, wiring.kvm));
     args.pair("-m", format!("{}M", run.mem.unwrap_or_default().0));
@@ -223,10 +224,12 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
         Machine::Microvm => format!("virtio-{kind}-device,{properties}"),
         // Modern only: the legacy interface costs a port range and start-up time. No option ROM:
         // nothing boots from the network.
-        Machine::Q35 if kind == "net" => {
+        Machine::Q35 | Machine::Pc if kind == "net" => {
             format!("virtio-net-pci,{properties},disable-legacy=on,romfile=")
         }
-        Machine::Q35 => format!("virtio-{kind}-pci,{properties},disable-legacy=on"),
+        Machine::Q35 | Machine::Pc => {
+            format!("virtio-{kind}-pci,{properties},disable-legacy=on")
+        }
     };
     for option in run
         .device_options
@@ -507,7 +510,7 @@ mod tests {
     /// QEMU offers flushes if the write cache is on, or can be enabled (`config-wce`).
     #[test]
     fn disks_offer_flushes_unless_that_is_asked_for() {
-        for machine in ["microvm", "q35"] {
+        for machine in ["microvm", "q35", "pc"] {
             let disks = format!("--machine {machine} --disk a=a.img --disk b=b.img,ro,sector=4096");
             let command = command(&disks);
             let devices = command.split(" -device virtio-blk-").skip(1);

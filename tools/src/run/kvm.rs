@@ -168,10 +168,10 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
         ])
         .args([
             "-M",
-            if machine == Machine::Microvm {
-                "microvm"
-            } else {
-                "q35"
+            match machine {
+                Machine::Microvm => "microvm",
+                Machine::Q35 => "q35",
+                Machine::Pc => "pc",
             },
             "-accel",
             "kvm",

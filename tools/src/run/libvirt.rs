@@ -1,10 +1,10 @@
 //! Builds a libvirt domain for an image (`--dry-run=libvirt`), as a pure function of the options.
 //!
-//! The domain is a q35: libvirt 9 defines no microvm. Source of the elements: libvirt's
+//! The domain is a q35, or a pc by `--machine pc`: libvirt 9 defines no microvm. Source of the elements: libvirt's
 //! formatdomain.
 
 use super::command::{cpu, nets, takes_direct};
-use crate::cli::Run;
+use crate::cli::{Machine, Run};
 use crate::failure::Failure;
 use crate::options::{Disk, Display, Net};
 use crate::program;
@@ -30,7 +30,13 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     ));
     xml.line("<vcpu>1</vcpu>");
     xml.open("os");
-    xml.line("<type arch='x86_64' machine='q35'>hvm</type>");
+    let machine = match run.machine {
+        Machine::Pc => "pc",
+        Machine::Microvm | Machine::Q35 => "q35",
+    };
+    xml.line(&format!(
+        "<type arch='x86_64' machine='{machine}'>hvm</type>"
+    ));
     xml.text("kernel", &absolute(&run.program));
     if !line.is_empty() {
         xml.text("cmdline", line);
@@ -48,6 +54,8 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     }
     xml.line("<controller type='usb' model='none'/>");
     xml.line("<memballoon model='none'/>");
+    // A crash of the program: libvirt 9.0 knows no model on PCI.
+    xml.line("<panic model='isa'/>");
     xml.open("serial type='pty'");
     xml.line("<target type='isa-serial' port='0'/>");
     xml.close("serial");
@@ -324,12 +332,15 @@ mod tests {
             "<cpu mode='host-passthrough'>",
             "<target type='isa-serial' port='0'/>",
             "<target type='virtio' name='org.qemu.guest_agent.0'/>",
+            "<panic model='isa'/>",
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
         }
         for absent in ["<interface", "<disk", "<graphics", "<emulator"] {
             assert!(!xml.contains(absent), "{absent}: {xml}");
         }
+        assert!(xml.contains("machine='q35'"), "{xml}");
+        assert!(self::xml("--machine pc").contains("machine='pc'"));
     }
 
     #[test]

@@ -10,8 +10,10 @@ pub const TIMER: u8 = FIRST_DEVICE;
 pub const POWER: u8 = FIRST_DEVICE + 1;
 /// The first serial port.
 pub const SERIAL: u8 = FIRST_DEVICE + 2;
+/// The keyboard.
+pub const KEYBOARD: u8 = FIRST_DEVICE + 3;
 /// The first vector for virtio devices.
-pub const FIRST_VIRTIO: u8 = FIRST_DEVICE + 3;
+pub const FIRST_VIRTIO: u8 = FIRST_DEVICE + 4;
 /// The last vector for virtio devices.
 pub const LAST_VIRTIO: u8 = SPURIOUS - 1;
 /// Spurious interrupts of the local APIC, which need no end-of-interrupt.

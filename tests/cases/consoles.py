@@ -1,0 +1,175 @@
+"""The console of a machine without `soil run`: a UART or a port of virtio-serial, with a reader that
+is late, slow or absent."""
+
+import re
+import socket
+import time
+
+from cases.machines import Bare, attach
+from harness.console import PATIENCE
+from harness.runner import test
+
+PROGRAM = "tests/programs/soil/console_work.exe"
+SUFFIX = {"microvm": "device", "microvm,isa-serial=off": "device", "q35": "pci", "pc": "pci"}
+LINE = len("line 000001 of a console\n")
+BACKLOG = 16 << 10  # as in platform/image/src/consoles.rs
+
+
+def port(machine, kind="virtconsole", chardev="stdio,id=port,signal=off", name=""):
+    """The options of a port of virtio-serial."""
+    # A microvm finds its last device first.
+    return (
+        *("-global", "virtio-mmio.force-legacy=false"),
+        *("-device", f"virtio-serial-{SUFFIX[machine]}", "-chardev", chardev),
+        *("-device", f"{kind},chardev=port" + (f",name={name}" if name else "")),
+    )
+
+
+def network(tap, machine):
+    return (
+        *("-netdev", f"tap,id=net,ifname={tap.name},script=no,downscript=no"),
+        *("-device", f"virtio-net-{SUFFIX[machine]},netdev=net"),
+    )
+
+
+def address(tap):
+    return f"SOIL_IP={tap.guest_cidr} SOIL_GATEWAY={tap.host}"
+
+
+def tell(tap, line):
+    """Has the program write a line, and waits until it has done so."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection = socket.create_connection((tap.guest, 7), timeout=PATIENCE)
+            break
+        except (ConnectionRefusedError, OSError):
+            # The program still writes its first lines.
+            assert time.monotonic() < until, "the program doesn't go on"
+            time.sleep(0.1)
+    with connection:
+        connection.sendall(line.encode() + b"\n")
+        assert connection.makefile().readline() == "written\n"
+
+
+def read_until(attached, end):
+    """What the console gives until `end`."""
+    text = b""
+    while not text.replace(b"\r", b"").endswith(end.encode()):
+        piece = attached.recv(65536)
+        assert piece, text[-200:]
+        text += piece
+    return text.decode().replace("\r", "")
+
+
+def check_dropped(text, count, ends):
+    """The console has the beginning of `count` lines, how much was dropped, and `ends`; nothing is
+    lost without being counted."""
+    whole = "".join(f"line {i:06} of a console\n" for i in range(1, count + 1))
+    kept, dropped, rest = re.split(r"soil: (\d+) bytes of output dropped\n", text)
+    assert rest == ends, rest
+    assert kept and whole.startswith(kept), kept[-200:]
+    return len(kept), int(dropped)
+
+
+@test(limit=120)
+def a_virtio_console(context):
+    """Without a UART, or by SOIL_CONSOLE=virtio beside one: input, output, the status, and a crash
+    report. SOIL_CONSOLE=uart uses no other."""
+    for machine, variables in (
+        ("microvm,isa-serial=off", ""),
+        ("microvm", "SOIL_CONSOLE=virtio"),
+        ("q35", "SOIL_CONSOLE=virtio"),
+        ("pc", "SOIL_CONSOLE=virtio"),
+    ):
+        name = f"echo{len(variables)}"
+        bare = Bare(
+            context, PROGRAM, machine, "echo", serial="null", devices=port(machine),
+            append=variables, name=name,
+        )  # fmt: skip
+        bare.child.wait_line("ready")
+        bare.child.process.stdin.write(b"one\ntwo\nend\n")
+        bare.child.process.stdin.flush()
+        _, text, _ = bare.ends()
+        # The terminal's echo of the input may be anywhere between.
+        for part in ("ready\n", "got [one]\n", "got [two]\n"):
+            assert part in text, f"{machine}: {text!r}"
+        assert text.endswith("soil: status 5\n"), f"{machine}: {text!r}"
+        bare = Bare(
+            context, PROGRAM, machine, "abort", serial="null", devices=port(machine),
+            append=variables, name=f"abort{len(variables)}",
+        )  # fmt: skip
+        _, text, _ = bare.ends()
+        assert text.startswith("before\nsoil: crash: the program ended"), f"{machine}: {text!r}"
+        assert text.endswith("soil: status 134\n"), f"{machine}: {text!r}"
+    machine = "microvm,isa-serial=off"
+    bare = Bare(
+        context, PROGRAM, machine, "abort", serial="null", devices=port(machine),
+        append="SOIL_CONSOLE=uart", name="uart",
+    )  # fmt: skip
+    assert bare.ends()[1] == ""
+
+
+@test(limit=120)
+def a_reader_that_is_late(context):
+    """Nobody is attached to the port: the first 16 KiB wait, the rest is dropped and counted, and
+    the program goes on at once. Whoever attaches gets what waited, the count, and what follows."""
+    for machine in ("microvm,isa-serial=off", "q35"):
+        tap = context.tap()
+        path = context.path(f"{machine.split(',')[0]}.console")
+        chardev = f"socket,id=port,path={path},server=on,wait=off"
+        devices = port(machine, "virtserialport", chardev, "org.soil.console")
+        bare = Bare(
+            context, PROGRAM, machine, "pour", "2000", serial="null",
+            devices=[*devices, *network(tap, machine)],
+            append=f"SOIL_CONSOLE=virtio {address(tap)}",
+        )  # fmt: skip
+        tell(tap, "nobody reads this")
+        with attach(path) as attached:
+            tell(tap, "attached")
+            text = read_until(attached, "attached\n")
+            kept, dropped = check_dropped(text, 2000, "attached\n")
+            written = 2000 * LINE + len("nobody reads this\n")
+            assert (kept, kept + dropped) == (BACKLOG, written), f"{machine}: {kept}, {dropped}"
+            tell(tap, "end")
+            assert read_until(attached, "soil: status 0\n") == "end\nsoil: status 0\n"
+        bare.ends()
+
+
+@test(limit=240)
+def a_reader_that_reads_nothing(context):
+    """Someone is attached to a port or a UART and reads nothing: the program waits for ten seconds,
+    then output is dropped and counted, and the program goes on."""
+    count = 20_000
+    for machine, on_uart in (("microvm,isa-serial=off", False), ("pc", True)):
+        tap = context.tap()
+        path = context.path(f"{machine.split(',')[0]}.console")
+        chardev = f"socket,id=port,path={path},server=on,wait=on"
+        if on_uart:
+            devices, serial = ["-chardev", chardev], "chardev:port"
+        else:
+            devices = port(machine, "virtserialport", chardev, "org.soil.console")
+            serial = "null"
+        bare = Bare(
+            context, PROGRAM, machine, "pour", str(count), serial=serial,
+            devices=[*devices, *network(tap, machine)], append=address(tap), attached=path,
+        )  # fmt: skip
+        tell(tap, "nobody reads this")
+        with bare.attached as attached:
+            # Frees the console.
+            text = b""
+            attached.settimeout(1)
+            try:
+                while piece := attached.recv(65536):
+                    text += piece
+            except TimeoutError:
+                pass
+            attached.settimeout(PATIENCE)
+            tell(tap, "read again")
+            text = text.decode().replace("\r", "") + read_until(attached, "read again\n")
+            kept, dropped = check_dropped(text, count, "read again\n")
+            written = count * LINE + len("nobody reads this\n")
+            assert kept + dropped == written, f"{machine}: {kept} + {dropped}, not {written}"
+            tell(tap, "end")
+            read_until(attached, "soil: status 0\n")
+        bare.ends()

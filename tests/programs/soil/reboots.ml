@@ -1,0 +1,2 @@
+(* Resets the machine. *)
+let () = Soil.run @@ fun () -> Soil.Machine.reboot ()
