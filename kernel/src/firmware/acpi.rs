@@ -61,6 +61,8 @@ pub struct Acpi {
     pub sleep_type: Option<u8>,
     /// The reset register and the value to write.
     pub reset: Option<(Register, u8)>,
+    /// Port of the power management timer.
+    pub timer: Option<u16>,
     /// I/O APICs: address and first input.
     pub io_apics: Vec<(u64, Gsi)>,
     /// Legacy interrupts that are wired to an input of another number.
@@ -152,6 +154,12 @@ impl Acpi {
         self.sleep_type = sleep_type(dsdt);
         self.virtio_mmio = virtio_mmio(dsdt);
         self.machine_id = self.machine_id.or(machine_id(dsdt));
+        let timer = u32_at(fadt, 76).and_then(|port| u16::try_from(port).ok());
+        let extended = match register_at(fadt, 208) {
+            Some(Register::Port(port)) => Some(port),
+            _ => None,
+        };
+        self.timer = timer.filter(|port| *port != 0).or(extended);
         if flags & RESET_SUPPORTED != 0 {
             self.reset = register_at(fadt, 116).zip(u8_at(fadt, 128));
         }
@@ -484,9 +492,9 @@ mod tests {
         root
     }
 
-    /// The first MiB with these bytes, and where an RSDP is found in it.
+    /// Where an RSDP is found in memory with these bytes, which begins at 0 and has more than 1 MiB.
     fn found(contents: &[(usize, &[u8])]) -> Option<u64> {
-        let mut memory = vec![0; 1 << 20];
+        let mut memory = vec![0; (1 << 20) + 512];
         for (at, bytes) in contents {
             memory[*at..at + bytes.len()].copy_from_slice(bytes);
         }
@@ -511,7 +519,7 @@ mod tests {
         // The extended BIOS data area is first, its first KiB only.
         let area: (usize, &[u8]) = (0x40e, &[0xc0, 0x9f]);
         let bios: (usize, &[u8]) = (0xe_0000, &new);
-        assert_eq!(found(&[area, bios, (0x9_fff0, &new)]), Some(0x9_fff0));
+        assert_eq!(found(&[area, bios, (0x9_ffd0, &new)]), Some(0x9_ffd0));
         assert_eq!(found(&[area, bios, (0xa_0000, &new)]), Some(0xe_0000));
         assert_eq!(found(&[(0x9_fc00, &new)]), None);
         // An area that isn't all memory is left out.

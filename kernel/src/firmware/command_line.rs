@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn separates_environment_and_arguments() {
         let line =
-            CommandLine::parse(br#"A=1 quiet B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
+            CommandLine::parse(br#"A=1 loud B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
         assert_eq!(line.environment, [b"A=1".to_vec(), b"B=two words".to_vec()]);
-        assert_eq!(line.unknown, [b"quiet".to_vec()]);
+        assert_eq!(line.unknown, [b"loud".to_vec()]);
         let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
         assert_eq!(
             arguments,
