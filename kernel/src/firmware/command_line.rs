@@ -72,6 +72,7 @@ impl CommandLine {
     }
 
     /// The value of the environment variable `name`; the last one if it occurs twice.
+    #[inline(never)]
     pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
         self.environment
             .iter()
@@ -110,10 +111,9 @@ fn number(text: &str) -> Option<u64> {
 /// The prefix of a device's word.
 const DEVICE: &[u8] = b"virtio_mmio.device=";
 
-/// The words without a value that Firecracker, Kata and others pass to Linux's kernel
+/// The words without a value that Firecracker and others pass to Linux's kernel
 /// (Documentation/admin-guide/kernel-parameters.txt).
-const FLAGS: &[u8] = b"ro rw quiet debug rootwait nomodule nomodules i8042.noaux i8042.nomux \
-    i8042.dumbkbd noreplace-smp no_timer_check nokaslr";
+const FLAGS: &[u8] = b"ro rw quiet nomodule i8042.noaux i8042.nomux i8042.dumbkbd";
 
 /// The words of a command line, decoded, and whether each begins without quotes or escapes.
 struct Words<'a>(&'a [u8]);
@@ -156,20 +156,18 @@ impl Iterator for Words<'_> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let start = self.0.iter().position(|byte| !blank(byte))?;
         self.0 = &self.0[start..];
-        if let Some(rest) = self.0.strip_prefix(b"'") {
-            let ends = |at: &usize| rest[*at] == b'\'' && rest.get(at + 1).is_none_or(blank);
-            if let Some(end) = (0..rest.len()).find(ends) {
-                self.0 = &rest[end + 1..];
-                return Some((false, rest[..end].to_vec()));
-            }
+        let bare = !matches!(self.0.first(), Some(b'"' | b'\'' | b'\\'));
+        let literal = self.0.first() == Some(&b'\'');
+        if literal {
+            self.next_byte();
         }
-        let bare = !matches!(self.0.first(), Some(b'"' | b'\\'));
         let mut word = Vec::new();
-        let mut quoted = false;
+        let mut quoted = literal;
         while let Some(byte) = self.next_byte() {
             match byte {
-                b'"' => quoted = !quoted,
-                b'\\' => word.push(self.escape()),
+                b'\'' if literal && self.0.first().is_none_or(blank) => break,
+                b'"' if !literal => quoted = !quoted,
+                b'\\' if !literal => word.push(self.escape()),
                 _ if !quoted && blank(&byte) => break,
                 _ => word.push(byte),
             }
@@ -312,7 +310,7 @@ mod tests {
     fn a_line_for_linux_has_its_meaning() {
         let line = CommandLine::parse(
             b"panic=-1 console=ttyS0 root=/dev/vda rw ip=10.0.0.2::10.0.0.1:255.255.255.0:urunc:eth0:off \
-            PATH=/usr/bin:/bin KEY=a=b init=/app -- --port 80 'two words' 'it's one' ' lone",
+            PATH=/usr/bin:/bin KEY=a=b init=/app -- --port 80 'two words' 'it's one' '' don't ' open \"\\",
         );
         assert_eq!(line.unknown, Vec::<Vec<u8>>::new());
         assert_eq!(line.program(), Some(&b"/app"[..]));
@@ -321,8 +319,16 @@ mod tests {
         let address = &b"10.0.0.2::10.0.0.1:255.255.255.0:urunc:eth0:off"[..];
         assert_eq!(line.variable(b"ip"), Some(address));
         let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
-        let expected: [&[u8]; 6] = [b"--port", b"80", b"two words", b"it's one", b"'", b"lone"];
-        assert_eq!(arguments, expected);
+        let expected = [
+            "--port",
+            "80",
+            "two words",
+            "it's one",
+            "",
+            "don't",
+            " open \"\\",
+        ];
+        assert_eq!(arguments, expected.map(str::as_bytes));
         let line = CommandLine::parse(
             b"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd \
             swiotlb=noforce virtio_mmio.device=4K@0xc0001000:5 rdinit=/a SOIL_ARGV0=b word",

@@ -133,11 +133,11 @@ fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
     }
     with(|memory| {
         let address = memory.windows.address(physical, end)?;
-        let first = address & !(PAGE - 1);
-        let pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
-        for (at, page) in (first..).step_by(PAGE as usize).zip(pages) {
+        let distance = address.wrapping_sub(physical);
+        for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
             let entry = page | PRESENT | WRITABLE | TYPE | NO_EXECUTE | BORROWED;
-            memory.tables.set(&mut memory.physical, at, entry).ok()?;
+            let page = page.wrapping_add(distance);
+            memory.tables.set(&mut memory.physical, page, entry).ok()?;
         }
         Some(address as *mut u8)
     })

@@ -6,12 +6,14 @@ use super::layout::{DEVICE_WINDOW, DEVICE_WINDOWS, DEVICES};
 /// addresses (up to 2^52) than the upper half of the address space. The first window is always that
 /// of the addresses from 0 on; another belongs to the 16 TiB of its first use, for good. A machine
 /// has its 64-bit BARs in one or two places.
-pub struct Windows([u8; DEVICE_WINDOWS]);
+///
+/// The numbers of the others, in units of 16 TiB; 0 for a free one.
+pub struct Windows([u8; DEVICE_WINDOWS - 1]);
 
 impl Windows {
     /// All free but the first.
     pub const fn new() -> Self {
-        Self([0; DEVICE_WINDOWS])
+        Self([0; DEVICE_WINDOWS - 1])
     }
 
     /// The virtual address of `physical`; `None` if the range up to `end` is in two windows, or no
@@ -21,11 +23,18 @@ impl Windows {
         if end > (u64::from(number) + 1) * DEVICE_WINDOW {
             return None;
         }
-        let mut windows = self.0.iter_mut().enumerate();
-        let fits = |at, window| window == number || at > 0 && window == 0;
-        let (at, window) = windows.find(|(at, window)| fits(*at, **window))?;
-        *window = number;
-        Some(DEVICES + at as u64 * DEVICE_WINDOW + physical % DEVICE_WINDOW)
+        let mut address = DEVICES + physical % DEVICE_WINDOW;
+        if number == 0 {
+            return Some(address);
+        }
+        for window in &mut self.0 {
+            address += DEVICE_WINDOW;
+            if *window == 0 || *window == number {
+                *window = number;
+                return Some(address);
+            }
+        }
+        None
     }
 }
 

@@ -52,7 +52,10 @@ mod tests {
     #[test]
     fn takes_the_first_leaf_that_knows() {
         let hypervisor = (1, 0, 0, 1 << 31);
-        let (last, khz) = ((0x4000_0000, 0x4000_0010, 0, 0), (0x4000_0010, 2_400_000, 0, 0));
+        let (last, khz) = (
+            (0x4000_0000, 0x4000_0010, 0, 0),
+            (0x4000_0010, 2_400_000, 0, 0),
+        );
         let crystal = (0x15, 2, 216, 24_000_000);
         let (ratio, base) = ((0x15, 2, 216, 0), (0x16, 0xffff_0a28, 0, 0));
         let top = |leaf| (0, leaf, 0, 0);
