@@ -171,7 +171,7 @@ pub fn write(stream: Stream, bytes: &[u8]) -> usize {
         FULL_SINCE.store(0, Ordering::Relaxed);
         count
     } else if is_abandoned() {
-        drop_rest(bytes);
+        drop_rest(stream, bytes);
         bytes.len()
     } else {
         0
@@ -221,9 +221,16 @@ pub fn is_present() -> bool {
     has_serial() || port::port().is_some()
 }
 
-fn drop_rest(bytes: &[u8]) {
+fn drop_rest(stream: Stream, bytes: &[u8]) {
     DROPPED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    mirror(Some(bytes));
+    show(stream, Some(bytes));
+}
+
+/// Passes output of this stream to the mirror.
+fn show(stream: Stream, bytes: Option<&[u8]>) {
+    if stream != Stream::Control {
+        mirror(bytes);
+    }
 }
 
 /// The timeout of a wait for a full transmitter.
@@ -271,7 +278,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
             return;
         }
         if !timeout.continue_wait() {
-            return drop_rest(rest);
+            return drop_rest(stream, rest);
         }
         core::hint::spin_loop();
     }
