@@ -26,13 +26,16 @@ KEYS = "/usr/share/ovmf/PkKek-1-snakeoil"
 # QEMU's words for each.
 CONTROLLERS = {
     "virtio-blk": ["-device", "virtio-blk-pci,drive=disk"],
+    "virtio-scsi": ["-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk"],
+    "nvme": ["-device", "nvme,drive=disk,serial=boot"],
 }
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc"}
 EVERY = list(itertools.product(("seabios", "ovmf", "secure"), ("pc", "q35"), CONTROLLERS, FORMATS))
 # These run always, the others in long runs: each firmware, machine, controller and format once.
 OFTEN = {
     ("seabios", "pc", "virtio-blk", "qcow2"),
-    ("ovmf", "q35", "virtio-blk", "raw"),
+    ("seabios", "q35", "nvme", "raw"),
+    ("ovmf", "q35", "virtio-scsi", "raw"),
     ("secure", "q35", "virtio-blk", "vhd"),
 }
 
@@ -337,7 +340,7 @@ def edits_settings(context):
     context.run(*edit, input="# mine\nB=2\n")
     assert read(disk, "soil/settings.txt") == b"# mine\nB=2\n"
     for text, message in (
-        ("quiet\n", "'quiet' isn't NAME=VALUE"),
+        ("loud\n", "'loud' isn't NAME=VALUE"),
         ("", "standard input: empty"),
         ("A=1 " * 20_000, "bytes"),
     ):
