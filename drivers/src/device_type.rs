@@ -15,6 +15,8 @@ impl DeviceType {
     pub const CONSOLE: DeviceType = DeviceType(3);
     /// Entropy source.
     pub const RNG: DeviceType = DeviceType(4);
+    /// SCSI host.
+    pub const SCSI: DeviceType = DeviceType(8);
     /// Graphics adapter.
     pub const GPU: DeviceType = DeviceType(16);
     /// Keyboard, pointer or another input device.
@@ -28,6 +30,7 @@ impl fmt::Display for DeviceType {
             DeviceType::BLOCK => "block",
             DeviceType::CONSOLE => "console",
             DeviceType::RNG => "entropy",
+            DeviceType::SCSI => "SCSI",
             DeviceType::GPU => "graphics",
             DeviceType::INPUT => "input",
             DeviceType(id) => return write!(f, "virtio type {id}"),

@@ -1,4 +1,4 @@
-//! Drivers for virtio devices over PCI and MMIO (network card, disk, entropy source,
+//! Drivers for virtio devices over PCI and MMIO (network card, disk, SCSI host, entropy source,
 //! console, graphics adapter, input devices), and for the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
@@ -14,7 +14,7 @@
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
-//! 5. [`net`], [`blk`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) per device.
+//! 5. [`net`], [`blk`], [`scsi`], [`rng`], [`console`], [`gpu`], [`input`]: one owner (`&mut`) per device.
 //!    Each type's documentation has an example, on a device of `fake`.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only.
@@ -78,6 +78,7 @@ pub mod nvme;
 pub mod pci;
 mod queue;
 pub mod rng;
+pub mod scsi;
 pub mod transport;
 
 pub use error::Error;

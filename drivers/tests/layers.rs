@@ -10,7 +10,9 @@ fn modules_import_from_lower_layers_only() {
         &["transport"],
         &["queue"],
         &["device", "disk"],
-        &["blk", "console", "gpu", "input", "net", "nvme", "rng"],
+        &[
+            "blk", "console", "gpu", "input", "net", "nvme", "rng", "scsi",
+        ],
         &["bochs", "fake"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);

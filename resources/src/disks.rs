@@ -42,6 +42,8 @@ struct Disk {
     waiting: VecDeque<(Request, u64)>,
     /// Number of requests so far.
     requests: usize,
+    /// The log says that it offers no flush.
+    warned: bool,
 }
 
 /// All block devices.
@@ -74,6 +76,7 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
         shared: false,
         waiting: VecDeque::new(),
         requests: 0,
+        warned: false,
     });
     let disks = Disks {
         disks: disks.collect(),
@@ -219,6 +222,14 @@ impl Disks {
         disk.report = Some(report);
         disk.users += 1;
         disk.shared = shared;
+        if !geometry.flushes && !geometry.read_only && !disk.warned {
+            disk.warned = true;
+            log::warn!(
+                "disk {} offers no flush: a sync waits for the writes only, which are durable only \
+                 if the host writes through",
+                disk.name
+            );
+        }
         Ok(geometry)
     }
 

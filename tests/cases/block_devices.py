@@ -81,6 +81,21 @@ def slices_without_a_ring(context):
         assert calls_in(report)["io_uring_setup"] >= 1
 
 
+@test(limit=180)
+def slices_on_devices_with_less(context):
+    """The same on virtio-blk devices without indirect descriptors, event indices and flushes, and
+    with few descriptors: what Firecracker's lack."""
+    less = ("indirect_desc=off", "event_idx=off", "write-cache=off", "config-wce=off")
+    cases = (less[:1], less[:2], less, ("queue-size=4", *less[:1]), ("queue-size=16", *less))
+    for form in FORMS[1:]:
+        path = disk(context, f"{form}.img")
+        for case in cases:
+            options = [f"--device-option=blk:{option}" for option in case]
+            output = run(context, form, ["vectors"], {"data": path}, options)
+            assert output.count("written true, read true") == 5, f"{form}, {case}: {output}"
+            assert output.count("offers no flush") == int(case[-1] == less[-1]), output
+
+
 def blocks_used(path):
     return os.stat(path).st_blocks * 512
 

@@ -16,10 +16,13 @@ SMALL = "rx_queue_size=256,tx_queue_size=256"
 OPTIONS = {
     "microvm": ["", "packed=off", "mrg_rxbuf=off", "csum=off", "guest_csum=off", "host_tso4=off,guest_tso4=off",
                 "indirect_desc=off", "event_idx=off", "event_idx=off,indirect_desc=off,mrg_rxbuf=off",
-                "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "legacy"],
+                "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "legacy",
+                # As Firecracker's, and with even less.
+                "indirect_desc=off,ctrl_vq=off,status=off",
+                "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
     "q35": ["", "packed=off", "mrg_rxbuf=off", "csum=off", "guest_csum=off", "host_tso4=off,guest_tso4=off",
             "indirect_desc=off", "event_idx=off", SMALL, "vectors=0", "disable-legacy=on",
-            "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off"],
+            "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
 }  # fmt: skip
 
 

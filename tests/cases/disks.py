@@ -372,9 +372,9 @@ def slow_disk(context):
 
 @test()
 def a_disk_without_flushes(context):
-    """The warning appears once, at the mount, and is the volume's health; other disks log
-    nothing."""
-    line = "soil: warning: disk data offers no flush: "
+    """The warning appears once, at the mount or where the sectors are opened, and is the volume's
+    health; other disks and read-only ones log nothing."""
+    line = "soil: warning: disk data offers no flush: a sync waits for the writes only, which are"
     for form in ("microvm", "q35"):
         for options, health, said in ((NO_FLUSH, "unflushed", 1), ([], "writable", 0)):
             disk = fat_disk(context, f"{form}-{health}.img")
@@ -387,6 +387,11 @@ def a_disk_without_flushes(context):
             kept = [text for text in output.splitlines() if not text.startswith("soil: ")]
             assert kept == [health, health], f"{form}: {output}"
             context.run("fsck.fat", "-n", disk)
+        for suffix, said in (("", 1), (",ro", 0)):
+            options = ["--disk", f"data={disk}{suffix}", *NO_FLUSH]
+            child = context.soil("tests/programs/soil/block_work.exe", form, "read", options=options)
+            status, output = outcome(child, context)
+            assert status == 0 and output.count(line) == said, f"{form}{suffix}: {output}"
 
 
 def journal_of_revokes(context):

@@ -14,6 +14,7 @@ use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
 use drivers::disk::{self, Controller, DiskError};
 use drivers::nvme::{Nvme, NvmeConfig};
+use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
 use kernel::devices::{MEMORY, find_nvme};
 use kernel::{time, wait};
@@ -81,13 +82,16 @@ impl platform::Disks for Image {
 type Start = fn(Box<dyn Transport>, MemoryRef) -> Result<Box<dyn Controller>, drivers::Error>;
 
 /// The drivers of virtio devices. A program that uses no disks links none of them.
-const DRIVERS: [(DeviceType, Start); 1] = [(DeviceType::BLOCK, |transport, memory| {
-    Ok(Box::new(Blk::new(
-        transport,
-        memory,
-        &BlkConfig::default(),
-    )?))
-})];
+const DRIVERS: [(DeviceType, Start); 2] = [
+    (DeviceType::BLOCK, |transport, memory| {
+        let blk = Blk::new(transport, memory, &BlkConfig::default())?;
+        Ok(Box::new(blk))
+    }),
+    (DeviceType::SCSI, |transport, memory| {
+        let scsi = Scsi::new(transport, memory, &ScsiConfig::default())?;
+        Ok(Box::new(scsi))
+    }),
+];
 
 /// Starts all controllers, and finds their disks.
 fn open() -> Named<Image> {
@@ -137,7 +141,8 @@ fn open() -> Named<Image> {
 
 /// Waits until a controller has found its disks.
 fn await_disks(controller: &mut dyn Controller) {
-    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
+    let timeout = devices::DEVICE_TIMEOUT_NS.max(controller.start_timeout_ns());
+    let until = time::monotonic_ns() + timeout;
     loop {
         // Before the poll: while this machine was suspended the device may have responded.
         let late = time::monotonic_ns() >= until;

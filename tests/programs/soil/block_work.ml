@@ -221,6 +221,54 @@ let stalls disk other =
   in
   again 600
 
+(* Writes, reads and flushes of the other disk. *)
+let use_other other =
+  let size = B.sector_size other in
+  let b = B.buffer (64 * size) and c = B.buffer (64 * size) in
+  attempt "the other" (fun () ->
+      for n = 1 to 20 do
+        fill b n;
+        B.write other ~first_sector:(64 * n) b 0 (length b);
+        B.flush other;
+        B.read other ~first_sector:(64 * n) c 0 (length c);
+        if b <> c then failwith "it read something else"
+      done)
+
+(* Reads and writes on a disk until it is removed. *)
+let removal disk other =
+  let size = B.sector_size disk in
+  let good = ref 0 in
+  let worker n =
+    let b = B.buffer (8 * size) in
+    let rec go i =
+      match
+        if (n + i) mod 2 = 0 then B.write disk ~first_sector:(8 * n) b 0 (8 * size)
+        else B.read disk ~first_sector:(8 * n) b 0 (8 * size)
+      with
+      | () ->
+          incr good;
+          if !good = 100 then say "under way";
+          go (i + 1)
+      | exception Soil.Error e -> Soil.Error.message e.code
+    in
+    go 0
+  in
+  let errors = T.map worker (List.init 20 Fun.id) in
+  say "all %d failed: %s" (List.length errors) (String.concat ", " (List.sort_uniq compare errors));
+  let b = B.buffer size in
+  attempt "read again" (fun () -> B.read disk ~first_sector:0 b 0 size);
+  attempt "flush again" (fun () -> B.flush disk);
+  use_other other
+
+(* So many reads of a slow disk at once, and meanwhile the other. *)
+let beside disk other count =
+  T.scope @@ fun scope ->
+  let slow = T.spawn scope (fun () -> depth disk count) in
+  T.yield ();
+  use_other other;
+  ignore (T.await slow);
+  say "ended"
+
 let part name mark =
   match catch ("open " ^ name) (fun () -> B.open_ name) with
   | None -> ()
@@ -253,6 +301,10 @@ let () =
       | () -> say "ended"
       | exception Soil.Error e -> say "failed: %s" (Soil.Error.to_string e))
   | [ "stalls" ] -> with_data (fun disk -> B.with_disk "other" (stalls disk))
+  | [ "removal" ] -> with_data (fun disk -> B.with_disk "other" (removal disk))
+  | [ "beside"; count ] ->
+      with_data (fun disk ->
+          B.with_disk "other" (fun other -> beside disk other (int_of_string count)))
   | "partitions" :: names ->
       (* All are open at the same time. *)
       List.iteri (fun i name -> part name (i + 1)) names

@@ -332,16 +332,6 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
         return Err(Error::NoDevice.into());
     };
     let mounted = mount_as(port, &wanted);
-    if let Ok(volume) = &mounted
-        && !port.geometry().flushes
-        && volume.health().is_writable()
-    {
-        log::warn!(
-            "disk {} offers no flush: a sync waits for the writes only, \
-             and what it wrote may be lost when the power fails",
-            wanted.source
-        );
-    }
     port.wanted.set(Some(wanted));
     mounted
 }

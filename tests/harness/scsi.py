@@ -1,0 +1,45 @@
+"""Machines whose disks are logical units of a SCSI adapter, where `soil run` has virtio-blk."""
+
+import os
+import shutil
+import stat
+
+WRAPPER = """#!/usr/bin/env python3
+import os, sys
+qemu = {qemu!r}
+words, units, adapter = [], 0, {adapter!r}
+for word in sys.argv[1:]:
+    kind, *options = word.split(",")
+    if words and words[-1] == "-device" and kind.startswith("virtio-blk-"):
+        if units == 0:
+            words += [kind.replace("virtio-blk", "virtio-scsi") + ",id=scsi" + adapter, "-device"]
+        options = [{rename}.get(name, name) + "=" + value for name, value in
+                   (option.split("=", 1) for option in options)]
+        place = ["bus=scsi.0", f"id=unit{{units}}", *{places!r}[units].split(",")]
+        word = ",".join(["scsi-hd", *place, *options])
+        units += 1
+    words.append(word)
+os.execv(qemu, [qemu, *{before!r}, *words])
+"""
+
+# The units of the adapter: of one target and of another.
+PLACES = ("scsi-id=0,lun=0", "scsi-id=0,lun=3", "scsi-id=200,lun=300")
+
+
+def adapter(context, name, options="", before=(), rename=None, qemu=None):
+    """The path of a QEMU wrapper with the disks on an adapter with these `options`; passes the words
+    `before` first. `rename` maps names of the disks' properties; `qemu` is another wrapper."""
+    path = context.path(name)
+    qemu = qemu or shutil.which("qemu-system-x86_64")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(
+            WRAPPER.format(
+                qemu=qemu,
+                adapter=options and f",{options}",
+                before=list(before),
+                rename=rename or {},
+                places=PLACES,
+            )
+        )
+    os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+    return path
