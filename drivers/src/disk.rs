@@ -88,6 +88,12 @@ pub trait Controller {
     /// Whether all disks have been found, or the device is out of use.
     fn is_ready(&self) -> bool;
 
+    /// How long the device says that it may take until it is ready, in nanoseconds; 0 if it says
+    /// nothing.
+    fn start_timeout_ns(&self) -> u64 {
+        0
+    }
+
     /// Ends the search for disks: there are those that have been found.
     fn end_search(&mut self);
 

@@ -44,6 +44,8 @@ const ENTRY_SIZES: u32 = 6 << 16 | 4 << 20;
 /// Capabilities, upper half: the NVM command set; the smallest page size.
 const NVM_COMMAND_SET: u32 = 1 << (37 - 32);
 const MIN_PAGE: u32 = 0xf << (48 - 32);
+/// Unit of the timeout in the capabilities.
+const TIMEOUT_UNIT_NS: u64 = 500_000_000;
 /// Versions.
 const VERSION_1_1: u32 = 0x1_01_00;
 const VERSION_1_2: u32 = 0x1_02_00;
@@ -171,6 +173,8 @@ pub struct Nvme {
     config: NvmeConfig,
     state: State,
     stride: usize,
+    /// Maximum of the time that a reset, or a start, takes, in nanoseconds.
+    timeout_ns: u64,
     /// Maximum entries of a queue.
     max_entries: u16,
     version: u32,
@@ -225,6 +229,7 @@ impl Nvme {
         Ok(Nvme {
             version: registers.read(offset::VERSION),
             stride,
+            timeout_ns: u64::from(low >> 24) * TIMEOUT_UNIT_NS,
             max_entries: max_entries.saturating_add(1),
             admin: QueuePair::new(memory, 0, stride, ADMIN)?,
             answer: Region::new(memory, identify::BYTES, prp::PAGE).ok_or(Error::OutOfMemory)?,
@@ -669,6 +674,10 @@ impl Controller for Nvme {
 
     fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::Stopping | State::Stopped)
+    }
+
+    fn start_timeout_ns(&self) -> u64 {
+        self.timeout_ns
     }
 
     fn end_search(&mut self) {

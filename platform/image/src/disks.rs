@@ -158,7 +158,8 @@ fn open() -> Named<Image> {
 
 /// Waits until a controller has found its disks.
 fn await_disks(controller: &mut dyn Controller) {
-    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
+    let timeout = devices::DEVICE_TIMEOUT_NS.max(controller.start_timeout_ns());
+    let until = time::monotonic_ns() + timeout;
     loop {
         // Before the poll: while this machine was suspended the device may have responded.
         let late = time::monotonic_ns() >= until;

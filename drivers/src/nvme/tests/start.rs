@@ -54,6 +54,7 @@ fn the_start_is_step_by_step() {
     let (registers, handle) = slow.connect(memory);
     let mut nvme = Nvme::new(Box::new(registers), memory, &NvmeConfig::default()).unwrap();
     assert!(!nvme.is_ready() && !nvme.has_pending());
+    assert_eq!(nvme.start_timeout_ns(), 20_000_000_000);
     nvme.begin();
     // Registers are polled, and the answers to commands interrupt.
     let mut polls = 0;
@@ -126,6 +127,48 @@ fn a_controller_that_does_not_start_is_never_ready_and_is_reset() {
         assert!(!nvme.is_ready() && nvme.disks() == 0);
         drop(nvme);
         assert!(!handle.is_enabled());
+    }
+}
+
+/// The owner ends the search: what was found is used, and a controller that answered nothing isn't.
+#[test]
+fn a_search_that_is_ended_has_what_was_found() {
+    for (answers, disks) in [
+        (0, None),
+        (3, None),
+        (6, Some(0)),
+        (7, Some(1)),
+        (8, Some(2)),
+    ] {
+        let mut silent = NvmeDevice {
+            lies: vec![None; answers].into_iter().collect(),
+            ..device()
+        };
+        silent.lies.push_back(Some(NvmeLie::Swallow));
+        for number in 2..4 {
+            silent.namespaces.push(FakeNamespace::new(number, 64, 512));
+        }
+        let memory = HostMemory::new();
+        let (registers, handle) = silent.connect(memory);
+        let mut nvme = Nvme::new(Box::new(registers), memory, &NvmeConfig::default()).unwrap();
+        nvme.begin();
+        for _ in 0..100 {
+            nvme.poll(&mut |_, _, _| ());
+        }
+        assert!(!nvme.is_ready());
+        nvme.end_search();
+        assert!(nvme.is_ready() && !nvme.has_pending());
+        let found = nvme.is_running().then(|| nvme.disks());
+        assert_eq!(found, disks, "after {answers} answers");
+        if disks > Some(0) {
+            run(&mut nvme, 0, Request::flush()).unwrap();
+            // The answer that came late belongs to no disk.
+            nvme.refresh(0).unwrap();
+            handle.post(0, 0);
+            nvme.poll(&mut |_, _, _| ());
+            nvme.poll(&mut |_, _, _| ());
+            assert_eq!((nvme.is_running(), nvme.geometry(0).sectors), (true, 4096));
+        }
     }
 }
 
