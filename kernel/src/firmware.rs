@@ -11,7 +11,7 @@ pub mod pvh;
 
 pub use acpi::{Acpi, Power, Register};
 
-use crate::memory::{self, Physical};
+use crate::memory::{self, DirectMemory, Physical};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -32,8 +32,14 @@ unsafe impl Physical for FirmwareMemory {
     }
 }
 
-/// Sets the physical address of the RSDP; 0 for a machine without ACPI.
+/// Sets the physical address of the RSDP. Where the loader gives none (0) it is searched for as on
+/// a PC, since Firecracker leaves it there; a machine without ACPI has none. Low memory still holds
+/// what the loader left.
 pub fn set_root(rsdp: u64) {
+    let rsdp = match rsdp {
+        0 => acpi::find_root(&DirectMemory).unwrap_or(0),
+        rsdp => rsdp,
+    };
     ROOT.store(rsdp, Ordering::Relaxed);
 }
 

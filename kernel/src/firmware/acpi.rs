@@ -15,6 +15,8 @@ const HEADER: usize = 36;
 /// No table of interest is longer; a longer one counts as damaged.
 const MAX_TABLE: usize = 1 << 20;
 const MAX_TABLES: usize = 64;
+/// What an RSDP begins with.
+const SIGNATURE: &[u8] = b"RSD PTR ";
 
 /// A register, ACPI's "generic address structure".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +77,37 @@ fn table(memory: &impl Physical, address: u64) -> Option<&[u8]> {
     if !(HEADER..=MAX_TABLE).contains(&len) {
         return None;
     }
-    let bytes = memory.read(address, len)?;
-    (bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0).then_some(bytes)
+    memory.read(address, len).filter(|bytes| is_intact(bytes))
+}
+
+/// Whether the checksum of these bytes is right: their sum is 0.
+fn is_intact(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
+}
+
+/// Whether `bytes` begin with an RSDP, by its signature and its checksums.
+fn is_root(bytes: &[u8]) -> bool {
+    let intact = |len| bytes.get(..len).is_some_and(is_intact);
+    bytes.starts_with(SIGNATURE)
+        && intact(20)
+        && u8_at(bytes, 15).is_some_and(|revision| revision < 2 || intact(36))
+}
+
+/// Searches for the RSDP where a PC's firmware leaves it: in the first KiB of the extended BIOS data
+/// area, and in the BIOS's own 128 KiB (ACPI 6.5, 5.2.5.1). Returns its physical address.
+pub fn find_root(memory: &impl Physical) -> Option<u64> {
+    /// Holds the segment of the extended BIOS data area.
+    const EXTENDED_AREA: u64 = 0x40e;
+    let segment = memory.read(EXTENDED_AREA, 2);
+    let extended = segment.and_then(|word| u16_at(word, 0)).unwrap_or(0);
+    let areas = [(u64::from(extended) << 4, 1 << 10), (0xe_0000, 128 << 10)];
+    areas.into_iter().find_map(|(start, len)| {
+        let area = memory.read(start, len)?;
+        let at = (0..len)
+            .step_by(16)
+            .find(|at| area.get(*at..).is_some_and(is_root))?;
+        Some(start + at as u64)
+    })
 }
 
 fn register_at(table: &[u8], at: usize) -> Option<Register> {
@@ -164,7 +195,7 @@ impl Acpi {
 /// The addresses of the tables, from RSDP by way of XSDT or RSDT.
 fn roots(memory: &impl Physical, rsdp: u64) -> Option<Vec<u64>> {
     let root = memory.read(rsdp, 20)?;
-    if &root[..8] != b"RSD PTR " {
+    if !root.starts_with(SIGNATURE) {
         return None;
     }
     let extended = if u8_at(root, 15)? >= 2 {
@@ -210,7 +241,7 @@ fn fixed_power(fadt: &[u8]) -> Option<Power> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acpi, HEADER, Power, Register, VirtioMmio};
+    use super::{Acpi, HEADER, Power, Register, VirtioMmio, find_root, is_intact};
     use crate::memory::Physical;
     use proptest::prelude::{any, proptest};
 
@@ -440,7 +471,93 @@ mod tests {
         assert_eq!(Acpi::parse(&memory, 1), Acpi::default());
     }
 
+    /// An RSDP of this revision, with valid checksums.
+    fn root(revision: u8) -> [u8; 36] {
+        let mut root = [0; 36];
+        root[..8].copy_from_slice(b"RSD PTR ");
+        root[9..15].copy_from_slice(b"FIRECK");
+        root[15] = revision;
+        root[20] = 36;
+        let sum = |bytes: &[u8]| bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+        root[8] = sum(&root[..20]);
+        root[32] = sum(&root);
+        root
+    }
+
+    /// Where an RSDP is found in memory with these bytes, which begins at 0 and has more than 1 MiB.
+    fn found(contents: &[(usize, &[u8])]) -> Option<u64> {
+        let mut memory = vec![0; (1 << 20) + 512];
+        for (at, bytes) in contents {
+            memory[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        find_root(&Fake(memory))
+    }
+
+    #[test]
+    fn finds_the_root_where_firmware_leaves_it() {
+        let (old, new) = (root(0), root(2));
+        assert_eq!(found(&[]), None);
+        // Firecracker's place, SeaBIOS's, and the last one.
+        for at in [0xe_0000, 0xf_5a40, 0xf_ffd0] {
+            assert_eq!(found(&[(at, &new)]), Some(at as u64), "{at:#x}");
+        }
+        assert_eq!(found(&[(0xe_0010, &old), (0xf_0000, &new)]), Some(0xe_0010));
+        // Not outside of that memory, between two bounds, or partly behind the end.
+        for at in [0xd_fff0, 0xe_0008, 0xf_fff0 - 0x10] {
+            assert_eq!(found(&[(at, &new)]), None, "{at:#x}");
+        }
+        // The 20 bytes of the old form fit where 36 don't.
+        assert_eq!(found(&[(0xf_ffe0, &old[..20])]), Some(0xf_ffe0));
+        // The extended BIOS data area is first, its first KiB only.
+        let area: (usize, &[u8]) = (0x40e, &[0xc0, 0x9f]);
+        let bios: (usize, &[u8]) = (0xe_0000, &new);
+        assert_eq!(found(&[area, bios, (0x9_ffd0, &new)]), Some(0x9_ffd0));
+        assert_eq!(found(&[area, bios, (0xa_0000, &new)]), Some(0xe_0000));
+        assert_eq!(found(&[(0x9_fc00, &new)]), None);
+        // An area that isn't all memory is left out.
+        assert_eq!(found(&[(0x40e, &[0xff; 2]), bios]), Some(0xe_0000));
+    }
+
+    #[test]
+    fn a_damaged_root_is_passed_over() {
+        for (revision, covered) in [(0, 20), (1, 20), (2, 36), (255, 36)] {
+            let good = root(revision);
+            for at in 0..36 {
+                let mut bad = good;
+                bad[at] ^= 0x40;
+                let places: [(usize, &[u8]); 2] = [(0xe_0100, &bad), (0xf_0000, &good)];
+                let first = if at < covered { 0xf_0000 } else { 0xe_0100 };
+                assert_eq!(found(&places), Some(first), "{revision} {at}");
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_found_root_is_intact(
+            segment in any::<u16>(),
+            roots in proptest::collection::vec(
+                (0usize..1 << 16, proptest::collection::vec(any::<u8>(), 0..40)), 0..20),
+        ) {
+            let mut memory = vec![0; 1 << 20];
+            memory[0x40e..0x410].copy_from_slice(&segment.to_le_bytes());
+            for (at, bytes) in &roots {
+                let mut bytes = [b"RSD PTR ", &bytes[..]].concat();
+                let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+                bytes.push(sum);
+                let at = (at << 4).min(memory.len() - bytes.len());
+                memory[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
+            let memory = Fake(memory);
+            if let Some(at) = find_root(&memory) {
+                let area = u64::from(segment) << 4;
+                let places = [area..area + 1024, 0xe_0000..0x10_0000];
+                assert!(at % 16 == 0 && places.iter().any(|place| place.contains(&at)));
+                assert!(is_intact(memory.read(at, 20).unwrap()));
+                Acpi::parse(&memory, at);
+            }
+        }
+
         #[test]
         fn survives_any_dsdt(dsdt in proptest::collection::vec(any::<u8>(), 0..300)) {
             let patterns: [&[u8]; 4] = [
