@@ -24,6 +24,7 @@ pub mod ethernet;
 pub mod filter;
 pub mod inspect;
 pub mod interfaces;
+mod ip_parameter;
 mod mac;
 pub mod mdns;
 mod offload;

@@ -43,15 +43,16 @@ fn the_parts_of_the_network_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
         &[
             "address",
-            "configuration",
             "errors",
             "filter",
             "inspect",
+            "ip_parameter",
             "mac",
             "offload",
             "recording",
             "status",
         ],
+        &["configuration"],
         &["dns", "interfaces", "sockets"],
         &["echo", "ethernet", "services", "tcp", "udp"],
         &["bound", "driver", "urgent", "zero_copy"],

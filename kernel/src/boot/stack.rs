@@ -36,7 +36,7 @@ pub fn set_up(line: &CommandLine) -> u64 {
         .iter()
         .map(|word| stack.string(word))
         .collect();
-    let name = line.variable(b"SOIL_ARGV0").unwrap_or(b"main.exe");
+    let name = line.program().unwrap_or(b"main.exe");
     let arguments: Vec<u64> = core::iter::once(name)
         .chain(line.arguments.iter().map(|word| &word[..]))
         .map(|word| stack.string(word))

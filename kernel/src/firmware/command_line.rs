@@ -6,6 +6,11 @@
 //! hexadecimal). `virtio_mmio.device=` words are the machine's, not the program's: they are removed
 //! wherever they occur, since QEMU appends them after `--` and others put them before it. One in
 //! quotes is the program's.
+//!
+//! A line that was written for Linux has the same meaning: its `init=PROGRAM` is the program's own
+//! name, its words without a value that Linux's kernel knows ([`FLAGS`]) are ignored, and single
+//! quotes around a word group it, literally, as urunc and urunit have it. Parameters such as
+//! `console=` and `root=` stay in the environment, where Linux would take them out.
 
 use alloc::vec::Vec;
 
@@ -18,7 +23,8 @@ pub struct CommandLine {
     pub arguments: Vec<Vec<u8>>,
     /// The values of `virtio_mmio.device=` words.
     pub mmio_devices: Vec<MmioDevice>,
-    /// Words before `--` that aren't `NAME=value`: ignored, but worth a warning.
+    /// Words before `--` that aren't `NAME=value` or of Linux's kernel: ignored, but worth a
+    /// warning.
     pub unknown: Vec<Vec<u8>>,
 }
 
@@ -52,14 +58,21 @@ impl CommandLine {
                 .is_some_and(|at| at > 0)
             {
                 result.environment.push(word);
-            } else {
+            } else if !FLAGS.split(|byte| *byte == b' ').any(|flag| flag == word) {
                 result.unknown.push(word);
             }
         }
         result
     }
 
+    /// The program's own name (`argv[0]`), if the line has one.
+    pub fn program(&self) -> Option<&[u8]> {
+        let names: [&[u8]; 3] = [b"SOIL_ARGV0", b"init", b"rdinit"];
+        names.into_iter().find_map(|name| self.variable(name))
+    }
+
     /// The value of the environment variable `name`; the last one if it occurs twice.
+    #[inline(never)]
     pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
         self.environment
             .iter()
@@ -97,6 +110,10 @@ fn number(text: &str) -> Option<u64> {
 
 /// The prefix of a device's word.
 const DEVICE: &[u8] = b"virtio_mmio.device=";
+
+/// The words without a value that Firecracker and others pass to Linux's kernel
+/// (Documentation/admin-guide/kernel-parameters.txt).
+const FLAGS: &[u8] = b"ro rw quiet nomodule i8042.noaux i8042.nomux i8042.dumbkbd";
 
 /// The words of a command line, decoded, and whether each begins without quotes or escapes.
 struct Words<'a>(&'a [u8]);
@@ -139,13 +156,18 @@ impl Iterator for Words<'_> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let start = self.0.iter().position(|byte| !blank(byte))?;
         self.0 = &self.0[start..];
-        let bare = !matches!(self.0.first(), Some(b'"' | b'\\'));
+        let bare = !matches!(self.0.first(), Some(b'"' | b'\'' | b'\\'));
+        let literal = self.0.first() == Some(&b'\'');
+        if literal {
+            self.next_byte();
+        }
         let mut word = Vec::new();
-        let mut quoted = false;
+        let mut quoted = literal;
         while let Some(byte) = self.next_byte() {
             match byte {
-                b'"' => quoted = !quoted,
-                b'\\' => word.push(self.escape()),
+                b'\'' if literal && self.0.first().is_none_or(blank) => break,
+                b'"' if !literal => quoted = !quoted,
+                b'\\' if !literal => word.push(self.escape()),
                 _ if !quoted && blank(&byte) => break,
                 _ => word.push(byte),
             }
@@ -157,14 +179,15 @@ impl Iterator for Words<'_> {
 #[cfg(test)]
 mod tests {
     use super::{CommandLine, MmioDevice};
-    use proptest::prelude::{any, proptest};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
 
     #[test]
     fn separates_environment_and_arguments() {
         let line =
-            CommandLine::parse(br#"A=1 quiet B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
+            CommandLine::parse(br#"A=1 loud B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
         assert_eq!(line.environment, [b"A=1".to_vec(), b"B=two words".to_vec()]);
-        assert_eq!(line.unknown, [b"quiet".to_vec()]);
+        assert_eq!(line.unknown, [b"loud".to_vec()]);
         let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
         assert_eq!(
             arguments,
@@ -282,9 +305,83 @@ mod tests {
         assert_eq!(one(br"-- a\nb\tc"), [b"a\nb\tc"]);
     }
 
+    /// What urunc (type `linux`), Firecracker and Cloud Hypervisor's documentation write.
+    #[test]
+    fn a_line_for_linux_has_its_meaning() {
+        let line = CommandLine::parse(
+            b"panic=-1 console=ttyS0 root=/dev/vda rw ip=10.0.0.2::10.0.0.1:255.255.255.0:urunc:eth0:off \
+            PATH=/usr/bin:/bin KEY=a=b init=/app -- --port 80 'two words' 'it's one' '' don't ' open \"\\",
+        );
+        assert_eq!(line.unknown, Vec::<Vec<u8>>::new());
+        assert_eq!(line.program(), Some(&b"/app"[..]));
+        assert_eq!(line.variable(b"KEY"), Some(&b"a=b"[..]));
+        assert_eq!(line.variable(b"PATH"), Some(&b"/usr/bin:/bin"[..]));
+        let address = &b"10.0.0.2::10.0.0.1:255.255.255.0:urunc:eth0:off"[..];
+        assert_eq!(line.variable(b"ip"), Some(address));
+        let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
+        let expected = [
+            "--port",
+            "80",
+            "two words",
+            "it's one",
+            "",
+            "don't",
+            " open \"\\",
+        ];
+        assert_eq!(arguments, expected.map(str::as_bytes));
+        let line = CommandLine::parse(
+            b"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd \
+            swiotlb=noforce virtio_mmio.device=4K@0xc0001000:5 rdinit=/a SOIL_ARGV0=b word",
+        );
+        assert_eq!((line.mmio_devices.len(), line.arguments.len()), (1, 0));
+        assert_eq!(line.unknown, [b"word".to_vec()]);
+        assert_eq!(line.program(), Some(&b"b"[..]));
+        assert_eq!(CommandLine::parse(b"A=1").program(), None);
+        // In quotes no word is a device, and a flag is no part of another word.
+        let line = CommandLine::parse(b"r quie nomodule,ro -- 'virtio_mmio.device=1@2:3'");
+        assert_eq!((line.mmio_devices.len(), line.unknown.len()), (0, 3));
+    }
+
     proptest! {
         #[test]
-        fn accepts_anything(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn a_line_for_linux_is_read_as_it_was_meant(
+            flags in proptest::sample::subsequence(
+                super::FLAGS.split(|byte| *byte == b' ').collect::<Vec<_>>(), 0..6),
+            variables in vec("[A-Za-z_][A-Za-z0-9_.]{0,8}=[!#-&(-\\[\\]-~][!#-\\[\\]-~]{0,9}", 0..6),
+            devices in vec((0u64..1 << 52, 0u64..1 << 30, any::<u32>()), 0..4),
+            arguments in vec("[!#-&(-\\[\\]-~][ -~]{0,12}", 0..6),
+        ) {
+            // An argument's end in a quote before a blank would be an end to urunit as well.
+            let apart = |argument: &str| argument.contains("' ") || argument.ends_with('\'');
+            let arguments: Vec<_> = arguments.into_iter().filter(|a| !apart(a)).collect();
+            let mut line = Vec::new();
+            let mut add = |word: &[u8]| line.extend([word, b" "].concat());
+            flags.iter().for_each(|word| add(word));
+            variables.iter().for_each(|word| add(word.as_bytes()));
+            add(b"init=/app --");
+            for argument in &arguments {
+                let quoted = argument.contains([' ', '"', '\\']) || argument.starts_with("virtio");
+                add(if quoted { format!("'{argument}'") } else { argument.clone() }.as_bytes());
+            }
+            // The machine's own, at the end.
+            for (address, size, irq) in &devices {
+                add(format!("virtio_mmio.device={size:#x}@{address:#x}:{irq}").as_bytes());
+            }
+            let found = CommandLine::parse(&line);
+            let words = |all: &[Vec<u8>]| -> Vec<String> {
+                all.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+            };
+            prop_assert_eq!(&found.unknown, &Vec::<Vec<u8>>::new());
+            prop_assert_eq!(words(&found.arguments), arguments);
+            let (last, rest) = found.environment.split_last().unwrap();
+            prop_assert_eq!((words(rest), &last[..]), (variables, &b"init=/app"[..]));
+            let found: Vec<_> = found.mmio_devices.iter()
+                .map(|device| (device.address, device.size, device.irq)).collect();
+            prop_assert_eq!(found, devices);
+        }
+
+        #[test]
+        fn accepts_anything(line in vec(any::<u8>(), 0..200)) {
             CommandLine::parse(&line);
         }
     }

@@ -1,9 +1,11 @@
 //! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
 //!
 //! Each is a list with one part per interface, separated by `;`; the values of a part are separated
-//! by `,`. An interface without `SOIL_IP` uses DHCP and router advertisements. An invalid value
-//! fails with `BadConfiguration`, and the message names the variable.
+//! by `,`. An interface without `SOIL_IP` uses DHCP and router advertisements. Without `SOIL_IP`
+//! `ip=` on a machine's command line configures one interface, except for what the other variables
+//! give it. An invalid value fails with `BadConfiguration`, and the message names the variable.
 
+use super::ip_parameter;
 use crate::current::Current;
 use ::net::{Cidr, Congestion, InterfaceConfig};
 use ::services::{DnsOptions, Resolver};
@@ -68,6 +70,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
     let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
     let mut gateways = list("SOIL_GATEWAY", &text("SOIL_GATEWAY"), "10.0.0.1")?;
     let mut servers = list("SOIL_DNS", &text("SOIL_DNS"), "10.0.0.1")?;
+    let parameter = variable("ip").filter(|_| addresses.iter().all(Vec::is_empty));
     let count = addresses.len().max(gateways.len()).max(servers.len());
     let mut interfaces = Vec::new();
     for index in 0..count {
@@ -87,6 +90,21 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
             dns_servers: part(&mut servers, index),
             ..InterfaceConfig::default()
         });
+    }
+    if let Some(text) = parameter {
+        let (index, mut config) = ip_parameter::parse(&text)?;
+        interfaces.resize(count.max(index + 1), InterfaceConfig::dynamic());
+        if let Some(interface) = interfaces.get_mut(index) {
+            for (list, given) in [
+                (&mut config.gateways, &mut interface.gateways),
+                (&mut config.dns_servers, &mut interface.dns_servers),
+            ] {
+                if !given.is_empty() {
+                    core::mem::swap(list, given);
+                }
+            }
+            *interface = config;
+        }
     }
     Ok(Configuration { interfaces })
 }
@@ -161,9 +179,12 @@ pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestio
     }
 }
 
-/// Reads the environment.
+/// Reads the environment, and in a machine `ip=`.
 pub fn read() -> Result<Configuration, Failure> {
-    parse(Current::variable)
+    parse(|name| match name {
+        "ip" if !Current::ON_VM => None,
+        _ => Current::variable(name),
+    })
 }
 
 #[cfg(test)]
@@ -194,6 +215,37 @@ mod tests {
         assert!(read.interface(1).dhcp);
         assert!(!read.interface(2).dhcp);
         assert!(read.interface(3).dhcp);
+    }
+
+    #[test]
+    fn a_kernel_parameter_configures_unless_a_variable_does() {
+        let read = |given: &'static [(&str, &str)]| {
+            let value = move |name: &str| {
+                let found = given.iter().find(|(given, _)| *given == name);
+                found.map(|(_, value)| (*value).to_string())
+            };
+            parse(value).expect("valid")
+        };
+        let texts = |list: &[std::net::IpAddr]| {
+            let texts = list.iter().map(ToString::to_string);
+            texts.collect::<std::vec::Vec<_>>()
+        };
+        let parameter = ("ip", "10.0.0.2::10.0.0.1:255.255.0.0:h:eth1:off:10.0.0.3");
+        let configured = read(&[parameter, ("SOIL_DNS", ";9.9.9.9")]).interface(1);
+        assert_eq!(
+            configured.addresses,
+            ["10.0.0.2/16".parse().expect("address")]
+        );
+        assert_eq!(texts(&configured.gateways), ["10.0.0.1"]);
+        assert_eq!(texts(&configured.dns_servers), ["9.9.9.9"]);
+        assert!(!configured.dhcp && read(&[parameter]).interface(0).dhcp);
+        // A variable's address leaves nothing of the parameter.
+        let variable = read(&[("ip", "nonsense"), ("SOIL_IP", "10.0.0.9/24")]);
+        assert_eq!(
+            variable.interface(0).addresses,
+            ["10.0.0.9/24".parse().expect("address")]
+        );
+        assert!(variable.interface(0).gateways.is_empty() && variable.interface(1).dhcp);
     }
 
     #[test]
