@@ -1,9 +1,9 @@
 //! Memory: frames, page tables, the program's address space, and memory shared with devices.
 //!
-//! The pure parts (`frames`, `vma`, `reserve`, `tlb`) do the bookkeeping; `space` holds them with
-//! the page tables behind one cell, and the other modules are its operations. They run in system
-//! calls, page faults and calls of the runtime, and never in an interrupt of a device: at a tick
-//! the runtime may request memory only because it has made sure that no other Rust code was
+//! The pure parts (`frames`, `vma`, `reserve`, `tlb`, `windows`) do the bookkeeping; `space` holds
+//! them with the page tables behind one cell, and the other modules are its operations. They run in
+//! system calls, page faults and calls of the runtime, and never in an interrupt of a device: at a
+//! tick the runtime may request memory only because it has made sure that no other Rust code was
 //! interrupted.
 //!
 //! Addresses (one address space, everything in ring 0):
@@ -16,7 +16,7 @@
 //! | `DIRECT` | all RAM at `DIRECT + physical`, not executable, without the image |
 //! | `HEAP` | the kernel's heap, from a random page on |
 //! | `STACKS` | the kernel's stacks of the program's threads, each above a guard |
-//! | `DEVICES` | device registers at `DEVICES + physical`, uncached, mapped on demand |
+//! | `DEVICES` | device registers, uncached, mapped on demand (`windows`): below 2^44 at `DEVICES + physical` |
 
 pub mod aslr;
 mod describe;
@@ -33,6 +33,7 @@ mod start;
 mod tlb;
 mod user;
 mod vma;
+mod windows;
 
 pub use describe::{describe, is_readable, mappings};
 pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, map_video, segments};

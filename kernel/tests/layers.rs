@@ -24,7 +24,8 @@ fn modules_import_from_lower_layers_only() {
 fn memory_is_built_in_layers() {
     let layers: Layers<'_> = &[
         &["aslr", "frames", "layout", "reserve", "tlb", "vma"],
-        &["physical", "space"],
+        &["physical", "windows"],
+        &["space"],
         &["describe", "device", "heap", "mapping", "stacks", "start"],
         &["user"],
     ];

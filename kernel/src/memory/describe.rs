@@ -92,9 +92,8 @@ pub fn permits(start: u64, len: u64, write: bool) -> bool {
 pub fn is_readable(address: u64) -> bool {
     MEMORY
         .try_with(|memory| {
-            memory.as_mut().is_some_and(|memory| {
-                memory.present(address) && (!(DEVICES..DEVICES + (1 << 44)).contains(&address))
-            })
+            let memory = memory.as_mut();
+            memory.is_some_and(|memory| address < DEVICES && memory.present(address))
         })
         .unwrap_or(false)
 }

@@ -1,6 +1,6 @@
 //! Memory shared with devices: their registers, and RAM by its physical addresses.
 
-use super::layout::{DEVICES, DIRECT};
+use super::layout::{DIRECT, HEAP};
 use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
 use crate::arch::cpu;
@@ -106,19 +106,13 @@ impl Memory {
 
 /// Whether some of the `len` bytes at `physical` are RAM that the machine reported as usable.
 pub fn is_ram(physical: u64, len: usize) -> bool {
-    let end = physical.saturating_add(len as u64);
-    let pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
-    with(|memory| {
-        pages.into_iter().any(|page| {
-            DIRECT
-                .checked_add(page)
-                .is_none_or(|page| memory.present(page))
-        })
-    })
+    let end = physical.saturating_add(len as u64).min(HEAP - DIRECT);
+    let mut pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
+    with(|memory| pages.any(|page| memory.present(DIRECT + page)))
 }
 
-/// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left
-/// for the tables.
+/// Maps device registers (or firmware tables) at a physical address; `None` for an address that the
+/// processor or the windows don't have, and when no memory is left for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
     map::<UNCACHED>(physical, len)
 }
@@ -132,17 +126,19 @@ pub fn map_video(physical: u64, len: usize) -> Option<*mut u8> {
 /// Maps memory other than RAM, of this type. Generic: registers alone need as little code as
 /// without video memory.
 fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
-    let end = physical
-        .checked_add(len as u64)
-        .filter(|end| *end < 1 << 44)?;
+    let end = physical.checked_add(len as u64)?;
+    // Every 64-bit processor has the first 4 GiB.
+    if end > 1 << 32 && end > 1 << cpu::physical_address_bits() {
+        return None;
+    }
     with(|memory| {
+        let address = memory.windows.address(physical, end)?;
+        let distance = address.wrapping_sub(physical);
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
             let entry = page | PRESENT | WRITABLE | TYPE | NO_EXECUTE | BORROWED;
-            memory
-                .tables
-                .set(&mut memory.physical, DEVICES + page, entry)
-                .ok()?;
+            let page = page.wrapping_add(distance);
+            memory.tables.set(&mut memory.physical, page, entry).ok()?;
         }
-        Some((DEVICES + physical) as *mut u8)
+        Some(address as *mut u8)
     })
 }

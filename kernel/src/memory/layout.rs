@@ -9,8 +9,12 @@ pub const DIRECT: u64 = 0xffff_8000_0000_0000;
 pub const HEAP: u64 = 0xffff_9000_0000_0000;
 /// Start of the threads' stacks for system calls.
 pub const STACKS: u64 = 0xffff_9800_0000_0000;
-/// Start of the mapped device registers.
+/// Start of the windows of mapped device registers.
 pub const DEVICES: u64 = 0xffff_a000_0000_0000;
+/// Bytes of such a window.
+pub const DEVICE_WINDOW: u64 = 1 << 44;
+/// Number of windows, up to the end of the address space but for one.
+pub const DEVICE_WINDOWS: usize = 5;
 /// The program's part of the address space.
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The size of the program's stack, the usual `ulimit -s`.

@@ -5,6 +5,7 @@ use super::layout::{DIRECT, image, stack};
 use super::reserve::{Reserve, heap_free};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vmas};
+use super::windows::Windows;
 use crate::arch::cpu;
 use crate::arch::paging::{
     BORROWED, NO_EXECUTE, PAGE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of,
@@ -69,6 +70,7 @@ pub(super) struct Memory {
     pub(super) heap_end: u64,
     pub(super) tlb: TlbGrowth,
     pub(super) reserve: Reserve,
+    pub(super) windows: Windows,
 }
 
 /// Whether a request for memory was ever refused. Outside [`MEMORY`], for a crash report that

@@ -11,6 +11,7 @@ use super::reserve::Reserve;
 use super::space::{MEMORY, Memory, PhysicalMemory, READ_WRITE, with, with_room};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vma, Vmas};
+use super::windows::Windows;
 use crate::arch::paging::{NO_EXECUTE, OutOfFrames, PAGE, PRESENT, PageTables, WRITABLE};
 use crate::arch::stacks;
 use x86_64::PhysAddr;
@@ -88,6 +89,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
         vmas: Vmas::new(PROGRAM, PROGRAM.start + aslr::distance(mappings)),
         heap_end: HEAP + aslr::distance(heap),
         tlb: TlbGrowth::new(),
+        windows: Windows::new(),
     };
     MEMORY.with(|cell| *cell = Some(memory));
     let stack_end = PROGRAM.end - aslr::distance(stack_number);

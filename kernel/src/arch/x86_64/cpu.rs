@@ -39,6 +39,12 @@ pub fn is_kvm() -> bool {
     signature() == *b"KVMKVMKVM\0\0\0"
 }
 
+/// Bits of a physical address, at most 52 (Intel SDM volume 3, 4.1.4). In a page table entry those
+/// above are reserved. Reads CPUID, which may be an exit from the virtual machine.
+pub fn physical_address_bits() -> u32 {
+    (__cpuid(0x8000_0008).eax & 0xff).min(52)
+}
+
 /// Makes page table entries with only `paging::WRITE_COMBINING` mean that, from now on (Intel SDM
 /// volume 3, 13.12; every 64-bit processor supports it). Before, they mean write-through, which
 /// nothing uses.
