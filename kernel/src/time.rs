@@ -1,13 +1,13 @@
 //! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
 //!
 //! Boot measures only one pair of readings. The first read of the time finds the counter's rate:
-//! from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by comparison with
-//! another clock (`calibration.rs`). That clock is the local APIC's timer under QEMU, whose bus
-//! clock is 1 GHz by definition and which has been counting since boot, so that nothing has to
-//! wait; on other machines it is the PIT. From then on `ClockDiscipline` compares with the PIT,
-//! whose channel 2 costs nothing between comparisons. Source: Linux's
-//! Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818
-//! data sheets.
+//! from kvmclock's page under KVM, from CPUID where that reports it (`tsc.rs`), else by comparison
+//! with another clock (`calibration.rs`). That clock is the local APIC's timer under KVM and QEMU,
+//! whose bus clock is 1 GHz by definition and which has been counting since boot, so that nothing
+//! has to wait; on other machines it is the PIT, and ACPI's power management timer without one.
+//! From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between
+//! comparisons; without a PIT the rate stays. Source: Linux's Documentation/virt/kvm/x86/msr.rst;
+//! Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 //!
 //! The clocks may be read from every context except a second processor: by tasks, ticks and
 //! interrupts. A change of the page, and a comparison, happens with interrupts disabled.

@@ -61,6 +61,8 @@ pub struct Acpi {
     pub sleep_type: Option<u8>,
     /// The reset register and the value to write.
     pub reset: Option<(Register, u8)>,
+    /// Port of the power management timer.
+    pub timer: Option<u16>,
     /// I/O APICs: address and first input.
     pub io_apics: Vec<(u64, Gsi)>,
     /// Legacy interrupts that are wired to an input of another number.
@@ -152,6 +154,12 @@ impl Acpi {
         self.sleep_type = sleep_type(dsdt);
         self.virtio_mmio = virtio_mmio(dsdt);
         self.machine_id = self.machine_id.or(machine_id(dsdt));
+        let timer = u32_at(fadt, 76).and_then(|port| u16::try_from(port).ok());
+        let extended = match register_at(fadt, 208) {
+            Some(Register::Port(port)) => Some(port),
+            _ => None,
+        };
+        self.timer = timer.filter(|port| *port != 0).or(extended);
         if flags & RESET_SUPPORTED != 0 {
             self.reset = register_at(fadt, 116).zip(u8_at(fadt, 128));
         }
@@ -285,6 +293,7 @@ mod tests {
         set(52, &[2]);
         set(56, &0x600u32.to_le_bytes());
         set(64, &0x604u32.to_le_bytes());
+        set(76, &0x608u32.to_le_bytes());
         set(88, &[4]);
         set(112, &fadt_flags.to_le_bytes());
         set(116, &[1, 8, 0, 1]);
@@ -383,6 +392,7 @@ mod tests {
         assert_eq!(acpi.power, Some(power));
         assert_eq!(acpi.sleep_type, Some(5));
         assert_eq!(acpi.reset, Some((Register::Port(0xcf9), 0x0f)));
+        assert_eq!(acpi.timer, Some(0x608));
         assert_eq!(acpi.io_apics, [(0xfec0_0000, 0)]);
         assert_eq!((acpi.legacy_gsi(9), acpi.legacy_gsi(4)), (20, 4));
     }
@@ -459,6 +469,25 @@ mod tests {
             events: None,
         };
         assert_eq!((without.reset, without.power), (None, Some(power)));
+    }
+
+    #[test]
+    fn the_timer_may_have_an_extended_address_only() {
+        let timer = |port: u32, space: u8, address: u64| {
+            let mut memory = machine(0, b"");
+            let fadt = &mut memory.0[0x200..0x200 + 268];
+            fadt[76..80].copy_from_slice(&port.to_le_bytes());
+            fadt[208..212].copy_from_slice(&[space, 32, 0, 3]);
+            fadt[212..220].copy_from_slice(&address.to_le_bytes());
+            fadt[9] = 0;
+            fadt[9] = fadt.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+            Acpi::parse(&memory, 0).timer
+        };
+        assert_eq!(timer(0x508, 1, 0x608), Some(0x508));
+        assert_eq!(timer(0, 1, 0x608), Some(0x608));
+        assert_eq!(timer(0x1_0000, 0, 0x608), None);
+        assert_eq!(timer(0, 1, 0x1_0000), None);
+        assert_eq!(timer(0, 0, 0), None);
     }
 
     #[test]

@@ -4,11 +4,14 @@ use super::discipline::{Reading, confirmed};
 use crate::arch::pvclock::{NS, Rate, scaled};
 use crate::arch::{apic, cpu, pit, tsc};
 use crate::cell::ExclusiveCell;
-use crate::console;
+use crate::{console, firmware};
+use x86_64::instructions::port::Port;
 
 /// The first comparison is exact to one part in this many; its span follows from that and is a few
 /// milliseconds at most.
 const PARTS: u64 = 2000;
+/// No comparison takes more ticks of the counter: some seconds.
+const MAX_TICKS: u64 = 1 << 34;
 /// The APIC's bus clock of QEMU and KVM, in Hz.
 pub const VIRTUAL_BUS_HZ: u64 = NS;
 
@@ -35,25 +38,38 @@ pub fn note_bus() {
     BUS_AT_BOOT.with(|at_boot| *at_boot = reading);
 }
 
-/// The rates of the counter and of the APIC's timer in Hz, by the PIT over 10 ms: correct unless
-/// its counter wrapped meanwhile.
-fn hz_by_pit() -> Option<[u64; 2]> {
-    const SPAN: u64 = pit::HZ / 100;
-    let limit = tsc::counter().saturating_add(1 << 34);
-    let (first, bus) = (
-        Reading::take(tsc::counter, pit::count),
-        apic::elapsed_bus_clocks(),
-    );
-    while tsc::counter() < limit {
-        let now = Reading::take(tsc::counter, pit::count);
-        let moved = u64::from(first.count.wrapping_sub(now.count) as u16);
-        if moved >= SPAN && first.is_exact(&now, PARTS) {
-            let hz = |count| scaled(count, pit::HZ, moved);
-            let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
-            return Some([hz(now.ticks - first.ticks), hz(bus)]);
+/// A clock of known rate, which counts up.
+struct Reference<'a> {
+    hz: u64,
+    /// The bits that it has.
+    mask: u64,
+    count: &'a dyn Fn() -> u64,
+}
+
+impl Reference<'_> {
+    /// The rates of the counter and of the APIC's timer in Hz, over 10 ms: correct unless this clock
+    /// wrapped meanwhile. `None` if it is stopped or absent.
+    fn rates(&self) -> Option<[u64; 2]> {
+        /// A clock that hasn't moved for so many ticks, a millisecond at least, doesn't move.
+        const STOPPED: u64 = 1 << 24;
+        let span = self.hz / 100;
+        let first = Reading::take(tsc::counter, self.count);
+        let bus = apic::elapsed_bus_clocks();
+        loop {
+            let now = Reading::take(tsc::counter, self.count);
+            let ticks = now.ticks.saturating_sub(first.ticks);
+            let moved = now.count.wrapping_sub(first.count) & self.mask;
+            if moved >= span && first.is_exact(&now, PARTS) {
+                let hz = |count| scaled(count, self.hz, moved);
+                let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
+                return Some([hz(ticks), hz(bus)]);
+            }
+            let limit = if moved == 0 { STOPPED } else { MAX_TICKS };
+            if ticks > limit {
+                return None;
+            }
         }
     }
-    None
 }
 
 impl Scale {
@@ -62,9 +78,9 @@ impl Scale {
         Self { rate, bus_hz }
     }
 
-    /// Compares the counter with the APIC's timer, whose rate is known.
-    fn by_apic() -> Option<Self> {
-        let limit = tsc::counter().saturating_add(1 << 34);
+    /// Compares the counter with the APIC's timer: the ticks of both.
+    fn against_apic() -> Option<[u64; 2]> {
+        let limit = tsc::counter().saturating_add(MAX_TICKS);
         let mut first = BUS_AT_BOOT.with(|at_boot| *at_boot);
         while tsc::counter() < limit {
             let now = Reading::take(tsc::counter, apic::elapsed_bus_clocks);
@@ -76,17 +92,30 @@ impl Scale {
                 first = now;
             } else if first.is_exact(&now, PARTS) {
                 let bus = now.count.saturating_sub(first.count);
-                let rate = Rate::new(now.ticks - first.ticks, bus * (NS / VIRTUAL_BUS_HZ));
-                let bus_hz = VIRTUAL_BUS_HZ;
-                return (bus != 0).then_some(Self { rate, bus_hz });
+                return (bus != 0).then_some([now.ticks - first.ticks, bus]);
             }
         }
         None
     }
 
-    /// Compares both with the PIT, which must be counting, until two measurements agree.
-    fn by_pit() -> Option<Self> {
-        confirmed(hz_by_pit).map(|[tsc_hz, bus_hz]| Self::from_hz(tsc_hz, bus_hz))
+    /// By the PIT, which must be counting; else by ACPI's power management timer (ACPI 6.5,
+    /// 4.8.3.3). Two measurements agree.
+    fn by_reference() -> Option<Self> {
+        let pit = Reference {
+            hz: pit::HZ,
+            mask: 0xffff,
+            count: &|| !pit::count(),
+        };
+        let rates = confirmed(|| pit.rates()).or_else(|| {
+            let port = firmware::acpi().timer?;
+            let timer = Reference {
+                hz: 3_579_545,
+                mask: 0xff_ffff,
+                count: &|| u64::from(read_port(port)),
+            };
+            confirmed(|| timer.rates())
+        });
+        rates.map(|[tsc_hz, bus_hz]| Self::from_hz(tsc_hz, bus_hz))
     }
 
     /// By CPUID if it reports the rate, else measured. Takes a few milliseconds; interrupts are
@@ -96,21 +125,30 @@ impl Scale {
         if cpu::is_kvm() && hz != 0 {
             return Self::from_hz(hz, VIRTUAL_BUS_HZ);
         }
-        let measured = if cpu::is_emulated() || cpu::is_kvm() {
-            Self::by_apic()
-        } else {
-            Self::by_pit()
-        };
-        match (measured, hz) {
-            (Some(scale), 0) => scale,
-            (Some(scale), hz) => Self::from_hz(hz, scale.bus_hz),
-            (None, 0) => {
-                console::line(format_args!(
-                    "no clock to compare the time stamp counter with: taking it for 1 GHz"
-                ));
-                Self::from_hz(NS, NS)
+        if hz != 0 || cpu::is_emulated() || cpu::is_kvm() {
+            // One of the two rates is known.
+            match (Self::against_apic(), hz) {
+                (Some([ticks, bus]), 0) => {
+                    let rate = Rate::new(ticks, bus * (NS / VIRTUAL_BUS_HZ));
+                    let bus_hz = VIRTUAL_BUS_HZ;
+                    return Self { rate, bus_hz };
+                }
+                (Some([ticks, bus]), _) => return Self::from_hz(hz, scaled(bus, hz, ticks)),
+                (None, 0) => {}
+                (None, _) => return Self::from_hz(hz, VIRTUAL_BUS_HZ),
             }
-            (None, hz) => Self::from_hz(hz, NS),
         }
+        Self::by_reference().unwrap_or_else(|| {
+            console::line(format_args!(
+                "no clock to compare the time stamp counter with: taking it for 1 GHz"
+            ));
+            Self::from_hz(NS, NS)
+        })
     }
+}
+
+/// Reads 32 bits of a port that only counts.
+fn read_port(port: u16) -> u32 {
+    // SAFETY: the timer's port, by the FADT; reading it has no effect.
+    unsafe { Port::new(port).read() }
 }
