@@ -8,6 +8,8 @@ mod aml;
 mod bytes;
 pub mod command_line;
 pub mod pvh;
+#[cfg(test)]
+mod rust_vmm;
 
 pub use acpi::{Acpi, Power, Register};
 
