@@ -42,6 +42,8 @@ pub struct Program {
     pub shows_console: Option<bool>,
     /// Whether the program answers queries for its needs.
     pub has_needs: bool,
+    /// Whether the file has a section table, which `strip` needs.
+    pub has_sections: bool,
 }
 
 /// Reads the properties from the file.
@@ -122,6 +124,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         network: has_symbol(&["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]),
         shows_console: has_symbol(&["soil_use_screen"]),
         has_needs,
+        has_sections: header.e_shoff(endian) != 0,
     })
 }
 

@@ -11,6 +11,11 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
     if program.form != Form::Image {
         return Err(Failure::on(image, "no image").remedy("name one below _build/soil"));
     }
+    if !program.has_sections {
+        // Nothing to remove, and binutils' strip refuses it.
+        std::fs::copy(image, output).on(output)?;
+        return written(image, output);
+    }
     // binutils' strip keeps the PVH note and the build-id, which identifies the image in crash
     // reports.
     let status = Command::new("strip")
@@ -31,6 +36,11 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
         let reason = "it lost its boot note, so this machine's strip can't be used";
         return Err(Failure::on(output, reason).remedy("apt-get install binutils"));
     }
+    written(image, output)
+}
+
+/// The message about a stripped copy.
+fn written(image: &Path, output: &Path) -> Result<String, Failure> {
     let size = std::fs::metadata(output).on(output)?.len();
     Ok(format!(
         "{}: {} KB; keep {} for the names in crash reports",
