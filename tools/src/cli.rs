@@ -1,5 +1,6 @@
 //! The command line of `soil`.
 
+use crate::oci::Engine;
 use crate::options::{
     self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Values, Variable,
 };
@@ -56,7 +57,8 @@ pub enum Command {
         /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
         addresses: Vec<String>,
     },
-    /// Make a disk that boots a program by BIOS and by UEFI, or change one; needs no root.
+    /// Make a disk that boots a program by BIOS and by UEFI, or change one, or make a container
+    /// image; needs no root.
     #[command(after_help = IMAGE_HELP)]
     Image(Box<MakeImage>),
     /// Make, list, extract, check and grow disk images; needs no root.
@@ -307,10 +309,12 @@ finds the last one as the disk data. The same input gives the same bytes, except
 
 soil image _build/soil/main.exe -o service.img --data-size 1G --env GREETING=hello -- --verbose
 soil image _build/soil/main.exe -o service.img --replace    # a new version; the data stays
-soil image --edit service.img --env GREETING=hi             # without options: in $EDITOR";
+soil image --edit service.img --env GREETING=hi             # without options: in $EDITOR
+soil image _build/default/main.exe -o container --format oci
+soil image _build/soil/main.exe -o container --format oci --engine kubevirt --data-size 1G";
 
 /// `soil image`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct MakeImage {
     /// The image as dune built it (_build/soil/…/main.exe); the disk gets a stripped copy.
     #[arg(required_unless_present = "edit")]
@@ -321,9 +325,13 @@ pub struct MakeImage {
     /// The disk to write.
     #[arg(short, long, value_name = "DISK", required_unless_present = "edit")]
     pub output: Option<PathBuf>,
-    /// The disk's format.
-    #[arg(long, value_enum, default_value_t = DiskFormat::Raw)]
-    pub format: DiskFormat,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = ImageFormat::Raw)]
+    pub format: ImageFormat,
+    /// With --format oci: the engine of the container image. That of a process has the process form
+    /// (_build/default/…/main.exe) instead of the image.
+    #[arg(long, value_enum, default_value_t = Engine::Process)]
+    pub engine: Engine,
     /// Size of the whole disk, such as 2G. Without this option: the least.
     #[arg(long)]
     pub size: Option<DiskSize>,
@@ -363,9 +371,9 @@ pub struct MakeImage {
     pub force: bool,
 }
 
-/// The formats of disks that `soil image` makes.
+/// The formats that `soil image` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DiskFormat {
+pub enum ImageFormat {
     /// The sectors as they are.
     Raw,
     /// QEMU's, which grows as it is written.
@@ -374,6 +382,8 @@ pub enum DiskFormat {
     Vhd,
     /// A compressed archive with disk.raw, as Google Compute Engine imports it.
     Gce,
+    /// A container image: an OCI image layout, in a folder.
+    Oci,
 }
 
 const EMBED_HELP: &str = "\

@@ -13,15 +13,17 @@ mod loaders;
 mod settings;
 mod signature;
 
-use crate::cli::{DiskFormat, FileSystem, MakeImage};
+use crate::cli::{FileSystem, ImageFormat, MakeImage};
 use crate::disk::image::{self as disk_image, Place, Unfinished};
 use crate::disk::make::{self, Identity};
 use crate::disk::{device, shown};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock;
 use crate::lock::Usage;
+use crate::oci::{self, Engine};
 use crate::program::{self, Form};
 use crate::progress;
+use crate::run::command;
 use crate::strip;
 use boot::Boot;
 use layout::Layout;
@@ -39,10 +41,42 @@ pub fn run(options: &MakeImage) -> Result<String, Failure> {
     match (&options.edit, &options.program, &options.output) {
         (Some(disk), ..) => edit(options, disk),
         (None, Some(program), Some(disk)) if options.replace => replace(options, program, disk),
+        (None, Some(program), Some(folder)) if options.format == ImageFormat::Oci => {
+            container(options, program, folder)
+        }
         (None, Some(program), Some(disk)) => create(options, program, disk),
         (None, ..) => Err(Failure::new("no program and no --output")
             .remedy("soil image _build/soil/main.exe --output service.img")),
     }
+}
+
+/// Makes a container image.
+fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<String, Failure> {
+    let scratch = tempfile::tempdir().on(std::env::temp_dir())?;
+    let disk = scratch.path().join("disk.img");
+    let has_disk = options.engine == Engine::Kubevirt;
+    let disk_options = [
+        ("--size", options.size.is_some()),
+        ("--data", options.data.is_some()),
+        ("--data-size", options.data_size.is_some()),
+        ("--sign", !options.sign.is_empty()),
+    ];
+    if let Some((option, _)) = disk_options.iter().find(|(_, given)| *given && !has_disk) {
+        return Err(
+            Failure::on(option, "only --engine kubevirt has a disk").remedy("leave the option out")
+        );
+    }
+    if has_disk {
+        create(options, program, &disk)?;
+    }
+    let contents = oci::Contents {
+        program,
+        arguments: &options.arguments,
+        variables: &command::given(&options.variables),
+        disk: has_disk.then_some(disk.as_path()),
+    };
+    let digest = oci::write(options.engine, &contents, folder)?;
+    Ok(format!("{}: {digest}", folder.display()))
 }
 
 /// A program, as the disk gets it.
@@ -296,13 +330,14 @@ impl Data<'_> {
 }
 
 /// The formats' names in options and messages.
-impl DiskFormat {
+impl ImageFormat {
     const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
             Self::Vhd => "vhd",
             Self::Gce => "gce",
+            Self::Oci => "oci",
         }
     }
 }

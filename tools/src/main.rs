@@ -20,7 +20,6 @@ mod manual;
 mod messages;
 mod needs;
 mod observe;
-#[cfg_attr(not(test), expect(dead_code, reason = "soil image calls it"))]
 mod oci;
 mod options;
 mod profile;

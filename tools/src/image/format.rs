@@ -1,6 +1,6 @@
 //! The formats of disks: raw, and those that are made of it.
 
-use crate::cli::DiskFormat;
+use crate::cli::ImageFormat;
 use crate::disk::image::Unfinished;
 use crate::disk::make::text;
 use crate::disk::tool::{QEMU_IMG, TAR};
@@ -15,7 +15,7 @@ const FOOTER: u64 = 512;
 
 /// The raw disk that is being made.
 pub struct Raw<'a> {
-    format: DiskFormat,
+    format: ImageFormat,
     target: &'a Unfinished,
     /// A file of its own, unless the disk stays raw.
     own: Option<Unfinished>,
@@ -23,10 +23,10 @@ pub struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     /// Begins a disk that ends in `target`.
-    pub fn new(target: &'a Unfinished, format: DiskFormat) -> Result<Self, Failure> {
+    pub fn new(target: &'a Unfinished, format: ImageFormat) -> Result<Self, Failure> {
         let own = match format {
-            DiskFormat::Raw => None,
-            DiskFormat::Qcow2 | DiskFormat::Vhd | DiskFormat::Gce => Some(target.beside()?),
+            ImageFormat::Raw | ImageFormat::Oci => None,
+            ImageFormat::Qcow2 | ImageFormat::Vhd | ImageFormat::Gce => Some(target.beside()?),
         };
         Ok(Self {
             format,
@@ -47,13 +47,13 @@ impl<'a> Raw<'a> {
             progress::during("converting", || QEMU_IMG.must(&words, ""))
         };
         match self.format {
-            DiskFormat::Raw => Ok(()),
-            DiskFormat::Qcow2 => convert(&["-O", "qcow2"]),
-            DiskFormat::Vhd => {
+            ImageFormat::Raw | ImageFormat::Oci => Ok(()),
+            ImageFormat::Qcow2 => convert(&["-O", "qcow2"]),
+            ImageFormat::Vhd => {
                 convert(&["-O", "vpc", "-o", "subformat=fixed,force_size=on"])?;
                 fix_footer(self.target.path())
             }
-            DiskFormat::Gce => progress::during("compressing", || {
+            ImageFormat::Gce => progress::during("compressing", || {
                 TAR.must(
                     &[
                         "--create",
@@ -111,9 +111,9 @@ pub fn of(disk: &Path) -> Result<Option<&'static str>, Failure> {
         file.read_exact_at(&mut bytes, at).is_ok() && bytes == magic
     };
     let known = [
-        (0, &b"QFI\xfb"[..], DiskFormat::Qcow2),
-        (len.saturating_sub(FOOTER), b"conectix", DiskFormat::Vhd),
-        (0, b"\x1f\x8b", DiskFormat::Gce),
+        (0, &b"QFI\xfb"[..], ImageFormat::Qcow2),
+        (len.saturating_sub(FOOTER), b"conectix", ImageFormat::Vhd),
+        (0, b"\x1f\x8b", ImageFormat::Gce),
     ];
     let mut known = known.iter().filter(|(at, magic, _)| begins(*at, magic));
     Ok(known.next().map(|(.., format)| format.name()))

@@ -1,7 +1,7 @@
 //! The partitions of a disk: where they lie, what identifies them, and the table.
 
 use super::SECTOR;
-use crate::cli::DiskFormat;
+use crate::cli::ImageFormat;
 use crate::disk::image::Place;
 use crate::disk::make::{ALIGN, GPT_END, Identity, text};
 use crate::disk::shown;
@@ -74,12 +74,12 @@ impl Layout {
         boot: u64,
         data: Option<u64>,
         size: Option<u64>,
-        format: DiskFormat,
+        format: ImageFormat,
     ) -> Result<Self, Failure> {
         let unit = match format {
             // Google Compute Engine imports whole GiB.
-            DiskFormat::Gce => 1 << 30,
-            DiskFormat::Raw | DiskFormat::Qcow2 | DiskFormat::Vhd => ALIGN,
+            ImageFormat::Gce => 1 << 30,
+            ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::Vhd | ImageFormat::Oci => ALIGN,
         };
         let boot_start = BOOT_FIRST * SECTOR;
         let behind = boot_start.saturating_add(boot);
@@ -196,23 +196,23 @@ pub fn check(disk: &Path, table: &Table) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::{Layout, Part, identity};
-    use crate::cli::DiskFormat;
+    use crate::cli::ImageFormat;
 
     const MIB: u64 = 1 << 20;
 
     #[test]
     fn a_small_program_has_a_disk_of_one_mebibyte() {
-        let layout = Layout::new(500_000, None, None, DiskFormat::Raw).expect("fits");
+        let layout = Layout::new(500_000, None, None, ImageFormat::Raw).expect("fits");
         assert_eq!((layout.size, layout.data), (MIB, None));
         assert_eq!(layout.boot.start, 65_536);
         assert!(layout.boot.start + layout.boot.size + 33 * 512 <= MIB);
-        let gce = Layout::new(500_000, None, None, DiskFormat::Gce).expect("fits");
+        let gce = Layout::new(500_000, None, None, ImageFormat::Gce).expect("fits");
         assert_eq!((gce.size, gce.boot), (1 << 30, layout.boot));
     }
 
     #[test]
     fn data_follows_the_boot_partition() {
-        let layout = Layout::new(MIB, Some(8 * MIB), None, DiskFormat::Raw).expect("fits");
+        let layout = Layout::new(MIB, Some(8 * MIB), None, ImageFormat::Raw).expect("fits");
         let data = layout.data.expect("data");
         assert_eq!((data.start, data.size), (2 * MIB, 8 * MIB));
         assert_eq!(layout.boot.start + layout.boot.size, data.start);
@@ -221,14 +221,14 @@ mod tests {
 
     #[test]
     fn a_size_that_is_too_little_names_the_least() {
-        let layout = |size| Layout::new(MIB, Some(8 * MIB), Some(size), DiskFormat::Raw);
+        let layout = |size| Layout::new(MIB, Some(8 * MIB), Some(size), ImageFormat::Raw);
         let least = 10 * MIB + 20_480;
         let failure = layout(least - 4096).expect_err("too little").to_string();
         assert!(failure.contains(&least.to_string()), "{failure}");
         // An exact size is possible only where the format has no unit.
         assert!(layout(11 * MIB).is_ok());
         assert!(layout(least).is_err_and(|failure| failure.to_string().contains("multiples")));
-        let gce = Layout::new(MIB, None, Some(1025 * MIB), DiskFormat::Gce);
+        let gce = Layout::new(MIB, None, Some(1025 * MIB), ImageFormat::Gce);
         assert!(gce.is_err_and(|failure| failure.to_string().contains("1 GiB")));
     }
 
