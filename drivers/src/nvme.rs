@@ -101,7 +101,7 @@ impl Default for NvmeConfig {
 /// The addresses of all controllers in address order, including those below bridges, each with its
 /// interrupt line ([`pci::Function::line`]).
 pub fn controllers(access: &dyn ConfigAccess) -> impl Iterator<Item = (pci::Address, Option<u8>)> {
-    pci::functions_of_class(access, CLASS)
+    pci::functions_of_class(access, CLASS, 0xff_ffff)
 }
 
 /// A step of the start.

@@ -90,18 +90,19 @@ pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item =
     })
 }
 
-/// Returns the addresses of all functions of this class (bits 0 to 7 the programming interface, 8
-/// to 15 the subclass, 16 to 23 the base class), likewise, each with its interrupt line as in
-/// [`Function::line`].
+/// Returns the addresses of all functions whose class (bits 0 to 7 the programming interface, 8 to
+/// 15 the subclass, 16 to 23 the base class) is this one in the bits of `mask`, likewise, each with
+/// its interrupt line as in [`Function::line`].
 pub fn functions_of_class(
     access: &dyn ConfigAccess,
     class: u32,
+    mask: u32,
 ) -> impl Iterator<Item = (Address, Option<u8>)> {
     let mut walk = Walk::new(access);
     core::iter::from_fn(move || {
         loop {
             let (address, _) = walk.next_function()?;
-            if access.read(address, register::CLASS) >> 8 == class {
+            if access.read(address, register::CLASS) >> 8 & mask == class {
                 return Some((address, interrupt_line(access, address)));
             }
         }

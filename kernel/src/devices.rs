@@ -1,8 +1,8 @@
 //! The devices of this machine: virtio devices on PCI, virtio-mmio devices that ACPI or the command
 //! line names, NVMe controllers, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`], [`find_nvme`] or [`find_bochs`], so a program without devices links no
-//! driver.
+//! Nothing here runs before [`find`], [`find_nvme`] or [`find_bochs`], so a program without devices
+//! links no driver.
 
 pub mod serial;
 
@@ -15,6 +15,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering, fence};
 use drivers::bochs::Bochs;
@@ -166,6 +167,25 @@ pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)
         }
     }
     found
+}
+
+/// PCI classes of controllers that no driver exists for: base class 1 (mass storage) with these
+/// subclasses, from the PCI Code and ID Assignment Specification.
+const UNDRIVEN: [(&str, u32); 3] = [("IDE", 0x01_0100), ("SATA", 0x01_0600), ("SAS", 0x01_0700)];
+
+/// The controllers of disks that no driver exists for, as `IDE at pci 00:01.1, …`; empty if there
+/// are none. For messages about a missing disk.
+pub fn undriven_disks() -> String {
+    let mut text = String::new();
+    for (name, class) in UNDRIVEN {
+        // Each programming interface of the subclass.
+        for (address, _) in drivers::pci::functions_of_class(&PortAccess, class, 0xff_ff00) {
+            let comma = if text.is_empty() { "" } else { ", " };
+            // Writing to a string can't fail.
+            let _ = write!(text, "{comma}{name} at pci {address}");
+        }
+    }
+    text
 }
 
 /// The interrupt vector of the next device: one each while they last, then the last one for all.

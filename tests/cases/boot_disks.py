@@ -28,9 +28,12 @@ CONTROLLERS = {
     "virtio-blk": ["-device", "virtio-blk-pci,drive=disk"],
     "virtio-scsi": ["-device", "virtio-scsi-pci", "-device", "scsi-hd,drive=disk"],
     "nvme": ["-device", "nvme,drive=disk,serial=boot"],
+    # The firmware reads it, and the image can't.
+    "ide": ["-device", "ide-hd,drive=disk"],
 }
+DRIVEN = [name for name in CONTROLLERS if name != "ide"]
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc"}
-EVERY = list(itertools.product(("seabios", "ovmf", "secure"), ("pc", "q35"), CONTROLLERS, FORMATS))
+EVERY = list(itertools.product(("seabios", "ovmf", "secure"), ("pc", "q35"), DRIVEN, FORMATS))
 # These run always, the others in long runs: each firmware, machine, controller and format once.
 OFTEN = {
     ("seabios", "pc", "virtio-blk", "qcow2"),
@@ -140,6 +143,17 @@ def on(kind, machine, controller, form):
 
 for each in EVERY:
     on(*each)
+
+
+@test(limit=120)
+def names_a_missing_driver(context):
+    """A disk at an IDE or SATA controller boots, and a program that needs its data names the
+    controller."""
+    disk = made(context, "--data-size", "16M", "--", "--port", "80", program=SERVICE)
+    for machine, name in (("pc", "IDE at pci 00:01.1"), ("q35", "SATA at pci 00:1f.2")):
+        child = boot(context, disk, "seabios", machine=machine, controller="ide")
+        child.wait_line(f"no driver here: {name}; attach the disk by virtio")
+        child.stop()
 
 
 @test(limit=240, long=True)

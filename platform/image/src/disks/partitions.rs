@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 use fs::partition::{self, Table};
 use fs::{Block, BlockError};
+use kernel::devices::undriven_disks;
 use kernel::{environment, time};
 use platform::Interest as _;
 use platform::disk::{BlockDevice as _, Geometry, Request, Submitted, TIMEOUT_VARIABLE};
@@ -45,7 +46,15 @@ pub fn assign(disks: &mut [Disk]) {
                 disk.name
             ),
             None => {
-                log::error!("{PREFIX}{name}: no disk of this machine has the partition {wanted}")
+                let others = undriven_disks();
+                let hint = match others.is_empty() {
+                    true => "",
+                    false => "; these controllers have no driver here: ",
+                };
+                log::error!(
+                    "{PREFIX}{name}: no disk of this machine has the partition {wanted}{hint}{others}; \
+                     attach the disk by virtio or NVMe"
+                );
             }
         }
     }
