@@ -11,6 +11,7 @@
 use crate::http::Response;
 use crate::value::text_at;
 use crate::{Error, Instance, Source, base64, config_drive};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -107,7 +108,7 @@ pub enum Next {
     /// The same request again, after a pause: the service is busy.
     Retry,
     /// All documents were read.
-    Done(Instance),
+    Done(Box<Instance>),
 }
 
 /// A client.
@@ -202,7 +203,9 @@ impl Client {
             return self.take_token(response);
         }
         let Some(document) = documents(self.service).get(self.read.len()) else {
-            return self.instance().map(Next::Done);
+            return self
+                .instance()
+                .map(|instance| Next::Done(Box::new(instance)));
         };
         // Whoever forwards requests doesn't add Google's header.
         let foreign = self.service == Source::Gce && !response.of_google;
@@ -216,7 +219,8 @@ impl Client {
         if self.read.len() < documents(self.service).len() {
             return Ok(Next::Request);
         }
-        self.instance().map(Next::Done)
+        self.instance()
+            .map(|instance| Next::Done(Box::new(instance)))
     }
 
     fn take_token(&mut self, response: Response) -> Result<Next, Error> {

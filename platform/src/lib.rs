@@ -342,6 +342,13 @@ pub trait Disks: Wait + Copy + 'static {
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
 }
 
+/// The machine's metadata ([`instance`]). Calls only.
+pub trait Metadata {
+    /// The metadata, if there are any. A machine reads them at its start; in a process the first
+    /// call does, and blocks meanwhile.
+    fn instance() -> Result<Option<&'static instance::Instance>, Failure>;
+}
+
 /// Displays. Calls only.
 pub trait Displays: Wait + Sized + 'static {
     /// Error text when there is no display.

@@ -12,6 +12,8 @@
 //!   \        │         │          \       /           (displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
+//!      \     │         │          instance          the machine's metadata
+//!       \    │         │              │
 //!      runtime,  random,  log_sink ───┘             entering the runtime, random numbers, the log
 //!                   │
 //!            types,  current                        types of the interface, the platform
@@ -38,6 +40,7 @@ pub mod displays;
 pub mod draw;
 pub mod files;
 pub mod inputs;
+pub mod instance;
 pub mod log_sink;
 pub mod net;
 pub mod pipe;

@@ -7,9 +7,10 @@ fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
         &["current", "types"],
         &[
-            "console", "disks", "displays", "draw", "inputs", "log_sink", "pipe", "random",
-            "runtime", "tls",
+            "console", "displays", "draw", "inputs", "log_sink", "pipe", "random", "runtime", "tls",
         ],
+        &["instance"],
+        &["disks"],
         &["blocks", "files", "net", "system_descriptors"],
         &["statistics"],
     ];
@@ -55,7 +56,7 @@ fn the_parts_of_the_network_import_from_lower_layers_only() {
         &["dns", "interfaces", "sockets"],
         &["echo", "ethernet", "services", "tcp", "udp"],
         &["bound", "driver", "urgent", "zero_copy"],
-        &["mdns"],
+        &["mdns", "metadata"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src/net", layers);
 }

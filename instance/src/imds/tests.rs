@@ -38,7 +38,7 @@ fn replay(service: &str, answers: &[(&str, u16, &str)]) -> Result<Instance, Stri
         match client.answer(response(*status, body)) {
             Ok(Next::Done(instance)) => {
                 assert_eq!(at + 1, answers.len(), "requests are missing");
-                return Ok(instance);
+                return Ok(*instance);
             }
             Ok(Next::Request | Next::Retry) => {}
             Err(error) => return Err(error.to_string()),

@@ -1,6 +1,6 @@
 //! Disks, named by the serial numbers that the launcher gave them.
 
-use crate::{Image, Interest, Source, devices};
+use crate::{Image, Interest, Source, devices, metadata};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
@@ -13,7 +13,8 @@ use drivers::device_type::DeviceType;
 use fs::BlockError;
 use kernel::devices::MEMORY;
 use kernel::{time, wait};
-use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
+pub use platform::disk::Named;
+use platform::disk::{BlockDevice, Capabilities, Geometry, Request, Submitted};
 use platform::error::{Error, Failure};
 
 /// Maximum number of bytes in one request.
@@ -86,12 +87,15 @@ impl platform::Disks for Image {
     type Slice = blk::Slice;
 
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
-        open()
+        match metadata::take_disks() {
+            Some(opened) => Ok(opened),
+            None => open(),
+        }
     }
 }
 
-/// Starts all disks.
-fn open() -> Result<Named<Image>, Failure> {
+/// Starts all disks. Call it once.
+pub fn open() -> Result<Named<Image>, Failure> {
     let mut opened: Named<Image> = Vec::new();
     for (index, found) in devices::take(DeviceType::BLOCK).into_iter().enumerate() {
         let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {

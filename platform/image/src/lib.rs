@@ -18,11 +18,13 @@ mod displays;
 mod entropy;
 mod inputs;
 mod links;
+pub mod metadata;
 mod screen;
 mod system;
 mod wait;
 
 pub use drivers::blk::Slice;
+pub use kernel::boot;
 pub use links::LinkWake;
 pub use wait::{Interest, Offload, Source};
 
