@@ -100,3 +100,60 @@ mod boot {
         metadata::set(instance);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::select;
+    use crate::types::constants::{
+        INSTANCE_ARGUMENT, INSTANCE_FILE, INSTANCE_FILE_PATH, INSTANCE_HOST_NAME, INSTANCE_ID,
+        INSTANCE_SOURCE, INSTANCE_USER_DATA, INSTANCE_VARIABLE, INSTANCE_VARIABLE_NAME,
+    };
+    use ::instance::Instance;
+    use ::instance::http::Response;
+    use ::instance::imds::{Client, Next};
+    use platform::error::{Error, Stop};
+
+    /// The instance of a service's answers.
+    fn instance() -> Instance {
+        let user_data = "#cloud-config\nsoil: {arguments: [a, b], environment: {C: d}, \
+             files: [{path: e/f, content: g}]}\n";
+        let mut client = Client::new("hetzner").expect("a service");
+        for body in ["id-1", "web-1", user_data] {
+            let response = Response {
+                status: 200,
+                of_google: false,
+                body: body.into(),
+            };
+            if let Ok(Next::Done(instance)) = client.answer(response) {
+                return *instance;
+            }
+        }
+        panic!("no instance");
+    }
+
+    #[test]
+    fn each_part_has_its_number() {
+        let instance = instance();
+        let of = |which, index| select(&instance, which, index).map(String::from_utf8_lossy);
+        for (which, index, text) in [
+            (INSTANCE_SOURCE, 0, "hetzner"),
+            (INSTANCE_ID, 0, "id-1"),
+            (INSTANCE_HOST_NAME, 0, "web-1"),
+            (INSTANCE_ARGUMENT, 1, "b"),
+            (INSTANCE_VARIABLE_NAME, 0, "C"),
+            (INSTANCE_VARIABLE, 0, "d"),
+            (INSTANCE_FILE_PATH, 0, "e/f"),
+            (INSTANCE_FILE, 0, "g"),
+        ] {
+            assert_eq!(of(which, index).as_deref(), Ok(text), "{which}");
+        }
+        assert!(
+            of(INSTANCE_USER_DATA, 0)
+                .expect("user data")
+                .starts_with("#cloud-config")
+        );
+        assert_eq!(of(INSTANCE_ARGUMENT, 2), Err(Stop::Error(Error::NotFound)));
+        assert_eq!(of(INSTANCE_ARGUMENT, -1), Err(Stop::Error(Error::Invalid)));
+        assert_eq!(of(INSTANCE_FILE + 1, 0), Err(Stop::Error(Error::Invalid)));
+    }
+}
