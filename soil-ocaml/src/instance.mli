@@ -35,5 +35,5 @@ val file : t -> string -> string option
 (** [file t path] is the contents of the section's file [path]. *)
 
 val source_to_string : source -> string
-(** [source_to_string s] is the name of [s], for services the word of [SOIL_METADATA]:
-    ["nocloud"], ["config-drive"], ["ec2"], …. *)
+(** [source_to_string s] is the name of [s], for services the word of [SOIL_METADATA]: ["nocloud"],
+    ["config-drive"], ["ec2"], …. *)

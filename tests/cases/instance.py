@@ -177,7 +177,7 @@ def on_machines(function):
             function(context, form)
 
         one.__module__, one.__doc__ = function.__module__, function.__doc__
-        test(f"instance-{function.__name__.replace('_', '-')}-{form}")(one)
+        test(f"{function.__name__.replace('_', '-')}-{form}")(one)
     return function
 
 
@@ -213,7 +213,7 @@ def run(context, form, seed, *arguments, options=()):
     return child.finish(context.remaining()), clean(child.text)
 
 
-@test("instance-same-in-both-forms")
+@test("same-in-both-forms")
 def same_in_both_forms(context):
     """`Soil.Instance` is the same in a process, which changes neither arguments nor environment."""
     seed = nocloud(context, user_data=USER_DATA.replace("serve, ", ""))
@@ -230,7 +230,7 @@ def same_in_both_forms(context):
             assert expected + f"argv: {words[0]}\n" in text, f"{form}: {text}"
 
 
-@test("instance-explicit-settings-win")
+@test("explicit-settings-win")
 def explicit_settings_win(context):
     """The command line's addresses, arguments and variables take precedence; `SOIL_METADATA=none`
     leaves the disk alone, and a disk without a label isn't touched."""
@@ -249,7 +249,7 @@ def explicit_settings_win(context):
     assert text == "no metadata\n", text
 
 
-@test("instance-hostile-disks", limit=120)
+@test("hostile-disks", limit=120)
 def hostile_disks(context):
     """Documents that lie: each is ignored with one line, and the program runs."""
     cases = [
@@ -271,7 +271,7 @@ def hostile_disks(context):
         assert "argv" not in text and "variable" not in text, text
 
 
-@test("instance-damaged-disks", limit=240)
+@test("damaged-disks", limit=240)
 def damaged_disks(context):
     """A machine whose labelled disk is cut short or overwritten starts all the same."""
     seed = nocloud(context)
@@ -425,13 +425,13 @@ def register_services():
 
         one.__module__ = __name__
         one.__doc__ = f"The answers of {service}'s metadata service, as cloud-init's tests have them."
-        test(f"instance-service-{service}")(one)
+        test(f"service-{service}")(one)
 
 
 register_services()
 
 
-@test("instance-service-auto")
+@test("service-auto")
 def service_auto(context):
     """`auto` tries the services in their order, and takes the one that exists."""
     tap = context.tap()
@@ -450,7 +450,7 @@ def service_auto(context):
     ], asked
 
 
-@test("instance-service-is-asked-only-by-name")
+@test("service-is-asked-only-by-name")
 def service_only_by_name(context):
     """Without `SOIL_METADATA`, and where a disk has metadata, no service is asked."""
     tap = context.tap()
@@ -466,7 +466,7 @@ def service_only_by_name(context):
     assert service.requests == [], service.requests
 
 
-@test("instance-hostile-services", limit=240)
+@test("hostile-services", limit=240)
 def hostile_services(context):
     """Services that lie: the program starts without metadata, after one warning."""
     head = b"HTTP/1.1 200 OK\r\n"
@@ -497,7 +497,7 @@ def hostile_services(context):
     assert "no metadata" in text, text
 
 
-@test("instance-file-of-a-process")
+@test("file-of-a-process")
 def file_of_a_process(context):
     """A process whose `SOIL_METADATA` names no metadata says so."""
     blank = write(context, "blank", bytes(1 << 20))

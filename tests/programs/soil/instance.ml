@@ -13,7 +13,9 @@ let metadata () =
       show "user data" (string_of_int (String.length instance.user_data) ^ " bytes");
       List.iter (show "argument") instance.arguments;
       List.iter (fun (name, value) -> show "variable" (name ^ "=" ^ value)) instance.environment;
-      List.iter (fun (path, contents) -> show ("file " ^ path) (String.escaped contents)) instance.files
+      List.iter
+        (fun (path, contents) -> show ("file " ^ path) (String.escaped contents))
+        instance.files
 
 let serve () =
   let listener = Soil.Tcp.listen ~port:7 () in
