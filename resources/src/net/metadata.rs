@@ -93,7 +93,7 @@ impl Asker {
                 return Err(format!("{}: {failure}", client.service().name()));
             }
             // No completion comes.
-            let _ = self.wait(again);
+            let _ = self.wait(Some(again));
         }
     }
 
@@ -101,7 +101,8 @@ impl Asker {
         let token = self.next_token();
         let up = runtime::enter(|rt| status::up(rt, token));
         let up = match up {
-            Err(Stop::Pending) => self.wait(u64::MAX),
+            // It ends by itself, after the timeout of `status`.
+            Err(Stop::Pending) => self.wait(None),
             other => other,
         };
         up.map(|_| ()).map_err(|stop| described("no network", stop))
@@ -172,23 +173,24 @@ impl Asker {
             }
             let token = self.next_token();
             match runtime::enter(|rt| rt.park(fd, direction, token)) {
-                Err(Stop::Pending) => self.wait(until)?,
+                Err(Stop::Pending) => self.wait(Some(until))?,
                 other => other?,
             };
         }
     }
 
     /// Waits for the last operation; `TimedOut` if it isn't complete at the time `until`.
-    fn wait(&mut self, until: u64) -> Answer {
+    fn wait(&mut self, until: Option<u64>) -> Answer {
         let token = self.token;
         loop {
-            let waited = runtime::wait(token as u64, Some(until), |rt| {
+            let waited = runtime::wait(token as u64, until, |rt| {
                 rt.take_completion(token as u64)
                     .unwrap_or(Err(Stop::WouldBlock))
             });
+            let late = until.is_some_and(|until| Current::monotonic_ns() >= until);
             match waited {
                 // A signal ended the wait: the program will handle it.
-                Err(Stop::WouldBlock) if Current::monotonic_ns() < until => {}
+                Err(Stop::WouldBlock) if !late => {}
                 Err(Stop::WouldBlock) => {
                     let _ = runtime::enter(|rt| rt.cancel(token));
                     return Err(Error::TimedOut.into());
