@@ -1,7 +1,10 @@
 //! From the loader to the program: sets up each part of the kernel once, from the bottom up.
 
 mod entry;
+mod hooks;
 mod stack;
+
+pub use hooks::{Hook, keep};
 
 use crate::arch::vectors::TIMER;
 use crate::arch::{apic, gates, strings};
@@ -40,7 +43,8 @@ pub extern "C" fn start(start_info: u64) -> ! {
     interrupts::set_handler(TIMER, wait::timer_interrupt);
     time::note_bus();
     let line = environment::set_up(info.command_line(&DirectMemory));
-    let stack = stack::set_up(line);
+    hooks::run();
+    let stack = stack::set_up(environment::command_line().unwrap_or(line));
     memory::release_low(&info.map);
     // SAFETY: the stack is as `_start` requires it.
     unsafe { run(stack) }

@@ -275,8 +275,13 @@ pub fn resume(now: u64) {
     }
 }
 
-/// A system call is in progress. Used in a program with one thread.
+/// A system call is in progress, or a hook of the boot. Used in a program with one thread.
 static IN_CALL: AtomicBool = AtomicBool::new(false);
+
+/// Notes that interrupts stay disabled until a later system call: the program hasn't started.
+pub fn set_in_call(in_call: bool) {
+    IN_CALL.store(in_call, Ordering::Relaxed);
+}
 
 /// Handles a system call with `f`, during which interrupts are disabled.
 pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFrame) -> T) -> T {

@@ -375,6 +375,13 @@ pub trait Ports: Wait + Sized + 'static {
     fn port(name: &'static str) -> Option<Box<dyn port::Port<Self>>>;
 }
 
+/// The machine's metadata ([`instance`]). Calls only.
+pub trait Metadata {
+    /// The metadata, if there are any. A machine reads them at its start; in a process the first
+    /// call does, and blocks meanwhile.
+    fn instance() -> Result<Option<&'static instance::Instance>, Failure>;
+}
+
 /// Displays. Calls only.
 pub trait Displays: Wait + Sized + 'static {
     /// Error text when there is no display.

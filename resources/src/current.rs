@@ -3,7 +3,7 @@
 #[cfg(not(feature = "image"))]
 pub use host::{Host as Current, Interest, LinkWake, Offload, Slice};
 #[cfg(feature = "image")]
-pub use image::{Image as Current, Interest, LinkWake, Offload, Slice};
+pub use image::{Image as Current, Interest, LinkWake, Offload, Slice, boot, metadata};
 
 /// The transport of the program's sockets.
 pub type Transport = <Current as platform::Links>::Transport;

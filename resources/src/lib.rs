@@ -12,6 +12,8 @@
 //!   \        │         │          \       /           (displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
+//!      \     │         │          instance          the machine's metadata
+//!       \    │         │              │
 //!      runtime,  random,  log_sink,  guest_agent    entering the runtime, random numbers, the log
 //!                   │
 //!            types,  current                        types of the interface, the platform
@@ -39,6 +41,7 @@ pub mod draw;
 pub mod files;
 mod guest_agent;
 pub mod inputs;
+pub mod instance;
 pub mod log_sink;
 pub mod net;
 pub mod pipe;

@@ -27,6 +27,8 @@ pub mod interfaces;
 mod ip_parameter;
 mod mac;
 pub mod mdns;
+#[cfg(feature = "image")]
+mod metadata;
 mod offload;
 mod recording;
 mod services;
@@ -42,9 +44,9 @@ pub use driver::poll_until_idle;
 pub use sockets::{failure, local, local_address, mark, peer, peer_address, readiness};
 pub use status::{interface, interfaces, name_servers, up};
 
-use crate::Runtime;
 use crate::current::{Current, LinkWake, Transport};
 use crate::types::Int;
+use crate::{Runtime, instance};
 use ::net::{Handle, Progress};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -206,6 +208,9 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
 
 /// Opens the links.
 fn attach(rt: &mut Runtime) -> Result<(), Stop> {
+    instance::keep();
+    #[cfg(feature = "image")]
+    metadata::keep();
     let configuration = configuration::read().or_else(|failure| rt.fail(failure))?;
     let settings = offload::read().map(|offloads| link::Settings {
         offloads,
@@ -221,10 +226,9 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     // After a failure, a later call tries again with the links that are missing.
     let added = net.interfaces.len();
     for (index, device) in devices.into_iter().enumerate().skip(added) {
-        match net
-            .stack
-            .add_interface(device.link, &configuration.interface(index))
-        {
+        let mac = device.link.capabilities().mac;
+        let interface = configuration.interface(index, mac);
+        match net.stack.add_interface(device.link, &interface) {
             Ok(id) => {
                 net.interfaces.push(Interface {
                     name: device.name,

@@ -8,7 +8,6 @@ fn modules_import_from_lower_layers_only() {
         &["current", "types"],
         &[
             "console",
-            "disks",
             "displays",
             "draw",
             "guest_agent",
@@ -19,6 +18,8 @@ fn modules_import_from_lower_layers_only() {
             "runtime",
             "tls",
         ],
+        &["instance"],
+        &["disks"],
         &["blocks", "files", "net", "system_descriptors"],
         &["statistics"],
     ];
@@ -65,7 +66,7 @@ fn the_parts_of_the_network_import_from_lower_layers_only() {
         &["dns", "interfaces", "sockets"],
         &["echo", "ethernet", "services", "tcp", "udp"],
         &["bound", "driver", "urgent", "zero_copy"],
-        &["mdns"],
+        &["mdns", "metadata"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src/net", layers);
 }

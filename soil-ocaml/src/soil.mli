@@ -90,6 +90,7 @@ module Cache = Cache
 module Clock = Clock
 module Random = Random
 module Machine = Machine
+module Instance = Instance
 module Needs = Needs
 module Error = Error
 module Private = Private

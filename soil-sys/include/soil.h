@@ -487,6 +487,51 @@ typedef int32_t soil_error;
  */
 #define COUNTER_SLEEPS 8
 
+/**
+ * `soil_instance_text`: where the metadata come from, as `SOIL_METADATA` names it.
+ */
+#define INSTANCE_SOURCE 0
+
+/**
+ * `soil_instance_text`: the provider's identifier of the machine.
+ */
+#define INSTANCE_ID 1
+
+/**
+ * `soil_instance_text`: the host name.
+ */
+#define INSTANCE_HOST_NAME 2
+
+/**
+ * `soil_instance_text`: the user data.
+ */
+#define INSTANCE_USER_DATA 3
+
+/**
+ * `soil_instance_text`: an argument.
+ */
+#define INSTANCE_ARGUMENT 4
+
+/**
+ * `soil_instance_text`: the name of an environment variable.
+ */
+#define INSTANCE_VARIABLE_NAME 5
+
+/**
+ * `soil_instance_text`: the value of that variable.
+ */
+#define INSTANCE_VARIABLE 6
+
+/**
+ * `soil_instance_text`: the path of a file.
+ */
+#define INSTANCE_FILE_PATH 7
+
+/**
+ * `soil_instance_text`: the contents of that file.
+ */
+#define INSTANCE_FILE 8
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1042,6 +1087,14 @@ Int soil_machine_cpus(void);
  * where it doesn't fit; returns its whole length.
  */
 Int soil_machine_devices(Bytes into, Int off, Int len);
+
+/**
+ * Copies one of the machine's metadata (`INSTANCE_*`; with an `index` those of which there are
+ * several) to `into[off .. off + len]`, cut where it doesn't fit; returns its whole length. The
+ * first call of a process reads the file that `SOIL_METADATA` names. Errors: `Not_found`: there
+ * are no metadata, or not so many; others with a detail.
+ */
+Int soil_instance_text(Int which, Int index, Bytes into, Int off, Int len);
 
 /**
  * Switches the machine off (the process exits with status 0). Returns only with an error.

@@ -83,6 +83,7 @@ stubs! {
     fn soil_machine_memory_bytecode = soil_machine_memory(into);
     fn soil_machine_cpus_bytecode = soil_machine_cpus();
     fn soil_machine_devices_bytecode = soil_machine_devices(into, off, len);
+    fn soil_instance_text_bytecode = soil_instance_text(which, index, into, off, len);
     fn soil_machine_power_off_bytecode = soil_machine_power_off();
     fn soil_machine_reboot_bytecode = soil_machine_reboot();
     fn soil_random_fill_bytecode = soil_random_fill(into, off, len);

@@ -49,6 +49,7 @@ mod inputs;
 mod interest;
 mod link_wake;
 mod links;
+mod metadata;
 mod offload;
 mod owned_fd;
 mod passt;

@@ -1,9 +1,12 @@
 //! Disks, named by the serial numbers that the launcher gave them, by `SOIL_DISKS` where it can't
 //! give them any, or by partitions.
 
+mod direct;
 mod partitions;
 
-use crate::{Image, Interest, Source, devices};
+pub use direct::Direct;
+
+use crate::{Image, Interest, Source, devices, metadata};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -65,9 +68,11 @@ impl Source for Shared {
     }
 }
 
-/// A disk and its name for messages.
-struct Disk {
-    name: String,
+/// A disk and its name for messages. A copy is the same disk.
+#[derive(Clone)]
+pub struct Disk {
+    /// Its name.
+    pub name: String,
     /// The partition that it is for the program, if not the whole.
     partition: Option<String>,
     shared: Rc<Shared>,
@@ -87,7 +92,9 @@ impl platform::Disks for Image {
     type Slice = disk::Slice;
 
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
-        Ok(open())
+        let disks = metadata::take_disks().unwrap_or_else(open);
+        let named = |disk: Disk| (disk.name.clone(), Box::new(disk) as Box<_>);
+        Ok(disks.into_iter().map(named).collect())
     }
 }
 
@@ -106,8 +113,8 @@ const DRIVERS: [(DeviceType, Start); 2] = [
     }),
 ];
 
-/// Starts all controllers, and finds their disks.
-fn open() -> Named<Image> {
+/// Starts all controllers, and finds their disks. Call it once.
+pub fn open() -> Vec<Disk> {
     let mut started: Vec<Box<dyn Controller>> = Vec::new();
     for (kind, start) in DRIVERS {
         for found in devices::take(kind) {
@@ -152,8 +159,7 @@ fn open() -> Named<Image> {
         }
     }
     partitions::assign(&mut opened);
-    let named = |disk: Disk| (disk.name.clone(), Box::new(disk) as Box<_>);
-    opened.into_iter().map(named).collect()
+    opened
 }
 
 /// Waits until a controller has found its disks.

@@ -19,12 +19,14 @@ mod displays;
 mod entropy;
 mod inputs;
 mod links;
+pub mod metadata;
 mod ports;
 mod screen;
 mod system;
 mod wait;
 
 pub use drivers::disk::Slice;
+pub use kernel::boot;
 pub use links::LinkWake;
 pub use wait::{Interest, Offload, Source};
 

@@ -1,33 +1,83 @@
-//! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
+//! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`, and the machine's metadata.
 //!
 //! Each is a list with one part per interface, separated by `;`; the values of a part are separated
-//! by `,`. An interface without `SOIL_IP` uses DHCP and router advertisements. Without `SOIL_IP`
-//! `ip=` on a machine's command line configures one interface, except for what the other variables
-//! give it. An invalid value fails with `BadConfiguration`, and the message names the variable.
+//! by `,`. An interface without `SOIL_IP` has the addresses of the metadata, if these have a
+//! network configuration for it, and otherwise uses DHCP and router advertisements. Without
+//! `SOIL_IP` `ip=` on a machine's command line configures one interface, except for what the other
+//! variables give it. An invalid value fails with `BadConfiguration`, and the message names the
+//! variable.
 
 use super::ip_parameter;
 use crate::current::Current;
+use ::instance::Network;
 use ::net::{Cidr, Congestion, InterfaceConfig};
 use ::services::{DnsOptions, Resolver};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::str::FromStr;
-use platform::System;
 use platform::error::{Error, Failure};
+use platform::{Metadata, System};
 
 /// Configuration of the interfaces, in order.
 pub struct Configuration {
     interfaces: Vec<InterfaceConfig>,
+    metadata: Option<&'static Network>,
 }
 
 impl Configuration {
-    /// Returns the configuration of interface `index`.
-    pub fn interface(&self, index: usize) -> InterfaceConfig {
-        self.interfaces
-            .get(index)
-            .cloned()
-            .unwrap_or_else(InterfaceConfig::dynamic)
+    /// Returns the configuration of interface `index`, whose card has the address `mac`.
+    pub fn interface(&self, index: usize, mac: [u8; 6]) -> InterfaceConfig {
+        let given = self.interfaces.get(index).cloned();
+        let given = given.unwrap_or_else(InterfaceConfig::dynamic);
+        match self.metadata {
+            Some(network) if given.addresses.is_empty() => completed(given, network, index, mac),
+            _ => given,
+        }
+    }
+}
+
+/// Takes what the variables don't set from the metadata's configuration of the interface.
+fn completed(
+    given: InterfaceConfig,
+    network: &Network,
+    index: usize,
+    mac: [u8; 6],
+) -> InterfaceConfig {
+    let Some(found) = network.of_device(index, mac) else {
+        return given;
+    };
+    let fixed = |(address, length): &(IpAddr, u8)| Cidr::new(*address, *length).ok();
+    // As many as an interface may have (`InterfaceConfig`).
+    let addresses: Vec<Cidr> = found.addresses.iter().filter_map(fixed).take(4).collect();
+    let gateway = |v4| {
+        let mut all = found
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.is_ipv4() == v4);
+        all.find(|gateway| Cidr::new(**gateway, 0).is_ok()).copied()
+    };
+    let gateways: Vec<IpAddr> = [gateway(true), gateway(false)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let or = |given: Vec<IpAddr>, found: &[IpAddr]| match given.is_empty() {
+        true => found.to_vec(),
+        false => given,
+    };
+    let servers = match found.dns_servers.is_empty() {
+        true => &network.dns_servers,
+        false => &found.dns_servers,
+    };
+    InterfaceConfig {
+        // Addresses of both kinds may be wanted; without any, the interface is of no use.
+        dhcp: found.dhcp || addresses.is_empty(),
+        slaac: found.slaac || addresses.is_empty(),
+        addresses,
+        gateways: or(given.gateways, &gateways),
+        dns_servers: or(given.dns_servers, servers),
+        ..given
     }
 }
 
@@ -61,7 +111,11 @@ pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, 
         "SOIL_GATEWAY" => Some(String::from(gateways)),
         _ => None,
     })?;
-    Ok(read.interface(0))
+    Ok(read
+        .interfaces
+        .into_iter()
+        .next()
+        .unwrap_or_else(InterfaceConfig::dynamic))
 }
 
 /// Reads the environment through `variable`.
@@ -106,7 +160,10 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
             *interface = config;
         }
     }
-    Ok(Configuration { interfaces })
+    Ok(Configuration {
+        interfaces,
+        metadata: None,
+    })
 }
 
 /// `SOIL_DNS_SEARCH` (domains, separated by `,`), `SOIL_DNS_NDOTS` and `SOIL_DNS_MIXED_CASE`.
@@ -138,9 +195,18 @@ fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, Failur
     Ok(options)
 }
 
-/// Configures how names are looked up.
+/// Configures how names are looked up: by the environment, and by the metadata's domains where it
+/// sets none.
 pub fn configure_names(resolver: &mut Resolver) -> Result<(), Failure> {
-    configure(resolver, names(Current::variable)?)
+    let mut options = names(Current::variable)?;
+    if options.search.is_empty()
+        && let Some(instance) = Current::instance()?
+    {
+        // A resolver takes six.
+        let domains = instance.network.dns_search.iter().take(6);
+        options.search = domains.cloned().collect();
+    }
+    configure(resolver, options)
 }
 
 /// Adds the system's search domains and number of dots where no variable sets them.
@@ -179,19 +245,29 @@ pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestio
     }
 }
 
-/// Reads the environment, and in a machine `ip=`.
+/// Reads the environment, in a machine `ip=`, and the metadata.
 pub fn read() -> Result<Configuration, Failure> {
-    parse(|name| match name {
+    let variable = |name: &str| match name {
         "ip" if !Current::ON_VM => None,
         _ => Current::variable(name),
+    };
+    Ok(Configuration {
+        metadata: Current::instance()?.map(|instance| &instance.network),
+        ..parse(variable)?
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{names, parse};
+    use super::{Configuration, names, parse};
+    use ::instance::{Interface, Network};
+    use std::boxed::Box;
+    use std::net::IpAddr;
     use std::string::{String, ToString};
     use std::vec;
+    use std::vec::Vec;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
     fn variables(name: &str) -> Option<String> {
         let value = match name {
@@ -205,16 +281,77 @@ mod tests {
     #[test]
     fn reads_one_part_for_each_interface() {
         let read = parse(variables).expect("valid");
-        let first = read.interface(0);
+        let first = read.interface(0, MAC);
         assert!(!first.dhcp);
         assert_eq!(first.addresses.len(), 2);
         assert_eq!(
             first.gateways,
             vec!["10.0.0.1".parse::<std::net::IpAddr>().expect("address")]
         );
-        assert!(read.interface(1).dhcp);
-        assert!(!read.interface(2).dhcp);
-        assert!(read.interface(3).dhcp);
+        assert!(read.interface(1, MAC).dhcp);
+        assert!(!read.interface(2, MAC).dhcp);
+        assert!(read.interface(3, MAC).dhcp);
+    }
+
+    /// The metadata configure interfaces that no variable configures, within the stack's limits.
+    #[test]
+    fn metadata_complete_the_environment() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("address");
+        let with = |interface: Interface, variables: fn(&str) -> Option<String>| {
+            let network = Network {
+                interfaces: vec![interface],
+                dns_servers: vec![ip("10.9.0.3")],
+                ..Network::default()
+            };
+            let read = Configuration {
+                metadata: Some(Box::leak(Box::new(network))),
+                ..parse(variables).expect("valid")
+            };
+            read.interface(0, MAC)
+        };
+        let none = |_: &str| None;
+        let fixed = Interface {
+            mac: Some(MAC),
+            addresses: (0..9)
+                .map(|n| (IpAddr::from([10, 9, 0, n + 1]), 24))
+                .collect(),
+            gateways: ["224.0.0.1", "10.9.0.1", "10.9.0.2", "fd00::1"]
+                .map(ip)
+                .to_vec(),
+            ..Interface::default()
+        };
+        let read = with(fixed.clone(), none);
+        assert_eq!(
+            (read.dhcp, read.slaac, read.addresses.len()),
+            (false, false, 4)
+        );
+        assert_eq!(read.gateways, [ip("10.9.0.1"), ip("fd00::1")]);
+        assert_eq!(read.dns_servers, [ip("10.9.0.3")]);
+        let explicit = with(fixed.clone(), variables);
+        assert_eq!(
+            explicit.addresses,
+            parse(variables).expect("valid").interface(0, MAC).addresses
+        );
+        assert_eq!(explicit.dns_servers, Vec::<IpAddr>::new());
+        let gateway = with(fixed.clone(), |name| {
+            (name == "SOIL_GATEWAY").then(|| "10.9.0.7".to_string())
+        });
+        assert_eq!(gateway.gateways, [ip("10.9.0.7")]);
+        assert_eq!(gateway.addresses.len(), 4);
+        let of_another = Interface {
+            mac: Some([2, 0, 0, 0, 0, 2]),
+            ..fixed.clone()
+        };
+        assert!(with(of_another, none).dhcp);
+        let both = Interface {
+            dhcp: true,
+            ..fixed
+        };
+        assert!(with(both, none).dhcp);
+        assert!(
+            with(Interface::default(), none).dhcp,
+            "an interface without addresses"
+        );
     }
 
     #[test]

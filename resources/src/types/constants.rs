@@ -136,3 +136,22 @@ pub const COUNTER_DROPS: Int = 6;
 pub const COUNTER_BLOCK_REQUESTS: Int = 7;
 /// `soil_counters`: times that the machine or the process slept in `soil_wait`.
 pub const COUNTER_SLEEPS: Int = 8;
+
+/// `soil_instance_text`: where the metadata come from, as `SOIL_METADATA` names it.
+pub const INSTANCE_SOURCE: Int = 0;
+/// `soil_instance_text`: the provider's identifier of the machine.
+pub const INSTANCE_ID: Int = 1;
+/// `soil_instance_text`: the host name.
+pub const INSTANCE_HOST_NAME: Int = 2;
+/// `soil_instance_text`: the user data.
+pub const INSTANCE_USER_DATA: Int = 3;
+/// `soil_instance_text`: an argument.
+pub const INSTANCE_ARGUMENT: Int = 4;
+/// `soil_instance_text`: the name of an environment variable.
+pub const INSTANCE_VARIABLE_NAME: Int = 5;
+/// `soil_instance_text`: the value of that variable.
+pub const INSTANCE_VARIABLE: Int = 6;
+/// `soil_instance_text`: the path of a file.
+pub const INSTANCE_FILE_PATH: Int = 7;
+/// `soil_instance_text`: the contents of that file.
+pub const INSTANCE_FILE: Int = 8;

@@ -244,6 +244,33 @@ let counter_block_requests = 7
 let counter_sleeps = 8
 (** [soil_counters]: times that the machine or the process slept in [soil_wait]. *)
 
+let instance_source = 0
+(** [soil_instance_text]: where the metadata come from, as [SOIL_METADATA] names it. *)
+
+let instance_id = 1
+(** [soil_instance_text]: the provider's identifier of the machine. *)
+
+let instance_host_name = 2
+(** [soil_instance_text]: the host name. *)
+
+let instance_user_data = 3
+(** [soil_instance_text]: the user data. *)
+
+let instance_argument = 4
+(** [soil_instance_text]: an argument. *)
+
+let instance_variable_name = 5
+(** [soil_instance_text]: the name of an environment variable. *)
+
+let instance_variable = 6
+(** [soil_instance_text]: the value of that variable. *)
+
+let instance_file_path = 7
+(** [soil_instance_text]: the path of a file. *)
+
+let instance_file = 8
+(** [soil_instance_text]: the contents of that file. *)
+
 type tcp_info =
   | Rtt  (** Smoothed round-trip time, in nanoseconds (RFC 6298). *)
   | Rtt_variation  (** Variation of the round-trip time, in nanoseconds. *)

@@ -26,6 +26,20 @@ external machine_devices :
 (** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut
     where it doesn't fit; returns its whole length. *)
 
+external instance_text :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_instance_text_bytecode" "soil_instance_text"
+[@@noalloc]
+(** Copies one of the machine's metadata ([INSTANCE_*]; with an [index] those of which there are
+    several) to [into\[off .. off + len\]], cut where it doesn't fit; returns its whole length. The
+    first call of a process reads the file that [SOIL_METADATA] names. Errors: [Not_found]: there
+    are no metadata, or not so many; others with a detail. *)
+
 external machine_power_off :
   unit ->
   (int[@untagged])

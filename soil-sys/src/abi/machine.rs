@@ -4,6 +4,7 @@ use crate::ffi::{Bytes, Int, Ints};
 use platform::error::Error;
 use platform::{Memory, System};
 use resources::current::Current;
+use resources::instance;
 use resources::random;
 use resources::runtime::call;
 use resources::types::records::MachineMemory;
@@ -44,6 +45,21 @@ pub extern "C" fn soil_machine_devices(mut into: Bytes, off: Int, len: Int) -> I
         }
         Ok(text.len())
     })
+}
+
+/// Copies one of the machine's metadata (`INSTANCE_*`; with an `index` those of which there are
+/// several) to `into[off .. off + len]`, cut where it doesn't fit; returns its whole length. The
+/// first call of a process reads the file that `SOIL_METADATA` names. Errors: `Not_found`: there
+/// are no metadata, or not so many; others with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_instance_text(
+    which: Int,
+    index: Int,
+    mut into: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| instance::text(rt, which, index, into.range(off, len)?))
 }
 
 /// Switches the machine off (the process exits with status 0). Returns only with an error.

@@ -1,0 +1,123 @@
+use super::read;
+use crate::iso9660::tests::{Style, build};
+use crate::{Error, Instance, Source};
+use fs::Block;
+use fs::fake::Disk;
+
+const META: &[u8] = b"instance-id: iid-local01\nlocal-hostname: cloudimg\n";
+const USER: &[u8] = b"#cloud-config\nsoil: {arguments: [a]}\n";
+const NETWORK: &[u8] =
+    b"version: 2\nethernets: {eth0: {addresses: [10.0.0.2/24], gateway4: 10.0.0.1}}\n";
+
+fn instance_of(bytes: Vec<u8>) -> Result<Option<Instance>, Error> {
+    let disk = Disk::new(bytes, 512);
+    let found = read(&mut || Box::new(disk.clone()) as Box<dyn Block + Send>);
+    assert_eq!(disk.state().writes, 0, "nothing is written");
+    found
+}
+
+fn iso(label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
+    build(Style::Joliet, label, files)
+}
+
+#[test]
+fn nocloud_on_a_disk() {
+    for label in ["cidata", "CIDATA"] {
+        let files = [
+            ("meta-data", META),
+            ("user-data", USER),
+            ("network-config", NETWORK),
+        ];
+        let instance = instance_of(iso(label, &files)).unwrap().unwrap();
+        assert_eq!(instance.source, Source::NoCloud);
+        assert_eq!(
+            (&*instance.id, &*instance.host_name),
+            ("iid-local01", "cloudimg")
+        );
+        assert_eq!(instance.program.arguments, ["a"]);
+        assert_eq!(instance.network.interfaces.len(), 1);
+        assert!(instance.ignored.is_empty());
+    }
+}
+
+#[test]
+fn nocloud_in_a_partition() {
+    let inner = iso("cidata", &[("meta-data", META)]);
+    let sectors = (inner.len() / 512) as u32;
+    let mut bytes = vec![0; 64 * 512];
+    bytes[446 + 4] = 0x0c;
+    bytes[446 + 8..446 + 12].copy_from_slice(&64u32.to_le_bytes());
+    bytes[446 + 12..446 + 16].copy_from_slice(&sectors.to_le_bytes());
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes.extend(inner);
+    assert_eq!(instance_of(bytes).unwrap().unwrap().id, "iid-local01");
+}
+
+#[test]
+fn the_documents_are_optional_but_for_the_metadata() {
+    let instance = instance_of(iso("cidata", &[("meta-data", b"")]))
+        .unwrap()
+        .unwrap();
+    assert_eq!((&*instance.id, &*instance.host_name), ("", ""));
+    let missing = instance_of(iso("cidata", &[("user-data", USER)])).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "the disk labelled cidata: there is no file meta-data"
+    );
+    let broken = instance_of(iso("cidata", &[("meta-data", b"a: [")])).unwrap_err();
+    assert_eq!(
+        broken.to_string(),
+        "the disk labelled cidata: meta-data: line 1: a ] is missing"
+    );
+    // A wrong network configuration leaves the rest.
+    let files: [(&str, &[u8]); 2] = [("meta-data", META), ("network-config", b"version: 9")];
+    let instance = instance_of(iso("cidata", &files)).unwrap().unwrap();
+    assert_eq!(
+        instance.ignored,
+        ["the network configuration: version 9 is not supported; give 1 or 2"]
+    );
+}
+
+/// The example of cloud-init's page on NoCloud.
+#[test]
+fn keys_for_linux_are_ignored_and_named() {
+    let metadata = b"\
+instance-id: iid-abcdefg
+network-interfaces: |
+  iface eth0 inet static
+  address 192.168.1.10
+  network 192.168.1.0
+  netmask 255.255.255.0
+  broadcast 192.168.1.255
+  gateway 192.168.1.254
+hostname: myhost
+";
+    let instance = instance_of(iso("cidata", &[("meta-data", metadata)]))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (&*instance.id, &*instance.host_name),
+        ("iid-abcdefg", "myhost")
+    );
+    assert_eq!(
+        instance.ignored,
+        ["the key network-interfaces of meta-data"]
+    );
+}
+
+#[test]
+fn other_disks_have_none() {
+    assert_eq!(instance_of(Vec::new()), Ok(None));
+    assert_eq!(instance_of(vec![0; 1 << 20]), Ok(None));
+    assert_eq!(instance_of(iso("debian", &[("meta-data", META)])), Ok(None));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_has_none() {
+    let disk = Disk::new(iso("cidata", &[("meta-data", META)]), 512);
+    disk.state().gone = true;
+    assert_eq!(
+        read(&mut || Box::new(disk.clone()) as Box<dyn Block + Send>),
+        Ok(None)
+    );
+}

@@ -1,0 +1,358 @@
+use super::{Interface, Network, read, read_openstack};
+use proptest::prelude::{any, proptest};
+use std::net::IpAddr;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Reads a configuration, and returns what was ignored.
+fn noted(text: &str) -> (Network, Vec<String>) {
+    let mut ignored = Vec::new();
+    let network = read(text.as_bytes(), &mut |note| ignored.push(note));
+    (
+        network.unwrap_or_else(|error| panic!("{error}\n{text}")),
+        ignored,
+    )
+}
+
+fn openstack(text: &str) -> (Network, Vec<String>) {
+    let mut ignored = Vec::new();
+    let network = read_openstack(text.as_bytes(), &mut |note| ignored.push(note));
+    (
+        network.unwrap_or_else(|error| panic!("{error}\n{text}")),
+        ignored,
+    )
+}
+
+fn refused(text: &str) -> String {
+    read(text.as_bytes(), &mut |_| ())
+        .expect_err(text)
+        .to_string()
+}
+
+/// The two examples of cloud-init's page on NoCloud describe the same interface.
+#[test]
+fn the_examples_of_nocloud() {
+    let first = "\
+version: 1
+config:
+   - type: physical
+     name: interface0
+     mac_address: \"52:54:00:12:34:00\"
+     subnets:
+        - type: static
+          address: 192.168.1.10
+          netmask: 255.255.255.0
+          gateway: 192.168.1.254
+";
+    let second = "\
+version: 2
+ethernets:
+  interface0:
+    match:
+      macaddress: \"52:54:00:12:34:00\"
+    set-name: interface0
+    addresses:
+      - 192.168.1.10/255.255.255.0
+    gateway4: 192.168.1.254
+";
+    let wanted = Network {
+        interfaces: vec![Interface {
+            name: "interface0".into(),
+            mac: Some([0x52, 0x54, 0, 0x12, 0x34, 0]),
+            addresses: vec![(ip("192.168.1.10"), 24)],
+            gateways: vec![ip("192.168.1.254")],
+            ..Interface::default()
+        }],
+        ..Network::default()
+    };
+    assert_eq!(noted(first), (wanted.clone(), vec![]));
+    assert_eq!(noted(second), (wanted.clone(), vec![]));
+    let indented: String = first.lines().map(|line| format!("  {line}\n")).collect();
+    assert_eq!(noted(&format!("network:\n{indented}")), (wanted, vec![]));
+}
+
+/// "This is a complex example which shows most available features" of the page on version 2.
+#[test]
+fn the_complex_example_of_version_2() {
+    let text = "\
+network:
+  version: 2
+  ethernets:
+    # opaque ID for physical interfaces, only referred to by other stanzas
+    id0:
+      match:
+        macaddress: '00:11:22:33:44:55'
+      wakeonlan: true
+      dhcp4: true
+      addresses:
+        - 192.168.14.2/24
+        - 2001:1::1/64
+      gateway4: 192.168.14.1
+      gateway6: 2001:1::2
+      nameservers:
+        search: [foo.local, bar.local]
+        addresses: [8.8.8.8]
+      # static routes
+      routes:
+        - to: 192.0.2.0/24
+          via: 11.0.0.1
+          metric: 3
+    lom:
+      match:
+        driver: ixgbe
+      # you are responsible for setting tight enough match rules
+      # that only match one device if you use set-name
+      set-name: lom1
+      dhcp6: true
+    switchports:
+      # all cards on second PCI bus; unconfigured by themselves, will be added
+      # to br0 below
+      match:
+        name: enp2*
+      mtu: 1280
+  bonds:
+    bond0:
+      interfaces: [id0, lom]
+  bridges:
+    # the key name is the name for virtual (created) interfaces; no match: and
+    # set-name: allowed
+    br0:
+      # IDs of the components; switchports expands into multiple interfaces
+      interfaces: [wlp1s0, switchports]
+      dhcp4: true
+  vlans:
+    en-intra:
+      id: 1
+      link: id0
+      dhcp4: yes
+";
+    let (network, ignored) = noted(text);
+    assert_eq!(
+        network.interfaces[0],
+        Interface {
+            name: "id0".into(),
+            mac: Some([0, 0x11, 0x22, 0x33, 0x44, 0x55]),
+            dhcp: true,
+            slaac: false,
+            addresses: vec![(ip("192.168.14.2"), 24), (ip("2001:1::1"), 64)],
+            gateways: vec![ip("192.168.14.1"), ip("2001:1::2")],
+            dns_servers: vec![ip("8.8.8.8")],
+        }
+    );
+    assert_eq!(
+        (&*network.interfaces[1].name, network.interfaces[1].slaac),
+        ("lom1", true)
+    );
+    assert_eq!(network.dns_search, ["foo.local", "bar.local"]);
+    let ignored: Vec<&str> = ignored.iter().map(String::as_str).collect();
+    assert_eq!(
+        ignored,
+        [
+            "the network configuration's \"bonds\"",
+            "the network configuration's \"bridges\"",
+            "the network configuration's \"vlans\"",
+            "the network configuration's route to \"192.0.2.0/24\"",
+        ]
+    );
+}
+
+#[test]
+fn version_1_has_name_servers_routes_and_several_subnets() {
+    let text = "\
+network:
+  version: 1
+  config:
+    - type: physical
+      name: interface0
+      mac_address: 00:11:22:33:44:55
+      subnets:
+        - type: dhcp
+        - type: static
+          address: 192.168.23.14/27
+          dns_nameservers:
+            - 192.168.23.2
+            - 8.8.8.8
+          dns_search:
+            - exemplary.maas
+          routes:
+            - gateway: 192.168.23.1
+              netmask: 0.0.0.0
+              network: 0.0.0.0
+            - gateway: 10.0.0.1
+              netmask: 255.0.0.0
+              network: 10.0.0.0
+    - type: nameserver
+      interface: interface0
+      address: [192.168.23.2, '2001:db8::1']
+      search: exemplary
+    - type: bond
+      name: bond0
+    - type: route
+      destination: 192.168.24.0/24
+      gateway: 192.168.24.1
+";
+    let (network, ignored) = noted(text);
+    let interface = &network.interfaces[0];
+    assert!(interface.dhcp && !interface.slaac);
+    assert_eq!(interface.addresses, [(ip("192.168.23.14"), 27)]);
+    assert_eq!(interface.gateways, [ip("192.168.23.1")]);
+    assert_eq!(interface.dns_servers, [ip("192.168.23.2"), ip("8.8.8.8")]);
+    assert_eq!(network.dns_servers, [ip("192.168.23.2"), ip("2001:db8::1")]);
+    assert_eq!(network.dns_search, ["exemplary.maas"]);
+    assert_eq!(
+        ignored,
+        [
+            "the network configuration's route to \"10.0.0.0\"",
+            "the network configuration's \"bond\"",
+            "the network configuration's \"route\""
+        ]
+    );
+}
+
+/// From cloud-init's tests of the config drive (`NETWORK_DATA_3`).
+#[test]
+fn openstacks_document() {
+    let text = r#"{
+  "services": [
+    {"type": "dns", "address": "172.16.36.11"}, {"type": "dns", "address": "172.16.36.12"}
+  ],
+  "networks": [
+    {"network_id": "7c41450c-ba44-401a-9ab1-1604bb2da51e", "type": "ipv4",
+     "netmask": "255.255.255.128", "link": "tap77a0dc5b-72", "ip_address": "172.17.48.18",
+     "id": "network0",
+     "routes": [{"netmask": "0.0.0.0", "network": "0.0.0.0", "gateway": "172.17.48.1"}]},
+    {"network_id": "7c41450c-ba44-401a-9ab1-1604bb2da51e", "type": "ipv6",
+     "netmask": "ffff:ffff:ffff:ffff::", "link": "tap77a0dc5b-72",
+     "ip_address": "fdb8:52d0:9d14:0:f816:3eff:fe9f:70d", "id": "network1",
+     "routes": [{"netmask": "::", "network": "::", "gateway": "fdb8:52d0:9d14::1"}]},
+    {"network_id": "1f53cb0e-72d3-47c7-94b9-ff4397c5fe54", "type": "ipv4_dhcp",
+     "link": "tap7d6b7bec-93", "id": "network2"}
+  ],
+  "links": [
+    {"ethernet_mac_address": "fa:16:3e:dd:50:9a", "mtu": null, "type": "tap",
+     "id": "tap77a0dc5b-72", "vif_id": "77a0dc5b-720e-41b7-bfa7-1b2ff62e0d48"},
+    {"ethernet_mac_address": "fa:16:3e:a8:14:69", "mtu": null, "type": null,
+     "id": "tap7d6b7bec-93", "vif_id": "7d6b7bec-93e6-4c03-869a-ddc5014892d5"},
+    {"bond_links": ["eth0", "eth1"], "type": "bond", "id": "bond0"}
+  ]
+}"#;
+    let (network, ignored) = openstack(text);
+    let [first, second] = &network.interfaces[..] else {
+        panic!("{network:?}");
+    };
+    assert_eq!(first.mac, Some([0xfa, 0x16, 0x3e, 0xdd, 0x50, 0x9a]));
+    let address = ip("fdb8:52d0:9d14:0:f816:3eff:fe9f:70d");
+    assert_eq!(first.addresses, [(ip("172.17.48.18"), 25), (address, 64)]);
+    assert_eq!(first.gateways, [ip("172.17.48.1"), ip("fdb8:52d0:9d14::1")]);
+    assert!(second.dhcp && second.addresses.is_empty());
+    assert_eq!(
+        network.dns_servers,
+        [ip("172.16.36.11"), ip("172.16.36.12")]
+    );
+    assert_eq!(
+        ignored,
+        ["network_data.json's link \"bond0\" of type \"bond\""]
+    );
+}
+
+#[test]
+fn a_device_is_matched_by_its_address_its_name_or_its_position() {
+    let interface = |name: &str, mac: Option<u8>| Interface {
+        name: name.into(),
+        mac: mac.map(|last| [2, 0, 0, 0, 0, last]),
+        ..Interface::default()
+    };
+    let network = |interfaces: &[Interface]| Network {
+        interfaces: interfaces.to_vec(),
+        ..Network::default()
+    };
+    let name = |network: &Network, index, last| {
+        let found = network.of_device(index, [2, 0, 0, 0, 0, last]);
+        found.map(|interface| interface.name.clone())
+    };
+    let by_mac = network(&[interface("b", Some(2)), interface("a", Some(1))]);
+    assert_eq!(name(&by_mac, 0, 1).as_deref(), Some("a"));
+    assert_eq!(name(&by_mac, 1, 2).as_deref(), Some("b"));
+    assert_eq!(name(&by_mac, 0, 3), None);
+    let by_name = network(&[interface("eth1", None), interface("eth0", None)]);
+    assert_eq!(name(&by_name, 0, 1).as_deref(), Some("eth0"));
+    let by_place = network(&[interface("enp1s0", None), interface("x", None)]);
+    assert_eq!(name(&by_place, 1, 1).as_deref(), Some("x"));
+    assert_eq!(name(&by_place, 2, 1), None);
+}
+
+#[test]
+fn what_is_not_a_configuration_is_refused() {
+    let of = |rest: &str| {
+        refused(&format!(
+            "version: 1\nconfig:\n- type: physical\n  {rest}\n"
+        ))
+        .strip_prefix("the network configuration: ")
+        .map(String::from)
+    };
+    for (text, expected) in [
+        (
+            "subnets: [{type: static}]",
+            "a static subnet has no address",
+        ),
+        ("subnets: [{address: x}]", "\"x\" is not an address"),
+        (
+            "subnets: [{address: 10.0.0.1/33}]",
+            "\"33\" is not the mask of 10.0.0.1",
+        ),
+        (
+            "subnets: [{address: 10.0.0.1, netmask: 255.0.255.0}]",
+            "\"255.0.255.0\" is not the mask of 10.0.0.1",
+        ),
+        (
+            "subnets: [{address: 10.0.0.1, netmask: 'ffff::'}]",
+            "\"ffff::\" is not the mask of 10.0.0.1",
+        ),
+        (
+            "subnets: [{type: dhcp, gateway: 10.0.0.1/8}]",
+            "\"10.0.0.1/8\" is not an address",
+        ),
+        ("mac_address: 1:2", "\"1:2\" is not a MAC address"),
+        (
+            "mac_address: 00:11:22:33:44:55:66",
+            "\"00:11:22:33:44:55:66\" is not a MAC address",
+        ),
+    ] {
+        assert_eq!(of(text).as_deref(), Some(expected), "{text}");
+    }
+    assert!(refused("version: 3").contains("version 3"));
+    assert!(refused("a: b").contains("no version"));
+    assert!(refused("a: [").contains("line 1"));
+    assert_eq!(noted("config: disabled").0, Network::default());
+    assert_eq!(noted("").0, Network::default());
+}
+
+#[test]
+fn numbers_of_entries_are_bounded() {
+    let entries: String = (0..100)
+        .map(|n| format!("- {{type: physical, subnets: [{{address: 10.0.0.{n}/8}}]}}\n"))
+        .collect();
+    let (network, _) = noted(&format!("version: 1\nconfig:\n{entries}"));
+    assert_eq!(network.interfaces.len(), super::MAX_INTERFACES);
+    let addresses: String = (0..100).map(|n| format!("10.0.0.{n}/8, ")).collect();
+    let (network, _) = noted(&format!(
+        "version: 2\nethernets: {{a: {{addresses: [{addresses}]}}}}"
+    ));
+    assert_eq!(network.interfaces[0].addresses.len(), super::MAX_ENTRIES);
+}
+
+proptest! {
+    #[test]
+    fn accepts_anything(
+        version in 0u8..4,
+        key in "(config|ethernets|network)",
+        text in "[ a-z0-9:{}\\[\\],./\n-]{0,120}",
+        bytes in proptest::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let _ = read(format!("version: {version}\n{key}: {text}").as_bytes(), &mut |_| ());
+        let _ = read(&bytes, &mut |_| ());
+        let _ = read_openstack(&bytes, &mut |_| ());
+    }
+}

@@ -1,0 +1,38 @@
+//! NoCloud: `meta-data`, `user-data` and `network-config` in the root of a disk labelled `cidata`.
+//!
+//! Source: cloud-init's documentation, "NoCloud".
+
+use crate::folder::Folder;
+use crate::value::text_at;
+use crate::{Error, Instance, Source, network, yaml};
+
+/// Reads the instance.
+///
+/// # Errors
+/// There are no metadata, or they can't be read.
+pub fn read(folder: &mut Folder) -> Result<Instance, Error> {
+    let metadata = folder
+        .read("meta-data")?
+        .ok_or_else(|| Error::new("there is no file meta-data"))?;
+    let metadata = yaml::parse(&metadata).map_err(|error| error.within("meta-data"))?;
+    let mut instance = Instance::new(Source::NoCloud);
+    if let Some(id) = text_at(&metadata, "instance-id") {
+        instance.set_id(&id);
+    }
+    let name = text_at(&metadata, "local-hostname").or_else(|| text_at(&metadata, "hostname"));
+    if let Some(name) = name {
+        instance.set_host_name(&name);
+    }
+    for key in ["network-interfaces", "seedfrom"] {
+        if metadata.get(key).is_some() {
+            instance.ignore(alloc::format!("the key {key} of meta-data"));
+        }
+    }
+    if let Some(user_data) = folder.read("user-data")? {
+        instance.set_user_data(user_data);
+    }
+    if let Some(document) = folder.read("network-config")? {
+        instance.set_network(|ignore| network::read(&document, ignore));
+    }
+    Ok(instance)
+}

@@ -1,0 +1,446 @@
+//! User data: cloud-init's formats, of which the key `soil` of a `#cloud-config` is for the
+//! program.
+//!
+//! User data is a `#cloud-config`, or a MIME multipart message with such parts. Scripts, includes,
+//! other keys and everything else are for a Linux distribution: they are ignored.
+//!
+//! Sources: cloud-init's documentation, "User-data formats"; RFC 2045 and RFC 2046, section 5.1.
+
+use crate::value::{list, text, text_at};
+use crate::{Error, MAX_DOCUMENT, base64, yaml};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde_json::Value;
+
+/// Maximum depth of multipart messages in multipart messages.
+const MAX_DEPTH: usize = 4;
+/// Maximum number of parts of all of them.
+const MAX_PARTS: usize = 64;
+/// Maximum number of bytes of the headers of a part.
+const MAX_HEADERS: usize = 8 << 10;
+/// Maximum number of arguments, of environment variables and of files.
+const MAX_ENTRIES: usize = 256;
+/// Maximum number of bytes of all arguments and variables: they are on the program's stack.
+const MAX_WORDS: usize = 64 << 10;
+/// Maximum number of bytes of the contents of all files.
+const MAX_FILES: usize = 256 << 10;
+/// Maximum number of bytes of a file's path.
+const MAX_PATH: usize = 255;
+/// Variables that select the metadata itself.
+const RESERVED: &str = "SOIL_METADATA";
+
+/// The program's section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Arguments: what follows `--` on a command line.
+    pub arguments: Vec<String>,
+    /// Environment variables and their values, in the order of the names.
+    pub environment: Vec<(String, String)>,
+    /// Files, in the order of the document; no two have the same path.
+    pub files: Vec<File>,
+}
+
+/// A file for the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// A relative path: names with single slashes between them, none of them `.` or `..`.
+    pub path: String,
+    /// Its contents.
+    pub contents: Vec<u8>,
+}
+
+/// Reads the program's section of user data; `ignore` gets what is ignored.
+pub fn read(user_data: &[u8], ignore: &mut dyn FnMut(String)) -> Program {
+    let mut reader = Reader {
+        program: Program::default(),
+        parts: 0,
+        ignore,
+    };
+    if user_data.len() > MAX_DOCUMENT {
+        reader.ignore("user data of more than 256 KiB");
+    } else {
+        reader.part(user_data, None, 0);
+    }
+    reader.program
+}
+
+struct Reader<'a> {
+    program: Program,
+    parts: usize,
+    ignore: &'a mut dyn FnMut(String),
+}
+
+/// The headers of a MIME part, as far as they matter here.
+#[derive(Default)]
+struct Headers<'a> {
+    /// The media type, and the line's parameters.
+    content_type: Option<&'a str>,
+    encoding: Option<&'a str>,
+}
+
+impl Reader<'_> {
+    fn ignore(&mut self, what: &str) {
+        (self.ignore)(String::from(what));
+    }
+
+    /// Reads user data, or a part of it, whose media type is known if it is in a message.
+    fn part(&mut self, bytes: &[u8], media: Option<&str>, depth: usize) {
+        if depth > MAX_DEPTH || self.parts >= MAX_PARTS {
+            return self.ignore("user data with too many parts");
+        }
+        self.parts += 1;
+        let media = media.unwrap_or("text/plain");
+        if starts_with(media, "multipart/") {
+            return self.multipart(bytes, media, depth);
+        }
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let first = bytes.trim_ascii_start();
+        let begins = |word: &str| first.starts_with(word.as_bytes());
+        if begins("#cloud-config\n")
+            || begins("#cloud-config\r")
+            || begins("#cloud-config ")
+            || first == b"#cloud-config"
+            || starts_with(media, "text/cloud-config")
+        {
+            return self.cloud_config(first);
+        }
+        if depth == 0
+            && let Some((headers, body)) = headers(first)
+        {
+            return self.message(&headers, body, depth);
+        }
+        let what = match media {
+            _ if begins("## template: jinja") => "a template (## template: jinja) in user data",
+            _ if begins("#!") => "a script (#!) in user data",
+            _ if begins("#include") => "an #include in user data",
+            _ if begins("#cloud-") => "a #cloud- format other than #cloud-config in user data",
+            _ if first.starts_with(&[0x1f, 0x8b]) => "compressed user data",
+            _ if media == "text/plain" => "user data that is no #cloud-config",
+            other => return (self.ignore)(format!("a part of user data of type {other}")),
+        };
+        self.ignore(what);
+    }
+
+    /// Reads the body of a part with headers.
+    fn message(&mut self, headers: &Headers, body: &[u8], depth: usize) {
+        let decoded;
+        let encoding = headers.encoding.unwrap_or("7bit").trim();
+        let plain = ["7bit", "8bit", "binary"];
+        let body = if encoding.eq_ignore_ascii_case("base64") {
+            let Some(bytes) = base64::decode(body) else {
+                return self.ignore("a part of user data that is not valid base64");
+            };
+            decoded = bytes;
+            &decoded[..]
+        } else if plain
+            .iter()
+            .any(|plain| encoding.eq_ignore_ascii_case(plain))
+        {
+            body
+        } else {
+            return (self.ignore)(format!("a part of user data in the encoding {encoding}"));
+        };
+        self.part(
+            body,
+            Some(headers.content_type.unwrap_or("text/plain")),
+            depth + 1,
+        );
+    }
+
+    fn multipart(&mut self, body: &[u8], media: &str, depth: usize) {
+        let Some(boundary) = parameter(media, "boundary").filter(|boundary| !boundary.is_empty())
+        else {
+            return self.ignore("a multipart message without a boundary in user data");
+        };
+        // The start of the current part; `None` before the first one.
+        let mut start = None;
+        for (at, line) in lines(body) {
+            let Some(rest) = line.strip_prefix(b"--").and_then(|line| {
+                let rest = line.strip_prefix(boundary.as_bytes())?;
+                matches!(rest.trim_ascii(), b"" | b"--").then_some(rest.trim_ascii())
+            }) else {
+                continue;
+            };
+            if let Some(part) = start.and_then(|start| body.get(start..at)) {
+                match headers(part) {
+                    Some((headers, body)) => self.message(&headers, body, depth),
+                    None => self.part(part, None, depth + 1),
+                }
+            }
+            if rest == b"--" {
+                return;
+            }
+            start = Some(at + line.len());
+        }
+        self.ignore("a multipart message in user data that is cut off");
+    }
+
+    fn cloud_config(&mut self, document: &[u8]) {
+        let (section, others) = match section(document) {
+            Ok(found) => found,
+            Err(error) => return (self.ignore)(format!("{}", error.within("user data"))),
+        };
+        if !others.is_empty() {
+            let others = others.join(", ");
+            (self.ignore)(format!("cloud-config keys that are not Soil's: {others}"));
+        }
+        let Some(section) = section else {
+            return;
+        };
+        match of_section(&section) {
+            Ok(program) => self.merge(program),
+            Err(error) => (self.ignore)(format!("{}", error.within("user data: soil"))),
+        }
+    }
+
+    /// Adds the section of a later part, which takes precedence.
+    fn merge(&mut self, later: Program) {
+        let program = &mut self.program;
+        if !later.arguments.is_empty() {
+            program.arguments = later.arguments;
+        }
+        program
+            .environment
+            .retain(|(name, _)| later.environment.iter().all(|(new, _)| new != name));
+        program.environment.extend(later.environment);
+        program
+            .files
+            .retain(|file| later.files.iter().all(|new| new.path != file.path));
+        program.files.extend(later.files);
+    }
+}
+
+/// The key `soil` of a `#cloud-config`, and the names of the others. Only that key is parsed: the
+/// others may use all of YAML.
+fn section(document: &[u8]) -> Result<(Option<Value>, Vec<String>), Error> {
+    let mut others = Vec::new();
+    let mut found: Option<(usize, usize)> = None;
+    let mut open = false;
+    for (at, line) in lines(document) {
+        let begins_key = line.first().is_some_and(|byte| {
+            !matches!(
+                byte,
+                b' ' | b'\t' | b'\r' | b'\n' | b'#' | b'-' | b'}' | b']' | b'.'
+            )
+        });
+        if !begins_key {
+            continue;
+        }
+        if open && let Some((_, end)) = &mut found {
+            *end = at;
+        }
+        open = false;
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let key = line.get(..colon).unwrap_or_default().trim_ascii();
+        let key = key
+            .strip_prefix(b"\"")
+            .and_then(|key| key.strip_suffix(b"\""))
+            .unwrap_or(key);
+        if key == b"soil" {
+            if found.is_some() {
+                return Err(Error::new("the key \"soil\" a second time"));
+            }
+            found = Some((at, document.len()));
+            open = true;
+        } else if others.len() < MAX_ENTRIES {
+            others.push(String::from_utf8_lossy(key).into_owned());
+        }
+    }
+    let Some(text) = found.and_then(|(start, end)| document.get(start..end)) else {
+        return Ok((None, others));
+    };
+    let value = yaml::parse(text).map_err(|error| error.within("soil"))?;
+    Ok((value.get("soil").cloned(), others))
+}
+
+fn of_section(section: &Value) -> Result<Program, Error> {
+    let mut program = Program::default();
+    let Some(keys) = section.as_object() else {
+        return match section.is_null() {
+            true => Ok(program),
+            false => Err(Error::new("not a mapping")),
+        };
+    };
+    for key in keys.keys() {
+        if !matches!(key.as_str(), "arguments" | "environment" | "files") {
+            return Err(Error::new(format!(
+                "unknown key \"{key}\": give arguments, environment or files"
+            )));
+        }
+    }
+    let mut bytes = 0;
+    let mut word = |text: &str| {
+        bytes += text.len() + 1;
+        if text.contains('\0') {
+            Err(Error::new("a word contains a NUL"))
+        } else if bytes > MAX_WORDS {
+            Err(Error::new("arguments and environment of more than 64 KiB"))
+        } else {
+            Ok(())
+        }
+    };
+    for argument in entries(section, "arguments")? {
+        let argument = text(argument).ok_or_else(|| Error::new("an argument is not a scalar"))?;
+        word(&argument)?;
+        program.arguments.push(argument);
+    }
+    let environment = section.get("environment").filter(|value| !value.is_null());
+    if let Some(environment) = environment {
+        let variables = environment.as_object();
+        let variables = variables.ok_or_else(|| Error::new("environment is not a mapping"))?;
+        if variables.len() > MAX_ENTRIES {
+            return Err(Error::new("environment has more than 256 entries"));
+        }
+        for (name, value) in variables {
+            let value = match value {
+                Value::Null => String::new(),
+                value => text(value)
+                    .ok_or_else(|| Error::new(format!("the value of {name} is not a scalar")))?,
+            };
+            if !is_variable(name) || name == RESERVED {
+                return Err(Error::new(format!(
+                    "\"{name}\" is not a variable that can be set"
+                )));
+            }
+            word(name)?;
+            word(&value)?;
+            program.environment.push((name.clone(), value));
+        }
+    }
+    let mut bytes = 0;
+    for file in entries(section, "files")? {
+        let file = of_file(file)?;
+        bytes += file.contents.len();
+        if bytes > MAX_FILES {
+            return Err(Error::new("files of more than 256 KiB"));
+        }
+        if program.files.iter().any(|other| other.path == file.path) {
+            return Err(Error::new(format!(
+                "the file \"{}\" a second time",
+                file.path
+            )));
+        }
+        program.files.push(file);
+    }
+    Ok(program)
+}
+
+/// The entries of a list, of which there are not too many.
+fn entries<'a>(section: &'a Value, key: &str) -> Result<&'a [Value], Error> {
+    let entries = list(section, key);
+    if section
+        .get(key)
+        .is_some_and(|value| !value.is_array() && !value.is_null())
+    {
+        return Err(Error::new(format!("{key} is not a list")));
+    }
+    if entries.len() > MAX_ENTRIES {
+        return Err(Error::new(format!("{key} has more than 256 entries")));
+    }
+    Ok(entries)
+}
+
+fn of_file(file: &Value) -> Result<File, Error> {
+    let path = text_at(file, "path").ok_or_else(|| Error::new("a file has no path"))?;
+    let is_name = |name: &str| !matches!(name, "" | "." | "..");
+    let valid = !path.contains(['\0', '\\']) && path.len() <= MAX_PATH;
+    if !valid || !path.split('/').all(is_name) {
+        return Err(Error::new(format!(
+            "\"{path}\" is not a path relative to the folder of files"
+        )));
+    }
+    let content = text_at(file, "content").unwrap_or_default();
+    let encoding = text_at(file, "encoding");
+    let contents = match encoding.as_deref() {
+        None | Some("text/plain") => content.into_bytes(),
+        Some("b64" | "base64") => base64::decode(content.as_bytes())
+            .ok_or_else(|| Error::new(format!("the content of \"{path}\" is not base64")))?,
+        Some(other) => {
+            return Err(Error::new(format!(
+                "the encoding \"{other}\" of \"{path}\" is unknown; give b64 or none"
+            )));
+        }
+    };
+    Ok(File { path, contents })
+}
+
+/// Whether `name` can be a variable's (POSIX, XBD 8.1).
+fn is_variable(name: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !name.is_empty() && name.bytes().all(word) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Lines with their line breaks, and their offsets.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(move |line| {
+            let start = at;
+            at += line.len();
+            (start, line)
+        })
+}
+
+/// The headers at the start of a part, and its body; `None` if it doesn't begin with headers.
+fn headers(part: &[u8]) -> Option<(Headers<'_>, &[u8])> {
+    let mut headers = Headers::default();
+    let mut last = None;
+    for (at, line) in lines(part) {
+        let rest = part.get(at + line.len()..)?;
+        if line.trim_ascii().is_empty() {
+            return last.map(|_| (headers, rest));
+        }
+        if at + line.len() > MAX_HEADERS {
+            return None;
+        }
+        let folded = line.starts_with(b" ") || line.starts_with(b"\t");
+        let start = match last {
+            Some(start) if folded => start,
+            _ if folded => return None,
+            _ => at,
+        };
+        // A folded header is one text from its first line on.
+        let text = core::str::from_utf8(part.get(start..at + line.len())?).ok()?;
+        let (name, value) = text.split_once(':')?;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("content-type") {
+            headers.content_type = Some(value.trim());
+        } else if name.eq_ignore_ascii_case("content-transfer-encoding") {
+            headers.encoding = Some(value.trim());
+        }
+        last = Some(start);
+    }
+    None
+}
+
+/// Whether `text` begins with `word`, in any case.
+fn starts_with(text: &str, word: &str) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// The value of a parameter of a header.
+fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header.split(';').skip(1).find_map(|parameter| {
+        let (found, value) = parameter.trim().split_once('=')?;
+        let value = value.trim();
+        let bare = value
+            .strip_prefix('"')
+            .and_then(|value| value.split('"').next());
+        found
+            .trim()
+            .eq_ignore_ascii_case(name)
+            .then_some(bare.unwrap_or(value))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+use super::{File, Program, read};
+use proptest::prelude::{any, prop_oneof, proptest};
+use proptest::strategy::{Just, Strategy};
+
+fn noted(text: &str) -> (Program, Vec<String>) {
+    let mut ignored = Vec::new();
+    let program = read(text.as_bytes(), &mut |note| ignored.push(note));
+    (program, ignored)
+}
+
+/// The only note of user data that has nothing for the program.
+fn note(text: &str) -> String {
+    let (program, ignored) = noted(text);
+    assert_eq!(program, Program::default(), "{text}");
+    assert_eq!(ignored.len(), 1, "{text}: {ignored:?}");
+    ignored[0].clone()
+}
+
+const SECTION: &str = "\
+soil:
+  arguments: [--port, 8080, \"two words\"]
+  environment:
+    LOG: debug
+    EMPTY:
+  files:
+    - path: site/index.html
+      content: |
+        <h1>hello</h1>
+    - path: logo
+      encoding: b64
+      content: AAEC/w==
+";
+
+fn program() -> Program {
+    let file = |path: &str, contents: &[u8]| File {
+        path: path.into(),
+        contents: contents.to_vec(),
+    };
+    Program {
+        arguments: ["--port", "8080", "two words"].map(String::from).to_vec(),
+        environment: vec![("EMPTY".into(), "".into()), ("LOG".into(), "debug".into())],
+        files: vec![
+            file("site/index.html", b"<h1>hello</h1>\n"),
+            file("logo", &[0, 1, 2, 255]),
+        ],
+    }
+}
+
+#[test]
+fn a_cloud_config_with_the_section() {
+    assert_eq!(
+        noted(&format!("#cloud-config\n{SECTION}")),
+        (program(), vec![])
+    );
+    // Other keys are ignored and named, whatever they use of YAML.
+    let others = "#cloud-config\nusers: &u\n- default\n- *u\nruncmd:\n- [ sh, -c, 'soil: x' ]\n";
+    let more = "write_files:\n- content: |\n    soil: no\n  path: /etc/x\n";
+    let (found, ignored) = noted(&format!("{others}{SECTION}{more}"));
+    assert_eq!(found, program());
+    assert_eq!(
+        ignored,
+        ["cloud-config keys that are not Soil's: users, runcmd, write_files"]
+    );
+    // cloud-init's page on NoCloud.
+    let example =
+        "#cloud-config\npassword: passw0rd\nchpasswd: { expire: False }\nssh_pwauth: True\n";
+    assert_eq!(
+        note(example),
+        "cloud-config keys that are not Soil's: password, chpasswd, ssh_pwauth"
+    );
+    assert_eq!(noted("#cloud-config\n").0, Program::default());
+    assert_eq!(
+        noted("#cloud-config\nsoil:\n"),
+        (Program::default(), vec![])
+    );
+    assert_eq!(
+        noted("#cloud-config\nsoil: {arguments: [a]}").0.arguments,
+        ["a"]
+    );
+}
+
+/// As cloud-init's command `make-mime` writes it, and as Python's `email` does.
+#[test]
+fn a_multipart_message() {
+    let script = "Content-Type: text/x-shellscript; charset=\"us-ascii\"\n\n#!/bin/sh\necho hi\n";
+    let message = format!(
+        "Content-Type: multipart/mixed; boundary=\"===============2389165605550749110==\"\n\
+         MIME-Version: 1.0\nNumber-Attachments: 2\n\n\
+         --===============2389165605550749110==\nMIME-Version: 1.0\n{script}\n\
+         --===============2389165605550749110==\nMIME-Version: 1.0\n\
+         Content-Type: text/cloud-config;\n charset=\"utf-8\"\n\
+         Content-Transfer-Encoding: base64\n\
+         Content-Disposition: attachment; filename=\"a\"\n\n\
+         I2Nsb3VkLWNvbmZpZwpzb2lsOgogIGFyZ3VtZW50czogW2FdCiAgZW52aXJvbm1lbnQ6IHtY\n\
+         OiAxLCBZOiAyfQo=\n\n\
+         --===============2389165605550749110==\nContent-Type: text/cloud-config\n\n\
+         #cloud-config\nsoil: {{arguments: [b], environment: {{X: 3}}}}\n\
+         --===============2389165605550749110==--\n"
+    );
+    for message in [message.clone(), message.replace('\n', "\r\n")] {
+        let (found, ignored) = noted(&message);
+        assert_eq!(found.arguments, ["b"]);
+        let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+        assert_eq!(found.environment, [pair("Y", "2"), pair("X", "3")]);
+        assert_eq!(ignored, ["a script (#!) in user data"]);
+    }
+    // What precedes a cut is read.
+    let (_, ignored) = noted(&message[..message.len() - 300]);
+    let cut = "a multipart message in user data that is cut off";
+    assert_eq!(ignored, ["a script (#!) in user data", cut]);
+}
+
+#[test]
+fn everything_else_is_ignored_and_named() {
+    for (text, expected) in [
+        (
+            "#!/bin/sh\necho This is user data\n",
+            "a script (#!) in user data",
+        ),
+        ("#include\nhttp://a/b\n", "an #include in user data"),
+        (
+            "#cloud-boothook\n",
+            "a #cloud- format other than #cloud-config in user data",
+        ),
+        (
+            "## template: jinja\n#cloud-config\nsoil: {arguments: [a]}\n",
+            "a template (## template: jinja) in user data",
+        ),
+        ("\x1f", "user data that is no #cloud-config"),
+        ("userdata goes here", "user data that is no #cloud-config"),
+        (
+            "soil: {arguments: [a]}",
+            "user data that is no #cloud-config",
+        ),
+        (
+            "Content-Type: multipart/mixed\n\nx",
+            "a multipart message without a boundary in user data",
+        ),
+        (
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\n",
+            "a multipart message in user data that is cut off",
+        ),
+        (
+            "Content-Type: text/cloud-config\nContent-Transfer-Encoding: x\n\n#cloud-config\n",
+            "a part of user data in the encoding x",
+        ),
+        (
+            "Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n*\n",
+            "a part of user data that is not valid base64",
+        ),
+        (
+            "Content-Type: image/png\n\nx",
+            "a part of user data of type image/png",
+        ),
+    ] {
+        assert_eq!(note(text), expected, "{text}");
+    }
+    let mut ignored = Vec::new();
+    read(&[0x1f, 0x8b, 8, 0], &mut |note| ignored.push(note));
+    read(&vec![b'a'; 300_000], &mut |note| ignored.push(note));
+    assert_eq!(
+        ignored,
+        ["compressed user data", "user data of more than 256 KiB"]
+    );
+    assert_eq!(noted(" \n"), (Program::default(), vec![]));
+}
+
+#[test]
+fn a_wrong_section_is_refused_as_a_whole() {
+    let of = |section: &str| note(&format!("#cloud-config\nsoil:\n  {section}\n"));
+    for (section, expected) in [
+        (
+            "argument: [a]",
+            "unknown key \"argument\": give arguments, environment or files",
+        ),
+        ("arguments: a", "arguments is not a list"),
+        ("arguments: [[a]]", "an argument is not a scalar"),
+        ("arguments: [\"a\\0\"]", "a word contains a NUL"),
+        ("environment: [a]", "environment is not a mapping"),
+        ("environment: {A: [b]}", "the value of A is not a scalar"),
+        (
+            "environment: {\"A=B\": c}",
+            "\"A=B\" is not a variable that can be set",
+        ),
+        (
+            "environment: {1A: c}",
+            "\"1A\" is not a variable that can be set",
+        ),
+        (
+            "environment: {SOIL_METADATA: c}",
+            "\"SOIL_METADATA\" is not a variable that can be set",
+        ),
+        ("files: [{content: a}]", "a file has no path"),
+        (
+            "files: [{path: a, encoding: gz}]",
+            "the encoding \"gz\" of \"a\" is unknown; give b64 or none",
+        ),
+        (
+            "files: [{path: a, encoding: b64, content: '*'}]",
+            "the content of \"a\" is not base64",
+        ),
+        (
+            "files: [{path: a}, {path: a}]",
+            "the file \"a\" a second time",
+        ),
+    ] {
+        assert_eq!(
+            of(section),
+            format!("user data: soil: {expected}"),
+            "{section}"
+        );
+    }
+    for path in [
+        "/a", "..", "a/../b", "../a", "a//b", "a/", "./a", "a/.", "", "a\\b",
+    ] {
+        let expected =
+            format!("user data: soil: \"{path}\" is not a path relative to the folder of files");
+        assert_eq!(of(&format!("files: [{{path: '{path}'}}]")), expected);
+    }
+    assert_eq!(
+        of("a: &b c"),
+        "user data: soil: line 2: anchors, aliases and tags are not supported"
+    );
+    assert_eq!(
+        note("#cloud-config\nsoil: {}\nsoil: {}\n"),
+        "user data: the key \"soil\" a second time"
+    );
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let of = |section: String| note(&format!("#cloud-config\nsoil:\n  {section}\n"));
+    assert!(of(format!("arguments: [{}]", "a,".repeat(300))).contains("more than 256 entries"));
+    let long = "a".repeat(40_000);
+    assert!(of(format!("arguments: [{long}, {long}]")).contains("more than 64 KiB"));
+    assert!(of(format!("environment: {{A: {long}, B: {long}}}")).contains("more than 64 KiB"));
+    let parts = "--a\n\nx\n".repeat(200);
+    let (_, ignored) = noted(&format!(
+        "Content-Type: multipart/mixed; boundary=a\n\n{parts}--a--"
+    ));
+    assert_eq!(ignored.last().unwrap(), "user data with too many parts");
+    let mut nested = String::from("#cloud-config\nsoil: {arguments: [a]}\n");
+    for depth in 0..8 {
+        nested = format!(
+            "Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n{nested}\n--b{depth}--\n"
+        );
+    }
+    assert_eq!(note(&nested), "user data with too many parts");
+}
+
+fn word() -> impl Strategy<Value = String> {
+    let words = [
+        "#cloud-config\n",
+        "soil:",
+        "\n",
+        "\n  ",
+        "arguments: ",
+        "environment: ",
+        "files:\n",
+        "- path: ",
+        "content: ",
+        "[a, b]",
+        "{A: b}",
+        "../x",
+        "Content-Type: ",
+        "multipart/mixed; boundary=a\n",
+        "\n\n",
+        "--a\n",
+        "--a--\n",
+        "text/cloud-config",
+        "Content-Transfer-Encoding: base64\n",
+        "I2Ns",
+        "#!",
+        ": ",
+    ];
+    prop_oneof![
+        9 => (0..words.len()).prop_map(move |at| words[at].to_string()),
+        1 => Just(()).prop_flat_map(|()| any::<char>()).prop_map(|c| c.to_string()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_path_leaves_the_folder(words in proptest::collection::vec(word(), 0..40)) {
+        let (program, _) = noted(&words.concat());
+        for file in program.files {
+            assert!(file.path.split('/').all(|name| !matches!(name, "" | "." | "..")));
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Functions of other crates that run before the program, which may add to its environment.
+//!
+//! A hook is a static in the section `.soil_boot.NAME`, and is linked if something refers to it
+//! ([`keep`]): what needs it brings it along, and a program without that contains neither.
+
+use crate::{memory, wait};
+
+/// A hook. It runs with interrupts disabled but for its halts, on a stack that grows on demand;
+/// memory, devices, clocks and the console can be used.
+pub type Hook = extern "C" fn();
+
+unsafe extern "C" {
+    // The linker script places the linked hooks between the two.
+    static soil_boot_start: Hook;
+    static soil_boot_end: Hook;
+}
+
+/// Makes the linker keep a hook wherever it keeps the caller.
+#[inline(always)]
+pub fn keep(hook: &'static Hook) {
+    core::hint::black_box(hook);
+}
+
+/// Runs the hooks, in the order of the linker script, on the program's stack, which nothing uses
+/// yet.
+pub(super) fn run() {
+    let (start, end) = (&raw const soil_boot_start, &raw const soil_boot_end);
+    let count = (end as usize - start as usize) / size_of::<Hook>();
+    // SAFETY: the linker script puts whole pointers to functions of this type between the two.
+    let hooks = unsafe { core::slice::from_raw_parts(start, count) };
+    wait::set_in_call(true);
+    for hook in hooks {
+        // SAFETY: the stack is mapped, aligned, and nothing else is on it; a function of the C ABI
+        // leaves r12 as it is.
+        unsafe {
+            core::arch::asm!(
+                "xchg rsp, r12",
+                "call {}",
+                "mov rsp, r12",
+                in(reg) *hook,
+                inout("r12") memory::stack_end() - 16 => _,
+                clobber_abi("C"),
+            );
+        }
+    }
+    wait::set_in_call(false);
+}

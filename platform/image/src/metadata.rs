@@ -1,0 +1,68 @@
+//! The machine's metadata: read from a labelled disk before the program starts, or set by the
+//! network's client.
+
+use crate::Image;
+use crate::disks::{self, Direct, Disk};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use instance::Instance;
+use kernel::cell::ExclusiveCell;
+use kernel::environment;
+use platform::error::Failure;
+
+/// The metadata, never freed; null if there are none. Written before the program starts.
+static INSTANCE: AtomicPtr<Instance> = AtomicPtr::new(null_mut());
+
+/// The disks that [`read_disks`] opened, for the program.
+static DISKS: ExclusiveCell<Option<Opened>> = ExclusiveCell::new(None);
+
+struct Opened(Vec<Disk>);
+
+// SAFETY: only calls use the disks, one at a time, as everywhere (`lib.rs`).
+unsafe impl Send for Opened {}
+
+impl platform::Metadata for Image {
+    fn instance() -> Result<Option<&'static Instance>, Failure> {
+        // SAFETY: only boxes that are never freed are stored there.
+        Ok(unsafe { INSTANCE.load(Ordering::Acquire).as_ref() })
+    }
+}
+
+/// Sets the metadata, adds the program's variables to the environment where the command line
+/// doesn't set them, and its arguments if the command line has none. Only in a hook of the boot.
+pub fn set(instance: Instance) {
+    let instance: &'static Instance = Box::leak(Box::new(instance));
+    INSTANCE.store(core::ptr::from_ref(instance).cast_mut(), Ordering::Release);
+    let program = &instance.program;
+    let variables: Vec<(&str, &str)> = program
+        .environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let arguments: Vec<&str> = program.arguments.iter().map(|word| word.as_str()).collect();
+    if !variables.is_empty() || !arguments.is_empty() {
+        environment::add(&variables, &arguments);
+    }
+}
+
+/// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some.
+/// Problems are logged. Waits for the disks. Call it once, in a hook of the boot.
+pub fn read_disks() -> Option<Instance> {
+    let opened = disks::open();
+    let found = opened.iter().find_map(|disk| {
+        let direct = Direct::new(disk).ok()?;
+        instance::disk::read(&mut || Box::new(direct.clone())).unwrap_or_else(|error| {
+            log::warn!("disk {}: {error}", disk.name);
+            None
+        })
+    });
+    DISKS.with(|disks| *disks = Some(Opened(opened)));
+    found
+}
+
+/// The disks that [`read_disks`] opened, once.
+pub fn take_disks() -> Option<Vec<Disk>> {
+    DISKS.with(Option::take).map(|opened| opened.0)
+}

@@ -1,0 +1,219 @@
+//! The client of metadata services in an image: asks one before the program starts, if
+//! `SOIL_METADATA` names it and no disk had metadata.
+//!
+//! Whoever answers at 169.254.169.254 configures the program, so nothing is asked by default.
+
+use super::{status, tcp};
+use crate::Runtime;
+use crate::current::{Current, boot};
+use crate::instance::{VARIABLE, adopt};
+use crate::runtime;
+use crate::types::Int;
+use crate::types::constants::FIRST_TOKEN_OF_THREADS;
+use ::instance::Instance;
+use ::instance::http::{self, MAX_RESPONSE};
+use ::instance::imds::{ADDRESS, Client, Next, PORT};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use platform::error::{Answer, Error, Stop};
+use platform::{Clock, Direction, Metadata, System};
+use reactor::table::Fd;
+
+/// Timeout of all requests together, from the first address on, in nanoseconds. cloud-init waits
+/// two minutes; a provider's own machines answer within a second.
+const PATIENCE_NS: u64 = 30_000_000_000;
+/// Timeout of one request.
+const REQUEST_NS: u64 = 5_000_000_000;
+/// Pause before a request is repeated.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+#[unsafe(link_section = ".soil_boot.network")]
+static ASK: boot::Hook = ask;
+
+/// Makes an image that contains the caller ask before its program starts.
+#[inline(always)]
+pub fn keep() {
+    boot::keep(&ASK);
+}
+
+extern "C" fn ask() {
+    let name = Current::variable(VARIABLE).unwrap_or_default();
+    if matches!(name.as_str(), "" | "none") || !matches!(Current::instance(), Ok(None)) {
+        return;
+    }
+    let Some(mut client) = Client::new(&name) else {
+        log::error!(
+            "{VARIABLE}: \"{name}\": give none, auto, ec2, gce, openstack, hetzner or digitalocean"
+        );
+        return;
+    };
+    match (Asker { token: 0 }).fetch(&mut client) {
+        Ok(instance) => adopt(instance),
+        Err(detail) => log::warn!("no metadata from {ADDRESS}: {detail}"),
+    }
+}
+
+/// Why a request has no response.
+enum Failed {
+    /// The service may not be there yet.
+    ForNow(String),
+    /// The server's answer is no response.
+    ForGood(String),
+}
+
+/// Makes requests, each on a connection of its own, and waits.
+struct Asker {
+    /// Of the last operation that was waited for.
+    token: Int,
+}
+
+impl Asker {
+    fn fetch(&mut self, client: &mut Client) -> Result<Instance, String> {
+        self.wait_for_address()?;
+        let until = Current::monotonic_ns().saturating_add(PATIENCE_NS);
+        loop {
+            let request = client.request();
+            let end = Current::monotonic_ns()
+                .saturating_add(REQUEST_NS)
+                .min(until);
+            let failure = match self.exchange(&request, end) {
+                Ok(response) => match client.answer(response) {
+                    Ok(Next::Done(instance)) => return Ok(*instance),
+                    Ok(Next::Request) => continue,
+                    Ok(Next::Retry) => String::from("the service is busy"),
+                    Err(error) => return Err(format!("{error}")),
+                },
+                Err(Failed::ForNow(failure)) => failure,
+                Err(Failed::ForGood(failure)) => return Err(failure),
+            };
+            let again = Current::monotonic_ns().saturating_add(PAUSE_NS);
+            if again >= until {
+                return Err(format!("{}: {failure}", client.service().name()));
+            }
+            // No completion comes.
+            let _ = self.wait(Some(again));
+        }
+    }
+
+    fn wait_for_address(&mut self) -> Result<(), String> {
+        let token = self.next_token();
+        let up = runtime::enter(|rt| status::up(rt, token));
+        let up = match up {
+            // It ends by itself, after the timeout of `status`.
+            Err(Stop::Pending) => self.wait(None),
+            other => other,
+        };
+        up.map(|_| ()).map_err(|stop| described("no network", stop))
+    }
+
+    /// Sends a request and receives the response.
+    fn exchange(&mut self, request: &[u8], until: u64) -> Result<http::Response, Failed> {
+        let server = SocketAddr::new(ADDRESS.into(), PORT);
+        let mut fd = None;
+        runtime::enter(|rt| {
+            let connection = tcp::connect_to(rt, server, 0)?;
+            fd = Fd::decode(connection as Int).ok();
+            Ok(0)
+        })
+        .map_err(|stop| for_now("connecting failed", stop))?;
+        let fd = fd.ok_or_else(|| for_now("connecting failed", Stop::WouldBlock))?;
+        let response = self.exchange_on(fd, request, until);
+        let _ = runtime::enter(|rt| rt.close(fd));
+        response
+    }
+
+    fn exchange_on(
+        &mut self,
+        fd: Fd,
+        request: &[u8],
+        until: u64,
+    ) -> Result<http::Response, Failed> {
+        self.complete(fd, Direction::Write, until, |rt| tcp::connected(rt, fd))
+            .map_err(|stop| for_now("connecting failed", stop))?;
+        let mut rest = request;
+        while !rest.is_empty() {
+            let sent = self
+                .complete(fd, Direction::Write, until, |rt| rt.write(fd, rest))
+                .map_err(|stop| for_now("sending failed", stop))?;
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        let mut received = Vec::new();
+        let mut piece = [0; 2048];
+        loop {
+            let count = self
+                .complete(fd, Direction::Read, until, |rt| rt.read(fd, &mut piece))
+                .map_err(|stop| for_now("receiving failed", stop))?;
+            received.extend_from_slice(piece.get(..count).unwrap_or_default());
+            match http::parse(&received, count == 0) {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) if received.len() <= MAX_RESPONSE => {}
+                Ok(None) => {
+                    let detail = String::from("an answer that is too long");
+                    return Err(Failed::ForGood(detail));
+                }
+                Err(error) => return Err(Failed::ForGood(format!("{error}"))),
+            }
+        }
+    }
+
+    /// Repeats an operation on a descriptor until it is done.
+    fn complete(
+        &mut self,
+        fd: Fd,
+        direction: Direction,
+        until: u64,
+        mut operation: impl FnMut(&mut Runtime) -> Answer,
+    ) -> Answer {
+        loop {
+            match runtime::enter(&mut operation) {
+                Err(Stop::WouldBlock) => {}
+                other => return other,
+            }
+            let token = self.next_token();
+            match runtime::enter(|rt| rt.park(fd, direction, token)) {
+                Err(Stop::Pending) => self.wait(Some(until))?,
+                other => other?,
+            };
+        }
+    }
+
+    /// Waits for the last operation; `TimedOut` if it isn't complete at the time `until`.
+    fn wait(&mut self, until: Option<u64>) -> Answer {
+        let token = self.token;
+        loop {
+            let waited = runtime::wait(token as u64, until, |rt| {
+                rt.take_completion(token as u64)
+                    .unwrap_or(Err(Stop::WouldBlock))
+            });
+            let late = until.is_some_and(|until| Current::monotonic_ns() >= until);
+            match waited {
+                // A signal ended the wait: the program will handle it.
+                Err(Stop::WouldBlock) if !late => {}
+                Err(Stop::WouldBlock) => {
+                    let _ = runtime::enter(|rt| rt.cancel(token));
+                    return Err(Error::TimedOut.into());
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn next_token(&mut self) -> Int {
+        self.token = self.token.max(FIRST_TOKEN_OF_THREADS) + 1;
+        self.token
+    }
+}
+
+fn for_now(what: &str, stop: Stop) -> Failed {
+    Failed::ForNow(described(what, stop))
+}
+
+fn described(what: &str, stop: Stop) -> String {
+    match stop {
+        Stop::Error(Error::TimedOut) => format!("{what}: no answer in time"),
+        Stop::Error(Error::ConnectionRefused) => format!("{what}: connection refused"),
+        _ => String::from(what),
+    }
+}
