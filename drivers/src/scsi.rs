@@ -248,8 +248,13 @@ impl Disk {
         self.in_flight -= 1;
         match result {
             Err(DiskError::Unsupported) if command.is_flush() => {
-                // It has no volatile cache (SBC-3, 4.15).
+                // It should have no volatile cache then (SBC-3, 4.15).
                 self.geometry.can_flush = false;
+                log::warn!(
+                    target: "drivers",
+                    "{self} offers no flush: what was written is durable only if the host writes \
+                     through"
+                );
                 result = Ok(());
             }
             Err(DiskError::Removed) => self.remove(),

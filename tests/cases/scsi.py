@@ -157,6 +157,18 @@ def requests_that_fail(context):
     assert "input/output error" in output and "panic" not in output, output
 
 
+@test(limit=120)
+def flushes_that_fail(context):
+    """Flushes reach the host's disk: if all of them fail, no sync reports success."""
+    for form in MACHINES:
+        path = fat_disk(context, f"{form}.img", 32 << 20)
+        qemu = scsi.adapter(context, f"qemu-{form}", qemu=faulty.failing_flush(context))
+        options = ["--disk", f"data={path}", "--qemu", qemu]
+        status, output = outcome(context.soil(WORK, form, "faults", "6", options=options), context)
+        assert status == 0 and "synced 0, as written 0" in output, output
+        assert "offers no flush" not in output, output
+
+
 @test(limit=90)
 def many_requests_in_flight(context):
     """200 tasks read at once from a disk that does one request per second: it gets 128 of them, as a
