@@ -23,7 +23,7 @@ mod events;
 mod protocol;
 mod scan;
 
-use commands::{Clears, Command, Commands, Completed, Purpose, Target};
+use commands::{Clears, Command, Commands, Completed, MAX_TRIES, Purpose, Target};
 use events::{Event, Events};
 use protocol::Outcome;
 use scan::{Found, Scan};
@@ -59,6 +59,9 @@ const SCRATCH: usize = 512;
 const MAX_ZEROED_BLOCK: usize = 4096;
 /// Blocks of a WRITE SAME of a disk that reports no limit; as in Linux (`SD_MAX_WS16_BLOCKS`).
 const MAX_WRITE_SAME: u64 = 0x7f_ffff;
+
+/// Maximum number of a disk's errors in the log.
+const MAX_LOGGED: u8 = 8;
 
 /// Address of a logical unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,6 +135,10 @@ struct Disk {
     removed: bool,
     /// The capacity is to be asked for.
     resized: bool,
+    /// Number of times that it was asked for since it changed.
+    queries: u8,
+    /// Number of errors that the log has.
+    logged: u8,
 }
 
 impl Disk {
@@ -177,7 +184,14 @@ impl Disk {
             in_flight: 0,
             removed: false,
             resized: false,
+            queries: 0,
+            logged: 0,
         }
+    }
+
+    /// Notes that its capacity has changed.
+    fn note_resize(&mut self) {
+        (self.resized, self.queries) = (true, 0);
     }
 
     /// Makes commands of its waiting requests, as long as there is room.
@@ -240,9 +254,19 @@ impl Disk {
             }
             Err(DiskError::Removed) => self.remove(),
             Err(_) if self.removed => result = Err(DiskError::Removed),
-            _ => {}
+            Err(error) => self.log(&command, error),
+            Ok(()) => {}
         }
         self.requests.complete(index, result);
+    }
+
+    /// Logs an error of a command; callers know less of it.
+    fn log(&mut self, command: &Command, error: DiskError) {
+        if self.logged < MAX_LOGGED {
+            self.logged += 1;
+            let sector = command.sector();
+            log::error!(target: "drivers", "{self}: sector {sector}: {error}");
+        }
     }
 
     /// Notes that the unit is gone: requests end with an error, those in flight when the device
@@ -250,9 +274,7 @@ impl Disk {
     fn remove(&mut self) {
         if !self.removed {
             self.removed = true;
-            let address = self.address;
-            let name = self.serial.as_deref().unwrap_or_default();
-            log::error!(target: "drivers", "SCSI disk {address} {name} was removed");
+            log::error!(target: "drivers", "{self} was removed");
         }
         self.requests.abandon(DiskError::Removed);
     }
@@ -266,6 +288,16 @@ impl Disk {
             // Another disk.
             Some(_) => self.remove(),
             None => {}
+        }
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SCSI disk {}", self.address)?;
+        match &self.serial {
+            Some(serial) => write!(f, " {serial}"),
+            None => Ok(()),
         }
     }
 }
@@ -380,6 +412,7 @@ impl Scsi {
             let number = number as u16;
             if disk.resized && !disk.removed && self.commands.query_capacity(number, disk.address) {
                 disk.resized = false;
+                disk.queries += 1;
             }
             disk.issue(number, others, &mut self.commands, &self.device);
         }
@@ -387,6 +420,18 @@ impl Scsi {
     }
 
     fn collect(&mut self) -> Result<(), DeviceError> {
+        let disks = &mut self.disks;
+        self.events.poll(&self.device, &mut |event| {
+            for disk in disks.iter_mut() {
+                match event {
+                    Event::Removed(address) if address == disk.address => disk.remove(),
+                    Event::Resized(address) if address == disk.address => disk.note_resize(),
+                    // One that was removed says so when it is asked.
+                    Event::Missed => disk.note_resize(),
+                    _ => {}
+                }
+            }
+        })?;
         // Submits only repetitions meanwhile, a few for each command, so that the loop ends.
         while let Some(Completed {
             command,
@@ -407,29 +452,20 @@ impl Scsi {
             let Some(unit) = self.disks.get_mut(usize::from(disk)) else {
                 continue;
             };
-            unit.resized |= outcome.resized && index.is_some();
+            if outcome.resized && index.is_some() {
+                unit.note_resize();
+            }
             match (index, outcome.result) {
                 (Some(index), _) => {
                     unit.complete(disk, index, command, outcome, &mut self.commands);
                 }
                 (None, Ok(())) => unit.resize(&capacity),
                 (None, Err(DiskError::Removed)) => unit.remove(),
-                // After the reset that it reports.
-                (None, Err(_)) => unit.resized |= outcome.repeat,
+                // A reset that it reports, for example.
+                (None, Err(_)) => unit.resized |= outcome.repeat && unit.queries < MAX_TRIES,
             }
         }
-        let disks = &mut self.disks;
-        self.events.poll(&self.device, &mut |event| {
-            for disk in disks.iter_mut() {
-                match event {
-                    Event::Removed(address) if address == disk.address => disk.remove(),
-                    Event::Resized(address) if address == disk.address => disk.resized = true,
-                    // A disk that was removed doesn't answer.
-                    Event::Missed => disk.resized = true,
-                    _ => {}
-                }
-            }
-        })
+        Ok(())
     }
 
     /// Ends with [`DiskError::DeviceError`] every request whose memory the device doesn't hold.

@@ -41,7 +41,7 @@ const PARAMETER: usize = 32;
 /// Descriptors of a command's header and its response.
 pub(super) const FRAME: u16 = 2;
 /// Maximum number of times that a command is started.
-const MAX_TRIES: u8 = 6;
+pub(super) const MAX_TRIES: u8 = 6;
 /// Number of commands that each of several disks has room for, however many the others have.
 const RESERVED: u16 = 8;
 
@@ -165,8 +165,7 @@ impl Commands {
             rest: None,
             tries: 0,
         };
-        let part = *rest;
-        match self.submit(target, part, command)? {
+        match self.submit(target, *rest, command, false)? {
             None => Ok(Issued::Full),
             Some(len) => {
                 rest.advance(len);
@@ -178,20 +177,19 @@ impl Commands {
     /// Starts a command of a caller's request again, which has just completed.
     pub fn repeat(&mut self, target: &mut Target<'_>, command: Command) -> Result<(), DiskError> {
         let rest = command.rest.ok_or(DiskError::Io)?;
-        match self.submit(target, rest, command)? {
-            // It had the same memory and the same place in the queue before.
-            Some(len) if len == rest.len => Ok(()),
-            _ => Err(DiskError::Io),
-        }
+        // It has just had the same memory and room in the queue.
+        let submitted = self.submit(target, rest, command, true)?;
+        submitted.map(|_| ()).ok_or(DiskError::Io)
     }
 
-    /// Submits a command for as much of `rest` as fits. Returns the number of its bytes, or `None`
-    /// if there is no room.
+    /// Submits a command for as much of `rest` as fits, or for `all` of it. Returns the number of its
+    /// bytes, or `None` if there is no room.
     fn submit(
         &mut self,
         target: &mut Target<'_>,
         mut rest: Rest,
         mut command: Command,
+        all: bool,
     ) -> Result<Option<usize>, DiskError> {
         let Some(&id) = self.free.last() else {
             return Ok(None);
@@ -254,9 +252,10 @@ impl Commands {
                 }
             }
         };
+        let is_enough = len == rest.len || !all;
         rest.len = len;
         command.rest = Some(rest);
-        if !self.add(id, target.address, &cdb, to_device, command) {
+        if !is_enough || !self.add(id, target.address, &cdb, to_device, command) {
             target.data.finish(command.bounce, false);
             return Ok(None);
         }
@@ -414,6 +413,11 @@ impl Command {
     /// Frees the bounce buffer of a command of a caller's request.
     pub fn finish(&self, data: &mut Data, is_done: bool) {
         data.finish(self.bounce, is_done);
+    }
+
+    /// The first sector of its part of a request; 0 for a flush.
+    pub fn sector(&self) -> u64 {
+        self.rest.map_or(0, |rest| rest.sector)
     }
 
     /// Whether it is a flush.

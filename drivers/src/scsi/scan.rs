@@ -1,6 +1,6 @@
 //! The search for disks: REPORT LUNS of each target, then the questions to each logical unit.
 
-use super::commands::{Commands, Purpose};
+use super::commands::{Commands, MAX_TRIES, Purpose};
 use super::protocol::{self, BlockLimits, Cdb, Kind};
 use super::{Address, MAX_DISKS, MAX_LUNS, MAX_TARGETS, SCRATCH};
 use crate::disk::DiskError;
@@ -45,6 +45,8 @@ struct Probe {
     step: Step,
     /// The question is in the queue.
     is_asked: bool,
+    /// Number of times that it was asked.
+    tries: u8,
     found: Found,
 }
 
@@ -61,6 +63,8 @@ pub(super) struct Scan {
     found: Vec<Found>,
     /// Nothing more is asked.
     stopped: bool,
+    /// There are more disks than are used.
+    has_more: bool,
 }
 
 impl Scan {
@@ -74,6 +78,7 @@ impl Scan {
             units: VecDeque::new(),
             found: Vec::new(),
             stopped: false,
+            has_more: false,
         })
     }
 
@@ -113,6 +118,7 @@ impl Scan {
                 let purpose = Purpose::Probe(index as u16);
                 let to = self.scratch.phys(at);
                 probe.is_asked = commands.query(purpose, probe.found.address, &cdb, to, len);
+                probe.tries += u8::from(probe.is_asked);
             }
         }
         has_ended
@@ -132,6 +138,7 @@ impl Scan {
         Some(Probe {
             step,
             is_asked: false,
+            tries: 0,
             found: Found {
                 address,
                 ..Found::default()
@@ -150,9 +157,10 @@ impl Scan {
             self.probes[index] = None;
             return;
         }
-        if repeat {
+        if repeat && probe.tries < MAX_TRIES {
             return;
         }
+        probe.tries = 0;
         // SAFETY: the device has returned the answer.
         let answer: &[u8] = unsafe { self.scratch.slice(index * SCRATCH, SCRATCH) };
         if probe.step == Step::Luns {
@@ -168,8 +176,9 @@ impl Scan {
         if let (Next::Found, Some(probe)) = (next, probe) {
             if self.found.len() < MAX_DISKS {
                 self.found.push(probe.found);
-            } else {
-                log::warn!(target: "drivers", "SCSI: more than {MAX_DISKS} disks: the rest is unused");
+            } else if !self.has_more {
+                self.has_more = true;
+                log::warn!(target: "drivers", "SCSI: only {MAX_DISKS} disks are used");
             }
         }
     }
