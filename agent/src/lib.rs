@@ -26,11 +26,9 @@ mod protocol;
 mod tests;
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
-
-use serde_json::{Value, json};
 
 use self::protocol::{Command, Failure, Message};
 
@@ -113,7 +111,8 @@ pub struct Agent {
 /// A request that the owner has to answer.
 struct Pending {
     request: Request,
-    id: Option<Value>,
+    /// JSON, as the host wrote it.
+    id: Option<String>,
     /// The host that sent it is gone: its response is dropped.
     orphaned: bool,
 }
@@ -196,16 +195,20 @@ impl Agent {
             return self.respond(Err(Failure::not_found(text)), id);
         }
         match command {
-            Command::Sync(number) => self.respond(Ok(json!(number)), id),
+            Command::Sync(number) => self.respond(Ok(number.to_string()), id),
             Command::SyncDelimited(number) => {
                 self.output.push(DELIMITER);
-                self.respond(Ok(json!(number)), id);
+                self.respond(Ok(number.to_string()), id);
             }
-            Command::Ping => self.respond(Ok(json!({})), id),
+            Command::Ping => self.respond(Ok("{}".into()), id),
             Command::Info => self.respond(Ok(protocol::info(self.version, self.frozen)), id),
             Command::FreezeStatus => {
-                let status = if self.frozen { "frozen" } else { "thawed" };
-                self.respond(Ok(json!(status)), id);
+                let status = if self.frozen {
+                    "\"frozen\""
+                } else {
+                    "\"thawed\""
+                };
+                self.respond(Ok(status.into()), id);
             }
             Command::OsInfo => self.respond(Ok(protocol::os_info(self.version)), id),
             Command::Ask(request) => {
@@ -254,10 +257,11 @@ impl Agent {
         }
     }
 
-    fn respond(&mut self, result: Result<Value, Failure>, id: Option<Value>) {
-        let response = protocol::response(result, id);
-        self.output
-            .extend_from_slice(format!("{response}\n").as_bytes());
+    /// Adds a response: a value as JSON, or an error.
+    fn respond(&mut self, result: Result<String, Failure>, id: Option<String>) {
+        let response = protocol::response(&result, id.as_deref());
+        self.output.extend_from_slice(response.as_bytes());
+        self.output.push(b'\n');
     }
 
     /// Bytes to be sent to the host.

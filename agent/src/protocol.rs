@@ -3,8 +3,10 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
 
-use serde_json::{Map, Value, json};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::{Answer, Interface, Request, Shutdown};
 
@@ -85,18 +87,65 @@ impl Command {
 
 /// A request with the `id` that its response repeats.
 pub(crate) struct Message {
-    pub id: Option<Value>,
+    /// JSON, as the host wrote it.
+    pub id: Option<String>,
     pub command: Result<Command, Failure>,
 }
 
+/// The members of an object, of which a few are expected: names, and values as JSON.
+///
+/// `serde_json::Value` would link trees, floating-point numbers and their output into each image
+/// with an agent.
+#[derive(Default)]
+struct Members<'a>(Vec<(String, &'a str)>);
+
+impl<'a> Members<'a> {
+    fn take(&mut self, name: &str) -> Option<&'a str> {
+        let place = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    /// Any member.
+    fn first(&self) -> Option<&str> {
+        self.0.first().map(|(name, _)| name.as_str())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((name, value.get()));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
+}
+
 pub(crate) fn parse(line: &[u8]) -> Message {
-    match serde_json::from_slice(line) {
-        Ok(Value::Object(mut members)) => Message {
-            id: members.remove("id"),
+    let is_object = line.trim_ascii_start().starts_with(b"{");
+    match serde_json::from_slice::<Members<'_>>(line) {
+        Ok(mut members) => Message {
+            id: members.take("id").map(ToString::to_string),
             command: command(members),
         },
-        Ok(_) => failed("QMP input must be a JSON object".into()),
-        Err(error) => failed(format!("JSON parse error: {error}")),
+        Err(error) if is_object || error.is_syntax() || error.is_eof() => {
+            failed(format!("JSON parse error: {error}"))
+        }
+        Err(_) => failed("QMP input must be a JSON object".into()),
     }
 }
 
@@ -107,19 +156,19 @@ fn failed(text: String) -> Message {
     }
 }
 
-fn command(mut members: Map<String, Value>) -> Result<Command, Failure> {
+fn command(mut members: Members<'_>) -> Result<Command, Failure> {
     let generic = |text: &str| Failure::generic(text.to_string());
-    let name = match members.remove("execute") {
-        Some(Value::String(name)) => name,
-        Some(_) => return Err(generic("QMP input member 'execute' must be a string")),
+    let name: String = match members.take("execute").map(serde_json::from_str) {
+        Some(Ok(name)) => name,
+        Some(Err(_)) => return Err(generic("QMP input member 'execute' must be a string")),
         None => return Err(generic("QMP input lacks member 'execute'")),
     };
-    let mut arguments = match members.remove("arguments") {
-        Some(Value::Object(arguments)) => arguments,
-        None => Map::new(),
-        Some(_) => return Err(generic("QMP input member 'arguments' must be an object")),
+    let mut arguments: Members<'_> = match members.take("arguments").map(serde_json::from_str) {
+        Some(Ok(arguments)) => arguments,
+        None => Members::default(),
+        Some(Err(_)) => return Err(generic("QMP input member 'arguments' must be an object")),
     };
-    if let Some(member) = members.keys().next() {
+    if let Some(member) = members.first() {
         let text = format!("QMP input member '{member}' is unexpected");
         return Err(Failure::generic(text));
     }
@@ -141,7 +190,7 @@ fn command(mut members: Map<String, Value>) -> Result<Command, Failure> {
             return Err(Failure::not_found(text));
         }
     };
-    match arguments.keys().next() {
+    match arguments.first() {
         Some(argument) => Err(Failure::generic(format!(
             "Parameter '{argument}' is unexpected"
         ))),
@@ -150,27 +199,24 @@ fn command(mut members: Map<String, Value>) -> Result<Command, Failure> {
 }
 
 /// A number that a command requires.
-fn number(arguments: &mut Map<String, Value>, name: &str) -> Result<i64, Failure> {
+fn number(arguments: &mut Members<'_>, name: &str) -> Result<i64, Failure> {
     let found = optional(arguments, name)?;
     found.ok_or_else(|| Failure::generic(format!("Parameter '{name}' is missing")))
 }
 
 /// A number that a command takes.
-fn optional(arguments: &mut Map<String, Value>, name: &str) -> Result<Option<i64>, Failure> {
-    let Some(value) = arguments.remove(name) else {
-        return Ok(None);
-    };
+fn optional(arguments: &mut Members<'_>, name: &str) -> Result<Option<i64>, Failure> {
+    let number = arguments.take(name).map(serde_json::from_str).transpose();
     let wrong = || format!("Invalid parameter type for '{name}', expected: integer");
-    let number = value.as_i64();
-    number.map(Some).ok_or_else(|| Failure::generic(wrong()))
+    number.map_err(|_| Failure::generic(wrong()))
 }
 
 /// The argument `mode` of `guest-shutdown`.
-fn mode(arguments: &mut Map<String, Value>) -> Result<Shutdown, Failure> {
-    match arguments.remove("mode").as_ref().map(Value::as_str) {
-        None | Some(Some("powerdown")) => Ok(Shutdown::PowerDown),
-        Some(Some("halt")) => Ok(Shutdown::Halt),
-        Some(Some("reboot")) => Ok(Shutdown::Reboot),
+fn mode(arguments: &mut Members<'_>) -> Result<Shutdown, Failure> {
+    match arguments.take("mode") {
+        None | Some("\"powerdown\"") => Ok(Shutdown::PowerDown),
+        Some("\"halt\"") => Ok(Shutdown::Halt),
+        Some("\"reboot\"") => Ok(Shutdown::Reboot),
         Some(_) => {
             let text = "Invalid parameter 'mode': expected powerdown, halt or reboot";
             Err(Failure::generic(text.into()))
@@ -178,68 +224,97 @@ fn mode(arguments: &mut Map<String, Value>) -> Result<Shutdown, Failure> {
     }
 }
 
+/// A text as JSON.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if u32::from(c) < 0x20 => write!(f, "\\u{:04x}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// Items separated by commas.
+fn list<T: fmt::Display>(items: impl Iterator<Item = T>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        let comma = if text.len() == 1 { "" } else { "," };
+        // Writing to a string can't fail.
+        let _ = write!(text, "{comma}{item}");
+    }
+    text.push(']');
+    text
+}
+
 /// `GuestAgentInfo`.
-pub(crate) fn info(version: &str, frozen: bool) -> Value {
+pub(crate) fn info(version: &str, frozen: bool) -> String {
     let describe = |&(name, works_frozen, responds): &(&str, bool, bool)| {
-        json!({
-            "name": name,
-            "enabled": works_frozen || !frozen,
-            "success-response": responds,
-        })
+        let enabled = works_frozen || !frozen;
+        format!("{{\"name\":\"{name}\",\"enabled\":{enabled},\"success-response\":{responds}}}")
     };
-    let commands: Vec<Value> = COMMANDS.iter().map(describe).collect();
-    json!({ "version": version, "supported_commands": commands })
+    let commands = list(COMMANDS.iter().map(describe));
+    let version = Quoted(version);
+    format!("{{\"version\":{version},\"supported_commands\":{commands}}}")
 }
 
 /// `GuestOSInfo`.
-pub(crate) fn os_info(version: &str) -> Value {
-    json!({
-        "id": "soil",
-        "name": "Soil",
-        "pretty-name": format!("Soil {version}"),
-        "version": version,
-        "version-id": version,
-        "kernel-release": version,
-        "machine": "x86_64",
-    })
+pub(crate) fn os_info(version: &str) -> String {
+    let full = format!("Soil {version}");
+    let (full, version) = (Quoted(&full), Quoted(version));
+    format!(
+        "{{\"id\":\"soil\",\"name\":\"Soil\",\"pretty-name\":{full},\"version\":{version},\
+         \"version-id\":{version},\"kernel-release\":{version},\"machine\":\"x86_64\"}}"
+    )
 }
 
 /// The value that is returned to the host; `None`: no response.
-pub(crate) fn describe(answer: &Answer) -> Option<Value> {
+pub(crate) fn describe(answer: &Answer) -> Option<String> {
     match answer {
-        Answer::Interfaces(interfaces) => Some(interfaces.iter().map(describe_interface).collect()),
-        Answer::Volumes(count) => Some(json!(count)),
-        Answer::Time(ns) => Some(json!(ns)),
-        Answer::Set => Some(json!({})),
+        Answer::Interfaces(interfaces) => Some(list(interfaces.iter().map(describe_interface))),
+        Answer::Volumes(count) => Some(count.to_string()),
+        Answer::Time(ns) => Some(ns.to_string()),
+        Answer::Set => Some("{}".into()),
         Answer::Done => None,
     }
 }
 
 /// `GuestNetworkInterface`.
-fn describe_interface(interface: &Interface) -> Value {
+fn describe_interface(interface: &Interface) -> String {
     let describe = |(address, prefix): &(core::net::IpAddr, u8)| {
-        json!({
-            "ip-address": address.to_string(),
-            "ip-address-type": if address.is_ipv4() { "ipv4" } else { "ipv6" },
-            "prefix": prefix,
-        })
+        let kind = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+        format!(
+            "{{\"ip-address\":\"{address}\",\"ip-address-type\":\"{kind}\",\"prefix\":{prefix}}}"
+        )
     };
-    let addresses: Vec<Value> = interface.addresses.iter().map(describe).collect();
-    let mut value = json!({ "name": interface.name, "ip-addresses": addresses });
-    if let Some([a, b, c, d, e, f]) = interface.hardware_address {
-        let text = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-        value["hardware-address"] = json!(text);
-    }
-    value
+    let addresses = list(interface.addresses.iter().map(describe));
+    let hardware = match interface.hardware_address {
+        Some([a, b, c, d, e, f]) => {
+            format!(",\"hardware-address\":\"{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}\"")
+        }
+        None => String::new(),
+    };
+    let name = Quoted(&interface.name);
+    format!("{{\"name\":{name}{hardware},\"ip-addresses\":{addresses}}}")
 }
 
-pub(crate) fn response(result: Result<Value, Failure>, id: Option<Value>) -> Value {
-    let mut value = match result {
-        Ok(value) => json!({ "return": value }),
-        Err(Failure { class, text }) => json!({ "error": { "class": class, "desc": text } }),
+/// The line of a response, without its end.
+pub(crate) fn response(result: &Result<String, Failure>, id: Option<&str>) -> String {
+    let (before, id) = match id {
+        Some(id) => (",\"id\":", id),
+        None => ("", ""),
     };
-    if let Some(id) = id {
-        value["id"] = id;
+    match result {
+        Ok(value) => format!("{{\"return\":{value}{before}{id}}}"),
+        Err(Failure { class, text }) => {
+            let text = Quoted(text);
+            format!("{{\"error\":{{\"class\":\"{class}\",\"desc\":{text}}}{before}{id}}}")
+        }
     }
-    value
 }
