@@ -165,7 +165,7 @@ def images_run_in_vmms(context):
         child.wait_line("written")
         child.signal(signal.SIGTERM)
         status = child.finish(context.remaining())
-        assert status == 143, f"{vmm}: {status}\n{child.text}"
+        assert status == 143 and "did not stop" not in child.text, f"{vmm}: {child.text}"
         assert context.run("debugfs", "-R", "cat left", disk).stdout == "/data/left"
         tap = context.tap()
         options = ["--net", f"tap={tap.name}", "--ip", tap.guest_cidr, "--timeout", "60"]
