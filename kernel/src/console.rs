@@ -35,6 +35,7 @@ mod input;
 mod line_discipline;
 mod log;
 mod output;
+mod pending;
 mod port;
 
 pub use framing::Stream;
@@ -42,9 +43,15 @@ pub use input::{
     has_input, listen, listen_for_reports, report_requested, select, set_up, try_read,
 };
 pub use line_discipline::Sender;
-pub use log::{drain_now, drain_with, flush_log, log};
+pub use log::{drain_now, drain_with, flush_log, log, status_line};
 pub use output::{
-    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, flush_port, is_present, is_writable, line, mirror,
-    report_dropped, set_mirror, status_line, write, write_control, write_now,
+    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, has_room, line, mirror, note_taken, set_mirror,
+    try_write, write_control, write_now,
 };
-pub use port::{Port, Progress, Start};
+pub use pending::Pending;
+pub use port::{Driver, Request, Start, waits};
+
+/// Whether there is a console at all.
+pub fn is_present() -> bool {
+    output::has_serial() || port::is_used()
+}

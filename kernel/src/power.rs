@@ -18,7 +18,6 @@ use crate::arch::reset::reset;
 use crate::firmware::{Power, Register};
 use crate::{console, firmware, memory};
 use core::fmt::Write;
-use pvpanic::Pvpanic;
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
@@ -27,35 +26,32 @@ const EXIT_PORT: u16 = 0xf4;
 /// Ends the machine with `status`, as a process would end. From any context; interrupts stay
 /// disabled.
 pub fn exit(status: u8) -> ! {
-    end(status, || None)
+    prepare(status);
+    if let Some(end) = button::requested_end() {
+        console::status_line(status);
+        end();
+    }
+    write_exit_port(status);
+    console::status_line(status);
+    off()
 }
 
-/// As [`exit`], after a crash, which a pvpanic device reports to the VMM.
+/// As [`exit`], after a crash, which a pvpanic device reports to the VMM: the VMM may end the machine
+/// there, so the last line comes before it.
 pub fn exit_crashed(status: u8) -> ! {
-    end(status, pvpanic::find)
+    prepare(status);
+    console::status_line(status);
+    pvpanic::report();
+    write_exit_port(status);
+    off()
 }
 
-fn end(status: u8, crash: fn() -> Option<Pvpanic>) -> ! {
+/// Completes the output, and reports the status to `soil run`.
+fn prepare(status: u8) {
     x86_64::instructions::interrupts::disable();
     console::drain_now();
     console::mirror(None);
     write_control(status);
-    let crash = crash();
-    if let (None, Some(end)) = (&crash, button::requested_end()) {
-        console::status_line(status);
-        console::drain_now();
-        end();
-    }
-    if crash.is_none() {
-        write_exit_port(status);
-    }
-    console::status_line(status);
-    console::drain_now();
-    if let Some(pvpanic) = crash {
-        pvpanic.report();
-        write_exit_port(status);
-    }
-    off()
 }
 
 /// As [`exit`], after a second fault during the report of a first: without cells or tables, which

@@ -188,9 +188,7 @@ pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
 
 fn halt(wait: For, deadline: Option<u64>) {
     power::listen();
-    if console::flush_port().is_some() {
-        console::report_dropped();
-    }
+    console::waits();
     let open = processor::are_enabled();
     processor::disable();
     // Of several waiting threads, each checks its own condition when it is woken.

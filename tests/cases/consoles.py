@@ -12,7 +12,7 @@ from harness.runner import test
 PROGRAM = "tests/programs/soil/console_work.exe"
 SUFFIX = {"microvm": "device", "microvm,isa-serial=off": "device", "q35": "pci", "pc": "pci"}
 LINE = len("line 000001 of a console\n")
-BACKLOG = 16 << 10  # as in platform/image/src/consoles.rs
+ROOM = 16 << 10  # as in kernel/src/console/pending.rs
 
 
 def port(machine, kind="virtconsole", chardev="stdio,id=port,signal=off", name=""):
@@ -66,10 +66,11 @@ def check_dropped(text, count, ends):
     """The console has the beginning of `count` lines, how much was dropped, and `ends`; nothing is
     lost without being counted."""
     whole = "".join(f"line {i:06} of a console\n" for i in range(1, count + 1))
-    kept, dropped, rest = re.split(r"soil: (\d+) bytes of output dropped\n", text)
+    kept, dropped, rest = re.split(r"\n?soil: (\d+) bytes of output dropped\n", text)
     assert rest == ends, rest
+    whole_line = whole.startswith(kept + "\n")
     assert kept and whole.startswith(kept), kept[-200:]
-    return len(kept), int(dropped)
+    return len(kept) + whole_line, int(dropped)
 
 
 @test(limit=120)
@@ -130,7 +131,9 @@ def a_reader_that_is_late(context):
             text = read_until(attached, "attached\n")
             kept, dropped = check_dropped(text, 2000, "attached\n")
             written = 2000 * LINE + len("nobody reads this\n")
-            assert (kept, kept + dropped) == (BACKLOG, written), f"{machine}: {kept}, {dropped}"
+            # Of the last 80 bytes a line takes all or nothing.
+            assert ROOM - 80 <= kept <= ROOM, f"{machine}: {kept}"
+            assert kept + dropped == written, f"{machine}: {kept} + {dropped}, not {written}"
             tell(tap, "end")
             assert read_until(attached, "soil: status 0\n") == "end\nsoil: status 0\n"
         bare.ends()
@@ -138,38 +141,25 @@ def a_reader_that_is_late(context):
 
 @test(limit=240)
 def a_reader_that_reads_nothing(context):
-    """Someone is attached to a port or a UART and reads nothing: the program waits for ten seconds,
-    then output is dropped and counted, and the program goes on."""
-    count = 20_000
-    for machine, on_uart in (("microvm,isa-serial=off", False), ("pc", True)):
-        tap = context.tap()
-        path = context.path(f"{machine.split(',')[0]}.console")
-        chardev = f"socket,id=port,path={path},server=on,wait=on"
-        if on_uart:
-            devices, serial = ["-chardev", chardev], "chardev:port"
-        else:
-            devices = port(machine, "virtserialport", chardev, "org.soil.console")
-            serial = "null"
-        bare = Bare(
-            context, PROGRAM, machine, "pour", str(count), serial=serial,
-            devices=[*devices, *network(tap, machine)], append=address(tap), attached=path,
-        )  # fmt: skip
-        tell(tap, "nobody reads this")
-        with bare.attached as attached:
-            # Frees the console.
-            text = b""
-            attached.settimeout(1)
-            try:
-                while piece := attached.recv(65536):
-                    text += piece
-            except TimeoutError:
-                pass
-            attached.settimeout(PATIENCE)
-            tell(tap, "read again")
-            text = text.decode().replace("\r", "") + read_until(attached, "read again\n")
-            kept, dropped = check_dropped(text, count, "read again\n")
-            written = count * LINE + len("nobody reads this\n")
-            assert kept + dropped == written, f"{machine}: {kept} + {dropped}, not {written}"
-            tell(tap, "end")
-            read_until(attached, "soil: status 0\n")
-        bare.ends()
+    """Someone is attached and reads nothing: the program waits for ten seconds, then output is
+    dropped and counted, and the program goes on."""
+    count, machine = 20_000, "microvm,isa-serial=off"
+    tap = context.tap()
+    path = context.path("console")
+    chardev = f"socket,id=port,path={path},server=on,wait=on"
+    devices = port(machine, "virtserialport", chardev, "org.soil.console")
+    bare = Bare(
+        context, PROGRAM, machine, "pour", str(count), serial="null",
+        devices=[*devices, *network(tap, machine)], append=address(tap), attached=path,
+    )  # fmt: skip
+    tell(tap, "nobody reads this")
+    with bare.attached as attached:
+        text = read_until(attached, "bytes of output dropped\n")
+        tell(tap, "read again")
+        text += read_until(attached, "read again\n")
+        kept, dropped = check_dropped(text, count, "read again\n")
+        written = count * LINE + len("nobody reads this\n")
+        assert kept + dropped == written, f"{kept} + {dropped}, not {written}"
+        tell(tap, "end")
+        read_until(attached, "soil: status 0\n")
+    bare.ends()

@@ -118,6 +118,8 @@ def a_machine_ends_by_acpi(context):
         assert ends == ["guest-reset"], f"{machine}: {events}\n{text}"
 
 
+# A microvm has a keyboard controller only when asked.
+KEYBOARD = {"microvm": ("-device", "i8042"), "q35": (), "pc": ()}
 # How each asks an image to stop.
 REQUESTS = {
     "button": lambda bare: bare.monitor.ask("system_powerdown"),
@@ -131,14 +133,18 @@ def stop_requests_are_sigterm(context):
     program without one ends with status 143."""
     for machine in MACHINES:
         for name, request in REQUESTS.items():
-            handles = Bare(context, SIGNALS, machine, "term", name=name)
+            handles = Bare(
+                context, SIGNALS, machine, "term", devices=KEYBOARD[machine], name=name
+            )
             handles.child.wait_line("ready")
             handles.listens()
             request(handles)
             _, text, _ = handles.ends()
             assert "asked to stop\nthe end\n" in text, f"{machine}, {name}:\n{text}"
             assert text.endswith("\nsoil: status 7\n"), f"{machine}, {name}:\n{text}"
-            leaves = Bare(context, WAITS, machine, name=f"{name}-left")
+            leaves = Bare(
+                context, WAITS, machine, devices=KEYBOARD[machine], name=f"{name}-left"
+            )
             leaves.child.wait_line("ready")
             leaves.listens()
             request(leaves)

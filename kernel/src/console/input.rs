@@ -6,12 +6,12 @@
 use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
 use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, write_control};
-use super::port;
+use super::port::{self, Request, call};
 use crate::arch::uart::RECEIVED;
 use crate::arch::vectors::SERIAL;
 use crate::cell::ExclusiveCell;
 use crate::firmware;
-use crate::interrupts::{self, Trigger, without_interrupts};
+use crate::interrupts::{self, Trigger};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Input ends a halt. Set once.
@@ -51,12 +51,11 @@ pub fn select(word: Option<&[u8]>) {
 
 /// A received byte.
 fn receive() -> Option<u8> {
-    if let Some(port) = port::port() {
-        let mut byte = [0];
-        let count = without_interrupts(|| (port.read)(&mut byte));
-        return (count > 0).then_some(byte[0]);
+    let mut byte = 0;
+    match call(Request::Read(core::slice::from_mut(&mut byte))) {
+        Some(count) => (count > 0).then_some(byte),
+        None => (has_serial() && UART.line_status() & RECEIVED != 0).then(|| UART.receive()),
     }
-    (has_serial() && UART.line_status() & RECEIVED != 0).then(|| UART.receive())
 }
 
 /// Receives available bytes, as far as there is room.
@@ -87,7 +86,7 @@ fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
 pub fn report_requested() -> bool {
     // Input is received only if its interrupts are enabled.
     let poll = LISTENING.load(Ordering::Relaxed)
-        && (port::port().is_some() || ARRIVED.swap(false, Ordering::Relaxed));
+        && (port::is_used() || ARRIVED.swap(false, Ordering::Relaxed));
     INPUT.with(|input| {
         if poll {
             fill(input);
@@ -113,7 +112,7 @@ pub fn has_input() -> bool {
 pub fn listen() {
     const IRQ: u8 = 4;
     // A port's device interrupts anyway.
-    if !LISTENING.swap(true, Ordering::Relaxed) && port::port().is_none() && has_serial() {
+    if !LISTENING.swap(true, Ordering::Relaxed) && !port::is_used() && has_serial() {
         interrupts::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
         UART.interrupt_on_input();
         if is_framed() {

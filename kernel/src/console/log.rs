@@ -1,7 +1,7 @@
 //! The log, whose lines are buffered while the transmitter is full, and the end of all output.
 
 use super::framing::Stream;
-use super::output::{Timeout, is_sent, try_write};
+use super::output::{Timeout, is_at_line_start, is_framed, is_sent, line, try_write, write_now};
 use crate::cell::ExclusiveCell;
 use x86_64::instructions::interrupts::without_interrupts;
 
@@ -75,4 +75,15 @@ pub fn drain_with(wait: fn()) {
 /// As [`drain_with`], spinning, from any context.
 pub fn drain_now() {
     drain_with(core::hint::spin_loop);
+}
+
+/// Writes the exit status as a line of its own, the last one, for launchers other than `soil run`.
+pub fn status_line(status: u8) {
+    if !is_framed() {
+        if !is_at_line_start() {
+            write_now(Stream::Error, b"\n");
+        }
+        line(format_args!("status {status}"));
+        drain_now();
+    }
 }

@@ -6,7 +6,7 @@
 //! have a line to log. A second processor would need a lock around the burst.
 
 use super::framing::{Stream, transmit};
-use super::port::{self, Progress};
+use super::port::{Request, call};
 use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
 use crate::arch::{pvclock, tsc};
 use core::fmt::Write;
@@ -39,12 +39,8 @@ static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
 static AT_LINE_START: AtomicBool = AtomicBool::new(true);
 /// Number of bytes that the transmitter has accepted.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
-/// [`TAKEN`] when waiting stopped.
+/// [`TAKEN`] when the kernel stopped waiting.
 static ABANDONED: AtomicU64 = AtomicU64::new(u64::MAX);
-/// The counter since when the program waits for the transmitter; 0: it doesn't.
-static FULL_SINCE: AtomicU64 = AtomicU64::new(0);
-/// Number of bytes dropped and not yet reported.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Also gets the output, see [`set_mirror`]; null if there is none.
 static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
@@ -99,51 +95,47 @@ pub fn has_serial() -> bool {
 }
 
 /// Whether the transmitter accepts bytes now.
-fn has_room() -> bool {
-    match flush_port() {
-        Some(progress) => progress.has_room,
+pub fn has_room() -> bool {
+    match call(Request::HasRoom) {
+        Some(count) => count != 0,
         None => !has_serial() || UART.line_status() & ROOM != 0,
     }
 }
 
-/// Whether everything written has been sent, or nobody reads it.
+/// Whether everything written has been sent.
 pub fn is_sent() -> bool {
-    match flush_port() {
-        Some(progress) => progress.is_sent,
+    match call(Request::Flush) {
+        Some(waiting) => waiting == 0,
         None => !has_serial() || UART.line_status() & SENT != 0,
     }
 }
 
-/// Passes on output that waits in a port's driver, if that is the console.
-pub fn flush_port() -> Option<Progress> {
-    let port = port::port()?;
-    let progress = without_interrupts(port.flush);
-    TAKEN.fetch_add(progress.taken as u64, Ordering::Relaxed);
-    Some(progress)
+/// Whether the last byte sent ended a line.
+pub fn is_at_line_start() -> bool {
+    AT_LINE_START.load(Ordering::Relaxed)
+}
+
+/// Records that a port's device has accepted output, which ended a wait.
+pub fn note_taken(count: usize) {
+    TAKEN.fetch_add(count as u64, Ordering::Relaxed);
 }
 
 /// Passes as much of `bytes` to the transmitter as it accepts at once; returns how much.
 fn put(stream: Stream, bytes: &[u8]) -> usize {
-    let port = port::port();
-    if port.is_none() && !has_serial() {
-        return bytes.len();
-    }
     // A tick may have a line to log.
-    without_interrupts(|| {
-        let count = match port {
-            Some(port) => (port.write)(bytes),
-            None if UART.line_status() & ROOM == 0 => 0,
-            None => transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
-                UART.send(byte);
-            }),
-        };
-        TAKEN.fetch_add(count as u64, Ordering::Relaxed);
-        let last = count.checked_sub(1).and_then(|last| bytes.get(last));
-        if let Some(last) = last {
-            AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
-        }
-        count
-    })
+    let count = without_interrupts(|| match call(Request::Write(bytes)) {
+        Some(count) => count,
+        None if !has_serial() => bytes.len(),
+        None if UART.line_status() & ROOM == 0 => 0,
+        None => transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
+            UART.send(byte);
+        }),
+    });
+    note_taken(count);
+    if let Some(last) = bytes.get(count.wrapping_sub(1)) {
+        AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
+    }
+    count
 }
 
 /// Writes as much of `bytes` as the transmitter accepts without waiting; returns how much.
@@ -158,72 +150,6 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
     let count = bytes.len() - rest.len();
     show(stream, bytes.get(..count));
     count
-}
-
-/// Writes output of the program as [`try_write`]. With `soil run` at the other end, whose reader may
-/// pause as that of a pipe, the program waits for as long as it takes. Other output waits for
-/// [`TIMEOUT_NS`] at most, or not at all if nobody is attached, and is then dropped; a line reports
-/// the number of bytes once the console works again.
-pub fn write(stream: Stream, bytes: &[u8]) -> usize {
-    report_dropped();
-    let count = try_write(stream, bytes);
-    if count > 0 {
-        FULL_SINCE.store(0, Ordering::Relaxed);
-        count
-    } else if is_abandoned() {
-        drop_rest(stream, bytes);
-        bytes.len()
-    } else {
-        0
-    }
-}
-
-/// Reports how much was dropped, if the console works again.
-pub fn report_dropped() {
-    if DROPPED.load(Ordering::Relaxed) != 0 && has_room() {
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
-        line(format_args!("{dropped} bytes of output dropped"));
-    }
-}
-
-/// Whether [`write`] doesn't have to wait.
-pub fn is_writable() -> bool {
-    has_room() || is_abandoned()
-}
-
-/// Whether output is dropped while the transmitter is full.
-fn is_abandoned() -> bool {
-    if is_framed() {
-        return false;
-    }
-    let now = tsc::counter();
-    let since = match FULL_SINCE.load(Ordering::Relaxed) {
-        0 => {
-            FULL_SINCE.store(now, Ordering::Relaxed);
-            now
-        }
-        since => since,
-    };
-    let taken = TAKEN.load(Ordering::Relaxed);
-    if now.saturating_sub(since) >= pvclock::ticks(TIMEOUT_NS) {
-        ABANDONED.store(taken, Ordering::Relaxed);
-    }
-    taken == ABANDONED.load(Ordering::Relaxed) || is_closed()
-}
-
-/// Whether output can't be passed on, since nobody is attached.
-fn is_closed() -> bool {
-    flush_port().is_some_and(|progress| !progress.is_open && !progress.has_room)
-}
-
-/// Whether there is a console at all.
-pub fn is_present() -> bool {
-    has_serial() || port::port().is_some()
-}
-
-fn drop_rest(stream: Stream, bytes: &[u8]) {
-    DROPPED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    show(stream, Some(bytes));
 }
 
 /// Passes output of this stream to the mirror.
@@ -254,7 +180,7 @@ impl Timeout {
     /// until the transmitter accepts something.
     pub fn continue_wait(&mut self) -> bool {
         let taken = TAKEN.load(Ordering::Relaxed);
-        if taken == ABANDONED.load(Ordering::Relaxed) || is_closed() {
+        if taken == ABANDONED.load(Ordering::Relaxed) {
             return false;
         }
         if taken != self.taken {
@@ -268,7 +194,7 @@ impl Timeout {
 }
 
 /// Writes `bytes` from any context, with a cell held or during a crash: spins while the transmitter
-/// is full. Bytes that it doesn't accept within [`TIMEOUT_NS`] are dropped, except for the mirror.
+/// is full. Bytes that it doesn't accept within [`TIMEOUT_NS`] go to the mirror only.
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
     let mut timeout = Timeout::new();
@@ -278,7 +204,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
             return;
         }
         if !timeout.continue_wait() {
-            return drop_rest(stream, rest);
+            return show(stream, Some(rest));
         }
         core::hint::spin_loop();
     }
@@ -319,14 +245,4 @@ impl Write for ErrorOutput {
 pub fn line(text: core::fmt::Arguments) {
     // The console never fails.
     let _ = writeln!(ErrorOutput, "soil: {text}");
-}
-
-/// Writes the exit status as a line of its own, the last one, for launchers other than `soil run`.
-pub fn status_line(status: u8) {
-    if !is_framed() {
-        if !AT_LINE_START.load(Ordering::Relaxed) {
-            write_now(Stream::Error, b"\n");
-        }
-        line(format_args!("status {status}"));
-    }
 }

@@ -2,45 +2,30 @@
 //! with devices only (`soil_with_console`).
 
 use core::sync::atomic::{AtomicPtr, Ordering};
+use x86_64::instructions::interrupts::without_interrupts;
 
-/// The functions of the driver. All are called with interrupts disabled, from every context that
-/// writes, with any cell in use; none waits.
-pub struct Port {
-    /// Takes as many bytes as there is room for; returns their number.
-    pub write: fn(&[u8]) -> usize,
-    /// Reads available input; returns the number of bytes.
-    pub read: fn(&mut [u8]) -> usize,
-    /// Passes waiting output on, and has the device interrupt for what follows.
-    pub flush: fn() -> Progress,
+/// A request to the driver. None waits.
+pub enum Request<'a> {
+    /// Take bytes: their number, 0 if the caller has to wait.
+    Write(&'a [u8]),
+    /// Read available input: the number of bytes.
+    Read(&'a mut [u8]),
+    /// Whether a write takes bytes: 0 for no.
+    HasRoom,
+    /// Pass waiting output on, and have the device interrupt for what follows: 0 if none waits for
+    /// a reader any more.
+    Flush,
 }
 
-/// What has become of the output.
-pub struct Progress {
-    /// Number of bytes that the device has newly got.
-    pub taken: usize,
-    /// [`Port::write`] would take bytes.
-    pub has_room: bool,
-    /// Someone is attached, as far as the device has told.
-    pub is_open: bool,
-    /// No output waits for someone who is attached.
-    pub is_sent: bool,
-}
-
-impl Progress {
-    /// Of a driver that can't be used any more.
-    pub const OVER: Self = Self {
-        taken: 0,
-        has_room: true,
-        is_open: false,
-        is_sent: true,
-    };
-}
+/// The driver. Called with interrupts disabled, from every context that writes, with any cell in
+/// use.
+pub type Driver = fn(Request<'_>) -> usize;
 
 /// Starts the driver; `None` without a device.
-pub type Start = fn() -> Option<&'static Port>;
+pub type Start = fn() -> Option<Driver>;
 
 /// The console's driver; null for the UART. Written once, at boot.
-static PORT: AtomicPtr<Port> = AtomicPtr::new(core::ptr::null_mut());
+static DRIVER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 unsafe extern "C" {
     // The linker script places one [`Start`] between the two, or none.
@@ -71,13 +56,25 @@ pub fn start() {
     // SAFETY: the linker script puts whole pointers to functions of this type, from the macro
     // above, between the two.
     let first = (start < end).then(|| unsafe { start.cast::<Start>().read() });
-    if let Some(port) = first.and_then(|start| start()) {
-        PORT.store(core::ptr::from_ref(port).cast_mut(), Ordering::Release);
+    if let Some(driver) = first.and_then(|start| start()) {
+        DRIVER.store(driver as *mut (), Ordering::Release);
     }
 }
 
-/// The driver, if a port is the console.
-pub fn port() -> Option<&'static Port> {
-    // SAFETY: only `start` stores there.
-    unsafe { PORT.load(Ordering::Acquire).as_ref() }
+/// The result of a request, if a port is the console.
+#[inline(never)]
+pub fn call(request: Request<'_>) -> Option<usize> {
+    // SAFETY: only `start` stores there, a function of this type; null is `None`.
+    let driver: Option<Driver> = unsafe { core::mem::transmute(DRIVER.load(Ordering::Acquire)) };
+    driver.map(|driver| without_interrupts(|| driver(request)))
+}
+
+/// Whether a port is the console.
+pub fn is_used() -> bool {
+    !DRIVER.load(Ordering::Relaxed).is_null()
+}
+
+/// Passes waiting output of a port on; returns whether some waits for its reader.
+pub fn waits() -> bool {
+    call(Request::Flush).is_some_and(|waiting| waiting != 0)
 }

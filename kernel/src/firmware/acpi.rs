@@ -495,9 +495,6 @@ mod tests {
         };
         let dsdt = cloud_hypervisors_events(b"\x0c\0\0\0\xe9");
         assert_eq!(events(&dsdt), Some(expected));
-        // A name alone is no event.
-        let named = [b"\x5b\x82\x10PWRB\x08_HIDPWRB\x0a\x80", &dsdt[..]].concat();
-        assert_eq!(events(&named), Some(expected));
     }
 
     #[test]

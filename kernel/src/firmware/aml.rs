@@ -155,30 +155,25 @@ pub fn event_device(dsdt: &[u8]) -> Option<EventDevice> {
     const SYSTEM_MEMORY: u8 = 0;
     const NOTIFY: u8 = 0x86;
     const PRESSED: &[u8] = &[b'P', b'W', b'R', b'B', BYTE, 0x80];
-    let gsi = behind(dsdt, b"ACPI0013")
-        .find_map(|device| extended_interrupt(&device[..device.len().min(MAX_DEVICE)]))?;
-    let mut rest = dsdt;
-    while let Some(at) = position(rest, PRESSED) {
-        let before = &dsdt[..dsdt.len() - rest.len() + at];
-        rest = &rest[at + 1..];
-        let path = before.strip_suffix(b"\\._SB_").unwrap_or(before);
-        if let [.., BYTE, mask, NOTIFY] = *path {
-            let regions = behind(before, REGION).filter_map(|rest| match *rest.get(4..)? {
-                [SYSTEM_MEMORY, ref rest @ ..] => integer(rest),
-                _ => None,
-            });
-            let (address, rest) = regions.last()?;
-            let (len, _) = integer(rest)?;
-            if len != 1 && address % 4 != 0 {
-                return None;
-            }
-            return Some(EventDevice {
-                address,
-                is_byte: len == 1,
-                mask,
-                gsi,
-            });
-        }
+    let device = &dsdt[position(dsdt, b"ACPI0013")?..];
+    let gsi = extended_interrupt(&device[..device.len().min(MAX_DEVICE)])?;
+    let before = &dsdt[..position(dsdt, PRESSED)?];
+    let [.., BYTE, mask, NOTIFY] = *before.strip_suffix(b"\\._SB_").unwrap_or(before) else {
+        return None;
+    };
+    let mut region = before;
+    while let Some(at) = position(region, REGION) {
+        region = &region[at + REGION.len()..];
     }
-    None
+    let [_, _, _, _, SYSTEM_MEMORY, ref region @ ..] = *region else {
+        return None;
+    };
+    let (address, len) = integer(region)?;
+    let is_byte = integer(len)?.0 == 1;
+    (is_byte || address % 4 == 0).then_some(EventDevice {
+        address,
+        is_byte,
+        mask,
+        gsi,
+    })
 }

@@ -19,12 +19,11 @@ const RELEASE: u8 = 4;
 /// Enables the keyboard's interrupt, if there is a keyboard controller.
 pub fn listen() {
     const IRQ: u8 = 1;
-    if i8042::set_up() {
-        interrupts::set_handler(KEYBOARD, handle);
-        interrupts::route(firmware::acpi().legacy_gsi(IRQ), KEYBOARD, Trigger::Edge);
-        // A key pressed meanwhile was an edge at a masked pin; no other follows until it is read.
-        handle();
-    }
+    i8042::set_up();
+    interrupts::set_handler(KEYBOARD, handle);
+    interrupts::route(firmware::acpi().legacy_gsi(IRQ), KEYBOARD, Trigger::Edge);
+    // A key of before was an edge at a masked pin; no other follows until it is read.
+    handle();
 }
 
 fn handle() {

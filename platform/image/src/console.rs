@@ -18,7 +18,7 @@ impl Console for Image {
             Stream::Standard => console::Stream::Output,
             Stream::Error => console::Stream::Error,
         };
-        match console::write(stream, from) {
+        match console::try_write(stream, from) {
             0 => Err(Stop::WouldBlock),
             count => Ok(count),
         }
@@ -27,7 +27,7 @@ impl Console for Image {
     fn console_ready(_: Stream, direction: Direction) -> bool {
         match direction {
             Direction::Read => console::has_input(),
-            Direction::Write => console::is_writable(),
+            Direction::Write => console::has_room(),
         }
     }
 

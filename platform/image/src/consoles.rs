@@ -1,59 +1,44 @@
-//! virtio consoles, and the console of a machine on a port of one: the port that the first device
-//! designates as a console or, before it, one named [`NAME`], whose host applies back-pressure
-//! (QEMU's `virtconsole` drops what its reader doesn't accept at once).
+//! The console on a port of a virtio console: the port named [`NAME`], whose host applies
+//! back-pressure (QEMU's `virtconsole` drops what its reader doesn't accept at once), else the first
+//! that a device designates as a console.
 //!
-//! Output that the device doesn't take waits in memory, up to [`BACKLOG`] bytes: a host that
-//! attaches late sees how the program began. The kernel decides what becomes of more
-//! (`kernel/src/console/output.rs`).
+//! Output that the device doesn't take waits in memory ([`Pending`]), so a reader that attaches late
+//! sees how the program began.
 
 use crate::devices;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use drivers::console::{Console, Port};
 use drivers::device_type::DeviceType;
 use kernel::cell::ExclusiveCell;
-use kernel::console::{self, Progress};
+use kernel::console::{self, Pending, Request};
 use kernel::devices::MEMORY;
 use kernel::{crash, time};
 
 /// The name of a port that is the console.
 const NAME: &[u8] = b"org.soil.console";
-/// Maximum number of waiting bytes.
-const BACKLOG: usize = 16 << 10;
-/// Room for a line of the kernel, in bytes: less counts as none.
-const LINE: usize = 80;
-/// Time after the start in which devices tell of their ports and readers, in nanoseconds: the end of
-/// a short program waits for that.
+/// Time after the start in which devices tell of their ports and readers, in nanoseconds: until
+/// then someone counts as attached, and the end of a short program waits.
 const SETTLE_NS: u64 = 1_000_000_000;
 
 /// Used with interrupts disabled: never concurrently, except by a crash in this code.
 static TERMINAL: ExclusiveCell<Option<Terminal>> = ExclusiveCell::new(None);
 
 struct Terminal {
+    ports: Ports,
+    settles_at: u64,
+    pending: Pending,
+}
+
+struct Ports {
     consoles: Vec<Console>,
     /// The device and the port that are the console, once a device has told.
     current: Option<(usize, Port)>,
-    backlog: VecDeque<u8>,
-    /// Until when a device that tells nothing of a reader may not have told it yet.
-    settles_at: u64,
 }
 
 kernel::console_driver!(start);
 
-static PORT: console::Port = console::Port {
-    write: |bytes| with(|terminal| terminal.write(bytes)).unwrap_or(bytes.len()),
-    read: |into| with(|terminal| terminal.read(into)).unwrap_or(0),
-    flush: || with(Terminal::flush).unwrap_or(Progress::OVER),
-};
-
-fn with<R>(f: impl FnOnce(&mut Terminal) -> R) -> Option<R> {
-    TERMINAL
-        .try_with(|terminal| terminal.as_mut().map(f))
-        .flatten()
-}
-
 /// Starts all virtio consoles; `None` without any.
-fn start() -> Option<&'static console::Port> {
+fn start() -> Option<console::Driver> {
     let mut consoles = Vec::new();
     for found in devices::take(DeviceType::CONSOLE) {
         match Console::new(found.transport, MEMORY) {
@@ -66,32 +51,47 @@ fn start() -> Option<&'static console::Port> {
     }
     TERMINAL.with(|terminal| {
         *terminal = Some(Terminal {
-            consoles,
-            current: None,
-            backlog: VecDeque::with_capacity(BACKLOG),
+            ports: Ports {
+                consoles,
+                current: None,
+            },
             settles_at: time::monotonic_ns() + SETTLE_NS,
+            pending: Pending::default(),
         });
     });
-    Some(&PORT)
+    Some(answer)
 }
 
-impl Terminal {
+fn answer(request: Request<'_>) -> usize {
+    let answered = TERMINAL.try_with(|terminal| {
+        let terminal = terminal.as_mut()?;
+        Some(match request {
+            Request::Write(bytes) => terminal.write(bytes),
+            Request::Read(into) => terminal.read(into),
+            Request::HasRoom => terminal.has_room().into(),
+            Request::Flush => terminal.flush().into(),
+        })
+    });
+    // A crash in this code can't be reported.
+    answered.flatten().unwrap_or(0)
+}
+
+impl Ports {
     /// The device and the port that are the console now.
-    fn port(&mut self) -> Option<(&mut Console, Port)> {
+    fn current(&mut self) -> Option<(&mut Console, Port)> {
         // A crash may have interrupted the heap, which the devices' messages need.
         if !crash::is_reporting() {
             for console in &mut self.consoles {
-                // A broken device has no ports.
+                // A device that is out of use has no port below.
                 let _ = console.poll();
             }
             let find = |find: fn(&Console) -> Option<Port>| {
-                let mut all = self.consoles.iter().enumerate();
-                all.find_map(|(index, console)| {
-                    Some((index, find(console).filter(|_| console.is_running())?))
-                })
+                let running = self.consoles.iter().enumerate();
+                let mut running = running.filter(|(_, console)| console.is_running());
+                running.find_map(|(index, console)| Some((index, find(console)?)))
             };
-            self.current =
-                find(|console| console.port(NAME)).or_else(|| find(Console::console_port));
+            let named = find(|console| console.port(NAME));
+            self.current = named.or_else(|| find(Console::console_port));
         }
         let (index, port) = self.current?;
         let console = self.consoles.get_mut(index)?;
@@ -99,67 +99,58 @@ impl Terminal {
         Some((console, port))
     }
 
-    /// Passes on what waits, as far as the device takes it; returns the number of bytes.
-    fn pass(&mut self) -> usize {
-        let mut backlog = core::mem::take(&mut self.backlog);
-        let mut taken = 0;
-        if let Some((console, port)) = self.port() {
-            while let (first @ [_, ..], _) = backlog.as_slices() {
-                match console.write(port, first) {
-                    Ok(count @ 1..) => {
-                        backlog.drain(..count);
-                        taken += count;
-                    }
-                    _ => break,
-                }
-            }
-        }
-        self.backlog = backlog;
-        taken
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> usize {
-        let room = BACKLOG - self.backlog.len();
-        let bytes = bytes.get(..room).unwrap_or(bytes);
-        self.backlog.extend(bytes);
-        self.pass();
-        bytes.len()
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> usize {
-        for _ in 0..2 {
-            let count = match self.port() {
-                Some((console, port)) => console.read(port, into).unwrap_or(0),
-                None => 0,
-            };
-            if count > 0 || !self.arm() {
-                return count;
-            }
-        }
-        0
-    }
-
     /// Has the devices interrupt; returns whether there is something to do already.
     fn arm(&mut self) -> bool {
         let consoles = self.consoles.iter_mut();
         consoles.fold(false, |work, console| console.enable_interrupts() | work)
     }
+}
 
-    fn flush(&mut self) -> Progress {
-        let mut taken = self.pass();
-        if self.arm() {
-            taken += self.pass();
+impl Terminal {
+    /// Passes on what waits, as far as the device takes it. Returns whether someone is attached,
+    /// and whether the device has taken all.
+    fn pass(&mut self) -> (bool, bool) {
+        let (mut is_open, mut is_idle) = (time::monotonic_ns() < self.settles_at, true);
+        if let Some((console, port)) = self.ports.current() {
+            let send = |bytes: &[u8]| console.write(port, bytes).unwrap_or(0);
+            console::note_taken(self.pending.pass(send));
+            is_open |= console.is_host_open(port);
+            is_idle = console.is_idle(port);
         }
-        let (is_open, is_idle) = match self.port() {
-            Some((console, port)) => (console.is_host_open(port), console.is_idle(port)),
-            None => (false, true),
-        };
-        let is_open = is_open || time::monotonic_ns() < self.settles_at;
-        Progress {
-            taken,
-            has_room: self.backlog.len() + LINE < BACKLOG,
-            is_open,
-            is_sent: !is_open || self.backlog.is_empty() && is_idle,
+        (is_open, is_idle && self.pending.is_empty())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let (is_open, _) = self.pass();
+        let count = self.pending.take(bytes, is_open, time::monotonic_ns());
+        self.pass();
+        count
+    }
+
+    fn has_room(&mut self) -> bool {
+        let (is_open, _) = self.pass();
+        self.pending.takes(is_open, time::monotonic_ns())
+    }
+
+    /// Returns whether output waits for someone who is attached.
+    fn flush(&mut self) -> bool {
+        let (mut is_open, mut is_sent) = self.pass();
+        if self.ports.arm() {
+            (is_open, is_sent) = self.pass();
         }
+        is_open && !is_sent
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> usize {
+        for _ in 0..2 {
+            let count = match self.ports.current() {
+                Some((console, port)) => console.read(port, into).unwrap_or(0),
+                None => 0,
+            };
+            if count > 0 || !self.ports.arm() {
+                return count;
+            }
+        }
+        0
     }
 }

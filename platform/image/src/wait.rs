@@ -141,7 +141,7 @@ impl Wait for Image {
         if *immediate {
             return;
         }
-        let waits = !console::flush_log() || console::flush_port().is_some_and(|to| !to.is_sent);
+        let waits = !console::flush_log() || console::waits();
         let until = match *full || waits {
             true => Some(
                 sleep
