@@ -16,7 +16,7 @@
 //! | `DIRECT` | all RAM at `DIRECT + physical`, not executable, without the image |
 //! | `HEAP` | the kernel's heap, from a random page on |
 //! | `STACKS` | the kernel's stacks of the program's threads, each above a guard |
-//! | `DEVICES` | device registers, uncached, mapped on demand (`windows`): below 2^44 at `DEVICES + physical` |
+//! | `DEVICES` | device registers, uncached, mapped on demand, in `windows` |
 
 pub mod aslr;
 mod describe;

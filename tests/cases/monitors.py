@@ -97,10 +97,10 @@ def ends(child, text):
 def register():
     for monitor, (_, _, kind) in MONITORS.items():
 
-        @test(monitor, limit=90, shows=f"Under {monitor}'s stand-in: the console, and TCP by its card.")
+        @test(monitor, limit=90, shows=f"Under {monitor}'s stand-in: console, and TCP by a card.")
         def check(context, monitor=monitor, kind=kind):
             # Firecracker's own words for Linux; the others know no more.
-            line = "reboot=k panic=1 nomodule i8042.noaux i8042.dumbkbd swiotlb=noforce root=/dev/vda rw"
+            line = "reboot=k panic=1 nomodule i8042.noaux i8042.dumbkbd root=/dev/vda rw"
             moved = monitor not in ("firecracker",)
             child = under(context, monitor, ARGUMENTS, f"{line} init=/sbin/init -- one 'two words'")
             ends(child, '1 ["one"]\n2 ["two words"]\n')
@@ -139,7 +139,7 @@ def urunc(context):
         -kernel {image(context, ECHO)} -net nic,model=virtio
         -net tap,script=no,downscript=no,ifname={tap.name} -no-reboot -serial stdio -nodefaults"""
     own = address(tap).replace("guest", "urunc")
-    line = f"panic=-1 console=ttyS0 root=/dev/vda rw {own} PATH=/bin SOIL_LOG=info init=/echo -- 7007"
+    line = f"panic=-1 console=ttyS0 root=/dev/vda rw {own} PATH=/bin A=b=c init=/echo -- 7007"
     child = context.child(["qemu-system-x86_64", *words.split(), "-append", line])
     echoes(context, tap, child, port=7007)
 
@@ -160,8 +160,8 @@ def an_explicit_address_wins(context):
 
 @test(limit=120)
 def without_old_devices(context):
-    """An image has its network, and its time, on QEMU's machines without PIT, PIC, clock chip, HPET,
-    i8042 or ACPI, and by a processor that hides its hypervisor."""
+    """An image has its network, and its time, on QEMU's machines without PIT, PIC, clock chip,
+    HPET, i8042 or ACPI, and by a processor that hides its hypervisor."""
     path = image(context, ECHO)
     for machine, processor in OLD_DEVICES:
         print(machine, processor)

@@ -96,8 +96,8 @@ fn is_root(bytes: &[u8]) -> bool {
         && u8_at(bytes, 15).is_some_and(|revision| revision < 2 || intact(36))
 }
 
-/// Searches for the RSDP where a PC's firmware leaves it: in the first KiB of the extended BIOS data
-/// area, and in the BIOS's own 128 KiB (ACPI 6.5, 5.2.5.1). Returns its physical address.
+/// Searches for the RSDP where a PC's firmware leaves it: in the first KiB of the extended BIOS
+/// data area, and in the BIOS's own 128 KiB (ACPI 6.5, 5.2.5.1). Returns its physical address.
 pub fn find_root(memory: &impl Physical) -> Option<u64> {
     /// Holds the segment of the extended BIOS data area.
     const EXTENDED_AREA: u64 = 0x40e;
@@ -567,7 +567,7 @@ mod tests {
         root
     }
 
-    /// Where an RSDP is found in memory with these bytes, which begins at 0 and has more than 1 MiB.
+    /// Where an RSDP is found in a memory of more than 1 MiB, from 0 on, with these bytes.
     fn found(contents: &[(usize, &[u8])]) -> Option<u64> {
         let mut memory = vec![0; (1 << 20) + 512];
         for (at, bytes) in contents {

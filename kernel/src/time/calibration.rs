@@ -47,8 +47,8 @@ struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// The rates of the counter and of the APIC's timer in Hz, over 10 ms: correct unless this clock
-    /// wrapped meanwhile. `None` if it is stopped or absent.
+    /// The rates of the counter and of the APIC's timer in Hz, over 10 ms: correct unless this
+    /// clock wrapped meanwhile. `None` if it is stopped or absent.
     fn rates(&self) -> Option<[u64; 2]> {
         /// A clock that hasn't moved for so many ticks, a millisecond at least, doesn't move.
         const STOPPED: u64 = 1 << 24;

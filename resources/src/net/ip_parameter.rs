@@ -73,7 +73,8 @@ fn with_mask(address: Ipv4Addr, mask: Option<Ipv4Addr>) -> Result<Cidr, Failure>
 
 fn wrong(text: &str, wanted: &str) -> Failure {
     let detail = format!(
-        "ip= on the command line: \"{text}\" is not {wanted} (ADDRESS::GATEWAY:NETMASK:HOST:DEVICE:off)"
+        "ip= on the command line: \"{text}\" is not {wanted} \
+        (ADDRESS::GATEWAY:NETMASK:HOST:DEVICE:off)"
     );
     Failure::new(Error::BadConfiguration, detail)
 }
@@ -209,9 +210,9 @@ mod tests {
         }
 
         #[test]
-        fn survives_any_text(text in "[0-9a-z:.\\[\\]]{0,60}", any in any::<String>()) {
+        fn survives_any_text(text in "[0-9a-z:.\\[\\]]{0,60}", other in any::<String>()) {
             let _ = parse(&text);
-            let _ = parse(&any);
+            let _ = parse(&other);
         }
     }
 }

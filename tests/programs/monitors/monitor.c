@@ -1,7 +1,7 @@
-/* A stand-in for virtual machine monitors that can't run here: a PVH program that QEMU boots with an
-   image as its module. It lays out memory as the monitor does and enters the image by its note; the
-   machine's devices are QEMU's. The first word of the command line names the monitor, the others are
-   the image's:
+/* A stand-in for virtual machine monitors that can't run here: a PVH program that QEMU boots with
+   an image as its module. It lays out memory as the monitor does and enters the image by its note;
+   the machine's devices are QEMU's. The first word of the command line names the monitor, the
+   others are the image's:
 
      firecracker       on microvm: start info at 0x6000, RSDP at 0xE0000 and none in the start info,
                        at most 2048 bytes of command line, virtio-mmio devices on it. Source:
@@ -122,8 +122,8 @@ static void set_config(uint32_t address, uint32_t offset, uint32_t value) {
   out32(0xcfc, value);
 }
 
-/* Makes the first MiB memory on q35, as it is in a monitor's machine: PAM0 to PAM6 and SMRAM's D_OPN
-   (Intel 82G33 data sheet, 5.1). */
+/* Makes the first MiB memory on q35, as it is in a monitor's machine: PAM0 to PAM6 and SMRAM's
+   D_OPN (Intel 82G33 data sheet, 5.1). */
 static void open_first_mib(void) {
   if (config(0, 0) != 0x29c08086) fail("not a q35 machine");
   set_config(0, 0x90, 0x33333330);
@@ -135,7 +135,8 @@ static void open_first_mib(void) {
    afterwards. */
 static void move_bars(uint64_t next, int down) {
   for (uint32_t function = 0; function < 256; function++) {
-    if ((config(function, 0) & 0xffff) == 0xffff || (config(function, 0xc) & 0x7f0000) != 0) continue;
+    uint32_t vendor = config(function, 0) & 0xffff, header = config(function, 0xc) >> 16 & 0x7f;
+    if (vendor == 0xffff || header != 0) continue;
     int moved = 0;
     for (uint32_t bar = 0x10; bar < 0x24; bar += 4) {
       uint32_t low = config(function, bar);
