@@ -362,10 +362,9 @@ proptest! {
             prop_assert!(lun < 1 << 14);
         }
         protocol::kind(&data);
-        for name in [protocol::unit_serial(&data), protocol::identification(&data)] {
-            if let Some(name) = name {
-                prop_assert!(!name.is_empty() && name.len() <= 600 && !name.contains(['/', '\n']));
-            }
+        let names = [protocol::unit_serial(&data), protocol::identification(&data)];
+        for name in names.into_iter().flatten() {
+            prop_assert!(!name.is_empty() && name.len() <= 600 && !name.contains(['/', '\n']));
         }
         protocol::block_limits(&data);
         protocol::provisioning(&data);
