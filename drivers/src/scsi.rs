@@ -47,8 +47,6 @@ const CONFIG_MAX_TARGET: usize = 30;
 const EVENT_QUEUE: u16 = 1;
 const REQUEST_QUEUE: u16 = 2;
 
-/// Maximum number of targets, as their number is a byte in addresses.
-const MAX_TARGETS: u16 = 256;
 /// Maximum number of units of a target: those that an answer has room for.
 const MAX_LUNS: usize = SCRATCH / 8 - 1;
 /// Maximum number of disks of an adapter.
