@@ -86,7 +86,7 @@ impl Default for BlkConfig {
 /// ```
 /// use core::ptr::NonNull;
 /// use drivers::blk::{Blk, BlkConfig};
-/// use drivers::disk::Request;
+/// use drivers::disk::{Controller, Request};
 /// use drivers::fake::{Disk, HostMemory, Options, connect};
 ///
 /// let memory = HostMemory::new();

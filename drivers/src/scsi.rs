@@ -47,8 +47,6 @@ const CONFIG_MAX_TARGET: usize = 30;
 const EVENT_QUEUE: u16 = 1;
 const REQUEST_QUEUE: u16 = 2;
 
-/// Maximum number of targets, as their number is a byte in addresses.
-const MAX_TARGETS: u16 = 256;
 /// Maximum number of units of a target: those that an answer has room for.
 const MAX_LUNS: usize = SCRATCH / 8 - 1;
 /// Maximum number of disks of an adapter.
@@ -248,8 +246,13 @@ impl Disk {
         self.in_flight -= 1;
         match result {
             Err(DiskError::Unsupported) if command.is_flush() => {
-                // It has no volatile cache (SBC-3, 4.15).
+                // It should have no volatile cache then (SBC-3, 4.15).
                 self.geometry.can_flush = false;
+                log::warn!(
+                    target: "drivers",
+                    "{self} offers no flush: what was written is durable only if the host writes \
+                     through"
+                );
                 result = Ok(());
             }
             Err(DiskError::Removed) => self.remove(),

@@ -11,12 +11,16 @@ words, units, adapter = [], 0, {adapter!r}
 for word in sys.argv[1:]:
     kind, *options = word.split(",")
     if words and words[-1] == "-device" and kind.startswith("virtio-blk-"):
+        options = dict(option.split("=", 1) for option in options)
+        # Of the transport.
+        legacy = options.pop("disable-legacy", None)
         if units == 0:
-            words += [kind.replace("virtio-blk", "virtio-scsi") + ",id=scsi" + adapter, "-device"]
-        options = [{rename}.get(name, name) + "=" + value for name, value in
-                   (option.split("=", 1) for option in options)]
-        place = ["bus=scsi.0", f"id=unit{{units}}", *{places!r}[units].split(",")]
-        word = ",".join(["scsi-hd", *place, *options])
+            host = kind.replace("virtio-blk", "virtio-scsi") + ",id=scsi"
+            host += f",disable-legacy={{legacy}}" if legacy else ""
+            words += [host + adapter, "-device"]
+        place = ["bus=scsi.0", "id=unit-" + options["serial"], *{places!r}[units].split(",")]
+        named = [{rename}.get(name, name) + "=" + value for name, value in options.items()]
+        word = ",".join(["scsi-hd", *place, *named])
         units += 1
     words.append(word)
 os.execv(qemu, [qemu, *{before!r}, *words])

@@ -56,6 +56,9 @@ pub(super) enum Completed {
     Identification,
 }
 
+/// A completed command, and its result.
+pub(super) type Completion = (Completed, Result<(), DiskError>);
+
 /// A command in flight.
 #[derive(Clone, Copy)]
 struct Command {
@@ -240,7 +243,7 @@ impl Commands {
     }
 
     /// Returns the next completed command.
-    pub fn complete(&mut self) -> Result<Option<(Completed, Result<(), DiskError>)>, DeviceError> {
+    pub fn complete(&mut self) -> Result<Option<Completion>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
         };

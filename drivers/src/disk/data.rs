@@ -71,13 +71,13 @@ impl Data {
 
     /// Lists the segments of the request's next blocks, as many as fit a command.
     pub fn map(&mut self, rest: &Rest, list: &mut List) -> Result<Mapped, DiskError> {
-        let len = self.list(rest, list, false)?;
+        let (len, is_cut) = self.list(rest, list, false)?;
         if len > 0 {
             return Ok(Mapped::Data(len, Bounce::NONE));
         }
         // Unaligned, or a block in more pages than the device allows segments.
-        if list.is_short() {
-            // Only the queue may have too few descriptors.
+        if is_cut && list.is_short() {
+            // Only the queue has too few descriptors.
             return Ok(Mapped::Full);
         }
         if let Some(mapped) = self.bounce(rest, list)? {
@@ -86,18 +86,24 @@ impl Data {
         // No memory for a bounce buffer.
         list.clear();
         match self.list(rest, list, true)? {
-            0 => Err(DiskError::NoMemory),
-            len => Ok(Mapped::Data(len, Bounce::NONE)),
+            (0, true) if list.is_short() => Ok(Mapped::Full),
+            (0, _) => Err(DiskError::NoMemory),
+            (len, _) => Ok(Mapped::Data(len, Bounce::NONE)),
         }
     }
 
-    /// Lists the physical segments of the request's next bytes, a whole number of blocks. Returns 0
-    /// if not even a block fits the limits, or if the memory isn't aligned to blocks and
-    /// `unaligned` is false.
-    fn list(&self, rest: &Rest, list: &mut List, unaligned: bool) -> Result<usize, DiskError> {
+    /// Lists the physical segments of the request's next bytes, a whole number of blocks. Returns
+    /// their number, and whether the limits of the list ended it. They are 0 if not even a block
+    /// fits, or if the memory isn't aligned to blocks and `unaligned` is false.
+    fn list(
+        &self,
+        rest: &Rest,
+        list: &mut List,
+        unaligned: bool,
+    ) -> Result<(usize, bool), DiskError> {
         let wanted = rest.len.min(self.limits.bytes);
         let device_writes = !matches!(rest.operation, Operation::Write);
-        let mut gathered = 0;
+        let (mut gathered, mut is_cut) = (0, false);
         let mut memory = rest.memory;
         while gathered < wanted {
             let (start, len) = memory.here();
@@ -120,13 +126,14 @@ impl Data {
                 return Err(DiskError::BadBuffer);
             }
             if gathered - before < len {
+                is_cut = true;
                 break;
             }
             memory.advance(len);
         }
         let whole = gathered / self.limits.block * self.limits.block;
         list.truncate(gathered - whole);
-        Ok(whole)
+        Ok((whole, is_cut))
     }
 
     /// Lists a bounce buffer for the request's next blocks. `None`: there are no buffers, and no

@@ -173,7 +173,8 @@ impl LogicalUnit {
                 self.data[range].copy_from_slice(data);
                 Ok(Vec::new())
             }
-            0x91 if self.flushes => {
+            0x35 if self.flushes => {
+                assert_eq!(cdb[1..], [0; 31], "all blocks");
                 self.done.1 += 1;
                 Ok(Vec::new())
             }

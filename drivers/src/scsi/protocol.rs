@@ -50,9 +50,10 @@ pub fn write(block: u64, count: u32) -> Cdb {
     blocks(0x8a, 0, block, count)
 }
 
-/// SYNCHRONIZE CACHE (16) of all blocks (SBC-3, 5.27).
+/// SYNCHRONIZE CACHE (10) of all blocks (SBC-3, 5.26). QEMU's disks don't know the command of 16
+/// bytes, and Linux uses this one.
 pub fn synchronize_cache() -> Cdb {
-    blocks(0x91, 0, 0, 0)
+    cdb(&[0x35])
 }
 
 /// WRITE SAME (16) of a block of zeros (SBC-3, 5.43), which may unmap.

@@ -2,7 +2,7 @@
 
 use super::commands::{Commands, MAX_TRIES, Purpose};
 use super::protocol::{self, BlockLimits, Cdb, Kind};
-use super::{Address, MAX_DISKS, MAX_LUNS, MAX_TARGETS, SCRATCH};
+use super::{Address, MAX_DISKS, MAX_LUNS, SCRATCH};
 use crate::disk::DiskError;
 use crate::{MemoryRef, Region};
 use alloc::collections::VecDeque;
@@ -74,7 +74,7 @@ impl Scan {
             scratch: Region::new(memory, PROBES * SCRATCH, 64)?,
             probes: (0..PROBES).map(|_| None).collect(),
             next: 0,
-            last: last.min(MAX_TARGETS - 1),
+            last,
             units: VecDeque::new(),
             found: Vec::new(),
             stopped: false,
@@ -130,6 +130,7 @@ impl Scan {
             Some(unit) => (unit, Step::Inquiry),
             None if self.next > self.last => return None,
             None => {
+                // There are 256 at most, as the number is a byte in addresses.
                 let target = u8::try_from(self.next).ok()?;
                 self.next += 1;
                 (Address { target, lun: 0 }, Step::Luns)

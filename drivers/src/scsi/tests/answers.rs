@@ -22,11 +22,13 @@ fn named(serial: &str, sectors: usize) -> LogicalUnit {
 #[test]
 fn all_units_are_found_in_the_order_of_their_addresses() {
     let units = [(255, 0), (0, 300), (0, 1), (7, 2), (0, 0), (7, 16383)];
-    let adapter = HostBusAdapter::new(
+    let mut adapter = HostBusAdapter::new(
         (64..)
             .zip(units)
             .map(|(n, at)| (at, named(&std::format!("{at:?}"), n))),
     );
+    // It is found last.
+    adapter.units.get_mut(&(0, 0)).unwrap().busy = 3;
     let expected = [
         ("(0, 0)", 68),
         ("(0, 1)", 66),
@@ -276,6 +278,23 @@ fn errors_of_a_unit_are_the_request_s_and_no_other_s() {
 }
 
 #[test]
+fn a_capacity_is_of_usable_blocks_and_an_address_space() {
+    let capacity = |last: u64, block: u32| {
+        protocol::capacity(&[&last.to_be_bytes()[..], &block.to_be_bytes(), &[0; 20]].concat())
+    };
+    assert_eq!(capacity(7, 512), Some((512, 8)));
+    assert_eq!(capacity(7, 4096), Some((4096, 64)));
+    assert_eq!(capacity(0, 65536), Some((65536, 128)));
+    for block in [0, 1, 256, 520, 131_072, u32::MAX] {
+        assert_eq!(capacity(7, block), None, "blocks of {block}");
+    }
+    for last in [u64::MAX, u64::MAX - 1, (1 << 54) - 1, 1 << 60] {
+        assert_eq!(capacity(last, 512), None, "{last}");
+    }
+    assert_eq!(capacity((1 << 54) - 2, 512), Some((512, (1 << 54) - 1)));
+}
+
+#[test]
 fn a_short_transfer_is_an_error() {
     let (mut scsi, handle) = one(LogicalUnit::new(64, 512));
     handle.with(|adapter| adapter.units.get_mut(&UNIT).unwrap().short = true);
@@ -362,10 +381,9 @@ proptest! {
             prop_assert!(lun < 1 << 14);
         }
         protocol::kind(&data);
-        for name in [protocol::unit_serial(&data), protocol::identification(&data)] {
-            if let Some(name) = name {
-                prop_assert!(!name.is_empty() && name.len() <= 600 && !name.contains(['/', '\n']));
-            }
+        let names = [protocol::unit_serial(&data), protocol::identification(&data)];
+        for name in names.into_iter().flatten() {
+            prop_assert!(!name.is_empty() && name.len() <= 600 && !name.contains(['/', '\n']));
         }
         protocol::block_limits(&data);
         protocol::provisioning(&data);

@@ -33,6 +33,9 @@ fn check_end(mut scsi: Scsi, handle: &Handle<HostBusAdapter>) {
     assert_eq!(read(&mut scsi, 0, 0, &mut bytes), Err(DiskError::Removed));
     assert_eq!(run(&mut scsi, 0, Request::flush()), Err(DiskError::Removed));
     assert_eq!(scsi.disks(), 2, "the other keeps its number");
+    handle.with(|adapter| adapter.units.insert(UNIT, LogicalUnit::new(4096, 512)));
+    let again = read(&mut scsi, 0, 0, &mut bytes);
+    assert_eq!(again, Err(DiskError::Removed), "it may be another disk");
     write(&mut scsi, 1, 0, &mut bytes).unwrap();
     assert!(scsi.is_running());
 }
