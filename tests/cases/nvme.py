@@ -74,7 +74,7 @@ def namespaces_that_are_not_used(context):
     output = run(context, "q35", ["partitions", "data", "data_2"], disks, qemu)
     assert "NVMe namespace 2 is not used: its format has 8 bytes of metadata" in output, output
     assert "data: data, 32768 sectors" in output, output
-    assert "open data_2: not found" in output, output
+    assert "open data_2: no such device" in output, output
 
 
 @test(limit=120)
