@@ -74,7 +74,7 @@ def namespaces_that_are_not_used(context):
     output = run(context, "q35", ["partitions", "data", "data_2"], disks, qemu)
     assert "NVMe namespace 2 is not used: its format has 8 bytes of metadata" in output, output
     assert "data: data, 32768 sectors" in output, output
-    assert "open data_2: not found" in output, output
+    assert "open data_2: no such device" in output, output
 
 
 @test(limit=120)
@@ -114,6 +114,27 @@ def requests_that_fail(context):
     found = re.search(r"synced (\d+), as written (\d+), ticks", output)
     assert found and 0 < int(found[1]) < 12 and found[1] == found[2], output
     assert "input/output error" in output and "panic" not in output, output
+
+
+@test(limit=90)
+def a_stuck_namespace_beside_another(context):
+    """A namespace that answers nothing has at most its share of the controller's queue: the other
+    one is written, read and flushed meanwhile."""
+    disks = {name: disk(context, path=context.memory_path(f"{name}.img")) for name in ("data", "b")}
+    monitor = context.path("qmp")
+    slow = faulty.throttled(
+        context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
+    )
+    qemu = nvme.controllers(context, "qemu", qemu=slow, namespaces=NAMESPACES)
+    named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
+    options = [*named, "--qemu", qemu, "--env", "SOIL_DISK_TIMEOUT=600"]
+    child = context.soil(PROGRAM, "q35", "beside", "300", "data_2", options=options)
+    child.wait_line("the other: done")
+    child.drain(0)
+    assert "ended" not in child.text, child.text
+    value = {"iops-total": 0}
+    Monitor(monitor).ask("qom-set", path="/objects/slow", property="limits", value=value)
+    child.wait_line("ended")
 
 
 @test(limit=120)

@@ -11,6 +11,8 @@ words, disks = [], 0
 for word in sys.argv[1:]:
     kind, *options = word.split(",")
     if words and words[-1] == "-device" and kind.startswith("virtio-blk-"):
+        # An option of the transport.
+        options = [option for option in options if not option.startswith("disable-legacy=")]
         if not {together}:
             word = ",".join(["nvme", *options, *{options}])
         else:

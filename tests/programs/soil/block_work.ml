@@ -302,9 +302,9 @@ let () =
       | exception Soil.Error e -> say "failed: %s" (Soil.Error.to_string e))
   | [ "stalls" ] -> with_data (fun disk -> B.with_disk "other" (stalls disk))
   | [ "removal" ] -> with_data (fun disk -> B.with_disk "other" (removal disk))
-  | [ "beside"; count ] ->
-      with_data (fun disk ->
-          B.with_disk "other" (fun other -> beside disk other (int_of_string count)))
+  | "beside" :: count :: names ->
+      let name = match names with [] -> "other" | name :: _ -> name in
+      with_data (fun disk -> B.with_disk name (fun other -> beside disk other (int_of_string count)))
   | "partitions" :: names ->
       (* All are open at the same time. *)
       List.iteri (fun i name -> part name (i + 1)) names
