@@ -48,6 +48,8 @@ struct Orders {
     read_only: Cell<bool>,
     /// Whether flushes fail.
     fail_flush: Cell<bool>,
+    /// The partition that its name stands for.
+    partition: Cell<Option<&'static str>>,
     /// Completed writes (`w`), submitted flushes (`f`) and completed ones (`F`).
     log: RefCell<String>,
     /// Contents of the disk.
@@ -70,6 +72,10 @@ impl BlockDevice<Current> for Slow {
             flushes: !self.orders.no_flush.get(),
             max_bytes: 1 << 20,
         })
+    }
+
+    fn partition(&self) -> Option<&str> {
+        self.orders.partition.get()
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {

@@ -253,6 +253,46 @@ fn partitions_side_by_side_are_volumes_of_their_own() {
     assert_eq!(mounted(rt, "/e=data/1"), 0);
 }
 
+/// The partition that a disk's name stands for is mounted, and grows when the device did; another
+/// partition by its number only with the option.
+#[test]
+fn partitions_of_a_larger_disk_grow() {
+    const GUID: &str = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4";
+    let table = "label: gpt\nstart=2048, size=1MiB\nstart=4096, size=16MiB, uuid=";
+    let (_, guid) = GUID.split_once('=').expect("a GUID");
+    let make = [
+        "printf '",
+        table,
+        guid,
+        "' | sfdisk -q \"$0\" && mkfs.ext4 -q -E offset=2097152 \"$0\" 16M",
+    ];
+    let mut larger = changed_by("gpt", &vec![0; 19 << 20], &["sh", "-c", &make.concat()]);
+    larger.resize(40 << 20, 0);
+    for (partition, word, mib) in [
+        (Some(GUID), "/a=ext4:data", 37),
+        (Some(GUID), "/a=data", 37),
+        (None, "/a=data/2,grow", 37),
+        (None, "/a=ext4:data/PARTUUID=0FC63DAF-8483-4772-8E79-3D69D8477DE4,grow", 37),
+        (None, "/a=ext4:data/2", 16),
+    ] {
+        let (mut rt, orders) = runtime_with(larger.clone());
+        orders.partition.set(partition);
+        drivers::register(&mut rt, drivers::EXT4).expect("room");
+        assert_eq!(mounted(&mut rt, word), 0, "{word}");
+        assert_eq!(mounted(&mut rt, "/b=data/2"), -(Error::Busy as Int), "{word}");
+        assert_eq!(unmounted(&mut rt, "/a"), 0);
+        let data = orders.data.borrow();
+        let word_at = |at: usize| {
+            let bytes = data.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            u32::from_le_bytes(bytes.expect("on the disk")) as usize
+        };
+        let blocks = word_at((2 << 20) + 1028) << (10 + word_at((2 << 20) + 1048));
+        assert_eq!(blocks >> 20, mib, "{word}");
+        // The last sector of the partition, in its entry.
+        assert_eq!(word_at(1024 + 128 + 40), ((2 + mib) << 11) - 1, "{word}");
+    }
+}
+
 /// A slow disk blocks operations on its own volumes, not those on another disk.
 #[test]
 fn a_late_disk_is_told_from_others() {
