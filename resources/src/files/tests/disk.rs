@@ -272,14 +272,22 @@ fn partitions_of_a_larger_disk_grow() {
         (Some(GUID), "/a=ext4:data", 37),
         (Some(GUID), "/a=data", 37),
         (None, "/a=data/2,grow", 37),
-        (None, "/a=ext4:data/PARTUUID=0FC63DAF-8483-4772-8E79-3D69D8477DE4,grow", 37),
+        (
+            None,
+            "/a=ext4:data/PARTUUID=0FC63DAF-8483-4772-8E79-3D69D8477DE4,grow",
+            37,
+        ),
         (None, "/a=ext4:data/2", 16),
     ] {
         let (mut rt, orders) = runtime_with(larger.clone());
         orders.partition.set(partition);
         drivers::register(&mut rt, drivers::EXT4).expect("room");
         assert_eq!(mounted(&mut rt, word), 0, "{word}");
-        assert_eq!(mounted(&mut rt, "/b=data/2"), -(Error::Busy as Int), "{word}");
+        assert_eq!(
+            mounted(&mut rt, "/b=data/2"),
+            -(Error::Busy as Int),
+            "{word}"
+        );
         assert_eq!(unmounted(&mut rt, "/a"), 0);
         let data = orders.data.borrow();
         let word_at = |at: usize| {
