@@ -29,7 +29,7 @@ impl Layout {
     }
 }
 
-/// Reads the instance from the disk that `open` opens, each time anew: `None` if neither it nor one
+/// Reads the instance from the disk that `open` opens, again each time: `None` if neither it nor one
 /// of its partitions has such a label. Waits for the disk.
 ///
 /// # Errors

@@ -207,7 +207,7 @@ impl Client {
                 .instance()
                 .map(|instance| Next::Done(Box::new(instance)));
         };
-        // Whoever forwards requests doesn't add Google's header.
+        // A proxy doesn't add Google's header.
         let foreign = self.service == Source::Gce && !response.of_google;
         let found = match status {
             200 if !foreign => Some(response.body),

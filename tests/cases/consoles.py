@@ -114,7 +114,7 @@ def a_virtio_console(context):
 @test(limit=120)
 def a_reader_that_is_late(context):
     """Nobody is attached to the port: the first 16 KiB wait, the rest is dropped and counted, and
-    the program goes on at once. Whoever attaches gets what waited, the count, and what follows."""
+    the program goes on at once. A reader that attaches gets what waited, the count, and what follows."""
     for machine in ("microvm,isa-serial=off", "q35"):
         tap = context.tap()
         path = context.path(f"{machine.split(',')[0]}.console")

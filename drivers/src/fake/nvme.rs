@@ -403,7 +403,7 @@ impl Queue {
 
 impl Model {
     /// The status follows the configuration after some reads.
-    fn settle(&mut self) {
+    fn advance(&mut self) {
         if self.countdown > 0 {
             self.countdown -= 1;
             return;
@@ -433,7 +433,7 @@ impl Model {
     }
 
     fn status(&mut self) -> u32 {
-        self.settle();
+        self.advance();
         u32::from(self.ready) | u32::from(self.device.fatal) << 1
     }
 
@@ -693,7 +693,7 @@ impl Model {
             (0, None) => return,
             _ => &mut queue.completions,
         };
-        assert!(value < u32::from(ring.size), "an entry that isn't there");
+        assert!(value < u32::from(ring.size), "an entry outside of the ring");
         let value = value as u16;
         if index.is_multiple_of(2) {
             ring.tail = value;

@@ -31,7 +31,7 @@ use crate::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 use crate::{Error, MountError};
 
 /// Least number of bytes to grow by.
-const LEAST: u64 = 1 << 20;
+const MIN_GAIN: u64 = 1 << 20;
 
 /// Fewest blocks for files in the last group, as in e2fsprogs.
 const SPARE: u64 = 50;
@@ -98,7 +98,7 @@ fn changes(old: &Geometry, new: &Geometry) -> u64 {
 /// Plans the growth to `blocks` blocks, if `fits` holds for the number of changed blocks. Returns
 /// the new geometry, if it is larger, and whether that is all of the device.
 fn plan(old: &Geometry, blocks: u64, fits: &dyn Fn(u64) -> bool) -> (Option<Geometry>, bool) {
-    let least = LEAST / old.block as u64;
+    let least = MIN_GAIN / old.block as u64;
     // The reserved blocks are listed with 32-bit numbers.
     let blocks = blocks.min(u32::MAX.into());
     if blocks < old.blocks.saturating_add(least) {
@@ -521,7 +521,7 @@ mod tests {
             let (new, _) = plan(&old, device, &|changes| changes < most);
             let Some(new) = new else { return Ok(()) };
             prop_assert!(new.blocks > old.blocks && new.blocks <= device);
-            prop_assert!(new.blocks * block as u64 >= old.blocks * block as u64 + LEAST);
+            prop_assert!(new.blocks * block as u64 >= old.blocks * block as u64 + MIN_GAIN);
             let groups = (new.blocks - new.first_block).div_ceil(new.blocks_per_group.into());
             prop_assert_eq!(groups, new.groups.into());
             prop_assert_eq!(u64::from(new.inodes), groups * u64::from(new.inodes_per_group));

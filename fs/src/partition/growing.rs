@@ -173,7 +173,7 @@ fn what_is_not_a_sound_table_of_a_larger_disk_stays() {
         assert!(bytes == after);
     };
     let (good, sector) = enlarged(image!("sgdisk"), 70);
-    // Another partition, one that isn't there, a disk of the same size, or barely larger.
+    // Another partition, a missing one, a disk of the same size, or barely larger.
     for number in [0, 1, 2, 3, 8, u32::MAX] {
         unchanged(good.clone(), sector, number);
     }

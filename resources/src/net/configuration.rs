@@ -370,15 +370,15 @@ mod tests {
         const PARAMETER: (&str, &str) =
             ("ip", "10.0.0.2::10.0.0.1:255.255.0.0:h:eth1:off:10.0.0.3");
         let cidr = |text: &str| text.parse::<::net::Cidr>().expect("address");
-        let configured = read(&[PARAMETER, ("SOIL_DNS", ";9.9.9.9")]).interface(1);
+        let configured = read(&[PARAMETER, ("SOIL_DNS", ";9.9.9.9")]).interface(1, MAC);
         assert_eq!(configured.addresses, [cidr("10.0.0.2/16")]);
         assert_eq!(texts(&configured.gateways), ["10.0.0.1"]);
         assert_eq!(texts(&configured.dns_servers), ["9.9.9.9"]);
-        assert!(!configured.dhcp && read(&[PARAMETER]).interface(0).dhcp);
+        assert!(!configured.dhcp && read(&[PARAMETER]).interface(0, MAC).dhcp);
         // A variable's address leaves nothing of the parameter.
         let variable = read(&[("ip", "nonsense"), ("SOIL_IP", "10.0.0.9/24")]);
-        assert_eq!(variable.interface(0).addresses, [cidr("10.0.0.9/24")]);
-        assert!(variable.interface(0).gateways.is_empty() && variable.interface(1).dhcp);
+        assert_eq!(variable.interface(0, MAC).addresses, [cidr("10.0.0.9/24")]);
+        assert!(variable.interface(0, MAC).gateways.is_empty() && variable.interface(1, MAC).dhcp);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Layout {
         fs::set_permissions(self.folder.path(), permissions).on(&self.output)?;
         // Replaces the empty folder (rename(2)).
         fs::rename(self.folder.path(), &self.output).on(&self.output)?;
-        // It isn't there any more.
+        // It is gone.
         let _ = self.folder.keep();
         Ok(())
     }

@@ -17,7 +17,7 @@ use platform::error::Failure;
 /// The tag of the requests here. No user of a disk has it, should a completion come too late.
 const TAG: u64 = u64::MAX;
 /// Maximum number of bytes of a request.
-const MOST: usize = 64 << 10;
+const MAX_REQUEST: usize = 64 << 10;
 
 /// A disk whose reads wait. A copy is the same disk.
 #[derive(Clone)]
@@ -111,11 +111,11 @@ impl Block for Direct {
         if !buf.len().is_multiple_of(size) || end.is_none_or(|end| end > self.geometry.sectors) {
             return Err(BlockError::OutOfRange);
         }
-        for (number, piece) in buf.chunks_mut(MOST).enumerate() {
+        for (number, piece) in buf.chunks_mut(MAX_REQUEST).enumerate() {
             if self.gave_up.get() {
                 return Err(BlockError::Io);
             }
-            self.read_piece(first_sector + (number * (MOST / size)) as u64, piece)?;
+            self.read_piece(first_sector + (number * (MAX_REQUEST / size)) as u64, piece)?;
         }
         Ok(())
     }

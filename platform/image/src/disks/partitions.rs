@@ -1,6 +1,6 @@
 //! Partitions that are disks of their own: `SOIL_DISK_NAME=PARTUUID=GUID` on the command line makes
 //! that partition the disk `name`, as `soil image` does for the data beside a program. The disk
-//! isn't there as a whole, so nothing overwrites what the machine boots by.
+//! is hidden as a whole, so nothing overwrites what the machine boots by.
 
 use super::{Direct, Disk};
 use alloc::vec::Vec;
