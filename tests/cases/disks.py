@@ -389,7 +389,8 @@ def a_disk_without_flushes(context):
             context.run("fsck.fat", "-n", disk)
         for suffix, said in (("", 1), (",ro", 0)):
             options = ["--disk", f"data={disk}{suffix}", *NO_FLUSH]
-            child = context.soil("tests/programs/soil/block_work.exe", form, "read", options=options)
+            program = "tests/programs/soil/block_work.exe"
+            child = context.soil(program, form, "read", options=options)
             status, output = outcome(child, context)
             assert status == 0 and output.count(line) == said, f"{form}{suffix}: {output}"
 

@@ -171,8 +171,8 @@ def flushes_that_fail(context):
 
 @test(limit=90)
 def many_requests_in_flight(context):
-    """200 tasks read at once from a disk that does one request per second: it gets 128 of them, as a
-    virtio-blk device does."""
+    """200 tasks read at once from a disk that does one request per second: it gets 128 of them, as
+    a virtio-blk device does."""
     for form in MACHINES:
         path = disk(context, f"{form}.img")
         monitor = context.path(f"depth-{form}")

@@ -31,8 +31,8 @@ PLACES = ("scsi-id=0,lun=0", "scsi-id=0,lun=3", "scsi-id=200,lun=300")
 
 
 def adapter(context, name, options="", before=(), rename=None, qemu=None):
-    """The path of a QEMU wrapper with the disks on an adapter with these `options`; passes the words
-    `before` first. `rename` maps names of the disks' properties; `qemu` is another wrapper."""
+    """The path of a QEMU wrapper with the disks on an adapter with these `options`; passes the
+    words `before` first. `rename` maps names of the disks' properties; `qemu` is another wrapper."""
     path = context.path(name)
     qemu = qemu or shutil.which("qemu-system-x86_64")
     with open(path, "w", encoding="ascii") as file:

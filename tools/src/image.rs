@@ -66,7 +66,8 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
             Failure::on(option, "only --engine kubevirt has a disk").remedy("leave the option out")
         );
     }
-    if has_disk {
+    // Of another form, `oci::write` says what the engine takes.
+    if has_disk && program::inspect(program)?.form == Form::Image {
         create(options, program, &disk)?;
     }
     let contents = oci::Contents {

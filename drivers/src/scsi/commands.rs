@@ -182,8 +182,8 @@ impl Commands {
         submitted.map(|_| ()).ok_or(DiskError::Io)
     }
 
-    /// Submits a command for as much of `rest` as fits, or for `all` of it. Returns the number of its
-    /// bytes, or `None` if there is no room.
+    /// Submits a command for as much of `rest` as fits, or for `all` of it. Returns the number of
+    /// its bytes, or `None` if there is no room.
     fn submit(
         &mut self,
         target: &mut Target<'_>,

@@ -354,7 +354,9 @@ proptest! {
 
     /// Any requests on any adapter at once: written data is stored, and read back.
     #[test]
-    fn any_requests_are_carried(requests in lengths(), which in 0..13usize, conditions in 0..6usize) {
+    fn any_requests_are_carried(
+        requests in lengths(), which in 0..13usize, conditions in 0..6usize,
+    ) {
         let (adapter, options) = adapters().swap_remove(which);
         let (mut scsi, handle) = start(adapter, options);
         let block = scsi.geometry(0).block_size;
