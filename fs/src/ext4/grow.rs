@@ -514,7 +514,10 @@ mod tests {
                 ..Geometry::default()
             };
             let groups = (blocks - old.first_block).div_ceil(old.blocks_per_group.into());
-            prop_assume!(groups * old.descriptor.max(64) as u64 <= MAX_DESCRIPTOR_BYTES);
+            // Larger tables are refused before a plan is made.
+            if groups * old.descriptor.max(64) as u64 > MAX_DESCRIPTOR_BYTES {
+                return Ok(());
+            }
             prop_assume!(groups * u64::from(old.inodes_per_group) <= u32::MAX.into());
             old.groups = groups as u32;
             old.inodes = old.groups * old.inodes_per_group;
