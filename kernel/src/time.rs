@@ -58,7 +58,7 @@ fn begin() {
         pit::start();
         let scale = Scale::find();
         PAGE.write(START.load(Ordering::Relaxed), 0, scale.rate);
-        let first = Reading::take(tsc::counter, pit::count);
+        let first = Reading::take(&tsc::counter, &pit::count);
         let ns = PAGE.read(|| first.ticks);
         let discipline = ClockDiscipline::new(first, ns, scale.rate);
         COMPARE_AT.store(discipline.due(), Ordering::Relaxed);
@@ -74,7 +74,7 @@ fn compare() {
     without_interrupts(|| {
         DISCIPLINE.with(|discipline| {
             if let Some(discipline) = discipline {
-                let now = Reading::take(tsc::counter, pit::count);
+                let now = Reading::take(&tsc::counter, &pit::count);
                 let shown = PAGE.read(|| now.ticks);
                 if let Some(rate) = discipline.compare(now, shown) {
                     PAGE.write(now.ticks, shown, rate);

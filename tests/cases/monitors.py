@@ -15,19 +15,21 @@ ARGUMENTS = "arguments"
 BARE_MICROVM = "microvm,pit=off,pic=off,rtc=off"
 BARE_PC = "pc,pit=off,pic=off,hpet=off,i8042=off,smm=off"
 BARE_Q35 = "q35,pit=off,pic=off,hpet=off,i8042=off,smm=off,sata=off,smbus=off"
-# A processor that hides its hypervisor, as others than KVM and QEMU are hidden from an image.
+# A processor with few features, but random numbers for the network; and one that hides its
+# hypervisor, as others than KVM and QEMU are hidden from an image.
+SMALL = "qemu64,+rdrand"
 UNKNOWN = "max,tcg-cpuid=off"
 OLD_DEVICES = (
     ("microvm,pit=off", "max"),
     ("microvm,pic=off", "max"),
     ("microvm,rtc=off", "max"),
-    (BARE_MICROVM, "qemu64"),
+    (BARE_MICROVM, SMALL),
     (f"{BARE_MICROVM},ioapic2=off", "max"),
     (f"{BARE_MICROVM},acpi=off", "max"),
-    ("pc", "qemu64"),
+    ("pc", SMALL),
     (BARE_PC, "max"),
     ("pc,acpi=off", "max"),
-    (BARE_Q35, "qemu64"),
+    (BARE_Q35, SMALL),
     # The time stamp counter's rate by the PIT, and by ACPI's timer.
     ("q35", UNKNOWN),
     (BARE_PC, UNKNOWN),
@@ -89,9 +91,9 @@ def echoes(context, tap, child, port=7):
 
 
 def ends(child, text):
-    """The program prints `text` alone, and its machine goes off."""
+    """The program prints `text`, between the kernel's own lines, and its machine goes off."""
     child.finish()
-    assert clean(child.text) == text, child.text
+    assert text in clean(child.text), child.text
 
 
 def register():

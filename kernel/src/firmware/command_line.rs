@@ -67,8 +67,8 @@ impl CommandLine {
 
     /// The program's own name (`argv[0]`), if the line has one.
     pub fn program(&self) -> Option<&[u8]> {
-        let names: [&[u8]; 3] = [b"SOIL_ARGV0", b"init", b"rdinit"];
-        names.into_iter().find_map(|name| self.variable(name))
+        self.variable(b"SOIL_ARGV0")
+            .or_else(|| self.variable(b"init"))
     }
 
     /// The value of the environment variable `name`; the last one if it occurs twice.
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(arguments, expected.map(str::as_bytes));
         let line = CommandLine::parse(
             b"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd \
-            swiotlb=noforce virtio_mmio.device=4K@0xc0001000:5 rdinit=/a SOIL_ARGV0=b word",
+            swiotlb=noforce virtio_mmio.device=4K@0xc0001000:5 init=/a SOIL_ARGV0=b word",
         );
         assert_eq!((line.mmio_devices.len(), line.arguments.len()), (1, 0));
         assert_eq!(line.unknown, [b"word".to_vec()]);

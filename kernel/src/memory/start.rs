@@ -184,6 +184,7 @@ pub struct DirectMemory;
 
 // SAFETY: as for `BootMemory`.
 unsafe impl Physical for DirectMemory {
+    #[inline(never)]
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;
         let known = (address..end)

@@ -34,7 +34,7 @@ static BUS_AT_BOOT: ExclusiveCell<Reading> = ExclusiveCell::new(Reading {
 
 /// Reads the APIC's timer, which has begun to count.
 pub fn note_bus() {
-    let reading = Reading::take(tsc::counter, apic::elapsed_bus_clocks);
+    let reading = Reading::take(&tsc::counter, &apic::elapsed_bus_clocks);
     BUS_AT_BOOT.with(|at_boot| *at_boot = reading);
 }
 
@@ -53,10 +53,10 @@ impl Reference<'_> {
         /// A clock that hasn't moved for so many ticks, a millisecond at least, doesn't move.
         const STOPPED: u64 = 1 << 24;
         let span = self.hz / 100;
-        let first = Reading::take(tsc::counter, self.count);
+        let first = Reading::take(&tsc::counter, self.count);
         let bus = apic::elapsed_bus_clocks();
         loop {
-            let now = Reading::take(tsc::counter, self.count);
+            let now = Reading::take(&tsc::counter, self.count);
             let ticks = now.ticks.saturating_sub(first.ticks);
             let moved = now.count.wrapping_sub(first.count) & self.mask;
             if moved >= span && first.is_exact(&now, PARTS) {
@@ -83,7 +83,7 @@ impl Scale {
         let limit = tsc::counter().saturating_add(MAX_TICKS);
         let mut first = BUS_AT_BOOT.with(|at_boot| *at_boot);
         while tsc::counter() < limit {
-            let now = Reading::take(tsc::counter, apic::elapsed_bus_clocks);
+            let now = Reading::take(&tsc::counter, &apic::elapsed_bus_clocks);
             if now.count >= apic::MAX_BUS_CLOCKS {
                 // The timer stops at its end.
                 apic::count_again();

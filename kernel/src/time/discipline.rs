@@ -21,8 +21,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The tightest of a few readings, since the processor may be preempted during one.
-    pub fn take(counter: impl Fn() -> u64, other: impl Fn() -> u64) -> Self {
+    /// The tightest of a few readings, since the processor may be preempted during one. Not generic:
+    /// an image has one copy for all clocks.
+    pub fn take(counter: &dyn Fn() -> u64, other: &dyn Fn() -> u64) -> Self {
         let once = || {
             let before = counter();
             let count = other();
@@ -234,7 +235,7 @@ mod tests {
         }
 
         fn read(&self) -> Reading {
-            Reading::take(|| self.counter(), || self.pit())
+            Reading::take(&|| self.counter(), &|| self.pit())
         }
 
         /// Shows the time on a page whose rate begins wrong by `ppm`, asked every `step` ns for
