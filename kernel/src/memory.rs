@@ -37,6 +37,7 @@ mod windows;
 
 pub use describe::{describe, is_readable, mappings};
 pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, map_video, segments};
+pub use heap::is_free as is_heap_free;
 pub use layout::{PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,

@@ -32,6 +32,11 @@ static HEAP: Heap = Heap(ExclusiveCell::new(State {
     end: 0,
 }));
 
+/// Whether the heap isn't in use: false if a crash interrupted it.
+pub fn is_free() -> bool {
+    HEAP.0.try_with(|_| ()).is_some()
+}
+
 impl State {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         if let Some(block) = self.tlsf.allocate(layout) {

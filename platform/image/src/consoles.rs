@@ -12,7 +12,7 @@ use drivers::device_type::DeviceType;
 use kernel::cell::ExclusiveCell;
 use kernel::console::{self, Pending, Request};
 use kernel::devices::MEMORY;
-use kernel::{crash, time};
+use kernel::{memory, time};
 
 /// The name of a port that is the console.
 const NAME: &[u8] = b"org.soil.console";
@@ -79,8 +79,8 @@ fn answer(request: Request<'_>) -> usize {
 impl Ports {
     /// The device and the port that are the console now.
     fn current(&mut self) -> Option<(&mut Console, Port)> {
-        // A crash may have interrupted the heap, which the devices' messages need.
-        if !crash::is_reporting() {
+        // The devices' messages need the heap, which a crash may have interrupted.
+        if memory::is_heap_free() {
             for console in &mut self.consoles {
                 // A device that is out of use has no port below.
                 let _ = console.poll();
