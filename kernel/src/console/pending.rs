@@ -153,10 +153,11 @@ mod tests {
         assert_eq!(pending.take(&[b'\n'; ROOM - LINE], false, 0), ROOM - LINE);
         assert!(pending.takes(false, 0) && !pending.takes(true, 0));
         assert_eq!(pending.take(b"lost", false, 0), 4);
-        // No room for the report: nothing is sent.
+        // Nothing is sent, so there is no room for the report.
         assert_eq!(pending.pass(|_| 0), 0);
-        let mut first = true;
-        pending.pass(|bytes| bytes.len().min(usize::from(core::mem::take(&mut first))));
+        let mut left = LINE;
+        let sent = pending.pass(|bytes| bytes.len().min(core::mem::take(&mut left)));
+        assert_eq!(sent, LINE);
         assert_eq!(pending.take(b"kept", false, 0), 4);
         let got = all(&mut pending);
         assert!(got.ends_with(b"\nsoil: 4 bytes of output dropped\nkept"));
