@@ -39,8 +39,6 @@ struct Described {
     name: Vec<u8>,
     is_console: bool,
     host_open: bool,
-    /// Number of times that the host opened its end, wrapping.
-    host_opens: u32,
 }
 
 struct PortState {
@@ -49,6 +47,8 @@ struct PortState {
     described: Option<Described>,
     /// The driver wants the port open.
     open: bool,
+    /// Number of times that the host opened its end, wrapping.
+    host_opens: u32,
     /// Messages that the device hasn't been sent yet: that the port is ready, or open or closed.
     ready_due: bool,
     open_due: bool,
@@ -60,6 +60,7 @@ impl PortState {
             pair,
             described: None,
             open: false,
+            host_opens: 0,
             ready_due: false,
             open_due: false,
         }
@@ -83,7 +84,7 @@ impl PortState {
             (event::PORT_OPEN, Some(described)) => {
                 described.host_open = message.value != 0;
                 let opens = u32::from(described.host_open);
-                described.host_opens = described.host_opens.wrapping_add(opens);
+                self.host_opens = self.host_opens.wrapping_add(opens);
             }
             (event::PORT_NAME, Some(described)) => described.name = message.name,
             _ => {}
@@ -253,11 +254,11 @@ impl Console {
         described.is_some_and(|described| described.host_open)
     }
 
-    /// Number of times that the host opened its end of the port since the device added it, wrapping.
-    /// A host that closes and opens it between two calls of [`poll`](Console::poll) counts.
+    /// Number of times that the host opened its end of the port, wrapping. It grows also if the host
+    /// closed and opened it, or the device removed and added the port, between two calls of
+    /// [`poll`](Console::poll).
     pub fn host_opens(&self, Port(port): Port) -> u32 {
-        let described = self.ports[port].described.as_ref();
-        described.map_or(0, |described| described.host_opens)
+        self.ports[port].host_opens
     }
 
     /// Opens or closes the driver's end of the port; the device sends no input to a closed one. The

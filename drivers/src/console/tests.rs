@@ -205,6 +205,34 @@ fn ports_are_found_by_name_and_carry_bytes_both_ways() {
     handle.with(|serial| assert_eq!(serial.port(3).opens, 2));
 }
 
+/// A user of a port that polls rarely learns that another host is there.
+#[test]
+fn a_host_that_returns_between_two_polls_counts() {
+    let (mut console, handle) = serial();
+    exchange(&mut console, &handle);
+    let agent = Port(3);
+    assert_eq!(console.host_opens(agent), 0);
+    let mut opens = 0;
+    for _ in 0..5 {
+        handle.with(|serial| {
+            serial.set_host_open(3, true);
+            serial.set_host_open(3, false);
+            serial.set_host_open(3, true);
+        });
+        exchange(&mut console, &handle);
+        opens += 2;
+        assert_eq!(console.host_opens(agent), opens);
+        handle.with(|serial| {
+            serial.remove(3);
+            serial.add(3, SerialPort::named(b"org.qemu.guest_agent.0"));
+            serial.set_host_open(3, true);
+        });
+        exchange(&mut console, &handle);
+        assert!(console.host_opens(agent) > opens && console.is_host_open(agent));
+        opens = console.host_opens(agent);
+    }
+}
+
 #[test]
 fn a_port_comes_and_goes() {
     let (mut console, handle) = serial();
