@@ -29,7 +29,8 @@ class Agent:
             try:
                 self.socket.connect(path)
                 break
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+                # The last: QEMU hasn't accepted the host before.
                 assert time.monotonic() < until, "QEMU doesn't open the port"
                 time.sleep(0.02)
         self.file = self.socket.makefile("rb")
@@ -131,7 +132,8 @@ def contents(path):
 @test(limit=120)
 def the_agent_answers(context):
     """The agent answers a host by QEMU's protocol, reports errors for what it can't parse, and
-    resets its parser at 0xFF; the addresses are the network's, and the time can be set."""
+    resets its parser at 0xFF; the addresses are the network's, the time can be set, and the machine
+    sleeps afterwards."""
     for form in MACHINES:
         tap = context.tap()
         machine = Machine(context, form, tap)
@@ -169,6 +171,7 @@ def the_agent_answers(context):
         assert abs(int(machine.answer("t")) - time.time()) < 1000
         request = {"execute": "guest-set-time", "arguments": {"time": -1}}
         assert "1970" in agent.error(json.dumps(request).encode() + b"\n")[1]
+        assert falls_asleep(machine_pid(machine.child)), form
         machine.child.stop()
 
 
@@ -216,6 +219,7 @@ def freeze_rounds(context, form, rounds):
     machine.wait_changes()
     machine.child.signal(15)
     assert machine.child.finish() == 143, machine.child.text
+    assert "at_exit runs" in machine.child.text, machine.child.text
     machine.check(machine.ext4, machine.fat)
 
 

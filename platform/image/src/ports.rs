@@ -86,6 +86,8 @@ impl NamedPort {
             let port = console.port(self.name.as_bytes())?;
             console.set_open(port, true);
             console.poll().ok()?;
+            // Takes back the buffers that the device has sent: they would end each sleep at once.
+            console.is_idle(port);
             let opens = console.host_opens(port);
             Some(Found {
                 device,
