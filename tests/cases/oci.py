@@ -178,12 +178,13 @@ def kubevirt_finds_kernel_and_disk(context):
 def urunc_starts_the_image_as_linux(context):
     """urunc's annotations name the image in its folder, and QEMU with urunc's own arguments boots
     it: the address from ip=, the environment, and the arguments behind init=."""
-    need("umoci")
+    need("umoci", "skopeo")
     folder = image(context, ECHO, "microvm", "urunc", options=["--env", "A=1"])
+    manifest = json.loads(context.run("skopeo", "inspect", "--raw", f"oci:{folder}:latest").stdout)
     bundle, configuration = unpacked(context, folder)
     with open(os.path.join(bundle, "rootfs", "urunc.json"), encoding="utf-8") as file:
         encoded = json.load(file)
-    for annotations in (encoded, configuration["annotations"]):
+    for annotations in (encoded, configuration["annotations"], manifest["annotations"]):
         values = {
             name.removeprefix(PREFIX): base64.b64decode(value).decode()
             for name, value in annotations.items()
