@@ -168,7 +168,7 @@ const LAYOUTS: &[(&str, (u64, u64), &[&str])] = &[
     (
         "backups in all groups",
         (24, 96),
-        &["-b", "1024", "-O", "^sparse_super"],
+        &["-b", "1024", "-O", "^sparse_super,^resize_inode"],
     ),
     (
         "as in ext3",
@@ -210,10 +210,10 @@ fn a_volume_grows_as_by_resize2fs_and_is_used_to_its_end() {
         // All new blocks and inodes work.
         let mut volume = mount_file(&image, GROW);
         let all = volume.space().unwrap().free as usize;
-        let fill = vec![7; all - all / 50 - 100_000];
+        let fill = vec![7; (all - all / 50 - 100_000).min(100 << 20)];
         write_file(&mut *volume, "fill", &fill).unwrap();
         volume.mkdir("d").unwrap();
-        for n in 0..2000 {
+        for n in 0..(mine[2] - 2).min(2000) {
             write_file(&mut *volume, &format!("d/{n}"), b"").unwrap();
         }
         volume.sync().unwrap();
@@ -247,7 +247,7 @@ fn large_disks_grow_and_the_reserved_descriptors_bound_it() {
         write_file(&mut *volume, "f", &contents).unwrap();
         drop(volume);
         let counts = header(&image, &["Block count", "Block size"]);
-        assert_eq!(counts[0] * counts[1], grown, "{from} to {to}");
+        assert_eq!(counts[0] * counts[1] / MIB, grown / MIB, "{from} to {to}");
         check_file(&image);
         // Sparse: no inode tables were written.
         let used = run("du", &["-k", image.0.to_str().unwrap()]).1;
