@@ -9,10 +9,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use fs::partition::{self, Slice};
-use fs::{Block, VolumeOptions, fat};
+use fs::{Block, MountError, Volume, VolumeOptions};
 
 /// Memory for the tables of a FAT file system, in bytes.
 const CACHE: usize = 64 << 10;
+
+/// Mounts a FAT file system, as `fs::fat::mount` does.
+pub type MountFat = fn(Box<dyn Block + Send>, VolumeOptions) -> Result<Box<dyn Volume>, MountError>;
 
 /// The layout of a disk, by its label.
 #[derive(Clone, Copy)]
@@ -29,15 +32,19 @@ impl Layout {
     }
 }
 
-/// Reads the instance from the disk that `open` opens, again each time: `None` if neither it nor one
-/// of its partitions has such a label. Waits for the disk.
+/// Reads the instance from the disk that `open` opens at each call: `None` if neither it nor one of
+/// its partitions has such a label. Waits for the disk. `fat` is `None` in a program without that
+/// file system, which is as large as all else here.
 ///
 /// # Errors
 /// A disk with such a label whose metadata can't be read. A disk that can't be read at all has no
 /// label.
-pub fn read(open: &mut dyn FnMut() -> Box<dyn Block + Send>) -> Result<Option<Instance>, Error> {
+pub fn read(
+    open: &mut dyn FnMut() -> Box<dyn Block + Send>,
+    fat: Option<MountFat>,
+) -> Result<Option<Instance>, Error> {
     let mut device = open();
-    if let Some(instance) = read_volume(&mut *device, &mut *open)? {
+    if let Some(instance) = read_volume(&mut *device, &mut *open, fat)? {
         return Ok(Some(instance));
     }
     let Ok(table) = partition::read_table(&mut *device) else {
@@ -47,7 +54,7 @@ pub fn read(open: &mut dyn FnMut() -> Box<dyn Block + Send>) -> Result<Option<In
         let (first, sectors) = (part.first, part.sectors);
         let mut open = || Box::new(Slice::new(open(), first, sectors)) as Box<dyn Block + Send>;
         let mut slice = open();
-        if let Some(instance) = read_volume(&mut *slice, &mut open)? {
+        if let Some(instance) = read_volume(&mut *slice, &mut open, fat)? {
             return Ok(Some(instance));
         }
     }
@@ -58,23 +65,29 @@ pub fn read(open: &mut dyn FnMut() -> Box<dyn Block + Send>) -> Result<Option<In
 fn read_volume(
     device: &mut dyn Block,
     open: &mut dyn FnMut() -> Box<dyn Block + Send>,
+    fat: Option<MountFat>,
 ) -> Result<Option<Instance>, Error> {
     let iso = iso9660::label(device).unwrap_or_default();
     if let Some(layout) = iso.as_deref().and_then(Layout::of_label) {
         let folder = Iso::open(open()).map(Folder::Iso);
         return read_folder(layout, folder).map(Some);
     }
-    let fat = fat_label(device);
-    if let Some(layout) = fat.as_deref().and_then(Layout::of_label) {
+    let label = fat_label(device);
+    if let Some(layout) = label.as_deref().and_then(Layout::of_label) {
         let options = VolumeOptions {
             read_only: true,
             cache_bytes: CACHE,
             stream_bytes: 0,
             ..VolumeOptions::default()
         };
-        let folder = fat::mount(open(), options)
-            .map(Folder::Fat)
-            .map_err(|error| Error::new(error.detail));
+        let folder = match fat {
+            Some(mount) => mount(open(), options)
+                .map(Folder::Fat)
+                .map_err(|error| Error::new(error.detail)),
+            None => Err(Error::new(
+                "the program uses no files and so can't read FAT: make it ISO 9660 (cloud-localds)",
+            )),
+        };
         return read_folder(layout, folder).map(Some);
     }
     Ok(None)

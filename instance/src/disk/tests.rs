@@ -11,7 +11,10 @@ const NETWORK: &[u8] =
 
 fn instance_of(bytes: Vec<u8>) -> Result<Option<Instance>, Error> {
     let disk = Disk::new(bytes, 512);
-    let found = read(&mut || Box::new(disk.clone()) as Box<dyn Block + Send>);
+    let found = read(
+        &mut || Box::new(disk.clone()) as Box<dyn Block + Send>,
+        Some(fs::fat::mount),
+    );
     assert_eq!(disk.state().writes, 0, "nothing is written");
     found
 }
@@ -106,6 +109,28 @@ hostname: myhost
 }
 
 #[test]
+fn fat_needs_the_file_system() {
+    // A boot sector with the label, as mtools writes it.
+    let mut bytes = vec![0; 1 << 20];
+    bytes[22] = 12;
+    bytes[38] = 0x29;
+    bytes[43..54].copy_from_slice(b"CIDATA     ");
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let damaged = instance_of(bytes.clone()).unwrap_err().to_string();
+    assert!(
+        damaged.starts_with("the disk labelled cidata: "),
+        "{damaged}"
+    );
+    let disk = Disk::new(bytes, 512);
+    let found = read(
+        &mut || Box::new(disk.clone()) as Box<dyn Block + Send>,
+        None,
+    );
+    let error = found.unwrap_err().to_string();
+    assert!(error.contains("the program uses no files"), "{error}");
+}
+
+#[test]
 fn other_disks_have_none() {
     assert_eq!(instance_of(Vec::new()), Ok(None));
     assert_eq!(instance_of(vec![0; 1 << 20]), Ok(None));
@@ -117,7 +142,10 @@ fn a_disk_that_cannot_be_read_has_none() {
     let disk = Disk::new(iso("cidata", &[("meta-data", META)]), 512);
     disk.state().gone = true;
     assert_eq!(
-        read(&mut || Box::new(disk.clone()) as Box<dyn Block + Send>),
+        read(
+            &mut || Box::new(disk.clone()) as Box<dyn Block + Send>,
+            Some(fs::fat::mount)
+        ),
         Ok(None)
     );
 }

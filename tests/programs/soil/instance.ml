@@ -1,5 +1,5 @@
 (* Prints the machine's metadata, its arguments, and the variables that the arguments name; then,
-   with the argument [serve], echoes on TCP port 7. *)
+   with the argument [serve], echoes on TCP port 7, and with [list] lists the mounts. *)
 
 let show name value = print_endline (name ^ ": " ^ value)
 
@@ -41,4 +41,6 @@ let () =
   List.iter
     (fun word -> Option.iter (fun value -> show ("env " ^ word) value) (Sys.getenv_opt word))
     words;
+  (* Also for its own sake: a program that uses files reads metadata on FAT. *)
+  if List.mem "list" words then List.iter (fun (name, _) -> show "mount" name) (Soil.Fs.list "/");
   if List.mem "serve" words then serve ()
