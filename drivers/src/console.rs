@@ -254,8 +254,8 @@ impl Console {
         described.is_some_and(|described| described.host_open)
     }
 
-    /// Number of times that the host opened its end of the port, wrapping. It grows also if the host
-    /// closed and opened it, or the device removed and added the port, between two calls of
+    /// Number of times that the host opened its end of the port, wrapping. It grows also if the
+    /// host closed and opened it, or the device removed and added the port, between two calls of
     /// [`poll`](Console::poll).
     pub fn host_opens(&self, Port(port): Port) -> u32 {
         self.ports[port].host_opens
@@ -299,8 +299,10 @@ impl Console {
         self.check(|console| console.ports[port].pair.read(&console.device, bytes))
     }
 
-    /// Call before waiting: requests an interrupt for the next message, input or completed output.
-    /// Returns true if there is already work: don't wait.
+    /// Call before waiting: requests an interrupt for the next message, and for input and completed
+    /// output of the ports that [`set_open`](Console::set_open) opened. Returns true if there is
+    /// already work: don't wait. Only [`read`](Console::read) takes input, and only
+    /// [`write`](Console::write) and [`is_idle`](Console::is_idle) take back completed output.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
@@ -314,11 +316,9 @@ impl Console {
             Some(control) => control.enable_interrupts(due),
             None => false,
         };
-        for port in self
-            .ports
-            .iter_mut()
-            .filter(|port| port.described.is_some())
-        {
+        // The device also sends input to a console that nobody opened.
+        let is_alone = self.control.is_none();
+        for port in self.ports.iter_mut().filter(|port| port.open || is_alone) {
             work |= port.pair.enable_interrupts();
         }
         work

@@ -18,7 +18,8 @@
 //! 5. [`net`], [`blk`], [`scsi`], [`nvme`], [`rng`], [`console`], [`gpu`], [`input`]: one owner
 //!    (`&mut`) per device. Each type's documentation has an example, on a device of `fake`.
 //!
-//! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and [`disk`].
+//! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
+//! [`disk`].
 //!
 //! # Finding a device
 //!

@@ -25,8 +25,8 @@ pub struct VolumeOptions {
 }
 
 impl Default for VolumeOptions {
-    /// Writable, of its present size, no clock, 256 KiB of cache and two stream buffers of 256 KiB, all allocated when
-    /// first used.
+    /// Writable, of its present size, no clock, 256 KiB of cache and two stream buffers of 256 KiB,
+    /// all allocated when first used.
     fn default() -> Self {
         Self {
             read_only: false,

@@ -166,8 +166,10 @@ mod tests {
     fn the_length_is_given_or_chunked_or_ends_with_the_connection() {
         for text in [
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\ntransfer-encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\ntransfer-encoding: Chunked\r\n\r\n\
+             5\r\nhello\r\n0\r\n",
             "HTTP/1.0 200 OK\r\n\r\nhello",
         ] {
             let closed = parse(text.as_bytes(), true);

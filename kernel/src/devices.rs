@@ -101,8 +101,8 @@ pub struct Found {
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     let mut found = Vec::new();
     for function in drivers::pci::virtio_functions(&PortAccess) {
-        // SAFETY: this is the only call for the function, see the documentation above. The handler of
-        // the vectors only records interrupts.
+        // SAFETY: this is the only call for the function, see the documentation above. The handler
+        // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
             PciTransport::new(MEMORY, &PortAccess, &function, interrupts)
         };
@@ -156,8 +156,8 @@ pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)
     let mut found = Vec::new();
     for (address, line) in drivers::nvme::controllers(&PortAccess) {
         let place = format!("pci {address}");
-        // SAFETY: this is the only call for the function, see the documentation above. The handler of
-        // the vectors only records interrupts.
+        // SAFETY: this is the only call for the function, see the documentation above. The handler
+        // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
             PciRegisters::new(MEMORY, &PortAccess, address, interrupts)
         };

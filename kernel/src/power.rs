@@ -43,8 +43,8 @@ pub fn exit(status: u8) -> ! {
     off()
 }
 
-/// As [`exit`], after a crash, which a pvpanic device reports to the VMM: the VMM may end the machine
-/// there, so the last line comes before it.
+/// As [`exit`], after a crash, which a pvpanic device reports to the VMM: the VMM may end the
+/// machine there, so the last line comes before it.
 pub fn exit_crashed(status: u8) -> ! {
     prepare(status);
     console::status_line(status);

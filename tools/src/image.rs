@@ -13,7 +13,8 @@ mod loaders;
 mod settings;
 mod signature;
 
-use crate::cli::{FileSystem, ImageFormat, MakeImage};
+use crate::cli::FileSystem;
+use crate::cli::image::{ImageFormat, MakeImage};
 use crate::disk::image::{self as disk_image, Place, Unfinished};
 use crate::disk::make::{self, Identity};
 use crate::disk::{device, shown};

@@ -47,7 +47,7 @@ pub(super) struct Clears {
     pub zeroes_may_unmap: bool,
 }
 
-/// What a command was for.
+/// Purpose of a command.
 #[derive(Clone, Copy)]
 pub(super) enum Completed {
     /// A part of this request of a caller.

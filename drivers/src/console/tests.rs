@@ -205,6 +205,34 @@ fn ports_are_found_by_name_and_carry_bytes_both_ways() {
     handle.with(|serial| assert_eq!(serial.port(3).opens, 2));
 }
 
+/// What nobody reads doesn't end a wait, nor does output that was taken back.
+#[test]
+fn only_an_open_port_ends_a_wait() {
+    let (mut console, handle) = serial();
+    handle.with(|serial| serial.port(3).host_open = true);
+    exchange(&mut console, &handle);
+    // QEMU's consoles get input although the driver hasn't opened them.
+    handle.with(|serial| {
+        serial.port(0).guest_open = true;
+        serial.port(0).input.extend(b"typed");
+    });
+    handle.step();
+    assert!(!console.enable_interrupts());
+    console.set_open(Port(0), true);
+    exchange(&mut console, &handle);
+    assert!(console.enable_interrupts());
+    assert_eq!(console.read(Port(0), &mut [0; 9]), Ok(5));
+    assert!(!console.enable_interrupts());
+
+    console.set_open(Port(3), true);
+    exchange(&mut console, &handle);
+    assert_eq!(console.write(Port(3), b"answer"), Ok(6));
+    handle.step();
+    assert!(console.enable_interrupts(), "output is to be taken back");
+    assert!(console.is_idle(Port(3)));
+    assert!(!console.enable_interrupts());
+}
+
 /// A user of a port that polls rarely learns that another host is there.
 #[test]
 fn a_host_that_returns_between_two_polls_counts() {

@@ -55,7 +55,7 @@ impl fmt::Display for DiskError {
 
 impl core::error::Error for DiskError {}
 
-/// What a request does.
+/// Operation of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
     Read,

@@ -45,7 +45,7 @@ pub(super) const MAX_TRIES: u8 = 6;
 /// Number of commands that each of several disks has room for, however many the others have.
 const RESERVED: u16 = 8;
 
-/// What a command is for.
+/// Purpose of a command.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// A part of this request of a disk.

@@ -8,10 +8,11 @@
 //! 2. One transaction changes all the rest: the superblock, the descriptors, the bitmap of the last
 //!    group, and the resize inode. A power cut leaves the old size or the new one.
 //! 3. A checkpoint empties the journal, the superblock last. Descriptors beyond the superblock's
-//!    number of groups are ignored; fewer of them are an error before a replay, for Linux and e2fsck
-//!    alike. So no later transaction is replayed by a superblock that has its blocks outside.
-//! 4. The backups of superblock and descriptors follow, the first backup's superblock last: the next
-//!    mount finds by it that some are missing.
+//!    number of groups are ignored; fewer of them are an error before a replay, for Linux and
+//!    e2fsck alike. So no later transaction is replayed by a superblock that has its blocks
+//!    outside.
+//! 4. The backups of superblock and descriptors follow, the first backup's superblock last: the
+//!    next mount finds by it that some are missing.
 
 use alloc::vec;
 use alloc::vec::Vec;

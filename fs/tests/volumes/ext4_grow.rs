@@ -1,5 +1,5 @@
-//! Growing at the mount: e2fsck finds nothing, resize2fs makes the same size, and a power cut at any
-//! write leaves the old size or the new one, with all files.
+//! Growing at the mount: e2fsck finds nothing, resize2fs makes the same size, and a power cut at
+//! any write leaves the old size or the new one, with all files.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -242,7 +242,8 @@ fn sizes_are_bounded() {
     let mut nested = String::from("#cloud-config\nsoil: {arguments: [a]}\n");
     for depth in 0..8 {
         nested = format!(
-            "Content-Type: multipart/mixed; boundary=b{depth}\n\n--b{depth}\n{nested}\n--b{depth}--\n"
+            "Content-Type: multipart/mixed; boundary=b{depth}\n\n\
+             --b{depth}\n{nested}\n--b{depth}--\n"
         );
     }
     assert_eq!(note(&nested), "user data with too many parts");

@@ -10,15 +10,15 @@ const ROOM: usize = 16 << 10;
 /// Room for the line that reports dropped bytes: less counts as none.
 const LINE: usize = 80;
 
-/// Output in order, at most 16 KiB, for which there is memory. What finds no room while nobody is
-/// attached, or after [`TIMEOUT_NS`] without room, is dropped. A line reports the number of bytes
+/// Output in order, at most 16 KiB, for which there is memory. Output that finds no room while no
+/// reader is attached, or after [`TIMEOUT_NS`] without room, is dropped. A line reports the number of bytes
 /// in their place, once there is room for it.
 pub struct Pending {
     waiting: VecDeque<u8>,
     /// The last byte that was taken ended a line.
     at_line_start: bool,
-    /// The time since when there is no room, in nanoseconds; `None` while there is, or nobody has
-    /// asked.
+    /// The time since when there is no room, in nanoseconds; `None` while there is room, or before
+    /// the first write without any.
     full_since: Option<u64>,
     /// Number of bytes dropped and not yet reported.
     dropped: u64,
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_waits_for_nobody() {
+    fn a_writer_does_not_wait_without_a_reader() {
         let mut pending = Pending::default();
         assert_eq!(pending.take(&[b'\n'; ROOM - LINE], false, 0), ROOM - LINE);
         assert!(pending.takes(false, 0) && !pending.takes(true, 0));

@@ -16,7 +16,7 @@ const HEADER: usize = 36;
 /// No table of interest is longer; a longer one counts as damaged.
 const MAX_TABLE: usize = 1 << 20;
 const MAX_TABLES: usize = 64;
-/// What an RSDP begins with.
+/// The signature of an RSDP.
 const SIGNATURE: &[u8] = b"RSD PTR ";
 
 /// A register, ACPI's "generic address structure".

@@ -1,8 +1,8 @@
 //! The values that are read from AML, the language of the DSDT.
 //!
 //! AML isn't interpreted. In the tables of QEMU, Firecracker and Cloud Hypervisor these values are
-//! constants: they are found by their byte patterns, each checked for its form. Source: ACPI 6.5, chapters 5.6.9
-//! (generic event device), 6.4 (resource descriptors), 20.2 (AML).
+//! constants: they are found by their byte patterns, each checked for its form. Source: ACPI 6.5,
+//! chapters 5.6.9 (generic event device), 6.4 (resource descriptors), 20.2 (AML).
 
 use super::bytes::{u32_at, u64_at};
 use alloc::vec::Vec;
@@ -148,8 +148,9 @@ pub struct EventDevice {
 }
 
 /// The generic event device, from the statement that a press leads to (5.6.9.3): `If (… == mask) {
-/// Notify (PWRB, 0x80) }`, with a path before the name or none. The selector is the operation region
-/// before it, which is QEMU's device's own, and another device's in Cloud Hypervisor's tables.
+/// Notify (PWRB, 0x80) }`, with a path before the name or none. The selector is the operation
+/// region before it, which is QEMU's device's own, and another device's in Cloud Hypervisor's
+/// tables.
 pub fn event_device(dsdt: &[u8]) -> Option<EventDevice> {
     const REGION: &[u8] = &[0x5b, 0x80];
     const SYSTEM_MEMORY: u8 = 0;

@@ -21,8 +21,8 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The tightest of a few readings, since the processor may be preempted during one. Not generic:
-    /// an image has one copy for all clocks.
+    /// The tightest of a few readings, since the processor may be preempted during one. Not
+    /// generic: an image has one copy for all clocks.
     pub fn take(counter: &dyn Fn() -> u64, other: &dyn Fn() -> u64) -> Self {
         let once = || {
             let before = counter();

@@ -1,9 +1,9 @@
 //! The console on a port of a virtio console: the port named [`NAME`], whose host applies
-//! back-pressure (QEMU's `virtconsole` drops what its reader doesn't accept at once), else the first
-//! that a device designates as a console.
+//! back-pressure (QEMU's `virtconsole` drops what its reader doesn't accept at once), else the
+//! first that a device designates as a console.
 //!
-//! Output that the device doesn't take waits in memory ([`Pending`]), so a reader that attaches late
-//! sees how the program began.
+//! Output that the device doesn't take waits in memory ([`Pending`]), so a reader that attaches
+//! late sees how the program began.
 
 use crate::devices;
 use alloc::vec::Vec;

@@ -1,7 +1,8 @@
 //! The client of metadata services in an image: asks one before the program starts, if
 //! `SOIL_METADATA` names it and no disk had metadata.
 //!
-//! The machine that answers at 169.254.169.254 configures the program, so nothing is asked by default.
+//! The machine that answers at 169.254.169.254 configures the program, so nothing is asked by
+//! default.
 
 use super::{status, tcp};
 use crate::Runtime;

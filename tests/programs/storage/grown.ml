@@ -5,7 +5,10 @@ module Fs = Soil.Fs
 
 let mib = 1 lsl 20
 let say format = Printf.printf (format ^^ "\n%!")
-let piece name n = Bytes.init mib (fun i -> Char.unsafe_chr ((Hashtbl.hash (name, n) + i) land 255))
+
+let piece name n =
+  let first = Hashtbl.hash (name, n) in
+  Bytes.init mib (fun i -> Char.unsafe_chr ((first + i) land 255))
 
 let write name size =
   Fs.with_file ~mode:Create ("/data/" ^ name) @@ fun d ->

@@ -1,6 +1,6 @@
 //! The formats of disks: raw, and those that are made of it.
 
-use crate::cli::ImageFormat;
+use crate::cli::image::ImageFormat;
 use crate::disk::image::Unfinished;
 use crate::disk::make::text;
 use crate::disk::tool::{QEMU_IMG, TAR};

@@ -1,7 +1,7 @@
 //! The partitions of a disk: where they lie, what identifies them, and the table.
 
 use super::SECTOR;
-use crate::cli::ImageFormat;
+use crate::cli::image::ImageFormat;
 use crate::disk::image::Place;
 use crate::disk::make::{ALIGN, GPT_END, Identity, text};
 use crate::disk::shown;
@@ -196,7 +196,7 @@ pub fn check(disk: &Path, table: &Table) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::{Layout, Part, identity};
-    use crate::cli::ImageFormat;
+    use crate::cli::image::ImageFormat;
 
     const MIB: u64 = 1 << 20;
 

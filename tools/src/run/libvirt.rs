@@ -1,7 +1,7 @@
 //! Builds a libvirt domain for an image (`--dry-run=libvirt`), as a pure function of the options.
 //!
-//! The domain is a q35, or a pc by `--machine pc`: libvirt 9 defines no microvm. Source of the elements: libvirt's
-//! formatdomain.
+//! The domain is a q35, or a pc by `--machine pc`: libvirt 9 defines no microvm. Source of the
+//! elements: libvirt's formatdomain.
 
 use super::command::{cpu, nets, takes_direct};
 use crate::cli::{Machine, Run};

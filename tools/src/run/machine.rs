@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 
 /// Time for the program to stop after a request: its own limit (10 s) and a margin.
 pub const GRACE: Duration = Duration::from_secs(15);
-/// Time for the VMM to end after the program. Data that the program has synced to a disk has left it by
-/// then.
+/// Time for the VMM to end after the program. Data that the program has synced to a disk has left
+/// it by then.
 const LINGER: Duration = Duration::from_secs(10);
 /// Time to forward the VMM's last output after killing it.
 const DRAIN: Duration = Duration::from_secs(1);

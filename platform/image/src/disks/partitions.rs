@@ -35,7 +35,7 @@ pub fn assign(disks: &mut [Disk]) {
                 disk.partition = Some(wanted.into());
             }
             Some((disk, _)) => log::error!(
-                "{PREFIX}{name}: its disk is the disk {} already; one partition of a disk can be one",
+                "{PREFIX}{name}: its disk is already {}: one partition of a disk can be named",
                 disk.name
             ),
             None => {
@@ -45,8 +45,8 @@ pub fn assign(disks: &mut [Disk]) {
                     false => "; these controllers have no driver here: ",
                 };
                 log::error!(
-                    "{PREFIX}{name}: no disk of this machine has the partition {wanted}{hint}{others}; \
-                     attach the disk by virtio or NVMe"
+                    "{PREFIX}{name}: no disk of this machine has the partition \
+                    {wanted}{hint}{others}; attach the disk by virtio or NVMe"
                 );
             }
         }

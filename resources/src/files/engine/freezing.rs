@@ -1,8 +1,8 @@
 //! Freezes of all volumes on disks, for the host's copies of the disks.
 //!
 //! Every open volume gets the job [`Request::Freeze`], and then holds its jobs that change it; a
-//! volume that isn't open, or appears meanwhile, holds all. The freeze is over with [`thaw`], when a
-//! volume fails, or at the times below: a host that was interrupted must not stop the program for
+//! volume that isn't open, or appears meanwhile, holds all. The freeze is over with [`thaw`], when
+//! a volume fails, or at the times below: a host that was interrupted must not stop the program for
 //! good.
 
 use super::answer::Caller;

@@ -1,4 +1,5 @@
-//! Mount specifications: the words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro|,grow]`, separated by `;`.
+//! Mount specifications: the words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro|,grow]`, separated by
+//! `;`.
 
 use super::drivers;
 use ::fs::mounts::Word;
