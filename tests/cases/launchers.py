@@ -54,8 +54,9 @@ class Libvirt:
             for path in (self.directory, *map(self.path, os.listdir(self.directory))):
                 os.chown(path, user.pw_uid, user.pw_gid)
 
-    def virsh(self, *words, check=True):
-        command = [*self.words, "virsh", "-q", "-c", "qemu:///session", *words]
+    def virsh(self, *words, check=True, quiet=True):
+        options = ["-q"] if quiet else []
+        command = [*self.words, "virsh", *options, "-c", "qemu:///session", *words]
         return self.context.run(*command, check=check, env=self.environment, cwd=self.directory)
 
     def define(self, program, *options):
@@ -176,10 +177,12 @@ def libvirt_uses_the_agent(context):
             libvirt.virsh("domtime", "files", "--time", "4000000000")
             shown = libvirt.virsh("domtime", "files").stdout
             assert re.search(r"Time: 40000\d{5}", shown), shown
-            assert "Froze 2 filesystem(s)" in libvirt.virsh("domfsfreeze", "files").stdout
+            shown = libvirt.virsh("domfsfreeze", "files", quiet=False).stdout
+            assert "Froze 2 filesystem(s)" in shown, shown
             context.run("e2fsck", "-fn", libvirt.path("data.img"))
             context.run("fsck.fat", "-n", libvirt.path("other.img"))
-            assert "Thawed 2 filesystem(s)" in libvirt.virsh("domfsthaw", "files").stdout
+            shown = libvirt.virsh("domfsthaw", "files", quiet=False).stdout
+            assert "Thawed 2 filesystem(s)" in shown, shown
             libvirt.virsh("shutdown", "files", "--mode", "agent")
             libvirt.wait_off("files")
         context.run("e2fsck", "-fn", libvirt.path("data.img"))

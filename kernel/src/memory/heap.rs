@@ -26,7 +26,6 @@ struct Heap(ExclusiveCell<State>);
 unsafe impl Send for State {}
 
 #[cfg_attr(not(test), global_allocator)]
-#[cfg_attr(test, expect(dead_code, reason = "tests run on the host's allocator"))]
 static HEAP: Heap = Heap(ExclusiveCell::new(State {
     tlsf: Tlsf::new(),
     end: 0,
