@@ -4,7 +4,6 @@
 use crate::console;
 use crate::firmware::command_line::{CommandLine, MmioDevice};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -39,14 +38,13 @@ pub fn set_up(line: &[u8]) -> &'static CommandLine {
     console::select(line.variable(b"SOIL_CONSOLE"));
     for word in &line.unknown {
         // `escape_ascii` would be linked into every image.
-        let printable = |byte: &u8| {
-            if byte.is_ascii_graphic() {
-                char::from(*byte)
-            } else {
-                '?'
+        let mut word = word.clone();
+        for byte in &mut word {
+            if !byte.is_ascii_graphic() {
+                *byte = b'?';
             }
-        };
-        let word: String = word.iter().map(printable).collect();
+        }
+        let word = core::str::from_utf8(&word).unwrap_or_default();
         console::line(format_args!(
             "unknown word on the command line: {word} (NAME=value sets a variable, arguments \
             follow --)",

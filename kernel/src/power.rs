@@ -18,7 +18,6 @@ use crate::arch::reset::reset;
 use crate::arch::{pvclock, tsc};
 use crate::firmware::{Power, Register};
 use crate::{console, firmware, memory};
-use core::fmt::Write;
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
@@ -69,15 +68,16 @@ pub fn end_now(status: u8) -> ! {
     reset()
 }
 
-/// Reports the status to `soil run`.
+/// Reports the status to `soil run`, with three digits. Without allocation or formatting, which may
+/// be broken.
 fn write_control(status: u8) {
-    let mut text = Line {
-        bytes: [0; 24],
-        len: 0,
-    };
-    // The buffer is long enough for every status.
-    let _ = writeln!(text, "SOIL-EXIT {status}");
-    console::write_control(&text.bytes[..text.len]);
+    let mut text = *b"SOIL-EXIT 000\n";
+    let mut rest = status;
+    for digit in text[10..13].iter_mut().rev() {
+        *digit += rest % 10;
+        rest /= 10;
+    }
+    console::write_control(&text);
 }
 
 /// Reports the status to QEMU, which ends here if it has the device.
@@ -103,21 +103,6 @@ fn await_end() {
     let end = tsc::counter().saturating_add(pvclock::ticks(END_NS));
     while tsc::counter() < end {
         core::hint::spin_loop();
-    }
-}
-
-struct Line {
-    bytes: [u8; 24],
-    len: usize,
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        for (slot, byte) in self.bytes[self.len..].iter_mut().zip(text.bytes()) {
-            *slot = byte;
-            self.len += 1;
-        }
-        Ok(())
     }
 }
 

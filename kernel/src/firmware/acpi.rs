@@ -104,13 +104,17 @@ pub fn find_root(memory: &impl Physical) -> Option<u64> {
     let segment = memory.read(EXTENDED_AREA, 2);
     let extended = segment.and_then(|word| u16_at(word, 0)).unwrap_or(0);
     let areas = [(u64::from(extended) << 4, 1 << 10), (0xe_0000, 128 << 10)];
-    areas.into_iter().find_map(|(start, len)| {
-        let area = memory.read(start, len)?;
-        let at = (0..len)
-            .step_by(16)
-            .find(|at| area.get(*at..).is_some_and(is_root))?;
-        Some(start + at as u64)
-    })
+    for (mut at, len) in areas {
+        let mut rest = memory.read(at, len).unwrap_or_default();
+        while !rest.is_empty() {
+            if is_root(rest) {
+                return Some(at);
+            }
+            rest = rest.get(16..).unwrap_or_default();
+            at += 16;
+        }
+    }
+    None
 }
 
 fn register_at(table: &[u8], at: usize) -> Option<Register> {

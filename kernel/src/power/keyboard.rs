@@ -15,6 +15,8 @@ const CONTROL_DOWN: u8 = 1;
 const ALT_DOWN: u8 = 2;
 /// The next code is that of a key's release.
 const RELEASE: u8 = 4;
+/// The last code completed Ctrl-Alt-Del.
+const REQUEST: u8 = 8;
 
 /// Enables the keyboard's interrupt, if there is a keyboard controller.
 pub fn listen() {
@@ -28,40 +30,42 @@ pub fn listen() {
 
 fn handle() {
     i8042::while_ready(|code| {
-        let (state, is_request) = next(STATE.load(Ordering::Relaxed), code);
+        let state = next(STATE.load(Ordering::Relaxed), code);
         STATE.store(state, Ordering::Relaxed);
-        if is_request {
+        if state & REQUEST != 0 {
             request(None);
         }
     });
 }
 
-/// The state after a code of scan code set 2, and whether it completes Ctrl-Alt-Del. Firecracker
-/// sends the three keys without their releases.
-fn next(state: u8, code: u8) -> (u8, bool) {
+/// The state after a code of scan code set 2. Firecracker sends the three keys without their
+/// releases.
+fn next(state: u8, code: u8) -> u8 {
     const EXTENDED: u8 = 0xe0;
+    const BREAK: u8 = 0xf0;
     const CONTROL: u8 = 0x14;
     const ALT: u8 = 0x11;
     const DELETE: u8 = 0x71;
     let down = state & (CONTROL_DOWN | ALT_DOWN);
     let key = match code {
         // Keys left and right, and Del on the keypad, differ only in this prefix.
-        EXTENDED => return (state, false),
-        0xf0 => return (down | RELEASE, false),
+        EXTENDED => return state & !REQUEST,
+        BREAK => return down | RELEASE,
         CONTROL => CONTROL_DOWN,
         ALT => ALT_DOWN,
+        DELETE if down == CONTROL_DOWN | ALT_DOWN => REQUEST,
         _ => 0,
     };
     if state & RELEASE != 0 {
-        return (down & !key, false);
+        down & !key
+    } else {
+        down | key
     }
-    let all = code == DELETE && down == CONTROL_DOWN | ALT_DOWN;
-    (down | key, all)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::next;
+    use super::{REQUEST, next};
 
     /// How many requests the codes are.
     fn requests(codes: &[u8]) -> usize {
@@ -69,9 +73,8 @@ mod tests {
         codes
             .iter()
             .filter(|code| {
-                let (after, is_request) = next(state, **code);
-                state = after;
-                is_request
+                state = next(state, **code);
+                state & REQUEST != 0
             })
             .count()
     }

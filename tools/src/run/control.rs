@@ -70,6 +70,7 @@ mod tests {
     fn a_status_has_eight_bits() {
         for (text, exit) in [
             ("SOIL-EXIT 0\n", Some(0)),
+            ("SOIL-EXIT 003\n", Some(3)),
             ("noise\nSOIL-EXIT 200\n", Some(200)),
             ("SOIL-EXIT 256\n", None),
             ("SOIL-EXIT -1\n", None),
