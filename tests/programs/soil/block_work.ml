@@ -304,7 +304,8 @@ let () =
   | [ "removal" ] -> with_data (fun disk -> B.with_disk "other" (removal disk))
   | "beside" :: count :: names ->
       let name = match names with [] -> "other" | name :: _ -> name in
-      with_data (fun disk -> B.with_disk name (fun other -> beside disk other (int_of_string count)))
+      with_data (fun disk ->
+          B.with_disk name (fun other -> beside disk other (int_of_string count)))
   | "partitions" :: names ->
       (* All are open at the same time. *)
       List.iteri (fun i name -> part name (i + 1)) names
