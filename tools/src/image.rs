@@ -232,7 +232,7 @@ fn update(
         elf,
         settings: settings.to_owned(),
     };
-    let needed = Boot::size_of(&boot.elf, &boot.loader);
+    let needed = Boot::min_size_of(&boot.elf, &boot.loader);
     if needed > place.size {
         let reason = format!(
             "its boot partition has {}, and the program needs {}",

@@ -17,6 +17,8 @@ const SETTINGS: &str = "soil/settings.txt";
 const MAX_FILE: u64 = 1 << 30;
 /// Room for settings, in bytes: the most that the loaders read.
 const SETTINGS_ROOM: u64 = 64 << 10;
+/// Room for folders and the tables of FAT, in bytes.
+const TABLES: u64 = 64 << 10;
 
 /// The files of the partition.
 pub struct Boot {
@@ -26,11 +28,18 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// The bytes of a partition for such a program: with a quarter more, for its next versions, and
-    /// the tables of FAT.
+    /// The bytes of a new partition for such a program: a quarter more than it needs, for its next
+    /// versions.
     pub fn size_of(elf: &[u8], loader: &[u8]) -> u64 {
+        let needed = Self::min_size_of(elf, loader);
+        needed + needed / 4
+    }
+
+    /// The bytes of the smallest partition that such a program fits: its files, one percent for
+    /// clusters that a file fills in part, and the tables.
+    pub fn min_size_of(elf: &[u8], loader: &[u8]) -> u64 {
         let files = (elf.len() + loader.len()) as u64 + SETTINGS_ROOM;
-        files + files / 4 + SETTINGS_ROOM
+        files + files / 100 + TABLES
     }
 
     /// Makes the file system at `place` again, with these files only.
@@ -127,4 +136,19 @@ fn contents(volume: &mut dyn Volume, name: &str) -> Result<Vec<u8>, fs::Error> {
     }
     volume.close(file)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_version_fits() {
+        let loader = vec![0; 50 << 10];
+        for len in [300 << 10, 5 << 20, 40 << 20] {
+            let size = Boot::size_of(&vec![0; len], &loader);
+            assert!(Boot::min_size_of(&vec![0; len + len / 5], &loader) <= size);
+            assert!(Boot::min_size_of(&vec![0; len + len / 2], &loader) > size);
+        }
+    }
 }
