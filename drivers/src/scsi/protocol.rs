@@ -296,6 +296,8 @@ pub fn outcome(status: u8, sense: &[u8]) -> Outcome {
 /// The outcome that sense data describes (SPC-4, 4.5).
 fn checked(sense: &[u8]) -> Outcome {
     let at = |at: usize| sense.get(at).copied().unwrap_or(0);
+    // Of an earlier command: this one wasn't executed.
+    let is_deferred = matches!(at(0) & 0x7f, 0x71 | 0x73);
     let (key, code) = match at(0) & 0x7f {
         // Fixed format.
         0x70 | 0x71 => (at(2), [at(12), at(13)]),
@@ -305,6 +307,7 @@ fn checked(sense: &[u8]) -> Outcome {
     };
     let error = match (key & 0xf, code) {
         // No sense, recovered error.
+        (0 | 1, _) if is_deferred => return Outcome::temporary(DiskError::Io),
         (0 | 1, _) => return Outcome::end(Ok(())),
         (2, _) => DiskError::NotReady,
         (3, _) => DiskError::Medium,

@@ -1,7 +1,7 @@
 //! The search for disks, and what units say about themselves and their commands.
 
 use super::*;
-use crate::scsi::protocol;
+use crate::scsi::protocol::{self, Outcome};
 
 /// Serial numbers and sizes of the disks that are found.
 fn found(adapter: HostBusAdapter) -> Vec<(String, u64)> {
@@ -253,6 +253,20 @@ fn sense_data_becomes_an_error() {
     assert_eq!(protocol::outcome(2, &[]).result, Err(Io));
     assert_eq!(protocol::outcome(4, &[]).result, Ok(()));
     assert_eq!(protocol::outcome(0x18, &[]).result, Err(Io));
+}
+
+/// A deferred error is of an earlier command, and this one wasn't executed.
+#[test]
+fn a_command_with_a_deferred_error_has_not_succeeded() {
+    for key in [0, 1] {
+        for sense in [&[0x71, 0, key, 0][..], &[0x73, key, 0, 0]] {
+            let outcome = protocol::outcome(2, sense);
+            assert_eq!(outcome, Outcome::temporary(DiskError::Io), "{sense:x?}");
+        }
+    }
+    for sense in [&[0x71, 0, 3, 0][..], &[0x73, 3, 0, 0]] {
+        assert_eq!(protocol::outcome(2, sense).result, Err(DiskError::Medium));
+    }
 }
 
 #[test]
