@@ -42,6 +42,7 @@ pub mod feature {
 /// Configuration space (5.6.4).
 const CONFIG_SEG_MAX: usize = 4;
 const CONFIG_MAX_SECTORS: usize = 8;
+const CONFIG_CMD_PER_LUN: usize = 12;
 const CONFIG_MAX_TARGET: usize = 30;
 
 const EVENT_QUEUE: u16 = 1;
@@ -357,6 +358,7 @@ impl Scsi {
         let number = |at| device.config_u32(at).ok_or(Error::BadConfig);
         let seg_max = number(CONFIG_SEG_MAX)?.max(1);
         let max_sectors = number(CONFIG_MAX_SECTORS)?.max(1) as usize;
+        let per_unit = number(CONFIG_CMD_PER_LUN)?;
         let limits = Limits {
             segment: u32::MAX,
             segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
@@ -366,7 +368,10 @@ impl Scsi {
         };
         let events = Events::new(memory, &mut device, EVENT_QUEUE)?;
         let size = config.queue_size;
-        let commands = Commands::new(memory, &mut device, REQUEST_QUEUE, size, limits)?;
+        let mut commands = Commands::new(memory, &mut device, REQUEST_QUEUE, size, limits)?;
+        if per_unit > 0 {
+            commands.per_unit = u16::try_from(per_unit).unwrap_or(u16::MAX);
+        }
         device.start();
         let mut scsi = Scsi {
             device,

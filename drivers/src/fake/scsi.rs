@@ -213,6 +213,8 @@ pub struct HostBusAdapter {
     pub seg_max: u32,
     /// Sectors of a command.
     pub max_sectors: u32,
+    /// Commands of a unit at a time; 0 for any number.
+    pub per_unit: u32,
     /// The last target.
     pub max_target: u16,
     /// Size of the request queue.
@@ -235,6 +237,7 @@ impl HostBusAdapter {
             features: feature::ALL,
             seg_max: 126,
             max_sectors: 65535,
+            per_unit: 0,
             max_target: 255,
             size: 128,
             no_report: false,
@@ -367,6 +370,7 @@ impl Backend for HostBusAdapter {
         config[0..4].copy_from_slice(&1u32.to_le_bytes());
         config[4..8].copy_from_slice(&self.seg_max.to_le_bytes());
         config[8..12].copy_from_slice(&self.max_sectors.to_le_bytes());
+        config[12..16].copy_from_slice(&self.per_unit.to_le_bytes());
         config[16..20].copy_from_slice(&16u32.to_le_bytes());
         config[20..24].copy_from_slice(&96u32.to_le_bytes());
         config[24..28].copy_from_slice(&32u32.to_le_bytes());

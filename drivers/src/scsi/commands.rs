@@ -103,6 +103,8 @@ pub(super) struct Commands {
     list: List,
     /// Limits of commands without a disk.
     any: Limits,
+    /// Maximum number of commands of requests that a unit has in flight.
+    pub per_unit: u16,
 }
 
 impl Commands {
@@ -132,6 +134,7 @@ impl Commands {
             free: (0..count).rev().collect(),
             list: List::default(),
             any: limits,
+            per_unit: u16::MAX,
         })
     }
 
@@ -153,7 +156,8 @@ impl Commands {
             .min(self.commands.len() as u16 / (others + 1))
             .max(1);
         let free = self.free.len() as u16;
-        if target.in_flight >= reserved && free <= reserved.saturating_mul(others) {
+        let is_share_used = free <= reserved.saturating_mul(others);
+        if target.in_flight >= self.per_unit || target.in_flight >= reserved && is_share_used {
             return Ok(Issued::Full);
         }
         let command = Command {

@@ -218,6 +218,36 @@ fn many_requests_are_in_flight_and_end_in_any_order() {
     assert_eq!(scsi.unfinished(), 0);
 }
 
+/// An adapter may take fewer commands of a unit than its queue has room for.
+#[test]
+fn a_unit_has_as_many_commands_as_the_adapter_allows() {
+    for per_unit in [1, 3, 70_000] {
+        let adapter = HostBusAdapter {
+            per_unit,
+            ..HostBusAdapter::new([(UNIT, LogicalUnit::new(4096, 512))])
+        };
+        let (mut scsi, handle) = start(adapter, Options::default());
+        handle.with(|adapter| adapter.units.get_mut(&UNIT).unwrap().stuck = true);
+        let bytes = Vec::leak(vec![0; SECTOR]);
+        for number in 0..10 {
+            // SAFETY: the memory stays, and nothing reads it.
+            let request = unsafe { Request::read(number, place(bytes), SECTOR) };
+            scsi.submit(0, request, number).unwrap();
+        }
+        scsi.kick();
+        scsi.poll(&mut |_, _, _| ());
+        let held = handle.with(|adapter| adapter.held.len());
+        assert_eq!(held, 10.min(per_unit as usize));
+        handle.with(|adapter| adapter.units.get_mut(&UNIT).unwrap().stuck = false);
+        handle.step();
+        let mut ended = 0;
+        for _ in 0..20 {
+            ended += scsi.poll(&mut |_, _, result| result.unwrap());
+        }
+        assert_eq!(ended, 10);
+    }
+}
+
 /// A disk that answers nothing takes at most its share of the queue.
 #[test]
 fn a_stuck_disk_does_not_stop_the_others() {
