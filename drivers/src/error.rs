@@ -83,7 +83,7 @@ impl fmt::Display for Error {
                 f.write_str("cannot be started: not enough memory for its buffers")
             }
             Error::BadConfig => f.write_str("has an invalid configuration space"),
-            Error::DeviceError => f.write_str("broke the virtio protocol and was reset"),
+            Error::DeviceError => f.write_str("broke its protocol and was reset"),
             Error::NotVirtioPci => {
                 f.write_str("has no virtio 1.x capabilities (QEMU: remove disable-modern=on)")
             }

@@ -48,7 +48,7 @@ impl fmt::Display for DiskError {
             DiskError::NotReady => "the disk is not ready",
             DiskError::Removed => "the disk was removed",
             DiskError::Unsupported => "the disk does not support the request",
-            DiskError::DeviceError => "the disk broke the virtio protocol and was reset",
+            DiskError::DeviceError => "the disk broke its protocol and was reset",
         })
     }
 }
