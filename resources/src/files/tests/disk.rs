@@ -253,13 +253,11 @@ fn partitions_side_by_side_are_volumes_of_their_own() {
     assert_eq!(mounted(rt, "/e=data/1"), 0);
 }
 
-/// The partition that a disk's name stands for is mounted, and grows when the device did; another
-/// partition by its number only with the option.
-#[test]
-fn partitions_of_a_larger_disk_grow() {
-    const GUID: &str = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4";
+/// A disk of 40 MiB with a table for 19 MiB, whose second partition has this GUID and an ext4 file
+/// system of 16 MiB.
+fn larger_disk(guid: &str) -> Vec<u8> {
     let table = "label: gpt\nstart=2048, size=1MiB\nstart=4096, size=16MiB, uuid=";
-    let (_, guid) = GUID.split_once('=').expect("a GUID");
+    let (_, guid) = guid.split_once('=').expect("a GUID");
     let make = [
         "printf '",
         table,
@@ -268,6 +266,15 @@ fn partitions_of_a_larger_disk_grow() {
     ];
     let mut larger = changed_by("gpt", &vec![0; 19 << 20], &["sh", "-c", &make.concat()]);
     larger.resize(40 << 20, 0);
+    larger
+}
+
+/// The partition that a disk's name stands for is mounted, and grows when the device did; another
+/// partition by its number only with the option.
+#[test]
+fn partitions_of_a_larger_disk_grow() {
+    const GUID: &str = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4";
+    let larger = larger_disk(GUID);
     for (partition, word, mib) in [
         (Some(GUID), "/a=ext4:data", 37),
         (Some(GUID), "/a=data", 37),
@@ -299,6 +306,19 @@ fn partitions_of_a_larger_disk_grow() {
         // The last sector of the partition, in its entry.
         assert_eq!(word_at(1024 + 128 + 40), ((2 + mib) << 11) - 1, "{word}");
     }
+}
+
+/// A volume that is only read leaves the table of its disk alone, too.
+#[test]
+fn a_partition_that_is_only_read_does_not_grow() {
+    const GUID: &str = "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4";
+    let larger = larger_disk(GUID);
+    let (mut rt, orders) = runtime_with(larger.clone());
+    orders.partition.set(Some(GUID));
+    drivers::register(&mut rt, drivers::EXT4).expect("room");
+    assert_eq!(mounted(&mut rt, "/a=ext4:data,ro"), 0);
+    assert_eq!(unmounted(&mut rt, "/a"), 0);
+    assert!(*orders.data.borrow() == larger);
 }
 
 /// A slow disk blocks operations on its own volumes, not those on another disk.

@@ -51,7 +51,7 @@ pub fn attach(rt: &mut Runtime, index: usize, report: Report) -> Result<(), Fail
     let mut partition = disk.and_then(|_| specification.disk().1);
     let own = disk.and_then(|disk| disks.as_deref()?.partition(disk));
     if own.is_some() {
-        (partition, options.grow) = (own, true);
+        (partition, options.grow) = (own, !options.read_only);
     }
     let wanted = Wanted {
         partition: partition.map(ToString::to_string),
