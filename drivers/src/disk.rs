@@ -21,7 +21,7 @@ pub use device_types::disk::Clear;
 pub(crate) use list::List;
 pub(crate) use request::{ClearLimits, Operation};
 pub use request::{DiskError, Request, Slice};
-pub(crate) use requests::{Issued, Requests, Rest};
+pub(crate) use requests::{Issued, QueueShare, Requests, Rest};
 
 /// Bytes of a sector: the unit of addresses in a [`Request`], whatever the block size.
 pub const SECTOR: usize = 512;
@@ -46,6 +46,16 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// The geometry of a disk that doesn't exist.
+    pub(crate) const NONE: Geometry = Geometry {
+        sectors: 0,
+        block_size: SECTOR,
+        read_only: true,
+        can_flush: false,
+        can_discard: false,
+        can_write_zeroes: false,
+    };
+
     /// Whether the disk can be asked for the request at all.
     pub(crate) fn check(&self, request: &Request) -> Result<(), DiskError> {
         let offered = match request.operation {

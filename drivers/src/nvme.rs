@@ -447,7 +447,7 @@ impl Controller for Nvme {
 
     fn geometry(&self, disk: usize) -> Geometry {
         let namespace = self.namespaces.get(disk);
-        namespace.map_or(namespace::NOTHING, |namespace| namespace.geometry)
+        namespace.map_or(Geometry::NONE, |namespace| namespace.geometry)
     }
 
     fn refresh(&mut self, disk: usize) -> Result<(), Error> {

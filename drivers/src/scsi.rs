@@ -490,16 +490,6 @@ impl Scsi {
     }
 }
 
-/// Geometry of a disk that doesn't exist.
-const NO_DISK: Geometry = Geometry {
-    sectors: 0,
-    block_size: SECTOR,
-    read_only: true,
-    can_flush: false,
-    can_discard: false,
-    can_write_zeroes: false,
-};
-
 impl Controller for Scsi {
     fn begin(&mut self) {
         let last = self.device.config_u16(CONFIG_MAX_TARGET).unwrap_or(0);
@@ -535,7 +525,8 @@ impl Controller for Scsi {
     }
 
     fn geometry(&self, disk: usize) -> Geometry {
-        self.disks.get(disk).map_or(NO_DISK, |disk| disk.geometry)
+        let disk = self.disks.get(disk);
+        disk.map_or(Geometry::NONE, |disk| disk.geometry)
     }
 
     fn refresh(&mut self, _disk: usize) -> Result<(), Error> {

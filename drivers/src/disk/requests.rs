@@ -37,6 +37,27 @@ struct Active {
     result: Result<(), DiskError>,
 }
 
+/// A queue that several disks share. However many commands one of them doesn't answer, the others
+/// have room for some.
+pub(crate) struct QueueShare {
+    /// Maximum number of commands in the queue.
+    pub depth: u16,
+    /// Number of commands that there is room for.
+    pub room: u16,
+    /// Number of the other disks.
+    pub others: u16,
+}
+
+impl QueueShare {
+    /// Whether a disk with so many commands in flight has to leave the room to the others.
+    pub fn is_used(&self, in_flight: u16) -> bool {
+        /// Number of commands that each disk has room for.
+        const RESERVED: u16 = 8;
+        let reserved = (self.depth / self.others.saturating_add(1)).clamp(1, RESERVED);
+        in_flight >= reserved && self.room <= reserved.saturating_mul(self.others)
+    }
+}
+
 /// Result of making a command of a request.
 pub(crate) enum Issued {
     /// It is in the device's queue.

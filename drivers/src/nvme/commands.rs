@@ -7,7 +7,7 @@ use super::namespace::Disk;
 use super::prp;
 use super::queue::{QueuePair, Sizes};
 use super::registers::Registers;
-use crate::disk::{Bounce, Clear, DiskError, Issued, List, Mapped, Operation, Rest};
+use crate::disk::{Bounce, Clear, DiskError, Issued, List, Mapped, Operation, QueueShare, Rest};
 use crate::queue::{DeviceError, QueueCounters};
 use crate::{Error, MemoryRef, Region};
 
@@ -17,9 +17,6 @@ const RANGE: usize = 16;
 const DEALLOCATE: u32 = 1 << 2;
 /// Write Zeroes: the controller may deallocate (command dword 12).
 const MAY_DEALLOCATE: u32 = 1 << 25;
-
-/// Number of commands that each of several disks has room for, however many the others have.
-const RESERVED: u16 = 8;
 
 /// A command in flight.
 #[derive(Clone, Copy)]
@@ -101,8 +98,12 @@ impl Commands {
         let Some(id) = self.queue.next_id() else {
             return Ok(Issued::Full);
         };
-        let reserved = (self.queue.depth() / others.saturating_add(1)).clamp(1, RESERVED);
-        if disk.in_flight >= reserved && self.queue.room() <= reserved.saturating_mul(others) {
+        let share = QueueShare {
+            depth: self.queue.depth(),
+            room: self.queue.room(),
+            others,
+        };
+        if share.is_used(disk.in_flight) {
             return Ok(Issued::Full);
         }
         let (mut len, mut bounce) = (0, Bounce::NONE);

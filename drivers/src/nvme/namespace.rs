@@ -11,16 +11,6 @@ use crate::disk::{Clear, ClearLimits, Data, Geometry, Limits, Requests, SECTOR, 
 /// Most blocks of a command with a 16-bit count.
 const MAX_BLOCKS: usize = 1 << 16;
 
-/// The geometry of a disk that doesn't exist.
-pub(super) const NOTHING: Geometry = Geometry {
-    sectors: 0,
-    block_size: SECTOR,
-    read_only: true,
-    can_flush: false,
-    can_discard: false,
-    can_write_zeroes: false,
-};
-
 /// What the commands of a namespace depend on.
 pub(super) struct Disk {
     /// The namespace's number, from 1.

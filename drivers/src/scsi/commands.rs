@@ -4,8 +4,8 @@ use super::Address;
 use super::protocol::{self, CAPACITY, CDB, Cdb, Outcome, UNMAP_LIST};
 use crate::device::Device;
 use crate::disk::{
-    Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation, Rest,
-    SECTOR,
+    Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation,
+    QueueShare, Rest, SECTOR,
 };
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -42,8 +42,6 @@ const PARAMETER: usize = 32;
 pub(super) const FRAME: u16 = 2;
 /// Maximum number of times that a command is started.
 pub(super) const MAX_TRIES: u8 = 6;
-/// Number of commands that each of several disks has room for, however many the others have.
-const RESERVED: u16 = 8;
 
 /// Purpose of a command.
 #[derive(Clone, Copy)]
@@ -152,12 +150,12 @@ impl Commands {
         index: u16,
         rest: &mut Rest,
     ) -> Result<Issued, DiskError> {
-        let reserved = RESERVED
-            .min(self.commands.len() as u16 / (others + 1))
-            .max(1);
-        let free = self.free.len() as u16;
-        let is_share_used = free <= reserved.saturating_mul(others);
-        if target.in_flight >= self.per_unit || target.in_flight >= reserved && is_share_used {
+        let share = QueueShare {
+            depth: self.commands.len() as u16,
+            room: self.free.len() as u16,
+            others,
+        };
+        if target.in_flight >= self.per_unit || share.is_used(target.in_flight) {
             return Ok(Issued::Full);
         }
         let command = Command {
