@@ -37,7 +37,7 @@ type Interfaces = fn(&mut Runtime) -> Vec<::agent::Interface>;
 
 /// The agent, and what it serves.
 pub struct GuestAgent {
-    /// Whether its port was looked for.
+    /// Whether its port was searched for.
     begun: bool,
     served: Option<&'static mut Served>,
     interfaces: Option<Interfaces>,

@@ -18,14 +18,14 @@ use kernel::{memory, time};
 const NAME: &[u8] = b"org.soil.console";
 /// Time after the start in which devices tell of their ports and readers, in nanoseconds: until
 /// then someone counts as attached, and the end of a short program waits.
-const SETTLE_NS: u64 = 1_000_000_000;
+const DISCOVERY_NS: u64 = 1_000_000_000;
 
 /// Used with interrupts disabled: never concurrently, except by a crash in this code.
 static TERMINAL: ExclusiveCell<Option<Terminal>> = ExclusiveCell::new(None);
 
 struct Terminal {
     ports: Ports,
-    settles_at: u64,
+    discovered_at: u64,
     pending: Pending,
 }
 
@@ -55,7 +55,7 @@ fn start() -> Option<console::Driver> {
                 consoles,
                 current: None,
             },
-            settles_at: time::monotonic_ns() + SETTLE_NS,
+            discovered_at: time::monotonic_ns() + DISCOVERY_NS,
             pending: Pending::default(),
         });
     });
@@ -110,7 +110,7 @@ impl Terminal {
     /// Passes on what waits, as far as the device takes it. Returns whether someone is attached,
     /// and whether the device has taken all.
     fn pass(&mut self) -> (bool, bool) {
-        let (mut is_open, mut is_idle) = (time::monotonic_ns() < self.settles_at, true);
+        let (mut is_open, mut is_idle) = (time::monotonic_ns() < self.discovered_at, true);
         if let Some((console, port)) = self.ports.current() {
             let send = |bytes: &[u8]| console.write(port, bytes).unwrap_or(0);
             console::note_taken(self.pending.pass(send));
