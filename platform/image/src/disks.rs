@@ -115,28 +115,28 @@ const DRIVERS: [(DeviceType, Start); 2] = [
 
 /// Starts all controllers, and finds their disks. Call it once.
 pub fn open() -> Vec<Disk> {
-    let mut started: Vec<Box<dyn Controller>> = Vec::new();
+    let mut started: Vec<(String, Box<dyn Controller>)> = Vec::new();
     for (kind, start) in DRIVERS {
         for found in devices::take(kind) {
             match start(found.transport, MEMORY) {
-                Ok(controller) => started.push(controller),
+                Ok(controller) => started.push((found.place, controller)),
                 Err(error) => log::error!("disk at {}: {error}", found.place),
             }
         }
     }
     for (place, registers) in find_nvme(&mut |problem| log::warn!("{problem}")) {
         match Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default()) {
-            Ok(controller) => started.push(Box::new(controller)),
+            Ok(controller) => started.push((place, Box::new(controller))),
             Err(error) => log::error!("disk at {place}: {error}"),
         }
     }
     // All at once: one may be slow.
-    for controller in &mut started {
+    for (_, controller) in &mut started {
         controller.begin();
     }
     let mut opened: Vec<Disk> = Vec::new();
-    for mut controller in started {
-        await_disks(&mut *controller);
+    for (place, mut controller) in started {
+        await_disks(&place, &mut *controller);
         let count = controller.disks();
         let names: Vec<_> = (0..count)
             .map(|number| controller.serial(number).map(String::from))
@@ -163,7 +163,7 @@ pub fn open() -> Vec<Disk> {
 }
 
 /// Waits until a controller has found its disks.
-fn await_disks(controller: &mut dyn Controller) {
+fn await_disks(place: &str, controller: &mut dyn Controller) {
     let timeout = devices::DEVICE_TIMEOUT_NS.max(controller.start_timeout_ns());
     let until = time::monotonic_ns() + timeout;
     loop {
@@ -174,7 +174,11 @@ fn await_disks(controller: &mut dyn Controller) {
             return;
         }
         if late {
-            log::warn!("a disk doesn't tell its serial number");
+            log::warn!(
+                "disk at {place}: no answer to the search for disks within {} s: what it reports \
+                 later is missing, disks or names",
+                timeout / 1_000_000_000
+            );
             controller.end_search();
             return;
         }
