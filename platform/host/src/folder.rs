@@ -5,7 +5,7 @@
 //! Reads of uncached data, and syncs, are offloaded (`transfer`): sequentially, except syncs.
 //! Changes of names only are made at once.
 
-mod calls;
+pub(crate) mod calls;
 mod results;
 mod transfer;
 

@@ -1,5 +1,6 @@
 //! The metadata of a process: those on the disk image that `SOIL_METADATA` names.
 
+use crate::folder::calls::stat;
 use crate::owned_fd::OwnedFd;
 use crate::{Host, check, errno};
 use alloc::boxed::Box;
@@ -65,8 +66,10 @@ struct Image {
 impl Image {
     fn open(path: &str) -> Result<Self, String> {
         let name = CString::new(path).map_err(|_| String::from("a NUL in the name"))?;
+        // A pipe isn't waited for.
+        let mode = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
         // SAFETY: `name` ends with a zero byte.
-        let fd = OwnedFd(unsafe { libc::open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) });
+        let fd = OwnedFd(unsafe { libc::open(name.as_ptr(), mode) });
         if fd.0 < 0 {
             let reason = match errno() {
                 libc::ENOENT => "no such file",
@@ -75,9 +78,11 @@ impl Image {
             };
             return Err(String::from(reason));
         }
+        let kind = stat(&fd).map(|stat| stat.st_mode & libc::S_IFMT);
         // SAFETY: a plain query of a descriptor, whose file offset is unused.
         let size = check(unsafe { libc::lseek(fd.0, 0, libc::SEEK_END) } as isize);
-        let size = size.map_err(|_| String::from("not a disk image, but a folder or a pipe"))?;
+        let size = size.ok().filter(|_| kind != Ok(libc::S_IFDIR));
+        let size = size.ok_or_else(|| String::from("not a disk image, but a folder or a pipe"))?;
         Ok(Self {
             fd: Arc::new(fd),
             sectors: (size / SECTOR) as u64,
@@ -126,5 +131,35 @@ impl Block for Image {
 
     fn flush(&mut self) -> Result<(), BlockError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Image;
+    use alloc::ffi::CString;
+    use alloc::string::String;
+    use std::path::Path;
+
+    fn refused(path: &Path) -> String {
+        let path = path.to_str().expect("UTF-8");
+        Image::open(path).err().expect("no image")
+    }
+
+    #[test]
+    fn what_is_no_disk_image_is_refused_at_once() {
+        let folder =
+            std::env::temp_dir().join(std::format!("soil-metadata-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let pipe = folder.join("pipe");
+        let name = CString::new(pipe.to_str().expect("UTF-8")).expect("no NUL");
+        // SAFETY: `name` ends with a zero byte.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let found = [&folder, &folder.join("none")].map(|path| refused(path));
+        let of_pipe = refused(&pipe);
+        std::fs::remove_dir_all(&folder).expect("removed");
+        let none = "not a disk image, but a folder or a pipe";
+        assert_eq!(found, [none, "no such file"]);
+        assert_eq!(of_pipe, none);
     }
 }
