@@ -11,6 +11,7 @@ use crate::{Driver, Runtime, instance};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -182,6 +183,18 @@ impl Disks {
     /// Returns the partition that a disk's name stands for, if it isn't the whole disk.
     pub fn partition(&self, disk: usize) -> Option<&str> {
         self.disks.get(disk)?.device.partition()
+    }
+
+    /// Fails if a name means a partition (`part`) of a disk whose own name stands for one.
+    pub fn check_part(&self, disk: usize, part: Option<&str>) -> Result<(), Failure> {
+        match (self.disks.get(disk), part) {
+            (Some(Disk { name, device, .. }), Some(part)) if device.partition().is_some() => {
+                let detail =
+                    format!("disk {name} is a partition, and has none: name it without /{part}");
+                Err(Failure::new(Error::Invalid, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the number of disks.

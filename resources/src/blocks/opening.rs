@@ -92,6 +92,9 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         let detail = disks.missing(name);
         return rt.fail(Failure::new(Error::NoDevice, detail));
     };
+    if let Err(failure) = disks.check_part(disk, wanted.as_deref()) {
+        return rt.fail(failure);
+    }
     let own = disks.partition(disk).map(ToString::to_string);
     let shared = wanted.is_some() && own.is_none();
     let wanted = own.or(wanted);

@@ -34,6 +34,8 @@ struct Orders {
     at_once: Cell<Option<Result<(), BlockError>>>,
     /// Whether the last scatter-gather write was to be durable.
     durable: Cell<Option<bool>>,
+    /// The partition that its name stands for.
+    partition: Cell<Option<&'static str>>,
     data: RefCell<Vec<u8>>,
 }
 
@@ -61,6 +63,10 @@ impl BlockDevice<Current> for Fake {
             discard,
             write_zeroes,
         }
+    }
+
+    fn partition(&self) -> Option<&str> {
+        self.orders.partition.get()
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
@@ -419,6 +425,20 @@ fn partitions_are_disks_of_their_own() {
     let fd = opened(rt, "data/1").expect("there");
     orders.data.borrow_mut().truncate(12 * 512);
     assert_eq!(info(rt, fd).expect("open").sectors, 4);
+}
+
+#[test]
+fn a_partition_that_has_a_disk_s_name_has_none() {
+    let (mut rt, orders) = runtime(with_partitions());
+    let rt = &mut rt;
+    orders.partition.set(Some("1"));
+    let fd = opened(rt, "data").expect("there");
+    assert_eq!(info(rt, fd).expect("open").sectors, 8);
+    assert_eq!(rt.close(fd), Ok(0));
+    for name in ["data/1", "data/2", "data/"] {
+        let refused = opened(rt, name).err();
+        assert_eq!(refused, Some(-(Error::Invalid as Int)), "{name}");
+    }
 }
 
 /// Creates a disk whose sectors contain their numbers.

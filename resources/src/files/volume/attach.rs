@@ -88,6 +88,7 @@ fn acquire(
     let Some(disk) = disks.find(name) else {
         return Err(Failure::new(Error::NoDevice, disks.missing(name)));
     };
+    disks.check_part(disk, partition)?;
     let timed_out = volumes.iter().find_map(|(_, volume)| {
         let line = volume.schedule.timed_out()?;
         (volume.disk() == Some(disk)).then_some(line)
