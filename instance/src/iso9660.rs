@@ -228,7 +228,9 @@ impl<'a> Record<'a> {
 
     fn has_name(&self, name: &str, names: Names) -> bool {
         if names == Names::Joliet {
-            let stored = self.name.chunks_exact(2).map(|unit| {
+            // Windows writes the version of a file, as ECMA-119 has it.
+            let stored = self.name.strip_suffix(b"\0;\x001").unwrap_or(self.name);
+            let stored = stored.chunks_exact(2).map(|unit| {
                 let unit = [unit.first().copied(), unit.get(1).copied()];
                 u16::from_be_bytes(unit.map(Option::unwrap_or_default))
             });

@@ -53,7 +53,7 @@ pub struct Interface {
 impl Network {
     /// The configuration of the device with index `index` and address `mac`: the interface with
     /// that address, otherwise the one called `eth` and the index, otherwise, if no interface of
-    /// the document has an address, the one at that position.
+    /// the document has an address, the one at that position, unless it has another device's name.
     pub fn of_device(&self, index: usize, mac: [u8; 6]) -> Option<&Interface> {
         let mut all = self.interfaces.iter();
         let name = format!("eth{index}");
@@ -63,7 +63,12 @@ impl Network {
             .or_else(|| all.clone().find(named))
             .or_else(|| {
                 let any = all.any(|interface| interface.mac.is_some());
-                self.interfaces.get(index).filter(|_| !any)
+                let other = |name: &str| {
+                    let number = name.strip_prefix("eth").map(str::parse::<usize>);
+                    matches!(number, Some(Ok(_)))
+                };
+                let found = self.interfaces.get(index);
+                found.filter(|interface| !any && !other(&interface.name))
             })
     }
 
@@ -143,6 +148,7 @@ fn physical(
         mac: mac_at(entry, "mac_address")?,
         ..Interface::default()
     };
+    properties(entry, &["mtu"], &interface.name, ignore);
     for subnet in list(entry, "subnets") {
         // Hetzner's service leaves out the type of fixed IPv6 addresses.
         let kind = text_at(subnet, "type").unwrap_or_else(|| String::from("static"));
@@ -194,6 +200,7 @@ fn version_2(document: &Value, ignore: &mut dyn FnMut(String)) -> Result<Network
             slaac: is_true(device, "dhcp6") || is_true(device, "accept-ra"),
             ..Interface::default()
         };
+        properties(device, &["mtu", "macaddress"], id, ignore);
         for given in list(device, "addresses") {
             // An address may have options: a mapping with one key.
             let given = match given.as_object().and_then(|options| options.keys().next()) {
@@ -291,6 +298,13 @@ fn openstack_subnet(
         default_route(interface, route, ignore)?;
     }
     servers(subnet, "dns_nameservers", &mut interface.dns_servers)
+}
+
+/// Notes these properties of a device, which keeps its own.
+fn properties(device: &Value, keys: &[&str], name: &str, ignore: &mut dyn FnMut(String)) {
+    for key in keys.iter().filter(|key| device.get(**key).is_some()) {
+        ignore(format!("the network configuration's {key} of \"{name}\""));
+    }
 }
 
 /// Takes a route (destination, mask, gateway) to everywhere.

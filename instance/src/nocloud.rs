@@ -5,6 +5,8 @@
 use crate::folder::Folder;
 use crate::value::text_at;
 use crate::{Error, Instance, Source, network, yaml};
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Reads the instance.
 ///
@@ -30,6 +32,11 @@ pub fn read(folder: &mut Folder) -> Result<Instance, Error> {
     }
     if let Some(user_data) = folder.read("user-data")? {
         instance.set_user_data(user_data);
+    }
+    let vendor_data = folder.read("vendor-data");
+    let is_blank = |bytes: Vec<u8>| bytes.trim_ascii().is_empty();
+    if !vendor_data.is_ok_and(|found| found.is_none_or(is_blank)) {
+        instance.ignore(String::from("the file vendor-data"));
     }
     if let Some(document) = folder.read("network-config")? {
         instance.set_network(|ignore| network::read(&document, ignore));

@@ -99,11 +99,13 @@ impl Reader<'_> {
         }
         let first = bytes.trim_ascii_start();
         let begins = |word: &str| first.starts_with(word.as_bytes());
+        let kind = media.split(';').next().unwrap_or_default().trim();
+        let is_cloud_config = kind.eq_ignore_ascii_case("text/cloud-config");
         if begins("#cloud-config\n")
             || begins("#cloud-config\r")
             || begins("#cloud-config ")
             || first == b"#cloud-config"
-            || starts_with(media, "text/cloud-config")
+            || is_cloud_config
         {
             return self.cloud_config(first);
         }
@@ -190,15 +192,15 @@ impl Reader<'_> {
         let Some(section) = section else {
             return;
         };
-        match of_section(&section) {
-            Ok(program) => self.merge(program),
+        match of_section(&section).and_then(|program| self.merged(program)) {
+            Ok(program) => self.program = program,
             Err(error) => (self.ignore)(format!("{}", error.within("user data: soil"))),
         }
     }
 
-    /// Adds the section of a later part, which takes precedence.
-    fn merge(&mut self, later: Program) {
-        let program = &mut self.program;
+    /// The program's section with that of a later part, which takes precedence.
+    fn merged(&self, later: Program) -> Result<Program, Error> {
+        let mut program = self.program.clone();
         if !later.arguments.is_empty() {
             program.arguments = later.arguments;
         }
@@ -210,12 +212,48 @@ impl Reader<'_> {
             .files
             .retain(|file| later.files.iter().all(|new| new.path != file.path));
         program.files.extend(later.files);
+        check(&program)?;
+        Ok(program)
     }
 }
 
-/// The key `soil` of a `#cloud-config`, and the names of the others. Only that key is parsed: the
-/// others may use all of YAML.
+/// Refuses a section that is too large.
+fn check(program: &Program) -> Result<(), Error> {
+    let pairs = program.environment.iter();
+    let words = pairs
+        .flat_map(|(name, value)| [name, value])
+        .chain(&program.arguments);
+    if words.map(|word| word.len() + 1).sum::<usize>() > MAX_WORDS {
+        return Err(Error::new("arguments and environment of more than 64 KiB"));
+    }
+    let sizes = program.files.iter().map(|file| file.contents.len());
+    if sizes.sum::<usize>() > MAX_FILES {
+        return Err(Error::new("files of more than 256 KiB"));
+    }
+    for (what, count) in [
+        ("arguments", program.arguments.len()),
+        ("environment", program.environment.len()),
+        ("files", program.files.len()),
+    ] {
+        if count > MAX_ENTRIES {
+            return Err(Error::new(format!("{what} has more than 256 entries")));
+        }
+    }
+    Ok(())
+}
+
+/// The key `soil` of a `#cloud-config`, and the names of the others. Only that key is parsed, unless
+/// the whole is JSON: the others may use all of YAML.
 fn section(document: &[u8]) -> Result<(Option<Value>, Vec<String>), Error> {
+    let mut contents = lines(document).map(|(_, line)| line.trim_ascii_start());
+    let first = contents.find(|line| !line.is_empty() && !line.starts_with(b"#"));
+    if first.is_some_and(|line| line.starts_with(b"{")) {
+        let value = yaml::parse(document)?;
+        let keys = value.as_object().into_iter().flatten();
+        let others = keys.map(|(key, _)| key.clone());
+        let others = others.filter(|key| key != "soil").take(MAX_ENTRIES);
+        return Ok((value.get("soil").cloned(), others.collect()));
+    }
     let mut others = Vec::new();
     let mut found: Option<(usize, usize)> = None;
     let mut open = false;
@@ -237,10 +275,8 @@ fn section(document: &[u8]) -> Result<(Option<Value>, Vec<String>), Error> {
             continue;
         };
         let key = line.get(..colon).unwrap_or_default().trim_ascii();
-        let key = key
-            .strip_prefix(b"\"")
-            .and_then(|key| key.strip_suffix(b"\""))
-            .unwrap_or(key);
+        let unquoted = |quote: &[u8]| key.strip_prefix(quote)?.strip_suffix(quote);
+        let key = unquoted(b"\"").or_else(|| unquoted(b"'")).unwrap_or(key);
         if key == b"soil" {
             if found.is_some() {
                 return Err(Error::new("the key \"soil\" a second time"));
@@ -251,10 +287,14 @@ fn section(document: &[u8]) -> Result<(Option<Value>, Vec<String>), Error> {
             others.push(String::from_utf8_lossy(key).into_owned());
         }
     }
-    let Some(text) = found.and_then(|(start, end)| document.get(start..end)) else {
+    let (Some(text), Some(before)) = (
+        found.and_then(|(start, end)| document.get(start..end)),
+        found.and_then(|(start, _)| document.get(..start)),
+    ) else {
         return Ok((None, others));
     };
-    let value = yaml::parse(text).map_err(|error| error.within("soil"))?;
+    let value = yaml::parse_part(text, lines(before).count());
+    let value = value.map_err(|error| error.within("soil"))?;
     Ok((value.get("soil").cloned(), others))
 }
 
@@ -273,16 +313,9 @@ fn of_section(section: &Value) -> Result<Program, Error> {
             )));
         }
     }
-    let mut bytes = 0;
-    let mut word = |text: &str| {
-        bytes += text.len() + 1;
-        if text.contains('\0') {
-            Err(Error::new("a word contains a NUL"))
-        } else if bytes > MAX_WORDS {
-            Err(Error::new("arguments and environment of more than 64 KiB"))
-        } else {
-            Ok(())
-        }
+    let word = |text: &str| match text.contains('\0') {
+        true => Err(Error::new("a word contains a NUL")),
+        false => Ok(()),
     };
     for argument in entries(section, "arguments")? {
         let argument = text(argument).ok_or_else(|| Error::new("an argument is not a scalar"))?;
@@ -293,9 +326,6 @@ fn of_section(section: &Value) -> Result<Program, Error> {
     if let Some(environment) = environment {
         let variables = environment.as_object();
         let variables = variables.ok_or_else(|| Error::new("environment is not a mapping"))?;
-        if variables.len() > MAX_ENTRIES {
-            return Err(Error::new("environment has more than 256 entries"));
-        }
         for (name, value) in variables {
             let value = match value {
                 Value::Null => String::new(),
@@ -307,18 +337,12 @@ fn of_section(section: &Value) -> Result<Program, Error> {
                     "\"{name}\" is not a variable that can be set"
                 )));
             }
-            word(name)?;
             word(&value)?;
             program.environment.push((name.clone(), value));
         }
     }
-    let mut bytes = 0;
     for file in entries(section, "files")? {
         let file = of_file(file)?;
-        bytes += file.contents.len();
-        if bytes > MAX_FILES {
-            return Err(Error::new("files of more than 256 KiB"));
-        }
         if program.files.iter().any(|other| other.path == file.path) {
             return Err(Error::new(format!(
                 "the file \"{}\" a second time",
@@ -330,7 +354,7 @@ fn of_section(section: &Value) -> Result<Program, Error> {
     Ok(program)
 }
 
-/// The entries of a list, of which there are not too many.
+/// The entries of a list; not too many, because a search for duplicates follows.
 fn entries<'a>(section: &'a Value, key: &str) -> Result<&'a [Value], Error> {
     let entries = list(section, key);
     if section

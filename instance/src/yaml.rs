@@ -22,11 +22,20 @@ const MAX_VALUES: usize = 8192;
 /// # Errors
 /// One line with the number of the wrong line.
 pub fn parse(document: &[u8]) -> Result<Value, Error> {
+    parse_part(document, 0)
+}
+
+/// Parses a part of a document of which `before` lines precede it.
+///
+/// # Errors
+/// As for [`parse`].
+pub(crate) fn parse_part(document: &[u8], before: usize) -> Result<Value, Error> {
     let text = core::str::from_utf8(document).map_err(|_| Error::new("not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser {
         raw: text.lines().collect(),
         lines: text.lines().map(Line::new).collect(),
+        before,
         at: 0,
         values: 0,
     };
@@ -73,6 +82,8 @@ fn is_blank(text: &str) -> bool {
 struct Parser<'a> {
     raw: Vec<&'a str>,
     lines: Vec<Line<'a>>,
+    /// Number of lines in front of them.
+    before: usize,
     /// The current line.
     at: usize,
     values: usize,
@@ -108,7 +119,7 @@ impl<'a> Parser<'a> {
     }
 
     fn wrong(&self, what: &str) -> Error {
-        Error::new(format!("line {}: {what}", self.at + 1))
+        Error::new(format!("line {}: {what}", self.before + self.at + 1))
     }
 
     /// Replaces the current line by a part of it.

@@ -108,6 +108,19 @@ hostname: myhost
     );
 }
 
+/// Proxmox VE's disks have an empty one.
+#[test]
+fn vendor_data_are_ignored_and_named() {
+    let ignored = |vendor: &[u8]| {
+        let files = [("meta-data", META), ("vendor-data", vendor)];
+        instance_of(iso("cidata", &files)).unwrap().unwrap().ignored
+    };
+    let vendor = b"#cloud-config\nsoil: {arguments: [a]}\n";
+    assert_eq!(ignored(vendor), ["the file vendor-data"]);
+    assert_eq!(ignored(&[b'a'; 300_000]), ["the file vendor-data"]);
+    assert_eq!(ignored(b"\n"), [""; 0]);
+}
+
 #[test]
 fn fat_needs_the_file_system() {
     // A boot sector with the label, as mtools writes it.

@@ -9,6 +9,8 @@ use proptest::prelude::{any, proptest};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Style {
     Joliet,
+    /// With the versions of files, as Windows writes them.
+    JolietVersions,
     RockRidge,
     Plain,
 }
@@ -33,7 +35,10 @@ fn record(name: &[u8], system_use: &[u8], sector: u32, len: u32, flags: u8) -> V
 fn entry(style: Style, name: &str, sector: u32, len: u32, flags: u8) -> Vec<u8> {
     let short = format!("{};1", name.replace('-', "_").to_uppercase());
     match style {
-        Style::Joliet => {
+        Style::Joliet | Style::JolietVersions => {
+            let is_file = flags & super::DIRECTORY == 0;
+            let versions = style == Style::JolietVersions && is_file;
+            let name = format!("{name}{}", if versions { ";1" } else { "" });
             let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
             record(&name, b"", sector, len, flags)
         }
@@ -93,7 +98,7 @@ pub fn build(style: Style, label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
     };
     // With Joliet the primary root is an empty directory: it isn't used.
     match style {
-        Style::Joliet => {
+        Style::Joliet | Style::JolietVersions => {
             descriptor(16, 1, 23);
             descriptor(17, 2, ROOT as u32);
             descriptor(18, 255, 0);
@@ -114,7 +119,12 @@ const FILES: [(&str, &[u8]); 3] = [
 
 #[test]
 fn reads_files_by_each_kind_of_name_and_from_each_size_of_sector() {
-    for style in [Style::Joliet, Style::RockRidge, Style::Plain] {
+    for style in [
+        Style::Joliet,
+        Style::JolietVersions,
+        Style::RockRidge,
+        Style::Plain,
+    ] {
         for sector in [512, 2048, 4096] {
             let mut bytes = build(style, "cidata", &FILES);
             bytes.resize(bytes.len().next_multiple_of(4096), 0);

@@ -154,6 +154,7 @@ network:
             "the network configuration's \"bridges\"",
             "the network configuration's \"vlans\"",
             "the network configuration's route to \"192.0.2.0/24\"",
+            "the network configuration's mtu of \"switchports\"",
         ]
     );
 }
@@ -281,6 +282,26 @@ fn a_device_is_matched_by_its_address_its_name_or_its_position() {
     let by_place = network(&[interface("enp1s0", None), interface("x", None)]);
     assert_eq!(name(&by_place, 1, 1).as_deref(), Some("x"));
     assert_eq!(name(&by_place, 2, 1), None);
+    // A name of another device is no position.
+    let second_only = network(&[interface("eth1", None)]);
+    assert_eq!(name(&second_only, 0, 1), None);
+    assert_eq!(name(&second_only, 1, 1).as_deref(), Some("eth1"));
+}
+
+#[test]
+fn properties_of_a_device_are_ignored_and_named() {
+    let device = "{dhcp4: true, mtu: 1400, macaddress: '52:54:00:00:00:01'}";
+    let (network, ignored) = noted(&format!("version: 2\nethernets:\n  eth0: {device}\n"));
+    assert!(network.interfaces[0].dhcp);
+    assert_eq!(
+        ignored,
+        [
+            "the network configuration's mtu of \"eth0\"",
+            "the network configuration's macaddress of \"eth0\""
+        ]
+    );
+    let (_, ignored) = noted("version: 1\nconfig: [{type: physical, name: eth0, mtu: 9000}]");
+    assert_eq!(ignored, ["the network configuration's mtu of \"eth0\""]);
 }
 
 #[test]

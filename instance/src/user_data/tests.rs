@@ -79,6 +79,38 @@ fn a_cloud_config_with_the_section() {
     );
 }
 
+/// Templates of Terraform write JSON or quote each key (`jsonencode`, `yamlencode`).
+#[test]
+fn a_cloud_config_of_a_program() {
+    let json = r#"#cloud-config
+{"runcmd":["ls"],"soil":{"arguments":["a","b c"],"environment":{"N":1,"T":true}}}
+"#;
+    let (found, ignored) = noted(json);
+    assert_eq!(found.arguments, ["a", "b c"]);
+    let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+    assert_eq!(found.environment, [pair("N", "1"), pair("T", "true")]);
+    assert_eq!(ignored, ["cloud-config keys that are not Soil's: runcmd"]);
+    let open = note("#cloud-config\n# JSON\n{\"soil\": [\n");
+    assert_eq!(open, "user data: line 3: a ] is missing");
+    for quote in ['"', '\''] {
+        let key = |name: &str| format!("{quote}{name}{quote}:\n");
+        let text = format!(
+            "#cloud-config\n{}  {}  - x\n",
+            key("soil"),
+            key("arguments")
+        );
+        assert_eq!(noted(&text).0.arguments, ["x"], "{text}");
+    }
+}
+
+#[test]
+fn an_error_has_the_line_of_the_document() {
+    assert_eq!(
+        note("#cloud-config\nusers: []\n\nsoil:\n  arguments:\n  - &a x\n").as_str(),
+        "user data: soil: line 6: anchors, aliases and tags are not supported"
+    );
+}
+
 /// As cloud-init's command `make-mime` writes it, and as Python's `email` does.
 #[test]
 fn a_multipart_message() {
@@ -147,6 +179,14 @@ fn everything_else_is_ignored_and_named() {
         (
             "Content-Type: text/cloud-config\nContent-Transfer-Encoding: base64\n\n*\n",
             "a part of user data that is not valid base64",
+        ),
+        (
+            "Content-Type: text/cloud-config-archive\n\n#cloud-config-archive\n- type: x\n",
+            "a #cloud- format other than #cloud-config in user data",
+        ),
+        (
+            "Content-Type: text/cloud-config-jsonp; charset=utf-8\n\n[{\"op\": \"add\"}]\n",
+            "a part of user data of type text/cloud-config-jsonp; charset=utf-8",
         ),
         (
             "Content-Type: image/png\n\nx",
@@ -219,7 +259,7 @@ fn a_wrong_section_is_refused_as_a_whole() {
     }
     assert_eq!(
         of("a: &b c"),
-        "user data: soil: line 2: anchors, aliases and tags are not supported"
+        "user data: soil: line 3: anchors, aliases and tags are not supported"
     );
     assert_eq!(
         note("#cloud-config\nsoil: {}\nsoil: {}\n"),
@@ -234,6 +274,33 @@ fn sizes_are_bounded() {
     let long = "a".repeat(40_000);
     assert!(of(format!("arguments: [{long}, {long}]")).contains("more than 64 KiB"));
     assert!(of(format!("environment: {{A: {long}, B: {long}}}")).contains("more than 64 KiB"));
+    // All parts together, too.
+    let part =
+        |variables: &str| format!("--a\n\n#cloud-config\nsoil: {{environment: {{{variables}}}}}\n");
+    let of_parts = |parts: [String; 3]| {
+        let (program, ignored) = noted(&format!(
+            "Content-Type: multipart/mixed; boundary=a\n\n{}--a--",
+            parts.concat()
+        ));
+        (program.environment.len(), ignored)
+    };
+    let parts = [format!("A: {long}"), format!("B: {long}"), "C: x".into()];
+    let (count, ignored) = of_parts(parts.map(|variables| part(&variables)));
+    assert_eq!(count, 2, "A and C");
+    assert_eq!(
+        ignored,
+        ["user data: soil: arguments and environment of more than 64 KiB"]
+    );
+    let many = |from: usize| {
+        let variables: Vec<String> = (from..from + 200).map(|n| format!("V{n}: x")).collect();
+        part(&variables.join(", "))
+    };
+    let (count, ignored) = of_parts([many(0), many(100), many(50)]);
+    assert_eq!(count, 250, "the second part isn't taken");
+    assert_eq!(
+        ignored,
+        ["user data: soil: environment has more than 256 entries"]
+    );
     let parts = "--a\n\nx\n".repeat(200);
     let (_, ignored) = noted(&format!(
         "Content-Type: multipart/mixed; boundary=a\n\n{parts}--a--"
