@@ -203,6 +203,19 @@ def nocloud_fat(context, form):
     check_machine(context, form, fat(context, tap), tap, NOCLOUD)
 
 
+@test("drive-of-virtio-scsi")
+def drive_of_virtio_scsi(context):
+    """The drive for discs that Proxmox VE and OpenStack give a machine, at virtio-scsi."""
+    seed = nocloud(context)
+    drive = ["virtio-scsi-pci", "scsi-cd,drive=seed"]
+    words = [word for device in drive for word in ("-device", device)]
+    words += ["-drive", f"file={seed},format=raw,if=none,id=seed,media=cdrom"]
+    options = [f"--qemu-arg={word}" for word in words]
+    child = context.soil(PROGRAM, "q35", options=options)
+    child.wait_line("ready")
+    assert NOCLOUD + ARGUMENTS in clean(child.text), child.text
+
+
 @test("fat-in-a-program-without-files")
 def fat_without_files(context):
     """A program that uses the network only has no FAT: the log says what to do."""
