@@ -21,6 +21,14 @@ fn response(agent: &mut Agent) -> Value {
     serde_json::from_slice(&output).unwrap()
 }
 
+/// Asks for a freeze, which the owner answers so, and takes the response.
+fn freeze(agent: &mut Agent, answer: Result<Answer, String>) -> Value {
+    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\"}\n");
+    assert_eq!(agent.next_request(), Some(Request::Freeze));
+    agent.answer(answer);
+    response(agent)
+}
+
 #[test]
 fn the_agent_answers_by_itself() {
     let mut agent = Agent::new("1.0");
@@ -142,20 +150,11 @@ fn the_program_answers_for_the_network_and_shutdown() {
 fn only_some_commands_work_while_volumes_are_frozen() {
     let mut agent = Agent::new("1.0");
     let status = json!({ "execute": "guest-fsfreeze-status" });
-    let freeze = b"{\"execute\":\"guest-fsfreeze-freeze\"}\n";
-    agent.push(freeze);
-    assert_eq!(agent.next_request(), Some(Request::Freeze));
-    agent.answer(Err("the disk doesn't answer".into()));
-    assert_eq!(
-        response(&mut agent)["error"]["desc"],
-        "the disk doesn't answer"
-    );
+    let failed = freeze(&mut agent, Err("the disk doesn't answer".into()));
+    assert_eq!(failed["error"]["desc"], "the disk doesn't answer");
     assert_eq!(ask(&mut agent, &status)["return"], "thawed");
 
-    agent.push(freeze);
-    assert_eq!(agent.next_request(), Some(Request::Freeze));
-    agent.answer(Ok(Answer::Volumes(1)));
-    assert_eq!(response(&mut agent)["return"], 1);
+    assert_eq!(freeze(&mut agent, Ok(Answer::Volumes(1)))["return"], 1);
     assert_eq!(ask(&mut agent, &status)["return"], "frozen");
     for name in [
         "guest-shutdown",
@@ -208,23 +207,29 @@ fn the_program_answers_for_the_time() {
 #[test]
 fn a_freeze_of_no_volume_freezes_nothing() {
     let mut agent = Agent::new("1.0");
-    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\"}\n");
-    assert_eq!(agent.next_request(), Some(Request::Freeze));
-    agent.answer(Ok(Answer::Volumes(0)));
-    assert_eq!(response(&mut agent)["return"], 0);
+    assert_eq!(freeze(&mut agent, Ok(Answer::Volumes(0)))["return"], 0);
     assert!(!agent.is_frozen());
 }
 
 #[test]
 fn the_owner_may_thaw() {
     let mut agent = Agent::new("1.0");
-    agent.push(b"{\"execute\":\"guest-fsfreeze-freeze\"}\n");
-    assert_eq!(agent.next_request(), Some(Request::Freeze));
-    agent.answer(Ok(Answer::Volumes(1)));
-    response(&mut agent);
+    freeze(&mut agent, Ok(Answer::Volumes(1)));
     agent.thawed();
     let status = json!({ "execute": "guest-fsfreeze-status" });
     assert_eq!(ask(&mut agent, &status)["return"], "thawed");
+}
+
+/// Values that no command takes are kept as text, so their depth costs no stack.
+#[test]
+fn depth_is_bounded_by_the_line_only() {
+    let mut agent = Agent::new("1.0");
+    let depth = MAX_LINE / 2 - 40;
+    let deep = "[".repeat(depth) + &"]".repeat(depth);
+    agent.push(format!("{{\"execute\":\"guest-ping\",\"id\":{deep}}}\n").as_bytes());
+    assert_eq!(agent.next_request(), None);
+    let expected = format!("{{\"return\":{{}},\"id\":{deep}}}\n");
+    assert_eq!(agent.output(), expected.as_bytes());
 }
 
 #[test]
