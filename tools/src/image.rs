@@ -45,6 +45,8 @@ pub fn run(options: &MakeImage) -> Result<String, Failure> {
         (None, Some(program), Some(folder)) if options.format == ImageFormat::Oci => {
             container(options, program, folder)
         }
+        _ if options.engine.is_some() => Err(Failure::on("--engine", "only containers have one")
+            .remedy("give --format oci as well, or leave it out")),
         (None, Some(program), Some(disk)) => create(options, program, disk),
         (None, ..) => Err(Failure::new("no program and no --output")
             .remedy("soil image _build/soil/main.exe --output service.img")),
@@ -55,7 +57,8 @@ pub fn run(options: &MakeImage) -> Result<String, Failure> {
 fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<String, Failure> {
     let scratch = tempfile::tempdir().on(std::env::temp_dir())?;
     let disk = scratch.path().join("disk.img");
-    let has_disk = options.engine == Engine::Kubevirt;
+    let engine = options.engine.unwrap_or(Engine::Process);
+    let has_disk = engine == Engine::Kubevirt;
     let disk_options = [
         ("--size", options.size.is_some()),
         ("--data", options.data.is_some()),
@@ -77,7 +80,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
         variables: &command::given(&options.variables),
         disk: has_disk.then_some(disk.as_path()),
     };
-    let digest = oci::write(options.engine, &contents, folder)?;
+    let digest = oci::write(engine, &contents, folder)?;
     Ok(format!("{}: {digest}", folder.display()))
 }
 

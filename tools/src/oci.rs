@@ -133,7 +133,15 @@ fn process(contents: &Contents<'_>, tree: &mut Tree) -> Result<Value, Failure> {
 /// urunc's annotations; it takes their values in base64.
 fn urunc(contents: &Contents<'_>) -> Result<Map<String, Value>, Failure> {
     let process = Process::of(contents, &[])?;
-    let words = [UNIKERNEL.to_owned()].into_iter().chain(process.arguments);
+    // As urunc quotes the arguments of a container (unikernels/linux.go).
+    let quoted = process
+        .arguments
+        .into_iter()
+        .map(|word| match word.contains(' ') {
+            true => format!("'{word}'"),
+            false => word,
+        });
+    let words = [UNIKERNEL.to_owned()].into_iter().chain(quoted);
     let values = [
         ("unikernelType", "linux".to_owned()),
         ("hypervisor", "qemu".to_owned()),
@@ -266,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let contents = Contents {
             program: &probe(folder.path()),
-            arguments: &["-v".into()],
+            arguments: &["-v".into(), "a b".into()],
             variables: &[],
             disk: None,
         };
@@ -279,7 +287,7 @@ mod tests {
         };
         assert_eq!(value("unikernelType"), "linux");
         assert_eq!(value("binary"), "/unikernel/image.elf");
-        assert_eq!(value("cmdline"), "/unikernel/image.elf -v");
+        assert_eq!(value("cmdline"), "/unikernel/image.elf -v 'a b'");
         let entry = serde_json::json!(["/unikernel/image.elf"]);
         assert_eq!(config["config"]["Entrypoint"], entry);
     }

@@ -35,10 +35,10 @@ pub struct MakeImage {
     /// The format.
     #[arg(long, value_enum, default_value_t = ImageFormat::Raw)]
     pub format: ImageFormat,
-    /// With --format oci: the engine of the container image. That of a process has the process form
-    /// (_build/default/…/main.exe) instead of the image.
-    #[arg(long, value_enum, default_value_t = Engine::Process)]
-    pub engine: Engine,
+    /// With --format oci: the engine of the container image. Without this option: process, which
+    /// takes the process form (_build/default/…/main.exe) instead of the image.
+    #[arg(long, value_enum)]
+    pub engine: Option<Engine>,
     /// Size of the whole disk, such as 2G. Without this option: the least.
     #[arg(long)]
     pub size: Option<DiskSize>,
@@ -60,7 +60,7 @@ pub struct MakeImage {
     pub sign: Vec<PathBuf>,
     /// Put the program on a disk that this command made. The data partition stays, and so do the
     /// settings that no option gives.
-    #[arg(long, conflicts_with_all = ["format", "size", "data", "data_size", "data_fs"])]
+    #[arg(long, conflicts_with_all = ["format", "engine", "size", "data", "data_size", "data_fs"])]
     pub replace: bool,
     /// Change the variables and arguments on this disk: those of --env and behind --, or all of
     /// them in an editor, or from standard input.
@@ -68,8 +68,8 @@ pub struct MakeImage {
         long,
         value_name = "DISK",
         conflicts_with_all = [
-            "program", "output", "format", "size", "data", "data_size", "data_fs", "replace",
-            "force"
+            "program", "output", "format", "engine", "size", "data", "data_size", "data_fs",
+            "replace", "force"
         ]
     )]
     pub edit: Option<PathBuf>,

@@ -96,14 +96,17 @@ impl Layout {
             }
         };
         let total = match size {
-            Some(size) if size < least => {
-                let reason = format!("too little: the disk needs {least} bytes");
-                return Err(Failure::on("--size", reason).remedy("say a larger --size"));
-            }
-            Some(size) if !size.is_multiple_of(unit) => {
-                let (format, unit) = (format.name(), shown(unit));
-                let reason = format!("a disk in the format {format} has whole multiples of {unit}");
-                return Err(Failure::on("--size", reason));
+            Some(size) if size < least || !size.is_multiple_of(unit) => {
+                let fitting = size.max(least).next_multiple_of(unit);
+                let reason = match size < least {
+                    true => format!("too little: the disk needs {least} bytes"),
+                    false => {
+                        let (format, unit) = (format.name(), shown(unit));
+                        format!("a disk in the format {format} has whole multiples of {unit}")
+                    }
+                };
+                let remedy = format!("give --size {}M", fitting >> 20);
+                return Err(Failure::on("--size", reason).remedy(remedy));
             }
             Some(size) => size,
             None => least.next_multiple_of(unit),
@@ -225,11 +228,17 @@ mod tests {
         let least = 10 * MIB + 20_480;
         let failure = layout(least - 4096).expect_err("too little").to_string();
         assert!(failure.contains(&least.to_string()), "{failure}");
+        // What it advises is a size that the format has.
+        assert!(failure.ends_with("give --size 11M"), "{failure}");
         // An exact size is possible only where the format has no unit.
         assert!(layout(11 * MIB).is_ok());
-        assert!(layout(least).is_err_and(|failure| failure.to_string().contains("multiples")));
+        let failure = layout(least).expect_err("no whole MiB").to_string();
+        assert!(
+            failure.contains("multiples of 1 MiB: give --size 11M"),
+            "{failure}"
+        );
         let gce = Layout::new(MIB, None, Some(1025 * MIB), ImageFormat::Gce);
-        assert!(gce.is_err_and(|failure| failure.to_string().contains("1 GiB")));
+        assert!(gce.is_err_and(|failure| failure.to_string().contains("1 GiB: give --size 2048M")));
     }
 
     #[test]
