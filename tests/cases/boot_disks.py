@@ -20,6 +20,7 @@ from harness.runner import test
 MIB = 1 << 20
 HELLO = "examples/hello/main.exe"
 SERVICE = "examples/service/main.exe"
+BLOCKS = "tests/programs/soil/block_work.exe"
 PORT = 8080
 SECURE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 KEYS = "/usr/share/ovmf/PkKek-1-snakeoil"
@@ -268,6 +269,24 @@ def grows(context):
     child = served(context, disk, "seabios")
     assert request("GET", "/kv/31") == (200, value)
     stop(context, child)
+
+
+@test(limit=120)
+def hides_the_boot_partitions(context):
+    """The program has its data partition, and nothing else of its disk by any name: what is in front
+    of the partition stays."""
+    others = ("data/soil-boot", "data/2", "boot", "boot/soil-boot", "disk0")
+    disk = made(context, "--data-size", "8M", "--", "partitions", "data", *others, program=BLOCKS)
+    start = int(data_place(context, disk).rsplit("=", 1)[1])
+    before = content(disk)[:start]
+    child = boot(context, disk, "seabios", "-global", "virtio-blk-device.serial=boot")
+    child.wait_line("soil: status 0")
+    assert f"data: data, {(8 * MIB) // 512} sectors" in child.text, child.text
+    for name in others:
+        assert f"open {name}: " in child.text, child.text
+        assert f"{name}: {name}, " not in child.text, child.text
+    child.finish()
+    assert content(disk)[:start] == before
 
 
 @test(limit=180)
