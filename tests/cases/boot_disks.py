@@ -425,6 +425,7 @@ def refuses(context):
         ([hello, *output, "--size", "1020K"], "the disk needs 1048576 bytes: give --size 1M"),
         ([hello, *output, "--size", "1028K"], "whole multiples of 1 MiB: give --size 2M"),
         ([hello, *output, "--data", text], "no sectors"),
+        ([hello, *output, "--data-size", "64K"], "--data-size: too little for ext4"),
         ([hello, "--output", disk], "--force replaces it"),
         ([hello, *output, "--sign", text, f"{other}.pem"], "--sign the PEM files"),
         ([hello, *output, "--sign", f"{other}.key", f"{KEYS}.pem"], "not the key of"),

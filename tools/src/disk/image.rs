@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use rustix::fs::{SeekFrom, seek};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use tempfile::{NamedTempFile, TempPath};
@@ -130,15 +130,22 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// Starts the image `target`, which must not exist unless `replace` is set.
+    /// Starts the image `target`, which must not exist unless `replace` is set. Of a symbolic link
+    /// it replaces the file.
     pub fn new(target: &Path, replace: bool) -> Result<Self, Failure> {
-        if !replace && target.symlink_metadata().is_ok() {
-            return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
-        }
         if target.is_dir() {
             return Err(Failure::on(target, "a directory"));
         }
-        Self::with_target(target)
+        if std::fs::metadata(target).is_ok_and(|found| !found.is_file()) {
+            return Err(Failure::on(target, "not a regular file")
+                .remedy("give another path; dd copies a raw disk to a device"));
+        }
+        if !replace && target.symlink_metadata().is_ok() {
+            return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
+        }
+        // Fails for a new file.
+        let file = std::fs::canonicalize(target);
+        Self::with_target(file.as_deref().unwrap_or(target))
     }
 
     /// Starts a file that the image is made of, in the same directory.
@@ -165,13 +172,24 @@ impl Unfinished {
         &self.file
     }
 
-    /// Syncs the image and durably renames it to its target.
+    /// Syncs the image and durably renames it to its target. A file that was there gives it its
+    /// permissions, and as far as we may its owner.
     pub fn finish(self) -> Result<(), Failure> {
         let file = File::open(&self.file).on(&self.target)?;
-        // Applies the umask's permissions: a temporary file has only the owner's.
-        let mask = rustix::process::umask(rustix::fs::Mode::empty());
-        rustix::process::umask(mask);
-        let mode = rustix::fs::Mode::from_raw_mode(0o666 & !mask.bits());
+        let mode = match std::fs::metadata(&self.target) {
+            Ok(old) => {
+                // Fails for an owner other than root's or ours.
+                let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
+                old.mode()
+            }
+            // The umask's: a temporary file has only the owner's.
+            Err(_) => {
+                let mask = rustix::process::umask(rustix::fs::Mode::empty());
+                rustix::process::umask(mask);
+                0o666 & !mask.bits()
+            }
+        };
+        let mode = rustix::fs::Mode::from_raw_mode(mode);
         rustix::fs::fchmod(&file, mode).on(&self.target)?;
         file.sync_all().on(&self.target)?;
         let target = self.target.clone();
@@ -271,5 +289,59 @@ pub fn copy_data(from: &File, to: &File, start: u64) -> std::io::Result<()> {
             to.write_all_at(bytes, start + at)?;
             at += len as u64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unfinished;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+
+    #[test]
+    fn a_replaced_file_keeps_its_place_its_owner_and_its_permissions() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (
+            folder.path().join("other/disk.img"),
+            folder.path().join("link.img"),
+        );
+        fs::create_dir(folder.path().join("other")).expect("made");
+        fs::write(&file, "old").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+        symlink("other/disk.img", &link).expect("linked");
+        if rustix::process::geteuid().is_root() {
+            chown(&file, Some(65534), Some(65533)).expect("given away");
+        }
+        let before = fs::metadata(&file).expect("there");
+        let unfinished = Unfinished::new(&link, true).expect("begun");
+        fs::write(unfinished.path(), "new").expect("written");
+        unfinished.finish().expect("finished");
+        assert!(link.symlink_metadata().expect("there").is_symlink());
+        assert_eq!(fs::read(&file).expect("readable"), b"new");
+        let after = fs::metadata(&file).expect("there");
+        let of = |found: &fs::Metadata| (found.mode(), found.uid(), found.gid());
+        assert_eq!(of(&after), of(&before));
+        assert_ne!(after.ino(), before.ino(), "replaced at once");
+    }
+
+    #[test]
+    fn a_new_file_has_the_permissions_of_the_umask() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, usual) = (folder.path().join("disk.img"), folder.path().join("usual"));
+        let unfinished = Unfinished::new(&file, false).expect("begun");
+        unfinished.finish().expect("finished");
+        fs::write(&usual, "").expect("written");
+        let mode = |path| fs::metadata(path).expect("there").mode();
+        assert_eq!(mode(&file), mode(&usual));
+        let error = Unfinished::new(folder.path(), false)
+            .err()
+            .expect("refused");
+        assert!(error.to_string().ends_with(": a directory"), "{error}");
+        let error = Unfinished::new("/dev/null".as_ref(), true).err();
+        let error = error.expect("refused").to_string();
+        assert!(
+            error.starts_with("/dev/null: not a regular file: "),
+            "{error}"
+        );
     }
 }

@@ -240,10 +240,14 @@ pub fn make_ext4(
     if outcome.status == 0 {
         Ok(())
     } else if full.iter().any(|text| outcome.text.contains(text)) {
-        Err(too_small(directory.unwrap_or(file)))
+        Err(directory.map_or_else(too_small_for_ext4, too_small))
     } else {
         Err(Failure::on(MKFS_EXT4.name, outcome.last_line()))
     }
+}
+
+fn too_small_for_ext4() -> Failure {
+    Failure::on("--data-size", "too little for ext4").remedy("give more, such as 8M")
 }
 
 fn too_small(directory: &Path) -> Failure {
