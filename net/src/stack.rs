@@ -66,7 +66,8 @@ pub struct Progress {
 /// - **The state of the machine**: [`set_memory_short`](Stack::set_memory_short),
 ///   [`note_idle`](Stack::note_idle), [`renew_keys`](Stack::renew_keys).
 /// - **The end**: `close` the connections and `poll` until [`undelivered`](Stack::undelivered) is
-///   0; then [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
+///   0; then [`abort_all`](Stack::abort_all) what is left, and `poll`; then
+///   [`release_leases`](Stack::release_leases) until it returns true, and `poll` until
 ///   [`is_drained`](Stack::is_drained).
 ///
 /// # Order of calls

@@ -57,6 +57,7 @@ operations! {
     fn promised_memory() -> usize;
     fn note_idle(idle_ns: u64);
     fn undelivered() -> usize;
+    fn abort_all();
     fn release_leases() -> bool;
     fn is_drained() -> bool;
 

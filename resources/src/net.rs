@@ -91,6 +91,8 @@ pub struct Net {
     /// Time when the links were opened, for the timeout of DHCP.
     started_ns: u64,
     progress: Progress,
+    /// Whether the remaining connections have been aborted, at exit.
+    aborted: bool,
     /// Whether the DHCP leases have been released, at exit.
     released: bool,
     /// Deadline at exit for cards to send their queued frames.
@@ -185,6 +187,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         waiting_for_address: Vec::new(),
         started_ns: 0,
         progress: Progress::default(),
+        aborted: false,
         released: false,
         drain_until: None,
         snapshots: Current::snapshots(),

@@ -44,10 +44,12 @@ def copies_behind_a_load_balancer(context):
     def start(name):
         tap = taps[name]
         copies[name] = context.soil(PROGRAM, "microvm", name, tap.host, tap=tap)
-        copies[name].wait_line("counts visits")
 
+    # All at once, and each finds or makes the table.
     for name in taps:
         start(name)
+    for copy in copies.values():
+        copy.wait_line("counts visits")
     addresses = {name.upper(): f"{tap.guest}:8080" for name, tap in taps.items()}
     environment = {**addresses, "LISTEN": f"127.0.0.1:{VISITORS}"}
     command = ["haproxy", "-db", "-f", os.path.join(FOLDER, "haproxy.cfg")]

@@ -1,9 +1,11 @@
 //! Operations on sockets of every type.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::Stack;
 use crate::sockets::Socket;
+use crate::tcp::connection::Phase;
 use crate::types::{Error, Handle, Readiness, SocketKind};
 
 /// All sockets.
@@ -94,6 +96,21 @@ impl Stack {
             SocketKind::Ping => self.sockets.close_ping(handle),
         }
         Ok(())
+    }
+
+    /// Closes all listeners and aborts all connections but closed ones, before shutdown: the peers
+    /// get an RST, as from a system whose program ended, and don't wait for a machine that is off.
+    pub fn abort_all(&mut self) {
+        let handles: Vec<Handle> = self.sockets.table.handles().collect();
+        for handle in handles {
+            match self.sockets.table.get(handle) {
+                Some(Socket::Connection(connection)) if connection.phase != Phase::Orphan => {
+                    self.sockets.abort_connection(handle);
+                }
+                Some(Socket::Listener(_)) => self.sockets.close_listener(handle),
+                _ => {}
+            }
+        }
     }
 
     /// Like [`Stack::close`], but discards unsent data and sends an RST to the peer.

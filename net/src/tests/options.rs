@@ -53,6 +53,36 @@ fn without_linger_closing_resets() {
     assert_eq!(world.stacks[0].connections(), 0);
 }
 
+/// The end of a program: also of connections that it hasn't accepted, but not of closed ones.
+#[test]
+fn what_is_left_at_the_end_is_reset() {
+    let mut world = pair();
+    let server = address("10.0.0.2:80");
+    let listener = world.stacks[1].tcp_listen(server, 64).unwrap();
+    let (client, _) = connect(&mut world, listener, server);
+    let (other, closed) = connect(&mut world, listener, server);
+    let waiting = world.stacks[0].tcp_connect(server, None).unwrap();
+    world.advance(MS);
+    world.stacks[0].tcp_write(waiting, b"question").unwrap();
+    world.stacks[1].tcp_write(closed, b"answer").unwrap();
+    world.stacks[1].close(closed).unwrap();
+    world.stacks[1].abort_all();
+    world.advance(MS);
+    for client in [client, waiting] {
+        assert_eq!(
+            world.stacks[0].tcp_read(client, &mut [0; 1]),
+            Err(Error::ConnectionReset)
+        );
+    }
+    assert_eq!(world.stacks[0].tcp_read(other, &mut [0; 9]), Ok(6));
+    let refused = world.stacks[0].tcp_connect(server, None).unwrap();
+    world.advance(MS);
+    assert_eq!(
+        world.stacks[0].tcp_connect_result(refused),
+        Err(Error::ConnectionRefused)
+    );
+}
+
 /// RFC 5482.
 #[test]
 fn the_user_timeout_is_kept() {

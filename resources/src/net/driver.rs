@@ -106,6 +106,11 @@ fn finish(rt: &mut Runtime) -> bool {
         net.progress.more_work = true;
         return false;
     }
+    if !core::mem::replace(&mut net.aborted, true) {
+        net.stack.abort_all();
+        net.progress.more_work = true;
+        return false;
+    }
     let done = net.stack.release_leases();
     // Sends the frames that this queued without delay.
     net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
