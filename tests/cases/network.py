@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -423,3 +424,30 @@ def machine_pid(child):
         ["ps", "-o", "pid=", "--ppid", str(child.pid)], capture_output=True, text=True
     ).stdout.split()
     return int(children[0]) if children else child.pid
+
+
+@test("a-connection-that-waits-at-the-end", limit=180)
+def a_connection_that_waits(context):
+    """A connection that the program hasn't accepted when its machine ends gets a reset, in both
+    forms of Soil's own stack."""
+    for form in ("process", "microvm"):
+        tap = context.tap()
+        child = context.soil("examples/echo/main.exe", form, tap=tap)
+        child.wait_line("listen")
+        # The program waits some seconds for this one, and accepts no others.
+        with socket.create_connection((tap.guest, 7), PATIENCE) as held:
+            held.sendall(b"a")
+            assert held.recv(1) == b"a"
+            child.signal(signal.SIGTERM)
+            echoed = b"b"
+            while echoed:
+                with socket.create_connection((tap.guest, 7), PATIENCE) as waiting:
+                    waiting.sendall(b"b")
+                    waiting.settimeout(PATIENCE)
+                    try:
+                        echoed = waiting.recv(1)
+                    except ConnectionResetError:
+                        break
+            else:
+                raise AssertionError(f"{form}: an end of input instead of a reset")
+        assert child.finish(context.remaining()) == 143, f"{form}: {child.text}"
