@@ -273,8 +273,8 @@ def grows(context):
 
 @test(limit=120)
 def hides_the_boot_partitions(context):
-    """The program has its data partition, and nothing else of its disk by any name: what is in front
-    of the partition stays."""
+    """The program has its data partition, and nothing else of its disk by any name: what is in
+    front of the partition stays."""
     others = ("data/soil-boot", "data/2", "boot", "boot/soil-boot", "disk0")
     disk = made(context, "--data-size", "8M", "--", "partitions", "data", *others, program=BLOCKS)
     start = int(data_place(context, disk).rsplit("=", 1)[1])

@@ -44,7 +44,8 @@ pub struct Contents<'a> {
     pub disk: Option<&'a Path>,
 }
 
-/// The user and group of processes: an ID without a user on the host, as in Google's distroless images.
+/// The user and group of processes: an ID without a user on the host, as in Google's distroless
+/// images.
 const USER: Owner = Owner(65532);
 /// The user and group `qemu`, as which KubeVirt reads disks.
 const QEMU: Owner = Owner(107);
