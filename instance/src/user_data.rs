@@ -242,8 +242,8 @@ fn check(program: &Program) -> Result<(), Error> {
     Ok(())
 }
 
-/// The key `soil` of a `#cloud-config`, and the names of the others. Only that key is parsed, so the
-/// others may use all of YAML; JSON is parsed as a whole.
+/// The key `soil` of a `#cloud-config`, and the names of the others. Only that key is parsed, so
+/// the others may use all of YAML; JSON is parsed as a whole.
 fn section(document: &[u8]) -> Result<(Option<Value>, Vec<String>), Error> {
     let mut contents = lines(document).map(|(_, line)| line.trim_ascii_start());
     let first = contents.find(|line| !line.is_empty() && !line.starts_with(b"#"));
