@@ -57,17 +57,17 @@ def a_volume_grows_with_its_disk(context):
     disk had, and e2fsck and sfdisk find nothing."""
     for form in FORMS:
         for make, source in ((ext4_disk, "ext4:data"), (partitioned, "ext4:data/data")):
-            disk, start = make(context, form, 40 * MIB)
-            output = grown(context, form, disk, source, "one", "10")
+            disk, start = make(context, form, 12 * MIB)
+            output = grown(context, form, disk, source, "one", "4")
             assert "one: true, of" in output and "grew" not in output, output
             checked(context, disk, start)
-            enlarge(disk, 120 * MIB)
-            output = grown(context, form, disk, source, "two", "60", "one")
+            enlarge(disk, 36 * MIB)
+            output = grown(context, form, disk, source, "two", "16", "one")
             assert "one: true\n" in output and "two: true, of" in output, output
-            assert re.search(r"ext4 volume grew from \d+ to 1\d\d MiB", output), output
+            assert re.search(r"ext4 volume grew from \d+ to 3\d MiB", output), output
             checked(context, disk, start)
-            enlarge(disk, 200 * MIB)
-            output = grown(context, form, disk, source, "three", "80", "one", "two")
+            enlarge(disk, 60 * MIB)
+            output = grown(context, form, disk, source, "three", "20", "one", "two")
             assert "one: true\ntwo: true\nthree: true, of" in output, output
             assert "sfdisk" not in output and "gdisk" not in output, output
             checked(context, disk, start)
@@ -77,7 +77,7 @@ def a_volume_grows_with_its_disk(context):
                 assert "No errors detected" in text, text
                 end = re.search(r"data.*|.*data", context.run("sfdisk", "-d", disk).stdout)
                 size = int(re.search(r"size= *(\d+)", end.group()).group(1)) * 512
-                assert start + size == 199 * MIB, end.group()
+                assert start + size == 59 * MIB, end.group()
             os.unlink(disk)
 
 

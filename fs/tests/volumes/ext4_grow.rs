@@ -128,54 +128,54 @@ fn check_backup(image: &Image) {
 /// Layouts: old and new MiB, and options of mkfs.ext4.
 const LAYOUTS: &[(&str, (u64, u64), &[&str])] = &[
     ("one group", (5, 8), &[]),
-    ("one group becomes many", (8, 64), &[]),
+    ("one group becomes many", (8, 42), &[]),
     ("the last group only", (20, 24), &["-b", "1024"]),
-    ("whole groups", (64, 96), &["-b", "1024"]),
+    ("whole groups", (24, 40), &["-b", "1024"]),
     (
         "a last group without room",
-        (64, 65),
-        &["-b", "1024", "-N", "100000"],
+        (24, 25),
+        &["-b", "1024", "-N", "37000"],
     ),
-    ("4 KiB blocks", (24, 300), &["-b", "4096"]),
-    ("4 KiB blocks, groups", (200, 900), &["-b", "4096"]),
+    ("4 KiB blocks", (24, 140), &["-b", "4096"]),
+    ("4 KiB blocks, groups", (150, 520), &["-b", "4096"]),
     ("2 KiB blocks", (24, 70), &["-b", "2048"]),
-    ("small groups", (8, 64), &["-b", "1024", "-g", "1024"]),
+    ("small groups", (8, 32), &["-b", "1024", "-g", "1024"]),
     (
         "Debian 13",
-        (40, 600),
+        (40, 140),
         &["-b", "4096", "-O", "metadata_csum_seed,orphan_file"],
     ),
     (
         "uninit_bg",
-        (8, 64),
+        (8, 42),
         &["-O", "^metadata_csum,^64bit,^flex_bg,uninit_bg"],
     ),
     (
         "no checksums",
-        (8, 64),
+        (8, 42),
         &["-O", "^metadata_csum,^uninit_bg"],
     ),
     (
         "no checksums, small groups",
-        (8, 64),
+        (8, 32),
         &["-b", "1024", "-g", "1024", "-O", "^metadata_csum"],
     ),
     (
         "two backups",
-        (24, 96),
+        (24, 48),
         &["-O", "sparse_super2,^resize_inode"],
     ),
     (
         "backups in all groups",
-        (24, 96),
+        (24, 48),
         &["-b", "1024", "-O", "^sparse_super,^resize_inode"],
     ),
     (
         "as in ext3",
-        (24, 96),
+        (24, 48),
         &["-O", "^extent,^64bit,^flex_bg,^metadata_csum", "-I", "128"],
     ),
-    ("32 bits with checksums", (24, 96), &["-O", "^64bit"]),
+    ("32 bits with checksums", (24, 48), &["-O", "^64bit"]),
 ];
 
 #[test]
@@ -303,9 +303,9 @@ fn survives(bytes: Vec<u8>, grown: u64, when: &str) {
 
 /// Layouts for power cuts.
 const CUT: &[((u64, u64), &[&str])] = &[
-    ((5, 40), &[]),
-    ((8, 40), &["-b", "1024", "-g", "1024"]),
-    ((8, 20), &["-b", "1024", "-O", "^metadata_csum"]),
+    ((5, 18), &[]),
+    ((8, 14), &["-b", "1024", "-g", "1024"]),
+    ((8, 18), &["-b", "1024", "-O", "^metadata_csum"]),
 ];
 
 #[test]
