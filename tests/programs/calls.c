@@ -335,6 +335,7 @@ static void counts(int number)
    with SA_RESTART. The outcome is printed on standard error. */
 static void interrupted(const char *how)
 {
+  enum { OUTPUT = 200000 };
   const struct timespec long_time = { 1000, 0 };
   int restart = strstr(how, "restart") != NULL, word = 7;
   long result, total = 0, ended = 0;
@@ -351,7 +352,7 @@ static void interrupted(const char *how)
   else if (!strncmp(how, "pause", 5)) result = pause();
   else if (!strncmp(how, "write-bytes", 11)) {
     /* Of one byte, either nothing is written or all. */
-    while (total < 300000) {
+    while (total < OUTPUT) {
       result = syscall(SYS_write, 1, "x", 1);
       if (result == 1) total++;
       else if (errno == EINTR) ended++;
@@ -359,11 +360,10 @@ static void interrupted(const char *how)
     }
     result = ended;
   } else {
-    enum { SIZE = 300000 };
-    char *much = calloc(1, SIZE);
-    result = syscall(SYS_write, 1, much, SIZE);
-    for (total = result; total < SIZE; total += syscall(SYS_write, 1, much + total, SIZE - total));
-    result = result > 0 && result < SIZE;
+    char *much = calloc(1, OUTPUT);
+    result = syscall(SYS_write, 1, much, OUTPUT);
+    for (total = result; total < OUTPUT; total += syscall(SYS_write, 1, much + total, OUTPUT - total));
+    result = result > 0 && result < OUTPUT;
   }
   int error = result < 0 ? errno : 0;
   fprintf(stderr, "%s: %ld, errno %d, signals: %d\n", how, result, error, interruptions);
