@@ -230,3 +230,39 @@ def settings_become_arguments(context):
     write(path, SETTINGS, b"# three arguments, where one is allowed\n--\na b\nc\n")
     for start in (bios, uefi):
         start(context, path).wait_line("usage: website [PORT]")
+
+
+BOCHS = """\
+megs: 256
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+cpu: model={model}
+ata0-master: type=disk, path={disk}, mode=flat, cylinders={cylinders}, heads=16, spt=32
+boot: disk
+com1: enabled=1, mode=file, dev={serial}
+log: {log}
+panic: action=fatal
+error: action=report
+# No viewer is waited for.
+display_library: rfb, options="timeout=0"
+"""
+
+
+@test(limit=120)
+def bochs_boots(context):
+    """Bochs, whose machine and BIOS aren't QEMU's, boots a disk of `soil image` with processors of
+    2003 and of 2020: the program prints, and powers the machine off."""
+    if not shutil.which("bochs"):
+        raise Skip("no second machine: install Debian's packages bochs and bochs-term")
+    path = made(context)
+    cylinders = os.path.getsize(path) // (16 * 32 * SECTOR)
+    for model in ("athlon64_clawhammer", "tigerlake"):
+        files = {name: context.path(f"{model}.{name}") for name in ("serial", "log", "rc")}
+        with open(files["rc"], "w") as file:
+            file.write(BOCHS.format(model=model, disk=path, cylinders=cylinders, **files))
+        # Debian's has a debugger: "c" lets the machine run.
+        done = context.run("bochs", "-f", files["rc"], input="c\nq\n", check=False)
+        with open(files["serial"], "rb") as file:
+            text = file.read()
+        assert text == b"Hello World!\nsoil: status 0\n", (text, done.stderr)
+        assert "soft power off" in done.stderr, done.stderr
