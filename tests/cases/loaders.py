@@ -223,6 +223,15 @@ def bios_refuses(context):
         child.stop()
 
 
+@test()
+def a_processor_of_32_bits(context):
+    """The BIOS loader says what a processor lacks."""
+    for model in ("qemu32", "pentium"):
+        child = boot(context, made(context), "-cpu", model)
+        child.wait_line("a processor without 64-bit mode")
+        child.stop()
+
+
 @test(limit=120)
 def settings_become_arguments(context):
     """The lines of the settings are the program's arguments, by both firmwares."""

@@ -37,6 +37,14 @@ soil_start:
     mov sp, 0x7c00
     sti
     mov [soil_drive], dl
+    mov eax, 0x80000000                 // long mode: CPUID 0x80000001, EDX bit 29
+    cpuid
+    cmp eax, 0x80000001
+    jb soil_refuse
+    mov eax, 0x80000001
+    cpuid
+    bt edx, 29
+    jnc soil_refuse
     mov ax, 0x2401                      // A20 by the BIOS, then by port 0x92
     int 0x15
     in al, 0x92
@@ -110,6 +118,29 @@ soil_to_long:                           // real mode, interrupts off; continues 
     mov ss, eax
     mov eax, [soil_return]
     jmp rax
+    .code16
+soil_refuse:
+    mov si, offset soil_refusal
+2:  lodsb
+    test al, al
+    jz 5f
+    mov ah, 0x0e
+    mov bx, 7
+    int 0x10
+    mov cx, 0xffff                      // COM1; without one the port reads as ready
+3:  mov dx, 0x3fd
+    in al, dx
+    test al, 0x20
+    loopz 3b
+    mov al, [si - 1]
+    mov dx, 0x3f8
+    out dx, al
+    jmp 2b
+5:  hlt
+    jmp 5b
+soil_refusal:
+    .asciz "soil: a processor without 64-bit mode: choose an x86-64 one\r\n"
+    .code64
 soil_first:
     mov esp, 0x50000
     lea rdi, [__bss]
