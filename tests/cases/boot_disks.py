@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
@@ -65,12 +66,14 @@ def firmware(context, name):
     return words, ",smm=on"
 
 
-def boot(context, disk, kind, *words, machine="q35", form="raw", controller="virtio-blk"):
-    """Starts QEMU with a disk; its monitor is at the path `monitor`."""
+def boot(
+    context, disk, kind, *words, machine="q35", form="raw", controller="virtio-blk", limits=""
+):
+    """Starts QEMU with a disk; its monitor is at the path `monitor`. `limits` are the disk's."""
     extra, properties = firmware(context, kind)
     return context.child(
         ["qemu-system-x86_64", "-M", f"{machine}{properties},accel=tcg", "-m", "256", "-cpu", "max"]
-        + ["-nodefaults", *extra, "-drive", f"file={disk},format={form},if=none,id=disk"]
+        + ["-nodefaults", *extra, "-drive", f"file={disk},format={form},if=none,id=disk{limits}"]
         + [*CONTROLLERS[controller], "-serial", "stdio", "-display", "none", "-no-reboot"]
         + ["-qmp", f"unix:{context.path('monitor')},server=on,wait=off", *words]
     )
@@ -78,11 +81,15 @@ def boot(context, disk, kind, *words, machine="q35", form="raw", controller="vir
 
 def served(context, disk, kind, **where):
     """Boots the service's disk with a network, and returns it once the service is ready."""
-    network = f"user,id=net,hostfwd=tcp:127.0.0.1:{PORT}-:80"
-    devices = ["-netdev", network, "-device", "virtio-net-pci,netdev=net"]
-    child = boot(context, disk, kind, *devices, **where)
+    child = boot(context, disk, kind, *network(), **where)
     child.wait_line("http: ready")
     return child
+
+
+def network():
+    """QEMU's words for the service's network."""
+    backend = f"user,id=net,hostfwd=tcp:127.0.0.1:{PORT}-:80"
+    return ["-netdev", backend, "-device", "virtio-net-pci,netdev=net"]
 
 
 def stop(context, child):
@@ -289,6 +296,56 @@ def hides_the_boot_partitions(context):
     assert content(disk)[:start] == before
 
 
+@test(limit=240)
+def killed_while_it_grows(context):
+    """A machine that is killed after any write of its data partition's growth: the next boot has
+    the data, and all of the disk."""
+    old = made(context, "--data-size", "16M", "--", "--port", "80", program=SERVICE, name="old")
+    child = served(context, old, "seabios")
+    assert request("PUT", "/kv/place", b"kept")[0] == 201
+    stop(context, child)
+    context.run("qemu-img", "resize", "-f", "raw", old, "128M")
+    found = set()
+    for writes in range(1, 23, 1 if context.long else 3):
+        disk = context.path("disk.img")
+        shutil.copyfile(old, disk)
+        # Slow enough to see each write.
+        child = boot(context, disk, "seabios", *network(), limits=",throttling.iops-write=25")
+        wait_written(context, disk, writes, child)
+        child.stop()
+        found.add(sizes(context, disk))
+        child = served(context, disk, "seabios")
+        assert request("GET", "/kv/place") == (200, b"kept"), writes
+        stop(context, child)
+        check = context.run(SOIL, "disk", "check", disk, "--partition", "data")
+        assert "clean" in check.stdout, check.stdout
+        partition, volume = sizes(context, disk)
+        assert partition > 112 * MIB and volume > partition - MIB, (writes, partition, volume)
+    print(f"sizes of partition and volume when killed: {sorted(found)}")
+    assert len(found) > 1, found
+
+
+def wait_written(context, disk, writes, child):
+    """Waits until so many writes to the disk were seen, or the service is ready."""
+    seen, last = 0, os.stat(disk).st_mtime_ns
+    while seen < writes and "http: ready" not in child.text:
+        child.drain(0.002)
+        assert context.remaining() > 1 and child.process.poll() is None, child.text
+        now = os.stat(disk).st_mtime_ns
+        seen, last = seen + (now != last), now
+
+
+def sizes(context, disk):
+    """Bytes of a disk's data partition, and of the ext4 volume on it."""
+    line, start = data_entry(context, disk)
+    with open(disk, "rb") as file:
+        file.seek(start + 1024)
+        superblock = file.read(1024)
+    blocks, shift = struct.unpack_from("<I", superblock, 4)[0], superblock[24]
+    size = int(line.split("size=")[1].split(",")[0]) * 512
+    return size, blocks << (10 + shift)
+
+
 @test(limit=180)
 def replaces_the_program(context):
     """--replace puts another program on a disk: its data stays, and its settings; a program that
@@ -334,9 +391,14 @@ def read_data(context, disk):
 
 def data_place(context, disk):
     """The data partition in the words of e2fsprogs."""
+    return f"{disk}?offset={data_entry(context, disk)[1]}"
+
+
+def data_entry(context, disk):
+    """sfdisk's line of the data partition, and the byte where it starts."""
     dump = context.run("sfdisk", "--dump", disk, env=tools()).stdout
     line = [line for line in dump.splitlines() if 'name="data"' in line][0]
-    return f"{disk}?offset={int(line.split('start=')[1].split(',')[0]) * 512}"
+    return line, int(line.split("start=")[1].split(",")[0]) * 512
 
 
 @test(limit=120)
@@ -423,6 +485,8 @@ def refuses(context):
         ([hello, *output, "--format", "floppy"], "possible values: raw, qcow2, vhd, gce"),
         ([hello, *output, "--engine", "kubevirt"], "give --format oci as well"),
         ([hello, *output, "--size", "1020K"], "the disk needs 1048576 bytes: give --size 1M"),
+        ([hello, *output, "--size", "1023K"], "a multiple of 4096 bytes"),
+        ([hello, *output, "--size", str(MIB - 1)], "a size with its unit"),
         ([hello, *output, "--size", "1028K"], "whole multiples of 1 MiB: give --size 2M"),
         ([hello, *output, "--data", text], "no sectors"),
         ([hello, *output, "--data-size", "64K"], "--data-size: too little for ext4"),
@@ -435,6 +499,7 @@ def refuses(context):
         ([*replace, damaged], "make the disk again"),
         ([*replace, short], "second copy of the GPT"),
         ([*replace, made(context, "--format", "qcow2", name="q")], "qemu-img convert -O raw"),
+        (["--edit", short, "--env", "A=1"], "second copy of the GPT"),
         (["--edit", folder], "not a file"),
         ([hello], "--output"),
     ]
