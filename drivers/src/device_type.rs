@@ -21,6 +21,8 @@ impl DeviceType {
     pub const GPU: DeviceType = DeviceType(16);
     /// Keyboard, pointer or another input device.
     pub const INPUT: DeviceType = DeviceType(18);
+    /// Sockets to the host.
+    pub const VSOCK: DeviceType = DeviceType(19);
 }
 
 impl fmt::Display for DeviceType {
@@ -33,6 +35,7 @@ impl fmt::Display for DeviceType {
             DeviceType::SCSI => "SCSI",
             DeviceType::GPU => "graphics",
             DeviceType::INPUT => "input",
+            DeviceType::VSOCK => "socket",
             DeviceType(id) => return write!(f, "virtio type {id}"),
         })
     }

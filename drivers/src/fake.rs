@@ -29,6 +29,7 @@ mod scsi;
 mod serial;
 mod simple;
 mod transport;
+mod vsock;
 
 pub use blk::Disk;
 pub use gpu::{Adapter, Pointer, Screen, edid};
@@ -42,3 +43,4 @@ pub use scsi::{HostBusAdapter, LogicalUnit};
 pub use serial::{Serial, SerialPort};
 pub use simple::{Entropy, Terminal};
 pub use transport::{Backend, FakeTransport, Handle, Options, connect};
+pub use vsock::{HostSocket, SocketHost};

@@ -11,7 +11,7 @@ fn modules_import_from_lower_layers_only() {
         &["queue"],
         &["device", "disk"],
         &[
-            "blk", "console", "gpu", "input", "net", "nvme", "rng", "scsi",
+            "blk", "console", "gpu", "input", "net", "nvme", "rng", "scsi", "vsock",
         ],
         &["bochs", "fake"],
     ];
