@@ -18,6 +18,7 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 import boot  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
+import machines  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import peer  # noqa: E402
@@ -53,6 +54,7 @@ GROUPS = {
     **unmodified.GROUPS,
     **secure.GROUPS,
     **display.GROUPS,
+    **machines.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -63,6 +65,7 @@ blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
+    + machines.ORDER
 )
 
 
@@ -93,6 +96,7 @@ def prepare():
         processes.prepare()
         secure.prepare()
         display.prepare()
+        machines.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:

@@ -8,6 +8,7 @@
      MNT=TYPE      mount /dev/vda on /mnt with this file-system type
      MNTS=D:T,…    mount /dev/D on /mnt/D with the file-system type T, for each
      DEV=1         mount devtmpfs on /dev (for the raw disk)
+     DISK=/dev/D   with DEV, wait for this disk: SCSI and NVMe find theirs in the background
      RUN=/p,a,b    the program and its arguments
    It ends with the reboot that `reboot=t` and QEMU's -no-reboot turn into an exit. */
 #include <arpa/inet.h>
@@ -108,6 +109,8 @@ int main(void)
   char app[] = "/app";
   if ((value = getenv("MODS"))) load_modules(value);
   if (getenv("DEV")) mount("dev", "/dev", "devtmpfs", 0, NULL);
+  if ((value = getenv("DISK")))
+    for (int turns = 0; access(value, F_OK) && turns < 10000; turns++) usleep(1000);
   if ((value = getenv("IP"))) {
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bring_up(s, "lo", "127.0.0.1", "255.0.0.0");

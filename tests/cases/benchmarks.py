@@ -10,6 +10,7 @@ from harness.runner import test
 
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 import boot  # noqa: E402
+import machines  # noqa: E402
 import measure  # noqa: E402
 import qemu  # noqa: E402
 import run  # noqa: E402
@@ -74,6 +75,29 @@ def both_guests_have_the_machine_that_works(_):
     machines = [each[each.index("-M") + 1] for each in words]
     assert machines == ["microvm,pit=off"] * 3, machines
     assert "q35" in qemu.command("kernel", "", machine="q35")
+
+
+@test()
+def disks_of_both_guests_have_the_same_machine(_):
+    """A controller takes the place of virtio-blk, and nothing else changes; the firmware's time
+    ends at the only line with its stamp."""
+    command = qemu.command("kernel", "", machine="q35", disk="disk.img")
+    for kind, words in machines.CONTROLLERS.items():
+        other = machines.behind(command, kind)
+        assert [word for word in command if word not in other] == [
+            "virtio-blk-pci,drive=d0,serial=data"
+        ], other
+        assert " ".join(words) in " ".join(other) and other.count("-drive") == 1, other
+    ours, theirs = (machines.machine(disk, "uefi") for disk in ("ours", "theirs"))
+    assert ours == [word.replace("theirs", "ours") for word in theirs]
+    lines = [(0.5, "SeaBIOS"), (0.75, "x Booting from 0000:7c00"), (1.0, "Hello World!")]
+    assert machines.stamp_of(lines, machines.STAMP["bios"]) == 0.75
+    for unclear in ([], lines + lines):
+        try:
+            machines.stamp_of(unclear, machines.STAMP["bios"])
+            raise AssertionError("a time without a single stamp")
+        except RuntimeError as problem:
+            assert "not once" in str(problem), problem
 
 
 def result(name, soil, **more):

@@ -10,6 +10,7 @@
 #   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh nginx                       fetch the HTTP server that the benchmarks compare; print its path
+#   setup.sh loaders                     fetch the boot loaders of the benchmarks' Linux disks; print their folder
 #   setup.sh remove                      remove the added apt sources, their pin and the packages from them (root)
 #
 # SOIL_ROOT_DIRECTORY=DIR (tests) is a prefix for /etc and /var of the files written here, and for
@@ -339,6 +340,16 @@ nginx() {
   echo "$folder/usr/sbin/nginx"
 }
 
+# SYSLINUX and systemd's UEFI stub, which load the Linux disks of the benchmarks: only their files.
+loaders() {
+  folder=$cache/loaders
+  if [ ! -x "$folder/usr/bin/syslinux" ]; then
+    say "fetching boot loaders for the benchmarks (unpacked into $folder, not installed)"
+    unpack "$folder" syslinux syslinux-common systemd-boot-efi
+  fi
+  echo "$folder"
+}
+
 group=${2:-run}
 case ${1:-} in
 ensure)
@@ -349,7 +360,10 @@ ensure)
     kernel cloud-amd64 >/dev/null
     libraries
   fi
-  if debian && [ "$group" = bench ]; then nginx >/dev/null; fi
+  if debian && [ "$group" = bench ]; then
+    nginx >/dev/null
+    loaders >/dev/null
+  fi
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packages "$group")" | tr -s ' \n' '\n' ;;
@@ -357,6 +371,7 @@ environment) environment ;;
 kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
 nginx) nginx ;;
+loaders) loaders ;;
 remove) restore_sources ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
