@@ -452,6 +452,28 @@ def edits_settings(context):
     assert read(disk, "soil/settings.txt") == b"# mine\nB=3\n"
 
 
+@test()
+def names_the_source_of_metadata(context):
+    """--metadata is a variable of the settings of a new disk, of an edited and of a replaced one;
+    an unknown source is refused with the list, and a process has none."""
+    disk = made(context, "--metadata", "gce")
+    assert b"\nSOIL_METADATA=gce\n" in read(disk, "soil/settings.txt")
+    context.run(SOIL, "image", "--edit", disk, "--metadata", "none")
+    assert b"\nSOIL_METADATA=none\n" in read(disk, "soil/settings.txt")
+    program = executable(HELLO, "q35")
+    words = [SOIL, "image", program, "--output", disk]
+    context.run(*words, "--replace", "--metadata", "hetzner")
+    settings = read(disk, "soil/settings.txt")
+    assert b"\nSOIL_METADATA=hetzner\n" in settings and settings.count(b"SOIL_METADATA") == 1
+    refused = context.run(SOIL, "image", "--edit", disk, "--metadata", "azure", check=False)
+    sources = "none, ec2, gce, openstack, hetzner, digitalocean, auto"
+    assert refused.returncode == 2 and sources in refused.stderr, refused.stderr
+    assert read(disk, "soil/settings.txt") == settings
+    process = [SOIL, "image", executable(HELLO, "process"), "--output", context.path("oci")]
+    refused = context.run(*process, "--format", "oci", "--metadata", "gce", check=False)
+    assert refused.returncode == 1 and "--metadata" in refused.stderr, refused.stderr
+
+
 @test(limit=120)
 def refuses(context):
     """Each wrong option or file is one line with the remedy, and no file is left."""

@@ -65,6 +65,12 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
         ("--data-size", options.data_size.is_some()),
         ("--sign", !options.sign.is_empty()),
     ];
+    if options.metadata.is_some() && options.engine == Engine::Process {
+        return Err(
+            Failure::on("--metadata", "a process has no machine's metadata")
+                .remedy("leave the option out, or give another --engine"),
+        );
+    }
     if let Some((option, _)) = disk_options.iter().find(|(_, given)| *given && !has_disk) {
         return Err(
             Failure::on(option, "only --engine kubevirt has a disk").remedy("leave the option out")
@@ -77,7 +83,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
     let contents = oci::Contents {
         program,
         arguments: &options.arguments,
-        variables: &command::given(&options.variables),
+        variables: &command::given(&options.settings()),
         disk: has_disk.then_some(disk.as_path()),
     };
     let digest = oci::write(engine, &contents, folder)?;
@@ -123,7 +129,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
         (None, Some(size)) => Some(Data::Empty(size.0, options.data_fs)),
         (None, None) => None,
     };
-    let mut settings = Settings::of(&program.name, &options.variables, &options.arguments)?;
+    let mut settings = Settings::of(&program.name, &options.settings(), &options.arguments)?;
     let seed = digests::of(&[&program.elf[..], settings.text()?.as_bytes()].concat());
     let layout = Layout::new(
         Boot::size_of(&program.elf, &loaders.uefi),
@@ -179,7 +185,7 @@ fn replace(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, F
     let program = Program::read(program)?;
     let mut settings = Settings::parse(&old.settings);
     settings.rename(&program.name);
-    settings.change(&options.variables, &options.arguments)?;
+    settings.change(&options.settings(), &options.arguments)?;
     update(
         options,
         disk,
@@ -198,11 +204,12 @@ fn edit(options: &MakeImage, disk: &Path) -> Result<String, Failure> {
     let loaders = Loaders::installed()?;
     let place = boot_partition(disk)?;
     let old = Boot::read(disk, place)?;
-    let text = if options.variables.is_empty() && options.arguments.is_empty() {
+    let variables = options.settings();
+    let text = if variables.is_empty() && options.arguments.is_empty() {
         settings::edited(&old.settings)?
     } else {
         let mut settings = Settings::parse(&old.settings);
-        settings.change(&options.variables, &options.arguments)?;
+        settings.change(&variables, &options.arguments)?;
         settings.text()?
     };
     if text == old.settings {

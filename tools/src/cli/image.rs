@@ -45,6 +45,11 @@ pub struct MakeImage {
     /// Set an environment variable for the program; NAME alone passes its present value on.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
+    /// Where the machine reads its metadata: on labelled disks, and after them from this service on
+    /// the network (auto: the first that answers); none: nowhere. The service configures the
+    /// machine. Sets SOIL_METADATA. Without this option: labelled disks only.
+    #[arg(long, value_enum)]
+    pub metadata: Option<Metadata>,
     /// Copy the file system of this disk image to the data partition.
     #[arg(long, value_name = "FILE", conflicts_with = "data_size")]
     pub data: Option<PathBuf>,
@@ -62,8 +67,8 @@ pub struct MakeImage {
     /// settings that no option gives.
     #[arg(long, conflicts_with_all = ["format", "engine", "size", "data", "data_size", "data_fs"])]
     pub replace: bool,
-    /// Change the variables and arguments on this disk: those of --env and behind --, or all of
-    /// them in an editor, or from standard input.
+    /// Change the variables and arguments on this disk: those of --env, --metadata and behind --,
+    /// or all of them in an editor, or from standard input.
     #[arg(
         long,
         value_name = "DISK",
@@ -76,6 +81,43 @@ pub struct MakeImage {
     /// Replace an existing file, with its data.
     #[arg(long, conflicts_with = "replace")]
     pub force: bool,
+}
+
+impl MakeImage {
+    /// The variables of the settings: those of --env and --metadata.
+    pub fn settings(&self) -> Vec<Variable> {
+        let mut variables = self.variables.clone();
+        if let Some(source) = self.metadata.and_then(|source| source.to_possible_value()) {
+            variables.retain(|variable| variable.name != METADATA);
+            variables.push(Variable {
+                name: METADATA.to_owned(),
+                value: Some(source.get_name().to_owned()),
+            });
+        }
+        variables
+    }
+}
+
+/// The variable that names the source of a machine's metadata.
+const METADATA: &str = "SOIL_METADATA";
+
+/// The sources of a machine's metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Metadata {
+    /// No source, not even a labelled disk.
+    None,
+    /// Amazon EC2's service, or one like it.
+    Ec2,
+    /// Google Compute Engine's service.
+    Gce,
+    /// OpenStack's service.
+    Openstack,
+    /// Hetzner's service.
+    Hetzner,
+    /// DigitalOcean's service.
+    Digitalocean,
+    /// The first of these services that answers.
+    Auto,
 }
 
 /// The formats that `soil image` writes.
@@ -91,4 +133,59 @@ pub enum ImageFormat {
     Gce,
     /// A container image: an OCI image layout, in a folder.
     Oci,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{METADATA, MakeImage, Metadata, ValueEnum};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        image: MakeImage,
+    }
+
+    fn parsed(words: &[&str]) -> Result<MakeImage, String> {
+        let words = ["image", "a.exe", "--output", "a.img"].iter().chain(words);
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string());
+        line.map(|line| line.image)
+    }
+
+    #[test]
+    fn metadata_is_a_variable_of_the_settings() {
+        for source in Metadata::value_variants() {
+            let name = source.to_possible_value().expect("a value");
+            let words = [
+                "--env=SOIL_METADATA=x",
+                "--env=A=1",
+                "--metadata",
+                name.get_name(),
+            ];
+            let settings = parsed(&words).expect("valid").settings();
+            let found: Vec<_> = settings
+                .iter()
+                .map(|variable| (variable.name.as_str(), variable.value.as_deref()))
+                .collect();
+            assert_eq!(found, [("A", Some("1")), (METADATA, Some(name.get_name()))]);
+        }
+        let settings = parsed(&["--env=A=1"]).expect("valid").settings();
+        assert_eq!(settings.len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_source_of_metadata_is_refused_with_the_list() {
+        let error = parsed(&["--metadata", "azure"]).err().expect("refused");
+        for name in [
+            "none",
+            "ec2",
+            "gce",
+            "openstack",
+            "hetzner",
+            "digitalocean",
+            "auto",
+        ] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
 }
