@@ -74,6 +74,7 @@ mod error;
 pub mod fake;
 pub mod gpu;
 pub mod input;
+pub mod linear;
 pub mod memory;
 pub mod net;
 pub mod nvme;

@@ -68,7 +68,7 @@ unsafe impl Memory for MachineMemory {
     }
 
     fn map_video(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
-        if memory::is_ram(phys, len) {
+        if memory::overlaps_ram(phys, len) {
             return None;
         }
         NonNull::new(memory::map_video(phys, len)?)

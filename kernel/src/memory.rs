@@ -36,7 +36,9 @@ mod vma;
 mod windows;
 
 pub use describe::{describe, is_readable, mappings};
-pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, map_video, segments};
+pub use device::{
+    allocate_contiguous, free_contiguous, is_ram, map_device, map_video, overlaps_ram, segments,
+};
 pub use heap::is_free as is_heap_free;
 pub use layout::{PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{

@@ -6,6 +6,7 @@
 pub mod digests;
 pub mod elf;
 pub mod fat;
+pub mod frame_buffer;
 pub mod handover;
 pub mod settings;
 pub mod start_info;

@@ -1,6 +1,6 @@
 //! Memory shared with devices: their registers, and RAM by its physical addresses.
 
-use super::layout::{DIRECT, HEAP};
+use super::layout::{DIRECT, HEAP, LARGE_PAGE};
 use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
 use crate::arch::cpu;
@@ -109,6 +109,22 @@ pub fn is_ram(physical: u64, len: usize) -> bool {
     let end = physical.saturating_add(len as u64).min(HEAP - DIRECT);
     let mut pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
     with(|memory| pages.any(|page| memory.present(DIRECT + page)))
+}
+
+/// Whether video memory can't be there: the range has a free frame, or a whole block of the direct
+/// map. At its ends it may share a block with RAM, since firmware takes it from RAM without a
+/// display of its own (QEMU's `ramfb`).
+pub fn overlaps_ram(physical: u64, len: usize) -> bool {
+    let end = physical.saturating_add(len as u64).min(HEAP - DIRECT);
+    let mut pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
+    with(|memory| {
+        pages.any(|page| {
+            let block = page & !(LARGE_PAGE - 1);
+            let is_inside = block >= physical && block + LARGE_PAGE <= end;
+            let is_free = memory.physical.frames.is_free(page / PAGE);
+            is_free || is_inside && memory.present(DIRECT + page)
+        })
+    })
 }
 
 /// Maps device registers (or firmware tables) at a physical address; `None` for an address that the

@@ -126,7 +126,8 @@ impl<'a> Frames<'a> {
         Some(first * PAGE)
     }
 
-    fn is_free(&self, frame: u64) -> bool {
+    /// Whether frame `frame` is free.
+    pub fn is_free(&self, frame: u64) -> bool {
         self.bits
             .get((frame / 64) as usize)
             .is_some_and(|bits| bits & (1 << (frame % 64)) != 0)

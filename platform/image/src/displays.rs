@@ -1,6 +1,6 @@
-//! Displays: the scan-outs of virtio graphics adapters, or else Bochs adapters ([`bochs`]).
+//! Displays: the scan-outs of virtio graphics adapters, or else others ([`copied`]).
 
-mod bochs;
+mod copied;
 
 use crate::{Image, Interest, Source, devices, screen};
 use alloc::boxed::Box;
@@ -20,6 +20,8 @@ use platform::display::{
     All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, Rectangle, State,
 };
 use platform::error::{Error, Failure};
+
+pub use copied::firmware_mode;
 
 /// An adapter, shared between its displays and the wait, which arms its interrupts.
 struct Adapter {
@@ -115,7 +117,7 @@ impl platform::Displays for Image {
         }
         let found = open();
         Ok(match found.is_empty() {
-            true => bochs::open(),
+            true => copied::open(),
             false => found,
         })
     }

@@ -7,18 +7,22 @@
 //! of the screen has interrupts disabled, and nothing allocates after the start.
 //!
 //! The adapter has two drivers: [`FrameBuffer`] here, and `Gpu` while the program has one of the
-//! adapter's displays open ([`lend`], [`restore`]). A crash takes the device in any case.
+//! adapter's displays open ([`lend`], [`restore`]). A crash takes the device in any case. Without a
+//! virtio adapter it is the firmware's frame buffer, which is used in turns in the same way.
 
-use crate::Image;
+mod adapter;
+
 use crate::devices::{self, DEVICE_TIMEOUT_NS};
-use alloc::boxed::Box;
+use crate::{Image, displays};
+use adapter::Adapter;
 use core::fmt;
 use core::mem::transmute;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::gpu::{FrameBuffer, GpuError};
-use drivers::transport::{Transport, share};
+use drivers::linear::{LinearError, Picture};
+use drivers::transport::share;
 use kernel::arch::{pvclock, tsc};
 use kernel::cell::ExclusiveCell;
 use kernel::devices::MEMORY;
@@ -64,6 +68,8 @@ enum Unavailable {
     Device(GpuError),
     /// The device hasn't responded within [`DEVICE_TIMEOUT_NS`].
     Silent,
+    /// The firmware's frame buffer can't be used.
+    Firmware(LinearError),
     /// Out of memory for a picture.
     Memory,
 }
@@ -73,6 +79,7 @@ impl fmt::Display for Unavailable {
         match self {
             Unavailable::Start(error) => error.fmt(f),
             Unavailable::Device(error) => error.fmt(f),
+            Unavailable::Firmware(error) => error.fmt(f),
             Unavailable::Silent => {
                 let seconds = DEVICE_TIMEOUT_NS / 1_000_000_000;
                 write!(f, "it doesn't answer within {seconds} s")
@@ -100,7 +107,7 @@ impl From<GpuError> for Unavailable {
 struct Screen {
     /// The adapter's address.
     place: &'static str,
-    buffer: FrameBuffer,
+    buffer: Adapter,
     terminal: Terminal,
     owner: Owner,
     /// Size of the picture; `None` before the first one since the device was started.
@@ -135,29 +142,42 @@ pub fn start() -> bool {
     }
     let mut found = devices::take(DeviceType::GPU).into_iter();
     let Some(mut first) = found.next() else {
-        console::line(format_args!(
-            "SOIL_CONSOLE=display: no virtio display, and no other shows the console: give the \
-             machine one (soil run --display)"
-        ));
-        return false;
+        return start_firmware();
     };
     // SAFETY: `lend` and `restore` let one driver use the device at a time; in a crash no other
     // code runs.
     let [ours, theirs] = unsafe { share(first.transport) };
-    match Screen::open(first.place.clone().leak(), ours) {
-        Ok(screen) => {
-            first.transport = theirs;
-            without_interrupts(|| SCREEN.with(|place| *place = Some(screen)));
-        }
-        Err(why) => {
-            console::line(format_args!(
-                "SOIL_CONSOLE=display: the display at {}: {why}",
-                first.place
-            ));
-            first.transport = theirs;
-        }
-    }
+    first.transport = theirs;
+    let buffer = FrameBuffer::new(ours, MEMORY).map_err(Unavailable::Start);
+    let shown = place_on(first.place.clone().leak(), buffer.map(Adapter::Virtio));
     devices::release(core::iter::once(first).chain(found).collect());
+    shown
+}
+
+/// The place of the firmware's frame buffer, in messages.
+const FIRMWARE: &str = "the firmware's frame buffer";
+
+/// Shows the console on the firmware's frame buffer; returns whether it does.
+fn start_firmware() -> bool {
+    let Some(mode) = displays::firmware_mode() else {
+        console::line(format_args!(
+            "SOIL_CONSOLE=display: no virtio display and no frame buffer of UEFI's, and no other \
+             shows the console: give the machine one (soil run --display)"
+        ));
+        return false;
+    };
+    let picture = Picture::new(MEMORY, mode).map_err(Unavailable::Firmware);
+    place_on(FIRMWARE, picture.map(Adapter::Firmware))
+}
+
+/// Shows the console on this adapter; returns whether it does.
+fn place_on(place: &'static str, buffer: Result<Adapter, Unavailable>) -> bool {
+    match buffer.and_then(|buffer| Screen::open(place, buffer)) {
+        Ok(screen) => without_interrupts(|| SCREEN.with(|place| *place = Some(screen))),
+        Err(why) => console::line(format_args!(
+            "SOIL_CONSOLE=display: the display at {place}: {why}"
+        )),
+    }
     let shown = with(|_| ()).is_some();
     if shown {
         console::set_mirror(mirror);
@@ -191,7 +211,7 @@ fn fit((width, height): (u32, u32), pixels: usize) -> (u32, u32) {
 }
 
 /// Reserves memory for a display of this size; returns the number of pixels.
-fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usize, Unavailable> {
+fn reserve(buffer: &mut Adapter, (width, height): (u32, u32)) -> Result<usize, Unavailable> {
     // The device determines the size. Half of the free memory stays the program's in any case.
     let most = MAX_PIXELS.min(memory::statistics().free as usize / 2 / 4);
     let mut pixels = (width as usize * height as usize).min(most);
@@ -206,7 +226,7 @@ fn reserve(buffer: &mut FrameBuffer, (width, height): (u32, u32)) -> Result<usiz
 }
 
 /// Waits until the device has completed all commands, in any context.
-fn finish(buffer: &mut FrameBuffer) -> Result<(), Unavailable> {
+fn finish(buffer: &mut Adapter) -> Result<(), Unavailable> {
     let end = tsc::counter().saturating_add(pvclock::ticks(DEVICE_TIMEOUT_NS));
     loop {
         // Before the poll: while this machine was suspended the device may have responded.
@@ -223,11 +243,7 @@ fn finish(buffer: &mut FrameBuffer) -> Result<(), Unavailable> {
 }
 
 impl Screen {
-    fn open(
-        place: &'static str,
-        transport: Box<dyn Transport + Send>,
-    ) -> Result<Screen, Unavailable> {
-        let mut buffer = FrameBuffer::new(transport, MEMORY)?;
+    fn open(place: &'static str, mut buffer: Adapter) -> Result<Screen, Unavailable> {
         buffer.start()?;
         finish(&mut buffer)?;
         let size = buffer.size().unwrap_or(SIZE);
@@ -441,4 +457,23 @@ pub fn restore() {
         screen.sent_at = time::monotonic_ns();
         screen.restart()
     });
+}
+
+/// Whether the console is on the firmware's frame buffer.
+pub fn is_firmware() -> bool {
+    is_at(FIRMWARE)
+}
+
+/// Yields the firmware's frame buffer to the program's driver, if the console is on it.
+pub fn lend_firmware() {
+    if is_firmware() {
+        lend();
+    }
+}
+
+/// Shows the console on the firmware's frame buffer again, if it was there.
+pub fn restore_firmware() {
+    if is_firmware() {
+        restore();
+    }
 }

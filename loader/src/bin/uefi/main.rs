@@ -6,6 +6,7 @@
 #![no_std]
 #![no_main]
 
+mod graphics;
 mod memory;
 
 use core::fmt;
@@ -146,7 +147,13 @@ fn start() -> Result<core::convert::Infallible, Failure> {
     area.fill(0);
     // SAFETY: zeroed pages of its size; every field is valid as zeros.
     let area = unsafe { &mut *area.as_mut_ptr().cast::<Area>() };
-    settings::join(text, &mut area.line).map_err(Failure::Settings)?;
+    let word = graphics::frame_buffer().map_or(0, |buffer| buffer.write(&mut area.line));
+    match settings::join(text, &mut area.line[word..]) {
+        // The settings are what the user wrote.
+        Err(settings::Error::TooLong) => settings::join(text, &mut area.line),
+        joined => joined,
+    }
+    .map_err(Failure::Settings)?;
     let code = handover::code();
     area.code[..code.len()].copy_from_slice(code);
     let at = |field: *const u8| field as u64;
