@@ -108,9 +108,14 @@ impl Boot {
         image::device(disk, place, false)?
             .read(0, &mut sector)
             .on(disk)?;
-        // The extended boot record of FAT12 and FAT16 has it at 39, little-endian.
+        // The volume ID is little-endian. FAT32 has no length of its tables in 16 bits (at 22), and a
+        // longer BIOS parameter block.
+        let at = match sector.get(22..24) {
+            Some([0, 0]) => 67,
+            _ => 39,
+        };
         let mut bytes = [0; 16];
-        let id = sector.get(39..43).unwrap_or_default();
+        let id = sector.get(at..at + 4).unwrap_or_default();
         for (to, from) in bytes.iter_mut().zip(id.iter().rev()) {
             *to = *from;
         }
