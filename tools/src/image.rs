@@ -65,7 +65,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
         ("--data-size", options.data_size.is_some()),
         ("--sign", !options.sign.is_empty()),
     ];
-    if options.metadata.is_some() && options.engine == Engine::Process {
+    if options.metadata.is_some() && engine == Engine::Process {
         return Err(
             Failure::on("--metadata", "a process has no machine's metadata")
                 .remedy("leave the option out, or give another --engine"),
