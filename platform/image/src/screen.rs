@@ -15,6 +15,7 @@ mod adapter;
 use crate::devices::{self, DEVICE_TIMEOUT_NS};
 use crate::{Image, displays};
 use adapter::Adapter;
+use alloc::boxed::Box;
 use core::fmt;
 use core::mem::transmute;
 use core::ptr::null_mut;
@@ -149,7 +150,10 @@ pub fn start() -> bool {
     let [ours, theirs] = unsafe { share(first.transport) };
     first.transport = theirs;
     let buffer = FrameBuffer::new(ours, MEMORY).map_err(Unavailable::Start);
-    let shown = place_on(first.place.clone().leak(), buffer.map(Adapter::Virtio));
+    let shown = place_on(
+        first.place.clone().leak(),
+        buffer.map(|buffer| Adapter::Virtio(Box::new(buffer))),
+    );
     devices::release(core::iter::once(first).chain(found).collect());
     shown
 }

@@ -1,5 +1,6 @@
 //! What the console is shown on.
 
+use alloc::boxed::Box;
 use drivers::Error;
 use drivers::gpu::{FrameBuffer, GpuError, Rectangle};
 use drivers::linear::Picture;
@@ -7,7 +8,7 @@ use drivers::linear::Picture;
 /// A virtio adapter, or the firmware's frame buffer, whose commands complete at once.
 pub enum Adapter {
     /// A virtio adapter.
-    Virtio(FrameBuffer),
+    Virtio(Box<FrameBuffer>),
     /// The firmware's frame buffer.
     Firmware(Picture),
 }
