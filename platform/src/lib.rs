@@ -29,6 +29,7 @@ pub mod input;
 pub mod link;
 pub mod port;
 pub mod volume;
+pub mod vsock;
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -373,6 +374,12 @@ pub trait Ports: Wait + Sized + 'static {
     /// The port `name`, whether or not a device has it yet. `None` without a device for ports. Call
     /// it once: it takes the devices.
     fn port(name: &'static str) -> Option<Box<dyn port::Port<Self>>>;
+}
+
+/// Sockets to the host, without a network. Calls only.
+pub trait Vsocks: Wait + Sized + 'static {
+    /// The sockets. Call it once: it takes the device.
+    fn vsock(interest: &mut Self::Interest) -> Result<Box<dyn vsock::Sockets<Self>>, Failure>;
 }
 
 /// The machine's metadata ([`instance`]). Calls only.

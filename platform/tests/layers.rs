@@ -6,7 +6,7 @@ use layers::{Layers, check};
 fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
         &["error", "volume"],
-        &["disk", "display", "input", "link", "port"],
+        &["disk", "display", "input", "link", "port", "vsock"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);
 }

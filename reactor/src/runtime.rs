@@ -107,9 +107,9 @@ impl<R: Resources> Driver<R> {
 }
 
 /// Maximum number of drivers: console, network, guest agent, leases, disks, volumes, raw disks,
-/// displays, the console on one, inputs, readiness for system calls, or in a process descriptors of
-/// the system.
-pub const MAX_DRIVERS: usize = 11;
+/// displays, the console on one, inputs, vsock, readiness for system calls, or in a process
+/// descriptors of the system.
+pub const MAX_DRIVERS: usize = 12;
 
 /// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {

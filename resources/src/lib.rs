@@ -8,8 +8,8 @@
 //! ```text
 //! statistics                                        what net, files and disks have counted
 //!   │
-//! net     console     pipe     files     blocks     what descriptors stand for
-//!   \        │         │          \       /           (displays and inputs need none)
+//! net     console     pipe     files     blocks     what descriptors stand for (also vsock;
+//!   \        │         │          \       /           displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
 //!      \     │         │          instance          the machine's metadata
@@ -51,6 +51,7 @@ pub mod statistics;
 pub mod system_descriptors;
 pub mod tls;
 pub mod types;
+pub mod vsock;
 
 use platform::Memory;
 use platform::error::Failure;
@@ -77,6 +78,8 @@ pub struct Resources {
     displays: Option<&'static mut displays::Displays>,
     /// Keyboards, pointers and other input devices.
     inputs: Option<&'static mut inputs::Inputs>,
+    /// Sockets to the host.
+    vsock: Option<&'static mut vsock::Vsock>,
     /// Volumes and open files: empty until their first use.
     files: files::Files,
     /// The guest agent, which the network and the volumes start.
@@ -95,6 +98,7 @@ impl reactor::Resources for Resources {
         blocks: slab::Slab::new(),
         displays: None,
         inputs: None,
+        vsock: None,
         files: files::Files::EMPTY,
         guest_agent: guest_agent::GuestAgent::NONE,
     };

@@ -17,6 +17,7 @@ fn modules_import_from_lower_layers_only() {
             "random",
             "runtime",
             "tls",
+            "vsock",
         ],
         &["instance"],
         &["disks"],

@@ -10,6 +10,7 @@ module Writer = Writer
 module Tcp = Tcp
 module Bound = Bound
 module Udp = Udp
+module Vsock = Vsock
 module Zero_copy = Zero_copy
 module Urgent = Urgent
 module Icmp = Icmp

@@ -363,6 +363,16 @@ typedef int32_t soil_error;
 #define KIND_ECHO 9
 
 /**
+ * `soil_fd_kind`: a vsock connection.
+ */
+#define KIND_VSOCK 10
+
+/**
+ * `soil_fd_kind`: a vsock listener.
+ */
+#define KIND_VSOCK_LISTENER 11
+
+/**
  * `soil_fs_open`: for reading.
  */
 #define OPEN_READ 1
@@ -1765,6 +1775,51 @@ Int soil_udp_receive_batch(Int fd, Buffer into, Int slot, Bytes endpoints, Ints 
  * one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
  */
 Int soil_udp_send_batch(Int fd, Buffer from, Int slot, Text endpoints, Ints lengths);
+
+/**
+ * This machine's CID. Errors: `No_device` with a detail that says what to do.
+ */
+Int soil_vsock_cid(void);
+
+/**
+ * Listens at `port` (2^32 - 1: a free one) of `cid` (2^32 - 1: each of this machine), with up to
+ * `backlog` connections waiting to be accepted; returns the listener's descriptor. Errors:
+ * `Address_in_use`, `Address_not_available`, `No_device`, `Permission_denied`, `Too_many_open`.
+ */
+Int soil_vsock_listen(Int cid, Int port, Int backlog);
+
+/**
+ * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
+ */
+Int soil_vsock_accept(Int listener);
+
+/**
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
+ * [`soil_vsock_connected`]. Errors: `No_device`, `Too_many_open`, `Unreachable`.
+ */
+Int soil_vsock_connect(Int cid, Int port);
+
+/**
+ * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
+ * `Unreachable`.
+ */
+Int soil_vsock_connected(Int fd);
+
+/**
+ * Closes the descriptor, and ends the connection with a reset: what was not sent yet is lost.
+ */
+Int soil_vsock_abort(Int fd);
+
+/**
+ * Writes the local address of a connection or listener, CID and port, as two little-endian numbers
+ * of 4 bytes, to the start of `into`. Errors: `Wrong_kind`.
+ */
+Int soil_vsock_local(Int fd, Bytes into);
+
+/**
+ * Writes the peer's address likewise. Errors: `Wrong_kind`, `Not_connected`.
+ */
+Int soil_vsock_peer(Int fd, Bytes into);
 
 #ifdef __cplusplus
 }  // extern "C"

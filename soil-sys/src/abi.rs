@@ -54,6 +54,7 @@ mod tls;
 mod tls_roots;
 mod trace;
 mod udp;
+mod vsock;
 
 pub use blocks::*;
 pub use descriptors::*;
@@ -76,3 +77,4 @@ pub use tls::*;
 pub use tls_roots::*;
 pub use trace::*;
 pub use udp::*;
+pub use vsock::*;

@@ -188,6 +188,14 @@ stubs! {
     fn soil_udp_multicast_hops_bytecode = soil_udp_multicast_hops(fd, hops);
     fn soil_udp_receive_batch_bytecode = soil_udp_receive_batch(fd, into, slot, endpoints, lengths);
     fn soil_udp_send_batch_bytecode = soil_udp_send_batch(fd, from, slot, endpoints, lengths);
+    fn soil_vsock_cid_bytecode = soil_vsock_cid();
+    fn soil_vsock_listen_bytecode = soil_vsock_listen(cid, port, backlog);
+    fn soil_vsock_accept_bytecode = soil_vsock_accept(listener);
+    fn soil_vsock_connect_bytecode = soil_vsock_connect(cid, port);
+    fn soil_vsock_connected_bytecode = soil_vsock_connected(fd);
+    fn soil_vsock_abort_bytecode = soil_vsock_abort(fd);
+    fn soil_vsock_local_bytecode = soil_vsock_local(fd, into);
+    fn soil_vsock_peer_bytecode = soil_vsock_peer(fd, into);
 
     vectors
     fn soil_block_read_bytecode = soil_block_read(fd, sector, into, off, len, token);

@@ -29,6 +29,7 @@
 //! | Linux's own sockets (`sockets`) | readiness, and what is received, by the ring; else calls | calls; readiness by epoll |
 //! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
 //! | folders (`folder`) | page cache, or ring | page cache, or worker |
+//! | `AF_VSOCK` (`vsock`) | calls; readiness by epoll | the same |
 //! | displays, keyboard, pointer (`viewer`) | calls on a socket | the same |
 //!
 //! # Locks
@@ -64,6 +65,7 @@ mod tap;
 mod thread;
 mod ticker;
 mod viewer;
+mod vsock;
 mod wait;
 
 pub use disk::Slice;

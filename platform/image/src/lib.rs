@@ -23,6 +23,7 @@ pub mod metadata;
 mod ports;
 mod screen;
 mod system;
+mod vsock;
 mod wait;
 
 pub use drivers::disk::Slice;

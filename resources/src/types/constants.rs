@@ -82,6 +82,10 @@ pub const KIND_BLOCK: Int = 7;
 pub const KIND_ETHERNET: Int = 8;
 /// `soil_fd_kind`: an echo request.
 pub const KIND_ECHO: Int = 9;
+/// `soil_fd_kind`: a vsock connection.
+pub const KIND_VSOCK: Int = 10;
+/// `soil_fd_kind`: a vsock listener.
+pub const KIND_VSOCK_LISTENER: Int = 11;
 
 /// `soil_fs_open`: for reading.
 pub const OPEN_READ: Int = 1;

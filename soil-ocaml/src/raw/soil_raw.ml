@@ -169,6 +169,12 @@ let kind_ethernet = 8
 let kind_echo = 9
 (** [soil_fd_kind]: an echo request. *)
 
+let kind_vsock = 10
+(** [soil_fd_kind]: a vsock connection. *)
+
+let kind_vsock_listener = 11
+(** [soil_fd_kind]: a vsock listener. *)
+
 let open_read = 1
 (** [soil_fs_open]: for reading. *)
 
