@@ -1,8 +1,6 @@
 open Typed
 
-type connection =
-  [ `Read | `Write | `Shutdown | `Vsock | `Vsock_connection ] File_descriptor.t
-
+type connection = [ `Read | `Write | `Shutdown | `Vsock | `Vsock_connection ] File_descriptor.t
 type listener = [ `Vsock | `Vsock_listener ] File_descriptor.t
 type address = { cid : int; port : int }
 
@@ -40,7 +38,6 @@ let address operation get d =
   match address_of get d with Ok a -> a | Error result -> Descriptor.fail d operation result
 
 let peer_of = address_of (fun handle b -> Soil_raw_vsock.vsock_peer handle b)
-
 let local d = address "local address" (fun handle b -> Soil_raw_vsock.vsock_local handle b) (any d)
 let peer c = address "peer address" (fun handle b -> Soil_raw_vsock.vsock_peer handle b) (any c)
 
@@ -74,8 +71,7 @@ let rec accept_next (l : Descriptor.t) =
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)
 
-let accept ?timeout l : connection =
-  typed (Deadline.within timeout (fun () -> accept_next (any l)))
+let accept ?timeout l : connection = typed (Deadline.within timeout (fun () -> accept_next (any l)))
 
 let serve ?max_connections ?grace ?on_error l handler =
   let on_error =
@@ -102,10 +98,12 @@ let connect ?timeout a : connection =
     invalid_arg "Soil.Vsock.connect: not an address of one machine";
   let subject = to_string a in
   typed
-    (Deadline.within timeout @@ fun () ->
-     let result = Soil_raw_vsock.vsock_connect a.cid a.port in
-     let d = Descriptor.make ~path:subject connection_io (Failure.check ~operation ~subject result) in
-     Descriptor.closed_on_failure d (fun () -> finish d subject);
-     d)
+    ( Deadline.within timeout @@ fun () ->
+      let result = Soil_raw_vsock.vsock_connect a.cid a.port in
+      let d =
+        Descriptor.make ~path:subject connection_io (Failure.check ~operation ~subject result)
+      in
+      Descriptor.closed_on_failure d (fun () -> finish d subject);
+      d )
 
 let with_connection ?timeout a f = File_descriptor.with_close (connect ?timeout a) f

@@ -18,8 +18,7 @@
     memory. A device that takes no data for 10 to 15 s ends all connections with [Timed_out]; so
     does one whose host process was killed, at most 20 s later. *)
 
-type connection =
-  [ `Read | `Write | `Shutdown | `Vsock | `Vsock_connection ] File_descriptor.t
+type connection = [ `Read | `Write | `Shutdown | `Vsock | `Vsock_connection ] File_descriptor.t
 (** The type for connections. *)
 
 type listener = [ `Vsock | `Vsock_listener ] File_descriptor.t
@@ -35,7 +34,8 @@ val host : int
 (** [host] is the host's CID, 2. *)
 
 val loopback : int
-(** [loopback] is this machine's CID for itself, 1. Linux has it with the module [vsock_loopback]. *)
+(** [loopback] is this machine's CID for itself, 1. Linux has it with the module [vsock_loopback].
+*)
 
 val cid : unit -> int option
 (** [cid ()] is this machine's CID; [None] if Linux hasn't given it one. Raises

@@ -383,6 +383,11 @@ pub struct Run {
     /// address in an image, 10.0.2.2; passt keeps theirs.
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,
+    /// Give the machine sockets to its host (Soil.Vsock): by the host's kernel, with a CID from 3
+    /// on; or by a socket, whose path has a '/': QEMU connects to the vhost-user device there,
+    /// Firecracker and Cloud Hypervisor make it.
+    #[arg(long, value_name = "CID|SOCKET")]
+    pub vsock: Option<options::Vsock>,
     /// Record the frames of all interfaces in this file (pcapng), for Wireshark and tcpdump.
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,

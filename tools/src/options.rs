@@ -256,6 +256,32 @@ impl FromStr for Net {
     }
 }
 
+/// Where the sockets of a machine to its host end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vsock {
+    /// In the host's kernel, with this CID of the machine.
+    Cid(u32),
+    /// At a UNIX socket: of a vhost-user device for QEMU, else one that the VMM makes.
+    Socket(PathBuf),
+}
+
+impl FromStr for Vsock {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.contains('/') {
+            return Ok(Self::Socket(text.into()));
+        }
+        match text.parse() {
+            // The first ones are the hypervisor's, the loopback's and the host's; the last is any.
+            Ok(cid) if (3..u32::MAX).contains(&cid) => Ok(Self::Cid(cid)),
+            _ => invalid(
+                "expected a CID of 3 or more, or the path of a socket with a '/' (./vsock.sock)",
+            ),
+        }
+    }
+}
+
 /// An address with its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {

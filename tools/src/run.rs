@@ -37,7 +37,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// The variable that selects an image's console, and its word for displays.
@@ -83,7 +83,42 @@ fn check(run: &Run) -> Result<(), Failure> {
         let remedy = "give --display window, vnc=:N or none as well";
         return Err(Failure::new("--display-size is that of no display").remedy(remedy));
     }
+    check_vsock(run)?;
     check_network(run)
+}
+
+/// Checks that QEMU finds the other end of the machine's sockets.
+fn check_vsock(run: &Run) -> Result<(), Failure> {
+    const DEVICE: &str = "/dev/vhost-vsock";
+    if run.vmm != Vmm::Qemu || run.dry_run.is_some() {
+        return Ok(());
+    }
+    match &run.vsock {
+        None => Ok(()),
+        Some(options::Vsock::Cid(_)) => {
+            let opened = OpenOptions::new().read(true).write(true).open(DEVICE);
+            opened.map(drop).map_err(|error| {
+                Failure::on(format!("--vsock: {DEVICE}"), error).remedy(
+                    "load the kernel's driver ('modprobe vhost_vsock'), or give the socket of a \
+                     vhost-device-vsock: --vsock ./SOCKET",
+                )
+            })
+        }
+        Some(options::Vsock::Socket(path)) => {
+            let found = std::fs::metadata(path);
+            let reason = match found {
+                Ok(found) if found.file_type().is_socket() => return Ok(()),
+                Ok(_) => "not a socket".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let path = path.display();
+            let remedy = format!(
+                "start the device: vhost-device-vsock --vm guest-cid=3,socket={path},\
+                 uds-path=./vsock.sock"
+            );
+            Err(Failure::on(format!("--vsock {path}"), reason).remedy(remedy))
+        }
+    }
 }
 
 /// Checks that disk names are unique, that each disk can be opened, and that no two writable disks

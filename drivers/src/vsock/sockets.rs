@@ -417,7 +417,7 @@ impl Sockets {
         } else if let Ok(connection) = self.connection(id) {
             connection.close();
             self.set_deadline(id, Some(now.saturating_add(CLOSE_NS)));
-            self.settle(id);
+            self.update(id);
         }
     }
 
@@ -426,12 +426,12 @@ impl Sockets {
         if let Ok(connection) = self.connection(id) {
             connection.abort(Failure::Reset);
             connection.close();
-            self.settle(id);
+            self.update(id);
         }
     }
 
     /// After a change of a connection: reports it, or removes it when it is over.
-    fn settle(&mut self, id: Id) {
+    fn update(&mut self, id: Id) {
         let Some(socket) = self.socket(id) else {
             return;
         };
@@ -504,7 +504,7 @@ impl Sockets {
         if connection.closed && connection.peer_taken() != before {
             self.set_deadline(id, Some(now.saturating_add(CLOSE_NS)));
         }
-        self.settle(id);
+        self.update(id);
     }
 
     /// Accepts a request for a connection, if there is a listener with room.
@@ -558,7 +558,7 @@ impl Sockets {
                 // It may have more: after the others' packets.
                 self.make_due(id);
                 if is_over {
-                    self.settle(id);
+                    self.update(id);
                 } else if has_room && header.operation == Operation::DATA {
                     self.report(id);
                 }
@@ -601,7 +601,7 @@ impl Sockets {
             {
                 connection.abort(Failure::TimedOut);
             }
-            self.settle(id);
+            self.update(id);
         }
     }
 
@@ -616,7 +616,7 @@ impl Sockets {
             }) = self.socket(id)
             {
                 connection.fail(failure);
-                self.settle(id);
+                self.update(id);
             }
         }
     }

@@ -9,5 +9,5 @@ val serve :
   Descriptor.t ->
   (Descriptor.t -> unit) ->
   unit
-(** [serve name accept l handler] is {!Tcp.serve}, called [name] in [Invalid_argument], with [accept l]
-    for each connection. *)
+(** [serve name accept l handler] is {!Tcp.serve}, called [name] in [Invalid_argument], with
+    [accept l] for each connection. *)

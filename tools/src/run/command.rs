@@ -3,7 +3,7 @@
 
 use super::passt;
 use crate::cli::{Machine, Run};
-use crate::options::{Disk, Display, DisplaySize, Net, Variable};
+use crate::options::{Disk, Display, DisplaySize, Net, Variable, Vsock};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -124,7 +124,14 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         Machine::Pc => args.pair("-M", format!("pc,accel={accel},usb=off,vmport=off")),
     }
     args.pair("-cpu", cpu(run, wiring.kvm));
-    args.pair("-m", format!("{}M", run.mem.unwrap_or_default().0));
+    let memory = run.mem.unwrap_or_default().0;
+    args.pair("-m", format!("{memory}M"));
+    if let Some(Vsock::Socket(_)) = run.vsock {
+        // The device is another process, which reads and writes the machine's memory.
+        let object = format!("memory-backend-memfd,id=memory,size={memory}M,share=on");
+        args.pair("-object", object);
+        args.pair("-machine", "memory-backend=memory");
+    }
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.one(flag);
     }
@@ -243,7 +250,7 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
 }
 
 /// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
-/// entropy, displays, keyboard, pointer.
+/// entropy, sockets, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     let mut devices: Vec<Arguments> = Vec::new();
     for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
@@ -256,6 +263,7 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     entropy.pair("-object", "rng-builtin,id=entropy");
     entropy.pair("-device", device(run, "rng", "rng=entropy"));
     devices.push(entropy);
+    devices.extend(run.vsock.iter().map(|vsock| sockets(run, vsock)));
     devices.extend(displays(run));
     // A microvm puts its first device at the end of its bus.
     if run.machine == Machine::Microvm {
@@ -263,6 +271,27 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     }
     args.0
         .extend(devices.into_iter().flat_map(|device| device.0));
+}
+
+/// The device of sockets to the host.
+fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
+    let mut args = Arguments(Vec::new());
+    let (kind, properties) = match vsock {
+        Vsock::Cid(cid) => ("vhost-vsock", format!("guest-cid={cid}")),
+        Vsock::Socket(path) => {
+            let mut text = OsString::from("socket,id=vsock,path=");
+            text.push(escaped(path.as_os_str()));
+            args.pair("-chardev", text);
+            ("vhost-user-vsock", "chardev=vsock".to_owned())
+        }
+    };
+    let bus = match run.machine {
+        Machine::Microvm => "device",
+        // These have no option for that: they have no legacy interface.
+        Machine::Q35 | Machine::Pc => "pci-non-transitional",
+    };
+    args.pair("-device", format!("{kind}-{bus},{properties}"));
+    args
 }
 
 fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {

@@ -6,7 +6,7 @@
 use super::command::{cpu, nets, takes_direct};
 use crate::cli::{Machine, Run};
 use crate::failure::Failure;
-use crate::options::{Disk, Display, Net};
+use crate::options::{Disk, Display, Net, Vsock};
 use crate::program;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -70,6 +70,11 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     for (index, disk) in run.disks.iter().enumerate() {
         storage(&mut xml, index, disk);
     }
+    if let Some(Vsock::Cid(cid)) = run.vsock {
+        xml.open("vsock model='virtio'");
+        xml.line(&format!("<cid auto='no' address='{cid}'/>"));
+        xml.close("vsock");
+    }
     xml.open("rng model='virtio'");
     xml.line("<backend model='builtin'/>");
     xml.close("rng");
@@ -88,6 +93,10 @@ fn check(run: &Run) -> Result<(), Failure> {
         ("--trace", run.trace.is_some()),
         ("--gdb", run.gdb.is_some()),
         ("--timeout", run.timeout.is_some()),
+        (
+            "--vsock SOCKET",
+            matches!(run.vsock, Some(Vsock::Socket(_))),
+        ),
         ("--qemu-arg", !run.qemu_arguments.is_empty()),
         ("--device-option", !run.device_options.is_empty()),
     ];

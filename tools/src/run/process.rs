@@ -49,6 +49,10 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         let remedy = "leave it out, or give the image (_build/soil/…)";
         return Err(Failure::new("--vmm is for images").remedy(remedy));
     }
+    if run.vsock.is_some() {
+        let remedy = "leave it out (a process has Linux's own sockets), or give the image";
+        return Err(Failure::new("--vsock is for images").remedy(remedy));
+    }
     if run.dry_run == Some(Launcher::Libvirt) {
         let subject = run.program.display().to_string();
         return Err(

@@ -18,7 +18,7 @@ use crate::exit_status::NO_STATUS;
 use crate::failure::{Context as _, Failure};
 use crate::image_lock;
 use crate::lock::Usage;
-use crate::options::Net;
+use crate::options::{Net, Vsock};
 use api::Api;
 use cloud_hypervisor::CloudHypervisor;
 use firecracker::Firecracker;
@@ -26,6 +26,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The CID of a machine whose sockets end at a UNIX socket: the first that is free for machines.
+const CID: u32 = 3;
 
 /// Runs the image whose kernel command line is `line`, and returns its exit status.
 pub fn run(run: &Run, default_net: bool, line: &str, origin: Origin) -> Result<u8, Failure> {
@@ -136,6 +139,11 @@ fn check(run: &Run, default_net: bool) -> Result<(), Failure> {
         let remedy = "record them on the TAP device: tcpdump -i DEVICE -w FILE";
         return Err(Failure::on("--pcap", reason).remedy(remedy));
     }
+    if let Some(Vsock::Cid(_)) = run.vsock {
+        let reason = format!("{name} connects the machine's sockets to a UNIX socket");
+        return Err(Failure::on("--vsock CID", reason)
+            .remedy("give the path of one that it makes: --vsock ./vsock.sock"));
+    }
     if let Some(disk) = run.disks.iter().find(|disk| disk.sector == Some(4096)) {
         let reason = format!("{name}'s disks have sectors of 512 bytes");
         return Err(Failure::on(format!("disk {}", disk.name), reason)
@@ -240,6 +248,7 @@ mod tests {
                 ("--device-option net:csum=off", "--device-option: "),
                 ("--dry-run=libvirt", "--dry-run=libvirt: "),
                 ("--pcap a", "--pcap: "),
+                ("--vsock 3", "--vsock CID: "),
                 ("--disk data=d,sector=4096", "disk data: "),
                 ("--net user", "--net user: "),
                 ("--net passt", "--net passt: "),
@@ -259,6 +268,7 @@ mod tests {
                 "--net none",
                 "--net tap=tap7",
                 "--timeout 3",
+                "--vsock ./v.sock",
                 "--disk data=d,sector=512",
             ] {
                 let run = options(&format!("--vmm {vmm} {words}"));

@@ -3,9 +3,10 @@
 //! Source: cloud-hypervisor/src/main.rs, vmm/src/config.rs and docs/device_model.md of its version
 //! 53.
 
-use super::{Api, not_started, outcome, path, taps};
+use super::{Api, CID, not_started, outcome, path, taps};
 use crate::cli::Run;
 use crate::failure::Failure;
+use crate::options::Vsock;
 use crate::run::command::takes_direct;
 use crate::run::machine::{End, Monitor};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -61,6 +62,9 @@ pub fn arguments(
     for (device, mac) in taps(run, default_net) {
         let mac = mac.map(|mac| format!(",mac={mac}")).unwrap_or_default();
         pair("--net", format!("tap={device}{mac}"));
+    }
+    if let Some(Vsock::Socket(socket)) = &run.vsock {
+        pair("--vsock", format!("cid={CID},socket={}", quoted(socket)?));
     }
     let mut words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
     if let Some(socket) = socket {

@@ -2,9 +2,10 @@
 //!
 //! Source: src/firecracker/swagger/firecracker.yaml and docs/getting-started.md of Firecracker.
 
-use super::{Api, not_started, outcome, path, taps};
+use super::{Api, CID, not_started, outcome, path, taps};
 use crate::cli::Run;
 use crate::failure::Failure;
+use crate::options::Vsock;
 use crate::run::machine::{End, Monitor};
 use screens::Picture;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ const MACHINE_WORD: &str = " pci=off";
 pub fn configuration(run: &Run, default_net: bool, line: &str) -> Result<Value, Failure> {
     let taps = taps(run, default_net);
     // The entropy device is the other one.
-    let devices = run.disks.len() + taps.len() + 1;
+    let devices = run.disks.len() + taps.len() + usize::from(run.vsock.is_some()) + 1;
     let limit = (LIMIT - 1 - MACHINE_WORD.len()).saturating_sub(devices * DEVICE_WORD);
     if line.len() > limit {
         let length = line.len();
@@ -55,13 +56,17 @@ pub fn configuration(run: &Run, default_net: bool, line: &str) -> Result<Value, 
             "cache_type": "Writeback",
         }));
     }
-    Ok(json!({
+    let mut configuration = json!({
         "boot-source": { "kernel_image_path": path(&run.program)?, "boot_args": line },
         "machine-config": { "vcpu_count": 1, "mem_size_mib": run.mem.unwrap_or_default().0 },
         "drives": drives,
         "network-interfaces": interfaces,
         "entropy": {},
-    }))
+    });
+    if let Some(Vsock::Socket(socket)) = &run.vsock {
+        configuration["vsock"] = json!({ "guest_cid": CID, "uds_path": path(socket)? });
+    }
+    Ok(configuration)
 }
 
 /// The arguments for a configuration in this file.
