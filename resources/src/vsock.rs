@@ -223,6 +223,3 @@ pub fn peer(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
     let address = open(rt)?.peer(key)?;
     encode(address, into)
 }
-
-#[cfg(test)]
-mod tests;

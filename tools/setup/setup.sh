@@ -9,6 +9,7 @@
 #   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
 #   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
+#   setup.sh vhost-device-vsock          build the device of the tests' machines without /dev/vhost-vsock; print its path
 #   setup.sh nginx                       fetch the HTTP server that the benchmarks compare; print its path
 #   setup.sh loaders                     fetch the boot loaders of the benchmarks' Linux disks; print their folder
 #   setup.sh remove                      remove the added apt sources, their pin and the packages from them (root)
@@ -329,6 +330,22 @@ kernel() {
   echo "$folder"
 }
 
+# The vhost-user device of sockets to the host, for machines of the tests: not every host has
+# /dev/vhost-vsock, and Debian has no package of it.
+vhost_device_vsock() {
+  version=0.3.0
+  folder=$cache/vhost-device-vsock-$version
+  if [ ! -x "$folder/bin/vhost-device-vsock" ]; then
+    say "building vhost-device-vsock $version in $folder"
+    eval "$(environment)"
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin cargo install --quiet --locked --root "$folder" \
+      --target-dir "$folder/target" --version "$version" vhost-device-vsock >&2 ||
+      fail "cargo could not build vhost-device-vsock $version: check the network; tests of vsock are left out without it"
+    rm -rf "$folder/target"
+  fi
+  echo "$folder/bin/vhost-device-vsock"
+}
+
 # The server that benchmarks compare soil.http with: only its files, so that no service starts. Its
 # libraries come with the other packages of the group.
 nginx() {
@@ -359,6 +376,7 @@ ensure)
   if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then
     kernel cloud-amd64 >/dev/null
     libraries
+    (vhost_device_vsock) >/dev/null || true
   fi
   if debian && [ "$group" = bench ]; then
     nginx >/dev/null
@@ -370,6 +388,7 @@ list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packag
 environment) environment ;;
 kernel) kernel "${2:-cloud-amd64}" ;;
 libraries) libraries ;;
+vhost-device-vsock) vhost_device_vsock ;;
 nginx) nginx ;;
 loaders) loaders ;;
 remove) restore_sources ;;

@@ -69,7 +69,10 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let default_net = program.network.unwrap_or(false);
     match program.form {
         Form::Process => process::run(run),
-        Form::Image => image(run, default_net),
+        Form::Image => {
+            check_vsock(run)?;
+            image(run, default_net)
+        }
     }
 }
 
@@ -83,7 +86,6 @@ fn check(run: &Run) -> Result<(), Failure> {
         let remedy = "give --display window, vnc=:N or none as well";
         return Err(Failure::new("--display-size is that of no display").remedy(remedy));
     }
-    check_vsock(run)?;
     check_network(run)
 }
 

@@ -169,6 +169,10 @@ impl Connection {
             }
             return Ok(());
         }
+        // Linux ignores them as well: vhost-device-vsock 0.3 sends 0 when it finds nothing to send.
+        if !(Operation::REQUEST.0..=Operation::CREDIT_REQUEST.0).contains(&header.operation.0) {
+            return Ok(());
+        }
         self.learn_credit(header)?;
         match (header.operation, self.phase) {
             (Operation::RESPONSE, Phase::Requested) => self.phase = Phase::Open,

@@ -25,7 +25,7 @@ fn start() -> (Vsock, Handle<SocketHost>) {
 }
 
 /// Exchanges packets until nothing moves.
-fn settle(vsock: &mut Vsock, handle: &Handle<SocketHost>, now: u64) {
+fn exchange_all(vsock: &mut Vsock, handle: &Handle<SocketHost>, now: u64) {
     for _ in 0..50 {
         vsock.poll(now).unwrap();
         handle.step();
@@ -36,7 +36,7 @@ fn open(vsock: &mut Vsock, handle: &Handle<SocketHost>, port: u32) -> Id {
     let peer = Address { cid: HOST, port };
     let id = vsock.sockets().connect(peer, 0).unwrap();
     assert_eq!(vsock.sockets().connected(id), Err(Stop::WouldBlock));
-    settle(vsock, handle, 0);
+    exchange_all(vsock, handle, 0);
     assert_eq!(vsock.sockets().connected(id), Ok(()));
     id
 }
@@ -64,12 +64,12 @@ fn bytes_come_back_from_an_echo() {
     let (mut sent, mut back) = (0, Vec::new());
     while back.len() < data.len() {
         sent += vsock.sockets().write(id, &data[sent..]).unwrap_or(0);
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
         back.extend(read_all(&mut vsock, id).0);
     }
     assert!(back == data);
     vsock.sockets().close(id, 0);
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert!(host.sockets.is_empty()));
     assert!(vsock.is_idle() && !vsock.sockets().has_connections());
 }
@@ -79,11 +79,11 @@ fn a_connection_that_nobody_accepts_is_refused() {
     let (mut vsock, handle) = start();
     let peer = Address { cid: HOST, port: 8 };
     let id = vsock.sockets().connect(peer, 0).unwrap();
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     let failed = Err(Stop::Failed(Failure::Refused));
     assert_eq!(vsock.sockets().connected(id), failed);
     handle.with(|host| host.connect(100, 5));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.resets, [(100, 5)]));
 }
 
@@ -116,7 +116,7 @@ fn a_listener_accepts_as_many_as_its_backlog() {
     );
     assert_eq!(vsock.sockets().accept(listener), Err(Stop::WouldBlock));
     handle.with(|host| (100..103).for_each(|port| host.connect(port, 5)));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.resets, [(102, 5)]));
     assert!(vsock.sockets().is_readable(listener));
     let id = vsock.sockets().accept(listener).unwrap();
@@ -127,10 +127,10 @@ fn a_listener_accepts_as_many_as_its_backlog() {
     assert_eq!(vsock.sockets().peer(id), Ok(peer));
     // The other one was not accepted, and is reset with the listener.
     vsock.sockets().close(listener, 0);
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.resets, [(102, 5), (101, 5)]));
     assert_eq!(vsock.sockets().write(id, b"on"), Ok(2));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.take(100, 5), b"on"));
 }
 
@@ -139,7 +139,7 @@ fn a_listener_of_one_cid_is_not_at_the_others() {
     let (mut vsock, handle) = start();
     vsock.sockets().listen(Some(LOCAL), 5, 2).unwrap();
     handle.with(|host| host.connect(100, 5));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.resets, [(100, 5)]));
 }
 
@@ -152,7 +152,7 @@ fn a_peer_that_does_not_read_stops_the_writer() {
     let mut sent = 0;
     while let Ok(n) = vsock.sockets().write(id, &data[sent..]) {
         sent += n;
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
     }
     assert!(!vsock.sockets().is_writable(id));
     assert_eq!(vsock.sockets().write(id, b"x"), WAIT);
@@ -160,7 +160,7 @@ fn a_peer_that_does_not_read_stops_the_writer() {
     let mut received = Vec::new();
     while received.len() < data.len() {
         received.extend(handle.with(|host| host.take(9, port)));
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
         sent += vsock.sockets().write(id, &data[sent..]).unwrap_or(0);
     }
     assert!(received == data);
@@ -173,13 +173,13 @@ fn a_reader_that_does_not_read_stops_the_peer() {
     let port = vsock.sockets().local(id).unwrap().port;
     let data = pattern(1_000_000);
     handle.with(|host| host.sockets.get_mut(&(9, port)).unwrap().output = data.clone().into());
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     let left = handle.with(|host| host.sockets[&(9, port)].output.len());
     assert_eq!(left, data.len() - (128 << 10));
     let mut received = Vec::new();
     while received.len() < data.len() {
         received.extend(read_all(&mut vsock, id).0);
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
     }
     assert!(received == data);
 }
@@ -192,7 +192,7 @@ fn each_direction_ends_alone() {
     vsock.sockets().write(id, b"last").unwrap();
     vsock.sockets().shut_down(id, false, true).unwrap();
     assert_eq!(vsock.sockets().write(id, b"x"), Err(Stop::BrokenPipe));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| {
         let socket = host.sockets.get_mut(&(9, port)).unwrap();
         assert_eq!(
@@ -201,9 +201,9 @@ fn each_direction_ends_alone() {
         );
         socket.output.extend(b"answer");
     });
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| host.send(9, port, Operation::SHUTDOWN, shutdown::SEND));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     assert_eq!(read_all(&mut vsock, id), (b"answer".to_vec(), Ok(0)));
 }
 
@@ -219,13 +219,29 @@ fn a_peer_that_closes_gets_a_reset_and_its_bytes_are_read() {
             .output
             .extend(b"bye");
     });
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     let both = shutdown::SEND | shutdown::RECEIVE;
     handle.with(|host| host.send(9, port, Operation::SHUTDOWN, both));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| assert_eq!(host.resets, [(9, port)]));
     assert_eq!(read_all(&mut vsock, id), (b"bye".to_vec(), Ok(0)));
     assert_eq!(vsock.sockets().write(id, b"x"), Err(Stop::BrokenPipe));
+}
+
+#[test]
+fn unknown_operations_are_ignored() {
+    let (mut vsock, handle) = start();
+    let id = open(&mut vsock, &handle, 7);
+    let port = vsock.sockets().local(id).unwrap().port;
+    handle.with(|host| {
+        for operation in [0, 8, 0xffff] {
+            host.send(7, port, Operation(operation), 0);
+        }
+    });
+    exchange_all(&mut vsock, &handle, 0);
+    vsock.sockets().write(id, b"on").unwrap();
+    exchange_all(&mut vsock, &handle, 0);
+    assert_eq!(read_all(&mut vsock, id), (b"on".to_vec(), WAIT));
 }
 
 #[test]
@@ -240,9 +256,9 @@ fn a_reset_is_reported_after_what_came_before() {
             .output
             .extend(b"half");
     });
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| host.send(9, port, Operation::RESET, 0));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     let failed = Err(Stop::Failed(Failure::Reset));
     assert_eq!(read_all(&mut vsock, id), (b"half".to_vec(), failed));
     assert_eq!(vsock.sockets().write(id, b"x"), failed);
@@ -277,7 +293,7 @@ fn a_machine_that_was_stopped_keeps_its_connections() {
     vsock.poll(3600 * SECOND).unwrap();
     handle.with(|host| host.dead = false);
     handle.step();
-    settle(&mut vsock, &handle, 3601 * SECOND);
+    exchange_all(&mut vsock, &handle, 3601 * SECOND);
     assert_eq!(read_all(&mut vsock, id), (b"x".to_vec(), WAIT));
 }
 
@@ -290,11 +306,11 @@ fn the_transports_reset_ends_connections_and_keeps_listeners() {
         host.sockets.clear();
         host.events = 1;
     });
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     let failed = Err(Stop::Failed(Failure::Reset));
     assert_eq!(read_all(&mut vsock, id).1, failed);
     handle.with(|host| host.connect(100, 5));
-    settle(&mut vsock, &handle, 0);
+    exchange_all(&mut vsock, &handle, 0);
     assert!(vsock.sockets().accept(listener).is_ok());
 }
 
@@ -305,7 +321,7 @@ fn a_machine_reaches_itself() {
         let listener = vsock.sockets().listen(None, ANY, 4).unwrap();
         let port = vsock.sockets().local(listener).unwrap().port;
         let id = vsock.sockets().connect(Address { cid, port }, 0).unwrap();
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
         let other = vsock.sockets().accept(listener).unwrap();
         assert_eq!(vsock.sockets().peer(other).unwrap().cid, cid);
         let data = pattern(700_000);
@@ -336,7 +352,7 @@ fn memory_and_sockets_have_limits() {
     let listener = vsock.sockets().listen(None, 5, 10_000).unwrap();
     handle.with(|host| (1..3000).for_each(|port| host.connect(port, 5)));
     for _ in 0..200 {
-        settle(&mut vsock, &handle, 0);
+        exchange_all(&mut vsock, &handle, 0);
     }
     let mut accepted = 0;
     while vsock.sockets().accept(listener).is_ok() {
