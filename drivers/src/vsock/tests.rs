@@ -229,6 +229,31 @@ fn a_peer_that_closes_gets_a_reset_and_its_bytes_are_read() {
 }
 
 #[test]
+fn a_peer_that_exceeds_its_credit_is_reset() {
+    let mut sockets = Sockets::new(CID, 1 << 20);
+    let peer = Address { cid: HOST, port: 9 };
+    let id = sockets.connect(peer, 0).unwrap();
+    let mut into = vec![0; 4096];
+    let (request, _) = sockets.output(&mut into).unwrap();
+    let answer = |operation, len| Header {
+        operation,
+        len,
+        ..request.refusal()
+    };
+    sockets.input(&answer(Operation::RESPONSE, 0), &[], 0);
+    assert_eq!(sockets.connected(id), Ok(()));
+    let data = answer(Operation::DATA, request.buffer);
+    let bytes = vec![1; request.buffer as usize];
+    sockets.input(&data, &bytes, 0);
+    assert_eq!(sockets.connected(id), Ok(()));
+    sockets.input(&answer(Operation::DATA, 1), &[1], 0);
+    let failed = Err(Stop::Failed(Failure::Reset));
+    assert_eq!(sockets.connected(id), failed);
+    let (reset, _) = sockets.output(&mut into).unwrap();
+    assert_eq!(reset.operation, Operation::RESET);
+}
+
+#[test]
 fn unknown_operations_are_ignored() {
     let (mut vsock, handle) = start();
     let id = open(&mut vsock, &handle, 7);
