@@ -13,7 +13,7 @@ fn modules_import_from_lower_layers_only() {
         &[
             "blk", "console", "gpu", "input", "net", "nvme", "rng", "scsi", "vsock",
         ],
-        &["bochs", "fake"],
+        &["bochs", "linear", "fake"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);
 }
