@@ -113,7 +113,8 @@ pub fn is_ram(physical: u64, len: usize) -> bool {
 
 /// Whether video memory can't be there: the range has a free frame, or a whole block of the direct
 /// map. At its ends it may share a block with RAM, since firmware takes it from RAM without a
-/// display of its own (QEMU's `ramfb`).
+/// display of its own (QEMU's `ramfb`). RAM in use that shares such a block isn't noticed: the
+/// address is the word of the firmware, or of the machine that has the device.
 pub fn overlaps_ram(physical: u64, len: usize) -> bool {
     let end = physical.saturating_add(len as u64).min(HEAP - DIRECT);
     let mut pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
