@@ -165,6 +165,8 @@ pub struct Nvme {
     turn: usize,
     /// Polls without a completion while commands are in flight.
     idle_polls: u32,
+    /// It has completed a command since the program last waited without any in flight.
+    is_answering: bool,
 }
 
 impl Nvme {
@@ -216,6 +218,7 @@ impl Nvme {
             refreshing: None,
             turn: 0,
             idle_polls: 0,
+            is_answering: false,
         })
     }
 
@@ -258,10 +261,17 @@ impl Nvme {
     fn work(&mut self) -> Result<(), Error> {
         if self.collect()? {
             self.idle_polls = 0;
+            self.is_answering = true;
         } else if self.io.as_ref().is_some_and(|io| io.queue().is_busy()) {
             self.idle_polls = self.idle_polls.wrapping_add(1);
-            // The first is often the last before an operation times out.
-            if self.idle_polls % IDLE_POLLS == 1 {
+            // The first comes before a wait, and the second often after one that timed out. The
+            // read is an exit, which a request after the other doesn't need.
+            let is_due = match self.idle_polls % IDLE_POLLS {
+                1 => !self.is_answering,
+                2 => true,
+                _ => false,
+            };
+            if is_due {
                 self.check_status()?;
             }
         }
@@ -526,6 +536,7 @@ impl Controller for Nvme {
             if let Some(io) = &mut self.io {
                 io.kick(&*self.registers);
                 io.acknowledge(&*self.registers);
+                self.is_answering &= io.queue().is_busy();
             }
             if self.interrupt().needs_acknowledge() {
                 // The handler masked the line. Completions that came meanwhile raise it now.

@@ -62,6 +62,7 @@ struct Model {
     queues: BTreeMap<u16, Queue>,
     resets: usize,
     doorbells: [usize; 4],
+    status_reads: usize,
     interrupts: usize,
     masked: bool,
     /// It lied, after which the driver may be wrong about commands in flight.
@@ -117,6 +118,11 @@ impl NvmeHandle {
     pub fn doorbells(&self) -> (usize, usize) {
         let model = lock(&self.model);
         (model.doorbells[2], model.doorbells[3])
+    }
+
+    /// Number of reads of the status.
+    pub fn status_reads(&self) -> usize {
+        lock(&self.model).status_reads
     }
 
     /// Number of interrupts that weren't masked.
@@ -204,6 +210,7 @@ impl Model {
 
     fn status(&mut self) -> u32 {
         self.advance();
+        self.status_reads += 1;
         u32::from(self.ready) | u32::from(self.device.fatal) << 1
     }
 

@@ -186,6 +186,7 @@ impl NvmeDevice {
             queues: BTreeMap::new(),
             resets: 0,
             doorbells: [0; 4],
+            status_reads: 0,
             interrupts: 0,
             masked: false,
             lied: false,

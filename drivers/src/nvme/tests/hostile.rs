@@ -92,6 +92,44 @@ fn a_controller_that_breaks_ends_what_it_has_and_what_waits() {
     }
 }
 
+/// A flush whose completion comes after the first poll for it. Returns how many reads of the status
+/// it took.
+fn status_reads_of_a_flush(nvme: &mut Nvme, handle: &NvmeHandle) -> usize {
+    let before = handle.status_reads();
+    nvme.submit(0, Request::flush(), 1).unwrap();
+    nvme.kick();
+    assert_eq!(nvme.poll(&mut |_, _, _| ()), 0);
+    assert!(!nvme.enable_interrupts());
+    handle.with(|device| device.stuck = false);
+    handle.step();
+    handle.with(|device| device.stuck = true);
+    assert_eq!(nvme.poll(&mut |_, _, result| result.unwrap()), 1);
+    handle.status_reads() - before
+}
+
+#[test]
+fn the_status_is_read_after_a_pause_and_after_a_wait_without_an_answer() {
+    let stuck = NvmeDevice {
+        stuck: true,
+        ..device()
+    };
+    let (mut nvme, handle) = start(stuck);
+    assert_eq!(status_reads_of_a_flush(&mut nvme, &handle), 1);
+    for _ in 0..3 {
+        assert_eq!(status_reads_of_a_flush(&mut nvme, &handle), 0);
+    }
+    // The program waits for something else.
+    assert!(!nvme.enable_interrupts());
+    assert_eq!(status_reads_of_a_flush(&mut nvme, &handle), 1);
+    nvme.submit(0, Request::flush(), 1).unwrap();
+    nvme.kick();
+    handle.with(|device| device.gone = true);
+    assert_eq!(nvme.poll(&mut |_, _, _| ()), 0);
+    assert!(!nvme.enable_interrupts() && nvme.is_running());
+    let failed = Err(DiskError::DeviceError);
+    assert_eq!(nvme.poll(&mut |_, _, result| assert_eq!(result, failed)), 1);
+}
+
 #[test]
 fn what_ended_before_the_controller_broke_keeps_its_result() {
     let stuck = NvmeDevice {
