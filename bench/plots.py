@@ -32,7 +32,11 @@ CHARTS = [
     ),
     ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|tls_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
-    ("disks", "Raw disks: image and Linux micro-VM", r"blk_.*|fs_blk_.*|fs_flush_.*"),
+    (
+        "disks",
+        "Raw disks: image and Linux micro-VM",
+        r"blk_.*|scsi_.*|nvme_.*|fs_blk_.*|fs_flush_.*",
+    ),
     ("files", "Files: image and Linux micro-VM", r"fat_.*|fs_(?!host_).*"),
     ("process-storage", "Disks and files: Soil's process and a Unix program", r"fs_host_.*"),
     (
