@@ -13,7 +13,8 @@ use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
 use crate::pci::{self, Address, Config, ConfigAccess};
-use crate::{Error, MemoryRef, Region};
+use crate::shadow::Shadows;
+use crate::{Error, MemoryRef};
 
 /// Vendor and device id.
 const ID: u32 = 0x1111_1234;
@@ -105,14 +106,6 @@ impl fmt::Display for BochsError {
     }
 }
 
-/// A frame buffer.
-struct Buffer {
-    number: u32,
-    region: Region,
-    width: u32,
-    height: u32,
-}
-
 /// A mode, and the buffers in video memory.
 struct Mode {
     width: u32,
@@ -182,9 +175,7 @@ pub struct Bochs {
     registers: NonNull<u8>,
     video: NonNull<u8>,
     video_len: usize,
-    buffers: Vec<Buffer>,
-    /// The number of the last buffer.
-    numbers: u32,
+    buffers: Shadows,
     mode: Option<Mode>,
     edid: Vec<u8>,
 }
@@ -219,8 +210,7 @@ impl Bochs {
             registers: registers.ok_or(Error::Unmappable)?,
             video: NonNull::dangling(),
             video_len: 0,
-            buffers: Vec::new(),
-            numbers: 0,
+            buffers: Shadows::new(memory),
             mode: None,
             edid: Vec::new(),
         };
@@ -303,26 +293,14 @@ impl Bochs {
     /// [`BochsError::Invalid`], [`BochsError::VideoMemory`], [`BochsError::OutOfMemory`].
     pub fn create(&mut self, width: u32, height: u32) -> Result<(u32, NonNull<u32>), BochsError> {
         self.check(width, height)?;
-        let room = self.buffers.try_reserve(1);
-        room.map_err(|_| BochsError::OutOfMemory)?;
-        let number = self.numbers.checked_add(1).ok_or(BochsError::OutOfMemory)?;
-        let len = width as usize * height as usize * 4;
-        let region = Region::new(self.memory, len, 4096).ok_or(BochsError::OutOfMemory)?;
-        let pixels = region.ptr(0).cast();
-        self.numbers = number;
-        self.buffers.push(Buffer {
-            number,
-            region,
-            width,
-            height,
-        });
-        Ok((number, pixels))
+        let created = self.buffers.create(width, height);
+        created.ok_or(BochsError::OutOfMemory)
     }
 
     /// Frees a frame buffer, whose memory the caller must no longer use. The picture stays. An
     /// unknown number is ignored.
     pub fn release(&mut self, number: u32) {
-        self.buffers.retain(|buffer| buffer.number != number);
+        self.buffers.release(number);
         if let Some(mode) = &mut self.mode {
             for place in mode.places.iter_mut().filter(|place| **place == number) {
                 *place = 0;
@@ -337,10 +315,8 @@ impl Bochs {
     ///
     /// [`BochsError::Invalid`], [`BochsError::Refused`], [`BochsError::OutOfMemory`].
     pub fn present(&mut self, number: u32, damage: &[Rectangle]) -> Result<(), BochsError> {
-        let found = |buffer: &Buffer| buffer.number == number;
-        let index = self.buffers.iter().position(found);
-        let index = index.ok_or(BochsError::Invalid)?;
-        let (width, height) = (self.buffers[index].width, self.buffers[index].height);
+        let buffer = self.buffers.find(number).ok_or(BochsError::Invalid)?;
+        let (width, height) = (buffer.width, buffer.height);
         let mut mode = self.take_mode(mode_for(width, height))?;
         let place = mode.places.iter().position(|place| *place == number);
         let (place, all) = match place {
@@ -355,10 +331,10 @@ impl Bochs {
         };
         mode.places[place] = number;
         if all {
-            self.copy(&mode, place, index, Rectangle::of(width, height));
+            self.copy(&mode, place, Rectangle::of(width, height));
         } else {
             for part in damage.iter().filter_map(|part| part.clipped(width, height)) {
-                self.copy(&mode, place, index, part);
+                self.copy(&mode, place, part);
             }
         }
         // The copy must reach video memory before it is shown.
@@ -432,9 +408,11 @@ impl Bochs {
         }
     }
 
-    /// Copies a part that lies inside the buffer to its place.
-    fn copy(&mut self, mode: &Mode, place: usize, index: usize, part: Rectangle) {
-        let buffer = &self.buffers[index];
+    /// Copies a part that lies inside the buffer of a place to it.
+    fn copy(&mut self, mode: &Mode, place: usize, part: Rectangle) {
+        let Some(buffer) = self.buffers.find(mode.places[place]) else {
+            return;
+        };
         let start = mode.place_len() * place;
         for y in part.y..part.y + part.height {
             let from = (y as usize * buffer.width as usize + part.x as usize) * 4;

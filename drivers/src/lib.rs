@@ -16,7 +16,7 @@
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
 //! 5. [`net`], [`blk`], [`scsi`], [`nvme`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
-//!    one owner (`&mut`) per device. Each type's documentation has an example, on a device of `fake`.
+//!    one owner (`&mut`) per device. Each type's documentation has an example, on a fake device.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
 //! [`disk`].
@@ -82,6 +82,7 @@ pub mod pci;
 mod queue;
 pub mod rng;
 pub mod scsi;
+mod shadow;
 pub mod transport;
 pub mod vsock;
 

@@ -6,11 +6,11 @@
 //! pictures, [`Picture`] one for a console; both draw in ordinary memory and copy the damaged parts
 //! to video memory, which is slow to read.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
+use crate::shadow::Shadows;
 use crate::{MemoryRef, Region};
 
 /// Maximum of video memory, in bytes: the largest picture.
@@ -217,21 +217,11 @@ fn swapped(pixel: u32) -> u32 {
 // SAFETY: video memory stays mapped for good, and may be written from any thread.
 unsafe impl Send for Video {}
 
-/// A buffer of a program.
-struct Buffer {
-    number: u32,
-    region: Region,
-    width: u32,
-    height: u32,
-}
-
 /// A frame buffer of the firmware for a program's pictures. Dropping it frees its buffers; the
 /// picture stays.
 pub struct Linear {
     video: Video,
-    buffers: Vec<Buffer>,
-    /// The number of the last buffer.
-    numbers: u32,
+    buffers: Shadows,
     /// The number of the buffer on display; 0: none.
     shown: u32,
 }
@@ -245,8 +235,7 @@ impl Linear {
     pub fn new(memory: MemoryRef, mode: Mode) -> Result<Linear, LinearError> {
         Ok(Linear {
             video: Video::new(memory, mode)?,
-            buffers: Vec::new(),
-            numbers: 0,
+            buffers: Shadows::new(memory),
             shown: 0,
         })
     }
@@ -268,29 +257,14 @@ impl Linear {
                 height: mode.height,
             });
         }
-        let room = self.buffers.try_reserve(1);
-        room.map_err(|_| LinearError::OutOfMemory)?;
-        let number = self
-            .numbers
-            .checked_add(1)
-            .ok_or(LinearError::OutOfMemory)?;
-        let len = width as usize * height as usize * 4;
-        let region = Region::new(self.video.memory, len, 4096).ok_or(LinearError::OutOfMemory)?;
-        let pixels = region.ptr(0).cast();
-        self.numbers = number;
-        self.buffers.push(Buffer {
-            number,
-            region,
-            width,
-            height,
-        });
-        Ok((number, pixels))
+        let created = self.buffers.create(width, height);
+        created.ok_or(LinearError::OutOfMemory)
     }
 
     /// Frees a buffer, whose memory the caller must no longer use. The picture stays. An unknown
     /// number is ignored.
     pub fn release(&mut self, number: u32) {
-        self.buffers.retain(|buffer| buffer.number != number);
+        self.buffers.release(number);
     }
 
     /// Shows a buffer in the upper left corner, the rest black: copies the damaged parts, or all of
@@ -300,9 +274,7 @@ impl Linear {
     ///
     /// [`LinearError::Invalid`].
     pub fn present(&mut self, number: u32, damage: &[Rectangle]) -> Result<(), LinearError> {
-        let mut buffers = self.buffers.iter();
-        let buffer = buffers.find(|buffer| buffer.number == number);
-        let buffer = buffer.ok_or(LinearError::Invalid)?;
+        let buffer = self.buffers.find(number).ok_or(LinearError::Invalid)?;
         let (width, height) = (buffer.width, buffer.height);
         let whole = Rectangle::of(width, height);
         let is_new = self.shown != number;

@@ -9,7 +9,7 @@ fn modules_import_from_lower_layers_only() {
         &["error", "pci"],
         &["transport"],
         &["queue"],
-        &["device", "disk"],
+        &["device", "disk", "shadow"],
         &[
             "blk", "console", "gpu", "input", "net", "nvme", "rng", "scsi", "vsock",
         ],

@@ -12,7 +12,7 @@ use platform::vsock::{Address, Id, Sockets};
 use platform::{Clock, Direction};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
-/// The index of no descriptor: of a socket that nobody waits for.
+/// Not an index of a descriptor: the socket has none.
 const NO_FD: u32 = u32::MAX;
 
 /// The sockets, and the descriptor of each.

@@ -14,7 +14,7 @@ pub mod shutdown {
     pub const SEND: u32 = 2;
 }
 
-/// What a packet does.
+/// The operation of a packet (virtio 1.2, 5.10.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation(pub u16);
 
@@ -55,7 +55,7 @@ pub struct Header {
     pub len: u32,
     /// The kind of socket; [`STREAM`] is the only one in use.
     pub kind: u16,
-    /// What the packet does.
+    /// Its operation.
     pub operation: Operation,
     /// Bits that belong to the operation.
     pub flags: u32,

@@ -309,7 +309,7 @@ impl Sockets {
     }
 
     /// Requests a connection at time `now` (ns); [`connected`](Sockets::connected) has its result,
-    /// after [`CONNECT_NS`] at the latest. `None`: there are too many, or they take too much memory.
+    /// after [`CONNECT_NS`] at the latest. `None`: there are too many, or too little memory.
     pub fn connect(&mut self, peer: Address, now: u64) -> Option<Id> {
         let share = self.share()?;
         let cid = if peer.cid == LOCAL { LOCAL } else { self.cid };
@@ -454,7 +454,7 @@ impl Sockets {
         if !closed && (is_open || is_over) {
             self.set_deadline(id, None);
         }
-        // A connection that was lost before it was accepted is nobody's.
+        // No program has a connection that was lost before it was accepted.
         if is_lost && let Some(listener) = listener {
             if let Ok(listener) = self.listener(listener) {
                 listener.waiting.retain(|waiting| *waiting != id);

@@ -41,6 +41,17 @@ fn open(vsock: &mut Vsock, handle: &Handle<SocketHost>, port: u32) -> Id {
     id
 }
 
+/// Makes the host's socket at port 9 send bytes.
+fn supply(handle: &Handle<SocketHost>, port: u32, bytes: &[u8]) {
+    handle.with(|host| {
+        host.sockets
+            .get_mut(&(9, port))
+            .unwrap()
+            .output
+            .extend(bytes)
+    });
+}
+
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
 }
@@ -212,13 +223,7 @@ fn a_peer_that_closes_gets_a_reset_and_its_bytes_are_read() {
     let (mut vsock, handle) = start();
     let id = open(&mut vsock, &handle, 9);
     let port = vsock.sockets().local(id).unwrap().port;
-    handle.with(|host| {
-        host.sockets
-            .get_mut(&(9, port))
-            .unwrap()
-            .output
-            .extend(b"bye");
-    });
+    supply(&handle, port, b"bye");
     exchange_all(&mut vsock, &handle, 0);
     let both = shutdown::SEND | shutdown::RECEIVE;
     handle.with(|host| host.send(9, port, Operation::SHUTDOWN, both));
@@ -274,13 +279,7 @@ fn a_reset_is_reported_after_what_came_before() {
     let (mut vsock, handle) = start();
     let id = open(&mut vsock, &handle, 9);
     let port = vsock.sockets().local(id).unwrap().port;
-    handle.with(|host| {
-        host.sockets
-            .get_mut(&(9, port))
-            .unwrap()
-            .output
-            .extend(b"half");
-    });
+    supply(&handle, port, b"half");
     exchange_all(&mut vsock, &handle, 0);
     handle.with(|host| host.send(9, port, Operation::RESET, 0));
     exchange_all(&mut vsock, &handle, 0);
@@ -518,7 +517,7 @@ proptest! {
     ) {
         let memory = HostMemory::new();
         let config = CID.to_le_bytes().to_vec();
-        let mut device = Liar::new(crate::device_type::DeviceType::VSOCK, 1, config, vec![16, 8, 4]);
+        let mut device = Liar::new(DeviceType::VSOCK, 1, config, vec![16, 8, 4]);
         device.script = script.into();
         let (transport, handle) = connect(memory, device, Options::default());
         let mut vsock = Vsock::new(Box::new(transport), memory, 1 << 20).unwrap();

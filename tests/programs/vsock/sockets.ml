@@ -110,8 +110,8 @@ let visit address ~halves =
                if echoes (String.make i 'x' ^ string_of_int i) then incr good))
       done);
   Printf.printf "connections %d\n%!" !good;
-  let nobody = { address with port = address.port + 1 } in
-  Printf.printf "refused: %s\n%!" (failure (fun () -> Vsock.connect nobody))
+  let closed = { address with port = address.port + 1 } in
+  Printf.printf "refused: %s\n%!" (failure (fun () -> Vsock.connect closed))
 
 let serve l = Vsock.serve l answer
 

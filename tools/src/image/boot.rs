@@ -108,7 +108,7 @@ impl Boot {
         image::device(disk, place, false)?
             .read(0, &mut sector)
             .on(disk)?;
-        // The volume ID is little-endian. FAT32 has no length of its tables in 16 bits (at 22), and a
+        // The volume ID is little-endian. FAT32 has no 16-bit length of its tables (at 22), and a
         // longer BIOS parameter block.
         let at = match sector.get(22..24) {
             Some([0, 0]) => 67,

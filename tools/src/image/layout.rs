@@ -228,7 +228,7 @@ mod tests {
         let least = 10 * MIB + 20_480;
         let failure = layout(least - 4096).expect_err("too little").to_string();
         assert!(failure.contains(&least.to_string()), "{failure}");
-        // What it advises is a size that the format has.
+        // The advised size is one that the format has.
         assert!(failure.ends_with("give --size 11M"), "{failure}");
         // An exact size is possible only where the format has no unit.
         assert!(layout(11 * MIB).is_ok());

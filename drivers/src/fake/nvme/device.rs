@@ -1,4 +1,4 @@
-//! What a controller is made of, and what it says about itself.
+//! A controller's options, state and identify data.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! What the console is shown on.
+//! The display adapter of the console.
 
 use alloc::boxed::Box;
 use drivers::Error;
