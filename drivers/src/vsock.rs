@@ -173,8 +173,12 @@ impl Vsock {
         self.device.is_running()
     }
 
-    /// There are as many descriptors as buffers: it always fits.
+    /// There are as many descriptors as buffers: it always fits. The header is cleared first:
+    /// vhost-device-vsock 0.3 returns some buffers without an operation, or untouched, and the
+    /// packet that was there before would arrive again.
     fn give_receive(&mut self, index: u16) {
+        // SAFETY: the driver owns the buffer until the `add` below.
+        unsafe { self.receive_pool.bytes(index, HEADER_LEN) }.fill(0);
         let buffer = self.receive_pool.buffer(index, RECEIVE_LEN, true);
         let added = self.receive.add(&[buffer], u32::from(index));
         debug_assert!(added.is_ok());

@@ -275,6 +275,57 @@ fn unknown_operations_are_ignored() {
 }
 
 #[test]
+fn a_buffer_that_the_device_leaves_as_it_was_has_no_packet() {
+    let memory = HostMemory::new();
+    let device = Liar::new(
+        DeviceType::VSOCK,
+        1,
+        CID.to_le_bytes().to_vec(),
+        vec![16, 8, 4],
+    );
+    let (peer, local) = (Address { cid: HOST, port: 9 }, 1 << 16);
+    let packet = |operation, payload: &[u8]| {
+        let header = Header {
+            source: peer,
+            destination: Address {
+                cid: CID,
+                port: local,
+            },
+            len: payload.len() as u32,
+            kind: packet::STREAM,
+            operation,
+            flags: 0,
+            buffer: 1 << 16,
+            taken: 0,
+        };
+        let bytes = [&header.encode()[..], payload].concat();
+        let claim = bytes.len() as u32;
+        (0, Lie::End { bytes, claim })
+    };
+    // The buffers of the packets before, untouched.
+    let untouched = Lie::End {
+        bytes: Vec::new(),
+        claim: HEADER_LEN as u32 + 1,
+    };
+    let (transport, handle) = connect(memory, device, Options::default());
+    let mut vsock = Vsock::new(Box::new(transport), memory, 1 << 20).unwrap();
+    let id = vsock.sockets().connect(peer, 0).unwrap();
+    assert_eq!(vsock.sockets().local(id).unwrap().port, local);
+    vsock.poll(0).unwrap();
+    handle.with(|device| {
+        let script = &mut device.script;
+        script.push_back(packet(Operation::RESPONSE, b""));
+        script.extend((0..15).map(|_| packet(Operation::DATA, b"x")));
+        script.extend((0..16).map(|_| (0, untouched.clone())));
+    });
+    for _ in 0..40 {
+        vsock.poll(0).unwrap();
+        handle.step();
+    }
+    assert_eq!(read_all(&mut vsock, id), (vec![b'x'; 15], WAIT));
+}
+
+#[test]
 fn a_reset_is_reported_after_what_came_before() {
     let (mut vsock, handle) = start();
     let id = open(&mut vsock, &handle, 9);
