@@ -1,5 +1,5 @@
-//! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info and
-//! the command line.
+//! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info, the
+//! command line, and the page of a VMClock that the tables name.
 //!
 //! The parsers are pure and trust no length or address they read. The tables are read on first use.
 
@@ -10,6 +10,7 @@ pub mod command_line;
 pub mod pvh;
 #[cfg(test)]
 mod rust_vmm;
+pub mod vmclock;
 
 pub use acpi::{Acpi, Power, Register};
 

@@ -66,8 +66,8 @@ static MACHINE_ID: AtomicPtr<u64> = AtomicPtr::new(null_mut());
 /// [`MACHINE_ID`] was probed for.
 static PROBED: AtomicBool = AtomicBool::new(false);
 
-/// The machine's identifier, ACPI's "VM generation ID", which changes when it resumes from a
-/// snapshot. `None` if it has none.
+/// The machine's identifier, which changes when it resumes from a snapshot: ACPI's "VM generation
+/// ID", else VMClock's counter of generations. `None` if it has neither.
 pub fn machine_id() -> Option<[u64; 2]> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);
@@ -76,5 +76,10 @@ pub fn machine_id() -> Option<[u64; 2]> {
     }
     let id = MACHINE_ID.load(Ordering::Acquire);
     // SAFETY: 16 bytes, mapped for good and aligned.
-    (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] })
+    let id = (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] });
+    id.or_else(|| {
+        firmware::vmclock::state()?
+            .generation
+            .map(|generation| [generation, 0])
+    })
 }

@@ -6,7 +6,8 @@
 //! whose bus clock is 1 GHz by definition and which has been counting since boot, so that nothing
 //! has to wait; on other machines it is the PIT, and ACPI's power management timer without one.
 //! From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between
-//! comparisons; without a PIT the rate stays. Source: Linux's Documentation/virt/kvm/x86/msr.rst;
+//! comparisons; without a PIT the rate stays. A VMClock gives the wall time before the real-time
+//! clock if it can, and steps it after a disruption. Source: Linux's Documentation/virt/kvm/x86/msr.rst;
 //! Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 //!
 //! The clocks may be read from every context except a second processor: by tasks, ticks and
@@ -22,6 +23,7 @@ use crate::arch::pvclock::{self, NS, PAGE, scaled};
 use crate::arch::{pit, rtc, tsc};
 use crate::cell::ExclusiveCell;
 use crate::console;
+use crate::firmware::vmclock;
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
@@ -33,6 +35,16 @@ static BUS_HZ: AtomicU64 = AtomicU64::new(0);
 static KVM: AtomicBool = AtomicBool::new(false);
 /// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Interval between readings of VMClock's page.
+const DISRUPTION_NS: u64 = NS / 10;
+/// Minimum step to the time of a clock that has whole seconds.
+const STEP_NS: u64 = NS + NS / 10;
+/// Monotonic time when VMClock's page is read next; `u64::MAX` without one, and before the first
+/// read of the wall time.
+static DISRUPTION_AT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// VMClock's disruption marker at its last reading; used with interrupts disabled.
+static DISRUPTION: AtomicU64 = AtomicU64::new(0);
 
 /// The counter at boot: monotonic time 0. Written once.
 static START: AtomicU64 = AtomicU64::new(0);
@@ -95,13 +107,18 @@ fn find_wall_base() -> u64 {
 /// second; `None` if it has none. Expensive: many accesses to ports.
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| {
-        let by_host = KVM.load(Ordering::Acquire).then(pvclock::wall_ns);
-        by_host.flatten().or_else(rtc::read_ns)
+        let exact = vmclock::state().and_then(|state| state.wall_ns);
+        let by_host = || KVM.load(Ordering::Acquire).then(pvclock::wall_ns).flatten();
+        exact.or_else(by_host).or_else(rtc::read_ns)
     })
 }
 
 fn read_wall_base() -> u64 {
     let now = monotonic_ns();
+    if let Some(state) = vmclock::state() {
+        DISRUPTION.store(state.disruption, Ordering::Relaxed);
+        DISRUPTION_AT.store(now + DISRUPTION_NS, Ordering::Relaxed);
+    }
     let wall = machine_wall_ns();
     if wall.is_none() {
         console::line(format_args!(
@@ -111,6 +128,25 @@ fn read_wall_base() -> u64 {
     let base = wall.unwrap_or(0).saturating_sub(now);
     WALL_BASE.store(base, Ordering::Release);
     base
+}
+
+/// Steps the wall clock after a disruption: a live migration, or a resume from a snapshot.
+#[cold]
+fn check_disruption(now: u64) {
+    without_interrupts(|| {
+        DISRUPTION_AT.store(now + DISRUPTION_NS, Ordering::Relaxed);
+        let Some(state) = vmclock::state() else {
+            return;
+        };
+        if DISRUPTION.swap(state.disruption, Ordering::Relaxed) == state.disruption {
+            return;
+        }
+        let shown = WALL_BASE.load(Ordering::Acquire).saturating_add(now);
+        let machine = || machine_wall_ns().filter(|wall| wall.abs_diff(shown) >= STEP_NS);
+        if let Some(wall) = state.wall_ns.or_else(machine) {
+            WALL_BASE.store(wall.saturating_sub(now), Ordering::Release);
+        }
+    });
 }
 
 /// Nanoseconds since boot; never goes back.
@@ -127,11 +163,15 @@ pub fn monotonic_ns() -> u64 {
 /// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is logged
 /// once.
 pub fn wall_ns() -> u64 {
+    let now = monotonic_ns();
+    if now >= DISRUPTION_AT.load(Ordering::Relaxed) {
+        check_disruption(now);
+    }
     let base = match WALL_BASE.load(Ordering::Acquire) {
         u64::MAX => find_wall_base(),
         base => base,
     };
-    base.saturating_add(monotonic_ns())
+    base.saturating_add(now)
 }
 
 /// Adjusts the wall clock by `offset_ns`.

@@ -5,7 +5,7 @@
 
 use super::aml::{
     EventDevice, Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type,
-    virtio_mmio,
+    virtio_mmio, vmclock,
 };
 use super::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::memory::Physical;
@@ -72,6 +72,8 @@ pub struct Acpi {
     pub virtio_mmio: Vec<VirtioMmio>,
     /// Address of the 16 bytes that change when the machine resumes from a snapshot (VMGENID).
     pub machine_id: Option<u64>,
+    /// Address of VMClock's page.
+    pub vmclock: Option<u64>,
 }
 
 /// The whole table at `address`, if its length and checksum are valid.
@@ -132,14 +134,19 @@ impl Acpi {
     /// skipped.
     pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
         let mut acpi = Self::default();
-        for address in roots(memory, rsdp).unwrap_or_default() {
-            let Some(table) = table(memory, address) else {
+        let (entries, width) = roots(memory, rsdp).unwrap_or((&[], 4));
+        for entry in entries.chunks_exact(width).take(MAX_TABLES) {
+            let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
+            let Some(table) = address.and_then(|address| table(memory, address)) else {
                 continue;
             };
             match &table[..4] {
                 b"FACP" => acpi.fixed(memory, table),
                 b"APIC" => acpi.interrupts(table),
-                b"SSDT" => acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table)),
+                b"SSDT" => {
+                    acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table));
+                    acpi.vmclock = acpi.vmclock.or(vmclock(table));
+                }
                 _ => {}
             }
         }
@@ -159,6 +166,7 @@ impl Acpi {
         self.sleep_type = sleep_type(dsdt);
         self.virtio_mmio = virtio_mmio(dsdt);
         self.machine_id = self.machine_id.or(machine_id(dsdt));
+        self.vmclock = self.vmclock.or(vmclock(dsdt));
         let timer = u32_at(fadt, 76).and_then(|port| u16::try_from(port).ok());
         let extended = match register_at(fadt, 208) {
             Some(Register::Port(port)) => Some(port),
@@ -188,10 +196,16 @@ impl Acpi {
                 break;
             };
             match kind {
-                IO_APIC => self
-                    .io_apics
-                    .extend(u32_at(entry, 4).map(u64::from).zip(u32_at(entry, 8))),
-                OVERRIDE => self.overrides.extend(u8_at(entry, 3).zip(u32_at(entry, 4))),
+                IO_APIC => {
+                    if let (Some(address), Some(gsi)) = (u32_at(entry, 4), u32_at(entry, 8)) {
+                        self.io_apics.push((address.into(), gsi));
+                    }
+                }
+                OVERRIDE => {
+                    if let (Some(irq), Some(gsi)) = (u8_at(entry, 3), u32_at(entry, 4)) {
+                        self.overrides.push((irq, gsi));
+                    }
+                }
                 _ => {}
             }
             rest = behind;
@@ -205,34 +219,22 @@ impl Acpi {
     }
 }
 
-/// The addresses of the tables, from RSDP by way of XSDT or RSDT.
-fn roots(memory: &impl Physical, rsdp: u64) -> Option<Vec<u64>> {
+/// The XSDT or RSDT of this RSDP without its header, and the bytes of an entry.
+fn roots(memory: &impl Physical, rsdp: u64) -> Option<(&[u8], usize)> {
     let root = memory.read(rsdp, 20)?;
     if !root.starts_with(SIGNATURE) {
         return None;
     }
     let extended = if u8_at(root, 15)? >= 2 {
-        u64_at(memory.read(rsdp, 36)?, 24)
+        u64_at(memory.read(rsdp, 36)?, 24)?
     } else {
-        None
+        0
     };
-    let extended = extended
-        .filter(|address| *address != 0)
-        .and_then(|at| table(memory, at));
-    let addresses: Vec<u64> = match extended {
-        Some(xsdt) => xsdt[HEADER..]
-            .chunks_exact(8)
-            .filter_map(|entry| u64_at(entry, 0))
-            .collect(),
-        None => {
-            let rsdt = table(memory, u64::from(u32_at(root, 16)?))?;
-            let entries = rsdt[HEADER..].chunks_exact(4);
-            entries
-                .filter_map(|entry| u32_at(entry, 0).map(u64::from))
-                .collect()
-        }
+    let (entries, width) = match (extended != 0).then(|| table(memory, extended)).flatten() {
+        Some(xsdt) => (xsdt, 8),
+        None => (table(memory, u64::from(u32_at(root, 16)?))?, 4),
     };
-    Some(addresses.into_iter().take(MAX_TABLES).collect())
+    Some((entries.get(HEADER..)?, width))
 }
 
 fn fixed_power(fadt: &[u8]) -> Option<Power> {
@@ -381,6 +383,35 @@ mod tests {
         assert_eq!(device(&[0, 0]), None);
         assert_eq!(device(&[0x0c, 0, 0]), None);
         assert_eq!(device(&[0x0d, 0, 0]), None);
+    }
+
+    #[test]
+    fn finds_a_vmclock() {
+        // QEMU's SSDT; Firecracker has the same device in its DSDT.
+        let mut device =
+            b"\x08_CID\x0dVMCLOCK\0\x08_DDN\x0dVMCLOCK\0\x08_CRS\x11\x33\x0a\x30".to_vec();
+        device.extend([0x8a, 0x2b, 0, 0, 0x0c, 2]);
+        for word in [u64::MAX, 0xfeff_b000, 0xfeff_bfff, 0, 0x1000] {
+            device.extend(word.to_le_bytes());
+        }
+        assert_eq!(
+            Acpi::parse(&machine(0, &device), 0).vmclock,
+            Some(0xfeff_b000)
+        );
+        let mut memory = extended(machine(0, b""), &[0x200, 0x900]);
+        let ssdt = table(b"SSDT", &device);
+        memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
+        assert_eq!(Acpi::parse(&memory, 0).vmclock, Some(0xfeff_b000));
+        // Cut off before the address, and another device with a page.
+        for end in [device.len() - 33, 40, 10] {
+            assert_eq!(
+                Acpi::parse(&machine(0, &device[..end]), 0).vmclock,
+                None,
+                "{end}"
+            );
+        }
+        device[6] = b'X';
+        assert_eq!(Acpi::parse(&machine(0, &device), 0).vmclock, None);
     }
 
     #[test]

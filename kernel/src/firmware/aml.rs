@@ -21,22 +21,36 @@ pub struct VirtioMmio {
     pub gsi: Gsi,
 }
 
-/// The position of the first `pattern`. Not inlined: there are many searches.
-#[inline(never)]
+/// The position of the first `pattern`.
 fn position(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes
-        .windows(pattern.len())
-        .position(|window| window == pattern)
+    behind(bytes, pattern).next().map(|rest| bytes.len() - rest.len() - pattern.len())
 }
 
 /// The bytes after each occurrence of `pattern`.
-fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = bytes;
-    core::iter::from_fn(move || {
-        let found = rest.get(position(rest, pattern)?..)?;
-        rest = found.get(1..)?;
-        found.get(pattern.len()..)
-    })
+fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> Behind<'a> {
+    Behind { bytes, pattern }
+}
+
+/// The iterator of [`behind`].
+struct Behind<'a> {
+    bytes: &'a [u8],
+    pattern: &'a [u8],
+}
+
+impl<'a> Iterator for Behind<'a> {
+    type Item = &'a [u8];
+
+    /// Not inlined: there are many searches.
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let found = self.bytes.strip_prefix(self.pattern);
+            self.bytes = self.bytes.get(1..)?;
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
 }
 
 /// AML's opcodes (ACPI 6.5, 20.2.3 and 20.2.5.4).
@@ -82,18 +96,16 @@ fn extended_interrupt(device: &[u8]) -> Option<Gsi> {
 /// The virtio-mmio devices, by their identifier.
 pub fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
     const ID: &[u8] = b"LNRO0005";
-    behind(dsdt, ID)
-        .filter_map(|rest| {
-            let end = position(rest, ID).unwrap_or(rest.len());
-            let device = &rest[..end.min(MAX_DEVICE)];
-            let (address, len) = fixed_memory(device)?;
-            Some(VirtioMmio {
-                address,
-                len,
-                gsi: extended_interrupt(device)?,
-            })
-        })
-        .collect()
+    let mut devices = Vec::new();
+    for rest in behind(dsdt, ID) {
+        let end = position(rest, ID).unwrap_or(rest.len());
+        let device = &rest[..end.min(MAX_DEVICE)];
+        if let (Some((address, len)), Some(gsi)) = (fixed_memory(device), extended_interrupt(device))
+        {
+            devices.push(VirtioMmio { address, len, gsi });
+        }
+    }
+    devices
 }
 
 /// QEMU's `Name (VGIA, 0x…)`: a page, with the identifier at offset 40 (docs/specs/vmgenid).
@@ -119,6 +131,16 @@ pub fn machine_id(dsdt: &[u8]) -> Option<u64> {
             }
             _ => None,
         })
+    })
+}
+
+/// The page of a VMClock: its "QWord Address Space Descriptor" (6.4.3.5.1), at least 112 bytes.
+pub fn vmclock(aml: &[u8]) -> Option<u64> {
+    const MEMORY: &[u8] = &[0x8a, 0x2b, 0x00, 0x00];
+    behind(aml, b"_CID\x0dVMCLOCK\0").find_map(|rest| {
+        let device = &rest[..rest.len().min(MAX_DEVICE)];
+        // Behind the flags and the granularity.
+        behind(device, MEMORY).find_map(|rest| u64_at(rest, 10).filter(|page| *page != 0))
     })
 }
 

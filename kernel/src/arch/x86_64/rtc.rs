@@ -30,8 +30,8 @@ impl Reading {
             hour = hour % 12 + if self.hour & 0x80 != 0 { 12 } else { 0 };
         }
         let (second, minute) = (number(self.second), number(self.minute));
-        let (day, month) = (u64::from(number(self.day)), u64::from(number(self.month)));
-        let year = 2000 + u64::from(number(self.year));
+        let (day, month) = (u32::from(number(self.day)), u32::from(number(self.month)));
+        let year = 2000 + u32::from(number(self.year));
         let in_range = second < 60 && minute < 60 && hour < 24;
         if !in_range || !(1..=31).contains(&day) || !(1..=12).contains(&month) || year > 2099 {
             return None;
@@ -43,7 +43,8 @@ impl Reading {
             (year - 1, month + 9)
         };
         let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
-        Some(days * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second))
+        let in_day = u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second);
+        Some(u64::from(days) * 86_400 + u64::from(in_day))
     }
 }
 
