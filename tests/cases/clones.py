@@ -2,7 +2,8 @@
 in common, and use no key of a TLS connection that was open.
 
 With a VM generation ID (`-device vmgenid`, q35) this holds from the first number on; without one,
-the machine notices the step of its clock within half a second.
+the machine notices the step of its clock within half a second. A VMClock (`-device vmclock`) tells a
+snapshot from a mere disruption of the clock, after which the time of day is read again.
 """
 
 import os
@@ -21,6 +22,11 @@ PROGRAM = "tests/programs/soil/clones.exe"
 SERVER = "tests/programs/tls/tls_server.exe"
 PORTS = (40001, 40002)
 IDENTIFIER = ("-device", "vmgenid,guid=auto")
+VMCLOCK = ("-device", "vmclock")
+# Where QEMU has VMClock's page, and fields of it.
+VMCLOCK_PAGE = 0xFEFFB000
+DISRUPTION_MARKER, FLAGS, GENERATION = 0x10, 0x18, 0x68
+GENERATION_PRESENT = 1 << 8
 # Sequence numbers of one key and flow are within this distance: 250 a millisecond, for a minute.
 NEAR = 60 * 250_000
 
@@ -125,51 +131,131 @@ def clones_know_it_by_their_clock(context):
     clones(context, "microvm", (), 5)
 
 
+def lag(child):
+    """Seconds by which the machine's latest time of day is behind the host's."""
+    child.wait_line("time ", after=len(child.lines))
+    return time.time() - float(re.findall(r"time ([0-9.]+)\s", child.text)[-1])
+
+
+@test(limit=180)
+def the_time_of_day_is_right_after_a_disruption(context):
+    """A machine with a VMClock that goes on after a while has the time of day of its clock."""
+    child, monitor = start(context, "q35", context.tap(), "before", *VMCLOCK)
+    drawn(child, 3)
+    # Its clock has whole seconds.
+    before = lag(child)
+    incoming = copy(context, monitor)
+    child.stop()
+    time.sleep(4)
+    child, _ = start(context, "q35", context.tap(), "after", *VMCLOCK, *incoming)
+    drawn(child, 3)
+    after = lag(child)
+    child.stop()
+    assert after < before + 2, f"{after:.1f} s behind, {before:.1f} s before"
+
+
+class Server:
+    """A machine with a TLS server, in q35 with these words for QEMU, and its clients."""
+
+    def __init__(self, context, words):
+        self.context, self.words, self.tap = context, words, context.tap()
+        folder = authority(context, "soil.test", "other.test")
+        self.inside, self.disk = folder_of(context, "q35", folder)
+        self.trusted = trusting(folder)
+
+    def started(self, name, *words):
+        """The machine and its monitor."""
+        program, words = (SERVER, self.inside), (*self.words, *words)
+        return start(
+            self.context, "q35", self.tap, name, *words, program=program, options=self.disk
+        )
+
+    def connected(self):
+        connection = socket.create_connection((self.tap.guest, 8443), PATIENCE)
+        return self.trusted.wrap_socket(connection, server_hostname="soil.test")
+
+
+def ask(connection):
+    connection.sendall(b"GET /facts HTTP/1.1\r\n\r\n")
+
+
+def works(connection):
+    """The server answers a request."""
+    ask(connection)
+    answer = b""
+    while not answer.endswith(b"1.3 - full -\n"):
+        piece = connection.recv(1000)
+        assert piece, answer
+        answer += piece
+
+
+def ends(connection, child):
+    """The server ends the connection instead of an answer, because of a snapshot."""
+    ask(connection)
+    try:
+        answer = connection.recv(1000)
+    except ConnectionResetError:
+        answer = b""
+    assert answer == b"", answer
+    child.wait_line("failed: the machine goes on from a snapshot")
+
+
 @test(limit=180)
 def clones_end_open_tls_connections(context):
     """A TLS connection that was open in a snapshot ends at its next use, unanswered, in each of two
     machines resumed from it, which serve new ones."""
-    folder = authority(context, "soil.test", "other.test")
-    inside, disk = folder_of(context, "q35", folder)
-    tap = context.tap()
-    trusted = trusting(folder)
-
-    def started(name, *words):
-        program = (SERVER, inside)
-        words = (*IDENTIFIER, *words)
-        return start(context, "q35", tap, name, *words, program=program, options=disk)
-
-    def connected():
-        connection = socket.create_connection((tap.guest, 8443), PATIENCE)
-        return trusted.wrap_socket(connection, server_hostname="soil.test")
-
-    def ask(connection):
-        connection.sendall(b"GET /facts HTTP/1.1\r\n\r\n")
-
-    def works(connection):
-        ask(connection)
-        answer = b""
-        while not answer.endswith(b"1.3 - full -\n"):
-            piece = connection.recv(1000)
-            assert piece, answer
-            answer += piece
-
-    child, monitor = started("original")
+    server = Server(context, IDENTIFIER)
+    child, monitor = server.started("original")
     child.wait_line("ready")
-    tap.wait_up()
-    connections = {name: connected() for name in ("one", "other")}
+    server.tap.wait_up()
+    connections = {name: server.connected() for name in ("one", "other")}
     for connection in connections.values():
         works(connection)
     incoming = copy(context, monitor)
     child.stop()
     for name, connection in connections.items():
-        child, _ = started(name, *incoming)
-        ask(connection)
-        try:
-            answer = connection.recv(1000)
-        except ConnectionResetError:
-            answer = b""
-        assert answer == b"", answer
-        child.wait_line("failed: the machine goes on from a snapshot")
-        works(connected())
+        child, _ = server.started(name, *incoming)
+        ends(connection, child)
+        works(server.connected())
         child.stop()
+
+
+class Memory:
+    """Writes to a running machine's memory, by the protocol of QEMU's own tests."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rw", encoding="ascii")
+
+    def write(self, address, value):
+        """Writes eight bytes."""
+        self.file.write(f"writeq {address:#x} {value:#x}\n")
+        self.file.flush()
+        answer = self.file.readline()
+        assert answer == "OK\n", answer
+
+
+@test(limit=180)
+def a_vmclock_tells_a_snapshot_from_a_disruption(context):
+    """A TLS connection stays open when VMClock's disruption marker changes, as after a live
+    migration, and ends when its counter of generations does, as after a snapshot."""
+    path = context.path("memory")
+    words = ("-qtest", f"unix:{path},server=on,wait=off", "-qtest-log", "none")
+    server = Server(context, VMCLOCK)
+    child, _ = server.started("only", *words)
+    child.wait_line("ready")
+    server.tap.wait_up()
+    memory = Memory(path)
+    memory.write(VMCLOCK_PAGE + GENERATION, 7)
+    memory.write(VMCLOCK_PAGE + FLAGS, GENERATION_PRESENT)
+    works(server.connected())
+    connection = server.connected()
+    works(connection)
+    memory.write(VMCLOCK_PAGE + DISRUPTION_MARKER, 1)
+    works(connection)
+    memory.write(VMCLOCK_PAGE + GENERATION, 8)
+    ends(connection, child)
+    works(server.connected())
+    child.stop()
