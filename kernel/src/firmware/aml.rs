@@ -23,7 +23,9 @@ pub struct VirtioMmio {
 
 /// The position of the first `pattern`.
 fn position(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    behind(bytes, pattern).next().map(|rest| bytes.len() - rest.len() - pattern.len())
+    behind(bytes, pattern)
+        .next()
+        .map(|rest| bytes.len() - rest.len() - pattern.len())
 }
 
 /// The bytes after each occurrence of `pattern`.
@@ -100,7 +102,8 @@ pub fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
     for rest in behind(dsdt, ID) {
         let end = position(rest, ID).unwrap_or(rest.len());
         let device = &rest[..end.min(MAX_DEVICE)];
-        if let (Some((address, len)), Some(gsi)) = (fixed_memory(device), extended_interrupt(device))
+        if let (Some((address, len)), Some(gsi)) =
+            (fixed_memory(device), extended_interrupt(device))
         {
             devices.push(VirtioMmio { address, len, gsi });
         }
