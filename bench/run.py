@@ -18,6 +18,7 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 import boot  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
+import host  # noqa: E402
 import machines  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
@@ -55,6 +56,7 @@ GROUPS = {
     **secure.GROUPS,
     **display.GROUPS,
     **machines.GROUPS,
+    **host.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -65,7 +67,7 @@ blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
-    + machines.ORDER
+    + machines.ORDER + host.ORDER
 )
 
 
@@ -97,6 +99,7 @@ def prepare():
         secure.prepare()
         display.prepare()
         machines.prepare()
+        host.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:
