@@ -29,7 +29,8 @@ const EVENT_QUEUE: u16 = 2;
 const RECEIVE_BUFFERS: u16 = 64;
 const RECEIVE_LEN: usize = 8 << 10;
 const TRANSMIT_BUFFERS: u16 = 16;
-const TRANSMIT_LEN: usize = 32 << 10;
+/// A packet has as much as vhost-device-vsock and Linux buffer, or send at once.
+const TRANSMIT_LEN: usize = (64 << 10) + 64;
 const EVENT_BUFFERS: u16 = 8;
 /// `struct virtio_vsock_event`: an id, which is always `VIRTIO_VSOCK_EVENT_TRANSPORT_RESET`.
 const EVENT_LEN: usize = 4;
