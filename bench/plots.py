@@ -30,14 +30,14 @@ CHARTS = [
         "Start, size and memory",
         r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
     ),
-    ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|tls_.*|net_(?!host_).*"),
+    ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|tls_.*|vsock_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
     (
         "disks",
         "Raw disks: image and Linux micro-VM",
         r"blk_.*|scsi_.*|nvme_.*|fs_blk_.*|fs_flush_.*",
     ),
-    ("files", "Files: image and Linux micro-VM", r"fat_.*|fs_(?!host_).*"),
+    ("files", "Files: image and Linux micro-VM", r"fat_.*|agent_.*|fs_(?!host_).*"),
     ("process-storage", "Disks and files: Soil's process and a Unix program", r"fs_host_.*"),
     (
         "unmodified",
