@@ -25,7 +25,7 @@ mod queue;
 mod registers;
 mod start;
 
-use commands::Commands;
+use commands::{Commands, Done};
 use identify::{CommandSetData, ControllerData, NamespaceData, select};
 use namespace::Namespace;
 use queue::{Completion, QueuePair, Sizes};
@@ -49,6 +49,8 @@ const TIMEOUT_UNIT_NS: u64 = 500_000_000;
 const RESET_READS: usize = 100_000;
 /// Polls without a completion until the next check of the controller's status.
 const IDLE_POLLS: u32 = 64;
+/// Maximum number of a disk's errors in the log.
+const MAX_LOGGED: u8 = 8;
 
 /// Entries of the admin queues.
 const ADMIN: Sizes = Sizes {
@@ -294,8 +296,8 @@ impl Nvme {
         Ok(())
     }
 
-    /// Takes completions; returns whether there were any. Submits nothing meanwhile, so that the
-    /// loop ends once the commands in flight have.
+    /// Takes completions; returns whether there were any. Submits nothing meanwhile but commands
+    /// that failed for a while, a few times, so that the loop ends once those in flight have.
     fn collect(&mut self) -> Result<bool, DeviceError> {
         let Some(io) = &mut self.io else {
             return Ok(false);
@@ -303,10 +305,8 @@ impl Nvme {
         let mut any = false;
         while let Some(done) = io.complete()? {
             any = true;
-            if let Some(namespace) = self.namespaces.get_mut(usize::from(done.disk)) {
-                namespace.disk.in_flight -= 1;
-                namespace.disk.data.finish(done.bounce, done.result.is_ok());
-                namespace.requests.complete(done.request, done.result);
+            if let Some(namespace) = self.namespaces.get_mut(usize::from(done.command.disk)) {
+                complete(&done, namespace, io);
             }
         }
         io.acknowledge_if_short(&*self.registers);
@@ -553,6 +553,32 @@ impl Controller for Nvme {
     fn interrupt(&self) -> Interrupt {
         self.registers.interrupt()
     }
+}
+
+/// A command of a namespace's request has completed.
+fn complete(done: &Done, namespace: &mut Namespace, commands: &mut Commands) {
+    let Done {
+        command,
+        mut result,
+        repeat,
+    } = *done;
+    let Namespace { disk, requests, .. } = namespace;
+    disk.in_flight -= 1;
+    disk.data.finish(command.bounce, result.is_ok());
+    if repeat {
+        match commands.repeat(disk, &command) {
+            Ok(()) => return,
+            Err(error) => result = Err(error),
+        }
+    }
+    if let Err(error) = result
+        && namespace.logged < MAX_LOGGED
+    {
+        namespace.logged += 1;
+        let (number, sector) = (disk.number, command.part.sector);
+        log::error!(target: "drivers", "NVMe namespace {number}: sector {sector}: {error}");
+    }
+    requests.complete(command.request, result);
 }
 
 impl Drop for Nvme {

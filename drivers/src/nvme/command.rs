@@ -67,12 +67,16 @@ impl Command {
     }
 }
 
-/// Status of a completed command: type and code (3.3.3.2.1), without the bits on retries.
+/// Status of a completed command (3.3.3.2.1): type and code, and whether it may succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CommandStatus(pub u16);
 
 impl CommandStatus {
     const SUCCESS: CommandStatus = CommandStatus(0);
+    /// Type and code.
+    const CODE: u16 = 0x7ff;
+    /// Do Not Retry.
+    const DO_NOT_RETRY: u16 = 1 << 14;
     /// Generic: Invalid Command Opcode.
     pub const INVALID_OPCODE: CommandStatus = CommandStatus(0x001);
     /// Generic: Namespace is Write Protected.
@@ -82,11 +86,16 @@ impl CommandStatus {
 
     /// The status of the last dword of a completion.
     pub fn of(word: u32) -> CommandStatus {
-        CommandStatus((word >> 17 & 0x7ff) as u16)
+        CommandStatus((word >> 17) as u16)
+    }
+
+    /// Whether the same command, sent again, may succeed.
+    pub fn is_temporary(self) -> bool {
+        self.result() == Err(DiskError::Io) && self.0 & Self::DO_NOT_RETRY == 0
     }
 
     pub fn result(self) -> Result<(), DiskError> {
-        match self {
+        match CommandStatus(self.0 & Self::CODE) {
             CommandStatus::SUCCESS => Ok(()),
             CommandStatus::INVALID_OPCODE => Err(DiskError::Unsupported),
             CommandStatus::WRITE_PROTECTED | CommandStatus::READ_ONLY_RANGE => {

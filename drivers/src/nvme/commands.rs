@@ -18,28 +18,28 @@ const DEALLOCATE: u32 = 1 << 2;
 /// Write Zeroes: the controller may deallocate (command dword 12).
 const MAY_DEALLOCATE: u32 = 1 << 25;
 
+/// Maximum number of times that a command is sent, as in Linux (`nvme_max_retries`).
+const MAX_TRIES: u8 = 6;
+
 /// A command in flight.
 #[derive(Clone, Copy)]
-struct Pending {
+pub(super) struct Pending {
     /// Index of the disk.
-    disk: u16,
+    pub disk: u16,
     /// Number of the caller's request.
-    request: u16,
-    bounce: Bounce,
+    pub request: u16,
+    /// Its part of the request.
+    pub part: Rest,
+    pub bounce: Bounce,
+    tries: u8,
 }
-
-const NOTHING: Pending = Pending {
-    disk: 0,
-    request: 0,
-    bounce: Bounce::NONE,
-};
 
 /// A completed command.
 pub(super) struct Done {
-    pub disk: u16,
-    pub request: u16,
-    pub bounce: Bounce,
+    pub command: Pending,
     pub result: Result<(), DiskError>,
+    /// The controller may do it if it is sent again.
+    pub repeat: bool,
 }
 
 pub(super) struct Commands {
@@ -47,7 +47,7 @@ pub(super) struct Commands {
     /// The list of entries or the range of each command.
     records: Region,
     record: usize,
-    pending: Vec<Pending>,
+    pending: Vec<Option<Pending>>,
     list: List,
     /// Reused allocation.
     entries: Vec<u64>,
@@ -72,7 +72,7 @@ impl Commands {
             queue,
             records: records.ok_or(Error::OutOfMemory)?,
             record,
-            pending: alloc::vec![NOTHING; depth],
+            pending: alloc::vec![None; depth],
             list: List::default(),
             entries: Vec::with_capacity(entries),
         })
@@ -95,9 +95,6 @@ impl Commands {
         request: u16,
         rest: &mut Rest,
     ) -> Result<Issued, DiskError> {
-        let Some(id) = self.queue.next_id() else {
-            return Ok(Issued::Full);
-        };
         let share = QueueShare {
             depth: self.queue.depth(),
             room: self.queue.room(),
@@ -106,6 +103,30 @@ impl Commands {
         if share.is_used(disk.in_flight) {
             return Ok(Issued::Full);
         }
+        self.submit((index, request, 0), disk, rest)
+    }
+
+    /// Submits a completed command of a disk again.
+    pub fn repeat(&mut self, disk: &mut Disk, command: &Pending) -> Result<(), DiskError> {
+        let place = (command.disk, command.request, command.tries);
+        let mut part = command.part;
+        // It has just had the same memory, and room in the queue.
+        match self.submit(place, disk, &mut part)? {
+            Issued::Some if part.len == 0 => Ok(()),
+            _ => Err(DiskError::Io),
+        }
+    }
+
+    /// Submits as much of `rest` as fits a command.
+    fn submit(
+        &mut self,
+        (index, request, tries): (u16, u16, u8),
+        disk: &mut Disk,
+        rest: &mut Rest,
+    ) -> Result<Issued, DiskError> {
+        let Some(id) = self.queue.next_id() else {
+            return Ok(Issued::Full);
+        };
         let (mut len, mut bounce) = (0, Bounce::NONE);
         let command = match rest.operation {
             Operation::Flush => Command::new(io::FLUSH, disk.number),
@@ -149,11 +170,13 @@ impl Commands {
         };
         self.queue.submit(command);
         disk.in_flight += 1;
-        self.pending[usize::from(id)] = Pending {
+        self.pending[usize::from(id)] = Some(Pending {
             disk: index,
             request,
+            part: Rest { len, ..*rest },
             bounce,
-        };
+            tries: tries + 1,
+        });
         rest.advance(len);
         Ok(Issued::Some)
     }
@@ -200,15 +223,11 @@ impl Commands {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
         };
-        let Pending {
-            disk,
-            request,
-            bounce,
-        } = self.pending[usize::from(completion.id)];
+        let command = self.pending[usize::from(completion.id)].take();
+        let command = command.ok_or(DeviceError)?;
         Ok(Some(Done {
-            disk,
-            request,
-            bounce,
+            repeat: completion.status.is_temporary() && command.tries < MAX_TRIES,
+            command,
             result: completion.status.result(),
         }))
     }

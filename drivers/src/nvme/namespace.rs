@@ -54,6 +54,8 @@ pub(super) struct Namespace {
     pub requests: Requests,
     /// Its size may have changed.
     pub is_stale: bool,
+    /// Number of its errors in the log.
+    pub logged: u8,
 }
 
 /// What all namespaces of a controller have in common.
@@ -118,6 +120,7 @@ impl Namespace {
             },
             requests: Requests::new(common.requests),
             is_stale: false,
+            logged: 0,
         })
     }
 

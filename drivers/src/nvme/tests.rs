@@ -8,6 +8,7 @@ use crate::Error;
 use crate::disk::{Clear, Controller, DiskError, Request, SECTOR, Slice};
 use crate::fake::{FakeNamespace, HostMemory, NvmeDevice, NvmeHandle, NvmeLie};
 
+mod errors;
 mod hostile;
 mod pci;
 mod start;
@@ -445,25 +446,6 @@ fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
     handle.with(|device| device.namespaces[0].read_only = true);
     let result = write(&mut nvme, 0, 0, &mut bytes[..512]);
     assert_eq!(result, Err(DiskError::ReadOnly));
-}
-
-/// More requests fail than there are bounce slots and commands, and the next one is served.
-#[test]
-fn requests_that_fail_give_back_what_they_had() {
-    let mut bad = device();
-    bad.namespaces[0].bad.insert(600);
-    let (mut nvme, handle) = start(bad);
-    let mut bytes = pattern(2 * SECTOR + 1);
-    let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
-    for _ in 0..300 {
-        let piece = &mut bytes[skew..][..SECTOR];
-        assert_eq!(write(&mut nvme, 0, 600, piece), Err(DiskError::Io));
-        assert_eq!(read(&mut nvme, 0, 600, piece), Err(DiskError::Io));
-    }
-    let piece = &mut bytes[skew..][..SECTOR];
-    write(&mut nvme, 0, 601, piece).unwrap();
-    read(&mut nvme, 0, 601, piece).unwrap();
-    handle.with(|device| assert_eq!(device.done.0, 602));
 }
 
 fn clear(nvme: &mut Nvme, how: Clear, sector: u64, count: u64) -> Result<(), DiskError> {
