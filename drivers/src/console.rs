@@ -47,6 +47,8 @@ struct PortState {
     described: Option<Described>,
     /// The driver wants the port open.
     open: bool,
+    /// Its input doesn't end a wait.
+    held: bool,
     /// Number of times that the host opened its end, wrapping.
     host_opens: u32,
     /// Messages that the device hasn't been sent yet: that the port is ready, or open or closed.
@@ -60,6 +62,7 @@ impl PortState {
             pair,
             described: None,
             open: false,
+            held: false,
             host_opens: 0,
             ready_due: false,
             open_due: false,
@@ -271,6 +274,11 @@ impl Console {
         }
     }
 
+    /// Sets whether the port's input stays with the device for a while, without ending a wait.
+    pub fn hold_input(&mut self, Port(port): Port, hold: bool) {
+        self.ports[port].held = hold;
+    }
+
     /// Writes as much of `bytes` as fits the free buffers, and notifies the device. Returns the
     /// number of bytes written; 0 means that all buffers are in flight, or that the host's end is
     /// closed. Never blocks.
@@ -300,7 +308,8 @@ impl Console {
     }
 
     /// Call before waiting: requests an interrupt for the next message, and for input and completed
-    /// output of the ports that [`set_open`](Console::set_open) opened. Returns true if there is
+    /// output of the ports that [`set_open`](Console::set_open) opened, except input that
+    /// [`hold_input`](Console::hold_input) holds. Returns true if there is
     /// already work: don't wait. Only [`read`](Console::read) takes input, and only
     /// [`write`](Console::write) and [`is_idle`](Console::is_idle) take back completed output.
     #[must_use = "what is there already may not interrupt"]
@@ -319,7 +328,7 @@ impl Console {
         // The device also sends input to a console that nobody opened.
         let is_alone = self.control.is_none();
         for port in self.ports.iter_mut().filter(|port| port.open || is_alone) {
-            work |= port.pair.enable_interrupts();
+            work |= port.pair.enable_interrupts(!port.held);
         }
         work
     }

@@ -18,6 +18,6 @@ pub trait Port<P: Wait> {
     /// [`read`](Port::read) has returned before this call.
     fn take_opened(&mut self) -> bool;
 
-    /// Before a wait: adds the port's events to the awaited ones.
-    fn arm(&mut self, interest: &mut <P as Wait>::Interest);
+    /// Before a wait: adds the port's events to the awaited ones; input only if `reads`.
+    fn arm(&mut self, interest: &mut <P as Wait>::Interest, reads: bool);
 }

@@ -110,7 +110,9 @@ fn install(rt: &mut Runtime, port: Port) -> Result<(), Error> {
 
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
     if let Some(served) = rt.resources.guest_agent.served.as_deref_mut() {
-        served.port.arm(interest);
+        // While the protocol takes no input, more of it must not end each sleep at once.
+        let reads = served.input.is_empty();
+        served.port.arm(interest, reads);
     }
 }
 

@@ -193,9 +193,10 @@ impl Pair {
         self.take(device, |_| Ok(()))
     }
 
-    /// See [`Console::enable_interrupts`](super::Console::enable_interrupts).
-    pub fn enable_interrupts(&mut self) -> bool {
-        let typed = self.receive.enable_interrupts() || self.reading.is_some();
+    /// See [`Console::enable_interrupts`](super::Console::enable_interrupts); input counts if
+    /// `reads`.
+    pub fn enable_interrupts(&mut self, reads: bool) -> bool {
+        let typed = reads && (self.receive.enable_interrupts() || self.reading.is_some());
         let taken = self.transmit.in_flight() > 0 && self.transmit.enable_interrupts();
         typed || taken
     }

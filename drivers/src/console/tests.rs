@@ -67,6 +67,11 @@ fn typing_interrupts() {
     handle.step();
     assert_eq!(handle.queue(0, |q| q.interrupts), 1);
     assert!(console.enable_interrupts());
+    // Held, it stays with the device and ends no wait.
+    console.hold_input(PORT, true);
+    assert!(!console.enable_interrupts());
+    console.hold_input(PORT, false);
+    assert!(console.enable_interrupts());
 }
 
 /// A driver that has read part of the input doesn't wait for more, however small the part.

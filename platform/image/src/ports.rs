@@ -112,7 +112,11 @@ impl Port<Image> for NamedPort {
         core::mem::replace(&mut self.found, found) != found
     }
 
-    fn arm(&mut self, interest: &mut Interest) {
+    fn arm(&mut self, interest: &mut Interest, reads: bool) {
+        self.with(|console, port| {
+            console.hold_input(port, !reads);
+            Ok(0)
+        });
         for device in &self.devices {
             interest.source(Rc::clone(device) as Rc<dyn Source>);
         }

@@ -18,6 +18,8 @@ struct Host {
     /// Bytes that the device takes.
     room: Cell<usize>,
     opened: Cell<bool>,
+    /// Whether input ends the next wait.
+    reads: Cell<bool>,
 }
 
 struct Fake(Rc<Host>);
@@ -43,7 +45,9 @@ impl platform::port::Port<Current> for Fake {
         self.0.opened.take()
     }
 
-    fn arm(&mut self, _: &mut Interest) {}
+    fn arm(&mut self, _: &mut Interest, reads: bool) {
+        self.0.reads.set(reads);
+    }
 }
 
 fn start() -> (Runtime, Rc<Host>) {
@@ -115,12 +119,22 @@ fn volumes_freeze_later_and_thaw() {
         thaw: |_| 2,
     };
     serve_volumes(&mut rt, &VOLUMES).expect("started");
+    let reads = |rt: &mut Runtime| {
+        let mut interest = <Interest as platform::Interest>::EMPTY;
+        super::interest(rt, &mut interest);
+        host.reads.get()
+    };
     assert_eq!(ask(&mut rt, &host, "guest-fsfreeze-freeze"), "");
-    // The next request waits.
+    assert!(reads(&mut rt));
+    // The next request waits, and more than the agent buffers stays with the device.
     assert_eq!(ask(&mut rt, &host, "guest-fsfreeze-status"), "");
+    send(&host, &"\n".repeat(10_000));
+    assert_eq!(run(&mut rt, &host), "");
+    assert!(!reads(&mut rt));
     super::frozen(&mut rt, Ok(2));
     let answers = "{\"return\":2}\n{\"return\":\"frozen\"}\n";
     assert_eq!(run(&mut rt, &host), answers);
+    assert!(reads(&mut rt));
     thawed(&mut rt);
     let status = ask(&mut rt, &host, "guest-fsfreeze-status");
     assert_eq!(status, "{\"return\":\"thawed\"}\n");
