@@ -22,11 +22,14 @@ fn hz_by(cpuid: impl Fn(u32) -> CpuidResult) -> u64 {
     let highest = cpuid(0).eax;
     if highest >= 0x15 {
         let leaf = cpuid(0x15);
+        let mut hz = 0;
         if leaf.ecx != 0 && leaf.eax != 0 {
-            return u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax);
+            hz = u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax);
+        } else if leaf.ebx != 0 && highest >= 0x16 {
+            hz = u64::from(cpuid(0x16).eax & 0xffff) * 1_000_000;
         }
-        if leaf.ebx != 0 && highest >= 0x16 {
-            return u64::from(cpuid(0x16).eax & 0xffff) * 1_000_000;
+        if hz != 0 {
+            return hz;
         }
     }
     if cpuid(1).ecx & HYPERVISOR != 0 && cpuid(0x4000_0000).eax >= 0x4000_0010 {
@@ -59,13 +62,16 @@ mod tests {
         let crystal = (0x15, 2, 216, 24_000_000);
         let (ratio, base) = ((0x15, 2, 216, 0), (0x16, 0xffff_0a28, 0, 0));
         let top = |leaf| (0, leaf, 0, 0);
-        let others = [hypervisor, last, khz, base];
+        let others = [hypervisor, last, khz];
         let with = |more: &[_]| hz(&[&others[..], more].concat());
         assert_eq!(with(&[top(0x16), crystal]), 2_592_000_000);
-        assert_eq!(with(&[top(0x16), ratio]), 2_600_000_000);
+        assert_eq!(with(&[top(0x16), ratio, base]), 2_600_000_000);
         assert_eq!(with(&[top(0x15), ratio]), 2_400_000_000);
         assert_eq!(with(&[top(0x14), crystal]), 2_400_000_000);
         assert_eq!(with(&[top(0x16)]), 2_400_000_000);
+        // Virtual machines have empty ones.
+        assert_eq!(with(&[top(0x16), ratio]), 2_400_000_000);
+        assert_eq!(with(&[top(0x15), (0x15, 2, 0, 24_000_000)]), 2_400_000_000);
         // A leaf counts only where the processor says that it has it.
         assert_eq!(hz(&[last, khz]), 0);
         assert_eq!(hz(&[hypervisor, (0x4000_0000, 0x4000_0001, 0, 0), khz]), 0);
