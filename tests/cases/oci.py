@@ -134,6 +134,34 @@ def an_oci_image_is_refused_clearly(context):
     assert not [name for name in os.listdir(context.directory) if name.startswith(".soil")]
 
 
+@test()
+def an_oci_image_replaces_another(context):
+    """--force replaces a layout, and nothing else."""
+    layout, other = context.path("layout"), context.path("other")
+    os.makedirs(other)
+    with open(os.path.join(other, "notes"), "w", encoding="utf-8") as file:
+        file.write("keep")
+
+    def make(output, engine, form, *words):
+        words = [SOIL, "image", executable(ECHO, form), "-o", output, "--engine", engine, *words]
+        return context.run(*words, "--format", "oci", check=False)
+
+    def digests():
+        return set(os.listdir(os.path.join(layout, "blobs/sha256")))
+
+    assert make(layout, "process", "process").returncode == 0
+    before = digests()
+    refused = make(layout, "urunc", "microvm")
+    assert "is there already: --force replaces it" in refused.stderr, refused
+    assert digests() == before
+    assert make(layout, "urunc", "microvm", "--force").returncode == 0
+    assert not digests() & before, "blobs of the image before"
+    refused = make(other, "process", "process", "--force")
+    assert "not an empty folder: remove it" in refused.stderr, refused
+    assert os.listdir(other) == ["notes"]
+    assert not [name for name in os.listdir(context.directory) if name.startswith(".soil")]
+
+
 @test(limit=120)
 def a_container_runs_the_process_form(context):
     """umoci unpacks the image and crun runs it, as another user than root, with nothing of the host

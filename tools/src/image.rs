@@ -86,7 +86,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
         variables: &command::given(&options.settings()),
         disk: has_disk.then_some(disk.as_path()),
     };
-    let digest = oci::write(engine, &contents, folder)?;
+    let digest = oci::write(engine, &contents, folder, options.force)?;
     Ok(format!("{}: {digest}", folder.display()))
 }
 

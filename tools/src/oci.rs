@@ -54,9 +54,14 @@ const ROOT: Owner = Owner(0);
 /// The image's path for urunc.
 const UNIKERNEL: &str = "/unikernel/image.elf";
 
-/// Writes the image as a layout in `output`, which is new or empty. Returns the digest of its
-/// manifest.
-pub fn write(engine: Engine, contents: &Contents<'_>, output: &Path) -> Result<String, Failure> {
+/// Writes the image as a layout in `output`, which is new or empty, or a layout to `replace`.
+/// Returns the digest of its manifest.
+pub fn write(
+    engine: Engine,
+    contents: &Contents<'_>,
+    output: &Path,
+    replace: bool,
+) -> Result<String, Failure> {
     let form = program::inspect(contents.program)?.form;
     match (engine, form) {
         (Engine::Process, Form::Image) => {
@@ -69,7 +74,7 @@ pub fn write(engine: Engine, contents: &Contents<'_>, output: &Path) -> Result<S
         }
         _ => {}
     }
-    let layout = layout::Layout::new(output)?;
+    let layout = layout::Layout::new(output, replace)?;
     let scratch = tempfile::tempdir().on("a temporary folder")?;
     let mut tree = Tree::default();
     let mut annotations = Map::new();
@@ -212,7 +217,7 @@ mod tests {
         fn of(engine: Engine, contents: &Contents<'_>) -> Self {
             let folder = tempfile::tempdir().expect("a folder");
             let layout = folder.path().join("image");
-            let digest = write(engine, contents, &layout).expect("an image");
+            let digest = write(engine, contents, &layout, false).expect("an image");
             Self {
                 _folder: folder,
                 layout,
@@ -316,7 +321,7 @@ mod tests {
                 variables: &[],
                 disk: None,
             };
-            let error = write(engine, &contents, &output).expect_err(reason);
+            let error = write(engine, &contents, &output, false).expect_err(reason);
             assert!(error.to_string().contains(reason), "{error}");
             let left = fs::read_dir(folder.path()).expect("a folder").count();
             assert_eq!(left, 1, "the probe only");

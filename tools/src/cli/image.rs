@@ -78,7 +78,7 @@ pub struct MakeImage {
         ]
     )]
     pub edit: Option<PathBuf>,
-    /// Replace an existing file, with its data.
+    /// Replace an existing file, with its data, or an OCI layout.
     #[arg(long, conflicts_with = "replace")]
     pub force: bool,
 }

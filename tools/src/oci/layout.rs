@@ -12,6 +12,8 @@ use tempfile::TempDir;
 const TIME: &str = "1970-01-01T00:00:00Z";
 /// The image's name in its layout, as `skopeo` and others select it.
 const NAME: &str = "latest";
+/// The file that every layout has.
+const MARK: &str = "oci-layout";
 /// The manifest's and the index's media types.
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,14 +25,24 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Begins a layout that will be the folder `output`.
-    pub fn new(output: &Path) -> Result<Self, Failure> {
+    /// Begins a layout that will be the folder `output`. One that is there is replaced only if
+    /// `replace` is set, and anything else never.
+    pub fn new(output: &Path, replace: bool) -> Result<Self, Failure> {
         let output = std::path::absolute(output).on(output)?;
         if let Ok(mut entries) = fs::read_dir(&output)
             && entries.next().is_some()
         {
-            let remedy = "remove it, or give another -o";
-            return Err(Failure::on(&output, "not an empty folder").remedy(remedy));
+            match (output.join(MARK).is_file(), replace) {
+                (true, true) => {}
+                (true, false) => {
+                    let remedy = "--force replaces it";
+                    return Err(Failure::on(&output, "is there already").remedy(remedy));
+                }
+                (false, _) => {
+                    let remedy = "remove it, or give another -o";
+                    return Err(Failure::on(&output, "not an empty folder").remedy(remedy));
+                }
+            }
         }
         let parent = output.parent().unwrap_or(Path::new("/"));
         let folder = tempfile::Builder::new()
@@ -107,14 +119,19 @@ impl Layout {
             fs::write(self.folder.path().join(name), document.to_string()).on(&self.output)
         };
         write("index.json", index)?;
-        write("oci-layout", json!({ "imageLayoutVersion": "1.0.0" }))?;
+        write(MARK, json!({ "imageLayoutVersion": "1.0.0" }))?;
         self.place()?;
         Ok(digest)
     }
 
     /// Renames the folder to its name, with the permissions of a new folder.
     fn place(self) -> Result<(), Failure> {
-        let _ = fs::remove_dir(&self.output);
+        // A layout that is replaced stays beside the new one until that is in its place.
+        let old = self.folder.path().with_extension("old");
+        let replaces = fs::remove_dir(&self.output).is_err() && self.output.exists();
+        if replaces {
+            fs::rename(&self.output, &old).on(&self.output)?;
+        }
         fs::create_dir(&self.output).on(&self.output)?;
         let permissions = fs::metadata(&self.output).on(&self.output)?.permissions();
         fs::set_permissions(self.folder.path(), permissions).on(&self.output)?;
@@ -122,6 +139,9 @@ impl Layout {
         fs::rename(self.folder.path(), &self.output).on(&self.output)?;
         // It is gone.
         let _ = self.folder.keep();
-        Ok(())
+        match replaces {
+            true => fs::remove_dir_all(&old).on(&old),
+            false => Ok(()),
+        }
     }
 }
