@@ -511,7 +511,6 @@ def refuses(context):
         ([hello, *output, "--size", str(MIB - 1)], "a size with its unit"),
         ([hello, *output, "--size", "1028K"], "whole multiples of 1 MiB: give --size 2M"),
         ([hello, *output, "--data", text], "no sectors"),
-        ([hello, *output, "--data-size", "64K"], "--data-size: too little for ext4"),
         ([hello, "--output", disk], "--force replaces it"),
         ([hello, *output, "--sign", text, f"{other}.pem"], "--sign the PEM files"),
         ([hello, *output, "--sign", f"{other}.key", f"{KEYS}.pem"], "not the key of"),
@@ -525,6 +524,12 @@ def refuses(context):
         (["--edit", folder], "not a file"),
         ([hello], "--output"),
     ]
+    tiny = context.path("tiny")
+    with open(tiny, "wb") as file:
+        file.truncate(64 << 10)
+    # Debian 13's makes so small a volume.
+    if context.run("mkfs.ext4", "-q", tiny, check=False).returncode != 0:
+        cases.append(([hello, *output, "--data-size", "64K"], "--data-size: too little for ext4"))
     for words, message in cases:
         refused = context.run(SOIL, "image", *words, check=False)
         assert refused.returncode in (1, 2) and message in refused.stderr, (words, refused.stderr)

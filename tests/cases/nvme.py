@@ -33,7 +33,7 @@ def controllers_with_options(context):
         ((), 512),
         ((), 4096),
         (("mdts=1",), 512),
-        (("mdts=0", "ioeventfd=on"), 4096),
+        (("mdts=9", "ioeventfd=on"), 4096),
         (("mqes=1",), 512),
         (("mqes=9", "dbcs=off", "max_ioqpairs=1", "msix_qsize=1"), 512),
         (("use-intel-id=on", "msix-exclusive-bar=on", "cmb_size_mb=1"), 512),

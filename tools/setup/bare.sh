@@ -58,6 +58,7 @@ mkdir -p "$folder/archives"
 mount --bind "$folder/archives" "$root/var/cache/apt/archives"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
 mkdir -p "$root/mnt"
 cd "$root"
 pivot_root . mnt

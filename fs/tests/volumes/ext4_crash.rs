@@ -242,7 +242,7 @@ fn without_the_flush_before_its_end_a_transaction_does_harm() {
     assert!(left_out.count() > 10);
     let mut random = Random(4711);
     let mut harmed = 0;
-    let ends = (1..log.len()).filter(|n| is_end(&log[n - 1])).take(30);
+    let ends = (1..log.len()).filter(|n| is_end(&log[n - 1])).take(60);
     for end in ends {
         let synced = recorder.epoch(end).map_or(0, |epoch| epoch.synced_at);
         let bytes = cut(&image, &without, end, synced, Some(&mut random));
