@@ -23,6 +23,7 @@ PEER = LINUX + "storage.exe"
 IMAGE = SOIL + "storage/storage.exe"
 PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
 FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 32
+SETS_64 = 6400
 TASKS, ENTRIES, LARGE = 8, 100_000, 64 << 30
 RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
 
@@ -234,13 +235,16 @@ def mount(options):
 
 def store(options):
     """Values of 100 bytes set in sequence on ext4, each durable; Linux: a new file, fsync, rename,
-    fsync of the directory."""
+    fsync of the directory. Then by 64 tasks; Linux: 64 threads."""
     figure = Figure("fs_kv_set_per_s", "sets/s", "higher")
+    together = Figure("fs_kv_set_per_s_64", "sets/s", "higher")
     pair = Pair(options, "ext4")
     for _ in range(options.pairs):
         pair.format()
         rate(figure, SETS, pair.run(f"set/{SETS}")[0])
-    return [figure]
+        pair.format()
+        rate(together, SETS_64, pair.run(f"set-together/64/{SETS_64}")[0])
+    return [figure, together]
 
 
 def embedded(options):
@@ -351,7 +355,7 @@ fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_pe
 fs_ext4_rename_per_s fs_ext4_unlink_per_s fs_ext4_fsync_append_per_s
 fs_ext4_fsync_8_per_s fs_ext4_dir_100k_list_ms fs_ext4_mount_64g_ms fs_embed_read_gibs
 fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs
-fs_kv_set_per_s fs_memory_mib fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs
+fs_kv_set_per_s fs_kv_set_per_s_64 fs_memory_mib fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs
 fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
 fs_host_blk_rand_write_iops_qd32 fs_host_blk_seq_read_mibs_slow
 fs_host_blk_seq_write_mibs_slow fs_host_blk_rand_read_iops_qd1_slow

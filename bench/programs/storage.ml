@@ -178,6 +178,10 @@ let set count =
         Store.set (Printf.sprintf "key %d" (i mod 50)) value
       done)
 
+let set_together tasks count =
+  Store.connect ();
+  timed (fun () -> Store.set_together tasks (count / tasks) (String.make 100 'v'))
+
 (* The reader looks at every cache line. *)
 let embedded size times =
   Store.embed "large" (String.init size (fun i -> Char.chr (i land 255)));
@@ -214,6 +218,7 @@ let work words =
   | [ "list"; directory; count ] -> list directory (number count)
   | [ "append-together"; tasks; count ] -> append_together (number tasks) (number count)
   | [ "set"; count ] -> set (number count)
+  | [ "set-together"; tasks; count ] -> set_together (number tasks) (number count)
   | [ "embedded"; size; times ] -> embedded (number size) (number times)
   | [ "append"; name; count ] -> append name (number count)
   | _ -> prerr_endline ("unknown work " ^ String.concat "/" words)

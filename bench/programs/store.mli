@@ -6,6 +6,10 @@ val connect : unit -> unit
 val set : string -> string -> unit
 (** [set key value] binds [key] to [value], durably and atomically. *)
 
+val set_together : int -> int -> string -> unit
+(** [set_together tasks count value] is [count] calls of {!set} in each of [tasks] concurrent tasks
+    or threads, which have a key each. *)
+
 val embed : string -> string -> unit
 (** [embed name contents] creates a file within the program, or the nearest equivalent: in the
     initial RAM file system. *)

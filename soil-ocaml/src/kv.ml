@@ -65,15 +65,23 @@ let of_error key (e : Error.t) : error =
   | No_space -> `No_space
   | _ -> `Failed e
 
-(* One operation: alone, and with its errors as values. *)
-let operation t key f =
-  let run () =
-    match f () with
-    | v -> Ok v
-    | exception Stop e -> Result.Error e
-    | exception Error.Error e -> Result.Error (of_error key e)
-  in
-  if t.in_batch then run () else Sync.Mutex.protect t.mutex run
+(* Errors as values. *)
+let result key f =
+  match f () with
+  | v -> Ok v
+  | exception Stop e -> Result.Error e
+  | exception Error.Error e -> Result.Error (of_error key e)
+
+let alone t f = if t.in_batch then f () else Sync.Mutex.protect t.mutex f
+let operation t key f = alone t (fun () -> result key f)
+
+(* Others may change the store during the sync of a change, and have one in common. *)
+let durable t = if not t.in_batch then Fs.sync_volume (path t [])
+
+let change t key f =
+  result key @@ fun () ->
+  alone t f;
+  durable t
 
 (* A symbolic link in the directory is not followed. *)
 let guard t key =
@@ -160,7 +168,6 @@ let size t key = operation t key @@ fun () -> size_of t key (find t key)
 
 let next_temporary = ref 0
 let temporaries root = root ^ "/" ^ own
-let durable t = if not t.in_batch then Fs.sync_volume (path t [])
 
 let rec make_above t key =
   match key with
@@ -178,11 +185,14 @@ let kind_of t key =
 
 let unlink_quietly path = try Fs.unlink path with Error.Error _ -> ()
 
-let set t key value =
-  operation t key @@ fun () ->
-  if key = [] then stop (`Value_expected key);
+(* The place of a value: nothing, or another value. *)
+let make_place t key =
   make_above t key;
-  if kind_of t key = Some `Dictionary then stop (`Value_expected key);
+  if kind_of t key = Some `Dictionary then stop (`Value_expected key)
+
+let set t key value =
+  result key @@ fun () ->
+  if key = [] then stop (`Value_expected key);
   incr next_temporary;
   let temporary = temporaries t.root ^ "/" ^ string_of_int !next_temporary in
   match
@@ -190,7 +200,9 @@ let set t key value =
         File_descriptor.write_string d value;
         (* Without a journal the name could be on the disk before the contents. In a batch, too. *)
         Fs.sync d);
-    Fs.rename temporary (path t key)
+    alone t (fun () ->
+        make_place t key;
+        Fs.rename temporary (path t key))
   with
   | () -> durable t
   | exception e ->
@@ -201,10 +213,11 @@ let set t key value =
 
 let set_partial t key ~offset part =
   if offset < 0 then invalid_arg "Soil.Kv.set_partial: negative offset";
-  operation t key @@ fun () ->
-  need_value t key;
+  result key @@ fun () ->
+  alone t (fun () -> need_value t key);
   Fs.with_file ~flags:[ `Read; `Write ] (path t key) @@ fun d ->
-  Fs.pwrite d ~position:offset (Bytes.unsafe_of_string part) 0 (String.length part);
+  let part = Bytes.unsafe_of_string part in
+  alone t (fun () -> Fs.pwrite d ~position:offset part 0 (Bytes.length part));
   if not t.in_batch then Fs.sync d
 
 let rec remove_tree path = function
@@ -214,20 +227,19 @@ let rec remove_tree path = function
   | File | Symlink -> Fs.unlink path
 
 let remove t key =
-  operation t key @@ fun () ->
-  (match (key, find t key) with
+  change t key @@ fun () ->
+  match (key, find t key) with
   | [], _ ->
       List.iter
         (fun (name, kind) -> if name <> own then remove_tree (t.root ^ "/" ^ name) kind)
         (Fs.list (path t []))
   | _, `Value -> Fs.unlink (path t key)
-  | _, `Dictionary -> remove_tree (path t key) Fs.Directory);
-  durable t
+  | _, `Dictionary -> remove_tree (path t key) Fs.Directory
 
 let rec is_inside key outer = Key.equal key outer || (key <> [] && is_inside (Key.parent key) outer)
 
 let rename t ~source ~dest =
-  operation t source @@ fun () ->
+  change t source @@ fun () ->
   let kind = find t source in
   if not (Key.equal source dest) then (
     if is_inside dest source then stop (`Rename_source_prefix (source, dest));
@@ -236,8 +248,7 @@ let rename t ~source ~dest =
     | _, None | `Value, Some `Value -> ()
     | `Value, Some `Dictionary -> stop (`Value_expected dest)
     | `Dictionary, Some _ -> stop (`Already_present dest));
-    Fs.rename (path t source) (path t dest);
-    durable t)
+    Fs.rename (path t source) (path t dest))
 
 let batch t f =
   if t.in_batch then f t

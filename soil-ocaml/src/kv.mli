@@ -10,7 +10,9 @@
     disk and the key may be missing (see the README of [fs]). A volume in memory doesn't survive a
     crash.
 
-    {b Several tasks} may use one store. Each operation is atomic; {!batch} makes others wait. *)
+    {b Several tasks} may use one store. Each change of its names is atomic; {!batch} makes others
+    wait. Changes of several tasks share the syncs that make them durable, so that many tasks need
+    hardly more than one. Others may read a value before it is durable. *)
 
 (** {1:keys Keys} *)
 

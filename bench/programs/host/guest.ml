@@ -2,7 +2,6 @@
    Arguments: take|give PORT, or load. *)
 
 let chunk = 65536
-
 let rec take connection buffer = if Host.read connection buffer > 0 then take connection buffer
 
 let rec give connection buffer =

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -79,6 +80,52 @@ value bench_transfers(value fd, value write, value depth, value size, value posi
 value bench_mount(value device, value place)
 {
   if (mount(String_val(device), String_val(place), "ext4", 0, NULL)) caml_uerror("mount", device);
+  return Val_unit;
+}
+
+struct sets {
+  pthread_t thread;
+  char path[64], other[68];
+  const char *directory, *value;
+  long count, length, failed;
+};
+
+static int synced(const char *path, int flags, const char *data, long length)
+{
+  int fd = open(path, flags | O_CLOEXEC, 0644);
+  int failed = fd < 0 || (length && write(fd, data, length) != length) || fsync(fd);
+  if (fd >= 0) close(fd);
+  return failed;
+}
+
+/* A new file, synced and renamed, and the directory synced: as in store.ml. */
+static void *set(void *of)
+{
+  struct sets *s = of;
+  for (long i = 0; i < s->count && !s->failed; i++)
+    s->failed = synced(s->other, O_WRONLY | O_CREAT | O_TRUNC, s->value, s->length) || rename(s->other, s->path) ||
+                synced(s->directory, O_RDONLY, NULL, 0);
+  return NULL;
+}
+
+/* A thread for each key, without OCaml's lock. */
+value bench_set_in_threads(value directory, value tasks, value count, value data)
+{
+  static struct sets all[64];
+  long n = Long_val(tasks), failed = n > 64;
+  for (long i = 0; i < n && !failed; i++) {
+    all[i] = (struct sets){ .directory = String_val(directory), .value = String_val(data), .count = Long_val(count),
+                            .length = caml_string_length(data) };
+    snprintf(all[i].path, sizeof all[i].path, "%s/key %ld", String_val(directory), i);
+    snprintf(all[i].other, sizeof all[i].other, "%s.new", all[i].path);
+    failed = pthread_create(&all[i].thread, NULL, set, &all[i]);
+    if (failed) n = i;
+  }
+  for (long i = 0; i < n && n <= 64; i++) {
+    pthread_join(all[i].thread, NULL);
+    failed |= all[i].failed;
+  }
+  if (failed) caml_failwith("a set failed");
   return Val_unit;
 }
 

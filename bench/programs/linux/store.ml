@@ -16,6 +16,9 @@ let set key value =
   Unix.rename (path ^ ".new") path;
   with_file directory [ O_RDONLY ] Unix.fsync
 
+external set_in_threads : string -> int -> int -> string -> unit = "bench_set_in_threads"
+
+let set_together = set_in_threads directory
 let embed name contents = with_file ("/" ^ name) [ O_WRONLY; O_CREAT ] (fun fd -> write fd contents)
 
 let mapped path =

@@ -8,7 +8,8 @@ mod tree;
 mod waiting;
 
 use super::{
-    abandoned, drivers, file_sync, mount, open, read, space, sync, unlink, unmount, write,
+    abandoned, drivers, file_sync, mount, open, read, space, sync, sync_volume, unlink, unmount,
+    write,
 };
 use crate::Runtime;
 use crate::current::{Current, Interest};

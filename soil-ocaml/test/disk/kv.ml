@@ -108,6 +108,31 @@ let cancelled root () =
     bool "old or new" true (found = "old" || found = value)
   done
 
+(* Changes of many tasks at a time: each is there once it has returned, whole, and none leaves a
+   file behind. *)
+let together root () =
+  let t = store root "together" in
+  let tasks = List.init 64 Fun.id in
+  let value task n = String.make (1 + (task * n)) (Char.chr (32 + task)) in
+  let own task = K.v (Printf.sprintf "%d/key" task) in
+  T.iter
+    (fun task ->
+      for n = 1 to 3 do
+        ok "set" (Kv.set t (own task) (value task n));
+        string "own" (value task n) (ok "get" (Kv.get t (own task)));
+        ok "set" (Kv.set t (K.v "common") (value task n))
+      done;
+      if task land 1 = 1 then ok "remove" (Kv.remove t (K.v (string_of_int task))))
+    tasks;
+  let common = ok "get" (Kv.get t (K.v "common")) in
+  bool "common" true (List.exists (fun task -> common = value task 3) tasks);
+  List.iter
+    (fun task ->
+      let found = Kv.get t (own task) in
+      bool "own" (task land 1 = 0) (found = Ok (value task 3)))
+    tasks;
+  int "left" 0 (List.length (Fs.list (root ^ "/together/.soil-kv")))
+
 (* A link in the directory leads to nothing, for no operation. *)
 let no_escape root () =
   let t = store root "links" in
@@ -217,6 +242,7 @@ let tests root ~links =
   [
     test "basics" (basics root);
     test "leftovers" (leftovers root);
+    test "together" (together root);
     test "cancelled" (cancelled root);
     test "tasks" (tasks root);
     test "a model" (model root);

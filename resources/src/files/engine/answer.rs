@@ -86,6 +86,9 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
         (Ok(value @ (Value::Link(..) | Value::OldLink(..) | Value::Plain)), Some(resolution)) => {
             next_volume(rt, index, waiter, resolution, value)
         }
+        (Ok(Value::Stat(_)), Some(resolution)) if matches!(resolution.op(), Op::Sync) => {
+            sync(rt, index, waiter)
+        }
         (Ok(value), resolution) => {
             let path = resolution.as_deref().map_or("/", Resolution::path);
             let ended = match waiter {
@@ -160,6 +163,14 @@ fn next_volume(
     }
     let step = namespace::advance(rt, resolution)?;
     take_step(rt, waiter, step)
+}
+
+/// Queues the sync of a volume that a path led to.
+fn sync(rt: &mut Runtime, index: usize, waiter: Waiter) -> Result<Advanced, Failure> {
+    let volume = rt.resources.files.volumes.get_mut(index);
+    let volume = volume.ok_or(Error::Closed)?;
+    volume.schedule.push(Job::new(waiter, Request::Sync))?;
+    Ok(Advanced::Queued(index))
 }
 
 /// Progress of an operation on a path.

@@ -117,6 +117,34 @@ fn syncs_share_a_commit() {
     assert!(commits <= 2 * ROUNDS + 1, "{commits} commits: {log}");
 }
 
+/// The same for syncs of the volume that a path is on, whose paths are resolved first.
+#[test]
+fn syncs_by_path_share_a_commit() {
+    let (mut rt, orders) = ext4_runtime("by-path");
+    let rt = &mut rt;
+    let mut text = vec![7; 100];
+    let [_, b] = two_files(rt, &mut text);
+    orders.log.borrow_mut().clear();
+    orders.hold_flush.set(true);
+    assert_eq!(sync_volume(rt, "/data", 2), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    for token in 3..20 {
+        let answer = write(rt, b, Piece::of(&mut text), -1, 1);
+        assert_eq!(result(rt, 1, answer), 100);
+        assert_eq!(sync_volume(rt, "/data/a", token), Err(Stop::Pending));
+    }
+    orders.hold_flush.set(false);
+    for token in 2..20 {
+        assert_eq!(result(rt, token, Err(Stop::Pending)), 0, "{token}");
+    }
+    let commits = orders.log.borrow().matches('f').count() / 2;
+    assert!(commits <= 2, "{commits} commits");
+    let missing = sync_volume(rt, "/data/missing", 2);
+    assert_eq!(result(rt, 2, missing), -(Error::NotFound as Int));
+}
+
 /// Syncs that were merged with another fail with it.
 #[test]
 fn syncs_of_one_commit_fail_together() {

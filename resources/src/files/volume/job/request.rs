@@ -80,11 +80,7 @@ impl Request {
     pub fn is_durable(&self) -> bool {
         matches!(
             self,
-            Request::Sync
-                | Request::SyncFile(_)
-                | Request::Unmount
-                | Request::Freeze
-                | Request::At { op: Op::Sync, .. }
+            Request::Sync | Request::SyncFile(_) | Request::Unmount | Request::Freeze
         )
     }
 
@@ -340,7 +336,8 @@ fn at(
             _ => Err(Error::NotDirectory),
         },
         Op::Open(flags) => volume.open(path, flags).map(Value::File),
-        Op::Stat => volume.stat(path).map(Value::Stat),
+        // The sync itself is a job that others are merged with.
+        Op::Stat | Op::Sync => volume.stat(path).map(Value::Stat),
         Op::Mkdir => volume.mkdir(path).map(done),
         Op::Rmdir => volume.rmdir(path).map(done),
         Op::Unlink => volume.unlink(path).map(done),
@@ -351,7 +348,6 @@ fn at(
         },
         Op::Rename(from, how) => volume.rename_as(&from, path, how).map(done),
         Op::Link(from) => volume.link(&from, path).map(done),
-        Op::Sync => volume.sync().map(done),
         Op::SetTimes([accessed, modified]) => volume.set_times(path, accessed, modified).map(done),
         Op::Space => {
             let space = volume.space()?;
