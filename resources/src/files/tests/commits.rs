@@ -72,11 +72,10 @@ fn reading_goes_on_during_a_commit() {
 
 /// One commit serves all syncs that wait during it: eight tasks that append and sync need hardly
 /// more commits than one task.
-#[test]
-fn syncs_share_a_commit() {
+fn share_a_commit(name: &str, sync_one: &dyn Fn(&mut Runtime, Fd, Int) -> Answer) {
     const TASKS: usize = 8;
     const ROUNDS: usize = 6;
-    let (mut rt, orders) = ext4_runtime("shared");
+    let (mut rt, orders) = ext4_runtime(name);
     let rt = &mut rt;
     let mut text = vec![7; 4096];
     let files: Vec<Fd> = (0..TASKS)
@@ -97,7 +96,7 @@ fn syncs_share_a_commit() {
                 let token = task as Int + 1;
                 let answer = match left[task] % 2 {
                     1 => write(rt, files[task], Piece::of(&mut text), -1, token),
-                    _ => file_sync(rt, files[task], token),
+                    _ => sync_one(rt, files[task], token),
                 };
                 if answer == Err(Stop::Pending) {
                     break;
@@ -117,32 +116,18 @@ fn syncs_share_a_commit() {
     assert!(commits <= 2 * ROUNDS + 1, "{commits} commits: {log}");
 }
 
+#[test]
+fn syncs_share_a_commit() {
+    share_a_commit("shared", &|rt, file, token| file_sync(rt, file, token));
+}
+
 /// The same for syncs of the volume that a path is on, whose paths are resolved first.
 #[test]
 fn syncs_by_path_share_a_commit() {
-    let (mut rt, orders) = ext4_runtime("by-path");
-    let rt = &mut rt;
-    let mut text = vec![7; 100];
-    let [_, b] = two_files(rt, &mut text);
-    orders.log.borrow_mut().clear();
-    orders.hold_flush.set(true);
-    assert_eq!(sync_volume(rt, "/data", 2), Err(Stop::Pending));
-    for _ in 0..100 {
-        step(rt);
-    }
-    for token in 3..20 {
-        let answer = write(rt, b, Piece::of(&mut text), -1, 1);
-        assert_eq!(result(rt, 1, answer), 100);
-        assert_eq!(sync_volume(rt, "/data/a", token), Err(Stop::Pending));
-    }
-    orders.hold_flush.set(false);
-    for token in 2..20 {
-        assert_eq!(result(rt, token, Err(Stop::Pending)), 0, "{token}");
-    }
-    let commits = orders.log.borrow().matches('f').count() / 2;
-    assert!(commits <= 2, "{commits} commits");
-    let missing = sync_volume(rt, "/data/missing", 2);
-    assert_eq!(result(rt, 2, missing), -(Error::NotFound as Int));
+    share_a_commit("by-path", &|rt, _, token| sync_volume(rt, "/data/0", token));
+    let (mut rt, _) = ext4_runtime("missing");
+    let missing = sync_volume(&mut rt, "/data/missing", 2);
+    assert_eq!(result(&mut rt, 2, missing), -(Error::NotFound as Int));
 }
 
 /// Syncs that were merged with another fail with it.
