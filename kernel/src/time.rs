@@ -7,8 +7,10 @@
 //! has to wait; on other machines it is the PIT, and ACPI's power management timer without one.
 //! From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between
 //! comparisons; without a PIT the rate stays. A VMClock gives the wall time before the real-time
-//! clock if it can, and steps it after a disruption. Source: Linux's Documentation/virt/kvm/x86/msr.rst;
-//! Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
+//! clock if it can, and steps it after a disruption.
+//!
+//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
+//! 8254 and MC146818 data sheets.
 //!
 //! The clocks may be read from every context except a second processor: by tasks, ticks and
 //! interrupts. A change of the page, and a comparison, happens with interrupts disabled.

@@ -109,15 +109,14 @@ impl Commands {
     /// Submits a completed command of a disk again.
     pub fn repeat(&mut self, disk: &mut Disk, command: &Pending) -> Result<(), DiskError> {
         let place = (command.disk, command.request, command.tries);
-        let mut part = command.part;
         // It has just had the same memory, and room in the queue.
-        match self.submit(place, disk, &mut part)? {
-            Issued::Some if part.len == 0 => Ok(()),
-            _ => Err(DiskError::Io),
+        match self.submit(place, disk, &mut command.part.clone())? {
+            Issued::Some => Ok(()),
+            Issued::Full => Err(DiskError::Io),
         }
     }
 
-    /// Submits as much of `rest` as fits a command.
+    /// Submits as much of `rest` as fits a command, or after some `tries` all of it.
     fn submit(
         &mut self,
         (index, request, tries): (u16, u16, u8),
@@ -168,6 +167,10 @@ impl Commands {
                 }
             }
         };
+        if tries > 0 && len != rest.len {
+            disk.data.finish(bounce, false);
+            return Err(DiskError::Io);
+        }
         self.queue.submit(command);
         disk.in_flight += 1;
         self.pending[usize::from(id)] = Some(Pending {
