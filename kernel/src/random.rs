@@ -77,5 +77,5 @@ pub fn machine_id() -> Option<[u64; 2]> {
     let id = MACHINE_ID.load(Ordering::Acquire);
     // SAFETY: 16 bytes, mapped for good and aligned.
     let id = (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] });
-    id.or_else(|| Some([firmware::vmclock::state()?.generation?, 0]))
+    id.or_else(|| Some([firmware::vmclock::generation()?, 0]))
 }

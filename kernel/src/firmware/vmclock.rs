@@ -59,8 +59,6 @@ struct Page {
 pub struct State {
     /// Changes when the counter may have been disrupted, as by a live migration.
     pub disruption: u64,
-    /// Changes when the machine goes on from a snapshot; `None` if this host doesn't say.
-    pub generation: Option<u64>,
     /// Nanoseconds since 1970, UTC; `None` if this host doesn't say.
     pub wall_ns: Option<u64>,
 }
@@ -73,23 +71,34 @@ impl Page {
             && self.version.load(Ordering::Relaxed) == 1
     }
 
-    /// The page's state; `counter` reads the counter. `None` if the host doesn't end a change.
-    fn state(&self, counter: impl Fn() -> u64) -> Option<State> {
+    /// What `read` finds while the host changes nothing. `None` if the host doesn't end a change.
+    fn read<T>(&self, read: impl Fn() -> T) -> Option<T> {
         for _ in 0..ATTEMPTS {
             let sequence = self.seq_count.load(Ordering::Acquire);
-            let has_generation = self.flags.load(Ordering::Relaxed) & GENERATION_PRESENT != 0;
-            let state = State {
-                disruption: self.disruption_marker.load(Ordering::Relaxed),
-                generation: has_generation.then(|| self.generation.load(Ordering::Relaxed)),
-                wall_ns: self.wall_ns(counter()),
-            };
+            let found = read();
             fence(Ordering::Acquire);
             if sequence.is_multiple_of(2) && sequence == self.seq_count.load(Ordering::Relaxed) {
-                return Some(state);
+                return Some(found);
             }
             core::hint::spin_loop();
         }
         None
+    }
+
+    /// The page's state; `counter` reads the counter.
+    fn state(&self, counter: impl Fn() -> u64) -> Option<State> {
+        self.read(|| State {
+            disruption: self.disruption_marker.load(Ordering::Relaxed),
+            wall_ns: self.wall_ns(counter()),
+        })
+    }
+
+    fn generation(&self) -> Option<u64> {
+        let generation = self.read(|| {
+            let is_present = self.flags.load(Ordering::Relaxed) & GENERATION_PRESENT != 0;
+            is_present.then(|| self.generation.load(Ordering::Relaxed))
+        });
+        generation.flatten()
     }
 
     /// The time of day when the counter is `ticks`, if the page has it and it fits into 64 bits.
@@ -119,14 +128,13 @@ impl Page {
     }
 }
 
-/// The mapped page; null if the machine has none. Written once, by [`state`].
+/// The mapped page; null if the machine has none. Written once, by [`page`].
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(null_mut());
 /// [`PAGE`] was probed for.
 static PROBED: AtomicBool = AtomicBool::new(false);
 
-/// The state of the machine's VMClock; `None` if it has none. The first call reads ACPI's tables
-/// and maps the page.
-pub fn state() -> Option<State> {
+/// The page; the first call reads ACPI's tables and maps it.
+fn page() -> Option<&'static Page> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = super::acpi().vmclock.filter(|at| at % 8 == 0);
         let mapped = place.and_then(|at| memory::map_device(at, size_of::<Page>()));
@@ -136,7 +144,18 @@ pub fn state() -> Option<State> {
         PAGE.store(page.unwrap_or(null_mut()), Ordering::Release);
     }
     // SAFETY: as above.
-    unsafe { PAGE.load(Ordering::Acquire).as_ref() }?.state(tsc::counter)
+    unsafe { PAGE.load(Ordering::Acquire).as_ref() }
+}
+
+/// The state of the machine's VMClock; `None` if it has none.
+pub fn state() -> Option<State> {
+    page()?.state(tsc::counter)
+}
+
+/// A number that changes when the machine goes on from a snapshot; `None` if its VMClock doesn't
+/// say. Read often: less than the whole state.
+pub fn generation() -> Option<u64> {
+    page()?.generation()
 }
 
 #[cfg(test)]
@@ -146,7 +165,7 @@ mod tests {
     use core::mem::{offset_of, zeroed};
     use proptest::prelude::{any, proptest};
 
-    fn page() -> Page {
+    fn empty() -> Page {
         // SAFETY: integers.
         let page: Page = unsafe { zeroed() };
         page.magic.store(MAGIC, Ordering::Relaxed);
@@ -158,7 +177,7 @@ mod tests {
 
     /// 1,000 seconds after 1970 at counter 500, of a counter of 1 GHz (UAPI.13's example).
     fn timed(time_type: u8, flags: u64) -> Page {
-        let page = page();
+        let page = empty();
         page.counter_id.store(COUNTER_TSC, Ordering::Relaxed);
         page.time_type.store(time_type, Ordering::Relaxed);
         page.flags.store(flags, Ordering::Relaxed);
@@ -193,13 +212,13 @@ mod tests {
 
     #[test]
     fn a_page_of_another_kind_is_refused() {
-        assert!(page().is_valid());
+        assert!(empty().is_valid());
         for spoil in [
             |page: &Page| page.magic.store(MAGIC + 1, Ordering::Relaxed),
             |page: &Page| page.size.store(111, Ordering::Relaxed),
             |page: &Page| page.version.store(2, Ordering::Relaxed),
         ] {
-            let page = page();
+            let page = empty();
             spoil(&page);
             assert!(!page.is_valid());
         }
@@ -207,21 +226,19 @@ mod tests {
 
     #[test]
     fn qemus_page_has_a_marker_only() {
-        let page = page();
+        let page = empty();
         page.disruption_marker.store(7, Ordering::Relaxed);
         page.generation.store(9, Ordering::Relaxed);
         let state = State {
             disruption: 7,
-            generation: None,
             wall_ns: None,
         };
-        assert_eq!(page.state(|| 0), Some(state));
+        assert_eq!((page.state(|| 0), page.generation()), (Some(state), None));
         page.flags.store(GENERATION_PRESENT, Ordering::Relaxed);
-        let state = State {
-            generation: Some(9),
-            ..state
-        };
-        assert_eq!(page.state(|| 0), Some(state));
+        assert_eq!(
+            (page.state(|| 0), page.generation()),
+            (Some(state), Some(9))
+        );
     }
 
     #[test]
@@ -258,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_change_is_read_as_a_whole() {
-        let page = page();
+        let page = empty();
         page.seq_count.store(1, Ordering::Relaxed);
         assert_eq!(page.state(|| 0), None, "a host that never ends");
         let asked = Cell::new(0);
