@@ -30,7 +30,7 @@ module Key = struct
   let pp f key = Print.string f (to_string key)
 end
 
-type t = { root : string; mutex : Sync.Mutex.t; in_batch : bool }
+type t = { root : string; mutex : Sync.Mutex.t; commits : Group_commit.t; in_batch : bool }
 
 type error =
   [ `Not_found of Key.t
@@ -76,17 +76,27 @@ let alone t f = if t.in_batch then f () else Sync.Mutex.protect t.mutex f
 let operation t key f = alone t (fun () -> result key f)
 
 (* Others may change the store during the sync of a change, and have one in common. *)
-let durable t = if not t.in_batch then Fs.sync_volume (path t [])
+let durable t =
+  if not t.in_batch then Group_commit.commit t.commits (fun () -> Fs.sync_volume (path t []))
+
+let file_durable t d =
+  if t.in_batch then Fs.sync d
+  else
+    Group_commit.commit t.commits @@ fun () ->
+    if Group_commit.is_shared t.commits then Fs.sync_volume (path t []) else Fs.sync d
+
+let member t key f = result key @@ fun () -> Group_commit.member t.commits f
 
 let change t key f =
-  result key @@ fun () ->
+  member t key @@ fun () ->
   alone t f;
   durable t
 
-(* A symbolic link in the directory is not followed. *)
+(* A symbolic link in the directory is not followed; [kind] finds one in the last place. *)
 let guard t key =
-  let real = Fs.realpath (path t key) in
-  if real <> path t key then stop (`Not_found key)
+  match Key.parent key with
+  | [] -> ()
+  | above -> if Fs.realpath (path t above) <> path t above then stop (`Not_found key)
 
 let kind t key =
   match Fs.lstat (path t key) with
@@ -143,7 +153,7 @@ let list t key =
 
 let last_modified t key =
   operation t key @@ fun () ->
-  guard t key;
+  ignore (find t key);
   (Fs.stat (path t key)).modified
 
 let rec digest_of t key = function
@@ -191,7 +201,7 @@ let make_place t key =
   if kind_of t key = Some `Dictionary then stop (`Value_expected key)
 
 let set t key value =
-  result key @@ fun () ->
+  member t key @@ fun () ->
   if key = [] then stop (`Value_expected key);
   incr next_temporary;
   let temporary = temporaries t.root ^ "/" ^ string_of_int !next_temporary in
@@ -199,7 +209,7 @@ let set t key value =
     Fs.with_file ~mode:Truncate temporary (fun d ->
         File_descriptor.write_string d value;
         (* Without a journal the name could be on the disk before the contents. In a batch, too. *)
-        Fs.sync d);
+        file_durable t d);
     alone t (fun () ->
         make_place t key;
         Fs.rename temporary (path t key))
@@ -213,12 +223,12 @@ let set t key value =
 
 let set_partial t key ~offset part =
   if offset < 0 then invalid_arg "Soil.Kv.set_partial: negative offset";
-  result key @@ fun () ->
+  member t key @@ fun () ->
   alone t (fun () -> need_value t key);
   Fs.with_file ~flags:[ `Read; `Write ] (path t key) @@ fun d ->
   let part = Bytes.unsafe_of_string part in
   alone t (fun () -> Fs.pwrite d ~position:offset part 0 (Bytes.length part));
-  if not t.in_batch then Fs.sync d
+  if not t.in_batch then file_durable t d
 
 let rec remove_tree path = function
   | Fs.Directory ->
@@ -273,5 +283,7 @@ let connect directory =
     Fs.mkdir temporary;
     root
   with
-  | root -> Ok { root; mutex = Sync.Mutex.create (); in_batch = false }
+  | root ->
+      let mutex = Sync.Mutex.create () and commits = Group_commit.create () in
+      Ok { root; mutex; commits; in_batch = false }
   | exception Error.Error e -> Result.Error (`Failed e)

@@ -36,6 +36,7 @@ let () =
         ("supervisors", Test_supervisor.tests);
         ("trees of supervisors", Test_supervisor_trees.tests);
         ("synchronisation", Test_sync.tests);
+        ("group commit", Test_group_commit.tests);
         ("descriptors", Test_descriptors.tests);
         ("readers and writers", Test_buffered.tests);
         ("flows", Test_flow.tests);

@@ -13,6 +13,8 @@ import re
 import struct
 import sys
 
+from cases.tasks import fat_disk
+from harness import faulty
 from harness.context import ROOT, executable, outcome
 from harness.runner import test
 
@@ -20,7 +22,7 @@ PROGRAM = "tests/programs/storage/kv_work.exe"
 MIB = 1 << 20
 SECTOR = 512
 FLUSH, FUA = 1, 2
-STAMP = re.compile(rb"(set|moved) (\d{10})\n")
+STAMP = re.compile(rb"(set|moved|t\d\d) (\d{10})\n")
 
 
 def value(kind, number):
@@ -73,10 +75,10 @@ def entries(log):
                 yield None
 
 
-def stored(context, disk):
-    """The two values on a disk, by debugfs."""
+def stored(context, disk, keys):
+    """The values of these keys on a disk, by debugfs."""
     found = []
-    for name in ("value", "moved"):
+    for name in keys:
         path = context.path(name)
         if os.path.exists(path):
             os.unlink(path)
@@ -86,44 +88,48 @@ def stored(context, disk):
     return found
 
 
-def replayed_by_soil(context, disk):
+def replayed_by_soil(context, disk, keys):
     """The same, read by Soil's own store after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
     status, output = outcome(context.soil(PROGRAM, "process", "get", options=options), context)
     assert status == 0, output
     context.run("e2fsck", "-fn", disk)
-    found = dict(
-        line.split(" ", 1) for line in output.splitlines() if line[:5] in ("value", "moved")
-    )
-    numbers = range(1, 1000)
-    kinds = {"value": "set", "moved": "moved"}
+    found = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     known = {
         hashlib.md5(value(kind, number)).hexdigest(): (kind, number)
-        for kind in kinds.values()
-        for number in numbers
+        for kind in keys.values()
+        for number in range(1, 1000)
     }
-    return [known.get(found.get(key)) and value(*known[found[key]]) for key in kinds]
+    return [known.get(found.get(key)) and value(*known[found[key]]) for key in keys]
 
 
-def check(found, begun, what):
-    """`begun`: the number of the newest value of each kind with at least one write."""
+def in_sequence(begun):
+    """The numbers allowed for each kind; `begun` has the newest with at least one write."""
     last = max(begun.values())
     # Of each step, this value is set before the other one begins.
-    allowed = {
+    return {
         "set": {last} if begun["moved"] == last else {last - 1, last},
         "moved": {last - 1, last},
     }
+
+
+def in_tasks(begun):
+    """Each task sets its next value after the last has returned."""
+    return {kind: {last - 1, last} for kind, last in begun.items()}
+
+
+def check(found, allowed, what):
     for (kind, numbers), data in zip(allowed.items(), found):
         assert data in [value(kind, max(number, 0)) for number in numbers], (
-            f"{what}: step {last} had begun, and {kind} is {data and (len(data), data[:20])}, not "
-            f"one of {sorted(numbers)}"
+            f"{what}: {kind} is {data and (len(data), data[:20])}, and had begun one of "
+            f"{sorted(numbers)}"
         )
 
 
-def cut(context, steps, losses, journal=True):
+def cut(context, work, keys, allow, losses, journal=True):
     """Checks the disk after each prefix, and `losses` times after losing some of the writes since
-    the last flush; without a journal after all repairs."""
-    rng = random.Random(steps)
+    the last flush; without a journal after all repairs. `keys` has the kind of value of each."""
+    rng = random.Random(repr(work))
     # In memory: each check syncs the disk, which takes a busy host seconds.
     start, disk, log = (
         context.memory_path("start.img"),
@@ -132,12 +138,10 @@ def cut(context, steps, losses, journal=True):
     )
     fresh(context, start, *(() if journal else ("-O", "^has_journal")))
     context.run("cp", "--sparse=always", start, disk)
-    recorded(
-        context, disk, log, PROGRAM, ["set", steps], environment=["SOIL_MOUNT=/data=ext4:data"]
-    )
+    recorded(context, disk, log, PROGRAM, work, environment=["SOIL_MOUNT=/data=ext4:data"])
     with open(start, "rb") as file:
         safe = bytearray(file.read())
-    pending, begun, cuts = [], {"set": 0, "moved": 0}, 0
+    pending, begun, cuts = [], dict.fromkeys(keys.values(), 0), 0
 
     def verify(kept):
         nonlocal cuts
@@ -147,8 +151,9 @@ def cut(context, steps, losses, journal=True):
             image[at : at + len(data)] = data
         with open(disk, "wb") as file:
             file.write(image)
+        allowed = allow(begun)
         if journal and cuts % 20 == 1:
-            check(replayed_by_soil(context, disk), begun, f"cut {cuts}, replayed by Soil")
+            check(replayed_by_soil(context, disk, keys), allowed, f"cut {cuts}, replayed by Soil")
             with open(disk, "wb") as file:
                 file.write(image)
         if journal:
@@ -156,7 +161,7 @@ def cut(context, steps, losses, journal=True):
             context.run("e2fsck", "-fn", disk)
         else:
             context.run("e2fsck", "-fy", disk, check=False)
-        check(stored(context, disk), begun, f"cut {cuts}")
+        check(stored(context, disk, keys), allowed, f"cut {cuts}")
 
     for entry in entries(log):
         if entry is None:
@@ -167,24 +172,51 @@ def cut(context, steps, losses, journal=True):
         pending.append(entry)
         for kind, number in STAMP.findall(entry[1]):
             begun[kind.decode()] = max(begun[kind.decode()], int(number))
-        # The store's own directory must exist, which the first step's value implies.
-        if begun["set"]:
+        # The store's own directory must exist, which the first value implies.
+        if any(begun.values()):
             verify(pending)
             for _ in range(losses):
                 verify([write for write in pending if rng.random() < 0.5])
+    return begun, cuts
+
+
+def cut_in_sequence(context, steps, losses, journal=True):
+    keys = {"value": "set", "moved": "moved"}
+    begun, cuts = cut(context, ["set", steps], keys, in_sequence, losses, journal)
     assert max(begun.values()) == steps and cuts > 20 * steps, (begun, cuts)
+
+
+def cut_in_tasks(context, steps, tasks, losses):
+    keys = {name: name for name in (f"t{number:02}" for number in range(tasks))}
+    begun, cuts = cut(context, ["together", steps, tasks], keys, in_tasks, losses)
+    assert set(begun.values()) == {steps} and cuts > 20 * steps, (begun, cuts)
 
 
 @test(limit=180)
 def kv_power_cuts(context):
     """Some 300 cuts: each value is old or new, and no returned change is lost."""
-    cut(context, 12, 1)
+    cut_in_sequence(context, 12, 1)
+
+
+@test(limit=180)
+def kv_power_cuts_of_many_tasks(context):
+    """Each of eight tasks finds its value as if it were alone, though they share their syncs."""
+    cut_in_tasks(context, 4, 8, 1)
+
+
+@test(limit=120)
+def kv_no_flush_succeeds(context):
+    """A disk whose flushes all fail: each of sixteen tasks that share a sync has its error."""
+    options = ["--disk", f"data={fat_disk(context)}", "--qemu", faulty.failing_flush(context)]
+    status, output = outcome(context.soil(PROGRAM, "microvm", "try", "16", options=options), context)
+    failed = [line for line in output.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 16 and "set" not in output.splitlines(), (status, output)
 
 
 @test(limit=1200, long=True)
 def kv_power_cuts_often(context):
     """Thousands of cuts."""
-    cut(context, 60, 2)
+    cut_in_sequence(context, 60, 2)
 
 
 @test(limit=180)
@@ -192,7 +224,7 @@ def kv_without_a_journal(context):
     """The control: without the journal the same cuts lose values, even after all of e2fsck's
     repairs."""
     try:
-        cut(context, 12, 2, journal=False)
+        cut_in_sequence(context, 12, 2, journal=False)
     except AssertionError as found:
         assert "had begun" in str(found), found
         return

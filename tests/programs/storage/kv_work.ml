@@ -1,7 +1,9 @@
 (* Changes of a key-value store on /data whose disk's writes are recorded: for each n a value is
    replaced, and another one by a rename. Each value repeats its own number throughout, so that the
-   contents of a recorded write tell how far the program had come. [set N] makes N changes; [get]
-   prints a line for each key. *)
+   contents of a recorded write tell how far the program had come. [set N] makes N changes;
+   [together N TASKS] replaces a value in each of several tasks N times, after an attempt that is
+   cancelled; [get] prints a line for each key; [try TASKS] prints the result of one change in each
+   task. *)
 module Kv = Soil.Kv
 
 let value kind n =
@@ -22,11 +24,33 @@ let () =
         ok (Kv.rename store ~source:(key "above/next") ~dest:(key "moved"))
       done;
       print_endline "done"
+  | [| _; "together"; last; tasks |] ->
+      let task number =
+        let kind = Printf.sprintf "t%02d" number in
+        for n = 1 to int_of_string last do
+          let set () = ok (Kv.set store (key kind) (value kind n)) in
+          (* Often in the middle of a sync that others wait for. *)
+          ignore (Soil.Task.timeout_opt (0.0007 *. Float.of_int (number mod 4)) set);
+          set ()
+        done
+      in
+      Soil.Task.iter task (List.init (int_of_string tasks) Fun.id);
+      print_endline "done"
+  | [| _; "try"; tasks |] ->
+      let task number =
+        match Kv.set store (key (string_of_int number)) "value" with
+        | Ok () -> print_endline "set"
+        | Error e -> print_endline ("failed: " ^ Kv.error_to_string e)
+      in
+      Soil.Task.iter task (List.init (int_of_string tasks) Fun.id)
   | [| _; "get" |] ->
       let show name =
         match Kv.get store (key name) with
         | Ok v -> Printf.printf "%s %s\n%!" name (Digest.to_hex (Digest.string v))
         | Error e -> Printf.printf "%s: %s\n%!" name (Kv.error_to_string e)
       in
-      List.iter show [ "value"; "moved" ]
-  | _ -> failwith "set N, or get"
+      let names =
+        Kv.list store Kv.Key.empty |> ok |> List.map (fun (key, _) -> Kv.Key.basename key)
+      in
+      List.iter show names
+  | _ -> failwith "set N, together N TASKS, try TASKS, or get"
