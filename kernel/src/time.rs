@@ -38,6 +38,9 @@ static KVM: AtomicBool = AtomicBool::new(false);
 /// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
+/// The same by the machine's own clock, when it was read last; `u64::MAX` if it wasn't.
+static MACHINE_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
+
 /// Interval between readings of VMClock's page.
 const DISRUPTION_NS: u64 = NS / 10;
 /// Minimum step to the time of a clock that has whole seconds.
@@ -128,8 +131,25 @@ fn read_wall_base() -> u64 {
         ));
     }
     let base = wall.unwrap_or(0).saturating_sub(now);
+    MACHINE_BASE.store(base, Ordering::Relaxed);
     WALL_BASE.store(base, Ordering::Release);
     base
+}
+
+/// Steps the wall clock as far as the machine's own clock was stepped since this was last called:
+/// the machine resumed from a snapshot. Corrections by the network are kept.
+pub fn follow_machine() {
+    without_interrupts(|| {
+        let before = MACHINE_BASE.load(Ordering::Relaxed);
+        let Some(wall) = machine_wall_ns() else {
+            return;
+        };
+        let base = wall.saturating_sub(monotonic_ns());
+        if before != u64::MAX && base.abs_diff(before) >= STEP_NS {
+            MACHINE_BASE.store(base, Ordering::Relaxed);
+            adjust_wall(base.wrapping_sub(before).cast_signed());
+        }
+    });
 }
 
 /// Steps the wall clock after a disruption: a live migration, or a resume from a snapshot.
@@ -146,6 +166,7 @@ fn check_disruption(now: u64) {
         let shown = WALL_BASE.load(Ordering::Acquire).saturating_add(now);
         let machine = || machine_wall_ns().filter(|wall| wall.abs_diff(shown) >= STEP_NS);
         if let Some(wall) = state.wall_ns.or_else(machine) {
+            MACHINE_BASE.store(wall.saturating_sub(now), Ordering::Relaxed);
             WALL_BASE.store(wall.saturating_sub(now), Ordering::Release);
         }
     });

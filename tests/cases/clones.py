@@ -144,22 +144,37 @@ def lag(child):
     return time.time() - float(re.findall(r"time ([0-9.]+)\s", child.text)[-1])
 
 
-@test(limit=180)
-def the_time_of_day_is_right_after_a_disruption(context):
-    """A machine with a VMClock that goes on after a while has the time of day of its clock."""
-    need_vmclock(context)
-    child, monitor = start(context, "q35", context.tap(), "before", *VMCLOCK)
+def lags(context, form, options):
+    """Seconds by which the time of day is behind, before a snapshot and after a resume from it 4
+    seconds later."""
+    child, monitor = start(context, form, context.tap(), "before", *options)
     drawn(child, 3)
     # Its clock has whole seconds.
     before = lag(child)
     incoming = copy(context, monitor)
     child.stop()
     time.sleep(4)
-    child, _ = start(context, "q35", context.tap(), "after", *VMCLOCK, *incoming)
-    drawn(child, 3)
+    child, _ = start(context, form, context.tap(), "after", *options, *incoming)
+    drawn(child, 8)
     after = lag(child)
     child.stop()
+    return before, after
+
+
+@test(limit=180)
+def the_time_of_day_is_right_after_a_disruption(context):
+    """A machine with a VMClock that goes on after a while has the time of day of its clock."""
+    need_vmclock(context)
+    before, after = lags(context, "q35", VMCLOCK)
     assert after < before + 2, f"{after:.1f} s behind, {before:.1f} s before"
+
+
+@test(limit=180)
+def the_time_of_day_is_right_after_a_snapshot(context):
+    """So has one with a VM generation ID, and one with a real-time clock only."""
+    for form, options in (("q35", IDENTIFIER), ("microvm", ())):
+        before, after = lags(context, form, options)
+        assert after < before + 2, f"{form}: {after:.1f} s behind, {before:.1f} s before"
 
 
 class Server:

@@ -117,6 +117,7 @@ impl Source {
         let hardware = random::hardware(&mut seed);
         if want == Reseed::Now {
             SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+            time::follow_machine();
         }
         if let Some(device) = &mut self.device {
             if want == Reseed::Now && !hardware {
