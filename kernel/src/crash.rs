@@ -9,6 +9,8 @@
 //! second one ends the machine at once.
 
 use crate::arch::gates::Frame;
+#[cfg(feature = "panic-handler")]
+use crate::arch::interrupts;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
 use crate::{console, power};
@@ -300,7 +302,7 @@ pub fn signal(number: u64, name: &str, instruction: u64, stack: u64) -> ! {
 #[cfg(feature = "panic-handler")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
-    x86_64::instructions::interrupts::disable();
+    interrupts::disable();
     let stack: u64;
     // SAFETY: reads the stack pointer.
     unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack)) };

@@ -7,6 +7,7 @@
 
 mod lines;
 
+pub use crate::arch::interrupts::without_interrupts;
 pub use crate::arch::io_apic::Trigger;
 pub use lines::route;
 
@@ -15,8 +16,6 @@ use crate::arch::vectors::{COUNT, SPURIOUS, TIMER};
 use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-/// Runs a function with interrupts disabled.
-pub use x86_64::instructions::interrupts::without_interrupts;
 
 /// The handlers, called before the end of the interrupt; null for none. Stored by the program's
 /// side, loaded by interrupts.

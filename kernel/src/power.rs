@@ -14,11 +14,11 @@ pub use button::{
     handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
 };
 
+use crate::arch::ports::Port;
 use crate::arch::reset::reset;
-use crate::arch::{pvclock, tsc};
+use crate::arch::{interrupts, pvclock, tsc};
 use crate::firmware::{Power, Register};
 use crate::{console, firmware, memory};
-use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
 const EXIT_PORT: u16 = 0xf4;
@@ -54,7 +54,7 @@ pub fn exit_crashed(status: u8) -> ! {
 
 /// Completes the output, and reports the status to `soil run`.
 fn prepare(status: u8) {
-    x86_64::instructions::interrupts::disable();
+    interrupts::disable();
     console::drain_now();
     console::mirror(None);
     write_control(status);
@@ -149,8 +149,8 @@ pub fn off() -> ! {
 /// Stops the processor for good; the power stays on. Interrupts are disabled.
 pub fn halt() -> ! {
     loop {
-        x86_64::instructions::interrupts::disable();
-        x86_64::instructions::hlt();
+        interrupts::disable();
+        interrupts::halt();
     }
 }
 

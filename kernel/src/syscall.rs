@@ -22,6 +22,7 @@ use mapping::{advise, map, remap};
 use numbers as n;
 
 use crate::arch::gates::SystemCallFrame;
+use crate::arch::thread_pointer;
 use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, copy_out, store};
 use crate::signals::PID;
@@ -161,8 +162,9 @@ fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {
     if code != SET_FS {
         return Err(Errno::EINVAL);
     }
-    let address = x86_64::VirtAddr::try_new(address).map_err(|_| Errno::EPERM)?;
-    x86_64::registers::model_specific::FsBase::write(address);
+    if !thread_pointer::write(address) {
+        return Err(Errno::EPERM);
+    }
     Ok(0)
 }
 

@@ -17,8 +17,9 @@ mod timer_calls;
 mod timers;
 
 use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
-use crate::arch::sse;
+use crate::arch::interrupts::without_interrupts;
 use crate::arch::vectors::TIMER;
+use crate::arch::{sse, thread_pointer};
 use crate::cell::{self, ExclusiveCell};
 use crate::crash::{self, Suspended};
 use crate::errno::Errno;
@@ -33,13 +34,8 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use scheduler::{Index, Scheduler, Wait};
 use timer_calls::{Timers, send_expired};
-use x86_64::instructions::interrupts::without_interrupts;
-use x86_64::registers::model_specific::FsBase;
 
 crate::system_call_extension!("soil_with_threads", system_call);
-
-/// The interrupt flag of RFLAGS.
-const INTERRUPTS_ENABLED: u64 = 1 << 9;
 
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
@@ -158,7 +154,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
     let started = STARTED.load(Ordering::Relaxed);
     if started {
         // Also where a handler of a signal began before the first `clone`.
-        call.rflags |= INTERRUPTS_ENABLED;
+        call.enable_interrupts();
     }
     *result = match call.number {
         n::CLONE => clone(call),
@@ -291,11 +287,11 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     })?;
     let kernel_stack = reused.or_else(memory::kernel_stack).ok_or(Errno::EAGAIN)?;
     let own = memory::grow_on_demand(stack);
-    let child = SystemCallFrame {
+    let mut child = SystemCallFrame {
         rsp: stack,
-        rflags: call.rflags | INTERRUPTS_ENABLED,
         ..*call
     };
+    child.enable_interrupts();
     // SAFETY: nothing else uses the stack.
     let context = unsafe { Context::new(child, kernel_stack) };
     let signals = signals::of_child();
@@ -349,7 +345,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     let thread = Thread {
         number: PID,
         context: Context::RUNNING,
-        pointer: FsBase::read().as_u64(),
+        pointer: thread_pointer::read(),
         kernel_stack: gates::system_call_stack(),
         stack: memory::stack(),
         signals: signals::of_child(),
@@ -364,7 +360,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
         state.scheduler.next();
         Ok::<_, Errno>(())
     })?;
-    call.rflags |= INTERRUPTS_ENABLED;
+    call.enable_interrupts();
     gates::set_preempted(preempted);
     crash::set_threads(suspended);
     wait::set_threads(&FUNCTIONS);

@@ -21,6 +21,7 @@ mod discipline;
 pub use crate::arch::tsc::counter;
 pub use calibration::note_bus;
 
+use crate::arch::interrupts::without_interrupts;
 use crate::arch::pvclock::{self, NS, PAGE, scaled};
 use crate::arch::{pit, rtc, tsc};
 use crate::cell::ExclusiveCell;
@@ -29,7 +30,6 @@ use crate::firmware::vmclock;
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
-use x86_64::instructions::interrupts::without_interrupts;
 
 /// The APIC's bus clock in Hz; 0 before the first read of the time. Written once.
 static BUS_HZ: AtomicU64 = AtomicU64::new(0);

@@ -2,11 +2,11 @@
 //! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Frame};
+use crate::arch::mmu;
 use crate::arch::vectors::{FIRST_DEVICE, PAGE_FAULT};
 use crate::memory::{self, Fault};
 use crate::{crash, interrupts, wait};
 use core::ptr::null_mut;
-use x86_64::registers::control::Cr2;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
 pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
@@ -28,7 +28,7 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
 }
 
 fn page_fault(frame: &Frame) {
-    let address = Cr2::read_raw();
+    let address = mmu::fault_address();
     let write = frame.error & 2 != 0;
     let fetch = frame.error & 16 != 0;
     // A fault in here can only be a bug, and ends with a report.

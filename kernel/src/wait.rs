@@ -18,12 +18,10 @@ pub mod polling;
 pub mod timer;
 
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::{apic, cpu, gates, sse};
+use crate::arch::{apic, cpu, gates, interrupts as processor, sse};
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use x86_64::instructions::interrupts as processor;
-use x86_64::registers::rflags::RFlags;
 
 /// The event that ends a wait, in addition to its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +230,7 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
         set_timer(now, at);
     }
     HALTED.store(quiet, Ordering::Relaxed);
-    processor::enable_and_hlt();
+    processor::enable_and_halt();
     processor::disable();
     HALTED.store(false, Ordering::Relaxed);
     let halted = time::monotonic_ns() - now;
@@ -288,7 +286,7 @@ pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFram
     IN_CALL.store(false, Ordering::Relaxed);
     if !TICK.load(Ordering::Relaxed).is_null() {
         // Also after the call in which the ticks began.
-        call.rflags |= RFlags::INTERRUPT_FLAG.bits();
+        call.enable_interrupts();
     }
     answer
 }

@@ -1,6 +1,6 @@
 //! The layers of the crate: a module imports from lower layers only.
 
-use layers::{Layers, check};
+use layers::{Layers, check, check_place};
 
 #[test]
 fn modules_import_from_lower_layers_only() {
@@ -30,4 +30,9 @@ fn memory_is_built_in_layers() {
         &["user"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src/memory", layers);
+}
+
+#[test]
+fn only_arch_uses_the_crate_x86_64() {
+    check_place(env!("CARGO_MANIFEST_DIR"), "src", "arch", "x86_64::");
 }

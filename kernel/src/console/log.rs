@@ -2,8 +2,8 @@
 
 use super::framing::Stream;
 use super::output::{Timeout, is_at_line_start, is_framed, is_sent, line, try_write, write_now};
+use crate::arch::interrupts::without_interrupts;
 use crate::cell::ExclusiveCell;
-use x86_64::instructions::interrupts::without_interrupts;
 
 /// The buffered lines of the log.
 struct Backlog {

@@ -7,12 +7,12 @@
 
 use super::framing::{Stream, transmit};
 use super::port::{Request, call};
+use crate::arch::interrupts::without_interrupts;
+use crate::arch::ports::Port;
 use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
 use crate::arch::{pvclock, tsc};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
-use x86_64::instructions::interrupts::without_interrupts;
-use x86_64::instructions::port::Port;
 
 /// The console's UART.
 pub const UART: Uart = Uart::COM1;

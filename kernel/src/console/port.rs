@@ -1,8 +1,8 @@
 //! A console other than the UART: a port of a virtio console. Its driver is linked into programs
 //! with devices only (`soil_with_console`).
 
+use crate::arch::interrupts::without_interrupts;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use x86_64::instructions::interrupts::without_interrupts;
 
 /// A request to the driver. None waits.
 pub enum Request<'a> {

@@ -3,11 +3,11 @@
 use super::layout::{DEVICES, PROGRAM, STACKS, image};
 use super::space::{MEMORY, Memory, with};
 use super::vma::Protection;
+use crate::arch::mmu::is_canonical;
 use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
 use crate::arch::stacks;
 use alloc::vec::Vec;
 use core::ops::Range;
-use x86_64::VirtAddr;
 
 /// The meaning of an address that faulted, for the crash report.
 pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
@@ -68,7 +68,7 @@ fn is_stack_guard(address: u64) -> bool {
 pub fn permits(start: u64, len: u64, write: bool) -> bool {
     let wanted = PRESENT | if write { WRITABLE } else { 0 };
     let end = start.checked_add(len);
-    let Some(end) = end.filter(|_| VirtAddr::try_new(start).is_ok()) else {
+    let Some(end) = end.filter(|_| is_canonical(start)) else {
         return false;
     };
     with(|memory| {

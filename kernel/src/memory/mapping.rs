@@ -1,8 +1,9 @@
 //! The program's mappings: `mmap`, `munmap`, `mprotect`, `mremap` and `madvise`.
 
 use super::layout::image;
-use super::space::{FLUSH_EACH, Memory, flags, flush, flush_all, with, with_room};
+use super::space::{FLUSH_EACH, Memory, flags, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
+use crate::arch::mmu::{flush, flush_all};
 use crate::arch::paging::{PAGE, PRESENT, RETAINED, WRITTEN, frame_of};
 use core::ops::Range;
 

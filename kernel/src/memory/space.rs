@@ -6,15 +6,15 @@ use super::reserve::{Reserve, heap_free};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
-use crate::arch::cpu;
+use crate::arch::mmu::{flush, flush_all};
 use crate::arch::paging::{
     BORROWED, NO_EXECUTE, PAGE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of,
 };
+use crate::arch::{cpu, interrupts};
 use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
-use x86_64::instructions::interrupts;
 
 /// From this many pages on, flushing all translations is cheaper than flushing each.
 pub(super) const FLUSH_EACH: u64 = 64;
@@ -161,16 +161,6 @@ fn make_room() {
 pub(super) unsafe fn clear(address: u64) {
     // SAFETY: the caller's promise.
     unsafe { core::ptr::write_bytes(address as *mut u8, 0, PAGE as usize) };
-}
-
-/// Flushes the translation of one page.
-pub(super) fn flush(address: u64) {
-    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
-}
-
-/// Flushes all translations. QEMU's software TLB grows only here, see [`TlbGrowth`].
-pub(super) fn flush_all() {
-    x86_64::instructions::tlb::flush_all();
 }
 
 /// Grows QEMU's software TLB for `pages` in advance, for a caller that will use that many

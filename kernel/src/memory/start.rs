@@ -13,10 +13,7 @@ use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vma, Vmas};
 use super::windows::Windows;
 use crate::arch::paging::{NO_EXECUTE, OutOfFrames, PAGE, PRESENT, PageTables, WRITABLE};
-use crate::arch::stacks;
-use x86_64::PhysAddr;
-use x86_64::registers::control::{Cr3, Cr3Flags};
-use x86_64::structures::paging::PhysFrame;
+use crate::arch::{mmu, stacks};
 
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +67,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     map_direct(&mut tables, &mut physical, map)?;
     // SAFETY: the new tables map the image, its stack and the direct map as the boot tables do.
     unsafe {
-        Cr3::write(
-            PhysFrame::containing_address(PhysAddr::new_truncate(tables.root())),
-            Cr3Flags::empty(),
-        );
+        mmu::activate(tables.root());
     }
     for region in map.usable(&BootMemory) {
         physical

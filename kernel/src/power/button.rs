@@ -1,12 +1,12 @@
 //! The power button, and its stop requests.
 
 use super::{enable_acpi, keyboard};
+use crate::arch::ports::Port;
 use crate::arch::vectors::POWER;
 use crate::firmware::Power;
 use crate::interrupts::{self, Trigger};
 use crate::{console, firmware, memory};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use x86_64::instructions::port::Port;
 
 /// Number of times that a stop was requested. Counted by interrupts.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);

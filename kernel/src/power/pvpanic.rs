@@ -6,9 +6,9 @@
 //! goes to an unknown port of a machine that is about to end. (Linux finds it by ACPI's QEMU0001.)
 
 use crate::arch::pci::PortAccess;
+use crate::arch::ports::Port;
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
-use x86_64::instructions::port::Port;
 
 const PORT: u16 = 0x505;
 /// Device and vendor on PCI, as configuration space has them.

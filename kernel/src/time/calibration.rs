@@ -1,11 +1,11 @@
 //! The rate of the time stamp counter, measured when the time is first read.
 
 use super::discipline::{Reading, confirmed};
+use crate::arch::ports::Port;
 use crate::arch::pvclock::{NS, Rate, scaled};
 use crate::arch::{apic, cpu, pit, tsc};
 use crate::cell::ExclusiveCell;
 use crate::{console, firmware};
-use x86_64::instructions::port::Port;
 
 /// The first comparison is exact to one part in this many; its span follows from that and is a few
 /// milliseconds at most.

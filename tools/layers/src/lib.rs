@@ -64,6 +64,26 @@ pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
     checked
 }
 
+/// Checks that only the module `place` contains `name`, of those in `folder` of the crate at `root`.
+///
+/// # Panics
+/// If another one does, or `place` doesn't.
+pub fn check_place(root: &str, folder: &str, place: &str, name: &str) {
+    let inside = Path::new(root).join(folder);
+    let contains = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("a source file");
+        text.contains(name)
+    };
+    let is_there = |file: &PathBuf| {
+        let path = names(file.strip_prefix(&inside).expect("below the folder"));
+        path.first().is_some_and(|module| module == place)
+    };
+    let found = sources(&inside).into_iter().filter(contains);
+    let (right, wrong): (Vec<_>, Vec<_>) = found.partition(is_there);
+    assert!(wrong.is_empty(), "{name} belongs to {place}: {wrong:#?}");
+    assert!(!right.is_empty(), "nothing in {place} contains {name}");
+}
+
 /// Returns the components of a path, without the extension.
 fn names(path: &Path) -> Vec<String> {
     let path = path.with_extension("");

@@ -86,6 +86,11 @@ pub struct SystemCallFrame {
 }
 
 impl SystemCallFrame {
+    /// Makes the program run with interrupts enabled after the return.
+    pub fn enable_interrupts(&mut self) {
+        self.rflags |= RFlags::INTERRUPT_FLAG.bits();
+    }
+
     /// Call 0 with zeros.
     pub const EMPTY: Self = Self {
         number: 0,

@@ -1,0 +1,35 @@
+//! The processor's use of page tables: the root, and the translations that it caches.
+
+use x86_64::registers::control::{Cr2, Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
+use x86_64::{PhysAddr, VirtAddr};
+
+/// Translates by the tables below the frame `root` from now on.
+///
+/// # Safety
+/// They map all code and data in use as the current ones do.
+pub unsafe fn activate(root: u64) {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
+    // SAFETY: the caller's promise.
+    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+}
+
+/// Flushes the translation of one page.
+pub fn flush(address: u64) {
+    x86_64::instructions::tlb::flush(VirtAddr::new_truncate(address));
+}
+
+/// Flushes all translations. QEMU's software TLB grows only here, see `memory::tlb`.
+pub fn flush_all() {
+    x86_64::instructions::tlb::flush_all();
+}
+
+/// The address whose access caused the last page fault.
+pub fn fault_address() -> u64 {
+    Cr2::read_raw()
+}
+
+/// Whether page tables can translate `address`.
+pub fn is_canonical(address: u64) -> bool {
+    VirtAddr::try_new(address).is_ok()
+}

@@ -1,0 +1,3 @@
+//! The processor's I/O ports.
+
+pub use x86_64::instructions::port::Port;
