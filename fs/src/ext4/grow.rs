@@ -11,6 +11,9 @@
 //!    number of groups are ignored; fewer of them are an error before a replay, for Linux and
 //!    e2fsck alike. So no later transaction is replayed by a superblock that has its blocks
 //!    outside.
+//!    The superblock's count of metadata blocks (`s_overhead_clusters`), which only `df` of Linux
+//!    uses, stays as it was: a power cut between its sector and the first one's would leave a
+//!    superblock with a wrong checksum.
 //! 4. The backups of superblock and descriptors follow, the first backup's superblock last: the
 //!    next mount finds by it that some are missing.
 
