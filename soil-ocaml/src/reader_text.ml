@@ -7,20 +7,60 @@ let nothing =
 
 let of_string s =
   let buffer = Bytes.of_string s in
-  { descriptor = nothing; size = 16; buffer; first = 0; last = String.length s }
+  {
+    descriptor = nothing;
+    size = 16;
+    buffer;
+    first = 0;
+    last = String.length s;
+    before_read = ignore;
+  }
+
+(* Whether [s] from [i] on is at [at] of [b], which has so many bytes. *)
+let rec is_at b at s i =
+  i = String.length s
+  || (Bytes.unsafe_get b at = String.unsafe_get s i && is_at b (at + 1) s (i + 1))
+
+(* The same for bytes that may not have come. *)
+let rec is_next r s i =
+  i = String.length s
+  || (i < buffered r || more r)
+     && Bytes.get r.buffer (r.first + i) = String.get s i
+     && is_next r s (i + 1)
 
 let string r s =
   let n = String.length s in
-  let rec is_next i =
-    i = n
-    || (i < buffered r || more r)
-       && Bytes.get r.buffer (r.first + i) = String.get s i
-       && is_next (i + 1)
+  let found = if n <= r.last - r.first then is_at r.buffer r.first s 0 else is_next r s 0 in
+  if found then r.first <- r.first + n;
+  found
+
+(* Below zero, where [min_int] has room too. *)
+let smallest = min_int / 10
+
+(* More are no number of [int], or zeros without an end. *)
+let digits_max = 19
+
+(* The digits after the next [i] bytes, of which those from [start] on were digits of [-value]. *)
+let rec digits r ~negative start i value =
+  let at = r.first + i in
+  let c =
+    if at < r.last then Bytes.unsafe_get r.buffer at
+    else if more r then Bytes.get r.buffer (r.first + i)
+    else ' '
   in
-  is_next 0
-  &&
-  (ignore (advance r n);
-   true)
+  if c >= '0' && c <= '9' then
+    let value' = (10 * value) - (Char.code c - Char.code '0') in
+    if value < smallest || value' > 0 || i - start = digits_max then None
+    else digits r ~negative start (i + 1) value'
+  else if i = start || ((not negative) && value = min_int) then None
+  else (
+    r.first <- r.first + i;
+    Some (if negative then value else -value))
+
+let int r =
+  let negative = (r.first < r.last || more r) && Bytes.get r.buffer r.first = '-' in
+  let start = if negative then 1 else 0 in
+  digits r ~negative start start 0
 
 (* The number of bytes that are [f], of which the first [seen] are. *)
 let rec count check r f seen =

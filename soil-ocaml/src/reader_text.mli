@@ -7,6 +7,18 @@ val string : Input.t -> string -> bool
 (** [string r s] takes the next bytes if they are [s], and is [true]; otherwise, or if the input is
     shorter, it is [false]. *)
 
+val int : Input.t -> int option
+(** [int r] takes the next bytes if they are a decimal number of type [int], as [string_of_int]
+    writes it or with zeros before it, and is [Some] of it. It ends before the first byte that isn't
+    a digit, or at the end of input. [None]: there is no digit, the number is beyond [int], or it
+    has more than 19 digits; nothing is taken. Nothing but the [Some] is allocated:
+    {[
+      let length r =
+        match Soil.Reader.Text.int r with
+        | Some n when n >= 0 && Soil.Reader.Text.string r "\r\n" -> n
+        | _ -> failwith "not a length"
+    ]} *)
+
 val take_while : ?max:int -> Input.t -> (char -> bool) -> string
 (** [take_while r f] takes the bytes that satisfy [f], up to the first one that doesn't, or the end
     of input. Raises {!Soil.exception-Error} with [Too_large] as soon as there are more than [max]

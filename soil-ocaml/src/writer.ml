@@ -31,21 +31,31 @@ let uint8 w n =
 
 let char w c = uint8 w (Char.code c)
 let string = Output.string
-let line w s = string w (s ^ "\n")
+
+let line w s =
+  let len = String.length s in
+  if len >= large w then string w (s ^ "\n")
+  else
+    let at = room w (len + 1) in
+    blit (Bytes.unsafe_of_string s) 0 w.buffer at len;
+    Bytes.unsafe_set w.buffer (at + len) '\n'
 
 let bytes w b off len =
   Descriptor.check_bytes "Writer.bytes" b off len;
-  add w len (fun at -> Bytes.blit b off w.buffer at len) (fun () -> Bytes.sub_string b off len)
+  add w b off len blit Bytes.sub_string
+
+let string_of_buffer b off len =
+  let copy = Bytes.create len in
+  Pool.to_bytes b off copy 0 len;
+  Bytes.unsafe_to_string copy
 
 let buffer w b off len =
   Descriptor.check_buffer "Writer.buffer" b off len;
-  let copy () =
-    let copy = Bytes.create len in
-    Pool.to_bytes b off copy 0 len;
-    Bytes.unsafe_to_string copy
-  in
-  add w len (fun at -> Pool.to_bytes b off w.buffer at len) copy
+  add w b off len Pool.to_bytes string_of_buffer
 
+let tie w (r : Input.t) = r.before_read <- (fun () -> flush w)
+
+module Text = Writer_text
 module Printf = Writer_printf
 module BE = Writer_be
 module LE = Writer_le

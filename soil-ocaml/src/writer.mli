@@ -32,6 +32,22 @@ val flush : t -> unit
 val pending : t -> int
 (** [pending w] is the number of unsent bytes. *)
 
+val tie : t -> Reader.t -> unit
+(** [tie w r] lets [r] flush [w] before each read from [r]'s descriptor, so that a peer that waits
+    for an answer gets it. A server that reads requests and writes answers in one task then needs no
+    {!flush}: it sends the answers to all requests that have come together in one write.
+    {[
+      let serve connection =
+        let r = Soil.Reader.create connection and w = Soil.Writer.create connection in
+        Soil.Writer.tie w r;
+        while not (Soil.Reader.at_end r) do
+          Soil.Writer.line w (answer (Soil.Reader.line r))
+        done
+    ]}
+    Calls of [r] also raise the errors of [flush w], and have then consumed nothing. Without reads,
+    as before the end of the connection, [flush] is still the program's. The writer and the reader
+    belong to the same task. A second call for [r] replaces the first one's writer. *)
+
 (** {1:writing Writing} *)
 
 val char : t -> char -> unit
@@ -52,6 +68,9 @@ val bytes : t -> bytes -> int -> int -> unit
 
 val buffer : t -> File_descriptor.buffer -> int -> int -> unit
 (** [buffer w b off len] is {!bytes} for bigarrays. *)
+
+module Text = Writer_text
+(** Numbers as text. *)
 
 module Printf = Writer_printf
 (** Formatted text. *)

@@ -32,6 +32,48 @@ let parsed () =
   string "no more" "" (R.Text.take_while r (fun _ -> true));
   bool "only the empty string" true (R.Text.string r "" && not (R.Text.string r "x"))
 
+(* What is left after the number, of a reader whose pieces end anywhere. *)
+let numbers_as_text () =
+  let number (text, expected, rest) =
+    let read what r =
+      let found = R.Text.int r in
+      bool (Printf.sprintf "%S %s" text what) true (found = expected);
+      string text rest (R.to_end r)
+    in
+    read "at once" (R.Text.of_string text);
+    let at = ref 0 in
+    let byte b off len =
+      let n = min (min 1 len) (String.length text - !at) in
+      Bytes.blit_string text !at b off n;
+      at := !at + n;
+      n
+    in
+    read "in pieces" (R.create ~size:16 (Soil.Flow.source byte))
+  in
+  let largest = string_of_int max_int and smallest = string_of_int min_int in
+  List.iter number
+    [
+      ("12\r\n", Some 12, "\r\n");
+      ("-5 apples", Some (-5), " apples");
+      ("007", Some 7, "");
+      ("-0.5", Some 0, ".5");
+      (largest, Some max_int, "");
+      (smallest, Some min_int, "");
+      (String.make 12 '0' ^ "1234567", Some 1234567, "");
+      ("", None, "");
+      ("-", None, "-");
+      ("--1", None, "--1");
+      ("+1", None, "+1");
+      (" 1", None, " 1");
+      ("x", None, "x");
+      ("4611686018427387904", None, "4611686018427387904");
+      ("-4611686018427387905", None, "-4611686018427387905");
+      ("9223372036854775808", None, "9223372036854775808");
+      ("9999999999999999999\n", None, "9999999999999999999\n");
+      (String.make 20 '0', None, String.make 20 '0');
+      (String.make 1000 '1', None, String.make 1000 '1');
+    ]
+
 (* A length that a peer announces takes no memory before the bytes have come. *)
 let announced () =
   let r = R.create ~size:16 (Soil.Flow.of_string (String.init 100 Char.chr)) in
@@ -166,7 +208,12 @@ let bounded () =
   string "all" (String.concat "" (List.init 10 (fun _ -> "12345"))) (String.concat "" calls)
 
 (* What is written in any way, through buffers of any size, is what the ways say. *)
-let gen_pieces = list_size (int_bound 20) (pair (int_bound 4) (string_size (int_bound 60)))
+let gen_pieces = list_size (int_bound 20) (pair (int_bound 6) (string_size (int_bound 60)))
+
+(* A number of any length. *)
+let number_of s =
+  let n = Hashtbl.hash s * Hashtbl.hash (s ^ "x") in
+  n asr (String.length s mod 63)
 
 let write_piece w (kind, s) =
   match kind with
@@ -177,13 +224,41 @@ let write_piece w (kind, s) =
       let b = Bigarray.Array1.create Bigarray.char Bigarray.c_layout (String.length s + 1) in
       String.iteri (fun i c -> b.{i + 1} <- c) s;
       W.buffer w b 1 (String.length s)
-  | _ -> W.string ~off:1 ~len:(String.length s) w ("<" ^ s ^ ">")
+  | 4 -> W.string ~off:1 ~len:(String.length s) w ("<" ^ s ^ ">")
+  | 5 -> W.line w s
+  | _ -> W.Text.int w (number_of s)
+
+let text_of_piece (kind, s) =
+  match kind with 5 -> s ^ "\n" | 6 -> string_of_int (number_of s) | _ -> s
 
 let all_ways (size, pieces) =
-  written ~size (fun w -> List.iter (write_piece w) pieces) = String.concat "" (List.map snd pieces)
+  written ~size (fun w -> List.iter (write_piece w) pieces)
+  = String.concat "" (List.map text_of_piece pieces)
+
+(* Numbers and texts between them are read as they were written, in pieces of any size. *)
+let number_roundtrip (size, piece, numbers) =
+  let text =
+    written ~size (fun w ->
+        let number n =
+          W.Text.int w n;
+          W.string w "\r\n"
+        in
+        List.iter number numbers)
+  in
+  let source = Soil.Flow.of_string text in
+  let r =
+    R.create ~size (Soil.Flow.source (fun b off len -> D.read source b off (min piece len)))
+  in
+  let number () =
+    let n = R.Text.int r in
+    if R.Text.string r "\r\n" then n else None
+  in
+  List.for_all (fun n -> (not (R.Text.string r "-x")) && number () = Some n) numbers && R.at_end r
 
 (* Writes that are cancelled again and again arrive once each, in order. *)
 let cut_writes (size, pieces, cuts) =
+  (* One call each. *)
+  let pieces = List.filter (fun (kind, _) -> kind <> 1) pieces in
   let r, w = Soil.pipe ~capacity:10 () in
   let writer = W.create ~size w in
   let cuts = ref cuts in
@@ -205,7 +280,7 @@ let cut_writes (size, pieces, cuts) =
         match work () with true -> () | false -> again f)
   in
   let write () =
-    List.iter (fun piece -> again (fun () -> W.string writer piece)) pieces;
+    List.iter (fun piece -> again (fun () -> write_piece writer piece)) pieces;
     again (fun () -> W.flush writer);
     D.close w
   in
@@ -221,11 +296,70 @@ let cut_writes (size, pieces, cuts) =
     in
     go ()
   in
-  snd (T.both write read) = String.concat "" pieces
+  snd (T.both write read) = String.concat "" (List.map text_of_piece pieces)
+
+(* A tied writer's answers go out before the reader waits, those to all that has come in one. *)
+let tied () =
+  let log, entries = logger () in
+  let pieces = ref [ "a\nb\nc\n"; "d"; "\n"; "e\nf\n" ] in
+  let read b off _ =
+    match !pieces with
+    | [] ->
+        log "end";
+        0
+    | piece :: rest ->
+        log "read";
+        pieces := rest;
+        Bytes.blit_string piece 0 b off (String.length piece);
+        String.length piece
+  in
+  let write b off len =
+    log (Bytes.sub_string b off len);
+    len
+  in
+  let r = R.create (Soil.Flow.source read) and w = W.create (Soil.Flow.sink write) in
+  W.tie w r;
+  while not (R.at_end r) do
+    W.string w (R.line r)
+  done;
+  strings "in order" [ "read"; "abc"; "read"; "read"; "d"; "read"; "ef"; "end" ] (entries ());
+  (* Reads that go past the buffer. *)
+  let past what f =
+    W.string w what;
+    f ();
+    int what 0 (W.pending w)
+  in
+  past "input" (fun () -> ignore (R.input r (Bytes.create 9000) 0 9000));
+  past "take" (fun () -> ends "take" (fun () -> R.take r 9000));
+  past "into a bigarray" (fun () ->
+      let b = Bigarray.Array1.create Bigarray.char Bigarray.c_layout 9000 in
+      ignore (R.Bigarray.input r b 0 9000));
+  past "to the end" (fun () -> string "nothing" "" (R.to_end r))
+
+(* A flush that fails before a read has consumed nothing, and what was written is still there. *)
+let tied_and_full () =
+  let full = ref true and sent = Buffer.create 10 in
+  let write b off len =
+    if !full then raise Exit;
+    Buffer.add_subbytes sent b off len;
+    len
+  in
+  let r = R.create (Soil.Flow.of_string "ab\n") and w = W.create (Soil.Flow.sink write) in
+  W.tie w r;
+  string "before" "a" (String.make 1 (R.char r));
+  W.string w "one";
+  let fails f = match f () with _ -> Alcotest.fail "written" | exception Exit -> () in
+  fails (fun () -> R.take r 3);
+  int "pending" 3 (W.pending w);
+  full := false;
+  string "the same line" "b" (R.line r);
+  ends "nothing more" (fun () -> R.char r);
+  string "once" "one" (Buffer.contents sent)
 
 let tests =
   [
     test "a request is parsed" parsed;
+    test "numbers as text" numbers_as_text;
     test "an announced length" announced;
     test "sequences" sequences;
     test "limits and ranges" limits;
@@ -233,9 +367,13 @@ let tests =
     test "small pieces go out together" coalesced;
     test "no more is pending than the buffer holds" bounded;
     property "all ways to write" (pair (int_range 16 100) gen_pieces) all_ways;
+    test "a tied writer" tied;
+    test "a tied writer that can't write" tied_and_full;
+    property "numbers are read as they were written"
+      (triple (int_range 16 40) (int_range 1 40)
+         (list (oneof [ QCheck2.Gen.int; int_bound 100; oneofl [ min_int; max_int; 0; -1 ] ])))
+      number_roundtrip;
     property_in_run "cancelled writes arrive once"
-      (triple (int_range 16 64)
-         (list_size (int_bound 10) (string_size (int_bound 100)))
-         (list_size (int_bound 30) (int_bound 6)))
+      (triple (int_range 16 64) gen_pieces (list_size (int_bound 30) (int_bound 6)))
       cut_writes;
   ]

@@ -8,6 +8,7 @@ external unsafe_set : bytes -> int -> char -> unit = "%bytes_unsafe_set"
 external create : int -> bytes = "caml_create_bytes"
 external unsafe_to_string : bytes -> string = "%bytes_to_string"
 external unsafe_of_string : string -> bytes = "%bytes_of_string"
+external unsafe_blit : bytes -> int -> bytes -> int -> int -> unit = "caml_blit_bytes" [@@noalloc]
 val empty : bytes
 val of_string : string -> bytes
 val sub : bytes -> int -> int -> bytes

@@ -4,12 +4,13 @@ type t = {
   mutable buffer : bytes;
   mutable first : int;
   mutable last : int;
+  mutable before_read : unit -> unit;
 }
 
 let create size descriptor =
   if size < 16 || size > Sys.max_string_length then
     invalid_arg "Soil.Reader.create: size out of range";
-  { descriptor; size; buffer = Bytes.create size; first = 0; last = 0 }
+  { descriptor; size; buffer = Bytes.create size; first = 0; last = 0; before_read = ignore }
 
 let buffered r = r.last - r.first
 
@@ -23,13 +24,17 @@ let move_to r buffer =
   Bytes.blit r.buffer r.first buffer 0 n;
   set r buffer n
 
+let read r b off len =
+  r.before_read ();
+  r.descriptor.io.read r.descriptor b off len
+
 let more r =
   let length = Bytes.length r.buffer in
   if buffered r = 0 then set r (if length = r.size then r.buffer else Bytes.create r.size) 0
   else if r.first > length / 2 then move_to r r.buffer
   else if r.last = length then move_to r (Bytes.create (2 * length));
   let room = Bytes.length r.buffer - r.last in
-  let n = r.descriptor.io.read r.descriptor r.buffer r.last room in
+  let n = read r r.buffer r.last room in
   r.last <- r.last + n;
   n > 0
 
@@ -45,48 +50,54 @@ let next r n =
   ensure r n;
   advance r n
 
-let taken r n = Bytes.sub_string r.buffer (advance r n) n
+let taken r n =
+  let b = Bytes.create n in
+  Bytes.unsafe_blit r.buffer (advance r n) b 0 n;
+  Bytes.unsafe_to_string b
+
 let peek r = if buffered r > 0 || more r then Some (Bytes.get r.buffer r.first) else None
 let at_end r = buffered r = 0 && not (more r)
 
 let char r =
-  let at = next r 1 in
-  Bytes.get r.buffer at
+  if r.first = r.last then ensure r 1;
+  Bytes.get r.buffer (advance r 1)
 
 let input r b off len =
   Descriptor.check_bytes "Reader.input" b off len;
   if len = 0 then 0
-  else if buffered r = 0 && len >= r.size then r.descriptor.io.read r.descriptor b off len
+  else if buffered r = 0 && len >= r.size then read r b off len
   else if at_end r then 0
   else
     let n = min len (buffered r) in
     Bytes.blit r.buffer (advance r n) b off n;
     n
 
+(* Memory follows what has come: [n] may be what the peer has announced. *)
+let take_large r n =
+  let got = ref (buffered r) in
+  let b = ref (Bytes.create (min n (2 * max r.size !got))) in
+  Bytes.blit r.buffer r.first !b 0 !got;
+  let rec fill () =
+    let room = Bytes.length !b - !got in
+    if room > 0 then (
+      let n = read r !b !got room in
+      if n = 0 then raise End_of_file;
+      got := !got + n;
+      fill ())
+    else if !got < n then (
+      b := Bytes.extend !b 0 (min !got (n - !got));
+      fill ())
+  in
+  Failure.undoing (fun () -> set r !b !got) fill;
+  set r r.buffer 0;
+  Bytes.unsafe_to_string !b
+
 let take r n =
   if n < 0 then invalid_arg "Soil.Reader.take: negative length";
-  if n <= max r.size (buffered r) then (
-    ensure r n;
+  if n > buffered r && n > r.size then take_large r n
+  else (
+    if n > buffered r then ensure r n;
     taken r n)
-  else
-    (* Memory follows what has come: [n] may be what the peer has announced. *)
-    let got = ref (buffered r) in
-    let b = ref (Bytes.create (min n (2 * max r.size !got))) in
-    Bytes.blit r.buffer r.first !b 0 !got;
-    let rec fill () =
-      let room = Bytes.length !b - !got in
-      if room > 0 then (
-        let read = r.descriptor.io.read r.descriptor !b !got room in
-        if read = 0 then raise End_of_file;
-        got := !got + read;
-        fill ())
-      else if !got < n then (
-        b := Bytes.extend !b 0 (min !got (n - !got));
-        fill ())
-    in
-    Failure.undoing (fun () -> set r !b !got) fill;
-    set r r.buffer 0;
-    Bytes.unsafe_to_string !b
 
 let too_large operation r max =
   Descriptor.too_large operation (r.descriptor.io.describe r.descriptor) max
@@ -99,29 +110,30 @@ let length_to r at =
   let length = at - r.first in
   if length > 0 && Bytes.get r.buffer (at - 1) = '\r' then length - 1 else length
 
-let line ?(max = 65536) r =
-  let check length = if length > max then too_large "read line" r max in
-  (* There is no end of line in the first [seen] bytes. *)
-  let rec go seen =
-    let at = newline r.buffer (r.first + seen) r.last in
-    check (length_to r at);
-    if at < r.last then (
-      let line = taken r (length_to r at) in
-      r.first <- at + 1;
-      line)
-    else
-      let seen = buffered r in
-      if more r then go seen
-      else if seen = 0 then Soil_backtrace.raise End_of_file
-      else (
-        check seen;
-        taken r seen)
-  in
-  go 0
+let check_line r max length = if length > max then too_large "read line" r max
 
+(* There is no end of line in the first [seen] bytes. *)
+let rec line_after r max seen =
+  let at = newline r.buffer (r.first + seen) r.last in
+  let length = length_to r at in
+  check_line r max length;
+  if at < r.last then (
+    let line = taken r length in
+    r.first <- at + 1;
+    line)
+  else
+    let seen = buffered r in
+    if more r then line_after r max seen
+    else if seen = 0 then Soil_backtrace.raise End_of_file
+    else (
+      check_line r max seen;
+      taken r seen)
+
+let line ?(max = 65536) r = line_after r max 0
 let line_opt ?max r = match line ?max r with s -> Some s | exception End_of_file -> None
 
 let to_end max r =
+  r.before_read ();
   let already = Bytes.sub r.buffer r.first (buffered r) in
   let undo b = set r b (Bytes.length b) in
   let all = Descriptor.read_to_end max ~already ~undo r.descriptor in

@@ -9,10 +9,14 @@ type t = {
   mutable buffer : bytes;  (** Of length [size] if empty. *)
   mutable first : int;  (** Bytes [first … last - 1] are buffered. *)
   mutable last : int;
+  mutable before_read : unit -> unit;  (** Called before each read from [descriptor]. *)
 }
 
 val set : t -> bytes -> int -> unit
 (** [set r b n] replaces the buffered bytes with the first [n] bytes of [b]. *)
+
+val read : t -> bytes -> int -> int -> int
+(** [read r b off len] reads from the descriptor, past the buffer. *)
 
 val more : t -> bool
 (** [more r] buffers more bytes, and is [false] at the end of input. *)

@@ -57,15 +57,22 @@ let queue w s =
   w.first <- 0;
   w.last <- 0
 
-let add w len blit whole =
+let add w b off len blit whole =
   if len >= large w then (
     if pending w >= Bytes.length w.buffer then flush w;
-    queue w (whole ()))
-  else if len > 0 then blit (room w len)
+    queue w (whole b off len))
+  else if len > 0 then
+    let at = room w len in
+    blit b off w.buffer at len
+
+let blit b off buffer at len = Bytes.unsafe_blit b off buffer at len
+
+let the_string b off len =
+  if len = Bytes.length b then Bytes.unsafe_to_string b else Bytes.sub_string b off len
 
 let string ?(off = 0) ?len w s =
   let len = match len with Some len -> len | None -> String.length s - off in
-  Descriptor.check_bytes "Writer.string" (Bytes.unsafe_of_string s) off len;
-  add w len
-    (fun at -> Bytes.blit_string s off w.buffer at len)
-    (fun () -> if len = String.length s then s else String.sub s off len)
+  (* Only read, whatever its type says. *)
+  let b = Bytes.unsafe_of_string s in
+  Descriptor.check_bytes "Writer.string" b off len;
+  add w b off len blit the_string
