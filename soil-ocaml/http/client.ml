@@ -222,7 +222,11 @@ let rec response_head t conn meth =
   let head = Head.response conn.input t.limits ~meth in
   if head.status < 200 && head.status <> 101 then response_head t conn meth else head
 
-type sending = { mutable is_sent : bool; mutable mistake : exn option }
+type sending = {
+  mutable is_sent : bool;
+  mutable mistake : exn option;
+  mutable task : unit Soil.Task.t option;
+}
 
 (* Waits for the first byte. The time begins again as long as the server takes the request. *)
 let rec wait_for_first t conn sending =
@@ -246,7 +250,7 @@ let first_head t conn uri meth sending =
 
 (* In a task of its own, unless it is short: the server may answer before it has read all. *)
 let send scope conn ~head body =
-  let sending = { is_sent = false; mistake = None } in
+  let sending = { is_sent = false; mistake = None; task = None } in
   let stream write =
     Output.strings conn.output [ head ];
     let sink, finish = Output.body conn.output ~framing:(framing body) in
@@ -264,7 +268,7 @@ let send scope conn ~head body =
             sending.mistake <- Some e;
             drop conn)
     in
-    ignore (Soil.Task.spawn_daemon scope run)
+    sending.task <- Some (Soil.Task.spawn_daemon scope run)
   in
   (match body with
   | Empty ->
@@ -289,13 +293,6 @@ let cohttp_response (head : Head.response) =
 let make_body t conn uri (head : Head.response) =
   Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits
 
-let source uri body =
-  let plain = Body.source body in
-  let reading f = try f () with e -> Soil_backtrace.(reraise (failed uri e) (get ())) in
-  Soil.Flow.source ~name:"body"
-    ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
-    (fun b off len -> reading (fun () -> D.read plain b off len))
-
 let discard_seconds = 0.25
 
 (* What isn't wanted is waited for only so long that a connection is worth it. *)
@@ -304,75 +301,135 @@ let is_at_end body =
   || Body.can_discard body
      && Soil.Task.timeout_opt discard_seconds (fun () -> Body.discard body) = Some true
 
-(* One exchange on [conn]; what [f] returns, and whether the connection can be used again. *)
-let exchange t conn origin uri meth headers body f =
-  Soil.Task.scope @@ fun scope ->
+(* A response whose connection is in use. *)
+type exchange = {
+  uri : Uri.t;
+  place : place;
+  conn : conn;
+  sending : sending;
+  head : Head.response;
+  content : Body.t;
+  mutable is_finished : bool;
+  held : exchange option ref; (* Itself until it is finished, for its scope. *)
+}
+
+let leave t origin place =
+  Soil.Task.Semaphore.release place.room;
+  place.users <- place.users - 1;
+  if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin
+
+let enter t origin =
+  forget_old t;
+  let place = place_of t origin in
+  place.users <- place.users + 1;
+  match Soil.Task.Semaphore.acquire place.room with
+  | () -> place
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      place.users <- place.users - 1;
+      if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin;
+      Soil_backtrace.reraise e backtrace
+
+(* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
+let finish t origin x at_end =
+  if not x.is_finished then (
+    x.is_finished <- true;
+    x.held := None;
+    let is_kept =
+      x.sending.is_sent && x.head.persistent && x.head.status <> 101
+      (* What is behind the response would be taken for the next one. *)
+      && (try at_end () with _ -> false)
+      && Input.buffered x.conn.input = 0
+    in
+    Option.iter Soil.Task.cancel x.sending.task;
+    if is_kept then (
+      x.conn.since <- Soil.Clock.monotonic ();
+      x.place.unused <- x.conn :: x.place.unused)
+    else drop x.conn;
+    leave t origin x.place)
+
+let abandon t origin x = finish t origin x (fun () -> false)
+let mistake sending e = match sending.mistake with Some m -> m | None -> e
+
+(* The body, whose end gives the connection back. *)
+let source t origin x =
+  let plain = Body.source x.content in
+  let reading f =
+    if x.is_finished && not (Body.is_over x.content) then
+      Soil.Error.fail Closed "read" ~subject:"body" ~detail:"its scope has ended";
+    match f () with
+    | n ->
+        if Body.is_over x.content then finish t origin x (fun () -> true);
+        n
+    | exception e ->
+        let backtrace = Soil_backtrace.get () in
+        Soil_backtrace.reraise (mistake x.sending (failed x.uri e)) backtrace
+  in
+  Soil.Flow.source ~name:"body"
+    ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
+    ~close:(fun () -> abandon t origin x)
+    (fun b off len -> reading (fun () -> D.read plain b off len))
+
+(* Sends the request on [conn], and waits for the head of the response. *)
+let exchange scope t place conn origin uri meth headers body =
   let head = head_text origin headers meth uri (framing_fields meth body) in
   let sending =
     match send scope conn ~head body with
     | sending -> sending
     | exception Soil.Error { code = Connection_reset | Broken_pipe | Not_connected; _ } ->
         (* The response may have come before the server closed. *)
-        { is_sent = false; mistake = None }
+        { is_sent = false; mistake = None; task = None }
     | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
-  let mistake e = match sending.mistake with Some m -> m | None -> e in
-  match
-    let head = first_head t conn uri meth sending in
-    let body = make_body t conn uri head in
-    let result = f head (fun () -> source uri body) in
-    let is_kept =
-      sending.is_sent && head.persistent && head.status <> 101 && is_at_end body
-      (* What is behind the response would be taken for the next one. *)
-      && Input.buffered conn.input = 0
-    in
-    (result, is_kept)
-  with
-  | outcome -> outcome
-  | exception e -> Soil_backtrace.(reraise (mistake e) (get ()))
+  match first_head t conn uri meth sending with
+  | head ->
+      let content = make_body t conn uri head in
+      let held = ref None in
+      let x = { uri; place; conn; sending; head; content; is_finished = false; held } in
+      held := Some x;
+      x
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Option.iter Soil.Task.cancel sending.task;
+      Soil_backtrace.reraise (mistake sending e) backtrace
 
 let is_idempotent = function
   | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
   | _ -> false
 
-let with_place t origin f =
-  forget_old t;
-  let place = place_of t origin in
-  place.users <- place.users + 1;
-  Fun.protect
-    ~finally:(fun () ->
-      place.users <- place.users - 1;
-      if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin)
-    (fun () -> Soil.Task.Semaphore.with_unit place.room (fun () -> f place))
-
-let once t origin uri meth headers body f =
-  with_place t origin @@ fun place ->
+let once scope t origin uri meth headers body =
+  let place = enter t origin in
   let on conn =
-    match exchange t conn origin uri meth headers body f with
-    | result, true ->
-        conn.since <- Soil.Clock.monotonic ();
-        place.unused <- conn :: place.unused;
-        result
-    | result, false ->
-        drop conn;
-        result
-    | exception e ->
-        drop conn;
-        raise e
+    try exchange scope t place conn origin uri meth headers body
+    with e ->
+      let backtrace = Soil_backtrace.get () in
+      drop conn;
+      Soil_backtrace.reraise e backtrace
   in
   let fresh () =
     try on (open_connection t uri origin)
     with Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
   in
-  match unused_connection place with
-  | None -> fresh ()
-  | Some conn -> (
-      try on conn
-      with Nothing_came ->
-        let may_repeat =
-          match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
-        in
-        if may_repeat then fresh () else Soil_backtrace.raise (Failed (uri, Truncated)))
+  let start () =
+    match unused_connection place with
+    | None -> fresh ()
+    | Some conn -> (
+        try on conn
+        with Nothing_came ->
+          let may_repeat =
+            match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
+          in
+          if may_repeat then fresh () else Soil_backtrace.raise (Failed (uri, Truncated)))
+  in
+  match start () with
+  | x ->
+      let held = x.held in
+      Soil.Task.on_release scope (fun () -> Option.iter (abandon t origin) !held);
+      x
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      leave t origin place;
+      Soil_backtrace.reraise e backtrace
 
 (* Redirects *)
 
@@ -402,21 +459,36 @@ let redirect t origin uri meth headers body (head : Head.response) =
       else match body with Stream _ -> Done | Empty | String _ -> Again (meth, next, headers, body))
   | _ -> Done
 
+let rec follow scope left t meth uri headers body =
+  let origin = origin_of t uri in
+  let x = once scope t origin uri meth headers body in
+  match if t.max_redirects = 0 then Done else redirect t origin uri meth headers body x.head with
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      abandon t origin x;
+      Soil_backtrace.reraise e backtrace
+  | Done -> (origin, x)
+  | Again (meth, next, headers, body) ->
+      finish t origin x (fun () -> is_at_end x.content);
+      if left = 0 then Soil_backtrace.raise (Failed (next, Too_many_redirects));
+      follow scope (left - 1) t meth next headers body
+
+let open_ ?(headers = H.init ()) ?(body = Empty) scope t meth uri =
+  let origin, x = follow scope t.max_redirects t meth uri headers body in
+  let source = source t origin x in
+  if Body.is_over x.content then finish t origin x (fun () -> true);
+  (cohttp_response x.head, source)
+
 let request ?(headers = H.init ()) ?(body = Empty) t meth uri f =
-  let rec go left meth uri headers body =
-    let origin = origin_of t uri in
-    let take head source =
-      match if t.max_redirects = 0 then Done else redirect t origin uri meth headers body head with
-      | Done -> Ok (f (cohttp_response head) (source ()))
-      | Again (meth, next, headers, body) ->
-          if left = 0 then Soil_backtrace.raise (Failed (next, Too_many_redirects));
-          Error (meth, next, headers, body)
-    in
-    match once t origin uri meth headers body take with
-    | Ok result -> result
-    | Error (meth, next, headers, body) -> go (left - 1) meth next headers body
-  in
-  go t.max_redirects meth uri headers body
+  Soil.Task.scope @@ fun scope ->
+  let origin, x = follow scope t.max_redirects t meth uri headers body in
+  match f (cohttp_response x.head) (source t origin x) with
+  | result ->
+      finish t origin x (fun () -> is_at_end x.content);
+      result
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Soil_backtrace.reraise (mistake x.sending e) backtrace
 
 let read_body t uri response source =
   match D.read_all ~max:t.limits.body_bytes source with
@@ -429,13 +501,14 @@ let post ?headers t uri body = request ?headers ~body t `POST uri (read_body t u
 let upgrade ?(headers = H.init ()) t ~protocol uri f =
   let origin = origin_of t uri in
   let headers = H.add_list headers [ ("connection", "upgrade"); ("upgrade", protocol) ] in
-  with_place t origin @@ fun _ ->
+  let place = enter t origin in
+  Fun.protect ~finally:(fun () -> leave t origin place) @@ fun () ->
   let conn = open_connection t uri origin in
   Fun.protect ~finally:(fun () -> drop conn) @@ fun () ->
   let head =
     try
       Output.strings conn.output [ head_text origin headers `GET uri [] ];
-      first_head t conn uri `GET { is_sent = true; mistake = None }
+      first_head t conn uri `GET { is_sent = true; mistake = None; task = None }
     with
     | Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
     | e -> Soil_backtrace.(reraise (failed uri e) (get ()))

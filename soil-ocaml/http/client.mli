@@ -92,6 +92,19 @@ val request :
     one, if the method is idempotent and the body isn't a stream. A redirect that needs a stream's
     body again (307, 308) is the response. *)
 
+val open_ :
+  ?headers:Cohttp.Header.t ->
+  ?body:body ->
+  Soil.Task.scope ->
+  t ->
+  Cohttp.Code.meth ->
+  Uri.t ->
+  Cohttp.Response.t * Soil.Flow.source
+(** [open_ scope t meth uri] is the response to a request as in {!request}, and its body, a flow of
+    [scope]: it can be read until [scope] ends. At the end of the body the connection is returned to
+    the pool; if the flow is closed before, or [scope] ends, the connection is closed. The rest of a
+    [Stream] isn't sent after either. Waits for the head only. *)
+
 val upgrade :
   ?headers:Cohttp.Header.t ->
   t ->

@@ -1,10 +1,13 @@
 module H = Cohttp.Header
 
+type ending = Sent | Cut | Unneeded | Not_begun
+type stream = { length : int option; write : Soil.Flow.sink -> unit; on_end : ending -> unit }
+
 type body =
   | Empty
   | Text of string
   | Buffer of Soil.File_descriptor.buffer
-  | Stream of int option * (Soil.Flow.sink -> unit)
+  | Stream of stream
   | Direct of { length : int; send : Output.t -> head:string -> unit }
   | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
 
@@ -15,7 +18,7 @@ let length r =
   | Empty | Upgrade _ -> Some 0
   | Text s -> Some (String.length s)
   | Buffer b -> Some (Bigarray.Array1.dim b)
-  | Stream (length, _) -> length
+  | Stream { length; _ } -> length
   | Direct { length; _ } -> Some length
 
 (* What the connection decides, and not the program. *)

@@ -1,11 +1,19 @@
 (** Responses of {!Server}. Private to [soil.http]. *)
 
+type ending = Sent | Cut | Unneeded | Not_begun  (** Documented in {!Server.type-ending}. *)
+
+type stream = {
+  length : int option;  (** If known. *)
+  write : Soil.Flow.sink -> unit;
+  on_end : ending -> unit;  (** Called once. *)
+}
+
 (** The type for bodies. *)
 type body =
   | Empty
   | Text of string
   | Buffer of Soil.File_descriptor.buffer
-  | Stream of int option * (Soil.Flow.sink -> unit)  (** Its length, if known. *)
+  | Stream of stream
   | Direct of { length : int; send : Output.t -> head:string -> unit }
       (** Sends head and body itself, so that only programs with files link this code. *)
   | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)

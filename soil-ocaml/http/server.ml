@@ -50,7 +50,7 @@ type conn = {
   peer : string Lazy.t;
   endpoint : Soil.Net.Endpoint.t option Lazy.t;
   text : Buffer.t;
-  mutable head_end : int; (* What will have been sent with the head of the last response. *)
+  mutable head_end : int; (* What will have been sent with the head of the response. *)
   mutable current : Cohttp.Request.t option; (* The one that is answered. *)
   mutable idle : bool;
   mutable at_stop : unit -> unit;
@@ -60,6 +60,7 @@ type request = {
   head : Head.request;
   content : Body.t;
   conn : conn;
+  scope : Soil.Task.scope;
   mutable is_wanted : bool; (* The handler may read the body. *)
 }
 
@@ -76,6 +77,7 @@ let path_of (head : Cohttp.Request.t) =
 let path r = path_of r.head.request
 let query r = Uri.query (Uri.of_string r.head.request.resource)
 let header r name = H.get r.head.request.headers name
+let scope r = r.scope
 let peer r = Lazy.force r.conn.peer
 let endpoint r = Lazy.force r.conn.endpoint
 
@@ -95,7 +97,11 @@ type response = Response.t
 let make ?(status = `OK) ?(headers = H.init ()) body = { Response.status; headers; body }
 let string ?status ?headers s = make ?status ?headers (Text s)
 let buffer ?status ?headers b = make ?status ?headers (Buffer b)
-let stream ?status ?headers ?length write = make ?status ?headers (Stream (length, write))
+
+type ending = Response.ending = Sent | Cut | Unneeded | Not_begun
+
+let stream ?status ?headers ?length ?(on_end = ignore) write =
+  make ?status ?headers (Stream { length; write; on_end })
 
 let has_no_body status =
   let code = Status.code status in
@@ -142,7 +148,7 @@ let send conn (r : Response.t) ~version ~head_only ~keep =
         Output.strings conn.output [ head ];
         Output.buffer conn.output b 0 (Bigarray.Array1.dim b)
     | Direct { send; _ } -> send conn.output ~head
-    | Stream (_, write) ->
+    | Stream { write; _ } ->
         Output.strings conn.output [ head ];
         let sink, finish = Output.body conn.output ~framing in
         write sink;
@@ -197,15 +203,26 @@ let is_cancelled = function
 
 let is_failure conn e = Input.is_failure conn.input e
 let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
+let is_begun conn = Output.sent conn.output >= conn.head_end
 
-let answer conn (head : Head.request) handler =
-  let log_time = Option.is_some conn.server.log in
-  let started = if log_time then Soil.Clock.monotonic () else 0. in
-  let sent_before = Output.sent conn.output in
+(* [f ()], which sends [r]; then the end of a stream. *)
+let until_end conn (r : Response.t) ~head_only f =
+  match r.body with
+  | Stream { on_end; _ } -> (
+      let ended ending = Soil.Task.protect (fun () -> on_end ending) in
+      match f () with
+      | () -> ended (if head_only || has_no_body r.status then Unneeded else Sent)
+      | exception e ->
+          let backtrace = Soil_backtrace.get () in
+          ended (if is_begun conn then Cut else Not_begun);
+          Soil_backtrace.reraise e backtrace)
+  | _ -> f ()
+
+let respond conn (head : Head.request) scope handler note =
   let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
   let ask = if head.expects then Some ask else None in
   let content = Body.make ?ask conn.input head.framing conn.server.limits in
-  let request = { head; content; conn; is_wanted = false } in
+  let request = { head; content; conn; scope; is_wanted = false } in
   let version = head.request.version
   and head_only = match head.request.meth with `HEAD -> true | _ -> false in
   let failure = ref End in
@@ -229,24 +246,38 @@ let answer conn (head : Head.request) handler =
   in
   let keep = keep && match framing_of response version with To_end -> false | _ -> true in
   let keep = keep && match response.body with Upgrade _ -> false | _ -> true in
-  (* Nothing can be asked for once the response has begun. *)
-  if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;
-  let note status = note conn (Some head.request) status ~started ~sent_before in
-  (match send conn response ~version ~head_only ~keep with
+  let send () =
+    (* Nothing can be asked for once the response has begun. *)
+    if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;
+    send conn response ~version ~head_only ~keep
+  in
+  (match until_end conn response ~head_only send with
   | () -> note response.status
   | exception e ->
       let backtrace = Soil_backtrace.get () in
-      (* A response that couldn't be begun can still be replaced. *)
-      if Output.sent conn.output = sent_before && not (is_failure conn e || is_cancelled e) then (
-        send conn (status `Internal_server_error) ~version ~head_only ~keep:false;
-        note `Internal_server_error;
-        failure := Fail (e, backtrace))
-      else (
-        note response.status;
-        Soil_backtrace.reraise e backtrace));
+      if is_begun conn || is_failure conn e || is_cancelled e then note response.status;
+      Soil_backtrace.reraise e backtrace);
   match !failure with
   | Fail _ -> !failure
   | Continue | End -> if keep && Body.discard content then Continue else End
+
+let answer conn (head : Head.request) handler =
+  let log_time = Option.is_some conn.server.log in
+  let started = if log_time then Soil.Clock.monotonic () else 0. in
+  let sent_before = Output.sent conn.output in
+  let note status = note conn (Some head.request) status ~started ~sent_before in
+  conn.head_end <- max_int;
+  match Soil.Task.scope (fun scope -> respond conn head scope handler note) with
+  | next -> next
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      (* A response that couldn't be begun can still be replaced. *)
+      if is_begun conn || is_failure conn e || is_cancelled e then
+        Soil_backtrace.reraise e backtrace;
+      let head_only = match head.request.meth with `HEAD -> true | _ -> false in
+      send conn (status `Internal_server_error) ~version:head.request.version ~head_only ~keep:false;
+      note `Internal_server_error;
+      Fail (e, backtrace)
 
 let refuse conn code =
   let started = Soil.Clock.monotonic () and sent_before = Output.sent conn.output in

@@ -43,6 +43,19 @@ val peer : request -> string
 val endpoint : request -> Soil.Net.Endpoint.t option
 (** [endpoint r] is the client's address and port; [None] outside {!serve}. *)
 
+val scope : request -> Soil.Task.scope
+(** [scope r] is a scope for what the response needs: a task, a file, the response of another server
+    ({!Client.open_}). It ends after the response, in whatever way that ends, and before the next
+    request. If it fails before the response has begun, the client gets a 500.
+
+    {[
+      let handler request =
+        let uri = Uri.of_string ("http://10.0.0.7" ^ Server.path request) in
+        let response, body = Client.open_ (Server.scope request) client `GET uri in
+        Server.stream ~status:response.status (fun sink ->
+            ignore (Soil.File_descriptor.copy ~src:body ~dst:sink ()))
+    ]} *)
+
 val body : ?max:int -> request -> Soil.Flow.source
 (** [body r] is the body as a stream, for {!Soil.File_descriptor.copy}, {!Soil.Reader}… The first
     read sends [100 Continue] to a client that expects it. Reading raises {!Refused}, which the
@@ -81,17 +94,29 @@ val buffer :
   response
 (** [buffer b] has the body [b], which isn't copied and must not change until it has been sent. *)
 
+(** The type for what became of the body of a {!stream}. *)
+type ending =
+  | Sent  (** All of it was written. *)
+  | Cut  (** The client went away or was too slow, the function raised, or [serve] ended. *)
+  | Unneeded  (** Only the head was sent: to [HEAD], or with a status such as 304. *)
+  | Not_begun  (** Not even the head was sent. *)
+
 val stream :
   ?status:Cohttp.Code.status_code ->
   ?headers:Cohttp.Header.t ->
   ?length:int ->
+  ?on_end:(ending -> unit) ->
   (Soil.Flow.sink -> unit) ->
   response
 (** [stream write] has the body that [write sink] writes to [sink], after the head has been sent;
     writes aren't buffered, {!Soil.Writer.with_} combines small ones. The body is chunked, or
     delimited by the connection's end for HTTP/1.0 clients; with [length] it has a [Content-Length],
     and writing more or less raises [Failure]. If [write] raises, the connection ends, so that the
-    client detects the truncation. [write] may read the request's body. *)
+    client detects the truncation. [write] may read the request's body.
+
+    [on_end] is called once with the end of the body, if the handler returned this response. It may
+    wait; a cancellation has no effect on it. When [serve] is cancelled, [write] continues for its
+    [grace], and is cancelled then. *)
 
 val status : ?headers:Cohttp.Header.t -> Cohttp.Code.status_code -> response
 (** [status s] has [s] and its reason phrase as the body, if [s] allows a body. *)

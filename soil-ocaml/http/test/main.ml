@@ -5,5 +5,6 @@ let () =
       ("responses", Test_responses.tests);
       ("files", Test_files.tests);
       ("client", Test_client.tests);
+      ("streams", Test_streams.tests);
       ("websocket", Test_websocket.tests);
     ]
