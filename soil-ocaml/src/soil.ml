@@ -1,5 +1,6 @@
 module Task = Task
 module Supervisor = Supervisor
+module Broadcast = Broadcast
 module Inbox = Inbox
 module Threads = Threads
 module Readiness = Readiness

@@ -62,6 +62,7 @@ exception Error of Error.t
 
 module Task = Task
 module Supervisor = Supervisor
+module Broadcast = Broadcast
 module Inbox = Inbox
 module Threads = Threads
 module Readiness = Readiness

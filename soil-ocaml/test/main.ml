@@ -37,6 +37,7 @@ let () =
         ("trees of supervisors", Test_supervisor_trees.tests);
         ("synchronisation", Test_sync.tests);
         ("group commit", Test_group_commit.tests);
+        ("broadcasts", Test_broadcast.tests);
         ("descriptors", Test_descriptors.tests);
         ("readers and writers", Test_buffered.tests);
         ("flows", Test_flow.tests);
