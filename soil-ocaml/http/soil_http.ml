@@ -4,4 +4,6 @@ module Client = Client
 module Files = Files
 module Limits = Limits
 module Websocket = Websocket
+module Events = Events
+module Router = Router
 module Date = Date

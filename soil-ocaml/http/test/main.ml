@@ -7,4 +7,6 @@ let () =
       ("client", Test_client.tests);
       ("streams", Test_streams.tests);
       ("websocket", Test_websocket.tests);
+      ("events", Test_events.tests);
+      ("router", Test_router.tests);
     ]
