@@ -23,7 +23,9 @@ let add_lines b field text =
     if i = length || is_break text.[i] then (
       add_line b field (String.sub text start (i - start));
       if i < length then
-        let after = if text.[i] = '\r' && i + 1 < length && text.[i + 1] = '\n' then i + 2 else i + 1 in
+        let after =
+          if text.[i] = '\r' && i + 1 < length && text.[i + 1] = '\n' then i + 2 else i + 1
+        in
         go after after)
     else go start (i + 1)
   in
@@ -110,7 +112,7 @@ type reader = {
 
 let reader ?(max = 1 lsl 20) source =
   {
-    source = (source :> [ `Read ] D.t);
+    source :> [ `Read ] D.t;
     max;
     input = Bytes.create 4096;
     at = 0;

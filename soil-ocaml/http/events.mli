@@ -1,5 +1,6 @@
-(** Server-sent events ({{:https://html.spec.whatwg.org/multipage/server-sent-events.html}HTML
-    standard, section 9.2}): messages to a client over one response, for [EventSource] in browsers.
+(** Server-sent events
+    ({{:https://html.spec.whatwg.org/multipage/server-sent-events.html}HTML standard, section 9.2}):
+    messages to a client over one response, for [EventSource] in browsers.
 
     {[
       let prices : Events.message Soil.Broadcast.t = Soil.Broadcast.create 100
@@ -99,5 +100,5 @@ val retry : reader -> float option
 (** [retry r] is the number of seconds to wait before connecting again, if the server has set it. *)
 
 val last_id : reader -> string
-(** [last_id r] is the id to send as [Last-Event-ID] when connecting again, or [""]: that of the last
-    complete event. *)
+(** [last_id r] is the id to send as [Last-Event-ID] when connecting again, or [""]: that of the
+    last complete event. *)

@@ -128,40 +128,15 @@ let rec matches node texts values =
       in
       literal @ parameter @ rest
 
-let hexadecimal = function
-  | '0' .. '9' as c -> Char.code c - 48
-  | 'a' .. 'f' as c -> Char.code c - 87
-  | 'A' .. 'F' as c -> Char.code c - 55
-  | _ -> -1
-
 let is_plain text =
   text <> "." && text <> ".."
   && String.for_all (fun c -> c >= ' ' && c <> '/' && c <> '\\' && c <> '\127') text
   && String.is_valid_utf_8 text
 
-(* Strict, unlike [Uri.pct_decode], which leaves a malformed escape. *)
-let decode text =
-  let length = String.length text in
-  let b = Buffer.create length in
-  let digit i = if i < length then hexadecimal text.[i] else -1 in
-  let rec go i =
-    if i = length then Some (Buffer.contents b)
-    else if text.[i] <> '%' then (
-      Buffer.add_char b text.[i];
-      go (i + 1))
-    else
-      let high = digit (i + 1) and low = digit (i + 2) in
-      if high < 0 || low < 0 then None
-      else (
-        Buffer.add_char b (Char.chr ((high * 16) + low));
-        go (i + 3))
-  in
-  if String.contains text '%' then go 0 else Some text
-
 let rec decode_all = function
   | [] -> Some []
   | text :: after -> (
-      match decode text with
+      match Percent.decode text with
       | Some text when is_plain text -> Option.map (List.cons text) (decode_all after)
       | Some _ | None -> None)
 

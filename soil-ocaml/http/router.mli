@@ -5,9 +5,12 @@
         Router.router
           [
             Router.get "/" (fun _ -> home);
-            Router.get "/rooms/:room" (fun params request -> show request (Router.param params "room"));
+            Router.get "/rooms/:room" (fun params request ->
+                show request (Router.param params "room"));
             Router.scope "/api" ~middleware:only_for_members
-              [ Router.post "/rooms/:room/messages" (fun params -> add (Router.param params "room")) ];
+              [
+                Router.post "/rooms/:room/messages" (fun params -> add (Router.param params "room"));
+              ];
             Router.get "/static/*file" (fun _ -> Soil_http.Files.handler "/www");
           ]
 
@@ -26,9 +29,9 @@
     them that has the method is used.
 
     {b Paths.} A path is split into segments before its escapes are decoded. The response is 400 if
-    an escape is malformed, or if a decoded segment is ["."] or [".."], has a slash, a backslash or a
-    control character, or isn't UTF-8: so parameters never change the meaning of a path that is made
-    of them, and a rest never leaves its folder. *)
+    an escape is malformed, or if a decoded segment is ["."] or [".."], has a slash, a backslash or
+    a control character, or isn't UTF-8: so parameters never change the meaning of a path that is
+    made of them, and a rest never leaves its folder. *)
 
 type params
 (** The type for the parameters of a path. *)
@@ -49,8 +52,8 @@ type route
 (** The type for routes. *)
 
 val get : string -> handler -> route
-(** [get pattern handler] is for [GET], and for [HEAD], of which the server sends the head only. Like
-    all these functions it raises [Invalid_argument] if the pattern is malformed. *)
+(** [get pattern handler] is for [GET], and for [HEAD], of which the server sends the head only.
+    Like all these functions it raises [Invalid_argument] if the pattern is malformed. *)
 
 val post : string -> handler -> route
 val put : string -> handler -> route
@@ -65,8 +68,8 @@ val any : string -> handler -> route
 (** [any pattern handler] is for all methods without a route of their own. *)
 
 val scope : ?middleware:(handler -> handler) -> string -> route list -> route
-(** [scope prefix routes] is [routes] below [prefix], which may have parameters, and is [""] or begins
-    with a slash. Their handlers [h] become [middleware h] (default: [h]). *)
+(** [scope prefix routes] is [routes] below [prefix], which may have parameters, and is [""] or
+    begins with a slash. Their handlers [h] become [middleware h] (default: [h]). *)
 
 (** {1:router Routers} *)
 

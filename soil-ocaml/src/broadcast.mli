@@ -14,7 +14,8 @@
             follow client subscription
         | Ended -> ()
 
-      let serve client = Soil.Task.scope @@ fun scope -> follow client (Soil.Broadcast.subscribe scope prices)
+      let serve client =
+        Soil.Task.scope @@ fun scope -> follow client (Soil.Broadcast.subscribe scope prices)
     ]}
 
     A broadcast refers to the last values, up to its capacity, once for all subscribers. Publishing
@@ -52,8 +53,8 @@ val subscribers : 'a t -> int
 type 'a subscription
 (** The type for subscriptions to broadcasts of ['a]s. *)
 
-(** The type for what becomes of a subscription whose lag, the number of values that it hasn't taken,
-    exceeds its bound. *)
+(** The type for what becomes of a subscription whose lag, the number of values that it hasn't
+    taken, exceeds its bound. *)
 type policy =
   | Drop_oldest  (** It misses the oldest of them, and goes on. *)
   | End_slow  (** It misses all of them, and ends. *)

@@ -9,4 +9,6 @@ let () =
       ("websocket", Test_websocket.tests);
       ("events", Test_events.tests);
       ("router", Test_router.tests);
+      ("cookies", Test_cookie.tests);
+      ("forms", Test_form.tests);
     ]

@@ -36,17 +36,29 @@ let read input = all (E.reader (Soil.Flow.of_string input))
 
 (* The examples of the HTML standard, and its rules. *)
 let reading () =
-  strings "lines of data" [ {|message "YHOO\n+2\n10" |} ] (read "data: YHOO\ndata: +2\ndata: 10\n\n");
+  strings "lines of data" [ {|message "YHOO\n+2\n10" |} ]
+    (read "data: YHOO\ndata: +2\ndata: 10\n\n");
   strings "ids and comments"
     [ {|message "first event" 1|}; {|message "second event" |}; {|message " third event" |} ]
-    (read ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n");
+    (read
+       ": test stream\n\n\
+        data: first event\n\
+        id: 1\n\n\
+        data:second event\n\
+        id\n\n\
+        data:  third event\n\n");
   strings "empty data" [ {|message "" |}; {|message "\n" |} ] (read "data\n\ndata\ndata\n\ndata:");
-  strings "one space" [ {|message "test" |}; {|message "test" |} ] (read "data:test\n\ndata: test\n\n");
-  strings "each end of a line" [ {|message "a\nb\nc" |}; {|message "d" |} ]
+  strings "one space"
+    [ {|message "test" |}; {|message "test" |} ]
+    (read "data:test\n\ndata: test\n\n");
+  strings "each end of a line"
+    [ {|message "a\nb\nc" |}; {|message "d" |} ]
     (read "data:a\r\ndata:b\rdata:c\n\r\ndata:d\r\r");
-  strings "a type is of one event" [ {|add "1" |}; {|message "2" |} ]
+  strings "a type is of one event"
+    [ {|add "1" |}; {|message "2" |} ]
     (read "event: add\ndata: 1\n\ndata: 2\n\n");
-  strings "without data there is no event" [ {|message "x" 5|} ] (read "event: a\nid: 5\n\ndata: x\n\n");
+  strings "without data there is no event" [ {|message "x" 5|} ]
+    (read "event: a\nid: 5\n\ndata: x\n\n");
   strings "a mark at the beginning only" [ {|message "x" |} ]
     (read "\xef\xbb\xbfdata: x\n\n\xef\xbb\xbfdata: y\n\n");
   strings "an id with a NUL" [ {|message "x" 1|} ] (read "id: 1\nid: 2\000\ndata: x\n\n");
@@ -98,9 +110,13 @@ let normal s =
 
 let gen_events =
   let open QCheck2.Gen in
-  let character = oneofl [ "a"; ":"; " "; "\n"; "\r"; "\r\n"; "data: "; "\xc3\xa9"; "\xef\xbb\xbf"; "\000" ] in
+  let character =
+    oneofl [ "a"; ":"; " "; "\n"; "\r"; "\r\n"; "data: "; "\xc3\xa9"; "\xef\xbb\xbf"; "\000" ]
+  in
   let data = map (String.concat "") (list_size (int_range 0 12) character) in
-  let name = map (String.concat "") (list_size (int_range 1 4) (oneofl [ "a"; ":"; " "; "\xc3\xa9" ])) in
+  let name =
+    map (String.concat "") (list_size (int_range 1 4) (oneofl [ "a"; ":"; " "; "\xc3\xa9" ]))
+  in
   let event = triple data (opt name) (opt name) in
   pair (list_size (int_range 0 6) event) (list_size (int_range 1 5) (int_range 1 7))
 

@@ -130,7 +130,7 @@ let methods () =
     ]
 
 let refusals () =
-  let refuses what routes = 
+  let refuses what routes =
     is_invalid what (fun () ->
         let (_ : Server.request -> Server.response) = R.router (routes ()) in
         ())
@@ -154,7 +154,10 @@ let segments =
   list_size (int_range 1 4) (string_size ~gen:character (int_range 0 4))
 
 let there_and_back segments =
-  let escape s = String.concat "" (List.map (Printf.sprintf "%%%02x") (List.map Char.code (List.of_seq (String.to_seq s)))) in
+  let escape s =
+    String.concat ""
+      (List.map (Printf.sprintf "%%%02x") (List.map Char.code (List.of_seq (String.to_seq s))))
+  in
   let target = "/" ^ String.concat "/" (List.map escape segments) in
   let seen = ref None in
   let app =
