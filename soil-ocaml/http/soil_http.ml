@@ -3,6 +3,7 @@ module Access_log = Access_log
 module Client = Client
 module Files = Files
 module Limits = Limits
+module Proxy = Proxy
 module Websocket = Websocket
 module Events = Events
 module Router = Router

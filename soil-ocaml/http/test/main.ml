@@ -6,6 +6,7 @@ let () =
       ("files", Test_files.tests);
       ("client", Test_client.tests);
       ("streams", Test_streams.tests);
+      ("proxy", Test_proxy.tests);
       ("websocket", Test_websocket.tests);
       ("events", Test_events.tests);
       ("router", Test_router.tests);

@@ -1,0 +1,410 @@
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+
+type limits = Limits.t
+
+let default_limits : limits =
+  {
+    line_bytes = 16384;
+    head_bytes = 65536;
+    fields = 200;
+    body_bytes = 1 lsl 24;
+    head_seconds = 60.;
+    body_seconds = 60.;
+    body_rate = 500;
+    write_seconds = 30.;
+    idle_seconds = 15.;
+  }
+
+type body = Empty | String of string | Stream of int option * (Soil.Flow.sink -> unit)
+
+type problem =
+  | Malformed
+  | Truncated
+  | Too_large
+  | Too_slow
+  | Too_many_redirects
+  | Insecure_redirect
+  | Not_supported
+  | Not_upgraded of Cohttp.Code.status_code
+
+exception Failed of Uri.t * problem
+
+let problem_to_string = function
+  | Malformed -> "the response isn't HTTP, or its head is too large"
+  | Truncated -> "the connection ended before the body"
+  | Too_large -> "the body is longer than allowed"
+  | Too_slow -> "the server is too slow"
+  | Too_many_redirects -> "too many redirects"
+  | Insecure_redirect -> "a redirect from https to http"
+  | Not_supported -> "not a URI with a host and http, or https with TLS (Client.create ~tls)"
+  | Not_upgraded status -> "the server doesn't change the protocol: " ^ Status.to_string status
+
+(* The pool *)
+
+type conn = { input : Input.t; output : Output.t; mutable since : float (* Unused since. *) }
+
+(* Where a connection leads to. *)
+type origin = { scheme : string; host : string; port : int }
+
+type place = {
+  room : Soil.Task.Semaphore.t;
+  mutable unused : conn list; (* The one used last comes first. *)
+  mutable users : int;
+}
+
+type t = {
+  limits : limits;
+  connect_seconds : float;
+  max_connections : int;
+  max_redirects : int;
+  connect : host:string -> port:int -> D.flow;
+  tls : (host:string -> D.flow -> D.flow) option;
+  places : (origin, place) Hashtbl.t;
+  mutable opened : int;
+}
+
+let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
+
+let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections = 16) ?(max_redirects = 10)
+    ?connect ?tls () =
+  let connect =
+    match connect with
+    | None -> connect_host
+    | Some connect -> fun ~host ~port -> (connect ~host ~port :> D.flow)
+  in
+  let tls = Option.map (fun tls ~host flow -> (tls ~host flow :> D.flow)) tls in
+  if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
+  {
+    limits; connect_seconds; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
+  }
+[@@ocamlformat "disable"]
+
+let opened t = t.opened
+let idle t = Hashtbl.fold (fun _ place n -> n + List.length place.unused) t.places 0
+let drop conn = D.close (Input.flow conn.input)
+
+let sweep t keep =
+  let places = Hashtbl.fold (fun origin place l -> (origin, place) :: l) t.places [] in
+  List.iter
+    (fun (origin, place) ->
+      let kept, old = List.partition keep place.unused in
+      place.unused <- kept;
+      List.iter drop old;
+      if kept = [] && place.users = 0 then Hashtbl.remove t.places origin)
+    places
+
+let close t = sweep t (fun _ -> false)
+
+let own scope t =
+  Soil.Task.on_release scope (fun () -> close t);
+  t
+
+let forget_old t =
+  let now = Soil.Clock.monotonic () in
+  sweep t (fun conn -> now -. conn.since < t.limits.idle_seconds)
+
+let place_of t origin =
+  match Hashtbl.find_opt t.places origin with
+  | Some place -> place
+  | None ->
+      let room = Soil.Task.Semaphore.create t.max_connections in
+      let place = { room; unused = []; users = 0 } in
+      Hashtbl.replace t.places origin place;
+      place
+
+let open_connection t uri origin =
+  let connect () =
+    let flow = t.connect ~host:origin.host ~port:origin.port in
+    match (origin.scheme, t.tls) with "https", Some tls -> tls ~host:origin.host flow | _ -> flow
+  in
+  match Soil.Task.timeout_opt t.connect_seconds connect with
+  | None -> Soil_backtrace.raise (Failed (uri, Too_slow))
+  | Some flow ->
+      t.opened <- t.opened + 1;
+      let input = Input.create flow in
+      { input; output = Output.create input ~seconds:t.limits.write_seconds; since = 0. }
+
+(* Whether the server has kept an unused connection open: there is nothing to read, not even the end.
+   *)
+let is_alive conn =
+  (* The time of the response before counts no longer. *)
+  Input.until conn.input infinity;
+  Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
+
+let rec unused_connection place =
+  match place.unused with
+  | [] -> None
+  | conn :: rest -> (
+      place.unused <- rest;
+      match is_alive conn with
+      | true -> Some conn
+      | false ->
+          drop conn;
+          unused_connection place
+      | exception _ ->
+          drop conn;
+          Soil.Task.check ();
+          unused_connection place)
+
+(* Requests *)
+
+let origin_of t uri =
+  let scheme = String.lowercase_ascii (Option.value (Uri.scheme uri) ~default:"") in
+  let bare host =
+    let n = String.length host in
+    if n > 2 && host.[0] = '[' then String.sub host 1 (n - 2) else host
+  in
+  match (scheme, Uri.host uri) with
+  | ("http" | "https"), Some host when host <> "" && (scheme = "http" || t.tls <> None) ->
+      let default = if scheme = "http" then 80 else 443 in
+      let port = Option.value (Uri.port uri) ~default in
+      { scheme; host = String.lowercase_ascii (bare host); port }
+  | _ -> Soil_backtrace.raise (Failed (uri, Not_supported))
+
+let host_field origin =
+  let host = if String.contains origin.host ':' then "[" ^ origin.host ^ "]" else origin.host in
+  let default = if origin.scheme = "http" then 80 else 443 in
+  if origin.port = default then host else host ^ ":" ^ string_of_int origin.port
+
+let has_length = function `POST | `PUT | `PATCH -> true | _ -> false
+
+let framing = function
+  | Empty -> Head.Length 0
+  | String s -> Length (String.length s)
+  | Stream (Some n, _) -> Length n
+  | Stream (None, _) -> Chunked
+
+let framing_fields meth body =
+  match (body, framing body) with
+  | Empty, _ when not (has_length meth) -> []
+  | _, Head.Length n -> [ ("content-length", string_of_int n) ]
+  | _ -> [ ("transfer-encoding", "chunked") ]
+
+let failed uri = function
+  | Head.Refused `Request_timeout -> Failed (uri, Too_slow)
+  | Head.Refused `Request_entity_too_large -> Failed (uri, Too_large)
+  | Head.Refused _ -> Failed (uri, Malformed)
+  | Input.Late | Soil.Task.Timeout _ -> Failed (uri, Too_slow)
+  | e -> e
+
+(* The server has ended the connection before it sent anything. *)
+exception Nothing_came
+
+(* Interim responses are skipped (RFC 9110 §15.2), but for the change of protocol, which is final. *)
+let rec response_head t conn meth =
+  let head = Head.response conn.input t.limits ~meth in
+  if head.status < 200 && head.status <> 101 then response_head t conn meth else head
+
+type sending = {
+  mutable is_sent : bool;
+  mutable mistake : exn option;
+  mutable task : unit Soil.Task.t option;
+}
+
+(* Waits for the first byte. The time begins again as long as the server takes the request. *)
+let rec wait_for_first t conn sending =
+  let sent = Output.sent conn.output in
+  Input.until conn.input (Soil.Clock.monotonic () +. t.limits.head_seconds);
+  match Input.buffered conn.input > 0 || Input.more conn.input with
+  | has_come -> has_come
+  | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
+      wait_for_first t conn sending
+
+let first_head t conn uri meth sending =
+  match
+    if not (wait_for_first t conn sending) then raise Nothing_came;
+    response_head t conn meth
+  with
+  | head -> head
+  | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
+    when Input.buffered conn.input = 0 ->
+      raise Nothing_came
+  | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
+
+(* In a task of its own, unless it is short: the server may answer before it has read all. *)
+let send scope conn ~head body =
+  let sending = { is_sent = false; mistake = None; task = None } in
+  let stream write =
+    Output.strings conn.output [ head ];
+    let sink, finish = Output.body conn.output ~framing:(framing body) in
+    write sink;
+    finish ()
+  in
+  let in_task send =
+    let run () =
+      match send () with
+      | () -> sending.is_sent <- true
+      | exception e ->
+          Soil.Task.check ();
+          (* Where the connection has failed there may be a response all the same. *)
+          if not (Input.is_failure conn.input e) then (
+            sending.mistake <- Some e;
+            drop conn)
+    in
+    sending.task <- Some (Soil.Task.spawn_daemon scope run)
+  in
+  (match body with
+  | Empty ->
+      Output.strings conn.output [ head ];
+      sending.is_sent <- true
+  | String s when String.length s <= 16384 ->
+      Output.strings conn.output [ head; s ];
+      sending.is_sent <- true
+  | String s -> in_task (fun () -> Output.string conn.output ~head s)
+  | Stream (_, write) -> in_task (fun () -> stream write));
+  sending
+
+let cohttp_response (head : Head.response) =
+  let encoding =
+    match head.framing with
+    | Length n -> Cohttp.Transfer.Fixed (Int64.of_int n)
+    | Chunked -> Chunked
+    | To_end -> Unknown
+  in
+  Message.response (head.version, Status.of_code head.status) head.headers encoding
+
+let make_body t conn uri (head : Head.response) =
+  Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits
+
+let discard_seconds = 0.25
+
+(* What isn't wanted is waited for only so long that a connection is worth it. *)
+let is_at_end body =
+  Body.is_over body
+  || Body.can_discard body
+     && Soil.Task.timeout_opt discard_seconds (fun () -> Body.discard body) = Some true
+
+(* A response whose connection is in use. *)
+type exchange = {
+  client : t;
+  origin : origin;
+  uri : Uri.t;
+  place : place;
+  conn : conn;
+  sending : sending;
+  head : Head.response;
+  content : Body.t;
+  mutable is_finished : bool;
+  held : exchange option ref; (* Itself until it is finished, for its scope. *)
+}
+
+let leave t origin place =
+  Soil.Task.Semaphore.release place.room;
+  place.users <- place.users - 1;
+  if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin
+
+let enter t origin =
+  forget_old t;
+  let place = place_of t origin in
+  place.users <- place.users + 1;
+  match Soil.Task.Semaphore.acquire place.room with
+  | () -> place
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      place.users <- place.users - 1;
+      if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin;
+      Soil_backtrace.reraise e backtrace
+
+(* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
+let finish x at_end =
+  if not x.is_finished then (
+    x.is_finished <- true;
+    x.held := None;
+    let is_kept =
+      x.sending.is_sent && x.head.persistent && x.head.status <> 101
+      (* What is behind the response would be taken for the next one. *)
+      && (try at_end () with _ -> false)
+      && Input.buffered x.conn.input = 0
+    in
+    Option.iter Soil.Task.cancel x.sending.task;
+    if is_kept then (
+      x.conn.since <- Soil.Clock.monotonic ();
+      x.place.unused <- x.conn :: x.place.unused)
+    else drop x.conn;
+    leave x.client x.origin x.place)
+
+let abandon x = finish x (fun () -> false)
+let mistake sending e = match sending.mistake with Some m -> m | None -> e
+
+(* The body, whose end gives the connection back. *)
+let source x =
+  let plain = Body.source x.content in
+  let reading f =
+    if x.is_finished && not (Body.is_over x.content) then
+      Soil.Error.fail Closed "read" ~subject:"body" ~detail:"its scope has ended";
+    match f () with
+    | n ->
+        if Body.is_over x.content then finish x (fun () -> true);
+        n
+    | exception e ->
+        let backtrace = Soil_backtrace.get () in
+        Soil_backtrace.reraise (mistake x.sending (failed x.uri e)) backtrace
+  in
+  Soil.Flow.source ~name:"body"
+    ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
+    ~close:(fun () -> abandon x)
+    (fun b off len -> reading (fun () -> D.read plain b off len))
+
+(* Sends the request on [conn], and waits for the head of the response. *)
+let exchange scope t origin place conn uri ~head meth body =
+  let sending =
+    match send scope conn ~head body with
+    | sending -> sending
+    | exception Soil.Error { code = Connection_reset | Broken_pipe | Not_connected; _ } ->
+        (* The response may have come before the server closed. *)
+        { is_sent = false; mistake = None; task = None }
+    | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
+  in
+  match first_head t conn uri meth sending with
+  | head ->
+      let content = make_body t conn uri head in
+      let held = ref None in
+      let x =
+        { client = t; origin; uri; place; conn; sending; head; content; is_finished = false; held }
+      in
+      held := Some x;
+      x
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Option.iter Soil.Task.cancel sending.task;
+      Soil_backtrace.reraise (mistake sending e) backtrace
+
+let is_idempotent = function
+  | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
+  | _ -> false
+
+let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth body =
+  let place = enter t origin in
+  let on conn =
+    on_connected ();
+    try exchange scope t origin place conn uri ~head meth body
+    with e ->
+      let backtrace = Soil_backtrace.get () in
+      drop conn;
+      Soil_backtrace.reraise e backtrace
+  in
+  let on_new () =
+    try on (open_connection t uri origin)
+    with Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
+  in
+  let start () =
+    match if fresh then None else unused_connection place with
+    | None -> on_new ()
+    | Some conn -> (
+        try on conn
+        with Nothing_came ->
+          let may_repeat =
+            match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
+          in
+          if may_repeat then on_new () else Soil_backtrace.raise (Failed (uri, Truncated)))
+  in
+  match start () with
+  | x ->
+      let held = x.held in
+      Soil.Task.on_release scope (fun () -> Option.iter abandon !held);
+      x
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      leave t origin place;
+      Soil_backtrace.reraise e backtrace

@@ -1,0 +1,436 @@
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+module T = Soil.Task
+
+type state = Up | Failing | Down | Draining
+
+type backend = {
+  uri : Uri.t;
+  origin : Exchange.origin;
+  base : string; (* Goes before the path of a request; without a slash at its end. *)
+  mutable active : int;
+  mutable failures : int; (* In a row. *)
+  mutable avoided_until : float;
+  mutable checked_down : bool;
+  mutable draining : bool;
+}
+
+type health = { path : string; interval : float; fall : int; rise : int }
+
+type t = {
+  client : Exchange.t;
+  mutable backends : backend list;
+  mutable turn : int;
+  max_requests : int;
+  max_body : int option;
+  wait_seconds : float;
+  retries : int;
+  max_failures : int;
+  avoid_seconds : float;
+  name : string;
+  scheme : string;
+  on_failure : Uri.t -> string -> unit;
+  changed : T.Condition.t; (* A place is free, or a backend is up. *)
+  mutable start : backend -> unit;
+}
+
+let small = 16384
+
+let report uri reason =
+  Soil.Private.print_error (fun () -> "http proxy " ^ Uri.to_string uri ^ ": " ^ reason)
+
+(* Backends *)
+
+let state_of now b =
+  if b.draining then Draining
+  else if b.checked_down then Down
+  else if b.avoided_until > now then Failing
+  else Up
+
+let backends t =
+  let now = Soil.Clock.monotonic () in
+  List.map (fun b -> (b.uri, state_of now b, b.active)) t.backends
+
+(* Those to choose from: a failing one only if none is up. *)
+let usable t tried =
+  let now = Soil.Clock.monotonic () in
+  let having state b = state_of now b = state && not (List.memq b tried) in
+  match List.filter (having Up) t.backends with
+  | [] -> List.filter (having Failing) t.backends
+  | up -> up
+
+(* The one with the fewest requests; the next in turn of several. *)
+let least t l =
+  let n = List.length l in
+  t.turn <- t.turn + 1;
+  let first = t.turn mod n in
+  let _, rest = List.partition (fun (i, _) -> i < first) (List.mapi (fun i b -> (i, b)) l) in
+  let rotated = List.map snd rest @ List.filteri (fun i _ -> i < first) l in
+  List.fold_left
+    (fun best b -> if b.active < best.active then b else best)
+    (List.hd rotated) rotated
+
+let rec take t tried =
+  match usable t tried with
+  | [] -> None
+  | l ->
+      let b = least t l in
+      if b.active < t.max_requests then (
+        b.active <- b.active + 1;
+        Some b)
+      else (
+        T.Condition.wait_no_mutex t.changed;
+        take t tried)
+
+let leave t b =
+  b.active <- b.active - 1;
+  if b.draining then T.Condition.broadcast t.changed else T.Condition.signal t.changed
+
+let failed t b reason =
+  t.on_failure b.uri reason;
+  b.failures <- b.failures + 1;
+  if b.failures >= t.max_failures then b.avoided_until <- Soil.Clock.monotonic () +. t.avoid_seconds
+
+let answered b =
+  b.failures <- 0;
+  b.avoided_until <- 0.
+
+let find t uri = List.find_opt (fun b -> Uri.equal b.uri uri) t.backends
+
+let rec await_idle t b =
+  if b.active > 0 then (
+    T.Condition.wait_no_mutex t.changed;
+    await_idle t b)
+
+let drain t uri =
+  match find t uri with
+  | None -> ()
+  | Some b ->
+      b.draining <- true;
+      (* Others may wait for it. *)
+      T.Condition.broadcast t.changed;
+      await_idle t b;
+      t.backends <- List.filter (fun other -> other != b) t.backends
+
+(* Fields *)
+
+(* Of one connection (RFC 9110 §7.6.1), or written by this side. *)
+let is_own = function
+  | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
+  | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length" | "host" | "expect" ->
+      true
+  | _ -> false
+
+let end_to_end headers =
+  let named = List.concat_map Grammar.elements (H.get_multi headers "connection") in
+  let named = List.map String.lowercase_ascii named in
+  let keep (name, _) =
+    let name = String.lowercase_ascii name in
+    not (is_own name || List.mem name named)
+  in
+  List.filter keep (H.to_list headers)
+
+let is_named name (other, _) = String.lowercase_ascii other = name
+
+(* [fields] with [value] at the end of the list in the fields [name]. *)
+let append fields name value =
+  let before, others = List.partition (is_named name) fields in
+  let values = List.map snd before @ [ value ] in
+  others @ [ (name, String.concat ", " values) ]
+
+let replace fields name value =
+  List.filter (fun field -> not (is_named name field)) fields @ [ (name, value) ]
+
+let quoted s =
+  if Grammar.is_token s then s
+  else
+    let b = Buffer.create (String.length s + 2) in
+    Buffer.add_char b '"';
+    String.iter
+      (fun c ->
+        if c = '"' || c = '\\' then Buffer.add_char b '\\';
+        Buffer.add_char b c)
+      s;
+    Buffer.add_char b '"';
+    Buffer.contents b
+
+(* RFC 7239 §4. *)
+let forwarded t host (client : Soil.Net.Endpoint.t option) =
+  let address =
+    match client with
+    | None -> "unknown"
+    | Some { address; _ } ->
+        let text = Soil.Net.Address.to_string address in
+        if Soil.Net.Address.is_v4 address then text else "[" ^ text ^ "]"
+  in
+  let host = match host with Some host -> ";host=" ^ quoted host | None -> "" in
+  "for=" ^ quoted address ^ host ^ ";proto=" ^ t.scheme
+
+let request_fields t request host =
+  let fields = end_to_end (Server.head request).headers in
+  let client = Server.endpoint request in
+  let fields =
+    match client with
+    | None -> fields
+    | Some { address; _ } -> append fields "x-forwarded-for" (Soil.Net.Address.to_string address)
+  in
+  let fields = replace fields "x-forwarded-proto" t.scheme in
+  let fields = match host with Some h -> replace fields "x-forwarded-host" h | None -> fields in
+  let fields = append fields "forwarded" (forwarded t host client) in
+  let version = match (Server.head request).version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 " in
+  append fields "via" (version ^ t.name)
+
+let response_headers t (head : Head.response) extra =
+  H.of_list (append (end_to_end head.headers) "via" ("1.1 " ^ t.name) @ extra)
+
+let head_text b meth target host fields =
+  let text = Buffer.create 512 in
+  Buffer.add_string text (Status.meth_to_string meth ^ " " ^ target ^ " HTTP/1.1\r\n");
+  let host = match host with Some host -> host | None -> Exchange.host_field b.origin in
+  Head.write text (("host", host) :: fields);
+  Buffer.contents text
+
+(* Bodies *)
+
+(* The client's body failed, and not the backend. *)
+exception Of_client of exn * Printexc.raw_backtrace
+
+let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ())) (get ()))
+
+let pass t request sink =
+  let source = reading (fun () -> Server.body ?max:t.max_body request) in
+  let b = Bytes.create small in
+  let rec go () =
+    let n = reading (fun () -> D.read source b 0 small) in
+    if n > 0 then (
+      D.write sink b 0 n;
+      go ())
+  in
+  go ()
+
+let body_of t request : Exchange.body =
+  let headers = (Server.head request).headers in
+  match (H.get headers "transfer-encoding", H.get headers "content-length") with
+  | Some _, _ -> Stream (None, pass t request)
+  | None, None -> Empty
+  | None, Some length -> (
+      match int_of_string length with
+      | 0 -> String ""
+      | n when n <= small -> String (Server.body_string ?max:t.max_body request)
+      | n -> Stream (Some n, pass t request))
+
+(* Responses *)
+
+let unavailable () = Server.status ~headers:(H.init_with "retry-after" "1") `Service_unavailable
+
+let reason = function
+  | Exchange.Failed (_, problem) -> Some (Exchange.problem_to_string problem)
+  | Soil.Error e -> Some (Soil.Error.to_string e)
+  | _ -> None
+
+let status_of = function
+  | Exchange.Failed (_, Too_slow) | Soil.Error { code = Timed_out; _ } -> `Gateway_timeout
+  | _ -> `Bad_gateway
+
+(* [f ()], whose failures are those of the backend. *)
+let watching t b f =
+  match f () with
+  | v -> v
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Option.iter (failed t b) (reason e);
+      Soil_backtrace.reraise e backtrace
+
+let relay t b (x : Exchange.exchange) sink =
+  let source = Exchange.source x in
+  let buffer = Bytes.create 65536 in
+  let read () =
+    try D.read source buffer 0 (Bytes.length buffer)
+    with Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
+  in
+  let rec go () =
+    let n = watching t b read in
+    if n > 0 then (
+      D.write sink buffer 0 n;
+      go ())
+  in
+  go ()
+
+let content_length headers = Option.bind (H.get headers "content-length") int_of_string_opt
+
+let answer t b request (x : Exchange.exchange) =
+  let status = Status.of_code x.head.status and headers = response_headers t x.head [] in
+  let stream ?length () = Server.stream ~status ~headers ?length (relay t b x) in
+  match ((Server.head request).meth, x.head.framing) with
+  | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
+  | _, Length n when n <= small ->
+      let text = D.read_all ~max:n (Exchange.source x) in
+      Server.string ~status ~headers text
+  | _, Length n -> stream ~length:n ()
+  | _, (Chunked | To_end) -> stream ()
+
+let tunnel backend ~at_stop:_ client =
+  let pass src dst =
+    ignore (D.copy ~src ~dst ());
+    D.shutdown dst `Send
+  in
+  let quietly f () = try f () with Soil.Error _ -> () in
+  ignore
+    (T.both (quietly (fun () -> pass client backend)) (quietly (fun () -> pass backend client)))
+
+let upgraded t (x : Exchange.exchange) =
+  let upgrade = Option.value (H.get x.head.headers "upgrade") ~default:"" in
+  let headers = response_headers t x.head [ ("upgrade", upgrade) ] in
+  let body = Response.Upgrade (tunnel (Input.duplex x.conn.input)) in
+  { Response.status = `Switching_protocols; headers; body }
+
+(* The protocol to which the client wants to change. *)
+let upgrade_of (head : Cohttp.Request.t) =
+  if Grammar.mem head.headers "connection" "upgrade" && head.version <> `HTTP_1_0 then
+    H.get head.headers "upgrade"
+  else None
+
+(* One request *)
+
+let target b resource = if resource = "*" then resource else b.base ^ resource
+
+let exchange t b request ~on_connected body =
+  let head = Server.head request in
+  let host = H.get head.headers "host" in
+  let upgrade = upgrade_of head in
+  let fields = request_fields t request host @ Exchange.framing_fields head.meth body in
+  let fields =
+    match upgrade with
+    | Some protocol -> fields @ [ ("connection", "upgrade"); ("upgrade", protocol) ]
+    | None -> fields
+  in
+  let head_text = head_text b head.meth (target b head.resource) host fields in
+  let x =
+    Exchange.once ~fresh:(upgrade <> None) ~on_connected (Server.scope request) t.client b.origin
+      b.uri ~head:head_text head.meth body
+  in
+  if x.head.status <> 101 then answer t b request x
+  else if upgrade <> None then upgraded t x
+  else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
+
+let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
+  (not begun)
+  || Exchange.is_idempotent head.meth
+     && match body with Stream _ -> false | Empty | String _ -> true
+
+(* Tries one backend after the other; [last] is the failure of the last one in [tried]. *)
+let rec attempt t request body tried last =
+  match T.timeout_opt t.wait_seconds (fun () -> take t tried) with
+  | None -> unavailable ()
+  | Some None -> ( match last with Some e -> Server.status (status_of e) | None -> unavailable ())
+  | Some (Some b) -> (
+      let begun = ref false in
+      let on_connected () = begun := true in
+      match exchange t b request ~on_connected body with
+      | response ->
+          answered b;
+          T.on_release (Server.scope request) (fun () -> leave t b);
+          response
+      | exception Of_client (e, backtrace) ->
+          leave t b;
+          Soil_backtrace.reraise e backtrace
+      | exception e -> (
+          let backtrace = Soil_backtrace.get () in
+          leave t b;
+          match reason e with
+          | None -> Soil_backtrace.reraise e backtrace
+          | Some text ->
+              failed t b text;
+              let head = Server.head request in
+              if may_repeat head body ~begun:!begun && List.length tried < t.retries then
+                attempt t request body (b :: tried) (Some e)
+              else Server.status (status_of e)))
+
+let handle t request = attempt t request (body_of t request) [] None
+
+(* Health checks *)
+
+let is_healthy t b health =
+  T.scope @@ fun scope ->
+  let head = head_text b `GET (target b health.path) None [ ("user-agent", t.name) ] in
+  match Exchange.once scope t.client b.origin b.uri ~head `GET Empty with
+  | x ->
+      Exchange.finish x (fun () -> Exchange.is_at_end x.content);
+      x.head.status >= 200 && x.head.status < 400
+  | exception e when reason e <> None -> false
+
+let rec watch t b health in_a_row =
+  Soil.Clock.sleep health.interval;
+  if not b.draining then
+    let healthy = T.timeout_opt health.interval (fun () -> is_healthy t b health) = Some true in
+    let in_a_row = if healthy = b.checked_down then in_a_row + 1 else 0 in
+    let needed = if healthy then health.rise else health.fall in
+    if in_a_row < needed then watch t b health in_a_row
+    else (
+      b.checked_down <- not healthy;
+      t.on_failure b.uri (if healthy then "healthy again" else "unhealthy: " ^ health.path);
+      if healthy then (
+        answered b;
+        T.Condition.broadcast t.changed);
+      watch t b health 0)
+
+let add t uri =
+  match find t uri with
+  | Some b -> b.draining <- false
+  | None ->
+      let origin = Exchange.origin_of t.client uri in
+      let path = Uri.path uri in
+      let base =
+        if String.ends_with ~suffix:"/" path then String.sub path 0 (String.length path - 1)
+        else path
+      in
+      let b =
+        {
+          uri;
+          origin;
+          base;
+          active = 0;
+          failures = 0;
+          avoided_until = 0.;
+          checked_down = false;
+          draining = false;
+        }
+      in
+      t.backends <- t.backends @ [ b ];
+      T.Condition.broadcast t.changed;
+      t.start b
+
+let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?max_body
+    ?(wait_seconds = 1.) ?(retries = 1) ?(max_failures = 3) ?(avoid_seconds = 10.) ?health
+    ?(name = "soil") ?(scheme = "http") ?(on_failure = report) scope uris =
+  if max_requests < 1 then invalid_arg "Soil_http.Proxy.create: max_requests is less than 1";
+  if not (Grammar.is_token name) then invalid_arg "Soil_http.Proxy.create: name isn't a token";
+  (* One more for the health checks. *)
+  let max_connections = max_requests + 1 in
+  let client = Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls () in
+  let t =
+    {
+      client = Exchange.own scope client;
+      backends = [];
+      turn = 0;
+      max_requests;
+      max_body;
+      wait_seconds;
+      retries;
+      max_failures;
+      avoid_seconds;
+      name;
+      scheme;
+      on_failure;
+      changed = T.Condition.create ();
+      start = ignore;
+    }
+  in
+  let start b =
+    match health with
+    | Some health -> ignore (T.spawn_daemon scope (fun () -> watch t b health 0))
+    | None -> ()
+  in
+  t.start <- start;
+  List.iter (add t) uris;
+  t

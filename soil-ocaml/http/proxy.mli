@@ -1,0 +1,94 @@
+(** A reverse proxy: passes requests to backends, and their responses to the clients.
+
+    {[
+      Soil.Task.scope @@ fun scope ->
+      let backends =
+        [ Uri.of_string "http://10.0.0.7:8080"; Uri.of_string "http://10.0.0.8:8080" ]
+      in
+      let health = { Proxy.path = "/health"; interval = 2.; fall = 2; rise = 2 } in
+      let proxy = Proxy.create ~health scope backends in
+      Server.serve listener (Proxy.handle proxy)
+    ]}
+
+    Both bodies are passed on as they come: each side is read as fast as the other one takes it.
+    Small ones, of 16 KiB with a known length, are received whole first. A request is parsed and
+    written again, so that a backend gets only what {!Server} accepts, with a length of its own. An
+    upgrade, such as that to WebSocket, is passed on if the backend agrees.
+
+    {b Fields.} Those of one connection
+    ({{:https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1}RFC 9110 §7.6.1}) are left out both
+    ways. [Host] stays. The client's address is added to [X-Forwarded-For] and [Forwarded]
+    ({{:https://www.rfc-editor.org/rfc/rfc7239}RFC 7239}), whose earlier parts a client can invent.
+    [X-Forwarded-Proto] and [X-Forwarded-Host] are replaced, [Via] is extended.
+
+    {b Failures.} A request whose backend fails before it responds goes to another backend, if
+    nothing was sent or if its method is idempotent and its body small. Otherwise the client gets
+    502 or, after a timeout, 504. If the body of a response is cut, the client's connection ends, so
+    that the client detects it. Without a backend that is up, or with each of them at its limit, the
+    client gets 503. *)
+
+type t
+
+type health = { path : string; interval : float; fall : int; rise : int }
+(** The type for health checks: a [GET] of [path] every [interval] seconds, which has as long. After
+    [fall] failures in a row a backend is {!Down}, after [rise] responses with 2xx or 3xx {!Up}. *)
+
+val create :
+  ?limits:Limits.t ->
+  ?connect_seconds:float ->
+  ?connect:(host:string -> port:int -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
+  ?tls:
+    (host:string ->
+    Soil.File_descriptor.flow ->
+    [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
+  ?max_requests:int ->
+  ?max_body:int ->
+  ?wait_seconds:float ->
+  ?retries:int ->
+  ?max_failures:int ->
+  ?avoid_seconds:float ->
+  ?health:health ->
+  ?name:string ->
+  ?scheme:string ->
+  ?on_failure:(Uri.t -> string -> unit) ->
+  Soil.Task.scope ->
+  Uri.t list ->
+  t
+(** [create scope uris] is a proxy for the backends [uris], whose paths go before that of a request.
+    Its connections and health checks end with [scope].
+
+    - [limits], [connect_seconds] (default: 5), [connect] and [tls] are those of {!Client.create}.
+    - A backend has at most [max_requests] (default: 100) at a time. A further request waits for
+      [wait_seconds] (default: 1).
+    - A request's body has at most [max_body] bytes (default: that of the server's limits).
+    - A request is tried on [retries] (default: 1) further backends.
+    - After [max_failures] (default: 3) failures in a row a backend is {!Failing} for
+      [avoid_seconds] (default: 10).
+    - [name] (default: ["soil"]) is this proxy in [Via], [scheme] (default: ["http"]) the clients'.
+    - [on_failure uri reason] is called for each failure of a backend, and when a health check
+      changes its state. By default it prints a line on standard error.
+
+    Raises {!Client.Failed} for a URI that can't be connected to, and [Invalid_argument] for a
+    number or a name out of range. *)
+
+val handle : t -> Server.request -> Server.response
+(** [handle t] is a handler for {!Server.serve}. *)
+
+(** {1:backends Backends} *)
+
+(** The type for states of a backend. *)
+type state =
+  | Up
+  | Failing  (** Gets requests only if none is up. *)
+  | Down  (** By its health checks. *)
+  | Draining
+
+val backends : t -> (Uri.t * state * int) list
+(** [backends t] is the backends, their states, and the numbers of their current requests. *)
+
+val add : t -> Uri.t -> unit
+(** [add t uri] adds a backend, or ends its draining. Raises as {!create}. *)
+
+val drain : t -> Uri.t -> unit
+(** [drain t uri] gives this backend no more requests, waits for the end of those that it has, and
+    removes it. *)
