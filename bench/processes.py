@@ -18,13 +18,14 @@ from network import load, wrk
 
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
+GATEWAY = "_build/default/examples/servers/gateway.exe"
 # One worker, no log, and connections that stay open as long as the client wants. The answer has as
 # many bytes as PAGE's.
 NGINX = """daemon off;
 master_process off;
-pid nginx.pid;
+pid %(name)s.pid;
 error_log stderr notice;
-events {}
+events { worker_connections 1024; }
 http {
   access_log off;
   server_tokens off;
@@ -35,19 +36,41 @@ http {
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
-  server {
-    listen 80;
-    location / { return 200 "xxxxxxxxxxxxxxx"; }
-  }
+  %(http)s
 }
 """
+SERVER = """server {
+    listen %s;
+    location / { return 200 "xxxxxxxxxxxxxxx"; }
+  }"""
+# What the gateway does, too: connections to the backend stay open, and the client's address is
+# added.
+PROXY = """upstream backend { server %s; keepalive 100; keepalive_requests 1000000000; }
+  server {
+    listen 80;
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $host;
+    }
+  }"""
 
 
 def prepare():
     folder = peer.work("nginx")
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as file:
-        file.write(NGINX)
+    backend = f"{Linux.HOST}:8080"
+    for name, http in (
+        ("nginx", SERVER % 80),
+        ("backend", SERVER % backend),
+        ("proxy", PROXY % backend),
+    ):
+        with open(os.path.join(folder, name + ".conf"), "w", encoding="ascii") as file:
+            file.write(NGINX % {"name": name, "http": http})
     peer.set_up("nginx")
 
 
@@ -128,14 +151,24 @@ class Page(Sockets):
     PROGRAM = PAGE
 
 
+class Gateway(Sockets):
+    """Runs the example of a proxy on Linux's own sockets."""
+
+    PROGRAM, READY = GATEWAY, "listens on port"
+
+
+def nginx(name):
+    """The command of nginx with this configuration. Set-up unpacked it for this user."""
+    return [peer.set_up("nginx"), "-p", peer.work("nginx"), "-c", name + ".conf"]
+
+
 class Nginx(Linux):
     """Runs nginx in the plain program's place."""
 
     READY = 'using the "epoll" event method'
 
-    def __init__(self):
-        # Set-up unpacked it for this user.
-        self.words = [peer.set_up("nginx"), "-p", peer.work("nginx"), "-c", "nginx.conf"]
+    def __init__(self, name="nginx"):
+        self.words = nginx(name)
         self.host = self.GUEST
 
 
@@ -213,6 +246,21 @@ def soil_http(options):
     return figures
 
 
+def behind(proxy, options):
+    """Requests per second by a proxy, to a backend on this side of its interface."""
+    with proxy, Child(nginx("backend")) as backend:
+        backend.wait_line(Nginx.READY)
+        return wrk(proxy.host, 64, options.seconds)[0]
+
+
+def proxies(options):
+    figure = Figure("proxy_rps", "requests/s", "higher")
+    for _ in range(options.pairs):
+        ours = behind(Gateway(80, f"http://{Linux.HOST}:8080"), options)
+        figure.add(ours, behind(Nginx("proxy"), options))
+    return [figure]
+
+
 GROUPS = {
     "host_start": quota.beside("host_start", start),
     "host_http": quota.beside("host_http", http),
@@ -220,9 +268,10 @@ GROUPS = {
     "host_sockets_http": sockets_http,
     "host_sockets_tcp": sockets_tcp,
     "host_soil_http": soil_http,
+    "proxy": proxies,
 }
 
 ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
 host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow
 host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps
-host_soil_http_rps_c12 host_soil_http_rps_c128""".split()
+host_soil_http_rps_c12 host_soil_http_rps_c128 proxy_rps""".split()

@@ -132,20 +132,24 @@ let is_alive conn =
   Input.until conn.input infinity;
   Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
 
-let rec unused_connection place =
+(* Seconds for which a connection is taken for open if the request can be repeated. *)
+let trusted_seconds = 1.
+
+let rec unused_connection place ~may_repeat =
   match place.unused with
   | [] -> None
   | conn :: rest -> (
       place.unused <- rest;
-      match is_alive conn with
+      let is_recent = may_repeat && Soil.Clock.monotonic () -. conn.since < trusted_seconds in
+      match is_recent || is_alive conn with
       | true -> Some conn
       | false ->
           drop conn;
-          unused_connection place
+          unused_connection place ~may_repeat
       | exception _ ->
           drop conn;
           Soil.Task.check ();
-          unused_connection place)
+          unused_connection place ~may_repeat)
 
 (* Requests *)
 
@@ -388,15 +392,13 @@ let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth
     try on (open_connection t uri origin)
     with Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
   in
+  let may_repeat = match body with Stream _ -> false | Empty | String _ -> is_idempotent meth in
   let start () =
-    match if fresh then None else unused_connection place with
+    match if fresh then None else unused_connection place ~may_repeat with
     | None -> on_new ()
     | Some conn -> (
         try on conn
         with Nothing_came ->
-          let may_repeat =
-            match body with Stream _ -> false | Empty | String _ -> is_idempotent meth
-          in
           if may_repeat then on_new () else Soil_backtrace.raise (Failed (uri, Truncated)))
   in
   match start () with

@@ -121,25 +121,22 @@ let is_own = function
       true
   | _ -> false
 
-let end_to_end headers =
+let rec is_listed name = function
+  | [] -> false
+  | other :: rest -> Grammar.equal name other || is_listed name rest
+
+(* Writes the fields that go on to the other side, but for those of which [take name value] is
+   [true]. *)
+let write_end_to_end b headers take =
   let named = List.concat_map Grammar.elements (H.get_multi headers "connection") in
-  let named = List.map String.lowercase_ascii named in
-  let keep (name, _) =
-    let name = String.lowercase_ascii name in
-    not (is_own name || List.mem name named)
-  in
-  List.filter keep (H.to_list headers)
+  List.iter
+    (fun (name, value) ->
+      let lower = String.lowercase_ascii name in
+      if not (is_own lower || is_listed lower named || take lower value) then
+        Head.write_field b (name, value))
+    (H.to_list headers)
 
-let is_named name (other, _) = String.lowercase_ascii other = name
-
-(* [fields] with [value] at the end of the list in the fields [name]. *)
-let append fields name value =
-  let before, others = List.partition (is_named name) fields in
-  let values = List.map snd before @ [ value ] in
-  others @ [ (name, String.concat ", " values) ]
-
-let replace fields name value =
-  List.filter (fun field -> not (is_named name field)) fields @ [ (name, value) ]
+let extended before value = match before with "" -> value | before -> before ^ ", " ^ value
 
 let quoted s =
   if Grammar.is_token s then s
@@ -166,29 +163,46 @@ let forwarded t host (client : Soil.Net.Endpoint.t option) =
   let host = match host with Some host -> ";host=" ^ quoted host | None -> "" in
   "for=" ^ quoted address ^ host ^ ";proto=" ^ t.scheme
 
-let request_fields t request host =
-  let fields = end_to_end (Server.head request).headers in
-  let client = Server.endpoint request in
-  let fields =
-    match client with
-    | None -> fields
-    | Some { address; _ } -> append fields "x-forwarded-for" (Soil.Net.Address.to_string address)
+let write_request_fields t b request host =
+  let head = Server.head request in
+  let addresses = ref "" and elements = ref "" and via = ref "" in
+  let add list value = list := extended !list value in
+  let take name value =
+    match name with
+    | "x-forwarded-for" ->
+        add addresses value;
+        true
+    | "forwarded" ->
+        add elements value;
+        true
+    | "via" ->
+        add via value;
+        true
+    | "x-forwarded-proto" | "x-forwarded-host" -> true
+    | _ -> false
   in
-  let fields = replace fields "x-forwarded-proto" t.scheme in
-  let fields = match host with Some h -> replace fields "x-forwarded-host" h | None -> fields in
-  let fields = append fields "forwarded" (forwarded t host client) in
-  let version = match (Server.head request).version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 " in
-  append fields "via" (version ^ t.name)
+  write_end_to_end b head.headers take;
+  let client = Server.endpoint request in
+  (match client with
+  | None -> ()
+  | Some { address; _ } -> add addresses (Soil.Net.Address.to_string address));
+  if !addresses <> "" then Head.write_field b ("x-forwarded-for", !addresses);
+  Head.write_field b ("x-forwarded-proto", t.scheme);
+  Option.iter (fun host -> Head.write_field b ("x-forwarded-host", host)) host;
+  Head.write_field b ("forwarded", extended !elements (forwarded t host client));
+  let version = match head.version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 " in
+  Head.write_field b ("via", extended !via (version ^ t.name))
 
 let response_headers t (head : Head.response) extra =
-  H.of_list (append (end_to_end head.headers) "via" ("1.1 " ^ t.name) @ extra)
-
-let head_text b meth target host fields =
-  let text = Buffer.create 512 in
-  Buffer.add_string text (Status.meth_to_string meth ^ " " ^ target ^ " HTTP/1.1\r\n");
-  let host = match host with Some host -> host | None -> Exchange.host_field b.origin in
-  Head.write text (("host", host) :: fields);
-  Buffer.contents text
+  let named = List.concat_map Grammar.elements (H.get_multi head.headers "connection") in
+  let via = ref "" in
+  let keep (name, value) =
+    let lower = String.lowercase_ascii name in
+    if lower = "via" then via := extended !via value;
+    not (is_own lower || lower = "via" || is_listed lower named)
+  in
+  let kept = List.filter keep (H.to_list head.headers) in
+  H.of_list (kept @ (("via", extended !via ("1.1 " ^ t.name)) :: extra))
 
 (* Bodies *)
 
@@ -256,6 +270,12 @@ let relay t b (x : Exchange.exchange) sink =
   in
   go ()
 
+let read_exactly source n =
+  let b = Bytes.create n in
+  let rec go off = if off < n then go (off + D.read source b off (n - off)) in
+  go 0;
+  Bytes.unsafe_to_string b
+
 let content_length headers = Option.bind (H.get headers "content-length") int_of_string_opt
 
 let answer t b request (x : Exchange.exchange) =
@@ -264,8 +284,7 @@ let answer t b request (x : Exchange.exchange) =
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
   | _, Length n when n <= small ->
-      let text = D.read_all ~max:n (Exchange.source x) in
-      Server.string ~status ~headers text
+      Server.string ~status ~headers (read_exactly (Exchange.source x) n)
   | _, Length n -> stream ~length:n ()
   | _, (Chunked | To_end) -> stream ()
 
@@ -294,17 +313,28 @@ let upgrade_of (head : Cohttp.Request.t) =
 
 let target b resource = if resource = "*" then resource else b.base ^ resource
 
+let head_text t b request host body =
+  let head = Server.head request in
+  let text = Buffer.create 512 in
+  Buffer.add_string text (Status.meth_to_string head.meth);
+  Buffer.add_char text ' ';
+  Buffer.add_string text (target b head.resource);
+  Buffer.add_string text " HTTP/1.1\r\n";
+  Head.write_field text
+    ("host", match host with Some host -> host | None -> Exchange.host_field b.origin);
+  write_request_fields t text request host;
+  List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
+  (match upgrade_of head with
+  | Some protocol ->
+      List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ]
+  | None -> ());
+  Head.finish text;
+  Buffer.contents text
+
 let exchange t b request ~on_connected body =
   let head = Server.head request in
-  let host = H.get head.headers "host" in
   let upgrade = upgrade_of head in
-  let fields = request_fields t request host @ Exchange.framing_fields head.meth body in
-  let fields =
-    match upgrade with
-    | Some protocol -> fields @ [ ("connection", "upgrade"); ("upgrade", protocol) ]
-    | None -> fields
-  in
-  let head_text = head_text b head.meth (target b head.resource) host fields in
+  let head_text = head_text t b request (H.get head.headers "host") body in
   let x =
     Exchange.once ~fresh:(upgrade <> None) ~on_connected (Server.scope request) t.client b.origin
       b.uri ~head:head_text head.meth body
@@ -352,7 +382,10 @@ let handle t request = attempt t request (body_of t request) [] None
 
 let is_healthy t b health =
   T.scope @@ fun scope ->
-  let head = head_text b `GET (target b health.path) None [ ("user-agent", t.name) ] in
+  let text = Buffer.create 100 in
+  Buffer.add_string text ("GET " ^ target b health.path ^ " HTTP/1.1\r\n");
+  Head.write text [ ("host", Exchange.host_field b.origin); ("user-agent", t.name) ];
+  let head = Buffer.contents text in
   match Exchange.once scope t.client b.origin b.uri ~head `GET Empty with
   | x ->
       Exchange.finish x (fun () -> Exchange.is_at_end x.content);
