@@ -1,0 +1,172 @@
+module Server = Soil_http.Server
+module Media_type = Soil_http.Media_type
+
+exception Invalid of string
+
+(* Text. Yojson takes more than JSON, and its recursion has no limit: a scan refuses both before. *)
+
+exception Malformed of int * string
+
+let malformed at reason = raise (Malformed (at, reason))
+let is_digit c = c >= '0' && c <= '9'
+let is_at s i c = i < String.length s && s.[i] = c
+let rec skip is s i = if i < String.length s && is s.[i] then skip is s (i + 1) else i
+
+(* RFC 8259 §6. *)
+let is_number s =
+  let digits i = skip is_digit s i in
+  let start = if is_at s 0 '-' then 1 else 0 in
+  let whole = if is_at s start '0' then start + 1 else digits start in
+  let fraction = if is_at s whole '.' then digits (whole + 1) else whole in
+  let has_exponent = is_at s fraction 'e' || is_at s fraction 'E' in
+  let sign = fraction + 1 in
+  let exponent = if is_at s sign '+' || is_at s sign '-' then sign + 1 else sign in
+  let stop = if has_exponent then digits exponent else fraction in
+  whole > start
+  && fraction <> whole + 1
+  && (not (has_exponent && stop = exponent))
+  && stop = String.length s
+
+let is_finite s =
+  let has_fraction = String.exists (fun c -> c = '.' || c = 'e' || c = 'E') s in
+  (not has_fraction) || Float.is_finite (float_of_string s)
+
+let is_word_char = function
+  | '0' .. '9' | 'a' .. 'z' | 'A' .. 'Z' | '+' | '-' | '.' | '_' -> true
+  | _ -> false
+
+let shown word = if String.length word > 40 then String.sub word 0 40 ^ "…" else word
+
+let scan_word s i =
+  let stop = skip is_word_char s i in
+  let word = String.sub s i (stop - i) in
+  (match word with
+  | "true" | "false" | "null" -> ()
+  | _ when not (is_digit word.[0] || word.[0] = '-') -> malformed i ("unknown word: " ^ shown word)
+  | _ when not (is_number word) -> malformed i ("not a number: " ^ shown word)
+  | _ when not (is_finite word) -> malformed i ("a number out of range: " ^ shown word)
+  | _ -> ());
+  stop
+
+let code_unit s i =
+  match if i + 4 <= String.length s then int_of_string_opt ("0x" ^ String.sub s i 4) else None with
+  | Some unit -> unit
+  | None -> malformed i "an escape without four hexadecimal digits"
+
+(* The escape whose backslash is at [i]. *)
+let scan_escape s i =
+  if not (is_at s (i + 1) 'u') then i + 2
+  else
+    let unit = code_unit s (i + 2) in
+    if unit < 0xd800 || unit > 0xdfff then i + 6
+    else if unit < 0xdc00 && is_at s (i + 6) '\\' && is_at s (i + 7) 'u' then
+      let low = code_unit s (i + 8) in
+      if low >= 0xdc00 && low <= 0xdfff then i + 12
+      else malformed i "half of a surrogate pair"
+    else malformed i "half of a surrogate pair"
+
+let rec scan_string s i =
+  if i >= String.length s then malformed (String.length s) "the end in a string"
+  else
+    match s.[i] with
+    | '"' -> i + 1
+    | '\\' -> scan_string s (scan_escape s i)
+    | c when c < ' ' -> malformed i "a control character in a string"
+    | _ -> scan_string s (i + 1)
+
+let rec scan ~max_depth s i depth =
+  if i < String.length s then
+    match s.[i] with
+    | ' ' | '\t' | '\n' | '\r' | ',' | ':' -> scan ~max_depth s (i + 1) depth
+    | '"' -> scan ~max_depth s (scan_string s (i + 1)) depth
+    | '[' | '{' ->
+        if depth = max_depth then
+          malformed i (Printf.sprintf "nested more than %d deep" max_depth);
+        scan ~max_depth s (i + 1) (depth + 1)
+    | ']' | '}' -> scan ~max_depth s (i + 1) (depth - 1)
+    | c when is_word_char c -> scan ~max_depth s (scan_word s i) depth
+    | c -> malformed i (Printf.sprintf "unexpected character %C" c)
+
+let located s (at, reason) =
+  let count (line, start) i c = if i < at && c = '\n' then (line + 1, i + 1) else (line, start) in
+  let line, start = Seq.fold_lefti (fun acc i c -> count acc i c) (1, 0) (String.to_seq s) in
+  Printf.sprintf "line %d, byte %d: %s" line (at - start + 1) reason
+
+(* Yojson's: [Line 1, bytes 3-5:] (from 0), a line break and the reason. *)
+let of_yojson s message =
+  match String.index_opt message '\n' with
+  | None -> located s (0, String.uncapitalize_ascii message)
+  | Some i ->
+      let reason = String.sub message (i + 1) (String.length message - i - 1) in
+      let place line first _ =
+        Printf.sprintf "line %d, byte %d: %s" line (first + 1) (String.uncapitalize_ascii reason)
+      in
+      (try Scanf.sscanf message "Line %d, bytes %d-%d:" place
+       with Scanf.Scan_failure _ | Failure _ | End_of_file -> reason)
+
+let rec first_invalid s i =
+  if i >= String.length s then None
+  else
+    let d = String.get_utf_8_uchar s i in
+    if Uchar.utf_decode_is_valid d then first_invalid s (i + Uchar.utf_decode_length d) else Some i
+
+let parse ?(max_depth = 100) s =
+  match
+    Option.iter (fun i -> malformed i "not UTF-8") (first_invalid s 0);
+    scan ~max_depth s 0 0;
+    Yojson.Safe.from_string s
+  with
+  | json -> Ok json
+  | exception Malformed (at, reason) -> Error (located s (at, reason))
+  | exception Yojson.Json_error message -> Error (of_yojson s message)
+
+(* Responses *)
+
+let rec check : Yojson.Safe.t -> unit = function
+  | `Float f when not (Float.is_finite f) ->
+      invalid_arg "Soil_http_yojson.response: a number isn't finite"
+  | `List l -> List.iter check l
+  | `Assoc l -> List.iter (fun (_, v) -> check v) l
+  | _ -> ()
+
+let respond ~content_type ?status ?(headers = Cohttp.Header.init ()) json =
+  check json;
+  let headers = Cohttp.Header.replace headers "content-type" content_type in
+  Server.string ?status ~headers (Yojson.Safe.to_string json)
+
+let response ?status ?headers json = respond ~content_type:"application/json" ?status ?headers json
+
+let problem status detail =
+  let code = Cohttp.Code.code_of_status status in
+  let title = Cohttp.Code.reason_phrase_of_code code in
+  respond ~content_type:"application/problem+json" ~status
+    (`Assoc [ ("title", `String title); ("status", `Int code); ("detail", `String detail) ])
+
+(* Requests *)
+
+let is_json request =
+  match Media_type.of_request request with
+  | Some { name; _ } -> name = "application/json" || String.ends_with ~suffix:"+json" name
+  | None -> false
+
+let decoded decode json =
+  match decode json with
+  | v -> Ok v
+  | exception
+      ( Invalid reason
+      | Yojson.Safe.Util.Type_error (reason, _)
+      | Yojson.Safe.Util.Undefined (reason, _) ) ->
+      Error reason
+
+let read ?max ?max_depth decode request =
+  if not (is_json request) then
+    Error (problem `Unsupported_media_type "the body's type isn't application/json")
+  else
+    match Result.bind (parse ?max_depth (Server.body_string ?max request)) (decoded decode) with
+    | Ok v -> Ok v
+    | Error reason -> Error (problem `Bad_request reason)
+
+let handle ?max ?max_depth decode f request =
+  match read ?max ?max_depth decode request with
+  | Ok v -> f request v
+  | Error response -> response
