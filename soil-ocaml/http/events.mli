@@ -62,7 +62,8 @@ val stream :
     After [keep_alive] seconds (default: 15; [infinity]: never) without a message an empty comment
     is sent, for proxies that close silent connections. By that a client that went away is detected:
     [f] is cancelled, or its {!send} raises, and the connection ends. TCP reports a lost client at
-    the second write after its end. Raises [Invalid_argument] if [keep_alive <= 0]. *)
+    the second write after its end. When the server stops, [f] is cancelled after the [grace] of
+    {!Server.serve}; clients connect again. Raises [Invalid_argument] if [keep_alive <= 0]. *)
 
 val send : t -> message -> unit
 (** [send t m] sends [m], and waits until the connection has accepted it. Several tasks may send.

@@ -11,4 +11,5 @@ module Cookie = Cookie
 module Form = Form
 module Multipart = Multipart
 module Media_type = Media_type
+module Encoding = Encoding
 module Date = Date

@@ -22,4 +22,5 @@ module Cookie = Cookie
 module Form = Form
 module Multipart = Multipart
 module Media_type = Media_type
+module Encoding = Encoding
 module Date = Date

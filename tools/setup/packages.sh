@@ -15,7 +15,7 @@ ocaml_run="ocaml ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-o
 # The libraries of tests/programs/libraries have their own line, and so do those of the sublibraries
 # that no example uses, of the code in docs/ and of the toplevel.
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat \
-libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev \
+libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev libzip-ocaml-dev \
 libmirage-kv-ocaml-dev libmirage-kv-mem-ocaml-dev libmirage-clock-ocaml-dev libmirage-ptime-ocaml-dev libmirage-crypto-ocaml-dev libx509-ocaml-dev libmdx-ocaml-dev utop"
 ocaml_doc="ocaml-odoc"
 # The libraries of tests/programs/services: only their files, with all their OCaml dependencies.
@@ -31,7 +31,7 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml"
 
 # The C side of a link: the dependencies of the opam package soil. Programs that run images and make
 # disks, and the process's network: those of soil-qemu. The rest fetches pages.

@@ -61,8 +61,7 @@ let scan_escape s i =
     if unit < 0xd800 || unit > 0xdfff then i + 6
     else if unit < 0xdc00 && is_at s (i + 6) '\\' && is_at s (i + 7) 'u' then
       let low = code_unit s (i + 8) in
-      if low >= 0xdc00 && low <= 0xdfff then i + 12
-      else malformed i "half of a surrogate pair"
+      if low >= 0xdc00 && low <= 0xdfff then i + 12 else malformed i "half of a surrogate pair"
     else malformed i "half of a surrogate pair"
 
 let rec scan_string s i =
@@ -80,8 +79,7 @@ let rec scan ~max_depth s i depth =
     | ' ' | '\t' | '\n' | '\r' | ',' | ':' -> scan ~max_depth s (i + 1) depth
     | '"' -> scan ~max_depth s (scan_string s (i + 1)) depth
     | '[' | '{' ->
-        if depth = max_depth then
-          malformed i (Printf.sprintf "nested more than %d deep" max_depth);
+        if depth = max_depth then malformed i (Printf.sprintf "nested more than %d deep" max_depth);
         scan ~max_depth s (i + 1) (depth + 1)
     | ']' | '}' -> scan ~max_depth s (i + 1) (depth - 1)
     | c when is_word_char c -> scan ~max_depth s (scan_word s i) depth
@@ -96,13 +94,13 @@ let located s (at, reason) =
 let of_yojson s message =
   match String.index_opt message '\n' with
   | None -> located s (0, String.uncapitalize_ascii message)
-  | Some i ->
+  | Some i -> (
       let reason = String.sub message (i + 1) (String.length message - i - 1) in
       let place line first _ =
         Printf.sprintf "line %d, byte %d: %s" line (first + 1) (String.uncapitalize_ascii reason)
       in
-      (try Scanf.sscanf message "Line %d, bytes %d-%d:" place
-       with Scanf.Scan_failure _ | Failure _ | End_of_file -> reason)
+      try Scanf.sscanf message "Line %d, bytes %d-%d:" place
+      with Scanf.Scan_failure _ | Failure _ | End_of_file -> reason)
 
 let rec first_invalid s i =
   if i >= String.length s then None
@@ -167,6 +165,4 @@ let read ?max ?max_depth decode request =
     | Error reason -> Error (problem `Bad_request reason)
 
 let handle ?max ?max_depth decode f request =
-  match read ?max ?max_depth decode request with
-  | Ok v -> f request v
-  | Error response -> response
+  match read ?max ?max_depth decode request with Ok v -> f request v | Error response -> response

@@ -40,8 +40,8 @@ exception Invalid of string
 
 val parse : ?max_depth:int -> string -> (Yojson.Safe.t, string) result
 (** [parse s] is the value of [s], JSON of {{:https://www.rfc-editor.org/rfc/rfc8259}RFC 8259}
-    without Yojson's extensions (comments, [NaN], tuples, …): or an error such as ["line 2, byte 5:
-    not a number: 01"]. Lines and bytes begin with 1. It is also an error if
+    without Yojson's extensions (comments, [NaN], tuples, …): or an error such as
+    ["line 2, byte 5: not a number: 01"]. Lines and bytes begin with 1. It is also an error if
 
     - arrays and objects are nested more than [max_depth] deep (default: 100);
     - the text isn't UTF-8, or an escape is a half of a surrogate pair;
@@ -56,9 +56,9 @@ val response :
   ?headers:Cohttp.Header.t ->
   Yojson.Safe.t ->
   Soil_http.Server.response
-(** [response json] has the body [json] and the type [application/json]. Raises [Invalid_argument] if
-    a number isn't finite. *)
+(** [response json] has the body [json] and the type [application/json]. Raises [Invalid_argument]
+    if a number isn't finite. *)
 
 val problem : Cohttp.Code.status_code -> string -> Soil_http.Server.response
-(** [problem status reason] is an error as {{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457} has it:
-    an object with [title], [status] and [detail], of type [application/problem+json]. *)
+(** [problem status reason] is an error as {{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457} has
+    it: an object with [title], [status] and [detail], of type [application/problem+json]. *)

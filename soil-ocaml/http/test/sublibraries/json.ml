@@ -71,14 +71,19 @@ let app =
     (`Assoc [ ("n", `Int (n + 1)); ("path", `String (Server.path request)) ])
 
 let requests () =
-  let ask ?(content_type = "application/json") body = plain (answers app [ post content_type body ]) in
-  let created = {|HTTP/1.1 201 Created|content-type: application/json|content-length: 18||{"n":2,"path":"/"}|} in
+  let ask ?(content_type = "application/json") body =
+    plain (answers app [ post content_type body ])
+  in
+  let created =
+    {|HTTP/1.1 201 Created|content-type: application/json|content-length: 18||{"n":2,"path":"/"}|}
+  in
   string "a value" created (ask {|{"n":1}|});
   string "with parameters" created (ask ~content_type:"Application/JSON; charset=utf-8" {|{"n":1}|});
   string "a type of its own" created (ask ~content_type:"application/x.y+json" {|{"n":1}|});
   let refused status detail answer =
     let body = Printf.sprintf {|"status":%s,"detail":%S}|} status detail in
-    string detail (status ^ " true") (Check.status answer ^ " " ^ string_of_bool (String.ends_with ~suffix:body answer))
+    string detail (status ^ " true")
+      (Check.status answer ^ " " ^ string_of_bool (String.ends_with ~suffix:body answer))
   in
   refused "400" "line 2, byte 3: not a number: 1." (ask "[\n  1.]");
   refused "400" "line 1, byte 4: nested more than 3 deep" (ask "[[[[]]]]");
@@ -87,13 +92,20 @@ let requests () =
   refused "400" "Expected int, got null" (ask "{}");
   refused "415" "the body's type isn't application/json" (ask ~content_type:"text/plain" "{}");
   string "too long" "413" (status (ask (String.make 101 ' ')));
-  string "the type of problems" "HTTP/1.1 400 Bad Request|content-type: application/problem+json|content-length: 87||"
-    (let answer = ask "[" in String.sub answer 0 (String.index answer '{'));
+  string "the type of problems"
+    "HTTP/1.1 400 Bad Request|content-type: application/problem+json|content-length: 87||"
+    (let answer = ask "[" in
+     String.sub answer 0 (String.index answer '{'));
   is_invalid "not finite" (fun () -> ignore (J.response (`List [ `Float nan ])))
 
 let gen =
   let open QCheck2.Gen in
-  let text = map (fun l -> String.concat "" l) (list_size (int_range 0 5) (oneofl [ "a"; "\""; "\\"; "\n"; "\xc3\xa9"; "\000"; "\xf0\x9f\x98\x80"; "["; "/" ])) in
+  let text =
+    map
+      (fun l -> String.concat "" l)
+      (list_size (int_range 0 5)
+         (oneofl [ "a"; "\""; "\\"; "\n"; "\xc3\xa9"; "\000"; "\xf0\x9f\x98\x80"; "["; "/" ]))
+  in
   let leaf : Yojson.Safe.t t =
     oneof
       [
@@ -123,7 +135,28 @@ let gen_text =
   QCheck2.Gen.(
     map (String.concat "")
       (list_size (int_range 0 12)
-         (oneofl [ "{"; "}"; "["; "]"; ","; ":"; "\""; "\\"; "\\u12"; "1"; "-"; "."; "e"; "true"; " "; "\n"; "\xff"; "/"; "(" ])))
+         (oneofl
+            [
+              "{";
+              "}";
+              "[";
+              "]";
+              ",";
+              ":";
+              "\"";
+              "\\";
+              "\\u12";
+              "1";
+              "-";
+              ".";
+              "e";
+              "true";
+              " ";
+              "\n";
+              "\xff";
+              "/";
+              "(";
+            ])))
 
 let () =
   Alcotest.run "soil.http.yojson"

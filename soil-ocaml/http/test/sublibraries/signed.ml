@@ -46,7 +46,9 @@ let lifetimes () =
   verified "no expiry" None (get (after longer))
 
 let rotation () =
-  let old = S.keys [ key 'a' ] and both = S.keys [ key 'b'; key 'a' ] and young = S.keys [ key 'b' ] in
+  let old = S.keys [ key 'a' ]
+  and both = S.keys [ key 'b'; key 'a' ]
+  and young = S.keys [ key 'b' ] in
   let get keys signed = S.verify keys ~name:"n" signed in
   let by_old = S.sign old ~name:"n" "v" and by_both = S.sign both ~name:"n" "v" in
   verified "the old key's" (Some "v") (get both by_old);
@@ -62,7 +64,9 @@ let requests () =
     | Some v -> Server.string (String.escaped v)
     | None -> Server.string "none" |> Soil_http.Cookie.add cookie
   in
-  let ask fields = List.hd (List.rev (String.split_on_char '|' (plain (answers handler [ get "/" ~fields ])))) in
+  let ask fields =
+    List.hd (List.rev (String.split_on_char '|' (plain (answers handler [ get "/" ~fields ]))))
+  in
   string "none" "none" (ask "");
   string "the first valid one" "b\\195\\169 ; \\n" (ask ("Cookie: u=x; u=" ^ good ^ "\r\n"));
   string "under another name" "none" (ask ("Cookie: v=" ^ good ^ "\r\n"))
@@ -71,7 +75,8 @@ let there_and_back (name, value) =
   let signed = S.sign keys ~name value in
   ignore (Soil_http.Cookie.make ~secure:false "a" signed);
   S.verify keys ~name signed = Some value
-  && String.length signed >= 45 && String.length signed <= 45 + ((String.length value * 4) + 2) / 3
+  && String.length signed >= 45
+  && String.length signed <= 45 + (((String.length value * 4) + 2) / 3)
 
 let gen =
   QCheck2.Gen.(

@@ -1,0 +1,90 @@
+module H = Cohttp.Header
+
+type coding = {
+  name : string;
+  string : string -> string;
+  stream : (Soil.Flow.sink -> unit) -> Soil.Flow.sink -> unit;
+}
+
+let coding name ~string ~stream = { name; string; stream }
+
+let is_compressible content_type =
+  match Media_type.of_string content_type with
+  | None -> false
+  | Some { name; _ } ->
+      let has suffix = String.ends_with ~suffix name in
+      String.starts_with ~prefix:"text/" name
+      || has "/json" || has "+json" || has "/xml" || has "+xml" || has "/javascript" || has "/wasm"
+
+let is_eligible (r : Response.t) ~min_bytes =
+  let is_long = match Response.length r with Some n -> n >= min_bytes | None -> true in
+  let code = Status.code r.status in
+  let has_content = code >= 200 && code <> 204 && code <> 206 && code <> 304 in
+  let is_text = Option.fold ~none:false ~some:is_compressible in
+  (match r.body with Text _ | Buffer _ | Stream _ -> true | Empty | Direct _ | Upgrade _ -> false)
+  && is_long && has_content
+  && is_text (H.get r.headers "content-type")
+  && (not (H.mem r.headers "content-encoding" || H.mem r.headers "content-range"))
+  && not (Grammar.mem r.headers "cache-control" "no-transform")
+
+let quality = function
+  | [] -> 1.
+  | [ s ] when String.length s > 2 && (s.[0] = 'q' || s.[0] = 'Q') && s.[1] = '=' -> (
+      match float_of_string_opt (String.sub s 2 (String.length s - 2)) with
+      | Some q when q >= 0. && q <= 1. -> q
+      | Some _ | None -> 0.)
+  | _ -> 0.
+
+(* The weight of [coding] precedes that of all others, wherever it is. *)
+let rec find coding others = function
+  | [] -> others
+  | element :: rest -> (
+      match List.map String.trim (String.split_on_char ';' element) with
+      | name :: weight when Grammar.equal name coding -> Some (quality weight)
+      | "*" :: weight -> find coding (Some (quality weight)) rest
+      | _ -> find coding others rest)
+
+let weight request coding =
+  let fields = H.get_multi (Server.head request).headers "accept-encoding" in
+  Option.value (find coding None (List.concat_map Grammar.elements fields)) ~default:0.
+
+(* The coding that the client prefers, if it doesn't prefer none: without a weight, that comes last. *)
+let preferred request codings =
+  let heaviest found coding =
+    let q = weight request coding.name in
+    match found with
+    | Some (_, most) when q <= most -> found
+    | Some _ | None -> if q > 0. then Some (coding, q) else found
+  in
+  match List.fold_left heaviest None codings with
+  | Some (coding, q) when q >= weight request "identity" -> Some coding
+  | Some _ | None -> None
+
+let vary headers =
+  if Grammar.mem headers "vary" "accept-encoding" || Grammar.mem headers "vary" "*" then headers
+  else H.add headers "vary" "accept-encoding"
+
+let encode coding (body : Response.body) : Response.body =
+  match body with
+  | Text s -> Text (coding.string s)
+  | Buffer b -> Text (coding.string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))
+  | Stream s -> Stream { s with length = None; write = coding.stream s.write }
+  | (Empty | Direct _ | Upgrade _) as body -> body
+
+let weak_tag tag = if String.starts_with ~prefix:"W/" tag then tag else "W/" ^ tag
+
+let headers_of coding headers =
+  let headers = H.add headers "content-encoding" coding.name in
+  match H.get headers "etag" with
+  | Some tag -> H.replace headers "etag" (weak_tag tag)
+  | None -> headers
+
+let apply ?(min_bytes = 1000) codings request (r : Response.t) : Server.response =
+  if not (is_eligible r ~min_bytes) then r
+  else
+    let headers = vary r.headers in
+    match preferred request codings with
+    | None -> { r with headers }
+    | Some coding -> { r with headers = headers_of coding headers; body = encode coding r.body }
+
+let handler ?min_bytes codings h request = apply ?min_bytes codings request (h request)

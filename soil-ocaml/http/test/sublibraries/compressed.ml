@@ -1,0 +1,227 @@
+(* Content codings. *)
+open Check
+module E = Soil_http.Encoding
+module G = Soil_http_gzip
+module H = Cohttp.Header
+
+(* By zlib, and checked against the trailer. *)
+let uncompress s =
+  let n = String.length s in
+  if String.sub s 0 10 <> "\x1f\x8b\x08\000\000\000\000\000\000\xff" then failwith "not gzip";
+  let at = ref 10 and b = Buffer.create 100 in
+  let refill buffer =
+    let k = min (Bytes.length buffer) (n - 8 - !at) in
+    Bytes.blit_string s !at buffer 0 k;
+    at := !at + k;
+    k
+  in
+  Zlib.uncompress ~header:false refill (fun piece k -> Buffer.add_subbytes b piece 0 k);
+  let text = Buffer.contents b in
+  let crc = Zlib.update_crc_string 0l text 0 (String.length text) in
+  if String.get_int32_le s (n - 8) <> crc then failwith "checksum";
+  if String.get_int32_le s (n - 4) <> Int32.of_int (String.length text) then failwith "length";
+  text
+
+let there_and_back (level, s) = uncompress (G.compress ~level s) = s
+
+(* What is easy to compress, what isn't, and around the sizes of the pieces. *)
+let gen =
+  let open QCheck2.Gen in
+  let size =
+    oneof [ int_range 0 100; int_range 16_000 17_000; int_range 65_500 65_600; int_range 0 200_000 ]
+  in
+  let text =
+    bind size (fun n -> oneof [ pure (String.make n 'x'); string_size ~gen:char (pure n) ])
+  in
+  pair (int_range 1 9) text
+
+(* Bodies of chunks. *)
+let unchunk text =
+  let b = Buffer.create 1000 in
+  let rec go i =
+    let stop = String.index_from text i '\r' in
+    let n = int_of_string ("0x" ^ String.sub text i (stop - i)) in
+    Buffer.add_string b (String.sub text (stop + 2) n);
+    if n > 0 then go (stop + 4 + n)
+  in
+  go 0;
+  Buffer.contents b
+
+let split answer =
+  let rec find i = if String.sub answer i 4 = "\r\n\r\n" then i else find (i + 1) in
+  let i = find 0 in
+  (String.sub answer 0 i, String.sub answer (i + 4) (String.length answer - i - 4))
+
+let head answer = fst (split answer)
+
+let field name answer =
+  let prefix = name ^ ": " in
+  let is_it line = String.starts_with ~prefix line in
+  let lines = List.map String.trim (String.split_on_char '\n' (head answer)) in
+  match List.filter is_it lines with
+  | [] -> "none"
+  | l ->
+      String.concat "+"
+        (List.map
+           (fun s -> String.sub s (String.length prefix) (String.length s - String.length prefix))
+           l)
+
+let text = String.concat " " (List.init 500 string_of_int)
+let headers l = H.of_list (("content-type", "text/plain; charset=utf-8") :: l)
+let gzip = [ G.coding () ]
+
+let ask ?(codings = gzip) ?(meth = "GET") ?accept response =
+  let fields = match accept with Some a -> "Accept-Encoding: " ^ a ^ "\r\n" | None -> "" in
+  let handler = E.handler codings (fun _ -> response ()) in
+  answers handler [ meth ^ " / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" ^ fields ^ "\r\n" ]
+
+let plain () = Server.string ~headers:(headers []) text
+
+let negotiation () =
+  let is accept wanted =
+    string accept wanted (field "content-encoding" (ask ~accept plain));
+    string (accept ^ ": vary") "accept-encoding" (field "vary" (ask ~accept plain))
+  in
+  List.iter
+    (fun accept -> is accept "gzip")
+    [
+      "gzip"; "GZIP"; "br, gzip"; "*"; "gzip;q=0.001"; "gzip ; Q=0.5"; "deflate, *;q=0.1";
+      "identity;q=0.5, gzip;q=0.6"; "identity;q=0, *"; "gzip;q=1.000"; "gzip, identity";
+    ];
+  List.iter
+    (fun accept -> is accept "none")
+    [
+      ""; "br"; "identity"; "gzip;q=0"; "gzip;q=0.000"; "*, gzip;q=0"; "*;q=0";
+      "identity, gzip;q=0.9"; "gzip;q=2"; "gzip;q=x"; "gzip;q=-1"; "xgzip";
+      "gzip;level=1";
+    ];
+  string "no field" "none" (field "content-encoding" (ask plain));
+  let other = E.coding "other" ~string:(fun s -> "other " ^ s) ~stream:(fun write d -> write d) in
+  let which accept = field "content-encoding" (ask ~codings:(other :: gzip) ~accept plain) in
+  string "the first" "other" (which "gzip, other");
+  string "the heavier" "gzip" (which "gzip, other;q=0.9");
+  string "all others" "other" (which "gzip;q=0.5, *;q=0.6")
+[@@ocamlformat "disable"]
+
+let bodies () =
+  let encoded response =
+    let answer = ask ~accept:"gzip" response in
+    if field "content-encoding" answer = "gzip" then
+      let body = snd (split answer) in
+      let body = if field "transfer-encoding" answer = "chunked" then unchunk body else body in
+      if
+        field "content-length" answer = "none"
+        || int_of_string (field "content-length" answer) = String.length body
+      then uncompress body
+      else "length"
+    else "not encoded"
+  in
+  let not_encoded what response = string what "not encoded" (encoded response) in
+  string "a string" text (encoded plain);
+  let buffer () = Bigarray.Array1.init Char C_layout (String.length text) (String.get text) in
+  string "a buffer" text (encoded (fun () -> Server.buffer ~headers:(headers []) (buffer ())));
+  let stream ?length s () =
+    Server.stream ~headers:(headers []) ?length (fun d -> D.write_string d s)
+  in
+  string "a stream" text (encoded (stream text));
+  string "with a length" text (encoded (stream ~length:(String.length text) text));
+  let long = String.concat text (List.init 100 string_of_int) in
+  string "a long one" long (encoded (stream long));
+  not_encoded "a short stream" (stream ~length:5 "short");
+  string "a short stream without a length" "short" (encoded (stream "short"));
+  not_encoded "a short string" (fun () -> Server.string ~headers:(headers []) (String.make 999 'x'));
+  string "at the bound" (String.make 1000 'x')
+    (encoded (fun () -> Server.string ~headers:(headers []) (String.make 1000 'x')));
+  let typed t () = Server.string ~headers:(H.init_with "content-type" t) text in
+  List.iter
+    (fun t -> string t text (encoded (typed t)))
+    [
+      "application/json";
+      "Application/JSON; charset=utf-8";
+      "image/svg+xml";
+      "application/problem+json";
+      "text/event-stream";
+    ];
+  List.iter (fun t -> not_encoded t (typed t)) [ "image/png"; "application/octet-stream"; "" ];
+  not_encoded "no type" (fun () -> Server.string text);
+  List.iter
+    (fun field ->
+      not_encoded (fst field) (fun () -> Server.string ~headers:(headers [ field ]) text))
+    [
+      ("content-encoding", "br");
+      ("content-range", "bytes 0-1/2");
+      ("cache-control", "private, no-transform");
+    ];
+  not_encoded "a part" (fun () -> Server.string ~status:`Partial_content ~headers:(headers []) text);
+  not_encoded "not modified" (fun () -> Server.status ~headers:(headers []) `Not_modified);
+  let upper = String.length (G.compress text) in
+  bool "smaller" true (upper < String.length text / 2)
+
+let fields () =
+  let get ?meth l = ask ?meth ~accept:"gzip" (fun () -> Server.string ~headers:(headers l) text) in
+  string "a weak tag" "W/\"1\"" (field "etag" (get [ ("etag", "\"1\"") ]));
+  string "as it was" "W/\"1\"" (field "etag" (get [ ("etag", "W/\"1\"") ]));
+  string "another vary" "cookie+accept-encoding" (field "vary" (get [ ("vary", "cookie") ]));
+  string "the same vary" "cookie, Accept-Encoding"
+    (field "vary" (get [ ("vary", "cookie, Accept-Encoding") ]));
+  let strong =
+    ask ~accept:"br" (fun () -> Server.string ~headers:(headers [ ("etag", "\"1\"") ]) text)
+  in
+  string "not encoded: the tag" "\"1\"" (field "etag" strong);
+  string "the same head" (head (get [] ~meth:"GET")) (head (get [] ~meth:"HEAD"));
+  string "without a body" "" (snd (split (get [] ~meth:"HEAD")))
+
+(* What was written comes out before the stream goes on. *)
+let at_once () =
+  let client, server = Soil.Flow.pair () in
+  let seen = Soil.Task.Promise.create () in
+  let write d =
+    D.write_string d "first ";
+    Soil.Task.Promise.await seen;
+    D.write_string d "second"
+  in
+  let response _ = Server.stream ~headers:(headers []) write in
+  let serve () = Server.connection server (E.handler gzip response) in
+  let read () =
+    D.write_string client (get "/" ~fields:"Accept-Encoding: gzip\r\nConnection: close\r\n");
+    let r = Soil.Reader.create client in
+    let rec skip () = if Soil.Reader.line r <> "" then skip () in
+    skip ();
+    let inflate = Zlib.inflate_init false and out = Bytes.create 100 in
+    let rec chunks text =
+      let n = int_of_string ("0x" ^ Soil.Reader.line r) in
+      let data = Bytes.of_string (Soil.Reader.take r n) in
+      ignore (Soil.Reader.line r);
+      (* The head is a chunk of its own. *)
+      if Bytes.starts_with ~prefix:(Bytes.of_string "\x1f\x8b") data then chunks text
+      else
+        let _, _, made = Zlib.inflate inflate data 0 n out 0 100 Zlib.Z_SYNC_FLUSH in
+        let text = text ^ Bytes.sub_string out 0 made in
+        if String.length text >= 6 then text else chunks text
+    in
+    string "the first write" "first " (chunks "");
+    Soil.Task.Promise.fulfil seen ();
+    let rec rest () = if Soil.Reader.line r <> "0" then rest () in
+    rest ()
+  in
+  ignore (Soil.Task.both serve read)
+
+let levels () =
+  List.iter
+    (fun level -> is_invalid "a level" (fun () -> ignore (G.coding ~level ())))
+    [ -1; 0; 10 ];
+  List.iter (fun level -> is_invalid "a level" (fun () -> ignore (G.compress ~level ""))) [ 0; 10 ]
+
+let () =
+  Alcotest.run "soil.http.gzip"
+    [
+      ( "encoding",
+        [
+          property_in_run ~count:60 "there and back" gen there_and_back;
+          in_run "negotiation" negotiation;
+          in_run "bodies" bodies;
+          in_run "fields" fields;
+          in_run "a stream goes at once" at_once;
+          test "levels" levels;
+        ] );
+    ]
