@@ -10,7 +10,7 @@
 #   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh vhost-device-vsock          build the device of the tests' machines without /dev/vhost-vsock; print its path
-#   setup.sh nginx                       fetch the HTTP server that the benchmarks compare; print its path
+#   setup.sh nginx                       fetch the HTTP server of tests and benchmarks; print its path
 #   setup.sh loaders                     fetch the boot loaders of the benchmarks' Linux disks; print their folder
 #   setup.sh remove                      remove the added apt sources, their pin and the packages from them (root)
 #
@@ -346,12 +346,12 @@ vhost_device_vsock() {
   echo "$folder/bin/vhost-device-vsock"
 }
 
-# The server that benchmarks compare soil.http with: only its files, so that no service starts. Its
+# The server that soil.http is compared with, and a backend in tests: only its files, so that no service starts. Its
 # libraries come with the other packages of the group.
 nginx() {
   folder=$cache/nginx
   if [ ! -x "$folder/usr/sbin/nginx" ]; then
-    say "fetching nginx for the benchmarks (unpacked into $folder, not installed)"
+    say "fetching nginx for tests and benchmarks (unpacked into $folder, not installed)"
     unpack "$folder" nginx
   fi
   echo "$folder/usr/sbin/nginx"
@@ -377,9 +377,9 @@ ensure)
     kernel cloud-amd64 >/dev/null
     libraries
     (vhost_device_vsock) >/dev/null || true
+    nginx >/dev/null
   fi
   if debian && [ "$group" = bench ]; then
-    nginx >/dev/null
     loaders >/dev/null
   fi
   ;;

@@ -83,11 +83,11 @@ let there_and_back value =
   let cookie = C.to_string (C.make ~secure:false "v" (C.escape value)) in
   let sent = List.hd (String.split_on_char ';' cookie) in
   let seen = ref None in
-  let look request =
+  let find request =
     seen := Option.bind (C.find request "v") C.unescape;
     Server.string ""
   in
-  ignore (answers look [ get "/" ~fields:("Cookie: x=1; " ^ sent ^ "; y=2\r\n") ]);
+  ignore (answers find [ get "/" ~fields:("Cookie: x=1; " ^ sent ^ "; y=2\r\n") ]);
   !seen = Some value
 
 let gen = QCheck2.Gen.(string_size (int_range 0 40))
