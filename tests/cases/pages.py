@@ -17,7 +17,7 @@ from cases.user_network import uplink
 from harness.context import ROOT
 from harness.runner import test
 
-EXAMPLES = ("hello", "echo", "lwt-chat", "servers", "service", "website")
+EXAMPLES = ("hello", "echo", "lwt-chat", "servers", "service", "website", "live")
 TEMPLATES = ("tcp", "http", "kv", "cli")
 SHELLS = ("sh", "console", "shell")
 LEFT_OUT = re.compile(r"<!-- not typed: .+? -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
@@ -131,6 +131,7 @@ def template(name, setup="", **more):
 page("README.md", "readme", "unlink _build; unlink examples\n")
 page("examples/hello/README.md", "hello", silent=True)
 page("examples/echo/README.md", "echo")
+page("examples/live/README.md", "live")
 page("examples/lwt-chat/README.md", "lwt-chat")
 page("examples/servers/README.md", "servers", apart="chat")
 page("examples/service/README.md", "service")
