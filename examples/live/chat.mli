@@ -12,5 +12,5 @@ val count : t -> int
 
 val subscribe :
   t -> ?after:int -> Soil.Task.scope -> Soil_http.Events.message Soil.Broadcast.subscription
-(** [subscribe chat scope] is the messages with a number greater than [after] (default: the last ones
-    that are kept), and those to come. Their ids are their numbers. *)
+(** [subscribe chat scope] is the messages with a number greater than [after] (default: the last
+    ones that are kept), and those to come. Their ids are their numbers. *)

@@ -23,9 +23,9 @@ let figures t =
     ]
 
 let rec publish t =
-  if Soil.Broadcast.subscribers t.figures > 0 then (
-    let data = Yojson.Safe.to_string (figures t) in
-    Soil.Broadcast.publish t.figures (Events.message ~event:"figures" data));
+  (if Soil.Broadcast.subscribers t.figures > 0 then
+     let data = Yojson.Safe.to_string (figures t) in
+     Soil.Broadcast.publish t.figures (Events.message ~event:"figures" data));
   Soil.Clock.sleep interval;
   publish t
 
