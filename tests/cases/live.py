@@ -1,4 +1,4 @@
-"""examples/live in Chromium: two people chat, the figures move, and the server stops and returns."""
+"""examples/live in Chromium: two people chat, figures move, the server stops and returns."""
 
 import http.client
 import json
