@@ -64,9 +64,9 @@ def guests(options, mode, port, program=SOIL + "serve.exe", **device):
     )
 
 
-def served(command, work):
-    """Boots `command` on a new TAP, waits until the guest is ready, and measures."""
-    with Tap(3) as tap, started(command(tap), said("ready")) as (child, _):
+def served(command, work, ready="ready"):
+    """Boots `command` on a new TAP, waits until the guest says that it is `ready`, and measures."""
+    with Tap(3) as tap, started(command(tap), said(ready)) as (child, _):
         try:
             return work(tap.guest, child.pid)
         except RuntimeError as problem:

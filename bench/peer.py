@@ -186,30 +186,33 @@ def cpio(entries):
     return bytes(out)
 
 
-def initramfs(name, modules, program, flavour=CLOUD):
-    """Writes `bench/work/NAME.cpio` with init, `modules` of the kernel and `program` as /app;
-    returns its path."""
+def initramfs(name, modules, program, flavour=CLOUD, files=()):
+    """Writes `bench/work/NAME.cpio` with init, `modules` of the kernel, `program` as /app, and
+    `files`, by absolute paths that they also have here; returns its path."""
     kernel(flavour)
     stripped = work(name + ".app")
     with written(stripped) as new:
         run("strip", "-o", new, program)
-    directories = [
-        (d, stat.S_IFDIR | 0o755, b"", (0, 0)) for d in ("dev", "proc", "sys", "mnt", "m")
-    ]
+    folders = dict.fromkeys(["dev", "proc", "sys", "mnt", "m"])
+    for path in files:
+        parts = path.split("/")[1:-1]
+        folders |= dict.fromkeys("/".join(parts[: n + 1]) for n in range(len(parts)))
+    directories = [(folder, stat.S_IFDIR | 0o755, b"", (0, 0)) for folder in folders]
     devices = [
         ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
         ("dev/null", stat.S_IFCHR | 0o666, b"", (1, 3)),
     ]
-    files = []
-    for path, source in (("init", init()), ("app", stripped)):
+    contents = []
+    copied = [(path[1:], path) for path in files]
+    for path, source in (("init", init()), ("app", stripped), *copied):
         with open(source, "rb") as file:
-            files.append((path, stat.S_IFREG | 0o755, file.read(), (0, 0)))
+            contents.append((path, stat.S_IFREG | 0o755, file.read(), (0, 0)))
     for each in modules:
         if data := module(each, flavour):
-            files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
+            contents.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
     out = work(name + ".cpio")
     with written(out) as new, open(new, "wb") as file:
-        file.write(clear_of_tables(cpio(directories + devices + files)))
+        file.write(clear_of_tables(cpio(directories + devices + contents)))
     return out
 
 

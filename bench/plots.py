@@ -30,8 +30,16 @@ CHARTS = [
         "Start, size and memory",
         r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
     ),
-    ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|tls_.*|vsock_.*|net_(?!host_).*"),
-    ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*|proxy_.*"),
+    (
+        "network",
+        "Network: image and Linux micro-VM",
+        r"http_.*|tcp_.*|tls_.*|vsock_.*|resp_.*|net_(?!host_).*",
+    ),
+    (
+        "process",
+        "Network and start: Soil's process and a Unix program",
+        r"host_.*|net_host_.*|proxy_.*",
+    ),
     (
         "disks",
         "Raw disks: image and Linux micro-VM",

@@ -25,6 +25,7 @@ import network  # noqa: E402
 import peer  # noqa: E402
 import plots  # noqa: E402
 import processes  # noqa: E402
+import resp  # noqa: E402
 import secure  # noqa: E402
 import start  # noqa: E402
 import storage  # noqa: E402
@@ -57,6 +58,7 @@ GROUPS = {
     **display.GROUPS,
     **machines.GROUPS,
     **host.GROUPS,
+    **resp.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
@@ -67,7 +69,7 @@ blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
-    + machines.ORDER + host.ORDER
+    + machines.ORDER + host.ORDER + resp.ORDER
 )
 
 
@@ -100,6 +102,7 @@ def prepare():
         display.prepare()
         machines.prepare()
         host.prepare()
+        resp.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:

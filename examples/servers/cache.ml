@@ -188,4 +188,6 @@ let () =
   Soil.run @@ fun () ->
   T.scope @@ fun scope ->
   ignore (T.spawn_daemon scope sweep);
-  Soil.Tcp.serve ~max_connections:256 (Soil.Tcp.listen ~port ()) (Resp.serve answer)
+  let listener = Soil.Tcp.listen ~port () in
+  print_endline ("listening on " ^ Soil.Net.Endpoint.to_string (Soil.Tcp.local listener));
+  Soil.Tcp.serve ~max_connections:256 listener (Resp.serve answer)
