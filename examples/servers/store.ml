@@ -24,15 +24,8 @@ let command store r w line =
 
 let client store connection =
   let r = R.create connection and w = W.create connection in
-  let rec go () =
-    match R.line_opt ~max:1024 r with
-    | None -> ()
-    | Some line ->
-        command store r w line;
-        if R.buffered r = 0 then W.flush w;
-        go ()
-  in
-  go ()
+  W.tie w r;
+  Seq.iter (command store r w) (R.Text.lines ~max:1024 r)
 
 let data = Soil.Needs.volume "data" ~doc:"the values"
 let port = Soil.Needs.port "store" 7000

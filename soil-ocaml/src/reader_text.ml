@@ -16,10 +16,9 @@ let of_string s =
     before_read = ignore;
   }
 
-(* Whether [s] from [i] on is at [at] of [b], which has so many bytes. *)
-let rec is_at b at s i =
-  i = String.length s
-  || (Bytes.unsafe_get b at = String.unsafe_get s i && is_at b (at + 1) s (i + 1))
+(* Whether the characters of [s] from [i] to [n] are those of [b] from [at] on, which has as many. *)
+let rec is_at b at s i n =
+  i = n || (Bytes.unsafe_get b at = String.unsafe_get s i && is_at b (at + 1) s (i + 1) n)
 
 (* The same for bytes that may not have come. *)
 let rec is_next r s i =
@@ -30,7 +29,7 @@ let rec is_next r s i =
 
 let string r s =
   let n = String.length s in
-  let found = if n <= r.last - r.first then is_at r.buffer r.first s 0 else is_next r s 0 in
+  let found = if n <= r.last - r.first then is_at r.buffer r.first s 0 n else is_next r s 0 in
   if found then r.first <- r.first + n;
   found
 

@@ -13,16 +13,11 @@ let execute store line =
   | _ -> "error not a command"
 
 let serve store connection =
-  let reader = Soil.Reader.create connection in
-  Soil.Writer.with_ connection @@ fun writer ->
-  let rec next () =
-    match Soil.Reader.line_opt ~max:65536 reader with
-    | None -> ()
-    | Some line ->
-        let line = try execute store line with Invalid_argument _ -> "error not a key" in
-        Soil.Writer.line writer line;
-        (* One packet for the answers to lines that came together. *)
-        if Soil.Reader.buffered reader = 0 then Soil.Writer.flush writer;
-        next ()
+  let reader = Soil.Reader.create connection and writer = Soil.Writer.create connection in
+  (* The answers to lines that came together go out in one write. *)
+  Soil.Writer.tie writer reader;
+  let respond line =
+    let line = try execute store line with Invalid_argument _ -> "error not a key" in
+    Soil.Writer.line writer line
   in
-  next ()
+  Seq.iter respond (Soil.Reader.Text.lines ~max:65536 reader)
