@@ -55,7 +55,7 @@ val line_opt : ?max:int -> t -> string option
     Separate parts, linked only into programs that use them. *)
 
 module Text = Reader_text
-(** Words, patterns and sequences; readers of strings. *)
+(** Words, decimal numbers, patterns and sequences; readers of strings. *)
 
 module Bigarray = Reader_bigarray
 (** Reading into bigarrays. *)
