@@ -1,4 +1,5 @@
-(** Words, decimal numbers, patterns and sequences, documented in {!Reader}. The same rules apply. *)
+(** Words, decimal numbers, patterns and sequences, documented in {!Reader}. The same rules apply.
+*)
 
 val of_string : string -> Input.t
 (** [of_string s] is a reader of [s], which never waits. *)
