@@ -37,6 +37,10 @@ use timer_calls::{Timers, send_expired};
 
 crate::system_call_extension!("soil_with_threads", system_call);
 
+/// A thread that has run for less time isn't preempted for those that were ready before: one that
+/// was woken and soon waits again would lose a tick to a thread that computes.
+const MIN_TURN_NS: u64 = 1_000_000;
+
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
     number: u64,
@@ -566,11 +570,12 @@ fn interrupted(frame: &mut Frame) -> *mut Frame {
     }
     let now = time::monotonic_ns();
     send_expired();
-    let ready = with(|state| {
+    let preempts = with(|state| {
         state.scheduler.expire(now);
-        state.scheduler.has_ready()
+        let had_turn = wait::used_ns() - state.since >= MIN_TURN_NS;
+        state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent())
     });
-    if !ready && !signals::is_ready() {
+    if !preempts && !signals::is_ready() {
         return null_mut();
     }
     // SAFETY: the program was interrupted outside of system calls, so its kernel stack is empty.

@@ -83,6 +83,8 @@ pub struct Scheduler<T> {
     timers: Vec<Index>,
     current: Index,
     live_count: usize,
+    /// An event or a deadline has made a thread ready since the last one began to run.
+    urgent: bool,
 }
 
 impl<T> Scheduler<T> {
@@ -94,6 +96,7 @@ impl<T> Scheduler<T> {
             timers: Vec::new(),
             current: NONE,
             live_count: 0,
+            urgent: false,
         }
     }
 
@@ -154,6 +157,11 @@ impl<T> Scheduler<T> {
         self.lists[READY].first != NONE
     }
 
+    /// Whether an event or a deadline has made a thread ready since the current one began to run.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
     /// Why the current thread resumes after its last wait.
     pub fn woken(&mut self) -> Woken {
         self.entry(self.current).woken
@@ -168,6 +176,7 @@ impl<T> Scheduler<T> {
         self.unlink(READY, index);
         self.entry(index).state = State::Running;
         self.current = index;
+        self.urgent = false;
         Some(index)
     }
 
@@ -255,19 +264,27 @@ impl<T> Scheduler<T> {
             self.leave_wait(index);
             self.entry(index).woken = Woken::Done;
             self.entry(index).state = State::Ready;
-            self.link_first(READY, index);
+            self.link_after(READY, NONE, index);
             any = true;
         }
+        self.urgent |= any;
         any
     }
 
-    /// Ends waits whose deadline is `now` or earlier.
+    /// Ends waits whose deadline is `now` or earlier: these threads run next, in the order of their
+    /// deadlines.
     pub fn expire(&mut self, now: u64) {
+        let mut previous = NONE;
         while let Some(&index) = self.timers.first() {
             if self.entry(index).deadline > now {
                 break;
             }
-            self.end_wait(index, Woken::Expired);
+            self.leave_wait(index);
+            self.entry(index).woken = Woken::Expired;
+            self.entry(index).state = State::Ready;
+            self.link_after(READY, previous, index);
+            previous = index;
+            self.urgent = true;
         }
     }
 
@@ -314,25 +331,25 @@ impl<T> Scheduler<T> {
     }
 
     fn link(&mut self, list: usize, index: Index) {
-        let last = self.lists[list].last;
-        let entry = self.entry(index);
-        (entry.previous, entry.next) = (last, NONE);
-        match last {
-            NONE => self.lists[list].first = index,
-            last => self.entry(last).next = index,
-        }
-        self.lists[list].last = index;
+        self.link_after(list, self.lists[list].last, index);
     }
 
-    fn link_first(&mut self, list: usize, index: Index) {
-        let first = self.lists[list].first;
+    /// Links it after `previous`; first for [`NONE`].
+    fn link_after(&mut self, list: usize, previous: Index, index: Index) {
+        let next = match previous {
+            NONE => self.lists[list].first,
+            previous => self.entry(previous).next,
+        };
         let entry = self.entry(index);
-        (entry.previous, entry.next) = (NONE, first);
-        match first {
-            NONE => self.lists[list].last = index,
-            first => self.entry(first).previous = index,
+        (entry.previous, entry.next) = (previous, next);
+        match previous {
+            NONE => self.lists[list].first = index,
+            previous => self.entry(previous).next = index,
         }
-        self.lists[list].first = index;
+        match next {
+            NONE => self.lists[list].last = index,
+            next => self.entry(next).previous = index,
+        }
     }
 
     fn unlink(&mut self, list: usize, index: Index) {

@@ -17,6 +17,7 @@ struct Model {
     ready: Vec<(u64, Woken)>,
     waiting: Vec<Waiter>,
     current: Option<(u64, Woken)>,
+    urgent: bool,
 }
 
 impl Model {
@@ -105,6 +106,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(found, model.current.map(|(number, _)| number));
                 if let Some((_, woken)) = model.current {
                     prop_assert_eq!(scheduler.woken(), woken);
+                    model.urgent = false;
                 }
             }
             Step::GiveWay => {
@@ -157,6 +159,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Event => {
                 let taken = model.take(|waiter| waiter.wait == Wait::Event, usize::MAX);
                 prop_assert_eq!(scheduler.event(), !taken.is_empty());
+                model.urgent |= !taken.is_empty();
                 for waiter in taken.into_iter().rev() {
                     model.ready.insert(0, (waiter.number, Woken::Done));
                 }
@@ -167,7 +170,9 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let mut taken = model.take(due, usize::MAX);
                 taken.sort_by_key(|waiter| waiter.deadline);
                 scheduler.expire(now);
-                model.wake(taken, Woken::Expired);
+                model.urgent |= !taken.is_empty();
+                let expired = taken.iter().map(|waiter| (waiter.number, Woken::Expired));
+                model.ready.splice(0..0, expired);
                 // Equal deadlines expire in any order: in the scheduler's.
                 let equal = scheduler.ready_for_test();
                 let mut sorted = (equal.clone(), model.ready.clone());
@@ -197,6 +202,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             .min();
         prop_assert_eq!(scheduler.earliest(), earliest);
         prop_assert_eq!(scheduler.has_ready(), !model.ready.is_empty());
+        prop_assert_eq!(scheduler.is_urgent(), model.urgent);
         let live_count = model.ready.len() + model.waiting.len() + model.current.iter().len();
         prop_assert_eq!(scheduler.live_count(), live_count);
     }
