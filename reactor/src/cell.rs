@@ -45,7 +45,12 @@ impl<R: Resources> Cell<R> {
     #[inline(never)]
     fn enter(&self) -> bool {
         let owner = self.owner.load(Ordering::Relaxed);
-        let entered = (owner == NO_OWNER || owner == R::Platform::domain()) && self.lock.enter();
+        (owner == NO_OWNER || owner == R::Platform::domain()) && self.enter_from_anywhere()
+    }
+
+    /// Takes the lock for a call.
+    fn enter_from_anywhere(&self) -> bool {
+        let entered = self.lock.enter();
         if entered {
             R::entered();
         }
@@ -71,6 +76,22 @@ impl<R: Resources> Cell<R> {
             return refuse(form);
         }
         // SAFETY: the lock is ours until `leave`; with panic=abort there is no other exit.
+        let answer = f(unsafe { &mut *self.runtime.get() });
+        self.leave(answer, form)
+    }
+
+    /// [`Cell::call_as`] for threads of any domain. `f` must not use OCaml's memory, which only the
+    /// owner's calls keep from moving. The lock's holder never waits for OCaml, so that a domain
+    /// that waits here delays others by one call at most.
+    pub fn call_from_anywhere<T>(
+        &self,
+        f: impl FnOnce(&mut Runtime<R>) -> Answer,
+        form: impl Fn(Answer) -> T,
+    ) -> T {
+        if !self.enter_from_anywhere() {
+            return refuse(form);
+        }
+        // SAFETY: as in `call_as`.
         let answer = f(unsafe { &mut *self.runtime.get() });
         self.leave(answer, form)
     }
@@ -259,5 +280,13 @@ mod tests {
         assert_eq!(CELL.call(|_| Ok(7)), BUSY);
         assert_eq!(CELL.wait(SCHEDULER, Some(0), |_| Ok(7)), BUSY);
         assert_eq!(CELL.finish(0), Ok(0), "the program's end is any domain's");
+        let call = || CELL.call_from_anywhere(|_| Ok(7), |answer| answer);
+        assert_eq!(call(), Ok(7));
+        CELL.call_from_anywhere(
+            |_| Ok(usize::from(call() == BUSY)),
+            |answer| {
+                assert_eq!(answer, Ok(1), "within a call");
+            },
+        );
     }
 }

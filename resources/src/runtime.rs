@@ -63,6 +63,11 @@ pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     RUNTIME.call_as(f, encode)
 }
 
+/// [`call`] for threads of any domain, see [`Cell::call_from_anywhere`].
+pub fn call_from_anywhere(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
+    RUNTIME.call_from_anywhere(f, encode)
+}
+
 /// Waits like [`Cell::wait`].
 pub fn wait(waiter: u64, until: Option<u64>, fetch: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     RUNTIME.wait(waiter, until, fetch)

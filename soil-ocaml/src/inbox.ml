@@ -1,58 +1,21 @@
-(* [start] starts its task. *)
-type item = { start : Task.scope -> unit; mutable next : item }
-
-(* [last] is the item before which [take] stops: nothing is ever after it. *)
-type t = {
-  scope : Task.scope;
-  mutable first : item;
-  mutable last : item;
-  mutable token : int;  (** Of the event that is awaited, or was. *)
-  mutable is_open : bool;
-}
-
-let rec no_item = { start = ignore; next = no_item }
-let is_empty inbox = inbox.first == no_item
-
-(* OCaml changes threads in neither of these two (Threads). *)
-
-let add inbox item =
-  if is_empty inbox then inbox.first <- item else inbox.last.next <- item;
-  inbox.last <- item
-
-let take inbox =
-  let item = inbox.first in
-  inbox.first <- item.next;
-  item
-
-let rec start_all inbox =
-  if not (is_empty inbox) then (
-    (take inbox).start inbox.scope;
-    start_all inbox)
+(* What starts a task in the inbox's scope. *)
+type t = (Task.scope -> unit) Mailbox.t
 
 let set_event token = if token <> 0 then ignore (Soil_raw.event_set token)
 
-let rec serve inbox =
-  let await token =
-    let result = Soil_raw.event token in
-    inbox.token <- token;
-    (* What was added before found no event to set. *)
-    if not (is_empty inbox) then set_event token;
-    result
-  in
-  ignore (Scheduler.operation ~operation:"inbox" ~subject:"" await);
-  start_all inbox;
-  serve inbox
-
 let create scope =
-  let inbox = { scope; first = no_item; last = no_item; token = 0; is_open = false } in
+  let inbox = Mailbox.create () in
+  let rec serve () =
+    let start = Mailbox.take inbox ~operation:"inbox" in
+    start scope;
+    serve ()
+  in
   let work () =
-    inbox.is_open <- true;
-    match serve inbox with
+    match serve () with
     | () -> ()
     | exception e ->
         let backtrace = Failure.get_backtrace () in
-        inbox.is_open <- false;
-        start_all inbox;
+        List.iter (fun start -> start scope) (Mailbox.close inbox);
         Soil_backtrace.reraise e backtrace
   in
   ignore (Task.spawn_daemon scope work);
@@ -60,19 +23,10 @@ let create scope =
   Task.yield ();
   inbox
 
-let hand_over inbox start =
-  let item = { start; next = no_item } in
-  inbox.is_open
-  &&
-  (add inbox item;
-   set_event inbox.token;
-   true)
-
 let ended name = invalid_arg ("Soil.Inbox." ^ name ^ ": the scope of the inbox has ended")
 
 let post inbox f =
-  Owner.check_domain ();
-  if not (hand_over inbox (fun scope -> ignore (Task.spawn scope f))) then ended "post"
+  if not (Mailbox.put inbox (fun scope -> ignore (Task.spawn scope f))) then ended "post"
 
 (* A call of [submit]: its task, once it was started, and the thread's event. *)
 type 'a submission = {
@@ -121,7 +75,7 @@ let submit inbox f =
     set_event submission.event
   in
   let cancel _ = match submission.task with Some task -> Task.cancel task | None -> () in
-  if not (hand_over inbox start) then ended "submit";
+  if not (Mailbox.put inbox start) then ended "submit";
   match await_end submission with
   | () -> (
       match outcome submission with
@@ -131,7 +85,7 @@ let submit inbox f =
   | exception e -> (
       let backtrace = Failure.get_backtrace () in
       (* Of an inbox that has ended, the task was started and ends with the scope. *)
-      ignore (hand_over inbox cancel);
+      ignore (Mailbox.put inbox cancel);
       Task.protect (fun () -> await_end submission);
       match (e, outcome submission) with
       | Task.Cancelled, Some (Ok v) -> v

@@ -34,6 +34,5 @@ val submit : t -> (unit -> 'a) -> 'a
 
 val post : t -> (unit -> unit) -> unit
 (** [post inbox f] runs [f ()] as a task of the inbox's scope, like {!Task.spawn}, after all earlier
-    functions, and returns at once. It wakes a sleeping scheduler. For any thread of the program's
-    first domain, and for tasks. Raises [Invalid_argument] if the scope has ended; earlier functions
-    still run. *)
+    functions, and returns at once. It wakes a sleeping scheduler. For any thread of any domain, and
+    for tasks. Raises [Invalid_argument] if the scope has ended; earlier functions still run. *)

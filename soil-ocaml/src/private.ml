@@ -17,3 +17,5 @@ let finally finish f =
   let v = Failure.undoing finish f in
   finish ();
   v
+
+module Mailbox = Mailbox

@@ -1291,7 +1291,7 @@ Int soil_abi_version(void);
 
 /**
  * Starts the platform: log level, signals or power button. No device is touched. Calling it again
- * does nothing. All other functions but [`soil_sync_all`] serve the OCaml domain of the calling
+ * does nothing. All other functions but [`soil_event_set`] and [`soil_sync_all`] serve the OCaml domain of the calling
  * thread from then on: in others they answer `Busy`. Errors: `Bad_configuration` with a detail.
  */
 Int soil_start(void);
@@ -1328,8 +1328,8 @@ Int soil_expect_threads(void);
 Int soil_event(Int token);
 
 /**
- * Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
- * no such operation.
+ * Completes the operation that [`soil_event`] has started; from any thread of any OCaml domain. 1:
+ * done. 0: there is no such operation.
  */
 Int soil_event_set(Int token);
 

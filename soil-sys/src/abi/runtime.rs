@@ -7,7 +7,9 @@ use platform::error::Error;
 use platform::{Clock, System, Wait};
 use resources::current::Current;
 use resources::log_sink;
-use resources::runtime::{call, counter, encode, finish, own, take_power_button};
+use resources::runtime::{
+    call, call_from_anywhere, counter, encode, finish, own, take_power_button,
+};
 
 /// The number of this interface, [`SOIL_ABI`].
 #[unsafe(no_mangle)]
@@ -16,7 +18,7 @@ pub extern "C" fn soil_abi_version() -> Int {
 }
 
 /// Starts the platform: log level, signals or power button. No device is touched. Calling it again
-/// does nothing. All other functions but [`soil_sync_all`] serve the OCaml domain of the calling
+/// does nothing. All other functions but [`soil_event_set`] and [`soil_sync_all`] serve the OCaml domain of the calling
 /// thread from then on: in others they answer `Busy`. Errors: `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_start() -> Int {
@@ -64,11 +66,11 @@ pub extern "C" fn soil_event(token: Int) -> Int {
     call(|rt| rt.event(token))
 }
 
-/// Completes the operation that [`soil_event`] has started; from any thread. 1: done. 0: there is
-/// no such operation.
+/// Completes the operation that [`soil_event`] has started; from any thread of any OCaml domain. 1:
+/// done. 0: there is no such operation.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_event_set(token: Int) -> Int {
-    call(|rt| rt.set_event(token))
+    call_from_anywhere(|rt| rt.set_event(token))
 }
 
 /// Takes the operation `token` back. 1: done, no completion will come and its buffer is the
