@@ -1,4 +1,14 @@
-let () = Soil.Threads.register ()
+external take_precedence : unit -> unit = "soil_threads_take_precedence" [@@noalloc]
+external computing_begins : unit -> unit = "soil_threads_computing_begins" [@@noalloc]
+external computing_ends : unit -> unit = "soil_threads_computing_ends" [@@noalloc]
+
+let () =
+  Soil.Threads.register ();
+  take_precedence ()
+
+let computing f =
+  computing_begins ();
+  Soil.Private.finally computing_ends f
 
 let blocking f =
   let wait () =
@@ -7,7 +17,7 @@ let blocking f =
     let ended = Soil.Task.Promise.create () in
     let work () =
       let result =
-        match f () with v -> Ok v | exception e -> Error (e, Printexc.get_raw_backtrace ())
+        match computing f with v -> Ok v | exception e -> Error (e, Printexc.get_raw_backtrace ())
       in
       Soil.Inbox.post inbox (fun () -> Soil.Task.Promise.fulfil ended result)
     in
