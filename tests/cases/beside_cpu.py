@@ -1,0 +1,50 @@
+"""Input and output beside computations that never yield: `Soil_pool` and `Soil_threads.blocking`."""
+
+import http.client
+import time
+
+from harness.console import PATIENCE
+
+from cases.network import in_every_form
+
+PROGRAM = "tests/programs/http/beside_cpu.exe"
+REQUESTS = 300
+
+
+def beside_jobs(context, form, kind, number, running):
+    """A server answers while all jobs compute, which only a request ends."""
+    tap = context.tap()
+    child = context.soil(PROGRAM, form, kind, str(number), tap=tap)
+    child.wait_line("ready")
+    tap.wait_up()
+    client = http.client.HTTPConnection(tap.guest, 8000, timeout=PATIENCE)
+
+    def get(path):
+        client.request("GET", path)
+        return client.getresponse().read().decode()
+
+    while int(get("/begun")) < running:
+        time.sleep(0.01)
+    before = int(get("/steps"))
+    for number_of_request in range(REQUESTS):
+        path = f"/{number_of_request}"
+        assert get(path) == path
+    # Neither starves.
+    while int(get("/steps")) == before:
+        time.sleep(0.01)
+    assert get("/stop") == "stopped"
+    child.wait_line(f"{number} jobs ended, {number} had begun")
+    client.close()
+
+
+@in_every_form()
+def http_beside_a_pool(context, form):
+    """HTTP beside a pool whose workers run jobs that never yield."""
+    # In a process there are at most as many workers as processors.
+    beside_jobs(context, form, "pool", 3, 1 if form == "process" else 3)
+
+
+@in_every_form()
+def http_beside_blocking_calls(context, form):
+    """HTTP beside threads of `Soil_threads.blocking` that never yield."""
+    beside_jobs(context, form, "blocking", 3, 3)
