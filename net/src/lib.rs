@@ -54,4 +54,4 @@ pub use types::{
     InterfaceStatus, Keepalive, Link, LinkCapabilities, PartialChecksum, RandomBits, Readiness,
     RxChecksum, RxMeta, SegmentKind, Segmentation, SocketKind, TxMeta,
 };
-pub use udp::Received;
+pub use udp::{Received, Source};

@@ -16,7 +16,7 @@ use crate::types::{
     Congestion, Error, Handle, InterfaceConfig, InterfaceId, InterfaceStatus, Keepalive, Link,
     Readiness,
 };
-use crate::udp::Received;
+use crate::udp::{Received, Source};
 
 /// Declares the operations once, with their implementations by [`Stack`] and by a box of any
 /// transport.
@@ -129,8 +129,8 @@ operations! {
     fn udp_connect(socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error>;
     fn udp_take_error(socket: Handle) -> Result<Option<Error>, Error>;
     fn udp_send_to(socket: Handle, data: &[u8], remote: SocketAddr) -> Result<(), Error>;
-    fn udp_send_on(
-        socket: Handle, data: &[u8], remote: SocketAddr, interface: InterfaceId
+    fn udp_send_from(
+        socket: Handle, data: &[u8], remote: SocketAddr, source: &Source
     ) -> Result<(), Error>;
     fn udp_send_batch(socket: Handle, batch: &[(&[u8], SocketAddr)]) -> Result<usize, Error>;
     fn udp_recv_from(socket: Handle, buffer: &mut [u8]) -> Result<(usize, SocketAddr), Error>;

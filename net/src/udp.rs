@@ -52,8 +52,20 @@ pub struct Received {
     pub from: SocketAddr,
     /// The destination: an address of ours, a broadcast address, or a group.
     pub to: IpAddr,
+    /// The address of ours to reply from: `to`, or for a broadcast or a group one of the
+    /// interface's; unspecified if it has none.
+    pub local: IpAddr,
     /// The interface that received it.
     pub interface: InterfaceId,
+}
+
+/// Where a datagram leaves from: see [`Stack::udp_send_from`](crate::Stack::udp_send_from).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// An address of ours; `None`: the socket's own, or the route's.
+    pub address: Option<IpAddr>,
+    /// The link of a group or link-local destination; `None`: the destination's scope.
+    pub interface: Option<InterfaceId>,
 }
 
 /// One socket.

@@ -170,7 +170,7 @@ let port ?(protocol = `Tcp) ?(doc = "") name n =
     [
       text "name" name;
       number "number" n;
-      text "protocol" (match protocol with `Tcp -> "tcp" | `Udp -> "udp");
+      text "protocol" (match protocol with `Tcp -> "tcp" | `Udp -> "udp" | `Both -> "both");
     ];
   n
 

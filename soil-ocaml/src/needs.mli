@@ -75,8 +75,9 @@ val net : ?doc:string -> string -> string
     requires one [--net] for each if it has any. A program that needs one network, without naming
     its interface, can use {!port} instead, or declare nothing. *)
 
-val port : ?protocol:[ `Tcp | `Udp ] -> ?doc:string -> string -> int -> int
-(** [port name number] declares a port for peers ([protocol] defaults to [`Tcp]), and is [number].
+val port : ?protocol:[ `Tcp | `Udp | `Both ] -> ?doc:string -> string -> int -> int
+(** [port name number] declares a port for peers ([protocol] defaults to [`Tcp]; [`Both] is TCP and
+    UDP, as a DNS server has them), and is [number].
     On QEMU's and passt's networks [soil run] forwards the same port of 127.0.0.1, plus 8000 if
     below 1024 (8080 to 80, 8443 to 443), unless there is a [--forward] to the port. *)
 

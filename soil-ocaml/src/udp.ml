@@ -16,12 +16,12 @@ let bind ?(address = Address.any) ?hop_limit ?dscp ~port () =
   Marking.apply hop_limit dscp d;
   typed d
 
-let rec try_send (d : Descriptor.t) endpoint raw b off len =
+let rec try_send raw_send (d : Descriptor.t) endpoint raw b off len =
   Scheduler.spend ();
-  let n = Soil_raw_udp.udp_send d.handle raw b off len in
+  let n = raw_send d.handle raw b off len in
   if n = Soil_raw.would_block then (
     Descriptor.retry d "send" Soil_raw.park_write n;
-    try_send d endpoint raw b off len)
+    try_send raw_send d endpoint raw b off len)
   else if n < 0 then
     Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
   else ignore (Scheduler.at_once "send" n)
@@ -29,28 +29,65 @@ let rec try_send (d : Descriptor.t) endpoint raw b off len =
 let send ?timeout d endpoint b off len =
   Descriptor.check_bytes "Udp.send" b off len;
   let raw = Address.endpoint_to_raw endpoint in
-  Deadline.within timeout (fun () -> try_send (any d) endpoint raw b off len)
+  Deadline.within timeout (fun () ->
+      try_send Soil_raw_udp.udp_send (any d) endpoint raw b off len)
 
 let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
   send ?timeout d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
 (* Yields before it receives: a cancellation leaves the datagram for the next call. *)
-let rec try_receive (d : Descriptor.t) from b off len =
+let rec try_receive raw_receive (d : Descriptor.t) from b off len =
   Scheduler.spend ();
-  let n = Soil_raw_udp.udp_receive d.handle from b off len in
+  let n = raw_receive d.handle from b off len in
   if n >= 0 then Scheduler.at_once "receive" n
   else (
     Descriptor.retry d "receive" Soil_raw.park_read n;
-    try_receive d from b off len)
+    try_receive raw_receive d from b off len)
 
 let receive_now d b off len =
   Descriptor.check_bytes "Udp.receive" b off len;
   let from = Bytes.create Address.endpoint_length in
-  let n = try_receive d from b off len in
+  let n = try_receive Soil_raw_udp.udp_receive d from b off len in
   (n, Address.endpoint_of_raw from)
 
 let receive ?timeout d b off len = Deadline.within timeout (fun () -> receive_now (any d) b off len)
+
+type source = { address : Address.t; interface : int option }
+
+type datagram = {
+  length : int;
+  peer : Address.endpoint;
+  destination : Address.t;
+  local : source;
+}
+
+(* The number of an interface that has none, in the place of an endpoint's port. *)
+let no_interface = 0xffff
+
+let receive_to_now d b off len =
+  Descriptor.check_bytes "Udp.receive_to" b off len;
+  let raw = Bytes.create 52 in
+  let length = try_receive Soil_raw_udp.udp_receive_to d raw b off len in
+  let endpoint at = Address.endpoint_of_raw (Bytes.sub raw at Address.endpoint_length) in
+  let { Address.address; port } = endpoint 34 in
+  let interface = if port = no_interface then None else Some port in
+  let destination = (endpoint 18).address in
+  { length; peer = endpoint 0; destination; local = { address; interface } }
+
+let receive_to ?timeout d b off len =
+  Deadline.within timeout (fun () -> receive_to_now (any d) b off len)
+
+let route endpoint { address; interface } =
+  let number = match interface with None -> no_interface | Some i -> i in
+  if number < 0 || number > no_interface then invalid_arg "Soil.Udp.send_from: interface";
+  Address.endpoint_to_raw endpoint ^ Address.endpoint_to_raw { address; port = number }
+
+let send_from ?timeout ~from d endpoint b off len =
+  Descriptor.check_bytes "Udp.send_from" b off len;
+  let raw = route endpoint from in
+  Deadline.within timeout (fun () ->
+      try_send Soil_raw_udp.udp_send_from (any d) endpoint raw b off len)
 
 let local d =
   let d = any d in

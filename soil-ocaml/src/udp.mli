@@ -38,6 +38,50 @@ val receive :
     sender. Excess bytes are lost; a datagram that arrives after a timeout or a cancellation is left
     for the next call. *)
 
+(** {1:addresses Several addresses}
+
+    A socket that is bound to {!Net.any} on a machine with several addresses answers from the
+    address that it was asked at, which clients check:
+
+    {[
+      let d = Soil.Udp.receive_to socket buffer 0 1500 in
+      Soil.Udp.send_from socket ~from:d.local d.peer buffer 0 d.length
+    ]} *)
+
+type source = { address : Net.address; interface : int option }
+(** The type for local ends of a datagram: an address of this machine, and the index of an interface
+    in {!Net.val-interfaces} ([None]: an interface without an index, as the loopback). *)
+
+type datagram = {
+  length : int;  (** Number of bytes stored. *)
+  peer : Net.endpoint;  (** The sender. *)
+  destination : Net.address;
+      (** Where it was sent to: an address of this machine, a broadcast or a multicast address. *)
+  local : source;
+      (** Where to answer from: [destination] if that is an address of this machine, otherwise one
+          of the interface's, or {!Net.any}; and the interface that received it. *)
+}
+(** The type for received datagrams. *)
+
+val receive_to : ?timeout:float -> [> `Udp ] File_descriptor.t -> bytes -> int -> int -> datagram
+(** [receive_to d b off len] is {!receive} with the destination
+    ({{:https://www.rfc-editor.org/rfc/rfc1122#section-4.1.3}RFC 1122 §4.1.3.5};
+    {{:https://www.rfc-editor.org/rfc/rfc3542#section-6}RFC 3542 §6} for IPv6). *)
+
+val send_from :
+  ?timeout:float ->
+  from:source ->
+  [> `Udp ] File_descriptor.t ->
+  Net.endpoint ->
+  bytes ->
+  int ->
+  int ->
+  unit
+(** [send_from ~from d e b off len] is {!send} with [from.address] as the source address ({!Net.any}:
+    the route's). [from.interface] selects the link if [e] is a multicast, a limited broadcast or a
+    link-local address. Raises {!Soil.exception-Error} also with [Address_not_available] if the
+    address isn't one of this machine's, and with [No_device] if there is no such interface. *)
+
 val local : [> `Udp ] File_descriptor.t -> Net.endpoint
 (** [local d] is the local address and port. *)
 

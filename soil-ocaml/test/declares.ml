@@ -20,10 +20,11 @@ let () =
       let outside = Needs.net "outside" in
       let http = Needs.port "http" 80 in
       let names = Needs.port "names" ~protocol:`Udp 53 in
+      let both = Needs.port "both" ~protocol:`Both 5353 in
       Needs.memory (Needs.mib 8);
       Needs.memory (Needs.mib 4);
       Needs.cpus 1;
-      Soil.run @@ fun () -> Printf.printf "\n%s %s %s %s %d %d\n" data raw inside outside http names
+      Soil.run @@ fun () -> Printf.printf "\n%s %s %s %s %d %d %d\n" data raw inside outside http names both
   | "none" -> Soil.run (fun () -> print_endline "runs")
   | "ends" ->
       let ends = { Needs.status = 2; output = "a\n"; error = "\t\"\\" } in

@@ -2,7 +2,7 @@ A declaration is what the program uses, and has no effect of its own.
 
   $ ./declares.exe all
   beginning of a line
-  /var/data raw eth0 eth1 80 53
+  /var/data raw eth0 eth1 80 53 5353
   at_exit
   $ SOIL_NEEDS= ./declares.exe none
   runs
@@ -12,7 +12,7 @@ Asked, the program prints its needs in place of running, and runs nothing at exi
 
   $ SOIL_NEEDS=json ./declares.exe all | tr '\036' '!'
   beginning of a line
-  !{"soil_needs":1,"needs":[{"kind":"volume","name":"data","at":"/var/data","file_systems":["ext4","fat"],"at_least":67108864,"read_only":false,"optional":false,"doc":"what \"users\"\\write"},{"kind":"disk","name":"raw","at_least":4096,"read_only":true,"optional":true,"doc":""},{"kind":"net","name":"inside","doc":""},{"kind":"net","name":"outside","doc":""},{"kind":"port","name":"http","number":80,"protocol":"tcp","doc":""},{"kind":"port","name":"names","number":53,"protocol":"udp","doc":""},{"kind":"memory","bytes":8388608},{"kind":"cpus","count":1}]}
+  !{"soil_needs":1,"needs":[{"kind":"volume","name":"data","at":"/var/data","file_systems":["ext4","fat"],"at_least":67108864,"read_only":false,"optional":false,"doc":"what \"users\"\\write"},{"kind":"disk","name":"raw","at_least":4096,"read_only":true,"optional":true,"doc":""},{"kind":"net","name":"inside","doc":""},{"kind":"net","name":"outside","doc":""},{"kind":"port","name":"http","number":80,"protocol":"tcp","doc":""},{"kind":"port","name":"names","number":53,"protocol":"udp","doc":""},{"kind":"port","name":"both","number":5353,"protocol":"both","doc":""},{"kind":"memory","bytes":8388608},{"kind":"cpus","count":1}]}
   $ SOIL_NEEDS=json ./declares.exe none | tr '\036' '!'
   
   !{"soil_needs":1,"needs":[]}

@@ -53,6 +53,36 @@ let batches () =
   fails_with "no group" Invalid (fun () -> Soil.Udp.join b N.loopback);
   is_invalid "hops" (fun () -> Soil.Udp.set_multicast_hops b 256)
 
+let sources () =
+  let v4 = N.Address.of_string in
+  D.with_close (Soil.Udp.bind ~port:0 ()) @@ fun server ->
+  D.with_close (Soil.Udp.bind ~address:N.loopback ~port:0 ()) @@ fun client ->
+  let asked = N.endpoint (v4 "127.0.0.5") (Soil.Udp.local server).port in
+  Soil.Udp.connect client (Some asked);
+  let buffer = Bytes.create 8 in
+  let answer_from source =
+    Soil.Udp.send_string client asked "question?";
+    let question = Soil.Udp.receive_to ~timeout:patience server buffer 0 8 in
+    int "cut" 8 question.length;
+    bool "sender" true (question.peer = Soil.Udp.local client);
+    bool "destination" true (N.Address.equal question.destination asked.address);
+    bool "local" true (N.Address.equal question.local.address asked.address);
+    Soil.Udp.send_from ~from:(source question) server question.peer (Bytes.of_string "<yes>") 1 3
+  in
+  (* The peer hears only the address that it asked. *)
+  answer_from (fun q -> { q.local with address = N.any });
+  answer_from (fun q -> q.local);
+  let n, from = Soil.Udp.receive ~timeout:patience client buffer 0 8 in
+  string "answer" "yes" (Bytes.sub_string buffer 0 n);
+  bool "from where it asked" true (from = asked);
+  let send address interface =
+    Soil.Udp.send_from ~from:{ address; interface } server asked buffer 0 1
+  in
+  fails_with "a stranger's" Address_not_available (fun () -> send (v4 "192.0.2.1") None);
+  fails_with "no interface" No_device (fun () -> send N.any (Some 999));
+  is_invalid "an interface" (fun () -> send N.any (Some (-1)));
+  is_invalid "too long" (fun () -> Soil.Udp.receive_to server buffer 1 8)
+
 let filters () =
   fails_with "not a rule" Bad_configuration (fun () -> N.filter [ "forbid everything" ]);
   N.filter [ "deny in tcp port 1"; "allow in icmp limit 5 5 each" ];
@@ -74,6 +104,7 @@ let tests =
   [
     in_run "datagrams" datagrams;
     in_run "batches of datagrams, and one peer" batches;
+    in_run "datagrams from the address asked" sources;
     in_run "packet filter and raw frames without a card" filters;
     in_run "ping and routes" pings;
   ]

@@ -1744,6 +1744,21 @@ Int soil_udp_receive(Int fd, Bytes endpoint, Bytes into, Int off, Int len);
 Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
 
 /**
+ * [`soil_udp_receive`] that also writes where the datagram was sent to: the 52 bytes of `arrival`
+ * are its sender's endpoint, its destination's address, the address to answer from (`::` if there
+ * is none), and the number of its interface, in network byte order (65535: none).
+ */
+Int soil_udp_receive_to(Int fd, Bytes arrival, Bytes into, Int off, Int len);
+
+/**
+ * [`soil_udp_send`] with a source: the 36 bytes of `route` are the destination's endpoint, an
+ * address of this machine (`::`: whichever suits), and the number of the interface for a group or
+ * a link-local destination, in network byte order (65535: whichever suits). Errors: also
+ * `Address_not_available`, `No_device`.
+ */
+Int soil_udp_send_from(Int fd, Text route, Bytes from, Int off, Int len);
+
+/**
  * Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
  * `Unreachable`.
  */

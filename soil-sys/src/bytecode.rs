@@ -183,6 +183,8 @@ stubs! {
     fn soil_udp_send_buffer_bytecode = soil_udp_send_buffer(fd, endpoint, from, off, len);
     fn soil_udp_receive_bytecode = soil_udp_receive(fd, endpoint, into, off, len);
     fn soil_udp_receive_buffer_bytecode = soil_udp_receive_buffer(fd, endpoint, into, off, len);
+    fn soil_udp_receive_to_bytecode = soil_udp_receive_to(fd, arrival, into, off, len);
+    fn soil_udp_send_from_bytecode = soil_udp_send_from(fd, route, from, off, len);
     fn soil_udp_connect_bytecode = soil_udp_connect(fd, endpoint);
     fn soil_udp_group_bytecode = soil_udp_group(fd, group, interface, join);
     fn soil_udp_multicast_hops_bytecode = soil_udp_multicast_hops(fd, hops);

@@ -20,6 +20,7 @@ ALL = (
     "net:service",
     "tcp:http:80",
     "udp:names:53",
+    "both:lookups:5353",
     "display:board:640:480",
     "display:other:optional",
     "input",
@@ -67,6 +68,7 @@ def needs_are_told_by_the_program(context, form):
         ["net", "service", "eth0", "--net NET"],
         ["port", "http", "tcp 80", "--forward 8080:80"],
         ["port", "names", "udp 53", "--forward 8053:53/udp"],
+        ["port", "lookups", "tcp and udp 5353", "--forward 5353:5353 --forward 5353:5353/udp"],
         ["display", "board", "a picture, display0, at least 640x480", "--display window"],
         ["display", "other", "a picture, display1, optional", "--display window"],
         ["input", "keyboard, pointer", "--display window"],
@@ -75,9 +77,9 @@ def needs_are_told_by_the_program(context, form):
     ], rows
     answer = json.loads(needs(context, form, *ALL, options=["--json"]).stdout)
     kinds = [need["kind"] for need in answer["needs"]]
-    devices = ["volume", "disk", "net", "port", "port", "display", "display", "input"]
+    devices = ["volume", "disk", "net", "port", "port", "port", "display", "display", "input"]
     assert kinds == [*devices, "memory", "cpus"], answer
-    assert answer["needs"][5]["at_least"] == [640, 480], answer
+    assert answer["needs"][6]["at_least"] == [640, 480], answer
     assert answer["needs"][0]["file_systems"] == ["ext4", "fat"], answer
     if form != "process":
         stripped = context.path("stripped.exe")

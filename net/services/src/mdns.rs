@@ -21,7 +21,7 @@ use crate::dns::message::Message;
 use crate::dns::name::Name;
 use crate::{Polled, Randomness};
 use link::{ClaimEffect, Link, QueryOrigin};
-use net::{Cidr, Handle, InterfaceId, Received};
+use net::{Cidr, Error, Handle, InterfaceId, Received, Source};
 use records::Records;
 
 const PORT: u16 = 5353;
@@ -105,9 +105,24 @@ impl Turn<'_> {
     /// Sends to a group on a link; `false` if it has to be retried.
     fn multicast(&mut self, interface: InterfaceId, group: IpAddr, message: &[u8]) -> bool {
         let to = SocketAddr::new(group, PORT);
-        let done = self.stack.udp_send_on(self.socket, message, to, interface);
-        self.sent |= done.is_ok();
+        let done = self.unicast(interface, to, message);
         done.is_ok()
+    }
+
+    /// Sends over a link.
+    fn unicast(
+        &mut self,
+        interface: InterfaceId,
+        to: SocketAddr,
+        message: &[u8],
+    ) -> Result<(), Error> {
+        let source = Source {
+            address: None,
+            interface: Some(interface),
+        };
+        let done = self.stack.udp_send_from(self.socket, message, to, &source);
+        self.sent |= done.is_ok();
+        done
     }
 }
 

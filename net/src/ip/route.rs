@@ -169,6 +169,20 @@ impl Net {
             .position(|interface| interface.has_address(address))
     }
 
+    /// The address of ours to reply from to what `remote` sent to `to` on an interface.
+    pub(crate) fn own_address(
+        &self,
+        interface: usize,
+        to: IpAddr,
+        remote: IpAddr,
+    ) -> Option<IpAddr> {
+        if self.has_address(to) {
+            return Some(to);
+        }
+        let on = self.interfaces.get(interface)?;
+        on.source_for(remote, self.now_ns)
+    }
+
     /// The interface whose network has this broadcast address.
     pub(crate) fn broadcast_interface(&self, address: IpAddr) -> Option<usize> {
         self.interfaces

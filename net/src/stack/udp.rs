@@ -3,8 +3,8 @@
 use core::net::SocketAddr;
 
 use super::Stack;
-use crate::types::{Error, Handle, InterfaceId, scope_of};
-use crate::udp::Received;
+use crate::types::{Error, Handle, scope_of};
+use crate::udp::{Received, Source};
 
 /// UDP.
 impl Stack {
@@ -56,20 +56,19 @@ impl Stack {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), Error> {
-        self.sockets
-            .send_to(&self.ip, socket, data, remote, scope_of(remote))
+        self.udp_send_from(socket, data, remote, &Source::default())
     }
 
-    /// Like [`Stack::udp_send_to`]; `interface` selects the link of a group or link-local address.
-    pub fn udp_send_on(
+    /// Like [`Stack::udp_send_to`], from an address or a link that [`Stack::udp_receive`] has
+    /// returned. Also [`Error::AddressNotAvailable`] if the address isn't ours.
+    pub fn udp_send_from(
         &mut self,
         socket: Handle,
         data: &[u8],
         remote: SocketAddr,
-        interface: InterfaceId,
+        source: &Source,
     ) -> Result<(), Error> {
-        let scope = interface.0 as u32;
-        self.sockets.send_to(&self.ip, socket, data, remote, scope)
+        self.sockets.send_to(&self.ip, socket, data, remote, source)
     }
 
     /// Like [`Stack::udp_send_to`], to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`]
@@ -80,8 +79,7 @@ impl Stack {
             .udp_mut(socket)?
             .peer
             .ok_or(Error::NotConnected)?;
-        self.sockets
-            .send_to(&self.ip, socket, data, peer, scope_of(peer))
+        self.udp_send_to(socket, data, peer)
     }
 
     /// Queues several datagrams; returns the number of those that fit. Fails with the error of the
@@ -109,14 +107,14 @@ impl Stack {
         socket: Handle,
         buffer: &mut [u8],
     ) -> Result<(usize, SocketAddr), Error> {
-        let received = self.sockets.recv_from(socket, buffer)?;
+        let received = self.sockets.recv_from(&self.ip, socket, buffer)?;
         Ok((received.len, received.from))
     }
 
     /// Like [`Stack::udp_recv_from`], with the destination address and the receiving interface (RFC
     /// 1122, 4.1.3.5).
     pub fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
-        self.sockets.recv_from(socket, buffer)
+        self.sockets.recv_from(&self.ip, socket, buffer)
     }
 
     /// Passes up to `most` datagrams to `f` in place, oldest first; returns their number, which

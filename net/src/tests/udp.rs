@@ -2,7 +2,7 @@
 
 use super::{MS, SECOND, address, ip, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, World};
-use crate::{Config, Error};
+use crate::{Config, Error, Source};
 
 #[test]
 fn datagrams_keep_their_boundaries() {
@@ -289,5 +289,82 @@ fn broadcasts_reach_all_sockets_of_the_port() {
     for socket in [server, own] {
         let count = world.stacks[1].udp_recv_batch(socket, 10, &mut |_, _| {});
         assert_eq!(count, Ok(2));
+    }
+}
+
+/// RFC 1122, 4.1.3.5: a server with several addresses answers from the one that it was asked at.
+#[test]
+fn answers_leave_from_the_address_that_was_asked() {
+    let mut world = pair();
+    let stack = &mut world.stacks[0];
+    let mut buffer = [0; 9];
+    for any in ["0.0.0.0:53", "[::]:53"] {
+        let server = stack.udp_bind(address(any)).unwrap();
+        let client = stack.udp_bind(address("127.0.0.1:0")).unwrap();
+        let asked = address("127.0.0.5:53");
+        stack.udp_connect(client, Some(asked)).unwrap();
+        for expected in [false, true] {
+            stack.udp_send(client, b"?").unwrap();
+            stack.poll(0, 1000);
+            let question = stack.udp_receive(server, &mut buffer).unwrap();
+            assert_eq!((question.to, question.local), (asked.ip(), asked.ip()));
+            let source = match expected {
+                true => Source {
+                    address: Some(question.local),
+                    interface: Some(question.interface),
+                },
+                false => Source::default(),
+            };
+            stack
+                .udp_send_from(server, b"!", question.from, &source)
+                .unwrap();
+            stack.poll(0, 1000);
+            let answer = ready(stack.udp_recv_from(client, &mut buffer));
+            assert_eq!(answer, expected.then_some((1, asked)), "{any}");
+        }
+        let strange = |own: &str| Source {
+            address: Some(ip(own)),
+            interface: None,
+        };
+        let mut send = |own| stack.udp_send_from(server, b"!", asked, &strange(own));
+        assert_eq!(send("10.0.0.3"), Err(Error::AddressNotAvailable));
+        assert_eq!(send("10.0.0.255"), Err(Error::AddressNotAvailable));
+        assert_eq!(send("::1"), Err(Error::InvalidArgument));
+        stack.close(server).unwrap();
+    }
+}
+
+#[test]
+fn broadcasts_and_groups_are_answered_from_an_address_of_the_link() {
+    for (any, to, own) in [
+        ("0.0.0.0:9", "255.255.255.255:9", "10.0.0.2"),
+        ("0.0.0.0:9", "10.0.0.255:9", "10.0.0.2"),
+        ("0.0.0.0:9", "239.1.2.3:9", "10.0.0.2"),
+        ("[::]:9", "[ff05::9]:9", "fd00::2"),
+        ("[::]:9", "[fd00::2]:9", "fd00::2"),
+    ] {
+        let mut world = pair();
+        let server = world.stacks[1].udp_bind(address(any)).unwrap();
+        let to = address(to);
+        if to.ip().is_multicast() {
+            world.stacks[1].udp_join(server, to.ip(), None).unwrap();
+        }
+        let client = world.stacks[0].udp_bind(address("[::]:0")).unwrap();
+        world.stacks[0].udp_send_to(client, b"?", to).unwrap();
+        world.advance(SECOND);
+        let mut buffer = [0; 9];
+        let question = world.stacks[1].udp_receive(server, &mut buffer).unwrap();
+        assert_eq!((question.to, question.local), (to.ip(), ip(own)));
+        assert_eq!(question.interface, world.stacks[1].interfaces()[0]);
+        let source = Source {
+            address: Some(question.local),
+            interface: Some(question.interface),
+        };
+        world.stacks[1]
+            .udp_send_from(server, b"!", question.from, &source)
+            .unwrap();
+        world.advance(SECOND);
+        let (_, from) = world.stacks[0].udp_recv_from(client, &mut buffer).unwrap();
+        assert_eq!(from.ip(), ip(own));
     }
 }

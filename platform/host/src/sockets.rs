@@ -21,6 +21,7 @@ mod address;
 mod buffers;
 mod calls;
 mod info;
+mod messages;
 mod system;
 mod tcp;
 #[cfg(test)]

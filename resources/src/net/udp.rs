@@ -7,9 +7,9 @@ use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
 use crate::types::constants::KIND_UDP;
-use ::net::Received;
+use ::net::{InterfaceId, Received, Source};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use platform::error::{Answer, Error, Stop};
 use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
@@ -61,6 +61,64 @@ pub fn receive(
     let (stack, socket) = socket(rt, key)?;
     let (n, from) = stack.udp_recv_from(socket.handle, into).map_err(stop)?;
     Ok((n.min(into.len()), address::encode(from)))
+}
+
+/// Bytes of `soil_udp_receive_to`'s arrival.
+pub const ARRIVAL: usize = 52;
+/// The number of an interface that has none, as the loopback.
+const NO_INTERFACE: u16 = u16::MAX;
+
+/// See `soil_udp_receive_to`.
+pub fn receive_to(rt: &mut Runtime, fd: Fd, into: &mut [u8], arrival: &mut [u8]) -> Answer {
+    let received = receive_from(rt, fd, into)?;
+    let interface = super::stack(rt)?
+        .interfaces
+        .iter()
+        .position(|interface| interface.id == received.interface);
+    let number = interface.and_then(|number| u16::try_from(number).ok());
+    let parts = [
+        &address::encode(received.from)[..],
+        &address::octets(received.to),
+        &address::octets(received.local),
+        &number.unwrap_or(NO_INTERFACE).to_be_bytes(),
+    ];
+    for (to, byte) in arrival.iter_mut().zip(parts.iter().copied().flatten()) {
+        *to = *byte;
+    }
+    Ok(received.len.min(into.len()))
+}
+
+/// See `soil_udp_send_from`.
+pub fn send_from(rt: &mut Runtime, fd: Fd, route: &[u8], from: &[u8]) -> Answer {
+    let (endpoint, source) = route.split_at_checked(address::ENDPOINT).ok_or(Error::Invalid)?;
+    let (own, number) = source.split_first_chunk::<16>().ok_or(Error::Invalid)?;
+    let number = number.try_into().map_err(|_| Error::Invalid)?;
+    let interface = match u16::from_be_bytes(number) {
+        NO_INTERFACE => None,
+        number => Some(super::interface_id(rt, number as Int)?),
+    };
+    let own = address::from_octets(own)?;
+    let source = Source {
+        address: (!own.is_unspecified()).then_some(own),
+        interface,
+    };
+    let remote = scoped(address::decode(endpoint)?, interface);
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack
+        .udp_send_from(socket.handle, from, remote, &source)
+        .map_err(stop)?;
+    Ok(from.len())
+}
+
+/// The address with the zone of an interface, if it is link-local.
+fn scoped(remote: SocketAddr, interface: Option<InterfaceId>) -> SocketAddr {
+    match (remote, interface) {
+        (SocketAddr::V6(v6), Some(interface)) if v6.ip().is_unicast_link_local() => {
+            SocketAddrV6::new(*v6.ip(), v6.port(), 0, interface.to_raw() as u32).into()
+        }
+        _ => remote,
+    }
 }
 
 /// Receives the oldest datagram. Returns its full length, which may exceed the buffer.

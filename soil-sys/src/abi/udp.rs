@@ -73,6 +73,38 @@ pub extern "C" fn soil_udp_receive_buffer(
     })
 }
 
+/// [`soil_udp_receive`] that also writes where the datagram was sent to: the 52 bytes of `arrival`
+/// are its sender's endpoint, its destination's address, the address to answer from (`::` if there
+/// is none), and the number of its interface, in network byte order (65535: none).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_receive_to(
+    fd: Int,
+    mut arrival: Bytes,
+    mut into: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| {
+        let arrival = arrival.range(0, glue::udp::ARRIVAL as Int)?;
+        glue::udp::receive_to(rt, Fd::decode(fd)?, into.range(off, len)?, arrival)
+    })
+}
+
+/// [`soil_udp_send`] with a source: the 36 bytes of `route` are the destination's endpoint, an
+/// address of this machine (`::`: whichever suits), and the number of the interface for a group or
+/// a link-local destination, in network byte order (65535: whichever suits). Errors: also
+/// `Address_not_available`, `No_device`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_send_from(
+    fd: Int,
+    route: Text,
+    mut from: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| glue::udp::send_from(rt, Fd::decode(fd)?, route.all(), from.range(off, len)?))
+}
+
 /// Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
 /// `Unreachable`.
 #[unsafe(no_mangle)]

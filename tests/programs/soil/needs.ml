@@ -62,6 +62,7 @@ let declare word =
       use (fun () -> print_endline interface)
   | [ "tcp"; name; number ] -> port name number
   | [ "udp"; name; number ] -> port ~protocol:`Udp name number
+  | [ "both"; name; number ] -> port ~protocol:`Both name number
   | [ "serve"; number ] -> serve number
   | [ "display"; name ] -> display name
   | [ "display"; name; "optional" ] -> display ~optional:true name

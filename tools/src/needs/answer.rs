@@ -110,19 +110,23 @@ impl FileSystem {
     }
 }
 
-/// A transport protocol, as in [`crate::options::Protocol`].
+/// The transport protocols of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Tcp,
     Udp,
+    Both,
 }
 
-impl From<Protocol> for crate::options::Protocol {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Tcp => Self::Tcp,
-            Protocol::Udp => Self::Udp,
+impl Protocol {
+    /// Each of them.
+    pub fn each(self) -> &'static [crate::options::Protocol] {
+        use crate::options::Protocol::{Tcp, Udp};
+        match self {
+            Self::Tcp => &[Tcp],
+            Self::Udp => &[Udp],
+            Self::Both => &[Tcp, Udp],
         }
     }
 }

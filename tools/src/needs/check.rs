@@ -39,14 +39,10 @@ fn complete_where(
                 number,
                 protocol,
                 ..
-            } => port(
-                &mut run,
-                form,
-                name,
-                *number,
-                (*protocol).into(),
-                &mut notes,
-            ),
+            } => protocol
+                .each()
+                .iter()
+                .try_for_each(|protocol| port(&mut run, form, name, *number, *protocol, &mut notes)),
             Need::Memory { bytes } => memory(&mut run, form, *bytes),
             Need::Cpus { count } => processors(form, *count),
         };
@@ -437,6 +433,26 @@ mod tests {
         assert_eq!(forwards("--net user", Form::Process, 80), [(8080, 80)]);
         let taken = refused("--forward 8080:79", Form::Image, port(80));
         assert!(taken.contains("--forward PORT:80"), "{taken}");
+    }
+
+    #[test]
+    fn a_port_of_both_protocols_is_forwarded_for_each() {
+        let names = |options: &str| {
+            let need = Need::Port {
+                name: "names".into(),
+                number: 53,
+                protocol: Protocol::Both,
+                doc: String::new(),
+            };
+            let run = completed(options, Form::Image, vec![need]).expect("complete");
+            let forwards = run.forwards.iter();
+            forwards
+                .map(|f| format!("{}:{}/{}", f.host, f.program, f.protocol))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(""), ["8053:53/tcp", "8053:53/udp"]);
+        let given = "--forward 54:53/udp";
+        assert_eq!(names(given), ["54:53/udp", "8053:53/tcp"]);
     }
 
     #[test]

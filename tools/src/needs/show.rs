@@ -112,18 +112,15 @@ fn row(need: &Need, places: Places) -> [String; 4] {
             protocol,
             doc,
         } => {
-            let (protocol, suffix) = match protocol {
-                Protocol::Tcp => ("tcp", ""),
-                Protocol::Udp => ("udp", "/udp"),
+            let host = host_port(*number);
+            let tcp = format!("--forward {host}:{number}");
+            let (protocol, option) = match protocol {
+                Protocol::Tcp => ("tcp", tcp),
+                Protocol::Udp => ("udp", format!("{tcp}/udp")),
+                Protocol::Both => ("tcp and udp", format!("{tcp} {tcp}/udp")),
             };
             let what = joined([doc.clone(), format!("{protocol} {number}")]);
-            let host = host_port(*number);
-            row(
-                "port",
-                name,
-                what,
-                format!("--forward {host}:{number}{suffix}"),
-            )
+            row("port", name, what, option)
         }
         Need::Display {
             name,

@@ -375,10 +375,8 @@ impl Link {
         to: SocketAddr,
     ) -> bool {
         let message = self.records.response(turn.host, set, encoding);
-        let done = turn
-            .stack
-            .udp_send_on(turn.socket, &message, to, self.interface);
-        turn.sent |= done.is_ok();
+        // Lost like a datagram.
+        let _ = turn.unicast(self.interface, to, &message);
         true
     }
 

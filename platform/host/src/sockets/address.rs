@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// An address in Linux's form, with its length.
+#[derive(Clone)]
 pub struct Name {
     storage: libc::sockaddr_storage,
     len: libc::socklen_t,
@@ -78,6 +79,11 @@ impl Name {
     /// For a call that writes an address and its length.
     pub fn places(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         ((&raw mut self.storage).cast(), &raw mut self.len)
+    }
+
+    /// For a message that has the address, of this length.
+    pub fn parts(&mut self) -> (*mut libc::sockaddr_storage, libc::socklen_t) {
+        (&raw mut self.storage, self.len)
     }
 
     /// The address; the unspecified one if a call wrote no IP address. IPv4-mapped addresses become

@@ -128,24 +128,6 @@ pub fn send(fd: &OwnedFd, from: &[u8]) -> Result<usize, Error> {
     check(unsafe { libc::send(fd.0, from.as_ptr().cast(), from.len(), flags) })
 }
 
-/// Receives a datagram; returns its whole length, and its sender.
-pub fn receive_from(fd: &OwnedFd, into: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
-    let mut name = Name::room();
-    let (address, len) = name.places();
-    let (data, room) = (into.as_mut_ptr().cast(), into.len());
-    // SAFETY: writes within `into`, an address and its length.
-    let n = unsafe { libc::recvfrom(fd.0, data, room, libc::MSG_TRUNC, address, len) };
-    check(n).map(|n| (n, name.address()))
-}
-
-/// Sends a datagram.
-pub fn send_to(fd: &OwnedFd, from: &[u8], to: &Name) -> Result<(), Error> {
-    let (data, len, flags) = (from.as_ptr().cast(), from.len(), libc::MSG_NOSIGNAL);
-    // SAFETY: reads within `from`, and the address.
-    let n = unsafe { libc::sendto(fd.0, data, len, flags, to.pointer(), to.len()) };
-    check(n).map(|_| ())
-}
-
 /// A number that ioctl(2) returns about a socket.
 pub fn count(fd: &OwnedFd, what: libc::Ioctl) -> usize {
     let mut count = 0i32;

@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use net::{
     Congestion, ConnectOptions, Error, FilterRule, Handle, InterfaceConfig, InterfaceId,
     InterfaceStatus, Keepalive, Lease, Link, PingReply, Progress, Readiness, Received, RouteInfo,
-    SendBuffer, SocketInfo, TcpInfo, TcpOptions, Transport,
+    SendBuffer, SocketInfo, TcpInfo, TcpOptions, Transport, Source,
 };
 
 /// The result of operations that a program's sockets don't support. `resources` returns it before
@@ -347,17 +347,17 @@ impl Transport for Sockets {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), Error> {
-        self.udp_send(socket, data, remote)
+        self.udp_send(socket, data, remote, &Source::default())
     }
 
-    fn udp_send_on(
+    fn udp_send_from(
         &mut self,
-        _: Handle,
-        _: &[u8],
-        _: SocketAddr,
-        _: InterfaceId,
+        socket: Handle,
+        data: &[u8],
+        remote: SocketAddr,
+        source: &Source,
     ) -> Result<(), Error> {
-        Err(UNSUPPORTED)
+        self.udp_send(socket, data, remote, source)
     }
 
     fn udp_send_batch(
@@ -366,7 +366,7 @@ impl Transport for Sockets {
         batch: &[(&[u8], SocketAddr)],
     ) -> Result<usize, Error> {
         for (count, (data, remote)) in batch.iter().enumerate() {
-            match self.udp_send(socket, data, *remote) {
+            match self.udp_send(socket, data, *remote, &Source::default()) {
                 Ok(()) => {}
                 Err(failure) if count == 0 => return Err(failure),
                 Err(_) => return Ok(count),
@@ -380,11 +380,12 @@ impl Transport for Sockets {
         socket: Handle,
         buffer: &mut [u8],
     ) -> Result<(usize, SocketAddr), Error> {
-        self.udp_take(socket, buffer)
+        let received = self.udp_take(socket, buffer)?;
+        Ok((received.len, received.from))
     }
 
     fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
-        self.udp_take_whole(socket, buffer)
+        self.udp_take(socket, buffer)
     }
 
     fn udp_recv_batch(

@@ -1,12 +1,13 @@
 //! UDP on Linux's sockets (udp(7)).
 
 use super::address::Name;
+use super::messages::{self, Control};
 use super::{Kind, Socket, Sockets, calls};
 use crate::owned_fd::OwnedFd;
 use alloc::vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use libc::{IPPROTO_IP, IPPROTO_IPV6};
-use net::{Error, Handle, InterfaceId, Received};
+use net::{Error, Handle, InterfaceId, Received, Source};
 use platform::Direction;
 
 /// `IPV6_MULTICAST_ALL` (linux/in6.h).
@@ -40,7 +41,9 @@ impl Sockets {
                 calls::set(&fd, IPPROTO_IPV6, libc::IPV6_V6ONLY, &only)?;
                 // Unsupported before Linux 4.20.
                 let _ = calls::set(&fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, &0i32);
+                calls::set(&fd, IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &1i32)?;
             }
+            calls::set(&fd, IPPROTO_IP, libc::IP_PKTINFO, &1i32)?;
             calls::set(&fd, IPPROTO_IP, libc::IP_MULTICAST_ALL, &0i32)?;
             calls::set(&fd, libc::SOL_SOCKET, libc::SO_BROADCAST, &1i32)?;
             calls::bind(&fd, local, v6)?;
@@ -69,22 +72,23 @@ impl Sockets {
         Ok(())
     }
 
-    /// See `Stack::udp_send_to`; over an interface unless that is 0.
+    /// See `Stack::udp_send_from`.
     pub fn udp_send(
         &mut self,
         handle: Handle,
         data: &[u8],
         remote: SocketAddr,
+        source: &Source,
     ) -> Result<(), Error> {
         let socket = self.socket(handle)?;
         let (_, _, v6) = socket.udp()?;
         if !v6 && remote.is_ipv6() {
             return Err(Error::Unreachable);
         }
-        let name = Name::new(remote, v6);
+        let (name, control) = (Name::new(remote, v6), Control::from(source, remote.ip())?);
         let answer = socket.attempt(
             Direction::Write,
-            |fd| calls::send_to(fd, data, &name),
+            |fd| messages::send(fd, data, &name, control.as_ref()),
             |()| false,
         );
         if answer == Err(Error::WouldBlock) {
@@ -93,23 +97,19 @@ impl Sockets {
         answer
     }
 
-    /// See `Stack::udp_recv_from`.
-    pub fn udp_take(
-        &mut self,
-        handle: Handle,
-        into: &mut [u8],
-    ) -> Result<(usize, SocketAddr), Error> {
+    /// See `Stack::udp_receive`.
+    pub fn udp_take(&mut self, handle: Handle, into: &mut [u8]) -> Result<Received, Error> {
         loop {
             let socket = self.socket(handle)?;
             let only = socket.udp()?.1.peer;
             let answer = socket.attempt(
                 Direction::Read,
-                |fd| calls::receive_from(fd, into),
+                |fd| messages::receive(fd, into),
                 |_| false,
             );
             match answer {
                 // It arrived before the socket was restricted.
-                Ok((_, from)) if only.is_some_and(|only| only != from) => {}
+                Ok(received) if only.is_some_and(|only| only != received.from) => {}
                 Err(Error::WouldBlock) => {
                     self.arm(handle, Direction::Read);
                     return answer;
@@ -117,19 +117,6 @@ impl Sockets {
                 answer => return answer,
             }
         }
-    }
-
-    /// See `Stack::udp_receive`. The address and the interface are those that the socket is bound
-    /// to.
-    pub fn udp_take_whole(&mut self, handle: Handle, into: &mut [u8]) -> Result<Received, Error> {
-        let to = self.socket(handle)?.udp()?.1.local.ip();
-        let (len, from) = self.udp_take(handle, into)?;
-        Ok(Received {
-            len,
-            from,
-            to,
-            interface: InterfaceId::from_raw(0),
-        })
     }
 
     /// See `Stack::udp_recv_batch`.
@@ -143,7 +130,7 @@ impl Sockets {
         let mut count = 0;
         while count < most {
             match self.udp_take(handle, &mut room) {
-                Ok((len, from)) => f(room.get(..len).unwrap_or_default(), from),
+                Ok(Received { len, from, .. }) => f(room.get(..len).unwrap_or_default(), from),
                 Err(failure) if count == 0 => return Err(failure),
                 Err(_) => break,
             }
