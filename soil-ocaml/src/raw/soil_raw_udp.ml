@@ -57,6 +57,33 @@ external udp_receive_buffer :
 [@@noalloc]
 (** [soil_udp_receive] into a bigarray. *)
 
+external udp_receive_to :
+  (int[@untagged]) ->
+  bytes ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_udp_receive_to_bytecode" "soil_udp_receive_to"
+[@@noalloc]
+(** [soil_udp_receive] that also writes where the datagram was sent to: the 52 bytes of [arrival]
+    are its sender's endpoint, its destination's address, the address to answer from ([::] if there
+    is none), and the number of its interface, in network byte order (65535: none). *)
+
+external udp_send_from :
+  (int[@untagged]) ->
+  string ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_udp_send_from_bytecode" "soil_udp_send_from"
+[@@noalloc]
+(** [soil_udp_send] with a source: the 36 bytes of [route] are the destination's endpoint, an
+    address of this machine ([::]: whichever suits), and the number of the interface for a group or
+    a link-local destination, in network byte order (65535: whichever suits). Errors: also
+    [Address_not_available], [No_device]. *)
+
 external udp_connect :
   (int[@untagged]) ->
   string ->

@@ -2,10 +2,10 @@
 //! 6.1 and 6.2).
 
 use super::address::Name;
-use super::calls::check;
+use super::calls::{self, check};
 use crate::owned_fd::OwnedFd;
 use core::mem::{size_of, zeroed};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ptr::null_mut;
 use libc::{IPPROTO_IP, IPPROTO_IPV6};
 use net::{Error, InterfaceId, Received, Source};
@@ -177,9 +177,14 @@ pub fn send(
     }
     // SAFETY: reads `from`, the address and the control message.
     let sent = unsafe { libc::sendmsg(fd.0, &raw const message, libc::MSG_NOSIGNAL) };
-    match check(sent) {
-        // Linux has no other error for an address that isn't its own.
-        Err(Error::InvalidArgument) if control.is_some() => Err(Error::AddressNotAvailable),
-        sent => sent.map(|_| ()),
-    }
+    check(sent).map(|_| ())
+}
+
+/// Whether an address isn't of this host, for which Linux's errors of [`send`] depend on its
+/// version.
+pub fn is_strange(address: IpAddr) -> bool {
+    let v6 = address.is_ipv6();
+    let bound = calls::socket(v6, libc::SOCK_DGRAM)
+        .and_then(|fd| calls::bind(&fd, SocketAddr::new(address, 0), v6));
+    bound == Err(Error::AddressNotAvailable)
 }

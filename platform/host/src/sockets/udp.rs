@@ -91,10 +91,16 @@ impl Sockets {
             |fd| messages::send(fd, data, &name, control.as_ref()),
             |()| false,
         );
-        if answer == Err(Error::WouldBlock) {
-            self.arm(handle, Direction::Write);
+        match answer {
+            Err(Error::WouldBlock) => {
+                self.arm(handle, Direction::Write);
+                answer
+            }
+            Err(_) if source.address.is_some_and(messages::is_strange) => {
+                Err(Error::AddressNotAvailable)
+            }
+            answer => answer,
         }
-        answer
     }
 
     /// See `Stack::udp_receive`.
