@@ -77,9 +77,9 @@ val net : ?doc:string -> string -> string
 
 val port : ?protocol:[ `Tcp | `Udp | `Both ] -> ?doc:string -> string -> int -> int
 (** [port name number] declares a port for peers ([protocol] defaults to [`Tcp]; [`Both] is TCP and
-    UDP, as a DNS server has them), and is [number].
-    On QEMU's and passt's networks [soil run] forwards the same port of 127.0.0.1, plus 8000 if
-    below 1024 (8080 to 80, 8443 to 443), unless there is a [--forward] to the port. *)
+    UDP, as a DNS server has them), and is [number]. On QEMU's and passt's networks [soil run]
+    forwards the same port of 127.0.0.1, plus 8000 if below 1024 (8080 to 80, 8443 to 443), unless
+    there is a [--forward] to the port. *)
 
 val display : ?at_least:int * int -> ?optional:bool -> ?doc:string -> string -> string
 (** [display name] declares a display, and is its name for [Soil_display.open_]: ["display0"] for

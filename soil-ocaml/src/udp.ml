@@ -29,8 +29,7 @@ let rec try_send raw_send (d : Descriptor.t) endpoint raw b off len =
 let send ?timeout d endpoint b off len =
   Descriptor.check_bytes "Udp.send" b off len;
   let raw = Address.endpoint_to_raw endpoint in
-  Deadline.within timeout (fun () ->
-      try_send Soil_raw_udp.udp_send (any d) endpoint raw b off len)
+  Deadline.within timeout (fun () -> try_send Soil_raw_udp.udp_send (any d) endpoint raw b off len)
 
 let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
@@ -54,13 +53,7 @@ let receive_now d b off len =
 let receive ?timeout d b off len = Deadline.within timeout (fun () -> receive_now (any d) b off len)
 
 type source = { address : Address.t; interface : int option }
-
-type datagram = {
-  length : int;
-  peer : Address.endpoint;
-  destination : Address.t;
-  local : source;
-}
+type datagram = { length : int; peer : Address.endpoint; destination : Address.t; local : source }
 
 (* The number of an interface that has none, in the place of an endpoint's port. *)
 let no_interface = 0xffff

@@ -77,10 +77,11 @@ val send_from :
   int ->
   int ->
   unit
-(** [send_from ~from d e b off len] is {!send} with [from.address] as the source address ({!Net.any}:
-    the route's). [from.interface] selects the link if [e] is a multicast, a limited broadcast or a
-    link-local address. Raises {!Soil.exception-Error} also with [Address_not_available] if the
-    address isn't one of this machine's, and with [No_device] if there is no such interface. *)
+(** [send_from ~from d e b off len] is {!send} with [from.address] as the source address
+    ({!Net.any}: the route's). [from.interface] selects the link if [e] is a multicast, a limited
+    broadcast or a link-local address. Raises {!Soil.exception-Error} also with
+    [Address_not_available] if the address isn't one of this machine's, and with [No_device] if
+    there is no such interface. *)
 
 val local : [> `Udp ] File_descriptor.t -> Net.endpoint
 (** [local d] is the local address and port. *)

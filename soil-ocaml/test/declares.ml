@@ -24,7 +24,8 @@ let () =
       Needs.memory (Needs.mib 8);
       Needs.memory (Needs.mib 4);
       Needs.cpus 1;
-      Soil.run @@ fun () -> Printf.printf "\n%s %s %s %s %d %d %d\n" data raw inside outside http names both
+      Soil.run @@ fun () ->
+      Printf.printf "\n%s %s %s %s %d %d %d\n" data raw inside outside http names both
   | "none" -> Soil.run (fun () -> print_endline "runs")
   | "ends" ->
       let ends = { Needs.status = 2; output = "a\n"; error = "\t\"\\" } in

@@ -1,5 +1,6 @@
 """UDP on a machine with several addresses: answers leave from the address that was asked."""
 
+import ipaddress
 import socket
 import struct
 
@@ -26,8 +27,8 @@ def one_to_one(address, interface):
         peer.connect((address, 7))
         for word in (b"one", b"two"):
             peer.send(word)
-            expected = f"{word.decode()} at {address} on {interface}"
-            assert peer.recv(1500).decode() == expected, address
+            answer = peer.recv(1500).decode()
+            assert answer == f"{word.decode()} at {address} on {interface}", answer
 
 
 def one_to_many(address, interface, over, own):
@@ -55,7 +56,7 @@ def answers_from_the_address_asked(context, form):
     tap = context.tap(form)
     number = tap.prefix.replace(".", ":")
     v4 = [tap.guest, f"{tap.prefix}.3"]
-    v6 = [f"fd00:{number}::2", f"fd00:{number}::3"]
+    v6 = [str(ipaddress.ip_address(f"fd00:{number}::{last}")) for last in (2, 3)]
     ip("addr", "add", f"fd00:{number}::1/64", "dev", tap.name, "nodad")
     cidrs = [f"{address}/24" for address in v4] + [f"{address}/64" for address in v6]
     options = ["--ip", ",".join(cidrs)]
@@ -72,7 +73,7 @@ def answers_from_the_address_asked(context, form):
 @test(f"answers-from-the-address-asked-{SOCKETS}")
 def on_linux_sockets(context):
     """The same on Linux's own sockets, on a card of the test's."""
-    ip("link", "add", "card", "type", "dummy")
+    ip("tuntap", "add", "dev", "card", "mode", "tap")
     ip("link", "set", "card", "up")
     own = ["10.9.0.2", "10.9.0.3", "fd09::2", "fd09::3"]
     for address in own:
@@ -81,8 +82,10 @@ def on_linux_sockets(context):
     ip("route", "add", "multicast", "224.0.0.0/4", "dev", "card")
     child = context.soil(PROGRAM, SOCKETS, GROUPS[0])
     child.wait_line("ready")
-    # A question to itself comes over the loopback, whichever address it is for.
-    for address in [*own, "127.0.0.1", "127.0.0.5", "::1"]:
-        one_to_one(address, "lo")
+    # Linux names an address's card also if the question came over the loopback, which has no index.
+    for address in own:
+        one_to_one(address, "card")
+    for address in ("127.0.0.1", "127.0.0.5", "::1"):
+        one_to_one(address, "-")
     for address in ("10.9.0.255", GROUPS[0]):
         one_to_many(address, "card", "card", own)

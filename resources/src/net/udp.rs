@@ -90,7 +90,9 @@ pub fn receive_to(rt: &mut Runtime, fd: Fd, into: &mut [u8], arrival: &mut [u8])
 
 /// See `soil_udp_send_from`.
 pub fn send_from(rt: &mut Runtime, fd: Fd, route: &[u8], from: &[u8]) -> Answer {
-    let (endpoint, source) = route.split_at_checked(address::ENDPOINT).ok_or(Error::Invalid)?;
+    let (endpoint, source) = route
+        .split_at_checked(address::ENDPOINT)
+        .ok_or(Error::Invalid)?;
     let (own, number) = source.split_first_chunk::<16>().ok_or(Error::Invalid)?;
     let number = number.try_into().map_err(|_| Error::Invalid)?;
     let interface = match u16::from_be_bytes(number) {

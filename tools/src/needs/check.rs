@@ -39,10 +39,9 @@ fn complete_where(
                 number,
                 protocol,
                 ..
-            } => protocol
-                .each()
-                .iter()
-                .try_for_each(|protocol| port(&mut run, form, name, *number, *protocol, &mut notes)),
+            } => protocol.each().iter().try_for_each(|protocol| {
+                port(&mut run, form, name, *number, *protocol, &mut notes)
+            }),
             Need::Memory { bytes } => memory(&mut run, form, *bytes),
             Need::Cpus { count } => processors(form, *count),
         };

@@ -158,12 +158,7 @@ unsafe fn note(received: &mut Received, control: &libc::cmsghdr, data: *const u8
 }
 
 /// Sends a datagram.
-pub fn send(
-    fd: &OwnedFd,
-    from: &[u8],
-    to: &Name,
-    control: Option<&Control>,
-) -> Result<(), Error> {
+pub fn send(fd: &OwnedFd, from: &[u8], to: &Name, control: Option<&Control>) -> Result<(), Error> {
     let mut room = Room([0; 96]);
     let mut data = libc::iovec {
         iov_base: from.as_ptr().cast_mut().cast(),

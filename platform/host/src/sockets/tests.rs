@@ -310,7 +310,11 @@ fn a_socket_of_every_address_answers_from_the_one_that_was_asked() {
             let port = world.sockets.local_address(server).expect("bound").port();
             let asked = SocketAddr::new(asked.parse().expect("an address"), port);
             let own = SocketAddr::new(asked.ip(), 0);
-            let home = if own.is_ipv4() { at("127.0.0.1:0") } else { own };
+            let home = if own.is_ipv4() {
+                at("127.0.0.1:0")
+            } else {
+                own
+            };
             let Ok(client) = world.sockets.udp_open(home, false) else {
                 continue;
             };
@@ -354,24 +358,49 @@ fn datagrams_have_senders_and_a_restricted_socket_receives_from_its_peer_only() 
         let [first, second, _] =
             [one, two, three].map(|s| world.sockets.local_address(s).expect("bound"));
         let mut room = [0; 4];
-        assert_eq!(world.sockets.udp_send(two, b"longer", first, &Source::default()), Ok(()));
+        assert_eq!(
+            world
+                .sockets
+                .udp_send(two, b"longer", first, &Source::default()),
+            Ok(())
+        );
         let received = world.until(|s| s.udp_take(one, &mut room));
         let received = received.map(|received| (received.len, received.from));
         assert_eq!((received, &room), (Ok((6, second)), b"long"));
         // Queued datagrams of others aren't received either.
-        assert_eq!(world.sockets.udp_send(three, b"no", first, &Source::default()), Ok(()));
+        assert_eq!(
+            world
+                .sockets
+                .udp_send(three, b"no", first, &Source::default()),
+            Ok(())
+        );
         assert_eq!(world.sockets.udp_restrict(one, Some(second)), Ok(()));
-        assert_eq!(world.sockets.udp_send(two, b"yes", first, &Source::default()), Ok(()));
+        assert_eq!(
+            world
+                .sockets
+                .udp_send(two, b"yes", first, &Source::default()),
+            Ok(())
+        );
         let received = world.until(|s| s.udp_take(one, &mut room));
         assert!(received.is_ok_and(|received| (received.len, received.from) == (3, second)));
         // ICMP reports once that the peer is gone.
         assert_eq!(world.sockets.close(two), Ok(()));
-        assert_eq!(world.sockets.udp_send(one, b"gone", second, &Source::default()), Ok(()));
+        assert_eq!(
+            world
+                .sockets
+                .udp_send(one, b"gone", second, &Source::default()),
+            Ok(())
+        );
         let told = world.until(|s| s.udp_take(one, &mut room));
         assert_eq!(told, Err(Error::ConnectionRefused));
         assert_eq!(world.sockets.udp_restrict(one, None), Ok(()));
         assert_eq!(world.sockets.local_address(one), Ok(first));
-        assert_eq!(world.sockets.udp_send(three, b"now", first, &Source::default()), Ok(()));
+        assert_eq!(
+            world
+                .sockets
+                .udp_send(three, b"now", first, &Source::default()),
+            Ok(())
+        );
         assert!(
             world
                 .until(|s| s.udp_take(one, &mut room))

@@ -9,7 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 use net::{
     Congestion, ConnectOptions, Error, FilterRule, Handle, InterfaceConfig, InterfaceId,
     InterfaceStatus, Keepalive, Lease, Link, PingReply, Progress, Readiness, Received, RouteInfo,
-    SendBuffer, SocketInfo, TcpInfo, TcpOptions, Transport, Source,
+    SendBuffer, SocketInfo, Source, TcpInfo, TcpOptions, Transport,
 };
 
 /// The result of operations that a program's sockets don't support. `resources` returns it before

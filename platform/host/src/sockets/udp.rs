@@ -108,11 +108,8 @@ impl Sockets {
         loop {
             let socket = self.socket(handle)?;
             let only = socket.udp()?.1.peer;
-            let answer = socket.attempt(
-                Direction::Read,
-                |fd| messages::receive(fd, into),
-                |_| false,
-            );
+            let answer =
+                socket.attempt(Direction::Read, |fd| messages::receive(fd, into), |_| false);
             match answer {
                 // It arrived before the socket was restricted.
                 Ok(received) if only.is_some_and(|only| only != received.from) => {}
