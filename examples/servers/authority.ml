@@ -36,14 +36,17 @@ let datagrams zone socket =
   in
   let b = Bytes.create 4096 in
   while true do
-    let n, peer = Soil.Udp.receive socket b 0 (Bytes.length b) in
-    match respond zone ~max (Bytes.sub_string b 0 n) with
+    let { Soil.Udp.length; peer; local; _ } = Soil.Udp.receive_to socket b 0 (Bytes.length b) in
+    match respond zone ~max (Bytes.sub_string b 0 length) with
     | None -> ()
     | Some text -> (
-        try Soil.Udp.send_string ~timeout:1. socket peer text
-        with Soil.Error { code = Unreachable | Timed_out | Message_too_long; _ } -> ())
+        let text = Bytes.of_string text in
+        (* From the address that was asked. *)
+        try Soil.Udp.send_from ~timeout:1. ~from:local socket peer text 0 (Bytes.length text)
+        with Soil.Error _ -> ())
   done
 
+let port = Soil.Needs.port ~protocol:`Both ~doc:"queries" "dns" 53
 let silent_seconds = 10.
 
 (* RFC 7766: several queries by a connection. *)
@@ -77,8 +80,8 @@ let load () =
 let () =
   Soil.run @@ fun () ->
   let zone = load () in
-  let socket = Soil.Udp.bind ~port:53 () in
-  let listener = Soil.Tcp.listen ~port:53 () in
+  let socket = Soil.Udp.bind ~port () in
+  let listener = Soil.Tcp.listen ~port () in
   Soil.Net.wait_up ();
   print_endline ("authority for " ^ Dns.Name.to_string zone.origin);
   Soil.Task.scope @@ fun scope ->
