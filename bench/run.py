@@ -16,6 +16,7 @@ ROOT = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 
 import boot  # noqa: E402
+import cpu  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
 import host  # noqa: E402
@@ -58,6 +59,7 @@ GROUPS = {
     **display.GROUPS,
     **machines.GROUPS,
     **host.GROUPS,
+    **cpu.GROUPS,
     **resp.GROUPS,
 }
 
@@ -69,7 +71,7 @@ blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
-    + machines.ORDER + host.ORDER + resp.ORDER
+    + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
 )
 
 
@@ -102,6 +104,7 @@ def prepare():
         display.prepare()
         machines.prepare()
         host.prepare()
+        cpu.prepare()
         resp.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
