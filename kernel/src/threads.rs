@@ -113,7 +113,9 @@ static FUNCTIONS: Threads = Threads {
     event: || without_interrupts(|| with(|state| _ = state.scheduler.event())),
     await_change,
     await_release,
-    wake: |word| without_interrupts(|| _ = futex::wake(word.as_ptr() as u64, u32::MAX, u64::MAX)),
+    wake: |word| {
+        without_interrupts(|| with(|state| state.scheduler.wake_next(word.as_ptr() as u64)));
+    },
 };
 
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {

@@ -83,7 +83,7 @@ pub struct Scheduler<T> {
     timers: Vec<Index>,
     current: Index,
     live_count: usize,
-    /// An event or a deadline has made a thread ready since the last one began to run.
+    /// A thread was woken to run next since the last one began to run.
     urgent: bool,
 }
 
@@ -157,7 +157,8 @@ impl<T> Scheduler<T> {
         self.lists[READY].first != NONE
     }
 
-    /// Whether an event or a deadline has made a thread ready since the current one began to run.
+    /// Whether a thread was woken to run next since the current one began to run: by an event, its
+    /// deadline or [`Scheduler::wake_next`].
     pub fn is_urgent(&self) -> bool {
         self.urgent
     }
@@ -229,6 +230,21 @@ impl<T> Scheduler<T> {
         woken
     }
 
+    /// Wakes the threads that wait for the futex at `address`: they run next, the longest waiting
+    /// first.
+    pub fn wake_next(&mut self, address: u64) {
+        let mut previous = NONE;
+        let mut at = self.lists[bucket(address)].first;
+        while at != NONE {
+            let next = self.entry(at).next;
+            if matches!(self.entry(at).state, State::Waiting(Wait::Futex(of, _)) if of == address) {
+                self.make_next(at, Woken::Done, previous);
+                previous = at;
+            }
+            at = next;
+        }
+    }
+
     /// Requeues up to `count` threads that wait for the futex at `from` to that at `to`; returns
     /// their number.
     pub fn requeue(&mut self, from: u64, to: u64, count: u64) -> u64 {
@@ -261,13 +277,9 @@ impl<T> Scheduler<T> {
         let mut any = false;
         while self.lists[EVENTS].last != NONE {
             let index = self.lists[EVENTS].last;
-            self.leave_wait(index);
-            self.entry(index).woken = Woken::Done;
-            self.entry(index).state = State::Ready;
-            self.link_after(READY, NONE, index);
+            self.make_next(index, Woken::Done, NONE);
             any = true;
         }
-        self.urgent |= any;
         any
     }
 
@@ -279,12 +291,8 @@ impl<T> Scheduler<T> {
             if self.entry(index).deadline > now {
                 break;
             }
-            self.leave_wait(index);
-            self.entry(index).woken = Woken::Expired;
-            self.entry(index).state = State::Ready;
-            self.link_after(READY, previous, index);
+            self.make_next(index, Woken::Expired, previous);
             previous = index;
-            self.urgent = true;
         }
     }
 
@@ -304,6 +312,16 @@ impl<T> Scheduler<T> {
     fn end_wait(&mut self, index: Index, woken: Woken) {
         self.leave_wait(index);
         self.make_ready(index, woken);
+    }
+
+    /// Ends a thread's wait; it runs after `previous`, or first for [`NONE`].
+    fn make_next(&mut self, index: Index, woken: Woken, previous: Index) {
+        self.leave_wait(index);
+        let entry = self.entry(index);
+        entry.state = State::Ready;
+        entry.woken = woken;
+        self.link_after(READY, previous, index);
+        self.urgent = true;
     }
 
     fn make_ready(&mut self, index: Index, woken: Woken) {

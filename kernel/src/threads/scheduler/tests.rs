@@ -51,6 +51,7 @@ enum Step {
     End,
     Wake(u8, u32, u8),
     Requeue(u8, u8, u8),
+    WakeNext(u8),
     Event,
     Expire(u8),
     Interrupt(u8),
@@ -66,7 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             6 => (0..8u8, proptest::option::of(any::<u8>())).prop_map(|(w, d)| Step::Wait(w, d)),
             1 => Just(Step::End),
             3 => (futex.clone(), 1..4u32, 0..4u8).prop_map(|(f, b, n)| Step::Wake(f, b, n)),
-            2 => (futex.clone(), futex, 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
+            2 => (futex.clone(), futex.clone(), 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
+            1 => futex.clone().prop_map(Step::WakeNext),
             1 => Just(Step::Event),
             2 => any::<u8>().prop_map(Step::Expire),
             1 => any::<u8>().prop_map(Step::Interrupt),
@@ -156,6 +158,17 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     model.waiting.push(waiter);
                 }
             }
+            Step::WakeNext(futex) => {
+                let of = |waiter: &Waiter| {
+                    matches!(waiter.wait, Wait::Futex(at, _)
+                    if at == address(futex))
+                };
+                let taken = model.take(of, usize::MAX);
+                model.urgent |= !taken.is_empty();
+                let woken = taken.iter().map(|waiter| (waiter.number, Woken::Done));
+                model.ready.splice(0..0, woken);
+                scheduler.wake_next(address(futex));
+            }
             Step::Event => {
                 let taken = model.take(|waiter| waiter.wait == Wait::Event, usize::MAX);
                 prop_assert_eq!(scheduler.event(), !taken.is_empty());
@@ -171,18 +184,14 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 taken.sort_by_key(|waiter| waiter.deadline);
                 scheduler.expire(now);
                 model.urgent |= !taken.is_empty();
+                // Equal deadlines expire in any order: in the scheduler's.
+                let found = scheduler.ready_for_test();
+                let place = |number| found.iter().position(|n| *n == number);
+                taken.sort_by_key(|waiter| (waiter.deadline, place(waiter.number)));
                 let expired = taken.iter().map(|waiter| (waiter.number, Woken::Expired));
                 model.ready.splice(0..0, expired);
-                // Equal deadlines expire in any order: in the scheduler's.
-                let equal = scheduler.ready_for_test();
-                let mut sorted = (equal.clone(), model.ready.clone());
-                sorted.0.sort();
-                sorted.1.sort_by_key(|(number, _)| *number);
-                let numbers: Vec<u64> = sorted.1.iter().map(|(number, _)| *number).collect();
-                prop_assert_eq!(&sorted.0, &numbers);
-                model
-                    .ready
-                    .sort_by_key(|(number, _)| equal.iter().position(|n| n == number));
+                let numbers: Vec<u64> = model.ready.iter().map(|(number, _)| *number).collect();
+                prop_assert_eq!(&found, &numbers);
             }
             Step::Interrupt(number) => {
                 let number = u64::from(number);
