@@ -14,9 +14,7 @@ PEER = "_build/default/bench/programs/cpu/linux/beside.exe"
 JOBS = 8
 CONNECTIONS = 4
 KINDS = {"cpu": "pool", "blocking": "blocking"}
-ORDER = [
-    f"{form}http_beside_{kind}_p99_ms" for form in ("", "host_") for kind in KINDS
-]
+ORDER = [f"{form}http_beside_{kind}_p99_ms" for form in ("", "host_") for kind in KINDS]
 
 
 def prepare():
@@ -42,6 +40,10 @@ def beside_image(options):
     figures = []
     modules = peer.TRANSPORT[options.machine] + peer.NET
     archive = peer.work(f"cpu-{options.machine}.cpio")
+
+    def work(host, _pid):
+        return tail(host, options.seconds)
+
     for name, kind in KINDS.items():
         figure = Figure(f"http_beside_{name}_p99_ms", "ms", "lower")
         figures.append(figure)
@@ -51,7 +53,6 @@ def beside_image(options):
             lambda tap: qemu.linux(archive, modules, words, options.machine, tap=tap),
         )
         for _ in range(options.pairs):
-            work = lambda host, _pid: tail(host, options.seconds)  # noqa: E731
             figure.add(*(served(command, work) for command in both))
     return figures
 

@@ -9,7 +9,7 @@ let response =
 let compute () =
   let n = ref 1 in
   while Sys.opaque_identity !n <> 0 do
-    n := (!n * 5) lor 1
+    n := !n * 5 lor 1
   done
 
 (* A request of wrk comes in one chunk. *)
