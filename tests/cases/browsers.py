@@ -34,7 +34,7 @@ def uploads(context, form):
     _, tap = start(context, form, *options)
     url = f"http://{tap.guest}/form"
     files = {
-        "long.bin": os.urandom(1 << 20) * 80,
+        "long.bin": os.urandom(1 << 20) * 70,
         "hidden.txt": b"a\r\n--boundary\r\n\r\n--",
         "empty": b"",
     }
@@ -136,9 +136,10 @@ class Sleeper:
 
     def events(self):
         """All events up to the end, as (type, first word of the data)."""
-        kind, found = None, []
+        kind, found, until = None, [], time.monotonic() + PATIENCE
         with self.socket, self.socket.makefile("rb") as lines:
             for line in lines:
+                assert time.monotonic() < until, f"no end after {found}"
                 name, _, value = line.decode().strip().partition(": ")
                 if name == "event":
                     kind = value

@@ -27,12 +27,13 @@ let sum contents =
     match D.read contents piece 0 (Bytes.length piece) with
     | 0 -> (length, (b lsl 16) lor a)
     | n ->
+        (* The sums of a piece fit into an [int]. *)
         let a = ref a and b = ref b in
         for i = 0 to n - 1 do
-          a := (!a + Char.code (Bytes.get piece i)) mod 65521;
-          b := (!b + !a) mod 65521
+          a := !a + Char.code (Bytes.get piece i);
+          b := !b + !a
         done;
-        go (length + n) !a !b
+        go (length + n) (!a mod 65521) (!b mod 65521)
   in
   go 0 1 0
 
