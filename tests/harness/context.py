@@ -21,6 +21,8 @@ MEMORY = "/dev/shm"
 # Programs that dune leaves out where their libraries, by findlib's names, aren't installed: not
 # every Debian has these.
 OPTIONAL = {
+    "examples/live/main.exe": ("yojson", "zip", "digestif"),
+    "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/guestbook/by_eio.exe": ("eio_main",),
     "tests/programs/libraries/parallel.exe": ("domainslib", "saturn"),
     "tests/programs/services/caqti_client.exe": ("caqti.blocking", "caqti-driver-postgresql"),
