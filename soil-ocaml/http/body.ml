@@ -14,6 +14,7 @@ type t = {
   truncated : exn;
   mutable ask : (unit -> unit) option;
   mutable waited : float; (* Seconds that its reads took. *)
+  mutable each_alone : bool; (* A read has the time of [body_seconds], whatever others took. *)
   mutable step : step;
   mutable left : int;
   mutable got : int;
@@ -28,8 +29,20 @@ let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
     | Head.Chunked -> (Size, 0)
     | Head.To_end -> (To_end, 0)
   in
-  { input; limits; truncated; ask; waited = 0.; step; left; got = 0; max = max_int }
+  {
+    input;
+    limits;
+    truncated;
+    ask;
+    waited = 0.;
+    each_alone = false;
+    step;
+    left;
+    got = 0;
+    max = max_int;
+  }
 
+let time_each_read t = t.each_alone <- true
 let too_large () = Soil_backtrace.raise (Head.Refused `Request_entity_too_large)
 
 let limit t max =
@@ -53,8 +66,13 @@ let dont_ask t = if Option.is_some t.ask then t.ask <- Some ignore
 let in_time t f =
   ask t;
   let begun = Soil.Clock.monotonic () in
-  let earned_seconds = float_of_int t.got /. float_of_int t.limits.body_rate in
-  Input.until t.input (begun +. t.limits.body_seconds +. earned_seconds -. t.waited);
+  let seconds =
+    if t.each_alone then t.limits.body_seconds
+    else
+      let earned_seconds = float_of_int t.got /. float_of_int t.limits.body_rate in
+      t.limits.body_seconds +. earned_seconds -. t.waited
+  in
+  Input.until t.input (begun +. seconds);
   let finally () = t.waited <- t.waited +. Soil.Clock.monotonic () -. begun in
   Fun.protect ~finally f
 

@@ -10,6 +10,10 @@ val limit : t -> int -> unit
 (** [limit t max] makes the call that would return byte [max + 1] raise
     [Head.Refused `Request_entity_too_large]; at once if the declared length is larger. *)
 
+val time_each_read : t -> unit
+(** [time_each_read t] gives each read [body_seconds] from now on, instead of all of them together
+    with what their rate earns: for a body that has no end to wait for. *)
+
 val ask : t -> unit
 (** [ask t] calls [ask] now, unless it was called before. *)
 

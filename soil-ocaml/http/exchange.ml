@@ -132,24 +132,20 @@ let is_alive conn =
   Input.until conn.input infinity;
   Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
 
-(* Seconds for which a connection is taken for open if the request can be repeated. *)
-let trusted_seconds = 1.
-
-let rec unused_connection place ~may_repeat =
+let rec unused_connection place =
   match place.unused with
   | [] -> None
   | conn :: rest -> (
       place.unused <- rest;
-      let is_recent = may_repeat && Soil.Clock.monotonic () -. conn.since < trusted_seconds in
-      match is_recent || is_alive conn with
+      match is_alive conn with
       | true -> Some conn
       | false ->
           drop conn;
-          unused_connection place ~may_repeat
+          unused_connection place
       | exception _ ->
           drop conn;
           Soil.Task.check ();
-          unused_connection place ~may_repeat)
+          unused_connection place)
 
 (* Requests *)
 
@@ -394,7 +390,7 @@ let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth
   in
   let may_repeat = match body with Stream _ -> false | Empty | String _ -> is_idempotent meth in
   let start () =
-    match if fresh then None else unused_connection place ~may_repeat with
+    match if fresh then None else unused_connection place with
     | None -> on_new ()
     | Some conn -> (
         try on conn

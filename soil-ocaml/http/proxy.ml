@@ -31,6 +31,8 @@ type t = {
   scheme : string;
   on_failure : Uri.t -> string -> unit;
   changed : T.Condition.t; (* A place is free, or a backend is up. *)
+  drained : T.Condition.t; (* A draining backend has one request less, or doesn't drain. *)
+  mutable choosy : int; (* Requests that wait for a place at some of the backends only. *)
   mutable start : backend -> unit;
 }
 
@@ -70,21 +72,39 @@ let least t l =
     (fun best b -> if b.active < best.active then b else best)
     (List.hd rotated) rotated
 
-let rec take t tried =
+type place = At of backend | Busy | No_backend
+
+let place t tried =
   match usable t tried with
-  | [] -> None
+  | [] -> No_backend
   | l ->
       let b = least t l in
       if b.active < t.max_requests then (
         b.active <- b.active + 1;
-        Some b)
-      else (
-        T.Condition.wait_no_mutex t.changed;
-        take t tried)
+        At b)
+      else Busy
+
+let rec await_place t tried =
+  T.Condition.wait_no_mutex t.changed;
+  match place t tried with Busy -> await_place t tried | found -> found
+
+let wait_for_place t tried =
+  let choosy = if tried = [] then 0 else 1 in
+  t.choosy <- t.choosy + choosy;
+  Fun.protect
+    ~finally:(fun () -> t.choosy <- t.choosy - choosy)
+    (fun () ->
+      Option.value ~default:Busy (T.timeout_opt t.wait_seconds (fun () -> await_place t tried)))
+
+let take t tried = match place t tried with Busy -> wait_for_place t tried | found -> found
 
 let leave t b =
   b.active <- b.active - 1;
-  if b.draining then T.Condition.broadcast t.changed else T.Condition.signal t.changed
+  if b.draining then T.Condition.broadcast t.drained
+  else if t.choosy > 0 then
+    (* The one that has waited longest may have no use for this place. *)
+    T.Condition.broadcast t.changed
+  else T.Condition.signal t.changed
 
 let failed t b reason =
   t.on_failure b.uri reason;
@@ -98,8 +118,8 @@ let answered b =
 let find t uri = List.find_opt (fun b -> Uri.equal b.uri uri) t.backends
 
 let rec await_idle t b =
-  if b.active > 0 then (
-    T.Condition.wait_no_mutex t.changed;
+  if b.draining && b.active > 0 then (
+    T.Condition.wait_no_mutex t.drained;
     await_idle t b)
 
 let drain t uri =
@@ -110,7 +130,7 @@ let drain t uri =
       (* Others may wait for it. *)
       T.Condition.broadcast t.changed;
       await_idle t b;
-      t.backends <- List.filter (fun other -> other != b) t.backends
+      if b.draining then t.backends <- List.filter (fun other -> other != b) t.backends
 
 (* Fields *)
 
@@ -276,11 +296,18 @@ let read_exactly source n =
   go 0;
   Bytes.unsafe_to_string b
 
-let content_length headers = Option.bind (H.get headers "content-length") int_of_string_opt
+(* That of a response to HEAD, which nothing has checked. *)
+let content_length headers =
+  match H.get_multi headers "content-length" with
+  | [ digits ] when Grammar.is_digits digits && String.length digits <= 18 ->
+      Some (int_of_string digits)
+  | _ -> None
 
 let answer t b request (x : Exchange.exchange) =
   let status = Status.of_code x.head.status and headers = response_headers t x.head [] in
   let stream ?length () = Server.stream ~status ~headers ?length (relay t b x) in
+  if Body.is_over x.content then Exchange.finish x (fun () -> true);
+  Body.time_each_read x.content;
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
   | _, Length n when n <= small ->
@@ -291,23 +318,29 @@ let answer t b request (x : Exchange.exchange) =
 let tunnel backend ~at_stop:_ client =
   let pass src dst =
     ignore (D.copy ~src ~dst ());
-    D.shutdown dst `Send
+    try D.shutdown dst `Send with Soil.Error _ -> ()
   in
-  let quietly f () = try f () with Soil.Error _ -> () in
-  ignore
-    (T.both (quietly (fun () -> pass client backend)) (quietly (fun () -> pass backend client)))
+  (* One side that fails ends both: the other one may never send anything. *)
+  try ignore (T.both (fun () -> pass client backend) (fun () -> pass backend client))
+  with Soil.Error _ -> ()
+
+let protocol = "websocket"
 
 let upgraded t (x : Exchange.exchange) =
-  let upgrade = Option.value (H.get x.head.headers "upgrade") ~default:"" in
-  let headers = response_headers t x.head [ ("upgrade", upgrade) ] in
+  let headers = response_headers t x.head [ ("upgrade", protocol) ] in
   let body = Response.Upgrade (tunnel (Input.duplex x.conn.input)) in
   { Response.status = `Switching_protocols; headers; body }
 
-(* The protocol to which the client wants to change. *)
-let upgrade_of (head : Cohttp.Request.t) =
-  if Grammar.mem head.headers "connection" "upgrade" && head.version <> `HTTP_1_0 then
-    H.get head.headers "upgrade"
-  else None
+(* Other protocols aren't passed on: by HTTP/2 over a tunnel (h2c) requests would get to a backend
+   that no server has checked. *)
+let wants_upgrade (head : Cohttp.Request.t) (body : Exchange.body) =
+  Grammar.mem head.headers "connection" "upgrade"
+  && head.version <> `HTTP_1_0
+  && (match body with Empty | String "" -> true | String _ | Stream _ -> false)
+  &&
+  match H.get_multi head.headers "upgrade" with
+  | [ name ] -> Grammar.equal name protocol
+  | _ -> false
 
 (* One request *)
 
@@ -324,23 +357,21 @@ let head_text t b request host body =
     ("host", match host with Some host -> host | None -> Exchange.host_field b.origin);
   write_request_fields t text request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
-  (match upgrade_of head with
-  | Some protocol ->
-      List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ]
-  | None -> ());
+  if wants_upgrade head body then
+    List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ];
   Head.finish text;
   Buffer.contents text
 
 let exchange t b request ~on_connected body =
   let head = Server.head request in
-  let upgrade = upgrade_of head in
+  let upgrade = wants_upgrade head body in
   let head_text = head_text t b request (H.get head.headers "host") body in
   let x =
-    Exchange.once ~fresh:(upgrade <> None) ~on_connected (Server.scope request) t.client b.origin
-      b.uri ~head:head_text head.meth body
+    Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) t.client b.origin b.uri
+      ~head:head_text head.meth body
   in
   if x.head.status <> 101 then answer t b request x
-  else if upgrade <> None then upgraded t x
+  else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then upgraded t x
   else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
 
 let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
@@ -350,10 +381,11 @@ let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
 
 (* Tries one backend after the other; [last] is the failure of the last one in [tried]. *)
 let rec attempt t request body tried last =
-  match T.timeout_opt t.wait_seconds (fun () -> take t tried) with
-  | None -> unavailable ()
-  | Some None -> ( match last with Some e -> Server.status (status_of e) | None -> unavailable ())
-  | Some (Some b) -> (
+  match take t tried with
+  | Busy -> unavailable ()
+  | No_backend -> (
+      match last with Some e -> Server.status (status_of e) | None -> unavailable ())
+  | At b -> (
       let begun = ref false in
       let on_connected () = begun := true in
       match exchange t b request ~on_connected body with
@@ -394,7 +426,8 @@ let is_healthy t b health =
 
 let rec watch t b health in_a_row =
   Soil.Clock.sleep health.interval;
-  if not b.draining then
+  if b.draining then (if List.memq b t.backends then watch t b health 0)
+  else
     let healthy = T.timeout_opt health.interval (fun () -> is_healthy t b health) = Some true in
     let in_a_row = if healthy = b.checked_down then in_a_row + 1 else 0 in
     let needed = if healthy then health.rise else health.fall in
@@ -409,7 +442,10 @@ let rec watch t b health in_a_row =
 
 let add t uri =
   match find t uri with
-  | Some b -> b.draining <- false
+  | Some b ->
+      b.draining <- false;
+      T.Condition.broadcast t.drained;
+      T.Condition.broadcast t.changed
   | None ->
       let origin = Exchange.origin_of t.client uri in
       let path = Uri.path uri in
@@ -456,6 +492,8 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
       scheme;
       on_failure;
       changed = T.Condition.create ();
+      drained = T.Condition.create ();
+      choosy = 0;
       start = ignore;
     }
   in

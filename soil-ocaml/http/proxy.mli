@@ -13,7 +13,8 @@
     Both bodies are passed on as they come: each side is read as fast as the other one takes it.
     Small ones, of 16 KiB with a known length, are received whole first. A request is parsed and
     written again, so that a backend gets only what {!Server} accepts, with a length of its own. An
-    upgrade, such as that to WebSocket, is passed on if the backend agrees.
+    upgrade to WebSocket is passed on if the backend agrees; others aren't, as requests inside
+    another protocol would get to a backend unchecked.
 
     {b Fields.} Those of one connection
     ({{:https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1}RFC 9110 §7.6.1}) are left out both
@@ -58,6 +59,7 @@ val create :
     Its connections and health checks end with [scope].
 
     - [limits], [connect_seconds] (default: 5), [connect] and [tls] are those of {!Client.create}.
+      Of a response's body each piece may take [body_seconds], all of it as long as it wants.
     - A backend has at most [max_requests] (default: 100) at a time. A further request waits for
       [wait_seconds] (default: 1).
     - A request's body has at most [max_body] bytes (default: that of the server's limits).
@@ -91,4 +93,4 @@ val add : t -> Uri.t -> unit
 
 val drain : t -> Uri.t -> unit
 (** [drain t uri] gives this backend no more requests, waits for the end of those that it has, and
-    removes it. *)
+    removes it. {!add} during that keeps it, and ends the wait. *)
