@@ -26,3 +26,7 @@ val elements : string -> string list
 
 val mem : Cohttp.Header.t -> string -> string -> bool
 (** [mem headers name word] is [true] iff the list in the fields [name] contains [word]. *)
+
+val end_of : (char -> bool) -> string -> int -> int -> int
+(** [end_of is s i length] is the index of the first character in [i … length - 1] of [s] that isn't
+    such a one, or [length]. *)

@@ -367,7 +367,7 @@ module Conns = Set.Make (struct
   let compare (a, _) (b, _) = Int.compare a b
 end)
 
-let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handler =
+let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listener handler =
   let stopping = ref false and conns = ref Conns.empty and count = ref 0 in
   let server = server ?limits ?log (fun () -> !stopping || not (D.is_open listener)) in
   let stop () =
@@ -378,13 +378,7 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
     in
     Conns.iter tell !conns
   in
-  let one connection d =
-    let endpoint =
-      lazy
-        (match Soil.Tcp.peer connection with
-        | endpoint -> Some endpoint
-        | exception Soil.Error _ -> None)
-    in
+  let one connection endpoint d =
     let peer =
       lazy
         (match Lazy.force endpoint with
@@ -406,12 +400,21 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?secure listener handle
             report conn e backtrace)
   in
   let each connection =
+    let endpoint =
+      match client with
+      | Some client -> Lazy.from_val (Some (client connection))
+      | None -> (
+          lazy
+            (match Soil.Tcp.peer connection with
+            | endpoint -> Some endpoint
+            | exception Soil.Error _ -> None))
+    in
     match secure with
-    | None -> one connection (connection :> D.flow)
+    | None -> one connection endpoint (connection :> D.flow)
     | Some secure -> (
         let seconds = server.limits.head_seconds in
         match Soil.Task.timeout_opt seconds (fun () -> secure connection) with
-        | Some d -> D.with_close d (fun d -> one connection (d :> D.flow))
+        | Some d -> D.with_close d (fun d -> one connection endpoint (d :> D.flow))
         | None ->
             let detail = Printf.sprintf "not within %g s" seconds in
             let subject = D.name connection in

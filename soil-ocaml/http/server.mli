@@ -163,6 +163,7 @@ val serve :
   ?max_connections:int ->
   ?grace:float ->
   ?on_error:(Soil.Tcp.connection -> exn -> unit) ->
+  ?client:(Soil.Tcp.connection -> Soil.Net.Endpoint.t) ->
   ?secure:(Soil.Tcp.connection -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
   [> `Listener ] Soil.File_descriptor.t ->
   (request -> response) ->
@@ -174,6 +175,10 @@ val serve :
       which by default prints it with peer, method and path: on standard error, or by
       {!on_exception}.
     - [log] gets an entry for each response. [Soil_http_logs.access] writes them to [Logs].
+    - [client] is the client of a new connection, for {!val-peer}, {!val-endpoint} and [log], before
+      [secure]; by default the connection's peer. With
+      [Soil.Proxy_protocol.client ~trusted:networks] proxies in these networks say whose connection
+      it is. Its exception ends the connection and is passed to [on_error].
     - [secure] starts a session over a new connection: [Soil_tls.server config]. Its limit is
       [head_seconds] of [limits]. Its exception, or {!Soil.exception-Error} with [Timed_out] after
       the limit, ends the connection and is passed to [on_error].

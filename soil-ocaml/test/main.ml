@@ -38,6 +38,7 @@ let () =
         ("synchronisation", Test_sync.tests);
         ("group commit", Test_group_commit.tests);
         ("broadcasts", Test_broadcast.tests);
+        ("PROXY protocol", Test_proxy_protocol.tests);
         ("descriptors", Test_descriptors.tests);
         ("readers and writers", Test_buffered.tests);
         ("flows", Test_flow.tests);

@@ -11,6 +11,8 @@ let () =
       ("websocket", Test_websocket.tests);
       ("events", Test_events.tests);
       ("router", Test_router.tests);
+      ("forwarded", Test_forwarded.tests);
+      ("limits of rates", Test_limit.tests);
       ("cookies", Test_cookie.tests);
       ("forms", Test_form.tests);
     ]
