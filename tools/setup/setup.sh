@@ -346,13 +346,13 @@ vhost_device_vsock() {
   echo "$folder/bin/vhost-device-vsock"
 }
 
-# The server that soil.http is compared with, and a backend in tests: only its files, so that no service starts. Its
-# libraries come with the other packages of the group.
+# The server that soil.http is compared with, and a proxy and a backend in tests: only its files, so
+# that no service starts. Its libraries come with the other packages of the group.
 nginx() {
   folder=$cache/nginx
-  if [ ! -x "$folder/usr/sbin/nginx" ]; then
+  if [ ! -f "$folder/usr/lib/nginx/modules/ngx_stream_module.so" ]; then
     say "fetching nginx for tests and benchmarks (unpacked into $folder, not installed)"
-    unpack "$folder" nginx
+    unpack "$folder" nginx libnginx-mod-stream
   fi
   echo "$folder/usr/sbin/nginx"
 }
