@@ -6,12 +6,7 @@ type proxies = { networks : Soil.Net.prefix list; field : field }
 
 let by ?(field = X_forwarded) networks = { networks; field }
 
-type origin = {
-  address : A.t;
-  port : int option;
-  scheme : string option;
-  host : string option;
-}
+type origin = { address : A.t; port : int option; scheme : string option; host : string option }
 
 let is_trusted p address = List.exists (Soil.Net.Prefix.mem address) p.networks
 
@@ -34,7 +29,8 @@ let node s =
         else None
   in
   let split i j =
-    with_port (String.sub s i (j - i))
+    with_port
+      (String.sub s i (j - i))
       (let rest = if i = 0 then j else j + 1 in
        String.sub s rest (String.length s - rest))
   in
@@ -52,8 +48,7 @@ let host s = if Grammar.is_host s then Some s else None
 
 (* Unlike [Grammar.elements] with the empty ones, which count. *)
 let x_forwarded_values headers name =
-  List.concat_map (String.split_on_char ',') (H.get_multi headers name)
-  |> List.rev_map String.trim
+  List.concat_map (String.split_on_char ',') (H.get_multi headers name) |> List.rev_map String.trim
 
 let unquoted s =
   let n = String.length s in
@@ -89,7 +84,9 @@ let split_from_end s =
       | ',' when not quoted -> go (piece () :: found) i false (i - 1)
       | _ -> go found last quoted (i - 1)
   in
-  List.filter (fun e -> e <> "") (List.map String.trim (go [] (String.length s) false (String.length s - 1)))
+  List.filter
+    (fun e -> e <> "")
+    (List.map String.trim (go [] (String.length s) false (String.length s - 1)))
 
 exception Malformed
 

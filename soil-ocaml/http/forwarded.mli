@@ -15,7 +15,8 @@
     is that of a trusted proxy: what remains is the client, or the first address that is not
     trusted. An element without an address ([unknown], an obfuscated identifier such as [_gazonk], a
     malformed one) ends the walk as well: the address is then that of the proxy that added it, which
-    many clients may share. Without a trusted peer the client is the peer, and fields are ignored. *)
+    many clients may share. Without a trusted peer the client is the peer, and fields are ignored.
+*)
 
 (** The type for the fields that proxies set. *)
 type field =
@@ -35,7 +36,8 @@ type origin = {
   scheme : string option;
       (** ["http"] or ["https"], by which the client connected to the outermost trusted proxy.
           [None] if no trusted proxy says so. *)
-  host : string option;  (** What the client asked for, with or without a port; or the field [Host]. *)
+  host : string option;
+      (** What the client asked for, with or without a port; or the field [Host]. *)
 }
 (** The type for origins of requests. *)
 
@@ -45,7 +47,8 @@ val origin : proxies -> Server.request -> origin option
     [Forwarded] has scheme and host in the element of the client. Of [X-Forwarded-Proto] and
     [X-Forwarded-Host] it is the value beside the client's address, if they have as many values as
     [X-Forwarded-For], and otherwise the last value: the proxy nearest to the server must set these
-    fields, or remove them. Values that are neither [http] nor [https], or not a host, are ignored. *)
+    fields, or remove them. Values that are neither [http] nor [https], or not a host, are ignored.
+*)
 
 val of_headers : proxies -> peer:Soil.Net.Endpoint.t -> Cohttp.Header.t -> origin
 (** [of_headers p ~peer h] is the origin of a request with the fields [h] from [peer]. *)

@@ -403,11 +403,11 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
     let endpoint =
       match client with
       | Some client -> Lazy.from_val (Some (client connection))
-      | None -> (
+      | None ->
           lazy
             (match Soil.Tcp.peer connection with
             | endpoint -> Some endpoint
-            | exception Soil.Error _ -> None))
+            | exception Soil.Error _ -> None)
     in
     match secure with
     | None -> one connection endpoint (connection :> D.flow)

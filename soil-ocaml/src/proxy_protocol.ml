@@ -26,7 +26,9 @@ let v1_least = String.length "PROXY UNKNOWN\r\n"
 let v1_max = 107
 
 let port s =
-  let digit n c = match c with '0' .. '9' -> (10 * n) + Char.code c - Char.code '0' | _ -> 65536 in
+  let digit n c =
+    match c with '0' .. '9' -> (10 * n) + Char.code c - Char.code '0' | _ -> 65536
+  in
   let length = String.length s in
   if length < 1 || length > 5 || (length > 1 && s.[0] = '0') then None
   else match String.fold_left digit 0 s with n when n <= 65535 -> Some n | _ -> None
@@ -79,7 +81,7 @@ let crc32c s length ~hole =
   for i = 0 to length - 1 do
     if i < hole || i >= hole + 4 then crc := !crc lxor byte s i;
     for _ = 1 to 8 do
-      crc := (!crc lsr 1) lxor (0x82f6_3b78 land - (!crc land 1))
+      crc := (!crc lsr 1) lxor (0x82f6_3b78 land -(!crc land 1))
     done
   done;
   !crc lxor 0xffff_ffff
@@ -213,8 +215,7 @@ let send ?version ?checksum d header =
 
 let refuse d code detail =
   let e =
-    Error.Error
-      { code; operation = "proxy protocol"; subject = File_descriptor.name d; detail }
+    Error.Error { code; operation = "proxy protocol"; subject = File_descriptor.name d; detail }
   in
   Private.peer_failed d e;
   Soil_backtrace.raise e

@@ -1,7 +1,7 @@
 (** The PROXY protocol, versions 1 and 2
     ({{:https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt}specification} of HAProxy): the
-    first bytes of a connection, by which a proxy or a load balancer says whose connection it
-    passes on.
+    first bytes of a connection, by which a proxy or a load balancer says whose connection it passes
+    on.
 
     {[
       let trusted = [ Soil.Net.Prefix.of_string "10.0.0.0/8" ]
@@ -76,8 +76,7 @@ val ssl : client -> ssl option
 
 type version = V1 | V2
 
-val send :
-  ?version:version -> ?checksum:bool -> [> `Write ] File_descriptor.t -> header -> unit
+val send : ?version:version -> ?checksum:bool -> [> `Write ] File_descriptor.t -> header -> unit
 (** [send d h] writes {!encode}[ h]: the first bytes of a connection to a backend. *)
 
 (** {1:codec Codec} *)

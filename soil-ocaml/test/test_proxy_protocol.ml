@@ -16,7 +16,8 @@ let show = function
   | Unknown -> "unknown"
   | Client c ->
       String.concat ""
-        (N.Endpoint.to_string c.source :: " to " :: N.Endpoint.to_string c.destination
+        (N.Endpoint.to_string c.source :: " to "
+        :: N.Endpoint.to_string c.destination
         :: List.map show_field c.fields)
 
 let show_decoded = function
@@ -29,12 +30,18 @@ let decodes what wanted s = string what wanted (show_decoded (P.decode s))
 (* Examples *)
 
 let signature = "\r\n\r\n\000\r\nQUIT\n"
+
 let v2 ?(command = "\x21") kind body =
   let length = String.length body in
-  signature ^ command ^ kind ^ Printf.sprintf "%c%c" (Char.chr (length lsr 8)) (Char.chr (length land 255)) ^ body
+  signature ^ command ^ kind
+  ^ Printf.sprintf "%c%c" (Char.chr (length lsr 8)) (Char.chr (length land 255))
+  ^ body
 
 let v4_block = "\192\000\002\001\198\051\100\002\x1f\x90\x01\xbb"
-let v6_block = "\x20\x01\x0d\xb8" ^ String.make 11 '\000' ^ "\001" ^ String.make 15 '\000' ^ "\001\000\001\255\255"
+
+let v6_block =
+  "\x20\x01\x0d\xb8" ^ String.make 11 '\000' ^ "\001" ^ String.make 15 '\000'
+  ^ "\001\000\001\255\255"
 
 let examples () =
   let v4 = "192.0.2.1:8080 to 198.51.100.2:443" in
@@ -69,7 +76,8 @@ let checksum () =
       let flipped = Bytes.of_string sent in
       Bytes.set_uint8 flipped i (Bytes.get_uint8 flipped i lxor (1 lsl bit));
       match P.decode (Bytes.to_string flipped) with
-      | Header (Client _, _) when not (is_its_type i) -> Alcotest.failf "byte %d, bit %d: not seen" i bit
+      | Header (Client _, _) when not (is_its_type i) ->
+          Alcotest.failf "byte %d, bit %d: not seen" i bit
       | Header _ | Need _ | Malformed _ -> ()
     done
   done
@@ -117,9 +125,7 @@ let malformed =
 
 let refuses (name, s) =
   test ("malformed: " ^ name) (fun () ->
-      match P.decode s with
-      | Malformed _ -> ()
-      | other -> Alcotest.fail (show_decoded other))
+      match P.decode s with Malformed _ -> () | other -> Alcotest.fail (show_decoded other))
 
 (* Properties *)
 
@@ -164,7 +170,7 @@ let gen_sent =
 let version_1_has_no_local (header, sent) =
   if header = P.Local && sent.[0] = 'P' then P.Unknown else header
 
-let round_trip ((_, sent) as both, rest) =
+let round_trip (((_, sent) as both), rest) =
   P.decode (sent ^ rest) = Header (version_1_has_no_local both, String.length sent)
 
 (* What is needed is never more than there will be: a reader takes nothing of what follows. *)
@@ -179,8 +185,12 @@ let every_prefix (_, sent) =
 
 let gen_bytes =
   let open G in
-  let prefix = oneofl [ ""; "PROXY "; "PROXY TCP4 "; signature; signature ^ "\x21"; signature ^ "\x21\x11\x00" ] in
-  map2 ( ^ ) prefix (string_size ~gen:(oneof [ char; oneofl [ '\r'; '\n'; ' '; '0'; '.' ] ]) (int_bound 300))
+  let prefix =
+    oneofl
+      [ ""; "PROXY "; "PROXY TCP4 "; signature; signature ^ "\x21"; signature ^ "\x21\x11\x00" ]
+  in
+  map2 ( ^ ) prefix
+    (string_size ~gen:(oneof [ char; oneofl [ '\r'; '\n'; ' '; '0'; '.' ] ]) (int_bound 300))
 
 let mutated =
   let open G in
@@ -197,7 +207,7 @@ let any_bytes s =
   | Need n -> n > String.length s && n <= P.max_bytes
   | Malformed reason -> reason <> ""
 
-let in_pieces ((_, sent) as both, rest, cuts) =
+let in_pieces (((_, sent) as both), rest, cuts) =
   let receiver, sender = Soil.Flow.pair () in
   let text = sent ^ rest in
   let send () =
@@ -228,7 +238,8 @@ let fields () =
   in
   let c = client [ (1, "h2"); (2, "a.test"); (5, "id"); (0x20, ssl) ] in
   let text = Option.value ~default:"none" in
-  strings "fields" [ "h2"; "a.test"; "id" ] (List.map text [ P.alpn c; P.authority c; P.unique_id c ]);
+  strings "fields" [ "h2"; "a.test"; "id" ]
+    (List.map text [ P.alpn c; P.authority c; P.unique_id c ]);
   let show_ssl c =
     match P.ssl c with
     | None -> "none"
@@ -272,7 +283,9 @@ let served ?(shut = true) ?timeout trusted text =
   T.scope (fun s ->
       let server = T.spawn s (fun () -> Soil.Tcp.serve ~on_error l handler) in
       let answer =
-        D.with_close (Soil.Tcp.connect (Soil.Tcp.local l)) (fun c ->
+        D.with_close
+          (Soil.Tcp.connect (Soil.Tcp.local l))
+          (fun c ->
             D.write_string c text;
             if shut then D.shutdown c `Send;
             try D.read_all c with Soil.Error { code = Connection_reset; _ } -> "")
@@ -281,7 +294,8 @@ let served ?(shut = true) ?timeout trusted text =
       T.await server;
       if !said = "" then answer else !said)
 
-let ends wanted text = bool (text ^ " ends with " ^ wanted) true (String.ends_with ~suffix:wanted text)
+let ends wanted text =
+  bool (text ^ " ends with " ^ wanted) true (String.ends_with ~suffix:wanted text)
 
 let on_connections () =
   let header = P.encode ~version:V1 (from "192.0.2.7:1" "192.0.2.8:2") in
@@ -322,7 +336,9 @@ let tests =
     test "headers that can't be sent" impossible;
     in_run "connections" on_connections;
     in_run "nothing is lost" loses_nothing;
-    property ~count:2000 "decoding what was encoded" G.(pair gen_sent (string_size (int_bound 30))) round_trip;
+    property ~count:2000 "decoding what was encoded"
+      G.(pair gen_sent (string_size (int_bound 30)))
+      round_trip;
     property ~count:300 "every prefix needs more" gen_sent every_prefix;
     property ~count:5000 "any bytes" gen_bytes any_bytes;
     property ~count:5000 "a changed byte" mutated any_bytes;

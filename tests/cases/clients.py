@@ -1,5 +1,5 @@
-"""Who the client is: the PROXY protocol, X-Forwarded-For, Forwarded and limits of rates, with HAProxy,
-nginx, curl and raw sockets in front of programs/clients."""
+"""Who the client is: the PROXY protocol, X-Forwarded-For, Forwarded and limits of rates, with
+HAProxy, nginx, curl and raw sockets in front of programs/clients."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import time
 from cases.http import Raw
 from cases.network import in_every_form
 from cases.proxy import SETUP
-from cases.services import authority, folder_of
+from cases.services import authority, folder_of, trusting
 from harness.console import PATIENCE
 from harness.context import FORMS, Skip
 
@@ -131,10 +131,11 @@ def clients_behind_haproxy(context, form):
     assert tcp(CLIENT, 9001) == f"{CLIENT} 127.0.0.1:9001 - - - data"
     assert tcp(CLIENT, 9002) == f"{CLIENT} 127.0.0.1:9002 - - - data"
     tls = ["--cacert", f"{folder}/authority.pem", "--resolve", "soil.test:9006:127.0.0.1"]
-    words = ["openssl", "s_client", "-quiet", "-connect", "127.0.0.1:9003", "-bind", CLIENT]
-    words += ["-servername", "soil.test", "-alpn", "http/1.1", "-CAfile", f"{folder}/authority.pem"]
-    got = context.run(*words, input="data", check=False).stdout
-    assert got.startswith(f"{CLIENT} 127.0.0.1:9003 soil.test http/1.1 TLSv1.3 "), got
+    tls_client = trusting(folder)
+    tls_client.set_alpn_protocols(["http/1.1"])
+    plain = socket.create_connection(("127.0.0.1", 9003), PATIENCE, source_address=(CLIENT, 0))
+    with tls_client.wrap_socket(plain, server_hostname="soil.test"):
+        child.wait_line(f"header {CLIENT} 127.0.0.1:9003 soil.test http/1.1 TLSv1.3")
     for port in 9004, 9005:
         got = curl(context, f"http://127.0.0.1:{port}/")
         assert got.startswith(f"{CLIENT}:"), (port, got)

@@ -37,7 +37,20 @@ let x_forwarded () =
   is "an IPv4-mapped proxy" "192.0.2.1 - - own" (xff "192.0.2.1, ::ffff:10.0.0.2");
   is "the other field" "10.0.0.1 7 - own" (forwarded "for=192.0.2.1")
 
-let malformed = [ "unknown"; "_hidden"; ""; "x"; "192.0.2"; "192.0.2.1.1"; "[::1"; "::1]"; "[]"; "fe80::1%1"; "192.0.2.1:80:90" ]
+let malformed =
+  [
+    "unknown";
+    "_hidden";
+    "";
+    "x";
+    "192.0.2";
+    "192.0.2.1.1";
+    "[::1";
+    "::1]";
+    "[]";
+    "fe80::1%1";
+    "192.0.2.1:80:90";
+  ]
 
 (* The last address that is known, of the proxy that added such an element. *)
 let x_malformed () =
@@ -103,7 +116,22 @@ let gen_invented =
   let open QCheck2.Gen in
   let piece =
     oneofl
-      [ ","; ";"; "="; "\""; "\\"; " "; "for="; "10.0.0.1"; "192.0.2.7"; "["; "]"; "_"; "proto=x"; "a" ]
+      [
+        ",";
+        ";";
+        "=";
+        "\"";
+        "\\";
+        " ";
+        "for=";
+        "10.0.0.1";
+        "192.0.2.7";
+        "[";
+        "]";
+        "_";
+        "proto=x";
+        "a";
+      ]
   in
   oneof [ map (String.concat "") (list_size (int_bound 12) piece); string_size (int_bound 40) ]
 

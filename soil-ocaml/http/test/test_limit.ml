@@ -103,11 +103,10 @@ let run ~capacity steps law =
           true
       | Take (key, cost) ->
           let answer = L.take ~cost limit (string_of_int key) in
-          law answer (fun () -> model (now ()) key cost)
-          && L.length limit <= capacity)
+          law answer (fun () -> model (now ()) key cost) && L.length limit <= capacity)
     steps
 
-let like_the_model steps = run ~capacity:10 steps (fun answer model -> (answer = Ok ()) = model ())
+let like_the_model steps = run ~capacity:10 steps (fun answer model -> answer = Ok () = model ())
 
 (* With fewer buckets than keys: never more than the model allows. The model takes what was taken. *)
 let never_more (capacity, steps) =
@@ -164,6 +163,8 @@ let tests =
     test "keys of addresses" keys;
     in_run "a handler" handler;
     property ~count:1000 "as many buckets as keys" gen_steps like_the_model;
-    property ~count:2000 "fewer buckets than keys" QCheck2.Gen.(pair (int_bound 5) gen_steps) never_more;
+    property ~count:2000 "fewer buckets than keys"
+      QCheck2.Gen.(pair (int_bound 5) gen_steps)
+      never_more;
     property ~count:500 "when to come back" gen_steps in_time;
   ]

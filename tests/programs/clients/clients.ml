@@ -46,7 +46,8 @@ let origin proxies request =
 
 let secure folder =
   let file name = folder ^ "/soil.test." ^ name in
-  Soil_tls.server (Soil_tls.server_config (Soil_tls.Files.certificates [ (file "pem", file "key") ]))
+  Soil_tls.server
+    (Soil_tls.server_config (Soil_tls.Files.certificates [ (file "pem", file "key") ]))
 
 let () =
   Soil.run @@ fun () ->
