@@ -128,9 +128,12 @@ let open_connection t uri origin =
 (* Whether the server has kept an unused connection open: there is nothing to read, not even the end.
    *)
 let is_alive conn =
-  (* The time of the response before counts no longer. *)
-  Input.until conn.input infinity;
-  Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
+  match Soil.Private.would_wait (Input.flow conn.input) with
+  | Some waits -> waits && Input.buffered conn.input = 0
+  | None ->
+      (* The time of the response before counts no longer. *)
+      Input.until conn.input infinity;
+      Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) = None
 
 let rec unused_connection place =
   match place.unused with

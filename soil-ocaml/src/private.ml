@@ -13,6 +13,16 @@ let peer_failed d e =
   let text = Failure.exception_to_string e in
   ignore (Soil_raw.log log_info text 0 (String.length text))
 
+let would_wait d =
+  let d : Descriptor.t = Typed.any d in
+  if d.handle < 0 then None
+  else if Descriptor.given_back d > 0 || not d.is_open then Some false
+  else
+    let b = Bytes.create 1 in
+    let n = Soil_raw.fd_read d.handle b 0 1 in
+    Descriptor.unread d b 0 (max n 0);
+    Some (n = Soil_raw.would_block)
+
 let finally finish f =
   let v = Failure.undoing finish f in
   finish ();

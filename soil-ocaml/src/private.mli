@@ -31,6 +31,10 @@ val peer_failed : _ File_descriptor.t -> exn -> unit
 (** [peer_failed d e], called before [e] is raised, marks the peer of [d] as the cause of [e]. It is
     logged in one line, at level info, and {!Tcp.serve} reports it to [on_error] only. *)
 
+val would_wait : [> `Read ] File_descriptor.t -> bool option
+(** [would_wait d] is whether a read of [d] would wait, and not give bytes, the end or an error;
+    [None] for flows of the program. Doesn't wait, and takes nothing. *)
+
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)
