@@ -177,9 +177,10 @@ http {{
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
   proxy_set_header X-Forwarded-Proto $scheme;
   proxy_set_header X-Forwarded-Host $http_host;
-  proxy_set_header Forwarded "$http_forwarded, for=\\"$remote_addr:$remote_port\\";proto=http;host=\\"$http_host\\"";
+  proxy_set_header Forwarded $http_forwarded,$client;
   server {{
     listen 127.0.0.1:9102;
+    set $client "for=\\"$remote_addr:$remote_port\\";proto=http;host=\\"$http_host\\"";
     location / {{ proxy_pass http://{guest}:8002; }}
     location /forwarded {{ proxy_pass http://{guest}:8003; }}
     location /limited {{ proxy_pass http://{guest}:8004; }}
@@ -201,9 +202,9 @@ def nginx(context, tap):
 
 @in_every_form(forms=TWO_FORMS, limit=60)
 def clients_behind_nginx(context, form):
-    """nginx sends the PROXY protocol, X-Forwarded-For and Forwarded: the server and its log know the
-    client, who can't pretend to be another; a client's rate is limited, and not another's behind
-    the same proxy."""
+    """nginx sends the PROXY protocol, X-Forwarded-For and Forwarded: the server and its log know
+    the client, who can't pretend to be another; a client's rate is limited, and not another's
+    behind the same proxy."""
     child, tap, _ = server(context, form)
     nginx(context, tap)
     got = curl(context, "http://127.0.0.1:9101/")
