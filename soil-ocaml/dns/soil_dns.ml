@@ -373,7 +373,7 @@ let message text =
   let answers = u16 r in
   let authority = u16 r in
   let additional = u16 r in
-  (* No record is shorter; so the numbers bound nothing that isn't there. *)
+  (* No record is shorter; so the numbers name only records that exist. *)
   if (questions * 5) + ((answers + authority + additional) * 11) > r.limit - r.at then
     malformed "fewer records than it says";
   let questions = repeat questions (fun () -> question r) in

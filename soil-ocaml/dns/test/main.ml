@@ -197,7 +197,7 @@ let malformed () =
   wrong "TXT without a string" (header 0 1 ^ "00 00 10 00 01 00 00 00 00 00 00");
   wrong "OPT as an answer" (header 0 1 ^ "00 00 29 10 00 00 00 00 00 00 00");
   let many = hex "00 01 00 00 ff ff ff ff ff ff ff ff" ^ String.make 1000 '\000' in
-  bool "records that aren't there" true (Result.is_error (decode many))
+  bool "missing records" true (Result.is_error (decode many))
 
 (* Records whose names are pointers to pointers. *)
 let chained count =

@@ -137,7 +137,7 @@ let another_protocol () =
       string field "502" (status_of proxy (upgrading "websocket\r\n")))
     [ "upgrade: h2c\r\n"; "" ]
 
-(* The backend of a tunnel is told at once that its client has gone. *)
+(* The backend of a tunnel learns at once that its client has gone. *)
 let lost_client () =
   let ended = T.Promise.create () in
   let serve _ =

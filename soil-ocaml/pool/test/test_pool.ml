@@ -240,7 +240,7 @@ type model = {
 
 let insert (p, n) list = List.sort (fun (p, m) (q, n) -> compare (-p, m) (-q, n)) ((p, n) :: list)
 
-let settle capacity model =
+let advance capacity model =
   let rec go () =
     match (model.running, model.queue, model.outside) with
     | None, (_, n) :: rest, _ ->
@@ -267,8 +267,8 @@ let agrees (capacity, steps) =
     Atomic.set started (n :: Atomic.get started);
     Semaphore.Counting.acquire may_end
   in
-  let settled () =
-    settle capacity model;
+  let agreed () =
+    advance capacity model;
     until (fun () -> Atomic.get started = model.started && P.queued pool = List.length model.queue)
   in
   (* The worker takes its next job before the submission that waits is let in, or after that. *)
@@ -314,7 +314,7 @@ let agrees (capacity, steps) =
   in
   let apply step =
     apply step;
-    settled ()
+    agreed ()
   in
   let all () =
     List.iter apply steps;

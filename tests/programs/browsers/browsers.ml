@@ -75,7 +75,7 @@ let follow policy _ =
 let publish params _ =
   for _ = 1 to int_of_string (Router.param params "count") do
     B.publish all (B.published all);
-    (* Whoever reads keeps up. *)
+    (* A client that reads keeps up. *)
     Soil.Clock.sleep 0.002
   done;
   plain ""

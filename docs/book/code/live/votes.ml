@@ -4,6 +4,8 @@ module Events = Soil_http.Events
 module Form = Soil_http.Form
 module Cookie = Soil_http.Cookie
 module Json = Soil_http_yojson
+module Limit = Soil_http.Limit
+module Forwarded = Soil_http.Forwarded
 module Broadcast = Soil.Broadcast
 module Kv = Soil.Kv
 
@@ -23,7 +25,7 @@ let results store = `Assoc (List.map (fun choice -> (choice, `Int (count store c
 (* A browser keeps its number in a cookie. *)
 let voter request =
   match Cookie.find request "voter" with
-  | Some voter when String.for_all (fun c -> c >= '0' && c <= '9') voter && voter <> "" -> voter
+  | Some voter when int_of_string_opt voter <> None && String.length voter < 20 -> voter
   | _ -> string_of_int (Soil.Random.int max_int)
 
 let vote store changes request =
@@ -51,19 +53,40 @@ let follow changes _request =
   in
   next ()
 
+(* Of the numbers up to [n], without a pause. *)
+let count_primes n =
+  let rec is_prime i d = d * d > i || (i mod d <> 0 && is_prime i (d + 1)) in
+  let rec count i found =
+    if i > n then found else count (i + 1) (found + Bool.to_int (is_prime i 2))
+  in
+  count 2 0
+
+let primes pool params _request =
+  match int_of_string_opt (Router.param params "n") with
+  | Some n when n >= 0 && n <= 10_000_000 ->
+      Json.response (`Assoc [ ("primes", `Int (Soil_pool.submit pool (fun () -> count_primes n))) ])
+  | _ -> Server.status `Bad_request
+
+(* The gateway's networks: the host of a machine on user networking, and the host itself. *)
+let gateways = Forwarded.by (List.map Soil.Net.Prefix.of_string [ "10.0.2.0/24"; "127.0.0.0/8" ])
+let client request = Option.map Limit.key_of_address (Forwarded.address gateways request)
+
 let () =
   Soil.run @@ fun () ->
+  Soil.Task.scope @@ fun scope ->
   match Kv.connect (data ^ "/votes") with
   | Error e -> failwith (Kv.error_to_string e)
   | Ok store ->
-      let changes = Broadcast.create 100 in
+      let changes = Broadcast.create 100 and pool = Soil_pool.create scope in
+      let limit = Limit.create ~rate:10. ~burst:50 () in
       let routes =
         [
           Router.get "/" (fun _ _ -> Json.response (results store));
           Router.post "/votes" (fun _ -> vote store changes);
           Router.get "/events" (fun _ -> follow changes);
+          Router.get "/primes/:n" (primes pool);
         ]
       in
       let listener = Soil.Tcp.listen ~port () in
       print_endline "open for votes";
-      Server.serve listener (Router.router routes)
+      Server.serve listener (Limit.handler ~key:client limit (Router.router routes))
