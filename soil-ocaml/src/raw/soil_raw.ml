@@ -542,8 +542,9 @@ external start :
   = "soil_start_bytecode" "soil_start"
 [@@noalloc]
 (** Starts the platform: log level, signals or power button. No device is touched. Calling it again
-    does nothing. All other functions but [soil_sync_all] serve the OCaml domain of the calling
-    thread from then on: in others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
+    does nothing. All other functions but [soil_event_set] and [soil_sync_all] serve the OCaml
+    domain of the calling thread from then on: in others they answer [Busy]. Errors:
+    [Bad_configuration] with a detail. *)
 
 external wait :
   (int[@untagged]) ->
@@ -588,8 +589,8 @@ external event_set :
   (int[@untagged])
   = "soil_event_set_bytecode" "soil_event_set"
 [@@noalloc]
-(** Completes the operation that [soil_event] has started; from any thread. 1: done. 0: there is no
-    such operation. *)
+(** Completes the operation that [soil_event] has started; from any thread of any OCaml domain. 1:
+    done. 0: there is no such operation. *)
 
 external cancel :
   (int[@untagged]) ->
