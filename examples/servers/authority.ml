@@ -19,7 +19,8 @@ let respond zone ~max text =
   | Ok query ->
       let response =
         match query.edns with
-        | Some { version; _ } when version > 0 -> Dns.response ~rcode:Dns.Rcode.bad_version query
+        | Some { version; _ } when version > 0 && List.compare_length_with query.questions 1 = 0 ->
+            Dns.response ~rcode:Dns.Rcode.bad_version query
         | _ -> Zone.answer zone query
       in
       let response = { response with edns = Option.map (fun _ -> edns) query.edns } in

@@ -108,6 +108,16 @@ def authority_answers_dig(context, form):
     assert "Transfer failed" in refused, refused
     assert dig(context, host, "example.org", "SOA", "+edns=9", "+noednsnegotiation")[0] == "BADVERS"
     assert dig(context, host, "example.org", "SOA", "+opcode=UPDATE")[0] == "NOTIMP"
+    # Questions of a later version that don't fit into a response.
+    options = b"\0" + struct.pack(">2HLH", 41, 512, 1 << 16, 0)
+    questions = (b"\0" + struct.pack(">2H", 1, 1)) * 240
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((host, 53))
+        client.settimeout(PATIENCE)
+        client.send(struct.pack(">6H", 7, 0, 240, 0, 0, 1) + questions + options)
+        number, flags, count, *_ = struct.unpack(">6H", client.recv(512)[:12])
+    assert (number, flags & 0x800F, count) == (7, 0x8001, 0)
+    assert dig(context, host, "example.org", "SOA")[0] == "NOERROR"
 
 
 @in_every_form(forms=TWO_FORMS)
