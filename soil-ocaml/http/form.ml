@@ -72,7 +72,7 @@ let read_multipart ?max ~max_fields ~max_field ?file request =
   let add (part : Multipart.part) contents =
     match (part.filename, file) with
     | None, _ -> form := (part.name, read_field ~max_field contents) :: !form
-    | Some "", _ -> if D.read_all ~max:max_field contents <> "" then refuse `Bad_request
+    | Some "", _ -> if D.read contents (Bytes.create 1) 0 1 > 0 then refuse `Bad_request
     | Some _, None -> refuse `Bad_request
     | Some _, Some file -> file part contents
   in

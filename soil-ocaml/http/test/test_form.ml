@@ -109,6 +109,8 @@ let of_parts () =
   is "a file where none may be" "400" (answer multipart (file_part "f" "x" "" ^ "--b--"));
   is "contents in a file without a name" "400"
     (answer ~file multipart (file_part "f" "" "x" ^ "--b--"));
+  is "long contents in a file without a name" "400"
+    (answer ~file ~max_field:9 multipart (file_part "f" "" "0123456789" ^ "--b--"));
   is "not UTF-8" "400" (answer multipart (field "f" "\xff" ^ "--b--"));
   let two = field "a" "12" ^ field "b" "" ^ "--b--" in
   is "two fields" {|200 "a"="12"&"b"=""|} (answer ~max_fields:2 ~max_field:2 multipart two);
