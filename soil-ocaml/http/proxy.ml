@@ -370,9 +370,18 @@ let exchange t b request ~on_connected body =
     Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) t.client b.origin b.uri
       ~head:head_text head.meth body
   in
-  if x.head.status <> 101 then answer t b request x
-  else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then upgraded t x
-  else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
+  let respond () =
+    if x.head.status <> 101 then answer t b request x
+    else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then upgraded t x
+    else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
+  in
+  match respond () with
+  | response -> response
+  | exception e ->
+      (* Its connection isn't needed while another backend responds. *)
+      let backtrace = Soil_backtrace.get () in
+      Exchange.abandon x;
+      Soil_backtrace.reraise e backtrace
 
 let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
   (not begun)

@@ -224,6 +224,31 @@ let times_out () =
   with_backends ~limits serve [ "http://a" ] @@ fun proxy ->
   string "the head" "504" (status_of proxy (get "/"))
 
+(* A response that failed keeps no place of its backend while another one answers. *)
+let failed_places () =
+  let cut = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello" in
+  let ended = Soil.Task.Promise.create () in
+  let serve = function
+    | "cut" ->
+        Some
+          (fun d ->
+            (* It stays open: only the proxy can end it. *)
+            let b = Bytes.create 4096 in
+            ignore (D.read d b 0 4096);
+            D.write_string d cut;
+            D.shutdown d `Send;
+            (try ignore (D.read_all d) with Soil.Error _ -> ());
+            Soil.Task.Promise.fulfil ended ())
+    | _ ->
+        Some
+          (fun d ->
+            Server.connection d (fun _ ->
+                Soil.Task.Promise.await ended;
+                Server.string "after it"))
+  in
+  with_backends serve [ "http://good"; "http://cut" ] @@ fun proxy ->
+  string "status" "200" (status_of proxy (get "/"))
+
 let cut_response () =
   let text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n" in
   with_backends (fun _ -> canned text) [ "http://a" ] @@ fun proxy ->
@@ -403,6 +428,7 @@ let tests =
     in_run "another backend" fails_over;
     in_run "repeated requests" repeats;
     in_run "a backend that doesn't answer" times_out;
+    in_run "places of failed responses" failed_places;
     in_run "a response that is cut" cut_response;
     in_run "limits" limits;
     in_run "draining" drains;
