@@ -231,27 +231,30 @@ exception Of_client of exn * Printexc.raw_backtrace
 
 let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ())) (get ()))
 
-let pass t request sink =
+(* [waits] is [true] as long as the client is to send more. *)
+let pass t request waits sink =
   let source = reading (fun () -> Server.body ?max:t.max_body request) in
   let b = Bytes.create small in
   let rec go () =
+    waits := true;
     let n = reading (fun () -> D.read source b 0 small) in
+    waits := false;
     if n > 0 then (
       D.write sink b 0 n;
       go ())
   in
   go ()
 
-let body_of t request : Exchange.body =
+let body_of t request waits : Exchange.body =
   let headers = (Server.head request).headers in
   match (H.get headers "transfer-encoding", H.get headers "content-length") with
-  | Some _, _ -> Stream (None, pass t request)
+  | Some _, _ -> Stream (None, pass t request waits)
   | None, None -> Empty
   | None, Some length -> (
       match int_of_string length with
       | 0 -> String ""
       | n when n <= small -> String (Server.body_string ?max:t.max_body request)
-      | n -> Stream (Some n, pass t request))
+      | n -> Stream (Some n, pass t request waits))
 
 (* Responses *)
 
@@ -362,13 +365,18 @@ let head_text t b request host body =
   Head.finish text;
   Buffer.contents text
 
-let exchange t b request ~on_connected body =
+let exchange t b request ~waits ~on_connected body =
   let head = Server.head request in
   let upgrade = wants_upgrade head body in
   let head_text = head_text t b request (H.get head.headers "host") body in
   let x =
-    Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) t.client b.origin b.uri
-      ~head:head_text head.meth body
+    try
+      Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) t.client b.origin b.uri
+        ~head:head_text head.meth body
+    with Exchange.Failed (_, Too_slow) when !waits ->
+      (* A backend can't answer what the client hasn't sent. *)
+      let backtrace = Soil_backtrace.get () in
+      Soil_backtrace.raise (Of_client (Server.Refused `Request_timeout, backtrace))
   in
   let respond () =
     if x.head.status <> 101 then answer t b request x
@@ -389,7 +397,7 @@ let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
      && match body with Stream _ -> false | Empty | String _ -> true
 
 (* Tries one backend after the other; [last] is the failure of the last one in [tried]. *)
-let rec attempt t request body tried last =
+let rec attempt t request ~waits body tried last =
   match take t tried with
   | Busy -> unavailable ()
   | No_backend -> (
@@ -397,7 +405,7 @@ let rec attempt t request body tried last =
   | At b -> (
       let begun = ref false in
       let on_connected () = begun := true in
-      match exchange t b request ~on_connected body with
+      match exchange t b request ~waits ~on_connected body with
       | response ->
           answered b;
           T.on_release (Server.scope request) (fun () -> leave t b);
@@ -414,10 +422,12 @@ let rec attempt t request body tried last =
               failed t b text;
               let head = Server.head request in
               if may_repeat head body ~begun:!begun && List.length tried < t.retries then
-                attempt t request body (b :: tried) (Some e)
+                attempt t request ~waits body (b :: tried) (Some e)
               else Server.status (status_of e)))
 
-let handle t request = attempt t request (body_of t request) [] None
+let handle t request =
+  let waits = ref false in
+  attempt t request ~waits (body_of t request waits) [] None
 
 (* Health checks *)
 

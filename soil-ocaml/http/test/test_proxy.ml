@@ -224,6 +224,16 @@ let times_out () =
   with_backends ~limits serve [ "http://a" ] @@ fun proxy ->
   string "the head" "504" (status_of proxy (get "/"))
 
+(* The time of a client that sends nothing isn't the backend's. *)
+let slow_client () =
+  let serve _ = Some (fun d -> ignore (D.read_all d)) in
+  let limits = { Client.default_limits with head_seconds = 0.02 } and failures = ref [] in
+  let on_failure _ reason = failures := reason :: !failures in
+  with_backends ~limits ~on_failure serve [ "http://a" ] @@ fun proxy ->
+  let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" in
+  string "status" "408" (status (answers ~shut:false (Proxy.handle proxy) [ request ]));
+  strings "no failure of the backend" [] !failures
+
 (* A response that failed keeps no place of its backend while another one answers. *)
 let failed_places () =
   let cut = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello" in
@@ -428,6 +438,7 @@ let tests =
     in_run "another backend" fails_over;
     in_run "repeated requests" repeats;
     in_run "a backend that doesn't answer" times_out;
+    in_run "a client that doesn't send" slow_client;
     in_run "places of failed responses" failed_places;
     in_run "a response that is cut" cut_response;
     in_run "limits" limits;
