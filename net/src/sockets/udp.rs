@@ -3,12 +3,12 @@
 mod input;
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use super::{Socket, Sockets, Turn};
 use crate::ip::Ip;
-use crate::types::{Binding, Error, Handle, InterfaceId, scope_of};
-use crate::udp::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, Outgoing, Received, Source, Udp};
+use crate::types::{Binding, Error, Handle, InterfaceId};
+use crate::udp::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, Outgoing, Received, Udp};
 
 impl Sockets {
     pub(crate) fn bind(
@@ -80,7 +80,8 @@ impl Sockets {
         handle: Handle,
         data: &[u8],
         remote: SocketAddr,
-        from: &Source,
+        scope: u32,
+        own: Option<IpAddr>,
     ) -> Result<(), Error> {
         let udp = self.udp_mut(handle)?;
         if let Some(error) = udp.error.take() {
@@ -94,12 +95,9 @@ impl Sockets {
             return Err(Error::InvalidArgument);
         }
         let source = (!bound.is_unspecified() && !bound.is_multicast()).then_some(bound);
-        let source = from.address.or(source);
+        let source = own.or(source);
         if source.is_some_and(|source| source.is_ipv4() != remote.is_ipv4()) {
             return Err(Error::InvalidArgument);
-        }
-        if from.address.is_some_and(|own| !ip.net.has_address(own)) {
-            return Err(Error::AddressNotAvailable);
         }
         let largest = match remote {
             SocketAddr::V4(_) => MAX_PAYLOAD_V4,
@@ -113,8 +111,7 @@ impl Sockets {
             self.mark_dirty(handle);
             return Err(Error::WouldBlock);
         }
-        let link = from.interface.map(|link| link.0 as u32);
-        let route = ip.route(remote.ip(), link.unwrap_or(scope_of(remote)), source)?;
+        let route = ip.route(remote.ip(), scope, source)?;
         if ip.net.tracks() {
             udp.asks(remote, ip.net.now_ns);
         }
@@ -133,9 +130,9 @@ impl Sockets {
         Ok(())
     }
 
+    /// Takes the oldest datagram; `local` is its destination, whichever kind of address that is.
     pub(crate) fn recv_from(
         &mut self,
-        ip: &Ip,
         handle: Handle,
         buffer: &mut [u8],
     ) -> Result<Received, Error> {
@@ -148,14 +145,12 @@ impl Sockets {
                 for (to, byte) in buffer.iter_mut().zip(&arrived.data) {
                     *to = *byte;
                 }
-                let interface = arrived.interface as usize;
-                let local = ip.net.own_address(interface, arrived.to, arrived.from.ip());
                 Ok(Received {
                     len: arrived.data.len(),
                     from: arrived.from,
                     to: arrived.to,
-                    local: local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-                    interface: InterfaceId(interface),
+                    local: arrived.to,
+                    interface: InterfaceId(arrived.interface as usize),
                 })
             }
             None => {

@@ -1,6 +1,6 @@
 //! Operations on UDP sockets.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Stack;
 use crate::types::{Error, Handle, scope_of};
@@ -56,7 +56,9 @@ impl Stack {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), Error> {
-        self.udp_send_from(socket, data, remote, &Source::default())
+        let scope = scope_of(remote);
+        self.sockets
+            .send_to(&self.ip, socket, data, remote, scope, None)
     }
 
     /// Like [`Stack::udp_send_to`], from an address or a link that [`Stack::udp_receive`] has
@@ -68,7 +70,14 @@ impl Stack {
         remote: SocketAddr,
         source: &Source,
     ) -> Result<(), Error> {
-        self.sockets.send_to(&self.ip, socket, data, remote, source)
+        let own = source.address;
+        if own.is_some_and(|own| !self.ip.net.has_address(own)) {
+            return Err(Error::AddressNotAvailable);
+        }
+        let scope = source.interface.map(|link| link.0 as u32);
+        let scope = scope.unwrap_or(scope_of(remote));
+        self.sockets
+            .send_to(&self.ip, socket, data, remote, scope, own)
     }
 
     /// Like [`Stack::udp_send_to`], to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`]
@@ -107,14 +116,18 @@ impl Stack {
         socket: Handle,
         buffer: &mut [u8],
     ) -> Result<(usize, SocketAddr), Error> {
-        let received = self.sockets.recv_from(&self.ip, socket, buffer)?;
+        let received = self.sockets.recv_from(socket, buffer)?;
         Ok((received.len, received.from))
     }
 
     /// Like [`Stack::udp_recv_from`], with the destination address and the receiving interface (RFC
     /// 1122, 4.1.3.5).
     pub fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
-        self.sockets.recv_from(&self.ip, socket, buffer)
+        let mut received = self.sockets.recv_from(socket, buffer)?;
+        let (to, from) = (received.to, received.from.ip());
+        let local = self.ip.net.own_address(received.interface.0, to, from);
+        received.local = local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        Ok(received)
     }
 
     /// Passes up to `most` datagrams to `f` in place, oldest first; returns their number, which
