@@ -86,7 +86,9 @@ let stream ?status ?(headers = H.init ()) ?keep_alive:(seconds = 15.) f =
   let writing = Soil.Task.Mutex.create () in
   let t = { sink; writing; sent_at = Soil.Clock.monotonic () } in
   ignore (Soil.Task.spawn_daemon scope (fun () -> keep_alive t seconds));
-  f t
+  f t;
+  (* A comment that is being written ends before the response, which it would cut otherwise. *)
+  Soil.Task.Mutex.lock writing
 
 let last_event_id request = Server.header request "last-event-id"
 

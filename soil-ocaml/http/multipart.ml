@@ -123,7 +123,7 @@ let without_folders name =
     | Some i -> String.sub name (i + 1) (String.length name - i - 1)
     | None -> name
   in
-  after '/' (after '\\' name)
+  match after '/' (after '\\' name) with "." | ".." -> "" | name -> name
 
 let part_of headers =
   let disposition = Option.bind (single headers "content-disposition") Parameters.parse in

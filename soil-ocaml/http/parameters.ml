@@ -1,3 +1,5 @@
+(* Each is compared with all before it. *)
+let max_parameters = 32
 let is_space c = c = ' ' || c = '\t'
 
 (* [parse_quoted s i b] is the index after the quote that ends the string from [i] on. *)
@@ -36,7 +38,9 @@ let rec parse_from s i parsed =
     else
       let name = String.lowercase_ascii (String.sub s i (stop - i)) in
       match parse_value s (stop + 1) with
-      | Some (value, i) when not (List.mem_assoc name parsed) ->
+      | Some (value, i)
+        when List.compare_length_with parsed max_parameters < 0 && not (List.mem_assoc name parsed)
+        ->
           parse_from s i ((name, value) :: parsed)
       | Some _ | None -> None
 

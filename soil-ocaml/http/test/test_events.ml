@@ -186,6 +186,21 @@ let client_goes () =
   let (), () = T.both serve read in
   string "cancelled" (Printexc.to_string T.Cancelled) !ended
 
+(* The end of the function comes while a comment waits for a client that doesn't read. *)
+let ends_beside_comment () =
+  let client, server = Soil.Flow.pair ~capacity:256 () in
+  let serve () =
+    Fun.protect ~finally:(fun () -> D.close server) @@ fun () ->
+    Server.connection server (fun _ -> E.stream ~keep_alive:0.001 (fun _ -> Soil.Clock.sleep 0.3))
+  in
+  let read () =
+    D.write_string client (get "/" ~fields:"connection: close\r\n");
+    Soil.Clock.sleep 0.6;
+    let text = D.read_all client in
+    bool "a whole response" true (String.ends_with ~suffix:"\r\n0\r\n\r\n" text)
+  in
+  ignore (T.both serve read)
+
 let tests =
   [
     test "messages as text" encoding;
@@ -195,4 +210,5 @@ let tests =
     property_in_run ~count:500 "events there and back" gen_events both_ways;
     in_run "responses" responses;
     in_run "a client goes away" client_goes;
+    in_run "the end beside a comment" ends_beside_comment;
   ]

@@ -144,6 +144,10 @@ let hostile () =
   bad "no name" (part "form-data" "" ^ "--b--");
   bad "another disposition" (part "attachment; name=a" "" ^ "--b--");
   bad "two names" (part "form-data; name=a; name=b" "" ^ "--b--");
+  bad "33 parameters"
+    (part ("form-data; name=a" ^ String.concat "" (List.init 32 (Printf.sprintf "; p%d=1"))) ""
+    ^ "--b--");
+  bad "a file called .." (file_part "f" ".." "x" ^ "--b--");
   bad "two names with case" (part "form-data; name=a; NAME=b" "" ^ "--b--");
   bad "an open quote" (part "form-data; name=\"a" "" ^ "--b--");
   bad "two dispositions"
