@@ -62,6 +62,7 @@ type t = {
   tls : (host:string -> D.flow -> D.flow) option;
   places : (origin, place) Hashtbl.t;
   mutable opened : int;
+  mutable swept : float; (* When old connections were closed. *)
 }
 
 let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
@@ -77,6 +78,7 @@ let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections
   if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
   {
     limits; connect_seconds; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
+    swept = 0.;
   }
 [@@ocamlformat "disable"]
 
@@ -102,7 +104,10 @@ let own scope t =
 
 let forget_old t =
   let now = Soil.Clock.monotonic () in
-  sweep t (fun conn -> now -. conn.since < t.limits.idle_seconds)
+  (* Not at each request: that visits all connections. *)
+  if now -. t.swept >= t.limits.idle_seconds /. 8. then (
+    t.swept <- now;
+    sweep t (fun conn -> now -. conn.since < t.limits.idle_seconds))
 
 let place_of t origin =
   match Hashtbl.find_opt t.places origin with

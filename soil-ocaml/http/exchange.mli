@@ -40,6 +40,7 @@ type t = private {
   tls : (host:string -> D.flow -> D.flow) option;
   places : (origin, place) Hashtbl.t;
   mutable opened : int;
+  mutable swept : float;
 }
 
 and place

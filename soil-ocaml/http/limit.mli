@@ -27,9 +27,9 @@ val create : ?capacity:int -> ?now:(unit -> float) -> rate:float -> burst:int ->
 
 val take : ?cost:int -> t -> string -> (unit, float) result
 (** [take t key] takes [cost] tokens (default: 1) from the bucket of [key], or is [Error seconds]
-    and takes none: there are enough in [seconds] if nobody takes any before. A key of more than 32
-    bytes is represented by its digest. Raises [Invalid_argument] if [cost] is less than 1 or more
-    than [burst]. *)
+    and takes none: there are enough in [seconds] if no other call takes any before. A key of more
+    than 32 bytes is represented by its digest. Raises [Invalid_argument] if [cost] is less than 1
+    or more than [burst]. *)
 
 val length : t -> int
 (** [length t] is the number of buckets in the table. *)

@@ -6,6 +6,7 @@ type state = Up | Failing | Down | Draining
 
 type backend = {
   uri : Uri.t;
+  client : Exchange.t; (* Its connections only, of which each request finds one. *)
   origin : Exchange.origin;
   base : string; (* Goes before the path of a request; without a slash at its end. *)
   mutable active : int;
@@ -18,7 +19,7 @@ type backend = {
 type health = { path : string; interval : float; fall : int; rise : int }
 
 type t = {
-  client : Exchange.t;
+  connections : unit -> Exchange.t;
   mutable backends : backend list;
   mutable turn : int;
   max_requests : int;
@@ -26,6 +27,7 @@ type t = {
   wait_seconds : float;
   retries : int;
   max_failures : int;
+  tunnel_seconds : float;
   avoid_seconds : float;
   name : string;
   scheme : string;
@@ -62,23 +64,26 @@ let usable t tried =
   | up -> up
 
 (* The one with the fewest requests; the next in turn of several. *)
-let least t l =
-  let n = List.length l in
+let least t b rest =
   t.turn <- t.turn + 1;
-  let first = t.turn mod n in
-  let _, rest = List.partition (fun (i, _) -> i < first) (List.mapi (fun i b -> (i, b)) l) in
-  let rotated = List.map snd rest @ List.filteri (fun i _ -> i < first) l in
-  List.fold_left
-    (fun best b -> if b.active < best.active then b else best)
-    (List.hd rotated) rotated
+  let first = t.turn mod (1 + List.length rest) in
+  let rec go i best at = function
+    | [] -> best
+    | b :: rest ->
+        let comes_before = i >= first && at < first in
+        if b.active < best.active || (b.active = best.active && comes_before) then
+          go (i + 1) b i rest
+        else go (i + 1) best at rest
+  in
+  go 1 b 0 rest
 
 type place = At of backend | Busy | No_backend
 
 let place t tried =
   match usable t tried with
   | [] -> No_backend
-  | l ->
-      let b = least t l in
+  | b :: rest ->
+      let b = least t b rest in
       if b.active < t.max_requests then (
         b.active <- b.active + 1;
         At b)
@@ -130,7 +135,9 @@ let drain t uri =
       (* Others may wait for it. *)
       T.Condition.broadcast t.changed;
       await_idle t b;
-      if b.draining then t.backends <- List.filter (fun other -> other != b) t.backends
+      if b.draining then (
+        t.backends <- List.filter (fun other -> other != b) t.backends;
+        Exchange.close b.client)
 
 (* Fields *)
 
@@ -138,6 +145,14 @@ let drain t uri =
 let is_own = function
   | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
   | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length" | "host" | "expect" ->
+      true
+  | _ -> false
+
+(* Fields about clients that backends trust. Some backends take an underscore for a hyphen. *)
+let is_about_client name =
+  match String.map (fun c -> if c = '_' then '-' else c) name with
+  | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded" | "via"
+    ->
       true
   | _ -> false
 
@@ -198,8 +213,7 @@ let write_request_fields t b request host =
     | "via" ->
         add via value;
         true
-    | "x-forwarded-proto" | "x-forwarded-host" -> true
-    | _ -> false
+    | name -> is_about_client name
   in
   write_end_to_end b head.headers take;
   let client = Server.endpoint request in
@@ -269,24 +283,18 @@ let status_of = function
   | Exchange.Failed (_, Too_slow) | Soil.Error { code = Timed_out; _ } -> `Gateway_timeout
   | _ -> `Bad_gateway
 
-(* [f ()], whose failures are those of the backend. *)
-let watching t b f =
-  match f () with
-  | v -> v
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      Option.iter (failed t b) (reason e);
-      Soil_backtrace.reraise e backtrace
-
 let relay t b (x : Exchange.exchange) sink =
   let source = Exchange.source x in
   let buffer = Bytes.create 65536 in
   let read () =
-    try D.read source buffer 0 (Bytes.length buffer)
-    with Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
+    try D.read source buffer 0 (Bytes.length buffer) with
+    | Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
+    | (Exchange.Failed _ | Soil.Error _) as e ->
+        Option.iter (failed t b) (reason e);
+        Soil_backtrace.raise Response.Cut
   in
   let rec go () =
-    let n = watching t b read in
+    let n = read () in
     if n > 0 then (
       D.write sink buffer 0 n;
       go ())
@@ -318,20 +326,33 @@ let answer t b request (x : Exchange.exchange) =
   | _, Length n -> stream ~length:n ()
   | _, (Chunked | To_end) -> stream ()
 
-let tunnel backend ~at_stop:_ client =
+let tunnel seconds backend ~at_stop:_ client =
+  let last = ref (Soil.Clock.monotonic ()) in
+  let source d =
+    Soil.Flow.source (fun b off len ->
+        let n = D.read d b off len in
+        last := Soil.Clock.monotonic ();
+        n)
+  in
   let pass src dst =
-    ignore (D.copy ~src ~dst ());
+    ignore (D.copy ~src:(source src) ~dst ());
     try D.shutdown dst `Send with Soil.Error _ -> ()
   in
+  let rec watch () =
+    let left = !last +. seconds -. Soil.Clock.monotonic () in
+    if left > 0. then (
+      Soil.Clock.sleep left;
+      watch ())
+  in
+  let both () = ignore (T.both (fun () -> pass client backend) (fun () -> pass backend client)) in
   (* One side that fails ends both: the other one may never send anything. *)
-  try ignore (T.both (fun () -> pass client backend) (fun () -> pass backend client))
-  with Soil.Error _ -> ()
+  try T.first [ both; watch ] with Soil.Error _ -> ()
 
 let protocol = "websocket"
 
 let upgraded t (x : Exchange.exchange) =
   let headers = response_headers t x.head [ ("upgrade", protocol) ] in
-  let body = Response.Upgrade (tunnel (Input.duplex x.conn.input)) in
+  let body = Response.Upgrade (tunnel t.tunnel_seconds (Input.duplex x.conn.input)) in
   { Response.status = `Switching_protocols; headers; body }
 
 (* Other protocols aren't passed on: by HTTP/2 over a tunnel (h2c) requests would get to a backend
@@ -348,6 +369,14 @@ let wants_upgrade (head : Cohttp.Request.t) (body : Exchange.body) =
 (* One request *)
 
 let target b resource = if resource = "*" then resource else b.base ^ resource
+
+(* Whether a backend could take [path] for one above [base]. *)
+let climbs path =
+  match Percent.decode path with
+  | None -> true
+  | Some path ->
+      let slashes = String.map (fun c -> if c = '\\' then '/' else c) path in
+      List.mem ".." (String.split_on_char '/' slashes)
 
 let head_text t b request host body =
   let head = Server.head request in
@@ -371,7 +400,7 @@ let exchange t b request ~waits ~on_connected body =
   let head_text = head_text t b request (H.get head.headers "host") body in
   let x =
     try
-      Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) t.client b.origin b.uri
+      Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) b.client b.origin b.uri
         ~head:head_text head.meth body
     with Exchange.Failed (_, Too_slow) when !waits ->
       (* A backend can't answer what the client hasn't sent. *)
@@ -426,6 +455,8 @@ let rec attempt t request ~waits body tried last =
               else Server.status (status_of e)))
 
 let handle t request =
+  if List.exists (fun b -> b.base <> "") t.backends && climbs (Server.path request) then
+    Soil_backtrace.raise (Server.Refused `Bad_request);
   let waits = ref false in
   attempt t request ~waits (body_of t request waits) [] None
 
@@ -437,7 +468,7 @@ let is_healthy t b health =
   Buffer.add_string text ("GET " ^ target b health.path ^ " HTTP/1.1\r\n");
   Head.write text [ ("host", Exchange.host_field b.origin); ("user-agent", t.name) ];
   let head = Buffer.contents text in
-  match Exchange.once scope t.client b.origin b.uri ~head `GET Empty with
+  match Exchange.once scope b.client b.origin b.uri ~head `GET Empty with
   | x ->
       Exchange.finish x (fun () -> Exchange.is_at_end x.content);
       x.head.status >= 200 && x.head.status < 400
@@ -466,7 +497,8 @@ let add t uri =
       T.Condition.broadcast t.drained;
       T.Condition.broadcast t.changed
   | None ->
-      let origin = Exchange.origin_of t.client uri in
+      let client = t.connections () in
+      let origin = Exchange.origin_of client uri in
       let path = Uri.path uri in
       let base =
         if String.ends_with ~suffix:"/" path then String.sub path 0 (String.length path - 1)
@@ -475,6 +507,7 @@ let add t uri =
       let b =
         {
           uri;
+          client;
           origin;
           base;
           active = 0;
@@ -489,16 +522,19 @@ let add t uri =
       t.start b
 
 let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?max_body
-    ?(wait_seconds = 1.) ?(retries = 1) ?(max_failures = 3) ?(avoid_seconds = 10.) ?health
-    ?(name = "soil") ?(scheme = "http") ?(on_failure = report) scope uris =
+    ?(wait_seconds = 1.) ?(retries = 1) ?(max_failures = 3) ?(avoid_seconds = 10.)
+    ?(tunnel_seconds = 3600.) ?health ?(name = "soil") ?(scheme = "http") ?(on_failure = report)
+    scope uris =
   if max_requests < 1 then invalid_arg "Soil_http.Proxy.create: max_requests is less than 1";
   if not (Grammar.is_token name) then invalid_arg "Soil_http.Proxy.create: name isn't a token";
   (* One more for the health checks. *)
   let max_connections = max_requests + 1 in
-  let client = Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls () in
+  let connections () =
+    Exchange.own scope (Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls ())
+  in
   let t =
     {
-      client = Exchange.own scope client;
+      connections;
       backends = [];
       turn = 0;
       max_requests;
@@ -506,6 +542,7 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
       wait_seconds;
       retries;
       max_failures;
+      tunnel_seconds;
       avoid_seconds;
       name;
       scheme;

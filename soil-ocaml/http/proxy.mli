@@ -20,13 +20,17 @@
     ({{:https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1}RFC 9110 §7.6.1}) are left out both
     ways. [Host] stays. The client's address is added to [X-Forwarded-For] and [Forwarded]
     ({{:https://www.rfc-editor.org/rfc/rfc7239}RFC 7239}), whose earlier parts a client can invent.
-    [X-Forwarded-Proto] and [X-Forwarded-Host] are replaced, [Via] is extended.
+    [X-Forwarded-Proto] and [X-Forwarded-Host] are replaced, [X-Real-IP] is left out, and so are
+    these names with underscores. [Via] is extended.
+
+    {b Paths} are passed on unchanged. If a backend's URI has a path, a request with a segment [..],
+    also an escaped one, gets 400: no request leaves that path.
 
     {b Failures.} A request whose backend fails before it responds goes to another backend, if
     nothing was sent or if its method is idempotent and its body small. Otherwise the client gets
-    502 or, after a timeout, 504. If the body of a response is cut, the client's connection ends, so
-    that the client detects it. Without a backend that is up, or with each of them at its limit, the
-    client gets 503. *)
+    502 or, after a timeout, 504, or 408 if it didn't send its body. If the body of a response is
+    cut, the client's connection ends, so that the client detects it. Without a backend that is up,
+    or with each of them at its limit, the client gets 503. *)
 
 type t
 
@@ -48,6 +52,7 @@ val create :
   ?retries:int ->
   ?max_failures:int ->
   ?avoid_seconds:float ->
+  ?tunnel_seconds:float ->
   ?health:health ->
   ?name:string ->
   ?scheme:string ->
@@ -66,6 +71,7 @@ val create :
     - A request is tried on [retries] (default: 1) further backends.
     - After [max_failures] (default: 3) failures in a row a backend is {!Failing} for
       [avoid_seconds] (default: 10).
+    - An upgraded connection ends after [tunnel_seconds] (default: 3600) without a byte.
     - [name] (default: ["soil"]) is this proxy in [Via], [scheme] (default: ["http"]) the clients'.
     - [on_failure uri reason] is called for each failure of a backend, and when a health check
       changes its state. By default it prints a line on standard error.

@@ -3,6 +3,8 @@ module H = Cohttp.Header
 type ending = Sent | Cut | Unneeded | Not_begun
 type stream = { length : int option; write : Soil.Flow.sink -> unit; on_end : ending -> unit }
 
+exception Cut
+
 type body =
   | Empty
   | Text of string

@@ -8,6 +8,9 @@ type stream = {
   on_end : ending -> unit;  (** Called once. *)
 }
 
+exception Cut
+(** Raised by a stream that ends its connection, for a reason that was reported already. *)
+
 (** The type for bodies. *)
 type body =
   | Empty

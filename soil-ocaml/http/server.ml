@@ -318,10 +318,11 @@ let rec requests conn handler =
   else finish conn
 
 let run conn handler =
-  try requests conn handler
-  with e when is_failure conn e ->
-    (* The client went away, or doesn't take what it asked for. *)
-    ()
+  try requests conn handler with
+  | Response.Cut -> ()
+  | e when is_failure conn e ->
+      (* The client went away, or doesn't take what it asked for. *)
+      ()
 
 let server ?(limits = default_limits) ?log is_stopping = { limits; log; is_stopping }
 

@@ -302,7 +302,7 @@ let on_connections () =
   string "trusted" "192.0.2.7 data" (served hosts (header ^ "data"));
   string "of several networks" "192.0.2.7 data" (served (others @ hosts) (header ^ "data"));
   string "not trusted" ("127.0.0.1 " ^ header) (served others header);
-  string "nobody is" ("127.0.0.1 " ^ header) (served [] header);
+  string "no trusted proxy" ("127.0.0.1 " ^ header) (served [] header);
   string "local" "127.0.0.1 data" (served hosts (P.encode Local ^ "data"));
   string "unknown" "127.0.0.1 data" (served hosts (P.encode Unknown ^ "data"));
   ends "no header" (served hosts "GET / HTTP/1.1\r\n\r\n");

@@ -15,7 +15,8 @@ let refused host = Soil.Error.fail Connection_refused "connect" ~subject:host ~d
 
 (* [f proxy] with a proxy whose connections to [host] are served by [serve host flow], in a task. *)
 let with_backends ?limits ?connect_seconds ?max_requests ?max_body ?wait_seconds ?retries
-    ?max_failures ?avoid_seconds ?health ?(on_failure = fun _ _ -> ()) serve uris f =
+    ?max_failures ?avoid_seconds ?tunnel_seconds ?health ?(on_failure = fun _ _ -> ()) serve uris f
+    =
   Soil.Task.scope @@ fun scope ->
   let connect ~host ~port:_ =
     let client, server = Soil.Flow.pair () in
@@ -32,7 +33,7 @@ let with_backends ?limits ?connect_seconds ?max_requests ?max_body ?wait_seconds
   in
   let proxy =
     Proxy.create ?limits ?connect_seconds ~connect ?max_requests ?max_body ?wait_seconds ?retries
-      ?max_failures ?avoid_seconds ?health ~on_failure scope (List.map uri uris)
+      ?max_failures ?avoid_seconds ?tunnel_seconds ?health ~on_failure scope (List.map uri uris)
   in
   f proxy
 

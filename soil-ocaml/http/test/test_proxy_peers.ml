@@ -44,7 +44,7 @@ let keeps_connections () =
     ];
   int "connections" 1 !opened
 
-(* A response that nobody asked for is nobody's. *)
+(* A response without a request goes to no client. *)
 let stray_response () =
   let text body = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" ^ body in
   let sent = T.Condition.create () in
@@ -250,6 +250,71 @@ let silent_body () =
   | text -> bool "cut" true (String.length text < 1000)
   | exception Client.Failed (_, Too_slow) -> ()
 
+(* A tunnel in which nothing is sent has an end. *)
+let silent_tunnel () =
+  let text = "HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" in
+  with_backends ~tunnel_seconds:0.05 (fun _ -> Some (head_then text)) [ "http://a" ] @@ fun proxy ->
+  let answer () = answers ~shut:false (Proxy.handle proxy) [ upgrading "websocket\r\n" ] in
+  string "upgraded, then ended" "101" (status (soon answer))
+
+(* One report of a failure is enough. *)
+let reported_once () =
+  let text = "HTTP/1.1 200 OK\r\ncontent-length: 50000\r\n\r\nhello" in
+  let reports = ref 0 in
+  let serve _ =
+    Some
+      (fun d ->
+        skip_head d;
+        D.write_string d text)
+  in
+  with_backends ~on_failure:(fun _ _ -> incr reports) serve [ "http://a" ] @@ fun proxy ->
+  let text = asked proxy (get "/") in
+  string "begun" "200" (status text);
+  bool "cut" true (String.length text < 1000);
+  int "reports" 1 !reports
+
+(* Paths and fields *)
+
+let climbing () =
+  let up = [ "/../x"; "/a/%2e%2E/x"; "/a/..%2Fx"; "/a/..%5cx"; "/.."; "/a\\..\\x"; "/%zz" ] in
+  let check uris wanted =
+    with_handler (fun _ _ -> Server.string "") uris @@ fun proxy ->
+    List.iter (fun path -> string path wanted (status_of proxy (get path))) up;
+    List.iter
+      (fun path -> string path "200" (status_of proxy (get path)))
+      [ "/..x"; "/a/x..y"; "/a?../b"; "/%2ehidden" ]
+  in
+  check [ "http://a/base" ] "400";
+  check [ "http://a" ] "200"
+
+let invented_fields () =
+  let fields =
+    "X-Real-IP: 1\r\nX_Forwarded_For: 2\r\nx-forwarded_proto: 3\r\nX_Real-Ip: 4\r\nX_Y: 5\r\n"
+  in
+  let seen = seen_of (fun proxy -> ignore (asked proxy (get ~fields "/"))) in
+  let has part = List.exists (fun line -> is_in (String.lowercase_ascii line) part) seen in
+  List.iter (fun part -> bool part false (has part)) [ "=1 "; "=2 "; "=3 "; "=4 " ];
+  bool "another name" true (has "x_y=5")
+
+(* Backends at one address, of which one has all its requests. *)
+let one_address () =
+  let gate = T.Promise.create () in
+  let handler _ request =
+    if Server.path request = "/a/slow" then T.Promise.await gate;
+    Server.string (Server.path request)
+  in
+  with_handler ~max_requests:1 ~wait_seconds:0.05 handler [ "http://h/b"; "http://h/a" ]
+  @@ fun proxy ->
+  let slow () = ignore (asked proxy (get "/slow")) in
+  let others () =
+    Soil.Clock.sleep 0.01;
+    List.iter
+      (fun _ -> string "beside it" "200" (soon (fun () -> status_of proxy (get "/"))))
+      [ 1; 2; 3 ];
+    T.Promise.fulfil gate ()
+  in
+  ignore (T.both slow others)
+
 let tests =
   [
     in_run "connections are kept" keeps_connections;
@@ -263,4 +328,9 @@ let tests =
     in_run "a backend added while it drains" add_while_draining;
     in_run "slow events" slow_events;
     in_run "a silent body" silent_body;
+    in_run "a silent tunnel" silent_tunnel;
+    in_run "reported once" reported_once;
+    in_run "paths above a backend's" climbing;
+    in_run "invented fields" invented_fields;
+    in_run "backends at one address" one_address;
   ]

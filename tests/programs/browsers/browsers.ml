@@ -1,4 +1,4 @@
-(* Forms that browsers send, with their files, and streams of events, some of which nobody reads. *)
+(* Forms that browsers send, with their files, and streams of events, some of them unread. *)
 
 module D = Soil.File_descriptor
 module Server = Soil_http.Server
