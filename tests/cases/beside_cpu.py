@@ -4,10 +4,12 @@ import http.client
 import time
 
 from harness.console import PATIENCE
+from harness.context import outcome
 
 from cases.network import in_every_form
 
 PROGRAM = "tests/programs/http/beside_cpu.exe"
+TURNS = "tests/programs/threads/turns.exe"
 REQUESTS = 300
 
 
@@ -48,3 +50,13 @@ def http_beside_a_pool(context, form):
 def http_beside_blocking_calls(context, form):
     """HTTP beside threads of `Soil_threads.blocking` that never yield."""
     beside_jobs(context, form, "blocking", 3, 3)
+
+
+@in_every_form()
+def tasks_before_computing_threads(context, form):
+    """A thread that computes gives way to the tasks that it wakes long before its slice of 50 ms has
+    ended, also beside seven others. Both are counted in its steps, so that a slow host changes
+    neither."""
+    for number in (1, 8):
+        status, output = outcome(context.soil(TURNS, form, str(number)), context)
+        assert (status, output.strip()) == (0, "the tasks come first"), (number, status, output)
