@@ -139,105 +139,6 @@ let drain t uri =
         t.backends <- List.filter (fun other -> other != b) t.backends;
         Exchange.close b.client)
 
-(* Fields *)
-
-(* Of one connection (RFC 9110 §7.6.1), or written by this side. *)
-let is_own = function
-  | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
-  | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length" | "host" | "expect" ->
-      true
-  | _ -> false
-
-(* Fields about clients that backends trust. Some backends take an underscore for a hyphen. *)
-let is_about_client name =
-  match String.map (fun c -> if c = '_' then '-' else c) name with
-  | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded" | "via"
-    ->
-      true
-  | _ -> false
-
-let rec is_listed name = function
-  | [] -> false
-  | other :: rest -> Grammar.equal name other || is_listed name rest
-
-(* Writes the fields that go on to the other side, but for those of which [take name value] is
-   [true]. *)
-let write_end_to_end b headers take =
-  let named = List.concat_map Grammar.elements (H.get_multi headers "connection") in
-  List.iter
-    (fun (name, value) ->
-      let lower = String.lowercase_ascii name in
-      if not (is_own lower || is_listed lower named || take lower value) then
-        Head.write_field b (name, value))
-    (H.to_list headers)
-
-let extended before value = match before with "" -> value | before -> before ^ ", " ^ value
-
-let quoted s =
-  if Grammar.is_token s then s
-  else
-    let b = Buffer.create (String.length s + 2) in
-    Buffer.add_char b '"';
-    String.iter
-      (fun c ->
-        if c = '"' || c = '\\' then Buffer.add_char b '\\';
-        Buffer.add_char b c)
-      s;
-    Buffer.add_char b '"';
-    Buffer.contents b
-
-(* RFC 7239 §4. *)
-let forwarded t host (client : Soil.Net.Endpoint.t option) =
-  let address =
-    match client with
-    | None -> "unknown"
-    | Some { address; _ } ->
-        let text = Soil.Net.Address.to_string address in
-        if Soil.Net.Address.is_v4 address then text else "[" ^ text ^ "]"
-  in
-  let host = match host with Some host -> ";host=" ^ quoted host | None -> "" in
-  "for=" ^ quoted address ^ host ^ ";proto=" ^ t.scheme
-
-let write_request_fields t b request host =
-  let head = Server.head request in
-  let addresses = ref "" and elements = ref "" and via = ref "" in
-  let add list value = list := extended !list value in
-  let take name value =
-    match name with
-    | "x-forwarded-for" ->
-        add addresses value;
-        true
-    | "forwarded" ->
-        add elements value;
-        true
-    | "via" ->
-        add via value;
-        true
-    | name -> is_about_client name
-  in
-  write_end_to_end b head.headers take;
-  let client = Server.endpoint request in
-  (match client with
-  | None -> ()
-  | Some { address; _ } -> add addresses (Soil.Net.Address.to_string address));
-  if !addresses <> "" then Head.write_field b ("x-forwarded-for", !addresses);
-  Head.write_field b ("x-forwarded-proto", t.scheme);
-  Option.iter (fun host -> Head.write_field b ("x-forwarded-host", host)) host;
-  Head.write_field b ("forwarded", extended !elements (forwarded t host client));
-  let version = match head.version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 " in
-  Head.write_field b ("via", extended !via (version ^ t.name))
-
-let response_headers t (head : Head.response) extra =
-  let named = List.concat_map Grammar.elements (H.get_multi head.headers "connection") in
-  let via = ref "" in
-  let keep (name, value) =
-    let lower = String.lowercase_ascii name in
-    if lower = "via" then via := extended !via value;
-    not (is_own lower || lower = "via" || is_listed lower named)
-  in
-  let kept = List.filter keep (H.to_list head.headers) in
-  H.of_list (kept @ (("via", extended !via ("1.1 " ^ t.name)) :: extra))
-
 (* Bodies *)
 
 (* The client's body failed, and not the backend. *)
@@ -315,7 +216,8 @@ let content_length headers =
   | _ -> None
 
 let answer t b request (x : Exchange.exchange) =
-  let status = Status.of_code x.head.status and headers = response_headers t x.head [] in
+  let status = Status.of_code x.head.status
+  and headers = Proxy_fields.of_response ~name:t.name x.head [] in
   let stream ?length () = Server.stream ~status ~headers ?length (relay t b x) in
   if Body.is_over x.content then Exchange.finish x (fun () -> true);
   Body.time_each_read x.content;
@@ -351,7 +253,7 @@ let tunnel seconds backend ~at_stop:_ client =
 let protocol = "websocket"
 
 let upgraded t (x : Exchange.exchange) =
-  let headers = response_headers t x.head [ ("upgrade", protocol) ] in
+  let headers = Proxy_fields.of_response ~name:t.name x.head [ ("upgrade", protocol) ] in
   let body = Response.Upgrade (tunnel t.tunnel_seconds (Input.duplex x.conn.input)) in
   { Response.status = `Switching_protocols; headers; body }
 
@@ -387,7 +289,7 @@ let head_text t b request host body =
   Buffer.add_string text " HTTP/1.1\r\n";
   Head.write_field text
     ("host", match host with Some host -> host | None -> Exchange.host_field b.origin);
-  write_request_fields t text request host;
+  Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
   if wants_upgrade head body then
     List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ];

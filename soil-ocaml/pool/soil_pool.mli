@@ -4,8 +4,7 @@
       Soil.Task.scope @@ fun scope ->
       let pool = Soil_pool.create scope in
       Soil_http.Server.serve listener @@ fun request ->
-      let picture = Soil_pool.submit pool (fun () -> render (query request)) in
-      Soil_http.Response.make ~body:picture ()
+      Soil_http.Server.string (Soil_pool.submit pool (fun () -> render request))
     ]}
 
     A {e job} is a function that a worker runs, while the task that has submitted it waits and other

@@ -14,7 +14,7 @@
    waited for STARVED_NS, or when OCaml interrupts it.
 
    While no thread computes, and in other domains, OCaml's own hooks are in charge. Source:
-   runtime/caml/domain.h and signals.h, otherlibs/systhreads/st_stubs.c of OCaml 5.1 to 5.5. */
+   runtime/caml/domain.h and signals.h, otherlibs/systhreads/st_stubs.c of OCaml 5.3. */
 
 #define CAML_INTERNALS
 #define _GNU_SOURCE
