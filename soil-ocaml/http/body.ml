@@ -137,14 +137,22 @@ let read_by take t b off len =
   if t.step = Over then 0
   else
     match
-      in_time t @@ fun () ->
-      advance t;
-      if t.step = Over then 0
-      else
-        let len = if t.step = To_end then min len (max 1 (t.max - t.got + 1)) else min len t.left in
-        let n = take t.input b off len in
-        if n = 0 then at_end t else took t n;
-        n
+      let now () =
+        advance t;
+        if t.step = Over then 0
+        else
+          let len =
+            if t.step = To_end then min len (max 1 (t.max - t.got + 1)) else min len t.left
+          in
+          let n = take t.input b off len in
+          if n = 0 then at_end t else took t n;
+          n
+      in
+      (* What has come needs no clock. *)
+      if t.step = Fixed && Input.buffered t.input > 0 then (
+        ask t;
+        now ())
+      else in_time t now
     with
     | n -> n
     | exception (Soil.Task.Cancelled as e) -> raise e

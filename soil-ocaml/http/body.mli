@@ -20,6 +20,9 @@ val ask : t -> unit
 val dont_ask : t -> unit
 (** [dont_ask t] prevents calls of [ask]. *)
 
+val read_by : (Input.t -> 'b -> int -> int -> int) -> t -> 'b -> int -> int -> int
+(** [read_by take t b off len] is a read of [t] by [take], {!Input.read} or {!Input.read_into}. *)
+
 val source : t -> Soil.Flow.source
 (** [source t] is the flow that reads [t].
     @raise Head.Refused

@@ -213,7 +213,7 @@ type sending = {
 (* Waits for the first byte. The time begins again as long as the server takes the request. *)
 let rec wait_for_first t conn sending =
   let sent = Output.sent conn.output in
-  Input.until conn.input (Soil.Clock.monotonic () +. t.limits.head_seconds);
+  Input.within conn.input t.limits.head_seconds;
   match Input.buffered conn.input > 0 || Input.more conn.input with
   | has_come -> has_come
   | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
@@ -336,23 +336,25 @@ let abandon x = finish x (fun () -> false)
 let mistake sending e = match sending.mistake with Some m -> m | None -> e
 
 (* The body, whose end gives the connection back. *)
+
+let read_by take x b off len =
+  if x.is_finished && not (Body.is_over x.content) then
+    Soil.Error.fail Closed "read" ~subject:"body" ~detail:"its scope has ended";
+  match Body.read_by take x.content b off len with
+  | n ->
+      if Body.is_over x.content then finish x (fun () -> true);
+      n
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Soil_backtrace.reraise (mistake x.sending (failed x.uri e)) backtrace
+
+let read x b off len = read_by Input.read x b off len
+
 let source x =
-  let plain = Body.source x.content in
-  let reading f =
-    if x.is_finished && not (Body.is_over x.content) then
-      Soil.Error.fail Closed "read" ~subject:"body" ~detail:"its scope has ended";
-    match f () with
-    | n ->
-        if Body.is_over x.content then finish x (fun () -> true);
-        n
-    | exception e ->
-        let backtrace = Soil_backtrace.get () in
-        Soil_backtrace.reraise (mistake x.sending (failed x.uri e)) backtrace
-  in
   Soil.Flow.source ~name:"body"
-    ~read_into:(fun b off len -> reading (fun () -> D.read_into plain b off len))
+    ~read_into:(fun b off len -> read_by Input.read_into x b off len)
     ~close:(fun () -> abandon x)
-    (fun b off len -> reading (fun () -> D.read plain b off len))
+    (read x)
 
 (* Sends the request on [conn], and waits for the head of the response. *)
 let exchange scope t origin place conn uri ~head meth body =

@@ -105,8 +105,12 @@ val once :
     head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection.
     [on_connected ()] is called before anything is sent. Raises as {!Client.request}. *)
 
+val read : exchange -> bytes -> int -> int -> int
+(** [read x b off len] is like {!Soil.File_descriptor.read}, of the body. Its end finishes the
+    exchange. *)
+
 val source : exchange -> Soil.Flow.source
-(** [source x] is the body. Its end finishes the exchange. *)
+(** [source x] is the flow that reads by {!read}. *)
 
 val finish : exchange -> (unit -> bool) -> unit
 (** [finish x at_end] returns the connection to the pool if the whole response was read, as

@@ -210,6 +210,11 @@ let response input (limits : Limits.t) ~meth : response =
 
 (* Writing *)
 
+(* [string_of_int] is the C library's [printf]. *)
+let rec write_number b n =
+  if n > 9 then write_number b (n / 10);
+  Buffer.add_char b (Char.unsafe_chr (Char.code '0' + (n mod 10)))
+
 let write_own b name value =
   Buffer.add_string b name;
   Buffer.add_string b ": ";

@@ -36,6 +36,9 @@ val response : Input.t -> Limits.t -> meth:Cohttp.Code.meth -> response
 val fields : Input.t -> Limits.t -> Cohttp.Header.t
 (** [fields input limits] is the fields up to an empty line, as in the trailer of a chunked body. *)
 
+val write_number : Buffer.t -> int -> unit
+(** [write_number b n] adds [n], which isn't negative, in decimal. *)
+
 val write_own : Buffer.t -> string -> string -> unit
 (** [write_own b name value] adds one of Soil's own fields. *)
 

@@ -9,7 +9,7 @@ type t = {
   mutable bytes : bytes;
   mutable first : int; (* Bytes [first … last - 1] are buffered. *)
   mutable last : int;
-  mutable until : float;
+  mutable until : float; (* If negative, seconds from the beginning of the next wait. *)
   mutable failure : exn option;
 }
 
@@ -20,6 +20,7 @@ let create flow =
 
 let flow t = t.flow
 let until t moment = t.until <- moment
+let within t seconds = t.until <- -.seconds
 let buffered t = t.last - t.first
 let is_failure t e = match t.failure with Some f -> f == e | None -> false
 
@@ -32,7 +33,9 @@ let guard t f =
 let in_time t f =
   if t.until = infinity then f ()
   else
-    let left = t.until -. Soil.Clock.monotonic () in
+    let now = Soil.Clock.monotonic () in
+    if t.until < 0. then t.until <- now -. t.until;
+    let left = t.until -. now in
     if left <= 0. then Soil_backtrace.raise Late
     else match Soil.Task.timeout_opt left f with Some n -> n | None -> Soil_backtrace.raise Late
 

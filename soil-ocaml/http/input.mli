@@ -22,7 +22,10 @@ val flow : t -> Soil.File_descriptor.flow
 
 val until : t -> float -> unit
 (** [until t moment] makes calls that wait for the peer raise {!Late} at this time of
-    {!Soil.Clock.monotonic}; initially [infinity], never. *)
+    {!Soil.Clock.monotonic}, at least 0; initially [infinity], never. *)
+
+val within : t -> float -> unit
+(** [within t seconds] is [until t moment], [seconds] after the next call that waits has begun. *)
 
 val buffered : t -> int
 (** [buffered t] is the number of bytes available without waiting. *)

@@ -45,20 +45,17 @@ let report uri reason =
 
 (* Backends *)
 
-let state_of now b =
+let state_of b =
   if b.draining then Draining
   else if b.checked_down then Down
-  else if b.avoided_until > now then Failing
+  else if b.avoided_until > 0. && b.avoided_until > Soil.Clock.monotonic () then Failing
   else Up
 
-let backends t =
-  let now = Soil.Clock.monotonic () in
-  List.map (fun b -> (b.uri, state_of now b, b.active)) t.backends
+let backends t = List.map (fun b -> (b.uri, state_of b, b.active)) t.backends
 
 (* Those to choose from: a failing one only if none is up. *)
 let usable t tried =
-  let now = Soil.Clock.monotonic () in
-  let having state b = state_of now b = state && not (List.memq b tried) in
+  let having state b = state_of b = state && not (List.memq b tried) in
   match List.filter (having Up) t.backends with
   | [] -> List.filter (having Failing) t.backends
   | up -> up
@@ -202,9 +199,9 @@ let relay t b (x : Exchange.exchange) sink =
   in
   go ()
 
-let read_exactly source n =
+let read_exactly x n =
   let b = Bytes.create n in
-  let rec go off = if off < n then go (off + D.read source b off (n - off)) in
+  let rec go off = if off < n then go (off + Exchange.read x b off (n - off)) in
   go 0;
   Bytes.unsafe_to_string b
 
@@ -223,8 +220,7 @@ let answer t b request (x : Exchange.exchange) =
   Body.time_each_read x.content;
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
-  | _, Length n when n <= small ->
-      Server.string ~status ~headers (read_exactly (Exchange.source x) n)
+  | _, Length n when n <= small -> Server.string ~status ~headers (read_exactly x n)
   | _, Length n -> stream ~length:n ()
   | _, (Chunked | To_end) -> stream ()
 
@@ -280,18 +276,19 @@ let climbs path =
       let slashes = String.map (fun c -> if c = '\\' then '/' else c) path in
       List.mem ".." (String.split_on_char '/' slashes)
 
-let head_text t b request host body =
+let head_text t b request host body ~upgrade =
   let head = Server.head request in
   let text = Buffer.create 512 in
   Buffer.add_string text (Status.meth_to_string head.meth);
   Buffer.add_char text ' ';
   Buffer.add_string text (target b head.resource);
   Buffer.add_string text " HTTP/1.1\r\n";
-  Head.write_field text
-    ("host", match host with Some host -> host | None -> Exchange.host_field b.origin);
+  (match host with
+  | Some host -> Head.write_own text "host" host
+  | None -> Head.write_field text ("host", Exchange.host_field b.origin));
   Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
-  if wants_upgrade head body then
+  if upgrade then
     List.iter (Head.write_field text) [ ("connection", "upgrade"); ("upgrade", protocol) ];
   Head.finish text;
   Buffer.contents text
@@ -299,7 +296,7 @@ let head_text t b request host body =
 let exchange t b request ~waits ~on_connected body =
   let head = Server.head request in
   let upgrade = wants_upgrade head body in
-  let head_text = head_text t b request (H.get head.headers "host") body in
+  let head_text = head_text t b request (H.get head.headers "host") body ~upgrade in
   let x =
     try
       Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) b.client b.origin b.uri
@@ -428,7 +425,8 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
     ?(tunnel_seconds = 3600.) ?health ?(name = "soil") ?(scheme = "http") ?(on_failure = report)
     scope uris =
   if max_requests < 1 then invalid_arg "Soil_http.Proxy.create: max_requests is less than 1";
-  if not (Grammar.is_token name) then invalid_arg "Soil_http.Proxy.create: name isn't a token";
+  if not (Grammar.is_token name && Grammar.is_token scheme) then
+    invalid_arg "Soil_http.Proxy.create: name or scheme isn't a token";
   (* One more for the health checks. *)
   let max_connections = max_requests + 1 in
   let connections () =

@@ -77,7 +77,7 @@ val create :
       changes its state. By default it prints a line on standard error.
 
     Raises {!Client.Failed} for a URI that can't be connected to, and [Invalid_argument] for a
-    number or a name out of range. *)
+    number out of range, or a [name] or [scheme] that isn't a token. *)
 
 val handle : t -> Server.request -> Server.response
 (** [handle t] is a handler for {!Server.serve}. *)

@@ -9,7 +9,8 @@ let is_own = function
 
 (* Fields about clients that backends trust. Some backends take an underscore for a hyphen. *)
 let is_about_client name =
-  match String.map (fun c -> if c = '_' then '-' else c) name with
+  let hyphen c = if c = '_' then '-' else c in
+  match if String.contains name '_' then String.map hyphen name else name with
   | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded" | "via"
     ->
       true
@@ -20,79 +21,103 @@ let rec is_listed name = function
   | other :: rest -> Grammar.equal name other || is_listed name rest
 
 (* Writes the fields that go on to the other side, but for those of which [take name value] is
-   [true]. *)
+   [true]. [Head] checked them when they came. *)
 let write_end_to_end b headers take =
   let named = List.concat_map Grammar.elements (H.get_multi headers "connection") in
   List.iter
     (fun (name, value) ->
       let lower = String.lowercase_ascii name in
       if not (is_own lower || is_listed lower named || take lower value) then
-        Head.write_field b (name, value))
+        Head.write_own b name value)
     (H.to_list headers)
 
 let extended before value = match before with "" -> value | before -> before ^ ", " ^ value
 
-let quoted s =
-  if Grammar.is_token s then s
+(* Nothing in a host needs a backslash: [Grammar.is_host]. *)
+let write_host b host =
+  if Grammar.is_token host then Buffer.add_string b host
+  else (
+    Buffer.add_char b '"';
+    Buffer.add_string b host;
+    Buffer.add_char b '"')
+
+module A = Soil.Net.Address
+
+(* For two fields of each request: [A.to_string] is slower. *)
+let write_address b address =
+  if not (A.is_v4 address) then Buffer.add_string b (A.to_string address)
   else
-    let b = Buffer.create (String.length s + 2) in
-    Buffer.add_char b '"';
-    String.iter
-      (fun c ->
-        if c = '"' || c = '\\' then Buffer.add_char b '\\';
-        Buffer.add_char b c)
-      s;
-    Buffer.add_char b '"';
-    Buffer.contents b
+    let octets = A.to_octets address in
+    for i = 0 to 3 do
+      if i > 0 then Buffer.add_char b '.';
+      Head.write_number b (Char.code octets.[i])
+    done
 
 (* RFC 7239 §4. *)
-let forwarded ~scheme host (client : Soil.Net.Endpoint.t option) =
-  let address =
-    match client with
-    | None -> "unknown"
-    | Some { address; _ } ->
-        let text = Soil.Net.Address.to_string address in
-        if Soil.Net.Address.is_v4 address then text else "[" ^ text ^ "]"
-  in
-  let host = match host with Some host -> ";host=" ^ quoted host | None -> "" in
-  "for=" ^ quoted address ^ host ^ ";proto=" ^ scheme
+let write_element b ~scheme host address =
+  Buffer.add_string b "for=";
+  (match address with
+  | None -> Buffer.add_string b "unknown"
+  | Some address when A.is_v4 address -> write_address b address
+  | Some address ->
+      Buffer.add_string b "\"[";
+      write_address b address;
+      Buffer.add_string b "]\"");
+  (match host with
+  | None -> ()
+  | Some host ->
+      Buffer.add_string b ";host=";
+      write_host b host);
+  Buffer.add_string b ";proto=";
+  Buffer.add_string b scheme
+
+(* A list of the values [before], and of the one that [write] adds. *)
+let write_list b name before write =
+  Buffer.add_string b name;
+  Buffer.add_string b ": ";
+  Buffer.add_string b before;
+  if before <> "" then Buffer.add_string b ", ";
+  write ();
+  Buffer.add_string b "\r\n"
 
 let write_request b ~name ~scheme request host =
   let head = Server.head request in
   let addresses = ref "" and elements = ref "" and via = ref "" in
-  let add list value = list := extended !list value in
+  let add list value =
+    list := extended !list value;
+    true
+  in
   let take field value =
     match field with
-    | "x-forwarded-for" ->
-        add addresses value;
-        true
-    | "forwarded" ->
-        add elements value;
-        true
-    | "via" ->
-        add via value;
-        true
+    | "x-forwarded-for" -> add addresses value
+    | "forwarded" -> add elements value
+    | "via" -> add via value
     | field -> is_about_client field
   in
   write_end_to_end b head.headers take;
-  let client = Server.endpoint request in
-  (match client with
-  | None -> ()
-  | Some { address; _ } -> add addresses (Soil.Net.Address.to_string address));
-  if !addresses <> "" then Head.write_field b ("x-forwarded-for", !addresses);
-  Head.write_field b ("x-forwarded-proto", scheme);
-  Option.iter (fun host -> Head.write_field b ("x-forwarded-host", host)) host;
-  Head.write_field b ("forwarded", extended !elements (forwarded ~scheme host client));
-  let version = match head.version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 " in
-  Head.write_field b ("via", extended !via (version ^ name))
+  let address =
+    match Server.endpoint request with None -> None | Some { address; _ } -> Some address
+  in
+  (match address with
+  | Some address -> write_list b "x-forwarded-for" !addresses (fun () -> write_address b address)
+  | None -> if !addresses <> "" then Head.write_own b "x-forwarded-for" !addresses);
+  Head.write_own b "x-forwarded-proto" scheme;
+  (match host with Some host -> Head.write_own b "x-forwarded-host" host | None -> ());
+  write_list b "forwarded" !elements (fun () -> write_element b ~scheme host address);
+  write_list b "via" !via (fun () ->
+      Buffer.add_string b (match head.version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 ");
+      Buffer.add_string b name)
 
 let of_response ~name (head : Head.response) extra =
   let named = List.concat_map Grammar.elements (H.get_multi head.headers "connection") in
   let via = ref "" in
-  let keep (field, value) =
+  let keep kept (field, value) =
     let lower = String.lowercase_ascii field in
-    if lower = "via" then via := extended !via value;
-    not (is_own lower || lower = "via" || is_listed lower named)
+    if lower = "via" then (
+      via := extended !via value;
+      kept)
+    else if is_own lower || is_listed lower named then kept
+    else H.add kept field value
   in
-  let kept = List.filter keep (H.to_list head.headers) in
-  H.of_list (kept @ (("via", extended !via ("1.1 " ^ name)) :: extra))
+  let kept = List.fold_left keep (H.init ()) (H.to_list head.headers) in
+  H.add_list (H.add kept "via" (extended !via ("1.1 " ^ name))) extra

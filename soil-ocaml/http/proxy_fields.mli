@@ -4,8 +4,8 @@
 val write_request :
   Buffer.t -> name:string -> scheme:string -> Server.request -> string option -> unit
 (** [write_request b ~name ~scheme r host] adds the fields of [r] for a backend, but for [Host] and
-    those of this connection. [host] is the value of [Host], [name] the proxy in [Via]. Raises
-    [Invalid_argument] if a field is invalid. *)
+    those of this connection. [host] is the value of [Host] in [r], [name] the proxy in [Via];
+    [name] and [scheme] are tokens. *)
 
 val of_response : name:string -> Head.response -> (string * string) list -> Cohttp.Header.t
 (** [of_response ~name h extra] is the fields of [h] for a client, and [extra]. *)

@@ -28,17 +28,12 @@ let is_own = function
   | "content-length" | "transfer-encoding" | "connection" | "keep-alive" -> true
   | _ -> false
 
-(* [string_of_int] is the C library's [printf]. *)
-let rec write_number b n =
-  if n > 9 then write_number b (n / 10);
-  Buffer.add_char b (Char.unsafe_chr (Char.code '0' + (n mod 10)))
-
 let write_framing b code framing =
   if not (code < 200 || code = 204 || code = 304) then
     match framing with
     | Head.Length n ->
         Buffer.add_string b "content-length: ";
-        write_number b n;
+        Head.write_number b n;
         Buffer.add_string b "\r\n"
     | Chunked -> Head.write_own b "transfer-encoding" "chunked"
     | To_end -> ()
@@ -51,12 +46,13 @@ let write_connection b r ~version ~keep =
 
 let head b r ~version ~framing ~keep =
   let write (name, value) =
-    if not (is_own (String.lowercase_ascii name)) then Head.write_field b (name, value)
+    if String.length name < 10 || not (is_own (String.lowercase_ascii name)) then
+      Head.write_field b (name, value)
   in
   let code = Status.code r.status in
   Buffer.clear b;
   Buffer.add_string b "HTTP/1.1 ";
-  write_number b code;
+  Head.write_number b code;
   Buffer.add_char b ' ';
   Buffer.add_string b (Status.phrase code);
   Buffer.add_string b "\r\n";

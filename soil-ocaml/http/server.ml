@@ -289,7 +289,7 @@ let is_asked conn =
   Input.buffered conn.input > 0
   || (not (conn.server.is_stopping ()))
      &&
-     (Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.idle_seconds);
+     (Input.within conn.input conn.server.limits.idle_seconds;
       conn.idle <- true;
       let asked = try Input.more conn.input with Input.Late -> false in
       conn.idle <- false;
@@ -297,7 +297,7 @@ let is_asked conn =
 
 let rec requests conn handler =
   if is_asked conn then (
-    Input.until conn.input (Soil.Clock.monotonic () +. conn.server.limits.head_seconds);
+    Input.within conn.input conn.server.limits.head_seconds;
     match Head.request conn.input conn.server.limits with
     | head -> (
         conn.current <- Some head.request;

@@ -7,6 +7,7 @@ let () =
       ("client", Test_client.tests);
       ("streams", Test_streams.tests);
       ("proxy", Test_proxy.tests);
+      ("fields of a proxy", Test_proxy_fields.tests);
       ("hostile peers of a proxy", Test_proxy_peers.tests);
       ("websocket", Test_websocket.tests);
       ("events", Test_events.tests);
