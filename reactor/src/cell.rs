@@ -204,14 +204,14 @@ impl<R: Resources> Cell<R> {
         (waited, blocking)
     }
 
-    /// Runs `f` on the runtime from a tick; does nothing while a call is inside.
+    /// Runs `f` on the runtime from a tick; does nothing while a call is inside, or a leader waits
+    /// for the devices: these wake it, and the tick would take from it what it is woken for.
     pub fn tick(&self, f: impl FnOnce(&mut Runtime<R>)) {
         if self.lock.enter_tick() {
             // SAFETY: as in `call`.
             let rt = unsafe { &mut *self.runtime.get() };
-            f(rt);
-            if rt.leader == Leader::Asleep {
-                rt.nudge();
+            if !rt.is_watched() {
+                f(rt);
             }
             self.lock.leave_tick();
         }
@@ -238,8 +238,10 @@ fn refuse<T>(form: impl Fn(Answer) -> T) -> T {
 mod tests {
     use super::Cell;
     use crate::runtime::tests::Fake;
-    use crate::wait::SCHEDULER;
+    use crate::wait::{Leader, SCHEDULER};
     use core::sync::atomic::Ordering;
+    use host::Host;
+    use platform::Wait as _;
     use platform::error::{Answer, Error};
     use std::thread;
 
@@ -270,6 +272,27 @@ mod tests {
         assert_eq!(CELL.call(|_| Ok(1)), BUSY);
         CELL.unlock();
         assert_eq!(CELL.call(|_| Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn a_tick_takes_nothing_from_a_leader_that_waits() {
+        let (own, parents) = (Host::forks(), Host::forks().wrapping_sub(1));
+        for (leader, led_in, runs) in [
+            (Leader::Absent, own, true),
+            (Leader::Awake, own, true),
+            (Leader::Asleep, own, false),
+            (Leader::Nudged, own, false),
+            (Leader::Asleep, parents, true),
+        ] {
+            let cell = Cell::<Fake>::new();
+            cell.own();
+            // SAFETY: no other thread uses the cell.
+            let rt = unsafe { &mut *cell.runtime.get() };
+            (rt.leader, rt.led_in) = (leader, led_in);
+            let mut ran = false;
+            cell.tick(|_| ran = true);
+            assert_eq!(ran, runs);
+        }
     }
 
     #[test]

@@ -195,11 +195,6 @@ let kind_of t key =
 
 let unlink_quietly path = try Fs.unlink path with Error.Error _ -> ()
 
-(* The place of a value: nothing, or another value. *)
-let make_place t key =
-  make_above t key;
-  if kind_of t key = Some `Dictionary then stop (`Value_expected key)
-
 let set t key value =
   member t key @@ fun () ->
   if key = [] then stop (`Value_expected key);
@@ -211,7 +206,8 @@ let set t key value =
         (* Without a journal the name could be on the disk before the contents. In a batch, too. *)
         file_durable t d);
     alone t (fun () ->
-        make_place t key;
+        make_above t key;
+        (* Fails with [Is_directory] for a dictionary; of a symbolic link it replaces the link. *)
         Fs.rename temporary (path t key))
   with
   | () -> durable t

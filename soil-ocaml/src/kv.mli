@@ -103,7 +103,7 @@ val size : t -> Key.t -> (int, error) result
 
 val set : t -> Key.t -> string -> (unit, error) result
 (** [set t key value] binds [key] to [value], and creates the dictionaries above it, durably as
-    described above. *)
+    described above. A symbolic link in its place is replaced; its target stays as it is. *)
 
 val set_partial : t -> Key.t -> offset:int -> string -> (unit, error) result
 (** [set_partial t key ~offset part] replaces the bytes from [offset] on of an existing value, or

@@ -9,8 +9,8 @@
     first thread, which runs tasks and serves input and output: as soon as that has something to do,
     a thread in {!blocking} or {!computing} leaves it the lock where it next polls (OCaml code polls
     when it takes memory and in loops), in general within microseconds. A first thread that is busy
-    without a pause leaves the lock for 2 ms in each 10, so that computations go on. Among each
-    other computations change every 50 ms. C code that keeps the lock for long holds up all threads.
+    without a pause leaves the lock for 1 ms in each 5, so that computations go on. Among each other
+    computations change every 50 ms. C code that keeps the lock for long holds up all threads.
 
     In an image several computations take as long together as one after the other: there is one
     processor. In a process [Soil_pool] uses several. *)

@@ -33,8 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLICE_NS 2000000
-#define STARVED_NS 8000000
+#define SLICE_NS 1000000
+#define STARVED_NS 4000000
 
 typedef void hook(void);
 
@@ -43,9 +43,11 @@ static hook *enter_before, *leave_before, *interrupt_before;
 static caml_domain_state *domain;
 static pthread_t first_thread;
 
+enum { OUT, WAITS, GUARDS };
+
 struct place {
-  /* Whether it is in the queue; a futex. */
-  _Atomic int queued;
+  /* Whether it is in the queue, and waits there for a limited time as its guardian; a futex. */
+  _Atomic int state;
   struct place *next;
 };
 
@@ -59,7 +61,8 @@ static int computing;
    left the queue. */
 static int outside;
 static struct place *first_place, **last_link = &first_place;
-/* Of the queue's threads the one that sees to it that the first thread leaves the lock. */
+/* Of the queue's threads the one that makes the first thread leave the lock now and then. There is
+   one while the first thread wants the lock and none is outside. */
 static struct place *guardian;
 
 /* How often this thread has begun to compute, and not ended. */
@@ -82,18 +85,30 @@ static void interrupt_holder(void)
   atomic_store(&domain->young_limit, CAML_UINTNAT_MAX);
 }
 
-/* Lets a thread leave the queue if none is outside and the first one doesn't want OCaml's lock.
-   With [mutex]. */
+/* Sets the state of a thread in the queue, and wakes it for that. With [mutex]. */
+static void set_state(struct place *place, int state)
+{
+  atomic_store(&place->state, state);
+  syscall(SYS_futex, &place->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Lets a thread leave the queue if none is outside and the first one doesn't want OCaml's lock. All
+   leave when no thread computes any more: the first thread no longer makes room for them. With
+   [mutex]. */
 static void admit(void)
 {
-  struct place *place = first_place;
-  if (wanted || outside > 0 || place == NULL) return;
-  first_place = place->next;
-  if (first_place == NULL) last_link = &first_place;
-  if (guardian == place) guardian = NULL;
-  outside += 1;
-  atomic_store(&place->queued, 0);
-  syscall(SYS_futex, &place->queued, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  while (first_place != NULL && (computing == 0 || (outside == 0 && !wanted))) {
+    struct place *place = first_place;
+    first_place = place->next;
+    if (first_place == NULL) last_link = &first_place;
+    if (guardian == place) guardian = NULL;
+    outside += 1;
+    set_state(place, OUT);
+  }
+  if (first_place != NULL && outside == 0 && guardian == NULL) {
+    guardian = first_place;
+    set_state(guardian, GUARDS);
+  }
 }
 
 static void come_out(void)
@@ -124,16 +139,19 @@ static struct timespec after(long ns)
 }
 
 /* Waits in the queue. Without OCaml's lock. */
-static void await_turn(struct place *place, bool guards)
+static void await_turn(struct place *place)
 {
   struct timespec starved = after(STARVED_NS);
-  while (atomic_load(&place->queued)) {
-    long result = syscall(SYS_futex, &place->queued, FUTEX_WAIT_BITSET_PRIVATE, 1,
-                          guards ? &starved : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
+  int state;
+  while ((state = atomic_load(&place->state)) != OUT) {
+    long result = syscall(SYS_futex, &place->state, FUTEX_WAIT_BITSET_PRIVATE, state,
+                          state == GUARDS ? &starved : NULL, NULL, FUTEX_BITSET_MATCH_ANY);
     if (result != 0 && errno == ETIMEDOUT) {
       lock();
-      guards = guardian == place;
-      if (guards && wanted) interrupt_holder();
+      if (guardian == place) {
+        if (wanted) interrupt_holder();
+      } else if (atomic_load(&place->state) != OUT)
+        atomic_store(&place->state, WAITS);
       unlock();
       starved = after(STARVED_NS);
     }
@@ -143,18 +161,20 @@ static void await_turn(struct place *place, bool guards)
 /* Leaves OCaml's lock to the first thread and to those before this one in the queue. */
 static void queue_up(void)
 {
-  struct place place = { .queued = 1 };
+  struct place place = { .state = WAITS };
   changing = true;
   caml_enter_blocking_section_no_pending();
   lock();
   *last_link = &place;
   last_link = &place.next;
   if (depth > 0) outside -= 1;
-  if (wanted) guardian = &place;
-  bool guards = wanted;
+  if (wanted) {
+    guardian = &place;
+    place.state = GUARDS;
+  }
   admit();
   unlock();
-  await_turn(&place, guards);
+  await_turn(&place);
   caml_leave_blocking_section();
   changing = false;
   if (depth == 0) go_away();
@@ -232,10 +252,13 @@ static void interrupted(void)
   }
 }
 
+/* The child's only thread is its first one, also if it computes. */
 static void in_child(void)
 {
   pthread_mutex_init(&mutex, NULL);
-  computing = outside = 0;
+  first_thread = pthread_self();
+  wanted = true;
+  computing = outside = depth = 0;
   first_place = guardian = NULL;
   last_link = &first_place;
 }

@@ -133,6 +133,41 @@ let together root () =
     tasks;
   int "left" 0 (List.length (Fs.list (root ^ "/together/.soil-kv")))
 
+(* [set] replaces a link itself, wherever that leads to; not a link above the key, nor a directory.
+   *)
+let replaced_links root () =
+  let t = store root "replaced" in
+  let inside name = root ^ "/replaced/" ^ name and outside = root ^ "/untouched" in
+  Fs.mkdir_p outside;
+  Fs.write_file (outside ^ "/file") "secret";
+  let one (name, target) =
+    Fs.symlink ~target (inside name);
+    fails "a link has no value" (`Not_found (K.v name)) (Kv.get t (K.v name));
+    ok "set" (Kv.set t (K.v name) name);
+    string "value" name (ok "get" (Kv.get t (K.v name)));
+    bool "a file" true ((Fs.lstat (inside name)).kind = Fs.File)
+  in
+  List.iter one
+    [
+      ("file", "../untouched/file"); ("directory", "../untouched"); ("nothing", "none");
+      ("itself", "itself");
+    ];
+  ok "set" (Kv.set t (K.v "below/key") "1");
+  Fs.mkdir (inside "empty");
+  Fs.symlink ~target:"../../untouched/file" (inside "below/link");
+  ok "set below" (Kv.set t (K.v "below/link") "2");
+  string "below" "2" (ok "get" (Kv.get t (K.v "below/link")));
+  Fs.symlink ~target:"../untouched" (inside "up");
+  fails "not through a link" (`Not_found (K.v "up")) (Kv.set t (K.v "up/file") "x");
+  List.iter
+    (fun name -> fails "dictionary" (`Value_expected (K.v name)) (Kv.set t (K.v name) "x"))
+    [ "below"; "empty" ];
+  string "untouched" "secret" (Fs.read_file (outside ^ "/file"));
+  int "nothing new" 1 (List.length (Fs.list outside));
+  int "left" 0 (List.length (Fs.list (inside ".soil-kv")));
+  Fs.unlink (inside "up")
+[@@ocamlformat "disable"]
+
 (* A link in the directory leads to nothing, for no operation. *)
 let no_escape root () =
   let t = store root "links" in
@@ -247,7 +282,9 @@ let tests root ~links =
     test "tasks" (tasks root);
     test "a model" (model root);
   ]
-  @ if links then [ test "no way out" (no_escape root) ] else []
+  @
+  if links then [ test "no way out" (no_escape root); test "replaced links" (replaced_links root) ]
+  else []
 
 let all =
   [ Alcotest.test_case "keys" `Quick keys ]

@@ -4,15 +4,20 @@
 let posts = 101
 let slice = 0.05
 
-(* Processor time: neither a step nor a second passes while the host runs something else. *)
+(* The most of several measurements: a machine that is in use by others stops for some. *)
 let steps_of_slice () =
-  let steps = ref 0 and begun = Sys.time () in
-  while Sys.time () -. begun < 4. *. slice do
-    for _ = 1 to 1000 do
-      steps := Sys.opaque_identity (!steps + 1)
-    done
-  done;
-  !steps / 4
+  let parts = 25 in
+  let part = slice /. float_of_int parts in
+  let steps_of_part _ =
+    let steps = ref 0 and begun = Sys.time () in
+    while Sys.time () -. begun < part do
+      for _ = 1 to 1000 do
+        steps := Sys.opaque_identity (!steps + 1)
+      done
+    done;
+    !steps
+  in
+  parts * List.fold_left max 0 (List.init (4 * parts) steps_of_part)
 
 let () =
   let number = int_of_string Sys.argv.(1) in
@@ -41,5 +46,6 @@ let () =
   in
   List.iter Soil.Task.await tasks;
   let median = List.nth (List.sort compare !delays) (posts / 2) in
-  if median < whole / 4 then print_endline "the tasks come first"
+  (* An image's kernel lets the tasks' thread run after 1 ms at most. *)
+  if median < whole / 16 then print_endline "the tasks come first"
   else Printf.printf "the tasks wait for %d steps, and a slice has %d\n" median whole
