@@ -7,7 +7,11 @@ flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}
 contexts=$(cd "$(dirname "$0")/../.." && pwd)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
-for context in default soil; do
+named='default soil'
+case " $* " in
+*' --target=aarch64-'*) named=soil-aarch64 ;;
+esac
+for context in $named; do
   flags="$flags$separator--remap-path-prefix=$contexts/$context=."
   separator=$(printf '\037')
 done

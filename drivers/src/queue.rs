@@ -352,7 +352,8 @@ impl Queue {
         }
         // Pairs with the device's barrier between its request for notifications and its next read
         // of the available index: either the device sees our index, or we see its request. The
-        // store above is a release store, which x86 may reorder with the load below.
+        // store above is a release store, which every processor may reorder with the load below.
+        // It also lets no doorbell, a write to a register, overtake what was published.
         self.memory.barrier();
         let wanted = if self.event_idx {
             passes(self.ring.available_event(), new, self.rung)
@@ -435,7 +436,8 @@ impl Queue {
             self.ring.suppress_interrupts(false);
         }
         // Pairs with the device's barrier between its write of the used index and its read of the
-        // event index: either the device sees our request, or we see its index.
+        // event index: either the device sees our request, or we see its index. Neither acquire nor
+        // release orders a store before a later load.
         self.memory.barrier();
         self.ring.used_index().wrapping_sub(self.used) > more && !self.failed
     }

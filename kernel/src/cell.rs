@@ -7,7 +7,7 @@
 //! processors the same flag would be a spin lock.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 
 /// Number of cells in use. Changed without atomic operations: an interrupt leaves the number as it
 /// was.
@@ -20,8 +20,11 @@ pub fn any_in_use() -> bool {
 
 /// Takes the cell of `busy`; false if it is in use.
 fn take(busy: &AtomicBool) -> bool {
-    // First: an interrupt in between sees that a cell may be in use.
+    // First: an interrupt in between sees that a cell may be in use. The interrupt is this
+    // processor's, which sees its own stores in order: only the compiler could exchange them.
     count(1);
+    compiler_fence(Ordering::SeqCst);
+    // Acquire: what the last user wrote is seen.
     let taken = !busy.swap(true, Ordering::Acquire);
     if !taken {
         count(-1);
@@ -30,7 +33,9 @@ fn take(busy: &AtomicBool) -> bool {
 }
 
 fn release(busy: &AtomicBool) {
+    // Release: pairs with the next user's acquisition.
     busy.store(false, Ordering::Release);
+    compiler_fence(Ordering::SeqCst);
     count(-1);
 }
 

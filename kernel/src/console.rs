@@ -45,8 +45,8 @@ pub use input::{
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log, status_line};
 pub use output::{
-    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, has_room, line, mirror, note_taken, set_mirror,
-    try_write, write_control, write_now,
+    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, find_control, has_room, line, mirror, note_taken,
+    set_mirror, try_write, write_control, write_now,
 };
 pub use pending::Pending;
 pub use port::{Driver, Request, Start, waits};

@@ -8,9 +8,11 @@
 //! A report may begin in any context, with any cell in use: it uses none, allocates nothing, and a
 //! second one ends the machine at once.
 
-use crate::arch::gates::Frame;
+use crate::arch::cpu;
+use crate::arch::gates::{Frame, STACK_POINTER_LEADS};
 #[cfg(feature = "panic-handler")]
 use crate::arch::interrupts;
+use crate::arch::paging::PAGE;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
 use crate::{console, power};
@@ -22,26 +24,11 @@ const STATUS_FAULT: u8 = 128 + 11;
 #[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
 
-/// The status that a shell reports for a process with this exception, by the signal that Linux
-/// sends it (`arch/x86/kernel/traps.c`).
-const fn status_of(vector: u64) -> u8 {
-    let signal = match vector {
-        // SIGFPE: the divider, x87, SSE.
-        0 | 16 | 19 => 8,
-        // SIGTRAP: single steps and `int3`.
-        1 | 3 => 5,
-        // SIGILL.
-        6 => 4,
-        // SIGBUS: missing segments, alignment.
-        11 | 12 | 17 => 7,
-        _ => 11,
-    };
-    128 + signal
-}
-
 /// Limits of frames and stack words, on each of the two stacks.
 const MAX_FRAMES: usize = 40;
 const MAX_WORDS: u64 = 4096;
+/// Pages by which a stack pointer may have passed the end of its stack.
+const MAX_PASSED: usize = 64;
 
 /// A thread that doesn't run.
 pub struct Suspended {
@@ -61,7 +48,8 @@ static THREADS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Makes a report contain every thread's trace, from now on.
 pub fn set_threads(suspension: Suspension) {
-    // Hidden from the compiler: otherwise every program would link the function.
+    // Hidden from the compiler: otherwise every program would link the function. Release: the state
+    // that it reads exists.
     THREADS.store(
         core::hint::black_box(suspension as *mut ()),
         Ordering::Release,
@@ -85,11 +73,6 @@ unsafe extern "C" {
     static soil_build_id_start: u8;
     static soil_build_id_end: u8;
 }
-
-const REGISTERS: [&str; 15] = [
-    "r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx",
-    "rax",
-];
 
 struct Report {
     on_control: bool,
@@ -132,12 +115,21 @@ impl Report {
     }
 
     fn registers(&mut self, frame: &Frame) {
-        for (name, value) in REGISTERS.iter().zip(&frame.general).rev() {
+        frame.registers(&mut |name, value| {
             self.both(format_args!("register {name} {value:#018x}"), true);
-        }
-        self.both(format_args!("register rip {:#018x}", frame.rip), true);
-        self.both(format_args!("register rsp {:#018x}", frame.rsp), true);
-        self.both(format_args!("register rflags {:#x}", frame.rflags), true);
+        });
+        let (name, value) = frame.flags();
+        self.both(format_args!("register {name} {value:#x}"), true);
+    }
+
+    fn trace_frame(&mut self, frame: &Frame) {
+        let (instruction, stack) = (frame.program_counter(), frame.stack_pointer());
+        let Some(caller) = frame.caller().filter(|caller| is_return_address(*caller)) else {
+            return self.trace(Some(instruction), stack);
+        };
+        // Of a function that calls no other. Else it may be on the stack as well.
+        self.both(format_args!("frame {instruction:#x}"), true);
+        self.trace(Some(caller), stack);
     }
 
     fn trace(&mut self, instruction: Option<u64>, stack: u64) {
@@ -156,7 +148,7 @@ impl Report {
     /// return address outside this stack becomes `other`, if that is empty.
     fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
         let mut frames = 0;
-        let first = stack & !7;
+        let first = first_readable(stack & !7);
         for address in (first..first.saturating_add(MAX_WORDS * 8)).step_by(8) {
             let Some(word) = load(address) else { break };
             if is_return_address(word) {
@@ -210,32 +202,44 @@ impl core::fmt::Display for Hexadecimal<'_> {
     }
 }
 
+/// The first address of a stack that can be read: where functions make room before they use it, a
+/// stack pointer may have passed the end of the stack.
+fn first_readable(stack: u64) -> u64 {
+    let mut pages = (stack & !(PAGE - 1)..)
+        .step_by(PAGE as usize)
+        .take(MAX_PASSED);
+    match STACK_POINTER_LEADS && !memory::is_readable(stack) {
+        true => pages
+            .find(|page| memory::is_readable(*page))
+            .unwrap_or(stack),
+        false => stack,
+    }
+}
+
 fn load(address: u64) -> Option<u64> {
     // SAFETY: the page is readable; any value is valid.
     memory::is_readable(address).then(|| unsafe { (address as *const u64).read_unaligned() })
 }
 
-/// Whether `address` is in code and after a call: `e8 rel32`, or `ff /2` with its forms of operand.
+/// Whether `address` is in code and after a call.
 fn is_return_address(address: u64) -> bool {
     let text = memory::image::text();
     if !text.contains(&address) || address - text.start < 8 {
         return false;
     }
     // SAFETY: within the image's code.
-    let before = unsafe { core::slice::from_raw_parts((address - 8) as *const u8, 8) };
-    let is_indirect = |at: usize| before[at] == 0xff && before[at + 1] & 0x38 == 0x10;
-    before[3] == 0xe8 || [6, 5, 4, 2, 1].into_iter().any(is_indirect)
+    let before = unsafe { &*((address - 8) as *const [u8; 8]) };
+    cpu::ends_with_call(before)
 }
 
 /// A page fault that isn't a first touch.
-pub fn page_fault(frame: &Frame, address: u64, outcome: Fault) -> ! {
+pub fn page_fault(frame: &Frame, address: u64, write: bool, fetch: bool, outcome: Fault) -> ! {
     if outcome == Fault::OutOfMemory {
         Report::begin(format_args!(
             "out of memory: give the machine more (soil run --mem)"
         ))
         .end(STATUS_FAULT);
     }
-    let (write, fetch) = (frame.error & 2 != 0, frame.error & 16 != 0);
     let access = if fetch {
         "execution"
     } else if write {
@@ -248,46 +252,20 @@ pub fn page_fault(frame: &Frame, address: u64, outcome: Fault) -> ! {
         "page fault: {access} at {address:#x}: {meaning}"
     ));
     report.registers(frame);
-    report.trace(Some(frame.rip), frame.rsp);
+    report.trace_frame(frame);
     report.end(STATUS_FAULT)
 }
 
 /// Any other exception.
 pub fn exception(frame: &Frame) -> ! {
-    const NAMES: [&str; 20] = [
-        "division by zero",
-        "debug trap",
-        "non-maskable interrupt",
-        "breakpoint",
-        "overflow",
-        "bound range exceeded",
-        "invalid instruction",
-        "no x87 unit",
-        "double fault",
-        "",
-        "invalid TSS",
-        "segment not present",
-        "stack segment fault",
-        "general protection fault: an address that isn't canonical, or an instruction that isn't \
-        allowed",
-        "",
-        "",
-        "x87 floating-point exception",
-        "alignment check",
-        "machine check",
-        "SIMD floating-point exception",
-    ];
-    let name = NAMES
-        .get(frame.vector as usize)
-        .filter(|name| !name.is_empty());
-    let name = name.unwrap_or(&"processor exception");
+    let [(first, code), (second, detail)] = frame.details();
+    let name = frame.name();
     let mut report = Report::begin(format_args!(
-        "{name} (vector {}, error {:#x})",
-        frame.vector, frame.error
+        "{name} ({first} {code}, {second} {detail:#x})"
     ));
     report.registers(frame);
-    report.trace(Some(frame.rip), frame.rsp);
-    report.end(status_of(frame.vector))
+    report.trace_frame(frame);
+    report.end(128 + frame.signal())
 }
 
 /// The program called `abort`, or raised another signal that ends it, at `instruction` with its
@@ -303,9 +281,7 @@ pub fn signal(number: u64, name: &str, instruction: u64, stack: u64) -> ! {
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
     interrupts::disable();
-    let stack: u64;
-    // SAFETY: reads the stack pointer.
-    unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack)) };
+    let stack = cpu::stack_pointer();
     let mut report = Report::begin(format_args!("Rust panic: {info}"));
     report.trace(None, stack);
     report.end(STATUS_ABORT)

@@ -6,23 +6,25 @@
 
 pub mod serial;
 
-use crate::arch::pci::PortAccess;
-use crate::arch::vectors::{FIRST_VIRTIO, LAST_VIRTIO};
-use crate::arch::{apic, cpu};
+use crate::arch::cpu;
+use crate::board::pci::{self, Config};
+use crate::board::vectors::{FIRST_VIRTIO, LAST_VIRTIO};
+use crate::board::{irq, mmio};
 use crate::interrupts::{self, Trigger};
-use crate::{environment, firmware, memory};
+use crate::{environment, memory};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, Ordering, fence};
+use core::sync::atomic::{AtomicU8, Ordering};
 use drivers::bochs::Bochs;
 use drivers::memory::{Access, Allocation, Segment};
 use drivers::nvme::{PciRegisters, Registers};
+use drivers::pci::Address;
 use drivers::transport::mmio::MmioTransport;
-use drivers::transport::pci::{Interrupts, Message, PciTransport};
+use drivers::transport::pci::{Interrupts, PciTransport};
 use drivers::{Interrupt, Memory, MemoryRef, Transport};
 
 /// The machine's memory for drivers. It may be used wherever [`memory`] may: not in an interrupt.
@@ -75,15 +77,7 @@ unsafe impl Memory for MachineMemory {
     }
 
     fn barrier(&self) {
-        fence(Ordering::SeqCst);
-        if cpu::is_emulated() {
-            // QEMU before 8.0 translates no fence for a machine of one processor, although its
-            // devices run concurrently: a doorbell or an interrupt is lost once in some thousand
-            // transfers, and the device stalls. The translated code ends where flags are loaded,
-            // and the loop that runs it has a barrier of the host's. SAFETY: loads the flags that
-            // were just stored; the stack pointer is restored.
-            unsafe { core::arch::asm!("pushfq", "popfq") };
-        }
+        cpu::barrier();
     }
 }
 
@@ -99,14 +93,20 @@ pub struct Found {
 /// be driven are named in `problems`. Call it once: a second set of transports would take the
 /// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
+    pci::set_up();
     let mut found = Vec::new();
-    for function in drivers::pci::virtio_functions(&PortAccess) {
+    for function in drivers::pci::virtio_functions(&Config) {
         // SAFETY: this is the only call for the function, see the documentation above. The handler
         // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
-            PciTransport::new(MEMORY, &PortAccess, &function, interrupts)
+            PciTransport::new(MEMORY, &Config, &function, interrupts)
         };
-        match with_interrupts(function.line, &start, &PciTransport::interrupt) {
+        match with_interrupts(
+            function.address,
+            function.line,
+            &start,
+            &PciTransport::interrupt,
+        ) {
             Ok(transport) => found.push(Found {
                 place: format!("pci {}", function.address),
                 transport: Box::new(transport),
@@ -138,10 +138,11 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
 /// All Bochs graphics adapters that can be driven, in the order of their addresses; others are
 /// named in `problems`. Call it once, as [`find`].
 pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
+    pci::set_up();
     let mut found = Vec::new();
-    for address in drivers::bochs::adapters(&PortAccess) {
+    for address in drivers::bochs::adapters(&Config) {
         // SAFETY: this is the only call for the function, see the documentation above.
-        match unsafe { Bochs::new(MEMORY, &PortAccess, address) } {
+        match unsafe { Bochs::new(MEMORY, &Config, address) } {
             Ok(adapter) => found.push(adapter),
             Err(error) => problems(format!("pci {address}: {error}")),
         }
@@ -153,15 +154,16 @@ pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
 /// in the order of addresses; others are named in `problems`. Their interrupts end
 /// [`crate::wait::wait_until`]. Call it once, as [`find`].
 pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)> {
+    pci::set_up();
     let mut found = Vec::new();
-    for (address, line) in drivers::nvme::controllers(&PortAccess) {
+    for (address, line) in drivers::nvme::controllers(&Config) {
         let place = format!("pci {address}");
         // SAFETY: this is the only call for the function, see the documentation above. The handler
         // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
-            PciRegisters::new(MEMORY, &PortAccess, address, interrupts)
+            PciRegisters::new(MEMORY, &Config, address, interrupts)
         };
-        match with_interrupts(line, &start, &PciRegisters::interrupt) {
+        match with_interrupts(address, line, &start, &PciRegisters::interrupt) {
             Ok(registers) => found.push((place, registers)),
             Err(error) => problems(format!("{place}: {error}")),
         }
@@ -179,7 +181,7 @@ pub fn undriven_disks() -> String {
     let mut text = String::new();
     for (name, class) in UNDRIVEN {
         // Each programming interface of the subclass.
-        for (address, _) in drivers::pci::functions_of_class(&PortAccess, class, 0xff_ff00) {
+        for (address, _) in drivers::pci::functions_of_class(&Config, class, 0xff_ff00) {
             let comma = if text.is_empty() { "" } else { ", " };
             // Writing to a string can't fail.
             let _ = write!(text, "{comma}{name} at pci {address}");
@@ -199,42 +201,38 @@ fn next_vector() -> u8 {
 /// Starts a PCI function with an MSI-X message; without MSI-X with its interrupt line, and without
 /// that only polled.
 fn with_interrupts<T>(
+    address: Address,
     line: Option<u8>,
     start: &dyn Fn(Interrupts<'_>) -> Result<T, drivers::Error>,
     interrupt: &dyn Fn(&T) -> Interrupt,
 ) -> Result<T, drivers::Error> {
     let vector = next_vector();
-    let message = Message {
-        address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
-        data: u32::from(vector),
-    };
-    match start(Interrupts::Messages(&[message])) {
-        Err(drivers::Error::NoVector) => {}
-        other => return other,
+    if let Some(message) = irq::message(vector, address) {
+        match start(Interrupts::Messages(&[message])) {
+            Err(drivers::Error::NoVector) => {}
+            other => return other,
+        }
     }
-    let Some(line) = line else {
+    let Some(line) = pci::line(address, line) else {
         return start(Interrupts::None);
     };
     let device = start(Interrupts::Line)?;
     interrupts::add_acknowledge(vector, interrupt(&device));
-    interrupts::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
+    interrupts::route(line, vector, Trigger::Level);
     Ok(device)
 }
 
 /// The virtio-mmio devices that may exist: (physical address, length, interrupt).
 fn mmio_places() -> Vec<(u64, usize, u32)> {
-    let named = environment::mmio_devices();
-    let named = named
-        .iter()
-        .map(|device| (device.address, device.size as usize, device.irq));
-    let tables = firmware::acpi();
-    let listed = tables.virtio_mmio.iter();
-    let listed = listed.map(|device| (device.address, device.len as usize, device.gsi));
     let mut places: Vec<(u64, usize, u32)> = Vec::new();
-    for new in named.chain(listed) {
-        if let Err(at) = places.binary_search_by_key(&new.0, |place| place.0) {
-            places.insert(at, new);
+    let mut add = |address, len, line| {
+        if let Err(at) = places.binary_search_by_key(&address, |place| place.0) {
+            places.insert(at, (address, len, line));
         }
+    };
+    for device in environment::mmio_devices() {
+        add(device.address, device.size as usize, device.irq);
     }
+    mmio::each(&mut add);
     places
 }

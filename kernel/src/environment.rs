@@ -55,6 +55,7 @@ pub fn set_up(line: &[u8]) -> &'static CommandLine {
 
 fn set(line: CommandLine) -> &'static CommandLine {
     let line: &'static CommandLine = Box::leak(Box::new(line));
+    // Release: the box is complete for who loads its address.
     COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
     line
 }

@@ -4,11 +4,9 @@
 //! and asks the linker for their symbols. A part that isn't linked costs nothing.
 
 use crate::arch::gates::SystemCallFrame;
+use crate::arch::numbers::EXIT_GROUP;
 use crate::errno::Errno;
 use crate::power;
-
-/// The number of `exit_group`.
-const EXIT_GROUP: u64 = 231;
 
 /// Handles the system call that saved the frame, or returns `None` for an unknown one.
 pub type Extension = extern "C" fn(&mut SystemCallFrame, &mut Result<u64, Errno>) -> bool;
@@ -23,16 +21,8 @@ unsafe extern "C" {
 #[macro_export]
 macro_rules! system_call_extension {
     ($name:literal, $function:path) => {
-        core::arch::global_asm!(
-            // A section of its own: the archive's objects are joined, and equal names with them.
-            concat!(".pushsection .soil_extensions.", $name, ", \"a\", @progbits"),
-            ".balign 8",
-            concat!(".globl ", $name),
-            concat!($name, ":"),
-            ".quad {}",
-            ".popsection",
-            sym $function,
-        );
+        // A section of its own: the archive's objects are joined, and equal names with them.
+        $crate::place!(concat!(".soil_extensions.", $name), $name, $function);
     };
 }
 
@@ -56,11 +46,7 @@ pub(crate) fn handle(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
 /// Ends the program with `status` for a signal. Parts that have something to write back do so
 /// first, as for `exit_group`.
 pub fn end(status: u8) -> ! {
-    let mut call = SystemCallFrame {
-        number: EXIT_GROUP,
-        rdi: u64::from(status),
-        ..SystemCallFrame::EMPTY
-    };
+    let mut call = SystemCallFrame::new(EXIT_GROUP, u64::from(status));
     let _ = handle(&mut call);
     power::exit(status)
 }

@@ -1,5 +1,5 @@
-//! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info, the
-//! command line, and the page of a VMClock that the tables name.
+//! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info,
+//! the command line, and the page of a VMClock that the tables name.
 //!
 //! The parsers are pure and trust no length or address they read. The tables are read on first use.
 
@@ -29,7 +29,7 @@ struct FirmwareMemory;
 // SAFETY: nothing changes firmware's tables.
 unsafe impl Physical for FirmwareMemory {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
-        let bytes = memory::map_device(address, len)?;
+        let bytes = memory::map_firmware(address, len)?;
         // SAFETY: just mapped, for good.
         Some(unsafe { core::slice::from_raw_parts(bytes, len) })
     }
@@ -57,6 +57,7 @@ pub fn acpi() -> &'static Acpi {
         rsdp => Acpi::parse(&FirmwareMemory, rsdp),
     };
     let tables: &'static Acpi = Box::leak(Box::new(tables));
+    // Release: the box is complete for who loads its address.
     TABLES.store(core::ptr::from_ref(tables).cast_mut(), Ordering::Release);
     tables
 }

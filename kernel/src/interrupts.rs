@@ -5,14 +5,12 @@
 //! it computes. A handler may therefore interrupt Rust code, and uses nothing but atomics, ports
 //! and registers.
 
-mod lines;
-
 pub use crate::arch::interrupts::without_interrupts;
-pub use crate::arch::io_apic::Trigger;
-pub use lines::route;
+pub use crate::board::irq::{Trigger, route};
 
-use crate::arch::apic;
-use crate::arch::vectors::{COUNT, SPURIOUS, TIMER};
+use crate::arch::gates::Frame;
+use crate::board::irq;
+use crate::board::vectors::{COUNT, TIMER};
 use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -25,6 +23,7 @@ static HANDLERS: [AtomicPtr<()>; COUNT] = [const { AtomicPtr::new(core::ptr::nul
 /// Rust code, and therefore uses nothing but atomics, ports and registers.
 pub fn set_handler(vector: u8, handler: fn()) {
     if let Some(slot) = HANDLERS.get(usize::from(vector)) {
+        // Release: the interrupt sees what the handler needs, which was written before.
         slot.store(handler as *mut (), Ordering::Release);
     }
 }
@@ -58,33 +57,37 @@ static PENDING_FOR_CALL: AtomicBool = AtomicBool::new(false);
 
 /// Whether a device has interrupted since the last call.
 pub fn take_pending() -> bool {
-    PENDING.swap(false, Ordering::Relaxed)
+    // Acquire: pairs with `note`. The caller then looks at the devices' memory.
+    PENDING.swap(false, Ordering::Acquire)
 }
 
 /// The same, for calls that wait for one device beside the thread that waits for all.
 pub fn take_pending_for_call() -> bool {
-    PENDING_FOR_CALL.swap(false, Ordering::Relaxed)
+    PENDING_FOR_CALL.swap(false, Ordering::Acquire)
 }
 
 /// Records an event as if a device had interrupted.
 pub fn note() {
-    PENDING.store(true, Ordering::Relaxed);
-    PENDING_FOR_CALL.store(true, Ordering::Relaxed);
+    // Release: who takes the note, on any processor, sees what was written before the event.
+    PENDING.store(true, Ordering::Release);
+    PENDING_FOR_CALL.store(true, Ordering::Release);
 }
 
-/// Handles an interrupt by `vector`, from its gate.
-pub fn handle(vector: usize) {
-    if vector != usize::from(TIMER) {
+/// Handles the interrupt that saved `frame`, from its gate; returns its vector, `None` for one
+/// without a source.
+pub fn handle(frame: &Frame) -> Option<u8> {
+    let vector = irq::begin(frame)?;
+    if vector != TIMER {
         note();
     }
+    // Acquire: pairs with `set_handler`.
     let handler = HANDLERS
-        .get(vector)
+        .get(usize::from(vector))
         .map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Acquire));
     // SAFETY: only `set_handler` stores there, functions of this type; null is `None`.
     if let Some(handler) = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(handler) } {
         handler();
     }
-    if vector != usize::from(SPURIOUS) {
-        apic::end_of_interrupt();
-    }
+    irq::end(vector);
+    Some(vector)
 }

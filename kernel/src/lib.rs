@@ -9,7 +9,8 @@
 //! # Principles
 //!
 //! - **Layers.** A module uses only those below it: [`arch`] drives the processor and uses nothing
-//!   else; [`memory`] builds on it; then [`firmware`], [`interrupts`], [`console`], [`time`],
+//!   else; [`memory`] builds on it; then [`firmware`], [`board`], which drives the machine around
+//!   the processor, [`interrupts`], [`console`], [`time`],
 //!   [`power`], [`crash`], [`signals`], [`wait`]; [`syscall`], [`traps`] and [`boot`] are on top.
 //!   Calls into higher layers (a trap, an interrupt's handler, a tick) go through functions that
 //!   were registered.
@@ -46,8 +47,10 @@
 extern crate alloc;
 
 pub mod arch;
+pub mod board;
 pub mod boot;
 pub mod cell;
+pub mod clock;
 pub mod console;
 pub mod crash;
 pub mod devices;

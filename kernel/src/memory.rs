@@ -30,6 +30,7 @@ mod reserve;
 mod space;
 mod stacks;
 mod start;
+mod tables;
 mod tlb;
 mod user;
 mod vma;
@@ -37,10 +38,11 @@ mod windows;
 
 pub use describe::{describe, is_readable, mappings};
 pub use device::{
-    allocate_contiguous, free_contiguous, is_ram, map_device, map_video, overlaps_ram, segments,
+    allocate_contiguous, free_contiguous, is_ram, map_device, map_firmware, map_video,
+    overlaps_ram, segments,
 };
 pub use heap::is_free as is_heap_free;
-pub use layout::{PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
+pub use layout::{DIRECT, PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
 };

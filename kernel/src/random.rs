@@ -2,8 +2,10 @@
 //!
 //! Without either a request fails: predictable numbers are worse than none.
 
-pub use crate::arch::rdrand::fill as hardware;
+pub use crate::arch::random::fill as hardware;
 
+use crate::arch::random::instructions;
+use crate::board::handover;
 use crate::{console, firmware, memory};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -23,15 +25,7 @@ unsafe extern "C" {
 #[macro_export]
 macro_rules! entropy_source {
     ($function:path) => {
-        core::arch::global_asm!(
-            ".pushsection .soil_entropy, \"a\", @progbits",
-            ".balign 8",
-            ".globl soil_with_entropy",
-            "soil_with_entropy:",
-            ".quad {}",
-            ".popsection",
-            sym $function,
-        );
+        $crate::place!(".soil_entropy", "soil_with_entropy", $function);
     };
 }
 
@@ -53,10 +47,13 @@ pub fn fill(buffer: &mut [u8]) -> bool {
     let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
     let filled = sources().iter().any(try_source) || hardware(buffer);
     if !filled && !LOGGED.swap(true, Ordering::Relaxed) {
-        console::line(format_args!(
-            "no random numbers: this processor has no RDRAND or RDSEED and no virtio-rng is in \
-             use (soil run adds one; -cpu max has RDRAND)"
-        ));
+        console::line(format_args!(concat!(
+            "no random numbers: this processor has no ",
+            instructions!(all),
+            " and no virtio-rng is in use (soil run adds one; -cpu max has ",
+            instructions!(one),
+            ")"
+        )));
     }
     filled
 }
@@ -70,8 +67,9 @@ static PROBED: AtomicBool = AtomicBool::new(false);
 /// ID", else VMClock's counter of generations. `None` if it has neither.
 pub fn machine_id() -> Option<[u64; 2]> {
     if !PROBED.swap(true, Ordering::Relaxed) {
-        let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);
-        let mapped = place.and_then(|at| memory::map_device(at, 16));
+        let place = handover::machine_id().filter(|at| at % 8 == 0);
+        let mapped = place.and_then(|at| memory::map_firmware(at, 16));
+        // Release: the mapping exists for who loads its address.
         MACHINE_ID.store(mapped.unwrap_or(null_mut()).cast(), Ordering::Release);
     }
     let id = MACHINE_ID.load(Ordering::Acquire);

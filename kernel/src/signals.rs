@@ -10,6 +10,7 @@ mod state;
 pub use delivery::{deliver, deliver_interrupted};
 pub use state::{Target, Thread};
 
+use crate::arch::{gates, numbers};
 use crate::cell::ExclusiveCell;
 use crate::errno::Errno;
 use crate::memory::{load, store};
@@ -47,7 +48,7 @@ static ORIGINS: AtomicPtr<()> = AtomicPtr::new(null_mut());
 /// From now on signals may have other senders.
 pub fn set_origins(origins: Origins) {
     // Hidden from the compiler, as in `wait::start_ticks`: otherwise every program would link the
-    // function.
+    // function. Release: with the timers that the function reads.
     ORIGINS.store(core::hint::black_box(origins as *mut ()), Ordering::Release);
 }
 
@@ -151,10 +152,10 @@ pub fn check(signal: u64) -> Result<(), Errno> {
     check_signal(signal, false)
 }
 
-/// `sigaltstack`, from a program whose stack pointer is `rsp`.
-pub fn set_stack(new: u64, old: u64, rsp: u64) -> Result<u64, Errno> {
+/// `sigaltstack`, from a program whose stack pointer is `pointer`.
+pub fn set_stack(new: u64, old: u64, pointer: u64) -> Result<u64, Errno> {
     let new = load_some(new)?;
-    let previous = STATE.with(|state| state.set_stack(new, rsp))?;
+    let previous = STATE.with(|state| state.set_stack(new, pointer))?;
     store_some(old, &previous)
 }
 
@@ -240,13 +241,7 @@ pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
 pub fn run_handlers() -> bool {
     let (ready, during) = STATE.with(|state| (state.is_ready(), state.thread().during()));
     if ready && during == During::Program {
-        // SAFETY: `sched_yield`, which keeps all registers but these.
-        unsafe {
-            core::arch::asm!(
-                "syscall",
-                inout("rax") 24u64 => _, out("rcx") _, out("r11") _,
-            );
-        }
+        gates::call(numbers::SCHED_YIELD);
     }
     ready
 }

@@ -11,26 +11,24 @@
 
 mod clocks;
 mod mapping;
-mod names;
-pub(crate) mod numbers;
 
-pub use clocks::put_usage;
 pub(crate) use clocks::{THREAD_USAGE, absolute_deadline, deadline, monotonic_of};
+pub use clocks::{put_usage, sleep};
 
-use clocks::{clock, clock_sleep, put_timespec, sleep, times};
-use mapping::{advise, map, remap};
-use numbers as n;
-
+use crate::arch::cpu::name;
 use crate::arch::gates::SystemCallFrame;
+use crate::arch::numbers as n;
 use crate::arch::thread_pointer;
 use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, copy_out, store};
 use crate::signals::PID;
 use crate::wait::For;
 use crate::{console, extension, memory, power, random, signals, time, wait};
+use clocks::{clock, clock_sleep, put_timespec, times};
 use core::sync::atomic::{AtomicU64, Ordering};
+use mapping::{advise, map, remap};
 
-/// Handles the system call that saved `call`; the result goes to rax. Pending signals are delivered
+/// Handles the system call that saved `call`; returns its result. Pending signals are delivered
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
     let answer =
@@ -42,12 +40,15 @@ pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
     signals::deliver(call, result)
 }
 
+/// `CLOCK_MONOTONIC`.
+const MONOTONIC: u64 = 1;
+
 /// The result of `brk`: there is no break, and musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
 fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
-    let (number, stack) = (call.number, call.rsp);
-    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
+    let (number, stack) = (call.number(), call.stack_pointer());
+    let arguments = call.arguments();
     let [a, b, c, d, ..] = arguments;
     match number {
         n::MMAP => map(arguments),
@@ -65,6 +66,8 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
         n::RT_SIGPENDING => signals::pending(a, b),
         n::RT_SIGSUSPEND => signals::wait_under(a, b).and_then(|()| sleep(None)),
         n::PAUSE => sleep(None),
+        // What the C library makes of `pause` without that call. Descriptors are another part's.
+        n::PPOLL if !n::exists(n::PAUSE) && [b, c, d] == [0; 3] => sleep(None),
         n::RT_SIGRETURN => {
             signals::end_handler(a);
             Ok(0)
@@ -97,7 +100,7 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
             }
             Ok(now)
         }
-        n::NANOSLEEP => clock_sleep(n::MONOTONIC, 0, a, b),
+        n::NANOSLEEP => clock_sleep(MONOTONIC, 0, a, b),
         n::CLOCK_NANOSLEEP => clock_sleep(a, b, c, d),
         n::GETRUSAGE => usage(a, b),
         n::TIMES => times(a),
@@ -121,7 +124,7 @@ fn first_time(number: u64) -> bool {
 
 fn unknown(number: u64) -> Errno {
     if first_time(number) {
-        let name = names::name(number).unwrap_or("?");
+        let name = n::name(number).unwrap_or("?");
         console::line(format_args!(
             "unsupported system call {name} ({number}): ENOSYS"
         ));
@@ -200,10 +203,10 @@ fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, 
 
 /// `struct utsname`: six fields of 65 bytes.
 fn uname(result: u64) -> Result<u64, Errno> {
-    const FIELDS: &[u8] = b"Linux\0soil\x006.0.0-soil\0Soil\0x86_64\0(none)";
+    const FIELDS: &str = concat!("Linux\0soil\x006.0.0-soil\0Soil\0", name!(), "\0(none)");
     let target = bytes_mut(result, 6 * 65)?;
     target.fill(0);
-    let texts = FIELDS.split(|byte| *byte == 0);
+    let texts = FIELDS.as_bytes().split(|byte| *byte == 0);
     for (slot, text) in target.chunks_exact_mut(65).zip(texts) {
         slot.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
     }

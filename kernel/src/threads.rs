@@ -18,14 +18,14 @@ mod timers;
 
 use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
 use crate::arch::interrupts::without_interrupts;
-use crate::arch::vectors::TIMER;
-use crate::arch::{sse, thread_pointer};
+use crate::arch::numbers as n;
+use crate::arch::{float, thread_pointer};
 use crate::cell::{self, ExclusiveCell};
 use crate::crash::{self, Suspended};
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
 use crate::signals::{self, PID};
-use crate::syscall::numbers as n;
+use crate::wait::timer::SLICE_NS;
 use crate::wait::{self, For, Threads};
 use crate::{console, time};
 use alloc::vec::Vec;
@@ -38,8 +38,9 @@ use timer_calls::{Timers, send_expired};
 crate::system_call_extension!("soil_with_threads", system_call);
 
 /// A thread that has run for less time isn't preempted for those that were ready before: one that
-/// was woken and soon waits again would lose a tick to a thread that computes.
-const MIN_TURN_NS: u64 = 1_000_000;
+/// was woken and soon waits again would lose a slice to a thread that computes. Somewhat less than
+/// a slice, whose timer is set before the thread's time begins.
+const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
 
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
@@ -110,11 +111,20 @@ static FUNCTIONS: Threads = Threads {
     earliest: || without_interrupts(|| with(|state| state.earliest())),
     has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
     number: || without_interrupts(number),
-    event: || without_interrupts(|| with(|state| _ = state.scheduler.event())),
+    event: || {
+        without_interrupts(|| {
+            if with(|state| state.scheduler.event()) {
+                wait::limit_turn();
+            }
+        });
+    },
     await_change,
     await_release,
     wake: |word| {
-        without_interrupts(|| with(|state| state.scheduler.wake_next(word.as_ptr() as u64)));
+        without_interrupts(|| {
+            with(|state| state.scheduler.wake_next(word.as_ptr() as u64));
+            wait::limit_turn();
+        });
     },
 };
 
@@ -156,13 +166,13 @@ impl State {
 
 /// Handles the system calls of threads.
 extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
-    let (a, b, c, d) = (call.rdi, call.rsi, call.rdx, call.r10);
+    let [a, b, c, d, ..] = call.arguments();
     let started = STARTED.load(Ordering::Relaxed);
     if started {
         // Also where a handler of a signal began before the first `clone`.
         call.enable_interrupts();
     }
-    *result = match call.number {
+    *result = match call.number() {
         n::CLONE => clone(call),
         n::SET_TID_ADDRESS => {
             set_own(&CLEAR_AT_EXIT, a, |thread| &mut thread.clear_at_exit);
@@ -270,14 +280,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     const SET_NUMBER: u64 = 0x10_0000;
     const CLEAR_NUMBER: u64 = 0x20_0000;
     const SET_NUMBER_IN_CHILD: u64 = 0x100_0000;
-    let SystemCallFrame {
-        rdi: flags,
-        rsi: stack,
-        rdx: number_at,
-        r10: number_in_child_at,
-        r8: pointer,
-        ..
-    } = *call;
+    let [flags, stack, number_at, number_in_child_at, pointer] = call.clone_arguments();
     if flags & THREAD != THREAD || stack == 0 {
         console::line(format_args!(
             "processes can't be created: an image is one process (use threads or tasks)"
@@ -293,10 +296,8 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     })?;
     let kernel_stack = reused.or_else(memory::kernel_stack).ok_or(Errno::EAGAIN)?;
     let own = memory::grow_on_demand(stack);
-    let mut child = SystemCallFrame {
-        rsp: stack,
-        ..*call
-    };
+    let mut child = *call;
+    child.set_stack_pointer(stack);
     child.enable_interrupts();
     // SAFETY: nothing else uses the stack.
     let context = unsafe { Context::new(child, kernel_stack) };
@@ -326,6 +327,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
         state.last = number;
         Ok(number)
     })?;
+    wait::limit_turn();
     for (flag, at) in [
         (SET_NUMBER, number_at),
         (SET_NUMBER_IN_CHILD, number_in_child_at),
@@ -492,6 +494,7 @@ fn await_release(word: &AtomicU32, value: u32) {
 
 /// Suspends the running thread, if a word has this value. With interrupts disabled.
 fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+    // Acquire: if the word has changed, the caller goes on with what the other thread wrote before.
     if word.load(Ordering::Acquire) == value {
         let wait = Wait::Futex(word.as_ptr() as u64, u32::MAX);
         with(|state| state.scheduler.wait(wait, deadline));
@@ -561,8 +564,7 @@ fn switch(previous: Index, next: Index) {
 }
 
 /// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
-fn interrupted(frame: &mut Frame) -> *mut Frame {
-    let timer = frame.vector == u64::from(TIMER);
+fn interrupted(frame: &mut Frame, timer: bool) -> *mut Frame {
     let idle = with(|state| {
         let woken = !timer && state.scheduler.event();
         state.idle || !(timer || woken)
@@ -594,7 +596,7 @@ extern "C" fn preempted(frame: &mut Frame) {
         });
     };
     set_interrupted(true);
-    sse::preserving(yield_now);
+    float::preserving(yield_now);
     set_interrupted(false);
     signals::deliver_interrupted(frame);
 }
@@ -635,10 +637,10 @@ impl Thread {
         unsafe {
             if self.interrupted {
                 let frame = &*(self.kernel_stack as *const Frame).sub(1);
-                (Some(frame.rip), frame.rsp)
+                (Some(frame.program_counter()), frame.stack_pointer())
             } else {
                 let call = &*(self.kernel_stack as *const SystemCallFrame).sub(1);
-                (Some(call.rip), call.rsp)
+                (Some(call.program_counter()), call.stack_pointer())
             }
         }
     }

@@ -1,40 +1,21 @@
-//! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
+//! Clocks: monotonic from the processor's counter, wall time from the host or the real-time clock.
 //!
-//! Boot measures only one pair of readings. The first read of the time finds the counter's rate:
-//! from kvmclock's page under KVM, from CPUID where that reports it (`tsc.rs`), else by comparison
-//! with another clock (`calibration.rs`). That clock is the local APIC's timer under KVM and QEMU,
-//! whose bus clock is 1 GHz by definition and which has been counting since boot, so that nothing
-//! has to wait; on other machines it is the PIT, and ACPI's power management timer without one.
-//! From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between
-//! comparisons; without a PIT the rate stays. A VMClock gives the wall time before the real-time
-//! clock if it can, and steps it after a disruption.
-//!
-//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
-//! 8254 and MC146818 data sheets.
+//! The board finds the counter's rate on the first read of the time, and corrects it from time to
+//! time ([`crate::board::clock`]). A VMClock gives the wall time before the machine's own clock if
+//! it can, and steps it after a disruption.
 //!
 //! The clocks may be read from every context except a second processor: by tasks, ticks and
 //! interrupts. A change of the page, and a comparison, happens with interrupts disabled.
 
-mod calibration;
-mod discipline;
-
-pub use crate::arch::tsc::counter;
-pub use calibration::note_bus;
+pub use crate::arch::counter::counter;
 
 use crate::arch::interrupts::without_interrupts;
-use crate::arch::pvclock::{self, NS, PAGE, scaled};
-use crate::arch::{pit, rtc, tsc};
-use crate::cell::ExclusiveCell;
+use crate::board::clock as machine;
+use crate::clock::{NS, PAGE};
 use crate::console;
 use crate::firmware::vmclock;
-use calibration::{Scale, VIRTUAL_BUS_HZ};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use discipline::{ClockDiscipline, Reading};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The APIC's bus clock in Hz; 0 before the first read of the time. Written once.
-static BUS_HZ: AtomicU64 = AtomicU64::new(0);
-/// Whether the host writes [`PAGE`]. Written once, before [`BUS_HZ`].
-static KVM: AtomicBool = AtomicBool::new(false);
 /// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
@@ -54,52 +35,26 @@ static DISRUPTION: AtomicU64 = AtomicU64::new(0);
 /// The counter at boot: monotonic time 0. Written once.
 static START: AtomicU64 = AtomicU64::new(0);
 
-/// The state of the comparisons; used with interrupts disabled.
-static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = ExclusiveCell::new(None);
-/// The counter when the next comparison is due. Written with [`DISCIPLINE`].
-static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
-
 /// Records the start of time.
 pub fn set_up() {
-    START.store(tsc::counter(), Ordering::Relaxed);
+    START.store(counter(), Ordering::Relaxed);
 }
 
 /// Finds the rates, on the first read of the time.
 #[cold]
+#[inline(never)]
 fn begin() {
-    let bus_hz = without_interrupts(|| {
-        if pvclock::start() {
-            KVM.store(true, Ordering::Release);
-            return VIRTUAL_BUS_HZ;
-        }
-        pit::start();
-        let scale = Scale::find();
-        PAGE.write(START.load(Ordering::Relaxed), 0, scale.rate);
-        let first = Reading::take(&tsc::counter, &pit::count);
-        let ns = PAGE.read(|| first.ticks);
-        let discipline = ClockDiscipline::new(first, ns, scale.rate);
-        COMPARE_AT.store(discipline.due(), Ordering::Relaxed);
-        DISCIPLINE.with(|place| *place = Some(discipline));
-        scale.bus_hz
-    });
-    BUS_HZ.store(bus_hz.max(1), Ordering::Release);
+    if !without_interrupts(|| machine::begin(START.load(Ordering::Relaxed))) {
+        console::line(format_args!(
+            "no clock to compare the time stamp counter with: taking it for 1 GHz"
+        ));
+    }
 }
 
-/// Compares the clock with the PIT and corrects its rate.
+/// Corrects the rate.
 #[cold]
 fn compare() {
-    without_interrupts(|| {
-        DISCIPLINE.with(|discipline| {
-            if let Some(discipline) = discipline {
-                let now = Reading::take(&tsc::counter, &pit::count);
-                let shown = PAGE.read(|| now.ticks);
-                if let Some(rate) = discipline.compare(now, shown) {
-                    PAGE.write(now.ticks, shown, rate);
-                }
-                COMPARE_AT.store(discipline.due(), Ordering::Relaxed);
-            }
-        });
-    });
+    without_interrupts(machine::compare);
 }
 
 #[cold]
@@ -113,8 +68,7 @@ fn find_wall_base() -> u64 {
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| {
         let exact = vmclock::state().and_then(|state| state.wall_ns);
-        let by_host = || KVM.load(Ordering::Acquire).then(pvclock::wall_ns).flatten();
-        exact.or_else(by_host).or_else(rtc::read_ns)
+        exact.or_else(machine::wall_ns)
     })
 }
 
@@ -132,6 +86,7 @@ fn read_wall_base() -> u64 {
     }
     let base = wall.unwrap_or(0).saturating_sub(now);
     MACHINE_BASE.store(base, Ordering::Relaxed);
+    // Release: who sees a base also sees those of the machine and of the disruption.
     WALL_BASE.store(base, Ordering::Release);
     base
 }
@@ -174,13 +129,13 @@ fn check_disruption(now: u64) {
 
 /// Nanoseconds since boot; never goes back.
 pub fn monotonic_ns() -> u64 {
-    if BUS_HZ.load(Ordering::Acquire) == 0 {
+    if !machine::has_begun() {
         begin();
     }
-    if tsc::counter() >= COMPARE_AT.load(Ordering::Relaxed) {
+    if counter() >= machine::next_comparison() {
         compare();
     }
-    PAGE.read(tsc::counter)
+    PAGE.read(counter)
 }
 
 /// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is logged
@@ -203,13 +158,4 @@ pub fn adjust_wall(offset_ns: i64) {
     let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
     // The closure always returns a value.
     let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
-}
-
-/// The APIC's bus clocks in `ns`.
-pub fn bus_clocks(ns: u64) -> u64 {
-    if BUS_HZ.load(Ordering::Acquire) == 0 {
-        begin();
-    }
-    let hz = BUS_HZ.load(Ordering::Relaxed);
-    scaled(ns, hz, NS)
 }

@@ -18,7 +18,8 @@ pub mod polling;
 pub mod timer;
 
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::{apic, cpu, gates, interrupts as processor, sse};
+use crate::arch::{cpu, float, gates, interrupts as processor};
+use crate::board::timer as alarm;
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -40,8 +41,9 @@ pub enum For {
 pub struct Threads {
     /// Suspends the running thread. With interrupts disabled.
     pub pause: fn(For, Option<u64>),
-    /// Handles an interrupt; returns the frame to leave it by, see [`gates::Trap`].
-    pub interrupted: fn(&mut Frame) -> *mut Frame,
+    /// Handles an interrupt, of the timer or (false) a device; returns the frame to leave it by,
+    /// see [`gates::Trap`].
+    pub interrupted: fn(&mut Frame, bool) -> *mut Frame,
     /// The earliest deadline of a thread that waits.
     pub earliest: fn() -> Option<u64>,
     /// Whether another thread could run.
@@ -65,7 +67,7 @@ static THREADS: AtomicPtr<Threads> = AtomicPtr::new(null_mut());
 /// From now on a wait suspends one thread, and the timer interrupts the program for the others.
 pub fn set_threads(threads: &'static Threads) {
     // Hidden from the compiler, as in `start_ticks`: otherwise every program would link the
-    // functions.
+    // functions. Release: the first thread exists before any function runs.
     let threads: *const Threads = core::hint::black_box(threads);
     THREADS.store(threads.cast_mut(), Ordering::Release);
 }
@@ -124,6 +126,8 @@ static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
 /// The time that the timer is set to, for the rules of [`timer`]. Written with interrupts disabled
 /// or by the timer's interrupt.
 static TIMER_SET: AtomicU64 = AtomicU64::new(0);
+/// The timer interrupts within a slice from the time at which this was set. Written likewise.
+static LIMITED: AtomicBool = AtomicBool::new(false);
 /// Halted in [`wait_until`], whose caller polls everything when it returns: no tick is needed.
 /// Written with interrupts disabled.
 static HALTED: AtomicBool = AtomicBool::new(false);
@@ -243,31 +247,45 @@ pub fn used_ns() -> u64 {
     time::monotonic_ns() - IDLE_NS.load(Ordering::Relaxed)
 }
 
-/// Handles an interrupt of `frame` for the program's threads. Returns the frame to continue with on
-/// another stack, or null.
-pub fn interrupted(frame: &mut Frame) -> *mut Frame {
+/// Handles an interrupt of `frame`, of the timer or a device, for the program's threads. Returns
+/// the frame to continue with on another stack, or null.
+pub fn interrupted(frame: &mut Frame, is_timer: bool) -> *mut Frame {
     match threads() {
-        Some(threads) => (threads.interrupted)(frame),
+        Some(threads) => (threads.interrupted)(frame, is_timer),
         None => null_mut(),
     }
 }
 
 fn set_timer(now: u64, at: u64) {
     TIMER_SET.store(at, Ordering::Relaxed);
-    apic::set_timer(time::bus_clocks(at.saturating_sub(now)));
+    LIMITED.store(false, Ordering::Relaxed);
+    alarm::set(at.saturating_sub(now));
 }
 
-/// Sets the timer for the next tick, or an earlier deadline of another thread, when the program
-/// resumes at time `now`.
+/// Sets the timer for the next tick, or an earlier deadline of another thread, or the end of a
+/// slice if one is ready, when the program resumes at time `now` or has made a thread ready.
 pub fn resume(now: u64) {
     let threads = threads();
     if TICK.load(Ordering::Relaxed).is_null() && threads.is_none() {
         return;
     }
     let earliest = threads.and_then(|threads| (threads.earliest)());
+    let contended = threads.is_some_and(|threads| (threads.has_ready)());
     let set = TIMER_SET.load(Ordering::Relaxed);
-    if let Some(at) = timer::before_run(set, now, earliest) {
+    if let Some(at) = timer::before_run(set, now, earliest, contended) {
         set_timer(now, at);
+    }
+    if contended {
+        LIMITED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Gives the running thread no more than a slice from now on, if it has made another one ready.
+/// With interrupts disabled.
+pub fn limit_turn() {
+    // Threads wake each other far more often than slices end: without the clocks.
+    if !LIMITED.load(Ordering::Relaxed) {
+        resume(time::monotonic_ns());
     }
 }
 
@@ -298,7 +316,8 @@ pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFram
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     gates::set_interrupt_stack(stack.as_ptr() as u64);
     // Hidden from the compiler, which would otherwise replace the load by a call of the only value
-    // ever stored: then every program would link what `tick` needs.
+    // ever stored: then every program would link what `tick` needs. Release: the interrupt that
+    // calls it sees what was prepared for it.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
     if threads().is_none() && !IN_CALL.load(Ordering::Relaxed) {
@@ -310,6 +329,7 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
 /// nothing if ticks have not begun: they have no stack.
 pub fn replace_tick(tick: fn()) -> Option<fn()> {
     let begun = |before: *mut ()| (!before.is_null()).then_some(tick as *mut ());
+    // Acquire, too: the caller calls the previous one.
     let before = TICK.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun);
     let (Ok(before) | Err(before)) = before;
     // SAFETY: only functions of this type are stored there; null is `None`.
@@ -320,6 +340,7 @@ pub fn replace_tick(tick: fn()) -> Option<fn()> {
 /// Handles the timer's interrupt.
 pub fn timer_interrupt() {
     TIMER_SET.store(0, Ordering::Relaxed);
+    LIMITED.store(false, Ordering::Relaxed);
     if HALTED.load(Ordering::Relaxed) {
         return;
     }
@@ -327,7 +348,7 @@ pub fn timer_interrupt() {
     let tick =
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
     if let Some(tick) = tick {
-        sse::with_default_rounding(tick);
+        float::with_default_rounding(tick);
     }
     resume(time::monotonic_ns());
 }

@@ -236,8 +236,9 @@ pub struct Description {
     wake_waiters: Mutex<Option<fn()>>,
 }
 
-/// `O_LARGEFILE` of x86-64's kernel; the C library's constant is 0.
-const LARGE_FILE: i32 = 0o100_000;
+/// Linux's `O_LARGEFILE`, which follows `O_DIRECT` on all processors; the C library's constant is
+/// 0.
+const LARGE_FILE: i32 = libc::O_DIRECT << 1;
 
 impl Description {
     /// Creates one for a file, with the flags of `open` that are retained.

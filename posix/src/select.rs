@@ -15,6 +15,16 @@ const SETS: [Events; 3] = [
     Events::PRI,
 ];
 
+/// Whether no set has a descriptor below `count`.
+pub fn is_empty(count: usize, wanted: &[[u64; SET]; 3]) -> bool {
+    let below = |word: usize| match count.saturating_sub(word * 64) {
+        bits @ 0..64 => (1 << bits) - 1,
+        _ => u64::MAX,
+    };
+    let has_none = |set: &[u64; SET]| (0..).zip(set).all(|(at, word)| word & below(at) == 0);
+    wanted.iter().all(has_none)
+}
+
 /// Adds the ready descriptors of `wanted` below `count` to `found`; returns their number over all
 /// sets.
 pub fn scan(
@@ -51,7 +61,7 @@ pub fn scan(
 
 #[cfg(test)]
 mod tests {
-    use super::{SET, scan};
+    use super::{SET, is_empty, scan};
     use crate::errors::{Errno, Result};
     use crate::file::Offset;
     use crate::files::pipe;
@@ -126,6 +136,20 @@ mod tests {
                 assert_eq!(select(count, [wanted; 3]), expected, "{count} of {most}");
             }
             process::reset();
+        }
+    }
+
+    #[test]
+    fn sets_without_a_number_below_the_count_are_empty() {
+        for number in [0, 1, 63, 64, 127, 1023] {
+            for set in 0..3 {
+                let mut sets = [[0; SET]; 3];
+                assert!(is_empty(1024, &sets));
+                sets[set][number / 64] |= 1 << (number % 64);
+                for count in 0..=1024 {
+                    assert_eq!(is_empty(count, &sets), number >= count, "{number} {count}");
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Attributes of files, as in stat(2). The super-user owns everything.
 
+use core::mem::offset_of;
+
 /// A file of a volume: the numbers of the volume and of the file. Neither a path nor a descriptor
 /// identifies one: a name may belong to another file by now, and a file may have several.
 pub type FileId = (u64, u64);
@@ -24,6 +26,8 @@ pub struct Stat {
 
 /// The preferred size of a read, in bytes.
 const BLOCK: u64 = 4096;
+/// Words of `struct stat`.
+const STAT: usize = size_of::<libc::stat>() / 8;
 
 impl Stat {
     /// For a file that isn't on a volume: its type (`S_IFCHR` …), permissions and number.
@@ -84,17 +88,18 @@ impl Stat {
         words
     }
 
-    /// `struct stat` of x86-64 (Linux's `arch/x86/include/uapi/asm/stat.h`).
-    pub fn words(&self) -> [u64; 18] {
-        let mut words = [0; 18];
-        words[0] = self.device;
-        words[1] = self.inode;
-        words[2] = self.links;
-        words[3] = u64::from(self.mode);
-        words[6] = self.size;
-        words[7] = BLOCK;
-        words[8] = self.size.div_ceil(512);
-        let times = words.iter_mut().skip(9);
+    /// `struct stat`, whose fields have other places and sizes on other processors.
+    pub fn words(&self) -> [u64; STAT] {
+        let mut words = [0; STAT];
+        let mut put = |at: usize, value: u64| words[at / 8] |= value << (8 * (at % 8));
+        put(offset_of!(libc::stat, st_dev), self.device);
+        put(offset_of!(libc::stat, st_ino), self.inode);
+        put(offset_of!(libc::stat, st_nlink), self.links);
+        put(offset_of!(libc::stat, st_mode), u64::from(self.mode));
+        put(offset_of!(libc::stat, st_size), self.size);
+        put(offset_of!(libc::stat, st_blksize), BLOCK);
+        put(offset_of!(libc::stat, st_blocks), self.size.div_ceil(512));
+        let times = words.iter_mut().skip(offset_of!(libc::stat, st_atime) / 8);
         for (into, time) in times.zip(self.times.as_flattened()) {
             *into = *time as u64;
         }

@@ -25,6 +25,7 @@ use crate::process;
 use crate::stat::Stat;
 use alloc::string::String;
 use kernel::arch::gates::SystemCallFrame;
+use kernel::arch::numbers as n;
 use memory::{bytes, bytes_mut, path, store};
 use transfer::{at, at_or_position, exactly, read, vectors, write};
 
@@ -41,12 +42,11 @@ extern "C" fn answer(
 /// Handles a system call by a function of number and arguments that returns `None` for unknown
 /// ones.
 fn answer_by(
-    dispatch: impl FnOnce(i64, [u64; 6]) -> Option<Result<u64>>,
+    dispatch: impl FnOnce(u64, [u64; 6]) -> Option<Result<u64>>,
     call: &SystemCallFrame,
     result: &mut core::result::Result<u64, kernel::errno::Errno>,
 ) -> bool {
-    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
-    match dispatch(call.number as i64, arguments) {
+    match dispatch(call.number(), call.arguments()) {
         Some(answer) => {
             *result = answer.map_err(kernel::errno::Errno::of);
             true
@@ -65,57 +65,57 @@ const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
 const NO_APPEND: u32 = 0x20;
 
 /// The result of system call `number`; `None` if it belongs to another part or the kernel.
-fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
+fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, f] = arguments;
     Some(match number {
-        libc::SYS_read => read(a, &[[b, c]], Offset::Position),
-        libc::SYS_readv => vectors(b, c).and_then(|list| read(a, list, Offset::Position)),
-        libc::SYS_pread64 => at(d).and_then(|offset| read(a, &[[b, c]], offset)),
-        libc::SYS_preadv => at(d).and_then(|offset| read(a, vectors(b, c)?, offset)),
-        libc::SYS_write => write(a, &[[b, c]], Offset::Position),
-        libc::SYS_writev => vectors(b, c).and_then(|list| write(a, list, Offset::Position)),
-        libc::SYS_pwrite64 => at(d).and_then(|offset| write(a, &[[b, c]], offset)),
-        libc::SYS_pwritev => at(d).and_then(|offset| write(a, vectors(b, c)?, offset)),
+        n::READ => read(a, &[[b, c]], Offset::Position),
+        n::READV => vectors(b, c).and_then(|list| read(a, list, Offset::Position)),
+        n::PREAD64 => at(d).and_then(|offset| read(a, &[[b, c]], offset)),
+        n::PREADV => at(d).and_then(|offset| read(a, vectors(b, c)?, offset)),
+        n::WRITE => write(a, &[[b, c]], Offset::Position),
+        n::WRITEV => vectors(b, c).and_then(|list| write(a, list, Offset::Position)),
+        n::PWRITE64 => at(d).and_then(|offset| write(a, &[[b, c]], offset)),
+        n::PWRITEV => at(d).and_then(|offset| write(a, vectors(b, c)?, offset)),
         // musl's `pwrite`, since 1.2.6.
-        libc::SYS_pwritev2 if f as u32 == NO_APPEND => {
+        n::PWRITEV2 if f as u32 == NO_APPEND => {
             exactly(d).and_then(|offset| write(a, vectors(b, c)?, offset))
         }
         // Without flags, they are the calls without the 2.
-        libc::SYS_preadv2 | libc::SYS_pwritev2 if f as u32 != 0 => Err(libc::EOPNOTSUPP),
-        libc::SYS_preadv2 => vectors(b, c).and_then(|list| read(a, list, at_or_position(d)?)),
-        libc::SYS_pwritev2 => vectors(b, c).and_then(|list| write(a, list, at_or_position(d)?)),
-        libc::SYS_lseek => with(a, |it| it.file().seek(b as i64, c as i32)),
-        libc::SYS_ioctl => with(a, |it| device_control(it, b, c)),
+        n::PREADV2 | n::PWRITEV2 if f as u32 != 0 => Err(libc::EOPNOTSUPP),
+        n::PREADV2 => vectors(b, c).and_then(|list| read(a, list, at_or_position(d)?)),
+        n::PWRITEV2 => vectors(b, c).and_then(|list| write(a, list, at_or_position(d)?)),
+        n::LSEEK => with(a, |it| it.file().seek(b as i64, c as i32)),
+        n::IOCTL => with(a, |it| device_control(it, b, c)),
 
-        libc::SYS_open => openat(HERE, a, b),
-        libc::SYS_creat => openat(HERE, a, CREAT),
-        libc::SYS_openat => openat(a, b, c),
-        libc::SYS_close => process::close(a),
-        libc::SYS_close_range => process::close_range(a, b, c),
-        libc::SYS_dup => process::control(a, libc::F_DUPFD as u64, 0),
-        libc::SYS_dup2 if a == b => process::get(a).map(|_| b),
-        libc::SYS_dup2 => process::replace(a, b, false),
-        libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(libc::EINVAL),
-        libc::SYS_dup3 => process::replace(a, b, c as i32 & libc::O_CLOEXEC != 0),
-        libc::SYS_fcntl => process::control(a, b, c),
+        n::OPEN => openat(HERE, a, b),
+        n::CREAT => openat(HERE, a, CREAT),
+        n::OPENAT => openat(a, b, c),
+        n::CLOSE => process::close(a),
+        n::CLOSE_RANGE => process::close_range(a, b, c),
+        n::DUP => process::control(a, libc::F_DUPFD as u64, 0),
+        n::DUP2 if a == b => process::get(a).map(|_| b),
+        n::DUP2 => process::replace(a, b, false),
+        n::DUP3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(libc::EINVAL),
+        n::DUP3 => process::replace(a, b, c as i32 & libc::O_CLOEXEC != 0),
+        n::FCNTL => process::control(a, b, c),
 
-        libc::SYS_stat => put_stat(a, b, true),
-        libc::SYS_lstat => put_stat(a, b, false),
-        libc::SYS_fstat => with(a, |it| store(b, &it.file().stat()?.words())),
-        libc::SYS_newfstatat => stat_at(a, b, c, d as i32),
-        libc::SYS_statx => stat_extended(a, b, c as i32, e),
-        libc::SYS_access => on(HERE, a, |path| access(path, b, true)),
-        libc::SYS_faccessat => on(a, b, |path| access(path, c, true)),
-        libc::SYS_faccessat2 => access_at(a, b, c, d as i32),
-        libc::SYS_readlink => read_link(HERE, a, b, c),
-        libc::SYS_readlinkat => read_link(a, b, c, d),
-        libc::SYS_chdir => on(HERE, a, namespace::change_directory),
-        libc::SYS_fchdir => with(a, |it| namespace::change_directory(it.file().directory()?)),
-        libc::SYS_getcwd => current_directory(a, b),
+        n::STAT => put_stat(a, b, true),
+        n::LSTAT => put_stat(a, b, false),
+        n::FSTAT => with(a, |it| store(b, &it.file().stat()?.words())),
+        n::NEWFSTATAT => stat_at(a, b, c, d as i32),
+        n::STATX => stat_extended(a, b, c as i32, e),
+        n::ACCESS => on(HERE, a, |path| access(path, b, true)),
+        n::FACCESSAT => on(a, b, |path| access(path, c, true)),
+        n::FACCESSAT2 => access_at(a, b, c, d as i32),
+        n::READLINK => read_link(HERE, a, b, c),
+        n::READLINKAT => read_link(a, b, c, d),
+        n::CHDIR => on(HERE, a, namespace::change_directory),
+        n::FCHDIR => with(a, |it| namespace::change_directory(it.file().directory()?)),
+        n::GETCWD => current_directory(a, b),
 
-        libc::SYS_getrlimit => limits::limit(0, a, 0, b),
-        libc::SYS_setrlimit => limits::limit(0, a, b, 0),
-        libc::SYS_prlimit64 => limits::limit(a, b, c, d),
+        n::GETRLIMIT => limits::limit(0, a, 0, b),
+        n::SETRLIMIT => limits::limit(0, a, b, 0),
+        n::PRLIMIT64 => limits::limit(a, b, c, d),
         _ => return None,
     })
 }

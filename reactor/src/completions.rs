@@ -118,6 +118,7 @@ impl Completions {
 /// Wakes a follower, unless it was already notified. With the runtime's lock.
 fn notify<W: Wait>(word: &AtomicU32, state: u32) {
     if word.load(Ordering::Relaxed) == FOLLOWS {
+        // Release: the follower may look at the word before it takes the lock.
         word.store(state, Ordering::Release);
         W::wake(word);
     }

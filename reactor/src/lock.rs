@@ -57,12 +57,15 @@ impl<P: System + Wait> Lock<P> {
     }
 
     fn take(&self) -> bool {
+        // Acquire: what the last holder wrote is seen.
         self.word
             .compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
     fn release(&self) {
+        // Release, for the next holder. One operation reads the mark and frees the lock: a waiter
+        // that marks it later finds it free, and one that marked it before is woken.
         if self.word.swap(FREE, Ordering::Release) == AWAITED {
             P::wake(&self.word);
         }
@@ -71,8 +74,10 @@ impl<P: System + Wait> Lock<P> {
     /// Takes the lock once it is free; `false` if `thread` itself holds it.
     #[cold]
     fn await_end(&self, thread: usize) -> bool {
+        // Relaxed: only this thread stores its own number, and it sees its own stores in order.
         while self.holder.load(Ordering::Relaxed) != thread {
-            // Marked as awaited even if it is taken here: others may be waiting.
+            // Marked as awaited even if it is taken here: others may be waiting. Acquire, as in
+            // `take`; the platform compares the word again before it sleeps.
             if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
                 return true;
             }

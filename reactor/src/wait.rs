@@ -129,6 +129,8 @@ pub(crate) fn continue_wait<R: Resources>(
         From::Sleep(sleep) => (true, finish(rt, sleep)),
         From::Following(word) => {
             rt.completions.unfollow(waiter);
+            // Acquire: pairs with the store of the thread that notified it. What that did to the
+            // runtime is seen anyway, by the lock.
             let state = word.load(Ordering::Acquire);
             // Before the time, only a signal ends its sleep without a notification.
             let woken = if state == FOLLOWS {
@@ -229,6 +231,12 @@ fn follow<R: Resources>(
 }
 
 impl<R: Resources> Runtime<R> {
+    /// Whether a leader waits for the devices, or is about to run their drivers after that.
+    pub(crate) fn is_watched(&self) -> bool {
+        matches!(self.leader, Leader::Asleep | Leader::Nudged)
+            && self.led_in == R::Platform::forks()
+    }
+
     /// Ends the leader's sleep, which began before the current call changed its interest.
     #[cold]
     pub(crate) fn nudge(&mut self) {

@@ -31,10 +31,23 @@ impl Environment for Machine {
         Current::random(into).is_ok()
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn fast_aes() -> bool {
         let features = core::arch::x86_64::__cpuid(1).ecx;
         // AES-NI and PCLMULQDQ (Intel SDM volume 2, CPUID).
         features & 1 << 25 != 0 && features & 1 << 1 != 0
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn fast_aes() -> bool {
+        let features: u64;
+        // SAFETY: reads an identification register, at EL0 by Linux's emulation.
+        unsafe {
+            core::arch::asm!("mrs {}, ID_AA64ISAR0_EL1", out(reg) features,
+                options(nomem, nostack, preserves_flags));
+        }
+        // AES and PMULL (Arm ARM D24.2.83, field AES).
+        features >> 4 & 0xf >= 2
     }
 }
 

@@ -5,20 +5,39 @@
 //! `Format` 200.
 
 macro_rules! weak {
-    ($function:literal, $module:literal) => {
+    ($function:literal, $module:literal, $($instruction:expr),* $(,)?) => {
         core::arch::global_asm!(
             concat!(".section .text.", $function, ",\"ax\",@progbits"),
             concat!(".weak camlStdlib__", $module),
             concat!(".globl ", $function),
             concat!(".type ", $function, ",@function"),
             concat!($function, ":"),
+            $($instruction,)*
+            concat!(".size ", $function, ", . - ", $function),
+        );
+    };
+    // Returns the module's address, or 1, which is OCaml's `()`.
+    ($function:literal, $module:literal) => {
+        #[cfg(target_arch = "x86_64")]
+        weak!(
+            $function,
+            $module,
             concat!("mov rax, [rip + camlStdlib__", $module, "@GOTPCREL]"),
             "test rax, rax",
             "jnz 2f",
-            "mov eax, 1", // OCaml's ()
+            "mov eax, 1",
             "2:",
             "ret",
-            concat!(".size ", $function, ", . - ", $function),
+        );
+        #[cfg(target_arch = "aarch64")]
+        weak!(
+            $function,
+            $module,
+            concat!("adrp x0, :got:camlStdlib__", $module),
+            concat!("ldr x0, [x0, :got_lo12:camlStdlib__", $module, "]"),
+            "cmp x0, #0",
+            "csinc x0, x0, xzr, ne",
+            "ret",
         );
     };
 }

@@ -146,7 +146,9 @@ impl QueuePair {
         if self.tail == self.rung {
             return;
         }
-        // The commands must be in memory before the controller fetches them.
+        // The commands must be in memory before the controller fetches them. A release fence orders
+        // them before the write of the register, for a controller that sees memory as processors do
+        // (virtual ones, and those whose DMA is coherent).
         fence(Ordering::Release);
         self.ring(registers, 0, self.tail);
         self.rung = self.tail;
@@ -174,7 +176,8 @@ impl QueuePair {
         if (word & PHASE != 0) != self.phase {
             return Ok(None);
         }
-        // The controller writes a completion before its phase.
+        // The controller writes a completion before its phase: the rest is read after it, and so
+        // are the buffers.
         fence(Ordering::Acquire);
         let at = usize::from(self.head) * COMPLETION;
         // SAFETY: as for `status_word`.

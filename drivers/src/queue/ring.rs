@@ -148,10 +148,13 @@ impl Ring {
 
     /// Publishes all earlier writes: the device may use entries below `index`.
     pub fn set_available_index(&self, index: u16) {
+        // Release: the descriptors, the entries and the buffers are written, and the used elements
+        // whose slots this gives back are read, before the device sees the index.
         self.atomic_u16(self.available + 2)
             .store(index, Ordering::Release);
     }
 
+    /// A hint, without an order: `enable_interrupts_after` has the barrier.
     pub fn suppress_interrupts(&self, suppress: bool) {
         let flags = if suppress { SUPPRESS } else { 0 };
         self.atomic_u16(self.available)
@@ -164,7 +167,9 @@ impl Ring {
         self.atomic_u16(offset).store(index, Ordering::Relaxed);
     }
 
+    /// The index up to which the device has filled used elements.
     pub fn used_index(&self) -> u16 {
+        // Acquire: the elements below it, and the buffers that they return, are read after it.
         self.atomic_u16(self.used + 2).load(Ordering::Acquire)
     }
 

@@ -3,6 +3,7 @@
 //! A hook is a static in the section `.soil_boot.NAME`, and is linked if something refers to it
 //! ([`keep`]): what needs it brings it along, and a program without that contains neither.
 
+use crate::arch::start::call_on;
 use crate::{memory, wait};
 
 /// A hook. It runs with interrupts disabled but for its halts, on a stack that grows on demand;
@@ -30,18 +31,8 @@ pub(super) fn run() {
     let hooks = unsafe { core::slice::from_raw_parts(start, count) };
     wait::set_in_call(true);
     for hook in hooks {
-        // SAFETY: the stack is mapped, aligned, and nothing else is on it; a function of the C ABI
-        // leaves r12 as it is.
-        unsafe {
-            core::arch::asm!(
-                "xchg rsp, r12",
-                "call {}",
-                "mov rsp, r12",
-                in(reg) *hook,
-                inout("r12") memory::stack_end() - 16 => _,
-                clobber_abi("C"),
-            );
-        }
+        // SAFETY: the stack is mapped, aligned, and nothing else is on it.
+        unsafe { call_on(memory::stack_end() - 16, *hook) };
     }
     wait::set_in_call(false);
 }

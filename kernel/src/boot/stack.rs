@@ -1,18 +1,25 @@
 //! The program's initial stack: arguments, environment and auxiliary vector.
 //!
-//! Source: System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State".
+//! Source: System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State", which Linux
+//! follows on all processors.
 
+use crate::arch::cpu;
+use crate::board::clock::noise;
 use crate::firmware::command_line::CommandLine;
 use crate::memory::{self, aslr};
 use alloc::vec::Vec;
 
-/// The program headers in the image, from the linker script.
+/// The program headers in the image, from the linker script: address, size of each, number. The ELF
+/// header, before them, isn't in memory on each processor.
 fn program_headers() -> (u64, u64, u64) {
-    // SAFETY: the image begins with an ELF header; the linker script includes it.
-    let header =
-        unsafe { core::slice::from_raw_parts(memory::image::all().start as *const u8, 64) };
-    let half = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
-    (memory::image::all().start + 64, half(54), half(56))
+    const ELF_HEADER: u64 = 64;
+    const ENTRY: u64 = 56;
+    /// Offset of `p_memsz`.
+    const MEMORY_SIZE: u64 = 40;
+    let start = memory::image::all().start + ELF_HEADER;
+    // SAFETY: the first header is that of the headers themselves; the linker script includes it.
+    let size = unsafe { ((start + MEMORY_SIZE) as *const u64).read_unaligned() };
+    (start, ENTRY, size / ENTRY)
 }
 
 const AT_PHDR: u64 = 3;
@@ -26,7 +33,7 @@ const AT_RANDOM: u64 = 25;
 
 /// Builds the stack from the command line; returns its pointer.
 pub fn set_up(line: &CommandLine) -> u64 {
-    let [offset, canary @ ..] = aslr::numbers::<3>();
+    let [offset, canary @ ..] = aslr::numbers::<3>(noise);
     let canary = canary.map(u64::to_le_bytes);
     let mut stack = Stack {
         pointer: memory::stack_end() - 16 - (offset & 0xff0),
@@ -48,7 +55,7 @@ pub fn set_up(line: &CommandLine) -> u64 {
         (AT_PHENT, size),
         (AT_PHNUM, count),
         (AT_PAGESZ, 4096),
-        (AT_HWCAP, 0),
+        (AT_HWCAP, cpu::features()),
         (AT_CLKTCK, 100),
         (AT_SECURE, 0),
         (AT_RANDOM, seed),

@@ -7,10 +7,9 @@ use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
 use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, write_control};
 use super::port::{self, Request, call};
-use crate::arch::uart::RECEIVED;
-use crate::arch::vectors::SERIAL;
+use crate::board::uart::{RECEIVED, Uart};
+use crate::board::vectors::SERIAL;
 use crate::cell::ExclusiveCell;
-use crate::firmware;
 use crate::interrupts::{self, Trigger};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +28,7 @@ pub fn set_up() {
         UART.set_line();
         // Switching the FIFOs on empties them, and may lose what was typed early.
         INPUT.with(fill);
-        UART.set_fifos(0xc1); // on; they interrupt for 14 bytes, or for fewer that wait
+        UART.enable_fifos(false);
         UART.connect();
     }
 }
@@ -110,10 +109,9 @@ pub fn has_input() -> bool {
 
 /// Lets received bytes end a halt. Further calls cost nothing.
 pub fn listen() {
-    const IRQ: u8 = 4;
     // A port's device interrupts anyway.
     if !LISTENING.swap(true, Ordering::Relaxed) && !port::is_used() && has_serial() {
-        interrupts::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
+        interrupts::route(Uart::line(), SERIAL, Trigger::Edge);
         UART.interrupt_on_input();
         if is_framed() {
             write_control(b"SOIL-INPUT\n");

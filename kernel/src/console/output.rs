@@ -7,17 +7,16 @@
 
 use super::framing::{Stream, transmit};
 use super::port::{Request, call};
+use crate::arch::counter::counter;
 use crate::arch::interrupts::without_interrupts;
-use crate::arch::ports::Port;
-use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
-use crate::arch::{pvclock, tsc};
+use crate::board::control;
+use crate::board::uart::{FIFO, ROOM, SENT, Uart};
+use crate::clock;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 /// The console's UART.
-pub const UART: Uart = Uart::COM1;
-/// QEMU's `isa-debugcon`, as `soil run` sets it.
-const DEBUG_PORT: u16 = 0xe9;
+pub const UART: Uart = Uart::CONSOLE;
 /// The interval at which a full transmitter is polled, in nanoseconds.
 pub const POLL_NS: u64 = 1_000_000;
 /// The kernel's timeout for a stalled transmitter, in nanoseconds since it last accepted a byte.
@@ -53,7 +52,8 @@ pub type Mirror = fn(Option<&[u8]>);
 
 /// Passes all output to `mirror` as well, from now on.
 pub fn set_mirror(mirror: Mirror) {
-    // Hidden from the compiler: otherwise every program would link the function.
+    // Hidden from the compiler: otherwise every program would link the function. Release: what it
+    // draws on exists.
     let mirror = core::hint::black_box(mirror as *mut ());
     MIRROR.store(mirror, Ordering::Release);
 }
@@ -67,16 +67,15 @@ pub fn mirror(bytes: Option<&[u8]>) {
     }
 }
 
-fn debug_port() -> Port<u8> {
-    Port::new(DEBUG_PORT)
-}
-
 /// Probes for the debug port, and records whether the UART exists.
 pub fn set_up(serial: bool) {
     SERIAL.store(serial, Ordering::Relaxed);
-    // SAFETY: reading the debug port changes nothing.
-    let debug = unsafe { debug_port().read() } == DEBUG_PORT as u8;
-    DEBUG.store(debug, Ordering::Relaxed);
+    find_control();
+}
+
+/// Probes for the debug port.
+pub fn find_control() {
+    DEBUG.store(control::probe(), Ordering::Relaxed);
 }
 
 /// Frames the output from now on.
@@ -172,7 +171,7 @@ impl Timeout {
     pub fn new() -> Self {
         Self {
             taken: TAKEN.load(Ordering::Relaxed),
-            end: tsc::counter().saturating_add(pvclock::ticks(TIMEOUT_NS)),
+            end: counter().saturating_add(clock::ticks(TIMEOUT_NS)),
         }
     }
 
@@ -185,7 +184,7 @@ impl Timeout {
         }
         if taken != self.taken {
             *self = Self::new();
-        } else if tsc::counter() >= self.end {
+        } else if counter() >= self.end {
             ABANDONED.store(taken, Ordering::Relaxed);
             return false;
         }
@@ -215,9 +214,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
 /// may end next.
 pub fn write_control(bytes: &[u8]) -> bool {
     if DEBUG.load(Ordering::Relaxed) {
-        // SAFETY: writing to the debug port changes nothing in memory.
-        let send = |byte: &u8| unsafe { debug_port().write(*byte) };
-        bytes.iter().for_each(send);
+        bytes.iter().for_each(|byte| control::send(*byte));
         return true;
     }
     if !is_framed() || !has_serial() {

@@ -38,15 +38,7 @@ unsafe extern "C" {
 macro_rules! console_driver {
     ($function:path) => {
         const _: $crate::console::Start = $function;
-        core::arch::global_asm!(
-            ".pushsection .soil_console, \"a\", @progbits",
-            ".balign 8",
-            ".globl soil_with_console",
-            "soil_with_console:",
-            ".quad {}",
-            ".popsection",
-            sym $function,
-        );
+        $crate::place!(".soil_console", "soil_with_console", $function);
     };
 }
 
@@ -57,6 +49,7 @@ pub fn start() {
     // above, between the two.
     let first = (start < end).then(|| unsafe { start.cast::<Start>().read() });
     if let Some(driver) = first.and_then(|start| start()) {
+        // Release: the device is set up for who calls the driver.
         DRIVER.store(driver as *mut (), Ordering::Release);
     }
 }

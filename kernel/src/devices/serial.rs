@@ -1,7 +1,7 @@
 //! The second serial port, for binary output, without interrupts. One task or tick writes at a
 //! time.
 
-use crate::arch::uart::{FIFO, ROOM, Uart};
+use crate::board::uart::{FIFO, ROOM, Uart};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Polls of the transmitter before it counts as dead: far more than 16 bytes take at 115200 baud.
@@ -12,10 +12,10 @@ static ALIVE: AtomicBool = AtomicBool::new(false);
 
 /// Probes the port and prepares it; false if there is none.
 pub fn set_up() -> bool {
-    let alive = Uart::COM2.probe();
+    let alive = Uart::SECOND.probe();
     if alive {
-        Uart::COM2.set_line();
-        Uart::COM2.set_fifos(0x07); // on and empty
+        Uart::SECOND.set_line();
+        Uart::SECOND.enable_fifos(true);
     }
     ALIVE.store(alive, Ordering::Relaxed);
     alive
@@ -27,12 +27,12 @@ pub fn write(bytes: &[u8]) {
         return;
     }
     for piece in bytes.chunks(FIFO) {
-        if !(0..MAX_POLLS).any(|_| Uart::COM2.line_status() & ROOM != 0) {
+        if !(0..MAX_POLLS).any(|_| Uart::SECOND.line_status() & ROOM != 0) {
             ALIVE.store(false, Ordering::Relaxed);
             return;
         }
         for byte in piece {
-            Uart::COM2.send(*byte);
+            Uart::SECOND.send(*byte);
         }
     }
 }

@@ -3,18 +3,25 @@
 //! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`. The structure is the loader's, so
 //! it is trusted only as far as its own lengths.
 
-use crate::memory::{MemoryMap, Physical, word};
+use crate::memory::{MemoryMap, Physical, Region, word};
 
 /// `XEN_HVM_START_MAGIC_VALUE`.
 const MAGIC: u32 = 0x336e_c578;
+/// The type of usable memory in the memory map (E820's number).
+const USABLE: u32 = 1;
+/// Maximum number of entries, more than any loader reports; a longer map is truncated.
+const MAX_REGIONS: usize = 128;
+/// Bytes of an entry (`struct hvm_memmap_table_entry`).
+const ENTRY: usize = 24;
+
 /// The start info, as far as it is used.
 #[derive(Clone, Copy, Debug)]
 pub struct StartInfo {
     cmdline: u64,
     /// Physical address of ACPI's RSDP, 0 if there is none.
     pub rsdp: u64,
-    /// The memory map.
-    pub map: MemoryMap,
+    /// The memory map's address and number of entries.
+    map: (u64, usize),
 }
 
 impl StartInfo {
@@ -29,7 +36,10 @@ impl StartInfo {
         Some(Self {
             cmdline: word(head, 24)?,
             rsdp: word(head, 32)?,
-            map: MemoryMap::new(word(head, 40)?, word(head, 48)? as u32),
+            map: (
+                word(head, 40)?,
+                (word(head, 48)? as u32 as usize).min(MAX_REGIONS),
+            ),
         })
     }
 
@@ -48,10 +58,22 @@ impl StartInfo {
     }
 }
 
+impl MemoryMap for StartInfo {
+    fn usable<M: Physical>(&self, memory: &M) -> impl Iterator<Item = Region> {
+        let (address, entries) = self.map;
+        let map = memory.read(address, entries * ENTRY).unwrap_or(&[]);
+        map.chunks_exact(ENTRY).filter_map(|entry| {
+            let start = word(entry, 0)?;
+            let end = start.checked_add(word(entry, 8)?)?;
+            (word(entry, 16)? as u32 == USABLE && start < end).then_some(Region { start, end })
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MAGIC, StartInfo};
-    use crate::memory::{Physical, Region};
+    use crate::memory::{MemoryMap as _, Physical, Region};
 
     struct Fake(Vec<u8>);
 
@@ -93,7 +115,7 @@ mod tests {
         let info = StartInfo::parse(&memory, 0).unwrap();
         assert_eq!(info.rsdp, 0xe0000);
         assert_eq!(info.command_line(&memory), b"A=1 -- x");
-        let usable: Vec<_> = info.map.usable(&memory).collect();
+        let usable: Vec<_> = info.usable(&memory).collect();
         let expected = [
             Region {
                 start: 0,
@@ -121,10 +143,6 @@ mod tests {
         memory.0[48..52].copy_from_slice(&u32::MAX.to_le_bytes());
         memory.0[0x408..0x410].copy_from_slice(&u64::MAX.to_le_bytes());
         let info = StartInfo::parse(&memory, 0).unwrap();
-        assert!(
-            info.map
-                .usable(&memory)
-                .all(|region| region.start < region.end)
-        );
+        assert!(info.usable(&memory).all(|region| region.start < region.end));
     }
 }

@@ -4,7 +4,7 @@
 use super::acpi::find_root;
 use super::command_line::{CommandLine, MmioDevice};
 use super::pvh::StartInfo;
-use crate::memory::{Physical, Region};
+use crate::memory::{MemoryMap as _, Physical, Region};
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
 use linux_loader::loader::elf::start_info::{
@@ -85,7 +85,7 @@ fn a_start_info_of_firecracker_is_read() {
 
     let info = StartInfo::parse(&guest, 0x6000).unwrap();
     assert_eq!((info.rsdp, find_root(&guest)), (0, Some(0xe_0000)));
-    let usable: Vec<_> = info.map.usable(&guest).collect();
+    let usable: Vec<_> = info.usable(&guest).collect();
     let region = |start, end| Region { start, end };
     assert_eq!(usable, [region(0, 0x9_fc00), region(MIB, MEMORY)]);
     let read = CommandLine::parse(info.command_line(&guest));
@@ -108,7 +108,7 @@ fn a_start_info_of_cloud_hypervisor_is_read() {
     let map = [(0, 0xa_0000, RAM), (MIB, MEMORY - MIB, RAM)];
     let guest = guest(&map, &line, 0xa_0000);
     let info = StartInfo::parse(&guest, 0x6000).unwrap();
-    assert_eq!((info.rsdp, info.map.usable(&guest).count()), (0xa_0000, 2));
+    assert_eq!((info.rsdp, info.usable(&guest).count()), (0xa_0000, 2));
     let read = CommandLine::parse(info.command_line(&guest));
     assert_eq!((read.environment.len(), read.unknown.len()), (2, 0));
 }

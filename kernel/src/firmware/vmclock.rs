@@ -4,8 +4,8 @@
 //! Source: Linux's include/uapi/linux/vmclock-abi.h, and UAPI.13, whose offset of the last field
 //! (0x64) is a misprint: QEMU and Firecracker have it at 0x68.
 
-use crate::arch::pvclock::NS;
-use crate::arch::tsc;
+use crate::arch::counter;
+use crate::clock::NS;
 use crate::memory;
 use core::ptr::null_mut;
 use core::sync::atomic::{
@@ -14,7 +14,6 @@ use core::sync::atomic::{
 
 /// "VCLK".
 const MAGIC: u32 = 0x4b4c_4356;
-const COUNTER_TSC: u8 = 1;
 const TIME_UTC: u8 = 0;
 const TIME_TAI: u8 = 1;
 const TAI_OFFSET_VALID: u64 = 1 << 0;
@@ -74,6 +73,8 @@ impl Page {
     /// What `read` finds while the host changes nothing. `None` if the host doesn't end a change.
     fn read<T>(&self, read: impl Fn() -> T) -> Option<T> {
         for _ in 0..ATTEMPTS {
+            // Acquire: none of the reads happens before it; nor, by the fence, after the second
+            // load. The host makes the number odd before it changes the rest, and even afterwards.
             let sequence = self.seq_count.load(Ordering::Acquire);
             let found = read();
             fence(Ordering::Acquire);
@@ -107,7 +108,7 @@ impl Page {
             self.clock_status.load(Ordering::Relaxed),
             SYNCHRONIZED | FREERUNNING
         );
-        if !is_reliable || self.counter_id.load(Ordering::Relaxed) != COUNTER_TSC {
+        if !is_reliable || self.counter_id.load(Ordering::Relaxed) != counter::VMCLOCK_ID {
             return None;
         }
         let has_offset = self.flags.load(Ordering::Relaxed) & TAI_OFFSET_VALID != 0;
@@ -137,10 +138,11 @@ static PROBED: AtomicBool = AtomicBool::new(false);
 fn page() -> Option<&'static Page> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = super::acpi().vmclock.filter(|at| at % 8 == 0);
-        let mapped = place.and_then(|at| memory::map_device(at, size_of::<Page>()));
+        let mapped = place.and_then(|at| memory::map_firmware(at, size_of::<Page>()));
         let page = mapped.map(|page| page.cast::<Page>());
         // SAFETY: mapped for good, aligned, and made of atomics.
         let page = page.filter(|page| unsafe { &**page }.is_valid());
+        // Release: the mapping exists for who loads its address.
         PAGE.store(page.unwrap_or(null_mut()), Ordering::Release);
     }
     // SAFETY: as above.
@@ -149,7 +151,7 @@ fn page() -> Option<&'static Page> {
 
 /// The state of the machine's VMClock; `None` if it has none.
 pub fn state() -> Option<State> {
-    page()?.state(tsc::counter)
+    page()?.state(counter::counter)
 }
 
 /// A number that changes when the machine goes on from a snapshot; `None` if its VMClock doesn't
@@ -178,7 +180,8 @@ mod tests {
     /// 1,000 seconds after 1970 at counter 500, of a counter of 1 GHz (UAPI.13's example).
     fn timed(time_type: u8, flags: u64) -> Page {
         let page = empty();
-        page.counter_id.store(COUNTER_TSC, Ordering::Relaxed);
+        page.counter_id
+            .store(counter::VMCLOCK_ID, Ordering::Relaxed);
         page.time_type.store(time_type, Ordering::Relaxed);
         page.flags.store(flags, Ordering::Relaxed);
         page.tai_offset.store(37, Ordering::Relaxed);
@@ -300,7 +303,7 @@ mod tests {
             let page: Page = unsafe { core::mem::transmute(words) };
             for (status, kind) in [(SYNCHRONIZED, TIME_UTC), (FREERUNNING, TIME_TAI)] {
                 page.clock_status.store(status, Ordering::Relaxed);
-                page.counter_id.store(COUNTER_TSC, Ordering::Relaxed);
+                page.counter_id.store(counter::VMCLOCK_ID, Ordering::Relaxed);
                 page.time_type.store(kind, Ordering::Relaxed);
                 let _ = page.wall_ns(ticks);
             }

@@ -36,14 +36,7 @@ unsafe extern "C" {
 /// Gives functions of this module their glibc names.
 macro_rules! defined {
     ($($glibc:literal = $function:path,)*) => {$(
-        core::arch::global_asm!(
-            concat!(".pushsection .text.compat.", $glibc, ",\"ax\",@progbits"),
-            concat!(".globl ", $glibc),
-            concat!(".type ", $glibc, ", @function"),
-            concat!($glibc, ": jmp {function}"),
-            ".popsection",
-            function = sym $function,
-        );
+        function!($glibc, [jump!("{function}")], function = sym $function);
     )*};
 }
 

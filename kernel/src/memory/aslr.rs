@@ -3,7 +3,7 @@
 //! useless in another. The image itself is linked for one address.
 
 use crate::arch::paging::PAGE;
-use crate::arch::{rdrand, rtc, tsc};
+use crate::arch::{counter, random};
 
 /// Number of pages that a range may begin at: 64 GiB of address space, of which only touched pages
 /// cost memory.
@@ -14,19 +14,21 @@ pub fn distance(number: u64) -> u64 {
     number % CHOICES * PAGE
 }
 
+/// Numbers, by an index, that differ from boot to boot, such as the digits of the date.
+pub type Noise = fn(u8) -> u64;
+
 /// Random numbers at boot: for [`distance`], and for the canary of musl's stack protector. They are
-/// the processor's. Without such instructions they come from the date and the jitter of reading it
+/// the processor's. Without such instructions they come from `noise` and the jitter of reading it
 /// repeatedly, which is sufficient against bugs, but no source of keys.
-pub fn numbers<const N: usize>() -> [u64; N] {
+pub fn numbers<const N: usize>(noise: Noise) -> [u64; N] {
     let mut bytes = [[0; 8]; N];
-    if rdrand::fill(bytes.as_flattened_mut()) {
+    if random::fill(bytes.as_flattened_mut()) {
         return bytes.map(u64::from_le_bytes);
     }
     let mut state = 0;
     bytes.map(|_| {
         for index in 0..16 {
-            let date = u64::from(rtc::register(index));
-            state = (state ^ date << 56 ^ tsc::counter())
+            state = (state ^ noise(index) << 56 ^ counter::counter())
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15)
                 .rotate_left(29);
         }

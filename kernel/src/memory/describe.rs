@@ -4,7 +4,7 @@ use super::layout::{DEVICES, PROGRAM, STACKS, image};
 use super::space::{MEMORY, Memory, with};
 use super::vma::Protection;
 use crate::arch::mmu::is_canonical;
-use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
+use crate::arch::paging::{PAGE, is_borrowed, is_present, is_writable};
 use crate::arch::stacks;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -66,7 +66,6 @@ fn is_stack_guard(address: u64) -> bool {
 /// not, and the kernel's, except for device registers. Leases of received bytes and of files lie in
 /// the kernel's memory.
 pub fn permits(start: u64, len: u64, write: bool) -> bool {
-    let wanted = PRESENT | if write { WRITABLE } else { 0 };
     let end = start.checked_add(len);
     let Some(end) = end.filter(|_| is_canonical(start)) else {
         return false;
@@ -78,7 +77,7 @@ pub fn permits(start: u64, len: u64, write: bool) -> bool {
         let mut address = start;
         while address < end {
             let (entry, size) = memory.tables.get(&mut memory.physical, address);
-            if entry & (wanted | BORROWED) != wanted {
+            if !is_present(entry) || is_borrowed(entry) || write && !is_writable(entry) {
                 return false;
             }
             address = (address | (size - 1)).saturating_add(1);

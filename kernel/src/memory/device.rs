@@ -5,7 +5,7 @@ use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
 use crate::arch::cpu;
 use crate::arch::paging::{
-    BORROWED, NO_EXECUTE, PAGE, PRESENT, UNCACHED, WRITABLE, WRITE_COMBINING, frame_of,
+    FIRMWARE_IS_CACHED, Kind, PAGE, frame_of, is_present, is_writable, page as entry_of, publish,
 };
 
 /// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
@@ -92,8 +92,8 @@ impl Memory {
     /// The physical address of `address` and the size of its page.
     fn translate(&mut self, address: u64, write: bool) -> Option<(u64, u64)> {
         let (entry, size) = self.tables.get(&mut self.physical, address);
-        if entry & PRESENT != 0 {
-            return (!write || entry & WRITABLE != 0)
+        if is_present(entry) {
+            return (!write || is_writable(entry))
                 .then(|| ((frame_of(entry) & !(size - 1)) + address % size, size));
         }
         if self.fault(address, write, false) != Fault::Mapped {
@@ -131,18 +131,30 @@ pub fn overlaps_ram(physical: u64, len: usize) -> bool {
 /// Maps device registers (or firmware tables) at a physical address; `None` for an address that the
 /// processor or the windows don't have, and when no memory is left for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
-    map::<UNCACHED>(physical, len)
+    map::<REGISTERS>(physical, len)
 }
+
+/// Maps memory that firmware or the host keeps, for reading; `None` likewise. It isn't RAM that the
+/// machine reported as usable.
+#[inline(always)]
+pub fn map_firmware(physical: u64, len: usize) -> Option<*mut u8> {
+    map::<FIRMWARE>(physical, len)
+}
+
+const REGISTERS: u8 = 0;
+const VIDEO: u8 = 1;
+/// Of the same type as registers where that makes no difference: less code.
+const FIRMWARE: u8 = if FIRMWARE_IS_CACHED { 2 } else { REGISTERS };
 
 /// Maps video memory likewise; writes to it are combined.
 pub fn map_video(physical: u64, len: usize) -> Option<*mut u8> {
     cpu::enable_write_combining();
-    map::<WRITE_COMBINING>(physical, len)
+    map::<VIDEO>(physical, len)
 }
 
-/// Maps memory other than RAM, of this type. Generic: registers alone need as little code as
-/// without video memory.
-fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
+/// Maps memory other than usable RAM, of this type. Generic: registers alone need as little code as
+/// without the others.
+fn map<const TYPE: u8>(physical: u64, len: usize) -> Option<*mut u8> {
     let end = physical.checked_add(len as u64)?;
     // Every 64-bit processor has the first 4 GiB.
     if end > 1 << 32 && end > 1 << cpu::physical_address_bits() {
@@ -152,10 +164,16 @@ fn map<const TYPE: u64>(physical: u64, len: usize) -> Option<*mut u8> {
         let address = memory.windows.address(physical, end)?;
         let distance = address.wrapping_sub(physical);
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
-            let entry = page | PRESENT | WRITABLE | TYPE | NO_EXECUTE | BORROWED;
+            let kind = match TYPE {
+                REGISTERS => Kind::Registers,
+                VIDEO => Kind::Video,
+                _ => Kind::Firmware,
+            };
+            let entry = entry_of(page, kind);
             let page = page.wrapping_add(distance);
             memory.tables.set(&mut memory.physical, page, entry).ok()?;
         }
+        publish();
         Some(address as *mut u8)
     })
 }

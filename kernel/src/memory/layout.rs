@@ -44,8 +44,6 @@ pub fn stack() -> Range<u64> {
 /// Address space below the stack that is never mapped: as much as on Linux, against large frames
 /// that skip a guard page.
 pub const STACK_GUARD: u64 = 1 << 20;
-/// Bytes of physical memory that the boot tables map.
-pub const BOOT_MAPPED: u64 = 1 << 30;
 /// Bytes in a large page.
 pub const LARGE_PAGE: u64 = 2 << 20;
 
@@ -59,11 +57,18 @@ unsafe extern "C" {
 
 /// The image's address ranges, from the linker script.
 pub mod image {
+    use crate::arch::start::image_physical;
     use core::ops::Range;
 
     /// The whole image with its zeroed data.
     pub fn all() -> Range<u64> {
         (&raw const super::soil_image_start) as u64..(&raw const super::soil_image_end) as u64
+    }
+
+    /// The physical addresses of the whole image.
+    pub fn physical() -> Range<u64> {
+        let all = all();
+        image_physical(all.start)..image_physical(all.end)
     }
 
     /// Code.

@@ -1,10 +1,10 @@
 //! The program's mappings: `mmap`, `munmap`, `mprotect`, `mremap` and `madvise`.
 
 use super::layout::image;
-use super::space::{FLUSH_EACH, Memory, flags, with, with_room};
+use super::space::{FLUSH_EACH, Memory, kind, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
 use crate::arch::mmu::{flush, flush_all};
-use crate::arch::paging::{PAGE, PRESENT, RETAINED, WRITTEN, frame_of};
+use crate::arch::paging::{self, PAGE, change, clear_written, is_written, retain};
 use core::ops::Range;
 
 /// Why a change of the address space was refused.
@@ -60,12 +60,11 @@ impl Memory {
             if newly_committed > 0 && vmas.find(address).is_some_and(|vma| !vma.committed) {
                 moved += 1;
             }
-            let state = if open {
-                PRESENT | flags(protection)
+            if open {
+                change(entry, kind(protection))
             } else {
-                RETAINED
-            };
-            frame_of(entry) | state | entry & WRITTEN
+                retain(entry)
+            }
         });
         self.physical.taken -= moved;
         self.vmas.protect(range, protection);
@@ -182,8 +181,8 @@ pub fn take_written(address: u64) -> bool {
         } = memory;
         let end = address.saturating_add(PAGE);
         tables.update(physical, address, end, |_, _, entry| {
-            written = entry & WRITTEN != 0;
-            entry & !WRITTEN
+            written = is_written(entry);
+            clear_written(entry)
         });
     });
     if written {
@@ -199,7 +198,9 @@ pub fn set_written(address: u64) {
             physical, tables, ..
         } = memory;
         let end = address.saturating_add(PAGE);
-        tables.update(physical, address, end, |_, _, entry| entry | WRITTEN);
+        tables.update(physical, address, end, |_, _, entry| {
+            paging::set_written(entry)
+        });
     });
 }
 

@@ -1,14 +1,8 @@
 //! Physical memory as read before there is an address space, and by the parsers of firmware's
 //! tables.
 
-use super::layout::{BOOT_MAPPED, DIRECT};
-
-/// The type of usable memory in the memory map (E820's number).
-const USABLE: u32 = 1;
-/// Maximum number of entries, more than any loader reports; a longer map is truncated.
-const MAX_REGIONS: usize = 128;
-/// Bytes of an entry (`struct hvm_memmap_table_entry`).
-const ENTRY: usize = 24;
+use super::layout::DIRECT;
+use crate::arch::start::boot_mapped;
 
 /// A range of usable memory: `[start, end)`, physical addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,36 +13,11 @@ pub struct Region {
     pub end: u64,
 }
 
-/// The loader's memory map, trusted only as far as its length.
-#[derive(Clone, Copy, Debug)]
-pub struct MemoryMap {
-    address: u64,
-    entries: usize,
-}
-
-impl MemoryMap {
-    /// The map of `entries` entries at physical address `address`.
-    pub fn new(address: u64, entries: u32) -> Self {
-        Self {
-            address,
-            entries: (entries as usize).min(MAX_REGIONS),
-        }
-    }
-
-    /// The usable regions, in the loader's order.
-    pub fn usable<'a, M: Physical>(
-        &self,
-        memory: &'a M,
-    ) -> impl Iterator<Item = Region> + use<'a, M> {
-        let map = memory
-            .read(self.address, self.entries * ENTRY)
-            .unwrap_or(&[]);
-        map.chunks_exact(ENTRY).filter_map(|entry| {
-            let start = word(entry, 0)?;
-            let end = start.checked_add(word(entry, 8)?)?;
-            (word(entry, 16)? as u32 == USABLE && start < end).then_some(Region { start, end })
-        })
-    }
+/// The loader's memory map.
+pub trait MemoryMap {
+    /// The usable regions, in the loader's order, without what the loader left and must still be
+    /// read above the image. The map itself may be below.
+    fn usable<M: Physical>(&self, memory: &M) -> impl Iterator<Item = Region>;
 }
 
 /// The little-endian word at offset `at`.
@@ -72,8 +41,9 @@ pub struct BootMemory;
 unsafe impl Physical for BootMemory {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;
-        // SAFETY: the first GiB is mapped at DIRECT by the boot tables.
-        (end <= BOOT_MAPPED && address != 0)
+        let mapped = boot_mapped();
+        // SAFETY: the boot tables map this range at DIRECT.
+        (end <= mapped.end && address >= mapped.start && address != 0)
             .then(|| unsafe { core::slice::from_raw_parts((DIRECT + address) as *const u8, len) })
     }
 }

@@ -3,12 +3,14 @@
 use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
 use super::reserve::{Reserve, heap_free};
+use super::tables::{PageTables, TableMemory};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
-use crate::arch::mmu::{flush, flush_all};
+use crate::arch::mmu::{Flush, flush, flush_all};
 use crate::arch::paging::{
-    BORROWED, NO_EXECUTE, PAGE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of,
+    Kind, PAGE, RECORDS_WRITES, frame_of, is_borrowed, is_present, page as entry_of, publish,
+    set_written,
 };
 use crate::arch::{cpu, interrupts};
 use crate::cell::ExclusiveCell;
@@ -171,7 +173,7 @@ pub fn grow_tlb(pages: u64) {
     }
     with(|memory| {
         for touched in memory.tlb.grow_to(pages) {
-            let first = DIRECT + image::all().end.next_multiple_of(PAGE);
+            let first = DIRECT + image::physical().end.next_multiple_of(PAGE);
             for page in (first..first + touched * PAGE).step_by(PAGE as usize) {
                 if !memory.present(page) {
                     break;
@@ -198,7 +200,7 @@ pub enum Fault {
 impl Memory {
     /// Whether a page is mapped at `address`.
     pub(super) fn present(&mut self, address: u64) -> bool {
-        self.tables.get(&mut self.physical, address).0 & PRESENT != 0
+        is_present(self.tables.get(&mut self.physical, address).0)
     }
 
     /// Frames that may still be promised. Some are reserved for page tables of untouched pages.
@@ -239,6 +241,12 @@ impl Memory {
         let vma_end = vma.range.end;
         if self.present(page) {
             // A stale translation: the entry was made accessible since the processor cached it.
+            if !RECORDS_WRITES && write {
+                // Or the first write since `take_written`.
+                let set = |_: &mut _, _, entry| set_written(entry);
+                self.tables
+                    .update(&mut self.physical, page, page + PAGE, set);
+            }
             flush(page);
             return Fault::Mapped;
         }
@@ -254,6 +262,7 @@ impl Memory {
                 };
             }
         }
+        publish();
         if self.tlb.touched((end - page) / PAGE) {
             flush_all();
         }
@@ -278,7 +287,7 @@ impl Memory {
         };
         // SAFETY: the frame was free, so nothing else refers to it.
         unsafe { clear(DIRECT + frame) };
-        let entry = frame | PRESENT | flags(allowed);
+        let entry = entry_of(frame, kind(allowed));
         if self.tables.set(&mut self.physical, page, entry).is_err() {
             self.physical.frames.free(frame);
             return false;
@@ -297,36 +306,33 @@ impl Memory {
             vmas,
             ..
         } = self;
-        let mut count = 0;
+        let mut stale = Flush::<{ FLUSH_EACH as usize }>::begin();
         tables.update(
             physical,
             range.start,
             range.end,
             |physical, address, entry| {
-                if entry & BORROWED == 0 {
+                if !is_borrowed(entry) {
                     physical.frames.free(frame_of(entry));
                     if vmas.find(address).is_some_and(|vma| !vma.committed) {
                         physical.taken -= 1;
                     }
                 }
-                if count < FLUSH_EACH {
-                    flush(address);
-                }
-                count += 1;
+                stale.add(address);
                 0
             },
         );
-        if count >= FLUSH_EACH {
-            flush_all();
-        }
+        stale.finish();
     }
 }
 
-/// The bits of a page table entry for `protection`.
-pub(super) fn flags(protection: Protection) -> u64 {
-    let write = if protection.write { WRITABLE } else { 0 };
-    let execute = if protection.execute { 0 } else { NO_EXECUTE };
-    write | execute
+/// The use of a page with `protection`.
+pub(super) fn kind(protection: Protection) -> Kind {
+    match protection {
+        Protection { write: true, .. } => Kind::Data,
+        Protection { execute: true, .. } => Kind::Code,
+        _ => Kind::Constant,
+    }
 }
 
 /// Allocates the page that was touched at `address`, if the program may touch it.
@@ -396,6 +402,7 @@ pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
                 return None;
             }
         }
+        publish();
         memory.heap_end += len as u64;
         memory.check_shortness();
         Some(core::ptr::slice_from_raw_parts_mut(start as *mut u8, len))

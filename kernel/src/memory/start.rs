@@ -1,18 +1,19 @@
 //! Taking over the machine's memory from the loader.
 
-use super::aslr;
+use super::aslr::{self, Noise};
 use super::frames::Frames;
 use super::layout::{
-    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, STACK_SIZE, image, set_stack,
-    stack,
+    DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, STACK_SIZE, image, set_stack, stack,
 };
 use super::physical::{BootMemory, MemoryMap, Physical, Region};
 use super::reserve::Reserve;
 use super::space::{MEMORY, Memory, PhysicalMemory, READ_WRITE, with, with_room};
+use super::tables::{OutOfFrames, PageTables};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vma, Vmas};
 use super::windows::Windows;
-use crate::arch::paging::{NO_EXECUTE, OutOfFrames, PAGE, PRESENT, PageTables, WRITABLE};
+use crate::arch::paging::{Kind, PAGE, large_page, page as entry_of};
+use crate::arch::start::{boot_mapped, image_physical};
 use crate::arch::{mmu, stacks};
 
 /// Why the machine can't be started.
@@ -30,12 +31,14 @@ impl From<OutOfFrames> for SetupError {
     }
 }
 
-/// Takes over the machine's memory and switches to the real page tables.
+/// Takes over the machine's memory and switches to the real page tables. `noise` is for a processor
+/// without random numbers.
 ///
 /// # Safety
 /// Called once, on the boot tables; `map` is the loader's.
-pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
-    let image = image::all();
+pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupError> {
+    let image = image::physical();
+    let mapped = boot_mapped();
     let image_end = image.end.next_multiple_of(PAGE);
     let end = map
         .usable(&BootMemory)
@@ -45,8 +48,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     let words = Frames::words_for(end);
     let map_bytes = (words as u64 * 8).next_multiple_of(PAGE);
     let holds = |region: &Region| region.start <= image_end && image_end + map_bytes <= region.end;
-    if !map.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED
-    {
+    if !map.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > mapped.end {
         return Err(SetupError::NoMemory);
     }
     // SAFETY: usable memory after the image, which nothing uses yet and the boot tables map.
@@ -59,7 +61,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     for region in map.usable(&BootMemory) {
         physical.frames.add(
             region.start.max(image_end + map_bytes),
-            region.end.min(BOOT_MAPPED),
+            region.end.min(mapped.end),
         );
     }
     let mut tables = PageTables::new(&mut physical)?;
@@ -72,9 +74,9 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetupError> {
     for region in map.usable(&BootMemory) {
         physical
             .frames
-            .add(region.start.max(BOOT_MAPPED), region.end);
+            .add(region.start.max(mapped.end), region.end);
     }
-    let [mappings, stack_number, heap] = aslr::numbers();
+    let [mappings, stack_number, heap] = aslr::numbers(noise);
     let reserve = Reserve::new(physical.frames.total_count() as u64 * PAGE);
     let memory = Memory {
         reserve,
@@ -106,18 +108,19 @@ fn map_image(tables: &mut PageTables, physical: &mut PhysicalMemory) -> Result<(
     let (all, text, data) = (image::all(), image::text(), image::data());
     let guards = stacks::guards();
     for page in (all.start..all.end).step_by(PAGE as usize) {
-        let flags = if text.contains(&page) {
-            PRESENT
+        let frame = image_physical(page);
+        let kind = if text.contains(&page) {
+            Kind::Code
         } else if page >= data.start {
-            PRESENT | WRITABLE | NO_EXECUTE
+            Kind::Data
         } else {
-            PRESENT | NO_EXECUTE
+            Kind::Constant
         };
         if guards.contains(&page) {
             // Nothing is mapped below a stack; the frame is used elsewhere.
-            physical.frames.add(page, page + PAGE);
+            physical.frames.add(frame, frame + PAGE);
         } else {
-            tables.set(physical, page, page | flags)?;
+            tables.set(physical, page, entry_of(frame, kind))?;
         }
     }
     Ok(())
@@ -126,23 +129,22 @@ fn map_image(tables: &mut PageTables, physical: &mut PhysicalMemory) -> Result<(
 fn map_direct(
     tables: &mut PageTables,
     physical: &mut PhysicalMemory,
-    map: &MemoryMap,
+    map: &impl MemoryMap,
 ) -> Result<(), OutOfFrames> {
-    let image = image::all();
-    let flags = PRESENT | WRITABLE | NO_EXECUTE;
+    let image = image::physical();
+    let guards = stacks::guards().map(image_physical);
     let mut mapped = 0;
     for region in map.usable(&BootMemory) {
         let first = (region.start & !(LARGE_PAGE - 1)).max(mapped);
         for block in (first..region.end).step_by(LARGE_PAGE as usize) {
             mapped = block + LARGE_PAGE;
             if block >= image.end || mapped <= image.start {
-                tables.set_large(physical, DIRECT + block, block | flags)?;
+                tables.set_large(physical, DIRECT + block, large_page(block, Kind::Data))?;
                 continue;
             }
-            let guards = stacks::guards();
             for page in (block..mapped).step_by(PAGE as usize) {
                 if !image.contains(&page) || guards.contains(&page) {
-                    tables.set(physical, DIRECT + page, page | flags)?;
+                    tables.set(physical, DIRECT + page, entry_of(page, Kind::Data))?;
                 }
             }
         }
@@ -152,8 +154,8 @@ fn map_direct(
 
 /// Gives the memory below the image to the allocator, once the loader's data is no longer needed.
 /// The first page stays out, so that no frame has the address 0.
-pub fn release_low(map: &MemoryMap) {
-    let image_start = image::all().start;
+pub fn release_low(map: &impl MemoryMap) {
+    let image_start = image::physical().start;
     let low = map
         .usable(&DirectMemory)
         .filter(|region| region.start < image_start);

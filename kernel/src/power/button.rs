@@ -1,11 +1,9 @@
 //! The power button, and its stop requests.
 
-use super::{enable_acpi, keyboard};
-use crate::arch::ports::Port;
-use crate::arch::vectors::POWER;
-use crate::firmware::Power;
+use crate::board::vectors::{KEYBOARD, POWER};
+use crate::board::{button, keyboard};
+use crate::console;
 use crate::interrupts::{self, Trigger};
-use crate::{console, firmware, memory};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Number of times that a stop was requested. Counted by interrupts.
@@ -16,8 +14,6 @@ static SEEN: AtomicUsize = AtomicUsize::new(0);
 static HANDLED: AtomicBool = AtomicBool::new(false);
 /// Whether requests interrupt. Set once.
 static LISTENING: AtomicBool = AtomicBool::new(false);
-/// The selector of generic events, if the machine has one. Written once, by [`listen`].
-static EVENTS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Enables the interrupts of the power button and of the keyboard, and reports that to `soil run`
 /// by the line `SOIL-BUTTON` on the debug port, since QEMU's q35 discards earlier presses.
@@ -28,76 +24,33 @@ pub fn listen() {
     if LISTENING.swap(true, Ordering::Relaxed) {
         return;
     }
-    let tables = firmware::acpi();
-    match &tables.power {
-        Some(
-            power @ Power::Fixed {
-                event,
-                enable_offset,
-                irq,
-                ..
-            },
-        ) => {
-            enable_acpi(power);
-            interrupts::set_handler(POWER, fixed_event);
-            // SAFETY: PM1 enable: the power button's bit.
-            unsafe { Port::new(event + enable_offset).write(BUTTON) };
-            interrupts::route(tables.legacy_gsi(*irq), POWER, Trigger::Level);
-        }
-        Some(Power::Reduced {
-            events: Some(device),
-            ..
-        }) => {
-            if let Some(events) = memory::map_device(device.address, 4) {
-                EVENTS.store(events, Ordering::Release);
-                interrupts::set_handler(POWER, generic_event);
-                interrupts::route(device.gsi, POWER, Trigger::Edge);
-                // An earlier press was an edge at a masked pin, which the I/O APIC drops; the
-                // selector retains it.
-                generic_event();
-            }
-        }
-        _ => {}
+    if let Some((line, trigger)) = button::enable() {
+        start(line, POWER, trigger, pressed);
     }
-    keyboard::listen();
+    if let Some((line, trigger)) = keyboard::enable() {
+        start(line, KEYBOARD, trigger, keyed);
+    }
     console::write_control(b"SOIL-BUTTON\n");
 }
 
-/// PM1 status and enable: the power button.
-const BUTTON: u16 = 1 << 8;
-
-fn fixed_event() {
-    if let Some(Power::Fixed { event, .. }) = &firmware::acpi().power {
-        // SAFETY: PM1 status; writing ones clears them.
-        unsafe {
-            let mut status = Port::<u16>::new(*event);
-            let events = status.read();
-            status.write(events);
-            if events & BUTTON != 0 {
-                request(None);
-            }
-        }
+fn start(line: u32, vector: u8, trigger: Trigger, handler: fn()) {
+    interrupts::set_handler(vector, handler);
+    interrupts::route(line, vector, trigger);
+    if trigger == Trigger::Edge {
+        // An earlier press was an edge at a masked pin, which an I/O APIC drops; the device retains
+        // it, and no other follows before it is read.
+        handler();
     }
 }
 
-fn generic_event() {
-    let Some(Power::Reduced {
-        events: Some(device),
-        ..
-    }) = &firmware::acpi().power
-    else {
-        return;
-    };
-    let selector = EVENTS.load(Ordering::Acquire);
-    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it
-    // enabled interrupts.
-    let events = unsafe {
-        match device.is_byte {
-            true => selector.read_volatile(),
-            false => selector.cast::<u32>().read_volatile() as u8,
-        }
-    };
-    if events & device.mask != 0 {
+fn pressed() {
+    if button::pressed() {
+        request(None);
+    }
+}
+
+fn keyed() {
+    for _ in 0..keyboard::requests() {
         request(None);
     }
 }

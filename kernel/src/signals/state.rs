@@ -248,15 +248,15 @@ impl State {
     }
 
     /// Sets the alternate stack to `new` (address, flags, size), if that is given, for a program
-    /// whose stack pointer is `rsp`; returns the old one.
+    /// whose stack pointer is `pointer`; returns the old one.
     ///
     /// # Errors
     /// EPERM while it is in use, ENOMEM for one that is too small, EINVAL for other flags.
-    pub fn set_stack(&mut self, new: Option<[u64; 3]>, rsp: u64) -> Result<[u64; 3], Errno> {
+    pub fn set_stack(&mut self, new: Option<[u64; 3]>, pointer: u64) -> Result<[u64; 3], Errno> {
         /// `MINSIGSTKSZ`.
         const MIN_SIZE: u64 = 2048;
         let [start, size] = self.thread.stack;
-        let used = match self.is_on_stack(rsp) {
+        let used = match self.is_on_stack(pointer) {
             true => STACK_IN_USE,
             false if size == 0 => STACK_DISABLED,
             false => 0,
@@ -274,15 +274,15 @@ impl State {
     }
 
     /// The end of the alternate stack, if a handler with these flags begins there.
-    pub fn other_stack(&self, flags: u64, rsp: u64) -> Option<u64> {
+    pub fn other_stack(&self, flags: u64, pointer: u64) -> Option<u64> {
         let [start, size] = self.thread.stack;
-        let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(rsp);
+        let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(pointer);
         used.then(|| start.wrapping_add(size))
     }
 
-    fn is_on_stack(&self, rsp: u64) -> bool {
+    fn is_on_stack(&self, pointer: u64) -> bool {
         let [start, size] = self.thread.stack;
-        rsp > start && rsp - start <= size
+        pointer > start && pointer - start <= size
     }
 
     /// Sends `signal` to the process or to a thread; 0 sends none. Returns whether it is pending
@@ -580,13 +580,17 @@ mod tests {
         assert_eq!(state.set_stack(new(0, 4096), 0x100), Ok([0, 2, 0]));
         assert_eq!(state.other_stack(0, 0x100), None);
         assert_eq!(state.other_stack(ON_STACK, 0x100), Some(0x6000));
-        for (rsp, used) in [
+        for (pointer, used) in [
             (0x5000, false),
             (0x5001, true),
             (0x6000, true),
             (0x6001, false),
         ] {
-            assert_eq!(state.other_stack(ON_STACK, rsp).is_none(), used, "{rsp:#x}");
+            assert_eq!(
+                state.other_stack(ON_STACK, pointer).is_none(),
+                used,
+                "{pointer:#x}"
+            );
         }
         assert_eq!(state.set_stack(new(2, 0), 0x5800), Err(Errno::EPERM));
         assert_eq!(state.set_stack(None, 0x5800), Ok([0x5000, 1, 4096]));

@@ -64,11 +64,11 @@ pub(crate) fn absolute_deadline(at: u64, real: bool) -> Result<Option<u64>, Errn
     }))
 }
 
-/// Sleeps until the deadline (monotonic nanoseconds), or forever.
+/// Sleeps in a system call until the deadline (monotonic nanoseconds), or forever. Polls no device.
 ///
 /// # Errors
 /// EINTR when a signal is to be handled.
-pub(super) fn sleep(deadline: Option<u64>) -> Result<u64, Errno> {
+pub fn sleep(deadline: Option<u64>) -> Result<u64, Errno> {
     while deadline.is_none_or(|deadline| time::monotonic_ns() < deadline) {
         if signals::is_ready() {
             return Err(Errno::EINTR);

@@ -7,6 +7,7 @@ use crate::errno::Errno;
 use crate::memory::{bytes, bytes_mut, load};
 use crate::signals;
 use crate::syscall::{absolute_deadline, deadline};
+use crate::wait;
 
 const ALL_BITS: u32 = u32::MAX;
 
@@ -19,18 +20,10 @@ pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
     const WAIT_BITSET: u64 = 9;
     const WAKE_BITSET: u64 = 10;
     const REAL_TIME: u64 = 256;
-    let SystemCallFrame {
-        rdi: address,
-        rsi: operation,
-        rdx: value,
-        r10: fourth,
-        r8: other,
-        r9: sixth,
-        ..
-    } = *call;
+    let [address, operation, value, fourth, other, sixth] = call.arguments();
     let count = u64::from(value as u32);
     let bits = Some(sixth as u32).filter(|bits| *bits != 0);
-    match operation & 0x7f {
+    let result = match operation & 0x7f {
         WAIT => {
             let deadline = deadline(fourth, 1)?;
             wait(address, value as u32, ALL_BITS, deadline)
@@ -50,7 +43,12 @@ pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
             requeue(address, other, count, fourth)
         }
         _ => Err(Errno::ENOSYS),
+    };
+    if matches!(result, Ok(1..)) {
+        // It has woken threads.
+        wait::limit_turn();
     }
+    result
 }
 
 /// The word at `address`, which must be aligned.

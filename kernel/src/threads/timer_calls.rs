@@ -5,10 +5,11 @@ use super::posix_timers::{Kind, PosixTimers, Receiver};
 use super::scheduler::Scheduler;
 use super::timers::{Clock, Clocks, IntervalTimers, Setting};
 use super::{State, Thread, interrupt_for_process, number, send, with};
+use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{self, bytes_mut, store};
 use crate::signals::{self, Origin, PID};
-use crate::syscall::{self, numbers as n};
+use crate::syscall;
 use crate::{time, wait};
 
 /// The program's timers.

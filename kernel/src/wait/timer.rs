@@ -2,13 +2,18 @@
 //! to set.
 //!
 //! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
-//! [`TICK_NS`] and for the deadlines of waiting threads. A timer that is set early enough is left
-//! alone: a server that sleeps a thousand times a second sets the timer once per tick, and a
-//! machine that sleeps gets at most one tick before the timer is set to its deadline. Times are
-//! monotonic nanoseconds; a past time means that the timer isn't set.
+//! [`TICK_NS`], for the deadlines of waiting threads and for the slices of ready ones. A timer that
+//! is set early enough is left alone: a server that sleeps a thousand times a second sets the timer
+//! once per tick, and a machine that sleeps gets at most one tick before the timer is set to its
+//! deadline. Times are monotonic nanoseconds; a past time means that the timer isn't set.
 
 /// How long a program computes before a tick polls the network.
 pub const TICK_NS: u64 = 4_000_000;
+
+/// How long a thread computes while others are ready. The interrupt and the switch cost some
+/// microseconds. Threads of one OCaml program wait for its lock mostly, and are ready one at a
+/// time; but the one that serves requests may be behind the one that computes.
+pub const SLICE_NS: u64 = 1_000_000;
 
 /// The time to set the timer to before a sleep until `deadline`; `None` to leave it as it is.
 pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
@@ -16,11 +21,12 @@ pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
     (set <= now || set > deadline).then_some(deadline)
 }
 
-/// The same before the program resumes; `earliest` is the first deadline of its waiting threads.
-pub fn before_run(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
+/// The same before the program resumes; `earliest` is the first deadline of its waiting threads,
+/// and others are ready if it is `contended`.
+pub fn before_run(set: u64, now: u64, earliest: Option<u64>, contended: bool) -> Option<u64> {
     /// Minimum time that a thread runs undisturbed.
     const MIN_NS: u64 = 20_000;
-    let tick = now.saturating_add(TICK_NS);
+    let tick = now.saturating_add(if contended { SLICE_NS } else { TICK_NS });
     let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(MIN_NS)));
     let tick = tick.min(earliest);
     (set <= now || set > tick).then_some(tick)
@@ -28,7 +34,7 @@ pub fn before_run(set: u64, now: u64, earliest: Option<u64>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TICK_NS, before_run, before_sleep};
+    use super::{SLICE_NS, TICK_NS, before_run, before_sleep};
     use proptest::prelude::*;
 
     /// A machine with a clock and such a timer.
@@ -67,7 +73,7 @@ mod tests {
         }
 
         fn work(&mut self, ns: u64) {
-            self.apply(before_run(self.set, self.now, None));
+            self.apply(before_run(self.set, self.now, None, false));
             self.now += ns;
         }
     }
@@ -116,24 +122,37 @@ mod tests {
             assert_eq!(before_sleep(set, 1000, None), None);
         }
         for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
-            assert_eq!(before_run(set, 1000, None), expected, "{set}");
+            assert_eq!(before_run(set, 1000, None, false), expected, "{set}");
         }
         for (earliest, expected) in [(0, 21_000), (30_000, 30_000), (tick + 9, tick)] {
-            assert_eq!(before_run(0, 1000, Some(earliest)), Some(expected));
+            assert_eq!(before_run(0, 1000, Some(earliest), false), Some(expected));
         }
+        // A slice is shorter than a tick that has been set, and no other is set during it.
+        let slice = 1000 + SLICE_NS;
+        for (set, expected) in [(tick, Some(slice)), (slice, None), (1001, None)] {
+            assert_eq!(before_run(set, 1000, None, true), expected, "{set}");
+        }
+        assert_eq!(before_run(0, 1000, Some(30_000), true), Some(30_000));
     }
 
     proptest! {
         /// No sleep is longer than its deadline, and no computation runs for more than a tick
-        /// unseen, whatever was set before.
+        /// or a slice unseen, whatever was set before.
         #[test]
-        fn the_timer_never_comes_late(set: u32, now: u32, span: u32, endless: bool) {
+        fn the_timer_never_comes_late(
+            set: u32,
+            now: u32,
+            span: u32,
+            endless: bool,
+            contended: bool,
+        ) {
             let (set, now) = (u64::from(set), u64::from(now));
             let deadline = now + 1 + u64::from(span);
             let after = before_sleep(set, now, (!endless).then_some(deadline)).unwrap_or(set);
             prop_assert!(endless || (after > now && after <= deadline));
-            let after = before_run(set, now, None).unwrap_or(set);
-            prop_assert!(after > now && after <= now + TICK_NS);
+            let after = before_run(set, now, None, contended).unwrap_or(set);
+            let most = if contended { SLICE_NS } else { TICK_NS };
+            prop_assert!(after > now && after <= now + most);
         }
     }
 }

@@ -38,6 +38,7 @@ impl platform::Metadata for Image {
 /// doesn't set them, and its arguments if the command line has none. Only in a hook of the boot.
 pub fn set(instance: Instance) {
     let instance: &'static Instance = Box::leak(Box::new(instance));
+    // Release: the box is complete for who loads its address.
     INSTANCE.store(core::ptr::from_ref(instance).cast_mut(), Ordering::Release);
     let program = &instance.program;
     let variables: Vec<(&str, &str)> = program

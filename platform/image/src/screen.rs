@@ -24,8 +24,9 @@ use drivers::device_type::DeviceType;
 use drivers::gpu::{FrameBuffer, GpuError};
 use drivers::linear::{LinearError, Picture};
 use drivers::transport::share;
-use kernel::arch::{pvclock, tsc};
+use kernel::arch::counter::counter;
 use kernel::cell::ExclusiveCell;
+use kernel::clock;
 use kernel::devices::MEMORY;
 use kernel::interrupts::without_interrupts;
 use kernel::{console, crash, environment, memory, time, wait};
@@ -231,10 +232,10 @@ fn reserve(buffer: &mut Adapter, (width, height): (u32, u32)) -> Result<usize, U
 
 /// Waits until the device has completed all commands, in any context.
 fn finish(buffer: &mut Adapter) -> Result<(), Unavailable> {
-    let end = tsc::counter().saturating_add(pvclock::ticks(DEVICE_TIMEOUT_NS));
+    let end = counter().saturating_add(clock::ticks(DEVICE_TIMEOUT_NS));
     loop {
         // Before the poll: while this machine was suspended the device may have responded.
-        let late = tsc::counter() >= end;
+        let late = counter() >= end;
         buffer.poll()?;
         if !buffer.is_busy() {
             return Ok(());
@@ -388,6 +389,7 @@ fn mirror(output: Option<&[u8]>) {
 fn lead_ticks() -> bool {
     let next = wait::replace_tick(tick);
     if let Some(next) = next {
+        // Release: with what the previous one needs. A tick in between runs without it.
         NEXT_TICK.store(next as *mut (), Ordering::Release);
     }
     next.is_some()

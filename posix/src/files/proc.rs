@@ -178,32 +178,16 @@ fn of_descriptors(name: Option<&str>) -> Result<Entry> {
     }
 }
 
+#[cfg(feature = "image")]
 fn cpuinfo() -> String {
-    let leaf = |leaf| core::arch::x86_64::__cpuid(leaf);
-    let text = |words: &[u32]| {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let text = String::from_utf8_lossy(&bytes);
-        text.trim_matches(['\0', ' ']).to_string()
-    };
-    let first = leaf(0);
-    let vendor = text(&[first.ebx, first.edx, first.ecx]);
-    let signature = leaf(1).eax;
-    let family = (signature >> 8 & 15) + (signature >> 20 & 255);
-    let model = signature >> 4 & 15 | signature >> 12 & 0xf0;
-    let name = match leaf(0x8000_0000).eax {
-        0x8000_0004.. => {
-            let parts = [0x8000_0002, 0x8000_0003, 0x8000_0004].map(leaf);
-            let words = parts.map(|part| [part.eax, part.ebx, part.ecx, part.edx]);
-            text(words.as_flattened())
-        }
-        _ => vendor.clone(),
-    };
-    format!(
-        "processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: {model}\n\
-         model name\t: {name}\nstepping\t: {}\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\n\
-         cpu cores\t: 1\n\n",
-        signature & 15
-    )
+    let mut text = String::from("processor\t: 0\n");
+    kernel::arch::cpu::information(&mut |line| text += &format!("{line}\n"));
+    text + "\n"
+}
+
+#[cfg(not(feature = "image"))]
+fn cpuinfo() -> String {
+    "processor\t: 0\n\n".into()
 }
 
 fn meminfo() -> String {

@@ -11,10 +11,13 @@ use crate::files::timerfd::{Setting, Timer};
 use crate::process;
 use crate::table::MAX_OPEN;
 use crate::wait::{readiness, signals};
+use core::mem::offset_of;
 use kernel::signals::wait_under;
 
-/// Bytes of `struct epoll_event`, which is packed.
-const EVENT: u64 = 12;
+/// Bytes of `struct epoll_event`, which is packed on x86-64.
+const EVENT: u64 = size_of::<libc::epoll_event>() as u64;
+/// The word of its data.
+const DATA: usize = offset_of!(libc::epoll_event, u64) / 4;
 
 /// A descriptor of a new file; `flags` are those of the call, of which `others` are permitted in
 /// addition to those of `open`.
@@ -47,14 +50,15 @@ pub fn epoll_create1(flags: u64) -> Result<u64> {
 pub fn epoll_ctl(set: u64, operation: u64, descriptor: u64, event: u64) -> Result<u64> {
     let (outer, description) = (process::get(set)?, process::get(descriptor)?);
     epoll::control(&outer, operation as i32, (descriptor, &description), || {
-        let mut words = bytes(event, EVENT)?.chunks_exact(4);
-        let mut word = || {
-            let bytes = words.next().and_then(|bytes| bytes.try_into().ok());
+        let bytes = bytes(event, EVENT)?;
+        let word = |at: usize| {
+            let bytes = bytes.chunks_exact(4).nth(at);
+            let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
             u32::from_le_bytes(bytes.unwrap_or_default())
         };
         Ok(Event {
-            events: word(),
-            data: u64::from(word()) | u64::from(word()) << 32,
+            events: word(0),
+            data: u64::from(word(DATA)) | u64::from(word(DATA + 1)) << 32,
         })
     })?;
     readiness::changed();
@@ -101,8 +105,10 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     let found = found.unwrap_or_default();
     let into = bytes_mut(list, found.len() as u64 * EVENT)?;
     for (into, event) in into.chunks_exact_mut(EVENT as usize).zip(&found) {
-        let (events, data) = into.split_at_mut(4);
-        events.copy_from_slice(&event.events.to_le_bytes());
+        let (events, data) = into.split_at_mut(4 * DATA);
+        if let Some(events) = events.first_chunk_mut() {
+            *events = event.events.to_le_bytes();
+        }
         data.copy_from_slice(&event.data.to_le_bytes());
     }
     Ok(found.len() as u64)

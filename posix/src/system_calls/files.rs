@@ -14,20 +14,17 @@ use crate::wait::signals::within_call;
 use crate::{mapping, process};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::arch::gates::SystemCallFrame;
+use kernel::arch::numbers as n;
 
 kernel::system_call_extension!("soil_with_files", answer);
 
+kernel::place!(".soil_tree", "soil_tree", volumes::tree);
+
 core::arch::global_asm!(
-    ".pushsection .soil_tree, \"a\", @progbits",
-    ".balign 8",
-    "soil_tree:",
-    ".quad {}",
-    ".popsection",
     // The extension refers to it, so that the linker takes both or none.
     ".pushsection .soil_extensions.soil_with_files, \"a\", @progbits",
     ".reloc ., BFD_RELOC_NONE, soil_tree",
     ".popsection",
-    sym volumes::tree,
 );
 
 /// The kernel's extension: see `kernel::extension`.
@@ -43,128 +40,125 @@ extern "C" fn answer(
 const GRACE_NS: u64 = 10_000_000_000;
 
 /// The result of system call `number`; `None` if it belongs to another part or the kernel.
-fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
+fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, _] = arguments;
     Some(match number {
-        libc::SYS_sendfile => copies::send_file(a, b, c, d),
-        libc::SYS_copy_file_range => copies::copy_range(arguments),
-        libc::SYS_ftruncate => with(a, |it| it.truncate(b as i64).map(|()| 0)),
-        libc::SYS_fallocate => with(a, |it| {
+        n::SENDFILE => copies::send_file(a, b, c, d),
+        n::COPY_FILE_RANGE => copies::copy_range(arguments),
+        n::FTRUNCATE => with(a, |it| it.truncate(b as i64).map(|()| 0)),
+        n::FALLOCATE => with(a, |it| {
             it.allocate(b as i32, c as i64, d as i64).map(|()| 0)
         }),
-        libc::SYS_fadvise64 => with(a, |_| Ok(0)),
-        libc::SYS_truncate => on(HERE, a, |path| names::truncate(path, b as i64)),
-        libc::SYS_fsync | libc::SYS_fdatasync => with(a, |it| it.file().sync().map(|()| 0)),
-        libc::SYS_syncfs => with(a, |_| sync_all()),
-        libc::SYS_sync => sync_all(),
-        libc::SYS_fcntl if locks::is_lock(b) => locks::control(a, b as i32, c),
-        libc::SYS_flock => locks::flock(a, b),
-        libc::SYS_pipe => open_pipe(a, 0),
-        libc::SYS_pipe2 => open_pipe(a, b as i32),
+        n::FADVISE64 => with(a, |_| Ok(0)),
+        n::TRUNCATE => on(HERE, a, |path| names::truncate(path, b as i64)),
+        n::FSYNC | n::FDATASYNC => with(a, |it| it.file().sync().map(|()| 0)),
+        n::SYNCFS => with(a, |_| sync_all()),
+        n::SYNC => sync_all(),
+        n::FCNTL if locks::is_lock(b) => locks::control(a, b as i32, c),
+        n::FLOCK => locks::flock(a, b),
+        n::PIPE => open_pipe(a, 0),
+        n::PIPE2 => open_pipe(a, b as i32),
 
-        libc::SYS_chmod => on(HERE, a, |path| set_mode(path, b)),
-        libc::SYS_fchmodat => on(a, b, |path| set_mode(path, c)),
-        libc::SYS_fchmod => with(a, |it| it.file().stat()?.set_mode(b as u32)),
-        libc::SYS_chown => on(HERE, a, |path| set_owner_of(path, true, b, c)),
-        libc::SYS_lchown => on(HERE, a, |path| set_owner_of(path, false, b, c)),
-        libc::SYS_fchownat => set_owner_at(a, b, [c, d], e as i32),
-        libc::SYS_fchown => with(a, |_| set_owner(b as u32, c as u32)),
-        libc::SYS_utimensat => set_times(a, b, c, d as i32),
-        libc::SYS_statfs => on(HERE, a, |path| store(b, &names::space(path)?)),
-        libc::SYS_fstatfs => with(a, |it| {
+        n::CHMOD => on(HERE, a, |path| set_mode(path, b)),
+        n::FCHMODAT => on(a, b, |path| set_mode(path, c)),
+        n::FCHMOD => with(a, |it| it.file().stat()?.set_mode(b as u32)),
+        n::CHOWN => on(HERE, a, |path| set_owner_of(path, true, b, c)),
+        n::LCHOWN => on(HERE, a, |path| set_owner_of(path, false, b, c)),
+        n::FCHOWNAT => set_owner_at(a, b, [c, d], e as i32),
+        n::FCHOWN => with(a, |_| set_owner(b as u32, c as u32)),
+        n::UTIMENSAT => set_times(a, b, c, d as i32),
+        n::STATFS => on(HERE, a, |path| store(b, &names::space(path)?)),
+        n::FSTATFS => with(a, |it| {
             store(b, &names::space(it.file().path().unwrap_or_default())?)
         }),
-        libc::SYS_umask => process::with(|process| {
+        n::UMASK => process::with(|process| {
             let before = core::mem::replace(&mut process.umask, a as u32 & 0o777);
             Ok(u64::from(before))
         }),
 
-        libc::SYS_getdents64 => with(a, |it| {
+        n::GETDENTS64 => with(a, |it| {
             it.file().list(bytes_mut(b, c)?).map(|len| len as u64)
         }),
-        libc::SYS_mkdir => on(HERE, a, names::make_directory),
-        libc::SYS_mkdirat => on(a, b, names::make_directory),
-        libc::SYS_rmdir => on(HERE, a, names::remove_directory),
-        libc::SYS_unlink => on(HERE, a, names::remove),
-        libc::SYS_unlinkat => remove_at(a, b, c as i32),
-        libc::SYS_rename => rename(HERE, a, HERE, b, 0),
-        libc::SYS_renameat => rename(a, b, c, d, 0),
-        libc::SYS_renameat2 => rename(a, b, c, d, e as u32),
-        libc::SYS_link => link(HERE, a, HERE, b, 0),
-        libc::SYS_linkat => link(a, b, c, d, e as i32),
-        libc::SYS_symlink => on(HERE, b, |new| names::symlink(path(a)?, new)),
-        libc::SYS_symlinkat => on(b, c, |new| names::symlink(path(a)?, new)),
+        n::MKDIR => on(HERE, a, names::make_directory),
+        n::MKDIRAT => on(a, b, names::make_directory),
+        n::RMDIR => on(HERE, a, names::remove_directory),
+        n::UNLINK => on(HERE, a, names::remove),
+        n::UNLINKAT => remove_at(a, b, c as i32),
+        n::RENAME => rename(HERE, a, HERE, b, 0),
+        n::RENAMEAT => rename(a, b, c, d, 0),
+        n::RENAMEAT2 => rename(a, b, c, d, e as u32),
+        n::LINK => link(HERE, a, HERE, b, 0),
+        n::LINKAT => link(a, b, c, d, e as i32),
+        n::SYMLINK => on(HERE, b, |new| names::symlink(path(a)?, new)),
+        n::SYMLINKAT => on(b, c, |new| names::symlink(path(a)?, new)),
 
-        libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
-        libc::SYS_mmap if d as i32 & libc::MAP_FIXED != 0 && mapping::is_any() => {
+        n::MMAP if d as i32 & libc::MAP_ANONYMOUS == 0 => mapping::map(arguments),
+        n::MMAP if d as i32 & libc::MAP_FIXED != 0 && mapping::is_any() => {
             return left_to_kernel(mapping::forget(a, b));
         }
-        libc::SYS_munmap if mapping::leave(a, b) => Ok(0),
-        libc::SYS_munmap if mapping::is_any() => return left_to_kernel(mapping::forget(a, b)),
-        libc::SYS_mremap if mapping::is_shared(a, b) => Err(libc::ENOMEM),
-        libc::SYS_msync => mapping::sync(a, b, c),
-        libc::SYS_rt_sigtimedwait => events::await_signal(a, b, c, d),
-        libc::SYS_poll => poll::poll(arguments),
-        libc::SYS_ppoll => poll::ppoll(arguments),
-        libc::SYS_select => poll::select(arguments),
-        libc::SYS_pselect6 => poll::pselect(arguments),
-        libc::SYS_epoll_create => events::epoll_create(a),
-        libc::SYS_epoll_create1 => events::epoll_create1(a),
-        libc::SYS_epoll_ctl => events::epoll_ctl(a, b, c, d),
-        libc::SYS_epoll_wait => events::epoll_wait(arguments),
-        libc::SYS_epoll_pwait => events::epoll_pwait(arguments),
-        libc::SYS_epoll_pwait2 => events::epoll_pwait2(arguments),
-        libc::SYS_eventfd => events::eventfd(a, 0),
-        libc::SYS_eventfd2 => events::eventfd(a, b),
-        libc::SYS_timerfd_create => events::timerfd_create(a, b),
-        libc::SYS_timerfd_settime => events::timerfd_settime(a, b, c, d),
-        libc::SYS_timerfd_gettime => events::timerfd_gettime(a, b),
-        libc::SYS_signalfd => events::signalfd(a, b, c, 0),
-        libc::SYS_signalfd4 => events::signalfd(a, b, c, d),
-        libc::SYS_execve | libc::SYS_execveat => Err(no_execution()),
+        n::MUNMAP if mapping::leave(a, b) => Ok(0),
+        n::MUNMAP if mapping::is_any() => return left_to_kernel(mapping::forget(a, b)),
+        n::MREMAP if mapping::is_shared(a, b) => Err(libc::ENOMEM),
+        n::MSYNC => mapping::sync(a, b, c),
+        n::RT_SIGTIMEDWAIT => events::await_signal(a, b, c, d),
+        n::POLL => poll::poll(arguments),
+        n::PPOLL => poll::ppoll(arguments),
+        n::SELECT => poll::select(arguments),
+        n::PSELECT6 => poll::pselect(arguments),
+        n::EPOLL_CREATE => events::epoll_create(a),
+        n::EPOLL_CREATE1 => events::epoll_create1(a),
+        n::EPOLL_CTL => events::epoll_ctl(a, b, c, d),
+        n::EPOLL_WAIT => events::epoll_wait(arguments),
+        n::EPOLL_PWAIT => events::epoll_pwait(arguments),
+        n::EPOLL_PWAIT2 => events::epoll_pwait2(arguments),
+        n::EVENTFD => events::eventfd(a, 0),
+        n::EVENTFD2 => events::eventfd(a, b),
+        n::TIMERFD_CREATE => events::timerfd_create(a, b),
+        n::TIMERFD_SETTIME => events::timerfd_settime(a, b, c, d),
+        n::TIMERFD_GETTIME => events::timerfd_gettime(a, b),
+        n::SIGNALFD => events::signalfd(a, b, c, 0),
+        n::SIGNALFD4 => events::signalfd(a, b, c, d),
+        n::EXECVE | n::EXECVEAT => Err(no_execution()),
         // The super-user remains that, without supplementary groups.
-        libc::SYS_getgroups | libc::SYS_setgroups => Ok(0),
-        libc::SYS_setuid | libc::SYS_setgid => match a as u32 {
+        n::GETGROUPS | n::SETGROUPS => Ok(0),
+        n::SETUID | n::SETGID => match a as u32 {
             0 => Ok(0),
             _ => Err(libc::EPERM),
         },
-        libc::SYS_getpgid | libc::SYS_getsid => match a as u32 as u64 {
+        n::GETPGID | n::GETSID => match a as u32 as u64 {
             0 | kernel::signals::PID => Ok(kernel::signals::PID),
             _ => Err(libc::ESRCH),
         },
-        libc::SYS_sysinfo => scheduling::information(a),
-        libc::SYS_getcpu => scheduling::processor(a, b),
-        libc::SYS_sched_setaffinity => scheduling::set_affinity(a, b, c),
-        libc::SYS_sched_getscheduler => scheduling::scheduler(a, None),
-        libc::SYS_sched_getparam => scheduling::scheduler(a, Some(b)),
-        libc::SYS_sched_setscheduler => scheduling::set_scheduler(a, b as i32, c),
-        libc::SYS_sched_setparam => scheduling::set_scheduler(a, libc::SCHED_OTHER, b),
-        libc::SYS_sched_get_priority_min => {
-            scheduling::priorities(a as i32).map(|[least, _]| least)
-        }
-        libc::SYS_sched_get_priority_max => scheduling::priorities(a as i32).map(|[_, most]| most),
-        libc::SYS_mlock | libc::SYS_munlock => scheduling::lock(a, b),
-        libc::SYS_mlockall | libc::SYS_munlockall => Ok(0),
+        n::SYSINFO => scheduling::information(a),
+        n::GETCPU => scheduling::processor(a, b),
+        n::SCHED_SETAFFINITY => scheduling::set_affinity(a, b, c),
+        n::SCHED_GETSCHEDULER => scheduling::scheduler(a, None),
+        n::SCHED_GETPARAM => scheduling::scheduler(a, Some(b)),
+        n::SCHED_SETSCHEDULER => scheduling::set_scheduler(a, b as i32, c),
+        n::SCHED_SETPARAM => scheduling::set_scheduler(a, libc::SCHED_OTHER, b),
+        n::SCHED_GET_PRIORITY_MIN => scheduling::priorities(a as i32).map(|[least, _]| least),
+        n::SCHED_GET_PRIORITY_MAX => scheduling::priorities(a as i32).map(|[_, most]| most),
+        n::MLOCK | n::MUNLOCK => scheduling::lock(a, b),
+        n::MLOCKALL | n::MUNLOCKALL => Ok(0),
         // No volume stores them.
-        libc::SYS_setxattr
-        | libc::SYS_lsetxattr
-        | libc::SYS_getxattr
-        | libc::SYS_lgetxattr
-        | libc::SYS_listxattr
-        | libc::SYS_llistxattr
-        | libc::SYS_removexattr
-        | libc::SYS_lremovexattr => on(HERE, a, |path| {
+        n::SETXATTR
+        | n::LSETXATTR
+        | n::GETXATTR
+        | n::LGETXATTR
+        | n::LISTXATTR
+        | n::LLISTXATTR
+        | n::REMOVEXATTR
+        | n::LREMOVEXATTR => on(HERE, a, |path| {
             namespace::stat(path, true)?;
             Err(libc::EOPNOTSUPP)
         }),
-        libc::SYS_fsetxattr
-        | libc::SYS_fgetxattr
-        | libc::SYS_flistxattr
-        | libc::SYS_fremovexattr => with(a, |_| Err(libc::EOPNOTSUPP)),
+        n::FSETXATTR | n::FGETXATTR | n::FLISTXATTR | n::FREMOVEXATTR => {
+            with(a, |_| Err(libc::EOPNOTSUPP))
+        }
         // As `nice` has 0.
-        libc::SYS_getpriority => Ok(20),
-        libc::SYS_setpriority => Ok(0),
-        libc::SYS_exit_group => {
+        n::GETPRIORITY => Ok(20),
+        n::SETPRIORITY => Ok(0),
+        n::EXIT_GROUP => {
             // A failure is logged.
             let _ = mapping::write_back();
             process::shut_down();

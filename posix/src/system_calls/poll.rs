@@ -1,12 +1,16 @@
 //! `poll` and `select`.
+//!
+//! Without a descriptor they are sleeps, which OCaml's tick thread makes 20 times a second. A wait
+//! of the reactor would make that thread its leader: each packet would then run it in place of the
+//! thread that wants the packet.
 
 use super::memory::{bytes_mut, load, number, store};
 use crate::errors::Result;
 use crate::process;
-use crate::select::{SET, scan};
+use crate::select::{self, SET, scan};
 use crate::table::MAX_OPEN;
 use crate::wait::readiness::{self, Events};
-use kernel::{signals, time};
+use kernel::{signals, syscall, time};
 use resources::Runtime;
 
 /// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` if that is null.
@@ -46,6 +50,9 @@ fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
     if count > MAX_OPEN as u64 {
         return Err(libc::EINVAL);
     }
+    if count == 0 {
+        return sleep(deadline);
+    }
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
         // Another thread may have unmapped it meanwhile.
         let entries = bytes_mut(list, count * 8)?;
@@ -62,6 +69,10 @@ fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
         Ok(Some(found).filter(|found| *found > 0))
     })?;
     Ok(found.unwrap_or(0))
+}
+
+fn sleep(deadline: Option<u64>) -> Result<u64> {
+    syscall::sleep(deadline).map_err(number)
 }
 
 /// `revents` of one descriptor.
@@ -114,11 +125,15 @@ fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u
         }
     }
     let mut found = [[0; SET]; 3];
-    let total = readiness::wait_for(deadline, libc::EINTR, |rt| {
-        found = [[0; SET]; 3];
-        let total = scan(rt, count, &wanted, &mut found)?;
-        Ok(Some(total).filter(|total| *total > 0))
-    })?;
+    let total = if select::is_empty(count, &wanted) {
+        Some(sleep(deadline)?)
+    } else {
+        readiness::wait_for(deadline, libc::EINTR, |rt| {
+            found = [[0; SET]; 3];
+            let total = scan(rt, count, &wanted, &mut found)?;
+            Ok(Some(total).filter(|total| *total > 0))
+        })?
+    };
     for (start, set) in starts.into_iter().zip(&found) {
         if start != 0 {
             store(start, set.get(..words).unwrap_or_default())?;

@@ -17,6 +17,7 @@ use crate::wait::signals;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use kernel::arch::gates::SystemCallFrame;
+use kernel::arch::numbers as n;
 
 kernel::system_call_extension!("soil_with_sockets", answer);
 
@@ -29,32 +30,32 @@ extern "C" fn answer(
 }
 
 /// The result of system call `number`; `None` if it isn't one on sockets.
-fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
+fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, f] = arguments;
     Some(match number {
-        libc::SYS_open | libc::SYS_openat => {
-            let path = if number == libc::SYS_open { a } else { b };
+        n::OPEN | n::OPENAT => {
+            let path = if number == n::OPEN { a } else { b };
             if memory::path(path) == Ok(resolver::PATH.as_bytes()) {
                 resolver::update();
             }
             return None;
         }
-        libc::SYS_socket => create(a as i32, b as i32, c as i32),
-        libc::SYS_socketpair => pair(a as i32, b as i32, c as i32, d),
-        libc::SYS_bind => with(a, |_, it| it.bind(address(b, c)?).map(|()| 0)),
-        libc::SYS_listen => with(a, |_, it| it.listen(b as i32).map(|()| 0)),
-        libc::SYS_accept => accept(a, b, c, 0),
-        libc::SYS_accept4 => accept(a, b, c, d as i32),
-        libc::SYS_connect => with(a, |description, it| {
+        n::SOCKET => create(a as i32, b as i32, c as i32),
+        n::SOCKETPAIR => pair(a as i32, b as i32, c as i32, d),
+        n::BIND => with(a, |_, it| it.bind(address(b, c)?).map(|()| 0)),
+        n::LISTEN => with(a, |_, it| it.listen(b as i32).map(|()| 0)),
+        n::ACCEPT => accept(a, b, c, 0),
+        n::ACCEPT4 => accept(a, b, c, d as i32),
+        n::CONNECT => with(a, |description, it| {
             let waits = message_flags(description.flags()) == 0;
             it.connect(address(b, c)?, waits).map(|()| 0)
         }),
-        libc::SYS_sendto => with(a, |description, it| {
+        n::SENDTO => with(a, |description, it| {
             let to = if e == 0 { None } else { Some(address(e, f)?) };
             let flags = d as i32 | message_flags(description.flags());
             send(it, &[[b, c]], to, flags).map(|len| len as u64)
         }),
-        libc::SYS_recvfrom => with(a, |description, it| {
+        n::RECVFROM => with(a, |description, it| {
             let mut from = Name::NONE;
             let wanted = (e != 0).then_some(&mut from);
             let flags = d as i32 | message_flags(description.flags());
@@ -65,29 +66,29 @@ fn dispatch(number: i64, arguments: [u64; 6]) -> Option<Result<u64>> {
             let whole = flags & libc::MSG_TRUNC != 0;
             Ok(if whole { received.whole } else { received.len } as u64)
         }),
-        libc::SYS_sendmsg => with(a, |description, it| {
+        n::SENDMSG => with(a, |description, it| {
             messages::send(it, b, c as i32 | message_flags(description.flags()))
         }),
-        libc::SYS_recvmsg => with(a, |description, it| {
+        n::RECVMSG => with(a, |description, it| {
             messages::receive(it, b, c as i32 | message_flags(description.flags()))
         }),
-        libc::SYS_sendmmsg => with(a, |description, it| {
+        n::SENDMMSG => with(a, |description, it| {
             messages::send_many(it, b, c, d as i32 | message_flags(description.flags()))
         }),
-        libc::SYS_recvmmsg => with(a, |description, it| {
+        n::RECVMMSG => with(a, |description, it| {
             messages::receive_many(it, b, c, d as i32 | message_flags(description.flags()), e)
         }),
-        libc::SYS_shutdown => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
-        libc::SYS_getsockname => with(a, |_, it| put_name(&it.local()?, b, c)),
-        libc::SYS_getpeername => with(a, |_, it| put_name(&it.peer()?, b, c)),
-        libc::SYS_setsockopt => with(a, |_, it| {
+        n::SHUTDOWN => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
+        n::GETSOCKNAME => with(a, |_, it| put_name(&it.local()?, b, c)),
+        n::GETPEERNAME => with(a, |_, it| put_name(&it.peer()?, b, c)),
+        n::SETSOCKOPT => with(a, |_, it| {
             if (e as i32) < 0 {
                 return Err(libc::EINVAL);
             }
             it.set(b as i32, c as i32, bytes(d, e & 0x7fff_ffff)?)
                 .map(|()| 0)
         }),
-        libc::SYS_getsockopt => with(a, |_, it| get(it, b as i32, c as i32, d, e)),
+        n::GETSOCKOPT => with(a, |_, it| get(it, b as i32, c as i32, d, e)),
         _ => return None,
     })
 }

@@ -127,6 +127,7 @@ impl Once {
     /// Runs `f`, the first time. Returns when it has completed.
     pub fn run(&self, f: impl FnOnce()) {
         let word = &self.0;
+        // Acquire: who finds it done sees what `f` did, up to the store with Release.
         let (wanted, next) = (Ordering::Acquire, Ordering::Acquire);
         match word.compare_exchange(Once::NEW, Once::RUNNING, wanted, next) {
             Ok(_) => {

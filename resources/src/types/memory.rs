@@ -51,6 +51,7 @@ impl Proxy {
 
     /// Whether the program can't reach the memory any more.
     pub fn is_unused(&self) -> bool {
+        // Acquire: the program's last access of the memory, before its decrement, is over.
         self.count.load(Ordering::Acquire) == 1
     }
 }

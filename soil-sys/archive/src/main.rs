@@ -8,8 +8,10 @@
 //! zeros become zero-initialised memory, and strings and small constants get sections of their own
 //! ([`pieces`]), so that images contain only what they use.
 //!
-//! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml also needs.
+//! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml also needs: those for the
+//! processor of the library.
 
+mod machine;
 mod paths;
 mod pieces;
 
@@ -24,7 +26,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
-        .map_err(|e| format!("can't run {name}: {e}: install GNU binutils"))?;
+        .map_err(|e| format!("can't run {name}: {e}: install GNU binutils that have it"))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{name} failed: {}", errors.trim_end()));
@@ -32,9 +34,12 @@ fn run(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Returns the defined global symbols of `input` that match `keep`.
-fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, String> {
-    let listing = run(Command::new("nm")
+/// The names of symbols, or an error in one line.
+type Kept = Result<BTreeSet<String>, String>;
+
+/// Returns the defined global symbols of `input` that match `keep`, as `nm` lists them.
+fn kept_symbols(nm: &mut Command, input: &Path, keep: &[String]) -> Kept {
+    let listing = run(nm
         .args(["--defined-only", "--extern-only", "--quiet"])
         .arg(input))?;
     let matches = |name: &str| {
@@ -95,12 +100,14 @@ fn rewrite(object: &Path) -> Result<(), String> {
 }
 
 fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
-    let kept = kept_symbols(input, keep)?;
+    let machine = machine::of(input)?;
+    let tool = |name| machine::tool(name, machine);
+    let kept = kept_symbols(&mut tool("nm"), input, keep)?;
     let list = output.with_extension("symbols");
     let object = output.with_extension("o");
     let text: String = kept.iter().map(|name| format!("{name}\n")).collect();
     std::fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
-    let mut link = Command::new("ld");
+    let mut link = tool("ld");
     // Section groups are resolved: no other object can share them.
     link.args(["-r", "--gc-sections", "--force-group-allocation", "-o"])
         .arg(&object);
@@ -108,24 +115,23 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
         link.arg("--undefined").arg(name);
     }
     run(link.arg(input))?;
+    // Rust's own libraries contain LLVM bitcode, which makes binutils with LLVM's plug-in see an
+    // object without symbols; and LLVM's table of symbols whose address is used, which only LLVM's
+    // linker reads.
+    let of_llvm = [".llvmbc", ".llvmcmd", ".llvm_addrsig"];
+    let of_llvm = of_llvm.map(|name| format!("--remove-section={name}"));
+    run(tool("objcopy").args(of_llvm).arg(&object))?;
     rewrite(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
-    // Rust's own libraries contain LLVM bitcode, which makes binutils with LLVM's plug-in see an
-    // object without symbols.
-    let bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
     let zeros = zeros(&object)?;
     let zeros = zeros.iter().map(|name| {
         let rest = name.trim_start_matches(".rodata").trim_start_matches('.');
         format!("--rename-section={name}=.bss.{rest},alloc")
     });
-    run(Command::new("objcopy")
-        .args(bitcode)
-        .args(zeros)
-        .arg(localize)
-        .arg(&object))?;
+    run(tool("objcopy").args(zeros).arg(localize).arg(&object))?;
     let _ = std::fs::remove_file(output);
-    run(Command::new("ar").arg("rcsD").arg(output).arg(&object))?;
+    run(tool("ar").arg("rcsD").arg(output).arg(&object))?;
     for left_over in [&list, &object] {
         std::fs::remove_file(left_over).map_err(|e| format!("{}: {e}", left_over.display()))?;
     }

@@ -4,6 +4,7 @@
 //! standard library begin with `/rustc/`, the compiler's commit and a slash: 48 bytes per file in
 //! each image.
 
+use crate::machine;
 use object::build::elf::{Builder, SectionData, SectionId};
 use object::elf;
 
@@ -83,7 +84,7 @@ pub fn shorten(file: &mut Builder<'_>) {
                 at: relocation.r_offset as usize + 8,
             });
             let length = length.filter(|length| {
-                relocation.r_type == elf::R_X86_64_64
+                machine::is_address(relocation.r_type)
                     && symbol.st_value == 0
                     && relocation.r_addend == 0
                     && length.read(file) == Some(long.len)
@@ -173,6 +174,7 @@ mod tests {
         let len = PATH.len() as u64 - 1;
         let short = (b"library/core/src/cell.rs\0".to_vec(), 24);
         assert_eq!(shortened(len, elf::R_X86_64_64, 0), short);
+        assert_eq!(shortened(len, elf::R_AARCH64_ABS64, 0), short);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! that refers to one constant gets all. With one section each, `--gc-sections` removes those
 //! without references.
 
+use crate::machine;
 use object::build::elf::{Builder, Section, SectionData, SectionId, SymbolId};
 use object::elf;
 use std::ops::Range;
@@ -122,7 +123,7 @@ pub fn split(file: &mut Builder<'_>) {
                 continue;
             };
             let of = |taken: &&Taken| symbol.section == Some(taken.section);
-            if relocation.r_type == elf::R_X86_64_64
+            if machine::is_exact(relocation.r_type)
                 && let Some(of) = taken.iter().find(of)
                 && let Some(at) = symbol.st_value.checked_add_signed(relocation.r_addend)
                 && let Some((_, symbol, offset)) = of.place(at, 1)
@@ -207,6 +208,7 @@ mod tests {
         relocations.data = SectionData::Relocation(vec![
             relocation(elf::R_X86_64_64, 6),
             relocation(elf::R_X86_64_PC32, 4),
+            relocation(elf::R_AARCH64_ADD_ABS_LO12_NC, 9),
         ]);
         let relocations = relocations.id();
         split(&mut file);
@@ -223,11 +225,13 @@ mod tests {
         let SectionData::Relocation(relocations) = &file.sections.get(relocations).data else {
             panic!("no relocations");
         };
-        let [certain, relative] = &relocations[..] else {
+        let [certain, relative, exact] = &relocations[..] else {
             panic!("{} relocations", relocations.len());
         };
         assert_eq!(found(certain.symbol.unwrap()), (b"info".to_vec(), 0));
         assert_eq!(certain.r_addend, 2);
         assert_eq!((relative.symbol, relative.r_addend), (Some(all), 4));
+        assert_eq!(found(exact.symbol.unwrap()), (b"ext4".to_vec(), 0));
+        assert_eq!(exact.r_addend, 1);
     }
 }

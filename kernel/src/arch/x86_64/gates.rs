@@ -8,8 +8,8 @@
 //!
 //! The tables belong to one processor: a second would have its own GDT, TSS and `PerProcessor`.
 
-use super::stacks;
-use super::vectors::{COUNT as VECTORS, DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
+use super::exceptions::{DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
+use super::{mmu, stacks};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
@@ -20,6 +20,11 @@ use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::SegmentSelector;
 use x86_64::structures::tss::TaskStateSegment;
 
+/// The first vector of interrupts; those below are the processor's exceptions.
+pub const FIRST_INTERRUPT: u8 = 32;
+/// Vectors with a gate.
+pub const VECTORS: usize = 96;
+
 /// Indexes of the TSS's table of stacks (IST); gates count them from 1.
 const PAGE_FAULTS: usize = 0;
 const EXCEPTIONS: usize = 1;
@@ -29,33 +34,106 @@ const DOUBLE_FAULTS: usize = 4;
 const MACHINE_CHECKS: usize = 5;
 
 /// The selector of all code.
-pub const KERNEL_CODE: u16 = 8;
+pub(super) const KERNEL_CODE: u16 = 8;
 /// The selector of all data.
-pub const KERNEL_DATA: u16 = 16;
+pub(super) const KERNEL_DATA: u16 = 16;
 const TASK_STATE: u16 = 24;
+
+/// Whether functions move the stack pointer before they use the memory: calls use it first.
+pub const STACK_POINTER_LEADS: bool = false;
 
 /// The registers that the entry of a gate saved, in the order of the stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// XMM0 to XMM15.
-    pub xmm: [u128; 16],
+    xmm: [u128; 16],
     /// r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax.
-    pub general: [u64; 15],
+    pub(super) general: [u64; 15],
     /// The exception or interrupt.
-    pub vector: u64,
+    pub(super) vector: u64,
     /// The processor's error code, 0 for vectors without one.
-    pub error: u64,
+    pub(super) error: u64,
+    pub(super) rip: u64,
+    cs: u64,
+    pub(super) rflags: u64,
+    pub(super) rsp: u64,
+    ss: u64,
+}
+
+/// Why a trap happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An access that the page tables don't allow.
+    PageFault {
+        /// The address.
+        address: u64,
+        /// It was a write.
+        write: bool,
+        /// It was the fetch of an instruction.
+        fetch: bool,
+    },
+    /// Any other exception.
+    Exception,
+    /// An interrupt of a device or the timer.
+    Interrupt,
+}
+
+const REGISTERS: [&str; 15] = [
+    "r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx",
+    "rax",
+];
+
+impl Frame {
+    /// Why the trap happened. Of a page fault before the next one.
+    pub fn cause(&self) -> Cause {
+        const INTERRUPTS: u64 = FIRST_INTERRUPT as u64;
+        match self.vector {
+            PAGE_FAULT => Cause::PageFault {
+                address: mmu::fault_address(),
+                write: self.error & 2 != 0,
+                fetch: self.error & 16 != 0,
+            },
+            0..INTERRUPTS => Cause::Exception,
+            _ => Cause::Interrupt,
+        }
+    }
+
+    /// The exception or interrupt.
+    pub fn vector(&self) -> u64 {
+        self.vector
+    }
+
     /// The interrupted instruction.
-    pub rip: u64,
-    /// Code selector.
-    pub cs: u64,
-    /// Flags.
-    pub rflags: u64,
-    /// Stack pointer.
-    pub rsp: u64,
-    /// Stack selector.
-    pub ss: u64,
+    pub fn program_counter(&self) -> u64 {
+        self.rip
+    }
+
+    /// The stack pointer.
+    pub fn stack_pointer(&self) -> u64 {
+        self.rsp
+    }
+
+    /// The place after the last call, which only the stack has.
+    #[inline(always)]
+    pub fn caller(&self) -> Option<u64> {
+        None
+    }
+
+    /// Calls `report` with the name and value of each register, in the order of a report, but for
+    /// the flags.
+    pub fn registers(&self, report: &mut dyn FnMut(&str, u64)) {
+        for (name, value) in REGISTERS.iter().zip(&self.general).rev() {
+            report(name, *value);
+        }
+        report("rip", self.rip);
+        report("rsp", self.rsp);
+    }
+
+    /// The name and value of the flags.
+    pub fn flags(&self) -> (&'static str, u64) {
+        ("rflags", self.rflags)
+    }
 }
 
 /// The registers of a system call that its entry saved: the number, the arguments, and where the
@@ -64,46 +142,89 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug)]
 pub struct SystemCallFrame {
     /// rax.
-    pub number: u64,
-    /// The sixth argument.
-    pub r9: u64,
-    /// The fifth.
-    pub r8: u64,
-    /// The fourth.
-    pub r10: u64,
-    /// The third.
-    pub rdx: u64,
-    /// The second.
-    pub rsi: u64,
-    /// The first.
-    pub rdi: u64,
+    number: u64,
+    r9: u64,
+    r8: u64,
+    r10: u64,
+    rdx: u64,
+    rsi: u64,
+    rdi: u64,
     /// Flags, restored on return.
-    pub rflags: u64,
+    pub(super) rflags: u64,
     /// The instruction after `syscall`.
-    pub rip: u64,
+    pub(super) rip: u64,
     /// The program's stack pointer.
-    pub rsp: u64,
+    pub(super) rsp: u64,
 }
 
 impl SystemCallFrame {
+    /// A call with this number and first argument; the others are 0.
+    pub const fn new(number: u64, argument: u64) -> Self {
+        Self {
+            number,
+            r9: 0,
+            r8: 0,
+            r10: 0,
+            rdx: 0,
+            rsi: 0,
+            rdi: argument,
+            rflags: 0,
+            rip: 0,
+            rsp: 0,
+        }
+    }
+
+    /// The call's number.
+    #[inline(always)]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its arguments.
+    #[inline(always)]
+    pub fn arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+
+    /// The arguments of `clone` by their meaning: flags, stack, the addresses of the number for the
+    /// parent and for the child, the thread pointer.
+    #[inline(always)]
+    pub fn clone_arguments(&self) -> [u64; 5] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8]
+    }
+
+    /// The instruction that the program continues with.
+    pub fn program_counter(&self) -> u64 {
+        self.rip
+    }
+
+    /// The program's stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(&self) -> u64 {
+        self.rsp
+    }
+
+    /// Makes the program continue on another stack.
+    pub fn set_stack_pointer(&mut self, stack: u64) {
+        self.rsp = stack;
+    }
+
     /// Makes the program run with interrupts enabled after the return.
     pub fn enable_interrupts(&mut self) {
         self.rflags |= RFlags::INTERRUPT_FLAG.bits();
     }
+}
 
-    /// Call 0 with zeros.
-    pub const EMPTY: Self = Self {
-        number: 0,
-        r9: 0,
-        r8: 0,
-        r10: 0,
-        rdx: 0,
-        rsi: 0,
-        rdi: 0,
-        rflags: 0,
-        rip: 0,
-        rsp: 0,
-    };
+/// Makes a system call without arguments, whose result is dropped. It changes no other register.
+#[inline(always)]
+pub fn call(number: u64) {
+    // SAFETY: the registers that the instruction and the result change are named.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inout("rax") number => _, out("rcx") _, out("r11") _,
+        );
+    }
 }
 
 /// Handles an exception or an interrupt. If it returns a frame, which lies at the end of an empty

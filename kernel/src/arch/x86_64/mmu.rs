@@ -24,8 +24,37 @@ pub fn flush_all() {
     x86_64::instructions::tlb::flush_all();
 }
 
+/// Flushes the translations of pages whose entries are being cleared: of each, or of all from
+/// `LIMIT` pages on.
+pub struct Flush<const LIMIT: usize>(usize);
+
+impl<const LIMIT: usize> Flush<LIMIT> {
+    /// Of no page yet.
+    #[inline(always)]
+    pub fn begin() -> Self {
+        Self(0)
+    }
+
+    /// The entry of the page at `address` is cleared next: nothing uses it in between.
+    #[inline(always)]
+    pub fn add(&mut self, address: u64) {
+        if self.0 < LIMIT {
+            flush(address);
+        }
+        self.0 += 1;
+    }
+
+    /// The entries of all pages are cleared.
+    #[inline(always)]
+    pub fn finish(self) {
+        if self.0 >= LIMIT {
+            flush_all();
+        }
+    }
+}
+
 /// The address whose access caused the last page fault.
-pub fn fault_address() -> u64 {
+pub(super) fn fault_address() -> u64 {
     Cr2::read_raw()
 }
 

@@ -1,365 +1,144 @@
-//! Page tables: four levels, 4 KiB pages (Intel SDM volume 3, chapter 4.5).
+//! Entries of page tables: four levels, 4 KiB pages (Intel SDM volume 3, chapter 4.5).
 //!
-//! Accesses tables in physical memory through [`TableMemory`], so that the tests run it on arrays.
 //! Nothing here touches the processor: a caller that changes an entry which the processor may have
-//! cached flushes it.
+//! cached flushes it ([`super::mmu`]).
 
 /// Bytes in a page and in a frame.
 pub const PAGE: u64 = 4096;
 
+/// The processor itself records that a page was written.
+pub const RECORDS_WRITES: bool = true;
+
 /// The page is present.
-pub const PRESENT: u64 = 1;
+const PRESENT: u64 = 1;
 /// It may be written.
-pub const WRITABLE: u64 = 1 << 1;
+const WRITABLE: u64 = 1 << 1;
 /// Device registers: no caching.
-pub const UNCACHED: u64 = 1 << 3 | 1 << 4;
+const UNCACHED: u64 = 1 << 3 | 1 << 4;
 /// Video memory: write combining, after `cpu::enable_write_combining`.
-pub const WRITE_COMBINING: u64 = 1 << 3;
+const WRITE_COMBINING: u64 = 1 << 3;
 /// The processor has written to the page ("dirty").
-pub const WRITTEN: u64 = 1 << 6;
+const WRITTEN: u64 = 1 << 6;
 /// A 2 MiB page.
-pub const LARGE: u64 = 1 << 7;
-/// Survives a reload of CR3.
-pub const GLOBAL: u64 = 1 << 8;
-/// Software bit: the entry holds a frame although it isn't present (memory that mprotect has made
-/// inaccessible).
-pub const RETAINED: u64 = 1 << 9;
-/// Software bit: the frame must not be freed with the mapping (device memory).
-pub const BORROWED: u64 = 1 << 10;
+const LARGE: u64 = 1 << 7;
+/// Software bit: the entry holds a frame although it isn't present.
+const RETAINED: u64 = 1 << 9;
+/// Software bit: the frame must not be freed with the mapping.
+const BORROWED: u64 = 1 << 10;
 /// Not executable.
-pub const NO_EXECUTE: u64 = 1 << 63;
+const NO_EXECUTE: u64 = 1 << 63;
 
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
+/// Memory that firmware keeps is mapped as [`Kind::Firmware`], rather than as registers.
+pub const FIRMWARE_IS_CACHED: bool = false;
+
+/// The use of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Memory that is read and executed.
+    Code,
+    /// Memory that is only read.
+    Constant,
+    /// Memory that is read and written.
+    Data,
+    /// Registers of a device: neither cached nor reordered, and not freed with the mapping.
+    Registers,
+    /// Memory that firmware or the host keeps, to be read.
+    Firmware,
+    /// Video memory: writes to it are combined, and it isn't freed with the mapping. After
+    /// `cpu::enable_write_combining`.
+    Video,
+}
+
+/// The entry of a present 4 KiB page of this use in `frame`.
+#[inline(always)]
+pub const fn page(frame: u64, kind: Kind) -> u64 {
+    frame
+        | PRESENT
+        | match kind {
+            Kind::Code => 0,
+            Kind::Constant => NO_EXECUTE,
+            Kind::Data => WRITABLE | NO_EXECUTE,
+            Kind::Registers => WRITABLE | UNCACHED | NO_EXECUTE | BORROWED,
+            Kind::Firmware => NO_EXECUTE | BORROWED,
+            Kind::Video => WRITABLE | WRITE_COMBINING | NO_EXECUTE | BORROWED,
+        }
+}
+
+/// The entry of a 2 MiB page that begins with `frame`.
+#[inline(always)]
+pub const fn large_page(frame: u64, kind: Kind) -> u64 {
+    page(frame, kind) | LARGE
+}
+
+/// The entry for the table of the next level in `frame`.
+#[inline(always)]
+pub const fn table(frame: u64) -> u64 {
+    frame | PRESENT | WRITABLE
+}
+
+/// `entry` of a page with memory, as a page of this use; whether it was written is kept.
+#[inline(always)]
+pub const fn change(entry: u64, kind: Kind) -> u64 {
+    page(frame_of(entry), kind) | entry & WRITTEN
+}
+
+/// `entry` of a page with memory as an inaccessible one, which holds its frame; whether it was
+/// written is kept.
+#[inline(always)]
+pub const fn retain(entry: u64) -> u64 {
+    frame_of(entry) | RETAINED | entry & WRITTEN
+}
+
 /// The frame that `entry` points to.
-pub fn frame_of(entry: u64) -> u64 {
+#[inline(always)]
+pub const fn frame_of(entry: u64) -> u64 {
     entry & ADDRESS
 }
 
-/// The memory of page tables.
-///
-/// # Implementation safety
-/// `table` returns a pointer to the 512 entries of the frame, valid and unaliased while the caller
-/// changes them.
-pub unsafe trait TableMemory {
-    /// A zeroed frame for a table, or `None` when memory is exhausted.
-    fn allocate_table(&mut self) -> Option<u64>;
-    /// The entries of the table in `frame`.
-    fn table(&mut self, frame: u64) -> *mut [u64; 512];
+/// Whether the page, or the table, is present.
+#[inline(always)]
+pub const fn is_present(entry: u64) -> bool {
+    entry & PRESENT != 0
 }
 
-/// No frame was left for a page table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfFrames;
-
-/// The tables below one root.
-pub struct PageTables {
-    root: u64,
+/// Whether a present entry of the second level or above is a page.
+#[inline(always)]
+pub const fn is_large(entry: u64) -> bool {
+    entry & LARGE != 0
 }
 
-fn index(address: u64, level: u32) -> usize {
-    (address >> (12 + 9 * level)) as usize & 511
+/// Whether a present page may be written.
+#[inline(always)]
+pub const fn is_writable(entry: u64) -> bool {
+    entry & WRITABLE != 0
 }
 
-impl PageTables {
-    /// Empty tables.
-    pub fn new(memory: &mut impl TableMemory) -> Result<Self, OutOfFrames> {
-        Ok(Self {
-            root: memory.allocate_table().ok_or(OutOfFrames)?,
-        })
-    }
-
-    /// Physical address of the root, for CR3.
-    pub fn root(&self) -> u64 {
-        self.root
-    }
-
-    /// The entry for `address` at `leaf_level` (0: 4 KiB, 1: 2 MiB); creates the tables above it.
-    fn slot(
-        &mut self,
-        memory: &mut impl TableMemory,
-        address: u64,
-        leaf_level: u32,
-    ) -> Result<&mut u64, OutOfFrames> {
-        let mut table = self.root;
-        for level in (leaf_level + 1..4).rev() {
-            // SAFETY: `table` is a table of ours; see the trait.
-            let entry = unsafe { &mut (*memory.table(table))[index(address, level)] };
-            if *entry & PRESENT == 0 {
-                let new = memory.allocate_table().ok_or(OutOfFrames)?;
-                // SAFETY: as above. Taken again, since the allocation used `memory`.
-                unsafe { (*memory.table(table))[index(address, level)] = new | PRESENT | WRITABLE };
-                table = new;
-            } else {
-                table = frame_of(*entry);
-            }
-        }
-        // SAFETY: as above; the reference lives as long as `self` is borrowed.
-        Ok(unsafe { &mut (*memory.table(table))[index(address, leaf_level)] })
-    }
-
-    /// Sets the entry of the 4 KiB page at `address`; returns the old one.
-    pub fn set(
-        &mut self,
-        memory: &mut impl TableMemory,
-        address: u64,
-        entry: u64,
-    ) -> Result<u64, OutOfFrames> {
-        Ok(core::mem::replace(self.slot(memory, address, 0)?, entry))
-    }
-
-    /// Maps 2 MiB at `address`, a multiple of that.
-    pub fn set_large(
-        &mut self,
-        memory: &mut impl TableMemory,
-        address: u64,
-        entry: u64,
-    ) -> Result<(), OutOfFrames> {
-        *self.slot(memory, address, 1)? = entry | LARGE;
-        Ok(())
-    }
-
-    /// The entry that maps `address`, 0 if none does; and the size of its page.
-    pub fn get(&self, memory: &mut impl TableMemory, address: u64) -> (u64, u64) {
-        let mut table = self.root;
-        for level in (0..4).rev() {
-            // SAFETY: `table` is a table of ours; see the trait.
-            let entry = unsafe { (*memory.table(table))[index(address, level)] };
-            if level == 0 || entry & PRESENT == 0 || entry & LARGE != 0 {
-                return (entry, PAGE << (9 * level));
-            }
-            table = frame_of(entry);
-        }
-        (0, PAGE)
-    }
-
-    /// Replaces each non-zero entry of the 4 KiB pages in `[start, end)`, in order, by what
-    /// `change` returns for its address and the entry. Skips a missing table in one step, so a
-    /// large range that was never touched costs little.
-    pub fn update<M: TableMemory>(
-        &mut self,
-        memory: &mut M,
-        start: u64,
-        end: u64,
-        mut change: impl FnMut(&mut M, u64, u64) -> u64,
-    ) {
-        let mut address = start;
-        'pages: while address < end {
-            let mut table = self.root;
-            for level in (1..4).rev() {
-                // SAFETY: `table` is a table of ours; see the trait.
-                let entry = unsafe { (*memory.table(table))[index(address, level)] };
-                if entry & PRESENT == 0 || entry & LARGE != 0 {
-                    let span = PAGE << (9 * level);
-                    address = (address & !(span - 1)).saturating_add(span);
-                    continue 'pages;
-                }
-                table = frame_of(entry);
-            }
-            let entries = memory.table(table);
-            loop {
-                // SAFETY: as above; no reference to the table is held while `change` runs.
-                let entry = unsafe { (*entries)[index(address, 0)] };
-                if entry != 0 {
-                    let new = change(memory, address, entry);
-                    // SAFETY: as above.
-                    unsafe { (*entries)[index(address, 0)] = new };
-                }
-                address += PAGE;
-                if address >= end || index(address, 0) == 0 {
-                    break;
-                }
-            }
-        }
-    }
+/// Whether the frame must not be freed with the mapping.
+#[inline(always)]
+pub const fn is_borrowed(entry: u64) -> bool {
+    entry & BORROWED != 0
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{
-        NO_EXECUTE, OutOfFrames, PAGE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of,
-    };
-
-    struct Fake {
-        tables: Vec<Box<[u64; 512]>>,
-        limit: usize,
-    }
-
-    // SAFETY: each table is a box of its own, and the tests use one at a time.
-    unsafe impl TableMemory for Fake {
-        fn allocate_table(&mut self) -> Option<u64> {
-            (self.tables.len() < self.limit).then(|| {
-                self.tables.push(Box::new([0; 512]));
-                self.tables.len() as u64 * PAGE
-            })
-        }
-
-        fn table(&mut self, frame: u64) -> *mut [u64; 512] {
-            &mut *self.tables[(frame / PAGE) as usize - 1]
-        }
-    }
-
-    fn fake() -> Fake {
-        Fake {
-            tables: Vec::new(),
-            limit: 100,
-        }
-    }
-
-    #[test]
-    fn finds_what_was_set() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        let high = 0xffff_8000_0020_0000;
-        let entry = 0x1234_5000 | PRESENT | WRITABLE | NO_EXECUTE;
-        assert_eq!(tables.set(&mut memory, 0x40_0000, entry), Ok(0));
-        tables
-            .set_large(&mut memory, high, 0x20_0000 | PRESENT)
-            .unwrap();
-        assert_eq!(tables.get(&mut memory, 0x40_0fff), (entry, PAGE));
-        assert_eq!(frame_of(entry), 0x1234_5000);
-        assert_eq!(tables.get(&mut memory, 0x40_1000).0, 0);
-        let (large, size) = tables.get(&mut memory, high + 0x1f_0000);
-        assert_eq!((frame_of(large), size), (0x20_0000, 2 << 20));
-    }
-
-    #[test]
-    fn says_how_much_nothing_maps() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        assert_eq!(tables.root(), PAGE);
-        tables.set(&mut memory, 0x40_0000, PRESENT | PAGE).unwrap();
-        let sizes = [
-            (0x40_1000, PAGE),
-            (0x60_0000, PAGE << 9),
-            (0x4000_0000, PAGE << 18),
-            (1 << 39, PAGE << 27),
-        ];
-        for (address, size) in sizes {
-            assert_eq!(tables.get(&mut memory, address), (0, size), "{address:#x}");
-        }
-    }
-
-    /// After a missing table, at each level, follows the next entry, and none is skipped.
-    #[test]
-    fn no_more_than_a_missing_table_is_passed_over() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        let there = [
-            0,
-            1 << 21,
-            3 << 21,
-            1 << 30,
-            (1 << 30) + (3 << 21),
-            1 << 39,
-            3 << 39,
-        ];
-        for address in there {
-            tables.set(&mut memory, address, PRESENT | PAGE).unwrap();
-        }
-        for start in [0, PAGE, (1 << 21) + PAGE, (1 << 30) + 5, 1 << 31] {
-            let mut seen = Vec::new();
-            let start = start & !(PAGE - 1);
-            tables.update(&mut memory, start, 1 << 47, |_, address, entry| {
-                seen.push(address);
-                entry
-            });
-            let expected = there.iter().filter(|at| **at >= start).copied();
-            assert_eq!(seen, expected.collect::<Vec<_>>(), "from {start:#x}");
-        }
-    }
-
-    #[test]
-    fn visits_only_what_is_there() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        let base = 0x40_0000_0000;
-        for page in [0, 5, 511, 512, 3 << 18] {
-            tables
-                .set(&mut memory, base + page * PAGE, PRESENT | (page * PAGE))
-                .unwrap();
-        }
-        let mut seen = Vec::new();
-        tables.update(
-            &mut memory,
-            base + PAGE,
-            base + (1 << 40),
-            |_, address, _| {
-                seen.push((address - base) / PAGE);
-                0
-            },
-        );
-        assert_eq!(seen, [5, 511, 512, 3 << 18]);
-        tables.update(&mut memory, 0, 1 << 47, |_, address, entry| {
-            assert_eq!(address, base);
-            entry
-        });
-    }
-
-    #[test]
-    fn a_range_ends_where_it_says() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        // Two tables full of pages, the second next to a missing one.
-        let base = 0x40_0000_0000;
-        for page in 0..1024 {
-            tables
-                .set(&mut memory, base + page * PAGE, PRESENT | (page * PAGE))
-                .unwrap();
-        }
-        for (first, end) in [
-            (3, 7),
-            (0, 1),
-            (500, 513),
-            (511, 512),
-            (512, 700),
-            (1020, 1023),
-            (600, 600),
-        ] {
-            let mut seen = Vec::new();
-            tables.update(
-                &mut memory,
-                base + first * PAGE,
-                base + end * PAGE,
-                |_, address, entry| {
-                    seen.push((address - base) / PAGE);
-                    entry
-                },
-            );
-            assert_eq!(seen, (first..end).collect::<Vec<_>>());
-        }
-        // The result of `change` is stored, and the entries beside it stay.
-        tables.update(
-            &mut memory,
-            base + 5 * PAGE,
-            base + 6 * PAGE,
-            |_, _, entry| entry & !PRESENT,
-        );
-        let present = [4, 5, 6].map(|page| tables.get(&mut memory, base + page * PAGE).0 & PRESENT);
-        assert_eq!(present, [PRESENT, 0, PRESENT]);
-    }
-
-    #[test]
-    fn large_pages_are_passed_over() {
-        let mut memory = fake();
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        tables.set_large(&mut memory, 0x20_0000, PRESENT).unwrap();
-        tables.set(&mut memory, 0x40_0000, PRESENT | PAGE).unwrap();
-        let mut seen = Vec::new();
-        tables.update(&mut memory, 0x20_1000, 0x80_0000, |_, address, entry| {
-            seen.push(address);
-            entry
-        });
-        assert_eq!(seen, [0x40_0000]);
-    }
-
-    #[test]
-    fn says_when_frames_are_out() {
-        let mut memory = Fake {
-            tables: Vec::new(),
-            limit: 2,
-        };
-        let mut tables = PageTables::new(&mut memory).unwrap();
-        assert_eq!(tables.set(&mut memory, 0, PRESENT), Err(OutOfFrames));
-    }
+/// Whether the page was written since it was mapped, or since [`clear_written`].
+#[inline(always)]
+pub const fn is_written(entry: u64) -> bool {
+    entry & WRITTEN != 0
 }
+
+/// `entry` of a page as one that was written.
+#[inline(always)]
+pub const fn set_written(entry: u64) -> u64 {
+    entry | WRITTEN
+}
+
+/// `entry` of a page as one that wasn't.
+#[inline(always)]
+pub const fn clear_written(entry: u64) -> u64 {
+    entry & !WRITTEN
+}
+
+/// Lets the processor use entries that have become valid: x86-64's does so by itself.
+#[inline(always)]
+pub fn publish() {}

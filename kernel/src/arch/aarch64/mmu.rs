@@ -1,0 +1,94 @@
+//! The processor's use of page tables: the root, and the translations that it caches.
+
+use core::arch::asm;
+
+/// Translates both halves of the address space by the tables below the frame `root` from now on.
+///
+/// # Safety
+/// They map all code and data in use as the current ones do.
+pub unsafe fn activate(root: u64) {
+    // SAFETY: the caller's promise. The tables were written before; nothing of the old ones stays
+    // cached.
+    unsafe {
+        asm!(
+            "dsb ishst",
+            "msr ttbr0_el1, {root}",
+            "msr ttbr1_el1, {root}",
+            "isb",
+            "tlbi vmalle1",
+            "dsb nsh",
+            "isb",
+            root = in(reg) root,
+            options(nostack)
+        );
+    }
+}
+
+/// Makes an entry that was invalid before, and has been written, be used by accesses from now on.
+pub fn publish() {
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ishst", "isb", options(nostack)) };
+}
+
+/// Flushes the translation of one page.
+pub fn flush(address: u64) {
+    // Bits 55 to 12 of the address; ASID and level are those of any.
+    let page = address >> 12 & ((1 << 44) - 1);
+    // SAFETY: translations are read from the tables again.
+    unsafe {
+        asm!("dsb ishst", "tlbi vaae1is, {}", "dsb ish", "isb", in(reg) page, options(nostack));
+    }
+}
+
+/// Flushes all translations. QEMU's software TLB grows only here, see `memory::tlb`.
+pub fn flush_all() {
+    // SAFETY: as for `flush`.
+    unsafe {
+        asm!(
+            "dsb ishst",
+            "tlbi vmalle1is",
+            "dsb ish",
+            "isb",
+            options(nostack)
+        )
+    };
+}
+
+/// Flushes the translations of pages whose entries are being cleared, once they are: the processor
+/// may read an entry at any time before. Of each page, or of all from `LIMIT` pages on.
+pub struct Flush<const LIMIT: usize> {
+    pages: [u64; LIMIT],
+    count: usize,
+}
+
+impl<const LIMIT: usize> Flush<LIMIT> {
+    /// Of no page yet.
+    pub fn begin() -> Self {
+        Self {
+            pages: [0; LIMIT],
+            count: 0,
+        }
+    }
+
+    /// The entry of the page at `address` is cleared next.
+    pub fn add(&mut self, address: u64) {
+        if let Some(place) = self.pages.get_mut(self.count) {
+            *place = address;
+        }
+        self.count += 1;
+    }
+
+    /// The entries of all pages are cleared.
+    pub fn finish(self) {
+        match self.pages.get(..self.count) {
+            Some(pages) => pages.iter().copied().for_each(flush),
+            None => flush_all(),
+        }
+    }
+}
+
+/// Whether page tables can translate `address`: as on x86-64, its upper 17 bits are equal. The two
+/// halves share one root, whose first 256 entries are the lower half's.
+pub fn is_canonical(address: u64) -> bool {
+    matches!(address >> 47, 0 | 0x1_ffff)
+}

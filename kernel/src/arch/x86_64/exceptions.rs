@@ -1,0 +1,68 @@
+//! The processor's exceptions: vectors, names, and the signals that Linux sends for them. Source:
+//! Intel SDM volume 3, chapter 6.15; Linux's `arch/x86/kernel/traps.c`.
+
+use super::gates::Frame;
+
+/// Non-maskable interrupt.
+pub const NON_MASKABLE: u64 = 2;
+/// An exception during the delivery of another.
+pub const DOUBLE_FAULT: u64 = 8;
+/// Page fault; CR2 has the address.
+pub const PAGE_FAULT: u64 = 14;
+/// Machine check.
+pub const MACHINE_CHECK: u64 = 18;
+
+const NAMES: [&str; 20] = [
+    "division by zero",
+    "debug trap",
+    "non-maskable interrupt",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid instruction",
+    "no x87 unit",
+    "double fault",
+    "",
+    "invalid TSS",
+    "segment not present",
+    "stack segment fault",
+    "general protection fault: an address that isn't canonical, or an instruction that isn't \
+    allowed",
+    "",
+    "",
+    "x87 floating-point exception",
+    "alignment check",
+    "machine check",
+    "SIMD floating-point exception",
+];
+
+impl Frame {
+    /// The name of the exception.
+    #[inline(always)]
+    pub fn name(&self) -> &'static str {
+        let name = NAMES.get(self.vector as usize);
+        let name = name.filter(|name| !name.is_empty());
+        name.unwrap_or(&"processor exception")
+    }
+
+    /// The processor's numbers for the exception, with their names.
+    pub fn details(&self) -> [(&'static str, u64); 2] {
+        [("vector", self.vector), ("error", self.error)]
+    }
+
+    /// The number of the signal that Linux sends a process with this exception.
+    #[inline(always)]
+    pub fn signal(&self) -> u8 {
+        match self.vector {
+            // SIGFPE: the divider, x87, SSE.
+            0 | 16 | 19 => 8,
+            // SIGTRAP: single steps and `int3`.
+            1 | 3 => 5,
+            // SIGILL.
+            6 => 4,
+            // SIGBUS: missing segments, alignment.
+            11 | 12 | 17 => 7,
+            _ => 11,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The frame of a signal's handler on the program's stack, and its return to the program.
+//!
+//! Source: musl's `arch/x86_64/bits/signal.h` for `siginfo_t` and `ucontext_t`; Linux's
+//! `arch/x86/kernel/signal.c`.
+
+use super::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
+
+/// Offsets, in words, of a handler's frame: the signal and the handler, `ucontext_t` (without the
+/// state of the x87 unit), `siginfo_t`.
+const CONTEXT: usize = 2;
+const GENERAL: usize = CONTEXT + 5;
+const MASK: usize = CONTEXT + 37;
+const INFORMATION: usize = MASK + 16;
+/// The words of a frame.
+pub const FRAME: usize = INFORMATION + 16;
+/// Offsets within `GENERAL`.
+const RAX: usize = GENERAL + 13;
+const RSP: usize = GENERAL + 15;
+const RIP: usize = GENERAL + 16;
+const FLAGS: usize = GENERAL + 17;
+
+/// A handler that is to run.
+pub struct Handler {
+    /// The signal's number.
+    pub signal: u64,
+    /// Address of the function.
+    pub function: u64,
+    /// The mask to restore after it.
+    pub mask: u64,
+    /// `si_code`, `si_pid` and `si_uid`, `si_value`.
+    pub information: [u64; 3],
+}
+
+/// Where the program continues after the handlers.
+pub struct Resumption<'a> {
+    rip: &'a mut u64,
+    rsp: &'a mut u64,
+    flags: u64,
+    /// rax, but for the result of a call.
+    rax: u64,
+}
+
+impl<'a> Resumption<'a> {
+    /// After a system call.
+    #[inline(always)]
+    pub fn of_call(call: &'a mut SystemCallFrame) -> Self {
+        Self {
+            rax: call.number(),
+            rip: &mut call.rip,
+            rsp: &mut call.rsp,
+            flags: call.rflags,
+        }
+    }
+
+    /// Where a trap interrupted the program; and the value of the register of results.
+    #[inline(always)]
+    pub fn of_interrupt(frame: &'a mut Frame) -> (Self, u64) {
+        let rax = frame.general[14];
+        let resumption = Self {
+            rax,
+            rip: &mut frame.rip,
+            rsp: &mut frame.rsp,
+            flags: frame.rflags,
+        };
+        (resumption, rax)
+    }
+
+    /// Makes the program make the call once more; returns the result that it needs for that.
+    #[inline(always)]
+    pub fn restart(&mut self) -> u64 {
+        /// Bytes of the instruction `syscall`, which `rip` is after.
+        const INSTRUCTION: u64 = 2;
+        *self.rip = self.rip.wrapping_sub(INSTRUCTION);
+        self.rax
+    }
+
+    /// The instruction.
+    #[inline(always)]
+    pub fn program_counter(&self) -> u64 {
+        *self.rip
+    }
+
+    /// The stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(&self) -> u64 {
+        *self.rsp
+    }
+
+    /// Fills the frame of `handler`, which is zeros, and returns its address: on the stack that
+    /// ends at `other`, else on the program's own, below the red zone. The program then continues
+    /// with `result`.
+    #[inline(always)]
+    pub fn frame(
+        &self,
+        handler: &Handler,
+        other: Option<u64>,
+        result: u64,
+        words: &mut [u64; FRAME],
+    ) -> u64 {
+        let top = other.unwrap_or(self.rsp.wrapping_sub(128));
+        words[0] = handler.signal;
+        words[1] = handler.function;
+        words[RAX] = result;
+        words[RSP] = *self.rsp;
+        words[RIP] = *self.rip;
+        words[FLAGS] = self.flags;
+        words[MASK] = handler.mask;
+        words[INFORMATION] = handler.signal;
+        [
+            words[INFORMATION + 1],
+            words[INFORMATION + 2],
+            words[INFORMATION + 3],
+        ] = handler.information;
+        top.wrapping_sub(8 * FRAME as u64) & !15
+    }
+
+    /// Makes the program run the handler whose frame was stored at `frame`.
+    #[inline(always)]
+    pub fn enter(&mut self, frame: u64) {
+        *self.rsp = frame;
+        *self.rip = soil_signal_return as *const () as u64;
+    }
+}
+
+// Everything that a handler may change is saved, since the program may have been interrupted
+// anywhere. It continues where the handler's `ucontext_t` says, which `pthread_cancel` changes.
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.soil_signals, "ax", @progbits
+    .globl soil_signal_return
+soil_signal_return:
+    push rcx
+    push rdi
+    push rsi
+    push rdx
+    push r8
+    push r9
+    push r10
+    push r11
+    sub rsp, 512
+    fxsave64 [rsp]
+    fninit
+    cld
+    mov rdi, [rsp + 576]
+    lea rsi, [rsp + 576 + {information}]
+    lea rdx, [rsp + 576 + {context}]
+    call [rsp + 584]
+    mov rdi, [rsp + 576 + {mask}]
+    mov eax, 15
+    syscall
+    fxrstor64 [rsp]
+    add rsp, 512
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdx
+    pop rsi
+    pop rdi
+    pop rcx
+    mov rax, [rsp + {rax}]
+    push {data}
+    push [rsp + 8 + {rsp}]
+    push [rsp + 16 + {flags}]
+    push {code}
+    push [rsp + 32 + {rip}]
+    iretq
+    .popsection
+    "#,
+    information = const 8 * INFORMATION,
+    context = const 8 * CONTEXT,
+    mask = const 8 * MASK,
+    rax = const 8 * RAX,
+    rip = const 8 * RIP,
+    rsp = const 8 * RSP,
+    flags = const 8 * FLAGS,
+    data = const KERNEL_DATA,
+    code = const KERNEL_CODE,
+);
+
+unsafe extern "C" {
+    fn soil_signal_return();
+}

@@ -1,0 +1,47 @@
+//! The machine around the processor: interrupt controller, timer, clocks, serial ports, PCI, power.
+//!
+//! The rest of the kernel names `board::uart`, not the folder. Each folder has the same modules and
+//! functions, which keep these promises; a function that isn't named here may be called from any
+//! context, and neither allocates, waits nor changes whether interrupts are enabled.
+//!
+//! - `handover`: what the loader left, by pure reads of memory. `set_up_early` runs on the boot
+//!   tables before the console, `set_up` once on the real tables, with interrupts disabled.
+//! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
+//! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
+//!   doesn't know has no end. `route` may map memory: not for interrupts. The write of a message is
+//!   ordered after the device's writes before it.
+//! - `timer`: one interrupt, at the time or earlier; a later call replaces it. After the clock's
+//!   `begin`.
+//! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two
+//!   accesses; `begin` comes before the other two.
+//! - `uart`, `control`: no state. The console serializes the accesses.
+//! - `pci`: configuration space, for one caller at a time and not for interrupts; `set_up` comes
+//!   before the first access.
+//! - `mmio`: may read firmware's tables, and allocates then: not for interrupts.
+//! - `power`: `end_now` uses neither tables nor locks; the others may map memory.
+//! - `button`, `keyboard`: `enable` may map memory; `pressed` and `requests` are for their
+//!   interrupts, or with these disabled.
+
+#[cfg(target_arch = "x86_64")]
+mod pc;
+#[cfg(target_arch = "x86_64")]
+pub use self::pc::*;
+
+#[cfg(target_arch = "aarch64")]
+mod virt;
+#[cfg(target_arch = "aarch64")]
+pub use self::virt::*;
+
+/// What touches no register is tested on every host.
+#[cfg(all(test, not(target_arch = "aarch64")))]
+#[allow(dead_code)]
+mod virt {
+    mod fdt;
+    mod its {
+        mod commands;
+    }
+    mod registers;
+    mod resources;
+    mod survey;
+    mod uart;
+}

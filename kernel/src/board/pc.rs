@@ -1,0 +1,20 @@
+//! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by ports, i8042, ACPI's power
+//! management, and QEMU's devices on ports; entered by PVH.
+
+mod apic;
+pub mod button;
+pub mod clock;
+pub mod control;
+pub mod handover;
+mod i8042;
+mod io_apic;
+pub mod irq;
+pub mod keyboard;
+pub mod mmio;
+pub mod pci;
+pub mod power;
+mod pvpanic;
+mod reset;
+pub mod timer;
+pub mod uart;
+pub mod vectors;

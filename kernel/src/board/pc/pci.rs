@@ -1,0 +1,46 @@
+//! PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0,
+//! 3.2.2.3.2).
+
+use super::irq::legacy_line;
+use drivers::pci::{Address, ConfigAccess};
+use x86_64::instructions::port::Port;
+
+/// The two ports. An access takes two instructions: only one caller at a time, and not for
+/// interrupts.
+pub struct Config;
+
+impl Config {
+    fn select(address: Address, offset: u16) {
+        let value = 1 << 31
+            | u32::from(address.bus) << 16
+            | u32::from(address.device & 31) << 11
+            | u32::from(address.function & 7) << 8
+            | u32::from(offset & 0xfc);
+        // SAFETY: selects a register of configuration space, which has no effect by itself.
+        unsafe { Port::new(0xcf8).write(value) };
+    }
+}
+
+impl ConfigAccess for Config {
+    fn read(&self, address: Address, offset: u16) -> u32 {
+        Self::select(address, offset);
+        // SAFETY: reading configuration space has no side effect; without PCI the port reads as
+        // ones.
+        unsafe { Port::new(0xcfc).read() }
+    }
+
+    fn write(&self, address: Address, offset: u16, value: u32) {
+        Self::select(address, offset);
+        // SAFETY: the caller owns the function at this address.
+        unsafe { Port::new(0xcfc).write(value) };
+    }
+}
+
+/// Prepares the functions, which firmware has done.
+pub fn set_up() {}
+
+/// The line of a function whose interrupt line register has this value, as firmware has written it;
+/// `None` if it has none.
+pub fn line(_: Address, register: Option<u8>) -> Option<u32> {
+    register.map(legacy_line)
+}

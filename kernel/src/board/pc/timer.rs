@@ -1,0 +1,8 @@
+//! The timer: the local APIC's.
+
+use super::{apic, clock};
+
+/// Interrupts once after `ns` nanoseconds, or earlier. Replaces the last call's.
+pub fn set(ns: u64) {
+    apic::set_timer(clock::bus_clocks(ns));
+}

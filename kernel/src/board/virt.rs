@@ -1,0 +1,22 @@
+//! The machine of virtual arm64 machines, as its device tree describes it: QEMU's `virt`, and the
+//! likes of Firecracker.
+
+pub mod button;
+pub mod clock;
+pub mod control;
+pub mod fdt;
+mod gic;
+pub mod handover;
+pub mod irq;
+mod its;
+pub mod keyboard;
+pub mod mmio;
+pub mod pci;
+pub mod power;
+mod pvpanic;
+mod registers;
+mod resources;
+mod survey;
+pub mod timer;
+pub mod uart;
+pub mod vectors;

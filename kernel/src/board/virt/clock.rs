@@ -1,0 +1,67 @@
+//! The time: the virtual counter, whose rate firmware gives, and a PL031 for the time of day (Arm
+//! DDI 0224).
+
+use super::handover;
+use super::registers::Registers;
+use crate::arch::counter;
+use crate::clock::{NS, PAGE, Rate};
+use crate::memory;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether [`begin`] was called. Written by it, last.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// The real-time clock, once it was searched for.
+static RTC: Registers = Registers::none();
+
+/// Nothing: the counter runs.
+pub fn set_up() {}
+
+/// Whether [`begin`] was called.
+pub fn has_begun() -> bool {
+    // Acquire: pairs with the store in `begin`, after which the page is valid.
+    BEGUN.load(Ordering::Acquire)
+}
+
+/// Starts the clock of [`PAGE`], which is 0 when the counter is `start`. Returns false if firmware
+/// gives no rate, which is taken for 1 GHz. With interrupts disabled.
+pub fn begin(start: u64) -> bool {
+    let hz = counter::hz();
+    PAGE.write(start, 0, Rate::new(if hz == 0 { NS } else { hz }, NS));
+    BEGUN.store(true, Ordering::Release);
+    hz != 0
+}
+
+/// The counter at which [`compare`] is due: never.
+pub fn next_comparison() -> u64 {
+    u64::MAX
+}
+
+/// Nothing: the counter is the only clock.
+pub fn compare() {}
+
+/// The time of day by the real-time clock with a resolution of a second, or by Soil's loader, which
+/// read firmware's at boot; in nanoseconds since 1970. `None` if there is neither. With interrupts
+/// disabled.
+pub fn wall_ns() -> Option<u64> {
+    const DATA: usize = 0;
+    const LEN: usize = 0x1000;
+    if !RTC.exist() {
+        let tree = handover::tree()?;
+        let Some(node) = tree.compatible(&["arm,pl031"]) else {
+            let chosen = tree.nodes().find(|node| node.base_name() == b"chosen")?;
+            let at_boot = chosen.number("soil,time")?.checked_mul(NS)?;
+            return at_boot.checked_add(PAGE.read(counter::counter));
+        };
+        let (address, _) = node.registers().next()?;
+        // SAFETY: the tree says that the device is there; just mapped, for good.
+        unsafe { RTC.set(memory::map_device(address, LEN)?) };
+    }
+    Some(u64::from(RTC.read::<u32>(DATA)) * NS)
+}
+
+/// Numbers that differ from boot to boot, for those who have no better ones: the counter, at a time
+/// that depends on the host.
+pub fn noise(_: u8) -> u64 {
+    counter::counter()
+}

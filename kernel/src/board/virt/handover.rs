@@ -1,0 +1,119 @@
+//! What the loader hands over: a device tree.
+
+use super::fdt::{self, Fdt, HEADER};
+use super::survey::Survey;
+use super::{irq, pci, power, uart};
+use crate::arch::cpu;
+use crate::firmware;
+use crate::memory::{self, DIRECT, MemoryMap, Physical, Region};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// What the message of a failure names.
+pub const NAME: &str = "device tree";
+
+/// The device tree, in place: its memory is never used for anything else.
+pub struct Handover {
+    survey: Survey<'static>,
+    /// Its physical addresses.
+    place: Region,
+}
+
+/// The tree's address in the direct map; null before [`set_up`]. Written once.
+static TREE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+/// Its length in bytes. Written before [`TREE`].
+static TREE_LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Reads the device tree at this physical address, on the boot tables, which map it; `None` if it
+/// is invalid.
+pub fn read(tree: u64) -> Option<Handover> {
+    const ALIGNMENT: u64 = 8;
+    if tree == 0 || !tree.is_multiple_of(ALIGNMENT) || tree >> 39 != 0 {
+        return None;
+    }
+    let bytes = (DIRECT + tree) as *const u8;
+    // SAFETY: the boot tables map what lies at the address and in the 2 MiB after it, which is the
+    // maximum size that `size` allows. Memory of the loader that isn't used otherwise, see
+    // `usable`.
+    let bytes = unsafe {
+        let header = core::slice::from_raw_parts(bytes, HEADER);
+        core::slice::from_raw_parts(bytes, fdt::size(header)?)
+    };
+    let parsed = Fdt::parse(bytes)?;
+    let place = Region {
+        start: tree,
+        end: tree + parsed.used() as u64,
+    };
+    Some(Handover {
+        survey: Survey::new(parsed),
+        place,
+    })
+}
+
+impl MemoryMap for Handover {
+    fn usable<M: Physical>(&self, _: &M) -> impl Iterator<Item = Region> {
+        self.survey.usable(self.place)
+    }
+}
+
+impl Handover {
+    /// The command line; empty if there is none.
+    pub fn command_line<'a>(&self, _: &'a impl Physical) -> &'a [u8] {
+        let chosen = self.survey.chosen;
+        chosen
+            .and_then(|node| node.string("bootargs"))
+            .unwrap_or(&[])
+    }
+}
+
+/// The device tree; `None` before [`set_up`].
+pub(super) fn tree() -> Option<Fdt<'static>> {
+    // Acquire: pairs with the store in `set_up`.
+    let bytes = TREE.load(Ordering::Acquire);
+    let len = TREE_LEN.load(Ordering::Relaxed);
+    // SAFETY: a tree that `read` has accepted, mapped and unchanged for good.
+    let bytes = (!bytes.is_null()).then(|| unsafe { core::slice::from_raw_parts(bytes, len) })?;
+    Fdt::parse(bytes)
+}
+
+/// Prepares the console's device, on the boot tables.
+pub fn set_up_early(handover: &Handover) {
+    uart::set_up(&handover.survey.ports, &|address, _| {
+        // The boot tables map the devices of the first 4 GiB.
+        (address < 1 << 32).then_some((DIRECT + address) as *mut u8)
+    });
+}
+
+/// Keeps the tree, and prepares the interrupt controller, the console's device and the means to
+/// end the machine.
+pub fn set_up(handover: &Handover) {
+    let len = handover.survey.tree.used();
+    TREE_LEN.store(len, Ordering::Relaxed);
+    let tree = (DIRECT + handover.place.start) as *mut u8;
+    // Release: pairs with the load in `tree`.
+    TREE.store(tree, Ordering::Release);
+    let survey = &handover.survey;
+    uart::set_up(&survey.ports, &|address, len| {
+        memory::map_device(address, len)
+    });
+    power::set_up(survey.psci.as_ref());
+    cpu::set_emulated(survey.is_qemu && power::is_translating());
+    irq::set_up(survey);
+    if let Some(root) = survey.chosen.and_then(|node| node.number("soil,acpi-root")) {
+        firmware::set_root(root);
+    }
+    if let Some(bridge) = &survey.bridge {
+        let probe_only = survey
+            .chosen
+            .and_then(|node| node.u32("linux,pci-probe-only"));
+        pci::find(bridge, probe_only == Some(1));
+    }
+}
+
+/// The physical address of the machine's identifier, which changes when it resumes from a snapshot:
+/// ACPI's "VM generation ID", or the tree's.
+pub fn machine_id() -> Option<u64> {
+    firmware::acpi().machine_id.or_else(|| {
+        let node = tree()?.compatible(&["microsoft,vmgenid"])?;
+        node.registers().next().map(|(address, _)| address)
+    })
+}

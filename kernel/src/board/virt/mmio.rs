@@ -1,0 +1,18 @@
+//! The virtio-mmio devices that the tree lists.
+
+use super::handover;
+use super::irq::line_of;
+
+/// Calls `visit` with each: physical address, length, interrupt line.
+pub fn each(visit: &mut dyn FnMut(u64, usize, u32)) {
+    let Some(tree) = handover::tree() else {
+        return;
+    };
+    let is_device =
+        |node: &super::fdt::Node<'_>| node.is_enabled() && node.is_compatible("virtio,mmio");
+    for node in tree.nodes().filter(is_device) {
+        if let (Some((address, len)), Some(line)) = (node.registers().next(), node.interrupt(0)) {
+            visit(address, usize::try_from(len).unwrap_or(0), line_of(line));
+        }
+    }
+}

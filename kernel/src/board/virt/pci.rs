@@ -1,0 +1,122 @@
+//! PCI: configuration space in memory ("ECAM"), and the addresses of functions, which no firmware
+//! has assigned where the kernel was loaded directly.
+
+use super::fdt::{Fdt, Node};
+use super::handover;
+use super::irq::line_of;
+use super::resources::{self, Windows};
+use crate::memory;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use drivers::pci::{Address, ConfigAccess};
+
+/// The physical address of configuration space; 0 for none. Written once, by [`find`].
+static ECAM: AtomicU64 = AtomicU64::new(0);
+/// The last bus.
+static LAST_BUS: AtomicU8 = AtomicU8::new(0);
+/// The tree says that firmware has assigned all addresses. Written once, by [`find`].
+static PROBE_ONLY: AtomicBool = AtomicBool::new(false);
+/// Whether [`set_up`] has run.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// The bridge to PCI.
+fn bridge<'a>(tree: &Fdt<'a>) -> Option<Node<'a>> {
+    tree.compatible(&["pci-host-ecam-generic"])
+}
+
+/// Sets the place of configuration space, and finds the control channel there. `probe_only`:
+/// firmware has assigned all addresses.
+pub(super) fn find(bridge: &Node<'_>, probe_only: bool) {
+    /// Bytes of configuration space of a bus.
+    const BUS: u64 = 1 << 20;
+    let Some((address, len @ BUS..)) = bridge.registers().next() else {
+        return;
+    };
+    let last = (len / BUS - 1).min(255) as u8;
+    LAST_BUS.store(last, Ordering::Relaxed);
+    PROBE_ONLY.store(probe_only, Ordering::Relaxed);
+    ECAM.store(address, Ordering::Relaxed);
+    super::control::set_up();
+}
+
+/// Configuration space. Each access maps its page: not for interrupts.
+pub struct Config;
+
+impl Config {
+    fn register(address: Address, offset: u16) -> Option<*mut u32> {
+        let base = ECAM.load(Ordering::Relaxed);
+        if base == 0 || address.bus > LAST_BUS.load(Ordering::Relaxed) {
+            return None;
+        }
+        let function = u64::from(address.bus) << 20
+            | u64::from(address.device & 31) << 15
+            | u64::from(address.function & 7) << 12;
+        let place = base + function + u64::from(offset & 0xffc);
+        memory::map_device(place, 4).map(|register| register.cast())
+    }
+}
+
+impl ConfigAccess for Config {
+    fn read(&self, address: Address, offset: u16) -> u32 {
+        // SAFETY: a register of configuration space, just mapped for good. Reading has no side
+        // effect; an absent function reads as ones.
+        Self::register(address, offset).map_or(u32::MAX, |at| unsafe { at.read_volatile() })
+    }
+
+    fn write(&self, address: Address, offset: u16, value: u32) {
+        if let Some(register) = Self::register(address, offset) {
+            // SAFETY: the caller owns the function at this address.
+            unsafe { register.write_volatile(value) };
+        }
+    }
+}
+
+/// The windows of the bridge.
+fn windows() -> Option<Windows> {
+    let node = bridge(&handover::tree()?)?;
+    Windows::parse(node.property("ranges")?)
+}
+
+/// Assigns addresses to the functions, unless firmware has done so. Once, however often it is
+/// called.
+pub fn set_up() {
+    if READY.swap(true, Ordering::Relaxed) || PROBE_ONLY.load(Ordering::Relaxed) {
+        return;
+    }
+    if let Some(mut windows) = windows() {
+        resources::assign(&Config, &mut windows, LAST_BUS.load(Ordering::Relaxed));
+    }
+}
+
+/// Assigns the first register of ports of a function, which nothing else uses; returns their
+/// physical address.
+pub(super) fn assign_ports(address: Address) -> Option<u64> {
+    let (bus, physical) = windows()?.reserved_ports()?;
+    const PORTS: u32 = 1;
+    let register = Config.read(address, resources::BAR0);
+    if register & PORTS == 0 {
+        return None;
+    }
+    // Firmware's.
+    if register & !3 != 0 {
+        return Some(physical - u64::from(bus) + u64::from(register & !3));
+    }
+    Config.write(address, resources::BAR0, bus);
+    Some(physical)
+}
+
+/// The line of a function whose interrupt line register has this value: that of its pin, by the
+/// tree; `None` if it has none, or is behind another bridge.
+pub fn line(address: Address, register: Option<u8>) -> Option<u32> {
+    const INTERRUPT: u16 = 0x3c;
+    register?;
+    if address.bus != 0 {
+        return None;
+    }
+    let pin = Config.read(address, INTERRUPT) >> 8 & 0xff;
+    let tree = handover::tree()?;
+    let node = bridge(&tree)?;
+    let parent_cells = |phandle| tree.phandle(phandle)?.u32("#address-cells").or(Some(0));
+    let mask = node.property("interrupt-map-mask")?;
+    let map = node.property("interrupt-map")?;
+    resources::line(map, mask, address, pin, &parent_cells).map(line_of)
+}

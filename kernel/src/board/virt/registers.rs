@@ -1,0 +1,67 @@
+//! Registers of a device in memory.
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// Where the registers of one device are mapped; none at first.
+pub struct Registers(AtomicPtr<u8>);
+
+impl Registers {
+    /// Of a device that isn't known.
+    pub const fn none() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()))
+    }
+
+    /// Sets the place.
+    ///
+    /// # Safety
+    /// The device's registers are mapped there, up to the last that is used, as long as they are
+    /// used, and no access to them affects memory that is in use.
+    pub unsafe fn set(&self, base: *mut u8) {
+        // Release: who sees the address sees the mapping.
+        self.0.store(base, Ordering::Release);
+    }
+
+    fn base(&self) -> Option<*mut u8> {
+        // Acquire: pairs with the store in `set`.
+        let base = self.0.load(Ordering::Acquire);
+        (!base.is_null()).then_some(base)
+    }
+
+    /// Whether the device is known.
+    pub fn exist(&self) -> bool {
+        self.base().is_some()
+    }
+
+    /// Reads the register at this offset, a multiple of its size; 0 without a device.
+    pub fn read<T: Register>(&self, offset: usize) -> T {
+        self.base().map_or(T::default(), |base| {
+            // SAFETY: the promise of `set`.
+            unsafe { base.add(offset).cast::<T>().read_volatile() }
+        })
+    }
+
+    /// Writes the register at this offset, a multiple of its size; does nothing without a device.
+    pub fn write<T: Register>(&self, offset: usize, value: T) {
+        if let Some(base) = self.base() {
+            // SAFETY: the promise of `set`.
+            unsafe { base.add(offset).cast::<T>().write_volatile(value) };
+        }
+    }
+}
+
+/// The sizes of registers.
+pub trait Register: Copy + Default {}
+impl Register for u8 {}
+impl Register for u16 {}
+impl Register for u32 {}
+impl Register for u64 {}
+
+/// Calls `done` until it returns true, at most a million times: devices answer within moments or
+/// not at all. Returns whether it did.
+pub fn await_until(mut done: impl FnMut() -> bool) -> bool {
+    const TRIES: u32 = 1_000_000;
+    (0..TRIES).any(|_| {
+        core::hint::spin_loop();
+        done()
+    })
+}

@@ -1,0 +1,253 @@
+//! Serial ports: PL011 (Arm DDI 0183) and, as Firecracker has it, 16550 in memory.
+
+use super::fdt::Node;
+use super::registers::Registers;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+
+/// Bytes that the transmitter accepts at once when it is empty.
+pub const FIFO: usize = 16;
+
+/// Line status: a byte was received.
+pub const RECEIVED: u8 = 1;
+/// Line status: the transmitter accepts [`FIFO`] bytes.
+pub const ROOM: u8 = 0x20;
+/// Line status: everything written has been sent.
+pub const SENT: u8 = 0x40;
+
+/// Bytes of the registers of a port.
+const LEN: usize = 0x1000;
+
+/// Registers of a PL011 by their offsets.
+mod pl011 {
+    pub const DATA: usize = 0;
+    pub const FLAGS: usize = 0x18;
+    pub const LINE_CONTROL: usize = 0x2c;
+    pub const CONTROL: usize = 0x30;
+    pub const FIFO_LEVELS: usize = 0x34;
+    pub const INTERRUPT_MASK: usize = 0x38;
+    pub const INTERRUPT_CLEAR: usize = 0x44;
+
+    pub const BUSY: u32 = 1 << 3;
+    pub const RECEIVER_EMPTY: u32 = 1 << 4;
+    pub const TRANSMITTER_EMPTY: u32 = 1 << 7;
+    /// Eight bits, FIFOs on.
+    pub const EIGHT_BITS: u32 = 3 << 5;
+    pub const FIFOS: u32 = 1 << 4;
+    /// The port, its transmitter and its receiver are on.
+    pub const ON: u32 = 1 | 1 << 8 | 1 << 9;
+    /// Received bytes, and those that wait for more.
+    pub const RECEIVED: u32 = 1 << 4 | 1 << 6;
+
+    /// The line status of a 16550 with these flags.
+    pub fn line_status(flags: u32) -> u8 {
+        let mut status = 0;
+        if flags & RECEIVER_EMPTY == 0 {
+            status |= super::RECEIVED;
+        }
+        if flags & TRANSMITTER_EMPTY != 0 {
+            status |= super::ROOM;
+            if flags & BUSY == 0 {
+                status |= super::SENT;
+            }
+        }
+        status
+    }
+}
+
+/// Registers of a 16550.
+mod ns16550 {
+    pub const INTERRUPT_ENABLE: usize = 1;
+    pub const FIFO_CONTROL: usize = 2;
+    pub const LINE_CONTROL: usize = 3;
+    pub const MODEM_CONTROL: usize = 4;
+    pub const LINE_STATUS: usize = 5;
+}
+
+/// What is known about a port. Written at boot.
+struct Port {
+    registers: Registers,
+    is_pl011: AtomicBool,
+    /// A PL011 that firmware has set up, and which has no registers for that (Arm's Server Base
+    /// System Architecture, appendix B).
+    is_fixed: AtomicBool,
+    /// The distance of a 16550's registers, as a power of two.
+    shift: AtomicU8,
+    line: AtomicU32,
+}
+
+impl Port {
+    const fn none() -> Self {
+        Self {
+            registers: Registers::none(),
+            is_pl011: AtomicBool::new(false),
+            is_fixed: AtomicBool::new(false),
+            shift: AtomicU8::new(0),
+            line: AtomicU32::new(0),
+        }
+    }
+}
+
+static PORTS: [Port; 2] = [const { Port::none() }; 2];
+
+/// Sets the place of the console's port and of the second one; `map` maps device registers.
+pub(super) fn set_up(ports: &[Option<Node<'_>>; 2], map: &dyn Fn(u64, usize) -> Option<*mut u8>) {
+    for (port, node) in PORTS.iter().zip(ports) {
+        let Some((node, (address, len))) =
+            node.and_then(|node| Some((node, node.registers().next()?)))
+        else {
+            continue;
+        };
+        let len = usize::try_from(len).unwrap_or(LEN).min(LEN);
+        let Some(base) = map(address, len.max(LEN)) else {
+            continue;
+        };
+        /// Registers further apart don't lie in the mapped page.
+        const MAX_SHIFT: u32 = 8;
+        let is_fixed = node.is_compatible("arm,sbsa-uart");
+        let is_pl011 = is_fixed || node.is_compatible("arm,pl011");
+        let shift = node.u32("reg-shift").unwrap_or(0).min(MAX_SHIFT) as u8;
+        port.is_fixed.store(is_fixed, Ordering::Relaxed);
+        port.is_pl011.store(is_pl011, Ordering::Relaxed);
+        port.shift.store(shift, Ordering::Relaxed);
+        let line = node.interrupt(0).map_or(0, |line| line.number);
+        port.line.store(line, Ordering::Relaxed);
+        // SAFETY: the tree says that the device is there, and `map` has mapped it.
+        unsafe { port.registers.set(base) };
+    }
+}
+
+/// A serial port. It holds no state: its user serializes access.
+#[derive(Clone, Copy)]
+pub struct Uart(u8);
+
+impl Uart {
+    /// The console's.
+    pub const CONSOLE: Self = Self(0);
+    /// The second.
+    pub const SECOND: Self = Self(1);
+
+    fn port(self) -> &'static Port {
+        &PORTS[usize::from(self.0 & 1)]
+    }
+
+    fn is_pl011(self) -> bool {
+        self.port().is_pl011.load(Ordering::Relaxed)
+    }
+
+    fn is_fixed(self) -> bool {
+        self.port().is_fixed.load(Ordering::Relaxed)
+    }
+
+    fn read(self, register: usize) -> u32 {
+        self.port().registers.read(register)
+    }
+
+    fn write(self, register: usize, value: u32) {
+        self.port().registers.write(register, value);
+    }
+
+    /// The offset of a 16550's register.
+    fn place(self, register: usize) -> usize {
+        register << self.port().shift.load(Ordering::Relaxed)
+    }
+
+    fn read_byte(self, register: usize) -> u8 {
+        self.port().registers.read(self.place(register))
+    }
+
+    fn write_byte(self, register: usize, value: u8) {
+        self.port().registers.write(self.place(register), value);
+    }
+
+    /// Disables its interrupts; returns whether there is a port.
+    pub fn probe(self) -> bool {
+        match self.is_pl011() {
+            true => self.write(pl011::INTERRUPT_MASK, 0),
+            false => self.write_byte(ns16550::INTERRUPT_ENABLE, 0),
+        }
+        self.port().registers.exist()
+    }
+
+    /// 8 data bits, no parity, one stop bit. A PL011 keeps the rate that it has: its clock's isn't
+    /// known.
+    pub fn set_line(self) {
+        match self.is_pl011() {
+            true if self.is_fixed() => {}
+            true => {
+                self.write(pl011::LINE_CONTROL, pl011::EIGHT_BITS | pl011::FIFOS);
+                self.write(pl011::CONTROL, pl011::ON);
+            }
+            false => self.write_byte(ns16550::LINE_CONTROL, 3),
+        }
+    }
+
+    /// Switches the FIFOs on. With `empty`, what they hold is dropped.
+    pub fn enable_fifos(self, empty: bool) {
+        match self.is_pl011() {
+            true if self.is_fixed() => {}
+            true => self.write(pl011::FIFO_LEVELS, 0),
+            false => self.write_byte(ns16550::FIFO_CONTROL, if empty { 0x07 } else { 0xc1 }),
+        }
+    }
+
+    /// The interrupt line of [`Uart::CONSOLE`].
+    pub fn line() -> u32 {
+        Self::CONSOLE.port().line.load(Ordering::Relaxed)
+    }
+
+    /// Connects the interrupt line.
+    pub fn connect(self) {
+        if !self.is_pl011() {
+            self.write_byte(ns16550::MODEM_CONTROL, 0x0b);
+        }
+    }
+
+    /// Lets received bytes interrupt.
+    pub fn interrupt_on_input(self) {
+        match self.is_pl011() {
+            true => {
+                self.write(pl011::INTERRUPT_CLEAR, 0x7ff);
+                self.write(pl011::INTERRUPT_MASK, pl011::RECEIVED);
+            }
+            false => self.write_byte(ns16550::INTERRUPT_ENABLE, 1),
+        }
+    }
+
+    /// [`RECEIVED`], [`ROOM`] and [`SENT`].
+    pub fn line_status(self) -> u8 {
+        match self.is_pl011() {
+            true => pl011::line_status(self.read(pl011::FLAGS)),
+            false => self.read_byte(ns16550::LINE_STATUS),
+        }
+    }
+
+    /// The next received byte; [`RECEIVED`] is set.
+    pub fn receive(self) -> u8 {
+        match self.is_pl011() {
+            true => self.read(pl011::DATA) as u8,
+            false => self.read_byte(0),
+        }
+    }
+
+    /// Sends a byte; the transmitter has room.
+    pub fn send(self, byte: u8) {
+        match self.is_pl011() {
+            true => self.write(pl011::DATA, u32::from(byte)),
+            false => self.write_byte(0, byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RECEIVED, ROOM, SENT, pl011};
+
+    #[test]
+    fn flags_become_a_line_status() {
+        assert_eq!(pl011::line_status(0x90), ROOM | SENT);
+        assert_eq!(pl011::line_status(0x80), RECEIVED | ROOM | SENT);
+        // It still sends the last byte; its FIFO is full.
+        assert_eq!(pl011::line_status(0x98), ROOM);
+        assert_eq!(pl011::line_status(0x38), 0);
+    }
+}
