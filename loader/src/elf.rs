@@ -1,42 +1,105 @@
-//! The image: a static ELF executable for x86-64 with a PVH entry.
+//! The image: a static ELF executable for x86-64 with a PVH entry, or for arm64 with Soil's own
+//! note of the entry.
 //!
-//! Sources: the System V ABI (gABI 4.1, AMD64 supplement), and Xen's "x86/HVM direct boot ABI" for
-//! the note. The file is untrusted: every number is checked against the file and the bounds below.
+//! Sources: the System V ABI (gABI 4.1, AMD64 and AArch64 supplements), and Xen's "x86/HVM direct
+//! boot ABI" for PVH's note. The file is untrusted: every number is checked against the file and
+//! the bounds below.
 
+use crate::bytes::{long, short, word};
 use core::fmt;
 use core::ops::Range;
 
-/// Physical addresses that an image may use: above the first MiB, which holds the loader's own
-/// structures, and in the first GiB, which the image's entry maps.
+/// Addresses that an image may use: above the first MiB, which holds the x86-64 loader's own
+/// structures, and in the first GiB, which the image's entry maps. On x86-64 they are physical; an
+/// image for arm64 is moved as a whole.
 pub const BOUNDS: Range<u64> = 0x10_0000..0x4000_0000;
 
 /// The most loadable segments.
 pub const MAX_SEGMENTS: usize = 16;
 
+/// A processor architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// x86-64.
+    X86_64,
+    /// arm64 in its little-endian form.
+    Aarch64,
+}
+
+impl Machine {
+    /// That of this program.
+    pub const HERE: Self = match cfg!(target_arch = "aarch64") {
+        true => Self::Aarch64,
+        false => Self::X86_64,
+    };
+
+    /// The name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The architecture of an ELF file; `None` for one that Soil doesn't have, and for other files.
+    pub fn of(file: &[u8]) -> Option<Self> {
+        // 64-bit, little-endian, version 1.
+        let machine = file
+            .starts_with(b"\x7fELF\x02\x01\x01")
+            .then(|| short(file, 18));
+        match machine?? {
+            62 => Some(Self::X86_64),
+            183 => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// The owner and the type of the note with the entry: PVH's is `XEN_ELFNOTE_PHYS32_ENTRY`.
+    const fn entry_note(self) -> (&'static [u8], u32) {
+        match self {
+            Self::X86_64 => (b"Xen\0", 18),
+            Self::Aarch64 => (b"Soil\0", 1),
+        }
+    }
+}
+
 /// Why a file isn't an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Not a static x86-64 ELF executable.
-    NotAnImage,
+    /// Not a static ELF executable for this architecture.
+    NotAnImage(Machine),
+    /// An executable for one architecture, where one for the other is wanted.
+    Other {
+        /// The wanted one.
+        wanted: Machine,
+        /// The file's.
+        found: Machine,
+    },
     /// A header or a segment reaches behind the end of the file.
     Truncated,
     /// More loadable segments than [`MAX_SEGMENTS`].
     TooManySegments,
     /// A segment outside of [`BOUNDS`], or one that overlaps another.
     Address {
-        /// The segment's physical address.
+        /// The segment's address.
         start: u64,
         /// Its length in memory, in bytes.
         len: u64,
     },
-    /// No PVH entry (ELF note 18 of `Xen`), or one outside of the segments.
+    /// No note with the entry, or an entry outside of the segments.
     NoEntry,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => f.write_str("not an x86-64 ELF executable"),
+            Self::NotAnImage(machine) => write!(f, "no ELF executable for {}", machine.name()),
+            Self::Other { wanted, found } => write!(
+                f,
+                "an executable for {}, where one for {} is loaded",
+                found.name(),
+                wanted.name()
+            ),
             Self::Truncated => f.write_str("the file is truncated"),
             Self::TooManySegments => write!(f, "more than {MAX_SEGMENTS} segments"),
             Self::Address { start, len } => write!(
@@ -44,7 +107,7 @@ impl fmt::Display for Error {
                 "a segment of {len} bytes at {start:#x} overlaps another, or isn't between 1 MiB \
                 and 1 GiB"
             ),
-            Self::NoEntry => f.write_str("it has no PVH entry"),
+            Self::NoEntry => f.write_str("it has no note of its entry"),
         }
     }
 }
@@ -56,7 +119,7 @@ pub struct Segment {
     pub offset: u32,
     /// Length of the contents, in bytes.
     pub file_len: u32,
-    /// Physical address.
+    /// Address.
     pub address: u32,
     /// Length in memory, at least `file_len`; zeros fill the rest.
     pub len: u32,
@@ -67,7 +130,7 @@ pub struct Segment {
 pub struct Image {
     segments: [Segment; MAX_SEGMENTS],
     count: usize,
-    /// Physical address of the PVH entry.
+    /// Address of the entry.
     pub entry: u32,
 }
 
@@ -75,15 +138,20 @@ const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 
 impl Image {
-    /// Checks `file` and finds its segments and entry.
-    pub fn parse(file: &[u8]) -> Result<Self, Error> {
-        let head = file.get(..64).ok_or(Error::NotAnImage)?;
-        // 64-bit, little-endian, version 1; ET_EXEC, EM_X86_64.
-        if !head.starts_with(b"\x7fELF\x02\x01\x01") || head[16..20] != [2, 0, 62, 0] {
-            return Err(Error::NotAnImage);
+    /// Checks `file`, which is to be for `machine`, and finds its segments and entry.
+    pub fn parse(file: &[u8], machine: Machine) -> Result<Self, Error> {
+        let refused = Error::NotAnImage(machine);
+        let head = file.get(..64).ok_or(refused)?;
+        let found = Machine::of(head).ok_or(refused)?;
+        // ET_EXEC.
+        if short(head, 16) != Some(2) || short(head, 54) != Some(56) {
+            return Err(refused);
         }
-        if short(head, 54) != Some(56) {
-            return Err(Error::NotAnImage);
+        if found != machine {
+            return Err(Error::Other {
+                wanted: machine,
+                found,
+            });
         }
         let count = short(head, 56).ok_or(Error::Truncated)?;
         let table = at(file, long(head, 32), u64::from(count) * 56)?;
@@ -98,7 +166,7 @@ impl Image {
             let contents = at(file, long(header, 8), long(header, 32).unwrap_or(u64::MAX));
             match kind {
                 Some(PT_LOAD) => image.add(header, contents?)?,
-                Some(PT_NOTE) => entry = entry.or(pvh_entry(contents?)),
+                Some(PT_NOTE) => entry = entry.or(noted_entry(contents?, machine)),
                 _ => {}
             }
         }
@@ -117,6 +185,17 @@ impl Image {
     /// The segments, in the file's order; none overlaps another.
     pub fn segments(&self) -> &[Segment] {
         &self.segments[..self.count]
+    }
+
+    /// From the lowest address, down to a multiple of `alignment`, to the end of the highest
+    /// segment.
+    pub fn span(&self, alignment: u32) -> Range<u64> {
+        let start = self.segments().iter().map(|one| one.address).min();
+        let end = self
+            .segments()
+            .iter()
+            .map(|one| u64::from(one.address) + u64::from(one.len));
+        u64::from(start.unwrap_or(0) / alignment * alignment)..end.max().unwrap_or(0)
     }
 
     fn add(&mut self, header: &[u8], contents: &[u8]) -> Result<(), Error> {
@@ -146,14 +225,15 @@ impl Image {
     }
 }
 
-/// The value of the note `XEN_ELFNOTE_PHYS32_ENTRY`.
-fn pvh_entry(mut notes: &[u8]) -> Option<u64> {
+/// The value of the note with the entry.
+fn noted_entry(mut notes: &[u8], machine: Machine) -> Option<u64> {
+    let (owner, entry) = machine.entry_note();
     loop {
         let (name_len, len) = (word(notes, 0)? as usize, word(notes, 4)? as usize);
         let kind = word(notes, 8)?;
         let value_at = 12 + name_len.checked_next_multiple_of(4)?;
         let value = notes.get(value_at..)?.get(..len)?;
-        if kind == 18 && notes.get(12..16) == Some(b"Xen\0") && name_len == 4 {
+        if kind == entry && notes.get(12..)?.get(..name_len) == Some(owner) {
             return long(value, 0).or(word(value, 0).map(u64::from));
         }
         notes = notes.get(value_at + len.checked_next_multiple_of(4)?..)?;
@@ -169,21 +249,9 @@ fn at(file: &[u8], offset: Option<u64>, len: u64) -> Result<&[u8], Error> {
         .ok_or(Error::Truncated)
 }
 
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Error, Image, Segment};
+    use super::{Error, Image, Machine, Segment};
     use proptest::prelude::{any, proptest};
 
     /// An image with a note at 200, and a segment of 256 bytes at 2 MiB.
@@ -209,15 +277,31 @@ mod tests {
         file
     }
 
+    /// The same for arm64.
+    fn arm_image() -> Vec<u8> {
+        let mut file = image();
+        file[18] = 183;
+        file[152] = 28;
+        let note = [5, 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0];
+        file[200..212].copy_from_slice(&note);
+        file[212..220].copy_from_slice(b"Soil\0\0\0\0");
+        file[220..228].copy_from_slice(&0x20_0020u64.to_le_bytes());
+        file
+    }
+
+    fn parse(file: &[u8]) -> Result<Image, Error> {
+        Image::parse(file, Machine::X86_64)
+    }
+
     fn with(at: usize, bytes: &[u8]) -> Result<Image, Error> {
         let mut file = image();
         file[at..at + bytes.len()].copy_from_slice(bytes);
-        Image::parse(&file)
+        parse(&file)
     }
 
     #[test]
     fn finds_segments_and_entry() {
-        let found = Image::parse(&image()).unwrap();
+        let found = parse(&image()).unwrap();
         assert_eq!(found.entry, 0x20_0010);
         let segment = Segment {
             offset: 256,
@@ -231,9 +315,9 @@ mod tests {
     #[test]
     fn refuses_what_is_cut_off() {
         for len in 0..512 {
-            let error = Image::parse(&image()[..len]).unwrap_err();
+            let error = parse(&image()[..len]).unwrap_err();
             let expected = if len < 64 {
-                Error::NotAnImage
+                Error::NotAnImage(Machine::X86_64)
             } else {
                 Error::Truncated
             };
@@ -273,8 +357,41 @@ mod tests {
     #[test]
     fn refuses_other_files() {
         for (at, value) in [(0, 0), (4, 1), (5, 2), (16, 3), (18, 40), (54, 0)] {
-            assert_eq!(with(at, &[value]), Err(Error::NotAnImage), "{at}");
+            let expected = Err(Error::NotAnImage(Machine::X86_64));
+            assert_eq!(with(at, &[value]), expected, "{at}");
         }
+    }
+
+    #[test]
+    fn an_image_is_for_one_machine() {
+        let found = Image::parse(&arm_image(), Machine::Aarch64).unwrap();
+        assert_eq!(found.entry, 0x20_0020);
+        assert_eq!(found.segments(), parse(&image()).unwrap().segments());
+        let (x86, arm) = (Machine::X86_64, Machine::Aarch64);
+        for (file, wanted, found) in [(image(), arm, x86), (arm_image(), x86, arm)] {
+            let error = Image::parse(&file, wanted).unwrap_err();
+            assert_eq!(error, Error::Other { wanted, found });
+            let text = error.to_string();
+            assert!(
+                text.contains("x86_64") && text.contains("aarch64"),
+                "{text}"
+            );
+            assert_eq!(Machine::of(&file), Some(found));
+        }
+        assert_eq!(Machine::of(&image()[..18]), None);
+        assert_eq!(
+            parse(&image()).unwrap().span(0x2_0000),
+            0x20_0000..0x20_1000
+        );
+        let moved = with(88, &0x20_f000u64.to_le_bytes());
+        assert_eq!(moved, Err(Error::NoEntry));
+        // Each with the other's note.
+        let mut file = arm_image();
+        file[18] = 62;
+        assert_eq!(Image::parse(&file, x86), Err(Error::NoEntry));
+        file = image();
+        file[18] = 183;
+        assert_eq!(Image::parse(&file, arm), Err(Error::NoEntry));
     }
 
     proptest! {
@@ -286,7 +403,7 @@ mod tests {
             for (at, byte) in changes {
                 file[at] = byte;
             }
-            if let Ok(image) = Image::parse(&file) {
+            if let Ok(image) = parse(&file) {
                 for segment in image.segments() {
                     assert!(segment.file_len <= segment.len);
                     assert!(segment.offset + segment.file_len <= 512);

@@ -1,12 +1,20 @@
-//! The parts of the disk loaders that need no firmware: the ELF image, the settings, the memory map
-//! and the start info. `README.md` has the contract with the disk.
+//! The parts of the disk loaders that need no firmware: the ELF image, the settings, the memory
+//! map, and what the image gets: the start info (x86-64) or a device tree (arm64). `README.md` has
+//! the contract with the disk.
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod acpi;
+pub mod aml;
+mod bytes;
 pub mod digests;
 pub mod elf;
 pub mod fat;
+pub mod fdt;
 pub mod frame_buffer;
 pub mod handover;
+pub mod place;
 pub mod settings;
 pub mod start_info;
+pub mod time;
+pub mod tree;

@@ -103,6 +103,13 @@ impl<'a> Map<'a> {
         true
     }
 
+    /// The ranges of usable memory: address and length.
+    pub fn usable(&self) -> impl Iterator<Item = (u64, u64)> {
+        let usable = |entry: &&Entry| entry.kind == Kind::Ram as u32;
+        let known = self.entries[..self.count].iter().filter(usable);
+        known.map(|entry| (entry.start, entry.len))
+    }
+
     /// The number of entries.
     pub fn count(&self) -> u32 {
         self.count as u32
@@ -146,6 +153,7 @@ mod tests {
         assert!(map.add(0x3000, 0x1000, Kind::Reserved));
         assert!(!map.add(0x5000, 0x1000, Kind::Ram));
         assert_eq!(map.count(), 2);
+        assert!(map.usable().eq([(0x1000, 0x2000)]));
         assert_eq!(map.below(u64::MAX, 0x1800), Some(0x1000));
         assert_eq!(map.below(0x2800, 0x800), Some(0x2000));
         assert_eq!(map.below(u64::MAX, 0x2001), None);

@@ -13,11 +13,11 @@
 #![no_std]
 #![no_main]
 
-#[path = "../uefi/memory.rs"]
+#[path = "../uefi/x86_64/memory.rs"]
 mod memory;
 
 use core::fmt::{self, Write as _};
-use loader::elf::{self, Image};
+use loader::elf::{self, Image, Machine};
 use loader::fat::{self, Disk, File, MAX_READ, SECTOR, Volume};
 use loader::handover::{self, Table};
 use loader::settings::{self, MAX_LINE};
@@ -383,7 +383,7 @@ fn start() -> Result<core::convert::Infallible, Failure> {
         .find(b"SOIL       ", b"IMAGE   ELF")
         .map_err(|error| Failure::File(IMAGE, error))?;
     let file = read(&mut volume, &map, IMAGE, found, 1 << 32)?;
-    let image = Image::parse(file).map_err(Failure::Image)?;
+    let image = Image::parse(file, Machine::X86_64).map_err(Failure::Image)?;
     let text: &[u8] = match volume.find(b"SOIL       ", b"SETTINGSTXT") {
         Ok(found) => read(&mut volume, &map, SETTINGS, found, file.as_ptr() as u64)?,
         Err(fat::Error::NotFound) => &[],

@@ -1,0 +1,130 @@
+//! What is of x86-64 in the UEFI loader: the image gets PVH's start info.
+
+#[path = "x86_64/memory.rs"]
+mod memory;
+
+use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below};
+use core::convert::Infallible;
+use core::fmt;
+use loader::elf::Image;
+use loader::handover::{self, Table};
+use loader::settings::MAX_LINE;
+use loader::start_info::{Entry, StartInfo};
+use uefi::boot::{self, MemoryType};
+use uefi::mem::memory_map::MemoryMapMut;
+
+/// The files' memory ends here: the last step has 32-bit addresses.
+pub const LIMIT: u64 = 1 << 32;
+
+// Enters with the Microsoft ABI (rcx, rdx), applies the ELF file's relative relocations, which
+// touch the writable section only, and continues in `efi_main`.
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.soil_start, "ax", @progbits
+    .globl soil_start
+soil_start:
+    lea r8, [rip + __image_base]
+    lea r9, [rip + __rela_start]
+    lea r10, [rip + __rela_end]
+2:  cmp r9, r10
+    jae 3f
+    mov rax, [r9 + 16]
+    add rax, r8
+    mov r11, [r9]
+    mov [r8 + r11], rax
+    add r9, 24
+    jmp 2b
+3:  jmp efi_main
+    .popsection
+"#
+);
+
+/// What the image gets, in memory below the first MiB: the kernel doesn't use that before it has
+/// read all of it.
+#[repr(C, align(4096))]
+struct Area {
+    code: [u8; PAGE],
+    table: Table,
+    info: StartInfo,
+    map: [Entry; MAX_ENTRIES],
+    line: [u8; MAX_LINE],
+}
+
+/// Why the image can't be started on x86-64.
+pub enum Failure {
+    LowMemory,
+    Memory { start: u64, end: u64 },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LowMemory => {
+                f.write_str("the first MiB of memory: the firmware leaves too little: boot by BIOS")
+            }
+            Self::Memory { start, end } => write!(
+                f,
+                "{IMAGE}: the firmware has no free memory from {start:#x} to {end:#x}: give the \
+                machine more memory, or boot by BIOS"
+            ),
+        }
+    }
+}
+
+impl From<Failure> for crate::Failure {
+    fn from(failure: Failure) -> Self {
+        Self::Machine(failure)
+    }
+}
+
+/// Puts an image into memory with its settings, and enters it.
+pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crate::Failure> {
+    let pages = size_of::<Area>().div_ceil(PAGE);
+    let area = pages_below(0xa_0000, MemoryType::LOADER_CODE, pages).ok_or(Failure::LowMemory)?;
+    area.fill(0);
+    // SAFETY: zeroed pages of its size; every field is valid as zeros.
+    let area = unsafe { &mut *area.as_mut_ptr().cast::<Area>() };
+    command_line(text, &mut area.line)?;
+    let code = handover::code();
+    area.code[..code.len()].copy_from_slice(code);
+    let at = |field: *const u8| field as u64;
+    let (line, info) = (at(area.line.as_ptr()), at((&raw const area.info).cast()));
+    let map_at = at(area.map.as_ptr().cast());
+    area.table = Table::new(image, file.as_ptr() as u32, info as u32);
+
+    let map = boot::memory_map(MemoryType::LOADER_DATA)
+        .map_err(|error| crate::Failure::File(IMAGE, error.status()))?;
+    check(image, file, &mut area.map, map)?;
+
+    let rsdp = acpi_root();
+    // SAFETY: nothing of the firmware's is used from here on.
+    let map = unsafe { boot::exit_boot_services(None) };
+    let entries = convert(&mut area.map, map).count();
+    area.info = StartInfo::new(line, rsdp, map_at, entries);
+    // SAFETY: the code's contract: it is in executable low memory that is mapped at its own
+    // address, as UEFI maps all memory, and the table is checked.
+    unsafe {
+        let run: extern "sysv64" fn(u64) -> ! = core::mem::transmute(area.code.as_ptr());
+        run(at((&raw const area.table).cast()))
+    }
+}
+
+/// Checks that every segment gets memory that the firmware gives up, away from the file.
+fn check(
+    image: &Image,
+    file: &[u8],
+    entries: &mut [Entry],
+    map: impl MemoryMapMut,
+) -> Result<(), Failure> {
+    let map = convert(entries, map);
+    let file = file.as_ptr_range();
+    for segment in image.segments() {
+        let start = u64::from(segment.address);
+        let end = start + u64::from(segment.len);
+        let overlaps = start < file.end as u64 && (file.start as u64) < end;
+        if overlaps || !map.holds(start, end) {
+            return Err(Failure::Memory { start, end });
+        }
+    }
+    Ok(())
+}
