@@ -3,7 +3,7 @@
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
 # tests), BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check test test-long bench build doc fmt install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -17,7 +17,7 @@ unexport CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR CARGO_BUILD_TARGET
 use_tools = unset MAKEFLAGS MAKELEVEL; eval "$$($(SETUP) environment)"
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 setup: ## install what every target needs (root), Rust for this user
 	@$(SETUP) ensure bench
@@ -57,6 +57,10 @@ fmt: ready-test ## format Rust, OCaml and Python
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
 	@$(use_tools); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"
+
+install-aarch64: build ## for images for arm64: the toolchain and Soil's libraries, for this user (docs/aarch64.md)
+	@$(SETUP) ensure aarch64
+	@$(use_tools); exec tools/setup/crossinstall.sh
 
 uninstall: ## remove from PREFIX exactly what install wrote
 	@tools/setup/install.sh uninstall "$(PREFIX)" "$(DESTDIR)"

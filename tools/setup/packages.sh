@@ -44,5 +44,7 @@ system_run="$system_build $system_machine curl ca-certificates git"
 system_test="python3 python3-scapy python3-prometheus-client nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox tzdata openssl gnutls-bin pkgconf libssl-dev zlib1g-dev libgmp-dev mdbook opam postgresql xvfb xdotool libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libxkbcommon-x11-0 libxcursor1 libxi6 libx11-xcb1 qemu-system-gui ovmf sbsigntool qemu-utils gdisk cloud-image-utils genisoimage xorriso bochs bochs-term bochsbios vgabios haproxy bind9-dnsutils redis-tools skopeo umoci crun chromium"
 # DRM's headers, for the peer of the displays.
 system_bench="libdrm-dev"
+# Compilers for arm64 and a machine with it, on other machines.
+system_aarch64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-efi-aarch64"
 # The book of docs/.
 system_doc="mdbook python3"

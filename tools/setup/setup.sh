@@ -4,6 +4,7 @@
 # what `setup.sh list GROUP` prints by their own means and put it on PATH.
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
+#   setup.sh ensure aarch64              what images for arm64 need beside that (cross.sh)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
@@ -56,7 +57,7 @@ ocaml_is_ours() {
 ocaml_packages() {
   ocaml_is_ours || return 0
   case $1 in
-  run) echo "$ocaml_run" ;;
+  run | aarch64) echo "$ocaml_run" ;;
   test | bench) echo "$ocaml_run $ocaml_test" ;;
   doc) echo "$ocaml_run $ocaml_doc" ;;
   esac
@@ -67,7 +68,8 @@ system_packages() {
   doc) echo "$system_run $system_doc" ;;
   test) echo "$system_run $system_test" ;;
   bench) echo "$system_run $system_test $system_bench" ;;
-  *) fail "unknown group '$1': run, test, bench or doc" ;;
+  aarch64) echo "$system_run $system_aarch64" ;;
+  *) fail "unknown group '$1': run, test, bench, doc or aarch64" ;;
   esac
 }
 
@@ -381,6 +383,14 @@ ensure)
   fi
   if debian && [ "$group" = bench ]; then
     loaders >/dev/null
+  fi
+  if [ "$group" = aarch64 ]; then
+    eval "$(environment)"
+    # Of the packages of the examples and tests those that a program links.
+    # shellcheck disable=SC2046,SC2086
+    "$here/cross.sh" ensure $(printf '%s\n' $ocaml_run $ocaml_test $ocaml_unpacked |
+      grep -e '-ocaml-dev$' | grep -v -e mdx)
+    "$here/cross.sh" rust
   fi
   ;;
 packages) packages "$group" ;;

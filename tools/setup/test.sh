@@ -181,8 +181,14 @@ step 'cargo test, of what documents show' $linted cargo test -q --locked --works
 # shellcheck disable=SC2086
 step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p soil-sys --features posix/image ${pinned:+-- -D warnings}
 # The loaders have no standard library, and so no unwinding as in the profile of tests.
+# Only PCs have a BIOS.
+case $(uname -m) in x86_64) loaders=bios,uefi ;; *) loaders=uefi ;; esac
 # shellcheck disable=SC2086
-step "cargo $lint, of the loaders" cargo $lint -q --locked --release -p loader --bins --features bios,uefi ${pinned:+-- -D warnings}
+step "cargo $lint, of the loaders" cargo $lint -q --locked --release -p loader --bins --features $loaders ${pinned:+-- -D warnings}
+if [ -z "$(sh loader/cross.sh aarch64)" ]; then
+  # shellcheck disable=SC2086
+  step "cargo $lint, of the loader for arm64" cargo $lint -q --locked --release -p loader --bin soil-uefi --features uefi --target aarch64-unknown-linux-gnu ${pinned:+-- -D warnings}
+fi
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' $linted SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
@@ -193,6 +199,7 @@ if [ -n "$long" ]; then
   step 'mutants of what changed' tools/setup/mutants.sh
 fi
 step 'set-up and apt' tools/setup/apttest.sh
+step 'set-up for arm64' tools/setup/crosstest.sh
 until [ -e "$built" ] || ! kill -0 "$row" 2>/dev/null; do sleep 0.2; done
 step 'set-up and install' tools/setup/selftest.sh
 if [ -n "$long" ]; then suite=; else suite=--short; fi

@@ -1,7 +1,11 @@
 //! The command line of `soil`.
 
 pub mod image;
+mod machine;
 
+pub use machine::Machine;
+
+use crate::arch::Arch;
 use crate::options::{
     self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Values, Variable,
 };
@@ -46,7 +50,12 @@ pub enum Command {
     #[command(after_help = TEST_HELP)]
     Test(Testing),
     /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
-    Init,
+    Init {
+        /// The processor that images are for; another one than this machine's has a context of its
+        /// own.
+        #[arg(long, value_enum, default_value_t = Arch::HOST, hide_default_value = true)]
+        arch: Arch,
+    },
     /// List the programs that this machine lacks, and the command that installs them.
     Doctor(Doctor),
     /// Print what a program needs of its machine (`Soil.Needs`).
@@ -77,6 +86,10 @@ pub enum Command {
     },
     /// Write a copy of an image without symbols and debug information, for deployment.
     Strip {
+        /// Write what loaders of Linux's Image on arm64 take (QEMU's -kernel), from an image for
+        /// aarch64.
+        #[arg(long)]
+        flat: bool,
         /// The image as dune built it.
         image: PathBuf,
         /// The stripped copy.
@@ -116,14 +129,17 @@ pub struct ShowNeeds {
 /// The option for QEMU of the commands that start machines.
 #[derive(Args, Clone, Debug)]
 pub struct Qemu {
-    /// The QEMU to run.
-    #[arg(
-        long = "qemu",
-        value_name = "PATH",
-        default_value = "qemu-system-x86_64",
-        env = "SOIL_QEMU"
-    )]
-    pub path: PathBuf,
+    /// The QEMU to run (default: qemu-system-x86_64, or that of the image's architecture).
+    #[arg(long = "qemu", value_name = "PATH", env = "SOIL_QEMU")]
+    pub given: Option<PathBuf>,
+}
+
+impl Qemu {
+    /// The QEMU for images of an architecture.
+    pub fn path(&self, arch: Arch) -> PathBuf {
+        let usual = || format!("qemu-system-{arch}").into();
+        self.given.clone().unwrap_or_else(usual)
+    }
 }
 
 /// The projects that `soil new` writes.
@@ -194,6 +210,13 @@ pub struct Doctor {
     /// Print the findings as JSON.
     #[arg(long, conflicts_with = "fix")]
     pub json: bool,
+    /// Check what images for this processor need.
+    #[arg(long, value_enum, default_value_t = Arch::HOST, hide_default_value = true)]
+    pub arch: Arch,
+    /// With --fix and --arch of another processor: Debian's packages of libraries for it, of OCaml
+    /// (libzarith-ocaml-dev) or C (libgmp-dev).
+    #[arg(value_name = "PACKAGE", requires_all = ["fix", "arch"])]
+    pub packages: Vec<String>,
 }
 
 /// Shells that can complete commands of `soil`.
@@ -344,9 +367,9 @@ pub struct Run {
     /// devices for a network.
     #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
     pub vmm: Vmm,
-    /// The kind of machine QEMU makes.
-    #[arg(long, value_enum, default_value_t = Machine::Microvm)]
-    pub machine: Machine,
+    /// The kind of machine QEMU makes (default: microvm; virt for an image for aarch64).
+    #[arg(long = "machine", value_enum, value_name = "MACHINE")]
+    pub given_machine: Option<Machine>,
     /// QEMU's processor model.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
@@ -472,6 +495,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// The kind of machine QEMU makes.
+    pub fn machine(&self) -> Machine {
+        self.given_machine.unwrap_or(Machine::of(Arch::HOST))
+    }
+
+    /// The QEMU that makes it.
+    pub fn qemu_path(&self) -> PathBuf {
+        self.qemu.path(self.machine().arch())
+    }
+
     /// The output of the program's displays, if it has any.
     pub fn shown_by(&self) -> Option<options::Display> {
         let implied = self.screenshot.is_some().then_some(options::Display::None);
@@ -495,17 +528,6 @@ pub struct DeviceOption {
     pub device: String,
     /// QEMU's PROPERTY=VALUE.
     pub property: String,
-}
-
-/// The kinds of machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Machine {
-    /// Minimal firmware, virtio over MMIO: starts fastest.
-    Microvm,
-    /// A PC with PCI Express.
-    Q35,
-    /// A PC with PCI (i440fx): QEMU's default, which launchers of Linux kernels use.
-    Pc,
 }
 
 /// The virtual machine monitors.

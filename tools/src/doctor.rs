@@ -1,8 +1,10 @@
 //! `soil doctor`: lists the programs that this machine lacks and the command that installs them;
 //! `--fix` runs it.
 
+mod cross;
 mod holes;
 
+use crate::arch::Arch;
 use crate::cli::{Doctor, Machine};
 use crate::executables::{find_program, find_tool};
 use crate::failure::Failure;
@@ -61,7 +63,16 @@ struct Shown<'a> {
 /// Prints the findings, installs Debian's packages with `--fix`, and returns whether everything
 /// required was found.
 pub fn run(options: &Doctor) -> Result<bool, Failure> {
-    let mut findings = check();
+    let arch = options.arch;
+    if !arch.is_host() && arch != Arch::Aarch64 {
+        let reason = format!("images for {arch} can't be built here, on {}", Arch::HOST);
+        return Err(Failure::on(format!("--arch {arch}"), reason).remedy("build them there"));
+    }
+    if arch.is_host() && !options.packages.is_empty() {
+        let reason = format!("{arch} is this machine's own processor");
+        return Err(Failure::on("PACKAGE", reason).remedy("install it with apt-get"));
+    }
+    let mut findings = check(arch);
     if options.json {
         let shown: Vec<Shown<'_>> = findings.iter().map(shown).collect();
         json::print(&shown)?;
@@ -71,7 +82,12 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
     let packages = packages(&findings);
     if options.fix && !packages.is_empty() {
         install(&packages)?;
-        findings = check();
+    }
+    if options.fix && !arch.is_host() {
+        cross::fetch(arch, &options.packages)?;
+    }
+    if options.fix && (!packages.is_empty() || !arch.is_host()) {
+        findings = check(arch);
         print(&findings);
     } else if !options.json && !packages.is_empty() {
         let command = command(&packages);
@@ -177,26 +193,34 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
     }
 }
 
-/// Checks for the programs and files that building, running and disks need.
-fn check() -> Vec<Finding> {
+/// Checks for the programs and files that building, running and disks need; for another processor
+/// than this machine's, for those of its images.
+fn check(arch: Arch) -> Vec<Finding> {
     let bar = progress::busy("looking for what Soil uses");
-    let finding = |needed: bool| {
-        move |(name, found, remedy): Found| Finding {
-            name,
-            holes: match &found {
-                Ok(version) if name == OCAML => holes::known(version),
-                _ => Vec::new(),
-            },
-            found,
-            remedy,
-            needed,
+    let findings = match arch.is_host() {
+        true => {
+            let needed = needed().into_iter().map(finding(true));
+            let useful = useful().into_iter().map(finding(false));
+            needed.chain(useful).collect()
         }
+        false => cross::check(arch),
     };
-    let needed = needed().into_iter().map(finding(true));
-    let findings = needed.chain(useful().into_iter().map(finding(false)));
-    let findings = findings.collect();
     bar.finish_and_clear();
     findings
+}
+
+/// Makes findings of what is needed, or not.
+fn finding(needed: bool) -> impl Fn(Found) -> Finding {
+    move |(name, found, remedy): Found| Finding {
+        name,
+        holes: match &found {
+            Ok(version) if name == OCAML => holes::known(version),
+            _ => Vec::new(),
+        },
+        found,
+        remedy,
+        needed,
+    }
 }
 
 /// A program or file: its name, the version found or the problem, and the remedy.
@@ -372,7 +396,7 @@ fn acceleration(qemu: &Path) -> Result<String, String> {
     if find_program(qemu).is_none() {
         return Err("not tried without QEMU".to_owned());
     }
-    if kvm::works(qemu, Machine::Microvm, "host") {
+    if kvm::works(qemu, Machine::of(Arch::HOST), "host") {
         Ok("a probe boots".to_owned())
     } else {
         Err("a probe doesn't boot under it: machines run under TCG, QEMU's translator".to_owned())

@@ -1,5 +1,6 @@
 //! The dune workspace around the current folder: its root, its builds and its programs.
 
+use crate::arch::Arch;
 use crate::child::terminated_at_our_end;
 use crate::failure::{Context as _, Failure};
 use crate::program::Form;
@@ -71,7 +72,7 @@ impl Workspace {
                 Failure::new("neither dune-project nor dune-workspace is here or above")
                     .remedy("run it in a project, or 'soil new NAME' for a new one")
             })?;
-        if !project::has_context(root)? {
+        if !project::has_context(root, Arch::HOST)? {
             let reason = "its workspace has no context that links images";
             return Err(Failure::on(root, reason).remedy("run 'soil init' there"));
         }
@@ -100,6 +101,9 @@ impl Workspace {
     /// The command that builds everything in both contexts.
     pub fn dune(&self, release: bool) -> Command {
         let mut command = Command::new("dune");
+        if let Some(configuration) = self.foreign_toolchain() {
+            command.env("OCAMLFIND_CONF", configuration);
+        }
         command.arg("build").arg("--root").arg(&self.root);
         // Keeps dune from announcing the root ("Entering directory …").
         command.arg("--no-print-directory");
@@ -107,6 +111,20 @@ impl Workspace {
             command.args(["--profile", "release"]);
         }
         command
+    }
+
+    /// The configuration of findlib that has the toolchain of another architecture, if the
+    /// workspace has a context for it and the environment names none.
+    fn foreign_toolchain(&self) -> Option<PathBuf> {
+        let mut all = [Arch::X86_64, Arch::Aarch64].into_iter();
+        let foreign = all.find(|arch| !arch.is_host())?;
+        if std::env::var_os("OCAMLFIND_CONF").is_some()
+            || !project::has_context(&self.root, foreign).is_ok_and(|has| has)
+        {
+            return None;
+        }
+        let file = foreign.tree()?.join("findlib.conf");
+        file.is_file().then_some(file)
     }
 
     /// The file that dune builds from a stanza in the context of this form. It need not exist.

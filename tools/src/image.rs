@@ -1,10 +1,10 @@
 //! `soil image`: makes disks that boot a program by BIOS and by UEFI, and changes them, without
 //! root.
 //!
-//! A disk has three partitions: stage 2 of the BIOS loader, the EFI system partition with the
-//! program and its settings, and the program's data. `loader/README.md` has the contract with the
-//! loaders. Work happens on a temporary file beside the disk, so an interrupted command leaves the
-//! disk as it was.
+//! A disk has three partitions: stage 2 of the BIOS loader (for x86-64 only), the EFI system
+//! partition with the program and its settings, and the program's data. `loader/README.md` has the
+//! contract with the loaders. Work happens on a temporary file beside the disk, so an interrupted
+//! command leaves the disk as it was.
 
 mod boot;
 mod format;
@@ -29,6 +29,7 @@ use crate::strip;
 use boot::Boot;
 use layout::Layout;
 use loader::digests;
+use loader::elf::Machine;
 use loaders::Loaders;
 use settings::Settings;
 use std::ffi::OsString;
@@ -94,13 +95,15 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
 struct Program {
     /// The stripped ELF file.
     elf: Vec<u8>,
+    machine: Machine,
     /// `argv[0]`.
     name: OsString,
 }
 
 impl Program {
     fn read(path: &Path) -> Result<Self, Failure> {
-        if program::inspect(path)?.form != Form::Image {
+        let program = program::inspect(path)?;
+        if program.form != Form::Image {
             return Err(
                 Failure::on(path, "a Linux executable, which no machine boots")
                     .remedy("name the image, below _build/soil"),
@@ -110,9 +113,10 @@ impl Program {
         let stripped = folder.path().join("image.elf");
         strip::strip(path, &stripped)?;
         let elf = std::fs::read(&stripped).on(path)?;
-        loader::elf::Image::parse(&elf).on(path)?;
+        let machine = Machine::of(&elf).unwrap_or(Machine::X86_64);
+        loader::elf::Image::parse(&elf, machine).on(path)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_owned();
-        Ok(Self { elf, name })
+        Ok(Self { elf, machine, name })
     }
 }
 
@@ -122,8 +126,8 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
         true => image_lock::take(disk, Usage::Write)?,
         false => image_lock::Held::default(),
     };
-    let loaders = Loaders::installed()?;
     let program = Program::read(program)?;
+    let loaders = Loaders::installed(program.machine)?;
     let data = match (&options.data, options.data_size) {
         (Some(file), _) => Some(Data::Copy(source(file)?, file)),
         (None, Some(size)) => Some(Data::Empty(size.0, options.data_fs)),
@@ -132,6 +136,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
     let mut settings = Settings::of(&program.name, &options.settings(), &options.arguments)?;
     let seed = digests::of(&[&program.elf[..], settings.text()?.as_bytes()].concat());
     let layout = Layout::new(
+        program.machine,
         Boot::size_of(&program.elf, &loaders.uefi),
         data.as_ref().map(Data::size),
         options.size.map(|size| size.0),
@@ -142,6 +147,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
         settings.set(&data_variable(), &format!("PARTUUID={partition}"));
     }
     let boot = Boot {
+        machine: program.machine,
         loader: signature::prepared(&loaders, &options.sign, &program.elf, &settings.text()?)?,
         elf: program.elf,
         settings: settings.text()?,
@@ -179,10 +185,20 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
 /// Puts a new program on a disk; the data partition stays, and the settings that no option gives.
 fn replace(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Failure> {
     let _held = image_lock::take(disk, Usage::Write)?;
-    let loaders = Loaders::installed()?;
-    let place = boot_partition(disk)?;
-    let old = Boot::read(disk, place)?;
-    let program = Program::read(program)?;
+    let (place, old) = boot_partition(disk)?;
+    let file = program;
+    let program = Program::read(file)?;
+    if program.machine != old.machine {
+        let (wanted, found) = (old.machine.name(), program.machine.name());
+        let reason = format!(
+            "an image for {found}, and {} is a disk for {wanted}",
+            disk.display()
+        );
+        return Err(
+            Failure::on(file, reason).remedy("make a new disk: soil image PROGRAM --output DISK")
+        );
+    }
+    let loaders = Loaders::installed(old.machine)?;
     let mut settings = Settings::parse(&old.settings);
     settings.rename(&program.name);
     settings.change(&options.settings(), &options.arguments)?;
@@ -201,9 +217,8 @@ fn replace(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, F
 /// Changes the settings of a disk: by the options, or by an editor.
 fn edit(options: &MakeImage, disk: &Path) -> Result<String, Failure> {
     let _held = image_lock::take(disk, Usage::Write)?;
-    let loaders = Loaders::installed()?;
-    let place = boot_partition(disk)?;
-    let old = Boot::read(disk, place)?;
+    let (place, old) = boot_partition(disk)?;
+    let loaders = Loaders::installed(old.machine)?;
     let variables = options.settings();
     let text = if variables.is_empty() && options.arguments.is_empty() {
         settings::edited(&old.settings)?
@@ -238,6 +253,7 @@ fn update(
         .remedy("give --sign KEY CERT as well"));
     }
     let boot = Boot {
+        machine: old.machine,
         loader: signature::prepared(loaders, &options.sign, &elf, settings)?,
         elf,
         settings: settings.to_owned(),
@@ -262,8 +278,8 @@ fn update(
     unfinished.finish()
 }
 
-/// Finds the boot partition of a raw disk that this command made.
-fn boot_partition(disk: &Path) -> Result<Place, Failure> {
+/// Finds the boot partition of a raw disk that this command made, and reads it.
+fn boot_partition(disk: &Path) -> Result<(Place, Boot), Failure> {
     if !std::fs::metadata(disk).on(disk)?.is_file() {
         return Err(Failure::on(disk, "not a file").remedy("name a raw disk of soil image"));
     }
@@ -279,13 +295,20 @@ fn boot_partition(disk: &Path) -> Result<Place, Failure> {
         let mut partitions = table.partitions.iter();
         partitions.any(|partition| partition.label == part.label())
     };
-    if !known(layout::Part::Bios) || !known(layout::Part::Boot) {
-        return Err(Failure::on(disk, "not a disk of soil image")
-            .remedy("make one: soil image PROGRAM --output DISK"));
+    let other = || {
+        Failure::on(disk, "not a disk of soil image")
+            .remedy("make one: soil image PROGRAM --output DISK")
+    };
+    if !known(layout::Part::Boot) {
+        return Err(other());
     }
     let place = disk_image::place(disk, Some(layout::Part::Boot.label()))?;
     layout::check(disk, &table)?;
-    Ok(place)
+    let boot = Boot::read(disk, place)?;
+    if known(layout::Part::Bios) != (boot.machine == Machine::X86_64) {
+        return Err(other());
+    }
+    Ok((place, boot))
 }
 
 /// The variable by which the program finds its data partition.

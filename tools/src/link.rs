@@ -1,14 +1,16 @@
 //! The link driver that `ocamlopt -cc soil-cc` runs instead of the C compiler.
 //!
 //! Links the objects that `ocamlopt` passes, musl and the image archive (kernel and Soil's Rust
-//! side) into an ELF file that boots by PVH. Passes compile commands to the C compiler unchanged.
+//! side) into an ELF file, which boots by PVH on x86-64. Passes compile commands to the C compiler unchanged.
 
 mod arguments;
 mod diagnose;
+mod layout;
 mod libraries;
 mod parts;
 mod stand_in;
 
+use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
 use crate::installed;
 use arguments::{Invocation, Item};
@@ -17,8 +19,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The layout of the image.
-const SCRIPT: &str = include_str!("link/image.ld");
 /// The archive with the kernel and Soil's Rust side.
 const ARCHIVE: &str = "libsoil_image.a";
 /// The static library that a process links; an image links the archive instead.
@@ -64,12 +64,15 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 }
 
 /// The C compiler for compile commands.
-fn compiler() -> OsString {
-    std::env::var_os("SOIL_CC").unwrap_or_else(|| "gcc".into())
+fn compiler(arch: Arch) -> OsString {
+    std::env::var_os("SOIL_CC").unwrap_or_else(|| arch.tool("gcc"))
 }
 
 fn compile(arguments: &[OsString]) -> Result<u8, Failure> {
-    let compiler = compiler();
+    let mut named = arguments.iter().map(Path::new);
+    let arch = named.rfind(|path| is_archive(path)).and_then(Arch::of_file);
+    let arch = arch.unwrap_or(Arch::HOST);
+    let compiler = compiler(arch);
     // OCaml's compilers pass the archive with every command, because of -ccopt.
     let arguments = arguments
         .iter()
@@ -78,8 +81,10 @@ fn compile(arguments: &[OsString]) -> Result<u8, Failure> {
         .args(arguments)
         .status()
         .map_err(|error| {
-            Failure::new(format!("can't run {}: {error}", compiler.display()))
-                .remedy("install gcc or name a C compiler in SOIL_CC")
+            Failure::new(format!("can't run {}: {error}", compiler.display())).remedy(format!(
+                "install {} or name a C compiler in SOIL_CC",
+                arch.package("gcc")
+            ))
         })?;
     Ok(status
         .code()
@@ -128,9 +133,10 @@ impl arguments::Link {
         // A failed link must not leave a file that looks like its result.
         let _ = std::fs::remove_file(&output);
         let archive = self.archive()?;
-        let musl = Musl::find()?;
-        let search = Search::new(&self.directories, &musl);
-        let mut command = Command::new("ld");
+        let arch = self.architecture(&archive)?;
+        let musl = Musl::find(arch)?;
+        let search = Search::new(arch, &self.directories, &musl);
+        let mut command = Command::new(arch.tool("ld"));
         command.args([
             "-static",
             "-nostdlib",
@@ -147,14 +153,17 @@ impl arguments::Link {
             "--no-warn-rwx-segments",
         ]);
         command.args([
-            "--require-defined=soil_pvh_start",
+            match arch {
+                Arch::X86_64 => "--require-defined=soil_pvh_start",
+                Arch::Aarch64 => "--require-defined=soil_image_entry",
+            },
             "--no-eh-frame-hdr",
             // See soil-sys/src/domains.rs.
             "--wrap=caml_domain_spawn",
             "--wrap=caml_stop_all_domains",
             "--no-warn-mismatch",
         ]);
-        let script = Script::write(&output)?;
+        let script = Script::write(&output, arch)?;
         command.arg("-T").arg(&script.0).arg("-o").arg(&output);
         command.args(&self.linker_options);
         command.arg(musl.file("crt1.o")).arg(musl.file("crti.o"));
@@ -185,13 +194,14 @@ impl arguments::Link {
         );
         command
             .arg(musl.file("libc.a"))
-            .args(libraries::compiler_runtime(&compiler()));
+            .args(libraries::compiler_runtime(&compiler(arch)));
         command.arg("--end-group").arg(musl.file("crtn.o"));
         if self.verbose {
             eprintln!("{command:?}");
         }
         let result = command.stdin(Stdio::null()).output().map_err(|error| {
-            Failure::new(format!("can't run ld: {error}")).remedy("apt-get install binutils")
+            Failure::new(format!("can't run {}: {error}", arch.tool("ld").display()))
+                .remedy(format!("apt-get install {}", arch.package("binutils")))
         })?;
         let messages = String::from_utf8_lossy(&result.stderr);
         if result.status.success() {
@@ -201,6 +211,29 @@ impl arguments::Link {
         let _ = std::fs::remove_file(&output);
         let errors = diagnose::errors(&messages);
         Err(NoImage::Program(Failure::new(errors)))
+    }
+
+    /// Returns the processor of the image, which is that of its archive and of its objects.
+    fn architecture(&self, archive: &Path) -> Result<Arch, Failure> {
+        let of_archive = Arch::of_file(archive)
+            .ok_or_else(|| Failure::on(archive, "has no objects for a processor that Soil has"))?;
+        let first = self.items.iter().find_map(|item| match item {
+            Item::File(path) if !is_archive(path) => Some((path, Arch::of_file(path)?)),
+            _ => None,
+        });
+        match first {
+            Some((path, other)) if other != of_archive => {
+                let archive = archive.display();
+                let reason = format!("an object for {other}, and {archive} is for {of_archive}");
+                let remedy = format!(
+                    "link it in the context {} of dune, or name the archive for {other} in \
+                    SOIL_IMAGE_ARCHIVE",
+                    other.context()
+                );
+                Err(Failure::on(path, reason).remedy(remedy))
+            }
+            _ => Ok(of_archive),
+        }
     }
 
     /// Finds the image archive: the last one among the arguments, since a program's own flags
@@ -262,11 +295,11 @@ fn is_archive(path: &Path) -> bool {
 struct Script(PathBuf);
 
 impl Script {
-    fn write(output: &Path) -> Result<Self, Failure> {
+    fn write(output: &Path, arch: Arch) -> Result<Self, Failure> {
         let mut name = output.as_os_str().to_owned();
         name.push(format!(".{}.ld", std::process::id()));
         let path = PathBuf::from(name);
-        std::fs::write(&path, SCRIPT).on(&path)?;
+        std::fs::write(&path, layout::script(arch)).on(&path)?;
         Ok(Self(path))
     }
 }
@@ -274,5 +307,42 @@ impl Script {
 impl Drop for Script {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arguments::{Item, Link};
+    use crate::arch::Arch;
+
+    #[test]
+    fn objects_and_archive_are_for_one_processor() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, machine: u8| {
+            let mut header = [0_u8; 64];
+            header[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+            header[16..20].copy_from_slice(&[1, 0, machine, 0]);
+            header[52] = 64;
+            let path = folder.path().join(name);
+            std::fs::write(&path, header).unwrap();
+            path
+        };
+        let archive = file("libsoil_image.a", 183);
+        let architecture = |object| {
+            let items = vec![Item::Library("m".into()), Item::File(object)];
+            let link = Link {
+                items,
+                ..Link::default()
+            };
+            link.architecture(&archive).map_err(|why| why.to_string())
+        };
+        assert_eq!(architecture(file("a.o", 183)), Ok(Arch::Aarch64));
+        let error = architecture(file("b.o", 62)).unwrap_err();
+        let words = [
+            "b.o: an object for x86_64",
+            "is for aarch64",
+            "SOIL_IMAGE_ARCHIVE",
+        ];
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
 }

@@ -1,5 +1,8 @@
 //! The `soil` command: runs programs in both forms, creates projects and disks, checks the host.
 
+// The link driver uses the rest.
+#[allow(dead_code)]
+mod arch;
 mod build;
 mod child;
 mod cli;
@@ -12,6 +15,7 @@ mod embed;
 mod executables;
 mod exit_status;
 mod failure;
+mod flat;
 mod image;
 mod image_lock;
 mod installed;
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
         Command::New { name, template } => said(project::new(&name, template)),
         Command::Build { release, json } => done(build::run(release, json)),
         Command::Test(options) => testing::run(&options).map(|passed| u8::from(!passed)),
-        Command::Init => said(project::init(Path::new("."))),
+        Command::Init { arch } => said(project::init(Path::new("."), arch)),
         Command::Doctor(options) => doctor::run(&options).map(|complete| u8::from(!complete)),
         Command::Completions { shell } => done(manual::completions(shell)),
         Command::Man { directory } => done(manual::pages(&directory)),
@@ -80,7 +84,12 @@ fn main() -> ExitCode {
             let mut output = std::io::BufWriter::new(std::io::stdout().lock());
             done(embed::run(&directory, at.as_deref(), &mut output))
         }
-        Command::Strip { image, output } => said(strip::strip(&image, &output)),
+        Command::Strip {
+            flat: true,
+            image,
+            output,
+        } => said(strip::flat(&image, &output)),
+        Command::Strip { image, output, .. } => said(strip::strip(&image, &output)),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -8,6 +8,7 @@ mod layer;
 mod layout;
 mod libraries;
 
+use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
 use crate::program::{self, Form};
 use crate::progress;
@@ -62,7 +63,9 @@ pub fn write(
     output: &Path,
     replace: bool,
 ) -> Result<String, Failure> {
-    let form = program::inspect(contents.program)?.form;
+    let program = program::inspect(contents.program)?;
+    program.is_for(Arch::X86_64, contents.program, "container images are")?;
+    let form = program.form;
     match (engine, form) {
         (Engine::Process, Form::Image) => {
             let remedy = "give the process form (_build/default/…), or --engine kubevirt or urunc";

@@ -1,7 +1,9 @@
 //! Detects the form of a program's file: a bootable image, a Linux executable, or neither.
 
+use crate::arch::Arch;
 use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
+use crate::flat;
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
@@ -36,6 +38,8 @@ pub enum Form {
 pub struct Program {
     /// Its form.
     pub form: Form,
+    /// The processor that it is for.
+    pub arch: Arch,
     /// Whether Soil's network is linked in; `None` if the file has no symbols.
     pub network: Option<bool>,
     /// Whether an image can show its console on a display; `None` if the file has no symbols.
@@ -44,6 +48,22 @@ pub struct Program {
     pub has_needs: bool,
     /// Whether the file has a section table, which `strip` needs.
     pub has_sections: bool,
+}
+
+impl Program {
+    /// Refuses a program for another architecture than `arch`, the only one for which there is
+    /// `what`.
+    pub fn is_for(&self, arch: Arch, path: &Path, what: &str) -> Result<(), Failure> {
+        if self.arch == arch {
+            return Ok(());
+        }
+        let reason = format!("for {}, and {what} for {arch} only", self.arch);
+        let remedy = format!(
+            "give the program for {arch}, below _build/{}",
+            arch.context()
+        );
+        Err(Failure::on(path, reason).remedy(remedy))
+    }
 }
 
 /// Reads the properties from the file.
@@ -79,9 +99,11 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         ElfFile64::parse(&cache).map_err(|_| neither("it is no 64-bit ELF file"))?;
     let header = parsed.elf_header();
     let endian = parsed.endian();
-    if header.e_machine(endian) != elf::EM_X86_64 {
-        return Err(neither("it is for another processor than x86-64"));
-    }
+    let Some(arch) = Arch::of_machine(header.e_machine(endian)) else {
+        return Err(neither(
+            "it is for another processor than x86_64 and aarch64",
+        ));
+    };
     if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)) {
         return Err(neither("it is an object file"));
     }
@@ -91,14 +113,19 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         };
         // A malformed note ends the loop: the position of the next one is unknown.
         while let Ok(Some(note)) = notes.next() {
-            if note.name() == b"Xen" && note.n_type(endian) == PVH_NOTE {
+            let (owner, kind) = match arch {
+                Arch::X86_64 => (&b"Xen"[..], PVH_NOTE),
+                Arch::Aarch64 => (flat::OWNER, flat::ENTRY_NOTE),
+            };
+            if note.name() == owner && note.n_type(endian) == kind {
                 return true;
             }
         }
         false
     });
     let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
-    if !bootable && parts.windows(2).any(|pair| pair == ["_build", "soil"]) {
+    let in_context = |pair: &[&OsStr]| pair[0] == "_build" && is_context(pair[1]);
+    if !bootable && parts.windows(2).any(in_context) {
         let reason = "lies in the image context but cannot boot";
         let remedy = "run 'soil doctor', then 'dune build' again";
         return Err(Failure::on(path, reason).remedy(remedy));
@@ -121,6 +148,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
     });
     Ok(Program {
         form: if bootable { Form::Image } else { Form::Process },
+        arch,
         network: has_symbol(&["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]),
         shows_console: has_symbol(&["soil_use_screen"]),
         has_needs,
@@ -167,13 +195,21 @@ pub fn name(program: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// Whether dune builds images in the context of this name.
+fn is_context(name: &OsStr) -> bool {
+    [Arch::X86_64, Arch::Aarch64]
+        .map(Arch::context)
+        .iter()
+        .any(|context| name == *context)
+}
+
 /// The path of the process form of an image.
 fn process_form(image: &Path) -> PathBuf {
     let mut in_build = false;
     image
         .components()
         .map(|part| match part.as_os_str() {
-            name if std::mem::replace(&mut in_build, name == "_build") && name == "soil" => {
+            name if std::mem::replace(&mut in_build, name == "_build") && is_context(name) => {
                 OsStr::new("default")
             }
             name => name,
@@ -184,6 +220,7 @@ fn process_form(image: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::{Form, inspect, name, process_form};
+    use crate::arch::Arch;
     use std::io::Write as _;
 
     #[test]
@@ -232,6 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn a_program_for_another_architecture_is_refused_by_both_names() {
+        let this = std::env::current_exe().expect("known");
+        let program = inspect(&this).expect("an ELF");
+        let other = match Arch::HOST {
+            Arch::X86_64 => Arch::Aarch64,
+            Arch::Aarch64 => Arch::X86_64,
+        };
+        assert_eq!(program.is_for(Arch::HOST, &this, "disks are"), Ok(()));
+        let refused = program.is_for(other, &this, "disks are");
+        let text = refused.expect_err("another").to_string();
+        assert!(
+            text.contains("x86_64") && text.contains("aarch64"),
+            "{text}"
+        );
+        assert!(text.contains("disks are"), "{text}");
+    }
+
+    #[test]
     fn the_process_form_is_in_the_default_context() {
         for (image, process) in [
             ("_build/soil/bin/soil.exe", "_build/default/bin/soil.exe"),
@@ -240,6 +295,7 @@ mod tests {
                 "/x/_build/default/soil/main.exe",
             ),
             ("soil/_build/main.exe", "soil/_build/main.exe"),
+            ("_build/soil-none/a.exe", "_build/soil-none/a.exe"),
         ] {
             assert_eq!(process_form(image.as_ref()).as_os_str(), process);
         }

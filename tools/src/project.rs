@@ -1,9 +1,11 @@
 //! `soil new` and `soil init`: a dune project whose workspace has the `soil` context. The projects
 //! of `soil new` are in `tools/templates`, where dune builds them too.
 
+use crate::arch::Arch;
 use crate::cli::Template;
 use crate::failure::{Context as _, Failure};
 use crate::sexp::{self, Sexp};
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -42,6 +44,25 @@ const CONTEXT: &str =
       -ccopt
       %{lib:soil:libsoil_image.a}))))))
 ";
+
+/// The context that links images for an architecture.
+fn context_of(arch: Arch) -> Cow<'static, str> {
+    if arch.is_host() {
+        return CONTEXT.into();
+    }
+    let (_, body) = CONTEXT.split_once("\n\n").unwrap_or(("", CONTEXT));
+    let name = arch.context();
+    let body = body.replacen(
+        "  (name soil)\n  (host default)\n",
+        &format!("  (name {name})\n  (host default)\n  (toolchain {arch})\n"),
+        1,
+    );
+    let comment = format!(
+        "; The image for {arch}, in _build/{name}: the same sources, compiled by OCaml's compiler \
+        for it\n; ('soil doctor --arch {arch} --fix' fetches it) and linked by soil-cc.\n\n"
+    );
+    (comment + &body).into()
+}
 
 /// The files of a template, without those common to all projects.
 macro_rules! template {
@@ -141,13 +162,13 @@ fn workspace() -> String {
     format!("(lang dune {major}.{minor})\n\n(context default)\n\n{CONTEXT}")
 }
 
-/// Whether the workspace in `root` has the context that links images.
-pub fn has_context(root: &Path) -> Result<bool, Failure> {
+/// Whether the workspace in `root` has the context that links images for `arch`.
+pub fn has_context(root: &Path, arch: Arch) -> Result<bool, Failure> {
     let path = root.join("dune-workspace");
     match std::fs::read_to_string(&path) {
         Ok(text) => {
             let stanzas = sexp::parse(&text).unwrap_or_default();
-            let ours = |(name, ours): (String, bool)| name == "soil" && ours;
+            let ours = |(name, ours): (String, bool)| name == arch.context() && ours;
             Ok(stanzas.iter().filter_map(context).any(ours))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -164,8 +185,13 @@ enum Change {
     Write(String),
 }
 
-/// Runs `soil init` in `folder` and returns the text to print.
-pub fn init(folder: &Path) -> Result<String, Failure> {
+/// Runs `soil init` in `folder`, for images for `arch`, and returns the text to print.
+pub fn init(folder: &Path, arch: Arch) -> Result<String, Failure> {
+    let name = arch.context();
+    if !matches!(arch, Arch::Aarch64) && !arch.is_host() {
+        let reason = format!("images for {arch} can't be built here, on {}", Arch::HOST);
+        return Err(Failure::on(format!("--arch {arch}"), reason).remedy("build them there"));
+    }
     let path = folder.join("dune-workspace");
     let shown = path.display();
     let before = match std::fs::read_to_string(&path) {
@@ -177,8 +203,8 @@ pub fn init(folder: &Path) -> Result<String, Failure> {
         let remedy = "run it in a workspace's root, or 'soil new NAME' for a new project";
         return Err(Failure::new("neither dune-project nor dune-workspace is here").remedy(remedy));
     }
-    match change(&path, before.as_deref())? {
-        Change::None => Ok(format!("{shown} has the soil context already")),
+    match change(&path, before.as_deref(), arch)? {
+        Change::None => Ok(format!("{shown} has the {name} context already")),
         Change::Write(text) => {
             replace(&path, &text).on(&path)?;
             let verb = if before.is_some() {
@@ -187,8 +213,13 @@ pub fn init(folder: &Path) -> Result<String, Failure> {
                 "made with"
             };
             Ok(format!(
-                "{shown}: {verb} the soil context. 'dune build' makes an image of each program in \
-                    _build/soil; add soil to the libraries of a program to use its modules"
+                "{shown}: {verb} the {name} context. '{}' makes an image of each program in \
+                    _build/{name}; add soil to the libraries of a program to use its modules",
+                if arch.is_host() {
+                    "dune build"
+                } else {
+                    "soil build"
+                },
             ))
         }
     }
@@ -210,10 +241,15 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Decides the change to the workspace file at `path`; its existing contents stay unchanged.
-fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
+fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Change, Failure> {
     let Some(before) = before else {
-        return Ok(Change::Write(workspace()));
+        let mut text = workspace();
+        if !arch.is_host() {
+            text = text + "\n" + &context_of(arch);
+        }
+        return Ok(Change::Write(text));
     };
+    let ours_is = arch.context();
     let stanzas = sexp::parse(before)
         .map_err(|(line, why)| Failure::on(path, format!("line {line} can't be read: {why}")))?;
     let version = stanzas
@@ -230,7 +266,8 @@ fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
     match version.map(|version| numbers(version)) {
         Some(Some(found)) if found >= DUNE => {}
         Some(_) => {
-            let reason = format!("the soil context needs (lang dune {major}.{minor}) or later");
+            let reason =
+                format!("the {ours_is} context needs (lang dune {major}.{minor}) or later");
             return Err(Failure::on(path, reason).remedy("change the first line"));
         }
         None => {
@@ -239,11 +276,12 @@ fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
         }
     }
     let contexts: Vec<(String, bool)> = stanzas.iter().filter_map(context).collect();
-    if let Some((_, ours)) = contexts.iter().find(|(name, _)| name == "soil") {
+    if let Some((_, ours)) = contexts.iter().find(|(name, _)| name == ours_is) {
         return if *ours {
             Ok(Change::None)
         } else {
-            let reason = "it has a context called soil that doesn't link with soil-cc";
+            let reason =
+                format!("it has a context called {ours_is} that doesn't link with soil-cc");
             Err(Failure::on(path, reason).remedy("give that another name"))
         };
     }
@@ -255,11 +293,11 @@ fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
         // Without any context dune uses the default one; ours alone would disable it.
         text.push_str("\n(context default)\n");
     } else if !contexts.iter().any(|(name, _)| name == "default") {
-        let reason = "it has no context called default, whose compiler the soil context takes";
+        let reason = format!("it has no context called default, which the {ours_is} context needs");
         return Err(Failure::on(path, reason).remedy("add (context default)"));
     }
     text.push('\n');
-    text.push_str(CONTEXT);
+    text.push_str(&context_of(arch));
     Ok(Change::Write(text))
 }
 
@@ -288,7 +326,10 @@ fn mentions_driver(sexp: &Sexp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTEXT, Change, change, has_context, init, make_folder, new, workspace};
+    use super::{
+        CONTEXT, Change, change, context_of, has_context, init, make_folder, new, workspace,
+    };
+    use crate::arch::Arch;
     use crate::cli::Template;
     use crate::sexp;
     use proptest::prelude::proptest;
@@ -296,7 +337,7 @@ mod tests {
     const FILE: &str = "dune-workspace";
 
     fn changed(before: &str) -> String {
-        match change(FILE.as_ref(), Some(before)) {
+        match change(FILE.as_ref(), Some(before), Arch::HOST) {
             Ok(Change::Write(text)) => text,
             other => panic!("{other:?} for {before}"),
         }
@@ -304,8 +345,10 @@ mod tests {
 
     #[test]
     fn what_is_written_needs_no_second_change() {
-        assert_eq!(change(FILE.as_ref(), Some(&workspace())), Ok(Change::None));
-        assert_eq!(change(FILE.as_ref(), None), Ok(Change::Write(workspace())));
+        let unchanged = change(FILE.as_ref(), Some(&workspace()), Arch::HOST);
+        assert_eq!(unchanged, Ok(Change::None));
+        let made = change(FILE.as_ref(), None, Arch::HOST);
+        assert_eq!(made, Ok(Change::Write(workspace())));
     }
 
     #[test]
@@ -317,12 +360,35 @@ mod tests {
     }
 
     #[test]
+    fn the_context_of_another_architecture_stands_beside_the_first() {
+        let foreign = match Arch::HOST {
+            Arch::X86_64 => Arch::Aarch64,
+            Arch::Aarch64 => Arch::X86_64,
+        };
+        let own = context_of(foreign);
+        for before in [None, Some(workspace())] {
+            let Ok(Change::Write(text)) = change(FILE.as_ref(), before.as_deref(), foreign) else {
+                panic!("no change of {before:?}");
+            };
+            assert_eq!(text, workspace() + "\n" + &own);
+            let again = change(FILE.as_ref(), Some(&text), foreign);
+            assert_eq!(again, Ok(Change::None));
+        }
+        if foreign == Arch::Aarch64 {
+            let (_, context) = own.split_once("\n\n").expect("a comment and the context");
+            assert!(context.contains("(toolchain aarch64)"));
+            assert!(include_str!("../../dune-workspace.aarch64").contains(context));
+        }
+    }
+
+    #[test]
     fn the_default_context_is_kept_alive() {
         let before = "(lang dune 3.17)\n; mine\n(profile release)";
         let text = changed(before);
         assert!(text.starts_with(before) && text.ends_with(CONTEXT));
         assert!(text.contains("\n(context default)\n"));
-        assert_eq!(change(FILE.as_ref(), Some(&text)), Ok(Change::None));
+        let again = change(FILE.as_ref(), Some(&text), Arch::HOST);
+        assert_eq!(again, Ok(Change::None));
         let two = "(lang dune 3.18)\n(context (default (name default)))\n\
             (context (opam (switch 4.14)))\n";
         assert_eq!(changed(two), format!("{two}\n{CONTEXT}"));
@@ -344,7 +410,7 @@ mod tests {
                 "another name",
             ),
         ] {
-            let error = change(FILE.as_ref(), Some(before))
+            let error = change(FILE.as_ref(), Some(before), Arch::HOST)
                 .expect_err(before)
                 .to_string();
             assert!(error.contains(named), "{before}: {error}");
@@ -376,16 +442,18 @@ mod tests {
     fn a_workspace_is_made_where_a_project_is() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(
-            init(folder.path())
+            init(folder.path(), Arch::HOST)
                 .expect_err("no project")
                 .to_string()
                 .contains("soil new")
         );
         std::fs::write(folder.path().join("dune-project"), "(lang dune 3.17)\n").expect("written");
-        assert!(!has_context(folder.path()).expect("readable"));
-        assert!(init(folder.path()).expect("made").contains("made"));
-        assert!(has_context(folder.path()).expect("readable"));
-        assert!(init(folder.path()).expect("there").contains("already"));
+        assert!(!has_context(folder.path(), Arch::HOST).expect("readable"));
+        let text = init(folder.path(), Arch::HOST).expect("made");
+        assert!(text.contains("made"), "{text}");
+        assert!(has_context(folder.path(), Arch::HOST).expect("readable"));
+        let text = init(folder.path(), Arch::HOST).expect("there");
+        assert!(text.contains("already"), "{text}");
     }
 
     proptest! {

@@ -12,6 +12,7 @@ mod machine;
 mod output;
 mod passt;
 mod process;
+mod processor;
 mod qemu;
 pub mod scratch;
 mod screenshot;
@@ -24,8 +25,10 @@ mod vmm;
 mod watch;
 pub mod zone;
 
+use crate::arch::Arch;
 use crate::cli::{Accelerator, Launcher, Run, Vmm};
 use crate::failure::{Context as _, Failure};
+use crate::flat;
 use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
@@ -38,7 +41,7 @@ use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The variable that selects an image's console, and its word for displays.
 const CONSOLE: &str = "SOIL_CONSOLE";
@@ -50,6 +53,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         return watch::run(run);
     }
     let program = program::inspect(&run.program)?;
+    let run = &processor::completed(run, &program)?;
     let completed;
     let run = match program.has_needs && !run.ignore_needs {
         true => {
@@ -335,7 +339,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         print!("{}", libvirt::domain(run, default_net, kvm, &line)?);
         return Ok(0);
     }
+    let flat = flat(run)?;
     let wiring = Wiring {
+        kernel: flat.as_ref().map(Flat::file),
         kvm,
         default_net,
         sockets: None,
@@ -347,7 +353,11 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             true => passt::shown(&run.forwards),
             false => String::new(),
         };
-        let shown = shell::shown(run.qemu.path.as_os_str(), &arguments);
+        let first = match &flat {
+            Some(flat) => format!("{}\n{first}", flat.shown(&run.program)),
+            None => first,
+        };
+        let shown = shell::shown(run.qemu_path().as_os_str(), &arguments);
         println!("{first}{shown}");
         return Ok(0);
     }
@@ -363,8 +373,49 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     qemu::run(run, wiring, &line, origin, None)
 }
 
+/// The flat form of an image, which QEMU boots on the machine `virt`.
+struct Flat {
+    file: PathBuf,
+    /// The folder of the file, removed at the end of the run. `--dry-run` writes none.
+    _folder: Option<scratch::Folder>,
+}
+
+impl Flat {
+    fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The command that writes it, for `--dry-run`.
+    fn shown(&self, program: &Path) -> String {
+        let [image, file] = [program, &self.file].map(|path| shell::quoted(path.as_os_str()));
+        format!("soil strip --flat {image} {file}")
+    }
+}
+
+/// Writes the flat form of an image for aarch64; `None` for x86-64, whose ELF files QEMU boots.
+fn flat(run: &Run) -> Result<Option<Flat>, Failure> {
+    if run.machine().arch() == Arch::X86_64 {
+        return Ok(None);
+    }
+    if run.dry_run.is_some() {
+        let file = run.program.with_extension("flat");
+        return Ok(Some(Flat {
+            file,
+            _folder: None,
+        }));
+    }
+    let folder = scratch::Folder::new().on("a folder for the machine's files")?;
+    let file = folder.path().join("image");
+    std::fs::write(&file, flat::read(&run.program)?).on(&file)?;
+    Ok(Some(Flat {
+        file,
+        _folder: Some(folder),
+    }))
+}
+
 fn kvm_works(run: &Run) -> bool {
-    kvm::works(&run.qemu.path, run.machine, command::cpu(run, true))
+    let machine = run.machine();
+    machine.arch().is_host() && kvm::works(&run.qemu_path(), machine, command::cpu(run, true))
 }
 
 /// Returns the kernel's command line.

@@ -1,5 +1,8 @@
 //! `soil-cc`: the link driver for images, which `ocamlopt` runs by its option `-cc`.
 
+// The command soil uses the rest.
+#[allow(dead_code)]
+mod arch;
 mod failure;
 mod installed;
 mod link;

@@ -1,6 +1,7 @@
 //! `soil strip`: makes a stripped copy of an image for deployment.
 
 use crate::failure::{Context as _, Failure};
+use crate::flat;
 use crate::program::{self, Form};
 use std::path::Path;
 use std::process::Command;
@@ -18,15 +19,17 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
     }
     // binutils' strip keeps the PVH note and the build-id, which identifies the image in crash
     // reports.
-    let status = Command::new("strip")
+    let tool = program.arch.tool("strip");
+    let status = Command::new(&tool)
         .arg("--strip-all")
         .arg("-o")
         .arg(output)
         .arg(image)
         .status()
         .map_err(|error| {
-            Failure::on("strip", format!("did not start: {error}"))
-                .remedy("apt-get install binutils")
+            let package = program.arch.package("binutils");
+            Failure::on(&tool, format!("did not start: {error}"))
+                .remedy(format!("apt-get install {package}"))
         })?;
     if !status.success() {
         return Err(Failure::on(output, "strip could not write it"));
@@ -36,6 +39,12 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
         let reason = "it lost its boot note, so this machine's strip can't be used";
         return Err(Failure::on(output, reason).remedy("apt-get install binutils"));
     }
+    written(image, output)
+}
+
+/// Writes the flat form of an image and returns a message with its size.
+pub fn flat(image: &Path, output: &Path) -> Result<String, Failure> {
+    std::fs::write(output, flat::read(image)?).on(output)?;
     written(image, output)
 }
 

@@ -64,11 +64,12 @@ pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
     checked
 }
 
-/// Checks that only the module `place` contains `name`, of those in `folder` of the crate at `root`.
+/// Checks that only the modules `places` contain `name`, of those in `folder` of the crate at
+/// `root`.
 ///
 /// # Panics
-/// If another one does, or `place` doesn't.
-pub fn check_place(root: &str, folder: &str, place: &str, name: &str) {
+/// If another one does, or none of `places`.
+pub fn check_place(root: &str, folder: &str, places: &[&str], name: &str) {
     let inside = Path::new(root).join(folder);
     let contains = |file: &PathBuf| {
         let text = fs::read_to_string(file).expect("a source file");
@@ -76,12 +77,13 @@ pub fn check_place(root: &str, folder: &str, place: &str, name: &str) {
     };
     let is_there = |file: &PathBuf| {
         let path = names(file.strip_prefix(&inside).expect("below the folder"));
-        path.first().is_some_and(|module| module == place)
+        path.first()
+            .is_some_and(|module| places.contains(&module.as_str()))
     };
     let found = sources(&inside).into_iter().filter(contains);
     let (right, wrong): (Vec<_>, Vec<_>) = found.partition(is_there);
-    assert!(wrong.is_empty(), "{name} belongs to {place}: {wrong:#?}");
-    assert!(!right.is_empty(), "nothing in {place} contains {name}");
+    assert!(wrong.is_empty(), "{name} belongs to {places:?}: {wrong:#?}");
+    assert!(!right.is_empty(), "nothing in {places:?} contains {name}");
 }
 
 /// Returns the components of a path, without the extension.

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 /// Its help's end.
 pub const HELP: &str = "\
-The disk has a GUID partition table with three partitions: soil-bios, soil-boot (the EFI system
-partition, with the program and soil/settings.txt, its variables and arguments) and data. The
-program finds the last one as the disk data. The same input gives the same bytes, except for a
-signature.
+The disk has a GUID partition table with three partitions: soil-bios (for x86-64 only), soil-boot
+(the EFI system partition, with the program and soil/settings.txt, its variables and arguments) and
+data. The program finds the last one as the disk data. The same input gives the same bytes, except
+for a signature. A disk for arm64 boots by UEFI.
 
 soil image _build/soil/main.exe -o service.img --data-size 1G --env GREETING=hello -- --verbose
 soil image _build/soil/main.exe -o service.img --replace    # a new version; the data stays

@@ -6,11 +6,19 @@ use crate::disk::make::{self, FIXED_TIME, Identity};
 use crate::failure::{Context as _, Failure};
 use crate::progress;
 use fs::{OpenFlags, Volume};
+use loader::elf::Machine;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-const LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+/// The UEFI loader, where firmware searches for it (UEFI 2.10, table 3.3).
+const fn loader(machine: Machine) -> &'static str {
+    match machine {
+        Machine::X86_64 => "EFI/BOOT/BOOTX64.EFI",
+        Machine::Aarch64 => "EFI/BOOT/BOOTAA64.EFI",
+    }
+}
+
 const ELF: &str = "soil/image.elf";
 const SETTINGS: &str = "soil/settings.txt";
 /// The most that a file of the partition may have: the images' address space.
@@ -22,6 +30,7 @@ const TABLES: u64 = 64 << 10;
 
 /// The files of the partition.
 pub struct Boot {
+    pub machine: Machine,
     pub loader: Vec<u8>,
     pub elf: Vec<u8>,
     pub settings: String,
@@ -56,7 +65,7 @@ impl Boot {
         make::make_fat(disk, place, "SOIL", Some(identity))?;
         let folder = tempfile::tempdir().on(std::env::temp_dir())?;
         let files: [(&str, &[u8]); 3] = [
-            (LOADER, &self.loader),
+            (loader(self.machine), &self.loader),
             (ELF, &self.elf),
             (SETTINGS, self.settings.as_bytes()),
         ];
@@ -69,7 +78,10 @@ impl Boot {
             std::fs::write(&path, contents).on(&path)?;
         }
         // Folders last: a new file changes their time.
-        for name in [LOADER, ELF, SETTINGS, "EFI/BOOT", "EFI", "soil"] {
+        for (name, _) in files
+            .into_iter()
+            .chain(["EFI/BOOT", "EFI", "soil"].map(|one| (one, &[][..])))
+        {
             let path = folder.path().join(name);
             let file = File::open(&path).on(&path)?;
             file.set_modified(time).on(&path)?;
@@ -92,10 +104,13 @@ impl Boot {
                 .on(format!("{}, /{name}", disk.display()))
                 .map_err(|failure| failure.remedy("make the disk again"))
         };
-        let (loader, elf) = (read(LOADER)?, read(ELF)?);
+        let elf = read(ELF)?;
+        let machine = Machine::of(&elf).unwrap_or(Machine::X86_64);
+        let loader = read(loader(machine))?;
         let settings = String::from_utf8(read(SETTINGS)?)
             .map_err(|_| Failure::on(disk, format!("/{SETTINGS} isn't UTF-8")))?;
         Ok(Self {
+            machine,
             loader,
             elf,
             settings,

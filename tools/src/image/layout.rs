@@ -9,6 +9,7 @@ use crate::disk::tool::SFDISK;
 use crate::failure::{Context as _, Failure};
 use fs::partition::Table;
 use loader::digests;
+use loader::elf::Machine;
 use std::fs::File;
 use std::path::Path;
 
@@ -64,13 +65,17 @@ pub fn identity(seed: &[u8; 32], part: Part) -> Identity {
 pub struct Layout {
     /// Size of the disk.
     pub size: u64,
+    /// Whether there is a BIOS boot partition.
+    pub bios: bool,
     pub boot: Place,
     pub data: Option<Place>,
 }
 
 impl Layout {
-    /// Lays out a disk whose boot partition holds `boot` bytes; `size` is that of the whole disk.
+    /// Lays out a disk for a machine whose boot partition holds `boot` bytes; `size` is that of the
+    /// whole disk. The places are the same for all machines.
     pub fn new(
+        machine: Machine,
         boot: u64,
         data: Option<u64>,
         size: Option<u64>,
@@ -113,6 +118,7 @@ impl Layout {
         };
         Ok(Self {
             size: total,
+            bios: machine == Machine::X86_64,
             boot: Place {
                 start: boot_start,
                 size: boot_end - boot_start,
@@ -151,7 +157,7 @@ impl Layout {
         let kinds = [
             (
                 Part::Bios,
-                Some(bios),
+                self.bios.then_some(bios),
                 "21686148-6449-6E6F-744E-656564454649",
             ),
             (
@@ -181,12 +187,16 @@ impl Layout {
 }
 
 /// Refuses a disk with a damaged table, or with a place of the boot partition that the loaders
-/// don't know.
+/// don't know. Only disks for x86-64 have one for BIOS.
 pub fn check(disk: &Path, table: &Table) -> Result<(), Failure> {
     if let Some(warning) = table.warnings.first() {
         return Err(Failure::on(disk, warning));
     }
     for (part, first) in [(Part::Bios, BIOS_FIRST), (Part::Boot, BOOT_FIRST)] {
+        let mut partitions = table.partitions.iter();
+        if part == Part::Bios && !partitions.any(|one| one.label == part.label()) {
+            continue;
+        }
         let found = table.find(part.label()).on(disk)?;
         if found.first != first {
             let reason = format!("the partition {} was moved", part.label());
@@ -200,22 +210,39 @@ pub fn check(disk: &Path, table: &Table) -> Result<(), Failure> {
 mod tests {
     use super::{Layout, Part, identity};
     use crate::cli::image::ImageFormat;
+    use loader::elf::Machine;
 
     const MIB: u64 = 1 << 20;
 
     #[test]
     fn a_small_program_has_a_disk_of_one_mebibyte() {
-        let layout = Layout::new(500_000, None, None, ImageFormat::Raw).expect("fits");
+        let layout =
+            Layout::new(Machine::X86_64, 500_000, None, None, ImageFormat::Raw).expect("fits");
         assert_eq!((layout.size, layout.data), (MIB, None));
         assert_eq!(layout.boot.start, 65_536);
         assert!(layout.boot.start + layout.boot.size + 33 * 512 <= MIB);
-        let gce = Layout::new(500_000, None, None, ImageFormat::Gce).expect("fits");
+        let gce =
+            Layout::new(Machine::X86_64, 500_000, None, None, ImageFormat::Gce).expect("fits");
         assert_eq!((gce.size, gce.boot), (1 << 30, layout.boot));
     }
 
     #[test]
+    fn only_a_disk_for_x86_64_has_a_partition_for_bios() {
+        let layout =
+            |machine| Layout::new(machine, MIB, None, None, ImageFormat::Raw).expect("fits");
+        let (x86, arm) = (layout(Machine::X86_64), layout(Machine::Aarch64));
+        assert_eq!((x86.size, x86.boot), (arm.size, arm.boot));
+        let parts = |layout: Layout| {
+            let script = layout.script(&[7; 32]);
+            [Part::Bios, Part::Boot].map(|part| script.contains(part.label()))
+        };
+        assert_eq!((parts(x86), parts(arm)), ([true, true], [false, true]));
+    }
+
+    #[test]
     fn data_follows_the_boot_partition() {
-        let layout = Layout::new(MIB, Some(8 * MIB), None, ImageFormat::Raw).expect("fits");
+        let layout =
+            Layout::new(Machine::X86_64, MIB, Some(8 * MIB), None, ImageFormat::Raw).expect("fits");
         let data = layout.data.expect("data");
         assert_eq!((data.start, data.size), (2 * MIB, 8 * MIB));
         assert_eq!(layout.boot.start + layout.boot.size, data.start);
@@ -224,7 +251,15 @@ mod tests {
 
     #[test]
     fn a_size_that_is_too_little_names_the_least() {
-        let layout = |size| Layout::new(MIB, Some(8 * MIB), Some(size), ImageFormat::Raw);
+        let layout = |size| {
+            Layout::new(
+                Machine::X86_64,
+                MIB,
+                Some(8 * MIB),
+                Some(size),
+                ImageFormat::Raw,
+            )
+        };
         let least = 10 * MIB + 20_480;
         let failure = layout(least - 4096).expect_err("too little").to_string();
         assert!(failure.contains(&least.to_string()), "{failure}");
@@ -237,7 +272,13 @@ mod tests {
             failure.contains("multiples of 1 MiB: give --size 11M"),
             "{failure}"
         );
-        let gce = Layout::new(MIB, None, Some(1025 * MIB), ImageFormat::Gce);
+        let gce = Layout::new(
+            Machine::X86_64,
+            MIB,
+            None,
+            Some(1025 * MIB),
+            ImageFormat::Gce,
+        );
         assert!(gce.is_err_and(|failure| failure.to_string().contains("1 GiB: give --size 2048M")));
     }
 

@@ -4,6 +4,7 @@ use super::SECTOR;
 use super::layout::{BIOS_FIRST, BOOT_FIRST};
 use crate::failure::{Context as _, Failure};
 use crate::installed;
+use loader::elf::Machine;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -19,23 +20,54 @@ const PLACE: usize = 428;
 /// The files that a disk boots by.
 pub struct Loaders {
     pub uefi: Vec<u8>,
+    /// Only for x86-64: other machines have no BIOS.
+    bios: Option<Bios>,
+}
+
+/// The two files for BIOS.
+struct Bios {
     first_sector: Vec<u8>,
     stage_2: Vec<u8>,
 }
 
+/// The UEFI loader's file.
+const fn uefi_file(machine: Machine) -> &'static str {
+    match machine {
+        Machine::X86_64 => "soil-uefi.efi",
+        Machine::Aarch64 => "soil-uefi-aarch64.efi",
+    }
+}
+
+/// What brings the loaders for a machine, of which only an empty file is installed.
+fn remedy(machine: Machine) -> String {
+    if machine == Machine::HERE {
+        return "install Soil (make install)".to_owned();
+    }
+    match machine {
+        Machine::X86_64 => "make the disk on a machine for x86_64".to_owned(),
+        Machine::Aarch64 => "apt-get install gcc-aarch64-linux-gnu, rustup target add \
+                             aarch64-unknown-linux-gnu, and install Soil again (make install)"
+            .to_owned(),
+    }
+}
+
 impl Loaders {
-    /// Reads the installed files.
-    pub fn installed() -> Result<Self, Failure> {
-        let read = |name| {
-            let path = find(name)?;
-            let bytes = std::fs::read(&path).on(&path)?;
-            match bytes.is_empty() {
-                true => Err(Failure::on(path, "an empty file instead of a loader")
-                    .remedy("install Soil (make install)")),
-                false => Ok((path, bytes)),
-            }
-        };
-        let (_, uefi) = read("soil-uefi.efi")?;
+    /// Reads the installed files for a machine.
+    pub fn installed(machine: Machine) -> Result<Self, Failure> {
+        let read =
+            |name| {
+                let path = find(name)?;
+                let bytes = std::fs::read(&path).on(&path)?;
+                match bytes.is_empty() {
+                    true => Err(Failure::on(path, "an empty file instead of a loader")
+                        .remedy(remedy(machine))),
+                    false => Ok((path, bytes)),
+                }
+            };
+        let (_, uefi) = read(uefi_file(machine))?;
+        if machine != Machine::X86_64 {
+            return Ok(Self { uefi, bios: None });
+        }
         let (path, mut first_sector) = read("soil-bios-mbr.bin")?;
         let (_, stage_2) = read("soil-bios.bin")?;
         let sectors = stage_2.len() as u64 / SECTOR;
@@ -54,19 +86,22 @@ impl Loaders {
             _ => return Err(Failure::on(path, "not a loader").remedy("install Soil again")),
         }
         first_sector.truncate(CODE);
-        Ok(Self {
-            uefi,
+        let bios = Some(Bios {
             first_sector,
             stage_2,
-        })
+        });
+        Ok(Self { uefi, bios })
     }
 
-    /// Writes the two for BIOS to a disk that has its partition table.
+    /// Writes those for BIOS, if there are any, to a disk that has its partition table.
     pub fn write(&self, disk: &Path) -> Result<(), Failure> {
+        let Some(bios) = &self.bios else {
+            return Ok(());
+        };
         let file = File::options().write(true).open(disk).on(disk)?;
-        let mut partition = self.stage_2.clone();
+        let mut partition = bios.stage_2.clone();
         partition.resize(((BOOT_FIRST - BIOS_FIRST) * SECTOR) as usize, 0);
-        file.write_all_at(&self.first_sector, 0)
+        file.write_all_at(&bios.first_sector, 0)
             .and_then(|()| file.write_all_at(&partition, BIOS_FIRST * SECTOR))
             .on(disk)
     }

@@ -25,7 +25,7 @@ pub fn prepared(
     let digests = [digests::of(elf), digests::of(settings.as_bytes())].concat();
     let Some(place) = block(&bound) else {
         return Err(
-            Failure::on("soil-uefi.efi", "has no room for digests").remedy("install Soil again")
+            Failure::on("the UEFI loader", "has no room for digests").remedy("install Soil again")
         );
     };
     for (to, from) in bound.iter_mut().skip(place).zip(digests) {

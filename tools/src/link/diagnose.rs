@@ -25,6 +25,8 @@ pub fn errors(messages: &str) -> String {
         let line = line
             .strip_prefix("ld: ")
             .or_else(|| line.split_once("/ld: ").map(|(_, rest)| rest))
+            // The linker for another processor.
+            .or_else(|| line.split_once("-linux-gnu-ld: ").map(|(_, rest)| rest))
             .unwrap_or(line);
         if let Some((file, name)) = line.split_once(": in function `") {
             object = file;

@@ -1,5 +1,6 @@
 //! Searches for static libraries.
 
+use crate::arch::Arch;
 use crate::failure::Failure;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -9,28 +10,40 @@ use std::process::Command;
 const IN_MUSL: [&str; 10] = [
     "c", "m", "pthread", "dl", "rt", "util", "resolv", "crypt", "xnet", "gcc_s",
 ];
-/// Distributions' folders of static libraries.
-const SYSTEM: [&str; 5] = [
-    "/usr/local/lib",
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-];
+
+/// Distributions' folders of static libraries: of this machine, or of another processor's packages
+/// that were unpacked for this user.
+fn system(arch: Arch) -> Vec<PathBuf> {
+    let triplet = arch.triplet();
+    let Some(tree) = arch.tree().filter(|_| !arch.is_host()) else {
+        let own = ["/usr/lib/", "/lib/"].map(|folder| PathBuf::from(folder.to_owned() + triplet));
+        let [first, second] = own;
+        let [local, wide, plain] = ["/usr/local/lib", "/usr/lib64", "/usr/lib"].map(PathBuf::from);
+        return vec![local, first, second, wide, plain];
+    };
+    vec![tree.join("usr/lib").join(triplet), tree.join("usr/lib")]
+}
 
 /// musl's folder: start files and libc.a.
 pub struct Musl(PathBuf);
 
 impl Musl {
     /// Finds musl: in `SOIL_MUSL`, else where Debian, Fedora, Arch and musl's own installation
-    /// put it.
-    pub fn find() -> Result<Self, Failure> {
-        const USUAL: [&str; 4] = [
-            "/usr/lib/x86_64-linux-musl",
-            "/usr/x86_64-linux-musl/lib64",
-            "/usr/lib/musl/lib",
-            "/usr/local/musl/lib",
-        ];
+    /// put it; for another processor among the packages that were unpacked for this user.
+    pub fn find(arch: Arch) -> Result<Self, Failure> {
+        let name = arch.name();
+        let usual = match arch.tree() {
+            None => vec![
+                PathBuf::from(format!("/usr/lib/{name}-linux-musl")),
+                PathBuf::from(format!("/usr/{name}-linux-musl/lib64")),
+                PathBuf::from("/usr/lib/musl/lib"),
+                PathBuf::from("/usr/local/musl/lib"),
+            ],
+            Some(tree) => vec![
+                tree.join(format!("usr/lib/{name}-linux-musl")),
+                PathBuf::from(format!("/usr/lib/{name}-linux-musl")),
+            ],
+        };
         let is_musl =
             |folder: &Path| folder.join("libc.a").is_file() && folder.join("crt1.o").is_file();
         if let Some(folder) = std::env::var_os("SOIL_MUSL").map(PathBuf::from) {
@@ -41,15 +54,15 @@ impl Musl {
                 Err(Failure::on(subject, "no libc.a and crt1.o there"))
             };
         }
-        USUAL
-            .iter()
-            .map(PathBuf::from)
-            .find(|folder| is_musl(folder))
-            .map(Self)
-            .ok_or_else(|| {
-                Failure::new("the static C library musl wasn't found")
-                    .remedy("apt-get install musl-dev (or name its folder in SOIL_MUSL)")
-            })
+        let found = usual.into_iter().find(|folder| is_musl(folder));
+        found.map(Self).ok_or_else(|| match arch.is_host() {
+            true => Failure::new("the static C library musl wasn't found")
+                .remedy("apt-get install musl-dev (or name its folder in SOIL_MUSL)"),
+            false => Failure::new(format!("the static C library musl for {arch} wasn't found"))
+                .remedy(format!(
+                    "soil doctor --arch {arch} --fix (or name its folder in SOIL_MUSL)"
+                )),
+        })
     }
 
     /// Returns the path of one of musl's files.
@@ -60,14 +73,19 @@ impl Musl {
 
 /// The search path for `-l`.
 pub struct Search<'a> {
+    arch: Arch,
     directories: &'a [PathBuf],
     musl: &'a Musl,
 }
 
 impl<'a> Search<'a> {
     /// Searches `directories`, musl's folder and the system's folders, in this order.
-    pub fn new(directories: &'a [PathBuf], musl: &'a Musl) -> Self {
-        Self { directories, musl }
+    pub fn new(arch: Arch, directories: &'a [PathBuf], musl: &'a Musl) -> Self {
+        Self {
+            arch,
+            directories,
+            musl,
+        }
     }
 
     /// Finds the archive of library `name`. `None` if musl's libc includes it.
@@ -79,13 +97,13 @@ impl<'a> Search<'a> {
             Some(file) => file.to_string(),
             None => format!("lib{name}.a"),
         };
-        let system = SYSTEM.iter().map(Path::new);
+        let system = system(self.arch);
         let folders = self
             .directories
             .iter()
-            .map(PathBuf::as_path)
-            .chain([self.musl.0.as_path()])
-            .chain(system);
+            .chain([&self.musl.0])
+            .chain(&system)
+            .map(PathBuf::as_path);
         let mut shared = None;
         for folder in folders {
             let archive = folder.join(&file);
@@ -103,9 +121,19 @@ impl<'a> Search<'a> {
                 object.display()
             ))
             .remedy(format!("install or build its static archive {file}")),
-            None => Failure::new(format!(
-                "library {name} wasn't found: no {file} in the folders of -L or the system's"
-            )),
+            None => {
+                let failure = Failure::new(format!(
+                    "library {name} wasn't found: no {file} in the folders of -L or the system's"
+                ));
+                match self.arch.is_host() {
+                    true => failure,
+                    false => failure.remedy(format!(
+                        "soil doctor --arch {} --fix PACKAGE, with Debian's package of it \
+                        (lib{name}-dev)",
+                        self.arch
+                    )),
+                }
+            }
         })
     }
 }
@@ -128,6 +156,7 @@ pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::{Musl, Search};
+    use crate::arch::Arch;
     use std::path::PathBuf;
 
     #[test]
@@ -135,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let musl = Musl(PathBuf::from("/nowhere"));
         let directories = [folder.path().to_path_buf()];
-        let search = Search::new(&directories, &musl);
+        let search = Search::new(Arch::HOST, &directories, &musl);
         assert_eq!(search.find("m"), Ok(None));
         assert!(
             search

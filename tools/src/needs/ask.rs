@@ -30,10 +30,10 @@ pub struct Question<'a> {
     variables: &'a [Variable],
     memory: Option<Memory>,
     limit: Duration,
-    machine: Machine,
+    machine: Option<Machine>,
     accel: Accelerator,
     cpu: Option<&'a str>,
-    qemu: &'a Path,
+    qemu: Option<&'a Path>,
 }
 
 impl<'a> Question<'a> {
@@ -44,10 +44,10 @@ impl<'a> Question<'a> {
             variables: &run.variables,
             memory: run.mem,
             limit: run.timeout.unwrap_or(LIMIT).min(LIMIT),
-            machine: run.machine,
+            machine: run.given_machine,
             accel: run.accel,
             cpu: run.cpu.as_deref(),
-            qemu: &run.qemu.path,
+            qemu: run.qemu.given.as_deref(),
         }
     }
 
@@ -58,10 +58,10 @@ impl<'a> Question<'a> {
             variables: &options.variables,
             memory: None,
             limit: LIMIT,
-            machine: Machine::Microvm,
+            machine: None,
             accel: Accelerator::Auto,
             cpu: None,
-            qemu: &options.qemu.path,
+            qemu: options.qemu.given.as_deref(),
         }
     }
 
@@ -140,10 +140,13 @@ impl<'a> Question<'a> {
             .args(["--net", "none"])
             .args(["--timeout", &self.limit.as_secs_f64().to_string()])
             .args(["--mem", &format!("{memory}M")])
-            .args(["--machine", &word(self.machine.to_possible_value())])
-            .args(["--accel", &word(self.accel.to_possible_value())])
-            .arg("--qemu")
-            .arg(self.qemu);
+            .args(["--accel", &word(self.accel.to_possible_value())]);
+        if let Some(machine) = self.machine {
+            command.args(["--machine", machine.name()]);
+        }
+        if let Some(qemu) = self.qemu {
+            command.arg("--qemu").arg(qemu);
+        }
         if let Some(cpu) = self.cpu {
             command.args(["--cpu", cpu]);
         }

@@ -13,7 +13,9 @@ use std::path::Path;
 
 /// Decisions of `soil run` beyond the options.
 #[derive(Clone, Copy, Debug)]
-pub struct Wiring {
+pub struct Wiring<'a> {
+    /// The file to boot, if it isn't the program's.
+    pub kernel: Option<&'a Path>,
     /// KVM instead of TCG.
     pub kvm: bool,
     /// The program uses the network and no option says otherwise.
@@ -111,12 +113,14 @@ fn escaped(value: &OsStr) -> OsString {
 }
 
 /// QEMU's arguments for an image whose kernel command line is `line`.
-pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
+pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
     let mut args = Arguments(Vec::new());
     let accel = if wiring.kvm { "kvm" } else { "tcg" };
     // Omits devices that no program uses, because each costs start-up time.
-    match run.machine {
+    match run.machine() {
         Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
+        Machine::Virt if wiring.kvm => args.pair("-M", "virt,accel=kvm,gic-version=host"),
+        Machine::Virt => args.pair("-M", "virt,accel=tcg"),
         Machine::Q35 => args.pair(
             "-M",
             format!("q35,accel={accel},usb=off,vmport=off,sata=off,smbus=off"),
@@ -147,7 +151,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         Some(Display::Vnc(number)) => args.pair("-display", format!("vnc=127.0.0.1:{number}")),
         Some(Display::None) | None => args.pair("-display", "none"),
     }
-    if run.machine == Machine::Microvm {
+    if on_mmio(run) {
         args.pair("-global", "virtio-mmio.force-legacy=false");
     }
     args.pair("-chardev", "stdio,id=console,signal=off");
@@ -156,10 +160,13 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         let mut text = OsString::from("file,id=pcap,path=");
         text.push(escaped(file.as_os_str()));
         args.pair("-chardev", text);
-        args.pair(
-            "-device",
-            "isa-serial,index=1,iobase=0x2f8,irq=3,chardev=pcap",
-        );
+        match run.machine() {
+            Machine::Virt => args.pair("-serial", "chardev:pcap"),
+            Machine::Microvm | Machine::Q35 | Machine::Pc => args.pair(
+                "-device",
+                "isa-serial,index=1,iobase=0x2f8,irq=3,chardev=pcap",
+            ),
+        }
     }
     match wiring.sockets {
         Some(sockets) => {
@@ -176,11 +183,16 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         }
         None => args.pair("-chardev", "file,id=soilctl,path=soil-control.txt"),
     }
-    args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
+    let is_pc = run.machine() != Machine::Virt;
+    match is_pc {
+        true => args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl"),
+        // Always at the same place on the bus, where the kernel finds it without a search.
+        false => args.pair("-device", "pci-serial,chardev=soilctl,addr=1e"),
+    }
     if run.screenshot.is_some() {
         // Pauses the machine at its end, which keeps its picture.
         args.pair("-action", "shutdown=pause,reboot=shutdown");
-    } else {
+    } else if is_pc {
         args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
     }
     virtio(&mut args, run, wiring);
@@ -194,7 +206,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
         args.one("-S");
     }
-    args.pair("-kernel", &run.program);
+    args.pair("-kernel", wiring.kernel.unwrap_or(&run.program));
     if !line.is_empty() {
         args.pair("-append", line);
     }
@@ -208,6 +220,8 @@ pub fn cpu(run: &Run, kvm: bool) -> &str {
     match &run.cpu {
         Some(model) => model,
         None if kvm => "host",
+        // Pointer authentication by an algorithm that costs little to emulate.
+        None if run.machine() == Machine::Virt => "max,pauth-impdef=on",
         None => "qemu64,+rdrand",
     }
 }
@@ -227,8 +241,8 @@ impl Arguments {
 
 /// A virtio device on the machine's bus, with the properties of `--device-option`.
 fn device(run: &Run, kind: &str, properties: &str) -> String {
-    let mut text = match run.machine {
-        Machine::Microvm => format!("virtio-{kind}-device,{properties}"),
+    let mut text = match run.machine() {
+        Machine::Microvm | Machine::Virt => format!("virtio-{kind}-device,{properties}"),
         // Modern only: the legacy interface costs a port range and start-up time. No option ROM:
         // nothing boots from the network.
         Machine::Q35 | Machine::Pc if kind == "net" => {
@@ -249,6 +263,11 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
     text
 }
 
+/// Whether the machine's virtio devices are on MMIO.
+fn on_mmio(run: &Run) -> bool {
+    matches!(run.machine(), Machine::Microvm | Machine::Virt)
+}
+
 /// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
 /// entropy, sockets, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
@@ -265,8 +284,8 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     devices.push(entropy);
     devices.extend(run.vsock.iter().map(|vsock| sockets(run, vsock)));
     devices.extend(displays(run));
-    // A microvm puts its first device at the end of its bus.
-    if run.machine == Machine::Microvm {
+    // These put their first device at the end of their buses.
+    if on_mmio(run) {
         devices.reverse();
     }
     args.0
@@ -285,8 +304,8 @@ fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
             ("vhost-user-vsock", "chardev=vsock".to_owned())
         }
     };
-    let bus = match run.machine {
-        Machine::Microvm => "device",
+    let bus = match run.machine() {
+        Machine::Microvm | Machine::Virt => "device",
         // These have no option for that: they have no legacy interface.
         Machine::Q35 | Machine::Pc => "pci-non-transitional",
     };
@@ -294,7 +313,7 @@ fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
     args
 }
 
-fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
+fn network(run: &Run, wiring: &Wiring<'_>, index: usize, net: &Net) -> Arguments {
     let mut args = Arguments(Vec::new());
 
     let backend = match net {
@@ -455,7 +474,8 @@ mod tests {
     use crate::cli::{Cli, Command, Run};
     use clap::Parser as _;
 
-    const WIRING: Wiring = Wiring {
+    const WIRING: Wiring<'_> = Wiring {
+        kernel: None,
         kvm: false,
         default_net: false,
         sockets: Some(Sockets {
@@ -495,6 +515,30 @@ mod tests {
         assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));
         assert!(command.contains("socket,id=soilctl,fd=7"));
         assert!(command.contains("socket,id=monitor,fd=8 -qmp chardev:monitor"));
+    }
+
+    #[test]
+    fn an_image_for_aarch64_gets_a_machine_of_it() {
+        let virt = "--machine virt --pcap a.pcap --disk data=a.img --net user";
+        let command = command(virt);
+        for part in [
+            "-M virt,accel=tcg -cpu max,pauth-impdef=on",
+            "-device pci-serial,chardev=soilctl,addr=1e",
+            "-serial chardev:console -chardev file,id=pcap,path=a.pcap -serial chardev:pcap",
+            "-global virtio-mmio.force-legacy=false",
+            "virtio-net-device,netdev=net0",
+            "virtio-blk-device,drive=disk0",
+        ] {
+            assert!(command.contains(part), "{part}: {command}");
+        }
+        assert!(!command.contains("isa-"), "{command}");
+        let flat = Wiring {
+            kernel: Some("flat".as_ref()),
+            ..WIRING
+        };
+        let words = arguments(&run(virt), &flat, "");
+        assert!(words.windows(2).any(|pair| pair == ["-kernel", "flat"]));
+        assert_eq!(run(virt).qemu_path().as_os_str(), "qemu-system-aarch64");
     }
 
     #[test]

@@ -30,9 +30,10 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     ));
     xml.line("<vcpu>1</vcpu>");
     xml.open("os");
-    let machine = match run.machine {
+    let machine = match run.machine() {
         Machine::Pc => "pc",
-        Machine::Microvm | Machine::Q35 => "q35",
+        // Images for aarch64, of the machine virt, are refused before.
+        Machine::Microvm | Machine::Q35 | Machine::Virt => "q35",
     };
     xml.line(&format!(
         "<type arch='x86_64' machine='{machine}'>hvm</type>"
@@ -49,8 +50,9 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
         xml.text(event, "destroy");
     }
     xml.open("devices");
-    if run.qemu.path.is_absolute() {
-        xml.text("emulator", &absolute(&run.qemu.path));
+    let qemu = run.qemu_path();
+    if qemu.is_absolute() {
+        xml.text("emulator", &absolute(&qemu));
     }
     xml.line("<controller type='usb' model='none'/>");
     xml.line("<memballoon model='none'/>");

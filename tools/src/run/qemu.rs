@@ -30,7 +30,7 @@ const DUMP_ID: &str = "screendump";
 /// Runs the image and returns its exit status.
 pub fn run(
     run: &Run,
-    wiring: Wiring,
+    wiring: Wiring<'_>,
     line: &str,
     origin: Origin,
     passt: Option<OwnedFd>,
@@ -66,10 +66,11 @@ pub fn run(
     .into_iter()
     .flatten()
     .collect();
-    let mut command = Command::new(&run.qemu.path);
+    let path = run.qemu_path();
+    let mut command = Command::new(&path);
     command.args(command::arguments(run, &wiring, line));
     let launch = Launch {
-        program: &run.qemu.path,
+        program: &path,
         command,
         inherited,
         control: Some(control_here),

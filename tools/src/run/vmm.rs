@@ -118,7 +118,7 @@ fn check(run: &Run, default_net: bool) -> Result<(), Failure> {
         (
             "--machine",
             "makes one kind of machine",
-            run.machine != Machine::Microvm,
+            run.machine() != Machine::Microvm,
         ),
         ("--cpu", "passes the host's processor on", run.cpu.is_some()),
         ("--accel tcg", "needs KVM", run.accel == Accelerator::Tcg),

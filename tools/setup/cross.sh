@@ -1,0 +1,255 @@
+#!/bin/sh
+# What images for arm64 are built with on another machine, from Debian's packages for arm64:
+# OCaml's compiler and standard library, musl, and libraries on request. The packages are unpacked
+# for this user in ~/.cache/soil/aarch64: nothing is installed or removed, dpkg gets no foreign
+# architecture, and root isn't needed. `setup.sh ensure aarch64` and `soil doctor --arch aarch64
+# --fix` call this script, which uses no other file of Soil.
+#
+#   cross.sh ensure [PACKAGE…]  fetch what is missing. PACKAGE: Debian's name of an OCaml library
+#                               (libzarith-ocaml-dev) or of a C library (libgmp-dev)
+#   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs
+#   cross.sh missing            print what is missing, a line for each; status 1 if there is any
+#   cross.sh environment        shell commands that name the toolchain to findlib and dune
+#
+# The compiler is Debian's bytecode one, run by this machine's ocamlrun of the same version:
+# bytecode is the same on all machines, and much faster here than arm64 code in an emulator. apt
+# reads this machine's own sources, with a state of its own, and checks their signatures; each
+# package is checked against its SHA-256 and kept, so that an interrupted run continues.
+set -eu
+
+target=aarch64-unknown-linux-gnu
+triplet=aarch64-linux-gnu
+tree=${XDG_CACHE_HOME:-$HOME/.cache}/soil/aarch64
+root=$tree/root
+# The last one also has findlib's files of OCaml's own libraries.
+base="ocaml ocaml-base libstdlib-ocaml libstdlib-ocaml-dev libcompiler-libs-ocaml-dev"
+
+say() { printf 'cross: %s\n' "$*" >&2; }
+fail() {
+  printf 'cross: %s\n' "$*" >&2
+  exit 1
+}
+
+version() { ocamlc -version 2>/dev/null || true; }
+
+# The packages that were requested by this and earlier runs.
+requested() {
+  { cat "$tree/requested" 2>/dev/null || true; for name in "$@"; do echo "$name"; done; } |
+    sort -u | tr '\n' ' '
+}
+# What the unpacked tree has to consist of. The place is part of it: wrappers name it.
+goal() { echo "$tree OCaml $(version) $base $(requested "$@")"; }
+present() { [ "$(cat "$root/.of" 2>/dev/null)" = "$(goal "$@")" ]; }
+
+rust_libraries() {
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin rustc --print target-libdir --target "$target" \
+    2>/dev/null || true
+}
+rust_present() { ls "$(rust_libraries)"/libcore-*.rlib >/dev/null 2>&1; }
+
+# Prints what is missing.
+missing() {
+  command -v $triplet-gcc >/dev/null ||
+    echo "C compiler: run as root:  apt-get install gcc-$triplet libc6-dev-arm64-cross"
+  [ -n "$(version)" ] || echo "OCaml: run  soil doctor --fix"
+  present || echo "OCaml for arm64: run  soil doctor --arch aarch64 --fix"
+  rust_present || echo "Rust for arm64: run  rustup target add $target"
+}
+
+# apt with the sources and keys of this machine and a state of its own, for arm64 alone.
+private_apt() {
+  mkdir -p "$tree/apt/lists/partial" "$tree/apt/cache/archives/partial"
+  : >"$tree/apt/status"
+  cat >"$tree/apt/apt.conf" <<END
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear APT::Architectures;
+Dir::State "$tree/apt";
+Dir::State::lists "$tree/apt/lists";
+Dir::State::status "$tree/apt/status";
+Dir::Cache "$tree/apt/cache";
+APT::Architecture "arm64";
+APT::Architectures { "arm64"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+END
+}
+apt_get() { LC_ALL=C apt-get -c "$tree/apt/apt.conf" "$@"; }
+
+# Sets $suite to the release whose OCaml for arm64 has this machine's version; fails without one.
+find_suite() {
+  found=$(LC_ALL=C apt-cache -c "$tree/apt/apt.conf" madison ocaml | awk -F ' *[|] *' -v of="$1" '
+    { upstream = $2; sub(/^[0-9]+:/, "", upstream); sub(/-[^-]*$/, "", upstream) }
+    upstream == of && $3 ~ / arm64 Packages$/ { split($3, word, "[ /]+"); n = split($3, at, " ")
+      print $2, at[2]; exit }')
+  [ -n "$found" ] || return 1
+  package_version=${found%% *}
+  suite=${found#* }
+  suite=${suite%%/*}
+}
+
+# Prints NAME=VERSION of each package to unpack: the requested ones with what they need of OCaml
+# and of C libraries for development, without what the cross compiler of this machine has itself.
+plan() {
+  of_base=
+  for name in $base; do of_base="$of_base $name=$package_version"; done
+  # shellcheck disable=SC2086
+  output=$(apt_get -s install --no-install-recommends -t "$suite" $of_base musl-dev "$@" 2>&1) || {
+    printf '%s\n' "$output" | sed -n 's/^E: //p' >&2
+    return 1
+  }
+  printf '%s\n' "$output" | awk -v asked=" $base musl-dev $* " '
+    $1 != "Inst" { next }
+    { name = $2; version = $3; sub(/^\(/, "", version) }
+    index(asked, " " name " ") { print name "=" version; next }
+    name ~ /^(libc6|libcrypt|linux-libc|libnsl|libgcc-.*|libncurses)-dev$/ { next }
+    name ~ /^lib.*-(ocaml|dev)$/ { print name "=" version }'
+}
+
+# fetch NAME=VERSION…: puts each package into archives/, whose files are complete and checked.
+fetch() {
+  mkdir -p "$tree/archives" "$tree/part"
+  apt_get download --print-uris "$@" |
+    sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$/\2  \1/p" >"$tree/sums"
+  [ "$(wc -l <"$tree/sums")" = $# ] || fail "apt names no SHA-256 for each of: $*"
+  try=0
+  while :; do
+    absent=
+    for package in "$@"; do
+      name=${package%%=*}
+      line=$(grep "  ${name}_" "$tree/sums")
+      file=${line##* }
+      if [ ! -f "$tree/archives/$file" ]; then
+        # A file in part/ may have ended early.
+        if [ -f "$tree/part/$file" ] && (cd "$tree/part" && echo "$line" | sha256sum -c --quiet -) \
+          >/dev/null 2>&1; then
+          mv "$tree/part/$file" "$tree/archives/$file"
+        else
+          absent="$absent $package"
+        fi
+      fi
+    done
+    [ -n "$absent" ] || return 0
+    [ $try -lt 3 ] || fail "these packages don't arrive whole:$absent
+cross: check the network and run this again: the other packages are kept"
+    try=$((try + 1))
+    rm -f "$tree"/part/*
+    # shellcheck disable=SC2086
+    (cd "$tree/part" && apt_get -q download $absent >&2) || true
+  done
+}
+
+# Unpacks the packages of $tree/sums and replaces the tree with them.
+unpack() {
+  rm -rf "$root.part"
+  mkdir "$root.part"
+  while read -r _ file; do
+    dpkg-deb -x "$tree/archives/$file" "$root.part" ||
+      fail "$tree/archives/$file can't be unpacked: remove it and run this again"
+  done <"$tree/sums"
+}
+
+# Writes the compiler's wrappers and the configuration of findlib into the tree.
+configure() {
+  library=$root/usr/lib/$triplet/ocaml/$(version)
+  [ -f "$root.part/usr/lib/$triplet/ocaml/$(version)/libasmrun.a" ] ||
+    fail "Debian's ocaml for arm64 has another layout: it has no libasmrun.a for $(version)"
+  ocamlrun=$(command -v ocamlrun) || fail "ocamlrun is missing beside $(command -v ocamlc)"
+  mkdir -p "$root.part/bin" "$root.part/findlib.conf.d"
+  for program in ocamlc ocamlopt ocamldep ocamlobjinfo ocamllex ocamlmklib ocamlmktop ocamlcp \
+    ocamloptp; do
+    file=usr/bin/$program.byte
+    [ -f "$root.part/$file" ] || file=usr/bin/$program
+    [ -f "$root.part/$file" ] || continue
+    printf '#!/bin/sh\nOCAMLLIB=%s exec %s %s/%s "$@"\n' "'$library'" "'$ocamlrun'" "'$root'" \
+      "$file" >"$root.part/bin/$program"
+    chmod +x "$root.part/bin/$program"
+  done
+  for program in ocamlyacc ocaml; do
+    if own=$(command -v $program); then ln -s "$own" "$root.part/bin/$program"; fi
+  done
+  own=$(ocamlfind printconf conf 2>/dev/null || true)
+  {
+    echo "# Written by Soil: this machine's own configuration, beside the toolchain aarch64."
+    if [ -f "$own" ]; then cat "$own"; fi
+  } >"$root.part/findlib.conf"
+  {
+    echo "path(aarch64)=\"$tree/lib:$library:$library/METAS\""
+    echo "destdir(aarch64)=\"$tree/lib\""
+    echo "stdlib(aarch64)=\"$library\""
+    echo "ldconf(aarch64)=\"ignore\""
+    for program in ocamlc ocamlopt ocamldep ocamlmklib ocamlmktop ocamlcp; do
+      echo "$program(aarch64)=\"$root/bin/$program\""
+    done
+  } >"$root.part/findlib.conf.d/aarch64.conf"
+}
+
+rust() {
+  ! rust_present || return 0
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  if command -v rustup >/dev/null; then
+    # The toolchain is that of the rustc in use, which may not be the default one.
+    case $(rustc --print sysroot 2>/dev/null) in
+    */toolchains/*) name=$(basename "$(rustc --print sysroot)") ;;
+    *) name= ;;
+    esac
+    if [ -n "$name" ] && rustup target add --toolchain "$name" $target >&2; then return 0; fi
+  fi
+  fail "this Rust ($(rustc --version 2>/dev/null || echo none)) has no library for $target:
+cross: run  rustup target add $target, or put a Rust of rustup's first on PATH"
+}
+
+ensure() {
+  for tool in apt-get apt-cache dpkg-deb sha256sum awk; do
+    command -v $tool >/dev/null || fail "$tool is missing: this needs Debian's tools"
+  done
+  [ -n "$(version)" ] || fail "no ocamlc on PATH: install OCaml first ('soil doctor --fix')"
+  if ! present "$@"; then
+    mkdir -p "$tree"
+    exec 9>"$tree/lock"
+    if command -v flock >/dev/null; then flock 9; fi
+    private_apt
+    say "reading the lists of packages for arm64"
+    apt_get -q update >"$tree/apt/log" 2>&1 || {
+      cat "$tree/apt/log" >&2
+      fail "apt-get update failed: check this machine's apt sources and its network"
+    }
+    find_suite "$(version)" || fail "no release of Debian among apt's sources has OCaml $(version) \
+for arm64, and the compiler has to be of this machine's version: use Debian's OCaml"
+    # shellcheck disable=SC2046
+    packages=$(plan $(requested "$@")) || fail "apt finds no way to get $* for arm64"
+    count=$(echo "$packages" | wc -l)
+    say "fetching $count packages for arm64 into $tree, unpacked, not installed"
+    # shellcheck disable=SC2086
+    fetch $packages
+    unpack
+    configure
+    goal "$@" >"$root.part/.of"
+    for name in "$@"; do echo "$name"; done >>"$tree/requested"
+    rm -rf "$root.old"
+    [ ! -e "$root" ] || mv "$root" "$root.old"
+    mv "$root.part" "$root"
+    rm -rf "$root.old"
+  fi
+  command -v $triplet-gcc >/dev/null ||
+    fail "the C compiler for arm64 is missing: run as root:  apt-get install gcc-$triplet \
+libc6-dev-arm64-cross"
+}
+
+case ${1:-} in
+ensure)
+  shift
+  ensure "$@"
+  ;;
+rust) rust ;;
+missing)
+  lines=$(missing)
+  [ -z "$lines" ] || { echo "$lines"; exit 1; }
+  ;;
+environment) echo "export OCAMLFIND_CONF='$root/findlib.conf'" ;;
+*)
+  sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
+  exit 2
+  ;;
+esac

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Builds Soil's libraries for arm64 and puts them beside the toolchain that cross.sh fetched, where
+# the context soil-aarch64 of this user's projects finds them. Replaces those of an earlier call.
+set -eu
+cd "$(dirname "$0")/../.."
+tree=${XDG_CACHE_HOME:-$HOME/.cache}/soil/aarch64
+if ! [ -f "$tree/root/.of" ]; then
+  echo "crossinstall: OCaml for arm64 is missing: run  tools/setup/setup.sh ensure aarch64" >&2
+  exit 1
+fi
+eval "$(tools/setup/cross.sh environment)"
+set -- --workspace=dune-workspace.aarch64
+dune build "$@" @_build/soil-aarch64/install
+# On the same file system as its destination, so that the libraries appear at once.
+part=$tree/lib.part
+rm -rf "$part"
+mkdir "$part"
+trap 'rm -rf "$part"' EXIT
+dune install "$@" --display=quiet --context soil-aarch64 --prefix "$part/prefix" \
+  --libdir "$part/lib" soil
+rm -rf "$tree/lib"
+mv "$part/lib" "$tree/lib"
+echo "installed for arm64 in $tree/lib"

@@ -1,0 +1,192 @@
+#!/bin/sh
+# Tests of cross.sh, with the real apt and a generated archive for arm64, in a separate folder: they
+# neither query nor change this machine.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+for tool in apt-get apt-cache dpkg-deb; do
+  if ! command -v $tool >/dev/null; then
+    echo "no $tool here: the tests of cross.sh are left out"
+    exit 0
+  fi
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+. tools/setup/checks.sh
+more() { tail -n 5 "$work/log"; }
+
+# A machine with its own sources, amd64 alone, and OCaml 5.3.0; without a network.
+for folder in bin home etc/apt/preferences.d etc/apt/apt.conf.d dpkg archive; do
+  mkdir -p "$work/$folder"
+done
+: >"$work/dpkg/status"
+printf 'deb [trusted=yes] file:%s/archive old main\ndeb [trusted=yes] file:%s/archive new main\n' \
+  "$work" "$work" >"$work/etc/apt/sources.list"
+cat >"$work/apt.conf" <<END
+Dir::State "$work/state";
+Dir::State::status "$work/dpkg/status";
+Dir::Etc "$work/etc/apt";
+Dir::Log "$work";
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+Acquire::AllowInsecureRepositories "true";
+APT::Update::Post-Invoke { "echo hook >$work/hook"; };
+END
+
+# stand_in NAME TEXT
+stand_in() {
+  printf '#!/bin/sh\n%s\n' "$2" >"$work/bin/$1"
+  chmod +x "$work/bin/$1"
+}
+# shellcheck disable=SC2016
+stand_in ocamlc '[ "$1" = -version ] && cat "$WORK/version"'
+# shellcheck disable=SC2016
+stand_in ocamlrun 'echo "$OCAMLLIB $*"'
+stand_in ocamlfind "echo $work/etc/findlib.conf"
+stand_in aarch64-linux-gnu-gcc ''
+echo 'path="/usr/lib/ocaml"' >"$work/etc/findlib.conf"
+echo 5.3.0 >"$work/version"
+# apt, whose downloads a test may spoil: $WORK/spoil has the start of a file's name and a command.
+# shellcheck disable=SC2016
+stand_in apt-get 'case " $* " in
+*" --print-uris "* | *" -s "*) exec '"$(command -v apt-get)"' "$@" ;;
+*" download "*) echo "$*" | sed "s/.* download //" >>"$WORK/downloads" ;;
+esac
+'"$(command -v apt-get)"' "$@" || exit
+case " $* " in *" download "*) ;; *) exit 0 ;; esac
+[ ! -f "$WORK/spoil" ] || . "$WORK/spoil"'
+
+# deb SUITE NAME VERSION DEPENDS [FILE…]: a package for arm64, in the suite's list.
+deb() {
+  suite=$1 name=$2 version=$3 depends=$4
+  shift 4
+  tree=$work/deb
+  rm -rf "$tree"
+  mkdir -p "$tree/DEBIAN"
+  printf 'Package: %s\nVersion: %s\nArchitecture: arm64\nMaintainer: x\nDescription: x\n' \
+    "$name" "$version" >"$tree/DEBIAN/control"
+  [ -z "$depends" ] || printf 'Depends: %s\n' "$depends" >>"$tree/DEBIAN/control"
+  for file in "$@"; do
+    mkdir -p "$tree/$(dirname "$file")"
+    echo "$name $version" >"$tree/$file"
+  done
+  file=${name}_${version}_arm64.deb
+  dpkg-deb --root-owner-group -b "$tree" "$work/archive/$file" >/dev/null
+  {
+    cat "$tree/DEBIAN/control"
+    printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' "$file" "$(wc -c <"$work/archive/$file")" \
+      "$(sha256sum "$work/archive/$file" | cut -d' ' -f1)"
+  } >>"$work/archive/$suite.list"
+}
+# release SUITE: writes the suite's lists.
+release() {
+  folder=$work/archive/dists/$1
+  mkdir -p "$folder/main/binary-arm64" "$folder/main/binary-amd64"
+  cp "$work/archive/$1.list" "$folder/main/binary-arm64/Packages"
+  : >"$folder/main/binary-amd64/Packages"
+  {
+    printf 'Origin: Debian\nSuite: %s\nCodename: %s\nComponents: main\n' "$1" "$1"
+    printf 'Architectures: amd64 arm64\nSHA256:\n'
+    for arch in amd64 arm64; do
+      file=main/binary-$arch/Packages
+      sum=$(sha256sum "$folder/$file" | cut -d' ' -f1)
+      printf ' %s %s %s\n' "$sum" "$(wc -c <"$folder/$file")" "$file"
+    done
+  } >"$folder/Release"
+}
+library=usr/lib/aarch64-linux-gnu/ocaml
+ocaml() { # ocaml SUITE VERSION
+  of=${2%-*}
+  deb "$1" ocaml "$2" "libstdlib-ocaml-dev (= $2), ocaml-base (= $2), gcc" usr/bin/ocamlopt.byte \
+    usr/bin/ocamlc.byte usr/bin/ocamldep.byte usr/bin/ocamlmklib
+  deb "$1" ocaml-base "$2" 'libc6' usr/bin/ocamlrun
+  deb "$1" libcompiler-libs-ocaml-dev "$2" '' $library/"$of"/unix/META
+  deb "$1" libstdlib-ocaml "$2" '' $library/"$of"/stdlib.cma
+  deb "$1" libstdlib-ocaml-dev "$2" "libstdlib-ocaml (= $2)" $library/"$of"/libasmrun.a
+}
+ocaml old 4.13.1-4
+ocaml new 5.3.0-3
+for name in libc6 gcc libgmp10; do deb new $name 1 ''; done
+deb new libgmp-dev 6 'libgmp10' usr/lib/aarch64-linux-gnu/libgmp.a
+deb new libc6-dev 1 'libc6' usr/include/stdio.h
+deb new musl-dev 1.2.5 '' usr/lib/aarch64-linux-musl/libc.a
+deb new libzarith-ocaml 1 'libgmp10' $library/5.3.0/zarith/zarith.cma
+deb new libzarith-ocaml-dev 1 'libzarith-ocaml, libgmp-dev, libc6-dev' $library/5.3.0/zarith/META
+release old
+release new
+
+tree=$work/home/.cache/soil/aarch64
+cross() {
+  env -i PATH="$work/bin:$PATH" HOME="$work/home" WORK="$work" APT_CONFIG="$work/apt.conf" \
+    sh tools/setup/cross.sh "$@" >"$work/log" 2>&1
+}
+archives() { (cd "$tree/archives" && ls | sed 's/_.*//' | LC_ALL=C sort | tr '\n' ' '); }
+
+cross missing
+check 'a bare machine lacks OCaml for arm64' 1 "$(grep -c 'OCaml for arm64: run' "$work/log")"
+
+# Packages that end early, or have other contents, are fetched again, and no other.
+# shellcheck disable=SC2016
+echo 'for file in musl-dev_* ocaml-base_*; do [ ! -f "$file" ] || : >"$file"; done
+echo other >>"$(echo libstdlib-ocaml_*)"' >"$work/spoil"
+cross ensure
+check 'a network that ends early: status' 1 "$?"
+check 'a network that ends early: it says so' 1 "$(grep -c "don't arrive whole" "$work/log")"
+check 'a network that ends early: whole packages are kept' \
+  'libcompiler-libs-ocaml-dev libstdlib-ocaml-dev ocaml ' \
+  "$(archives)"
+check 'a network that ends early: no tree' no "$([ -e "$tree/root" ] && echo yes || echo no)"
+rm "$work/spoil" "$work/downloads"
+cross ensure
+check 'afterwards: status' 0 "$?"
+check 'afterwards: only the rest is fetched' \
+  'libstdlib-ocaml=5.3.0-3 musl-dev=1.2.5 ocaml-base=5.3.0-3' \
+  "$(tr ' ' '\n' <"$work/downloads" | sort | tr '\n' ' ' | sed 's/ $//')"
+check 'the release is that of this OCaml, without what is not needed' \
+  'libcompiler-libs-ocaml-dev libstdlib-ocaml libstdlib-ocaml-dev musl-dev ocaml ocaml-base ' \
+  "$(archives)"
+check "this machine's hooks don't run" no "$([ -e "$work/hook" ] && echo yes || echo no)"
+check "dpkg's state is as before" '' "$(cat "$work/dpkg/status")"
+
+check 'the wrapper runs the bytecode compiler by this ocamlrun' \
+  "$tree/root/$library/5.3.0 $tree/root/usr/bin/ocamlopt.byte -c a.ml" \
+  "$("$tree/root/bin/ocamlopt" -c a.ml)"
+check 'findlib has the machine as before' 'path="/usr/lib/ocaml"' \
+  "$(grep ^path "$tree/root/findlib.conf")"
+check 'findlib has the toolchain' "ocamlopt(aarch64)=\"$tree/root/bin/ocamlopt\"" \
+  "$(grep '^ocamlopt(' "$tree/root/findlib.conf.d/aarch64.conf")"
+cross environment
+check 'the environment names it' "export OCAMLFIND_CONF='$tree/root/findlib.conf'" \
+  "$(cat "$work/log")"
+
+# Nothing to do: no apt.
+rm -f "$work/downloads"
+mv "$work/archive" "$work/away"
+check 'again, without the archive: status' 0 "$(cross ensure; echo $?)"
+check 'again: silent' '' "$(cat "$work/log")"
+mv "$work/away" "$work/archive"
+
+# A library comes with what it needs of OCaml and C, and stays.
+check 'a library: status' 0 "$(cross ensure libzarith-ocaml-dev; echo $?)"
+check 'a library: with its C library, without that of C itself' \
+  'libgmp-dev=6 libzarith-ocaml-dev=1 libzarith-ocaml=1' \
+  "$(tr ' ' '\n' <"$work/downloads" | sort | tr '\n' ' ' | sed 's/ $//')"
+check 'a library: both are in the tree' "libgmp-dev 6 libzarith-ocaml-dev 1" "$(cat \
+  "$tree/root/usr/lib/aarch64-linux-gnu/libgmp.a" "$tree/root/$library/5.3.0/zarith/META" |
+  tr '\n' ' ' | sed 's/ $//')"
+check 'a library is wanted from then on' 0 "$(cross ensure; echo $?)"
+check 'a library is there afterwards' yes \
+  "$([ -f "$tree/root/$library/5.3.0/zarith/META" ] && echo yes)"
+check 'no such library: status' 1 "$(cross ensure libnone-ocaml-dev; echo $?)"
+check 'no such library: named' 1 "$(grep -c 'Unable to locate package libnone' "$work/log")"
+check 'no such library: the tree stays' 0 "$(cross ensure; echo $?)"
+
+# Another OCaml on this machine.
+echo 5.4.1 >"$work/version"
+check 'an OCaml that Debian has not: status' 1 "$(cross ensure; echo $?)"
+check 'an OCaml that Debian has not: named' 1 "$(grep -c 'OCaml 5.4.1' "$work/log")"
+echo 4.13.1 >"$work/version"
+check 'another version of OCaml: status' 0 "$(cross ensure; echo $?)"
+check 'another version of OCaml: its compiler' \
+  "$tree/root/$library/4.13.1 $tree/root/usr/bin/ocamlc.byte -v" "$("$tree/root/bin/ocamlc" -v)"
+
+counts

@@ -1,0 +1,45 @@
+//! The kinds of machine that QEMU makes.
+
+use crate::arch::Arch;
+use clap::ValueEnum;
+
+/// The kinds of machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// Minimal firmware, virtio over MMIO: starts fastest.
+    Microvm,
+    /// A PC with PCI Express.
+    Q35,
+    /// A PC with PCI (i440fx): QEMU's default, which launchers of Linux kernels use.
+    Pc,
+    /// An Arm machine without hardware's quirks, virtio over MMIO: for images for aarch64.
+    Virt,
+}
+
+impl Machine {
+    /// The machine of images for an architecture, without `--machine`.
+    pub const fn of(arch: Arch) -> Self {
+        match arch {
+            Arch::X86_64 => Self::Microvm,
+            Arch::Aarch64 => Self::Virt,
+        }
+    }
+
+    /// The architecture of its processor.
+    pub const fn arch(self) -> Arch {
+        match self {
+            Self::Microvm | Self::Q35 | Self::Pc => Arch::X86_64,
+            Self::Virt => Arch::Aarch64,
+        }
+    }
+
+    /// QEMU's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm",
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+            Self::Virt => "virt",
+        }
+    }
+}
