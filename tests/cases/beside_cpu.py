@@ -10,6 +10,7 @@ from cases.network import in_every_form
 
 PROGRAM = "tests/programs/http/beside_cpu.exe"
 TURNS = "tests/programs/threads/turns.exe"
+SLEEPS = "tests/programs/threads/sleeps.exe"
 REQUESTS = 300
 
 
@@ -60,3 +61,12 @@ def tasks_before_computing_threads(context, form):
     for number in (1, 8):
         status, output = outcome(context.soil(TURNS, form, str(number)), context)
         assert (status, output.strip()) == (0, "the tasks come first"), (number, status, output)
+
+
+@in_every_form()
+def sleeping_threads_leave_devices_alone(context, form):
+    """Threads that sleep by `select` or `poll` without a descriptor, as OCaml's tick thread does,
+    don't become the thread that polls the devices. Its sleeps are counted."""
+    status, output = outcome(context.soil(SLEEPS, form), context)
+    expected = "waits for devices: 0 in threads, some in a task"
+    assert (status, output.strip()) == (0, expected), (status, output)

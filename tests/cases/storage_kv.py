@@ -13,9 +13,10 @@ import re
 import struct
 import sys
 
+from cases.network import in_every_form
 from cases.tasks import fat_disk
 from harness import faulty
-from harness.context import ROOT, executable, outcome
+from harness.context import FORMS, ROOT, executable, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/storage/kv_work.exe"
@@ -211,6 +212,21 @@ def kv_no_flush_succeeds(context):
     status, output = outcome(context.soil(PROGRAM, "microvm", "try", "16", options=options), context)
     failed = [line for line in output.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 16 and "set" not in output.splitlines(), (status, output)
+
+
+@in_every_form(forms=FORMS[:2])
+def kv_replaces_links(context, form):
+    """A symbolic link in the place of a value is replaced, and its target stays; a directory is an
+    error."""
+    disk = context.memory_path("links.img")
+    fresh(context, disk)
+    options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
+    status, output = outcome(context.soil(PROGRAM, form, "links", options=options), context)
+    lines = output.splitlines()
+    assert status == 0 and "mine, untouched" in lines, (status, output)
+    assert "/directory: a dictionary, not a value" in lines, output
+    context.run("e2fsck", "-fn", disk)
+    assert stored(context, disk, ["link"]) == [b"mine"], "the disk has another value"
 
 
 @test(limit=1200, long=True)

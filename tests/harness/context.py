@@ -12,7 +12,9 @@ from harness.tap import Tap
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOIL = os.environ.get("SOIL", os.path.join(ROOT, "_build", "default", "tools", "soil"))
 LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
-FORMS = ("process", "microvm", "q35")
+# The architecture of the images: this machine's, or the one of `tests/run.py --arch`.
+ARCH = os.environ.get("SOIL_TEST_ARCH", "")
+FORMS = ("virt",) if ARCH else ("process", "microvm", "q35")
 # The process on Linux's own sockets, whose peers are on the loopback.
 SOCKETS = "sockets"
 FORMS_AND_SOCKETS = (*FORMS, SOCKETS)
@@ -37,6 +39,29 @@ CRASHES = {
 
 class Skip(Exception):
     """The machine can't run this test; the message says why and what to do."""
+
+
+# The programs whose images for ARCH this test has used.
+USED = set()
+# Options of `soil run` for images of x86-64 only, and words of its devices in `--qemu-arg`.
+OF_PCS = ("--vmm", "--profile", "--trace", "--accel=kvm", "--dry-run=libvirt")
+# Beginnings of the names of tests about what is there for x86-64 only.
+CASES_OF_PCS = {
+    "boot_disks/": "these disks and their firmware are",
+    "disk_faults/": "the QEMU of these tests is",
+    "firmware_display/": "these disks and their firmware are",
+    "launchers/": "domains of libvirt are",
+    "loaders/": "the loaders are",
+    "machines/": "these machines are",
+    "monitors/": "the memory of these monitors is",
+    "oci/": "container images are",
+    "programs/calls-signals-on-": "this processor is",
+    "programs/fault-divide": "a trap of divisions is",
+    "programs/fault-x87": "the x87 unit is",
+    "programs/page-fault-stack": "stacks of interrupts are",
+    "vmms/": "--vmm is",
+}
+DEVICES_OF_PCS = ("isa-", "pc-", "ich", "piix", "pvpanic", "microvm", "q35")
 
 
 class Loopback:
@@ -154,6 +179,10 @@ def executable(program, form):
     """The path of a built program: `tests/programs/NAME.exe` unless a path is given."""
     context = "default" if form in ("process", SOCKETS) else "soil"
     inside = program if "/" in program else f"tests/programs/{program}.exe"
+    if ARCH:
+        context = f"soil-{ARCH}"
+        only_elsewhere(form)
+        USED.add(inside)
     path = os.path.join(ROOT, "_build", context, inside)
     for library in OPTIONAL.get(inside, ()):
         query = ["ocamlfind", "query", library]
@@ -166,6 +195,9 @@ def executable(program, form):
 def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     """The words of `soil run` for this program and form."""
     words = [SOIL, "run", executable(program, form)]
+    if ARCH:
+        only_on_pcs(options)
+        form = "virt"
     if form not in ("process", SOCKETS):
         words += ["--machine", form]
         # `soil run` probes each new QEMU for KVM, up to 30 s where that hangs.
@@ -183,6 +215,25 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     if arguments:
         words += ["--", *arguments]
     return words
+
+
+def only_elsewhere(form):
+    """Skips a test of a form that images for ARCH don't have."""
+    if form in ("process", SOCKETS):
+        raise Skip(f"of the process, which isn't built for {ARCH}")
+    if form not in ("microvm", "virt"):
+        raise Skip(f"of the machine {form}, which is a PC")
+
+
+def only_on_pcs(options):
+    """Skips a test with options that images for ARCH don't have."""
+    words = [str(word) for word in options]
+    for option in OF_PCS:
+        if option in words or " ".join(words).find(option.replace("=", " ")) >= 0:
+            raise Skip(f"{option} is for images of x86-64")
+    for device in DEVICES_OF_PCS:
+        if any(device in word for word in words):
+            raise Skip(f"{device.strip('-')} is a device of PCs")
 
 
 def clean(text):

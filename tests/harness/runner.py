@@ -22,7 +22,16 @@ import traceback
 
 from harness import flaky, machine, relay, sandbox
 from harness.console import PATIENCE, Hang, Timeout
-from harness.context import ROOT, SOIL, Context, Skip, in_memory
+from harness.context import (
+    ARCH,
+    CASES_OF_PCS,
+    ROOT,
+    SOIL,
+    USED,
+    Context,
+    Skip,
+    in_memory,
+)
 
 Test = collections.namedtuple("Test", "name shows function limit long")
 # A limit ends a test that hangs. Each test states its limit for a shared machine with two cores; a
@@ -84,7 +93,7 @@ class Running:
         context = Context(number, self.directory, deadline, self.long)
         try:
             sandbox.own_network()
-            with context:
+            with context, only_of_arch(self.test.name):
                 self.test.function(context)
             status = PASS
         except Skip as reason:
@@ -154,6 +163,23 @@ class Running:
         if not keep:
             for directory in (self.directory, in_memory(self.directory)):
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_of_arch(name):
+    """With --arch skips a test that has used no image for that architecture, whatever its end."""
+    for beginning, what in CASES_OF_PCS.items() if ARCH else ():
+        if name.startswith(beginning):
+            raise Skip(f"{what} for x86-64")
+    try:
+        yield
+    except Skip:
+        raise
+    except Exception:
+        if not ARCH or USED:
+            raise
+    if ARCH and not USED:
+        raise Skip(f"it boots no image for {ARCH}")
 
 
 def hangs(problem, deadline):
@@ -263,7 +289,17 @@ def fetch_peer():
 
 def build(*targets):
     """Builds the tests' programs before the sandbox cuts off the network."""
-    done = subprocess.run(["dune", "build", *targets], cwd=ROOT, check=False)
+    environment = dict(os.environ)
+    if ARCH:
+        script = os.path.join(ROOT, "tools", "setup", "cross.sh")
+        named = subprocess.run([script, "environment"], capture_output=True, text=True, check=True)
+        name, value = named.stdout.strip().removeprefix("export ").split("=", 1)
+        environment[name] = value.strip("'")
+        targets = [f"--workspace=dune-workspace.{ARCH}"]
+        aliases = ("examples/default", "tests/programs/all")
+        targets += [f"@_build/soil-{ARCH}/{alias}" for alias in aliases]
+        targets += ["_build/default/tools/soil", "_build/default/tests/programs/load.exe"]
+    done = subprocess.run(["dune", "build", *targets], cwd=ROOT, env=environment, check=False)
     if done.returncode != 0:
         sys.exit("error: the programs don't build; see above")
 
@@ -276,6 +312,7 @@ def main():
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
     parser.add_argument("--again", action="store_true", help="run failed ones again at the end")
+    parser.add_argument("--arch", choices=["aarch64"], help="images for it, on this machine's QEMU")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()
     tests = [

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <caml/mlvalues.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -19,6 +20,12 @@
 #include <unistd.h>
 
 #define PAGE 4096
+/* arm64 has the newer calls only. */
+#ifdef SYS_select
+#define SELECT(time) syscall(SYS_select, 0, NULL, NULL, NULL, time)
+#else
+#define SELECT(time) select(0, NULL, NULL, NULL, time)
+#endif
 
 static void say(const char *what, long result)
 {
@@ -43,15 +50,21 @@ static void pointers(void)
     { "clock_gettime", SYS_clock_gettime, { 0 }, 1 },
     { "clock_getres", SYS_clock_getres, { 0 }, 1 },
     { "gettimeofday", SYS_gettimeofday, { 0 }, 0 },
+#ifdef SYS_time
     { "time", SYS_time, { 0 }, 0 },
+#endif
     { "times", SYS_times, { 0 }, 0 },
     { "getrusage", SYS_getrusage, { 0 }, 1 },
     { "getrlimit", SYS_getrlimit, { 7 }, 1 },
     { "prlimit64", SYS_prlimit64, { 0, 7 }, 3 },
     { "getcwd", SYS_getcwd, { 0, 4096 }, 0 },
+#ifdef SYS_stat
     { "stat", SYS_stat, { (long)"/" }, 1 },
+#endif
     { "fstat", SYS_fstat, { 1 }, 1 },
+#ifdef SYS_poll
     { "poll", SYS_poll, { 0, 1, 0 }, 0 },
+#endif
     { "rt_sigaction", SYS_rt_sigaction, { SIGUSR1, 0, 0, 8 }, 2 },
     { "rt_sigprocmask", SYS_rt_sigprocmask, { SIG_BLOCK, 0, 0, 8 }, 2 },
     { "rt_sigpending", SYS_rt_sigpending, { 0, 8 }, 0 },
@@ -81,8 +94,10 @@ static void pointers(void)
     printf("\n");
   }
   const struct { const char *name; long number; long arguments[6]; } reads[] = {
+#ifdef SYS_open
     { "open", SYS_open, { 0, 0 } },
     { "access", SYS_access, { 0, 0 } },
+#endif
     { "nanosleep", SYS_nanosleep, { 0, 0 } },
     { "rt_sigsuspend", SYS_rt_sigsuspend, { 0, 8 } },
   };
@@ -97,7 +112,11 @@ static void pointers(void)
     printf("\n");
   }
   strcpy(two + PAGE - 9, "/missing");
+#ifdef SYS_open
   say("a path at the end of its page", syscall(SYS_open, two + PAGE - 9, 0));
+#else
+  say("a path at the end of its page", syscall(SYS_openat, AT_FDCWD, two + PAGE - 9, 0));
+#endif
   say("writev, no vector", syscall(SYS_writev, 1, gone, 1));
   struct iovec vector = { gone, 1 };
   say("writev, a bad one", syscall(SYS_writev, 1, &vector, 1));
@@ -132,7 +151,7 @@ static void waits(void)
   struct timespec copy = some;
   took("ppoll", syscall(SYS_ppoll, NULL, 0, &copy, NULL, 8), began);
   began = now();
-  took("select", syscall(SYS_select, 0, NULL, NULL, NULL, &some_too), began);
+  took("select", SELECT(&some_too), began);
   printf("left of select's time: %ld %ld\n", (long)some_too.tv_sec, (long)some_too.tv_usec);
   began = now();
   copy = some;
@@ -148,7 +167,7 @@ static void waits(void)
   say("futex, nobody to wake", syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1));
   say("nanosleep, a wrong time", syscall(SYS_nanosleep, &wrong, NULL));
   say("ppoll, a wrong time", syscall(SYS_ppoll, NULL, 0, &wrong, NULL, 8));
-  say("select, a wrong time", syscall(SYS_select, 0, NULL, NULL, NULL, &wrong_too));
+  say("select, a wrong time", SELECT(&wrong_too));
   copy = wrong;
   say("pselect, a wrong time", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &copy, NULL));
   say("select, a wrong number", select(-1, NULL, NULL, NULL, NULL));
@@ -406,6 +425,7 @@ static void places(void)
    GDT's descriptor at 24 names) until a fault needs more. */
 static void page_fault_stack(void)
 {
+#ifdef __x86_64__
   struct __attribute__((packed)) { uint16_t limit; uint8_t *base; } table;
   __asm__ volatile("sgdt %0" : "=m"(table));
   uint8_t *descriptor = table.base + 24;
@@ -418,6 +438,7 @@ static void page_fault_stack(void)
     memcpy((char *)task + 36, &top, sizeof top);
     *page = 1;
   }
+#endif
 }
 
 value test_system_calls(value group)

@@ -3,7 +3,7 @@
    contents of a recorded write tell how far the program had come. [set N] makes N changes;
    [together N TASKS] replaces a value in each of several tasks N times, after an attempt that is
    cancelled; [get] prints a line for each key; [try TASKS] prints the result of one change in each
-   task. *)
+   task; [links] sets keys in whose place there are a symbolic link and a directory. *)
 module Kv = Soil.Kv
 
 let value kind n =
@@ -43,6 +43,16 @@ let () =
         | Error e -> print_endline ("failed: " ^ Kv.error_to_string e)
       in
       Soil.Task.iter task (List.init (int_of_string tasks) Fun.id)
+  | [| _; "links" |] ->
+      let module Fs = Soil.Fs in
+      Fs.write_file "/data/outside" "untouched";
+      Fs.symlink ~target:"../outside" "/data/store/link";
+      ok (Kv.set store (key "link") "mine");
+      Fs.mkdir "/data/store/directory";
+      (match Kv.set store (key "directory") "mine" with
+      | Ok () -> print_endline "a directory is replaced"
+      | Error e -> print_endline (Kv.error_to_string e));
+      Printf.printf "%s, %s\n%!" (ok (Kv.get store (key "link"))) (Fs.read_file "/data/outside")
   | [| _; "get" |] ->
       let show name =
         match Kv.get store (key name) with
@@ -53,4 +63,4 @@ let () =
         Kv.list store Kv.Key.empty |> ok |> List.map (fun (key, _) -> Kv.Key.basename key)
       in
       List.iter show names
-  | _ -> failwith "set N, together N TASKS, try TASKS, or get"
+  | _ -> failwith "set N, together N TASKS, try TASKS, links, or get"
