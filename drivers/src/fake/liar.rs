@@ -99,7 +99,7 @@ impl Backend for Liar {
         self.sizes.clone()
     }
 
-    fn work(&mut self, memory: &'static HostMemory, _features: u64, queues: &mut [DeviceQueue]) {
+    fn work(&mut self, _memory: &'static HostMemory, _features: u64, queues: &mut [DeviceQueue]) {
         let Some((index, lie)) = self.script.pop_front() else {
             return;
         };
@@ -114,7 +114,7 @@ impl Backend for Liar {
             Lie::End { bytes, claim } => {
                 if let Some(chain) = queue.pop() {
                     let fits = bytes.len().min(chain.capacity());
-                    chain.write(memory, &bytes[..fits]);
+                    queue.write(&chain, &bytes[..fits]);
                     queue.write_element(0, u32::from(chain.head), claim);
                     queue.advance(1);
                     self.last = chain.head;

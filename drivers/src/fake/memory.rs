@@ -79,37 +79,42 @@ impl HostMemory {
     ///
     /// If the range was never given to a device for that access: the driver is wrong.
     pub(crate) fn host(&self, phys: u64, len: usize, access: Access) -> NonNull<u8> {
+        self.find(phys, len, access)
+            .unwrap_or_else(|why| panic!("DMA of {len} at {phys:#x}, {access:?}: {why}"))
+    }
+
+    /// Whether devices may access the range: contiguous memory is allocated, other memory was given
+    /// for that access.
+    pub(crate) fn is_given(&self, phys: u64, len: usize, access: Access) -> bool {
+        self.find(phys, len, access).is_ok()
+    }
+
+    fn find(&self, phys: u64, len: usize, access: Access) -> Result<NonNull<u8>, &'static str> {
         let state = self.state();
         let virt = if phys & CONTIGUOUS != 0 {
             let found = state.allocations.range(..=phys).next_back();
-            let Some((start, (size, _))) = found else {
-                panic!("a device was given {phys:#x}, which is not memory");
-            };
-            assert!(
-                phys - start + len as u64 <= *size as u64,
-                "DMA of {len} at {phys:#x} too long"
-            );
+            let (start, (size, _)) = found.ok_or("not allocated")?;
+            if phys - start + len as u64 > *size as u64 {
+                return Err("longer than the allocation");
+            }
             (phys & !CONTIGUOUS) as usize
         } else {
             let virt = (phys as usize >> 13 << 12) | phys as usize & (PAGE - 1);
-            assert!(
-                virt % PAGE + len <= PAGE || len == 0,
-                "DMA of {len} across scattered pages"
-            );
+            if virt % PAGE + len > PAGE && len > 0 {
+                return Err("across scattered pages");
+            }
             // Adjacent ranges that were given one after another may be used as one.
             let mut at = virt;
             while at < virt + len.max(1) {
                 let here = |(start, size, given): &&(usize, usize, Access)| {
                     (*start..start + size).contains(&at) && *given == access
                 };
-                match state.exposed.iter().find(here) {
-                    Some((start, size, _)) => at = start + size,
-                    None => panic!("DMA of {len} at {virt:#x} never given: {access:?}"),
-                }
+                let (start, size, _) = state.exposed.iter().find(here).ok_or("never given")?;
+                at = start + size;
             }
             virt
         };
-        NonNull::new(virt as *mut u8).expect("an address in a live range")
+        NonNull::new(virt as *mut u8).ok_or("a null pointer")
     }
 
     /// Reads what a device would.

@@ -122,6 +122,16 @@ impl DeviceQueue {
         })
     }
 
+    /// Writes to a request what a device would, unless it lied and the driver has since freed the
+    /// memory: no driver can prevent that without an IOMMU.
+    pub fn write(&self, chain: &Chain, bytes: &[u8]) {
+        let is_given =
+            |(phys, len): &(u64, usize)| self.memory.is_given(*phys, *len, Access::DeviceWrites);
+        if !self.lied || chain.writable.iter().all(is_given) {
+            chain.write(self.memory, bytes);
+        }
+    }
+
     /// Takes the next request.
     ///
     /// # Panics
