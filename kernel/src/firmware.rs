@@ -3,13 +3,11 @@
 //!
 //! The parsers are pure and trust no length or address they read. The tables are read on first use.
 
-mod acpi;
+pub(crate) mod acpi;
 mod aml;
 mod bytes;
 pub mod command_line;
 pub mod pvh;
-#[cfg(test)]
-mod rust_vmm;
 pub mod vmclock;
 
 pub use acpi::{Acpi, Power, Register};

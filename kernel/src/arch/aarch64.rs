@@ -18,6 +18,10 @@ pub mod random;
 pub mod signals;
 pub mod smccc;
 pub mod stacks;
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "tests don't have the first instructions")
+)]
 pub mod start;
 pub mod strings;
 pub mod syndrome;

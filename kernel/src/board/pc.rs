@@ -15,6 +15,8 @@ pub mod pci;
 pub mod power;
 mod pvpanic;
 mod reset;
+#[cfg(test)]
+mod rust_vmm;
 pub mod timer;
 pub mod uart;
 pub mod vectors;
