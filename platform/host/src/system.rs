@@ -38,7 +38,7 @@ fn clock(id: libc::clockid_t) -> u64 {
 }
 
 /// A setting of the system, by the C library's number.
-fn setting(name: i32) -> u64 {
+pub fn setting(name: i32) -> u64 {
     // SAFETY: a plain query of the C library.
     unsafe { libc::sysconf(name) as u64 }
 }

@@ -174,7 +174,7 @@ fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
     }
     // SAFETY: after a success this is the field that was written.
     let address = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
-    let [a, b, c, d, e, f, ..] = address.map(|byte| byte as u8);
+    let [a, b, c, d, e, f, ..] = address.map(|byte| byte.to_ne_bytes()[0]);
     // Unicast, locally administered.
     Some([a & 0xfc | 2, b, c, d, e, f ^ 1])
 }

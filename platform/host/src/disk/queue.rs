@@ -22,6 +22,7 @@ use super::aio::{ALIGN, Aio, Command};
 use super::request::{IoRequest, Kind};
 use super::unflushed::Unflushed;
 use crate::ring::{Handle, Owner};
+use crate::system::setting;
 use crate::{Host, Interest, check};
 use alloc::collections::VecDeque;
 use core::ops::Range;
@@ -36,8 +37,6 @@ use slab::Slab;
 
 /// Maximum number of requests in flight; others wait.
 const MAX_REQUESTS: usize = 256;
-/// A page of the page cache, or several.
-const PAGE: usize = 4096;
 /// Bytes from which a write bypasses the page cache although there is a ring: beyond that a copy
 /// costs more than the disk's response.
 const LARGE: u64 = 256 << 10;
@@ -194,7 +193,7 @@ impl Queue {
         let by_ring = self.ring.is_some() && !together;
         let is_large = || io.end() - io.offset >= LARGE && now >= self.rests_until;
         self.takes_direct
-            && io.is_aligned(ALIGN, if together { ALIGN } else { PAGE })
+            && io.is_aligned(ALIGN, if together { ALIGN } else { page() })
             && (!by_ring || io.writes() && is_large())
             && (together || !self.overlaps(io, false))
     }
@@ -387,9 +386,14 @@ impl Queue {
     }
 }
 
+/// Bytes of a page of the page cache: arm64 has them of 4, 16 and 64 KiB.
+fn page() -> usize {
+    setting(libc::_SC_PAGESIZE) as usize
+}
+
 /// The numbers of a request's pages.
 fn pages(io: &IoRequest) -> Range<u64> {
-    let page = PAGE as u64;
+    let page = page() as u64;
     io.offset / page..io.end().div_ceil(page)
 }
 

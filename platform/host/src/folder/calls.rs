@@ -137,6 +137,8 @@ pub fn known(stat: &libc::stat) -> Stat {
         libc::S_IFLNK => Kind::Symlink,
         _ => Kind::File,
     };
+    #[allow(clippy::useless_conversion, reason = "nlink_t has 32 bits on arm64")]
+    let links = u32::try_from(stat.st_nlink).unwrap_or(u32::MAX);
     Stat {
         kind,
         size: if kind == Kind::Directory {
@@ -147,7 +149,7 @@ pub fn known(stat: &libc::stat) -> Stat {
         modified: time(stat.st_mtime, stat.st_mtime_nsec),
         accessed: time(stat.st_atime, stat.st_atime_nsec),
         changed: time(stat.st_ctime, stat.st_ctime_nsec),
-        links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+        links,
         inode: stat.st_ino,
         read_only: stat.st_mode & 0o222 == 0,
     }
