@@ -58,6 +58,7 @@
 //! its guest, but it can't make these drivers access memory outside their regions.)
 
 #![no_std]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "fake"))]

@@ -43,6 +43,7 @@
 //! contexts use it at once. Per-processor state (descriptor tables, stacks, the timer, the halt) is
 //! named as such at its owner: a second processor needs its own.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

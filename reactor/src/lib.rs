@@ -17,6 +17,7 @@
 //! any thread are `Sync`: [`cell::Cell`] and [`lock::Lock`].
 
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

@@ -45,6 +45,7 @@ macro_rules! console_driver {
 /// Makes a port the console, if its driver was linked and there is a device.
 pub fn start() {
     let (start, end) = (&raw const soil_console_start, &raw const soil_console_end);
+    #[allow(clippy::cast_ptr_alignment, reason = "the macro aligns it")]
     // SAFETY: the linker script puts whole pointers to functions of this type, from the macro
     // above, between the two.
     let first = (start < end).then(|| unsafe { start.cast::<Start>().read() });

@@ -139,6 +139,7 @@ fn page() -> Option<&'static Page> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = super::acpi().vmclock.filter(|at| at % 8 == 0);
         let mapped = place.and_then(|at| memory::map_firmware(at, size_of::<Page>()));
+        #[allow(clippy::cast_ptr_alignment, reason = "a multiple of 8, as was checked")]
         let page = mapped.map(|page| page.cast::<Page>());
         // SAFETY: mapped for good, aligned, and made of atomics.
         let page = page.filter(|page| unsafe { &**page }.is_valid());

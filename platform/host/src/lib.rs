@@ -37,6 +37,7 @@
 //! locks of files, which keep other programs off a disk (`disk::lock`).
 
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

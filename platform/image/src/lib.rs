@@ -7,6 +7,7 @@
 //! interrupt of a device only ends the halt (`wait`).
 
 #![no_std]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

@@ -73,6 +73,7 @@ pub unsafe fn prepare(
     frame[11] = begin as *const () as usize;
     // SAFETY: within the stack, whose pointer stays a multiple of 16.
     unsafe {
+        #[allow(clippy::cast_ptr_alignment, reason = "the caller's promise")]
         let start = top.cast::<usize>().sub(FRAME);
         start.cast::<[usize; FRAME]>().write(frame);
         start

@@ -75,6 +75,7 @@ pub unsafe fn prepare(
     // SAFETY: within the stack. After the return to `begin`, the stack pointer is a multiple of 16,
     // as before a call.
     unsafe {
+        #[allow(clippy::cast_ptr_alignment, reason = "the caller's promise")]
         let start = top.cast::<usize>().sub(2 + FRAME);
         start.cast::<[usize; FRAME]>().write(frame);
         start

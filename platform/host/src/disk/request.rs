@@ -186,6 +186,7 @@ impl IoRequest {
     pub fn now(mut self, fd: i32) -> Result<(), BlockError> {
         loop {
             let (at, len, offset) = (self.start.as_ptr(), self.len, self.offset as i64);
+            #[allow(clippy::cast_ptr_alignment, reason = "a list starts with a `Slice`")]
             let (list, count) = (at.cast::<libc::iovec>(), len as i32);
             // SAFETY: within the request's memory; a `Slice` has the layout of `iovec`.
             let done = check(unsafe {

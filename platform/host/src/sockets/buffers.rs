@@ -124,6 +124,7 @@ impl Buffers {
         // SAFETY: an entry of the ring, which the kernel doesn't read before the new tail; the tail
         // is at the kernel's offset, and only this function writes it.
         unsafe {
+            #[allow(clippy::cast_ptr_alignment, reason = "the memory starts with a page")]
             let ring = self.memory.as_ptr().cast::<BufRingEntry>();
             let entry = &mut *ring.add(place);
             entry.set_addr(start);

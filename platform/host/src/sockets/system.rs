@@ -161,23 +161,24 @@ unsafe fn address(at: *const libc::sockaddr, mask: *const libc::sockaddr) -> Add
         match i32::from((*at).sa_family) {
             libc::AF_INET if !mask.is_null() => {
                 let bytes = |at: *const libc::sockaddr| {
-                    let v4 = at.cast::<libc::sockaddr_in>();
-                    (*v4).sin_addr.s_addr.to_ne_bytes()
+                    let v4 = at.cast::<libc::sockaddr_in>().read_unaligned();
+                    v4.sin_addr.s_addr.to_ne_bytes()
                 };
                 let cidr = Cidr::new(bytes(at).into(), length(&bytes(mask)));
                 cidr.map_or(Address::Other, Address::Internet)
             }
             libc::AF_INET6 if !mask.is_null() => {
                 let bytes = |at: *const libc::sockaddr| {
-                    let v6 = at.cast::<libc::sockaddr_in6>();
-                    (*v6).sin6_addr.s6_addr
+                    let v6 = at.cast::<libc::sockaddr_in6>().read_unaligned();
+                    v6.sin6_addr.s6_addr
                 };
                 let ip = Ipv6Addr::from(bytes(at));
                 let cidr = Cidr::new(ip.into(), length(&bytes(mask)));
                 cidr.map_or(Address::Other, Address::Internet)
             }
             libc::AF_PACKET => {
-                let [a, b, c, d, e, f, ..] = (*at.cast::<libc::sockaddr_ll>()).sll_addr;
+                let link = at.cast::<libc::sockaddr_ll>().read_unaligned();
+                let [a, b, c, d, e, f, ..] = link.sll_addr;
                 Address::Hardware([a, b, c, d, e, f])
             }
             _ => Address::Other,
