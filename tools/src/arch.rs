@@ -21,10 +21,9 @@ pub enum Arch {
 
 impl Arch {
     /// This machine's own.
-    pub const HOST: Self = if cfg!(target_arch = "aarch64") {
-        Self::Aarch64
-    } else {
-        Self::X86_64
+    pub const HOST: Self = match std::env::consts::ARCH.as_bytes() {
+        b"aarch64" => Self::Aarch64,
+        _ => Self::X86_64,
     };
 
     /// The name that dune's contexts, Rust and QEMU have for it.
@@ -32,6 +31,22 @@ impl Arch {
         match self {
             Self::X86_64 => "x86_64",
             Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// QEMU's program for it.
+    pub const fn qemu(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// Debian's package with that program.
+    pub const fn qemu_package(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86",
+            Self::Aarch64 => "qemu-system-arm",
         }
     }
 

@@ -137,7 +137,7 @@ pub struct Qemu {
 impl Qemu {
     /// The QEMU for images of an architecture.
     pub fn path(&self, arch: Arch) -> PathBuf {
-        let usual = || format!("qemu-system-{arch}").into();
+        let usual = || arch.qemu().into();
         self.given.clone().unwrap_or_else(usual)
     }
 }

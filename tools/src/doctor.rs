@@ -18,7 +18,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The machine that runs images.
-const QEMU: &str = "qemu-system-x86_64";
+const QEMU: &str = Arch::HOST.qemu();
+/// Debian's package with it.
+const QEMU_PACKAGES: &[&str] = &[Arch::HOST.qemu_package()];
 /// The finding whose version selects the known holes of the runtime.
 const OCAML: &str = "OCaml";
 
@@ -239,7 +241,7 @@ fn needed() -> Vec<Found> {
         (
             "QEMU",
             of(QEMU, "--version", Some((7, 2))),
-            Remedy::Packages(&["qemu-system-x86"]),
+            Remedy::Packages(QEMU_PACKAGES),
         ),
         (OCAML, of("ocamlopt", "-version", Some((5, 2))), COMPILER),
         ("findlib", findlib, COMPILER),
@@ -353,13 +355,13 @@ fn programs(names: &[&str]) -> Result<String, String> {
 /// Searches for musl where Debian and other distributions install it.
 fn musl() -> Result<String, String> {
     [
-        "/usr/lib/x86_64-linux-musl/libc.a",
+        &format!("/usr/lib/{}-linux-musl/libc.a", Arch::HOST),
         "/usr/lib/musl/lib/libc.a",
         "/usr/local/musl/lib/libc.a",
     ]
-    .iter()
+    .into_iter()
     .find(|path| Path::new(path).exists())
-    .map(|path| (*path).to_owned())
+    .map(str::to_owned)
     .ok_or_else(|| "no static C library of musl (libc.a)".to_owned())
 }
 

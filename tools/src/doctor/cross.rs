@@ -14,7 +14,6 @@ pub fn check(arch: Arch) -> Vec<Finding> {
     let gcc = arch.tool("gcc");
     let of = |program: &Path, arguments, minimum| version(program, arguments, minimum);
     let compiler = of(Path::new(&gcc), "-dumpversion", None);
-    let qemu = format!("qemu-system-{arch}");
     let needed: Vec<Found> = vec![
         (
             "C compiler",
@@ -30,7 +29,7 @@ pub fn check(arch: Arch) -> Vec<Finding> {
     let useful: Vec<Found> = vec![
         (
             "QEMU",
-            of(Path::new(&qemu), "--version", Some((7, 2))),
+            of(Path::new(arch.qemu()), "--version", Some((7, 2))),
             Remedy::Packages(&["qemu-system-arm"]),
         ),
         (
