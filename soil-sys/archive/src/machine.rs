@@ -3,6 +3,7 @@
 use object::elf::{self, RelocationType};
 use object::read::archive::ArchiveFile;
 use object::{Architecture, Object as _};
+use std::env::consts::ARCH;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,7 +45,7 @@ pub fn of(archive: &Path) -> Result<Option<Architecture>, String> {
 /// Returns a command of GNU binutils for a processor: this machine's own, or the cross one.
 pub fn tool(name: &str, of: Option<Architecture>) -> Command {
     match of {
-        Some(Architecture::Aarch64) if !cfg!(target_arch = "aarch64") => {
+        Some(Architecture::Aarch64) if ARCH != "aarch64" => {
             Command::new(format!("aarch64-linux-gnu-{name}"))
         }
         _ => Command::new(name),
@@ -53,7 +54,7 @@ pub fn tool(name: &str, of: Option<Architecture>) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_address, is_exact, of, tool};
+    use super::{ARCH, is_address, is_exact, of, tool};
     use object::{Architecture, elf};
 
     #[test]
@@ -68,7 +69,7 @@ mod tests {
     fn each_processor_has_its_binutils() {
         let name = |of| tool("ld", of).get_program().to_owned();
         assert_eq!(name(None), "ld");
-        if cfg!(target_arch = "x86_64") {
+        if ARCH == "x86_64" {
             assert_eq!(name(Some(Architecture::X86_64)), "ld");
             assert_eq!(name(Some(Architecture::Aarch64)), "aarch64-linux-gnu-ld");
         }

@@ -455,15 +455,9 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
 /// system that commits them in one batch. (Some file systems, such as older tmpfs, don't support
 /// O_DIRECT.)
 pub fn takes_direct(file: &Path) -> bool {
-    // From asm-generic/fcntl.h, which x86-64 uses; aarch64 has its own value.
-    const O_DIRECT: i32 = if cfg!(target_arch = "aarch64") {
-        0o200000
-    } else {
-        0o40000
-    };
     std::fs::OpenOptions::new()
         .read(true)
-        .custom_flags(O_DIRECT)
+        .custom_flags(libc::O_DIRECT)
         .open(file)
         .is_ok()
 }
