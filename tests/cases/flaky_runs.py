@@ -149,7 +149,7 @@ def compiled(context, name, text):
     with open(source, "w", encoding="utf-8") as file:
         file.write(text)
     context.run("rustc", "--edition", "2024", "--test", source, "-o", program)
-    return cargotest.Program(f"{name}.rs ({name})", program, context.directory)
+    return cargotest.Program(f"{name}.rs ({name})", (program,), context.directory)
 
 
 def run_programs(context, programs):

@@ -22,7 +22,7 @@ from harness import flaky  # noqa: E402
 
 # Lines of cargo's own runner.
 QUIET = re.compile(r"test .* \.\.\. (ok|ignored.*)|running \d+ tests?|")
-Program = collections.namedtuple("Program", "name path folder")
+Program = collections.namedtuple("Program", "name command folder")
 
 
 def programs(words):
@@ -49,14 +49,14 @@ def program(artifact):
     folder = os.path.dirname(artifact["manifest_path"])
     source = os.path.relpath(artifact["target"]["src_path"], folder)
     name = f"{source} ({artifact['target']['name']})"
-    return Program(name, artifact["executable"], folder)
+    return Program(name, (artifact["executable"],), folder)
 
 
 def run(program, *words):
     """Runs a program in its package's folder, as cargo does: returns its status and output."""
     environment = {**os.environ, "CARGO_MANIFEST_DIR": program.folder}
     done = subprocess.run(
-        [program.path, *words],
+        [*program.command, *words],
         cwd=program.folder,
         env=environment,
         stdin=subprocess.DEVNULL,

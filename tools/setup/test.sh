@@ -195,6 +195,12 @@ if [ -n "$long" ]; then
   step 'net: no wake-up is lost' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib wakeups
   step 'net: ten minutes of fuzzing' $linted SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --test fuzz
   step 'fs: a million operations in memory' $linted SOIL_FS_STEPS=340000 cargo test -q --locked -p fs --lib memory::model
+  lacks=$(tools/setup/armtest.py --missing)
+  if [ -z "$lacks" ]; then
+    step 'cargo test, for arm64' tools/setup/armtest.py
+  else
+    leave_out "cargo test, for arm64: $lacks"
+  fi
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
   step 'mutants of what changed' tools/setup/mutants.sh
 fi
