@@ -8,6 +8,8 @@ if ! command -v apt-get >/dev/null; then
   echo "no apt here: its tests are left out"
   exit 0
 fi
+# The archives are those of a machine with x86-64, on each machine.
+uname() { echo x86_64; }
 . tools/setup/packages.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -58,6 +60,7 @@ stand_in() {
   printf '#!/bin/sh\necho "%s"\n' "$2" >"$bin/$1"
   chmod +x "$bin/$1"
 }
+stand_in uname x86_64
 
 # package NAME VERSION [FIELDS]: a record of an archive or of the status file. \n separates FIELDS.
 package() { printf "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x\nDescription: x\n${3:+$3\n}Filename: pool/%s_%s.deb\nSize: 1\nSHA256: %064d\n\n" "$1" "$2" "$1" "$2" 0; }
@@ -364,5 +367,15 @@ machine good-ocaml-on-path bookworm
 stand_in ocamlopt 5.4.0
 setup packages run
 check "a user's OCaml that will do: none is installed" 'none 7.2 ' "$(versions ocaml qemu-system-x86)"
+
+machine arm64 trixie
+stand_in uname aarch64
+setup list test
+check 'arm64: its QEMU and firmware' 'qemu-efi-aarch64 qemu-system-arm qemu-system-gui qemu-utils ' \
+  "$(grep '^qemu' "$root/log" | sort | tr '\n' ' ')"
+setup kernel cloud-amd64
+check 'arm64: its kernels' 1 "$(grep -c "no kernel 'cloud-amd64': there are cloud-arm64 and arm64" "$root/log")"
+check 'arm64: no second toolchain: status' 1 "$(setup ensure aarch64; echo $?)"
+check 'arm64: no second toolchain: why' 1 "$(grep -c "this machine's own" "$root/log")"
 
 counts

@@ -20,7 +20,10 @@ depexts() { sed -n 's/^ *\[\(.*\)\] {os-family = "debian"}$/\1/p' "$1" | tr -d '
 check 'what building takes' "$(printf '%s\n' $system_build | sort)" "$(depexts soil.opam)"
 check 'which Rust' "$rust_web
 $rust_own" "$(sed -n 's/^ *\["\(rustc.*\)"\].*/\1/p' soil.opam | sed 's/" "/ /')"
-check 'what running takes' "$(printf '%s\n' $system_machine | sort)" "$(depexts soil-qemu.opam)"
+check 'what running takes, but for QEMU' "$(printf '%s\n' $system_machine | grep -vx "$qemu" | sort)" \
+  "$(depexts soil-qemu.opam)"
+check 'which QEMU' 'qemu-system-arm
+qemu-system-x86' "$(sed -n 's/^ *\["\(qemu[^"]*\)"\] {.*/\1/p' soil-qemu.opam | sort)"
 export OPAMROOT="$work/opam" OPAMROOTISOK=1 OPAMYES=1 OPAMCOLOR=never
 opam lint soil.opam soil-qemu.opam >"$log" 2>&1
 check 'opam lint' '0 0' "$? $(grep -c 'warning\|error' "$log")"

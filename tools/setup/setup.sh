@@ -8,7 +8,7 @@
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
-#   setup.sh kernel [cloud-amd64|amd64]  fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
+#   setup.sh kernel [cloud-amd64|amd64]  (arm64 on such a machine) fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh vhost-device-vsock          build the device of the tests' machines without /dev/vhost-vsock; print its path
 #   setup.sh nginx                       fetch the HTTP server of tests and benchmarks; print its path
@@ -24,6 +24,8 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/apt.sh"
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/soil
+# Debian's name of this machine's processor.
+case $(uname -m) in aarch64) processor=arm64 ;; *) processor=amd64 ;; esac
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() {
@@ -313,9 +315,9 @@ libraries() {
 # display drivers.
 kernel() {
   case $1 in
-  cloud-amd64) folder=$cache/linux ;;
-  amd64) folder=$cache/linux-$1 ;;
-  *) fail "no kernel '$1': there are cloud-amd64 and amd64" ;;
+  "cloud-$processor") folder=$cache/linux ;;
+  "$processor") folder=$cache/linux-$1 ;;
+  *) fail "no kernel '$1': there are cloud-$processor and $processor" ;;
   esac
   if [ ! -f "$folder/version" ]; then
     package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
@@ -362,9 +364,12 @@ nginx() {
 # SYSLINUX and systemd's UEFI stub, which load the Linux disks of the benchmarks: only their files.
 loaders() {
   folder=$cache/loaders
-  if [ ! -x "$folder/usr/bin/syslinux" ]; then
+  # Only PCs have a BIOS.
+  case $processor in amd64) bios="syslinux syslinux-common" ;; *) bios= ;; esac
+  if [ ! -d "$folder/usr/lib/systemd/boot" ]; then
     say "fetching boot loaders for the benchmarks (unpacked into $folder, not installed)"
-    unpack "$folder" syslinux syslinux-common systemd-boot-efi
+    # shellcheck disable=SC2086
+    unpack "$folder" $bios systemd-boot-efi
   fi
   echo "$folder"
 }
@@ -372,11 +377,13 @@ loaders() {
 group=${2:-run}
 case ${1:-} in
 ensure)
+  [ "$group $processor" != "aarch64 arm64" ] ||
+    fail "images for arm64 are this machine's own: run  make build"
   if debian; then packages "$group"; fi
   check_own_ocaml "$group"
   rust "$group"
   if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then
-    kernel cloud-amd64 >/dev/null
+    kernel "cloud-$processor" >/dev/null
     libraries
     (vhost_device_vsock) >/dev/null || true
     nginx >/dev/null
@@ -396,7 +403,7 @@ ensure)
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packages "$group")" | tr -s ' \n' '\n' ;;
 environment) environment ;;
-kernel) kernel "${2:-cloud-amd64}" ;;
+kernel) kernel "${2:-cloud-$processor}" ;;
 libraries) libraries ;;
 vhost-device-vsock) vhost_device_vsock ;;
 nginx) nginx ;;
