@@ -4,8 +4,9 @@
 //! functions, which keep these promises; a function that isn't named here may be called from any
 //! context, and neither allocates, waits nor changes whether interrupts are enabled.
 //!
-//! - `handover`: what the loader left, by pure reads of memory. `set_up_early` runs on the boot
+//! - `handover`: what the loader left. `read` accesses memory only. `set_up_early` runs on the boot
 //!   tables before the console, `set_up` once on the real tables, with interrupts disabled.
+//!   `take_seed` gives the loader's random bytes at most once.
 //! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
 //!   doesn't know has no end. `route` may map memory: not for interrupts. The write of a message is
@@ -42,6 +43,7 @@ mod virt {
     }
     mod registers;
     mod resources;
+    mod seed;
     mod survey;
     mod uart;
 }

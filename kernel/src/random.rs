@@ -1,8 +1,9 @@
-//! Random bytes: from the processor, and from a driver of entropy devices.
+//! Random bytes: from the processor, from the loader, and from a driver of entropy devices.
 //!
 //! Without either a request fails: predictable numbers are worse than none.
 
 pub use crate::arch::random::fill as hardware;
+pub use crate::board::handover::take_seed;
 
 use crate::arch::random::instructions;
 use crate::board::handover;
@@ -38,6 +39,15 @@ fn sources() -> &'static [Source] {
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
+/// Why there are no random numbers, with the remedy.
+pub const NONE: &str = concat!(
+    "no random numbers: this processor has no ",
+    instructions!(all),
+    " and no virtio-rng is in use (soil run adds one; -cpu max has ",
+    instructions!(one),
+    ")"
+);
+
 /// A failure was logged.
 static LOGGED: AtomicBool = AtomicBool::new(false);
 
@@ -46,16 +56,17 @@ pub fn fill(buffer: &mut [u8]) -> bool {
     // SAFETY: the pointer and the length are one slice's.
     let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
     let filled = sources().iter().any(try_source) || hardware(buffer);
-    if !filled && !LOGGED.swap(true, Ordering::Relaxed) {
-        console::line(format_args!(concat!(
-            "no random numbers: this processor has no ",
-            instructions!(all),
-            " and no virtio-rng is in use (soil run adds one; -cpu max has ",
-            instructions!(one),
-            ")"
-        )));
+    if !filled {
+        report();
     }
     filled
+}
+
+/// Logs [`NONE`], once.
+pub fn report() {
+    if !LOGGED.swap(true, Ordering::Relaxed) {
+        console::line(format_args!("{NONE}"));
+    }
 }
 
 /// The mapped identifier of the machine; null if it has none. Written once, by [`machine_id`].

@@ -43,7 +43,7 @@ pub fn errno(error: Error) -> Errno {
         Error::Unreachable => libc::EHOSTUNREACH,
         Error::NoNetwork => libc::ENETDOWN,
         Error::MessageTooLong => libc::EMSGSIZE,
-        Error::Corrupt | Error::Io | Error::TimedOut => libc::EIO,
+        Error::Corrupt | Error::Io | Error::NoEntropy | Error::TimedOut => libc::EIO,
         _ => libc::EINVAL,
     }
 }

@@ -1,5 +1,5 @@
-(** Cryptographically secure random bytes, seeded by the processor (RDSEED, RDRAND) and virtio-rng,
-    or by the host. *)
+(** Cryptographically secure random bytes, seeded by the processor (RDSEED, RDRAND; RNDR),
+    virtio-rng and the device tree, or by the host. *)
 
 val fill : bytes -> int -> int -> unit
 (** [fill b off len] stores [len] random bytes in [b] from [off]. It waits only while entropy is

@@ -16,6 +16,7 @@ pub mod power;
 mod pvpanic;
 mod registers;
 mod resources;
+mod seed;
 mod survey;
 pub mod timer;
 pub mod uart;

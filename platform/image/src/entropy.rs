@@ -1,6 +1,6 @@
-//! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND) and the virtio entropy
-//! device, mixed if both are present. Without either the first use fails: predictable numbers are
-//! worse than none.
+//! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND; RNDR), the virtio
+//! entropy device and the device tree, mixed if several are present. Without any the first use
+//! fails: predictable numbers are worse than none.
 //!
 //! Numbers are also drawn at a tick, where nothing may halt: except for the first seed the device
 //! gets a request and is polled later. A machine that resumes from a snapshot also mixes its
@@ -78,7 +78,8 @@ impl Source {
         let asked = device
             .as_mut()
             .is_some_and(|device| mix_device_bytes(device, &mut seed, true));
-        (asked || hardware).then(|| Source {
+        let given = random::take_seed(&mut seed);
+        (asked || hardware || given).then(|| Source {
             generator: Generator::new(seed),
             watch: Watch::new(
                 time::monotonic_ns(),
@@ -170,13 +171,13 @@ unsafe extern "C" fn fill_for_kernel(into: *mut u8, len: usize) -> bool {
 }
 
 impl Entropy for Image {
-    const NO_ENTROPY: &str = "no random numbers: this processor has no RDRAND or RDSEED, and the \
-        machine no virtio-rng (soil run adds one; -cpu max has RDRAND)";
+    const NO_ENTROPY: &str = random::NONE;
 
     fn random(into: &mut [u8]) -> Answer {
         if fill(into) {
             Ok(into.len())
         } else {
+            random::report();
             Err(Error::NoEntropy.into())
         }
     }

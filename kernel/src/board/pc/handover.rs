@@ -17,6 +17,12 @@ pub const NAME: &str = "PVH start info with a memory map";
 /// Prepares the console's devices, which PCs have at fixed ports.
 pub fn set_up_early(_: &Handover) {}
 
+/// Mixes random bytes of the loader into `seed`; false: PVH has none.
+#[inline(always)]
+pub fn take_seed(_: &mut [u8; 32]) -> bool {
+    false
+}
+
 /// Finds ACPI's tables, and prepares the interrupt controller and the timer.
 pub fn set_up(handover: &Handover) {
     firmware::set_root(handover.rsdp);

@@ -1,8 +1,8 @@
 //! The time: the virtual counter, whose rate firmware gives, and a PL031 for the time of day (Arm
 //! DDI 0224).
 
-use super::handover;
 use super::registers::Registers;
+use super::{handover, seed};
 use crate::arch::counter;
 use crate::clock::{NS, PAGE, Rate};
 use crate::memory;
@@ -60,8 +60,8 @@ pub fn wall_ns() -> Option<u64> {
     Some(u64::from(RTC.read::<u32>(DATA)) * NS)
 }
 
-/// Numbers that differ from boot to boot, for those who have no better ones: the counter, at a time
-/// that depends on the host.
-pub fn noise(_: u8) -> u64 {
-    counter::counter()
+/// Numbers that differ from boot to boot, for those who have no better ones: the bytes of the
+/// loader's number for this, and the counter, at a time that depends on the host.
+pub fn noise(index: u8) -> u64 {
+    counter::counter() ^ seed::layout() >> (index % 8 * 8)
 }

@@ -2,11 +2,13 @@
 
 use super::fdt::{self, Fdt, HEADER};
 use super::survey::Survey;
-use super::{irq, pci, power, uart};
+use super::{irq, pci, power, seed, uart};
 use crate::arch::cpu;
 use crate::firmware;
 use crate::memory::{self, DIRECT, MemoryMap, Physical, Region};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+pub use seed::take_seed;
 
 /// What the message of a failure names.
 pub const NAME: &str = "device tree";
@@ -24,20 +26,22 @@ static TREE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 static TREE_LEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Reads the device tree at this physical address, on the boot tables, which map it; `None` if it
-/// is invalid.
+/// is invalid. Takes the random bytes out of it.
 pub fn read(tree: u64) -> Option<Handover> {
     const ALIGNMENT: u64 = 8;
     if tree == 0 || !tree.is_multiple_of(ALIGNMENT) || tree >> 39 != 0 {
         return None;
     }
-    let bytes = (DIRECT + tree) as *const u8;
+    let bytes = (DIRECT + tree) as *mut u8;
     // SAFETY: the boot tables map what lies at the address and in the 2 MiB after it, which is the
     // maximum size that `size` allows. Memory of the loader that isn't used otherwise, see
     // `usable`.
     let bytes = unsafe {
         let header = core::slice::from_raw_parts(bytes, HEADER);
-        core::slice::from_raw_parts(bytes, fdt::size(header)?)
+        core::slice::from_raw_parts_mut(bytes, fdt::size(header)?)
     };
+    seed::keep(bytes);
+    let bytes: &[u8] = bytes;
     let parsed = Fdt::parse(bytes)?;
     let place = Region {
         start: tree,

@@ -1,0 +1,146 @@
+//! Random numbers that the loader hands over, as Linux uses them (`drivers/of/fdt.c`): `rng-seed`
+//! of `/chosen` seeds a generator, `kaslr-seed` chooses the layout of memory.
+
+use super::fdt::Fdt;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of a generator's seed.
+const SEED: usize = 32;
+
+/// The generator's seed, until [`take_seed`]; zeros for none.
+static GENERATOR: [AtomicU64; SEED / 8] = [const { AtomicU64::new(0) }; SEED / 8];
+/// The number for the layout; 0 for none. Written once, at boot.
+static LAYOUT: AtomicU64 = AtomicU64::new(0);
+
+/// Mixes the loader's seed into `seed`, once: it is gone then. Returns whether there was one, of
+/// as many bytes at least.
+pub fn take_seed(seed: &mut [u8; SEED]) -> bool {
+    let words = GENERATOR
+        .each_ref()
+        .map(|word| word.swap(0, Ordering::Relaxed));
+    let bytes = words.map(u64::to_le_bytes);
+    mix(seed, bytes.as_flattened());
+    words != [0; SEED / 8]
+}
+
+/// The loader's number for the layout of memory; 0 if it gave none.
+pub fn layout() -> u64 {
+    LAYOUT.load(Ordering::Relaxed)
+}
+
+/// Keeps the seeds of the tree in `bytes`, and erases them there: the tree stays in memory.
+pub(super) fn keep(bytes: &mut [u8]) {
+    let (seed, layout) = cut(bytes);
+    for (word, bytes) in GENERATOR.iter().zip(seed.as_chunks().0) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+    LAYOUT.store(layout, Ordering::Relaxed);
+}
+
+/// Takes both seeds out of a tree. One that is too short for a generator counts as none.
+fn cut(bytes: &mut [u8]) -> ([u8; SEED], u64) {
+    let (mut seed, mut layout) = ([0; SEED], [0; 8]);
+    if let Some(value) = place(bytes, "rng-seed") {
+        if value.len() >= SEED {
+            mix(&mut seed, value);
+        }
+        value.fill(0);
+    }
+    if let Some(value) = place(bytes, "kaslr-seed") {
+        mix(&mut layout, value);
+        value.fill(0);
+    }
+    (seed, u64::from_le_bytes(layout))
+}
+
+/// The value of this property of `/chosen`.
+fn place<'a>(bytes: &'a mut [u8], name: &str) -> Option<&'a mut [u8]> {
+    let tree = Fdt::parse(bytes)?;
+    let is_chosen = |node: &super::fdt::Node<'_>| node.depth() == 1 && node.name() == b"chosen";
+    let value = tree.nodes().find(is_chosen)?.property(name)?;
+    let (start, len) = (
+        value.as_ptr() as usize - bytes.as_ptr() as usize,
+        value.len(),
+    );
+    bytes.get_mut(start..)?.get_mut(..len)
+}
+
+/// Adds random bytes to others: by exclusive or, again from the beginning once they are all
+/// reached.
+fn mix(into: &mut [u8], from: &[u8]) {
+    for chunk in from.chunks(into.len()) {
+        into.iter_mut()
+            .zip(chunk)
+            .for_each(|(to, from)| *to ^= from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, keep, layout, take_seed};
+    use crate::board::virt::fdt::Fdt;
+    use crate::board::virt::fdt::tests::{Builder, virt};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop, proptest};
+
+    fn tree(seed: &[u8], layout: &[u8]) -> Vec<u8> {
+        let root = Builder::new().begin("").begin("chosen");
+        let chosen = root.bytes("rng-seed", seed).bytes("kaslr-seed", layout);
+        chosen.text("bootargs", "a").end().end().finish()
+    }
+
+    #[test]
+    fn seeds_leave_the_tree() {
+        let seed: Vec<u8> = (1..=32).collect();
+        let mut bytes = tree(&seed, &[7; 8]);
+        let (found, number) = cut(&mut bytes);
+        assert_eq!((&found[..], number), (&seed[..], 0x0707_0707_0707_0707));
+        // Only the values have gone.
+        assert_eq!(bytes, tree(&[0; 32], &[0; 8]));
+        assert_eq!(cut(&mut bytes), ([0; 32], 0));
+    }
+
+    #[test]
+    fn all_bytes_of_a_long_seed_count() {
+        let mut seed = [1; 64];
+        seed[63] = 3;
+        let (found, _) = cut(&mut tree(&seed, &[]));
+        assert_eq!(found[..31], [0; 31]);
+        assert_eq!(found[31], 2);
+    }
+
+    #[test]
+    fn a_short_seed_is_none() {
+        let mut bytes = tree(&[1; 31], &[2]);
+        assert_eq!(cut(&mut bytes), ([0; 32], 2));
+        assert_eq!(bytes, tree(&[0; 31], &[0]));
+        assert_eq!(cut(&mut virt()), ([0; 32], 0));
+    }
+
+    #[test]
+    fn a_seed_is_given_once() {
+        keep(&mut tree(&[5; 32], &[6; 8]));
+        assert_eq!(layout(), 0x0606_0606_0606_0606);
+        let mut seed = [1; 32];
+        assert!(take_seed(&mut seed));
+        assert_eq!(seed, [4; 32]);
+        assert!(!take_seed(&mut seed));
+        assert_eq!(seed, [4; 32]);
+    }
+
+    proptest! {
+        #[test]
+        fn survives_changed_bytes(
+            changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let mut bytes = tree(&[1; 40], &[2; 8]);
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            let was_tree = Fdt::parse(&bytes).is_some();
+            let found = cut(&mut bytes);
+            assert!(was_tree || found == ([0; 32], 0));
+        }
+    }
+}
