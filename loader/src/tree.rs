@@ -40,6 +40,8 @@ pub struct Additions<'a> {
     pub acpi_root: u64,
     /// Seconds since 1970, if the firmware knows them.
     pub time: Option<u64>,
+    /// Random bytes of the firmware, if it has a source.
+    pub seed: Option<[u8; 32]>,
     /// Usable memory: address and length.
     pub memory: &'a [(u64, u64)],
 }
@@ -54,6 +56,17 @@ impl Additions<'_> {
         if let Some(time) = self.time {
             tree.numbers("soil,time", &[time]);
         }
+        if let Some(seed) = &self.seed {
+            tree.parts("rng-seed", &[seed]);
+        }
+    }
+
+    /// Whether a property of `/chosen` was for another program, or is replaced.
+    fn replaces(&self, name: &[u8]) -> bool {
+        let beginnings: [&[u8]; 3] = [b"soil,", b"linux,initrd-", b"linux,uefi-"];
+        name == b"bootargs"
+            || name == b"rng-seed" && self.seed.is_some()
+            || beginnings.iter().any(|one| name.starts_with(one))
     }
 
     /// Adds the node of the memory below a root whose children have addresses and lengths of so
@@ -79,12 +92,6 @@ impl Additions<'_> {
         });
         tree.end();
     }
-}
-
-/// Whether a property of `/chosen` was for another program, or is replaced.
-fn is_dropped(name: &[u8]) -> bool {
-    let beginnings: [&[u8]; 3] = [b"soil,", b"linux,initrd-", b"linux,uefi-"];
-    name == b"bootargs" || beginnings.iter().any(|one| name.starts_with(one))
 }
 
 /// Writes the firmware's tree with the additions to `buffer`, and returns its length. Its nodes of
@@ -158,7 +165,7 @@ pub fn amended(
                         .filter(|words| (1..=2).contains(words))
                         .ok_or(Error::Damaged)?;
                 }
-                let is_dropped = in_chosen && depth == 2 && is_dropped(name);
+                let is_dropped = in_chosen && depth == 2 && additions.replaces(name);
                 if depth == 0 {
                     break;
                 }

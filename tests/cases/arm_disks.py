@@ -210,9 +210,11 @@ def makes_a_tree_of_acpi(context):
             ("virt,gic-version=2", 1, b"hvc", b"arm,cortex-a15-gic"),
             ("virt,gic-version=3,virtualization=on", 2, b"smc", b"arm,gic-v3"),
         ]
+    words = ("-cpu", "max", "-device", "ramfb", "-device", "virtio-rng-pci")
     for machine, level, method, controller in machines:
-        found, tree = checked(context, machine, "-cpu", "max", "-device", "ramfb")
+        found, tree = checked(context, machine, *words)
         assert found == level, found
+        assert len(tree["/chosen/rng-seed"]) == 32, tree
         assert tree["/psci/method"] == method + b"\0", tree
         assert tree["/intc@8000000/compatible"] == controller + b"\0", tree
         assert tree["/timer/interrupts"][24:36] == struct.pack(">3I", 1, 11, 4), tree
@@ -239,6 +241,7 @@ def passes_the_firmwares_tree_on(context):
         assert found == level, found
         assert tree["/chosen/stdout-path"].startswith(b"/pl011@9000000"), tree
         assert "/chosen/soil,acpi-root" not in tree
+        assert len(tree["/chosen/rng-seed"]) == 32, tree
         assert tree["/pl011@9000000/compatible"].startswith(b"arm,pl011\0"), tree
         assert "/fw-cfg@9020000/compatible" in tree
 

@@ -1,6 +1,6 @@
 use super::{Additions, Error, amended};
 use crate::fdt::tests::shown;
-use crate::fdt::{Fdt, Writer};
+use crate::fdt::{Fdt, Token, Writer};
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, proptest};
 
@@ -8,6 +8,7 @@ pub(crate) const ADDITIONS: Additions<'_> = Additions {
     line: b"A=b -- c",
     acpi_root: 0x7f00_0010,
     time: Some(0x1_6a00_0000),
+    seed: None,
     memory: &[(0x4000_0000, 0x1000_0000), (0x8_0000_0000, 0x4000_0000)],
 };
 
@@ -76,6 +77,34 @@ fn the_firmwares_tree_gets_additions() {
     assert_eq!(shown(&bytes), expected);
     // Once more: it stays.
     assert_eq!(shown(&amend(&bytes, &ADDITIONS, 4096).unwrap()), expected);
+}
+
+#[test]
+fn random_bytes_replace_the_firmwares() {
+    let mut buffer = vec![0; 4096];
+    let mut tree = Writer::new(&mut buffer, b"");
+    tree.begin(b"");
+    tree.begin(b"chosen");
+    tree.parts("rng-seed", &[&[1; 64]]);
+    tree.end();
+    tree.end();
+    let len = tree.finish().unwrap();
+    let values = |seed| {
+        let additions = Additions { seed, ..ADDITIONS };
+        let bytes = amend(&buffer[..len], &additions, 4096).unwrap();
+        let tree = Fdt::parse(&bytes).unwrap();
+        let seeds = tree.tokens().filter_map(|token| match token {
+            Token::Property {
+                name: b"rng-seed",
+                value,
+                ..
+            } => Some(value.to_vec()),
+            _ => None,
+        });
+        seeds.collect::<Vec<_>>()
+    };
+    assert_eq!(values(None), [vec![1; 64]]);
+    assert_eq!(values(Some([2; 32])), [vec![2; 32]]);
 }
 
 #[test]

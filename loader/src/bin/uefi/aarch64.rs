@@ -17,6 +17,7 @@ use loader::time::Time;
 use loader::tree::{self, Additions};
 use uefi::boot::{self, AllocateType, MemoryType};
 use uefi::mem::memory_map::{MemoryMap as _, MemoryMapMut as _};
+use uefi::proto::rng::Rng;
 use uefi::{Guid, Status, guid, runtime, system};
 
 /// The files' memory may lie anywhere.
@@ -199,6 +200,7 @@ pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crat
         line: &area.line[..len],
         acpi_root,
         time,
+        seed: random(),
         memory: &[],
     };
     // Errors are reported while the firmware can print; what changes later is the memory, for which
@@ -226,6 +228,15 @@ pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crat
 /// Bytes of so many pages.
 fn bytes(pages: u64) -> u64 {
     pages.saturating_mul(PAGE as u64)
+}
+
+/// Random bytes of the firmware, by the processor or by virtio-rng; `None` without either.
+fn random() -> Option<[u8; 32]> {
+    let handle = boot::get_handle_for_protocol::<Rng>().ok()?;
+    let mut source = boot::open_protocol_exclusive::<Rng>(handle).ok()?;
+    let mut bytes = [0; 32];
+    source.get_rng(None, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// The firmware's time in seconds since 1970.
