@@ -131,7 +131,17 @@ soil_image_entry:
     mrs x1, s3_4_c12_c9_5
     tbz x1, #0, 2f
     msr s3_4_c12_c11_0, xzr             // ICH_HCR_EL2
-2:  ldr x1, ={control_off}
+    // No traps of single registers, which are unknown at reset where they exist.
+2:  mrs x1, id_aa64mmfr0_el1
+    lsr x1, x1, #56
+    tst x1, #15
+    b.eq 14f
+    msr s3_4_c1_c1_4, xzr               // HFGRTR_EL2
+    msr s3_4_c1_c1_5, xzr               // HFGWTR_EL2
+    msr s3_4_c1_c1_6, xzr               // HFGITR_EL2
+    msr s3_4_c3_c1_4, xzr               // HDFGRTR_EL2
+    msr s3_4_c3_c1_5, xzr               // HDFGWTR_EL2
+14: ldr x1, ={control_off}
     msr sctlr_el1, x1
     mov x1, #0x3c5                      // EL1h, all masked
     msr spsr_el2, x1
@@ -311,8 +321,12 @@ soil_linux_start:
     translation = const TRANSLATION,
 );
 
-/// SCTLR_EL1: the bits that are always one, and SPAN.
+/// SCTLR_EL1: the bits that are always one, and SPAN. Written as a whole, whatever firmware left.
 const CONTROL: u64 = 0x30d0_0800;
+/// EnIA, EnIB, EnDA, EnDB: pointer authentication. BT0, BT1: branch targets. A, nAA: alignment. WXN.
+const NOT_USED: u64 =
+    1 << 31 | 1 << 30 | 1 << 27 | 1 << 13 | 1 << 35 | 1 << 36 | 1 << 1 | 1 << 6 | 1 << 19;
+const _: () = assert!((CONTROL | MMU_AND_CACHES) & NOT_USED == 0);
 /// M, C, SA, I.
 const MMU_AND_CACHES: u64 = 1 | 1 << 2 | 1 << 3 | 1 << 12;
 /// A block of memory: valid, accessed, inner shareable, type 0.
