@@ -99,6 +99,18 @@ impl<'a> Fdt<'a> {
             .find(|node| node.u32("phandle") == Some(number))
     }
 
+    /// The affinities of the processors (MPIDR_EL1 without its flags), in the tree's order. Soil's
+    /// loader makes the nodes of ACPI's MADT where there is no tree.
+    #[allow(dead_code)]
+    pub fn processors(&self) -> impl Iterator<Item = u64> + use<'a> {
+        /// Aff3, and Aff2 to Aff0.
+        const AFFINITY: u64 = 0xff_00ff_ffff;
+        let is_processor =
+            |node: &Node<'_>| node.string("device_type") == Some(b"cpu") && node.is_enabled();
+        let nodes = self.nodes().filter(is_processor);
+        nodes.filter_map(|node| Some(node.registers().next()?.0 & AFFINITY))
+    }
+
     /// Memory that must stay as it is, by the list before the structure: (address, length).
     pub fn reserved_entries(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
         self.reservations.chunks_exact(16).map(|entry| {

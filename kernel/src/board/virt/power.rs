@@ -46,6 +46,22 @@ fn call(function: u32) -> Option<[u64; 4]> {
     conduit().map(|conduit| unsafe { smccc::call(conduit, function, [0; 3]) })
 }
 
+/// Starts the processor of this affinity, see [`super::fdt::Fdt::processors`], at the physical
+/// address `entry`, with `argument` in x0 and its MMU off; false if PSCI refuses. The kernel runs
+/// on one processor: nothing starts another yet.
+///
+/// # Safety
+/// The code at `entry` uses only memory that is meant for it.
+#[allow(dead_code)]
+pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
+    /// `CPU_ON`, with arguments of 64 bits.
+    const CPU_ON: u32 = 0xc400_0003;
+    // SAFETY: as for `call`; what the processor does is the caller's promise.
+    let answer = conduit()
+        .map(|conduit| unsafe { smccc::call(conduit, CPU_ON, [affinity, entry, argument]) });
+    answer.is_some_and(|[status, ..]| status == 0)
+}
+
 /// Whether QEMU translates instructions (without KVM or HVF). No register says so: its own counters
 /// run at these rates, and KVM answers with its name.
 pub(super) fn is_translating() -> bool {

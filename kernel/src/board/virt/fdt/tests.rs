@@ -193,6 +193,28 @@ fn reserved_memory_is_of_both_kinds() {
 }
 
 #[test]
+fn processors_are_listed() {
+    for words in [1, 2] {
+        let mut builder = Builder::new().begin("").begin("cpus");
+        builder = builder
+            .words("#address-cells", &[words])
+            .words("#size-cells", &[0]);
+        for (number, status) in [(0, "okay"), (1, "okay"), (0x100, "fail"), (0x101, "okay")] {
+            let reg = [0, 0x8000_0000 | number];
+            builder = builder
+                .begin("cpu")
+                .text("device_type", "cpu")
+                .text("status", status)
+                .words("reg", &reg[2 - words as usize..])
+                .end();
+        }
+        let bytes = builder.begin("cpu-map").end().end().end().finish();
+        let found: Vec<_> = Fdt::parse(&bytes).unwrap().processors().collect();
+        assert_eq!(found, [0, 1, 0x101]);
+    }
+}
+
+#[test]
 fn a_disabled_node_is_absent() {
     let bytes = virt();
     let tree = Fdt::parse(&bytes).unwrap();
