@@ -240,7 +240,45 @@ impl Uart {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECEIVED, ROOM, SENT, pl011};
+    use super::{LEN, RECEIVED, ROOM, SENT, Uart, pl011, set_up};
+    use crate::board::virt::fdt::Fdt;
+    use crate::board::virt::fdt::tests::Builder;
+    use std::cell::UnsafeCell;
+
+    #[test]
+    fn a_16550_has_its_registers_where_the_tree_says() {
+        let builder = Builder::new().begin("").words("#address-cells", &[1]);
+        let builder = builder.begin("uart@1000").text("compatible", "ns16550a");
+        let builder = builder
+            .words("reg", &[0x1000, 0x1000])
+            .words("reg-shift", &[2])
+            .words("interrupts", &[0, 9, 1]);
+        let bytes = builder.end().end().finish();
+        let node = Fdt::parse(&bytes).unwrap().compatible(&["ns16550a"]);
+        let registers = UnsafeCell::new([0u8; LEN]);
+        let value = |register: usize| {
+            // SAFETY: within the array, which the calls below don't use meanwhile.
+            unsafe { &mut *registers.get().cast::<u8>().add(register << 2) }
+        };
+        set_up(&[None, node], &|address, len| {
+            (address == 0x1000 && len <= LEN).then_some(registers.get().cast())
+        });
+        let port = Uart::SECOND;
+        assert!(port.probe());
+        port.set_line();
+        port.enable_fifos(true);
+        port.connect();
+        port.interrupt_on_input();
+        // Eight bits; FIFOs on and empty; the line on; received bytes interrupt.
+        assert_eq!([3, 2, 4, 1].map(|at| *value(at)), [3, 7, 0xb, 1]);
+        *value(5) = RECEIVED | ROOM;
+        assert_eq!(port.line_status(), RECEIVED | ROOM);
+        *value(0) = b'a';
+        assert_eq!(port.receive(), b'a');
+        port.send(b'b');
+        assert_eq!(*value(0), b'b');
+        assert!(!Uart::CONSOLE.probe());
+    }
 
     #[test]
     fn flags_become_a_line_status() {
