@@ -1,0 +1,318 @@
+"""The kinds of QEMU's `virt` for arm64: interrupt controllers, processors, buses, exception levels,
+memory, consoles, by QEMU's loader and by UEFI; and trees in the shape of Firecracker's."""
+
+import itertools
+import os
+import resource
+import subprocess
+
+from cases.arm_disks import FIRMWARE, needed
+from cases.machines import attach
+from harness.console import PATIENCE, falls_asleep
+from harness.context import ARCH, ROOT, SOIL, USED, Skip, outcome
+from harness.fdt import Tree
+from harness.qmp import Monitor
+from harness.runner import test
+
+MACHINE = "tests/programs/machines/machine.exe"
+SIGNALS = "tests/programs/signals.exe"
+PROCESSORS = ("cortex-a53", "cortex-a72", "neoverse-n1", "max")
+BUSES = ("device", "pci")
+# The stack of the machine, and the peer of QEMU's network, which sends back what it gets.
+ADDRESS = "SOIL_IP=10.0.2.15/24 SOIL_GATEWAY=10.0.2.2"
+PEER = ("10.0.2.100", "7")
+FORWARD = "user,id=net,restrict=on,guestfwd=tcp:{}:{}-cmd:cat".format(*PEER)
+LINES = "\n".join(
+    f"{what}: true" for what in ("the timer works", "a port is chosen", "the disk works",
+                                 "the network works")
+)  # fmt: skip
+CONSOLE = ("-chardev", "stdio,id=console,signal=off", "-device", "virtconsole,chardev=console")
+
+
+def program(path):
+    """The path of a built program for arm64."""
+    built = os.path.join(ROOT, "_build", "soil-aarch64", path)
+    if not os.path.exists(built):
+        raise Skip("no programs for arm64: tests/run.py --arch aarch64 --build")
+    if ARCH:
+        USED.add(path)
+    return built
+
+
+def flat(context, path=MACHINE):
+    """The form of a program that QEMU's loader takes."""
+    output = context.path(f"{os.path.basename(path)}.img")
+    if not os.path.exists(output):
+        context.run(SOIL, "strip", "--flat", program(path), output)
+    return output
+
+
+def disk(context, path=MACHINE, words=PEER):
+    """A disk that boots a program by UEFI."""
+    output = context.path(f"{os.path.basename(path)}.disk")
+    if not os.path.exists(output):
+        variables = [each for one in ADDRESS.split() for each in ("--env", one)]
+        built = program(path)
+        context.run(SOIL, "image", built, "--output", output, *variables, "--", *words)
+    return output
+
+
+def data(context):
+    """The disk that the program writes to."""
+    path = context.path("data.img")
+    with open(path, "wb") as file:
+        file.truncate(1 << 20)
+    return path
+
+
+def qemu(kind, cpu, *words, memory="1G", serial="stdio"):
+    """QEMU's command line: of a kind of `virt`, with at most what the program needs."""
+    return [
+        *("qemu-system-aarch64", "-M", f"virt,accel=tcg{kind}", "-cpu", cpu, "-m", memory),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", serial),
+        *("-global", "virtio-mmio.force-legacy=false", *words),
+    ]
+
+
+def devices(context, bus):
+    """The disk and the network of the program, on virtio-mmio or PCI."""
+    return [
+        *("-drive", f"file={data(context)},format=raw,if=none,id=data"),
+        *("-device", f"virtio-blk-{bus},drive=data,serial=data"),
+        *("-netdev", FORWARD, "-device", f"virtio-net-{bus},netdev=net"),
+    ]
+
+
+def by_kernel(context, path=MACHINE, words=PEER, variables=""):
+    """The words of QEMU that boot a program by its own loader."""
+    line = f"{ADDRESS} {variables} -- {' '.join(words)}"
+    return ["-kernel", flat(context, path), "-append", line]
+
+
+def by_disk(context, bus, path=MACHINE, words=PEER):
+    """The words of QEMU that boot a program by UEFI, with random numbers for each processor."""
+    drive = f"file={disk(context, path, words)},format=raw,if=none,id=boot,readonly=on"
+    return [
+        *("-bios", FIRMWARE, "-drive", drive),
+        *("-device", f"virtio-blk-{bus},drive=boot,bootindex=0", "-device", f"virtio-rng-{bus}"),
+    ]
+
+
+def check(context, command):
+    """Runs the program on the machine, and checks that all of it works."""
+    child = context.child(command)
+    status, text = outcome(child, context)
+    assert status == 0 and text.endswith("all works\nsoil: status 0\n"), f"{command}\n{text}"
+    assert LINES in text, f"{command}\n{text}"
+
+
+def boot(context, controller, cpu, bus, loader, kind="", words=(), **options):
+    """Boots the program on one machine."""
+    loads = by_kernel(context) if loader == "kernel" else by_disk(context, bus)
+    kind = f",gic-version={controller}{kind}"
+    command = qemu(kind, cpu, *loads, *words, *devices(context, bus), **options)
+    check(context, command)
+
+
+def big(size):
+    """Memory of a machine that its host doesn't have: what isn't touched costs nothing."""
+    return (
+        *("-object", f"memory-backend-ram,id=memory,size={size},reserve=off"),
+        *("-machine", "memory-backend=memory"),
+    )
+
+
+# Each pair of a controller, a processor, a bus and a loader; with what else a machine may have.
+PAIRS = (
+    (2, "cortex-a53", "device", "kernel", ",virtualization=on"),
+    (3, "cortex-a53", "pci", "uefi", ",acpi=off,virtualization=on"),
+    (2, "cortex-a72", "pci", "kernel", ",secure=on,highmem=off"),
+    (3, "cortex-a72", "device", "uefi", ",highmem=off"),
+    (2, "neoverse-n1", "device", "uefi", ",acpi=off"),
+    (3, "neoverse-n1", "pci", "kernel", ",its=off"),
+    (2, "max", "pci", "uefi", ""),
+    (3, "max", "device", "kernel", ",virtualization=on,secure=on"),
+)
+
+
+@test(limit=240)
+def each_pair_of_kinds(context):
+    """A timer, random numbers, a disk and a network on virtio-mmio and on PCI, with GICv2 and
+    GICv3 (lines, v2m, ITS), four processors, by QEMU's loader and by UEFI, entered at EL1 and EL2,
+    with and without ACPI, high memory and a secure world."""
+    needed()
+    for each in PAIRS:
+        boot(context, *each)
+
+
+@test(limit=900, long=True)
+def all_kinds(context):
+    """All combinations of controllers, processors, buses and loaders, and every other kind with
+    each controller and loader."""
+    needed()
+    for each in itertools.product((2, 3), PROCESSORS, BUSES, ("kernel", "uefi")):
+        boot(context, *each)
+    others = (",virtualization=on", ",acpi=off", ",highmem=off", ",its=off", ",secure=on")
+    more = zip(itertools.cycle(PROCESSORS), itertools.cycle(BUSES))
+    for kind, controller, loader in itertools.product(others, (2, 3), ("kernel", "uefi")):
+        # Only a GICv3 has an ITS; UEFI for QEMU isn't built for a secure world.
+        if (kind, controller) == (",its=off", 2) or (kind, loader) == (",secure=on", "uefi"):
+            continue
+        # QEMU 10.0's ACPI lists the ITS all the same, and its registers abort.
+        if (kind, loader) == (",its=off", "uefi"):
+            kind += ",acpi=off"
+        cpu, bus = next(more)
+        boot(context, controller, cpu, bus, loader, kind)
+    # UEFI maps all of it.
+    boot(context, 3, "max", "pci", "uefi", words=big("64G"), memory="64G")
+
+
+@test(limit=120)
+def much_memory(context):
+    """64 GiB, of which the machine touches little: more than its host has."""
+    needed()
+    boot(context, 3, "max", "pci", "kernel", words=big("64G"), memory="64G")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    context.bound("KiB of QEMU", used, 1 << 20)
+
+
+@test(limit=120)
+def a_generator_needs_a_seed(context):
+    """A processor without random numbers gets a seed by the device tree; without one and without
+    virtio-rng a socket fails, and one line says why."""
+    needed()
+    for words, expected in (
+        ((), None),
+        (("-device", "virtio-rng-device"), None),
+        ((), "no random numbers: this processor has no RNDR and no virtio-rng is in use"),
+    ):
+        kind = ",dtb-randomness=off" if expected or words else ""
+        command = qemu(kind, "cortex-a72", *by_kernel(context), *words, *devices(context, "device"))
+        if not expected:
+            check(context, command)
+            continue
+        _, text = outcome(context.child(command), context)
+        assert text.count(expected) == 1, text
+        assert "no port is chosen: I/O error" in text, text
+        assert text.endswith("soil: status 3\n"), text
+
+
+def tree(context, kind, cpu):
+    """QEMU's device tree of a machine."""
+    path = context.path("dumped.dtb")
+    context.run(*qemu(f"{kind},dumpdtb={path}", cpu))
+    with open(path, "rb") as file:
+        found = file.read()
+    try:
+        return Tree(found)
+    except OSError:
+        raise Skip("no libfdt.so.1: install Debian's package libfdt1") from None
+
+
+def written(context, found):
+    """QEMU's words for another device tree."""
+    path = context.path("changed.dtb")
+    with open(path, "wb") as file:
+        file.write(found.bytes())
+    return "-dtb", path
+
+
+@test(limit=120)
+def no_serial_port(context):
+    """A tree without a UART: the console is a port of virtio-serial, on virtio-mmio and on PCI, as
+    on Virtualization.framework."""
+    needed()
+    for bus in BUSES:
+        found = tree(context, ",gic-version=3", "max")
+        found.drop("/pl011@9000000")
+        found.drop("/chosen", "stdout-path")
+        words = ("-device", f"virtio-serial-{bus}", *CONSOLE, *written(context, found))
+        boot(context, 3, "max", bus, "kernel", words=words, serial="none")
+
+
+# A serial port of QEMU in place of Firecracker's: a 16550 behind the window of PCI's ports, where
+# the test gives it an address, as firmware would.
+PORTS, CONFIGURATION = 0x3EFF_0000, 0x40_1000_0000
+PLACE, OFFSET = 2, 0x1000
+KEPT = ("chosen", "cpus", "intc", "memory", "psci", "timer", "apb-pclk", "pl031", "virtio_mmio")
+
+
+def firecrackers(context):
+    """A tree with the nodes that Firecracker writes (src/vmm/src/arch/aarch64/fdt.rs)."""
+    found = tree(context, ",gic-version=3,its=off", "neoverse-n1")
+    for name in found.names():
+        if name.split("@")[0] not in KEPT:
+            found.drop(f"/{name}")
+    for name in ("stdout-path", "rng-seed", "kaslr-seed"):
+        found.drop("/chosen", name)
+    found.set("/psci", "compatible", "arm,psci-0.2")
+    line = (0, 3 + PLACE % 4, 4)
+    where = PORTS + OFFSET
+    clock = int.from_bytes(found.get("/apb-pclk", "phandle"), "big")
+    found.add(f"uart@{where:x}", compatible="ns16550a", reg=(0, where, 0, 0x1000),
+              interrupts=line, clocks=(clock,), clock_names="apb_pclk")  # fmt: skip
+    return found
+
+
+def give_address(context, path):
+    """Sets the first register of ports of the serial port, and enables it, before the machine
+    runs."""
+    with attach(path) as wire:
+        wire.settimeout(PATIENCE)
+        answers = wire.makefile("r")
+        place = CONFIGURATION + (PLACE << 15)
+        for at, value in ((0x10, OFFSET), (4, 1)):
+            wire.sendall(f"writel {place + at:#x} {value:#x}\n".encode())
+            assert answers.readline() == "OK\n"
+
+
+@test(limit=120)
+def as_firecracker_is(context):
+    """A machine without PCI, ACPI and QEMU's devices, by a tree in the shape of Firecracker's:
+    virtio-mmio, GICv3 without ITS, PSCI by `hvc`, and a 16550 that takes input by interrupts. The
+    devices are QEMU's; where the 16550 lies is the test's choice."""
+    needed()
+    qtest, monitor = context.path("qtest"), context.path("qmp")
+    words = written(context, firecrackers(context))
+    port = ("-chardev", "stdio,id=console,signal=off")
+    port += ("-device", f"pci-serial,addr={PLACE:#x},chardev=console")
+    control = ("-S", "-qtest", f"unix:{qtest},server=on,wait=off", "-qtest-log", "none")
+    control += ("-qmp", f"unix:{monitor},server=on,wait=off")
+    for path, arguments in ((MACHINE, PEER), ("tests/programs/read_lines.exe", ())):
+        command = qemu(",gic-version=3,its=off", "neoverse-n1", *words, *port, *control,
+                       *by_kernel(context, path, arguments), *devices(context, "device"),
+                       "-device", "virtio-rng-device",
+                       serial="none")  # fmt: skip
+        child = context.child(command, stdin=subprocess.PIPE)
+        control_of = Monitor(monitor)
+        give_address(context, qtest)
+        control_of.ask("cont")
+        if path != MACHINE:
+            child.wait_line("ready")
+            child.process.stdin.write(b"one\nend\n")
+            child.process.stdin.flush()
+        status, text = outcome(child, context)
+        expected = "all works\n" if path == MACHINE else "got [one]\n"
+        assert status == 0 and expected in text and text.endswith("soil: status 0\n"), text
+
+
+@test(limit=120)
+def the_button_of_a_disks_machine(context):
+    """By UEFI the power button is a generic event of ACPI, else a pin of a PL061: a program's
+    handler of SIGTERM runs."""
+    needed()
+    for number, loads in enumerate(
+        (
+            by_disk(context, "pci", SIGNALS, ("term",)),
+            by_kernel(context, SIGNALS, ("term",)),
+        )
+    ):
+        path = context.path(f"button-{number}")
+        words = ("-qmp", f"unix:{path},server=on,wait=off")
+        child = context.child(qemu(",gic-version=3", "max", *loads, *words))
+        child.wait_line("ready")
+        # From then on it takes requests.
+        assert falls_asleep(child.pid, 0.3), "the machine doesn't halt"
+        Monitor(path).ask("system_powerdown")
+        _, text = outcome(child, context)
+        assert "asked to stop\nthe end\n" in text and text.endswith("soil: status 7\n"), text
