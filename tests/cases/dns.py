@@ -43,6 +43,8 @@ def authority(context, form):
         PROGRAM, form, "example.org", "/zone/zone.txt", options=options, tap=tap
     )
     child.wait_line("authority for example.org.")
+    # Unlike dig, the fuzzer never sends again.
+    tap.wait_up()
     return tap.guest
 
 
