@@ -201,6 +201,7 @@ if [ -n "$long" ]; then
   else
     leave_out "cargo test, for arm64: $lacks"
   fi
+  step 'weak memory: more preemptions' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p models
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
   step 'mutants of what changed' tools/setup/mutants.sh
 fi

@@ -1,0 +1,49 @@
+//! The kernel's cells, and the page with the time.
+
+use crate::kernel::cell::{ExclusiveCell, any_in_use};
+use crate::kernel::clock::{Page, Rate};
+use core::cell::Cell;
+
+use loom::thread;
+use std::sync::Arc;
+
+/// Two users of a cell.
+pub fn cell() {
+    let cell = Arc::new(ExclusiveCell::new(0));
+    // Begins the flag and the count.
+    assert!(!any_in_use());
+    cell.with(|value| *value = 1);
+    let other = thread::spawn({
+        let cell = cell.clone();
+        move || cell.try_with(|value| *value += 1)
+    });
+    let taken = [
+        cell.try_with(|value| *value += 1),
+        other.join().expect("no panic"),
+    ];
+    // Loom lets the failed one of two exchanges come after the release that ended the other's use,
+    // which no memory does.
+    if let Some(sum) = cell.try_with(|value| *value) {
+        assert_eq!(sum, 1 + taken.iter().flatten().count());
+    }
+}
+
+/// A reader sees the page before a change, or after it.
+pub fn clock() {
+    let page = Arc::new(Page::new());
+    page.write(100, 1000, Rate(1 << 32));
+    let writer = thread::spawn({
+        let page = page.clone();
+        move || page.write(200, 5000, Rate(1 << 33))
+    });
+    let again = Cell::new(false);
+    let now = page.read(|| {
+        // It reads again until the writer has finished.
+        if again.replace(true) {
+            thread::yield_now();
+        }
+        300
+    });
+    assert!([1200, 5200].contains(&now), "{now}");
+    writer.join().expect("no panic");
+}

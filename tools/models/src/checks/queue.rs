@@ -1,0 +1,316 @@
+//! A virtqueue: the driver's half is the real one, the device's follows virtio 1.2, 2.7.
+
+use crate::queue::{Buffer, Options, Queue};
+use crate::transport::{QueueAddresses, Transport};
+use crate::{Access, Allocation, Error, Memory, Segment};
+use core::ptr::{NonNull, with_exposed_provenance_mut};
+use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
+use loom::cell::UnsafeCell;
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::sync::Arc;
+
+/// Requests of a run. The second one finds what the first has left in the rings.
+const REQUESTS: u32 = 2;
+
+/// This process's memory, where physical addresses are virtual ones.
+struct Heap;
+
+static HEAP: Heap = Heap;
+
+fn layout(len: usize) -> Layout {
+    Layout::from_size_align(len, 64).expect("a small size")
+}
+
+// SAFETY: fresh memory; nothing else is promised to exist.
+unsafe impl Memory for Heap {
+    fn allocate(&self, len: usize, _: usize) -> Option<Allocation> {
+        // SAFETY: a region isn't empty.
+        let ptr = NonNull::new(unsafe { alloc_zeroed(layout(len)) })?;
+        let phys = ptr.as_ptr().expose_provenance() as u64;
+        Some(Allocation { ptr, phys, len })
+    }
+
+    unsafe fn free(&self, allocation: Allocation) {
+        // SAFETY: from `allocate`, by the caller's promise.
+        unsafe { dealloc(allocation.ptr.as_ptr(), layout(allocation.len)) };
+    }
+
+    fn segments(
+        &self,
+        _: *const u8,
+        _: usize,
+        _: Access,
+        _: &mut dyn FnMut(Segment) -> bool,
+    ) -> bool {
+        false
+    }
+
+    fn map_mmio(&self, _: u64, _: usize) -> Option<NonNull<u8>> {
+        None
+    }
+}
+
+/// A doorbell, or an interrupt.
+struct Bell(Mutex<bool>, Condvar);
+
+impl Bell {
+    fn new() -> Bell {
+        Bell(Mutex::new(false), Condvar::new())
+    }
+
+    fn ring(&self) {
+        *self.0.lock().expect("no panic") = true;
+        self.1.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut rung = self.0.lock().expect("no panic");
+        while !core::mem::replace(&mut *rung, false) {
+            rung = self.1.wait(rung).expect("no panic");
+        }
+    }
+}
+
+/// What driver and device share beside the rings.
+struct Machine {
+    doorbell: Bell,
+    interrupt: Bell,
+    /// The buffer of the requests, of which there is one at a time.
+    buffer: UnsafeCell<u32>,
+}
+
+struct Registers(Arc<Machine>, Option<QueueAddresses>);
+
+impl Transport for Registers {
+    fn is_legacy(&self) -> bool {
+        false
+    }
+
+    fn max_queue_size(&mut self, _: u16) -> u16 {
+        2
+    }
+
+    fn activate_queue(&mut self, _: u16, addresses: &QueueAddresses) -> Result<(), Error> {
+        self.1 = Some(*addresses);
+        Ok(())
+    }
+
+    fn notify(&self, _: u16) {
+        self.0.doorbell.ring();
+    }
+}
+
+/// The device.
+struct Device {
+    machine: Arc<Machine>,
+    addresses: QueueAddresses,
+    event_idx: bool,
+    seen: u16,
+    used: u16,
+}
+
+impl Device {
+    fn u16_at(&self, at: u64) -> &AtomicU16 {
+        // SAFETY: within the rings, which outlive the device.
+        unsafe { AtomicU16::from_ptr(with_exposed_provenance_mut(at as usize)) }
+    }
+
+    fn u32_at(&self, at: u64) -> &AtomicU32 {
+        // SAFETY: as above.
+        unsafe { AtomicU32::from_ptr(with_exposed_provenance_mut(at as usize)) }
+    }
+
+    fn suppress_interrupts(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.driver)
+    }
+
+    fn available_index(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.driver + 2)
+    }
+
+    fn available(&self, index: u16) -> &AtomicU16 {
+        let slot = index % self.addresses.size;
+        self.u16_at(self.addresses.driver + 4 + 2 * u64::from(slot))
+    }
+
+    fn used_event(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.driver + 4 + 2 * u64::from(self.addresses.size))
+    }
+
+    fn suppress_doorbells(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.device)
+    }
+
+    fn used_index(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.device + 2)
+    }
+
+    fn used_element(&self, index: u16) -> (&AtomicU32, &AtomicU32) {
+        let slot = index % self.addresses.size;
+        let at = self.addresses.device + 4 + 8 * u64::from(slot);
+        (self.u32_at(at), self.u32_at(at + 4))
+    }
+
+    fn available_event(&self) -> &AtomicU16 {
+        self.u16_at(self.addresses.device + 4 + 8 * u64::from(self.addresses.size))
+    }
+
+    /// Loom knows each field before the device's thread exists.
+    fn begin(&self) {
+        for slot in 0..self.addresses.size {
+            self.available(slot).load(Ordering::Relaxed);
+            self.used_element(slot).0.load(Ordering::Relaxed);
+            self.used_element(slot).1.load(Ordering::Relaxed);
+        }
+        for field in [
+            self.suppress_interrupts(),
+            self.available_index(),
+            self.used_event(),
+            self.suppress_doorbells(),
+            self.used_index(),
+            self.available_event(),
+        ] {
+            field.load(Ordering::Relaxed);
+        }
+    }
+
+    fn has_request(&self) -> bool {
+        self.available_index().load(Ordering::Acquire) != self.seen
+    }
+
+    /// Waits for a request. Before it sleeps, it asks for a doorbell.
+    fn await_request(&self, sleeps: Sleeps) {
+        while !self.has_request() {
+            if sleeps == Sleeps::Driver {
+                self.machine.doorbell.wait();
+                continue;
+            }
+            match self.event_idx {
+                true => self.available_event().store(self.seen, Ordering::Relaxed),
+                false => self.suppress_doorbells().store(0, Ordering::Relaxed),
+            }
+            fence(Ordering::SeqCst);
+            if !self.has_request() {
+                self.machine.doorbell.wait();
+            }
+            if !self.event_idx {
+                self.suppress_doorbells().store(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn serve(&mut self, sleeps: Sleeps) {
+        self.await_request(sleeps);
+        let head = self.available(self.seen).load(Ordering::Relaxed);
+        self.seen += 1;
+        // SAFETY: loom reports another access at the same time.
+        let read = self.machine.buffer.with_mut(|at| unsafe {
+            *at += 1;
+            *at
+        });
+        let (id, len) = self.used_element(self.used);
+        id.store(u32::from(head), Ordering::Relaxed);
+        len.store(read, Ordering::Relaxed);
+        let old = self.used;
+        self.used += 1;
+        self.used_index().store(self.used, Ordering::Release);
+        fence(Ordering::SeqCst);
+        let interrupts = match self.event_idx {
+            true => self.used_event().load(Ordering::Relaxed) == old,
+            false => self.suppress_interrupts().load(Ordering::Relaxed) & 1 == 0,
+        };
+        if interrupts || sleeps == Sleeps::Device {
+            self.machine.interrupt.ring();
+        }
+    }
+}
+
+/// Who asks for a notification before it sleeps. The other one gets each, asked for or not.
+#[derive(Clone, Copy, PartialEq)]
+enum Sleeps {
+    Both,
+    Device,
+    Driver,
+}
+
+/// Requests, one after another.
+fn run(event_idx: bool, sleeps: Sleeps) {
+    let machine = Arc::new(Machine {
+        doorbell: Bell::new(),
+        interrupt: Bell::new(),
+        buffer: UnsafeCell::new(0),
+    });
+    let mut registers = Registers(machine.clone(), None);
+    let options = Options {
+        max_size: 2,
+        min_size: 1,
+        max_chain: 1,
+        indirect: false,
+        event_idx,
+    };
+    let queue = Queue::new(&HEAP, &mut registers, 0, options);
+    let mut queue = queue.expect("memory");
+    let mut device = Device {
+        machine: machine.clone(),
+        addresses: registers.1.expect("it was activated"),
+        event_idx,
+        seen: 0,
+        used: 0,
+    };
+    device.begin();
+    let device = thread::spawn(move || {
+        for _ in 0..REQUESTS {
+            device.serve(sleeps);
+        }
+    });
+    for request in 0..REQUESTS {
+        // SAFETY: as above.
+        machine.buffer.with_mut(|at| unsafe { *at = 10 * request });
+        let buffer = Buffer {
+            phys: 0,
+            len: 100,
+            device_writes: true,
+        };
+        queue.add(&[buffer], request).expect("it has room");
+        queue.kick(&registers);
+        if sleeps == Sleeps::Driver {
+            machine.doorbell.ring();
+        }
+        let completion = loop {
+            if let Some(completion) = queue.pop().expect("a device that follows the protocol") {
+                break completion;
+            }
+            if sleeps == Sleeps::Device || !queue.enable_interrupts() {
+                machine.interrupt.wait();
+                queue.disable_interrupts();
+            }
+        };
+        // SAFETY: as above.
+        let read = machine.buffer.with(|at| unsafe { *at });
+        assert_eq!((read, completion.token), (10 * request + 1, request));
+        assert_eq!(completion.written, read, "the length of this element");
+    }
+    device.join().expect("no panic");
+}
+
+/// Both sides ask for notifications, by event indices.
+pub fn by_events() {
+    run(true, Sleeps::Both);
+}
+
+/// The same by flags.
+pub fn by_flags() {
+    run(false, Sleeps::Both);
+}
+
+/// Only the device asks.
+pub fn doorbells() {
+    run(true, Sleeps::Device);
+}
+
+/// Only the driver asks.
+pub fn interrupts() {
+    run(true, Sleeps::Driver);
+}

@@ -1,0 +1,74 @@
+//! Sources of other crates, compiled with loom's atomics: the protocols of threads and devices,
+//! whose orderings the tests try on weakly ordered memory.
+//!
+//! The sources are those of the crates, unchanged, under the names that they have there. What they
+//! import from `core`, `alloc` and `platform` comes from `weak`.
+
+// The sources' own tests are their crates'.
+#![cfg(not(test))]
+#![allow(dead_code, reason = "the models use a part of the sources")]
+#![allow(
+    clippy::arc_with_non_send_sync,
+    reason = "loom's threads are one of the system's"
+)]
+
+extern crate weak as alloc;
+extern crate weak as core;
+extern crate weak as platform;
+
+pub mod checks;
+
+#[rustfmt::skip]
+#[path = "../../../reactor/src/cell.rs"]
+pub mod cell;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/completions.rs"]
+mod completions;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/lock.rs"]
+pub mod lock;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/messages.rs"]
+pub mod messages;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/runtime.rs"]
+pub mod runtime;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/table.rs"]
+pub mod table;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/wait.rs"]
+pub mod wait;
+
+#[rustfmt::skip]
+#[path = "../../../drivers/src/memory.rs"]
+mod memory;
+#[rustfmt::skip]
+#[path = "../../../drivers/src/queue.rs"]
+pub mod queue;
+
+pub mod transport;
+
+pub mod kernel;
+
+pub use memory::{Access, Allocation, Memory, MemoryRef, Region, Segment};
+pub use transport::Error;
+
+pub use runtime::{Cancelled, Driver, Runtime};
+
+use platform::error::Failure;
+use platform::{Clock, System, Wait};
+
+/// As in `reactor`.
+#[expect(missing_docs, reason = "as in `reactor`")]
+pub trait Resources: Sized + 'static {
+    type Platform: Clock + System + Wait;
+
+    const NONE: Self;
+
+    fn start() -> Result<(), Failure>;
+    fn entered();
+}
+
+/// As in `reactor`.
+pub type Interest<R> = <<R as Resources>::Platform as Wait>::Interest;

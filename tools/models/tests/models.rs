@@ -1,0 +1,41 @@
+//! Each protocol under loom: no order of its threads, and no value that weakly ordered memory lets
+//! a load see, breaks it; without any one of its orderings some do.
+
+use models::checks::{kernel, queue, reactor};
+use weak::unneeded;
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn the_lock_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "reactor/src/lock.rs", reactor::lock), NONE);
+}
+
+#[test]
+fn the_hand_over_needs_each_ordering_of_the_lock() {
+    assert_eq!(unneeded(2, "reactor/src/lock.rs", reactor::hand_over), NONE);
+}
+
+#[test]
+fn a_queue_needs_each_of_its_orderings() {
+    for model in [queue::by_events, queue::by_flags] {
+        assert_eq!(unneeded(2, "drivers/src/queue/ring.rs", model), NONE);
+    }
+}
+
+#[test]
+fn doorbells_and_interrupts_need_the_barrier() {
+    for model in [queue::doorbells, queue::interrupts] {
+        assert_eq!(unneeded(2, "drivers/src/memory.rs", model), NONE);
+    }
+}
+
+#[test]
+fn a_cell_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "kernel/src/cell.rs", kernel::cell), NONE);
+}
+
+#[test]
+fn the_page_with_the_time_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "kernel/src/clock.rs", kernel::clock), NONE);
+}

@@ -1,0 +1,111 @@
+//! Runs models.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+/// Preemptions that a long run adds.
+const MORE_PREEMPTIONS: usize = 2;
+
+/// An ordering in a source: file, line, column.
+type Site = (&'static str, u32, u32);
+
+// Loom runs the threads of a model on the one of the system's that called it.
+thread_local! {
+    /// Loom's objects of this execution, by their addresses.
+    static OBJECTS: RefCell<HashMap<usize, Rc<dyn Any>>> = RefCell::default();
+    /// The orderings that the model has used.
+    static SITES: RefCell<BTreeSet<Site>> = RefCell::default();
+    /// The one that is ignored.
+    static IGNORED: Cell<Option<Site>> = const { Cell::new(None) };
+}
+
+/// Loom's object for an address; `make` makes it at the first use.
+pub fn object<T: 'static>(at: usize, make: impl FnOnce() -> T) -> Rc<T> {
+    let found = OBJECTS.with_borrow(|objects| objects.get(&at).cloned());
+    let found = found.unwrap_or_else(|| {
+        let made: Rc<dyn Any> = Rc::new(make());
+        OBJECTS.with_borrow_mut(|objects| objects.insert(at, made.clone()));
+        made
+    });
+    found.downcast().expect("one type at an address")
+}
+
+/// The memory is free.
+pub fn forget(at: usize) {
+    // Not within the borrow: dropping it may be an operation of loom's. Nor after the end of the
+    // thread's variables.
+    let _ = OBJECTS.try_with(|objects| objects.borrow_mut().remove(&at));
+}
+
+/// The ordering of the caller's caller, unless it is the one to ignore.
+#[track_caller]
+pub fn order(ordering: Ordering) -> Ordering {
+    if ordering == Ordering::Relaxed {
+        return ordering;
+    }
+    let at = Location::caller();
+    let site = (at.file(), at.line(), at.column());
+    SITES.with_borrow_mut(|sites| sites.insert(site));
+    match IGNORED.get() == Some(site) {
+        true => Ordering::Relaxed,
+        false => ordering,
+    }
+}
+
+/// Runs `model` in all orders of its threads with at most so many preemptions, and with all values
+/// that its loads may see. Panics with the first failure.
+pub fn check(preemptions: usize, model: fn()) {
+    let mut builder = loom::model::Builder::new();
+    // Long runs try more.
+    let more = std::env::var_os("SOIL_TEST_LONG").map_or(0, |_| MORE_PREEMPTIONS);
+    builder.preemption_bound = Some(preemptions + more);
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        OBJECTS.take();
+        model();
+    });
+    OBJECTS.take();
+}
+
+/// Whether [`check`] finds a failure.
+fn fails(preemptions: usize, model: fn()) -> bool {
+    let failure = catch_unwind(AssertUnwindSafe(|| check(preemptions, model))).err();
+    OBJECTS.take();
+    let text = failure
+        .as_ref()
+        .and_then(|failure| failure.downcast_ref::<&str>());
+    let is_endless = text.is_some_and(|text| text.contains("maximum number of branches"));
+    assert!(!is_endless, "a model that doesn't end proves nothing");
+    failure.is_some()
+}
+
+/// [`check`], then the same for each ordering in a source that ends with `file`, without it.
+/// Returns the orderings without which the model doesn't fail, as the lines that have them.
+pub fn unneeded(preemptions: usize, file: &str, model: fn()) -> Vec<String> {
+    SITES.take();
+    check(preemptions, model);
+    let mut sites = SITES.take();
+    sites.retain(|(path, ..)| path.ends_with(file));
+    assert!(!sites.is_empty(), "the model uses no ordering of {file}");
+    let mut unneeded = Vec::new();
+    for site in sites {
+        IGNORED.set(Some(site));
+        let failed = fails(preemptions, model);
+        IGNORED.set(None);
+        if !failed {
+            unneeded.push(line(site));
+        }
+    }
+    unneeded
+}
+
+/// The source's line.
+fn line((path, line, _): Site) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().nth(line as usize - 1);
+    line.unwrap_or_default().trim().to_owned()
+}
