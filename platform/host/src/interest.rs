@@ -1,10 +1,10 @@
 //! The set of events that a wait waits for, and the owner of the ring.
 
 use crate::console::descriptor;
-use crate::descriptors::event;
+use crate::descriptors;
 use crate::sockets::Epoll;
 use crate::viewer::Peer;
-use crate::{LinkWake, Offload, Ring, ring, signals};
+use crate::{LinkWake, Offload, Ring, event, ring};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use platform::{Direction, Stream};
@@ -72,7 +72,7 @@ impl platform::Interest for Interest {
         self.fds.clear();
         self.links.clear();
         self.immediate = self.offload.as_ref().is_some_and(Offload::take_found);
-        self.fd(signals::event(), libc::POLLIN);
+        self.fd(event::descriptor(), libc::POLLIN);
         if let Some(epoll) = &self.epoll {
             self.fd(epoll.get(), libc::POLLIN);
         }
@@ -104,7 +104,7 @@ impl platform::Interest for Interest {
     }
 
     fn descriptor(&mut self, fd: i32, direction: Direction) {
-        self.fd(fd, event(direction));
+        self.fd(fd, descriptors::event(direction));
     }
 
     fn submit(&mut self) {

@@ -45,6 +45,7 @@ mod console;
 mod descriptors;
 mod disk;
 mod displays;
+mod event;
 mod folder;
 mod hosted;
 mod inputs;

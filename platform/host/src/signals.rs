@@ -1,52 +1,16 @@
-//! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`,
-//! which also ends a `ppoll` that begins at the same moment. The second signal of a kind has its
+//! SIGTERM and SIGINT as requests to stop. The handler counts them and raises the event, which also
+//! ends a `ppoll` that begins at the same moment. The second signal of a kind has its
 //! default action: it ends a program that doesn't respond.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use crate::event;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static SEEN: AtomicUsize = AtomicUsize::new(0);
 static REPORT: AtomicBool = AtomicBool::new(false);
-/// Number of requests for a report.
-static REPORTS: AtomicUsize = AtomicUsize::new(0);
-/// Number of sleeps ended by another thread.
-static NUDGES: AtomicUsize = AtomicUsize::new(0);
-static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 /// Number of requests to stop.
 pub fn count() -> usize {
     COUNT.load(Ordering::Acquire)
-}
-
-/// Readable after a request; -1 before [`install`].
-pub fn event() -> i32 {
-    EVENT.load(Ordering::Relaxed)
-}
-
-/// Ends a sleep, as a request does.
-pub fn nudge() {
-    make_event_readable();
-    // Counted last: a [`clear_event`] in between leaves the event readable, for the next one to
-    // clear.
-    NUDGES.fetch_add(1, Ordering::Release);
-}
-
-fn make_event_readable() {
-    let one = 1u64;
-    // SAFETY: write(2) of 8 bytes, which doesn't block.
-    unsafe { libc::write(event(), (&raw const one).cast(), size_of::<u64>()) };
-}
-
-/// Makes the event unreadable again, if a request or a nudge came since the last time.
-pub fn clear_event() {
-    let count = count()
-        .wrapping_add(REPORTS.load(Ordering::Acquire))
-        .wrapping_add(NUDGES.load(Ordering::Acquire));
-    if SEEN.swap(count, Ordering::Relaxed) != count {
-        let mut counter = 0u64;
-        // SAFETY: an eventfd yields 8 bytes; it doesn't block.
-        unsafe { libc::read(event(), (&raw mut counter).cast(), size_of::<u64>()) };
-    }
 }
 
 #[cfg(feature = "ocaml")]
@@ -139,14 +103,13 @@ pub fn report_requested() -> bool {
 extern "C" fn handler(signal: i32) {
     if signal == libc::SIGUSR1 {
         REPORT.store(true, Ordering::Release);
-        REPORTS.fetch_add(1, Ordering::Release);
     } else {
         COUNT.fetch_add(1, Ordering::Release);
     }
-    // SAFETY: `errno` is restored for the code that was interrupted; write(2) is safe in a handler.
+    // SAFETY: `errno` is restored for the code that was interrupted.
     unsafe {
         let errno = *libc::__errno_location();
-        make_event_readable();
+        event::raise();
         *libc::__errno_location() = errno;
     }
 }
@@ -195,9 +158,7 @@ fn take(signal: i32, handler: extern "C" fn(i32), flags: i32) {
 
 /// Handles both signals, unless the program was started with them ignored.
 pub fn install() {
-    // SAFETY: a call without pointers.
-    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    EVENT.store(event, Ordering::Relaxed);
+    event::open();
     for signal in [libc::SIGTERM, libc::SIGINT] {
         if action(signal) != libc::SIG_IGN {
             take(signal, handler, libc::SA_RESETHAND);

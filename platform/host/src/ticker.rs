@@ -9,7 +9,7 @@
 //! closes that gap by blocking signals, for which a short one would pay two system calls
 //! (`wait.rs`).
 
-use crate::{Host, signals, thread};
+use crate::{Host, event, thread};
 use core::ptr::{self, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use platform::{Ticker, Wait};
@@ -106,7 +106,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
             continue;
         }
         match STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => signals::nudge(),
+            Ok(_) => event::raise(),
             Err(RUNS) => {
                 if let Some(ticker) = ticker() {
                     (ticker.poll)();

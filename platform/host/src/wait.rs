@@ -1,7 +1,7 @@
 //! The one wait of the process, and the futex.
 
 use crate::poll::{poll, timespec};
-use crate::{Host, Interest, Ring, errno, ring, signals, ticker};
+use crate::{Host, Interest, Ring, errno, event, ring, signals, ticker};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -122,7 +122,7 @@ impl Wait for Host {
         for (place, wake) in links {
             wake.note_readiness(fds.get(*place).is_some_and(|found| found.revents != 0));
         }
-        signals::clear_event();
+        event::clear();
         if let Some(offload) = offload {
             offload.clear_event();
         }
@@ -134,7 +134,7 @@ impl Wait for Host {
     }
 
     fn nudge() {
-        signals::nudge();
+        event::raise();
     }
 
     fn enter_blocking() {

@@ -2,7 +2,7 @@
 //! whose orderings the tests try on weakly ordered memory.
 //!
 //! The sources are those of the crates, unchanged, under the names that they have there. What they
-//! import from `core`, `alloc` and `platform` comes from `weak`.
+//! import from `core`, `alloc`, `libc` and `platform` comes from `weak`.
 
 // The sources' own tests are their crates'.
 #![cfg(not(test))]
@@ -14,6 +14,7 @@
 
 extern crate weak as alloc;
 extern crate weak as core;
+extern crate weak as libc;
 extern crate weak as platform;
 
 pub mod checks;
@@ -48,6 +49,10 @@ mod memory;
 pub mod queue;
 
 pub mod transport;
+
+#[rustfmt::skip]
+#[path = "../../../platform/host/src/event.rs"]
+pub mod event;
 
 pub mod kernel;
 

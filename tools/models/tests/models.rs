@@ -1,8 +1,8 @@
 //! Each protocol under loom: no order of its threads, and no value that weakly ordered memory lets
 //! a load see, breaks it; without any one of its orderings some do.
 
-use models::checks::{kernel, queue, reactor};
-use weak::unneeded;
+use models::checks::{event, kernel, queue, reactor};
+use weak::{check, unneeded};
 
 const NONE: [&str; 0] = [];
 
@@ -38,4 +38,9 @@ fn a_cell_needs_each_of_its_orderings() {
 #[test]
 fn the_page_with_the_time_needs_each_of_its_orderings() {
     assert_eq!(unneeded(3, "kernel/src/clock.rs", kernel::clock), NONE);
+}
+
+#[test]
+fn an_event_ends_each_sleep_once() {
+    check(3, event::event);
 }

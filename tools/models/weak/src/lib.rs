@@ -1,4 +1,4 @@
-//! What `core`, `alloc` and `platform` have, as far as the models' sources use it, with
+//! What `core`, `alloc`, `libc` and `platform` have, as far as the models' sources use it, with
 //! loom's atomics and cells: `extern crate weak as core` compiles a source for loom without a
 //! change.
 //!
@@ -16,9 +16,13 @@ pub use std::{
 };
 
 pub mod cell;
+mod eventfd;
 mod explore;
 pub mod sync;
 
+pub use eventfd::{
+    EFD_CLOEXEC, EFD_NONBLOCK, await_readable, c_void, eventfd, is_readable, read, write,
+};
 pub use explore::{check, unneeded};
 
 use sync::atomic::AtomicU32;

@@ -1,0 +1,46 @@
+//! The event that ends the program's sleep: an `eventfd`, cleared by a system call only if it was
+//! raised.
+//!
+//! `tools/models` checks it under loom.
+
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+/// How often it was raised: at least the sum of what was written to it.
+static RAISED: AtomicUsize = AtomicUsize::new(0);
+/// The sum of what was read from it.
+static CLEARED: AtomicUsize = AtomicUsize::new(0);
+
+/// Creates it.
+pub fn open() {
+    // SAFETY: a call without pointers.
+    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    DESCRIPTOR.store(event, Ordering::Relaxed);
+}
+
+/// Readable once it was raised; -1 before [`open`].
+pub fn descriptor() -> i32 {
+    DESCRIPTOR.load(Ordering::Relaxed)
+}
+
+/// Makes it readable. From any thread, and from handlers of signals.
+pub fn raise() {
+    // Before the write. The kernel orders it: who was woken by the write sees the number.
+    RAISED.fetch_add(1, Ordering::Relaxed);
+    let one = 1u64;
+    // SAFETY: write(2) of 8 bytes, which doesn't block, and is safe in a handler.
+    unsafe { libc::write(descriptor(), (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// Makes it unreadable, if it was raised since the last time. One thread at a time. Where another
+/// thread has counted and not written yet, the next call clears what it then writes: the numbers
+/// differ until all that was written is read.
+pub fn clear() {
+    let cleared = CLEARED.load(Ordering::Relaxed);
+    if RAISED.load(Ordering::Relaxed) != cleared {
+        let mut read = 0u64;
+        // SAFETY: an eventfd yields 8 bytes, or nothing; it doesn't block.
+        unsafe { libc::read(descriptor(), (&raw mut read).cast(), size_of::<u64>()) };
+        CLEARED.store(cleared.wrapping_add(read as usize), Ordering::Relaxed);
+    }
+}
