@@ -60,6 +60,15 @@ def check_same(images):
         )
 
 
+@test()
+def links_only_what_it_calls(context):
+    """hello, which uses no cryptography, has none of its functions, assembly included."""
+    symbols = context.run("nm", executable("examples/hello/main.exe", "microvm")).stdout
+    assert "soil_image_start" in symbols
+    found = [line.split()[-1] for line in symbols.splitlines() if "ring_core_" in line]
+    assert not found, found
+
+
 @test(limit=120)
 def the_same_in_another_folder(context):
     """hello, echo and website are the same when OCaml compiles and links them in another folder

@@ -108,8 +108,11 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     let text: String = kept.iter().map(|name| format!("{name}\n")).collect();
     std::fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
     let mut link = tool("ld");
-    // Section groups are resolved: no other object can share them.
-    link.args(["-r", "--gc-sections", "--force-group-allocation", "-o"])
+    // Section groups are resolved: no other object can share them. Assembly (of ring, and libgcc's
+    // atomics for arm64) is in `.text` alone, which stays one section for each file: merged, it
+    // would be in every program that uses any of it.
+    link.args(["-r", "--gc-sections", "--force-group-allocation"])
+        .args(["--unique=.text", "-o"])
         .arg(&object);
     for name in &kept {
         link.arg("--undefined").arg(name);
