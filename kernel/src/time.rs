@@ -132,7 +132,7 @@ pub fn monotonic_ns() -> u64 {
     if !machine::has_begun() {
         begin();
     }
-    if counter() >= machine::next_comparison() {
+    if machine::is_comparison_due() {
         compare();
     }
     PAGE.read(counter)

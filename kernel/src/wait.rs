@@ -170,8 +170,10 @@ fn poll_and_halt(
     };
     let end = deadline_ns.map_or(began + polling, |at| at.min(began + polling));
     while time::monotonic_ns() < end {
-        if interrupts::take_pending() || processor::without_interrupts(&mut *pending) {
-            return signals::poll_power_button();
+        for _ in 0..cpu::LOOKS_PER_TIME {
+            if interrupts::take_pending() || processor::without_interrupts(&mut *pending) {
+                return signals::poll_power_button();
+            }
         }
     }
     if !processor::without_interrupts(arm) {

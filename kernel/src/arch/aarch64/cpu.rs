@@ -15,6 +15,10 @@ macro_rules! name {
 }
 pub(crate) use name;
 
+/// How often to look at memory that a device writes before the clock is read again: QEMU reads the
+/// counter under the lock that the devices need for their work.
+pub const LOOKS_PER_TIME: u32 = 16;
+
 /// See [`is_emulated`]. Written once, at boot.
 static EMULATED: AtomicBool = AtomicBool::new(false);
 

@@ -36,6 +36,9 @@ fn signature() -> [u8; 12] {
     text
 }
 
+/// How often to look at memory that a device writes before the clock is read again.
+pub const LOOKS_PER_TIME: u32 = 1;
+
 /// Whether instructions are translated (QEMU without KVM). CPUID is read once: each read may be an
 /// exit from the virtual machine.
 pub fn is_emulated() -> bool {

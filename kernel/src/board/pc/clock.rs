@@ -68,9 +68,9 @@ pub fn begin(start: u64) -> bool {
     is_known
 }
 
-/// The counter at which [`compare`] is due; `u64::MAX` if it never is.
-pub fn next_comparison() -> u64 {
-    COMPARE_AT.load(Ordering::Relaxed)
+/// Whether [`compare`] is due.
+pub fn is_comparison_due() -> bool {
+    counter() >= COMPARE_AT.load(Ordering::Relaxed)
 }
 
 /// Compares the clock with the PIT and corrects its rate. With interrupts disabled.
