@@ -9,7 +9,13 @@ contexts=$(cd "$(dirname "$0")/../.." && pwd)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
 named='default soil'
 case " $* " in
-*' --target=aarch64-'*) named=soil-aarch64 ;;
+*' --target=aarch64-'*)
+  named=soil-aarch64
+  # Here LLVM moves equal instructions of code compiled for size into functions, whose calls cost
+  # more than the memory is worth.
+  flags="$flags$separator-Cllvm-args=-enable-machine-outliner=never"
+  separator=$(printf '\037')
+  ;;
 esac
 for context in $named; do
   flags="$flags$separator--remap-path-prefix=$contexts/$context=."
