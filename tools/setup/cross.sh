@@ -7,6 +7,8 @@
 #
 #   cross.sh ensure [PACKAGE…]  fetch what is missing. PACKAGE: Debian's name of an OCaml library
 #                               (libzarith-ocaml-dev) or of a C library (libgmp-dev)
+#   cross.sh kernel             fetch Debian's cloud kernel for arm64, the benchmarks' peer; print its
+#                               folder
 #   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs
 #   cross.sh missing            print what is missing, a line for each; status 1 if there is any
 #   cross.sh environment        shell commands that name the toolchain to findlib and dune
@@ -76,10 +78,19 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 END
 }
 apt_get() { LC_ALL=C apt-get -c "$tree/apt/apt.conf" "$@"; }
+apt_cache() { LC_ALL=C apt-cache -c "$tree/apt/apt.conf" "$@"; }
+update() {
+  private_apt
+  say "reading the lists of packages for arm64"
+  apt_get -q update >"$tree/apt/log" 2>&1 || {
+    cat "$tree/apt/log" >&2
+    fail "apt-get update failed: check this machine's apt sources and its network"
+  }
+}
 
 # Sets $suite to the release whose OCaml for arm64 has this machine's version; fails without one.
 find_suite() {
-  found=$(LC_ALL=C apt-cache -c "$tree/apt/apt.conf" madison ocaml | awk -F ' *[|] *' -v of="$1" '
+  found=$(apt_cache madison ocaml | awk -F ' *[|] *' -v of="$1" '
     { upstream = $2; sub(/^[0-9]+:/, "", upstream); sub(/-[^-]*$/, "", upstream) }
     upstream == of && $3 ~ / arm64 Packages$/ { split($3, word, "[ /]+"); n = split($3, at, " ")
       print $2, at[2]; exit }')
@@ -185,6 +196,39 @@ configure() {
   } >"$root.part/findlib.conf.d/aarch64.conf"
 }
 
+# Debian's cloud kernel for arm64: only its files, in a folder beside the tree.
+kernel() {
+  folder=$tree/linux
+  if [ ! -f "$folder/version" ]; then
+    mkdir -p "$tree"
+    exec 9>"$tree/lock"
+    if command -v flock >/dev/null; then flock 9; fi
+    update
+    name=linux-image-cloud-arm64
+    line=$(apt_cache depends $name 2>/dev/null |
+      sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    [ -n "$line" ] || fail "none of apt's sources has $name: check this machine's apt sources"
+    # Debian 14 has the kernel and its modules in separate packages.
+    wanted=
+    for name in "$line" $(apt_cache depends "$line" |
+      sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p'); do
+      found=$(apt_cache policy "$name" |
+        sed -n 's/^ *Candidate: //p')
+      wanted="$wanted $name=$found"
+    done
+    say "fetching $line into $folder, unpacked, not installed"
+    # shellcheck disable=SC2086
+    fetch $wanted
+    rm -rf "$folder" "$folder.part"
+    while read -r _ file; do dpkg-deb -x "$tree/archives/$file" "$folder.part"; done <"$tree/sums"
+    # Debian 12 has the modules in /lib, later releases in /usr/lib.
+    [ -d "$folder.part/lib/modules" ] || mv "$folder.part/usr/lib" "$folder.part/lib"
+    basename "$folder.part"/lib/modules/* >"$folder.part/version"
+    mv "$folder.part" "$folder"
+  fi
+  echo "$folder"
+}
+
 rust() {
   ! rust_present || return 0
   PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
@@ -209,12 +253,7 @@ ensure() {
     mkdir -p "$tree"
     exec 9>"$tree/lock"
     if command -v flock >/dev/null; then flock 9; fi
-    private_apt
-    say "reading the lists of packages for arm64"
-    apt_get -q update >"$tree/apt/log" 2>&1 || {
-      cat "$tree/apt/log" >&2
-      fail "apt-get update failed: check this machine's apt sources and its network"
-    }
+    update
     find_suite "$(version)" || fail "no release of Debian among apt's sources has OCaml $(version) \
 for arm64, and the compiler has to be of this machine's version: use Debian's OCaml"
     # shellcheck disable=SC2046
@@ -242,6 +281,7 @@ ensure)
   shift
   ensure "$@"
   ;;
+kernel) kernel ;;
 rust) rust ;;
 missing)
   lines=$(missing)

@@ -110,6 +110,9 @@ deb new libgmp-dev 6 'libgmp10' usr/lib/aarch64-linux-gnu/libgmp.a
 deb new libc6-dev 1 'libc6' usr/include/stdio.h
 deb new musl-dev 1.2.5 '' usr/lib/aarch64-linux-musl/libc.a
 deb new libzarith-ocaml 1 'libgmp10' $library/5.3.0/zarith/zarith.cma
+deb new linux-image-cloud-arm64 6.1-2 'linux-image-6.1.0-2-cloud-arm64 (= 6.1-2)'
+deb new linux-image-6.1.0-2-cloud-arm64 6.1-2 'linux-modules-6.1.0-2, kmod' boot/vmlinuz-6.1.0-2
+deb new linux-modules-6.1.0-2 6.1-2 '' usr/lib/modules/6.1.0-2/modules.builtin
 deb new libzarith-ocaml-dev 1 'libzarith-ocaml, libgmp-dev, libc6-dev' $library/5.3.0/zarith/META
 release old
 release new
@@ -179,6 +182,16 @@ check 'a library is there afterwards' yes \
 check 'no such library: status' 1 "$(cross ensure libnone-ocaml-dev; echo $?)"
 check 'no such library: named' 1 "$(grep -c 'Unable to locate package libnone' "$work/log")"
 check 'no such library: the tree stays' 0 "$(cross ensure; echo $?)"
+
+# The peer's kernel, which needs no OCaml and leaves the tree alone.
+check 'the kernel: its folder is printed' "$tree/linux" "$(cross kernel; tail -n 1 "$work/log")"
+check 'the kernel: with the modules of their own package' "6.1.0-2 linux-modules-6.1.0-2 6.1-2" \
+  "$(cat "$tree/linux/version" "$tree/linux/lib/modules/6.1.0-2/modules.builtin" | tr '\n' ' ' |
+    sed 's/ $//')"
+check 'the kernel: the tree stays' 0 "$(cross ensure; echo $?)"
+mv "$work/archive" "$work/away"
+check 'the kernel: is kept' "$tree/linux" "$(cross kernel; cat "$work/log")"
+mv "$work/away" "$work/archive"
 
 # Another OCaml on this machine.
 echo 5.4.1 >"$work/version"

@@ -8,7 +8,7 @@
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
-#   setup.sh kernel [cloud-amd64|amd64]  (arm64 on such a machine) fetch the Linux kernel of the tests' guest, or the one of the displays' peer; print its folder
+#   setup.sh kernel [cloud-amd64|amd64|cloud-arm64]  fetch the Linux kernel of the tests' guest, the displays' peer (arm64 on such a machine), or the peer of images for arm64; print its folder
 #   setup.sh libraries                   fetch the libraries of the tests' services that aren't installed
 #   setup.sh vhost-device-vsock          build the device of the tests' machines without /dev/vhost-vsock; print its path
 #   setup.sh nginx                       fetch the HTTP server of tests and benchmarks; print its path
@@ -317,7 +317,8 @@ kernel() {
   case $1 in
   "cloud-$processor") folder=$cache/linux ;;
   "$processor") folder=$cache/linux-$1 ;;
-  *) fail "no kernel '$1': there are cloud-$processor and $processor" ;;
+  cloud-arm64) exec "$here/cross.sh" kernel ;;
+  *) fail "no kernel '$1': there are cloud-$processor, $processor and cloud-arm64" ;;
   esac
   if [ ! -f "$folder/version" ]; then
     package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
