@@ -1,7 +1,8 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
 # root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
-# tests), BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
+# tests), BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
+# ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
 .PHONY: help run check test test-long bench build doc fmt install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
@@ -45,7 +46,8 @@ test-long: ready-test ## make test and the long runs
 	@$(use_tools); ONLY='$(ONLY)' tools/setup/test.sh --long
 
 bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write and draw bench/results
-	@$(use_tools); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
+	@$(if $(ARCH),$(SETUP) ensure $(ARCH))
+	@$(use_tools); tools/setup/build.sh $(if $(ARCH),,--all) && bench/run.py $(if $(ARCH),--arch $(ARCH)) --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the book (_build/book), the pages of the OCaml libraries (_build/default/_doc/_html) and of the crates (target/doc)
 	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps && mdbook build docs

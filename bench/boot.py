@@ -9,6 +9,7 @@ from harness.console import Child, Timeout
 from harness.tap import Tap
 from measure import Figure
 from start import said, started
+from target import ARCH, FOREIGN, TARGET
 
 ROOT = os.path.dirname(peer.HERE)
 PROGRAMS = {
@@ -16,8 +17,10 @@ PROGRAMS = {
     "echo": "examples/echo/main.exe",
     "website": "examples/website/main.exe",
 }
-LINUX = "_build/default/bench/programs/linux/"
-SOIL = "_build/soil/bench/programs/soil/"
+IMAGES = f"_build/{TARGET.images}/"
+LINUX = f"_build/{TARGET.peers}/bench/programs/linux/"
+SOIL = IMAGES + "bench/programs/soil/"
+TOOL = "_build/default/tools/soil"
 
 
 def built(path):
@@ -28,20 +31,28 @@ def built(path):
     return full
 
 
-def image(path):
+def stripped(path):
     """A stripped copy of an image, in the form to ship."""
     out = peer.work(path.replace("/", "-"))
-    subprocess.run(["strip", "-o", out, built(path)], check=True)
+    peer.run(TARGET.tools + "strip", "-o", out, built(path))
+    return out
+
+
+def image(path):
+    """An image in the form that QEMU boots: stripped; for arm64 its flat form."""
+    out = stripped(path)
+    if FOREIGN:
+        peer.run(built(TOOL), "strip", "--flat", out, out + ".img", capture_output=True)
+        out += ".img"
     return out
 
 
 def build_floor():
-    source, out = os.path.join(peer.HERE, "floor", "floor.S"), peer.work("floor")
-    subprocess.run(["as", "--64", "-o", out + ".o", source], check=True)
-    subprocess.run(
-        ["ld", "-n", "-e", "start", "-Ttext", "0x100000", "--build-id=none", "-o", out, out + ".o"],
-        check=True,
-    )
+    source, out = os.path.join(peer.HERE, "floor", ARCH + ".S"), peer.work("floor")
+    peer.run(TARGET.tools + "as", "-o", out + ".o", source)
+    peer.run(TARGET.tools + "ld", *TARGET.floor, "--build-id=none", "-o", out, out + ".o")
+    if FOREIGN:
+        peer.run(TARGET.tools + "objcopy", "-O", "binary", out)
 
 
 def prepare():
@@ -59,10 +70,11 @@ def first_line_ms(command, text):
 def boot(options):
     """From the start of QEMU to the first line on its output, hello against hello."""
     figures = []
-    hello = image("_build/soil/" + PROGRAMS["hello"])
+    hello = image(IMAGES + PROGRAMS["hello"])
+    first, *others = peer.TRANSPORT
     for machine, suffix, rounds in (
-        ("microvm", "", 2 * options.pairs),
-        ("q35", "_q35", options.pairs),
+        (first, "", 2 * options.pairs),
+        *((other, "_" + other.replace("-", "_"), options.pairs) for other in others),
     ):
         line = Figure("boot_first_line_ms" + suffix, "ms", "lower")
         floor = Figure("boot_floor_ratio" + suffix, "times the empty image", "lower")
@@ -79,15 +91,27 @@ def boot(options):
 def sizes(_options):
     """Bytes of everything that boots: a stripped image; the peer's bzImage and packed initramfs."""
     figures = []
-    archives = {"hello": "hello.cpio", "echo": "net-microvm.cpio", "website": "net-microvm.cpio"}
+    net = f"net-{next(iter(peer.TRANSPORT))}.cpio"
+    archives = {"hello": "hello.cpio", "echo": net, "website": net}
     for name, path in PROGRAMS.items():
         figure = Figure("image_bytes_" + name, "bytes", "lower")
         figure.add(
-            os.path.getsize(image("_build/soil/" + path)),
+            os.path.getsize(stripped(IMAGES + path)),
             peer.smallest_bytes(peer.work(archives[name])),
         )
         figures.append(figure)
+        if FOREIGN:
+            figures.append(beside_x86_64(name, path))
     return figures
+
+
+def beside_x86_64(name, path):
+    """Bytes of the stripped image beside those of the same program's for x86-64."""
+    figure = Figure(f"image_bytes_{name}_beside_x86_64", "bytes", "lower")
+    other = peer.work("x86_64-" + name)
+    peer.run("strip", "-o", other, built("_build/soil/" + path))
+    figure.add(os.path.getsize(stripped(IMAGES + path)), os.path.getsize(other))
+    return figure
 
 
 def least(works, low, high):
@@ -147,9 +171,9 @@ def memory(options):
         def delivers():
             return succeeds(["curl", "-fsS", "-o", "/dev/null", f"http://{tap.guest}/"])
 
-        hello = image("_build/soil/" + PROGRAMS["hello"])
-        echo = image("_build/soil/" + PROGRAMS["echo"])
-        website = image("_build/soil/" + PROGRAMS["website"])
+        hello = image(IMAGES + PROGRAMS["hello"])
+        echo = image(IMAGES + PROGRAMS["echo"])
+        website = image(IMAGES + PROGRAMS["website"])
         site = site_disk()
         net = peer.work(f"net-{machine}.cpio")
         cases = {

@@ -12,14 +12,16 @@ from harness.console import Child, cpu_seconds
 from harness.tap import Tap
 from measure import Figure
 from start import said, started
+from target import FOREIGN
 
 
 def prepare():
     load = os.path.join(peer.HERE, "load", "load.c")
     subprocess.run(["cc", "-O2", "-Wall", "-o", peer.work("load"), load], check=True)
-    manifest = os.path.join(peer.HERE, "responder", "Cargo.toml")
-    build = ["cargo", "build", "-q", "--locked", "--release", "--manifest-path", manifest]
-    subprocess.run([*build, "--target-dir", peer.work("target")], check=True)
+    if not FOREIGN:
+        manifest = os.path.join(peer.HERE, "responder", "Cargo.toml")
+        build = ["cargo", "build", "-q", "--locked", "--release", "--manifest-path", manifest]
+        subprocess.run([*build, "--target-dir", peer.work("target")], check=True)
     for machine, transport in peer.TRANSPORT.items():
         peer.initramfs("net-" + machine, transport + peer.NET, built(LINUX + "serve.exe"))
 

@@ -15,27 +15,25 @@ import stat
 import subprocess
 import tempfile
 
+from target import ARCH, FOREIGN, TARGET
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-WORK = os.path.join(HERE, "work")
+WORK = os.path.join(HERE, "work", ARCH) if FOREIGN else os.path.join(HERE, "work")
 SETUP = os.path.join(os.path.dirname(HERE), "tools", "setup", "setup.sh")
 GUEST_MAC = "52:54:00:12:34:56"
 # Debian's flavours of the kernel: the peer's, and the one with display drivers.
-CLOUD, FULL = "cloud-amd64", "amd64"
+CLOUD, FULL = TARGET.kernel, "amd64"
 
-TRANSPORT = {
-    "microvm": ["virtio_ring", "virtio", "virtio_mmio"],
-    "q35": [
-        "virtio_ring",
-        "virtio",
-        "virtio_pci_modern_dev",
-        "virtio_pci_legacy_dev",
-        "virtio_pci",
-    ],
-}
+TRANSPORT = TARGET.machines
 NET = ["failover", "net_failover", "virtio_net"]
 DISK = ["virtio_blk"]
 # By the magic number of their output.
-COMPRESSIONS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
+COMPRESSIONS = {
+    b"\x02\x21\x4c\x18": "lz4",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"\x1f\x8b\x08": "gzip",
+}
 VFAT = ["fat", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"]
 
 
@@ -72,7 +70,9 @@ def kernel_version(flavour=CLOUD):
 
 
 def kernel(flavour=CLOUD):
-    """Unpacks the kernel once; returns the paths of the uncompressed ELF and the bzImage."""
+    """Unpacks the kernel once; returns the paths of the form that boots fastest and of the
+    smallest: for x86-64 the uncompressed ELF and the bzImage, for arm64 the Image and the same
+    compressed."""
     suffix = "" if flavour == CLOUD else "-" + flavour
     elf, bzimage, made = (work(f + suffix) for f in ("vmlinux", "bzImage", "vmlinux.version"))
     version = kernel_version(flavour)
@@ -89,24 +89,35 @@ def kernel(flavour=CLOUD):
     with open(elf + ".new", "wb") as out:
         out.write(uncompressed(bzimage))
     os.rename(elf + ".new", elf)
+    if FOREIGN:
+        with open(elf, "rb") as image, open(bzimage, "wb") as out:
+            out.write(gzip.compress(image.read(), 9, mtime=0))
     with open(made, "w", encoding="ascii") as file:
         file.write(version)
     return elf, bzimage
 
 
+def boots(data):
+    """Whether the data is a kernel in the form that boots fastest: an ELF file, or an Image."""
+    return data.startswith(b"\x7fELF") or data[56:60] == b"ARM\x64"
+
+
 def uncompressed(image):
-    """The ELF inside a bzImage; its magic number identifies the compression."""
+    """The kernel inside a compressed one; its magic number identifies the compression. Debian's
+    Image isn't compressed."""
     with open(image, "rb") as file:
         data = file.read()
+    if boots(data):
+        return data
     for magic, tool in COMPRESSIONS.items():
         start = data.find(magic)
         while start >= 0:
             # The tool complains about the data after the compressed part; the ELF is complete.
             out = decompressed(tool, data[start:])
-            if out.startswith(b"\x7fELF"):
+            if boots(out):
                 return out
             start = data.find(magic, start + 1)
-    raise Missing(f"no compressed ELF found in {image}")
+    raise Missing(f"no kernel found in {image}")
 
 
 def decompressed(tool, data):
@@ -130,9 +141,12 @@ def init():
     """Builds init.c once, as a small static program."""
     source, out = os.path.join(HERE, "peer", "init.c"), work("init")
     if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
-        headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
+        compiler = [TARGET.tools + "gcc"]
+        if not FOREIGN:
+            headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
+            compiler = ["musl-gcc", *headers]
         with written(out) as new:
-            run("musl-gcc", "-Os", "-static", "-s", *headers, "-o", new, source)
+            run(*compiler, "-Os", "-static", "-s", "-o", new, source)
     return out
 
 
@@ -160,7 +174,7 @@ def module(name, flavour=CLOUD):
         plain = os.path.join(folder, name + ".ko")
         with open(plain, "wb") as file:
             file.write(data)
-        run("strip", "--strip-debug", plain)
+        run(TARGET.tools + "strip", "--strip-debug", plain)
         with open(plain, "rb") as file:
             return file.read()
 
@@ -192,7 +206,7 @@ def initramfs(name, modules, program, flavour=CLOUD, files=()):
     kernel(flavour)
     stripped = work(name + ".app")
     with written(stripped) as new:
-        run("strip", "-o", new, program)
+        run(TARGET.tools + "strip", "-o", new, program)
     folders = dict.fromkeys(["dev", "proc", "sys", "mnt", "m"])
     for path in files:
         parts = path.split("/")[1:-1]
@@ -224,7 +238,7 @@ def clear_of_tables(archive):
 
 
 def smallest_bytes(archive):
-    """Bytes of the smallest form of the whole machine: bzImage and compressed initramfs."""
+    """Bytes of the smallest form of the whole machine: compressed kernel and initramfs."""
     with open(archive, "rb") as file:
         return os.path.getsize(kernel()[1]) + len(gzip.compress(file.read(), 9))
 
@@ -241,7 +255,6 @@ def tsc_khz():
 
 def command_line(words):
     """The kernel command line that boots fastest here, with `words` for init."""
-    return (
-        "quiet loglevel=0 console=ttyS0 reboot=t panic=-1 cryptomgr.notests mitigations=off"
-        f" tsc_early_khz={tsc_khz()} tsc=reliable " + " ".join(words)
-    )
+    general = "quiet loglevel=0 panic=-1 cryptomgr.notests mitigations=off"
+    clock = "" if FOREIGN else f"tsc_early_khz={tsc_khz()} tsc=reliable"
+    return " ".join([general, TARGET.options, clock, *words])

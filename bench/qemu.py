@@ -6,8 +6,9 @@ Only `-kernel`, `-initrd` and `-append` differ between the two.
 import os
 
 import peer
+from target import FOREIGN, TARGET
 
-QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+QEMU = os.environ.get("QEMU", TARGET.qemu)
 # Properties of a network device without offloads.
 PLAIN = "".join(
     f",{name}=off"
@@ -19,7 +20,7 @@ PLAIN = "".join(
 def command(
     kernel,
     append,
-    machine="microvm",
+    machine=next(iter(peer.TRANSPORT)),
     mem=256,
     tap=None,
     disk=None,
@@ -32,18 +33,21 @@ def command(
 ):
     """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface;
     `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
-    suffix = "device" if machine == "microvm" else "pci"
+    mmio = "virtio_mmio" in peer.TRANSPORT[machine]
+    suffix = "device" if mmio else "pci"
     if machine == "microvm":
         # Linux doesn't set up a microvm's PIC. A timer tick behind it, before the I/O APIC is set
         # up, arrives as a divide error: in half of the boots of a slow host.
         machine = "microvm,pit=off"
     words = [
-        QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
+        QEMU, "-accel", "tcg", "-M", machine.removesuffix("-pci"), "-cpu", TARGET.cpu,
+        "-m", str(mem), "-smp", "1",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
         "-kernel", kernel, "-append", append,
     ]  # fmt: skip
-    if machine.startswith("microvm"):
+    if not FOREIGN:
+        words += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
+    if mmio:
         words += ["-global", "virtio-mmio.force-legacy=false"]
     if initrd:
         words += ["-initrd", initrd]
@@ -73,7 +77,7 @@ def linux(
     archive,
     modules,
     run,
-    machine="microvm",
+    machine=next(iter(peer.TRANSPORT)),
     mem=256,
     tap=None,
     disk=None,
@@ -112,7 +116,7 @@ def linux(
 def soil(
     image,
     run,
-    machine="microvm",
+    machine=next(iter(peer.TRANSPORT)),
     mem=256,
     tap=None,
     disk=None,
@@ -144,5 +148,5 @@ def soil(
 
 
 def floor(image, machine):
-    """The empty PVH image."""
+    """The empty image."""
     return command(image, "", machine=machine, mem=64)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Runs the benchmarks against the Linux micro-VM; see bench/README.md.
 
-Usage: bench/run.py [--only WORD[,WORD…]] [--pairs N] [--seconds S] [--machine microvm|q35]
+Usage: bench/run.py [--arch ARCH] [--only WORD[,WORD…]] [--pairs N] [--seconds S] [--machine NAME]
+
+With --arch aarch64 both guests are for that processor.
 """
 
 import argparse
@@ -15,6 +17,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 
+# The other modules have to know the processor when they are loaded.
+for number, word in enumerate(sys.argv):
+    if word.startswith("--arch="):
+        os.environ["SOIL_BENCH_ARCH"] = word.removeprefix("--arch=")
+    elif word == "--arch" and number + 1 < len(sys.argv):
+        os.environ["SOIL_BENCH_ARCH"] = sys.argv[number + 1]
+
 import boot  # noqa: E402
 import cpu  # noqa: E402
 import disks  # noqa: E402
@@ -26,17 +35,20 @@ import network  # noqa: E402
 import peer  # noqa: E402
 import plots  # noqa: E402
 import processes  # noqa: E402
+import qemu  # noqa: E402
 import resp  # noqa: E402
 import secure  # noqa: E402
 import start  # noqa: E402
 import storage  # noqa: E402
+import target  # noqa: E402
 import tcpip  # noqa: E402
 import unmodified  # noqa: E402
 from harness import console, sandbox  # noqa: E402
 
-RESULTS = os.path.join(HERE, "results", "latest.json")
+RESULTS = os.path.join(HERE, "results", f"{target.ARCH if target.FOREIGN else 'latest'}.json")
 PAGE = os.path.join(ROOT, "docs", "evidence", "benchmarks.md")
-BEGIN, END = "<!-- results: written by bench/run.py -->", "<!-- end of results -->"
+OF = f" for {target.ARCH}" if target.FOREIGN else ""
+BEGIN, END = f"<!-- results{OF}: written by bench/run.py -->", f"<!-- end of results{OF} -->"
 
 GROUPS = {
     "boot": boot.boot,
@@ -63,8 +75,26 @@ GROUPS = {
     **resp.GROUPS,
 }
 
+# Groups without figures for another processor.
+OMITTED = {
+    **dict.fromkeys(
+        [*processes.GROUPS]
+        + "net_host net_stack fs_host fs_host_files host_cpu host_resp".split(),
+        "its programs are processes of this machine",
+    ),
+    **dict.fromkeys(machines.GROUPS, "its disks and controllers are a PC's"),
+    **dict.fromkeys(
+        [*secure.GROUPS, *display.GROUPS, *host.GROUPS, "cpu", "resp", "lwt_http", "sqlite"],
+        "its peer is built for x86-64 only",
+    ),
+    "ceiling": "the responder is for x86-64",
+    "net_loss": "the path limits it, not the processor",
+}
+
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
-boot_floor_ratio_q35 image_bytes_hello image_bytes_echo image_bytes_website
+boot_floor_ratio_q35 boot_first_line_ms_virt_pci boot_floor_ratio_virt_pci
+image_bytes_hello image_bytes_echo image_bytes_website
+image_bytes_hello_beside_x86_64 image_bytes_echo_beside_x86_64 image_bytes_website_beside_x86_64
 min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
@@ -80,7 +110,9 @@ def arguments():
     parser.add_argument("--only", default="", help="groups: " + ", ".join(GROUPS))
     parser.add_argument("--pairs", type=int, default=5, help="measured pairs of each figure")
     parser.add_argument("--seconds", type=float, default=5, help="length of each load")
-    parser.add_argument("--machine", choices=("microvm", "q35"), default="microvm")
+    parser.add_argument("--arch", choices=target.TARGETS, default=target.ARCH)
+    machines_there = list(peer.TRANSPORT)
+    parser.add_argument("--machine", choices=machines_there, default=machines_there[0])
     options = parser.parse_args()
     options.only = [word for word in options.only.replace(",", " ").split() if word]
     unknown = set(options.only) - set(GROUPS)
@@ -89,16 +121,27 @@ def arguments():
     return options
 
 
+def build():
+    """Builds the programs of both sides."""
+    if not target.FOREIGN:
+        words, environment = ["@@default", "@bench/programs/all"], None
+    else:
+        words, environment = target.foreign_build()
+    subprocess.run(["dune", "build", *words], cwd=ROOT, env=environment, check=True)
+
+
 def prepare():
     """Builds before the sandbox whatever needs the network, or takes long."""
     try:
-        subprocess.run(["dune", "build", "@@default", "@bench/programs/all"], cwd=ROOT, check=True)
+        build()
         boot.prepare()
         network.prepare()
-        tcpip.prepare()
         disks.prepare()
         storage.prepare()
         unmodified.prepare()
+        if target.FOREIGN:
+            return
+        tcpip.prepare()
         processes.prepare()
         secure.prepare()
         display.prepare()
@@ -167,7 +210,7 @@ def write(results, machine):
     head, rest = text.split(BEGIN, 1)
     _, tail = rest.split(END, 1)
     version = subprocess.run(
-        [os.environ.get("QEMU", "qemu-system-x86_64"), "--version"], capture_output=True, text=True
+        [qemu.QEMU, "--version"], capture_output=True, text=True
     ).stdout.split("\n")[0]
     note = (
         f"Last run {datetime.date.today()}, {machine}, {os.cpu_count()} cores, {version}, TCG,"
@@ -176,6 +219,15 @@ def write(results, machine):
     with open(PAGE, "w", encoding="utf-8") as file:
         body = "\n".join([BEGIN, note, "", *measure.table(results), END])
         file.write(head + body + tail)
+
+
+def draw(results):
+    try:
+        plots.draw(results, os.path.dirname(RESULTS))
+    except FileNotFoundError as problem:
+        sys.exit(
+            f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py"
+        )
 
 
 def main():
@@ -190,6 +242,9 @@ def main():
     for name, group in GROUPS.items():
         if options.only and name not in options.only:
             continue
+        if target.FOREIGN and name in OMITTED:
+            print(f"{name}: skipped: {OMITTED[name]}", flush=True)
+            continue
         asked[name] = measured(name, group, options)
         for result in asked[name][0]:
             result |= {"group": name, "date": today}
@@ -200,12 +255,8 @@ def main():
     print(start.summary(), flush=True)
     results = merged(stored(), results, asked, not options.only, today)
     write(results, options.machine)
-    try:
-        plots.draw(results, os.path.dirname(RESULTS))
-    except FileNotFoundError as problem:
-        sys.exit(
-            f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py"
-        )
+    if not target.FOREIGN:
+        draw(results)
     failed = [name for name, (_, _, reason) in asked.items() if reason]
     if failed:
         sys.exit(f"error: no figures from {', '.join(failed)}")

@@ -12,7 +12,7 @@ import disks
 import peer
 import qemu
 import quota
-from boot import LINUX, SOIL, built, image, least
+from boot import IMAGES, LINUX, SOIL, built, image, least
 from harness.console import Timeout
 from measure import Figure
 from start import STARTS, said, started
@@ -21,7 +21,7 @@ MIB = 1 << 20
 DISK, FILE, SMALL = disks.DISK, 128 * MIB, 8 * MIB
 PEER = LINUX + "storage.exe"
 IMAGE = SOIL + "storage/storage.exe"
-PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
+PROCESS = IMAGE.replace(IMAGES, "_build/default/")
 FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 32
 SETS_64 = 6400
 TASKS, ENTRIES, LARGE = 8, 100_000, 64 << 30

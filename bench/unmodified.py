@@ -6,11 +6,12 @@ import network
 import peer
 import qemu
 import storage
-from boot import LINUX, between, built, first_line_ms, image, least_of_servers
+from boot import IMAGES, LINUX, between, built, first_line_ms, image, least_of_servers
 from harness.tap import Tap
 from measure import Figure
+from target import FOREIGN
 
-PROGRAMS = "_build/soil/bench/programs/unmodified/"
+PROGRAMS = IMAGES + "bench/programs/unmodified/"
 ORDER = """thread_switch_us mutex_handover_us unix_http_rps_c8 unix_http_rps_c64
 unix_http_rps_c512 lwt_http_rps_c8 lwt_http_rps_c64 boot_first_line_ms_lwt_http
 image_bytes_lwt_http min_ram_mib_lwt_http unix_file_read_mibs unix_files_create_per_s sqlite_commits_per_s""".split()
@@ -21,8 +22,9 @@ MIB, TIMES, FILES, COMMITS = 8, 64, 1000, 500
 def prepare():
     peer.initramfs("threads", [], built(LINUX + "threads.exe"))
     for machine, transport in peer.TRANSPORT.items():
-        peer.initramfs(f"lwt-{machine}", transport + peer.NET, built(LINUX + "lwt_http.exe"))
-        for name in ("files", "sqlite"):
+        if not FOREIGN:
+            peer.initramfs(f"lwt-{machine}", transport + peer.NET, built(LINUX + "lwt_http.exe"))
+        for name in ("files",) if FOREIGN else ("files", "sqlite"):
             program = built(f"{LINUX}{name}.exe")
             peer.initramfs(f"{name}-{machine}", transport + peer.DISK, program)
 

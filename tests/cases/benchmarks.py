@@ -1,6 +1,7 @@
 """How bench/ handles guests that don't start, guests without an answer, and runs without a figure;
 needs no machine."""
 
+import json
 import os
 import sys
 
@@ -75,6 +76,41 @@ def both_guests_have_the_machine_that_works(_):
     machines = [each[each.index("-M") + 1] for each in words]
     assert machines == ["microvm,pit=off"] * 3, machines
     assert "q35" in qemu.command("kernel", "", machine="q35")
+
+
+@test()
+def both_guests_for_arm_have_the_same_machine(context):
+    """With another processor the machine, the processor and the peer's console are its own, for
+    each guest and the empty image; one that there isn't is an error that lists those there are."""
+    program = """import json, peer, qemu
+tap = type("Tap", (), {"name": "t", "guest": "g", "guest_cidr": "g/24", "host": "h"})
+peer.kernel = lambda flavour: [flavour]
+for machine in peer.TRANSPORT:
+    print(json.dumps([
+        qemu.soil("image", ["word"], machine, tap=tap, disk="disk"),
+        qemu.linux("archive", [], ["word"], machine, tap=tap, disk="disk"),
+        qemu.floor("floor", machine),
+    ]))
+"""
+
+    def bench(arch, *words, check=True):
+        environment = {**os.environ, "SOIL_BENCH_ARCH": arch}
+        folder = os.path.join(ROOT, "bench")
+        return context.run(*words, cwd=folder, env=environment, check=check)
+
+    rows = bench("aarch64", "python3", "-B", "-c", program).stdout.splitlines()
+    for line, bus in zip(rows, ("device", "pci"), strict=True):
+        guests = json.loads(line)
+        for words in guests:
+            machine, processor = (words[words.index(word) + 1] for word in ("-M", "-cpu"))
+            assert (machine, processor) == ("virt", "neoverse-n1"), words
+            assert not any("isa-" in word for word in words), words
+        soil, linux, _ = guests
+        assert f"virtio-blk-{bus},drive=d0,serial=data" in soil, soil
+        assert soil[soil.index("-netdev") :] == linux[linux.index("-netdev") :], linux
+        assert "cloud-arm64" in linux and "console=ttyAMA0" in " ".join(linux), linux
+    done = bench("vax", "python3", "-B", "run.py", "--arch", "vax", check=False)
+    assert done.returncode == 1 and "there are x86_64 and aarch64" in done.stderr, done.stderr
 
 
 @test()
