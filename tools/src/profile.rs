@@ -156,7 +156,7 @@ fn sample(socket: UnixStream, code: &Code, stacks: &mut Stacks) -> io::Result<()
         next = (next + PERIOD).max(Instant::now() + PERIOD / 2);
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         remote.stop()?;
-        let registers = remote.registers()?;
+        let registers = remote.registers(code.arch())?;
         let calls = unwind::calls(registers, code, &mut remote.memory());
         add(stacks, calls, MAX_STACKS);
     }

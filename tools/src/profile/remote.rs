@@ -5,6 +5,7 @@
 
 use super::access::Access;
 use super::unwind::{Memory, Registers};
+use crate::arch::Arch;
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -22,8 +23,16 @@ pub struct Remote {
     stream: UnixStream,
 }
 
-/// The order of the registers in QEMU's `g` packet, by DWARF numbers.
+/// The place of each register of x86-64 in QEMU's `g` packet, by DWARF numbers.
 const ORDER: [usize; 17] = [0, 3, 2, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+
+/// The same for an architecture; aarch64's are in the order of DWARF.
+const fn place(arch: Arch, number: usize) -> usize {
+    match arch {
+        Arch::X86_64 if number < ORDER.len() => ORDER[number],
+        _ => number,
+    }
+}
 
 fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
@@ -90,16 +99,16 @@ impl Remote {
         }
     }
 
-    /// Reads the registers of the stopped machine.
-    pub fn registers(&mut self) -> io::Result<Registers> {
+    /// Reads the registers of the stopped machine, whose processor is of this architecture.
+    pub fn registers(&mut self, arch: Arch) -> io::Result<Registers> {
         let text = self.ask("g")?;
-        let mut registers = [0; 17];
-        for (place, number) in ORDER.into_iter().enumerate() {
-            let digits = text.as_bytes().get(place * 16..place * 16 + 16);
-            let value = digits.and_then(word);
-            registers[number] = value.ok_or_else(|| broken("registers"))?;
-        }
-        Ok(registers)
+        let value = |number| {
+            let place = place(arch, number);
+            word(text.as_bytes().get(place * 16..place * 16 + 16)?)
+        };
+        let values: Option<Vec<u64>> = (0..Registers::count(arch)).map(value).collect();
+        let registers = values.and_then(|values| Registers::new(arch, &values));
+        registers.ok_or_else(|| broken("registers"))
     }
 
     /// Waits up to `time` for the machine to stop by itself. Returns whether it did.
@@ -189,7 +198,8 @@ impl Access for Remote {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_PACKET, Memory as _, ORDER, Remote, word};
+    use super::{MAX_PACKET, Memory as _, Remote, word};
+    use crate::arch::Arch;
     use crate::profile::access::Access as _;
     use proptest::prelude::{Just, Strategy as _, any, prop_oneof, proptest};
     use std::io::{Read as _, Write as _};
@@ -206,7 +216,8 @@ mod tests {
                 there.write_all(answer.as_bytes()).expect("sent");
             };
             expect("$QStartNoAckMode#b0", "$T02thread:01;#00+$OK#9a");
-            let registers: String = (0..24).map(|n| format!("{n:02x}00000000000000")).collect();
+            let registers: String = (0..34).map(|n| format!("{n:02x}00000000000000")).collect();
+            expect("$g#67", &format!("${registers}#00"));
             expect("$g#67", &format!("${registers}#00"));
             // After 0x11f8 - 0x1000 zeros.
             let block = format!("{}efcdab8967452301", "00".repeat(504));
@@ -215,10 +226,13 @@ mod tests {
             expect("$c#63", "");
         });
         let mut remote = Remote::new(here).expect("connected");
-        let registers = remote.registers().expect("registers");
-        for (order, number) in ORDER.into_iter().enumerate() {
-            assert_eq!(registers[number], order as u64);
-        }
+        // DWARF's rdx and rbx are QEMU's fourth and second.
+        let registers = remote.registers(Arch::X86_64).expect("registers");
+        let some = [0, 1, 2, 3, 7, 16].map(|number| registers.get(number));
+        assert_eq!(some, [0, 3, 2, 1, 7, 16].map(Some));
+        let registers = remote.registers(Arch::Aarch64).expect("registers");
+        let some = [0, 1, 30, 31, 32].map(|number| registers.get(number));
+        assert_eq!(some, [0, 1, 30, 31, 32].map(Some));
         let mut memory = remote.memory();
         assert_eq!(memory.word(0x11f8), Some(0x0123_4567_89ab_cdef));
         assert_eq!(memory.word(0x1000), Some(0));
@@ -251,14 +265,14 @@ mod tests {
         let mut bytes = vec![b'$'];
         bytes.resize(2 * MAX_PACKET, b'0');
         let (mut remote, _there) = saying(&bytes);
-        let error = remote.registers().expect_err("too long");
+        let error = remote.registers(Arch::HOST).expect_err("too long");
         assert_eq!(error.to_string(), "a packet without end");
     }
 
     #[test]
     fn too_few_registers_are_an_error() {
         let (mut remote, _there) = saying(b"$0100000000000000#00");
-        let error = remote.registers().expect_err("one register");
+        let error = remote.registers(Arch::HOST).expect_err("one register");
         assert_eq!(error.to_string(), "registers");
     }
 
@@ -278,7 +292,8 @@ mod tests {
             address in prop_oneof![any::<u64>(), u64::MAX - 500..=u64::MAX],
         ) {
             let (mut remote, _there) = saying(&pieces.concat());
-            let _ = remote.registers();
+            let _ = remote.registers(Arch::Aarch64);
+            let _ = remote.registers(Arch::X86_64);
             let _ = remote.memory().word(address);
             let _ = remote.read(address, 600);
             let _ = remote.write(address, 1);

@@ -6,6 +6,7 @@
 
 use super::access::Access;
 use super::unwind::{Code, Memory, Modules, Registers};
+use crate::arch::Arch;
 use crate::symbols::Symbols;
 use object::{Object as _, ObjectSegment as _};
 use std::fs::{File, OpenOptions};
@@ -125,9 +126,10 @@ fn registers(thread: i32) -> io::Result<Registers> {
         r15,
         ..
     } = user;
-    Ok([
+    let all = [
         rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip,
-    ])
+    ];
+    Registers::new(Arch::HOST, &all).ok_or_else(|| io::Error::other("other registers"))
 }
 
 /// The memory of a process with a stopped thread.
@@ -407,7 +409,7 @@ impl Tracer {
     /// Returns the calls of a stopped thread.
     fn calls(&mut self, thread: i32) -> io::Result<Vec<u64>> {
         let registers = registers(thread)?;
-        if self.loaded.find(registers[16]).is_none() {
+        if self.loaded.find(registers.ip()).is_none() {
             self.loaded.update(self.process);
         }
         Ok(super::unwind::calls(

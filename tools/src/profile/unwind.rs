@@ -1,16 +1,22 @@
 //! Unwinds a thread's stack from its registers and memory, by the unwinding tables of its program.
 //!
 //! ocamlopt, Rust and glibc describe each function's frame in `.eh_frame` (`.debug_eh_frame` in an
-//! unstripped image); OCaml's descriptions include its stack switches. Debian's musl has none: its
-//! frames are found as in a crash report, by the next word on the stack that points after a call.
+//! unstripped image); OCaml's descriptions include its stack switches. Debian's musl has none. On
+//! x86-64 its frames are found as in a crash report, by the next word on the stack that points
+//! after a call; on aarch64, where such a word doesn't show the end of its frame, by the
+//! instructions at the function's begin ([`Prologue`]).
 
+mod prologue;
+
+use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
 use gimli::{
     BaseAddresses, CfaRule, CieOrFde, EhFrame, EndianSlice, EvaluationResult, LittleEndian,
     Location, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection as _, Value,
-    X86_64,
+    Vendor,
 };
-use object::{Object as _, ObjectSection as _, SectionKind};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind, SymbolKind};
+use prologue::Prologue;
 use std::ops::Range;
 use std::path::Path;
 
@@ -23,11 +29,82 @@ const MAX_OPERATIONS: u32 = 1000;
 /// The number of stack words to search for the caller of a function without a description.
 const MAX_WORDS: u64 = 512;
 
-/// The registers by DWARF numbers; 16 is the instruction pointer.
-pub type Registers = [u64; 17];
+/// Room for the registers of either architecture.
+const COUNT: usize = 33;
+/// aarch64's register with the return address of a function that calls no other.
+const LINK: usize = 30;
 
-const SP: usize = 7;
-const IP: usize = 16;
+/// The registers of a stopped thread by DWARF numbers, the instruction pointer included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    arch: Arch,
+    words: [u64; COUNT],
+}
+
+impl Registers {
+    /// How many words [`new`](Self::new) takes: on x86-64 the 16 registers in the order of DWARF
+    /// and rip (System V ABI, figure 3.36), on aarch64 x0 to x30, sp and pc (AADWARF64, 4.1).
+    pub const fn count(arch: Arch) -> usize {
+        match arch {
+            Arch::X86_64 => 17,
+            Arch::Aarch64 => 33,
+        }
+    }
+
+    /// The registers with these values; `None` unless there is one for each.
+    pub fn new(arch: Arch, values: &[u64]) -> Option<Self> {
+        if values.len() != Self::count(arch) {
+            return None;
+        }
+        let mut words = [0; COUNT];
+        words.get_mut(..values.len())?.copy_from_slice(values);
+        Some(Self { arch, words })
+    }
+
+    /// The register with a DWARF number.
+    pub fn get(&self, number: usize) -> Option<u64> {
+        self.words.get(number).copied()
+    }
+
+    const fn sp_number(&self) -> usize {
+        match self.arch {
+            Arch::X86_64 => 7,
+            Arch::Aarch64 => 31,
+        }
+    }
+
+    const fn ip_number(&self) -> usize {
+        match self.arch {
+            Arch::X86_64 => 16,
+            Arch::Aarch64 => 32,
+        }
+    }
+
+    /// The stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.words[self.sp_number()]
+    }
+
+    /// The instruction pointer.
+    pub fn ip(&self) -> u64 {
+        self.words[self.ip_number()]
+    }
+
+    fn set_sp(&mut self, value: u64) {
+        self.words[self.sp_number()] = value;
+    }
+
+    /// Sets the instruction pointer to a return address, without the signature that a processor
+    /// with pointer authentication keeps in the upper bits (of 48-bit addresses).
+    fn set_ip(&mut self, value: u64) {
+        const UPPER: u64 = 0xffff << 48;
+        self.words[self.ip_number()] = match self.arch {
+            Arch::X86_64 => value,
+            Arch::Aarch64 if value >> 55 & 1 == 0 => value & !UPPER,
+            Arch::Aarch64 => value | UPPER,
+        };
+    }
+}
 
 /// The memory of a stopped program.
 pub trait Memory {
@@ -43,9 +120,12 @@ struct Function {
 
 /// The code of a program or library, at the addresses in its file.
 pub struct Code {
+    arch: Arch,
     frames: Vec<u8>,
     frames_at: u64,
     functions: Vec<Function>,
+    /// On aarch64: the starts of all functions, sorted.
+    starts: Vec<u64>,
     /// Code sections.
     text: Vec<(u64, Vec<u8>)>,
 }
@@ -59,20 +139,37 @@ impl Code {
         let named = |name| file.section_by_name(name);
         let section = named(".eh_frame").or_else(|| named(".debug_eh_frame"));
         let contents = |section: &object::Section| section.data().unwrap_or_default().to_vec();
+        let arch = match file.architecture() {
+            object::Architecture::Aarch64 => Arch::Aarch64,
+            _ => Arch::X86_64,
+        };
         let mut code = Self {
+            arch,
             frames: section.as_ref().map(contents).unwrap_or_default(),
             frames_at: section.map_or(0, |section| section.address()),
             functions: Vec::new(),
+            starts: Vec::new(),
             text: Vec::new(),
         };
         let text = file.sections().filter(|it| it.kind() == SectionKind::Text);
         code.text = text.map(|it| (it.address(), contents(&it))).collect();
         code.functions = code.index();
+        if arch == Arch::Aarch64 {
+            let symbols = file.symbols().chain(file.dynamic_symbols());
+            let functions = symbols.filter(|symbol| symbol.kind() == SymbolKind::Text);
+            code.starts = functions.map(|symbol| symbol.address()).collect();
+            code.starts.sort_unstable();
+        }
         Ok(code)
     }
 
     fn section(&self) -> EhFrame<Bytes<'_>> {
-        EhFrame::new(&self.frames, LittleEndian)
+        let mut section = EhFrame::new(&self.frames, LittleEndian);
+        if self.arch == Arch::Aarch64 {
+            // For the instruction about signed return addresses.
+            section.set_vendor(Vendor::AArch64);
+        }
+        section
     }
 
     fn bases(&self) -> BaseAddresses {
@@ -103,6 +200,11 @@ impl Code {
         functions
     }
 
+    /// The architecture of the code.
+    pub const fn arch(&self) -> Arch {
+        self.arch
+    }
+
     fn function(&self, address: u64) -> Option<&Function> {
         let behind = self
             .functions
@@ -119,9 +221,13 @@ impl Code {
         })
     }
 
-    /// Whether the instruction before this one is a call: E8, or FF with 2 in the middle bits of
-    /// the next byte (Intel SDM, volume 2, CALL).
+    /// Whether the instruction before this one is a call. On x86-64 that is E8, or FF with 2 in
+    /// the middle bits of the next byte (Intel SDM, volume 2, CALL).
     fn is_behind_call(&self, address: u64) -> bool {
+        if self.arch == Arch::Aarch64 {
+            let call = address.checked_sub(4).and_then(|at| self.code_at(at));
+            return call.is_some_and(prologue::starts_with_call);
+        }
         let before = |n: u64| {
             let at = self.code_at(address.checked_sub(n)?)?;
             Some((*at.first()?, *at.get(1)?))
@@ -148,10 +254,10 @@ pub fn calls(
     memory: &mut impl Memory,
 ) -> Vec<u64> {
     let mut context = UnwindContext::new();
-    let mut calls = vec![registers[IP]];
+    let mut calls = vec![registers.ip()];
     while calls.len() < MAX_FRAMES {
-        let probe = registers[IP].wrapping_sub(u64::from(calls.len() > 1));
-        let before = (registers[IP], registers[SP]);
+        let probe = registers.ip().wrapping_sub(u64::from(calls.len() > 1));
+        let before = (registers.ip(), registers.sp());
         let described = modules.find(probe).and_then(|(code, moved)| {
             let function = code.function(probe.wrapping_sub(moved))?;
             Some(described(
@@ -166,12 +272,15 @@ pub fn calls(
         });
         let caller = match described {
             Some(caller) => caller,
-            None => scan(&registers, modules, memory),
+            None => match registers.arch {
+                Arch::X86_64 => scan(&registers, modules, memory),
+                Arch::Aarch64 => undescribed(probe, &registers, modules, memory),
+            },
         };
         match caller {
-            Some(caller) if (caller[IP], caller[SP]) != before && caller[IP] != 0 => {
+            Some(caller) if (caller.ip(), caller.sp()) != before && caller.ip() != 0 => {
                 registers = caller;
-                calls.push(registers[IP]);
+                calls.push(registers.ip());
             }
             _ => break,
         }
@@ -206,6 +315,7 @@ fn described(
         .unwind_info_for_address(&section, &bases, context, probe.wrapping_sub(moved))
         .ok()?;
     let encoding = fde.cie().encoding();
+    let return_address = fde.cie().return_address_register();
     let mut evaluate = |expression: &UnwindExpression<usize>, cfa: Option<u64>| {
         let expression = expression.get(&section).ok()?;
         let mut evaluation = expression.evaluation(encoding);
@@ -222,7 +332,7 @@ fn described(
                     evaluation.resume_with_memory(Value::Generic(word)).ok()?
                 }
                 EvaluationResult::RequiresRegister { register, .. } => {
-                    let value = *registers.get(usize::from(register.0))?;
+                    let value = registers.get(usize::from(register.0))?;
                     evaluation
                         .resume_with_register(Value::Generic(value))
                         .ok()?
@@ -242,34 +352,38 @@ fn described(
         CfaRule::Expression(expression) => evaluate(expression, None)?,
     };
     let mut caller = *registers;
-    let mut addresses: [Option<u64>; 17] = [None; 17];
+    let mut addresses: [Option<u64>; COUNT] = [None; COUNT];
     for (register, rule) in row.registers() {
         let number = usize::from(register.0);
-        let (Some(value), Some(address)) = (caller.get_mut(number), addresses.get_mut(number))
-        else {
+        let value = caller.words.get_mut(number);
+        let (Some(value), Some(address)) = (value, addresses.get_mut(number)) else {
             continue;
         };
         match rule {
-            RegisterRule::Undefined if *register == X86_64::RA => return None,
+            RegisterRule::Undefined if *register == return_address => return None,
             RegisterRule::Offset(offset) => *address = Some(cfa.wrapping_add_signed(*offset)),
             RegisterRule::ValOffset(offset) => *value = cfa.wrapping_add_signed(*offset),
             RegisterRule::Register(Register(other)) => {
-                *value = *registers.get(usize::from(*other))?;
+                *value = registers.get(usize::from(*other))?;
             }
             RegisterRule::Expression(expression) => *address = evaluate(expression, Some(cfa)),
             RegisterRule::ValExpression(expression) => *value = evaluate(expression, Some(cfa))?,
             _ => (),
         }
     }
-    let is_sp_given = row.register(Register(SP as u16)).is_some();
-    for (value, address) in caller.iter_mut().zip(addresses) {
+    let is_sp_given = row
+        .register(Register(registers.sp_number() as u16))
+        .is_some();
+    for (value, address) in caller.words.iter_mut().zip(addresses) {
         if let Some(address) = address {
             *value = memory.word(address)?;
         }
     }
     if !is_sp_given {
-        caller[SP] = cfa;
+        caller.set_sp(cfa);
     }
+    // On x86-64 that is the instruction pointer itself, on aarch64 x30.
+    caller.set_ip(caller.get(usize::from(return_address.0))?);
     Some(caller)
 }
 
@@ -279,7 +393,7 @@ fn scan(
     modules: &impl Modules,
     memory: &mut impl Memory,
 ) -> Option<Registers> {
-    let first = registers[SP] & !7;
+    let first = registers.sp() & !7;
     for number in 0..MAX_WORDS {
         let address = first.wrapping_add(8 * number);
         let word = memory.word(address)?;
@@ -288,12 +402,39 @@ fn scan(
             .is_some_and(|(code, moved)| code.is_behind_call(word.wrapping_sub(moved)));
         if is_return {
             let mut caller = *registers;
-            caller[SP] = address.wrapping_add(8);
-            caller[IP] = word;
+            caller.set_sp(address.wrapping_add(8));
+            caller.set_ip(word);
             return Some(caller);
         }
     }
     None
+}
+
+/// Finds the caller of a function of aarch64 without a description, by the instructions from its
+/// start to `probe`.
+fn undescribed(
+    probe: u64,
+    registers: &Registers,
+    modules: &impl Modules,
+    memory: &mut impl Memory,
+) -> Option<Registers> {
+    let (code, moved) = modules.find(probe)?;
+    let at = probe.wrapping_sub(moved);
+    let behind = code.starts.partition_point(|start| *start <= at);
+    let start = *code.starts.get(behind.checked_sub(1)?)?;
+    let len = usize::try_from(at - start).ok()?;
+    let prologue = Prologue::of(code.code_at(start)?.get(..len)?);
+    let cfa = registers.sp().wrapping_add(prologue.size);
+    let mut caller = *registers;
+    for (register, below) in prologue.saved {
+        let value = caller.words.get_mut(register)?;
+        *value = memory.word(cfa.wrapping_sub(below))?;
+    }
+    caller.set_sp(cfa);
+    caller.set_ip(caller.get(LINK)?);
+    let (code, moved) = modules.find(caller.ip().wrapping_sub(1))?;
+    code.is_behind_call(caller.ip().wrapping_sub(moved))
+        .then_some(caller)
 }
 
 impl Modules for Code {
@@ -304,7 +445,11 @@ impl Modules for Code {
 
 #[cfg(test)]
 mod tests {
-    use super::{Code, Function, MAX_FRAMES, MAX_OPERATIONS, MAX_WORDS, Memory, Modules, calls};
+    use super::{
+        COUNT, Code, Function, LINK, MAX_FRAMES, MAX_OPERATIONS, MAX_WORDS, Memory, Modules,
+        Registers, calls,
+    };
+    use crate::arch::Arch;
     use proptest::prelude::{Just, any, prop_assert, prop_oneof, proptest};
     use std::ops::Range;
 
@@ -325,9 +470,11 @@ mod tests {
     fn code(frames: Vec<u8>, at: usize) -> Code {
         let range = TEXT;
         Code {
+            arch: Arch::X86_64,
             frames,
             frames_at: 0x8000,
             functions: vec![Function { range, at }],
+            starts: Vec::new(),
             text: vec![(TEXT.start, vec![0xe8; 0x200])],
         }
     }
@@ -346,9 +493,13 @@ mod tests {
 
     /// Code with a function described by these instructions.
     fn described_by(instructions: &[u8]) -> Code {
+        described(16, instructions)
+    }
+
+    fn described(return_address: u8, instructions: &[u8]) -> Code {
         let mut section = Vec::new();
-        // Version 1, no augmentation, alignments 1 and -8, the return address is register 16.
-        let mut cie = vec![1, 0, 1, 0x78, 16];
+        // Version 1, no augmentation, alignments 1 and -8, the register of the return address.
+        let mut cie = vec![1, 0, 1, 0x78, return_address];
         cie.extend(instructions);
         entry(&mut section, cie);
         let numbers = [TEXT.start, TEXT.end - TEXT.start];
@@ -381,8 +532,7 @@ mod tests {
     fn an_expression_gives_the_caller() {
         // DW_OP_breg7 16.
         let mut memory = Words(vec![TEXT.start + 0x20], 0);
-        let mut registers = [0; 17];
-        (registers[7], registers[16]) = (0x7000, TEXT.start);
+        let registers = x86(0, 0x7000, TEXT.start);
         let found = calls(registers, &cfa_by(&[0x77, 16]), &mut memory);
         assert_eq!(found[..2], [TEXT.start, TEXT.start + 0x20]);
     }
@@ -391,10 +541,77 @@ mod tests {
     fn an_expression_without_end_ends_the_calls() {
         // DW_OP_skip to itself.
         let mut memory = Words(vec![TEXT.start], 0);
-        let mut registers = [0; 17];
-        registers[16] = TEXT.start;
+        let registers = x86(0, 0, TEXT.start);
         let found = calls(registers, &cfa_by(&[0x2f, 0xfd, 0xff]), &mut memory);
         assert_eq!(found, [TEXT.start]);
+    }
+
+    /// x86-64's registers: one value, but the stack and instruction pointers.
+    fn x86(other: u64, sp: u64, ip: u64) -> Registers {
+        let mut words = [other; 17];
+        (words[7], words[16]) = (sp, ip);
+        Registers::new(Arch::X86_64, &words).expect("complete")
+    }
+
+    /// aarch64's registers: one value, but x30, the stack and instruction pointers.
+    fn arm(other: u64, link: u64, sp: u64, ip: u64) -> Registers {
+        let mut words = [other; COUNT];
+        (words[LINK], words[31], words[32]) = (link, sp, ip);
+        Registers::new(Arch::Aarch64, &words).expect("complete")
+    }
+
+    /// Code of aarch64 that consists of calls, behind these instructions of a function.
+    fn arm_code(mut code: Code, function: &[u32]) -> Code {
+        let call = [0x9400_0000_u32; 128];
+        let words = function.iter().chain(&call);
+        let text = words.flat_map(|word| word.to_le_bytes()).collect();
+        code.arch = Arch::Aarch64;
+        code.text = vec![(TEXT.start, text)];
+        code
+    }
+
+    #[test]
+    fn registers_are_complete() {
+        assert_eq!(Registers::new(Arch::X86_64, &[0; 33]), None);
+        assert_eq!(Registers::new(Arch::Aarch64, &[0; 17]), None);
+    }
+
+    #[test]
+    fn on_aarch64_the_caller_is_in_x30_until_it_is_saved() {
+        // DW_CFA_def_cfa: the stack pointer; then DW_CFA_AARCH64_negate_ra_state.
+        let leaf = arm_code(described(30, &[0x0c, 31, 0, 0x2d]), &[]);
+        // A signature in the upper bits.
+        let link = 0x5a5a << 48 | (TEXT.start + 0x20);
+        let registers = arm(0, link, 0x7000, TEXT.start);
+        let found = calls(registers, &leaf, &mut Words(vec![0], 0));
+        assert_eq!(found, [TEXT.start, TEXT.start + 0x20]);
+        // DW_CFA_def_cfa: the stack pointer and 16; x30 is 8 below that.
+        let saves = arm_code(described(30, &[0x0c, 31, 16, 0x9e, 1]), &[]);
+        let mut memory = Words(vec![0, TEXT.start + 0x40], 0);
+        let registers = arm(0, 0, 0x7000, TEXT.start);
+        let found = calls(registers, &saves, &mut memory);
+        assert_eq!(found[..2], [TEXT.start, TEXT.start + 0x40]);
+    }
+
+    #[test]
+    fn on_aarch64_instructions_show_the_frame_of_a_function_without_description() {
+        let mut code = code(Vec::new(), 0);
+        code.functions.clear();
+        // paciasp; stp x29, x30, [sp, #-32]!; mov x29, sp.
+        let mut code = arm_code(code, &[0xd503_233f, 0xa9be_7bfd, 0x9100_03fd]);
+        code.starts = vec![TEXT.start, TEXT.start + 0x100];
+        let other = TEXT.start + 0x104;
+        // The words at 0x7000: x29, x30.
+        let mut memory = Words(vec![0x7100, other, 0, 0], 0);
+        let inside = arm(0, 0, 0x7000, TEXT.start + 0xc);
+        let found = calls(inside, &code, &mut memory);
+        assert_eq!(found[..2], [TEXT.start + 0xc, other]);
+        // Before the frame x30 has it.
+        let begin = arm(0, other, 0x7000, TEXT.start);
+        assert_eq!(calls(begin, &code, &mut memory)[..2], [TEXT.start, other]);
+        // No call is before this address.
+        let wrong = arm(0, other + 2, 0x7000, TEXT.start);
+        assert_eq!(calls(wrong, &code, &mut memory), [TEXT.start]);
     }
 
     fn number() -> impl proptest::strategy::Strategy<Value = u64> {
@@ -413,14 +630,34 @@ mod tests {
         ) {
             let code = if is_section { code(bytes, 0) } else { described_by(&bytes) };
             code.index();
-            let mut registers = [words[0]; 17];
-            (registers[7], registers[16]) = (stack, instruction.wrapping_add(moved));
+            let registers = x86(words[0], stack, instruction.wrapping_add(moved));
             let mut memory = Words(words, 0);
             let found = calls(registers, &Moved(code, moved), &mut memory);
             prop_assert!((1..=MAX_FRAMES).contains(&found.len()));
             // The CFA's expression and one for each register.
-            let most = 18 * u64::from(MAX_OPERATIONS + 1) + MAX_WORDS;
+            let most = (COUNT as u64 + 1) * u64::from(MAX_OPERATIONS + 1) + MAX_WORDS;
             prop_assert!(memory.1 as u64 <= MAX_FRAMES as u64 * most);
+        }
+
+        #[test]
+        fn any_program_for_aarch64_has_so_many_calls(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            function in proptest::collection::vec(any::<u32>(), 0..20),
+            is_described in any::<bool>(),
+            words in proptest::collection::vec(number(), 1..20),
+            moved in number(),
+            stack in number(),
+            instruction in TEXT,
+        ) {
+            let mut code = arm_code(described(30, &bytes), &function);
+            code.starts = vec![0, TEXT.start, TEXT.start + 7];
+            if !is_described {
+                code.functions.clear();
+            }
+            let registers = arm(words[0], words[0], stack, instruction.wrapping_add(moved));
+            let mut memory = Words(words, 0);
+            let found = calls(registers, &Moved(code, moved), &mut memory);
+            prop_assert!((1..=MAX_FRAMES).contains(&found.len()));
         }
     }
 }
