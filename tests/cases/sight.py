@@ -8,7 +8,7 @@ import shutil
 import signal
 
 from cases.network import in_every_form
-from harness.context import command, executable
+from harness.context import SOIL, command, executable
 
 FORMS = ("process", "microvm")
 
@@ -94,7 +94,7 @@ def profile_that_can_not_be(context, form):
     """A stripped image without its unstripped file, and an unwritable output file, are refused
     before the program runs."""
     stripped = context.path("stripped.exe")
-    context.run("strip", "-o", stripped, executable("examples/hello/main.exe", form))
+    context.run(SOIL, "strip", executable("examples/hello/main.exe", form), stripped)
     words = command("examples/hello/main.exe", form, (), ["--profile", context.path("no/x.svg")])
     for remedy, refused in (
         ("No such file", words),

@@ -44,7 +44,7 @@ class Skip(Exception):
 # The programs whose images for ARCH this test has used.
 USED = set()
 # Options of `soil run` for images of x86-64 only, and words of its devices in `--qemu-arg`.
-OF_PCS = ("--vmm", "--profile", "--trace", "--accel=kvm", "--dry-run=libvirt")
+OF_PCS = ("--vmm", "--accel=kvm")
 # Beginnings of the names of tests about what is there for x86-64 only.
 CASES_OF_PCS = {
     "boot_disks/": "these disks and their firmware are",

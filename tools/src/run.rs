@@ -29,6 +29,7 @@ use crate::arch::Arch;
 use crate::cli::{Accelerator, Launcher, Run, Vmm};
 use crate::failure::{Context as _, Failure};
 use crate::flat;
+use crate::messages::say;
 use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
@@ -317,8 +318,20 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
     let line = line(run, run.dry_run.is_none().then_some(origin))?;
+    let flat = flat(run)?;
+    let kernel = flat.as_ref().map_or(&*run.program, Flat::file);
+    // What it prints isn't a script, in which the command could stand.
+    let is_described = match run.dry_run {
+        Some(Launcher::Libvirt) => true,
+        Some(Launcher::Command) => run.vmm != Vmm::Qemu,
+        None => false,
+    };
+    if let Some(flat) = flat.as_ref().filter(|_| is_described) {
+        let command = flat.shown(&run.program);
+        say(&format!("write the kernel of this machine: {command}"));
+    }
     if run.vmm != Vmm::Qemu {
-        return vmm::run(run, default_net, &line, origin);
+        return vmm::run(run, kernel, default_net, &line, origin);
     }
     let kvm = match run.accel {
         Accelerator::Tcg => false,
@@ -336,10 +349,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         },
     };
     if run.dry_run == Some(Launcher::Libvirt) {
-        print!("{}", libvirt::domain(run, default_net, kvm, &line)?);
+        print!("{}", libvirt::domain(run, kernel, default_net, kvm, &line)?);
         return Ok(0);
     }
-    let flat = flat(run)?;
     let wiring = Wiring {
         kernel: flat.as_ref().map(Flat::file),
         kvm,
@@ -373,7 +385,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     qemu::run(run, wiring, &line, origin, None)
 }
 
-/// The flat form of an image, which QEMU boots on the machine `virt`.
+/// The flat form of an image, which QEMU boots on the machine `virt`, and other VMMs on theirs.
 struct Flat {
     file: PathBuf,
     /// The folder of the file, removed at the end of the run. `--dry-run` writes none.
@@ -385,7 +397,7 @@ impl Flat {
         &self.file
     }
 
-    /// The command that writes it, for `--dry-run`.
+    /// The command that writes it, for `--dry-run`, which doesn't.
     fn shown(&self, program: &Path) -> String {
         let [image, file] = [program, &self.file].map(|path| shell::quoted(path.as_os_str()));
         format!("soil strip --flat {image} {file}")

@@ -1,9 +1,11 @@
 //! Builds a libvirt domain for an image (`--dry-run=libvirt`), as a pure function of the options.
 //!
-//! The domain is a q35, or a pc by `--machine pc`: libvirt 9 defines no microvm. Source of the
-//! elements: libvirt's formatdomain.
+//! The domain is a q35, or a pc by `--machine pc`: libvirt 9 defines no microvm. For an image for
+//! aarch64 it is a virt, without firmware: that would start the image as an EFI program. Source of
+//! the elements: libvirt's formatdomain.
 
 use super::command::{cpu, nets, takes_direct};
+use crate::arch::Arch;
 use crate::cli::{Machine, Run};
 use crate::failure::Failure;
 use crate::options::{Disk, Display, Net, Vsock};
@@ -13,10 +15,17 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// Returns the domain of an image whose kernel command line is `line`. Fails for options that no
-/// domain can carry.
-pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<String, Failure> {
+/// Returns the domain of the image in the file `kernel`, whose command line is `line`. Fails for
+/// options that no domain can carry.
+pub fn domain(
+    run: &Run,
+    kernel: &Path,
+    default_net: bool,
+    kvm: bool,
+    line: &str,
+) -> Result<String, Failure> {
     check(run)?;
+    let arch = run.machine().arch();
     let mut xml = Xml::default();
     xml.open(if kvm {
         "domain type='kvm'"
@@ -32,19 +41,29 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     xml.open("os");
     let machine = match run.machine() {
         Machine::Pc => "pc",
-        // Images for aarch64, of the machine virt, are refused before.
-        Machine::Microvm | Machine::Q35 | Machine::Virt => "q35",
+        Machine::Virt => "virt",
+        Machine::Microvm | Machine::Q35 => "q35",
     };
     xml.line(&format!(
-        "<type arch='x86_64' machine='{machine}'>hvm</type>"
+        "<type arch='{arch}' machine='{machine}'>hvm</type>"
     ));
-    xml.text("kernel", &absolute(&run.program));
+    xml.text("kernel", &absolute(kernel));
     if !line.is_empty() {
         xml.text("cmdline", line);
     }
     xml.close("os");
-    xml.line("<features><acpi/><apic/></features>");
-    processor(&mut xml, cpu(run, kvm));
+    match arch {
+        Arch::X86_64 => {
+            xml.line("<features><acpi/><apic/></features>");
+            processor(&mut xml, cpu(run, kvm));
+        }
+        // ACPI is the firmware's there, and libvirt chooses the host's GIC itself. It has no name
+        // for the property of `soil run`'s processor.
+        Arch::Aarch64 => {
+            let default = if kvm { "host" } else { "max" };
+            processor(&mut xml, run.cpu.as_deref().unwrap_or(default));
+        }
+    }
     // The domain ends with its program, as a machine of `soil run` does.
     for event in ["on_poweroff", "on_reboot", "on_crash"] {
         xml.text(event, "destroy");
@@ -56,10 +75,16 @@ pub fn domain(run: &Run, default_net: bool, kvm: bool, line: &str) -> Result<Str
     }
     xml.line("<controller type='usb' model='none'/>");
     xml.line("<memballoon model='none'/>");
-    // A crash of the program: libvirt 9.0 knows no model on PCI.
-    xml.line("<panic model='isa'/>");
+    let serial = match arch {
+        Arch::X86_64 => {
+            // A crash of the program: libvirt 9.0 knows no model on PCI.
+            xml.line("<panic model='isa'/>");
+            "isa-serial"
+        }
+        Arch::Aarch64 => "system-serial",
+    };
     xml.open("serial type='pty'");
-    xml.line("<target type='isa-serial' port='0'/>");
+    xml.line(&format!("<target type='{serial}' port='0'/>"));
     xml.close("serial");
     // For `virsh domifaddr --source agent`, `shutdown --mode agent`, `domfsfreeze`: the program's
     // guest agent.
@@ -316,7 +341,12 @@ impl Xml {
 mod tests {
     use super::{domain, letters};
     use crate::cli::{Cli, Command, Run};
+    use crate::failure::Failure;
     use clap::Parser as _;
+
+    fn of(run: &Run, kvm: bool, line: &str) -> Result<String, Failure> {
+        domain(run, &run.program, false, kvm, line)
+    }
 
     fn run(options: &str) -> Run {
         let words = ["soil", "run", "/srv/a&b.exe", "--dry-run=libvirt"];
@@ -328,7 +358,7 @@ mod tests {
     }
 
     fn xml(options: &str) -> String {
-        domain(&run(options), false, true, "A='1'\n<b>").expect("a domain")
+        of(&run(options), true, "A='1'\n<b>").expect("a domain")
     }
 
     #[test]
@@ -357,10 +387,32 @@ mod tests {
     #[test]
     fn a_model_with_features_becomes_elements() {
         let run = run("--qemu /opt/qemu");
-        let xml = domain(&run, false, false, "").expect("a domain");
+        let xml = of(&run, false, "").expect("a domain");
         assert!(xml.contains("<domain type='qemu'>") && xml.contains("<model>qemu64</model>"));
         assert!(xml.contains("<feature policy='require' name='rdrand'/>"));
         assert!(xml.contains("<emulator>/opt/qemu</emulator>") && !xml.contains("<cmdline>"));
+    }
+
+    #[test]
+    fn an_image_for_aarch64_gets_a_virt_without_devices_of_pcs() {
+        let run = run("--machine virt");
+        for (kvm, mode) in [(true, "host-passthrough"), (false, "maximum")] {
+            let xml = domain(&run, "/srv/a.flat".as_ref(), false, kvm, "").expect("a domain");
+            for part in [
+                "<type arch='aarch64' machine='virt'>hvm</type>",
+                "<kernel>/srv/a.flat</kernel>",
+                &format!("<cpu mode='{mode}'>"),
+                "<target type='system-serial' port='0'/>",
+            ] {
+                assert!(xml.contains(part), "{part}: {xml}");
+            }
+            for absent in ["isa", "apic", "acpi", "feature"] {
+                assert!(!xml.contains(absent), "{absent}: {xml}");
+            }
+        }
+        let run = self::run("--machine virt --cpu cortex-a72");
+        let xml = of(&run, false, "").expect("a domain");
+        assert!(xml.contains("<model>cortex-a72</model>"), "{xml}");
     }
 
     #[test]
@@ -420,7 +472,7 @@ mod tests {
             "--trace t",
         ] {
             let name = option.split(['=', ' ']).next().expect("a word");
-            let error = domain(&run(option), false, true, "").expect_err(option);
+            let error = of(&run(option), true, "").expect_err(option);
             let text = error.to_string();
             assert!(
                 text.starts_with(&format!("{name}: a libvirt domain")),

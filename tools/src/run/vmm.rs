@@ -30,11 +30,17 @@ use std::process::Command;
 /// The CID of a machine whose sockets end at a UNIX socket: the first that is free for machines.
 const CID: u32 = 3;
 
-/// Runs the image whose kernel command line is `line`, and returns its exit status.
-pub fn run(run: &Run, default_net: bool, line: &str, origin: Origin) -> Result<u8, Failure> {
+/// Runs the image in the file `kernel`, whose command line is `line`, and returns its exit status.
+pub fn run(
+    run: &Run,
+    kernel: &Path,
+    default_net: bool,
+    line: &str,
+    origin: Origin,
+) -> Result<u8, Failure> {
     check(run, default_net)?;
     if run.vmm == Vmm::Firecracker {
-        let configuration = firecracker::configuration(run, default_net, line)?;
+        let configuration = firecracker::configuration(run, kernel, default_net, line)?;
         if run.dry_run.is_some() {
             crate::json::print(&configuration)?;
             return Ok(0);
@@ -59,7 +65,7 @@ pub fn run(run: &Run, default_net: bool, line: &str, origin: Origin) -> Result<u
         return machine::run(run, launch, origin, connect).map(|(status, _)| status);
     }
     if run.dry_run.is_some() {
-        let arguments = cloud_hypervisor::arguments(run, default_net, line, None)?;
+        let arguments = cloud_hypervisor::arguments(run, kernel, default_net, line, None)?;
         println!(
             "{}",
             shell::shown(OsStr::new(cloud_hypervisor::PROGRAM), &arguments)
@@ -71,6 +77,7 @@ pub fn run(run: &Run, default_net: bool, line: &str, origin: Origin) -> Result<u
     let mut command = Command::new(cloud_hypervisor::PROGRAM);
     command.args(cloud_hypervisor::arguments(
         run,
+        kernel,
         default_net,
         line,
         Some(&socket),
@@ -118,7 +125,7 @@ fn check(run: &Run, default_net: bool) -> Result<(), Failure> {
         (
             "--machine",
             "makes one kind of machine",
-            run.machine() != Machine::Microvm,
+            run.machine() != Machine::of(run.machine().arch()),
         ),
         ("--cpu", "passes the host's processor on", run.cpu.is_some()),
         ("--accel tcg", "needs KVM", run.accel == Accelerator::Tcg),

@@ -23,16 +23,18 @@ use std::path::Path;
 /// The executable.
 pub const PROGRAM: &str = "cloud-hypervisor";
 
-/// The arguments for an image whose kernel command line is `line`, with the API at `socket`.
+/// The arguments for the image in the file `kernel`, whose command line is `line`, with the API at
+/// `socket`.
 pub fn arguments(
     run: &Run,
+    kernel: &Path,
     default_net: bool,
     line: &str,
     socket: Option<&Path>,
 ) -> Result<Vec<OsString>, Failure> {
     let mut words: Vec<String> = Vec::new();
     let mut pair = |option: &str, value: String| words.extend([option.to_owned(), value]);
-    pair("--kernel", path(&run.program)?);
+    pair("--kernel", path(kernel)?);
     if !line.is_empty() {
         pair("--cmdline", line.to_owned());
     }
@@ -155,7 +157,8 @@ mod tests {
     fn command(words: &str) -> String {
         let words = format!("--vmm cloud-hypervisor {words}");
         let socket = Path::new("/run/api");
-        let words = arguments(&options(&words), false, "A=1", Some(socket)).expect("arguments");
+        let (run, kernel) = (options(&words), Path::new("/srv/a.flat"));
+        let words = arguments(&run, kernel, false, "A=1", Some(socket)).expect("arguments");
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         words.join(" ")
     }
@@ -164,11 +167,11 @@ mod tests {
     fn a_program_alone_has_a_serial_line() {
         assert_eq!(
             command("--mem 32M"),
-            "--kernel /srv/a.exe --cmdline A=1 --cpus boot=1 --memory size=32M --serial tty \
+            "--kernel /srv/a.flat --cmdline A=1 --cpus boot=1 --memory size=32M --serial tty \
              --console off --api-socket path=/run/api"
         );
-        let shown = arguments(&options("--vmm cloud-hypervisor"), false, "", None);
-        let shown = shown.expect("arguments");
+        let run = options("--vmm cloud-hypervisor");
+        let shown = arguments(&run, &run.program, false, "", None).expect("arguments");
         assert!(
             !shown
                 .iter()

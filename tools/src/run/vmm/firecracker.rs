@@ -23,8 +23,14 @@ const DEVICE_WORD: usize = 37;
 /// The word that it adds for a machine without PCI (src/vmm/src/builder.rs).
 const MACHINE_WORD: &str = " pci=off";
 
-/// The contents of its configuration file for an image whose kernel command line is `line`.
-pub fn configuration(run: &Run, default_net: bool, line: &str) -> Result<Value, Failure> {
+/// The contents of its configuration file for the image in the file `kernel`, whose command line is
+/// `line`.
+pub fn configuration(
+    run: &Run,
+    kernel: &Path,
+    default_net: bool,
+    line: &str,
+) -> Result<Value, Failure> {
     let taps = taps(run, default_net);
     // The entropy device is the other one.
     let devices = run.disks.len() + taps.len() + usize::from(run.vsock.is_some()) + 1;
@@ -57,7 +63,7 @@ pub fn configuration(run: &Run, default_net: bool, line: &str) -> Result<Value, 
         }));
     }
     let mut configuration = json!({
-        "boot-source": { "kernel_image_path": path(&run.program)?, "boot_args": line },
+        "boot-source": { "kernel_image_path": path(kernel)?, "boot_args": line },
         "machine-config": { "vcpu_count": 1, "mem_size_mib": run.mem.unwrap_or_default().0 },
         "drives": drives,
         "network-interfaces": interfaces,
@@ -122,7 +128,14 @@ impl Monitor for Firecracker {
 mod tests {
     use super::super::tests::options;
     use super::{Firecracker, Monitor as _, configuration};
-    use serde_json::json;
+    use crate::cli::Run;
+    use crate::failure::Failure;
+    use serde_json::{Value, json};
+
+    /// The configuration of a program without a network.
+    fn of(run: &Run, line: &str) -> Result<Value, Failure> {
+        configuration(run, &run.program, false, line)
+    }
 
     #[test]
     fn a_configuration_has_what_the_options_say() {
@@ -130,11 +143,12 @@ mod tests {
             "--vmm firecracker --mem 128M --disk data=/srv/d.img --disk www=/srv/w.img,ro \
              --net tap=tap7 --net tap=tap8 --mac 52:54:00:00:00:01",
         );
-        let found = configuration(&run, true, "A=1 -- x").expect("a configuration");
+        let kernel = "/srv/a.flat".as_ref();
+        let found = configuration(&run, kernel, true, "A=1 -- x").expect("a configuration");
         assert_eq!(
             found,
             json!({
-                "boot-source": { "kernel_image_path": "/srv/a.exe", "boot_args": "A=1 -- x" },
+                "boot-source": { "kernel_image_path": "/srv/a.flat", "boot_args": "A=1 -- x" },
                 "machine-config": { "vcpu_count": 1, "mem_size_mib": 128 },
                 "drives": [
                     {
@@ -156,7 +170,7 @@ mod tests {
                 "entropy": {},
             })
         );
-        let alone = configuration(&options("--vmm firecracker"), false, "").expect("one");
+        let alone = of(&options("--vmm firecracker"), "").expect("one");
         // `drives` has no default in Firecracker's parser.
         assert_eq!(alone["drives"], json!([]));
         assert_eq!(alone["network-interfaces"], json!([]));
@@ -166,15 +180,15 @@ mod tests {
     fn the_command_line_has_room_for_the_devices() {
         let length = 2047 - 8 - 37;
         let run = options("--vmm firecracker");
-        assert!(configuration(&run, false, &"a".repeat(length)).is_ok());
-        let error = configuration(&run, false, &"a".repeat(length + 1)).expect_err("too long");
+        assert!(of(&run, &"a".repeat(length)).is_ok());
+        let error = of(&run, &"a".repeat(length + 1)).expect_err("too long");
         assert!(
             error.to_string().contains("holds 2002 with 1 devices"),
             "{error}"
         );
         let run = options("--vmm firecracker --disk data=d --net tap=tap7");
-        assert!(configuration(&run, false, &"a".repeat(length - 74)).is_ok());
-        assert!(configuration(&run, false, &"a".repeat(length - 73)).is_err());
+        assert!(of(&run, &"a".repeat(length - 74)).is_ok());
+        assert!(of(&run, &"a".repeat(length - 73)).is_err());
     }
 
     #[test]
