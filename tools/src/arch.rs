@@ -50,6 +50,14 @@ impl Arch {
         }
     }
 
+    /// The name that Debian, Go and container images have for it.
+    pub const fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
     /// GNU's name of Linux on it.
     pub const fn triplet(self) -> &'static str {
         match self {

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 pub enum Engine {
     /// Container engines, as a Linux process: Kubernetes, podman, Docker.
     Process,
-    /// KubeVirt: a kernel for `kernelBoot`, and a `containerDisk`.
+    /// KubeVirt: a `containerDisk`, and for x86-64 a kernel for `kernelBoot`. KubeVirt's machines
+    /// for arm64 boot by UEFI, from disks only.
     Kubevirt,
     /// urunc: an image as a unikernel of the type linux, under QEMU.
     Urunc,
@@ -64,8 +65,7 @@ pub fn write(
     replace: bool,
 ) -> Result<String, Failure> {
     let program = program::inspect(contents.program)?;
-    program.is_for(Arch::X86_64, contents.program, "container images are")?;
-    let form = program.form;
+    let (form, arch) = (program.form, program.arch);
     match (engine, form) {
         (Engine::Process, Form::Image) => {
             let remedy = "give the process form (_build/default/…), or --engine kubevirt or urunc";
@@ -74,6 +74,14 @@ pub fn write(
         (Engine::Kubevirt | Engine::Urunc, Form::Process) => {
             let remedy = "give the image (_build/soil/…), or --engine process";
             return Err(Failure::on(contents.program, "a process is no machine").remedy(remedy));
+        }
+        (Engine::Process, Form::Process) if !arch.is_host() => {
+            let host = Arch::HOST;
+            let reason = format!(
+                "a Linux executable for {arch}, and the C library that it needs is here for {host}"
+            );
+            let remedy = format!("make its container image on a machine with {arch}");
+            return Err(Failure::on(contents.program, reason).remedy(remedy));
         }
         _ => {}
     }
@@ -84,16 +92,18 @@ pub fn write(
     let config = match engine {
         Engine::Process => process(contents, &mut tree)?,
         Engine::Kubevirt => {
-            let stripped = stripped(contents.program, scratch.path())?;
-            tree.file("boot/image.elf", &stripped, 0o444, ROOT);
+            if arch == Arch::X86_64 {
+                let kernel = kernel(arch, contents.program, scratch.path())?;
+                tree.file("boot/image.elf", &kernel, 0o444, ROOT);
+            }
             if let Some(disk) = contents.disk {
                 tree.file("disk/disk.img", disk, 0o440, QEMU);
             }
             json!({})
         }
         Engine::Urunc => {
-            let stripped = stripped(contents.program, scratch.path())?;
-            tree.file(UNIKERNEL.trim_start_matches('/'), &stripped, 0o444, ROOT);
+            let kernel = kernel(arch, contents.program, scratch.path())?;
+            tree.file(UNIKERNEL.trim_start_matches('/'), &kernel, 0o444, ROOT);
             annotations = urunc(contents)?;
             let file = serde_json::to_vec(&annotations).on("urunc.json")?;
             tree.bytes("urunc.json", file, 0o444, ROOT);
@@ -108,13 +118,16 @@ pub fn write(
         }
     };
     let layer = progress::during("compressing", || layout.layer(&tree))?;
-    layout.finish(&layer, config, annotations)
+    layout.finish(arch, &layer, config, annotations)
 }
 
-/// A copy without symbols: for deployment.
-fn stripped(image: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+/// A copy without symbols, as QEMU's -kernel takes it.
+fn kernel(arch: Arch, image: &Path, folder: &Path) -> Result<PathBuf, Failure> {
     let copy = folder.join("image.elf");
-    strip::strip(image, &copy)?;
+    match arch {
+        Arch::X86_64 => strip::strip(image, &copy)?,
+        Arch::Aarch64 => strip::flat(image, &copy)?,
+    };
     Ok(copy)
 }
 
@@ -247,6 +260,83 @@ mod tests {
             assert_eq!(manifest["layers"][0]["size"], layer.len());
             [manifest, config]
         }
+    }
+
+    /// The paths in the only layer.
+    fn paths(written: &Written) -> Vec<String> {
+        let [manifest, _] = written.documents();
+        let layer = written.blob(&manifest["layers"][0]["digest"]);
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&*layer));
+        let entries = archive.entries().expect("an archive").map(|entry| {
+            let entry = entry.expect("an entry");
+            entry.path().expect("a path").display().to_string()
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn an_image_for_aarch64_is_flat_and_of_its_platform() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (image, disk) = (folder.path().join("arm.elf"), folder.path().join("disk"));
+        fs::write(&image, crate::flat::tests::image(0x20_0400)).expect("written");
+        fs::write(&disk, "sectors").expect("written");
+        let contents = Contents {
+            program: &image,
+            arguments: &[],
+            variables: &[],
+            disk: Some(&disk),
+        };
+        let written = Written::of(Engine::Urunc, &contents);
+        let [manifest, config] = written.documents();
+        assert_eq!(config["architecture"], "arm64");
+        let layer = written.blob(&manifest["layers"][0]["digest"]);
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*layer), &mut bytes)
+            .expect("compressed");
+        assert!(bytes.windows(4).any(|four| four == b"ARM\x64"), "no Image");
+        let index = fs::read(written.layout.join("index.json")).expect("an index");
+        let index: Value = serde_json::from_slice(&index).expect("JSON");
+        let platform = &index["manifests"][0]["platform"];
+        assert_eq!(
+            *platform,
+            serde_json::json!({ "architecture": "arm64", "os": "linux" })
+        );
+        // KubeVirt's machines start a kernel by UEFI there, which this one isn't for.
+        let found = paths(&Written::of(Engine::Kubevirt, &contents));
+        assert!(
+            found.iter().any(|path| path == "disk/disk.img"),
+            "{found:?}"
+        );
+        assert!(
+            !found.iter().any(|path| path.starts_with("boot")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_process_of_another_machine_is_refused_by_both_names() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("process");
+        // Without the note, it is no image.
+        let mut foreign = crate::flat::tests::image(0x20_0400);
+        foreign[64 + 112] = 0;
+        if cfg!(target_arch = "aarch64") {
+            foreign[18] = 62;
+        }
+        fs::write(&program, foreign).expect("written");
+        let contents = Contents {
+            program: &program,
+            arguments: &[],
+            variables: &[],
+            disk: None,
+        };
+        let output = folder.path().join("image");
+        let error = write(Engine::Process, &contents, &output, false).expect_err("foreign");
+        let text = error.to_string();
+        assert!(
+            text.contains("x86_64") && text.contains("aarch64"),
+            "{text}"
+        );
     }
 
     fn probe(folder: &Path) -> PathBuf {

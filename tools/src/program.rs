@@ -50,22 +50,6 @@ pub struct Program {
     pub has_sections: bool,
 }
 
-impl Program {
-    /// Refuses a program for another architecture than `arch`, the only one for which there is
-    /// `what`.
-    pub fn is_for(&self, arch: Arch, path: &Path, what: &str) -> Result<(), Failure> {
-        if self.arch == arch {
-            return Ok(());
-        }
-        let reason = format!("for {}, and {what} for {arch} only", self.arch);
-        let remedy = format!(
-            "give the program for {arch}, below _build/{}",
-            arch.context()
-        );
-        Err(Failure::on(path, reason).remedy(remedy))
-    }
-}
-
 /// Reads the properties from the file.
 pub fn inspect(path: &Path) -> Result<Program, Failure> {
     let metadata = std::fs::metadata(path).map_err(|error| {
@@ -220,7 +204,6 @@ fn process_form(image: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::{Form, inspect, name, process_form};
-    use crate::arch::Arch;
     use std::io::Write as _;
 
     #[test]
@@ -266,24 +249,6 @@ mod tests {
     fn a_program_has_the_name_of_its_file_or_of_its_folder() {
         assert_eq!(name("/srv/echo/main.exe".as_ref()), "echo");
         assert_eq!(name("/srv/echo/service.elf".as_ref()), "service");
-    }
-
-    #[test]
-    fn a_program_for_another_architecture_is_refused_by_both_names() {
-        let this = std::env::current_exe().expect("known");
-        let program = inspect(&this).expect("an ELF");
-        let other = match Arch::HOST {
-            Arch::X86_64 => Arch::Aarch64,
-            Arch::Aarch64 => Arch::X86_64,
-        };
-        assert_eq!(program.is_for(Arch::HOST, &this, "disks are"), Ok(()));
-        let refused = program.is_for(other, &this, "disks are");
-        let text = refused.expect_err("another").to_string();
-        assert!(
-            text.contains("x86_64") && text.contains("aarch64"),
-            "{text}"
-        );
-        assert!(text.contains("disks are"), "{text}");
     }
 
     #[test]

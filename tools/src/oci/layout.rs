@@ -1,6 +1,7 @@
 //! An image layout: a folder of blobs named by their digests, with an index.
 
 use super::layer::{Digests, Tree, digest};
+use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -75,18 +76,20 @@ impl Layout {
         Ok(json!({ "mediaType": kind, "digest": digest, "size": bytes.len() }))
     }
 
-    /// Writes the configuration, the manifest and the index, and puts the folder in its place.
-    /// Returns the manifest's digest.
+    /// Writes the configuration, the manifest and the index for a program of this architecture, and
+    /// puts the folder in its place. Returns the manifest's digest.
     pub fn finish(
         self,
+        arch: Arch,
         layer: &Digests,
         config: Value,
         annotations: Map<String, Value>,
     ) -> Result<String, Failure> {
-        let platform = json!({ "architecture": "amd64", "os": "linux" });
+        let architecture = arch.debian();
+        let platform = json!({ "architecture": architecture, "os": "linux" });
         let config = json!({
             "created": TIME,
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "config": config,
             "rootfs": { "type": "layers", "diff_ids": [layer.archive] },
