@@ -1,5 +1,6 @@
 //! `soil build`: builds both forms of everything in a workspace and lists the programs.
 
+use crate::arch::Arch;
 use crate::disk;
 use crate::dune::{Stanza, Workspace};
 use crate::failure::{Context as _, Failure};
@@ -8,7 +9,7 @@ use crate::program::{self, Form};
 use crate::progress;
 use crate::strip;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A program and its built forms.
 #[derive(Serialize)]
@@ -17,6 +18,9 @@ struct Built {
     program: String,
     process: Option<Made>,
     image: Option<Made>,
+    /// The image for another processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_image: Option<Made>,
 }
 
 /// One form of a program.
@@ -32,23 +36,31 @@ struct Made {
 pub fn run(release: bool, json: bool) -> Result<(), Failure> {
     let workspace = Workspace::find()?;
     workspace.build(release)?;
-    let stanzas = workspace.stanzas();
+    let (stanzas, foreign) = (workspace.stanzas(), workspace.foreign());
     let built = stanzas
         .iter()
         .filter(|stanza| !stanza.test)
-        .map(|stanza| built(&workspace, stanza));
+        .map(|stanza| built(&workspace, foreign, stanza));
     let built: Result<Vec<Built>, Failure> =
         progress::during("measuring the programs", || built.collect());
     let built: Vec<Built> = built?
         .into_iter()
-        .filter(|built| built.process.is_some() || built.image.is_some())
+        .filter(|built| {
+            [&built.process, &built.image, &built.other_image]
+                .iter()
+                .any(|made| made.is_some())
+        })
         .collect();
     if json {
         return json::print(&built);
     }
     let rows = built.iter().flat_map(|built| {
         let row = |form, made: &Option<Made>| made.as_ref().map(|made| (form, line(made)));
-        [row("process", &built.process), row("image", &built.image)]
+        [
+            row("process", &built.process),
+            row("image", &built.image),
+            row("image", &built.other_image),
+        ]
     });
     let rows: Vec<(&str, (String, String))> = rows.flatten().collect();
     let width = rows.iter().map(|(_, (path, _))| path.chars().count()).max();
@@ -71,9 +83,8 @@ fn line(made: &Made) -> (String, String) {
     (made.path.clone(), size)
 }
 
-fn built(workspace: &Workspace, stanza: &Stanza) -> Result<Built, Failure> {
-    let made = |form| {
-        let file = workspace.executable(stanza, form);
+fn built(workspace: &Workspace, foreign: Option<Arch>, stanza: &Stanza) -> Result<Built, Failure> {
+    let made = |form, file: PathBuf| {
         // For an image that it can't link, soil-cc writes a script and reports the reason itself.
         if !file.exists() || !program::inspect(&file).is_ok_and(|found| found.form == form) {
             return Ok(None);
@@ -88,10 +99,15 @@ fn built(workspace: &Workspace, stanza: &Stanza) -> Result<Built, Failure> {
             stripped_bytes,
         }))
     };
+    let own = |form| made(form, workspace.executable(stanza, form));
     Ok(Built {
         program: stanza.shown(),
-        process: made(Form::Process)?,
-        image: made(Form::Image)?,
+        process: own(Form::Process)?,
+        image: own(Form::Image)?,
+        other_image: match foreign {
+            Some(arch) => made(Form::Image, workspace.image_for(stanza, arch))?,
+            None => None,
+        },
     })
 }
 

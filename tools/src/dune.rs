@@ -6,6 +6,8 @@ use crate::failure::{Context as _, Failure};
 use crate::program::Form;
 use crate::project;
 use crate::sexp::{self, Sexp};
+use crate::toolchain;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -86,15 +88,31 @@ impl Workspace {
         &self.root
     }
 
-    /// Builds everything in both contexts. Dune prints its errors and progress.
+    /// Builds everything in all contexts. Dune prints its errors and progress.
     pub fn build(&self, release: bool) -> Result<(), Failure> {
+        let foreign = self.foreign();
+        if let Some(arch) = foreign.filter(|arch| !names_toolchain(*arch)) {
+            toolchain::check(arch).map_err(|why| {
+                let context = arch.context();
+                let subject = format!("OCaml for {arch}, which the context {context} needs");
+                Failure::on(subject, why).remedy(format!("soil doctor --arch {arch} --fix"))
+            })?;
+        }
         let mut command = self.dune(release);
         terminated_at_our_end(&mut command);
         let status = command.status().map_err(not_started)?;
         if status.success() {
-            Ok(())
-        } else {
-            Err(Failure::new("dune could not build everything"))
+            return Ok(());
+        }
+        let missing = foreign.map(|arch| (arch, toolchain::missing(arch, self.libraries())));
+        match missing {
+            Some((arch, missing)) if !missing.is_empty() => {
+                let names: Vec<&str> = missing.iter().map(|(name, _)| name.as_str()).collect();
+                let subject = format!("no libraries for {arch}");
+                Err(Failure::on(subject, names.join(", "))
+                    .remedy(toolchain::remedy(arch, &missing)))
+            }
+            _ => Err(Failure::new("dune could not build everything")),
         }
     }
 
@@ -113,23 +131,45 @@ impl Workspace {
         command
     }
 
+    /// The other architecture for which the workspace has a context.
+    pub fn foreign(&self) -> Option<Arch> {
+        let mut all = [Arch::X86_64, Arch::Aarch64].into_iter();
+        all.find(|arch| {
+            !arch.is_host() && project::has_context(&self.root, *arch).is_ok_and(|has| has)
+        })
+    }
+
     /// The configuration of findlib that has the toolchain of another architecture, if the
     /// workspace has a context for it and the environment names none.
     fn foreign_toolchain(&self) -> Option<PathBuf> {
-        let mut all = [Arch::X86_64, Arch::Aarch64].into_iter();
-        let foreign = all.find(|arch| !arch.is_host())?;
-        if std::env::var_os("OCAMLFIND_CONF").is_some()
-            || !project::has_context(&self.root, foreign).is_ok_and(|has| has)
-        {
-            return None;
-        }
+        let foreign = self.foreign().filter(|arch| !names_toolchain(*arch))?;
         let file = foreign.tree()?.join("findlib.conf");
         file.is_file().then_some(file)
     }
 
+    /// The libraries that the dune files name, except those of conditional forms.
+    fn libraries(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        self.each_dune_file(|_, items| {
+            for item in items {
+                add_libraries(item, &mut names);
+            }
+        });
+        names
+    }
+
     /// The file that dune builds from a stanza in the context of this form. It need not exist.
     pub fn executable(&self, stanza: &Stanza, form: Form) -> PathBuf {
-        let mut folder = self.folder(stanza, form);
+        self.executable_in(stanza, context(form))
+    }
+
+    /// The image of a stanza for an architecture. It need not exist.
+    pub fn image_for(&self, stanza: &Stanza, arch: Arch) -> PathBuf {
+        self.executable_in(stanza, arch.context())
+    }
+
+    fn executable_in(&self, stanza: &Stanza, context: &str) -> PathBuf {
+        let mut folder = self.folder_in(stanza, context);
         let mut name = stanza.name.as_str();
         while let Some(rest) = name.strip_prefix("../") {
             folder.pop();
@@ -140,8 +180,12 @@ impl Workspace {
 
     /// The folder of a stanza in the context of this form.
     pub fn folder(&self, stanza: &Stanza, form: Form) -> PathBuf {
+        self.folder_in(stanza, context(form))
+    }
+
+    fn folder_in(&self, stanza: &Stanza, context: &str) -> PathBuf {
         let folder = std::env::var_os("DUNE_BUILD_DIR").unwrap_or_else(|| "_build".into());
-        let context = self.root.join(folder).join(context(form));
+        let context = self.root.join(folder).join(context);
         context.join(&stanza.folder)
     }
 
@@ -158,6 +202,16 @@ impl Workspace {
     /// include folders that dune excludes: callers check that a stanza's executable exists.
     pub fn stanzas(&self) -> Vec<Stanza> {
         let mut found = Vec::new();
+        let crams = self.each_dune_file(|folder, items| collect(folder, items, &mut found));
+        found.extend(crams.iter().map(|folder| Stanza::of_dune(folder, None)));
+        found.sort_by(|a, b| (&a.folder, &a.name).cmp(&(&b.folder, &b.name)));
+        found
+    }
+
+    /// Calls `each` with the folder and the contents of every dune file that isn't in OCaml syntax.
+    /// Returns the folder of each cram test.
+    fn each_dune_file(&self, mut each: impl FnMut(&Path, &[Sexp])) -> Vec<PathBuf> {
+        let mut crams = Vec::new();
         let mut folders = vec![PathBuf::new()];
         while let Some(folder) = folders.pop() {
             let Ok(entries) = std::fs::read_dir(self.root.join(&folder)) else {
@@ -169,21 +223,19 @@ impl Workspace {
                 let cram = plain && name.to_string_lossy().ends_with(".t");
                 match entry.file_type() {
                     Ok(kind) if cram && (!kind.is_dir() || entry.path().join("run.t").exists()) => {
-                        found.push(Stanza::of_dune(&folder, None));
+                        crams.push(folder.clone());
                     }
                     // Dune's default.
                     Ok(kind) if kind.is_dir() && plain => folders.push(folder.join(&name)),
                     Ok(kind) if !kind.is_dir() && name == "dune" => {
                         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-                        let items = sexp::parse(&text).unwrap_or_default();
-                        collect(&folder, &items, &mut found);
+                        each(&folder, &sexp::parse(&text).unwrap_or_default());
                     }
                     _ => {}
                 }
             }
         }
-        found.sort_by(|a, b| (&a.folder, &a.name).cmp(&(&b.folder, &b.name)));
-        found
+        crams
     }
 }
 
@@ -197,6 +249,28 @@ impl Stanza {
             enabled_if,
             action: None,
         }
+    }
+}
+
+/// Whether the environment selects a configuration of findlib with a toolchain for `arch`. One
+/// without, such as that of Soil's own installation, is a part of the toolchain's configuration.
+fn names_toolchain(arch: Arch) -> bool {
+    let Some(mut folder) = std::env::var_os("OCAMLFIND_CONF") else {
+        return false;
+    };
+    folder.push(".d");
+    Path::new(&folder).join(format!("{arch}.conf")).is_file()
+}
+
+/// Adds the names in all fields `libraries` of a stanza.
+fn add_libraries(item: &Sexp, names: &mut BTreeSet<String>) {
+    let Sexp::List(items) = item else { return };
+    match item.stanza("libraries") {
+        Some(libraries) => {
+            let plain = libraries.iter().filter_map(Sexp::atom);
+            names.extend(plain.map(str::to_owned));
+        }
+        None => items.iter().for_each(|item| add_libraries(item, names)),
     }
 }
 
@@ -518,7 +592,7 @@ mod tests {
         );
         write(
             "a/dune",
-            "(tests (names t1 t2)) (subdir b (test (name t3)))",
+            "(tests (names t1 t2)) (subdir b (test (name t3) (libraries x.y (select a from))))",
         );
         write("c/dune", "(* -*- tuareg -*- *) let () = (");
         write("d/cram.t", "  $ true");
@@ -537,6 +611,8 @@ mod tests {
             Stanza::of_dune(Path::new("e"), None),
         ];
         assert_eq!(workspace.stanzas(), expected);
+        let libraries: Vec<String> = workspace.libraries().into_iter().collect();
+        assert_eq!(libraries, ["l", "x.y"]);
         assert_eq!(expected[3].shown(), "a/b/t3");
     }
 }

@@ -38,6 +38,7 @@ mod stand_in;
 mod strip;
 mod symbols;
 mod testing;
+mod toolchain;
 mod trace;
 mod words;
 

@@ -3,6 +3,7 @@
 use super::{Finding, Found, Remedy, finding, programs, version};
 use crate::arch::Arch;
 use crate::failure::Failure;
+use crate::toolchain;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -22,7 +23,7 @@ pub fn check(arch: Arch) -> Vec<Finding> {
         ),
         (
             "OCaml and musl",
-            unpacked(arch),
+            toolchain::check(arch),
             Remedy::Say("soil doctor --arch aarch64 --fix"),
         ),
     ];
@@ -42,17 +43,6 @@ pub fn check(arch: Arch) -> Vec<Finding> {
     needed
         .chain(useful.into_iter().map(finding(false)))
         .collect()
-}
-
-/// The compiler's and musl's files, which are unpacked for this user.
-fn unpacked(arch: Arch) -> Result<String, String> {
-    let root = arch.tree().ok_or("no HOME")?;
-    let compiler = root.join("bin/ocamlopt");
-    let musl = root.join(format!("usr/lib/{arch}-linux-musl/libc.a"));
-    match [&compiler, &musl].into_iter().find(|file| !file.is_file()) {
-        Some(file) => Err(format!("no {}", file.display())),
-        None => version(&compiler, "-version", None),
-    }
 }
 
 /// Fetches what is missing, and `packages`.

@@ -11,6 +11,27 @@ const IN_MUSL: [&str; 10] = [
     "c", "m", "pthread", "dl", "rt", "util", "resolv", "crypt", "xnet", "gcc_s",
 ];
 
+/// Debian's packages of static libraries whose names don't follow from the library's.
+const PACKAGES: [(&str, &str); 9] = [
+    ("crypto", "libssl-dev"),
+    ("curl", "libcurl4-openssl-dev"),
+    ("gmpxx", "libgmp-dev"),
+    ("ncurses", "libncurses-dev"),
+    ("pcre2-8", "libpcre2-dev"),
+    ("png16", "libpng-dev"),
+    ("tinfo", "libncurses-dev"),
+    ("uv", "libuv1-dev"),
+    ("z", "zlib1g-dev"),
+];
+
+/// Debian's package with the static archive of a library.
+fn package(name: &str) -> String {
+    match PACKAGES.iter().find(|(library, _)| *library == name) {
+        Some((_, package)) => (*package).to_owned(),
+        None => format!("lib{name}-dev").to_lowercase(),
+    }
+}
+
 /// Distributions' folders of static libraries: of this machine, or of another processor's packages
 /// that were unpacked for this user.
 fn system(arch: Arch) -> Vec<PathBuf> {
@@ -125,14 +146,11 @@ impl<'a> Search<'a> {
                 let failure = Failure::new(format!(
                     "library {name} wasn't found: no {file} in the folders of -L or the system's"
                 ));
-                match self.arch.is_host() {
-                    true => failure,
-                    false => failure.remedy(format!(
-                        "soil doctor --arch {} --fix PACKAGE, with Debian's package of it \
-                        (lib{name}-dev)",
-                        self.arch
-                    )),
-                }
+                let (arch, package) = (self.arch, package(name));
+                failure.remedy(match arch.is_host() {
+                    true => format!("install it (Debian: apt-get install {package})"),
+                    false => format!("soil doctor --arch {arch} --fix {package}"),
+                })
             }
         })
     }
@@ -155,7 +173,7 @@ pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Musl, Search};
+    use super::{Musl, Search, package};
     use crate::arch::Arch;
     use std::path::PathBuf;
 
@@ -173,6 +191,19 @@ mod tests {
                 .to_string()
                 .contains("libsoil-none.a")
         );
+        let foreign = match Arch::HOST {
+            Arch::X86_64 => Arch::Aarch64,
+            Arch::Aarch64 => Arch::X86_64,
+        };
+        for (arch, remedy) in [
+            (Arch::HOST, "apt-get install libsoil-none-dev".to_owned()),
+            (foreign, format!("--arch {foreign} --fix libsoil-none-dev")),
+        ] {
+            let error = Search::new(arch, &directories, &musl).find("soil-none");
+            let text = error.expect_err("none").to_string();
+            assert!(text.contains(&remedy), "{text}");
+        }
+        assert_eq!(package("z"), "zlib1g-dev");
         std::fs::write(folder.path().join("libsoil-some.so"), "").unwrap();
         assert!(
             search
