@@ -9,9 +9,11 @@
 #                               (libzarith-ocaml-dev) or of a C library (libgmp-dev)
 #   cross.sh kernel             fetch Debian's cloud kernel for arm64, the benchmarks' peer; print its
 #                               folder
-#   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs
+#   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs: by
+#                               rustup, or for Debian's rustc from its package for arm64
 #   cross.sh missing            print what is missing, a line for each; status 1 if there is any
 #   cross.sh environment        shell commands that name the toolchain to findlib and dune
+#   cross.sh rust-environment   the part of them that puts a rustc with that library first on PATH
 #
 # The compiler is Debian's bytecode one, run by this machine's ocamlrun of the same version:
 # bytecode is the same on all machines, and much faster here than arm64 code in an emulator. apt
@@ -23,6 +25,7 @@ target=aarch64-unknown-linux-gnu
 triplet=aarch64-linux-gnu
 tree=${XDG_CACHE_HOME:-$HOME/.cache}/soil/aarch64
 root=$tree/root
+rust_tree=$tree/rust
 # The last one also has findlib's files of OCaml's own libraries.
 base="ocaml ocaml-base libstdlib-ocaml libstdlib-ocaml-dev libcompiler-libs-ocaml-dev"
 
@@ -39,14 +42,22 @@ requested() {
   { cat "$tree/requested" 2>/dev/null || true; for name in "$@"; do echo "$name"; done; } |
     sort -u | tr '\n' ' '
 }
-# What the unpacked tree has to consist of. The place is part of it: wrappers name it.
-goal() { echo "$tree OCaml $(version) $base $(requested "$@")"; }
+# What the unpacked tree has to consist of: the form of the wrappers, the place, which they name,
+# and the packages.
+goal() { echo "2 $tree OCaml $(version) $base $(requested "$@")"; }
 present() { [ "$(cat "$root/.of" 2>/dev/null)" = "$(goal "$@")" ]; }
 
-rust_libraries() {
-  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin rustc --print target-libdir --target "$target" \
-    2>/dev/null || true
+# Whether the library for Debian's rustc was unpacked, for the rustc that is on PATH.
+rust_goal() { echo "$rust_tree $(rustc -vV 2>/dev/null)"; }
+rust_is_unpacked() { [ -d "$rust_tree" ] && [ "$(cat "$rust_tree/.of" 2>/dev/null)" = "$(rust_goal)" ]; }
+rust_environment() {
+  if rust_is_unpacked; then echo "export PATH='$rust_tree/bin':\"\$PATH\""; fi
 }
+rust_libraries() (
+  eval "$(rust_environment)"
+  PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+  rustc --print target-libdir --target "$target" 2>/dev/null || true
+)
 rust_present() { ls "$(rust_libraries)"/libcore-*.rlib >/dev/null 2>&1; }
 
 # Prints what is missing.
@@ -55,7 +66,7 @@ missing() {
     echo "C compiler: run as root:  apt-get install gcc-$triplet libc6-dev-arm64-cross"
   [ -n "$(version)" ] || echo "OCaml: run  soil doctor --fix"
   present || echo "OCaml for arm64: run  soil doctor --arch aarch64 --fix"
-  rust_present || echo "Rust for arm64: run  rustup target add $target"
+  rust_present || echo "Rust for arm64, for Soil's own build: run  tools/setup/cross.sh rust"
 }
 
 # apt with the sources and keys of this machine and a state of its own, for arm64 alone.
@@ -79,6 +90,10 @@ END
 }
 apt_get() { LC_ALL=C apt-get -c "$tree/apt/apt.conf" "$@"; }
 apt_cache() { LC_ALL=C apt-cache -c "$tree/apt/apt.conf" "$@"; }
+lock() {
+  exec 9>"$tree/lock"
+  if command -v flock >/dev/null; then flock 9; fi
+}
 update() {
   private_apt
   say "reading the lists of packages for arm64"
@@ -98,6 +113,19 @@ find_suite() {
   package_version=${found%% *}
   suite=${found#* }
   suite=${suite%%/*}
+}
+
+# Fails for an OCaml whose compiler for arm64 Debian doesn't have, such as opam's.
+other_ocaml() {
+  known=$(apt_cache madison ocaml | awk -F ' *[|] *' '
+    $3 ~ / arm64 Packages$/ { sub(/-[^-]*$/, "", $2); sub(/^[0-9]+:/, "", $2)
+      if (!seen[$2]++) print $2 }')
+  [ -n "$known" ] || fail "apt's sources have no OCaml for arm64: check this machine's apt sources"
+  one=$(echo "$known" | sort -V | tail -n 1)
+  fail "$(command -v ocamlc) is OCaml $(version), and the compiler for arm64 has to be of the same version.
+cross: Debian's releases among apt's sources have for arm64: $(echo "$known" | tr '\n' ' ')
+cross: put Debian's OCaml first on PATH (apt-get install ocaml ocaml-findlib ocaml-dune), or run  \
+opam switch create $one"
 }
 
 # Prints NAME=VERSION of each package to unpack: the requested ones with what they need of OCaml
@@ -151,14 +179,38 @@ cross: check the network and run this again: the other packages are kept"
   done
 }
 
-# Unpacks the packages of $tree/sums and replaces the tree with them.
+# unpack FOLDER: the packages of $tree/sums into a new folder.
 unpack() {
-  rm -rf "$root.part"
-  mkdir "$root.part"
+  rm -rf "$1"
+  mkdir -p "$1"
   while read -r _ file; do
-    dpkg-deb -x "$tree/archives/$file" "$root.part" ||
+    dpkg-deb -x "$tree/archives/$file" "$1" ||
       fail "$tree/archives/$file can't be unpacked: remove it and run this again"
   done <"$tree/sums"
+}
+
+# Writes a C compiler that also searches the tree, behind its own folders, for headers and
+# libraries. It names the package of a header that is missing, if this machine has it installed.
+c_compiler() {
+  printf '#!/bin/sh\ntree=%s\n' "'$root/usr'" >"$root.part/bin/cc"
+  cat >>"$root.part/bin/cc" <<'END'
+triplet=aarch64-linux-gnu
+exec 3>&1
+errors=$($triplet-gcc "$@" -idirafter "$tree/include/$triplet" -idirafter "$tree/include" \
+  -L"$tree/lib/$triplet" 2>&1 >&3)
+status=$?
+[ -z "$errors" ] || printf '%s\n' "$errors" >&2
+[ $status != 0 ] || exit 0
+header=$(printf '%s\n' "$errors" | sed -n 's/.*fatal error: \(.*\): No such file or directory$/\1/p' | head -n 1)
+if [ -n "$header" ]; then
+  package=$(dpkg-query -S "/usr/include/$header" "/usr/include/*-linux-gnu/$header" 2>/dev/null |
+    sed -n 's/[:,].*//p' | head -n 1)
+  echo "$header is missing for arm64: run  soil doctor --arch aarch64 --fix ${package:-PACKAGE, with \
+Debian's package of it}" >&2
+fi
+exit $status
+END
+  chmod +x "$root.part/bin/cc"
 }
 
 # Writes the compiler's wrappers and the configuration of findlib into the tree.
@@ -173,10 +225,21 @@ configure() {
     file=usr/bin/$program.byte
     [ -f "$root.part/$file" ] || file=usr/bin/$program
     [ -f "$root.part/$file" ] || continue
-    printf '#!/bin/sh\nOCAMLLIB=%s exec %s %s/%s "$@"\n' "'$library'" "'$ocamlrun'" "'$root'" \
-      "$file" >"$root.part/bin/$program"
+    {
+      printf '#!/bin/sh\nexport OCAMLLIB=%s\n' "'$library'"
+      printf 'set -- %s %s "$@"\n' "'$ocamlrun'" "'$root/$file'"
+      # dune compiles C with the compiler that this names.
+      case $program in
+      ocamlc | ocamlopt)
+        printf 'if [ "$3" = -config ]; then "$@" | sed %s; exit; fi\n' \
+          "'s|^\\([a-z_]*c_compiler: \\)$triplet-gcc|\\1$root/bin/cc|'"
+        ;;
+      esac
+      echo 'exec "$@"'
+    } >"$root.part/bin/$program"
     chmod +x "$root.part/bin/$program"
   done
+  c_compiler
   for program in ocamlyacc ocaml; do
     if own=$(command -v $program); then ln -s "$own" "$root.part/bin/$program"; fi
   done
@@ -185,6 +248,9 @@ configure() {
     echo "# Written by Soil: this machine's own configuration, beside the toolchain aarch64."
     if [ -f "$own" ]; then cat "$own"; fi
   } >"$root.part/findlib.conf"
+  for other in "$own.d"/*.conf; do
+    if [ -f "$other" ]; then cp "$other" "$root.part/findlib.conf.d/"; fi
+  done
   {
     echo "path(aarch64)=\"$tree/lib:$library:$library/METAS\""
     echo "destdir(aarch64)=\"$tree/lib\""
@@ -201,8 +267,7 @@ kernel() {
   folder=$tree/linux
   if [ ! -f "$folder/version" ]; then
     mkdir -p "$tree"
-    exec 9>"$tree/lock"
-    if command -v flock >/dev/null; then flock 9; fi
+    lock
     update
     name=linux-image-cloud-arm64
     line=$(apt_cache depends $name 2>/dev/null |
@@ -219,14 +284,51 @@ kernel() {
     say "fetching $line into $folder, unpacked, not installed"
     # shellcheck disable=SC2086
     fetch $wanted
-    rm -rf "$folder" "$folder.part"
-    while read -r _ file; do dpkg-deb -x "$tree/archives/$file" "$folder.part"; done <"$tree/sums"
+    unpack "$folder.part"
     # Debian 12 has the modules in /lib, later releases in /usr/lib.
     [ -d "$folder.part/lib/modules" ] || mv "$folder.part/usr/lib" "$folder.part/lib"
     basename "$folder.part"/lib/modules/* >"$folder.part/version"
+    rm -rf "$folder"
     mv "$folder.part" "$folder"
   fi
   echo "$folder"
+}
+
+# The library for arm64 of the Debian package that has this machine's rustc, unpacked, and a rustc
+# that finds it beside this machine's own. Fails if the rustc isn't Debian's.
+unpack_rust() {
+  rustc=$(command -v rustc) || return 1
+  # dpkg knows files by the paths in their packages.
+  package=$(dpkg-query -S "$(readlink -f "$rustc")" 2>/dev/null | sed -n 's/[:,].*//p' | head -n 1)
+  [ -n "$package" ] || return 1
+  # shellcheck disable=SC2016
+  library=$(dpkg-query -W -f '${Depends}' "$package" | tr ', ' '\n\n' |
+    grep -x -e 'libstd-rust[a-z-]*-dev' | head -n 1)
+  # shellcheck disable=SC2016
+  wanted=$(dpkg-query -W -f '${Version}' "$package" | sed 's/+b[0-9]*$//')
+  [ -n "$library" ] || return 1
+  mkdir -p "$tree"
+  lock
+  update
+  found=$(apt_cache madison "$library" |
+    awk -F ' *[|] *' -v of="$wanted" '
+      { version = $2; sub(/\+b[0-9]+$/, "", version) } version == of { print $2; exit }')
+  [ -n "$found" ] || fail "apt's sources have no $library $wanted for arm64, the version of \
+$rustc: run  apt-get update; apt-get upgrade"
+  say "fetching $library for arm64 into $rust_tree, unpacked, not installed"
+  fetch "$library=$found"
+  part=$rust_tree.part
+  unpack "$part"
+  sysroot=$(rustc --print sysroot)
+  mkdir -p "$part/bin" "$part/sysroot/lib/rustlib"
+  ln -s "$sysroot"/lib/rustlib/* "$part/sysroot/lib/rustlib/"
+  ln -s "../../../usr/lib/rustlib/$target" "$part/sysroot/lib/rustlib/$target"
+  printf '#!/bin/sh\nexec %s --sysroot %s "$@"\n' "'$rustc'" "'$rust_tree/sysroot'" \
+    >"$part/bin/rustc"
+  chmod +x "$part/bin/rustc"
+  rust_goal >"$part/.of"
+  rm -rf "$rust_tree"
+  mv "$part" "$rust_tree"
 }
 
 rust() {
@@ -240,8 +342,9 @@ rust() {
     esac
     if [ -n "$name" ] && rustup target add --toolchain "$name" $target >&2; then return 0; fi
   fi
+  if unpack_rust && rust_present; then return 0; fi
   fail "this Rust ($(rustc --version 2>/dev/null || echo none)) has no library for $target:
-cross: run  rustup target add $target, or put a Rust of rustup's first on PATH"
+cross: run  rustup target add $target, or put a Rust of rustup's or Debian's first on PATH"
 }
 
 ensure() {
@@ -251,18 +354,16 @@ ensure() {
   [ -n "$(version)" ] || fail "no ocamlc on PATH: install OCaml first ('soil doctor --fix')"
   if ! present "$@"; then
     mkdir -p "$tree"
-    exec 9>"$tree/lock"
-    if command -v flock >/dev/null; then flock 9; fi
+    lock
     update
-    find_suite "$(version)" || fail "no release of Debian among apt's sources has OCaml $(version) \
-for arm64, and the compiler has to be of this machine's version: use Debian's OCaml"
+    find_suite "$(version)" || other_ocaml
     # shellcheck disable=SC2046
     packages=$(plan $(requested "$@")) || fail "apt finds no way to get $* for arm64"
     count=$(echo "$packages" | wc -l)
     say "fetching $count packages for arm64 into $tree, unpacked, not installed"
     # shellcheck disable=SC2086
     fetch $packages
-    unpack
+    unpack "$root.part"
     configure
     goal "$@" >"$root.part/.of"
     for name in "$@"; do echo "$name"; done >>"$tree/requested"
@@ -287,7 +388,11 @@ missing)
   lines=$(missing)
   [ -z "$lines" ] || { echo "$lines"; exit 1; }
   ;;
-environment) echo "export OCAMLFIND_CONF='$root/findlib.conf'" ;;
+environment)
+  echo "export OCAMLFIND_CONF='$root/findlib.conf'"
+  rust_environment
+  ;;
+rust-environment) rust_environment ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
   exit 2

@@ -40,9 +40,35 @@ stand_in() {
 # shellcheck disable=SC2016
 stand_in ocamlc '[ "$1" = -version ] && cat "$WORK/version"'
 # shellcheck disable=SC2016
-stand_in ocamlrun 'echo "$OCAMLLIB $*"'
+stand_in ocamlrun 'case $* in
+*" -config") echo "c_compiler: aarch64-linux-gnu-gcc" ;;
+*) echo "$OCAMLLIB $*" ;;
+esac'
 stand_in ocamlfind "echo $work/etc/findlib.conf"
-stand_in aarch64-linux-gnu-gcc ''
+# shellcheck disable=SC2016
+stand_in aarch64-linux-gnu-gcc 'case $* in
+*needs.c*) echo "needs.c:1:10: fatal error: $(cat "$WORK/header"): No such file or directory" >&2; exit 4 ;;
+*) echo "$*" ;;
+esac'
+# This machine has rustc from Debian's rustc-web, and zlib's headers.
+# shellcheck disable=SC2016
+stand_in dpkg-query 'case $* in
+"-S "*rustc) echo "rustc-web: $2" ;;
+*/zlib.h*) echo "zlib1g-dev:amd64: /usr/include/zlib.h" ;;
+*Depends*) echo "libc6, libstd-rust-web-dev (= 1.96-1+b2), gcc" ;;
+*Version*) cat "$WORK/rust" ;;
+*) exit 1 ;;
+esac'
+# shellcheck disable=SC2016
+stand_in rustc 'root=/sysroot
+[ "$1" != --sysroot ] || { root=$2; shift 2; }
+case $* in
+"--print sysroot") echo "$root" ;;
+"--print target-libdir --target "*) echo "$root/lib/rustlib/$4/lib" ;;
+*) cat "$WORK/rust" ;;
+esac'
+stand_in rustup 'exit 1'
+echo 1.96-1+b2 >"$work/rust"
 echo 'path="/usr/lib/ocaml"' >"$work/etc/findlib.conf"
 echo 5.3.0 >"$work/version"
 # apt, whose downloads a test may spoil: $WORK/spoil has the start of a file's name and a command.
@@ -108,6 +134,9 @@ ocaml new 5.3.0-3
 for name in libc6 gcc libgmp10; do deb new $name 1 ''; done
 deb new libgmp-dev 6 'libgmp10' usr/lib/aarch64-linux-gnu/libgmp.a
 deb new libc6-dev 1 'libc6' usr/include/stdio.h
+deb new libstd-rust-web-dev 1.95-1 '' usr/lib/rustlib/other
+deb new libstd-rust-web-dev 1.96-1+b1 '' \
+  usr/lib/rustlib/aarch64-unknown-linux-gnu/lib/libcore-1.rlib
 deb new musl-dev 1.2.5 '' usr/lib/aarch64-linux-musl/libc.a
 deb new libzarith-ocaml 1 'libgmp10' $library/5.3.0/zarith/zarith.cma
 deb new linux-image-cloud-arm64 6.1-2 'linux-image-6.1.0-2-cloud-arm64 (= 6.1-2)'
@@ -153,6 +182,42 @@ check "dpkg's state is as before" '' "$(cat "$work/dpkg/status")"
 check 'the wrapper runs the bytecode compiler by this ocamlrun' \
   "$tree/root/$library/5.3.0 $tree/root/usr/bin/ocamlopt.byte -c a.ml" \
   "$("$tree/root/bin/ocamlopt" -c a.ml)"
+check 'dune gets the C compiler that searches the tree' "c_compiler: $tree/root/bin/cc" \
+  "$("$tree/root/bin/ocamlc" -config)"
+cc() { PATH="$work/bin:$PATH" WORK="$work" "$tree/root/bin/cc" "$@" 2>&1; }
+check 'it searches the tree last' "-c a.c -idirafter $tree/root/usr/include/aarch64-linux-gnu \
+-idirafter $tree/root/usr/include -L$tree/root/usr/lib/aarch64-linux-gnu" "$(cc -c a.c)"
+echo zlib.h >"$work/header"
+check 'a missing header: status' 4 "$(cc -c needs.c >/dev/null; echo $?)"
+check 'a missing header: the command that brings it' \
+  'zlib.h is missing for arm64: run  soil doctor --arch aarch64 --fix zlib1g-dev' \
+  "$(cc -c needs.c | tail -n 1)"
+echo mine.h >"$work/header"
+check 'an unknown header: whose package to find' 1 "$(cc -c needs.c | grep -c -e '--fix PACKAGE')"
+
+# Rust's library, for Debian's rustc of the same version.
+echo 1.97-1 >"$work/rust"
+check 'Rust of a version that Debian has not: status' 1 "$(cross rust; echo $?)"
+check 'Rust of a version that Debian has not: named' 1 \
+  "$(grep -c 'no libstd-rust-web-dev 1.97-1 for arm64' "$work/log")"
+echo 1.96-1+b2 >"$work/rust"
+check "Debian's Rust: status" 0 "$(cross rust; echo $?)"
+check "Debian's Rust: its library is found" "$tree/rust/sysroot/lib/rustlib/aarch64-unknown-linux-gnu\
+/lib" "$(PATH="$work/bin:$PATH" "$tree/rust/bin/rustc" --print target-libdir --target \
+  aarch64-unknown-linux-gnu)"
+check "Debian's Rust: with its files" 'libstd-rust-web-dev 1.96-1+b1' \
+  "$(cat "$tree/rust/sysroot/lib/rustlib/aarch64-unknown-linux-gnu/lib/libcore-1.rlib")"
+check "Debian's Rust: nothing more to do" '' "$(cross rust; cat "$work/log")"
+cross missing
+check "Debian's Rust: nothing is missing" '' "$(cat "$work/log")"
+cross rust-environment
+check "Debian's Rust: it is first on PATH" "export PATH='$tree/rust/bin':\"\$PATH\"" \
+  "$(cat "$work/log")"
+echo 1.96-2 >"$work/rust"
+check 'a newer rustc has no library' '' "$(cross rust-environment; cat "$work/log")"
+rm -r "$tree/rust"
+rm -f "$work/downloads"
+
 check 'findlib has the machine as before' 'path="/usr/lib/ocaml"' \
   "$(grep ^path "$tree/root/findlib.conf")"
 check 'findlib has the toolchain' "ocamlopt(aarch64)=\"$tree/root/bin/ocamlopt\"" \
@@ -196,7 +261,12 @@ mv "$work/away" "$work/archive"
 # Another OCaml on this machine.
 echo 5.4.1 >"$work/version"
 check 'an OCaml that Debian has not: status' 1 "$(cross ensure; echo $?)"
-check 'an OCaml that Debian has not: named' 1 "$(grep -c 'OCaml 5.4.1' "$work/log")"
+check 'an OCaml that Debian has not: named' "$work/bin/ocamlc" \
+  "$(sed -n 's/^cross: \(.*\) is OCaml 5.4.1, .*/\1/p' "$work/log")"
+check 'an OCaml that Debian has not: those that it has' 1 \
+  "$(grep -c 'have for arm64: 4.13.1 5.3.0\|have for arm64: 5.3.0 4.13.1' "$work/log")"
+check 'an OCaml that Debian has not: the remedy' 1 \
+  "$(grep -c 'opam switch create 5.3.0' "$work/log")"
 echo 4.13.1 >"$work/version"
 check 'another version of OCaml: status' 0 "$(cross ensure; echo $?)"
 check 'another version of OCaml: its compiler' \

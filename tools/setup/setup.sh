@@ -189,7 +189,7 @@ packages() {
   rust=
   rust_present || rust=$rust_own
   [ -n "$ocaml$system$tools$rust" ] || return 0
-  [ "$(id -u)" = 0 ] || fail "packages are missing: $system$ocaml$tools$rust
+  [ "$(id -u)" = 0 ] || fail "packages are missing: $(echo $system $ocaml $tools $rust)
 setup: run as root:  $here/setup.sh packages $1"
   finish_interrupted
   say "apt-get update"
@@ -274,6 +274,8 @@ environment() {
     fi
   fi
   if [ -n "$front" ]; then echo "export PATH='$front'\"\$PATH\""; fi
+  # For the loader of disks for arm64, a part of each installation.
+  if [ -d "$cache/aarch64/rust" ]; then (PATH=$front$PATH "$here/cross.sh" rust-environment); fi
   if ocaml_is_ours && [ -f "$cache/libraries/.of" ]; then
     folder=$cache/libraries$(PATH=$front$PATH ocamlopt -where)
     echo "export OCAMLPATH='$folder'\"\${OCAMLPATH:+:\$OCAMLPATH}\""
