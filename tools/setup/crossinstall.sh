@@ -18,6 +18,13 @@ mkdir "$part"
 trap 'rm -rf "$part"' EXIT
 dune install "$@" --display=quiet --context soil-aarch64 --prefix "$part/prefix" \
   --libdir "$part/lib" soil
+# dune puts a folder named after findlib's toolchain between.
+installed=$part/aarch64-sysroot/lib
+[ -f "$installed/soil/META" ] || installed=$part/lib
+if ! [ -f "$installed/soil/META" ]; then
+  echo "crossinstall: this dune ($(dune --version)) installs the library in no folder known here" >&2
+  exit 1
+fi
 rm -rf "$tree/lib"
-mv "$part/lib" "$tree/lib"
+mv "$installed" "$tree/lib"
 echo "installed for arm64 in $tree/lib"
