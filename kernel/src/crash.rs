@@ -9,7 +9,7 @@
 //! second one ends the machine at once.
 
 use crate::arch::cpu;
-use crate::arch::gates::{Frame, STACK_POINTER_LEADS};
+use crate::arch::gates::{Frame, RETURN_AT, STACK_POINTER_LEADS};
 #[cfg(feature = "panic-handler")]
 use crate::arch::interrupts;
 use crate::arch::paging::PAGE;
@@ -144,8 +144,8 @@ impl Report {
         }
     }
 
-    /// Prints the return addresses on the stack from `stack` on. The first word that points to a
-    /// return address outside this stack becomes `other`, if that is empty.
+    /// Prints the return addresses on the stack from `stack` on. The first word that points into
+    /// another stack, at the return address of the call of C, becomes `other` if that is empty.
     fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
         let mut frames = 0;
         let first = first_readable(stack & !7);
@@ -161,7 +161,7 @@ impl Report {
                 && word % 8 == 0
                 && PROGRAM.contains(&word)
                 && word.abs_diff(address) > memory::STACK_SIZE
-                && load(word).is_some_and(is_return_address)
+                && load(word + RETURN_AT).is_some_and(is_return_address)
             {
                 *other = Some(word);
             }

@@ -24,6 +24,10 @@ const PROGRAM_STATE: u64 = 0xc4;
 /// Whether functions move the stack pointer before they use the memory.
 pub const STACK_POINTER_LEADS: bool = true;
 
+/// Where the runtime's stack has the return address of its call of C, from the stack pointer on
+/// that it keeps meanwhile (`caml_c_call` of OCaml's runtime).
+pub const RETURN_AT: u64 = 8;
+
 /// The registers that an entry saved, in the order of the stack.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, Debug)]

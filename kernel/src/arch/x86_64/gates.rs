@@ -42,6 +42,10 @@ const TASK_STATE: u16 = 24;
 /// Whether functions move the stack pointer before they use the memory: calls use it first.
 pub const STACK_POINTER_LEADS: bool = false;
 
+/// Where the runtime's stack has the return address of its call of C, from the stack pointer on
+/// that it keeps meanwhile (`caml_c_call` of OCaml's runtime).
+pub const RETURN_AT: u64 = 0;
+
 /// The registers that the entry of a gate saved, in the order of the stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
