@@ -181,7 +181,7 @@ PROGRAMS = [
     Program("out-of-memory"),
     *(
         Program(f"calls-{group}", "calls", [group])
-        for group in ("pointers", "waits", "descriptors", "signals")
+        for group in ("pointers", "waits", "legacy", "descriptors", "signals")
     ),
     # Processors with a large XSAVE area, of which images enable as much as signal frames hold.
     *(

@@ -55,6 +55,7 @@ CASES_OF_PCS = {
     "machines/": "these machines are",
     "monitors/": "the memory of these monitors is",
     "oci/": "container images are",
+    "programs/calls-legacy": "the older system calls are",
     "programs/calls-signals-on-": "this processor is",
     "programs/fault-divide": "a trap of divisions is",
     "programs/fault-x87": "the x87 unit is",

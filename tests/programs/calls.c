@@ -20,12 +20,6 @@
 #include <unistd.h>
 
 #define PAGE 4096
-/* arm64 has the newer calls only. */
-#ifdef SYS_select
-#define SELECT(time) syscall(SYS_select, 0, NULL, NULL, NULL, time)
-#else
-#define SELECT(time) select(0, NULL, NULL, NULL, time)
-#endif
 
 static void say(const char *what, long result)
 {
@@ -41,50 +35,32 @@ static void *pages(int count, int protection)
   return start;
 }
 
-/* The result of each call for addresses that can't be written: unmapped, closed, read-only (a
-   constant), the second page, no address at all, the other half of the address space. */
-static void pointers(void)
+struct call { const char *name; long number; long arguments[6]; int at; };
+
+enum { BAD = 6, CONSTANT = 2 };
+static const char constant[64] = { 1, 2, 3 };
+static char *gone, *two;
+
+/* The errors of each call for addresses that can't be written: unmapped, closed, read-only (a
+   constant), the second page, no address at all, the other half of the address space. With `reads`
+   only those that can't be read. */
+static void try_each(const struct call *calls, unsigned count, int reads)
 {
-  static const struct { const char *name; long number; long arguments[6]; int at; } calls[] = {
-    { "uname", SYS_uname, { 0 }, 0 },
-    { "clock_gettime", SYS_clock_gettime, { 0 }, 1 },
-    { "clock_getres", SYS_clock_getres, { 0 }, 1 },
-    { "gettimeofday", SYS_gettimeofday, { 0 }, 0 },
-#ifdef SYS_time
-    { "time", SYS_time, { 0 }, 0 },
-#endif
-    { "times", SYS_times, { 0 }, 0 },
-    { "getrusage", SYS_getrusage, { 0 }, 1 },
-    { "getrlimit", SYS_getrlimit, { 7 }, 1 },
-    { "prlimit64", SYS_prlimit64, { 0, 7 }, 3 },
-    { "getcwd", SYS_getcwd, { 0, 4096 }, 0 },
-#ifdef SYS_stat
-    { "stat", SYS_stat, { (long)"/" }, 1 },
-#endif
-    { "fstat", SYS_fstat, { 1 }, 1 },
-#ifdef SYS_poll
-    { "poll", SYS_poll, { 0, 1, 0 }, 0 },
-#endif
-    { "rt_sigaction", SYS_rt_sigaction, { SIGUSR1, 0, 0, 8 }, 2 },
-    { "rt_sigprocmask", SYS_rt_sigprocmask, { SIG_BLOCK, 0, 0, 8 }, 2 },
-    { "rt_sigpending", SYS_rt_sigpending, { 0, 8 }, 0 },
-    { "sigaltstack", SYS_sigaltstack, { 0 }, 1 },
-    { "sched_getaffinity", SYS_sched_getaffinity, { 0, 128 }, 2 },
-  };
-  static const char constant[64] = { 1, 2, 3 };
   /* In the middle of a gap, of which something else may get the beginning. */
-  char *gone = pages(64, PROT_READ | PROT_WRITE);
+  gone = pages(64, PROT_READ | PROT_WRITE);
   munmap(gone, 64 * PAGE);
   gone += 32 * PAGE;
-  char *two = pages(2, PROT_READ | PROT_WRITE);
+  two = pages(2, PROT_READ | PROT_WRITE);
   munmap(two + PAGE, PAGE);
-  const uintptr_t bad[] = {
-    (uintptr_t)gone, (uintptr_t)pages(1, PROT_NONE), (uintptr_t)constant & ~7ul, (uintptr_t)two + PAGE - 1,
-    0x8000000000000000, -4096ul,
+  two[PAGE - 1] = 'x';
+  const uintptr_t bad[BAD] = {
+    (uintptr_t)gone, (uintptr_t)pages(1, PROT_NONE), (uintptr_t)constant & ~7ul,
+    (uintptr_t)two + PAGE - 1, 0x8000000000000000, -4096ul,
   };
-  for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
+  for (unsigned i = 0; i < count; i++) {
     printf("%s:", calls[i].name);
-    for (unsigned j = 0; j < sizeof bad / sizeof *bad; j++) {
+    for (unsigned j = 0; j < BAD; j++) {
+      if (reads && j == CONSTANT) continue;
       long a[6];
       memcpy(a, calls[i].arguments, sizeof a);
       a[calls[i].at] = bad[j];
@@ -93,30 +69,41 @@ static void pointers(void)
     }
     printf("\n");
   }
-  const struct { const char *name; long number; long arguments[6]; } reads[] = {
-#ifdef SYS_open
-    { "open", SYS_open, { 0, 0 } },
-    { "access", SYS_access, { 0, 0 } },
-#endif
-    { "nanosleep", SYS_nanosleep, { 0, 0 } },
-    { "rt_sigsuspend", SYS_rt_sigsuspend, { 0, 8 } },
+}
+
+#define TRY_EACH(calls, reads) try_each(calls, sizeof calls / sizeof *calls, reads)
+
+static void pointers(void)
+{
+  static const struct call writes[] = {
+    { "uname", SYS_uname, { 0 }, 0 },
+    { "clock_gettime", SYS_clock_gettime, { 0 }, 1 },
+    { "clock_getres", SYS_clock_getres, { 0 }, 1 },
+    { "gettimeofday", SYS_gettimeofday, { 0 }, 0 },
+    { "times", SYS_times, { 0 }, 0 },
+    { "getrusage", SYS_getrusage, { 0 }, 1 },
+    { "getrlimit", SYS_getrlimit, { 7 }, 1 },
+    { "prlimit64", SYS_prlimit64, { 0, 7 }, 3 },
+    { "getcwd", SYS_getcwd, { 0, 4096 }, 0 },
+    { "newfstatat", SYS_newfstatat, { AT_FDCWD, (long)"/" }, 2 },
+    { "fstat", SYS_fstat, { 1 }, 1 },
+    { "ppoll", SYS_ppoll, { 0, 1 }, 0 },
+    { "rt_sigaction", SYS_rt_sigaction, { SIGUSR1, 0, 0, 8 }, 2 },
+    { "rt_sigprocmask", SYS_rt_sigprocmask, { SIG_BLOCK, 0, 0, 8 }, 2 },
+    { "rt_sigpending", SYS_rt_sigpending, { 0, 8 }, 0 },
+    { "sigaltstack", SYS_sigaltstack, { 0 }, 1 },
+    { "sched_getaffinity", SYS_sched_getaffinity, { 0, 128 }, 2 },
   };
-  for (unsigned i = 0; i < sizeof reads / sizeof *reads; i++) {
-    printf("%s:", reads[i].name);
-    for (unsigned j = 0; j < sizeof bad / sizeof *bad; j++) {
-      if (j == 2) continue;
-      if (j == 3) two[PAGE - 1] = 'x';
-      long result = syscall(reads[i].number, bad[j], reads[i].arguments[1], 0, 0);
-      if (result < 0) printf(" %d", errno); else printf(" ok");
-    }
-    printf("\n");
-  }
+  static const struct call reads[] = {
+    { "openat", SYS_openat, { AT_FDCWD }, 1 },
+    { "faccessat", SYS_faccessat, { AT_FDCWD }, 1 },
+    { "nanosleep", SYS_nanosleep, { 0 }, 0 },
+    { "rt_sigsuspend", SYS_rt_sigsuspend, { 0, 8 }, 0 },
+  };
+  TRY_EACH(writes, 0);
+  TRY_EACH(reads, 1);
   strcpy(two + PAGE - 9, "/missing");
-#ifdef SYS_open
-  say("a path at the end of its page", syscall(SYS_open, two + PAGE - 9, 0));
-#else
   say("a path at the end of its page", syscall(SYS_openat, AT_FDCWD, two + PAGE - 9, 0));
-#endif
   say("writev, no vector", syscall(SYS_writev, 1, gone, 1));
   struct iovec vector = { gone, 1 };
   say("writev, a bad one", syscall(SYS_writev, 1, &vector, 1));
@@ -143,7 +130,6 @@ static void took(const char *what, long result, long long began)
 static void waits(void)
 {
   const struct timespec some = { 0, 20000000 }, wrong = { 0, -1 }, zero = { 0, 0 };
-  struct timeval some_too = { 0, 20000 }, wrong_too = { -1, 0 };
   int word = 7;
   long long began = now();
   took("poll", poll(NULL, 0, 20), began);
@@ -151,8 +137,7 @@ static void waits(void)
   struct timespec copy = some;
   took("ppoll", syscall(SYS_ppoll, NULL, 0, &copy, NULL, 8), began);
   began = now();
-  took("select", SELECT(&some_too), began);
-  printf("left of select's time: %ld %ld\n", (long)some_too.tv_sec, (long)some_too.tv_usec);
+  took("select", select(0, NULL, NULL, NULL, &(struct timeval){ 0, 20000 }), began);
   began = now();
   copy = some;
   took("pselect", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &copy, NULL), began);
@@ -167,7 +152,7 @@ static void waits(void)
   say("futex, nobody to wake", syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1));
   say("nanosleep, a wrong time", syscall(SYS_nanosleep, &wrong, NULL));
   say("ppoll, a wrong time", syscall(SYS_ppoll, NULL, 0, &wrong, NULL, 8));
-  say("select, a wrong time", SELECT(&wrong_too));
+  say("select, a wrong time", select(0, NULL, NULL, NULL, &(struct timeval){ -1, 0 }));
   copy = wrong;
   say("pselect, a wrong time", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &copy, NULL));
   say("select, a wrong number", select(-1, NULL, NULL, NULL, NULL));
@@ -185,6 +170,29 @@ static void waits(void)
   struct pollfd polled[] = { { 1, POLLOUT, 0 }, { 40, POLLIN, 0 }, { -1, POLLIN, 9 } };
   say("poll of three", poll(polled, 3, -1));
   printf("events: %d %d %d\n", polled[0].revents, polled[1].revents, polled[2].revents);
+}
+
+/* The calls that x86-64 has beside newer ones. */
+static void legacy(void)
+{
+#ifdef SYS_open
+  static const struct call writes[] = {
+    { "time", SYS_time, { 0 }, 0 },
+    { "stat", SYS_stat, { (long)"/" }, 1 },
+    { "poll", SYS_poll, { 0, 1, 0 }, 0 },
+  };
+  static const struct call reads[] = {
+    { "open", SYS_open, { 0, 0 }, 0 },
+    { "access", SYS_access, { 0, 0 }, 0 },
+  };
+  TRY_EACH(writes, 0);
+  TRY_EACH(reads, 1);
+  struct timeval some = { 0, 20000 }, wrong = { -1, 0 };
+  long long began = now();
+  took("select", syscall(SYS_select, 0, NULL, NULL, NULL, &some), began);
+  printf("left of select's time: %ld %ld\n", (long)some.tv_sec, (long)some.tv_usec);
+  say("select, a wrong time", syscall(SYS_select, 0, NULL, NULL, NULL, &wrong));
+#endif
 }
 
 static void descriptors(void)
@@ -396,7 +404,13 @@ static void protections(void)
   say("map", (long)mmap(NULL, PAGE, all, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   say("protect", mprotect(page, PAGE, all));
   say("write only and execute", mprotect(page, PAGE, PROT_WRITE | PROT_EXEC));
-  page[0] = (char)0xc3;
+#ifdef __aarch64__
+  const uint32_t returns = 0xd65f03c0;
+#else
+  const uint8_t returns = 0xc3;
+#endif
+  memcpy(page, &returns, sizeof returns);
+  __builtin___clear_cache(page, page + sizeof returns);
   say("execute", mprotect(page, PAGE, PROT_READ | PROT_EXEC));
   ((void (*)(void))page)();
   char *code = (char *)((uintptr_t)&protections & -PAGE), *data = (char *)((uintptr_t)&depth & -PAGE);
@@ -446,6 +460,7 @@ value test_system_calls(value group)
   const char *name = String_val(group);
   if (!strcmp(name, "pointers")) pointers();
   else if (!strcmp(name, "waits")) waits();
+  else if (!strcmp(name, "legacy")) legacy();
   else if (!strcmp(name, "descriptors")) descriptors();
   else if (!strcmp(name, "signals")) signals();
   else if (!strcmp(name, "protections")) protections();
