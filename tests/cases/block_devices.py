@@ -11,7 +11,7 @@ from cases.disks import loop_mounted
 from cases.system_calls import calls_in, need_strace
 from harness import faulty
 from harness.console import PATIENCE, Timeout
-from harness.context import FORMS, ROOT, executable, outcome
+from harness.context import FORMS, MACHINES, ROOT, executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -87,7 +87,7 @@ def slices_on_devices_with_less(context):
     with few descriptors: what Firecracker's lack."""
     less = ("indirect_desc=off", "event_idx=off", "write-cache=off", "config-wce=off")
     cases = (less[:1], less[:2], less, ("queue-size=4", *less[:1]), ("queue-size=16", *less))
-    for form in FORMS[1:]:
+    for form in MACHINES:
         path = disk(context, f"{form}.img")
         for case in cases:
             options = [f"--device-option=blk:{option}" for option in case]
@@ -167,7 +167,7 @@ def check_sizes(child, resize, context):
 def sizes_that_change(context):
     """A disk that grows and shrinks: `sectors` has the new size, the new part is usable, and the
     removed part gives an error."""
-    for form in FORMS[1:]:
+    for form in MACHINES:
         path = disk(context, f"{form}.img")
         child, monitor = monitored(context, path, ["watch", "2"], form)
         check_sizes(
@@ -184,7 +184,7 @@ def sizes_that_change(context):
 @test(limit=90)
 def many_requests_in_flight(context):
     """200 tasks read at once from a disk that does one request per second: it gets 128 of them."""
-    for form, device in (("microvm", "virtio-mmio"), ("q35", "virtio-pci")):
+    for form in MACHINES:
         path = disk(context, f"{form}.img")
         monitor = context.path(f"depth-{form}")
         qemu = faulty.throttled(context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"))
@@ -199,7 +199,7 @@ def many_requests_in_flight(context):
             status = ask("x-query-virtio-queue-status", path=found[0]["path"], queue=0)
             most = max(most, status["inuse"])
             time.sleep(0.05)
-        assert most >= 128, f"{device}: {most} requests in flight"
+        assert most >= 128, f"{form}: {most} requests in flight"
         ask("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
         child.wait_line("ended")
 
@@ -293,7 +293,7 @@ def stalled_machine(context, form):
 def a_machine_disk_stops_answering(context):
     """A disk that stops during its work: every operation ends with an error at its deadline,
     other tasks and disks continue, and abandoned requests complete when the disk answers."""
-    for form in FORMS[1:]:
+    for form in MACHINES:
         child, limit = stalled_machine(context, form)
         child.wait_line("failures")
         limit(0)

@@ -11,9 +11,9 @@ import threading
 import time
 
 from cases.network import icmp_echo, in_every_form, machine_pid, services
-from cases.programs import MACHINES, Program
+from cases.programs import Program
 from harness.console import PATIENCE, falls_asleep, least_processor_time
-from harness.context import executable, outcome
+from harness.context import MACHINES, executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"

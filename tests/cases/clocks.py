@@ -12,9 +12,9 @@ import time
 
 from harness.runner import test
 from harness.console import PATIENCE
+from harness.context import MACHINES
 
 PROGRAM = "tests/programs/soil/clock_server.exe"
-MACHINES = ("microvm", "q35")
 ONE_PART_IN = 1000
 EXCHANGES = 20
 

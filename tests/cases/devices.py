@@ -7,7 +7,7 @@ import time
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import command, outcome
+from harness.context import ARCH, command, outcome
 from harness.runner import test
 from harness.tap import hold_more
 
@@ -25,6 +25,8 @@ OPTIONS = {
             "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
     "pc": ["", "vectors=0", "disable-legacy=off"],
 }  # fmt: skip
+if ARCH:
+    OPTIONS = {"virt": OPTIONS["microvm"]}
 
 
 def words(option):

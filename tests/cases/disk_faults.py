@@ -7,7 +7,7 @@ import re
 from cases.disks import work
 from cases.tasks import fat_disk
 from harness import faulty
-from harness.context import FORMS, outcome
+from harness.context import MACHINES, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/soil/disk_work.exe"
@@ -34,7 +34,7 @@ def with_qemu(context, form, disk, qemu, count=FILES):
 def one_request_fails(context):
     """EIO for a single write or read: that operation fails and reports it, no synced file is lost,
     and the disk can be checked."""
-    for form in FORMS[1:]:
+    for form in MACHINES:
         for event, number in (("write_aio", 3), ("write_aio", 9), ("read_aio", 12)):
             disk = fat_disk(context, f"{form}-{event}-{number}.img", 32 << 20)
             child = with_qemu(context, form, disk, faulty.failing(context, event, number))

@@ -6,11 +6,12 @@ import signal
 
 from cases.network import machine_pid
 from cases.tasks import fat_disk
-from harness.context import FORMS, SOIL, outcome
+from harness.context import FORMS, MACHINES, QEMU, SOIL, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/soil/block_work.exe"
-NAMES = {"process": "block_work.exe", "microvm": "qemu-system-x86", "q35": "qemu-system-x86"}
+# The kernel keeps 15 letters.
+NAMES = {"process": "block_work.exe", **dict.fromkeys(MACHINES, os.path.basename(QEMU)[:15])}
 
 
 def image(context, name="disk.img"):

@@ -14,7 +14,7 @@ from cases.disks import loop_mounted
 from cases.tasks import fat_disk
 from harness import faulty
 from harness.console import PATIENCE, Timeout
-from harness.context import FORMS, outcome
+from harness.context import MACHINES, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 from harness.slow_folder import FSYNC, SlowFolder
@@ -155,7 +155,7 @@ def a_machine_volume_stops_answering(context):
     """FAT and ext4: reads, writes, `fsync` and `sync` fail at the deadline with a line that names
     the disk, later calls fail at once; tasks and another volume continue; when the disk answers,
     the volume works again, and its file system is intact."""
-    for form in FORMS[1:]:
+    for form in MACHINES:
         for kind in KINDS:
             child, _, limit, path = stalled(context, kind, form, 8000)
             child.wait_line("stalled")
@@ -170,7 +170,7 @@ def a_machine_volume_stops_answering(context):
 def a_mount_stops_answering(context):
     """The disk stops before the mount: the mount fails at the deadline, a second one at once, and a
     later one works."""
-    for form in FORMS[1:]:
+    for form in MACHINES:
         for kind in KINDS:
             child, _, limit, path = stalling(context, kind, form, "mount", mounted=False)
             limit(350)
@@ -199,11 +199,11 @@ def a_program_ends_on_a_disk_that_stops(context):
         for stopped in (False, True):
             # A request to the disk takes minutes.
             if stopped:
-                child, monitor, limit, _ = stalling(context, kind, FORMS[1], "ends")
+                child, monitor, limit, _ = stalling(context, kind, MACHINES[0], "ends")
                 limit(350)
                 child.wait_line("ending")
             else:
-                child, monitor, limit, _ = stalled(context, kind, FORMS[1], 350)
+                child, monitor, limit, _ = stalled(context, kind, MACHINES[0], 350)
                 child.wait_line("stalled")
                 child.signal(signal.SIGINT)
             # Since 9.2, QEMU itself waits for its disks at its end: the program's output comes
@@ -272,7 +272,7 @@ def flushed(context, kind, disk, holds):
     path = os.path.join(disk.directory, "file")
     words = ["--disk", f"data={path}", "--mount", f"/data={kind}:data"]
     words += ["--env", "SOIL_DISK_TIMEOUT=600"]
-    child = context.soil(PROGRAM, FORMS[1], "flushes", "4", options=words, stdin=subprocess.PIPE)
+    child = context.soil(PROGRAM, MACHINES[0], "flushes", "4", options=words, stdin=subprocess.PIPE)
     child.wait_line("working")
     holds.set()
     child.process.stdin.write(b"go on\n")

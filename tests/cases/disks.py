@@ -16,7 +16,7 @@ from cases.faults import fails_with
 from cases.network import machine_pid
 from cases.tasks import fat_disk
 from harness.console import resident_kib
-from harness.context import FORMS, ROOT, Skip, executable, outcome
+from harness.context import FORMS, MACHINES, REFERENCE, ROOT, Skip, executable, outcome
 from harness.runner import test
 
 WORK = "tests/programs/soil/disk_work.exe"
@@ -237,7 +237,7 @@ def linux_guest(context, disk, *words):
     if not os.path.exists(peer.work("vmlinux")):
         raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
     modules = peer.TRANSPORT["microvm"] + peer.DISK + peer.VFAT
-    program = executable("tests/programs/peer/tree_linux.exe", "process")
+    program = executable("tests/programs/peer/tree_linux.exe", REFERENCE)
     archive = peer.initramfs("tree", modules, program)
     command = qemu.linux(archive, modules, words, disk=disk, mount="vfat")
     return context.run(*command).stdout.replace("\r", "")
@@ -375,7 +375,7 @@ def a_disk_without_flushes(context):
     """The warning appears once, at the mount or where the sectors are opened, and is the volume's
     health; other disks and read-only ones log nothing."""
     line = "soil: warning: disk data offers no flush: a sync waits for the writes only, which are"
-    for form in ("microvm", "q35"):
+    for form in MACHINES:
         for options, health, said in ((NO_FLUSH, "unflushed", 1), ([], "writable", 0)):
             disk = fat_disk(context, f"{form}-{health}.img")
             options = ["--disk", f"data={disk}", "--mount", "/data=fat:data", *options]

@@ -15,13 +15,12 @@ import zlib
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT, Skip, clean, executable, outcome
+from harness.context import ARCH, MACHINES, QEMU, ROOT, Skip, clean, executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
 PICTURES = "tests/programs/display/pictures.exe"
 TYPING = "tests/programs/display/typing.exe"
-IMAGES = [form for form in FORMS if form != "process"]
 
 
 def picture(width, height, inverse=None):
@@ -257,7 +256,7 @@ def button(name, down):
 @test()
 def keys_and_pointer(context):
     """Input events from QEMU's monitor arrive in order, and as text."""
-    for form in IMAGES:
+    for form in MACHINES:
         options, qmp = monitored(context)
         child = context.soil(TYPING, form, options=["--display=none", *options])
         child.wait_line("ready")
@@ -304,7 +303,7 @@ def touch(kind, slot, finger, name="x", value=0):
 @test()
 def fingers(context):
     """Two fingers on a touch screen of QEMU: where each begins, moves and ends."""
-    known = context.run(os.environ.get("SOIL_QEMU", "qemu-system-x86_64"), "-device", "help").stdout
+    known = context.run(QEMU, "-device", "help").stdout
     if "virtio-multitouch-device" not in known:
         raise Skip("this QEMU has no touch screen: 8.1 is the first one")
     steps = [
@@ -314,7 +313,7 @@ def fingers(context):
         ("end", 1, -1, None, None, "touch -8 0.500 0.750"),
         ("end", 0, -1, None, None, "touch -7 0.250 0.500"),
     ]
-    for form, kind in zip(IMAGES, ("device", "pci"), strict=True):
+    for form, kind in zip(MACHINES, ("device", "pci")):
         options, qmp = monitored(context)
         device = f"virtio-multitouch-{kind},id=touch"
         options += ["--qemu-arg=-device", f"--qemu-arg={device}", "--display=none"]
@@ -337,7 +336,7 @@ def fingers(context):
 @test()
 def a_machine_that_stands_still(context):
     """A machine that is stopped in the middle of its frames continues them, and takes keys."""
-    for form in IMAGES:
+    for form in MACHINES:
         options, qmp = monitored(context)
         options += ["--display=none", "--display-size=320x200"]
         child = start(context, form, *options)
@@ -585,12 +584,11 @@ def a_pointer_for_each_display(context):
 @test()
 def a_window_of_a_machine(context):
     """The same for QEMU's window, whose end ends the machine."""
-    qemu = os.environ.get("SOIL_QEMU", "qemu-system-x86_64")
-    if "gtk" not in context.run(qemu, "-display", "help").stdout.split():
+    if "gtk" not in context.run(QEMU, "-display", "help").stdout.split():
         raise Skip("QEMU has no windows: apt-get install qemu-system-gui")
     desktop = Desktop(context)
     options = ["--display=window"]
-    for form in IMAGES:
+    for form in MACHINES:
         child = context.soil(
             PICTURES, form, options=options, stdin=subprocess.PIPE, env=desktop.environment
         )
@@ -719,7 +717,7 @@ class Vnc:
 def a_window_that_is_resized(context):
     """The program gets the size that a viewer requests, and can show a picture of it, however
     small."""
-    for index, form in enumerate(IMAGES):
+    for index, form in enumerate(MACHINES):
         number = 10_000 + os.getpid() % 20_000 + index
         child = start(context, form, f"--display=vnc=:{number}", "--display-size=640x480")
         tell(child, "draw display0 640 480")
@@ -743,6 +741,8 @@ VARIANTS = {
     ],
     "q35": ["vectors=0", "event_idx=off,indirect_desc=off", "edid=off", "max_outputs=2"],
 }
+if ARCH:
+    VARIANTS = {"virt": [*VARIANTS["microvm"], "max_outputs=2"]}
 
 
 @test()

@@ -1,6 +1,6 @@
 """Bad input and missing files: one clear line that names the cause, and a failure status."""
 
-from harness.context import FORMS, SOIL, executable, outcome
+from harness.context import FORMS, MACHINES, SOIL, executable, outcome
 from harness.runner import test
 
 INTERFACES = "tests/programs/soil/interfaces.exe"
@@ -90,7 +90,7 @@ def missing_disk(context):
 @test()
 def too_little_memory(context):
     """A clear line from `soil run`, or from the image if it can start; never a hang."""
-    for machine in ("microvm", "q35"):
+    for machine in MACHINES:
         for memory, text in (
             ("3M", "memory has to be between 4M and"),
             ("4M", "not enough memory"),

@@ -9,12 +9,11 @@ import time
 from cases.network import machine_pid
 from cases.tasks import fat_disk
 from harness.console import PATIENCE, falls_asleep
-from harness.context import clean
+from harness.context import MACHINES, TRANSPORT, clean
 from harness.qmp import Monitor
 from harness.runner import test
 
 PROGRAM = "tests/programs/storage/freezes.exe"
-MACHINES = {"microvm": "virtio-serial-device", "q35": "virtio-serial-pci"}
 MAX_LINE = 4096
 
 
@@ -76,7 +75,7 @@ class Machine:
         self.fat = fat_disk(context, context.memory_path(f"{form}.fat"), 24 << 20)
         qemu = [
             *("-chardev", f"socket,path={self.socket},server=on,wait=off,id=agent"),
-            *("-device", MACHINES[form]),
+            *("-device", f"virtio-serial-{TRANSPORT[form]}"),
             *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
             *words,
         ]
@@ -265,10 +264,10 @@ def the_agent_stops_the_program(context):
     """`guest-shutdown` cancels the tasks and runs at_exit, as the power button does; then the
     machine is powered off, reset or halted."""
     for form, mode, reason in (
-        ("microvm", "powerdown", None),
-        ("q35", None, None),
-        ("q35", "reboot", "guest-reset"),
-        ("q35", "halt", "halt"),
+        (MACHINES[0], "powerdown", None),
+        (MACHINES[-1], None, None),
+        (MACHINES[-1], "reboot", "guest-reset"),
+        (MACHINES[-1], "halt", "halt"),
     ):
         path = context.path(f"qmp-{form}-{mode}")
         machine = Machine(context, form, words=("-qmp", f"unix:{path},server=on,wait=off"))

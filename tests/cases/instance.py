@@ -10,13 +10,12 @@ import threading
 
 from cases.addresses import echo
 from cases.disk_images import tools
-from harness.context import Skip, clean
+from harness.context import FORMS, MACHINES, Skip, clean
 from harness.runner import test
 from harness.tap import ip
 
 PROGRAM = "tests/programs/soil/instance.exe"
 ECHO = "examples/echo/main.exe"
-MACHINES = ("microvm", "q35")
 
 USER_DATA = """\
 #cloud-config
@@ -245,7 +244,7 @@ def same_in_both_forms(context):
     expected = NOCLOUD.replace("argument: serve\n", "").replace(
         f"{len(USER_DATA)}", f"{len(USER_DATA) - 7}"
     )
-    for form in ("process", *MACHINES):
+    for form in FORMS:
         status, text = run(context, form, seed)
         argv = "" if form == "process" else "argv: two words\n"
         assert status == 0 and expected + argv in text, f"{form}: {text}"
@@ -289,7 +288,7 @@ def hostile_disks(context):
     ]
     for number, (user_data, expected) in enumerate(cases):
         seed = nocloud(context, user_data=user_data)
-        form = ("process", *MACHINES)[number % 3]
+        form = FORMS[number % len(FORMS)]
         status, text = run(context, form, seed)
         assert status == 0 and expected in text, f"{form}: {user_data[:60]}: {text}"
         assert "argv" not in text and "variable:" not in text, text
@@ -438,7 +437,7 @@ def register_services():
     """A test for each service."""
     for number, service in enumerate(SERVICES):
 
-        def one(context, service=service, form=MACHINES[number % 2]):
+        def one(context, service=service, form=MACHINES[number % len(MACHINES)]):
             answers, name, identifier = SERVICES[service]
             tap = context.tap()
             Service(context, tap, answers)

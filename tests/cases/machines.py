@@ -1,7 +1,6 @@
 """Kinds of machines, what asks them to stop from outside, and how they tell their end."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -9,12 +8,12 @@ import time
 
 from cases import block_devices, display, network, programs
 from harness.console import PATIENCE, falls_asleep
-from harness.context import executable, outcome
+from harness.context import PROCESSOR, QEMU, kernel, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
 MACHINES = ("microvm", "q35", "pc")
-QEMU = os.environ.get("SOIL_QEMU", "qemu-system-x86_64")
+CPU = "qemu64,+rdrand" if PROCESSOR == "x86_64" else "max"
 SIGNALS = "tests/programs/signals.exe"
 # Waits for input, and leaves SIGTERM to its default action.
 WAITS = "tests/programs/read_lines.exe"
@@ -46,10 +45,10 @@ class Bare:
         path = context.path(f"{name}-{machine.split(',')[0]}.qmp")
         arguments = " -- " + " ".join(words) if words else ""
         self.child = context.child(
-            [QEMU, "-M", f"{machine},accel=tcg", "-cpu", "qemu64,+rdrand", "-m", "64M"]
+            [QEMU, "-M", f"{machine},accel=tcg", "-cpu", CPU, "-m", "64M"]
             + ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
             + ["-S", "-serial", serial, "-qmp", f"unix:{path},server=on,wait=off", *devices]
-            + ["-kernel", executable(program, machine), "-append", append + arguments],
+            + ["-kernel", kernel(context, program, machine), "-append", append + arguments],
             stdin=subprocess.PIPE,
         )
         # QEMU waits for this before it opens its monitor.

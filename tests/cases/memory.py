@@ -7,6 +7,7 @@ import struct
 import time
 
 from harness.console import PATIENCE
+from harness.context import MACHINES
 from harness.runner import test
 
 PROGRAM = "tests/programs/soil/memory_full.exe"
@@ -75,7 +76,7 @@ def datagrams(tap):
                     time.sleep(0.01)
 
 
-for machine in ("microvm", "q35"):
+for machine in MACHINES:
 
     @test(name=f"a-flood-of-a-full-machine-{machine}", limit=120)
     def a_flood_of_a_full_machine(context, form=machine):

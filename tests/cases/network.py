@@ -11,7 +11,7 @@ import threading
 import time
 
 from harness.console import PATIENCE, resident_kib
-from harness.context import FORMS, FORMS_AND_SOCKETS, SOCKETS, outcome
+from harness.context import FORMS, FORMS_AND_SOCKETS, SOCKETS, forms_of, outcome
 from harness.runner import test
 
 SERVICES = "tests/programs/soil/services.exe"
@@ -38,7 +38,7 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
 
     def register(function):
         label = name or function.__name__.replace("_", "-")
-        for form in forms:
+        for form in forms_of(*forms):
 
             def one(context, form=form):
                 function(context, form)
@@ -430,7 +430,7 @@ def machine_pid(child):
 def a_connection_that_waits(context):
     """A connection that the program hasn't accepted when its machine ends gets a reset, in both
     forms of Soil's own stack."""
-    for form in ("process", "microvm"):
+    for form in forms_of("process", "microvm"):
         tap = context.tap()
         child = context.soil("examples/echo/main.exe", form, tap=tap)
         child.wait_line("listen")

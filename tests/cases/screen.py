@@ -5,8 +5,8 @@ import os
 import subprocess
 import time
 
-from cases.display import IMAGES, Vnc, dump, monitored, read_png
-from harness.context import clean, command, outcome
+from cases.display import Vnc, dump, monitored, read_png
+from harness.context import MACHINES, REFERENCE, clean, command, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -23,7 +23,7 @@ def expected(context, lines):
     font and text."""
     file = context.path("expected.png")
     child = context.soil(
-        EXPECTED, "process", options=[f"--screenshot={file}", SIZE], stdin=subprocess.PIPE
+        EXPECTED, REFERENCE, options=[f"--screenshot={file}", SIZE], stdin=subprocess.PIPE
     )
     for row, column, foreground, background, font, text in lines:
         line = f"{row} {column} {foreground} {background} {font} {text}\n"
@@ -79,7 +79,7 @@ def console_text_and_colours(context):
         (1, 1, GREY, 0, "underline", ""),
     ]
     wanted = expected(context, lines)
-    for form in IMAGES:
+    for form in MACHINES:
         rows, text = shown(context, form, "text")
         assert rows == wanted, form
         assert "longer than the forty columns" in text, "the serial line has it, too"
@@ -90,7 +90,7 @@ def console_of_many_lines(context):
     """10 000 lines end with the last ones on the screen; the serial line has all of them."""
     lines = [f"line {number}" for number in range(1, 10_001)]
     wanted = plain(context, "\n".join([*lines, ""]))
-    for form in IMAGES:
+    for form in MACHINES:
         rows, text = shown(context, form, "lines", "10000")
         assert clean(text).splitlines() == lines
         assert rows == wanted, form
@@ -118,7 +118,7 @@ def console_while_the_program_goes_on(context):
     """A line appears while the program waits in a system call, while it sleeps in the runtime, and
     while it computes."""
     wanted = plain(context, "now\n")
-    for form in IMAGES:
+    for form in MACHINES:
         for mode in ("waits", "sleeps", "computes"):
             comes_to_show(context, form, mode, wanted)
 
@@ -129,7 +129,7 @@ def console_of_another_size(context):
     wanted = plain(context, "now\n")
     # Its upper left part, on black.
     smaller = [row[: 3 * 160] for row in wanted[:104]]
-    for index, form in enumerate(IMAGES):
+    for index, form in enumerate(MACHINES):
         number = 30_000 + os.getpid() % 20_000 + index
         options, qmp = monitored(context)
         options += [*ON_DISPLAY, f"--display=vnc=:{number}"]
@@ -162,7 +162,7 @@ def with_viewer(context, index):
 def console_of_a_large_display(context):
     """A display too large for the machine's memory shows the text in its upper part."""
     wanted = [row[: 3 * 8 * 8] for row in plain(context, "now\n")[:13]]
-    for form in IMAGES:
+    for form in MACHINES:
         options, qmp = monitored(context)
         options += ["--env", "SOIL_CONSOLE=display", "--display=none"]
         options += ["--display-size=3840x2160", "--mem=32M"]
@@ -178,7 +178,7 @@ def console_of_a_host_that_refuses(context):
     nothing appears; the console returns after the program has used the display."""
     # Its upper left part, on black.
     wanted = [row[: 3 * 160] for row in plain(context, "back\n")[:104]]
-    for index, form in enumerate(IMAGES):
+    for index, form in enumerate(MACHINES):
         options, qmp, number = with_viewer(context, index)
         options.append(f"--device-option=gpu:max_hostmem={COLUMNS * 8 * ROWS * 13 * 4 - 4096}")
         trace = context.path(f"trace{index}")
@@ -205,7 +205,7 @@ def console_and_a_display_of_the_program(context):
     """The program's picture stays while it has the display open; after a close the console returns,
     with the text printed meanwhile."""
     wanted = plain(context, "before\nafter\nafter\nafter\n")
-    for form in IMAGES:
+    for form in MACHINES:
         rows, _ = shown(context, form, "opens")
         assert rows == [b"\x33\x66\x99" * 320] * 208, form
         rows, _ = shown(context, form, "turns")
@@ -216,7 +216,7 @@ def console_and_a_display_of_the_program(context):
 def console_of_a_crash(context):
     """The screen shows the report of a crash from its beginning, as far as there are rows, although
     the program has the display open."""
-    for form in IMAGES:
+    for form in MACHINES:
         rows, text = shown(context, form, "crashes", status=139)
         report = clean(text)
         report = report[report.index("soil: crash:") :]
@@ -241,7 +241,7 @@ def console_of_a_crash_that_the_serial_line_does_not_take(context):
     """Where nothing reads the serial line, the screen shows the report nonetheless."""
     line = "soil: crash: page fault: write at 0x600000000001"[:COLUMNS]
     wanted = expected(context, [(0, 0, GREY, 0, "medium", line)])[:13]
-    for form in IMAGES:
+    for form in MACHINES:
         file = context.path("stuck.png")
         options, qmp = monitored(context)
         options += [*ON_DISPLAY, f"--screenshot={file}"]

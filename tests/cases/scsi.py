@@ -11,11 +11,10 @@ from cases.disks import WORK
 from cases.tasks import fat_disk
 from harness import faulty, scsi
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT, outcome
+from harness.context import ARCH, MACHINES, ROOT, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
-MACHINES = FORMS[1:]
 KINDS = ("few: 6", "durable: 3", "unaligned: 4", "many: 300", "too many for a request: 1500")
 
 
@@ -49,6 +48,9 @@ def adapters_with_options(context):
         "q35": ("indirect_desc=off", "vectors=0", "disable-legacy=off", "virtqueue_size=4",
                 "max_sectors=64", "hotplug=off,param_change=off", "num_queues=4"),
     }  # fmt: skip
+    if ARCH:
+        # Without those of PCI.
+        options = {"virt": (*options["microvm"], *options["q35"][3:])}
     for form, cases in options.items():
         path = disk(context, f"{form}.img")
         for number, case in enumerate(cases):

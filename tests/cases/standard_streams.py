@@ -17,10 +17,9 @@ import time
 
 from cases.network import machine_pid
 from harness.console import PATIENCE, cpu_seconds, sleeps
-from harness.context import FORMS, command
+from harness.context import FORMS, MACHINES, REFERENCE, command
 from harness.runner import test
 
-MACHINES = ("microvm", "q35")
 PAUSED = "tests/programs/soil/paused.exe"
 
 
@@ -106,7 +105,7 @@ def input_that_nobody_reads_is_left_to_others(context):
 @test()
 def error_output_is_apart(context):
     """Standard error of a machine is kept apart from its standard output, byte for byte."""
-    expected = run(context, "process", "both")
+    expected = run(context, REFERENCE, "both")
     assert expected[1].count(b"\x10") == 100 and expected[2].count(b"\x10") == 200
     for form in MACHINES:
         assert run(context, form, "both") == expected, form

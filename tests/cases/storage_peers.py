@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 
-from harness.context import Skip, executable, outcome
+from harness.context import REFERENCE, Skip, executable, outcome
 from harness.runner import test
 
 SOIL = "tests/programs/storage/changes_soil.exe"
@@ -178,7 +178,7 @@ def linux(context, disks, steps):
     if not os.path.exists(peer.work("vmlinux")):
         raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
     modules = peer.TRANSPORT["q35"] + peer.DISK + peer.VFAT
-    archive = peer.initramfs("changes", modules, executable(LINUX, "process"))
+    archive = peer.initramfs("changes", modules, executable(LINUX, REFERENCE))
     devices = {name: f"vd{chr(ord('a') + i)}" for i, name in enumerate(disks)}
     words = [
         "DEV=1",
@@ -209,7 +209,7 @@ def expected(context, steps, show="sums", least=100):
     `least` lines each."""
     directory = context.path("host")
     os.mkdir(directory)
-    program = executable(LINUX, "process")
+    program = executable(LINUX, REFERENCE)
     listings = []
     for step in steps:
         output = context.run(program, f"{step}+{show}", directory).stdout
@@ -234,7 +234,7 @@ def agree(context, form, kinds, boots):
             "change:again:end:4",
         ],
     )
-    other = "process" if form != "process" else "q35"
+    other = REFERENCE if form != "process" else "q35"
 
     def all_same(listing, wanted, what):
         for name, (kind, path) in disks.items():
@@ -297,7 +297,7 @@ def linux_agrees_on_links(context):
     for name in disks:
         same(made, below(found, name), f"{name}, made by Soil, read by Linux")
     all_same(after, changed, "changed by Linux")
-    found, after = soil(context, "process", disks, "links+relink:linux+links")
+    found, after = soil(context, REFERENCE, disks, "links+relink:linux+links")
     for name in disks:
         same(changed, below(found, name), f"{name}, changed by Linux, read by Soil")
     all_same(after, back, "changed by Soil")

@@ -11,7 +11,7 @@ import random
 import tempfile
 
 from cases.storage_kv import entries, recorded
-from harness.context import outcome
+from harness.context import MACHINES, outcome
 from harness.runner import test
 
 TORTURE = "tests/programs/storage/torture.exe"
@@ -158,7 +158,9 @@ RANDOM = "Random operations of several tasks on every format; a model and the di
 test(name="random-work-process", limit=240, shows=RANDOM)(
     lambda context: again(context, "process", 80, 150)
 )
-test(name="random-work-q35", limit=240, shows=RANDOM)(lambda context: again(context, "q35", 25, 50))
+test(name=f"random-work-{MACHINES[-1]}", limit=240, shows=RANDOM)(
+    lambda context: again(context, MACHINES[-1], 25, 50)
+)
 
 
 @test(limit=7200, long=True)
@@ -168,7 +170,7 @@ def random_work_a_million_times(context):
     disks = make(context, DISKS)
     total, runs, digests = 0, 0, None
     while total < 1_000_000:
-        form = "q35" if runs % 10 == 9 else "process"
+        form = MACHINES[-1] if runs % 10 == 9 else "process"
         flags = "crowd=2000" if runs % 20 == 5 else "fill" if runs % 20 == 15 else "-"
         done, digests = torture(
             context,
@@ -258,7 +260,7 @@ def cases(context, form, scale, names=DISKS):
 
 
 CASES_SHOW = "Cases written from xfstests' descriptions, on every format."
-for each, names in (("process", DISKS), ("q35", ["fat16", "ext1k", "ext4k"])):
+for each, names in (("process", DISKS), (MACHINES[-1], ["fat16", "ext1k", "ext4k"])):
     test(name=f"cases-{each}", limit=240, shows=CASES_SHOW)(
         lambda context, form=each, names=names: cases(context, form, 1, names)
     )

@@ -4,8 +4,8 @@ import os
 import re
 import signal
 
-from cases.programs import MACHINES, Program
-from harness.context import FORMS, ROOT, outcome
+from cases.programs import Program
+from harness.context import FORMS, MACHINES, ROOT, outcome
 from harness.runner import test
 
 PROGRAMS = [

@@ -1,6 +1,7 @@
 """POSIX threads and OCaml's, in programs that weren't written for Soil and beside tasks."""
 
-from cases.programs import MACHINES, Program, expected
+from cases.programs import Program, expected
+from harness.context import MACHINES
 from harness.runner import test
 
 FOLDER = "tests/programs/threads/"

@@ -10,13 +10,12 @@ import threading
 import time
 
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT, SOIL, Skip, executable, outcome
+from harness.context import FORMS, MACHINES, ROOT, SOIL, Skip, executable, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/vsock/sockets.exe"
 LINUX = "tests/programs/vsock/sockets_linux.exe"
 MODULES = ["vsock", "vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "vsock_loopback"]
-MACHINES = FORMS[1:]
 PORT = 1024
 SIZE = 4 << 20
 VISITED = ("echo true", "take true", "give true", "connections 100")

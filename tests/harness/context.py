@@ -1,6 +1,7 @@
 """The context of a test: its own directory, TAPs, children that end with it, and `soil run`."""
 
 import os
+import platform
 import signal
 import subprocess
 import time
@@ -14,10 +15,31 @@ SOIL = os.environ.get("SOIL", os.path.join(ROOT, "_build", "default", "tools", "
 LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
 # The architecture of the images: this machine's, or the one of `tests/run.py --arch`.
 ARCH = os.environ.get("SOIL_TEST_ARCH", "")
-FORMS = ("virt",) if ARCH else ("process", "microvm", "q35")
+# The processor of the images, and their QEMU.
+PROCESSOR = ARCH or platform.machine()
+QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
+# The beginning of the names of binutils for them.
+BINUTILS = f"{ARCH}-linux-gnu-" if ARCH else ""
+# The end of the names of QEMU's virtio devices. `virt` has both transports.
+TRANSPORT = {"virt": "device", "microvm": "device", "q35": "pci", "pc": "pci"}
 # The process on Linux's own sockets, whose peers are on the loopback.
 SOCKETS = "sockets"
-FORMS_AND_SOCKETS = (*FORMS, SOCKETS)
+# The process of this machine where a test compares an image with Linux, whatever the image's
+# processor; and programs for Linux guests, which have this machine's processor.
+REFERENCE = "reference"
+ONLY_HERE = ("process", SOCKETS)
+
+
+def forms_of(*forms):
+    """The forms of a test: with --arch the image alone, once for all kinds of machines."""
+    if not ARCH:
+        return forms
+    return ("virt",) if set(forms) - {*ONLY_HERE} else ()
+
+
+FORMS = forms_of("process", "microvm", "q35")
+MACHINES = forms_of("microvm", "q35")
+FORMS_AND_SOCKETS = forms_of("process", "microvm", "q35", SOCKETS)
 TAPS_OF_A_TEST = 8
 MEMORY = "/dev/shm"
 # Programs that dune leaves out where their libraries, by findlib's names, aren't installed: not
@@ -45,22 +67,29 @@ class Skip(Exception):
 USED = set()
 # Options of `soil run` for images of x86-64 only, and words of its devices in `--qemu-arg`.
 OF_PCS = ("--vmm", "--accel=kvm")
-# Beginnings of the names of tests about what is there for x86-64 only.
-CASES_OF_PCS = {
-    "boot_disks/": "these disks and their firmware are",
-    "disk_faults/": "the QEMU of these tests is",
-    "firmware_display/": "these disks and their firmware are",
-    "launchers/": "domains of libvirt are",
-    "loaders/": "the loaders are",
-    "machines/": "these machines are",
-    "monitors/": "the memory of these monitors is",
-    "oci/": "container images are",
-    "programs/calls-legacy": "the older system calls are",
-    "programs/calls-signals-on-": "this processor is",
-    "programs/fault-divide": "a trap of divisions is",
-    "programs/fault-x87": "the x87 unit is",
-    "programs/page-fault-stack": "stacks of interrupts are",
-    "vmms/": "--vmm is",
+# Beginnings of the names of tests without an image for ARCH, and the reason.
+WITHOUT_ARCH = {
+    "arm_disks/": "these tests run without --arch",
+    "boot_disks/": "these disks and their firmware are for x86-64",
+    "firmware_display/": "these disks and their firmware are for x86-64",
+    "launchers/": "domains of libvirt are for x86-64",
+    "loaders/": "the loaders are for x86-64",
+    "machines/": "these machines are PCs",
+    "monitors/": "the memory of these monitors is for x86-64",
+    "oci/": "container images are for x86-64",
+    "programs/an-image-as-a-process": "Linux of another processor refuses the file itself",
+    "programs/calls-legacy": "arm64 has the newer system calls only",
+    "programs/calls-signals-on-": "these processors are x86-64",
+    "programs/fault-divide": "divisions by zero trap on x86-64 only",
+    "programs/fault-x87": "arm64 has no x87 unit",
+    "programs/image-is-a-pvh-elf": "PVH is for x86-64",
+    "programs/page-fault-stack": "stacks of interrupts are for x86-64",
+    "vmms/": "--vmm is for x86-64",
+    **dict.fromkeys(
+        ("benchmarks/", "book/", "builds/", "checks/", "flaky_runs/", "manifests/", "pages/")
+        + ("plots/", "system_calls/", "tools/"),
+        "it is about commands and processes of this machine",
+    ),
 }
 DEVICES_OF_PCS = ("isa-", "pc-", "ich", "piix", "pvpanic", "microvm", "q35")
 
@@ -178,11 +207,12 @@ def in_memory(directory):
 
 def executable(program, form):
     """The path of a built program: `tests/programs/NAME.exe` unless a path is given."""
-    context = "default" if form in ("process", SOCKETS) else "soil"
+    context = "default" if form in (*ONLY_HERE, REFERENCE) else "soil"
     inside = program if "/" in program else f"tests/programs/{program}.exe"
-    if ARCH:
+    if ARCH and form != REFERENCE:
+        if form in ONLY_HERE:
+            raise Skip(f"of the process, which isn't built for {ARCH}")
         context = f"soil-{ARCH}"
-        only_elsewhere(form)
         USED.add(inside)
     path = os.path.join(ROOT, "_build", context, inside)
     for library in OPTIONAL.get(inside, ()):
@@ -196,10 +226,10 @@ def executable(program, form):
 def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     """The words of `soil run` for this program and form."""
     words = [SOIL, "run", executable(program, form)]
-    if ARCH:
+    if ARCH and form != REFERENCE:
         only_on_pcs(options)
         form = "virt"
-    if form not in ("process", SOCKETS):
+    if form not in (*ONLY_HERE, REFERENCE):
         words += ["--machine", form]
         # `soil run` probes each new QEMU for KVM, up to 30 s where that hangs.
         if "--qemu" in options:
@@ -218,23 +248,26 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     return words
 
 
-def only_elsewhere(form):
-    """Skips a test of a form that images for ARCH don't have."""
-    if form in ("process", SOCKETS):
-        raise Skip(f"of the process, which isn't built for {ARCH}")
-    if form not in ("microvm", "virt"):
-        raise Skip(f"of the machine {form}, which is a PC")
-
-
 def only_on_pcs(options):
     """Skips a test with options that images for ARCH don't have."""
     words = [str(word) for word in options]
     for option in OF_PCS:
         if option in words or " ".join(words).find(option.replace("=", " ")) >= 0:
             raise Skip(f"{option} is for images of x86-64")
+    devices = [word.removeprefix("--qemu-arg=") for word in words]
     for device in DEVICES_OF_PCS:
-        if any(device in word for word in words):
+        if any(word.startswith(device) for word in devices):
             raise Skip(f"{device.strip('-')} is a device of PCs")
+
+
+def kernel(context, program, form):
+    """The image as a file for QEMU's -kernel."""
+    path = executable(program, form)
+    if PROCESSOR == "x86_64":
+        return path
+    flat = context.path("flat-" + os.path.basename(path))
+    context.run(SOIL, "strip", "--flat", path, flat)
+    return flat
 
 
 def clean(text):

@@ -4,25 +4,33 @@ import os
 import shutil
 import stat
 
+from harness.context import QEMU
+
 WRAPPER = """#!/usr/bin/env python3
 import os, sys
 qemu = {qemu!r}
-words, disks = [], 0
+words, disks = [], []
+# `soil run` begins with the last disk where virtio is not on PCI.
+for word in sys.argv[1:]:
+    if word.startswith("virtio-blk-"):
+        disks.append(word)
+if disks and disks[0].startswith("virtio-blk-device"):
+    disks.reverse()
 for word in sys.argv[1:]:
     kind, *options = word.split(",")
     if words and words[-1] == "-device" and kind.startswith("virtio-blk-"):
+        number = disks.index(word)
         # An option of the transport.
         options = [option for option in options if not option.startswith("disable-legacy=")]
         if not {together}:
             word = ",".join(["nvme", *options, *{options}])
         else:
-            if disks == 0:
-                serial = [option for option in options if option.startswith("serial=")]
+            if "nvme,id=nvme0" not in ",".join(words):
+                serial = [option for option in disks[0].split(",") if option.startswith("serial=")]
                 words += [",".join(["nvme,id=nvme0", *serial, *{options}]), "-device"]
             options = [option for option in options if not option.startswith("serial=")]
-            place = {namespaces}[disks]
+            place = {namespaces}[number]
             word = ",".join(["nvme-ns,bus=nvme0", *options, *place.split(",")])
-        disks += 1
     words.append(word)
 os.execv(qemu, [qemu, *{before!r}, *words])
 """
@@ -33,7 +41,7 @@ def controllers(context, name, *options, before=(), qemu=None, namespaces=()):
     all as namespaces of one, whose serial number is the first disk's name; `namespaces` are their
     options. Passes the words `before` first. `qemu` is another wrapper."""
     path = context.path(name)
-    qemu = qemu or shutil.which("qemu-system-x86_64")
+    qemu = qemu or shutil.which(QEMU)
     with open(path, "w", encoding="ascii") as file:
         file.write(
             WRAPPER.format(

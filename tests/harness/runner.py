@@ -24,10 +24,10 @@ from harness import flaky, machine, relay, sandbox
 from harness.console import PATIENCE, Hang, Timeout
 from harness.context import (
     ARCH,
-    CASES_OF_PCS,
     ROOT,
     SOIL,
     USED,
+    WITHOUT_ARCH,
     Context,
     Skip,
     in_memory,
@@ -168,9 +168,9 @@ class Running:
 @contextlib.contextmanager
 def only_of_arch(name):
     """With --arch skips a test that has used no image for that architecture, whatever its end."""
-    for beginning, what in CASES_OF_PCS.items() if ARCH else ():
+    for beginning, reason in WITHOUT_ARCH.items() if ARCH else ():
         if name.startswith(beginning):
-            raise Skip(f"{what} for x86-64")
+            raise Skip(reason)
     try:
         yield
     except Skip:

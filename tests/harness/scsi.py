@@ -4,6 +4,8 @@ import os
 import shutil
 import stat
 
+from harness.context import QEMU
+
 WRAPPER = """#!/usr/bin/env python3
 import os, sys
 qemu = {qemu!r}
@@ -34,7 +36,7 @@ def adapter(context, name, options="", before=(), rename=None, qemu=None):
     """The path of a QEMU wrapper with the disks on an adapter with these `options`; passes the
     words `before` first. `rename` maps names of the disks' properties; `qemu` is another wrapper."""
     path = context.path(name)
-    qemu = qemu or shutil.which("qemu-system-x86_64")
+    qemu = qemu or shutil.which(QEMU)
     with open(path, "w", encoding="ascii") as file:
         file.write(
             WRAPPER.format(
