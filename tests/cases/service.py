@@ -7,15 +7,15 @@ import os
 import random
 import signal
 import socket
-import sys
 import threading
 import time
 
-from cases.network import in_every_form
+from cases.network import in_every_form, machine_pid
 from cases.services import EXPECT, authority
 from cases.storage_kv import entries, fresh
+from harness import faulty
 from harness.console import PATIENCE
-from harness.context import ROOT, SOIL, executable
+from harness.context import SOIL, executable
 from harness.runner import test
 
 PROGRAM = "examples/service/main.exe"
@@ -307,30 +307,19 @@ def power_cuts(context):
     """QEMU records each write and flush while values are put in sequence; after each of some 50
     cuts, some with half of the unflushed writes lost, the disk has every value whose successor had
     begun."""
-    sys.path.insert(0, os.path.join(ROOT, "bench"))
-    import qemu
-
     blank, disk, log = (context.path(name) for name in ("blank.img", "disk.img", "writes.log"))
     fresh(context, blank)
     context.run("cp", "--sparse=always", blank, disk)
     tap = context.tap()
-    command = qemu.soil(executable(PROGRAM, "microvm"), [], disk=disk, tap=tap)
-    at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
-    files = (
-        f"file.driver=raw,file.file.driver=file,file.file.filename={disk},"
-        f"log.driver=file,log.filename={log},log-sector-size=512"
-    )
-    command[at - 1 : at + 1] = ["-blockdev", f"driver=blklogwrites,node-name=d0,{files}"]
-    with open(log, "wb"):
-        pass
-    tap.wait_free()
-    child = context.child(command)
+    options = ["--disk", f"data={disk}", "--qemu", faulty.recording(context, log, 512)]
+    child = context.soil(PROGRAM, "microvm", tap=tap, options=options)
     child.wait_line("service listens on")
     steps = 6
     for number in range(1, steps + 1):
         status, _ = ask(tap.guest, "PUT", "/kv/value", stamp(number))
         assert status in (200, 201), status
-    os.killpg(child.pid, signal.SIGTERM)
+    # Of QEMU, which completes its record.
+    os.kill(machine_pid(child), signal.SIGTERM)
     child.finish()
     with open(blank, "rb") as file:
         safe = bytearray(file.read())

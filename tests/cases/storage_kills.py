@@ -16,7 +16,9 @@ import sys
 import tempfile
 import time
 
-from harness.context import ROOT, Skip, executable, outcome
+from cases.network import machine_pid
+from harness import faulty
+from harness.context import REFERENCE, ROOT, Skip, executable, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/storage/kill_work.exe"
@@ -38,15 +40,11 @@ def fresh(context, path, block=4096):
 
 
 def machine(context, disk, cache, words=("until", "100000")):
-    """The program in QEMU, writing to `disk`; QEMU itself is the child."""
-    sys.path.insert(0, os.path.join(ROOT, "bench"))
-    import qemu
-
-    image = executable(PROGRAM, "microvm")
-    command = qemu.soil(
-        image, words, disk=disk, cache=cache, environment=["SOIL_MOUNT=/data=ext4:data"]
-    )
-    return context.child(command)
+    """The program in QEMU, writing to `disk`."""
+    options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
+    if cache == "unsafe":
+        options += ["--qemu", faulty.forgetful(context)]
+    return context.soil(PROGRAM, "microvm", *words, options=options)
 
 
 def files_of(context, disk):
@@ -99,7 +97,7 @@ def check(found, last, durable):
 def replayed_by_soil(context, disk, last, durable):
     """Soil mounts the disk as the kill left it: the same conditions, after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
-    status, output = outcome(context.soil(PROGRAM, "process", "sums", options=options), context)
+    status, output = outcome(context.soil(PROGRAM, REFERENCE, "sums", options=options), context)
     assert status == 0, output
     context.run("e2fsck", "-fn", disk)
     found = files_of(context, disk)
@@ -128,7 +126,8 @@ def kill(context, cache, kills, block=4096):
             child = machine(context, disk, cache)
             child.wait_line("synced 1")
             time.sleep(rng.uniform(0.0, 0.6))
-            os.killpg(child.pid, signal.SIGKILL)
+            # Of QEMU alone: `soil run` passes on what the program wrote before.
+            os.kill(machine_pid(child), signal.SIGKILL)
             child.finish()
             last, durable = (newest(child, word) for word in ("synced", "durable"))
             steps += last
@@ -168,7 +167,7 @@ def linux(context, disk, words):
     if not os.path.exists(peer.work("vmlinux")):
         raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
     modules = peer.TRANSPORT["q35"] + peer.DISK
-    archive = peer.initramfs("kill", modules, executable(LINUX, "process"))
+    archive = peer.initramfs("kill", modules, executable(LINUX, REFERENCE))
     options = [
         "DEV=1",
         "MODS=" + ",".join(modules),
@@ -215,7 +214,7 @@ def in_turns(context, block, turns):
                 # One step is repeated, which a kill may have left half done.
                 child.wait_line(f"synced {last + 2}")
                 time.sleep(rng.uniform(0.0, 0.5))
-                os.killpg(child.pid, signal.SIGKILL)
+                os.kill(machine_pid(child), signal.SIGKILL)
             child.finish()
             if left is not None:
                 found = seen(child, "/mnt/vda/" if by_linux else "/data/")

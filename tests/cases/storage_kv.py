@@ -11,12 +11,11 @@ import os
 import random
 import re
 import struct
-import sys
 
 from cases.network import in_every_form
 from cases.tasks import fat_disk
 from harness import faulty
-from harness.context import FORMS, ROOT, executable, outcome
+from harness.context import FORMS, REFERENCE, outcome
 from harness.runner import test
 
 PROGRAM = "tests/programs/storage/kv_work.exe"
@@ -37,25 +36,12 @@ def fresh(context, path, *options):
     context.run("mkfs.ext4", "-q", "-b", "4096", *(options or ("-J", "size=4")), path)
 
 
-def recorded(context, disk, log, program, words, name="data", environment=()):
+def recorded(context, disk, log, program, words, name="data", options=()):
     """Runs the image on `disk`, named `name`, with its writes recorded in `log`."""
-    sys.path.insert(0, os.path.join(ROOT, "bench"))
-    import qemu
-
-    command = qemu.soil(
-        executable(program, "microvm"),
-        [str(word) for word in words],
-        disk=disk,
-        serial=name,
-        environment=environment,
-    )
-    at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
-    raw = f"driver=raw,file.driver=file,file.filename={disk}"
-    files = f"file.{raw.replace(',', ',file.')},log.driver=file,log.filename={log},log-sector-size={SECTOR}"
-    command[at - 1 : at + 1] = ["-blockdev", f"driver=blklogwrites,node-name=d0,{files}"]
-    with open(log, "wb"):
-        pass
-    status, output = outcome(context.child(command), context)
+    qemu = faulty.recording(context, log, SECTOR)
+    options = ["--disk", f"{name}={disk}", "--qemu", qemu, "--mem", "256M", *options]
+    child = context.soil(program, "microvm", *(str(word) for word in words), options=options)
+    status, output = outcome(child, context)
     assert "done" in output, (status, output)
 
 
@@ -92,7 +78,7 @@ def stored(context, disk, keys):
 def replayed_by_soil(context, disk, keys):
     """The same, read by Soil's own store after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
-    status, output = outcome(context.soil(PROGRAM, "process", "get", options=options), context)
+    status, output = outcome(context.soil(PROGRAM, REFERENCE, "get", options=options), context)
     assert status == 0, output
     context.run("e2fsck", "-fn", disk)
     found = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
@@ -139,7 +125,7 @@ def cut(context, work, keys, allow, losses, journal=True):
     )
     fresh(context, start, *(() if journal else ("-O", "^has_journal")))
     context.run("cp", "--sparse=always", start, disk)
-    recorded(context, disk, log, PROGRAM, work, environment=["SOIL_MOUNT=/data=ext4:data"])
+    recorded(context, disk, log, PROGRAM, work, options=["--mount", "/data=ext4:data"])
     with open(start, "rb") as file:
         safe = bytearray(file.read())
     pending, begun, cuts = [], dict.fromkeys(keys.values(), 0), 0
