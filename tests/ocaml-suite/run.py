@@ -2,8 +2,9 @@
 """Runs programs of the OCaml compiler's own test suite as images.
 
 A program counts if it is one file, runs by itself, and passes as a Linux process; then it has to
-print the same and end with the same status as an image. skips.txt lists programs left out, each
-with its reason. The sources are those of Debian's source package of the compiler in use;
+print the same and end with the same status as an image. With --arch images are for that processor,
+and the process is this machine's. skips.txt lists programs left out, each with its reason. The
+sources are those of Debian's source package of the compiler in use;
 OCAML_SOURCE names a folder that has them already.
 """
 
@@ -19,7 +20,7 @@ import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from harness import flaky, sources  # noqa: E402
+from harness import cross, flaky, sources  # noqa: E402
 from harness.machine import jobs  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,11 +50,7 @@ LIBRARIES = {
 }
 # The files that link and run images, copied first, since a concurrent build may remove them for a
 # moment.
-TOOLS = [
-    "_build/default/tools/soil",
-    "_build/default/tools/soil-cc",
-    "_build/soil/kernel/libsoil_image.a",
-]
+TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc"]
 # Features that an image lacks, with the reason.
 FEATURES = [
     (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
@@ -130,8 +127,19 @@ def candidates(tests):
         yield path, block, feature
 
 
+class Images:
+    """How to compile images: for this machine's processor, or by the toolchain for `arch`."""
+
+    def __init__(self, arch):
+        self.archive = f"_build/soil{arch and '-' + arch}/kernel/libsoil_image.a"
+        self.toolchain = ["-toolchain", arch] if arch else []
+        self.environment = cross.environment() if arch else None
+
+
 class Program:
     """One program of the suite."""
+
+    images = Images("")
 
     def __init__(self, path, block, tests):
         self.path, self.block = path, block
@@ -170,14 +178,16 @@ class Program:
         packages = sorted({LIBRARIES[name] for name in used if name in LIBRARIES})
         if packages:
             words += ["-package", ",".join(packages), "-linkpkg"]
+        is_image = form == "image"
         command = [
             "ocamlfind",
+            *(self.images.toolchain if is_image else []),
             "ocamlopt",
             "-w",
             "-a",
             "-g",
             *words,
-            *(link if form == "image" else []),
+            *(link if is_image else []),
             *(pathlib.Path(name).name for name in self.stubs),
             self.path.name,
             "-o",
@@ -191,6 +201,7 @@ class Program:
                 text=True,
                 timeout=120,
                 stdin=subprocess.DEVNULL,
+                env=self.images.environment if is_image else None,
             )
         except subprocess.TimeoutExpired:
             return False
@@ -299,11 +310,13 @@ def failure(program, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help=f"one program in {SHORT}")
+    parser.add_argument("--arch", default="", choices=["aarch64"], help="images for it")
     parser.add_argument("--jobs", type=int, default=jobs(for_each_processor=1))
     parser.add_argument("words", nargs="*", help="only programs whose path contains one of these")
     options = parser.parse_args()
+    Program.images = Images(options.arch)
     WORK.mkdir(parents=True, exist_ok=True)
-    for tool in TOOLS:
+    for tool in (*TOOLS, Program.images.archive):
         if not (ROOT / tool).exists():
             sys.exit(f"{tool} is missing: run `make build`")
         (WORK / pathlib.Path(tool).name).unlink(missing_ok=True)
