@@ -20,7 +20,7 @@ import textwrap
 import time
 import traceback
 
-from harness import flaky, machine, relay, sandbox
+from harness import cross, flaky, machine, relay, sandbox
 from harness.console import PATIENCE, Hang, Timeout
 from harness.context import (
     ARCH,
@@ -287,17 +287,25 @@ def fetch_peer():
         print(f"the Linux guest's kernel: {problem}", file=sys.stderr)
 
 
-def build(*targets):
-    """Builds the tests' programs before the sandbox cuts off the network."""
-    environment = dict(os.environ)
+def short():
+    """The tests for ARCH that `make test` runs, each with the programs whose images it uses, by
+    tests/aarch64.txt."""
+    with open(os.path.join(ROOT, "tests", f"{ARCH}.txt"), encoding="utf-8") as file:
+        lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    return {name: programs for name, *programs in lines}
+
+
+def build(*targets, programs=()):
+    """Builds the tests' programs before the sandbox cuts off the network. `programs` are those to
+    build for ARCH, all without any."""
+    environment = None
     if ARCH:
-        script = os.path.join(ROOT, "tools", "setup", "cross.sh")
-        named = subprocess.run([script, "environment"], capture_output=True, text=True, check=True)
-        name, value = named.stdout.strip().removeprefix("export ").split("=", 1)
-        environment[name] = value.strip("'")
+        environment = cross.environment()
         targets = [f"--workspace=dune-workspace.{ARCH}"]
+        folder = f"_build/soil-{ARCH}/"
         aliases = ("examples/default", "tests/programs/all")
-        targets += [f"@_build/soil-{ARCH}/{alias}" for alias in aliases]
+        images = [folder + program for program in programs]
+        targets += images or [f"@{folder}{alias}" for alias in aliases]
         targets += ["_build/default/tools/soil", "_build/default/tests/programs/load.exe"]
     done = subprocess.run(["dune", "build", *targets], cwd=ROOT, env=environment, check=False)
     if done.returncode != 0:
@@ -313,14 +321,22 @@ def main():
     parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
     parser.add_argument("--again", action="store_true", help="run failed ones again at the end")
     parser.add_argument("--arch", choices=["aarch64"], help="images for it, on this machine's QEMU")
+    parser.add_argument("--short", action="store_true", help="of --arch: those of make test")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()
+    if options.short and not ARCH:
+        parser.error("--short selects tests of --arch")
+    chosen = short() if options.short else None
     tests = [
         each
         for each in collect()
         if (options.long or not each.long or each.name in options.words)
         and (not options.words or any(word in each.name for word in options.words))
+        and (chosen is None or each.name in chosen)
     ]
+    unknown = {*(chosen or ())} - {each.name for each in tests}
+    if unknown and not options.words:
+        sys.exit(f"error: tests/{ARCH}.txt names unknown tests: {', '.join(sorted(unknown))}")
     if options.list:
         for each in tests:
             shown = textwrap.indent(textwrap.fill(summary(each), 90), "    ")
@@ -330,7 +346,8 @@ def main():
         sys.exit(f"error: {SOIL} is not there; run: make build")
     if not os.environ.get(sandbox.MARK) and not options.no_build:
         fetch_peer()
-        build("@@default", "@tests/programs/all")
+        programs = {program for each in (chosen or {}).values() for program in each}
+        build("@@default", "@tests/programs/all", programs=sorted(programs))
         if not relay.build():
             sys.exit("error: the relay doesn't build; see above")
     if options.build:

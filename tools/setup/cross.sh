@@ -11,7 +11,7 @@
 #                               folder
 #   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs: by
 #                               rustup, or for Debian's rustc from its package for arm64
-#   cross.sh missing            print what is missing, a line for each; status 1 if there is any
+#   cross.sh missing [PACKAGE…] print what is missing, a line for each; status 1 if there is any
 #   cross.sh environment        shell commands that name the toolchain to findlib and dune
 #   cross.sh rust-environment   the part of them that puts a rustc with that library first on PATH
 #
@@ -60,12 +60,12 @@ rust_libraries() (
 )
 rust_present() { ls "$(rust_libraries)"/libcore-*.rlib >/dev/null 2>&1; }
 
-# Prints what is missing.
+# Prints what is missing of the compilers and these packages.
 missing() {
   command -v $triplet-gcc >/dev/null ||
     echo "C compiler: run as root:  apt-get install gcc-$triplet libc6-dev-arm64-cross"
   [ -n "$(version)" ] || echo "OCaml: run  soil doctor --fix"
-  present || echo "OCaml for arm64: run  soil doctor --arch aarch64 --fix"
+  present "$@" || echo "OCaml for arm64: run  soil doctor --arch aarch64 --fix"
   rust_present || echo "Rust for arm64, for Soil's own build: run  tools/setup/cross.sh rust"
 }
 
@@ -385,7 +385,8 @@ ensure)
 kernel) kernel ;;
 rust) rust ;;
 missing)
-  lines=$(missing)
+  shift
+  lines=$(missing "$@")
   [ -z "$lines" ] || { echo "$lines"; exit 1; }
   ;;
 environment)

@@ -244,6 +244,10 @@ check 'a library: both are in the tree' "libgmp-dev 6 libzarith-ocaml-dev 1" "$(
 check 'a library is wanted from then on' 0 "$(cross ensure; echo $?)"
 check 'a library is there afterwards' yes \
   "$([ -f "$tree/root/$library/5.3.0/zarith/META" ] && echo yes)"
+cross missing libzarith-ocaml-dev
+check 'a library is missing no longer' 0 "$(grep -c 'OCaml for arm64: run' "$work/log")"
+cross missing libnone-ocaml-dev
+check 'another library is missing' 1 "$(grep -c 'OCaml for arm64: run' "$work/log")"
 check 'no such library: status' 1 "$(cross ensure libnone-ocaml-dev; echo $?)"
 check 'no such library: named' 1 "$(grep -c 'Unable to locate package libnone' "$work/log")"
 check 'no such library: the tree stays' 0 "$(cross ensure; echo $?)"

@@ -5,6 +5,7 @@
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
 #   setup.sh ensure aarch64              what images for arm64 need beside that (cross.sh)
+#   setup.sh has-aarch64                 whether what this fetches for arm64 is there (status)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
 #   setup.sh environment                 shell commands that put a suitable OCaml and Rust first on PATH, where those on it are too old
@@ -177,6 +178,12 @@ without_database() {
   [ ! -e "$folder/createcluster.conf" ] || return 0
   mkdir -p "$folder"
   printf '# Written by Soil (make setup): its tests start a server of their own.\ncreate_main_cluster = false\n' >"$folder/createcluster.conf"
+}
+
+# Of the packages of the examples and tests those that a program links.
+linked() {
+  # shellcheck disable=SC2086
+  printf '%s\n' $ocaml_run $ocaml_test $ocaml_unpacked | grep -e '-ocaml-dev$' | grep -v -e mdx
 }
 
 packages() {
@@ -396,12 +403,15 @@ ensure)
   fi
   if [ "$group" = aarch64 ]; then
     eval "$(environment)"
-    # Of the packages of the examples and tests those that a program links.
-    # shellcheck disable=SC2046,SC2086
-    "$here/cross.sh" ensure $(printf '%s\n' $ocaml_run $ocaml_test $ocaml_unpacked |
-      grep -e '-ocaml-dev$' | grep -v -e mdx)
+    # shellcheck disable=SC2046
+    "$here/cross.sh" ensure $(linked)
     "$here/cross.sh" rust
   fi
+  ;;
+has-aarch64)
+  command -v qemu-system-aarch64 >/dev/null || exit 1
+  # shellcheck disable=SC2046
+  "$here/cross.sh" missing $(linked) >/dev/null
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") $(rust_packages "$group")" | tr -s ' \n' '\n' ;;

@@ -142,9 +142,20 @@ if [ -n "$second" ]; then
   step 'dune @bindings' dune build @_build/default/bindings
   step 'dune runtest' tools/setup/dunetest.py @_build/default/runtest
   step 'what end-to-end tests run' tests/run.py --build
+  # Of images for arm64 some, where their compilers and QEMU are installed.
+  if tools/setup/setup.sh has-aarch64; then
+    step 'what end-to-end tests for arm64 run' tests/run.py --build --arch aarch64 ${long:---short}
+    : >"$work/arm64"
+  else
+    leave_out 'end to end, for arm64: run  tools/setup/setup.sh ensure aarch64'
+  fi
   : >"$built"
   # Long runs compare figures with bounds, and need an otherwise idle machine.
-  [ -n "$long" ] || step 'end to end' tests/run.py --no-build --again
+  if [ -z "$long" ]; then
+    step 'end to end' tests/run.py --no-build --again
+    [ ! -e "$work/arm64" ] ||
+      step 'end to end, for arm64' tests/run.py --no-build --again --arch aarch64 --short
+  fi
   exit 0
 fi
 
@@ -219,6 +230,10 @@ tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
 wait "$row" || echo '0 1 the second row' >>"$counts"
 if [ -n "$long" ]; then
   step 'end to end' tests/run.py --no-build --again --long
+  if [ -e "$work/arm64" ]; then
+    step 'end to end, for arm64' tests/run.py --no-build --again --long --arch aarch64
+    step "OCaml's own tests, for arm64" tests/ocaml-suite/run.py --arch aarch64
+  fi
   step "Lwt's own tests" tests/lwt-suite/run.py
 fi
 
