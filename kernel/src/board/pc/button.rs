@@ -59,6 +59,7 @@ pub fn pressed() -> bool {
         }) => {
             // Acquire: pairs with the store in `enable`, after which the selector is mapped.
             let selector = EVENTS.load(Ordering::Acquire);
+            #[allow(clippy::cast_ptr_alignment, reason = "an aligned register")]
             // SAFETY: the device's selector, mapped for good and aligned; `enable` stored it before
             // the interrupt was routed.
             let events = unsafe {
