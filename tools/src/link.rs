@@ -69,8 +69,10 @@ fn compiler(arch: Arch) -> OsString {
 }
 
 fn compile(arguments: &[OsString]) -> Result<u8, Failure> {
-    let mut named = arguments.iter().map(Path::new);
-    let arch = named.rfind(|path| is_archive(path)).and_then(Arch::of_file);
+    let named = arguments.iter().rev().map(Path::new);
+    let arch = named
+        .filter(|path| is_archive(path))
+        .find_map(Arch::of_file);
     let arch = arch.unwrap_or(Arch::HOST);
     let compiler = compiler(arch);
     // OCaml's compilers pass the archive with every command, because of -ccopt.
@@ -238,12 +240,19 @@ impl arguments::Link {
 
     /// Finds the image archive: the last one among the arguments, since a program's own flags
     /// follow its context's; else the file in `SOIL_IMAGE_ARCHIVE`; else beside this program or
-    /// where `make install` puts it.
+    /// where `make install` puts it. Skips missing files as long as there is another: an
+    /// installed library of the context names the one with which it was built.
     fn archive(&self) -> Result<PathBuf, Failure> {
-        let named = self.items.iter().rev().find_map(|item| match item {
-            Item::File(path) if is_archive(path) => Some(path.clone()),
-            _ => None,
-        });
+        let named = || {
+            self.items.iter().rev().filter_map(|item| match item {
+                Item::File(path) if is_archive(path) => Some(path),
+                _ => None,
+            })
+        };
+        let named = named()
+            .find(|path| path.is_file())
+            .or_else(|| named().next())
+            .cloned();
         if let Some(path) =
             named.or_else(|| std::env::var_os("SOIL_IMAGE_ARCHIVE").map(PathBuf::from))
         {
@@ -314,6 +323,7 @@ impl Drop for Script {
 mod tests {
     use super::arguments::{Item, Link};
     use crate::arch::Arch;
+    use std::path::PathBuf;
 
     #[test]
     fn objects_and_archive_are_for_one_processor() {
@@ -344,5 +354,25 @@ mod tests {
             "SOIL_IMAGE_ARCHIVE",
         ];
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+
+    #[test]
+    fn an_archive_of_another_build_is_skipped_unless_it_is_the_only_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("libsoil_image.a");
+        let absent = PathBuf::from("../install/soil/lib/soil/libsoil_image.a");
+        std::fs::write(&archive, "").unwrap();
+        let found = |paths: &[&PathBuf]| {
+            let items = paths.iter().map(|path| Item::File(path.to_path_buf()));
+            let link = Link {
+                items: items.collect(),
+                ..Link::default()
+            };
+            link.archive().map_err(|why| why.to_string())
+        };
+        assert_eq!(found(&[&archive, &absent]), Ok(archive.clone()));
+        assert_eq!(found(&[&absent, &archive]), Ok(archive.clone()));
+        let error = found(&[&absent]).unwrap_err();
+        assert!(error.contains("the image archive is missing"), "{error}");
     }
 }

@@ -73,16 +73,19 @@ pub fn missing(arch: Arch, libraries: impl IntoIterator<Item = String>) -> Vec<(
         let root = name.split('.').next().unwrap_or(&name);
         let source = match root {
             "soil" => Source::Soil,
-            _ => owner(&Path::new(&here).join("META")).map_or(Source::Unknown, Source::Package),
+            // Debian may have the native code in another package than META.
+            _ => owner(&format!("{here}/*.cmxa"))
+                .or_else(|| owner(&format!("{here}/META")))
+                .map_or(Source::Unknown, Source::Package),
         };
         Some((name, source))
     };
     libraries.into_iter().filter_map(missing).collect()
 }
 
-/// The package of Debian that installed a file.
-fn owner(file: &Path) -> Option<String> {
-    let line = output(Command::new("dpkg-query").arg("-S").arg(file))?;
+/// The package of Debian that installed a file whose path fits a pattern.
+fn owner(pattern: &str) -> Option<String> {
+    let line = output(Command::new("dpkg-query").args(["-S", pattern]))?;
     let name = line.split([':', ',']).next()?;
     Some(name.to_owned())
 }
