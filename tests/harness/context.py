@@ -84,7 +84,6 @@ WITHOUT_ARCH = {
     "programs/fault-x87": "arm64 has no x87 unit",
     "programs/image-is-a-pvh-elf": "PVH is for x86-64",
     "programs/page-fault-stack": "stacks of interrupts are for x86-64",
-    "standard_streams/a-reader-that-pauses": "QEMU's PL011 stops the machine meanwhile",
     "vmms/": "--vmm is for x86-64",
     **dict.fromkeys(
         ("benchmarks/", "book/", "builds/", "checks/", "flaky_runs/", "manifests/", "pages/")
