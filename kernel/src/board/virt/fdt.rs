@@ -90,7 +90,7 @@ impl<'a> Fdt<'a> {
     /// The first enabled node that is compatible with one of these.
     pub fn compatible(&self, names: &[&str]) -> Option<Node<'a>> {
         self.nodes()
-            .find(|node| node.is_enabled() && names.iter().any(|name| node.is_compatible(name)))
+            .find(|node| node.is_one_of(names) && node.is_enabled())
     }
 
     /// The node with this `phandle`.
@@ -101,7 +101,7 @@ impl<'a> Fdt<'a> {
 
     /// The affinities of the processors (MPIDR_EL1 without its flags), in the tree's order. Soil's
     /// loader makes the nodes of ACPI's MADT where there is no tree.
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "the kernel starts no other processor yet")]
     pub fn processors(&self) -> impl Iterator<Item = u64> + use<'a> {
         /// Aff3, and Aff2 to Aff0.
         const AFFINITY: u64 = 0xff_00ff_ffff;
@@ -282,10 +282,15 @@ impl<'a> Node<'a> {
 
     /// Whether `name` is one of the strings of `compatible`.
     pub fn is_compatible(&self, name: &str) -> bool {
+        self.is_one_of(&[name])
+    }
+
+    /// Whether one of `names` is one of the strings of `compatible`.
+    fn is_one_of(&self, names: &[&str]) -> bool {
         let value = self.property("compatible").unwrap_or(&[]);
         value
             .split(|byte| *byte == 0)
-            .any(|one| one == name.as_bytes())
+            .any(|one| names.iter().any(|name| one == name.as_bytes()))
     }
 
     /// Whether `status` allows its use.

@@ -9,7 +9,7 @@ pub fn each(visit: &mut dyn FnMut(u64, usize, u32)) {
         return;
     };
     let is_device =
-        |node: &super::fdt::Node<'_>| node.is_enabled() && node.is_compatible("virtio,mmio");
+        |node: &super::fdt::Node<'_>| node.is_compatible("virtio,mmio") && node.is_enabled();
     for node in tree.nodes().filter(is_device) {
         if let (Some((address, len)), Some(line)) = (node.registers().next(), node.interrupt(0)) {
             visit(address, usize::try_from(len).unwrap_or(0), line_of(line));

@@ -52,7 +52,7 @@ fn call(function: u32) -> Option<[u64; 4]> {
 ///
 /// # Safety
 /// The code at `entry` uses only memory that is meant for it.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the kernel starts no other processor yet")]
 pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
     /// `CPU_ON`, with arguments of 64 bits.
     const CPU_ON: u32 = 0xc400_0003;

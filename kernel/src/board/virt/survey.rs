@@ -33,9 +33,29 @@ pub struct Survey<'a> {
     has_reserved: bool,
 }
 
-/// Whether the first or another string of `compatible` is one of `names`.
-fn is_one_of(node: &Node<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| node.is_compatible(name))
+/// What a device is for.
+enum Kind {
+    Port,
+    Psci,
+    Controller,
+    Timer,
+    Bridge,
+    Qemu,
+}
+
+/// The kind by the first string of `compatible` that names one. A machine has dozens of nodes, so
+/// that one look at each has to do.
+fn kind(compatible: &[u8]) -> Option<Kind> {
+    let mut names = compatible.split(|byte| *byte == 0);
+    names.find_map(|name| match name {
+        b"arm,pl011" | b"arm,sbsa-uart" | b"ns16550a" => Some(Kind::Port),
+        b"arm,psci-1.0" | b"arm,psci-0.2" => Some(Kind::Psci),
+        b"arm,gic-v3" | b"arm,cortex-a15-gic" | b"arm,gic-400" => Some(Kind::Controller),
+        b"arm,armv8-timer" => Some(Kind::Timer),
+        b"pci-host-ecam-generic" => Some(Kind::Bridge),
+        b"qemu,fw-cfg-mmio" => Some(Kind::Qemu),
+        _ => None,
+    })
 }
 
 impl<'a> Survey<'a> {
@@ -69,25 +89,25 @@ impl<'a> Survey<'a> {
                         }
                     }
                 }
-                _ if node.property("compatible").is_none() || !node.is_enabled() => {}
-                _ if is_one_of(&node, &["arm,pl011", "arm,sbsa-uart", "ns16550a"]) => {
-                    if let Some(place) = ports.get_mut(port_count) {
-                        *place = Some(node);
-                        port_count += 1;
+                _ => {
+                    let kind = node.property("compatible").and_then(kind);
+                    let Some(kind) = kind.filter(|_| node.is_enabled()) else {
+                        continue;
+                    };
+                    match kind {
+                        Kind::Port => {
+                            if let Some(place) = ports.get_mut(port_count) {
+                                *place = Some(node);
+                                port_count += 1;
+                            }
+                        }
+                        Kind::Psci => survey.psci = survey.psci.or(Some(node)),
+                        Kind::Controller => survey.controller = survey.controller.or(Some(node)),
+                        Kind::Timer => survey.timer = Some(node),
+                        Kind::Bridge => survey.bridge = survey.bridge.or(Some(node)),
+                        Kind::Qemu => survey.is_qemu = true,
                     }
                 }
-                _ if is_one_of(&node, &["arm,psci-1.0", "arm,psci-0.2"]) => {
-                    survey.psci = survey.psci.or(Some(node));
-                }
-                _ if is_one_of(&node, &["arm,gic-v3", "arm,cortex-a15-gic", "arm,gic-400"]) => {
-                    survey.controller = survey.controller.or(Some(node));
-                }
-                _ if is_one_of(&node, &["arm,armv8-timer"]) => survey.timer = Some(node),
-                _ if is_one_of(&node, &["pci-host-ecam-generic"]) => {
-                    survey.bridge = survey.bridge.or(Some(node));
-                }
-                _ if is_one_of(&node, &["qemu,fw-cfg-mmio"]) => survey.is_qemu = true,
-                _ => {}
             }
         }
         survey.ports = select(&ports, survey.chosen.as_ref());
