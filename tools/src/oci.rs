@@ -320,7 +320,7 @@ mod tests {
         // Without the note, it is no image.
         let mut foreign = crate::flat::tests::image(0x20_0400);
         foreign[64 + 112] = 0;
-        if cfg!(target_arch = "aarch64") {
+        if crate::arch::Arch::HOST == crate::arch::Arch::Aarch64 {
             foreign[18] = 62;
         }
         fs::write(&program, foreign).expect("written");
