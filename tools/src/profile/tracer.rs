@@ -8,7 +8,7 @@ use super::access::Access;
 use super::unwind::{Code, Memory, Modules, Registers};
 use crate::arch::Arch;
 use crate::symbols::Symbols;
-use object::{Object as _, ObjectSegment as _};
+use object::{Object as _, ObjectSegment as _, SegmentFlags, elf};
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::ops::Range;
@@ -99,37 +99,42 @@ fn hold(thread: i32) -> io::Result<()> {
     }
 }
 
+/// The set of registers that ptrace(2) calls NT_PRSTATUS.
+const PRSTATUS: usize = 1;
+
+/// Reads the registers of a stopped thread.
 fn registers(thread: i32) -> io::Result<Registers> {
-    // SAFETY: the structure consists of integers, for which zero is valid.
-    let mut user: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-    ptrace(libc::PTRACE_GETREGS, thread, (&raw mut user).addr())?;
-    let libc::user_regs_struct {
-        rax,
-        rdx,
-        rcx,
-        rbx,
-        rsi,
-        rdi,
-        rbp,
-        rsp,
-        rip,
-        ..
-    } = user;
-    let libc::user_regs_struct {
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        ..
-    } = user;
-    let all = [
-        rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip,
-    ];
-    Registers::new(Arch::HOST, &all).ok_or_else(|| io::Error::other("other registers"))
+    // arm64's set is the larger one: x0 to x30, sp, pc and the processor's state.
+    let mut set = [0_u64; 34];
+    let mut room = libc::iovec {
+        iov_base: set.as_mut_ptr().cast(),
+        iov_len: size_of_val(&set),
+    };
+    let address = std::ptr::without_provenance_mut::<u8>(PRSTATUS);
+    // SAFETY: the kernel writes into `set` as much as fits, and its length into `room`.
+    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, thread, address, &raw mut room) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let set = set.get(..room.iov_len / size_of::<u64>());
+    set.and_then(|set| numbered(Arch::HOST, set))
+        .ok_or_else(|| io::Error::other("the thread is of another architecture"))
+}
+
+/// Orders Linux's set of a thread's registers by DWARF's numbers; `None` if it is the set of
+/// another architecture. The set is `user_regs_struct` on x86-64, `user_pt_regs` on arm64.
+fn numbered(arch: Arch, set: &[u64]) -> Option<Registers> {
+    /// Places of rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15 and rip.
+    const X86_64: [usize; 17] = [10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16];
+    let (len, places): (_, Vec<usize>) = match arch {
+        Arch::X86_64 => (27, X86_64.into()),
+        Arch::Aarch64 => (34, (0..33).collect()),
+    };
+    if set.len() != len {
+        return None;
+    }
+    let values: Option<Vec<u64>> = places.iter().map(|at| set.get(*at).copied()).collect();
+    Registers::new(arch, &values?)
 }
 
 /// The memory of a process with a stopped thread.
@@ -249,9 +254,11 @@ fn mapping(line: &str) -> Option<(Range<u64>, u64, PathBuf)> {
 fn moved(path: &Path, range: &Range<u64>, offset: u64) -> Option<u64> {
     let bytes = std::fs::read(path).ok()?;
     let file = object::File::parse(&*bytes).ok()?;
-    file.segments().find_map(|segment| {
+    let is_code = |segment: &object::Segment| matches!(segment.flags(), SegmentFlags::Elf { p_flags, .. } if p_flags.contains(elf::PF_X));
+    file.segments().filter(is_code).find_map(|segment| {
         let (at, len) = segment.file_range();
-        let page = at & !0xfff;
+        // The mapping begins with a page, which has up to 64 KiB on arm64.
+        let page = at & !0xffff;
         let in_file = segment.address().wrapping_sub(at).wrapping_add(offset);
         (page..at.saturating_add(len))
             .contains(&offset)
@@ -422,7 +429,51 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use super::mapping;
+    use super::{Tracer, mapping, numbered, registers, waiting};
+    use crate::arch::Arch;
+    use std::process::Command;
+
+    #[test]
+    fn registers_have_the_numbers_of_dwarf() {
+        let set: Vec<u64> = (0..34).collect();
+        let found = numbered(Arch::Aarch64, &set).expect("arm64's");
+        // x0, x30, sp, pc.
+        let some = [0, 30, 31, 32].map(|number| found.get(number));
+        assert_eq!(some, [0, 30, 31, 32].map(Some));
+        let found = numbered(Arch::X86_64, &set[..27]).expect("x86-64's");
+        // rax, rsp, r15, rip.
+        let some = [0, 7, 15, 16].map(|number| found.get(number));
+        assert_eq!(some, [10, 19, 0, 16].map(Some));
+        assert!(numbered(Arch::X86_64, &set).is_none());
+        assert!(numbered(Arch::Aarch64, &set[..27]).is_none());
+    }
+
+    #[test]
+    fn a_held_program_is_at_its_first_instruction() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let child = waiting(&mut command).expect("pipes");
+        // It returns after exec.
+        let started = std::thread::spawn(move || command.spawn());
+        let tracer = Tracer::new(child).expect("traced");
+        let found = registers(tracer.process).expect("registers");
+        let path = format!("/proc/{}/maps", tracer.process);
+        let maps = std::fs::read_to_string(path).expect("its mappings");
+        let is_in = |address, mark| {
+            maps.lines().any(|line| {
+                let (range, rest) = line.split_once(' ').expect("a mapping");
+                let (start, end) = range.split_once('-').expect("a range");
+                let number = |text| u64::from_str_radix(text, 16).expect("an address");
+                (number(start)..number(end)).contains(&address) && rest.contains(mark)
+            })
+        };
+        let is_right = is_in(found.sp(), "[stack]") && is_in(found.ip(), "r-xp");
+        assert!(is_right, "{found:x?}\n{maps}");
+        let mut started = started.join().expect("no panic").expect("started");
+        started.kill().expect("killed");
+        // Its tracer is this process, which waits for its end.
+        let _ = started.wait();
+    }
 
     #[test]
     fn code_of_files_is_found_among_the_mappings() {
