@@ -327,7 +327,7 @@ kernel() {
   "cloud-$processor") folder=$cache/linux ;;
   "$processor") folder=$cache/linux-$1 ;;
   cloud-arm64) exec "$here/cross.sh" kernel ;;
-  *) fail "no kernel '$1': there are cloud-$processor, $processor and cloud-arm64" ;;
+  *) fail "no kernel '$1': there are cloud-$processor and $processor, and cloud-arm64 for the peer of images" ;;
   esac
   if [ ! -f "$folder/version" ]; then
     package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
