@@ -43,7 +43,7 @@ import storage  # noqa: E402
 import target  # noqa: E402
 import tcpip  # noqa: E402
 import unmodified  # noqa: E402
-from harness import console, sandbox  # noqa: E402
+from harness import console, cross, sandbox  # noqa: E402
 
 RESULTS = os.path.join(HERE, "results", f"{target.ARCH if target.FOREIGN else 'latest'}.json")
 PAGE = os.path.join(ROOT, "docs", "evidence", "benchmarks.md")
@@ -126,7 +126,7 @@ def build():
     if not target.FOREIGN:
         words, environment = ["@@default", "@bench/programs/all"], None
     else:
-        words, environment = target.foreign_build()
+        words, environment = target.foreign_build(), cross.environment()
     subprocess.run(["dune", "build", *words], cwd=ROOT, env=environment, check=True)
 
 

@@ -2,11 +2,8 @@
 modules that use this one."""
 
 import os
-import subprocess
 import sys
 import typing
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 ARCH = os.environ.get("SOIL_BENCH_ARCH", "x86_64")
 VIRTIO = ["virtio_ring", "virtio"]
@@ -66,12 +63,9 @@ FOREIGN = ARCH != "x86_64"
 
 
 def foreign_build():
-    """dune's arguments for the programs of both sides, and the environment with the toolchain."""
-    script = os.path.join(ROOT, "tools", "setup", "cross.sh")
-    named = subprocess.run([script, "environment"], capture_output=True, text=True, check=True)
-    name, value = named.stdout.strip().removeprefix("export ").split("=", 1)
+    """dune's arguments for the programs of both sides."""
     programs = "bench/programs"
-    words = [
+    return [
         f"--workspace=dune-workspace.{ARCH}",
         "_build/default/tools/soil",
         *(f"_build/{TARGET.images}/examples/{name}/main.exe" for name in EXAMPLES),
@@ -79,4 +73,3 @@ def foreign_build():
         *(f"_build/{TARGET.images}/{programs}/unmodified/{name}.exe" for name in UNMODIFIED),
         *(f"_build/{TARGET.peers}/{programs}/linux/{name}.exe" for name in PEERS),
     ]
-    return words, {**os.environ, name: value.strip("'")}

@@ -320,7 +320,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     let line = line(run, run.dry_run.is_none().then_some(origin))?;
     let flat = flat(run)?;
     let kernel = flat.as_ref().map_or(&*run.program, Flat::file);
-    // What it prints isn't a script, in which the command could stand.
+    // A description is no script, so the command that writes the flat form is printed beside it.
     let is_described = match run.dry_run {
         Some(Launcher::Libvirt) => true,
         Some(Launcher::Command) => run.vmm != Vmm::Qemu,

@@ -323,7 +323,8 @@ soil_linux_start:
 
 /// SCTLR_EL1: the bits that are always one, and SPAN. Written as a whole, whatever firmware left.
 const CONTROL: u64 = 0x30d0_0800;
-/// EnIA, EnIB, EnDA, EnDB: pointer authentication. BT0, BT1: branch targets. A, nAA: alignment. WXN.
+/// EnIA, EnIB, EnDA, EnDB: pointer authentication. BT0, BT1: branch targets. A, nAA: alignment.
+/// WXN.
 const NOT_USED: u64 =
     1 << 31 | 1 << 30 | 1 << 27 | 1 << 13 | 1 << 35 | 1 << 36 | 1 << 1 | 1 << 6 | 1 << 19;
 const _: () = assert!((CONTROL | MMU_AND_CACHES) & NOT_USED == 0);

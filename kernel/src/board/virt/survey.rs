@@ -33,7 +33,7 @@ pub struct Survey<'a> {
     has_reserved: bool,
 }
 
-/// What a device is for.
+/// The purpose of a device.
 enum Kind {
     Port,
     Psci,
@@ -43,8 +43,8 @@ enum Kind {
     Qemu,
 }
 
-/// The kind by the first string of `compatible` that names one. A machine has dozens of nodes, so
-/// that one look at each has to do.
+/// The kind by the first string of `compatible` that names one. Reading the property once per node
+/// matters: machines have dozens of nodes.
 fn kind(compatible: &[u8]) -> Option<Kind> {
     let mut names = compatible.split(|byte| *byte == 0);
     names.find_map(|name| match name {
