@@ -18,6 +18,7 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
             page_fault(frame, address, write, fetch);
             null_mut()
         }
+        Cause::Exception if frame.ends_probe() => null_mut(),
         Cause::Exception => {
             gates::begin_exception();
             crash::exception(frame)

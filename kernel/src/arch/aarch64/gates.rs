@@ -83,6 +83,15 @@ impl Frame {
         syndrome::cause(self.syndrome, self.fault_address)
     }
 
+    /// Whether [`probe`] caused it; then the frame continues with that function's other result.
+    pub fn ends_probe(&mut self) -> bool {
+        let is_probe = self.pc == soil_probe as *const () as u64;
+        if is_probe {
+            self.pc = soil_probe_failed as *const () as u64;
+        }
+        is_probe
+    }
+
     /// The name of the exception.
     pub fn name(&self) -> &'static str {
         syndrome::name(self.syndrome)
@@ -458,6 +467,16 @@ soil_kernel_exception:
     mrs x0, tpidrro_el0
     eret
 
+    // An access that aborts continues at the second label.
+    .globl soil_probe
+soil_probe:
+    ldr w0, [x0]
+    ret
+    .globl soil_probe_failed
+soil_probe_failed:
+    mov x0, #-1
+    ret
+
     .globl soil_thread_start
 soil_thread_start:
     mov x0, xzr
@@ -523,6 +542,8 @@ soil_switch:
 unsafe extern "C" {
     static soil_gates: [u8; 2048];
     fn soil_thread_start();
+    fn soil_probe(register: *const u8) -> u64;
+    fn soil_probe_failed();
     fn soil_switch(from: *mut u64, to: u64, top: u64);
 }
 
@@ -623,6 +644,17 @@ pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: 
 /// The end of the running thread's kernel stack.
 pub fn system_call_stack() -> u64 {
     KERNEL_STACK.load(Ordering::Relaxed)
+}
+
+/// Reads a register of a device that may be missing; `None` if the access aborts.
+///
+/// # Safety
+/// `register` is mapped, a multiple of 4, and reading it has no side effect where there is a
+/// device.
+pub unsafe fn probe(register: *const u8) -> Option<u32> {
+    // SAFETY: the caller's promise; `Frame::ends_probe` takes the fault.
+    let value = unsafe { soil_probe(register) };
+    u32::try_from(value).ok()
 }
 
 /// Makes system call `number`, without arguments; keeps all registers.

@@ -7,8 +7,9 @@ use super::handover;
 use super::irq;
 use super::registers::{Registers, await_until};
 use super::vectors::COUNT;
+use crate::arch::gates;
 use crate::cell::ExclusiveCell;
-use crate::memory;
+use crate::{console, memory};
 use alloc::vec::Vec;
 use commands::Command;
 use drivers::pci::Address;
@@ -144,8 +145,17 @@ impl Service {
         const LEN: usize = 0x2_0000;
         let node = tree.compatible(&["arm,gic-v3-its"])?;
         let (address, _) = node.registers().next()?;
-        // SAFETY: the tree says that the service is there; just mapped, for good.
-        unsafe { REGISTERS.set(memory::map_device(address, LEN)?) };
+        let registers = memory::map_device(address, LEN)?;
+        // QEMU 10.0's ACPI lists a service that `its=off` leaves out.
+        if !answers(registers) {
+            console::line(format_args!(
+                "the firmware lists an interrupt translation service at {address:#x}, where none \
+                answers: devices get no messages"
+            ));
+            return None;
+        }
+        // SAFETY: just found there; mapped for good.
+        unsafe { REGISTERS.set(registers) };
         start_messages()?;
         REGISTERS.write(register::CONTROL, 0u32);
         const QUIESCENT: u32 = 1 << 31;
@@ -228,6 +238,15 @@ impl Service {
         REGISTERS.write(register::WRITER, end);
         await_until(|| REGISTERS.read::<u64>(register::READER) == end)
     }
+}
+
+/// Whether the registers mapped here are a service's, by the version that they name (GITS_PIDR2,
+/// ArchRev).
+fn answers(registers: *mut u8) -> bool {
+    const IDENTITY: usize = 0xffe8;
+    // SAFETY: within the mapped registers; an identification register.
+    let identity = unsafe { gates::probe(registers.wrapping_add(IDENTITY)) };
+    matches!(identity.map(|value| value >> 4 & 15), Some(3 | 4))
 }
 
 /// Lets the redistributor take messages' interrupts, with a table of their priorities and one of
