@@ -19,7 +19,9 @@
 //! The transmitter is full while QEMU's output is not read. A write of the program then halts, as
 //! on a full pipe, until there is room or a signal arrives; a write of the kernel spins, and it and
 //! the machine's end wait for [`TIMEOUT_NS`] at most. Output takes no cell and allocates nothing,
-//! so that a crash can be reported from any context.
+//! so that a crash can be reported from any context. A PL011 of QEMU is never full: the write of a
+//! byte ends when QEMU's output takes it, and the whole machine waits. `soil run` gives a `virt`
+//! another port for output.
 //!
 //! Output can also be shown on a display ([`set_mirror`]; `SOIL_CONSOLE=display`), by code that
 //! only programs with a display link.

@@ -189,6 +189,12 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         // Always at the same place on the bus, where the kernel finds it without a search.
         false => args.pair("-device", "pci-serial,chardev=soilctl,addr=1e"),
     }
+    if !is_pc && wiring.sockets.is_some() {
+        // A write to QEMU's PL011 stops the machine until the byte is read, so the image sends its
+        // output by this port as soon as it has found it. Ours is a pipe.
+        args.pair("-chardev", "file,id=output,path=/dev/stdout");
+        args.pair("-device", "pci-serial,chardev=output,addr=1d");
+    }
     if run.screenshot.is_some() {
         // Pauses the machine at its end, which keeps its picture.
         args.pair("-action", "shutdown=pause,reboot=shutdown");
@@ -518,6 +524,7 @@ mod tests {
         for part in [
             "-M virt,accel=tcg -cpu max,pauth-impdef=on",
             "-device pci-serial,chardev=soilctl,addr=1e",
+            "-chardev file,id=output,path=/dev/stdout -device pci-serial,chardev=output,addr=1d",
             "-serial chardev:console -chardev file,id=pcap,path=a.pcap -serial chardev:pcap",
             "-global virtio-mmio.force-legacy=false",
             "virtio-net-device,netdev=net0",
@@ -533,6 +540,13 @@ mod tests {
         let words = arguments(&run(virt), &flat, "");
         assert!(words.windows(2).any(|pair| pair == ["-kernel", "flat"]));
         assert_eq!(run(virt).qemu_path().as_os_str(), "qemu-system-aarch64");
+        let shown = Wiring {
+            sockets: None,
+            ..WIRING
+        };
+        let words = arguments(&run(virt), &shown, "");
+        let output = "pci-serial,chardev=output,addr=1d";
+        assert!(words.iter().all(|word| word != output));
     }
 
     #[test]

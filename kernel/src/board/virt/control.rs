@@ -1,17 +1,15 @@
-//! The control channel of `soil run`: a serial port on PCI at a fixed place, or the second port of
-//! the tree.
+//! The serial ports of `soil run`, on PCI at fixed places: its control channel, and the console's
+//! output.
 
 use super::registers::Registers;
-use super::{pci, resources};
+use super::{pci, resources, uart};
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
 
-/// Where `soil run` puts the port (`-device pci-serial,addr=1e`).
-const PLACE: Address = Address {
-    bus: 0,
-    device: 0x1e,
-    function: 0,
-};
+/// Where `soil run` puts the control channel (`-device pci-serial,addr=1e`).
+const CONTROL: u8 = 0x1e;
+/// Where it puts the console's output.
+const OUTPUT: u8 = 0x1d;
 /// Device and vendor of QEMU's serial port on PCI.
 const PCI_ID: u32 = 0x0002_1b36;
 
@@ -26,22 +24,36 @@ pub fn probe() -> bool {
     PORT.exist()
 }
 
-/// Finds the port. After memory is set up, before other devices on PCI are.
+/// Finds the ports. After memory is set up, before other devices on PCI are.
 pub(super) fn set_up() {
-    const COMMAND: u16 = 4;
-    const IO_SPACE: u32 = 1;
-    if pci::Config.read(PLACE, 0) != PCI_ID {
-        return;
-    }
-    let Some(place) = pci::assign_ports(PLACE) else {
+    let Some(control) = find(CONTROL, 0) else {
         return;
     };
-    let command = pci::Config.read(PLACE, COMMAND) & 0xffff;
-    pci::Config.write(PLACE, COMMAND, command | IO_SPACE);
-    if let Some(base) = memory::map_device(place, resources::PORTS) {
-        // SAFETY: the device's registers, mapped for good.
-        unsafe { PORT.set(base) };
+    // SAFETY: the device's registers, mapped for good.
+    unsafe { PORT.set(control) };
+    if let Some(output) = find(OUTPUT, 1) {
+        // SAFETY: the same.
+        unsafe { uart::set_output(output) };
     }
+}
+
+/// The registers of the port that is this device on the first bus, at the reserved ports of this
+/// number; `None` if there is none.
+fn find(device: u8, number: u32) -> Option<*mut u8> {
+    const COMMAND: u16 = 4;
+    const IO_SPACE: u32 = 1;
+    let place = Address {
+        bus: 0,
+        device,
+        function: 0,
+    };
+    if pci::Config.read(place, 0) != PCI_ID {
+        return None;
+    }
+    let registers = pci::assign_ports(place, number)?;
+    let command = pci::Config.read(place, COMMAND) & 0xffff;
+    pci::Config.write(place, COMMAND, command | IO_SPACE);
+    memory::map_device(registers, resources::PORTS)
 }
 
 /// Sends a byte, which has left the machine when this returns. The device exists.

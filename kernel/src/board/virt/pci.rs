@@ -23,7 +23,7 @@ fn bridge<'a>(tree: &Fdt<'a>) -> Option<Node<'a>> {
     tree.compatible(&["pci-host-ecam-generic"])
 }
 
-/// Sets the place of configuration space, and finds the control channel there. `probe_only`:
+/// Sets the place of configuration space, and finds the ports of `soil run` there. `probe_only`:
 /// firmware has assigned all addresses.
 pub(super) fn find(bridge: &Node<'_>, probe_only: bool) {
     /// Bytes of configuration space of a bus.
@@ -87,10 +87,10 @@ pub fn set_up() {
     }
 }
 
-/// Assigns the first register of ports of a function, which nothing else uses; returns their
-/// physical address.
-pub(super) fn assign_ports(address: Address) -> Option<u64> {
-    let (bus, physical) = windows()?.reserved_ports()?;
+/// Assigns the first register of ports of a function, which nothing else uses, to the reserved
+/// ports of this number; returns their physical address.
+pub(super) fn assign_ports(address: Address, number: u32) -> Option<u64> {
+    let (bus, physical) = windows()?.reserved_ports(number)?;
     const PORTS: u32 = 1;
     let register = Config.read(address, resources::BAR0);
     if register & PORTS == 0 {

@@ -102,10 +102,12 @@ impl Windows {
         (windows.memory.end != 0).then_some(windows)
     }
 
-    /// Ports that are never assigned to others: (bus address, physical address).
-    pub fn reserved_ports(&self) -> Option<(u32, u64)> {
+    /// The `number`th [`PORTS`] ports that are never assigned to others, of a few: (bus address,
+    /// physical address).
+    pub fn reserved_ports(&self, number: u32) -> Option<(u32, u64)> {
         const FIRST: u64 = 0x100;
         let bus = self.ports.next.checked_sub(Self::RESERVED_PORTS - FIRST)?;
+        let bus = bus + u64::from(number) * PORTS as u64;
         let is_there = bus + PORTS as u64 <= self.ports.end;
         is_there.then_some((bus as u32, bus.wrapping_add(self.ports.distance)))
     }

@@ -54,8 +54,14 @@ mod pl011 {
     }
 }
 
+/// Line control of a 16550: 8 data bits, no parity, one stop bit.
+const EIGHT_BITS: u8 = 3;
+/// FIFO control of a 16550: on, and emptied.
+const EMPTY_FIFOS: u8 = 7;
+
 /// Registers of a 16550.
 mod ns16550 {
+    pub const DATA: usize = 0;
     pub const INTERRUPT_ENABLE: usize = 1;
     pub const FIFO_CONTROL: usize = 2;
     pub const LINE_CONTROL: usize = 3;
@@ -88,6 +94,22 @@ impl Port {
 }
 
 static PORTS: [Port; 2] = [const { Port::none() }; 2];
+/// The 16550 that transmits in the console's place; none at first.
+static OUTPUT: Registers = Registers::none();
+
+/// Has a 16550 transmit in the place of [`Uart::CONSOLE`], which still receives. A write to QEMU's
+/// PL011 ends only when the reader of the output has taken the byte, and the whole machine waits
+/// for it; a 16550 is full meanwhile.
+///
+/// # Safety
+/// The promise of [`Registers::set`], for all registers of a 16550.
+pub(super) unsafe fn set_output(base: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { OUTPUT.set(base) };
+    OUTPUT.write(ns16550::INTERRUPT_ENABLE, 0u8);
+    OUTPUT.write(ns16550::LINE_CONTROL, EIGHT_BITS);
+    OUTPUT.write(ns16550::FIFO_CONTROL, EMPTY_FIFOS);
+}
 
 /// Sets the place of the console's port and of the second one; `map` maps device registers.
 pub(super) fn set_up(ports: &[Option<Node<'_>>; 2], map: &dyn Fn(u64, usize) -> Option<*mut u8>) {
@@ -177,7 +199,7 @@ impl Uart {
                 self.write(pl011::LINE_CONTROL, pl011::EIGHT_BITS | pl011::FIFOS);
                 self.write(pl011::CONTROL, pl011::ON);
             }
-            false => self.write_byte(ns16550::LINE_CONTROL, 3),
+            false => self.write_byte(ns16550::LINE_CONTROL, EIGHT_BITS),
         }
     }
 
@@ -186,7 +208,10 @@ impl Uart {
         match self.is_pl011() {
             true if self.is_fixed() => {}
             true => self.write(pl011::FIFO_LEVELS, 0),
-            false => self.write_byte(ns16550::FIFO_CONTROL, if empty { 0x07 } else { 0xc1 }),
+            false => {
+                let control = if empty { EMPTY_FIFOS } else { 0xc1 };
+                self.write_byte(ns16550::FIFO_CONTROL, control);
+            }
         }
     }
 
@@ -213,11 +238,23 @@ impl Uart {
         }
     }
 
+    /// What transmits in this port's place.
+    fn output(self) -> Option<&'static Registers> {
+        (self.0 == Self::CONSOLE.0 && OUTPUT.exist()).then_some(&OUTPUT)
+    }
+
     /// [`RECEIVED`], [`ROOM`] and [`SENT`].
     pub fn line_status(self) -> u8 {
-        match self.is_pl011() {
+        let own = match self.is_pl011() {
             true => pl011::line_status(self.read(pl011::FLAGS)),
             false => self.read_byte(ns16550::LINE_STATUS),
+        };
+        match self.output() {
+            Some(output) => {
+                let status: u8 = output.read(ns16550::LINE_STATUS);
+                own & RECEIVED | status & (ROOM | SENT)
+            }
+            None => own,
         }
     }
 
@@ -225,22 +262,23 @@ impl Uart {
     pub fn receive(self) -> u8 {
         match self.is_pl011() {
             true => self.read(pl011::DATA) as u8,
-            false => self.read_byte(0),
+            false => self.read_byte(ns16550::DATA),
         }
     }
 
     /// Sends a byte; the transmitter has room.
     pub fn send(self, byte: u8) {
-        match self.is_pl011() {
-            true => self.write(pl011::DATA, u32::from(byte)),
-            false => self.write_byte(0, byte),
+        match self.output() {
+            Some(output) => output.write(ns16550::DATA, byte),
+            None if self.is_pl011() => self.write(pl011::DATA, u32::from(byte)),
+            None => self.write_byte(ns16550::DATA, byte),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LEN, RECEIVED, ROOM, SENT, Uart, pl011, set_up};
+    use super::{LEN, RECEIVED, ROOM, SENT, Uart, pl011, set_output, set_up};
     use crate::board::virt::fdt::Fdt;
     use crate::board::virt::fdt::tests::Builder;
     use std::cell::UnsafeCell;
@@ -278,6 +316,24 @@ mod tests {
         port.send(b'b');
         assert_eq!(*value(0), b'b');
         assert!(!Uart::CONSOLE.probe());
+    }
+
+    #[test]
+    fn another_port_transmits_for_the_console() {
+        let registers = Box::leak(Box::new(UnsafeCell::new([0u8; 8]))).get();
+        // SAFETY: within the array, which the calls below don't use meanwhile.
+        let value = |register: usize| unsafe { &mut *registers.cast::<u8>().add(register) };
+        // SAFETY: the registers are this memory, for good.
+        unsafe { set_output(registers.cast()) };
+        // No interrupts; FIFOs on and empty; eight bits.
+        assert_eq!([1, 2, 3].map(|at| *value(at)), [0, 7, 3]);
+        Uart::CONSOLE.send(b'a');
+        Uart::SECOND.send(b'b');
+        assert_eq!(*value(0), b'a');
+        for (status, expected) in [(0, 0), (0x21, ROOM), (0x60, ROOM | SENT)] {
+            *value(5) = status;
+            assert_eq!(Uart::CONSOLE.line_status(), expected);
+        }
     }
 
     #[test]

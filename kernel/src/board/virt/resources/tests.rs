@@ -112,8 +112,8 @@ fn functions_get_addresses_by_their_kind() {
         [4, 5].map(|index| bus.bar((0, 2, 0), index)),
         [0x400c, 0x80]
     );
-    let (port, physical) = windows().reserved_ports().unwrap();
-    assert_eq!((port, physical), (0x100, 0x3eff_0100));
+    let reserved = [0, 1].map(|number| windows().reserved_ports(number).unwrap());
+    assert_eq!(reserved, [(0x100, 0x3eff_0100), (0x108, 0x3eff_0108)]);
 }
 
 #[test]
