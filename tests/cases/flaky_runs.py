@@ -1,11 +1,13 @@
 """The rule for tests that fail in a whole run (harness/flaky.py), in each of the three runners, on
 tests made to fail here."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 
 from harness import flaky, runner
 from harness.context import ROOT
@@ -110,6 +112,33 @@ def final_failures_are_not_run_again(context):
     for name in final:
         assert counted(context, name) - 1 == 1, f"{name} was run again"
     assert counted(context, "stalled") - 1 == 3
+
+
+@test()
+def what_a_test_leaves_ends_with_it(context):
+    """A process in a session of its own, whose parent has ended, is killed at the end of its test,
+    and of one that hangs."""
+
+    def leaving(name, seconds):
+        def function(_):
+            words = ["sh", "-c", "setsid sleep 1000 >/dev/null & echo $!"]
+            pid = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+            with open(context.path(name), "w", encoding="ascii") as file:
+                file.write(pid.strip())
+            time.sleep(seconds)
+
+        return function
+
+    names = {"passes": 0, "hang": 100}
+    _, counts, _ = ended(context, {name: leaving(name, names[name]) for name in names})
+    assert counts == (1, 1), counts
+    for name in names:
+        with open(context.path(name), encoding="ascii") as file:
+            pid = file.read()
+        # Nothing but the number remains until its parent notices.
+        with contextlib.suppress(FileNotFoundError):
+            with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+                assert stat.read().rsplit(") ", 1)[1][0] == "Z", f"{name} left {pid}"
 
 
 @test()

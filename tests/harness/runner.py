@@ -88,11 +88,12 @@ class Running:
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        status = FAIL
+        status, network = FAIL, None
         deadline = self.started + self.test.limit
         context = Context(number, self.directory, deadline, self.long)
         try:
             sandbox.own_network()
+            network = sandbox.network()
             with context, only_of_arch(self.test.name):
                 self.test.function(context)
             status = PASS
@@ -109,6 +110,8 @@ class Running:
             traceback.print_exc()
             text = traceback.format_exception_only(problem)[-1]
             self.note("", text, hangs(problem, deadline), context)
+        if network:
+            sandbox.end_network(network)
         sys.stdout.flush()
         sys.stderr.flush()
         return status
@@ -136,6 +139,9 @@ class Running:
             return None
         code = FAIL
         if pid == 0:
+            with contextlib.suppress(OSError):
+                if (network := sandbox.network(self.pid)) != sandbox.network():
+                    sandbox.end_network(network)
             self.kill()
             os.waitpid(self.pid, 0)
             with open(self.why, "w", encoding="utf-8") as file:

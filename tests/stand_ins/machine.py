@@ -64,7 +64,10 @@ class Machine:
         words += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         words += ["-chardev", f"socket,id=monitor,fd={there.fileno()}", "-qmp", "chardev:monitor"]
         words += devices
-        self.process = subprocess.Popen(words, pass_fds=[there.fileno()])
+        # With all descriptors, one of which ends it with `soil run`: Firecracker and Cloud
+        # Hypervisor have no such child.
+        there.set_inheritable(True)
+        self.process = subprocess.Popen(words, close_fds=False)
         there.close()
         self.monitor = here.makefile("rw", encoding="utf-8")
         self.monitor.readline()
