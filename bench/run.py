@@ -17,8 +17,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
 
-# The other modules have to know the processor when they are loaded.
-for number, word in enumerate(sys.argv):
+# The other modules have to know the processor when they are loaded. The end-to-end tests, which
+# load this one, have an option of the same name, and Linux guests of this machine's processor.
+for number, word in enumerate(sys.argv if __name__ == "__main__" else ()):
     if word.startswith("--arch="):
         os.environ["SOIL_BENCH_ARCH"] = word.removeprefix("--arch=")
     elif word == "--arch" and number + 1 < len(sys.argv):
