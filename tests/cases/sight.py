@@ -1,4 +1,5 @@
-"""soil run --profile and --trace: flame graphs and traces of images and processes."""
+"""soil run --profile, --trace and --gdb: flame graphs and traces of images and processes, and
+images in a debugger."""
 
 import collections
 import json
@@ -6,9 +7,12 @@ import os
 import re
 import shutil
 import signal
+import socket
+import time
 
-from cases.network import in_every_form
-from harness.context import SOIL, command, executable
+from cases.network import in_every_form, machine_pid
+from harness.console import PATIENCE, falls_asleep
+from harness.context import BINUTILS, PROCESSOR, SOIL, command, executable, outcome
 
 FORMS = ("process", "microvm")
 
@@ -185,3 +189,56 @@ def trace_that_can_not_be(context, form):
     child = context.child(words)
     assert child.finish(context.remaining()) != 0, child.text
     assert "no trace can be taken" in child.text and "trees" not in child.text, child.text
+
+
+class Debugger:
+    """The client of QEMU's gdb server at a port."""
+
+    # Where the answer to `g`, all registers of eight bytes, has the program counter.
+    COUNTER = {"x86_64": 16, "aarch64": 32}[PROCESSOR]
+
+    def __init__(self, port):
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+                return
+            except ConnectionRefusedError:
+                assert time.monotonic() < until, "QEMU has no gdb server"
+                time.sleep(0.02)
+
+    def ask(self, text):
+        """The answer to a packet."""
+        self.socket.sendall(f"${text}#{sum(text.encode()) % 256:02x}".encode())
+        answer = b""
+        while not re.search(rb"#..$", answer):
+            piece = self.socket.recv(65536)
+            assert piece, f"{text}: {answer}"
+            answer += piece
+        self.socket.sendall(b"+")
+        return answer.split(b"$", 1)[1][:-3].decode()
+
+    def program_counter(self):
+        registers = bytes.fromhex(self.ask("g")[: 16 * (self.COUNTER + 1)])
+        return int.from_bytes(registers[-8:], "little")
+
+
+@in_every_form(forms=("microvm",))
+def debugger_at_a_function(context, form):
+    """With --gdb an image waits before its first instruction; a hardware breakpoint stops it at a
+    function's address, and from there it runs to its end."""
+    program = "examples/hello/main.exe"
+    symbols = context.run(f"{BINUTILS}nm", executable(program, form)).stdout
+    address = int(re.search(r"^([0-9a-f]+) T caml_main$", symbols, re.MULTILINE)[1], 16)
+    child = context.soil(program, form, options=["--gdb=1234"])
+    child.wait_line("waiting for gdb")
+    # Without a wait it would run to its end.
+    assert falls_asleep(machine_pid(child)), child.text
+    debugger = Debugger(1234)
+    assert debugger.ask("?").startswith("T05") and "Hello" not in child.text, child.text
+    assert debugger.ask(f"Z1,{address:x},4") == "OK"
+    assert debugger.ask("c").startswith("T05")
+    assert debugger.program_counter() == address
+    assert debugger.ask(f"z1,{address:x},4") == "OK" and debugger.ask("D") == "OK"
+    status, text = outcome(child, context)
+    assert status == 0 and "Hello" in text, text
