@@ -9,7 +9,7 @@ import subprocess
 from cases.arm_disks import FIRMWARE, needed
 from cases.machines import attach
 from harness.console import PATIENCE, falls_asleep
-from harness.context import ARCH, ROOT, SOIL, USED, Skip, outcome
+from harness.context import PROCESSOR, SOIL, Skip, executable, outcome
 from harness.fdt import Tree
 from harness.qmp import Monitor
 from harness.runner import test
@@ -30,13 +30,10 @@ CONSOLE = ("-chardev", "stdio,id=console,signal=off", "-device", "virtconsole,ch
 
 
 def program(path):
-    """The path of a built program for arm64."""
-    built = os.path.join(ROOT, "_build", "soil-aarch64", path)
-    if not os.path.exists(built):
-        raise Skip("no programs for arm64: tests/run.py --arch aarch64 --build")
-    if ARCH:
-        USED.add(path)
-    return built
+    """The path of a program for arm64."""
+    if PROCESSOR != "aarch64":
+        raise Skip("these tests run with --arch aarch64")
+    return executable(path, "virt")
 
 
 def flat(context, path=MACHINE):

@@ -69,7 +69,7 @@ USED = set()
 OF_PCS = ("--vmm", "--accel=kvm")
 # Beginnings of the names of tests without an image for ARCH, and the reason.
 WITHOUT_ARCH = {
-    "arm_disks/": "these tests run without --arch",
+    **dict.fromkeys(("arm_disks/", "arm_tools/"), "these tests run without --arch"),
     "boot_disks/": "these disks and their firmware are for x86-64",
     "firmware_display/": "these disks and their firmware are for x86-64",
     "launchers/": "domains of libvirt are for x86-64",
