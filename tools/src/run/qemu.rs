@@ -176,8 +176,9 @@ impl Monitor for Qmp {
             Some(1) if !end.console.spoke || !end.complaints.is_empty() => {
                 let text = end.complaints.first().copied();
                 let text = text.unwrap_or("it gives no reason");
-                let known =
-                    in_use(end.run, end.complaints).or_else(|| no_windows(end.run, end.complaints));
+                let known = in_use(end.run, end.complaints)
+                    .or_else(|| no_windows(end.run, end.complaints))
+                    .or_else(|| too_little(end.run, end.complaints));
                 Err(known.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
             }
             Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
@@ -229,6 +230,16 @@ fn no_windows(run: &Run, complaints: &[&str]) -> Option<Failure> {
     Some(Failure::new(reason).remedy(
         "install the package qemu-system-gui and start this on a desktop, or give --display vnc=:0",
     ))
+}
+
+/// The error of a `virt` whose memory doesn't hold the image and its device tree, which QEMU puts
+/// there; QEMU's own text doesn't name the option.
+fn too_little(run: &Run, complaints: &[&str]) -> Option<Failure> {
+    let is_full = |line: &&str| line.contains("Not enough space for DTB");
+    complaints.iter().find(|line| is_full(line))?;
+    let subject = format!("--mem {}M", run.mem.unwrap_or_default().0);
+    let reason = "not enough memory for the image and its device tree";
+    Some(Failure::on(subject, reason).remedy("give the machine more"))
 }
 
 /// Reads QMP until QEMU ends. Stores the reason of the last SHUTDOWN event, sends [`Event::Off`],
