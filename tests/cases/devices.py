@@ -1,13 +1,12 @@
 """QEMU's device options: transports, disabled features, small rings."""
 
-import shlex
 import socket
 import threading
 import time
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import ARCH, command, outcome
+from harness.context import ARCH, launcher, outcome
 from harness.runner import test
 from harness.tap import hold_more
 
@@ -57,13 +56,9 @@ def own_launcher(context):
     """The command of --dry-run boots the same machine without `soil`."""
     for machine in OPTIONS:
         tap = context.tap()
-        dry = context.run(*command(SERVICES, machine, options=["--dry-run"], tap=tap)).stdout
         # They name files relative to their working directory.
-        work(
-            context,
-            tap,
-            context.child(shlex.split(dry.replace("\\\n", " ")), cwd=context.directory),
-        )
+        words = launcher(context, SERVICES, machine, tap=tap)
+        work(context, tap, context.child(words, cwd=context.directory))
 
 
 OFFLOADS = ("csum", "tso", "rxcsum", "lro", "mrg", "event", "indirect", "all")

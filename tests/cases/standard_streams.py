@@ -17,7 +17,7 @@ import time
 
 from cases.network import machine_pid
 from harness.console import PATIENCE, cpu_seconds, sleeps
-from harness.context import FORMS, MACHINES, REFERENCE, command
+from harness.context import FORMS, MACHINES, REFERENCE, command, launcher
 from harness.runner import test
 
 PAUSED = "tests/programs/soil/paused.exe"
@@ -195,10 +195,8 @@ def a_terminal(context):
 def a_terminal_at_a_bare_machine(context):
     """QEMU without `soil run`: the machine itself edits lines."""
     for form in MACHINES:
-        words = command("streams", form, ["lines", "again"])
-        words.insert(words.index("--"), "--dry-run")
-        shown = context.run(*words).stdout
-        with Terminal(context, ["sh", "-c", "exec " + shown], cwd=context.directory) as terminal:
+        words = launcher(context, "streams", form, ["lines", "again"])
+        with Terminal(context, words, cwd=context.directory) as terminal:
             terminal.see(b"ready\r\n")
             terminal.type("junk\x15helü\x7flo\r".encode())
             terminal.see("helü\x08 \x08lo\r\n".encode())

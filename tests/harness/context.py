@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import time
@@ -246,6 +247,17 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     if arguments:
         words += ["--", *arguments]
     return words
+
+
+def launcher(context, *arguments, options=(), **others):
+    """The words that start a machine by what --dry-run prints, with the arguments of `command`. The
+    program is a copy: beside it may come its flat form."""
+    words = command(*arguments, options=[*options, "--dry-run"], **others)
+    words[2] = shutil.copy(words[2], context.directory)
+    shown = context.run(*words).stdout.replace("\\\n", " ").splitlines()
+    shown[-1] = f"exec {shown[-1]}"
+    path = f"PATH={os.path.dirname(SOIL)}:{os.environ['PATH']}"
+    return ["env", path, "sh", "-ec", "\n".join(shown)]
 
 
 def only_on_pcs(options):
