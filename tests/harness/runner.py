@@ -309,7 +309,7 @@ def build(*targets, programs=()):
         environment = cross.environment()
         targets = [f"--workspace=dune-workspace.{ARCH}"]
         folder = f"_build/soil-{ARCH}/"
-        aliases = ("examples/default", "tests/programs/all")
+        aliases = ("examples/default", "tests/programs/all", "docs/book/code/display/all")
         images = [folder + program for program in programs]
         targets += images or [f"@{folder}{alias}" for alias in aliases]
         targets += ["_build/default/tools/soil", "_build/default/tests/programs/load.exe"]

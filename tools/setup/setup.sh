@@ -180,10 +180,12 @@ without_database() {
   printf '# Written by Soil (make setup): its tests start a server of their own.\ncreate_main_cluster = false\n' >"$folder/createcluster.conf"
 }
 
-# Of the packages of the examples and tests those that a program links.
+# Of the packages of the examples and tests those that a program links. Debian 13's archive of
+# OpenSSL needs the last two, which no package depends on.
 linked() {
   # shellcheck disable=SC2086
   printf '%s\n' $ocaml_run $ocaml_test $ocaml_unpacked | grep -e '-ocaml-dev$' | grep -v -e mdx
+  printf '%s\n' zlib1g-dev libzstd-dev
 }
 
 packages() {
