@@ -8,11 +8,11 @@ separator=${flags:+$(printf '\037')}
 contexts=$(cd "$(dirname "$0")/../.." && pwd)
 # The same words in both contexts of dune: with others cargo would compile all of it again.
 named='default soil'
-case " $* " in
-*' --target=aarch64-'*)
-  named=soil-aarch64
-  # Here LLVM moves equal instructions of code compiled for size into functions, whose calls cost
-  # more than the memory is worth.
+case " $* " in *' --target=aarch64-'*) named=soil-aarch64 ;; esac
+case "$(uname -m) $*" in
+aarch64* | *' --target=aarch64-'*)
+  # For arm64 LLVM moves equal instructions of code compiled for size into functions, whose calls
+  # cost more than the memory is worth.
   flags="$flags$separator-Cllvm-args=-enable-machine-outliner=never"
   separator=$(printf '\037')
   ;;

@@ -108,6 +108,21 @@ mkdir "$work/cache/soil/libraries"
 : >"$work/cache/soil/libraries/.of"
 check 'libraries that were unpacked' "export OCAMLPATH='$work/cache/soil/libraries/usr/lib/ocaml'\"\${OCAMLPATH:+:\$OCAMLPATH}\"" "$(environment | tail -n 1)"
 
+# Crates of images for arm64 are compiled alike on arm64 itself and elsewhere.
+mkdir "$work/processor"
+printf '#!/bin/sh\necho "$MACHINE"\n' >"$work/processor/uname"
+printf '#!/bin/sh\nprintf %%s "$CARGO_ENCODED_RUSTFLAGS" | tr "\\037" " "\n' >"$work/processor/cargo"
+chmod +x "$work/processor/uname" "$work/processor/cargo"
+outlined() {
+  case $(MACHINE=$1 PATH="$work/processor:$PATH" sh kernel/cargo.sh build ${2:-}) in
+  *-enable-machine-outliner=never*) echo no ;;
+  *--remap-path-prefix=*) echo yes ;;
+  esac
+}
+check 'crates for arm64, on arm64' no "$(outlined aarch64)"
+check 'crates for arm64, on x86-64' no "$(outlined x86_64 --target=aarch64-unknown-linux-gnu)"
+check 'crates for x86-64' yes "$(outlined x86_64)"
+
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
 # Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and
