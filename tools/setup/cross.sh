@@ -42,9 +42,9 @@ requested() {
   { cat "$tree/requested" 2>/dev/null || true; for name in "$@"; do echo "$name"; done; } |
     sort -u | tr '\n' ' '
 }
-# What the unpacked tree has to consist of: the form of the wrappers, the place, which they name,
-# and the packages.
-goal() { echo "2 $tree OCaml $(version) $base $(requested "$@")"; }
+# What the unpacked tree has to consist of: the form of its wrappers and of findlib's files, the
+# place, which they name, and the packages.
+goal() { echo "3 $tree OCaml $(version) $base $(requested "$@")"; }
 present() { [ "$(cat "$root/.of" 2>/dev/null)" = "$(goal "$@")" ]; }
 
 # Whether the library for Debian's rustc was unpacked, for the rustc that is on PATH.
@@ -243,10 +243,16 @@ configure() {
   for program in ocamlyacc ocaml; do
     if own=$(command -v $program); then ln -s "$own" "$root.part/bin/$program"; fi
   done
+  programs="ocamlc ocamlopt ocamldep ocamlmklib ocamlmktop ocamlcp"
   own=$(ocamlfind printconf conf 2>/dev/null || true)
   {
     echo "# Written by Soil: this machine's own configuration, beside the toolchain aarch64."
     if [ -f "$own" ]; then cat "$own"; fi
+    # dune 3.24 takes a compiler that only a toolchain sets for an empty name, and fails.
+    for program in $programs; do
+      cat "$own" "$own.d"/*.conf 2>/dev/null | grep -q "^ *$program *=" ||
+        echo "$program=\"$program\""
+    done
   } >"$root.part/findlib.conf"
   for other in "$own.d"/*.conf; do
     if [ -f "$other" ]; then cp "$other" "$root.part/findlib.conf.d/"; fi
@@ -256,7 +262,7 @@ configure() {
     echo "destdir(aarch64)=\"$tree/lib\""
     echo "stdlib(aarch64)=\"$library\""
     echo "ldconf(aarch64)=\"ignore\""
-    for program in ocamlc ocamlopt ocamldep ocamlmklib ocamlmktop ocamlcp; do
+    for program in $programs; do
       echo "$program(aarch64)=\"$root/bin/$program\""
     done
   } >"$root.part/findlib.conf.d/aarch64.conf"

@@ -69,7 +69,7 @@ case $* in
 esac'
 stand_in rustup 'exit 1'
 echo 1.96-1+b2 >"$work/rust"
-echo 'path="/usr/lib/ocaml"' >"$work/etc/findlib.conf"
+printf '%s\n' 'path="/usr/lib/ocaml"' 'ocamlc="ocamlc.opt"' >"$work/etc/findlib.conf"
 echo 5.3.0 >"$work/version"
 # apt, whose downloads a test may spoil: $WORK/spoil has the start of a file's name and a command.
 # shellcheck disable=SC2016
@@ -220,6 +220,12 @@ rm -f "$work/downloads"
 
 check 'findlib has the machine as before' 'path="/usr/lib/ocaml"' \
   "$(grep ^path "$tree/root/findlib.conf")"
+check 'findlib has each compiler without a toolchain, too, once' 'ocamlc="ocamlc.opt"
+ocamlopt="ocamlopt"
+ocamldep="ocamldep"
+ocamlmklib="ocamlmklib"
+ocamlmktop="ocamlmktop"
+ocamlcp="ocamlcp"' "$(grep ^ocaml "$tree/root/findlib.conf")"
 check 'findlib has the toolchain' "ocamlopt(aarch64)=\"$tree/root/bin/ocamlopt\"" \
   "$(grep '^ocamlopt(' "$tree/root/findlib.conf.d/aarch64.conf")"
 cross environment
