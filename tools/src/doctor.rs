@@ -82,18 +82,30 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
         print(&findings);
     }
     let packages = packages(&findings);
-    if options.fix && !packages.is_empty() {
-        install(&packages)?;
-    }
-    if options.fix && !arch.is_host() {
-        cross::fetch(arch, &options.packages)?;
+    if options.fix {
+        let installed = match packages.is_empty() {
+            true => Ok(()),
+            false => install(&packages),
+        };
+        // Without root's packages, too: they come by the command that the error names.
+        let fetched = match arch.is_host() {
+            true => Ok(()),
+            false => cross::fetch(arch, &options.packages),
+        };
+        installed.and(fetched)?;
     }
     if options.fix && (!packages.is_empty() || !arch.is_host()) {
         findings = check(arch);
         print(&findings);
     } else if !options.json && !packages.is_empty() {
         let command = command(&packages);
-        anstream::println!("\nOn Debian, as root ('soil doctor --fix' does it):\n  {command}");
+        let option = match arch.is_host() {
+            true => String::new(),
+            false => format!(" --arch {arch}"),
+        };
+        anstream::println!(
+            "\nOn Debian, as root ('soil doctor{option} --fix' does it):\n  {command}"
+        );
     }
     let complete = |finding: &Finding| finding.found.is_ok() || !finding.needed;
     Ok(findings.iter().all(complete))

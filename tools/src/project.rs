@@ -204,16 +204,15 @@ pub fn init(folder: &Path, arch: Arch) -> Result<String, Failure> {
         return Err(Failure::new("neither dune-project nor dune-workspace is here").remedy(remedy));
     }
     match change(&path, before.as_deref(), arch)? {
-        Change::None => Ok(format!("{shown} has the {name} context already")),
+        Change::None => Ok(format!("{shown} has the context {name} already")),
         Change::Write(text) => {
             replace(&path, &text).on(&path)?;
-            let verb = if before.is_some() {
-                "added to"
-            } else {
-                "made with"
+            let verb = match before {
+                Some(_) => "added",
+                None => "made with",
             };
             Ok(format!(
-                "{shown}: {verb} the {name} context. '{}' makes an image of each program in \
+                "{shown}: {verb} the context {name}. '{}' makes an image of each program in \
                     _build/{name}; add soil to the libraries of a program to use its modules",
                 if arch.is_host() {
                     "dune build"
