@@ -27,12 +27,13 @@ impl<'a> Frames<'a> {
     /// No free frames yet; `bits` is overwritten.
     pub fn new(bits: &'a mut [u64]) -> Self {
         bits.fill(0);
+        let lowest = bits.len();
         Self {
             bits,
             free: 0,
             total: 0,
             lowest_free: 0,
-            lowest: 0,
+            lowest,
         }
     }
 
@@ -177,6 +178,16 @@ mod tests {
         assert_eq!(frames.allocate_run(300, PAGE), None);
         assert_eq!(frames.allocate_run(224, PAGE), Some(0));
         assert_eq!(frames.free_count(), 0);
+    }
+
+    /// Memory begins at 1 GiB on some machines: thousands of words have no frame.
+    #[test]
+    fn the_first_search_begins_where_memory_does() {
+        let mut bits = [0; 8];
+        let mut frames = Frames::new(&mut bits);
+        frames.add(300 * PAGE, 500 * PAGE);
+        assert_eq!(frames.lowest, 300 / 64);
+        assert_eq!(frames.allocate(), Some(300 * PAGE));
     }
 
     #[test]
