@@ -1,7 +1,7 @@
 //! What the loader hands over: a device tree.
 
 use super::fdt::{self, Fdt, HEADER};
-use super::survey::Survey;
+use super::survey::{Kind, Survey};
 use super::{irq, pci, power, seed, uart};
 use crate::arch::cpu;
 use crate::firmware;
@@ -99,13 +99,13 @@ pub fn set_up(handover: &Handover) {
     uart::set_up(&survey.ports, &|address, len| {
         memory::map_device(address, len)
     });
-    power::set_up(survey.psci.as_ref());
-    cpu::set_emulated(survey.is_qemu && power::is_translating());
+    power::set_up(survey.first(Kind::Psci));
+    cpu::set_emulated(survey.first(Kind::Qemu).is_some() && power::is_translating());
     irq::set_up(survey);
     if let Some(root) = survey.chosen.and_then(|node| node.number("soil,acpi-root")) {
         firmware::set_root(root);
     }
-    if let Some(bridge) = &survey.bridge {
+    if let Some(bridge) = survey.first(Kind::Bridge) {
         let probe_only = survey
             .chosen
             .and_then(|node| node.u32("linux,pci-probe-only"));

@@ -2,7 +2,7 @@
 
 use super::fdt::Line;
 use super::gic::{self, FIRST_MESSAGE, FIRST_SHARED};
-use super::survey::Survey;
+use super::survey::{Kind, Survey};
 use super::vectors::{COUNT, TIMER};
 use crate::arch::gates::Frame;
 use crate::arch::timer;
@@ -40,10 +40,11 @@ pub(super) fn line_of(line: Line) -> u32 {
 pub(super) fn set_up(survey: &Survey<'_>) {
     /// Secure, non-secure, virtual: the third.
     const VIRTUAL: usize = 2;
-    if let Some(controller) = &survey.controller {
+    if let Some(controller) = survey.first(Kind::Controller) {
         gic::set_up(controller);
     }
-    if let Some(line) = survey.timer.and_then(|node| node.interrupt(VIRTUAL)) {
+    let timer = survey.first(Kind::Timer);
+    if let Some(line) = timer.and_then(|node| node.interrupt(VIRTUAL)) {
         TIMER_NUMBER.store(line.number, Ordering::Relaxed);
     }
     timer::stop();

@@ -17,44 +17,57 @@ pub struct Survey<'a> {
     pub chosen: Option<Node<'a>>,
     /// The console's serial port, and another.
     pub ports: [Option<Node<'a>>; 2],
-    /// The firmware that ends the machine. Version 0.1 isn't: it has no fixed numbers of functions.
-    pub psci: Option<Node<'a>>,
-    /// The interrupt controller: a GICv2 or a GICv3.
-    pub controller: Option<Node<'a>>,
-    /// The processor's timer.
-    pub timer: Option<Node<'a>>,
-    /// The bridge to PCI.
-    pub bridge: Option<Node<'a>>,
-    /// QEMU's configuration device exists.
-    pub is_qemu: bool,
+    /// The first of each kind of [`Kind`].
+    first: [Option<Node<'a>>; KINDS],
     /// Memory, in the tree's order; empty ranges at the end.
     memory: [Region; MAX_RANGES],
     /// Nodes reserve memory.
     has_reserved: bool,
 }
 
-/// The purpose of a device.
-enum Kind {
-    Port,
+/// The purpose of a device, of which the first one in the tree counts.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// The firmware that ends the machine. Version 0.1 isn't: it has no fixed numbers of functions.
     Psci,
+    /// The interrupt controller: a GICv2 or a GICv3.
     Controller,
+    /// The processor's timer.
     Timer,
+    /// The bridge to PCI.
     Bridge,
+    /// QEMU's configuration device.
     Qemu,
+    /// A serial port, of which each counts: the last of the kinds.
+    Port,
 }
+
+/// The number of kinds without ports.
+const KINDS: usize = Kind::Port as usize;
+
+/// The kinds by the strings of `compatible`. A table, since each block of code is translated at
+/// boot under emulation, which takes longer than the comparisons.
+const NAMES: [(&[u8], Kind); 11] = [
+    (b"arm,psci-1.0", Kind::Psci),
+    (b"arm,psci-0.2", Kind::Psci),
+    (b"arm,gic-v3", Kind::Controller),
+    (b"arm,cortex-a15-gic", Kind::Controller),
+    (b"arm,gic-400", Kind::Controller),
+    (b"arm,armv8-timer", Kind::Timer),
+    (b"pci-host-ecam-generic", Kind::Bridge),
+    (b"qemu,fw-cfg-mmio", Kind::Qemu),
+    (b"arm,pl011", Kind::Port),
+    (b"arm,sbsa-uart", Kind::Port),
+    (b"ns16550a", Kind::Port),
+];
 
 /// The kind by the first string of `compatible` that names one. Reading the property once per node
 /// matters: machines have dozens of nodes.
 fn kind(compatible: &[u8]) -> Option<Kind> {
     let mut names = compatible.split(|byte| *byte == 0);
-    names.find_map(|name| match name {
-        b"arm,pl011" | b"arm,sbsa-uart" | b"ns16550a" => Some(Kind::Port),
-        b"arm,psci-1.0" | b"arm,psci-0.2" => Some(Kind::Psci),
-        b"arm,gic-v3" | b"arm,cortex-a15-gic" | b"arm,gic-400" => Some(Kind::Controller),
-        b"arm,armv8-timer" => Some(Kind::Timer),
-        b"pci-host-ecam-generic" => Some(Kind::Bridge),
-        b"qemu,fw-cfg-mmio" => Some(Kind::Qemu),
-        _ => None,
+    names.find_map(|name| {
+        let mut known = NAMES.iter();
+        known.find_map(|(known, kind)| (*known == name).then_some(*kind))
     })
 }
 
@@ -66,16 +79,12 @@ impl<'a> Survey<'a> {
             tree,
             chosen: None,
             ports: [None; 2],
-            psci: None,
-            controller: None,
-            timer: None,
-            bridge: None,
-            is_qemu: false,
+            first: [None; KINDS],
             memory: [empty; MAX_RANGES],
             has_reserved: tree.reserved_entries().next().is_some(),
         };
         let mut ports = [None; MAX_PORTS];
-        let (mut port_count, mut range_count) = (0, 0);
+        let mut range_count = 0;
         for node in tree.nodes() {
             match (node.depth(), node.base_name()) {
                 (1, b"chosen") => survey.chosen = Some(node),
@@ -94,24 +103,24 @@ impl<'a> Survey<'a> {
                     let Some(kind) = kind.filter(|_| node.is_enabled()) else {
                         continue;
                     };
-                    match kind {
-                        Kind::Port => {
-                            if let Some(place) = ports.get_mut(port_count) {
-                                *place = Some(node);
-                                port_count += 1;
-                            }
-                        }
-                        Kind::Psci => survey.psci = survey.psci.or(Some(node)),
-                        Kind::Controller => survey.controller = survey.controller.or(Some(node)),
-                        Kind::Timer => survey.timer = Some(node),
-                        Kind::Bridge => survey.bridge = survey.bridge.or(Some(node)),
-                        Kind::Qemu => survey.is_qemu = true,
+                    let place = match survey.first.get_mut(kind as usize) {
+                        Some(first) if first.is_none() => Some(first),
+                        Some(_) => None,
+                        None => ports.iter_mut().find(|port| port.is_none()),
+                    };
+                    if let Some(place) = place {
+                        *place = Some(node);
                     }
                 }
             }
         }
         survey.ports = select(&ports, survey.chosen.as_ref());
         survey
+    }
+
+    /// The first device of this kind, other than ports.
+    pub fn first(&self, kind: Kind) -> Option<&Node<'a>> {
+        self.first.get(kind as usize)?.as_ref()
     }
 
     /// The usable parts of memory, in the tree's order, but for those in `kept` and those that the
@@ -165,7 +174,7 @@ fn select<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::Survey;
+    use super::{Kind, Survey};
     use crate::board::virt::fdt::Fdt;
     use crate::board::virt::fdt::tests::{Builder, virt};
     use crate::memory::Region;
@@ -198,11 +207,12 @@ mod tests {
     fn finds_the_devices_of_the_boot() {
         let bytes = virt();
         let survey = Survey::new(Fdt::parse(&bytes).unwrap());
-        let name = |node: Option<super::Node<'_>>| node.map(|node| node.name().to_vec());
-        assert_eq!(name(survey.ports[0]).unwrap(), b"pl011@9000000");
+        assert_eq!(survey.ports[0].unwrap().name(), b"pl011@9000000");
         assert!(survey.ports[1].is_none());
-        assert_eq!(name(survey.controller).unwrap(), b"intc@8000000");
-        assert!(survey.psci.is_none() && survey.bridge.is_none() && !survey.is_qemu);
+        let name = |kind| survey.first(kind).map(|node| node.name());
+        assert_eq!(name(Kind::Controller), Some(&b"intc@8000000"[..]));
+        let others = [Kind::Psci, Kind::Bridge, Kind::Qemu, Kind::Port];
+        assert_eq!(others.map(name), [None; 4]);
     }
 
     #[test]
@@ -225,6 +235,23 @@ mod tests {
         let [first, second] = Survey::new(Fdt::parse(&bytes).unwrap()).ports;
         assert_eq!(first.unwrap().name(), b"b@2");
         assert_eq!(second.unwrap().name(), b"a@1");
+    }
+
+    #[test]
+    fn the_first_device_of_a_kind_counts() {
+        let mut builder = Builder::new().begin("");
+        for name in ["first", "second"] {
+            let node = builder.begin(name);
+            builder = node.text("compatible", "x\0arm,psci-1.0").end();
+        }
+        // More ports than are kept.
+        for name in ["a", "b", "c", "d", "e"] {
+            builder = builder.begin(name).text("compatible", "ns16550a").end();
+        }
+        let bytes = builder.end().finish();
+        let survey = Survey::new(Fdt::parse(&bytes).unwrap());
+        assert_eq!(survey.first(Kind::Psci).unwrap().name(), b"first");
+        assert_eq!(survey.ports.map(|port| port.unwrap().name()), [b"a", b"b"]);
     }
 
     proptest! {
