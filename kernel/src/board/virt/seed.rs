@@ -2,6 +2,7 @@
 //! of `/chosen` seeds a generator, `kaslr-seed` chooses the layout of memory.
 
 use super::fdt::Fdt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a generator's seed.
@@ -40,29 +41,32 @@ pub(super) fn keep(bytes: &mut [u8]) {
 /// Takes both seeds out of a tree. One that is too short for a generator counts as none.
 fn cut(bytes: &mut [u8]) -> ([u8; SEED], u64) {
     let (mut seed, mut layout) = ([0; SEED], [0; 8]);
-    if let Some(value) = place(bytes, "rng-seed") {
+    let [generator, number] = places(bytes).unwrap_or_default();
+    if let Some(value) = bytes.get_mut(generator) {
         if value.len() >= SEED {
             mix(&mut seed, value);
         }
         value.fill(0);
     }
-    if let Some(value) = place(bytes, "kaslr-seed") {
+    if let Some(value) = bytes.get_mut(number) {
         mix(&mut layout, value);
         value.fill(0);
     }
     (seed, u64::from_le_bytes(layout))
 }
 
-/// The value of this property of `/chosen`.
-fn place<'a>(bytes: &'a mut [u8], name: &str) -> Option<&'a mut [u8]> {
+/// Where the values of `rng-seed` and `kaslr-seed` of `/chosen` lie in the tree; empty for none.
+fn places(bytes: &[u8]) -> Option<[Range<usize>; 2]> {
     let tree = Fdt::parse(bytes)?;
     let is_chosen = |node: &super::fdt::Node<'_>| node.depth() == 1 && node.name() == b"chosen";
-    let value = tree.nodes().find(is_chosen)?.property(name)?;
-    let (start, len) = (
-        value.as_ptr() as usize - bytes.as_ptr() as usize,
-        value.len(),
-    );
-    bytes.get_mut(start..)?.get_mut(..len)
+    let chosen = tree.nodes().find(is_chosen)?;
+    Some(["rng-seed", "kaslr-seed"].map(|name| {
+        let value = chosen.property(name);
+        value.map_or(0..0, |value| {
+            let start = value.as_ptr() as usize - bytes.as_ptr() as usize;
+            start..start + value.len()
+        })
+    }))
 }
 
 /// Adds random bytes to others: by exclusive or, again from the beginning once they are all
