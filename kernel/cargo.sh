@@ -15,6 +15,9 @@ aarch64* | *' --target=aarch64-'*)
   # cost more than the memory is worth.
   flags="$flags$separator-Cllvm-args=-enable-machine-outliner=never"
   separator=$(printf '\037')
+  # For speed: a request over HTTP takes 7 to 8 % fewer instructions, an image with a network 29 KB
+  # more. Images for x86-64 stay small, since their rate is further above Linux's.
+  set -- --config profile.release.package.net.opt-level=2 "$@"
   ;;
 esac
 for context in $named; do
