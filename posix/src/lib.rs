@@ -40,6 +40,7 @@
 //! enabled.
 
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

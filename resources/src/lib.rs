@@ -29,6 +29,7 @@
 //! Only the reactor's wait blocks.
 
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
 

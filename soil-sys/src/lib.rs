@@ -7,6 +7,7 @@
 //! Both forms of the crate are `no_std`; without either feature it uses `std`, for `cargo test`.
 
 #![cfg_attr(any(feature = "image", feature = "process"), no_std)]
+#![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 #[cfg(all(feature = "image", feature = "process"))]
 compile_error!(
