@@ -15,6 +15,11 @@ const SETS: [Events; 3] = [
     Events::PRI,
 ];
 
+/// A time in nanoseconds as `timespec` (`unit` 1) or `timeval` (1000), rounded down.
+pub fn timeout(ns: u64, unit: u64) -> [u64; 2] {
+    [ns / 1_000_000_000, ns % 1_000_000_000 / unit]
+}
+
 /// Whether no set has a descriptor below `count`.
 pub fn is_empty(count: usize, wanted: &[[u64; SET]; 3]) -> bool {
     let below = |word: usize| match count.saturating_sub(word * 64) {
@@ -61,7 +66,7 @@ pub fn scan(
 
 #[cfg(test)]
 mod tests {
-    use super::{SET, is_empty, scan};
+    use super::{SET, is_empty, scan, timeout};
     use crate::errors::{Errno, Result};
     use crate::file::Offset;
     use crate::files::pipe;
@@ -137,6 +142,15 @@ mod tests {
             }
             process::reset();
         }
+    }
+
+    #[test]
+    fn a_timeout_has_seconds_and_their_parts() {
+        assert_eq!(timeout(3_000_005_999, 1), [3, 5999]);
+        assert_eq!(timeout(3_000_005_999, 1000), [3, 5]);
+        assert_eq!(timeout(999, 1000), [0, 0]);
+        // The remaining time of a wait without an end.
+        assert_eq!(timeout(u64::MAX, 1000), [18_446_744_073, 709_551]);
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn wait(set: u64, list: u64, most: u64, deadline: Option<u64>) -> Result<u64> {
     let epoll = description.downcast::<Epoll>().ok_or(libc::EINVAL)?;
     // At most the number of descriptors.
     let most = most.min(MAX_OPEN as u64);
+    // Also of an empty set: another thread may add to it meanwhile.
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
         // Before events are taken, which would be lost with a list that isn't mapped completely.
         let room = match bytes_mut(list, most * EVENT) {

@@ -1,8 +1,8 @@
 //! `poll` and `select`.
 //!
-//! Without a descriptor they are sleeps, which OCaml's tick thread makes 20 times a second. A wait
-//! of the reactor would make that thread its leader: each packet would then run it in place of the
-//! thread that wants the packet.
+//! Without a descriptor (negative ones are none) they are sleeps, which OCaml's tick thread makes
+//! 20 times a second. A wait of the reactor would make that thread its leader: each packet would
+//! then run it in place of the thread that wants the packet.
 
 use super::memory::{bytes_mut, load, number, store};
 use crate::errors::Result;
@@ -43,24 +43,37 @@ pub fn poll([list, count, timeout, ..]: [u64; 6]) -> Result<u64> {
 pub fn ppoll([list, count, timeout, mask, size, _]: [u64; 6]) -> Result<u64> {
     let deadline = deadline(timeout, 1)?;
     signals::wait_under(mask, size).map_err(number)?;
-    poll_until(list, count, deadline)
+    let found = poll_until(list, count, deadline);
+    put_remaining(timeout, 1, deadline);
+    found
+}
+
+/// Replaces the timeout at `start` by the remaining time, as Linux does after success and failure.
+/// If its memory is read-only, it stays, and the call doesn't fail for it.
+fn put_remaining(start: u64, unit: u64, deadline: Option<u64>) {
+    if let Some(deadline) = deadline {
+        let left = deadline.saturating_sub(time::monotonic_ns());
+        let _ = store(start, &select::timeout(left, unit));
+    }
 }
 
 fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
     if count > MAX_OPEN as u64 {
         return Err(libc::EINVAL);
     }
-    if count == 0 {
+    let entries = || bytes_mut(list, count * 8).map(|bytes| bytes.as_chunks_mut::<8>().0);
+    let listed = entries()?;
+    // By the sign.
+    if listed.iter().all(|[_, _, _, high, ..]| high & 0x80 != 0) {
+        for [.., to_low, to_high] in listed {
+            [*to_low, *to_high] = [0; 2];
+        }
         return sleep(deadline);
     }
     let found = readiness::wait_for(deadline, libc::EINTR, |rt| {
-        // Another thread may have unmapped it meanwhile.
-        let entries = bytes_mut(list, count * 8)?;
         let mut found = 0;
-        for entry in entries.chunks_exact_mut(8) {
-            let [a, b, c, d, low, high, to_low, to_high] = entry else {
-                continue;
-            };
+        // Another thread may have unmapped it meanwhile.
+        for [a, b, c, d, low, high, to_low, to_high] in entries()? {
             let descriptor = i32::from_le_bytes([*a, *b, *c, *d]);
             let events = polled(rt, descriptor, u16::from_le_bytes([*low, *high]));
             [*to_low, *to_high] = events.to_le_bytes();
@@ -92,13 +105,9 @@ fn polled(rt: &mut Runtime, descriptor: i32, wanted: u16) -> u16 {
 /// `select`.
 pub fn select([count, reads, writes, exceptions, timeout, _]: [u64; 6]) -> Result<u64> {
     let deadline = deadline(timeout, 1000)?;
-    let found = select_until(count, [reads, writes, exceptions], deadline)?;
-    // As on Linux, the timeout is replaced by the remaining time.
-    if let Some(deadline) = deadline {
-        let left = deadline.saturating_sub(time::monotonic_ns()) / 1000;
-        store(timeout, &[left / 1_000_000, left % 1_000_000])?;
-    }
-    Ok(found)
+    let found = select_until(count, [reads, writes, exceptions], deadline);
+    put_remaining(timeout, 1000, deadline);
+    found
 }
 
 /// `pselect6`.
@@ -108,7 +117,9 @@ pub fn pselect([count, reads, writes, exceptions, timeout, mask]: [u64; 6]) -> R
         let [mask, size] = load(mask)?;
         signals::wait_under(mask, size).map_err(number)?;
     }
-    select_until(count, [reads, writes, exceptions], deadline)
+    let found = select_until(count, [reads, writes, exceptions], deadline);
+    put_remaining(timeout, 1, deadline);
+    found
 }
 
 fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u64> {

@@ -5,9 +5,17 @@
 #include <caml/mlvalues.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static void events(const char *name, int fd, short wanted)
@@ -51,6 +59,96 @@ static void pieces(void)
     events("room for all", ends[1], POLLOUT);
     close(ends[0]);
     close(ends[1]);
+}
+
+/* What a call answers and leaves of its timeout. */
+static void left(const char *name, long result, struct timespec time)
+{
+    answer(name, result);
+    if (time.tv_sec == 0 && time.tv_nsec == 0)
+        printf("left: nothing\n");
+    else
+        printf("left: %s of 1000 s\n", time.tv_sec >= 500 && time.tv_sec < 1000 ? "most" : "?");
+    fflush(stdout);
+}
+
+/* The calls themselves replace a timeout by the remaining time; the C library passes a copy. */
+static void remaining(void)
+{
+    const struct timespec long_time = { .tv_sec = 1000 }, short_time = { .tv_nsec = 1000000 };
+    struct timespec time = short_time;
+    fd_set set;
+    FD_ZERO(&set);
+    left("pselect6, in vain", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &time, NULL), time);
+    time = short_time;
+    left("ppoll, in vain", syscall(SYS_ppoll, NULL, 0, &time, NULL, 8), time);
+    int event = eventfd(1, 0);
+    FD_SET(event, &set);
+    time = long_time;
+    left("pselect6", syscall(SYS_pselect6, event + 1, &set, NULL, NULL, &time, NULL), time);
+    struct pollfd entry = { .fd = event, .events = POLLIN };
+    time = long_time;
+    left("ppoll", syscall(SYS_ppoll, &entry, 1, &time, NULL, 8), time);
+    int closed = dup(event);
+    close(closed);
+    FD_SET(closed, &set);
+    time = long_time;
+    long result = syscall(SYS_pselect6, closed + 1, &set, NULL, NULL, &time, NULL);
+    left("pselect6, not open", result, time);
+    time = long_time;
+    left("ppoll, no memory", syscall(SYS_ppoll, (void *)8, 1, &time, NULL, 8), time);
+    sigset_t none;
+    sigemptyset(&none);
+    raise(SIGUSR2);
+    time = long_time;
+    left("ppoll, a signal", syscall(SYS_ppoll, NULL, 0, &time, &none, 8), time);
+    raise(SIGUSR2);
+    time = long_time;
+    struct { const void *mask; size_t size; } mask = { &none, 8 };
+    left("pselect6, a signal", syscall(SYS_pselect6, 0, NULL, NULL, NULL, &time, &mask), time);
+    struct timespec *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *page = short_time;
+    mprotect(page, 4096, PROT_READ);
+    answer("pselect6, constant time", syscall(SYS_pselect6, 0, NULL, NULL, NULL, page, NULL));
+    answer("ppoll, constant time", syscall(SYS_ppoll, NULL, 0, page, NULL, 8));
+    munmap(page, 4096);
+    close(event);
+}
+
+static void *add_later(void *set)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = 7 };
+    usleep(20000);
+    if (epoll_ctl(*(int *)set, EPOLL_CTL_ADD, eventfd(1, 0), &event) != 0)
+        perror("epoll_ctl");
+    return NULL;
+}
+
+/* Waits without a descriptor end by the time, by a signal and, of epoll, by a descriptor that
+   another thread adds. SIGUSR2 is blocked. */
+static void nothing(void)
+{
+    struct pollfd none[2] = { { -1, POLLIN, 0x55 }, { INT32_MIN, POLLOUT, 0x55 } };
+    answer("negative ones in time", poll(none, 2, 5));
+    printf("revents: %#x %#x\n", (unsigned)none[0].revents, (unsigned)none[1].revents);
+    answer("negative ones at once", poll(none, 2, 0));
+    sigset_t open;
+    sigemptyset(&open);
+    raise(SIGUSR2);
+    answer("negative ones and a signal", ppoll(none, 2, NULL, &open));
+    int set = epoll_create1(0);
+    struct epoll_event event;
+    answer("an empty set in time", epoll_wait(set, &event, 1, 5));
+    answer("an empty set at once", epoll_wait(set, &event, 1, 0));
+    raise(SIGUSR2);
+    answer("an empty set and a signal", epoll_pwait(set, &event, 1, -1, &open));
+    printf("seen: %d\n", seen);
+    pthread_t thread;
+    pthread_create(&thread, NULL, add_later, &set);
+    answer("an empty set, added to later", epoll_wait(set, &event, 1, -1));
+    printf("data: %d\n", (int)event.data.u64);
+    pthread_join(thread, NULL);
+    close(set);
 }
 
 value test_polls(value unit)
@@ -118,6 +216,8 @@ value test_polls(value unit)
     sigset_t now;
     sigprocmask(SIG_BLOCK, NULL, &now);
     printf("blocked again: %d\n", sigismember(&now, SIGUSR2));
+    remaining();
+    nothing();
     sigprocmask(SIG_UNBLOCK, &blocked, NULL);
     struct timespec wrong = { .tv_nsec = 1000000000 };
     answer("ppoll with a wrong time", ppoll(two, 2, &wrong, NULL));
