@@ -30,6 +30,11 @@ val run : (unit -> 'a) -> 'a
     returns or raises another exception, so does [run]. A second request, or 10 seconds, end the
     program immediately. The status is the same in both forms.
 
+    {b Forks.} In the process form a child of [Unix.fork] may go on with tasks, times, descriptors
+    and signals of its own, and with [SOIL_NET=host] with the sockets. Soil's own network, disks and
+    displays that the program has used before remain the parent's, which the child must not use, and
+    operations on them that have begun complete in the parent only.
+
     {b Failure.} [run] raises an exception of [main] with its backtrace. As in every OCaml program
     an uncaught one is printed with its backtrace on standard error, and the exit status is 2.
     Raises {!exception-Error} with [Deadlock] if all tasks wait for each other. *)

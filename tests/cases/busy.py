@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import select
+import signal
 import socket
 import struct
 import termios
@@ -245,6 +246,30 @@ def forks(context):
     status, output = outcome(child, context)
     pinger.end()
     assert status == 0 and "free in 300 of 300 children" in output, f"status {status}\n{output}"
+
+
+def catches(pid, number):
+    """Whether process `pid` has a handler for the signal; one for a single signal is gone once that
+    arrives."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        (mask,) = [line.split()[1] for line in status if line.startswith("SigCgt:")]
+    return int(mask, 16) >> (number - 1) & 1 == 1
+
+
+@test()
+def forked_processes_sleep(context):
+    """An event of a process that doesn't handle it wakes neither the child that it forked nor its
+    parent."""
+    for blocked, other in (("parent", "child"), ("child", "parent")):
+        with context.soil("tests/programs/soil/forked.exe", "process", blocked) as both:
+            pids = {
+                name: int(both.wait_line(f"{name} is ")[1].split()[-1]) for name in (blocked, other)
+            }
+            assert catches(pids[blocked], signal.SIGINT)
+            os.kill(pids[blocked], signal.SIGINT)
+            while catches(pids[blocked], signal.SIGINT):
+                time.sleep(0.01)
+            assert falls_asleep(pids[other]), f"the {other} is woken all the time"
 
 
 @test()

@@ -13,8 +13,36 @@ static CLEARED: AtomicUsize = AtomicUsize::new(0);
 
 /// Creates it.
 pub fn open() {
+    DESCRIPTOR.store(create(0), Ordering::Relaxed);
+}
+
+fn create(value: u32) -> i32 {
     // SAFETY: a call without pointers.
-    let event = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    unsafe { libc::eventfd(value, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }
+}
+
+/// Replaces it in the child of a fork, which has one thread, by its own with the same descriptor
+/// and value. The inherited one is the parent's: each would wake the other, which clears only what
+/// it has raised and so never sleeps again, or would take the other's wake-up. If the system has no
+/// memory for one, the child has none, and only times and descriptors end its sleeps.
+pub fn reopen() {
+    let number = descriptor();
+    let unread = RAISED
+        .load(Ordering::Relaxed)
+        .wrapping_sub(CLEARED.load(Ordering::Relaxed));
+    // SAFETY: calls without pointers on descriptors of this module.
+    let event = unsafe {
+        // First, so that the process has room for another.
+        libc::close(number);
+        let event = create(unread as u32);
+        // A lower number may be one that the program has freed for a file.
+        let moved =
+            event >= 0 && event != number && libc::dup3(event, number, libc::O_CLOEXEC) == number;
+        if moved {
+            libc::close(event);
+        }
+        if moved { number } else { event }
+    };
     DESCRIPTOR.store(event, Ordering::Relaxed);
 }
 

@@ -5,11 +5,12 @@
 
 use crate::owned_fd::OwnedFd;
 use crate::ring::{Handle, Owner};
-use crate::{errno, thread};
+use crate::{Host, errno, thread};
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::sync::atomic::{AtomicI64, Ordering};
+use platform::Wait;
 use rustix_uring::opcode;
 use rustix_uring::squeue::{Entry, Flags};
 use rustix_uring::types::{Fd, OpenHow};
@@ -122,8 +123,9 @@ impl Call {
 struct State {
     ring: Handle,
     owner: OnceCell<Option<Owner>>,
-    /// An eventfd that workers make readable at their end.
-    event: OnceCell<Arc<OwnedFd>>,
+    /// An eventfd that workers make readable at their end, and the number of forks before it: that
+    /// of a parent isn't a child's, which would take the wake-ups from it.
+    event: RefCell<Option<(u32, Arc<OwnedFd>)>>,
     /// Number of workers whose end was not seen.
     threads: Cell<usize>,
     /// Calls on the ring, each with its outcome until its caller takes that.
@@ -171,7 +173,7 @@ impl Offload {
         Offload(Rc::new(State {
             ring,
             owner: OnceCell::new(),
-            event: OnceCell::new(),
+            event: RefCell::new(None),
             threads: Cell::new(0),
             under_way: RefCell::new(Slab::new()),
             found: Cell::new(false),
@@ -228,9 +230,7 @@ impl Offload {
     /// # Safety
     /// As for [`Offload::begin`].
     unsafe fn submit_to_thread(&self, call: Call) -> Option<Way> {
-        // SAFETY: a plain call.
-        let make = || unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        let event = self.0.event.get_or_init(|| Arc::new(OwnedFd(make())));
+        let event = self.own_event();
         let work = Arc::new(Work {
             call,
             event: event.clone(),
@@ -246,13 +246,31 @@ impl Offload {
         None
     }
 
+    /// The eventfd of this process's workers.
+    fn own_event(&self) -> Arc<OwnedFd> {
+        let State { event, threads, .. } = &*self.0;
+        let forks = Host::forks();
+        let mut event = event.borrow_mut();
+        match &*event {
+            Some((of, event)) if *of == forks => event.clone(),
+            _ => {
+                // SAFETY: a plain call.
+                let new = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+                let new = Arc::new(OwnedFd(new));
+                *event = Some((forks, new.clone()));
+                // Those of the parent don't end here.
+                threads.set(0);
+                new
+            }
+        }
+    }
+
     /// Readable when a worker has ended; `None` while there are none.
     pub fn event(&self) -> Option<i32> {
         let State { event, threads, .. } = &*self.0;
-        event
-            .get()
-            .filter(|_| threads.get() > 0)
-            .map(|event| event.0)
+        let event = event.borrow();
+        let (forks, event) = event.as_ref()?;
+        (*forks == Host::forks() && threads.get() > 0).then_some(event.0)
     }
 
     /// After a wait, before all callers are polled: workers that end from now on end the next one.
@@ -330,6 +348,8 @@ impl Begun {
 mod tests {
     use super::{Begun, Call, Offload, Outcome};
     use crate::ring::{Handle, Ring};
+    use crate::wait::count_forks;
+    use crate::wait::tests::{in_child, is_readable};
     use std::time::{Duration, Instant};
     use std::{env, fs, thread};
 
@@ -430,6 +450,30 @@ mod tests {
         // SAFETY: a new descriptor that only this test uses.
         assert_eq!(unsafe { libc::close(outcome.expect("opens") as i32) }, 0);
         fs::remove_file(&path).expect("removes");
+    }
+
+    /// A child of a fork doesn't take the wake-ups of its parent's workers, and gets those of its
+    /// own.
+    #[test]
+    fn a_child_has_its_own_workers() {
+        count_forks();
+        let offload = Offload::new(Handle::forbidden());
+        // SAFETY: it refers to no memory.
+        let sync = || unsafe { offload.begin(Call::Sync(-1), true) };
+        let mut ours = sync();
+        let event = offload.event().expect("a worker");
+        assert!(is_readable(event, -1));
+        let child = || {
+            let inherited = offload.event().is_some();
+            offload.clear_event();
+            let mut own = sync();
+            let woken = offload.event().is_some_and(|event| is_readable(event, -1));
+            offload.clear_event();
+            !inherited && woken && own.ended() == Some(Err(libc::EBADF))
+        };
+        assert!(in_child(child));
+        assert!(is_readable(event, 0));
+        assert_eq!(end(&mut ours, &Handle::forbidden()), Err(libc::EBADF));
     }
 
     #[test]

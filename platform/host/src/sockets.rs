@@ -247,12 +247,12 @@ impl Sockets {
         if self.watch.request(&socket.fd, place, request) {
             way.asked = asked;
         } else {
-            self.leave_ring();
+            self.renew_watch();
         }
     }
 
-    /// The ring is a parent's (`ring`): uses epoll from now on.
-    fn leave_ring(&mut self) {
+    /// Ring or epoll are a parent's: uses an epoll instance of this process from now on.
+    fn renew_watch(&mut self) {
         self.watch = Watch::open(&self.ring, &self.epoll);
         self.brings = false;
         for (key, socket) in &mut self.table {
@@ -305,6 +305,9 @@ impl Sockets {
 
     /// Handles events.
     fn poll(&mut self, now_ns: u64) -> Progress {
+        if self.watch.is_inherited() {
+            self.renew_watch();
+        }
         let mut more_work = self.watch.poll();
         let mut count = 0;
         while let Some(event) = self.watch.next() {

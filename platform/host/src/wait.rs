@@ -72,12 +72,13 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    event::reopen();
 }
 
-/// Counts forks from now on.
+/// From now on counts forks, and gives each child its own event.
 pub fn count_forks() {
-    // SAFETY: the function lives as long as the program. Without memory for it a child may take its
-    // parent's threads for its own.
+    // SAFETY: the function lives as long as the program, and calls only what a child of threads
+    // may. Without memory for it a child may take its parent's threads and wake-ups for its own.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
 }
 
@@ -237,4 +238,70 @@ fn await_changes(words: [(*mut u32, u32); 3], until: Option<u64>) -> bool {
         )
     };
     answer >= 0 || errno() != libc::ENOSYS
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::count_forks;
+    use crate::event;
+
+    /// Runs `f` in the child of a fork, which has one thread; returns whether it was true.
+    pub fn in_child(f: impl FnOnce() -> bool) -> bool {
+        let mut status = -1;
+        // SAFETY: the child exits, and calls what needs no lock of another thread, but for the C
+        // library's allocator, which a fork leaves usable.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(i32::from(!f()));
+            }
+            libc::waitpid(child, &raw mut status, 0) == child && status == 0
+        }
+    }
+
+    /// Whether a descriptor becomes readable within this time; -1 for no limit.
+    pub fn is_readable(fd: i32, ms: i32) -> bool {
+        let mut entry = libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one entry.
+        unsafe { libc::poll(&raw mut entry, 1, ms) == 1 }
+    }
+
+    fn is_raised() -> bool {
+        is_readable(event::descriptor(), 0)
+    }
+
+    /// Clears the event; returns whether it was raised and isn't any more.
+    fn is_cleared() -> bool {
+        let raised = is_raised();
+        event::clear();
+        raised && !is_raised()
+    }
+
+    /// Neither process wakes the other, or takes its wake-up. What was raised before the fork wakes
+    /// both. The descriptor is the same, so that a lower one stays free.
+    #[test]
+    fn a_child_has_its_own_event() {
+        count_forks();
+        // In a child: other tests of this program use the event.
+        assert!(in_child(|| {
+            event::open();
+            let number = event::descriptor();
+            // SAFETY: nothing in this child uses the standard input.
+            unsafe { libc::close(0) };
+            let raises = || {
+                let is_new = event::descriptor() == number && !is_raised();
+                event::raise();
+                is_new && is_cleared()
+            };
+            if !in_child(raises) || is_raised() {
+                return false;
+            }
+            event::raise();
+            in_child(is_cleared) && is_cleared()
+        }));
+    }
 }

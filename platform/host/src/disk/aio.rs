@@ -5,8 +5,10 @@
 //! The C library has no functions for these system calls.
 
 use super::OwnedFd;
+use crate::Host;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
+use platform::Wait;
 
 /// Maximum number of requests that the kernel has at once.
 pub const MAX_REQUESTS: usize = 256;
@@ -71,6 +73,8 @@ pub struct Aio {
     /// Requests that the next [`Aio::submit`] submits.
     added: Vec<Iocb>,
     under_way: usize,
+    /// Number of forks before it: a child's requests are refused, and its parent's complete there.
+    forks: u32,
 }
 
 impl Aio {
@@ -90,6 +94,7 @@ impl Aio {
                 file: file.0,
                 added: Vec::new(),
                 under_way: 0,
+                forks: Host::forks(),
             })
         }
     }
@@ -99,9 +104,9 @@ impl Aio {
         self.event.0
     }
 
-    /// Whether requests are in flight.
+    /// Whether requests of this process are in flight.
     pub fn is_busy(&self) -> bool {
-        self.under_way > 0
+        self.under_way > 0 && self.forks == Host::forks()
     }
 
     /// Adds a request; false if there is no room.
@@ -168,7 +173,7 @@ impl Aio {
 
     /// Reports completed requests: key and the system call's result, `-errno` for a failure.
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, i64)) {
-        if self.under_way == 0 {
+        if !self.is_busy() {
             return;
         }
         let mut counter = 0u64;
@@ -214,5 +219,46 @@ impl Drop for Aio {
     fn drop(&mut self) {
         // SAFETY: waits for the requests in flight; the context isn't used afterwards.
         unsafe { libc::syscall(libc::SYS_io_destroy, self.context, null_mut::<u8>()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aio, Command, OwnedFd};
+    use crate::wait::count_forks;
+    use crate::wait::tests::{in_child, is_readable};
+    use std::ffi::CString;
+    use std::{env, format, fs, process, vec};
+
+    #[repr(align(4096))]
+    struct Page([u8; 4096]);
+
+    /// A child of a fork doesn't take the completions of its parent.
+    #[test]
+    fn a_child_has_no_requests_in_flight() {
+        count_forks();
+        let mut page = Page([0; 4096]);
+        let path = format!("{}/soil-aio-{}", env::temp_dir().display(), process::id());
+        fs::write(&path, page.0).expect("a file");
+        let name = CString::new(path.as_str()).expect("no zero byte");
+        // SAFETY: ends with a zero byte.
+        let file = unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_DIRECT) };
+        let file = OwnedFd(file);
+        fs::remove_file(&path).expect("removes");
+        let Some(mut aio) = Aio::new(&file).filter(|_| file.0 >= 0) else {
+            return std::println!("no such requests here: not tested");
+        };
+        // SAFETY: the page lives until the end of the test, and the request ends before.
+        assert!(unsafe { aio.add(Command::Read, page.0.as_mut_ptr(), 4096, 0, 7) });
+        aio.submit(&mut |_| panic!("refused"));
+        assert!(is_readable(aio.event(), -1));
+        assert!(in_child(|| {
+            let idle = !aio.is_busy();
+            aio.poll(&mut |_, _| ());
+            idle
+        }));
+        let mut ended = vec![];
+        aio.poll(&mut |key, result| ended.push((key, result)));
+        assert_eq!(ended, [(7, 4096)]);
     }
 }

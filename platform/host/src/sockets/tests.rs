@@ -2,6 +2,7 @@
 
 use super::watch::{self, Data, Place, Watch, What};
 use super::{Pending, Sockets};
+use crate::wait::tests::in_child;
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Source, Transport};
 use platform::{Clock as _, Interest as _, Signals, Wait as _};
@@ -105,6 +106,30 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
             world.sockets.read(client, &mut [0], 0),
             Err(Error::BadHandle)
         );
+    });
+}
+
+/// A child of a fork doesn't take the events of its parent.
+#[test]
+fn events_arrive_in_both_processes_of_a_fork() {
+    crate::wait::count_forks();
+    with_each(|world| {
+        let (client, server) = world.pair();
+        let mut byte = [0];
+        let mut poll = |sockets: &mut Sockets| {
+            Transport::poll(sockets, Host::monotonic_ns(), 64);
+            sockets.read(server, &mut byte, 0)
+        };
+        // No event is left: the next read is after one.
+        for _ in 0..2 {
+            assert_eq!(poll(&mut world.sockets), Err(Error::WouldBlock));
+        }
+        assert_eq!(world.sockets.write(client, b"x"), Ok(1));
+        assert!(in_child(|| {
+            Transport::poll(&mut world.sockets, Host::monotonic_ns(), 64);
+            true
+        }));
+        assert_eq!(world.read(server), Ok(b"x".to_vec()));
     });
 }
 

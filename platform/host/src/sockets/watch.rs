@@ -8,11 +8,12 @@
 
 use super::{buffers, calls};
 use crate::owned_fd::OwnedFd;
-use crate::{Ring, ring};
+use crate::{Host, Ring, ring};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use net::Error;
+use platform::Wait;
 use rustix_uring::cqueue::Flags;
 use rustix_uring::types::Fd;
 use rustix_uring::{Errno, cqueue, opcode};
@@ -105,8 +106,8 @@ impl Data {
 pub enum Watch {
     /// Polls on the ring.
     Ring(ring::Owner),
-    /// An epoll instance, and the events that the last call found.
-    Epoll(OwnedFd, Vec<libc::epoll_event>),
+    /// An epoll instance, the events that the last call found, and the number of forks before it.
+    Epoll(OwnedFd, Vec<libc::epoll_event>, u32),
 }
 
 /// The tag of a request on the ring.
@@ -125,12 +126,18 @@ impl Watch {
         // SAFETY: a call without pointers.
         let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         epoll.set(fd);
-        Watch::Epoll(OwnedFd(fd), Vec::new())
+        Watch::Epoll(OwnedFd(fd), Vec::new(), Host::forks())
+    }
+
+    /// Whether the epoll instance is a parent's, from which its events must not be taken. A ring
+    /// shows that by refusing requests.
+    pub fn is_inherited(&self) -> bool {
+        matches!(self, Watch::Epoll(_, _, forks) if *forks != Host::forks())
     }
 
     /// Watches a new socket. `false` if the system has no memory for that.
     pub fn add(&self, fd: &OwnedFd, place: Place) -> bool {
-        let Watch::Epoll(epoll, _) = self else {
+        let Watch::Epoll(epoll, ..) = self else {
             return true;
         };
         let wanted =
@@ -194,7 +201,7 @@ impl Watch {
                     what,
                 })
             }
-            Watch::Epoll(_, found) => {
+            Watch::Epoll(_, found, _) => {
                 let event = found.pop()?;
                 let any = |bits: i32| event.events & bits as u32 != 0;
                 let over = libc::EPOLLHUP | libc::EPOLLERR;
@@ -213,7 +220,7 @@ impl Watch {
 
     /// Polls the system for events. Returns whether there may be more.
     pub fn poll(&mut self) -> bool {
-        let Watch::Epoll(epoll, found) = self else {
+        let Watch::Epoll(epoll, found, _) = self else {
             return false;
         };
         if found.try_reserve(BATCH).is_err() {

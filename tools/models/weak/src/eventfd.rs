@@ -8,6 +8,8 @@ pub use core::ffi::c_void;
 pub const EFD_CLOEXEC: i32 = 1;
 #[expect(missing_docs, reason = "as in `libc`")]
 pub const EFD_NONBLOCK: i32 = 2;
+#[expect(missing_docs, reason = "as in `libc`")]
+pub const O_CLOEXEC: i32 = 4;
 
 loom::lazy_static! {
     static ref COUNTER: Mutex<u64> = Mutex::new(0);
@@ -20,6 +22,22 @@ loom::lazy_static! {
 /// It has no preconditions.
 pub unsafe fn eventfd(_: u32, _: i32) -> i32 {
     3
+}
+
+/// close(2): no model forks.
+///
+/// # Safety
+/// It has no preconditions.
+pub unsafe fn close(_: i32) -> i32 {
+    0
+}
+
+/// dup3(2), as above.
+///
+/// # Safety
+/// It has no preconditions.
+pub unsafe fn dup3(_: i32, to: i32, _: i32) -> i32 {
+    to
 }
 
 /// write(2).

@@ -21,7 +21,8 @@ mod explore;
 pub mod sync;
 
 pub use eventfd::{
-    EFD_CLOEXEC, EFD_NONBLOCK, await_readable, c_void, eventfd, is_readable, read, write,
+    EFD_CLOEXEC, EFD_NONBLOCK, O_CLOEXEC, await_readable, c_void, close, dup3, eventfd,
+    is_readable, read, write,
 };
 pub use explore::{check, unneeded};
 
