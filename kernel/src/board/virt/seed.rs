@@ -81,11 +81,11 @@ fn mix(into: &mut [u8], from: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, keep, layout, take_seed};
+    use super::{cut, keep, layout, mix, take_seed};
     use crate::board::virt::fdt::Fdt;
     use crate::board::virt::fdt::tests::{Builder, virt};
     use proptest::collection::vec;
-    use proptest::prelude::{any, prop, proptest};
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
     fn tree(seed: &[u8], layout: &[u8]) -> Vec<u8> {
         let root = Builder::new().begin("").begin("chosen");
@@ -132,9 +132,17 @@ mod tests {
         assert_eq!(seed, [4; 32]);
     }
 
+    /// A value of the tree as its reader finds it; empty for none.
+    fn chosen<'a>(bytes: &'a [u8], name: &str) -> &'a [u8] {
+        let mut nodes = Fdt::parse(bytes).into_iter().flat_map(|tree| tree.nodes());
+        let node = nodes.find(|node| node.depth() == 1 && node.name() == b"chosen");
+        node.and_then(|node| node.property(name))
+            .unwrap_or_default()
+    }
+
     proptest! {
         #[test]
-        fn survives_changed_bytes(
+        fn takes_what_a_changed_tree_has(
             changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         ) {
             let mut bytes = tree(&[1; 40], &[2; 8]);
@@ -142,9 +150,19 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = value;
             }
-            let was_tree = Fdt::parse(&bytes).is_some();
-            let found = cut(&mut bytes);
-            assert!(was_tree || found == ([0; 32], 0));
+            let before = bytes.clone();
+            let values = ["rng-seed", "kaslr-seed"].map(|name| chosen(&before, name));
+            let mut expected = ([0; 32], [0; 8]);
+            if values[0].len() >= 32 {
+                mix(&mut expected.0, values[0]);
+            }
+            mix(&mut expected.1, values[1]);
+            prop_assert_eq!(cut(&mut bytes), (expected.0, u64::from_le_bytes(expected.1)));
+            // Both values are erased, and nothing else.
+            let changed: Vec<_> = before.iter().zip(&bytes).filter(|(a, b)| a != b).collect();
+            prop_assert!(changed.iter().all(|(_, now)| **now == 0));
+            let had = values.concat().iter().filter(|byte| **byte != 0).count();
+            prop_assert_eq!(changed.len(), had);
         }
     }
 }
