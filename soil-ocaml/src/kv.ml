@@ -179,6 +179,10 @@ let size t key = operation t key @@ fun () -> size_of t key (find t key)
 let next_temporary = ref 0
 let temporaries root = root ^ "/" ^ own
 
+let new_temporary t =
+  incr next_temporary;
+  temporaries t.root ^ "/" ^ string_of_int !next_temporary
+
 let rec make_above t key =
   match key with
   | [] | [ _ ] -> ()
@@ -198,8 +202,7 @@ let unlink_quietly path = try Fs.unlink path with Error.Error _ -> ()
 let set t key value =
   member t key @@ fun () ->
   if key = [] then stop (`Value_expected key);
-  incr next_temporary;
-  let temporary = temporaries t.root ^ "/" ^ string_of_int !next_temporary in
+  let temporary = new_temporary t in
   match
     Fs.with_file ~mode:Truncate temporary (fun d ->
         File_descriptor.write_string d value;
@@ -232,15 +235,24 @@ let rec remove_tree path = function
       Fs.rmdir path
   | File | Symlink -> Fs.unlink path
 
+(* A directory first leaves the store, as a whole; not if another volume is mounted at it or below,
+   whose files stay. [connect] removes the rest if the program ends or the task is cancelled. *)
+let remove_entry t path = function
+  | Fs.Directory ->
+      let temporary = new_temporary t in
+      Fs.rename path temporary;
+      remove_tree temporary Fs.Directory
+  | File | Symlink -> Fs.unlink path
+
 let remove t key =
   change t key @@ fun () ->
   match (key, find t key) with
   | [], _ ->
       List.iter
-        (fun (name, kind) -> if name <> own then remove_tree (t.root ^ "/" ^ name) kind)
+        (fun (name, kind) -> if name <> own then remove_entry t (t.root ^ "/" ^ name) kind)
         (Fs.list (path t []))
-  | _, `Value -> Fs.unlink (path t key)
-  | _, `Dictionary -> remove_tree (path t key) Fs.Directory
+  | _, `Value -> remove_entry t (path t key) File
+  | _, `Dictionary -> remove_entry t (path t key) Directory
 
 let rec is_inside key outer = Key.equal key outer || (key <> [] && is_inside (Key.parent key) outer)
 

@@ -12,7 +12,11 @@
 
     {b Several tasks} may use one store. Each change of its names is atomic; {!batch} makes others
     wait. Changes of several tasks share the syncs that make them durable, so that many tasks need
-    hardly more than one. Others may read a value before it is durable. *)
+    hardly more than one. Others may read a value before it is durable.
+
+    {b One volume.} A store is on the volume of its directory. Another volume that is mounted in
+    that is a dictionary of the store that can be read. {!set}, {!rename} and {!remove} fail for it,
+    and for keys below and above it, with [`Failed]; {!set_partial} isn't durable there. *)
 
 (** {1:keys Keys} *)
 
@@ -111,8 +115,9 @@ val set_partial : t -> Key.t -> offset:int -> string -> (unit, error) result
 *)
 
 val remove : t -> Key.t -> (unit, error) result
-(** [remove t key] removes the value, or the dictionary with all its contents. The change is durable
-    when it returns. *)
+(** [remove t key] removes the value, or the dictionary with all its contents at once; of
+    {!Key.empty} one after the other what is directly below it. The change is durable when it
+    returns. *)
 
 val rename : t -> source:Key.t -> dest:Key.t -> (unit, error) result
 (** [rename t ~source ~dest] renames [source] to [dest]; a value replaces a value, atomically where

@@ -200,6 +200,48 @@ let tasks root () =
       done)
     (List.init 8 Fun.id)
 
+(* A volume that is mounted at a key's place, or below a key, is a dictionary that can be read. What
+   would change or remove it fails, and leaves both volumes and no file of its own. *)
+let mounted root () =
+  let t = store root "mounted" in
+  let inside name = root ^ "/mounted/" ^ name in
+  ok "set" (Kv.set t (K.v "own") "own");
+  ok "set" (Kv.set t (K.v "x/own") "below");
+  let refused what = function
+    | Ok () -> Alcotest.fail (what ^ ": no error")
+    | Error (`Failed { Soil.Error.code = Cross_volume | Busy; _ }) -> ()
+    | Error e -> Alcotest.fail (what ^ ": " ^ Kv.error_to_string e)
+  in
+  let others key = K.(key / "value") in
+  let at key =
+    Fs.with_mount "memory:1M" (root ^ "/mounted" ^ K.to_string key) @@ fun () ->
+    Fs.write_file (root ^ "/mounted" ^ K.to_string (others key)) "another volume's";
+    bool "a dictionary" true (Kv.exists t key = Ok (Some `Dictionary));
+    bool "listed" true (Kv.list t key = Ok [ (others key, `Value) ]);
+    string "read" "another volume's" (ok "get" (Kv.get t (others key)));
+    int "counted" (3 + 5 + 16) (ok "size" (Kv.size t K.empty));
+    refused "set at it" (Kv.set t key "x");
+    refused "set below it" (Kv.set t K.(key / "new") "x");
+    refused "set in its place" (Kv.set t (others key) "x");
+    refused "rename it" (Kv.rename t ~source:key ~dest:(K.v "elsewhere"));
+    refused "rename from it" (Kv.rename t ~source:(others key) ~dest:(K.v "elsewhere"));
+    refused "rename into it" (Kv.rename t ~source:(K.v "own") ~dest:K.(key / "own"));
+    refused "remove it" (Kv.remove t key);
+    refused "remove what is above it" (Kv.remove t (K.v (List.hd (K.segments key))));
+    bool "as before" true (Kv.list t key = Ok [ (others key, `Value) ]);
+    string "read again" "another volume's" (ok "get" (Kv.get t (others key)));
+    fails "nothing new" (`Not_found (K.v "elsewhere")) (Kv.get t (K.v "elsewhere"));
+    string "own" "own" (ok "get" (Kv.get t (K.v "own")));
+    string "below" "below" (ok "get" (Kv.get t (K.v "x/own")));
+    int "left" 0 (List.length (Fs.list (inside ".soil-kv")))
+  in
+  List.iter at [ K.v "m"; K.v "x/m" ];
+  bool "unmounted" true (Kv.exists t (K.v "m") = Ok None);
+  ok "remove" (Kv.remove t (K.v "x"));
+  int "left" 0 (List.length (Fs.list (inside ".soil-kv")));
+  ok "all" (Kv.remove t K.empty);
+  bool "empty" true (Kv.list t K.empty = Ok [])
+
 type step =
   | Set of int * string
   | Remove of int
@@ -280,6 +322,7 @@ let tests root ~links =
     test "together" (together root);
     test "cancelled" (cancelled root);
     test "tasks" (tasks root);
+    test "another volume" (mounted root);
     test "a model" (model root);
   ]
   @
