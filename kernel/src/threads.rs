@@ -460,22 +460,29 @@ fn interrupt_for_process() {
 fn pause(wait: For, deadline: Option<u64>) {
     let polls = wait == For::Devices;
     if cell::any_in_use() {
+        if wait::take_note(wait) {
+            return;
+        }
         // No other thread may run: such waits are short.
         with(|state| state.idle = true);
         wait::sleep(deadline, polls);
         with(|state| state.idle = false);
         return wait::resume(time::monotonic_ns());
     }
-    with(|state| {
-        state.polling += usize::from(polls);
-        let wait = match wait {
-            For::Time => Wait::Time,
-            For::Interrupt | For::Devices | For::Call => Wait::Event,
-        };
-        state.scheduler.wait(wait, deadline);
+    let is_noted = || wait::take_note(wait);
+    let event = match wait {
+        For::Time => Wait::Time,
+        For::Interrupt | For::Devices | For::Call => Wait::Event,
+    };
+    let waits = with(|state| {
+        let waits = state.scheduler.wait_unless(is_noted, event, deadline);
+        state.polling += usize::from(waits && polls);
+        waits
     });
-    run_next();
-    with(|state| state.polling -= usize::from(polls));
+    if waits {
+        run_next();
+        with(|state| state.polling -= usize::from(polls));
+    }
 }
 
 /// Waits for a change of a word, see [`Threads`].
@@ -494,10 +501,7 @@ fn await_release(word: &AtomicU32, value: u32) {
 
 /// Suspends the running thread, if a word has this value. With interrupts disabled.
 fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
-    // Acquire: if the word has changed, the caller goes on with what the other thread wrote before.
-    if word.load(Ordering::Acquire) == value {
-        let wait = Wait::Futex(word.as_ptr() as u64, u32::MAX);
-        with(|state| state.scheduler.wait(wait, deadline));
+    if with(|state| state.scheduler.wait_while(word, value, u32::MAX, deadline)) {
         run_next();
     }
 }

@@ -39,7 +39,8 @@ pub enum For {
 
 /// The functions of a program that has more than one thread.
 pub struct Threads {
-    /// Suspends the running thread. With interrupts disabled.
+    /// Suspends the running thread, unless [`take_note`] has an event for it. With interrupts
+    /// disabled.
     pub pause: fn(For, Option<u64>),
     /// Handles an interrupt, of the timer or (false) a device; returns the frame to leave it by,
     /// see [`gates::Trap`].
@@ -195,30 +196,29 @@ fn halt(wait: For, deadline: Option<u64>) {
     console::waits();
     let open = processor::are_enabled();
     processor::disable();
-    // Of several waiting threads, each checks its own condition when it is woken.
-    let noted = match (threads(), wait) {
-        (Some(_), For::Time | For::Interrupt) => false,
-        (Some(_), For::Call) => interrupts::take_pending_for_call(),
-        _ => interrupts::take_pending(),
-    };
-    if !noted {
-        let now = time::monotonic_ns();
-        if deadline.is_none_or(|deadline| deadline > now) {
-            match threads() {
-                Some(threads) => (threads.pause)(wait, deadline),
-                None => sleep(deadline, matches!(wait, For::Devices | For::Call)),
-            }
-            match (threads(), wait) {
-                (Some(_), For::Time | For::Interrupt) => {}
-                (Some(_), For::Call) => _ = interrupts::take_pending_for_call(),
-                _ => _ = interrupts::take_pending(),
-            }
+    if deadline.is_none_or(|deadline| deadline > time::monotonic_ns()) {
+        match threads() {
+            Some(threads) => (threads.pause)(wait, deadline),
+            None if take_note(wait) => {}
+            None => sleep(deadline, matches!(wait, For::Devices | For::Call)),
         }
     }
+    // What woke it.
+    take_note(wait);
     if open {
         processor::enable();
     }
     signals::poll_power_button();
+}
+
+/// Takes the note of an event that ends such a wait, if there is one. Of threads that wait for any
+/// interrupt, or for none, each checks its own condition when it is woken.
+pub fn take_note(wait: For) -> bool {
+    match (threads(), wait) {
+        (Some(_), For::Time | For::Interrupt) => false,
+        (Some(_), For::Call) => interrupts::take_pending_for_call(),
+        _ => interrupts::take_pending(),
+    }
 }
 
 /// Halts the processor until an interrupt, at `deadline` at the latest; no tick is needed if

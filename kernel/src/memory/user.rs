@@ -5,6 +5,7 @@ use super::describe::permits;
 use crate::arch::paging::PAGE;
 use crate::errno::Errno;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 
 /// The start of `len` bytes of the program.
 ///
@@ -79,6 +80,20 @@ pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
     let pointer = user(start, N as u64 * 8, false)?;
     // SAFETY: readable, as checked above, and words have no invalid value.
     Ok(unsafe { pointer.cast().read_unaligned() })
+}
+
+/// The program's futex at `start`, which its other threads change meanwhile.
+///
+/// # Errors
+/// EINVAL unless it is aligned; EFAULT if the program couldn't read (or write) it.
+pub fn atomic_word<'a>(start: u64, write: bool) -> Result<&'a AtomicU32, Errno> {
+    if !start.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    let pointer = user(start, 4, write)?;
+    // SAFETY: accessible, as checked above, and aligned; a word that is only readable is only read.
+    // The reference ends before the system call returns.
+    Ok(unsafe { AtomicU32::from_ptr(pointer.cast().as_ptr()) })
 }
 
 /// The `count` entries of `struct iovec` at `start`, each an address and a length.

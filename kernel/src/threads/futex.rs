@@ -1,13 +1,14 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
-use super::scheduler::{Wait, Woken};
+use super::scheduler::Woken;
 use super::{run_next, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
-use crate::memory::{bytes, bytes_mut, load};
+use crate::memory::{atomic_word, load};
 use crate::signals;
 use crate::syscall::{absolute_deadline, deadline};
 use crate::wait;
+use core::sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
 
@@ -35,13 +36,8 @@ pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
         }
         WAKE => wake(address, ALL_BITS, count),
         WAKE_BITSET => wake(address, bits.ok_or(Errno::EINVAL)?, count),
-        REQUEUE => requeue(address, other, count, fourth),
-        COMPARE_AND_REQUEUE => {
-            if word(address)? != sixth as u32 {
-                return Err(Errno::EAGAIN);
-            }
-            requeue(address, other, count, fourth)
-        }
+        REQUEUE => requeue(address, other, count, fourth, None),
+        COMPARE_AND_REQUEUE => requeue(address, other, count, fourth, Some(sixth as u32)),
         _ => Err(Errno::ENOSYS),
     };
     if matches!(result, Ok(1..)) {
@@ -51,19 +47,13 @@ pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
     result
 }
 
-/// The word at `address`, which must be aligned.
-fn word(address: u64) -> Result<u32, Errno> {
-    if !address.is_multiple_of(4) {
-        return Err(Errno::EINVAL);
-    }
-    let bytes = bytes(address, 4)?;
-    Ok(u32::from_le_bytes(bytes.try_into().unwrap_or_default()))
-}
-
 /// Waits while the word at `address` is `value`.
 fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u64, Errno> {
     loop {
-        if word(address)? != value {
+        let word = atomic_word(address, false)?;
+        // Relaxed: the program loads it again when the system call returns. A hint, which also
+        // makes the page present while no cell is in use.
+        if word.load(Ordering::Relaxed) != value {
             return Err(Errno::EAGAIN);
         }
         if signals::is_ready() {
@@ -73,7 +63,9 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
                 Some(_) => Errno::EINTR,
             });
         }
-        with(|state| state.scheduler.wait(Wait::Futex(address, bits), deadline));
+        if !with(|state| state.scheduler.wait_while(word, value, bits, deadline)) {
+            return Err(Errno::EAGAIN);
+        }
         run_next();
         match with(|state| state.scheduler.woken()) {
             Woken::Done => return Ok(0),
@@ -91,14 +83,24 @@ pub(super) fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
     Ok(with(|state| state.scheduler.wake(address, bits, count)))
 }
 
-fn requeue(from: u64, to: u64, wake: u64, move_: u64) -> Result<u64, Errno> {
+/// Wakes up to `wake` threads that wait at `from`, and makes up to `move_` others wait at `to`; if
+/// `expected` is given, only while the word at `from` has that value. Returns their number.
+fn requeue(from: u64, to: u64, wake: u64, move_: u64, expected: Option<u32>) -> Result<u64, Errno> {
     if !from.is_multiple_of(4) || !to.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    Ok(with(|state| {
+    let expected = match expected {
+        Some(value) => Some((atomic_word(from, false)?, value)),
+        None => None,
+    };
+    with(|state| {
+        // Relaxed: as in `Scheduler::wait_while`, within the same use of the scheduler.
+        if expected.is_some_and(|(word, value)| word.load(Ordering::Relaxed) != value) {
+            return Err(Errno::EAGAIN);
+        }
         let woken = state.scheduler.wake(from, ALL_BITS, wake);
-        woken + state.scheduler.requeue(from, to, u64::from(move_ as u32))
-    }))
+        Ok(woken + state.scheduler.requeue(from, to, u64::from(move_ as u32)))
+    })
 }
 
 /// Marks the robust futexes that the ending thread `number` holds, and wakes a waiter of each.
@@ -129,14 +131,17 @@ fn owner_died(address: u64, number: u64) {
     const WAITERS: u32 = 0x8000_0000;
     const OWNER_DIED: u32 = 0x4000_0000;
     const NUMBER: u32 = 0x3fff_ffff;
-    let Ok(value) = word(address) else { return };
-    if u64::from(value & NUMBER) != number {
+    let Ok(word) = atomic_word(address, true) else {
         return;
-    }
-    if let Ok(bytes) = bytes_mut(address, 4) {
-        bytes.copy_from_slice(&(value & WAITERS | OWNER_DIED).to_le_bytes());
-    }
-    if value & WAITERS != 0 {
+    };
+    let died = |value: u32| {
+        let is_its = u64::from(value & NUMBER) == number;
+        is_its.then_some(value & WAITERS | OWNER_DIED)
+    };
+    // Release: the next owner sees what this one wrote. An exchange, since others that want it set
+    // the bit for waiters meanwhile.
+    let before = word.fetch_update(Ordering::Release, Ordering::Relaxed, died);
+    if before.is_ok_and(|before| before & WAITERS != 0) {
         let _ = wake(address, ALL_BITS, 1);
     }
 }

@@ -1,9 +1,15 @@
 //! Which thread runs, and what the others wait for. Pure bookkeeping: no clock, no register.
 //!
+//! A thread that waits is queued in the same use of the scheduler that checks whether it has to
+//! ([`Scheduler::wait_unless`]), and wake-ups use the scheduler after the change: either the check
+//! sees the change, or the wake-up finds the thread. `tools/models` checks that under loom, on two
+//! processors.
+//!
 //! Threads are linked into lists through their own entries, and the room for timers is allocated
 //! with the thread, so that only [`Scheduler::add`] needs memory.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The index of a thread in the scheduler's table.
 pub type Index = u32;
@@ -200,6 +206,38 @@ impl<T> Scheduler<T> {
             self.timers.push(index);
             self.sift_up(self.timers.len() - 1);
         }
+    }
+
+    /// [`Scheduler::wait`], unless `is_over` returns true: what it waits for has happened. Returns
+    /// whether it waits.
+    pub fn wait_unless(
+        &mut self,
+        is_over: impl FnOnce() -> bool,
+        wait: Wait,
+        deadline: Option<u64>,
+    ) -> bool {
+        let waits = !is_over();
+        if waits {
+            self.wait(wait, deadline);
+        }
+        waits
+    }
+
+    /// The current thread waits for a wake-up of the futex `word` with one of `bits`, if that has
+    /// this value. Returns whether it waits.
+    pub fn wait_while(
+        &mut self,
+        word: &AtomicU32,
+        value: u32,
+        bits: u32,
+        deadline: Option<u64>,
+    ) -> bool {
+        // Relaxed: a change whose wake-up has used the scheduler before is seen by that order. What
+        // was written before the change is seen by who loads the word after this: a wait may end
+        // early, so every caller does.
+        let is_over = || word.load(Ordering::Relaxed) != value;
+        let wait = Wait::Futex(word.as_ptr() as u64, bits);
+        self.wait_unless(is_over, wait, deadline)
     }
 
     /// The current thread has ended.
