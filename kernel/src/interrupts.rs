@@ -5,15 +5,18 @@
 //! it computes. A handler may therefore interrupt Rust code, and uses nothing but atomics, ports
 //! and registers.
 
+mod notes;
+
 pub use crate::arch::interrupts::without_interrupts;
 pub use crate::board::irq::{Trigger, route};
+pub use notes::{note, take_pending, take_pending_for_call};
 
 use crate::arch::gates::Frame;
 use crate::board::irq;
 use crate::board::vectors::{COUNT, TIMER};
 use crate::cell::ExclusiveCell;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The handlers, called before the end of the interrupt; null for none. Stored by the program's
 /// side, loaded by interrupts.
@@ -48,29 +51,6 @@ fn acknowledge_all() {
             interrupt.acknowledge();
         }
     });
-}
-
-/// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
-static PENDING: AtomicBool = AtomicBool::new(false);
-/// The same since [`take_pending_for_call`].
-static PENDING_FOR_CALL: AtomicBool = AtomicBool::new(false);
-
-/// Whether a device has interrupted since the last call.
-pub fn take_pending() -> bool {
-    // Acquire: pairs with `note`. The caller then looks at the devices' memory.
-    PENDING.swap(false, Ordering::Acquire)
-}
-
-/// The same, for calls that wait for one device beside the thread that waits for all.
-pub fn take_pending_for_call() -> bool {
-    PENDING_FOR_CALL.swap(false, Ordering::Acquire)
-}
-
-/// Records an event as if a device had interrupted.
-pub fn note() {
-    // Release: who takes the note, on any processor, sees what was written before the event.
-    PENDING.store(true, Ordering::Release);
-    PENDING_FOR_CALL.store(true, Ordering::Release);
 }
 
 /// Handles the interrupt that saved `frame`, from its gate; returns its vector, `None` for one
