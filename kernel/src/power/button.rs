@@ -69,18 +69,21 @@ pub fn request(end: Option<End>) {
     // Hidden from the compiler, which would otherwise link the functions into every program: see
     // `wait::start_ticks`.
     END.store(core::hint::black_box(end), Ordering::Relaxed);
-    REQUESTS.fetch_add(1, Ordering::Relaxed);
+    // Release: who sees the request sees how it wants to end.
+    REQUESTS.fetch_add(1, Ordering::Release);
 }
 
 /// What [`request`] wants to end the machine.
 pub fn requested_end() -> Option<End> {
-    // SAFETY: only functions of this type are stored there; null is `None`.
+    // Relaxed: the program ends after `requested`, which orders this. SAFETY: only functions of
+    // this type are stored there; null is `None`.
     unsafe { core::mem::transmute::<*mut (), Option<End>>(END.load(Ordering::Relaxed)) }
 }
 
 /// Number of times that the power button, or [`request`], requested a stop.
 pub fn requested() -> usize {
-    REQUESTS.load(Ordering::Relaxed)
+    // Acquire: pairs with `request`.
+    REQUESTS.load(Ordering::Acquire)
 }
 
 /// From now on the program checks [`requested`] itself; a request doesn't end it.
