@@ -3,5 +3,6 @@
 
 pub mod blocking;
 pub mod console;
+pub mod once;
 pub mod readiness;
 pub mod signals;

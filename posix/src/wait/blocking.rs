@@ -5,7 +5,7 @@ use super::signals::{is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result, errno};
 use alloc::string::String;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 use platform::error::{Answer, Stop};
 use platform::{Clock, Direction, System, Wait};
 use reactor::table::Fd;
@@ -110,40 +110,6 @@ fn pause() {
     Current::await_change(&AtomicU32::new(0), 0, Some(until));
 }
 
-/// An initialisation that the first system call to need it runs, while others wait for its end.
-pub struct Once(AtomicU32);
-
-impl Once {
-    const NEW: u32 = 0;
-    const RUNNING: u32 = 1;
-    const DONE: u32 = 2;
-
-    /// Not done yet.
-    #[expect(clippy::new_without_default, reason = "made at compile time")]
-    pub const fn new() -> Once {
-        Once(AtomicU32::new(Once::NEW))
-    }
-
-    /// Runs `f`, the first time. Returns when it has completed.
-    pub fn run(&self, f: impl FnOnce()) {
-        let word = &self.0;
-        // Acquire: who finds it done sees what `f` did, up to the store with Release.
-        let (wanted, next) = (Ordering::Acquire, Ordering::Acquire);
-        match word.compare_exchange(Once::NEW, Once::RUNNING, wanted, next) {
-            Ok(_) => {
-                f();
-                word.store(Once::DONE, Ordering::Release);
-                Current::wake(word);
-            }
-            Err(_) => {
-                while word.load(Ordering::Acquire) == Once::RUNNING {
-                    within_call(false, || Current::await_change(word, Once::RUNNING, None));
-                }
-            }
-        }
-    }
-}
-
 /// Logs why an operation failed if errno only says that it is the disk: its system call has no room
 /// for the reason.
 #[cold]
@@ -181,32 +147,5 @@ pub fn number(stop: Stop) -> Errno {
     match stop {
         Stop::Error(error) => errno(error),
         Stop::WouldBlock | Stop::Pending => libc::EAGAIN,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Once;
-    use core::sync::atomic::{AtomicU32, Ordering};
-    use std::thread;
-    use std::time::Duration;
-
-    #[test]
-    fn a_second_call_waits_for_the_end_of_the_first() {
-        static ONCE: Once = Once::new();
-        static DONE: AtomicU32 = AtomicU32::new(0);
-        let run = || {
-            ONCE.run(|| {
-                thread::sleep(Duration::from_millis(50));
-                DONE.fetch_add(1, Ordering::Relaxed);
-            });
-            assert_eq!(DONE.load(Ordering::Relaxed), 1);
-        };
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(run);
-            }
-        });
-        run();
     }
 }
