@@ -1,10 +1,10 @@
 //! A submission queue with its completion queue (NVM Express Base 2.0, 3.3.1).
 //!
 //! The driver keeps which commands are in flight outside the controller's reach: a completion is
-//! accepted only if it names one of them, once.
+//! accepted only if it names one of them, once. `tools/models` checks the queues under loom.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::command::{BYTES, Command, CommandStatus};
 use super::registers::{Registers, offset};
@@ -155,15 +155,17 @@ impl QueuePair {
         self.counters.kicks += 1;
     }
 
-    fn status_word(&self) -> u32 {
-        let at = usize::from(self.head) * COMPLETION + STATUS_AT;
-        // SAFETY: an aligned word of the queue; volatile because the controller writes it.
-        unsafe { self.completions.ptr(at).cast::<u32>().read_volatile() }
+    /// A word of the next completion, which the controller writes.
+    fn word(&self, offset: usize) -> u32 {
+        let at = usize::from(self.head) * COMPLETION + offset;
+        // SAFETY: an aligned word of the queue, which is accessed only atomically.
+        let word = unsafe { AtomicU32::from_ptr(self.completions.ptr(at).cast().as_ptr()) };
+        word.load(Ordering::Relaxed)
     }
 
     /// Whether a completion waits for [`pop`](QueuePair::pop). No exit.
     pub fn has_completions(&self) -> bool {
-        (self.status_word() & PHASE != 0) == self.phase
+        (self.word(STATUS_AT) & PHASE != 0) == self.phase
     }
 
     /// Returns the next completed command.
@@ -172,19 +174,14 @@ impl QueuePair {
     ///
     /// The completion is of no command in flight, or of another queue's.
     pub fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
-        let word = self.status_word();
+        let word = self.word(STATUS_AT);
         if (word & PHASE != 0) != self.phase {
             return Ok(None);
         }
-        // The controller writes a completion before its phase: the rest is read after it, and so
-        // are the buffers.
+        // Acquire: the controller writes a completion before its phase, so the rest is read after
+        // it, and so are the buffers.
         fence(Ordering::Acquire);
-        let at = usize::from(self.head) * COMPLETION;
-        // SAFETY: as for `status_word`.
-        let queue = unsafe {
-            let field = self.completions.ptr(at + QUEUE_AT);
-            field.cast::<u32>().read_volatile() >> 16
-        };
+        let queue = self.word(QUEUE_AT) >> 16;
         let id = word as u16;
         let is_known = self.in_flight.get(usize::from(id)) == Some(&true);
         if !is_known || queue != u32::from(self.number) {
@@ -206,8 +203,9 @@ impl QueuePair {
     /// interrupt: one exit, or none.
     pub fn acknowledge(&mut self, registers: &dyn Registers) {
         if self.taken > 0 {
-            // The entries have been read before the controller may reuse them.
-            fence(Ordering::Release);
+            // No fence: these entries are read by now, and the controller reuses one for a command
+            // that is submitted later, since there are no more commands in flight than entries.
+            // `kick` orders the reads before that.
             self.ring(registers, 1, self.head);
             self.taken = 0;
         }
