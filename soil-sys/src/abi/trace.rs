@@ -1,12 +1,12 @@
 //! A ring of what the scheduler does, which `soil run --trace` reads out of the program's memory.
 //!
 //! The launcher switches it on, too, by a word of [`STATE`]: the program has no code for either.
-//! `tools/src/trace.rs` knows the layout.
+//! `tools/src/trace.rs` knows the layout, and `tools/models` checks the order under loom.
 
 use crate::ffi::{Int, Text};
 use alloc::alloc::{Layout, alloc_zeroed};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
 use platform::Clock;
 use resources::current::Current;
 
@@ -74,11 +74,15 @@ fn record(kind: Int, task: Int, name: &[u8]) {
     for byte in name.iter().take(16).rev() {
         text = text << 8 | u128::from(*byte);
     }
+    // Release: who sees a part of this event in place of an old one also sees that all earlier ones
+    // are counted, and drops the old one. The launcher reads a process while it runs.
+    fence(Ordering::Release);
     let [at, of, by, first, second] = entry;
     at.store(Current::monotonic_ns(), Ordering::Relaxed);
     of.store(kind as u64, Ordering::Relaxed);
     by.store(task as u64, Ordering::Relaxed);
     first.store(text as u64, Ordering::Relaxed);
     second.store((text >> 64) as u64, Ordering::Relaxed);
+    // Release: the event is in the ring before it is counted.
     STATE.count.store(count + 1, Ordering::Release);
 }
