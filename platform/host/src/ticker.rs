@@ -8,6 +8,8 @@
 //! check for signals and the system call that sleeps; the next sleep, with the thread parked,
 //! closes that gap by blocking signals, for which a short one would pay two system calls
 //! (`wait.rs`).
+//!
+//! `tools/models` checks it under loom.
 
 use crate::{Host, event, thread};
 use core::ptr::{self, null_mut};
@@ -28,15 +30,20 @@ const SLEEPS: u32 = 2;
 /// So does the thread, until it is woken.
 const PARKED: u32 = 3;
 
+/// Relaxed throughout: all of it is this word, whose changes every thread sees in one order, and
+/// the kernel compares it before a thread sleeps. What the program wrote is behind the runtime's
+/// lock.
 static STATE: AtomicU32 = AtomicU32::new(NONE);
-/// How often `soil_wait` has returned to the program.
+/// How often `soil_wait` has returned to the program. A hint: an old number costs a poll, or delays
+/// one by a tick.
 static TURNS: AtomicU32 = AtomicU32::new(0);
 /// The argument of [`start`]; null before, and if no thread can be created.
 static TICKER: AtomicPtr<Ticker> = AtomicPtr::new(null_mut());
 
 /// The functions to call, once [`start`] has set them.
 fn ticker() -> Option<&'static Ticker> {
-    // SAFETY: only `start` stores there, from a reference that lives as long as the program.
+    // Acquire: pairs with `start`. SAFETY: only that stores there, from a reference that lives as
+    // long as the program.
     unsafe { TICKER.load(Ordering::Acquire).as_ref() }
 }
 
@@ -45,6 +52,7 @@ pub fn start(ticker: &'static Ticker) {
     // Opaque to the compiler, which would otherwise know the only value ever stored, and link the
     // network into every program.
     let ticker = core::hint::black_box(ptr::from_ref(ticker).cast_mut());
+    // Release: the thread, and a fork, see what the caller prepared for the functions.
     if TICKER.swap(ticker, Ordering::Release).is_null() {
         // SAFETY: the functions live as long as the program. Without memory for them a fork gets no
         // thread.
@@ -93,30 +101,35 @@ fn make_thread() {
 
 /// Body of the thread.
 extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+    thread::mark_permanent(thread::Permanent::Ticker);
+    loop {
+        take_turn();
+    }
+}
+
+/// A tick of the thread: it polls, parks, or does nothing.
+pub fn take_turn() {
     let tick = libc::timespec {
         tv_sec: 0,
         tv_nsec: TICK_NS as i64,
     };
-    thread::mark_permanent(thread::Permanent::Ticker);
-    loop {
-        let turn = TURNS.load(Ordering::Relaxed);
-        // SAFETY: reads `tick`.
-        unsafe { libc::nanosleep(&tick, null_mut()) };
-        if TURNS.load(Ordering::Relaxed) != turn {
-            continue;
-        }
-        match STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => event::raise(),
-            Err(RUNS) => {
-                if let Some(ticker) = ticker() {
-                    (ticker.poll)();
-                }
+    let turn = TURNS.load(Ordering::Relaxed);
+    // SAFETY: reads `tick`.
+    unsafe { libc::nanosleep(&tick, null_mut()) };
+    if TURNS.load(Ordering::Relaxed) != turn {
+        return;
+    }
+    match STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => event::raise(),
+        Err(RUNS) => {
+            if let Some(ticker) = ticker() {
+                (ticker.poll)();
             }
-            Err(_) => {}
         }
-        while STATE.load(Ordering::Relaxed) == PARKED {
-            Host::await_change(&STATE, PARKED, None);
-        }
+        Err(_) => {}
+    }
+    while STATE.load(Ordering::Relaxed) == PARKED {
+        Host::await_change(&STATE, PARKED, None);
     }
 }
 
