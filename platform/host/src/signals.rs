@@ -5,12 +5,16 @@
 use crate::event;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+// All are relaxed: a handler, and OCaml's, writes nothing else that a reader needs. A thread sees
+// what its own handlers have written. Others are woken by the event, or by the kernel, which
+// compares the words of a futex: both order the numbers.
+
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static REPORT: AtomicBool = AtomicBool::new(false);
 
 /// Number of requests to stop.
 pub fn count() -> usize {
-    COUNT.load(Ordering::Acquire)
+    COUNT.load(Ordering::Relaxed)
 }
 
 #[cfg(feature = "ocaml")]
@@ -102,9 +106,9 @@ pub fn report_requested() -> bool {
 
 extern "C" fn handler(signal: i32) {
     if signal == libc::SIGUSR1 {
-        REPORT.store(true, Ordering::Release);
+        REPORT.store(true, Ordering::Relaxed);
     } else {
-        COUNT.fetch_add(1, Ordering::Release);
+        COUNT.fetch_add(1, Ordering::Relaxed);
     }
     // SAFETY: `errno` is restored for the code that was interrupted.
     unsafe {
