@@ -90,6 +90,7 @@ pub unsafe trait Memory: Sync {
     /// (virtio 1.2, 2.7.13.3.1 and 2.7.14). For machines on which the language's own fence doesn't
     /// do that.
     fn barrier(&self) {
+        // SeqCst: no other fence orders a store before a later load.
         fence(Ordering::SeqCst);
     }
 }

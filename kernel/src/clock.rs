@@ -77,8 +77,8 @@ impl Page {
             let shift = self.shift.load(Ordering::Relaxed);
             let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
             let system_time = self.system_time.load(Ordering::Relaxed);
-            // Pairs with the writer, which makes the version odd before it changes the rest and
-            // even afterwards.
+            // Acquire: pairs with the writer, which makes the version odd before it changes the
+            // rest and even afterwards.
             fence(Ordering::Acquire);
             if version.is_multiple_of(2) && version == self.version.load(Ordering::Relaxed) {
                 let delta = if shift >= 0 {
@@ -107,13 +107,14 @@ impl Page {
     pub fn write(&self, ticks: u64, ns: u64, rate: Rate) {
         let excess = (64 - rate.0.leading_zeros()).saturating_sub(32);
         self.version.fetch_add(1, Ordering::Relaxed);
-        // The odd version is seen before any field that changes, and the even one after all.
+        // Release: the odd version is seen before any field that changes.
         fence(Ordering::Release);
         self.tsc_timestamp.store(ticks, Ordering::Relaxed);
         self.system_time.store(ns, Ordering::Relaxed);
         self.multiplier
             .store((rate.0 >> excess) as u32, Ordering::Relaxed);
         self.shift.store(excess as i8, Ordering::Relaxed);
+        // Release: the even version is seen after all of them.
         self.version.fetch_add(1, Ordering::Release);
     }
 }

@@ -57,7 +57,8 @@ pub fn set_threads(suspension: Suspension) {
 }
 
 fn threads() -> Option<Suspension> {
-    // SAFETY: only `set_threads` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `set_threads`. SAFETY: only that stores there, a function of this type;
+    // null is `None`.
     unsafe { core::mem::transmute(THREADS.load(Ordering::Acquire)) }
 }
 

@@ -12,7 +12,7 @@ static COMMAND_LINE: AtomicPtr<CommandLine> = AtomicPtr::new(core::ptr::null_mut
 
 /// The decoded command line.
 pub(crate) fn command_line() -> Option<&'static CommandLine> {
-    // SAFETY: only boxes that are never freed are stored there.
+    // Acquire: pairs with `set`. SAFETY: only boxes that are never freed are stored there.
     unsafe { COMMAND_LINE.load(Ordering::Acquire).as_ref() }
 }
 

@@ -46,7 +46,7 @@ pub fn set_root(rsdp: u64) {
 
 /// The tables; empty on a machine without ACPI. The first call reads them and allocates.
 pub fn acpi() -> &'static Acpi {
-    // SAFETY: only set below, to a box that is never freed.
+    // Acquire: pairs with the store. SAFETY: only set below, to a box that is never freed.
     if let Some(tables) = unsafe { TABLES.load(Ordering::Acquire).as_ref() } {
         return tables;
     }

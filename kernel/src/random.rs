@@ -83,6 +83,7 @@ pub fn machine_id() -> Option<[u64; 2]> {
         // Release: the mapping exists for who loads its address.
         MACHINE_ID.store(mapped.unwrap_or(null_mut()).cast(), Ordering::Release);
     }
+    // Acquire: pairs with the store.
     let id = MACHINE_ID.load(Ordering::Acquire);
     // SAFETY: 16 bytes, mapped for good and aligned.
     let id = (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] });

@@ -60,7 +60,8 @@ fn origin(signal: u64, code: u64) -> Origin {
         sender: PID,
         value: 0,
     };
-    // SAFETY: only `set_origins` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `set_origins`. SAFETY: only that stores there, a function of this type;
+    // null is `None`.
     let origins = unsafe {
         core::mem::transmute::<*mut (), Option<Origins>>(ORIGINS.load(Ordering::Acquire))
     };

@@ -118,10 +118,12 @@ fn check_disruption(now: u64) {
         if DISRUPTION.swap(state.disruption, Ordering::Relaxed) == state.disruption {
             return;
         }
+        // Acquire: pairs with `read_wall_base`, whose machine's base is replaced below.
         let shown = WALL_BASE.load(Ordering::Acquire).saturating_add(now);
         let machine = || machine_wall_ns().filter(|wall| wall.abs_diff(shown) >= STEP_NS);
         if let Some(wall) = state.wall_ns.or_else(machine) {
             MACHINE_BASE.store(wall.saturating_sub(now), Ordering::Relaxed);
+            // Release: as in `read_wall_base`.
             WALL_BASE.store(wall.saturating_sub(now), Ordering::Release);
         }
     });
@@ -145,6 +147,7 @@ pub fn wall_ns() -> u64 {
     if now >= DISRUPTION_AT.load(Ordering::Relaxed) {
         check_disruption(now);
     }
+    // Acquire: pairs with `read_wall_base`.
     let base = match WALL_BASE.load(Ordering::Acquire) {
         u64::MAX => find_wall_base(),
         base => base,
@@ -156,6 +159,7 @@ pub fn wall_ns() -> u64 {
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
     let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
-    // The closure always returns a value.
+    // Release and acquire: who sees the moved base sees the others as well. The closure always
+    // returns a value.
     let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
 }

@@ -118,7 +118,7 @@ pub fn wake(word: &AtomicU32) {
 }
 
 fn threads() -> Option<&'static Threads> {
-    // SAFETY: only `set_threads` stores there.
+    // Acquire: pairs with `set_threads`. SAFETY: only that stores there.
     unsafe { THREADS.load(Ordering::Acquire).as_ref() }
 }
 
@@ -331,7 +331,7 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
 /// nothing if ticks have not begun: they have no stack.
 pub fn replace_tick(tick: fn()) -> Option<fn()> {
     let begun = |before: *mut ()| (!before.is_null()).then_some(tick as *mut ());
-    // Acquire, too: the caller calls the previous one.
+    // Release: what `tick` needs. Acquire, too: the caller calls the previous one.
     let before = TICK.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun);
     let (Ok(before) | Err(before)) = before;
     // SAFETY: only functions of this type are stored there; null is `None`.
@@ -346,7 +346,8 @@ pub fn timer_interrupt() {
     if HALTED.load(Ordering::Relaxed) {
         return;
     }
-    // SAFETY: only `start_ticks` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `start_ticks` and `replace_tick`. SAFETY: only these store there,
+    // functions of this type; null is `None`.
     let tick =
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
     if let Some(tick) = tick {

@@ -47,7 +47,8 @@ impl Chain {
     }
 }
 
-/// The device's half of a virtqueue.
+/// The device's half of a virtqueue. It runs in the driver's thread, which sees its own stores in
+/// order: all accesses are relaxed.
 pub struct DeviceQueue {
     memory: &'static HostMemory,
     /// Maximum size.
@@ -117,7 +118,7 @@ impl DeviceQueue {
     pub fn waiting(&self) -> u16 {
         self.addresses.map_or(0, |a| {
             self.u16_at(a.driver + 2)
-                .load(Ordering::Acquire)
+                .load(Ordering::Relaxed)
                 .wrapping_sub(self.seen)
         })
     }
@@ -241,15 +242,16 @@ impl DeviceQueue {
         let Some(a) = self.addresses else { return };
         let old = self.used;
         self.used = old.wrapping_add(by);
-        self.u16_at(a.device + 2).store(self.used, Ordering::SeqCst);
+        self.u16_at(a.device + 2)
+            .store(self.used, Ordering::Relaxed);
         let wanted = if self.event_idx {
             let event = self
                 .u16_at(a.driver + 4 + 2 * u64::from(a.size))
-                .load(Ordering::SeqCst);
+                .load(Ordering::Relaxed);
             // Virtio 1.2, 2.7.7.2: is the event between the old and the new index?
             (0..by).any(|step| old.wrapping_add(step) == event)
         } else {
-            self.u16_at(a.driver).load(Ordering::SeqCst) & 1 == 0
+            self.u16_at(a.driver).load(Ordering::Relaxed) & 1 == 0
         };
         if wanted {
             self.interrupts += 1;
@@ -261,9 +263,9 @@ impl DeviceQueue {
         if let Some(a) = self.addresses {
             if self.event_idx {
                 let event = a.device + 4 + 8 * u64::from(a.size);
-                self.u16_at(event).store(self.seen, Ordering::SeqCst);
+                self.u16_at(event).store(self.seen, Ordering::Relaxed);
             } else {
-                self.u16_at(a.device).store(0, Ordering::SeqCst);
+                self.u16_at(a.device).store(0, Ordering::Relaxed);
             }
         }
     }
@@ -274,9 +276,9 @@ impl DeviceQueue {
             if self.event_idx {
                 let event = a.device + 4 + 8 * u64::from(a.size);
                 self.u16_at(event)
-                    .store(self.seen.wrapping_sub(1), Ordering::SeqCst);
+                    .store(self.seen.wrapping_sub(1), Ordering::Relaxed);
             } else {
-                self.u16_at(a.device).store(1, Ordering::SeqCst);
+                self.u16_at(a.device).store(1, Ordering::Relaxed);
             }
         }
     }

@@ -60,7 +60,8 @@ pub fn set_mirror(mirror: Mirror) {
 
 /// Passes output, or the end, to the mirror.
 pub fn mirror(bytes: Option<&[u8]>) {
-    // SAFETY: only `set_mirror` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `set_mirror`. SAFETY: only that stores there, a function of this type;
+    // null is `None`.
     let mirror: Option<Mirror> = unsafe { core::mem::transmute(MIRROR.load(Ordering::Acquire)) };
     if let Some(mirror) = mirror {
         mirror(bytes);

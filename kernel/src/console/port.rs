@@ -58,7 +58,8 @@ pub fn start() {
 /// The result of a request, if a port is the console.
 #[inline(never)]
 pub fn call(request: Request<'_>) -> Option<usize> {
-    // SAFETY: only `start` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `start`. SAFETY: only that stores there, a function of this type; null is
+    // `None`.
     let driver: Option<Driver> = unsafe { core::mem::transmute(DRIVER.load(Ordering::Acquire)) };
     driver.map(|driver| without_interrupts(|| driver(request)))
 }

@@ -146,7 +146,7 @@ fn page() -> Option<&'static Page> {
         // Release: the mapping exists for who loads its address.
         PAGE.store(page.unwrap_or(null_mut()), Ordering::Release);
     }
-    // SAFETY: as above.
+    // Acquire: pairs with the store. SAFETY: as above.
     unsafe { PAGE.load(Ordering::Acquire).as_ref() }
 }
 

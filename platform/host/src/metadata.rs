@@ -25,11 +25,12 @@ static INSTANCE: AtomicPtr<Option<Instance>> = AtomicPtr::new(null_mut());
 
 impl platform::Metadata for Host {
     fn instance() -> Result<Option<&'static Instance>, Failure> {
-        // SAFETY: only boxes that are never freed are stored there.
+        // Acquire: pairs with the store. SAFETY: only boxes that are never freed are stored there.
         if let Some(known) = unsafe { INSTANCE.load(Ordering::Acquire).as_ref() } {
             return Ok(known.as_ref());
         }
         let read: &'static Option<Instance> = Box::leak(Box::new(read()?));
+        // Release: the box is complete for who loads its address.
         INSTANCE.store(core::ptr::from_ref(read).cast_mut(), Ordering::Release);
         if let Some(ignored) = read.as_ref().map(|instance| &instance.ignored)
             && !ignored.is_empty()

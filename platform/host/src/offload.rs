@@ -309,6 +309,7 @@ extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: the promise to `begin`.
     let outcome = unsafe { work.call.perform() };
     let number = outcome.map_or_else(|errno| -i64::from(errno), |n| n as i64);
+    // Release: the caller's memory is written before the outcome is seen.
     work.outcome.store(number, Ordering::Release);
     let one = 1u64;
     // SAFETY: write(2) of 8 bytes, to an eventfd that is open as long as the work.
@@ -322,6 +323,7 @@ impl Begun {
         match &self.way {
             Way::Done(outcome) => Some(*outcome),
             Way::Thread(work) => {
+                // Acquire: pairs with the worker's store.
                 let number = work.outcome.load(Ordering::Acquire);
                 if number == PENDING {
                     return None;

@@ -641,6 +641,7 @@ impl Starter {
 
     /// Submits the ring's added requests, soon.
     fn begin(&self) {
+        // Release: the requests are in the ring before the number changes.
         self.turn.fetch_add(1, Ordering::Release);
         Host::wake(&self.turn);
     }
@@ -649,6 +650,7 @@ impl Starter {
         // SAFETY: what `make` gave.
         let starter = unsafe { Arc::from_raw(argument.cast_const().cast::<Starter>()) };
         loop {
+            // Acquire: pairs with `begin`; a request of a later number ends the wait at once.
             let turn = starter.turn.load(Ordering::Acquire);
             let _ = starter.uring.submitter().submit();
             Host::await_change(&starter.turn, turn, None);

@@ -29,7 +29,7 @@ unsafe impl Send for Opened {}
 
 impl platform::Metadata for Image {
     fn instance() -> Result<Option<&'static Instance>, Failure> {
-        // SAFETY: only boxes that are never freed are stored there.
+        // Acquire: pairs with `set`. SAFETY: only boxes that are never freed are stored there.
         Ok(unsafe { INSTANCE.load(Ordering::Acquire).as_ref() })
     }
 }

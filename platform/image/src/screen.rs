@@ -396,7 +396,8 @@ fn lead_ticks() -> bool {
 }
 
 fn tick() {
-    // SAFETY: only `lead_ticks` stores there, a function of this type; null is `None`.
+    // Acquire: pairs with `lead_ticks`. SAFETY: only that stores there, a function of this type;
+    // null is `None`.
     let next: Option<fn()> = unsafe { transmute(NEXT_TICK.load(Ordering::Acquire)) };
     if let Some(next) = next {
         next();

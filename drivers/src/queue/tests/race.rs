@@ -110,6 +110,7 @@ impl Device {
         let available_event = self.field(a.device + 4 + 8 * size);
         let (driver_flags, device_flags) = (self.field(a.driver), self.field(a.device));
         loop {
+            // Acquire: pairs with the driver's publication.
             let mut ready = available.load(Ordering::Acquire).wrapping_sub(index);
             ready -= ready % self.enough;
             for _ in 0..ready {
@@ -123,6 +124,7 @@ impl Device {
                 id.store(u32::from(head), Ordering::Relaxed);
                 let old = index;
                 index = old.wrapping_add(1);
+                // Release: the element is written before it.
                 used.store(index, Ordering::Release);
                 // Pairs with the fence of `Queue::enable_interrupts`.
                 fence(Ordering::SeqCst);
@@ -140,7 +142,7 @@ impl Device {
             let seen = available.load(Ordering::Relaxed);
             available_event.store(seen, Ordering::Relaxed);
             device_flags.store(0, Ordering::Relaxed);
-            // Pairs with the fence of `Queue::kick`.
+            // Pairs with the fence of `Queue::kick`. Acquire, below, as above.
             fence(Ordering::SeqCst);
             if available.load(Ordering::Acquire).wrapping_sub(index) < self.enough
                 && !wait(&wires.doorbell, &wires.stop, Duration::MAX)

@@ -81,6 +81,7 @@ pub fn enable_write_combining() {
 
 /// Orders all accesses of memory before it, for devices as well, before all after it.
 pub fn barrier() {
+    // SeqCst: `mfence`; the processor delays nothing else than stores.
     fence(Ordering::SeqCst);
     if is_emulated() {
         // QEMU before 8.0 translates no fence for a machine of one processor, although its devices

@@ -28,6 +28,7 @@ pub fn has_begun() -> bool {
 pub fn begin(start: u64) -> bool {
     let hz = counter::hz();
     PAGE.write(start, 0, Rate::new(if hz == 0 { NS } else { hz }, NS));
+    // Release: the page, for `has_begun`.
     BEGUN.store(true, Ordering::Release);
     hz != 0
 }

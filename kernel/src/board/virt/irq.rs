@@ -98,6 +98,7 @@ pub(super) fn route_number(number: u32, vector: u8, edge: bool) -> bool {
     let Some(slot) = slot else {
         return false;
     };
+    // Release: the interrupt sees what its handler needs.
     slot.store(vector + 1, Ordering::Release);
     gic::enable(number, edge)
 }

@@ -131,6 +131,8 @@ impl Buffers {
             entry.set_len(SIZE as u32);
             entry.set_bid(id);
             let tail = BufRingEntry::tail(ring).cast_mut();
+            // Release: the kernel reads the entry after the new tail (io_uring_register(2),
+            // IORING_REGISTER_PBUF_RING).
             AtomicU16::from_ptr(tail).store(self.given, Ordering::Release);
         }
     }
