@@ -1,6 +1,12 @@
 //! The models: functions for [`weak::check`].
 
+pub mod bell;
 pub mod event;
 pub mod kernel;
+pub mod nvme;
+pub mod once;
 pub mod queue;
 pub mod reactor;
+pub mod threads;
+pub mod ticker;
+pub mod trace;

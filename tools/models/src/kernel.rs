@@ -6,3 +6,9 @@ pub mod cell;
 #[rustfmt::skip]
 #[path = "../../../kernel/src/clock.rs"]
 pub mod clock;
+#[rustfmt::skip]
+#[path = "../../../kernel/src/interrupts/notes.rs"]
+pub mod notes;
+#[rustfmt::skip]
+#[path = "../../../kernel/src/threads/scheduler.rs"]
+pub(crate) mod scheduler;

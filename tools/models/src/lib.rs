@@ -2,7 +2,7 @@
 //! whose orderings the tests try on weakly ordered memory.
 //!
 //! The sources are those of the crates, unchanged, under the names that they have there. What they
-//! import from `core`, `alloc`, `libc` and `platform` comes from `weak`.
+//! import from `core`, `alloc`, `libc`, `log` and `platform` comes from `weak`.
 
 // The sources' own tests are their crates'.
 #![cfg(not(test))]
@@ -12,9 +12,11 @@
     reason = "loom's threads are one of the system's"
 )]
 
+extern crate self as resources;
 extern crate weak as alloc;
 extern crate weak as core;
 extern crate weak as libc;
+extern crate weak as log;
 extern crate weak as platform;
 
 pub mod checks;
@@ -53,8 +55,50 @@ pub mod transport;
 #[rustfmt::skip]
 #[path = "../../../platform/host/src/event.rs"]
 pub mod event;
+#[rustfmt::skip]
+#[path = "../../../platform/host/src/ticker.rs"]
+pub mod ticker;
 
 pub mod kernel;
+
+/// As in `platform/host`.
+#[expect(missing_docs, reason = "as in `platform/host`")]
+pub mod thread {
+    pub use crate::checks::ticker::make;
+
+    pub enum Permanent {
+        Ticker,
+    }
+
+    pub fn mark_permanent(_: Permanent) {}
+}
+
+/// As in `resources`.
+pub mod current {
+    pub use crate::checks::reactor::Model as Current;
+}
+
+pub use current::Current as Host;
+
+/// As in `drivers`.
+pub mod disk {
+    pub use crate::transport::DiskError;
+}
+
+/// As in `soil-sys`.
+#[expect(missing_docs, reason = "as in `soil-sys`")]
+pub mod ffi {
+    pub type Int = isize;
+
+    #[repr(transparent)]
+    pub struct Text(pub &'static [u8; 4]);
+
+    impl Text {
+        pub fn all(&self) -> &[u8] {
+            self.0
+        }
+    }
+}
 
 pub use memory::{Access, Allocation, Memory, MemoryRef, Region, Segment};
 pub use transport::Error;

@@ -1,4 +1,4 @@
-//! What a queue uses of `drivers`.
+//! What queues use of `drivers`.
 
 /// As in `drivers`, for a queue.
 #[expect(missing_docs, reason = "as in `drivers`")]
@@ -27,4 +27,13 @@ pub trait Transport {
     fn max_queue_size(&mut self, queue: u16) -> u16;
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error>;
     fn notify(&self, queue: u16);
+}
+
+/// As in `drivers`, for a command.
+#[expect(missing_docs, reason = "as in `drivers`")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskError {
+    Io,
+    ReadOnly,
+    Unsupported,
 }

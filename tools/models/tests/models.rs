@@ -1,7 +1,7 @@
 //! Each protocol under loom: no order of its threads, and no value that weakly ordered memory lets
 //! a load see, breaks it; without any one of its orderings some do.
 
-use models::checks::{event, kernel, queue, reactor};
+use models::checks::{event, kernel, nvme, once, queue, reactor, threads, ticker, trace};
 use weak::{check, unneeded};
 
 const NONE: [&str; 0] = [];
@@ -38,6 +38,41 @@ fn a_cell_needs_each_of_its_orderings() {
 #[test]
 fn the_page_with_the_time_needs_each_of_its_orderings() {
     assert_eq!(unneeded(3, "kernel/src/clock.rs", kernel::clock), NONE);
+}
+
+#[test]
+fn queues_of_nvme_need_each_of_their_orderings() {
+    assert_eq!(
+        unneeded(2, "drivers/src/nvme/queue.rs", nvme::commands),
+        NONE
+    );
+}
+
+#[test]
+fn notes_of_interrupts_need_each_of_their_orderings() {
+    assert_eq!(unneeded(2, "interrupts/notes.rs", threads::notes), NONE);
+}
+
+#[test]
+fn a_thread_that_waits_is_queued_or_sees_the_change() {
+    for model in [threads::events, threads::futex] {
+        check(3, model);
+    }
+}
+
+#[test]
+fn an_initialisation_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "posix/src/wait/once.rs", once::once), NONE);
+}
+
+#[test]
+fn the_ring_of_a_trace_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "soil-sys/src/abi/trace.rs", trace::trace), NONE);
+}
+
+#[test]
+fn the_ticker_ends_a_long_sleep_and_wakes_with_the_program() {
+    check(2, ticker::ticker);
 }
 
 #[test]

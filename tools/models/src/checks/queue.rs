@@ -1,12 +1,12 @@
 //! A virtqueue: the driver's half is the real one, the device's follows virtio 1.2, 2.7.
 
+use super::bell::Bell;
 use crate::queue::{Buffer, Options, Queue};
 use crate::transport::{QueueAddresses, Transport};
 use crate::{Access, Allocation, Error, Memory, Segment};
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 use loom::cell::UnsafeCell;
-use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const REQUESTS: u32 = 2;
 /// This process's memory, where physical addresses are virtual ones.
 struct Heap;
 
-static HEAP: Heap = Heap;
+pub(super) static HEAP: &dyn Memory = &Heap;
 
 fn layout(len: usize) -> Layout {
     Layout::from_size_align(len, 64).expect("a small size")
@@ -49,27 +49,6 @@ unsafe impl Memory for Heap {
 
     fn map_mmio(&self, _: u64, _: usize) -> Option<NonNull<u8>> {
         None
-    }
-}
-
-/// A doorbell, or an interrupt.
-struct Bell(Mutex<bool>, Condvar);
-
-impl Bell {
-    fn new() -> Bell {
-        Bell(Mutex::new(false), Condvar::new())
-    }
-
-    fn ring(&self) {
-        *self.0.lock().expect("no panic") = true;
-        self.1.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut rung = self.0.lock().expect("no panic");
-        while !core::mem::replace(&mut *rung, false) {
-            rung = self.1.wait(rung).expect("no panic");
-        }
     }
 }
 
@@ -250,7 +229,7 @@ fn run(event_idx: bool, sleeps: Sleeps) {
         indirect: false,
         event_idx,
     };
-    let queue = Queue::new(&HEAP, &mut registers, 0, options);
+    let queue = Queue::new(HEAP, &mut registers, 0, options);
     let mut queue = queue.expect("memory");
     let mut device = Device {
         machine: machine.clone(),

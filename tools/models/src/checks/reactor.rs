@@ -54,7 +54,8 @@ fn await_world(mut f: impl FnMut(&mut World) -> bool) {
     }
 }
 
-struct Model;
+/// The platform: a process whose threads are loom's.
+pub struct Model;
 
 impl Clock for Model {
     fn monotonic_ns() -> u64 {
@@ -105,7 +106,7 @@ impl System for Model {
 }
 
 /// Whether the sleeper waits for the device.
-struct Interest {
+pub struct Interest {
     device: bool,
 }
 

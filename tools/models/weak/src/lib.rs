@@ -1,5 +1,5 @@
-//! What `core`, `alloc`, `libc` and `platform` have, as far as the models' sources use it, with
-//! loom's atomics and cells: `extern crate weak as core` compiles a source for loom without a
+//! What `core`, `alloc`, `libc`, `log` and `platform` have, as far as the models' sources use it,
+//! with loom's atomics and cells: `extern crate weak as core` compiles a source for loom without a
 //! change.
 //!
 //! An atomic is a plain number in place, as in `core`, so that it can be a constant, or lie in the
@@ -15,18 +15,29 @@ pub use std::{
     slice, string, vec,
 };
 
+pub mod alloc;
 pub mod cell;
 mod eventfd;
 mod explore;
 pub mod sync;
+mod ticks;
 
 pub use eventfd::{
     EFD_CLOEXEC, EFD_NONBLOCK, O_CLOEXEC, await_readable, c_void, close, dup3, eventfd,
     is_readable, read, write,
 };
 pub use explore::{check, unneeded};
+pub use ticks::{nanosleep, pthread_atfork, timespec};
 
 use sync::atomic::AtomicU32;
+
+/// `log::warn`: to nobody.
+#[macro_export]
+macro_rules! warn {
+    ($($text:tt)*) => {
+        _ = ::std::format_args!($($text)*)
+    };
+}
 
 /// The waits of [`real::Wait`], with this crate's words.
 #[expect(missing_docs, reason = "as in `platform`")]

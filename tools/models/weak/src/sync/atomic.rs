@@ -15,33 +15,33 @@ pub fn fence(ordering: Ordering) {
 }
 
 macro_rules! atomics {
-    ($($name:ident of $value:ty),*) => {$(
+    ($($name:ident $(<$of:ident>)? of $value:ty),*) => {$(
         /// As in `core`.
         #[repr(transparent)]
-        pub struct $name(UnsafeCell<$value>);
+        pub struct $name $(<$of>)? (UnsafeCell<$value>);
 
         // SAFETY: loom runs a model's threads on one of the system's, and the value is only read.
-        unsafe impl Sync for $name {}
+        unsafe impl $(<$of>)? Sync for $name $(<$of>)? {}
 
         #[expect(missing_docs, reason = "as in `core`")]
         #[allow(dead_code, reason = "not of all types")]
-        impl $name {
-            pub const fn new(value: $value) -> $name {
+        impl $(<$of: 'static>)? $name $(<$of>)? {
+            pub const fn new(value: $value) -> Self {
                 $name(UnsafeCell::new(value))
             }
 
             /// # Safety
             /// As in `core`.
-            pub const unsafe fn from_ptr<'a>(at: *mut $value) -> &'a $name {
+            pub const unsafe fn from_ptr<'a>(at: *mut $value) -> &'a Self {
                 // SAFETY: the caller's promise; the layout is the same.
-                unsafe { &*at.cast::<$name>() }
+                unsafe { &*at.cast::<Self>() }
             }
 
             pub const fn as_ptr(&self) -> *mut $value {
                 self.0.get()
             }
 
-            fn object(&self) -> std::rc::Rc<loom::sync::atomic::$name> {
+            fn object(&self) -> std::rc::Rc<loom::sync::atomic::$name $(<$of>)?> {
                 let at = self.0.get();
                 // SAFETY: nothing writes there.
                 let first = unsafe { *at };
@@ -76,7 +76,7 @@ macro_rules! atomics {
             }
         }
 
-        impl Drop for $name {
+        impl $(<$of>)? Drop for $name $(<$of>)? {
             fn drop(&mut self) {
                 explore::forget(self.0.get().addr());
             }
@@ -104,6 +104,7 @@ atomics!(
     AtomicI32 of i32,
     AtomicU32 of u32,
     AtomicU64 of u64,
-    AtomicUsize of usize
+    AtomicUsize of usize,
+    AtomicPtr<T> of *mut T
 );
 sums!(AtomicU32 of u32, AtomicU64 of u64, AtomicUsize of usize);
