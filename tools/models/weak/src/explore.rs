@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// Preemptions that a long run adds.
-const MORE_PREEMPTIONS: usize = 2;
+/// Preemptions that a long run adds. Each multiplies the time.
+const MORE_PREEMPTIONS: usize = 1;
 
 /// An ordering in a source: file, line, column.
 type Site = (&'static str, u32, u32);
