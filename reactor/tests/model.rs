@@ -1,12 +1,16 @@
 //! Leader, followers and hand-over under a model checker: the real `Cell` on a platform whose
-//! sleeps, futexes and OCaml's lock are shuttle's, which tries interleavings and reports a
+//! sleeps, futexes and OCaml's locks are shuttle's, which tries interleavings and reports a
 //! deadlock.
 //!
-//! Threads are switched before each acquisition of the runtime's lock, inside of it, at each sleep
-//! and at each wake-up.
+//! Threads run on as many processors as there are, in domains with a lock of OCaml's each. They are
+//! switched before each acquisition of the runtime's lock, inside of it, at each sleep and at each
+//! wake-up. A sleep and its wake-up have the steps of an image's kernel: an event is noted before
+//! those that wait for one are woken, a word is changed before its futex is, and a thread is queued
+//! in the step that takes the note, or compares the word.
 
+use core::cell::Cell as StdCell;
 use core::sync::atomic::{AtomicU32, Ordering};
-use platform::error::{Answer, Failure, Stop};
+use platform::error::{Answer, Error, Failure, Stop};
 use platform::{Clock, Direction, Signals, Stream, System, Wait, Woken};
 use reactor::cell::Cell;
 use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
@@ -26,20 +30,39 @@ const NO_NUDGE: u8 = 1;
 const NO_WAKE: u8 = 2;
 /// OCaml isn't released before a sleep.
 const KEEPS_OCAML: u8 = 3;
+/// The note of an event is taken before the step that queues the thread.
+const NOTED_OUTSIDE: u8 = 4;
+/// A word is compared before that step.
+const COMPARED_OUTSIDE: u8 = 5;
+
+/// OCaml's domains. The runtime belongs to the first.
+const DOMAINS: usize = 2;
 
 /// The state outside of the runtime.
 #[derive(Default)]
 struct World {
     /// The leader was nudged.
     nudged: bool,
-    /// A thread has OCaml's lock.
-    ocaml: bool,
+    /// An event was noted.
+    noted: bool,
+    /// Threads that sleep.
+    asleep: Vec<(For, usize)>,
+    /// By domain: a thread has OCaml's lock.
+    ocaml: [bool; DOMAINS],
     /// Requests in the device.
     submitted: Vec<u64>,
     /// Completed requests.
     finished: Vec<u64>,
     /// The driver's write at the program's end.
     last: Last,
+}
+
+/// What a thread sleeps for.
+#[derive(Clone, Copy, PartialEq)]
+enum For {
+    Event,
+    /// The futex at this address.
+    Word(usize),
 }
 
 /// A write that only [`Driver::finish`] requests.
@@ -64,6 +87,11 @@ shuttle::thread_local! {
         *threads += 1;
         *threads
     };
+    static DOMAIN: StdCell<usize> = const { StdCell::new(0) };
+}
+
+fn domain() -> usize {
+    DOMAIN.with(StdCell::get)
 }
 
 /// Changes the world, and wakes all that wait for a change.
@@ -85,11 +113,41 @@ fn await_world<T>(mut f: impl FnMut(&mut World) -> Option<T>) -> T {
 }
 
 fn take_ocaml() {
-    await_world(|world| (!core::mem::replace(&mut world.ocaml, true)).then_some(()));
+    await_world(|world| (!core::mem::replace(&mut world.ocaml[domain()], true)).then_some(()));
 }
 
 fn give_ocaml() {
-    change(|world| world.ocaml = false);
+    change(|world| world.ocaml[domain()] = false);
+}
+
+/// Sleeps until [`wake`], unless `is_over` in the step that queues the thread.
+fn sleep_unless(what: For, is_over: impl FnOnce(&mut World) -> bool) {
+    let sleeper = (what, NUMBER.with(|number| *number));
+    let sleeps = change(|world| {
+        let sleeps = !is_over(world);
+        if sleeps {
+            world.asleep.push(sleeper);
+        }
+        sleeps
+    });
+    if sleeps {
+        await_world(|world| (!world.asleep.contains(&sleeper)).then_some(()));
+    }
+}
+
+/// Wakes all that sleep for this.
+fn wake(what: For) {
+    change(|world| world.asleep.retain(|(its, _)| *its != what));
+}
+
+/// An event, as an interrupt.
+fn event() {
+    change(|world| world.noted = true);
+    wake(For::Event);
+}
+
+fn take_note(world: &mut World) -> bool {
+    core::mem::take(&mut world.noted)
 }
 
 struct Model<const FAULT: u8>;
@@ -136,7 +194,7 @@ impl<const FAULT: u8> System for Model<FAULT> {
     }
 
     fn domain() -> usize {
-        0
+        domain()
     }
 
     fn stop_requests() -> usize {
@@ -185,10 +243,18 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     }
 
     fn sleep(sleep: &mut Interest) {
-        await_world(|world| {
-            let event = world.nudged || sleep.device && !world.finished.is_empty();
-            event.then_some(())
-        });
+        let has_pending =
+            |world: &mut World| world.nudged || sleep.device && !world.finished.is_empty();
+        if change(has_pending) {
+            return;
+        }
+        match FAULT {
+            NOTED_OUTSIDE if change(take_note) => return,
+            NOTED_OUTSIDE => sleep_unless(For::Event, |_| false),
+            _ => sleep_unless(For::Event, take_note),
+        }
+        // What woke it.
+        change(take_note);
     }
 
     fn finish(_: &mut Interest, _: Interest) -> Woken {
@@ -200,7 +266,10 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     }
 
     fn nudge() {
-        change(|world| world.nudged |= FAULT != NO_NUDGE);
+        if FAULT != NO_NUDGE {
+            change(|world| world.nudged = true);
+            event();
+        }
     }
 
     fn enter_blocking() {
@@ -227,8 +296,9 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
 
     fn await_change(word: &AtomicU32, value: u32, _: Option<u64>) {
         // One sleep in ten ends with a signal.
-        let signal = thread_rng().gen_bool(0.1);
-        await_world(|_| (signal || word.load(Ordering::Relaxed) != value).then_some(()));
+        if !thread_rng().gen_bool(0.1) {
+            Self::await_release(word, value);
+        }
     }
 
     fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>) {
@@ -236,12 +306,18 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     }
 
     fn await_release(word: &AtomicU32, value: u32) {
-        await_world(|_| (word.load(Ordering::Relaxed) != value).then_some(()));
+        let futex = For::Word(word.as_ptr().addr());
+        let is_over = |_: &mut World| word.load(Ordering::Relaxed) != value;
+        match FAULT {
+            COMPARED_OUTSIDE if change(is_over) => {}
+            COMPARED_OUTSIDE => sleep_unless(futex, |_| false),
+            _ => sleep_unless(futex, is_over),
+        }
     }
 
-    fn wake(_: &AtomicU32) {
+    fn wake(word: &AtomicU32) {
         if FAULT != NO_WAKE {
-            change(|_| ());
+            wake(For::Word(word.as_ptr().addr()));
         }
     }
 }
@@ -293,7 +369,7 @@ fn serve(requests: usize) {
             world.finished.push(token);
             Some(())
         });
-        CHANGE.notify_all();
+        event();
     }
 }
 
@@ -310,29 +386,49 @@ fn await_token<const FAULT: u8>(cell: &Shared<FAULT>, token: u64) -> usize {
     }
 }
 
-/// Runs `f` in a thread that has OCaml's lock.
+/// Sets an event as `soil_event_set` does.
+fn set_from_anywhere<const FAULT: u8>(cell: &Shared<FAULT>, event: u64) -> Answer {
+    cell.call_from_anywhere(|rt| rt.set_event(event as isize), |answer| answer)
+}
+
+/// Runs `f` in a thread of the first domain, which has OCaml's lock.
 fn in_ocaml<const FAULT: u8>(
+    cell: &Shared<FAULT>,
+    f: impl FnOnce(&Shared<FAULT>) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    in_domain(0, cell, f)
+}
+
+/// The same in another domain.
+fn in_domain<const FAULT: u8>(
+    domain: usize,
     cell: &Shared<FAULT>,
     f: impl FnOnce(&Shared<FAULT>) + Send + 'static,
 ) -> thread::JoinHandle<()> {
     let cell = cell.clone();
     thread::spawn(move || {
+        DOMAIN.with(|its| its.set(domain));
         take_ocaml();
         f(&cell);
         give_ocaml();
     })
 }
 
-/// Threads that wait for the device, for each other and for the scheduler's tasks.
+/// Threads that wait for the device, for each other, for another domain and for the scheduler's
+/// tasks.
 fn program<const FAULT: u8>() {
     let cell: Shared<FAULT> = Arc::new(Cell::new());
+    cell.own();
     let registered = cell.call(|rt| Ok(rt.register(driver()).map(|()| 0)?));
     assert_eq!(registered, Ok(0));
     const THREADS: u64 = 2;
     const ROUNDS: u64 = 2;
     const EVENT: u64 = FIRST_OF_THREADS + 100;
+    const OF_DOMAIN: u64 = EVENT + 1;
     let pending = Err(Stop::Pending);
-    assert_eq!(cell.call(|rt| rt.event(EVENT as isize)), pending);
+    for event in [EVENT, OF_DOMAIN] {
+        assert_eq!(cell.call(|rt| rt.event(event as isize)), pending);
+    }
     let mut threads = vec![
         thread::spawn(|| serve(((THREADS + 1) * ROUNDS) as usize)),
         // Ticks.
@@ -364,6 +460,11 @@ fn program<const FAULT: u8>() {
         }),
         in_ocaml(&cell, |cell| {
             assert_eq!(await_token(cell, EVENT), 0);
+            assert_eq!(await_token(cell, OF_DOMAIN), 0);
+        }),
+        in_domain(1, &cell, |cell| {
+            assert_eq!(cell.call(|_| Ok(0)), Err(Error::Busy.into()));
+            assert_eq!(set_from_anywhere(cell, OF_DOMAIN), Ok(1));
         }),
     ];
     for thread in 1..=THREADS {
@@ -389,9 +490,11 @@ fn program<const FAULT: u8>() {
 /// The token of the write at the program's end.
 const LAST: u64 = 1;
 
-/// The program ends while another thread leads, asleep, for an event that only occurs afterwards.
+/// The program ends, in another domain, while another thread leads, asleep, for an event that only
+/// occurs afterwards.
 fn end<const FAULT: u8>() {
     let cell: Shared<FAULT> = Arc::new(Cell::new());
+    cell.own();
     let flushing: &'static Driver<Device<FAULT>> = &Driver {
         poll: |_, _| {
             change(|world| {
@@ -425,9 +528,9 @@ fn end<const FAULT: u8>() {
         in_ocaml(&cell, |cell| {
             assert_eq!(await_token(cell, EVENT), 0);
         }),
-        in_ocaml(&cell, |cell| {
+        in_domain(1, &cell, |cell| {
             assert_eq!(cell.finish(1), Ok(0));
-            assert_eq!(cell.call(|rt| rt.set_event(EVENT as isize)), Ok(1));
+            assert_eq!(set_from_anywhere(cell, EVENT), Ok(1));
         }),
     ];
     for thread in threads {
@@ -463,4 +566,16 @@ fn a_lost_wake_up_is_found() {
 #[should_panic(expected = "deadlock")]
 fn a_sleep_that_keeps_ocaml_is_found() {
     shuttle::check_random(program::<KEEPS_OCAML>, SCHEDULES);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_note_that_is_taken_before_the_sleep_is_found() {
+    shuttle::check_random(program::<NOTED_OUTSIDE>, SCHEDULES);
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_word_that_is_compared_before_the_sleep_is_found() {
+    shuttle::check_random(program::<COMPARED_OUTSIDE>, SCHEDULES);
 }
