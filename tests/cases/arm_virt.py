@@ -96,12 +96,11 @@ def by_disk(context, bus, path=MACHINE, words=PEER):
 
 
 def check(context, command):
-    """Runs the program on the machine, checks that all of it works, and returns the output."""
+    """Runs the program on the machine, and checks that all of it works."""
     child = context.child(command)
     status, text = outcome(child, context)
     assert status == 0 and text.endswith("all works\nsoil: status 0\n"), f"{command}\n{text}"
     assert LINES in text, f"{command}\n{text}"
-    return text
 
 
 def boot(context, controller, cpu, bus, loader, kind="", words=(), **options):
@@ -214,16 +213,15 @@ def written(context, found):
 
 @test(limit=120)
 def an_its_that_is_missing(context):
-    """Accesses to the registers of an ITS that only the tree has, or QEMU 10.0's ACPI, abort: a
-    line says so, and devices on PCI work without it."""
+    """Accesses to the registers of an ITS that only the tree has, or QEMU 10.0's ACPI, abort;
+    devices on PCI work without it."""
     needed()
     found = tree(context, ",gic-version=3,its=off", "max")
     found.add("its@8080000", compatible="arm,gic-v3-its", reg=(0, 0x808_0000, 0, 0x2_0000))
     by_tree = (*by_kernel(context), *written(context, found))
-    for loads, at_least in ((by_tree, 1), (by_disk(context, "pci"), 0)):
+    for loads in (by_tree, by_disk(context, "pci")):
         words = (*loads, *devices(context, "pci"))
-        text = check(context, qemu(",gic-version=3,its=off", "max", *words))
-        assert at_least <= text.count("translation service at 0x8080000") <= 1, text
+        check(context, qemu(",gic-version=3,its=off", "max", *words))
 
 
 @test(limit=120)
