@@ -146,8 +146,8 @@ impl Service {
         let node = tree.compatible(&["arm,gic-v3-its"])?;
         let (address, _) = node.registers().next()?;
         let registers = memory::map_device(address, LEN)?;
-        // QEMU 10.0's ACPI lists a service that `its=off` leaves out. Devices then have their lines,
-        // or are polled.
+        // QEMU 10.0's ACPI lists a service that `its=off` leaves out. Devices then have their
+        // lines, or are polled.
         if !answers(registers) {
             return None;
         }
