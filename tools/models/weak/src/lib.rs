@@ -31,7 +31,7 @@ pub use ticks::{nanosleep, pthread_atfork, timespec};
 
 use sync::atomic::AtomicU32;
 
-/// `log::warn`: to nobody.
+/// `log::warn`, which drops the message.
 #[macro_export]
 macro_rules! warn {
     ($($text:tt)*) => {
