@@ -210,7 +210,8 @@ pub fn for_others() -> u64 {
     STATE.with(|state| state.process_pending() & state.blocked())
 }
 
-/// The end of a handler's frame: `rt_sigreturn`, which here restores only the mask.
+/// The end of a handler: `rt_sigreturn`, which here restores the mask. [`deliver`] runs the next
+/// handler with the same frame, or lets the program restore the registers from it.
 pub fn end_handler(mask: u64) {
     STATE.with(|state| state.restore_mask(mask));
 }

@@ -258,6 +258,25 @@ static void jumps(int number)
   siglongjmp(back, number);
 }
 
+/* Handlers that begin elsewhere on the stack than the first one. */
+static volatile int runs, elsewhere;
+static char *volatile first;
+
+/* Its signal is pending again at its end. */
+static void once_more(int number)
+{
+  char here;
+  if (runs == 0) first = &here;
+  elsewhere += &here != first;
+  if (++runs < 100) raise(number);
+}
+
+static void raises_usr2(int number)
+{
+  printf("handler of %d\n", number);
+  raise(SIGUSR2);
+}
+
 static void on(int number, void *handler, int flags, int also)
 {
   struct sigaction action = { .sa_flags = flags };
@@ -329,6 +348,20 @@ static void signals(void)
   printf("as given: %d %d %d\n", stack.ss_sp == alternate, stack.ss_flags, stack.ss_size == 65536);
   on(SIGUSR1, told, SA_SIGINFO | SA_ONSTACK, 0);
   raise(SIGUSR1);
+  on(SIGUSR1, raises_usr2, 0, SIGUSR2);
+  on(SIGUSR2, told, SA_SIGINFO | SA_ONSTACK, 0);
+  raise(SIGUSR1);
+  on(SIGUSR1, raises_usr2, SA_ONSTACK, SIGUSR2);
+  on(SIGUSR2, plain, 0, 0);
+  depth = 1;
+  raise(SIGUSR1);
+  for (int flags = SA_ONSTACK; flags >= 0; flags -= SA_ONSTACK) {
+    on(SIGUSR1, once_more, flags, 0);
+    runs = elsewhere = 0;
+    raise(SIGUSR1);
+    printf("handlers, one after another: %d, elsewhere on the stack: %d\n", runs, elsewhere);
+  }
+  on(SIGUSR1, told, SA_SIGINFO | SA_ONSTACK, 0);
   say("without", sigaltstack(&none, NULL));
   raise(SIGUSR1);
 

@@ -6,7 +6,7 @@ use super::{STATE, origin};
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::signals::{FRAME, Handler, Resumption};
 use crate::errno::Errno;
-use crate::memory::store;
+use crate::memory::{load, store};
 use crate::{crash, extension};
 
 fn name(signal: u64) -> &'static str {
@@ -37,6 +37,13 @@ pub fn deliver(call: &mut SystemCallFrame, result: i64) -> i64 {
         }
     };
     let mut resumption = Resumption::of_call(call);
+    if let Some(frame) = resumption.ended_frame() {
+        let Some(next) = next_handler(&resumption) else {
+            resumption.leave();
+            return result;
+        };
+        result = after_handler(frame, &next, &mut resumption, result as u64) as i64;
+    }
     while let Some(next) = next_handler(&resumption) {
         let restart = next.action[1] & RESTART != 0;
         decide(&mut resumption, &mut result, restart);
@@ -72,23 +79,52 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
     }
 }
 
-/// Inserts the handler of `next` before the place where the program continues with this result.
-fn insert(next: &Delivery, resumption: &mut Resumption, result: u64) {
-    let [function, flags, ..] = next.action;
+/// A handler has ended, its signal isn't blocked any more, and the program returns from that call
+/// with this result: runs the handler of `next` with the same frame, since frames of signals that
+/// come faster than their handlers end would fill any stack. Returns the result.
+fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, result: u64) -> u64 {
     let stack = resumption.stack_pointer();
-    let other = STATE.with(|state| state.other_stack(flags, stack));
+    let other = STATE.with(|state| state.other_stack(next.action[1], stack));
+    if other.is_some() {
+        // Nothing is on that stack. The call is made once more after this handler.
+        let result = resumption.restart();
+        insert(next, resumption, result);
+        return result;
+    }
+    let stored = load::<FRAME>(frame).and_then(|mut words| {
+        handler(next).fill(&mut words);
+        store(frame, &words)
+    });
+    if stored.is_err() {
+        no_stack(resumption);
+    }
+    resumption.enter_again();
+    result
+}
+
+fn handler(next: &Delivery) -> Handler {
     let sender = origin(next.signal, next.code);
-    let handler = Handler {
+    Handler {
         signal: next.signal,
-        function,
+        function: next.action[0],
         mask: next.mask,
         information: [sender.code, sender.sender, sender.value],
-    };
+    }
+}
+
+fn no_stack(resumption: &Resumption) -> ! {
+    let (at, stack) = (resumption.program_counter(), resumption.stack_pointer());
+    crash::signal(11, "SIGSEGV: no stack for a signal's handler", at, stack)
+}
+
+/// Inserts the handler of `next` before the place where the program continues with this result.
+fn insert(next: &Delivery, resumption: &mut Resumption, result: u64) {
+    let stack = resumption.stack_pointer();
+    let other = STATE.with(|state| state.other_stack(next.action[1], stack));
     let mut frame = [0; FRAME];
-    let at = resumption.frame(&handler, other, result, &mut frame);
+    let at = resumption.frame(&handler(next), other, result, &mut frame);
     if store(at, &frame).is_err() {
-        let at = resumption.program_counter();
-        crash::signal(11, "SIGSEGV: no stack for a signal's handler", at, stack);
+        no_stack(resumption);
     }
     resumption.enter(at);
 }

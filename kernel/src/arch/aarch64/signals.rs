@@ -22,6 +22,9 @@ const INFORMATION: usize = VECTORS + 2 + 64 + 2;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
 
+/// The mask of interrupts in PSTATE.
+const INTERRUPTS_MASKED: u64 = 1 << 7;
+
 /// `FPSIMD_MAGIC`, and the record's size, as the head has them.
 const VECTORS_HEAD: u64 = 0x4650_8001 | 528 << 32;
 
@@ -37,11 +40,26 @@ pub struct Handler {
     pub information: [u64; 3],
 }
 
+impl Handler {
+    /// Sets what a frame has of a handler.
+    pub fn fill(&self, words: &mut [u64; FRAME]) {
+        words[0] = self.signal;
+        words[1] = self.function;
+        words[MASK] = self.mask;
+        words[INFORMATION] = self.signal;
+        [
+            words[INFORMATION + 1],
+            words[INFORMATION + 2],
+            words[INFORMATION + 3],
+        ] = self.information;
+    }
+}
+
 /// Where the program continues after the handlers.
 pub struct Resumption<'a> {
     pc: &'a mut u64,
     sp: &'a mut u64,
-    pstate: u64,
+    pstate: &'a mut u64,
     /// x0, but for the result of a call.
     x0: u64,
 }
@@ -53,7 +71,7 @@ impl<'a> Resumption<'a> {
             x0: call.x[0],
             pc: &mut call.pc,
             sp: &mut call.sp,
-            pstate: call.pstate,
+            pstate: &mut call.pstate,
         }
     }
 
@@ -64,7 +82,7 @@ impl<'a> Resumption<'a> {
             x0,
             pc: &mut frame.pc,
             sp: &mut frame.sp,
-            pstate: frame.pstate,
+            pstate: &mut frame.pstate,
         };
         (resumption, x0)
     }
@@ -96,22 +114,32 @@ impl<'a> Resumption<'a> {
         result: u64,
         words: &mut [u64; FRAME],
     ) -> u64 {
-        words[0] = handler.signal;
-        words[1] = handler.function;
+        handler.fill(words);
         words[GENERAL] = result;
         words[SP] = *self.sp;
         words[PC] = *self.pc;
-        words[STATE] = self.pstate;
-        words[MASK] = handler.mask;
+        words[STATE] = *self.pstate;
         words[VECTORS] = VECTORS_HEAD;
-        words[INFORMATION] = handler.signal;
-        [
-            words[INFORMATION + 1],
-            words[INFORMATION + 2],
-            words[INFORMATION + 3],
-        ] = handler.information;
         let top = other.unwrap_or(*self.sp);
         top.wrapping_sub(8 * FRAME as u64) & !15
+    }
+
+    /// The address of the frame whose handler has ended, if the program is about to continue as it
+    /// says.
+    pub fn ended_frame(&self) -> Option<u64> {
+        let is_end = *self.pc == soil_signal_end as *const () as u64;
+        is_end.then_some(*self.sp)
+    }
+
+    /// Makes the program run the handler that the frame of the one that has ended has now.
+    pub fn enter_again(&mut self) {
+        *self.pc = soil_signal_again as *const () as u64;
+    }
+
+    /// Makes the program continue as the frame of the handler that has ended says, without an
+    /// interrupt before that.
+    pub fn leave(&mut self) {
+        *self.pstate |= INTERRUPTS_MASKED;
     }
 
     /// Makes the program run the handler whose frame was stored at `frame`.
@@ -128,7 +156,7 @@ const _: () = assert!(8 * (GENERAL - CONTEXT) == 184 && 8 * (VECTORS - CONTEXT) 
 // anywhere. It continues where the handler's `ucontext_t` says, which `pthread_cancel` changes: by
 // `eret`, since no register is free for a jump. What that needs is copied below the program's stack
 // pointer first, so that nothing faults once ELR_EL1 and SPSR_EL1 are set; interrupts are masked
-// from there on.
+// from the system call on (`Resumption::leave`).
 core::arch::global_asm!(
     r#"
     .pushsection .text.soil_signals, "ax", @progbits
@@ -171,6 +199,8 @@ soil_signal_return:
     mrs x10, fpcr
     str w9, [sp, #{vectors} + 8]
     str w10, [sp, #{vectors} + 12]
+    .globl soil_signal_again
+soil_signal_again:
     ldp x0, x9, [sp]
     add x1, sp, #{information}
     add x2, sp, #{context}
@@ -178,6 +208,8 @@ soil_signal_return:
     ldr x0, [sp, #{mask}]
     mov x8, #{number}
     svc #0
+    .globl soil_signal_end
+soil_signal_end:
     ldr w9, [sp, #{vectors} + 8]
     ldr w10, [sp, #{vectors} + 12]
     msr fpsr, x9
@@ -198,7 +230,6 @@ soil_signal_return:
     ldp q26, q27, [sp, #{vectors} + 16 * 27]
     ldp q28, q29, [sp, #{vectors} + 16 * 29]
     ldp q30, q31, [sp, #{vectors} + 16 * 31]
-    msr daifset, #2
     ldr x16, [sp, #{general} + 8 * 31]
     sub x16, x16, #32
     ldp x0, x1, [sp, #{general} + 8 * 32]
@@ -239,4 +270,6 @@ soil_signal_return:
 
 unsafe extern "C" {
     fn soil_signal_return();
+    fn soil_signal_again();
+    fn soil_signal_end();
 }

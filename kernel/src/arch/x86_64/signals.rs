@@ -4,6 +4,7 @@
 //! `arch/x86/kernel/signal.c`.
 
 use super::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
+use x86_64::registers::rflags::RFlags;
 
 /// Offsets, in words, of a handler's frame: the signal and the handler, `ucontext_t` (without the
 /// state of the x87 unit), `siginfo_t`.
@@ -13,6 +14,8 @@ const MASK: usize = CONTEXT + 37;
 const INFORMATION: usize = MASK + 16;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
+/// Bytes below a frame that hold what else a handler may change.
+const SAVED: usize = 576;
 /// Offsets within `GENERAL`.
 const RAX: usize = GENERAL + 13;
 const RSP: usize = GENERAL + 15;
@@ -31,11 +34,27 @@ pub struct Handler {
     pub information: [u64; 3],
 }
 
+impl Handler {
+    /// Sets what a frame has of a handler.
+    #[inline(always)]
+    pub fn fill(&self, words: &mut [u64; FRAME]) {
+        words[0] = self.signal;
+        words[1] = self.function;
+        words[MASK] = self.mask;
+        words[INFORMATION] = self.signal;
+        [
+            words[INFORMATION + 1],
+            words[INFORMATION + 2],
+            words[INFORMATION + 3],
+        ] = self.information;
+    }
+}
+
 /// Where the program continues after the handlers.
 pub struct Resumption<'a> {
     rip: &'a mut u64,
     rsp: &'a mut u64,
-    flags: u64,
+    flags: &'a mut u64,
     /// rax, but for the result of a call.
     rax: u64,
 }
@@ -48,7 +67,7 @@ impl<'a> Resumption<'a> {
             rax: call.number(),
             rip: &mut call.rip,
             rsp: &mut call.rsp,
-            flags: call.rflags,
+            flags: &mut call.rflags,
         }
     }
 
@@ -60,7 +79,7 @@ impl<'a> Resumption<'a> {
             rax,
             rip: &mut frame.rip,
             rsp: &mut frame.rsp,
-            flags: frame.rflags,
+            flags: &mut frame.rflags,
         };
         (resumption, rax)
     }
@@ -98,20 +117,33 @@ impl<'a> Resumption<'a> {
         words: &mut [u64; FRAME],
     ) -> u64 {
         let top = other.unwrap_or(self.rsp.wrapping_sub(128));
-        words[0] = handler.signal;
-        words[1] = handler.function;
+        handler.fill(words);
         words[RAX] = result;
         words[RSP] = *self.rsp;
         words[RIP] = *self.rip;
-        words[FLAGS] = self.flags;
-        words[MASK] = handler.mask;
-        words[INFORMATION] = handler.signal;
-        [
-            words[INFORMATION + 1],
-            words[INFORMATION + 2],
-            words[INFORMATION + 3],
-        ] = handler.information;
+        words[FLAGS] = *self.flags;
         top.wrapping_sub(8 * FRAME as u64) & !15
+    }
+
+    /// The address of the frame whose handler has ended, if the program is about to continue as it
+    /// says.
+    #[inline(always)]
+    pub fn ended_frame(&self) -> Option<u64> {
+        let is_end = *self.rip == soil_signal_end as *const () as u64;
+        is_end.then(|| self.rsp.wrapping_add(SAVED as u64))
+    }
+
+    /// Makes the program run the handler that the frame of the one that has ended has now.
+    #[inline(always)]
+    pub fn enter_again(&mut self) {
+        *self.rip = soil_signal_again as *const () as u64;
+    }
+
+    /// Makes the program continue as the frame of the handler that has ended says, without an
+    /// interrupt before that.
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        *self.flags &= !RFlags::INTERRUPT_FLAG.bits();
     }
 
     /// Makes the program run the handler whose frame was stored at `frame`.
@@ -139,15 +171,19 @@ soil_signal_return:
     push r11
     sub rsp, 512
     fxsave64 [rsp]
+    .globl soil_signal_again
+soil_signal_again:
     fninit
     cld
-    mov rdi, [rsp + 576]
-    lea rsi, [rsp + 576 + {information}]
-    lea rdx, [rsp + 576 + {context}]
-    call [rsp + 584]
-    mov rdi, [rsp + 576 + {mask}]
+    mov rdi, [rsp + {saved}]
+    lea rsi, [rsp + {saved} + {information}]
+    lea rdx, [rsp + {saved} + {context}]
+    call [rsp + {saved} + 8]
+    mov rdi, [rsp + {saved} + {mask}]
     mov eax, 15
     syscall
+    .globl soil_signal_end
+soil_signal_end:
     fxrstor64 [rsp]
     add rsp, 512
     pop r11
@@ -167,6 +203,7 @@ soil_signal_return:
     iretq
     .popsection
     "#,
+    saved = const SAVED,
     information = const 8 * INFORMATION,
     context = const 8 * CONTEXT,
     mask = const 8 * MASK,
@@ -180,4 +217,6 @@ soil_signal_return:
 
 unsafe extern "C" {
     fn soil_signal_return();
+    fn soil_signal_again();
+    fn soil_signal_end();
 }
