@@ -29,14 +29,17 @@ let in_threads f =
   List.iter (fun _ -> Task.Semaphore.acquire ended) threads;
   List.iter Thread.join threads
 
-(* A signal every millisecond, while two threads transfer by Soil and two by Unix: system calls wait
-   for calls of Soil that were interrupted. *)
+(* A signal a millisecond after each handler, while two threads transfer by Soil and two by Unix:
+   system calls wait for calls of Soil that were interrupted. A timer with an interval would leave
+   the threads no time where a handler takes as long. *)
 let with_signals () =
   let seen = Atomic.make 0 in
-  Sys.set_signal Sys.sigalrm (Signal_handle (fun _ -> Atomic.incr seen));
-  let every it_interval =
-    ignore (Unix.setitimer ITIMER_REAL { it_interval; it_value = it_interval })
+  let after it_value = ignore (Unix.setitimer ITIMER_REAL { it_interval = 0.; it_value }) in
+  let handler _ =
+    Atomic.incr seen;
+    after 0.001
   in
+  Sys.set_signal Sys.sigalrm (Signal_handle handler);
   let rec retry f = try f () with Unix.Unix_error (EINTR, _, _) -> retry f in
   let input, output = Unix.pipe () and pair = Soil.pipe ~capacity:4 () in
   let b = Bytes.create 1 in
@@ -45,7 +48,7 @@ let with_signals () =
       f ()
     done
   in
-  every 0.001;
+  after 0.001;
   in_threads (function
     | 0 -> turns (fun () -> File_descriptor.write_string (snd pair) "x")
     | 1 -> turns (fun () -> File_descriptor.really_read (fst pair) (Bytes.create 1) 0 1)
@@ -55,7 +58,8 @@ let with_signals () =
   while Atomic.get seen < 10 do
     Clock.sleep 0.001
   done;
-  every 0.
+  Sys.set_signal Sys.sigalrm Signal_ignore;
+  after 0.
 
 let () =
   Soil.run @@ fun () ->
