@@ -470,8 +470,11 @@ fn attributes_are_linux() {
     assert!(stat(&absolute("."), false).is_ok_and(|stat| stat.is_directory()));
     let open = open("f", O_RDONLY).expect("there");
     assert_eq!(description(open).file().stat(), Ok(of_file));
-    let words = of_file.words();
-    assert_eq!((words[3], words[6], words[8]), (0o100_644, 5, 1));
+    // SAFETY: each field is an integer.
+    let attributes: libc::stat = unsafe { core::mem::transmute(of_file.words()) };
+    assert_eq!(attributes.st_mode, 0o100_644);
+    assert_eq!((attributes.st_size, attributes.st_blocks), (5, 1));
+    assert_eq!(attributes.st_mtime, of_file.times[1][0]);
     assert_eq!(of_file.access(libc::R_OK | libc::W_OK), Ok(0));
     assert_eq!(of_file.access(libc::X_OK), Err(libc::EACCES));
     assert_eq!(of_file.access(8), Err(libc::EINVAL));

@@ -506,7 +506,12 @@ mod tests {
 
     #[test]
     fn a_program_alone_gets_a_console_and_entropy_only() {
-        let command = command("");
+        let default = match std::env::consts::ARCH {
+            "aarch64" => "--machine virt",
+            _ => "--machine microvm",
+        };
+        assert_eq!(command(""), command(default));
+        let command = command("--machine microvm");
         assert!(command.contains("virtio-rng-device"), "{command}");
         assert!(command.contains("-cpu qemu64,+rdrand"), "{command}");
         for absent in ["virtio-net", "virtio-blk", "-netdev"] {

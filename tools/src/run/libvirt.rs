@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_program_alone_is_a_q35_with_a_serial_line() {
-        let xml = xml("--mem 32M");
+        let xml = xml("--machine q35 --mem 32M");
         for part in [
             "<domain type='kvm'>",
             "<name>a&amp;b</name>",
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_model_with_features_becomes_elements() {
-        let run = run("--qemu /opt/qemu");
+        let run = run("--machine q35 --qemu /opt/qemu");
         let xml = of(&run, false, "").expect("a domain");
         assert!(xml.contains("<domain type='qemu'>") && xml.contains("<model>qemu64</model>"));
         assert!(xml.contains("<feature policy='require' name='rdrand'/>"));
