@@ -143,9 +143,7 @@ mod tests {
         let address = unstripped as *const () as u64 - base.expect("a first mapping");
         let names = symbols.names(address, false);
         assert!(
-            names
-                .iter()
-                .any(|name| name.contains("symbols::unstripped at")),
+            names.iter().any(|name| name.contains("unstripped at")),
             "{names:?}"
         );
         assert!(
