@@ -16,7 +16,8 @@
 //!   [`gates::SystemCallFrame`] end the stack that they are on. `switch` is called with interrupts
 //!   disabled, and returns in the thread that it suspends.
 //! - `stacks`: an unmapped page is below each; traps that may interrupt each other have one each.
-//!   All belong to one processor.
+//! - `processor`: the memory that each processor has for itself, and the register that leads to it
+//!   from [`local::set_up`] on. [`local`] is the part of it that the rest of the kernel uses.
 //! - `signals`: the frame and the return of a signal's handler, on the program's stack.
 //! - `float`: the program's floating-point state is as it was when the function returns.
 //! - `start`: the first instructions, which call `soil_kernel_start` on [`stacks::MAIN`] with
@@ -25,6 +26,7 @@
 //!
 //! The devices around the processor are [`crate::board`]'s.
 
+pub mod local;
 pub mod numbers;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -6,7 +6,7 @@ mod stack;
 pub use hooks::{Hook, keep};
 
 use crate::arch::start::run;
-use crate::arch::{gates, strings};
+use crate::arch::{gates, local, strings};
 use crate::board::handover::{self, NAME};
 use crate::board::vectors::TIMER;
 use crate::board::{clock, control};
@@ -20,6 +20,7 @@ const STATUS_CANNOT_RUN: u8 = 126;
 /// structure.
 #[cfg_attr(not(test), unsafe(export_name = "soil_kernel_start"))]
 pub extern "C" fn start(argument: u64) -> ! {
+    local::set_up();
     time::set_up();
     let loader = handover::read(argument);
     if let Some(loader) = &loader {

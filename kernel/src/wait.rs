@@ -12,13 +12,13 @@
 //! In a program with threads a wait suspends one of them, and the processor halts when none can run
 //! ([`Threads`], which [`crate::threads`] sets: this module knows of one thread).
 //!
-//! One processor halts. A second would need the statics below for itself.
+//! What is of the processor that halts is in [`Local`](crate::arch::local::Local).
 
 pub mod polling;
 pub mod timer;
 
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::{cpu, float, gates, interrupts as processor};
+use crate::arch::{cpu, float, gates, interrupts as processor, local};
 use crate::board::timer as alarm;
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
@@ -124,16 +124,6 @@ fn threads() -> Option<&'static Threads> {
 
 /// The function that runs at a tick; null before the first [`start_ticks`].
 static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
-/// The time that the timer is set to, for the rules of [`timer`]. Written with interrupts disabled
-/// or by the timer's interrupt.
-static TIMER_SET: AtomicU64 = AtomicU64::new(0);
-/// The timer interrupts within a slice from the time at which this was set. Written likewise.
-static LIMITED: AtomicBool = AtomicBool::new(false);
-/// Halted in [`wait_until`], whose caller polls everything when it returns: no tick is needed.
-/// Written with interrupts disabled.
-static HALTED: AtomicBool = AtomicBool::new(false);
-/// How long the processor has halted, in nanoseconds. Written with interrupts disabled.
-static IDLE_NS: AtomicU64 = AtomicU64::new(0);
 /// For how long the next [`watch`] polls before it halts, in nanoseconds.
 static POLL_NS: AtomicU64 = AtomicU64::new(0);
 
@@ -232,21 +222,23 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
             Some(deadline.map_or(tick, |deadline| deadline.min(tick)))
         }
     };
-    if let Some(at) = timer::before_sleep(TIMER_SET.load(Ordering::Relaxed), now, deadline) {
+    let own = local::get();
+    if let Some(at) = timer::before_sleep(own.timer_set.load(Ordering::Relaxed), now, deadline) {
         set_timer(now, at);
     }
-    HALTED.store(quiet, Ordering::Relaxed);
+    own.halted.store(quiet, Ordering::Relaxed);
     processor::enable_and_halt();
     processor::disable();
-    HALTED.store(false, Ordering::Relaxed);
+    own.halted.store(false, Ordering::Relaxed);
     let halted = time::monotonic_ns() - now;
-    IDLE_NS.store(IDLE_NS.load(Ordering::Relaxed) + halted, Ordering::Relaxed);
+    let idle = own.idle_ns.load(Ordering::Relaxed) + halted;
+    own.idle_ns.store(idle, Ordering::Relaxed);
 }
 
-/// The processor time since boot: the time in which it didn't halt, in nanoseconds. Polling before
-/// a halt counts. Never goes back.
+/// The time of this processor since boot in which it didn't halt, in nanoseconds. Polling before a
+/// halt counts. Never goes back.
 pub fn used_ns() -> u64 {
-    time::monotonic_ns() - IDLE_NS.load(Ordering::Relaxed)
+    time::monotonic_ns() - local::get().idle_ns.load(Ordering::Relaxed)
 }
 
 /// Handles an interrupt of `frame`, of the timer or a device, for the program's threads. Returns
@@ -259,8 +251,9 @@ pub fn interrupted(frame: &mut Frame, is_timer: bool) -> *mut Frame {
 }
 
 fn set_timer(now: u64, at: u64) {
-    TIMER_SET.store(at, Ordering::Relaxed);
-    LIMITED.store(false, Ordering::Relaxed);
+    let own = local::get();
+    own.timer_set.store(at, Ordering::Relaxed);
+    own.limited.store(false, Ordering::Relaxed);
     alarm::set(at.saturating_sub(now));
 }
 
@@ -273,12 +266,13 @@ pub fn resume(now: u64) {
     }
     let earliest = threads.and_then(|threads| (threads.earliest)());
     let contended = threads.is_some_and(|threads| (threads.has_ready)());
-    let set = TIMER_SET.load(Ordering::Relaxed);
+    let own = local::get();
+    let set = own.timer_set.load(Ordering::Relaxed);
     if let Some(at) = timer::before_run(set, now, earliest, contended) {
         set_timer(now, at);
     }
     if contended {
-        LIMITED.store(true, Ordering::Relaxed);
+        own.limited.store(true, Ordering::Relaxed);
     }
 }
 
@@ -286,7 +280,7 @@ pub fn resume(now: u64) {
 /// With interrupts disabled.
 pub fn limit_turn() {
     // Threads wake each other far more often than slices end: without the clocks.
-    if !LIMITED.load(Ordering::Relaxed) {
+    if !local::get().limited.load(Ordering::Relaxed) {
         resume(time::monotonic_ns());
     }
 }
@@ -341,9 +335,10 @@ pub fn replace_tick(tick: fn()) -> Option<fn()> {
 
 /// Handles the timer's interrupt.
 pub fn timer_interrupt() {
-    TIMER_SET.store(0, Ordering::Relaxed);
-    LIMITED.store(false, Ordering::Relaxed);
-    if HALTED.load(Ordering::Relaxed) {
+    let own = local::get();
+    own.timer_set.store(0, Ordering::Relaxed);
+    own.limited.store(false, Ordering::Relaxed);
+    if own.halted.load(Ordering::Relaxed) {
         return;
     }
     // Acquire: pairs with `start_ticks` and `replace_tick`. SAFETY: only these store there,

@@ -14,6 +14,7 @@ pub mod gic;
 pub mod interrupts;
 pub mod mmu;
 pub mod names;
+pub mod processor;
 pub mod random;
 pub mod signals;
 pub mod smccc;

@@ -13,6 +13,7 @@ pub mod interrupts;
 pub mod mmu;
 pub mod names;
 pub mod paging;
+pub mod processor;
 pub mod random;
 pub mod signals;
 pub mod stacks;

@@ -5,14 +5,15 @@
 //! program's memory, has a stack of its own, so that an overflow of a kernel stack can be reported.
 //! Handlers of interrupts run on another, since ticks need more room than threads have.
 //!
-//! No red zone exists on arm64, and the program's stack is never used. TPIDR_EL1 and TPIDRRO_EL0
-//! hold registers for a few instructions.
-//!
-//! There is one processor: a second would have its own stacks, and its own statics below.
+//! No red zone exists on arm64, and the program's stack is never used. TPIDR_EL1 leads to the
+//! processor's own memory ([`super::processor`]), which has its stacks' ends; TPIDRRO_EL0 holds a
+//! register for a few instructions.
 
+use super::processor::{self, Processor};
 use super::stacks;
 use super::syndrome::{self, FAST_INTERRUPT, INTERRUPT, SYSTEM_CALL};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 pub use super::syndrome::Cause;
 
@@ -206,12 +207,6 @@ static TRAP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static SYSTEM_CALL_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// Written by [`set_preempted`].
 static PREEMPTED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-/// The end of the stack of faults in the kernel. Written with interrupts disabled.
-static FAULT_STACK: AtomicU64 = AtomicU64::new(0);
-/// The end of the stack of interrupts. Written with interrupts disabled.
-static INTERRUPT_STACK: AtomicU64 = AtomicU64::new(0);
-/// The end of the running thread's kernel stack. Written with interrupts disabled.
-static KERNEL_STACK: AtomicU64 = AtomicU64::new(0);
 
 core::arch::global_asm!(
     r#"
@@ -317,18 +312,19 @@ core::arch::global_asm!(
     mrs x1, sp_el0
     .endm
 
-    // Of the kernel, on the stack that the symbol holds the end of.
+    // Of the kernel, on the processor's stack of faults.
     .macro soil_enter_from_kernel
     msr tpidrro_el0, x0
-    mov x0, sp
-    msr tpidr_el1, x0
-    adrp x0, {fault_stack}
-    ldr x0, [x0, :lo12:{fault_stack}]
-    mov sp, x0
+    mrs x0, tpidr_el1
+    str x1, [x0, #{register}]
+    mov x1, sp
+    ldr x0, [x0, #{fault_stack}]
+    sub sp, x0, #{call}
+    mrs x0, tpidr_el1
+    ldr x0, [x0, #{register}]
+    str x0, [sp, #8]
     mrs x0, tpidrro_el0
-    sub sp, sp, #{call}
-    stp x0, x1, [sp]
-    mrs x1, tpidr_el1
+    str x0, [sp]
     .endm
 
     .pushsection .text.soil_gates, "ax", @progbits
@@ -404,8 +400,8 @@ soil_program_interrupt:
     mov x0, #{interrupt}
     soil_save_state
     mov x19, sp
-    adrp x1, {interrupt_stack}
-    ldr x1, [x1, :lo12:{interrupt_stack}]
+    mrs x1, tpidr_el1
+    ldr x1, [x1, #{interrupt_stack}]
     mov sp, x1
     mov x0, x19
     adrp x1, {trap}
@@ -431,8 +427,8 @@ soil_kernel_interrupt:
     mov x0, #{interrupt}
     soil_save_state
     mov x19, sp
-    adrp x1, {interrupt_stack}
-    ldr x1, [x1, :lo12:{interrupt_stack}]
+    mrs x1, tpidr_el1
+    ldr x1, [x1, #{interrupt_stack}]
     mov sp, x1
     mov x0, x19
     adrp x1, {trap}
@@ -458,11 +454,9 @@ soil_kernel_exception:
     blr x1
     soil_restore_state
     soil_restore
-    ldr x0, [sp, #248]
-    msr tpidr_el1, x0
     ldp x0, x1, [sp]
     msr tpidrro_el0, x0
-    mrs x0, tpidr_el1
+    ldr x0, [sp, #248]
     mov sp, x0
     mrs x0, tpidrro_el0
     eret
@@ -532,8 +526,9 @@ soil_switch:
     system_call_class = const SYSTEM_CALL,
     interrupt = const INTERRUPT,
     fast_interrupt = const FAST_INTERRUPT,
-    fault_stack = sym FAULT_STACK,
-    interrupt_stack = sym INTERRUPT_STACK,
+    register = const offset_of!(Processor, register),
+    fault_stack = const offset_of!(Processor, fault_stack),
+    interrupt_stack = const offset_of!(Processor, interrupt_stack),
     trap = sym TRAP,
     system_call = sym SYSTEM_CALL_HANDLER,
     preempted = sym PREEMPTED,
@@ -635,7 +630,9 @@ impl Context {
 /// With interrupts disabled; `to` was suspended by this function or is new, and `from` doesn't move
 /// until this returns.
 pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: u64) {
-    KERNEL_STACK.store(top, Ordering::Relaxed);
+    processor::block()
+        .kernel_stack
+        .store(top, Ordering::Relaxed);
     super::thread_pointer::write(thread_pointer);
     // SAFETY: the caller's promise.
     unsafe { soil_switch(from.cast(), to.0, top) };
@@ -643,7 +640,7 @@ pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: 
 
 /// The end of the running thread's kernel stack.
 pub fn system_call_stack() -> u64 {
-    KERNEL_STACK.load(Ordering::Relaxed)
+    processor::block().kernel_stack.load(Ordering::Relaxed)
 }
 
 /// Reads a register of a device that may be missing; `None` if the access aborts.
@@ -671,9 +668,20 @@ pub fn call(number: u64) {
 pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     TRAP.store(trap as *mut (), Ordering::Relaxed);
     SYSTEM_CALL_HANDLER.store(system_call as *mut (), Ordering::Relaxed);
-    FAULT_STACK.store(stacks::FAULT.top(), Ordering::Relaxed);
-    INTERRUPT_STACK.store(stacks::INTERRUPT.top(), Ordering::Relaxed);
-    KERNEL_STACK.store(stacks::MAIN.top(), Ordering::Relaxed);
+    let faults = [stacks::FAULT.top(), stacks::SECOND_FAULT.top()];
+    load(faults, stacks::INTERRUPT.top(), stacks::MAIN.top());
+}
+
+/// Sets the vectors and the stacks of the processor that runs: of faults and of those during
+/// others, of interrupts, and the running thread's.
+fn load(faults: [u64; 2], interrupts: u64, kernel: u64) {
+    let own = processor::block();
+    for (place, top) in own.fault_stacks.iter().zip(faults) {
+        place.store(top, Ordering::Relaxed);
+    }
+    own.interrupt_stack.store(interrupts, Ordering::Relaxed);
+    own.kernel_stack.store(kernel, Ordering::Relaxed);
+    end_page_fault();
     // SAFETY: the table has an entry for each exception. System errors, which were masked until
     // now, are reported.
     unsafe {
@@ -683,24 +691,35 @@ pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     }
 }
 
-/// Sets the stack of interrupts to the one that ends at `top`, from the next interrupt on.
+/// Sets this processor's stack of interrupts to the one that ends at `top`, from the next interrupt
+/// on.
 pub fn set_interrupt_stack(top: u64) {
-    INTERRUPT_STACK.store(top, Ordering::Relaxed);
+    processor::block()
+        .interrupt_stack
+        .store(top, Ordering::Relaxed);
 }
 
 /// Whether a page fault occurs during another. Until [`end_page_fault`] a further one has a stack
 /// of its own.
 pub fn begin_page_fault() -> bool {
-    let second = stacks::SECOND_FAULT.top();
-    FAULT_STACK.swap(second, Ordering::Relaxed) == second
+    let own = processor::block();
+    let before = own.fault_stack.load(Ordering::Relaxed);
+    begin_exception();
+    before == own.fault_stack.load(Ordering::Relaxed)
 }
 
 /// The page fault is handled.
 pub fn end_page_fault() {
-    FAULT_STACK.store(stacks::FAULT.top(), Ordering::Relaxed);
+    use_fault_stack(0);
 }
 
 /// Gives further exceptions another stack: this one ends in a report.
 pub fn begin_exception() {
-    FAULT_STACK.store(stacks::SECOND_FAULT.top(), Ordering::Relaxed);
+    use_fault_stack(1);
+}
+
+fn use_fault_stack(index: usize) {
+    let own = processor::block();
+    let top = own.fault_stacks[index].load(Ordering::Relaxed);
+    own.fault_stack.store(top, Ordering::Relaxed);
 }

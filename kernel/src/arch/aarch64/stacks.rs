@@ -1,5 +1,4 @@
-//! The kernel's stacks, each with an unmapped guard page below. They belong to one processor: a
-//! second would have its own.
+//! The kernel's stacks of the processor that boots, each with an unmapped guard page below.
 
 use super::paging::PAGE;
 use core::cell::UnsafeCell;
@@ -11,7 +10,7 @@ pub struct Stack<const N: usize> {
     bytes: UnsafeCell<[u8; N]>,
 }
 
-// SAFETY: only the processor uses the contents.
+// SAFETY: only the first processor uses the contents.
 unsafe impl<const N: usize> Sync for Stack<N> {}
 
 impl<const N: usize> Stack<N> {

@@ -6,15 +6,19 @@
 //! another has its own stack, and a nested one of the same kind another. Source: Intel SDM volume
 //! 3, chapters 6 and 8.
 //!
-//! The tables belong to one processor: a second would have its own GDT, TSS and `PerProcessor`.
+//! Each processor has a GDT and a TSS of its own ([`super::processor`]); the gates are for all.
+
+pub use super::processor::system_call_stack;
 
 use super::exceptions::{DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
-use super::{mmu, stacks};
+use super::mmu;
+use super::processor::{self, Processor};
+use super::stacks::{self, Stacks};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, SS, Segment};
-use x86_64::registers::model_specific::{FsBase, GsBase, LStar, Msr, SFMask};
+use x86_64::registers::model_specific::{FsBase, LStar, Msr, SFMask};
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::SegmentSelector;
@@ -323,9 +327,9 @@ soil_gate_end:
 
     .globl soil_system_call
 soil_system_call:
-    movq %rsp, %gs:0
-    movq %gs:8, %rsp
-    pushq %gs:0
+    movq %rsp, %gs:{program_stack}
+    movq %gs:{system_call_stack}, %rsp
+    pushq %gs:{program_stack}
     pushq %rcx
     pushq %r11
     pushq %rdi
@@ -403,6 +407,8 @@ soil_switch:
     preempted = sym PREEMPTED,
     system_call = sym SYSTEM_CALL,
     interrupts = const RFlags::INTERRUPT_FLAG.bits(),
+    program_stack = const Processor::PROGRAM_STACK,
+    system_call_stack = const Processor::SYSTEM_CALL_STACK,
     options(att_syntax)
 );
 
@@ -490,47 +496,21 @@ impl Context {
 pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: u64) {
     // SAFETY: the caller's promise; the entry of system calls isn't running.
     unsafe {
-        *PROCESSOR.system_call_stack.get() = top;
+        processor::set_system_call_stack(top);
         FsBase::write(VirtAddr::new_truncate(thread_pointer));
         soil_switch(from.cast(), to.0);
     }
 }
 
-/// The end of the running thread's kernel stack.
-pub fn system_call_stack() -> u64 {
-    // SAFETY: written by `switch`, in a thread.
-    unsafe { *PROCESSOR.system_call_stack.get() }
-}
-
-/// The memory behind GS, by which the entry of system calls finds a stack.
-#[repr(C)]
-struct PerProcessor {
-    program_stack: UnsafeCell<u64>,
-    system_call_stack: UnsafeCell<u64>,
-}
-
-// SAFETY: there is one processor, and only its entry above writes, with interrupts disabled.
-unsafe impl Sync for PerProcessor {}
-
-static PROCESSOR: PerProcessor = PerProcessor {
-    program_stack: UnsafeCell::new(0),
-    system_call_stack: UnsafeCell::new(0),
-};
-
-/// Memory for tables that the processor reads.
-struct Table<T>(UnsafeCell<T>);
+/// Memory for the table of gates, which the processors read.
+struct Gates(UnsafeCell<[[u64; 2]; VECTORS]>);
 
 // SAFETY: written once, in `set_up`.
-unsafe impl<T> Sync for Table<T> {}
+unsafe impl Sync for Gates {}
 
-#[repr(C, align(16))]
-struct Gates([[u64; 2]; VECTORS]);
+static GATES: Gates = Gates(UnsafeCell::new([[0; 2]; VECTORS]));
 
-static GATES: Table<Gates> = Table(UnsafeCell::new(Gates([[0; 2]; VECTORS])));
-static SEGMENTS: Table<[u64; 5]> = Table(UnsafeCell::new([0; 5]));
-static TASK: Table<TaskStateSegment> = Table(UnsafeCell::new(TaskStateSegment::new()));
-
-/// Loads GDT, TSS and IDT and enables the `syscall` instruction. From then on `trap` handles
+/// Makes the gates, and loads what the first processor needs. From then on `trap` handles
 /// exceptions and interrupts, and `system_call` handles system calls, all with interrupts disabled.
 ///
 /// # Safety
@@ -538,21 +518,57 @@ static TASK: Table<TaskStateSegment> = Table(UnsafeCell::new(TaskStateSegment::n
 pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     TRAP.store(trap as *mut (), Ordering::Relaxed);
     SYSTEM_CALL.store(system_call as *mut (), Ordering::Relaxed);
-    // SAFETY: nothing else refers to the tables, and they are static as the processor needs them.
+    // SAFETY: nothing else refers to the table.
+    let gates = unsafe { &mut *GATES.0.get() };
+    let first = (&raw const soil_gates) as u64;
+    for (vector, gate) in (0u64..).zip(gates) {
+        let stack = match vector {
+            PAGE_FAULT => PAGE_FAULTS,
+            NON_MASKABLE => NON_MASKABLES,
+            DOUBLE_FAULT => DOUBLE_FAULTS,
+            MACHINE_CHECK => MACHINE_CHECKS,
+            0..32 => EXCEPTIONS,
+            _ => INTERRUPTS,
+        };
+        let stack = stack as u64 + 1;
+        let handler = first + vector * 16;
+        *gate = [
+            handler & 0xffff
+                | u64::from(KERNEL_CODE) << 16
+                | stack << 32
+                | 0x8e << 40
+                | (handler >> 16 & 0xffff) << 48,
+            handler >> 32,
+        ];
+    }
+    // SAFETY: the caller's promise; these stacks are the first processor's.
+    unsafe { load(Stacks::first(), stacks::MAIN.top()) };
+}
+
+/// Loads GDT, TSS and IDT of the processor that runs and enables its `syscall` instruction. Its
+/// traps use `stacks`, and system calls the stack that ends at `system_call`.
+///
+/// # Safety
+/// Called once on each processor, after its block is in place; the stacks are its own.
+unsafe fn load(stacks: Stacks, system_call: u64) {
+    let own = processor::block();
+    // SAFETY: only this processor uses its tables, which stay where they are.
     unsafe {
-        let task = &mut *TASK.0.get();
+        *own.stacks.get() = stacks;
+        let task = (&mut *own.task.get()).write(TaskStateSegment::new());
         task.interrupt_stack_table = [
-            stacks::PAGE_FAULT.top(),
-            stacks::EXCEPTION.top(),
-            stacks::INTERRUPT.top(),
-            stacks::NON_MASKABLE.top(),
-            stacks::DOUBLE_FAULT.top(),
-            stacks::MACHINE_CHECK.top(),
+            stacks.page_fault,
+            stacks.exception,
+            stacks.interrupt,
+            stacks.non_maskable,
+            stacks.double_fault,
+            stacks.machine_check,
             0,
         ]
         .map(VirtAddr::new_truncate);
-        let base = TASK.0.get() as u64;
-        *SEGMENTS.0.get() = [
+        let base = own.task.get() as u64;
+        let segments = own.segments.get();
+        *segments = [
             0,
             0x00af_9b00_0000_ffff,
             0x00cf_9300_0000_ffff,
@@ -560,40 +576,17 @@ pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
             base >> 32,
         ];
         x86_64::instructions::tables::lgdt(&DescriptorTablePointer {
-            limit: size_of::<[u64; 5]>() as u16 - 1,
-            base: VirtAddr::new_truncate(SEGMENTS.0.get() as u64),
+            limit: size_of_val(&*segments) as u16 - 1,
+            base: VirtAddr::new_truncate(segments as u64),
         });
         CS::set_reg(SegmentSelector(KERNEL_CODE));
         SS::set_reg(SegmentSelector(KERNEL_DATA));
         x86_64::instructions::tables::load_tss(SegmentSelector(TASK_STATE));
-        let gates = &mut *GATES.0.get();
-        let first = (&raw const soil_gates) as u64;
-        for (vector, gate) in (0u64..).zip(&mut gates.0) {
-            let stack = match vector {
-                PAGE_FAULT => PAGE_FAULTS,
-                NON_MASKABLE => NON_MASKABLES,
-                DOUBLE_FAULT => DOUBLE_FAULTS,
-                MACHINE_CHECK => MACHINE_CHECKS,
-                0..32 => EXCEPTIONS,
-                _ => INTERRUPTS,
-            };
-            let stack = stack as u64 + 1;
-            let handler = first + vector * 16;
-            *gate = [
-                handler & 0xffff
-                    | u64::from(KERNEL_CODE) << 16
-                    | stack << 32
-                    | 0x8e << 40
-                    | (handler >> 16 & 0xffff) << 48,
-                handler >> 32,
-            ];
-        }
         x86_64::instructions::tables::lidt(&DescriptorTablePointer {
             limit: size_of::<Gates>() as u16 - 1,
             base: VirtAddr::new_truncate(GATES.0.get() as u64),
         });
-        *PROCESSOR.system_call_stack.get() = stacks::MAIN.top();
-        GsBase::write(VirtAddr::new_truncate((&raw const PROCESSOR) as u64));
+        processor::set_system_call_stack(system_call);
         // STAR: the kernel's code selector for `syscall`; there is no `sysret` here.
         Msr::new(0xc000_0081).write(u64::from(KERNEL_CODE) << 32);
         LStar::write(VirtAddr::new_truncate(soil_system_call as *const () as u64));
@@ -601,7 +594,8 @@ pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     }
 }
 
-/// Sets the stack of interrupts to the one that ends at `top`, from the next interrupt on.
+/// Sets this processor's stack of interrupts to the one that ends at `top`, from the next interrupt
+/// on.
 pub fn set_interrupt_stack(top: u64) {
     replace_stack(INTERRUPTS, top);
 }
@@ -609,26 +603,33 @@ pub fn set_interrupt_stack(top: u64) {
 /// Whether a page fault occurs during another. Until [`end_page_fault`] a further one has a stack
 /// of its own.
 pub fn begin_page_fault() -> bool {
-    let second = stacks::SECOND_PAGE_FAULT.top();
+    let second = stacks().second_page_fault;
     replace_stack(PAGE_FAULTS, second) == second
 }
 
 /// The page fault is handled.
 pub fn end_page_fault() {
-    replace_stack(PAGE_FAULTS, stacks::PAGE_FAULT.top());
+    replace_stack(PAGE_FAULTS, stacks().page_fault);
 }
 
 /// Gives further exceptions another stack: this one ends in a report.
 pub fn begin_exception() {
-    replace_stack(EXCEPTIONS, stacks::SECOND_EXCEPTION.top());
+    replace_stack(EXCEPTIONS, stacks().second_exception);
+}
+
+/// The stacks of the processor that runs. With interrupts disabled.
+fn stacks() -> &'static Stacks {
+    // SAFETY: written by `load`, before any trap.
+    unsafe { &*processor::block().stacks.get() }
 }
 
 /// Replaces the stack at `index` of the table, from the next trap on; returns the old one.
 fn replace_stack(index: usize, top: u64) -> u64 {
+    let task = processor::block().task.get().cast::<TaskStateSegment>();
     // SAFETY: the processor reads the entry when it takes an interrupt or an exception; one in
     // progress keeps its stack.
     unsafe {
-        let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[index];
+        let entry = &raw mut (*task).interrupt_stack_table[index];
         let old = entry.read_unaligned();
         entry.write_unaligned(VirtAddr::new_truncate(top));
         old.as_u64()

@@ -1,5 +1,5 @@
-//! The kernel's stacks, each with an unmapped guard page below. They belong to one processor: a
-//! second would have its own.
+//! The kernel's stacks of the processor that boots, each with an unmapped guard page below; and
+//! where those of any processor are.
 
 use super::paging::PAGE;
 use core::cell::UnsafeCell;
@@ -11,7 +11,7 @@ pub struct Stack<const N: usize> {
     bytes: UnsafeCell<[u8; N]>,
 }
 
-// SAFETY: only the processor uses the contents.
+// SAFETY: only the first processor uses the contents.
 unsafe impl<const N: usize> Sync for Stack<N> {}
 
 impl<const N: usize> Stack<N> {
@@ -56,6 +56,56 @@ pub static DOUBLE_FAULT: Stack<SMALL> = Stack::new();
 pub static MACHINE_CHECK: Stack<SMALL> = Stack::new();
 /// Device interrupts.
 pub static INTERRUPT: Stack<{ 8 << 10 }> = Stack::new();
+
+/// The ends of a processor's stacks.
+#[derive(Clone, Copy)]
+pub struct Stacks {
+    /// Of page faults.
+    pub page_fault: u64,
+    /// Of page faults during others.
+    pub second_page_fault: u64,
+    /// Of exceptions without one of their own.
+    pub exception: u64,
+    /// Of those during the report of another.
+    pub second_exception: u64,
+    /// Of non-maskable interrupts.
+    pub non_maskable: u64,
+    /// Of double faults.
+    pub double_fault: u64,
+    /// Of machine checks.
+    pub machine_check: u64,
+    /// Of interrupts.
+    pub interrupt: u64,
+}
+
+impl Stacks {
+    /// Of a processor that has not begun.
+    pub const NONE: Self = Self {
+        page_fault: 0,
+        second_page_fault: 0,
+        exception: 0,
+        second_exception: 0,
+        non_maskable: 0,
+        double_fault: 0,
+        machine_check: 0,
+        interrupt: 0,
+    };
+
+    /// Of the processor that boots.
+    #[inline(always)]
+    pub fn first() -> Self {
+        Self {
+            page_fault: PAGE_FAULT.top(),
+            second_page_fault: SECOND_PAGE_FAULT.top(),
+            exception: EXCEPTION.top(),
+            second_exception: SECOND_EXCEPTION.top(),
+            non_maskable: NON_MASKABLE.top(),
+            double_fault: DOUBLE_FAULT.top(),
+            machine_check: MACHINE_CHECK.top(),
+            interrupt: INTERRUPT.top(),
+        }
+    }
+}
 
 /// The guard pages, to be left unmapped.
 pub fn guards() -> [u64; 9] {

@@ -2,13 +2,14 @@
 //! xAPIC (QEMU's TCG).
 //!
 //! Each function is one access to a register of the calling processor's APIC, so all may be called
-//! from any context. A second processor would have to call [`set_up`] itself.
+//! from any context, but for the timer's: these have interrupts disabled.
 //!
 //! Source: Intel SDM volume 3, chapter 11.
 
 use super::vectors::{SPURIOUS, TIMER};
+use crate::arch::local;
 use core::arch::x86_64::__cpuid;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
 
 const BASE: Msr = Msr::new(0x1b);
@@ -34,8 +35,6 @@ const DIVIDE_BY_16: u32 = 3;
 /// Address of the mapped registers; [`USE_MSRS`] for x2APIC, 0 before `set_up`, which writes it.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
 const USE_MSRS: u64 = 1;
-/// The timer may interrupt. Set by the first [`set_timer`].
-static UNMASKED: AtomicBool = AtomicBool::new(false);
 
 fn read(register: u32) -> u32 {
     match REGISTERS.load(Ordering::Relaxed) {
@@ -117,7 +116,9 @@ pub fn elapsed_bus_clocks() -> u64 {
 pub fn set_timer(bus_clocks: u64) {
     // Unmasked by the first call and never masked again: each write is an exit from the virtual
     // machine.
-    if !UNMASKED.swap(true, Ordering::Relaxed) {
+    let unmasked = &local::get().timer_unmasked;
+    if !unmasked.load(Ordering::Relaxed) {
+        unmasked.store(true, Ordering::Relaxed);
         write(LVT_TIMER, u32::from(TIMER));
     }
     let count = bus_clocks

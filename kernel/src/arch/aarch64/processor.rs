@@ -1,0 +1,103 @@
+//! What each processor has for itself, at TPIDR_EL1: the ends of its stacks, and what the rest of
+//! the kernel keeps for it ([`Local`]).
+//!
+//! The functions take several instructions: while threads move between processors, they have
+//! interrupts disabled.
+
+use crate::arch::local::Local;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+
+/// The memory at TPIDR_EL1. Written by its processor, with interrupts disabled.
+#[repr(C, align(16))]
+pub struct Processor {
+    /// A register, for a few instructions of an entry from the kernel.
+    pub(super) register: AtomicU64,
+    /// The end of the stack of the next fault in the kernel.
+    pub(super) fault_stack: AtomicU64,
+    /// The end of the stack of interrupts.
+    pub(super) interrupt_stack: AtomicU64,
+    /// The end of the running thread's kernel stack.
+    pub(super) kernel_stack: AtomicU64,
+    /// The end of the first stack of faults, and of the one for a fault during another.
+    pub(super) fault_stacks: [AtomicU64; 2],
+    local: Local,
+}
+
+impl Processor {
+    const fn new() -> Self {
+        Self {
+            register: AtomicU64::new(0),
+            fault_stack: AtomicU64::new(0),
+            interrupt_stack: AtomicU64::new(0),
+            kernel_stack: AtomicU64::new(0),
+            fault_stacks: [const { AtomicU64::new(0) }; 2],
+            local: Local::new(),
+        }
+    }
+
+    /// Makes this the block of the processor that runs, with this number.
+    fn begin(&'static self, number: u8) {
+        self.local.set_number(number);
+        // SAFETY: the register is the kernel's own.
+        unsafe { asm!("msr tpidr_el1, {}", in(reg) self, options(nostack)) };
+    }
+}
+
+static FIRST: Processor = Processor::new();
+
+/// Gives the processor that boots its block. Called once, before anything else here.
+pub fn set_up() {
+    FIRST.begin(0);
+}
+
+/// The block of the processor that runs.
+#[inline(always)]
+pub(super) fn block() -> &'static Processor {
+    let address: *const Processor;
+    // SAFETY: `begin` has set the register. The block is never freed.
+    unsafe {
+        asm!("mrs {}, tpidr_el1", out(reg) address, options(nomem, nostack, preserves_flags));
+        &*address
+    }
+}
+
+/// What the rest of the kernel keeps for the processor that runs.
+#[inline(always)]
+pub fn get() -> &'static Local {
+    &block().local
+}
+
+/// Counts a cell that will be in use, before it is. Memory accesses stay on their side of the call.
+#[inline(always)]
+pub fn enter() {
+    count(1);
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Counts a cell that is no longer in use, likewise.
+#[inline(always)]
+pub fn leave() {
+    compiler_fence(Ordering::SeqCst);
+    count(-1);
+}
+
+/// An interrupt leaves the number as it was.
+#[inline(always)]
+fn count(by: i32) {
+    let cells = &get().cells;
+    let number = cells.load(Ordering::Relaxed).wrapping_add_signed(by);
+    cells.store(number, Ordering::Relaxed);
+}
+
+/// Number of cells in use by the processor.
+#[inline(always)]
+pub fn cells() -> u32 {
+    get().cells.load(Ordering::Relaxed)
+}
+
+/// The processor's number plus 1.
+#[inline(always)]
+pub fn owner() -> u8 {
+    get().owner.load(Ordering::Relaxed)
+}
