@@ -1,88 +1,128 @@
-//! A cell that checks that its value has one user at a time.
+//! A cell whose value has one user at a time: a spin lock between processors, a check on each.
 //!
 //! The documentation of each static says which contexts may use it; [`ExclusiveCell`] checks that.
-//! One processor runs the image, interrupts don't touch what the interrupted code may be using
-//! ([`crate::wait::start_ticks`]), and no other thread runs while a cell is in use, so a value
-//! found in use is a bug: the kernel stops with a report rather than corrupt the value. On several
-//! processors the same flag would be a spin lock.
+//! On one processor, interrupts don't touch what the interrupted code may be using
+//! ([`crate::wait::start_ticks`]), and no other thread runs while a cell is in use, so a value that
+//! the processor finds in its own use is a bug: the kernel stops with a report rather than corrupt
+//! the value. A value in use by another processor is waited for. The lock is unfair: with turns,
+//! all would wait for a virtual processor that its host doesn't run.
 
+use crate::arch::local;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Number of cells in use. Changed without atomic operations: an interrupt leaves the number as it
-/// was.
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
+/// Nobody uses the cell.
+const FREE: u8 = 0;
 
-/// Whether a cell is in use: no other thread may run then.
+/// Whether this processor uses a cell: no other thread may run on it then.
 pub fn any_in_use() -> bool {
-    IN_USE.load(Ordering::Relaxed) != 0
+    local::cells() != 0
 }
 
-/// Takes the cell of `busy`; false if it is in use.
-fn take(busy: &AtomicBool) -> bool {
+/// Takes the cell of `user`, which has the number of the processor that uses it plus 1; false if
+/// it is in use.
+fn try_take(user: &AtomicU8) -> bool {
     // First: an interrupt in between sees that a cell may be in use. The interrupt is this
-    // processor's, which sees its own stores in order: only the compiler could exchange them.
-    count(1);
-    compiler_fence(Ordering::SeqCst);
-    // Acquire: what the last user wrote is seen.
-    let taken = !busy.swap(true, Ordering::Acquire);
+    // processor's, which sees its own stores in order.
+    local::enter();
+    let taken = exchange(user);
     if !taken {
-        count(-1);
+        local::leave();
     }
     taken
 }
 
-fn release(busy: &AtomicBool) {
-    // Release: pairs with the next user's acquisition.
-    busy.store(false, Ordering::Release);
-    compiler_fence(Ordering::SeqCst);
-    count(-1);
+/// As [`try_take`], once no other processor uses the cell; false if this one does.
+fn take(user: &AtomicU8) -> bool {
+    local::enter();
+    exchange(user) || take_later(user)
 }
 
-fn count(by: isize) {
-    let number = IN_USE.load(Ordering::Relaxed).wrapping_add_signed(by);
-    IN_USE.store(number, Ordering::Relaxed);
+/// Takes the cell if it is free.
+fn exchange(user: &AtomicU8) -> bool {
+    // Acquire: what the last user wrote is seen.
+    user.compare_exchange(FREE, local::owner(), Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// Takes the cell of `user` once another processor has released it; false if it is this one's.
+#[cold]
+#[inline(never)]
+fn take_later(user: &AtomicU8) -> bool {
+    let own = local::owner();
+    loop {
+        // Reads until it may succeed: an exchange takes the memory from the one that releases.
+        match user.load(Ordering::Relaxed) {
+            FREE if exchange(user) => return true,
+            number if number == own => {
+                local::leave();
+                return false;
+            }
+            _ => spin_loop(),
+        }
+    }
+}
+
+fn release(user: &AtomicU8) {
+    // Release: pairs with the next user's acquisition.
+    user.store(FREE, Ordering::Release);
+    local::leave();
 }
 
 /// A value with one user at a time, through [`ExclusiveCell::with`].
 pub struct ExclusiveCell<T> {
-    busy: AtomicBool,
+    user: AtomicU8,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `busy` admits one user of `value` at a time, on any processor.
+// SAFETY: `user` admits one user of `value` at a time, on any processor.
 unsafe impl<T: Send> Sync for ExclusiveCell<T> {}
 
 impl<T> ExclusiveCell<T> {
     /// A cell that holds `value`.
     pub const fn new(value: T) -> Self {
         Self {
-            busy: AtomicBool::new(false),
+            user: AtomicU8::new(FREE),
             value: UnsafeCell::new(value),
         }
     }
 
-    /// Runs `f` on the value.
+    /// Runs `f` on the value, once no other processor uses it.
     ///
     /// # Panics
-    /// When the value is already in use: `f` of an outer call led here, or was interrupted.
+    /// When this processor already uses the value: `f` of an outer call led here, or was
+    /// interrupted.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        match self.try_with(f) {
+        match self.with_unless_own(f) {
             Some(result) => result,
             None => in_use(),
         }
     }
 
-    /// Runs `f` on the value, or returns `None` when the value is in use.
+    /// Runs `f` on the value, once no other processor uses it; `None` when this one does.
+    pub fn with_unless_own<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        // SAFETY: just taken.
+        take(&self.user).then(|| unsafe { self.run(f) })
+    }
+
+    /// Runs `f` on the value, or returns `None` when it is in use. Never waits: a processor that
+    /// was stopped doesn't release its cells.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if !take(&self.busy) {
-            return None;
-        }
-        // SAFETY: the flag was clear and is now set, so no other reference to the value exists
-        // until it is cleared below.
+        // SAFETY: just taken.
+        try_take(&self.user).then(|| unsafe { self.run(f) })
+    }
+
+    /// Runs `f` on the value, then releases the cell.
+    ///
+    /// # Safety
+    /// This processor has taken the cell.
+    unsafe fn run<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: nobody used the value, and the processor's number is there now, so no other
+        // reference to it exists until the release below.
         let result = f(unsafe { &mut *self.value.get() });
-        release(&self.busy);
-        Some(result)
+        release(&self.user);
+        result
     }
 }
 
@@ -95,7 +135,28 @@ fn in_use() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::ExclusiveCell;
+    use super::{ExclusiveCell, any_in_use};
+
+    #[test]
+    fn another_processor_waits() {
+        static CELL: ExclusiveCell<(u32, u32)> = ExclusiveCell::new((0, 0));
+        let add = || {
+            for _ in 0..100 {
+                CELL.with(|(first, second)| {
+                    *first += 1;
+                    std::thread::yield_now();
+                    *second = *first;
+                });
+                assert!(!any_in_use());
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(add);
+            }
+        });
+        assert_eq!(CELL.try_with(|value| *value), Some((300, 300)));
+    }
 
     #[test]
     fn refuses_a_second_holder() {

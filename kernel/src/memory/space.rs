@@ -80,8 +80,8 @@ pub(super) struct Memory {
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Used by system calls, page faults and the runtime, with interrupts disabled, since another
-/// thread may fault. A page fault that finds it in use is denied: the code that works on memory
-/// touches only present pages.
+/// thread may fault. A page fault of the processor that uses it is denied: the code that works on
+/// memory touches only present pages.
 pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(None);
 
 /// Stack that work on [`MEMORY`] may use, in pages.
@@ -338,7 +338,7 @@ pub(super) fn kind(protection: Protection) -> Kind {
 /// Allocates the page that was touched at `address`, if the program may touch it.
 pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
     MEMORY
-        .try_with(|memory| {
+        .with_unless_own(|memory| {
             memory
                 .as_mut()
                 .map(|memory| memory.fault(address, write, fetch))

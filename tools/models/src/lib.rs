@@ -59,6 +59,7 @@ pub mod event;
 #[path = "../../../platform/host/src/ticker.rs"]
 pub mod ticker;
 
+pub mod arch;
 pub mod kernel;
 
 /// As in `platform/host`.

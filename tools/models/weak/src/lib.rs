@@ -11,8 +11,8 @@
 
 pub use real::{Clock, Direction, Interest, Signals, Stream, System, Ticker, Woken, error};
 pub use std::{
-    boxed, collections, convert, default, fmt, hash, hint, iter, marker, mem, net, num, ops, ptr,
-    slice, string, vec,
+    boxed, collections, convert, default, fmt, hash, iter, marker, mem, net, num, ops, ptr, slice,
+    string, vec,
 };
 
 pub mod alloc;
@@ -28,6 +28,12 @@ pub use eventfd::{
 };
 pub use explore::{check, unneeded};
 pub use ticks::{nanosleep, pthread_atfork, timespec};
+
+/// `core::hint`.
+pub mod hint {
+    pub use loom::hint::spin_loop;
+    pub use std::hint::black_box;
+}
 
 use sync::atomic::AtomicU32;
 
