@@ -124,6 +124,35 @@ impl<T> ExclusiveCell<T> {
         release(&self.user);
         result
     }
+
+    /// As [`ExclusiveCell::with`], where `f` switches to another thread of this processor, which
+    /// ends the use of the value: in its own `hand_over`, whose switch led away from it, or with
+    /// [`ExclusiveCell::take_over`]. After the switch `f` has the value as that of the thread that
+    /// switched back.
+    ///
+    /// # Panics
+    /// As [`ExclusiveCell::with`].
+    ///
+    /// # Safety
+    /// `f` keeps no reference to the value over the switch.
+    pub unsafe fn hand_over(&self, f: impl FnOnce(*mut T)) {
+        if !take(&self.user) {
+            in_use();
+        }
+        f(self.value.get());
+        release(&self.user);
+    }
+
+    /// Runs `f` on the value, and ends the use of it that [`ExclusiveCell::hand_over`] began in the
+    /// thread that switched to this one.
+    ///
+    /// # Safety
+    /// The thread is new, and nothing but that use is in progress.
+    pub unsafe fn take_over(&self, f: impl FnOnce(&mut T)) {
+        // SAFETY: the caller's promise: this processor has taken the cell, for this thread.
+        f(unsafe { &mut *self.value.get() });
+        release(&self.user);
+    }
 }
 
 /// Outlined from [`ExclusiveCell::with`], which is monomorphized for each use.
@@ -166,5 +195,24 @@ mod tests {
             assert_eq!(cell.try_with(|_| ()), None);
         });
         assert_eq!(cell.try_with(|value| *value), Some(2));
+    }
+
+    #[test]
+    fn a_use_passes_from_thread_to_thread() {
+        let cell = ExclusiveCell::new(1);
+        // Ends in another thread, as that one's does here.
+        let switch = |value: *mut i32| {
+            // SAFETY: the value is in use by `switch` only.
+            unsafe { *value += 1 };
+            assert_eq!(cell.try_with(|_| ()), None);
+            let switch_back = |value: &mut i32| *value += 1;
+            // SAFETY: this stands for a new thread.
+            unsafe { cell.take_over(switch_back) };
+            assert_eq!(cell.try_with(|value| *value), Some(3));
+            assert!(super::take(&cell.user), "another thread switches back");
+        };
+        // SAFETY: no reference is kept.
+        unsafe { cell.hand_over(switch) };
+        assert_eq!(cell.try_with(|value| *value), Some(3));
     }
 }
