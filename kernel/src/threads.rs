@@ -6,6 +6,11 @@
 //! Only `run_next` switches threads, with interrupts disabled. No thread is preempted while a cell
 //! is in use ([`cell::any_in_use`]), nor in a system call.
 //!
+//! The processor halts on the stack of the thread that ran last, and resumes that one without a
+//! switch. After a switch the next thread reports that the one before is suspended, or that its
+//! stack is no longer in use ([`State::switched`]): only then may other processors run it, or
+//! another thread get the stack.
+//!
 //! The part is linked into programs that can create threads or set timers
 //! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
@@ -42,6 +47,11 @@ crate::system_call_extension!("soil_with_threads", system_call);
 /// a slice, whose timer is set before the thread's time begins.
 const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
 
+/// Number of processors that run threads.
+const PROCESSORS: usize = 1;
+/// The only one.
+const PROCESSOR: usize = 0;
+
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
     number: u64,
@@ -70,9 +80,11 @@ struct Thread {
 type Name = [u8; 16];
 
 struct State {
-    scheduler: Scheduler<Thread>,
+    scheduler: Scheduler<Thread, PROCESSORS>,
     /// Kernel stacks of threads that have ended.
     stacks: Vec<u64>,
+    /// That of the last one, which is in use until [`State::switched`].
+    ended_stack: u64,
     /// The number of the last thread.
     last: u64,
     /// No thread can run, and the processor halts.
@@ -90,6 +102,7 @@ struct State {
 static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
     scheduler: Scheduler::new(),
     stacks: Vec::new(),
+    ended_stack: 0,
     last: PID,
     idle: false,
     polling: 0,
@@ -134,13 +147,13 @@ fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
 
 impl State {
     fn running(&mut self) -> Option<&mut Thread> {
-        let current = self.scheduler.current();
+        let current = self.scheduler.current(PROCESSOR);
         self.scheduler.thread(current)
     }
 
     /// The running thread's name.
     fn name(&mut self) -> &mut Name {
-        let current = self.scheduler.current();
+        let current = self.scheduler.current(PROCESSOR);
         match self.scheduler.thread(current) {
             Some(thread) => &mut thread.name,
             None => &mut self.name,
@@ -161,6 +174,14 @@ impl State {
             thread.used += used.saturating_sub(self.since);
         }
         self.since = used;
+    }
+
+    /// Reports that the processor has left the thread that ran before: another one runs now.
+    fn switched(&mut self) {
+        if self.scheduler.saved(PROCESSOR) {
+            // There is room since that thread's creation.
+            self.stacks.push(self.ended_stack);
+        }
     }
 }
 
@@ -259,7 +280,7 @@ fn control(option: u64, at: u64) -> Result<u64, Errno> {
 fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
     const HEAD_SIZE: u64 = 24;
     let head = with(|state| {
-        let current = state.scheduler.current();
+        let current = state.scheduler.current(PROCESSOR);
         let is_it = |(index, thread): &(Index, &Thread)| match of {
             0 => *index == current,
             of => thread.number == of,
@@ -300,7 +321,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     child.set_stack_pointer(stack);
     child.enable_interrupts();
     // SAFETY: nothing else uses the stack.
-    let context = unsafe { Context::new(child, kernel_stack) };
+    let context = unsafe { Context::new(child, kernel_stack, begun) };
     let signals = signals::of_child();
     let number = with(|state| {
         let number = state.last + 1;
@@ -365,7 +386,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     };
     with(|state| {
         state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
-        state.scheduler.next();
+        state.scheduler.next(PROCESSOR);
         Ok::<_, Errno>(())
     })?;
     call.enable_interrupts();
@@ -397,10 +418,8 @@ fn end_thread() {
     // Signals that are pending for the process are for others.
     signals::exchange(&mut signals::Thread::ENDED.clone());
     with(|state| {
-        if let Some(thread) = state.scheduler.end() {
-            // There is room since the thread's creation. The stack is in use until another thread
-            // runs, and only that one can create the next.
-            state.stacks.push(thread.kernel_stack);
+        if let Some(thread) = state.scheduler.end(PROCESSOR) {
+            state.ended_stack = thread.kernel_stack;
         }
     });
     interrupt_for_process();
@@ -423,7 +442,7 @@ fn send(number: u64, signal: u64) -> Result<bool, Errno> {
         found.map(|(index, _)| index).ok_or(Errno::ESRCH)
     })?;
     signals::note_sent_to_thread(signal);
-    if index == with(|state| state.scheduler.current()) {
+    if index == with(|state| state.scheduler.current(PROCESSOR)) {
         return signals::send_to(PID, signal, true);
     }
     with(|state| {
@@ -443,7 +462,7 @@ fn interrupt_for_process() {
         return;
     }
     with(|state| {
-        let current = state.scheduler.current();
+        let current = state.scheduler.current(PROCESSOR);
         let accepts = |(index, thread): &(Index, &Thread)| {
             *index != current && thread.signals.accepts(signals)
         };
@@ -475,7 +494,9 @@ fn pause(wait: For, deadline: Option<u64>) {
         For::Interrupt | For::Devices | For::Call => Wait::Event,
     };
     let waits = with(|state| {
-        let waits = state.scheduler.wait_unless(is_noted, event, deadline);
+        let waits = state
+            .scheduler
+            .wait_unless(PROCESSOR, is_noted, event, deadline);
         state.polling += usize::from(waits && polls);
         waits
     });
@@ -501,38 +522,51 @@ fn await_release(word: &AtomicU32, value: u32) {
 
 /// Suspends the running thread, if a word has this value. With interrupts disabled.
 fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
-    if with(|state| state.scheduler.wait_while(word, value, u32::MAX, deadline)) {
+    if with(|state| {
+        state
+            .scheduler
+            .wait_while(PROCESSOR, word, value, u32::MAX, deadline)
+    }) {
         run_next();
     }
 }
 
 fn yield_now() {
-    with(|state| state.scheduler.yield_now());
+    with(|state| state.scheduler.yield_now(PROCESSOR));
     run_next();
 }
 
 /// Runs the next ready thread, once there is one. Returns when that is the caller's thread; it is
 /// ready, waits, or has ended.
 fn run_next() {
-    let previous = with(|state| state.scheduler.current());
     loop {
         let now = time::monotonic_ns();
-        let next = with(|state| {
+        let (previous, next) = with(|state| {
+            let previous = state.scheduler.current(PROCESSOR);
             state.scheduler.expire(now);
-            let next = state.scheduler.next()?;
-            state.charge(previous);
-            Some(next)
+            let next = state.scheduler.next(PROCESSOR);
+            if next.is_some() {
+                state.charge(previous);
+            }
+            (previous, next)
         });
         if let Some(next) = next {
             wait::resume(now);
             return switch(previous, next);
         }
-        let (earliest, quiet) = with(|state| {
-            state.idle = true;
-            (state.earliest(), state.polling > 0)
+        let (halts, earliest, quiet) = with(|state| {
+            let halts = state.scheduler.halt(PROCESSOR);
+            state.idle = halts;
+            (halts, state.earliest(), state.polling > 0)
         });
+        if !halts {
+            continue;
+        }
         wait::sleep(earliest, quiet);
-        with(|state| state.idle = false);
+        with(|state| {
+            state.idle = false;
+            state.scheduler.wake_processor(PROCESSOR);
+        });
         send_expired();
         signals::poll_power_button();
         if signals::is_ready() {
@@ -547,24 +581,38 @@ fn switch(previous: Index, next: Index) {
         return;
     }
     let mut ended = Context::RUNNING;
-    let switch = with(|state| {
-        let from: *mut Context = match state.scheduler.thread(previous) {
-            Some(thread) => {
-                signals::exchange(&mut thread.signals);
-                &raw mut thread.context
-            }
-            None => &raw mut ended,
+    let switch = |state: *mut State| {
+        let (from, to, kernel_stack, pointer) = {
+            // SAFETY: the cell is in this thread's use, and the reference ends before the switch.
+            let state = unsafe { &mut *state };
+            let from: *mut Context = match state.scheduler.thread(previous) {
+                Some(thread) => {
+                    signals::exchange(&mut thread.signals);
+                    &raw mut thread.context
+                }
+                None => &raw mut ended,
+            };
+            let Some(thread) = state.scheduler.thread(next) else {
+                return;
+            };
+            signals::exchange(&mut thread.signals);
+            memory::set_stack(thread.stack.clone());
+            (from, thread.context, thread.kernel_stack, thread.pointer)
         };
-        let thread = state.scheduler.thread(next)?;
-        signals::exchange(&mut thread.signals);
-        memory::set_stack(thread.stack.clone());
-        Some((from, thread.context, thread.kernel_stack, thread.pointer))
-    });
-    if let Some((from, to, kernel_stack, pointer)) = switch {
         // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and the
-        // previous one's context is written before anything can move it.
+        // previous one's context is written before anything can move it: the cell stays in use.
         unsafe { gates::switch(from, to, kernel_stack, pointer) };
-    }
+        // SAFETY: another thread has taken the cell, and has switched to this one.
+        unsafe { &mut *state }.switched();
+    };
+    // SAFETY: each thread that is switched to ends here or in `begun`.
+    unsafe { STATE.hand_over(switch) };
+}
+
+/// A new thread begins, after the switch to it.
+extern "C" fn begun() {
+    // SAFETY: `switch` took the cell.
+    unsafe { STATE.take_over(State::switched) };
 }
 
 /// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
@@ -609,7 +657,7 @@ extern "C" fn preempted(frame: &mut Frame) {
 fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
     STATE
         .try_with(|state| {
-            let current = state.scheduler.current();
+            let current = state.scheduler.current(PROCESSOR);
             let mut number = PID;
             for (index, thread) in state.scheduler.threads() {
                 if index == current {

@@ -1,7 +1,7 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
 use super::scheduler::Woken;
-use super::{run_next, with};
+use super::{PROCESSOR, run_next, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
@@ -63,11 +63,15 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
                 Some(_) => Errno::EINTR,
             });
         }
-        if !with(|state| state.scheduler.wait_while(word, value, bits, deadline)) {
+        if !with(|state| {
+            state
+                .scheduler
+                .wait_while(PROCESSOR, word, value, bits, deadline)
+        }) {
             return Err(Errno::EAGAIN);
         }
         run_next();
-        match with(|state| state.scheduler.woken()) {
+        match with(|state| state.scheduler.woken(PROCESSOR)) {
             Woken::Done => return Ok(0),
             Woken::Expired => return Err(Errno::ETIMEDOUT),
             Woken::Interrupted => {}

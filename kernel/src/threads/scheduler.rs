@@ -1,4 +1,5 @@
-//! Which thread runs, and what the others wait for. Pure bookkeeping: no clock, no register.
+//! Which thread runs on which processor, and what the others wait for. Pure bookkeeping: no clock,
+//! no register.
 //!
 //! A thread that waits is queued in the same use of the scheduler that checks whether it has to
 //! ([`Scheduler::wait_unless`]), and wake-ups use the scheduler after the change: either the check
@@ -7,6 +8,17 @@
 //!
 //! Threads are linked into lists through their own entries, and the room for timers is allocated
 //! with the thread, so that only [`Scheduler::add`] needs memory.
+//!
+//! All processors take threads from one list. A processor holds a thread from [`Scheduler::next`]
+//! until it has saved the thread's registers and has left its stack, which [`Scheduler::saved`]
+//! reports: until then no other processor can take the thread, ready or not, and its entry isn't
+//! free if it has ended. So a processor may idle on the stack of the thread that ran last, and
+//! resumes that one without a switch.
+//!
+//! A thread that becomes ready is offered to a processor without one: to an awake one, which calls
+//! [`Scheduler::next`] by itself, else to a halted one, which needs a kick; among these to the one
+//! on which the thread ran last. With all of them busy it waits for the first that asks. With one
+//! processor the compiler removes what is only for several.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +26,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// The index of a thread in the scheduler's table.
 pub type Index = u32;
 const NONE: Index = Index::MAX;
+
+/// In place of a processor: none.
+const NOWHERE: u8 = u8::MAX;
 
 /// The event that ends a thread's wait, in addition to its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +59,17 @@ enum State {
     Running,
     Ready,
     Waiting(Wait),
+    /// It has ended, and a processor still holds it.
+    Ended,
 }
 
 struct Entry<T> {
     state: State,
     woken: Woken,
+    /// The processor that holds it.
+    holder: u8,
+    /// The processor on which it ran last.
+    last: u8,
     deadline: u64,
     /// Position in `timers`; [`NONE`] without a deadline.
     timer: Index,
@@ -76,31 +97,86 @@ const EVENTS: usize = 2;
 const FUTEXES: usize = 3;
 const BUCKETS: usize = 64;
 
+impl<T> Entry<T> {
+    /// Whether no other processor holds it.
+    fn may_run_on(&self, processor: usize) -> bool {
+        self.holder == NOWHERE || usize::from(self.holder) == processor
+    }
+}
+
+fn bit(processor: usize) -> Processors {
+    1 << processor
+}
+
+/// One of `processors`, `preferred` if it is one of them.
+fn choose(processors: Processors, preferred: u8) -> Option<usize> {
+    let preferred = usize::from(preferred);
+    if preferred < Processors::BITS as usize && processors & bit(preferred) != 0 {
+        return Some(preferred);
+    }
+    (processors != 0).then_some(processors.trailing_zeros() as usize)
+}
+
+/// The place of a processor among `N`: the only one needs no check.
+fn place<const N: usize>(processor: usize) -> usize {
+    if N == 1 { 0 } else { processor }
+}
+
 fn bucket(address: u64) -> usize {
     // Fibonacci hashing: futexes are words, often at equal offsets of equal structures.
     FUTEXES + ((address >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
 }
 
-/// The threads of the program; `T` is further data of each.
-pub struct Scheduler<T> {
+/// A set of processors.
+pub type Processors = u64;
+
+/// What the scheduler has for each processor.
+#[derive(Clone, Copy)]
+struct Processor {
+    /// The thread that runs, or that ran last while none does.
+    current: Index,
+    /// The thread before it, which the processor still holds.
+    left: Index,
+    /// A ready thread that was offered to it while no thread ran.
+    offered: Index,
+}
+
+/// The threads of the program on up to `N` processors, numbered from 0; `T` is further data of
+/// each thread.
+pub struct Scheduler<T, const N: usize> {
     entries: Vec<Entry<T>>,
     lists: [List; FUTEXES + BUCKETS],
     /// A binary heap of the threads with deadlines, the earliest first.
     timers: Vec<Index>,
-    current: Index,
+    processors: [Processor; N],
+    /// Those that found no thread, and to which none was offered since. They ask again before they
+    /// halt.
+    awake: Processors,
+    /// The same, but halted.
+    halted: Processors,
+    /// Those that a thread was offered to while they were halted.
+    kicks: Processors,
     live_count: usize,
     /// A thread was woken to run next since the last one began to run.
     urgent: bool,
 }
 
-impl<T> Scheduler<T> {
-    /// No thread.
+impl<T, const N: usize> Scheduler<T, N> {
+    /// No thread. Processors are busy until they ask for one.
     pub const fn new() -> Self {
+        const { assert!(N > 0 && N <= Processors::BITS as usize) };
         Self {
             entries: Vec::new(),
             lists: [EMPTY; FUTEXES + BUCKETS],
             timers: Vec::new(),
-            current: NONE,
+            processors: [Processor {
+                current: NONE,
+                left: NONE,
+                offered: NONE,
+            }; N],
+            awake: 0,
+            halted: 0,
+            kicks: 0,
             live_count: 0,
             urgent: false,
         }
@@ -118,6 +194,8 @@ impl<T> Scheduler<T> {
                 self.entries.push(Entry {
                     state: State::Free,
                     woken: Woken::Done,
+                    holder: NOWHERE,
+                    last: NOWHERE,
                     deadline: 0,
                     timer: NONE,
                     previous: NONE,
@@ -131,7 +209,9 @@ impl<T> Scheduler<T> {
                 free
             }
         };
-        self.entry(index).thread = Some(thread);
+        let entry = self.entry(index);
+        entry.thread = Some(thread);
+        entry.last = NOWHERE;
         self.live_count += 1;
         self.make_ready(index, Woken::Done);
         Ok(index)
@@ -142,9 +222,9 @@ impl<T> Scheduler<T> {
         self.live_count
     }
 
-    /// The running thread.
-    pub fn current(&self) -> Index {
-        self.current
+    /// The thread that runs on `processor`, or that ran last while none does.
+    pub fn current(&self, processor: usize) -> Index {
+        self.processors[place::<N>(processor)].current
     }
 
     /// The data of the thread at `index`.
@@ -163,38 +243,112 @@ impl<T> Scheduler<T> {
         self.lists[READY].first != NONE
     }
 
-    /// Whether a thread was woken to run next since the current one began to run: by an event, its
-    /// deadline or [`Scheduler::wake_next`].
+    /// Whether a thread was woken to run next, by an event, its deadline or
+    /// [`Scheduler::wake_next`], that no processor was free for and none has taken since.
     pub fn is_urgent(&self) -> bool {
         self.urgent
     }
 
-    /// Why the current thread resumes after its last wait.
-    pub fn woken(&mut self) -> Woken {
-        self.entry(self.current).woken
+    /// Why the current thread of `processor` resumes after its last wait.
+    pub fn woken(&mut self, processor: usize) -> Woken {
+        self.entry(self.current(processor)).woken
     }
 
-    /// Takes the first ready thread to run; there is no current one until then.
-    pub fn next(&mut self) -> Option<Index> {
-        let index = self.lists[READY].first;
+    /// Takes a ready thread to run on `processor`: the one that was offered to it, else the first.
+    /// If that isn't the one that ran there last, [`Scheduler::saved`] must follow. Without any the
+    /// processor is free, but awake.
+    pub fn next(&mut self, processor: usize) -> Option<Index> {
+        let first = self.first(processor);
+        let index = self.take_offer(processor).unwrap_or(first);
+        if N > 1 {
+            self.halted &= !bit(processor);
+            match index {
+                NONE => self.awake |= bit(processor),
+                _ => self.awake &= !bit(processor),
+            }
+        }
         if index == NONE {
             return None;
         }
+        // Another may have been woken to run next since this one was offered.
+        if N == 1 || index == first {
+            self.urgent = false;
+        }
         self.unlink(READY, index);
-        self.entry(index).state = State::Running;
-        self.current = index;
-        self.urgent = false;
+        let entry = self.entry(index);
+        entry.state = State::Running;
+        if N > 1 {
+            (entry.holder, entry.last) = (processor as u8, processor as u8);
+        }
+        let processor = self.processor(processor);
+        let previous = core::mem::replace(&mut processor.current, index);
+        if previous != index {
+            debug_assert_eq!(processor.left, NONE);
+            processor.left = previous;
+        }
         Some(index)
     }
 
-    /// The current thread yields to ready ones.
-    pub fn yield_now(&mut self) {
-        self.make_ready(self.current, Woken::Done);
+    /// `processor` has saved the registers of the thread that ran before the current one, and has
+    /// left its stack: another processor may run it. Returns whether that thread has ended.
+    pub fn saved(&mut self, processor: usize) -> bool {
+        let index = core::mem::replace(&mut self.processor(processor).left, NONE);
+        if index == NONE {
+            return false;
+        }
+        let entry = self.entry(index);
+        entry.holder = NOWHERE;
+        match entry.state {
+            State::Ended => {
+                entry.state = State::Free;
+                self.link(FREE, index);
+                return true;
+            }
+            // It became ready while no other processor could take it.
+            State::Ready => _ = self.offer(index),
+            _ => {}
+        }
+        false
     }
 
-    /// The current thread waits, until `deadline` at the latest.
-    pub fn wait(&mut self, wait: Wait, deadline: Option<u64>) {
-        let index = self.current;
+    /// `processor`, which found no thread, is about to halt. False if one was offered to it since:
+    /// it has to call [`Scheduler::next`].
+    pub fn halt(&mut self, processor: usize) -> bool {
+        if N == 1 {
+            return true;
+        }
+        let halts = self.awake & bit(processor) != 0;
+        if halts {
+            self.awake &= !bit(processor);
+            self.halted |= bit(processor);
+        }
+        halts
+    }
+
+    /// `processor` no longer halts, and soon calls [`Scheduler::next`]: it needs no kick until
+    /// then.
+    pub fn wake_processor(&mut self, processor: usize) {
+        if N > 1 && self.halted & bit(processor) != 0 {
+            self.halted &= !bit(processor);
+            self.awake |= bit(processor);
+        }
+    }
+
+    /// The halted processors that threads were offered to since the last call: an interrupt has to
+    /// wake each.
+    #[cfg_attr(not(test), allow(dead_code, reason = "one processor kicks none"))]
+    pub fn take_kicks(&mut self) -> Processors {
+        core::mem::take(&mut self.kicks)
+    }
+
+    /// The current thread of `processor` yields to ready ones.
+    pub fn yield_now(&mut self, processor: usize) {
+        self.make_ready(self.current(processor), Woken::Done);
+    }
+
+    /// The current thread of `processor` waits, until `deadline` at the latest.
+    pub fn wait(&mut self, processor: usize, wait: Wait, deadline: Option<u64>) {
+        let index = self.current(processor);
         self.entry(index).state = State::Waiting(wait);
         match wait {
             Wait::Time => {}
@@ -212,21 +366,23 @@ impl<T> Scheduler<T> {
     /// whether it waits.
     pub fn wait_unless(
         &mut self,
+        processor: usize,
         is_over: impl FnOnce() -> bool,
         wait: Wait,
         deadline: Option<u64>,
     ) -> bool {
         let waits = !is_over();
         if waits {
-            self.wait(wait, deadline);
+            self.wait(processor, wait, deadline);
         }
         waits
     }
 
-    /// The current thread waits for a wake-up of the futex `word` with one of `bits`, if that has
-    /// this value. Returns whether it waits.
+    /// The current thread of `processor` waits for a wake-up of the futex `word` with one of
+    /// `bits`, if that has this value. Returns whether it waits.
     pub fn wait_while(
         &mut self,
+        processor: usize,
         word: &AtomicU32,
         value: u32,
         bits: u32,
@@ -237,16 +393,18 @@ impl<T> Scheduler<T> {
         // early, so every caller does.
         let is_over = || word.load(Ordering::Relaxed) != value;
         let wait = Wait::Futex(word.as_ptr() as u64, bits);
-        self.wait_unless(is_over, wait, deadline)
+        self.wait_unless(processor, is_over, wait, deadline)
     }
 
-    /// The current thread has ended.
-    pub fn end(&mut self) -> Option<T> {
-        let index = self.current;
-        self.entry(index).state = State::Free;
-        self.link(FREE, index);
+    /// The current thread of `processor` has ended. Its stack is in use until [`Scheduler::saved`]
+    /// returns true.
+    pub fn end(&mut self, processor: usize) -> Option<T> {
+        let index = self.current(processor);
+        let entry = self.entry(index);
+        entry.state = State::Ended;
+        let thread = entry.thread.take();
         self.live_count -= 1;
-        self.entry(index).thread.take()
+        thread
     }
 
     /// Wakes up to `count` threads that wait for the futex at `address` with one of `bits`, the
@@ -359,7 +517,9 @@ impl<T> Scheduler<T> {
         entry.state = State::Ready;
         entry.woken = woken;
         self.link_after(READY, previous, index);
-        self.urgent = true;
+        if !self.offer(index) {
+            self.urgent = true;
+        }
     }
 
     fn make_ready(&mut self, index: Index, woken: Woken) {
@@ -367,6 +527,60 @@ impl<T> Scheduler<T> {
         entry.state = State::Ready;
         entry.woken = woken;
         self.link(READY, index);
+        self.offer(index);
+    }
+
+    /// Offers a ready thread to a free processor; false if no other than its holder may take it, or
+    /// none is free.
+    fn offer(&mut self, index: Index) -> bool {
+        if N == 1 {
+            return false;
+        }
+        let free = self.awake | self.halted;
+        let &Entry { holder, last, .. } = &*self.entry(index);
+        // A holder that isn't free calls `next`, or `saved`.
+        let (able, preferred) = match holder {
+            NOWHERE => (free, last),
+            holder => (free & bit(holder.into()), holder),
+        };
+        let Some(processor) =
+            choose(able & self.awake, preferred).or_else(|| choose(able & self.halted, preferred))
+        else {
+            return false;
+        };
+        self.kicks |= self.halted & bit(processor);
+        self.awake &= !bit(processor);
+        self.halted &= !bit(processor);
+        self.processor(processor).offered = index;
+        true
+    }
+
+    /// The thread that was offered to `processor`, if it is still ready.
+    fn take_offer(&mut self, processor: usize) -> Option<Index> {
+        if N == 1 {
+            return None;
+        }
+        let index = core::mem::replace(&mut self.processor(processor).offered, NONE);
+        let entry = self.entries.get(index as usize)?;
+        (entry.state == State::Ready && entry.may_run_on(processor)).then_some(index)
+    }
+
+    /// The first ready thread that `processor` may take.
+    fn first(&self, processor: usize) -> Index {
+        let mut index = self.lists[READY].first;
+        if N > 1 {
+            // Each processor holds one ready thread that isn't running at most.
+            while let Some(entry) = self.entries.get(index as usize)
+                && !entry.may_run_on(processor)
+            {
+                index = entry.next;
+            }
+        }
+        index
+    }
+
+    fn processor(&mut self, processor: usize) -> &mut Processor {
+        &mut self.processors[place::<N>(processor)]
     }
 
     /// Removes a waiting thread from the lists.

@@ -4,7 +4,7 @@
 use super::posix_timers::{Kind, PosixTimers, Receiver};
 use super::scheduler::Scheduler;
 use super::timers::{Clock, Clocks, IntervalTimers, Setting};
-use super::{State, Thread, interrupt_for_process, number, send, with};
+use super::{PROCESSOR, PROCESSORS, State, Thread, interrupt_for_process, number, send, with};
 use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{self, bytes_mut, store};
@@ -36,7 +36,7 @@ impl Timers {
 
 /// The program's clocks: processor time is the time in which the processor didn't halt.
 pub(super) struct Program<'a> {
-    pub scheduler: &'a Scheduler<Thread>,
+    pub scheduler: &'a Scheduler<Thread, PROCESSORS>,
     /// See [`State::since`].
     pub since: u64,
     /// No thread runs.
@@ -46,7 +46,7 @@ pub(super) struct Program<'a> {
 impl Program<'_> {
     /// Whether the thread with this number is the running one.
     fn is_running(&self, number: u64) -> bool {
-        let current = self.scheduler.current();
+        let current = self.scheduler.current(PROCESSOR);
         let mut threads = self.scheduler.threads();
         threads.any(|(index, thread)| index == current && thread.number == number)
     }

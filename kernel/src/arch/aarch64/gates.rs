@@ -199,6 +199,8 @@ impl SystemCallFrame {
 pub type Trap = extern "C" fn(&mut Frame) -> *mut Frame;
 /// Lets other threads run in place of the one that the frame interrupted.
 pub type Preempted = extern "C" fn(&mut Frame);
+/// Runs after the [`switch`] to a new thread, on its kernel stack, before the thread's own code.
+pub type Begun = extern "C" fn();
 /// Handles a system call; the result goes to x0.
 pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 
@@ -473,6 +475,7 @@ soil_probe_failed:
 
     .globl soil_thread_start
 soil_thread_start:
+    blr x19
     mov x0, xzr
     b soil_system_call_end
 
@@ -592,18 +595,20 @@ impl Context {
     /// For the running thread: [`switch`] writes it.
     pub const RUNNING: Self = Self(0);
 
-    /// Prepares the kernel stack that ends at `top` for a thread that begins by returning from
-    /// `call` with 0.
+    /// Prepares the kernel stack that ends at `top` for a thread that begins with `begun`, and then
+    /// by returning from `call` with 0.
     ///
     /// # Safety
     /// `top` ends a kernel stack that nothing uses, aligned to 16 bytes.
-    pub unsafe fn new(call: SystemCallFrame, top: u64) -> Self {
+    pub unsafe fn new(call: SystemCallFrame, top: u64, begun: Begun) -> Self {
         let frame = (top as *mut NewThread).wrapping_sub(1);
+        let mut general = [0; 11];
+        general[0] = begun as *const () as u64;
         // SAFETY: the caller's promise; the frame is smaller than any stack.
         unsafe {
             frame.write(NewThread {
                 kept: Kept {
-                    general: [0; 11],
+                    general,
                     link: soil_thread_start as *const () as u64,
                     vectors: [0; 8],
                     fpcr: 0,

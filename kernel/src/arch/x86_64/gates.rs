@@ -245,6 +245,8 @@ pub fn call(number: u64) {
 pub type Trap = extern "C" fn(&mut Frame) -> *mut Frame;
 /// Lets other threads run in place of the one that the frame interrupted.
 pub type Preempted = extern "C" fn(&mut Frame);
+/// Runs after the [`switch`] to a new thread, on its kernel stack, before the thread's own code.
+pub type Begun = extern "C" fn();
 /// Handles a system call; the result goes to rax.
 pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 
@@ -374,6 +376,7 @@ soil_system_call_end:
 
     .globl soil_thread_start
 soil_thread_start:
+    call *%r12
     xorl %eax, %eax
     jmp soil_system_call_end
 
@@ -459,19 +462,19 @@ impl Context {
     /// For the running thread: [`switch`] writes it.
     pub const RUNNING: Self = Self(0);
 
-    /// Prepares the kernel stack that ends at `top` for a thread that begins by returning from
-    /// `call` with 0.
+    /// Prepares the kernel stack that ends at `top` for a thread that begins with `begun`, and then
+    /// by returning from `call` with 0.
     ///
     /// # Safety
     /// `top` ends a kernel stack that nothing uses, aligned to 16 bytes.
-    pub unsafe fn new(call: SystemCallFrame, top: u64) -> Self {
+    pub unsafe fn new(call: SystemCallFrame, top: u64, begun: Begun) -> Self {
         // 8 bytes of `control` and 56 up to the XMM registers: these are aligned as the stack is.
         let frame = (top as *mut NewThread).wrapping_sub(1);
         // SAFETY: the caller's promise; the frame is smaller than any stack.
         unsafe {
             frame.write(NewThread {
                 control: [0x1f80, 0x37f],
-                kept: [0; 6],
+                kept: [0, 0, 0, begun as *const () as u64, 0, 0],
                 start: soil_thread_start,
                 xmm: [0; 16],
                 call,

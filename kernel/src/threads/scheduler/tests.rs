@@ -1,27 +1,73 @@
 //! The scheduler against a searched list of threads.
 
-use super::{Scheduler, Wait, Woken};
+use super::{Index, Processors, Scheduler, Wait, Woken};
 use proptest::prelude::*;
 
-/// A thread of the model: its number and its event; `None`: ready.
+/// A thread of the model.
 #[derive(Clone, Debug)]
-struct Waiter {
+struct Thread {
     number: u64,
+    index: Index,
+    /// The processor on which it ran last.
+    last: Option<usize>,
+    /// Why it waits, unless it is ready or runs, and until when.
     wait: Wait,
     deadline: Option<u64>,
+    /// Why it became ready.
+    woken: Woken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Idle {
+    No,
+    Awake,
+    Halted,
+}
+
+/// A processor of the model.
+#[derive(Clone)]
+struct Processor {
+    running: Option<Thread>,
+    /// The thread that it ran last.
+    current: Option<u64>,
+    /// The one before, until its registers are saved.
+    left: Option<u64>,
+    /// It has ended.
+    ended: bool,
+    idle: Idle,
+    offered: Option<Index>,
 }
 
 /// The same with lists that are searched from the front.
-#[derive(Default)]
 struct Model {
-    ready: Vec<(u64, Woken)>,
-    waiting: Vec<Waiter>,
-    current: Option<(u64, Woken)>,
+    ready: Vec<Thread>,
+    waiting: Vec<Thread>,
+    processors: Vec<Processor>,
+    /// Processors to kick.
+    kicks: Processors,
     urgent: bool,
 }
 
 impl Model {
-    fn take(&mut self, mut which: impl FnMut(&Waiter) -> bool, most: usize) -> Vec<Waiter> {
+    fn new(processors: usize) -> Self {
+        let processor = Processor {
+            running: None,
+            current: None,
+            left: None,
+            ended: false,
+            idle: Idle::No,
+            offered: None,
+        };
+        Self {
+            ready: Vec::new(),
+            waiting: Vec::new(),
+            processors: vec![processor; processors],
+            kicks: 0,
+            urgent: false,
+        }
+    }
+
+    fn take(&mut self, mut which: impl FnMut(&Thread) -> bool, most: usize) -> Vec<Thread> {
         let mut taken = Vec::new();
         let mut at = 0;
         while at < self.waiting.len() && taken.len() < most {
@@ -34,11 +80,96 @@ impl Model {
         taken
     }
 
-    fn wake(&mut self, taken: Vec<Waiter>, woken: Woken) -> u64 {
+    fn wake(&mut self, taken: Vec<Thread>, woken: Woken) -> u64 {
         let count = taken.len() as u64;
-        let ready = taken.into_iter().map(|waiter| (waiter.number, woken));
-        self.ready.extend(ready);
+        for thread in taken {
+            self.insert(self.ready.len(), thread, woken);
+        }
         count
+    }
+
+    /// Wakes threads to run next, in this order.
+    fn wake_next(&mut self, taken: Vec<Thread>, woken: Woken) {
+        for (at, thread) in taken.into_iter().enumerate() {
+            self.urgent |= !self.insert(at, thread, woken);
+        }
+    }
+
+    /// Makes a thread ready, at this place; returns whether a processor was free for it.
+    fn insert(&mut self, at: usize, thread: Thread, woken: Woken) -> bool {
+        let number = thread.number;
+        self.ready.insert(at, Thread { woken, ..thread });
+        self.offer(number)
+    }
+
+    fn holder(&self, number: u64) -> Option<usize> {
+        let holds = |p: &Processor| [p.current, p.left].contains(&Some(number));
+        self.processors.iter().position(holds)
+    }
+
+    fn offer(&mut self, number: u64) -> bool {
+        let found = self.ready.iter().find(|thread| thread.number == number);
+        let thread = found.expect("it is ready").clone();
+        let holder = self.holder(number);
+        let mut free: Vec<usize> = (0..self.processors.len()).collect();
+        free.retain(|at| self.processors[*at].idle != Idle::No);
+        free.retain(|at| holder.is_none_or(|holder| holder == *at));
+        free.sort_by_key(|at| {
+            let halted = self.processors[*at].idle == Idle::Halted;
+            (halted, Some(*at) != thread.last)
+        });
+        let (1.., Some(first)) = (self.processors.len() - 1, free.first()) else {
+            return false;
+        };
+        let processor = &mut self.processors[*first];
+        if processor.idle == Idle::Halted {
+            self.kicks |= 1 << first;
+        }
+        processor.idle = Idle::No;
+        processor.offered = Some(thread.index);
+        true
+    }
+
+    /// The thread that `processor` runs next.
+    fn next(&mut self, processor: usize) -> Option<Thread> {
+        let offered = self.processors[processor].offered.take();
+        let may_run = |thread: &Thread| {
+            let holder = self.holder(thread.number);
+            holder.is_none_or(|holder| holder == processor)
+        };
+        let offered = |thread: &Thread| Some(thread.index) == offered && may_run(thread);
+        let first = self.ready.iter().position(may_run);
+        let Some(at) = self.ready.iter().position(offered).or(first) else {
+            if self.processors.len() > 1 {
+                self.processors[processor].idle = Idle::Awake;
+            }
+            return None;
+        };
+        self.urgent &= Some(at) != first;
+        let mut thread = self.ready.remove(at);
+        thread.last = Some(processor);
+        let processor = &mut self.processors[processor];
+        processor.idle = Idle::No;
+        processor.running = Some(thread.clone());
+        if processor.current != Some(thread.number) {
+            processor.left = processor.current.replace(thread.number);
+        }
+        Some(thread)
+    }
+
+    /// The number of live threads.
+    fn live_count(&self) -> usize {
+        let running = self.processors.iter().filter_map(|p| p.running.as_ref());
+        self.ready.len() + self.waiting.len() + running.count()
+    }
+
+    /// Whether a thread waits beside a processor that is free and doesn't come for one.
+    fn wastes_a_processor(&self) -> bool {
+        let held = |thread: &&Thread| self.holder(thread.number).is_none();
+        let ready = self.ready.iter().filter(held).count();
+        let comes = |p: &&Processor| p.idle == Idle::No && p.running.is_none();
+        let coming = self.processors.iter().filter(comes).count();
+        self.processors.iter().any(|p| p.idle != Idle::No) && ready > coming
     }
 }
 
@@ -46,6 +177,9 @@ impl Model {
 enum Step {
     Add,
     Next,
+    Saved,
+    Halt,
+    WakeProcessor,
     GiveWay,
     Wait(u8, Option<u8>),
     End,
@@ -57,24 +191,26 @@ enum Step {
     Interrupt(u8),
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+/// Steps, each of one of `N` processors.
+fn steps<const N: usize>() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let futex = 0..6u8;
-    proptest::collection::vec(
-        prop_oneof![
-            2 => Just(Step::Add),
-            6 => Just(Step::Next),
-            2 => Just(Step::GiveWay),
-            6 => (0..8u8, proptest::option::of(any::<u8>())).prop_map(|(w, d)| Step::Wait(w, d)),
-            1 => Just(Step::End),
-            3 => (futex.clone(), 1..4u32, 0..4u8).prop_map(|(f, b, n)| Step::Wake(f, b, n)),
-            2 => (futex.clone(), futex.clone(), 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
-            1 => futex.clone().prop_map(Step::WakeNext),
-            1 => Just(Step::Event),
-            2 => any::<u8>().prop_map(Step::Expire),
-            1 => any::<u8>().prop_map(Step::Interrupt),
-        ],
-        0..300,
-    )
+    let step = prop_oneof![
+        2 => Just(Step::Add),
+        6 => Just(Step::Next),
+        5 => Just(Step::Saved),
+        3 => Just(Step::Halt),
+        1 => Just(Step::WakeProcessor),
+        2 => Just(Step::GiveWay),
+        6 => (0..8u8, proptest::option::of(any::<u8>())).prop_map(|(w, d)| Step::Wait(w, d)),
+        1 => Just(Step::End),
+        3 => (futex.clone(), 1..4u32, 0..4u8).prop_map(|(f, b, n)| Step::Wake(f, b, n)),
+        2 => (futex.clone(), futex.clone(), 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
+        1 => futex.clone().prop_map(Step::WakeNext),
+        1 => Just(Step::Event),
+        2 => any::<u8>().prop_map(Step::Expire),
+        1 => any::<u8>().prop_map(Step::Interrupt),
+    ];
+    proptest::collection::vec((0..N, step), 0..300)
 }
 
 /// Addresses that share buckets now and then.
@@ -90,51 +226,83 @@ fn wait(kind: u8) -> Wait {
     }
 }
 
-fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut scheduler = Scheduler::new();
-    let mut model = Model::default();
+fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError> {
+    let mut scheduler = Scheduler::<u64, N>::new();
+    let mut model = Model::new(N);
     let mut numbers = 0u64;
-    for step in steps {
+    for (at, step) in steps {
+        let processor = &mut model.processors[at];
         match step {
             Step::Add => {
-                scheduler.add(numbers).expect("memory");
-                model.ready.push((numbers, Woken::Done));
+                let index = scheduler.add(numbers).expect("memory");
+                let thread = Thread {
+                    number: numbers,
+                    index,
+                    last: None,
+                    wait: Wait::Time,
+                    deadline: None,
+                    woken: Woken::Done,
+                };
+                model.wake(vec![thread], Woken::Done);
                 numbers += 1;
             }
-            Step::Next if model.current.is_none() => {
-                let found = scheduler.next();
+            Step::Next if processor.running.is_none() && processor.left.is_none() => {
+                let found = scheduler.next(at);
                 let found = found.and_then(|index| scheduler.thread(index).copied());
-                model.current = (!model.ready.is_empty()).then(|| model.ready.remove(0));
-                prop_assert_eq!(found, model.current.map(|(number, _)| number));
-                if let Some((_, woken)) = model.current {
-                    prop_assert_eq!(scheduler.woken(), woken);
-                    model.urgent = false;
+                let expected = model.next(at);
+                prop_assert_eq!(found, expected.as_ref().map(|thread| thread.number));
+                if let Some(thread) = expected {
+                    prop_assert_eq!(scheduler.current(at), thread.index);
+                    prop_assert_eq!(scheduler.woken(at), thread.woken);
                 }
             }
-            Step::GiveWay => {
-                if let Some((number, _)) = model.current.take() {
-                    scheduler.yield_now();
-                    model.ready.push((number, Woken::Done));
+            Step::Saved if processor.running.is_some() || processor.left.is_none() => {
+                let left = processor.left.take();
+                let ended = left.is_some() && core::mem::take(&mut processor.ended);
+                prop_assert_eq!(scheduler.saved(at), ended);
+                let is_left = |thread: &Thread| Some(thread.number) == left;
+                if let Some(thread) = model.ready.iter().find(|thread| is_left(thread)) {
+                    model.offer(thread.number);
                 }
             }
-            Step::Wait(kind, deadline) => {
-                if let Some((number, _)) = model.current.take() {
+            Step::Halt if processor.running.is_none() => {
+                let halts = N == 1 || processor.idle == Idle::Awake;
+                if N > 1 && halts {
+                    processor.idle = Idle::Halted;
+                }
+                prop_assert_eq!(scheduler.halt(at), halts);
+            }
+            Step::WakeProcessor => {
+                if processor.idle == Idle::Halted {
+                    processor.idle = Idle::Awake;
+                }
+                scheduler.wake_processor(at);
+            }
+            Step::GiveWay if processor.left.is_none() => {
+                if let Some(thread) = processor.running.take() {
+                    scheduler.yield_now(at);
+                    model.wake(vec![thread], Woken::Done);
+                }
+            }
+            Step::Wait(kind, deadline) if processor.left.is_none() => {
+                if let Some(thread) = processor.running.take() {
                     let (wait, deadline) = (wait(kind), deadline.map(u64::from));
-                    scheduler.wait(wait, deadline);
-                    model.waiting.push(Waiter {
-                        number,
+                    scheduler.wait(at, wait, deadline);
+                    model.waiting.push(Thread {
                         wait,
                         deadline,
+                        ..thread
                     });
                 }
             }
-            Step::End => {
-                if let Some((number, _)) = model.current.take() {
-                    prop_assert_eq!(scheduler.end(), Some(number));
+            Step::End if processor.left.is_none() => {
+                if let Some(thread) = processor.running.take() {
+                    processor.ended = true;
+                    prop_assert_eq!(scheduler.end(at), Some(thread.number));
                 }
             }
             Step::Wake(futex, bits, count) => {
-                let of = |waiter: &Waiter| {
+                let of = |waiter: &Thread| {
                     matches!(waiter.wait, Wait::Futex(at, its)
                     if at == address(futex) && its & bits != 0)
                 };
@@ -144,7 +312,7 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 prop_assert_eq!(woken, expected);
             }
             Step::Requeue(from, to, count) if from != to => {
-                let of = |waiter: &Waiter| {
+                let of = |waiter: &Thread| {
                     matches!(waiter.wait, Wait::Futex(at, _)
                     if at == address(from))
                 };
@@ -159,39 +327,32 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::WakeNext(futex) => {
-                let of = |waiter: &Waiter| {
+                let of = |waiter: &Thread| {
                     matches!(waiter.wait, Wait::Futex(at, _)
                     if at == address(futex))
                 };
                 let taken = model.take(of, usize::MAX);
-                model.urgent |= !taken.is_empty();
-                let woken = taken.iter().map(|waiter| (waiter.number, Woken::Done));
-                model.ready.splice(0..0, woken);
+                model.wake_next(taken, Woken::Done);
                 scheduler.wake_next(address(futex));
             }
             Step::Event => {
                 let taken = model.take(|waiter| waiter.wait == Wait::Event, usize::MAX);
                 prop_assert_eq!(scheduler.event(), !taken.is_empty());
-                model.urgent |= !taken.is_empty();
+                // The last one first, which the others go before.
                 for waiter in taken.into_iter().rev() {
-                    model.ready.insert(0, (waiter.number, Woken::Done));
+                    model.wake_next(vec![waiter], Woken::Done);
                 }
             }
             Step::Expire(now) => {
                 let now = u64::from(now);
-                let due = |waiter: &Waiter| waiter.deadline.is_some_and(|at| at <= now);
+                let due = |waiter: &Thread| waiter.deadline.is_some_and(|at| at <= now);
                 let mut taken = model.take(due, usize::MAX);
-                taken.sort_by_key(|waiter| waiter.deadline);
                 scheduler.expire(now);
-                model.urgent |= !taken.is_empty();
                 // Equal deadlines expire in any order: in the scheduler's.
                 let found = scheduler.ready_for_test();
                 let place = |number| found.iter().position(|n| *n == number);
                 taken.sort_by_key(|waiter| (waiter.deadline, place(waiter.number)));
-                let expired = taken.iter().map(|waiter| (waiter.number, Woken::Expired));
-                model.ready.splice(0..0, expired);
-                let numbers: Vec<u64> = model.ready.iter().map(|(number, _)| *number).collect();
-                prop_assert_eq!(&found, &numbers);
+                model.wake_next(taken, Woken::Expired);
             }
             Step::Interrupt(number) => {
                 let number = u64::from(number);
@@ -210,15 +371,18 @@ fn check(steps: Vec<Step>) -> Result<(), TestCaseError> {
             .filter_map(|waiter| waiter.deadline)
             .min();
         prop_assert_eq!(scheduler.earliest(), earliest);
+        let ready: Vec<u64> = model.ready.iter().map(|thread| thread.number).collect();
+        prop_assert_eq!(scheduler.ready_for_test(), ready);
         prop_assert_eq!(scheduler.has_ready(), !model.ready.is_empty());
         prop_assert_eq!(scheduler.is_urgent(), model.urgent);
-        let live_count = model.ready.len() + model.waiting.len() + model.current.iter().len();
-        prop_assert_eq!(scheduler.live_count(), live_count);
+        prop_assert_eq!(scheduler.live_count(), model.live_count());
+        prop_assert_eq!(scheduler.take_kicks(), core::mem::take(&mut model.kicks));
+        prop_assert!(!model.wastes_a_processor());
     }
     Ok(())
 }
 
-impl Scheduler<u64> {
+impl<const N: usize> Scheduler<u64, N> {
     fn ready_for_test(&self) -> Vec<u64> {
         let mut list = Vec::new();
         let mut at = self.lists[super::READY].first;
@@ -233,8 +397,14 @@ impl Scheduler<u64> {
 
 proptest! {
     #[test]
-    fn agrees_with_lists_that_are_searched(steps in steps()) {
-        check(steps)?;
+    fn agrees_with_lists_that_are_searched(steps in steps::<1>()) {
+        check::<1>(steps)?;
+    }
+
+    #[test]
+    fn agrees_on_several_processors(two in steps::<2>(), four in steps::<4>()) {
+        check::<2>(two)?;
+        check::<4>(four)?;
     }
 
     /// Many timers, so that the heap has levels to move one up from where another was removed.
@@ -243,12 +413,13 @@ proptest! {
         deadlines in proptest::collection::vec(any::<u16>(), 8..80),
         taken in proptest::collection::vec(any::<prop::sample::Index>(), 1..20),
     ) {
-        let mut scheduler = Scheduler::new();
+        let mut scheduler = Scheduler::<u64, 1>::new();
         let mut left = Vec::new();
         for (number, deadline) in deadlines.into_iter().enumerate() {
             scheduler.add(number as u64).expect("memory");
-            let thread = scheduler.next().expect("ready");
-            scheduler.wait(Wait::Time, Some(deadline.into()));
+            let thread = scheduler.next(0).expect("ready");
+            scheduler.wait(0, Wait::Time, Some(deadline.into()));
+            scheduler.saved(0);
             left.push((u64::from(deadline), thread));
         }
         for at in taken {
@@ -269,12 +440,93 @@ proptest! {
 
 #[test]
 fn a_requeue_within_a_bucket_moves_each_once() {
-    let mut scheduler = Scheduler::new();
+    let mut scheduler = Scheduler::<u64, 1>::new();
     for number in 0..3 {
         scheduler.add(number).expect("memory");
-        scheduler.next().expect("ready");
-        scheduler.wait(Wait::Futex(0x1000, 1), None);
+        scheduler.next(0).expect("ready");
+        scheduler.wait(0, Wait::Futex(0x1000, 1), None);
+        scheduler.saved(0);
     }
     assert_eq!(scheduler.requeue(0x1000, 0x1000, 9), 3);
     assert_eq!(scheduler.wake(0x1000, 1, 9), 3);
+}
+
+/// Runs one thread on each of four processors, which then halt.
+fn halted() -> (Scheduler<u64, 4>, Vec<Index>) {
+    let mut scheduler = Scheduler::new();
+    let mut threads = Vec::new();
+    for processor in 0..4 {
+        scheduler.add(processor as u64).expect("memory");
+        threads.push(scheduler.next(processor).expect("ready"));
+    }
+    for processor in 0..4 {
+        scheduler.wait(processor, Wait::Futex(8 * processor as u64, 1), None);
+        assert_eq!(scheduler.next(processor), None);
+        assert!(scheduler.halt(processor));
+    }
+    (scheduler, threads)
+}
+
+#[test]
+fn the_processor_that_holds_a_thread_is_kicked_for_it() {
+    let (mut scheduler, threads) = halted();
+    // Another one is awake, but can't run it.
+    scheduler.wake_processor(1);
+    scheduler.wake(16, 1, 1);
+    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    assert_eq!(scheduler.next(1), None);
+    assert_eq!(scheduler.next(2), Some(threads[2]));
+    assert!(!scheduler.saved(2), "it resumes without a switch");
+}
+
+#[test]
+fn an_awake_processor_is_offered_a_thread_before_halted_ones() {
+    let (mut scheduler, _) = halted();
+    scheduler.wake_processor(3);
+    let first = scheduler.add(4).expect("memory");
+    let second = scheduler.add(5).expect("memory");
+    assert_eq!(scheduler.take_kicks(), 1, "for the second one");
+    assert!(!scheduler.halt(3), "it takes the first one");
+    assert_eq!(scheduler.next(0), Some(second));
+    assert_eq!(scheduler.next(3), Some(first));
+}
+
+#[test]
+fn a_thread_returns_to_the_processor_on_which_it_ran() {
+    let (mut scheduler, threads) = halted();
+    // Others took the places of the threads.
+    for number in 4..8 {
+        scheduler.add(number).expect("memory");
+    }
+    assert_eq!(scheduler.take_kicks(), 0b1111);
+    for processor in 0..4 {
+        scheduler.next(processor).expect("offered");
+        assert!(!scheduler.saved(processor));
+    }
+    for processor in 0..4 {
+        scheduler.wait(processor, Wait::Time, None);
+        assert_eq!(scheduler.next(processor), None);
+        assert!(scheduler.halt(processor));
+    }
+    scheduler.wake(16, 1, 1);
+    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    // One that asks by itself is faster.
+    scheduler.wake_processor(0);
+    assert_eq!(scheduler.next(0), Some(threads[2]));
+    assert_eq!(scheduler.next(2), None);
+}
+
+#[test]
+fn an_entry_is_free_once_the_stack_is_left() {
+    let mut scheduler = Scheduler::<u64, 2>::new();
+    let first = scheduler.add(0).expect("memory");
+    assert_eq!(scheduler.next(0), Some(first));
+    assert_eq!(scheduler.end(0), Some(0));
+    // The processor idles on its stack.
+    assert_eq!(scheduler.next(0), None);
+    let second = scheduler.add(1).expect("memory");
+    assert_ne!(second, first);
+    assert_eq!(scheduler.next(0), Some(second));
+    assert!(scheduler.saved(0));
+    assert_eq!(scheduler.add(2).expect("memory"), first);
 }

@@ -59,11 +59,18 @@ pub fn notes() {
     }
 }
 
+/// Number of processors.
+const PROCESSORS: usize = 2;
+/// The one whose thread waits.
+const WAITING: usize = 0;
+
+type Threads = Scheduler<(), PROCESSORS>;
+
 /// A processor with a thread, and what another one shares with it.
 struct Processor {
     /// In the kernel's cell for threads, which one processor uses at a time.
-    scheduler: Mutex<Scheduler<()>>,
-    /// The other one interrupts it.
+    scheduler: Mutex<Threads>,
+    /// The other one kicks it.
     interrupt: Bell,
     word: AtomicU32,
     data: UnsafeCell<u32>,
@@ -79,21 +86,36 @@ impl Processor {
         });
         processor.with(|scheduler| {
             scheduler.add(()).expect("memory");
-            scheduler.next();
+            scheduler.next(WAITING);
         });
         // Begins the word.
         assert_eq!(processor.word.load(Ordering::Relaxed), 0);
         processor
     }
 
-    fn with<R>(&self, f: impl Fn(&mut Scheduler<()>) -> R) -> R {
+    fn with<R>(&self, f: impl Fn(&mut Threads) -> R) -> R {
         f(&mut self.scheduler.lock().expect("no panic"))
     }
 
     /// Halts until the thread can run.
     fn run_next(&self) {
-        while self.with(Scheduler::next).is_none() {
-            self.interrupt.wait();
+        while self.with(|scheduler| scheduler.next(WAITING)).is_none() {
+            if self.with(|scheduler| scheduler.halt(WAITING)) {
+                self.interrupt.wait();
+                self.with(|scheduler| scheduler.wake_processor(WAITING));
+            }
+        }
+    }
+
+    /// The other processor uses the scheduler, and kicks this one if that is what it says.
+    fn change(&self, f: impl Fn(&mut Threads)) {
+        let kicks = self.with(|scheduler| {
+            f(scheduler);
+            scheduler.take_kicks()
+        });
+        if kicks != 0 {
+            assert_eq!(kicks, 1 << WAITING, "the other one runs");
+            self.interrupt.ring();
         }
     }
 }
@@ -108,14 +130,13 @@ pub fn events() {
             // The device.
             processor.word.store(1, Ordering::Relaxed);
             note();
-            if processor.with(Scheduler::event) {
-                processor.interrupt.ring();
-            }
+            processor.change(|scheduler| _ = scheduler.event());
         }
     });
     while processor.word.load(Ordering::Relaxed) == 0 {
-        let wait =
-            |scheduler: &mut Scheduler<()>| scheduler.wait_unless(take_pending, Wait::Event, None);
+        let wait = |scheduler: &mut Threads| {
+            scheduler.wait_unless(WAITING, take_pending, Wait::Event, None)
+        };
         if processor.with(wait) {
             processor.run_next();
         }
@@ -133,14 +154,12 @@ pub fn futex() {
             processor.data.with_mut(|at| unsafe { *at = 1 });
             processor.word.store(1, Ordering::Release);
             let address = processor.word.as_ptr() as u64;
-            if processor.with(|scheduler| scheduler.wake(address, 1, 1)) > 0 {
-                processor.interrupt.ring();
-            }
+            processor.change(|scheduler| _ = scheduler.wake(address, 1, 1));
         }
     });
     while processor.word.load(Ordering::Acquire) == 0 {
-        let wait = |scheduler: &mut Scheduler<()>| {
-            scheduler.wait_while(&processor.word, 0, u32::MAX, None)
+        let wait = |scheduler: &mut Threads| {
+            scheduler.wait_while(WAITING, &processor.word, 0, u32::MAX, None)
         };
         if processor.with(wait) {
             processor.run_next();
