@@ -6,11 +6,62 @@
 //! the processor finds in its own use is a bug: the kernel stops with a report rather than corrupt
 //! the value. A value in use by another processor is waited for. The lock is unfair: with turns,
 //! all would wait for a virtual processor that its host doesn't run.
+//!
+//! Two processors would wait for each other if each used a cell that the other waits for. So cells
+//! have ranks, and a processor waits for a cell only while it uses none of the same or of a higher
+//! [`Rank`]. A kernel with debug assertions checks that at each use, on one processor, too.
 
 use crate::arch::local;
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU8, Ordering};
+
+/// The place of a cell in the order in which a processor may wait for several. Interrupts begin
+/// again: what they wait for isn't used with interrupts enabled, where several processors run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rank {
+    /// What disks say of the machine.
+    Metadata,
+    /// The generator of random numbers, which waits for its device.
+    Entropy,
+    /// The devices that were found.
+    Devices,
+    /// Received bytes, which are echoed.
+    Input,
+    /// The console's driver.
+    Terminal,
+    /// The console on a display.
+    Screen,
+    /// Lines of the log.
+    Log,
+    /// The controller of messages.
+    Controller,
+    /// Lines to acknowledge.
+    Interrupts,
+    /// Threads and what they wait for.
+    Threads,
+    /// Signals, which change with the thread.
+    Signals,
+    /// Corrections of the clock.
+    Clock,
+    /// Rust's heap.
+    Heap,
+    /// The address space.
+    Memory,
+}
+
+impl Rank {
+    /// A cell of this rank that holds `value`.
+    pub const fn cell<T>(self, value: T) -> ExclusiveCell<T> {
+        ExclusiveCell {
+            user: AtomicU8::new(FREE),
+            #[cfg(debug_assertions)]
+            rank: self,
+            value: UnsafeCell::new(value),
+        }
+    }
+}
 
 /// Nobody uses the cell.
 const FREE: u8 = 0;
@@ -73,6 +124,8 @@ fn release(user: &AtomicU8) {
 /// A value with one user at a time, through [`ExclusiveCell::with`].
 pub struct ExclusiveCell<T> {
     user: AtomicU8,
+    #[cfg(debug_assertions)]
+    rank: Rank,
     value: UnsafeCell<T>,
 }
 
@@ -80,14 +133,6 @@ pub struct ExclusiveCell<T> {
 unsafe impl<T: Send> Sync for ExclusiveCell<T> {}
 
 impl<T> ExclusiveCell<T> {
-    /// A cell that holds `value`.
-    pub const fn new(value: T) -> Self {
-        Self {
-            user: AtomicU8::new(FREE),
-            value: UnsafeCell::new(value),
-        }
-    }
-
     /// Runs `f` on the value, once no other processor uses it.
     ///
     /// # Panics
@@ -102,6 +147,8 @@ impl<T> ExclusiveCell<T> {
 
     /// Runs `f` on the value, once no other processor uses it; `None` when this one does.
     pub fn with_unless_own<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        #[cfg(debug_assertions)]
+        order::check(self.rank, &self.user);
         // SAFETY: just taken.
         take(&self.user).then(|| unsafe { self.run(f) })
     }
@@ -120,7 +167,12 @@ impl<T> ExclusiveCell<T> {
     unsafe fn run<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: nobody used the value, and the processor's number is there now, so no other
         // reference to it exists until the release below.
-        let result = f(unsafe { &mut *self.value.get() });
+        let value = unsafe { &mut *self.value.get() };
+        #[cfg(debug_assertions)]
+        let before = order::hold(self.rank);
+        let result = f(value);
+        #[cfg(debug_assertions)]
+        order::restore(before);
         release(&self.user);
         result
     }
@@ -136,10 +188,16 @@ impl<T> ExclusiveCell<T> {
     /// # Safety
     /// `f` keeps no reference to the value over the switch.
     pub unsafe fn hand_over(&self, f: impl FnOnce(*mut T)) {
+        #[cfg(debug_assertions)]
+        order::check(self.rank, &self.user);
         if !take(&self.user) {
             in_use();
         }
+        #[cfg(debug_assertions)]
+        let before = order::hold(self.rank);
         f(self.value.get());
+        #[cfg(debug_assertions)]
+        order::restore(before);
         release(&self.user);
     }
 
@@ -151,7 +209,76 @@ impl<T> ExclusiveCell<T> {
     pub unsafe fn take_over(&self, f: impl FnOnce(&mut T)) {
         // SAFETY: the caller's promise: this processor has taken the cell, for this thread.
         f(unsafe { &mut *self.value.get() });
+        #[cfg(debug_assertions)]
+        order::begin();
         release(&self.user);
+    }
+}
+
+/// Runs `f` in an interrupt: the order of the cells that the interrupted code uses has no part in
+/// it.
+#[inline(always)]
+pub fn in_interrupt<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(debug_assertions)]
+    let before = order::begin();
+    let result = f();
+    #[cfg(debug_assertions)]
+    order::restore(before);
+    result
+}
+
+/// Ends the checks of this processor's order, for the report of a crash: it may begin in any use.
+#[inline(always)]
+pub fn ignore_order() {
+    #[cfg(debug_assertions)]
+    order::restore(order::IGNORED);
+}
+
+/// The checks of the order.
+#[cfg(debug_assertions)]
+mod order {
+    use super::Rank;
+    use crate::arch::local;
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    /// No order is checked any more.
+    pub const IGNORED: u32 = u32::MAX;
+
+    /// Checks that a processor may wait for a cell of `rank`. Its own use of that cell is another
+    /// bug.
+    pub fn check(rank: Rank, user: &AtomicU8) {
+        let held = local::get().held.load(Ordering::Relaxed);
+        if held != IGNORED && held >> rank as u8 != 0 {
+            assert!(
+                user.load(Ordering::Relaxed) == local::owner(),
+                "a cell of rank {rank:?} is used within one of rank {}: processors would wait for \
+                 each other",
+                held.ilog2(),
+            );
+        }
+    }
+
+    /// Records the use of a cell of `rank`; returns what [`restore`] sets at its end.
+    pub fn hold(rank: Rank) -> u32 {
+        let held = &local::get().held;
+        let before = held.load(Ordering::Relaxed);
+        held.store(before | 1 << rank as u8, Ordering::Relaxed);
+        before
+    }
+
+    /// Begins with no cell in use.
+    pub fn begin() -> u32 {
+        let held = &local::get().held;
+        let before = held.load(Ordering::Relaxed);
+        if before != IGNORED {
+            held.store(0, Ordering::Relaxed);
+        }
+        before
+    }
+
+    /// Ends the last use, or the interrupt.
+    pub fn restore(before: u32) {
+        local::get().held.store(before, Ordering::Relaxed);
     }
 }
 
@@ -164,11 +291,11 @@ fn in_use() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExclusiveCell, any_in_use};
+    use super::{ExclusiveCell, Rank, any_in_use, in_interrupt};
 
     #[test]
     fn another_processor_waits() {
-        static CELL: ExclusiveCell<(u32, u32)> = ExclusiveCell::new((0, 0));
+        static CELL: ExclusiveCell<(u32, u32)> = Rank::Heap.cell((0, 0));
         let add = || {
             for _ in 0..100 {
                 CELL.with(|(first, second)| {
@@ -189,7 +316,7 @@ mod tests {
 
     #[test]
     fn refuses_a_second_holder() {
-        let cell = ExclusiveCell::new(1);
+        let cell = Rank::Heap.cell(1);
         cell.with(|value| {
             *value = 2;
             assert_eq!(cell.try_with(|_| ()), None);
@@ -199,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_use_passes_from_thread_to_thread() {
-        let cell = ExclusiveCell::new(1);
+        let cell = Rank::Threads.cell(1);
         // Ends in another thread, as that one's does here.
         let switch = |value: *mut i32| {
             // SAFETY: the value is in use by `switch` only.
@@ -214,5 +341,33 @@ mod tests {
         // SAFETY: no reference is kept.
         unsafe { cell.hand_over(switch) };
         assert_eq!(cell.try_with(|value| *value), Some(3));
+    }
+
+    #[test]
+    fn a_processor_waits_by_ranks() {
+        let outer = Rank::Threads.cell(());
+        let inner = Rank::Memory.cell(());
+        outer.with(|()| inner.with(|()| ()));
+        // Without waiting any order is right, and an interrupt has an order of its own.
+        inner.with(|()| {
+            assert_eq!(outer.try_with(|()| ()), Some(()));
+            in_interrupt(|| outer.with(|()| ()));
+        });
+        outer.with(|()| inner.with(|()| ()));
+    }
+
+    #[test]
+    #[should_panic(expected = "of rank Threads is used within one of rank 13")]
+    fn a_lower_rank_within_a_higher_one_panics() {
+        let outer = Rank::Threads.cell(());
+        let inner = Rank::Memory.cell(());
+        inner.with(|()| outer.with(|()| ()));
+    }
+
+    #[test]
+    #[should_panic(expected = "of rank Heap is used within one")]
+    fn two_of_the_same_rank_panic() {
+        let cells = [(); 2].map(|()| Rank::Heap.cell(()));
+        cells[0].with(|()| cells[1].with(|()| ()));
     }
 }

@@ -15,7 +15,7 @@ use crate::arch::interrupts;
 use crate::arch::paging::PAGE;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
-use crate::{console, power};
+use crate::{cell, console, power};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -84,6 +84,7 @@ impl Report {
         if REPORTING.swap(true, Ordering::Relaxed) {
             power::end_now(STATUS_FAULT);
         }
+        cell::ignore_order();
         let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
         let mut report = Self { on_control };
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");

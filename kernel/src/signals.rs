@@ -11,7 +11,7 @@ pub use delivery::{deliver, deliver_interrupted};
 pub use state::{Target, Thread};
 
 use crate::arch::{gates, numbers};
-use crate::cell::ExclusiveCell;
+use crate::cell::{ExclusiveCell, Rank};
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::power;
@@ -24,7 +24,7 @@ pub const PID: u64 = 1;
 
 /// Used by system calls and by the runtime when it waits; by an interrupt only if no cell is in
 /// use.
-static STATE: ExclusiveCell<State> = ExclusiveCell::new(State::new());
+static STATE: ExclusiveCell<State> = Rank::Signals.cell(State::new());
 
 /// The sender of a signal, as `siginfo_t` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

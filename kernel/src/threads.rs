@@ -25,7 +25,7 @@ use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::numbers as n;
 use crate::arch::{float, thread_pointer};
-use crate::cell::{self, ExclusiveCell};
+use crate::cell::{self, ExclusiveCell, Rank};
 use crate::crash::{self, Suspended};
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
@@ -99,7 +99,7 @@ struct State {
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
-static STATE: ExclusiveCell<State> = ExclusiveCell::new(State {
+static STATE: ExclusiveCell<State> = Rank::Threads.cell(State {
     scheduler: Scheduler::new(),
     stacks: Vec::new(),
     ended_stack: 0,

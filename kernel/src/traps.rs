@@ -4,7 +4,7 @@
 use crate::arch::gates::{self, Cause, Frame};
 use crate::board::vectors::TIMER;
 use crate::memory::{self, Fault};
-use crate::{crash, interrupts, wait};
+use crate::{cell, crash, interrupts, wait};
 use core::ptr::null_mut;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
@@ -23,10 +23,10 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
             gates::begin_exception();
             crash::exception(frame)
         }
-        Cause::Interrupt => match interrupts::handle(frame) {
+        Cause::Interrupt => cell::in_interrupt(|| match interrupts::handle(frame) {
             Some(vector) => wait::interrupted(frame, vector == TIMER),
             None => null_mut(),
-        },
+        }),
     }
 }
 

@@ -14,6 +14,9 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub struct Local {
     /// Number of cells in use: [`enter`] and [`leave`] count.
     pub(super) cells: AtomicU32,
+    /// Ranks of the cells that may be waited for, as bits, see [`crate::cell::Rank`].
+    #[cfg(debug_assertions)]
+    pub held: AtomicU32,
     /// The processor's number plus 1; 0 before [`Local::set_number`].
     pub(super) owner: AtomicU8,
     /// The timer may interrupt. Set by the first use of the timer.
@@ -35,6 +38,8 @@ impl Local {
     pub(super) const fn new() -> Self {
         Self {
             cells: AtomicU32::new(0),
+            #[cfg(debug_assertions)]
+            held: AtomicU32::new(0),
             owner: AtomicU8::new(0),
             timer_unmasked: AtomicBool::new(false),
             limited: AtomicBool::new(false),

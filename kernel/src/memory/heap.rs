@@ -6,7 +6,7 @@
 use super::reserve::{on_heap_allocated, on_heap_freed};
 use super::space;
 use crate::arch::paging::PAGE;
-use crate::cell::ExclusiveCell;
+use crate::cell::{ExclusiveCell, Rank};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
@@ -26,7 +26,7 @@ struct Heap(ExclusiveCell<State>);
 unsafe impl Send for State {}
 
 #[cfg_attr(not(test), global_allocator)]
-static HEAP: Heap = Heap(ExclusiveCell::new(State {
+static HEAP: Heap = Heap(Rank::Heap.cell(State {
     tlsf: Tlsf::new(),
     end: 0,
 }));

@@ -13,7 +13,7 @@ use crate::arch::paging::{
     set_written,
 };
 use crate::arch::{cpu, interrupts};
-use crate::cell::ExclusiveCell;
+use crate::cell::{ExclusiveCell, Rank};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -82,7 +82,7 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// Used by system calls, page faults and the runtime, with interrupts disabled, since another
 /// thread may fault. A page fault of the processor that uses it is denied: the code that works on
 /// memory touches only present pages.
-pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(None);
+pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = Rank::Memory.cell(None);
 
 /// Stack that work on [`MEMORY`] may use, in pages.
 const RESERVED_STACK: u64 = 4;

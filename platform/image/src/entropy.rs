@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
 use generator::{Generator, Reseed, SEED, Watch};
-use kernel::cell::ExclusiveCell;
+use kernel::cell::{ExclusiveCell, Rank};
 use kernel::devices::MEMORY;
 use kernel::{random, time, wait};
 use platform::Entropy;
@@ -26,7 +26,7 @@ struct Source {
 }
 
 /// Boxed, or an image would contain its bytes.
-static SOURCE: ExclusiveCell<Option<Box<Source>>> = ExclusiveCell::new(None);
+static SOURCE: ExclusiveCell<Option<Box<Source>>> = Rank::Entropy.cell(None);
 /// Number of times that the machine resumed from a snapshot.
 static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 

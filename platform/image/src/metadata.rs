@@ -9,7 +9,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use instance::Instance;
 use instance::disk::MountFat;
-use kernel::cell::ExclusiveCell;
+use kernel::cell::{ExclusiveCell, Rank};
 use kernel::environment;
 use platform::error::Failure;
 
@@ -17,10 +17,10 @@ use platform::error::Failure;
 static INSTANCE: AtomicPtr<Instance> = AtomicPtr::new(null_mut());
 
 /// The disks that [`read_disks`] opened, for the program.
-static DISKS: ExclusiveCell<Option<Opened>> = ExclusiveCell::new(None);
+static DISKS: ExclusiveCell<Option<Opened>> = Rank::Metadata.cell(None);
 
 /// See [`set_fat`].
-static FAT: ExclusiveCell<Option<MountFat>> = ExclusiveCell::new(None);
+static FAT: ExclusiveCell<Option<MountFat>> = Rank::Metadata.cell(None);
 
 struct Opened(Vec<Disk>);
 

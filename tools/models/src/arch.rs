@@ -3,15 +3,28 @@
 /// As in `kernel`: what each processor has for itself.
 pub mod local {
     use std::cell::Cell;
+    use std::sync::atomic::AtomicU32;
+
+    /// What the checks of the order use, which aren't part of a protocol.
+    pub struct Local {
+        /// Ranks of the cells in use.
+        pub held: AtomicU32,
+    }
 
     loom::thread_local! {
         static CELLS: Cell<u32> = Cell::new(0);
+        static LOCAL: &'static Local = Box::leak(Box::new(Local { held: AtomicU32::new(0) }));
         static OWNER: Cell<u8> = Cell::new(1);
     }
 
     /// Makes the caller the processor with this number, from 0 on; without it, it is the first.
     pub fn begin(number: u8) {
         OWNER.with(|owner| owner.set(number + 1));
+    }
+
+    /// What the processor has.
+    pub fn get() -> &'static Local {
+        LOCAL.with(|local| *local)
     }
 
     /// Counts a cell that will be in use.

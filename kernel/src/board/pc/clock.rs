@@ -20,7 +20,7 @@ mod rtc;
 pub use calibration::note_bus as set_up;
 
 use crate::arch::counter::counter;
-use crate::cell::ExclusiveCell;
+use crate::cell::{ExclusiveCell, Rank};
 use crate::clock::{NS, PAGE, scaled};
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,7 +31,7 @@ static BUS_HZ: AtomicU64 = AtomicU64::new(0);
 /// Whether the host writes [`PAGE`]. Written once, before [`BUS_HZ`].
 static KVM: AtomicBool = AtomicBool::new(false);
 /// The state of the comparisons; used with interrupts disabled.
-static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = ExclusiveCell::new(None);
+static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = Rank::Clock.cell(None);
 /// The counter when the next comparison is due. Written with [`DISCIPLINE`].
 static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 

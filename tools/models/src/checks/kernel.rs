@@ -1,7 +1,7 @@
 //! The kernel's cells, and the page with the time.
 
 use crate::arch::local;
-use crate::kernel::cell::{ExclusiveCell, any_in_use};
+use crate::kernel::cell::{Rank, any_in_use};
 use crate::kernel::clock::{Page, Rate};
 use core::cell::Cell;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Two processors use a cell, one after the other.
 pub fn cell() {
-    let cell = Arc::new(ExclusiveCell::new(0));
+    let cell = Arc::new(Rank::Heap.cell(0));
     // Begins the number of the user.
     cell.with(|value| *value = 1);
     let other = thread::spawn({
