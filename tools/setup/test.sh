@@ -213,6 +213,7 @@ if [ -n "$long" ]; then
     leave_out "cargo test, for arm64: $lacks"
   fi
   step 'weak memory: more preemptions' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p models
+  step 'threads: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p kernel --lib scheduler::model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
   step 'mutants of what changed' tools/setup/mutants.sh
 fi
