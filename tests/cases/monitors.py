@@ -45,9 +45,15 @@ MONITORS = {
 
 
 def image(context, program):
-    """The path of the program's stripped image."""
+    """The path of the program's stripped image.
+
+    QEMU puts a module into the last pages of memory, where microvm's firmware has left ACPI's
+    tables. These are in the rest of the last page, which is a whole page but for a byte here.
+    """
     path = context.path("image.elf")
     subprocess.run(["strip", "-o", path, executable(program, "q35")], check=True)
+    size = os.path.getsize(path)
+    os.truncate(path, size + -size % 4096 + 1)
     return path
 
 
