@@ -18,7 +18,7 @@
 //! - `stacks`: an unmapped page is below each; traps that may interrupt each other have one each.
 //! - `processor`: the memory that each processor has for itself, and the register that leads to it
 //!   from [`local::set_up`] on. [`local`] is the part of it that the rest of the kernel uses.
-//! - `signals`: the frame and the return of a signal's handler, on the program's stack.
+//! - `signals`: the frame and the return of a signal's [`handler`], on the program's stack.
 //! - `float`: the program's floating-point state is as it was when the function returns.
 //! - `start`: the first instructions, which call `soil_kernel_start` on [`stacks::MAIN`] with
 //!   interrupts disabled and [`start::boot_mapped`] mapped; and the program's first.
@@ -26,6 +26,7 @@
 //!
 //! The devices around the processor are [`crate::board`]'s.
 
+pub mod handler;
 pub mod local;
 pub mod numbers;
 #[cfg(target_arch = "x86_64")]

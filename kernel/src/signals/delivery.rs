@@ -4,7 +4,8 @@
 use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_default};
 use super::{STATE, origin};
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::signals::{FRAME, Handler, Resumption};
+use crate::arch::handler::Handler;
+use crate::arch::signals::{FRAME, Resumption};
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::{crash, extension};

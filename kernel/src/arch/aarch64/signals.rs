@@ -4,12 +4,13 @@
 //! `arch/arm64/include/uapi/asm/sigcontext.h`.
 
 use super::gates::{Frame, SystemCallFrame};
+use crate::arch::handler::Handler;
 use crate::arch::numbers::RT_SIGRETURN;
 
 /// Offsets, in words, of a handler's frame: the signal and the handler, `ucontext_t` with the
 /// record of the vector registers and the empty one that ends the list, `siginfo_t`.
 const CONTEXT: usize = 2;
-const MASK: usize = CONTEXT + 5;
+pub(in crate::arch) const MASK: usize = CONTEXT + 5;
 /// x0 of `mcontext_t`, after the address of a fault; sp, the next instruction and the flags follow
 /// x30.
 const GENERAL: usize = CONTEXT + 23;
@@ -18,7 +19,7 @@ const PC: usize = SP + 1;
 const STATE: usize = PC + 1;
 /// The record of the vector registers: its head, FPSR and FPCR, v0 to v31.
 const VECTORS: usize = CONTEXT + 58;
-const INFORMATION: usize = VECTORS + 2 + 64 + 2;
+pub(in crate::arch) const INFORMATION: usize = VECTORS + 2 + 64 + 2;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
 
@@ -27,33 +28,6 @@ const INTERRUPTS_MASKED: u64 = 1 << 7;
 
 /// `FPSIMD_MAGIC`, and the record's size, as the head has them.
 const VECTORS_HEAD: u64 = 0x4650_8001 | 528 << 32;
-
-/// A handler that is to run.
-pub struct Handler {
-    /// The signal's number.
-    pub signal: u64,
-    /// Address of the function.
-    pub function: u64,
-    /// The mask to restore after it.
-    pub mask: u64,
-    /// `si_code`, `si_pid` and `si_uid`, `si_value`.
-    pub information: [u64; 3],
-}
-
-impl Handler {
-    /// Sets what a frame has of a handler.
-    pub fn fill(&self, words: &mut [u64; FRAME]) {
-        words[0] = self.signal;
-        words[1] = self.function;
-        words[MASK] = self.mask;
-        words[INFORMATION] = self.signal;
-        [
-            words[INFORMATION + 1],
-            words[INFORMATION + 2],
-            words[INFORMATION + 3],
-        ] = self.information;
-    }
-}
 
 /// Where the program continues after the handlers.
 pub struct Resumption<'a> {

@@ -4,14 +4,15 @@
 //! `arch/x86/kernel/signal.c`.
 
 use super::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
+use crate::arch::handler::Handler;
 use x86_64::registers::rflags::RFlags;
 
 /// Offsets, in words, of a handler's frame: the signal and the handler, `ucontext_t` (without the
 /// state of the x87 unit), `siginfo_t`.
 const CONTEXT: usize = 2;
 const GENERAL: usize = CONTEXT + 5;
-const MASK: usize = CONTEXT + 37;
-const INFORMATION: usize = MASK + 16;
+pub(in crate::arch) const MASK: usize = CONTEXT + 37;
+pub(in crate::arch) const INFORMATION: usize = MASK + 16;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
 /// Bytes below a frame that hold what else a handler may change.
@@ -21,34 +22,6 @@ const RAX: usize = GENERAL + 13;
 const RSP: usize = GENERAL + 15;
 const RIP: usize = GENERAL + 16;
 const FLAGS: usize = GENERAL + 17;
-
-/// A handler that is to run.
-pub struct Handler {
-    /// The signal's number.
-    pub signal: u64,
-    /// Address of the function.
-    pub function: u64,
-    /// The mask to restore after it.
-    pub mask: u64,
-    /// `si_code`, `si_pid` and `si_uid`, `si_value`.
-    pub information: [u64; 3],
-}
-
-impl Handler {
-    /// Sets what a frame has of a handler.
-    #[inline(always)]
-    pub fn fill(&self, words: &mut [u64; FRAME]) {
-        words[0] = self.signal;
-        words[1] = self.function;
-        words[MASK] = self.mask;
-        words[INFORMATION] = self.signal;
-        [
-            words[INFORMATION + 1],
-            words[INFORMATION + 2],
-            words[INFORMATION + 3],
-        ] = self.information;
-    }
-}
 
 /// Where the program continues after the handlers.
 pub struct Resumption<'a> {
