@@ -165,7 +165,7 @@ impl<T> ExclusiveCell<T> {
     /// # Safety
     /// This processor has taken the cell.
     unsafe fn run<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: nobody used the value, and the processor's number is there now, so no other
+        // SAFETY: no processor used the value when this one stored its number in `user`, so no other
         // reference to it exists until the release below.
         let value = unsafe { &mut *self.value.get() };
         #[cfg(debug_assertions)]

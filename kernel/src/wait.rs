@@ -12,7 +12,7 @@
 //! In a program with threads a wait suspends one of them, and the processor halts when none can run
 //! ([`Threads`], which [`crate::threads`] sets: this module knows of one thread).
 //!
-//! What is of the processor that halts is in [`Local`](crate::arch::local::Local).
+//! [`Local`](crate::arch::local::Local) has the state of each processor's timer and halt.
 
 pub mod polling;
 pub mod timer;

@@ -1,4 +1,4 @@
-//! What each processor has for itself, whatever its kind.
+//! The state that each processor has for itself, of every architecture.
 
 pub use super::processor::set_up;
 #[cfg(not(test))]
