@@ -8,74 +8,80 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn the_lock_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3, "reactor/src/lock.rs", reactor::lock), NONE);
+    assert_eq!(unneeded(3..=5, "reactor/src/lock.rs", reactor::lock), NONE);
 }
 
 #[test]
 fn the_hand_over_needs_each_ordering_of_the_lock() {
-    assert_eq!(unneeded(2, "reactor/src/lock.rs", reactor::hand_over), NONE);
+    assert_eq!(
+        unneeded(2..=4, "reactor/src/lock.rs", reactor::hand_over),
+        NONE
+    );
 }
 
 #[test]
 fn a_queue_needs_each_of_its_orderings() {
     for model in [queue::by_events, queue::by_flags] {
-        assert_eq!(unneeded(2, "drivers/src/queue/ring.rs", model), NONE);
+        assert_eq!(unneeded(2..=4, "drivers/src/queue/ring.rs", model), NONE);
     }
 }
 
 #[test]
 fn doorbells_and_interrupts_need_the_barrier() {
     for model in [queue::doorbells, queue::interrupts] {
-        assert_eq!(unneeded(2, "drivers/src/memory.rs", model), NONE);
+        assert_eq!(unneeded(2..=4, "drivers/src/memory.rs", model), NONE);
     }
 }
 
 #[test]
 fn a_cell_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3, "kernel/src/cell.rs", kernel::cell), NONE);
+    assert_eq!(unneeded(3..=5, "kernel/src/cell.rs", kernel::cell), NONE);
 }
 
 #[test]
 fn the_page_with_the_time_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3, "kernel/src/clock.rs", kernel::clock), NONE);
+    assert_eq!(unneeded(3..=5, "kernel/src/clock.rs", kernel::clock), NONE);
 }
 
 #[test]
 fn queues_of_nvme_need_each_of_their_orderings() {
     assert_eq!(
-        unneeded(2, "drivers/src/nvme/queue.rs", nvme::commands),
+        unneeded(2..=3, "drivers/src/nvme/queue.rs", nvme::commands),
         NONE
     );
 }
 
 #[test]
 fn notes_of_interrupts_need_each_of_their_orderings() {
-    assert_eq!(unneeded(2, "interrupts/notes.rs", threads::notes), NONE);
+    assert_eq!(unneeded(2..=4, "interrupts/notes.rs", threads::notes), NONE);
 }
 
 #[test]
 fn a_thread_that_waits_is_queued_or_sees_the_change() {
     for model in [threads::events, threads::futex] {
-        check(3, model);
+        check(3..=5, model);
     }
 }
 
 #[test]
 fn an_initialisation_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3, "posix/src/wait/once.rs", once::once), NONE);
+    assert_eq!(unneeded(3..=5, "posix/src/wait/once.rs", once::once), NONE);
 }
 
 #[test]
 fn the_ring_of_a_trace_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3, "soil-sys/src/abi/trace.rs", trace::trace), NONE);
+    assert_eq!(
+        unneeded(3..=5, "soil-sys/src/abi/trace.rs", trace::trace),
+        NONE
+    );
 }
 
 #[test]
 fn the_ticker_ends_a_long_sleep_and_wakes_with_the_program() {
-    check(2, ticker::ticker);
+    check(2..=4, ticker::ticker);
 }
 
 #[test]
 fn an_event_ends_each_sleep_once() {
-    check(3, event::event);
+    check(3..=5, event::event);
 }

@@ -3,12 +3,10 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-
-/// Preemptions that a long run adds. Each multiplies the time.
-const MORE_PREEMPTIONS: usize = 1;
 
 /// An ordering in a source: file, line, column.
 type Site = (&'static str, u32, u32);
@@ -57,12 +55,14 @@ pub fn order(ordering: Ordering) -> Ordering {
 }
 
 /// Runs `model` in all orders of its threads with at most so many preemptions, and with all values
-/// that its loads may see. Panics with the first failure.
-pub fn check(preemptions: usize, model: fn()) {
+/// that its loads may see. Long runs try the end of the range, others its start: each preemption
+/// multiplies the time. Panics with the first failure.
+pub fn check(preemptions: RangeInclusive<usize>, model: fn()) {
     let mut builder = loom::model::Builder::new();
-    // Long runs try more.
-    let more = std::env::var_os("SOIL_TEST_LONG").map_or(0, |_| MORE_PREEMPTIONS);
-    builder.preemption_bound = Some(preemptions + more);
+    builder.preemption_bound = Some(match std::env::var_os("SOIL_TEST_LONG") {
+        Some(_) => *preemptions.end(),
+        None => *preemptions.start(),
+    });
     builder.max_branches = 10_000;
     builder.check(move || {
         OBJECTS.take();
@@ -72,7 +72,7 @@ pub fn check(preemptions: usize, model: fn()) {
 }
 
 /// Whether [`check`] finds a failure.
-fn fails(preemptions: usize, model: fn()) -> bool {
+fn fails(preemptions: RangeInclusive<usize>, model: fn()) -> bool {
     let failure = catch_unwind(AssertUnwindSafe(|| check(preemptions, model))).err();
     OBJECTS.take();
     let text = failure
@@ -85,16 +85,16 @@ fn fails(preemptions: usize, model: fn()) -> bool {
 
 /// [`check`], then the same for each ordering in a source that ends with `file`, without it.
 /// Returns the orderings without which the model doesn't fail, as the lines that have them.
-pub fn unneeded(preemptions: usize, file: &str, model: fn()) -> Vec<String> {
+pub fn unneeded(preemptions: RangeInclusive<usize>, file: &str, model: fn()) -> Vec<String> {
     SITES.take();
-    check(preemptions, model);
+    check(preemptions.clone(), model);
     let mut sites = SITES.take();
     sites.retain(|(path, ..)| path.ends_with(file));
     assert!(!sites.is_empty(), "the model uses no ordering of {file}");
     let mut unneeded = Vec::new();
     for site in sites {
         IGNORED.set(Some(site));
-        let failed = fails(preemptions, model);
+        let failed = fails(preemptions.clone(), model);
         IGNORED.set(None);
         if !failed {
             unneeded.push(line(site));
