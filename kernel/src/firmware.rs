@@ -44,6 +44,15 @@ pub fn set_root(rsdp: u64) {
     ROOT.store(rsdp, Ordering::Relaxed);
 }
 
+/// The IDs of the processors' local APICs, see [`acpi::processors`]; `None` on a machine without
+/// the table. Allocates.
+pub fn processors() -> Option<alloc::vec::Vec<u32>> {
+    match ROOT.load(Ordering::Relaxed) {
+        0 => None,
+        rsdp => acpi::processors(&FirmwareMemory, rsdp),
+    }
+}
+
 /// The tables; empty on a machine without ACPI. The first call reads them and allocates.
 pub fn acpi() -> &'static Acpi {
     // Acquire: pairs with the store. SAFETY: only set below, to a box that is never freed.

@@ -16,6 +16,8 @@ const HEADER: usize = 36;
 /// No table of interest is longer; a longer one counts as damaged.
 const MAX_TABLE: usize = 1 << 20;
 const MAX_TABLES: usize = 64;
+/// Entries of the MADT for processors beyond so many are left out.
+const MAX_PROCESSORS: usize = 1024;
 /// The signature of an RSDP.
 const SIGNATURE: &[u8] = b"RSD PTR ";
 
@@ -134,12 +136,7 @@ impl Acpi {
     /// skipped.
     pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
         let mut acpi = Self::default();
-        let (entries, width) = roots(memory, rsdp).unwrap_or((&[], 4));
-        for entry in entries.chunks_exact(width).take(MAX_TABLES) {
-            let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
-            let Some(table) = address.and_then(|address| table(memory, address)) else {
-                continue;
-            };
+        for table in tables(memory, rsdp) {
             match &table[..4] {
                 b"FACP" => acpi.fixed(memory, table),
                 b"APIC" => acpi.interrupts(table),
@@ -190,11 +187,7 @@ impl Acpi {
     fn interrupts(&mut self, madt: &[u8]) {
         const IO_APIC: u8 = 1;
         const OVERRIDE: u8 = 2;
-        let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
-        while let [kind, len, ..] = *rest {
-            let Some((entry, behind)) = rest.split_at_checked(usize::from(len.max(2))) else {
-                break;
-            };
+        for (kind, entry) in entries(madt) {
             match kind {
                 IO_APIC => {
                     if let (Some(address), Some(gsi)) = (u32_at(entry, 4), u32_at(entry, 8)) {
@@ -208,7 +201,6 @@ impl Acpi {
                 }
                 _ => {}
             }
-            rest = behind;
         }
     }
 
@@ -217,6 +209,47 @@ impl Acpi {
         let wired = self.overrides.iter().find(|(source, _)| *source == irq);
         wired.map_or(Gsi::from(irq), |(_, gsi)| *gsi)
     }
+}
+
+/// The IDs of the local APICs that the MADT lists as enabled, in its order; `None` without a MADT.
+/// The ID of a processor that is listed twice comes twice.
+pub fn processors(memory: &impl Physical, rsdp: u64) -> Option<Vec<u32>> {
+    const LOCAL_APIC: u8 = 0;
+    const LOCAL_X2APIC: u8 = 9;
+    const ENABLED: u32 = 1;
+    let madt = tables(memory, rsdp).find(|table| table.starts_with(b"APIC"))?;
+    let id = |(kind, entry): (u8, &[u8])| {
+        let (id, flags) = match kind {
+            LOCAL_APIC => (u8_at(entry, 3)?.into(), u32_at(entry, 4)?),
+            LOCAL_X2APIC => (u32_at(entry, 4)?, u32_at(entry, 8)?),
+            _ => return None,
+        };
+        (flags & ENABLED != 0).then_some(id)
+    };
+    Some(entries(madt).filter_map(id).take(MAX_PROCESSORS).collect())
+}
+
+/// The entries of a MADT: the kind of each, and its bytes.
+fn entries(madt: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
+    core::iter::from_fn(move || {
+        let [kind, len, ..] = *rest else {
+            return None;
+        };
+        let (entry, behind) = rest.split_at_checked(usize::from(len.max(2)))?;
+        rest = behind;
+        Some((kind, entry))
+    })
+}
+
+/// The intact tables that the root pointer at `rsdp` leads to.
+fn tables<M: Physical>(memory: &M, rsdp: u64) -> impl Iterator<Item = &[u8]> {
+    let (entries, width) = roots(memory, rsdp).unwrap_or((&[], 4));
+    let entries = entries.chunks_exact(width).take(MAX_TABLES);
+    entries.filter_map(move |entry| {
+        let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
+        table(memory, address?)
+    })
 }
 
 /// The XSDT or RSDT of this RSDP without its header, and the bytes of an entry.
@@ -256,7 +289,9 @@ fn fixed_power(fadt: &[u8]) -> Option<Power> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acpi, EventDevice, HEADER, Power, Register, VirtioMmio, find_root, is_intact};
+    use super::{
+        Acpi, EventDevice, HEADER, Power, Register, VirtioMmio, find_root, is_intact, processors,
+    };
     use crate::memory::Physical;
     use proptest::prelude::{any, proptest};
 
@@ -412,6 +447,42 @@ mod tests {
         }
         device[6] = b'X';
         assert_eq!(Acpi::parse(&machine(0, &device), 0).vmclock, None);
+    }
+
+    #[test]
+    fn lists_the_enabled_processors() {
+        let local = |id: u8, flags: u8| vec![0, 8, 0, id, flags, 0, 0, 0];
+        let high = |id: u32, flags: u8| {
+            let id = id.to_le_bytes();
+            [&[9, 16, 0, 0][..], &id, &[flags, 0, 0, 0], &[0; 4]].concat()
+        };
+        let list = |entries: &[Vec<u8>]| {
+            let mut memory = machine(0, b"");
+            let madt = table(b"APIC", &[vec![0; 8], entries.concat()].concat());
+            memory.0[0x400..0x400 + madt.len()].copy_from_slice(&madt);
+            processors(&memory, 0)
+        };
+        let (enabled, online_capable) = (1, 2);
+        let entries = [
+            local(0, enabled),
+            // Of another kind, and one that could be added.
+            vec![1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0],
+            local(1, online_capable),
+            local(2, enabled),
+            high(0x1_0000, enabled),
+            high(7, 0),
+        ];
+        assert_eq!(list(&entries), Some(vec![0, 2, 0x1_0000]));
+        assert_eq!(list(&[]), Some(vec![]));
+        // Cut off, and too short for its kind.
+        assert_eq!(list(&[local(3, 1), vec![0, 8, 0, 4, 1]]), Some(vec![3]));
+        assert_eq!(list(&[vec![0, 4, 0, 4], local(3, 1)]), Some(vec![3]));
+        // As many as fill a table.
+        assert_eq!(
+            list(&vec![local(1, 1); 50]).map(|list| list.len()),
+            Some(50)
+        );
+        assert_eq!(processors(&machine(0, b""), 1), None);
     }
 
     #[test]
