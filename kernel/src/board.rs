@@ -11,6 +11,9 @@
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
 //!   doesn't know has no end. `route` may map memory: not for interrupts. The write of a message is
 //!   ordered after the device's writes before it.
+//! - `processors`: starts the others, and interrupts them. `start` is called once; the functions
+//! have
+//!   interrupts disabled, but for `find`.
 //! - `timer`: one interrupt, at the time or earlier; a later call replaces it. After the clock's
 //!   `begin`.
 //! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two

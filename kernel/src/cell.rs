@@ -14,7 +14,7 @@
 use crate::arch::local;
 use core::cell::UnsafeCell;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The place of a cell in the order in which a processor may wait for several. Interrupts begin
 /// again: what they wait for isn't used with interrupts enabled, where several processors run.
@@ -97,6 +97,14 @@ fn exchange(user: &AtomicU8) -> bool {
         .is_ok()
 }
 
+/// Processors were stopped while they used cells, which nobody releases. Set once.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Doesn't wait for cells from now on: one in use counts as this processor's.
+pub fn abandon() {
+    ABANDONED.store(true, Ordering::Relaxed);
+}
+
 /// Takes the cell of `user` once another processor has released it; false if it is this one's.
 #[cold]
 #[inline(never)]
@@ -106,7 +114,7 @@ fn take_later(user: &AtomicU8) -> bool {
         // Reads until it may succeed: an exchange takes the memory from the one that releases.
         match user.load(Ordering::Relaxed) {
             FREE if exchange(user) => return true,
-            number if number == own => {
+            number if number == own || ABANDONED.load(Ordering::Relaxed) => {
                 local::leave();
                 return false;
             }

@@ -102,6 +102,12 @@ impl Page {
         (rate != 0).then_some(Rate(rate))
     }
 
+    /// Whether the host promises that it is right on every processor (`PVCLOCK_TSC_STABLE_BIT`).
+    #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+    pub fn is_stable(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & 1 != 0
+    }
+
     /// From counter `ticks` on, at time `ns`, the clock runs at `rate`. Interrupts are disabled: a
     /// reader in one would wait for a half-written page.
     pub fn write(&self, ticks: u64, ns: u64, rate: Rate) {

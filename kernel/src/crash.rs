@@ -6,7 +6,8 @@
 //! call instruction: it may contain a function too many, and misses none.
 //!
 //! A report may begin in any context, with any cell in use: it uses none, allocates nothing, and a
-//! second one ends the machine at once.
+//! second one ends the machine at once. It begins by stopping the other processors, if the program
+//! has started some; a crash there waits for that.
 
 use crate::arch::cpu;
 use crate::arch::gates::{Frame, RETURN_AT, STACK_POINTER_LEADS};
@@ -15,7 +16,8 @@ use crate::arch::interrupts;
 use crate::arch::paging::PAGE;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
-use crate::{cell, console, power};
+use crate::power::{self, Other};
+use crate::{cell, console};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -81,6 +83,7 @@ struct Report {
 
 impl Report {
     fn begin(reason: core::fmt::Arguments) -> Self {
+        power::stop_others();
         if REPORTING.swap(true, Ordering::Relaxed) {
             power::end_now(STATUS_FAULT);
         }
@@ -90,6 +93,10 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
+        if let Some(others) = power::others() {
+            let number = (others.visit)(&mut |_, _| {});
+            report.both(format_args!("processor {number}"), true);
+        }
         if let Some(threads) = threads() {
             let number = threads(&mut |_| {});
             report.both(format_args!("thread {number}"), true);
@@ -171,6 +178,20 @@ impl Report {
     }
 
     fn end(mut self, status: u8) -> ! {
+        if let Some(others) = power::others() {
+            (others.visit)(&mut |number, other| {
+                self.both(format_args!("processor {number}"), true);
+                match other {
+                    Other::Stopped(frame) => self.trace_frame(frame),
+                    Other::Ends => console::line(format_args!(
+                        "processor {number} was about to end the machine as well"
+                    )),
+                    Other::Runs => {
+                        console::line(format_args!("processor {number} could not be stopped"))
+                    }
+                }
+            });
+        }
         if let Some(threads) = threads() {
             threads(&mut |thread| {
                 self.both(format_args!("thread {}", thread.number), true);

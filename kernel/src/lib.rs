@@ -25,8 +25,8 @@
 //!
 //! # Who runs when
 //!
-//! One processor runs one thread at a time; [`threads`] switches them. Each static says which of
-//! these contexts use it:
+//! One processor runs one thread at a time; [`threads`] switches them. Others, if the program
+//! starts them, run no thread. Each static says which of these contexts use it:
 //!
 //! | context | interrupts | may use |
 //! |---|---|---|
@@ -63,6 +63,8 @@ mod glibc;
 pub mod interrupts;
 pub mod memory;
 pub mod power;
+#[cfg(not(test))]
+pub mod processors;
 pub mod random;
 pub mod signals;
 pub mod syscall;

@@ -13,9 +13,57 @@ pub use button::{
 };
 
 use crate::arch::counter::counter;
+use crate::arch::gates::Frame;
 use crate::arch::interrupts;
 use crate::board::power as machine;
 use crate::{clock, console};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// What another processor does while one ends the machine.
+pub enum Other<'a> {
+    /// It was stopped, with these registers.
+    Stopped(&'a Frame),
+    /// It was about to end the machine as well, and has stopped itself.
+    Ends,
+    /// It couldn't be stopped.
+    Runs,
+}
+
+/// Gets the number of a processor and what it does.
+pub type Visitor<'a> = &'a mut dyn FnMut(u8, Other<'_>);
+
+/// The functions of a program that has started other processors.
+pub struct Others {
+    /// Stops the others for good; doesn't return where another one stops this processor. From any
+    /// context; interrupts stay disabled.
+    pub stop: fn(),
+    /// Calls a function with each other processor; returns the number of the caller's.
+    pub visit: fn(Visitor<'_>) -> u8,
+}
+
+/// Null while there is one processor. Written once, by [`set_others`].
+static OTHERS: AtomicPtr<Others> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on the end of the machine stops the other processors first.
+pub fn set_others(others: &'static Others) {
+    // Hidden from the compiler: otherwise every program would link the functions. Release: what
+    // they use exists.
+    let others: *const Others = core::hint::black_box(others);
+    OTHERS.store(others.cast_mut(), Ordering::Release);
+}
+
+/// The functions, if the program has started other processors.
+pub fn others() -> Option<&'static Others> {
+    // SAFETY: only `set_others` stores there.
+    unsafe { OTHERS.load(Ordering::Acquire).as_ref() }
+}
+
+/// Stops the other processors, if there are some.
+pub fn stop_others() {
+    if let Some(others) = others() {
+        (others.stop)();
+    }
+}
 
 /// How long a VMM that was told to end the machine has for it, in nanoseconds. QEMU does it in
 /// another thread, while the processor goes on.
@@ -50,6 +98,7 @@ pub fn exit_crashed(status: u8) -> ! {
 /// Completes the output, and reports the status to `soil run`.
 fn prepare(status: u8) {
     interrupts::disable();
+    stop_others();
     console::drain_now();
     console::mirror(None);
     write_control(status);
@@ -85,14 +134,21 @@ fn await_end() {
 
 /// Switches the machine off; if that fails, resets it.
 pub fn off() -> ! {
+    stop_others();
     if machine::off() {
         await_end();
     }
     reboot()
 }
 
-/// Stops the processor for good; the power stays on. Interrupts are disabled.
+/// Stops the machine for good; the power stays on. Interrupts are disabled.
 pub fn halt() -> ! {
+    stop_others();
+    park()
+}
+
+/// Stops the processor for good. Interrupts are disabled.
+pub fn park() -> ! {
     loop {
         interrupts::disable();
         interrupts::halt();
@@ -101,5 +157,6 @@ pub fn halt() -> ! {
 
 /// Resets the machine. Under QEMU with `-no-reboot` that ends it.
 pub fn reboot() -> ! {
+    stop_others();
     machine::reset()
 }

@@ -4,10 +4,13 @@
 //! time ([`crate::board::clock`]). A VMClock gives the wall time before the machine's own clock if
 //! it can, and steps it after a disruption.
 //!
-//! The clocks may be read from every context except a second processor: by tasks, ticks and
-//! interrupts. A change of the page, and a comparison, happens with interrupts disabled.
+//! The monotonic clock may be read from every context, by tasks, ticks and interrupts, and on every
+//! processor once the first has read it; wall time on the first. A change of the page, and a
+//! comparison, happens with interrupts disabled.
 
 pub use crate::arch::counter::counter;
+#[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
+pub use crate::board::clock::is_for_all;
 
 use crate::arch::interrupts::without_interrupts;
 use crate::board::clock as machine;

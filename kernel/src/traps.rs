@@ -2,6 +2,7 @@
 //! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Cause, Frame};
+use crate::arch::local;
 use crate::board::vectors::TIMER;
 use crate::memory::{self, Fault};
 use crate::{cell, crash, interrupts, wait};
@@ -20,6 +21,9 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
         }
         Cause::Exception if frame.ends_probe() => null_mut(),
         Cause::Exception => {
+            if frame.may_be_stop() && local::obey(frame) {
+                return null_mut();
+            }
             gates::begin_exception();
             crash::exception(frame)
         }

@@ -13,7 +13,7 @@ fn modules_import_from_lower_layers_only() {
         &["interrupts"],
         &["console"],
         &["environment", "power", "random", "time"],
-        &["crash", "devices", "extension"],
+        &["crash", "devices", "extension", "processors"],
         &["signals"],
         &["wait"],
         &["syscall", "traps"],

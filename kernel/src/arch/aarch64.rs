@@ -14,6 +14,8 @@ pub mod gic;
 pub mod interrupts;
 pub mod mmu;
 pub mod names;
+#[cfg(not(test))]
+pub mod others;
 pub mod processor;
 pub mod random;
 pub mod signals;

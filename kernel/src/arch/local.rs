@@ -6,7 +6,8 @@ pub use super::processor::{cells, enter, get, leave, owner};
 #[cfg(test)]
 pub use host::{cells, enter, get, leave, owner};
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use super::gates::Frame;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Written by its processor only, with interrupts disabled where nothing else is said; so all
 /// accesses are relaxed. [`get`] returns that of the processor that calls it.
@@ -31,9 +32,21 @@ pub struct Local {
     pub timer_set: AtomicU64,
     /// How long it has halted, in nanoseconds.
     pub idle_ns: AtomicU64,
+    /// The interrupt that it handles, for its end. Written by interrupts, which don't nest.
+    pub interrupt: AtomicU32,
+    /// What identifies it to the interrupt controller. Written before other processors see it.
+    pub id: AtomicU64,
+    /// What it runs next, a `Work`; null for nothing. Written by any processor.
+    pub work: AtomicPtr<()>,
+    /// The registers with which it was stopped for good, a `Frame`; null while it runs, and
+    /// [`Local::ENDS`]. Others read it.
+    pub stopped: AtomicPtr<()>,
 }
 
 impl Local {
+    /// In place of registers: the processor has stopped itself, to let another one end the machine.
+    pub const ENDS: *mut () = core::ptr::dangling_mut();
+
     /// Of a processor that has not begun.
     pub(super) const fn new() -> Self {
         Self {
@@ -46,6 +59,10 @@ impl Local {
             halted: AtomicBool::new(false),
             timer_set: AtomicU64::new(0),
             idle_ns: AtomicU64::new(0),
+            interrupt: AtomicU32::new(0),
+            id: AtomicU64::new(0),
+            work: AtomicPtr::new(core::ptr::null_mut()),
+            stopped: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
 
@@ -53,6 +70,32 @@ impl Local {
     pub(super) fn set_number(&self, number: u8) {
         self.owner.store(number + 1, Ordering::Relaxed);
     }
+
+    /// The processor's number, from 0 on.
+    pub fn number(&self) -> u8 {
+        self.owner.load(Ordering::Relaxed).wrapping_sub(1)
+    }
+}
+
+/// Stops the processor if another one wants that, a function of the type of `obey`; null while
+/// there is one. Written once.
+static OBEY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From now on a request to stop calls `obey` with the registers at its interrupt; it returns
+/// whether there is such a request, which will come again.
+pub fn set_obey(obey: fn(&Frame) -> bool) {
+    // Hidden from the compiler: otherwise every program would link the function. Release: what it
+    // uses exists.
+    OBEY.store(core::hint::black_box(obey as *mut ()), Ordering::Release);
+}
+
+/// Handles what may be a request to stop; returns whether it is one, for which it is too early.
+pub fn obey(frame: &Frame) -> bool {
+    type Obey = fn(&Frame) -> bool;
+    let obey = OBEY.load(Ordering::Acquire);
+    // SAFETY: only `set_obey` stores there, a function of this type; null is `None`.
+    let obey = unsafe { core::mem::transmute::<*mut (), Option<Obey>>(obey) };
+    obey.is_some_and(|obey| obey(frame))
 }
 
 /// Tests run as a process, whose threads stand for processors.

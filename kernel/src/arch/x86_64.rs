@@ -12,6 +12,8 @@ pub mod gates;
 pub mod interrupts;
 pub mod mmu;
 pub mod names;
+#[cfg(not(test))]
+pub mod others;
 pub mod paging;
 pub mod processor;
 pub mod random;

@@ -13,6 +13,8 @@ pub mod keyboard;
 pub mod mmio;
 pub mod pci;
 pub mod power;
+#[cfg(not(test))]
+pub mod processors;
 mod pvpanic;
 mod reset;
 #[cfg(test)]

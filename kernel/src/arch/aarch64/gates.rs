@@ -93,6 +93,12 @@ impl Frame {
         is_probe
     }
 
+    /// Whether another processor may have caused it, to stop this one: that is an interrupt here.
+    #[inline(always)]
+    pub fn may_be_stop(&self) -> bool {
+        false
+    }
+
     /// The name of the exception.
     pub fn name(&self) -> &'static str {
         syndrome::name(self.syndrome)
@@ -673,19 +679,20 @@ pub fn call(number: u64) {
 pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
     TRAP.store(trap as *mut (), Ordering::Relaxed);
     SYSTEM_CALL_HANDLER.store(system_call as *mut (), Ordering::Relaxed);
-    let faults = [stacks::FAULT.top(), stacks::SECOND_FAULT.top()];
-    load(faults, stacks::INTERRUPT.top(), stacks::MAIN.top());
-}
-
-/// Sets the vectors and the stacks of the processor that runs: of faults and of those during
-/// others, of interrupts, and the running thread's.
-fn load(faults: [u64; 2], interrupts: u64, kernel: u64) {
     let own = processor::block();
-    for (place, top) in own.fault_stacks.iter().zip(faults) {
+    for (place, top) in [
+        (&own.fault_stacks[0], stacks::FAULT.top()),
+        (&own.fault_stacks[1], stacks::SECOND_FAULT.top()),
+        (&own.interrupt_stack, stacks::INTERRUPT.top()),
+        (&own.kernel_stack, stacks::MAIN.top()),
+    ] {
         place.store(top, Ordering::Relaxed);
     }
-    own.interrupt_stack.store(interrupts, Ordering::Relaxed);
-    own.kernel_stack.store(kernel, Ordering::Relaxed);
+    load();
+}
+
+/// Sets the vectors of the processor that runs, whose block has its stacks.
+pub(super) fn load() {
     end_page_fault();
     // SAFETY: the table has an entry for each exception. System errors, which were masked until
     // now, are reported.

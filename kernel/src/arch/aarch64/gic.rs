@@ -54,6 +54,20 @@ pub fn end(number: u32) {
     unsafe { asm!("dsb sy", "msr s3_0_c12_c12_1, {}", "isb", in(reg) number, options(nostack)) };
 }
 
+/// Sends interrupt `number`, below 16, to the processor of this affinity, after all writes to
+/// memory before.
+pub fn send(affinity: [u8; 4], number: u32) {
+    let [first, second, third, fourth] = affinity.map(u64::from);
+    let value = 1 << (first & 15)
+        | second << 16
+        | u64::from(number) << 24
+        | third << 32
+        | first >> 4 << 44
+        | fourth << 48;
+    // SAFETY: ICC_SGI1R_EL1.
+    unsafe { asm!("dsb sy", "msr s3_0_c12_c11_5, {}", "isb", in(reg) value, options(nostack)) };
+}
+
 /// The affinity of the processor, as interrupts are routed by it: 8 bits each, from the lowest.
 pub fn affinity() -> [u8; 4] {
     let value: u64;

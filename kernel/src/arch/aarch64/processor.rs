@@ -5,6 +5,7 @@
 //! interrupts disabled.
 
 use crate::arch::local::Local;
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
@@ -19,6 +20,8 @@ pub struct Processor {
     pub(super) interrupt_stack: AtomicU64,
     /// The end of the running thread's kernel stack.
     pub(super) kernel_stack: AtomicU64,
+    /// The end of the stack on which it begins and halts.
+    pub(super) idle_stack: AtomicU64,
     /// The end of the first stack of faults, and of the one for a fault during another.
     pub(super) fault_stacks: [AtomicU64; 2],
     local: Local,
@@ -31,14 +34,36 @@ impl Processor {
             fault_stack: AtomicU64::new(0),
             interrupt_stack: AtomicU64::new(0),
             kernel_stack: AtomicU64::new(0),
+            idle_stack: AtomicU64::new(0),
             fault_stacks: [const { AtomicU64::new(0) }; 2],
             local: Local::new(),
         }
     }
 
-    /// Makes this the block of the processor that runs, with this number.
-    fn begin(&'static self, number: u8) {
-        self.local.set_number(number);
+    /// Of a processor with this number that will be started, with stacks by `stack`, each of 12 KiB
+    /// at least above a guard; `None` when memory is short. Never freed.
+    pub fn make(number: u8, stack: fn() -> Option<u64>) -> Option<&'static Self> {
+        let block = Self::new();
+        for place in [
+            &block.fault_stacks[0],
+            &block.fault_stacks[1],
+            &block.interrupt_stack,
+            &block.kernel_stack,
+            &block.idle_stack,
+        ] {
+            place.store(stack()?, Ordering::Relaxed);
+        }
+        block.local.set_number(number);
+        Some(Box::leak(Box::new(block)))
+    }
+
+    /// What the rest of the kernel keeps for it.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Makes this the block of the processor that runs.
+    pub(super) fn begin(&'static self) {
         // SAFETY: the register is the kernel's own.
         unsafe { asm!("msr tpidr_el1, {}", in(reg) self, options(nostack)) };
     }
@@ -48,7 +73,8 @@ static FIRST: Processor = Processor::new();
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {
-    FIRST.begin(0);
+    FIRST.local.set_number(0);
+    FIRST.begin();
 }
 
 /// The block of the processor that runs.

@@ -95,10 +95,8 @@ core::arch::global_asm!(
     .quad soil_image_entry
     .popsection
 
-    .pushsection .text.soil_boot, "ax", @progbits
-    .globl soil_image_entry
-soil_image_entry:
-    mov x19, x0
+    // Continues at EL1, with the MMU off and interrupts disabled.
+    .macro soil_begin
     msr daifset, #15
     mrs x1, currentel
     cmp x1, #8
@@ -154,6 +152,38 @@ soil_image_entry:
     isb
     mov x1, #(3 << 20)                  // no traps of the floating-point unit
     msr cpacr_el1, x1
+    .endm
+
+    // Switches the MMU on, on the tables at x21, and continues at the link address.
+    .macro soil_map to
+    ldr x1, ={memory_types}
+    msr mair_el1, x1
+    ldr x1, ={translation}
+    mrs x2, id_aa64mmfr0_el1
+    and x2, x2, #15
+    mov x3, #5                          // 48 bits: more need other tables
+    cmp x2, x3
+    csel x2, x2, x3, lo
+    orr x1, x1, x2, lsl #32
+    msr tcr_el1, x1
+    msr ttbr0_el1, x21
+    msr ttbr1_el1, x21
+    ic iallu
+    tlbi vmalle1
+    dsb nsh
+    isb
+    ldr x1, ={control_on}
+    ldr x2, =\to
+    msr sctlr_el1, x1
+    isb
+    br x2
+    .endm
+
+    .pushsection .text.soil_boot, "ax", @progbits
+    .globl soil_image_entry
+soil_image_entry:
+    mov x19, x0
+    soil_begin
 
     // x20: where the image lies; x21: the tables; x22: the end of the image; x23: its length.
     adrp x20, soil_image_start
@@ -232,27 +262,7 @@ soil_image_entry:
     b.lo 7b
     dsb sy
 
-    ldr x1, ={memory_types}
-    msr mair_el1, x1
-    ldr x1, ={translation}
-    mrs x2, id_aa64mmfr0_el1
-    and x2, x2, #15
-    mov x3, #5                          // 48 bits: more need other tables
-    cmp x2, x3
-    csel x2, x2, x3, lo
-    orr x1, x1, x2, lsl #32
-    msr tcr_el1, x1
-    msr ttbr0_el1, x21
-    msr ttbr1_el1, x21
-    ic iallu
-    tlbi vmalle1
-    dsb nsh
-    isb
-    ldr x1, ={control_on}
-    ldr x2, =soil_mapped
-    msr sctlr_el1, x1
-    isb
-    br x2
+    soil_map soil_mapped
 
     // Maps the GiB of x8 in the direct map with the bits of x7.
 8:  lsr x6, x8, #30
@@ -305,7 +315,37 @@ soil_linux_start:
     svc #0
     .ltorg
     .popsection
+
+    // Of another processor: x0 is its block, at its virtual address.
+    .pushsection .text.soil_others, "ax", @progbits
+    .globl soil_others
+soil_others:
+    mov x19, x0
+    soil_begin
+    adrp x21, {tables}
+    soil_map soil_other
+soil_other:
+    adrp x1, {root}
+    ldr x1, [x1, :lo12:{root}]
+    msr ttbr0_el1, x1
+    msr ttbr1_el1, x1
+    isb
+    tlbi vmalle1
+    dsb nsh
+    isb
+    ldr x1, [x19, #{idle_stack}]
+    mov sp, x1
+    mov x0, x19
+    mov x29, xzr
+    mov x30, xzr
+    bl {begin}
+    b .
+    .ltorg
+    .popsection
     "#,
+    root = sym super::others::ROOT,
+    begin = sym super::others::begin,
+    idle_stack = const core::mem::offset_of!(super::processor::Processor, idle_stack),
     tables = sym TABLES,
     image = sym IMAGE,
     stack = sym super::stacks::MAIN,

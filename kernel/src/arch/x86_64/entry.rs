@@ -39,16 +39,16 @@ soil_pvh_start:
     cmp ecx, 512
     jne 2b
     mov eax, cr4
-    or eax, 0x6a0                       // PAE, PGE, OSFXSR, OSXMMEXCPT
+    or eax, {control_4}
     mov cr4, eax
     mov cr3, edi
-    mov ecx, 0xc0000080                 // EFER: SCE, LME, NXE
+    mov ecx, 0xc0000080
     rdmsr
-    or eax, 0x901
+    or eax, {features}
     wrmsr
     mov eax, cr0
-    and eax, 0x9ffffff3                 // caches on, no x87 emulation
-    or eax, 0x80010023                  // PG, WP, NE, MP, PE
+    and eax, {control_0_kept}
+    or eax, {control_0}
     mov cr0, eax
     lgdt [soil_boot_gdt_pointer]
     push 8
@@ -82,6 +82,7 @@ soil_linux_start:
     mov edi, 126                        // the shell's "command can't be run"
     syscall
     .balign 8
+    .globl soil_boot_gdt
 soil_boot_gdt:
     .quad 0, 0x00af9b000000ffff
 soil_boot_gdt_pointer:
@@ -90,20 +91,34 @@ soil_boot_gdt_pointer:
     .popsection
     "#,
     tables = sym TABLES,
+    control_4 = const CONTROL_4,
+    features = const FEATURES,
+    control_0_kept = const CONTROL_0_KEPT,
+    control_0 = const CONTROL_0,
     stack = sym super::stacks::MAIN,
     stack_size = const super::stacks::MAIN_SIZE,
     message = sym NO_PROCESS,
     message_len = const NO_PROCESS.len(),
 );
 
+/// The bits of CR4: PAE, PGE, OSFXSR, OSXMMEXCPT.
+pub const CONTROL_4: u32 = 0x6a0;
+/// The bits of EFER: SCE, LME, NXE.
+pub const FEATURES: u32 = 0x901;
+/// The bits of CR0 that aren't cleared: caches are on, x87 isn't emulated.
+pub const CONTROL_0_KEPT: u32 = 0x9fff_fff3;
+/// The bits of CR0 that are set: PG, WP, NE, MP, PE.
+pub const CONTROL_0: u32 = 0x8001_0023;
+
 static NO_PROCESS: [u8; 68] =
     *b"soil: this is a machine's image, not for Linux: use 'soil run FILE'\n";
 
 /// Zeroed memory that only the processor and the assembly above use, during boot.
 #[repr(C, align(4096))]
-struct Opaque<const N: usize>(core::cell::UnsafeCell<[u8; N]>);
+pub struct Opaque<const N: usize>(core::cell::UnsafeCell<[u8; N]>);
 
 // SAFETY: nothing in Rust reads or writes the contents.
 unsafe impl<const N: usize> Sync for Opaque<N> {}
 
-static TABLES: Opaque<{ 3 * 4096 }> = Opaque(core::cell::UnsafeCell::new([0; 3 * 4096]));
+/// The boot's tables: the first GiB at its own address and in the direct map.
+pub static TABLES: Opaque<{ 3 * 4096 }> = Opaque(core::cell::UnsafeCell::new([0; 3 * 4096]));

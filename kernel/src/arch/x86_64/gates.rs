@@ -107,6 +107,12 @@ impl Frame {
         }
     }
 
+    /// Whether another processor may have caused it, to stop this one.
+    #[inline(always)]
+    pub fn may_be_stop(&self) -> bool {
+        self.vector == NON_MASKABLE
+    }
+
     /// The exception or interrupt.
     pub fn vector(&self) -> u64 {
         self.vector
@@ -545,19 +551,23 @@ pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
         ];
     }
     // SAFETY: the caller's promise; these stacks are the first processor's.
-    unsafe { load(Stacks::first(), stacks::MAIN.top()) };
+    unsafe {
+        *processor::block().stacks.get() = Stacks::first();
+        processor::set_system_call_stack(stacks::MAIN.top());
+        load();
+    }
 }
 
-/// Loads GDT, TSS and IDT of the processor that runs and enables its `syscall` instruction. Its
-/// traps use `stacks`, and system calls the stack that ends at `system_call`.
+/// Loads GDT, TSS and IDT of the processor that runs and enables its `syscall` instruction.
 ///
 /// # Safety
-/// Called once on each processor, after its block is in place; the stacks are its own.
-unsafe fn load(stacks: Stacks, system_call: u64) {
+/// Called once on each processor, after [`set_up`] on the first; its block is in place, with its
+/// stacks.
+pub(super) unsafe fn load() {
     let own = processor::block();
     // SAFETY: only this processor uses its tables, which stay where they are.
     unsafe {
-        *own.stacks.get() = stacks;
+        let stacks = &*own.stacks.get();
         let task = (&mut *own.task.get()).write(TaskStateSegment::new());
         task.interrupt_stack_table = [
             stacks.page_fault,
@@ -589,7 +599,6 @@ unsafe fn load(stacks: Stacks, system_call: u64) {
             limit: size_of::<Gates>() as u16 - 1,
             base: VirtAddr::new_truncate(GATES.0.get() as u64),
         });
-        processor::set_system_call_stack(system_call);
         // STAR: the kernel's code selector for `syscall`; there is no `sysret` here.
         Msr::new(0xc000_0081).write(u64::from(KERNEL_CODE) << 32);
         LStar::write(VirtAddr::new_truncate(soil_system_call as *const () as u64));

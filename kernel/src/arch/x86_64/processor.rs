@@ -6,6 +6,7 @@
 
 use super::stacks::Stacks;
 use crate::arch::local::Local;
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::{MaybeUninit, offset_of};
@@ -53,12 +54,38 @@ impl Processor {
         }
     }
 
-    /// Makes this the block of the processor that runs, with this number.
-    fn begin(&'static self, number: u8) {
+    /// Of a processor with this number that will be started, with stacks by `stack`, each of 8 KiB
+    /// at least above a guard; `None` when memory is short. Never freed.
+    pub fn make(number: u8, stack: fn() -> Option<u64>) -> Option<&'static Self> {
+        let stacks = Stacks {
+            page_fault: stack()?,
+            second_page_fault: stack()?,
+            exception: stack()?,
+            second_exception: stack()?,
+            non_maskable: stack()?,
+            double_fault: stack()?,
+            machine_check: stack()?,
+            interrupt: stack()?,
+        };
+        let (idle, system_call) = (stack()?, stack()?);
+        let block = Box::leak(Box::new(Self::new()));
+        block.program_stack = UnsafeCell::new(idle);
+        block.system_call_stack = UnsafeCell::new(system_call);
+        block.stacks = UnsafeCell::new(stacks);
+        block.local.set_number(number);
+        Some(block)
+    }
+
+    /// Makes this the block of the processor that runs.
+    pub(super) fn begin(&'static self) {
         let address = core::ptr::from_ref(self) as u64;
         self.address.store(address, Ordering::Relaxed);
-        self.local.set_number(number);
         GsBase::write(VirtAddr::new_truncate(address));
+    }
+
+    /// What the rest of the kernel keeps for it.
+    pub fn local(&self) -> &Local {
+        &self.local
     }
 }
 
@@ -66,7 +93,8 @@ static FIRST: Processor = Processor::new();
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {
-    FIRST.begin(0);
+    FIRST.local.set_number(0);
+    FIRST.begin();
 }
 
 const ADDRESS: usize = offset_of!(Processor, address);

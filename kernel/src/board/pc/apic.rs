@@ -22,6 +22,8 @@ const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS_VECTOR: u32 = 0xf0;
+const COMMAND: u32 = 0x300;
+const COMMAND_DESTINATION: u32 = 0x310;
 const LVT_TIMER: u32 = 0x320;
 const INITIAL_COUNT: u32 = 0x380;
 const CURRENT_COUNT: u32 = 0x390;
@@ -77,11 +79,74 @@ pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
             }
         }
     }
+    accept(MASKED);
+    count_again();
+}
+
+/// Lets the APIC of the processor that runs interrupt it, by the timer as `mask` says.
+fn accept(mask: u32) {
     write(TASK_PRIORITY, 0);
     write(SPURIOUS_VECTOR, 0x100 | u32::from(SPURIOUS));
-    write(LVT_TIMER, MASKED | u32::from(TIMER));
+    write(LVT_TIMER, mask | u32::from(TIMER));
     write(DIVIDE, DIVIDE_BY_16);
-    count_again();
+}
+
+/// Enables the local APIC of another processor than the first, which runs this. Its timer may
+/// interrupt.
+pub fn set_up_other() {
+    let mut base_register = BASE;
+    // SAFETY: as in `set_up`; the registers are those of the processor that reads or writes.
+    unsafe {
+        let base = base_register.read() | ENABLE;
+        base_register.write(match REGISTERS.load(Ordering::Relaxed) {
+            USE_MSRS => base | X2APIC,
+            _ => base,
+        });
+    }
+    accept(0);
+    local::get().timer_unmasked.store(true, Ordering::Relaxed);
+}
+
+/// What one processor sends to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Resets it, until the next one.
+    Init,
+    /// Starts it in real mode at the page with this number.
+    Start(u8),
+    /// A non-maskable interrupt.
+    NonMaskable,
+    /// An interrupt.
+    Interrupt(u8),
+}
+
+/// Sends `command` to the APIC of this ID, or to all others; needs interrupts disabled.
+pub fn send(to: Option<u32>, command: Command) {
+    const ASSERT: u32 = 1 << 14;
+    const ALL_OTHERS: u32 = 3 << 18;
+    const PENDING: u32 = 1 << 12;
+    let word = ASSERT
+        | match command {
+            Command::Init => 5 << 8,
+            Command::Start(page) => 6 << 8 | u32::from(page),
+            Command::NonMaskable => 4 << 8,
+            Command::Interrupt(vector) => u32::from(vector),
+        }
+        | if to.is_none() { ALL_OTHERS } else { 0 };
+    if REGISTERS.load(Ordering::Relaxed) == USE_MSRS {
+        let value = u64::from(to.unwrap_or(0)) << 32 | u64::from(word);
+        // SAFETY: the register sends an interrupt. Its write isn't ordered after writes to memory,
+        // which the other processor is to see: the two fences do that (10.12.3).
+        unsafe {
+            core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags));
+            Msr::new(0x800 + (COMMAND >> 4)).write(value);
+        }
+        return;
+    }
+    write(COMMAND_DESTINATION, to.unwrap_or(0) << 24);
+    write(COMMAND, word);
+    // The next one would replace it.
+    (0..100_000).find(|_| read(COMMAND) & PENDING == 0);
 }
 
 /// Restarts the timer's count from the beginning, up to [`MAX_BUS_CLOCKS`].

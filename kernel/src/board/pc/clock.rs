@@ -73,10 +73,18 @@ pub fn is_comparison_due() -> bool {
     counter() >= COMPARE_AT.load(Ordering::Relaxed)
 }
 
-/// Compares the clock with the PIT and corrects its rate. With interrupts disabled.
+/// Whether the clock is that of all processors: the host writes the page for the first, and a good
+/// counter is the same on all. After [`begin`].
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+pub fn is_for_all() -> bool {
+    !KVM.load(Ordering::Relaxed) || PAGE.is_stable()
+}
+
+/// Compares the clock with the PIT and corrects its rate, unless another processor just has. With
+/// interrupts disabled.
 pub fn compare() {
     DISCIPLINE.with(|discipline| {
-        if let Some(discipline) = discipline {
+        if let Some(discipline) = discipline.as_mut().filter(|_| is_comparison_due()) {
             let now = Reading::take(&counter, &pit::count);
             let shown = PAGE.read(|| now.ticks);
             if let Some(rate) = discipline.compare(now, shown) {

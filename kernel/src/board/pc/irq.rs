@@ -1,6 +1,6 @@
 //! Interrupts: their lines, the inputs of all I/O APICs by their global numbers, and messages.
 
-use super::vectors::SPURIOUS;
+use super::vectors::{SPURIOUS, WAKE};
 use super::{apic, io_apic};
 use crate::arch::gates::Frame;
 use crate::{firmware, memory};
@@ -19,9 +19,15 @@ pub(super) fn set_up() {
     apic::set_up(memory::map_device);
 }
 
-/// The vector of the interrupt that saved `frame`, which is being handled.
+/// The vector of the interrupt that saved `frame`, which is being handled; `None` for one that has
+/// done its work: it has woken the processor.
 pub fn begin(frame: &Frame) -> Option<u8> {
-    Some(frame.vector() as u8)
+    let vector = frame.vector() as u8;
+    if vector == WAKE {
+        apic::end_of_interrupt();
+        return None;
+    }
+    Some(vector)
 }
 
 /// Ends the handling of an interrupt of `vector`.

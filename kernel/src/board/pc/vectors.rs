@@ -15,6 +15,8 @@ pub const KEYBOARD: u8 = FIRST_INTERRUPT + 3;
 /// The first vector for virtio devices.
 pub const FIRST_VIRTIO: u8 = FIRST_INTERRUPT + 4;
 /// The last vector for virtio devices.
-pub const LAST_VIRTIO: u8 = SPURIOUS - 1;
+pub const LAST_VIRTIO: u8 = WAKE - 1;
+/// Another processor wakes this one.
+pub const WAKE: u8 = SPURIOUS - 1;
 /// Spurious interrupts of the local APIC, which need no end-of-interrupt.
 pub const SPURIOUS: u8 = 95;

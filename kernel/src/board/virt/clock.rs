@@ -38,6 +38,12 @@ pub fn is_comparison_due() -> bool {
     false
 }
 
+/// Whether the clock is that of all processors: the counter is the system's.
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+pub fn is_for_all() -> bool {
+    true
+}
+
 /// Nothing: the counter is the only clock.
 pub fn compare() {}
 

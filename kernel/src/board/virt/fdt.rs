@@ -101,7 +101,6 @@ impl<'a> Fdt<'a> {
 
     /// The affinities of the processors (MPIDR_EL1 without its flags), in the tree's order. Soil's
     /// loader makes the nodes of ACPI's MADT where there is no tree.
-    #[allow(dead_code, reason = "the kernel starts no other processor yet")]
     pub fn processors(&self) -> impl Iterator<Item = u64> + use<'a> {
         /// Aff3, and Aff2 to Aff0.
         const AFFINITY: u64 = 0xff_00ff_ffff;

@@ -1,12 +1,15 @@
-//! The interrupt controller: GICv2 (Arm IHI 0048) and GICv3 (Arm IHI 0069). One processor takes all
-//! interrupts.
+//! The interrupt controller: GICv2 (Arm IHI 0048) and GICv3 (Arm IHI 0069). The first processor
+//! takes all interrupts of devices.
 
 use super::fdt::Node;
+use super::handover;
 use super::registers::{Registers, await_until};
 use crate::arch::gic as processor;
 use crate::memory;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+/// Interrupts before this one are sent by processors.
+pub const FIRST_OWN: u32 = 16;
 /// The first interrupt that devices share; those before belong to the processor.
 pub const FIRST_SHARED: u32 = 32;
 /// Interrupts from here on are none ("spurious").
@@ -23,6 +26,7 @@ mod register {
     pub const PRIORITY: usize = 0x400;
     pub const TARGET: usize = 0x800;
     pub const CONFIGURATION: usize = 0xc00;
+    pub const SEND: usize = 0xf00;
     pub const ROUTE: usize = 0x6000;
 }
 /// Registers of GICv2's interface to the processor.
@@ -81,20 +85,31 @@ pub fn set_up(node: &Node<'_>) {
     };
 }
 
-fn set_up_2(node: &Node<'_>) -> Option<()> {
+/// The mask of the processor that runs among GICv2's targets: targets of a processor's own
+/// interrupts are the processor.
+fn own_target() -> u8 {
+    let own: u32 = DISTRIBUTOR.read(register::TARGET);
+    let own = own | own >> 16;
+    ((own | own >> 8) as u8).max(1)
+}
+
+/// Lets a GICv2 interrupt the processor that runs.
+fn accept_2() {
     const ENABLE: u32 = 1;
     /// Priorities below this one interrupt.
     const MASK: u32 = 0xf0;
+    INTERFACE.write(interface::PRIORITY_MASK, MASK);
+    INTERFACE.write(interface::CONTROL, ENABLE);
+}
+
+fn set_up_2(node: &Node<'_>) -> Option<()> {
+    const ENABLE: u32 = 1;
     let mut registers = node.registers();
     map(&DISTRIBUTOR, registers.next()?.0, 0x1000)?;
     map(&INTERFACE, registers.next()?.0, 0x1000)?;
-    // Targets of the processor's own interrupts are the processor.
-    let own: u32 = DISTRIBUTOR.read(register::TARGET);
-    let own = own | own >> 16;
-    TARGET.store(((own | own >> 8) as u8).max(1), Ordering::Relaxed);
+    TARGET.store(own_target(), Ordering::Relaxed);
     DISTRIBUTOR.write(register::CONTROL, ENABLE);
-    INTERFACE.write(interface::PRIORITY_MASK, MASK);
-    INTERFACE.write(interface::CONTROL, ENABLE);
+    accept_2();
     VERSION.store(2, Ordering::Relaxed);
     Some(())
 }
@@ -104,19 +119,11 @@ fn set_up_3(node: &Node<'_>) -> Option<()> {
         return None;
     }
     map(&DISTRIBUTOR, node.registers().next()?.0, FRAME)?;
-    let regions = node.u32("#redistributor-regions").unwrap_or(1) as usize;
-    let mut regions = node.registers().skip(1).take(regions);
-    let base = regions.find_map(|(start, len)| find_redistributor(start, len))?;
+    let base = find_own(node)?;
     REDISTRIBUTOR_ADDRESS.store(base, Ordering::Relaxed);
     map(&REDISTRIBUTOR, base, 2 * FRAME)?;
     map(&OWN, base + FRAME as u64, FRAME)?;
-    let waker: u32 = REDISTRIBUTOR.read(redistributor::WAKER);
-    const SLEEP: u32 = 1 << 1;
-    const ASLEEP: u32 = 1 << 2;
-    REDISTRIBUTOR.write(redistributor::WAKER, waker & !SLEEP);
-    await_until(|| REDISTRIBUTOR.read::<u32>(redistributor::WAKER) & ASLEEP == 0);
-    OWN.write(register::CLEAR_ENABLE, u32::MAX);
-    OWN.write(register::GROUP, u32::MAX);
+    wake_up(&REDISTRIBUTOR, &OWN);
     // Both groups, routing by affinity: the bits are the same, or ignored, in both security states.
     const ENABLE: u32 = 1 | 1 << 1 | 1 << 4;
     DISTRIBUTOR.write(register::CONTROL, ENABLE);
@@ -124,6 +131,80 @@ fn set_up_3(node: &Node<'_>) -> Option<()> {
     processor::enable();
     VERSION.store(3, Ordering::Relaxed);
     Some(())
+}
+
+/// Makes a redistributor, with this second frame, pass on interrupts; each is disabled.
+fn wake_up(registers: &Registers, own: &Registers) {
+    const SLEEP: u32 = 1 << 1;
+    const ASLEEP: u32 = 1 << 2;
+    let waker: u32 = registers.read(redistributor::WAKER);
+    registers.write(redistributor::WAKER, waker & !SLEEP);
+    await_until(|| registers.read::<u32>(redistributor::WAKER) & ASLEEP == 0);
+    own.write(register::CLEAR_ENABLE, u32::MAX);
+    own.write(register::GROUP, u32::MAX);
+}
+
+/// Lets the controller interrupt another processor than the first, which runs this, by the
+/// interrupts below [`FIRST_SHARED`] in `numbers`; false if it can't.
+pub fn set_up_other(numbers: &[u32]) -> bool {
+    let own = Registers::none();
+    let registers = match VERSION.load(Ordering::Relaxed) {
+        3 => {
+            let found = || {
+                let enabled = processor::enable_registers();
+                let tree = handover::tree()?;
+                let node = tree.compatible(&["arm,gic-v3"])?;
+                let base = find_own(&node).filter(|_| enabled)?;
+                let first = Registers::none();
+                map(&first, base, FRAME)?;
+                map(&own, base + FRAME as u64, FRAME)?;
+                wake_up(&first, &own);
+                processor::enable();
+                Some(())
+            };
+            if found().is_none() {
+                return false;
+            }
+            &own
+        }
+        2 => {
+            accept_2();
+            &DISTRIBUTOR
+        }
+        _ => return false,
+    };
+    for number in numbers {
+        let (enable, bit) = field(*number, 1);
+        registers.write(register::PRIORITY + *number as usize, PRIORITY);
+        registers.write(register::SET_ENABLE + enable, 1u32 << bit);
+    }
+    true
+}
+
+/// What identifies the processor that runs to [`send`].
+pub fn own_id() -> u64 {
+    match VERSION.load(Ordering::Relaxed) {
+        3 => u32::from_le_bytes(processor::affinity()).into(),
+        _ => own_target().into(),
+    }
+}
+
+/// Sends interrupt `number`, below 16, to a processor.
+pub fn send(id: u64, number: u32) {
+    if VERSION.load(Ordering::Relaxed) == 3 {
+        processor::send((id as u32).to_le_bytes(), number);
+    } else {
+        // What the other processor is to see comes before.
+        crate::arch::cpu::barrier();
+        DISTRIBUTOR.write(register::SEND, ((id as u32) & 0xff) << 16 | number);
+    }
+}
+
+/// The redistributor of the processor that runs.
+fn find_own(node: &Node<'_>) -> Option<u64> {
+    let regions = node.u32("#redistributor-regions").unwrap_or(1) as usize;
+    let mut regions = node.registers().skip(1).take(regions);
+    regions.find_map(|(start, len)| find_redistributor(start, len))
 }
 
 /// The processor's redistributor in a region of them.
@@ -209,13 +290,21 @@ pub fn enable(number: u32, edge: bool) -> bool {
 }
 
 /// Takes the pending interrupt of the highest priority: its number, for [`end`]; `None` if there is
-/// none.
+/// none. One below [`FIRST_OWN`] needs no end.
 pub fn acknowledge() -> Option<u32> {
-    let number = match VERSION.load(Ordering::Relaxed) {
+    let word = match VERSION.load(Ordering::Relaxed) {
         3 => processor::acknowledge(),
-        2 => INTERFACE.read::<u32>(interface::ACKNOWLEDGE) & 0x3ff,
+        2 => INTERFACE.read::<u32>(interface::ACKNOWLEDGE),
         _ => return None,
     };
+    let number = match VERSION.load(Ordering::Relaxed) {
+        3 => word,
+        // The rest is the processor that sent it.
+        _ => word & 0x3ff,
+    };
+    if number < FIRST_OWN {
+        end(word);
+    }
     let is_special = (FIRST_SPECIAL..FIRST_MESSAGE).contains(&number);
     (!is_special).then_some(number)
 }

@@ -1,11 +1,11 @@
 //! Interrupt lines and messages: from the numbers of the GIC to vectors.
 
 use super::fdt::Line;
-use super::gic::{self, FIRST_MESSAGE, FIRST_SHARED};
+use super::gic::{self, FIRST_MESSAGE, FIRST_OWN, FIRST_SHARED};
 use super::survey::{Kind, Survey};
 use super::vectors::{COUNT, TIMER};
 use crate::arch::gates::Frame;
-use crate::arch::timer;
+use crate::arch::{local, timer};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 pub use super::its::message;
@@ -28,8 +28,9 @@ const SHARED: usize = 1020 - FIRST_SHARED as usize;
 static VECTORS: [AtomicU8; SHARED] = [const { AtomicU8::new(0) }; SHARED];
 /// The interrupt of the timer. Written once, at boot.
 static TIMER_NUMBER: AtomicU32 = AtomicU32::new(27);
-/// The interrupt that is being handled. Written by interrupts, which don't nest.
-static CURRENT: AtomicU32 = AtomicU32::new(0);
+/// The interrupts by which another processor wakes this one, or stops it.
+pub(super) const WAKE: u32 = 0;
+pub(super) const STOP: u32 = 1;
 
 /// The line of an interrupt of the tree, for [`route`].
 pub(super) fn line_of(line: Line) -> u32 {
@@ -51,11 +52,22 @@ pub(super) fn set_up(survey: &Survey<'_>) {
     gic::enable(TIMER_NUMBER.load(Ordering::Relaxed), false);
 }
 
+/// The interrupts of each processor's own.
+pub(super) fn own() -> [u32; 3] {
+    [WAKE, STOP, TIMER_NUMBER.load(Ordering::Relaxed)]
+}
+
 /// The vector of the interrupt that is pending, which is being handled from now on until [`end`];
-/// `None` if there is none.
-pub fn begin(_: &Frame) -> Option<u8> {
+/// `None` if there is none, or if it came from another processor and has done its work.
+pub fn begin(frame: &Frame) -> Option<u8> {
     let number = gic::acknowledge()?;
-    CURRENT.store(number, Ordering::Relaxed);
+    if number < FIRST_OWN {
+        if number == STOP {
+            local::obey(frame);
+        }
+        return None;
+    }
+    local::get().interrupt.store(number, Ordering::Relaxed);
     if number == TIMER_NUMBER.load(Ordering::Relaxed) {
         // Its line is high until it is set again.
         timer::stop();
@@ -80,7 +92,7 @@ pub fn begin(_: &Frame) -> Option<u8> {
 
 /// Ends the handling of the interrupt.
 pub fn end(_: u8) {
-    gic::end(CURRENT.load(Ordering::Relaxed));
+    gic::end(local::get().interrupt.load(Ordering::Relaxed));
 }
 
 /// Routes a line, which may carry the tree's word on its trigger, to `vector`; false if no such

@@ -47,12 +47,11 @@ fn call(function: u32) -> Option<[u64; 4]> {
 }
 
 /// Starts the processor of this affinity, see [`super::fdt::Fdt::processors`], at the physical
-/// address `entry`, with `argument` in x0 and its MMU off; false if PSCI refuses. The kernel runs
-/// on one processor: nothing starts another yet.
+/// address `entry`, with `argument` in x0 and its MMU off; false if PSCI refuses.
 ///
 /// # Safety
 /// The code at `entry` uses only memory that is meant for it.
-#[allow(dead_code, reason = "the kernel starts no other processor yet")]
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
     /// `CPU_ON`, with arguments of 64 bits.
     const CPU_ON: u32 = 0xc400_0003;

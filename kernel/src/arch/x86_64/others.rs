@@ -1,0 +1,139 @@
+//! The first instructions of the other processors: from real mode, where an interrupt starts them
+//! with the first page of memory as their code, to [`begin`].
+//!
+//! They use the boot's tables, which map what the boot needed, until the first load of the real
+//! ones. Each takes the next of the prepared blocks; one for which there is none halts for good.
+//! Source: Intel SDM volume 3, 8.4 (start by INIT and SIPI) and 9.8.5 (IA-32e mode).
+
+use super::processor::Processor;
+use super::{cpu, entry, gates};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use x86_64::registers::control::Cr3;
+
+/// Number of blocks at most.
+const MAX: usize = 64;
+
+/// The blocks to take, by the order of arrival. Written by [`prepare`].
+static BLOCKS: [AtomicPtr<Processor>; MAX] = [const { AtomicPtr::new(null_mut()) }; MAX];
+/// Number of blocks. Written last.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Number of processors that have come. Changed by the assembly.
+static CAME: AtomicU32 = AtomicU32::new(0);
+/// The root of the page tables. Written by [`prepare`].
+static ROOT: AtomicU64 = AtomicU64::new(0);
+/// What each runs at the end of its stack, a function of the type of `then`. Written likewise.
+static THEN: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.soil_others, "ax", @progbits
+    .code16
+    .globl soil_others
+soil_others:
+    cli
+    movl ${control}, %eax
+    movl %eax, %cr4
+    movl ${tables}, %eax
+    movl %eax, %cr3
+    movl $0xc0000080, %ecx
+    rdmsr
+    orl ${features}, %eax
+    wrmsr
+    lgdtl soil_others_table - soil_others
+    movl %cr0, %eax
+    andl ${cleared}, %eax
+    orl ${set}, %eax
+    movl %eax, %cr0
+    ljmpl $8, $soil_other
+    .balign 8
+soil_others_table:
+    .word 15
+    .long soil_boot_gdt
+    .globl soil_others_end
+soil_others_end:
+    .code64
+soil_other:
+    xorl %eax, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl %eax, %fs
+    movl %eax, %gs
+    fninit
+    movl $1, %eax
+    lock xaddl %eax, {came}(%rip)
+    cmpl {count}(%rip), %eax
+    jae 1f
+    movq {root}(%rip), %rdx
+    movq %rdx, %cr3
+    leaq {blocks}(%rip), %rdx
+    movq (%rdx, %rax, 8), %rdi
+    movq {stack}(%rdi), %rsp
+    xorl %ebp, %ebp
+    call {begin}
+1:  cli
+    hlt
+    jmp 1b
+    .popsection
+    "#,
+    control = const entry::CONTROL_4,
+    features = const entry::FEATURES,
+    cleared = const entry::CONTROL_0_KEPT,
+    set = const entry::CONTROL_0,
+    tables = sym entry::TABLES,
+    came = sym CAME,
+    count = sym COUNT,
+    root = sym ROOT,
+    blocks = sym BLOCKS,
+    stack = const Processor::PROGRAM_STACK,
+    begin = sym begin,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static soil_others: [u8; 0];
+    static soil_others_end: [u8; 0];
+}
+
+/// Prepares the start of as many processors as there are blocks, at most 64: copies their first
+/// instructions to `page`, and has each run `then`, with interrupts disabled, after it has loaded
+/// its descriptor tables.
+///
+/// # Safety
+/// `page` is the first page of memory, at another address than 0, and used for nothing else. Called
+/// once.
+pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor], then: extern "C" fn() -> !) {
+    ROOT.store(
+        Cr3::read_raw().0.start_address().as_u64(),
+        Ordering::Relaxed,
+    );
+    THEN.store(then as *mut (), Ordering::Relaxed);
+    let mut count = 0;
+    for (place, block) in BLOCKS.iter().zip(blocks) {
+        place.store(core::ptr::from_ref(*block).cast_mut(), Ordering::Relaxed);
+        count += 1;
+    }
+    // Release: who sees the number sees the rest; the interrupt that starts them comes later yet.
+    COUNT.store(count, Ordering::Release);
+    let (start, end) = (&raw const soil_others, &raw const soil_others_end);
+    // SAFETY: the instructions lie between the two, in much less than a page; the rest is the
+    // caller's promise.
+    unsafe {
+        let len = end as usize - start as usize;
+        core::ptr::copy_nonoverlapping(start.cast::<u8>(), page, len);
+    }
+}
+
+/// Begins a processor, on its own stack and the real tables.
+extern "C" fn begin(block: &'static Processor) -> ! {
+    block.begin();
+    // SAFETY: once, with the stacks that `Processor::make` has given.
+    unsafe { gates::load() };
+    cpu::enable_write_combining();
+    // SAFETY: only `prepare` stores there, a function of this type.
+    let then = unsafe {
+        core::mem::transmute::<*mut (), extern "C" fn() -> !>(THEN.load(Ordering::Relaxed))
+    };
+    then()
+}
