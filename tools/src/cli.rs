@@ -7,7 +7,7 @@ pub use machine::Machine;
 
 use crate::arch::Arch;
 use crate::options::{
-    self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Values, Variable,
+    self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Processors, Values, Variable,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -363,6 +363,10 @@ pub struct Run {
     /// 64M, or what the program says it needs.
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<Memory>,
+    /// Processors of the machine, 1 to 64 (an image; a process has those of this machine). Without
+    /// this option: one, which is what a program for images uses unless it starts the others.
+    #[arg(long, value_name = "NUMBER", default_value_t)]
+    pub cpus: Processors,
     /// The program that makes the machine. Firecracker and Cloud Hypervisor need KVM, and TAP
     /// devices for a network.
     #[arg(long, value_enum, default_value_t = Vmm::Qemu)]

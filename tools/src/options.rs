@@ -66,6 +66,38 @@ impl FromStr for Memory {
     }
 }
 
+/// Number of the machine's processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processors(pub u8);
+
+/// As many as the kernel of an image has room for (`kernel/src/processors.rs`).
+const MAX_PROCESSORS: u8 = 64;
+
+impl Default for Processors {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl fmt::Display for Processors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Processors {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse() {
+            Ok(number @ 1..=MAX_PROCESSORS) => Ok(Self(number)),
+            _ => invalid(format!(
+                "a machine has 1 to {MAX_PROCESSORS} processors; without the option it has one"
+            )),
+        }
+    }
+}
+
 /// The output of a program's displays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Display {
@@ -456,8 +488,18 @@ impl FromStr for Variable {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Protocol, Values, Variable};
+    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Processors, Protocol, Values, Variable};
     use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn processors_have_bounds() {
+        assert_eq!("1".parse(), Ok(Processors(1)));
+        assert_eq!("64".parse(), Ok(Processors(64)));
+        for bad in ["", "0", "65", "256", "-1", "two", "1.5"] {
+            let error = bad.parse::<Processors>().expect_err(bad).to_string();
+            assert!(error.contains("1 to 64 processors"), "{error}");
+        }
+    }
 
     #[test]
     fn memory_has_units_and_bounds() {

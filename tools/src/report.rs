@@ -16,9 +16,19 @@ struct Crash<'a> {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Trace<'a> {
+    /// The processor's number, if the program has started several.
+    processor: Option<&'a str>,
     /// The thread's number, if the program has created several.
     thread: Option<&'a str>,
     frames: Vec<u64>,
+}
+
+impl Trace<'_> {
+    /// The trace, if it has something, before the next one.
+    fn ended(&mut self) -> Option<Self> {
+        let ended = std::mem::take(self);
+        (ended != Self::default()).then_some(ended)
+    }
 }
 
 fn parse(lines: &[String]) -> Crash<'_> {
@@ -28,12 +38,15 @@ fn parse(lines: &[String]) -> Crash<'_> {
         match line.split_once(' ') {
             Some(("reason", reason)) => crash.reason = Some(reason),
             Some(("build-id", id)) => crash.build_id = Some(id),
+            Some(("processor", number)) => {
+                crash.traces.extend(trace.ended());
+                trace.processor = Some(number);
+            }
             Some(("thread", number)) => {
-                let before = std::mem::take(&mut trace);
-                trace.thread = Some(number);
-                if before != Trace::default() {
-                    crash.traces.push(before);
+                if trace.thread.is_some() || !trace.frames.is_empty() {
+                    crash.traces.extend(trace.ended());
                 }
+                trace.thread = Some(number);
             }
             Some(("frame", address)) => trace.frames.extend(parse_address(address)),
             _ => {}
@@ -69,9 +82,14 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
         writeln!(out, "soil: {text}")?;
     }
     for (which, trace) in crash.traces.iter().enumerate() {
-        if let Some(thread) = trace.thread {
+        let owners = [("processor", trace.processor), ("thread", trace.thread)];
+        let owners: Vec<String> = owners
+            .iter()
+            .filter_map(|(kind, number)| Some(format!("{kind} {}", (*number)?)))
+            .collect();
+        if !owners.is_empty() {
             let fault = if which == 0 { ", at fault" } else { "" };
-            writeln!(out, "thread {thread}{fault}:")?;
+            writeln!(out, "{}{fault}:", owners.join(", "))?;
         }
         // The first address is the faulting instruction, the others are return addresses.
         let named = trace.frames.iter().enumerate().map(|(number, address)| {
@@ -219,6 +237,34 @@ mod tests {
         assert!(
             text.contains("thread 3, at fault:") && text.contains("thread 1:\nthread 2:"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_report_has_every_processor() {
+        let lines = [
+            "reason x",
+            "processor 2",
+            "thread 3",
+            "frame 0x10",
+            "processor 0",
+            "frame 0x20",
+            "processor 1",
+            "thread 1",
+        ];
+        let mut out = Vec::new();
+        print("/nowhere/x".as_ref(), &lines.map(str::to_owned), &mut out)
+            .expect("a vector takes it");
+        let text = String::from_utf8(out).expect("text");
+        let names: Vec<_> = text.lines().filter(|line| line.ends_with(':')).collect();
+        assert_eq!(
+            names,
+            [
+                "processor 2, thread 3, at fault:",
+                "processor 0:",
+                "processor 1:",
+                "thread 1:"
+            ]
         );
     }
 

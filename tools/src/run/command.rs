@@ -120,6 +120,8 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
     match run.machine() {
         Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
         Machine::Virt if wiring.kvm => args.pair("-M", "virt,accel=kvm,gic-version=host"),
+        // Its usual interrupt controller serves eight processors.
+        Machine::Virt if run.cpus.0 > 8 => args.pair("-M", "virt,accel=tcg,gic-version=3"),
         Machine::Virt => args.pair("-M", "virt,accel=tcg"),
         Machine::Q35 => args.pair(
             "-M",
@@ -130,6 +132,9 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
     args.pair("-cpu", cpu(run, wiring.kvm));
     let memory = run.mem.unwrap_or_default().0;
     args.pair("-m", format!("{memory}M"));
+    if run.cpus.0 > 1 {
+        args.pair("-smp", run.cpus.to_string());
+    }
     if let Some(Vsock::Socket(_)) = run.vsock {
         // The device is another process, which reads and writes the machine's memory.
         let object = format!("memory-backend-memfd,id=memory,size={memory}M,share=on");

@@ -37,7 +37,7 @@ pub fn domain(
         "<memory unit='MiB'>{}</memory>",
         run.mem.unwrap_or_default().0
     ));
-    xml.line("<vcpu>1</vcpu>");
+    xml.line(&format!("<vcpu>{}</vcpu>", run.cpus));
     xml.open("os");
     let machine = match run.machine() {
         Machine::Pc => "pc",

@@ -38,7 +38,7 @@ pub fn arguments(
     if !line.is_empty() {
         pair("--cmdline", line.to_owned());
     }
-    pair("--cpus", "boot=1".into());
+    pair("--cpus", format!("boot={}", run.cpus));
     pair(
         "--memory",
         format!("size={}M", run.mem.unwrap_or_default().0),

@@ -64,7 +64,9 @@ pub fn configuration(
     }
     let mut configuration = json!({
         "boot-source": { "kernel_image_path": path(kernel)?, "boot_args": line },
-        "machine-config": { "vcpu_count": 1, "mem_size_mib": run.mem.unwrap_or_default().0 },
+        "machine-config": {
+            "vcpu_count": run.cpus.0, "mem_size_mib": run.mem.unwrap_or_default().0,
+        },
         "drives": drives,
         "network-interfaces": interfaces,
         "entropy": {},
