@@ -78,6 +78,7 @@ WITHOUT_ARCH = {
     "machines/": "these machines are PCs",
     "monitors/": "the memory of these monitors is for x86-64",
     "oci/": "container images are for x86-64",
+    "processors/without-tables": "these machines are PCs",
     "programs/an-image-as-a-process": "Linux of another processor refuses the file itself",
     "programs/calls-legacy": "arm64 has the newer system calls only",
     "programs/calls-signals-on-": "these processors are x86-64",

@@ -1,0 +1,86 @@
+"""Machines with several processors: each starts on demand and reports itself, and the end of the
+machine comes from any of them."""
+
+from cases.machines import Bare
+from harness.context import MACHINES, SOIL, clean, executable
+from harness.runner import test
+
+PROGRAM = "tests/programs/processors/processors.exe"
+COUNTS = (1, 2, 4, 8)
+FORM = MACHINES[0]
+
+
+def runs(count):
+    """What the program prints."""
+    others = "".join(f"processor {number} runs\n" for number in range(1, count))
+    return f"{count} processors\n{others}{count} identities\n"
+
+
+def run(context, form, cpus, *words):
+    """The status and the output on a machine with so many processors."""
+    child = context.soil(PROGRAM, form, *words, options=["--cpus", str(cpus)])
+    return child.finish(context.remaining()), clean(child.text)
+
+
+def add(form):
+    @test(name=f"start-{form}", limit=180)
+    def start(context):
+        """One, two, four and eight processors start; as many as wanted, as far as there are."""
+        for count in COUNTS:
+            found = run(context, form, count, "64")
+            assert found == (0, runs(count)), found
+        found = run(context, form, 4, "3")
+        assert found == (0, runs(3)), found
+
+    @test(name=f"crash-{form}", limit=180)
+    def crash(context):
+        """The report names the processor at fault and the others, whichever it is."""
+        for which in range(3):
+            status, output = run(context, form, 3, "3", "crash", str(which))
+            assert status == 139, output
+            others = [number for number in range(3) if number != which]
+            for text in (
+                f"processor {which}, at fault:",
+                "fault_on_a_processor",
+                *(f"processor {number}:" for number in others),
+            ):
+                assert text in output, f"{text!r} is missing from:\n{output}"
+            assert "could not be stopped" not in output, output
+
+    @test(name=f"crash-at-once-{form}", limit=180)
+    def crash_at_once(context):
+        """Of processors that crash at the same time one reports; the others stop."""
+        status, output = run(context, form, 4, "4", "crash-all")
+        assert status == 139 and output.count("at fault:") == 1, output
+
+    @test(name=f"exit-{form}", limit=180)
+    def leave(context):
+        """The status is that of the processor that ends the program."""
+        for which in range(3):
+            status, output = run(context, form, 3, "3", "exit", str(which))
+            assert (status, output) == (7, runs(3)), output
+
+
+for each in MACHINES:
+    add(each)
+
+
+@test(limit=180)
+def without_tables(context):
+    """Without ACPI a broadcast starts them, as many as are wanted."""
+    for count in COUNTS:
+        words = [str(count)]
+        devices = ["-smp", str(count), "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
+        bare = Bare(context, PROGRAM, "microvm,acpi=off", *words, devices=devices)
+        status, text, _ = bare.ends()
+        # The device shifts it and adds one: 0.
+        assert status == 1 and runs(count) in clean(text), (status, text)
+
+
+@test()
+def bad_numbers(context):
+    """`soil run` names the bounds."""
+    for number in ("0", "65", "-1", "many"):
+        program = executable(PROGRAM, FORM)
+        done = context.run(SOIL, "run", program, f"--cpus={number}", check=False)
+        assert done.returncode == 2 and "1 to 64 processors" in done.stderr, done
