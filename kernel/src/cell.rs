@@ -7,13 +7,16 @@
 //! the value. A value in use by another processor is waited for. The lock is unfair: with turns,
 //! all would wait for a virtual processor that its host doesn't run.
 //!
+//! Where several processors run, cells are used with interrupts disabled only
+//! ([`crate::peers::suspend_interrupts`]), and a processor that waits does what others ask of it.
+//!
 //! Two processors would wait for each other if each used a cell that the other waits for. So cells
 //! have ranks, and a processor waits for a cell only while it uses none of the same or of a higher
 //! [`Rank`]. A kernel with debug assertions checks that at each use, on one processor, too.
 
 use crate::arch::local;
+use crate::peers::relax;
 use core::cell::UnsafeCell;
-use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The place of a cell in the order in which a processor may wait for several. Interrupts begin
@@ -49,6 +52,8 @@ pub enum Rank {
     Heap,
     /// The address space.
     Memory,
+    /// The serial line's transmitter.
+    Line,
 }
 
 impl Rank {
@@ -105,6 +110,11 @@ pub fn abandon() {
     ABANDONED.store(true, Ordering::Relaxed);
 }
 
+/// Whether [`abandon`] was called: what another processor holds stays so.
+pub fn are_abandoned() -> bool {
+    ABANDONED.load(Ordering::Relaxed)
+}
+
 /// Takes the cell of `user` once another processor has released it; false if it is this one's.
 #[cold]
 #[inline(never)]
@@ -118,7 +128,7 @@ fn take_later(user: &AtomicU8) -> bool {
                 local::leave();
                 return false;
             }
-            _ => spin_loop(),
+            _ => relax(),
         }
     }
 }
@@ -246,7 +256,7 @@ pub fn ignore_order() {
 #[cfg(debug_assertions)]
 mod order {
     use super::Rank;
-    use crate::arch::local;
+    use crate::arch::{interrupts, local};
     use core::sync::atomic::{AtomicU8, Ordering};
 
     /// No order is checked any more.
@@ -268,6 +278,11 @@ mod order {
 
     /// Records the use of a cell of `rank`; returns what [`restore`] sets at its end.
     pub fn hold(rank: Rank) -> u32 {
+        // What interrupts may wait for isn't used where they come, if there are several processors.
+        assert!(
+            rank < Rank::Interrupts || !local::several() || !interrupts::are_enabled(),
+            "a cell of rank {rank:?} is used with interrupts enabled"
+        );
         let held = &local::get().held;
         let before = held.load(Ordering::Relaxed);
         held.store(before | 1 << rank as u8, Ordering::Relaxed);

@@ -62,6 +62,7 @@ pub mod firmware;
 mod glibc;
 pub mod interrupts;
 pub mod memory;
+pub mod peers;
 pub mod power;
 #[cfg(not(test))]
 pub mod processors;

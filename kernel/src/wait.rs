@@ -227,18 +227,17 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
         set_timer(now, at);
     }
     own.halted.store(quiet, Ordering::Relaxed);
+    own.set_halted(now);
     processor::enable_and_halt();
     processor::disable();
     own.halted.store(false, Ordering::Relaxed);
-    let halted = time::monotonic_ns() - now;
-    let idle = own.idle_ns.load(Ordering::Relaxed) + halted;
-    own.idle_ns.store(idle, Ordering::Relaxed);
+    own.set_running(time::monotonic_ns());
 }
 
 /// The time of this processor since boot in which it didn't halt, in nanoseconds. Polling before a
 /// halt counts. Never goes back.
 pub fn used_ns() -> u64 {
-    time::monotonic_ns() - local::get().idle_ns.load(Ordering::Relaxed)
+    local::get().used_ns(time::monotonic_ns())
 }
 
 /// Handles an interrupt of `frame`, of the timer or a device, for the program's threads. Returns

@@ -6,6 +6,7 @@ use layers::{Layers, check, check_place};
 fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
         &["arch"],
+        &["peers"],
         &["cell", "clock", "errno", "glibc"],
         &["memory"],
         &["firmware"],

@@ -9,6 +9,9 @@ pub use host::{cells, enter, get, leave, owner};
 use super::gates::Frame;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+/// Maximum number of processors.
+pub const MAX: usize = 64;
+
 /// Written by its processor only, with interrupts disabled where nothing else is said; so all
 /// accesses are relaxed. [`get`] returns that of the processor that calls it.
 #[repr(C)]
@@ -30,8 +33,23 @@ pub struct Local {
     /// The time that the timer is set to, on the monotonic clock; 0 if it isn't. Written by the
     /// timer's interrupt, too.
     pub timer_set: AtomicU64,
-    /// How long it has halted, in nanoseconds.
-    pub idle_ns: AtomicU64,
+    /// How long it has run, or has not: see [`Local::used_ns`]. Others read it.
+    used: AtomicU64,
+    /// How long it polls for a thread before it halts, in nanoseconds.
+    pub poll_ns: AtomicU64,
+    /// It has to see what there is to do, instead of polling on or halting. Written by any
+    /// processor.
+    pub called: AtomicBool,
+    /// The running thread holds the lock of system calls.
+    pub in_call: AtomicBool,
+    /// The program's ticks are this processor's.
+    pub ticks: AtomicBool,
+    /// The processor time at which the running thread began to run. Others read it.
+    pub since: AtomicU64,
+    /// The kernel stack of the thread that ran last and has ended, in use until the switch.
+    pub ended_stack: AtomicU64,
+    /// The bounds of the running thread's own stack.
+    pub stack: [AtomicU64; 2],
     /// The interrupt that it handles, for its end. Written by interrupts, which don't nest.
     pub interrupt: AtomicU32,
     /// What identifies it to the interrupt controller. Written before other processors see it.
@@ -58,7 +76,14 @@ impl Local {
             limited: AtomicBool::new(false),
             halted: AtomicBool::new(false),
             timer_set: AtomicU64::new(0),
-            idle_ns: AtomicU64::new(0),
+            used: AtomicU64::new(0),
+            poll_ns: AtomicU64::new(0),
+            called: AtomicBool::new(false),
+            in_call: AtomicBool::new(false),
+            ticks: AtomicBool::new(false),
+            since: AtomicU64::new(0),
+            ended_stack: AtomicU64::new(0),
+            stack: [const { AtomicU64::new(0) }; 2],
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),
             work: AtomicPtr::new(core::ptr::null_mut()),
@@ -75,6 +100,75 @@ impl Local {
     pub fn number(&self) -> u8 {
         self.owner.load(Ordering::Relaxed).wrapping_sub(1)
     }
+
+    /// Set in [`Local::used`] of a processor that doesn't run: the rest is how long it has. Without
+    /// it, the time from which on it would have run all the time.
+    const HALTED: u64 = 1 << 63;
+
+    /// How long it has run at the monotonic time `now`, in nanoseconds: since its start, without
+    /// its halts. From any processor.
+    pub fn used_ns(&self, now: u64) -> u64 {
+        match self.used.load(Ordering::Relaxed) {
+            used if used & Self::HALTED != 0 => used & !Self::HALTED,
+            since => now.saturating_sub(since),
+        }
+    }
+
+    /// It starts at `now`.
+    pub fn set_started(&self, now: u64) {
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// It halts from `now` on.
+    pub fn set_halted(&self, now: u64) {
+        let used = self.used_ns(now) | Self::HALTED;
+        self.used.store(used, Ordering::Relaxed);
+    }
+
+    /// It runs from `now` on.
+    pub fn set_running(&self, now: u64) {
+        let since = now.saturating_sub(self.used_ns(now));
+        self.used.store(since, Ordering::Relaxed);
+    }
+}
+
+/// Other processors may run. Set once, before they do.
+static SEVERAL: AtomicBool = AtomicBool::new(false);
+
+/// Whether other processors may run.
+#[inline(always)]
+pub fn several() -> bool {
+    // Relaxed: the one that starts others knows it before them.
+    SEVERAL.load(Ordering::Relaxed)
+}
+
+/// Other processors may run from now on.
+pub fn set_several() {
+    SEVERAL.store(true, Ordering::Relaxed);
+}
+
+/// Of the processors by their numbers; null for one that doesn't run. Each stores its own.
+static RUNNING: [AtomicPtr<Local>; MAX] = [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX];
+
+/// Enters the processor that runs into the list.
+pub fn publish() {
+    let own = get();
+    if let Some(place) = RUNNING.get(usize::from(own.number())) {
+        // Release: what it is known by is there.
+        place.store(core::ptr::from_ref(own).cast_mut(), Ordering::Release);
+    }
+}
+
+/// The processor with this number, once it is in the list.
+pub fn of(number: usize) -> Option<&'static Local> {
+    let place = RUNNING.get(number)?;
+    // SAFETY: only `publish` stores there; no block is ever freed.
+    unsafe { place.load(Ordering::Acquire).as_ref() }
+}
+
+/// All processors in the list: none before the program starts others.
+pub fn all() -> impl Iterator<Item = &'static Local> {
+    (0..MAX).filter_map(of)
 }
 
 /// Stops the processor if another one wants that, a function of the type of `obey`; null while

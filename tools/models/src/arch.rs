@@ -17,6 +17,11 @@ pub mod local {
         static OWNER: Cell<u8> = Cell::new(1);
     }
 
+    /// Whether there are several, with interrupts.
+    pub fn several() -> bool {
+        false
+    }
+
     /// Makes the caller the processor with this number, from 0 on; without it, it is the first.
     pub fn begin(number: u8) {
         OWNER.with(|owner| owner.set(number + 1));
@@ -45,5 +50,13 @@ pub mod local {
     /// The processor's number plus 1.
     pub fn owner() -> u8 {
         OWNER.with(Cell::get)
+    }
+}
+
+/// As in `kernel`: the models have no interrupts.
+pub mod interrupts {
+    /// Whether interrupts are enabled.
+    pub fn are_enabled() -> bool {
+        false
     }
 }

@@ -7,6 +7,7 @@ pub mod nvme;
 pub mod once;
 pub mod queue;
 pub mod reactor;
+pub mod shootdown;
 pub mod threads;
 pub mod ticker;
 pub mod trace;

@@ -10,5 +10,8 @@ pub mod clock;
 #[path = "../../../kernel/src/interrupts/notes.rs"]
 pub mod notes;
 #[rustfmt::skip]
+#[path = "../../../kernel/src/peers/shootdown.rs"]
+pub mod shootdown;
+#[rustfmt::skip]
 #[path = "../../../kernel/src/threads/scheduler.rs"]
 pub(crate) mod scheduler;

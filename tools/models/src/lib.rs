@@ -62,6 +62,14 @@ pub mod ticker;
 pub mod arch;
 pub mod kernel;
 
+/// As in `kernel`.
+pub mod peers {
+    /// One turn of a loop that waits for another processor.
+    pub fn relax() {
+        core::hint::spin_loop();
+    }
+}
+
 /// As in `platform/host`.
 #[expect(missing_docs, reason = "as in `platform/host`")]
 pub mod thread {

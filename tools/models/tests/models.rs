@@ -1,7 +1,9 @@
 //! Each protocol under loom: no order of its threads, and no value that weakly ordered memory lets
 //! a load see, breaks it; without any one of its orderings some do.
 
-use models::checks::{event, kernel, nvme, once, queue, reactor, threads, ticker, trace};
+use models::checks::{
+    event, kernel, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
+};
 use weak::{check, unneeded};
 
 const NONE: [&str; 0] = [];
@@ -61,6 +63,15 @@ fn a_thread_that_waits_is_queued_or_sees_the_change() {
     for model in [threads::events, threads::futex] {
         check(3..=5, model);
     }
+}
+
+#[test]
+fn requests_to_forget_translations_need_each_of_their_orderings() {
+    let unneeded = |model| unneeded(2, "peers/shootdown.rs", model);
+    let [interrupted, idle] = [shootdown::interrupted, shootdown::idle].map(unneeded);
+    // Each model has its own part of them.
+    let both = interrupted.iter().filter(|line| idle.contains(line));
+    assert_eq!(both.collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! The processor's use of page tables: the root, and the translations that it caches.
 
+use super::paging::PAGE;
 use core::arch::asm;
+use core::ops::Range;
+
+/// A flush is for all processors.
+pub const BROADCASTS: bool = true;
 
 /// Translates both halves of the address space by the tables below the frame `root` from now on.
 ///
@@ -52,6 +57,16 @@ pub fn flush_all() {
             options(nostack)
         )
     };
+}
+
+/// Flushes the translations of these addresses.
+pub fn flush_range(range: Range<u64>) {
+    /// From this many pages on, flushing all translations is cheaper than flushing each.
+    const EACH: u64 = 64;
+    if range.end - range.start > EACH * PAGE {
+        return flush_all();
+    }
+    range.step_by(PAGE as usize).for_each(flush);
 }
 
 /// Flushes the translations of pages whose entries are being cleared, once they are: the processor

@@ -4,7 +4,8 @@
 //! The functions take several instructions: while threads move between processors, they have
 //! interrupts disabled.
 
-use crate::arch::local::Local;
+use crate::arch::interrupts;
+use crate::arch::local::{self, Local};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -108,12 +109,20 @@ pub fn leave() {
     count(-1);
 }
 
-/// An interrupt leaves the number as it was.
+/// An interrupt leaves the number as it was. With several processors it may also move the thread to
+/// another one, in between two of the instructions.
 #[inline(always)]
 fn count(by: i32) {
+    let enabled = local::several() && interrupts::are_enabled();
+    if enabled {
+        interrupts::disable();
+    }
     let cells = &get().cells;
     let number = cells.load(Ordering::Relaxed).wrapping_add_signed(by);
     cells.store(number, Ordering::Relaxed);
+    if enabled {
+        interrupts::enable();
+    }
 }
 
 /// Number of cells in use by the processor.

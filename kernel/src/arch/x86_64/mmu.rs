@@ -1,8 +1,13 @@
 //! The processor's use of page tables: the root, and the translations that it caches.
 
+use super::paging::PAGE;
+use core::ops::Range;
 use x86_64::registers::control::{Cr2, Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
 use x86_64::{PhysAddr, VirtAddr};
+
+/// A flush is for all processors.
+pub const BROADCASTS: bool = false;
 
 /// Translates by the tables below the frame `root` from now on.
 ///
@@ -22,6 +27,16 @@ pub fn flush(address: u64) {
 /// Flushes all translations. QEMU's software TLB grows only here, see `memory::tlb`.
 pub fn flush_all() {
     x86_64::instructions::tlb::flush_all();
+}
+
+/// Flushes the translations of these addresses.
+pub fn flush_range(range: Range<u64>) {
+    /// From this many pages on, flushing all translations is cheaper than flushing each.
+    const EACH: u64 = 64;
+    if range.end - range.start > EACH * PAGE {
+        return flush_all();
+    }
+    range.step_by(PAGE as usize).for_each(flush);
 }
 
 /// Flushes the translations of pages whose entries are being cleared: of each, or of all from

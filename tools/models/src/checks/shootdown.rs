@@ -1,0 +1,106 @@
+//! A processor takes pages away from under another one, which has cached their translations.
+
+use crate::kernel::shootdown::Requests;
+use core::sync::atomic::{AtomicBool, Ordering};
+use loom::cell::UnsafeCell;
+use loom::thread;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Number of pages.
+const PAGES: usize = 2;
+/// The processor that takes them away, and the one that uses them.
+const TAKER: usize = 0;
+const USER: usize = 1;
+
+struct Memory {
+    requests: Requests<2>,
+    /// Whether the tables map a page.
+    mapped: [AtomicBool; PAGES],
+    frames: [UnsafeCell<u32>; PAGES],
+}
+
+impl Memory {
+    /// The tables' entry of a page.
+    fn is_mapped(&self, page: usize) -> bool {
+        self.mapped[page].load(Ordering::Relaxed)
+    }
+
+    /// Uses the pages whose translations are cached.
+    fn touch(&self, cached: &[bool; PAGES]) {
+        for (frame, _) in self.frames.iter().zip(cached).filter(|(_, cached)| **cached) {
+            // SAFETY: loom reports another access at the same time.
+            frame.with(|at| unsafe { assert_eq!(*at, 0) });
+        }
+    }
+
+    /// Forgets the translations of `pages`.
+    fn flush(&self, pages: Range<usize>, cached: &mut [bool; PAGES]) {
+        for page in pages {
+            cached[page] = self.is_mapped(page);
+        }
+    }
+
+    /// Takes pages away, and gives the frames on.
+    fn take(&self, pages: Range<usize>) {
+        for page in pages.clone() {
+            self.mapped[page].store(false, Ordering::Relaxed);
+        }
+        let addresses = pages.start as u64..pages.end as u64;
+        let request = self.requests.post(addresses, TAKER);
+        while self.requests.is_awaited(USER, request) {
+            thread::yield_now();
+        }
+        for page in pages {
+            // SAFETY: as above.
+            self.frames[page].with_mut(|at| unsafe { *at = 1 });
+        }
+    }
+}
+
+fn model(user: impl Fn(&Memory, &mut [bool; PAGES]) + Send + 'static, takes: usize) {
+    let memory = Arc::new(Memory {
+        requests: Requests::new(),
+        mapped: [const { AtomicBool::new(true) }; PAGES],
+        frames: [0; PAGES].map(UnsafeCell::new),
+    });
+    // Begins the atomics.
+    (0..PAGES).for_each(|page| assert!(memory.is_mapped(page)));
+    let first = memory.requests.post(0..0, TAKER);
+    memory.requests.set_busy(USER, || ());
+    assert!(!memory.requests.is_awaited(USER, first));
+    let other = thread::spawn({
+        let memory = memory.clone();
+        move || user(&memory, &mut [true; PAGES])
+    });
+    (0..takes).for_each(|page| memory.take(page..page + 1));
+    other.join().expect("no panic");
+}
+
+/// The user is interrupted.
+pub fn interrupted() {
+    let user = |memory: &Memory, cached: &mut [bool; PAGES]| {
+        for _ in 0..2 {
+            memory.touch(cached);
+            memory.requests.serve(USER, |addresses| {
+                assert_eq!(addresses.end, addresses.start + 1);
+                memory.flush(addresses.start as usize..addresses.end as usize, cached);
+            });
+        }
+        memory.touch(cached);
+        memory.requests.set_idle(USER);
+    };
+    model(user, 2);
+}
+
+/// The user idles, and is busy again.
+pub fn idle() {
+    let user = |memory: &Memory, cached: &mut [bool; PAGES]| {
+        memory.touch(cached);
+        memory.requests.set_idle(USER);
+        memory.requests.set_busy(USER, || memory.flush(0..PAGES, cached));
+        memory.touch(cached);
+        memory.requests.set_idle(USER);
+    };
+    model(user, 1);
+}
