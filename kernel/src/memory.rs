@@ -1,7 +1,8 @@
 //! Memory: frames, page tables, the program's address space, and memory shared with devices.
 //!
 //! The pure parts (`frames`, `vma`, `reserve`, `tlb`, `windows`) do the bookkeeping; `space` holds
-//! them with the page tables behind one cell, and the other modules are its operations. They run in
+//! them with the page tables behind one cell, and the other modules are its operations. What takes
+//! memory away has the other processors forget it first ([`crate::peers`]). They run in
 //! system calls, page faults and calls of the runtime, and never in an interrupt of a device: at a
 //! tick the runtime may request memory only because it has made sure that no other Rust code was
 //! interrupted.
@@ -44,7 +45,8 @@ pub use device::{
 pub use heap::is_free as is_heap_free;
 pub use layout::{DIRECT, PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{
-    MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
+    MapError, discard, is_free, map, maps_files, protect, protection, remap, set_maps_files,
+    set_written, take_written, unmap,
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
 pub use space::{

@@ -1,7 +1,8 @@
 //! The address space: which part is for what. [`super`] has the table.
 
+use crate::arch::local;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 /// Start of the direct map of all RAM.
 pub const DIRECT: u64 = 0xffff_8000_0000_0000;
@@ -19,26 +20,24 @@ pub const DEVICE_WINDOWS: usize = 5;
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The size of the program's stack, the usual `ulimit -s`.
 pub const STACK_SIZE: u64 = 8 << 20;
-/// The bounds of the running thread's stack: written at boot, and on a thread switch.
-static STACK: [AtomicU64; 2] = [
-    AtomicU64::new(PROGRAM.end - STACK_SIZE),
-    AtomicU64::new(PROGRAM.end),
-];
 
 /// One past the last byte of the program's stack.
 pub fn stack_end() -> u64 {
-    STACK[1].load(Ordering::Relaxed)
+    stack().end
 }
 
-/// Records that the program runs on `stack` from now on.
+/// Records that this processor runs the program on `stack` from now on. With interrupts disabled.
 pub fn set_stack(stack: Range<u64>) {
-    STACK[0].store(stack.start, Ordering::Relaxed);
-    STACK[1].store(stack.end, Ordering::Relaxed);
+    let [start, end] = &local::get().stack;
+    start.store(stack.start, Ordering::Relaxed);
+    end.store(stack.end, Ordering::Relaxed);
 }
 
-/// The addresses of the stack on which the program runs.
+/// The addresses of the stack on which this processor runs the program: set at boot, and on a
+/// thread switch. With interrupts disabled, or by the only thread.
 pub fn stack() -> Range<u64> {
-    STACK[0].load(Ordering::Relaxed)..stack_end()
+    let [start, end] = &local::get().stack;
+    start.load(Ordering::Relaxed)..end.load(Ordering::Relaxed)
 }
 
 /// Address space below the stack that is never mapped: as much as on Linux, against large frames

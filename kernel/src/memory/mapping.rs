@@ -4,8 +4,10 @@ use super::layout::image;
 use super::space::{FLUSH_EACH, Memory, kind, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
 use crate::arch::mmu::{flush, flush_all};
-use crate::arch::paging::{self, PAGE, change, clear_written, is_written, retain};
+use crate::arch::paging::{self, PAGE, change, clear_written, is_present, is_written, retain};
+use crate::peers;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a change of the address space was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +58,9 @@ impl Memory {
             ..
         } = self;
         let open = protection != Protection::default();
+        let mut changed = false;
         tables.update(physical, range.start, range.end, |_, address, entry| {
+            changed |= is_present(entry);
             if newly_committed > 0 && vmas.find(address).is_some_and(|vma| !vma.committed) {
                 moved += 1;
             }
@@ -74,6 +78,9 @@ impl Memory {
                 .for_each(flush);
         } else {
             flush_all();
+        }
+        if changed {
+            peers::flush(range.clone());
         }
         Ok(())
     }
@@ -105,6 +112,7 @@ impl Memory {
         self.tables
             .update(&mut self.physical, from.start, from.end, |_, _, _| 0);
         flush_all();
+        peers::flush(from.clone());
         true
     }
 }
@@ -172,6 +180,19 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
     with(|memory| memory.protect(&range, protection))
 }
 
+/// The program has mapped files. Set once.
+static FILES: AtomicBool = AtomicBool::new(false);
+
+/// From now on changes of mappings may be of files, which is for one system call at a time.
+pub fn set_maps_files() {
+    FILES.store(true, Ordering::Relaxed);
+}
+
+/// Whether the program has mapped files.
+pub fn maps_files() -> bool {
+    FILES.load(Ordering::Relaxed)
+}
+
 /// Whether the page at `address` was written since the last call, or since it was mapped.
 pub fn take_written(address: u64) -> bool {
     let mut written = false;
@@ -184,10 +205,12 @@ pub fn take_written(address: u64) -> bool {
             written = is_written(entry);
             clear_written(entry)
         });
+        if written {
+            // The next write is recorded again, whichever processor makes it.
+            flush(address);
+            peers::flush(address..end);
+        }
     });
-    if written {
-        flush(address);
-    }
     written
 }
 

@@ -9,11 +9,13 @@ use super::vma::{Protection, Vmas};
 use super::windows::Windows;
 use crate::arch::mmu::{Flush, flush, flush_all};
 use crate::arch::paging::{
-    Kind, PAGE, RECORDS_WRITES, frame_of, is_borrowed, is_present, page as entry_of, publish,
+    Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of, publish,
     set_written,
 };
+use crate::arch::local::{self, MAX};
 use crate::arch::{cpu, interrupts};
 use crate::cell::{ExclusiveCell, Rank};
+use crate::peers;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +72,8 @@ pub(super) struct Memory {
     pub(super) tables: PageTables,
     pub(super) vmas: Vmas,
     pub(super) heap_end: u64,
-    pub(super) tlb: TlbGrowth,
+    /// Of each processor.
+    pub(super) tlb: [TlbGrowth; MAX],
     pub(super) reserve: Reserve,
     pub(super) windows: Windows,
 }
@@ -120,9 +123,9 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
 /// [`with`], which is monomorphized for each use.
 #[inline(never)]
 fn begin() -> bool {
-    reserve_stack();
     let enabled = interrupts::are_enabled();
     interrupts::disable();
+    reserve_stack();
     enabled
 }
 
@@ -172,7 +175,7 @@ pub fn grow_tlb(pages: u64) {
         return;
     }
     with(|memory| {
-        for touched in memory.tlb.grow_to(pages) {
+        for touched in memory.tlb().grow_to(pages) {
             let first = DIRECT + image::physical().end.next_multiple_of(PAGE);
             for page in (first..first + touched * PAGE).step_by(PAGE as usize) {
                 if !memory.present(page) {
@@ -198,6 +201,11 @@ pub enum Fault {
 }
 
 impl Memory {
+    /// The software TLB of the processor that runs.
+    fn tlb(&mut self) -> &mut TlbGrowth {
+        &mut self.tlb[usize::from(local::get().number()) % MAX]
+    }
+
     /// Whether a page is mapped at `address`.
     pub(super) fn present(&mut self, address: u64) -> bool {
         is_present(self.tables.get(&mut self.physical, address).0)
@@ -263,7 +271,7 @@ impl Memory {
             }
         }
         publish();
-        if self.tlb.touched((end - page) / PAGE) {
+        if self.tlb().touched((end - page) / PAGE) {
             flush_all();
         }
         Fault::Mapped
@@ -306,6 +314,19 @@ impl Memory {
             vmas,
             ..
         } = self;
+        if peers::several() {
+            // No processor may use a page whose frame is free.
+            let mut any = false;
+            let close = |_: &mut _, _, entry| {
+                any |= is_present(entry);
+                close(entry)
+            };
+            tables.update(physical, range.start, range.end, close);
+            if any {
+                flush_all();
+                peers::flush(range.clone());
+            }
+        }
         let mut stale = Flush::<{ FLUSH_EACH as usize }>::begin();
         tables.update(
             physical,

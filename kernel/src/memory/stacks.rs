@@ -3,7 +3,7 @@
 use super::layout::STACKS;
 use super::space::{READ_WRITE, with, with_room};
 use super::vma::{Protection, Vma};
-use crate::arch::paging::PAGE;
+use crate::arch::paging::{PAGE, publish};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,26 +12,27 @@ const KERNEL_STACK: u64 = 16 << 10;
 /// Distance between two stacks: the lower half is never mapped.
 pub(super) const STEP: u64 = 2 * KERNEL_STACK;
 
-/// Number of stacks allocated by [`kernel_stack`]. Counted by system calls.
+/// Number of stacks allocated by [`kernel_stack`]. Changed within a use of the address space.
 static GIVEN: AtomicU64 = AtomicU64::new(0);
 
 /// The end of a new stack of [`KERNEL_STACK`] bytes, all present, with a guard below. It is never
 /// freed. `None` when memory is short.
 pub fn kernel_stack() -> Option<u64> {
-    let number = GIVEN.load(Ordering::Relaxed);
-    let end = STACKS + (number + 1) * STEP;
     with(|memory| {
+        let number = GIVEN.load(Ordering::Relaxed);
+        let end = STACKS + (number + 1) * STEP;
         if !memory.can_commit(KERNEL_STACK) {
             return None;
         }
         let mut pages = (end - KERNEL_STACK..end).step_by(PAGE as usize);
         // Allocated pages stay for the next call.
-        pages
-            .all(|page| memory.map_zeroed(page, READ_WRITE, false))
-            .then_some(())
-    })?;
-    GIVEN.store(number + 1, Ordering::Relaxed);
-    Some(end)
+        if !pages.all(|page| memory.map_zeroed(page, READ_WRITE, false)) {
+            return None;
+        }
+        publish();
+        GIVEN.store(number + 1, Ordering::Relaxed);
+        Some(end)
+    })
 }
 
 /// The addresses of a thread's stack that ends at `end`; `None` unless that is mapped writable.

@@ -4,7 +4,11 @@
 //! Nothing here touches the processor: a caller that changes an entry which the processor may have
 //! cached flushes it. The processor's part are the entries ([`crate::arch::paging`]).
 
-use crate::arch::paging::{PAGE, frame_of, is_large, is_present, table};
+use crate::arch::paging::{
+    PAGE, RECORDS_WRITES, frame_of, is_large, is_present, table, with_records,
+};
+use crate::peers::several;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The memory of page tables.
 ///
@@ -133,7 +137,7 @@ impl PageTables {
                 if entry != 0 {
                     let new = change(memory, address, entry);
                     // SAFETY: as above.
-                    unsafe { (*entries)[index(address, 0)] = new };
+                    replace(unsafe { &mut (*entries)[index(address, 0)] }, entry, new);
                 }
                 address += PAGE;
                 if address >= end || index(address, 0) == 0 {
@@ -142,6 +146,20 @@ impl PageTables {
             }
         }
     }
+}
+
+/// Replaces the entry `old` by `new`. Another processor may record a write there meanwhile.
+fn replace(place: &mut u64, old: u64, new: u64) {
+    if !RECORDS_WRITES || !several() {
+        *place = new;
+        return;
+    }
+    // SAFETY: exclusively borrowed, but for processors that walk the tables, by atomic accesses.
+    let place = unsafe { AtomicU64::from_ptr(place) };
+    let new_of = |now| Some(with_records(old, now, new));
+    // Relaxed: who caches translations is asked to forget them later. The closure always returns a
+    // value.
+    let _ = place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, new_of);
 }
 
 #[cfg(test)]

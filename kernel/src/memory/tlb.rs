@@ -12,9 +12,10 @@ const MIN_ENTRIES: u64 = 256;
 /// Larger than QEMU's largest (2^22 entries).
 const MAX_ENTRIES: u64 = 1 << 22;
 
-/// Tracks the size of the TLB.
+/// Tracks the size of a processor's TLB.
 pub struct TlbGrowth {
-    size: u64,
+    /// Beyond [`MIN_ENTRIES`]. All zeros, or the image would carry that of each processor.
+    more: u64,
     touched: u64,
 }
 
@@ -22,18 +23,26 @@ impl TlbGrowth {
     /// A TLB at its minimum size, and empty.
     pub const fn new() -> Self {
         Self {
-            size: MIN_ENTRIES,
+            more: 0,
             touched: 0,
         }
+    }
+
+    fn size(&self) -> u64 {
+        MIN_ENTRIES + self.more
+    }
+
+    fn set_size(&mut self, size: u64) {
+        self.more = size.min(MAX_ENTRIES) - MIN_ENTRIES;
     }
 
     /// Records that `pages` were touched for the first time; returns whether to flush now.
     pub fn touched(&mut self, pages: u64) -> bool {
         self.touched += pages;
-        let full = self.touched >= self.size;
+        let full = self.touched >= self.size();
         if full {
             self.touched = 0;
-            self.size = (2 * self.size).min(MAX_ENTRIES);
+            self.set_size(2 * self.size());
         }
         full
     }
@@ -41,10 +50,10 @@ impl TlbGrowth {
     /// The pages to touch before each of a number of flushes so that the TLB has room for `pages`
     /// after the last.
     pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
-        let first = self.size;
-        self.size = self.size.max(pages.next_power_of_two()).min(MAX_ENTRIES);
+        let first = self.size();
+        self.set_size(first.max(pages.next_power_of_two()));
         self.touched = 0;
-        let last = self.size;
+        let last = self.size();
         core::iter::successors(Some(first), |size| Some(2 * size))
             .take_while(move |size| *size < last)
     }

@@ -95,6 +95,16 @@ pub const fn retain(entry: u64) -> u64 {
     entry & (ADDRESS | WRITTEN) | RETAINED
 }
 
+/// `entry` as one that the processor doesn't use; the rest is kept.
+pub const fn close(entry: u64) -> u64 {
+    entry & !VALID
+}
+
+/// What replaces an entry that is to be `new`: the processor changes none.
+pub const fn with_records(_: u64, _: u64, new: u64) -> u64 {
+    new
+}
+
 /// The entry of a table.
 pub const fn table(frame: u64) -> u64 {
     frame | VALID | TABLE

@@ -91,6 +91,22 @@ pub const fn retain(entry: u64) -> u64 {
     frame_of(entry) | RETAINED | entry & WRITTEN
 }
 
+/// `entry` as one that the processor doesn't use; the rest is kept.
+#[inline(always)]
+pub const fn close(entry: u64) -> u64 {
+    entry & !PRESENT
+}
+
+/// What replaces an entry that was `old`, and is to be `new`, but which is `now`: a processor has
+/// recorded that the page was written, which is kept unless the entry is cleared.
+#[inline(always)]
+pub const fn with_records(old: u64, now: u64, new: u64) -> u64 {
+    match new {
+        0 => 0,
+        new => new | now & !old & WRITTEN,
+    }
+}
+
 /// The frame that `entry` points to.
 #[inline(always)]
 pub const fn frame_of(entry: u64) -> u64 {
