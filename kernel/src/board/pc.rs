@@ -12,6 +12,7 @@ pub mod irq;
 pub mod keyboard;
 pub mod mmio;
 pub mod pci;
+mod ports;
 pub mod power;
 #[cfg(not(test))]
 pub mod processors;

@@ -3,7 +3,7 @@
 //!
 //! Used from all contexts: tasks, system calls, ticks, faults, the report of a crash. The state
 //! consists of atomics, and a burst of bytes is sent with interrupts disabled, since a tick may
-//! have a line to log. A second processor would need a lock around the burst.
+//! have a line to log, and by one processor at a time.
 
 use super::framing::{Stream, transmit};
 use super::port::{Request, call};
@@ -11,7 +11,8 @@ use crate::arch::counter::counter;
 use crate::arch::interrupts::without_interrupts;
 use crate::board::control;
 use crate::board::uart::{FIFO, ROOM, SENT, Uart};
-use crate::clock;
+use crate::cell::{ExclusiveCell, Rank};
+use crate::{clock, peers};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
@@ -120,16 +121,31 @@ pub fn note_taken(count: usize) {
     TAKEN.fetch_add(count as u64, Ordering::Relaxed);
 }
 
+/// Held while a burst is sent, with interrupts disabled.
+static BURST: ExclusiveCell<()> = Rank::Line.cell(());
+
+/// Passes as much of `bytes` to the serial line's transmitter as it accepts at once; returns how
+/// much.
+fn burst(stream: Stream, bytes: &[u8]) -> usize {
+    if UART.line_status() & ROOM == 0 {
+        return 0;
+    }
+    transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
+        UART.send(byte);
+    })
+}
+
 /// Passes as much of `bytes` to the transmitter as it accepts at once; returns how much.
 fn put(stream: Stream, bytes: &[u8]) -> usize {
     // A tick may have a line to log.
     let count = without_interrupts(|| match call(Request::Write(bytes)) {
         Some(count) => count,
         None if !has_serial() => bytes.len(),
-        None if UART.line_status() & ROOM == 0 => 0,
-        None => transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
-            UART.send(byte);
-        }),
+        None => {
+            let sent = BURST.with_unless_own(|()| burst(stream, bytes));
+            // A report of a crash may begin within a burst.
+            sent.unwrap_or_else(|| burst(stream, bytes))
+        }
     });
     note_taken(count);
     if let Some(last) = bytes.get(count.wrapping_sub(1)) {
@@ -206,7 +222,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
         if !timeout.continue_wait() {
             return show(stream, Some(rest));
         }
-        core::hint::spin_loop();
+        peers::relax();
     }
 }
 

@@ -7,6 +7,7 @@ use super::reserve::{on_heap_allocated, on_heap_freed};
 use super::space;
 use crate::arch::paging::PAGE;
 use crate::cell::{ExclusiveCell, Rank};
+use crate::peers::{resume_interrupts, suspend_interrupts};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
@@ -67,22 +68,35 @@ impl State {
     }
 }
 
+impl Heap {
+    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        let suspended = suspend_interrupts();
+        let result = self.0.with(f);
+        resume_interrupts(suspended);
+        result
+    }
+}
+
 // SAFETY: TLSF returns blocks that are as large and aligned as requested, and that don't overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let block = self.0.with(|state| state.allocate(layout));
-        block.map_or(null_mut(), |block| {
-            on_heap_allocated(layout.size());
-            block.as_ptr()
-        })
+        let block = self.with(|state| {
+            let block = state.allocate(layout);
+            if block.is_some() {
+                on_heap_allocated(layout.size());
+            }
+            block
+        });
+        block.map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            on_heap_freed(layout.size());
-            // SAFETY: the caller's promise: the block is of this allocator, with this layout.
-            self.0
-                .with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
+            self.with(|state| {
+                on_heap_freed(layout.size());
+                // SAFETY: the caller's promise: the block is of this allocator, with this layout.
+                unsafe { state.tlsf.deallocate(block, layout.align()) }
+            });
         }
     }
 
@@ -93,13 +107,16 @@ unsafe impl GlobalAlloc for Heap {
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return null_mut();
         };
-        // SAFETY: as for `dealloc`.
-        let grown = self
-            .0
-            .with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
+        let grown = self.with(|state| {
+            // SAFETY: as for `dealloc`.
+            let grown = unsafe { state.tlsf.reallocate(old, new_layout) };
+            if grown.is_some() {
+                on_heap_freed(layout.size());
+                on_heap_allocated(new_size);
+            }
+            grown
+        });
         if let Some(block) = grown {
-            on_heap_freed(layout.size());
-            on_heap_allocated(new_size);
             return block.as_ptr();
         }
         // SAFETY: as above; the copy is as long as the shorter of the two.

@@ -22,8 +22,8 @@ const PART: u64 = 32;
 const MIN_BYTES: u64 = 256 << 10;
 const MAX_BYTES: u64 = 8 << 20;
 
-/// Free bytes of the kernel's heap, less the headers of its blocks. Changed by the heap, which has
-/// one user at a time.
+/// Free bytes of the kernel's heap, less the headers of its blocks. Changed by the user of the
+/// heap, of which there is one.
 static HEAP_FREE: AtomicUsize = AtomicUsize::new(0);
 
 /// Bytes that the heap has without new pages. They may be fragmented.

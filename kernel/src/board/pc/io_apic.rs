@@ -1,5 +1,6 @@
 //! An I/O APIC: routes its inputs to interrupt vectors. Source: Intel 82093AA data sheet.
 
+use super::ports::Pair;
 use core::ptr::NonNull;
 
 /// Bytes of its registers.
@@ -32,6 +33,7 @@ impl IoApic {
     }
 
     fn read(&self, register: u32) -> u32 {
+        let _pair = Pair::begin();
         // SAFETY: the two registers, select and window, are mapped for good.
         unsafe {
             self.0.write_volatile(register);
@@ -40,6 +42,7 @@ impl IoApic {
     }
 
     fn write(&self, register: u32, value: u32) {
+        let _pair = Pair::begin();
         // SAFETY: as for `read`; the entries only name vectors that have gates.
         unsafe {
             self.0.write_volatile(register);

@@ -2,11 +2,11 @@
 //! 3.2.2.3.2).
 
 use super::irq::legacy_line;
+use super::ports::Pair;
 use drivers::pci::{Address, ConfigAccess};
 use x86_64::instructions::port::Port;
 
-/// The two ports. An access takes two instructions: only one caller at a time, and not for
-/// interrupts.
+/// The two ports. An access takes two instructions: not for interrupts.
 pub struct Config;
 
 impl Config {
@@ -23,6 +23,7 @@ impl Config {
 
 impl ConfigAccess for Config {
     fn read(&self, address: Address, offset: u16) -> u32 {
+        let _pair = Pair::begin();
         Self::select(address, offset);
         // SAFETY: reading configuration space has no side effect; without PCI the port reads as
         // ones.
@@ -30,6 +31,7 @@ impl ConfigAccess for Config {
     }
 
     fn write(&self, address: Address, offset: u16, value: u32) {
+        let _pair = Pair::begin();
         Self::select(address, offset);
         // SAFETY: the caller owns the function at this address.
         unsafe { Port::new(0xcfc).write(value) };

@@ -2,6 +2,8 @@
 //!
 //! An access takes two instructions, so interrupts are disabled around it.
 
+use super::super::ports::Pair;
+
 /// The clock's registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
@@ -51,6 +53,7 @@ impl Reading {
 /// One of the clock's registers; all ones if there is no clock.
 pub fn register(index: u8) -> u8 {
     use x86_64::instructions::port::Port;
+    let _pair = Pair::begin();
     // SAFETY: the clock's index and data ports; bit 7 of the index masks the NMI meanwhile.
     unsafe {
         Port::new(0x70).write(index | 0x80);

@@ -1,0 +1,34 @@
+//! Ports and windows whose accesses take two instructions: one processor at a time.
+
+use crate::cell;
+use crate::peers::{relax, resume_interrupts, several, suspend_interrupts};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Another processor is between two accesses.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// The use of all of them, until it is dropped. One caller at a time on a processor.
+pub struct Pair {
+    suspended: bool,
+}
+
+impl Pair {
+    /// Waits for other processors, which take a few accesses.
+    pub fn begin() -> Self {
+        let suspended = suspend_interrupts();
+        // Acquire: pairs with the release below.
+        while several() && USED.swap(true, Ordering::Acquire) && !cell::are_abandoned() {
+            relax();
+        }
+        Self { suspended }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if several() {
+            USED.store(false, Ordering::Release);
+        }
+        resume_interrupts(self.suspended);
+    }
+}
