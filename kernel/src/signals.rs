@@ -10,10 +10,11 @@ mod state;
 pub use delivery::{deliver, deliver_interrupted};
 pub use state::{Target, Thread};
 
-use crate::arch::{gates, numbers};
+use crate::arch::{gates, local, numbers};
 use crate::cell::{ExclusiveCell, Rank};
 use crate::errno::Errno;
 use crate::memory::{load, store};
+use crate::peers::{resume_interrupts, suspend_interrupts};
 use crate::power;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -23,8 +24,19 @@ use state::{Action, During, State, TERMINATE, check_signal};
 pub const PID: u64 = 1;
 
 /// Used by system calls and by the runtime when it waits; by an interrupt only if no cell is in
-/// use.
+/// use. With interrupts disabled where several processors run.
 static STATE: ExclusiveCell<State> = Rank::Signals.cell(State::new());
+
+/// Runs `f` on the state, in which this processor runs a thread.
+fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
+    let suspended = suspend_interrupts();
+    let result = STATE.with(|state| {
+        state.set_processor(local::get().number());
+        f(state)
+    });
+    resume_interrupts(suspended);
+    result
+}
 
 /// The sender of a signal, as `siginfo_t` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +111,7 @@ pub fn set_action(signal: u64, new: u64, old: u64, size: u64) -> Result<u64, Err
     check_size(size)?;
     let new: Option<Action> = load_some(new)?;
     check_signal(signal, new.is_some())?;
-    let previous = STATE.with(|state| state.set_action(signal, new));
+    let previous = with(|state| state.set_action(signal, new));
     if new.is_some() && signal == TERMINATE {
         power::leave_requests();
     }
@@ -110,14 +122,14 @@ pub fn set_action(signal: u64, new: u64, old: u64, size: u64) -> Result<u64, Err
 pub fn set_mask(how: u64, new: u64, old: u64, size: u64) -> Result<u64, Errno> {
     check_size(size)?;
     let set = load_some(new)?.map(|[set]| set);
-    let previous = STATE.with(|state| state.change_mask(how, set))?;
+    let previous = with(|state| state.change_mask(how, set))?;
     store_some(old, &[previous])
 }
 
 /// `rt_sigpending`.
 pub fn pending(to: u64, size: u64) -> Result<u64, Errno> {
     check_size(size)?;
-    store(to, &[STATE.with(|state| state.blocked())])
+    store(to, &[with(|state| state.blocked())])
 }
 
 /// Sets the mask at `mask`, if one is given, in place of the program's until the system call ends.
@@ -125,25 +137,25 @@ pub fn pending(to: u64, size: u64) -> Result<u64, Errno> {
 pub fn wait_under(mask: u64, size: u64) -> Result<(), Errno> {
     if let Some([set]) = load_some(mask)? {
         check_size(size)?;
-        STATE.with(|state| state.replace_mask(set));
+        with(|state| state.replace_mask(set));
     }
     Ok(())
 }
 
 /// Whether a signal is deliverable: a wait then ends with EINTR.
 pub fn is_ready() -> bool {
-    STATE.with(|state| state.is_ready())
+    with(|state| state.is_ready())
 }
 
 /// Whether a signal of `set` is pending for the running thread, blocked or not.
 pub fn is_pending(set: u64) -> bool {
-    STATE.with(|state| state.is_pending(set))
+    with(|state| state.is_pending(set))
 }
 
 /// Takes the pending signal of `set` with the lowest number, whose handler doesn't run, and its
 /// sender.
 pub fn take(set: u64) -> Option<(u64, Origin)> {
-    let (signal, code) = STATE.with(|state| state.take(set))?;
+    let (signal, code) = with(|state| state.take(set))?;
     Some((signal, origin(signal, code)))
 }
 
@@ -156,7 +168,7 @@ pub fn check(signal: u64) -> Result<(), Errno> {
 /// `sigaltstack`, from a program whose stack pointer is `pointer`.
 pub fn set_stack(new: u64, old: u64, pointer: u64) -> Result<u64, Errno> {
     let new = load_some(new)?;
-    let previous = STATE.with(|state| state.set_stack(new, pointer))?;
+    let previous = with(|state| state.set_stack(new, pointer))?;
     store_some(old, &previous)
 }
 
@@ -171,12 +183,29 @@ pub fn send_to(target: u64, signal: u64, to_thread: bool) -> Result<bool, Errno>
         true => Target::Running,
         false => Target::Process,
     };
-    STATE.with(|state| state.send(signal, target))
+    with(|state| state.send(signal, target))
 }
 
 /// Sends `signal` to a thread that doesn't run; returns whether it is pending now.
 pub fn send_to_thread(signal: u64, thread: &mut Thread) -> Result<bool, Errno> {
-    STATE.with(|state| state.send(signal, Target::Thread(thread)))
+    with(|state| state.send(signal, Target::Thread(thread)))
+}
+
+/// As [`send_to_thread`], to the thread that runs, or ran last, on this processor.
+pub fn send_on(processor: usize, signal: u64) -> Result<bool, Errno> {
+    with(|state| {
+        state.set_processor(processor as u8);
+        state.send(signal, Target::Running)
+    })
+}
+
+/// Whether the thread that runs, or ran last, on this processor would handle one of `signals` now,
+/// or end its wait for one.
+pub fn accepts_on(processor: usize, signals: u64) -> bool {
+    with(|state| {
+        state.set_processor(processor as u8);
+        state.thread().accepts(signals)
+    })
 }
 
 /// Signals that were sent to threads. Written by system calls and interrupts.
@@ -197,30 +226,30 @@ pub fn take_sent_to_threads(set: u64) -> bool {
 
 /// The signals of a thread that the running one creates.
 pub fn of_child() -> Thread {
-    STATE.with(|state| state.thread().child())
+    with(|state| state.thread().child())
 }
 
 /// Exchanges the signals of the running thread and those of `thread`, on a thread switch.
 pub fn exchange(thread: &mut Thread) {
-    STATE.with(|state| core::mem::swap(state.thread(), thread));
+    with(|state| core::mem::swap(state.thread(), thread));
 }
 
 /// Signals that were sent to the process and that the running thread blocks.
 pub fn for_others() -> u64 {
-    STATE.with(|state| state.process_pending() & state.blocked())
+    with(|state| state.process_pending() & state.blocked())
 }
 
 /// The end of a handler: `rt_sigreturn`, which here restores the mask. [`deliver`] runs the next
 /// handler with the same frame, or lets the program restore the registers from it.
 pub fn end_handler(mask: u64) {
-    STATE.with(|state| state.restore_mask(mask));
+    with(|state| state.restore_mask(mask));
 }
 
 /// Sends the program a signal if the power button was pressed and the program doesn't handle that
 /// itself.
 pub fn poll_power_button() {
     if power::take_unseen() && !power::is_handled() {
-        STATE.with(State::request_stop);
+        with(State::request_stop);
     }
 }
 
@@ -232,16 +261,16 @@ pub fn within_call<T>(interruptible: bool, wait: impl FnOnce() -> T) -> T {
         true => During::Wait,
         false => During::UninterruptibleWait,
     };
-    let before = STATE.with(|state| state.thread().set_during(during));
+    let before = with(|state| state.thread().set_during(during));
     let result = wait();
-    STATE.with(|state| state.thread().set_during(before));
+    with(|state| state.thread().set_during(before));
     result
 }
 
 /// Runs the handlers of signals that [`poll_power_button`] has sent, in a program that waits by
 /// other means than system calls; returns whether there are any.
 pub fn run_handlers() -> bool {
-    let (ready, during) = STATE.with(|state| (state.is_ready(), state.thread().during()));
+    let (ready, during) = with(|state| (state.is_ready(), state.thread().during()));
     if ready && during == During::Program {
         gates::call(numbers::SCHED_YIELD);
     }

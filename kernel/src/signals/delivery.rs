@@ -2,7 +2,7 @@
 //! pending signals.
 
 use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_default};
-use super::{STATE, origin};
+use super::{origin, with};
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::handler::Handler;
 use crate::arch::signals::{FRAME, Resumption};
@@ -66,7 +66,7 @@ pub fn deliver_interrupted(frame: &mut Frame) {
 /// Takes the next signal with a handler; those before it are ignored, or end the program.
 fn next_handler(resumption: &Resumption) -> Option<Delivery> {
     loop {
-        let next = STATE.with(State::next)?;
+        let next = with(State::next)?;
         match (next.action[0], next.signal) {
             (IGNORE, _) => {}
             (DEFAULT, signal) if is_ignored_by_default(signal) => {}
@@ -85,7 +85,7 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
 /// come faster than their handlers end would fill any stack. Returns the result.
 fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, result: u64) -> u64 {
     let stack = resumption.stack_pointer();
-    let other = STATE.with(|state| state.other_stack(next.action[1], stack));
+    let other = with(|state| state.other_stack(next.action[1], stack));
     if other.is_some() {
         // Nothing is on that stack. The call is made once more after this handler.
         let result = resumption.restart();
@@ -121,7 +121,7 @@ fn no_stack(resumption: &Resumption) -> ! {
 /// Inserts the handler of `next` before the place where the program continues with this result.
 fn insert(next: &Delivery, resumption: &mut Resumption, result: u64) {
     let stack = resumption.stack_pointer();
-    let other = STATE.with(|state| state.other_stack(next.action[1], stack));
+    let other = with(|state| state.other_stack(next.action[1], stack));
     let mut frame = [0; FRAME];
     let at = resumption.frame(&handler(next), other, result, &mut frame);
     if store(at, &frame).is_err() {
