@@ -6,6 +6,7 @@ mod partitions;
 
 pub use direct::Direct;
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices, metadata};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -13,7 +14,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use drivers::MemoryRef;
 use drivers::Transport;
 use drivers::blk::{Blk, BlkConfig};
@@ -37,30 +38,30 @@ type Ended = (u64, Result<(), BlockError>);
 
 /// A controller, shared between its disks and the wait, which arms its interrupts.
 struct Shared {
-    controller: RefCell<Box<dyn Controller>>,
+    controller: Guarded<Box<dyn Controller>>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
     /// Completed requests of each disk that the poll of another one has taken.
-    ended: RefCell<Vec<VecDeque<Ended>>>,
+    ended: Guarded<Vec<VecDeque<Ended>>>,
 }
 
 impl Shared {
     /// Whether a disk has completed requests to report.
     fn has_ended(&self) -> bool {
-        let ended = self.ended.try_borrow();
-        ended.is_ok_and(|ended| ended.iter().any(|ended| !ended.is_empty()))
+        let ended = self.ended.try_lock();
+        ended.is_some_and(|ended| ended.iter().any(|ended| !ended.is_empty()))
     }
 }
 
 impl Source for Shared {
     fn has_pending(&self) -> bool {
         // If another thread's call uses a disk, it has to be waited for.
-        let controller = self.controller.try_borrow();
-        controller.is_ok_and(|controller| controller.has_pending()) || self.has_ended()
+        let controller = self.controller.try_lock();
+        controller.is_some_and(|controller| controller.has_pending()) || self.has_ended()
     }
 
     fn arm(&self) -> bool {
-        let Ok(mut controller) = self.controller.try_borrow_mut() else {
+        let Some(mut controller) = self.controller.try_lock() else {
             return true;
         };
         self.armed.set(true);
@@ -142,9 +143,9 @@ pub fn open() -> Vec<Disk> {
             .map(|number| controller.serial(number).map(String::from))
             .collect();
         let shared = Rc::new(Shared {
-            controller: RefCell::new(controller),
+            controller: Guarded::new(controller),
             armed: Cell::new(false),
-            ended: RefCell::new((0..count).map(|_| VecDeque::new()).collect()),
+            ended: Guarded::new((0..count).map(|_| VecDeque::new()).collect()),
         });
         for (number, name) in names.into_iter().enumerate() {
             let name = given(opened.len())
@@ -200,7 +201,7 @@ fn error(error: DiskError) -> BlockError {
 impl Disk {
     /// The geometry as far as it is known.
     fn known(&self) -> disk::Geometry {
-        self.shared.controller.borrow().geometry(self.number)
+        self.shared.controller.lock().geometry(self.number)
     }
 }
 
@@ -216,7 +217,7 @@ impl BlockDevice<Image> for Disk {
 
     fn geometry(&mut self) -> Result<Geometry, Failure> {
         // A removed device is noticed at its next request.
-        let _ = self.shared.controller.borrow_mut().refresh(self.number);
+        let _ = self.shared.controller.lock().refresh(self.number);
         let disk::Geometry {
             sectors,
             block_size,
@@ -246,7 +247,7 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
-        let mut controller = self.shared.controller.borrow_mut();
+        let mut controller = self.shared.controller.lock();
         let per_sector = (controller.geometry(self.number).block_size / disk::SECTOR) as u64;
         // A number beyond the device's end stays beyond it, and the driver refuses it.
         let scaled = |sectors: u64| sectors.saturating_mul(per_sector);
@@ -283,15 +284,15 @@ impl BlockDevice<Image> for Disk {
     }
 
     fn kick(&mut self) {
-        self.shared.controller.borrow_mut().kick();
+        self.shared.controller.lock().kick();
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
-        let mut controller = self.shared.controller.borrow_mut();
+        let mut controller = self.shared.controller.lock();
         if self.shared.armed.take() {
             controller.disable_interrupts();
         }
-        let mut ended = self.shared.ended.borrow_mut();
+        let mut ended = self.shared.ended.lock();
         if let Some(ended) = ended.get_mut(self.number) {
             for (tag, result) in ended.drain(..) {
                 report(tag, result);

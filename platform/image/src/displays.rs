@@ -2,6 +2,7 @@
 
 mod copied;
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices, screen};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,7 +10,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::device_type::DeviceType;
@@ -27,11 +28,11 @@ pub use copied::firmware_mode;
 struct Adapter {
     /// Its address.
     place: String,
-    gpu: RefCell<Gpu>,
+    gpu: Guarded<Gpu>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
     /// Events of each scan-out that its display hasn't reported yet.
-    events: RefCell<Vec<VecDeque<gpu::Event>>>,
+    events: Guarded<Vec<VecDeque<gpu::Event>>>,
     /// The console is on it while the program has none of its displays open.
     console: bool,
     /// Number of its open displays.
@@ -41,11 +42,11 @@ struct Adapter {
 impl Source for Adapter {
     fn has_pending(&self) -> bool {
         // If another thread's call uses the adapter, it has to be waited for.
-        self.gpu.try_borrow().is_ok_and(|gpu| gpu.has_pending()) || self.has_events()
+        self.gpu.try_lock().is_some_and(|gpu| gpu.has_pending()) || self.has_events()
     }
 
     fn arm(&self) -> bool {
-        let Ok(mut gpu) = self.gpu.try_borrow_mut() else {
+        let Some(mut gpu) = self.gpu.try_lock() else {
             return true;
         };
         self.armed.set(true);
@@ -63,7 +64,7 @@ impl Adapter {
     fn acquire(&self) -> Result<(), drivers::Error> {
         if self.console && self.open.get() == 0 {
             screen::lend();
-            let mut gpu = self.gpu.borrow_mut();
+            let mut gpu = self.gpu.lock();
             if let Err(error) = gpu.resume() {
                 screen::restore();
                 return Err(error);
@@ -78,7 +79,7 @@ impl Adapter {
     fn release(&self) {
         self.open.set(self.open.get() - 1);
         if self.console && self.open.get() == 0 {
-            self.gpu.borrow_mut().suspend();
+            self.gpu.lock().suspend();
             screen::restore();
         }
     }
@@ -86,15 +87,15 @@ impl Adapter {
     /// Stores an event for its display.
     fn note(&self, event: gpu::Event) {
         let (gpu::Event::Presented { scanout, .. } | gpu::Event::Changed { scanout }) = event;
-        if let Some(events) = self.events.borrow_mut().get_mut(scanout) {
+        if let Some(events) = self.events.lock().get_mut(scanout) {
             events.push_back(event);
         }
     }
 
     /// Whether a display has events to report that the poll of another one has taken.
     fn has_events(&self) -> bool {
-        let events = self.events.try_borrow();
-        events.is_ok_and(|events| events.iter().any(|events| !events.is_empty()))
+        let events = self.events.try_lock();
+        events.is_some_and(|events| events.iter().any(|events| !events.is_empty()))
     }
 }
 
@@ -163,9 +164,9 @@ fn open() -> All<Image> {
         }
         let adapter = Rc::new(Adapter {
             place: found.place,
-            gpu: RefCell::new(gpu),
+            gpu: Guarded::new(gpu),
             armed: Cell::new(false),
-            events: RefCell::new((0..scanouts).map(|_| VecDeque::new()).collect()),
+            events: Guarded::new((0..scanouts).map(|_| VecDeque::new()).collect()),
             console,
             open: Cell::new(0),
         });
@@ -267,7 +268,7 @@ impl Display {
 
     /// Runs `f` on the adapter and the number of the scan-out.
     fn with<R>(&self, f: impl FnOnce(&mut Gpu, usize) -> R) -> R {
-        f(&mut self.adapter.gpu.borrow_mut(), self.scanout)
+        f(&mut self.adapter.gpu.lock(), self.scanout)
     }
 }
 
@@ -284,7 +285,7 @@ impl DisplayDevice<Image> for Display {
         let done = self.adapter.acquire();
         done.map_err(|error| Failure::new(Error::Io, format!("{}: {error}", self.name)))?;
         if self.adapter.console {
-            self.state = state(&self.adapter.gpu.borrow(), self.scanout);
+            self.state = state(&self.adapter.gpu.lock(), self.scanout);
         }
         Ok(())
     }
@@ -343,12 +344,12 @@ impl DisplayDevice<Image> for Display {
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(Event)) {
-        let mut gpu = self.adapter.gpu.borrow_mut();
+        let mut gpu = self.adapter.gpu.lock();
         if self.adapter.armed.take() {
             gpu.disable_interrupts();
         }
         gpu.poll(&mut |event| self.adapter.note(event));
-        let mut events = self.adapter.events.borrow_mut();
+        let mut events = self.adapter.events.lock();
         let mine = events.get_mut(self.scanout).map(core::mem::take);
         for event in mine.unwrap_or_default() {
             report(match event {

@@ -1,11 +1,12 @@
 //! Input devices.
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use drivers::device_type::DeviceType;
 use drivers::input;
 use kernel::devices::MEMORY;
@@ -15,7 +16,7 @@ use platform::input::{All, Description, Event, InputDevice};
 
 /// A device, shared between its user and the wait, which arms its interrupts.
 struct Shared {
-    input: RefCell<input::Input>,
+    input: Guarded<input::Input>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
 }
@@ -24,12 +25,12 @@ impl Source for Shared {
     fn has_pending(&self) -> bool {
         // If another thread's call uses the device, it has to be waited for.
         self.input
-            .try_borrow()
-            .is_ok_and(|input| input.has_pending())
+            .try_lock()
+            .is_some_and(|input| input.has_pending())
     }
 
     fn arm(&self) -> bool {
-        let Ok(mut input) = self.input.try_borrow_mut() else {
+        let Some(mut input) = self.input.try_lock() else {
             return true;
         };
         self.armed.set(true);
@@ -59,7 +60,7 @@ fn open() -> All<Image> {
             Ok(input) => opened.push(Box::new(Input {
                 description: input.description().clone(),
                 shared: Rc::new(Shared {
-                    input: RefCell::new(input),
+                    input: Guarded::new(input),
                     armed: Cell::new(false),
                 }),
             })),
@@ -75,7 +76,7 @@ impl InputDevice<Image> for Input {
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(Event)) {
-        let mut input = self.shared.input.borrow_mut();
+        let mut input = self.shared.input.lock();
         if self.shared.armed.take() {
             input.disable_interrupts();
         }
@@ -91,7 +92,7 @@ impl InputDevice<Image> for Input {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.shared.input.borrow().is_running() {
+        if self.shared.input.lock().is_running() {
             return Ok(());
         }
         let name = &self.description.name;
@@ -100,7 +101,7 @@ impl InputDevice<Image> for Input {
     }
 
     fn set_led(&mut self, led: u16, on: bool) -> Result<(), Failure> {
-        if self.shared.input.borrow_mut().set_led(led, on) {
+        if self.shared.input.lock().set_led(led, on) {
             return Ok(());
         }
         self.check()?;

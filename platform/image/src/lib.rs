@@ -1,10 +1,10 @@
 //! The platform of an image: [`Image`] implements the traits of `platform` on `kernel`, and on the
 //! virtio devices of `drivers`.
 //!
-//! Everything runs on one processor: a call of the program, or a tick that interrupts it. Devices
-//! are used from both, under the runtime's lock, so `Rc` and `RefCell` are enough; the statics of
-//! `devices` and `entropy` are in the kernel's `ExclusiveCell`, which panics on contention. An
-//! interrupt of a device only ends the halt (`wait`).
+//! A call of the program, or a tick that interrupts it, uses devices under the runtime's lock, so
+//! `Rc` is enough; the wait looks at them without it (`guarded`). The statics of `devices` and
+//! `entropy` are in the kernel's `ExclusiveCell`. An interrupt of a device only ends the halt
+//! (`wait`).
 
 #![no_std]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
@@ -18,6 +18,7 @@ mod devices;
 mod disks;
 mod displays;
 mod entropy;
+mod guarded;
 mod inputs;
 mod links;
 pub mod metadata;

@@ -1,12 +1,13 @@
 //! Network cards as links of the stack.
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use drivers::device_type::DeviceType;
 use drivers::net::{self as card, Net, NetConfig, TxChecksum, TxError};
 use kernel::devices::MEMORY;
@@ -29,7 +30,7 @@ const BUSY_PAGES: u64 = 4096;
 
 /// A card, shared between the stack, which drives it, and the wait, which arms its interrupts.
 struct SharedCard {
-    card: RefCell<Net>,
+    card: Guarded<Net>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
 }
@@ -47,11 +48,11 @@ impl LinkWake {
 impl Source for SharedCard {
     fn has_pending(&self) -> bool {
         // If another thread's call uses the card, it has to be waited for.
-        self.card.try_borrow().is_ok_and(|card| card.has_pending())
+        self.card.try_lock().is_some_and(|card| card.has_pending())
     }
 
     fn arm(&self) -> bool {
-        let Ok(mut card) = self.card.try_borrow_mut() else {
+        let Some(mut card) = self.card.try_lock() else {
             return true;
         };
         self.armed.set(true);
@@ -113,7 +114,7 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
         })?;
         let mac = (settings.mac)(index, card.capabilities().mac)?;
         let shared = Rc::new(SharedCard {
-            card: RefCell::new(card),
+            card: Guarded::new(card),
             armed: Cell::new(false),
         });
         opened.push(Device {
@@ -184,7 +185,7 @@ fn notes(meta: TxMeta) -> card::TxMeta {
 
 impl Link for CardLink {
     fn capabilities(&self) -> LinkCapabilities {
-        let card = self.shared.card.borrow();
+        let card = self.shared.card.lock();
         let capabilities = card.capabilities();
         LinkCapabilities {
             mac: self.mac,
@@ -196,7 +197,7 @@ impl Link for CardLink {
     }
 
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        let mut card = self.shared.card.borrow_mut();
+        let mut card = self.shared.card.lock();
         if self.shared.armed.take() {
             card.disable_interrupts();
         }
@@ -214,24 +215,24 @@ impl Link for CardLink {
     }
 
     fn can_transmit(&mut self) -> bool {
-        self.shared.card.borrow_mut().can_transmit()
+        self.shared.card.lock().can_transmit()
     }
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
         let sent = self
             .shared
             .card
-            .borrow_mut()
+            .lock()
             .transmit(len, &mut |frame| notes(fill(frame)));
         // A frame that the card can't send was filled nevertheless, and is lost as on a wire.
         matches!(sent, Ok(()) | Err(TxError::BadFrame))
     }
 
     fn flush(&mut self) {
-        self.shared.card.borrow_mut().flush();
+        self.shared.card.lock().flush();
     }
 
     fn is_drained(&mut self) -> bool {
-        self.shared.card.borrow_mut().is_drained()
+        self.shared.card.lock().is_drained()
     }
 }

@@ -1,17 +1,17 @@
 //! Named ports of virtio-serial devices.
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use drivers::console::{self, Console};
 use drivers::device_type::DeviceType;
 use kernel::devices::MEMORY;
 use platform::port::Port;
 
 /// A device, shared between its user and the wait, which arms its interrupts.
-struct Shared(RefCell<Console>);
+struct Shared(Guarded<Console>);
 
 impl Source for Shared {
     fn has_pending(&self) -> bool {
@@ -21,7 +21,7 @@ impl Source for Shared {
 
     fn arm(&self) -> bool {
         // If another thread's call uses the device, it has to be waited for.
-        let console = self.0.try_borrow_mut();
+        let console = self.0.try_lock();
         console.map_or(true, |mut console| console.enable_interrupts())
     }
 }
@@ -48,7 +48,7 @@ impl platform::Ports for Image {
         let mut devices = Vec::new();
         for found in devices::take(DeviceType::CONSOLE) {
             match Console::new(found.transport, MEMORY) {
-                Ok(console) => devices.push(Rc::new(Shared(RefCell::new(console)))),
+                Ok(console) => devices.push(Rc::new(Shared(Guarded::new(console)))),
                 Err(error) => log::error!("console at {}: {error}", found.place),
             }
         }
@@ -73,14 +73,14 @@ impl NamedPort {
         let Some((device, port)) = self.found.and_then(device) else {
             return 0;
         };
-        f(&mut device.0.borrow_mut(), port).unwrap_or(0)
+        f(&mut device.0.lock(), port).unwrap_or(0)
     }
 
     /// The port, opened by the driver, on the first device that has it.
     fn find(&self) -> Option<Found> {
         let mut devices = self.devices.iter().enumerate();
         devices.find_map(|(device, shared)| {
-            let mut console = shared.0.borrow_mut();
+            let mut console = shared.0.lock();
             // The driver has logged a device that broke the protocol.
             console.poll().ok()?;
             let port = console.port(self.name.as_bytes())?;

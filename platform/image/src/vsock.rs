@@ -1,10 +1,10 @@
 //! Sockets of the virtio-vsock device.
 
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use core::cell::RefCell;
 use drivers::device_type::DeviceType;
 use drivers::vsock::{self, ListenError, Vsock};
 use kernel::devices::MEMORY;
@@ -18,16 +18,16 @@ const MIN_BUFFERED: u64 = 1 << 20;
 const MAX_BUFFERED: u64 = 64 << 20;
 
 /// The device, shared between its user and the wait, which arms its interrupts.
-struct Shared(RefCell<Vsock>);
+struct Shared(Guarded<Vsock>);
 
 impl Source for Shared {
     fn has_pending(&self) -> bool {
         // If another thread's call uses the device, it has to be waited for.
-        self.0.try_borrow().is_ok_and(|vsock| vsock.has_pending())
+        self.0.try_lock().is_some_and(|vsock| vsock.has_pending())
     }
 
     fn arm(&self) -> bool {
-        let vsock = self.0.try_borrow_mut();
+        let vsock = self.0.try_lock();
         vsock.map_or(true, |mut vsock| vsock.enable_interrupts())
     }
 }
@@ -45,7 +45,7 @@ impl platform::Vsocks for Image {
         // A machine has one CID.
         devices::release(devices.collect());
         match Vsock::new(found.transport, MEMORY, limit as usize) {
-            Ok(vsock) => Ok(Box::new(Device(Rc::new(Shared(RefCell::new(vsock)))))),
+            Ok(vsock) => Ok(Box::new(Device(Rc::new(Shared(Guarded::new(vsock)))))),
             Err(error) => {
                 let detail = format!("vsock device at {}: {error}", found.place);
                 Err(Failure::new(Error::Io, detail))
@@ -56,12 +56,12 @@ impl platform::Vsocks for Image {
 
 impl Device {
     fn with<T>(&self, f: impl FnOnce(&mut vsock::Sockets) -> T) -> T {
-        f(self.0.0.borrow_mut().sockets())
+        f(self.0.0.lock().sockets())
     }
 
     /// Fails once the device is out of use.
     fn check(&self) -> Result<(), Failure> {
-        if self.0.0.borrow().is_running() {
+        if self.0.0.lock().is_running() {
             return Ok(());
         }
         let detail = "the vsock device broke the virtio protocol";
@@ -167,7 +167,7 @@ impl Sockets<Image> for Device {
     }
 
     fn poll(&mut self, now: u64, changed: &mut dyn FnMut(Id)) {
-        let mut vsock = self.0.0.borrow_mut();
+        let mut vsock = self.0.0.lock();
         // The driver has logged a device that broke the protocol; the connections report it.
         let _ = vsock.poll(now);
         while let Some(id) = vsock.sockets().take_changed() {
@@ -176,11 +176,11 @@ impl Sockets<Image> for Device {
     }
 
     fn deadline(&self) -> Option<u64> {
-        self.0.0.borrow().deadline()
+        self.0.0.lock().deadline()
     }
 
     fn is_idle(&mut self) -> bool {
-        self.0.0.borrow_mut().is_idle()
+        self.0.0.lock().is_idle()
     }
 
     fn arm(&mut self, interest: &mut Interest) {

@@ -2,6 +2,7 @@
 //! loader took over from the firmware.
 
 use super::{bad_size, buffer, no_memory};
+use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, screen};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,7 +10,6 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::fmt;
 use core::ptr::NonNull;
 use drivers::bochs::{Bochs, BochsError};
@@ -32,16 +32,16 @@ const VARIABLE: &str = "SOIL_FRAMEBUFFER";
 
 /// Completed presents that were not reported, shared with the wait.
 #[derive(Default)]
-struct Ended(RefCell<VecDeque<(u64, Result<(), Failure>)>>);
+struct Ended(Guarded<VecDeque<(u64, Result<(), Failure>)>>);
 
 impl Source for Ended {
     fn has_pending(&self) -> bool {
         // If another thread's call uses it, it has to be waited for.
-        self.0.try_borrow().is_ok_and(|ended| !ended.is_empty())
+        self.0.try_lock().is_some_and(|ended| !ended.is_empty())
     }
 
     fn arm(&self) -> bool {
-        self.0.try_borrow().map_or(true, |ended| !ended.is_empty())
+        self.0.try_lock().map_or(true, |ended| !ended.is_empty())
     }
 }
 
@@ -250,7 +250,7 @@ impl<A: Adapter> DisplayDevice<Image> for Display<A> {
     }
 
     fn present(&mut self, buffer: BufferId, damage: &[Rectangle], tag: u64) -> Result<(), Failure> {
-        let mut ended = self.ended.0.borrow_mut();
+        let mut ended = self.ended.0.lock();
         if ended.len() >= MAX_PRESENTS {
             let detail = format!("{}: too many pictures have not been shown yet", self.name);
             return Err(Failure::new(Error::Busy, detail));
@@ -285,7 +285,7 @@ impl<A: Adapter> DisplayDevice<Image> for Display<A> {
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(Event)) {
-        let ended = self.ended.0.take();
+        let ended = core::mem::take(&mut *self.ended.0.lock());
         for (tag, result) in ended {
             report(Event::Presented(tag, result));
         }
