@@ -13,7 +13,7 @@ pub use notes::{note, take_pending, take_pending_for_call};
 
 use crate::arch::gates::Frame;
 use crate::board::irq;
-use crate::board::vectors::{COUNT, TIMER};
+use crate::board::vectors::{COUNT, TIMER, WAKE};
 use crate::cell::{ExclusiveCell, Rank};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -58,6 +58,9 @@ fn acknowledge_all() {
 /// without a source.
 pub fn handle(frame: &Frame) -> Option<u8> {
     let vector = irq::begin(frame)?;
+    if vector == WAKE {
+        return Some(vector);
+    }
     if vector != TIMER {
         note();
     }

@@ -25,8 +25,8 @@
 //!
 //! # Who runs when
 //!
-//! One processor runs one thread at a time; [`threads`] switches them. Others, if the program
-//! starts them, run no thread. Each static says which of these contexts use it:
+//! Each processor runs one thread at a time; [`threads`] switches them. All but the first run only
+//! if the program starts them ([`processors`]). Each static says which of these contexts use it:
 //!
 //! | context | interrupts | may use |
 //! |---|---|---|

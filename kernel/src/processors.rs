@@ -1,29 +1,34 @@
-//! The other processors: started on demand, they halt until they get work, and stop before the
+//! The other processors: started on demand, they run the program's threads, and stop before the
 //! machine ends.
 //!
 //! A program that never calls [`start`] contains nothing of this, and its machine's other
-//! processors stay as they were. Started ones run with interrupts disabled but for their halts,
-//! each on stacks of its own; no thread runs there yet, and no interrupt of a device goes there.
+//! processors stay as they were. Started ones begin with interrupts disabled but for their halts,
+//! each on stacks of its own, until the program has threads. No interrupt of a device goes there.
+//!
+//! The part `soil_with_processors` starts them when the program creates its first thread.
 //!
 //! Before the end, or the report of a crash, the processor that ends the machine stops all others
 //! for good, wherever they are: nothing of them comes after its last line.
 
 use crate::arch::counter::counter;
 use crate::arch::cpu;
-use crate::arch::gates::Frame;
+use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::interrupts::{disable, enable, enable_and_halt, without_interrupts};
-use crate::arch::local::{self, Local};
+use crate::arch::local::{self, Local, MAX};
 use crate::arch::mmu;
 use crate::arch::processor::Processor;
 use crate::board::processors::{self as machine, Others};
+use crate::arch::numbers as n;
+use crate::errno::Errno;
+use crate::peers::shootdown::Requests;
+use crate::peers::{self, Peers, Set};
 use crate::power::{self, Other};
-use crate::{cell, clock, console, memory, time};
+use crate::{cell, clock, console, memory, time, wait};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-/// Maximum number of processors.
-pub const MAX: usize = 64;
 /// How long the next processor has to come, in nanoseconds; and where there may be none.
 const START_NS: u64 = 10_000_000_000;
 const UNKNOWN_NS: u64 = 1_000_000_000;
@@ -37,8 +42,6 @@ const REPEAT_NS: u64 = 1_000_000;
 /// What a processor runs when it is woken.
 pub type Work = extern "C" fn();
 
-/// Of the processors by their numbers; null for one that doesn't run. Each stores its own.
-static RUNNING: [AtomicPtr<Local>; MAX] = [const { AtomicPtr::new(null_mut()) }; MAX];
 /// How many run, without the first.
 static OTHERS: AtomicUsize = AtomicUsize::new(0);
 /// [`start`] was called. Set once.
@@ -52,6 +55,16 @@ static FUNCTIONS: power::Others = power::Others {
     stop: stop_others,
     visit,
 };
+
+static PEERS: Peers = Peers {
+    interrupt,
+    flush,
+    serve,
+    set_idle,
+};
+
+/// Requests to forget translations.
+static REQUESTS: Requests<MAX> = Requests::new();
 
 /// Number of processors that run, this one included.
 pub fn count() -> usize {
@@ -103,8 +116,12 @@ pub fn start(wanted: usize) -> usize {
     begin();
     local::set_obey(obey);
     power::set_others(&FUNCTIONS);
-    // SAFETY: `STARTED` admits one call.
-    let started = without_interrupts(|| unsafe { machine::start(&others, &blocks, run) });
+    let started = without_interrupts(|| {
+        peers::set(&PEERS);
+        REQUESTS.set_busy(number(), mmu::flush_all);
+        // SAFETY: `STARTED` admits one call.
+        unsafe { machine::start(&others, &blocks, run) }
+    });
     let expected = match started {
         Ok(expected) => expected,
         Err(reason) => {
@@ -140,7 +157,7 @@ fn await_all(wanted: usize, patience: u64) {
             came = now;
             until = time::monotonic_ns() + patience;
         }
-        core::hint::spin_loop();
+        peers::relax();
     }
 }
 
@@ -148,17 +165,7 @@ fn await_all(wanted: usize, patience: u64) {
 fn begin() {
     let own = local::get();
     own.id.store(machine::id(), Ordering::Relaxed);
-    if let Some(place) = RUNNING.get(number()) {
-        // Release: its number and ID are there.
-        place.store(core::ptr::from_ref(own).cast_mut(), Ordering::Release);
-    }
-}
-
-/// The processor with this number, if it runs.
-fn find(number: usize) -> Option<&'static Local> {
-    let place = RUNNING.get(number)?;
-    // SAFETY: only `begin` stores there; no block is ever freed.
-    unsafe { place.load(Ordering::Acquire).as_ref() }
+    local::publish();
 }
 
 /// Runs a processor that was started, for good.
@@ -166,10 +173,13 @@ extern "C" fn run() -> ! {
     if !machine::set_up_other() {
         power::park();
     }
+    let own = local::get();
+    own.set_started(time::monotonic_ns());
     begin();
     OTHERS.fetch_add(1, Ordering::Release);
-    let own = local::get();
     loop {
+        // Doesn't return once there are threads.
+        wait::run_threads();
         // Acquire: what the work needs was written before.
         let work = own.work.swap(null_mut(), Ordering::Acquire);
         if work.is_null() {
@@ -177,19 +187,78 @@ extern "C" fn run() -> ! {
             enable_and_halt();
             disable();
         } else {
-            // Pages that were taken away meanwhile.
-            mmu::flush_all();
+            set_idle(false);
             // SAFETY: only `wake` stores there, a function of this type.
             let work = unsafe { core::mem::transmute::<*mut (), Work>(work) };
             work();
+            set_idle(true);
         }
     }
 }
 
+/// See [`Peers::interrupt`].
+fn interrupt(processors: Set) {
+    let mut rest = processors;
+    while rest != 0 {
+        if let Some(other) = local::of(rest.trailing_zeros() as usize) {
+            machine::wake(other.id.load(Ordering::Relaxed));
+        }
+        rest &= rest - 1;
+    }
+}
+
+/// See [`Peers::flush`].
+fn flush(range: Range<u64>) {
+    let own = number();
+    let request = REQUESTS.post(range, own);
+    let others = local::all().map(|other| usize::from(other.number()));
+    let others = others.filter(|other| *other != own);
+    let mut awaited = others.fold(0, |set, other| set | 1 << other);
+    let mut first = true;
+    loop {
+        let still = |set: Set| {
+            let mut rest = set;
+            let mut still = 0;
+            while rest != 0 {
+                let other = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if REQUESTS.is_awaited(other, request) {
+                    still |= 1 << other;
+                }
+            }
+            still
+        };
+        awaited = still(awaited);
+        if awaited == 0 {
+            return;
+        }
+        if first {
+            interrupt(awaited);
+            first = false;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// See [`Peers::serve`].
+fn serve() {
+    REQUESTS.serve(number(), mmu::flush_range);
+}
+
+/// See [`Peers::set_idle`].
+fn set_idle(idle: bool) {
+    if idle {
+        REQUESTS.set_idle(number());
+    } else {
+        REQUESTS.set_busy(number(), mmu::flush_all);
+    }
+}
+
 /// Has the processor with this number run `work`, with interrupts disabled, once it has ended what
-/// it does; false if it doesn't run, is the caller's, or has work that it hasn't begun.
+/// it does; false if it doesn't run, is the caller's, or has work that it hasn't begun. For
+/// programs without threads: their processors run those.
 pub fn wake(number: usize, work: Work) -> bool {
-    let Some(other) = find(number).filter(|other| !core::ptr::eq(*other, local::get())) else {
+    let Some(other) = local::of(number).filter(|other| !core::ptr::eq(*other, local::get())) else {
         return false;
     };
     let place = &other.work;
@@ -225,7 +294,7 @@ fn stop_others() {
         }
     }
     let running = || {
-        let others = (0..MAX).filter_map(find);
+        let others = local::all();
         others.filter(|other| {
             !core::ptr::eq(*other, own) && other.stopped.load(Ordering::Acquire).is_null()
         })
@@ -270,7 +339,7 @@ fn obey(frame: &Frame) -> bool {
 /// Calls `report` with each other processor that was started. Returns the number of the caller's.
 fn visit(report: power::Visitor<'_>) -> u8 {
     let own = local::get();
-    for other in (0..MAX).filter_map(find) {
+    for other in local::all() {
         if !core::ptr::eq(other, own) {
             let stopped = other.stopped.load(Ordering::Acquire);
             let state = if stopped == Local::ENDS {
@@ -284,6 +353,45 @@ fn visit(report: power::Visitor<'_>) -> u8 {
         }
     }
     own.number()
+}
+
+crate::system_call_extension!("soil_with_processors", system_call);
+
+/// Starts the processors before the program's second thread; tells how many the machine has.
+extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
+    match call.number() {
+        n::CLONE => {
+            if !STARTED.load(Ordering::Relaxed) {
+                start(available());
+            }
+            false
+        }
+        n::SCHED_GETAFFINITY => {
+            let [_, room, at, ..] = call.arguments();
+            let set = Set::MAX >> (MAX - available());
+            *result = memory::copy_out(at, room, &set.to_le_bytes()).map(|()| 8);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Number of processors that the machine lists, at most [`MAX`]; those that run, if it lists none.
+fn available() -> usize {
+    /// 0 before the first call.
+    static AVAILABLE: AtomicUsize = AtomicUsize::new(0);
+    match AVAILABLE.load(Ordering::Relaxed) {
+        0 => {
+            let found = match machine::find() {
+                Others::Listed(ids) => 1 + ids.len(),
+                Others::Unknown => count(),
+            };
+            let found = found.clamp(1, MAX);
+            AVAILABLE.store(found, Ordering::Relaxed);
+            found
+        }
+        found => found,
+    }
 }
 
 /// For programs that are written for it: see [`start`]. Interrupts are enabled from then on, so

@@ -219,7 +219,7 @@ fn usage(of: u64, result: u64) -> Result<u64, Errno> {
     const THREAD: i32 = 1;
     const CHILDREN: i32 = -1;
     match of as i32 {
-        SELF | THREAD => put_usage(result, wait::used_ns()),
+        SELF | THREAD => put_usage(result, wait::process_ns()),
         CHILDREN => put_usage(result, 0),
         _ => Err(Errno::EINVAL),
     }

@@ -1,20 +1,30 @@
-//! POSIX threads on the one processor, as musl makes them: `clone`, futexes, exit, signals to
-//! threads.
+//! POSIX threads as musl makes them: `clone`, futexes, exit, signals to threads.
 //!
 //! A thread is suspended on its kernel stack: in a system call that waits, or where the timer
 //! interrupted it, whose frame is moved there. The runtime's own wait suspends it on its own stack.
 //! Only `run_next` switches threads, with interrupts disabled. No thread is preempted while a cell
 //! is in use ([`cell::any_in_use`]), nor in a system call.
 //!
-//! The processor halts on the stack of the thread that ran last, and resumes that one without a
-//! switch. After a switch the next thread reports that the one before is suspended, or that its
-//! stack is no longer in use ([`State::switched`]): only then may other processors run it, or
-//! another thread get the stack.
+//! All processors that the program has started take threads from one list. One without a thread
+//! idles on the stack of the thread that ran there last, and resumes that one without a switch.
+//! After a switch the next thread reports that the one before is suspended, or that its stack is no
+//! longer in use ([`State::switched`]): only then may other processors run it, or another thread
+//! get the stack.
+//!
+//! | what | which processor |
+//! |---|---|
+//! | interrupts of devices | the first |
+//! | ticks of the network | that on which they began ([`wait::start_ticks`]) |
+//! | deadlines of waits and timers | the steward, which found one earlier than those seen to ([`State::alarm`]) |
+//! | the end of a slice | each whose thread has made others ready, or runs beside ready ones |
+//!
+//! A processor without a thread polls for a while before it halts, and is interrupted only then.
 //!
 //! The part is linked into programs that can create threads or set timers
 //! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
+mod calls;
 mod futex;
 mod posix_timers;
 mod scheduler;
@@ -22,7 +32,8 @@ mod timer_calls;
 mod timers;
 
 use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
-use crate::arch::interrupts::without_interrupts;
+use crate::arch::interrupts::{self, without_interrupts};
+use crate::arch::local::{self, Local, MAX};
 use crate::arch::numbers as n;
 use crate::arch::{float, thread_pointer};
 use crate::cell::{self, ExclusiveCell, Rank};
@@ -30,14 +41,15 @@ use crate::crash::{self, Suspended};
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
 use crate::signals::{self, PID};
+use crate::peers::{self, Set};
 use crate::wait::timer::SLICE_NS;
-use crate::wait::{self, For, Threads};
+use crate::wait::{self, For, Interrupt, Threads, polling};
 use crate::{console, time};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use scheduler::{Index, Scheduler, Wait};
+use scheduler::{Index, Scheduler, Wait, bit};
 use timer_calls::{Timers, send_expired};
 
 crate::system_call_extension!("soil_with_threads", system_call);
@@ -47,10 +59,18 @@ crate::system_call_extension!("soil_with_threads", system_call);
 /// a slice, whose timer is set before the thread's time begins.
 const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
 
-/// Number of processors that run threads.
-const PROCESSORS: usize = 1;
-/// The only one.
-const PROCESSOR: usize = 0;
+/// The number of the processor that runs. With interrupts disabled.
+fn own() -> usize {
+    local::get().number().into()
+}
+
+/// What the processor with this number has for itself, if it runs.
+fn local_of(processor: usize) -> Option<&'static Local> {
+    match processor == own() {
+        true => Some(local::get()),
+        false => local::of(processor),
+    }
+}
 
 /// A thread's state in the kernel; the scheduler has the reason for its wait.
 struct Thread {
@@ -80,20 +100,19 @@ struct Thread {
 type Name = [u8; 16];
 
 struct State {
-    scheduler: Scheduler<Thread, PROCESSORS>,
+    scheduler: Scheduler<Thread, MAX>,
     /// Kernel stacks of threads that have ended.
     stacks: Vec<u64>,
-    /// That of the last one, which is in use until [`State::switched`].
-    ended_stack: u64,
     /// The number of the last thread.
     last: u64,
-    /// No thread can run, and the processor halts.
-    idle: bool,
+    /// The processors that run threads.
+    busy: Set,
     /// Number of threads that wait to poll all devices.
     polling: usize,
     timers: Timers,
-    /// The process's processor time at which the running thread began to run.
-    since: u64,
+    /// The processor that sees to deadlines, and the earliest that it has seen to.
+    steward: usize,
+    covered: u64,
     /// Name of the first thread, before [`STARTED`].
     name: Name,
 }
@@ -102,12 +121,12 @@ struct State {
 static STATE: ExclusiveCell<State> = Rank::Threads.cell(State {
     scheduler: Scheduler::new(),
     stacks: Vec::new(),
-    ended_stack: 0,
     last: PID,
-    idle: false,
+    busy: 0,
     polling: 0,
     timers: Timers::new(),
-    since: 0,
+    steward: 0,
+    covered: 0,
     name: [0; 16],
 });
 
@@ -121,7 +140,7 @@ static ROBUST: AtomicU64 = AtomicU64::new(0);
 static FUNCTIONS: Threads = Threads {
     pause,
     interrupted,
-    earliest: || without_interrupts(|| with(|state| state.earliest())),
+    earliest: || without_interrupts(|| with(State::alarm)),
     has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
     number: || without_interrupts(number),
     event: || {
@@ -139,21 +158,78 @@ static FUNCTIONS: Threads = Threads {
             wait::limit_turn();
         });
     },
+    run,
+    begin_call: calls::begin,
+    end_call: calls::end,
 };
 
+/// Runs `f` on the state, and then has the processors that were given threads take them.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    STATE.with(f)
+    let (result, calls) = STATE.with(|state| (f(state), state.take_calls()));
+    calls.make();
+    result
+}
+
+/// The processors that a use of the state has given threads.
+struct Calls {
+    all: Set,
+    /// Those that halt.
+    halted: Set,
+}
+
+impl Calls {
+    #[inline(always)]
+    fn make(self) {
+        if self.all != 0 {
+            self.make_some();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_some(self) {
+        let mut all = self.all;
+        while all != 0 {
+            if let Some(local) = local_of(all.trailing_zeros() as usize) {
+                // Relaxed: the processor then uses the state.
+                local.called.store(true, Ordering::Relaxed);
+            }
+            all &= all - 1;
+        }
+        interrupt(self.halted);
+    }
+}
+
+/// Interrupts other processors, which see what there is to do.
+fn interrupt(processors: Set) {
+    let others = processors & !bit(own());
+    if let (1.., Some(peers)) = (others, peers::get()) {
+        (peers.interrupt)(others);
+    }
 }
 
 impl State {
+    fn take_calls(&mut self) -> Calls {
+        Calls {
+            all: self.scheduler.take_calls(),
+            halted: self.scheduler.take_kicks(),
+        }
+    }
+
     fn running(&mut self) -> Option<&mut Thread> {
-        let current = self.scheduler.current(PROCESSOR);
+        let current = self.scheduler.current(own());
         self.scheduler.thread(current)
+    }
+
+    /// The processor that runs the thread at `index`.
+    fn processor_of(&self, index: Index) -> Option<usize> {
+        let holder = self.scheduler.holder(index)?;
+        (self.busy & bit(holder) != 0).then_some(holder)
     }
 
     /// The running thread's name.
     fn name(&mut self) -> &mut Name {
-        let current = self.scheduler.current(PROCESSOR);
+        let current = self.scheduler.current(own());
         match self.scheduler.thread(current) {
             Some(thread) => &mut thread.name,
             None => &mut self.name,
@@ -167,20 +243,33 @@ impl State {
         times.into_iter().flatten().min()
     }
 
-    /// Charges the thread at `previous`, if it exists, for having run until now.
-    fn charge(&mut self, previous: Index) {
-        let used = wait::used_ns();
-        if let Some(thread) = self.scheduler.thread(previous) {
-            thread.used += used.saturating_sub(self.since);
+    /// The same, if this processor has to see to it: another one doesn't, or not in time.
+    fn alarm(&mut self) -> Option<u64> {
+        let earliest = self.earliest()?;
+        let own = own();
+        let mine = self.steward == own || earliest < self.covered;
+        if mine {
+            (self.steward, self.covered) = (own, earliest);
         }
-        self.since = used;
+        mine.then_some(earliest)
+    }
+
+    /// Charges the thread at `previous`, if it exists, for having run until now.
+    fn charge(&mut self, previous: Index, now: u64) {
+        let local = local::get();
+        let used = local.used_ns(now);
+        if let Some(thread) = self.scheduler.thread(previous) {
+            thread.used += used.saturating_sub(local.since.load(Ordering::Relaxed));
+        }
+        local.since.store(used, Ordering::Relaxed);
     }
 
     /// Reports that the processor has left the thread that ran before: another one runs now.
     fn switched(&mut self) {
-        if self.scheduler.saved(PROCESSOR) {
+        if self.scheduler.saved(own()) {
             // There is room since that thread's creation.
-            self.stacks.push(self.ended_stack);
+            let stack = local::get().ended_stack.load(Ordering::Relaxed);
+            self.stacks.push(stack);
         }
     }
 }
@@ -221,6 +310,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             Ok(0)
         }
         n::GETTID => Ok(number()),
+        n::GETCPU => processor(a, b),
         n::KILL => {
             let sent = signals::send_to(a, b, false);
             interrupt_for_process();
@@ -235,6 +325,16 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
         },
     };
     true
+}
+
+/// `getcpu`: this processor, of the first node.
+fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
+    for (at, number) in [(number_at, own() as u32), (node_at, 0)] {
+        if at != 0 {
+            store(at, number)?;
+        }
+    }
+    Ok(0)
 }
 
 /// The number of the running thread.
@@ -280,7 +380,7 @@ fn control(option: u64, at: u64) -> Result<u64, Errno> {
 fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
     const HEAD_SIZE: u64 = 24;
     let head = with(|state| {
-        let current = state.scheduler.current(PROCESSOR);
+        let current = state.scheduler.current(own());
         let is_it = |(index, thread): &(Index, &Thread)| match of {
             0 => *index == current,
             of => thread.number == of,
@@ -324,7 +424,20 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     let context = unsafe { Context::new(child, kernel_stack, begun) };
     let signals = signals::of_child();
     let number = with(|state| {
-        let number = state.last + 1;
+        state.last += 1;
+        state.last
+    });
+    // Before it may run.
+    for (flag, at) in [
+        (SET_NUMBER, number_at),
+        (SET_NUMBER_IN_CHILD, number_in_child_at),
+    ] {
+        if flags & flag != 0 {
+            // As on Linux: nothing says that it can't be written.
+            let _ = store(at, number as u32);
+        }
+    }
+    with(|state| {
         let thread = Thread {
             number,
             context,
@@ -345,19 +458,9 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
             state.stacks.push(kernel_stack);
             return Err(Errno::EAGAIN);
         }
-        state.last = number;
-        Ok(number)
+        Ok(())
     })?;
     wait::limit_turn();
-    for (flag, at) in [
-        (SET_NUMBER, number_at),
-        (SET_NUMBER_IN_CHILD, number_in_child_at),
-    ] {
-        if flags & flag != 0 {
-            // As on Linux: nothing says that it can't be written.
-            let _ = store(at, number as u32);
-        }
-    }
     Ok(number)
 }
 
@@ -386,7 +489,9 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     };
     with(|state| {
         state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
-        state.scheduler.next(PROCESSOR);
+        state.scheduler.next(own());
+        state.busy = bit(own());
+        state.steward = own();
         Ok::<_, Errno>(())
     })?;
     call.enable_interrupts();
@@ -396,6 +501,8 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     STARTED.store(true, Ordering::Relaxed);
     // The first thread may continue without a system call that waits.
     wait::resume(time::monotonic_ns());
+    // Processors that were started before.
+    interrupt(Set::MAX);
     Ok(())
 }
 
@@ -418,8 +525,9 @@ fn end_thread() {
     // Signals that are pending for the process are for others.
     signals::exchange(&mut signals::Thread::ENDED.clone());
     with(|state| {
-        if let Some(thread) = state.scheduler.end(PROCESSOR) {
-            state.ended_stack = thread.kernel_stack;
+        if let Some(thread) = state.scheduler.end(own()) {
+            let place = &local::get().ended_stack;
+            place.store(thread.kernel_stack, Ordering::Relaxed);
         }
     });
     interrupt_for_process();
@@ -436,43 +544,57 @@ fn send_and_nudge(number: u64, signal: u64) -> Result<u64, Errno> {
 
 /// Sends `signal` to the thread with this number; returns whether it is pending now.
 fn send(number: u64, signal: u64) -> Result<bool, Errno> {
-    let index = with(|state| {
+    let (sent, running) = with(|state| {
         let mut threads = state.scheduler.threads();
         let found = threads.find(|(_, thread)| thread.number == number);
-        found.map(|(index, _)| index).ok_or(Errno::ESRCH)
-    })?;
-    signals::note_sent_to_thread(signal);
-    if index == with(|state| state.scheduler.current(PROCESSOR)) {
-        return signals::send_to(PID, signal, true);
-    }
-    with(|state| {
-        let Some(thread) = state.scheduler.thread(index) else {
-            return Err(Errno::ESRCH);
+        let index = found.map(|(index, _)| index).ok_or(Errno::ESRCH)?;
+        drop(threads);
+        signals::note_sent_to_thread(signal);
+        let sent = match (state.scheduler.holder(index), state.scheduler.thread(index)) {
+            (Some(holder), _) => signals::send_on(holder, signal)?,
+            (None, Some(thread)) => signals::send_to_thread(signal, &mut thread.signals)?,
+            (None, None) => return Err(Errno::ESRCH),
         };
-        let sent = signals::send_to_thread(signal, &mut thread.signals)?;
-        state.scheduler.interrupt(index);
-        Ok(sent)
-    })
+        // One that is about to wait sees the signal first: it uses the state for both.
+        if index != state.scheduler.current(own()) {
+            state.scheduler.interrupt(index);
+        }
+        Ok((sent, state.processor_of(index)))
+    })?;
+    if let Some(processor) = running {
+        interrupt(bit(processor));
+    }
+    Ok(sent)
 }
 
-/// Interrupts a waiting thread for signals to the process, if the running one blocks them.
+/// Interrupts another thread for signals to the process, if the running one blocks them.
 fn interrupt_for_process() {
     let signals = signals::for_others();
     if signals == 0 {
         return;
     }
-    with(|state| {
-        let current = state.scheduler.current(PROCESSOR);
-        let accepts = |(index, thread): &(Index, &Thread)| {
-            *index != current && thread.signals.accepts(signals)
+    let running = with(|state| {
+        let current = state.scheduler.current(own());
+        let scheduler = &state.scheduler;
+        let accepts = |(index, thread): &(Index, &Thread)| match scheduler.holder(*index) {
+            _ if *index == current => false,
+            Some(holder) => signals::accepts_on(holder, signals),
+            None => thread.signals.accepts(signals),
         };
-        let found = state.scheduler.threads().find(accepts);
-        if let Some(index) = found.map(|(index, _)| index) {
-            state.scheduler.interrupt(index);
-        }
+        let index = scheduler.threads().find(accepts)?.0;
+        state.scheduler.interrupt(index);
+        state.processor_of(index)
     });
+    if let Some(processor) = running {
+        interrupt(bit(processor));
+    }
     // Or a thread waits to take it, by `sigwait` or a descriptor of `signalfd`.
     wait::nudge();
+}
+
+/// Whether a signal has arrived that another processor has sent since the running thread checked.
+fn is_signalled() -> bool {
+    local::several() && signals::is_ready()
 }
 
 /// Suspends the running thread, see [`Threads`].
@@ -483,12 +605,16 @@ fn pause(wait: For, deadline: Option<u64>) {
             return;
         }
         // No other thread may run: such waits are short.
-        with(|state| state.idle = true);
+        if local::several() {
+            // Interrupts may be another processor's.
+            return peers::relax();
+        }
+        with(|state| state.busy = 0);
         wait::sleep(deadline, polls);
-        with(|state| state.idle = false);
+        with(|state| state.busy = bit(own()));
         return wait::resume(time::monotonic_ns());
     }
-    let is_noted = || wait::take_note(wait);
+    let is_noted = || wait::take_note(wait) || is_signalled();
     let event = match wait {
         For::Time => Wait::Time,
         For::Interrupt | For::Devices | For::Call => Wait::Event,
@@ -496,7 +622,7 @@ fn pause(wait: For, deadline: Option<u64>) {
     let waits = with(|state| {
         let waits = state
             .scheduler
-            .wait_unless(PROCESSOR, is_noted, event, deadline);
+            .wait_unless(own(), is_noted, event, deadline);
         state.polling += usize::from(waits && polls);
         waits
     });
@@ -510,81 +636,76 @@ fn pause(wait: For, deadline: Option<u64>) {
 fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
     without_interrupts(|| {
         if !signals::is_ready() {
-            pause_while(word, value, deadline);
+            pause_while(word, value, deadline, is_signalled);
         }
     });
 }
 
 /// Waits for the release of a lock, see [`Threads`].
 fn await_release(word: &AtomicU32, value: u32) {
-    without_interrupts(|| pause_while(word, value, None));
+    without_interrupts(|| pause_while(word, value, None, || false));
 }
 
-/// Suspends the running thread, if a word has this value. With interrupts disabled.
-fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+/// Suspends the running thread, if a word has this value and `is_over` is false. With interrupts
+/// disabled.
+fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>, is_over: fn() -> bool) {
     if with(|state| {
-        state
-            .scheduler
-            .wait_while(PROCESSOR, word, value, u32::MAX, deadline)
+        let scheduler = &mut state.scheduler;
+        !is_over() && scheduler.wait_while(own(), word, value, u32::MAX, deadline)
     }) {
         run_next();
     }
 }
 
 fn yield_now() {
-    with(|state| state.scheduler.yield_now(PROCESSOR));
+    with(|state| state.scheduler.yield_now(own()));
     run_next();
 }
 
-/// Runs the next ready thread, once there is one. Returns when that is the caller's thread; it is
-/// ready, waits, or has ended.
+/// Runs the next ready thread, once there is one. Returns when that is the caller's thread, on any
+/// processor; it is ready, waits, or has ended. Meanwhile system calls of others run.
 fn run_next() {
+    let held = calls::give_up();
+    let mut since = None;
     loop {
+        let own = local::get();
+        // Before it asks: what comes later is seen.
+        own.called.store(false, Ordering::Relaxed);
         let now = time::monotonic_ns();
-        let (previous, next) = with(|state| {
-            let previous = state.scheduler.current(PROCESSOR);
-            state.scheduler.expire(now);
-            let next = state.scheduler.next(PROCESSOR);
-            if next.is_some() {
-                state.charge(previous);
-            }
-            (previous, next)
-        });
-        if let Some(next) = next {
-            wait::resume(now);
-            return switch(previous, next);
+        if let Some(since) = since {
+            let poll_ns = polling::next(own.poll_ns.load(Ordering::Relaxed), now - since);
+            own.poll_ns.store(poll_ns, Ordering::Relaxed);
         }
-        let (halts, earliest, quiet) = with(|state| {
-            let halts = state.scheduler.halt(PROCESSOR);
-            state.idle = halts;
-            (halts, state.earliest(), state.polling > 0)
-        });
-        if !halts {
-            continue;
+        if take_next(now) {
+            break;
         }
-        wait::sleep(earliest, quiet);
-        with(|state| {
-            state.idle = false;
-            state.scheduler.wake_processor(PROCESSOR);
-        });
-        send_expired();
-        signals::poll_power_button();
-        if signals::is_ready() {
-            with(|state| state.scheduler.interrupt(previous));
-        }
-        interrupt_for_process();
+        since = idle(now);
     }
+    calls::take_back(held);
 }
 
-fn switch(previous: Index, next: Index) {
-    if previous == next {
-        return;
-    }
+/// Runs the next ready thread; false if there is none. Returns true when that is the caller's.
+fn take_next(now: u64) -> bool {
+    let mut found = false;
+    let mut calls = Calls { all: 0, halted: 0 };
     let mut ended = Context::RUNNING;
-    let switch = |state: *mut State| {
-        let (from, to, kernel_stack, pointer) = {
-            // SAFETY: the cell is in this thread's use, and the reference ends before the switch.
-            let state = unsafe { &mut *state };
+    let switch = |place: *mut State| {
+        // SAFETY: the cell is in this thread's use, and the reference ends before the switch.
+        let state = unsafe { &mut *place };
+        let processor = own();
+        let previous = state.scheduler.current(processor);
+        state.scheduler.expire(now);
+        let Some(next) = state.scheduler.next(processor) else {
+            state.busy &= !bit(processor);
+            calls = state.take_calls();
+            return;
+        };
+        found = true;
+        state.busy |= bit(processor);
+        state.charge(previous, now);
+        let contended = state.scheduler.has_ready();
+        wait::resume_with(now, state.alarm(), contended);
+        if next != previous {
             let from: *mut Context = match state.scheduler.thread(previous) {
                 Some(thread) => {
                     signals::exchange(&mut thread.signals);
@@ -597,45 +718,147 @@ fn switch(previous: Index, next: Index) {
             };
             signals::exchange(&mut thread.signals);
             memory::set_stack(thread.stack.clone());
-            (from, thread.context, thread.kernel_stack, thread.pointer)
-        };
-        // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and the
-        // previous one's context is written before anything can move it: the cell stays in use.
-        unsafe { gates::switch(from, to, kernel_stack, pointer) };
-        // SAFETY: another thread has taken the cell, and has switched to this one.
-        unsafe { &mut *state }.switched();
+            let (to, kernel_stack, pointer) =
+                (thread.context, thread.kernel_stack, thread.pointer);
+            // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and
+            // the previous one's context is written before anything can move it: the cell stays in
+            // use.
+            unsafe { gates::switch(from, to, kernel_stack, pointer) };
+        }
+        // SAFETY: another thread has taken the cell, perhaps on another processor, and has switched
+        // to this one.
+        let state = unsafe { &mut *place };
+        state.switched();
+        calls = state.take_calls();
     };
     // SAFETY: each thread that is switched to ends here or in `begun`.
     unsafe { STATE.hand_over(switch) };
+    calls.make();
+    found
 }
 
 /// A new thread begins, after the switch to it.
 extern "C" fn begun() {
-    // SAFETY: `switch` took the cell.
-    unsafe { STATE.take_over(State::switched) };
+    let mut calls = Calls { all: 0, halted: 0 };
+    let begin = |state: &mut State| {
+        state.switched();
+        calls = state.take_calls();
+    };
+    // SAFETY: `take_next` took the cell.
+    unsafe { STATE.take_over(begin) };
+    calls.make();
+}
+
+/// Waits at the time `now` on a processor without a thread, until there may be one or something
+/// else is to be done. Returns `now` if it has polled for one first.
+fn idle(now: u64) -> Option<u64> {
+    let peers = peers::get();
+    if let Some(peers) = peers {
+        (peers.set_idle)(true);
+        poll(now);
+    }
+    let (halts, earliest, quiet) = with(|state| {
+        let halts = state.scheduler.halt(own());
+        let earliest = if halts { state.alarm() } else { None };
+        (halts, earliest, state.polling > 0)
+    });
+    if halts {
+        wait::sleep(earliest, quiet);
+        with(|state| state.scheduler.wake_processor(own()));
+    }
+    if let Some(peers) = peers {
+        (peers.set_idle)(false);
+    }
+    send_expired();
+    signals::poll_power_button();
+    if signals::is_ready() {
+        with(|state| {
+            let current = state.scheduler.current(own());
+            if state.scheduler.thread(current).is_some() {
+                state.scheduler.interrupt(current);
+            }
+        });
+    }
+    interrupt_for_process();
+    peers.map(|_| now)
+}
+
+/// Polls for a thread for a while: other processors need no interrupt for it.
+fn poll(now: u64) {
+    let own = local::get();
+    let end = now + own.poll_ns.load(Ordering::Relaxed);
+    interrupts::enable();
+    while !own.called.load(Ordering::Relaxed) && time::monotonic_ns() < end {
+        core::hint::spin_loop();
+    }
+    interrupts::disable();
+}
+
+/// Runs threads on a processor that has none, for good. With interrupts disabled.
+fn run() -> ! {
+    with(|state| state.scheduler.set_several());
+    if let Some(peers) = peers::get() {
+        (peers.set_idle)(false);
+    }
+    loop {
+        // The switch to the first thread leaves this stack.
+        run_next();
+    }
 }
 
 /// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
-fn interrupted(frame: &mut Frame, timer: bool) -> *mut Frame {
-    let idle = with(|state| {
-        let woken = !timer && state.scheduler.event();
-        state.idle || !(timer || woken)
+fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
+    let local = local::get();
+    let (busy, woken) = with(|state| {
+        let busy = state.busy & bit(own()) != 0;
+        if !busy {
+            // It takes what the interrupt makes ready without another one.
+            state.scheduler.wake_processor(own());
+        }
+        let woken = interrupt == Interrupt::Device && state.scheduler.event();
+        (busy, woken)
     });
-    if idle || cell::any_in_use() {
+    if !busy {
+        local.called.store(true, Ordering::Relaxed);
+        return null_mut();
+    }
+    if interrupt == Interrupt::Device && !woken || cell::any_in_use() {
         return null_mut();
     }
     let now = time::monotonic_ns();
     send_expired();
     let preempts = with(|state| {
         state.scheduler.expire(now);
-        let had_turn = wait::used_ns() - state.since >= MIN_TURN_NS;
+        let used = local.used_ns(now);
+        let had_turn = used.saturating_sub(local.since.load(Ordering::Relaxed)) >= MIN_TURN_NS;
         state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent())
     });
+    match interrupt {
+        Interrupt::Timer if preempts && local::several() => limit_another(),
+        // Of a processor that does this.
+        Interrupt::Peer if !preempts => wait::limit_turn(),
+        _ => {}
+    }
     if !preempts && !signals::is_ready() {
         return null_mut();
     }
     // SAFETY: the program was interrupted outside of system calls, so its kernel stack is empty.
     unsafe { gates::move_frame(frame, gates::system_call_stack()) }
+}
+
+/// Has another processor, whose thread runs without a limit, let others run, too: more threads are
+/// ready than the slices of this one serve.
+#[cold]
+fn limit_another() {
+    let busy = with(|state| state.busy);
+    let others = (0..MAX).filter(|processor| busy & bit(*processor) & !bit(own()) != 0);
+    let mut unlimited = others.filter(|processor| {
+        let local = local_of(*processor);
+        local.is_some_and(|local| !local.limited.load(Ordering::Relaxed))
+    });
+    if let Some(processor) = unlimited.next() {
+        interrupt(bit(processor));
+    }
 }
 
 /// Lets other threads run in place of the one that `frame` interrupted.
@@ -657,11 +880,14 @@ extern "C" fn preempted(frame: &mut Frame) {
 fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
     STATE
         .try_with(|state| {
-            let current = state.scheduler.current(PROCESSOR);
+            let current = state.scheduler.current(own());
             let mut number = PID;
             for (index, thread) in state.scheduler.threads() {
                 if index == current {
                     number = thread.number;
+                }
+                // Of the others, the processors' registers are reported.
+                if state.scheduler.holder(index).is_some() {
                     continue;
                 }
                 let (instruction, stack) = thread.place();

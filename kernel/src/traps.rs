@@ -3,9 +3,10 @@
 
 use crate::arch::gates::{self, Cause, Frame};
 use crate::arch::local;
-use crate::board::vectors::TIMER;
+use crate::board::vectors::{TIMER, WAKE};
 use crate::memory::{self, Fault};
-use crate::{cell, crash, interrupts, wait};
+use crate::wait::Interrupt;
+use crate::{cell, crash, interrupts, peers, wait};
 use core::ptr::null_mut;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
@@ -27,9 +28,17 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
             gates::begin_exception();
             crash::exception(frame)
         }
-        Cause::Interrupt => cell::in_interrupt(|| match interrupts::handle(frame) {
-            Some(vector) => wait::interrupted(frame, vector == TIMER),
-            None => null_mut(),
+        Cause::Interrupt => cell::in_interrupt(|| {
+            let interrupt = match interrupts::handle(frame) {
+                Some(TIMER) => Interrupt::Timer,
+                Some(WAKE) => {
+                    peers::serve();
+                    Interrupt::Peer
+                }
+                Some(_) => Interrupt::Device,
+                None => return null_mut(),
+            };
+            wait::interrupted(frame, interrupt)
         }),
     }
 }

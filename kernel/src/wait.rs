@@ -20,6 +20,7 @@ pub mod timer;
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::{cpu, float, gates, interrupts as processor, local};
 use crate::board::timer as alarm;
+use crate::peers::{resume_interrupts, suspend_interrupts};
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -37,17 +38,27 @@ pub enum For {
     Call,
 }
 
+/// Why a processor was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// By its timer.
+    Timer,
+    /// By a device.
+    Device,
+    /// By another processor, to see what there is to do.
+    Peer,
+}
+
 /// The functions of a program that has more than one thread.
 pub struct Threads {
     /// Suspends the running thread, unless [`take_note`] has an event for it. With interrupts
     /// disabled.
     pub pause: fn(For, Option<u64>),
-    /// Handles an interrupt, of the timer or (false) a device; returns the frame to leave it by,
-    /// see [`gates::Trap`].
-    pub interrupted: fn(&mut Frame, bool) -> *mut Frame,
-    /// The earliest deadline of a thread that waits.
+    /// Handles an interrupt; returns the frame to leave it by, see [`gates::Trap`].
+    pub interrupted: fn(&mut Frame, Interrupt) -> *mut Frame,
+    /// The earliest deadline of a thread that waits, if this processor has to see to it.
     pub earliest: fn() -> Option<u64>,
-    /// Whether another thread could run.
+    /// Whether another thread could run, for which no processor is free.
     pub has_ready: fn() -> bool,
     /// The number of the running thread.
     pub number: fn() -> u64,
@@ -60,6 +71,12 @@ pub struct Threads {
     pub await_release: fn(&AtomicU32, u32),
     /// Wakes the threads that wait for a change of the word.
     pub wake: fn(&AtomicU32),
+    /// Runs threads on a processor that has none, for good. With interrupts disabled.
+    pub run: fn() -> !,
+    /// A system call begins: it may wait for those of other processors.
+    pub begin_call: fn(&SystemCallFrame),
+    /// It ends.
+    pub end_call: fn(),
 }
 
 /// Null in a program with one thread. Written once, by [`set_threads`].
@@ -114,6 +131,14 @@ pub fn await_release(word: &AtomicU32, value: u32) {
 pub fn wake(word: &AtomicU32) {
     if let Some(threads) = threads() {
         (threads.wake)(word);
+    }
+}
+
+/// Runs the program's threads on a processor that has none, for good, if there are threads. With
+/// interrupts disabled.
+pub fn run_threads() {
+    if let Some(threads) = threads() {
+        (threads.run)();
     }
 }
 
@@ -215,7 +240,7 @@ pub fn take_note(wait: For) -> bool {
 /// `quiet`. With interrupts disabled.
 pub fn sleep(deadline: Option<u64>, quiet: bool) {
     let now = time::monotonic_ns();
-    let deadline = match quiet || TICK.load(Ordering::Relaxed).is_null() {
+    let deadline = match quiet || !has_ticks() {
         true => deadline,
         false => {
             let tick = now.saturating_add(timer::TICK_NS);
@@ -234,17 +259,26 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
     own.set_running(time::monotonic_ns());
 }
 
-/// The time of this processor since boot in which it didn't halt, in nanoseconds. Polling before a
-/// halt counts. Never goes back.
+/// The time of this processor since its start in which it didn't halt, in nanoseconds. Polling
+/// before a halt counts. Never goes back. With interrupts disabled, or by the only thread.
 pub fn used_ns() -> u64 {
     local::get().used_ns(time::monotonic_ns())
 }
 
-/// Handles an interrupt of `frame`, of the timer or a device, for the program's threads. Returns
-/// the frame to continue with on another stack, or null.
-pub fn interrupted(frame: &mut Frame, is_timer: bool) -> *mut Frame {
+/// The same of all processors.
+pub fn process_ns() -> u64 {
+    let now = time::monotonic_ns();
+    match local::several() {
+        true => local::all().map(|each| each.used_ns(now)).sum(),
+        false => local::get().used_ns(now),
+    }
+}
+
+/// Handles an interrupt of `frame` for the program's threads. Returns the frame to continue with on
+/// another stack, or null.
+pub fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
     match threads() {
-        Some(threads) => (threads.interrupted)(frame, is_timer),
+        Some(threads) => (threads.interrupted)(frame, interrupt),
         None => null_mut(),
     }
 }
@@ -256,6 +290,11 @@ fn set_timer(now: u64, at: u64) {
     alarm::set(at.saturating_sub(now));
 }
 
+/// Whether the program's ticks are this processor's.
+fn has_ticks() -> bool {
+    !TICK.load(Ordering::Relaxed).is_null() && local::get().ticks.load(Ordering::Relaxed)
+}
+
 /// Sets the timer for the next tick, or an earlier deadline of another thread, or the end of a
 /// slice if one is ready, when the program resumes at time `now` or has made a thread ready.
 pub fn resume(now: u64) {
@@ -263,15 +302,26 @@ pub fn resume(now: u64) {
     if TICK.load(Ordering::Relaxed).is_null() && threads.is_none() {
         return;
     }
+    let suspended = suspend_interrupts();
     let earliest = threads.and_then(|threads| (threads.earliest)());
     let contended = threads.is_some_and(|threads| (threads.has_ready)());
+    resume_with(now, earliest, contended);
+    resume_interrupts(suspended);
+}
+
+/// [`resume`] of a thread, where `earliest` is the first deadline that this processor has to see
+/// to, and others are ready if it is `contended`. With interrupts disabled.
+pub fn resume_with(now: u64, earliest: Option<u64>, contended: bool) {
     let own = local::get();
-    let set = own.timer_set.load(Ordering::Relaxed);
-    if let Some(at) = timer::before_run(set, now, earliest, contended) {
-        set_timer(now, at);
-    }
-    if contended {
-        own.limited.store(true, Ordering::Relaxed);
+    // Of several processors, one ticks.
+    if contended || earliest.is_some() || !local::several() || has_ticks() {
+        let set = own.timer_set.load(Ordering::Relaxed);
+        if let Some(at) = timer::before_run(set, now, earliest, contended) {
+            set_timer(now, at);
+        }
+        if contended {
+            own.limited.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -295,7 +345,14 @@ pub fn set_in_call(in_call: bool) {
 /// Handles a system call with `f`, during which interrupts are disabled.
 pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFrame) -> T) -> T {
     IN_CALL.store(true, Ordering::Relaxed);
+    if local::several() {
+        begin_call(call);
+    }
     let answer = f(call);
+    // Other processors may run since the call began.
+    if local::several() {
+        end_call();
+    }
     IN_CALL.store(false, Ordering::Relaxed);
     if !TICK.load(Ordering::Relaxed).is_null() {
         // Also after the call in which the ticks began.
@@ -304,17 +361,37 @@ pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFram
     answer
 }
 
+#[cold]
+#[inline(never)]
+fn begin_call(call: &SystemCallFrame) {
+    if let Some(threads) = threads() {
+        (threads.begin_call)(call);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn end_call() {
+    if let Some(threads) = threads() {
+        (threads.end_call)();
+    }
+}
+
 /// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
 /// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
 /// needs. The program's interrupts stay enabled from now on, or from the end of the current system
 /// call. With threads they already are.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
+    // The processor that has the stack also has the ticks.
+    let suspended = suspend_interrupts();
     gates::set_interrupt_stack(stack.as_ptr() as u64);
+    local::get().ticks.store(true, Ordering::Relaxed);
     // Hidden from the compiler, which would otherwise replace the load by a call of the only value
     // ever stored: then every program would link what `tick` needs. Release: the interrupt that
     // calls it sees what was prepared for it.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
+    resume_interrupts(suspended);
     if threads().is_none() && !IN_CALL.load(Ordering::Relaxed) {
         processor::enable();
     }
@@ -344,7 +421,7 @@ pub fn timer_interrupt() {
     // functions of this type; null is `None`.
     let tick =
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
-    if let Some(tick) = tick {
+    if let Some(tick) = tick.filter(|_| own.ticks.load(Ordering::Relaxed)) {
         float::with_default_rounding(tick);
     }
     resume(time::monotonic_ns());

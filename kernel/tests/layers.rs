@@ -14,11 +14,11 @@ fn modules_import_from_lower_layers_only() {
         &["interrupts"],
         &["console"],
         &["environment", "power", "random", "time"],
-        &["crash", "devices", "extension", "processors"],
+        &["crash", "devices", "extension"],
         &["signals"],
         &["wait"],
         &["syscall", "traps"],
-        &["boot", "threads"],
+        &["boot", "processors", "threads"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);
 }

@@ -12,7 +12,7 @@ pub(super) fn clock(which: u64) -> Result<u64, Errno> {
         0 | 5 => Ok(time::wall_ns()),
         1 | 4 | 6 | 7 => Ok(time::monotonic_ns()),
         // Of the process, and of the one thread.
-        2 | 3 => Ok(wait::used_ns()),
+        2 | 3 => Ok(wait::process_ns()),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -123,7 +123,7 @@ pub fn put_usage(result: u64, used: u64) -> Result<u64, Errno> {
 pub(super) fn times(result: u64) -> Result<u64, Errno> {
     const TICK_NS: u64 = 10_000_000;
     if result != 0 {
-        store(result, &[wait::used_ns() / TICK_NS, 0, 0, 0])?;
+        store(result, &[wait::process_ns() / TICK_NS, 0, 0, 0])?;
     }
     Ok(time::monotonic_ns() / TICK_NS)
 }

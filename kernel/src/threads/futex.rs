@@ -1,7 +1,7 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
 use super::scheduler::Woken;
-use super::{PROCESSOR, run_next, with};
+use super::{is_signalled, own, run_next, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
@@ -63,15 +63,20 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
                 Some(_) => Errno::EINTR,
             });
         }
-        if !with(|state| {
-            state
-                .scheduler
-                .wait_while(PROCESSOR, word, value, bits, deadline)
-        }) {
-            return Err(Errno::EAGAIN);
+        let waits = with(|state| {
+            if is_signalled() {
+                return None;
+            }
+            let scheduler = &mut state.scheduler;
+            Some(scheduler.wait_while(own(), word, value, bits, deadline))
+        });
+        match waits {
+            // Checked again.
+            None => continue,
+            Some(false) => return Err(Errno::EAGAIN),
+            Some(true) => run_next(),
         }
-        run_next();
-        match with(|state| state.scheduler.woken(PROCESSOR)) {
+        match with(|state| state.scheduler.woken(own())) {
             Woken::Done => return Ok(0),
             Woken::Expired => return Err(Errno::ETIMEDOUT),
             Woken::Interrupted => {}

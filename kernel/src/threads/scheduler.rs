@@ -104,7 +104,8 @@ impl<T> Entry<T> {
     }
 }
 
-fn bit(processor: usize) -> Processors {
+/// The set of one processor.
+pub fn bit(processor: usize) -> Processors {
     1 << processor
 }
 
@@ -148,14 +149,23 @@ pub struct Scheduler<T, const N: usize> {
     lists: [List; FUTEXES + BUCKETS],
     /// A binary heap of the threads with deadlines, the earliest first.
     timers: Vec<Index>,
-    processors: [Processor; N],
+    /// Of each processor; empty before the first thread.
+    processors: Vec<Processor>,
     /// Those that found no thread, and to which none was offered since. They ask again before they
     /// halt.
     awake: Processors,
     /// The same, but halted.
     halted: Processors,
-    /// Those that a thread was offered to while they were halted.
+    /// Those that a thread was offered to since the last call of [`Scheduler::take_calls`].
+    calls: Processors,
+    /// Those of them that were halted, since the last call of [`Scheduler::take_kicks`].
     kicks: Processors,
+    /// Those with an offer that they haven't seen.
+    offers: Processors,
+    /// Number of ready threads.
+    ready: usize,
+    /// More than one processor takes threads.
+    several: bool,
     live_count: usize,
     /// A thread was woken to run next since the last one began to run.
     urgent: bool,
@@ -169,14 +179,14 @@ impl<T, const N: usize> Scheduler<T, N> {
             entries: Vec::new(),
             lists: [EMPTY; FUTEXES + BUCKETS],
             timers: Vec::new(),
-            processors: [Processor {
-                current: NONE,
-                left: NONE,
-                offered: NONE,
-            }; N],
+            processors: Vec::new(),
             awake: 0,
             halted: 0,
+            calls: 0,
             kicks: 0,
+            offers: 0,
+            ready: 0,
+            several: false,
             live_count: 0,
             urgent: false,
         }
@@ -184,11 +194,19 @@ impl<T, const N: usize> Scheduler<T, N> {
 
     /// Adds a thread, which is ready to run; returns it if memory is short.
     pub fn add(&mut self, thread: T) -> Result<Index, T> {
-        if self.entries.try_reserve(1).is_err()
+        let missing = N - self.processors.len();
+        if self.processors.try_reserve_exact(missing).is_err()
+            || self.entries.try_reserve(1).is_err()
             || self.timers.try_reserve(self.live_count + 1).is_err()
         {
             return Err(thread);
         }
+        let busy = Processor {
+            current: NONE,
+            left: NONE,
+            offered: NONE,
+        };
+        self.processors.resize(N, busy);
         let index = match self.lists[FREE].first {
             NONE => {
                 self.entries.push(Entry {
@@ -217,6 +235,11 @@ impl<T, const N: usize> Scheduler<T, N> {
         Ok(index)
     }
 
+    /// From now on several processors take threads.
+    pub fn set_several(&mut self) {
+        self.several = true;
+    }
+
     /// Number of threads that haven't ended.
     pub fn live_count(&self) -> usize {
         self.live_count
@@ -224,7 +247,15 @@ impl<T, const N: usize> Scheduler<T, N> {
 
     /// The thread that runs on `processor`, or that ran last while none does.
     pub fn current(&self, processor: usize) -> Index {
-        self.processors[place::<N>(processor)].current
+        let processor = self.processors.get(place::<N>(processor));
+        processor.map_or(NONE, |processor| processor.current)
+    }
+
+    /// The processor that holds the thread at `index`: that on which it runs, or ran last while no
+    /// other has taken its place.
+    pub fn holder(&self, index: Index) -> Option<usize> {
+        let holder = self.entries.get(index as usize)?.holder;
+        (holder != NOWHERE).then_some(holder.into())
     }
 
     /// The data of the thread at `index`.
@@ -238,9 +269,9 @@ impl<T, const N: usize> Scheduler<T, N> {
         entries.filter_map(|(index, entry)| Some((index, entry.thread.as_ref()?)))
     }
 
-    /// Whether another thread could run now.
+    /// Whether a thread could run now for which no processor is free.
     pub fn has_ready(&self) -> bool {
-        self.lists[READY].first != NONE
+        self.ready > self.offers.count_ones() as usize
     }
 
     /// Whether a thread was woken to run next, by an event, its deadline or
@@ -275,6 +306,7 @@ impl<T, const N: usize> Scheduler<T, N> {
             self.urgent = false;
         }
         self.unlink(READY, index);
+        self.ready -= 1;
         let entry = self.entry(index);
         entry.state = State::Running;
         if N > 1 {
@@ -336,9 +368,13 @@ impl<T, const N: usize> Scheduler<T, N> {
 
     /// The halted processors that threads were offered to since the last call: an interrupt has to
     /// wake each.
-    #[cfg_attr(not(test), allow(dead_code, reason = "one processor kicks none"))]
     pub fn take_kicks(&mut self) -> Processors {
         core::mem::take(&mut self.kicks)
+    }
+
+    /// The processors that threads were offered to since the last call, halted or not.
+    pub fn take_calls(&mut self) -> Processors {
+        core::mem::take(&mut self.calls)
     }
 
     /// The current thread of `processor` yields to ready ones.
@@ -517,6 +553,7 @@ impl<T, const N: usize> Scheduler<T, N> {
         entry.state = State::Ready;
         entry.woken = woken;
         self.link_after(READY, previous, index);
+        self.ready += 1;
         if !self.offer(index) {
             self.urgent = true;
         }
@@ -527,13 +564,14 @@ impl<T, const N: usize> Scheduler<T, N> {
         entry.state = State::Ready;
         entry.woken = woken;
         self.link(READY, index);
+        self.ready += 1;
         self.offer(index);
     }
 
     /// Offers a ready thread to a free processor; false if no other than its holder may take it, or
-    /// none is free.
+    /// none is free, or there is one processor.
     fn offer(&mut self, index: Index) -> bool {
-        if N == 1 {
+        if !self.several {
             return false;
         }
         let free = self.awake | self.halted;
@@ -548,7 +586,9 @@ impl<T, const N: usize> Scheduler<T, N> {
         else {
             return false;
         };
+        self.calls |= bit(processor);
         self.kicks |= self.halted & bit(processor);
+        self.offers |= bit(processor);
         self.awake &= !bit(processor);
         self.halted &= !bit(processor);
         self.processor(processor).offered = index;
@@ -560,6 +600,7 @@ impl<T, const N: usize> Scheduler<T, N> {
         if N == 1 {
             return None;
         }
+        self.offers &= !bit(processor);
         let index = core::mem::replace(&mut self.processor(processor).offered, NONE);
         let entry = self.entries.get(index as usize)?;
         (entry.state == State::Ready && entry.may_run_on(processor)).then_some(index)

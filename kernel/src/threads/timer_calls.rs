@@ -2,15 +2,18 @@
 //! expired.
 
 use super::posix_timers::{Kind, PosixTimers, Receiver};
-use super::scheduler::Scheduler;
+use super::scheduler::{Scheduler, bit};
 use super::timers::{Clock, Clocks, IntervalTimers, Setting};
-use super::{PROCESSOR, PROCESSORS, State, Thread, interrupt_for_process, number, send, with};
+use super::{State, Thread, interrupt_for_process, local_of, number, send, with};
+use crate::arch::local::MAX;
 use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{self, bytes_mut, store};
+use crate::peers::Set;
 use crate::signals::{self, Origin, PID};
 use crate::syscall;
 use crate::{time, wait};
+use core::sync::atomic::Ordering;
 
 /// The program's timers.
 pub(super) struct Timers {
@@ -34,21 +37,19 @@ impl Timers {
     }
 }
 
-/// The program's clocks: processor time is the time in which the processor didn't halt.
+/// The program's clocks: processor time is the time in which the processors didn't halt.
 pub(super) struct Program<'a> {
-    pub scheduler: &'a Scheduler<Thread, PROCESSORS>,
-    /// See [`State::since`].
-    pub since: u64,
-    /// No thread runs.
-    pub idle: bool,
+    pub scheduler: &'a Scheduler<Thread, MAX>,
+    /// See [`State::busy`].
+    pub busy: Set,
 }
 
 impl Program<'_> {
-    /// Whether the thread with this number is the running one.
-    fn is_running(&self, number: u64) -> bool {
-        let current = self.scheduler.current(PROCESSOR);
+    /// The processor that holds the thread with this number, and the thread.
+    fn find(&self, number: u64) -> Option<(Option<usize>, &Thread)> {
         let mut threads = self.scheduler.threads();
-        threads.any(|(index, thread)| index == current && thread.number == number)
+        let (index, thread) = threads.find(|(_, thread)| thread.number == number)?;
+        Some((self.scheduler.holder(index), thread))
     }
 }
 
@@ -56,14 +57,14 @@ impl Clocks for Program<'_> {
     fn now(&self, clock: Clock) -> Option<u64> {
         match clock {
             Clock::Monotonic => Some(time::monotonic_ns()),
-            Clock::Process => Some(wait::used_ns()),
+            Clock::Process => Some(wait::process_ns()),
             Clock::Thread(number) => {
-                let mut threads = self.scheduler.threads();
-                let (_, thread) = threads.find(|(_, thread)| thread.number == number)?;
-                let now = match self.is_running(number) {
-                    true => wait::used_ns().saturating_sub(self.since),
-                    false => 0,
-                };
+                let (holder, thread) = self.find(number)?;
+                let local = holder.and_then(local_of);
+                let now = local.map_or(0, |local| {
+                    let used = local.used_ns(time::monotonic_ns());
+                    used.saturating_sub(local.since.load(Ordering::Relaxed))
+                });
                 Some(thread.used + now)
             }
         }
@@ -72,8 +73,11 @@ impl Clocks for Program<'_> {
     fn is_advancing(&self, clock: Clock) -> bool {
         match clock {
             Clock::Monotonic => true,
-            Clock::Process => !self.idle,
-            Clock::Thread(number) => !self.idle && self.is_running(number),
+            Clock::Process => self.busy != 0,
+            Clock::Thread(number) => {
+                let holder = self.find(number).and_then(|(holder, _)| holder);
+                holder.is_some_and(|holder| self.busy & bit(holder) != 0)
+            }
         }
     }
 }
@@ -343,8 +347,7 @@ impl State {
     pub(super) fn clocks(&self) -> Program<'_> {
         Program {
             scheduler: &self.scheduler,
-            since: self.since,
-            idle: self.idle,
+            busy: self.busy,
         }
     }
 
@@ -352,8 +355,7 @@ impl State {
     fn timers(&mut self) -> (&mut Timers, Program<'_>) {
         let clocks = Program {
             scheduler: &self.scheduler,
-            since: self.since,
-            idle: self.idle,
+            busy: self.busy,
         };
         (&mut self.timers, clocks)
     }

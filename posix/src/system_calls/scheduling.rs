@@ -2,6 +2,7 @@
 
 use super::memory::{bytes, bytes_mut, store};
 use crate::errors::Result;
+use kernel::arch::local;
 use platform::{Clock, Memory};
 use resources::current::Current;
 
@@ -17,23 +18,26 @@ pub fn information(result: u64) -> Result<u64> {
     )
 }
 
-/// `getcpu`: the first processor of the first node.
+/// `getcpu`: this processor, of the first node.
 pub fn processor(processor: u64, node: u64) -> Result<u64> {
-    for at in [processor, node] {
+    for (at, number) in [(processor, local::get().number()), (node, 0)] {
         if at != 0 {
-            bytes_mut(at, 4)?.fill(0);
+            bytes_mut(at, 4)?.copy_from_slice(&u32::from(number).to_le_bytes());
         }
     }
     Ok(0)
 }
 
-/// `sched_setaffinity`: the first processor must be in the set.
+/// `sched_setaffinity`: a processor that runs must be in the set. Threads run on all nevertheless.
 pub fn set_affinity(process: u64, len: u64, mask: u64) -> Result<u64> {
-    let first = bytes(mask, len.min(1))?.first();
-    match first {
+    let set = bytes(mask, len.min(8))?;
+    let runs = |number: usize| number == 0 || local::of(number).is_some();
+    let is_in = |number: usize| set[number / 8] >> (number % 8) & 1 != 0;
+    let any = (0..8 * set.len()).any(|number| is_in(number) && runs(number));
+    match any {
         _ if is_elsewhere(process) => Err(libc::ESRCH),
-        Some(first) if first & 1 != 0 => Ok(0),
-        _ => Err(libc::EINVAL),
+        true => Ok(0),
+        false => Err(libc::EINVAL),
     }
 }
 

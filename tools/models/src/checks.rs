@@ -1,6 +1,7 @@
 //! The models: functions for [`weak::check`].
 
 pub mod bell;
+pub mod calls;
 pub mod event;
 pub mod kernel;
 pub mod nvme;

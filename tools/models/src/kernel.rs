@@ -13,5 +13,8 @@ pub mod notes;
 #[path = "../../../kernel/src/peers/shootdown.rs"]
 pub mod shootdown;
 #[rustfmt::skip]
+#[path = "../../../kernel/src/threads/calls/lock.rs"]
+pub mod lock;
+#[rustfmt::skip]
 #[path = "../../../kernel/src/threads/scheduler.rs"]
 pub(crate) mod scheduler;

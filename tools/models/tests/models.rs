@@ -2,7 +2,7 @@
 //! a load see, breaks it; without any one of its orderings some do.
 
 use models::checks::{
-    event, kernel, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
+    calls, event, kernel, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
 };
 use weak::{check, unneeded};
 
@@ -72,6 +72,11 @@ fn requests_to_forget_translations_need_each_of_their_orderings() {
     // Each model has its own part of them.
     let both = interrupted.iter().filter(|line| idle.contains(line));
     assert_eq!(both.collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn the_lock_of_system_calls_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3, "calls/lock.rs", calls::calls), NONE);
 }
 
 #[test]

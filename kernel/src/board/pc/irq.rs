@@ -19,13 +19,12 @@ pub(super) fn set_up() {
     apic::set_up(memory::map_device);
 }
 
-/// The vector of the interrupt that saved `frame`, which is being handled; `None` for one that has
-/// done its work: it has woken the processor.
+/// The vector of the interrupt that saved `frame`, which is being handled until [`end`]; that of
+/// another processor has ended.
 pub fn begin(frame: &Frame) -> Option<u8> {
     let vector = frame.vector() as u8;
     if vector == WAKE {
         apic::end_of_interrupt();
-        return None;
     }
     Some(vector)
 }

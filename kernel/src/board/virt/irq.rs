@@ -3,7 +3,7 @@
 use super::fdt::Line;
 use super::gic::{self, FIRST_MESSAGE, FIRST_OWN, FIRST_SHARED};
 use super::survey::{Kind, Survey};
-use super::vectors::{COUNT, TIMER};
+use super::vectors::{self, COUNT, TIMER};
 use crate::arch::gates::Frame;
 use crate::arch::{local, timer};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -58,14 +58,14 @@ pub(super) fn own() -> [u32; 3] {
 }
 
 /// The vector of the interrupt that is pending, which is being handled from now on until [`end`];
-/// `None` if there is none, or if it came from another processor and has done its work.
+/// `None` if there is none, or if it has done its work. That of another processor has ended.
 pub fn begin(frame: &Frame) -> Option<u8> {
     let number = gic::acknowledge()?;
     if number < FIRST_OWN {
         if number == STOP {
             local::obey(frame);
         }
-        return None;
+        return (number == WAKE).then_some(vectors::WAKE);
     }
     local::get().interrupt.store(number, Ordering::Relaxed);
     if number == TIMER_NUMBER.load(Ordering::Relaxed) {

@@ -2,6 +2,8 @@
 
 /// Number of vectors.
 pub const COUNT: usize = 64;
+/// Another processor has something to do for this one. It has no handler.
+pub const WAKE: u8 = COUNT as u8;
 /// The processor's timer.
 pub const TIMER: u8 = 0;
 /// The power button.

@@ -85,6 +85,7 @@ impl Processor {
             data: UnsafeCell::new(0),
         });
         processor.with(|scheduler| {
+            scheduler.set_several();
             scheduler.add(()).expect("memory");
             scheduler.next(WAITING);
         });

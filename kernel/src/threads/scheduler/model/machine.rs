@@ -494,8 +494,12 @@ pub fn run<const N: usize>(
     events: usize,
     bodies: Vec<Body<N>>,
 ) -> [u32; 8] {
+    let mut scheduler = Scheduler::new();
+    if N > 1 {
+        scheduler.set_several();
+    }
     let mut machine = Machine {
-        scheduler: Scheduler::new(),
+        scheduler,
         running: [None; N],
         interrupted: 0,
         halting: 0,

@@ -1,0 +1,88 @@
+//! One system call at a time where several processors run, as on one, but for those that change
+//! nothing that others use.
+//!
+//! A processor in a system call has interrupts disabled, so the holder of the lock always runs. It
+//! gives the lock up where its thread waits, as one processor would run others there, and takes it
+//! back before the call continues ([`give_up`], [`take_back`]). With one processor nobody takes it.
+
+mod lock;
+
+use super::{pause_while, with};
+use crate::arch::gates::SystemCallFrame;
+use crate::arch::local;
+use crate::arch::numbers as n;
+use crate::{memory, peers};
+use core::sync::atomic::Ordering;
+use lock::Lock;
+
+/// Used by system calls, with interrupts disabled.
+static LOCK: Lock = Lock::new();
+
+/// How often to look at a lock that another processor holds before this one runs other threads:
+/// most calls take some microseconds.
+const LOOKS: usize = 200;
+
+/// Whether a call runs beside others.
+fn runs_beside_others(call: &SystemCallFrame) -> bool {
+    /// `MAP_ANONYMOUS`.
+    const ANONYMOUS: u64 = 0x20;
+    match call.number() {
+        n::FUTEX | n::SCHED_YIELD | n::NANOSLEEP | n::CLOCK_NANOSLEEP => true,
+        n::GETTID | n::GETPID | n::SET_TID_ADDRESS | n::SET_ROBUST_LIST => true,
+        n::CLOCK_GETTIME | n::CLOCK_GETRES | n::GETTIMEOFDAY | n::TIME => true,
+        n::RT_SIGPROCMASK | n::RT_SIGRETURN | n::SIGALTSTACK | n::TKILL | n::TGKILL => true,
+        n::MMAP => call.arguments()[3] & ANONYMOUS != 0 && !memory::maps_files(),
+        n::MUNMAP | n::MPROTECT | n::MREMAP | n::MADVISE => !memory::maps_files(),
+        _ => false,
+    }
+}
+
+/// A system call begins.
+pub(super) fn begin(call: &SystemCallFrame) {
+    if !runs_beside_others(call) {
+        take();
+    }
+}
+
+/// It ends.
+pub(super) fn end() {
+    give_up();
+}
+
+/// The running thread waits; returns whether it had the lock.
+pub(super) fn give_up() -> bool {
+    let held = local::get().in_call.swap(false, Ordering::Relaxed);
+    if held && LOCK.release() {
+        with(|state| state.scheduler.wake(LOCK.address(), u32::MAX, 1));
+    }
+    held
+}
+
+/// Its wait has ended; `held` is what [`give_up`] returned.
+pub(super) fn take_back(held: bool) {
+    if held {
+        take();
+    }
+}
+
+fn take() {
+    if !LOCK.take() {
+        await_release();
+    }
+    // After the wait: it may end on another processor.
+    local::get().in_call.store(true, Ordering::Relaxed);
+}
+
+#[cold]
+fn await_release() {
+    for _ in 0..LOOKS {
+        if LOCK.is_free() && LOCK.take() {
+            return;
+        }
+        peers::relax();
+    }
+    while !LOCK.take_or_mark() {
+        let (word, marked) = LOCK.word();
+        pause_while(word, marked, None, || false);
+    }
+}
