@@ -8,6 +8,21 @@ from harness.runner import test
 PROGRAM = "tests/programs/processors/processors.exe"
 COUNTS = (1, 2, 4, 8)
 FORM = MACHINES[0]
+TOGETHER = "tests/programs/processors/together.exe"
+# What threads do there, see together.c.
+SUBJECTS = (
+    "processors",
+    "turns",
+    "broadcasts",
+    "robust",
+    "clocks",
+    "sleeps",
+    "creations",
+    "cancellation",
+    "signals",
+    "mappings",
+    "allocations",
+)
 
 
 def runs(count):
@@ -16,9 +31,9 @@ def runs(count):
     return f"{count} processors\n{others}{count} identities\n"
 
 
-def run(context, form, cpus, *words):
+def run(context, form, cpus, *words, program=PROGRAM):
     """The status and the output on a machine with so many processors."""
-    child = context.soil(PROGRAM, form, *words, options=["--cpus", str(cpus)])
+    child = context.soil(program, form, *words, options=["--cpus", str(cpus)])
     return child.finish(context.remaining()), clean(child.text)
 
 
@@ -59,6 +74,30 @@ def add(form):
         for which in range(3):
             status, output = run(context, form, 3, "3", "exit", str(which))
             assert (status, output) == (7, runs(3)), output
+
+    @test(name=f"threads-{form}", limit=300)
+    def threads(context):
+        """Threads of C on one, two and four processors: futexes, robust mutexes, cancellation,
+        signals to threads that run, memory that is replaced under readers, allocation."""
+        for count in (1, 2, 4):
+            found = run(context, form, count, "64", "all", program=TOGETHER)
+            lines = [f"{subject}: as expected\n" for subject in SUBJECTS]
+            assert found == (0, "".join(lines) + f"on {count}\n"), found
+
+    @test(name=f"threads-end-{form}", limit=180)
+    def threads_end(context):
+        """Memory that one thread unmaps or protects faults for one that has used it on another
+        processor; and the end comes from a thread on any of them, beside others that compute."""
+        for which in range(3):
+            for deed, status, text in (
+                ("unmapped", 139, "page fault: read"),
+                ("protected", 139, "page fault: write"),
+                ("abort", 134, "SIGABRT"),
+                ("exit", 7, ""),
+            ):
+                found = run(context, form, 4, "4", deed, str(which), program=TOGETHER)
+                assert found[0] == status and text in found[1], (deed, which, found)
+                assert "no fault" not in found[1] and "stale" not in found[1], found
 
 
 for each in MACHINES:
