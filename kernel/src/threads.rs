@@ -245,13 +245,14 @@ impl State {
 
     /// The same, if this processor has to see to it: another one doesn't, or not in time.
     fn alarm(&mut self) -> Option<u64> {
-        let earliest = self.earliest()?;
-        let own = own();
-        let mine = self.steward == own || earliest < self.covered;
-        if mine {
-            (self.steward, self.covered) = (own, earliest);
+        let earliest = self.earliest();
+        let at = earliest.unwrap_or(u64::MAX);
+        // Without any the steward sees to none: the next one is earlier than that.
+        if self.steward == own() || at < self.covered {
+            (self.steward, self.covered) = (own(), at);
+            return earliest;
         }
-        mine.then_some(earliest)
+        None
     }
 
     /// Charges the thread at `previous`, if it exists, for having run until now.
