@@ -361,7 +361,7 @@ static void *allocate(void *argument) {
     unsigned state = 1 + (intptr_t)argument;
     unsigned char *blocks[64] = {0};
     size_t sizes[64];
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 600; i++) {
         state = state * 1103515245 + 12345;
         int slot = state >> 16 & 63;
         if (blocks[slot]) {
@@ -370,8 +370,8 @@ static void *allocate(void *argument) {
             free(blocks[slot]);
             blocks[slot] = 0;
         } else {
-            // Up to 512 KiB: also blocks with mappings of their own.
-            sizes[slot] = 1 + (state >> 8) % (1 << (4 + (state >> 22 & 15)));
+            // Up to 256 KiB: also blocks with mappings of their own.
+            sizes[slot] = 1 + (state >> 8) % (1 << (4 + (state >> 22) % 15));
             blocks[slot] = malloc(sizes[slot]);
             check(blocks[slot] != 0, "malloc");
             memset(blocks[slot], (unsigned char)(slot + (intptr_t)argument), sizes[slot]);

@@ -58,7 +58,8 @@ impl Memory {
     }
 }
 
-fn model(user: impl Fn(&Memory, &mut [bool; PAGES]) + Send + 'static, takes: usize) {
+/// The user is interrupted, idles, and is busy again, while two pages are taken away.
+pub fn requests() {
     let memory = Arc::new(Memory {
         requests: Requests::new(),
         mapped: [const { AtomicBool::new(true) }; PAGES],
@@ -71,36 +72,20 @@ fn model(user: impl Fn(&Memory, &mut [bool; PAGES]) + Send + 'static, takes: usi
     assert!(!memory.requests.is_awaited(USER, first));
     let other = thread::spawn({
         let memory = memory.clone();
-        move || user(&memory, &mut [true; PAGES])
-    });
-    (0..takes).for_each(|page| memory.take(page..page + 1));
-    other.join().expect("no panic");
-}
-
-/// The user is interrupted.
-pub fn interrupted() {
-    let user = |memory: &Memory, cached: &mut [bool; PAGES]| {
-        for _ in 0..2 {
-            memory.touch(cached);
+        move || {
+            let mut cached = [true; PAGES];
+            memory.touch(&cached);
             memory.requests.serve(USER, |addresses| {
                 assert_eq!(addresses.end, addresses.start + 1);
-                memory.flush(addresses.start as usize..addresses.end as usize, cached);
+                memory.flush(addresses.start as usize..addresses.end as usize, &mut cached);
             });
+            memory.touch(&cached);
+            memory.requests.set_idle(USER);
+            memory.requests.set_busy(USER, || memory.flush(0..PAGES, &mut cached));
+            memory.touch(&cached);
+            memory.requests.set_idle(USER);
         }
-        memory.touch(cached);
-        memory.requests.set_idle(USER);
-    };
-    model(user, 2);
-}
-
-/// The user idles, and is busy again.
-pub fn idle() {
-    let user = |memory: &Memory, cached: &mut [bool; PAGES]| {
-        memory.touch(cached);
-        memory.requests.set_idle(USER);
-        memory.requests.set_busy(USER, || memory.flush(0..PAGES, cached));
-        memory.touch(cached);
-        memory.requests.set_idle(USER);
-    };
-    model(user, 1);
+    });
+    (0..PAGES).for_each(|page| memory.take(page..page + 1));
+    other.join().expect("no panic");
 }
