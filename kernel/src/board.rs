@@ -13,8 +13,7 @@
 //!   memory: not for interrupts. The write of a message is ordered after the device's writes before
 //!   it.
 //! - `processors`: starts the others, and interrupts them. `start` is called once; the functions
-//! have
-//!   interrupts disabled, but for `find`.
+//!   have interrupts disabled, but for `find`.
 //! - `timer`: one interrupt, at the time or earlier; a later call replaces it. After the clock's
 //!   `begin`.
 //! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two

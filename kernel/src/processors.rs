@@ -376,7 +376,7 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
     }
 }
 
-/// Number of processors that the machine lists, at most [`MAX`]; those that run, if it lists none.
+/// Number of processors that the machine has, as far as it says, at most [`MAX`].
 fn available() -> usize {
     /// 0 before the first call.
     static AVAILABLE: AtomicUsize = AtomicUsize::new(0);
@@ -384,7 +384,7 @@ fn available() -> usize {
         0 => {
             let found = match machine::find() {
                 Others::Listed(ids) => 1 + ids.len(),
-                Others::Unknown => count(),
+                Others::Unlisted(others) => 1 + others.unwrap_or(0),
             };
             let found = found.clamp(1, MAX);
             AVAILABLE.store(found, Ordering::Relaxed);
