@@ -376,6 +376,12 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
     }
 }
 
+/// See [`available`].
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub extern "C" fn soil_processors_available() -> usize {
+    available()
+}
+
 /// Number of processors that the machine has, as far as it says, at most [`MAX`].
 fn available() -> usize {
     /// 0 before the first call.

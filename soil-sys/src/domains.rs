@@ -1,21 +1,25 @@
-//! Domains: an image supports only one.
+//! What images change of OCaml's domains.
 //!
-//! The link driver redirects `Domain.spawn` from OCaml's runtime to this module
-//! (`tools/src/link.rs`): with several domains on one processor, each garbage collection would have
-//! to wait until every domain has been scheduled.
+//! The link driver redirects functions of OCaml's runtime to this module (`tools/src/link.rs`). A
+//! program that refers to `Domain.spawn` contains the kernel's part for several processors, and the
+//! runtime's own function spawns its domains. All others contain neither.
 
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-const ONE_PROCESSOR: &CStr = c"Domain.spawn: an image runs on one processor, so that a second \
-    domain can't be added; use threads, or tasks of Soil";
+const NO_PART: &CStr = c"Domain.spawn: this image was linked without the kernel's part for several \
+    processors: refer to Domain.spawn in a module that the linker sees";
 
 const PARAMETERS: [&CStr; 2] = [c"OCAMLRUNPARAM", c"CAMLRUNPARAM"];
 /// OCaml's parameter for the maximum number of domains; the last of several settings wins.
 const ONE_DOMAIN: &[u8] = b",d=1\0";
 
 unsafe extern "C" {
+    static caml_num_domains_running: AtomicUsize;
+    fn __real_caml_domain_spawn(function: usize, result: usize) -> usize;
+    safe fn soil_processors_available() -> usize;
     fn caml_failwith(text: *const c_char) -> !;
     fn __real_caml_parse_ocamlrunparam();
     fn getenv(name: *const c_char) -> *const c_char;
@@ -23,19 +27,41 @@ unsafe extern "C" {
     fn unsetenv(name: *const c_char) -> c_int;
 }
 
-/// Replaces `caml_domain_spawn`, with its two arguments: raises `Failure`, as OCaml does when it
-/// can't create a domain.
+/// Replaces `caml_domain_spawn`, with its two arguments, in programs without the part for several
+/// processors: raises `Failure`, as OCaml does when it can't create a domain. The runtime's own
+/// function would link threads into every program.
 #[unsafe(no_mangle)]
-extern "C" fn __wrap_caml_domain_spawn(_: usize, _: usize) -> ! {
+extern "C" fn soil_spawn_no_domain(_: usize, _: usize) -> ! {
     // SAFETY: a static string, in a call from OCaml.
-    unsafe { caml_failwith(ONE_PROCESSOR.as_ptr()) }
+    unsafe { caml_failwith(NO_PART.as_ptr()) }
+}
+
+/// Replaces it in programs with that part: says once that there are more domains than processors,
+/// which OCaml's collections are made slow by.
+#[unsafe(no_mangle)]
+extern "C" fn soil_spawn_domain(function: usize, result: usize) -> usize {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    // SAFETY: the runtime is running, and the number is only read.
+    let running = unsafe { caml_num_domains_running.load(Ordering::Relaxed) };
+    let processors = soil_processors_available();
+    if running >= processors && !SAID.swap(true, Ordering::Relaxed) {
+        log::warn!(
+            "{} domains share {processors} {}, so that each collection waits until all have run: \
+             give the machine more (soil run --cpus), or spawn \
+             Domain.recommended_domain_count () - 1",
+            running + 1,
+            if processors == 1 { "processor" } else { "processors" },
+        );
+    }
+    // SAFETY: the arguments are those of the call.
+    unsafe { __real_caml_domain_spawn(function, result) }
 }
 
 /// Replaces `caml_stop_all_domains`, which the runtime (since OCaml 5.4) calls at exit to stop
-/// other domains, of which there are none. The runtime's own function cancels threads and would
+/// other domains, in programs that have none. The runtime's own function cancels threads and would
 /// link that part of the C library.
 #[unsafe(no_mangle)]
-extern "C" fn __wrap_caml_stop_all_domains() {}
+extern "C" fn soil_stop_no_domains() {}
 
 /// Replaces `caml_parse_ocamlrunparam`, the runtime's first call, in programs with
 /// `Runtime_events`: adds a maximum of one domain to the parameters. The runtime allocates a ring

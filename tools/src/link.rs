@@ -160,9 +160,6 @@ impl arguments::Link {
                 Arch::Aarch64 => "--require-defined=soil_image_entry",
             },
             "--no-eh-frame-hdr",
-            // See soil-sys/src/domains.rs.
-            "--wrap=caml_domain_spawn",
-            "--wrap=caml_stop_all_domains",
             "--no-warn-mismatch",
         ]);
         let script = Script::write(&output, arch)?;
@@ -180,7 +177,19 @@ impl arguments::Link {
                 }
             }
         }
-        for symbol in parts::wanted_by(inputs.iter().map(PathBuf::as_path)) {
+        let parts = parts::wanted_by(inputs.iter().map(PathBuf::as_path));
+        // See soil-sys/src/domains.rs.
+        command.arg("--wrap=caml_domain_spawn");
+        if parts.contains(&parts::PROCESSORS) {
+            command.arg("--defsym=__wrap_caml_domain_spawn=soil_spawn_domain");
+        } else {
+            command.args([
+                "--defsym=__wrap_caml_domain_spawn=soil_spawn_no_domain",
+                "--wrap=caml_stop_all_domains",
+                "--defsym=__wrap_caml_stop_all_domains=soil_stop_no_domains",
+            ]);
+        }
+        for symbol in parts {
             // The linker names a function's replacement `__wrap_` and the function.
             command.arg(match symbol.strip_prefix("__wrap_") {
                 Some(function) => format!("--wrap={function}"),

@@ -22,7 +22,10 @@ struct Part {
     texts: &'static [&'static [u8]],
 }
 
-const PARTS: [Part; 5] = [
+/// The part for several processors.
+pub const PROCESSORS: &str = "soil_with_processors";
+
+const PARTS: [Part; 6] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
@@ -61,8 +64,18 @@ const PARTS: [Part; 5] = [
             "caml_unix_alarm",
             "caml_unix_getitimer",
             "caml_unix_setitimer",
+            // Each domain is a thread.
+            "caml_domain_spawn",
         ],
-        beginnings: &[],
+        beginnings: &["camlStdlib__Domain.spawn_"],
+        exceptions: &[],
+        texts: &[],
+    },
+    // Several processors, and the runtime's own `Domain.spawn`.
+    Part {
+        symbol: PROCESSORS,
+        names: &["caml_domain_spawn", "soil_processors_start"],
+        beginnings: &["camlStdlib__Domain.spawn_"],
         exceptions: &[],
         texts: &[],
     },
