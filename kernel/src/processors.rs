@@ -376,10 +376,20 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
     }
 }
 
-/// See [`available`].
+/// The program is about to have so many domains of OCaml: says once that they outnumber the
+/// processors. OCaml's collections wait until each domain has run.
 #[cfg_attr(not(test), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_available() -> usize {
-    available()
+pub extern "C" fn soil_processors_expect(domains: usize) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let processors = available();
+    if domains > processors && !SAID.swap(true, Ordering::Relaxed) {
+        console::line(format_args!(
+            "{domains} domains, and {processors} processor{}: each collection of garbage waits \
+             until all domains have run; give the machine more (soil run --cpus {domains}), or \
+             spawn Domain.recommended_domain_count () - 1",
+            if processors == 1 { "" } else { "s" },
+        ));
+    }
 }
 
 /// Number of processors that the machine has, as far as it says, at most [`MAX`].

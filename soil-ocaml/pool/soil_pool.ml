@@ -86,9 +86,12 @@ let without_signals f =
   let before = Thread.sigmask SIG_BLOCK signals in
   Soil.Private.finally (fun () -> ignore (Thread.sigmask SIG_SETMASK before)) f
 
+(* Elsewhere threads interrupt each other as tasks wish, which domains on one processor can't. *)
+let parallel () = (not Soil.on_vm) || Domain.recommended_domain_count () > 1
+
 let start pool =
   let join =
-    if Soil.on_vm then
+    if not (parallel ()) then
       let thread = Thread.create worker pool in
       fun () -> Thread.join thread
     else
@@ -131,10 +134,8 @@ let close pool () =
   done;
   List.iter (fun join -> join ()) pool.joins
 
-let maximum () = if Soil.on_vm then max_int else Domain.recommended_domain_count ()
-
-let default () =
-  if Soil.on_vm then Soil.Machine.cpus () else max 1 (Domain.recommended_domain_count () - 1)
+let maximum () = if parallel () then Domain.recommended_domain_count () else max_int
+let default () = max 1 (Domain.recommended_domain_count () - 1)
 
 let create ?workers ?(capacity = 64) scope =
   let workers = match workers with Some n -> n | None -> default () in

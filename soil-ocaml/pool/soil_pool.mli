@@ -8,10 +8,11 @@
     ]}
 
     A {e job} is a function that a worker runs, while the task that has submitted it waits and other
-    tasks run. In a process each worker is a domain, which runs on a processor of its own. In an
-    image, which has one processor, each worker is a thread. It computes while the tasks wait: the
-    first thread takes precedence as described in {!Soil_threads}, so that input and output go on
-    beside jobs that never wait. A job needs no change for that.
+    tasks run. In a process, and in an image with several processors, each worker is a domain, which
+    runs on a processor of its own. In an image with one processor each worker is a thread. It
+    computes while the tasks wait: the first thread takes precedence as described in
+    {!Soil_threads}, so that input and output go on beside jobs that never wait. A job needs no
+    change for that.
 
     {b In a job} the modules for tasks raise [Invalid_argument], and so does each call of [Soil]
     that waits in another domain than the first: do input and output in the task, before and after.
@@ -30,8 +31,8 @@ val create : ?workers:int -> ?capacity:int -> Soil.Task.scope -> t
     that run; {!submit} raises {!Soil.exception-Error} with [Closed] for those that haven't begun.
     While [scope] lasts, [Deadlock] isn't raised.
 
-    [workers] is the number of workers: at most, in a process, [Domain.recommended_domain_count].
-    The default is one less than that, in an image the number of processors, and at least 1.
+    [workers] is the number of workers: at most [Domain.recommended_domain_count], but in an image
+    with one processor. The default is one less than that, and at least 1.
     [capacity] is the maximum number of jobs in the queue while all workers run one (default 64).
 
     For tasks. Raises [Invalid_argument] if [workers < 1] or [capacity < 0], and [Failure] if the

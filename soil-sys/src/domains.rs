@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 const NO_PART: &CStr = c"Domain.spawn: this image was linked without the kernel's part for several \
     processors: refer to Domain.spawn in a module that the linker sees";
@@ -19,7 +19,7 @@ const ONE_DOMAIN: &[u8] = b",d=1\0";
 unsafe extern "C" {
     static caml_num_domains_running: AtomicUsize;
     fn __real_caml_domain_spawn(function: usize, result: usize) -> usize;
-    safe fn soil_processors_available() -> usize;
+    safe fn soil_processors_expect(domains: usize);
     fn caml_failwith(text: *const c_char) -> !;
     fn __real_caml_parse_ocamlrunparam();
     fn getenv(name: *const c_char) -> *const c_char;
@@ -36,23 +36,11 @@ extern "C" fn soil_spawn_no_domain(_: usize, _: usize) -> ! {
     unsafe { caml_failwith(NO_PART.as_ptr()) }
 }
 
-/// Replaces it in programs with that part: says once that there are more domains than processors,
-/// which OCaml's collections are made slow by.
+/// Replaces it in programs with that part: reports the number of domains to it.
 #[unsafe(no_mangle)]
 extern "C" fn soil_spawn_domain(function: usize, result: usize) -> usize {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    // SAFETY: the runtime is running, and the number is only read.
-    let running = unsafe { caml_num_domains_running.load(Ordering::Relaxed) };
-    let processors = soil_processors_available();
-    if running >= processors && !SAID.swap(true, Ordering::Relaxed) {
-        log::warn!(
-            "{} domains share {processors} {}, so that each collection waits until all have run: \
-             give the machine more (soil run --cpus), or spawn \
-             Domain.recommended_domain_count () - 1",
-            running + 1,
-            if processors == 1 { "processor" } else { "processors" },
-        );
-    }
+    // SAFETY: the runtime runs, and changes the number atomically.
+    soil_processors_expect(unsafe { caml_num_domains_running.load(Ordering::Relaxed) } + 1);
     // SAFETY: the arguments are those of the call.
     unsafe { __real_caml_domain_spawn(function, result) }
 }

@@ -65,12 +65,6 @@ PROGRAMS = [
         contains=["thread 3, at fault:", "thread 1:", "thread 2:", "fault_in_a_thread", "main"],
         shows="The report of a crash has the thread at fault and every thread's trace.",
     ),
-    Program(
-        "no-domain",
-        FOLDER + "no_domain.exe",
-        forms=MACHINES,
-        shows="Domain.spawn raises Failure, with one line that says why.",
-    ),
     Program("thread-signals", UNMODIFIED + "thread_signals.exe"),
     Program("signal-waits", UNMODIFIED + "signal_waits.exe"),
 ]

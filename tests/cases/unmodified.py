@@ -429,6 +429,21 @@ While a `Unix` call blocks (`read`, `select`, `sleepf` …), in an image and in 
 So wait with `Soil` in tasks, and run code that blocks in `Unix` in a thread, which passes results
 through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't block each other.
 
+## Domains and processors
+
+`soil run --cpus 4` gives the machine four processors; the default is one. A program that refers to
+`Domain.spawn` starts them when it creates its first domain or thread, and its threads run on all of
+them from then on. Other programs use one, whatever the machine has.
+
+| | |
+|---|---|
+| `Domain.recommended_domain_count` | the number of the machine's processors |
+| more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once |
+| a domain in a `Unix` call that blocks | delays no other domain, nor its collections |
+| `Unix` calls of several domains | run one at a time while they compute; those that wait give way |
+| an uncaught exception, `exit` or a fault in a domain | as in a process: the machine ends only for the last two, and a crash is reported with all processors |
+| `Soil` | its calls that wait are for the first domain; [`Soil_pool`](book/live.md) gives the others work |
+
 ## Functions
 
 | function | in an image |
@@ -450,7 +465,6 @@ NOTES = {
     "Unix.setsid": "an image is one process",
     "Unix.getlogin": "there is no login terminal",
     "Unix.gethostbyaddr": "names are looked up, addresses not",
-    "Domain.": "an image has one processor: use threads or tasks",
     "": NO_PROCESS,
 }
 CONSTANTS = """argv backend_type big_endian cygwin development_version executable_name int_size

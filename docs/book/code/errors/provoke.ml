@@ -36,7 +36,7 @@ let provoke = function
   | "deep" -> ignore (deep 1_000_000_000)
   | "memory" -> ignore (List.init 1_000_000_000 Fun.id)
   | "thread" -> in_a_thread (fun () -> Soil.run (fun () -> ()))
-  | "domain" -> Domain.join (Domain.spawn ignore)
+  | "domain" -> Domain.join (Domain.spawn (fun () -> failwith "in a domain"))
   | "process" -> ignore (Unix.fork ())
   | "uncaught" -> raise Not_found
   | "deadlock" -> Soil.Task.Promise.(await (create ()))
