@@ -4,7 +4,7 @@ import http.client
 import time
 
 from harness.console import PATIENCE
-from harness.context import outcome
+from harness.context import MACHINES, outcome
 
 from cases.network import in_every_form
 
@@ -14,10 +14,11 @@ SLEEPS = "tests/programs/threads/sleeps.exe"
 REQUESTS = 300
 
 
-def beside_jobs(context, form, kind, number, running):
+def beside_jobs(context, form, kind, number, running, cpus=1, fails=False):
     """A server answers while all jobs compute, which only a request ends."""
     tap = context.tap()
-    child = context.soil(PROGRAM, form, kind, str(number), tap=tap)
+    options = [] if form == "process" else ["--cpus", str(cpus)]
+    child = context.soil(PROGRAM, form, kind, str(number), tap=tap, options=options)
     child.wait_line("ready")
     tap.wait_up()
     client = http.client.HTTPConnection(tap.guest, 8000, timeout=PATIENCE)
@@ -28,6 +29,8 @@ def beside_jobs(context, form, kind, number, running):
 
     while int(get("/begun")) < running:
         time.sleep(0.01)
+    if fails:
+        get("/fail")
     before = int(get("/steps"))
     for number_of_request in range(REQUESTS):
         path = f"/{number_of_request}"
@@ -36,7 +39,7 @@ def beside_jobs(context, form, kind, number, running):
     while int(get("/steps")) == before:
         time.sleep(0.01)
     assert get("/stop") == "stopped"
-    child.wait_line(f"{number} jobs ended, {number} had begun")
+    child.wait_line(f"{number} jobs ended, {number} had begun, {int(fails)} failed")
     client.close()
 
 
@@ -51,6 +54,14 @@ def http_beside_a_pool(context, form):
 def http_beside_blocking_calls(context, form):
     """HTTP beside threads of `Soil_threads.blocking` that never yield."""
     beside_jobs(context, form, "blocking", 3, 3)
+
+
+@in_every_form(forms=MACHINES, limit=180)
+def http_beside_domains(context, form):
+    """HTTP in the first domain beside three that allocate without a pause, on four processors and
+    on two; the third one raises an exception."""
+    beside_jobs(context, form, "domains", 3, 3, cpus=4, fails=True)
+    beside_jobs(context, form, "domains", 1, 1, cpus=2)
 
 
 @in_every_form()

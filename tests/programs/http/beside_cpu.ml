@@ -1,8 +1,10 @@
-(* HTTP on port 8000 beside jobs that never yield. Arguments: pool or blocking, and their number. *)
+(* HTTP on port 8000 beside jobs that never yield. Arguments: pool, domains or blocking, and their
+   number. Those in domains allocate all the time; the last one raises an exception at /fail. *)
 
 module Server = Soil_http.Server
 
 let stopped = Atomic.make false
+let fails = Atomic.make false
 
 (* Ends at /stop only; it takes memory now and then. *)
 let compute steps =
@@ -12,13 +14,24 @@ let compute steps =
     if !steps land 1023 = 0 then ignore (Sys.opaque_identity (List.init 10 Fun.id))
   done
 
+exception Failed
+
+(* The same, with collections in all domains together. *)
+let allocate ~last steps =
+  let table = Hashtbl.create 100 in
+  while not (Atomic.get stopped) do
+    if last && Atomic.get fails then raise Failed;
+    incr steps;
+    Hashtbl.replace table (!steps mod 1000) (String.make (!steps mod 300) ' ')
+  done
+
 let () =
   let number = int_of_string Sys.argv.(2) in
   Soil.run @@ fun () ->
   Soil.Task.scope @@ fun scope ->
   let run =
     match Sys.argv.(1) with
-    | "pool" ->
+    | "pool" | "domains" ->
         let pool = Soil_pool.create ~workers:number ~capacity:number scope in
         Soil_pool.submit pool
     | _ -> Soil_threads.blocking
@@ -30,6 +43,9 @@ let () =
     match Server.path request with
     | "/begun" -> Server.string (string_of_int (begun ()))
     | "/steps" -> Server.string (string_of_int (Array.fold_left (fun n s -> n + !s) 0 steps))
+    | "/fail" ->
+        Atomic.set fails true;
+        Server.string "fails"
     | "/stop" ->
         Atomic.set stopped true;
         Server.string "stopped"
@@ -38,9 +54,15 @@ let () =
   let server = Soil.Task.spawn scope (fun () -> Server.serve listener answer) in
   Soil.Net.wait_up ();
   print_endline "ready";
-  let tasks =
-    Array.map (fun steps -> Soil.Task.spawn scope (fun () -> run (fun () -> compute steps))) steps
+  let failed = ref 0 in
+  let job number_of_job steps () =
+    match Sys.argv.(1) with
+    | "domains" -> (
+        let last = number_of_job = number - 1 in
+        try run (fun () -> allocate ~last steps) with Failed -> incr failed)
+    | _ -> run (fun () -> compute steps)
   in
+  let tasks = Array.mapi (fun n steps -> Soil.Task.spawn scope (job n steps)) steps in
   Array.iter Soil.Task.await tasks;
-  Printf.printf "%d jobs ended, %d had begun\n%!" number (begun ());
+  Printf.printf "%d jobs ended, %d had begun, %d failed\n%!" number (begun ()) !failed;
   Soil.Task.cancel server
