@@ -1,13 +1,20 @@
 """Machines with several processors: each starts on demand and reports itself, and the end of the
 machine comes from any of them."""
 
+import os
+import sys
+import time
+
 from cases.machines import Bare
-from harness.context import MACHINES, SOIL, clean, executable
+from harness import stalls
+from harness.context import MACHINES, SOIL, Skip, clean, executable
 from harness.runner import test
 
 PROGRAM = "tests/programs/processors/processors.exe"
 COUNTS = (1, 2, 4, 8)
 FORM = MACHINES[0]
+DOMAINS = "tests/programs/processors/domains.exe"
+STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
 TOGETHER = "tests/programs/processors/together.exe"
 # What threads do there, see together.c.
 SUBJECTS = (
@@ -114,6 +121,42 @@ def without_tables(context):
         status, text, _ = bare.ends()
         # The device shifts it and adds one: 0.
         assert status == 1 and runs(count) in clean(text), (status, text)
+
+
+def beside_stalls(context, program, count, words, seed):
+    """What a program prints on so many processors, of which the host stops one now and then."""
+    devices = ["-smp", str(count), "-m", "512M", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]
+    bare = Bare(context, program, "q35", *words, devices=devices, name=f"stalls-{seed}")
+    threads = [str(each["thread-id"]) for each in bare.monitor.ask("query-cpus-fast")]
+    assert len(threads) == count, threads
+    staller = context.child([sys.executable, STALLS, str(seed), *threads])
+    status, text, _ = bare.ends()
+    assert staller.finish(context.remaining()) == 0, staller.text
+    if "not permitted" in staller.text:
+        raise Skip(f"ptrace of another process is {staller.text.strip()}: run as root")
+    assert status == 1, (seed, status, text)
+    return clean(text)
+
+
+@test(limit=180)
+def turns_beside_stalls(context):
+    """Threads change turns on two processors of which one stops now and then."""
+    text = beside_stalls(context, TOGETHER, 2, ["2", "turns"], 1)
+    assert text.endswith("turns: as expected\non 2\n"), text
+
+
+@test(limit=5400, long=True)
+def an_hour_beside_stalls(context):
+    """Threads of C, and domains, on four and on eight processors that stop now and then."""
+    begun = time.monotonic()
+    seed = 0
+    while time.monotonic() - begun < 3600:
+        seed += 1
+        count = 4 << seed % 2
+        text = beside_stalls(context, TOGETHER, count, [str(count), "all"], seed)
+        assert text.endswith(f"on {count}\n"), (seed, text)
+        text = beside_stalls(context, DOMAINS, count, [str(count)], seed)
+        assert text.endswith(f"total {count}0000\n"), (seed, text)
 
 
 @test()

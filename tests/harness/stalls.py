@@ -1,12 +1,11 @@
 """Stops single processors of an emulated machine now and then, as a busy host does: by ptrace(2),
 which stops one thread of QEMU, where a signal would stop all.
 
-Usage: stalls.py PID SEED, until the process ends.
+Usage: stalls.py SEED THREAD…, until the machine ends. The threads are those of `query-cpus-fast`.
 """
 
 import ctypes
 import os
-import pathlib
 import random
 import sys
 import time
@@ -27,24 +26,14 @@ def trace(request, thread, data=0):
     return LIBC.ptrace(request, thread, None, data) == 0
 
 
-def processors(pid):
-    """The threads of QEMU that run the machine's processors."""
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        if (task / "comm").read_text(encoding="ascii").startswith("CPU "):
-            yield int(task.name)
-
-
-def main(pid, seed):
+def main(seed, threads):
     """Returns how often one was stopped."""
     choose = random.Random(seed)
     stops = 0
-    threads = []
+    for thread in threads:
+        if not trace(SEIZE, thread):
+            print(os.strerror(ctypes.get_errno()).lower())
     try:
-        while not threads:
-            threads = list(processors(pid))
-            time.sleep(0.001)
-        for thread in threads:
-            trace(SEIZE, thread)
         while True:
             thread = choose.choice(threads)
             if not trace(INTERRUPT, thread):
@@ -54,16 +43,15 @@ def main(pid, seed):
                 return stops
             time.sleep(choose.uniform(*STOPPED))
             # A signal that it was about to take is passed on.
-            event = status >> 16
-            signal = 0 if event else os.WSTOPSIG(status)
-            if not trace(CONT, thread, signal):
+            is_event = status >> 16
+            if not trace(CONT, thread, 0 if is_event else os.WSTOPSIG(status)):
                 return stops
             stops += 1
             time.sleep(choose.uniform(*RUNNING))
-    except OSError:
-        # The process has ended.
+    except ChildProcessError:
+        # The machine has ended.
         return stops
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]), int(sys.argv[2])), "stops")
+    print(main(int(sys.argv[1]), [int(word) for word in sys.argv[2:]]), "stops")
