@@ -62,7 +62,8 @@ impl PageTables {
             if !is_present(*entry) {
                 let new = memory.allocate_table().ok_or(OutOfFrames)?;
                 // SAFETY: as above. Taken again, since the allocation used `memory`.
-                unsafe { (*memory.table(table))[index(address, level)] = self::table(new) };
+                let entry = unsafe { &mut (*memory.table(table))[index(address, level)] };
+                store(entry, self::table(new));
                 table = new;
             } else {
                 table = frame_of(*entry);
@@ -79,7 +80,10 @@ impl PageTables {
         address: u64,
         entry: u64,
     ) -> Result<u64, OutOfFrames> {
-        Ok(core::mem::replace(self.slot(memory, address, 0)?, entry))
+        let place = self.slot(memory, address, 0)?;
+        let old = *place;
+        store(place, entry);
+        Ok(old)
     }
 
     /// Sets the entry of the 2 MiB page at `address`, a multiple of that.
@@ -146,6 +150,14 @@ impl PageTables {
             }
         }
     }
+}
+
+/// Sets an entry of a table or a frame. Another processor may use it at once.
+fn store(place: &mut u64, entry: u64) {
+    // SAFETY: exclusively borrowed, but for processors that walk the tables, by atomic accesses.
+    let place = unsafe { AtomicU64::from_ptr(place) };
+    // Release: who finds the frame by this entry finds it zeroed.
+    place.store(entry, Ordering::Release);
 }
 
 /// Replaces the entry `old` by `new`. Another processor may record a write there meanwhile.
