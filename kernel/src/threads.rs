@@ -520,7 +520,11 @@ fn end_thread() {
     if robust != 0 {
         futex::release_robust(robust, number);
     }
-    if clear_at_exit != 0 && store(clear_at_exit, 0).is_ok() {
+    if clear_at_exit != 0
+        && let Ok(word) = memory::atomic_word(clear_at_exit, true)
+    {
+        // Release: musl holds its list of threads by this word.
+        word.store(0, Ordering::Release);
         let _ = futex::wake(clear_at_exit, u32::MAX, 1);
     }
     // Signals that are pending for the process are for others.
