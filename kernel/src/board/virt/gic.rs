@@ -294,7 +294,12 @@ pub fn enable(number: u32, edge: bool) -> bool {
 pub fn acknowledge() -> Option<u32> {
     let word = match VERSION.load(Ordering::Relaxed) {
         3 => processor::acknowledge(),
-        2 => INTERFACE.read::<u32>(interface::ACKNOWLEDGE),
+        2 => {
+            let word = INTERFACE.read::<u32>(interface::ACKNOWLEDGE);
+            // What the sender wrote before is seen after.
+            crate::arch::cpu::barrier();
+            word
+        }
         _ => return None,
     };
     let number = match VERSION.load(Ordering::Relaxed) {
