@@ -1,9 +1,9 @@
 //! The program's mappings: `mmap`, `munmap`, `mprotect`, `mremap` and `madvise`.
 
 use super::layout::image;
-use super::space::{FLUSH_EACH, Memory, kind, with, with_room};
+use super::space::{Memory, kind, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
-use crate::arch::mmu::{flush, flush_all};
+use crate::arch::mmu::{flush, flush_all, flush_range};
 use crate::arch::paging::{self, PAGE, change, clear_written, is_present, is_written, retain};
 use crate::peers;
 use core::ops::Range;
@@ -72,13 +72,7 @@ impl Memory {
         });
         self.physical.taken -= moved;
         self.vmas.protect(range, protection);
-        if range.end - range.start <= FLUSH_EACH * PAGE {
-            (range.start..range.end)
-                .step_by(PAGE as usize)
-                .for_each(flush);
-        } else {
-            flush_all();
-        }
+        flush_range(range.clone());
         if changed {
             peers::flush(range.clone());
         }

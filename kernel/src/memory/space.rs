@@ -7,7 +7,7 @@ use super::tables::{PageTables, TableMemory};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
-use crate::arch::mmu::{Flush, flush, flush_all};
+use crate::arch::mmu::{Flush, flush, flush_all, flush_range};
 use crate::arch::paging::{
     Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of, publish,
     set_written,
@@ -21,7 +21,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// From this many pages on, flushing all translations is cheaper than flushing each.
-pub(super) const FLUSH_EACH: u64 = 64;
+const FLUSH_EACH: u64 = 64;
 
 pub(super) const READ_WRITE: Protection = Protection {
     read: true,
@@ -314,7 +314,8 @@ impl Memory {
             vmas,
             ..
         } = self;
-        if peers::several() {
+        let several = peers::several();
+        if several {
             // No processor may use a page whose frame is free.
             let mut any = false;
             let close = |_: &mut _, _, entry| {
@@ -323,7 +324,7 @@ impl Memory {
             };
             tables.update(physical, range.start, range.end, close);
             if any {
-                flush_all();
+                flush_range(range.clone());
                 peers::flush(range.clone());
             }
         }
@@ -339,7 +340,9 @@ impl Memory {
                         physical.taken -= 1;
                     }
                 }
-                stale.add(address);
+                if !several {
+                    stale.add(address);
+                }
                 0
             },
         );

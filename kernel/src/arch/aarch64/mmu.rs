@@ -37,12 +37,21 @@ pub fn publish() {
 
 /// Flushes the translation of one page.
 pub fn flush(address: u64) {
-    // Bits 55 to 12 of the address; ASID and level are those of any.
-    let page = address >> 12 & ((1 << 44) - 1);
-    // SAFETY: translations are read from the tables again.
-    unsafe {
-        asm!("dsb ishst", "tlbi vaae1is, {}", "dsb ish", "isb", in(reg) page, options(nostack));
+    flush_each([address].into_iter());
+}
+
+/// Flushes the translations of some pages. Waits once for all processors.
+fn flush_each(addresses: impl Iterator<Item = u64>) {
+    // SAFETY: translations are read from the tables again, which were written before.
+    unsafe { asm!("dsb ishst", options(nostack)) };
+    for address in addresses {
+        // Bits 55 to 12 of the address; ASID and level are those of any.
+        let page = address >> 12 & ((1 << 44) - 1);
+        // SAFETY: as above.
+        unsafe { asm!("tlbi vaae1is, {}", in(reg) page, options(nostack)) };
     }
+    // SAFETY: as above.
+    unsafe { asm!("dsb ish", "isb", options(nostack)) };
 }
 
 /// Flushes all translations. QEMU's software TLB grows only here, see `memory::tlb`.
@@ -66,7 +75,7 @@ pub fn flush_range(range: Range<u64>) {
     if range.end - range.start > EACH * PAGE {
         return flush_all();
     }
-    range.step_by(PAGE as usize).for_each(flush);
+    flush_each(range.step_by(PAGE as usize));
 }
 
 /// Flushes the translations of pages whose entries are being cleared, once they are: the processor
@@ -96,7 +105,7 @@ impl<const LIMIT: usize> Flush<LIMIT> {
     /// The entries of all pages are cleared.
     pub fn finish(self) {
         match self.pages.get(..self.count) {
-            Some(pages) => pages.iter().copied().for_each(flush),
+            Some(pages) => flush_each(pages.iter().copied()),
             None => flush_all(),
         }
     }
