@@ -2,7 +2,7 @@
 //! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Cause, Frame};
-use crate::arch::local;
+use crate::arch::{local, mmu};
 use crate::board::vectors::{TIMER, WAKE};
 use crate::memory::{self, Fault};
 use crate::wait::Interrupt;
@@ -52,6 +52,8 @@ fn page_fault(frame: &Frame, address: u64, write: bool, fetch: bool) {
     };
     match outcome {
         Fault::Mapped => gates::end_page_fault(),
+        // Another processor has mapped it, for the kernel.
+        Fault::Denied if !fetch && mmu::translates(address, write) => gates::end_page_fault(),
         outcome => crash::page_fault(frame, address, write, fetch, outcome),
     }
 }

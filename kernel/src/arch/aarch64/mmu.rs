@@ -111,6 +111,22 @@ impl<const LIMIT: usize> Flush<LIMIT> {
     }
 }
 
+/// Whether the program may read, or write, at `address` by the page tables as they are now. The
+/// processor may report a fault although another one has mapped the page before: what orders their
+/// other accesses doesn't order the walk of the tables (Arm ARM, D8.16, FEAT_ETS2).
+pub fn translates(address: u64, write: bool) -> bool {
+    let result: u64;
+    // SAFETY: translates, and reads the result.
+    unsafe {
+        match write {
+            true => asm!("at s1e1w, {}", in(reg) address, options(nostack)),
+            false => asm!("at s1e1r, {}", in(reg) address, options(nostack)),
+        }
+        asm!("isb", "mrs {}, par_el1", out(reg) result, options(nostack));
+    }
+    result & 1 == 0
+}
+
 /// Whether page tables can translate `address`: as on x86-64, its upper 17 bits are equal. The two
 /// halves share one root, whose first 256 entries are the lower half's.
 pub fn is_canonical(address: u64) -> bool {

@@ -73,6 +73,13 @@ pub(super) fn fault_address() -> u64 {
     Cr2::read_raw()
 }
 
+/// Whether an access that faulted is allowed by now: no, since walks of the tables are ordered as
+/// other accesses are.
+#[inline(always)]
+pub fn translates(_: u64, _: bool) -> bool {
+    false
+}
+
 /// Whether page tables can translate `address`.
 pub fn is_canonical(address: u64) -> bool {
     VirtAddr::try_new(address).is_ok()
