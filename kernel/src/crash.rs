@@ -16,8 +16,7 @@ use crate::arch::interrupts;
 use crate::arch::paging::PAGE;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
-use crate::power::{self, Other};
-use crate::{cell, console};
+use crate::{cell, console, power};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -94,8 +93,7 @@ impl Report {
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
         if let Some(others) = power::others() {
-            let number = (others.visit)(&mut |_, _| {});
-            report.both(format_args!("processor {number}"), true);
+            (others.own)(&mut |line, _| report.both(line, true));
         }
         if let Some(threads) = threads() {
             let number = threads(&mut |_| {});
@@ -179,16 +177,10 @@ impl Report {
 
     fn end(mut self, status: u8) -> ! {
         if let Some(others) = power::others() {
-            (others.visit)(&mut |number, other| {
-                self.both(format_args!("processor {number}"), true);
-                match other {
-                    Other::Stopped(frame) => self.trace_frame(frame),
-                    Other::Ends => console::line(format_args!(
-                        "processor {number} was about to end the machine as well"
-                    )),
-                    Other::Runs => {
-                        console::line(format_args!("processor {number} could not be stopped"))
-                    }
+            (others.visit)(&mut |line, frame| {
+                self.both(line, true);
+                if let Some(frame) = frame {
+                    self.trace_frame(frame);
                 }
             });
         }

@@ -17,28 +17,21 @@ use crate::arch::gates::Frame;
 use crate::arch::interrupts;
 use crate::board::power as machine;
 use crate::{clock, console};
+use core::fmt::Arguments;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// What another processor does while one ends the machine.
-pub enum Other<'a> {
-    /// It was stopped, with these registers.
-    Stopped(&'a Frame),
-    /// It was about to end the machine as well, and has stopped itself.
-    Ends,
-    /// It couldn't be stopped.
-    Runs,
-}
-
-/// Gets the number of a processor and what it does.
-pub type Visitor<'a> = &'a mut dyn FnMut(u8, Other<'_>);
+/// Gets a line of a crash report, and the registers of what it is about, if they are known.
+pub type Visitor<'a> = &'a mut dyn FnMut(Arguments<'_>, Option<&Frame>);
 
 /// The functions of a program that has started other processors.
 pub struct Others {
     /// Stops the others for good; doesn't return where another one stops this processor. From any
     /// context; interrupts stay disabled.
     pub stop: fn(),
-    /// Calls a function with each other processor; returns the number of the caller's.
-    pub visit: fn(Visitor<'_>) -> u8,
+    /// Calls a function for the caller's processor.
+    pub own: fn(Visitor<'_>),
+    /// Calls it for each other one, which are stopped.
+    pub visit: fn(Visitor<'_>),
 }
 
 /// Null while there is one processor. Written once, by [`set_others`].

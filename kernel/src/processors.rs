@@ -16,14 +16,13 @@ use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::interrupts::{disable, enable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, Local, MAX};
 use crate::arch::mmu;
+use crate::arch::numbers as n;
 use crate::arch::processor::Processor;
 use crate::board::processors::{self as machine, Others};
-use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::peers::shootdown::Requests;
 use crate::peers::{self, Peers, Set};
-use crate::power::{self, Other};
-use crate::{cell, clock, console, memory, time, wait};
+use crate::{cell, clock, console, memory, power, time, wait};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
@@ -53,7 +52,8 @@ static AT_ONCE: AtomicBool = AtomicBool::new(false);
 
 static FUNCTIONS: power::Others = power::Others {
     stop: stop_others,
-    visit,
+    own: report_own,
+    visit: report_others,
 };
 
 static PEERS: Peers = Peers {
@@ -216,19 +216,14 @@ fn flush(range: Range<u64>) {
     let mut awaited = others.fold(0, |set, other| set | 1 << other);
     let mut first = true;
     loop {
-        let still = |set: Set| {
-            let mut rest = set;
-            let mut still = 0;
-            while rest != 0 {
-                let other = rest.trailing_zeros() as usize;
-                rest &= rest - 1;
-                if REQUESTS.is_awaited(other, request) {
-                    still |= 1 << other;
-                }
+        let mut rest: Set = awaited;
+        while rest != 0 {
+            let other = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if !REQUESTS.is_awaited(other, request) {
+                awaited &= !(1 << other);
             }
-            still
-        };
-        awaited = still(awaited);
+        }
         if awaited == 0 {
             return;
         }
@@ -336,23 +331,32 @@ fn obey(frame: &Frame) -> bool {
     power::park()
 }
 
-/// Calls `report` with each other processor that was started. Returns the number of the caller's.
-fn visit(report: power::Visitor<'_>) -> u8 {
+/// See [`power::Others::own`].
+fn report_own(report: power::Visitor<'_>) {
+    report(format_args!("processor {}", number()), None);
+}
+
+/// See [`power::Others::visit`].
+fn report_others(report: power::Visitor<'_>) {
     let own = local::get();
-    for other in local::all() {
-        if !core::ptr::eq(other, own) {
-            let stopped = other.stopped.load(Ordering::Acquire);
-            let state = if stopped == Local::ENDS {
-                Other::Ends
-            } else {
-                // SAFETY: of `obey`, whose caller's stack stays as it is.
-                let frame = unsafe { stopped.cast::<Frame>().as_ref() };
-                frame.map_or(Other::Runs, Other::Stopped)
-            };
-            report(other.number(), state);
+    for other in local::all().filter(|other| !core::ptr::eq(*other, own)) {
+        let number = other.number();
+        let stopped = other.stopped.load(Ordering::Acquire);
+        let ends = stopped == Local::ENDS;
+        let frame = if ends {
+            null_mut()
+        } else {
+            stopped.cast::<Frame>()
+        };
+        // SAFETY: null, or of `obey`, whose caller's stack stays as it is.
+        let frame = unsafe { frame.as_ref() };
+        report(format_args!("processor {number}"), frame);
+        if ends {
+            console::line(format_args!("it was about to end the machine as well"));
+        } else if frame.is_none() {
+            console::line(format_args!("it could not be stopped"));
         }
     }
-    own.number()
 }
 
 crate::system_call_extension!("soil_with_processors", system_call);

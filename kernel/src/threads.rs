@@ -40,8 +40,8 @@ use crate::cell::{self, ExclusiveCell, Rank};
 use crate::crash::{self, Suspended};
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
-use crate::signals::{self, PID};
 use crate::peers::{self, Set};
+use crate::signals::{self, PID};
 use crate::wait::timer::SLICE_NS;
 use crate::wait::{self, For, Interrupt, Threads, polling};
 use crate::{console, time};
@@ -723,8 +723,7 @@ fn take_next(now: u64) -> bool {
             };
             signals::exchange(&mut thread.signals);
             memory::set_stack(thread.stack.clone());
-            let (to, kernel_stack, pointer) =
-                (thread.context, thread.kernel_stack, thread.pointer);
+            let (to, kernel_stack, pointer) = (thread.context, thread.kernel_stack, thread.pointer);
             // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and
             // the previous one's context is written before anything can move it: the cell stays in
             // use.

@@ -9,7 +9,8 @@ use core::ffi::{CStr, c_char, c_int};
 use core::ptr::null;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-const NO_PART: &CStr = c"Domain.spawn: this image was linked without the kernel's part for several \
+const NO_PART: &CStr =
+    c"Domain.spawn: this image was linked without the kernel's part for several \
     processors: refer to Domain.spawn in a module that the linker sees";
 
 const PARAMETERS: [&CStr; 2] = [c"OCAMLRUNPARAM", c"CAMLRUNPARAM"];

@@ -43,7 +43,8 @@ fn parse(lines: &[String]) -> Crash<'_> {
                 trace.processor = Some(number);
             }
             Some(("thread", number)) => {
-                if trace.thread.is_some() || !trace.frames.is_empty() {
+                // The first trace is of the thread that the processor ran.
+                if trace.thread.is_some() || !trace.frames.is_empty() || !crash.traces.is_empty() {
                     crash.traces.extend(trace.ended());
                 }
                 trace.thread = Some(number);

@@ -7,12 +7,12 @@ use super::tables::{PageTables, TableMemory};
 use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
+use crate::arch::local::{self, MAX};
 use crate::arch::mmu::{Flush, flush, flush_all, flush_range};
 use crate::arch::paging::{
-    Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of, publish,
-    set_written,
+    Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of,
+    publish, set_written,
 };
-use crate::arch::local::{self, MAX};
 use crate::arch::{cpu, interrupts};
 use crate::cell::{ExclusiveCell, Rank};
 use crate::peers;

@@ -601,7 +601,9 @@ impl<T, const N: usize> Scheduler<T, N> {
             return None;
         }
         self.offers &= !bit(processor);
-        let index = core::mem::replace(&mut self.processor(processor).offered, NONE);
+        // None before the first thread.
+        let processors = self.processors.get_mut(processor)?;
+        let index = core::mem::replace(&mut processors.offered, NONE);
         let entry = self.entries.get(index as usize)?;
         (entry.state == State::Ready && entry.may_run_on(processor)).then_some(index)
     }

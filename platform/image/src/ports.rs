@@ -22,7 +22,7 @@ impl Source for Shared {
     fn arm(&self) -> bool {
         // If another thread's call uses the device, it has to be waited for.
         let console = self.0.try_lock();
-        console.map_or(true, |mut console| console.enable_interrupts())
+        console.is_none_or(|mut console| console.enable_interrupts())
     }
 }
 

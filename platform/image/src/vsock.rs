@@ -28,7 +28,7 @@ impl Source for Shared {
 
     fn arm(&self) -> bool {
         let vsock = self.0.try_lock();
-        vsock.map_or(true, |mut vsock| vsock.enable_interrupts())
+        vsock.is_none_or(|mut vsock| vsock.enable_interrupts())
     }
 }
 

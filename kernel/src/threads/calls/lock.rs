@@ -8,11 +8,10 @@ const HELD: u32 = 1;
 const AWAITED: u32 = 2;
 
 /// A word that threads wait for as for a futex.
-pub struct Lock(AtomicU32);
+pub(crate) struct Lock(AtomicU32);
 
 impl Lock {
     /// Free.
-    #[expect(clippy::new_without_default, reason = "a constant")]
     pub const fn new() -> Self {
         Self(AtomicU32::new(FREE))
     }

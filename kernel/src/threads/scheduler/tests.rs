@@ -377,7 +377,9 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
         let ready: Vec<u64> = model.ready.iter().map(|thread| thread.number).collect();
         prop_assert_eq!(scheduler.ready_for_test(), ready);
         let offers = model.processors.iter();
-        let offers = offers.filter(|processor| processor.offered.is_some()).count();
+        let offers = offers
+            .filter(|processor| processor.offered.is_some())
+            .count();
         prop_assert_eq!(scheduler.has_ready(), model.ready.len() > offers);
         prop_assert_eq!(scheduler.is_urgent(), model.urgent);
         prop_assert_eq!(scheduler.live_count(), model.live_count());

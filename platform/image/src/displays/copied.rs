@@ -41,7 +41,7 @@ impl Source for Ended {
     }
 
     fn arm(&self) -> bool {
-        self.0.try_lock().map_or(true, |ended| !ended.is_empty())
+        self.0.try_lock().is_none_or(|ended| !ended.is_empty())
     }
 }
 

@@ -28,7 +28,12 @@ impl Memory {
 
     /// Uses the pages whose translations are cached.
     fn touch(&self, cached: &[bool; PAGES]) {
-        for (frame, _) in self.frames.iter().zip(cached).filter(|(_, cached)| **cached) {
+        for (frame, _) in self
+            .frames
+            .iter()
+            .zip(cached)
+            .filter(|(_, cached)| **cached)
+        {
             // SAFETY: loom reports another access at the same time.
             frame.with(|at| unsafe { assert_eq!(*at, 0) });
         }
@@ -77,11 +82,16 @@ pub fn requests() {
             memory.touch(&cached);
             memory.requests.serve(USER, |addresses| {
                 assert_eq!(addresses.end, addresses.start + 1);
-                memory.flush(addresses.start as usize..addresses.end as usize, &mut cached);
+                memory.flush(
+                    addresses.start as usize..addresses.end as usize,
+                    &mut cached,
+                );
             });
             memory.touch(&cached);
             memory.requests.set_idle(USER);
-            memory.requests.set_busy(USER, || memory.flush(0..PAGES, &mut cached));
+            memory
+                .requests
+                .set_busy(USER, || memory.flush(0..PAGES, &mut cached));
             memory.touch(&cached);
             memory.requests.set_idle(USER);
         }
