@@ -4,10 +4,9 @@ use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
 use super::reserve::{Reserve, heap_free};
 use super::tables::{PageTables, TableMemory};
-use super::tlb::TlbGrowth;
+use super::tlb;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
-use crate::arch::local::{self, MAX};
 use crate::arch::mmu::{Flush, flush, flush_all, flush_range};
 use crate::arch::paging::{
     Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of,
@@ -72,8 +71,6 @@ pub(super) struct Memory {
     pub(super) tables: PageTables,
     pub(super) vmas: Vmas,
     pub(super) heap_end: u64,
-    /// Of each processor.
-    pub(super) tlb: [TlbGrowth; MAX],
     pub(super) reserve: Reserve,
     pub(super) windows: Windows,
 }
@@ -175,7 +172,7 @@ pub fn grow_tlb(pages: u64) {
         return;
     }
     with(|memory| {
-        for touched in memory.tlb().grow_to(pages) {
+        for touched in tlb::own().grow_to(pages) {
             let first = DIRECT + image::physical().end.next_multiple_of(PAGE);
             for page in (first..first + touched * PAGE).step_by(PAGE as usize) {
                 if !memory.present(page) {
@@ -201,11 +198,6 @@ pub enum Fault {
 }
 
 impl Memory {
-    /// The software TLB of the processor that runs.
-    fn tlb(&mut self) -> &mut TlbGrowth {
-        &mut self.tlb[usize::from(local::get().number()) % MAX]
-    }
-
     /// Whether a page is mapped at `address`.
     pub(super) fn present(&mut self, address: u64) -> bool {
         is_present(self.tables.get(&mut self.physical, address).0)
@@ -271,7 +263,7 @@ impl Memory {
             }
         }
         publish();
-        if self.tlb().touched((end - page) / PAGE) {
+        if tlb::own().touched((end - page) / PAGE) {
             flush_all();
         }
         Fault::Mapped

@@ -9,10 +9,8 @@ use super::physical::{BootMemory, MemoryMap, Physical, Region};
 use super::reserve::Reserve;
 use super::space::{MEMORY, Memory, PhysicalMemory, READ_WRITE, with, with_room};
 use super::tables::{OutOfFrames, PageTables};
-use super::tlb::TlbGrowth;
 use super::vma::{Protection, Vma, Vmas};
 use super::windows::Windows;
-use crate::arch::local::MAX;
 use crate::arch::paging::{Kind, PAGE, large_page, page as entry_of};
 use crate::arch::start::{boot_mapped, image_physical};
 use crate::arch::{mmu, stacks};
@@ -85,7 +83,6 @@ pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupErro
         tables,
         vmas: Vmas::new(PROGRAM, PROGRAM.start + aslr::distance(mappings)),
         heap_end: HEAP + aslr::distance(heap),
-        tlb: [const { TlbGrowth::new() }; MAX],
         windows: Windows::new(),
     };
     MEMORY.with(|cell| *cell = Some(memory));

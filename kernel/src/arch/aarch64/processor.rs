@@ -109,20 +109,28 @@ pub fn leave() {
     count(-1);
 }
 
-/// An interrupt leaves the number as it was. With several processors it may also move the thread to
-/// another one, in between two of the instructions.
+/// An interrupt leaves the number as it was.
 #[inline(always)]
 fn count(by: i32) {
-    let enabled = local::several() && interrupts::are_enabled();
-    if enabled {
-        interrupts::disable();
+    match local::several() {
+        true => count_here(by),
+        false => add(by),
     }
+}
+
+/// With several processors an interrupt may also move the thread to another one, in between two of
+/// the instructions.
+#[cold]
+#[inline(never)]
+fn count_here(by: i32) {
+    interrupts::without_interrupts(|| add(by));
+}
+
+#[inline(always)]
+fn add(by: i32) {
     let cells = &get().cells;
     let number = cells.load(Ordering::Relaxed).wrapping_add_signed(by);
     cells.store(number, Ordering::Relaxed);
-    if enabled {
-        interrupts::enable();
-    }
 }
 
 /// Number of cells in use by the processor.
