@@ -30,6 +30,8 @@ pub struct Peers {
     pub serve: fn(),
     /// This processor uses none of the program's memory from now on, or (false) soon does again.
     pub set_idle: fn(bool),
+    /// How long all have run at this time, see [`local::Local::used_ns`].
+    pub used_ns: fn(u64) -> u64,
 }
 
 /// Null while there is one processor. Written once, by [`set`].
@@ -72,17 +74,13 @@ pub fn relax() {
 /// used with interrupts enabled on one processor: there, what interrupts leaves the cell alone.
 /// With several, an interrupt may wait for a cell that another processor uses, while that one waits
 /// for what was interrupted.
-#[inline(always)]
-pub fn suspend_interrupts() -> bool {
-    several() && suspend()
-}
-
-#[cold]
 #[inline(never)]
-fn suspend() -> bool {
-    let enabled = interrupts::are_enabled();
-    interrupts::disable();
-    enabled
+pub fn suspend_interrupts() -> bool {
+    let suspends = several() && interrupts::are_enabled();
+    if suspends {
+        interrupts::disable();
+    }
+    suspends
 }
 
 /// Ends what [`suspend_interrupts`] began.

@@ -61,6 +61,7 @@ static PEERS: Peers = Peers {
     flush,
     serve,
     set_idle,
+    used_ns,
 };
 
 /// Requests to forget translations.
@@ -117,6 +118,7 @@ pub fn start(wanted: usize) -> usize {
     local::set_obey(obey);
     power::set_others(&FUNCTIONS);
     let started = without_interrupts(|| {
+        memory::set_several();
         peers::set(&PEERS);
         REQUESTS.set_busy(number(), mmu::flush_all);
         // SAFETY: `STARTED` admits one call.
@@ -247,6 +249,11 @@ fn set_idle(idle: bool) {
     } else {
         REQUESTS.set_busy(number(), mmu::flush_all);
     }
+}
+
+/// See [`Peers::used_ns`].
+fn used_ns(now: u64) -> u64 {
+    local::all().map(|each| each.used_ns(now)).sum()
 }
 
 /// Has the processor with this number run `work`, with interrupts disabled, once it has ended what

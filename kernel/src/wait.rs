@@ -20,7 +20,7 @@ pub mod timer;
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::{cpu, float, gates, interrupts as processor, local};
 use crate::board::timer as alarm;
-use crate::peers::{resume_interrupts, suspend_interrupts};
+use crate::peers::{self, resume_interrupts, suspend_interrupts};
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -268,9 +268,9 @@ pub fn used_ns() -> u64 {
 /// The same of all processors.
 pub fn process_ns() -> u64 {
     let now = time::monotonic_ns();
-    match local::several() {
-        true => local::all().map(|each| each.used_ns(now)).sum(),
-        false => local::get().used_ns(now),
+    match peers::get() {
+        Some(peers) => (peers.used_ns)(now),
+        None => local::get().used_ns(now),
     }
 }
 

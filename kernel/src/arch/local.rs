@@ -107,6 +107,7 @@ impl Local {
 
     /// How long it has run at the monotonic time `now`, in nanoseconds: since its start, without
     /// its halts. From any processor.
+    #[inline(never)]
     pub fn used_ns(&self, now: u64) -> u64 {
         match self.used.load(Ordering::Relaxed) {
             used if used & Self::HALTED != 0 => used & !Self::HALTED,

@@ -136,17 +136,15 @@ impl Acpi {
     /// skipped.
     pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
         let mut acpi = Self::default();
-        for table in tables(memory, rsdp) {
-            match &table[..4] {
-                b"FACP" => acpi.fixed(memory, table),
-                b"APIC" => acpi.interrupts(table),
-                b"SSDT" => {
-                    acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table));
-                    acpi.vmclock = acpi.vmclock.or(vmclock(table));
-                }
-                _ => {}
+        for_each_table(memory, rsdp, &mut |table| match &table[..4] {
+            b"FACP" => acpi.fixed(memory, table),
+            b"APIC" => acpi.interrupts(table),
+            b"SSDT" => {
+                acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table));
+                acpi.vmclock = acpi.vmclock.or(vmclock(table));
             }
-        }
+            _ => {}
+        });
         acpi
     }
 
@@ -187,21 +185,19 @@ impl Acpi {
     fn interrupts(&mut self, madt: &[u8]) {
         const IO_APIC: u8 = 1;
         const OVERRIDE: u8 = 2;
-        for (kind, entry) in entries(madt) {
-            match kind {
-                IO_APIC => {
-                    if let (Some(address), Some(gsi)) = (u32_at(entry, 4), u32_at(entry, 8)) {
-                        self.io_apics.push((address.into(), gsi));
-                    }
+        for_each_entry(madt, &mut |kind, entry| match kind {
+            IO_APIC => {
+                if let (Some(address), Some(gsi)) = (u32_at(entry, 4), u32_at(entry, 8)) {
+                    self.io_apics.push((address.into(), gsi));
                 }
-                OVERRIDE => {
-                    if let (Some(irq), Some(gsi)) = (u8_at(entry, 3), u32_at(entry, 4)) {
-                        self.overrides.push((irq, gsi));
-                    }
-                }
-                _ => {}
             }
-        }
+            OVERRIDE => {
+                if let (Some(irq), Some(gsi)) = (u8_at(entry, 3), u32_at(entry, 4)) {
+                    self.overrides.push((irq, gsi));
+                }
+            }
+            _ => {}
+        });
     }
 
     /// The input that legacy interrupt `irq` is wired to.
@@ -217,8 +213,7 @@ pub fn processors(memory: &impl Physical, rsdp: u64) -> Option<Vec<u32>> {
     const LOCAL_APIC: u8 = 0;
     const LOCAL_X2APIC: u8 = 9;
     const ENABLED: u32 = 1;
-    let madt = tables(memory, rsdp).find(|table| table.starts_with(b"APIC"))?;
-    let id = |(kind, entry): (u8, &[u8])| {
+    let id = |kind: u8, entry: &[u8]| {
         let (id, flags) = match kind {
             LOCAL_APIC => (u8_at(entry, 3)?.into(), u32_at(entry, 4)?),
             LOCAL_X2APIC => (u32_at(entry, 4)?, u32_at(entry, 8)?),
@@ -226,30 +221,40 @@ pub fn processors(memory: &impl Physical, rsdp: u64) -> Option<Vec<u32>> {
         };
         (flags & ENABLED != 0).then_some(id)
     };
-    Some(entries(madt).filter_map(id).take(MAX_PROCESSORS).collect())
+    let mut ids: Option<Vec<u32>> = None;
+    for_each_table(memory, rsdp, &mut |table| {
+        if table.starts_with(b"APIC") && ids.is_none() {
+            let ids = ids.insert(Vec::new());
+            for_each_entry(table, &mut |kind, entry| {
+                let id = id(kind, entry).filter(|_| ids.len() < MAX_PROCESSORS);
+                ids.extend(id);
+            });
+        }
+    });
+    ids
 }
 
-/// The entries of a MADT: the kind of each, and its bytes.
-fn entries(madt: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+/// Calls `f` with the kind of each entry of a MADT, and its bytes.
+fn for_each_entry(madt: &[u8], f: &mut dyn FnMut(u8, &[u8])) {
     let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
-    core::iter::from_fn(move || {
-        let [kind, len, ..] = *rest else {
-            return None;
+    while let [kind, len, ..] = *rest {
+        let Some((entry, behind)) = rest.split_at_checked(usize::from(len.max(2))) else {
+            break;
         };
-        let (entry, behind) = rest.split_at_checked(usize::from(len.max(2)))?;
+        f(kind, entry);
         rest = behind;
-        Some((kind, entry))
-    })
+    }
 }
 
-/// The intact tables that the root pointer at `rsdp` leads to.
-fn tables<M: Physical>(memory: &M, rsdp: u64) -> impl Iterator<Item = &[u8]> {
+/// Calls `f` with the intact tables that the root pointer at `rsdp` leads to.
+fn for_each_table(memory: &impl Physical, rsdp: u64, f: &mut dyn FnMut(&[u8])) {
     let (entries, width) = roots(memory, rsdp).unwrap_or((&[], 4));
-    let entries = entries.chunks_exact(width).take(MAX_TABLES);
-    entries.filter_map(move |entry| {
+    for entry in entries.chunks_exact(width).take(MAX_TABLES) {
         let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from));
-        table(memory, address?)
-    })
+        if let Some(table) = address.and_then(|address| table(memory, address)) {
+            f(table);
+        }
+    }
 }
 
 /// The XSDT or RSDT of this RSDP without its header, and the bytes of an entry.

@@ -7,7 +7,7 @@ use super::reserve::{on_heap_allocated, on_heap_freed};
 use super::space;
 use crate::arch::paging::PAGE;
 use crate::cell::{ExclusiveCell, Rank};
-use crate::peers::{resume_interrupts, suspend_interrupts};
+use crate::peers::{resume_interrupts, several, suspend_interrupts};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
@@ -70,7 +70,7 @@ impl State {
 
 impl Heap {
     fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        let suspended = suspend_interrupts();
+        let suspended = several() && suspend_interrupts();
         let result = self.0.with(f);
         resume_interrupts(suspended);
         result

@@ -17,7 +17,8 @@ use crate::cell::{ExclusiveCell, Rank};
 use crate::peers;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// From this many pages on, flushing all translations is cheaper than flushing each.
 const FLUSH_EACH: u64 = 64;
@@ -83,6 +84,33 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// thread may fault. A page fault of the processor that uses it is denied: the code that works on
 /// memory touches only present pages.
 pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = Rank::Memory.cell(None);
+
+/// [`close_pages`] where several processors run, else null.
+static CLOSE: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// From now on several processors run: pages are closed to all before their frames are free.
+pub fn set_several() {
+    // Hidden from the compiler: otherwise every program would link the function.
+    let close: *mut () = core::hint::black_box(close_pages as *mut ());
+    CLOSE.store(close, Ordering::Relaxed);
+}
+
+/// Closes the pages of `range` to all processors.
+fn close_pages(memory: &mut Memory, range: &Range<u64>) {
+    let Memory {
+        physical, tables, ..
+    } = memory;
+    let mut any = false;
+    let close = |_: &mut _, _, entry| {
+        any |= is_present(entry);
+        close(entry)
+    };
+    tables.update(physical, range.start, range.end, close);
+    if any {
+        flush_range(range.clone());
+        peers::flush(range.clone());
+    }
+}
 
 /// Stack that work on [`MEMORY`] may use, in pages.
 const RESERVED_STACK: u64 = 4;
@@ -300,26 +328,23 @@ impl Memory {
 
     /// Frees the pages of `range`.
     pub(super) fn release(&mut self, range: &Range<u64>) {
+        // SAFETY: null is `None`, and `set_several` stores a function of this type.
+        let close = unsafe {
+            core::mem::transmute::<*mut (), Option<fn(&mut Self, &Range<u64>)>>(
+                CLOSE.load(Ordering::Relaxed),
+            )
+        };
+        let several = close.is_some();
+        if let Some(close) = close {
+            // No processor may use a page whose frame is free.
+            close(self, range);
+        }
         let Self {
             physical,
             tables,
             vmas,
             ..
         } = self;
-        let several = peers::several();
-        if several {
-            // No processor may use a page whose frame is free.
-            let mut any = false;
-            let close = |_: &mut _, _, entry| {
-                any |= is_present(entry);
-                close(entry)
-            };
-            tables.update(physical, range.start, range.end, close);
-            if any {
-                flush_range(range.clone());
-                peers::flush(range.clone());
-            }
-        }
         let mut stale = Flush::<{ FLUSH_EACH as usize }>::begin();
         tables.update(
             physical,

@@ -162,10 +162,16 @@ fn store(place: &mut u64, entry: u64) {
 
 /// Replaces the entry `old` by `new`. Another processor may record a write there meanwhile.
 fn replace(place: &mut u64, old: u64, new: u64) {
-    if !RECORDS_WRITES || !several() {
+    if RECORDS_WRITES && several() {
+        replace_shared(place, old, new);
+    } else {
         *place = new;
-        return;
     }
+}
+
+#[cold]
+#[inline(never)]
+fn replace_shared(place: &mut u64, old: u64, new: u64) {
     // SAFETY: exclusively borrowed, but for processors that walk the tables, by atomic accesses.
     let place = unsafe { AtomicU64::from_ptr(place) };
     let new_of = |now| Some(with_records(old, now, new));

@@ -150,10 +150,11 @@ pub struct State {
     actions: [Action; COUNT],
     /// Signals that were sent to the process, for the first thread that doesn't block them.
     pending: u64,
-    /// Of each processor: those of the thread that runs there, or ran last.
-    threads: [Thread; MAX],
-    /// The processor whose thread is the running one.
+    /// Those of the thread that runs, or ran last, on `processor`.
+    thread: Thread,
     processor: u8,
+    /// Of the other processors: the same.
+    others: [Thread; MAX],
 }
 
 impl State {
@@ -162,23 +163,32 @@ impl State {
         Self {
             actions: [[0; 4]; COUNT],
             pending: 0,
-            threads: [Thread::NEW; MAX],
+            thread: Thread::NEW,
             processor: 0,
+            others: [Thread::NEW; MAX],
         }
     }
 
     /// Makes the thread of this processor the running one for what follows.
     pub fn set_processor(&mut self, processor: u8) {
-        self.processor = processor;
+        if self.processor != processor {
+            self.exchange(processor);
+        }
     }
 
-    fn running(&self) -> &Thread {
-        &self.threads[usize::from(self.processor) % MAX]
+    #[cold]
+    #[inline(never)]
+    fn exchange(&mut self, processor: u8) {
+        let before = core::mem::replace(&mut self.processor, processor);
+        for place in [before, processor] {
+            let other = &mut self.others[usize::from(place) % MAX];
+            core::mem::swap(&mut self.thread, other);
+        }
     }
 
     /// The signals of the running thread.
     pub fn thread(&mut self) -> &mut Thread {
-        &mut self.threads[usize::from(self.processor) % MAX]
+        &mut self.thread
     }
 
     /// Signals that were sent to the process and wait for a thread.
@@ -195,7 +205,7 @@ impl State {
             *action = new;
             if new[0] == IGNORE {
                 self.pending &= !bit(signal);
-                self.thread().pending &= !bit(signal);
+                self.thread.pending &= !bit(signal);
             }
         }
         previous
@@ -215,9 +225,9 @@ impl State {
     /// # Errors
     /// EINVAL for another `how`.
     pub fn change_mask(&mut self, how: u64, set: Option<u64>) -> Result<u64, Errno> {
-        let previous = self.running().mask;
+        let previous = self.thread.mask;
         if let Some(set) = set {
-            self.thread().mask = !FIRM
+            self.thread.mask = !FIRM
                 & match how {
                     0 => previous | set,
                     1 => previous & !set,
@@ -230,22 +240,22 @@ impl State {
 
     /// Sets the mask, at the end of a handler.
     pub fn restore_mask(&mut self, mask: u64) {
-        self.thread().mask = mask & !FIRM;
+        self.thread.mask = mask & !FIRM;
     }
 
     /// Replaces the mask until the next signal is delivered, or none is found.
     pub fn replace_mask(&mut self, mask: u64) {
-        let thread = self.thread();
+        let thread = &mut self.thread;
         thread.saved_mask = Some(core::mem::replace(&mut thread.mask, mask & !FIRM));
     }
 
     /// The blocked signals that are pending.
     pub fn blocked(&self) -> u64 {
-        self.all_pending() & self.running().mask
+        self.all_pending() & self.thread.mask
     }
 
     fn all_pending(&self) -> u64 {
-        self.pending | self.running().pending
+        self.pending | self.thread.pending
     }
 
     /// Those of the signals `set` that the program ignores.
@@ -258,7 +268,7 @@ impl State {
     /// Whether a signal is pending that isn't blocked.
     pub fn is_ready(&self) -> bool {
         let pending = self.all_pending();
-        pending != 0 && self.running().accepts(pending & !self.ignored(pending))
+        pending != 0 && self.thread.accepts(pending & !self.ignored(pending))
     }
 
     /// Sets the alternate stack to `new` (address, flags, size), if that is given, for a program
@@ -269,14 +279,14 @@ impl State {
     pub fn set_stack(&mut self, new: Option<[u64; 3]>, pointer: u64) -> Result<[u64; 3], Errno> {
         /// `MINSIGSTKSZ`.
         const MIN_SIZE: u64 = 2048;
-        let [start, size] = self.running().stack;
+        let [start, size] = self.thread.stack;
         let used = match self.is_on_stack(pointer) {
             true => STACK_IN_USE,
             false if size == 0 => STACK_DISABLED,
             false => 0,
         };
         if let Some([start, flags, size]) = new {
-            self.thread().stack = match flags as u32 {
+            self.thread.stack = match flags as u32 {
                 _ if used == STACK_IN_USE => return Err(Errno::EPERM),
                 2 => [0; 2],
                 0 | 1 if size < MIN_SIZE => return Err(Errno::ENOMEM),
@@ -289,13 +299,13 @@ impl State {
 
     /// The end of the alternate stack, if a handler with these flags begins there.
     pub fn other_stack(&self, flags: u64, pointer: u64) -> Option<u64> {
-        let [start, size] = self.running().stack;
+        let [start, size] = self.thread.stack;
         let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(pointer);
         used.then(|| start.wrapping_add(size))
     }
 
     fn is_on_stack(&self, pointer: u64) -> bool {
-        let [start, size] = self.running().stack;
+        let [start, size] = self.thread.stack;
         pointer > start && pointer - start <= size
     }
 
@@ -315,8 +325,8 @@ impl State {
         }
         let ignored = self.ignored(bit(signal));
         let (blocked, pending) = match target {
-            Target::Process => (self.running().blocked(), &mut self.pending),
-            Target::Running => (self.running().blocked(), &mut self.thread().pending),
+            Target::Process => (self.thread.blocked(), &mut self.pending),
+            Target::Running => (self.thread.blocked(), &mut self.thread.pending),
             Target::Thread(thread) => (thread.blocked(), &mut thread.pending),
         };
         // A signal that is ignored but blocked can be waited for, as on Linux.
@@ -349,26 +359,26 @@ impl State {
             return None;
         }
         let one = ready & ready.wrapping_neg();
-        let code = match self.running().pending & one {
+        let code = match self.thread.pending & one {
             0 => SENT_BY_KILL,
             _ => SENT_BY_TKILL,
         };
         match code {
             SENT_BY_KILL => self.pending &= !one,
-            _ => self.thread().pending &= !one,
+            _ => self.thread.pending &= !one,
         }
         Some((u64::from(one.trailing_zeros()) + 1, code))
     }
 
     /// Takes the next signal that isn't blocked, the lowest number first.
     pub fn next(&mut self) -> Option<Delivery> {
-        let Some((signal, code)) = self.take(!self.running().mask) else {
+        let Some((signal, code)) = self.take(!self.thread.mask) else {
             // A wait with another mask that ended by itself.
-            let thread = self.thread();
+            let thread = &mut self.thread;
             thread.mask = thread.saved_mask.take().unwrap_or(thread.mask);
             return None;
         };
-        let thread = &mut self.threads[usize::from(self.processor) % MAX];
+        let thread = &mut self.thread;
         let slot = &mut self.actions[signal as usize];
         let action @ [handler, flags, _, blocked] = *slot;
         let mut mask = 0;
@@ -400,6 +410,7 @@ mod tests {
         DEFAULT, During, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target,
         Thread, bit, check_signal,
     };
+    use crate::arch::local::MAX;
     use crate::errno::Errno;
 
     const HANDLER: u64 = 0x1000;

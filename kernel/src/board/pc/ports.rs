@@ -14,6 +14,7 @@ pub struct Pair {
 
 impl Pair {
     /// Waits for other processors, which take a few accesses.
+    #[inline(never)]
     pub fn begin() -> Self {
         let suspended = suspend_interrupts();
         // Acquire: pairs with the release below.
@@ -25,6 +26,7 @@ impl Pair {
 }
 
 impl Drop for Pair {
+    #[inline(never)]
     fn drop(&mut self) {
         if several() {
             USED.store(false, Ordering::Release);
