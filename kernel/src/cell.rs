@@ -17,6 +17,8 @@
 use crate::arch::local;
 use crate::peers::relax;
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// The place of a cell in the order in which a processor may wait for several. Interrupts begin
@@ -171,6 +173,26 @@ impl<T> ExclusiveCell<T> {
         take(&self.user).then(|| unsafe { self.run(f) })
     }
 
+    /// The value, once no other processor uses it, until the guard is dropped. Where
+    /// [`ExclusiveCell::with`] would be compiled for many functions, and its inlined code be large.
+    ///
+    /// # Panics
+    /// As [`ExclusiveCell::with`].
+    #[inline(always)]
+    pub fn lock(&self) -> Guard<'_, T> {
+        #[cfg(debug_assertions)]
+        order::check(self.rank, &self.user);
+        if !take(&self.user) {
+            in_use();
+        }
+        Guard {
+            cell: self,
+            #[cfg(debug_assertions)]
+            before: order::hold(self.rank),
+            of_this_processor: PhantomData,
+        }
+    }
+
     /// Runs `f` on the value, or returns `None` when it is in use. Never waits: a processor that
     /// was stopped doesn't release its cells.
     pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
@@ -230,6 +252,42 @@ impl<T> ExclusiveCell<T> {
         #[cfg(debug_assertions)]
         order::begin();
         release(&self.user);
+    }
+}
+
+/// The use of a cell, see [`ExclusiveCell::lock`].
+pub struct Guard<'a, T> {
+    cell: &'a ExclusiveCell<T>,
+    #[cfg(debug_assertions)]
+    before: u32,
+    /// The processor that has taken the cell releases it.
+    of_this_processor: PhantomData<*mut T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard is the only use of the value.
+        unsafe { &*self.cell.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard is the only use of the value.
+        unsafe { &mut *self.cell.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        #[cfg(debug_assertions)]
+        order::restore(self.before);
+        release(&self.cell.user);
     }
 }
 

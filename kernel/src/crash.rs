@@ -92,9 +92,7 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
-        if let Some(others) = power::others() {
-            (others.own)(&mut |line, _| report.both(line, true));
-        }
+        report.processors(|others| others.own);
         if let Some(threads) = threads() {
             let number = threads(&mut |_| {});
             report.both(format_args!("thread {number}"), true);
@@ -175,15 +173,21 @@ impl Report {
         }
     }
 
-    fn end(mut self, status: u8) -> ! {
+    /// Reports processors, if the program has started others: those that a function visits.
+    #[inline(never)]
+    fn processors(&mut self, those: fn(&power::Others) -> fn(power::Visitor<'_>)) {
         if let Some(others) = power::others() {
-            (others.visit)(&mut |line, frame| {
+            those(others)(&mut |line, frame| {
                 self.both(line, true);
                 if let Some(frame) = frame {
                     self.trace_frame(frame);
                 }
             });
         }
+    }
+
+    fn end(mut self, status: u8) -> ! {
+        self.processors(|others| others.visit);
         if let Some(threads) = threads() {
             threads(&mut |thread| {
                 self.both(format_args!("thread {}", thread.number), true);

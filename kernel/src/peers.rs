@@ -11,6 +11,7 @@ pub mod shootdown;
 
 pub use crate::arch::local::several;
 
+use crate::arch::gates::SystemCallFrame;
 use crate::arch::{interrupts, local, mmu};
 use core::ops::Range;
 use core::ptr::null_mut;
@@ -30,6 +31,8 @@ pub struct Peers {
     pub serve: fn(),
     /// This processor uses none of the program's memory from now on, or (false) soon does again.
     pub set_idle: fn(bool),
+    /// A system call begins, or the kernel makes one: it may wait for those of others.
+    pub begin_call: fn(&SystemCallFrame),
     /// How long all have run at this time, see [`local::Local::used_ns`].
     pub used_ns: fn(u64) -> u64,
 }

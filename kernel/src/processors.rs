@@ -61,6 +61,7 @@ static PEERS: Peers = Peers {
     flush,
     serve,
     set_idle,
+    begin_call: wait::begin_call,
     used_ns,
 };
 

@@ -11,7 +11,7 @@ pub use delivery::{deliver, deliver_interrupted};
 pub use state::{Target, Thread};
 
 use crate::arch::{gates, local, numbers};
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, Guard, Rank};
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::peers::{resume_interrupts, suspend_interrupts};
@@ -29,13 +29,26 @@ static STATE: ExclusiveCell<State> = Rank::Signals.cell(State::new());
 
 /// Runs `f` on the state, in which this processor runs a thread.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    let suspended = suspend_interrupts();
-    let result = STATE.with(|state| {
-        state.set_processor(local::get().number());
-        f(state)
-    });
-    resume_interrupts(suspended);
+    let (mut state, suspended) = begin();
+    let result = f(&mut state);
+    end(state, suspended);
     result
+}
+
+/// Outlined from [`with`], which is compiled for each use.
+#[inline(never)]
+fn begin() -> (Guard<'static, State>, bool) {
+    let suspended = suspend_interrupts();
+    let mut state = STATE.lock();
+    state.set_processor(local::get().number());
+    (state, suspended)
+}
+
+/// See [`begin`].
+#[inline(never)]
+fn end(state: Guard<'static, State>, suspended: bool) {
+    drop(state);
+    resume_interrupts(suspended);
 }
 
 /// The sender of a signal, as `siginfo_t` has it.

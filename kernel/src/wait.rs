@@ -361,9 +361,10 @@ pub fn in_call<T>(call: &mut SystemCallFrame, f: impl FnOnce(&mut SystemCallFram
     answer
 }
 
+/// A system call begins, where several processors run: it may wait for theirs.
 #[cold]
 #[inline(never)]
-fn begin_call(call: &SystemCallFrame) {
+pub fn begin_call(call: &SystemCallFrame) {
     if let Some(threads) = threads() {
         (threads.begin_call)(call);
     }

@@ -13,7 +13,7 @@ use crate::arch::paging::{
     publish, set_written,
 };
 use crate::arch::{cpu, interrupts};
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, Guard, Rank};
 use crate::peers;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -135,28 +135,29 @@ fn reserve_stack() {
 
 /// Runs `f` on the address space.
 pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
-    let enabled = begin();
-    let result = MEMORY.with(|memory| match memory {
+    let (mut memory, enabled) = begin();
+    let result = match &mut *memory {
         Some(memory) => f(memory),
         None => not_set_up(),
-    });
-    end(enabled);
+    };
+    end(memory, enabled);
     result
 }
 
-/// Prepares for work on [`MEMORY`]; returns whether interrupts were enabled. Outlined from
+/// Begins work on [`MEMORY`]; returns also whether interrupts were enabled. Outlined from
 /// [`with`], which is monomorphized for each use.
 #[inline(never)]
-fn begin() -> bool {
+fn begin() -> (Guard<'static, Option<Memory>>, bool) {
     let enabled = interrupts::are_enabled();
     interrupts::disable();
     reserve_stack();
-    enabled
+    (MEMORY.lock(), enabled)
 }
 
 /// See [`begin`].
 #[inline(never)]
-fn end(enabled: bool) {
+fn end(memory: Guard<'static, Option<Memory>>, enabled: bool) {
+    drop(memory);
     if enabled {
         interrupts::enable();
     }
