@@ -8,6 +8,7 @@ import subprocess
 
 from cases.arm_disks import FIRMWARE, needed
 from cases.machines import attach
+from cases.processors import runs
 from harness.console import PATIENCE, falls_asleep
 from harness.context import PROCESSOR, SOIL, Skip, executable, outcome
 from harness.fdt import Tree
@@ -15,6 +16,7 @@ from harness.qmp import Monitor
 from harness.runner import test
 
 MACHINE = "tests/programs/machines/machine.exe"
+SEVERAL = "tests/programs/processors/processors.exe"
 SIGNALS = "tests/programs/signals.exe"
 PROCESSORS = ("cortex-a53", "cortex-a72", "neoverse-n1", "max")
 BUSES = ("device", "pci")
@@ -140,6 +142,23 @@ def each_pair_of_kinds(context):
     needed()
     for each in PAIRS:
         boot(context, *each)
+
+
+@test(limit=300)
+def processors_of_each_kind(context):
+    """Eight processors with a GICv2 and seventeen with a GICv3, which has them in two groups: all
+    start on the same machines, and each interrupts by a number of its own."""
+    needed()
+    for controller, cpu, bus, loader, kind in PAIRS:
+        count = {2: 8, 3: 17}[controller]
+        loads = {
+            "kernel": lambda: by_kernel(context, SEVERAL, ["64"]),
+            "uefi": lambda bus=bus: by_disk(context, bus, SEVERAL, ["64"]),
+        }[loader]()
+        kind = f",gic-version={controller}{kind}"
+        child = context.child(qemu(kind, cpu, *loads, "-smp", str(count)))
+        status, text = outcome(child, context)
+        assert status == 0 and runs(count) in text, f"{kind} {cpu} {loader}\n{text}"
 
 
 @test(limit=900, long=True)

@@ -55,6 +55,21 @@ intptr_t others_crash_here(intptr_t unit) {
     return unit;
 }
 
+static volatile bool spins;
+
+static void spin_here(void) {
+    spins = true;
+    for (;;) {}
+}
+
+// The processor computes with interrupts disabled from now on.
+intptr_t others_spin(intptr_t which) {
+    if (!soil_processors_wake(which, spin_here)) return 0;
+    time_t until = now() + 30;
+    while (!spins && now() < until) {}
+    return spins;
+}
+
 static void leave_here(void) {
 #if defined(__x86_64__)
     __asm__ volatile("syscall" : : "a"(231), "D"(7) : "rcx", "r11", "memory");

@@ -4,6 +4,7 @@
 external start : (int[@untagged]) -> (int[@untagged]) = "unavailable" "others_start" [@@noalloc]
 external report : (int[@untagged]) -> (int[@untagged]) = "unavailable" "others_report" [@@noalloc]
 external crash : (int[@untagged]) -> (int[@untagged]) = "unavailable" "others_crash" [@@noalloc]
+external spin : (int[@untagged]) -> (int[@untagged]) = "unavailable" "others_spin" [@@noalloc]
 external leave : (int[@untagged]) -> (int[@untagged]) = "unavailable" "others_leave" [@@noalloc]
 external crash_here : unit -> unit = "others_crash_here"
 
@@ -31,6 +32,9 @@ let () =
         ignore (crash which)
       done;
       crash_here ()
+  | [| _; _; "spin"; how |] ->
+      assert (spin 1 = 1);
+      if how = "exit" then exit 7 else crash_here ()
   | [| _; _; "exit"; "0" |] -> exit 7
   | [| _; _; "exit"; which |] ->
       ignore (leave (int_of_string which));
