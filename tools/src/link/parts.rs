@@ -24,6 +24,8 @@ struct Part {
 
 /// The part for several processors.
 pub const PROCESSORS: &str = "soil_with_processors";
+/// The part that limits OCaml's domains to one. [`PROCESSORS`] excludes it.
+const ONE_RING: &str = "__wrap_caml_parse_ocamlrunparam";
 
 const PARTS: [Part; 6] = [
     // The driver of entropy devices.
@@ -203,7 +205,7 @@ const PARTS: [Part; 6] = [
     },
     // The event ring of the single domain, see soil-sys/src/domains.rs.
     Part {
-        symbol: "__wrap_caml_parse_ocamlrunparam",
+        symbol: ONE_RING,
         names: &["caml_ml_runtime_events_start"],
         beginnings: &[],
         exceptions: &[],
@@ -244,7 +246,11 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
         });
     }
     let wanted = PARTS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
-    wanted.map(|(part, _)| part.symbol).collect()
+    let mut symbols: Vec<_> = wanted.map(|(part, _)| part.symbol).collect();
+    if symbols.contains(&PROCESSORS) {
+        symbols.retain(|symbol| *symbol != ONE_RING);
+    }
+    symbols
 }
 
 /// Calls `f` with each undefined symbol of an object or an archive's members. Ignores other files,
@@ -285,7 +291,7 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::wanted_by;
+    use super::{ONE_RING, PROCESSORS, wanted_by};
     use object::write::{Object, Symbol, SymbolSection};
     use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
     use std::path::Path;
@@ -328,10 +334,7 @@ mod tests {
             ("fopen", "soil_with_files"),
             ("sigwait", "soil_with_files"),
             ("camlSoil__Readiness.await_12", "soil_with_files"),
-            (
-                "caml_ml_runtime_events_start",
-                "__wrap_caml_parse_ocamlrunparam",
-            ),
+            ("caml_ml_runtime_events_start", ONE_RING),
         ] {
             assert_eq!(wanted("main.o", symbol), [part], "{symbol}");
         }
@@ -359,6 +362,18 @@ mod tests {
         }
         assert!(wanted("libasmrun.a", "pthread_create").is_empty());
         assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn programs_with_domains_have_a_ring_for_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["camlStdlib__Domain.spawn_7", "caml_ml_runtime_events_start"].map(|symbol| {
+            let path = folder.path().join(symbol);
+            std::fs::write(&path, object(symbol)).unwrap();
+            path
+        });
+        let wanted = wanted_by(paths.iter().map(|path| path.as_path()));
+        assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
     }
 
     #[test]
