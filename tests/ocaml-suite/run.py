@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs programs of the OCaml compiler's own test suite as images.
 
-A program counts if it is one file, runs by itself, and passes as a Linux process; then it has to
-print the same and end with the same status as an image. With --arch images are for that processor,
-and the process is this machine's. skips.txt lists programs left out, each with its reason. The
-sources are those of Debian's source package of the compiler in use;
-OCAML_SOURCE names a folder that has them already.
+A program counts if it is OCaml and C only, runs by itself, and passes as a Linux process; then it
+has to print the same and end with the same status as an image, on machines with one, two and four
+processors (--short: a tenth of the programs; those with domains on one of these machines, the
+others on one processor). With --arch images are for that processor, and the process is this
+machine's. skips.txt lists programs left out, each with its reason. The sources are those of
+Debian's source package of the compiler in use; OCAML_SOURCE names a folder that has them already.
 """
 
 import argparse
@@ -28,13 +29,15 @@ ROOT = HERE.parent.parent
 WORK = ROOT / "target" / "ocaml-suite"
 # The short run has one program in SHORT.
 SHORT = 10
-PROCESS_SECONDS = 30
+# Numbers of processors of the machines.
+PROCESSORS = (1, 2, 4)
+PROCESS_SECONDS = 120
 # An emulated machine is twenty times slower than the host, which may itself be slow or busy.
 IMAGE_SECONDS = 1200
 # One of them keeps 400 MB.
 OPTIONS = ["--mem", "1G", "--net", "none"]
 
-# Words of a TEST block by which the program isn't one file, apart from C stubs.
+# Words of a TEST block by which the program isn't one command of ocamlopt.
 NOT_ALONE = re.compile(
     r"\b(all_modules|plugins|libraries|program|ocamlopt_byte_exit_status|subdirectories)\b\s*="
     r"|\bexpect;|\btoplevel|include (dynlink|ocaml|testing)|check-ocamlopt|ocamldoc|"
@@ -51,9 +54,11 @@ LIBRARIES = {
 # The files that link and run images, copied first, since a concurrent build may remove them for a
 # moment.
 TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc"]
+DOMAINS = re.compile(r"\bDomain\s*\.|\bopen Domain\b")
+# What the kernel logs where domains outnumber processors, which a process doesn't.
+SHARED = re.compile(rb"^soil: \d+ domains, and \d+ processors?: .*\n", re.M)
 # Features that an image lacks, with the reason.
 FEATURES = [
-    (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
     (
         r"\b(fork|create_process|open_process\w*|execv\w*|Unix\.system|Sys\.command|waitpid)\b",
         "processes",
@@ -115,13 +120,13 @@ def value(block, name):
 
 
 def candidates(tests):
-    """(path, block, reason to leave it out or None), for all runnable programs of one file."""
+    """(path, block, reason to leave it out or None), for all programs of one command."""
     for path in sorted(tests.rglob("*.ml")):
         text = path.read_text(errors="replace")
         block = block_of(text)
         if block is None or NOT_ALONE.search(block):
             continue
-        if any(not name.endswith(".c") for name in value(block, "modules")):
+        if any(not name.endswith((".c", ".ml")) for name in value(block, "modules")):
             continue
         feature = next((reason for pattern, reason in FEATURES if re.search(pattern, text)), None)
         yield path, block, feature
@@ -146,16 +151,23 @@ class Program:
         self.name = str(path.relative_to(tests))
         self.folder = WORK / self.name.replace("/", "--").removesuffix(".ml")
         self.form = {form: self.folder / f"{form}.exe" for form in ("process", "image")}
-        self.stubs = value(block, "modules")
+        self.modules = value(block, "modules")
         self.files = [
             name.replace("${test_source_directory}/", "")
             for name in value(block, "readonly_files")
             if name != "\\"
         ]
+        self.environment = dict(re.findall(r'\bset (\w+)\s*=\s*"([^"$]*)"', block))
+        parameters = value(block, "ocamlrunparam")
+        if parameters:
+            self.environment["OCAMLRUNPARAM"] = parameters[0].removeprefix(",")
         # A script of the suite that changes the output before the comparison.
         script = path.with_suffix(".run")
         self.filter = script.read_text(errors="replace") if script.exists() else ""
         self.is_unordered = "SORT" in self.filter
+        parts = (path, *(path.parent / name for name in self.modules))
+        self.text = "".join(part.read_text(errors="replace") for part in parts)
+        self.has_domains = DOMAINS.search(self.text)
         # Why a slow machine doesn't explain a failure.
         self.final = None
 
@@ -163,17 +175,29 @@ class Program:
     def in_short(self):
         """Whether the short run includes it: by its name, so that other programs don't change the
         choice."""
-        return zlib.crc32(self.name.encode()) % SHORT == 0
+        return self.hash % SHORT == 0
+
+    @property
+    def hash(self):
+        return zlib.crc32(self.name.encode())
+
+    def processors(self, short):
+        """The numbers of processors to run it with."""
+        if not short:
+            return PROCESSORS
+        if not self.has_domains:
+            return PROCESSORS[:1]
+        return (PROCESSORS[self.hash // SHORT % len(PROCESSORS)],)
 
     def build(self, form):
         """Compiles one form; returns whether that worked."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (self.path.name, *self.stubs, *self.files):
+        for name in (self.path.name, *self.modules, *self.files):
             shutil.copyfile(self.path.parent / name, self.folder / pathlib.Path(name).name)
         link = ["-cc", str(WORK / "soil-cc"), "-ccopt", str(WORK / "libsoil_image.a")]
         words = value(self.block, "flags")
         used = re.findall(r"\binclude (\w+)", self.block)
-        if re.search(r"\bUnix\s*\.", self.path.read_text(errors="replace")):
+        if re.search(r"\bUnix\s*\.", self.text):
             used.append("unix")
         packages = sorted({LIBRARIES[name] for name in used if name in LIBRARIES})
         if packages:
@@ -188,7 +212,7 @@ class Program:
             "-g",
             *words,
             *(link if is_image else []),
-            *(pathlib.Path(name).name for name in self.stubs),
+            *(pathlib.Path(name).name for name in self.modules),
             self.path.name,
             "-o",
             self.form[form].name,
@@ -208,7 +232,7 @@ class Program:
         self.complaint = result.stdout + result.stderr
         return result.returncode == 0 and self.form[form].exists()
 
-    def run(self, form):
+    def run(self, form, processors=1):
         """(status, output), or None after the time limit. Its directory starts with exactly the
         files that it reads: an image gets them on a disk."""
         room = self.folder / "run"
@@ -223,11 +247,14 @@ class Program:
         if form == "process":
             command, limit = [executable, *arguments], PROCESS_SECONDS
         else:
-            options = [*OPTIONS, *(self.disk(room) if self.files else [])]
+            options = [*OPTIONS, "--cpus", str(processors)]
+            options += self.disk(room) if self.files else []
+            for pair in self.environment.items():
+                options += ["--env", "=".join(pair)]
             command = [str(WORK / "soil"), "run", executable, *options, "--", *arguments]
             limit = IMAGE_SECONDS
         # A program that prints its own name must print the same one.
-        environment = dict(os.environ, SOIL_ARGV0=str(self.form["process"]))
+        environment = dict(os.environ, SOIL_ARGV0=str(self.form["process"]), **self.environment)
         try:
             result = subprocess.run(
                 command,
@@ -240,7 +267,7 @@ class Program:
             )
         except subprocess.TimeoutExpired:
             return None
-        output = result.stdout
+        output = result.stdout if form == "process" else SHARED.sub(b"", result.stdout)
         if self.is_unordered:
             output = b"".join(sorted(output.splitlines(keepends=True)))
         return result.returncode, output
@@ -269,7 +296,7 @@ class Program:
             return None
         return first
 
-    def check(self):
+    def check(self, short):
         """(verdict, text): 'pass', 'no' (not one that passes as a process), 'fail'."""
         expected = self.passes_as_process()
         if expected is None:
@@ -277,18 +304,21 @@ class Program:
         if not self.build("image"):
             self.final = "it doesn't link"
             return "fail", f"doesn't link: {self.complaint}"
-        found = self.run("image")
-        if found is None:
-            self.final = "a hang"
-            return "fail", f"still running after {IMAGE_SECONDS} s"
-        if found == expected:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return "pass", ""
-        self.final = flaky.final(found[1].decode(errors="replace"))
-        return (
-            "fail",
-            f"status {found[0]} in place of {expected[0]}\n{difference(expected[1], found[1])}",
-        )
+        for processors in self.processors(short):
+            found = self.run("image", processors)
+            on = f"on {processors} processor{'s' if processors > 1 else ''}"
+            if found is None:
+                self.final = "a hang"
+                return "fail", f"{on}: still running after {IMAGE_SECONDS} s"
+            if found != expected:
+                self.final = flaky.final(found[1].decode(errors="replace"))
+                return (
+                    "fail",
+                    f"{on}: status {found[0]} in place of {expected[0]}\n"
+                    + difference(expected[1], found[1]),
+                )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return "pass", ""
 
 
 def difference(expected, found):
@@ -337,14 +367,15 @@ def main():
         programs = [program for program in programs if program.in_short]
     counts, failures = {"pass": 0, "no": 0, "fail": 0}, {}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for program, (verdict, text) in zip(programs, pool.map(Program.check, programs)):
+        verdicts = pool.map(lambda program: program.check(options.short), programs)
+        for program, (verdict, text) in zip(programs, verdicts):
             counts[verdict] += 1
             if verdict == "fail":
                 failures[program.name] = failure(program, text)
     by_name = {program.name: program for program in programs}
 
     def again(names):
-        checked = {name: by_name[name].check() for name in names}
+        checked = {name: by_name[name].check(options.short) for name in names}
         return {
             name: failure(by_name[name], text)
             for name, (verdict, text) in checked.items()
