@@ -14,6 +14,7 @@ PROGRAM = "tests/programs/processors/processors.exe"
 COUNTS = (1, 2, 4, 8)
 FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
+BARRIER = "tests/programs/processors/barrier.exe"
 STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
 TOGETHER = "tests/programs/processors/together.exe"
 # What threads do there, see together.c.
@@ -30,6 +31,38 @@ SUBJECTS = (
     "mappings",
     "allocations",
 )
+# What domains do there, see domains.ml.
+OF_DOMAINS = (
+    "results: in order",
+    "collections: nothing is lost",
+    "exceptions: of each domain",
+    "exceptions: the same again",
+    "exceptions: Stack_overflow in each domain",
+    "storage: of each domain",
+    "storage: from the parent",
+    "numbers: each its own, in order",
+    "the main domain: only one",
+    "at_exit: the last one first, before the join",
+    "atomics: nothing is lost",
+    "mutexes: nothing is lost",
+    "conditions: nothing is lost",
+    "semaphores: never more than two",
+    "threads: three in each domain",
+    "pipes: of all domains at once",
+    "files: of all domains at once",
+    "sockets: of all domains at once",
+    "collections: nothing is lost",
+    "waits: beside collections",
+)
+AT_EXIT = "at_exit of the program"
+# How a program with domains ends, its status, and what it prints.
+ENDS = (
+    ("main-exits", 3, [AT_EXIT]),
+    ("main-returns", 0, [AT_EXIT]),
+    ("domain-exits", 4, [AT_EXIT]),
+    ("uncaught", 2, [AT_EXIT, 'Fatal error: exception Failure("in a domain")']),
+    ("unjoined", 0, [AT_EXIT]),
+)
 
 
 def runs(count):
@@ -42,6 +75,21 @@ def run(context, form, cpus, *words, program=PROGRAM):
     """The status and the output on a machine with so many processors."""
     child = context.soil(program, form, *words, options=["--cpus", str(cpus)])
     return child.finish(context.remaining()), clean(child.text)
+
+
+def of_domains(output, domains, cpus):
+    """What domains print apart from the line that they outnumber the processors, which has to be
+    there where they do, the first one included."""
+    said = [line for line in output.splitlines() if "collection of garbage waits until" in line]
+    assert len(said) == (domains >= cpus), output
+    return [line for line in output.splitlines() if line not in said]
+
+
+def check_domains(context, form, domains, cpus):
+    """Runs the whole of domains.ml."""
+    status, output = run(context, form, cpus, str(domains), "all", program=DOMAINS)
+    lines = of_domains(output, domains, cpus)
+    assert (status, lines) == (0, [f"recommended: {cpus}", *OF_DOMAINS]), (status, output)
 
 
 def add(form):
@@ -117,9 +165,57 @@ def add(form):
                 assert found[0] == status and text in found[1], (deed, which, found)
                 assert "no fault" not in found[1] and "stale" not in found[1], found
 
+    @test(name=f"domains-{form}", limit=600)
+    def domains(context):
+        """Domains on one to eight processors: results, exceptions, stack overflows, storage,
+        at_exit, what they share, threads in each, system calls of all at once."""
+        for count in COUNTS:
+            check_domains(context, form, 4, count)
+
+    @test(name=f"domains-end-{form}", limit=300)
+    def domains_end(context):
+        """The program's end beside domains that compute: from the first domain, from another one,
+        by an exception that a join raises again; one that nobody joins ends only its domain."""
+        for cpus in (1, 2, 4):
+            for deed, status, text in ENDS:
+                found = run(context, form, cpus, "3", deed, program=DOMAINS)
+                assert found[0] == status, (cpus, deed, found)
+                assert of_domains(found[1], 3, cpus) == text, (cpus, deed, found)
+
 
 for each in MACHINES:
     add(each)
+
+
+@test(limit=900)
+def domains_outnumber_processors(context):
+    """Thirty-two domains on one and on two processors do the same, with one line about it."""
+    for cpus in (1, 2):
+        check_domains(context, FORM, 32, cpus)
+
+
+@test(limit=180)
+def domains_of_a_process(context):
+    """Domains of a process do the same."""
+    child = context.soil(DOMAINS, "process", "4", "all")
+    status = child.finish(context.remaining())
+    recommended = f"recommended: {len(os.sched_getaffinity(0))}"
+    assert (status, child.text.splitlines()) == (0, [recommended, *OF_DOMAINS]), child.text
+    for deed, status, text in ENDS:
+        child = context.soil(DOMAINS, "process", "3", deed)
+        found = child.finish(context.remaining()), child.text.splitlines()
+        assert found == (status, text), (deed, found)
+
+
+@test(limit=300)
+def blocking_sections(context):
+    """A domain that enters and leaves blocking sections without a pause doesn't keep another one's
+    collections from their end (ocaml/ocaml#15042)."""
+    for cpus in (1, 2, 4):
+        found = run(context, FORM, cpus, "200", program=BARRIER)
+        lines = of_domains(found[1], 1, cpus)
+        assert found[0] == 0, found
+        assert lines == ["each collection ended", "beside the other domain"], found
 
 
 @test(limit=180)
@@ -166,8 +262,8 @@ def an_hour_beside_stalls(context):
         count = 4 << seed % 2
         text = beside_stalls(context, TOGETHER, count, [str(count), "all"], seed)
         assert text.endswith(f"on {count}\n"), (seed, text)
-        text = beside_stalls(context, DOMAINS, count, [str(count)], seed)
-        assert text.endswith(f"total {count}0000\n"), (seed, text)
+        text = beside_stalls(context, DOMAINS, count, [str(count), "all"], seed)
+        assert text.endswith(f"{OF_DOMAINS[-1]}\n"), (seed, text)
 
 
 @test()
