@@ -67,6 +67,12 @@ QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\sla
 INVALID = f"{'undefined' if PROCESSOR == 'aarch64' else 'invalid'} instruction"
 # Libraries behave the same on each kind of machine.
 LIBRARY_FORMS = forms_of("process", "microvm")
+# Libraries that are about domains, where they are installed.
+OF_DOMAINS = [
+    ("linearizable", ["2", "1"], "Multicoretests' Lin and STM find an order for each result."),
+    ("lock-free", ["4"], "Saturn's structures lose nothing between domains."),
+    ("awaiting", ["4"], "Domains and threads wait for one another by domain-local-await."),
+]
 
 PROGRAMS = [
     Program("hello", "examples/hello/main.exe", shows="The example `hello` says its line."),
@@ -108,6 +114,32 @@ PROGRAMS = [
         "tests/programs/libraries/parallel.exe",
         forms=LIBRARY_FORMS,
         shows="Domainslib's pool and Saturn's queues, where they are installed.",
+    ),
+    # After the line that domains outnumber processors.
+    *(
+        Program(
+            f"{label}-{cpus}",
+            f"tests/programs/libraries/{label.replace('-', '_')}.exe",
+            arguments,
+            forms=LIBRARY_FORMS[-1:],
+            options=["--cpus", str(cpus)],
+            contains=[expected(label)],
+            limit=600,
+            shows=shows,
+        )
+        for label, arguments, shows in OF_DOMAINS
+        for cpus in (2, 4)
+    ),
+    *(
+        Program(
+            label,
+            f"tests/programs/libraries/{label.replace('-', '_')}.exe",
+            arguments,
+            forms=LIBRARY_FORMS[:-1],
+            limit=600,
+            shows=shows,
+        )
+        for label, arguments, shows in OF_DOMAINS
     ),
     Program(
         "own-events",

@@ -18,9 +18,10 @@ ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev l
 libbatteries-ocaml-dev libcontainers-ocaml-dev menhir libctypes-ocaml-dev libluv-ocaml-dev libextunix-ocaml-dev liblwt-ocaml-dev libsqlite3-ocaml-dev libre-ocaml-dev libyojson-ocaml-dev libzip-ocaml-dev \
 libmirage-kv-ocaml-dev libmirage-kv-mem-ocaml-dev libmirage-clock-ocaml-dev libmirage-ptime-ocaml-dev libmirage-crypto-ocaml-dev libx509-ocaml-dev libmdx-ocaml-dev utop"
 ocaml_doc="ocaml-odoc"
-# The libraries of tests/programs/services: only their files, with all their OCaml dependencies.
-# Installed on Debian 12 they would replace its OpenSSL with Debian 13's.
-ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev"
+# The libraries of tests/programs/services, and those about domains: only their files, with all
+# their OCaml dependencies. Installed on Debian 12 they would replace its OpenSSL with Debian 13's.
+ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev \
+libqcheck-lin-ocaml-dev libqcheck-stm-ocaml-dev libsaturn-ocaml-dev libdomain-local-await-ocaml-dev"
 
 # Debian's own Rust, and the newer one that its stable releases have for their browsers; the tests'
 # additions to each. The latter has no clippy.
@@ -31,7 +32,7 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml qcheck-lin qcheck-stm saturn domain-local-await"
 
 # QEMU with this machine's own processor, and the firmware of its disks.
 case $(uname -m) in

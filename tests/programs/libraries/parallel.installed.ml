@@ -1,5 +1,4 @@
-(* Domainslib and Saturn: a sum over a pool, which in an image has no domain but the first, and a
-   queue that four threads fill. *)
+(* Domainslib and Saturn: a sum over a pool, and a queue that four threads fill. *)
 
 module T = Domainslib.Task
 module Queue = Saturn.Queue
