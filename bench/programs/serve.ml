@@ -1,30 +1,5 @@
 (* Network services. Arguments: http|echo|chargen|discard|datagrams PORT. *)
 
-let response =
-  Bytes.of_string
-    (Printf.sprintf "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s"
-       1024 (String.make 1024 'x'))
-
-(* The number of blank lines, which end requests without a body, in each chunk of a connection; a
-   line end may be split over two chunks, so the state of the match is kept. *)
-let blank_lines () =
-  let state = ref 0 in
-  fun chunk length ->
-    let count = ref 0 in
-    for i = 0 to length - 1 do
-      state :=
-        match (!state, Bytes.unsafe_get chunk i) with
-        | 0, '\r' -> 1
-        | 1, '\n' -> 2
-        | 2, '\r' -> 3
-        | 3, '\n' ->
-            incr count;
-            0
-        | _, '\r' -> 1
-        | _ -> 0
-    done;
-    !count
-
 let chunk = 65536
 
 let rec echo connection buffer =
@@ -70,7 +45,7 @@ let tcp mode port =
     Io.serve_one listener (fun connection -> f connection buffer)
   in
   match mode with
-  | "http" -> Io.serve_chunks listener blank_lines ~response
+  | "http" -> Io.serve_chunks listener Requests.count ~response:Requests.response
   | "echo" -> serve_one echo
   | "discard" -> serve_one discard
   | "chargen" -> serve_one chargen
