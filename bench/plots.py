@@ -50,7 +50,7 @@ CHARTS = [
     (
         "unmodified",
         "Programs without a line of Soil",
-        r"thread_.*|mutex_.*|unix_.*|lwt_.*|sqlite_.*",
+        r"thread_.*|mutex_.*|domain_.*|malloc_.*|futex_.*|unix_.*|lwt_.*|sqlite_.*",
     ),
     ("display", "Displays: image and Linux micro-VM", r"display_.*"),
 ]

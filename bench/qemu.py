@@ -30,6 +30,7 @@ def command(
     cache="none",
     display=None,
     monitor=None,
+    cpus=1,
 ):
     """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface;
     `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
@@ -41,7 +42,7 @@ def command(
         machine = "microvm,pit=off"
     words = [
         QEMU, "-accel", "tcg", "-M", machine.removesuffix("-pci"), "-cpu", TARGET.cpu,
-        "-m", str(mem), "-smp", "1",
+        "-m", str(mem), "-smp", str(cpus),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
         "-kernel", kernel, "-append", append,
     ]  # fmt: skip
@@ -86,6 +87,7 @@ def linux(
     display=None,
     monitor=None,
     flavour=peer.CLOUD,
+    cpus=1,
 ):
     """The peer with the initramfs `archive`; `run` is the program and its arguments; `flavour` is
     the kernel's."""
@@ -110,6 +112,7 @@ def linux(
         offloads=offloads,
         display=display,
         monitor=monitor,
+        cpus=cpus,
     )
 
 
@@ -126,6 +129,7 @@ def soil(
     cache="none",
     display=None,
     monitor=None,
+    cpus=1,
 ):
     """A Soil image with the same devices."""
     words = list(environment)
@@ -144,6 +148,7 @@ def soil(
         cache=cache,
         display=display,
         monitor=monitor,
+        cpus=cpus,
     )
 
 

@@ -29,6 +29,7 @@ import boot  # noqa: E402
 import cpu  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
+import domains  # noqa: E402
 import host  # noqa: E402
 import machines  # noqa: E402
 import measure  # noqa: E402
@@ -68,6 +69,7 @@ GROUPS = {
     **tcpip.GROUPS,
     **storage.GROUPS,
     **unmodified.GROUPS,
+    **domains.GROUPS,
     **secure.GROUPS,
     **display.GROUPS,
     **machines.GROUPS,
@@ -101,8 +103,8 @@ http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
 blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
-    processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + secure.ORDER + display.ORDER
-    + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
+    processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + domains.ORDER
+    + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
 )
 
 
@@ -140,6 +142,7 @@ def prepare():
         disks.prepare()
         storage.prepare()
         unmodified.prepare()
+        domains.prepare()
         if target.FOREIGN:
             return
         tcpip.prepare()

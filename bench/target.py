@@ -13,7 +13,7 @@ PCI = [*VIRTIO, "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"]
 # What is built for another processor.
 EXAMPLES = ["hello", "echo", "website"]
 UNMODIFIED = ["threads", "files", "serve"]
-PEERS = ["hello", "serve", "disk", "files", "storage", "trees", "threads"]
+PEERS = ["hello", "serve", "disk", "domains", "files", "storage", "trees", "threads"]
 
 
 class Target(typing.NamedTuple):
