@@ -267,8 +267,6 @@ let answer ?ends () =
     flush stdout;
     exit_at_once 0)
 
-external processors : unit -> int = "caml_recommended_domain_count"
-
 let check_memory () =
   let total = (Machine.memory ()).total in
   (* The kernel's own part, and the image itself, aren't counted. *)
@@ -280,11 +278,12 @@ let check_memory () =
      ^ ": give --mem")
 
 let check_processors () =
-  let found = processors () in
+  let found = Machine.cpus () in
   if found >= !least_cpus then Ok ()
   else
-    Error
-      ("there are " ^ string_of_int found ^ ", and the program needs " ^ string_of_int !least_cpus)
+    let wanted = string_of_int !least_cpus in
+    let remedy = if Soil_raw.on_vm () = 0 then "" else ": give --cpus " ^ wanted in
+    Error ("there are " ^ string_of_int found ^ ", and the program needs " ^ wanted ^ remedy)
 
 let reason (e : Error.t) = if e.detail = "" then Error.to_string e else e.detail
 

@@ -96,8 +96,8 @@ val memory : int -> unit
     overrides it. The largest of several declarations applies. *)
 
 val cpus : int -> unit
-(** [cpus n] declares the minimum number of processors. Images currently have one. The largest of
-    several declarations applies. *)
+(** [cpus n] declares the minimum number of processors: an image has one unless [--cpus] gives it
+    more, a process those that Linux lets it use. The largest of several declarations applies. *)
 
 (** {1 Query protocol}
 

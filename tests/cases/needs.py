@@ -73,7 +73,7 @@ def needs_are_told_by_the_program(context, form):
         ["display", "other", "a picture, display1, optional", "--display window"],
         ["input", "keyboard, pointer", "--display window"],
         ["memory", "96 MiB", "--mem 96M"],
-        ["cpus", "1"],
+        ["cpus", "1", "--cpus 1"],
     ], rows
     answer = json.loads(needs(context, form, *ALL, options=["--json"]).stdout)
     kinds = [need["kind"] for need in answer["needs"]]
@@ -85,7 +85,7 @@ def needs_are_told_by_the_program(context, form):
         stripped = context.path("stripped.exe")
         context.run(SOIL, "strip", executable(PROGRAM, form), stripped)
         text = context.run(SOIL, "needs", stripped, "--", "cpus:1").stdout
-        assert text.split() == ["cpus", "1"], text
+        assert text.split() == ["cpus", "1", "--cpus", "1"], text
     without = needs(context, form, program="tests/programs/arguments.exe").stdout
     assert without.endswith("arguments.exe: declares no needs\n"), without
 
@@ -112,7 +112,7 @@ def what_is_missing_is_refused_with_its_option(context, form):
     assert status == 125 and "--disk a=" in text and "--disk b=" in text, text
     if form != "process":
         refused(context, form, "give --mem 96M", "memory:96", options=["--mem", "32M"])
-        refused(context, form, "an image has one", "cpus:2")
+        refused(context, form, "and --cpus gives 1: give --cpus 2", "cpus:2")
         return
     # `soil run` does the checks, and the same ones for an image.
     volume("soil disk make data.img --fs ext4 --size 100M", "volume:data:ext4:104857600")
@@ -203,6 +203,11 @@ def a_program_checks_its_needs_itself(context, form):
     fails(words, "volume other: ", options=["--disk", f"data={fat}"])
     fails(("cpus:1000",), "cpus: there are ")
     if form == "process":
+        # Those that Linux lets it use, whatever the machine has.
+        one = ["taskset", "-c", str(min(os.sched_getaffinity(0))), executable(PROGRAM, form)]
+        assert context.run(*one, "cpus:1").stdout == "runs\n"
+        done = context.run(*one, "cpus:2", check=False)
+        assert done.returncode == 125 and "there are 1, and the" in done.stderr, done
         # The program checks even without `soil run`.
         done = context.run(executable(PROGRAM, form), "volume:data:fat:0", check=False)
         assert done.returncode == 125 and "soil: volume data: " in done.stderr, done
@@ -210,6 +215,9 @@ def a_program_checks_its_needs_itself(context, form):
         done = context.run(executable(PROGRAM, form), "volume:data:fat:0", env=environment)
         assert done.stdout == "runs\n/data: 0 entries\n", done
         return
+    fails(("cpus:2",), "cpus: there are 1, and the program needs 2: give --cpus 2")
+    status, text = ended(context, form, "cpus:2", options=[*unchecked, "--cpus", "2"])
+    assert (status, text) == (0, "runs\n"), text
     fails(("memory:96",), "memory: the machine has", options=["--mem", "64M"])
     fails(("tcp:http:80",), "port http: ")
     fails(("net:a", "net:b"), "net a: ", "net b: ")

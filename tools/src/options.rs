@@ -71,7 +71,7 @@ impl FromStr for Memory {
 pub struct Processors(pub u8);
 
 /// As many as the kernel of an image has room for (`kernel/src/processors.rs`).
-const MAX_PROCESSORS: u8 = 64;
+pub const MAX_PROCESSORS: u8 = 64;
 
 impl Default for Processors {
     fn default() -> Self {

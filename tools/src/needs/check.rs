@@ -7,7 +7,7 @@ use crate::cli::Run;
 use crate::desktop::has_desktop;
 use crate::failure::Failure;
 use crate::messages::say;
-use crate::options::{Display, DisplaySize, Forward, Memory, Net, Protocol};
+use crate::options::{Display, DisplaySize, Forward, MAX_PROCESSORS, Memory, Net, Protocol};
 use crate::program::Form;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 
@@ -43,7 +43,7 @@ fn complete_where(
                 port(&mut run, form, name, *number, *protocol, &mut notes)
             }),
             Need::Memory { bytes } => memory(&mut run, form, *bytes),
-            Need::Cpus { count } => processors(form, *count),
+            Need::Cpus { count } => processors(&run, form, *count),
         };
         failures.extend(met.err());
     }
@@ -263,21 +263,24 @@ fn memory(run: &mut Run, form: Form, bytes: u64) -> Result<(), Failure> {
     }
 }
 
-fn processors(form: Form, count: u32) -> Result<(), Failure> {
-    let (have, whose) = match form {
-        Form::Image => (1, "an image has one"),
-        Form::Process => (
-            std::thread::available_parallelism().map_or(1, usize::from),
-            "this machine has fewer",
-        ),
+/// Checks an image's processors, or those that Linux lets a process use.
+fn processors(run: &Run, form: Form, count: u32) -> Result<(), Failure> {
+    let have = match form {
+        Form::Image => run.cpus.0.into(),
+        Form::Process => std::thread::available_parallelism().map_or(1, usize::from),
     };
-    match usize::try_from(count).is_ok_and(|count| count <= have) {
-        true => Ok(()),
-        false => {
-            let reason = format!("the program needs {count} processors, and {whose}");
-            Err(Failure::new(reason).remedy("--ignore-needs runs it all the same"))
-        }
+    if usize::try_from(count).is_ok_and(|count| count <= have) {
+        return Ok(());
     }
+    let ignore = || "--ignore-needs runs it all the same".to_owned();
+    let (why, remedy) = match form {
+        Form::Image if count > MAX_PROCESSORS.into() => {
+            (format!("an image has at most {MAX_PROCESSORS}"), ignore())
+        }
+        Form::Image => (format!("--cpus gives {have}"), format!("give --cpus {count}")),
+        Form::Process => (format!("this machine lets it use {have}"), ignore()),
+    };
+    Err(Failure::new(format!("the program needs {count} processors, and {why}")).remedy(remedy))
 }
 
 #[cfg(test)]
@@ -484,6 +487,24 @@ mod tests {
         let less = refused("--mem 16M", Form::Image, memory(17));
         assert!(less.contains("--mem 17M"), "{less}");
         assert!(completed("--mem 16M", Form::Process, vec![memory(17)]).is_ok());
+    }
+
+    #[test]
+    fn processors_are_those_of_the_machine() {
+        let processors = |count| Need::Cpus { count };
+        assert!(completed("", Form::Image, vec![processors(1)]).is_ok());
+        assert!(completed("--cpus 3", Form::Image, vec![processors(3)]).is_ok());
+        for (options, count, expected) in [
+            ("", 2, "--cpus gives 1: give --cpus 2"),
+            ("--cpus 2", 64, "--cpus gives 2: give --cpus 64"),
+            ("--cpus 64", 65, "an image has at most 64: --ignore-needs"),
+        ] {
+            let text = refused(options, Form::Image, processors(count));
+            assert!(text.contains(expected), "{text}");
+        }
+        assert!(completed("", Form::Process, vec![processors(1)]).is_ok());
+        let text = refused("--cpus 64", Form::Process, processors(u32::MAX));
+        assert!(text.contains("this machine lets it use"), "{text}");
     }
 
     #[test]

@@ -144,6 +144,6 @@ fn row(need: &Need, places: Places) -> [String; 4] {
             let mib = bytes.div_ceil(1 << 20);
             row("memory", "", shown(*bytes), format!("--mem {mib}M"))
         }
-        Need::Cpus { count } => row("cpus", "", count.to_string(), String::new()),
+        Need::Cpus { count } => row("cpus", "", count.to_string(), format!("--cpus {count}")),
     }
 }
