@@ -161,9 +161,6 @@ pub trait System {
     /// Restarts the machine. Returns if that is not possible.
     fn reboot();
 
-    /// Usable processors.
-    fn cpus() -> usize;
-
     /// The devices, one per line.
     fn devices() -> String;
 

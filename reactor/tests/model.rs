@@ -176,10 +176,6 @@ impl<const FAULT: u8> System for Model<FAULT> {
 
     fn reboot() {}
 
-    fn cpus() -> usize {
-        1
-    }
-
     fn devices() -> String {
         String::new()
     }

@@ -19,7 +19,7 @@ let scheduler () =
   let ready, started, turns = Scheduler.activity () in
   { tasks; ready; operations; started; turns }
 
-let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw_machine.machine_cpus ())
+external cpus : unit -> int = "caml_recommended_domain_count"
 
 let devices () =
   let check = Failure.check ~operation ~subject:"devices" in

@@ -1088,11 +1088,6 @@ Int soil_input_set_led(Int device, Int led, Int on);
 Int soil_machine_memory(Ints into);
 
 /**
- * The number of processors that the program can use.
- */
-Int soil_machine_cpus(void);
-
-/**
  * Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut
  * where it doesn't fit; returns its whole length.
  */

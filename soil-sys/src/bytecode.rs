@@ -81,7 +81,6 @@ stubs! {
     fn soil_input_next_bytecode = soil_input_next(into, token);
     fn soil_input_set_led_bytecode = soil_input_set_led(device, led, on);
     fn soil_machine_memory_bytecode = soil_machine_memory(into);
-    fn soil_machine_cpus_bytecode = soil_machine_cpus();
     fn soil_machine_devices_bytecode = soil_machine_devices(into, off, len);
     fn soil_instance_text_bytecode = soil_instance_text(which, index, into, off, len);
     fn soil_machine_power_off_bytecode = soil_machine_power_off();

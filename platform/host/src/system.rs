@@ -138,11 +138,6 @@ impl System for Host {
 
     fn reboot() {}
 
-    fn cpus() -> usize {
-        // SAFETY: a plain query.
-        usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
-    }
-
     fn devices() -> String {
         "a Linux process".to_string()
     }

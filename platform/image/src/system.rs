@@ -87,10 +87,6 @@ impl System for Image {
         power::reboot()
     }
 
-    fn cpus() -> usize {
-        1
-    }
-
     fn devices() -> String {
         devices::description()
     }

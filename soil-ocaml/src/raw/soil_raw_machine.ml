@@ -9,13 +9,6 @@ external machine_memory :
 [@@noalloc]
 (** Fills [into] with a [MachineMemory]. *)
 
-external machine_cpus :
-  unit ->
-  (int[@untagged])
-  = "soil_machine_cpus_bytecode" "soil_machine_cpus"
-[@@noalloc]
-(** The number of processors that the program can use. *)
-
 external machine_devices :
   bytes ->
   (int[@untagged]) ->

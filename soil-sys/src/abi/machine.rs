@@ -27,12 +27,6 @@ pub extern "C" fn soil_machine_memory(mut into: Ints) -> Int {
     })
 }
 
-/// The number of processors that the program can use.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_machine_cpus() -> Int {
-    call(|_| Ok(Current::cpus()))
-}
-
 /// Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut
 /// where it doesn't fit; returns its whole length.
 #[unsafe(no_mangle)]

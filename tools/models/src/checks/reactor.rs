@@ -80,10 +80,6 @@ impl System for Model {
 
     fn reboot() {}
 
-    fn cpus() -> usize {
-        1
-    }
-
     fn devices() -> String {
         String::new()
     }
