@@ -100,15 +100,17 @@ fn close_pages(memory: &mut Memory, range: &Range<u64>) {
     let Memory {
         physical, tables, ..
     } = memory;
-    let mut any = false;
-    let close = |_: &mut _, _, entry| {
-        any |= is_present(entry);
+    let mut present = range.end..range.start;
+    let close = |_: &mut _, address: u64, entry| {
+        if is_present(entry) {
+            present = present.start.min(address)..present.end.max(address + PAGE);
+        }
         close(entry)
     };
     tables.update(physical, range.start, range.end, close);
-    if any {
-        flush_range(range.clone());
-        peers::flush(range.clone());
+    if present.start < present.end {
+        flush_range(present.clone());
+        peers::flush(present);
     }
 }
 
