@@ -12,7 +12,7 @@ pub mod shootdown;
 pub use crate::arch::local::several;
 
 use crate::arch::gates::SystemCallFrame;
-use crate::arch::{interrupts, local, mmu};
+use crate::arch::{cpu, interrupts, local, mmu};
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -70,7 +70,20 @@ pub fn relax() {
     if !interrupts::are_enabled() {
         serve();
     }
-    core::hint::spin_loop();
+    spin();
+}
+
+/// A hint of the processor in a loop that waits for another one, of which few take long.
+pub fn spin() {
+    /// An emulator leaves the translated code for each hint, and takes a lock that interrupts need,
+    /// too. Without any hint one that runs the processors in turn would run none of the others.
+    const TURNS: u32 = 64;
+    let turns = &local::get().turns;
+    let turn = turns.load(Ordering::Relaxed).wrapping_add(1);
+    turns.store(turn, Ordering::Relaxed);
+    if turn.is_multiple_of(TURNS) || !cpu::is_emulated() {
+        core::hint::spin_loop();
+    }
 }
 
 /// Disables interrupts where several processors run; returns whether it has. For a cell that is

@@ -38,6 +38,10 @@ const STOP_NS: u64 = 3_000_000_000;
 /// How long after a request to stop the next one comes.
 const REPEAT_NS: u64 = 1_000_000;
 
+/// How often to look before the others are interrupted for a request: one that waits for a cell
+/// sees it without that.
+const LOOKS: usize = 50;
+
 /// What a processor runs when it is woken.
 pub type Work = extern "C" fn();
 
@@ -217,7 +221,7 @@ fn flush(range: Range<u64>) {
     let others = local::all().map(|other| usize::from(other.number()));
     let others = others.filter(|other| *other != own);
     let mut awaited = others.fold(0, |set, other| set | 1 << other);
-    let mut first = true;
+    let mut looks = 0;
     loop {
         let mut rest: Set = awaited;
         while rest != 0 {
@@ -230,11 +234,11 @@ fn flush(range: Range<u64>) {
         if awaited == 0 {
             return;
         }
-        if first {
+        if looks == LOOKS {
             interrupt(awaited);
-            first = false;
         }
-        core::hint::spin_loop();
+        looks += usize::from(looks <= LOOKS);
+        peers::spin();
     }
 }
 

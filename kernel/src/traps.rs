@@ -29,12 +29,11 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
             crash::exception(frame)
         }
         Cause::Interrupt => cell::in_interrupt(|| {
+            // First: another processor may wait for it.
+            peers::serve();
             let interrupt = match interrupts::handle(frame) {
                 Some(TIMER) => Interrupt::Timer,
-                Some(WAKE) => {
-                    peers::serve();
-                    Interrupt::Peer
-                }
+                Some(WAKE) => Interrupt::Peer,
                 Some(_) => Interrupt::Device,
                 None => return null_mut(),
             };

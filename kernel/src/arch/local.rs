@@ -42,6 +42,8 @@ pub struct Local {
     pub called: AtomicBool,
     /// The running thread holds the lock of system calls.
     pub in_call: AtomicBool,
+    /// Counts turns of loops that wait for other processors. An interrupt may lose some.
+    pub turns: AtomicU32,
     /// The program's ticks are this processor's.
     pub ticks: AtomicBool,
     /// The processor time at which the running thread began to run. Others read it.
@@ -54,6 +56,9 @@ pub struct Local {
     pub interrupt: AtomicU32,
     /// What identifies it to the interrupt controller. Written before other processors see it.
     pub id: AtomicU64,
+    /// To which its interrupt controller last sent an interrupt, if that has a register for it;
+    /// [`u32::MAX`] at first.
+    pub destination: AtomicU32,
     /// What it runs next, a `Work`; null for nothing. Written by any processor.
     pub work: AtomicPtr<()>,
     /// The registers with which it was stopped for good, a `Frame`; null while it runs, and
@@ -80,12 +85,14 @@ impl Local {
             poll_ns: AtomicU64::new(0),
             called: AtomicBool::new(false),
             in_call: AtomicBool::new(false),
+            turns: AtomicU32::new(0),
             ticks: AtomicBool::new(false),
             since: AtomicU64::new(0),
             ended_stack: AtomicU64::new(0),
             stack: [const { AtomicU64::new(0) }; 2],
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),
+            destination: AtomicU32::new(u32::MAX),
             work: AtomicPtr::new(core::ptr::null_mut()),
             stopped: AtomicPtr::new(core::ptr::null_mut()),
         }

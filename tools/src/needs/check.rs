@@ -277,7 +277,10 @@ fn processors(run: &Run, form: Form, count: u32) -> Result<(), Failure> {
         Form::Image if count > MAX_PROCESSORS.into() => {
             (format!("an image has at most {MAX_PROCESSORS}"), ignore())
         }
-        Form::Image => (format!("--cpus gives {have}"), format!("give --cpus {count}")),
+        Form::Image => (
+            format!("--cpus gives {have}"),
+            format!("give --cpus {count}"),
+        ),
         Form::Process => (format!("this machine lets it use {have}"), ignore()),
     };
     Err(Failure::new(format!("the program needs {count} processors, and {why}")).remedy(remedy))

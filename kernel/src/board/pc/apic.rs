@@ -7,7 +7,7 @@
 //! Source: Intel SDM volume 3, chapter 11.
 
 use super::vectors::{SPURIOUS, TIMER};
-use crate::arch::local;
+use crate::arch::{cpu, local};
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
@@ -146,10 +146,20 @@ pub fn send(to: Option<u32>, command: Command) {
         }
         return;
     }
-    write(COMMAND_DESTINATION, to.unwrap_or(0) << 24);
+    // Each access is an exit from the virtual machine.
+    let destination = to.unwrap_or(0);
+    if local::get()
+        .destination
+        .swap(destination, Ordering::Relaxed)
+        != destination
+    {
+        write(COMMAND_DESTINATION, destination << 24);
+    }
     write(COMMAND, word);
-    // The next one would replace it.
-    (0..100_000).find(|_| read(COMMAND) & PENDING == 0);
+    // The next one would replace it; an emulator sends it at once.
+    if !cpu::is_emulated() {
+        (0..100_000).find(|_| read(COMMAND) & PENDING == 0);
+    }
 }
 
 /// Restarts the timer's count from the beginning, up to [`MAX_BUS_CLOCKS`].
