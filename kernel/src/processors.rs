@@ -352,18 +352,12 @@ fn report_own(report: power::Visitor<'_>) {
 fn report_others(report: power::Visitor<'_>) {
     let own = local::get();
     for other in local::all().filter(|other| !core::ptr::eq(*other, own)) {
-        let number = other.number();
-        let stopped = other.stopped.load(Ordering::Acquire);
-        let ends = stopped == Local::ENDS;
-        let frame = if ends {
-            null_mut()
-        } else {
-            stopped.cast::<Frame>()
-        };
-        // SAFETY: null, or of `obey`, whose caller's stack stays as it is.
-        let frame = unsafe { frame.as_ref() };
-        report(format_args!("processor {number}"), frame);
-        if ends {
+        let (number, frame) = (other.number(), other.frame());
+        match other.thread.load(Ordering::Relaxed) {
+            0 => report(format_args!("processor {number}"), frame),
+            thread => report(format_args!("processor {number}, thread {thread}"), frame),
+        }
+        if other.stopped.load(Ordering::Relaxed) == Local::ENDS {
             console::line(format_args!("it was about to end the machine as well"));
         } else if frame.is_none() {
             console::line(format_args!("it could not be stopped"));

@@ -340,7 +340,10 @@ fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
 
 /// The number of the running thread.
 fn number() -> u64 {
-    with(|state| state.running().map_or(PID, |thread| thread.number))
+    match local::get().thread.load(Ordering::Relaxed) {
+        0 => PID,
+        number => number,
+    }
 }
 
 /// Sets a field of the running thread; `before` holds it until there are others.
@@ -492,6 +495,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
         state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
         state.scheduler.next(own());
         state.busy = bit(own());
+        local::get().thread.store(PID, Ordering::Relaxed);
         state.steward = own();
         Ok::<_, Errno>(())
     })?;
@@ -702,11 +706,14 @@ fn take_next(now: u64) -> bool {
         state.scheduler.expire(now);
         let Some(next) = state.scheduler.next(processor) else {
             state.busy &= !bit(processor);
+            local::get().thread.store(0, Ordering::Relaxed);
             calls = state.take_calls();
             return;
         };
         found = true;
         state.busy |= bit(processor);
+        let number = state.scheduler.thread(next).map_or(0, |next| next.number);
+        local::get().thread.store(number, Ordering::Relaxed);
         state.charge(previous, now);
         let contended = state.scheduler.has_ready();
         wait::resume_with(now, state.alarm(), contended);
@@ -890,11 +897,16 @@ fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
                 if index == current {
                     number = thread.number;
                 }
-                // Of the others, the processors' registers are reported.
-                if state.scheduler.holder(index).is_some() {
-                    continue;
-                }
-                let (instruction, stack) = thread.place();
+                let pointer = match state.scheduler.holder(index) {
+                    // The processors' registers are reported.
+                    Some(holder) if index == current || state.busy & bit(holder) != 0 => continue,
+                    // It idles on the thread's stack.
+                    Some(holder) => local_of(holder)
+                        .and_then(Local::frame)
+                        .map(Frame::stack_pointer),
+                    None => None,
+                };
+                let (instruction, stack) = thread.place(pointer);
                 report(Suspended {
                     number: thread.number,
                     instruction,
@@ -907,11 +919,12 @@ fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
 }
 
 impl Thread {
-    /// Where it continues: the instruction, if that is known, and its stack pointer.
-    fn place(&self) -> (Option<u64>, u64) {
+    /// Where it continues: the instruction, if that is known, and its stack pointer. `pointer` is
+    /// that of the processor that idles on its stack.
+    fn place(&self, pointer: Option<u64>) -> (Option<u64>, u64) {
         /// Maximum size of a kernel stack.
         const MAX_SIZE: u64 = 32 << 10;
-        let pointer = self.context.stack_pointer();
+        let pointer = pointer.unwrap_or_else(|| self.context.stack_pointer());
         if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {
             return (None, pointer);
         }

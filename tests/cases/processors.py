@@ -2,6 +2,7 @@
 machine comes from any of them."""
 
 import os
+import re
 import sys
 import time
 
@@ -164,6 +165,10 @@ def add(form):
                 found = run(context, form, 4, "4", deed, str(which), program=TOGETHER)
                 assert found[0] == status and text in found[1], (deed, which, found)
                 assert "no fault" not in found[1] and "stale" not in found[1], found
+                # Two others compute, and the first thread waits or yields.
+                if status != 7:
+                    others = re.findall(r"^processor \d, thread \d+:$", found[1], re.MULTILINE)
+                    assert len(others) >= 2 and "thread 1" in found[1], found
 
     @test(name=f"domains-{form}", limit=600)
     def domains(context):

@@ -40,7 +40,11 @@ fn parse(lines: &[String]) -> Crash<'_> {
             Some(("build-id", id)) => crash.build_id = Some(id),
             Some(("processor", number)) => {
                 crash.traces.extend(trace.ended());
-                trace.processor = Some(number);
+                let (processor, thread) = match number.split_once(", thread ") {
+                    Some((processor, thread)) => (processor, Some(thread)),
+                    None => (number, None),
+                };
+                (trace.processor, trace.thread) = (Some(processor), thread);
             }
             Some(("thread", number)) => {
                 // The first trace is of the thread that the processor ran.
@@ -250,7 +254,8 @@ mod tests {
             "frame 0x10",
             "processor 0",
             "frame 0x20",
-            "processor 1",
+            "processor 1, thread 4",
+            "frame 0x20",
             "thread 1",
         ];
         let mut out = Vec::new();
@@ -263,7 +268,7 @@ mod tests {
             [
                 "processor 2, thread 3, at fault:",
                 "processor 0:",
-                "processor 1:",
+                "processor 1, thread 4:",
                 "thread 1:"
             ]
         );

@@ -46,6 +46,8 @@ pub struct Local {
     pub turns: AtomicU32,
     /// The program's ticks are this processor's.
     pub ticks: AtomicBool,
+    /// The number of the running thread; 0 for none, and before there are several. Others read it.
+    pub thread: AtomicU64,
     /// The processor time at which the running thread began to run. Others read it.
     pub since: AtomicU64,
     /// The kernel stack of the thread that ran last and has ended, in use until the switch.
@@ -87,6 +89,7 @@ impl Local {
             in_call: AtomicBool::new(false),
             turns: AtomicU32::new(0),
             ticks: AtomicBool::new(false),
+            thread: AtomicU64::new(0),
             since: AtomicU64::new(0),
             ended_stack: AtomicU64::new(0),
             stack: [const { AtomicU64::new(0) }; 2],
@@ -95,6 +98,16 @@ impl Local {
             destination: AtomicU32::new(u32::MAX),
             work: AtomicPtr::new(core::ptr::null_mut()),
             stopped: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// The registers with which it was stopped for good.
+    pub fn frame(&self) -> Option<&Frame> {
+        // Acquire: the registers were stored before.
+        match self.stopped.load(Ordering::Acquire) {
+            Self::ENDS => None,
+            // SAFETY: null, or a frame on a stack that stays as it is.
+            frame => unsafe { frame.cast::<Frame>().as_ref() },
         }
     }
 
