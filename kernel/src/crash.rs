@@ -92,7 +92,9 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
-        report.processors(|others| others.own);
+        if let Some(others) = power::others() {
+            (others.report_own)(&mut report);
+        }
         if let Some(threads) = threads() {
             let number = threads(&mut |_| {});
             report.both(format_args!("thread {number}"), true);
@@ -173,21 +175,10 @@ impl Report {
         }
     }
 
-    /// Reports processors, if the program has started others: those that a function visits.
-    #[inline(never)]
-    fn processors(&mut self, those: fn(&power::Others) -> fn(power::Visitor<'_>)) {
-        if let Some(others) = power::others() {
-            those(others)(&mut |line, frame| {
-                self.both(line, true);
-                if let Some(frame) = frame {
-                    self.trace_frame(frame);
-                }
-            });
-        }
-    }
-
     fn end(mut self, status: u8) -> ! {
-        self.processors(|others| others.visit);
+        if let Some(others) = power::others() {
+            (others.report)(&mut self);
+        }
         if let Some(threads) = threads() {
             threads(&mut |thread| {
                 self.both(format_args!("thread {}", thread.number), true);
@@ -201,6 +192,15 @@ impl Report {
         }
         console::write_control(b"SOIL-CRASH-END\n");
         power::exit_crashed(status)
+    }
+}
+
+impl power::Report for Report {
+    fn add(&mut self, line: core::fmt::Arguments<'_>, frame: Option<&Frame>) {
+        self.both(line, true);
+        if let Some(frame) = frame {
+            self.trace_frame(frame);
+        }
     }
 }
 

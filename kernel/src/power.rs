@@ -20,18 +20,21 @@ use crate::{clock, console};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// Gets a line of a crash report, and the registers of what it is about, if they are known.
-pub type Visitor<'a> = &'a mut dyn FnMut(Arguments<'_>, Option<&Frame>);
+/// A crash report.
+pub trait Report {
+    /// Adds a line, and a trace by the registers of what it is about, if they are known.
+    fn add(&mut self, line: Arguments<'_>, frame: Option<&Frame>);
+}
 
 /// The functions of a program that has started other processors.
 pub struct Others {
     /// Stops the others for good; doesn't return where another one stops this processor. From any
     /// context; interrupts stay disabled.
     pub stop: fn(),
-    /// Calls a function for the caller's processor.
-    pub own: fn(Visitor<'_>),
-    /// Calls it for each other one, which are stopped.
-    pub visit: fn(Visitor<'_>),
+    /// Adds the caller's processor to a report.
+    pub report_own: fn(&mut dyn Report),
+    /// Adds the others, which are stopped.
+    pub report: fn(&mut dyn Report),
 }
 
 /// Null while there is one processor. Written once, by [`set_others`].

@@ -22,7 +22,7 @@ use crate::board::processors::{self as machine, Others};
 use crate::errno::Errno;
 use crate::peers::shootdown::Requests;
 use crate::peers::{self, Peers, Set};
-use crate::{cell, clock, console, memory, power, time, wait};
+use crate::{cell, clock, console, memory, power, signals, time, wait};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
@@ -56,8 +56,8 @@ static AT_ONCE: AtomicBool = AtomicBool::new(false);
 
 static FUNCTIONS: power::Others = power::Others {
     stop: stop_others,
-    own: report_own,
-    visit: report_others,
+    report_own,
+    report: report_others,
 };
 
 static PEERS: Peers = Peers {
@@ -124,6 +124,7 @@ pub fn start(wanted: usize) -> usize {
     power::set_others(&FUNCTIONS);
     let started = without_interrupts(|| {
         memory::set_several();
+        signals::set_several();
         peers::set(&PEERS);
         REQUESTS.set_busy(number(), mmu::flush_all);
         // SAFETY: `STARTED` admits one call.
@@ -343,19 +344,19 @@ fn obey(frame: &Frame) -> bool {
     power::park()
 }
 
-/// See [`power::Others::own`].
-fn report_own(report: power::Visitor<'_>) {
-    report(format_args!("processor {}", number()), None);
+/// See [`power::Others::report_own`].
+fn report_own(report: &mut dyn power::Report) {
+    report.add(format_args!("processor {}", number()), None);
 }
 
-/// See [`power::Others::visit`].
-fn report_others(report: power::Visitor<'_>) {
+/// See [`power::Others::report`].
+fn report_others(report: &mut dyn power::Report) {
     let own = local::get();
     for other in local::all().filter(|other| !core::ptr::eq(*other, own)) {
         let (number, frame) = (other.number(), other.frame());
         match other.thread.load(Ordering::Relaxed) {
-            0 => report(format_args!("processor {number}"), frame),
-            thread => report(format_args!("processor {number}, thread {thread}"), frame),
+            0 => report.add(format_args!("processor {number}"), frame),
+            thread => report.add(format_args!("processor {number}, thread {thread}"), frame),
         }
         if other.stopped.load(Ordering::Relaxed) == Local::ENDS {
             console::line(format_args!("it was about to end the machine as well"));

@@ -27,6 +27,20 @@ pub const PID: u64 = 1;
 /// use. With interrupts disabled where several processors run.
 static STATE: ExclusiveCell<State> = Rank::Signals.cell(State::new());
 
+/// [`select`] where several processors run, else null.
+static SELECT: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// From now on several processors run, each its thread.
+pub fn set_several() {
+    // Hidden from the compiler: otherwise every program would link the function.
+    SELECT.store(core::hint::black_box(select as *mut ()), Ordering::Relaxed);
+}
+
+/// Makes the thread of this processor the running one.
+fn select(state: &mut State) {
+    state.set_processor(local::get().number());
+}
+
 /// Runs `f` on the state, in which this processor runs a thread.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
     let (mut state, suspended) = begin();
@@ -40,7 +54,14 @@ fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
 fn begin() -> (Guard<'static, State>, bool) {
     let suspended = suspend_interrupts();
     let mut state = STATE.lock();
-    state.set_processor(local::get().number());
+    // Relaxed: the caller's processor was started after the store. SAFETY: null is `None`, and
+    // `set_several` stores a function of this type.
+    let select = unsafe {
+        core::mem::transmute::<*mut (), Option<fn(&mut State)>>(SELECT.load(Ordering::Relaxed))
+    };
+    if let Some(select) = select {
+        select(&mut state);
+    }
     (state, suspended)
 }
 

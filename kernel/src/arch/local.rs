@@ -58,8 +58,8 @@ pub struct Local {
     pub interrupt: AtomicU32,
     /// What identifies it to the interrupt controller. Written before other processors see it.
     pub id: AtomicU64,
-    /// To which its interrupt controller last sent an interrupt, if that has a register for it;
-    /// [`u32::MAX`] at first.
+    /// To which its interrupt controller last sent an interrupt, if that has a register for it,
+    /// plus 1; 0 at first.
     pub destination: AtomicU32,
     /// What it runs next, a `Work`; null for nothing. Written by any processor.
     pub work: AtomicPtr<()>,
@@ -95,7 +95,7 @@ impl Local {
             stack: [const { AtomicU64::new(0) }; 2],
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),
-            destination: AtomicU32::new(u32::MAX),
+            destination: AtomicU32::new(0),
             work: AtomicPtr::new(core::ptr::null_mut()),
             stopped: AtomicPtr::new(core::ptr::null_mut()),
         }

@@ -150,8 +150,8 @@ pub fn send(to: Option<u32>, command: Command) {
     let destination = to.unwrap_or(0);
     if local::get()
         .destination
-        .swap(destination, Ordering::Relaxed)
-        != destination
+        .swap(destination + 1, Ordering::Relaxed)
+        != destination + 1
     {
         write(COMMAND_DESTINATION, destination << 24);
     }
