@@ -12,7 +12,7 @@ pub mod shootdown;
 pub use crate::arch::local::several;
 
 use crate::arch::gates::SystemCallFrame;
-use crate::arch::{cpu, interrupts, local, mmu};
+use crate::arch::{interrupts, local, mmu};
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// A set of processors: a bit for each number.
 pub type Set = u64;
 
-/// The functions of a program with several processors. All are called with interrupts disabled.
+/// The functions of a program with several processors. Called with interrupts disabled.
 pub struct Peers {
     /// Interrupts the processors of a set, without this one: each sees what there is to do.
     pub interrupt: fn(Set),
@@ -29,6 +29,9 @@ pub struct Peers {
     pub flush: fn(Range<u64>),
     /// Does what another processor waits for.
     pub serve: fn(),
+    /// One turn of a loop in which this processor waits for another one. With interrupts enabled,
+    /// too.
+    pub relax: fn(),
     /// This processor uses none of the program's memory from now on, or (false) soon does again.
     pub set_idle: fn(bool),
     /// A system call begins, or the kernel makes one: it may wait for those of others.
@@ -66,23 +69,9 @@ pub fn serve() {
 #[cold]
 #[inline(never)]
 pub fn relax() {
-    // An interrupt would do it, too.
-    if !interrupts::are_enabled() {
-        serve();
-    }
-    spin();
-}
-
-/// A hint of the processor in a loop that waits for another one, of which few take long.
-pub fn spin() {
-    /// An emulator leaves the translated code for each hint, and takes a lock that interrupts need,
-    /// too. Without any hint one that runs the processors in turn would run none of the others.
-    const TURNS: u32 = 64;
-    let turns = &local::get().turns;
-    let turn = turns.load(Ordering::Relaxed).wrapping_add(1);
-    turns.store(turn, Ordering::Relaxed);
-    if turn.is_multiple_of(TURNS) || !cpu::is_emulated() {
-        core::hint::spin_loop();
+    match get() {
+        Some(peers) => (peers.relax)(),
+        None => core::hint::spin_loop(),
     }
 }
 

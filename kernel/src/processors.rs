@@ -13,7 +13,7 @@
 use crate::arch::counter::counter;
 use crate::arch::cpu;
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::interrupts::{disable, enable, enable_and_halt, without_interrupts};
+use crate::arch::interrupts::{are_enabled, disable, enable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, Local, MAX};
 use crate::arch::mmu;
 use crate::arch::numbers as n;
@@ -64,6 +64,7 @@ static PEERS: Peers = Peers {
     interrupt,
     flush,
     serve,
+    relax,
     set_idle,
     begin_call: wait::begin_call,
     used_ns,
@@ -239,13 +240,35 @@ fn flush(range: Range<u64>) {
             interrupt(awaited);
         }
         looks += usize::from(looks <= LOOKS);
-        peers::spin();
+        spin();
     }
 }
 
 /// See [`Peers::serve`].
 fn serve() {
     REQUESTS.serve(number(), mmu::flush_range);
+}
+
+/// See [`Peers::relax`].
+fn relax() {
+    // An interrupt would do it, too.
+    if !are_enabled() {
+        serve();
+    }
+    spin();
+}
+
+/// A hint of the processor in a loop that waits for another one, of which few take long.
+fn spin() {
+    /// An emulator leaves the translated code for each hint, and takes a lock that interrupts need,
+    /// too. Without any hint one that runs the processors in turn would run none of the others.
+    const TURNS: u32 = 64;
+    let turns = &local::get().turns;
+    let turn = turns.load(Ordering::Relaxed).wrapping_add(1);
+    turns.store(turn, Ordering::Relaxed);
+    if turn.is_multiple_of(TURNS) || !cpu::is_emulated() {
+        core::hint::spin_loop();
+    }
 }
 
 /// See [`Peers::set_idle`].
