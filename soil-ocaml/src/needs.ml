@@ -282,7 +282,10 @@ let check_processors () =
   if found >= !least_cpus then Ok ()
   else
     let wanted = string_of_int !least_cpus in
-    let remedy = if Soil_raw.on_vm () = 0 then "" else ": give --cpus " ^ wanted in
+    let remedy =
+      if Soil_raw.on_vm () = 0 then ""
+      else ": give --cpus " ^ wanted ^ " (an image without Domain.spawn has one)"
+    in
     Error ("there are " ^ string_of_int found ^ ", and the program needs " ^ wanted ^ remedy)
 
 let reason (e : Error.t) = if e.detail = "" then Error.to_string e else e.detail

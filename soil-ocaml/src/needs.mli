@@ -97,7 +97,8 @@ val memory : int -> unit
 
 val cpus : int -> unit
 (** [cpus n] declares the minimum number of processors: an image has one unless [--cpus] gives it
-    more, a process those that Linux lets it use. The largest of several declarations applies. *)
+    more and it refers to [Domain.spawn], a process those that Linux lets it use. The largest of
+    several declarations applies. *)
 
 (** {1 Query protocol}
 

@@ -215,7 +215,7 @@ def a_program_checks_its_needs_itself(context, form):
         done = context.run(executable(PROGRAM, form), "volume:data:fat:0", env=environment)
         assert done.stdout == "runs\n/data: 0 entries\n", done
         return
-    fails(("cpus:2",), "cpus: there are 1, and the program needs 2: give --cpus 2")
+    fails(("cpus:2",), "cpus: there are 1, and the program needs 2: give --cpus 2 (an")
     status, text = ended(context, form, "cpus:2", options=[*unchecked, "--cpus", "2"])
     assert (status, text) == (0, "runs\n"), text
     fails(("memory:96",), "memory: the machine has", options=["--mem", "64M"])

@@ -80,7 +80,10 @@ let declare word =
           print_endline
             (if (not Soil.on_vm) || total >= Needs.mib (int_of_string mib) * 9 / 10 then "enough"
              else "too little"))
-  | [ "cpus"; n ] -> Needs.cpus (int_of_string n)
+  | [ "cpus"; n ] ->
+      let n = int_of_string n in
+      Needs.cpus n;
+      if n > 1 then use (fun () -> Domain.join (Domain.spawn ignore))
   | [ "say"; text ] -> print_string text
   | [ "ends"; status ] ->
       let ends = { Needs.status = int_of_string status; output = "out\n"; error = "err\n" } in

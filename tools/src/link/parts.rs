@@ -69,7 +69,7 @@ const PARTS: [Part; 6] = [
             // Each domain is a thread.
             "caml_domain_spawn",
         ],
-        beginnings: &["camlStdlib__Domain.spawn_", "camlSoil__Needs.cpus_"],
+        beginnings: &["camlStdlib__Domain.spawn_"],
         exceptions: &[],
         texts: &[],
     },
@@ -77,7 +77,7 @@ const PARTS: [Part; 6] = [
     Part {
         symbol: PROCESSORS,
         names: &["caml_domain_spawn", "soil_processors_start"],
-        beginnings: &["camlStdlib__Domain.spawn_", "camlSoil__Needs.cpus_"],
+        beginnings: &["camlStdlib__Domain.spawn_"],
         exceptions: &[],
         texts: &[],
     },
