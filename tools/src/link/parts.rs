@@ -5,7 +5,10 @@
 //! need it.
 
 use object::read::archive::ArchiveFile;
-use object::{Object as _, ObjectSymbol as _};
+use object::{
+    Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags,
+    RelocationTarget, SymbolIndex, elf,
+};
 use std::path::Path;
 
 /// A part, and the symbols and texts that show that a program needs it.
@@ -26,6 +29,8 @@ struct Part {
 pub const PROCESSORS: &str = "soil_with_processors";
 /// The part that limits OCaml's domains to one. [`PROCESSORS`] excludes it.
 const ONE_RING: &str = "__wrap_caml_parse_ocamlrunparam";
+/// The block with the functions of OCaml's `Domain`, of which `spawn` is the first.
+const DOMAIN: &str = "camlStdlib__Domain";
 
 const PARTS: [Part; 6] = [
     // The driver of entropy devices.
@@ -68,6 +73,7 @@ const PARTS: [Part; 6] = [
             "caml_unix_setitimer",
             // Each domain is a thread.
             "caml_domain_spawn",
+            DOMAIN,
         ],
         beginnings: &["camlStdlib__Domain.spawn_"],
         exceptions: &[],
@@ -76,7 +82,7 @@ const PARTS: [Part; 6] = [
     // Several processors, and the runtime's own `Domain.spawn`.
     Part {
         symbol: PROCESSORS,
-        names: &["caml_domain_spawn", "soil_processors_start"],
+        names: &["caml_domain_spawn", DOMAIN, "soil_processors_start"],
         beginnings: &["camlStdlib__Domain.spawn_"],
         exceptions: &[],
         texts: &[],
@@ -262,6 +268,7 @@ fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
         };
         let undefined = object.symbols().filter(|symbol| symbol.is_undefined());
         undefined
+            .filter(|symbol| symbol.name() != Ok(DOMAIN) || may_use_spawn(&object, symbol.index()))
             .filter_map(|symbol| symbol.name().ok())
             .for_each(&mut f);
     };
@@ -274,6 +281,65 @@ fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
         }
         Err(_) => of_object(bytes),
     }
+}
+
+/// Whether an object that refers to [`DOMAIN`], its symbol `domain`, may use `Domain.spawn` as a
+/// value, as `List.map Domain.spawn` does: at each reference, unless the code loads another field
+/// next, as inlined functions on domain-local storage do.
+fn may_use_spawn(object: &object::File<'_>, domain: SymbolIndex) -> bool {
+    object.sections().any(|section| {
+        let code = section.data().unwrap_or_default();
+        section.relocations().any(|(at, relocation)| {
+            let RelocationFlags::Elf { r_type } = relocation.flags() else {
+                return true;
+            };
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            relocation.target() == RelocationTarget::Symbol(domain)
+                && !match object.architecture() {
+                    Architecture::X86_64 => x86_64_loads_another_field(code, at, r_type),
+                    Architecture::Aarch64 => aarch64_loads_another_field(code, at, r_type),
+                    _ => false,
+                }
+        })
+    })
+}
+
+/// Whether `mov symbol@GOTPCREL(%rip), %a`, whose last four bytes are `at`, comes before
+/// `mov field(%a), %b` with another field than the first.
+fn x86_64_loads_another_field(code: &[u8], at: usize, relocation: elf::RelocationType) -> bool {
+    let kinds = [elf::R_X86_64_GOTPCREL, elf::R_X86_64_REX_GOTPCRELX];
+    let start = at.checked_sub(3);
+    let Some(Some(&[rex, 0x8b, to, _, _, _, _, next, 0x8b, from, field])) =
+        start.map(|start| code.get(start..).and_then(|code| code.first_chunk()))
+    else {
+        return false;
+    };
+    let wide = rex & 0xf8 == 0x48 && next & 0xf8 == 0x48;
+    let to = (rex & 4) << 1 | to >> 3 & 7;
+    // A displacement of one byte or four; register 4 stands for a longer form.
+    let is_displaced = matches!(from >> 6, 1 | 2) && from & 7 != 4;
+    let base = (next & 1) << 3 | from & 7;
+    kinds.contains(&relocation) && wide && is_displaced && base == to && field != 0
+}
+
+/// Whether `ldr xa, [xc, :got_lo12:symbol]` at `at` comes before `ldr xb, [xa, #field]` with
+/// another field than the first. The instruction that forms the address of the table's page is as
+/// good as that one.
+fn aarch64_loads_another_field(code: &[u8], at: usize, relocation: elf::RelocationType) -> bool {
+    if relocation == elf::R_AARCH64_ADR_GOT_PAGE {
+        return true;
+    }
+    let Some(words) = code.get(at..).and_then(|code| code.first_chunk::<8>()) else {
+        return false;
+    };
+    let [own, next] = [0, 4]
+        .map(|at| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]));
+    let is_load = next & 0xffc0_0000 == 0xf940_0000;
+    let field = next >> 10 & 0xfff;
+    relocation == elf::R_AARCH64_LD64_GOT_LO12_NC
+        && is_load
+        && next >> 5 & 31 == own & 31
+        && field != 0
 }
 
 fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
@@ -291,14 +357,22 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ONE_RING, PROCESSORS, wanted_by};
-    use object::write::{Object, Symbol, SymbolSection};
-    use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
+    use super::{DOMAIN, ONE_RING, PROCESSORS, wanted_by};
+    use object::write::{Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection};
+    use object::{
+        Architecture, BinaryFormat, Endianness, RelocationFlags, SymbolFlags, SymbolKind,
+        SymbolScope, elf,
+    };
     use std::path::Path;
 
     /// Returns the bytes of an object that refers to `name`.
     fn object(name: &str) -> Vec<u8> {
         let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        refer(&mut object, name);
+        object.write().unwrap()
+    }
+
+    fn refer(object: &mut Object<'_>, name: &str) -> SymbolId {
         object.add_symbol(Symbol {
             name: name.into(),
             value: 0,
@@ -308,7 +382,30 @@ mod tests {
             weak: false,
             section: SymbolSection::Undefined,
             flags: SymbolFlags::None,
-        });
+        })
+    }
+
+    /// Returns the bytes of an object with this code, which refers to `Domain`'s block by
+    /// relocations (place, kind).
+    fn code(
+        arch: Architecture,
+        code: &[u8],
+        relocations: &[(u64, elf::RelocationType)],
+    ) -> Vec<u8> {
+        let mut object = Object::new(BinaryFormat::Elf, arch, Endianness::Little);
+        let symbol = refer(&mut object, DOMAIN);
+        let text = object.section_id(StandardSection::Text);
+        object.append_section_data(text, code, 4);
+        for &(offset, r_type) in relocations {
+            let flags = RelocationFlags::Elf { r_type };
+            let relocation = Relocation {
+                offset,
+                symbol,
+                addend: 0,
+                flags,
+            };
+            object.add_relocation(text, relocation).unwrap();
+        }
         object.write().unwrap()
     }
 
@@ -362,6 +459,49 @@ mod tests {
         }
         assert!(wanted("libasmrun.a", "pthread_create").is_empty());
         assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn a_value_of_spawn_counts_and_storage_of_domains_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let spawns = |bytes: &[u8]| {
+            let wanted = wanted(folder.path(), "main.o", bytes);
+            assert!(wanted.is_empty() || wanted == ["soil_with_threads", PROCESSORS]);
+            !wanted.is_empty()
+        };
+        let x86_64 = |bytes: &[u8]| {
+            let kind = (3, elf::R_X86_64_REX_GOTPCRELX);
+            spawns(&code(Architecture::X86_64, bytes, &[kind]))
+        };
+        // The beginning of `List.map Domain.spawn`, then of str.a's functions.
+        assert!(x86_64(b"\x48\x8b\x05\0\0\0\0\x48\x8b\x00\xe9\0\0\0\0"));
+        assert!(!x86_64(
+            b"\x48\x8b\x05\0\0\0\0\x48\x8b\x40\x50\x48\x8b\x58\x08"
+        ));
+        // A register from r8 on; a field by four bytes.
+        assert!(!x86_64(
+            b"\x4c\x8b\x05\0\0\0\0\x49\x8b\x40\x50\x48\x8b\x58\x08"
+        ));
+        assert!(!x86_64(b"\x48\x8b\x05\0\0\0\0\x48\x8b\x80\x50\0\0\0"));
+        // From another register, and the end of the code.
+        assert!(x86_64(
+            b"\x4c\x8b\x05\0\0\0\0\x48\x8b\x40\x50\x48\x8b\x58\x08"
+        ));
+        assert!(x86_64(b"\x48\x8b\x05\0\0\0\0"));
+        // The address itself, as of a module that is a value.
+        let kind = (0, elf::R_X86_64_64);
+        assert!(spawns(&code(Architecture::X86_64, &[0; 16], &[kind])));
+        let aarch64 = |third: u32| {
+            let words = [0x9000_000c, 0xf940_018c, third, 0xf940_05a1];
+            let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+            let page = (0, elf::R_AARCH64_ADR_GOT_PAGE);
+            let load = (4, elf::R_AARCH64_LD64_GOT_LO12_NC);
+            spawns(&code(Architecture::Aarch64, &bytes, &[page, load]))
+        };
+        // cmdliner.a's code; the first field; another register.
+        assert!(!aarch64(0xf940_298d));
+        assert!(aarch64(0xf940_018d));
+        assert!(aarch64(0xf940_29ad));
     }
 
     #[test]
