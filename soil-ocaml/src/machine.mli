@@ -24,8 +24,8 @@ val scheduler : unit -> scheduler
 (** [scheduler ()] is the current statistics. *)
 
 val cpus : unit -> int
-(** [cpus ()] is the number of processors that the program may use. An image without
-    [Domain.spawn] uses one, whatever the machine has. *)
+(** [cpus ()] is the number of processors that the program may use. An image without [Domain.spawn]
+    uses one, whatever the machine has. *)
 
 val devices : unit -> string list
 (** [devices ()] is a line of readable text for each detected device. *)
