@@ -51,9 +51,14 @@ pub(super) fn end() {
 
 /// The running thread waits; returns whether it had the lock.
 pub(super) fn give_up() -> bool {
-    let held = local::get().in_call.swap(false, Ordering::Relaxed);
-    if held && LOCK.release() {
-        with(|state| state.scheduler.wake(LOCK.address(), u32::MAX, 1));
+    let in_call = &local::get().in_call;
+    // Of this processor: no exchange, which one processor would pay for at each switch.
+    let held = in_call.load(Ordering::Relaxed);
+    if held {
+        in_call.store(false, Ordering::Relaxed);
+        if LOCK.release() {
+            with(|state| state.scheduler.wake(LOCK.address(), u32::MAX, 1));
+        }
     }
     held
 }
