@@ -72,9 +72,9 @@ def runs(count):
     return f"{count} processors\n{others}{count} identities\n"
 
 
-def run(context, form, cpus, *words, program=PROGRAM):
+def run(context, form, cpus, *words, program=PROGRAM, options=()):
     """The status and the output on a machine with so many processors."""
-    child = context.soil(program, form, *words, options=["--cpus", str(cpus)])
+    child = context.soil(program, form, *words, options=["--cpus", str(cpus), *options])
     return child.finish(context.remaining()), clean(child.text)
 
 
@@ -88,7 +88,9 @@ def of_domains(output, domains, cpus):
 
 def check_domains(context, form, domains, cpus):
     """Runs the whole of domains.ml."""
-    status, output = run(context, form, cpus, str(domains), "all", program=DOMAINS)
+    # Each domain has 2 MiB for new values.
+    memory = ["--mem", "256M"]
+    status, output = run(context, form, cpus, str(domains), "all", program=DOMAINS, options=memory)
     lines = of_domains(output, domains, cpus)
     assert (status, lines) == (0, [f"recommended: {cpus}", *OF_DOMAINS]), (status, output)
 
