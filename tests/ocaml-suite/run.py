@@ -187,7 +187,8 @@ class Program:
             return PROCESSORS
         if not self.has_domains:
             return PROCESSORS[:1]
-        return (PROCESSORS[self.hash // SHORT % len(PROCESSORS)],)
+        # By bits with which each number occurs.
+        return (PROCESSORS[(self.hash >> 5) % len(PROCESSORS)],)
 
     def build(self, form):
         """Compiles one form; returns whether that worked."""
