@@ -32,6 +32,7 @@ class Program:
         self.environment = rest.pop("environment", {})
         self.contains = rest.pop("contains", None)
         self.limit = rest.pop("limit", 60)
+        self.long = rest.pop("long", False)
         self.shows = rest.pop("shows", None)
         assert not rest, rest
 
@@ -67,12 +68,35 @@ QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\sla
 INVALID = f"{'undefined' if PROCESSOR == 'aarch64' else 'invalid'} instruction"
 # Libraries behave the same on each kind of machine.
 LIBRARY_FORMS = forms_of("process", "microvm")
-# Libraries that are about domains, where they are installed.
+# Libraries that are about domains, where they are installed: the arguments of short and long runs,
+# if there are any.
 OF_DOMAINS = [
-    ("linearizable", ["2", "1"], "Multicoretests' Lin and STM find an order for each result."),
-    ("lock-free", ["4"], "Saturn's structures lose nothing between domains."),
-    ("awaiting", ["4"], "Domains and threads wait for one another by domain-local-await."),
+    ("lock-free", "2", "4", "Saturn's structures lose nothing between domains."),
+    ("awaiting", "2", "4", "Domains and threads wait for one another by domain-local-await."),
+    ("linearizable", None, "2 1", "Multicoretests' Lin and STM find an order for each result."),
 ]
+
+
+def of_domains():
+    """Programs on those, in a process, and on more processors than they have domains: else a line
+    says so amid their output."""
+    for label, short, long, shows in OF_DOMAINS:
+        for arguments, cpus in ((short, 4), (long, 8)):
+            for form in LIBRARY_FORMS if arguments else ():
+                on_machine = form != "process"
+                more = f"-of-{arguments}" if short and arguments is long else ""
+                yield Program(
+                    label + more,
+                    f"tests/programs/libraries/{label.replace('-', '_')}.exe",
+                    arguments.split(),
+                    forms=[form],
+                    options=["--cpus", str(cpus)] if on_machine else [],
+                    contains=[expected(label)],
+                    limit=3600 if arguments is long else 600,
+                    long=arguments is long,
+                    shows=shows,
+                )
+
 
 PROGRAMS = [
     Program("hello", "examples/hello/main.exe", shows="The example `hello` says its line."),
@@ -113,34 +137,11 @@ PROGRAMS = [
         "parallel",
         "tests/programs/libraries/parallel.exe",
         forms=LIBRARY_FORMS,
+        # On one processor a line says that the domains outnumber it.
+        contains=[expected("parallel")],
         shows="Domainslib's pool and Saturn's queues, where they are installed.",
     ),
-    # After the line that domains outnumber processors.
-    *(
-        Program(
-            f"{label}-{cpus}",
-            f"tests/programs/libraries/{label.replace('-', '_')}.exe",
-            arguments,
-            forms=LIBRARY_FORMS[-1:],
-            options=["--cpus", str(cpus)],
-            contains=[expected(label)],
-            limit=600,
-            shows=shows,
-        )
-        for label, arguments, shows in OF_DOMAINS
-        for cpus in (2, 4)
-    ),
-    *(
-        Program(
-            label,
-            f"tests/programs/libraries/{label.replace('-', '_')}.exe",
-            arguments,
-            forms=LIBRARY_FORMS[:-1],
-            limit=600,
-            shows=shows,
-        )
-        for label, arguments, shows in OF_DOMAINS
-    ),
+    *of_domains(),
     Program(
         "own-events",
         "tests/programs/unmodified/runtime_events/own_events.exe",
@@ -283,9 +284,12 @@ PROGRAMS = [
 def register():
     for program in PROGRAMS:
         for form in program.forms:
-            test(f"{program.label}-{form}", limit=program.limit, shows=program.shown())(
-                lambda context, program=program, form=form: program.check(context, form)
-            )
+            test(
+                f"{program.label}-{form}",
+                limit=program.limit,
+                long=program.long,
+                shows=program.shown(),
+            )(lambda context, program=program, form=form: program.check(context, form))
 
 
 register()
