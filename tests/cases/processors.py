@@ -13,6 +13,8 @@ from harness.runner import test
 
 PROGRAM = "tests/programs/processors/processors.exe"
 COUNTS = (1, 2, 4, 8)
+# Of short and of long runs. An emulated machine of more processors than the host has takes minutes.
+FEW, MANY = COUNTS[:2], COUNTS[2:]
 FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
 BARRIER = "tests/programs/processors/barrier.exe"
@@ -86,6 +88,14 @@ def of_domains(output, domains, cpus):
     return [line for line in output.splitlines() if line not in said]
 
 
+def check_threads(context, form, counts):
+    """Runs the whole of together.c."""
+    for count in counts:
+        found = run(context, form, count, "64", "all", program=TOGETHER)
+        lines = [f"{subject}: as expected\n" for subject in SUBJECTS]
+        assert found == (0, "".join(lines) + f"on {count}\n"), found
+
+
 def check_domains(context, form, domains, cpus):
     """Runs the whole of domains.ml."""
     # Each domain has 2 MiB for new values.
@@ -146,12 +156,14 @@ def add(form):
 
     @test(name=f"threads-{form}", limit=300)
     def threads(context):
-        """Threads of C on one, two and four processors: futexes, robust mutexes, cancellation,
-        signals to threads that run, memory that is replaced under readers, allocation."""
-        for count in (1, 2, 4):
-            found = run(context, form, count, "64", "all", program=TOGETHER)
-            lines = [f"{subject}: as expected\n" for subject in SUBJECTS]
-            assert found == (0, "".join(lines) + f"on {count}\n"), found
+        """Threads of C on one and two processors: futexes, robust mutexes, cancellation, signals to
+        threads that run, memory that is replaced under readers, allocation."""
+        check_threads(context, form, FEW)
+
+    @test(name=f"threads-on-many-{form}", limit=1800, long=True)
+    def threads_on_many(context):
+        """The same on four and eight."""
+        check_threads(context, form, MANY)
 
     @test(name=f"threads-end-{form}", limit=180)
     def threads_end(context):
@@ -174,9 +186,15 @@ def add(form):
 
     @test(name=f"domains-{form}", limit=600)
     def domains(context):
-        """Domains on one to eight processors: results, exceptions, stack overflows, storage,
+        """Domains on one and two processors: results, exceptions, stack overflows, storage,
         at_exit, what they share, threads in each, system calls of all at once."""
-        for count in COUNTS:
+        for count in FEW:
+            check_domains(context, form, 4, count)
+
+    @test(name=f"domains-on-many-{form}", limit=1800, long=True)
+    def domains_on_many(context):
+        """The same on four and eight."""
+        for count in MANY:
             check_domains(context, form, 4, count)
 
     @test(name=f"domains-end-{form}", limit=300)
@@ -194,7 +212,7 @@ for each in MACHINES:
     add(each)
 
 
-@test(limit=900)
+@test(limit=3600, long=True)
 def domains_outnumber_processors(context):
     """Thirty-two domains on one and on two processors do the same, with one line about it."""
     for cpus in (1, 2):
