@@ -410,7 +410,6 @@ mod tests {
         DEFAULT, During, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, Target,
         Thread, bit, check_signal,
     };
-    use crate::arch::local::MAX;
     use crate::errno::Errno;
 
     const HANDLER: u64 = 0x1000;

@@ -324,7 +324,11 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// `processor` has saved the registers of the thread that ran before the current one, and has
     /// left its stack: another processor may run it. Returns whether that thread has ended.
     pub fn saved(&mut self, processor: usize) -> bool {
-        let index = core::mem::replace(&mut self.processor(processor).left, NONE);
+        // None before the first thread.
+        let Some(processor) = self.processors.get_mut(place::<N>(processor)) else {
+            return false;
+        };
+        let index = core::mem::replace(&mut processor.left, NONE);
         if index == NONE {
             return false;
         }
