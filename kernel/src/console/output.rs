@@ -142,6 +142,9 @@ fn put(stream: Stream, bytes: &[u8]) -> usize {
         Some(count) => count,
         None if !has_serial() => bytes.len(),
         None => {
+            // The first touch of a page uses the address space, which comes before the line.
+            let last = bytes.get(FIFO - 1).or(bytes.last());
+            core::hint::black_box([bytes.first().copied(), last.copied()]);
             let sent = BURST.with_unless_own(|()| burst(stream, bytes));
             // A report of a crash may begin within a burst.
             sent.unwrap_or_else(|| burst(stream, bytes))
