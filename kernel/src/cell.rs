@@ -70,7 +70,7 @@ impl Rank {
     }
 }
 
-/// Nobody uses the cell.
+/// The cell is not in use.
 const FREE: u8 = 0;
 
 /// Whether this processor uses a cell: no other thread may run on it then.
@@ -104,7 +104,7 @@ fn exchange(user: &AtomicU8) -> bool {
         .is_ok()
 }
 
-/// Processors were stopped while they used cells, which nobody releases. Set once.
+/// Processors were stopped while they used cells, which stay in use. Set once.
 static ABANDONED: AtomicBool = AtomicBool::new(false);
 
 /// Doesn't wait for cells from now on: one in use counts as this processor's.

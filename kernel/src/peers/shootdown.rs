@@ -106,7 +106,7 @@ impl<const N: usize> Requests<N> {
         // Acquire: pairs with `post`.
         let request = self.last.load(Ordering::Acquire);
         if answer.done.load(Ordering::Relaxed) != request {
-            // Nobody waited for this processor, so the addresses may be those of a later one.
+            // No other waited for this processor, so the addresses may be those of a later one.
             flush();
             // Relaxed: the fence releases what this processor did by old translations.
             answer.done.store(request, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 //!
 //! A processor in a system call has interrupts disabled, so the holder of the lock always runs. It
 //! gives the lock up where its thread waits, as one processor would run others there, and takes it
-//! back before the call continues ([`give_up`], [`take_back`]). With one processor nobody takes it.
+//! back before the call continues ([`give_up`], [`take_back`]). With one processor it stays free.
 
 mod lock;
 

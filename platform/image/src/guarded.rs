@@ -21,7 +21,7 @@ pub struct Guarded<T> {
 pub struct Guard<'a, T>(&'a Guarded<T>);
 
 impl<T> Guarded<T> {
-    /// A value that nobody uses.
+    /// A value that is not in use.
     pub const fn new(value: T) -> Self {
         Self {
             used: AtomicBool::new(false),

@@ -254,7 +254,7 @@ let () =
           ignore
             (Domain.spawn (fun () ->
                  Domain.at_exit (fun () -> Atomic.set over true);
-                 failwith "nobody asks"));
+                 failwith "not joined"));
           while not (Atomic.get over) do
             Domain.cpu_relax ()
           done)

@@ -1,4 +1,4 @@
-//! A lock that is released by who finds nobody waiting, or else wakes one that waits.
+//! A lock whose word says whether threads may wait for it: a release that finds that wakes one.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
