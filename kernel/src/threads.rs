@@ -25,39 +25,38 @@
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
 mod calls;
+mod dispatch;
 mod futex;
 mod posix_timers;
+mod preemption;
+mod report;
 mod scheduler;
 mod timer_calls;
 mod timers;
 
-use crate::arch::gates::{self, Context, Frame, SystemCallFrame};
-use crate::arch::interrupts::{self, without_interrupts};
+use crate::arch::gates::{self, Context, SystemCallFrame};
+use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::{self, Local, MAX};
 use crate::arch::numbers as n;
-use crate::arch::{float, thread_pointer};
+use crate::arch::thread_pointer;
 use crate::cell::{self, ExclusiveCell, Rank};
-use crate::crash::{self, Suspended};
+use crate::crash;
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
 use crate::peers::{self, Set};
 use crate::signals::{self, PID};
-use crate::wait::timer::SLICE_NS;
-use crate::wait::{self, For, Interrupt, Threads, polling};
+use crate::wait::{self, For, Threads};
 use crate::{console, time};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use dispatch::{begun, run, run_next};
+use preemption::{interrupted, preempted};
+use report::suspended;
 use scheduler::{Index, Scheduler, Wait, bit};
-use timer_calls::{Timers, send_expired};
+use timer_calls::Timers;
 
 crate::system_call_extension!("soil_with_threads", system_call);
-
-/// A thread that has run for less time isn't preempted for those that were ready before: one that
-/// was woken and soon waits again would lose a slice to a thread that computes. Somewhat less than
-/// a slice, whose timer is set before the thread's time begins.
-const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
 
 /// The number of the processor that runs. With interrupts disabled.
 fn own() -> usize {
@@ -669,274 +668,4 @@ fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>, is_over: fn(
 fn yield_now() {
     with(|state| state.scheduler.yield_now(own()));
     run_next();
-}
-
-/// Runs the next ready thread, once there is one. Returns when that is the caller's thread, on any
-/// processor; it is ready, waits, or has ended. Meanwhile system calls of others run.
-fn run_next() {
-    let held = calls::give_up();
-    let mut since = None;
-    loop {
-        let own = local::get();
-        // Before it asks: what comes later is seen.
-        own.called.store(false, Ordering::Relaxed);
-        let now = time::monotonic_ns();
-        if let Some(since) = since {
-            let poll_ns = polling::next(own.poll_ns.load(Ordering::Relaxed), now - since);
-            own.poll_ns.store(poll_ns, Ordering::Relaxed);
-        }
-        if take_next(now) {
-            break;
-        }
-        since = idle(now);
-    }
-    calls::take_back(held);
-}
-
-/// Runs the next ready thread; false if there is none. Returns true when that is the caller's.
-fn take_next(now: u64) -> bool {
-    let mut found = false;
-    let mut calls = Calls { all: 0, halted: 0 };
-    let mut ended = Context::RUNNING;
-    let switch = |place: *mut State| {
-        // SAFETY: the cell is in this thread's use, and the reference ends before the switch.
-        let state = unsafe { &mut *place };
-        let processor = own();
-        let previous = state.scheduler.current(processor);
-        state.scheduler.expire(now);
-        let Some(next) = state.scheduler.next(processor) else {
-            state.busy &= !bit(processor);
-            local::get().thread.store(0, Ordering::Relaxed);
-            calls = state.take_calls();
-            return;
-        };
-        found = true;
-        state.busy |= bit(processor);
-        let number = state.scheduler.thread(next).map_or(0, |next| next.number);
-        local::get().thread.store(number, Ordering::Relaxed);
-        state.charge(previous, now);
-        let contended = state.scheduler.has_ready();
-        wait::resume_with(now, state.alarm(), contended);
-        if next != previous {
-            let from: *mut Context = match state.scheduler.thread(previous) {
-                Some(thread) => {
-                    signals::exchange(&mut thread.signals);
-                    &raw mut thread.context
-                }
-                None => &raw mut ended,
-            };
-            let Some(thread) = state.scheduler.thread(next) else {
-                return;
-            };
-            signals::exchange(&mut thread.signals);
-            memory::set_stack(thread.stack.clone());
-            let (to, kernel_stack, pointer) = (thread.context, thread.kernel_stack, thread.pointer);
-            // SAFETY: interrupts are disabled; the next thread was suspended here or is new, and
-            // the previous one's context is written before anything can move it: the cell stays in
-            // use.
-            unsafe { gates::switch(from, to, kernel_stack, pointer) };
-        }
-        // SAFETY: another thread has taken the cell, perhaps on another processor, and has switched
-        // to this one.
-        let state = unsafe { &mut *place };
-        state.switched();
-        calls = state.take_calls();
-    };
-    // SAFETY: each thread that is switched to ends here or in `begun`.
-    unsafe { STATE.hand_over(switch) };
-    calls.make();
-    found
-}
-
-/// A new thread begins, after the switch to it.
-extern "C" fn begun() {
-    let mut calls = Calls { all: 0, halted: 0 };
-    let begin = |state: &mut State| {
-        state.switched();
-        calls = state.take_calls();
-    };
-    // SAFETY: `take_next` took the cell.
-    unsafe { STATE.take_over(begin) };
-    calls.make();
-}
-
-/// Waits at the time `now` on a processor without a thread, until there may be one or something
-/// else is to be done. Returns `now` if it has polled for one first.
-fn idle(now: u64) -> Option<u64> {
-    let peers = peers::get();
-    if let Some(peers) = peers {
-        (peers.set_idle)(true);
-        poll(now);
-    }
-    let (halts, earliest, quiet) = with(|state| {
-        let halts = state.scheduler.halt(own());
-        let earliest = if halts { state.alarm() } else { None };
-        (halts, earliest, state.polling > 0)
-    });
-    if halts {
-        wait::sleep(earliest, quiet);
-        with(|state| state.scheduler.wake_processor(own()));
-    }
-    if let Some(peers) = peers {
-        (peers.set_idle)(false);
-    }
-    send_expired();
-    signals::poll_power_button();
-    if signals::is_ready() {
-        with(|state| {
-            let current = state.scheduler.current(own());
-            if state.scheduler.thread(current).is_some() {
-                state.scheduler.interrupt(current);
-            }
-        });
-    }
-    interrupt_for_process();
-    peers.map(|_| now)
-}
-
-/// Polls for a thread for a while: other processors need no interrupt for it.
-fn poll(now: u64) {
-    let own = local::get();
-    let end = now + own.poll_ns.load(Ordering::Relaxed);
-    interrupts::enable();
-    while !own.called.load(Ordering::Relaxed) && time::monotonic_ns() < end {
-        core::hint::spin_loop();
-    }
-    interrupts::disable();
-}
-
-/// Runs threads on a processor that has none, for good. With interrupts disabled.
-fn run() -> ! {
-    with(|state| state.scheduler.set_several());
-    if let Some(peers) = peers::get() {
-        (peers.set_idle)(false);
-    }
-    loop {
-        // The switch to the first thread leaves this stack.
-        run_next();
-    }
-}
-
-/// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
-fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
-    let local = local::get();
-    let (busy, woken) = with(|state| {
-        let busy = state.busy & bit(own()) != 0;
-        if !busy {
-            // It takes what the interrupt makes ready without another one.
-            state.scheduler.wake_processor(own());
-        }
-        let woken = interrupt == Interrupt::Device && state.scheduler.event();
-        (busy, woken)
-    });
-    if !busy {
-        local.called.store(true, Ordering::Relaxed);
-        return null_mut();
-    }
-    if interrupt == Interrupt::Device && !woken || cell::any_in_use() {
-        return null_mut();
-    }
-    let now = time::monotonic_ns();
-    send_expired();
-    let preempts = with(|state| {
-        state.scheduler.expire(now);
-        let used = local.used_ns(now);
-        let had_turn = used.saturating_sub(local.since.load(Ordering::Relaxed)) >= MIN_TURN_NS;
-        state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent())
-    });
-    match interrupt {
-        Interrupt::Timer if preempts && local::several() => limit_another(),
-        // Of a processor that does this.
-        Interrupt::Peer if !preempts => wait::limit_turn(),
-        _ => {}
-    }
-    if !preempts && !signals::is_ready() {
-        return null_mut();
-    }
-    // SAFETY: the program was interrupted outside of system calls, so its kernel stack is empty.
-    unsafe { gates::move_frame(frame, gates::system_call_stack()) }
-}
-
-/// Has another processor, whose thread runs without a limit, let others run, too: more threads are
-/// ready than the slices of this one serve.
-#[cold]
-fn limit_another() {
-    let busy = with(|state| state.busy);
-    let others = (0..MAX).filter(|processor| busy & bit(*processor) & !bit(own()) != 0);
-    let mut unlimited = others.filter(|processor| {
-        let local = local_of(*processor);
-        local.is_some_and(|local| !local.limited.load(Ordering::Relaxed))
-    });
-    if let Some(processor) = unlimited.next() {
-        interrupt(bit(processor));
-    }
-}
-
-/// Lets other threads run in place of the one that `frame` interrupted.
-extern "C" fn preempted(frame: &mut Frame) {
-    let set_interrupted = |interrupted| {
-        with(|state| {
-            if let Some(thread) = state.running() {
-                thread.interrupted = interrupted;
-            }
-        });
-    };
-    set_interrupted(true);
-    float::preserving(yield_now);
-    set_interrupted(false);
-    signals::deliver_interrupted(frame);
-}
-
-/// Calls `report` with each thread that doesn't run, for the report of a crash.
-fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
-    STATE
-        .try_with(|state| {
-            let current = state.scheduler.current(own());
-            let mut number = PID;
-            for (index, thread) in state.scheduler.threads() {
-                if index == current {
-                    number = thread.number;
-                }
-                let pointer = match state.scheduler.holder(index) {
-                    // The processors' registers are reported.
-                    Some(holder) if index == current || state.busy & bit(holder) != 0 => continue,
-                    // It idles on the thread's stack.
-                    Some(holder) => local_of(holder)
-                        .and_then(Local::frame)
-                        .map(Frame::stack_pointer),
-                    None => None,
-                };
-                let (instruction, stack) = thread.place(pointer);
-                report(Suspended {
-                    number: thread.number,
-                    instruction,
-                    stack,
-                });
-            }
-            number
-        })
-        .unwrap_or(PID)
-}
-
-impl Thread {
-    /// Where it continues: the instruction, if that is known, and its stack pointer. `pointer` is
-    /// that of the processor that idles on its stack.
-    fn place(&self, pointer: Option<u64>) -> (Option<u64>, u64) {
-        /// Maximum size of a kernel stack.
-        const MAX_SIZE: u64 = 32 << 10;
-        let pointer = pointer.unwrap_or_else(|| self.context.stack_pointer());
-        if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {
-            return (None, pointer);
-        }
-        // SAFETY: a suspended thread's frame ends its kernel stack.
-        unsafe {
-            if self.interrupted {
-                let frame = &*(self.kernel_stack as *const Frame).sub(1);
-                (Some(frame.program_counter()), frame.stack_pointer())
-            } else {
-                let call = &*(self.kernel_stack as *const SystemCallFrame).sub(1);
-                (Some(call.program_counter()), call.stack_pointer())
-            }
-        }
-    }
 }

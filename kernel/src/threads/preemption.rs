@@ -1,0 +1,88 @@
+//! Interrupts of a program that has threads: the end of a slice, and what another processor sends.
+
+use super::scheduler::bit;
+use super::timer_calls::send_expired;
+use super::{interrupt, local_of, own, with, yield_now};
+use crate::arch::float;
+use crate::arch::gates::{self, Frame};
+use crate::arch::local::{self, MAX};
+use crate::wait::timer::SLICE_NS;
+use crate::wait::{self, Interrupt};
+use crate::{cell, signals, time};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering;
+
+/// A thread that has run for less time isn't preempted for those that were ready before: one that
+/// was woken and soon waits again would lose a slice to a thread that computes. Somewhat less than
+/// a slice, whose timer is set before the thread's time begins.
+const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
+
+/// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
+pub(super) fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
+    let local = local::get();
+    let (busy, woken) = with(|state| {
+        let busy = state.busy & bit(own()) != 0;
+        if !busy {
+            // It takes what the interrupt makes ready without another one.
+            state.scheduler.wake_processor(own());
+        }
+        let woken = interrupt == Interrupt::Device && state.scheduler.event();
+        (busy, woken)
+    });
+    if !busy {
+        local.called.store(true, Ordering::Relaxed);
+        return null_mut();
+    }
+    if interrupt == Interrupt::Device && !woken || cell::any_in_use() {
+        return null_mut();
+    }
+    let now = time::monotonic_ns();
+    send_expired();
+    let preempts = with(|state| {
+        state.scheduler.expire(now);
+        let used = local.used_ns(now);
+        let had_turn = used.saturating_sub(local.since.load(Ordering::Relaxed)) >= MIN_TURN_NS;
+        state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent())
+    });
+    match interrupt {
+        Interrupt::Timer if preempts && local::several() => limit_another(),
+        // Of a processor that does this.
+        Interrupt::Peer if !preempts => wait::limit_turn(),
+        _ => {}
+    }
+    if !preempts && !signals::is_ready() {
+        return null_mut();
+    }
+    // SAFETY: the program was interrupted outside of system calls, so its kernel stack is empty.
+    unsafe { gates::move_frame(frame, gates::system_call_stack()) }
+}
+
+/// Has another processor, whose thread runs without a limit, let others run, too: more threads are
+/// ready than the slices of this one serve.
+#[cold]
+fn limit_another() {
+    let busy = with(|state| state.busy);
+    let others = (0..MAX).filter(|processor| busy & bit(*processor) & !bit(own()) != 0);
+    let mut unlimited = others.filter(|processor| {
+        let local = local_of(*processor);
+        local.is_some_and(|local| !local.limited.load(Ordering::Relaxed))
+    });
+    if let Some(processor) = unlimited.next() {
+        interrupt(bit(processor));
+    }
+}
+
+/// Lets other threads run in place of the one that `frame` interrupted.
+pub(super) extern "C" fn preempted(frame: &mut Frame) {
+    let set_interrupted = |interrupted| {
+        with(|state| {
+            if let Some(thread) = state.running() {
+                thread.interrupted = interrupted;
+            }
+        });
+    };
+    set_interrupted(true);
+    float::preserving(yield_now);
+    set_interrupted(false);
+    signals::deliver_interrupted(frame);
+}

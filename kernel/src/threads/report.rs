@@ -1,0 +1,62 @@
+//! Threads in the report of a crash.
+
+use super::scheduler::bit;
+use super::{STATE, Thread, local_of, own};
+use crate::arch::gates::{Frame, SystemCallFrame};
+use crate::arch::local::Local;
+use crate::crash::Suspended;
+use crate::signals::PID;
+
+/// Calls `report` with each thread that doesn't run, for the report of a crash.
+pub(super) fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
+    STATE
+        .try_with(|state| {
+            let current = state.scheduler.current(own());
+            let mut number = PID;
+            for (index, thread) in state.scheduler.threads() {
+                if index == current {
+                    number = thread.number;
+                }
+                let pointer = match state.scheduler.holder(index) {
+                    // The processors' registers are reported.
+                    Some(holder) if index == current || state.busy & bit(holder) != 0 => continue,
+                    // It idles on the thread's stack.
+                    Some(holder) => local_of(holder)
+                        .and_then(Local::frame)
+                        .map(Frame::stack_pointer),
+                    None => None,
+                };
+                let (instruction, stack) = thread.place(pointer);
+                report(Suspended {
+                    number: thread.number,
+                    instruction,
+                    stack,
+                });
+            }
+            number
+        })
+        .unwrap_or(PID)
+}
+
+impl Thread {
+    /// Where it continues: the instruction, if that is known, and its stack pointer. `pointer` is
+    /// that of the processor that idles on its stack.
+    fn place(&self, pointer: Option<u64>) -> (Option<u64>, u64) {
+        /// Maximum size of a kernel stack.
+        const MAX_SIZE: u64 = 32 << 10;
+        let pointer = pointer.unwrap_or_else(|| self.context.stack_pointer());
+        if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {
+            return (None, pointer);
+        }
+        // SAFETY: a suspended thread's frame ends its kernel stack.
+        unsafe {
+            if self.interrupted {
+                let frame = &*(self.kernel_stack as *const Frame).sub(1);
+                (Some(frame.program_counter()), frame.stack_pointer())
+            } else {
+                let call = &*(self.kernel_stack as *const SystemCallFrame).sub(1);
+                (Some(call.program_counter()), call.stack_pointer())
+            }
+        }
+    }
+}
