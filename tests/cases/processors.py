@@ -64,6 +64,8 @@ ENDS = (
     ("main-returns", 0, [AT_EXIT]),
     ("domain-exits", 4, [AT_EXIT]),
     ("uncaught", 2, [AT_EXIT, 'Fatal error: exception Failure("in a domain")']),
+    ("killed", 143, []),
+    ("domain-killed", 143, []),
     ("unjoined", 0, [AT_EXIT]),
 )
 
@@ -200,7 +202,8 @@ def add(form):
     @test(name=f"domains-end-{form}", limit=300)
     def domains_end(context):
         """The program's end beside domains that compute: from the first domain, from another one,
-        by an exception that a join raises again; one that nobody joins ends only its domain."""
+        by an exception that a join raises again, by a signal; one that no domain joins ends only
+        its domain."""
         for cpus in (1, 2, 4):
             for deed, status, text in ENDS:
                 found = run(context, form, cpus, "3", deed, program=DOMAINS)
@@ -228,8 +231,10 @@ def domains_of_a_process(context):
     assert (status, child.text.splitlines()) == (0, [recommended, *OF_DOMAINS]), child.text
     for deed, status, text in ENDS:
         child = context.soil(DOMAINS, "process", "3", deed)
+        # `soil run` says so of a process that a signal ended.
+        said = [f"soil: the program was ended by signal {status - 128}"] if status > 128 else []
         found = child.finish(context.remaining()), child.text.splitlines()
-        assert found == (status, text), (deed, found)
+        assert found == (status, text + said), (deed, found)
 
 
 @test(limit=300)

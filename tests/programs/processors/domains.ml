@@ -248,6 +248,10 @@ let () =
   | "domain-exits" -> leave count (fun () -> Domain.join (Domain.spawn (fun () -> exit 4)))
   | "uncaught" ->
       leave count (fun () -> Domain.join (Domain.spawn (fun () -> failwith "in a domain")))
+  | "killed" -> leave count (fun () -> Unix.kill (Unix.getpid ()) Sys.sigterm)
+  | "domain-killed" ->
+      leave count (fun () ->
+          Domain.join (Domain.spawn (fun () -> Unix.kill (Unix.getpid ()) Sys.sigterm)))
   | "unjoined" ->
       leave count (fun () ->
           let over = Atomic.make false in
