@@ -68,6 +68,7 @@ class Bare:
     def ends(self):
         """QEMU's status, the console's output, and the events on the monitor until QEMU's end."""
         events = []
+        self.monitor.socket.settimeout(self.context.remaining())
         while line := self.monitor.file.readline():
             events.append(json.loads(line))
         status, text = outcome(self.child, self.context)
