@@ -59,6 +59,7 @@ pub mod environment;
 pub mod errno;
 pub mod extension;
 pub mod firmware;
+mod free_lists;
 mod glibc;
 pub mod interrupts;
 pub mod memory;

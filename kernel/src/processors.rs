@@ -10,6 +10,8 @@
 //! Before the end, or the report of a crash, the processor that ends the machine stops all others
 //! for good, wherever they are: nothing of them comes after its last line.
 
+mod malloc;
+
 use crate::arch::counter::counter;
 use crate::arch::cpu;
 use crate::arch::gates::{Frame, SystemCallFrame};
@@ -145,6 +147,7 @@ pub fn start(wanted: usize) -> usize {
         None => UNKNOWN_NS,
     };
     await_all(expected, patience);
+    malloc::begin(count());
     if known.is_some() && OTHERS.load(Ordering::Relaxed) < blocks.len() {
         console::line(format_args!(
             "{} of {} processors started: the others don't answer within {} s",

@@ -7,7 +7,7 @@ fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
         &["arch"],
         &["peers"],
-        &["cell", "clock", "errno", "glibc"],
+        &["cell", "clock", "errno", "free_lists", "glibc"],
         &["memory"],
         &["firmware"],
         &["board"],

@@ -18,6 +18,7 @@ FEW, MANY = COUNTS[:2], COUNTS[2:]
 FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
 BARRIER = "tests/programs/processors/barrier.exe"
+ALLOCATIONS = "tests/programs/processors/allocations.exe"
 STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
 TOGETHER = "tests/programs/processors/together.exe"
 # What threads do there, see together.c.
@@ -105,6 +106,13 @@ def check_domains(context, form, domains, cpus):
     status, output = run(context, form, cpus, str(domains), "all", program=DOMAINS, options=memory)
     lines = of_domains(output, domains, cpus)
     assert (status, lines) == (0, [f"recommended: {cpus}", *OF_DOMAINS]), (status, output)
+
+
+def check_allocations(context, form, cpus, *words):
+    """The status and the output of allocations.ml in four domains."""
+    memory = ["--mem", "256M"]
+    status, output = run(context, form, cpus, "4", *words, program=ALLOCATIONS, options=memory)
+    return status, of_domains(output, 4, cpus)
 
 
 def add(form):
@@ -199,6 +207,23 @@ def add(form):
         for count in MANY:
             check_domains(context, form, 4, count)
 
+    @test(name=f"allocations-{form}", limit=300)
+    def allocations(context):
+        """C's allocator in four domains, and blocks that others free: no block is in use twice;
+        all memory is there for other sizes; a block that is freed twice ends the program."""
+        for cpus in FEW:
+            found = check_allocations(context, form, cpus, "exhausted")
+            assert found == (0, ["shared: as expected", "exhausted: as expected"]), (cpus, found)
+        status, lines = check_allocations(context, form, 2, "twice")
+        assert status == 134 and any("this block is free already" in line for line in lines), lines
+
+    @test(name=f"allocations-on-many-{form}", limit=1800, long=True)
+    def allocations_on_many(context):
+        """The same on four and eight."""
+        for cpus in MANY:
+            found = check_allocations(context, form, cpus, "exhausted")
+            assert found == (0, ["shared: as expected", "exhausted: as expected"]), (cpus, found)
+
     @test(name=f"domains-end-{form}", limit=300)
     def domains_end(context):
         """The program's end beside domains that compute: from the first domain, from another one,
@@ -235,6 +260,14 @@ def domains_of_a_process(context):
         said = [f"soil: the program was ended by signal {status - 128}"] if status > 128 else []
         found = child.finish(context.remaining()), child.text.splitlines()
         assert found == (status, text + said), (deed, found)
+
+
+@test(limit=180)
+def allocations_of_a_process(context):
+    """C's allocator in domains of a process does the same."""
+    child = context.soil(ALLOCATIONS, "process", "4", "shared")
+    status = child.finish(context.remaining())
+    assert (status, child.text) == (0, "shared: as expected\n"), (status, child.text)
 
 
 @test(limit=300)

@@ -182,6 +182,11 @@ impl arguments::Link {
         command.arg("--wrap=caml_domain_spawn");
         if parts.contains(&parts::PROCESSORS) {
             command.arg("--defsym=__wrap_caml_domain_spawn=soil_spawn_domain");
+            // See kernel/src/processors/malloc.rs.
+            for function in ["malloc", "calloc", "free"] {
+                command.arg(format!("--wrap={function}"));
+                command.arg(format!("--defsym=__wrap_{function}=soil_{function}"));
+            }
         } else {
             command.args([
                 "--defsym=__wrap_caml_domain_spawn=soil_spawn_no_domain",

@@ -1,0 +1,144 @@
+//! A cache of freed blocks in front of the C library's `malloc`, for each processor.
+//!
+//! musl's `malloc` has one lock, and returns each block of 128 KiB or more to the kernel, which
+//! makes all processors forget its pages. OCaml takes each block above 1 KiB from it. The link
+//! driver redirects the program's `malloc`, `calloc` and `free` to this module (`tools/src/link.rs`)
+//! where the program contains the part for several processors.
+//!
+//! All blocks are musl's. Those that a cache may keep have the size of a [`SizeClass`], which musl
+//! records. So all other functions of the C library work on them.
+//!
+//! A thread that uses a cache may be pre-empted, or interrupted by a handler of a signal. Others of
+//! its processor use musl's functions meanwhile: nothing waits for a cache.
+
+use super::number;
+use crate::arch::local::MAX;
+use crate::free_lists::{FreeLists, SizeClass, may_be_kept};
+use crate::{console, memory};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use spin::mutex::SpinMutex;
+
+unsafe extern "C" {
+    fn __real_malloc(size: usize) -> *mut u8;
+    fn __real_calloc(count: usize, size: usize) -> *mut u8;
+    fn __real_free(block: *mut u8);
+    fn malloc_usable_size(block: *mut u8) -> usize;
+    safe fn abort() -> !;
+}
+
+/// All caches keep at most this part of the machine's memory.
+const PART: usize = 8;
+/// A cache keeps no block of more than this part of its room.
+const OF_ROOM: usize = 4;
+
+static CACHES: [SpinMutex<FreeLists>; MAX] = [const { SpinMutex::new(FreeLists::new()) }; MAX];
+/// How many bytes each cache may keep. 0 while one processor runs: no cache is used then.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+
+/// Each of so many processors uses its cache from now on.
+pub fn begin(processors: usize) {
+    let total = memory::statistics().total as usize;
+    ROOM.store(total / PART / processors, Ordering::Relaxed);
+}
+
+/// The class of blocks of `size` bytes that the caches keep.
+fn kept(size: usize, class: fn(usize) -> Option<SizeClass>) -> Option<SizeClass> {
+    class(size).filter(|class| class.size() <= ROOM.load(Ordering::Relaxed) / OF_ROOM)
+}
+
+/// `malloc`. Source: malloc(3).
+#[unsafe(no_mangle)]
+extern "C" fn soil_malloc(size: usize) -> *mut u8 {
+    let Some(class) = kept(size, SizeClass::of) else {
+        return allocate(size);
+    };
+    let cache = CACHES.get(number()).and_then(SpinMutex::try_lock);
+    match cache.and_then(|mut cache| cache.take(class)) {
+        Some(block) => block.as_ptr(),
+        None => allocate(class.size()),
+    }
+}
+
+/// A block of musl's; where memory is short, after the caches have returned theirs.
+fn allocate(size: usize) -> *mut u8 {
+    // SAFETY: any size is allowed.
+    let block = unsafe { __real_malloc(size) };
+    if !block.is_null() || ROOM.load(Ordering::Relaxed) == 0 {
+        return block;
+    }
+    let caches = CACHES.iter().filter_map(SpinMutex::try_lock);
+    caches.for_each(|mut cache| shrink(&mut cache, 0));
+    // SAFETY: as above.
+    unsafe { __real_malloc(size) }
+}
+
+/// Returns blocks to musl until a cache keeps no more than `room` bytes.
+fn shrink(cache: &mut FreeLists, room: usize) {
+    while let Some(block) = cache.give_up(room) {
+        // SAFETY: the block came from musl, and isn't in use.
+        unsafe { __real_free(block.as_ptr()) };
+    }
+}
+
+/// `calloc`. Source: calloc(3).
+#[unsafe(no_mangle)]
+extern "C" fn soil_calloc(count: usize, size: usize) -> *mut u8 {
+    let bytes = count.saturating_mul(size);
+    if kept(bytes, SizeClass::of).is_none() {
+        // musl knows which blocks the kernel has filled with zeros: it gets none of a cache. It
+        // refuses an excessive count.
+        // SAFETY: any size is allowed.
+        return unsafe { __real_calloc(count, size) };
+    }
+    let block = soil_malloc(bytes);
+    if !block.is_null() {
+        // SAFETY: the block has so many bytes, and nothing else uses it.
+        unsafe { block.write_bytes(0, bytes) };
+    }
+    block
+}
+
+/// `free`. Ends the program if the block is free already, as musl does. Source: free(3).
+///
+/// # Safety
+/// `block` is null, or is one of the C library's allocator that isn't used any more.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn soil_free(block: *mut u8) {
+    let room = ROOM.load(Ordering::Relaxed);
+    if let Some(given) = NonNull::new(block).filter(|_| room != 0) {
+        // SAFETY: the caller's promise.
+        let size = unsafe { malloc_usable_size(block) };
+        if let Some(class) = kept(size, SizeClass::exactly) {
+            // SAFETY: all classes have 16 bytes or more.
+            if unsafe { may_be_kept(given) } {
+                check(given, class);
+            }
+            let cache = CACHES.get(number()).and_then(SpinMutex::try_lock);
+            match cache {
+                Some(mut cache) if memory::is_short() => shrink(&mut cache, 0),
+                Some(mut cache) => {
+                    shrink(&mut cache, room - class.size());
+                    // SAFETY: the caller's promise; the block has the size of its class.
+                    unsafe { cache.keep(given, class) };
+                    return;
+                }
+                None => {}
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { __real_free(block) }
+}
+
+/// Ends the program if a cache has this block.
+#[cold]
+fn check(block: NonNull<u8>, class: SizeClass) {
+    let mut caches = CACHES.iter().filter_map(SpinMutex::try_lock);
+    if caches.any(|cache| cache.has(block, class)) {
+        console::line(format_args!(
+            "free({block:p}): this block is free already: remove the second free from the C code"
+        ));
+        abort();
+    }
+}
