@@ -45,8 +45,7 @@ pub use device::{
 pub use heap::is_free as is_heap_free;
 pub use layout::{DIRECT, PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end};
 pub use mapping::{
-    MapError, discard, is_free, map, maps_files, protect, protection, remap, set_maps_files,
-    set_written, take_written, unmap,
+    MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
 pub use space::{

@@ -80,7 +80,6 @@ pub fn map([address, len, protection, flags, descriptor, offset]: [u64; 6]) -> R
         execute: false,
     };
     flush(Some(file))?;
-    memory::set_maps_files();
     let start = memory::map(fixed.then_some(address), len, writable).map_err(failed)?;
     let range = start..start + whole;
     let added = if is_written_back {

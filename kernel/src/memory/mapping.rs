@@ -7,7 +7,6 @@ use crate::arch::mmu::{flush, flush_all, flush_range};
 use crate::arch::paging::{self, PAGE, change, clear_written, is_present, is_written, retain};
 use crate::peers;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a change of the address space was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,19 +171,6 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
         return if more { Err(MapError::Denied) } else { Ok(()) };
     }
     with(|memory| memory.protect(&range, protection))
-}
-
-/// The program has mapped files. Set once.
-static FILES: AtomicBool = AtomicBool::new(false);
-
-/// From now on changes of mappings may be of files, which is for one system call at a time.
-pub fn set_maps_files() {
-    FILES.store(true, Ordering::Relaxed);
-}
-
-/// Whether the program has mapped files.
-pub fn maps_files() -> bool {
-    FILES.load(Ordering::Relaxed)
 }
 
 /// Whether the page at `address` was written since the last call, or since it was mapped.

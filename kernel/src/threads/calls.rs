@@ -4,6 +4,11 @@
 //! A processor in a system call has interrupts disabled, so the holder of the lock always runs. It
 //! gives the lock up where its thread waits, as one processor would run others there, and takes it
 //! back before the call continues ([`give_up`], [`take_back`]). With one processor it stays free.
+//!
+//! Changes of mappings are among these calls, although a cell guards the address space: the holder
+//! of the lock waits until the other processors have forgotten translations. Those that wait for
+//! the lock sleep meanwhile, and idle processors needn't answer. Where the host runs fewer
+//! processors than the machine has, processors that spin would keep it from the one that has to.
 
 mod lock;
 
@@ -11,7 +16,7 @@ use super::{pause_while, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::arch::local;
 use crate::arch::numbers as n;
-use crate::{memory, peers};
+use crate::peers;
 use core::sync::atomic::Ordering;
 use lock::Lock;
 
@@ -24,15 +29,11 @@ const LOOKS: usize = 200;
 
 /// Whether a call runs beside others.
 fn runs_beside_others(call: &SystemCallFrame) -> bool {
-    /// `MAP_ANONYMOUS`.
-    const ANONYMOUS: u64 = 0x20;
     match call.number() {
         n::FUTEX | n::SCHED_YIELD | n::NANOSLEEP | n::CLOCK_NANOSLEEP => true,
         n::GETTID | n::GETPID | n::SET_TID_ADDRESS | n::SET_ROBUST_LIST => true,
         n::CLOCK_GETTIME | n::CLOCK_GETRES | n::GETTIMEOFDAY | n::TIME => true,
         n::RT_SIGPROCMASK | n::RT_SIGRETURN | n::SIGALTSTACK | n::TKILL | n::TGKILL => true,
-        n::MMAP => call.arguments()[3] & ANONYMOUS != 0 && !memory::maps_files(),
-        n::MUNMAP | n::MPROTECT | n::MREMAP | n::MADVISE => !memory::maps_files(),
         _ => false,
     }
 }
