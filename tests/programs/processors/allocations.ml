@@ -2,9 +2,11 @@
 
 external share : int -> unit = "allocations_share"
 external free_twice : unit -> unit = "allocations_free_twice"
+external measure : unit -> unit = "allocations_measure"
 external exhaust : unit -> unit = "allocations_exhaust"
 
 let () =
+  if Sys.argv.(2) = "exhausted" then measure ();
   let domains = int_of_string Sys.argv.(1) in
   let all = List.init domains (fun number -> Domain.spawn (fun () -> share number)) in
   List.iter Domain.join all;
