@@ -1,335 +1,54 @@
-//! Leader, followers and hand-over under a model checker: the real `Cell` on a platform whose
-//! sleeps, futexes and OCaml's locks are shuttle's, which tries interleavings and reports a
-//! deadlock.
+//! Leader, followers and hand-over under a model checker: the real `Cell` on a [`machine`] whose
+//! steps are shuttle's, which tries interleavings and reports a deadlock.
 //!
-//! Threads run on as many processors as there are, in domains with a lock of OCaml's each. They are
-//! switched before each acquisition of the runtime's lock, inside of it, at each sleep and at each
-//! wake-up. A sleep and its wake-up have the steps of an image's kernel: an event is noted before
-//! those that wait for one are woken, a word is changed before its futex is, and a thread is queued
-//! in the step that takes the note, or compares the word.
+//! Threads run on as many processors as there are, in domains with a lock of OCaml's each, and all
+//! of them stop where one domain collects garbage. They are switched before each acquisition of the
+//! runtime's lock, inside of it, and at each step of the machine.
 
-use core::cell::Cell as StdCell;
-use core::sync::atomic::{AtomicU32, Ordering};
-use platform::error::{Answer, Error, Failure, Stop};
-use platform::{Clock, Direction, Signals, Stream, System, Wait, Woken};
+#[path = "model/machine.rs"]
+mod machine;
+
+use machine::{
+    COMPARED_OUTSIDE, DOMAINS, Device, HALTS_UNASKED, KEEPS_OCAML, KICK_LOST, Last, Model,
+    NO_NUDGE, NO_WAKE, NONE, NOTED_LATE, NOTED_OUTSIDE, OCAML_INSIDE, ONE_NOTE, World, await_world,
+    change, collect, dawdle, give_ocaml, join_domain, take_ocaml,
+};
+use platform::error::{Answer, Error, Stop};
 use reactor::cell::Cell;
 use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
-use reactor::{Cancelled, Driver, Resources, Runtime};
-use shuttle::rand::{Rng, thread_rng};
-use shuttle::sync::{Arc, Condvar, Mutex};
-use shuttle::{lazy_static, thread};
+use reactor::{Cancelled, Driver, Runtime};
+use shuttle::sync::Arc;
+use shuttle::thread::{self, JoinHandle};
+use std::panic::catch_unwind;
 
-/// Number of schedules per test.
-const SCHEDULES: usize = 1000;
+/// Schedules that each test tries, of a kind. Long runs try more.
+const SCHEDULES: usize = 200;
+const LONG: usize = 4000;
+/// Schedules one of which has to show a fault.
+const FAULTY: usize = 4000;
 
-/// Faults of a platform.
-const NONE: u8 = 0;
-/// A nudge is lost.
-const NO_NUDGE: u8 = 1;
-/// A wake-up is lost.
-const NO_WAKE: u8 = 2;
-/// OCaml isn't released before a sleep.
-const KEEPS_OCAML: u8 = 3;
-/// The note of an event is taken before the step that queues the thread.
-const NOTED_OUTSIDE: u8 = 4;
-/// A word is compared before that step.
-const COMPARED_OUTSIDE: u8 = 5;
+const PENDING: Answer = Err(Stop::Pending);
+/// An event's token.
+const EVENT: u64 = FIRST_OF_THREADS + 100;
 
-/// OCaml's domains. The runtime belongs to the first.
-const DOMAINS: usize = 2;
+type Shared<const FAULT: u8> = Arc<Cell<Device<FAULT>>>;
 
-/// The state outside of the runtime.
-#[derive(Default)]
-struct World {
-    /// The leader was nudged.
-    nudged: bool,
-    /// An event was noted.
-    noted: bool,
-    /// Threads that sleep.
-    asleep: Vec<(For, usize)>,
-    /// By domain: a thread has OCaml's lock.
-    ocaml: [bool; DOMAINS],
-    /// Requests in the device.
-    submitted: Vec<u64>,
-    /// Completed requests.
-    finished: Vec<u64>,
-    /// The driver's write at the program's end.
-    last: Last,
-}
-
-/// What a thread sleeps for.
-#[derive(Clone, Copy, PartialEq)]
-enum For {
-    Event,
-    /// The futex at this address.
-    Word(usize),
-}
-
-/// A write that only [`Driver::finish`] requests.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Last {
-    #[default]
-    Unasked,
-    Submitted,
-    Written,
-}
-
-lazy_static! {
-    static ref WORLD: Mutex<World> = Mutex::new(World::default());
-    /// The world, or a word, has changed.
-    static ref CHANGE: Condvar = Condvar::new();
-    static ref THREADS: Mutex<usize> = Mutex::new(0);
-}
-
-shuttle::thread_local! {
-    static NUMBER: usize = {
-        let mut threads = THREADS.lock().expect("no panic");
-        *threads += 1;
-        *threads
-    };
-    static DOMAIN: StdCell<usize> = const { StdCell::new(0) };
-}
-
-fn domain() -> usize {
-    DOMAIN.with(StdCell::get)
-}
-
-/// Changes the world, and wakes all that wait for a change.
-fn change<T>(f: impl FnOnce(&mut World) -> T) -> T {
-    let result = f(&mut WORLD.lock().expect("no panic"));
-    CHANGE.notify_all();
-    result
-}
-
-/// Waits until `f` of the world returns a value.
-fn await_world<T>(mut f: impl FnMut(&mut World) -> Option<T>) -> T {
-    let mut world = WORLD.lock().expect("no panic");
-    loop {
-        if let Some(found) = f(&mut world) {
-            return found;
-        }
-        world = CHANGE.wait(world).expect("no panic");
+/// The first domain's runtime with this driver and `events` events, from [`EVENT`] on.
+fn runtime<const FAULT: u8>(
+    driver: &'static Driver<Device<FAULT>>,
+    events: usize,
+) -> Shared<FAULT> {
+    let cell: Shared<FAULT> = Arc::new(Cell::new());
+    cell.own();
+    let registered = cell.call(|rt| Ok(rt.register(driver).map(|()| 0)?));
+    assert_eq!(registered, Ok(0));
+    for event in 0..events {
+        assert_eq!(
+            cell.call(|rt| rt.event(EVENT as isize + event as isize)),
+            PENDING
+        );
     }
-}
-
-fn take_ocaml() {
-    await_world(|world| (!core::mem::replace(&mut world.ocaml[domain()], true)).then_some(()));
-}
-
-fn give_ocaml() {
-    change(|world| world.ocaml[domain()] = false);
-}
-
-/// Sleeps until [`wake`], unless `is_over` in the step that queues the thread.
-fn sleep_unless(what: For, is_over: impl FnOnce(&mut World) -> bool) {
-    let sleeper = (what, NUMBER.with(|number| *number));
-    let sleeps = change(|world| {
-        let sleeps = !is_over(world);
-        if sleeps {
-            world.asleep.push(sleeper);
-        }
-        sleeps
-    });
-    if sleeps {
-        await_world(|world| (!world.asleep.contains(&sleeper)).then_some(()));
-    }
-}
-
-/// Wakes all that sleep for this.
-fn wake(what: For) {
-    change(|world| world.asleep.retain(|(its, _)| *its != what));
-}
-
-/// An event, as an interrupt.
-fn event() {
-    change(|world| world.noted = true);
-    wake(For::Event);
-}
-
-fn take_note(world: &mut World) -> bool {
-    core::mem::take(&mut world.noted)
-}
-
-struct Model<const FAULT: u8>;
-
-impl<const FAULT: u8> Clock for Model<FAULT> {
-    fn monotonic_ns() -> u64 {
-        thread::yield_now();
-        0
-    }
-
-    fn wall_ns() -> u64 {
-        0
-    }
-
-    fn adjust_wall(_: i64) {}
-}
-
-impl<const FAULT: u8> System for Model<FAULT> {
-    const ON_VM: bool = false;
-
-    fn start() {}
-
-    fn exit(_: u8) -> ! {
-        unreachable!()
-    }
-
-    fn reboot() {}
-
-    fn devices() -> String {
-        String::new()
-    }
-
-    fn variable(_: &str) -> Option<String> {
-        None
-    }
-
-    fn thread() -> usize {
-        thread::yield_now();
-        NUMBER.with(|number| *number)
-    }
-
-    fn domain() -> usize {
-        domain()
-    }
-
-    fn stop_requests() -> usize {
-        0
-    }
-}
-
-/// Whether the sleeper waits for the device.
-struct Interest {
-    device: bool,
-}
-
-impl platform::Interest for Interest {
-    type LinkWake = ();
-    type Offload = ();
-
-    const EMPTY: Interest = Interest { device: false };
-
-    fn clear(&mut self) {
-        self.device = false;
-    }
-
-    fn immediately(&mut self) {}
-
-    fn report(&mut self) {}
-
-    fn link(&mut self, _: &(), _: bool) {}
-
-    fn console(&mut self, _: Stream, _: Direction) {}
-
-    fn submit(&mut self) {}
-
-    fn submit_all(&mut self) {}
-
-    fn offload(&mut self) {}
-}
-
-impl<const FAULT: u8> Wait for Model<FAULT> {
-    type Interest = Interest;
-    type Sleep = Interest;
-
-    fn prepare(interest: &mut Interest, _: Option<u64>, _: Signals) -> Interest {
-        Interest {
-            device: interest.device,
-        }
-    }
-
-    fn sleep(sleep: &mut Interest) {
-        let has_pending =
-            |world: &mut World| world.nudged || sleep.device && !world.finished.is_empty();
-        if change(has_pending) {
-            return;
-        }
-        match FAULT {
-            NOTED_OUTSIDE if change(take_note) => return,
-            NOTED_OUTSIDE => sleep_unless(For::Event, |_| false),
-            _ => sleep_unless(For::Event, take_note),
-        }
-        // What woke it.
-        change(take_note);
-    }
-
-    fn finish(_: &mut Interest, _: Interest) -> Woken {
-        change(|world| world.nudged = false);
-        match thread_rng().gen_bool(0.1) {
-            true => Woken::Interrupted,
-            false => Woken::Event,
-        }
-    }
-
-    fn nudge() {
-        if FAULT != NO_NUDGE {
-            change(|world| world.nudged = true);
-            event();
-        }
-    }
-
-    fn enter_blocking() {
-        if FAULT != KEEPS_OCAML {
-            give_ocaml();
-        }
-    }
-
-    fn leave_blocking() {
-        if FAULT != KEEPS_OCAML {
-            take_ocaml();
-        }
-    }
-
-    fn expect_threads() {}
-
-    fn forks() -> u32 {
-        0
-    }
-
-    fn resume(_: u64) {}
-
-    fn start_ticker(_: &'static platform::Ticker) {}
-
-    fn await_change(word: &AtomicU32, value: u32, _: Option<u64>) {
-        // One sleep in ten ends with a signal.
-        if !thread_rng().gen_bool(0.1) {
-            Self::await_release(word, value);
-        }
-    }
-
-    fn await_change_or_signal(word: &AtomicU32, value: u32, until: Option<u64>) {
-        Self::await_change(word, value, until);
-    }
-
-    fn await_release(word: &AtomicU32, value: u32) {
-        let futex = For::Word(word.as_ptr().addr());
-        let is_over = |_: &mut World| word.load(Ordering::Relaxed) != value;
-        match FAULT {
-            COMPARED_OUTSIDE if change(is_over) => {}
-            COMPARED_OUTSIDE => sleep_unless(futex, |_| false),
-            _ => sleep_unless(futex, is_over),
-        }
-    }
-
-    fn wake(word: &AtomicU32) {
-        if FAULT != NO_WAKE {
-            wake(For::Word(word.as_ptr().addr()));
-        }
-    }
-}
-
-/// A device.
-struct Device<const FAULT: u8>;
-
-impl<const FAULT: u8> Resources for Device<FAULT> {
-    type Platform = Model<FAULT>;
-    const NONE: Self = Device;
-
-    fn start() -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn entered() {}
+    cell
 }
 
 fn driver<const FAULT: u8>() -> &'static Driver<Device<FAULT>> {
@@ -357,27 +76,22 @@ fn submit<const FAULT: u8>(rt: &mut Runtime<Device<FAULT>>, token: u64) -> Answe
     Err(Stop::Pending)
 }
 
-/// The device: completes `requests` requests, the newest first.
-fn serve(requests: usize) {
-    for _ in 0..requests {
-        await_world(|world| {
-            let token = world.submitted.pop()?;
-            world.finished.push(token);
-            Some(())
-        });
-        event();
-    }
+/// Waits for the thread's operation as `soil_await` does, until a time if it is given.
+fn await_token_until<const FAULT: u8>(
+    cell: &Shared<FAULT>,
+    token: u64,
+    until: Option<u64>,
+) -> Answer {
+    let fetch = |rt: &mut Runtime<_>| rt.take_completion(token).unwrap_or(Err(Stop::Pending));
+    cell.wait(token, until, fetch)
 }
 
-type Shared<const FAULT: u8> = Arc<Cell<Device<FAULT>>>;
-
-/// Waits for the thread's operation as `soil_await` does.
+/// Waits for the thread's operation.
 fn await_token<const FAULT: u8>(cell: &Shared<FAULT>, token: u64) -> usize {
     loop {
-        let fetch = |rt: &mut Runtime<_>| rt.take_completion(token).unwrap_or(Err(Stop::Pending));
-        match cell.wait(token, None, fetch) {
+        match await_token_until(cell, token, None) {
             Ok(result) => return result,
-            stop => assert_eq!(stop, Err(Stop::Pending)),
+            stop => assert_eq!(stop, PENDING),
         }
     }
 }
@@ -391,7 +105,7 @@ fn set_from_anywhere<const FAULT: u8>(cell: &Shared<FAULT>, event: u64) -> Answe
 fn in_ocaml<const FAULT: u8>(
     cell: &Shared<FAULT>,
     f: impl FnOnce(&Shared<FAULT>) + Send + 'static,
-) -> thread::JoinHandle<()> {
+) -> JoinHandle<()> {
     in_domain(0, cell, f)
 }
 
@@ -400,33 +114,35 @@ fn in_domain<const FAULT: u8>(
     domain: usize,
     cell: &Shared<FAULT>,
     f: impl FnOnce(&Shared<FAULT>) + Send + 'static,
-) -> thread::JoinHandle<()> {
+) -> JoinHandle<()> {
     let cell = cell.clone();
     thread::spawn(move || {
-        DOMAIN.with(|its| its.set(domain));
+        join_domain(domain);
         take_ocaml();
         f(&cell);
         give_ocaml();
     })
 }
 
+/// Waits for the end of all threads, beside the timer.
+fn join<const FAULT: u8>(threads: Vec<JoinHandle<()>>) {
+    let timer = thread::spawn(Model::<FAULT>::run_timer);
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+    change(|world| world.over = true);
+    timer.join().expect("no panic");
+}
+
 /// Threads that wait for the device, for each other, for another domain and for the scheduler's
 /// tasks.
 fn program<const FAULT: u8>() {
-    let cell: Shared<FAULT> = Arc::new(Cell::new());
-    cell.own();
-    let registered = cell.call(|rt| Ok(rt.register(driver()).map(|()| 0)?));
-    assert_eq!(registered, Ok(0));
     const THREADS: u64 = 2;
     const ROUNDS: u64 = 2;
-    const EVENT: u64 = FIRST_OF_THREADS + 100;
     const OF_DOMAIN: u64 = EVENT + 1;
-    let pending = Err(Stop::Pending);
-    for event in [EVENT, OF_DOMAIN] {
-        assert_eq!(cell.call(|rt| rt.event(event as isize)), pending);
-    }
+    let cell = runtime(driver::<FAULT>(), 2);
     let mut threads = vec![
-        thread::spawn(|| serve(((THREADS + 1) * ROUNDS) as usize)),
+        thread::spawn(|| Model::<FAULT>::serve(((THREADS + 1) * ROUNDS) as usize)),
         // Ticks.
         thread::spawn({
             let cell = cell.clone();
@@ -441,7 +157,7 @@ fn program<const FAULT: u8>() {
         in_ocaml(&cell, move |cell| {
             let mut seen = 0;
             for token in 1..=ROUNDS {
-                assert_eq!(cell.call(|rt| submit(rt, token)), pending);
+                assert_eq!(cell.call(|rt| submit(rt, token)), PENDING);
             }
             while seen < ROUNDS {
                 let fetch = |rt: &mut Runtime<_>| {
@@ -460,6 +176,7 @@ fn program<const FAULT: u8>() {
         }),
         in_domain(1, &cell, |cell| {
             assert_eq!(cell.call(|_| Ok(0)), Err(Error::Busy.into()));
+            dawdle();
             assert_eq!(set_from_anywhere(cell, OF_DOMAIN), Ok(1));
         }),
     ];
@@ -472,15 +189,82 @@ fn program<const FAULT: u8>() {
                     give_ocaml();
                     take_ocaml();
                 }
-                assert_eq!(cell.call(|rt| submit(rt, token)), pending);
+                assert_eq!(cell.call(|rt| submit(rt, token)), PENDING);
                 assert_eq!(await_token(cell, token), token as usize);
             }
         }));
     }
-    for thread in threads {
-        thread.join().expect("no panic");
-    }
+    join::<FAULT>(threads);
     assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
+}
+
+/// A thread of the first domain waits for what the others do, which also collect garbage.
+fn domains<const FAULT: u8>() {
+    let cell = runtime(driver::<FAULT>(), DOMAINS - 1);
+    let mut threads = vec![in_ocaml(&cell, |cell| {
+        for event in 0..DOMAINS as u64 - 1 {
+            assert_eq!(await_token(cell, EVENT + event), 0);
+        }
+    })];
+    for domain in 1..DOMAINS {
+        threads.push(in_domain(domain, &cell, move |cell| {
+            let event = EVENT + domain as u64 - 1;
+            dawdle();
+            assert_eq!(set_from_anywhere(cell, event), Ok(1));
+            collect();
+            assert_eq!(set_from_anywhere(cell, event), Ok(0));
+        }));
+    }
+    join::<FAULT>(threads);
+}
+
+/// Threads come and go, whose waits end at a time: each may lead, or be made the leader as its time
+/// comes. One waits for the device meanwhile.
+fn deadlines<const FAULT: u8>() {
+    const THREADS: u64 = 2;
+    let cell = runtime(driver::<FAULT>(), THREADS as usize);
+    let mut threads = vec![
+        thread::spawn(|| Model::<FAULT>::serve(1)),
+        in_ocaml(&cell, |cell| {
+            let token = FIRST_OF_THREADS + 1;
+            assert_eq!(cell.call(|rt| submit(rt, token)), PENDING);
+            assert_eq!(await_token(cell, token), token as usize);
+        }),
+    ];
+    for thread in 0..THREADS {
+        threads.push(in_ocaml(&cell, move |cell| {
+            let token = EVENT + thread;
+            assert_eq!(await_token_until(cell, token, Some(1)), PENDING);
+            assert_eq!(await_token_until(cell, token, Some(2)), PENDING);
+            assert_eq!(cell.call(|rt| rt.cancel(token as isize)), Ok(1));
+        }));
+    }
+    join::<FAULT>(threads);
+}
+
+/// A call waits for a device of its own, with the runtime's lock, beside a leader.
+fn wait_in_a_call<const FAULT: u8>() {
+    let cell = runtime(driver::<FAULT>(), 1);
+    join::<FAULT>(vec![
+        thread::spawn(|| {
+            await_world(|world| world.asked.then(|| world.answered = true));
+            Model::<FAULT>::event();
+        }),
+        in_ocaml(&cell, |cell| {
+            assert_eq!(await_token(cell, EVENT), 0);
+        }),
+        in_ocaml(&cell, |cell| {
+            let ask = |_: &mut Runtime<_>| {
+                change(|world| world.asked = true);
+                while !change(|world| world.answered) {
+                    Model::<FAULT>::await_device();
+                }
+                Ok(0)
+            };
+            assert_eq!(cell.call(ask), Ok(0));
+            assert_eq!(cell.call(|rt| rt.set_event(EVENT as isize)), Ok(1));
+        }),
+    ]);
 }
 
 /// The token of the write at the program's end.
@@ -489,8 +273,6 @@ const LAST: u64 = 1;
 /// The program ends, in another domain, while another thread leads, asleep, for an event that only
 /// occurs afterwards.
 fn end<const FAULT: u8>() {
-    let cell: Shared<FAULT> = Arc::new(Cell::new());
-    cell.own();
     let flushing: &'static Driver<Device<FAULT>> = &Driver {
         poll: |_, _| {
             change(|world| {
@@ -514,13 +296,9 @@ fn end<const FAULT: u8>() {
         },
         counter: |_, _| 0,
     };
-    let registered = cell.call(|rt| Ok(rt.register(flushing).map(|()| 0)?));
-    assert_eq!(registered, Ok(0));
-    const EVENT: u64 = FIRST_OF_THREADS + 100;
-    let pending = Err(Stop::Pending);
-    assert_eq!(cell.call(|rt| rt.event(EVENT as isize)), pending);
+    let cell = runtime(flushing, 1);
     let threads = [
-        thread::spawn(|| serve(1)),
+        thread::spawn(|| Model::<FAULT>::serve(1)),
         in_ocaml(&cell, |cell| {
             assert_eq!(await_token(cell, EVENT), 0);
         }),
@@ -529,49 +307,120 @@ fn end<const FAULT: u8>() {
             assert_eq!(set_from_anywhere(cell, EVENT), Ok(1));
         }),
     ];
+    // Time stands still.
     for thread in threads {
         thread.join().expect("no panic");
     }
 }
 
+fn check(model: fn()) {
+    let schedules = match std::env::var_os("SOIL_TEST_LONG") {
+        Some(_) => LONG,
+        None => SCHEDULES,
+    };
+    shuttle::check_random(model, schedules);
+    shuttle::check_pct(model, schedules, 3);
+}
+
 #[test]
 fn every_wait_ends() {
-    shuttle::check_random(program::<NONE>, SCHEDULES);
-    shuttle::check_pct(program::<NONE>, SCHEDULES, 3);
+    check(program::<NONE>);
+}
+
+#[test]
+fn a_wait_ends_by_other_domains_and_delays_no_collection() {
+    check(domains::<NONE>);
+}
+
+#[test]
+fn a_wait_that_ends_at_a_time_passes_the_lead_on() {
+    check(deadlines::<NONE>);
+}
+
+#[test]
+fn a_call_waits_for_its_device_beside_the_leader() {
+    check(wait_in_a_call::<NONE>);
 }
 
 #[test]
 fn the_end_of_the_program_takes_over_from_a_leader_that_sleeps() {
-    shuttle::check_random(end::<NONE>, SCHEDULES);
-    shuttle::check_pct(end::<NONE>, SCHEDULES, 3);
+    check(end::<NONE>);
+}
+
+/// Checks that a schedule of each model ends in a deadlock.
+fn assert_deadlocks(models: &[fn()]) {
+    for (at, model) in models.iter().copied().enumerate() {
+        let failure = catch_unwind(|| {
+            shuttle::check_random(model, FAULTY);
+            shuttle::check_pct(model, FAULTY, 3);
+        });
+        let failure = failure.expect_err("a schedule that fails");
+        let text = failure.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| failure.downcast_ref::<&str>().copied());
+        assert!(
+            text.is_some_and(|text| text.contains("deadlock")),
+            "{at}: {text:?}"
+        );
+    }
 }
 
 #[test]
-#[should_panic(expected = "deadlock")]
 fn a_lost_nudge_is_found() {
-    shuttle::check_random(program::<NO_NUDGE>, SCHEDULES);
+    assert_deadlocks(&[program::<NO_NUDGE>, domains::<NO_NUDGE>, end::<NO_NUDGE>]);
 }
 
 #[test]
-#[should_panic(expected = "deadlock")]
 fn a_lost_wake_up_is_found() {
-    shuttle::check_random(program::<NO_WAKE>, SCHEDULES);
+    assert_deadlocks(&[program::<NO_WAKE>, deadlines::<NO_WAKE>, end::<NO_WAKE>]);
 }
 
 #[test]
-#[should_panic(expected = "deadlock")]
 fn a_sleep_that_keeps_ocaml_is_found() {
-    shuttle::check_random(program::<KEEPS_OCAML>, SCHEDULES);
+    assert_deadlocks(&[program::<KEEPS_OCAML>, domains::<KEEPS_OCAML>]);
 }
 
 #[test]
-#[should_panic(expected = "deadlock")]
+fn waiting_for_ocaml_with_the_runtimes_lock_is_found() {
+    assert_deadlocks(&[program::<OCAML_INSIDE>, domains::<OCAML_INSIDE>]);
+}
+
+#[test]
 fn a_note_that_is_taken_before_the_sleep_is_found() {
-    shuttle::check_random(program::<NOTED_OUTSIDE>, SCHEDULES);
+    assert_deadlocks(&[domains::<NOTED_OUTSIDE>]);
 }
 
 #[test]
-#[should_panic(expected = "deadlock")]
+fn a_note_that_follows_its_wake_up_is_found() {
+    assert_deadlocks(&[wait_in_a_call::<NOTED_LATE>]);
+}
+
+#[test]
+fn a_note_for_the_leader_and_a_call_is_found() {
+    assert_deadlocks(&[wait_in_a_call::<ONE_NOTE>]);
+}
+
+#[test]
 fn a_word_that_is_compared_before_the_sleep_is_found() {
-    shuttle::check_random(program::<COMPARED_OUTSIDE>, SCHEDULES);
+    assert_deadlocks(&[program::<COMPARED_OUTSIDE>]);
+}
+
+#[test]
+fn a_lost_kick_is_found() {
+    assert_deadlocks(&[
+        program::<KICK_LOST>,
+        domains::<KICK_LOST>,
+        deadlines::<KICK_LOST>,
+        wait_in_a_call::<KICK_LOST>,
+        end::<KICK_LOST>,
+    ]);
+}
+
+#[test]
+fn a_halt_after_the_wake_up_is_found() {
+    assert_deadlocks(&[
+        program::<HALTS_UNASKED>,
+        domains::<HALTS_UNASKED>,
+        wait_in_a_call::<HALTS_UNASKED>,
+        end::<HALTS_UNASKED>,
+    ]);
 }
