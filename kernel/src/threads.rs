@@ -3,7 +3,7 @@
 //! A thread is suspended on its kernel stack: in a system call that waits, or where the timer
 //! interrupted it, whose frame is moved there. The runtime's own wait suspends it on its own stack.
 //! Only `run_next` switches threads, with interrupts disabled. No thread is preempted while a cell
-//! is in use ([`cell::any_in_use`]), nor in a system call.
+//! is in use ([`crate::cell::any_in_use`]), nor in a system call.
 //!
 //! All processors that the program has started take threads from one list. One without a thread
 //! idles on the stack of the thread that ran there last, and resumes that one without a switch.
@@ -33,28 +33,30 @@ mod report;
 mod scheduler;
 mod timer_calls;
 mod timers;
+mod waits;
 
 use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::{self, Local, MAX};
 use crate::arch::numbers as n;
 use crate::arch::thread_pointer;
-use crate::cell::{self, ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, Rank};
 use crate::crash;
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
-use crate::peers::{self, Set};
+use crate::peers::Set;
 use crate::signals::{self, PID};
-use crate::wait::{self, For, Threads};
+use crate::wait::{self, Threads};
 use crate::{console, time};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dispatch::{begun, run, run_next};
 use preemption::{interrupted, preempted};
 use report::suspended;
-use scheduler::{Index, Scheduler, Wait, bit};
+use scheduler::{Index, Scheduler, bit};
 use timer_calls::Timers;
+use waits::{await_change, await_release, interrupt, pause, with, yield_now};
 
 crate::system_call_extension!("soil_with_threads", system_call);
 
@@ -162,59 +164,7 @@ static FUNCTIONS: Threads = Threads {
     end_call: calls::end,
 };
 
-/// Runs `f` on the state, and then has the processors that were given threads take them.
-fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    let (result, calls) = STATE.with(|state| (f(state), state.take_calls()));
-    calls.make();
-    result
-}
-
-/// The processors that a use of the state has given threads.
-struct Calls {
-    all: Set,
-    /// Those that halt.
-    halted: Set,
-}
-
-impl Calls {
-    #[inline(always)]
-    fn make(self) {
-        if self.all != 0 {
-            self.make_some();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn make_some(self) {
-        let mut all = self.all;
-        while all != 0 {
-            if let Some(local) = local_of(all.trailing_zeros() as usize) {
-                // Relaxed: the processor then uses the state.
-                local.called.store(true, Ordering::Relaxed);
-            }
-            all &= all - 1;
-        }
-        interrupt(self.halted);
-    }
-}
-
-/// Interrupts other processors, which see what there is to do.
-fn interrupt(processors: Set) {
-    let others = processors & !bit(own());
-    if let (1.., Some(peers)) = (others, peers::get()) {
-        (peers.interrupt)(others);
-    }
-}
-
 impl State {
-    fn take_calls(&mut self) -> Calls {
-        Calls {
-            all: self.scheduler.take_calls(),
-            halted: self.scheduler.take_kicks(),
-        }
-    }
-
     fn running(&mut self) -> Option<&mut Thread> {
         let current = self.scheduler.current(own());
         self.scheduler.thread(current)
@@ -598,74 +548,4 @@ fn interrupt_for_process() {
     }
     // Or a thread waits to take it, by `sigwait` or a descriptor of `signalfd`.
     wait::nudge();
-}
-
-/// Whether a signal has arrived that another processor has sent since the running thread checked.
-fn is_signalled() -> bool {
-    local::several() && signals::is_ready()
-}
-
-/// Suspends the running thread, see [`Threads`].
-fn pause(wait: For, deadline: Option<u64>) {
-    let polls = wait == For::Devices;
-    if cell::any_in_use() {
-        if wait::take_note(wait) {
-            return;
-        }
-        // No other thread may run: such waits are short.
-        if local::several() {
-            // Interrupts may be another processor's.
-            return peers::relax();
-        }
-        with(|state| state.busy = 0);
-        wait::sleep(deadline, polls);
-        with(|state| state.busy = bit(own()));
-        return wait::resume(time::monotonic_ns());
-    }
-    let is_noted = || wait::take_note(wait) || is_signalled();
-    let event = match wait {
-        For::Time => Wait::Time,
-        For::Interrupt | For::Devices | For::Call => Wait::Event,
-    };
-    let waits = with(|state| {
-        let waits = state
-            .scheduler
-            .wait_unless(own(), is_noted, event, deadline);
-        state.polling += usize::from(waits && polls);
-        waits
-    });
-    if waits {
-        run_next();
-        with(|state| state.polling -= usize::from(polls));
-    }
-}
-
-/// Waits for a change of a word, see [`Threads`].
-fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
-    without_interrupts(|| {
-        if !signals::is_ready() {
-            pause_while(word, value, deadline, is_signalled);
-        }
-    });
-}
-
-/// Waits for the release of a lock, see [`Threads`].
-fn await_release(word: &AtomicU32, value: u32) {
-    without_interrupts(|| pause_while(word, value, None, || false));
-}
-
-/// Suspends the running thread, if a word has this value and `is_over` is false. With interrupts
-/// disabled.
-fn pause_while(word: &AtomicU32, value: u32, deadline: Option<u64>, is_over: fn() -> bool) {
-    if with(|state| {
-        let scheduler = &mut state.scheduler;
-        !is_over() && scheduler.wait_while(own(), word, value, u32::MAX, deadline)
-    }) {
-        run_next();
-    }
-}
-
-fn yield_now() {
-    with(|state| state.scheduler.yield_now(own()));
-    run_next();
 }

@@ -12,7 +12,7 @@
 
 mod lock;
 
-use super::{pause_while, with};
+use super::waits::{pause_while, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::arch::local;
 use crate::arch::numbers as n;

@@ -2,7 +2,8 @@
 
 use super::scheduler::bit;
 use super::timer_calls::send_expired;
-use super::{Calls, STATE, State, calls, interrupt_for_process, own, with};
+use super::waits::{Calls, with};
+use super::{STATE, State, calls, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
 use crate::wait::{self, polling};
@@ -34,7 +35,7 @@ pub(super) fn run_next() {
 /// Runs the next ready thread; false if there is none. Returns true when that is the caller's.
 fn take_next(now: u64) -> bool {
     let mut found = false;
-    let mut calls = Calls { all: 0, halted: 0 };
+    let mut calls = Calls::NONE;
     let mut ended = Context::RUNNING;
     let switch = |place: *mut State| {
         // SAFETY: the cell is in this thread's use, and the reference ends before the switch.
@@ -88,7 +89,7 @@ fn take_next(now: u64) -> bool {
 
 /// A new thread begins, after the switch to it.
 pub(super) extern "C" fn begun() {
-    let mut calls = Calls { all: 0, halted: 0 };
+    let mut calls = Calls::NONE;
     let begin = |state: &mut State| {
         state.switched();
         calls = state.take_calls();

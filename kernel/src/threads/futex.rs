@@ -1,7 +1,9 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
+use super::dispatch::run_next;
+use super::own;
 use super::scheduler::Woken;
-use super::{is_signalled, own, run_next, with};
+use super::waits::{is_signalled, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};

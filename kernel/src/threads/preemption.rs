@@ -2,7 +2,8 @@
 
 use super::scheduler::bit;
 use super::timer_calls::send_expired;
-use super::{interrupt, local_of, own, with, yield_now};
+use super::waits::{interrupt, with, yield_now};
+use super::{local_of, own};
 use crate::arch::float;
 use crate::arch::gates::{self, Frame};
 use crate::arch::local::{self, MAX};

@@ -1,0 +1,146 @@
+//! The running thread's waits, and the use of the state by which others end them: it calls the
+//! processors to which it gives threads.
+//!
+//! `tools/models` checks these, and what idle processors do, under loom.
+
+use super::dispatch::run_next;
+use super::scheduler::{Wait, bit};
+use super::{STATE, State, local_of, own};
+use crate::arch::interrupts::without_interrupts;
+use crate::arch::local;
+use crate::cell;
+use crate::peers::{self, Set};
+use crate::wait::{self, For};
+use crate::{signals, time};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// Runs `f` on the state, and then has the processors that were given threads take them.
+pub(super) fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
+    let (result, calls) = STATE.with(|state| (f(state), state.take_calls()));
+    calls.make();
+    result
+}
+
+/// The processors that a use of the state has given threads.
+pub(super) struct Calls {
+    all: Set,
+    /// Those that halt.
+    halted: Set,
+}
+
+impl Calls {
+    pub(super) const NONE: Calls = Calls { all: 0, halted: 0 };
+
+    #[inline(always)]
+    pub(super) fn make(self) {
+        if self.all != 0 {
+            self.make_some();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_some(self) {
+        let mut all = self.all;
+        while all != 0 {
+            if let Some(local) = local_of(all.trailing_zeros() as usize) {
+                // Relaxed: the processor then uses the state.
+                local.called.store(true, Ordering::Relaxed);
+            }
+            all &= all - 1;
+        }
+        interrupt(self.halted);
+    }
+}
+
+/// Interrupts other processors, which see what there is to do.
+pub(super) fn interrupt(processors: Set) {
+    let others = processors & !bit(own());
+    if let (1.., Some(peers)) = (others, peers::get()) {
+        (peers.interrupt)(others);
+    }
+}
+
+impl State {
+    pub(super) fn take_calls(&mut self) -> Calls {
+        Calls {
+            all: self.scheduler.take_calls(),
+            halted: self.scheduler.take_kicks(),
+        }
+    }
+}
+
+/// Whether a signal has arrived that another processor has sent since the running thread checked.
+pub(super) fn is_signalled() -> bool {
+    local::several() && signals::is_ready()
+}
+
+/// Suspends the running thread, see [`Threads`].
+pub(super) fn pause(wait: For, deadline: Option<u64>) {
+    let polls = wait == For::Devices;
+    if cell::any_in_use() {
+        if wait::take_note(wait) {
+            return;
+        }
+        // No other thread may run: such waits are short.
+        if local::several() {
+            // Interrupts may be another processor's.
+            return peers::relax();
+        }
+        with(|state| state.busy = 0);
+        wait::sleep(deadline, polls);
+        with(|state| state.busy = bit(own()));
+        return wait::resume(time::monotonic_ns());
+    }
+    let is_noted = || wait::take_note(wait) || is_signalled();
+    let event = match wait {
+        For::Time => Wait::Time,
+        For::Interrupt | For::Devices | For::Call => Wait::Event,
+    };
+    let waits = with(|state| {
+        let waits = state
+            .scheduler
+            .wait_unless(own(), is_noted, event, deadline);
+        state.polling += usize::from(waits && polls);
+        waits
+    });
+    if waits {
+        run_next();
+        with(|state| state.polling -= usize::from(polls));
+    }
+}
+
+/// Waits for a change of a word, see [`Threads`].
+pub(super) fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+    without_interrupts(|| {
+        if !signals::is_ready() {
+            pause_while(word, value, deadline, is_signalled);
+        }
+    });
+}
+
+/// Waits for the release of a lock, see [`Threads`].
+pub(super) fn await_release(word: &AtomicU32, value: u32) {
+    without_interrupts(|| pause_while(word, value, None, || false));
+}
+
+/// Suspends the running thread, if a word has this value and `is_over` is false. With interrupts
+/// disabled.
+pub(super) fn pause_while(
+    word: &AtomicU32,
+    value: u32,
+    deadline: Option<u64>,
+    is_over: fn() -> bool,
+) {
+    if with(|state| {
+        let scheduler = &mut state.scheduler;
+        !is_over() && scheduler.wait_while(own(), word, value, u32::MAX, deadline)
+    }) {
+        run_next();
+    }
+}
+
+pub(super) fn yield_now() {
+    with(|state| state.scheduler.yield_now(own()));
+    run_next();
+}
