@@ -18,3 +18,5 @@ pub mod lock;
 #[rustfmt::skip]
 #[path = "../../../kernel/src/threads/scheduler.rs"]
 pub(crate) mod scheduler;
+
+pub mod threads;

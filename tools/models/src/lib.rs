@@ -21,8 +21,6 @@ extern crate weak as platform;
 
 pub mod checks;
 
-#[rustfmt::skip]
-#[path = "../../../reactor/src/cell.rs"]
 pub mod cell;
 #[rustfmt::skip]
 #[path = "../../../reactor/src/completions.rs"]
@@ -39,12 +37,8 @@ pub mod runtime;
 #[rustfmt::skip]
 #[path = "../../../reactor/src/table.rs"]
 pub mod table;
-#[rustfmt::skip]
-#[path = "../../../reactor/src/wait.rs"]
 pub mod wait;
 
-#[rustfmt::skip]
-#[path = "../../../drivers/src/memory.rs"]
 mod memory;
 #[rustfmt::skip]
 #[path = "../../../drivers/src/queue.rs"]
@@ -63,10 +57,53 @@ pub mod arch;
 pub mod kernel;
 
 /// As in `kernel`.
+#[expect(missing_docs, reason = "as in `kernel`")]
 pub mod peers {
+    pub type Set = u64;
+
+    pub struct Peers {
+        pub interrupt: fn(Set),
+        pub set_idle: fn(bool),
+    }
+
+    /// Those of all models.
+    pub fn get() -> Option<&'static Peers> {
+        Some(&Peers {
+            interrupt: crate::kernel::threads::kick,
+            set_idle: |_| (),
+        })
+    }
+
     /// One turn of a loop that waits for another processor.
     pub fn relax() {
         core::hint::spin_loop();
+    }
+}
+
+/// As in `kernel`: no signal arrives.
+#[expect(missing_docs, reason = "as in `kernel`")]
+pub mod signals {
+    use crate::arch::gates::Frame;
+
+    pub fn exchange(_: &mut ()) {}
+
+    pub fn poll_power_button() {}
+
+    pub fn is_ready() -> bool {
+        false
+    }
+
+    pub fn deliver_interrupted(_: &mut Frame) {}
+}
+
+/// As in `kernel`.
+pub mod time {
+    use crate::arch::local;
+
+    /// Time stands still.
+    pub fn monotonic_ns() -> u64 {
+        local::get().count_poll();
+        0
     }
 }
 

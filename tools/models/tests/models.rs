@@ -4,7 +4,7 @@
 use models::checks::{
     calls, event, kernel, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
 };
-use weak::{check, unneeded};
+use weak::{check, fails, unneeded};
 
 const NONE: [&str; 0] = [];
 
@@ -41,6 +41,12 @@ fn a_cell_needs_each_of_its_orderings() {
 }
 
 #[test]
+fn no_thread_runs_in_place_of_one_that_uses_a_cell() {
+    check(3..=4, kernel::preemption);
+    assert!(fails(3..=4, kernel::uncounted));
+}
+
+#[test]
 fn the_page_with_the_time_needs_each_of_its_orderings() {
     assert_eq!(unneeded(3..=5, "kernel/src/clock.rs", kernel::clock), NONE);
 }
@@ -60,8 +66,11 @@ fn notes_of_interrupts_need_each_of_their_orderings() {
 
 #[test]
 fn a_thread_that_waits_is_queued_or_sees_the_change() {
-    for model in [threads::events, threads::futex] {
-        check(3..=5, model);
+    for model in [threads::events, threads::halting, threads::polling] {
+        check(2..=4, model);
+    }
+    for (at, model) in threads::FAULTY.into_iter().enumerate() {
+        assert!(fails(2..=4, model), "{at}");
     }
 }
 

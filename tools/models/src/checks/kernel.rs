@@ -1,12 +1,14 @@
 //! The kernel's cells, and the page with the time.
 
 use crate::arch::local;
-use crate::kernel::cell::{Rank, any_in_use};
+use crate::kernel::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
 use crate::kernel::clock::{Page, Rate};
+use crate::kernel::threads::{Fault, set};
 use core::cell::Cell;
-
 use loom::thread;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use weak::interrupts::set_handler;
 
 /// Two processors use a cell, one after the other.
 pub fn cell() {
@@ -28,6 +30,47 @@ pub fn cell() {
     other.join().expect("no panic");
     assert!(!any_in_use());
     assert_eq!(cell.try_with(|value| *value), Some(3));
+}
+
+loom::lazy_static! {
+    static ref SHARED: ExclusiveCell<u32> = Rank::Heap.cell(0);
+    /// No object of loom's: of one processor.
+    static ref PREEMPTIONS: AtomicU32 = AtomicU32::new(0);
+}
+
+/// Another thread of the processor runs, and uses the cell.
+fn preempt() {
+    if !any_in_use() {
+        SHARED.with(|value| *value += 1);
+        PREEMPTIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The timer interrupts a processor wherever it can, while that one and another use a cell.
+fn preempted(fault: Fault) {
+    set(fault);
+    // Begins the number of the user, and the flag.
+    assert!(!are_abandoned());
+    SHARED.with(|_| ());
+    let other = thread::spawn(|| {
+        local::begin(1);
+        SHARED.with(|value| *value += 1);
+    });
+    set_handler(preempt);
+    SHARED.with(|value| *value += 1);
+    let added = SHARED.try_with(|value| *value += 1).map_or(0, |()| 1);
+    other.join().expect("no panic");
+    SHARED.with(|value| assert_eq!(*value, 2 + added + PREEMPTIONS.load(Ordering::Relaxed)));
+}
+
+/// [`preempted`] without a fault.
+pub fn preemption() {
+    preempted(Fault::None);
+}
+
+/// Cells in use aren't counted.
+pub fn uncounted() {
+    preempted(Fault::Uncounted);
 }
 
 /// A reader sees the page before a change, or after it.

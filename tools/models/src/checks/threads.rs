@@ -1,12 +1,11 @@
 //! The kernel's notes of interrupts, and threads that wait for them or for a word, on two
 //! processors.
 
-use super::bell::Bell;
+use crate::arch::local;
 use crate::kernel::notes::{note, take_pending, take_pending_for_call};
-use crate::kernel::scheduler::{Scheduler, Wait};
+use crate::kernel::threads::{self, Fault, await_device, pause_while};
 use core::sync::atomic::{AtomicU32, Ordering};
 use loom::cell::UnsafeCell;
-use loom::sync::Mutex;
 use loom::thread;
 use std::sync::Arc;
 
@@ -59,114 +58,115 @@ pub fn notes() {
     }
 }
 
-/// Number of processors.
-const PROCESSORS: usize = 2;
-/// The one whose thread waits.
-const WAITING: usize = 0;
+/// A thread waits for an interrupt that the other processor handles.
+fn await_event(fault: Fault) {
+    begin_notes();
+    let word = Arc::new(AtomicU32::new(0));
+    assert_eq!(word.load(Ordering::Relaxed), 0);
+    threads::begin(fault, false);
+    let other = thread::spawn({
+        let word = word.clone();
+        move || {
+            local::begin(1);
+            // The device.
+            word.store(1, Ordering::Relaxed);
+            if fault != Fault::NotedLate {
+                note();
+            }
+            threads::interrupt();
+            if fault == Fault::NotedLate {
+                note();
+            }
+        }
+    });
+    while word.load(Ordering::Relaxed) == 0 {
+        if fault != Fault::NotedOutside || !take_pending() {
+            await_device();
+        }
+    }
+    other.join().expect("no panic");
+}
 
-type Threads = Scheduler<(), PROCESSORS>;
+/// [`await_event`] without a fault.
+pub fn events() {
+    await_event(Fault::None);
+}
 
-/// A processor with a thread, and what another one shares with it.
-struct Processor {
-    /// In the kernel's cell for threads, which one processor uses at a time.
-    scheduler: Mutex<Threads>,
-    /// The other one kicks it.
-    interrupt: Bell,
+/// A word that a thread changes for another one, and what it wrote before.
+struct Word {
     word: AtomicU32,
     data: UnsafeCell<u32>,
 }
 
-impl Processor {
-    fn new() -> Arc<Processor> {
-        let processor = Arc::new(Processor {
-            scheduler: Mutex::new(Scheduler::new()),
-            interrupt: Bell::new(),
+impl Word {
+    fn new() -> Word {
+        Word {
             word: AtomicU32::new(0),
             data: UnsafeCell::new(0),
-        });
-        processor.with(|scheduler| {
-            scheduler.set_several();
-            scheduler.add(()).expect("memory");
-            scheduler.next(WAITING);
-        });
-        // Begins the word.
-        assert_eq!(processor.word.load(Ordering::Relaxed), 0);
-        processor
-    }
-
-    fn with<R>(&self, f: impl Fn(&mut Threads) -> R) -> R {
-        f(&mut self.scheduler.lock().expect("no panic"))
-    }
-
-    /// Halts until the thread can run.
-    fn run_next(&self) {
-        while self.with(|scheduler| scheduler.next(WAITING)).is_none() {
-            if self.with(|scheduler| scheduler.halt(WAITING)) {
-                self.interrupt.wait();
-                self.with(|scheduler| scheduler.wake_processor(WAITING));
-            }
         }
     }
 
-    /// The other processor uses the scheduler, and kicks this one if that is what it says.
-    fn change(&self, f: impl Fn(&mut Threads)) {
-        let kicks = self.with(|scheduler| {
-            f(scheduler);
-            scheduler.take_kicks()
-        });
-        if kicks != 0 {
-            assert_eq!(kicks, 1 << WAITING, "the other one runs");
-            self.interrupt.ring();
+    fn change(&self, fault: Fault) {
+        let wake = || threads::wake(&self.word);
+        // SAFETY: loom reports another access at the same time.
+        self.data.with_mut(|at| unsafe { *at = 1 });
+        if fault == Fault::ChangedLate {
+            wake();
         }
+        self.word.store(1, Ordering::Release);
+        if fault != Fault::ChangedLate {
+            wake();
+        }
+    }
+
+    fn wait(&self) {
+        while self.word.load(Ordering::Acquire) == 0 {
+            pause_while(&self.word, 0);
+        }
+        // SAFETY: as above.
+        assert_eq!(self.data.with(|at| unsafe { *at }), 1);
     }
 }
 
-/// A thread waits for an interrupt that the other processor handles.
-pub fn events() {
-    begin_notes();
-    let processor = Processor::new();
+/// Threads on two processors wait for each other, and these for threads.
+fn exchange(fault: Fault, polls: bool) {
+    let words = Arc::new([Word::new(), Word::new()]);
+    // Begins them.
+    assert!(
+        words
+            .iter()
+            .all(|word| word.word.load(Ordering::Relaxed) == 0)
+    );
+    threads::begin(fault, polls);
     let other = thread::spawn({
-        let processor = processor.clone();
+        let words = words.clone();
         move || {
-            // The device.
-            processor.word.store(1, Ordering::Relaxed);
-            note();
-            processor.change(|scheduler| _ = scheduler.event());
+            local::begin(1);
+            words[0].wait();
+            words[1].change(fault);
         }
     });
-    while processor.word.load(Ordering::Relaxed) == 0 {
-        let wait = |scheduler: &mut Threads| {
-            scheduler.wait_unless(WAITING, take_pending, Wait::Event, None)
-        };
-        if processor.with(wait) {
-            processor.run_next();
-        }
-    }
+    words[0].change(fault);
+    words[1].wait();
     other.join().expect("no panic");
 }
 
-/// A thread waits while a word is 0, which a thread of the other processor changes.
-pub fn futex() {
-    let processor = Processor::new();
-    let other = thread::spawn({
-        let processor = processor.clone();
-        move || {
-            // SAFETY: loom reports another access at the same time.
-            processor.data.with_mut(|at| unsafe { *at = 1 });
-            processor.word.store(1, Ordering::Release);
-            let address = processor.word.as_ptr() as u64;
-            processor.change(|scheduler| _ = scheduler.wake(address, 1, 1));
-        }
-    });
-    while processor.word.load(Ordering::Acquire) == 0 {
-        let wait = |scheduler: &mut Threads| {
-            scheduler.wait_while(WAITING, &processor.word, 0, u32::MAX, None)
-        };
-        if processor.with(wait) {
-            processor.run_next();
-        }
-    }
-    // SAFETY: as above.
-    assert_eq!(processor.data.with(|at| unsafe { *at }), 1);
-    other.join().expect("no panic");
+/// Processors halt at once.
+pub fn halting() {
+    exchange(Fault::None, false);
 }
+
+/// Processors poll until they have a thread.
+pub fn polling() {
+    exchange(Fault::None, true);
+}
+
+/// Each fault in a model that shows it.
+pub const FAULTY: [fn(); 6] = [
+    || await_event(Fault::NotedOutside),
+    || await_event(Fault::NotedLate),
+    || await_event(Fault::KickLost),
+    || exchange(Fault::ChangedLate, false),
+    || exchange(Fault::KickLost, false),
+    || exchange(Fault::CallLost, true),
+];

@@ -1,5 +1,6 @@
 //! Runs models.
 
+use crate::interrupts;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +24,7 @@ thread_local! {
 
 /// Loom's object for an address; `make` makes it at the first use.
 pub fn object<T: 'static>(at: usize, make: impl FnOnce() -> T) -> Rc<T> {
+    interrupts::point();
     let found = OBJECTS.with_borrow(|objects| objects.get(&at).cloned());
     let found = found.unwrap_or_else(|| {
         let made: Rc<dyn Any> = Rc::new(make());
@@ -66,13 +68,14 @@ pub fn check(preemptions: RangeInclusive<usize>, model: fn()) {
     builder.max_branches = 10_000;
     builder.check(move || {
         OBJECTS.take();
+        interrupts::reset();
         model();
     });
     OBJECTS.take();
 }
 
 /// Whether [`check`] finds a failure.
-fn fails(preemptions: RangeInclusive<usize>, model: fn()) -> bool {
+pub fn fails(preemptions: RangeInclusive<usize>, model: fn()) -> bool {
     let failure = catch_unwind(AssertUnwindSafe(|| check(preemptions, model))).err();
     OBJECTS.take();
     let text = failure

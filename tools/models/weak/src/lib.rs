@@ -7,7 +7,7 @@
 //! in an execution. That must happen before another thread can reach it.
 //!
 //! [`check`] runs a model, and [`unneeded`] runs it once more for each ordering stronger than
-//! `Relaxed`, without that ordering.
+//! `Relaxed`, without that ordering. [`fails`] is for a model with a fault.
 
 pub use real::{Clock, Direction, Interest, Signals, Stream, System, Ticker, Woken, error};
 pub use std::{
@@ -19,6 +19,7 @@ pub mod alloc;
 pub mod cell;
 mod eventfd;
 mod explore;
+pub mod interrupts;
 pub mod sync;
 mod ticks;
 
@@ -26,7 +27,7 @@ pub use eventfd::{
     EFD_CLOEXEC, EFD_NONBLOCK, O_CLOEXEC, await_readable, c_void, close, dup3, eventfd,
     is_readable, read, write,
 };
-pub use explore::{check, unneeded};
+pub use explore::{check, fails, unneeded};
 pub use ticks::{nanosleep, pthread_atfork, timespec};
 
 /// `core::hint`.

@@ -1,0 +1,203 @@
+//! Threads' waits, wake-ups and idle processors, without what one thread has for itself: each
+//! thread stays on its processor.
+
+#[rustfmt::skip]
+#[path = "../../../../kernel/src/threads/dispatch.rs"]
+mod dispatch;
+#[rustfmt::skip]
+#[path = "../../../../kernel/src/threads/preemption.rs"]
+mod preemption;
+#[rustfmt::skip]
+#[path = "../../../../kernel/src/threads/waits.rs"]
+mod waits;
+
+use super::cell::{ExclusiveCell, Rank, are_abandoned};
+use super::scheduler::{self, Index, Scheduler};
+use crate::arch::gates::{Context, Frame};
+use crate::arch::local::{self, Local, MAX};
+use crate::checks::bell::Bell;
+use crate::peers::Set;
+use crate::wait::{For, Interrupt};
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering};
+use preemption::{interrupted, preempted};
+use std::cell::Cell;
+use waits::with;
+
+/// Faults around the sources.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// None.
+    None,
+    /// An interrupt for a halted processor is lost.
+    KickLost,
+    /// A processor that polls doesn't learn that it has a thread.
+    CallLost,
+    /// A note is taken before the step that queues the thread.
+    NotedOutside,
+    /// An event is noted after those that wait for one are woken.
+    NotedLate,
+    /// A word changes after those that wait for it are woken.
+    ChangedLate,
+    /// Cells in use aren't counted.
+    Uncounted,
+}
+
+thread_local! {
+    /// Of this model.
+    static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
+}
+
+/// Gives the model this fault.
+pub fn set(fault: Fault) {
+    FAULT.set(fault);
+}
+
+/// Whether the model has this fault.
+pub fn has(fault: Fault) -> bool {
+    FAULT.get() == fault
+}
+
+/// As in `kernel`.
+struct Thread {
+    number: u64,
+    context: Context,
+    kernel_stack: u64,
+    pointer: u64,
+    stack: Range<u64>,
+    signals: (),
+    interrupted: bool,
+}
+
+/// As in `kernel`.
+struct State {
+    scheduler: Scheduler<Thread, MAX>,
+    busy: Set,
+    polling: usize,
+}
+
+loom::lazy_static! {
+    static ref STATE: ExclusiveCell<State> = Rank::Threads.cell(State {
+        scheduler: Scheduler::new(),
+        busy: 0,
+        polling: 0,
+    });
+    /// Interrupts of each processor, pending while it doesn't halt.
+    static ref INTERRUPTS: [Bell; MAX] = std::array::from_fn(|_| Bell::new());
+}
+
+impl State {
+    fn running(&mut self) -> Option<&mut Thread> {
+        let current = self.scheduler.current(own());
+        self.scheduler.thread(current)
+    }
+
+    /// No wait has a deadline.
+    fn alarm(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn charge(&mut self, _: Index, _: u64) {}
+
+    fn switched(&mut self) {
+        self.scheduler.saved(own());
+    }
+}
+
+/// As in `kernel`.
+mod calls {
+    pub fn give_up() -> bool {
+        false
+    }
+
+    pub fn take_back(_: bool) {}
+}
+
+/// As in `kernel`.
+mod timer_calls {
+    pub fn send_expired() {}
+}
+
+fn interrupt_for_process() {}
+
+fn own() -> usize {
+    local::get().number().into()
+}
+
+fn local_of(processor: usize) -> Option<&'static Local> {
+    local::of(processor)
+}
+
+/// A thread runs on each processor, which polls before it halts, or does so at once. The caller is
+/// the first.
+pub fn begin(fault: Fault, polls: bool) {
+    set(fault);
+    // Begins the flag.
+    assert!(!are_abandoned());
+    for number in 0..MAX {
+        let local = local::of(number).expect("a processor");
+        local.called.store(false, Ordering::Relaxed);
+        local.poll_ns.store(u64::from(polls), Ordering::Relaxed);
+    }
+    with(|state| {
+        state.scheduler.set_several();
+        for number in 0..MAX {
+            let thread = Thread {
+                number: number as u64 + 1,
+                context: Context::RUNNING,
+                kernel_stack: 0,
+                pointer: 0,
+                stack: 0..0,
+                signals: (),
+                interrupted: false,
+            };
+            assert!(state.scheduler.add(thread).is_ok());
+            state.scheduler.next(number);
+            state.scheduler.saved(number);
+            state.busy |= scheduler::bit(number);
+        }
+    });
+}
+
+/// Handles an interrupt of a device, which may end the running thread's turn.
+pub fn interrupt() {
+    // SAFETY: null, or the frame.
+    if let Some(frame) = unsafe { interrupted(&mut Frame, Interrupt::Device).as_mut() } {
+        preempted(frame);
+    }
+}
+
+/// The running thread waits for an interrupt of a device.
+pub fn await_device() {
+    waits::pause(For::Devices, None);
+}
+
+/// The running thread waits while a word has this value.
+pub fn pause_while(word: &AtomicU32, value: u32) {
+    waits::pause_while(word, value, None, || false);
+}
+
+/// Wakes the threads that wait for a change of the word.
+pub fn wake(word: &AtomicU32) {
+    with(|state| state.scheduler.wake_next(word.as_ptr() as u64));
+}
+
+/// Wakes one of those that wait for the word at this address.
+pub fn wake_one(address: u64) {
+    with(|state| state.scheduler.wake(address, u32::MAX, 1));
+}
+
+/// `wait::sleep`: halts until an interrupt of another processor.
+pub fn sleep(_: Option<u64>, _: bool) {
+    INTERRUPTS[own()].wait();
+    interrupted(&mut Frame, Interrupt::Peer);
+}
+
+/// Interrupts processors.
+pub fn kick(processors: Set) {
+    for (number, interrupt) in INTERRUPTS.iter().enumerate() {
+        if processors & scheduler::bit(number) != 0 && !has(Fault::KickLost) {
+            interrupt.ring();
+        }
+    }
+}

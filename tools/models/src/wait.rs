@@ -1,0 +1,58 @@
+//! `reactor`'s wait, and what `kernel` has under the same name.
+
+#[rustfmt::skip]
+#[path = "../../../kernel/src/wait/polling.rs"]
+pub mod polling;
+#[rustfmt::skip]
+#[path = "../../../reactor/src/wait.rs"]
+mod reactor;
+
+pub use crate::kernel::threads::sleep;
+pub use reactor::*;
+
+use crate::kernel::notes::{take_pending, take_pending_for_call};
+use crate::kernel::threads::{Fault, has};
+
+/// As in `kernel`.
+#[expect(missing_docs, reason = "as in `kernel`")]
+#[derive(Clone, Copy, PartialEq)]
+pub enum For {
+    Time,
+    Interrupt,
+    Devices,
+    Call,
+}
+
+/// As in `kernel`.
+#[expect(missing_docs, reason = "as in `kernel`")]
+#[derive(Clone, Copy, PartialEq)]
+pub enum Interrupt {
+    Timer,
+    Device,
+    Peer,
+}
+
+/// As in `kernel`.
+pub mod timer {
+    /// No slice ends.
+    pub const SLICE_NS: u64 = u64::MAX;
+}
+
+/// As in `kernel`, in a program with threads.
+pub fn take_note(wait: For) -> bool {
+    match wait {
+        _ if has(Fault::NotedOutside) => false,
+        For::Time | For::Interrupt => false,
+        For::Devices => take_pending(),
+        For::Call => take_pending_for_call(),
+    }
+}
+
+/// No timer is set.
+pub fn resume(_: u64) {}
+
+/// As above.
+pub fn resume_with(_: u64, _: Option<u64>, _: bool) {}
+
+/// As above.
+pub fn limit_turn() {}
