@@ -214,6 +214,7 @@ if [ -n "$long" ]; then
   fi
   step 'weak memory: more preemptions' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p models
   step 'threads: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p kernel --lib scheduler::model
+  step 'leader and followers: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p reactor --test model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
   step 'mutants of what changed' tools/setup/mutants.sh
 fi
