@@ -69,28 +69,32 @@ INVALID = f"{'undefined' if PROCESSOR == 'aarch64' else 'invalid'} instruction"
 # Libraries behave the same on each kind of machine.
 LIBRARY_FORMS = forms_of("process", "microvm")
 # Libraries that are about domains, where they are installed: the arguments of short and long runs,
-# if there are any.
+# if there are any, and numbers of processors that a short run outnumbers by its domains.
 OF_DOMAINS = [
-    ("lock-free", "2", "4", "Saturn's structures lose nothing between domains."),
-    ("awaiting", "2", "4", "Domains and threads wait for one another by domain-local-await."),
-    ("linearizable", None, "2 1", "Multicoretests' Lin and STM find an order for each result."),
+    ("lock-free", "2", "4", (), "Saturn's structures lose nothing between domains."),
+    ("awaiting", "2", "4", (), "Domains and threads wait for one another by domain-local-await."),
+    ("linearizable", None, "2 1", (), "Multicoretests' Lin and STM find an order for each result."),
+    ("parallel", "2", "4", (1, 2), "Domainslib's pools share tasks, its channels lose nothing."),
+    ("fibers", "2", "4", (2,), "Eio's fibers run, wait, end and serve in several domains."),
 ]
 
 
 def of_domains():
     """Programs on those, in a process, and on more processors than they have domains: else a line
-    says so amid their output."""
-    for label, short, long, shows in OF_DOMAINS:
-        for arguments, cpus in ((short, 4), (long, 8)):
-            for form in LIBRARY_FORMS if arguments else ():
-                on_machine = form != "process"
-                more = f"-of-{arguments}" if short and arguments is long else ""
+    says so, amid the output of those that don't have all of them from the start."""
+    for label, short, long, outnumbered, shows in OF_DOMAINS:
+        runs = [(f"{label}-on-{cpus}", short, cpus, MACHINES[:1]) for cpus in outnumbered]
+        if short:
+            runs.append((label, short, 4, LIBRARY_FORMS))
+        runs.append((f"{label}-of-{long}" if short else label, long, 8, LIBRARY_FORMS))
+        for name, arguments, cpus, forms in runs:
+            for form in forms:
                 yield Program(
-                    label + more,
+                    name,
                     f"tests/programs/libraries/{label.replace('-', '_')}.exe",
                     arguments.split(),
                     forms=[form],
-                    options=["--cpus", str(cpus)] if on_machine else [],
+                    options=["--cpus", str(cpus)] if form != "process" else [],
                     contains=[expected(label)],
                     limit=3600 if arguments is long else 600,
                     long=arguments is long,
@@ -132,14 +136,6 @@ PROGRAMS = [
             "system",
             "cooperative",
         )
-    ),
-    Program(
-        "parallel",
-        "tests/programs/libraries/parallel.exe",
-        forms=LIBRARY_FORMS,
-        # On one processor a line says that the domains outnumber it.
-        contains=[expected("parallel")],
-        shows="Domainslib's pool and Saturn's queues, where they are installed.",
     ),
     *of_domains(),
     Program(

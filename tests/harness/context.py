@@ -50,9 +50,10 @@ OPTIONAL = {
     "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/guestbook/by_eio.exe": ("eio_main",),
     "tests/programs/libraries/awaiting.exe": ("domain-local-await",),
+    "tests/programs/libraries/fibers.exe": ("eio_main",),
     "tests/programs/libraries/linearizable.exe": ("qcheck-lin.domain", "qcheck-stm.domain"),
     "tests/programs/libraries/lock_free.exe": ("saturn",),
-    "tests/programs/libraries/parallel.exe": ("domainslib", "saturn"),
+    "tests/programs/libraries/parallel.exe": ("domainslib",),
     "tests/programs/services/caqti_client.exe": ("caqti.blocking", "caqti-driver-postgresql"),
 }
 # Statuses of a child that crashed, and of `soil run` whose program did.

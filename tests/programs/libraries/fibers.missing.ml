@@ -1,0 +1,1 @@
+(* The libraries are missing here; the tests skip this program. *)
