@@ -99,6 +99,9 @@ numbers! {
     UNAME, UNLINK, UNLINKAT, UTIMENSAT, WRITE, WRITEV
 }
 
+/// The number of `fchmodat2` on all processors: its name would be in each image.
+pub const FCHMODAT2: u64 = 452;
+
 /// The name of system call `number`, if Linux has one.
 pub fn name(number: u64) -> Option<&'static str> {
     let (names, at) = if number < COMMON_START {

@@ -3,8 +3,8 @@
 
 use super::memory::{bytes_mut, load, path, store};
 use super::{
-    HERE, OF_PATH, absolute, answer_by, check_flags, copies, events, is_of_descriptor, locks, on,
-    poll, scheduling, with,
+    HERE, OF_PATH, absolute, answer_by, check_flags, copies, events, find_stat, is_of_descriptor,
+    locks, on, poll, scheduling, with,
 };
 use crate::errors::{Errno, Result};
 use crate::files::pipe;
@@ -61,6 +61,7 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
 
         n::CHMOD => on(HERE, a, |path| set_mode(path, b)),
         n::FCHMODAT => on(a, b, |path| set_mode(path, c)),
+        n::FCHMODAT2 => set_mode_at(a, b, c, d as i32),
         n::FCHMOD => with(a, |it| it.file().stat()?.set_mode(b as u32)),
         n::CHOWN => on(HERE, a, |path| set_owner_of(path, true, b, c)),
         n::LCHOWN => on(HERE, a, |path| set_owner_of(path, false, b, c)),
@@ -210,6 +211,16 @@ fn open_pipe(result: u64, flags: i32) -> Result<u64> {
 
 fn set_mode(path: &str, mode: u64) -> Result<u64> {
     namespace::stat(path, true)?.set_mode(mode as u32)
+}
+
+/// `fchmodat` with flags; symbolic links have no modes in Linux.
+fn set_mode_at(descriptor: u64, start: u64, mode: u64, flags: i32) -> Result<u64> {
+    check_flags(flags, OF_PATH)?;
+    let stat = find_stat(descriptor, start, flags)?;
+    match stat.is_link() {
+        true => Err(libc::EOPNOTSUPP),
+        false => stat.set_mode(mode as u32),
+    }
 }
 
 fn set_owner_of(path: &str, follow: bool, user: u64, group: u64) -> Result<u64> {

@@ -179,6 +179,7 @@ static void by_descriptor(void)
     answer("a wrong flag", faccessat(folder, "file", F_OK, 0x10000));
     answer("a wrong flag", fchownat(folder, "file", 0, 0, 0x10000));
     answer("a wrong flag", utimensat(folder, "file", NULL, 0x10000));
+    answer("the same mode", fchmodat(folder, "file", 0644, AT_SYMLINK_NOFOLLOW));
     answer("owner by itself", fchownat(fd, "", 0, 0, AT_EMPTY_PATH));
     answer("times by itself", utimensat(fd, "", NULL, AT_EMPTY_PATH));
     answer("unlink what is open", unlinkat(folder, "file", 0));
