@@ -7,8 +7,11 @@
 use crate::arch::paging::{
     PAGE, RECORDS_WRITES, frame_of, is_large, is_present, table, with_records,
 };
+#[cfg(not(test))]
 use crate::peers::several;
 use core::sync::atomic::{AtomicU64, Ordering};
+#[cfg(test)]
+use tests::several;
 
 /// The memory of page tables.
 ///
@@ -182,8 +185,15 @@ fn replace_shared(place: &mut u64, old: u64, new: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{OutOfFrames, PAGE, PageTables, TableMemory, frame_of, is_present};
-    use crate::arch::paging::{Kind, large_page, page, retain};
+    use super::{OutOfFrames, PAGE, PageTables, TableMemory, frame_of, index, is_present};
+    use crate::arch::paging::{
+        Kind, change, clear_written, is_written, large_page, page, retain, set_written,
+    };
+
+    /// Others may use the tables.
+    pub(super) fn several() -> bool {
+        true
+    }
 
     struct Fake {
         tables: Vec<Box<[u64; 512]>>,
@@ -370,6 +380,30 @@ mod tests {
             entry
         });
         assert_eq!(seen, [0x40_0000]);
+    }
+
+    /// Another processor writes to the page after its entry was read, before that is replaced.
+    #[test]
+    fn a_write_that_is_recorded_meanwhile_is_kept() {
+        const AT: u64 = 0x40_0000;
+        let mut memory = fake();
+        let mut tables = PageTables::new(&mut memory).unwrap();
+        let old = entry(1);
+        let mut replaced = |before, new| {
+            tables.set(&mut memory, AT, before).unwrap();
+            tables.update(&mut memory, AT, AT + PAGE, |memory, address, _| {
+                let leaves = memory.tables.last_mut().expect("the last level's");
+                leaves[index(address, 0)] = set_written(before);
+                new
+            });
+            tables.get(&mut memory, AT).0
+        };
+        for new in [old, change(old, Kind::Constant), retain(old)] {
+            assert_eq!(replaced(old, new), set_written(new));
+        }
+        // What the change has seen is what it says, and a page that is gone has no entry.
+        assert!(!is_written(replaced(set_written(old), clear_written(old))));
+        assert_eq!(replaced(old, 0), 0);
     }
 
     #[test]
