@@ -24,6 +24,7 @@ TOGETHER = "tests/programs/processors/together.exe"
 # What threads do there, see together.c.
 SUBJECTS = (
     "processors",
+    "registers",
     "turns",
     "broadcasts",
     "robust",
@@ -32,8 +33,12 @@ SUBJECTS = (
     "creations",
     "cancellation",
     "signals",
+    "interrupts",
+    "descriptors",
     "mappings",
+    "discards",
     "allocations",
+    "files",
 )
 # What domains do there, see domains.ml.
 OF_DOMAINS = (
