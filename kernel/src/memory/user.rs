@@ -1,11 +1,109 @@
 //! The program's memory as accessed by system calls: every range is checked before it is touched,
 //! with no cell held.
+//!
+//! Calls that run one at a time have what they checked until they wait: so do those that take
+//! memory away. Others use [`store`], [`load`], [`copy_out`] and [`atomic_word`], which check and
+//! copy in one use of the address space where several processors run.
 
 use super::describe::permits;
-use crate::arch::paging::PAGE;
+use super::layout::{DIRECT, PROGRAM};
+use super::space::{self, Fault, Memory, with};
+use crate::arch::paging::{PAGE, frame_of, is_present, is_writable, set_written};
 use crate::errno::Errno;
-use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// Copies `len` bytes between the program's memory at an address and the kernel's, to the program
+/// if the flag is set; returns where the first byte is in the direct map. `None` if the program
+/// couldn't do that.
+type Access = fn(u64, *mut u8, u64, bool) -> Option<NonNull<u8>>;
+
+/// [`access`] where several processors run, else null.
+static ACCESS: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// From now on several processors run, and may take memory away while a call uses it.
+pub fn set_several() {
+    space::set_several();
+    // Hidden from the compiler: otherwise every program would link the function.
+    let access: *mut () = core::hint::black_box(access as *mut ());
+    ACCESS.store(access, Ordering::Relaxed);
+}
+
+/// The function for memory of the program that may be taken away.
+fn access_at(start: u64) -> Option<Access> {
+    // SAFETY: null is `None`, and `set_several` stores a function of this type.
+    let access =
+        unsafe { core::mem::transmute::<*mut (), Option<Access>>(ACCESS.load(Ordering::Relaxed)) };
+    access.filter(|_| PROGRAM.contains(&start))
+}
+
+/// See [`Access`].
+fn access(start: u64, own: *mut u8, len: u64, write: bool) -> Option<NonNull<u8>> {
+    let end = start.checked_add(len)?;
+    with(|memory| {
+        if !memory.vmas.permits(&(start..end), write) {
+            return None;
+        }
+        let mut first = None;
+        let mut at = start;
+        while at < end {
+            let next = (at | (PAGE - 1)).saturating_add(1).min(end);
+            let place = memory.place(at, write)?;
+            let own = own.wrapping_add((at - start) as usize);
+            // SAFETY: the frame is the program's while the address space is in use, and the caller
+            // has as many bytes.
+            unsafe {
+                match write {
+                    true => core::ptr::copy(own, place.as_ptr(), (next - at) as usize),
+                    false => core::ptr::copy(place.as_ptr(), own, (next - at) as usize),
+                }
+            }
+            first.get_or_insert(place);
+            at = next;
+        }
+        first
+    })
+}
+
+impl Memory {
+    /// Where the byte at `address` is in the direct map, in a page that may be accessed so.
+    fn place(&mut self, address: u64, write: bool) -> Option<NonNull<u8>> {
+        let page = address & !(PAGE - 1);
+        let usable = |entry| is_present(entry) && (!write || is_writable(entry));
+        if !usable(self.tables.get(&mut self.physical, page).0)
+            && self.fault(address, write, false) != Fault::Mapped
+        {
+            return None;
+        }
+        if write {
+            let set = |_: &mut _, _, entry| set_written(entry);
+            self.tables
+                .update(&mut self.physical, page, page + PAGE, set);
+        }
+        let (entry, _) = self.tables.get(&mut self.physical, page);
+        let place = DIRECT + frame_of(entry) + address % PAGE;
+        NonNull::new(place as *mut u8).filter(|_| usable(entry))
+    }
+}
+
+/// Copies between `len` bytes of the program and as many of the kernel's at `own`.
+#[inline(never)]
+fn transfer(start: u64, own: *mut u8, len: u64, write: bool) -> Result<(), Errno> {
+    if let Some(access) = access_at(start) {
+        return access(start, own, len, write)
+            .map(|_| ())
+            .ok_or(Errno::EFAULT);
+    }
+    let pointer = user(start, len, write)?.as_ptr();
+    // SAFETY: accessible, as checked above, and the caller has as many bytes.
+    unsafe {
+        match write {
+            true => core::ptr::copy(own, pointer, len as usize),
+            false => core::ptr::copy(pointer, own, len as usize),
+        }
+    }
+    Ok(())
+}
 
 /// The start of `len` bytes of the program.
 ///
@@ -62,27 +160,25 @@ pub fn copy_out(start: u64, room: u64, data: &[u8]) -> Result<(), Errno> {
     if room < data.len() as u64 {
         return Err(Errno::ERANGE);
     }
-    bytes_mut(start, data.len() as u64)?.copy_from_slice(data);
-    Ok(())
+    transfer(start, data.as_ptr().cast_mut(), data.len() as u64, true)
 }
 
 /// Stores words at `start`.
 pub fn store(start: u64, words: &[u64]) -> Result<u64, Errno> {
-    let (bytes, len) = (words.as_ptr().cast(), size_of_val(words));
-    // SAFETY: words are as many bytes, any of which is one.
-    let bytes = unsafe { core::slice::from_raw_parts(bytes, len) };
-    bytes_mut(start, len as u64)?.copy_from_slice(bytes);
-    Ok(0)
+    let own = words.as_ptr().cast_mut().cast();
+    transfer(start, own, size_of_val(words) as u64, true).map(|()| 0)
 }
 
 /// Loads the `N` words at `start`.
 pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
-    let pointer = user(start, N as u64 * 8, false)?;
-    // SAFETY: readable, as checked above, and words have no invalid value.
-    Ok(unsafe { pointer.cast().read_unaligned() })
+    let mut words = [0u64; N];
+    let own = words.as_mut_ptr().cast();
+    transfer(start, own, size_of_val(&words) as u64, false).map(|()| words)
 }
 
-/// The program's futex at `start`, which its other threads change meanwhile.
+/// The program's futex at `start`, which its other threads change meanwhile. One that is only read
+/// is in the direct map where several processors run, so that it may be unmapped: it then has any
+/// value. One to `write` is for calls that run one at a time.
 ///
 /// # Errors
 /// EINVAL unless it is aligned; EFAULT if the program couldn't read (or write) it.
@@ -90,7 +186,14 @@ pub fn atomic_word<'a>(start: u64, write: bool) -> Result<&'a AtomicU32, Errno> 
     if !start.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    let pointer = user(start, 4, write)?;
+    let pointer = match access_at(start).filter(|_| !write) {
+        Some(access) => {
+            let mut value = 0u32;
+            let own = (&raw mut value).cast();
+            access(start, own, 4, false).ok_or(Errno::EFAULT)?
+        }
+        None => user(start, 4, write)?,
+    };
     // SAFETY: accessible, as checked above, and aligned; a word that is only readable is only read.
     // The reference ends before the system call returns.
     Ok(unsafe { AtomicU32::from_ptr(pointer.cast().as_ptr()) })

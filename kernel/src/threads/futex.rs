@@ -2,7 +2,7 @@
 
 use super::dispatch::run_next;
 use super::own;
-use super::scheduler::Woken;
+use super::scheduler::{Wait, Woken};
 use super::waits::{is_signalled, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
@@ -70,7 +70,10 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
                 return None;
             }
             let scheduler = &mut state.scheduler;
-            Some(scheduler.wait_while(own(), word, value, bits, deadline))
+            // Relaxed: as in `Scheduler::wait_while`.
+            let is_over = || word.load(Ordering::Relaxed) != value;
+            let wait = Wait::Futex(address, bits);
+            Some(scheduler.wait_unless(own(), is_over, wait, deadline))
         });
         match waits {
             // Checked again.
