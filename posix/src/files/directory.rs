@@ -5,6 +5,7 @@ use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::{self, FileId, Stat};
 use crate::wait::blocking::{at_once, block, piece};
+use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -86,6 +87,7 @@ impl File for Directory {
     }
 
     fn list(&self, into: &mut [u8]) -> Result<usize> {
+        let _pin = pinned(Lent::to_write(into))?;
         let mut listing = self.listing.try_lock().ok_or(libc::EAGAIN)?;
         listing.fill(into)
     }

@@ -3,6 +3,7 @@
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::{self, Events};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -70,14 +71,14 @@ impl File for Counter {
     }
 
     fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
-        readiness::retry(flags, |rt| {
+        readiness::retry(flags, Lent::to_write(into), |rt| {
             let read = self.take(into)?;
             Ok(read.inspect(|_| rt.wake_watchers()))
         })
     }
 
     fn write(&self, from: &[u8], _: Offset, flags: i32) -> Result<usize> {
-        readiness::retry(flags, |rt| {
+        readiness::retry(flags, Lent::to_read(from), |rt| {
             let written = self.add(from)?;
             Ok(written.inspect(|_| rt.wake_watchers()))
         })

@@ -4,6 +4,7 @@ use crate::errors::{Result, errno};
 use crate::file::{Description, File, Offset, Pieces};
 use crate::stat::Stat;
 use crate::wait::blocking::{self, at_once, number};
+use crate::wait::lent::Lent;
 use crate::wait::readiness::{self, Events};
 use crate::wait::signals;
 use alloc::format;
@@ -54,10 +55,10 @@ fn available(fd: Fd) -> Result<u64> {
     at_once(|rt| Ok(pipe::state(rt, fd)?.len)).map(|len| len as u64)
 }
 
-/// Waits until an end is worth a try.
-fn park(fd: Fd, direction: Direction, flags: i32) -> Result<()> {
+/// Waits until an end is worth a try, with the memory that the call was lent.
+fn park(fd: Fd, direction: Direction, flags: i32, lent: Lent) -> Result<()> {
     match flags & libc::O_NONBLOCK {
-        0 => blocking::park(fd, direction, None),
+        0 => blocking::park(fd, direction, None).and_then(|()| lent.check()),
         _ => Err(libc::EAGAIN),
     }
 }
@@ -78,9 +79,10 @@ impl File for Reader {
 
     fn read(&self, into: &mut [u8], offset: Offset, flags: i32) -> Result<usize> {
         offset.check_stream()?;
+        let lent = Lent::to_write(into);
         loop {
             match at_once(|rt| rt.read(self.0, into)) {
-                Err(libc::EAGAIN) => park(self.0, Direction::Read, flags)?,
+                Err(libc::EAGAIN) => park(self.0, Direction::Read, flags, lent)?,
                 done => return done,
             }
         }
@@ -115,10 +117,11 @@ impl Drop for Reader {
 impl Writer {
     fn write_in_parts(&self, from: &[u8], flags: i32) -> Result<usize> {
         let mut done = 0;
+        let lent = Lent::to_read(from);
         while done < from.len() {
             let rest = from.get(done..).unwrap_or_default();
             let written = match at_once(|rt| rt.write(self.0, rest)) {
-                Err(libc::EAGAIN) => park(self.0, Direction::Write, flags).map(|()| 0),
+                Err(libc::EAGAIN) => park(self.0, Direction::Write, flags, lent).map(|()| 0),
                 written => written,
             };
             match written {
@@ -151,7 +154,7 @@ impl File for Writer {
         offset.check_stream()?;
         let written = match from.len() {
             0 => Ok(0),
-            len if len <= ATOMIC => readiness::retry(flags, |rt| {
+            len if len <= ATOMIC => readiness::retry(flags, Lent::to_read(from), |rt| {
                 let pipe = pipe::state(rt, self.0).map_err(errno)?;
                 if pipe.has_peer && pipe.room < len {
                     return Ok(None);

@@ -3,6 +3,7 @@
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::{self, Events};
 use crate::wait::signals::{self, Set, Taken};
 use alloc::string::String;
@@ -80,7 +81,7 @@ impl File for Signals {
     }
 
     fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
-        readiness::retry(flags, |_| {
+        readiness::retry(flags, Lent::to_write(into), |_| {
             readiness::await_signals(self.get());
             self.take(into)
         })

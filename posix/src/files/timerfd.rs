@@ -3,6 +3,7 @@
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::{self, Events};
 use alloc::string::String;
 use platform::Clock;
@@ -121,7 +122,7 @@ impl File for Timer {
     }
 
     fn read(&self, into: &mut [u8], _: Offset, flags: i32) -> Result<usize> {
-        readiness::retry(flags, |rt| {
+        readiness::retry(flags, Lent::to_write(into), |rt| {
             // Records its next expiration.
             self.events(rt);
             self.take(into)

@@ -7,6 +7,7 @@ use crate::mapping;
 use crate::process;
 use crate::stat::{self, FileId, Stat};
 use crate::wait::blocking::{at_once, block, piece, read_only};
+use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use core::ptr::NonNull;
 use platform::error::Error;
@@ -60,11 +61,13 @@ impl File for Regular {
 
     fn read(&self, into: &mut [u8], offset: Offset, _: i32) -> Result<usize> {
         let (at, piece) = (encode(offset)?, piece(into));
+        let _pin = pinned(Lent::to_write(into))?;
         block(|rt, token| files::read(rt, self.fd, piece, at, token))
     }
 
     fn write(&self, from: &[u8], offset: Offset, _: i32) -> Result<usize> {
         let (at, piece) = (encode(offset)?, read_only(from));
+        let _pin = pinned(Lent::to_read(from))?;
         match offset {
             Offset::Exactly(_) => {
                 block(|rt, token| files::write_at(rt, self.fd, piece, at, false, token))

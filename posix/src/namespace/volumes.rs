@@ -9,6 +9,7 @@ use crate::files::volume::{self, Regular, decode};
 use crate::process;
 use crate::stat::{self, Stat};
 use crate::wait::blocking::{at_once, block, piece};
+use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -52,6 +53,7 @@ impl Tree for Mounted {
             }
             return Ok(target.len().min(into.len()));
         }
+        let _pin = pinned(Lent::to_write(into))?;
         let (room, into) = (into.len(), piece(into));
         match block(|rt, token| files::readlink(rt, path, into, token)) {
             Ok(len) => Ok(len.min(room)),

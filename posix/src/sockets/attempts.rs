@@ -4,6 +4,7 @@
 use super::network_errno;
 use crate::errors::{Errno, RESTART, Result};
 use crate::wait::blocking::{block, now, park};
+use crate::wait::lent::Lent;
 use crate::wait::readiness::wait_for;
 use core::sync::atomic::{AtomicBool, Ordering};
 use platform::Direction;
@@ -44,11 +45,13 @@ pub enum Patience {
 /// An attempt has succeeded since the network was last polled for one that would have had to wait.
 static PROGRESS: AtomicBool = AtomicBool::new(false);
 
-/// Repeats `attempt` until it completes or fails. [`libc::EAGAIN`] if it would have to wait longer
+/// Repeats `attempt`, which uses memory that the call was lent, until it completes or fails.
+/// [`libc::EAGAIN`] if it would have to wait longer
 /// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] with a
 /// deadline (signal(7)).
 pub fn retry<T>(
     patience: Patience,
+    lent: Lent,
     mut attempt: impl FnMut(&mut Runtime) -> Attempt<T>,
 ) -> Result<T> {
     let mut polled = false;
@@ -83,6 +86,7 @@ pub fn retry<T>(
                 })?;
             }
         }
+        lent.check()?;
     }
 }
 
@@ -90,15 +94,17 @@ pub fn retry<T>(
 /// to wait. Ends like [`retry`].
 pub fn try_or_wait<T>(
     patience: Patience,
+    lent: Lent,
     mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
 ) -> Result<T> {
     if let Some(done) = now(&mut attempt)? {
         return Ok(done);
     }
+    let again = |rt: &mut Runtime| lent.check().and_then(|()| attempt(rt));
     let done = match patience {
         Patience::None => None,
-        Patience::Signal => wait_for(None, RESTART, attempt)?,
-        Patience::Deadline(at) => wait_for(Some(at), libc::EINTR, attempt)?,
+        Patience::Signal => wait_for(None, RESTART, again)?,
+        Patience::Deadline(at) => wait_for(Some(at), libc::EINTR, again)?,
     };
     done.ok_or(libc::EAGAIN)
 }
@@ -121,9 +127,19 @@ impl<S> Guarded<S> {
     pub fn retry<T>(
         &self,
         patience: Patience,
+        f: impl FnMut(&mut Runtime, &mut S) -> Attempt<T>,
+    ) -> Result<T> {
+        self.retry_with(patience, Lent::NONE, f)
+    }
+
+    /// As [`Guarded::retry`], for an operation on memory that the call was lent.
+    pub fn retry_with<T>(
+        &self,
+        patience: Patience,
+        lent: Lent,
         mut f: impl FnMut(&mut Runtime, &mut S) -> Attempt<T>,
     ) -> Result<T> {
-        retry(patience, |rt| f(rt, &mut self.lock()))
+        retry(patience, lent, |rt| f(rt, &mut self.lock()))
     }
 
     /// As [`Guarded::retry`], for operations that don't wait.

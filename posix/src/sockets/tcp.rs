@@ -7,6 +7,7 @@ use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, 
 use super::options::{Kind, Options, put};
 use super::{Received, Socket, directions, network_errno};
 use crate::errors::{Errno, Result};
+use crate::wait::lent::Lent;
 use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use core::net::SocketAddr;
@@ -418,28 +419,30 @@ impl Socket for Tcp {
         let _ = to;
         let patience = self.patience(flags & libc::MSG_DONTWAIT == 0, false);
         let mut done = 0;
-        let sent = self.state.retry(patience, |rt, state| {
-            let fd = match state.connection(rt, libc::EPIPE)? {
-                Some(fd) => fd,
-                None => return Err(Halt::Error(libc::EPIPE)),
-            };
-            loop {
-                let rest = from.get(done..).unwrap_or_default();
-                match rt.write(fd, rest) {
-                    Ok(n) => {
-                        done += n;
-                        state.deliver(rt);
+        let sent = self
+            .state
+            .retry_with(patience, Lent::to_read(from), |rt, state| {
+                let fd = match state.connection(rt, libc::EPIPE)? {
+                    Some(fd) => fd,
+                    None => return Err(Halt::Error(libc::EPIPE)),
+                };
+                loop {
+                    let rest = from.get(done..).unwrap_or_default();
+                    match rt.write(fd, rest) {
+                        Ok(n) => {
+                            done += n;
+                            state.deliver(rt);
+                        }
+                        Err(stop) => {
+                            let halt = state.halt(stop, fd, Direction::Write);
+                            return Err(halt.unwrap_or(Halt::Error(libc::EPIPE)));
+                        }
                     }
-                    Err(stop) => {
-                        let halt = state.halt(stop, fd, Direction::Write);
-                        return Err(halt.unwrap_or(Halt::Error(libc::EPIPE)));
+                    if done >= from.len() {
+                        return Ok(());
                     }
                 }
-                if done >= from.len() {
-                    return Ok(());
-                }
-            }
-        });
+            });
         match sent {
             Err(errno) if done == 0 => Err(errno),
             _ => Ok(done),
@@ -457,7 +460,8 @@ impl Socket for Tcp {
         let peeks = flags & libc::MSG_PEEK != 0;
         let fills = flags & libc::MSG_WAITALL != 0 && !peeks;
         let mut done = 0;
-        let received = self.state.retry(patience, |rt, state| {
+        let lent = Lent::to_write(into);
+        let received = self.state.retry_with(patience, lent, |rt, state| {
             let Some(fd) = state.connection(rt, libc::ENOTCONN)? else {
                 return Ok(());
             };

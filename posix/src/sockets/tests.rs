@@ -6,6 +6,7 @@ use super::udp::Udp;
 use super::{Received, Socket};
 use crate::errors::{Errno, Result};
 use crate::wait::blocking::now;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::{Events, wait_for};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_RDWR, SHUT_WR, SOL_SOCKET};
 use resources::Runtime;
@@ -305,7 +306,7 @@ fn the_network_is_polled_for_a_try_only_without_progress() {
     let _guard = begin();
     let tries = |succeeds: bool| {
         let mut count = 0;
-        let outcome = retry(Patience::None, |_| {
+        let outcome = retry(Patience::None, Lent::NONE, |_| {
             count += 1;
             match succeeds {
                 true => Ok(()),

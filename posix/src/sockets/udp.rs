@@ -7,6 +7,7 @@ use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, 
 use super::options::{Kind, Options, integer, put};
 use super::{Received, Socket, network_errno};
 use crate::errors::Result;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::vec;
@@ -272,7 +273,10 @@ impl Socket for Udp {
         if to.is_some_and(|to| !to.ip().is_loopback()) {
             await_network();
         }
-        self.state.retry(self.patience(flags, false), |rt, state| {
+        let lent = Lent::to_read(from);
+        lent.check()?;
+        let patience = self.patience(flags, false);
+        self.state.retry_with(patience, lent, |rt, state| {
             let to = to.or(state.peer).ok_or(libc::EDESTADDRREQ)?;
             if state.ended[1] {
                 return Err(Halt::Error(libc::EPIPE));
@@ -304,7 +308,8 @@ impl Socket for Udp {
         if flags & libc::MSG_OOB != 0 {
             return Err(libc::EOPNOTSUPP);
         }
-        let (whole, sender) = self.state.retry(self.patience(flags, true), |rt, state| {
+        let (patience, lent) = (self.patience(flags, true), Lent::to_write(into));
+        let (whole, sender) = self.state.retry_with(patience, lent, |rt, state| {
             let fd = state.open(rt, self.family.any())?;
             if flags & libc::MSG_PEEK != 0 {
                 let peeked = state.peek(rt, fd)?;

@@ -18,6 +18,7 @@ use super::options::{Kind, Options, put};
 use super::{Received, Rights, Socket, directions};
 use crate::errors::{Errno, Result};
 use crate::file::Description;
+use crate::wait::lent::Lent;
 use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -344,7 +345,7 @@ impl Socket for Unix {
             return Err(libc::EOPNOTSUPP);
         }
         let flags = if waits { 0 } else { libc::MSG_DONTWAIT };
-        let accepted = try_or_wait(self.patience(flags, true), |rt| {
+        let accepted = try_or_wait(self.patience(flags, true), Lent::NONE, |rt| {
             let mut state = self.0.state.lock();
             let pending = state.pending.as_mut().ok_or(libc::EINVAL)?;
             let connection = pending.connections.pop_front();
@@ -376,7 +377,7 @@ impl Socket for Unix {
         }
         let listener = self.find(address)?;
         let flags = if waits { 0 } else { libc::MSG_DONTWAIT };
-        try_or_wait(self.patience(flags, false), |rt| {
+        try_or_wait(self.patience(flags, false), Lent::NONE, |rt| {
             let state = self.0.state.lock();
             if state.pending.is_some() {
                 return Err(libc::EINVAL);
@@ -435,9 +436,14 @@ impl Socket for Unix {
         in_flight::check_room(rights.len())?;
         let patience = self.patience(flags, false);
         let mut done = 0;
+        let lent = Lent::to_read(from);
+        // An address may be a file's.
+        if to.is_some() {
+            lent.check()?;
+        }
         loop {
             let rest = from.get(done..).unwrap_or_default();
-            let put = try_or_wait(patience, |rt| self.put(rt, rest, to.as_ref(), rights));
+            let put = try_or_wait(patience, lent, |rt| self.put(rt, rest, to.as_ref(), rights));
             match put {
                 Ok(len) => done += len,
                 Err(_) if done > 0 => return Ok(done),
@@ -472,9 +478,10 @@ impl Socket for Unix {
             && flags & libc::MSG_PEEK == 0;
         let mut sender = Name::NONE;
         let mut total = Received::default();
+        let lent = Lent::to_write(into);
         loop {
             let rest = into.get_mut(total.len..).unwrap_or_default();
-            let taken = try_or_wait(patience, |rt| {
+            let taken = try_or_wait(patience, lent, |rt| {
                 self.take(rt, rest, flags, &mut sender, rights)
             });
             let received = match taken {

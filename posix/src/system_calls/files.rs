@@ -10,6 +10,7 @@ use crate::errors::{Errno, Result};
 use crate::files::pipe;
 use crate::namespace::{self, names, volumes};
 use crate::stat::set_owner;
+use crate::wait::lent;
 use crate::wait::signals::within_call;
 use crate::{mapping, process};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,9 @@ const GRACE_NS: u64 = 10_000_000_000;
 /// The result of system call `number`; `None` if it belongs to another part or the kernel.
 fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
     let [a, b, c, d, e, _] = arguments;
+    if lent::is_any_pinned() {
+        await_unpinned(number, arguments);
+    }
     Some(match number {
         n::SENDFILE => copies::send_file(a, b, c, d),
         n::COPY_FILE_RANGE => copies::copy_range(arguments),
@@ -171,6 +175,17 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
 }
 
 /// The error of `execve`, whose first use is logged with its reason.
+/// A call that takes memory away waits until no disk uses it for another call.
+#[cold]
+fn await_unpinned(number: u64, [start, len, _, flags, ..]: [u64; 6]) {
+    match number {
+        n::MUNMAP | n::MPROTECT | n::MREMAP | n::MADVISE => {}
+        n::MMAP if flags as i32 & libc::MAP_FIXED != 0 => {}
+        _ => return,
+    }
+    lent::await_unpinned(&(start..start.saturating_add(len)));
+}
+
 fn no_execution() -> Errno {
     static LOGGED: AtomicBool = AtomicBool::new(false);
     if !LOGGED.swap(true, Ordering::Relaxed) {

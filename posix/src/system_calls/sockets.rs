@@ -13,6 +13,7 @@ use crate::sockets::tcp::Tcp;
 use crate::sockets::udp::Udp;
 use crate::sockets::unix::{MAX_QUEUE, Unix};
 use crate::sockets::{Received, Rights, Socket, SocketFile, message_flags, resolver};
+use crate::wait::lent;
 use crate::wait::signals;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -252,14 +253,15 @@ fn send_all(
     rights: &mut Rights,
 ) -> Result<usize> {
     let mut done = 0;
-    for [start, len] in pieces {
-        if *len == 0 && done > 0 {
+    for index in 0..pieces.len() {
+        let piece = nth(pieces, index).and_then(|[start, len]| bytes(start, len));
+        if done > 0 && piece.is_ok_and(<[u8]>::is_empty) {
             continue;
         }
-        match socket.send_with(bytes(*start, *len)?, to, flags, rights) {
+        match piece.and_then(|piece| socket.send_with(piece, to, flags, rights)) {
             Ok(sent) => {
                 done += sent;
-                if (sent as u64) < *len {
+                if piece.is_ok_and(|piece| sent < piece.len()) {
                     break;
                 }
             }
@@ -268,6 +270,14 @@ fn send_all(
         }
     }
     Ok(done)
+}
+
+/// One of the pieces, whose list may have gone while one before was waited for.
+fn nth(pieces: &[Piece], index: usize) -> Result<Piece> {
+    if index > 0 {
+        lent::check(pieces, false)?;
+    }
+    pieces.get(index).copied().ok_or(libc::EFAULT)
 }
 
 /// Raises SIGPIPE if nothing reads the written data, unless the flags prevent it.
@@ -320,11 +330,17 @@ fn receive_all(
     rights: &mut Rights,
 ) -> Result<Received> {
     let (mut done, mut flags) = (0, flags);
-    for [start, len] in pieces.iter().filter(|[_, len]| *len > 0) {
-        match socket.receive_with(bytes_mut(*start, *len)?, flags, None, rights) {
+    for index in 0..pieces.len() {
+        let piece = nth(pieces, index);
+        if matches!(piece, Ok([_, 0])) {
+            continue;
+        }
+        let len = piece.map_or(0, |[_, len]| len);
+        let into = piece.and_then(|[start, len]| bytes_mut(start, len));
+        match into.and_then(|into| socket.receive_with(into, flags, None, rights)) {
             Ok(received) => {
                 done += received.len;
-                if (received.len as u64) < *len {
+                if (received.len as u64) < len {
                     break;
                 }
             }

@@ -9,6 +9,7 @@
 //! signals (`await_…`).
 
 use super::blocking::{at_once, end, now, number, token};
+use super::lent::Lent;
 use super::signals::{self, Set, is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result};
 use bitflags::bitflags;
@@ -94,17 +95,20 @@ pub fn await_signals(set: Set) {
     AWAITED.signals.fetch_or(set, Ordering::Relaxed);
 }
 
-/// Repeats `attempt` until it has a result, at each change of any descriptor. With `O_NONBLOCK` in
-/// `flags` it fails with [`libc::EAGAIN`] in place of a wait.
+/// Repeats `attempt`, which uses memory that the call was lent, until it has a result, at each
+/// change of any descriptor. With `O_NONBLOCK` in `flags` it fails with [`libc::EAGAIN`] in place of
+/// a wait.
 pub fn retry<T>(
     flags: i32,
+    lent: Lent,
     mut attempt: impl FnMut(&mut Runtime) -> Result<Option<T>>,
 ) -> Result<T> {
     let done = now(&mut attempt)?;
     if done.is_some() || flags & libc::O_NONBLOCK != 0 {
         return done.ok_or(libc::EAGAIN);
     }
-    wait_for(None, RESTART, attempt)?.ok_or(libc::EAGAIN)
+    let again = |rt: &mut Runtime| lent.check().and_then(|()| attempt(rt));
+    wait_for(None, RESTART, again)?.ok_or(libc::EAGAIN)
 }
 
 /// Makes every waiting thread poll again: changes by the current call may make a descriptor ready.
