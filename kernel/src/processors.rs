@@ -24,6 +24,7 @@ use crate::board::processors::{self as machine, Others};
 use crate::errno::Errno;
 use crate::peers::shootdown::Requests;
 use crate::peers::{self, Peers, Set};
+use crate::syscall::{load_set, store_set};
 use crate::{cell, clock, console, memory, power, signals, time, wait};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -394,7 +395,8 @@ fn report_others(report: &mut dyn power::Report) {
 
 crate::system_call_extension!("soil_with_processors", system_call);
 
-/// Starts the processors before the program's second thread; tells how many the machine has.
+/// Starts the processors before the program's second thread; knows which the machine has, and which
+/// of them the program has asked for before that.
 extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
     match call.number() {
         n::CLONE => {
@@ -403,14 +405,39 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             }
             false
         }
+        n::SCHED_GETAFFINITY | n::SCHED_SETAFFINITY if wait::has_threads() => false,
         n::SCHED_GETAFFINITY => {
             let [_, room, at, ..] = call.arguments();
-            let set = Set::MAX >> (MAX - available());
-            *result = memory::copy_out(at, room, &set.to_le_bytes()).map(|()| 8);
+            let asked_for = local::AFFINITY.load(Ordering::Relaxed);
+            *result = store_set(all() & asked_for, room, at);
+            true
+        }
+        n::SCHED_SETAFFINITY => {
+            let [process, len, at, ..] = call.arguments();
+            *result = ask_for(process, len, at);
             true
         }
         _ => false,
     }
+}
+
+/// `sched_setaffinity` before the program has threads: for the first one.
+fn ask_for(process: u64, len: u64, at: u64) -> Result<u64, Errno> {
+    let wanted = load_set(len, at)?;
+    if !matches!(u64::from(process as u32), 0 | signals::PID) {
+        return Err(Errno::ESRCH);
+    }
+    match wanted & all() {
+        0 => return Err(Errno::EINVAL),
+        same if same == all() => local::AFFINITY.store(Set::MAX, Ordering::Relaxed),
+        some => local::AFFINITY.store(some, Ordering::Relaxed),
+    }
+    Ok(0)
+}
+
+/// The processors that the machine has.
+fn all() -> Set {
+    Set::MAX >> (MAX - available())
 }
 
 /// The program is about to have so many domains of OCaml: says once that they outnumber the

@@ -11,9 +11,11 @@
 
 mod clocks;
 mod mapping;
+mod processors;
 
 pub(crate) use clocks::{THREAD_USAGE, absolute_deadline, deadline, monotonic_of};
 pub use clocks::{put_usage, sleep};
+pub use processors::{load_set, store_set};
 
 use crate::arch::cpu::name;
 use crate::arch::gates::SystemCallFrame;

@@ -24,6 +24,7 @@
 //! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
+mod affinity;
 mod calls;
 mod dispatch;
 mod futex;
@@ -261,6 +262,8 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
         }
         n::GETTID => Ok(number()),
         n::GETCPU => processor(a, b),
+        n::SCHED_SETAFFINITY => affinity::set(a, b, c),
+        n::SCHED_GETAFFINITY => affinity::get(a, b, c),
         n::KILL => {
             let sent = signals::send_to(a, b, false);
             interrupt_for_process();
@@ -407,7 +410,10 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
             used: 0,
             name: *state.name(),
         };
-        if state.scheduler.add(thread).is_err() {
+        let allowed = state
+            .scheduler
+            .allowed(state.scheduler.current(self::own()));
+        if state.scheduler.add_for(thread, allowed).is_err() {
             state.stacks.push(kernel_stack);
             return Err(Errno::EAGAIN);
         }
@@ -457,7 +463,7 @@ fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
     wait::resume(time::monotonic_ns());
     // Processors that were started before.
     interrupt(Set::MAX);
-    Ok(())
+    affinity::restrict_first_thread()
 }
 
 /// Ends the running thread, unless it is the last one.

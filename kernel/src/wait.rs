@@ -96,6 +96,11 @@ pub fn is_shared() -> bool {
     threads().is_some() && processor::are_enabled()
 }
 
+/// Whether the program has had more than one thread.
+pub fn has_threads() -> bool {
+    threads().is_some()
+}
+
 /// The number of the running thread.
 pub fn thread() -> u64 {
     threads().map_or(signals::PID, |threads| (threads.number)())

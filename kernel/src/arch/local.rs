@@ -52,6 +52,9 @@ pub struct Local {
     pub since: AtomicU64,
     /// The kernel stack of the thread that ran last and has ended, in use until the switch.
     pub ended_stack: AtomicU64,
+    /// The end of the stack on which it goes on without a thread where it can't on that of the last
+    /// one; 0 for none. That of the first is written by another.
+    pub idle_stack: AtomicU64,
     /// The bounds of the running thread's own stack.
     pub stack: [AtomicU64; 2],
     /// The interrupt that it handles, for its end. Written by interrupts, which don't nest.
@@ -92,6 +95,7 @@ impl Local {
             thread: AtomicU64::new(0),
             since: AtomicU64::new(0),
             ended_stack: AtomicU64::new(0),
+            idle_stack: AtomicU64::new(0),
             stack: [const { AtomicU64::new(0) }; 2],
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),
@@ -152,6 +156,9 @@ impl Local {
         self.used.store(since, Ordering::Relaxed);
     }
 }
+
+/// The processors that the program has asked for, before it has threads on several.
+pub static AFFINITY: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// Other processors may run. Set once, before they do.
 static SEVERAL: AtomicBool = AtomicBool::new(false);

@@ -3,7 +3,7 @@
 use super::scheduler::bit;
 use super::timer_calls::send_expired;
 use super::waits::{Calls, with};
-use super::{STATE, State, calls, interrupt_for_process, own};
+use super::{STATE, State, affinity, calls, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
 use crate::wait::{self, polling};
@@ -46,7 +46,15 @@ fn take_next(now: u64) -> bool {
         let Some(next) = state.scheduler.next(processor) else {
             state.busy &= !bit(processor);
             local::get().thread.store(0, Ordering::Relaxed);
-            calls = state.take_calls();
+            if let Some(from) = affinity::leave(state, now, &raw mut ended) {
+                found = true;
+                // SAFETY: interrupts are disabled, and the cell stays in use, as below.
+                unsafe { affinity::switch_to_idle(from) };
+                // SAFETY: as below.
+                unsafe { (*place).switched() };
+            }
+            // SAFETY: as below.
+            calls = unsafe { (*place).take_calls() };
             return;
         };
         found = true;
@@ -147,6 +155,7 @@ fn poll(now: u64) {
 /// Runs threads on a processor that has none, for good. With interrupts disabled.
 pub(super) fn run() -> ! {
     with(|state| state.scheduler.set_several());
+    affinity::begin();
     if let Some(peers) = peers::get() {
         (peers.set_idle)(false);
     }

@@ -43,7 +43,8 @@ pub(super) fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame
         state.scheduler.expire(now);
         let used = local.used_ns(now);
         let had_turn = used.saturating_sub(local.since.load(Ordering::Relaxed)) >= MIN_TURN_NS;
-        state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent())
+        let preempts = state.scheduler.has_ready() && (had_turn || state.scheduler.is_urgent());
+        preempts || !state.scheduler.may_stay(own())
     });
     match interrupt {
         Interrupt::Timer if preempts && local::several() => limit_another(),

@@ -19,6 +19,10 @@
 //! [`Scheduler::next`] by itself, else to a halted one, which needs a kick; among these to the one
 //! on which the thread ran last. With all of them busy it waits for the first that asks. With one
 //! processor the compiler removes what is only for several.
+//!
+//! A thread may be for some processors only ([`Scheduler::restrict`]): the others pass it over. One
+//! that holds a thread that isn't for it any more, and finds no other, leaves that thread's stack
+//! for one of its own ([`Scheduler::leave`]).
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -70,6 +74,8 @@ struct Entry<T> {
     holder: u8,
     /// The processor on which it ran last.
     last: u8,
+    /// The processors that may run it.
+    allowed: Processors,
     deadline: u64,
     /// Position in `timers`; [`NONE`] without a deadline.
     timer: Index,
@@ -98,9 +104,10 @@ const FUTEXES: usize = 3;
 const BUCKETS: usize = 64;
 
 impl<T> Entry<T> {
-    /// Whether no other processor holds it.
+    /// Whether it is for this processor, and no other holds it.
     fn may_run_on(&self, processor: usize) -> bool {
-        self.holder == NOWHERE || usize::from(self.holder) == processor
+        let is_held = self.holder != NOWHERE && usize::from(self.holder) != processor;
+        !is_held && self.allowed & bit(processor) != 0
     }
 }
 
@@ -166,6 +173,8 @@ pub struct Scheduler<T, const N: usize> {
     ready: usize,
     /// More than one processor takes threads.
     several: bool,
+    /// Those that have asked for a thread.
+    known: Processors,
     live_count: usize,
     /// A thread was woken to run next since the last one began to run.
     urgent: bool,
@@ -187,13 +196,19 @@ impl<T, const N: usize> Scheduler<T, N> {
             offers: 0,
             ready: 0,
             several: false,
+            known: 0,
             live_count: 0,
             urgent: false,
         }
     }
 
-    /// Adds a thread, which is ready to run; returns it if memory is short.
+    /// Adds a thread for all processors, which is ready to run; returns it if memory is short.
     pub fn add(&mut self, thread: T) -> Result<Index, T> {
+        self.add_for(thread, Processors::MAX)
+    }
+
+    /// The same for the processors of a set.
+    pub fn add_for(&mut self, thread: T, allowed: Processors) -> Result<Index, T> {
         let missing = N - self.processors.len();
         if self.processors.try_reserve_exact(missing).is_err()
             || self.entries.try_reserve(1).is_err()
@@ -214,6 +229,7 @@ impl<T, const N: usize> Scheduler<T, N> {
                     woken: Woken::Done,
                     holder: NOWHERE,
                     last: NOWHERE,
+                    allowed,
                     deadline: 0,
                     timer: NONE,
                     previous: NONE,
@@ -230,6 +246,7 @@ impl<T, const N: usize> Scheduler<T, N> {
         let entry = self.entry(index);
         entry.thread = Some(thread);
         entry.last = NOWHERE;
+        entry.allowed = allowed;
         self.live_count += 1;
         self.make_ready(index, Woken::Done);
         Ok(index)
@@ -256,6 +273,57 @@ impl<T, const N: usize> Scheduler<T, N> {
     pub fn holder(&self, index: Index) -> Option<usize> {
         let holder = self.entries.get(index as usize)?.holder;
         (holder != NOWHERE).then_some(holder.into())
+    }
+
+    /// The processors that may run the thread at `index`.
+    pub fn allowed(&self, index: Index) -> Processors {
+        let entry = self.entries.get(index as usize);
+        entry.map_or(Processors::MAX, |entry| entry.allowed)
+    }
+
+    /// From now on only the processors of a set may run the thread at `index`. Returns the one that
+    /// runs it and isn't one of them: it has to be interrupted, and to yield. Another one that
+    /// still holds it gets a call.
+    pub fn restrict(&mut self, index: Index, allowed: Processors) -> Option<usize> {
+        let entry = self.entry(index);
+        entry.allowed = allowed;
+        let &mut Entry { state, holder, .. } = entry;
+        match state {
+            State::Free | State::Ended => return None,
+            State::Running => return self.misplaced(index),
+            State::Ready => _ = self.offer(index),
+            State::Waiting(_) => {}
+        }
+        let free = self.awake | self.halted;
+        if holder != NOWHERE && free & bit(holder.into()) & !allowed != 0 {
+            self.call(holder.into());
+        }
+        None
+    }
+
+    /// The processor that runs the thread at `index` and isn't for it.
+    pub fn misplaced(&self, index: Index) -> Option<usize> {
+        let entry = self.entries.get(index as usize)?;
+        let holder = usize::from(entry.holder);
+        (entry.state == State::Running && !self.may_stay(holder)).then_some(holder)
+    }
+
+    /// Whether the current thread of `processor`, if there is one, may run there.
+    pub fn may_stay(&self, processor: usize) -> bool {
+        N == 1 || self.allowed(self.current(processor)) & bit(processor) != 0
+    }
+
+    /// `processor`, for which [`Scheduler::next`] has found no thread, leaves the stack of the one
+    /// that ran there last, which isn't for it any more: it returns that. [`Scheduler::saved`] must
+    /// follow. None if it may keep it.
+    pub fn leave(&mut self, processor: usize) -> Option<Index> {
+        if N == 1 || self.may_stay(processor) {
+            return None;
+        }
+        let processor = self.processor(processor);
+        let previous = core::mem::replace(&mut processor.current, NONE);
+        processor.left = previous;
+        Some(previous)
     }
 
     /// The data of the thread at `index`.
@@ -292,6 +360,7 @@ impl<T, const N: usize> Scheduler<T, N> {
         let first = self.first(processor);
         let index = self.take_offer(processor).unwrap_or(first);
         if N > 1 {
+            self.known |= bit(processor);
             self.halted &= !bit(processor);
             match index {
                 NONE => self.awake |= bit(processor),
@@ -370,8 +439,8 @@ impl<T, const N: usize> Scheduler<T, N> {
         }
     }
 
-    /// The halted processors that threads were offered to since the last call: an interrupt has to
-    /// wake each.
+    /// The halted processors that threads were offered to since the last call, and busy ones that
+    /// have to share with another thread: each needs an interrupt.
     pub fn take_kicks(&mut self) -> Processors {
         core::mem::take(&mut self.kicks)
     }
@@ -579,24 +648,39 @@ impl<T, const N: usize> Scheduler<T, N> {
             return false;
         }
         let free = self.awake | self.halted;
-        let &Entry { holder, last, .. } = &*self.entry(index);
+        let entry = self.entry(index);
+        let &mut Entry {
+            holder,
+            last,
+            allowed,
+            ..
+        } = entry;
         // A holder that isn't free calls `next`, or `saved`.
         let (able, preferred) = match holder {
-            NOWHERE => (free, last),
-            holder => (free & bit(holder.into()), holder),
+            NOWHERE => (free & allowed, last),
+            holder => (free & allowed & bit(holder.into()), holder),
         };
         let Some(processor) =
             choose(able & self.awake, preferred).or_else(|| choose(able & self.halted, preferred))
         else {
+            if allowed != Processors::MAX && holder == NOWHERE {
+                // One that runs others for as long as it likes may be the only one for it.
+                self.kicks |= choose(allowed & self.known & !free, last).map_or(0, bit);
+            }
             return false;
         };
-        self.calls |= bit(processor);
-        self.kicks |= self.halted & bit(processor);
+        self.call(processor);
         self.offers |= bit(processor);
-        self.awake &= !bit(processor);
-        self.halted &= !bit(processor);
         self.processor(processor).offered = index;
         true
+    }
+
+    /// A free processor has to call [`Scheduler::next`].
+    fn call(&mut self, processor: usize) {
+        self.calls |= bit(processor);
+        self.kicks |= self.halted & bit(processor);
+        self.awake &= !bit(processor);
+        self.halted &= !bit(processor);
     }
 
     /// The thread that was offered to `processor`, if it is still ready.
@@ -616,7 +700,8 @@ impl<T, const N: usize> Scheduler<T, N> {
     fn first(&self, processor: usize) -> Index {
         let mut index = self.lists[READY].first;
         if N > 1 {
-            // Each processor holds one ready thread that isn't running at most.
+            // Each processor holds one ready thread that isn't running at most; few are for others
+            // only.
             while let Some(entry) = self.entries.get(index as usize)
                 && !entry.may_run_on(processor)
             {

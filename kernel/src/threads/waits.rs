@@ -24,16 +24,19 @@ pub(super) fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
 /// The processors that a use of the state has given threads.
 pub(super) struct Calls {
     all: Set,
-    /// Those that halt.
-    halted: Set,
+    /// Those that need an interrupt: they halt, or have to share.
+    interrupted: Set,
 }
 
 impl Calls {
-    pub(super) const NONE: Calls = Calls { all: 0, halted: 0 };
+    pub(super) const NONE: Calls = Calls {
+        all: 0,
+        interrupted: 0,
+    };
 
     #[inline(always)]
     pub(super) fn make(self) {
-        if self.all != 0 {
+        if self.all | self.interrupted != 0 {
             self.make_some();
         }
     }
@@ -49,7 +52,7 @@ impl Calls {
             }
             all &= all - 1;
         }
-        interrupt(self.halted);
+        interrupt(self.interrupted);
     }
 }
 
@@ -65,7 +68,7 @@ impl State {
     pub(super) fn take_calls(&mut self) -> Calls {
         Calls {
             all: self.scheduler.take_calls(),
-            halted: self.scheduler.take_kicks(),
+            interrupted: self.scheduler.take_kicks(),
         }
     }
 }

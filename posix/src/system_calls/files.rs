@@ -136,7 +136,8 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
         },
         n::SYSINFO => scheduling::information(a),
         n::GETCPU => scheduling::processor(a, b),
-        n::SCHED_SETAFFINITY => scheduling::set_affinity(a, b, c),
+        // Else the kernel's.
+        n::SCHED_SETAFFINITY if !kernel::wait::has_threads() => scheduling::set_affinity(a, b, c),
         n::SCHED_GETSCHEDULER => scheduling::scheduler(a, None),
         n::SCHED_GETPARAM => scheduling::scheduler(a, Some(b)),
         n::SCHED_SETSCHEDULER => scheduling::set_scheduler(a, b as i32, c),
@@ -174,7 +175,6 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
     })
 }
 
-/// The error of `execve`, whose first use is logged with its reason.
 /// A call that takes memory away waits until no disk uses it for another call.
 #[cold]
 fn await_unpinned(number: u64, [start, len, _, flags, ..]: [u64; 6]) {
@@ -186,6 +186,7 @@ fn await_unpinned(number: u64, [start, len, _, flags, ..]: [u64; 6]) {
     lent::await_unpinned(&(start..start.saturating_add(len)));
 }
 
+/// The error of `execve`, whose first use is logged with its reason.
 fn no_execution() -> Errno {
     static LOGGED: AtomicBool = AtomicBool::new(false);
     if !LOGGED.swap(true, Ordering::Relaxed) {

@@ -3,6 +3,7 @@
 use super::memory::{bytes, bytes_mut, store};
 use crate::errors::Result;
 use kernel::arch::local;
+use kernel::signals::PID;
 use platform::{Clock, Memory};
 use resources::current::Current;
 
@@ -28,16 +29,12 @@ pub fn processor(processor: u64, node: u64) -> Result<u64> {
     Ok(0)
 }
 
-/// `sched_setaffinity`: a processor that runs must be in the set. Threads run on all nevertheless.
+/// `sched_setaffinity` of the only thread on the only processor, which must be in the set.
 pub fn set_affinity(process: u64, len: u64, mask: u64) -> Result<u64> {
-    let set = bytes(mask, len.min(8))?;
-    let runs = |number: usize| number == 0 || local::of(number).is_some();
-    let is_in = |number: usize| set[number / 8] >> (number % 8) & 1 != 0;
-    let any = (0..8 * set.len()).any(|number| is_in(number) && runs(number));
-    match any {
-        _ if is_elsewhere(process) => Err(libc::ESRCH),
-        true => Ok(0),
-        false => Err(libc::EINVAL),
+    match bytes(mask, len.min(8))? {
+        _ if !matches!(u64::from(process as u32), 0 | PID) => Err(libc::ESRCH),
+        [first, ..] if first & 1 != 0 => Ok(0),
+        _ => Err(libc::EINVAL),
     }
 }
 

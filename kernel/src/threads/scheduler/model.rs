@@ -4,7 +4,7 @@
 
 mod machine;
 
-use machine::{Body, EVENTS, Fault, IDLE, Program, RECYCLED, UNSAVED, run};
+use machine::{Body, ELSEWHERE, EVENTS, Fault, IDLE, Program, RECYCLED, UNSAVED, run};
 use std::panic::catch_unwind;
 use std::vec::Vec;
 
@@ -106,6 +106,31 @@ fn device<const N: usize>(fault: Fault) {
     assert_eq!(words[EVENTS], INTERRUPTS);
 }
 
+/// Changes processors while others wait for it, and for a moment is for all.
+fn move_about<const N: usize>(program: &Program<N>) {
+    for processor in 0..N as u64 {
+        program.restrict(1 << processor);
+        change(program, processor as u32 % 2);
+    }
+    program.restrict(u64::MAX);
+    program.step(|machine, _| machine.words[WOKEN] += 1);
+}
+
+/// The same in the other order.
+fn move_back<const N: usize>(program: &Program<N>) {
+    for processor in (0..N as u64).rev() {
+        program.restrict(1 << processor);
+        change(program, 1 - processor as u32 % 2);
+    }
+    program.step(|machine, _| machine.words[WOKEN] += 1);
+}
+
+fn moves<const N: usize>(fault: Fault) {
+    let bodies: Vec<Body<N>> = vec![move_about, move_back];
+    let words = run(fault, 6, 0, bodies);
+    assert_eq!((words[WOKEN], words[TAKEN]), (2, N as u32));
+}
+
 fn check(model: fn()) {
     let schedules = match std::env::var_os("SOIL_TEST_LONG") {
         Some(_) => LONG,
@@ -139,6 +164,12 @@ fn threads_begin_and_end_on_stacks_that_others_have_left() {
     check(|| creation::<1>(Fault::None));
     check(|| creation::<2>(Fault::None));
     check(|| creation::<3>(Fault::None));
+}
+
+#[test]
+fn threads_run_on_their_processors_only() {
+    check(|| moves::<2>(Fault::None));
+    check(|| moves::<4>(Fault::None));
 }
 
 /// Whether the first schedule of `model` that fails with this fault does so with this message, or
@@ -176,4 +207,6 @@ fn the_model_sees_faults_between_processors() {
     sees(Fault::HaltUnasked, hand_over::<2>, IDLE);
     sees(Fault::ComparedOutside, hand_over::<2>, "deadlock");
     sees(Fault::NotedOutside, device::<2>, "deadlock");
+    sees(Fault::NotLeft, moves::<2>, IDLE);
+    sees(Fault::NotMoved, moves::<2>, ELSEWHERE);
 }

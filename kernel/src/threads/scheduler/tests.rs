@@ -539,3 +539,56 @@ fn an_entry_is_free_once_the_stack_is_left() {
     assert!(scheduler.saved(0));
     assert_eq!(scheduler.add(2).expect("memory"), first);
 }
+
+#[test]
+fn a_thread_is_taken_by_its_processors_only() {
+    let (mut scheduler, _) = halted();
+    let pinned = scheduler.add_for(4, 1 << 2).expect("memory");
+    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    let free = scheduler.add(5).expect("memory");
+    for processor in [0, 1, 3] {
+        scheduler.wake_processor(processor);
+    }
+    assert_eq!(scheduler.next(0), Some(free), "another was first");
+    assert!(!scheduler.saved(0));
+    assert_eq!(scheduler.next(1), None);
+    assert_eq!(scheduler.next(3), None);
+    assert_eq!(scheduler.next(2), Some(pinned));
+    assert!(!scheduler.saved(2));
+    assert_eq!(scheduler.take_kicks(), 1, "for the free one");
+    // Its processor is busy: it has to share.
+    let second = scheduler.add_for(6, 1 << 2).expect("memory");
+    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    assert!(scheduler.has_ready());
+    scheduler.yield_now(2);
+    assert_eq!(scheduler.next(2), Some(second));
+}
+
+#[test]
+fn a_processor_leaves_a_thread_that_is_no_longer_for_it() {
+    let (mut scheduler, threads) = halted();
+    // It waits, and its processor halts on its stack.
+    assert_eq!(scheduler.restrict(threads[2], 1 << 1), None);
+    assert_eq!(scheduler.take_calls(), 1 << 2);
+    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    assert_eq!(scheduler.next(2), None);
+    assert_eq!(scheduler.leave(2), Some(threads[2]));
+    assert!(!scheduler.saved(2));
+    assert_eq!(scheduler.next(2), None);
+    assert_eq!(scheduler.leave(2), None, "it has none");
+    scheduler.wake(16, 1, 1);
+    assert_eq!(scheduler.take_kicks(), 1 << 1);
+    assert_eq!(scheduler.next(1), Some(threads[2]));
+    assert!(!scheduler.saved(1));
+    // It runs: that processor has to be interrupted.
+    assert_eq!(scheduler.restrict(threads[2], 1 << 3), Some(1));
+    assert!(!scheduler.may_stay(1));
+    scheduler.yield_now(1);
+    assert_eq!(scheduler.next(1), None);
+    assert_eq!(scheduler.misplaced(threads[2]), None);
+    assert_eq!(scheduler.take_kicks(), 0, "it isn't saved yet");
+    assert_eq!(scheduler.leave(1), Some(threads[2]));
+    assert!(!scheduler.saved(1));
+    assert_eq!(scheduler.take_kicks(), 1 << 3);
+    assert_eq!(scheduler.next(3), Some(threads[2]));
+}

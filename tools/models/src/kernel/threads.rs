@@ -113,6 +113,19 @@ mod calls {
     pub fn take_back(_: bool) {}
 }
 
+/// As in `kernel`: all threads are for all processors.
+mod affinity {
+    use super::{Context, State};
+
+    pub fn begin() {}
+
+    pub fn leave(_: &mut State, _: u64, _: *mut Context) -> Option<*mut Context> {
+        None
+    }
+
+    pub unsafe fn switch_to_idle(_: *mut Context) {}
+}
+
 /// As in `kernel`.
 mod timer_calls {
     pub fn send_expired() {}

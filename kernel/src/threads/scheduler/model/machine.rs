@@ -17,6 +17,7 @@ use std::vec::Vec;
 pub const UNSAVED: &str = "a thread runs before it is saved";
 pub const RECYCLED: &str = "a stack is recycled while it is in use";
 pub const IDLE: &str = "threads wait beside a halted processor";
+pub const ELSEWHERE: &str = "a thread runs where it may not";
 
 /// The word that counts the device's interrupts.
 pub const EVENTS: usize = 6;
@@ -43,6 +44,10 @@ pub enum Fault {
     HaltUnasked,
     /// The device's note is taken in a step of its own, before the thread is queued.
     NotedOutside,
+    /// A processor that finds no thread stays on the stack of one that isn't for it.
+    NotLeft,
+    /// A thread that runs elsewhere isn't moved.
+    NotMoved,
 }
 
 /// The registers of a thread.
@@ -125,7 +130,7 @@ impl<const N: usize> Machine<N> {
         }
         let before = core::mem::replace(&mut self.registers[to as usize], Registers::Loaded);
         assert_eq!(before, Registers::Saved, "{UNSAVED}");
-        self.running[processor] = Some(to);
+        self.run(processor, to);
         if self.fault != Fault::PublishedUnsaved {
             self.saved(processor);
         }
@@ -134,6 +139,25 @@ impl<const N: usize> Machine<N> {
         {
             self.used[self.stacks[from as usize]] = false;
         }
+    }
+
+    /// `processor` runs a thread.
+    fn run(&mut self, processor: usize, thread: Index) {
+        assert!(self.scheduler.may_stay(processor), "{ELSEWHERE}");
+        self.running[processor] = Some(thread);
+    }
+
+    /// Leaves the stack of the last thread, if that isn't for `processor`, which has found none.
+    fn leave(&mut self, processor: usize) -> bool {
+        if self.fault == Fault::NotLeft {
+            return false;
+        }
+        let Some(left) = self.scheduler.leave(processor) else {
+            return false;
+        };
+        self.registers[left as usize] = Registers::Saved;
+        self.saved(processor);
+        true
     }
 
     /// As the thread that now runs does.
@@ -195,7 +219,7 @@ impl<const N: usize> Machine<N> {
         let mut ready = 0;
         while let Some(entry) = self.scheduler.entries.get(index as usize) {
             assert_eq!(entry.state, State::Ready);
-            ready += u32::from(entry.holder == NOWHERE);
+            ready += u32::from(entry.holder == NOWHERE && entry.allowed & halted != 0);
             index = entry.next;
         }
         let all = (1 << N) - 1;
@@ -377,6 +401,27 @@ impl<const N: usize> Program<N> {
         self.requeue(condition, mutex);
     }
 
+    /// `sched_setaffinity` of this thread, whose processor has no other way to go on than the
+    /// scheduler's. Returns on one of the processors.
+    pub fn restrict(&self, allowed: Processors) {
+        self.step(|machine, _| machine.calls[self.thread as usize] = true);
+        let restrict = |machine: &mut Machine<N>, processor: usize| {
+            let elsewhere = machine.scheduler.restrict(self.thread, allowed);
+            if elsewhere.is_some() && machine.fault != Fault::NotMoved {
+                machine.scheduler.yield_now(processor);
+                return Some(processor);
+            }
+            None
+        };
+        if let Some(processor) = self.step(restrict) {
+            self.run_next(processor);
+        }
+        self.step(|machine, processor| {
+            assert!(allowed & bit(processor) != 0, "{ELSEWHERE}");
+            machine.calls[self.thread as usize] = false;
+        });
+    }
+
     /// Creates a thread, as `clone` does.
     pub fn spawn(&self, body: Body<N>) {
         self.step(|machine, _| {
@@ -406,6 +451,10 @@ fn run_next<const N: usize>(program: &Program<N>, processor: usize, last: Option
         let next = machine.next(processor);
         if next.is_none() {
             machine.running[processor] = None;
+            if machine.leave(processor) {
+                idle(&mut machine, program, processor);
+                return program.release(machine);
+            }
         }
         program.release(machine);
         if let Some(next) = next {
@@ -430,10 +479,17 @@ fn run_next<const N: usize>(program: &Program<N>, processor: usize, last: Option
     };
     let mut machine = program.locked();
     match last == Some(next) {
-        true => machine.running[processor] = Some(next),
+        true => machine.run(processor, next),
         false => machine.switch(processor, last, next),
     }
     program.release(machine);
+}
+
+/// Has `processor` go on idle on a stack of its own.
+fn idle<const N: usize>(machine: &mut Machine<N>, program: &Program<N>, processor: usize) {
+    let program = program.clone();
+    let idle = thread::spawn(move || run_next(&program, processor, None));
+    machine.handles.push(idle);
 }
 
 /// Runs `body` as the thread at `thread`.
@@ -475,8 +531,14 @@ fn interrupt<const N: usize>(
     machine.arrived |= machine.halting & bit(processor);
     if let Some(running) = machine.running[processor] {
         machine.scheduler.yield_now(processor);
-        let next = machine.next(processor).expect("itself");
-        if next != running {
+        let next = machine.next(processor);
+        if next.is_none() {
+            machine.running[processor] = None;
+            assert!(machine.leave(processor), "itself");
+            idle(&mut machine, program, processor);
+        } else if let Some(next) = next
+            && next != running
+        {
             program.release(machine);
             machine = program.locked();
             machine.switch(processor, Some(running), next);
