@@ -217,6 +217,11 @@ impl<R: Resources> Cell<R> {
         }
     }
 
+    /// See [`Lock::waits`].
+    pub fn lock_waits(&self) -> [usize; 2] {
+        self.lock.waits()
+    }
+
     /// Takes the lock for a fork; `false` within a call. [`Cell::unlock`] must follow.
     pub fn lock(&self) -> bool {
         self.lock.enter()

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use platform::{System, Wait};
+use platform::{Clock, System, Wait};
 
 const FREE: u32 = 0;
 const LOCKED: u32 = 1;
@@ -14,15 +14,28 @@ pub struct Lock<P> {
     word: AtomicU32,
     /// The thread whose call is inside; 0: none, or a tick.
     holder: AtomicUsize,
+    /// What waits for it took, by those that wait: who finds it free pays nothing.
+    waits: Waits,
     platform: PhantomData<fn() -> P>,
 }
 
-impl<P: System + Wait> Lock<P> {
+/// Counts of the waits for a lock.
+struct Waits {
+    count: AtomicUsize,
+    /// The longest, in nanoseconds.
+    longest: AtomicUsize,
+}
+
+impl<P: Clock + System + Wait> Lock<P> {
     /// Nothing inside.
     pub(crate) const fn new() -> Lock<P> {
         Lock {
             word: AtomicU32::new(FREE),
             holder: AtomicUsize::new(0),
+            waits: Waits {
+                count: AtomicUsize::new(0),
+                longest: AtomicUsize::new(0),
+            },
             platform: PhantomData,
         }
     }
@@ -56,6 +69,12 @@ impl<P: System + Wait> Lock<P> {
         self.release();
     }
 
+    /// How many calls have waited for the lock, and how long at most, in nanoseconds: as long as
+    /// others held it.
+    pub fn waits(&self) -> [usize; 2] {
+        [&self.waits.count, &self.waits.longest].map(|each| each.load(Ordering::Relaxed))
+    }
+
     fn take(&self) -> bool {
         // Acquire: what the last holder wrote is seen.
         self.word
@@ -74,16 +93,34 @@ impl<P: System + Wait> Lock<P> {
     /// Takes the lock once it is free; `false` if `thread` itself holds it.
     #[cold]
     fn await_end(&self, thread: usize) -> bool {
+        let mut since = None;
         // Relaxed: only this thread stores its own number, and it sees its own stores in order.
         while self.holder.load(Ordering::Relaxed) != thread {
             // Marked as awaited even if it is taken here: others may be waiting. Acquire, as in
             // `take`; the platform compares the word again before it sleeps.
             if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
+                if let Some(since) = since {
+                    self.count(since);
+                }
                 return true;
             }
+            since.get_or_insert_with(P::monotonic_ns);
             P::await_release(&self.word, AWAITED);
         }
         false
+    }
+
+    /// Counts a wait since this time; the lock is held, so nothing else counts.
+    fn count(&self, since: u64) {
+        let Waits { count, longest } = &self.waits;
+        let took = P::monotonic_ns().saturating_sub(since) as usize;
+        count.store(
+            count.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+        if longest.load(Ordering::Relaxed) < took {
+            longest.store(took, Ordering::Relaxed);
+        }
     }
 }
 
@@ -131,6 +168,9 @@ mod tests {
             assert_eq!(entered, Ok(true), "never woken");
             waiter.join().expect("no panic");
         }
+        let [count, longest] = LOCK.waits();
+        assert_eq!(count, 2);
+        assert!(longest > 0);
     }
 
     /// Calls of three threads and ticks of one: never two inside.

@@ -3,9 +3,9 @@
 use crate::current::Current;
 use crate::types::Int;
 use crate::types::constants::{
-    COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
-    COUNTER_OPERATIONS, COUNTER_SLEEPS, FIRST_TOKEN_OF_THREADS, MAX_TOKEN, PARK_READ, PARK_WRITE,
-    PENDING, WOULD_BLOCK,
+    COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_LOCK_WAIT_MAX,
+    COUNTER_LOCK_WAITS, COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, FIRST_TOKEN_OF_THREADS,
+    MAX_TOKEN, PARK_READ, PARK_WRITE, PENDING, WOULD_BLOCK,
 };
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
@@ -100,6 +100,8 @@ pub fn counter(rt: &mut Runtime, which: Int) -> Answer {
         COUNTER_DESCRIPTORS => rt.table.count(),
         COUNTER_OPERATIONS => rt.outstanding(),
         COUNTER_SLEEPS => rt.sleeps,
+        COUNTER_LOCK_WAITS => RUNTIME.lock_waits()[0],
+        COUNTER_LOCK_WAIT_MAX => RUNTIME.lock_waits()[1],
         COUNTER_CONNECTIONS..=COUNTER_BLOCK_REQUESTS => rt.counter(which),
         _ => return Err(Error::Invalid.into()),
     })
@@ -111,8 +113,8 @@ mod tests {
     use crate::Runtime;
     use crate::pipe;
     use crate::types::constants::{
-        COUNTER_BLOCK_REQUESTS, COUNTER_DESCRIPTORS, COUNTER_MEMORY, COUNTER_OPERATIONS,
-        COUNTER_SLEEPS, PARK_READ, PARK_WRITE,
+        COUNTER_BLOCK_REQUESTS, COUNTER_DESCRIPTORS, COUNTER_LOCK_WAIT_MAX, COUNTER_MEMORY,
+        COUNTER_OPERATIONS, COUNTER_SLEEPS, PARK_READ, PARK_WRITE,
     };
     use platform::Direction;
     use platform::error::{Error, Stop};
@@ -129,7 +131,7 @@ mod tests {
         assert_eq!(counts, [Ok(2), Ok(1), Ok(77)]);
         assert_eq!(counter(&mut rt, COUNTER_BLOCK_REQUESTS), Ok(0));
         assert!(counter(&mut rt, COUNTER_MEMORY).is_ok_and(|bytes| bytes > 4096));
-        for other in [-1, COUNTER_SLEEPS + 1] {
+        for other in [-1, COUNTER_LOCK_WAIT_MAX + 1] {
             let refused = Err(Stop::Error(Error::Invalid));
             assert_eq!(counter(&mut rt, other), refused, "{other}");
         }

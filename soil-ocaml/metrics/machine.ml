@@ -6,6 +6,7 @@ let family kind name help label_names samples =
   let samples = List.map (fun (labels, x) -> (labels, Number x)) samples in
   { name; help; kind; label_names; read = (fun () -> samples) }
 
+let counter name = Option.value (Soil.Machine.counter name) ~default:0
 let one kind name help x = family kind name help [] [ ([], x) ]
 let count kind name help n = one kind name help (float_of_int n)
 
@@ -21,7 +22,7 @@ let machine () =
     one Counter "process_cpu_seconds_total" "Processor time." (Sys.time ());
     count Gauge "process_resident_memory_bytes" "Memory in use." memory.in_use;
     count Gauge "process_open_fds" "Open descriptors of Soil."
-      (Option.value (Soil.Machine.counter "descriptors") ~default:0);
+      (counter "descriptors");
     count Gauge "soil_memory_limit_bytes" "Memory of the machine, or the limit of the process."
       memory.total;
     count Gauge "soil_memory_free_bytes" "Memory not in use." memory.free;
@@ -39,7 +40,11 @@ let tasks () =
     count Gauge "soil_operations" "Operations of devices, network and files that tasks wait for."
       scheduler.operations;
     count Counter "soil_sleeps_total" "Times that the program slept, because no task could run."
-      (Option.value (Soil.Machine.counter "sleeps") ~default:0);
+      (counter "sleeps");
+    count Counter "soil_lock_waits_total" "Calls of threads that waited for the end of another's."
+      (counter "lock_waits");
+    one Gauge "soil_lock_wait_max_seconds" "The longest of these waits."
+      (float_of_int (counter "lock_wait_max") /. 1e9);
   ]
 
 let collector () =

@@ -38,6 +38,8 @@ let counters =
       ("drops", counter_drops);
       ("block_requests", counter_block_requests);
       ("sleeps", counter_sleeps);
+      ("lock_waits", counter_lock_waits);
+      ("lock_wait_max", counter_lock_wait_max);
     ]
 
 let counter name =

@@ -33,7 +33,9 @@ val devices : unit -> string list
 val counter : string -> int option
 (** [counter name] is one of the machine's counters: ["memory"] (bytes in use by the machine's own
     heap), ["descriptors"], ["connections"], ["frames_in"], ["frames_out"], ["drops"],
-    ["block_requests"]…; [None] if there is none of that name. *)
+    ["block_requests"], ["lock_waits"] (calls of threads that waited for the end of another's),
+    ["lock_wait_max"] (the longest such wait, in nanoseconds)…; [None] if there is none of that
+    name. *)
 
 val power_off : unit -> 'a
 (** [power_off ()] is [exit 0]: runs [at_exit], syncs disks, and turns the machine off (ends the

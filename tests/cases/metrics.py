@@ -58,6 +58,8 @@ def page_is_openmetrics(context, form):
         "process_resident_memory_bytes": "gauge",
         "soil_tasks": "gauge",
         "soil_tasks_started": "counter",
+        "soil_lock_waits": "counter",
+        "soil_lock_wait_max_seconds": "gauge",
         "ocaml_gc_heap_bytes": "gauge",
         "soil_sockets": "gauge",
         "soil_disk_requests": "counter",

@@ -140,6 +140,10 @@ pub const COUNTER_DROPS: Int = 6;
 pub const COUNTER_BLOCK_REQUESTS: Int = 7;
 /// `soil_counters`: times that the machine or the process slept in `soil_wait`.
 pub const COUNTER_SLEEPS: Int = 8;
+/// `soil_counters`: calls of threads that waited until another's was over.
+pub const COUNTER_LOCK_WAITS: Int = 9;
+/// `soil_counters`: the longest such wait, in nanoseconds.
+pub const COUNTER_LOCK_WAIT_MAX: Int = 10;
 
 /// `soil_instance_text`: where the metadata come from, as `SOIL_METADATA` names it.
 pub const INSTANCE_SOURCE: Int = 0;

@@ -250,6 +250,12 @@ let counter_block_requests = 7
 let counter_sleeps = 8
 (** [soil_counters]: times that the machine or the process slept in [soil_wait]. *)
 
+let counter_lock_waits = 9
+(** [soil_counters]: calls of threads that waited until another's was over. *)
+
+let counter_lock_wait_max = 10
+(** [soil_counters]: the longest such wait, in nanoseconds. *)
+
 let instance_source = 0
 (** [soil_instance_text]: where the metadata come from, as [SOIL_METADATA] names it. *)
 
