@@ -21,6 +21,32 @@ BARRIER = "tests/programs/processors/barrier.exe"
 ALLOCATIONS = "tests/programs/processors/allocations.exe"
 STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
 TOGETHER = "tests/programs/processors/together.exe"
+VANISHING = "tests/programs/processors/vanishing.exe"
+# Calls on memory that vanishes, see vanishing.c.
+OF_VANISHING = (
+    "read of a pipe",
+    "write to a pipe",
+    "readv of a pipe",
+    "read of a stream",
+    "recv of a stream",
+    "write to a stream",
+    "recv of datagrams",
+    "write of datagrams",
+    "pread",
+    "pwrite",
+    "fstat",
+    "clock_gettime",
+    "nanosleep",
+    "poll",
+    "select",
+    "futex",
+    "access",
+    "sigprocmask",
+    "waits",
+)
+AFFINITY = "tests/programs/processors/affinity.exe"
+# See affinity.c.
+OF_AFFINITY = ("own", "running", "waiting", "sharing", "errors")
 # What threads do there, see together.c.
 SUBJECTS = (
     "processors",
@@ -120,6 +146,17 @@ def check_allocations(context, form, cpus, *words):
     return status, of_domains(output, 4, cpus)
 
 
+def vanished():
+    """What vanishing.c prints."""
+    return "".join(f"{call}: as expected\n" for call in OF_VANISHING)
+
+
+def on_processors(count):
+    """What affinity.c prints."""
+    lines = "".join(f"{subject}: as expected\n" for subject in OF_AFFINITY)
+    return f"{count}, recommended: {count}\n{lines}recommended to a domain: {count}\n"
+
+
 def add(form):
     @test(name=f"start-{form}", limit=180)
     def start(context):
@@ -179,6 +216,22 @@ def add(form):
     def threads_on_many(context):
         """The same on four and eight."""
         check_threads(context, form, MANY)
+
+    @test(name=f"vanishing-{form}", limit=300)
+    def vanishing(context):
+        """Memory that one thread unmaps, closes or replaces under system calls of another: they
+        succeed, transfer less, or fail with EFAULT, also those that wait meanwhile."""
+        for count in FEW:
+            found = run(context, form, count, "/tmp/vanishing", program=VANISHING)
+            assert found == (0, vanished()), found
+
+    @test(name=f"affinity-{form}", limit=300)
+    def affinity(context):
+        """Threads run on the processors that they are for, wherever they were, and inherit them;
+        the first one's are chosen before there are others."""
+        for count, wanted in ((2, 2), (4, 3)):
+            found = run(context, form, count, str(wanted), program=AFFINITY)
+            assert found == (0, on_processors(wanted)), found
 
     @test(name=f"threads-end-{form}", limit=180)
     def threads_end(context):
@@ -273,6 +326,22 @@ def allocations_of_a_process(context):
     child = context.soil(ALLOCATIONS, "process", "4", "shared")
     status = child.finish(context.remaining())
     assert (status, child.text) == (0, "shared: as expected\n"), (status, child.text)
+
+
+@test(limit=180)
+def vanishing_of_a_process(context):
+    """A process does the same with memory that vanishes."""
+    child = context.soil(VANISHING, "process", context.path("vanishing"))
+    assert (child.finish(context.remaining()), child.text) == (0, vanished()), child.text
+
+
+@test(limit=180)
+def affinity_of_a_process(context):
+    """A process's threads do the same on the host's processors."""
+    count = min(2, len(os.sched_getaffinity(0)))
+    child = context.soil(AFFINITY, "process", str(count))
+    found = child.finish(context.remaining()), child.text
+    assert found == (0, on_processors(count)), found
 
 
 @test(limit=300)

@@ -1,0 +1,7 @@
+(* Memory that vanishes under system calls, see vanishing.c. The reference to [Domain.spawn] gives
+   an image several processors. *)
+
+external run : string -> unit = "vanishing_stub"
+
+let _spawn : (unit -> unit) -> unit Domain.t = Sys.opaque_identity Domain.spawn
+let () = run Sys.argv.(1)
