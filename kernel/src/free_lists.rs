@@ -39,7 +39,7 @@ impl SizeClass {
     pub fn size(self) -> usize {
         let index = usize::from(self.0);
         let shift = (index / Self::STEPS).saturating_sub(1);
-        (index - shift * Self::STEPS + 1) * Self::UNIT << shift
+        ((index - shift * Self::STEPS + 1) * Self::UNIT) << shift
     }
 }
 
@@ -77,7 +77,6 @@ unsafe impl Send for FreeLists {}
 
 impl FreeLists {
     /// Empty ones.
-    #[expect(clippy::new_without_default, reason = "a constant")]
     pub const fn new() -> Self {
         Self {
             blocks: [null_mut(); SizeClass::COUNT],

@@ -29,13 +29,26 @@ const LOOKS: usize = 200;
 
 /// Whether a call runs beside others.
 fn runs_beside_others(call: &SystemCallFrame) -> bool {
-    match call.number() {
-        n::FUTEX | n::SCHED_YIELD | n::NANOSLEEP | n::CLOCK_NANOSLEEP => true,
-        n::GETTID | n::GETPID | n::SET_TID_ADDRESS | n::SET_ROBUST_LIST => true,
-        n::CLOCK_GETTIME | n::CLOCK_GETRES | n::GETTIMEOFDAY | n::TIME => true,
-        n::RT_SIGPROCMASK | n::RT_SIGRETURN | n::SIGALTSTACK | n::TKILL | n::TGKILL => true,
-        _ => false,
-    }
+    matches!(
+        call.number(),
+        n::FUTEX
+            | n::SCHED_YIELD
+            | n::NANOSLEEP
+            | n::CLOCK_NANOSLEEP
+            | n::GETTID
+            | n::GETPID
+            | n::SET_TID_ADDRESS
+            | n::SET_ROBUST_LIST
+            | n::CLOCK_GETTIME
+            | n::CLOCK_GETRES
+            | n::GETTIMEOFDAY
+            | n::TIME
+            | n::RT_SIGPROCMASK
+            | n::RT_SIGRETURN
+            | n::SIGALTSTACK
+            | n::TKILL
+            | n::TGKILL
+    )
 }
 
 /// A system call begins.
