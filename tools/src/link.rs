@@ -177,15 +177,18 @@ impl arguments::Link {
                 }
             }
         }
-        let parts = parts::wanted_by(inputs.iter().map(PathBuf::as_path));
+        let paths = || inputs.iter().map(PathBuf::as_path);
+        let parts = parts::wanted_by(paths());
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
         if parts.contains(&parts::PROCESSORS) {
             command.arg("--defsym=__wrap_caml_domain_spawn=soil_spawn_domain");
-            // See kernel/src/processors/malloc.rs.
-            for function in ["malloc", "calloc", "free"] {
-                command.arg(format!("--wrap={function}"));
-                command.arg(format!("--defsym=__wrap_{function}=soil_{function}"));
+            // See kernel/src/processors/malloc.rs, which is in front of musl's allocator only.
+            if !parts::any_defines_malloc(paths()) {
+                for function in ["malloc", "calloc", "free"] {
+                    command.arg(format!("--wrap={function}"));
+                    command.arg(format!("--defsym=__wrap_{function}=soil_{function}"));
+                }
             }
         } else {
             command.args([

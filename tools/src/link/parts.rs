@@ -259,27 +259,46 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
     symbols
 }
 
-/// Calls `f` with each undefined symbol of an object or an archive's members. Ignores other files,
-/// which the linker reports.
+/// Whether one of the inputs has an allocator in place of the C library's: it defines `malloc`.
+pub fn any_defines_malloc<'a>(mut inputs: impl Iterator<Item = &'a Path>) -> bool {
+    inputs.any(|input| {
+        let mut defines = false;
+        for_each_object(&std::fs::read(input).unwrap_or_default(), |object| {
+            defines |= object.symbols().any(|symbol| {
+                symbol.is_definition() && symbol.is_global() && symbol.name() == Ok("malloc")
+            });
+        });
+        defines
+    })
+}
+
+/// Calls `f` with each undefined symbol of an object or an archive's members.
 fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
-    let mut of_object = |bytes: &[u8]| {
-        let Ok(object) = object::File::parse(bytes) else {
-            return;
-        };
+    for_each_object(bytes, |object| {
         let undefined = object.symbols().filter(|symbol| symbol.is_undefined());
         undefined
-            .filter(|symbol| symbol.name() != Ok(DOMAIN) || may_use_spawn(&object, symbol.index()))
+            .filter(|symbol| symbol.name() != Ok(DOMAIN) || may_use_spawn(object, symbol.index()))
             .filter_map(|symbol| symbol.name().ok())
             .for_each(&mut f);
+    });
+}
+
+/// Calls `f` with an object or each of an archive's members. Ignores other files, which the linker
+/// reports.
+fn for_each_object(bytes: &[u8], mut f: impl FnMut(&object::File<'_>)) {
+    let mut parse = |bytes: &[u8]| {
+        if let Ok(object) = object::File::parse(bytes) {
+            f(&object);
+        }
     };
     match ArchiveFile::parse(bytes) {
         Ok(archive) => {
             let members = archive.members().filter_map(Result::ok);
             members
                 .filter_map(|member| member.data(bytes).ok())
-                .for_each(of_object);
+                .for_each(parse);
         }
-        Err(_) => of_object(bytes),
+        Err(_) => parse(bytes),
     }
 }
 
@@ -357,7 +376,7 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOMAIN, ONE_RING, PROCESSORS, wanted_by};
+    use super::{DOMAIN, ONE_RING, PROCESSORS, any_defines_malloc, wanted_by};
     use object::write::{Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection};
     use object::{
         Architecture, BinaryFormat, Endianness, RelocationFlags, SymbolFlags, SymbolKind,
@@ -514,6 +533,35 @@ mod tests {
         });
         let wanted = wanted_by(paths.iter().map(|path| path.as_path()));
         assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
+    }
+
+    #[test]
+    fn finds_an_allocator_of_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let defines = |scope, name: &str| {
+            let mut object =
+                Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+            let text = object.section_id(StandardSection::Text);
+            object.add_symbol(Symbol {
+                name: name.into(),
+                value: 0,
+                size: 0,
+                kind: SymbolKind::Text,
+                scope,
+                weak: false,
+                section: SymbolSection::Section(text),
+                flags: SymbolFlags::None,
+            });
+            let path = folder.path().join("allocator.o");
+            std::fs::write(&path, object.write().unwrap()).unwrap();
+            any_defines_malloc([path.as_path()].into_iter())
+        };
+        assert!(defines(SymbolScope::Linkage, "malloc"));
+        assert!(!defines(SymbolScope::Compilation, "malloc"));
+        assert!(!defines(SymbolScope::Linkage, "my_malloc"));
+        let path = folder.path().join("uses.o");
+        std::fs::write(&path, object("malloc")).unwrap();
+        assert!(!any_defines_malloc([path.as_path()].into_iter()));
     }
 
     #[test]
