@@ -50,7 +50,10 @@ impl<T> Guarded<T> {
     fn take(&self) -> bool {
         if several() {
             // Acquire: what the last user wrote is seen.
-            return !self.used.swap(true, Ordering::Acquire);
+            let taken =
+                self.used
+                    .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            return taken.is_ok();
         }
         let free = !self.used.load(Ordering::Relaxed);
         self.used.store(true, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 /// As in `kernel`: what each processor has for itself.
 pub mod local {
-    use crate::kernel::threads::{Fault, has};
+    use crate::image::threads::{Fault, has};
     use core::sync::atomic::AtomicBool;
     use std::cell::Cell;
     use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};

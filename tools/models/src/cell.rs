@@ -4,5 +4,5 @@
 #[path = "../../../reactor/src/cell.rs"]
 mod reactor;
 
-pub use crate::kernel::cell::any_in_use;
+pub use crate::image::cell::any_in_use;
 pub use reactor::*;

@@ -12,6 +12,7 @@
     reason = "loom's threads are one of the system's"
 )]
 
+extern crate self as kernel;
 extern crate self as resources;
 extern crate weak as alloc;
 extern crate weak as core;
@@ -54,11 +55,16 @@ pub mod event;
 pub mod ticker;
 
 pub mod arch;
-pub mod kernel;
+pub mod image;
 
 /// As in `kernel`.
 #[expect(missing_docs, reason = "as in `kernel`")]
 pub mod peers {
+    /// Whether several processors run.
+    pub fn several() -> bool {
+        true
+    }
+
     pub type Set = u64;
 
     pub struct Peers {
@@ -69,7 +75,7 @@ pub mod peers {
     /// Those of all models.
     pub fn get() -> Option<&'static Peers> {
         Some(&Peers {
-            interrupt: crate::kernel::threads::kick,
+            interrupt: crate::image::threads::kick,
             set_idle: |_| (),
         })
     }

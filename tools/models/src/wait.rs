@@ -7,11 +7,11 @@ pub mod polling;
 #[path = "../../../reactor/src/wait.rs"]
 mod reactor;
 
-pub use crate::kernel::threads::sleep;
+pub use crate::image::threads::sleep;
 pub use reactor::*;
 
-use crate::kernel::notes::{take_pending, take_pending_for_call};
-use crate::kernel::threads::{Fault, has};
+use crate::image::notes::{take_pending, take_pending_for_call};
+use crate::image::threads::{Fault, has};
 
 /// As in `kernel`.
 #[expect(missing_docs, reason = "as in `kernel`")]

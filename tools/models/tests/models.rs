@@ -47,6 +47,14 @@ fn no_thread_runs_in_place_of_one_that_uses_a_cell() {
 }
 
 #[test]
+fn what_guards_a_device_needs_each_of_its_orderings() {
+    assert_eq!(
+        unneeded(3..=5, "platform/image/src/guarded.rs", kernel::device),
+        NONE
+    );
+}
+
+#[test]
 fn the_page_with_the_time_needs_each_of_its_orderings() {
     assert_eq!(unneeded(3..=5, "kernel/src/clock.rs", kernel::clock), NONE);
 }

@@ -1,8 +1,8 @@
 //! The lock of system calls, for which the threads of two processors wait in the scheduler.
 
 use crate::arch::local;
-use crate::kernel::lock::Lock;
-use crate::kernel::threads::{self, Fault};
+use crate::image::lock::Lock;
+use crate::image::threads::{self, Fault};
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;

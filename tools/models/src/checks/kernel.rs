@@ -1,9 +1,10 @@
-//! The kernel's cells, and the page with the time.
+//! The kernel's cells, the page with the time, and what guards devices.
 
 use crate::arch::local;
-use crate::kernel::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
-use crate::kernel::clock::{Page, Rate};
-use crate::kernel::threads::{Fault, set};
+use crate::image::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
+use crate::image::clock::{Page, Rate};
+use crate::image::guarded::Guarded;
+use crate::image::threads::{Fault, set};
 use core::cell::Cell;
 use loom::thread;
 use std::sync::Arc;
@@ -71,6 +72,41 @@ pub fn preemption() {
 /// Cells in use aren't counted.
 pub fn uncounted() {
     preempted(Fault::Uncounted);
+}
+
+struct Device(Guarded<u32>);
+
+// SAFETY: as in `platform/image`, whose devices all processors share: what guards it is tested.
+unsafe impl Sync for Device {}
+// SAFETY: likewise.
+unsafe impl Send for Device {}
+
+impl Device {
+    fn call(&self) {
+        *self.0.lock() += 1;
+    }
+
+    fn wait(&self) -> u32 {
+        let device = self.0.try_lock();
+        device.map_or(0, |mut device| {
+            *device += 1;
+            1
+        })
+    }
+}
+
+/// A call uses a device while the wait of another processor finds it in use, or uses it itself.
+pub fn device() {
+    let device = Arc::new(Device(Guarded::new(0)));
+    // Begins the mark.
+    device.wait();
+    let call = thread::spawn({
+        let device = device.clone();
+        move || device.call()
+    });
+    let waited = device.wait();
+    call.join().expect("no panic");
+    assert_eq!(*device.0.lock(), 2 + waited);
 }
 
 /// A reader sees the page before a change, or after it.

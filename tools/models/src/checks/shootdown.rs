@@ -1,6 +1,6 @@
 //! A processor takes pages away from under another one, which has cached their translations.
 
-use crate::kernel::shootdown::Requests;
+use crate::image::shootdown::Requests;
 use core::sync::atomic::{AtomicBool, Ordering};
 use loom::cell::UnsafeCell;
 use loom::thread;

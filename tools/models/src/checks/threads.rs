@@ -2,8 +2,8 @@
 //! processors.
 
 use crate::arch::local;
-use crate::kernel::notes::{note, take_pending, take_pending_for_call};
-use crate::kernel::threads::{self, Fault, await_device, pause_while};
+use crate::image::notes::{note, take_pending, take_pending_for_call};
+use crate::image::threads::{self, Fault, await_device, pause_while};
 use core::sync::atomic::{AtomicU32, Ordering};
 use loom::cell::UnsafeCell;
 use loom::thread;

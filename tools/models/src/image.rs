@@ -1,4 +1,4 @@
-//! Of `kernel`.
+//! Of `kernel` and `platform/image`.
 
 #[rustfmt::skip]
 #[path = "../../../kernel/src/cell.rs"]
@@ -20,3 +20,6 @@ pub mod lock;
 pub(crate) mod scheduler;
 
 pub mod threads;
+#[rustfmt::skip]
+#[path = "../../../platform/image/src/guarded.rs"]
+pub mod guarded;
