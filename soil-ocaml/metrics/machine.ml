@@ -21,8 +21,7 @@ let machine () =
     one Gauge "process_start_time_seconds" "Start, in seconds since 1970." started;
     one Counter "process_cpu_seconds_total" "Processor time." (Sys.time ());
     count Gauge "process_resident_memory_bytes" "Memory in use." memory.in_use;
-    count Gauge "process_open_fds" "Open descriptors of Soil."
-      (counter "descriptors");
+    count Gauge "process_open_fds" "Open descriptors of Soil." (counter "descriptors");
     count Gauge "soil_memory_limit_bytes" "Memory of the machine, or the limit of the process."
       memory.total;
     count Gauge "soil_memory_free_bytes" "Memory not in use." memory.free;
