@@ -498,6 +498,16 @@ typedef int32_t soil_error;
 #define COUNTER_SLEEPS 8
 
 /**
+ * `soil_counters`: calls of threads that waited until another's was over.
+ */
+#define COUNTER_LOCK_WAITS 9
+
+/**
+ * `soil_counters`: the longest such wait, in nanoseconds.
+ */
+#define COUNTER_LOCK_WAIT_MAX 10
+
+/**
  * `soil_instance_text`: where the metadata come from, as `SOIL_METADATA` names it.
  */
 #define INSTANCE_SOURCE 0
