@@ -64,7 +64,7 @@ impl File for Console {
                 Ok(count) => return Ok(count),
                 Err(Stop::Error(_)) => return Err(libc::EIO),
                 Err(_) if flags & libc::O_NONBLOCK != 0 => return Err(libc::EAGAIN),
-                Err(_) => console::wait(Direction::Read, into)?,
+                Err(_) => console::wait(Direction::Read)?,
             }
         }
     }
@@ -83,7 +83,7 @@ impl File for Console {
             match Current::console_write(stream, rest) {
                 Ok(count) => done += count,
                 Err(Stop::Error(_)) => return Err(libc::EIO),
-                Err(_) => match console::wait(Direction::Write, rest) {
+                Err(_) => match console::wait(Direction::Write) {
                     Err(_) if done > 0 => break,
                     waited => waited?,
                 },

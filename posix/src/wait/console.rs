@@ -1,21 +1,19 @@
 //! Waiting only for the console, without the reactor: most images have no other file.
 
-use super::lent;
 use super::signals::is_interrupted;
 use crate::errors::{RESTART, Result};
 use platform::Direction;
 
-/// Waits until the console may have input, or room for output, with the memory that the call was
-/// lent. It may return early.
+/// Waits until the console may have input, or room for output. It may return early.
 ///
 /// # Errors
-/// [`RESTART`] when a signal is to be handled; [`libc::EFAULT`] if the memory has gone.
-pub fn wait(direction: Direction, lent: &[u8]) -> Result<()> {
+/// [`RESTART`] when a signal is to be handled.
+pub fn wait(direction: Direction) -> Result<()> {
     if is_interrupted() {
         return Err(RESTART);
     }
     pause(direction);
-    lent::check(lent, direction == Direction::Read)
+    Ok(())
 }
 
 #[cfg(feature = "image")]
