@@ -49,11 +49,10 @@ pub use mapping::{
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
 pub use space::{
-    Fault, Statistics, fault, grow_tlb, is_short, set_promised, statistics, was_refused,
+    Fault, Statistics, fault, grow_tlb, is_short, set_promised, set_several, statistics,
+    was_refused,
 };
 pub use stacks::{grow_on_demand, kernel_stack};
 pub use start::{DirectMemory, SetupError, release_low, set_up};
-pub use user::{
-    atomic_word, bytes, bytes_mut, copy_out, is_empty, load, path, set_several, store, vectors,
-};
+pub use user::{atomic_word, bytes, bytes_mut, copy_out, is_empty, load, path, store, vectors};
 pub use vma::Protection;

@@ -27,25 +27,18 @@ static LOCK: Lock = Lock::new();
 /// most calls take some microseconds.
 const LOOKS: usize = 200;
 
-/// Whether a call runs beside others.
+/// Whether a call runs beside others. Of the program's memory it uses a futex at most, which is read
+/// by its frame: another call may take memory away.
 fn runs_beside_others(call: &SystemCallFrame) -> bool {
     matches!(
         call.number(),
         n::FUTEX
             | n::SCHED_YIELD
-            | n::NANOSLEEP
-            | n::CLOCK_NANOSLEEP
             | n::GETTID
             | n::GETPID
             | n::SET_TID_ADDRESS
             | n::SET_ROBUST_LIST
-            | n::CLOCK_GETTIME
-            | n::CLOCK_GETRES
-            | n::GETTIMEOFDAY
-            | n::TIME
-            | n::RT_SIGPROCMASK
             | n::RT_SIGRETURN
-            | n::SIGALTSTACK
             | n::TKILL
             | n::TGKILL
     )
