@@ -37,7 +37,7 @@ mod user;
 mod vma;
 mod windows;
 
-pub use describe::{describe, is_readable, mappings, permits};
+pub use describe::{describe, is_readable, mappings};
 pub use device::{
     allocate_contiguous, free_contiguous, is_ram, map_device, map_firmware, map_video,
     overlaps_ram, segments,

@@ -91,9 +91,10 @@ pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
 /// Where the direct map has the program's readable byte at `address`.
 fn in_direct_map(address: u64) -> Option<NonNull<u8>> {
     with(|memory| {
-        if !memory.vmas.permits(&(address..address + 1), false) {
-            return None;
-        }
+        memory
+            .vmas
+            .find(address)
+            .filter(|vma| vma.protection.read)?;
         if !memory.present(address) && memory.fault(address, false, false) != Fault::Mapped {
             return None;
         }
