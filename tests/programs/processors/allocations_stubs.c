@@ -9,7 +9,7 @@
 
 #include <caml/mlvalues.h>
 
-enum { SLOTS = 256, ROUNDS = 2000, LARGEST = 6 << 20, STEP = 2048 };
+enum { SLOTS = 256, ROUNDS = 500, LARGEST = 6 << 20, STEP = 2048 };
 
 // Each block begins with its size, from which all that is written into it follows.
 static _Atomic(uint64_t *) slots[SLOTS];
