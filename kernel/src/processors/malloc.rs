@@ -12,11 +12,11 @@
 //! its processor use musl's functions meanwhile: nothing waits for a cache.
 
 use super::number;
-use crate::arch::local::MAX;
 use crate::free_lists::{FreeLists, SizeClass, may_be_kept};
 use crate::{console, memory};
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use alloc::vec::Vec;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use spin::mutex::SpinMutex;
 
 unsafe extern "C" {
@@ -32,14 +32,39 @@ const PART: usize = 8;
 /// A cache keeps no block of more than this part of its room.
 const OF_ROOM: usize = 4;
 
-static CACHES: [SpinMutex<FreeLists>; MAX] = [const { SpinMutex::new(FreeLists::new()) }; MAX];
-/// How many bytes each cache may keep. 0 while one processor runs: no cache is used then.
+type Cache = SpinMutex<FreeLists>;
+
+/// The first of [`COUNT`] caches, which stay; null while there are none. Written once.
+static CACHES: AtomicPtr<Cache> = AtomicPtr::new(null_mut());
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// How many bytes each cache may keep. 0 while no cache is used.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 
-/// Each of so many processors uses its cache from now on.
+/// Each of the first `processors` uses a cache from now on, if there is memory for them.
 pub fn begin(processors: usize) {
+    let mut caches = Vec::new();
+    if processors < 2 || caches.try_reserve_exact(processors).is_err() {
+        return;
+    }
+    caches.resize_with(processors, || SpinMutex::new(FreeLists::new()));
+    let caches: &'static mut [Cache] = caches.leak();
+    COUNT.store(caches.len(), Ordering::Relaxed);
+    // Release: who finds them finds their number, and empty lists.
+    CACHES.store(caches.as_mut_ptr(), Ordering::Release);
     let total = memory::statistics().total as usize;
     ROOM.store(total / PART / processors, Ordering::Relaxed);
+}
+
+fn caches() -> &'static [Cache] {
+    // Acquire: pairs with `begin`.
+    let first = CACHES.load(Ordering::Acquire);
+    match NonNull::new(first) {
+        // SAFETY: `begin` has stored so many, which stay.
+        Some(first) => unsafe {
+            core::slice::from_raw_parts(first.as_ptr(), COUNT.load(Ordering::Relaxed))
+        },
+        None => &[],
+    }
 }
 
 /// The class of blocks of `size` bytes that the caches keep.
@@ -53,7 +78,7 @@ extern "C" fn soil_malloc(size: usize) -> *mut u8 {
     let Some(class) = kept(size, SizeClass::of) else {
         return allocate(size);
     };
-    let cache = CACHES.get(number()).and_then(SpinMutex::try_lock);
+    let cache = caches().get(number()).and_then(SpinMutex::try_lock);
     match cache.and_then(|mut cache| cache.take(class)) {
         Some(block) => block.as_ptr(),
         None => allocate(class.size()),
@@ -67,8 +92,8 @@ fn allocate(size: usize) -> *mut u8 {
     if !block.is_null() || ROOM.load(Ordering::Relaxed) == 0 {
         return block;
     }
-    let caches = CACHES.iter().filter_map(SpinMutex::try_lock);
-    caches.for_each(|mut cache| shrink(&mut cache, 0));
+    let unused = caches().iter().filter_map(SpinMutex::try_lock);
+    unused.for_each(|mut cache| shrink(&mut cache, 0));
     // SAFETY: as above.
     unsafe { __real_malloc(size) }
 }
@@ -114,7 +139,7 @@ unsafe extern "C" fn soil_free(block: *mut u8) {
             if unsafe { may_be_kept(given) } {
                 check(given, class);
             }
-            let cache = CACHES.get(number()).and_then(SpinMutex::try_lock);
+            let cache = caches().get(number()).and_then(SpinMutex::try_lock);
             match cache {
                 Some(mut cache) if memory::is_short() => shrink(&mut cache, 0),
                 Some(mut cache) => {
@@ -134,8 +159,8 @@ unsafe extern "C" fn soil_free(block: *mut u8) {
 /// Ends the program if a cache has this block.
 #[cold]
 fn check(block: NonNull<u8>, class: SizeClass) {
-    let mut caches = CACHES.iter().filter_map(SpinMutex::try_lock);
-    if caches.any(|cache| cache.has(block, class)) {
+    let mut unused = caches().iter().filter_map(SpinMutex::try_lock);
+    if unused.any(|cache| cache.has(block, class)) {
         console::line(format_args!(
             "free({block:p}): this block is free already: remove the second free from the C code"
         ));
