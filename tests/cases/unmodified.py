@@ -437,10 +437,13 @@ them from then on. Other programs use one, whatever the machine has.
 
 | | |
 |---|---|
-| `Domain.recommended_domain_count` | the number of the machine's processors |
+| `Domain.recommended_domain_count` | the number of the machine's processors, or of those that the thread may run on |
+| `sched_setaffinity`, `pthread_setaffinity_np` (C) | a thread runs on these processors only, and so do those that it creates |
+| a call on memory that another thread unmaps or closes | fails with EFAULT, or transfers less. The buffer of a console call that waits, and the list of `readv` and `writev`, must stay: else the access is a fault |
 | more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once |
 | a domain in a `Unix` call that blocks | delays no other domain, nor its collections |
 | `Unix` calls of several domains | run one at a time while they compute; those that wait give way |
+| C's `malloc` | as in a process; each processor keeps freed blocks for the next allocation, all of them at most an eighth of the memory |
 | an uncaught exception, `exit` or a fault in a domain | as in a process: the machine ends only for the last two, and a crash is reported with all processors |
 | `Soil` | its calls that wait are for the first domain; [`Soil_pool`](book/live.md) gives the others work |
 
