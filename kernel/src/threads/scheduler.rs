@@ -24,6 +24,12 @@
 //! that holds a thread that isn't for it any more, and finds no other, leaves that thread's stack
 //! for one of its own ([`Scheduler::leave`]).
 
+// By path: `tools/models` compiles this file by its path as well.
+#[path = "scheduler/deadlines.rs"]
+mod deadlines;
+#[path = "scheduler/placement.rs"]
+mod placement;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -114,15 +120,6 @@ impl<T> Entry<T> {
 /// The set of one processor.
 pub fn bit(processor: usize) -> Processors {
     1 << processor
-}
-
-/// One of `processors`, `preferred` if it is one of them.
-fn choose(processors: Processors, preferred: u8) -> Option<usize> {
-    let preferred = usize::from(preferred);
-    if preferred < Processors::BITS as usize && processors & bit(preferred) != 0 {
-        return Some(preferred);
-    }
-    (processors != 0).then_some(processors.trailing_zeros() as usize)
 }
 
 /// The place of a processor among `N`: the only one needs no check.
@@ -275,57 +272,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         (holder != NOWHERE).then_some(holder.into())
     }
 
-    /// The processors that may run the thread at `index`.
-    pub fn allowed(&self, index: Index) -> Processors {
-        let entry = self.entries.get(index as usize);
-        entry.map_or(Processors::MAX, |entry| entry.allowed)
-    }
-
-    /// From now on only the processors of a set may run the thread at `index`. Returns the one that
-    /// runs it and isn't one of them: it has to be interrupted, and to yield. Another one that
-    /// still holds it gets a call.
-    pub fn restrict(&mut self, index: Index, allowed: Processors) -> Option<usize> {
-        let entry = self.entry(index);
-        entry.allowed = allowed;
-        let &mut Entry { state, holder, .. } = entry;
-        match state {
-            State::Free | State::Ended => return None,
-            State::Running => return self.misplaced(index),
-            State::Ready => _ = self.offer(index),
-            State::Waiting(_) => {}
-        }
-        let free = self.awake | self.halted;
-        if holder != NOWHERE && free & bit(holder.into()) & !allowed != 0 {
-            self.call(holder.into());
-        }
-        None
-    }
-
-    /// The processor that runs the thread at `index` and isn't for it.
-    pub fn misplaced(&self, index: Index) -> Option<usize> {
-        let entry = self.entries.get(index as usize)?;
-        let holder = usize::from(entry.holder);
-        (entry.state == State::Running && !self.may_stay(holder)).then_some(holder)
-    }
-
-    /// Whether the current thread of `processor`, if there is one, may run there.
-    pub fn may_stay(&self, processor: usize) -> bool {
-        N == 1 || self.allowed(self.current(processor)) & bit(processor) != 0
-    }
-
-    /// `processor`, for which [`Scheduler::next`] has found no thread, leaves the stack of the one
-    /// that ran there last, which isn't for it any more: it returns that. [`Scheduler::saved`] must
-    /// follow. None if it may keep it.
-    pub fn leave(&mut self, processor: usize) -> Option<Index> {
-        if N == 1 || self.may_stay(processor) {
-            return None;
-        }
-        let processor = self.processor(processor);
-        let previous = core::mem::replace(&mut processor.current, NONE);
-        processor.left = previous;
-        Some(previous)
-    }
-
     /// The data of the thread at `index`.
     pub fn thread(&mut self, index: Index) -> Option<&mut T> {
         self.entries.get_mut(index as usize)?.thread.as_mut()
@@ -416,40 +362,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         false
     }
 
-    /// `processor`, which found no thread, is about to halt. False if one was offered to it since:
-    /// it has to call [`Scheduler::next`].
-    pub fn halt(&mut self, processor: usize) -> bool {
-        if N == 1 {
-            return true;
-        }
-        let halts = self.awake & bit(processor) != 0;
-        if halts {
-            self.awake &= !bit(processor);
-            self.halted |= bit(processor);
-        }
-        halts
-    }
-
-    /// `processor` no longer halts, and soon calls [`Scheduler::next`]: it needs no kick until
-    /// then.
-    pub fn wake_processor(&mut self, processor: usize) {
-        if N > 1 && self.halted & bit(processor) != 0 {
-            self.halted &= !bit(processor);
-            self.awake |= bit(processor);
-        }
-    }
-
-    /// The halted processors that threads were offered to since the last call, and busy ones that
-    /// have to share with another thread: each needs an interrupt.
-    pub fn take_kicks(&mut self) -> Processors {
-        core::mem::take(&mut self.kicks)
-    }
-
-    /// The processors that threads were offered to since the last call, halted or not.
-    pub fn take_calls(&mut self) -> Processors {
-        core::mem::take(&mut self.calls)
-    }
-
     /// The current thread of `processor` yields to ready ones.
     pub fn yield_now(&mut self, processor: usize) {
         self.make_ready(self.current(processor), Woken::Done);
@@ -465,9 +377,7 @@ impl<T, const N: usize> Scheduler<T, N> {
             Wait::Futex(address, _) => self.link(bucket(address), index),
         }
         if let Some(deadline) = deadline {
-            self.entry(index).deadline = deadline;
-            self.timers.push(index);
-            self.sift_up(self.timers.len() - 1);
+            self.add_timer(index, deadline);
         }
     }
 
@@ -588,25 +498,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         any
     }
 
-    /// Ends waits whose deadline is `now` or earlier: these threads run next, in the order of their
-    /// deadlines.
-    pub fn expire(&mut self, now: u64) {
-        let mut previous = NONE;
-        while let Some(&index) = self.timers.first() {
-            if self.entry(index).deadline > now {
-                break;
-            }
-            self.make_next(index, Woken::Expired, previous);
-            previous = index;
-        }
-    }
-
-    /// The earliest deadline of a waiting thread.
-    pub fn earliest(&self) -> Option<u64> {
-        let first = self.timers.first()?;
-        Some(self.entries.get(*first as usize)?.deadline)
-    }
-
     /// Ends the wait of the thread at `index`, if it waits, for a signal.
     pub fn interrupt(&mut self, index: Index) {
         if matches!(self.entry(index).state, State::Waiting(_)) {
@@ -639,76 +530,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         self.link(READY, index);
         self.ready += 1;
         self.offer(index);
-    }
-
-    /// Offers a ready thread to a free processor; false if no other than its holder may take it, or
-    /// none is free, or there is one processor.
-    fn offer(&mut self, index: Index) -> bool {
-        if !self.several {
-            return false;
-        }
-        let free = self.awake | self.halted;
-        let entry = self.entry(index);
-        let &mut Entry {
-            holder,
-            last,
-            allowed,
-            ..
-        } = entry;
-        // A holder that isn't free calls `next`, or `saved`.
-        let (able, preferred) = match holder {
-            NOWHERE => (free & allowed, last),
-            holder => (free & allowed & bit(holder.into()), holder),
-        };
-        let Some(processor) =
-            choose(able & self.awake, preferred).or_else(|| choose(able & self.halted, preferred))
-        else {
-            if allowed != Processors::MAX && holder == NOWHERE {
-                // One that runs others for as long as it likes may be the only one for it.
-                self.kicks |= choose(allowed & self.known & !free, last).map_or(0, bit);
-            }
-            return false;
-        };
-        self.call(processor);
-        self.offers |= bit(processor);
-        self.processor(processor).offered = index;
-        true
-    }
-
-    /// A free processor has to call [`Scheduler::next`].
-    fn call(&mut self, processor: usize) {
-        self.calls |= bit(processor);
-        self.kicks |= self.halted & bit(processor);
-        self.awake &= !bit(processor);
-        self.halted &= !bit(processor);
-    }
-
-    /// The thread that was offered to `processor`, if it is still ready.
-    fn take_offer(&mut self, processor: usize) -> Option<Index> {
-        if N == 1 {
-            return None;
-        }
-        self.offers &= !bit(processor);
-        // None before the first thread.
-        let processors = self.processors.get_mut(processor)?;
-        let index = core::mem::replace(&mut processors.offered, NONE);
-        let entry = self.entries.get(index as usize)?;
-        (entry.state == State::Ready && entry.may_run_on(processor)).then_some(index)
-    }
-
-    /// The first ready thread that `processor` may take.
-    fn first(&self, processor: usize) -> Index {
-        let mut index = self.lists[READY].first;
-        if N > 1 {
-            // Each processor holds one ready thread that isn't running at most; few are for others
-            // only.
-            while let Some(entry) = self.entries.get(index as usize)
-                && !entry.may_run_on(processor)
-            {
-                index = entry.next;
-            }
-        }
-        index
     }
 
     fn processor(&mut self, processor: usize) -> &mut Processor {
@@ -764,62 +585,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         match next {
             NONE => self.lists[list].last = previous,
             next => self.entry(next).previous = previous,
-        }
-    }
-
-    fn deadline_at(&mut self, at: usize) -> u64 {
-        let index = self.timers[at];
-        self.entry(index).deadline
-    }
-
-    fn place_timer(&mut self, at: usize, index: Index) {
-        self.timers[at] = index;
-        self.entry(index).timer = at as Index;
-    }
-
-    fn sift_up(&mut self, mut at: usize) {
-        let index = self.timers[at];
-        let deadline = self.entry(index).deadline;
-        while at > 0 && self.deadline_at((at - 1) / 2) > deadline {
-            let parent = self.timers[(at - 1) / 2];
-            self.place_timer(at, parent);
-            at = (at - 1) / 2;
-        }
-        self.place_timer(at, index);
-    }
-
-    fn sift_down(&mut self, mut at: usize) {
-        let index = self.timers[at];
-        let deadline = self.entry(index).deadline;
-        loop {
-            let mut child = 2 * at + 1;
-            if child >= self.timers.len() {
-                break;
-            }
-            if child + 1 < self.timers.len()
-                && self.deadline_at(child + 1) < self.deadline_at(child)
-            {
-                child += 1;
-            }
-            if self.deadline_at(child) >= deadline {
-                break;
-            }
-            let lower = self.timers[child];
-            self.place_timer(at, lower);
-            at = child;
-        }
-        self.place_timer(at, index);
-    }
-
-    fn remove_timer(&mut self, at: usize) {
-        let index = self.timers[at];
-        self.entry(index).timer = NONE;
-        let last = self.timers.pop().unwrap_or(NONE);
-        if last != index {
-            self.place_timer(at, last);
-            self.sift_up(at);
-            let at = self.entry(last).timer as usize;
-            self.sift_down(at);
         }
     }
 }
