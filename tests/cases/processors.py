@@ -40,6 +40,7 @@ OF_VANISHING = (
     "poll",
     "select",
     "futex",
+    "timeout of a futex",
     "access",
     "sigprocmask",
     "waits",

@@ -12,6 +12,7 @@
 
 mod lock;
 
+use super::futex;
 use super::waits::{pause_while, with};
 use crate::arch::gates::SystemCallFrame;
 use crate::arch::local;
@@ -30,18 +31,18 @@ const LOOKS: usize = 200;
 /// Whether a call runs beside others. Of the program's memory it uses a futex at most, which is read
 /// by its frame: another call may take memory away.
 fn runs_beside_others(call: &SystemCallFrame) -> bool {
-    matches!(
-        call.number(),
-        n::FUTEX
-            | n::SCHED_YIELD
-            | n::GETTID
-            | n::GETPID
-            | n::SET_TID_ADDRESS
-            | n::SET_ROBUST_LIST
-            | n::RT_SIGRETURN
-            | n::TKILL
-            | n::TGKILL
-    )
+    match call.number() {
+        n::FUTEX => !futex::has_timeout(call),
+        n::SCHED_YIELD
+        | n::GETTID
+        | n::GETPID
+        | n::SET_TID_ADDRESS
+        | n::SET_ROBUST_LIST
+        | n::RT_SIGRETURN
+        | n::TKILL
+        | n::TGKILL => true,
+        _ => false,
+    }
 }
 
 /// A system call begins.

@@ -14,19 +14,28 @@ use core::sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
 
+/// The bits of an operation without its options.
+const OPERATION: u64 = 0x7f;
+const WAIT: u64 = 0;
+const WAIT_BITSET: u64 = 9;
+
+/// Whether a call waits until a time that it loads from the program's memory.
+pub(super) fn has_timeout(call: &SystemCallFrame) -> bool {
+    let [_, operation, _, fourth, ..] = call.arguments();
+    matches!(operation & OPERATION, WAIT | WAIT_BITSET) && fourth != 0
+}
+
 /// `futex`: the wait of one thread, and wake-ups of others.
 pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
-    const WAIT: u64 = 0;
     const WAKE: u64 = 1;
     const REQUEUE: u64 = 3;
     const COMPARE_AND_REQUEUE: u64 = 4;
-    const WAIT_BITSET: u64 = 9;
     const WAKE_BITSET: u64 = 10;
     const REAL_TIME: u64 = 256;
     let [address, operation, value, fourth, other, sixth] = call.arguments();
     let count = u64::from(value as u32);
     let bits = Some(sixth as u32).filter(|bits| *bits != 0);
-    let result = match operation & 0x7f {
+    let result = match operation & OPERATION {
         WAIT => {
             let deadline = deadline(fourth, 1)?;
             wait(address, value as u32, ALL_BITS, deadline)

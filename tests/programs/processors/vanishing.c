@@ -134,6 +134,11 @@ static long wait_it(void) {
     // FUTEX_WAIT while it isn't 1.
     return syscall(SYS_futex, region, 0, 1, &none, 0, 0);
 }
+static long wait_until(void) {
+    static const int word = 1;
+    long waited = syscall(SYS_futex, &word, 0, 1, region, 0, 0);
+    return waited < 0 && errno == ETIMEDOUT ? 0 : waited;
+}
 static long name_it(void) { return access(region, F_OK); }
 static long mask_it(void) { return syscall(SYS_rt_sigprocmask, 0, 0, region, 8); }
 
@@ -181,6 +186,7 @@ static const struct {
     {"poll", poll_it, nothing, 0, 0},
     {"select", select_it, nothing, 0, 0},
     {"futex", wait_it, nothing, 0, EAGAIN},
+    {"timeout of a futex", wait_until, nothing, 0, 0},
     {"access", name_it, nothing, 0, ENOENT},
     {"sigprocmask", mask_it, nothing, 0, 0},
 };
