@@ -52,8 +52,8 @@ pub struct Local {
     pub since: AtomicU64,
     /// The kernel stack of the thread that ran last and has ended, in use until the switch.
     pub ended_stack: AtomicU64,
-    /// The end of the stack on which it goes on without a thread where it can't on that of the last
-    /// one; 0 for none. That of the first is written by another.
+    /// The end of the stack on which it idles once its last thread is for other processors only; 0
+    /// for none. The first processor's is stored by the thread that sets such an affinity.
     pub idle_stack: AtomicU64,
     /// The bounds of the running thread's own stack.
     pub stack: [AtomicU64; 2],

@@ -46,9 +46,8 @@ pub enum Patience {
 static PROGRESS: AtomicBool = AtomicBool::new(false);
 
 /// Repeats `attempt`, which uses memory that the call was lent, until it completes or fails.
-/// [`libc::EAGAIN`] if it would have to wait longer
-/// than `patience` allows. A signal ends the wait with [`RESTART`], or [`libc::EINTR`] with a
-/// deadline (signal(7)).
+/// [`libc::EAGAIN`] if it would have to wait longer than `patience` allows. A signal ends the wait
+/// with [`RESTART`], or [`libc::EINTR`] with a deadline (signal(7)).
 pub fn retry<T>(
     patience: Patience,
     lent: Lent,
