@@ -19,6 +19,7 @@ FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
 BARRIER = "tests/programs/processors/barrier.exe"
 ALLOCATIONS = "tests/programs/processors/allocations.exe"
+OWN_MALLOC = "tests/programs/processors/own_malloc.exe"
 STALLS = os.path.join(os.path.dirname(stalls.__file__), "stalls.py")
 TOGETHER = "tests/programs/processors/together.exe"
 VANISHING = "tests/programs/processors/vanishing.exe"
@@ -319,6 +320,16 @@ def domains_of_a_process(context):
         said = [f"soil: the program was ended by signal {status - 128}"] if status > 128 else []
         found = child.finish(context.remaining()), child.text.splitlines()
         assert found == (status, text + said), (deed, found)
+
+
+@test(limit=180)
+def own_malloc(context):
+    """A program that defines `malloc` has its own in both forms."""
+    for form in (FORM, "process"):
+        child = context.soil(OWN_MALLOC, form, options=["--cpus", "2"] * (form == FORM))
+        status = child.finish(context.remaining())
+        lines = clean(child.text).splitlines()
+        assert (status, lines) == (0, ["the program's own allocator"]), (form, status, lines)
 
 
 @test(limit=180)
