@@ -8,10 +8,9 @@ use crate::stat::FileId;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use kernel::arch::paging::PAGE;
 use kernel::errno::Errno;
 use kernel::memory::{self, Protection};
-
-const PAGE: u64 = 4096;
 
 fn number(errno: Errno) -> errors::Errno {
     errno as errors::Errno

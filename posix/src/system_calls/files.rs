@@ -183,7 +183,7 @@ fn await_unpinned(number: u64, [start, len, _, flags, ..]: [u64; 6]) {
         n::MMAP if flags as i32 & libc::MAP_FIXED != 0 => {}
         _ => return,
     }
-    lent::await_unpinned(&(start..start.saturating_add(len)));
+    lent::await_unpinned(start, len);
 }
 
 /// The error of `execve`, whose first use is logged with its reason.

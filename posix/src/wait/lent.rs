@@ -16,6 +16,9 @@ use platform::Wait;
 use resources::current::Current;
 use spin::Mutex;
 
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
 /// Memory that was lent to a call.
 #[derive(Clone, Copy)]
 pub struct Lent {
@@ -129,14 +132,16 @@ pub fn is_any_pinned() -> bool {
     COUNT.load(Ordering::Relaxed) != 0
 }
 
-/// Waits until no memory of `range` is pinned. The caller is about to take it away: none is pinned
-/// from the return on, until it waits.
-pub fn await_unpinned(range: &Range<u64>) {
+/// Waits until nothing is pinned in the pages of the `len` bytes at `start`. The caller is about to
+/// take them away: none is pinned from the return on, until it waits.
+pub fn await_unpinned(start: u64, len: u64) {
+    let end = start.saturating_add(len);
+    let end = end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
     WAITING.fetch_add(1, Ordering::Relaxed);
     loop {
         // Relaxed: an end changes the list first, under its lock.
         let ends = ENDS.load(Ordering::Relaxed);
-        let overlaps = |pinned: &Range<u64>| pinned.start < range.end && range.start < pinned.end;
+        let overlaps = |pinned: &Range<u64>| pinned.start < end && start < pinned.end;
         if !PINNED.lock().iter().any(overlaps) {
             break;
         }
@@ -147,25 +152,31 @@ pub fn await_unpinned(range: &Range<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lent, await_unpinned, is_any_pinned, pinned};
+    use super::{Lent, PAGE, await_unpinned, is_any_pinned, pinned};
     use core::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Duration;
 
+    #[repr(align(4096))]
+    struct Pages([u8; 3 * PAGE as usize]);
+
     #[test]
-    fn who_takes_memory_away_waits_for_its_operation() {
+    fn a_call_that_takes_memory_away_waits_for_the_operation_on_it() {
         static DONE: AtomicBool = AtomicBool::new(false);
-        let mut memory = [0u8; 64];
-        let lent = Lent::to_write(&mut memory);
+        let mut memory = Box::new(Pages([0; 3 * PAGE as usize]));
+        let start = memory.0.as_ptr() as u64;
+        // The end of the second page.
+        let lent = Lent::to_write(&mut memory.0[8000..8100]);
         let (first, second) = (pinned(lent).expect("memory"), pinned(lent).expect("memory"));
         assert!(is_any_pinned());
-        let range = lent.range();
-        // Beside it, and nothing.
-        await_unpinned(&(range.end..range.end + 64));
-        await_unpinned(&(range.start..range.start));
+        // The other pages, and nothing.
+        await_unpinned(start, PAGE);
+        await_unpinned(start + 2 * PAGE, 1);
+        await_unpinned(start + PAGE, 0);
         thread::scope(|scope| {
+            // All of the second page.
             let taker = scope.spawn(|| {
-                await_unpinned(&range);
+                await_unpinned(start + PAGE, 1);
                 assert!(DONE.load(Ordering::SeqCst));
             });
             drop(first);
@@ -174,6 +185,6 @@ mod tests {
             drop(second);
             taker.join().expect("no panic");
         });
-        assert!(!super::PINNED.lock().contains(&range));
+        assert!(!super::PINNED.lock().contains(&lent.range()));
     }
 }
