@@ -433,7 +433,9 @@ through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't
 
 `soil run --cpus 4` gives the machine four processors; the default is one. A program that refers to
 `Domain.spawn` starts them when it creates its first domain or thread, and its threads run on all of
-them from then on. Other programs use one, whatever the machine has.
+them from then on. A program with threads alone does so if it is linked with
+`(link_flags (:standard -ccopt -Wl,-u,caml_domain_spawn))`, which is such a reference. Other
+programs use one, whatever the machine has.
 
 | | |
 |---|---|

@@ -178,7 +178,7 @@ impl arguments::Link {
             }
         }
         let paths = || inputs.iter().map(PathBuf::as_path);
-        let parts = parts::wanted_by(paths());
+        let parts = parts::wanted_by(paths(), &self.undefined());
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
         if parts.contains(&parts::PROCESSORS) {

@@ -2,6 +2,7 @@
 
 use crate::failure::{Context as _, Failure};
 use std::ffi::OsString;
+use std::mem;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -152,6 +153,21 @@ impl Link {
         Ok(())
     }
 
+    /// The symbols that `-u` and `--undefined` refer to.
+    pub fn undefined(&self) -> Vec<&str> {
+        let options = self.linker_options.iter().filter_map(|word| word.to_str());
+        let mut previous = "";
+        let symbols = options.filter_map(|word| {
+            let is_value = matches!(mem::replace(&mut previous, word), "-u" | "--undefined");
+            if is_value {
+                Some(word)
+            } else {
+                word.strip_prefix("--undefined=")
+            }
+        });
+        symbols.collect()
+    }
+
     /// Keeps the linker options that select symbols; the layout and link mode are fixed.
     fn linker_options(&mut self, options: &OsString) {
         const KEPT: [&[u8]; 8] = [
@@ -169,7 +185,7 @@ impl Link {
             let name = word.split(|byte| *byte == b'=').next().unwrap_or(word);
             if KEPT.contains(&name) {
                 self.linker_options.push(OsString::from_vec(word.to_vec()));
-                let takes_next = matches!(name, b"-u" | b"-Map") && word == name;
+                let takes_next = matches!(name, b"-u" | b"--undefined" | b"-Map") && word == name;
                 if takes_next && let Some(next) = words.next() {
                     self.linker_options.push(OsString::from_vec(next.to_vec()));
                 }
@@ -263,7 +279,17 @@ mod tests {
             panic!()
         };
         assert_eq!(link.linker_options, ["--wrap=f", "-u", "g"]);
+        assert!(link.undefined() == ["g"]);
         assert_eq!(link.items, [Item::File("a.o".into())]);
+    }
+
+    #[test]
+    fn knows_the_symbols_that_options_refer_to() {
+        let call = "-Wl,-u,f,--undefined=g -Wl,--undefined,h,--wrap=i,-u";
+        let Ok(Invocation::Link(link)) = parse(arguments(call)) else {
+            panic!()
+        };
+        assert!(link.undefined() == ["f", "g", "h"]);
     }
 
     #[test]

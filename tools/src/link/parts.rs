@@ -228,9 +228,24 @@ const RUNTIME: [&str; 6] = [
     "libunixnat.a",
 ];
 
-/// Returns the symbols of the parts that the objects and archives `inputs` need.
-pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str> {
+/// Returns the symbols of the parts that the objects and archives `inputs` need, or that the
+/// references `undefined` on the command line do.
+pub fn wanted_by<'a>(
+    inputs: impl Iterator<Item = &'a Path>,
+    undefined: &[&str],
+) -> Vec<&'static str> {
     let mut wanted = [false; PARTS.len()];
+    let refer = |wanted: &mut [bool], symbol: &str| {
+        for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
+            let begins = |with: &[&str]| with.iter().any(|with| symbol.starts_with(with));
+            *wanted = *wanted
+                || part.names.contains(&symbol)
+                || begins(part.beginnings) && !begins(part.exceptions);
+        }
+    };
+    for symbol in undefined {
+        refer(&mut wanted, symbol);
+    }
     for input in inputs {
         let name = input.file_name().unwrap_or_default().to_string_lossy();
         if RUNTIME.contains(&&*name) {
@@ -242,14 +257,7 @@ pub fn wanted_by<'a>(inputs: impl Iterator<Item = &'a Path>) -> Vec<&'static str
         for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
             *wanted = *wanted || part.texts.iter().any(|text| contains(&bytes, text));
         }
-        for_each_reference(&bytes, |symbol| {
-            for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
-                let begins = |with: &[&str]| with.iter().any(|with| symbol.starts_with(with));
-                *wanted = *wanted
-                    || part.names.contains(&symbol)
-                    || begins(part.beginnings) && !begins(part.exceptions);
-            }
-        });
+        for_each_reference(&bytes, |symbol| refer(&mut wanted, symbol));
     }
     let wanted = PARTS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
     let mut symbols: Vec<_> = wanted.map(|(part, _)| part.symbol).collect();
@@ -431,7 +439,7 @@ mod tests {
     fn wanted(folder: &Path, name: &str, bytes: &[u8]) -> Vec<&'static str> {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
-        wanted_by([path.as_path()].into_iter())
+        wanted_by([path.as_path()].into_iter(), &[])
     }
 
     #[test]
@@ -477,7 +485,7 @@ mod tests {
             assert!(wanted("main.o", other).is_empty(), "{other}");
         }
         assert!(wanted("libasmrun.a", "pthread_create").is_empty());
-        assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter()).is_empty());
+        assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter(), &[]).is_empty());
     }
 
     #[test]
@@ -531,7 +539,13 @@ mod tests {
             std::fs::write(&path, object(symbol)).unwrap();
             path
         });
-        let wanted = wanted_by(paths.iter().map(|path| path.as_path()));
+        let wanted = wanted_by(paths.iter().map(|path| path.as_path()), &[]);
+        assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
+    }
+
+    #[test]
+    fn references_of_the_command_line_count() {
+        let wanted = wanted_by([].into_iter(), &["main", "caml_domain_spawn"]);
         assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
     }
 
@@ -592,7 +606,7 @@ mod tests {
         std::fs::write(&paths[0], archive).unwrap();
         std::fs::write(&paths[1], object("getrandom")).unwrap();
         assert_eq!(
-            wanted_by(paths.iter().map(|path| path.as_path())),
+            wanted_by(paths.iter().map(|path| path.as_path()), &[]),
             ["soil_with_entropy", "soil_with_threads"]
         );
     }
