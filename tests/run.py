@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the end-to-end tests; see tests/README.md.
 
-Usage: tests/run.py [--long] [--list] [--jobs N] [--arch aarch64] [WORD…]: only the tests whose
-name contains a WORD. With --arch the images are for that processor, emulated by QEMU; tests of PCs
-and of processes are skipped.
+Usage: tests/run.py [--long] [--list] [--jobs N] [--arch aarch64] [--cpus N] [WORD…]: only the tests
+whose name contains a WORD. With --arch the images are for that processor, emulated by QEMU; tests
+of PCs and of processes are skipped. With --cpus the images have N processors.
 """
 
 import os
@@ -13,11 +13,13 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # What forms there are is known before the tests are collected.
-for number, word in enumerate(sys.argv):
-    if word.startswith("--arch="):
-        os.environ["SOIL_TEST_ARCH"] = word.removeprefix("--arch=")
-    elif word == "--arch" and number + 1 < len(sys.argv):
-        os.environ["SOIL_TEST_ARCH"] = sys.argv[number + 1]
+for option in ("arch", "cpus"):
+    variable = f"SOIL_TEST_{option.upper()}"
+    for number, word in enumerate(sys.argv):
+        if word.startswith(f"--{option}="):
+            os.environ[variable] = word.removeprefix(f"--{option}=")
+        elif word == f"--{option}" and number + 1 < len(sys.argv):
+            os.environ[variable] = sys.argv[number + 1]
 
 from harness import runner  # noqa: E402
 

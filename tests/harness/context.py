@@ -21,6 +21,8 @@ PROCESSOR = ARCH or platform.machine()
 QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
 # The beginning of the names of binutils for them.
 BINUTILS = f"{ARCH}-linux-gnu-" if ARCH else ""
+# The processors of the tests' own programs as images, one by default (`tests/run.py --cpus`).
+CPUS = os.environ.get("SOIL_TEST_CPUS", "")
 # The end of the names of QEMU's virtio devices. `virt` has both transports.
 TRANSPORT = {"virt": "device", "microvm": "device", "q35": "pci", "pc": "pci"}
 # The process on Linux's own sockets, whose peers are on the loopback.
@@ -249,6 +251,9 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     elif "--net" not in options:
         words += ["--net", "none"]
     words += options
+    if CPUS and "--machine" in words and "--cpus" not in options:
+        # OCaml's events of 128 domains take 64 MiB (docs/sight.md).
+        words += ["--cpus", CPUS, *(() if "--mem" in options else ("--mem", "192M"))]
     if arguments:
         words += ["--", *arguments]
     return words

@@ -24,6 +24,7 @@ from harness import cross, flaky, machine, relay, sandbox
 from harness.console import PATIENCE, Hang, Timeout
 from harness.context import (
     ARCH,
+    CPUS,
     ROOT,
     SOIL,
     USED,
@@ -304,9 +305,11 @@ def short():
 def build(*targets, programs=()):
     """Builds the tests' programs before the sandbox cuts off the network. `programs` are those to
     build for ARCH, all without any."""
-    environment = None
+    environment = {**os.environ}
+    if CPUS:
+        environment["SOIL_TEST_SYMBOL"] = "caml_domain_spawn"
     if ARCH:
-        environment = cross.environment()
+        environment |= cross.environment()
         targets = [f"--workspace=dune-workspace.{ARCH}"]
         folder = f"_build/soil-{ARCH}/"
         aliases = ("examples/default", "tests/programs/all", "docs/book/code/display/all")
@@ -327,6 +330,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
     parser.add_argument("--again", action="store_true", help="run failed ones again at the end")
     parser.add_argument("--arch", choices=["aarch64"], help="images for it, on this machine's QEMU")
+    parser.add_argument("--cpus", type=int, help="images with so many processors")
     parser.add_argument("--short", action="store_true", help="of --arch: those of make test")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()

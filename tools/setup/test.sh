@@ -232,6 +232,14 @@ tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
 wait "$row" || echo '0 1 the second row' >>"$counts"
 if [ -n "$long" ]; then
   step 'end to end' tests/run.py --no-build --again --long
+  # Threads, the C library, `Unix`, files and the network.
+  several='datagrams/ dns/ disks/ file_ranges/ http/ lwt/ network/ programs/ standard_streams/ tasks/
+    threads/ tls/ unmodified/ wire/'
+  step 'what they run on several processors' tests/run.py --build --cpus 2
+  for cpus in 2 4 8; do
+    # shellcheck disable=SC2086
+    step "end to end, on $cpus processors" tests/run.py --no-build --again --cpus "$cpus" $several
+  done
   if [ -e "$work/arm64" ]; then
     step 'end to end, for arm64' tests/run.py --no-build --again --long --arch aarch64
     step "OCaml's own tests, for arm64" tests/ocaml-suite/run.py --arch aarch64
