@@ -10,6 +10,7 @@ data stays in the host's page cache, since the host survives.
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -109,8 +110,9 @@ def replayed_by_soil(context, disk, last, durable):
 
 
 def newest(child, word):
-    """The number of the last whole line with this word."""
-    return max(int(line.split()[1]) for _, line in child.lines if line.startswith(word + " "))
+    """The number of the last whole line with this word: the kill may cut one off."""
+    whole = (re.fullmatch(rf"{word} (\d+)", line) for _, line in child.lines)
+    return max(int(match[1]) for match in whole if match)
 
 
 def kill(context, cache, kills, block=4096):
