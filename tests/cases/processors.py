@@ -35,6 +35,7 @@ OF_VANISHING = (
     "write of datagrams",
     "pread",
     "pwrite",
+    "pread of a disk",
     "fstat",
     "clock_gettime",
     "nanosleep",
@@ -153,6 +154,18 @@ def vanished():
     return "".join(f"{call}: as expected\n" for call in OF_VANISHING)
 
 
+def large_file(context):
+    """A disk with a file `large`, of which a machine of 64 MiB caches a part."""
+    folder, disk = context.path("files"), context.memory_path("disk")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "large"), "wb") as file:
+        file.write(b"l" * (96 << 20))
+    with open(disk, "wb") as file:
+        file.truncate(128 << 20)
+    context.run("mkfs.ext4", "-q", "-d", folder, disk)
+    return disk
+
+
 def on_processors(count):
     """What affinity.c prints."""
     lines = "".join(f"{subject}: as expected\n" for subject in OF_AFFINITY)
@@ -223,8 +236,10 @@ def add(form):
     def vanishing(context):
         """Memory that one thread unmaps, closes or replaces under system calls of another: they
         succeed, transfer less, or fail with EFAULT, also those that wait meanwhile."""
+        options = ["--disk", f"data={large_file(context)}"]
+        words = ["/tmp/vanishing", "/data/large"]
         for count in FEW:
-            found = run(context, form, count, "/tmp/vanishing", program=VANISHING)
+            found = run(context, form, count, *words, program=VANISHING, options=options)
             assert found == (0, vanished()), found
 
     @test(name=f"affinity-{form}", limit=300)

@@ -81,7 +81,9 @@ static void *come_and_go(void *unused) {
 
 // --- calls that never wait for long --------------------------------------------------------------
 
-static int near, far, file;  // a pipe or a pair of sockets, and a file
+static int near, far, file;  // a pipe or a pair of sockets, and a file in memory
+static int disk;             // a file on a disk, of which most isn't cached
+static off_t disk_size;
 
 static void *feed(void *unused) {
     (void)unused;
@@ -118,6 +120,12 @@ static long read_list(void) {
 
 static long read_file(void) { return pread(file, region, SIZE, 0); }
 static long write_file(void) { return pwrite(file, region, SIZE, 0); }
+static long read_disk(void) {
+    static off_t at;
+    // Neither cached nor read ahead.
+    at = (at + 61 * SIZE) % disk_size;
+    return pread(disk, region, SIZE, at);
+}
 // Not the C library's functions, which use the memory themselves.
 static long stat_file(void) { return syscall(SYS_fstat, file, region); }
 static long time_it(void) {
@@ -130,12 +138,11 @@ static long select_it(void) {
     return select(8, (fd_set *)region, 0, 0, &none);
 }
 static long wait_it(void) {
-    struct timespec none = {0, 0};
-    // FUTEX_WAIT while it isn't 1.
-    return syscall(SYS_futex, region, 0, 1, &none, 0, 0);
+    // FUTEX_WAIT while it is 1, which it never is.
+    return syscall(SYS_futex, region, 0, 1, 0, 0, 0);
 }
 static long wait_until(void) {
-    static const int word = 1;
+    static const int word = 1;  // so that it waits
     long waited = syscall(SYS_futex, &word, 0, 1, region, 0, 0);
     return waited < 0 && errno == ETIMEDOUT ? 0 : waited;
 }
@@ -169,26 +176,28 @@ static const struct {
     void (*open)(void);
     void *(*beside)(void *);
     int expected;  // an error beside EFAULT
+    int times;     // that many times LEAST calls, where few instructions use the memory
 } calls[] = {
-    {"read of a pipe", read_it, pipe_to_read, feed, EAGAIN},
-    {"write to a pipe", write_it, pipe_to_write, drain, EAGAIN},
-    {"readv of a pipe", read_list, pipe_to_read, feed, EAGAIN},
-    {"read of a stream", read_it, stream, feed, EAGAIN},
-    {"recv of a stream", receive_it, stream, feed, EAGAIN},
-    {"write to a stream", write_it, stream, drain, EAGAIN},
-    {"recv of datagrams", receive_it, datagrams, feed, EAGAIN},
-    {"write of datagrams", write_it, datagrams, drain, EAGAIN},
-    {"pread", read_file, nothing, 0, 0},
-    {"pwrite", write_file, nothing, 0, 0},
-    {"fstat", stat_file, nothing, 0, 0},
-    {"clock_gettime", time_it, nothing, 0, 0},
-    {"nanosleep", sleep_it, nothing, 0, 0},
-    {"poll", poll_it, nothing, 0, 0},
-    {"select", select_it, nothing, 0, 0},
-    {"futex", wait_it, nothing, 0, EAGAIN},
-    {"timeout of a futex", wait_until, nothing, 0, 0},
-    {"access", name_it, nothing, 0, ENOENT},
-    {"sigprocmask", mask_it, nothing, 0, 0},
+    {"read of a pipe", read_it, pipe_to_read, feed, EAGAIN, 1},
+    {"write to a pipe", write_it, pipe_to_write, drain, EAGAIN, 1},
+    {"readv of a pipe", read_list, pipe_to_read, feed, EAGAIN, 1},
+    {"read of a stream", read_it, stream, feed, EAGAIN, 1},
+    {"recv of a stream", receive_it, stream, feed, EAGAIN, 1},
+    {"write to a stream", write_it, stream, drain, EAGAIN, 1},
+    {"recv of datagrams", receive_it, datagrams, feed, EAGAIN, 1},
+    {"write of datagrams", write_it, datagrams, drain, EAGAIN, 1},
+    {"pread", read_file, nothing, 0, 0, 1},
+    {"pwrite", write_file, nothing, 0, 0, 1},
+    {"pread of a disk", read_disk, nothing, 0, 0, 1},
+    {"fstat", stat_file, nothing, 0, 0, 1},
+    {"clock_gettime", time_it, nothing, 0, 0, 1},
+    {"nanosleep", sleep_it, nothing, 0, 0, 1},
+    {"poll", poll_it, nothing, 0, 0, 1},
+    {"select", select_it, nothing, 0, 0, 1},
+    {"futex", wait_it, nothing, 0, EAGAIN, 1},
+    {"timeout of a futex", wait_until, nothing, 0, 0, 10},
+    {"access", name_it, nothing, 0, ENOENT, 1},
+    {"sigprocmask", mask_it, nothing, 0, 0, 1},
 };
 
 // Calls until some have succeeded and some haven't.
@@ -199,7 +208,8 @@ static void loop(size_t which) {
     atomic_store(&over, 0);
     pthread_t taker = start(come_and_go, 0), other = taker;
     if (calls[which].beside) other = start(calls[which].beside, 0);
-    for (long n = 0; n < MOST && (n < LEAST || !failed || !(done || others)); n++) {
+    long least = LEAST * calls[which].times;
+    for (long n = 0; n < MOST && (n < least || !failed || !(done || others)); n++) {
         errno = 0;
         if (calls[which].call() >= 0) {
             done++;
@@ -312,13 +322,16 @@ static void waits(void) {
 
 // -------------------------------------------------------------------------------------------------
 
-void vanishing_run(const char *name) {
+void vanishing_run(const char *name, const char *on_disk) {
     region = mmap(0, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(region != MAP_FAILED, "mmap");
     file = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
     check(file >= 0, name);
     check(write(file, steady, SIZE) == SIZE, "write");
     check(write(file, pieces, sizeof pieces) == sizeof pieces, "write");
+    disk = open(on_disk, O_RDONLY);
+    check(disk >= 0, on_disk);
+    disk_size = lseek(disk, 0, SEEK_END) / SIZE * SIZE;
     for (size_t which = 0; which < sizeof calls / sizeof *calls; which++) {
         loop(which);
         fflush(stdout);
@@ -330,7 +343,7 @@ void vanishing_run(const char *name) {
 
 #include <caml/mlvalues.h>
 
-value vanishing_stub(value name) {
-    vanishing_run(String_val(name));
+value vanishing_stub(value name, value on_disk) {
+    vanishing_run(String_val(name), String_val(on_disk));
     return Val_unit;
 }
