@@ -21,6 +21,7 @@ BESIDE = ("waiting", "collecting")
 ORDER = [f"domain_speedup_2_{name}" for name, _ in WORKS.values()]
 ORDER += ["malloc_2domains_per_s", *(name for name, _ in TURNS.values())]
 ORDER += [f"http_share_beside_{kind}_domain" for kind in BESIDE]
+ORDER += [f"http_rps_c64_beside_{kind}_domain" for kind in BESIDE]
 ORDER += [f"http_p99_ms_beside_{kind}_domain" for kind in BESIDE]
 
 
@@ -67,21 +68,25 @@ def domains(options):
 
 
 def http(options):
-    """Requests of 64 connections to one domain, as a share of those without a second one, and the
-    99th percentile of their waits beside it in ms."""
+    """Requests of 64 connections to one domain beside a second one: their rate, also as a share of
+    that without a second one, and the 99th percentile of their times in ms."""
     shares = [Figure(f"http_share_beside_{kind}_domain", "share", "higher") for kind in BESIDE]
-    waits = [Figure(f"http_p99_ms_beside_{kind}_domain", "ms", "lower") for kind in BESIDE]
+    rates = [
+        Figure(f"http_rps_c64_beside_{kind}_domain", "requests/s", "higher") for kind in BESIDE
+    ]
+    times = [Figure(f"http_p99_ms_beside_{kind}_domain", "ms", "lower") for kind in BESIDE]
 
     def load(command):
         return served(command, lambda host, _pid: wrk(host, 64, options.seconds))
 
     for _ in range(options.pairs):
         alone = [load(guest)[0] for guest in guests(options, "alone", "80")]
-        for kind, share, wait in zip(BESIDE, shares, waits, strict=True):
-            rates, tails = zip(*map(load, guests(options, kind, "80")), strict=True)
-            share.add(*(beside / of for beside, of in zip(rates, alone, strict=True)))
-            wait.add(*tails)
-    return shares + waits
+        for kind, share, rate, time in zip(BESIDE, shares, rates, times, strict=True):
+            both, tails = zip(*map(load, guests(options, kind, "80")), strict=True)
+            share.add(*(beside / of for beside, of in zip(both, alone, strict=True)))
+            rate.add(*both)
+            time.add(*tails)
+    return shares + rates + times
 
 
 GROUPS = {"domains": domains, "domains_http": http}
