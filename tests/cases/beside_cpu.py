@@ -13,7 +13,7 @@ TURNS = "tests/programs/threads/turns.exe"
 SLEEPS = "tests/programs/threads/sleeps.exe"
 REQUESTS = 300
 # The longest wait for an answer, in seconds: docs/performance/domains.md.
-LONGEST = 2.0
+LONGEST = 1.0
 
 
 def beside_jobs(context, form, kind, number, running, cpus=1, fails=False):

@@ -358,7 +358,10 @@ def allocations_of_a_process(context):
 @test(limit=180)
 def vanishing_of_a_process(context):
     """A process does the same with memory that vanishes."""
-    child = context.soil(VANISHING, "process", context.path("vanishing"))
+    with open(context.path("large"), "wb") as file:
+        file.truncate(8 << 20)
+    words = [context.path("vanishing"), context.path("large")]
+    child = context.soil(VANISHING, "process", *words)
     assert (child.finish(context.remaining()), child.text) == (0, vanished()), child.text
 
 
