@@ -167,11 +167,11 @@ def a_machine_volume_stops_answering(context):
                 is_stalled = "data answers again" not in child.text
                 limit(0)
                 status, output = outcome(child, context)
+                assert status == 0, output
+                check(context, kind, path)
                 if is_stalled:
                     break
-            assert status == 0, output
             check_work(context, output)
-            check(context, kind, path)
 
 
 @test(limit=180)

@@ -23,6 +23,8 @@ QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
 BINUTILS = f"{ARCH}-linux-gnu-" if ARCH else ""
 # The processors of the tests' own programs as images, one by default (`tests/run.py --cpus`).
 CPUS = os.environ.get("SOIL_TEST_CPUS", "")
+# A symbol of images with the part for several processors.
+OF_SEVERAL = b"soil_with_processors"
 # The end of the names of QEMU's virtio devices. `virt` has both transports.
 TRANSPORT = {"virt": "device", "microvm": "device", "q35": "pci", "pc": "pci"}
 # The process on Linux's own sockets, whose peers are on the loopback.
@@ -228,6 +230,10 @@ def executable(program, form):
         if subprocess.run(query, capture_output=True, check=False).returncode != 0:
             raise Skip(f"the OCaml library {library} isn't installed; docs/libraries.md names it")
     assert os.path.exists(path), f"{path} is not built; run: make build"
+    if CPUS and context != "default" and inside.startswith("tests/programs/"):
+        with open(path, "rb") as file:
+            build = f"tests/run.py --build --cpus {CPUS}"
+            assert OF_SEVERAL in file.read(), f"{path} is for one processor; run: {build}"
     return path
 
 
