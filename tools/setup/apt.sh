@@ -283,7 +283,7 @@ restore_sources() {
   if [ -f "$record" ]; then
     asked=$(recorded asked)
     if [ -n "$asked" ]; then
-      came=$(mktemp)
+      came=$(mktemp) || fail "no file for a list: make room in ${TMPDIR:-/tmp}, or set TMPDIR"
       sed 's/^[a-z]* //' "$record" | sort -u >"$came"
       foreign=$(would_remove remove $asked | comm -23 - "$came" | tr '\n' ' ')
       if [ -z "$foreign" ]; then

@@ -11,7 +11,7 @@ fi
 # The archives are those of a machine with x86-64, on each machine.
 uname() { echo x86_64; }
 . tools/setup/packages.sh
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 . tools/setup/checks.sh
 more() { grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5; }

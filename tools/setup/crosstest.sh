@@ -9,7 +9,7 @@ for tool in apt-get apt-cache dpkg-deb; do
     exit 0
   fi
 done
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 . tools/setup/checks.sh
 more() { tail -n 5 "$work/log"; }

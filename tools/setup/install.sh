@@ -49,7 +49,7 @@ install)
   done
   # Writes only in this folder: beside it, in /tmp, others could plant links, which root would
   # follow.
-  private=$(mktemp -d)
+  private=$(mktemp -d) || fail "no folder for the files: make room in ${TMPDIR:-/tmp}, or set TMPDIR"
   trap 'rm -rf "$private"' EXIT
   staging=$private/tree
   mkdir "$staging"
@@ -128,7 +128,7 @@ END
 uninstall)
   [ -f "$manifest" ] || fail "nothing of Soil's is in $root (no $manifest)"
   [ -w "$root" ] || fail "no right to write to $root: run as root"
-  list=$(mktemp)
+  list=$(mktemp) || fail "no file for a list: make room in ${TMPDIR:-/tmp}, or set TMPDIR"
   cp "$manifest" "$list"
   uninstall "$list"
   rm -f "$list"

@@ -12,7 +12,7 @@ if ! git rev-parse -q --verify "$since^{commit}" >/dev/null 2>&1; then
   echo "skipped: no commit $since here to compare with"
   exit 0
 fi
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 kernel=$(printf 'kernel/src/%s.rs ' board/pc/clock/discipline board/pc/clock/rtc firmware/acpi firmware/aml firmware/command_line memory/frames memory/reserve memory/tables memory/tlb memory/vma wait/polling wait/timer)
 # shellcheck disable=SC2086 # a list

@@ -5,7 +5,7 @@
 # findlib, and a new project outside of the repository is built and run.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 . tools/setup/packages.sh
 . tools/setup/checks.sh

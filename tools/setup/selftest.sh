@@ -3,7 +3,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 repository=$PWD
-work=$(mktemp -d)
+work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 . tools/setup/checks.sh
 # holds NAME COMMAND…: the command succeeds.
@@ -123,6 +123,8 @@ check 'crates for arm64, on arm64' no "$(outlined aarch64)"
 check 'crates for arm64, on x86-64' no "$(outlined x86_64 --target=aarch64-unknown-linux-gnu)"
 check 'crates for x86-64' yes "$(outlined x86_64)"
 
+# Without a folder of its own, a test would write to this machine's /bin.
+check 'scripts end without a temporary folder' '' "$(grep '^ *[a-z]*=$(mktemp' tools/setup/*.sh | grep -v ' || [a-z]')"
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
 # Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and

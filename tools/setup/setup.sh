@@ -152,7 +152,7 @@ rustup_libraries() {
 unpack() {
   target=$1
   shift
-  scratch=$(mktemp -d)
+  scratch=$(mktemp -d) || fail "no folder for packages: make room in ${TMPDIR:-/tmp}, or set TMPDIR"
   # apt drops its privileges to fetch: the folder must be accessible.
   chmod 755 "$scratch"
   (

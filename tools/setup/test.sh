@@ -28,7 +28,7 @@ if [ -z "$second" ]; then
   # the build is faster.
   if [ -n "${CI:-}" ] || [ ! -d target/debug/incremental ]; then export CARGO_INCREMENTAL=0; fi
   start=$(date +%s)
-  work=$(mktemp -d)
+  work=$(mktemp -d) || exit 1
   trap 'rm -rf "$work"' EXIT
 fi
 slow=$work/slow
