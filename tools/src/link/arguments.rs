@@ -168,9 +168,10 @@ impl Link {
         symbols.collect()
     }
 
-    /// Keeps the linker options that select symbols; the layout and link mode are fixed.
+    /// Keeps the linker options that select symbols, and those that leave out debugging
+    /// information; the layout and link mode are fixed.
     fn linker_options(&mut self, options: &OsString) {
-        const KEPT: [&[u8]; 8] = [
+        const KEPT: [&[u8]; 10] = [
             b"--defsym",
             b"--wrap",
             b"--undefined",
@@ -179,6 +180,8 @@ impl Link {
             b"--no-whole-archive",
             b"--allow-multiple-definition",
             b"-Map",
+            b"--strip-debug",
+            b"-S",
         ];
         let mut words = options.as_bytes().split(|byte| *byte == b',').peekable();
         while let Some(word) = words.next() {
@@ -274,11 +277,15 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_chooses_symbols() {
-        let Ok(Invocation::Link(link)) = parse(arguments("-Wl,-z,now,--wrap=f,-u,g a.o")) else {
+    fn keeps_what_chooses_symbols_and_debugging_information() {
+        let call = "-Wl,-z,now,--wrap=f,-u,g,--strip-debug a.o";
+        let Ok(Invocation::Link(link)) = parse(arguments(call)) else {
             panic!()
         };
-        assert_eq!(link.linker_options, ["--wrap=f", "-u", "g"]);
+        assert_eq!(
+            link.linker_options,
+            ["--wrap=f", "-u", "g", "--strip-debug"]
+        );
         assert!(link.undefined() == ["g"]);
         assert_eq!(link.items, [Item::File("a.o".into())]);
     }
