@@ -110,7 +110,7 @@ operations! {
     fn tcp_write_shared(connection: Handle, bytes: Arc<dyn SendBuffer>) -> Result<(), Error>;
     fn send_now(handle: Handle, now_ns: u64);
     fn tcp_shutdown(connection: Handle) -> Result<(), Error>;
-    fn tcp_send_urgent(connection: Handle) -> Result<(), Error>;
+    fn tcp_send_urgent(connection: Handle, len: usize) -> Result<(), Error>;
     fn tcp_urgent(connection: Handle) -> Result<usize, Error>;
     fn tcp_urgent_behind(connection: Handle, back: u32) -> Result<usize, Error>;
     fn tcp_info(connection: Handle) -> Result<Info, Error>;

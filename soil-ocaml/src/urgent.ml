@@ -6,9 +6,12 @@ let left_of (d : Descriptor.t) =
 let left c = left_of (Typed.any c)
 
 let send c b off len =
-  File_descriptor.write c b off len;
+  Descriptor.check_bytes "send" b off len;
   let d = Typed.any c in
-  ignore (check d "send" (Soil_raw_tcp.tcp_send_urgent d.handle))
+  Descriptor.exclusively d (fun () ->
+      (* Before the bytes: a segment that leaves without the pointer never gets it. *)
+      ignore (check d "send" (Soil_raw_tcp.tcp_send_urgent d.handle len));
+      File_descriptor.write c b off len)
 
 let wait ?timeout c =
   let d = Typed.any c in

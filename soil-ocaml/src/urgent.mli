@@ -8,7 +8,8 @@
 val send : [> `Write | `Connection ] File_descriptor.t -> bytes -> int -> int -> unit
 (** [send c b off len] is {!File_descriptor.write}[ c b off len], and marks all data written to [c]
     so far as urgent, up to the last of these bytes. The peer gets the pointer even while its window
-    is closed. Waits and raises like [write]. *)
+    is closed. Waits and raises like [write]; if it is cancelled, the bytes that are written next
+    are urgent instead. *)
 
 val left : [> `Connection ] File_descriptor.t -> int
 (** [left c] is the number of unread bytes up to the end of the peer's urgent data, received or not;

@@ -45,6 +45,9 @@ let urgent () =
   with_pair @@ fun server client ->
   int "nothing" 0 (Soil.Urgent.left server);
   fails_with "in its time" Timed_out (fun () -> Soil.Urgent.wait ~timeout:0.02 server);
+  (match Soil.Urgent.send client Bytes.empty 0 1 with
+  | () -> Alcotest.fail "sent what there isn't"
+  | exception Invalid_argument _ -> ());
   bool "cancelled" true (T.timeout_opt 0.02 (fun () -> Soil.Urgent.wait server) = None);
   let send () =
     T.yield ();

@@ -1503,10 +1503,11 @@ Int soil_tcp_info(Int fd, Ints into);
 Int soil_tcp_abort(Int fd);
 
 /**
- * Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
- * even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+ * Marks all that was written to a connection so far and the next `len` bytes as urgent, to be
+ * called before they are written: the peer gets the pointer at once, even if its window is closed.
+ * Errors: `Wrong_kind`, `Not_connected`, `Invalid` for a negative `len`.
  */
-Int soil_tcp_send_urgent(Int fd);
+Int soil_tcp_send_urgent(Int fd, Int len);
 
 /**
  * The number of bytes from the next one to be read to the last that the peer calls urgent, come or

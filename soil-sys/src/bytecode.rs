@@ -143,7 +143,7 @@ stubs! {
     fn soil_tcp_keepalive_bytecode = soil_tcp_keepalive(fd, idle, interval, count);
     fn soil_tcp_info_bytecode = soil_tcp_info(fd, into);
     fn soil_tcp_abort_bytecode = soil_tcp_abort(fd);
-    fn soil_tcp_send_urgent_bytecode = soil_tcp_send_urgent(fd);
+    fn soil_tcp_send_urgent_bytecode = soil_tcp_send_urgent(fd, len);
     fn soil_tcp_urgent_bytecode = soil_tcp_urgent(fd, back);
     fn soil_tcp_lease_bytecode = soil_tcp_lease(fd, into);
     fn soil_tcp_lease_end_bytecode = soil_tcp_lease_end(lease, buffer);

@@ -332,12 +332,15 @@ impl Stack {
             .change(connection, |machine| machine.shutdown_send())
     }
 
-    /// Marks all written data as urgent (RFC 9293, 3.8.5), and signals this to the peer even if its
-    /// window is closed. New programs shouldn't use it (RFC 6093, 5): the bytes stay in the stream.
-    pub fn tcp_send_urgent(&mut self, connection: Handle) -> Result<(), Error> {
+    /// Marks all written data and the next `len` bytes as urgent (RFC 9293, 3.8.5), and signals
+    /// this to the peer even if its window is closed. Called before the bytes are written: a
+    /// segment that is sent without the pointer never gets it. New programs shouldn't use it
+    /// (RFC 6093, 5): the bytes stay in the stream.
+    pub fn tcp_send_urgent(&mut self, connection: Handle, len: usize) -> Result<(), Error> {
         self.sockets.connected_mut(connection)?;
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.sockets
-            .change(connection, |machine| machine.send_urgent())
+            .change(connection, |machine| machine.send_urgent(len))
     }
 
     /// Number of unread bytes up to the last one that the peer marked as urgent; 0: none (RFC 9293,

@@ -222,7 +222,7 @@ fn act(stack: &mut Stack, random: &mut Random, open: &mut Vec<Handle>, peer: &st
             26 => drop(stack.tcp_set_keepalive(one, Some(Keepalive::every(SECOND)))),
             27 => drop(stack.tcp_set_user_timeout(one, 3 * SECOND)),
             28 => drop(stack.tcp_set_nodelay(one, random.chance(500_000))),
-            29 => drop(stack.tcp_send_urgent(one)),
+            29 => drop(stack.tcp_send_urgent(one, random.below(3000) as usize)),
             30..34 => {
                 if let Ok(Some(lease)) = stack.tcp_read_lease(one) {
                     stack.tcp_return(lease);

@@ -336,8 +336,8 @@ fn urgent_data_is_sent_with_its_pointer() {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
         let begin = talk.ack;
+        talk.stack().tcp_send_urgent(handle, 3000).expect("open");
         talk.stack().tcp_write(handle, &[1; 3000]).expect("room");
-        talk.stack().tcp_send_urgent(handle).expect("open");
         let received = talk.listen(10 * MS);
         let data: Vec<&Tcp> = received.iter().filter(|s| !s.payload.is_empty()).collect();
         assert!(data.len() >= 3);
@@ -354,7 +354,7 @@ fn urgent_data_is_sent_with_its_pointer() {
         let closed = talk.segment().window(0);
         talk.send(&closed);
         talk.stack().tcp_write(handle, &[2; 500]).expect("room");
-        talk.stack().tcp_send_urgent(handle).expect("open");
+        talk.stack().tcp_send_urgent(handle, 0).expect("open");
         let told = talk.expect(100 * MS, |segment| segment.has(URG));
         assert_eq!((told.payload.len(), told.urgent), (0, 500));
     }

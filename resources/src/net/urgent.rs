@@ -10,11 +10,12 @@ use platform::error::{Answer, Error};
 use reactor::table::Fd;
 
 /// See `soil_tcp_send_urgent`.
-pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
+pub fn send(rt: &mut Runtime, fd: Fd, len: Int) -> Answer {
+    let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
     needs_stack(rt, "urgent data")?;
     let (stack, socket) = socket(rt, key)?;
-    stack.tcp_send_urgent(socket.handle).map_err(error)?;
+    stack.tcp_send_urgent(socket.handle, len).map_err(error)?;
     Ok(0)
 }
 

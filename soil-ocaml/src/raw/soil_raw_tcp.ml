@@ -130,11 +130,13 @@ external tcp_abort :
 
 external tcp_send_urgent :
   (int[@untagged]) ->
+  (int[@untagged]) ->
   (int[@untagged])
   = "soil_tcp_send_urgent_bytecode" "soil_tcp_send_urgent"
 [@@noalloc]
-(** Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
-    even if its window is closed. Errors: [Wrong_kind], [Not_connected]. *)
+(** Marks all that was written to a connection so far and the next [len] bytes as urgent, to be
+    called before they are written: the peer gets the pointer at once, even if its window is closed.
+    Errors: [Wrong_kind], [Not_connected], [Invalid] for a negative [len]. *)
 
 external tcp_urgent :
   (int[@untagged]) ->

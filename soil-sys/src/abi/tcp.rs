@@ -111,11 +111,12 @@ pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
     call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))
 }
 
-/// Marks all that was written to a connection so far as urgent: the peer gets the pointer at once,
-/// even if its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+/// Marks all that was written to a connection so far and the next `len` bytes as urgent, to be
+/// called before they are written: the peer gets the pointer at once, even if its window is closed.
+/// Errors: `Wrong_kind`, `Not_connected`, `Invalid` for a negative `len`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_send_urgent(fd: Int) -> Int {
-    call(|rt| glue::urgent::send(rt, Fd::decode(fd)?))
+pub extern "C" fn soil_tcp_send_urgent(fd: Int, len: Int) -> Int {
+    call(|rt| glue::urgent::send(rt, Fd::decode(fd)?, len))
 }
 
 /// The number of bytes from the next one to be read to the last that the peer calls urgent, come or

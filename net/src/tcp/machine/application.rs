@@ -11,6 +11,10 @@ use super::tcb::{Machine, due};
 use super::timers::{OFF, Timers};
 use crate::types::{Congestion, Error, Keepalive};
 
+/// How far the urgent pointer may precede the bytes, in bytes: a quarter of the sequence numbers
+/// that count as later.
+const MAX_URGENT: u32 = 1 << 29;
+
 /// Receiving.
 impl Machine {
     /// Copies the first received bytes that were not consumed yet, as many as fit; returns their
@@ -71,12 +75,12 @@ impl Machine {
 
 /// Sending.
 impl Machine {
-    /// Marks the bytes written so far as urgent; the peer gets the pointer at once, even if its
-    /// window is closed.
-    pub(crate) fn send_urgent(&mut self) {
-        let end = self.send_queue.end();
-        if self.state.can_send() && end.after(self.snd_una) {
-            self.urgent.snd_up = Some(end);
+    /// Marks the bytes written so far and the next `len` ones, at most [`MAX_URGENT`], as urgent;
+    /// the peer gets the pointer at once, even if its window is closed.
+    pub(crate) fn send_urgent(&mut self, len: u32) {
+        let end = self.send_queue.end() + len.min(MAX_URGENT);
+        if self.state.can_send() && !self.fin_queued && end.after(self.snd_una) {
+            self.urgent.send_until(end);
             self.due |= due::ACK | due::DATA;
         }
     }

@@ -42,6 +42,11 @@ impl Urgent {
         core::mem::take(&mut self.advanced)
     }
 
+    /// Moves the pointer to `end`, never back.
+    pub(super) fn send_until(&mut self, end: Seq) {
+        self.snd_up = self.snd_up.filter(|up| up.after(end)).or(Some(end));
+    }
+
     /// SND.UNA advanced: drops an acknowledged pointer.
     pub(super) fn acknowledged(&mut self, snd_una: Seq) {
         self.snd_up = self.snd_up.filter(|end| end.after(snd_una));

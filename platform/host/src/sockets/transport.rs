@@ -250,7 +250,7 @@ impl Transport for Sockets {
         self.shutdown(connection)
     }
 
-    fn tcp_send_urgent(&mut self, _: Handle) -> Result<(), Error> {
+    fn tcp_send_urgent(&mut self, _: Handle, _: usize) -> Result<(), Error> {
         Err(UNSUPPORTED)
     }
 

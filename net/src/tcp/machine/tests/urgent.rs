@@ -57,7 +57,7 @@ fn a_pointer_that_was_passed_stays_passed() {
     script.machine.take_urgent_advance();
     script.read();
     script.write(b"bye");
-    script.machine.send_urgent();
+    script.machine.send_urgent(0);
     let out = script.out();
     assert_eq!((out[0].0.flags.has(Flags::URG), out[0].0.urgent), (true, 3));
     script.give(&header(Flags::ACK, 6, 4), b"");
@@ -85,13 +85,13 @@ fn a_pointer_that_was_passed_stays_passed() {
 fn segments_point_at_the_end_of_what_was_urgent() {
     let mut script = Script::established(&setup());
     // Nothing was written: nothing is urgent.
-    script.machine.send_urgent();
+    script.machine.send_urgent(0);
     assert!(script.out().is_empty());
     let mut window = header(Flags::ACK, 1, 1);
     window.window = 3000;
     script.give(&window, b"");
     assert_eq!(script.write(&[7; 4000]), 4000);
-    script.machine.send_urgent();
+    script.machine.send_urgent(0);
     script.write(&[8; 1000]);
     let pointers = |script: &mut Script| -> Vec<(u32, bool, u32)> {
         let out = script.out();
@@ -118,9 +118,39 @@ fn segments_point_at_the_end_of_what_was_urgent() {
     let mut far = Script::established(&setup());
     far.machine.set_send_max(100_000);
     assert_eq!(far.write(&[1; 90_000]), 90_000);
-    far.machine.send_urgent();
+    far.machine.send_urgent(0);
     let first = &far.out()[0].0;
     assert_eq!((ours(first.seq), first.urgent), (1, 0xffff));
+}
+
+/// A pointer that precedes its bytes is with each segment of them, also with one that is sent before
+/// the last bytes are written. It doesn't move back.
+#[test]
+fn the_pointer_precedes_its_bytes() {
+    let mut script = Script::established(&setup());
+    script.machine.send_urgent(9);
+    let pointer = |script: &mut Script| -> Vec<(usize, bool, u16)> {
+        let out = script.out();
+        out.iter()
+            .map(|(header, data)| (data.len(), header.flags.has(Flags::URG), header.urgent))
+            .collect()
+    };
+    assert_eq!(pointer(&mut script), [(0, true, 9)]);
+    script.write(b"stop");
+    assert_eq!(pointer(&mut script), [(4, true, 9)]);
+    script.give(&header(Flags::ACK, 1, 5), b"");
+    script.machine.send_urgent(2);
+    assert_eq!(pointer(&mut script), [(0, true, 5)]);
+    script.write(b" now!");
+    assert_eq!(pointer(&mut script), [(5, true, 5)]);
+    script.give(&header(Flags::ACK, 1, 10), b"");
+    script.write(b"more");
+    assert_eq!(pointer(&mut script), [(4, false, 0)]);
+    // After the end nothing more comes.
+    script.give(&header(Flags::ACK, 1, 14), b"");
+    script.machine.shutdown_send();
+    script.machine.send_urgent(u32::MAX);
+    assert!(pointer(&mut script).iter().all(|(_, urgent, _)| !urgent));
 }
 
 /// A pointer into unread bytes is reported, even with a closed window.
@@ -136,7 +166,7 @@ fn a_pointer_is_sent_even_to_a_closed_window() {
     script.give(&closed, b"");
     script.write(b"now");
     assert!(script.out().is_empty());
-    script.machine.send_urgent();
+    script.machine.send_urgent(0);
     let out = script.out();
     assert_eq!((out.len(), out[0].1.len(), out[0].0.urgent), (1, 0, 3));
     assert!(out[0].0.flags.has(Flags::URG));
