@@ -12,6 +12,7 @@ from harness.context import BINUTILS, FORMS, MACHINES, PROCESSOR, ROOT, clean, f
 from harness.runner import test
 
 EXPECTED = os.path.join(ROOT, "tests", "programs", "expected")
+FAULTS = "tests/programs/faults/faults.exe"
 
 
 def expected(label):
@@ -238,21 +239,21 @@ PROGRAMS = [
         forms=MACHINES,
         contains=["guard page of a kernel stack: stack overflow"],
     ),
-    Program("fault-null", "faults", ["null"], status=139, contains=["before"]),
-    Program("fault-code", "faults", ["code"], status=139, contains=["before"]),
-    Program("fault-stack", "faults", ["stack"], status=139, contains=["before"]),
-    Program("fault-far", "faults", ["far"], status=139, contains=["before"]),
-    Program("fault-illegal", "faults", ["illegal"], status=132, contains=["before"]),
-    Program("fault-breakpoint", "faults", ["breakpoint"], status=133, contains=["before"]),
-    Program("fault-divide", "faults", ["divide"], status=136, contains=["before"]),
+    Program("fault-null", FAULTS, ["null"], status=139, contains=["before"]),
+    Program("fault-code", FAULTS, ["code"], status=139, contains=["before"]),
+    Program("fault-stack", FAULTS, ["stack"], status=139, contains=["before"]),
+    Program("fault-far", FAULTS, ["far"], status=139, contains=["before"]),
+    Program("fault-illegal", FAULTS, ["illegal"], status=132, contains=["before"]),
+    Program("fault-breakpoint", FAULTS, ["breakpoint"], status=133, contains=["before"]),
+    Program("fault-divide", FAULTS, ["divide"], status=136, contains=["before"]),
     # QEMU's software processor has no SIMD exceptions, whatever MXCSR says.
     Program(
-        "fault-float", "faults", ["float"], status=136, forms=("process",), contains=["before"]
+        "fault-float", FAULTS, ["float"], status=136, forms=("process",), contains=["before"]
     ),
-    Program("fault-x87", "faults", ["x87"], status=136, contains=["before"]),
+    Program("fault-x87", FAULTS, ["x87"], status=136, contains=["before"]),
     Program(
         "fault-report-illegal",
-        "faults",
+        FAULTS,
         ["illegal"],
         status=132,
         forms=MACHINES,
@@ -260,7 +261,7 @@ PROGRAMS = [
     ),
     Program(
         "fault-report",
-        "faults",
+        FAULTS,
         ["null"],
         status=139,
         forms=MACHINES,
@@ -268,7 +269,7 @@ PROGRAMS = [
     ),
     Program(
         "fault-report-stack",
-        "faults",
+        FAULTS,
         ["stack"],
         status=139,
         forms=MACHINES,
