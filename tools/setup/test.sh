@@ -17,8 +17,8 @@ long=
 [ "${1:-}" != --long ] || long=--long
 
 if [ -z "$second" ]; then
-  # Disk space of a whole run below the repository, in KiB; a full disk causes misleading errors.
-  needed=5000000
+  # Disk space of a whole run, in KiB; a full disk causes misleading errors.
+  needed=9000000
   free=$(df -Pk . | awk 'NR == 2 { print $4 }')
   if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then
     echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
