@@ -54,5 +54,8 @@ pub use space::{
 };
 pub use stacks::{grow_on_demand, kernel_stack};
 pub use start::{DirectMemory, SetupError, release_low, set_up};
-pub use user::{atomic_word, bytes, bytes_mut, copy_out, is_empty, load, path, store, vectors};
+pub use user::{
+    atomic_word, bytes, bytes_mut, copy_out, is_empty, load, load_shared, path, store,
+    store_shared, vectors,
+};
 pub use vma::Protection;

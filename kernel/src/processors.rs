@@ -24,7 +24,7 @@ use crate::board::processors::{self as machine, Others};
 use crate::errno::Errno;
 use crate::peers::shootdown::Requests;
 use crate::peers::{self, Peers, Set};
-use crate::syscall::{load_set, store_set};
+use crate::syscall::{beside, load_set, store_set};
 use crate::{cell, clock, console, memory, power, signals, time, wait};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -417,6 +417,13 @@ extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, E
             *result = ask_for(process, len, at);
             true
         }
+        _ if peers::several() && wait::has_threads() => match beside::answer(call) {
+            Some(answer) => {
+                *result = answer;
+                true
+            }
+            None => false,
+        },
         _ => false,
     }
 }

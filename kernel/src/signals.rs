@@ -118,7 +118,7 @@ fn origin(signal: u64, code: u64) -> Origin {
 }
 
 /// Sets of signals have 64 bits.
-fn check_size(size: u64) -> Result<(), Errno> {
+pub fn check_size(size: u64) -> Result<(), Errno> {
     if size == 8 {
         Ok(())
     } else {
@@ -158,6 +158,11 @@ pub fn set_mask(how: u64, new: u64, old: u64, size: u64) -> Result<u64, Errno> {
     let set = load_some(new)?.map(|[set]| set);
     let previous = with(|state| state.change_mask(how, set))?;
     store_some(old, &[previous])
+}
+
+/// Changes the running thread's mask by `set`, if one is given; returns the previous one.
+pub fn change_mask(how: u64, set: Option<u64>) -> Result<u64, Errno> {
+    with(|state| state.change_mask(how, set))
 }
 
 /// `rt_sigpending`.

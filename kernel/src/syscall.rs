@@ -9,6 +9,7 @@
 //! All run with interrupts disabled, on the kernel's single stack for system calls, so that one
 //! runs at a time; a halt during a call enables interrupts.
 
+pub mod beside;
 mod clocks;
 mod mapping;
 mod processors;

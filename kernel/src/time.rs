@@ -5,8 +5,8 @@
 //! it can, and steps it after a disruption.
 //!
 //! The monotonic clock may be read from every context, by tasks, ticks and interrupts, and on every
-//! processor once the first has read it; wall time on the first. A change of the page, and a
-//! comparison, happens with interrupts disabled.
+//! processor once the first has read it; wall time by one processor at a time, but for
+//! [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
 
 pub use crate::arch::counter::counter;
 #[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
@@ -156,6 +156,14 @@ pub fn wall_ns() -> u64 {
         base => base,
     };
     base.saturating_add(now)
+}
+
+/// Whether several processors may read the wall time at once: it was read before, and no VMClock is
+/// read from time to time.
+pub fn has_wall_for_all() -> bool {
+    // Acquire: pairs with `read_wall_base`.
+    WALL_BASE.load(Ordering::Acquire) != u64::MAX
+        && DISRUPTION_AT.load(Ordering::Relaxed) == u64::MAX
 }
 
 /// Adjusts the wall clock by `offset_ns`.

@@ -64,6 +64,7 @@ SUBJECTS = (
     "signals",
     "interrupts",
     "descriptors",
+    "calls",
     "mappings",
     "discards",
     "allocations",

@@ -2,12 +2,13 @@
 //! with no cell held.
 //!
 //! Calls that run one at a time have what they checked until they wait: so do those that take
-//! memory away. Futexes run beside these, and read a word by its frame ([`atomic_word`]).
+//! memory away. Others run beside these, and access a futex ([`atomic_word`]) and a few words
+//! ([`load_shared`], [`store_shared`]) by their frames.
 
 use super::describe::permits;
 use super::layout::{DIRECT, PROGRAM};
-use super::space::{Fault, with};
-use crate::arch::paging::{PAGE, frame_of, is_present};
+use super::space::{Fault, Memory, with};
+use crate::arch::paging::{PAGE, frame_of, is_present, set_written};
 use crate::errno::Errno;
 use crate::peers;
 use core::ptr::NonNull;
@@ -88,20 +89,85 @@ pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
     Ok(unsafe { pointer.cast().read_unaligned() })
 }
 
-/// Where the direct map has the program's readable byte at `address`.
-fn in_direct_map(address: u64) -> Option<NonNull<u8>> {
-    with(|memory| {
-        memory
-            .vmas
+impl Memory {
+    /// Where the direct map has the program's byte at `address`, if the program may read (or write)
+    /// it.
+    fn in_direct_map(&mut self, address: u64, write: bool) -> Option<NonNull<u8>> {
+        self.vmas
             .find(address)
-            .filter(|vma| vma.protection.read)?;
-        if !memory.present(address) && memory.fault(address, false, false) != Fault::Mapped {
+            .filter(|vma| vma.protection.allows(write, false))?;
+        if !self.present(address) && self.fault(address, write, false) != Fault::Mapped {
             return None;
         }
-        let (entry, _) = memory.tables.get(&mut memory.physical, address);
+        let (entry, _) = self.tables.get(&mut self.physical, address);
         let place = DIRECT + frame_of(entry) + address % PAGE;
         NonNull::new(place as *mut u8).filter(|_| is_present(entry))
-    })
+    }
+
+    /// Copies `len` bytes of the program at `start` by `copy`, which gets where the direct map has
+    /// each page's part, and that part's offset and length.
+    fn copy_pages(
+        &mut self,
+        start: u64,
+        len: usize,
+        write: bool,
+        mut copy: impl FnMut(NonNull<u8>, usize, usize),
+    ) -> Result<(), Errno> {
+        let mut done = 0;
+        while done < len {
+            let at = start.wrapping_add(done as u64);
+            let part = (len - done).min((PAGE - at % PAGE) as usize);
+            let place = self.in_direct_map(at, write).ok_or(Errno::EFAULT)?;
+            copy(place, done, part);
+            if write {
+                let page = at - at % PAGE;
+                let set = |_: &mut _, _, entry| set_written(entry);
+                self.tables
+                    .update(&mut self.physical, page, page + PAGE, set);
+            }
+            done += part;
+        }
+        Ok(())
+    }
+}
+
+/// Like [`load`], while another call may take the memory away.
+pub fn load_shared<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
+    if !PROGRAM.contains(&start) {
+        return load(start);
+    }
+    let mut words = [0; N];
+    let into: *mut u8 = words.as_mut_ptr().cast();
+    with(|memory| {
+        memory.copy_pages(start, N * 8, false, |place, offset, len| {
+            // SAFETY: the frame is the program's and stays so while the address space is used here;
+            // the part is within the words, any bytes of which are valid.
+            unsafe {
+                into.add(offset)
+                    .copy_from_nonoverlapping(place.as_ptr(), len)
+            };
+        })
+    })?;
+    Ok(words)
+}
+
+/// Like [`store`], while another call may take the memory away.
+pub fn store_shared(start: u64, words: &[u64]) -> Result<u64, Errno> {
+    if !PROGRAM.contains(&start) {
+        return store(start, words);
+    }
+    let from: *const u8 = words.as_ptr().cast();
+    with(|memory| {
+        memory.copy_pages(start, size_of_val(words), true, |place, offset, len| {
+            // SAFETY: as in `load_shared`, and the program may write there.
+            unsafe {
+                place
+                    .as_ptr()
+                    .copy_from_nonoverlapping(from.add(offset), len)
+            };
+        })
+    })?;
+    Ok(0)
 }
 
 /// The program's futex at `start`, which its other threads change meanwhile. One that is only read
@@ -115,7 +181,7 @@ pub fn atomic_word<'a>(start: u64, write: bool) -> Result<&'a AtomicU32, Errno> 
         return Err(Errno::EINVAL);
     }
     let pointer = match peers::several() && !write && PROGRAM.contains(&start) {
-        true => in_direct_map(start).ok_or(Errno::EFAULT)?,
+        true => with(|memory| memory.in_direct_map(start, false)).ok_or(Errno::EFAULT)?,
         false => user(start, 4, write)?,
     };
     // SAFETY: accessible, as checked above, and aligned; a word that is only readable is only read.

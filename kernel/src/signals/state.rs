@@ -224,6 +224,8 @@ impl State {
     ///
     /// # Errors
     /// EINVAL for another `how`.
+    // Two calls, of which most images have one.
+    #[inline(always)]
     pub fn change_mask(&mut self, how: u64, set: Option<u64>) -> Result<u64, Errno> {
         let previous = self.thread.mask;
         if let Some(set) = set {

@@ -22,14 +22,18 @@ pub(crate) fn monotonic_of(real: u64) -> u64 {
     time::monotonic_ns().saturating_add(real.saturating_sub(time::wall_ns()))
 }
 
-pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
-    store(result, &[ns / 1_000_000_000, ns % 1_000_000_000])
+/// A `struct timespec`.
+pub(super) const fn timespec(ns: u64) -> [u64; 2] {
+    [ns / 1_000_000_000, ns % 1_000_000_000]
 }
 
-/// The seconds and their fractions of `unit` nanoseconds at `start`, in nanoseconds, saturating. A
-/// unit of 1 is a `struct timespec`, one of 1000 a `struct timeval`.
-fn span(start: u64, unit: u64) -> Result<u64, Errno> {
-    let [seconds, parts] = load(start)?;
+pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
+    store(result, &timespec(ns))
+}
+
+/// Seconds and their fractions of `unit` nanoseconds, in nanoseconds, saturating. A unit of 1 is a
+/// `struct timespec`, one of 1000 a `struct timeval`.
+pub(super) fn span_of([seconds, parts]: [u64; 2], unit: u64) -> Result<u64, Errno> {
     // Linux takes any number of microseconds.
     let most = if unit == 1 {
         999_999_999
@@ -41,6 +45,11 @@ fn span(start: u64, unit: u64) -> Result<u64, Errno> {
     }
     let parts = parts.saturating_mul(unit);
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(parts))
+}
+
+/// The same at `start`.
+fn span(start: u64, unit: u64) -> Result<u64, Errno> {
+    span_of(load(start)?, unit)
 }
 
 /// The deadline of a wait whose length is at `timeout`, as for [`span`]; `None` if that is null.
@@ -85,8 +94,20 @@ pub(super) fn clock_sleep(
     request: u64,
     remaining: u64,
 ) -> Result<u64, Errno> {
+    sleep_by(which, flags, span(request, 1)?, |rest| match remaining {
+        0 => Ok(0),
+        _ => put_timespec(remaining, rest),
+    })
+}
+
+/// The same for `span` nanoseconds; an interrupted sleep's rest goes to `put_rest`.
+pub(super) fn sleep_by(
+    which: u64,
+    flags: u64,
+    span: u64,
+    put_rest: impl FnOnce(u64) -> Result<u64, Errno>,
+) -> Result<u64, Errno> {
     const ABSOLUTE: u64 = 1;
-    let span = span(request, 1)?;
     // Clocks that can only be read.
     if matches!(which, 2..=6) {
         return Err(Errno::EOPNOTSUPP);
@@ -100,8 +121,8 @@ pub(super) fn clock_sleep(
     };
     let deadline = time::monotonic_ns().saturating_add(left);
     let result = sleep(Some(deadline));
-    if result.is_err() && !absolute && remaining != 0 {
-        put_timespec(remaining, deadline.saturating_sub(time::monotonic_ns()))?;
+    if result.is_err() && !absolute {
+        put_rest(deadline.saturating_sub(time::monotonic_ns()))?;
     }
     result
 }

@@ -18,6 +18,7 @@ use crate::arch::gates::SystemCallFrame;
 use crate::arch::local;
 use crate::arch::numbers as n;
 use crate::peers;
+use crate::syscall::beside;
 use core::sync::atomic::Ordering;
 use lock::Lock;
 
@@ -28,10 +29,11 @@ static LOCK: Lock = Lock::new();
 /// most calls take some microseconds.
 const LOOKS: usize = 200;
 
-/// Whether a call runs beside others. Of the program's memory it uses a futex at most, which is read
-/// by its frame: another call may take memory away.
+/// Whether a call runs beside others: it accesses the program's memory by its frames, since another
+/// call may take that away.
 fn runs_beside_others(call: &SystemCallFrame) -> bool {
     match call.number() {
+        _ if beside::has_answer(call) => true,
         n::FUTEX => !futex::has_timeout(call),
         n::SCHED_YIELD
         | n::GETTID

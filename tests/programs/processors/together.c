@@ -336,8 +336,8 @@ static const struct {
     {"broadcasts", broadcasts}, {"robust", robust_mutexes}, {"clocks", clocks},
     {"sleeps", sleeps}, {"creations", creations}, {"cancellation", cancellation},
     {"signals", signals}, {"interrupts", interrupts}, {"descriptors", descriptors},
-    {"mappings", mappings}, {"discards", discards}, {"allocations", allocations},
-    {"files", mapped_files},
+    {"calls", calls}, {"mappings", mappings}, {"discards", discards},
+    {"allocations", allocations}, {"files", mapped_files},
 };
 
 // Runs one test, or all; or what ends the machine, by the thread with this number.

@@ -45,6 +45,7 @@ static inline void relax(void) {
 void signals(void);
 void interrupts(void);
 void descriptors(void);
+void calls(void);
 void mappings(void);
 void discards(void);
 void allocations(void);
