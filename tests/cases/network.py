@@ -80,11 +80,13 @@ def wrk(context, form):
     """64 connections with keep-alive for two seconds: no errors, no timeouts."""
     _, tap = services(context, form)
     # Without the option, a response after more than two seconds would be an error.
-    text = context.run(
-        "wrk", "-t1", "-c64", "-d2s", "--timeout", PATIENCE, f"http://{tap.guest}/"
-    ).stdout
-    assert "Socket errors" not in text and "Non-2xx" not in text, text
-    assert int(re.search(r"(\d+) requests in", text)[1]) > 0, text
+    command = ["wrk", "-t1", "-c64", "-d2s", "--timeout", PATIENCE, f"http://{tap.guest}/"]
+    requests = 0
+    # A busy host may run the machine after these two seconds.
+    while requests == 0:
+        text = context.run(*command).stdout
+        assert "Socket errors" not in text and "Non-2xx" not in text, text
+        requests = int(re.search(r"(\d+) requests in", text)[1])
 
 
 @in_every_form(limit=300)

@@ -247,9 +247,7 @@ PROGRAMS = [
     Program("fault-breakpoint", FAULTS, ["breakpoint"], status=133, contains=["before"]),
     Program("fault-divide", FAULTS, ["divide"], status=136, contains=["before"]),
     # QEMU's software processor has no SIMD exceptions, whatever MXCSR says.
-    Program(
-        "fault-float", FAULTS, ["float"], status=136, forms=("process",), contains=["before"]
-    ),
+    Program("fault-float", FAULTS, ["float"], status=136, forms=("process",), contains=["before"]),
     Program("fault-x87", FAULTS, ["x87"], status=136, contains=["before"]),
     Program(
         "fault-report-illegal",
