@@ -9,6 +9,10 @@
 //! of the lock waits until the other processors have forgotten translations. Those that wait for
 //! the lock sleep meanwhile, and idle processors needn't answer. Where the host runs fewer
 //! processors than the machine has, processors that spin would keep it from the one that has to.
+//!
+//! A thread that makes one long call after another would take the lock back before a woken one
+//! comes. Each time that happens calls leave the free lock to the woken thread for longer
+//! ([`give_way`]).
 
 mod lock;
 
@@ -19,7 +23,8 @@ use crate::arch::local;
 use crate::arch::numbers as n;
 use crate::peers;
 use crate::syscall::beside;
-use core::sync::atomic::Ordering;
+use crate::time;
+use core::sync::atomic::{AtomicU32, Ordering};
 use lock::Lock;
 
 /// Used by system calls, with interrupts disabled.
@@ -28,6 +33,14 @@ static LOCK: Lock = Lock::new();
 /// How often to look at a lock that another processor holds before this one runs other threads:
 /// most calls take some microseconds.
 const LOOKS: usize = 200;
+
+/// How often in succession a thread that was woken for the lock found it taken again, at most
+/// [`REFUSALS_MAX`].
+static REFUSALS: AtomicU32 = AtomicU32::new(0);
+const REFUSALS_MAX: u32 = 20;
+
+/// How long a call leaves the free lock to a woken thread for each refusal, in nanoseconds.
+const GIVE_WAY_NS: u64 = 100_000;
 
 /// Whether a call runs beside others: it accesses the program's memory by its frames, since another
 /// call may take that away.
@@ -81,6 +94,10 @@ pub(super) fn take_back(held: bool) {
 }
 
 fn take() {
+    let refusals = REFUSALS.load(Ordering::Relaxed);
+    if refusals != 0 {
+        give_way(refusals);
+    }
     if !LOCK.take() {
         await_release();
     }
@@ -88,16 +105,33 @@ fn take() {
     local::get().in_call.store(true, Ordering::Relaxed);
 }
 
+/// Waits until another thread takes the free lock, or its time is over.
+#[cold]
+fn give_way(refusals: u32) {
+    let until = time::monotonic_ns() + u64::from(refusals) * GIVE_WAY_NS;
+    while LOCK.is_free() && time::monotonic_ns() < until {
+        peers::relax();
+    }
+}
+
 #[cold]
 fn await_release() {
     for _ in 0..LOOKS {
-        if LOCK.is_free() && LOCK.take() {
+        if LOCK.is_free() && REFUSALS.load(Ordering::Relaxed) == 0 && LOCK.take() {
             return;
         }
         peers::relax();
     }
+    let mut was_woken = false;
     while !LOCK.take_or_mark() {
+        if was_woken {
+            let refusals = REFUSALS.load(Ordering::Relaxed);
+            REFUSALS.store((refusals + 1).min(REFUSALS_MAX), Ordering::Relaxed);
+        }
         let (word, marked) = LOCK.word();
         pause_while(word, marked, None, || false);
+        was_woken = true;
     }
+    // Each thread that was refused comes here.
+    REFUSALS.store(0, Ordering::Relaxed);
 }

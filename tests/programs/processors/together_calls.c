@@ -15,7 +15,7 @@
 
 #include "together.h"
 
-enum { LONG = 4 << 20, CALLS = 50, SIGHTS = 5, TURNS = 3000 };
+enum { LONG = 4 << 20, CALLS = 50, SIGHTS = 5, TURNS = 3000, LATEST = 100 };
 static atomic_uint turn;  // odd during a long call
 static atomic_int over;
 
@@ -91,6 +91,17 @@ static int runs_beside(long (*call)(void)) {
     return 0;
 }
 
+// A call that doesn't run beside the long ones has its turn, though they follow one another.
+static void have_its_turn(void) {
+    for (int i = 0; i < 100; i++) {
+        // Time in which the next long call begins.
+        check(monotonic() == 0 && monotonic() == 0, "clock_gettime");
+        unsigned before = atomic_load(&turn);
+        check(syscall(SYS_getppid) >= 0, "getppid");
+        check(atomic_load(&turn) - before < 2 * LATEST, "a call waits for few others");
+    }
+}
+
 static uint64_t read_clock(struct timespec *into) {
     check(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, into) == 0, "clock_gettime");
     return into->tv_sec * 1000000000ull + into->tv_nsec;
@@ -130,11 +141,17 @@ static void in_a_file(void) {
     check(munmap(at, PAGE) == 0 && close(file) == 0 && unlink("/tmp/together-time") == 0, "close");
 }
 
+static void *no_call(void *unused) { return unused; }
+
 void calls(void) {
+    // The calls differ once there was a second thread.
+    each(1, no_call);
     across_pages();
     in_a_file();
+    // One processor runs one call at a time.
     if (count == 1) return;
     pthread_t other = start(call_for_long, 0);
+    have_its_turn();
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         check(runs_beside(kinds[i].call), kinds[i].name);
     }
