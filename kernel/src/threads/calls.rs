@@ -10,9 +10,9 @@
 //! the lock sleep meanwhile, and idle processors needn't answer. Where the host runs fewer
 //! processors than the machine has, processors that spin would keep it from the one that has to.
 //!
-//! A thread that makes one long call after another would take the lock back before a woken one
-//! comes. Each time that happens calls leave the free lock to the woken thread for longer
-//! ([`give_way`]).
+//! A thread that makes one long call after another takes the lock back before a woken one comes.
+//! That is faster than a change of threads for each call; but after some times calls leave the free
+//! lock to the woken thread, for longer each time ([`give_way`]).
 
 mod lock;
 
@@ -37,9 +37,11 @@ const LOOKS: usize = 200;
 /// How often in succession a thread that was woken for the lock found it taken again, at most
 /// [`REFUSALS_MAX`].
 static REFUSALS: AtomicU32 = AtomicU32::new(0);
-const REFUSALS_MAX: u32 = 20;
+const REFUSALS_MAX: u32 = PATIENCE + 20;
+/// Number of refusals before calls give way.
+const PATIENCE: u32 = 8;
 
-/// How long a call leaves the free lock to a woken thread for each refusal, in nanoseconds.
+/// How long a call leaves the free lock to a woken thread for each further one, in nanoseconds.
 const GIVE_WAY_NS: u64 = 100_000;
 
 /// Whether a call runs beside others: it accesses the program's memory by its frames, since another
@@ -95,8 +97,8 @@ pub(super) fn take_back(held: bool) {
 
 fn take() {
     let refusals = REFUSALS.load(Ordering::Relaxed);
-    if refusals != 0 {
-        give_way(refusals);
+    if refusals > PATIENCE {
+        give_way(refusals - PATIENCE);
     }
     if !LOCK.take() {
         await_release();
@@ -107,8 +109,8 @@ fn take() {
 
 /// Waits until another thread takes the free lock, or its time is over.
 #[cold]
-fn give_way(refusals: u32) {
-    let until = time::monotonic_ns() + u64::from(refusals) * GIVE_WAY_NS;
+fn give_way(times: u32) {
+    let until = time::monotonic_ns() + u64::from(times) * GIVE_WAY_NS;
     while LOCK.is_free() && time::monotonic_ns() < until {
         peers::relax();
     }
@@ -117,7 +119,7 @@ fn give_way(refusals: u32) {
 #[cold]
 fn await_release() {
     for _ in 0..LOOKS {
-        if LOCK.is_free() && REFUSALS.load(Ordering::Relaxed) == 0 && LOCK.take() {
+        if LOCK.is_free() && REFUSALS.load(Ordering::Relaxed) <= PATIENCE && LOCK.take() {
             return;
         }
         peers::relax();
