@@ -396,7 +396,7 @@ fn report_others(report: &mut dyn power::Report) {
 crate::system_call_extension!("soil_with_processors", system_call);
 
 /// Starts the processors before the program's second thread; knows which the machine has, and which
-/// of them the program has asked for before that.
+/// of them the program has asked for before that. Answers the calls that run beside others.
 extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
     match call.number() {
         n::CLONE => {

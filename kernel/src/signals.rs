@@ -118,6 +118,9 @@ fn origin(signal: u64, code: u64) -> Origin {
 }
 
 /// Sets of signals have 64 bits.
+///
+/// # Errors
+/// EINVAL for any other size in bytes.
 pub fn check_size(size: u64) -> Result<(), Errno> {
     if size == 8 {
         Ok(())
@@ -161,6 +164,9 @@ pub fn set_mask(how: u64, new: u64, old: u64, size: u64) -> Result<u64, Errno> {
 }
 
 /// Changes the running thread's mask by `set`, if one is given; returns the previous one.
+///
+/// # Errors
+/// EINVAL for another `how`.
 pub fn change_mask(how: u64, set: Option<u64>) -> Result<u64, Errno> {
     with(|state| state.change_mask(how, set))
 }

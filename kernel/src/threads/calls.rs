@@ -134,6 +134,8 @@ fn await_release() {
         pause_while(word, marked, None, || false);
         was_woken = true;
     }
-    // Each thread that was refused comes here.
-    REFUSALS.store(0, Ordering::Relaxed);
+    if was_woken {
+        // Each thread that was refused comes here.
+        REFUSALS.store(0, Ordering::Relaxed);
+    }
 }
