@@ -288,7 +288,8 @@ static void cancellation(void) {
 static const char *deed;
 static int doer;
 static volatile uint64_t *closed;
-static atomic_int ready, go;
+static atomic_int go, gone;
+static atomic_int runs_on[MOST];  // the number of the thread's processor, plus 1
 
 __attribute__((noinline)) void use_what_is_gone(void) {
     if (!strcmp(deed, "protected")) closed[0] = 2;
@@ -299,11 +300,15 @@ static void *end_it(void *argument) {
     intptr_t number = (intptr_t)argument;
     uint64_t sum = closed[0];
     closed[0] = sum;
-    atomic_fetch_add(&ready, 1);
-    while (!atomic_load(&go)) relax();
+    while (!atomic_load(&go)) {
+        atomic_store(&runs_on[number], sched_getcpu() + 1);
+        for (int i = 0; i < 20000 && !atomic_load(&go); i++) relax();
+    }
+    atomic_fetch_add(&gone, 1);
     if (number != doer) {
         for (;;) relax();
     }
+    while (atomic_load(&gone) < (count > 1 ? count - 1 : 1)) relax();
     if (!strcmp(deed, "exit")) exit(7);
     if (!strcmp(deed, "abort")) abort();
     use_what_is_gone();
@@ -312,8 +317,18 @@ static void *end_it(void *argument) {
     _exit(1);
 }
 
-// Each but the first processor runs a thread that has used a page; then that is taken away, and one
-// of them does something.
+// Whether each of the threads runs, on a processor of its own.
+static int all_run(int threads) {
+    uint64_t set = 0;
+    for (int i = 0; i < threads; i++) {
+        int processor = atomic_load(&runs_on[i]);
+        if (processor) set |= 1ull << (processor - 1);
+    }
+    return __builtin_popcountll(set) == threads;
+}
+
+// All but one processor run a thread that has used a page; then that is taken away, and one of them
+// does something.
 static void end_by(const char *what, int which) {
     deed = what;
     doer = which;
@@ -321,7 +336,7 @@ static void end_by(const char *what, int which) {
     closed[0] = 1;
     int threads = count > 1 ? count - 1 : 1;
     for (int i = 0; i < threads; i++) start(end_it, i);
-    while (atomic_load(&ready) < threads) sched_yield();
+    while (!all_run(threads)) sched_yield();
     if (!strcmp(deed, "unmapped")) munmap((void *)closed, PAGE);
     if (!strcmp(deed, "protected")) mprotect((void *)closed, PAGE, PROT_READ);
     atomic_store(&go, 1);
