@@ -126,7 +126,11 @@ let rec advance t =
 
 let at_end t = match t.step with To_end -> t.step <- Over | _ -> Soil_backtrace.raise t.truncated
 
+(* A body is slow where a piece of it is. *)
+let piece = 65536
+
 let took t n =
+  if t.got / piece <> (t.got + n) / piece then Input.progressed t.input;
   t.got <- t.got + n;
   if t.step <> To_end then (
     t.left <- t.left - n;
@@ -168,6 +172,24 @@ let source t =
   Soil.Flow.source ~name:"body"
     ~read_into:(fun b off len -> read_by Input.read_into t b off len)
     (fun b off len -> read_by Input.read t b off len)
+
+(* Memory follows what has come: the length is only what the client announces. *)
+let read_all t source ~count =
+  let first = 4096 in
+  let size at n = if t.step = Fixed then min n (at + t.left) else n in
+  let rec go b at =
+    if at = Bytes.length b then (
+      if is_over t then b
+      else
+        let more = size at (max first (2 * at)) - at in
+        count more;
+        go (Bytes.extend b 0 more) at)
+    else
+      match Soil.File_descriptor.read source b at (Bytes.length b - at) with
+      | 0 -> Bytes.sub b 0 at
+      | n -> go b (at + n)
+  in
+  Bytes.unsafe_to_string (go Bytes.empty 0)
 
 let discarded_bytes = 65536
 

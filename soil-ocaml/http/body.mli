@@ -29,6 +29,10 @@ val source : t -> Soil.Flow.source
       from its reads: [`Bad_request] if the chunks are malformed, [`Request_timeout] if it arrives
       too slowly, and as described for {!limit}. *)
 
+val read_all : t -> Soil.Flow.source -> count:(int -> unit) -> string
+(** [read_all t (source t) ~count] is the rest of [t]. [count n] is called before [n] bytes more are
+    allocated for it, and may raise. *)
+
 val is_over : t -> bool
 (** [is_over t] is [true] iff all of it was read. *)
 

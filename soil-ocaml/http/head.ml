@@ -16,15 +16,29 @@ type response = {
 let refuse status = Soil_backtrace.raise (Refused status)
 let bad () = refuse `Bad_request
 
-(* What is left of the limit of bytes; a line counts with its end. *)
-let line input (limits : Limits.t) left too_large =
-  let max = if !left - 2 < limits.line_bytes then !left - 2 else limits.line_bytes in
-  match Input.line input ~max with
+(* Reading. A head stays bytes until all of it has come, which take less memory than its parts, and
+   can be given up at once. [parse] takes it from the buffer. Where it isn't complete, the same
+   functions wait for the rest first, and check each line as it comes. *)
+
+type cursor = {
+  input : Input.t;
+  limits : Limits.t;
+  waits : bool;
+  mutable at : int;  (** Buffered bytes before the next line. *)
+  mutable left : int;  (** Of the limit of bytes; a line counts with its end. *)
+}
+
+let line c too_large =
+  let max = if c.left - 2 < c.limits.line_bytes then c.left - 2 else c.limits.line_bytes in
+  match
+    if c.waits then Input.line c.input ~from:c.at ~max else Input.line_here c.input ~from:c.at ~max
+  with
   | n ->
-      left := !left - n - 2;
+      c.left <- c.left - n - 2;
       n
   | exception Input.Too_long -> refuse too_large
 
+let skip_line c n = c.at <- c.at + n + 2
 let is_space c = c = ' ' || c = '\t'
 
 let rec skip_spaces input i n =
@@ -33,35 +47,54 @@ let rec skip_spaces input i n =
 let rec cut_spaces input i n =
   if n > i && is_space (Input.get input (n - 1)) then cut_spaces input i (n - 1) else n
 
-let field input headers n =
-  let at = Input.index input ':' 0 n in
-  if at = n then bad ();
-  let name = Input.sub input 0 at in
+let field { input; at; _ } n =
+  let stop = at + n in
+  let colon = Input.index input ':' at stop in
+  if colon = stop then bad ();
+  let name = Input.sub input at (colon - at) in
   if not (Grammar.is_token name) then bad ();
-  let first = skip_spaces input (at + 1) n in
-  let value = Input.sub input first (cut_spaces input first n - first) in
+  let first = skip_spaces input (colon + 1) stop in
+  let value = Input.sub input first (cut_spaces input first stop - first) in
   if not (Grammar.is_value value) then bad ();
-  H.add headers name value
+  (name, value)
 
-let fields_within input (limits : Limits.t) left =
+let fold_fields c add headers =
   let rec go headers count =
-    match line input limits left `Request_header_fields_too_large with
+    match line c `Request_header_fields_too_large with
     | 0 ->
-        Input.skip_line input 0;
+        skip_line c 0;
         headers
     | n ->
-        if count = limits.fields then refuse `Request_header_fields_too_large;
-        let headers = field input headers n in
-        Input.skip_line input n;
+        if count = c.limits.fields then refuse `Request_header_fields_too_large;
+        let headers = add headers (field c n) in
+        skip_line c n;
         go headers (count + 1)
   in
-  go (H.init ()) 0
+  go headers 0
+
+let add_field headers (name, value) = H.add headers name value
+
+let parse input (limits : Limits.t) first_line =
+  let cursor waits = { input; limits; waits; at = 0; left = limits.head_bytes } in
+  let here () =
+    let c = cursor false in
+    let first = first_line c in
+    let headers = fold_fields c add_field (H.init ()) in
+    Input.skip input c.at;
+    Input.trim input;
+    (first, headers)
+  in
+  match here () with
+  | parsed -> parsed
+  | exception Input.Incomplete ->
+      let c = cursor true in
+      ignore (first_line c);
+      fold_fields c (fun () _ -> ()) ();
+      here ()
 
 (* Whatever ends the head, it is the peer's mistake. *)
 let well_formed f = try f () with Input.Malformed | End_of_file -> bad ()
-
-let fields input (limits : Limits.t) =
-  well_formed (fun () -> fields_within input limits (ref limits.head_bytes))
+let fields input limits = well_formed (fun () -> snd (parse input limits ignore))
 
 (* 18 digits always fit; what is longer is too large in any case. *)
 let length_of_string s =
@@ -129,24 +162,26 @@ let absolute target =
       (String.sub rest 0 at, if String.starts_with ~prefix:"/" path then path else "/" ^ path)
   | _ -> bad ()
 
-let first_line input limits left =
+let request_line c =
   let rec go () =
-    match line input limits left `Request_uri_too_long with
+    match line c `Request_uri_too_long with
     | 0 ->
         (* Empty lines before a request are to be ignored (RFC 9112 §2.2). *)
-        Input.skip_line input 0;
+        skip_line c 0;
         go ()
     | n -> n
   in
   let n = go () in
-  let first = Input.index input ' ' 0 n in
-  let second = Input.index input ' ' (first + 1) n in
-  if second >= n || Input.index input ' ' (second + 1) n < n then bad ();
-  let meth = Input.sub input 0 first in
+  let { input; at; _ } = c in
+  let stop = at + n in
+  let first = Input.index input ' ' at stop in
+  let second = Input.index input ' ' (first + 1) stop in
+  if second >= stop || Input.index input ' ' (second + 1) stop < stop then bad ();
+  let meth = Input.sub input at (first - at) in
   let target = Input.sub input (first + 1) (second - first - 1) in
   if not (Grammar.is_token meth && is_target target) then bad ();
-  let version = version (Input.sub input (second + 1) (n - second - 1)) in
-  Input.skip_line input n;
+  let version = version (Input.sub input (second + 1) (stop - second - 1)) in
+  skip_line c n;
   (Status.meth meth, target, version)
 
 let host headers version =
@@ -157,9 +192,7 @@ let host headers version =
 
 let request input (limits : Limits.t) : request =
   well_formed @@ fun () ->
-  let left = ref limits.head_bytes in
-  let meth, target, version = first_line input limits left in
-  let headers = fields_within input limits left in
+  let (meth, target, version), headers = parse input limits request_line in
   host headers version;
   let resource, headers =
     match (meth, target) with
@@ -188,19 +221,19 @@ let request input (limits : Limits.t) : request =
 
 (* Responses *)
 
-let status_line input limits left =
-  let n = line input limits left `Bad_gateway in
-  if n < 12 || Input.get input 8 <> ' ' || (n > 12 && Input.get input 12 <> ' ') then bad ();
-  let version = version (Input.sub input 0 8) and status = Input.sub input 9 3 in
+let status_line c =
+  let n = line c `Bad_gateway in
+  let { input; at; _ } = c in
+  if n < 12 || Input.get input (at + 8) <> ' ' || (n > 12 && Input.get input (at + 12) <> ' ') then
+    bad ();
+  let version = version (Input.sub input at 8) and status = Input.sub input (at + 9) 3 in
   if (not (Grammar.is_digits status)) || status < "100" || status > "599" then bad ();
-  Input.skip_line input n;
+  skip_line c n;
   (version, int_of_string status)
 
 let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
-  let left = ref limits.head_bytes in
-  let version, status = status_line input limits left in
-  let headers = fields_within input limits left in
+  let (version, status), headers = parse input limits status_line in
   let framing =
     if meth = `HEAD || status < 200 || status = 204 || status = 304 then Length 0
     else framing headers ~version ~otherwise:To_end

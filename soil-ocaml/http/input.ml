@@ -1,11 +1,14 @@
 module D = Soil.File_descriptor
+module Budget = Soil.Budget
 
 exception Late
 exception Malformed
 exception Too_long
+exception Incomplete
 
 type t = {
   flow : D.flow;
+  mutable peer : Budget.t option;
   mutable bytes : bytes;
   mutable first : int; (* Bytes [first … last - 1] are buffered. *)
   mutable last : int;
@@ -14,9 +17,23 @@ type t = {
 }
 
 let size = 4096
+let count t n = match t.peer with Some peer -> Budget.grow peer n | None -> ()
+let give_back t n = match t.peer with Some peer -> Budget.shrink peer n | None -> ()
 
-let create flow =
-  { flow; bytes = Bytes.create size; first = 0; last = 0; until = infinity; failure = None }
+let create ?peer flow =
+  let t =
+    { flow; peer; bytes = Bytes.empty; first = 0; last = 0; until = infinity; failure = None }
+  in
+  count t size;
+  t.bytes <- Bytes.create size;
+  t
+
+let extra t = Bytes.length t.bytes - size
+
+let patiently t f =
+  let peer = t.peer in
+  t.peer <- None;
+  Fun.protect ~finally:(fun () -> t.peer <- peer) f
 
 let flow t = t.flow
 let until t moment = t.until <- moment
@@ -39,25 +56,40 @@ let in_time t f =
     if left <= 0. then Soil_backtrace.raise Late
     else match Soil.Task.timeout_opt left f with Some n -> n | None -> Soil_backtrace.raise Late
 
+let move_to t bytes =
+  let n = buffered t in
+  Bytes.blit t.bytes t.first bytes 0 n;
+  t.bytes <- bytes;
+  t.first <- 0;
+  t.last <- n
+
+let trim t =
+  if extra t > 0 && buffered t <= size then (
+    give_back t (extra t);
+    move_to t (Bytes.create size))
+
 (* Room behind what is buffered. *)
 let make_room t =
   let n = buffered t in
   if n = 0 then (
-    if Bytes.length t.bytes > size then t.bytes <- Bytes.create size;
+    trim t;
     t.first <- 0;
     t.last <- 0)
-  else if t.last = Bytes.length t.bytes then (
-    let bytes = if 2 * n <= t.last then t.bytes else Bytes.create (2 * t.last) in
-    Bytes.blit t.bytes t.first bytes 0 n;
-    t.bytes <- bytes;
-    t.first <- 0;
-    t.last <- n)
+  else if t.last = Bytes.length t.bytes then
+    if 2 * n <= t.last then move_to t t.bytes
+    else (
+      count t t.last;
+      move_to t (Bytes.create (2 * t.last)))
+
+let progressed t = Option.iter Budget.finished t.peer
+let waiting t f = match t.peer with Some peer -> Budget.awaiting peer f | None -> f ()
 
 let more t =
   make_room t;
   let n =
     guard t (fun () ->
-        in_time t (fun () -> D.read t.flow t.bytes t.last (Bytes.length t.bytes - t.last)))
+        in_time t (fun () ->
+            waiting t (fun () -> D.read t.flow t.bytes t.last (Bytes.length t.bytes - t.last))))
   in
   t.last <- t.last + n;
   n > 0
@@ -65,20 +97,22 @@ let more t =
 let rec index_from bytes c i last =
   if i >= last || Bytes.unsafe_get bytes i = c then i else index_from bytes c (i + 1) last
 
-let line t ~max =
-  (* There is no end of line in the first [seen] bytes. *)
-  let rec go seen =
-    let at = index_from t.bytes '\n' (t.first + seen) t.last in
-    let length = at - t.first - 1 in
-    if length > max then raise Too_long
-    else if at < t.last then
-      if length < 0 || Bytes.get t.bytes (at - 1) <> '\r' then raise Malformed else length
-    else
-      let seen = buffered t in
-      if more t then go seen else Soil_backtrace.raise End_of_file
-  in
-  go 0
+(* [wait seen]: there is no end of line in the first [seen] bytes. *)
+let find_line t ~from ~max ~seen wait =
+  let at = index_from t.bytes '\n' (t.first + seen) t.last in
+  let length = at - t.first - from - 1 in
+  if length > max then raise Too_long
+  else if at < t.last then
+    if length < 0 || Bytes.get t.bytes (at - 1) <> '\r' then raise Malformed else length
+  else wait (buffered t)
 
+let line_here t ~from ~max = find_line t ~from ~max ~seen:from (fun _ -> raise_notrace Incomplete)
+
+let rec line_after t ~from ~max seen =
+  find_line t ~from ~max ~seen (fun seen ->
+      if more t then line_after t ~from ~max seen else Soil_backtrace.raise End_of_file)
+
+let line ?(from = 0) t ~max = line_after t ~from ~max from
 let get t i = Bytes.get t.bytes (t.first + i)
 let index t c i n = index_from t.bytes c (t.first + i) (t.first + n) - t.first
 let sub t off len = Bytes.sub_string t.bytes (t.first + off) len
@@ -93,7 +127,7 @@ let take t blit len =
 
 let read t b off len =
   if buffered t > 0 then take t (fun bytes first n -> Bytes.blit bytes first b off n) len
-  else guard t (fun () -> in_time t (fun () -> D.read t.flow b off len))
+  else guard t (fun () -> in_time t (fun () -> waiting t (fun () -> D.read t.flow b off len)))
 
 let read_into t b off len =
   let blit bytes first n =
@@ -102,7 +136,7 @@ let read_into t b off len =
     done
   in
   if buffered t > 0 then take t blit len
-  else guard t (fun () -> in_time t (fun () -> D.read_into t.flow b off len))
+  else guard t (fun () -> in_time t (fun () -> waiting t (fun () -> D.read_into t.flow b off len)))
 
 let duplex t =
   t.until <- infinity;

@@ -14,8 +14,28 @@ exception Malformed
 exception Too_long
 (** A line exceeds its limit. *)
 
-val create : Soil.File_descriptor.flow -> t
-(** [create d] is the input of [d], before any read. *)
+exception Incomplete
+(** The line isn't all there. *)
+
+val create : ?peer:Soil.Budget.t -> Soil.File_descriptor.flow -> t
+(** [create d] is the input of [d], before any read. [peer] counts its buffer, and may be closed
+    while it waits; without it nothing is counted.
+    @raise Soil.Error if there is no room for it. *)
+
+val extra : t -> int
+(** [extra t] is the number of bytes that its buffer is larger than it was. *)
+
+val trim : t -> unit
+(** [trim t] makes the buffer as small as it was, if what is buffered fits. *)
+
+val waiting : t -> (unit -> 'a) -> 'a
+(** [waiting t f] is [f ()], a wait for the peer, by {!Soil.Budget.awaiting}. *)
+
+val progressed : t -> unit
+(** [progressed t] notes that the peer isn't slow so far: {!Soil.Budget.finished}. *)
+
+val patiently : t -> (unit -> 'a) -> 'a
+(** [patiently t f] is [f ()], in which waits are no sign of a slow peer. *)
 
 val flow : t -> Soil.File_descriptor.flow
 (** [flow t] is [d]. *)
@@ -33,12 +53,17 @@ val buffered : t -> int
 val more : t -> bool
 (** [more t] waits for more bytes, and is [false] at the end of input. *)
 
-val line : t -> max:int -> int
-(** [line t ~max] waits for a line and is its length without its terminator, which must be CRLF. The
-    line stays buffered, for {!get}, {!sub} and {!skip}.
+val line : ?from:int -> t -> max:int -> int
+(** [line t ~max] waits for a line that begins behind [from] buffered bytes (default: 0), and is its
+    length without its terminator, which must be CRLF. The line stays buffered, for {!get}, {!sub}
+    and {!skip}.
     @raise Too_long if it has more than [max] bytes.
     @raise Malformed if it ends with LF alone.
     @raise End_of_file if the input ends before. *)
+
+val line_here : t -> from:int -> max:int -> int
+(** [line_here t ~from ~max] is likewise a line that is buffered, and doesn't wait.
+    @raise Incomplete if there is none. *)
 
 val get : t -> int -> char
 (** [get t i] is the buffered byte [i]. *)

@@ -23,7 +23,9 @@ let send t n f =
       t.is_cut <- true;
       raise e
   in
-  Input.guard t.input (fun () -> Soil.Task.timeout t.seconds write);
+  Input.guard t.input (fun () ->
+      Input.waiting t.input (fun () -> Soil.Task.timeout t.seconds write));
+  Input.progressed t.input;
   t.sent <- t.sent + n
 
 let strings t l =

@@ -1,5 +1,6 @@
 module D = Soil.File_descriptor
 module H = Cohttp.Header
+module Budget = Soil.Budget
 
 exception Refused = Head.Refused
 
@@ -45,6 +46,8 @@ type server = { limits : limits; log : (entry -> unit) option; is_stopping : uni
 
 type conn = {
   server : server;
+  budget : Budget.t;
+  own_bytes : int; (* Counted without any request. *)
   input : Input.t;
   output : Output.t;
   peer : string Lazy.t;
@@ -88,7 +91,8 @@ let body ?max r =
 
 let body_string ?max r =
   let source = body ?max r in
-  if Body.is_over r.content then "" else D.read_all ~max:max_int source
+  if Body.is_over r.content then ""
+  else Body.read_all r.content source ~count:(Budget.grow r.conn.budget)
 
 (* Responses *)
 
@@ -119,6 +123,8 @@ let redirect ?status:(code = `See_other) target =
 let upgrade ?(headers = H.init ()) protocol f =
   let run ~at_stop:_ flow = f flow in
   make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade run)
+
+let unavailable () = status ~headers:(H.init_with "retry-after" "1") `Service_unavailable
 
 (* Sending *)
 
@@ -164,7 +170,9 @@ let finish conn =
   let unread = Bytes.create 4096 in
   let rec discard left =
     if left > 0 then
-      match D.read d unread 0 (Bytes.length unread) with 0 -> () | n -> discard (left - n)
+      match Input.waiting conn.input (fun () -> D.read d unread 0 (Bytes.length unread)) with
+      | 0 -> ()
+      | n -> discard (left - n)
   in
   try
     ignore
@@ -230,8 +238,10 @@ let respond conn (head : Head.request) scope handler note =
     match handler request with
     | response -> response
     | exception Refused code -> status code
+    | exception e when Budget.is_refusal e -> unavailable ()
     | exception e ->
         let backtrace = Soil_backtrace.get () in
+        Soil.Private.recover e;
         if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
         failure := Fail (e, backtrace);
         status `Internal_server_error
@@ -251,6 +261,7 @@ let respond conn (head : Head.request) scope handler note =
     if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;
     send conn response ~version ~head_only ~keep
   in
+  Budget.finished conn.budget;
   (match until_end conn response ~head_only send with
   | () -> note response.status
   | exception e ->
@@ -279,10 +290,30 @@ let answer conn (head : Head.request) handler =
       note `Internal_server_error;
       Fail (e, backtrace)
 
-let refuse conn code =
+let refuse_with conn (response : Response.t) =
   let started = Soil.Clock.monotonic () and sent_before = Output.sent conn.output in
-  send conn (status code) ~version:`HTTP_1_1 ~head_only:false ~keep:false;
-  note conn None code ~started ~sent_before
+  send conn response ~version:`HTTP_1_1 ~head_only:false ~keep:false;
+  note conn None response.status ~started ~sent_before
+
+let refuse conn code = refuse_with conn (status code)
+let turn_away_seconds = 1.
+
+(* Memory is needed, and this client was the slowest, or the newest. It isn't waited for. *)
+let turn_away conn =
+  let is_open = not (conn.idle || Output.is_cut conn.output) in
+  let has_answer = Option.is_some conn.current && is_begun conn in
+  if is_open && not has_answer then
+    try
+      ignore (Soil.Task.timeout_opt turn_away_seconds (fun () -> refuse_with conn (unavailable ())))
+    with e when is_failure conn e -> ()
+
+(* What a parsed head takes: its text, and for each field the blocks around it. *)
+let field_bytes = 80
+
+let count_head conn (head : Cohttp.Request.t) =
+  let field n (name, value) = n + String.length name + String.length value + field_bytes in
+  Budget.grow conn.budget
+    (List.fold_left field (String.length head.resource) (H.to_list head.headers))
 
 (* [true] as soon as there is the first byte of a request. *)
 let is_asked conn =
@@ -291,19 +322,27 @@ let is_asked conn =
      &&
      (Input.within conn.input conn.server.limits.idle_seconds;
       conn.idle <- true;
+      Budget.idle conn.budget;
       let asked = try Input.more conn.input with Input.Late -> false in
+      Budget.finished conn.budget;
       conn.idle <- false;
       asked)
 
 let rec requests conn handler =
   if is_asked conn then (
     Input.within conn.input conn.server.limits.head_seconds;
-    match Head.request conn.input conn.server.limits with
+    match
+      let head = Head.request conn.input conn.server.limits in
+      Budget.finished conn.budget;
+      count_head conn head.request;
+      head
+    with
     | head -> (
         conn.current <- Some head.request;
         match answer conn head handler with
         | Continue ->
             conn.current <- None;
+            Budget.shrink_to conn.budget (conn.own_bytes + Input.extra conn.input);
             requests conn handler
         | End -> finish conn
         | Fail (e, backtrace) ->
@@ -318,29 +357,44 @@ let rec requests conn handler =
   else finish conn
 
 let run conn handler =
-  try requests conn handler with
+  try Budget.run conn.budget (fun () -> requests conn handler) with
   | Response.Cut -> ()
+  | e when Budget.is_refusal e -> turn_away conn
   | e when is_failure conn e ->
       (* The client went away, or doesn't take what it asked for. *)
       ()
 
 let server ?(limits = default_limits) ?log is_stopping = { limits; log; is_stopping }
 
-let conn server ~peer ~endpoint d =
-  let input = Input.create d in
+(* What a connection without any request takes beside [Input]'s buffer. *)
+let conn_bytes = 2048
+
+let conn server budget ~peer ~endpoint d =
+  Budget.grow budget conn_bytes;
+  let input = Input.create ~peer:budget d in
   let output = Output.create input ~seconds:server.limits.write_seconds in
+  let own_bytes = Budget.bytes budget in
   {
-    server; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
+    server; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
     idle = false; at_stop = ignore;
   }
 [@@ocamlformat "disable"]
 
 let no_endpoint = Lazy.from_val None
 
+(* Of the connection, if [Tcp.serve] has accepted it. *)
+let with_budget f =
+  match Budget.current () with
+  | Some budget -> f budget
+  | None ->
+      let budget = Budget.create () in
+      Fun.protect ~finally:(fun () -> Budget.release budget) (fun () -> f budget)
+
 let connection ?limits ?log ?peer d handler =
   let server = server ?limits ?log (fun () -> false) in
   let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
-  run (conn server ~peer ~endpoint:no_endpoint (d :> D.flow)) handler
+  with_budget @@ fun budget ->
+  run (conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow)) handler
 
 (* Reports *)
 
@@ -386,7 +440,8 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
         | Some endpoint -> Soil.Net.Endpoint.to_string endpoint
         | None -> D.name connection)
     in
-    let conn = conn server ~peer ~endpoint d in
+    with_budget @@ fun budget ->
+    let conn = conn server budget ~peer ~endpoint d in
     incr count;
     let member = (!count, conn) in
     conns := Conns.add member !conns;

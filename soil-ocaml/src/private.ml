@@ -3,6 +3,7 @@ let check = Failure.check
 let text = Text.fetch
 let print_error = Failure.print
 let report = Failure.report
+let recover e = ignore (Shortage.recover e)
 let needed_display f = Needed.display := Some f
 let needed_input f = Needed.input := Some f
 let log_info = 3

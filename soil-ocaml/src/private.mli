@@ -19,6 +19,12 @@ val print_error : (unit -> string) -> unit
 val report : (unit -> string) -> exn -> Printexc.raw_backtrace -> unit
 (** [report what e backtrace] writes [what ()], [e] and its backtrace likewise. *)
 
+val recover : exn -> unit
+(** [recover e] collects all garbage if [e] reports exhausted memory ([Out_of_memory], or
+    {!Error.Error} with that code), at most once a second: call it wherever such an exception is
+    caught. Without it no later allocation may succeed, because OCaml's collector advances only as
+    the program allocates. *)
+
 val needed_display : (string -> (int * int) * (int * int) list) -> unit
 (** [needed_display f] lets {!Needs} know that [f name] is the width and height of that display, and
     those of its modes. [f] raises {!Error.Error} if there is no such display. *)

@@ -10,6 +10,7 @@ module Reader = Reader
 module Writer = Writer
 module Tcp = Tcp
 module Bound = Bound
+module Budget = Budget
 module Proxy_protocol = Proxy_protocol
 module Udp = Udp
 module Vsock = Vsock

@@ -44,6 +44,7 @@ let () =
         ("flows", Test_flow.tests);
         ("connections", of_this_network Test_connections.tests);
         ("serve", Test_serve.tests);
+        ("budget", Test_budget.tests);
         ("options", of_this_network Test_options.tests);
         ("streams", of_this_network Test_streams.tests);
         ("packets", of_this_network Test_packets.tests);

@@ -445,6 +445,20 @@ let cancel_at target at =
 
 (* Running *)
 
+(* Where there is no memory for its stack, the fiber stays as it was, to be started later. *)
+let start s (fiber : fiber) =
+  let body = fiber.body in
+  let begin_ () =
+    fiber.body <- Fiber.no_body;
+    body ()
+  in
+  match Effects.start begin_ with
+  | stopped -> stopped
+  | exception Stdlib.Out_of_memory when fiber.body != Fiber.no_body ->
+      s.current <- no_fiber;
+      ignore (Shortage.collect ());
+      Effects.finished
+
 let run_fiber s (fiber : fiber) =
   s.current <- fiber;
   s.turns_taken <- s.turns_taken + 1;
@@ -452,23 +466,21 @@ let run_fiber s (fiber : fiber) =
   s.spent <- 0;
   let stopped =
     let stopped = fiber.stopped in
-    if stopped == Effects.finished then (
-      let body = fiber.body in
-      fiber.body <- Fiber.no_body;
-      Effects.start body)
+    if stopped == Effects.finished then start s fiber
     else (
       fiber.stopped <- Effects.finished;
       Effects.continue stopped fiber.value)
   in
   (* Nothing from here on takes memory: no handler of a signal comes between. *)
   s.current <- no_fiber;
-  if stopped == Effects.finished then (
-    trace Soil_raw.trace_ended fiber.number "";
-    s.fibers <- s.fibers - 1)
-  else (
+  if stopped != Effects.finished then (
     trace Soil_raw.trace_waits fiber.number (reason fiber.wait);
     fiber.stopped <- stopped;
     if fiber.wait = Fiber.Turn then wake s fiber fiber.value)
+  else if fiber.body == Fiber.no_body then (
+    trace Soil_raw.trace_ended fiber.number "";
+    s.fibers <- s.fibers - 1)
+  else wake s fiber 0
 
 let new_fiber s body context =
   s.started <- s.started + 1;
@@ -567,6 +579,9 @@ let rec run_until s finished raised =
       let count = s.fibers in
       forget_all s;
       if raised = Nothing then deadlock count else raised
+  | exception Stdlib.Out_of_memory when Shortage.collect () ->
+      s.current <- no_fiber;
+      run_until s finished raised
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       s.current <- no_fiber;

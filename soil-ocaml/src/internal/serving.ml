@@ -25,47 +25,66 @@ let handle_connection handler on_error (d : Descriptor.t) =
     when Scheduler.(is_cancelled (current_context ()) || is_exiting ()) ->
       ()
   | exception e when is_peer_gone d e -> ()
-  | exception e -> on_error d e
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      ignore (Shortage.recover e);
+      if Budget.is_refusal e then d.failure <- Descriptor.Of_peer e;
+      Failure.restore_backtrace e backtrace;
+      on_error d e
 
-(* Shortages in [accept] that may be over when a connection has ended. *)
-let is_shortage (e : Error.t) =
-  match e.code with Too_many_open | Out_of_memory -> true | _ -> false
+(* Shortages that may be over when a connection has ended. *)
+let is_shortage = function
+  | Error.Error { code = Too_many_open; _ } -> true
+  | e -> Budget.is_refusal e || Shortage.recover e
 
+(* What [accept] says of a listener that was closed. *)
+let is_end = function Error.Error { code = Closed; _ } -> true | e -> Budget.is_refusal e
 let pause_after_shortage = 0.05
+
+(* What a connection without any bytes takes of OCaml's heap: task, stack, descriptor. *)
+let connection_bytes = 4096
 
 let serve name accept_next ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report)
     (l : Descriptor.t) handler =
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
   let room = Task.Semaphore.create max_connections in
   let all_ended = Task.Condition.create () in
-  let start connections d =
+  let start connections d peer =
     let accepting = Scheduler.current_context () in
+    let ended () =
+      Budget.release peer;
+      Task.Semaphore.release room;
+      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+    in
     let work () =
-      match handle_connection handler on_error d with
-      | () ->
-          Task.Semaphore.release room;
-          if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+      match Budget.run peer (fun () -> handle_connection handler on_error d) with
+      | () -> ended ()
+      | exception e when is_shortage e -> ended ()
       | exception e ->
           let backtrace = Failure.get_backtrace () in
           Scheduler.cancel accepting;
           Soil_backtrace.reraise e backtrace
     in
-    ignore (Task.spawn connections work)
+    Descriptor.closed_on_failure d (fun () -> ignore (Task.spawn connections work))
   in
   let rec accept_all connections =
     Task.Semaphore.acquire room;
-    match accept_next l with
-    | d ->
-        start connections d;
-        accept_all connections
+    let peer = Budget.create () in
+    match
+      (* Those for whom there is no room wait in the backlog. *)
+      Budget.grow peer connection_bytes ~patience:infinity ~wanted:(fun () -> l.is_open);
+      start connections (accept_next l) peer
+    with
+    | () -> accept_all connections
     | exception e -> (
         let backtrace = Failure.get_backtrace () in
+        Budget.release peer;
         Task.Semaphore.release room;
         match e with
-        | Error.Error e when is_shortage e ->
+        | _ when (not l.is_open) && is_end e -> ()
+        | e when is_shortage e ->
             Clock.sleep pause_after_shortage;
             accept_all connections
-        | Error.Error { code = Closed; _ } when not l.is_open -> ()
         | e -> Soil_backtrace.reraise e backtrace)
   in
   let rec wait_for_all () =

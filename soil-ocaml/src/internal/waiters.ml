@@ -24,3 +24,10 @@ let take ring =
     let entry = ring.next in
     remove entry;
     entry.value
+
+let iter_while f ring =
+  let rec go entry =
+    let next = entry.next in
+    match entry.value with Some v when f v -> go next | Some _ | None -> ()
+  in
+  go ring.next

@@ -17,3 +17,7 @@ val remove : 'a t -> unit
 
 val take : 'a t -> 'a option
 (** [take q] removes the oldest entry and is its value. *)
+
+val iter_while : ('a -> bool) -> 'a t -> unit
+(** [iter_while f q] is [f v] for the values of [q], the oldest first, until one is [false]. [f] may
+    remove the entry that it is called for. *)

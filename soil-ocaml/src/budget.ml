@@ -1,0 +1,242 @@
+(* Order. [busy] has those of whose messages something has come, since when they wait for the peer;
+   [idle] those whose peer hasn't begun any. Each is in the order of [since], because who enters does
+   so at its end. Those of whose peers nothing is expected are in neither. [waits] is whether the
+   task waits right now: what it does between two waits can't be interrupted.
+
+   Eviction. The context of [run] is cancelled, whose task then unwinds and gives its bytes back.
+   Until then they are [leaving], so that nobody else has to go for the same room. *)
+
+type state = Open | Evicted | Over
+
+type t = {
+  mutable bytes : int;
+  mutable state : state;
+  mutable waits : bool;
+  mutable since : int;
+  mutable entry : t Waiters.t;
+  mutable context : Scheduler.context;
+}
+
+type statistics = {
+  limit : int;
+  held : int;
+  peers : int;
+  waiting : int;
+  refused : int;
+  evicted : int;
+  collections : int;
+}
+
+let operation = Shortage.operation
+let is_refusal = Shortage.is_refusal
+let part = 6
+let least = 256 * 1024
+let limit_set = ref 0
+let held = ref 0
+let leaving = ref 0
+let peers = ref 0
+let waiting = ref 0
+let refused = ref 0
+let evicted = ref 0
+let idle_ones : t Waiters.t = Waiters.create ()
+let busy_ones : t Waiters.t = Waiters.create ()
+let no_entry : t Waiters.t = Waiters.create ()
+let room : Scheduler.fiber Waiters.t = Waiters.create ()
+
+(* The machine *)
+
+let record = Scheduler.create_ints Soil_raw.machine_memory_length
+let read () = ignore (Soil_raw_machine.machine_memory record)
+
+let limit () =
+  if !limit_set = 0 then (
+    read ();
+    limit_set := max least (Soil_raw.machine_memory record Total / part));
+  !limit_set
+
+let set_limit n =
+  if n < 1 then invalid_arg "Soil.Budget.set_limit: less than 1";
+  limit_set := n
+
+let statistics () =
+  {
+    limit = limit ();
+    held = !held;
+    peers = !peers;
+    waiting = !waiting;
+    refused = !refused;
+    evicted = !evicted;
+    collections = Shortage.collections ();
+  }
+
+(* A process doesn't know: what Linux has free isn't the process's alone. *)
+let is_known = Soil_raw.on_vm () = 1
+
+(* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), and what a minor
+   collection takes at once: the minor heap of 2 MiB moves into pools by size. *)
+let floor_of total = min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20)
+
+let leaves bytes =
+  (not is_known)
+  ||
+  (read ();
+   let total = Soil_raw.machine_memory record Total in
+   Soil_raw.machine_memory record Free - bytes >= floor_of total)
+
+(* Phases *)
+
+let leave_queue t =
+  if t.entry != no_entry then (
+    Waiters.remove t.entry;
+    t.entry <- no_entry)
+
+let enter queue t =
+  t.since <- Soil_raw.clock_monotonic_ns ();
+  t.entry <- Waiters.add queue t
+
+let idle t =
+  leave_queue t;
+  enter idle_ones t
+
+let finished = leave_queue
+
+let awaiting t f =
+  if t.waits || t.state <> Open then f ()
+  else (
+    if t.entry == no_entry then enter busy_ones t;
+    t.waits <- true;
+    match f () with
+    | v ->
+        t.waits <- false;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        t.waits <- false;
+        Soil_backtrace.reraise e backtrace)
+
+(* Room *)
+
+let patience_ns = 1_000_000_000
+
+let evict t =
+  incr evicted;
+  leaving := !leaving + t.bytes;
+  t.state <- Evicted;
+  leave_queue t;
+  Scheduler.cancel t.context
+
+(* The oldest of those that have had their second, until [need] bytes are on their way. *)
+let evict_for need =
+  let left = ref need and now = Soil_raw.clock_monotonic_ns () in
+  let consider t =
+    !left > 0
+    && now - t.since >= patience_ns
+    &&
+    (if t.waits && t.context != Fiber.nil then (
+       left := !left - t.bytes;
+       evict t);
+     true)
+  in
+  Waiters.iter_while consider idle_ones;
+  Waiters.iter_while consider busy_ones
+
+let exceeded n = max 0 (!held + n - limit ())
+let has_room n = exceeded n = 0 && (leaves n || (Shortage.collect () && leaves n))
+
+let add t n =
+  t.bytes <- t.bytes + n;
+  if t.state = Evicted then leaving := !leaving + n;
+  held := !held + n
+
+let refuse n =
+  incr refused;
+  let number = string_of_int in
+  let detail =
+    "no room for " ^ number n ^ " bytes: peers hold " ^ number !held ^ " of "
+    ^ number (limit ())
+    ^ " (give the machine more memory, or accept fewer connections)"
+  in
+  Error.fail Out_of_memory operation ~detail
+
+let pause = 0.25
+
+let wait_for_room t n ~patience ~wanted =
+  let until = Scheduler.deadline_after patience in
+  let wait () = ignore (Task.timeout_opt pause (fun () -> Scheduler.wait_in room)) in
+  let rec go () =
+    if has_room n then (
+      add t n;
+      (* There may be enough for the next one, too. *)
+      ignore (Scheduler.wake_first room))
+    else (
+      evict_for ((if exceeded n > 0 then exceeded n else n) - !leaving);
+      if n > limit () || Soil_raw.clock_monotonic_ns () >= until || not (wanted ()) then refuse n;
+      if t.bytes > 0 then awaiting t wait else wait ();
+      go ())
+  in
+  incr waiting;
+  Failure.undoing (fun () -> decr waiting) go;
+  decr waiting
+
+let default_patience = 2.
+let always () = true
+
+let grow ?(patience = default_patience) ?(wanted = always) t n =
+  if n > 0 && t.state <> Over then
+    if has_room n then add t n else wait_for_room t n ~patience ~wanted
+
+let shrink t n =
+  let n = min n t.bytes in
+  if n > 0 then (
+    t.bytes <- t.bytes - n;
+    held := !held - n;
+    if t.state = Evicted then leaving := !leaving - n;
+    if !waiting > 0 then ignore (Scheduler.wake_first room))
+
+let bytes t = t.bytes
+let shrink_to t n = shrink t (t.bytes - n)
+
+(* Tasks *)
+
+let here : t Task_local.t = Task_local.create ()
+let current () = if Owner.is_other () then None else Task_local.get here
+let hold n = match current () with Some t -> grow t n | None -> ()
+let give_back n = match current () with Some t -> shrink t n | None -> ()
+
+let create () =
+  incr peers;
+  { bytes = 0; state = Open; waits = false; since = 0; entry = no_entry; context = Fiber.nil }
+
+let release t =
+  if t.state <> Over then (
+    decr peers;
+    leave_queue t;
+    shrink t t.bytes;
+    t.state <- Over)
+
+let closed () =
+  Error.fail Out_of_memory operation
+    ~detail:"closed, because memory is needed and this peer was the slowest"
+
+let run_in_task t f =
+  let outer = t.context in
+  let context = Scheduler.enter () in
+  t.context <- context;
+  let back () =
+    t.context <- outer;
+    Scheduler.leave context
+  in
+  match f () with
+  | v ->
+      back ();
+      v
+  | exception e -> (
+      let backtrace = Failure.get_backtrace () in
+      back ();
+      match e with
+      | Scheduler.Cancelled
+        when t.state = Evicted && not (Scheduler.is_cancelled (Scheduler.current_context ())) ->
+          closed ()
+      | e -> Soil_backtrace.reraise e backtrace)
+
+let run t f = Task_local.with_ here t (fun () -> run_in_task t f)

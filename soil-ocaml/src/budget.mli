@@ -1,0 +1,100 @@
+(** Memory that peers make the program hold.
+
+    What a stranger sends takes memory before the program has decided anything: unfinished heads,
+    bodies, frames, parsed values. All servers of the program share one budget for it, a part of the
+    machine's memory. {!Tcp.serve} counts each connection, and [soil.http] what it reads; a program
+    that collects input of its own counts that with {!hold}.
+
+    {b When it is used up.} {!Tcp.serve} accepts no further connection, and {!hold} waits for room.
+    Meanwhile the slowest peers are closed: idle ones first, then those that have sent the beginning
+    of a message, in the order in which they began, each after a second at least. Their waits raise
+    {!Task.Cancelled}, and {!run} raises {!Error.Error} with [Out_of_memory]. A program's own work
+    is never interrupted. If there is no room within two seconds, {!hold} refuses: the newest has to
+    go.
+
+    Counts are estimates. Whatever they say, nothing is held while the machine itself is short of
+    memory: then all garbage is collected, at most once a second.
+
+    Functions are for tasks, and do nothing in other threads. *)
+
+(** {1 In a server's handler} *)
+
+val hold : int -> unit
+(** [hold n] counts [n] bytes for the peer of this task until its connection ends ([soil.http]:
+    until its response was sent), or until {!give_back}. Waits for room for two seconds at most, and
+    then raises {!Error.Error} with [Out_of_memory], which [soil.http] answers with 503. In tasks
+    without a peer it does nothing. *)
+
+val give_back : int -> unit
+(** [give_back n] gives back [n] bytes, or all if there are fewer. *)
+
+(** {1 Limits and counts} *)
+
+val limit : unit -> int
+(** [limit ()] is the size of the budget in bytes: a sixth of the memory of the machine, or of the
+    process's limit (cgroups, [ulimit]), and at least 256 KiB. *)
+
+val set_limit : int -> unit
+(** [set_limit n] makes it [n] bytes from now on. Raises [Invalid_argument] if [n] is less than 1.
+*)
+
+type statistics = {
+  limit : int;
+  held : int;  (** Bytes counted now. *)
+  peers : int;  (** Connections and other peers now. *)
+  waiting : int;  (** Tasks that wait for room now. *)
+  refused : int;  (** Refusals so far: no room in time. *)
+  evicted : int;  (** Peers closed so far, for being slow. *)
+  collections : int;  (** Complete collections so far, because memory was short. *)
+}
+(** The type for the state of the budget. [soil.metrics] has it as [soil_budget_…]. *)
+
+val statistics : unit -> statistics
+
+(** {1 For protocols} *)
+
+type t
+(** The type for what one peer makes the program hold. *)
+
+val create : unit -> t
+(** [create ()] is a new peer's, nothing yet. It counts until {!release}. *)
+
+val run : t -> (unit -> 'a) -> 'a
+(** [run t f] is [f ()], in which [t] is {!current}, also for tasks that are started there. If the
+    peer is closed for being slow, waits of [f] raise {!Task.Cancelled}, and [run] then raises
+    {!Error.Error} with [Out_of_memory]: the program may tell the peer, and ends the connection. It
+    isn't closed a second time. Calls may be nested; the innermost is the one that ends. *)
+
+val release : t -> unit
+(** [release t] gives everything back, for good. *)
+
+val current : unit -> t option
+(** [current ()] is the peer of this task. *)
+
+val grow : ?patience:float -> ?wanted:(unit -> bool) -> t -> int -> unit
+(** [grow t n] counts [n] more bytes, and waits for room as {!hold} does, for [patience] seconds at
+    most (default: 2) and as long as [wanted ()] is [true] (default: always). *)
+
+val is_refusal : exn -> bool
+(** [is_refusal e] is whether {!grow}, {!hold} or {!run} has raised [e] for want of room. *)
+
+val shrink : t -> int -> unit
+(** [shrink t n] gives back [n] bytes, or all if there are fewer. *)
+
+val bytes : t -> int
+(** [bytes t] is the number counted. *)
+
+val shrink_to : t -> int -> unit
+(** [shrink_to t n] is [shrink t (bytes t - n)]. *)
+
+val awaiting : t -> (unit -> 'a) -> 'a
+(** [awaiting t f] is [f ()], a wait for the peer, which may be closed meanwhile. The first call of
+    a message is the one from which on the peer's slowness counts. *)
+
+val idle : t -> unit
+(** [idle t] notes that the peer has nothing to send now: until {!finished}, it is among the first
+    to be closed. *)
+
+val finished : t -> unit
+(** [finished t] notes that the peer has sent, or taken, all of a message: the next call of
+    {!awaiting} begins another. *)

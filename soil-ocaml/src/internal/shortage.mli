@@ -1,0 +1,22 @@
+(** Exhausted memory, and what ends that. Private to Soil.
+
+    OCaml's collector advances as the program allocates. Where no allocation succeeds it stands
+    still, and garbage stays: a program that catches [Out_of_memory] and goes on fails again for
+    ever. So who catches it calls {!recover}. *)
+
+val recover : exn -> bool
+(** [recover e] is whether [e] reports exhausted memory: [Out_of_memory], or {!Error.Error} with
+    that code. If so, it calls {!collect}. *)
+
+val collect : unit -> bool
+(** [collect ()] collects all garbage, and compacts the heap if it did so ten seconds ago or less;
+    [false], and nothing, if that was less than a second ago. *)
+
+val collections : unit -> int
+(** [collections ()] is how often {!collect} has collected. *)
+
+val operation : string
+(** [operation] is the operation in errors that are refusals of {!Budget}. *)
+
+val is_refusal : exn -> bool
+(** [is_refusal e] is whether [e] is one. *)

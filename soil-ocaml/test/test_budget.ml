@@ -1,0 +1,159 @@
+(* Soil.Budget, and what Soil.Tcp.serve does without memory. *)
+open Check
+open Loop
+module B = Soil.Budget
+
+let is_refused f = match f () with () -> false | exception e when B.is_refusal e -> true
+
+let with_limit n f =
+  let before = B.limit () in
+  B.set_limit n;
+  Fun.protect ~finally:(fun () -> B.set_limit before) f
+
+let peer f =
+  let t = B.create () in
+  Fun.protect ~finally:(fun () -> B.release t) (fun () -> f t)
+
+let for_ever () = Soil.Clock.sleep infinity
+
+let counting () =
+  with_limit 1000 @@ fun () ->
+  let held () = (B.statistics ()).held and refused () = (B.statistics ()).refused in
+  let held_before = held () and refused_before = refused () in
+  peer (fun t ->
+      B.run t (fun () ->
+          B.hold 600;
+          T.scope (fun s -> T.await (T.spawn s (fun () -> B.hold 100))));
+      int "of the peer's tasks" 700 (B.bytes t);
+      peer (fun u ->
+          bool "too much for now" true (is_refused (fun () -> B.grow ~patience:0.01 u 301));
+          bool "too much for ever" true (is_refused (fun () -> B.grow ~patience:60. u 1001));
+          B.grow ~patience:0. u 300;
+          B.shrink t 100;
+          B.shrink_to t 200;
+          B.grow ~patience:0. u 500;
+          int "all" (held_before + 1000) (held ()));
+      int "released" (held_before + 200) (held ()));
+  int "all released" held_before (held ());
+  int "refusals" (refused_before + 2) (refused ());
+  B.hold 5000 (* no peer *)
+
+let room_for_who_waits () =
+  with_limit 1000 @@ fun () ->
+  peer @@ fun t ->
+  B.grow t 900;
+  peer @@ fun u ->
+  T.scope (fun s ->
+      let waits = T.spawn s (fun () -> B.grow ~patience:60. u 900) in
+      T.yield ();
+      int "waits" 1 (B.statistics ()).waiting;
+      B.release t;
+      T.await waits);
+  int "has it" 900 (B.bytes u)
+
+(* Who are closed for one that needs 500 of 1000 bytes: [holders] by name with their bytes, in the
+   order of their last message, and what they do. *)
+let closed_for_another holders =
+  with_limit 1000 @@ fun () ->
+  let closed = ref [] in
+  T.scope (fun s ->
+      let hold (name, bytes, act) =
+        let task () =
+          peer @@ fun t ->
+          match B.run t (fun () -> B.hold bytes; act t) with
+          | () -> ()
+          | exception e when B.is_refusal e -> closed := name :: !closed
+        in
+        ignore (T.spawn_daemon s task);
+        T.yield ()
+      in
+      List.iter hold holders;
+      let gets =
+        peer @@ fun t -> not (is_refused (fun () -> B.grow t 500))
+      in
+      if not gets then closed := "the new one" :: !closed);
+  List.rev !closed
+[@@ocamlformat "disable"]
+
+let waits t = B.awaiting t for_ever
+
+let is_idle t =
+  B.idle t;
+  waits t
+
+let rec progresses t =
+  B.awaiting t (fun () -> Soil.Clock.sleep 0.05);
+  B.finished t;
+  progresses t
+
+let works _ = for_ever ()
+
+let slowest () =
+  let check what expected holders = strings what expected (closed_for_another holders) in
+  check "the first that waits" [ "a" ] [ ("a", 500, waits); ("b", 500, waits) ];
+  check "as many as are needed" [ "a"; "b" ]
+    [ ("a", 300, waits); ("b", 300, waits); ("c", 400, waits) ];
+  check "idle ones first" [ "b" ] [ ("a", 500, waits); ("b", 500, is_idle) ];
+  check "not one that works" [ "b" ] [ ("a", 500, works); ("b", 500, waits) ];
+  check "not one that goes on" [ "b" ] [ ("a", 500, progresses); ("b", 500, waits) ];
+  check "the newest" [ "the new one" ] [ ("a", 500, works); ("b", 500, progresses) ]
+
+(* Accepted is one after the other, as there is room. *)
+let backlog () =
+  let l = listen () in
+  let now = ref 0 and most = ref 0 in
+  let handler c =
+    incr now;
+    most := max !most !now;
+    Soil.Clock.sleep 0.01;
+    D.write_string c "hello";
+    decr now
+  in
+  with_limit 10_000 @@ fun () ->
+  T.scope (fun s ->
+      let server = T.spawn s (fun () -> Soil.Tcp.serve l handler) in
+      let answers = T.all (List.init 10 (fun _ () -> ask (Soil.Tcp.local l))) in
+      bool "answers" true (List.for_all (( = ) "hello") answers);
+      int "two at once" 2 !most;
+      D.close l;
+      T.await server);
+  (* Also while [serve] waits for room. *)
+  let l = listen () in
+  B.set_limit 1000;
+  T.scope (fun s ->
+      let server = T.spawn s (fun () -> Soil.Tcp.serve l ignore) in
+      Soil.Clock.sleep 0.01;
+      D.close l;
+      T.await server)
+
+let exhausted () =
+  let l = listen () in
+  let collections () = (B.statistics ()).collections in
+  let before = collections () and started = Soil.Clock.monotonic () in
+  T.scope (fun s ->
+      let turn = ref 0 in
+      let handler c =
+        incr turn;
+        if !turn <= 20 then raise Out_of_memory else D.write_string c "served"
+      in
+      (* The report needs memory, too. *)
+      let on_error _ _ = raise Out_of_memory in
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~on_error l handler) in
+      for _ = 1 to 20 do
+        string "exhausted" "" (ask (Soil.Tcp.local l))
+      done;
+      string "afterwards" "served" (ask (Soil.Tcp.local l));
+      D.close l;
+      T.await server);
+  let seconds = int_of_float (Soil.Clock.monotonic () -. started) in
+  bool "collected" true (collections () > before);
+  bool "at most once a second" true (collections () - before <= 1 + seconds)
+
+let tests =
+  [
+    in_run "what peers hold is counted" counting;
+    in_run "room goes to who waits for it" room_for_who_waits;
+    in_run "the slowest are closed" slowest;
+    in_run "connections without room wait" backlog;
+    in_run "exhausted memory is collected" exhausted;
+  ]
