@@ -1,5 +1,6 @@
 //! Block device under a file system.
 
+use alloc::vec;
 use core::fmt;
 
 /// Why a request to a block device failed.
@@ -108,4 +109,30 @@ impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
     fn flush_unordered(&mut self) -> Result<(), BlockError> {
         (**self).flush_unordered()
     }
+}
+
+/// Reads `bytes.len()` bytes from byte `at` of the device on, through its whole sectors.
+///
+/// # Errors
+/// [`BlockError::OutOfRange`]: the device ends before, or its sectors aren't of 512 to 4096 bytes.
+pub fn read_bytes(device: &mut dyn Block, at: u64, bytes: &mut [u8]) -> Result<(), BlockError> {
+    let size = device.sector_size() as u64;
+    if !(512..=4096).contains(&size) || !size.is_power_of_two() {
+        return Err(BlockError::OutOfRange);
+    }
+    let end = at.checked_add(bytes.len() as u64);
+    let last = end.ok_or(BlockError::OutOfRange)?.div_ceil(size);
+    if last > device.sectors() {
+        return Err(BlockError::OutOfRange);
+    }
+    if at.is_multiple_of(size) && (bytes.len() as u64).is_multiple_of(size) {
+        return device.read(at / size, bytes);
+    }
+    let first = at / size;
+    let mut sectors = vec![0; ((last - first) * size) as usize];
+    device.read(first, &mut sectors)?;
+    let found = sectors.get((at % size) as usize..);
+    let found = found.and_then(|rest| rest.get(..bytes.len()));
+    bytes.copy_from_slice(found.ok_or(BlockError::OutOfRange)?);
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //! - `probe`, `geometry`, `slots`, `names`, `times`: records, and detection of other formats.
 //! - `table`, `cluster_chains`: allocation, and the location of contents.
 //! - `index`, `entries`, `clusters`: one directory.
+//! - [`reader`]: the label and small files of a volume, without a cache.
 //! - `volume`, `operations`, `rename`, `reading`, `writing`, `lease`: the volume.
 
 mod cluster_chains;
@@ -17,6 +18,7 @@ mod lease;
 mod names;
 mod operations;
 mod probe;
+pub mod reader;
 mod reading;
 mod rename;
 mod slots;

@@ -42,7 +42,7 @@ mod tree;
 pub mod volume;
 pub mod walk;
 
-pub use block::{Block, BlockError};
+pub use block::{Block, BlockError, read_bytes};
 pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
 pub use lease::Lease;

@@ -1,11 +1,11 @@
 //! ISO 9660 file systems, read-only: a file by its path.
 //!
-//! Names are those of Joliet if the disk has it, otherwise those of Rock Ridge, otherwise the short
-//! ones. `genisoimage` and `xorriso`, by which `cloud-localds` and nova make their disks, write all
-//! three.
+//! Names are those of Joliet if the disk has it, otherwise those of ISO 9660:1999's descriptor,
+//! otherwise those of Rock Ridge, otherwise the short ones. `genisoimage` and `xorriso`, by which
+//! `cloud-localds` and nova make their disks, write Joliet's, Rock Ridge's and the short ones.
 //!
-//! Sources: ECMA-119 (4th edition), sections 8.4, 9.1 and 9.3; Joliet Specification 1.0; IEEE P1282
-//! (Rock Ridge), section 4.1.4.
+//! Sources: ECMA-119 (4th edition), sections 8.4, 8.5, 9.1 and 9.3; Joliet Specification 1.0; IEEE
+//! P1282 (Rock Ridge), section 4.1.4.
 
 use crate::Error;
 use crate::folder::too_large;
@@ -14,7 +14,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use fs::Block;
+use fs::{Block, BlockError};
 
 /// Bytes of a sector of the format, whatever the disk's sectors are (6.1.2).
 const SECTOR: usize = 2048;
@@ -50,59 +50,58 @@ struct Extent {
 pub struct Iso {
     device: Box<dyn Block + Send>,
     names: Names,
-    root: Extent,
-}
-
-/// The label of the file system on `device` (8.4.7), without blanks at its end; `None` if there is
-/// no such file system.
-///
-/// # Errors
-/// The device can't be read.
-pub fn label(device: &mut dyn Block) -> Result<Option<String>, Error> {
-    let descriptor = read(device, FIRST_DESCRIPTOR, SECTOR)?;
-    let label = descriptor
-        .as_deref()
-        .filter(|bytes| is_descriptor(bytes, 1));
-    let label = label.and_then(|bytes| bytes.get(40..72));
-    Ok(label.map(|label| String::from(String::from_utf8_lossy(label).trim_end())))
+    /// `None`: the descriptor has none.
+    root: Option<Extent>,
+    label: String,
 }
 
 impl Iso {
-    /// Opens the file system on `device`.
+    /// Opens the file system on `device`; `None` if there is none.
     ///
     /// # Errors
-    /// There is none, or the device can't be read.
-    pub fn open(mut device: Box<dyn Block + Send>) -> Result<Self, Error> {
-        let (mut primary, mut joliet) = (None, None);
+    /// The device can't be read.
+    pub fn open(mut device: Box<dyn Block + Send>) -> Result<Option<Self>, Error> {
+        let (mut primary, mut enhanced, mut joliet) = (None, None, None);
         for number in 0..MAX_DESCRIPTORS {
             let Some(bytes) = read(&mut *device, FIRST_DESCRIPTOR + number, SECTOR)? else {
                 break;
             };
-            let root = bytes
-                .get(156..190)
-                .and_then(Record::new)
-                .map(|record| record.extent);
-            if is_descriptor(&bytes, 1) {
-                primary = primary.or(root);
-            } else if is_descriptor(&bytes, 2)
-                // The escape sequences of UCS-2, levels 1 to 3.
-                && matches!(bytes.get(88..91), Some([b'%', b'/', b'@' | b'C' | b'E']))
-            {
-                joliet = joliet.or(root);
-            } else if is_descriptor(&bytes, 255) || bytes.get(1..6) != Some(b"CD001") {
+            if bytes.get(1..6) != Some(b"CD001") {
                 break;
             }
+            let label = bytes.get(40..72).unwrap_or_default().to_vec();
+            let record = bytes.get(156..190).and_then(Record::new);
+            let found = Some((record.map(|record| record.extent), label));
+            match (bytes.first(), bytes.get(6), bytes.get(88..91)) {
+                (Some(1), ..) => primary = primary.or(found),
+                // The escape sequences of UCS-2, levels 1 to 3.
+                (Some(2), _, Some([b'%', b'/', b'@' | b'C' | b'E'])) => joliet = joliet.or(found),
+                // An enhanced descriptor (8.5): its names have no form of their own.
+                (Some(2), Some(2), _) => enhanced = enhanced.or(found),
+                (Some(255), ..) => break,
+                _ => {}
+            }
         }
-        let (names, root) = match (joliet, primary) {
-            (Some(root), _) => (Names::Joliet, root),
-            (None, Some(root)) => (Names::Short, root),
-            (None, None) => return Err(Error::new("no ISO 9660 file system")),
+        let Some((root, label)) = primary else {
+            return Ok(None);
         };
-        Ok(Self {
+        let label = ascii_label(&label);
+        let (names, root, label) = match (joliet, enhanced) {
+            (Some((root, full)), _) => (Names::Joliet, root, merged(label, &full)),
+            (None, Some((root, _))) => (Names::Short, root, label),
+            (None, None) => (Names::Short, root, label),
+        };
+        Ok(Some(Self {
             device,
             names,
             root,
-        })
+            label,
+        }))
+    }
+
+    /// The label (8.4.7), without blanks at its end: what libblkid calls `LABEL`.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Reads the file at `path`, of at most `most` bytes; `None` if there is none. The case of
@@ -111,7 +110,8 @@ impl Iso {
     /// # Errors
     /// The file is longer, the device can't be read, or the file system is damaged.
     pub fn read(&mut self, path: &str, most: usize) -> Result<Option<Vec<u8>>, Error> {
-        let mut found = self.root;
+        let root = self.root;
+        let mut found = root.ok_or_else(|| Error::new("the file system is damaged: no root"))?;
         for name in path.split('/') {
             if found.flags & DIRECTORY == 0 {
                 return Ok(None);
@@ -163,32 +163,45 @@ impl Iso {
     }
 }
 
-/// Whether `bytes` is a descriptor of this type (8.1).
-fn is_descriptor(bytes: &[u8], kind: u8) -> bool {
-    bytes.first() == Some(&kind) && bytes.get(1..6) == Some(b"CD001")
+/// The label of a primary descriptor, which some tools pad with NUL.
+fn ascii_label(label: &[u8]) -> String {
+    let label = label.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from(String::from_utf8_lossy(label).trim_ascii_end())
 }
 
-/// Reads `len` bytes, a multiple of [`SECTOR`], from sector `sector` of the format on; `None` past
-/// the end of the device.
+/// The label of the primary descriptor and that of Joliet's: 16 characters of any script. The
+/// first is longer, and has `_` for what it can't store.
+fn merged(primary: String, joliet: &[u8]) -> String {
+    let units = joliet.chunks_exact(2).map(u16_of);
+    let units = units.take_while(|unit| *unit != 0);
+    let full: String = char::decode_utf16(units)
+        .map(|c| c.unwrap_or('\u{fffd}'))
+        .collect();
+    let full = full.trim_ascii_end();
+    let same = |(stored, c): (char, char)| stored == '_' || stored == c;
+    if full.chars().count() <= primary.chars().count()
+        && primary.chars().zip(full.chars()).all(same)
+    {
+        let rest = primary.chars().skip(full.chars().count());
+        return full.chars().chain(rest).collect();
+    }
+    String::from(full)
+}
+
+/// A big-endian unit of UCS-2.
+fn u16_of(unit: &[u8]) -> u16 {
+    let unit = [unit.first().copied(), unit.get(1).copied()];
+    u16::from_be_bytes(unit.map(Option::unwrap_or_default))
+}
+
+/// Reads `len` bytes from sector `sector` of the format on; `None` past the end of the device.
 fn read(device: &mut dyn Block, sector: u64, len: usize) -> Result<Option<Vec<u8>>, Error> {
-    // A device of larger sectors is read at whole ones; all sizes are powers of two.
-    let size = device.sector_size() as u64;
-    if !(512..=4096).contains(&size) || !size.is_power_of_two() {
-        return Ok(None);
+    let mut bytes = vec![0; len];
+    match fs::read_bytes(device, sector * SECTOR as u64, &mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(BlockError::OutOfRange) => Ok(None),
+        Err(error) => Err(Error::new(format!("the disk can't be read: {error}"))),
     }
-    let start = sector * SECTOR as u64;
-    let end = start + len as u64;
-    let (first, last) = (start / size, end.div_ceil(size));
-    if last > device.sectors() {
-        return Ok(None);
-    }
-    let mut bytes = vec![0; ((last - first) * size) as usize];
-    device
-        .read(first, &mut bytes)
-        .map_err(|error| Error::new(format!("the disk can't be read: {error}")))?;
-    bytes.drain(..(start - first * size) as usize);
-    bytes.truncate(len);
-    Ok(Some(bytes))
 }
 
 /// A directory record (9.1).
@@ -230,11 +243,8 @@ impl<'a> Record<'a> {
         if names == Names::Joliet {
             // Windows writes the version of a file, as ECMA-119 has it.
             let stored = self.name.strip_suffix(b"\0;\x001").unwrap_or(self.name);
-            let stored = stored.chunks_exact(2).map(|unit| {
-                let unit = [unit.first().copied(), unit.get(1).copied()];
-                u16::from_be_bytes(unit.map(Option::unwrap_or_default))
-            });
-            let stored = char::decode_utf16(stored).map(|c| c.unwrap_or('\u{fffd}'));
+            let stored = char::decode_utf16(stored.chunks_exact(2).map(u16_of));
+            let stored = stored.map(|c| c.unwrap_or('\u{fffd}'));
             return equal(stored, name);
         }
         let alternate = self.rock_ridge_name();
@@ -243,14 +253,15 @@ impl<'a> Record<'a> {
             return equal(stored, name);
         }
         // NAME.EXTENSION;VERSION in capitals, with `_` for what the format doesn't allow (7.5).
+        // ISO 9660:1999 allows everything (its section 7.5), and leaves out the version.
         let stored = self
             .name
             .split(|byte| *byte == b';')
             .next()
             .unwrap_or_default();
         let stored = stored.strip_suffix(b".").unwrap_or(stored);
-        let wanted = name.replace('-', "_");
-        equal(stored.iter().map(|byte| char::from(*byte)), &wanted)
+        let stored = stored.iter().map(|byte| char::from(*byte));
+        equal(stored.clone(), name) || equal(stored, &name.replace('-', "_"))
     }
 
     /// The name of the NM entries; empty if there is none.

@@ -59,13 +59,6 @@ pub fn keep() {
     crate::current::boot::keep(&boot::DISKS);
 }
 
-/// Makes the reading of metadata support FAT in an image that contains the caller.
-#[inline(always)]
-pub fn keep_fat() {
-    #[cfg(feature = "image")]
-    crate::current::boot::keep(&boot::FAT);
-}
-
 #[cfg(feature = "image")]
 pub use boot::adopt;
 
@@ -79,13 +72,6 @@ mod boot {
 
     #[unsafe(link_section = ".soil_boot.disks")]
     pub static DISKS: boot::Hook = read_disks;
-
-    #[unsafe(link_section = ".soil_boot.fat")]
-    pub static FAT: boot::Hook = set_fat;
-
-    extern "C" fn set_fat() {
-        metadata::set_fat(::fs::fat::mount);
-    }
 
     extern "C" fn read_disks() {
         if Current::variable(VARIABLE).as_deref() == Some("none") {

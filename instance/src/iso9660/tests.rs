@@ -1,7 +1,7 @@
 //! File systems are built here byte by byte; end-to-end tests read those of `cloud-localds` and
 //! `xorriso`.
 
-use super::{Iso, SECTOR, label};
+use super::{Iso, SECTOR};
 use fs::fake::Disk;
 use proptest::prelude::{any, proptest};
 
@@ -13,6 +13,9 @@ pub enum Style {
     JolietVersions,
     RockRidge,
     Plain,
+    /// ISO 9660:1999, in a directory of its own (xorriso) or in the only one (genisoimage).
+    Enhanced,
+    EnhancedOnly,
 }
 
 /// A directory record.
@@ -53,6 +56,7 @@ fn entry(style: Style, name: &str, sector: u32, len: u32, flags: u8) -> Vec<u8> 
             record(b"SHORT.;1", &entries, sector, len, flags)
         }
         Style::Plain => record(short.as_bytes(), b"", sector, len, flags),
+        Style::Enhanced | Style::EnhancedOnly => record(name.as_bytes(), b"", sector, len, flags),
     }
 }
 
@@ -90,15 +94,24 @@ pub fn build(style: Style, label: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         place[1..7].copy_from_slice(b"CD001\x01");
         place[40..72].fill(b' ');
         place[40..40 + label.len()].copy_from_slice(label.as_bytes());
-        if kind == 2 {
-            place[88..91].copy_from_slice(b"%/E");
+        match (kind, style) {
+            (2, Style::Enhanced) => place[6] = 2,
+            (2, _) => {
+                place[88..91].copy_from_slice(b"%/E");
+                let label: Vec<u8> = label.encode_utf16().flat_map(u16::to_be_bytes).collect();
+                for blank in place[40..72].chunks_exact_mut(2) {
+                    blank.copy_from_slice(b"\0 ");
+                }
+                place[40..40 + label.len()].copy_from_slice(&label);
+            }
+            _ => {}
         }
         let root = record(b"\0", b"", root, SECTOR as u32, 2);
         place[156..156 + root.len()].copy_from_slice(&root);
     };
-    // With Joliet the primary root is an empty directory: it isn't used.
+    // With a second root the primary one is an empty directory: it isn't used.
     match style {
-        Style::Joliet | Style::JolietVersions => {
+        Style::Joliet | Style::JolietVersions | Style::Enhanced => {
             descriptor(16, 1, 23);
             descriptor(17, 2, ROOT as u32);
             descriptor(18, 255, 0);
@@ -124,13 +137,15 @@ fn reads_files_by_each_kind_of_name_and_from_each_size_of_sector() {
         Style::JolietVersions,
         Style::RockRidge,
         Style::Plain,
+        Style::Enhanced,
+        Style::EnhancedOnly,
     ] {
         for sector in [512, 2048, 4096] {
             let mut bytes = build(style, "cidata", &FILES);
             bytes.resize(bytes.len().next_multiple_of(4096), 0);
-            let mut disk = Disk::new(bytes, sector);
-            assert_eq!(label(&mut disk).unwrap().as_deref(), Some("cidata"));
-            let mut iso = Iso::open(Box::new(disk)).unwrap();
+            let disk = Disk::new(bytes, sector);
+            let mut iso = Iso::open(Box::new(disk)).unwrap().unwrap();
+            assert_eq!(iso.label(), "cidata");
             for (path, contents) in FILES {
                 let read = iso.read(path, 100);
                 assert_eq!(read.unwrap().as_deref(), Some(contents), "{style:?} {path}");
@@ -158,10 +173,24 @@ fn reads_files_by_each_kind_of_name_and_from_each_size_of_sector() {
 #[test]
 fn other_disks_have_no_label() {
     for len in [0, 512, 16 * SECTOR, 17 * SECTOR] {
-        let mut disk = Disk::zeroed(len);
-        assert_eq!(label(&mut disk).unwrap(), None);
-        assert!(Iso::open(Box::new(disk)).is_err());
+        assert!(Iso::open(Box::new(Disk::zeroed(len))).unwrap().is_none());
     }
+}
+
+/// Go's go-diskfs pads labels with NUL, others with spaces.
+#[test]
+fn a_label_ends_before_its_padding() {
+    let label = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = build(Style::Plain, "cidata", &FILES);
+        change(&mut bytes);
+        let iso = Iso::open(Box::new(Disk::new(bytes, 512)));
+        iso.unwrap().unwrap().label().to_string()
+    };
+    let at = 16 * SECTOR + 40;
+    assert_eq!(label(&|bytes| bytes[at + 6..at + 32].fill(0)), "cidata");
+    assert_eq!(label(&|bytes| bytes[at + 7..at + 32].fill(0)), "cidata");
+    assert_eq!(label(&|bytes| bytes[at + 7] = b'x'), "cidata x");
+    assert_eq!(label(&|bytes| bytes[at..at + 32].fill(0)), "");
 }
 
 #[test]
@@ -172,7 +201,7 @@ fn a_damaged_file_system_is_an_error() {
     let read = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
         change(&mut bytes);
-        let mut iso = Iso::open(Box::new(Disk::new(bytes, 512))).unwrap();
+        let mut iso = Iso::open(Box::new(Disk::new(bytes, 512))).unwrap().unwrap();
         iso.read("meta-data", 1000).map(|found| found.is_some())
     };
     assert_eq!(read(&|_| ()), Ok(true));
@@ -193,6 +222,8 @@ fn a_damaged_file_system_is_an_error() {
         directory.unwrap_err().to_string(),
         "a directory of 133120 bytes; at most 64 KiB"
     );
+    let rootless = read(&|bytes| bytes[17 * SECTOR + 156] = 0).unwrap_err();
+    assert_eq!(rootless.to_string(), "the file system is damaged: no root");
     // A record that reaches beyond its sector ends the search.
     assert_eq!(read(&|bytes| bytes[20 * SECTOR] = 0), Ok(false));
 }
@@ -200,20 +231,18 @@ fn a_damaged_file_system_is_an_error() {
 proptest! {
     #[test]
     fn accepts_any_damage(
-        style in 0usize..3,
+        style in 0usize..4,
         changes in proptest::collection::vec((0usize..26 * SECTOR, any::<u8>()), 1..40),
         root: bool,
     ) {
-        let style = [Style::Joliet, Style::RockRidge, Style::Plain][style];
+        let style = [Style::Joliet, Style::RockRidge, Style::Plain, Style::Enhanced][style];
         let mut bytes = build(style, "cidata", &FILES);
         for (at, byte) in changes {
             // Half of the cases change directories only.
             let at = if root { 20 * SECTOR + at % 300 } else { at };
             bytes[at] = byte;
         }
-        let mut disk = Disk::new(bytes, 512);
-        let _ = label(&mut disk);
-        if let Ok(mut iso) = Iso::open(Box::new(disk)) {
+        if let Ok(Some(mut iso)) = Iso::open(Box::new(Disk::new(bytes, 512))) {
             for (path, _) in FILES {
                 let read = iso.read(path, 1000).unwrap_or_default();
                 assert!(read.is_none_or(|read| read.len() <= 1000));

@@ -48,7 +48,7 @@ fn read() -> Result<Option<Instance>, Failure> {
     };
     let wrong = |error, detail| Failure::new(error, format!("{VARIABLE}: {path}: {detail}"));
     let image = Image::open(&path).map_err(|detail| wrong(Error::BadConfiguration, detail))?;
-    let found = instance::disk::read(&mut || Box::new(image.clone()), Some(fs::fat::mount))
+    let found = instance::disk::read(&mut || Box::new(image.clone()))
         .map_err(|error| wrong(Error::BadConfiguration, format!("{error}")))?;
     found.map(Some).ok_or_else(|| {
         let detail =

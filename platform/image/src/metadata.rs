@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use instance::Instance;
-use instance::disk::MountFat;
 use kernel::cell::{ExclusiveCell, Rank};
 use kernel::environment;
 use platform::error::Failure;
@@ -18,9 +17,6 @@ static INSTANCE: AtomicPtr<Instance> = AtomicPtr::new(null_mut());
 
 /// The disks that [`read_disks`] opened, for the program.
 static DISKS: ExclusiveCell<Option<Opened>> = Rank::Metadata.cell(None);
-
-/// See [`set_fat`].
-static FAT: ExclusiveCell<Option<MountFat>> = Rank::Metadata.cell(None);
 
 struct Opened(Vec<Disk>);
 
@@ -52,19 +48,13 @@ pub fn set(instance: Instance) {
     }
 }
 
-/// Lets [`read_disks`] read FAT. Only in a hook of the boot before its own.
-pub fn set_fat(mount: MountFat) {
-    FAT.with(|fat| *fat = Some(mount));
-}
-
 /// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some.
 /// Problems are logged. Waits for the disks. Call it once, in a hook of the boot.
 pub fn read_disks() -> Option<Instance> {
     let opened = disks::open();
-    let fat = FAT.with(|mount| *mount);
     let found = opened.iter().find_map(|disk| {
         let direct = Direct::new(disk).ok()?;
-        instance::disk::read(&mut || Box::new(direct.clone()), fat).unwrap_or_else(|error| {
+        instance::disk::read(&mut || Box::new(direct.clone())).unwrap_or_else(|error| {
             log::warn!("disk {}: {error}", disk.name);
             None
         })

@@ -5,7 +5,7 @@ use crate::current::Current;
 use crate::disks;
 use crate::files::namespace;
 use crate::files::volume::{Volume, drivers, embedded};
-use crate::{Driver, Runtime, guest_agent, instance};
+use crate::{Driver, Runtime, guest_agent};
 use platform::Folders;
 use platform::error::Stop;
 
@@ -17,7 +17,6 @@ pub fn begin(rt: &mut Runtime) -> Result<(), Stop> {
     // The disks have to be discovered before the volumes are read.
     disks::disks(rt)?;
     drivers::register(rt, drivers::FAT)?;
-    instance::keep_fat();
     if let Some(folders) = Current::FOLDERS {
         drivers::register(rt, drivers::host(folders))?;
     }
