@@ -189,8 +189,10 @@ impl Instance {
 }
 
 fn note_ignored(ignored: &mut Vec<String>, note: String) {
-    if ignored.len() < MAX_IGNORED {
-        ignored.push(printable(&note));
+    match ignored.len() + 1 {
+        ..MAX_IGNORED => ignored.push(printable(&note)),
+        MAX_IGNORED => ignored.push(String::from("and more")),
+        _ => {}
     }
 }
 
@@ -231,6 +233,7 @@ mod tests {
             instance.ignore(format!("\x1b[2J{}", "x".repeat(500)));
         }
         assert_eq!(instance.ignored.len(), MAX_IGNORED);
+        assert_eq!(instance.ignored[MAX_IGNORED - 1], "and more");
         assert!(instance.ignored[0].starts_with("?[2Jx"));
         assert_eq!(instance.ignored[0].chars().count(), MAX_NOTE + 1);
     }

@@ -3,7 +3,7 @@
 //! Source: cloud-init's documentation, "NoCloud".
 
 use crate::folder::Folder;
-use crate::value::text_at;
+use crate::value::{other_keys, text_at};
 use crate::{Error, Instance, Source, network, yaml};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -25,10 +25,9 @@ pub fn read(folder: &mut Folder) -> Result<Instance, Error> {
     if let Some(name) = name {
         instance.set_host_name(&name);
     }
-    for key in ["network-interfaces", "seedfrom"] {
-        if metadata.get(key).is_some() {
-            instance.ignore(alloc::format!("the key {key} of meta-data"));
-        }
+    let others = other_keys(&metadata, &["instance-id", "local-hostname", "hostname"]);
+    if !others.is_empty() {
+        instance.ignore(alloc::format!("keys of meta-data: {others}"));
     }
     if let Some(user_data) = folder.read("user-data")? {
         instance.set_user_data(user_data);

@@ -4,7 +4,8 @@
 //! User data is a `#cloud-config`, or a MIME multipart message with such parts. Scripts, includes,
 //! other keys and everything else are for a Linux distribution: they are ignored.
 //!
-//! Sources: cloud-init's documentation, "User-data formats"; RFC 2045 and RFC 2046, section 5.1.
+//! Sources: cloud-init's documentation, "User-data formats"; RFC 2045, section 6.7 and RFC 2046,
+//! section 5.1. Where messages violate them, Python's `email`, by which cloud-init reads them.
 
 use crate::value::{list, text, text_at};
 use crate::{Error, MAX_DOCUMENT, base64, yaml};
@@ -110,7 +111,7 @@ impl Reader<'_> {
             return self.cloud_config(first);
         }
         if depth == 0
-            && let Some((headers, body)) = headers(first)
+            && let Some((headers, body)) = headers(without_envelope(first))
         {
             return self.message(&headers, body, depth);
         }
@@ -128,19 +129,19 @@ impl Reader<'_> {
 
     /// Reads the body of a part with headers.
     fn message(&mut self, headers: &Headers, body: &[u8], depth: usize) {
-        let decoded;
         let encoding = headers.encoding.unwrap_or("7bit").trim();
-        let plain = ["7bit", "8bit", "binary"];
-        let body = if encoding.eq_ignore_ascii_case("base64") {
+        let is = |name: &str| encoding.eq_ignore_ascii_case(name);
+        let decoded;
+        let body = if is("base64") {
             let Some(bytes) = base64::decode(body) else {
                 return self.ignore("a part of user data that is not valid base64");
             };
             decoded = bytes;
             &decoded[..]
-        } else if plain
-            .iter()
-            .any(|plain| encoding.eq_ignore_ascii_case(plain))
-        {
+        } else if is("quoted-printable") {
+            decoded = of_quoted_printable(body);
+            &decoded[..]
+        } else if is("7bit") || is("8bit") || is("binary") {
             body
         } else {
             return (self.ignore)(format!("a part of user data in the encoding {encoding}"));
@@ -167,17 +168,26 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(part) = start.and_then(|start| body.get(start..at)) {
-                match headers(part) {
-                    Some((headers, body)) => self.message(&headers, body, depth),
-                    None => self.part(part, None, depth + 1),
-                }
+                self.enclosed(part, depth);
             }
             if rest == b"--" {
                 return;
             }
             start = Some(at + line.len());
         }
-        self.ignore("a multipart message in user data that is cut off");
+        // Without the last boundary the part ends with the message.
+        self.ignore("the end of a multipart message in user data: its last boundary is missing");
+        if let Some(part) = start.and_then(|start| body.get(start..)) {
+            self.enclosed(part, depth);
+        }
+    }
+
+    /// Reads a part of a multipart message.
+    fn enclosed(&mut self, part: &[u8], depth: usize) {
+        match headers(part) {
+            Some((headers, body)) => self.message(&headers, body, depth),
+            None => self.part(part, None, depth + 1),
+        }
     }
 
     fn cloud_config(&mut self, document: &[u8]) {
@@ -451,19 +461,76 @@ fn starts_with(text: &str, word: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
-/// The value of a parameter of a header.
-fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').skip(1).find_map(|parameter| {
-        let (found, value) = parameter.trim().split_once('=')?;
-        let value = value.trim();
-        let bare = value
-            .strip_prefix('"')
-            .and_then(|value| value.split('"').next());
-        found
-            .trim()
+/// A message without the line `From SENDER TIME` of a mailbox, which `make-mime` writes as well.
+fn without_envelope(message: &[u8]) -> &[u8] {
+    match lines(message).next() {
+        Some((_, line)) if line.starts_with(b"From ") => {
+            message.get(line.len()..).unwrap_or_default()
+        }
+        _ => message,
+    }
+}
+
+/// Decodes quoted-printable (RFC 2045, section 6.7). What isn't valid stays as it is.
+fn of_quoted_printable(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    for (_, line) in lines(text) {
+        let blanks = b" \t\r\n";
+        let kept = line.iter().rposition(|byte| !blanks.contains(byte));
+        let kept = kept.map_or(0, |last| last + 1);
+        let (mut rest, is_soft) = match line.get(..kept).unwrap_or_default() {
+            [rest @ .., b'='] => (rest, true),
+            rest => (rest, false),
+        };
+        while let [first, after @ ..] = rest {
+            let digits = after.get(..2).filter(|_| *first == b'=');
+            let digits = digits.and_then(|digits| core::str::from_utf8(digits).ok());
+            let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+            match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                Some(byte) => {
+                    decoded.push(byte);
+                    rest = after.get(2..).unwrap_or_default();
+                }
+                None => {
+                    decoded.push(*first);
+                    rest = after;
+                }
+            }
+        }
+        if !is_soft && line.ends_with(b"\n") {
+            decoded.push(b'\n');
+        }
+    }
+    decoded
+}
+
+/// The value of a parameter of a header (RFC 2045, section 5.1).
+fn parameter(header: &str, name: &str) -> Option<String> {
+    let mut rest = header.split_once(';')?.1;
+    loop {
+        let (found, value) = rest.split_once('=')?;
+        let value = value.trim_start();
+        let (value, after) = match value.strip_prefix('"') {
+            Some(quoted) => {
+                let (mut value, mut chars) = (String::new(), quoted.chars());
+                while let Some(c) = chars.next().filter(|c| *c != '"') {
+                    value.push(if c == '\\' { chars.next()? } else { c });
+                }
+                (value, chars.as_str())
+            }
+            None => {
+                let (value, after) = value.split_once(';').unwrap_or((value, ""));
+                (String::from(value.trim()), after)
+            }
+        };
+        if found
+            .trim_matches([';', ' ', '\t', '\r', '\n'])
             .eq_ignore_ascii_case(name)
-            .then_some(bare.unwrap_or(value))
-    })
+        {
+            return Some(value);
+        }
+        rest = after;
+    }
 }
 
 #[cfg(test)]

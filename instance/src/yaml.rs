@@ -25,11 +25,23 @@ pub fn parse(document: &[u8]) -> Result<Value, Error> {
     parse_part(document, 0)
 }
 
+/// As [`parse`], with all keys of all mappings in the order of the document, which mappings lose.
+///
+/// # Errors
+/// As for [`parse`].
+pub(crate) fn parse_with_keys(document: &[u8]) -> Result<(Value, Vec<String>), Error> {
+    parse_all(document, 0)
+}
+
 /// Parses a part of a document of which `before` lines precede it.
 ///
 /// # Errors
 /// As for [`parse`].
 pub(crate) fn parse_part(document: &[u8], before: usize) -> Result<Value, Error> {
+    parse_all(document, before).map(|(value, _)| value)
+}
+
+fn parse_all(document: &[u8], before: usize) -> Result<(Value, Vec<String>), Error> {
     let text = core::str::from_utf8(document).map_err(|_| Error::new("not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser {
@@ -38,12 +50,13 @@ pub(crate) fn parse_part(document: &[u8], before: usize) -> Result<Value, Error>
         before,
         at: 0,
         values: 0,
+        keys: Vec::new(),
     };
     parser.begin();
     let value = parser.node(0, 0)?;
     match parser.peek() {
         Some(_) => Err(parser.wrong("text after the end of a value")),
-        None => Ok(value),
+        None => Ok((value, parser.keys)),
     }
 }
 
@@ -87,6 +100,8 @@ struct Parser<'a> {
     /// The current line.
     at: usize,
     values: usize,
+    /// The keys so far.
+    keys: Vec<String>,
 }
 
 impl<'a> Parser<'a> {
@@ -193,6 +208,7 @@ impl<'a> Parser<'a> {
             if values.contains_key(&key) {
                 return Err(self.wrong(&format!("the key \"{key}\" a second time")));
             }
+            self.keys.push(key.clone());
             let value = self.value(line, rest, indent, depth, false)?;
             values.insert(key, value);
         }
@@ -518,6 +534,7 @@ impl Flow<'_, '_> {
             if key.is_empty() {
                 return Err(self.wrong("a key is missing"));
             }
+            self.parser.keys.push(key.clone());
             self.skip();
             let mut value = Value::Null;
             if self.first() == Some(':') {

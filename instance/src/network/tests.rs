@@ -150,11 +150,12 @@ network:
     assert_eq!(
         ignored,
         [
-            "the network configuration's \"bonds\"",
-            "the network configuration's \"bridges\"",
-            "the network configuration's \"vlans\"",
+            "the network configuration's bonds, bridges, vlans",
+            "the network configuration's wakeonlan of \"id0\"",
             "the network configuration's route to \"192.0.2.0/24\"",
+            "the network configuration's driver in the match of \"lom\"",
             "the network configuration's mtu of \"switchports\"",
+            "the network configuration's match of \"switchports\" to the name \"enp2*\"",
         ]
     );
 }
@@ -199,15 +200,17 @@ network:
     assert!(interface.dhcp && !interface.slaac);
     assert_eq!(interface.addresses, [(ip("192.168.23.14"), 27)]);
     assert_eq!(interface.gateways, [ip("192.168.23.1")]);
-    assert_eq!(interface.dns_servers, [ip("192.168.23.2"), ip("8.8.8.8")]);
-    assert_eq!(network.dns_servers, [ip("192.168.23.2"), ip("2001:db8::1")]);
-    assert_eq!(network.dns_search, ["exemplary.maas"]);
+    // A name server of an interface is added to its own.
+    let servers = ["192.168.23.2", "8.8.8.8", "2001:db8::1"].map(ip);
+    assert_eq!(interface.dns_servers, servers);
+    assert!(network.dns_servers.is_empty());
+    assert_eq!(network.dns_search, ["exemplary.maas", "exemplary"]);
     assert_eq!(
         ignored,
         [
             "the network configuration's route to \"10.0.0.0\"",
             "the network configuration's \"bond\"",
-            "the network configuration's \"route\""
+            "the network configuration's route to \"192.168.24.0/24\""
         ]
     );
 }
@@ -258,6 +261,281 @@ fn openstacks_document() {
     );
 }
 
+/// cloud-init takes a text with blanks as well as a list.
+#[test]
+fn name_servers_and_search_domains_may_be_a_text() {
+    let subnet = "type: static, address: 10.9.0.2/24, gateway: 10.9.0.1";
+    for (servers, search) in [
+        ("10.9.0.53 10.9.0.54", "a.example b.example"),
+        ("'10.9.0.53, 10.9.0.54'", "'a.example,b.example'"),
+        ("[10.9.0.53, 10.9.0.54]", "[a.example, b.example]"),
+        ("[10.9.0.53 10.9.0.54]", "[a.example b.example]"),
+    ] {
+        let documents = [
+            format!(
+                "version: 1\nconfig: [{{type: physical, name: eth0, subnets: [{{{subnet}, \
+                 dns_nameservers: {servers}, dns_search: {search}}}]}}]"
+            ),
+            format!(
+                "version: 2\nethernets: {{eth0: {{addresses: [10.9.0.2/24], gateway4: 10.9.0.1, \
+                 nameservers: {{addresses: {servers}, search: {search}}}}}}}"
+            ),
+        ];
+        // In a flow collection a comma ends a plain scalar, and blanks do not.
+        for document in documents {
+            let (network, ignored) = noted(&document);
+            let interface = &network.interfaces[0];
+            assert_eq!(interface.dns_servers, ["10.9.0.53", "10.9.0.54"].map(ip));
+            assert_eq!(network.dns_search, ["a.example", "b.example"], "{document}");
+            assert_eq!(interface.gateways, [ip("10.9.0.1")]);
+            assert_eq!(ignored, [""; 0], "{document}");
+        }
+    }
+    let text = "version: 1\nconfig:\n- {type: nameserver, address: '10.9.0.53 ::1', search: c}\n\
+                - {type: nameserver, interface: eth7, address: 10.9.0.54, search: 'd_e f'}\n";
+    let (network, ignored) = noted(text);
+    assert_eq!(
+        network.dns_servers,
+        ["10.9.0.53", "::1", "10.9.0.54"].map(ip)
+    );
+    assert_eq!(network.dns_search, ["c", "f"]);
+    assert_eq!(
+        ignored,
+        ["the network configuration's search domain \"d_e\", which isn't valid"]
+    );
+}
+
+/// A default route beside the interfaces belongs to the one whose network has its gateway.
+#[test]
+fn a_default_route_of_version_1_has_its_interface() {
+    let config =
+        |devices: &str, routes: &str| noted(&format!("version: 1\nconfig:\n{devices}{routes}"));
+    let device = |name: &str, address: &str| {
+        format!("- {{type: physical, name: {name}, subnets: [{{address: {address}}}]}}\n")
+    };
+    let default = "- type: route\n  destination: 0.0.0.0/0\n  gateway: 10.9.0.1\n";
+    let masked = "- {type: route, network: '::', netmask: '::', gateway: fe80::1}\n";
+    let one = device("eth0", "10.9.0.2/24");
+    let two = format!("{one}{}", device("eth1", "10.8.0.2/24"));
+    for devices in [
+        &one,
+        &two,
+        &format!("{}{one}", device("eth1", "10.8.0.2/24")),
+    ] {
+        for text in [format!("{devices}{default}"), format!("{default}{devices}")] {
+            let (network, ignored) = config(&text, "");
+            let with = |i: &&Interface| i.name == "eth0";
+            let interface = network.interfaces.iter().find(with).unwrap();
+            assert_eq!(interface.gateways, [ip("10.9.0.1")], "{text}");
+            let all = network.interfaces.iter().map(|i| i.gateways.len());
+            assert_eq!(all.sum::<usize>(), 1);
+            assert_eq!(ignored, [""; 0]);
+        }
+    }
+    // The only interface may reach a gateway outside of its prefix.
+    let (network, ignored) = config(&one, masked);
+    assert_eq!(network.interfaces[0].gateways, [ip("fe80::1")]);
+    assert_eq!(ignored, [""; 0]);
+    let (network, ignored) = config(&two, masked);
+    assert!(network.interfaces.iter().all(|i| i.gateways.is_empty()));
+    assert_eq!(
+        ignored,
+        ["the network configuration's route by fe80::1, which is in no interface's network"]
+    );
+    let (_, ignored) = config(
+        &one,
+        "- {type: route, destination: default, gateway: 10.9.0.1, metric: 3}",
+    );
+    assert_eq!(
+        ignored,
+        ["the network configuration's metric of the route to \"default\""]
+    );
+}
+
+#[test]
+fn devices_of_version_2_have_the_order_of_their_numbers_or_of_the_document() {
+    let order = |names: &[&str]| {
+        let device = |name: &&str| format!("  {name}:\n    addresses: [10.1.0.9/24]\n");
+        let devices: String = names.iter().map(device).collect();
+        let block = format!("version: 2\nethernets:\n{devices}");
+        let pairs: Vec<String> = names
+            .iter()
+            .map(|name| format!("\"{name}\": {{}}"))
+            .collect();
+        let json = format!(
+            "{{\"network\": {{\"ethernets\": {{{}}}, \"version\": 2}}}}",
+            pairs.join(",")
+        );
+        let of = |text: &str| -> Vec<String> {
+            let (network, _) = noted(text);
+            network.interfaces.into_iter().map(|one| one.name).collect()
+        };
+        assert_eq!(of(&block), of(&json));
+        of(&block)
+    };
+    assert_eq!(order(&["ens9", "ens10"]), ["ens9", "ens10"]);
+    assert_eq!(order(&["ens10", "ens9"]), ["ens9", "ens10"]);
+    assert_eq!(
+        order(&["enp2s0", "enp1s10", "enp1s9"]),
+        ["enp1s9", "enp1s10", "enp2s0"]
+    );
+    assert_eq!(order(&["wan", "lan"]), ["wan", "lan"]);
+    assert_eq!(order(&["ens10", "lan", "ens9"]), ["ens10", "lan", "ens9"]);
+    assert_eq!(order(&["b", "a", "version"]), ["b", "a", "version"]);
+}
+
+/// The name of `match` is the device's own; a pattern matches several.
+#[test]
+fn a_device_may_be_matched_by_its_name() {
+    let text = "version: 2\nethernets:\n  b: {match: {name: eth1}, dhcp4: true}\n  \
+                a: {match: {name: 'eth[0]', driver: x}, set-name: lan, dhcp6: true}\n";
+    let (network, ignored) = noted(text);
+    let found = network.of_device(1, [0; 6]).unwrap();
+    assert!(found.dhcp && found.name == "eth1");
+    assert_eq!(network.interfaces[1].name, "lan");
+    assert_eq!(
+        ignored,
+        [
+            "the network configuration's match of \"a\" to the name \"eth[0]\"",
+            "the network configuration's driver in the match of \"a\"",
+        ]
+    );
+}
+
+#[test]
+fn router_advertisements_may_be_forbidden() {
+    let of = |keys: &str| {
+        let (network, ignored) = noted(&format!("version: 2\nethernets: {{a: {{{keys}}}}}"));
+        (network.interfaces[0].slaac, ignored)
+    };
+    assert_eq!(of("accept-ra: true"), (true, vec![]));
+    assert_eq!(of("accept-ra: false"), (false, vec![]));
+    let note = "the network configuration's accept-ra of \"a\"".to_string();
+    assert_eq!(of("accept-ra: no, dhcp6: true"), (true, vec![note]));
+}
+
+/// nova's schema has services in a network and in its routes.
+#[test]
+fn name_servers_of_openstacks_networks() {
+    let text = r#"{
+  "links": [{"id": "a", "type": "phy", "ethernet_mac_address": "02:00:00:00:00:01", "mtu": 1450}],
+  "networks": [{"id": "n", "link": "a", "network_id": "x", "type": "ipv4",
+    "ip_address": "10.0.0.2", "netmask": "255.255.255.0",
+    "services": [{"type": "dns", "address": "10.0.0.53"}, {"type": "ntp", "address": "10.0.0.1"}],
+    "routes": [{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "10.0.0.1",
+      "services": [{"type": "dns", "address": "10.0.0.54"}]}]}],
+  "services": [{"type": "dns", "address": "10.0.0.55"}]}"#;
+    let (network, ignored) = openstack(text);
+    let interface = &network.interfaces[0];
+    assert_eq!(interface.dns_servers, ["10.0.0.53", "10.0.0.54"].map(ip));
+    assert_eq!(interface.gateways, [ip("10.0.0.1")]);
+    assert_eq!(network.dns_servers, [ip("10.0.0.55")]);
+    assert_eq!(
+        ignored,
+        [
+            "network_data.json's mtu of the link \"a\"",
+            "network_data.json's service of type \"ntp\"",
+        ]
+    );
+}
+
+/// A document with `@` in the mapping of this name of the page, and whether it is OpenStack's.
+fn document(mapping: &str) -> (&'static str, bool) {
+    match mapping {
+        "version 1" => ("{version: 1, config: []@}", false),
+        "`physical`" => ("{version: 1, config: [{type: physical, name: a@}]}", false),
+        "a subnet" => (
+            "{version: 1, config: [{type: physical, name: a, subnets: [{type: dhcp@}]}]}",
+            false,
+        ),
+        "`route`, a subnet's route" => (
+            "{version: 1, config: [{type: physical, name: a, subnets: [{type: dhcp, routes: \
+             [{network: '::/0', gateway: '::1'@}]}]}]}",
+            false,
+        ),
+        "`nameserver`" => (
+            "{version: 1, config: [{type: nameserver, address: '::1'@}]}",
+            false,
+        ),
+        "version 2" => ("{version: 2@}", false),
+        "a device of `ethernets`" => ("{version: 2, ethernets: {a: {dhcp4: true@}}}", false),
+        "its `match`" => ("{version: 2, ethernets: {a: {match: {name: b@}}}}", false),
+        "its `nameservers`" => (
+            "{version: 2, ethernets: {a: {nameservers: {addresses: ['::1']@}}}}",
+            false,
+        ),
+        "its route" => (
+            "{version: 2, ethernets: {a: {routes: [{to: default, via: '::1'@}]}}}",
+            false,
+        ),
+        "`network_data.json`" => (r#"{"links": []@}"#, true),
+        "a link" => (r#"{"links": [{"id": "a", "type": "phy"@}]}"#, true),
+        "a network" => (
+            r#"{"links": [{"id": "a"}], "networks": [{"link": "a", "type": "ipv4_dhcp"@}]}"#,
+            true,
+        ),
+        "a network's route" => (
+            r#"{"links": [{"id": "a"}], "networks": [{"link": "a", "type": "ipv4_dhcp", "routes":
+             [{"network": "::", "netmask": "::", "gateway": "::1"@}]}]}"#,
+            true,
+        ),
+        "a service" => (
+            r#"{"services": [{"type": "dns", "address": "::1"@}]}"#,
+            true,
+        ),
+        other => panic!("{other}: not a mapping of the code"),
+    }
+}
+
+/// The table of the page has the keys that are read, and each of the others is named in a note.
+#[test]
+fn the_page_has_the_keys() {
+    let page = include_str!("../../../docs/instance.md");
+    let table = page
+        .split("| mapping | read | named in the log |\n")
+        .nth(1)
+        .unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let keys = |cell: &str| -> Vec<String> {
+        let words = cell.split('`').skip(1).step_by(2);
+        words.map(String::from).collect()
+    };
+    let mut mappings = Vec::new();
+    for row in table.lines().skip(1) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [mapping, read, noted_keys] = cells[..] else {
+            panic!("{row}");
+        };
+        let (_, known) = super::ALL
+            .iter()
+            .find(|(name, _)| *name == mapping)
+            .unwrap();
+        assert_eq!(keys(read), *known, "{mapping}");
+        let (text, is_openstack) = document(mapping);
+        let of = |more: &str| {
+            let text = text.replace('@', more);
+            if is_openstack {
+                openstack(&text).1
+            } else {
+                noted(&text).1
+            }
+        };
+        assert_eq!(of(""), [""; 0], "{mapping}");
+        for key in keys(noted_keys)
+            .iter()
+            .map(String::as_str)
+            .chain(["invented"])
+        {
+            let notes = of(&format!(", \"{key}\": \"x\""));
+            assert_eq!(notes.len(), 1, "{mapping} {key}: {notes:?}");
+            assert!(notes[0].contains(&format!("'s {key}")), "{notes:?}");
+        }
+        mappings.push(mapping);
+    }
+    let all: Vec<&str> = super::ALL.iter().map(|(name, _)| *name).collect();
+    assert_eq!(mappings, all);
+}
+
 #[test]
 fn a_device_is_matched_by_its_address_its_name_or_its_position() {
     let interface = |name: &str, mac: Option<u8>| Interface {
@@ -295,10 +573,7 @@ fn properties_of_a_device_are_ignored_and_named() {
     assert!(network.interfaces[0].dhcp);
     assert_eq!(
         ignored,
-        [
-            "the network configuration's mtu of \"eth0\"",
-            "the network configuration's macaddress of \"eth0\""
-        ]
+        ["the network configuration's macaddress, mtu of \"eth0\""]
     );
     let (_, ignored) = noted("version: 1\nconfig: [{type: physical, name: eth0, mtu: 9000}]");
     assert_eq!(ignored, ["the network configuration's mtu of \"eth0\""]);
@@ -355,12 +630,15 @@ fn numbers_of_entries_are_bounded() {
     let entries: String = (0..100)
         .map(|n| format!("- {{type: physical, subnets: [{{address: 10.0.0.{n}/8}}]}}\n"))
         .collect();
-    let (network, _) = noted(&format!("version: 1\nconfig:\n{entries}"));
+    let more = "the network configuration's entries after the 32nd of a list";
+    let (network, ignored) = noted(&format!("version: 1\nconfig:\n{entries}"));
     assert_eq!(network.interfaces.len(), super::MAX_INTERFACES);
+    assert_eq!(ignored, [more]);
     let addresses: String = (0..100).map(|n| format!("10.0.0.{n}/8, ")).collect();
-    let (network, _) = noted(&format!(
+    let (network, ignored) = noted(&format!(
         "version: 2\nethernets: {{a: {{addresses: [{addresses}]}}}}"
     ));
+    assert_eq!(ignored, [more]);
     assert_eq!(network.interfaces[0].addresses.len(), super::MAX_ENTRIES);
 }
 

@@ -138,8 +138,63 @@ fn a_multipart_message() {
     }
     // What precedes a cut is read.
     let (_, ignored) = noted(&message[..message.len() - 300]);
-    let cut = "a multipart message in user data that is cut off";
-    assert_eq!(ignored, ["a script (#!) in user data", cut]);
+    let cut = "the end of a multipart message in user data: its last boundary is missing";
+    assert_eq!(ignored[..2], ["a script (#!) in user data", cut]);
+}
+
+/// Python's `email` writes mailboxes with `as_string(unixfrom=True)`; cloud-init takes them.
+#[test]
+fn messages_of_other_writers() {
+    let part = "Content-Type: text/cloud-config\n\n#cloud-config\nsoil: {arguments: [a, b]}\n";
+    let body = format!("--=b;c=\n{part}");
+    let head = "Content-Type: multipart/mixed; charset=x; boundary=\"=b;c=\"; x=y\n";
+    let from = "From nobody Tue Mar  4 10:11:12 2025\n";
+    let (closed, open) = (format!("{body}--=b;c=--\n"), body);
+    let missing = "the end of a multipart message in user data: its last boundary is missing";
+    for from in ["", from] {
+        for (body, notes) in [(&closed, &[][..]), (&open, &[missing][..])] {
+            let message = format!("{from}{head}MIME-Version: 1.0\n\n{body}");
+            for message in [message.replace('\n', "\r\n"), message] {
+                let (found, ignored) = noted(&message);
+                assert_eq!(found.arguments, ["a", "b"], "{message}");
+                assert_eq!(ignored, notes, "{message}");
+            }
+        }
+    }
+    // A single part, and a line like the envelope's without a message.
+    let (found, _) = noted(&format!("{from}{part}"));
+    assert_eq!(found.arguments, ["a", "b"]);
+    assert_eq!(note(from), "user data that is no #cloud-config");
+    assert_eq!(
+        note("From here on\nno header"),
+        "user data that is no #cloud-config"
+    );
+}
+
+#[test]
+fn quoted_printable_is_decoded() {
+    let message = "Content-Type: text/cloud-config\nContent-Transfer-Encoding: Quoted-Printable\n\n\
+         #cloud-config=20\nsoil: {arguments: =5Ba, =C3=a4, =\n\"b=  \nc=3d\", =zz=5d}  \n";
+    for message in [message.to_string(), message.replace('\n', "\r\n")] {
+        let (found, ignored) = noted(&message);
+        assert_eq!(found.arguments, ["a", "ä", "bc=", "=zz"], "{ignored:?}");
+        assert_eq!(ignored, [""; 0]);
+    }
+    let decoded = |text: &str| super::of_quoted_printable(text.as_bytes());
+    // RFC 2045, section 6.7.
+    assert_eq!(
+        decoded("Now's the time =\nfor all folk to come=\n to the aid of their country."),
+        b"Now's the time for all folk to come to the aid of their country."
+    );
+    for (text, expected) in [
+        ("", ""),
+        ("=", ""),
+        ("a \n", "a\n"),
+        ("=3", "=3"),
+        ("=+1", "=+1"),
+    ] {
+        assert_eq!(decoded(text), expected.as_bytes(), "{text}");
+    }
 }
 
 #[test]
@@ -170,7 +225,7 @@ fn everything_else_is_ignored_and_named() {
         ),
         (
             "Content-Type: multipart/mixed; boundary=a\n\n--a\n",
-            "a multipart message in user data that is cut off",
+            "the end of a multipart message in user data: its last boundary is missing",
         ),
         (
             "Content-Type: text/cloud-config\nContent-Transfer-Encoding: x\n\n#cloud-config\n",
@@ -203,6 +258,31 @@ fn everything_else_is_ignored_and_named() {
         ["compressed user data", "user data of more than 256 KiB"]
     );
     assert_eq!(noted(" \n"), (Program::default(), vec![]));
+}
+
+/// Top-level keys of cloud-init's schema for cloud-config, version 1.
+const KEYS: &str = "allow_public_ssh_keys ansible apk_repos apt apt_pipelining bootcmd \
+    byobu_by_default ca_certs chef chpasswd create_hostname_file device_aliases \
+    disable_ec2_metadata disable_root disk_setup drivers fan final_message fqdn fs_setup groups \
+    growpart grub_dpkg hostname keyboard landscape locale lxd manage_etc_hosts manage_resolv_conf \
+    mcollective merge_how merge_type mounts no_ssh_fingerprints ntp output package_update \
+    package_upgrade packages password phone_home power_state preserve_hostname puppet random_seed \
+    reporting resize_rootfs resolv_conf rh_subscription rpi rsyslog runcmd salt_minion snap \
+    spacewalk ssh ssh_authorized_keys ssh_deletekeys ssh_genkeytypes ssh_import_id ssh_keys \
+    ssh_publish_hostkeys ssh_pwauth ssh_quiet_keygen swap system_info timezone ubuntu_pro updates \
+    user users vendor_data wireguard write_files yum_repo_dir yum_repos zypper";
+
+#[test]
+fn each_key_of_the_schema_is_named() {
+    for key in KEYS.split_ascii_whitespace() {
+        for value in ["x", "{a: b}", "\n  - a"] {
+            let text = note(&format!("#cloud-config\n{key}: {value}\n"));
+            assert_eq!(
+                text,
+                format!("cloud-config keys that are not Soil's: {key}")
+            );
+        }
+    }
 }
 
 #[test]
