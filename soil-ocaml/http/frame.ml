@@ -73,18 +73,22 @@ let first_bytes = 4096
 
 (* Memory follows what has come: the length is only what the peer announces. *)
 let payload input ~came h =
+  let extend b n =
+    Input.count input n;
+    Bytes.extend b 0 n
+  in
   let rec fill b at =
     if at = h.length then b
     else
       let room = Bytes.length b - at in
-      if room = 0 then fill (Bytes.extend b 0 (min at (h.length - at))) at
+      if room = 0 then fill (extend b (min at (h.length - at))) at
       else (
         came at;
         match Input.read input b at room with
         | 0 -> Soil_backtrace.raise End_of_file
         | n -> fill b (at + n))
   in
-  let b = fill (Bytes.create (min first_bytes h.length)) 0 in
+  let b = fill (extend Bytes.empty (min first_bytes h.length)) 0 in
   Option.iter (fun mask -> apply_mask mask b) h.mask;
   Bytes.unsafe_to_string b
 

@@ -140,6 +140,7 @@ let read_into t b off len =
 
 let duplex t =
   t.until <- infinity;
+  t.peer <- None;
   Soil.Flow.make ~name:(D.name t.flow) ~read:(read t) ~read_into:(read_into t)
     ~write:(fun b off len -> guard t (fun () -> D.write_some t.flow b off len))
     ~shutdown:(D.shutdown t.flow)

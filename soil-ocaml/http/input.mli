@@ -22,6 +22,12 @@ val create : ?peer:Soil.Budget.t -> Soil.File_descriptor.flow -> t
     while it waits; without it nothing is counted.
     @raise Soil.Error if there is no room for it. *)
 
+val count : t -> int -> unit
+(** [count t n] counts [n] bytes for the peer, as {!Soil.Budget.grow} does. *)
+
+val give_back : t -> int -> unit
+(** [give_back t n] takes [n] bytes off what is counted. *)
+
 val extra : t -> int
 (** [extra t] is the number of bytes that its buffer is larger than it was. *)
 
@@ -95,4 +101,4 @@ val is_failure : t -> exn -> bool
 
 val duplex : t -> Soil.Flow.t
 (** [duplex t] is the connection as a flow without timeouts, whose input begins with the buffered
-    bytes. *)
+    bytes. Its waits are no sign of a slow peer. *)

@@ -1,4 +1,5 @@
 module D = Soil.File_descriptor
+module Budget = Soil.Budget
 
 type message = Text of string | Binary of string
 
@@ -17,6 +18,7 @@ type t = {
   mutable stopping : (unit -> unit) option; (* Ends [f] between two messages. *)
   mutable waits : bool; (* For a message of which nothing has come. *)
   sending : Soil.Task.Mutex.t; (* Held by the task that sends a frame. *)
+  budget : (Budget.t * int) option; (* A client's, and what is counted without any message. *)
 }
 
 (* What the server does with a connection when it stops: [at_stop f] has [f] be called then, and
@@ -30,6 +32,7 @@ let close_seconds = 5.
 let leave_seconds = 1. (* the same where the program doesn't wait any longer *)
 let frame_seconds = 20. (* for a frame, with another second for each [rate] bytes that come *)
 let rate = 500.
+let frame_bytes = 64 (* what a frame takes beside its payload *)
 let protocol t = t.protocol
 let closed_by_peer t = t.closed
 
@@ -125,10 +128,13 @@ let wait_between t =
         Soil.Task.check ()
     | Some _ | None -> ());
     t.waits <- not t.has_closed;
-    Fun.protect ~finally:(fun () -> t.waits <- false) (fun () -> wait t ~asked:false))
+    Fun.protect
+      ~finally:(fun () -> t.waits <- false)
+      (fun () -> Input.patiently t.input (fun () -> wait t ~asked:false)))
 
 let frame t ~room ~begun =
   if begun then wait t ~asked:false else wait_between t;
+  Input.count t.input frame_bytes;
   let started = Soil.Clock.monotonic () in
   let came n = Input.until t.input (started +. frame_seconds +. (float_of_int n /. rate)) in
   came 0;
@@ -157,8 +163,11 @@ let rec next t begun got =
   match (h.opcode, begun) with
   | Ping, _ ->
       if not t.has_closed then send_frame t Pong payload;
+      Input.give_back t.input (frame_bytes + h.length);
       next t begun got
-  | Pong, _ -> next t begun got
+  | Pong, _ ->
+      Input.give_back t.input (frame_bytes + h.length);
+      next t begun got
   | Close, _ ->
       let said = read_close t payload in
       t.closed <- Some said;
@@ -176,7 +185,20 @@ let rec next t begun got =
       if h.final then Some (finished t is_text pieces)
       else next t (Some (is_text, pieces)) (got + 32)
 
-let receive t = if t.closed <> None then None else next t None 0
+(* A message is the program's from now on. *)
+let received t =
+  let give_back (budget, own) =
+    Budget.finished budget;
+    Budget.shrink_to budget (own + Input.extra t.input)
+  in
+  Option.iter give_back t.budget
+
+let receive t =
+  if t.closed <> None then None
+  else
+    let message = next t None 0 in
+    received t;
+    message
 
 let rec iter f t =
   match receive t with
@@ -203,10 +225,13 @@ let close ?(code = 1000) ?(reason = "") t =
 let is_failure t e = Input.is_failure t.input e
 
 let run ?stop ~mask ~protocol ~max_bytes ~ping_seconds flow f =
-  let input = Input.create (flow :> D.flow) in
+  (* Only clients mask, who are strangers. *)
+  let peer = if mask = None then Budget.current () else None in
+  let input = Input.create ?peer (flow :> D.flow) in
   let output = Output.create input ~seconds:write_seconds in
   let t =
     {
+      budget = Option.map (fun peer -> (peer, Budget.bytes peer)) peer;
       flow; input; output; mask; protocol; max_bytes; ping_seconds; has_closed = false;
       closed = None; stopping = None; waits = false; sending = Soil.Task.Mutex.create ();
     }

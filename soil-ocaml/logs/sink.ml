@@ -40,10 +40,12 @@ let may_pass : Soil.Error.code -> bool = function
 let rec write sink delay text =
   match sink.write text with
   | () -> true
-  | exception Soil.Error { code; _ } when may_pass code ->
+  | exception (Soil.Error { code; _ } as e) when may_pass code ->
+      Soil.Private.recover e;
       Soil.Clock.sleep delay;
       write sink (Float.min longest_delay (2. *. delay)) text
-  | exception _ ->
+  | exception e ->
+      Soil.Private.recover e;
       Soil.Task.check ();
       false
 
@@ -125,7 +127,13 @@ let reporter ?(capacity = 1000) scope sinks =
   Line.reporter @@ fun source level header text ->
   let text = match header with None -> text | Some header -> header ^ ": " ^ text in
   let message = { time = Soil.Clock.now_ns (); level; source; text } in
-  match List.iter (fun queue -> offer inbox queue message) queues with
+  let offer queue =
+    try offer inbox queue message
+    with Out_of_memory as e ->
+      Soil.Private.recover e;
+      Atomic.incr queue.sink.dropped
+  in
+  match List.iter offer queues with
   | () -> ()
   (* The scope has ended. *)
   | exception (Soil.Error { code = Closed; _ } | Invalid_argument _) -> late source level text

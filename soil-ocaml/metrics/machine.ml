@@ -29,6 +29,21 @@ let machine () =
     count Gauge "soil_processors" "Processors." (Soil.Machine.cpus ());
   ]
 
+let budget () =
+  let budget = Soil.Budget.statistics () in
+  [
+    count Gauge "soil_budget_limit_bytes" "Memory that peers may make the program hold."
+      budget.limit;
+    count Gauge "soil_budget_held_bytes" "Of it, what they make it hold." budget.held;
+    count Gauge "soil_budget_peers" "Connections and other peers that are counted." budget.peers;
+    count Gauge "soil_budget_waiting" "Tasks that wait for room." budget.waiting;
+    count Counter "soil_budget_refused_total" "Refusals, for want of room." budget.refused;
+    count Counter "soil_budget_evicted_total" "Peers closed because they were the slowest."
+      budget.evicted;
+    count Counter "soil_memory_collections_total" "Collections because memory was exhausted."
+      budget.collections;
+  ]
+
 let tasks () =
   let scheduler = Soil.Machine.scheduler () in
   [
@@ -183,5 +198,5 @@ let has_samples family = family.read () <> []
 
 let families () =
   let words = List.map (String.split_on_char ' ') (lines ()) in
-  machine () @ tasks () @ collector () @ network words
+  machine () @ budget () @ tasks () @ collector () @ network words
   @ List.filter has_samples (sockets words :: disks words :: files words)

@@ -160,7 +160,8 @@ let create ?workers ?(capacity = 64) scope =
       for _ = 1 to workers do
         start pool
       done);
-  ignore (Task.spawn_daemon scope (fun () -> listen pool));
+  (* A task that is cancelled waits for the end of its job. *)
+  ignore (Task.spawn_daemon ~protected:true scope (fun () -> listen pool));
   pool
 
 let workers pool = List.length pool.joins
@@ -206,6 +207,7 @@ let rec take_back pool key =
 let run pool key f =
   let ended = Promise.create () in
   let tell outcome () =
+    (match outcome with Some (Error (e, _)) -> Soil.Private.recover e | Some (Ok _) | None -> ());
     leave pool;
     Promise.fulfil ended outcome
   in

@@ -203,6 +203,14 @@ let current () = if Owner.is_other () then None else Task_local.get here
 let hold n = match current () with Some t -> grow t n | None -> ()
 let give_back n = match current () with Some t -> shrink t n | None -> ()
 
+let receive f =
+  match current () with
+  | None -> f ()
+  | Some t ->
+      let v = awaiting t f in
+      finished t;
+      v
+
 let create () =
   incr peers;
   { bytes = 0; state = Open; waits = false; since = 0; entry = no_entry; context = Fiber.nil }

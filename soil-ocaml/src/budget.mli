@@ -28,6 +28,10 @@ val hold : int -> unit
 val give_back : int -> unit
 (** [give_back n] gives back [n] bytes, or all if there are fewer. *)
 
+val receive : (unit -> 'a) -> 'a
+(** [receive f] is [f ()], which receives a message of which something has come already. While it
+    waits, the peer of this task may be closed for being slow. *)
+
 (** {1 Limits and counts} *)
 
 val limit : unit -> int

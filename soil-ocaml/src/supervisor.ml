@@ -276,6 +276,7 @@ let live t (entry : entry) () =
     | (), Too_late -> Late
     | exception e -> (
         let backtrace = Failure.get_backtrace () in
+        ignore (Shortage.recover e);
         match (e, entry.request) with
         | Task.Cancelled, To_stop -> Stopped
         | Task.Cancelled, Not_asked when is_cancelled t -> Stopped
@@ -350,6 +351,15 @@ let rec manage t =
     | at -> ignore (Task.timeout_opt (at -. now) wait));
     manage t)
 
+let pause_after_shortage = 0.05
+
+(* What it has to do is in the entries, and can be done again. *)
+let rec manage_always t =
+  try manage t
+  with e when Shortage.recover e ->
+    Clock.sleep pause_after_shortage;
+    manage_always t
+
 (* Supervisors *)
 
 let rec wait_until t condition =
@@ -389,7 +399,7 @@ let supervise ~path ~rule ~limit ~backoff ~report ~closing body =
       dirty = false;
     }
   in
-  let manager = Task.spawn scope (fun () -> manage t) in
+  let manager = Task.spawn scope (fun () -> manage_always t) in
   let in_caller () =
     t.body <- Some (Scheduler.current_context ());
     body t;

@@ -97,7 +97,7 @@ let on_release scope f =
   scope.releases <- f :: scope.releases
 
 (* [ended task] as the task ends. *)
-let spawn_in scope f ended =
+let spawn_in ?(shielded = false) scope f ended =
   let task =
     { state = Running; task_context = scope.context; awaiting = Waiters.create (); at_end = ignore }
   in
@@ -119,7 +119,7 @@ let spawn_in scope f ended =
     wake_all task.awaiting;
     if scope.running = 0 then wake_all scope.joining
   in
-  task.task_context <- Scheduler.spawn scope.context body;
+  task.task_context <- Scheduler.spawn ~shielded scope.context body;
   task
 
 let spawn scope f =
@@ -128,12 +128,12 @@ let spawn scope f =
   scope.running <- scope.running + 1;
   task
 
-let spawn_daemon scope f =
+let spawn_daemon ?protected scope f =
   check_open scope "spawn_daemon";
   let forget task =
     scope.daemons <- List.filter (fun context -> context != task.task_context) scope.daemons
   in
-  let task = spawn_in scope f forget in
+  let task = spawn_in ?shielded:protected scope f forget in
   scope.daemons <- task.task_context :: scope.daemons;
   task
 

@@ -74,10 +74,11 @@ val spawn_result : scope -> (unit -> 'a) -> ('a, exn) result t
     [Error e], and cancels nothing. A cancelled task ends as usual, and {!await} raises
     {!Cancelled}. *)
 
-val spawn_daemon : scope -> (unit -> 'a) -> 'a t
+val spawn_daemon : ?protected:bool -> scope -> (unit -> 'a) -> 'a t
 (** [spawn_daemon s f] is {!spawn}[ s f] for a task that [s] doesn't wait for: it is cancelled as
     soon as the body of [s] and all other tasks in it have ended. Its failure fails [s], as with
-    other tasks. *)
+    other tasks. If [protected] (default: [false]), the cancellation of [s] doesn't reach it before
+    that: it serves the other tasks while they unwind. *)
 
 val on_release : scope -> (unit -> unit) -> unit
 (** [on_release s f] runs [f ()] at the end of [s], after all its tasks, including daemons, have

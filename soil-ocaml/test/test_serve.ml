@@ -179,6 +179,28 @@ let cancelled_after_the_end () =
           | () -> Alcotest.fail "not cancelled"
           | exception T.Cancelled -> ()))
 
+(* A connection that is accepted in the turn in which [serve] fails is closed, too. *)
+let failing_report () =
+  let l = listen () in
+  let serve () =
+    match Soil.Tcp.serve ~on_error:(fun _ e -> raise e) l (fun _ -> failwith "fatal") with
+    | () -> Alcotest.fail "no failure"
+    | exception Failure _ -> ()
+  in
+  let connect _ = Soil.Tcp.connect (Soil.Tcp.local l) in
+  let clients = List.map connect [ 1; 2; 3 ] in
+  (* All of them are in the backlog. *)
+  Soil.Clock.sleep 0.01;
+  serve ();
+  let end_ c =
+    match D.read c (Bytes.create 1) 0 1 with
+    | n -> n
+    | exception Soil.Error { code = Connection_reset; _ } -> 0
+  in
+  D.close l;
+  List.iter (fun c -> int "end" 0 (T.timeout 10. (fun () -> end_ c))) clients;
+  List.iter D.close clients
+
 let graces () =
   string "time enough" "by itself" (grace ~seconds:patience ~work:0.1);
   string "too long" "cancelled" (grace ~seconds:0.05 ~work:100.)
@@ -188,6 +210,7 @@ let tests =
     in_run "serve" serving;
     in_run "a handler that fails ends its connection only" failing_handler;
     in_run "errors of handlers" errors_of_handlers;
+    in_run "a report that fails ends all connections" failing_report;
     in_run "grace" graces;
     in_run "serve is cancelled after its listener's end" cancelled_after_the_end;
   ]

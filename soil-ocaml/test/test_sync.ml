@@ -130,6 +130,11 @@ let tries () =
       bool "a waiting taker" true (T.Stream.try_push none 4);
       bool "and only one" false (T.Stream.try_push none 5);
       int "taken" 4 (T.await t));
+  T.scope (fun scope ->
+      let t = T.spawn scope (fun () -> T.Stream.take none) in
+      T.yield ();
+      T.cancel t;
+      bool "a taker that was cancelled" false (T.Stream.try_push none 7));
   T.Stream.close s;
   fails_with "closed" Closed (fun () -> T.Stream.try_push s 6)
 

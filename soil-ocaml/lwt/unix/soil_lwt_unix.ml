@@ -182,7 +182,8 @@ class engine =
     method private is_due =
       match self#next_timer with Some (at, _) -> at <= Soil.Clock.monotonic_ns () | None -> false
 
-    method iter block =
+    (* One turn of the loop; what it hasn't done after an exception, the next does. *)
+    method private turn block =
       let stepped = Soil_lwt.Driver.step () in
       let called = self#call_ready in
       if stepped || called || (not block) || self#is_due then Task.yield ()
@@ -191,6 +192,12 @@ class engine =
         ignore (Soil_lwt.Driver.step ());
         ignore self#call_ready);
       self#call_due (Soil.Clock.monotonic_ns ())
+
+    method iter block =
+      try self#turn block
+      with (Out_of_memory | Soil.Error { code = Out_of_memory; _ }) as e ->
+        Soil.Private.recover e;
+        Task.yield ()
   end
 
 let () =

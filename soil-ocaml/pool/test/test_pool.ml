@@ -19,7 +19,7 @@ let rec until condition =
 (* A job that has begun, and ends when the test says so. *)
 type gate = { begun : bool Atomic.t; opened : bool Atomic.t }
 
-let gate () = { begun = Atomic.make false; opened = Atomic.make false }
+let new_gate () = { begun = Atomic.make false; opened = Atomic.make false }
 
 let pass gate =
   Atomic.set gate.begun true;
@@ -34,7 +34,7 @@ let open_ gate = Atomic.set gate.opened true
 (* A pool of one worker, which runs a job of this gate. *)
 let held ?capacity scope =
   let pool = P.create ~workers:1 ?capacity scope in
-  let gate = gate () in
+  let gate = new_gate () in
   let task = T.spawn scope (fun () -> P.submit pool (fun () -> pass gate)) in
   await_begin gate;
   (pool, gate, task)
@@ -134,13 +134,50 @@ let cancelled_before scope =
   int "next" 1 (P.submit pool (fun () -> 1));
   bool "never ran" false (Atomic.get ran)
 
+(* In one turn, the room that one gives back goes to one that is being cancelled, too. *)
+let cancelled_together scope =
+  let pool, gate, _ = held ~capacity:1 scope in
+  Fun.protect ~finally:(fun () -> open_ gate) @@ fun () ->
+  let turns () =
+    for _ = 1 to 20 do
+      T.yield ()
+    done
+  in
+  let submit () = T.spawn scope (fun () -> P.submit pool ignore) in
+  let queued = submit () in
+  let outside = List.init 3 (fun _ -> submit ()) in
+  turns ();
+  int "queued" 1 (P.queued pool);
+  bool "no room" true (P.try_submit pool ignore = None);
+  (* The last one isn't cancelled. *)
+  T.cancel queued;
+  List.iteri (fun i task -> if i < 2 then T.cancel task) outside;
+  turns ();
+  int "the last one has the room" 1 (P.queued pool);
+  T.cancel (List.nth outside 2);
+  turns ();
+  int "nobody has it" 0 (P.queued pool);
+  ignore (submit ());
+  turns ();
+  int "the next one has it" 1 (P.queued pool)
+
+(* Also where the scope fails, whose tasks wait for their jobs' ends. *)
+let scope_fails _ =
+  match
+    T.scope (fun scope ->
+        ignore (held scope);
+        failwith "of the scope")
+  with
+  | () -> Alcotest.fail "no failure"
+  | exception Failure _ -> ()
+
 let cancelled_while_running scope =
   let pool, _, task = held scope in
   T.cancel task;
   until (fun () -> T.result task <> None);
   bool "it checks" true (T.result task = Some (Error T.Cancelled));
   (* One that never checks. *)
-  let ended = Atomic.make false and gate = gate () in
+  let ended = Atomic.make false and gate = new_gate () in
   let stubborn () =
     Atomic.set gate.begun true;
     while not (Atomic.get gate.opened) do
@@ -170,7 +207,7 @@ let outcome f =
   | exception Invalid_argument text -> text
 
 let scope_ends scope =
-  let gate = gate () in
+  let gate = new_gate () in
   let outcomes = ref [] and pool = ref None in
   let submit_from_outside f =
     T.spawn scope @@ fun () ->
@@ -341,8 +378,10 @@ let () =
           test "priorities" priorities;
           test "back-pressure" back_pressure;
           test "cancelled before it begins" cancelled_before;
+          test "cancelled together" cancelled_together;
           test "cancelled while it runs" cancelled_while_running;
           test "the scope ends" scope_ends;
+          test "the scope fails" scope_fails;
           test "many jobs" many;
           test "wrong arguments" wrong;
           property;

@@ -505,12 +505,12 @@ let new_fiber s body context =
   Ring.push s.ready fiber;
   fiber
 
-let spawn_in s parent body =
-  let context = Cancel.insert ~shielded:false parent no_fiber in
+let spawn_in s ~shielded parent body =
+  let context = Cancel.insert ~shielded parent no_fiber in
   context.owner <- new_fiber s body context;
   context
 
-let spawn parent body = spawn_in (get ()) parent body
+let spawn ~shielded parent body = spawn_in (get ()) ~shielded parent body
 
 (* After this number of fibers' turns, or this time, completions are collected although fibers are
    ready. *)
@@ -613,7 +613,7 @@ let run main =
         | exception e -> Raised (e, Failure.get_backtrace ())
     in
     s.stop <- Running;
-    s.root <- spawn_in s Fiber.nil body;
+    s.root <- spawn_in s ~shielded:false Fiber.nil body;
     let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
     let raised =
       match run_until s ended Nothing with

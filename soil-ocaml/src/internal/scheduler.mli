@@ -105,9 +105,10 @@ val within : context -> (unit -> 'a) -> 'a
 (** [within context f] is [f ()] in a new context below [context], independent of the current one.
 *)
 
-val spawn : context -> (unit -> unit) -> context
-(** [spawn parent f] runs [f ()] in a new fiber, in the new context below [parent] that is the
-    result. [f] must not raise. The context must be removed when it ends. *)
+val spawn : shielded:bool -> context -> (unit -> unit) -> context
+(** [spawn ~shielded parent f] runs [f ()] in a new fiber, in the new context below [parent] that is
+    the result, and which cancellations of [parent] don't reach if it is [shielded]. [f] must not
+    raise. The context must be removed when it ends. *)
 
 val remove : context -> unit
 (** [remove context] removes a spawned fiber's context from the tree. *)

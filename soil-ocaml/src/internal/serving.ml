@@ -51,21 +51,24 @@ let serve name accept_next ?(max_connections = 4096) ?(grace = 5.) ?(on_error = 
   let all_ended = Task.Condition.create () in
   let start connections d peer =
     let accepting = Scheduler.current_context () in
-    let ended () =
-      Budget.release peer;
-      Task.Semaphore.release room;
-      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
-    in
     let work () =
       match Budget.run peer (fun () -> handle_connection handler on_error d) with
-      | () -> ended ()
-      | exception e when is_shortage e -> ended ()
+      | () -> ()
+      | exception e when is_shortage e -> ()
       | exception e ->
           let backtrace = Failure.get_backtrace () in
           Scheduler.cancel accepting;
           Soil_backtrace.reraise e backtrace
     in
-    Descriptor.closed_on_failure d (fun () -> ignore (Task.spawn connections work))
+    (* Also of a task that is cancelled before its first turn. *)
+    let ended () =
+      Descriptor.close d;
+      Budget.release peer;
+      Task.Semaphore.release room;
+      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+    in
+    let task = Descriptor.closed_on_failure d (fun () -> Task.spawn connections work) in
+    Task.on_end task ended
   in
   let rec accept_all connections =
     Task.Semaphore.acquire room;

@@ -131,7 +131,7 @@ module Stream = struct
     values : 'a Waiters.t;
     mutable length : int;  (** Of [values]. *)
     mutable closed : bool;
-    mutable takers : int;  (** Waiting for a value. *)
+    mutable woken : int;  (** Takers with a value of their own, before their turn. *)
     for_value : Scheduler.fiber Waiters.t;
     for_room : Scheduler.fiber Waiters.t;
   }
@@ -143,7 +143,7 @@ module Stream = struct
       values = Waiters.create ();
       length = 0;
       closed = false;
-      takers = 0;
+      woken = 0;
       for_value = Waiters.create ();
       for_room = Waiters.create ();
     }
@@ -153,11 +153,11 @@ module Stream = struct
   let try_push s v =
     Owner.check ();
     if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed";
-    s.length < s.capacity + s.takers
+    (s.length - s.woken < s.capacity || not (Waiters.is_empty s.for_value))
     &&
     (ignore (Waiters.add s.values v);
      s.length <- s.length + 1;
-     ignore (Scheduler.wake_first s.for_value);
+     (match Scheduler.wake_first s.for_value with Some _ -> s.woken <- s.woken + 1 | None -> ());
      true)
 
   let rec push s v =
@@ -180,13 +180,9 @@ module Stream = struct
     | Some _ as v -> v
     | None when s.closed -> None
     | None ->
-        s.takers <- s.takers + 1;
         ignore (Scheduler.wake_first s.for_room);
-        (match Scheduler.wait_in s.for_value with
-        | () -> s.takers <- s.takers - 1
-        | exception e ->
-            s.takers <- s.takers - 1;
-            raise e);
+        Scheduler.wait_in s.for_value;
+        if s.woken > 0 then s.woken <- s.woken - 1;
         take_opt s
 
   let rec iter f s =
