@@ -29,7 +29,7 @@ fn memory_is_built_in_layers() {
         &[
             "aslr", "frames", "layout", "reserve", "tables", "tlb", "vma",
         ],
-        &["physical", "windows"],
+        &["clear", "physical", "windows"],
         &["space"],
         &["describe", "device", "heap", "mapping", "stacks", "start"],
         &["user"],

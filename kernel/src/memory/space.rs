@@ -1,5 +1,6 @@
 //! The one address space: page tables and the frames behind them, allocated on first touch.
 
+use super::clear::{Own, clear_pages};
 use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
 use super::reserve::{Reserve, heap_free};
@@ -7,7 +8,7 @@ use super::tables::{PageTables, TableMemory};
 use super::tlb;
 use super::vma::{Protection, Vmas};
 use super::windows::Windows;
-use crate::arch::mmu::{Flush, flush, flush_all, flush_range};
+use crate::arch::mmu::{flush, flush_all, flush_range};
 use crate::arch::paging::{
     Kind, PAGE, RECORDS_WRITES, close, frame_of, is_borrowed, is_present, page as entry_of,
     publish, set_written,
@@ -19,9 +20,6 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-
-/// From this many pages on, flushing all translations is cheaper than flushing each.
-const FLUSH_EACH: u64 = 64;
 
 pub(super) const READ_WRITE: Protection = Protection {
     read: true,
@@ -337,10 +335,11 @@ impl Memory {
                 CLOSE.load(Ordering::Relaxed),
             )
         };
-        let several = close.is_some();
+        let mut cached = Own::Cached;
         if let Some(close) = close {
             // No processor may use a page whose frame is free.
             close(self, range);
+            cached = Own::Forgotten;
         }
         let Self {
             physical,
@@ -348,11 +347,11 @@ impl Memory {
             vmas,
             ..
         } = self;
-        let mut stale = Flush::<{ FLUSH_EACH as usize }>::begin();
-        tables.update(
+        clear_pages(
+            tables,
             physical,
-            range.start,
-            range.end,
+            range,
+            &mut cached,
             |physical, address, entry| {
                 if !is_borrowed(entry) {
                     physical.frames.free(frame_of(entry));
@@ -360,13 +359,8 @@ impl Memory {
                         physical.taken -= 1;
                     }
                 }
-                if !several {
-                    stale.add(address);
-                }
-                0
             },
         );
-        stale.finish();
     }
 }
 

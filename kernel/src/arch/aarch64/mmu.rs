@@ -41,7 +41,7 @@ pub fn flush(address: u64) {
 }
 
 /// Flushes the translations of some pages. Waits once for all processors.
-fn flush_each(addresses: impl Iterator<Item = u64>) {
+pub fn flush_each(addresses: impl Iterator<Item = u64>) {
     // SAFETY: translations are read from the tables again, which were written before.
     unsafe { asm!("dsb ishst", options(nostack)) };
     for address in addresses {
@@ -76,39 +76,6 @@ pub fn flush_range(range: Range<u64>) {
         return flush_all();
     }
     flush_each(range.step_by(PAGE as usize));
-}
-
-/// Flushes the translations of pages whose entries are being cleared, once they are: the processor
-/// may read an entry at any time before. Of each page, or of all from `LIMIT` pages on.
-pub struct Flush<const LIMIT: usize> {
-    pages: [u64; LIMIT],
-    count: usize,
-}
-
-impl<const LIMIT: usize> Flush<LIMIT> {
-    /// Of no page yet.
-    pub fn begin() -> Self {
-        Self {
-            pages: [0; LIMIT],
-            count: 0,
-        }
-    }
-
-    /// The entry of the page at `address` is cleared next.
-    pub fn add(&mut self, address: u64) {
-        if let Some(place) = self.pages.get_mut(self.count) {
-            *place = address;
-        }
-        self.count += 1;
-    }
-
-    /// The entries of all pages are cleared.
-    pub fn finish(self) {
-        match self.pages.get(..self.count) {
-            Some(pages) => flush_each(pages.iter().copied()),
-            None => flush_all(),
-        }
-    }
 }
 
 /// Whether the program may read, or write, at `address` by the page tables as they are now. The

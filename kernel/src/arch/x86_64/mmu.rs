@@ -24,6 +24,11 @@ pub fn flush(address: u64) {
     x86_64::instructions::tlb::flush(VirtAddr::new_truncate(address));
 }
 
+/// Flushes the translations of some pages.
+pub fn flush_each(addresses: impl Iterator<Item = u64>) {
+    addresses.for_each(flush);
+}
+
 /// Flushes all translations. QEMU's software TLB grows only here, see `memory::tlb`.
 pub fn flush_all() {
     x86_64::instructions::tlb::flush_all();
@@ -36,36 +41,7 @@ pub fn flush_range(range: Range<u64>) {
     if range.end - range.start > EACH * PAGE {
         return flush_all();
     }
-    range.step_by(PAGE as usize).for_each(flush);
-}
-
-/// Flushes the translations of pages whose entries are being cleared: of each, or of all from
-/// `LIMIT` pages on.
-pub struct Flush<const LIMIT: usize>(usize);
-
-impl<const LIMIT: usize> Flush<LIMIT> {
-    /// Of no page yet.
-    #[inline(always)]
-    pub fn begin() -> Self {
-        Self(0)
-    }
-
-    /// The entry of the page at `address` is cleared next: nothing uses it in between.
-    #[inline(always)]
-    pub fn add(&mut self, address: u64) {
-        if self.0 < LIMIT {
-            flush(address);
-        }
-        self.0 += 1;
-    }
-
-    /// The entries of all pages are cleared.
-    #[inline(always)]
-    pub fn finish(self) {
-        if self.0 >= LIMIT {
-            flush_all();
-        }
-    }
+    flush_each(range.step_by(PAGE as usize));
 }
 
 /// The address whose access caused the last page fault.
