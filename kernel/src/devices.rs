@@ -114,14 +114,14 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
             Err(error) => problems(format!("pci {}: {error}", function.address)),
         }
     }
-    for (address, len, gsi) in mmio_places() {
+    for (address, len, line) in mmio_places() {
         // SAFETY: this is the only call for the place, see the documentation above.
         match unsafe { MmioTransport::probe(MEMORY, address, len) } {
             Ok(Some(transport)) => {
                 let vector = next_vector();
                 interrupts::add_acknowledge(vector, transport.interrupt());
-                if !interrupts::route(gsi, vector, Trigger::Level) {
-                    problems(format!("mmio {address:#x}: interrupt {gsi} has no input"));
+                if !interrupts::route(line, vector, Trigger::Level) {
+                    problems(format!("mmio {address:#x}: its interrupt has no input"));
                 }
                 found.push(Found {
                     place: format!("mmio {address:#x}"),
@@ -230,9 +230,11 @@ fn mmio_places() -> Vec<(u64, usize, u32)> {
             places.insert(at, (address, len, line));
         }
     };
-    for device in environment::mmio_devices() {
-        add(device.address, device.size as usize, device.irq);
-    }
+    // Tables say more than the command line: how a device interrupts.
     mmio::each(&mut add);
+    for device in environment::mmio_devices() {
+        let line = mmio::named_line(device.irq);
+        add(device.address, device.size as usize, line);
+    }
     places
 }

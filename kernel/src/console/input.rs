@@ -121,7 +121,7 @@ pub fn listen() {
 
 /// As [`listen`], only for report requests: reading a pipe would take bytes away from others.
 pub fn listen_for_reports() {
-    interrupts::set_handler(SERIAL, || ARRIVED.store(true, Ordering::Relaxed));
+    interrupts::set_handler(SERIAL, |_| ARRIVED.store(true, Ordering::Relaxed));
     if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_interactive()) {
         listen();
     }

@@ -19,6 +19,8 @@ pub struct VirtioMmio {
     pub len: u64,
     /// The interrupt.
     pub gsi: Gsi,
+    /// It is the line's rising edge; else its level.
+    pub is_edge: bool,
 }
 
 /// The position of the first `pattern`.
@@ -87,10 +89,11 @@ fn fixed_memory(device: &[u8]) -> Option<(u64, u64)> {
     })
 }
 
-/// "Extended Interrupt Descriptor" with one interrupt.
-fn extended_interrupt(device: &[u8]) -> Option<Gsi> {
+/// "Extended Interrupt Descriptor" (6.4.3.6) with one interrupt, and whether that is an edge.
+fn extended_interrupt(device: &[u8]) -> Option<(Gsi, bool)> {
+    const EDGE: u8 = 1 << 1;
     behind(device, &[0x89, 0x06, 0x00]).find_map(|rest| match rest {
-        [_, 1, ..] => u32_at(rest, 2),
+        [flags, 1, ..] => Some((u32_at(rest, 2)?, flags & EDGE != 0)),
         _ => None,
     })
 }
@@ -102,10 +105,15 @@ pub fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
     for rest in behind(dsdt, ID) {
         let end = position(rest, ID).unwrap_or(rest.len());
         let device = &rest[..end.min(MAX_DEVICE)];
-        if let (Some((address, len)), Some(gsi)) =
+        if let (Some((address, len)), Some((gsi, is_edge))) =
             (fixed_memory(device), extended_interrupt(device))
         {
-            devices.push(VirtioMmio { address, len, gsi });
+            devices.push(VirtioMmio {
+                address,
+                len,
+                gsi,
+                is_edge,
+            });
         }
     }
     devices
@@ -182,7 +190,7 @@ pub fn event_device(dsdt: &[u8]) -> Option<EventDevice> {
     const NOTIFY: u8 = 0x86;
     const PRESSED: &[u8] = &[b'P', b'W', b'R', b'B', BYTE, 0x80];
     let device = &dsdt[position(dsdt, b"ACPI0013")?..];
-    let gsi = extended_interrupt(&device[..device.len().min(MAX_DEVICE)])?;
+    let (gsi, _) = extended_interrupt(&device[..device.len().min(MAX_DEVICE)])?;
     let before = &dsdt[..position(dsdt, PRESSED)?];
     let [.., BYTE, mask, NOTIFY] = *before.strip_suffix(b"\\._SB_").unwrap_or(before) else {
         return None;

@@ -3,7 +3,7 @@
 use crate::board::vectors::{KEYBOARD, POWER};
 use crate::board::{button, keyboard};
 use crate::console;
-use crate::interrupts::{self, Trigger};
+use crate::interrupts::{self, Handler, Trigger};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Number of times that a stop was requested. Counted by interrupts.
@@ -33,23 +33,23 @@ pub fn listen() {
     console::write_control(b"SOIL-BUTTON\n");
 }
 
-fn start(line: u32, vector: u8, trigger: Trigger, handler: fn()) {
+fn start(line: u32, vector: u8, trigger: Trigger, handler: Handler) {
     interrupts::set_handler(vector, handler);
     interrupts::route(line, vector, trigger);
     if trigger == Trigger::Edge {
         // An earlier press was an edge at a masked pin, which an I/O APIC drops; the device retains
         // it, and no other follows before it is read.
-        handler();
+        handler(vector);
     }
 }
 
-fn pressed() {
+fn pressed(_: u8) {
     if button::pressed() {
         request(None);
     }
 }
 
-fn keyed() {
+fn keyed(_: u8) {
     for _ in 0..keyboard::requests() {
         request(None);
     }

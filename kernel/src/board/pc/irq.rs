@@ -14,6 +14,23 @@ pub use io_apic::Trigger;
 /// The first I/O APIC's address if no table has it.
 const USUAL_ADDRESS: u64 = 0xfec0_0000;
 
+/// In the number of a line: firmware says that an edge signals it.
+const EDGE: u32 = 1 << 31;
+
+/// The line of interrupt `gsi`, for [`route`].
+pub(super) fn line_of(gsi: u32, is_edge: bool) -> u32 {
+    gsi | if is_edge { EDGE } else { 0 }
+}
+
+/// The interrupt and the trigger of a line, which is `trigger` unless firmware says that it is an
+/// edge.
+fn signal_of(line: u32, trigger: Trigger) -> (u32, Trigger) {
+    match line & EDGE {
+        0 => (line, trigger),
+        _ => (line & !EDGE, Trigger::Edge),
+    }
+}
+
 /// Enables the local APIC.
 pub(super) fn set_up() {
     apic::set_up(memory::map_device);
@@ -36,9 +53,10 @@ pub fn end(vector: u8) {
     }
 }
 
-/// Routes line `gsi` to `vector` of this processor; false if no such input exists. Not for
-/// interrupts: it may map memory.
-pub fn route(gsi: u32, vector: u8, trigger: Trigger) -> bool {
+/// Routes a line, which may carry firmware's word on its trigger, to `vector` of this processor;
+/// false if no such input exists. Not for interrupts: it may map memory.
+pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
+    let (gsi, trigger) = signal_of(line, trigger);
     let tables = firmware::acpi();
     let usual = [(USUAL_ADDRESS, 0)];
     let all = if tables.io_apics.is_empty() {
@@ -74,4 +92,20 @@ pub fn message(vector: u8, _: Address) -> Option<Message> {
         address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
         data: u32::from(vector),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Trigger, line_of, signal_of};
+
+    #[test]
+    fn firmware_says_which_lines_are_edges() {
+        for (is_edge, trigger) in [(false, Trigger::Level), (true, Trigger::Edge)] {
+            assert_eq!(
+                signal_of(line_of(16, is_edge), Trigger::Level),
+                (16, trigger)
+            );
+        }
+        assert_eq!(signal_of(4, Trigger::Edge), (4, Trigger::Edge));
+    }
 }

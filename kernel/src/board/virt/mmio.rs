@@ -3,6 +3,11 @@
 use super::handover;
 use super::irq::line_of;
 
+/// The line of a device that the command line names.
+pub fn named_line(irq: u32) -> u32 {
+    irq
+}
+
 /// Calls `visit` with each: physical address, length, interrupt line.
 pub fn each(visit: &mut dyn FnMut(u64, usize, u32)) {
     let Some(tree) = handover::tree() else {

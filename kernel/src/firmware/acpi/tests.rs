@@ -215,10 +215,11 @@ fn reads_a_pc() {
 #[test]
 fn reads_a_microvm() {
     let mut dsdt = qemus_events(b"\x0c\x00\x00\xa0\xfe");
-    for (address, gsi) in [(0xfeb0_0000u32, 16u8), (0xfeb0_0200, 17)] {
+    // The second as Firecracker has its devices.
+    for (address, gsi, flags) in [(0xfeb0_0000u32, 16u8, 1), (0xfeb0_0200, 17, 3)] {
         dsdt.extend(b"_HID\x0dLNRO0005\0_CRS\x86\x09\0\x01");
         dsdt.extend(address.to_le_bytes());
-        dsdt.extend([0, 2, 0, 0, 0x89, 6, 0, 1, 1, gsi, 0, 0, 0]);
+        dsdt.extend([0, 2, 0, 0, 0x89, 6, 0, flags, 1, gsi, 0, 0, 0]);
     }
     let acpi = Acpi::parse(&machine(1 << 20, &dsdt), 0);
     let power = Power::Reduced {
@@ -231,14 +232,18 @@ fn reads_a_microvm() {
         }),
     };
     assert_eq!(acpi.power, Some(power));
-    let device = |address, gsi| VirtioMmio {
+    let device = |address, gsi, is_edge| VirtioMmio {
         address,
         len: 512,
         gsi,
+        is_edge,
     };
     assert_eq!(
         acpi.virtio_mmio,
-        [device(0xfeb0_0000, 16), device(0xfeb0_0200, 17)]
+        [
+            device(0xfeb0_0000, 16, false),
+            device(0xfeb0_0200, 17, true)
+        ]
     );
     assert_eq!(acpi.reset, None);
 }
