@@ -1,6 +1,6 @@
 //! Memory: frames, page tables, the program's address space, and memory shared with devices.
 //!
-//! The pure parts (`frames`, `vma`, `reserve`, `tlb`, `windows`) do the bookkeeping; `space` holds
+//! The pure parts (`clear`, `frames`, `vma`, `reserve`, `tlb`, `windows`) do the bookkeeping; `space` holds
 //! them with the page tables behind one cell, and the other modules are its operations. What takes
 //! memory away has the other processors forget it first ([`crate::peers`]). They run in
 //! system calls, page faults and calls of the runtime, and never in an interrupt of a device: at a
@@ -20,6 +20,7 @@
 //! | `DEVICES` | device registers, uncached, mapped on demand, in `windows` |
 
 pub mod aslr;
+mod clear;
 mod describe;
 mod device;
 mod frames;
@@ -53,6 +54,8 @@ pub use space::{
     was_refused,
 };
 pub use stacks::{grow_on_demand, kernel_stack};
+#[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
+pub use start::start_page;
 pub use start::{DirectMemory, SetupError, release_low, set_up};
 pub use user::{
     atomic_word, bytes, bytes_mut, copy_out, is_empty, load, load_shared, path, store,

@@ -5,6 +5,7 @@ mod apic;
 pub mod button;
 pub mod clock;
 pub mod control;
+mod fw_cfg;
 pub mod handover;
 mod i8042;
 mod io_apic;
@@ -20,6 +21,8 @@ mod pvpanic;
 mod reset;
 #[cfg(test)]
 mod rust_vmm;
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+mod start_up;
 pub mod timer;
 pub mod uart;
 pub mod vectors;

@@ -14,6 +14,7 @@ use super::windows::Windows;
 use crate::arch::paging::{Kind, PAGE, large_page, page as entry_of};
 use crate::arch::start::{boot_mapped, image_physical};
 use crate::arch::{mmu, stacks};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +151,28 @@ fn map_direct(
     Ok(())
 }
 
+/// The physical address of the page plus 1 that other processors may start in; 0 for none. Written
+/// once, by [`release_low`].
+static START_PAGE: AtomicU64 = AtomicU64::new(0);
+
+/// The physical address of a page that nothing uses, where a PC's other processors may start: they
+/// begin in real mode. `None` if the machine has no memory there.
+pub fn start_page() -> Option<u64> {
+    START_PAGE.load(Ordering::Relaxed).checked_sub(1)
+}
+
+/// The lowest whole page of the regions, below 640 KiB.
+fn lowest_page(regions: &[Region]) -> Option<u64> {
+    const END: u64 = 640 << 10;
+    let first = |region: &Region| {
+        let start = region.start.checked_next_multiple_of(PAGE)?;
+        (start + PAGE <= region.end.min(END)).then_some(start)
+    };
+    regions.iter().filter_map(first).min()
+}
+
 /// Gives the memory below the image to the allocator, once the loader's data is no longer needed.
-/// The first page stays out, so that no frame has the address 0.
+/// The lowest page stays out, for [`start_page`]. So no frame has the address 0.
 pub fn release_low(map: &impl MemoryMap) {
     let image_start = image::physical().start;
     let low = map
@@ -163,12 +184,15 @@ pub fn release_low(map: &impl MemoryMap) {
         .iter_mut()
         .zip(low)
         .for_each(|(kept, region)| *kept = region);
+    let kept = lowest_page(&regions);
+    START_PAGE.store(kept.map_or(0, |page| page + 1), Ordering::Relaxed);
+    let first = kept.unwrap_or(0) + PAGE;
     with(|memory| {
         for region in regions {
             memory
                 .physical
                 .frames
-                .add(region.start.max(PAGE), region.end.min(image_start));
+                .add(region.start.max(first), region.end.min(image_start));
         }
     });
 }
@@ -188,5 +212,28 @@ unsafe impl Physical for DirectMemory {
         // SAFETY: mapped, as checked above.
         (address != 0 && known)
             .then(|| unsafe { core::slice::from_raw_parts((DIRECT + address) as *const u8, len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAGE, Region, lowest_page};
+
+    #[test]
+    fn processors_start_in_the_lowest_page_below_640_kib() {
+        let region = |start, end| Region { start, end };
+        // As QEMU, and some UEFI, describe it.
+        assert_eq!(lowest_page(&[region(0, 0x9_fc00)]), Some(0));
+        let high = region(0x5_0123, 0xa_0000);
+        assert_eq!(lowest_page(&[high]), Some(0x5_1000));
+        assert_eq!(lowest_page(&[high, region(PAGE, 3 * PAGE)]), Some(PAGE));
+        // Too small, at the end of it, none.
+        let tiny = region(0x800, 0x1800);
+        assert_eq!(
+            lowest_page(&[tiny, region(0x9_f000, 0xa_0000)]),
+            Some(0x9_f000)
+        );
+        assert_eq!(lowest_page(&[tiny, region(0x9_f001, 0x10_0000)]), None);
+        assert_eq!(lowest_page(&[region(0, 0); 8]), None);
     }
 }

@@ -1,5 +1,5 @@
 //! The first instructions of the other processors: from real mode, where an interrupt starts them
-//! with the first page of memory as their code, to [`begin`].
+//! with a page of low memory as their code, to [`begin`].
 //!
 //! They use the boot's tables, which map what the boot needed, until the first load of the real
 //! ones. Each takes the next of the prepared blocks; one for which there is none halts for good.
@@ -40,7 +40,7 @@ soil_others:
     rdmsr
     orl ${features}, %eax
     wrmsr
-    lgdtl soil_others_table - soil_others
+    lgdtl %cs:soil_others_table - soil_others
     movl %cr0, %eax
     andl ${cleared}, %eax
     orl ${set}, %eax
@@ -101,8 +101,8 @@ unsafe extern "C" {
 /// its descriptor tables.
 ///
 /// # Safety
-/// `page` is the first page of memory, at another address than 0, and used for nothing else. Called
-/// once.
+/// `page` is a page of memory below 640 KiB, at another address than 0, and used for nothing else.
+/// Called once.
 pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor], then: extern "C" fn() -> !) {
     ROOT.store(
         Cr3::read_raw().0.start_address().as_u64(),
@@ -123,6 +123,11 @@ pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor], then: extern
         let len = end as usize - start as usize;
         core::ptr::copy_nonoverlapping(start.cast::<u8>(), page, len);
     }
+}
+
+/// Number of processors that have come.
+pub fn came() -> u32 {
+    CAME.load(Ordering::Relaxed)
 }
 
 /// Begins a processor, on its own stack and the real tables.

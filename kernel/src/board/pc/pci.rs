@@ -26,7 +26,7 @@ impl ConfigAccess for Config {
         let _pair = Pair::begin();
         Self::select(address, offset);
         // SAFETY: reading configuration space has no side effect; without PCI the port reads as
-        // ones.
+        // ones, or as zeros (Firecracker), and no function has either as its vendor.
         unsafe { Port::new(0xcfc).read() }
     }
 

@@ -1,5 +1,6 @@
 //! Power off, reset and exit status: by ACPI, QEMU's `isa-debug-exit`, and what every PC has.
 
+use super::fw_cfg;
 pub use super::pvpanic::report as report_crash;
 pub use super::reset::reset as end_now;
 use crate::firmware::{self, Power, Register};
@@ -15,16 +16,10 @@ pub fn write_exit(status: u8) {
     unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
 }
 
-/// Whether QEMU has the device, which reads as 0, and its absence as ones.
+/// Whether this is QEMU, with the device: there it reads as 0, and its absence as ones.
 pub fn has_exit() -> bool {
-    /// The port of firmware's progress codes.
-    const PROGRESS: u16 = 0x80;
-    // SAFETY: the ports change nothing in memory. Some VMMs (Firecracker) leave the previous
-    // access's byte in place of one that no device gives: the first makes that ones, too.
-    unsafe {
-        Port::new(PROGRESS).write(0xff_u8);
-        Port::<u8>::new(EXIT_PORT).read() == 0
-    }
+    // SAFETY: reading the port changes nothing in memory.
+    fw_cfg::is_qemu() && unsafe { Port::<u8>::new(EXIT_PORT).read() == 0 }
 }
 
 fn write_register(register: Register, value: u8) {

@@ -1,14 +1,16 @@
 //! The other processors of a PC: by the MADT or, without one, all that a broadcast reaches.
 
 use super::apic::{self, Command};
+use super::fw_cfg;
+use super::start_up::start_by;
 use super::vectors::WAKE;
-use crate::arch::others;
+use crate::arch::counter::counter;
 use crate::arch::paging::PAGE;
 use crate::arch::processor::Processor;
-use crate::firmware;
-use crate::memory::{DIRECT, is_ram};
+use crate::arch::{cpu, others};
+use crate::memory::{self, DIRECT};
+use crate::{clock, firmware};
 use alloc::vec::Vec;
-use x86_64::instructions::port::Port;
 
 /// The other processors.
 pub enum Others {
@@ -21,7 +23,7 @@ pub enum Others {
 /// Finds the other processors. Allocates; reads the firmware's tables.
 pub fn find() -> Others {
     let Some(ids) = firmware::processors() else {
-        return Others::Unlisted(count_by_qemu().map(|count| count - 1));
+        return Others::Unlisted(fw_cfg::processors().map(|count| count - 1));
     };
     let mut others: Vec<u64> = Vec::new();
     for id in ids.into_iter().filter(|id| *id != apic::id()) {
@@ -31,26 +33,6 @@ pub fn find() -> Others {
         }
     }
     Others::Listed(others)
-}
-
-/// The number of processors by QEMU's device for firmware, which `microvm` has without tables, too;
-/// `None` elsewhere. Source: QEMU's docs/specs/fw_cfg.rst.
-fn count_by_qemu() -> Option<usize> {
-    const SELECT: u16 = 0x510;
-    const DATA: u16 = 0x511;
-    const SIGNATURE: u16 = 0;
-    const PROCESSORS: u16 = 5;
-    fn read<const N: usize>(item: u16) -> [u8; N] {
-        // SAFETY: the ports select and read an item of the device, or belong to none.
-        unsafe { Port::new(SELECT).write(item) };
-        // SAFETY: likewise.
-        [(); N].map(|()| unsafe { Port::new(DATA).read() })
-    }
-    if read(SIGNATURE) != *b"QEMU" {
-        return None;
-    }
-    let count: usize = u16::from_le_bytes(read(PROCESSORS)).into();
-    (count != 0).then_some(count)
 }
 
 /// Starts the first of `others`, as many as there are blocks. Each runs `then` soon, with
@@ -63,25 +45,44 @@ pub unsafe fn start(
     blocks: &[&'static Processor],
     then: extern "C" fn() -> !,
 ) -> Result<usize, &'static str> {
-    // The allocator never has that page (`memory::release_low`).
-    const FIRST_PAGE: u8 = 0;
-    if !is_ram(0, PAGE as usize) {
-        return Err("no memory is at address 0, where they start");
-    }
-    // SAFETY: in the direct map; nothing else uses it after the boot, and this is the only call.
-    unsafe { others::prepare(DIRECT as *mut u8, blocks, then) };
-    let start = |to| {
-        apic::send(to, Command::Init);
-        apic::send(to, Command::Start(FIRST_PAGE));
+    let Some(page) = memory::start_page() else {
+        return Err("no memory is free below 640 KiB, where they start");
     };
+    // SAFETY: in the direct map; the allocator never has the page, nothing else uses it after the
+    // boot, and this is the only call.
+    unsafe { others::prepare((DIRECT + page) as *mut u8, blocks, then) };
+    let start = Command::Start((page / PAGE) as u8);
+    let is_virtual = cpu::is_virtual();
     match others {
         Others::Listed(ids) => {
-            let ids = ids.iter().take(blocks.len());
-            ids.for_each(|id| start(Some(*id as u32)));
+            for id in ids.iter().take(blocks.len()) {
+                let to = Some(*id as u32);
+                start_by(
+                    start,
+                    is_virtual,
+                    others::came,
+                    |command| apic::send(to, command),
+                    wait,
+                );
+            }
         }
-        Others::Unlisted(_) => start(None),
+        Others::Unlisted(_) => start_by(
+            start,
+            is_virtual,
+            || 0,
+            |command| apic::send(None, command),
+            wait,
+        ),
     }
     Ok(blocks.len())
+}
+
+/// Waits for so many nanoseconds, or until `done`.
+fn wait(ns: u64, done: &dyn Fn() -> bool) {
+    let end = counter().saturating_add(clock::ticks(ns));
+    while counter() < end && !done() {
+        core::hint::spin_loop();
+    }
 }
 
 /// Lets the processor that runs be interrupted; false if it can't be.

@@ -19,7 +19,8 @@ const PANICKED: u8 = 1;
 /// Reports the crash, if the machine has the device. QEMU ends or pauses the machine here, unless
 /// told otherwise (`-action panic=none`).
 pub fn report() {
-    // SAFETY: reading the port changes nothing in memory. Without a device it reads as ones.
+    // SAFETY: reading the port changes nothing in memory. Without a device it reads as ones,
+    // or as zeros (Firecracker).
     let features: u8 = unsafe { Port::new(PORT).read() };
     if features & 0xf1 == PANICKED {
         // SAFETY: the device's port.
