@@ -70,10 +70,25 @@ impl Page {
 
     /// Nanoseconds; `counter` reads the counter.
     pub fn read(&self, counter: impl Fn() -> u64) -> u64 {
+        let [time, since] =
+            self.read_at(|timestamp| counter().saturating_sub(timestamp.load(Ordering::Relaxed)));
+        time + since
+    }
+
+    /// By how much the clock is ahead of the counter, in nanoseconds: constant while the host
+    /// leaves both alone. It changes where only one of them goes on when the machine does.
+    pub fn ahead_ns(&self) -> i64 {
+        let [time, ticks] = self.read_at(|timestamp| timestamp.load(Ordering::Relaxed));
+        time.wrapping_sub(ticks).cast_signed()
+    }
+
+    /// The clock's time at its timestamp, and the length of the ticks that `ticks` finds for that.
+    #[inline(always)]
+    fn read_at(&self, ticks: impl Fn(&AtomicU64) -> u64) -> [u64; 2] {
         loop {
             // Acquire: the fields, and the counter, are read after it.
             let version = self.version.load(Ordering::Acquire);
-            let delta = counter().saturating_sub(self.tsc_timestamp.load(Ordering::Relaxed));
+            let delta = ticks(&self.tsc_timestamp);
             let shift = self.shift.load(Ordering::Relaxed);
             let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
             let system_time = self.system_time.load(Ordering::Relaxed);
@@ -86,7 +101,7 @@ impl Page {
                 } else {
                     delta >> shift.unsigned_abs().min(63)
                 };
-                return system_time + Rate(multiplier).ns(delta);
+                return [system_time, Rate(multiplier).ns(delta)];
             }
         }
     }
@@ -123,6 +138,18 @@ impl Page {
         // Release: the even version is seen after all of them.
         self.version.fetch_add(1, Ordering::Release);
     }
+}
+
+/// Why the counters of several processors may be taken for one.
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// The host promises it.
+    Promised,
+    /// They run at one rate: a comparison shows it.
+    Compare,
+    /// They may not.
+    None,
 }
 
 /// The page of this machine. Written by the host, or by [`crate::time`] with interrupts disabled;
@@ -171,6 +198,13 @@ mod tests {
         assert_eq!(page.read(|| 500), 1800);
         assert_eq!(page.rate(), Some(Rate(1 << 33)));
         assert_eq!(Page::new().rate(), None);
+        // A change of both leaves the distance; a clock that jumps over a pause doesn't.
+        page.write(100, 1000, Rate(1 << 31));
+        let before = page.ahead_ns();
+        page.write(300, 1100, Rate(1 << 31));
+        assert_eq!((before, page.ahead_ns()), (950, 950));
+        page.write(300, 5_001_100, Rate(1 << 31));
+        assert_eq!(page.ahead_ns(), 5_000_950);
         // A page that is being changed is read again as a whole.
         page.version.store(1, Ordering::Relaxed);
         let asked = Cell::new(0);

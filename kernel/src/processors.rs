@@ -148,6 +148,11 @@ pub fn start(wanted: usize) -> usize {
         None => UNKNOWN_NS,
     };
     await_all(expected, patience);
+    if let Some(why) = time::conclude_comparison() {
+        console::line(format_args!(
+            "{why}: the time is the latest that any of them has seen, which costs each reading"
+        ));
+    }
     malloc::begin(count());
     if known.is_some() && OTHERS.load(Ordering::Relaxed) < blocks.len() {
         console::line(format_args!(
@@ -165,6 +170,9 @@ fn await_all(wanted: usize, patience: u64) {
     let mut came = 0;
     let mut until = time::monotonic_ns() + patience;
     while came < wanted && time::monotonic_ns() < until {
+        if time::compares_counters() {
+            time::observe_counter();
+        }
         let now = OTHERS.load(Ordering::Acquire);
         if now != came {
             came = now;
@@ -188,6 +196,9 @@ extern "C" fn run() -> ! {
     }
     let own = local::get();
     own.set_started(time::monotonic_ns());
+    if time::compares_counters() {
+        time::compare_counters();
+    }
     begin();
     OTHERS.fetch_add(1, Ordering::Release);
     loop {

@@ -8,32 +8,47 @@
 //! processor once the first has read it; wall time by one processor at a time, but for
 //! [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
 
-pub use crate::arch::counter::counter;
+mod shared;
+mod wall;
+
 #[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
 pub use crate::board::clock::is_for_all;
+pub use counter::counter;
 
+pub use crate::board::clock::ahead_ns;
+
+use crate::arch::counter;
 use crate::arch::interrupts::without_interrupts;
+use crate::arch::local;
 use crate::board::clock as machine;
 use crate::clock::{NS, PAGE};
 use crate::console;
 use crate::firmware::vmclock;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use shared::Latest;
+use wall::Wall;
+#[cfg(not(test))]
+use {crate::clock::Agreement, shared::Comparison};
 
-/// Wall time at monotonic time 0; `u64::MAX` before the first read. Changed by [`adjust_wall`].
-static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
+/// The wall clock of this machine.
+static WALL: Wall = Wall::new();
 
-/// The same by the machine's own clock, when it was read last; `u64::MAX` if it wasn't.
-static MACHINE_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
+/// What it is read from.
+struct Clocks;
 
-/// Interval between readings of VMClock's page.
-const DISRUPTION_NS: u64 = NS / 10;
-/// Minimum step to the time of a clock that has whole seconds.
-const STEP_NS: u64 = NS + NS / 10;
-/// Monotonic time when VMClock's page is read next; `u64::MAX` without one, and before the first
-/// read of the wall time.
-static DISRUPTION_AT: AtomicU64 = AtomicU64::new(u64::MAX);
-/// VMClock's disruption marker at its last reading; used with interrupts disabled.
-static DISRUPTION: AtomicU64 = AtomicU64::new(0);
+impl wall::Machine for Clocks {
+    fn now(&self) -> u64 {
+        monotonic_ns()
+    }
+
+    fn wall_ns(&self) -> Option<u64> {
+        machine_wall_ns()
+    }
+
+    fn vmclock(&self) -> Option<vmclock::State> {
+        vmclock::state()
+    }
+}
 
 /// The counter at boot: monotonic time 0. Written once.
 static START: AtomicU64 = AtomicU64::new(0);
@@ -49,7 +64,8 @@ pub fn set_up() {
 fn begin() {
     if !without_interrupts(|| machine::begin(START.load(Ordering::Relaxed))) {
         console::line(format_args!(
-            "no clock to compare the time stamp counter with: taking it for 1 GHz"
+            "warning: this machine doesn't say how fast its counter is, and has no clock to compare \
+            it with: taking it for 1 GHz, so time may run several times too fast or too slow"
         ));
     }
 }
@@ -63,7 +79,13 @@ fn compare() {
 #[cold]
 fn find_wall_base() -> u64 {
     // An access to the real-time clock takes two instructions.
-    without_interrupts(read_wall_base)
+    let (base, is_known) = without_interrupts(|| WALL.begin(&Clocks));
+    if !is_known {
+        console::line(format_args!(
+            "this machine has no clock: wall time begins in 1970 until a server sets it (SOIL_NTP)"
+        ));
+    }
+    base
 }
 
 /// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of a
@@ -75,61 +97,16 @@ pub fn machine_wall_ns() -> Option<u64> {
     })
 }
 
-fn read_wall_base() -> u64 {
-    let now = monotonic_ns();
-    if let Some(state) = vmclock::state() {
-        DISRUPTION.store(state.disruption, Ordering::Relaxed);
-        DISRUPTION_AT.store(now + DISRUPTION_NS, Ordering::Relaxed);
-    }
-    let wall = machine_wall_ns();
-    if wall.is_none() {
-        console::line(format_args!(
-            "this machine has no clock: wall time begins in 1970"
-        ));
-    }
-    let base = wall.unwrap_or(0).saturating_sub(now);
-    MACHINE_BASE.store(base, Ordering::Relaxed);
-    // Release: who sees a base also sees those of the machine and of the disruption.
-    WALL_BASE.store(base, Ordering::Release);
-    base
-}
-
 /// Steps the wall clock as far as the machine's own clock was stepped since this was last called:
 /// the machine resumed from a snapshot. Corrections by the network are kept.
 pub fn follow_machine() {
-    without_interrupts(|| {
-        let before = MACHINE_BASE.load(Ordering::Relaxed);
-        let Some(wall) = machine_wall_ns() else {
-            return;
-        };
-        let base = wall.saturating_sub(monotonic_ns());
-        if before != u64::MAX && base.abs_diff(before) >= STEP_NS {
-            MACHINE_BASE.store(base, Ordering::Relaxed);
-            adjust_wall(base.wrapping_sub(before).cast_signed());
-        }
-    });
+    without_interrupts(|| WALL.follow(&Clocks));
 }
 
 /// Steps the wall clock after a disruption: a live migration, or a resume from a snapshot.
 #[cold]
-fn check_disruption(now: u64) {
-    without_interrupts(|| {
-        DISRUPTION_AT.store(now + DISRUPTION_NS, Ordering::Relaxed);
-        let Some(state) = vmclock::state() else {
-            return;
-        };
-        if DISRUPTION.swap(state.disruption, Ordering::Relaxed) == state.disruption {
-            return;
-        }
-        // Acquire: pairs with `read_wall_base`, whose machine's base is replaced below.
-        let shown = WALL_BASE.load(Ordering::Acquire).saturating_add(now);
-        let machine = || machine_wall_ns().filter(|wall| wall.abs_diff(shown) >= STEP_NS);
-        if let Some(wall) = state.wall_ns.or_else(machine) {
-            MACHINE_BASE.store(wall.saturating_sub(now), Ordering::Relaxed);
-            // Release: as in `read_wall_base`.
-            WALL_BASE.store(wall.saturating_sub(now), Ordering::Release);
-        }
-    });
+fn check_disruption() {
+    without_interrupts(|| WALL.check(&Clocks));
 }
 
 /// Nanoseconds since boot; never goes back.
@@ -140,37 +117,108 @@ pub fn monotonic_ns() -> u64 {
     if machine::is_comparison_due() {
         compare();
     }
+    if local::several() {
+        return of_several();
+    }
     PAGE.read(counter)
+}
+
+/// [`LATEST`] counts, since the processors' counters differ. Set once.
+static DIFFER: AtomicBool = AtomicBool::new(false);
+static LATEST: Latest = Latest::new();
+
+/// The time, where several processors read it.
+#[inline(never)]
+fn of_several() -> u64 {
+    let ns = PAGE.read(counter::ordered);
+    match DIFFER.load(Ordering::Relaxed) {
+        false => ns,
+        true => LATEST.next(ns),
+    }
+}
+
+/// The comparison of the counters, while processors start.
+#[cfg(not(test))]
+static COMPARISON: Comparison = Comparison::new();
+
+/// Whether [`compare_counters`] and [`observe_counter`] are needed.
+#[cfg(not(test))]
+pub fn compares_counters() -> bool {
+    machine::agreement() == Agreement::Compare
+}
+
+/// Lets the counter of this processor, which waits for others to start, be compared with theirs.
+#[cfg(not(test))]
+pub fn observe_counter() {
+    COMPARISON.observe(counter::ordered);
+}
+
+/// The same of a processor that starts, for as long as a comparison takes.
+#[cfg(not(test))]
+pub fn compare_counters() {
+    /// Linux compares for 2 ms where the counters' rate is known to be one.
+    const COMPARE_NS: u64 = 2_000_000;
+    let end = counter().saturating_add(crate::clock::ticks(COMPARE_NS));
+    while counter() < end {
+        observe_counter();
+    }
+}
+
+/// Processors have started: from now on the time is the latest that any has seen, if their counters
+/// differ. Returns why.
+#[cfg(not(test))]
+pub fn conclude_comparison() -> Option<&'static str> {
+    let why = match machine::agreement() {
+        Agreement::Promised => return None,
+        Agreement::Compare if COMPARISON.warp() == 0 => return None,
+        Agreement::Compare => "the processors' counters differ",
+        Agreement::None => "the processors' counters may run at different rates",
+    };
+    DIFFER.store(true, Ordering::Relaxed);
+    Some(why)
+}
+
+/// How often a timer came long after it was due. Counted by interrupts, on any processor.
+static LATE_TIMERS: AtomicU32 = AtomicU32::new(0);
+
+/// Notes that a timer which was due at `due` has come now: much later, where the monotonic clock
+/// has jumped because the machine goes on from a snapshot. From interrupts.
+pub fn note_timer(due: u64) {
+    if is_late(due, monotonic_ns()) {
+        LATE_TIMERS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn is_late(due: u64, now: u64) -> bool {
+    /// A host that is merely busy runs a processor sooner.
+    const LATE_NS: u64 = 5 * NS;
+    now.saturating_sub(due) >= LATE_NS
+}
+
+/// How often [`note_timer`] found a jump of the monotonic clock.
+pub fn late_timers() -> u32 {
+    LATE_TIMERS.load(Ordering::Relaxed)
 }
 
 /// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is logged
 /// once.
 pub fn wall_ns() -> u64 {
     let now = monotonic_ns();
-    if now >= DISRUPTION_AT.load(Ordering::Relaxed) {
-        check_disruption(now);
+    if WALL.is_check_due(now) {
+        check_disruption();
     }
-    // Acquire: pairs with `read_wall_base`.
-    let base = match WALL_BASE.load(Ordering::Acquire) {
-        u64::MAX => find_wall_base(),
-        base => base,
-    };
-    base.saturating_add(now)
+    WALL.base()
+        .unwrap_or_else(find_wall_base)
+        .saturating_add(now)
 }
 
-/// Whether several processors may read the wall time at once: it was read before, and no VMClock is
-/// read from time to time.
+/// Whether several processors may read the wall time at once, see [`Wall::is_for_all`].
 pub fn has_wall_for_all() -> bool {
-    // Acquire: pairs with `read_wall_base`.
-    WALL_BASE.load(Ordering::Acquire) != u64::MAX
-        && DISRUPTION_AT.load(Ordering::Relaxed) == u64::MAX
+    WALL.is_for_all()
 }
 
 /// Adjusts the wall clock by `offset_ns`.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
-    let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
-    // Release and acquire: who sees the moved base sees the others as well. The closure always
-    // returns a value.
-    let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
+    WALL.adjust(offset_ns);
 }

@@ -416,9 +416,12 @@ pub fn replace_tick(tick: fn()) -> Option<fn()> {
 }
 
 /// Handles the timer's interrupt.
-pub fn timer_interrupt() {
+pub fn timer_interrupt(_: u8) {
     let own = local::get();
-    own.timer_set.store(0, Ordering::Relaxed);
+    let due = own.timer_set.swap(0, Ordering::Relaxed);
+    if due != 0 {
+        time::note_timer(due);
+    }
     own.limited.store(false, Ordering::Relaxed);
     if own.halted.load(Ordering::Relaxed) {
         return;

@@ -12,6 +12,11 @@ pub fn counter() -> u64 {
     value
 }
 
+/// The counter's value after all loads before it have their values.
+pub fn ordered() -> u64 {
+    counter()
+}
+
 /// The counter's rate in Hz, as firmware set it; 0 where it didn't.
 pub fn hz() -> u64 {
     let hz: u64;

@@ -11,6 +11,22 @@ pub fn counter() -> u64 {
     unsafe { _rdtsc() }
 }
 
+/// The counter's value after all loads before it have their values: the plain reading may come
+/// first, and be less than another processor's that was loaded (Linux: `rdtsc_ordered`).
+pub fn ordered() -> u64 {
+    // SAFETY: every 64-bit processor has the instructions.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+        _rdtsc()
+    }
+}
+
+/// Whether CPUID promises that the counter runs at one rate, whatever the processor does (leaf
+/// 0x8000_0007, EDX bit 8).
+pub fn is_invariant() -> bool {
+    __cpuid(0x8000_0000).eax >= 0x8000_0007 && __cpuid(0x8000_0007).edx & 1 << 8 != 0
+}
+
 /// The counter's rate in Hz by CPUID, 0 where it isn't known; see [`hz_by`].
 pub fn hz() -> u64 {
     hz_by(__cpuid)

@@ -2,8 +2,9 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::arch::x86_64::__cpuid;
+use core::arch::x86_64::{__cpuid, CpuidResult};
 use core::fmt::Arguments;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU8, Ordering, fence};
 use x86_64::registers::model_specific::Msr;
 
@@ -24,16 +25,27 @@ pub fn features() -> u64 {
 /// Leaf 1, ECX: a hypervisor is present.
 const HYPERVISOR: u32 = 1 << 31;
 
-/// The hypervisor's twelve-character signature, or zeros on bare hardware.
-fn signature() -> [u8; 12] {
-    let mut text = [0; 12];
-    if __cpuid(1).ecx & HYPERVISOR != 0 {
-        let leaf = __cpuid(0x4000_0000);
-        for (slot, register) in text.chunks_exact_mut(4).zip([leaf.ebx, leaf.ecx, leaf.edx]) {
-            slot.copy_from_slice(&register.to_le_bytes());
-        }
+/// The leaves of hypervisors, and the distance of one hypervisor's from the next one's (Linux:
+/// `cpuid_base_hypervisor`). KVM's aren't the first where it has those of Hyper-V, too.
+const HYPERVISORS: Range<u32> = 0x4000_0000..0x4001_0000;
+const NEXT_HYPERVISOR: usize = 0x100;
+
+/// The first leaf, of these, of the hypervisor with this signature, by the processor's `cpuid`;
+/// `None` under another one, and on bare hardware. Each read may be an exit from the virtual
+/// machine.
+fn hypervisor(
+    leaves: Range<u32>,
+    signature: &[u8; 12],
+    cpuid: impl Fn(u32) -> CpuidResult,
+) -> Option<u32> {
+    if cpuid(1).ecx & HYPERVISOR == 0 {
+        return None;
     }
-    text
+    leaves.step_by(NEXT_HYPERVISOR).find(|number| {
+        let leaf = cpuid(*number);
+        let text = [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes);
+        text.as_flattened() == signature
+    })
 }
 
 /// How often to look at memory that a device writes before the clock is read again.
@@ -46,7 +58,8 @@ pub fn is_emulated() -> bool {
     static ANSWER: AtomicU8 = AtomicU8::new(0);
     match ANSWER.load(Ordering::Relaxed) {
         0 => {
-            let emulated = signature() == *b"TCGTCGTCGTCG";
+            let first = HYPERVISORS.start..HYPERVISORS.start + 1;
+            let emulated = hypervisor(first, b"TCGTCGTCGTCG", __cpuid).is_some();
             ANSWER.store(1 + u8::from(emulated), Ordering::Relaxed);
             emulated
         }
@@ -54,9 +67,14 @@ pub fn is_emulated() -> bool {
     }
 }
 
-/// Whether KVM runs the machine.
-pub fn is_kvm() -> bool {
-    signature() == *b"KVMKVMKVM\0\0\0"
+/// Whether a hypervisor says that it runs the machine. Reads CPUID.
+pub fn is_virtual() -> bool {
+    __cpuid(1).ecx & HYPERVISOR != 0
+}
+
+/// The first of KVM's leaves; `None` unless KVM runs the machine, and says so. Reads CPUID.
+pub fn kvm() -> Option<u32> {
+    hypervisor(HYPERVISORS, b"KVMKVMKVM\0\0\0", __cpuid)
 }
 
 /// Bits of a physical address, at most 52 (Intel SDM volume 3, 4.1.4). In a page table entry those
@@ -134,4 +152,42 @@ pub fn information(line: &mut dyn FnMut(Arguments)) {
          stepping\t: {}\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1",
         signature & 15
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CpuidResult, HYPERVISORS, hypervisor};
+
+    /// The first leaf of KVM where the hypervisors have these leaves, with these signatures.
+    fn kvm(bit: u32, hypervisors: &[(u32, &[u8; 12])]) -> Option<u32> {
+        let signature = |number| {
+            let found = hypervisors.iter().find(|(leaf, _)| *leaf == number);
+            found.map_or([0; 12], |(_, signature)| **signature)
+        };
+        hypervisor(HYPERVISORS, b"KVMKVMKVM\0\0\0", |number| {
+            let text = signature(number);
+            let word = |at: usize| u32::from_le_bytes(text[at..at + 4].try_into().unwrap());
+            let (ebx, edx) = (word(0), word(8));
+            let ecx = if number == 1 { bit << 31 } else { word(4) };
+            CpuidResult {
+                eax: 0,
+                ebx,
+                ecx,
+                edx,
+            }
+        })
+    }
+
+    #[test]
+    fn kvm_is_found_behind_others() {
+        let (kvm_text, hyperv) = (b"KVMKVMKVM\0\0\0", b"Microsoft Hv");
+        assert_eq!(kvm(1, &[(0x4000_0000, kvm_text)]), Some(0x4000_0000));
+        let both = [(0x4000_0000, hyperv), (0x4000_0100, kvm_text)];
+        assert_eq!(kvm(1, &both), Some(0x4000_0100));
+        assert_eq!(kvm(1, &[(0x4000_ff00, kvm_text)]), Some(0x4000_ff00));
+        assert_eq!(kvm(1, &[(0x4000_0000, hyperv)]), None);
+        assert_eq!(kvm(1, &[(0x4000_0010, kvm_text)]), None);
+        // On bare hardware the leaves have the data of another one.
+        assert_eq!(kvm(0, &both), None);
+    }
 }

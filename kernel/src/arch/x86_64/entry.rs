@@ -101,8 +101,9 @@ soil_boot_gdt_pointer:
     message_len = const NO_PROCESS.len(),
 );
 
-/// The bits of CR4: PAE, PGE, OSFXSR, OSXMMEXCPT.
-pub const CONTROL_4: u32 = 0x6a0;
+/// The bits of CR4: PAE, MCE, PGE, OSFXSR, OSXMMEXCPT. Without MCE a machine check resets the
+/// processor without a report.
+pub const CONTROL_4: u32 = 0x6e0;
 /// The bits of EFER: SCE, LME, NXE.
 pub const FEATURES: u32 = 0x901;
 /// The bits of CR0 that aren't cleared: caches are on, x87 isn't emulated.

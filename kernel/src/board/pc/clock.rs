@@ -4,8 +4,8 @@
 //! from kvmclock's page under KVM, from CPUID where that reports it, else by comparison with
 //! another clock (`calibration.rs`). That clock is the local APIC's timer under KVM and QEMU, whose
 //! bus clock is 1 GHz by definition and which has been counting since boot, so that nothing has to
-//! wait; on other machines it is the PIT, and ACPI's power management timer without one. From then
-//! on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between comparisons;
+//! wait; on other machines it is the PIT, without one ACPI's power management timer, and the APIC's
+//! timer again where both are missing in a QEMU that hides KVM. From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between comparisons;
 //! without a PIT the rate stays.
 //!
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
@@ -19,9 +19,10 @@ mod rtc;
 
 pub use calibration::note_bus as set_up;
 
-use crate::arch::counter::counter;
+use crate::arch::counter::{self, counter};
+use crate::arch::cpu;
 use crate::cell::{ExclusiveCell, Rank};
-use crate::clock::{NS, PAGE, scaled};
+use crate::clock::{Agreement, NS, PAGE, scaled};
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
@@ -73,11 +74,30 @@ pub fn is_comparison_due() -> bool {
     counter() >= COMPARE_AT.load(Ordering::Relaxed)
 }
 
-/// Whether the clock is that of all processors: the host writes the page for the first, and a good
-/// counter is the same on all. After [`begin`].
+/// Whether the clock is that of all processors: the host writes the page for the first, whose
+/// counter is the others' as well if it says so. After [`begin`].
 #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn is_for_all() -> bool {
     !KVM.load(Ordering::Relaxed) || PAGE.is_stable()
+}
+
+/// Whether somebody promises that the counters of all processors are equal, what a comparison of
+/// them shows, or nobody.
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+pub fn agreement() -> Agreement {
+    if KVM.load(Ordering::Relaxed) || cpu::is_emulated() {
+        Agreement::Promised
+    } else if counter::is_invariant() {
+        Agreement::Compare
+    } else {
+        Agreement::None
+    }
+}
+
+/// By how much the host's clock is ahead of the counter, in nanoseconds: constant but for
+/// corrections, unless the machine goes on from a snapshot. `None` where no host writes the page.
+pub fn ahead_ns() -> Option<i64> {
+    KVM.load(Ordering::Relaxed).then(|| PAGE.ahead_ns())
 }
 
 /// Compares the clock with the PIT and corrects its rate, unless another processor just has. With

@@ -2,13 +2,22 @@
 
 use super::irq;
 use crate::firmware;
-use crate::memory::BootMemory;
+use crate::firmware::seed::{self, SEED};
+use crate::memory::{BootMemory, DIRECT};
 
 pub use crate::firmware::pvh::StartInfo as Handover;
 
 /// Reads the start info at this physical address, on the boot tables; `None` if it is invalid.
+/// Takes the random bytes out of the loader's memory.
 pub fn read(start_info: u64) -> Option<Handover> {
-    Handover::parse(&BootMemory, start_info)
+    let info = Handover::parse(&BootMemory, start_info)?;
+    if let Some((address, bytes)) = info.seed(&BootMemory) {
+        seed::keep(&bytes);
+        // SAFETY: the module's memory, which the boot tables map, as it was just read there;
+        // nothing else refers to it.
+        unsafe { ((DIRECT + address) as *mut [u8; SEED]).write_volatile([0; SEED]) };
+    }
+    Some(info)
 }
 
 /// What the message of a failure names.
@@ -16,12 +25,6 @@ pub const NAME: &str = "PVH start info with a memory map";
 
 /// Prepares the console's devices, which PCs have at fixed ports.
 pub fn set_up_early(_: &Handover) {}
-
-/// Mixes random bytes of the loader into `seed`; false: PVH has none.
-#[inline(always)]
-pub fn take_seed(_: &mut [u8; 32]) -> bool {
-    false
-}
 
 /// Finds ACPI's tables, and prepares the interrupt controller and the timer.
 pub fn set_up(handover: &Handover) {

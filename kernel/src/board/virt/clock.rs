@@ -4,7 +4,7 @@
 use super::registers::Registers;
 use super::{handover, seed};
 use crate::arch::counter;
-use crate::clock::{NS, PAGE, Rate};
+use crate::clock::{Agreement, NS, PAGE, Rate};
 use crate::memory;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,6 +42,17 @@ pub fn is_comparison_due() -> bool {
 #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn is_for_all() -> bool {
     true
+}
+
+/// Whether the counters of all processors are equal: they are the system's.
+#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
+pub fn agreement() -> Agreement {
+    Agreement::Promised
+}
+
+/// By how much the host's clock is ahead of the counter: it is the only clock.
+pub fn ahead_ns() -> Option<i64> {
+    None
 }
 
 /// Nothing: the counter is the only clock.

@@ -8,8 +8,6 @@ use crate::firmware;
 use crate::memory::{self, DIRECT, MemoryMap, Physical, Region};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-pub use seed::take_seed;
-
 /// What the message of a failure names.
 pub const NAME: &str = "device tree";
 

@@ -2,27 +2,12 @@
 //! of `/chosen` seeds a generator, `kaslr-seed` chooses the layout of memory.
 
 use super::fdt::Fdt;
+use crate::firmware::seed::{self, SEED, mix};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a generator's seed.
-const SEED: usize = 32;
-
-/// The generator's seed, until [`take_seed`]; zeros for none.
-static GENERATOR: [AtomicU64; SEED / 8] = [const { AtomicU64::new(0) }; SEED / 8];
 /// The number for the layout; 0 for none. Written once, at boot.
 static LAYOUT: AtomicU64 = AtomicU64::new(0);
-
-/// Mixes the loader's seed into `seed`, once: it is gone then. Returns whether there was one, of
-/// as many bytes at least.
-pub fn take_seed(seed: &mut [u8; SEED]) -> bool {
-    let words = GENERATOR
-        .each_ref()
-        .map(|word| word.swap(0, Ordering::Relaxed));
-    let bytes = words.map(u64::to_le_bytes);
-    mix(seed, bytes.as_flattened());
-    words != [0; SEED / 8]
-}
 
 /// The loader's number for the layout of memory; 0 if it gave none.
 pub fn layout() -> u64 {
@@ -32,9 +17,7 @@ pub fn layout() -> u64 {
 /// Keeps the seeds of the tree in `bytes`, and erases them there: the tree stays in memory.
 pub(super) fn keep(bytes: &mut [u8]) {
     let (seed, layout) = cut(bytes);
-    for (word, bytes) in GENERATOR.iter().zip(seed.as_chunks().0) {
-        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
-    }
+    seed::keep(&seed);
     LAYOUT.store(layout, Ordering::Relaxed);
 }
 
@@ -69,21 +52,12 @@ fn places(bytes: &[u8]) -> Option<[Range<usize>; 2]> {
     }))
 }
 
-/// Adds random bytes to others: by exclusive or, again from the beginning once they are all
-/// reached.
-fn mix(into: &mut [u8], from: &[u8]) {
-    for chunk in from.chunks(into.len()) {
-        into.iter_mut()
-            .zip(chunk)
-            .for_each(|(to, from)| *to ^= from);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{cut, keep, layout, mix, take_seed};
+    use super::{cut, keep, layout, mix};
     use crate::board::virt::fdt::Fdt;
     use crate::board::virt::fdt::tests::{Builder, virt};
+    use crate::firmware::seed::take;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
@@ -126,9 +100,9 @@ mod tests {
         keep(&mut tree(&[5; 32], &[6; 8]));
         assert_eq!(layout(), 0x0606_0606_0606_0606);
         let mut seed = [1; 32];
-        assert!(take_seed(&mut seed));
+        assert!(take(&mut seed));
         assert_eq!(seed, [4; 32]);
-        assert!(!take_seed(&mut seed));
+        assert!(!take(&mut seed));
         assert_eq!(seed, [4; 32]);
     }
 

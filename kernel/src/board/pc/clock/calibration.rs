@@ -1,6 +1,6 @@
 //! The rate of the time stamp counter, measured when the time is first read.
 
-use super::super::apic;
+use super::super::{apic, fw_cfg};
 use super::discipline::{Reading, confirmed};
 use super::pit;
 use crate::arch::{counter, cpu};
@@ -125,23 +125,31 @@ impl Scale {
     /// disabled, and the PIT counts. `None` if there is no clock to measure with.
     pub fn find() -> Option<Self> {
         let hz = counter::hz();
-        if cpu::is_kvm() && hz != 0 {
+        let is_kvm = cpu::kvm().is_some();
+        if is_kvm && hz != 0 {
             return Some(Self::from_hz(hz, VIRTUAL_BUS_HZ));
         }
-        if hz != 0 || cpu::is_emulated() || cpu::is_kvm() {
-            // One of the two rates is known.
-            match (Self::against_apic(), hz) {
-                (Some([ticks, bus]), 0) => {
-                    let rate = Rate::new(ticks, bus * (NS / VIRTUAL_BUS_HZ));
-                    let bus_hz = VIRTUAL_BUS_HZ;
-                    return Some(Self { rate, bus_hz });
-                }
-                (Some([ticks, bus]), _) => return Some(Self::from_hz(hz, scaled(bus, hz, ticks))),
-                (None, 0) => {}
-                (None, _) => return Some(Self::from_hz(hz, VIRTUAL_BUS_HZ)),
-            }
+        if hz != 0 {
+            return Some(match Self::against_apic() {
+                Some([ticks, bus]) => Self::from_hz(hz, scaled(bus, hz, ticks)),
+                None => Self::from_hz(hz, VIRTUAL_BUS_HZ),
+            });
         }
-        Self::by_reference()
+        if is_kvm || cpu::is_emulated() {
+            return Self::by_virtual_bus().or_else(Self::by_reference);
+        }
+        // QEMU's machines keep the bus clock where they hide who runs the processor, and its
+        // `microvm` has no other clock then.
+        Self::by_reference().or_else(|| fw_cfg::is_qemu().then(Self::by_virtual_bus)?)
+    }
+
+    /// By the APIC's timer of QEMU and KVM.
+    fn by_virtual_bus() -> Option<Self> {
+        let [ticks, bus] = Self::against_apic()?;
+        Some(Self {
+            rate: Rate::new(ticks, bus * (NS / VIRTUAL_BUS_HZ)),
+            bus_hz: VIRTUAL_BUS_HZ,
+        })
     }
 }
 

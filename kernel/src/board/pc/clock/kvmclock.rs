@@ -7,14 +7,16 @@ use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::registers::model_specific::Msr;
 
-/// KVM's leaf of features, bit 3: the clock's new MSRs.
-const KVM_FEATURES: u32 = 0x4000_0001;
+/// KVM's second leaf, of features; bit 3: the clock's new MSRs.
+const FEATURES: u32 = 1;
+const NEW_CLOCK: u32 = 1 << 3;
 const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 
 /// Lets the host write [`PAGE`]; false unless the host is KVM.
 pub fn start() -> bool {
-    if !cpu::is_kvm() || __cpuid(KVM_FEATURES).eax & 1 << 3 == 0 {
+    let features = cpu::kvm().map_or(0, |first| __cpuid(first + FEATURES).eax);
+    if features & NEW_CLOCK == 0 {
         return false;
     }
     // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.

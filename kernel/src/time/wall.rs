@@ -1,0 +1,284 @@
+//! The wall clock: its distance from the monotonic clock, and the steps that follow the machine's
+//! own clock.
+
+use crate::clock::NS;
+use crate::firmware::vmclock;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Interval between readings of VMClock's page.
+const DISRUPTION_NS: u64 = NS / 10;
+/// Minimum step to the time of a clock that has whole seconds.
+const STEP_NS: u64 = NS + NS / 10;
+/// Not known yet.
+const NONE: u64 = u64::MAX;
+
+/// What the wall clock is read from. With interrupts disabled.
+pub trait Machine {
+    /// The monotonic time.
+    fn now(&self) -> u64;
+    /// The time of day by VMClock or else the machine's own clock, in nanoseconds since 1970.
+    fn wall_ns(&self) -> Option<u64>;
+    /// VMClock's page, if the machine has one.
+    fn vmclock(&self) -> Option<vmclock::State>;
+}
+
+/// The wall clock. Read by one processor at a time, but for [`Wall::is_for_all`]; changed with
+/// interrupts disabled.
+pub struct Wall {
+    /// Wall time at monotonic time 0; [`NONE`] before the first read. Changed by [`Wall::adjust`].
+    base: AtomicU64,
+    /// The same by the machine's own clock, when it was read last; [`NONE`] if it wasn't.
+    machine: AtomicU64,
+    /// Monotonic time when VMClock's page is read next; [`NONE`] without one, and before the first
+    /// read of the wall time.
+    disruption_at: AtomicU64,
+    /// VMClock's disruption marker at its last reading.
+    disruption: AtomicU64,
+}
+
+impl Wall {
+    /// A clock that wasn't read.
+    pub const fn new() -> Self {
+        Self {
+            base: AtomicU64::new(NONE),
+            machine: AtomicU64::new(NONE),
+            disruption_at: AtomicU64::new(NONE),
+            disruption: AtomicU64::new(0),
+        }
+    }
+
+    /// The wall time at monotonic time 0; `None` before [`Wall::begin`].
+    pub fn base(&self) -> Option<u64> {
+        // Acquire: who sees a base also sees those of the machine and of the disruption.
+        match self.base.load(Ordering::Acquire) {
+            NONE => None,
+            base => Some(base),
+        }
+    }
+
+    /// Reads the machine's clock for the first time. Returns the base, which is 0 without a clock,
+    /// and whether there is one.
+    pub fn begin(&self, machine: &impl Machine) -> (u64, bool) {
+        let now = machine.now();
+        if let Some(state) = machine.vmclock() {
+            self.disruption.store(state.disruption, Ordering::Relaxed);
+            let next = now + DISRUPTION_NS;
+            self.disruption_at.store(next, Ordering::Relaxed);
+        }
+        let wall = machine.wall_ns();
+        let base = wall.unwrap_or(0).saturating_sub(now);
+        self.machine.store(base, Ordering::Relaxed);
+        // Release: pairs with `base`.
+        self.base.store(base, Ordering::Release);
+        (base, wall.is_some())
+    }
+
+    /// Whether VMClock's page is to be read.
+    pub fn is_check_due(&self, now: u64) -> bool {
+        now >= self.disruption_at.load(Ordering::Relaxed)
+    }
+
+    /// Steps the clock after a disruption: a live migration, or a resume from a snapshot.
+    pub fn check(&self, machine: &impl Machine) {
+        let now = machine.now();
+        let Some(state) = machine.vmclock() else {
+            return;
+        };
+        let next = now + DISRUPTION_NS;
+        self.disruption_at.store(next, Ordering::Relaxed);
+        if self.disruption.swap(state.disruption, Ordering::Relaxed) == state.disruption {
+            return;
+        }
+        let shown = self.base().unwrap_or(NONE).saturating_add(now);
+        let differs = |wall: &u64| wall.abs_diff(shown) >= STEP_NS;
+        let wall = state.wall_ns.or_else(|| machine.wall_ns().filter(differs));
+        if let Some(wall) = wall {
+            let base = wall.saturating_sub(now);
+            self.machine.store(base, Ordering::Relaxed);
+            // Release: pairs with `base`.
+            self.base.store(base, Ordering::Release);
+        }
+    }
+
+    /// Steps the clock as far as the machine's own clock was stepped since it was last read: the
+    /// machine resumed from a snapshot. Corrections by the network are kept.
+    pub fn follow(&self, machine: &impl Machine) {
+        // What VMClock reports of the same snapshot is done first: the rest is no step then.
+        if self.disruption_at.load(Ordering::Relaxed) != NONE {
+            self.check(machine);
+        }
+        let before = self.machine.load(Ordering::Relaxed);
+        let Some(wall) = machine.wall_ns() else {
+            return;
+        };
+        let base = wall.saturating_sub(machine.now());
+        if before != NONE && base.abs_diff(before) >= STEP_NS {
+            self.machine.store(base, Ordering::Relaxed);
+            self.adjust(base.wrapping_sub(before).cast_signed());
+        }
+    }
+
+    /// Moves the clock by `offset_ns`, once it was read.
+    pub fn adjust(&self, offset_ns: i64) {
+        let moved =
+            |base: u64| (base != NONE).then(|| base.saturating_add_signed(offset_ns).min(NONE - 1));
+        // Release and acquire: who sees the moved base sees the others as well.
+        let _ = self
+            .base
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, moved);
+    }
+
+    /// Whether several processors may read it at once: it was read before, and no VMClock is read
+    /// from time to time.
+    pub fn is_for_all(&self) -> bool {
+        self.base().is_some() && self.disruption_at.load(Ordering::Relaxed) == NONE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DISRUPTION_NS, Machine, NS, Wall};
+    use crate::firmware::vmclock::State;
+    use core::cell::Cell;
+
+    /// A day in 2026.
+    const DAY: u64 = 1_795_000_000 * NS;
+
+    struct Model {
+        now: Cell<u64>,
+        wall: Cell<Option<u64>>,
+        vmclock: Cell<Option<State>>,
+    }
+
+    impl Machine for Model {
+        fn now(&self) -> u64 {
+            self.now.get()
+        }
+
+        fn wall_ns(&self) -> Option<u64> {
+            self.wall.get()
+        }
+
+        fn vmclock(&self) -> Option<State> {
+            self.vmclock.get()
+        }
+    }
+
+    impl Model {
+        fn new() -> Self {
+            Self {
+                now: Cell::new(5 * NS),
+                wall: Cell::new(Some(DAY)),
+                vmclock: Cell::new(None),
+            }
+        }
+
+        fn with_vmclock() -> Self {
+            let model = Self::new();
+            model.vmclock.set(Some(State {
+                disruption: 1,
+                wall_ns: None,
+            }));
+            model
+        }
+
+        fn pass(&self, ns: u64) {
+            self.now.set(self.now.get() + ns);
+            self.wall.set(self.wall.get().map(|wall| wall + ns));
+        }
+
+        /// Resumes from a snapshot made so long ago, which VMClock reports if there is one.
+        fn resume(&self, away: u64) {
+            self.wall.set(self.wall.get().map(|wall| wall + away));
+            self.vmclock.set(self.vmclock.get().map(|state| State {
+                disruption: state.disruption + 1,
+                ..state
+            }));
+        }
+
+        /// By how much the wall clock is ahead of the machine's.
+        fn ahead(&self, wall: &Wall) -> i64 {
+            let shown = wall.base().expect("it has begun") + self.now.get();
+            shown
+                .wrapping_sub(self.wall.get().expect("a clock"))
+                .cast_signed()
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_is_noticed_twice_steps_once() {
+        for model in [Model::new(), Model::with_vmclock()] {
+            let wall = Wall::new();
+            assert_eq!(wall.begin(&model), (DAY - 5 * NS, true));
+            // The network's correction stays.
+            wall.adjust(7000);
+            model.pass(NS);
+            model.resume(30 * NS);
+            wall.follow(&model);
+            let kept = if model.vmclock.get().is_some() {
+                0
+            } else {
+                7000
+            };
+            assert_eq!(model.ahead(&wall), kept);
+            wall.follow(&model);
+            model.pass(DISRUPTION_NS);
+            wall.check(&model);
+            assert_eq!(model.ahead(&wall), kept);
+        }
+    }
+
+    #[test]
+    fn a_disruption_that_was_stepped_is_no_snapshot_of_its_own() {
+        for exact in [false, true] {
+            let (model, wall) = (Model::with_vmclock(), Wall::new());
+            wall.begin(&model);
+            model.resume(30 * NS);
+            if exact {
+                let state = model.vmclock.get().map(|state| State {
+                    wall_ns: model.wall.get(),
+                    ..state
+                });
+                model.vmclock.set(state);
+            }
+            assert!(!wall.is_check_due(model.now()));
+            model.pass(DISRUPTION_NS);
+            assert!(wall.is_check_due(model.now()) && !wall.is_for_all());
+            wall.check(&model);
+            let ahead = model.ahead(&wall);
+            assert!(ahead.unsigned_abs() <= DISRUPTION_NS, "{ahead}");
+            wall.follow(&model);
+            assert_eq!(model.ahead(&wall), ahead);
+        }
+    }
+
+    #[test]
+    fn a_clock_of_whole_seconds_steps_by_more_than_one() {
+        let (model, wall) = (Model::new(), Wall::new());
+        assert!(!wall.is_for_all());
+        wall.adjust(5);
+        assert_eq!(wall.base(), None);
+        wall.begin(&model);
+        assert!(wall.is_for_all());
+        model.resume(NS);
+        wall.follow(&model);
+        assert_eq!(model.ahead(&wall), -(NS as i64));
+        model.resume(NS / 10);
+        wall.follow(&model);
+        assert_eq!(model.ahead(&wall), 0);
+        // Back as well.
+        model.wall.set(Some(DAY - 100 * NS));
+        wall.follow(&model);
+        assert_eq!(model.ahead(&wall), 0);
+    }
+
+    #[test]
+    fn without_a_clock_it_begins_in_1970() {
+        let (model, wall) = (Model::new(), Wall::new());
+        model.wall.set(None);
+        assert_eq!(wall.begin(&model), (0, false));
+        wall.follow(&model);
+        wall.adjust(9);
+        assert_eq!(wall.base(), Some(9));
+    }
+}
