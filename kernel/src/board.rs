@@ -6,7 +6,7 @@
 //!
 //! - `handover`: what the loader left. `read` accesses memory only. `set_up_early` runs on the boot
 //!   tables before the console, `set_up` once on the real tables, with interrupts disabled.
-//!   `take_seed` gives the loader's random bytes at most once.
+//!   `read` moves the loader's random bytes to [`crate::firmware::seed`].
 //! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
 //!   doesn't know has no end, nor has that of another processor (`vectors::WAKE`). `route` may map

@@ -1,9 +1,10 @@
-//! Random bytes: from the processor, from the loader, and from a driver of entropy devices.
+//! Random bytes: from the processor, from the loader, and from a driver of entropy devices, which
+//! falls back on the jitter of the processor's counter.
 //!
-//! Without either a request fails: predictable numbers are worse than none.
+//! Without any a request fails: predictable numbers are worse than none.
 
-pub use crate::arch::random::fill as hardware;
-pub use crate::board::handover::take_seed;
+pub use crate::arch::random::{fill as hardware, refresh};
+pub use crate::firmware::seed::take as take_seed;
 
 use crate::arch::random::instructions;
 use crate::board::handover;
@@ -39,13 +40,26 @@ fn sources() -> &'static [Source] {
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
+macro_rules! remedy {
+    () => {
+        concat!(
+            "give the machine a virtio-rng (QEMU: -device virtio-rng-pci; soil run adds one) or a \
+            processor with ",
+            instructions!(one),
+            " (-cpu max has it)"
+        )
+    };
+}
+
+/// What a machine lacks that has no source of random numbers.
+pub const REMEDY: &str = remedy!();
+
 /// Why there are no random numbers, with the remedy.
 pub const NONE: &str = concat!(
     "no random numbers: this processor has no ",
     instructions!(all),
-    " and no virtio-rng is in use (soil run adds one; -cpu max has ",
-    instructions!(one),
-    ")"
+    ", no virtio-rng is in use, and the processor's counter is too regular: ",
+    remedy!()
 );
 
 /// A failure was logged.

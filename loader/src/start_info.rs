@@ -33,18 +33,44 @@ pub struct StartInfo {
 }
 
 impl StartInfo {
-    /// A start info without modules. Addresses are physical; `rsdp` is 0 if there is none.
-    pub fn new(command_line: u64, rsdp: u64, map: u64, entries: u32) -> Self {
+    /// A start info. Addresses are physical; `rsdp` is 0 if there is none, and `seed` that of the
+    /// only module, or 0.
+    pub fn new(command_line: u64, rsdp: u64, map: u64, entries: u32, seed: u64) -> Self {
         Self {
             magic: 0x336e_c578,
             version: 1,
             flags: 0,
-            modules: 0,
-            modules_at: 0,
+            modules: u32::from(seed != 0),
+            modules_at: seed,
             command_line,
             rsdp,
             map,
             entries,
+            reserved: 0,
+        }
+    }
+}
+
+/// `hvm_modlist_entry`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    start: u64,
+    len: u64,
+    name: u64,
+    reserved: u64,
+}
+
+impl Module {
+    /// The command line of the module that is a seed for the image's generator of random numbers.
+    pub const SEED_NAME: [u8; 14] = *b"soil-rng-seed\0";
+
+    /// The seed of so many bytes at a physical address, and its name at another.
+    pub fn seed(start: u64, len: u64, name: u64) -> Self {
+        Self {
+            start,
+            len,
+            name,
             reserved: 0,
         }
     }
@@ -142,7 +168,7 @@ impl<'a> Map<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Kind, Map, StartInfo};
+    use super::{Entry, Kind, Map, Module, StartInfo};
 
     #[test]
     fn joins_neighbours_of_the_same_kind() {
@@ -176,9 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_the_only_module() {
+        for (at, count) in [(0, 0), (0x5000, 1)] {
+            let info = StartInfo::new(1, 2, 3, 4, at);
+            assert_eq!((info.modules, info.modules_at), (count, at));
+        }
+    }
+
+    #[test]
     fn has_the_layout_of_version_1() {
         assert_eq!(size_of::<StartInfo>(), 56);
         assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<Module>(), 32);
+        assert_eq!(core::mem::offset_of!(StartInfo, modules), 12);
+        assert_eq!(core::mem::offset_of!(StartInfo, modules_at), 16);
         assert_eq!(core::mem::offset_of!(StartInfo, rsdp), 32);
         assert_eq!(core::mem::offset_of!(StartInfo, map), 40);
     }

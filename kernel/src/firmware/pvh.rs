@@ -3,6 +3,7 @@
 //! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`. The structure is the loader's, so
 //! it is trusted only as far as its own lengths.
 
+use super::seed::SEED;
 use crate::memory::{MemoryMap, Physical, Region, word};
 
 /// `XEN_HVM_START_MAGIC_VALUE`.
@@ -11,6 +12,12 @@ const MAGIC: u32 = 0x336e_c578;
 const USABLE: u32 = 1;
 /// Maximum number of entries, more than any loader reports; a longer map is truncated.
 const MAX_REGIONS: usize = 128;
+/// Maximum number of modules; a longer list is truncated.
+const MAX_MODULES: usize = 16;
+/// Bytes of an entry of their list (`struct hvm_modlist_entry`).
+const MODULE: usize = 32;
+/// The command line of the module that is a seed, as `loader` writes it.
+const SEED_NAME: &[u8] = b"soil-rng-seed\0";
 /// Bytes of an entry (`struct hvm_memmap_table_entry`).
 const ENTRY: usize = 24;
 
@@ -18,6 +25,8 @@ const ENTRY: usize = 24;
 #[derive(Clone, Copy, Debug)]
 pub struct StartInfo {
     cmdline: u64,
+    /// The list of modules, and their number.
+    modules: (u64, usize),
     /// Physical address of ACPI's RSDP, 0 if there is none.
     pub rsdp: u64,
     /// The memory map's address and number of entries.
@@ -34,12 +43,29 @@ impl StartInfo {
             return None;
         }
         Some(Self {
+            modules: (
+                word(head, 16)?,
+                ((word(head, 8)? >> 32) as usize).min(MAX_MODULES),
+            ),
             cmdline: word(head, 24)?,
             rsdp: word(head, 32)?,
             map: (
                 word(head, 40)?,
                 (word(head, 48)? as u32 as usize).min(MAX_REGIONS),
             ),
+        })
+    }
+
+    /// The address and the bytes of the loader's seed for a generator: a module of that name, which
+    /// Soil's UEFI loader gives. Another loader's modules are ignored.
+    pub fn seed(&self, memory: &impl Physical) -> Option<(u64, [u8; SEED])> {
+        let (address, count) = self.modules;
+        let modules = memory.read(address, count * MODULE)?;
+        modules.chunks_exact(MODULE).find_map(|module| {
+            let [at, len, name] = [0, 8, 16].map(|field| word(module, field).unwrap_or(0));
+            let is_seed = len == SEED as u64 && memory.read(name, SEED_NAME.len())? == SEED_NAME;
+            let bytes = memory.read(at, SEED).filter(|_| is_seed)?;
+            Some((at, *bytes.first_chunk()?))
         })
     }
 
@@ -80,7 +106,8 @@ mod tests {
     // SAFETY: the vector isn't changed while it is borrowed.
     unsafe impl Physical for Fake {
         fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
-            self.0.get(address as usize..address as usize + len)
+            let end = (address as usize).checked_add(len)?;
+            self.0.get(address as usize..end)
         }
     }
 
@@ -127,6 +154,38 @@ mod tests {
             },
         ];
         assert_eq!(usable, expected);
+    }
+
+    #[test]
+    fn finds_the_loaders_seed_among_modules() {
+        let mut memory = machine();
+        let info = StartInfo::parse(&memory, 0).unwrap();
+        assert_eq!(info.seed(&memory), None);
+        let mut put =
+            |at: usize, bytes: &[u8]| memory.0[at..at + bytes.len()].copy_from_slice(bytes);
+        put(12, &2u32.to_le_bytes());
+        put(16, &0xa00u64.to_le_bytes());
+        // Another loader's, which has no name, and the seed.
+        for (i, (start, len, name)) in [(0xb00u64, 32u64, 0u64), (0xc00, 32, 0xd00)]
+            .iter()
+            .enumerate()
+        {
+            put(0xa00 + i * 32, &start.to_le_bytes());
+            put(0xa08 + i * 32, &len.to_le_bytes());
+            put(0xa10 + i * 32, &name.to_le_bytes());
+        }
+        put(0xc00, &[9; 32]);
+        put(0xd00, b"soil-rng-seed\0");
+        let found = |memory: &Fake| StartInfo::parse(memory, 0).unwrap().seed(memory);
+        assert_eq!(found(&memory), Some((0xc00, [9; 32])));
+        memory.0[0xa28] = 31;
+        assert_eq!(found(&memory), None, "too short");
+        memory.0[0xa28] = 32;
+        memory.0[0xa20..0xa28].fill(0xff);
+        assert_eq!(found(&memory), None, "out of memory");
+        memory.0[12..16].fill(0xff);
+        memory.0[16..24].fill(0xff);
+        assert_eq!(found(&memory), None, "a list out of memory");
     }
 
     #[test]

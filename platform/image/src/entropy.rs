@@ -1,21 +1,22 @@
 //! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND; RNDR), the virtio
-//! entropy device and the device tree, mixed if several are present. Without any the first use
-//! fails: predictable numbers are worse than none.
+//! entropy device and the loader, mixed if several are present; without any from the jitter of the
+//! processor's counter ([`jitter`]). Where that fails too, the first use does: predictable numbers
+//! are worse than none.
 //!
 //! Numbers are also drawn at a tick, where nothing may halt: except for the first seed the device
 //! gets a request and is polled later. A machine that resumes from a snapshot also mixes its
-//! changed identifier into the seed, and waits for the device only if the processor has no random
-//! numbers.
+//! changed identifier into the seed, and waits for the device, or for jitter, only if the processor
+//! has no random numbers.
 
 use crate::{Image, devices};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
-use generator::{Generator, Reseed, SEED, Watch};
+use generator::{Generator, Moment, Reseed, SEED, Watch, jitter};
 use kernel::cell::{ExclusiveCell, Rank};
 use kernel::devices::MEMORY;
-use kernel::{random, time, wait};
+use kernel::{console, random, time, wait};
 use platform::Entropy;
 use platform::error::{Answer, Error};
 
@@ -23,6 +24,8 @@ struct Source {
     generator: Generator,
     watch: Watch,
     device: Option<EntropyDevice>,
+    /// Neither the processor nor a device has random numbers.
+    lacks_source: bool,
 }
 
 /// Boxed, or an image would contain its bytes.
@@ -40,6 +43,22 @@ fn device() -> Option<EntropyDevice> {
             None
         }
     }
+}
+
+/// What tells this machine from its copies, now.
+fn moment() -> Moment {
+    Moment {
+        now_ns: time::monotonic_ns(),
+        id: random::machine_id(),
+        ahead_ns: time::ahead_ns(),
+        late_timers: time::late_timers(),
+    }
+}
+
+/// Numbers of the processor that no copy of this machine has; `None` without any.
+fn fresh() -> Option<[u8; SEED]> {
+    let mut seed = [0; SEED];
+    random::refresh(&mut seed).then_some(seed)
 }
 
 /// Mixes the device's bytes into `seed`; returns whether they were as many. `halt`: the processor
@@ -79,23 +98,28 @@ impl Source {
             .as_mut()
             .is_some_and(|device| mix_device_bytes(device, &mut seed, true));
         let given = random::take_seed(&mut seed);
-        (asked || hardware || given).then(|| Source {
-            generator: Generator::new(seed),
-            watch: Watch::new(
-                time::monotonic_ns(),
-                random::machine_id(),
-                time::machine_wall_ns,
-            ),
+        let lacks_source = !(asked || hardware);
+        let mut generator = Generator::new(seed);
+        if lacks_source && !given {
+            let count = jitter::reseed(&mut generator, time::counter).ok()?;
+            console::line(format_args!(
+                "random numbers come from the jitter of the processor's counter, measured {count} \
+                times: {}",
+                random::REMEDY
+            ));
+        }
+        Some(Source {
+            generator,
+            watch: Watch::new(moment(), time::machine_wall_ns),
             device: device.filter(|_| asked),
+            lacks_source,
         })
     }
 
     /// Reseeds if necessary.
     fn maintain(&mut self) {
-        let id = random::machine_id();
-        let want = self
-            .watch
-            .wants(time::monotonic_ns(), id, time::machine_wall_ns);
+        let now = moment();
+        let want = self.watch.wants(now, time::machine_wall_ns);
         // The response to an earlier request.
         let mut late = None;
         if let Some(device) = &mut self.device {
@@ -128,8 +152,12 @@ impl Source {
                 let _ = device.request(SEED);
             }
         }
+        if want == Reseed::Now && self.lacks_source {
+            // A counter that is too regular makes nothing worse.
+            let _ = jitter::reseed(&mut self.generator, time::counter);
+        }
         // Not secret by itself, but different for each machine.
-        let [one, two] = id.unwrap_or_default();
+        let [one, two] = now.id.unwrap_or_default();
         let words = [one, two, time::counter(), time::wall_ns()].map(u64::to_le_bytes);
         for (to, from) in seed.iter_mut().zip(words.as_flattened()) {
             *to ^= from;
@@ -148,7 +176,7 @@ pub fn fill(into: &mut [u8]) -> bool {
         }
         source
             .as_mut()
-            .map(|source| source.generator.fill(into))
+            .map(|source| source.generator.fill(into, fresh))
             .is_some()
     })
 }

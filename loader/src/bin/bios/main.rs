@@ -405,7 +405,7 @@ fn start() -> Result<core::convert::Infallible, Failure> {
     let at = |field: *const u8| field as u64;
     let line = at(area.line.as_ptr());
     // The kernel searches for the RSDP where the BIOS left it.
-    area.info = StartInfo::new(line, rsdp(), at(area.map.as_ptr().cast()), count);
+    area.info = StartInfo::new(line, rsdp(), at(area.map.as_ptr().cast()), count, 0);
     let info = at((&raw const area.info).cast()) as u32;
     area.table = Table::new(&image, file.as_ptr() as u32, info);
     // SAFETY: the code's contract: low memory, mapped at its own address; the table is checked.

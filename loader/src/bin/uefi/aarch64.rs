@@ -3,7 +3,7 @@
 #[path = "aarch64/memory.rs"]
 mod memory;
 
-use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below};
+use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below, random};
 use core::convert::Infallible;
 use core::fmt;
 use loader::acpi::{self, Tables};
@@ -17,7 +17,6 @@ use loader::time::Time;
 use loader::tree::{self, Additions};
 use uefi::boot::{self, AllocateType, MemoryType};
 use uefi::mem::memory_map::{MemoryMap as _, MemoryMapMut as _};
-use uefi::proto::rng::Rng;
 use uefi::{Guid, Status, guid, runtime, system};
 
 /// The files' memory may lie anywhere.
@@ -228,15 +227,6 @@ pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crat
 /// Bytes of so many pages.
 fn bytes(pages: u64) -> u64 {
     pages.saturating_mul(PAGE as u64)
-}
-
-/// Random bytes of the firmware, by the processor or by virtio-rng; `None` without either.
-fn random() -> Option<[u8; 32]> {
-    let handle = boot::get_handle_for_protocol::<Rng>().ok()?;
-    let mut source = boot::open_protocol_exclusive::<Rng>(handle).ok()?;
-    let mut bytes = [0; 32];
-    source.get_rng(None, &mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// The firmware's time in seconds since 1970.

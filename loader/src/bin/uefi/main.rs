@@ -22,6 +22,7 @@ use loader::start_info::{Entry, Kind, Map};
 use uefi::boot::{self, AllocateType, MemoryType};
 use uefi::mem::memory_map::MemoryMapMut;
 use uefi::proto::media::file::{Directory, File as _, FileAttribute, FileMode, RegularFile};
+use uefi::proto::rng::Rng;
 use uefi::table::cfg::ConfigTableEntry;
 use uefi::{CStr16, Status, cstr16, entry, println, system};
 
@@ -183,6 +184,15 @@ fn convert(entries: &mut [Entry], mut map: impl MemoryMapMut) -> Map<'_> {
     // The map is the firmware's memory, which can't be freed any more.
     core::mem::forget(map);
     result
+}
+
+/// Random bytes of the firmware, by the processor or by virtio-rng; `None` without either.
+fn random() -> Option<[u8; 32]> {
+    let handle = boot::get_handle_for_protocol::<Rng>().ok()?;
+    let mut source = boot::open_protocol_exclusive::<Rng>(handle).ok()?;
+    let mut bytes = [0; 32];
+    source.get_rng(None, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// The address of ACPI's RSDP, the newer one if there are two; 0 if there is none.

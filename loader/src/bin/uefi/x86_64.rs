@@ -3,13 +3,13 @@
 #[path = "x86_64/memory.rs"]
 mod memory;
 
-use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below};
+use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below, random};
 use core::convert::Infallible;
 use core::fmt;
 use loader::elf::Image;
 use loader::handover::{self, Table};
 use loader::settings::MAX_LINE;
-use loader::start_info::{Entry, StartInfo};
+use loader::start_info::{Entry, Module, StartInfo};
 use uefi::boot::{self, MemoryType};
 use uefi::mem::memory_map::MemoryMapMut;
 
@@ -47,6 +47,9 @@ struct Area {
     table: Table,
     info: StartInfo,
     map: [Entry; MAX_ENTRIES],
+    module: Module,
+    seed: [u8; 32],
+    seed_name: [u8; Module::SEED_NAME.len()],
     line: [u8; MAX_LINE],
 }
 
@@ -92,6 +95,15 @@ pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crat
     let map_at = at(area.map.as_ptr().cast());
     area.table = Table::new(image, file.as_ptr() as u32, info as u32);
 
+    let mut seed = 0;
+    if let Some(bytes) = random() {
+        area.seed = bytes;
+        area.seed_name = Module::SEED_NAME;
+        let (start, name) = (at(area.seed.as_ptr()), at(area.seed_name.as_ptr()));
+        area.module = Module::seed(start, area.seed.len() as u64, name);
+        seed = at((&raw const area.module).cast());
+    }
+
     let map = boot::memory_map(MemoryType::LOADER_DATA)
         .map_err(|error| crate::Failure::File(IMAGE, error.status()))?;
     check(image, file, &mut area.map, map)?;
@@ -100,7 +112,7 @@ pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crat
     // SAFETY: nothing of the firmware's is used from here on.
     let map = unsafe { boot::exit_boot_services(None) };
     let entries = convert(&mut area.map, map).count();
-    area.info = StartInfo::new(line, rsdp, map_at, entries);
+    area.info = StartInfo::new(line, rsdp, map_at, entries, seed);
     // SAFETY: the code's contract: it is in executable low memory that is mapped at its own
     // address, as UEFI maps all memory, and the table is checked.
     unsafe {

@@ -4,10 +4,14 @@
 //! Bernstein, 2017-07-23), and returned numbers are zeroed: a view of the machine's memory reveals
 //! no earlier numbers. A seed is mixed in, so that a known one makes nothing worse. As in Linux,
 //! the generator reseeds every minute, and at once when the machine resumes from a snapshot, of
-//! which another may resume as well ([`Watch`]).
+//! which another may resume as well ([`Watch`]). Where the processor has random numbers, some are
+//! mixed into each batch, and a batch serves one request only: copies of a machine differ from the
+//! first number on, whatever they notice.
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod jitter;
 
 #[cfg(test)]
 extern crate alloc;
@@ -24,7 +28,7 @@ const WORDS: usize = 64;
 
 /// ChaCha20 with fast key erasure.
 pub struct Generator {
-    core: ChaCha20Core,
+    key: [u8; SEED],
     batch: [u32; WORDS],
     /// Number of words of the batch that were returned.
     used: usize,
@@ -34,39 +38,45 @@ impl Generator {
     /// A generator with this key.
     pub fn new(seed: [u8; SEED]) -> Generator {
         Generator {
-            core: ChaCha20Core::from_seed(seed),
+            key: seed,
             batch: [0; WORDS],
             used: WORDS,
         }
     }
 
-    /// The next batch, whose head becomes the next key together with `seed`.
+    /// The next batch, of the key and `seed`. Its head becomes the next key.
     fn refill(&mut self, seed: [u8; SEED]) {
-        self.core.generate(&mut self.batch);
-        let mut key = seed;
-        for (bytes, word) in key.chunks_exact_mut(4).zip(&mut self.batch) {
-            let word = core::mem::take(word).to_le_bytes();
-            bytes
-                .iter_mut()
-                .zip(word)
-                .for_each(|(to, from)| *to ^= from);
+        self.mix(seed);
+        ChaCha20Core::from_seed(self.key).generate(&mut self.batch);
+        for (bytes, word) in self.key.chunks_exact_mut(4).zip(&mut self.batch) {
+            bytes.copy_from_slice(&core::mem::take(word).to_le_bytes());
         }
-        self.core = ChaCha20Core::from_seed(key);
         self.used = KEY_WORDS;
+    }
+
+    fn mix(&mut self, seed: [u8; SEED]) {
+        let pairs = self.key.iter_mut().zip(seed);
+        pairs.for_each(|(to, from)| *to ^= from);
     }
 
     /// Mixes `seed` into the key. Numbers generated in advance are discarded.
     pub fn reseed(&mut self, seed: [u8; SEED]) {
+        // The old key can't be computed from the new one and the seed.
         self.refill(seed);
         self.batch.fill(0);
         self.used = WORDS;
     }
 
-    /// Fills `into`.
-    pub fn fill(&mut self, into: &mut [u8]) {
+    /// Fills `into`. `fresh` returns numbers that no copy of this machine has, where the processor
+    /// has some: they are mixed into each batch, and batches of earlier calls aren't used.
+    pub fn fill(&mut self, into: &mut [u8], fresh: impl Fn() -> Option<[u8; SEED]>) {
+        let mut seed = fresh();
+        if seed.is_some() {
+            self.used = WORDS;
+        }
         for chunk in into.chunks_mut(4) {
             if self.used >= WORDS {
-                self.refill([0; SEED]);
+                self.refill(seed.take().or_else(&fresh).unwrap_or_default());
             }
             if let Some(word) = self.batch.get_mut(self.used) {
                 let word = core::mem::take(word).to_le_bytes();
@@ -85,6 +95,13 @@ const POLL_NS: u64 = 500_000_000;
 /// whole seconds.
 const STEP_NS: u64 = 1_100_000_000;
 
+/// Minimum step of a host's clock ahead of the processor's counter that counts: corrections of the
+/// host's are smaller. Behind the counter it falls by each pause, which isn't a copy.
+const AHEAD_NS: u64 = 20_000_000;
+/// One part in so many of the time that passed is added: the host's clock and the counter may run
+/// apart by it.
+const DRIFT: u64 = 1000;
+
 /// Why the generator needs a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reseed {
@@ -94,11 +111,24 @@ pub enum Reseed {
     Soon,
 }
 
-/// Detects a suspension of the machine.
-pub struct Watch {
+/// What a machine's identifier and its clocks say at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The monotonic time.
+    pub now_ns: u64,
     /// The machine's generation ID (VMGENID), if it has one: it changes when the machine resumes
     /// from a snapshot.
-    id: Option<[u64; 2]>,
+    pub id: Option<[u64; 2]>,
+    /// By how much the host's clock is ahead of the processor's counter, where the host has one: a
+    /// counter that resumes with the machine's state, while the host's clock went on.
+    pub ahead_ns: Option<i64>,
+    /// How often a timer came long after it was due: the monotonic time itself has jumped.
+    pub late_timers: u32,
+}
+
+/// Detects a suspension of the machine.
+pub struct Watch {
+    last: Moment,
     /// Time of day minus monotonic time, if the machine has a clock.
     base_ns: Option<i64>,
     look_at_ns: u64,
@@ -106,29 +136,34 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts at monotonic time `now_ns`, with the first seed.
-    pub fn new(now_ns: u64, id: Option<[u64; 2]>, wall: impl FnOnce() -> Option<u64>) -> Watch {
+    /// Starts at a moment, with the first seed.
+    pub fn new(now: Moment, wall: impl FnOnce() -> Option<u64>) -> Watch {
         let mut watch = Watch {
-            id,
+            last: now,
             base_ns: None,
-            look_at_ns: now_ns,
-            seed_at_ns: now_ns + RESEED_NS,
+            look_at_ns: now.now_ns,
+            seed_at_ns: now.now_ns + RESEED_NS,
         };
-        watch.check(now_ns, id, wall);
+        watch.check(now, wall);
         watch
     }
 
     /// Checks whether this is another machine than at the last call, by its identifier or else by
     /// its clocks.
-    fn check(
-        &mut self,
-        now_ns: u64,
-        id: Option<[u64; 2]>,
-        wall: impl FnOnce() -> Option<u64>,
-    ) -> bool {
-        if id.is_some() {
-            return core::mem::replace(&mut self.id, id) != id;
+    fn check(&mut self, now: Moment, wall: impl FnOnce() -> Option<u64>) -> bool {
+        let last = core::mem::replace(&mut self.last, now);
+        if now.id.is_some() {
+            return last.id != now.id;
         }
+        let passed = now.now_ns.saturating_sub(last.now_ns);
+        let ahead = last.ahead_ns.zip(now.ahead_ns).is_some_and(|(last, now)| {
+            now.saturating_sub(last) >= (AHEAD_NS + passed / DRIFT).cast_signed()
+        });
+        ahead || last.late_timers != now.late_timers || self.check_wall(now.now_ns, wall)
+    }
+
+    /// Checks by the time of day.
+    fn check_wall(&mut self, now_ns: u64, wall: impl FnOnce() -> Option<u64>) -> bool {
         if now_ns < self.look_at_ns {
             return false;
         }
@@ -140,20 +175,14 @@ impl Watch {
             .is_some_and(|(before, base)| before.abs_diff(base) >= STEP_NS)
     }
 
-    /// Call it before each number: `now_ns` is the monotonic time, `id` the machine's identifier,
-    /// if it has one, and `wall` the time of day by the machine's own clock.
-    pub fn wants(
-        &mut self,
-        now_ns: u64,
-        id: Option<[u64; 2]>,
-        wall: impl FnOnce() -> Option<u64>,
-    ) -> Option<Reseed> {
-        if self.check(now_ns, id, wall) {
-            self.seed_at_ns = now_ns + RESEED_NS;
+    /// Call it before each number: `wall` is the time of day by the machine's own clock.
+    pub fn wants(&mut self, now: Moment, wall: impl FnOnce() -> Option<u64>) -> Option<Reseed> {
+        if self.check(now, wall) {
+            self.seed_at_ns = now.now_ns + RESEED_NS;
             return Some(Reseed::Now);
         }
-        (now_ns >= self.seed_at_ns).then(|| {
-            self.seed_at_ns = now_ns + RESEED_NS;
+        (now.now_ns >= self.seed_at_ns).then(|| {
+            self.seed_at_ns = now.now_ns + RESEED_NS;
             Reseed::Soon
         })
     }
@@ -161,7 +190,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Generator, KEY_WORDS, POLL_NS, RESEED_NS, Reseed, SEED, Watch};
+    use super::{AHEAD_NS, Generator, KEY_WORDS, Moment, POLL_NS, RESEED_NS, Reseed, SEED, Watch};
     use alloc::vec;
     use rand_chacha::ChaCha20Core;
     use rand_chacha::rand_core::SeedableRng;
@@ -170,9 +199,18 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
     const ID: Option<[u64; 2]> = Some([1, 2]);
 
+    fn at(now_ns: u64, id: Option<[u64; 2]>) -> Moment {
+        Moment {
+            now_ns,
+            id,
+            ahead_ns: None,
+            late_timers: 0,
+        }
+    }
+
     fn draw(generator: &mut Generator, len: usize) -> vec::Vec<u8> {
         let mut bytes = vec![0; len];
-        generator.fill(&mut bytes);
+        generator.fill(&mut bytes, || None);
         bytes
     }
 
@@ -208,12 +246,7 @@ mod tests {
                 .all(|word| *word != 0)
         );
         // Nor the initial key: a copy of the machine's memory can't be used to go back.
-        let mut reference = ChaCha20Core::from_seed([7; SEED]);
-        let mut words = [0u32; 64];
-        reference.generate(&mut words);
-        let mut now = [0u32; 64];
-        generator.core.generate(&mut now);
-        assert_ne!(now, words);
+        assert_ne!(generator.key, [7; SEED]);
         generator.reseed([0; SEED]);
         assert!(generator.batch.iter().all(|word| *word == 0));
     }
@@ -252,67 +285,154 @@ mod tests {
     }
 
     #[test]
+    fn copies_part_at_once_where_the_processor_has_numbers() {
+        let copy = |own: u8, len: usize| {
+            let mut generator = Generator::new([3; SEED]);
+            // The rest of a batch is left, as in a snapshot.
+            generator.fill(&mut [0; 100], || Some([9; SEED]));
+            let mut bytes = vec![0; len];
+            generator.fill(&mut bytes, || Some([own; SEED]));
+            bytes
+        };
+        for len in [4, 8, 1000] {
+            let (one, other) = (copy(1, len), copy(2, len));
+            for at in (0..len).step_by(4) {
+                assert_ne!(one[at..at + 4], other[at..at + 4], "{at} of {len}");
+            }
+        }
+        // Each batch of a long request gets new ones, and a short one takes some once.
+        let asked = core::cell::Cell::new(0);
+        let count = |len: usize| {
+            asked.set(0);
+            Generator::new([3; SEED]).fill(&mut vec![0; len], || {
+                asked.set(asked.get() + 1);
+                Some([5; SEED])
+            });
+            asked.get()
+        };
+        assert_eq!((count(8), count(224), count(225)), (1, 1, 2));
+    }
+
+    /// A copy that resumes `pause` later, on a monitor that lets the wall clock and the monotonic
+    /// clock go on together, and continues the counter.
+    #[test]
+    fn a_jump_of_both_clocks_is_another_machine() {
+        let wall = |now: u64| move || Some(SECOND * 1_700_000_000 + now);
+        let moment = |now_ns, ahead| Moment {
+            ahead_ns: Some(ahead),
+            ..at(now_ns, None)
+        };
+        for pause in [2 * AHEAD_NS, SECOND, 9 * SECOND, 86_400 * SECOND] {
+            let mut watch = Watch::new(moment(0, 5), wall(0));
+            assert_eq!(watch.wants(moment(SECOND, 5), wall(SECOND)), None);
+            let now = SECOND + pause;
+            let resumed = moment(now, 5 + pause as i64);
+            assert_eq!(
+                watch.wants(resumed, wall(now)),
+                Some(Reseed::Now),
+                "{pause}"
+            );
+            assert_eq!(watch.wants(resumed, wall(now)), None);
+        }
+        // The host corrects its clock, and pauses the machine: the counter goes on.
+        let mut watch = Watch::new(moment(0, 0), wall(0));
+        for (now, ahead) in [(1, 19_000_000), (1000, 900_000_000), (1001, -5_000_000_000)] {
+            let resumed = moment(now * SECOND, ahead);
+            assert_ne!(
+                watch.wants(resumed, wall(now * SECOND)),
+                Some(Reseed::Now),
+                "{now}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_timer_long_due_is_another_machine() {
+        let wall = |now: u64| move || Some(SECOND * 1_700_000_000 + now);
+        let mut watch = Watch::new(at(0, None), wall(0));
+        let late = Moment {
+            late_timers: 1,
+            ..at(30 * SECOND, None)
+        };
+        assert_eq!(watch.wants(late, wall(30 * SECOND)), Some(Reseed::Now));
+        assert_eq!(watch.wants(late, wall(30 * SECOND)), None);
+        // An identifier knows better.
+        let mut watch = Watch::new(at(0, ID), wall(0));
+        let late = Moment { id: ID, ..late };
+        assert_eq!(watch.wants(late, wall(30 * SECOND)), None);
+    }
+
+    #[test]
     fn another_identifier_is_another_machine() {
         let clock = || panic!("asks the clock although there is an identifier");
-        let mut watch = Watch::new(0, ID, clock);
-        assert_eq!(watch.wants(1, ID, clock), None);
-        assert_eq!(watch.wants(2, Some([1, 3]), clock), Some(Reseed::Now));
-        assert_eq!(watch.wants(3, Some([1, 3]), clock), None);
+        let mut watch = Watch::new(at(0, ID), clock);
+        assert_eq!(watch.wants(at(1, ID), clock), None);
+        assert_eq!(watch.wants(at(2, Some([1, 3])), clock), Some(Reseed::Now));
+        assert_eq!(watch.wants(at(3, Some([1, 3])), clock), None);
         // A machine that resumes on a host without an identifier.
-        assert_eq!(watch.wants(4, None, || None), None);
-        assert_eq!(watch.wants(5, ID, clock), Some(Reseed::Now));
+        assert_eq!(watch.wants(at(4, None), || None), None);
+        assert_eq!(watch.wants(at(5, ID), clock), Some(Reseed::Now));
     }
 
     #[test]
     fn a_step_of_the_clock_is_another_machine() {
         // A clock of whole seconds.
         let wall = |now: u64, step: u64| move || Some((now + 999_999_999) / SECOND * SECOND + step);
-        let mut watch = Watch::new(0, None, wall(0, 0));
+        let mut watch = Watch::new(at(0, None), wall(0, 0));
         for now in (0..100 * SECOND).step_by(300_000_000) {
             assert_ne!(
-                watch.wants(now, None, wall(now, 0)),
+                watch.wants(at(now, None), wall(now, 0)),
                 Some(Reseed::Now),
                 "{now}"
             );
         }
         let now = 101 * SECOND;
         assert_eq!(
-            watch.wants(now, None, wall(now, 3 * SECOND)),
+            watch.wants(at(now, None), wall(now, 3 * SECOND)),
             Some(Reseed::Now)
         );
         let now = now + POLL_NS;
         assert_ne!(
-            watch.wants(now, None, wall(now, 3 * SECOND)),
+            watch.wants(at(now, None), wall(now, 3 * SECOND)),
             Some(Reseed::Now)
         );
         // It isn't read more often than necessary.
-        assert_eq!(watch.wants(now + 1, None, || panic!("asked")), None);
+        assert_eq!(watch.wants(at(now + 1, None), || panic!("asked")), None);
         let back = now + POLL_NS;
-        assert_eq!(watch.wants(back, None, wall(back, 0)), Some(Reseed::Now));
+        assert_eq!(
+            watch.wants(at(back, None), wall(back, 0)),
+            Some(Reseed::Now)
+        );
         // A clock that disappears or appears is no step.
         let later = back + POLL_NS;
-        assert_ne!(watch.wants(later, None, || None), Some(Reseed::Now));
+        assert_ne!(watch.wants(at(later, None), || None), Some(Reseed::Now));
         let later = later + POLL_NS;
         assert_ne!(
-            watch.wants(later, None, wall(later, 7 * SECOND)),
+            watch.wants(at(later, None), wall(later, 7 * SECOND)),
             Some(Reseed::Now)
         );
     }
 
     #[test]
     fn an_old_seed_is_replaced() {
-        let mut watch = Watch::new(5, ID, || None);
-        assert_eq!(watch.wants(4 + RESEED_NS, ID, || None), None);
-        assert_eq!(watch.wants(5 + RESEED_NS, ID, || None), Some(Reseed::Soon));
-        assert_eq!(watch.wants(6 + RESEED_NS, ID, || None), None);
+        let mut watch = Watch::new(at(5, ID), || None);
+        assert_eq!(watch.wants(at(4 + RESEED_NS, ID), || None), None);
+        assert_eq!(
+            watch.wants(at(5 + RESEED_NS, ID), || None),
+            Some(Reseed::Soon)
+        );
+        assert_eq!(watch.wants(at(6 + RESEED_NS, ID), || None), None);
         // A new seed restarts its minute.
         assert_eq!(
-            watch.wants(7 + RESEED_NS, Some([0, 0]), || None),
+            watch.wants(at(7 + RESEED_NS, Some([0, 0])), || None),
             Some(Reseed::Now)
         );
-        assert_eq!(watch.wants(6 + 2 * RESEED_NS, Some([0, 0]), || None), None);
         assert_eq!(
-            watch.wants(7 + 2 * RESEED_NS, Some([0, 0]), || None),
+            watch.wants(at(6 + 2 * RESEED_NS, Some([0, 0])), || None),
+            None
+        );
+        assert_eq!(
+            watch.wants(at(7 + 2 * RESEED_NS, Some([0, 0])), || None),
             Some(Reseed::Soon)
         );
     }
