@@ -81,7 +81,8 @@ val client_config :
       first; {!protocol} is the choice.
     - [certificates] are presented to servers that request one.
     - [revoked] are PEM texts of revocation lists: a certificate on its issuer's list is rejected;
-      without a list of its issuer it is accepted.
+      without a list of its issuer it is accepted. When a list has expired ([nextUpdate]), all
+      certificates of that issuer are rejected: make a configuration with the current list before.
     - Sessions of up to [sessions] servers (default: 256) are stored for resumption; [0] stores
       none.
     - [key_log] gets the keys of each session after its handshake, as lines for Wireshark; they

@@ -29,7 +29,7 @@ pub struct Trust {
     /// PEM texts with roots.
     pub roots: Vec<Vec<u8>>,
     /// PEM texts with revocation lists (RFC 5280, 5). A certificate not covered by any is accepted;
-    /// one on its issuer's list isn't.
+    /// one on its issuer's list isn't, and none is whose issuer's list has expired (nextUpdate).
     pub revoked: Vec<Vec<u8>>,
 }
 
@@ -183,6 +183,7 @@ impl Config {
         let roots = options.trust.store()?;
         let inner = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
             .with_crls(options.trust.lists()?)
+            .enforce_revocation_expiration()
             .allow_unknown_revocation_status()
             .build()
             .map_err(unusable)?;
@@ -227,6 +228,7 @@ impl Config {
                 let roots = trust.store()?;
                 let inner = WebPkiClientVerifier::builder_with_provider(roots, provider)
                     .with_crls(trust.lists()?)
+                    .enforce_revocation_expiration()
                     .allow_unknown_revocation_status();
                 let inner = match options.clients_optional {
                     true => inner.allow_unauthenticated(),

@@ -94,7 +94,10 @@ fn explain(
         }
         E::ExpiredRevocationListContext { next_update, .. } => {
             let end = format_time(next_update.as_secs());
-            let what = format!("has a revocation list that has expired on {end}; {today}");
+            let what = format!(
+                "has a revocation list that has expired on {end}; {today}: configure the current \
+                 list"
+            );
             (first, what)
         }
         E::BadSignature => (first, "or one of its issuers' has a wrong signature".into()),

@@ -385,6 +385,17 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
     );
     connected(&lists, &of(SERVER));
     connected(&plain, &of(REVOKED));
+    // Between the end of the list and that of the certificates.
+    NOW.set(4_733_164_800);
+    connected(&plain, &of(SERVER));
+    check(
+        refused(&lists, &of(SERVER), "server.test"),
+        issued("server", "02")
+            + " has a revocation list that has expired on 2119-12-25 13:12:21 UTC; it is \
+               2119-12-28 00:00:00 UTC now: configure the current list",
+        "UnknownCA",
+    );
+    NOW.set(YEAR_2030);
     let authority = client(|options| options.trust = trust(&[ROOT.0]));
     let (ours, _) = refused(&authority, &of(ROOT), "server.test");
     assert!(
@@ -434,6 +445,25 @@ fn a_server_asks_for_a_clients_certificate() {
             );
         }
     }
+}
+
+#[test]
+fn an_expired_revocation_list_refuses_clients() {
+    let lists = server(&[SERVER], |options| {
+        let mut clients = trust(&[ROOT.0]);
+        clients.revoked = vec![pem!("revoked.crl").to_vec()];
+        options.clients = Some(clients);
+    });
+    let showing = client(|options| options.credentials = credentials(&[CLIENT]));
+    connected(&showing, &lists);
+    NOW.set(4_733_164_800);
+    let (mut a, mut b) = pair(&showing, &lists, "server.test");
+    let [_, of_server] = shake(&mut a, &mut b, 4096);
+    let detail = of_server.unwrap_err().detail;
+    assert!(
+        detail.contains(" has a revocation list that has expired on "),
+        "{detail}"
+    );
 }
 
 #[test]
