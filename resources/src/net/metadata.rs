@@ -12,11 +12,10 @@ use crate::runtime;
 use crate::types::Int;
 use crate::types::constants::FIRST_TOKEN_OF_THREADS;
 use ::instance::Instance;
-use ::instance::http::{self, MAX_RESPONSE};
+use ::instance::http::{Parser, Response};
 use ::instance::imds::{ADDRESS, Client, Next, PORT};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, Direction, Metadata, System};
@@ -110,7 +109,7 @@ impl Asker {
     }
 
     /// Sends a request and receives the response.
-    fn exchange(&mut self, request: &[u8], until: u64) -> Result<http::Response, Failed> {
+    fn exchange(&mut self, request: &[u8], until: u64) -> Result<Response, Failed> {
         let server = SocketAddr::new(ADDRESS.into(), PORT);
         let mut fd = None;
         runtime::enter(|rt| {
@@ -125,12 +124,7 @@ impl Asker {
         response
     }
 
-    fn exchange_on(
-        &mut self,
-        fd: Fd,
-        request: &[u8],
-        until: u64,
-    ) -> Result<http::Response, Failed> {
+    fn exchange_on(&mut self, fd: Fd, request: &[u8], until: u64) -> Result<Response, Failed> {
         self.complete(fd, Direction::Write, until, |rt| tcp::connected(rt, fd))
             .map_err(|stop| for_now("connecting failed", stop))?;
         let mut rest = request;
@@ -140,21 +134,19 @@ impl Asker {
                 .map_err(|stop| for_now("sending failed", stop))?;
             rest = rest.get(sent..).unwrap_or_default();
         }
-        let mut received = Vec::new();
+        let mut parser = Parser::new();
         let mut piece = [0; 2048];
+        let for_good = |error| Failed::ForGood(format!("{error}"));
         loop {
             let count = self
                 .complete(fd, Direction::Read, until, |rt| rt.read(fd, &mut piece))
                 .map_err(|stop| for_now("receiving failed", stop))?;
-            received.extend_from_slice(piece.get(..count).unwrap_or_default());
-            match http::parse(&received, count == 0) {
-                Ok(Some(response)) => return Ok(response),
-                Ok(None) if received.len() <= MAX_RESPONSE => {}
-                Ok(None) => {
-                    let detail = String::from("an answer that is too long");
-                    return Err(Failed::ForGood(detail));
-                }
-                Err(error) => return Err(Failed::ForGood(format!("{error}"))),
+            let bytes = piece.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                return parser.end().map_err(for_good);
+            }
+            if let Some(response) = parser.push(bytes).map_err(for_good)? {
+                return Ok(response);
             }
         }
     }
