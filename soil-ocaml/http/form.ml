@@ -17,14 +17,22 @@ let decode_pair text =
       Some (name, value)
   | _ -> None
 
-let decode s =
-  let rec pairs = function
-    | [] -> Some []
-    | "" :: after -> pairs after
-    | text :: after ->
-        Option.bind (decode_pair text) (fun pair -> Option.map (List.cons pair) (pairs after))
+(* The pairs of [s], whose texts [decode i text] decodes; [i] is where they begin. *)
+let fold_pairs decode s =
+  let length = String.length s in
+  let rec go i form =
+    if i >= length then Some (List.rev form)
+    else
+      let stop = Option.value (String.index_from_opt s i '&') ~default:length in
+      if stop = i then go (i + 1) form
+      else
+        match decode i (String.sub s i (stop - i)) with
+        | Some pair -> go (stop + 1) (pair :: form)
+        | None -> None
   in
-  pairs (String.split_on_char '&' s)
+  go 0 []
+
+let decode s = fold_pairs (fun _ text -> decode_pair text) s
 
 let is_unreserved = function
   | '0' .. '9' | 'A' .. 'Z' | 'a' .. 'z' | '*' | '-' | '.' | '_' -> true
@@ -51,16 +59,26 @@ let encode form =
 let refuse status = Soil_backtrace.raise (Server.Refused status)
 let too_large () = refuse `Request_entity_too_large
 
+(* Other tasks run after so many bytes. *)
+let piece = 16384
+
 let read_encoded ?max ~max_fields ~max_field request =
   let text = Server.body_string ?max request in
   let separators = String.fold_left (fun n c -> if c = '&' then n + 1 else n) 0 text in
   if separators >= max_fields then too_large ();
-  match decode text with
-  | None -> refuse `Bad_request
-  | Some form ->
-      let is_long s = String.length s > max_field in
-      if List.exists (fun (name, value) -> is_long name || is_long value) form then too_large ();
-      form
+  let next = ref piece in
+  let decode i text =
+    (* An escape is three bytes, and an equals sign is between the two. *)
+    if String.length text - 1 > 6 * max_field then too_large ();
+    if i + String.length text >= !next then (
+      next := i + String.length text + piece;
+      Soil.Task.yield ());
+    let is_long s = String.length s > max_field in
+    match decode_pair text with
+    | Some (name, value) when is_long name || is_long value -> too_large ()
+    | pair -> pair
+  in
+  match fold_pairs decode text with None -> refuse `Bad_request | Some form -> form
 
 let read_field ~max_field contents =
   match D.read_all ~max:max_field contents with

@@ -3,7 +3,8 @@ module Media_type = Soil_http.Media_type
 
 exception Invalid of string
 
-(* Text. Yojson takes more than JSON, and its recursion has no limit: a scan refuses both before. *)
+(* Text. Yojson takes more than JSON, and neither its recursion nor the number of its values has a
+   limit: a scan refuses all of that before. *)
 
 exception Malformed of int * string
 
@@ -31,14 +32,41 @@ let is_finite s =
   let has_fraction = String.exists (fun c -> c = '.' || c = 'e' || c = 'E') s in
   (not has_fraction) || Float.is_finite (float_of_string s)
 
+(* A scan of [s]. [yield] is called after each [piece] bytes. *)
+type scan = {
+  s : string;
+  max_depth : int;
+  max_values : int;
+  yield : unit -> unit;
+  mutable next : int; (* Where [yield] is due. *)
+  mutable values : int;
+}
+
+let piece = 4096
+
+let[@inline] reach t i =
+  if i >= t.next then (
+    t.next <- i + piece;
+    t.yield ())
+
+let count t i =
+  if t.values = t.max_values then
+    malformed i (Printf.sprintf "more than %d values (max_values)" t.max_values);
+  t.values <- t.values + 1
+
 let is_word_char = function
   | '0' .. '9' | 'a' .. 'z' | 'A' .. 'Z' | '+' | '-' | '.' | '_' -> true
   | _ -> false
 
 let shown word = if String.length word > 40 then String.sub word 0 40 ^ "…" else word
 
+(* What decodes a number may take time that grows faster than its length. *)
+let max_word = 1000
+
 let scan_word s i =
   let stop = skip is_word_char s i in
+  if stop - i > max_word then
+    malformed i (Printf.sprintf "a word or a number of more than %d characters" max_word);
   let word = String.sub s i (stop - i) in
   (match word with
   | "true" | "false" | "null" -> ()
@@ -64,30 +92,42 @@ let scan_escape s i =
       if low >= 0xdc00 && low <= 0xdfff then i + 12 else malformed i "half of a surrogate pair"
     else malformed i "half of a surrogate pair"
 
-let rec scan_string s i =
-  if i >= String.length s then malformed (String.length s) "the end in a string"
+let rec scan_string t i =
+  reach t i;
+  if i >= String.length t.s then malformed (String.length t.s) "the end in a string"
   else
-    match s.[i] with
+    match t.s.[i] with
     | '"' -> i + 1
-    | '\\' -> scan_string s (scan_escape s i)
+    | '\\' -> scan_string t (scan_escape t.s i)
     | c when c < ' ' -> malformed i "a control character in a string"
-    | _ -> scan_string s (i + 1)
+    | _ -> scan_string t (i + 1)
 
-let rec scan ~max_depth s i depth =
-  if i < String.length s then
-    match s.[i] with
-    | ' ' | '\t' | '\n' | '\r' | ',' | ':' -> scan ~max_depth s (i + 1) depth
-    | '"' -> scan ~max_depth s (scan_string s (i + 1)) depth
+let rec scan t i depth =
+  reach t i;
+  if i < String.length t.s then
+    match t.s.[i] with
+    | ' ' | '\t' | '\n' | '\r' | ',' | ':' -> scan t (i + 1) depth
+    | ']' | '}' -> scan t (i + 1) (depth - 1)
+    | '"' ->
+        count t i;
+        scan t (scan_string t (i + 1)) depth
     | '[' | '{' ->
-        if depth = max_depth then malformed i (Printf.sprintf "nested more than %d deep" max_depth);
-        scan ~max_depth s (i + 1) (depth + 1)
-    | ']' | '}' -> scan ~max_depth s (i + 1) (depth - 1)
-    | c when is_word_char c -> scan ~max_depth s (scan_word s i) depth
+        count t i;
+        if depth = t.max_depth then
+          malformed i (Printf.sprintf "nested more than %d deep" t.max_depth);
+        scan t (i + 1) (depth + 1)
+    | c when is_word_char c ->
+        count t i;
+        scan t (scan_word t.s i) depth
     | c -> malformed i (Printf.sprintf "unexpected character %C" c)
 
 let located s (at, reason) =
-  let count (line, start) i c = if i < at && c = '\n' then (line + 1, i + 1) else (line, start) in
-  let line, start = Seq.fold_lefti (fun acc i c -> count acc i c) (1, 0) (String.to_seq s) in
+  let rec go line start =
+    match String.index_from_opt s start '\n' with
+    | Some i when i < at -> go (line + 1) (i + 1)
+    | Some _ | None -> (line, start)
+  in
+  let line, start = go 1 0 in
   Printf.sprintf "line %d, byte %d: %s" line (at - start + 1) reason
 
 (* Yojson's: [Line 1, bytes 3-5:] (from 0), a line break and the reason. *)
@@ -102,21 +142,38 @@ let of_yojson s message =
       try Scanf.sscanf message "Line %d, bytes %d-%d:" place
       with Scanf.Scan_failure _ | Failure _ | End_of_file -> reason)
 
-let rec first_invalid s i =
-  if i >= String.length s then None
-  else
-    let d = String.get_utf_8_uchar s i in
-    if Uchar.utf_decode_is_valid d then first_invalid s (i + Uchar.utf_decode_length d) else Some i
+let rec check_utf_8 t i =
+  reach t i;
+  if i < String.length t.s then
+    let d = String.get_utf_8_uchar t.s i in
+    if Uchar.utf_decode_is_valid d then check_utf_8 t (i + Uchar.utf_decode_length d)
+    else malformed i "not UTF-8"
 
-let parse ?(max_depth = 100) s =
+(* Yojson reads it by pieces of 512 bytes, the size of [Lexing]'s own. *)
+let lexbuf t =
+  let taken = ref 0 in
+  t.next <- piece;
+  Lexing.from_function (fun b n ->
+      let n = min n (String.length t.s - !taken) in
+      Bytes.blit_string t.s !taken b 0 n;
+      taken := !taken + n;
+      reach t !taken;
+      n)
+
+let parse_with ~yield ?(max_depth = 100) ?(max_values = 100_000) s =
+  let t = { s; max_depth; max_values; yield; next = piece; values = 0 } in
   match
-    Option.iter (fun i -> malformed i "not UTF-8") (first_invalid s 0);
-    scan ~max_depth s 0 0;
-    Yojson.Safe.from_string s
+    check_utf_8 t 0;
+    t.next <- piece;
+    scan t 0 0;
+    Yojson.Safe.from_lexbuf (Yojson.init_lexer ()) (lexbuf t)
   with
   | json -> Ok json
   | exception Malformed (at, reason) -> Error (located s (at, reason))
   | exception Yojson.Json_error message -> Error (of_yojson s message)
+  | exception Yojson.End_of_input -> Error (located s (0, "blank input data"))
+
+let parse ?max_depth ?max_values s = parse_with ~yield:ignore ?max_depth ?max_values s
 
 (* Responses *)
 
@@ -156,13 +213,17 @@ let decoded decode json =
       | Yojson.Safe.Util.Undefined (reason, _) ) ->
       Error reason
 
-let read ?max ?max_depth decode request =
+let read ?max ?max_depth ?max_values decode request =
   if not (is_json request) then
     Error (problem `Unsupported_media_type "the body's type isn't application/json")
   else
-    match Result.bind (parse ?max_depth (Server.body_string ?max request)) (decoded decode) with
+    let text = Server.body_string ?max request in
+    let json = parse_with ~yield:Soil.Task.yield ?max_depth ?max_values text in
+    match Result.bind json (decoded decode) with
     | Ok v -> Ok v
     | Error reason -> Error (problem `Bad_request reason)
 
-let handle ?max ?max_depth decode f request =
-  match read ?max ?max_depth decode request with Ok v -> f request v | Error response -> response
+let handle ?max ?max_depth ?max_values decode f request =
+  match read ?max ?max_depth ?max_values decode request with
+  | Ok v -> f request v
+  | Error response -> response

@@ -13,6 +13,7 @@
 val handle :
   ?max:int ->
   ?max_depth:int ->
+  ?max_values:int ->
   (Yojson.Safe.t -> 'a) ->
   (Soil_http.Server.request -> 'a -> Soil_http.Server.response) ->
   Soil_http.Server.request ->
@@ -25,11 +26,13 @@ val handle :
     - 400 with its text if [decode] raises {!Invalid}, or [Yojson.Safe.Util]'s [Type_error] or
       [Undefined].
 
-    Waits. Raises as {!Soil_http.Server.body_string}, with the same [max]. *)
+    Waits; other tasks run after each 4 KiB of the text. Raises as {!Soil_http.Server.body_string},
+    with the same [max]. *)
 
 val read :
   ?max:int ->
   ?max_depth:int ->
+  ?max_values:int ->
   (Yojson.Safe.t -> 'a) ->
   Soil_http.Server.request ->
   ('a, Soil_http.Server.response) result
@@ -38,16 +41,20 @@ val read :
 exception Invalid of string
 (** Raised by functions that decode, with what is wrong, such as ["age: less than 0"]. *)
 
-val parse : ?max_depth:int -> string -> (Yojson.Safe.t, string) result
+val parse : ?max_depth:int -> ?max_values:int -> string -> (Yojson.Safe.t, string) result
 (** [parse s] is the value of [s], JSON of {{:https://www.rfc-editor.org/rfc/rfc8259}RFC 8259}
     without Yojson's extensions (comments, [NaN], tuples, …): or an error such as
     ["line 2, byte 5: not a number: 01"]. Lines and bytes begin with 1. It is also an error if
 
     - arrays and objects are nested more than [max_depth] deep (default: 100);
+    - there are more than [max_values] values (default: 100,000). Arrays, objects and the names in
+      them count, too: each takes up to 100 bytes of memory, of the text's two;
+    - a number has more than 1000 characters;
     - the text isn't UTF-8, or an escape is a half of a surrogate pair;
     - a number with a fraction or an exponent exceeds those of [float].
 
-    Integers beyond [int] are [`Intlit]. If a name occurs twice in an object, both are there. *)
+    Integers beyond [int] are [`Intlit]. If a name occurs twice in an object, both are there.
+    Doesn't yield: {!read} and {!handle} do. *)
 
 (** {1:responses Responses} *)
 

@@ -55,6 +55,21 @@ let depth () =
   string "a million" "line 1, byte 101: nested more than 100 deep"
     (text (J.parse (String.make 1_000_000 '[')))
 
+let values () =
+  let zeros n = "[" ^ String.concat "," (List.init n (fun _ -> "0")) ^ "]" in
+  let refused n = Printf.sprintf "more than %d values (max_values)" n in
+  bool "100,000" true (Result.is_ok (J.parse (zeros 99_999)));
+  string "one more" ("line 1, byte 200000: " ^ refused 100_000) (text (J.parse (zeros 100_000)));
+  let arrays = "[" ^ String.concat "," (List.init 349_520 (fun _ -> "[]")) ^ "]" in
+  string "arrays" ("line 1, byte 299999: " ^ refused 100_000) (text (J.parse arrays));
+  let parse n = text (J.parse ~max_values:n {|{"a":[1,"b",null]}|}) in
+  string "each name and each value" {|ok {"a":[1,"b",null]}|} (parse 6);
+  string "a bound" ("line 1, byte 13: " ^ refused 5) (parse 5);
+  string "in a string" {|ok "[0,0,0"|} (text (J.parse ~max_values:1 {|"[0,0,0"|}));
+  string "digits" "line 1, byte 2: a word or a number of more than 1000 characters"
+    (text (J.parse ("[" ^ String.make 1001 '1' ^ "]")));
+  string "lines" "line 3, byte 2: unexpected character '('" (text (J.parse "[\n1,\n (\n]"))
+
 let post content_type body =
   Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s"
     content_type (String.length body) body
@@ -87,6 +102,11 @@ let requests () =
   in
   refused "400" "line 2, byte 3: not a number: 1." (ask "[\n  1.]");
   refused "400" "line 1, byte 4: nested more than 3 deep" (ask "[[[[]]]]");
+  string "a limit of the values" "400"
+    (status
+       (answers
+          (J.handle ~max_values:2 decode (fun _ _ -> Server.string ""))
+          [ post "application/json" "[1,2]" ]));
   refused "400" "n: less than 0" (ask {|{"n":-1}|});
   refused "400" "Expected int, got string" (ask {|{"n":"1"}|});
   refused "400" "Expected int, got null" (ask "{}");
@@ -97,6 +117,38 @@ let requests () =
     (let answer = ask "[" in
      String.sub answer 0 (String.index answer '{'));
   is_invalid "not finite" (fun () -> ignore (J.response (`List [ `Float nan ])))
+
+(* How many turns another task has while [f] reads the body of a POST. *)
+let turns_of f body =
+  let turns = ref 0 and spent = ref 0 in
+  let rec count () =
+    incr turns;
+    Soil.Task.yield ();
+    count ()
+  in
+  let handler request =
+    let before = !turns in
+    f request;
+    spent := !turns - before;
+    Server.string ""
+  in
+  Soil.Task.scope @@ fun scope ->
+  ignore (Soil.Task.spawn_daemon scope count);
+  string "status" "200" (status (answers handler [ post "application/json" body ]));
+  !spent
+
+let yields () =
+  let check what body =
+    let received = turns_of (fun r -> ignore (Server.body_string r)) body in
+    let parsed = turns_of (fun r -> bool what true (Result.is_ok (J.read Fun.id r))) body in
+    (* Two scans of the text, and Yojson's. *)
+    let expected = 3 * (String.length body / 4096) in
+    if parsed < received + (expected / 2) then
+      Alcotest.failf "%s: %d turns, %d without parsing" what parsed received
+  in
+  check "numbers" ("[" ^ String.concat "," (List.init 99_000 (fun _ -> "0")) ^ "]");
+  check "a string" ("\"" ^ String.make 500_000 'x' ^ "\"");
+  check "white space" (String.make 500_000 ' ' ^ "0")
 
 let gen =
   let open QCheck2.Gen in
@@ -165,6 +217,8 @@ let () =
         [
           test "text" parsing;
           test "depth" depth;
+          test "values" values;
+          in_run "other tasks run meanwhile" yields;
           in_run "requests" requests;
           property "there and back" gen (fun json -> J.parse (Yojson.Safe.to_string json) = Ok json);
           property ~count:2000 "any text" gen_text is_total;
