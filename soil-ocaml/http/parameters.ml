@@ -17,12 +17,18 @@ let rec parse_quoted s i b =
 
 let rec skip is s i = if i < String.length s && is s.[i] then skip is s (i + 1) else i
 
-let parse_value s i =
+(* RFC 2046 §5.1.1 without the space. Some clients (React Native's) don't quote a boundary with
+   characters that no token has; none of them ends a parameter. *)
+let is_boundary_char c =
+  Grammar.is_token_char c
+  || match c with '(' | ')' | ',' | '/' | ':' | '=' | '?' -> true | _ -> false
+
+let parse_value ~name s i =
   if i < String.length s && s.[i] = '"' then
     let b = Buffer.create 32 in
     Option.map (fun i -> (Buffer.contents b, i)) (parse_quoted s (i + 1) b)
   else
-    let stop = skip Grammar.is_token_char s i in
+    let stop = skip (if name = "boundary" then is_boundary_char else Grammar.is_token_char) s i in
     if stop = i then None else Some (String.sub s i (stop - i), stop)
 
 (* The parameters from the semicolon at [i] on, or from the end. *)
@@ -37,7 +43,7 @@ let rec parse_from s i parsed =
     else if stop = i || stop = String.length s || s.[stop] <> '=' then None
     else
       let name = String.lowercase_ascii (String.sub s i (stop - i)) in
-      match parse_value s (stop + 1) with
+      match parse_value ~name s (stop + 1) with
       | Some (value, i)
         when List.compare_length_with parsed max_parameters < 0 && not (List.mem_assoc name parsed)
         ->

@@ -18,11 +18,14 @@ let types () =
   is "Text/HTML ; CharSet=utf-8;a=\"b;\\\"c\\\\\"" "text/html;charset=utf-8;a=b;\"c\\";
   is "a/b; c=\"C:\\d\"; " "a/b;c=C:\\d";
   is "a/b;;c=1" "a/b;c=1";
+  is "a/b; boundary=-XrQ_qh/dc2.9O" "a/b;boundary=-XrQ_qh/dc2.9O";
+  is "a/b; Boundary=a=(b):c,d?; e=f" "a/b;boundary=a=(b):c,d?;e=f";
   List.iter
     (fun text -> is text "none")
     [
       ""; "a"; "a/"; "/b"; "a/b/c"; "a b/c"; "a/b; c"; "a/b; c="; "a/b; c=\"d"; "a/b; c=d e";
-      "a/b; c=1; C=2"; "a/b c=1"; "a/b; =1";
+      "a/b; c=1; C=2"; "a/b c=1"; "a/b; c=d/e";
+      "a/b; boundary=a b"; "a/b; boundary=a\"b"; "a/b; boundary=a@b"; "a/b; boundary="; "a/b; =1";
     ]
 [@@ocamlformat "disable"]
 
@@ -77,7 +80,9 @@ let of_requests () =
   is "413" (answer ~max_fields:2 urlencoded "a&b&c");
   is {|200 "a"="12"|} (answer ~max_field:2 urlencoded "a=12");
   is "413" (answer ~max_field:2 urlencoded "a=123");
-  is "413" (answer ~max_field:2 urlencoded "abc=1")
+  is "413" (answer ~max_field:2 urlencoded "abc=1");
+  is {|200 "\195\169"="+"|} (answer ~max_field:2 urlencoded "%C3%A9=%2b");
+  is "413" (answer ~max_field:2 urlencoded "%C3%A9=%2b%2b%2b")
 
 let multipart = "multipart/form-data; boundary=b"
 
@@ -105,6 +110,9 @@ let of_parts () =
   in
   is "all parts" {|200 "a"="1"&"a"=""&"a\"\\b%22"="\r\n\r"|} (answer ~file multipart body);
   strings "files" [ {|f "y.txt" text/plain "one\r\n--c\ntwo\r\n--"|} ] !files;
+  is "a boundary without quotes" {|200 "a"="1"|}
+    (answer "multipart/form-data; boundary=b/c="
+       "--b/c=\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b/c=--");
   is "no parts" "200 " (answer multipart "--b--");
   is "a file where none may be" "400" (answer multipart (file_part "f" "x" "" ^ "--b--"));
   is "contents in a file without a name" "400"
@@ -169,6 +177,33 @@ let hostile () =
   is_invalid "a boundary" (fun () -> M.parse ~boundary:"" (Soil.Flow.of_string "") (fun _ _ -> ()));
   is_invalid "a long boundary" (fun () ->
       M.parse ~boundary:(String.make 71 'b') (Soil.Flow.of_string "") (fun _ _ -> ()))
+
+(* A form of many fields isn't decoded in one turn. *)
+let yields () =
+  let turns = ref 0 and spent = ref 0 in
+  let rec count () =
+    incr turns;
+    Soil.Task.yield ();
+    count ()
+  in
+  let handler read request =
+    let before = !turns in
+    read request;
+    spent := !turns - before;
+    Server.string ""
+  in
+  let body =
+    String.concat "&" (List.init 10_000 (fun _ -> "name=%41%42%43%44%45%46%47%48%49%50"))
+  in
+  Soil.Task.scope @@ fun scope ->
+  ignore (Soil.Task.spawn_daemon scope count);
+  let turns_of read =
+    string "status" "200" (status (answers (handler read) [ post urlencoded body ]));
+    !spent
+  in
+  let received = turns_of (fun r -> ignore (Server.body_string r)) in
+  let read = turns_of (fun r -> ignore (F.read ~max_fields:10_000 r)) in
+  bool (Printf.sprintf "%d turns, then %d" received read) true (read >= received + 10)
 
 (* A part's flow ends with its function. *)
 let flows () =
@@ -260,6 +295,7 @@ let tests =
     in_run "parts" of_parts;
     in_run "hostile bodies" hostile;
     in_run "flows of parts" flows;
+    in_run "other tasks run meanwhile" yields;
     property "forms there and back" gen_form (fun form -> F.decode (F.encode form) = Some form);
     property_in_run "parts there and back" gen_parts parts_there_and_back;
     property_in_run ~count:1000 "damaged bodies" gen_damage damaged;
