@@ -20,8 +20,14 @@ let bad () = refuse `Bad_request
    can be given up at once. [parse] takes it from the buffer. Where it isn't complete, the same
    functions wait for the rest first, and check each line as it comes. *)
 
+(* Servers may send what a request must not have: white space before the colon (RFC 9112 §5.1), and
+   folded lines (§5.2). Either is taken away before anything is made of the field, so that a proxy
+   passes none on. *)
+type rules = Strict | Lenient
+
 type cursor = {
   input : Input.t;
+  rules : rules;
   limits : Limits.t;
   waits : bool;
   mutable at : int;  (** Buffered bytes before the next line. *)
@@ -47,35 +53,49 @@ let rec skip_spaces input i n =
 let rec cut_spaces input i n =
   if n > i && is_space (Input.get input (n - 1)) then cut_spaces input i (n - 1) else n
 
-let field { input; at; _ } n =
+let value input i stop =
+  let first = skip_spaces input i stop in
+  let value = Input.sub input first (cut_spaces input first stop - first) in
+  if not (Grammar.is_value value) then bad ();
+  value
+
+let field { input; rules; at; _ } n =
   let stop = at + n in
   let colon = Input.index input ':' at stop in
   if colon = stop then bad ();
-  let name = Input.sub input at (colon - at) in
+  let name_end = if rules = Lenient then cut_spaces input at colon else colon in
+  let name = Input.sub input at (name_end - at) in
   if not (Grammar.is_token name) then bad ();
-  let first = skip_spaces input (colon + 1) stop in
-  let value = Input.sub input first (cut_spaces input first stop - first) in
-  if not (Grammar.is_value value) then bad ();
-  (name, value)
+  (name, value input (colon + 1) stop)
+
+let unfolded before more =
+  match (before, more) with "", s | s, "" -> s | before, more -> before ^ " " ^ more
 
 let fold_fields c add headers =
-  let rec go headers count =
+  let close headers = function Some field -> add headers field | None -> headers in
+  (* A folded line counts as a field. *)
+  let rec go headers last count =
     match line c `Request_header_fields_too_large with
     | 0 ->
         skip_line c 0;
-        headers
+        close headers last
     | n ->
         if count = c.limits.fields then refuse `Request_header_fields_too_large;
-        let headers = add headers (field c n) in
+        let headers, field =
+          match last with
+          | Some (name, before) when c.rules = Lenient && is_space (Input.get c.input c.at) ->
+              (headers, (name, unfolded before (value c.input c.at (c.at + n))))
+          | _ -> (close headers last, field c n)
+        in
         skip_line c n;
-        go headers (count + 1)
+        go headers (Some field) (count + 1)
   in
-  go headers 0
+  go headers None 0
 
 let add_field headers (name, value) = H.add headers name value
 
-let parse input (limits : Limits.t) first_line =
-  let cursor waits = { input; limits; waits; at = 0; left = limits.head_bytes } in
+let parse input (limits : Limits.t) rules first_line =
+  let cursor waits = { input; rules; limits; waits; at = 0; left = limits.head_bytes } in
   let here () =
     let c = cursor false in
     let first = first_line c in
@@ -94,7 +114,7 @@ let parse input (limits : Limits.t) first_line =
 
 (* Whatever ends the head, it is the peer's mistake. *)
 let well_formed f = try f () with Input.Malformed | End_of_file -> bad ()
-let fields input limits = well_formed (fun () -> snd (parse input limits ignore))
+let fields input limits = well_formed (fun () -> snd (parse input limits Strict ignore))
 
 (* 18 digits always fit; what is longer is too large in any case. *)
 let length_of_string s =
@@ -192,7 +212,7 @@ let host headers version =
 
 let request input (limits : Limits.t) : request =
   well_formed @@ fun () ->
-  let (meth, target, version), headers = parse input limits request_line in
+  let (meth, target, version), headers = parse input limits Strict request_line in
   host headers version;
   let resource, headers =
     match (meth, target) with
@@ -227,13 +247,14 @@ let status_line c =
   if n < 12 || Input.get input (at + 8) <> ' ' || (n > 12 && Input.get input (at + 12) <> ' ') then
     bad ();
   let version = version (Input.sub input at 8) and status = Input.sub input (at + 9) 3 in
-  if (not (Grammar.is_digits status)) || status < "100" || status > "599" then bad ();
+  (* Those from 600 on are invalid, and are sent all the same (RFC 9110 §15): as a failure. *)
+  if (not (Grammar.is_digits status)) || status < "100" then bad ();
   skip_line c n;
   (version, int_of_string status)
 
 let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
-  let (version, status), headers = parse input limits status_line in
+  let (version, status), headers = parse input limits Lenient status_line in
   let framing =
     if meth = `HEAD || status < 200 || status = 204 || status = 304 then Length 0
     else framing headers ~version ~otherwise:To_end

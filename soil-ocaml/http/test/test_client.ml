@@ -163,8 +163,15 @@ let malformed () =
       ("HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Malformed);
-      ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", Malformed);
-      ("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", Malformed);
+      ("HTTP/1.1 099 OK\r\n\r\n", Malformed);
+      ("HTTP/1.1 2000 OK\r\n\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\n X: y\r\n\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\nX y: z\r\n\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\n : y\r\n\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\nX: y\r\n" ^ String.concat "" (List.init 200 (fun _ -> " z\r\n")) ^ "\r\n", Malformed);
+      ("HTTP/1.1 200 OK\r\nContent-Length : 5\r\nContent-Length: 6\r\n\r\nhello", Malformed);
+      ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n 6\r\n\r\nhello", Malformed);
+      ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding :\r\n chunked\r\n\r\n0\r\n\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\nX: " ^ String.make 20_000 'x' ^ "\r\n\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", Malformed);
       ("HTTP/1.1 200 OK\r\nContent-Le", Malformed);
@@ -174,6 +181,34 @@ let malformed () =
       ("", Truncated);
     ]
 [@@ocamlformat "disable"]
+
+(* What no request may have, and some servers send (RFC 9112 §5.1 and §5.2, RFC 9110 §15). *)
+let tolerated () =
+  let asked text =
+    with_client (canned text) @@ fun client ->
+    let response, body = Client.get client (uri "http://a/") in
+    let fields = List.map (fun (n, v) -> n ^ "=" ^ v) (H.to_list response.headers) in
+    String.concat " " (string_of_int (Cohttp.Code.code_of_status response.status) :: fields)
+    ^ " [" ^ body ^ "]"
+  in
+  string "folded" "200 X=a b c Y=d Content-Length=5 [hello]"
+    (asked
+       "HTTP/1.1 200 OK\r\n\
+        X: a \r\n\
+       \  b\r\n\
+        \tc\r\n\
+        Y:\r\n\
+       \ d\r\n\
+       \ \r\n\
+        Content-Length:\r\n\
+       \ 5\r\n\
+        \r\n\
+        hello");
+  string "white space before the colon" "200 X=y Content-Length=5 [hello]"
+    (asked "HTTP/1.1 200 OK\r\nX \t: y\r\nContent-Length : 5\r\n\r\nhello");
+  string "an invalid status" "999 Content-Length=5 [hello]"
+    (asked "HTTP/1.1 999 Request denied\r\nContent-Length: 5\r\n\r\nhello");
+  string "another" "600 Content-Length=0 []" (asked "HTTP/1.1 600\r\nContent-Length: 0\r\n\r\n")
 
 let limited () =
   let small = { Client.default_limits with body_bytes = 4 } in
@@ -401,6 +436,7 @@ let tests =
     in_run "a connection that was closed meanwhile is replaced" stale;
     in_run "a request without a response is sent again if it may be" repeated;
     in_run "bodies end as the head says" framings;
+    in_run "tolerated responses" tolerated;
     in_run "malformed and cut responses are refused" malformed;
     in_run "responses have limits" limited;
     in_run "a request may take longer than its response" slow_upload;
