@@ -42,6 +42,8 @@ let rec check pattern names = function
 
 let parse pattern =
   match String.split_on_char '/' pattern with
+  (* A scope's own path. *)
+  | [ "" ] -> []
   | "" :: (_ :: _ as texts) ->
       let segments = List.map (segment pattern) texts in
       check pattern [] segments;
@@ -58,7 +60,7 @@ let delete pattern = meth `DELETE pattern
 let any pattern = route None pattern
 
 let scope ?(middleware = Fun.id) prefix routes =
-  let above = if prefix = "" then [] else parse prefix in
+  let above = parse prefix in
   if List.exists (function Rest _ | Literal "" -> true | _ -> false) above then
     malformed prefix "a prefix has no rest and no final slash";
   let below one =
@@ -178,7 +180,11 @@ let not_found_by_default _ = Server.status `Not_found
 
 let router ?(not_found = not_found_by_default) routes =
   let root = empty () in
-  List.iter (fun one -> insert root one one.pattern) (List.concat routes);
+  let insert one =
+    if one.pattern = [] then malformed "\"\"" "an empty pattern outside of a scope";
+    insert root one one.pattern
+  in
+  List.iter insert (List.concat routes);
   fun request ->
     let m = Server.meth request in
     match String.split_on_char '/' (Server.path request) with

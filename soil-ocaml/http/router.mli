@@ -24,9 +24,10 @@
       all below it, but not for ["/static"];
     - others are literal, unescaped and case-sensitive.
 
-    A final slash counts: ["/a"] and ["/a/"] are two paths. Where several patterns are for a path, a
-    literal segment precedes a parameter, and that a rest, from the left to the right; the first of
-    them that has the method is used.
+    In a {!scope}, [""] is the path of the scope itself: [scope "/a" [ get "" h; get "/" h ]] is for
+    ["/a"] and ["/a/"]. A final slash counts: they are two paths. Where several patterns are for a
+    path, a literal segment precedes a parameter, and that a rest, from the left to the right; the
+    first of them that has the method is used.
 
     {b Paths.} A path is split into segments before its escapes are decoded. The response is 400 if
     an escape is malformed, or if a decoded segment is ["."] or [".."], has a slash, a backslash or

@@ -28,7 +28,13 @@ let app =
       R.get "/slash/" (say "slash");
       R.get "/\xc3\xa9" (say "literal");
       R.scope "/api/:version" ~middleware:around
-        [ R.get "/x" (say "x"); R.scope "/deep" [ R.patch "/y/:z" (say "y") ] ];
+        [
+          R.get "" (say "api");
+          R.get "/x" (say "x");
+          R.scope "/deep" [ R.patch "/y/:z" (say "y") ];
+          R.scope "/own"
+            [ R.get "" (say "own"); R.get "/" (say "slash"); R.scope "" [ R.post "" (say "post") ] ];
+        ];
       R.meth (`Other "PURGE") "/cache" (say "purge");
       R.meth `OPTIONS "/own" (say "options");
       R.meth `HEAD "/own" (say "head");
@@ -72,6 +78,10 @@ let paths () =
       ("/users/7/", "404 none");
       ("/Users/7", "404 none");
       ("/api/2/deep", "404 none");
+      ("/api/2", "200 around 2");
+      ("/api/2/", "404 none");
+      ("/api/2/own", "200 around 2");
+      ("/api/2/own/", "200 around 2");
     ]
 
 let hostile () =
@@ -127,6 +137,8 @@ let methods () =
       ("PURGE", "/cache", "200 purge", "none");
       ("GET", "/cache", "405 405 Method Not Allowed\n", "PURGE, OPTIONS");
       ("PATCH", "/api/1/deep/y/2", "200 around 1,2", "none");
+      ("POST", "/api/1/own", "200 around 1", "none");
+      ("PUT", "/api/1/own", "405 405 Method Not Allowed\n", "GET, HEAD, POST, OPTIONS");
     ]
 
 let refusals () =
