@@ -14,6 +14,11 @@
     wait. Changes of several tasks share the syncs that make them durable, so that many tasks need
     hardly more than one. Others may read a value before it is durable.
 
+    {b Sizes.} Each value is a file of its own, with an inode and at least one block, and each
+    dictionary a directory; [mke2fs -N] sets the number of inodes of a volume, beyond which {!set}
+    fails with [`No_space]. {!list} returns all keys of a dictionary at once: many values belong in
+    several dictionaries, or in a database.
+
     {b One volume.} A store is on the volume of its directory. Another volume that is mounted in
     that is a dictionary of the store that can be read. {!set}, {!rename} and {!remove} fail for it,
     and for keys below and above it, with [`Failed]; {!set_partial} isn't durable there. *)
@@ -89,7 +94,8 @@ val get_partial : t -> Key.t -> offset:int -> length:int -> (string, error) resu
     fewer at its end. Raises [Invalid_argument] if one of them is negative. *)
 
 val list : t -> Key.t -> ((Key.t * [ `Value | `Dictionary ]) list, error) result
-(** [list t key] is the keys directly below [key], sorted. *)
+(** [list t key] is the keys directly below [key], sorted: all of them, at about 100 bytes of memory
+    each. There are no pages; spread many values over several dictionaries. *)
 
 val last_modified : t -> Key.t -> (float, error) result
 (** [last_modified t key] is the time of the last change of the value, or of the last addition to or

@@ -70,7 +70,7 @@ val serve :
       [Printexc.get_raw_backtrace ()] at the beginning of [on_error] is the backtrace of [e]. An
       exception of [on_error] ends [serve], which raises it.
     - When [serve] is cancelled it stops accepting, gives running connections [grace] seconds
-      (default: 5) to end, and cancels the rest.
+      (default: 5) to end, cancels the rest, and raises {!Task.Cancelled}.
 
     Raises [Invalid_argument] if [max_connections < 1]. *)
 
