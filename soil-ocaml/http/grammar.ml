@@ -49,6 +49,33 @@ let is_host s =
 let equal a b =
   String.length a = String.length b && String.lowercase_ascii a = String.lowercase_ascii b
 
+(* From the start, as another parser of the list may read it. A backslash outside has no meaning, and
+   a parser may give it one. *)
+let is_closed s =
+  let rec outside i =
+    i = String.length s
+    ||
+    match s.[i] with
+    | '"' -> quoted (i + 1)
+    | '(' -> comment (i + 1) 1
+    | ')' | '\\' -> false
+    | _ -> outside (i + 1)
+  and quoted i =
+    i < String.length s
+    && match s.[i] with '"' -> outside (i + 1) | '\\' -> quoted (i + 2) | _ -> quoted (i + 1)
+  and comment i depth =
+    if depth = 0 then outside i
+    else
+      i < String.length s
+      &&
+      match s.[i] with
+      | '(' -> comment (i + 1) (depth + 1)
+      | ')' -> comment (i + 1) (depth - 1)
+      | '\\' -> comment (i + 2) depth
+      | _ -> comment (i + 1) depth
+  in
+  outside 0
+
 let elements s =
   if String.contains s ',' then
     List.filter (fun e -> e <> "") (List.map String.trim (String.split_on_char ',' s))

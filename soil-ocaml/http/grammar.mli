@@ -20,6 +20,10 @@ val is_host : string -> bool
 val equal : string -> string -> bool
 (** [equal a b] compares case-insensitively. *)
 
+val is_closed : string -> bool
+(** [is_closed s] is [true] iff each quoted string and each comment that begins in [s] ends there,
+    so that what is added to the list [s] can't become a part of them. *)
+
 val elements : string -> string list
 (** [elements s] is the non-empty elements of a comma-separated list, without surrounding white
     space. *)

@@ -9,7 +9,8 @@ type backend = {
   client : Exchange.t; (* Its connections only, of which each request finds one. *)
   origin : Exchange.origin;
   base : string; (* Goes before the path of a request; without a slash at its end. *)
-  mutable active : int;
+  mutable active : int; (* Requests. *)
+  mutable tunnels : int; (* They take no place of a request. *)
   mutable failures : int; (* In a row. *)
   mutable avoided_until : float;
   mutable checked_down : bool;
@@ -23,8 +24,14 @@ type t = {
   mutable backends : backend list;
   mutable turn : int;
   max_requests : int;
+  max_tunnels : int;
+  mutable tunnels : int; (* Of all backends. *)
+  requests_of : Shares.t; (* What each client has. *)
+  tunnels_of : Shares.t;
+  client : Server.request -> string option;
   max_body : int option;
   wait_seconds : float;
+  stall_seconds : float;
   retries : int;
   max_failures : int;
   tunnel_seconds : float;
@@ -41,7 +48,7 @@ type t = {
 let small = 16384
 
 let report uri reason =
-  Soil.Private.print_error (fun () -> "http proxy " ^ Uri.to_string uri ^ ": " ^ reason)
+  Soil.Private.print_error (fun () -> "http proxy " ^ Uri.to_string uri ^ ": " ^ reason ^ "\n")
 
 (* Backends *)
 
@@ -51,7 +58,8 @@ let state_of b =
   else if b.avoided_until > 0. && b.avoided_until > Soil.Clock.monotonic () then Failing
   else Up
 
-let backends t = List.map (fun b -> (b.uri, state_of b, b.active)) t.backends
+let in_use (b : backend) = b.active + b.tunnels
+let backends t = List.map (fun b -> (b.uri, state_of b, in_use b)) t.backends
 
 (* Those to choose from: a failing one only if none is up. *)
 let usable t tried =
@@ -120,7 +128,7 @@ let answered b =
 let find t uri = List.find_opt (fun b -> Uri.equal b.uri uri) t.backends
 
 let rec await_idle t b =
-  if b.draining && b.active > 0 then (
+  if b.draining && in_use b > 0 then (
     T.Condition.wait_no_mutex t.drained;
     await_idle t b)
 
@@ -136,6 +144,34 @@ let drain t uri =
         t.backends <- List.filter (fun other -> other != b) t.backends;
         Exchange.close b.client)
 
+(* Tunnels *)
+
+let once f =
+  let is_due = ref true in
+  fun () ->
+    if !is_due then (
+      is_due := false;
+      f ())
+
+let take_tunnel t key =
+  if t.tunnels >= t.max_tunnels then Error `Service_unavailable
+  else
+    match Shares.take t.tunnels_of key ~seconds:0. with
+    | None -> Error `Too_many_requests
+    | Some leave ->
+        t.tunnels <- t.tunnels + 1;
+        let leave () =
+          t.tunnels <- t.tunnels - 1;
+          leave ()
+        in
+        Ok (once leave)
+
+let enter_tunnel scope t (b : backend) =
+  b.tunnels <- b.tunnels + 1;
+  T.on_release scope (fun () ->
+      b.tunnels <- b.tunnels - 1;
+      if b.draining then T.Condition.broadcast t.drained)
+
 (* Bodies *)
 
 (* The client's body failed, and not the backend. *)
@@ -143,13 +179,18 @@ exception Of_client of exn * Printexc.raw_backtrace
 
 let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ())) (get ()))
 
-(* [waits] is [true] as long as the client is to send more. *)
-let pass t request waits sink =
-  let source = reading (fun () -> Server.body ?max:t.max_body request) in
+(* [waits] is [true] as long as the client is to send more; it has sent [first]. *)
+let pass t first source waits sink =
+  D.write_string sink first;
   let b = Bytes.create small in
+  let read () =
+    match T.timeout_opt t.stall_seconds (fun () -> D.read source b 0 small) with
+    | Some n -> n
+    | None -> Soil_backtrace.raise (Server.Refused `Request_timeout)
+  in
   let rec go () =
     waits := true;
-    let n = reading (fun () -> D.read source b 0 small) in
+    let n = reading read in
     waits := false;
     if n > 0 then (
       D.write sink b 0 n;
@@ -157,20 +198,31 @@ let pass t request waits sink =
   in
   go ()
 
+(* Waits for all of a small body, or for the first [small] bytes of another one: until then the
+   client takes no place of a backend. *)
+let receive t request waits length : Exchange.body =
+  let source = Server.body ?max:t.max_body request in
+  let room = match length with Some n -> min n small | None -> small in
+  let b = Bytes.create room in
+  let rec fill n =
+    if n = room then n else match D.read source b n (room - n) with 0 -> n | m -> fill (n + m)
+  in
+  let n = fill 0 in
+  let first = Bytes.sub_string b 0 n in
+  if n < room || length = Some n then String first else Stream (length, pass t first source waits)
+
 let body_of t request waits : Exchange.body =
   let headers = (Server.head request).headers in
   match (H.get headers "transfer-encoding", H.get headers "content-length") with
-  | Some _, _ -> Stream (None, pass t request waits)
+  | Some _, _ -> receive t request waits None
   | None, None -> Empty
   | None, Some length -> (
-      match int_of_string length with
-      | 0 -> String ""
-      | n when n <= small -> String (Server.body_string ?max:t.max_body request)
-      | n -> Stream (Some n, pass t request waits))
+      match int_of_string length with 0 -> String "" | n -> receive t request waits (Some n))
 
 (* Responses *)
 
-let unavailable () = Server.status ~headers:(H.init_with "retry-after" "1") `Service_unavailable
+let later status = Server.status ~headers:(H.init_with "retry-after" "1") status
+let unavailable () = later `Service_unavailable
 
 let reason = function
   | Exchange.Failed (_, problem) -> Some (Exchange.problem_to_string problem)
@@ -181,7 +233,15 @@ let status_of = function
   | Exchange.Failed (_, Too_slow) | Soil.Error { code = Timed_out; _ } -> `Gateway_timeout
   | _ -> `Bad_gateway
 
-let relay t b (x : Exchange.exchange) sink =
+(* A client that is too slow for the place that its response takes is cut off. *)
+let rec write_slowly t sink b off len =
+  if len > 0 then
+    let n = min small len in
+    match T.timeout_opt t.stall_seconds (fun () -> D.write sink b off n) with
+    | Some () -> write_slowly t sink b (off + n) (len - n)
+    | None -> Soil_backtrace.raise Response.Cut
+
+let relay t b (x : Exchange.exchange) ~over sink =
   let source = Exchange.source x in
   let buffer = Bytes.create 65536 in
   let read () =
@@ -194,10 +254,14 @@ let relay t b (x : Exchange.exchange) sink =
   let rec go () =
     let n = read () in
     if n > 0 then (
-      D.write sink buffer 0 n;
+      if x.is_finished then (
+        over ();
+        D.write sink buffer 0 n)
+      else write_slowly t sink buffer 0 n;
       go ())
   in
-  go ()
+  go ();
+  over ()
 
 let read_exactly x n =
   let b = Bytes.create n in
@@ -212,17 +276,25 @@ let content_length headers =
       Some (int_of_string digits)
   | _ -> None
 
-let answer t b request (x : Exchange.exchange) =
+let answer t b request (x : Exchange.exchange) ~over =
   let status = Status.of_code x.head.status
   and headers = Proxy_fields.of_response ~name:t.name x.head [] in
-  let stream ?length () = Server.stream ~status ~headers ?length (relay t b x) in
-  if Body.is_over x.content then Exchange.finish x (fun () -> true);
+  let stream ?length () = Server.stream ~status ~headers ?length (relay t b x ~over) in
+  if Body.is_over x.content then (
+    Exchange.finish x (fun () -> true);
+    over ());
   Body.time_each_read x.content;
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
-  | _, Length n when n <= small -> Server.string ~status ~headers (read_exactly x n)
+  | _, Length n when n <= small ->
+      let text = read_exactly x n in
+      over ();
+      Server.string ~status ~headers text
   | _, Length n -> stream ~length:n ()
   | _, (Chunked | To_end) -> stream ()
+
+(* Two for each tunnel, for as long as it lasts. *)
+let tunnel_buffer = 16384
 
 let tunnel seconds backend ~at_stop:_ client =
   let last = ref (Soil.Clock.monotonic ()) in
@@ -233,7 +305,7 @@ let tunnel seconds backend ~at_stop:_ client =
         n)
   in
   let pass src dst =
-    ignore (D.copy ~src:(source src) ~dst ());
+    ignore (D.copy ~buffer:tunnel_buffer ~src:(source src) ~dst ());
     try D.shutdown dst `Send with Soil.Error _ -> ()
   in
   let rec watch () =
@@ -268,13 +340,29 @@ let wants_upgrade (head : Cohttp.Request.t) (body : Exchange.body) =
 
 let target b resource = if resource = "*" then resource else b.base ^ resource
 
+(* A segment as some backends read it: without its parameters ("..;x", RFC 3986 §3.3), or up to a
+   control character. *)
+let is_up segment =
+  String.starts_with ~prefix:".." segment
+  && (String.length segment = 2
+     || match segment.[2] with ';' | '\000' .. '\032' -> true | _ -> false)
+
+(* The first bytes of overlong encodings, of a dot for example, are never UTF-8. *)
+let is_overlong path = String.exists (fun c -> c = '\xc0' || c = '\xc1') path
+
 (* Whether a backend could take [path] for one above [base]. *)
 let climbs path =
+  let goes_up path =
+    let slashes = String.map (fun c -> if c = '\\' then '/' else c) path in
+    is_overlong path || List.exists is_up (String.split_on_char '/' slashes)
+  in
   match Percent.decode path with
   | None -> true
-  | Some path ->
-      let slashes = String.map (fun c -> if c = '\\' then '/' else c) path in
-      List.mem ".." (String.split_on_char '/' slashes)
+  | Some decoded -> (
+      goes_up decoded
+      ||
+      (* Some backends decode twice. *)
+      match Percent.decode decoded with None -> false | Some again -> goes_up again)
 
 let head_text t b request host body ~upgrade =
   let head = Server.head request in
@@ -293,22 +381,36 @@ let head_text t b request host body ~upgrade =
   Head.finish text;
   Buffer.contents text
 
-let exchange t b request ~waits ~on_connected body =
-  let head = Server.head request in
-  let upgrade = wants_upgrade head body in
-  let head_text = head_text t b request (H.get head.headers "host") body ~upgrade in
+(* A request on its way to a backend. *)
+type passage = {
+  request : Server.request;
+  body : Exchange.body;
+  waits : bool ref; (* For more of the body, from the client. *)
+  tunnel : (unit -> unit) option; (* Returns what an upgrade has taken. *)
+  leave : unit -> unit; (* Returns the client's place. *)
+}
+
+let exchange t b p ~on_connected ~over =
+  let head = Server.head p.request in
+  let upgrade = Option.is_some p.tunnel in
+  let head_text = head_text t b p.request (H.get head.headers "host") p.body ~upgrade in
   let x =
     try
-      Exchange.once ~fresh:upgrade ~on_connected (Server.scope request) b.client b.origin b.uri
-        ~head:head_text head.meth body
-    with Exchange.Failed (_, Too_slow) when !waits ->
+      Exchange.once ~fresh:upgrade ~on_connected (Server.scope p.request) b.client b.origin b.uri
+        ~head:head_text head.meth p.body
+    with Exchange.Failed (_, Too_slow) when !(p.waits) ->
       (* A backend can't answer what the client hasn't sent. *)
       let backtrace = Soil_backtrace.get () in
       Soil_backtrace.raise (Of_client (Server.Refused `Request_timeout, backtrace))
   in
   let respond () =
-    if x.head.status <> 101 then answer t b request x
-    else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then upgraded t x
+    if x.head.status <> 101 then (
+      Option.iter (fun leave -> leave ()) p.tunnel;
+      answer t b p.request x ~over)
+    else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then (
+      enter_tunnel (Server.scope p.request) t b;
+      over ();
+      upgraded t x)
     else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
   in
   match respond () with
@@ -325,7 +427,7 @@ let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
      && match body with Stream _ -> false | Empty | String _ -> true
 
 (* Tries one backend after the other; [last] is the failure of the last one in [tried]. *)
-let rec attempt t request ~waits body tried last =
+let rec attempt t p tried last =
   match take t tried with
   | Busy -> unavailable ()
   | No_backend -> (
@@ -333,31 +435,56 @@ let rec attempt t request ~waits body tried last =
   | At b -> (
       let begun = ref false in
       let on_connected () = begun := true in
-      match exchange t b request ~waits ~on_connected body with
+      let leave_backend = once (fun () -> leave t b) in
+      (* The backend has no more to do for it, even if the client hasn't got all yet. *)
+      let over () =
+        leave_backend ();
+        p.leave ()
+      in
+      match exchange t b p ~on_connected ~over with
       | response ->
           answered b;
-          T.on_release (Server.scope request) (fun () -> leave t b);
+          T.on_release (Server.scope p.request) over;
           response
       | exception Of_client (e, backtrace) ->
-          leave t b;
+          leave_backend ();
           Soil_backtrace.reraise e backtrace
       | exception e -> (
           let backtrace = Soil_backtrace.get () in
-          leave t b;
+          leave_backend ();
           match reason e with
           | None -> Soil_backtrace.reraise e backtrace
           | Some text ->
               failed t b text;
-              let head = Server.head request in
-              if may_repeat head body ~begun:!begun && List.length tried < t.retries then
-                attempt t request ~waits body (b :: tried) (Some e)
+              let head = Server.head p.request in
+              if may_repeat head p.body ~begun:!begun && List.length tried < t.retries then
+                attempt t p (b :: tried) (Some e)
               else Server.status (status_of e)))
 
+let pass_on t request body waits tunnel key =
+  match Shares.take t.requests_of key ~seconds:t.wait_seconds with
+  | None -> later `Too_many_requests
+  | Some leave ->
+      T.on_release (Server.scope request) leave;
+      attempt t { request; body; waits; tunnel; leave } [] None
+
 let handle t request =
-  if List.exists (fun b -> b.base <> "") t.backends && climbs (Server.path request) then
-    Soil_backtrace.raise (Server.Refused `Bad_request);
-  let waits = ref false in
-  attempt t request ~waits (body_of t request waits) [] None
+  let head = Server.head request in
+  match head.meth with
+  (* A response with the request's fields would show a page what is kept from it (RFC 9110 §9.3.8). *)
+  | `TRACE | `Other "TRACK" -> Server.status `Not_implemented
+  | _ -> (
+      if List.exists (fun b -> b.base <> "") t.backends && climbs (Server.path request) then
+        Soil_backtrace.raise (Server.Refused `Bad_request);
+      let waits = ref false in
+      let body = body_of t request waits and key = t.client request in
+      if not (wants_upgrade head body) then pass_on t request body waits None key
+      else
+        match take_tunnel t key with
+        | Error status -> later status
+        | Ok leave ->
+            T.on_release (Server.scope request) leave;
+            pass_on t request body waits (Some leave) key)
 
 (* Health checks *)
 
@@ -410,6 +537,7 @@ let add t uri =
           origin;
           base;
           active = 0;
+          tunnels = 0;
           failures = 0;
           avoided_until = 0.;
           checked_down = false;
@@ -420,15 +548,30 @@ let add t uri =
       T.Condition.broadcast t.changed;
       t.start b
 
-let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?max_body
-    ?(wait_seconds = 1.) ?(retries = 1) ?(max_failures = 3) ?(avoid_seconds = 10.)
-    ?(tunnel_seconds = 3600.) ?health ?(name = "soil") ?(scheme = "http") ?(on_failure = report)
-    scope uris =
-  if max_requests < 1 then invalid_arg "Soil_http.Proxy.create: max_requests is less than 1";
+let default_client request =
+  Option.map
+    (fun (e : Soil.Net.Endpoint.t) -> Limit.key_of_address e.address)
+    (Server.endpoint request)
+
+let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?max_client_requests
+    ?(max_tunnels = 1000) ?max_client_tunnels ?(client = default_client) ?max_body
+    ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(retries = 1) ?(max_failures = 3)
+    ?(avoid_seconds = 10.) ?(tunnel_seconds = 600.) ?health ?(name = "soil") ?(scheme = "http")
+    ?(on_failure = report) scope uris =
+  let refuse what = invalid_arg ("Soil_http.Proxy.create: " ^ what) in
+  let at_least_1 name n = if n < 1 then refuse (name ^ " is less than 1") in
+  let max_client_requests = Option.value max_client_requests ~default:((max_requests + 1) / 2) in
+  let max_client_tunnels = Option.value max_client_tunnels ~default:((max_tunnels + 9) / 10) in
+  at_least_1 "max_requests" max_requests;
+  at_least_1 "max_client_requests" max_client_requests;
+  at_least_1 "max_tunnels" max_tunnels;
+  at_least_1 "max_client_tunnels" max_client_tunnels;
+  if not (stall_seconds > 0. && tunnel_seconds > 0.) then
+    refuse "stall_seconds or tunnel_seconds isn't positive";
   if not (Grammar.is_token name && Grammar.is_token scheme) then
-    invalid_arg "Soil_http.Proxy.create: name or scheme isn't a token";
+    refuse "name or scheme isn't a token";
   (* One more for the health checks. *)
-  let max_connections = max_requests + 1 in
+  let max_connections = max_requests + max_tunnels + 1 in
   let connections () =
     Exchange.own scope (Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls ())
   in
@@ -438,8 +581,14 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
       backends = [];
       turn = 0;
       max_requests;
+      max_tunnels;
+      tunnels = 0;
+      requests_of = Shares.create max_client_requests;
+      tunnels_of = Shares.create max_client_tunnels;
+      client;
       max_body;
       wait_seconds;
+      stall_seconds;
       retries;
       max_failures;
       tunnel_seconds;

@@ -10,27 +10,30 @@
       Server.serve listener (Proxy.handle proxy)
     ]}
 
-    Both bodies are passed on as they come: each side is read as fast as the other one takes it.
-    Small ones, of 16 KiB with a known length, are received whole first. A request is parsed and
-    written again, so that a backend gets only what {!Server} accepts, with a length of its own. An
-    upgrade to WebSocket is passed on if the backend agrees; others aren't, as requests inside
-    another protocol would get to a backend unchecked.
+    Both bodies are passed on as they come: each side is read as fast as the other one takes it. A
+    request takes a place of a backend when all of its body, or the first 16 KiB, have come, and
+    returns it when the response has come from the backend, or the client is too slow. A request is
+    parsed and written again, so that a backend gets only what {!Server} accepts, with a length of
+    its own. An upgrade to WebSocket is passed on if the backend agrees; others aren't, as requests
+    inside another protocol would get to a backend unchecked.
 
     {b Fields.} Those of one connection
     ({{:https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1}RFC 9110 §7.6.1}) are left out both
     ways. [Host] stays. The client's address is added to [X-Forwarded-For] and [Forwarded]
     ({{:https://www.rfc-editor.org/rfc/rfc7239}RFC 7239}), whose earlier parts a client can invent.
-    [X-Forwarded-Proto] and [X-Forwarded-Host] are replaced, [X-Real-IP] is left out, and so are
-    these names with underscores. [Via] is extended.
+    [X-Forwarded-Proto] and [X-Forwarded-Host] are replaced, [X-Real-IP] is left out, and so are all
+    these names with underscores. [Via] is extended. An earlier part with an open quote or comment
+    is left out: it would hide what is added.
 
-    {b Paths} are passed on unchanged. If a backend's URI has a path, a request with a segment [..],
-    also an escaped one, gets 400: no request leaves that path.
+    {b Paths} are passed on unchanged. If a backend's URI has a path, a request with a segment [..]
+    gets 400, also if it is escaped, once or twice, or has parameters ([..;x]): no request leaves
+    that path. [TRACE] and [TRACK] get 501.
 
     {b Failures.} A request whose backend fails before it responds goes to another backend, if
     nothing was sent or if its method is idempotent and its body small. Otherwise the client gets
     502 or, after a timeout, 504, or 408 if it didn't send its body. If the body of a response is
     cut, the client's connection ends, so that the client detects it. Without a backend that is up,
-    or with each of them at its limit, the client gets 503. *)
+    or with each of them at its limit, the client gets 503; beyond its own limit it gets 429. *)
 
 type t
 
@@ -47,8 +50,13 @@ val create :
     Soil.File_descriptor.flow ->
     [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
   ?max_requests:int ->
+  ?max_client_requests:int ->
+  ?max_tunnels:int ->
+  ?max_client_tunnels:int ->
+  ?client:(Server.request -> string option) ->
   ?max_body:int ->
   ?wait_seconds:float ->
+  ?stall_seconds:float ->
   ?retries:int ->
   ?max_failures:int ->
   ?avoid_seconds:float ->
@@ -65,13 +73,22 @@ val create :
 
     - [limits], [connect_seconds] (default: 5), [connect] and [tls] are those of {!Client.create}.
       Of a response's body each piece may take [body_seconds], all of it as long as it wants.
-    - A backend has at most [max_requests] (default: 100) at a time. A further request waits for
+    - A backend has at most [max_requests] (default: 100) at a time, and a client has at most
+      [max_client_requests] (default: half of that) at all backends. A further request waits for
       [wait_seconds] (default: 1).
+    - There are at most [max_tunnels] (default: 1000) upgraded connections, of which a client has at
+      most [max_client_tunnels] (default: a tenth of that). They don't count as requests. One ends
+      after [tunnel_seconds] (default: 600) without a byte.
+    - [client request] is the client that these limits are for, or [None] if they aren't (default:
+      {!Limit.key_of_address} of {!Server.endpoint}). Behind another proxy:
+      [~client:(fun r -> Option.map Limit.key_of_address (Forwarded.address proxies r))].
+    - A client that doesn't send for [stall_seconds] (default: 10) in the middle of a body gets 408.
+      One that takes less than 16 KiB of a response in that time, while more is to come from the
+      backend, loses its connection.
     - A request's body has at most [max_body] bytes (default: that of the server's limits).
     - A request is tried on [retries] (default: 1) further backends.
     - After [max_failures] (default: 3) failures in a row a backend is {!Failing} for
       [avoid_seconds] (default: 10).
-    - An upgraded connection ends after [tunnel_seconds] (default: 3600) without a byte.
     - [name] (default: ["soil"]) is this proxy in [Via], [scheme] (default: ["http"]) the clients'.
     - [on_failure uri reason] is called for each failure of a backend, and when a health check
       changes its state. By default it prints a line on standard error.
@@ -92,7 +109,8 @@ type state =
   | Draining
 
 val backends : t -> (Uri.t * state * int) list
-(** [backends t] is the backends, their states, and the numbers of their current requests. *)
+(** [backends t] is the backends, their states, and the numbers of their current requests and
+    tunnels. *)
 
 val add : t -> Uri.t -> unit
 (** [add t uri] adds a backend, or ends its draining. Raises as {!create}. *)

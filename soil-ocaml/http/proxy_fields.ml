@@ -1,5 +1,9 @@
 module H = Cohttp.Header
 
+(* Some backends take an underscore for a hyphen: what they believe of one name, they do of both. *)
+let normal name =
+  if String.contains name '_' then String.map (fun c -> if c = '_' then '-' else c) name else name
+
 (* Of one connection (RFC 9110 §7.6.1), or written by this side. *)
 let is_own = function
   | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
@@ -7,10 +11,8 @@ let is_own = function
       true
   | _ -> false
 
-(* Fields about clients that backends trust. Some backends take an underscore for a hyphen. *)
-let is_about_client name =
-  let hyphen c = if c = '_' then '-' else c in
-  match if String.contains name '_' then String.map hyphen name else name with
+(* Fields about clients that backends trust. *)
+let is_about_client = function
   | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded" | "via"
     ->
       true
@@ -27,8 +29,12 @@ let write_end_to_end b headers take =
   List.iter
     (fun (name, value) ->
       let lower = String.lowercase_ascii name in
-      if not (is_own lower || is_listed lower named || take lower value) then
-        Head.write_own b name value)
+      let normal = normal lower in
+      if
+        not
+          (is_own normal || is_listed lower named || is_listed normal named || take lower value
+         || is_about_client normal)
+      then Head.write_own b name value)
     (H.to_list headers)
 
 let extended before value = match before with "" -> value | before -> before ^ ", " ^ value
@@ -83,8 +89,9 @@ let write_list b name before write =
 let write_request b ~name ~scheme request host =
   let head = Server.head request in
   let addresses = ref "" and elements = ref "" and via = ref "" in
+  (* What a value leaves open would swallow the element that is added. *)
   let add list value =
-    list := extended !list value;
+    if Grammar.is_closed value then list := extended !list value;
     true
   in
   let take field value =
@@ -92,7 +99,7 @@ let write_request b ~name ~scheme request host =
     | "x-forwarded-for" -> add addresses value
     | "forwarded" -> add elements value
     | "via" -> add via value
-    | field -> is_about_client field
+    | _ -> false
   in
   write_end_to_end b head.headers take;
   let address =
@@ -114,9 +121,9 @@ let of_response ~name (head : Head.response) extra =
   let keep kept (field, value) =
     let lower = String.lowercase_ascii field in
     if lower = "via" then (
-      via := extended !via value;
+      if Grammar.is_closed value then via := extended !via value;
       kept)
-    else if is_own lower || is_listed lower named then kept
+    else if is_own (normal lower) || is_listed lower named then kept
     else H.add kept field value
   in
   let kept = List.fold_left keep (H.init ()) (H.to_list head.headers) in

@@ -14,9 +14,9 @@ let is_in text part =
 let refused host = Soil.Error.fail Connection_refused "connect" ~subject:host ~detail:""
 
 (* [f proxy] with a proxy whose connections to [host] are served by [serve host flow], in a task. *)
-let with_backends ?limits ?connect_seconds ?max_requests ?max_body ?wait_seconds ?retries
-    ?max_failures ?avoid_seconds ?tunnel_seconds ?health ?(on_failure = fun _ _ -> ()) serve uris f
-    =
+let with_backends ?limits ?connect_seconds ?max_requests ?max_client_requests ?max_tunnels
+    ?max_client_tunnels ?client ?max_body ?wait_seconds ?stall_seconds ?retries ?max_failures
+    ?avoid_seconds ?tunnel_seconds ?health ?(on_failure = fun _ _ -> ()) serve uris f =
   Soil.Task.scope @@ fun scope ->
   let connect ~host ~port:_ =
     let client, server = Soil.Flow.pair () in
@@ -32,8 +32,9 @@ let with_backends ?limits ?connect_seconds ?max_requests ?max_body ?wait_seconds
         (client :> D.flow)
   in
   let proxy =
-    Proxy.create ?limits ?connect_seconds ~connect ?max_requests ?max_body ?wait_seconds ?retries
-      ?max_failures ?avoid_seconds ?tunnel_seconds ?health ~on_failure scope (List.map uri uris)
+    Proxy.create ?limits ?connect_seconds ~connect ?max_requests ?max_client_requests ?max_tunnels
+      ?max_client_tunnels ?client ?max_body ?wait_seconds ?stall_seconds ?retries ?max_failures
+      ?avoid_seconds ?tunnel_seconds ?health ~on_failure scope (List.map uri uris)
   in
   f proxy
 
@@ -41,7 +42,7 @@ let with_handler ?max_requests ?wait_seconds ?retries ?health ?on_failure handle
   let serve host = Some (fun d -> Server.connection d (handler host)) in
   with_backends ?max_requests ?wait_seconds ?retries ?health ?on_failure serve uris f
 
-let asked proxy request = answers (Proxy.handle proxy) [ request ]
+let asked ?limits proxy request = answers ?limits (Proxy.handle proxy) [ request ]
 let status_of proxy request = status (asked proxy request)
 
 (* What a backend sees of a request, in a line. *)
@@ -231,8 +232,11 @@ let slow_client () =
   let limits = { Client.default_limits with head_seconds = 0.02 } and failures = ref [] in
   let on_failure _ reason = failures := reason :: !failures in
   with_backends ~limits ~on_failure serve [ "http://a" ] @@ fun proxy ->
-  let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" in
-  string "status" "408" (status (answers ~shut:false (Proxy.handle proxy) [ request ]));
+  let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" in
+  let slow = { Server.default_limits with body_seconds = 0.05 } in
+  let answer ?limits sent = answers ?limits ~shut:false (Proxy.handle proxy) [ head ^ sent ] in
+  string "nothing" "408" (status (answer ~limits:slow ""));
+  string "the beginning" "408" (status (answer (String.make 16384 'x')));
   strings "no failure of the backend" [] !failures
 
 (* A response that failed keeps no place of its backend while another one answers. *)

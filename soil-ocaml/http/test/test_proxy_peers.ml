@@ -76,8 +76,8 @@ let early_answer () =
       (fun () -> Server.connection server (Proxy.handle proxy))
   in
   let ask () =
-    D.write_string client "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n";
-    D.write_string client (String.make 100 'x');
+    D.write_string client "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n";
+    D.write_string client (String.make 20_000 'x');
     let r = Soil.Reader.create client in
     let rec rest () = if Soil.Reader.line r <> "" then rest () in
     let answer what =
@@ -86,7 +86,7 @@ let early_answer () =
       string what "ok" (Soil.Reader.take r 2)
     in
     answer "early";
-    D.write_string client (String.make 19_900 'x' ^ get "/");
+    D.write_string client (String.make 20_000 'x' ^ get "/");
     answer "the next one";
     D.close client
   in
@@ -276,25 +276,291 @@ let reported_once () =
 (* Paths and fields *)
 
 let climbing () =
-  let up = [ "/../x"; "/a/%2e%2E/x"; "/a/..%2Fx"; "/a/..%5cx"; "/.."; "/a\\..\\x"; "/%zz" ] in
+  let up =
+    [
+      "/../x"; "/a/%2e%2E/x"; "/a/..%2Fx"; "/a/..%5cx"; "/.."; "/a\\..\\x"; "/%zz"; "/..;/x"; "/..;a=b/x";
+      "/a/%2e%2e;/x"; "/%2e%2e%3bx/y"; "/a\\..;x"; "/..%00/x"; "/..%20/x"; "/%252e%252e/x"; "/..%252fx";
+      "/%252e%252e%253b/x"; "/%c0%ae%c0%ae/x"; "/..%c0%afx";
+    ] [@ocamlformat "disable"]
+  in
   let check uris wanted =
     with_handler (fun _ _ -> Server.string "") uris @@ fun proxy ->
     List.iter (fun path -> string path wanted (status_of proxy (get path))) up;
     List.iter
       (fun path -> string path "200" (status_of proxy (get path)))
-      [ "/..x"; "/a/x..y"; "/a?../b"; "/%2ehidden" ]
+      [
+        "/..x";
+        "/a/x..y";
+        "/a?../b";
+        "/%2ehidden";
+        "/a;..";
+        "/...;/x";
+        "/a;x=%2e%2e";
+        "/%25";
+        "/%C3%A9";
+      ]
   in
   check [ "http://a/base" ] "400";
   check [ "http://a" ] "200"
 
 let invented_fields () =
   let fields =
-    "X-Real-IP: 1\r\nX_Forwarded_For: 2\r\nx-forwarded_proto: 3\r\nX_Real-Ip: 4\r\nX_Y: 5\r\n"
+    "X-Real-IP: 1\r\n\
+     X_Forwarded_For: 2\r\n\
+     x-forwarded_proto: 3\r\n\
+     X_Real-Ip: 4\r\n\
+     Content_Length: 12\r\n\
+     Transfer_Encoding: chunked\r\n\
+     Proxy_Authorization: 13\r\n\
+     Keep_Alive: 14\r\n\
+     X_Y: 5\r\n\
+     Connection: X-Hop, keep-alive\r\n\
+     X_Hop: 15\r\n"
   in
   let seen = seen_of (fun proxy -> ignore (asked proxy (get ~fields "/"))) in
   let has part = List.exists (fun line -> is_in (String.lowercase_ascii line) part) seen in
-  List.iter (fun part -> bool part false (has part)) [ "=1 "; "=2 "; "=3 "; "=4 " ];
-  bool "another name" true (has "x_y=5")
+  List.iter
+    (fun part -> bool part false (has part))
+    [ "=1 "; "=2 "; "=3 "; "=4 "; "=12 "; "=chunked"; "=13 "; "=14 "; "=15 " ];
+  bool "another name" true (has "x_y=5");
+  let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nKeep_Alive: 1\r\nX_Y: 2\r\n\r\nok" in
+  with_backends (fun _ -> canned answer) [ "http://a" ] @@ fun proxy ->
+  let text = asked proxy (get "/") in
+  bool "of a response" false (is_in text "Keep_Alive");
+  bool "another of it" true (is_in text "X_Y: 2")
+
+(* What a client leaves open hides nothing that the proxy adds. *)
+let open_quotes () =
+  let added name fields =
+    let seen = seen_of (fun proxy -> string fields "200" (status_of proxy (get ~fields "/"))) in
+    let line = List.hd seen in
+    let prefix = " " ^ name ^ "=" in
+    let rec find i =
+      if String.sub line i (String.length prefix) = prefix then i else find (i + 1)
+    in
+    let from = find 0 + String.length prefix in
+    String.sub line from (min 22 (String.length line - from))
+  in
+  List.iter
+    (fun value ->
+      string value "for=unknown;host=a;pro" (added "forwarded" ("Forwarded: " ^ value ^ "\r\n")))
+    [ "for=\"a"; "for=a, for=\"b, c"; "for=\"a\\"; "for=\"a\\\""; "for=a\\"; "for=(a" ];
+  string "closed" "for=\"a,b\\\"\", for=unkno" (added "forwarded" "Forwarded: for=\"a,b\\\"\"\r\n");
+  string "one of two" "for=b, for=unknown;hos"
+    (added "forwarded" "Forwarded: for=\"a\r\nForwarded: for=b\r\n");
+  string "a comment" "1.1 soil []" (added "via" "Via: 1.1 x (open\r\n");
+  string "two comments" "1.1 soil []" (added "via" "Via: 1.1 x (a (b)\r\n");
+  string "a closed one" "1.1 x (a (b\\)) c), 1.1" (added "via" "Via: 1.1 x (a (b\\)) c)\r\n");
+  let seen =
+    seen_of (fun proxy -> ignore (asked proxy (get ~fields:"X-Forwarded-For: \"a\r\n" "/")))
+  in
+  bool "an address" false (is_in (List.hd seen) "x-forwarded-for")
+
+(* A page must not get the fields that are kept from it back as a body. *)
+let traces () =
+  List.iter
+    (fun meth ->
+      let ask proxy = status_of proxy (meth ^ " / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n") in
+      strings meth [] (seen_of (fun proxy -> string meth "501" (ask proxy))))
+    [ "TRACE"; "TRACK" ]
+
+(* What no request may have, a response may (RFC 9112 §5.1 and §5.2): nothing of it is passed on. *)
+let tolerated_responses () =
+  let check what text wanted =
+    with_backends (fun _ -> canned text) [ "http://a" ] @@ fun proxy ->
+    string what wanted (plain (asked proxy (get "/")))
+  in
+  check "folded" "HTTP/1.1 200 OK\r\nX : a\r\n b\r\nContent-Length:\r\n\t2\r\n\r\nok"
+    "HTTP/1.1 200 OK|X: a b|via: 1.1 soil|content-length: 2||ok";
+  check "an invalid status" "HTTP/1.1 999 Denied\r\nContent-Length: 2\r\n\r\nno"
+    "HTTP/1.1 999 Status|via: 1.1 soil|content-length: 2||no"
+
+(* Places *)
+
+let switched = "HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+(* A connection of a client to [proxy], on which it has sent [text]. *)
+let begin_ ?limits scope proxy text =
+  let client, server = Soil.Flow.pair () in
+  let serve () =
+    Fun.protect
+      ~finally:(fun () -> D.close server)
+      (fun () -> Server.connection ?limits server (Proxy.handle proxy))
+  in
+  ignore (T.spawn_daemon scope serve);
+  D.write_string client text;
+  client
+
+let status_line d = Soil.Reader.line (Soil.Reader.create d)
+let by_field request = Server.header request "x-client"
+let of_client name = "X-Client: " ^ name ^ "\r\n"
+
+(* Tunnels have a limit of their own, and each client one. *)
+let tunnels () =
+  let serve _ =
+    Some
+      (fun d ->
+        let r = Soil.Reader.create d in
+        let first = Soil.Reader.line r in
+        let rec skip () = if Soil.Reader.line r <> "" then skip () in
+        skip ();
+        if String.starts_with ~prefix:"GET /ws" first then (
+          D.write_string d switched;
+          ignore (D.read_all d))
+        else D.write_string d "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+  in
+  with_backends ~max_requests:1 ~max_tunnels:3 ~max_client_tunnels:2 ~wait_seconds:0.01
+    ~client:by_field serve [ "http://a" ]
+  @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let active () = List.map (fun (_, _, n) -> n) (Proxy.backends proxy) in
+  let upgrade name =
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n" ^ of_client name in
+    let d = begin_ scope proxy (get ~fields "/ws") in
+    (String.sub (status_line d) 9 3, d)
+  in
+  let is what wanted (status, _) = string what wanted status in
+  let first = upgrade "one" in
+  is "the first" "101" first;
+  is "the second" "101" (upgrade "one");
+  is "too many of a client" "429" (upgrade "one");
+  let third = upgrade "two" in
+  is "another client's" "101" third;
+  is "too many" "503" (upgrade "three");
+  bool "counted" true (active () = [ 3 ]);
+  string "a request beside them" "200" (status_of proxy (get ~fields:(of_client "one") "/"));
+  D.close (snd first);
+  until (fun () -> active () = [ 2 ]);
+  is "a place that was returned" "101" (upgrade "three");
+  is "and no more" "503" (upgrade "one");
+  D.close (snd third);
+  until (fun () -> active () = [ 2 ]);
+  is "the client's own" "101" (upgrade "one")
+
+(* An upgrade that the backend refuses is no tunnel while its response is sent. *)
+let refused_upgrades () =
+  let gate = T.Promise.create () in
+  let handler _ _ =
+    Server.stream (fun sink ->
+        D.write_string sink "begun";
+        T.Promise.await gate)
+  in
+  let serve host = Some (fun d -> Server.connection d (handler host)) in
+  with_backends ~max_tunnels:1 serve [ "http://a" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let upgrade () = status_line (begin_ scope proxy (upgrading "websocket\r\n")) in
+  string "one" "HTTP/1.1 200 OK" (upgrade ());
+  string "another" "HTTP/1.1 200 OK" (upgrade ());
+  T.Promise.fulfil gate ()
+
+(* No client takes all places, however many requests it makes at once. *)
+let shares () =
+  let gate = T.Promise.create () and busy = ref 0 in
+  let handler _ request =
+    if Server.path request = "/slow" then (
+      incr busy;
+      T.Promise.await gate);
+    Server.string ""
+  in
+  let serve host = Some (fun d -> Server.connection d (handler host)) in
+  let check wait_seconds f =
+    with_backends ~max_requests:4 ~wait_seconds ~client:by_field serve [ "http://a" ]
+    @@ fun proxy ->
+    soon @@ fun () ->
+    T.scope @@ fun scope ->
+    let ask name path =
+      T.spawn scope (fun () -> status_of proxy (get ~fields:(of_client name) path))
+    in
+    f ask
+  in
+  ( check 0.02 @@ fun ask ->
+    let slow = List.init 2 (fun _ -> ask "one" "/slow") in
+    until (fun () -> !busy = 2);
+    string "half of the places" "429" (T.await (ask "one" "/"));
+    string "another client" "200" (T.await (ask "two" "/"));
+    T.Promise.fulfil gate ();
+    strings "the slow ones" [ "200"; "200" ] (List.map T.await slow);
+    string "after them" "200" (T.await (ask "one" "/")) );
+  check 60. @@ fun ask ->
+  strings "a few wait"
+    (List.init 20 (fun _ -> "200"))
+    (List.map T.await (List.init 20 (fun _ -> ask "one" "/")))
+
+(* Until the first 16 KiB of a body have come, its request takes no place. *)
+let slow_uploads () =
+  let serve _ =
+    Some (fun d -> Server.connection d (fun r -> Server.string (Server.body_string r)))
+  in
+  with_backends ~max_requests:1 ~wait_seconds:0.01 serve [ "http://a" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let active () = List.map (fun (_, _, n) -> n) (Proxy.backends proxy) in
+  let upload head sent rest =
+    let d = begin_ scope proxy (head ^ sent) in
+    T.yield ();
+    string "beside it" "200" (status_of proxy (get "/"));
+    bool "no place" true (active () = [ 0 ]);
+    D.write_string d rest;
+    d
+  in
+  let head length =
+    Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" length
+  in
+  let small = upload (head 100) (String.make 99 'x') "x" in
+  string "a small one" "HTTP/1.1 200 OK" (status_line small);
+  let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" in
+  let d = upload chunked "5\r\nhello\r\n" "0\r\n\r\n" in
+  string "chunks" "HTTP/1.1 200 OK" (status_line d);
+  let large = upload (head 100_000) (String.make 16_383 'x') "x" in
+  until (fun () -> active () = [ 1 ]);
+  string "its place" "503" (status_of proxy (get "/"));
+  D.write_string large (String.make (100_000 - 16_384) 'x');
+  string "a large one" "HTTP/1.1 200 OK" (status_line large);
+  (* The rest of its response has come from the backend. *)
+  until (fun () -> active () = [ 0 ])
+
+(* A client that doesn't read, or stops to send, gives its place back. *)
+let stalls () =
+  let failures = ref 0 in
+  let handler request =
+    match Server.path request with
+    | "/large" -> Server.string (String.make 1_000_000 'x')
+    | _ -> Server.string (Server.body_string request)
+  in
+  let serve _ = Some (fun d -> Server.connection d handler) in
+  with_backends ~max_requests:1 ~wait_seconds:60. ~stall_seconds:0.05
+    ~on_failure:(fun _ _ -> incr failures)
+    serve [ "http://a" ]
+  @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let reader = begin_ scope proxy (get "/large") in
+  string "begins" "HTTP/1.1 200 OK" (status_line reader);
+  string "after one that doesn't read" "200" (status_of proxy (get "/"));
+  let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" in
+  let sender = begin_ scope proxy (head ^ String.make 20_000 'x') in
+  T.yield ();
+  string "after one that doesn't send" "200" (status_of proxy (get "/"));
+  string "its response" "HTTP/1.1 408 Request Timeout" (status_line sender);
+  int "failures of the backend" 0 !failures
+
+(* A response that has come from the backend takes no place while the client reads it. *)
+let early_returns () =
+  let handler _ = Server.string (String.make 10_000 'x') in
+  let serve _ = Some (fun d -> Server.connection d handler) in
+  with_backends ~max_requests:1 ~wait_seconds:60. serve [ "http://a" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  (* Of so many responses some don't fit where they wait to be read. *)
+  let many = String.concat "" (List.init 200 (fun _ -> get "/")) in
+  let d = begin_ scope proxy many in
+  let waits () = List.map (fun (_, _, n) -> n) (Proxy.backends proxy) = [ 0 ] in
+  Soil.Clock.sleep 0.05;
+  until waits;
+  string "beside it" "200" (status_of proxy (get "/"));
+  D.close d
 
 (* Backends at one address, of which one has all its requests. *)
 let one_address () =
@@ -333,4 +599,13 @@ let tests =
     in_run "paths above a backend's" climbing;
     in_run "invented fields" invented_fields;
     in_run "backends at one address" one_address;
+    in_run "open quotes" open_quotes;
+    in_run "TRACE" traces;
+    in_run "tolerated responses" tolerated_responses;
+    in_run "tunnels" tunnels;
+    in_run "refused upgrades" refused_upgrades;
+    in_run "shares of clients" shares;
+    in_run "slow uploads" slow_uploads;
+    in_run "clients that stall" stalls;
+    in_run "responses that have come" early_returns;
   ]
