@@ -163,6 +163,22 @@ impl Net {
         }
     }
 
+    /// Whether an address is that of a neighbor on the link of an interface: within a prefix that
+    /// is on-link, or the gateway of a route. Providers give a host a prefix of its own, /32, and a
+    /// gateway outside of it.
+    pub(crate) fn is_on_link(&self, interface: usize, address: IpAddr) -> bool {
+        self.routes.entries.iter().any(|entry| {
+            entry.interface == interface
+                && match entry.gateway {
+                    Some(gateway) => gateway == address,
+                    None => {
+                        entry.network.is_ipv4() == address.is_ipv4()
+                            && common_prefix(entry.network, address) >= entry.prefix_len
+                    }
+                }
+        })
+    }
+
     fn interface_of(&self, address: IpAddr) -> Option<usize> {
         self.interfaces
             .iter()

@@ -164,6 +164,63 @@ fn the_first_packet_to_a_neighbor_is_not_lost() {
     }
 }
 
+/// RFC 1122, 3.3.1.1: a gateway of a route is on the link, within a prefix of ours or not. Its own
+/// requests and its gratuitous ARP are taken, and other hosts outside of the prefix stay strangers.
+#[test]
+fn a_gateway_outside_of_our_prefix_is_a_neighbor() {
+    for (own, gateway, to) in [
+        ("10.128.0.5/32", "10.128.0.1", "192.0.2.1:9"),
+        ("10.128.0.5/32", "172.31.1.1", "192.0.2.1:9"),
+        ("2001:db8::5/128", "fe80::1", "[2001:db8:9::1]:9"),
+        ("2001:db8::5/128", "2001:db8:1::1", "[2001:db8:9::1]:9"),
+        ("2001:db8::5/64", "2001:db8:1::1", "[2001:db8:9::1]:9"),
+    ] {
+        let config = InterfaceConfig {
+            gateways: vec![gateway.parse().expect("an address")],
+            ..fixed(&[own])
+        };
+        let Bench {
+            mut world,
+            mut host,
+        } = unconfigured(&config);
+        host.addresses = config.gateways.clone();
+        host.listen(&mut world, 10 * SECOND);
+        let any = address("[::]:0");
+        let socket = world.stacks[0].udp_bind(any).expect("free");
+        let send = |world: &mut World, text: &[u8]| {
+            let sent = world.stacks[0].udp_send_to(socket, text, address(to));
+            assert_eq!(sent, Ok(()), "{own} by {gateway}");
+        };
+        send(&mut world, b"out");
+        host.expect(&mut world, SECOND, |frame| {
+            Ip::parse(frame).filter(|ip| ip.payload.ends_with(b"out"))
+        });
+        let Ok(gateway) = gateway.parse::<std::net::Ipv4Addr>() else {
+            continue;
+        };
+        // It moves, and says so.
+        let gateway = gateway.octets();
+        let moved = arp(1, (OTHER, gateway), ([0; 6], gateway), EVERYONE);
+        host.send_frame(&mut world, &moved);
+        let stranger = arp(
+            1,
+            (HOST, [192, 0, 2, 7]),
+            ([0; 6], [192, 0, 2, 7]),
+            EVERYONE,
+        );
+        host.send_frame(&mut world, &stranger);
+        send(&mut world, b"moved");
+        let to = host.expect(&mut world, SECOND, |frame| {
+            let ip = Ip::parse(frame)?;
+            ip.payload.ends_with(b"moved").then(|| frame[..6].to_vec())
+        });
+        assert_eq!(to, OTHER);
+        let request = arp(1, (OTHER, gateway), ([0; 6], [10, 128, 0, 5]), EVERYONE);
+        host.send_frame(&mut world, &request);
+        assert_eq!(arps(&host.take(&mut world)).len(), 1);
+    }
+}
+
 /// RFC 1122, 2.3.2.1: a neighbor that moves is resolved again.
 #[test]
 fn a_neighbor_that_moves_is_found() {

@@ -111,13 +111,10 @@ impl Net {
             None => {}
         }
         let ours = state_of(self, arp.target.1) == Some(State::Valid);
+        let on_link = self.is_on_link(interface, IpAddr::V4(from));
         let Some(i) = self.interfaces.get_mut(interface) else {
             return Input::Done;
         };
-        let on_link = i
-            .addresses
-            .iter()
-            .any(|a| a.on_link && a.cidr.contains(IpAddr::V4(from)));
         let mut ready = alloc::vec::Vec::new();
         if on_link && !from.is_unspecified() {
             i.neighbors.advertised(

@@ -8,7 +8,6 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::ip::interface::address::Address;
 use crate::ip::wire::header::{IPV4_LEN, is_group, v4};
 use crate::ip::{LOOPBACK, Net, Origin};
 use crate::types::is_unicast_v4;
@@ -82,8 +81,7 @@ impl Net {
             .filter(|_| interface != LOOPBACK)?;
         let on_link = match target {
             IpAddr::V4(v4) => {
-                let near = |a: &Address| a.on_link && a.cidr.contains(target);
-                is_unicast_v4(v4) && !i.is_broadcast(v4) && i.addresses.iter().any(near)
+                is_unicast_v4(v4) && !i.is_broadcast(v4) && self.is_on_link(interface, target)
             }
             // RFC 4861, 8.1: a router by its link-local address, or the destination itself.
             IpAddr::V6(v6) => v6.is_unicast_link_local() || target == destination,
