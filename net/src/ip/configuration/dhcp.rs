@@ -1,15 +1,18 @@
 //! The DHCPv4 client (RFC 2131): its states and messages.
 
+mod reply;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
+use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress};
 
-use super::search_list::domain_names;
+use self::reply::Reply;
+use super::search_list::{NAME_MAX, NAMES, domain_names};
 use crate::ip::random::Random;
 use crate::ip::wire::header::Mac;
-use crate::types::{Cidr, be16, is_unicast_v4};
+use crate::types::{Cidr, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
 /// Timeout of the first request; it doubles each time. RFC 2131, 4.1 begins with 4 s, but the first
@@ -32,6 +35,11 @@ const ROUTES: usize = 16;
 /// Requested options: mask, classless routes (before the router, RFC 3442), router, servers,
 /// domain, MTU, broadcast address, times, search list.
 const PARAMETERS: [u8; 10] = [1, 121, 3, 6, 15, 26, 51, 58, 59, 119];
+
+/// Messages of servers (RFC 2132, 9.6).
+const OFFER: u8 = 2;
+const ACK: u8 = 5;
+const NAK: u8 = 6;
 
 /// A lease as the server gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +88,10 @@ pub(crate) struct Client {
     /// When a message is due, or the lease ends.
     at_ns: u64,
     tries: u32,
+    /// Whether requests of a client without an address ask for broadcast replies (RFC 2131, 4.1).
+    /// Some servers answer only these, others only those without the flag: it alternates until one
+    /// answers.
+    broadcast: bool,
     pub(crate) lease: Option<Lease>,
     server: Ipv4Addr,
     t2_ns: u64,
@@ -97,6 +109,7 @@ impl Client {
             began_ns: now_ns,
             at_ns: now_ns,
             tries: 0,
+            broadcast: false,
             lease: None,
             server: Ipv4Addr::UNSPECIFIED,
             t2_ns: 0,
@@ -180,7 +193,10 @@ impl Client {
                     self.began_ns = now_ns;
                 }
                 self.put_off(now_ns, random);
-                self.message(self.xid, DhcpMessageType::Discover, now_ns, |_| {})
+                let broadcast = self.broadcast;
+                self.message(self.xid, DhcpMessageType::Discover, now_ns, |repr| {
+                    repr.broadcast = broadcast;
+                })
             }
             State::Requesting { .. } if self.tries >= REQUESTS => {
                 self.restart(now_ns);
@@ -188,7 +204,9 @@ impl Client {
             }
             State::Requesting { address, server } => {
                 self.put_off(now_ns, random);
+                let broadcast = self.broadcast;
                 self.message(self.xid, DhcpMessageType::Request, now_ns, |repr| {
+                    repr.broadcast = broadcast;
                     repr.requested_ip = Some(address);
                     repr.server_identifier = Some(server);
                 })
@@ -216,6 +234,8 @@ impl Client {
     /// 4.1).
     fn put_off(&mut self, now_ns: u64, random: &mut Random) {
         let wait_ns = (RETRY_NS << self.tries.min(5)).min(RETRY_MAX_NS);
+        // The last one wasn't answered.
+        self.broadcast ^= self.tries > 0;
         self.tries += 1;
         self.at_ns = now_ns + wait_ns - SECOND / 2 + random.below(SECOND);
     }
@@ -287,24 +307,19 @@ impl Client {
 
     /// Handles a server's message.
     pub(crate) fn input(&mut self, payload: &[u8], now_ns: u64) {
-        let Ok(packet) = DhcpPacket::new_checked(payload) else {
+        let Some(reply) = Reply::parse(payload) else {
             return;
         };
-        let Ok(repr) = DhcpRepr::parse(&packet) else {
-            return;
-        };
-        if repr.transaction_id != self.xid
-            || repr.client_hardware_address != EthernetAddress(self.mac)
-        {
+        if reply.xid != self.xid || reply.hardware != self.mac {
             return;
         }
-        let server = repr.server_identifier;
-        match (self.state, repr.message_type) {
-            (State::Selecting, DhcpMessageType::Offer) if self.tries > 0 => {
+        let server = reply.address(54);
+        match (self.state, reply.byte(53)) {
+            (State::Selecting, Some(OFFER)) if self.tries > 0 => {
                 let Some(server) = server else { return };
-                if is_leasable(repr.your_ip) && is_unicast_v4(server) {
+                if is_leasable(reply.address) && is_unicast_v4(server) {
                     self.state = State::Requesting {
-                        address: repr.your_ip,
+                        address: reply.address,
                         server,
                     };
                     self.tries = 0;
@@ -313,25 +328,23 @@ impl Client {
             }
             // Ignores other servers about this one's offer.
             (State::Requesting { server: chosen, .. }, _) if server != Some(chosen) => {}
-            (State::Requesting { .. }, DhcpMessageType::Nak)
-            | (State::Renewing | State::Rebinding, DhcpMessageType::Nak) => {
+            (State::Requesting { .. } | State::Renewing | State::Rebinding, Some(NAK)) => {
                 // RFC 2131, 3.1 (4) and 4.4.5: at once. The delay bounds the rate for a server that
                 // does nothing else.
                 self.restart(now_ns.saturating_add(SECOND));
             }
-            (
-                State::Requesting { .. } | State::Renewing | State::Rebinding,
-                DhcpMessageType::Ack,
-            ) => self.acknowledged(&packet, &repr, now_ns),
+            (State::Requesting { .. } | State::Renewing | State::Rebinding, Some(ACK)) => {
+                self.acknowledged(&reply, now_ns);
+            }
             _ => {}
         }
     }
 
-    fn acknowledged(&mut self, packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>, now_ns: u64) {
-        let Some(lease_s) = repr.lease_duration else {
+    fn acknowledged(&mut self, reply: &Reply, now_ns: u64) {
+        let Some(lease_s) = reply.u32(51) else {
             return;
         };
-        let Some(lease) = lease(packet, repr) else {
+        let Some(lease) = lease(reply) else {
             return;
         };
         let lease_s = lease_s.max(LEASE_MIN_S);
@@ -343,26 +356,27 @@ impl Client {
             }
         };
         // RFC 2131, 4.4.5: by default T1 is half of the lease, T2 seven eighths.
-        let t2_s = repr
-            .rebind_duration
+        let t2_s = reply
+            .u32(59)
             .filter(|t2| (2..lease_s).contains(t2))
             .unwrap_or(if lease_s == u32::MAX {
                 lease_s
             } else {
                 lease_s - lease_s / 8
             });
-        let t1_s = repr
-            .renew_duration
-            .filter(|t1| (1..t2_s).contains(t1))
-            .unwrap_or(if lease_s == u32::MAX {
-                lease_s
-            } else {
-                lease_s / 2
-            });
+        let t1_s =
+            reply
+                .u32(58)
+                .filter(|t1| (1..t2_s).contains(t1))
+                .unwrap_or(if lease_s == u32::MAX {
+                    lease_s
+                } else {
+                    lease_s / 2
+                });
         self.until_ns = time(lease_s);
         self.t2_ns = time(t2_s);
         self.at_ns = time(t1_s);
-        self.server = repr.server_identifier.unwrap_or(self.server);
+        self.server = reply.address(54).unwrap_or(self.server);
         self.lease = Some(lease);
         self.state = State::Bound;
         self.tries = 0;
@@ -370,40 +384,27 @@ impl Client {
 }
 
 /// The lease in an acknowledgement.
-fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
-    let mask = repr.subnet_mask.unwrap_or_else(|| classful(repr.your_ip));
+fn lease(reply: &Reply) -> Option<Lease> {
+    let mask = reply.address(1).unwrap_or_else(|| classful(reply.address));
     // A non-contiguous mask is ignored.
     let prefix_len = mask.to_bits().leading_ones() as u8;
     if mask.to_bits().count_ones() != u32::from(prefix_len) {
         return None;
     }
+    let list = |code| reply.get(code).unwrap_or_default();
     let mut lease = Lease {
-        address: Cidr::new(IpAddr::V4(repr.your_ip), prefix_len)
+        address: Cidr::new(IpAddr::V4(reply.address), prefix_len)
             .ok()
-            .filter(|_| is_leasable(repr.your_ip))?,
-        routers: Vec::new(),
-        routes: Vec::new(),
-        dns_servers: Vec::new(),
-        search: Vec::new(),
-        mtu: None,
+            .filter(|_| is_leasable(reply.address))?,
+        routers: addresses(list(3), ROUTERS),
+        routes: routes(list(121)),
+        dns_servers: addresses(list(6), SERVERS),
+        search: domain_names(list(119)),
+        // RFC 2132, 5.1 allows 68, which leaves too little room for data in practice.
+        mtu: reply.u16(26).map(usize::from).filter(|mtu| *mtu >= 576),
     };
-    let mut domain = None;
-    for DhcpOption { kind, data } in packet.options() {
-        match kind {
-            3 => lease.routers = addresses(data, ROUTERS),
-            6 => lease.dns_servers = addresses(data, SERVERS),
-            15 => domain = text(data),
-            26 => {
-                // RFC 2132, 5.1 allows 68, which leaves too little room for data in practice.
-                lease.mtu = be16(data, 0).map(usize::from).filter(|mtu| *mtu >= 576);
-            }
-            119 => lease.search = domain_names(data),
-            121 => lease.routes = routes(data),
-            _ => {}
-        }
-    }
     if lease.search.is_empty() {
-        lease.search.extend(domain);
+        lease.search = words(list(15));
     }
     if !lease.routes.is_empty() {
         // RFC 3442: the router option is then ignored.
@@ -434,10 +435,15 @@ fn addresses(data: &[u8], limit: usize) -> Vec<Ipv4Addr> {
         .collect()
 }
 
-fn text(data: &[u8]) -> Option<String> {
+/// The domain name of option 15, up to a zero byte. Servers that can't send option 119 put a list
+/// of domains there, separated by spaces.
+fn words(data: &[u8]) -> Vec<String> {
     let data = data.split(|byte| *byte == 0).next().unwrap_or_default();
-    let plain = !data.is_empty() && data.iter().all(u8::is_ascii_graphic);
-    plain.then(|| data.iter().map(|byte| char::from(*byte)).collect())
+    let words = data.split(|byte| *byte == b' ').filter(|word| {
+        (1..=NAME_MAX).contains(&word.len()) && word.iter().all(u8::is_ascii_graphic)
+    });
+    let text = |word: &[u8]| word.iter().map(|byte| char::from(*byte)).collect();
+    words.map(text).take(NAMES).collect()
 }
 
 /// Classless static routes (RFC 3442): prefix length, significant octets of the destination, and a

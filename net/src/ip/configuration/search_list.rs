@@ -4,8 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Maximum number of names from one list, and their length (RFC 1035, 2.3.4).
-const NAMES: usize = 8;
-const NAME_MAX: usize = 253;
+pub(super) const NAMES: usize = 8;
+pub(super) const NAME_MAX: usize = 253;
 
 /// The names of a list in the form of RFC 1035, 4.1.4: pointers lead backwards into the list
 /// itself. Skips padding, and stops at the first error.

@@ -38,6 +38,11 @@ impl Lab {
 
     /// The server's reply: type, address, further options.
     fn answer(&mut self, kind: u8, options: &[u8]) {
+        self.answer_with(kind, options, &[], &[]);
+    }
+
+    /// The same, with contents of the fields `sname` and `file`.
+    fn answer_with(&mut self, kind: u8, options: &[u8], sname: &[u8], file: &[u8]) {
         let mut message = vec![0; 240];
         message[0] = 2;
         message[1] = 1;
@@ -45,6 +50,8 @@ impl Lab {
         message[4..8].copy_from_slice(&self.client.xid.to_be_bytes());
         message[16..20].copy_from_slice(&[10, 0, 0, 7]);
         message[28..34].copy_from_slice(&MAC);
+        message[44..44 + sname.len()].copy_from_slice(sname);
+        message[108..108 + file.len()].copy_from_slice(file);
         message[236..240].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
         message.extend([53, 1, kind, 54, 4]);
         message.extend(SERVER.octets());
@@ -165,6 +172,94 @@ fn options_of_a_lease() {
     assert_eq!((lease.search, lease.mtu), (vec!["a.b".into()], Some(1280)));
     // Infinite.
     assert_eq!(lab.client.next_ns(), u64::MAX);
+}
+
+#[test]
+fn rfc2132_section_9_3_options_are_read_from_all_fields_that_have_them() {
+    let sname = [6, 4, 10, 0, 0, 53, 15, 3, b'a', b'.', b'b', 255];
+    let file = [
+        1, 4, 255, 255, 0, 0, 3, 4, 10, 0, 0, 1, 51, 4, 0, 0, 1, 0, 255,
+    ];
+    for (overload, expected) in [
+        (1, Some((16, 1, 0, 0))),
+        // The lease time is in `file`.
+        (2, None),
+        (3, Some((16, 1, 1, 1))),
+        (0, None),
+    ] {
+        let mut lab = Lab::new();
+        lab.next();
+        lab.answer(2, &[]);
+        lab.next();
+        lab.answer_with(5, &[52, 1, overload], &sname, &file);
+        let found = lab.client.lease.as_ref().map(|lease| {
+            let (servers, search) = (lease.dns_servers.len(), lease.search.len());
+            (
+                lease.address.prefix_len,
+                lease.routers.len(),
+                servers,
+                search,
+            )
+        });
+        assert_eq!(found, expected, "overload {overload}");
+    }
+}
+
+#[test]
+fn rfc3396_parts_of_an_option_are_one() {
+    let list = b"\x04corp\x07example\0\x03lab\xc0\x05";
+    for at in 0..=list.len() {
+        let mut lab = Lab::new();
+        lab.next();
+        lab.answer(2, &[]);
+        lab.next();
+        let mut options = vec![51, 4, 0, 0, 1, 0];
+        for part in [&list[..at], &list[at..]] {
+            options.extend([119, part.len() as u8]);
+            options.extend(part);
+        }
+        lab.answer(5, &options);
+        let lease = lab.client.lease.as_ref().expect("a lease");
+        assert_eq!(
+            lease.search,
+            ["corp.example", "lab.example"],
+            "split at {at}"
+        );
+    }
+}
+
+#[test]
+fn a_domain_name_may_be_a_list_and_end_with_a_zero_byte() {
+    let lease = |domain: &[u8]| {
+        let mut lab = Lab::new();
+        lab.next();
+        lab.answer(2, &[]);
+        lab.next();
+        let mut options = vec![51, 4, 0, 0, 1, 0, 15, domain.len() as u8];
+        options.extend(domain);
+        lab.answer(5, &options);
+        lab.client.lease.expect("a lease").search
+    };
+    assert_eq!(lease(b"corp.example\0"), ["corp.example"]);
+    assert_eq!(
+        lease(b"corp.example lab.corp.example"),
+        ["corp.example", "lab.corp.example"]
+    );
+    assert_eq!(lease(b"a\x1b[2J b"), ["b"]);
+    assert!(lease(b"\0").is_empty());
+}
+
+#[test]
+fn rfc2131_section_4_1_the_broadcast_flag_alternates_until_it_is_answered() {
+    let flag = |message: &Message| message.payload[10] == 0x80;
+    let mut lab = Lab::new();
+    let flags: Vec<bool> = (0..6).map(|_| flag(&lab.next().1)).collect();
+    assert_eq!(flags, [false, true, false, true, false, true]);
+    // The request has the flag of the discovery that was answered.
+    lab.answer(2, &[]);
+    let (kind, request) = lab.next();
+    assert_eq!((kind, flag(&request)), (DhcpMessageType::Request, true));
+    assert!(!flag(&lab.next().1));
 }
 
 #[test]
