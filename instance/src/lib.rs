@@ -48,6 +48,9 @@ pub const MAX_DOCUMENT: usize = 256 << 10;
 
 /// Maximum number of bytes of an identifier or of a host name.
 const MAX_NAME: usize = 255;
+/// Maximum lengths of a host name and of its labels (RFC 1035, 2.3.4).
+const MAX_HOST_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
 /// Maximum number of entries of [`Instance::ignored`], and of characters in each.
 const MAX_IGNORED: usize = 16;
 const MAX_NOTE: usize = 160;
@@ -147,15 +150,20 @@ impl Instance {
         self.id = self.name("instance id", id).unwrap_or_default();
     }
 
-    /// Takes the host name, if it is one: letters, digits, `-` and `.` (RFC 1123, section 2.1).
+    /// Takes the host name: letters, digits, `-` and `.` (RFC 952, RFC 1123, 2.1). What else people
+    /// write, as in `my server` or `web_1`, becomes `-`, and is told.
     fn set_host_name(&mut self, name: &str) {
         let name = name.trim();
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if name.bytes().all(valid) && name.len() <= MAX_NAME && !name.starts_with(['-', '.']) {
-            self.host_name = String::from(name);
-        } else {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let valid = valid_host_name(name);
+        if valid.is_empty() && !name.is_empty() {
             self.ignore(format!("the host name \"{name}\", which isn't valid"));
+        } else if valid != name {
+            self.ignore(format!(
+                "the host name \"{name}\", which isn't valid (RFC 1123): \"{valid}\" is used"
+            ));
         }
+        self.host_name = valid;
     }
 
     fn name(&mut self, what: &str, text: &str) -> Option<String> {
@@ -185,6 +193,31 @@ impl Instance {
     /// Notes something that is ignored.
     fn ignore(&mut self, note: String) {
         note_ignored(&mut self.ignored, note);
+    }
+}
+
+/// The host name for `name`: in each label what a label can't contain becomes a hyphen, none at
+/// either end. Empty if nothing is left, or if it is too long.
+fn valid_host_name(name: &str) -> String {
+    let separates = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let label = |label: &str| {
+        let words: Vec<&str> = label
+            .split(separates)
+            .filter(|word| !word.is_empty())
+            .collect();
+        String::from(words.join("-").trim_matches('-'))
+    };
+    let labels: Vec<String> = name
+        .split('.')
+        .map(label)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let fits = labels.iter().all(|label| label.len() <= MAX_LABEL);
+    let name = labels.join(".");
+    if fits && name.len() <= MAX_HOST_NAME {
+        name
+    } else {
+        String::new()
     }
 }
 
@@ -218,11 +251,36 @@ mod tests {
         let mut instance = Instance::new(Source::NoCloud);
         instance.set_host_name(" web-1.example.org\n");
         assert_eq!(instance.host_name, "web-1.example.org");
-        for wrong in ["a b", "-a", ".a", "a_b", "a\0b", &"a".repeat(256), "a;b"] {
+        assert!(instance.ignored.is_empty());
+        let long = ["a".repeat(64), "a.".repeat(128)];
+        for (given, expected) in [
+            ("xn--bcher-kva.example.", "xn--bcher-kva.example"),
+            ("my server", "my-server"),
+            ("web_1.example.org", "web-1.example.org"),
+            ("-a", "a"),
+            (".a", "a"),
+            ("a..b_", "a.b"),
+            ("a\0b", "a-b"),
+            ("a; b", "a-b"),
+            ("b\u{fc}cher", "b-cher"),
+            ("___", ""),
+            (&long[0], ""),
+            (&long[1], ""),
+            ("", ""),
+        ] {
             let mut instance = Instance::new(Source::NoCloud);
-            instance.set_host_name(wrong);
-            assert_eq!(instance.host_name, "", "{wrong}");
-            assert_eq!(instance.ignored.len(), 1, "{wrong}");
+            instance.set_host_name(given);
+            assert_eq!(instance.host_name, expected, "{given}");
+            let named = instance
+                .ignored
+                .iter()
+                .all(|note| note.contains("the host name"));
+            let told = usize::from(given.trim_end_matches('.') != expected);
+            assert!(
+                named && instance.ignored.len() == told,
+                "{given}: {:?}",
+                instance.ignored
+            );
         }
     }
 
