@@ -75,7 +75,7 @@ operations! {
     fn interface_status(id: InterfaceId) -> Option<InterfaceStatus>;
     fn configuration_generation() -> u32;
     fn source_address(remote: IpAddr) -> Result<IpAddr, Error>;
-    fn name_servers() -> Option<Vec<IpAddr>>;
+    fn name_servers() -> Option<Vec<SocketAddr>>;
     fn name_options() -> Option<(Vec<String>, usize)>;
     fn known_addresses(name: &str) -> Vec<IpAddr>;
     fn interface_name(id: InterfaceId) -> String;

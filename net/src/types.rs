@@ -18,7 +18,7 @@ pub(crate) use cidr::{common_prefix, is_unicast_v4};
 pub use config::{Config, RandomBits};
 pub use error::Error;
 pub use handle::Handle;
-pub use interface::{Counters, Dhcp, InterfaceConfig, InterfaceId, InterfaceStatus};
+pub use interface::{Counters, Dhcp, InterfaceConfig, InterfaceId, InterfaceStatus, name_server};
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };

@@ -16,7 +16,7 @@ pub type Result<T> = core::result::Result<T, Errno>;
 /// Linux's error number for `error`.
 pub fn errno(error: Error) -> Errno {
     match error {
-        Error::NotFound => libc::ENOENT,
+        Error::NotFound | Error::NoSuchHost => libc::ENOENT,
         Error::Closed => libc::EBADF,
         Error::Exists => libc::EEXIST,
         Error::NotDirectory => libc::ENOTDIR,
@@ -43,7 +43,11 @@ pub fn errno(error: Error) -> Errno {
         Error::Unreachable => libc::EHOSTUNREACH,
         Error::NoNetwork => libc::ENETDOWN,
         Error::MessageTooLong => libc::EMSGSIZE,
-        Error::Corrupt | Error::Io | Error::NoEntropy | Error::TimedOut => libc::EIO,
+        Error::Corrupt
+        | Error::Io
+        | Error::NoEntropy
+        | Error::TimedOut
+        | Error::NameServerFailure => libc::EIO,
         _ => libc::EINVAL,
     }
 }

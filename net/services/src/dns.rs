@@ -19,22 +19,27 @@ mod stream;
 mod tests;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use core::fmt;
 
-pub use lookup::{LookupId, Resolver};
+pub use lookup::{LookupId, Resolver, name_servers};
 pub use message::RecordData;
 pub use order::sort_addresses;
 
 /// Maximum number of aliases followed for one name.
-const ALIASES_MAX: usize = 8;
+/// Chains of content networks have ten.
+const ALIASES_MAX: usize = 16;
 /// Maximum number of concurrent lookups.
 const LOOKUPS_MAX: usize = 256;
 
 /// One record of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsRecord {
+    /// The name that it belongs to, as text without a final dot: the canonical name of the one that
+    /// was looked up (RFC 1034, 3.6.2). Shared by the records of an answer.
+    pub owner: Arc<str>,
     /// Remaining validity in seconds.
     pub ttl: u32,
     /// Type-specific data (RDATA).
@@ -52,6 +57,7 @@ impl DnsRecord {
                 .iter()
                 .map(|string| string.len() + size_of::<Vec<u8>>())
                 .sum(),
+            RecordData::Message(message) => message.len(),
         };
         size_of::<DnsRecord>() + data
     }
@@ -76,6 +82,8 @@ pub enum LookupError {
     ServerFailure,
     /// No name server responded in time.
     TimedOut,
+    /// More than 16 aliases in a row, or a loop of them.
+    TooManyAliases,
     /// Too many concurrent lookups, or no port is left.
     TooMany,
     /// Unknown lookup.
@@ -91,6 +99,9 @@ impl fmt::Display for LookupError {
             LookupError::NoServer => "no name server configured",
             LookupError::ServerFailure => "name servers failed",
             LookupError::TimedOut => "no name server answered",
+            LookupError::TooManyAliases => {
+                "more than 16 aliases (CNAME) in a row, or a loop of them"
+            }
             LookupError::TooMany => "too many lookups",
             LookupError::Unknown => "no such lookup",
         })
@@ -104,6 +115,8 @@ impl core::error::Error for LookupError {}
 pub enum Family {
     /// IPv4, and IPv6 if an interface has an address with more than link-local scope.
     Any,
+    /// IPv4 and IPv6, whatever addresses the interfaces have.
+    Both,
     /// A records.
     V4,
     /// AAAA records.
@@ -130,7 +143,8 @@ pub enum RecordType {
 /// Options of lookups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsOptions {
-    /// Search domains for names without a final dot, at most six.
+    /// Search domains for names without a final dot, at most six. If empty, those of the interfaces
+    /// (DHCP, router advertisements).
     pub search: Vec<String>,
     /// A name with at least this many dots is tried as it is before the domains of `search`; others
     /// after them.

@@ -20,7 +20,7 @@ use alloc::boxed::Box;
 
 pub use dns::{
     DnsOptions, DnsRecord, Family, LookupError, LookupId, RecordData, RecordType, Resolver,
-    sort_addresses,
+    name_servers, sort_addresses,
 };
 
 /// The transport of the services' sockets. With the feature `stack` it is the stack of `net`, and

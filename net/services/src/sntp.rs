@@ -91,24 +91,28 @@ impl Client {
             State::Idle(at_ns) if at_ns > now_ns => {}
             State::Idle(_) => self.start(stack, resolver, now_ns, &mut polled),
             State::Naming(lookup) => self.named(stack, resolver, lookup, now_ns, &mut polled),
-            State::Asking {
-                socket,
-                server,
-                cookie,
-                sent_ns,
-            } => {
-                sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
-                let over = now_ns >= sent_ns.saturating_add(TIMEOUT_NS);
-                if sample.is_some() || over || self.refused {
-                    // The handle is ours.
-                    let _ = stack.close(socket);
-                    let wait_ns = match sample {
-                        Some(_) => INTERVAL_MAX_NS,
-                        None => self.interval_ns,
-                    };
-                    self.interval_ns = (wait_ns * 2).min(INTERVAL_MAX_NS);
-                    self.state = State::Idle(sent_ns.saturating_add(wait_ns));
-                }
+            State::Asking { .. } => {}
+        }
+        // Also right after a query: a transport may report what arrives only after a try to
+        // receive.
+        if let State::Asking {
+            socket,
+            server,
+            cookie,
+            sent_ns,
+        } = self.state
+        {
+            sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
+            let over = now_ns >= sent_ns.saturating_add(TIMEOUT_NS);
+            if sample.is_some() || over || self.refused {
+                // The handle is ours.
+                let _ = stack.close(socket);
+                let wait_ns = match sample {
+                    Some(_) => INTERVAL_MAX_NS,
+                    None => self.interval_ns,
+                };
+                self.interval_ns = (wait_ns * 2).min(INTERVAL_MAX_NS);
+                self.state = State::Idle(sent_ns.saturating_add(wait_ns));
             }
         }
         polled.next_ns = match self.state {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Stack;
 use crate::ip::FilterRule;
@@ -122,7 +122,7 @@ impl Stack {
     }
 
     /// The name servers of the system, in order. `None`: a stack has those of its interfaces.
-    pub const fn name_servers(&self) -> Option<Vec<IpAddr>> {
+    pub const fn name_servers(&self) -> Option<Vec<SocketAddr>> {
         None
     }
 

@@ -96,10 +96,7 @@ fn dhcp_gives_address_gateway_and_servers_and_renews_the_lease() {
     let status = world.stacks[0].interface_status(id).unwrap();
     assert!(status.addresses.contains(&"10.0.0.7/24".parse().unwrap()));
     assert_eq!(status.gateways, [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 254))]);
-    assert_eq!(
-        status.dns_servers,
-        [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 253))]
-    );
+    assert_eq!(status.dns_servers, [address("10.0.0.253:53")]);
     assert!(world.now_ns < 100 * MS, "{} ms", world.now_ns / MS);
     // The lease is renewed as long as the server responds.
     let end_ns = world.now_ns + 10 * u64::from(LEASE_S) * SECOND;
@@ -316,7 +313,7 @@ fn rfc4191_rfc8106_and_rfc4861_options_of_routers() {
     scripts[0].inject(&other);
     world.advance(SECOND);
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
-    assert_eq!(status.dns_servers, [ip("fd00::53")]);
+    assert_eq!(status.dns_servers, [address("[fd00::53]:53")]);
     assert_eq!(status.search_domains, ["lan"]);
     assert_eq!(status.gateways, [ip("fe80::a"), ip("fe80::9")]);
     let way = |world: &World, to: &str| {

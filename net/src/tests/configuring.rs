@@ -97,7 +97,7 @@ fn rfc8415_section_18_a_lease_is_asked_for_used_renewed_and_lost() {
     let until = world.now_ns / SECOND;
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
     assert!(status.addresses.contains(&"fd00::7/128".parse().unwrap()));
-    assert_eq!(status.dns_servers, [ip("fd00::53")]);
+    assert_eq!(status.dns_servers, [address("[fd00::53]:53")]);
     assert_eq!(
         lifetimes(&world, "fd00::7"),
         Some((until + 1000, until + 2000))

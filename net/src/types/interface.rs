@@ -2,9 +2,28 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Cidr;
+
+/// The port of name servers (RFC 1035, 4.2).
+const DNS: u16 = 53;
+
+/// The name server in `text`: an address, and perhaps a port after `:`, which IPv6 needs brackets
+/// for. `None` if it is neither.
+pub fn name_server(text: &str) -> Option<SocketAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match bare {
+        Some(v6) => Some(SocketAddr::new(IpAddr::V6(v6.parse().ok()?), DNS)),
+        None => {
+            let alone = text.parse().map(|address| SocketAddr::new(address, DNS));
+            alone.or_else(|_| text.parse()).ok()
+        }
+    }
+    .filter(|server| server.port() != 0)
+}
 
 /// Identifies an interface; valid as long as the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +55,7 @@ pub struct InterfaceConfig {
     /// Static gateways, at most one per family.
     pub gateways: Vec<IpAddr>,
     /// Static name servers, before those of DHCP. At most four are used.
-    pub dns_servers: Vec<IpAddr>,
+    pub dns_servers: Vec<SocketAddr>,
     /// Create temporary IPv6 addresses beside those from advertised prefixes, and prefer them for
     /// outgoing connections (RFC 8981).
     pub temporary_addresses: bool,
@@ -99,7 +118,7 @@ pub struct InterfaceStatus {
     /// Its gateways.
     pub gateways: Vec<IpAddr>,
     /// Its name servers.
-    pub dns_servers: Vec<IpAddr>,
+    pub dns_servers: Vec<SocketAddr>,
     /// Search domains for short names, from DHCP and router advertisements.
     pub search_domains: Vec<String>,
     /// The state of DHCP.

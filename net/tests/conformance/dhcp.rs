@@ -191,7 +191,10 @@ fn four_messages_give_an_address() {
     let status = status(&world);
     assert_eq!(status.dhcp, Dhcp::Bound);
     assert_eq!(status.gateways, [IpAddr::V4(SERVER)]);
-    assert_eq!(status.dns_servers, [IpAddr::V4(SERVER)]);
+    assert_eq!(
+        status.dns_servers,
+        [SocketAddr::new(IpAddr::V4(SERVER), 53)]
+    );
     assert!(leased(&world));
 }
 
@@ -435,6 +438,38 @@ fn the_routes_of_a_lease_are_taken() {
     };
     assert_eq!(found([10, 9, 0, 0], 16), Some(None));
     assert_eq!(found([172, 16, 0, 0], 12), Some(Some([10, 0, 0, 8].into())));
+}
+
+/// Google's, Hetzner's and OVH's networks: an address of its own prefix, /32, with a gateway
+/// outside of it, by the router option or by routes (RFC 3442). Packets leave by the gateway.
+#[test]
+fn a_gateway_outside_of_the_prefix_is_a_neighbor() {
+    let gateway = [10, 128, 0, 1];
+    let router = [&[3, 4], &gateway[..]].concat();
+    let host_route = [&[121, 14, 32], &gateway[..], &[0; 4], &[0], &gateway[..]].concat();
+    let default_only = [&[121, 5, 0], &gateway[..]].concat();
+    for option in [router, host_route, default_only] {
+        let (mut world, mut host) = begin();
+        host.addresses = vec![gateway.into()];
+        let mut lease = vec![53, 1, OFFER, 54, 4];
+        lease.extend(SERVER.octets());
+        lease.extend([1, 4, 255, 255, 255, 255, 51, 4, 0, 0, 14, 16]);
+        lease.extend(&option);
+        for kind in [OFFER, ACKNOWLEDGE] {
+            let message = next(&mut host, &mut world, 20 * SECOND);
+            lease[2] = kind;
+            host.send_frame(&mut world, &answer(&message, LEASED, &lease));
+        }
+        host.listen(&mut world, 10 * SECOND);
+        let port = world.stacks[0].udp_bind("0.0.0.0:9".parse().expect("an address"));
+        let to = "192.0.2.1:9".parse().expect("an address");
+        let sent = world.stacks[0].udp_send_to(port.expect("free"), b"out", to);
+        assert_eq!(sent, Ok(()), "{option:?}");
+        let packet = host.expect(&mut world, SECOND, |frame| {
+            Ip::parse(frame).filter(|ip| ip.payload.ends_with(b"out"))
+        });
+        assert_eq!(packet.from, IpAddr::V4(LEASED), "{option:?}");
+    }
 }
 
 /// RFC 2131, 4.1 and 4.4.1; RFC 2132, 9.3: replies to others, broken ones, and ones with invalid

@@ -55,7 +55,7 @@ impl Target {
             gateways: ["10.0.0.9", "fd00::9"]
                 .map(|text| text.parse().expect("an address"))
                 .to_vec(),
-            dns_servers: ["10.0.0.9", "fd00::9"]
+            dns_servers: ["10.0.0.9:53", "[fd00::9]:53"]
                 .map(|text| text.parse().expect("an address"))
                 .to_vec(),
             ..InterfaceConfig::dynamic()

@@ -90,8 +90,23 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
                 .map(|()| 0)
         }),
         n::GETSOCKOPT => with(a, |_, it| get(it, b as i32, c as i32, d, e)),
+        resolver::RESOLVE_NAME => resolve(a, b, c as i32, d, e),
+        resolver::EXCHANGE_DNS => exchange(a, b, c, d),
         _ => return None,
     })
+}
+
+/// The addresses of the name of `len` bytes at `name`, at `start`, where there is `room`.
+fn resolve(name: u64, len: u64, family: i32, start: u64, room: u64) -> Result<u64> {
+    let name = core::str::from_utf8(bytes(name, len)?).map_err(|_| libc::ENOENT)?;
+    let found = resolver::resolve(name, family, bytes_mut(start, room)?)?;
+    Ok(found as u64)
+}
+
+/// The response to the DNS query of `len` bytes at `query`, at `start`, where there is `room`.
+fn exchange(query: u64, len: u64, start: u64, room: u64) -> Result<u64> {
+    let found = resolver::exchange(bytes(query, len)?, bytes_mut(start, room)?)?;
+    Ok(found as u64)
 }
 
 /// Runs `f` on the socket of a descriptor; [`libc::ENOTSOCK`] for other descriptors.

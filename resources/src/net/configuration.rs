@@ -10,12 +10,12 @@
 use super::ip_parameter;
 use crate::current::Current;
 use ::instance::Network;
-use ::net::{Cidr, Congestion, InterfaceConfig};
+use ::net::{Cidr, Congestion, InterfaceConfig, name_server};
 use ::services::{DnsOptions, Resolver};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 use platform::error::{Error, Failure};
 use platform::{Metadata, System};
@@ -62,10 +62,6 @@ fn completed(
         .into_iter()
         .flatten()
         .collect();
-    let or = |given: Vec<IpAddr>, found: &[IpAddr]| match given.is_empty() {
-        true => found.to_vec(),
-        false => given,
-    };
     let servers = match found.dns_servers.is_empty() {
         true => &network.dns_servers,
         false => &found.dns_servers,
@@ -75,9 +71,31 @@ fn completed(
         dhcp: found.dhcp || addresses.is_empty(),
         slaac: found.slaac || addresses.is_empty(),
         addresses,
-        gateways: or(given.gateways, &gateways),
-        dns_servers: or(given.dns_servers, servers),
+        gateways: match given.gateways.is_empty() {
+            true => gateways,
+            false => given.gateways,
+        },
+        dns_servers: match given.dns_servers.is_empty() {
+            true => servers.iter().copied().map(server).collect(),
+            false => given.dns_servers,
+        },
         ..given
+    }
+}
+
+/// A name server at its usual port.
+pub fn server(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 53)
+}
+
+/// A name server in `SOIL_DNS`: with a port or without.
+struct Server(SocketAddr);
+
+impl FromStr for Server {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Server, ()> {
+        name_server(text).map(Server).ok_or(())
     }
 }
 
@@ -123,7 +141,11 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
     let text = |name| variable(name).unwrap_or_default();
     let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
     let mut gateways = list("SOIL_GATEWAY", &text("SOIL_GATEWAY"), "10.0.0.1")?;
-    let mut servers = list("SOIL_DNS", &text("SOIL_DNS"), "10.0.0.1")?;
+    let mut servers: Vec<Vec<Server>> = list(
+        "SOIL_DNS",
+        &text("SOIL_DNS"),
+        "10.0.0.1, 10.0.0.1:53 or [fd00::1]:53",
+    )?;
     let parameter = variable("ip").filter(|_| addresses.iter().all(Vec::is_empty));
     let count = addresses.len().max(gateways.len()).max(servers.len());
     let mut interfaces = Vec::new();
@@ -141,7 +163,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
             slaac: !fixed,
             addresses,
             gateways: part(&mut gateways, index),
-            dns_servers: part(&mut servers, index),
+            dns_servers: part(&mut servers, index).into_iter().map(|s| s.0).collect(),
             ..InterfaceConfig::default()
         });
     }
@@ -149,13 +171,11 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Fai
         let (index, mut config) = ip_parameter::parse(&text)?;
         interfaces.resize(count.max(index + 1), InterfaceConfig::dynamic());
         if let Some(interface) = interfaces.get_mut(index) {
-            for (list, given) in [
-                (&mut config.gateways, &mut interface.gateways),
-                (&mut config.dns_servers, &mut interface.dns_servers),
-            ] {
-                if !given.is_empty() {
-                    core::mem::swap(list, given);
-                }
+            if !interface.gateways.is_empty() {
+                config.gateways = core::mem::take(&mut interface.gateways);
+            }
+            if !interface.dns_servers.is_empty() {
+                config.dns_servers = core::mem::take(&mut interface.dns_servers);
             }
             *interface = config;
         }
@@ -259,7 +279,7 @@ pub fn read() -> Result<Configuration, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Configuration, names, parse};
+    use super::{Configuration, names, parse, server};
     use ::instance::{Interface, Network};
     use std::boxed::Box;
     use std::net::IpAddr;
@@ -326,13 +346,13 @@ mod tests {
             (false, false, 4)
         );
         assert_eq!(read.gateways, [ip("10.9.0.1"), ip("fd00::1")]);
-        assert_eq!(read.dns_servers, [ip("10.9.0.3")]);
+        assert_eq!(read.dns_servers, [server(ip("10.9.0.3"))]);
         let explicit = with(fixed.clone(), variables);
         assert_eq!(
             explicit.addresses,
             parse(variables).expect("valid").interface(0, MAC).addresses
         );
-        assert_eq!(explicit.dns_servers, Vec::<IpAddr>::new());
+        assert_eq!(explicit.dns_servers, []);
         let gateway = with(fixed.clone(), |name| {
             (name == "SOIL_GATEWAY").then(|| "10.9.0.7".to_string())
         });
@@ -363,17 +383,14 @@ mod tests {
             };
             parse(value).expect("valid")
         };
-        let texts = |list: &[std::net::IpAddr]| {
-            let texts = list.iter().map(ToString::to_string);
-            texts.collect::<std::vec::Vec<_>>()
-        };
         const PARAMETER: (&str, &str) =
             ("ip", "10.0.0.2::10.0.0.1:255.255.0.0:h:eth1:off:10.0.0.3");
         let cidr = |text: &str| text.parse::<::net::Cidr>().expect("address");
         let configured = read(&[PARAMETER, ("SOIL_DNS", ";9.9.9.9")]).interface(1, MAC);
         assert_eq!(configured.addresses, [cidr("10.0.0.2/16")]);
-        assert_eq!(texts(&configured.gateways), ["10.0.0.1"]);
-        assert_eq!(texts(&configured.dns_servers), ["9.9.9.9"]);
+        let address = |text: &str| text.parse::<IpAddr>().expect("address");
+        assert_eq!(configured.gateways, [address("10.0.0.1")]);
+        assert_eq!(configured.dns_servers, [server(address("9.9.9.9"))]);
         assert!(!configured.dhcp && read(&[PARAMETER]).interface(0, MAC).dhcp);
         // A variable's address leaves nothing of the parameter.
         let variable = read(&[("ip", "nonsense"), ("SOIL_IP", "10.0.0.9/24")]);
@@ -397,6 +414,40 @@ mod tests {
             failure.detail,
             "SOIL_DNS_NDOTS: \"x\" is not a number such as 1"
         );
+    }
+
+    /// Both families, with and without a port.
+    #[test]
+    fn a_name_server_may_have_a_port() {
+        let read = |text: &'static str| {
+            let read = parse(move |name| (name == "SOIL_DNS").then(|| text.to_string()));
+            read.map(|read| {
+                let servers = read.interface(0, MAC).dns_servers.into_iter();
+                servers.map(|server| server.to_string()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            read("1.2.3.4:5353, [::1]:53,9.9.9.9,fd00::1,[fd00::2]").expect("valid"),
+            [
+                "1.2.3.4:5353",
+                "[::1]:53",
+                "9.9.9.9:53",
+                "[fd00::1]:53",
+                "[fd00::2]:53"
+            ]
+        );
+        for wrong in [
+            "1.2.3.4:",
+            "1.2.3.4:0",
+            "1.2.3.4:65536",
+            "[::1",
+            "[1.2.3.4]",
+            "dns.example",
+        ] {
+            let failure = read(wrong).expect_err(wrong);
+            let beginning = std::format!("SOIL_DNS: \"{wrong}\" is not of the form 10.0.0.1, ");
+            assert!(failure.detail.starts_with(&beginning), "{}", failure.detail);
+        }
     }
 
     #[test]

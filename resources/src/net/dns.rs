@@ -4,9 +4,12 @@ use super::{Net, address, stack};
 use crate::Runtime;
 use crate::current::Current;
 use crate::types::{Int, Piece};
-use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
+pub use ::services::Family;
+use ::services::{DnsRecord, LookupError, LookupId, RecordData, RecordType, name_servers};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write;
 use core::net::IpAddr;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure};
@@ -19,6 +22,10 @@ enum Form {
     Addresses,
     /// The format of `soil_dns_query`.
     Records,
+    /// Addresses as above, after the name that they belong to: its length in one byte, and text.
+    Canonical,
+    /// A response to a query of the C library.
+    Message,
 }
 
 /// A pending lookup.
@@ -34,7 +41,9 @@ fn error(failure: LookupError) -> Error {
     match failure {
         LookupError::InvalidName => Error::InvalidName,
         LookupError::NotFound => Error::NoSuchHost,
-        LookupError::NoServer | LookupError::ServerFailure => Error::NameServerFailure,
+        LookupError::NoServer | LookupError::ServerFailure | LookupError::TooManyAliases => {
+            Error::NameServerFailure
+        }
         LookupError::TimedOut => Error::TimedOut,
         LookupError::TooMany => Error::TooManyOpen,
         LookupError::Pending | LookupError::Unknown => Error::Invalid,
@@ -58,6 +67,26 @@ pub fn lookup(rt: &mut Runtime, name: &str, family: Int, results: Piece, token: 
         resolver.addresses(&mut net.stack, now, name, family)
     };
     start(rt, name, results, token, Form::Addresses, begin)
+}
+
+/// Looks addresses up for the C library; writes [`Form::Canonical`], and returns the number of
+/// bytes. Errors as `soil_dns_lookup`.
+pub fn resolve(rt: &mut Runtime, name: &str, family: Family, results: Piece, token: Int) -> Answer {
+    let begin = |net: &mut Net, now| {
+        let resolver = &mut net.services.resolver;
+        resolver.addresses(&mut net.stack, now, name, family)
+    };
+    start(rt, name, results, token, Form::Canonical, begin)
+}
+
+/// Sends a query of the C library to the name servers; writes the response, as far as there is
+/// room, and returns the number of bytes written.
+pub fn exchange(rt: &mut Runtime, query: &[u8], results: Piece, token: Int) -> Answer {
+    let begin = |net: &mut Net, now| {
+        let resolver = &mut net.services.resolver;
+        resolver.message(&mut net.stack, now, query)
+    };
+    start(rt, "", results, token, Form::Message, begin)
 }
 
 /// See `soil_dns_query`.
@@ -97,7 +126,7 @@ fn start(
                 LookupError::NoServer => {
                     format!("{failure}: give SOIL_DNS, or let DHCP name one")
                 }
-                _ => format!("{failure}"),
+                _ => detail(net, failure),
             };
             return rt.fail(Failure::new(error(failure), detail));
         }
@@ -118,6 +147,46 @@ fn start(
         form,
     });
     rt.give_begun(token, cancel)
+}
+
+/// Why a lookup failed, with the name servers that it is about.
+fn detail(net: &mut Net, failure: LookupError) -> String {
+    let mut text = format!("{failure}");
+    let about_servers = matches!(
+        failure,
+        LookupError::TimedOut | LookupError::ServerFailure | LookupError::TooManyAliases
+    );
+    if about_servers {
+        text += ": ";
+        put_servers(net, &mut text);
+    }
+    text
+}
+
+/// Appends the name servers.
+fn put_servers(net: &mut Net, text: &mut String) {
+    for (i, server) in name_servers(&mut net.stack).iter().enumerate() {
+        // Writing to a string can't fail.
+        let _ = write!(text, "{}{server}", if i == 0 { "" } else { ", " });
+    }
+}
+
+/// The search domains of lookups: the configured ones, or those that the interfaces have learned.
+pub fn search_domains(rt: &mut Runtime) -> Vec<String> {
+    let net = stack(rt).ok();
+    net.map_or_else(Vec::new, |net| {
+        net.services.resolver.search_domains(&mut net.stack)
+    })
+}
+
+/// See `soil_dns_servers`.
+pub fn servers(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    let mut text = String::new();
+    put_servers(stack(rt)?, &mut text);
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len().min(into.len()))
 }
 
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
@@ -149,6 +218,7 @@ fn encode(record: &DnsRecord, bytes: &mut Vec<u8>) {
             }
             bytes.extend(target.as_bytes());
         }
+        RecordData::Message(message) => bytes.extend(message),
         RecordData::Text(strings) => {
             for string in strings {
                 bytes.push(string.len() as u8);
@@ -170,14 +240,25 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
     let into = unsafe { results.as_mut_slice() };
     let mut bytes = Vec::new();
     let mut count = 0;
+    if let (Form::Canonical, Some(first)) = (form, found.first()) {
+        // A name has at most 255 bytes on the wire, and can be longer as text.
+        let owner = first.owner.as_bytes();
+        let owner = if owner.len() < 256 { owner } else { &[] };
+        bytes.push(owner.len() as u8);
+        bytes.extend(owner);
+    }
     for record in found {
         let before = bytes.len();
         match (form, &record.data) {
             (Form::Records, _) => encode(record, &mut bytes),
-            (Form::Addresses, RecordData::Address(address)) => {
+            (Form::Addresses | Form::Canonical, RecordData::Address(address)) => {
                 bytes.extend(address::octets(*address));
             }
-            (Form::Addresses, _) => {}
+            // A part is of use: its header says how many records there should be.
+            (Form::Message, RecordData::Message(message)) => {
+                bytes.extend(message.iter().take(into.len()));
+            }
+            _ => continue,
         }
         if bytes.len() > into.len() {
             bytes.truncate(before);
@@ -190,18 +271,19 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
     }
     match form {
         Form::Addresses => count,
-        Form::Records => bytes.len(),
+        Form::Records | Form::Canonical | Form::Message => bytes.len(),
     }
 }
 
 /// Returns the answer for a name that the system knows.
 fn put_known(known: Vec<IpAddr>, family: Family, results: Piece) -> Answer {
     let wanted = |address: &IpAddr| match family {
-        Family::Any => true,
+        Family::Any | Family::Both => true,
         Family::V4 => address.is_ipv4(),
         Family::V6 => address.is_ipv6(),
     };
     let record = |address| DnsRecord {
+        owner: "".into(),
         ttl: 0,
         data: RecordData::Address(address),
     };
@@ -230,7 +312,7 @@ pub fn check(rt: &mut Runtime) {
                 rt.complete(lookup.token, Ok(n));
             }
             Err(failure) => {
-                let detail = format!("{failure}");
+                let detail = detail(net, failure);
                 let failure = Failure::new(error(failure), detail);
                 rt.complete_failed(lookup.token, failure);
             }
@@ -259,8 +341,30 @@ mod tests {
     use std::vec;
 
     #[test]
+    fn canonical_names_precede_their_addresses() {
+        let record = |address: [u8; 4]| DnsRecord {
+            owner: "h.example".into(),
+            ttl: 1,
+            data: RecordData::Address(address.into()),
+        };
+        let found = [record([192, 0, 2, 1]), record([192, 0, 2, 2])];
+        let mut bytes = vec![0; 60];
+        let n = put(&found, Form::Canonical, Piece::of(&mut bytes));
+        assert_eq!((n, bytes[0], &bytes[1..10]), (42, 9, &b"h.example"[..]));
+        assert_eq!(bytes[22..26], [192, 0, 2, 1]);
+        assert_eq!(
+            put(&found, Form::Canonical, Piece::of(&mut bytes[..41])),
+            26
+        );
+    }
+
+    #[test]
     fn records_are_written_whole_or_not_at_all() {
-        let record = |data| DnsRecord { ttl: 258, data };
+        let record = |data| DnsRecord {
+            owner: "h".into(),
+            ttl: 258,
+            data,
+        };
         let service = record(RecordData::Service {
             priority: 1,
             weight: 2,

@@ -7,6 +7,7 @@
 //! there is no autoconfiguration, as in Linux. Source: Linux's
 //! Documentation/admin-guide/nfs/nfsroot.rst and net/ipv4/ipconfig.c.
 
+use super::configuration;
 use ::net::{Cidr, InterfaceConfig};
 use alloc::format;
 use alloc::vec::Vec;
@@ -33,7 +34,10 @@ pub fn parse(text: &str) -> Result<(usize, InterfaceConfig), Failure> {
     };
     config.gateways = list(part(2))?;
     for at in [7, 8] {
-        config.dns_servers.extend(list(part(at))?);
+        let servers = list(part(at))?.into_iter();
+        config
+            .dns_servers
+            .extend(servers.map(configuration::server));
     }
     Ok((usize::from(device.unwrap_or(0)), config))
 }
@@ -101,7 +105,11 @@ mod tests {
             index,
             addresses,
             strings(&config.gateways),
-            strings(&config.dns_servers),
+            config
+                .dns_servers
+                .iter()
+                .map(|s| s.ip().to_string())
+                .collect(),
         )
     }
 
@@ -154,7 +162,7 @@ mod tests {
         }
         let (index, config) = parse("::::host:eth1:dhcp:1.1.1.1").expect("valid");
         let mut expected = InterfaceConfig::dynamic();
-        expected.dns_servers = ["1.1.1.1".parse().expect("address")].to_vec();
+        expected.dns_servers = ["1.1.1.1:53".parse().expect("address")].to_vec();
         assert_eq!((index, config), (1, expected));
     }
 
@@ -205,7 +213,8 @@ mod tests {
             prop_assert_eq!(config.addresses.len(), 1);
             prop_assert_eq!(config.gateways, some(gateway).into_iter().collect::<Vec<_>>());
             let servers: Vec<IpAddr> = servers.into_iter().filter_map(some).collect();
-            prop_assert_eq!(config.dns_servers, servers);
+            let found: Vec<IpAddr> = config.dns_servers.iter().map(|s| s.ip()).collect();
+            prop_assert_eq!(found, servers);
             prop_assert!(!config.dhcp && !config.slaac);
         }
 

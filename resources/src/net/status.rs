@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use platform::error::{Answer, Error, Failure};
 use platform::{Clock, Links};
 use reactor::Cancelled;
@@ -140,8 +140,8 @@ pub fn deadline(rt: &Runtime) -> Option<u64> {
     Some(next)
 }
 
-/// Calls `f` with the addresses of the name servers, in the order of their use.
-pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(IpAddr)) -> Answer {
+/// Calls `f` with the name servers, in the order of their use.
+pub fn name_servers(rt: &mut Runtime, mut f: impl FnMut(SocketAddr)) -> Answer {
     let net = stack(rt)?;
     let servers = net.statuses().flat_map(|(_, status)| status.dns_servers);
     servers.for_each(&mut f);
@@ -188,7 +188,7 @@ pub fn interface(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Answer {
         let _ = writeln!(text, "gateway={gateway}");
     }
     for server in &status.dns_servers {
-        let _ = writeln!(text, "dns={server}");
+        let _ = writeln!(text, "dns={}", server.ip());
     }
     for (to, from) in into.iter_mut().zip(text.as_bytes()) {
         *to = *from;

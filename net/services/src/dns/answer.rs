@@ -1,30 +1,32 @@
 //! Interpretation of a server's response to a question: follows aliases (RFC 1034, 5.3.3), and
 //! ignores records that weren't requested.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::message::{CLASS_IN, Code, Message, Record, kind};
+use super::message::{CLASS_IN, Code, Message, Record, RecordData, kind};
 use super::name::Name;
-use super::{ALIASES_MAX, DnsRecord, Missing};
-
-/// Maximum number of records taken from one response.
-const RECORDS_MAX: usize = 32;
+use super::{DnsRecord, Missing};
 
 /// Result of parsing a response.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     /// The records, or their absence, and for how many seconds that is valid (0: not cached).
     Answer(Result<Vec<DnsRecord>, Missing>, u32),
-    /// The name is an alias of this one, for which the answer has no records; TTL in seconds.
-    Alias(Name, u32),
+    /// The name is an alias of this one, for which the answer has no records: the number of aliases
+    /// on the way, and the TTL in seconds.
+    Alias(Name, usize, u32),
+    /// More aliases than allowed, or a loop.
+    TooManyAliases,
     /// The server failed.
     Failure,
     /// The server may not support EDNS0.
     NotUnderstood,
 }
 
-/// Parses the response to a question about records of type `wanted` of `name`.
-pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
+/// Parses the response to a question about records of type `wanted` of `name`, which may be an
+/// alias `aliases` times in a row.
+pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16, aliases: usize) -> Verdict {
     match message.code() {
         Code::NoError | Code::NoName => {}
         Code::NotUnderstood => return Verdict::NotUnderstood,
@@ -33,18 +35,15 @@ pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
     let [answers, authority, _] = message.records();
     let mut name = name.clone();
     let mut ttl = u32::MAX;
-    for hop in 0..=ALIASES_MAX {
+    for hop in 0..=aliases {
         let of_name = |record: &&Record| record.class == CLASS_IN && record.name == name;
         let found = |record: &Record| {
             let data = message.data(record).filter(|_| record.kind == wanted)?;
-            Some(DnsRecord {
-                ttl: record.ttl,
-                data,
-            })
+            Some((record.ttl, data))
         };
         let records: Vec<_> = answers.iter().filter(of_name).filter_map(found).collect();
         if !records.is_empty() {
-            return keep(records, ttl);
+            return keep(&name, records, ttl);
         }
         let mut aliases = answers.iter().filter(of_name);
         let alias = aliases.find(|record| record.kind == kind::CNAME);
@@ -59,22 +58,24 @@ pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
                 let negative = soa.and_then(|soa| Some(message.negative_ttl(soa)?.min(soa.ttl)));
                 // An alias without records or SOA of its target: the target needs a query.
                 if hop > 0 && soa.is_none() && message.code() == Code::NoError {
-                    return Verdict::Alias(name, ttl);
+                    return Verdict::Alias(name, hop, ttl);
                 }
                 // RFC 2308, 5: without a SOA record it isn't cached.
                 return Verdict::Answer(Err(Missing), negative.unwrap_or(0).min(ttl));
             }
         }
     }
-    // A loop of aliases, or too many.
-    Verdict::Answer(Err(Missing), 0)
+    Verdict::TooManyAliases
 }
 
-fn keep(mut records: Vec<DnsRecord>, alias_ttl: u32) -> Verdict {
-    records.truncate(RECORDS_MAX);
-    for record in &mut records {
-        record.ttl = record.ttl.min(alias_ttl);
-    }
+fn keep(owner: &Name, records: Vec<(u32, RecordData)>, alias_ttl: u32) -> Verdict {
+    let owner: Arc<str> = owner.text().into();
+    let record = |(ttl, data): (u32, RecordData)| DnsRecord {
+        owner: owner.clone(),
+        ttl: ttl.min(alias_ttl),
+        data,
+    };
+    let records: Vec<DnsRecord> = records.into_iter().map(record).collect();
     let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
     Verdict::Answer(Ok(records), ttl)
 }
@@ -122,6 +123,7 @@ mod tests {
             &Message::new(&bytes).expect("a message"),
             &name("a.example"),
             kind::A,
+            16,
         )
     }
 
@@ -129,9 +131,13 @@ mod tests {
         (of, kind::CNAME, ttl, name(to).wire().to_vec())
     }
 
-    fn found(ttl: u32) -> Result<Vec<DnsRecord>, Missing> {
+    fn found(owner: &str, ttl: u32) -> Result<Vec<DnsRecord>, Missing> {
         let data = RecordData::Address([192, 0, 2, 1].into());
-        Ok(vec![DnsRecord { ttl, data }])
+        Ok(vec![DnsRecord {
+            owner: owner.into(),
+            ttl,
+            data,
+        }])
     }
 
     #[test]
@@ -142,13 +148,19 @@ mod tests {
             alias("A.example", "b.example", 90),
             ("other.example", kind::A, 60, vec![6, 6, 6, 6]),
         ];
-        assert_eq!(verdict(0, &rows, None), Verdict::Answer(found(30), 30));
+        assert_eq!(
+            verdict(0, &rows, None),
+            Verdict::Answer(found("c.example", 30), 30)
+        );
     }
 
     #[test]
     fn aliases_to_elsewhere_are_another_question() {
         let rows = [alias("a.example", "b.test", 30)];
-        assert_eq!(verdict(0, &rows, None), Verdict::Alias(name("b.test"), 30));
+        assert_eq!(
+            verdict(0, &rows, None),
+            Verdict::Alias(name("b.test"), 1, 30)
+        );
         // With a SOA the server has confirmed the absence.
         assert_eq!(
             verdict(0, &rows, Some(20)),
@@ -163,9 +175,33 @@ mod tests {
             alias("a.example", "b.example", 30),
             alias("b.example", "a.example", 30),
         ];
-        assert_eq!(verdict(0, &rows, None), Verdict::Answer(Err(Missing), 0));
+        assert_eq!(verdict(0, &rows, None), Verdict::TooManyAliases);
         let itself = [alias("a.example", "a.example", 30)];
-        assert_eq!(verdict(0, &itself, None), Verdict::Answer(Err(Missing), 0));
+        assert_eq!(verdict(0, &itself, None), Verdict::TooManyAliases);
+    }
+
+    /// Content networks have chains of ten. A message has at most as many records as it can hold.
+    #[test]
+    fn sixteen_aliases_and_a_hundred_addresses_are_taken() {
+        let names: Vec<String> = (0..=17).map(|n| format!("n{n}.example")).collect();
+        let chain = |count: usize| {
+            let target = |n: usize| name(&names[n]).wire().to_vec();
+            let owner = |n: usize| match n {
+                0 => "a.example",
+                n => names[n].as_str(),
+            };
+            let aliases = (0..count).map(|n| (owner(n), kind::CNAME, 60, target(n + 1)));
+            let addresses = (0..100).map(|n| (owner(count), kind::A, 60, vec![192, 0, 2, n]));
+            let rows: Vec<Row<'_>> = aliases.chain(addresses).collect();
+            verdict(0, &rows, None)
+        };
+        for count in [0, 8, 9, 16] {
+            let Verdict::Answer(Ok(records), 60) = chain(count) else {
+                panic!("{count} aliases");
+            };
+            assert_eq!(records.len(), 100);
+        }
+        assert_eq!(chain(17), Verdict::TooManyAliases);
     }
 
     #[test]

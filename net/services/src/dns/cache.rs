@@ -68,7 +68,12 @@ impl Cache {
             NEGATIVE_TTL_MAX
         };
         let data: usize = answer.iter().flatten().map(DnsRecord::bytes).sum();
-        let bytes = name.wire().len() + data + size_of::<Entry>();
+        let owner = answer
+            .iter()
+            .flatten()
+            .next()
+            .map_or(0, |record| record.owner.len());
+        let bytes = name.wire().len() + owner + data + size_of::<Entry>();
         if ttl == 0 || bytes > BYTES_MAX / 8 {
             return;
         }
@@ -119,7 +124,11 @@ mod tests {
 
     fn found(ttl: u32, len: usize) -> Result<Vec<DnsRecord>, Missing> {
         let data = RecordData::Text(vec![vec![0; len]]);
-        Ok(vec![DnsRecord { ttl, data }])
+        Ok(vec![DnsRecord {
+            owner: "n".into(),
+            ttl,
+            data,
+        }])
     }
 
     #[test]

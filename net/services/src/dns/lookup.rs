@@ -2,14 +2,15 @@
 //! result.
 
 use crate::Network;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::cache::Cache;
-use super::message::{RecordData, kind};
+use super::message::{CLASS_IN, Message, RecordData, kind};
 use super::name::Name;
-use super::question::{QueryOptions, Question, Turn};
+use super::question::{self, QueryOptions, Question, Turn, Wanted};
 use super::{DnsOptions, DnsRecord, Family, LOOKUPS_MAX, LookupError, Missing, RecordType, order};
 use crate::{Polled, Randomness};
 
@@ -28,13 +29,30 @@ struct Lookup {
     id: u64,
     /// Remaining names to try, the next one last.
     names: Vec<Name>,
-    kinds: &'static [u16],
+    kinds: Kinds,
     questions: Vec<Question>,
     options: Option<QueryOptions>,
     /// The servers of the interfaces.
-    servers: Vec<IpAddr>,
+    servers: Vec<SocketAddr>,
     deadline_ns: u64,
+    /// When it ends without further records, once it has some.
+    found_by_ns: Option<u64>,
     result: Option<Result<Vec<DnsRecord>, LookupError>>,
+}
+
+/// The types of a lookup's questions.
+#[derive(Clone, Copy)]
+enum Kinds {
+    /// The records of these.
+    Records(&'static [u16]),
+    /// The response about this one.
+    Message(u16),
+}
+
+impl Default for Kinds {
+    fn default() -> Kinds {
+        Kinds::Records(&[])
+    }
 }
 
 /// State shared by all lookups.
@@ -60,13 +78,16 @@ impl Lookup {
     fn next_name(&mut self, shared: &Shared, now_ns: u64) -> Result<(), LookupError> {
         let name = self.names.pop().ok_or(LookupError::NotFound)?;
         let known = |kind: &u16| {
-            let mut question = Question::new(name.clone(), *kind);
+            let mut question = Question::new(name.clone(), *kind, Wanted::Records);
             let cached = shared.cache.get(&name, *kind, now_ns);
             question.kept = cached.is_some();
             question.result = cached.map(|answer| Ok((answer, 0)));
             question
         };
-        self.questions = self.kinds.iter().map(known).collect();
+        self.questions = match self.kinds {
+            Kinds::Records(kinds) => kinds.iter().map(known).collect(),
+            Kinds::Message(kind) => vec![Question::new(name.clone(), kind, Wanted::Message)],
+        };
         let multicast = shared.options.multicast && name.ends_with(b"local");
         if self.servers.is_empty() && !multicast && self.questions.iter().any(|q| !q.kept) {
             return Err(LookupError::NoServer);
@@ -91,11 +112,20 @@ impl Lookup {
                 if let Some(at_ns) = question.run(turn, options) {
                     next = next.min(Some(at_ns));
                 }
-                if let (Some(Ok((answer, ttl))), false) = (&question.result, question.kept) {
+                if let (Some(Ok((answer, ttl))), Kinds::Records(_), false) =
+                    (&question.result, self.kinds, question.kept)
+                {
                     let (name, kind) = (&question.name, question.kind);
                     shared.cache.put(name, kind, answer, *ttl, turn.now_ns);
                     question.kept = true;
                 }
+            }
+            if self.questions.iter().any(Question::has_records) {
+                // The others get the timeout of one more server: some never answer for AAAA.
+                let end_ns = turn.now_ns.saturating_add(question::TIMEOUT_NS);
+                let found_by_ns = *self.found_by_ns.get_or_insert(end_ns);
+                self.deadline_ns = self.deadline_ns.min(found_by_ns);
+                next = next.min(Some(self.deadline_ns));
             }
             let open = self.questions.iter().any(|q| q.result.is_none());
             if open && turn.now_ns < self.deadline_ns {
@@ -180,7 +210,7 @@ impl Resolver {
         family: Family,
     ) -> Result<LookupId, LookupError> {
         let wanted = |address: &IpAddr| match family {
-            Family::Any => true,
+            Family::Any | Family::Both => true,
             Family::V4 => address.is_ipv4(),
             Family::V6 => address.is_ipv6(),
         };
@@ -206,11 +236,29 @@ impl Resolver {
             return self.add_known(&found);
         }
         let kinds = match family {
-            Family::Any if has_global_v6(stack) => &[kind::A, kind::AAAA][..],
+            Family::Both => &[kind::A, kind::AAAA][..],
+            Family::Any if has_global_v6(stack) => &[kind::A, kind::AAAA],
             Family::Any | Family::V4 => &[kind::A],
             Family::V6 => &[kind::AAAA],
         };
-        self.start(stack, now_ns, name, kinds)
+        self.start(stack, now_ns, name, Kinds::Records(kinds))
+    }
+
+    /// Starts a query for what another resolver asks: `query` is a message with one question of any
+    /// type. The result is one record with the response, under the identifier of `query`.
+    /// [`LookupError::InvalidName`] for anything else.
+    pub fn message(
+        &mut self,
+        stack: &mut Network,
+        now_ns: u64,
+        query: &[u8],
+    ) -> Result<LookupId, LookupError> {
+        let question = Message::new(query).filter(Message::is_query);
+        let question = question.and_then(|message| message.question());
+        let (name, kind, _) = question
+            .filter(|(.., class)| *class == CLASS_IN)
+            .ok_or(LookupError::InvalidName)?;
+        self.start_names(stack, now_ns, vec![name], Kinds::Message(kind))
     }
 
     /// Starts a lookup of records of a name. Like [`Resolver::addresses`], but always uses a server
@@ -230,7 +278,7 @@ impl Resolver {
             RecordType::Srv => &[kind::SRV],
             RecordType::Txt => &[kind::TXT],
         };
-        self.start(stack, now_ns, name, kinds)
+        self.start(stack, now_ns, name, Kinds::Records(kinds))
     }
 
     /// Takes the result: the records (never none) in the order in which to use them (addresses by
@@ -298,6 +346,7 @@ impl Resolver {
 
     fn add_known(&mut self, addresses: &[IpAddr]) -> Result<LookupId, LookupError> {
         let record = |address: &IpAddr| DnsRecord {
+            owner: "".into(),
             ttl: 0,
             data: RecordData::Address(*address),
         };
@@ -312,9 +361,34 @@ impl Resolver {
         stack: &mut Network,
         now_ns: u64,
         name: &str,
-        kinds: &'static [u16],
+        kinds: Kinds,
     ) -> Result<LookupId, LookupError> {
         let wire = Name::from_text(name).ok_or(LookupError::InvalidName)?;
+        let search = self.search(stack);
+        let names = candidates(name, wire, &search, &self.shared.options);
+        self.start_names(stack, now_ns, names, kinds)
+    }
+
+    /// The search domains: the configured ones, or those that the interfaces have learned.
+    fn search(&self, stack: &mut Network) -> Vec<Name> {
+        match self.shared.search.is_empty() {
+            true => learned_domains(stack),
+            false => self.shared.search.clone(),
+        }
+    }
+
+    /// The same as text.
+    pub fn search_domains(&self, stack: &mut Network) -> Vec<String> {
+        self.search(stack).iter().map(Name::text).collect()
+    }
+
+    fn start_names(
+        &mut self,
+        stack: &mut Network,
+        now_ns: u64,
+        names: Vec<Name>,
+        kinds: Kinds,
+    ) -> Result<LookupId, LookupError> {
         let shared = &mut self.shared;
         let generation = stack.configuration_generation();
         if generation != self.generation {
@@ -323,7 +397,7 @@ impl Resolver {
             shared.cache.clear();
         }
         let mut lookup = Lookup {
-            names: candidates(name, wire, &shared.search, &shared.options),
+            names,
             kinds,
             servers: name_servers(stack),
             deadline_ns: now_ns.saturating_add(TIMEOUT_NS),
@@ -344,13 +418,23 @@ impl Resolver {
     }
 }
 
-fn name_servers(stack: &mut Network) -> Vec<IpAddr> {
+/// The name servers that lookups use, in this order.
+pub fn name_servers(stack: &mut Network) -> Vec<SocketAddr> {
     if let Some(servers) = stack.name_servers() {
         return servers;
     }
     let statuses = stack.interfaces().into_iter();
     let statuses = statuses.filter_map(|id| stack.interface_status(id));
     statuses.flat_map(|status| status.dns_servers).collect()
+}
+
+/// The search domains that the interfaces have learned. What isn't a name is ignored.
+fn learned_domains(stack: &mut Network) -> Vec<Name> {
+    let statuses = stack.interfaces().into_iter();
+    let statuses = statuses.filter_map(|id| stack.interface_status(id));
+    let domains = statuses.flat_map(|status| status.search_domains);
+    let names = domains.filter_map(|domain| Name::from_text(&domain));
+    names.take(SEARCH_MAX).collect()
 }
 
 fn has_global_v6(stack: &mut Network) -> bool {

@@ -77,6 +77,8 @@ pub enum RecordData {
     },
     /// TXT: its strings, of at most 255 bytes each.
     Text(Vec<Vec<u8>>),
+    /// A whole response, of [`crate::Resolver::message`].
+    Message(Vec<u8>),
 }
 
 /// A message that has a header.
@@ -88,6 +90,11 @@ pub(crate) struct Message<'a> {
 impl<'a> Message<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Message<'a>> {
         (bytes.len() >= HEADER).then_some(Message { bytes })
+    }
+
+    /// All of it.
+    pub(crate) fn whole(&self) -> &'a [u8] {
+        self.bytes
     }
 
     fn u16(&self, at: usize) -> Option<u16> {

@@ -1,6 +1,7 @@
 //! Destination address selection (RFC 6724, 6).
 
 use crate::Network;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::DnsRecord;
@@ -95,7 +96,7 @@ pub(super) fn sort(stack: &mut Network, records: &mut [DnsRecord]) {
     let key = |record: &DnsRecord| match &record.data {
         RecordData::Address(address) => rank(*address, stack.source_address(*address).ok()),
         RecordData::Service { priority, .. } => (false, false, false, 0, 0, u32::from(*priority)),
-        RecordData::Name(_) | RecordData::Text(_) => Default::default(),
+        RecordData::Name(_) | RecordData::Text(_) | RecordData::Message(_) => Default::default(),
     };
     insertion(records, key);
 }
@@ -108,15 +109,18 @@ pub fn sort_addresses(stack: &mut Network, addresses: &mut [IpAddr]) {
     });
 }
 
-/// A stable sort for a few items: the general one takes kilobytes of code.
-fn insertion<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
+/// A stable sort for a few hundred items: the general one takes kilobytes of code. A key may need
+/// system calls, so each is computed once.
+fn insertion<T, K: Ord>(items: &mut [T], key: impl FnMut(&T) -> K) {
+    let mut keys: Vec<K> = items.iter().map(key).collect();
     for end in 1..items.len() {
         let mut at = end;
-        while let Some([a, b]) = at.checked_sub(1).and_then(|i| items.get_mut(i..=at)) {
-            if key(a) <= key(b) {
+        while let Some([a, b]) = at.checked_sub(1).and_then(|i| keys.get(i..=at)) {
+            if a <= b {
                 break;
             }
-            core::mem::swap(a, b);
+            keys.swap(at - 1, at);
+            items.swap(at - 1, at);
             at -= 1;
         }
     }

@@ -9,24 +9,25 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::answer::{Verdict, read};
-use super::message::{CLASS_IN, Message, query};
+use super::message::{CLASS_IN, Code, Message, RecordData, query};
 use super::name::Name;
 use super::stream::Stream;
 use super::{ALIASES_MAX, DnsRecord, LookupError, Missing};
 use net::{Error, Handle};
 
-/// DNS (RFC 1035, 4.2).
-const PORT: u16 = 53;
 /// Multicast DNS (RFC 6762, 3).
 const MULTICAST_PORT: u16 = 5353;
-const MULTICAST: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
-    IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+const MULTICAST: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)), MULTICAST_PORT),
+    SocketAddr::new(
+        IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+        MULTICAST_PORT,
+    ),
 ];
 /// Maximum number of multicast queries for one question; then no host on the link has the name.
 const MULTICAST_QUERIES: u32 = 3;
 /// Timeout of a server in the first round; doubled after each round over all servers.
-const TIMEOUT_NS: u64 = 1_500_000_000;
+pub(super) const TIMEOUT_NS: u64 = 1_500_000_000;
 /// The same for multicast (RFC 6762, 5.2: at least one second).
 const MULTICAST_TIMEOUT_NS: u64 = 1_000_000_000;
 /// Rounds over all servers after which failures of all of them end the question.
@@ -48,7 +49,7 @@ pub(super) struct Turn<'a> {
 /// Options of a lookup's questions.
 pub(super) struct QueryOptions {
     /// Servers, in the order in which they are queried; empty for multicast.
-    pub(super) servers: Vec<IpAddr>,
+    pub(super) servers: Vec<SocketAddr>,
     pub(super) mixed_case: bool,
 }
 
@@ -58,6 +59,16 @@ impl QueryOptions {
     }
 }
 
+/// What a question returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The records of its type.
+    #[default]
+    Records,
+    /// The response as it is.
+    Message,
+}
+
 /// The result of a question.
 pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
 
@@ -65,6 +76,7 @@ pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
 pub(super) struct Question {
     pub(super) name: Name,
     pub(super) kind: u16,
+    wanted: Wanted,
     /// The name of the current query: the original name or the target of its alias, in the mixed
     /// case that was sent.
     query_name: Name,
@@ -88,11 +100,12 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) fn new(name: Name, kind: u16) -> Question {
+    pub(super) fn new(name: Name, kind: u16, wanted: Wanted) -> Question {
         Question {
             query_name: name.clone(),
             name,
             kind,
+            wanted,
             aliases: 0,
             ttl: u32::MAX,
             socket: None,
@@ -100,11 +113,17 @@ impl Question {
             outstanding: Vec::new(),
             queries: 0,
             failures: 0,
-            edns: true,
+            // A caller that wants the response didn't ask for an OPT record in it.
+            edns: wanted == Wanted::Records,
             again_ns: 0,
             kept: false,
             result: None,
         }
+    }
+
+    /// Whether it has found some.
+    pub(super) fn has_records(&self) -> bool {
+        matches!(self.result, Some(Ok((Ok(_), _))))
     }
 
     /// Releases its socket and stream.
@@ -120,12 +139,14 @@ impl Question {
 
     /// Receives and sends. Returns the time of the next turn, `None` if it is complete.
     pub(super) fn run(&mut self, turn: &mut Turn<'_>, options: &QueryOptions) -> Option<u64> {
-        let more = self.result.is_none() && self.listen(turn, options);
+        let mut more = self.result.is_none() && self.listen(turn, options);
         if self.result.is_none() {
             self.run_stream(turn, options);
         }
         if self.result.is_none() && self.stream.is_none() && self.again_ns <= turn.now_ns {
             self.send_query(turn, options);
+            // A transport may report what arrives only after a try to receive.
+            more |= self.result.is_none() && self.listen(turn, options);
         }
         if self.result.is_some() {
             self.close(turn.stack);
@@ -218,7 +239,18 @@ impl Question {
     }
 
     fn read(&mut self, turn: &mut Turn<'_>, options: &QueryOptions, message: &Message<'_>) {
-        match read(message, &self.query_name, self.kind) {
+        let usable = matches!(message.code(), Code::NoError | Code::NoName);
+        if self.wanted == Wanted::Message && usable {
+            let record = DnsRecord {
+                owner: "".into(),
+                ttl: 0,
+                data: RecordData::Message(message.whole().to_vec()),
+            };
+            self.result = Some(Ok((Ok(alloc::vec![record]), 0)));
+            return;
+        }
+        let left = ALIASES_MAX - self.aliases;
+        match read(message, &self.query_name, self.kind, left) {
             // One host of many doesn't know the name: others may.
             Verdict::Answer(Err(Missing), _) if options.is_multicast() => {}
             Verdict::Answer(mut answer, ttl) => {
@@ -227,11 +259,12 @@ impl Question {
                 }
                 self.result = Some(Ok((answer, ttl.min(self.ttl))));
             }
-            Verdict::Alias(target, ttl) => {
-                self.aliases += 1;
+            Verdict::TooManyAliases => self.result = Some(Err(LookupError::TooManyAliases)),
+            Verdict::Alias(target, aliases, ttl) => {
+                self.aliases += aliases;
                 self.ttl = self.ttl.min(ttl);
-                if self.aliases > ALIASES_MAX || target == self.name {
-                    self.result = Some(Ok((Err(Missing), 0)));
+                if target == self.name {
+                    self.result = Some(Err(LookupError::TooManyAliases));
                     return;
                 }
                 self.query_name = target;
@@ -321,16 +354,15 @@ impl Question {
         let query = query(id, &self.query_name, self.kind, recursion, edns);
         let count = options.servers.len().max(1);
         let round = (self.queries / count as u32).min(4);
-        let (timeout_ns, port) = match options.is_multicast() {
-            true => (MULTICAST_TIMEOUT_NS, MULTICAST_PORT),
-            false => (TIMEOUT_NS, PORT),
+        let timeout_ns = match options.is_multicast() {
+            true => MULTICAST_TIMEOUT_NS,
+            false => TIMEOUT_NS,
         };
         let next = options.servers.get(self.queries as usize % count);
         let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
         self.queries += 1;
         self.again_ns = turn.now_ns.saturating_add(timeout_ns << round);
-        for server in servers {
-            let server = SocketAddr::new(*server, port);
+        for server in servers.iter().copied() {
             if self.outstanding.len() >= OUTSTANDING_MAX {
                 self.outstanding.remove(0);
             }

@@ -103,6 +103,11 @@ fn lab(zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
 }
 
 fn lab_with(servers: &[IpAddr], zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
+    let servers = servers.iter().map(|ip| SocketAddr::new(*ip, 53));
+    lab_at(&servers.collect::<Vec<_>>(), zone)
+}
+
+fn lab_at(servers: &[SocketAddr], zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
     let impairment = Impairment {
         delay_ns: MS,
         ..Default::default()
@@ -371,8 +376,143 @@ fn aliases_in_a_circle_end() {
             ..Reply::default()
         }
     });
-    assert_eq!(lab.addresses("0.example"), Err(LookupError::NotFound));
-    assert_eq!(lab.queries.len(), 9);
+    let failure = lab.addresses("0.example").expect_err("a circle");
+    assert_eq!(failure, LookupError::TooManyAliases);
+    assert!(failure.to_string().contains("16 aliases"), "{failure}");
+    assert_eq!(lab.queries.len(), 17);
+}
+
+/// Whole chains in one response, or one alias in each; the records belong to the last name.
+#[test]
+fn sixteen_aliases_are_followed_across_responses() {
+    for (each, count, expected) in [
+        (1, 16, Ok(1)),
+        (1, 17, Err(LookupError::TooManyAliases)),
+        (5, 15, Ok(1)),
+        (5, 20, Err(LookupError::TooManyAliases)),
+    ] {
+        let names: [&'static str; 21] = core::array::from_fn(|n| &*format!("n{n}.test").leak());
+        let mut lab = lab(move |name, _, _| {
+            let at = names.iter().position(|known| *known == name);
+            let at = at.expect("a name of the chain");
+            let end = (at + each).min(count);
+            let target = |n: usize| Name::from_text(names[n]).expect("a name");
+            let alias = |n: usize| {
+                let data = target(n + 1).wire().to_vec();
+                (Some(names[n]), kind::CNAME, 20, data)
+            };
+            match at == count {
+                true => Reply::addresses(1),
+                false => Reply {
+                    answers: (at..end).map(alias).collect(),
+                    ..Reply::default()
+                },
+            }
+        });
+        let found = lab.records("n0.test", RecordType::A);
+        if let Ok(records) = &found {
+            assert_eq!(*records[0].owner, *names[count]);
+        }
+        let found = found.map(|records| records.len());
+        assert_eq!(found, expected, "{count} aliases, {each} at a time");
+    }
+}
+
+/// With both types asked for, addresses of one are the answer, whatever comes of the other: an
+/// error, no such name, a response of the other type, or none.
+#[test]
+fn a_failure_about_one_family_leaves_the_other() {
+    type Refusal = (&'static str, fn() -> Reply);
+    let refusals: [Refusal; 6] = [
+        ("no such name", || Reply::code(3)),
+        ("server failure", || Reply::code(2)),
+        ("refused", || Reply::code(5)),
+        ("not implemented", || Reply::code(4)),
+        ("the other type", || Reply::addresses(1)),
+        ("silence", || Reply {
+            silent: true,
+            ..Reply::default()
+        }),
+    ];
+    for (what, refusal) in refusals {
+        let mut lab = lab(move |_, wanted, _| match wanted {
+            kind::A => Reply::addresses(2),
+            _ => refusal(),
+        });
+        let (stack, now_ns) = (&mut lab.world.stacks[0], lab.world.now_ns);
+        let lookup = lab
+            .resolver
+            .addresses(stack, now_ns, "host.example", Family::Both);
+        let found = lab.finish(lookup.expect("begun"));
+        assert_eq!(found.map(|records| records.len()), Ok(2), "{what}");
+        // At most one timeout of a server later.
+        assert!(lab.world.now_ns < 2 * SECOND, "{what}");
+        let kinds: Vec<u16> = lab.queries.iter().take(2).map(|query| query.1).collect();
+        assert_eq!(kinds, [kind::A, kind::AAAA], "both at once: {what}");
+    }
+}
+
+#[test]
+fn a_hundred_addresses_come_over_tcp_and_are_kept() {
+    let mut lab = lab(|_, _, tcp| match tcp {
+        true => Reply::addresses(100),
+        false => Reply::code(0x0200),
+    });
+    for _ in 0..2 {
+        assert_eq!(lab.addresses("many.example").expect("found").len(), 100);
+    }
+    assert_eq!(lab.queries.len(), 2);
+}
+
+/// The queries of the C library's own functions: any type, and the response as it is.
+#[test]
+fn a_query_of_another_resolver_gets_the_response_itself() {
+    const MX: u16 = 15;
+    let mut lab = lab(|name, wanted, tcp| match (name, wanted) {
+        ("long.example", MX) if !tcp => Reply::code(0x0200),
+        (_, MX) => Reply {
+            answers: vec![(None, MX, 60, b"\0\x0a\x04mail\xc0\x0c".to_vec())],
+            ..Reply::default()
+        },
+        _ => Reply::code(3),
+    });
+    let mut ask = |name: &str, wanted: u16| {
+        let name = Name::from_text(name).expect("a name");
+        let query = super::message::query(0x1234, &name, wanted, true, false);
+        let (stack, now_ns) = (&mut lab.world.stacks[0], lab.world.now_ns);
+        let lookup = lab.resolver.message(stack, now_ns, &query)?;
+        let records = lab.finish(lookup)?;
+        match &records[..] {
+            [
+                DnsRecord {
+                    data: RecordData::Message(bytes),
+                    ..
+                },
+            ] => Ok::<_, LookupError>(bytes.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    for name in ["short.example", "long.example"] {
+        let bytes = ask(name, MX).expect("a response");
+        assert!(bytes.ends_with(b"\x04mail\xc0\x0c"), "{name}");
+    }
+    // No such name is a response, too.
+    let missing = ask("short.example", kind::TXT).expect("a response");
+    assert_eq!(missing[3] & 15, 3);
+    let stack = &mut lab.world.stacks[0];
+    for nonsense in [&b""[..], &[0; 12], &[0; 40], &[0xff; 40]] {
+        let refused = lab.resolver.message(stack, 0, nonsense);
+        assert_eq!(refused, Err(LookupError::InvalidName));
+    }
+}
+
+#[test]
+fn a_server_at_another_port_is_asked_there() {
+    let mut lab = lab_at(&[address("10.0.0.2:5353")], |_, _, _| Reply::addresses(1));
+    let stack = &mut lab.world.stacks[1];
+    stack.close(lab.udp).expect("open");
+    lab.udp = stack.udp_bind(address("10.0.0.2:5353")).expect("free");
+    assert!(lab.addresses("www.example").is_ok());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::Interface;
 use super::address::{Source, State};
@@ -11,19 +11,27 @@ use crate::ip::wire::header::{Framing, Mac};
 use crate::types::{Dhcp, InterfaceStatus};
 
 const SERVERS: usize = 4;
+/// The port of name servers (RFC 1035, 4.2).
+const DNS: u16 = 53;
 
 impl Interface {
     /// Name servers: fixed ones first, then those from DHCP, routers and DHCPv6.
-    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
-        let mut servers = self.config.dns_servers.clone();
+    pub(crate) fn dns_servers(&self) -> Vec<SocketAddr> {
+        let mut learned = Vec::new();
         if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
+            learned.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
         }
-        servers.extend(self.slaac.iter().flat_map(Slaac::servers));
+        learned.extend(self.slaac.iter().flat_map(Slaac::servers));
         if let Some(client) = &self.dhcp6 {
-            servers.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
+            learned.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
         }
-        let mut seen: Vec<IpAddr> = Vec::new();
+        let mut servers = self.config.dns_servers.clone();
+        servers.extend(
+            learned
+                .into_iter()
+                .map(|server| SocketAddr::new(server, DNS)),
+        );
+        let mut seen: Vec<SocketAddr> = Vec::new();
         servers.retain(|server| {
             !seen.contains(server) && {
                 seen.push(*server);

@@ -5,7 +5,7 @@ use crate::{Host, check};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use net::{Cidr, Counters, Dhcp, InterfaceId, InterfaceStatus};
 use platform::System;
 
@@ -68,24 +68,24 @@ pub fn generation() -> u32 {
 }
 
 /// The name servers: those of `SOIL_DNS`, else the system's.
-pub fn name_servers() -> Vec<IpAddr> {
+pub fn name_servers() -> Vec<SocketAddr> {
     if let Some(given) = Host::variable("SOIL_DNS") {
         let words = given.split([',', ';']).map(str::trim);
-        return words.filter_map(|word| word.parse().ok()).collect();
+        return words.filter_map(net::name_server).collect();
     }
     servers_of(&text(RESOLVER))
 }
 
-fn servers_of(text: &str) -> Vec<IpAddr> {
+fn servers_of(text: &str) -> Vec<SocketAddr> {
     let server = |mut words: core::str::SplitWhitespace<'_>| match words.next() {
         // The part after `%` is the zone; a resolver here has one link.
-        Some("nameserver") => words.next()?.split('%').next()?.parse().ok(),
+        Some("nameserver") => net::name_server(words.next()?.split('%').next()?),
         _ => None,
     };
-    let found: Vec<IpAddr> = lines(text).filter_map(server).collect();
+    let found: Vec<SocketAddr> = lines(text).filter_map(server).collect();
     match found.is_empty() {
         // resolv.conf(5): without any, the local host.
-        true => alloc::vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        true => net::name_server("127.0.0.1").into_iter().collect(),
         false => found,
     }
 }
@@ -298,13 +298,14 @@ mod tests {
     fn the_resolvers_file_is_read_as_the_c_library_reads_it() {
         let text = "# a comment\nnameserver 192.0.2.53 # ours\nnameserver fe80::1%eth0\n\
                     search example.org .\noptions timeout:1 ndots:2\n";
-        let servers: Vec<IpAddr> = ["192.0.2.53", "fe80::1"]
-            .map(|text| text.parse().expect("an address"))
-            .to_vec();
-        assert_eq!(servers_of(text), servers);
+        let servers = |text| {
+            let servers = servers_of(text).into_iter();
+            servers.map(|server| server.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(servers(text), ["192.0.2.53:53", "[fe80::1]:53"]);
         assert_eq!(options_of(text), (vec!["example.org".to_string()], 2));
         assert_eq!(options_of(""), (vec![], 1));
-        assert_eq!(servers_of(""), [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(servers(""), ["127.0.0.1:53"]);
     }
 
     #[test]

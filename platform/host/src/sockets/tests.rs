@@ -8,6 +8,8 @@ use net::{Congestion, Error, Handle, SendBuffer, Source, Transport};
 use platform::{Clock as _, Interest as _, Signals, Wait as _};
 use rustix_uring::Errno;
 use rustix_uring::cqueue::Flags;
+use services::sntp::Client;
+use services::{Family, LookupError, Polled, Resolver};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +188,106 @@ fn a_writer_waits_for_room_and_loses_nothing() {
         assert!(sent == received);
         let more = world.until(|s| s.write(client, &block));
         assert!(more.is_ok_and(|n| n > 0));
+    });
+}
+
+/// A server on another thread, which answers each datagram with what `answer` makes of it.
+fn answering(address: &str, answer: fn(&[u8]) -> Vec<u8>) -> std::io::Result<SocketAddr> {
+    let server = std::net::UdpSocket::bind(address)?;
+    let address = server.local_addr()?;
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((len, from)) = server.recv_from(&mut query) {
+            server.send_to(&answer(&query[..len]), from).expect("sent");
+        }
+    });
+    Ok(address)
+}
+
+/// Polls a service until it is done, at a time that doesn't pass: only events, no timeouts. Returns
+/// the number of waits.
+fn waits_of(world: &mut World, mut poll: impl FnMut(&mut Sockets) -> (bool, Polled)) -> usize {
+    let end = Host::monotonic_ns() + PATIENCE_NS;
+    let mut waits = 0;
+    loop {
+        Transport::poll(&mut world.sockets, NOW_NS, 64);
+        world.sockets.take_events(&mut |_| ());
+        let (done, polled) = poll(&mut world.sockets);
+        if done {
+            return waits;
+        }
+        if polled.sent {
+            // As `resources` does.
+            Transport::poll(&mut world.sockets, NOW_NS, 64);
+        }
+        world.interest.clear();
+        let mut sleep = Host::prepare(&mut world.interest, Some(end), Signals::End);
+        Host::sleep(&mut sleep);
+        Host::finish(&mut world.interest, sleep);
+        assert!(Host::monotonic_ns() < end, "no event of the answer");
+        waits += 1;
+    }
+}
+
+const NOW_NS: u64 = 1_000_000_000;
+
+/// A query is sent in the turn that opens its socket, and the wait follows: the answer ends it, not
+/// the query's timeout.
+#[test]
+fn answers_to_the_resolver_and_the_ntp_client_end_their_waits() {
+    fn address(query: &[u8]) -> Vec<u8> {
+        // One answer, about the question's name: 192.0.2.1 for a minute.
+        let question = query[12..]
+            .iter()
+            .position(|byte| *byte == 0)
+            .expect("a name")
+            + 17;
+        let header = [&query[..2], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]].concat();
+        let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
+        [&header[..], &query[12..question], &record].concat()
+    }
+    fn time(query: &[u8]) -> Vec<u8> {
+        let stamp = [0xee; 8];
+        let cookie = &query[40..48];
+        [&[4 << 3 | 4, 2][..], &[0; 22], cookie, &stamp, &stamp].concat()
+    }
+    let name_server = answering("127.0.0.1:0", address).expect("a port");
+    // SAFETY: no other test of this crate reads the environment's name servers.
+    unsafe { std::env::set_var("SOIL_DNS", name_server.to_string()) };
+    // An address of our own of the loopback's, since the port is fixed.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = std::format!("127.78.{high}.{low}");
+    let ntp = answering(&std::format!("{host}:123"), time);
+    with_each(|world| {
+        let mut resolver = Resolver::new(std::boxed::Box::new(|| 7));
+        let sockets = &mut world.sockets;
+        let lookup = resolver.addresses(sockets, NOW_NS, "soil.test", Family::V4);
+        let lookup = lookup.expect("begun");
+        let mut found = Err(LookupError::Pending);
+        let waits = waits_of(world, |sockets| {
+            let polled = resolver.poll(sockets, NOW_NS);
+            found = resolver.take_addresses(lookup);
+            (found != Err(LookupError::Pending), polled)
+        });
+        assert_eq!(found, Ok(std::vec![[192, 0, 2, 1].into()]));
+        // An initial event of each socket, and the answer.
+        assert!(waits <= 3, "{waits} waits");
+    });
+    match ntp {
+        // Ports below 1024 are root's.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return,
+        bound => drop(bound.expect("a port")),
+    }
+    with_each(|world| {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let host = std::format!("127.78.{high}.{low}");
+        let mut resolver = Resolver::new(std::boxed::Box::new(|| 7));
+        let mut client = Client::new(&host, std::boxed::Box::new(|| 7));
+        let waits = waits_of(world, |sockets| {
+            let (sample, polled) = client.poll(sockets, &mut resolver, NOW_NS);
+            (sample.is_some(), polled)
+        });
+        assert!(waits <= 3, "{waits} waits");
     });
 }
 

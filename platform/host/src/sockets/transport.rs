@@ -111,7 +111,7 @@ impl Transport for Sockets {
         udp::source_address(remote)
     }
 
-    fn name_servers(&mut self) -> Option<Vec<IpAddr>> {
+    fn name_servers(&mut self) -> Option<Vec<SocketAddr>> {
         Some(system::name_servers())
     }
 
