@@ -62,6 +62,9 @@ let too_large () = refuse `Request_entity_too_large
 (* Other tasks run after so many bytes. *)
 let piece = 16384
 
+(* What a field takes without its text. *)
+let pair_bytes = 96
+
 let read_encoded ?max ~max_fields ~max_field request =
   let text = Server.body_string ?max request in
   let separators = String.fold_left (fun n c -> if c = '&' then n + 1 else n) 0 text in
@@ -74,6 +77,7 @@ let read_encoded ?max ~max_fields ~max_field request =
       next := i + String.length text + piece;
       Soil.Task.yield ());
     let is_long s = String.length s > max_field in
+    Soil.Budget.hold (pair_bytes + String.length text);
     match decode_pair text with
     | Some (name, value) when is_long name || is_long value -> too_large ()
     | pair -> pair
@@ -82,7 +86,9 @@ let read_encoded ?max ~max_fields ~max_field request =
 
 let read_field ~max_field contents =
   match D.read_all ~max:max_field contents with
-  | value -> if String.is_valid_utf_8 value then value else refuse `Bad_request
+  | value ->
+      Soil.Budget.hold (pair_bytes + String.length value);
+      if String.is_valid_utf_8 value then value else refuse `Bad_request
   | exception Soil.Error { code = Too_large; _ } -> too_large ()
 
 let read_multipart ?max ~max_fields ~max_field ?file request =

@@ -182,6 +182,7 @@ let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ()
 (* [waits] is [true] as long as the client is to send more; it has sent [first]. *)
 let pass t first source waits sink =
   D.write_string sink first;
+  Soil.Budget.hold small;
   let b = Bytes.create small in
   let read () =
     match T.timeout_opt t.stall_seconds (fun () -> D.read source b 0 small) with
@@ -203,6 +204,8 @@ let pass t first source waits sink =
 let receive t request waits length : Exchange.body =
   let source = Server.body ?max:t.max_body request in
   let room = match length with Some n -> min n small | None -> small in
+  (* With the copy that is sent. *)
+  Soil.Budget.hold (2 * room);
   let b = Bytes.create room in
   let rec fill n =
     if n = room then n else match D.read source b n (room - n) with 0 -> n | m -> fill (n + m)
@@ -241,9 +244,12 @@ let rec write_slowly t sink b off len =
     | Some () -> write_slowly t sink b (off + n) (len - n)
     | None -> Soil_backtrace.raise Response.Cut
 
+let relayed = 65536
+
 let relay t b (x : Exchange.exchange) ~over sink =
   let source = Exchange.source x in
-  let buffer = Bytes.create 65536 in
+  Soil.Budget.hold relayed;
+  let buffer = Bytes.create relayed in
   let read () =
     try D.read source buffer 0 (Bytes.length buffer) with
     | Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
@@ -297,6 +303,7 @@ let answer t b request (x : Exchange.exchange) ~over =
 let tunnel_buffer = 16384
 
 let tunnel seconds backend ~at_stop:_ client =
+  Soil.Budget.hold (2 * tunnel_buffer);
   let last = ref (Soil.Clock.monotonic ()) in
   let source d =
     Soil.Flow.source (fun b off len ->

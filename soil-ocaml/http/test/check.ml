@@ -52,6 +52,12 @@ let plain text =
   String.concat "|"
     (List.filter (fun l -> not (String.starts_with ~prefix:"date:" l)) (List.map trim lines))
 
+(* With [n] bytes for what peers make the program hold. *)
+let with_budget n f =
+  let before = Soil.Budget.limit () in
+  Soil.Budget.set_limit n;
+  Fun.protect ~finally:(fun () -> Soil.Budget.set_limit before) f
+
 let status text = if String.length text < 12 then "none" else String.sub text 9 3
 let get ?(fields = "") target = "GET " ^ target ^ " HTTP/1.1\r\nHost: a\r\n" ^ fields ^ "\r\n"
 

@@ -205,6 +205,22 @@ let yields () =
   let read = turns_of (fun r -> ignore (F.read ~max_fields:10_000 r)) in
   bool (Printf.sprintf "%d turns, then %d" received read) true (read >= received + 10)
 
+(* Fields count until the response was sent. *)
+let budget () =
+  let form n = String.concat "&" (List.init n (fun i -> Printf.sprintf "f%d=%s" i (String.make 60_000 'x'))) in
+  let parts n =
+    String.concat "" (List.init n (fun i -> field (string_of_int i) (String.make 60_000 'x'))) ^ "--b--"
+  in
+  let ask what n content_type body =
+    with_budget 900_000 (fun () ->
+        let text = answers (fun r -> Server.string (string_of_int (List.length (F.read r)))) [ post content_type body ] in
+        string what n (status text))
+  in
+  ask "few" "200" urlencoded (form 2);
+  ask "many" "503" urlencoded (form 10);
+  ask "few parts" "200" multipart (parts 2);
+  ask "many parts" "503" multipart (parts 16)
+
 (* A part's flow ends with its function. *)
 let flows () =
   let kept = ref [] in
@@ -296,6 +312,7 @@ let tests =
     in_run "hostile bodies" hostile;
     in_run "flows of parts" flows;
     in_run "other tasks run meanwhile" yields;
+    in_run "the budget" budget;
     property "forms there and back" gen_form (fun form -> F.decode (F.encode form) = Some form);
     property_in_run "parts there and back" gen_parts parts_there_and_back;
     property_in_run ~count:1000 "damaged bodies" gen_damage damaged;

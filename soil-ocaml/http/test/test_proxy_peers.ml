@@ -581,6 +581,23 @@ let one_address () =
   in
   ignore (T.both slow others)
 
+(* What the proxy holds of both sides counts for the client. *)
+let budget () =
+  let handler request =
+    match Server.path request with
+    | "/large" -> Server.string (String.make 100_000 'x')
+    | _ -> Server.string (Server.body_string request)
+  in
+  let serve _ = Some (fun d -> Server.connection d handler) in
+  with_backends serve [ "http://a" ] @@ fun proxy ->
+  let post n = Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" n (String.make n 'x') in
+  let ask n request = with_budget n (fun () -> asked proxy request) in
+  string "a body" "200" (status (ask 60_000 (post 100)));
+  string "its beginning" "503" (status (ask 30_000 (post 16_000)));
+  string "as before" "200" (status (ask 100_000 (post 16_000)));
+  bool "a response" false (String.length (ask 60_000 (get "/large")) > 100_000);
+  bool "as before" true (String.length (ask 200_000 (get "/large")) > 100_000)
+
 let tests =
   [
     in_run "connections are kept" keeps_connections;
@@ -607,5 +624,6 @@ let tests =
     in_run "shares of clients" shares;
     in_run "slow uploads" slow_uploads;
     in_run "clients that stall" stalls;
+    in_run "the budget" budget;
     in_run "responses that have come" early_returns;
   ]

@@ -160,12 +160,16 @@ let lexbuf t =
       reach t !taken;
       n)
 
-let parse_with ~yield ?(max_depth = 100) ?(max_values = 100_000) s =
+(* What a value takes in a list or an object, without its text. *)
+let value_bytes = 64
+
+let parse_with ~yield ~hold ?(max_depth = 100) ?(max_values = 100_000) s =
   let t = { s; max_depth; max_values; yield; next = piece; values = 0 } in
   match
     check_utf_8 t 0;
     t.next <- piece;
     scan t 0 0;
+    hold ((t.values * value_bytes) + String.length s);
     Yojson.Safe.from_lexbuf (Yojson.init_lexer ()) (lexbuf t)
   with
   | json -> Ok json
@@ -173,7 +177,7 @@ let parse_with ~yield ?(max_depth = 100) ?(max_values = 100_000) s =
   | exception Yojson.Json_error message -> Error (of_yojson s message)
   | exception Yojson.End_of_input -> Error (located s (0, "blank input data"))
 
-let parse ?max_depth ?max_values s = parse_with ~yield:ignore ?max_depth ?max_values s
+let parse ?max_depth ?max_values s = parse_with ~yield:ignore ~hold:ignore ?max_depth ?max_values s
 
 (* Responses *)
 
@@ -218,7 +222,7 @@ let read ?max ?max_depth ?max_values decode request =
     Error (problem `Unsupported_media_type "the body's type isn't application/json")
   else
     let text = Server.body_string ?max request in
-    let json = parse_with ~yield:Soil.Task.yield ?max_depth ?max_values text in
+    let json = parse_with ~yield:Soil.Task.yield ~hold:Soil.Budget.hold ?max_depth ?max_values text in
     match Result.bind json (decoded decode) with
     | Ok v -> Ok v
     | Error reason -> Error (problem `Bad_request reason)

@@ -150,6 +150,17 @@ let yields () =
   check "a string" ("\"" ^ String.make 500_000 'x' ^ "\"");
   check "white space" (String.make 500_000 ' ' ^ "0")
 
+(* Values count for longer than they are parsed. *)
+let budget () =
+  let ask n =
+    let zeros = "[" ^ String.concat "," (List.init n (fun _ -> "0")) ^ "]" in
+    let answer = J.handle Fun.id (fun _ _ -> Server.string "") in
+    with_budget 1_000_000 (fun () -> status (answers answer [ post "application/json" zeros ]))
+  in
+  string "few" "200" (ask 1000);
+  string "many" "503" (ask 50_000);
+  string "returned" "200" (ask 1000)
+
 let gen =
   let open QCheck2.Gen in
   let text =
@@ -219,6 +230,7 @@ let () =
           test "depth" depth;
           test "values" values;
           in_run "other tasks run meanwhile" yields;
+          in_run "the budget" budget;
           in_run "requests" requests;
           property "there and back" gen (fun json -> J.parse (Yojson.Safe.to_string json) = Ok json);
           property ~count:2000 "any text" gen_text is_total;
