@@ -13,6 +13,7 @@ use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
 use crate::pci::{self, Address, Config, ConfigAccess};
+use crate::register;
 use crate::shadow::Shadows;
 use crate::{Error, MemoryRef};
 
@@ -237,7 +238,7 @@ impl Bochs {
         for offset in 0..EDID_BYTES {
             // SAFETY: inside of the registers; mapped for good.
             self.edid
-                .push(unsafe { self.registers.add(offset).read_volatile() });
+                .push(unsafe { register::read(self.registers.add(offset).as_ptr()) });
         }
         let len = match crate::gpu::edid::parse(&self.edid) {
             // The base block says how many others follow.
@@ -254,12 +255,12 @@ impl Bochs {
 
     fn read(&self, number: usize) -> u16 {
         // SAFETY: an aligned register, mapped for good.
-        unsafe { self.register(number).read_volatile() }
+        unsafe { register::read(self.register(number).as_ptr()) }
     }
 
     fn write(&mut self, number: usize, value: u16) {
         // SAFETY: as for `read`; the adapter has one owner.
-        unsafe { self.register(number).write_volatile(value) };
+        unsafe { register::write(self.register(number).as_ptr(), value) };
     }
 
     /// The EDID of the monitor, at most 1024 bytes; empty if there is none.
@@ -401,10 +402,8 @@ impl Bochs {
     fn show(&mut self) {
         // SAFETY: two byte registers inside the block; other adapters ignore them.
         unsafe {
-            self.registers.add(VGA + VGA_STATE).read_volatile();
-            self.registers
-                .add(VGA + VGA_ATTRIBUTE)
-                .write_volatile(VGA_SHOWN);
+            register::read(self.registers.add(VGA + VGA_STATE).as_ptr());
+            register::write(self.registers.add(VGA + VGA_ATTRIBUTE).as_ptr(), VGA_SHOWN);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Life cycle of a device, common to all drivers: negotiate features, set up queues, start, stop.
 
 use alloc::boxed::Box;
-use core::ptr::NonNull;
 
 use crate::device_type::DeviceType;
 use crate::queue::{Options, Queue};
@@ -188,38 +187,26 @@ impl Device {
         })
     }
 
-    fn config<T>(&self, offset: usize) -> Option<NonNull<T>> {
-        let field = self.transport.config_field(offset, size_of::<T>());
-        field.map(NonNull::cast)
-    }
-
     pub fn config_u8(&self, offset: usize) -> Option<u8> {
-        // SAFETY: a field of this size (promise of `Transport`).
-        self.config(offset).map(|at| unsafe { at.read_volatile() })
+        Some(self.transport.read_config(offset, 1)? as u8)
     }
 
     pub fn config_u16(&self, offset: usize) -> Option<u16> {
-        // SAFETY: as above.
-        self.config(offset).map(|at| unsafe { at.read_volatile() })
+        Some(self.transport.read_config(offset, 2)? as u16)
     }
 
     pub fn config_u32(&self, offset: usize) -> Option<u32> {
-        // SAFETY: as above.
-        self.config(offset).map(|at| unsafe { at.read_volatile() })
+        self.transport.read_config(offset, 4)
     }
 
     /// Writes a byte of the configuration space; `None` outside it.
     pub fn write_config_u8(&self, offset: usize, value: u8) -> Option<()> {
-        // SAFETY: as above.
-        self.config(offset)
-            .map(|at| unsafe { at.write_volatile(value) })
+        self.transport.write_config(offset, 1, value.into())
     }
 
     /// Writes a word of the configuration space; `None` outside it.
     pub fn write_config_u32(&self, offset: usize, value: u32) -> Option<()> {
-        // SAFETY: as above.
-        self.config(offset)
-            .map(|at| unsafe { at.write_volatile(value) })
+        self.transport.write_config(offset, 4, value)
     }
 
     /// Reads 64 bits as two halves of the same generation (virtio 1.2, 2.5.1).
@@ -228,7 +215,12 @@ impl Device {
             let before = self.transport.config_generation();
             let low = self.config_u32(offset)?;
             let high = self.config_u32(offset + 4)?;
-            if self.transport.config_generation() == before {
+            // Without generations, the half that was read first must be the same (2.5.4).
+            let is_same = match self.is_legacy() {
+                true => self.config_u32(offset)? == low,
+                false => self.transport.config_generation() == before,
+            };
+            if is_same {
                 return Some(u64::from(high) << 32 | u64::from(low));
             }
         }

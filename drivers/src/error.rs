@@ -37,8 +37,8 @@ pub enum Error {
     BadConfig,
     /// The device broke the protocol; it has been reset and is out of use.
     DeviceError,
-    /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU:
-    /// `disable-modern=off`).
+    /// The PCI function has neither the registers of virtio 1.x nor legacy ports that this machine
+    /// can access (a legacy-only device on arm64; QEMU: `disable-modern=off`).
     NotVirtioPci,
     /// A base address register that a capability points into is absent, an I/O port, or unassigned.
     BadBar(u8),
@@ -84,9 +84,9 @@ impl fmt::Display for Error {
             }
             Error::BadConfig => f.write_str("has an invalid configuration space"),
             Error::DeviceError => f.write_str("broke its protocol and was reset"),
-            Error::NotVirtioPci => {
-                f.write_str("has no virtio 1.x capabilities (QEMU: remove disable-modern=on)")
-            }
+            Error::NotVirtioPci => f.write_str(
+                "has no registers of virtio that can be used (QEMU: remove disable-modern=on)",
+            ),
             Error::BadBar(bar) => write!(f, "has no usable memory BAR {bar}"),
             Error::Unmappable => f.write_str("has registers outside mappable device memory"),
             Error::NoVector => f.write_str("does not take the MSI-X vectors it was given"),

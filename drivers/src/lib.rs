@@ -10,7 +10,7 @@
 //!
 //! # Layers
 //!
-//! 1. [`memory`]: memory shared with devices.
+//! 1. [`memory`]: memory shared with devices; [`register`]: accesses to registers.
 //! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
@@ -59,6 +59,8 @@
 
 #![no_std]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
+// The registers of fakes are memory.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 extern crate alloc;
 #[cfg(any(test, feature = "fake"))]
@@ -81,6 +83,7 @@ pub mod net;
 pub mod nvme;
 pub mod pci;
 mod queue;
+pub mod register;
 pub mod rng;
 pub mod scsi;
 mod shadow;

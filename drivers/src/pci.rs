@@ -8,6 +8,9 @@ use crate::device_type::DeviceType;
 /// Vendor id of every virtio function (virtio 1.2, 4.1.2).
 const VIRTIO_VENDOR: u16 = 0x1af4;
 
+/// The first device id without the legacy interface.
+const MODERN_IDS: u32 = 0x1040;
+
 /// Configuration space registers.
 mod register {
     pub const ID: u16 = 0x00;
@@ -23,7 +26,8 @@ mod register {
 
 /// Status register: the function has a capability list.
 const HAS_CAPABILITIES: u32 = 1 << 20;
-/// Command register: memory space enable, bus master enable, interrupt disable.
+/// Command register: I/O space enable, memory space enable, bus master enable, interrupt disable.
+const COMMAND_PORTS: u32 = 1;
 const COMMAND_MEMORY: u32 = 1 << 1;
 const COMMAND_MASTER: u32 = 1 << 2;
 const COMMAND_NO_LINE: u32 = 1 << 10;
@@ -58,6 +62,28 @@ pub trait ConfigAccess: Sync {
     fn write(&self, address: Address, offset: u16, value: u32);
 }
 
+/// Access to I/O ports; the kernel of a machine that has them implements it.
+///
+/// `size` is 1, 2 or 4, the bytes of the access.
+pub trait Ports: Sync + fmt::Debug {
+    /// Reads a port.
+    ///
+    /// # Safety
+    ///
+    /// The port belongs to a device of the caller, and reading it affects no memory in use.
+    unsafe fn read(&self, port: u16, size: usize) -> u32;
+
+    /// Writes a port.
+    ///
+    /// # Safety
+    ///
+    /// As for [`read`](Ports::read).
+    unsafe fn write(&self, port: u16, size: usize, value: u32);
+}
+
+/// A reference to the machine's ports, which lives as long as the program.
+pub type PortsRef = &'static dyn Ports;
+
 /// A virtio function found on the bus.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
@@ -65,6 +91,8 @@ pub struct Function {
     pub address: Address,
     /// Its type.
     pub device_type: DeviceType,
+    /// Its device id is one of those (0x1000 to 0x103f) that may have the legacy ports.
+    pub is_transitional: bool,
     /// Interrupt line of its pin as the firmware configured it (the `Interrupt Line` register: an
     /// IRQ of the 8259 or an input of the IO-APIC); `None` without a pin.
     pub line: Option<u8>,
@@ -141,6 +169,7 @@ impl Iterator for Functions<'_> {
                 return Some(Function {
                     address,
                     device_type,
+                    is_transitional: id >> 16 < MODERN_IDS,
                     line: interrupt_line(self.0.access, address),
                 });
             }
@@ -333,6 +362,43 @@ impl Config<'_> {
             true => Ok((address, size)),
             false => Err(Error::BadBar(bar)),
         }
+    }
+
+    /// Returns the first port of I/O BAR `bar` and the number of its ports, a power of two. I/O
+    /// space is disabled while the number is probed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`] for a memory BAR, one that firmware left unassigned, or one that doesn't
+    /// exist.
+    pub fn sized_port_bar(&self, bar: u8) -> Result<(u16, u16), Error> {
+        if bar > 5 {
+            return Err(Error::BadBar(bar));
+        }
+        let offset = register::BAR0 + 4 * u16::from(bar);
+        let before = self.read(offset);
+        let command = self.read(register::COMMAND) & 0xffff;
+        if before & 1 == 0 {
+            return Err(Error::BadBar(bar));
+        }
+        self.write(register::COMMAND, command & !COMMAND_PORTS);
+        self.write(offset, u32::MAX);
+        // The upper half may read as zeros: there are 65536 ports.
+        let size = (self.read(offset) as u16 & !3).wrapping_neg();
+        self.write(offset, before);
+        self.write(register::COMMAND, command);
+        match u16::try_from(before & !3) {
+            Ok(first) if first > 0 && size.is_power_of_two() && first & (size - 1) == 0 => {
+                Ok((first, size))
+            }
+            _ => Err(Error::BadBar(bar)),
+        }
+    }
+
+    /// Enables I/O space.
+    pub fn enable_ports(&self) {
+        let command = self.read(register::COMMAND) & 0xffff;
+        self.write(register::COMMAND, command | COMMAND_PORTS);
     }
 
     /// Enables memory space.

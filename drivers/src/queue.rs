@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use crate::transport::Transport;
+use crate::transport::{QueueSize, Transport};
 use crate::{Error, MemoryRef};
 
 // By its path: `tools/models` compiles both files by theirs.
@@ -56,8 +56,8 @@ impl From<DeviceError> for Error {
 /// Options of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Maximum number of descriptors; the device's maximum if that is smaller. Rounded down to a
-    /// power of two.
+    /// Maximum number of descriptors in use; the device's maximum if that is smaller. Rounded down
+    /// to a power of two.
     pub max_size: u16,
     /// Minimum number of descriptors.
     pub min_size: u16,
@@ -114,6 +114,7 @@ pub struct Queue {
     memory: MemoryRef,
     ring: Ring,
     index: u16,
+    /// Descriptors in use: all of the ring, unless the device insists on a larger ring.
     size: u16,
     max_chain: u16,
     indirect: bool,
@@ -155,12 +156,19 @@ impl Queue {
         index: u16,
         options: Options,
     ) -> Result<Queue, Error> {
-        let offered = transport.max_queue_size(index);
-        if offered == 0 {
-            return Err(Error::NoQueue(index));
-        }
-        // Modern PCI allows any size where the packed ring does; a split ring is a power of two.
-        let size = 1 << offered.min(options.max_size).clamp(1, 1 << 15).ilog2();
+        let power_of_two = |size: u16| 1 << size.clamp(1, 1 << 15).ilog2();
+        let (size, entries) = match transport.queue_size(index).ok_or(Error::NoQueue(index))? {
+            // Modern PCI allows any size where the packed ring does; a split ring is a power of
+            // two.
+            QueueSize::AtMost(most) => {
+                let size = power_of_two(most.min(options.max_size));
+                (size, size)
+            }
+            QueueSize::Exactly(entries) if entries.is_power_of_two() => {
+                (power_of_two(entries.min(options.max_size)), entries)
+            }
+            QueueSize::Exactly(_) => return Err(Error::BadQueue(index)),
+        };
         if size < options.min_size {
             return Err(Error::QueueTooSmall(index));
         }
@@ -171,7 +179,7 @@ impl Queue {
         } else {
             0
         };
-        let ring = Ring::new(memory, size, transport.is_legacy(), table_len);
+        let ring = Ring::new(memory, entries, transport.is_legacy(), (size, table_len));
         let ring = ring.ok_or(Error::OutOfMemory)?;
         let queue = Queue {
             memory,
@@ -203,8 +211,11 @@ impl Queue {
     /// Registers the queue again, empty and in the same memory, after a reset of the device.
     /// Allocates nothing.
     pub(crate) fn restart(&mut self, transport: &mut dyn Transport) -> Result<(), Error> {
-        if transport.max_queue_size(self.index) < self.size {
-            return Err(Error::QueueTooSmall(self.index));
+        let entries = self.ring.addresses().size;
+        match transport.queue_size(self.index) {
+            Some(QueueSize::AtMost(most)) if most >= entries => {}
+            Some(QueueSize::Exactly(same)) if same == entries => {}
+            _ => return Err(Error::QueueTooSmall(self.index)),
         }
         self.ring.clear();
         for (index, slot) in (0..).zip(&mut self.slots) {

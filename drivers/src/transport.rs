@@ -3,9 +3,11 @@
 
 use core::ptr::NonNull;
 
-use crate::Error;
 use crate::device_type::DeviceType;
+use crate::pci::PortsRef;
+use crate::{Error, register};
 
+pub mod legacy_pci;
 pub mod mmio;
 pub mod pci;
 mod shared;
@@ -55,17 +57,22 @@ pub struct QueueAddresses {
     pub device: u64,
 }
 
-/// Access to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real
-/// transports; tests have their own.
+/// The sizes that a queue may have, in descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueSize {
+    /// At most this one, which isn't 0.
+    AtMost(u16),
+    /// This one only (legacy PCI; virtio 1.2, 4.1.5.1.3.1). It isn't 0.
+    Exactly(u16),
+}
+
+/// Access to a virtio device. [`mmio::MmioTransport`], and [`pci::PciTransport`] and
+/// [`legacy_pci::LegacyPciTransport`] by [`pci::open`], are the real transports; tests have their
+/// own.
 ///
 /// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver polls
 /// for the end of a reset itself, for a bounded time.
-///
-/// # Safety
-///
-/// The pointer that [`config_field`](Transport::config_field) returns is aligned and may be read
-/// and written, with volatile accesses, at any later time.
-pub unsafe trait Transport: Send {
+pub trait Transport: Send {
     /// The type of the device.
     fn device_type(&self) -> DeviceType;
 
@@ -85,8 +92,8 @@ pub unsafe trait Transport: Send {
     /// Writes the status field; an empty one requests a reset.
     fn set_status(&mut self, status: Status);
 
-    /// Maximum size of the queue; 0 if there is no such queue.
-    fn max_queue_size(&mut self, queue: u16) -> u16;
+    /// The sizes that the queue may have; `None` if there is no such queue.
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize>;
 
     /// Sets the addresses of the queue and enables it.
     ///
@@ -106,9 +113,12 @@ pub unsafe trait Transport: Send {
     /// devices).
     fn config_generation(&self) -> u32;
 
-    /// The address of a field of the device's configuration space of `size` bytes, for one access
-    /// of this size; `None` outside it. `size` is 1, 2 or 4, and `offset` a multiple of it.
-    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>>;
+    /// Reads a field of the device's configuration space by one access of `size` bytes: 1, 2 or 4;
+    /// `None` outside it, or where `offset` isn't a multiple of `size`.
+    fn read_config(&self, offset: usize, size: usize) -> Option<u32>;
+
+    /// Writes a field likewise.
+    fn write_config(&self, offset: usize, size: usize, value: u32) -> Option<()>;
 }
 
 /// Acknowledges the interrupts of one device: a copyable handle for an interrupt handler.
@@ -129,6 +139,8 @@ enum Kind {
     },
     /// PCI line: reading the ISR byte acknowledges.
     Line { isr: NonNull<u8> },
+    /// PCI line of a legacy function: as above, in I/O space.
+    PortLine { ports: PortsRef, isr: u16 },
     /// PCI line of a function that isn't a virtio device: writing these bits to the register masks
     /// it, until the driver enables interrupts again.
     MaskedLine { register: NonNull<u32>, bits: u32 },
@@ -165,6 +177,13 @@ impl Interrupt {
 
     /// # Safety
     ///
+    /// `isr` is the ISR register of a legacy virtio PCI function.
+    pub(crate) const unsafe fn port_line(ports: PortsRef, isr: u16) -> Interrupt {
+        Interrupt(Kind::PortLine { ports, isr })
+    }
+
+    /// # Safety
+    ///
     /// `register` is a register of a PCI function that stays mapped for good, and writing `bits` to
     /// it does nothing but mask the function's interrupt.
     pub(crate) const unsafe fn masked_line(register: NonNull<u32>, bits: u32) -> Interrupt {
@@ -188,22 +207,65 @@ impl Interrupt {
             } => {
                 // SAFETY: promised by the maker of this handle.
                 unsafe {
-                    let causes = status.read_volatile();
+                    let causes = register::read(status.as_ptr());
                     if causes != 0 {
-                        acknowledge.write_volatile(causes);
+                        register::write(acknowledge.as_ptr(), causes);
                     }
                     Cause::from_bits_truncate(causes as u8)
                 }
             }
-            // SAFETY: promised by the maker of this handle.
-            Kind::Line { isr } => Cause::from_bits_truncate(unsafe { isr.read_volatile() }),
-            Kind::MaskedLine { register, bits } => {
+            Kind::Line { isr } => {
                 // SAFETY: promised by the maker of this handle.
-                unsafe { register.write_volatile(bits) };
+                let causes = unsafe { register::read(isr.as_ptr()) };
+                Cause::from_bits_truncate(causes)
+            }
+            Kind::PortLine { ports, isr } => {
+                // SAFETY: promised by the maker of this handle.
+                let causes = unsafe { ports.read(isr, 1) };
+                Cause::from_bits_truncate(causes as u8)
+            }
+            Kind::MaskedLine { register: at, bits } => {
+                // SAFETY: promised by the maker of this handle.
+                unsafe { register::write(at.as_ptr(), bits) };
                 Cause::QUEUE
             }
         }
     }
+}
+
+/// Reads a field of a configuration space in memory; `None` unless `size` is 1, 2 or 4.
+///
+/// # Safety
+///
+/// `at` is mapped for good, and aligned to `size`.
+unsafe fn read_field(at: NonNull<u8>, size: usize) -> Option<u32> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match size {
+            1 => Some(register::read(at.as_ptr()).into()),
+            2 => Some(register::read(at.cast::<u16>().as_ptr()).into()),
+            4 => Some(register::read(at.cast::<u32>().as_ptr())),
+            _ => None,
+        }
+    }
+}
+
+/// Writes a field likewise.
+///
+/// # Safety
+///
+/// As for [`read_field`].
+unsafe fn write_field(at: NonNull<u8>, size: usize, value: u32) -> Option<()> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match size {
+            1 => register::write(at.as_ptr(), value as u8),
+            2 => register::write(at.cast().as_ptr(), value as u16),
+            4 => register::write(at.cast().as_ptr(), value),
+            _ => return None,
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]

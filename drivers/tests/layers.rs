@@ -5,7 +5,7 @@ use layers::{Layers, check};
 #[test]
 fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
-        &["device_type", "memory"],
+        &["device_type", "memory", "register"],
         &["error", "pci"],
         &["transport"],
         &["queue"],

@@ -24,8 +24,8 @@ use drivers::memory::{Access, Allocation, Segment};
 use drivers::nvme::{PciRegisters, Registers};
 use drivers::pci::Address;
 use drivers::transport::mmio::MmioTransport;
-use drivers::transport::pci::{Interrupts, PciTransport};
-use drivers::{Interrupt, Memory, MemoryRef, Transport};
+use drivers::transport::pci::Interrupts;
+use drivers::{Interrupt, Memory, MemoryRef, Transport, transport};
 
 /// The machine's memory for drivers. It may be used wherever [`memory`] may: not in an interrupt.
 pub static MEMORY: MemoryRef = &MachineMemory;
@@ -81,10 +81,13 @@ unsafe impl Memory for MachineMemory {
     }
 }
 
+/// The registers of any virtio device.
+type AnyTransport = Box<dyn Transport + Send>;
+
 /// A device that was found, ready for its driver.
 pub struct Found {
     /// Its registers. Its interrupts end [`crate::wait::wait_until`].
-    pub transport: Box<dyn Transport + Send>,
+    pub transport: AnyTransport,
     /// Its address: `pci 00:03.0`, `mmio 0xfeb00e00`.
     pub place: String,
 }
@@ -99,17 +102,13 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
         // SAFETY: this is the only call for the function, see the documentation above. The handler
         // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
-            PciTransport::new(MEMORY, &Config, &function, interrupts)
+            transport::pci::open(MEMORY, &Config, pci::PORTS, &function, interrupts)
         };
-        match with_interrupts(
-            function.address,
-            function.line,
-            &start,
-            &PciTransport::interrupt,
-        ) {
+        let interrupt = |transport: &AnyTransport| transport.interrupt();
+        match with_interrupts(function.address, function.line, &start, &interrupt) {
             Ok(transport) => found.push(Found {
                 place: format!("pci {}", function.address),
-                transport: Box::new(transport),
+                transport,
             }),
             Err(error) => problems(format!("pci {}: {error}", function.address)),
         }

@@ -57,6 +57,7 @@ const MARK: usize = 0x5bd1_e995_9d1b_58d5;
 ///
 /// # Safety
 /// `block` has at least 16 bytes, and no thread writes there.
+#[allow(clippy::disallowed_methods, reason = "memory, not registers")]
 pub unsafe fn may_be_kept(block: NonNull<u8>) -> bool {
     let kept = block.cast::<Kept>().as_ptr();
     // SAFETY: the caller's promise. Volatile: the block may never have been written there.

@@ -90,6 +90,7 @@ static PROBED: AtomicBool = AtomicBool::new(false);
 
 /// The machine's identifier, which changes when it resumes from a snapshot: ACPI's "VM generation
 /// ID", else VMClock's counter of generations. `None` if it has neither.
+#[expect(clippy::disallowed_methods, reason = "memory, not registers")]
 pub fn machine_id() -> Option<[u64; 2]> {
     if !PROBED.swap(true, Ordering::Relaxed) {
         let place = handover::machine_id().filter(|at| at % 8 == 0);

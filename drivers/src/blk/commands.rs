@@ -243,6 +243,7 @@ impl Commands {
     }
 
     /// Returns the next completed command.
+    #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
     pub fn complete(&mut self) -> Result<Option<Completion>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);

@@ -102,6 +102,20 @@ fn disks() -> Vec<(Disk, Options)> {
         ),
         (small_segments(), modern),
         (small_segments(), plain),
+        (
+            Disk {
+                size: 4096,
+                ..disk()
+            },
+            Options::legacy_pci(common::INDIRECT_DESC),
+        ),
+        (
+            Disk {
+                size: 1024,
+                ..disk()
+            },
+            Options::legacy_pci(0),
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::boxed::Box;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::vec::Vec;
@@ -10,10 +11,11 @@ use std::vec::Vec;
 use crate::memory::{Access, Allocation, Memory, Segment};
 
 const PAGE: usize = 4096;
-/// Contiguous memory has this bit in its physical addresses; memory found by `segments` doesn't,
-/// and no two of its pages are adjacent (the next one is two pages further), as in a kernel that
-/// pages on demand.
-const CONTIGUOUS: u64 = 1 << 60;
+/// Physical addresses of contiguous memory: within the 32-bit page numbers of legacy queues.
+const CONTIGUOUS: Range<u64> = 1 << 32..1 << 44;
+/// Memory found by `segments` has this bit in its physical addresses, and no two of its pages are
+/// adjacent (the next one is two pages further), as in a kernel that pages on demand.
+const SCATTERED: u64 = 1 << 60;
 
 /// Memory whose physical addresses are not its virtual ones, and which records what devices may
 /// access.
@@ -23,8 +25,10 @@ pub struct HostMemory {
 
 #[derive(Default)]
 struct State {
-    /// Contiguous memory: physical address to length.
-    allocations: BTreeMap<u64, (usize, usize)>,
+    /// Contiguous memory: physical address to the test's address, length and alignment.
+    allocations: BTreeMap<u64, (usize, usize, usize)>,
+    /// End of the physical addresses that were used.
+    end: u64,
     /// Bytes that may still be allocated.
     budget: Option<usize>,
     /// Virtual ranges passed to `segments`, and the access.
@@ -56,7 +60,11 @@ impl HostMemory {
 
     /// Bytes of contiguous memory that are allocated.
     pub fn allocated(&self) -> usize {
-        self.state().allocations.values().map(|(len, _)| len).sum()
+        self.state()
+            .allocations
+            .values()
+            .map(|(_, len, _)| len)
+            .sum()
     }
 
     /// Forgets the ranges that devices may access besides contiguous memory: those of completed
@@ -91,14 +99,15 @@ impl HostMemory {
 
     fn find(&self, phys: u64, len: usize, access: Access) -> Result<NonNull<u8>, &'static str> {
         let state = self.state();
-        let virt = if phys & CONTIGUOUS != 0 {
+        let virt = if CONTIGUOUS.contains(&phys) {
             let found = state.allocations.range(..=phys).next_back();
-            let (start, (size, _)) = found.ok_or("not allocated")?;
+            let (start, (virt, size, _)) = found.ok_or("not allocated")?;
             if phys - start + len as u64 > *size as u64 {
                 return Err("longer than the allocation");
             }
-            (phys & !CONTIGUOUS) as usize
+            virt + (phys - start) as usize
         } else {
+            let phys = phys & !SCATTERED;
             let virt = (phys as usize >> 13 << 12) | phys as usize & (PAGE - 1);
             if virt % PAGE + len > PAGE && len > 0 {
                 return Err("across scattered pages");
@@ -150,13 +159,17 @@ unsafe impl Memory for HostMemory {
         }
         // SAFETY: the layout isn't empty.
         let ptr = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let phys = ptr.as_ptr() as u64 | CONTIGUOUS;
-        state.allocations.insert(phys, (len, align));
+        // Not adjacent to the one before.
+        let after = state.end.max(CONTIGUOUS.start) + 1;
+        let phys = after.next_multiple_of(align as u64);
+        state.end = phys + len as u64;
+        let virt = ptr.as_ptr() as usize;
+        state.allocations.insert(phys, (virt, len, align));
         Some(Allocation { ptr, phys, len })
     }
 
     unsafe fn free(&self, allocation: Allocation) {
-        let (len, align) = self
+        let (_, len, align) = self
             .state()
             .allocations
             .remove(&allocation.phys)
@@ -187,7 +200,7 @@ unsafe impl Memory for HostMemory {
         let mut at = start;
         while at < start + len {
             let piece = (PAGE - at % PAGE).min(start + len - at);
-            let phys = (at >> 12 << 13 | at & (PAGE - 1)) as u64;
+            let phys = SCATTERED | (at >> 12 << 13 | at & (PAGE - 1)) as u64;
             if !visit(Segment { phys, len: piece }) {
                 break;
             }

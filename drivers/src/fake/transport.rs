@@ -1,8 +1,6 @@
 //! A transport whose other end is in the same process.
 
 use std::boxed::Box;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
 
@@ -10,7 +8,7 @@ use super::{DeviceQueue, HostMemory};
 use crate::Error;
 use crate::device::feature;
 use crate::device_type::DeviceType;
-use crate::transport::{Interrupt, QueueAddresses, Status, Transport};
+use crate::transport::{Interrupt, QueueAddresses, QueueSize, Status, Transport};
 
 /// The behavior of a device.
 pub trait Backend: core::any::Any + Send {
@@ -30,6 +28,15 @@ pub trait Backend: core::any::Any + Send {
     fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]);
 }
 
+/// What a device's sizes of queues mean to the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// Maxima.
+    AtMost,
+    /// The only ones (legacy PCI).
+    Exactly,
+}
+
 /// Properties of a device beside its behavior.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -37,6 +44,8 @@ pub struct Options {
     pub features: u64,
     /// It is older than virtio 1.0.
     pub legacy: bool,
+    /// What the sizes of its queues mean to the driver.
+    pub sizes: Sizes,
     /// It never comes out of reset once it has been started.
     pub never_resets: bool,
     /// It rejects all features.
@@ -54,6 +63,16 @@ impl Options {
         let offering = |features| Self { features, ..all };
         [all, offering(none), offering(none | feature::EVENT_IDX)]
     }
+
+    /// A device behind legacy PCI, whose queues have the sizes of the device.
+    pub fn legacy_pci(features: u64) -> Self {
+        Self {
+            features,
+            legacy: true,
+            sizes: Sizes::Exactly,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {
@@ -61,6 +80,7 @@ impl Default for Options {
         Options {
             features: feature::VERSION_1 | feature::EVENT_IDX | feature::INDIRECT_DESC,
             legacy: false,
+            sizes: Sizes::AtMost,
             never_resets: false,
             rejects_features: false,
             only_steps: false,
@@ -68,61 +88,7 @@ impl Default for Options {
     }
 }
 
-/// Maximum size of a configuration space.
-const CONFIG: usize = 256;
-
-/// A configuration space as the driver accesses it: memory. The driver writes to it silently, so a
-/// write is detected by comparison with the previous contents, before anything else happens.
-struct Registers {
-    shown: &'static Words,
-    len: usize,
-    /// The field that the driver accessed last, with its contents then.
-    last: Option<(usize, Vec<u8>)>,
-}
-
-/// Bytes, aligned for words.
-#[repr(align(4))]
-struct Words([AtomicU8; CONFIG]);
-
-impl Registers {
-    fn new() -> Registers {
-        let bytes = [const { AtomicU8::new(0) }; CONFIG];
-        Registers {
-            shown: Box::leak(Box::new(Words(bytes))),
-            len: 0,
-            last: None,
-        }
-    }
-
-    fn field(&mut self, offset: usize, size: usize) -> Option<NonNull<u8>> {
-        let cells = self.shown.0[..self.len].get(offset..offset.checked_add(size)?)?;
-        self.last = Some((offset, bytes(cells)));
-        NonNull::new(cells.as_ptr().cast_mut().cast())
-    }
-
-    fn take_written(&mut self) -> Option<(usize, u32)> {
-        let (offset, before) = self.last.take()?;
-        let now = bytes(&self.shown.0[offset..offset + before.len()]);
-        let value = now.iter().rev();
-        let value = value.fold(0, |value, byte| value << 8 | u32::from(*byte));
-        (now != before).then_some((offset, value))
-    }
-
-    fn show(&mut self, config: &[u8]) {
-        self.len = config.len();
-        for (cell, byte) in self.shown.0.iter().zip(config) {
-            cell.store(*byte, Ordering::Relaxed);
-        }
-    }
-}
-
-fn bytes(cells: &[AtomicU8]) -> Vec<u8> {
-    let load = |cell: &AtomicU8| cell.load(Ordering::Relaxed);
-    cells.iter().map(load).collect()
-}
-
 struct Model {
-    registers: Registers,
     memory: &'static HostMemory,
     backend: Box<dyn Backend>,
     options: Options,
@@ -165,7 +131,6 @@ pub fn connect<B: Backend>(
         .map(|max| DeviceQueue::new(memory, max))
         .collect();
     let model = Arc::new(Mutex::new(Model {
-        registers: Registers::new(),
         memory,
         backend: Box::new(backend),
         options,
@@ -186,19 +151,11 @@ pub fn connect<B: Backend>(
     )
 }
 
-/// Applies the driver's writes to the configuration space.
 fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
     // A device that panicked has failed its test already.
-    let mut model = model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    let Model {
-        registers, backend, ..
-    } = &mut *model;
-    if let Some((offset, value)) = registers.take_written() {
-        backend.write_config(offset, value);
-    }
     model
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl<B: Backend> Handle<B> {
@@ -246,8 +203,7 @@ impl<B: Backend> Handle<B> {
     }
 }
 
-// SAFETY: the registers of a fake are memory that lives for good.
-unsafe impl Transport for FakeTransport {
+impl Transport for FakeTransport {
     fn device_type(&self) -> DeviceType {
         lock(&self.model).backend.device_type()
     }
@@ -293,16 +249,20 @@ unsafe impl Transport for FakeTransport {
         }
     }
 
-    fn max_queue_size(&mut self, queue: u16) -> u16 {
-        lock(&self.model)
-            .queues
-            .get(usize::from(queue))
-            .map_or(0, |queue| queue.max_size)
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize> {
+        let model = lock(&self.model);
+        let size = model.queues.get(usize::from(queue))?.max_size;
+        match (size, model.options.sizes) {
+            (0, _) => None,
+            (size, Sizes::AtMost) => Some(QueueSize::AtMost(size)),
+            (size, Sizes::Exactly) => Some(QueueSize::Exactly(size)),
+        }
     }
 
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
         let mut model = lock(&self.model);
         let event_idx = model.accepted & feature::EVENT_IDX != 0;
+        let sizes = model.options.sizes;
         let page = if model.options.legacy { 4096 } else { 16 };
         assert!(addresses.descriptors.is_multiple_of(page) && addresses.size.is_power_of_two());
         assert!(addresses.device.is_multiple_of(page.min(4096)) || !model.options.legacy);
@@ -310,10 +270,11 @@ unsafe impl Transport for FakeTransport {
             .queues
             .get_mut(usize::from(queue))
             .ok_or(Error::NoQueue(queue))?;
-        assert!(
-            addresses.size <= slot.max_size,
-            "a larger queue than was offered"
-        );
+        let fits = match sizes {
+            Sizes::AtMost => addresses.size <= slot.max_size,
+            Sizes::Exactly => addresses.size == slot.max_size,
+        };
+        assert!(fits, "another size of the queue than was offered");
         slot.activate(*addresses, event_idx, 0);
         slot.ask_for_notification();
         Ok(())
@@ -337,10 +298,20 @@ unsafe impl Transport for FakeTransport {
         0
     }
 
-    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+    fn read_config(&self, offset: usize, size: usize) -> Option<u32> {
+        let config = lock(&self.model).backend.config();
+        let field = config.get(offset..offset.checked_add(size)?)?;
+        let bytes = field.iter().rev();
+        Some(bytes.fold(0, |value, byte| value << 8 | u32::from(*byte)))
+    }
+
+    fn write_config(&self, offset: usize, size: usize, value: u32) -> Option<()> {
         let mut model = lock(&self.model);
-        let config = model.backend.config();
-        model.registers.show(&config);
-        model.registers.field(offset, size)
+        let len = model.backend.config().len();
+        if offset.checked_add(size)? > len {
+            return None;
+        }
+        model.backend.write_config(offset, value);
+        Some(())
     }
 }

@@ -161,10 +161,16 @@ impl SocketHost {
 
     /// Takes what a socket received, and tells the driver of the room.
     pub fn take(&mut self, from: u32, to: u32) -> Vec<u8> {
+        self.take_some(from, to, usize::MAX)
+    }
+
+    /// Takes at most so many bytes likewise.
+    pub fn take_some(&mut self, from: u32, to: u32, most: usize) -> Vec<u8> {
         let Some(socket) = self.sockets.get_mut(&(from, to)) else {
             return Vec::new();
         };
-        let bytes = core::mem::take(&mut socket.received);
+        let len = socket.received.len().min(most);
+        let bytes: Vec<u8> = socket.received.drain(..len).collect();
         socket.taken = socket.taken.wrapping_add(bytes.len() as u32);
         self.send(from, to, Operation::CREDIT_UPDATE, 0);
         bytes

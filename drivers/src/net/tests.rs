@@ -107,6 +107,12 @@ fn cards() -> Vec<(u64, Options, [u16; 2])> {
             [16, 16],
         ),
         (all, legacy(0), [16, 16]),
+        (all, Options::legacy_pci(common::QUEUE), [1024, 4096]),
+        (
+            all & !feature::MRG_RXBUF,
+            Options::legacy_pci(0),
+            [4096, 8192],
+        ),
     ]
 }
 

@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use crate::pci::{Address, Config, ConfigAccess};
+use crate::register;
 use crate::transport::Interrupt;
 use crate::transport::pci::{Interrupts, program_msix};
 use crate::{Error, MemoryRef};
@@ -145,14 +146,14 @@ impl Registers for PciRegisters {
     fn read(&self, offset: usize) -> u32 {
         // SAFETY: a register in the mapping, which lasts for good; the mapping starts at a page.
         self.register(offset)
-            .map_or(u32::MAX, |register| unsafe { register.read_volatile() })
+            .map_or(u32::MAX, |at| unsafe { register::read(at.as_ptr()) })
     }
 
     fn write(&self, offset: usize, value: u32) {
-        if let Some(register) = self.register(offset) {
+        if let Some(at) = self.register(offset) {
             // SAFETY: as for `read`; a write affects memory only through the queues' addresses,
             // which the driver owns.
-            unsafe { register.write_volatile(value) };
+            unsafe { register::write(at.as_ptr(), value) };
         }
     }
 

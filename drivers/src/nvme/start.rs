@@ -170,6 +170,7 @@ impl Nvme {
     }
 
     /// Copies the answer to an Identify command, which the controller could change at any time.
+    #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
     pub(super) fn answer(&self) -> Result<Box<[u8; identify::BYTES]>, Error> {
         let mut copy = Vec::new();
         let room = copy.try_reserve_exact(identify::BYTES);

@@ -50,8 +50,13 @@ pub struct Ring {
 
 impl Ring {
     /// Allocates a queue of `size` (a power of two) descriptors and, unless `table_len` is 0, a
-    /// table of `table_len` descriptors for each of them.
-    pub fn new(memory: MemoryRef, size: u16, legacy: bool, table_len: u16) -> Option<Ring> {
+    /// table of `table_len` descriptors for each of the first `tables`.
+    pub fn new(
+        memory: MemoryRef,
+        size: u16,
+        legacy: bool,
+        (tables, table_len): (u16, u16),
+    ) -> Option<Ring> {
         let align = if legacy { LEGACY_ALIGN } else { ALIGN };
         let entries = usize::from(size);
         let available = DESCRIPTOR * entries;
@@ -59,7 +64,10 @@ impl Ring {
         let region = Region::new(memory, used + 6 + 8 * entries, align)?;
         let tables = match usize::from(table_len) {
             0 => None,
-            len => Some(Region::new(memory, DESCRIPTOR * len * entries, ALIGN)?),
+            len => {
+                let len = DESCRIPTOR * len * usize::from(tables);
+                Some(Region::new(memory, len, ALIGN)?)
+            }
         };
         Some(Ring {
             region,
@@ -94,6 +102,7 @@ impl Ring {
     }
 
     /// Writes descriptor `index` (below the size).
+    #[allow(clippy::disallowed_methods, reason = "memory, not registers")]
     pub fn set_descriptor(&self, index: u16, descriptor: Descriptor) {
         debug_assert!(index < self.size);
         let at = self
@@ -107,6 +116,7 @@ impl Ring {
 
     /// Writes entry `position` (below the table length) of the table that belongs to descriptor
     /// `index`.
+    #[allow(clippy::disallowed_methods, reason = "memory, not registers")]
     pub fn set_table_entry(&self, index: u16, position: u16, descriptor: Descriptor) {
         debug_assert!(position < self.table_len);
         if let Some(tables) = &self.tables {

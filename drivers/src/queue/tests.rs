@@ -9,7 +9,7 @@ use super::{Buffer, DeviceError, Full, Options, Queue, passes};
 use crate::device::feature;
 use crate::device_type::DeviceType;
 use crate::fake::{Backend, DeviceQueue, FakeTransport, Handle, HostMemory, connect};
-use crate::fake::{Liar, Options as FakeOptions};
+use crate::fake::{Liar, Options as FakeOptions, Sizes};
 use crate::transport::{Status, Transport};
 use crate::{Memory, MemoryRef, Region};
 
@@ -54,14 +54,24 @@ fn options(size: u16, indirect: bool, event_idx: bool) -> Options {
 }
 
 fn set_up(size: u16, indirect: bool, event_idx: bool) -> Setup {
+    set_up_in(size, Sizes::AtMost, size, indirect, event_idx)
+}
+
+/// A queue of `size` descriptors of a device with a ring of `entries`.
+fn set_up_in(entries: u16, sizes: Sizes, size: u16, indirect: bool, event_idx: bool) -> Setup {
     let memory = HostMemory::new();
-    let (mut transport, handle) = connect(memory, Passive { size }, FakeOptions::default());
+    let device = Passive { size: entries };
+    let options = FakeOptions {
+        sizes,
+        ..FakeOptions::default()
+    };
+    let (mut transport, handle) = connect(memory, device, options);
     transport.set_driver_features(if event_idx { feature::EVENT_IDX } else { 0 });
     let queue = Queue::new(
         memory,
         &mut transport,
         0,
-        options(size, indirect, event_idx),
+        self::options(size, indirect, event_idx),
     )
     .unwrap();
     transport.set_status(Status::DRIVER_OK);

@@ -119,6 +119,12 @@ fn adapters() -> Vec<(HostBusAdapter, Options)> {
                 ..modern
             },
         ),
+        // Google's.
+        (small(8192), Options::legacy_pci(0)),
+        (
+            small(8192),
+            Options::legacy_pci(common::INDIRECT_DESC | common::EVENT_IDX),
+        ),
     ]
 }
 

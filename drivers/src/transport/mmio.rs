@@ -3,11 +3,12 @@
 
 use core::ptr::NonNull;
 
-use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
-use crate::{Error, MemoryRef};
+use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
+use super::{read_field, write_field};
+use crate::{Error, MemoryRef, register};
 
-/// Register offsets (virtio 1.2, 4.2.2 and 4.2.4).
-mod register {
+/// Offsets of registers (virtio 1.2, 4.2.2 and 4.2.4).
+mod offset {
     pub const MAGIC: usize = 0x000;
     pub const VERSION: usize = 0x004;
     pub const DEVICE_ID: usize = 0x008;
@@ -67,7 +68,7 @@ impl MmioTransport {
         phys: u64,
         len: usize,
     ) -> Result<Option<MmioTransport>, Error> {
-        if len < register::CONFIG || !phys.is_multiple_of(4) {
+        if len < offset::CONFIG || !phys.is_multiple_of(4) {
             return Err(Error::Unmappable);
         }
         let base = memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
@@ -77,15 +78,15 @@ impl MmioTransport {
             device_type: DeviceType(0),
             legacy: false,
         };
-        if transport.read(register::MAGIC) != MAGIC {
+        if transport.read(offset::MAGIC) != MAGIC {
             return Ok(None);
         }
-        match transport.read(register::VERSION) {
+        match transport.read(offset::VERSION) {
             1 => transport.legacy = true,
             2 => (),
             _ => return Ok(None),
         }
-        let id = transport.read(register::DEVICE_ID);
+        let id = transport.read(offset::DEVICE_ID);
         if id == 0 {
             return Ok(None);
         }
@@ -94,30 +95,39 @@ impl MmioTransport {
     }
 
     fn register(&self, offset: usize) -> NonNull<u32> {
-        debug_assert!(offset < register::CONFIG && offset.is_multiple_of(4));
+        debug_assert!(offset < offset::CONFIG && offset.is_multiple_of(4));
         // SAFETY: the mapping is at least 0x100 bytes long (checked in `probe`).
         unsafe { self.base.add(offset).cast() }
     }
 
     fn read(&self, offset: usize) -> u32 {
         // SAFETY: a mapped register, aligned.
-        unsafe { self.register(offset).read_volatile() }
+        unsafe { register::read(self.register(offset).as_ptr()) }
     }
 
     fn write(&self, offset: usize, value: u32) {
         // SAFETY: a mapped register, aligned; register writes affect memory only through the
         // queues' addresses, which the virtqueue owns.
-        unsafe { self.register(offset).write_volatile(value) }
+        unsafe { register::write(self.register(offset).as_ptr(), value) }
     }
 
     fn write_address(&self, offset: usize, address: u64) {
         self.write(offset, address as u32);
         self.write(offset + 4, (address >> 32) as u32);
     }
+
+    /// The address of an aligned field of the configuration space; `None` outside it.
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+        let start = offset::CONFIG.checked_add(offset)?;
+        if start.checked_add(size)? > self.len || !start.is_multiple_of(size) {
+            return None;
+        }
+        // SAFETY: inside the mapping (checked just above).
+        Some(unsafe { self.base.add(start) })
+    }
 }
 
-// SAFETY: a field is inside the mapping, which lasts for good, and aligned (`config_field` checks).
-unsafe impl Transport for MmioTransport {
+impl Transport for MmioTransport {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -127,64 +137,67 @@ unsafe impl Transport for MmioTransport {
     }
 
     fn device_features(&mut self) -> u64 {
-        self.write(register::DEVICE_FEATURES_SEL, 0);
-        let low = self.read(register::DEVICE_FEATURES);
+        self.write(offset::DEVICE_FEATURES_SEL, 0);
+        let low = self.read(offset::DEVICE_FEATURES);
         if self.legacy {
             return u64::from(low);
         }
-        self.write(register::DEVICE_FEATURES_SEL, 1);
-        u64::from(self.read(register::DEVICE_FEATURES)) << 32 | u64::from(low)
+        self.write(offset::DEVICE_FEATURES_SEL, 1);
+        u64::from(self.read(offset::DEVICE_FEATURES)) << 32 | u64::from(low)
     }
 
     fn set_driver_features(&mut self, features: u64) {
-        self.write(register::DRIVER_FEATURES_SEL, 0);
-        self.write(register::DRIVER_FEATURES, features as u32);
+        self.write(offset::DRIVER_FEATURES_SEL, 0);
+        self.write(offset::DRIVER_FEATURES, features as u32);
         if self.legacy {
             // A legacy device needs the page size before the first queue (4.2.4).
-            self.write(register::LEGACY_PAGE_SIZE, LEGACY_PAGE as u32);
+            self.write(offset::LEGACY_PAGE_SIZE, LEGACY_PAGE as u32);
         } else {
-            self.write(register::DRIVER_FEATURES_SEL, 1);
-            self.write(register::DRIVER_FEATURES, (features >> 32) as u32);
+            self.write(offset::DRIVER_FEATURES_SEL, 1);
+            self.write(offset::DRIVER_FEATURES, (features >> 32) as u32);
         }
     }
 
     fn status(&self) -> Status {
-        Status::from_bits_truncate(self.read(register::STATUS) as u8)
+        Status::from_bits_truncate(self.read(offset::STATUS) as u8)
     }
 
     fn set_status(&mut self, status: Status) {
-        self.write(register::STATUS, u32::from(status.bits()));
+        self.write(offset::STATUS, u32::from(status.bits()));
     }
 
-    fn max_queue_size(&mut self, queue: u16) -> u16 {
-        self.write(register::QUEUE_SEL, u32::from(queue));
-        u16::try_from(self.read(register::QUEUE_SIZE_MAX)).unwrap_or(1 << 15)
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize> {
+        self.write(offset::QUEUE_SEL, u32::from(queue));
+        match u16::try_from(self.read(offset::QUEUE_SIZE_MAX)).unwrap_or(1 << 15) {
+            0 => None,
+            size => Some(QueueSize::AtMost(size)),
+        }
     }
 
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
-        self.write(register::QUEUE_SEL, u32::from(queue));
-        self.write(register::QUEUE_SIZE, u32::from(addresses.size));
+        self.write(offset::QUEUE_SEL, u32::from(queue));
+        self.write(offset::QUEUE_SIZE, u32::from(addresses.size));
         if self.legacy {
             let page = u32::try_from(addresses.descriptors / LEGACY_PAGE)
                 .map_err(|_| Error::BadQueue(queue))?;
-            self.write(register::LEGACY_QUEUE_ALIGN, LEGACY_PAGE as u32);
-            self.write(register::LEGACY_QUEUE_PFN, page);
+            self.write(offset::LEGACY_QUEUE_ALIGN, LEGACY_PAGE as u32);
+            self.write(offset::LEGACY_QUEUE_PFN, page);
         } else {
-            self.write_address(register::QUEUE_DESC, addresses.descriptors);
-            self.write_address(register::QUEUE_DRIVER, addresses.driver);
-            self.write_address(register::QUEUE_DEVICE, addresses.device);
-            self.write(register::QUEUE_READY, 1);
+            self.write_address(offset::QUEUE_DESC, addresses.descriptors);
+            self.write_address(offset::QUEUE_DRIVER, addresses.driver);
+            self.write_address(offset::QUEUE_DEVICE, addresses.device);
+            self.write(offset::QUEUE_READY, 1);
         }
         Ok(())
     }
 
     fn notify(&self, queue: u16) {
-        self.write(register::QUEUE_NOTIFY, u32::from(queue));
+        self.write(offset::QUEUE_NOTIFY, u32::from(queue));
     }
 
     fn interrupt(&self) -> Interrupt {
-        let status = self.register(register::INTERRUPT_STATUS);
-        let acknowledge = self.register(register::INTERRUPT_ACK);
+        let status = self.register(offset::INTERRUPT_STATUS);
+        let acknowledge = self.register(offset::INTERRUPT_ACK);
         // SAFETY: registers of this device; mappings of `Memory::map_mmio` last for good.
         unsafe { Interrupt::mmio(status, acknowledge) }
     }
@@ -193,16 +206,19 @@ unsafe impl Transport for MmioTransport {
         if self.legacy {
             0
         } else {
-            self.read(register::CONFIG_GENERATION)
+            self.read(offset::CONFIG_GENERATION)
         }
     }
 
-    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
-        let start = register::CONFIG.checked_add(offset)?;
-        if start.checked_add(size)? > self.len || !start.is_multiple_of(size) {
-            return None;
-        }
-        // SAFETY: inside the mapping (checked just above).
-        Some(unsafe { self.base.add(start) })
+    fn read_config(&self, offset: usize, size: usize) -> Option<u32> {
+        let at = self.config_field(offset, size)?;
+        // SAFETY: inside the mapping, which lasts for good, and aligned.
+        unsafe { read_field(at, size) }
+    }
+
+    fn write_config(&self, offset: usize, size: usize, value: u32) -> Option<()> {
+        let at = self.config_field(offset, size)?;
+        // SAFETY: as for `read_config`.
+        unsafe { write_field(at, size, value) }
     }
 }

@@ -1,10 +1,14 @@
 //! virtio over PCI (virtio 1.2, 4.1): modern register blocks, MSI-X, cached doorbells.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
-use crate::pci::{Config, ConfigAccess, Function};
+use super::legacy_pci::LegacyPciTransport;
+use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
+use super::{read_field, write_field};
+use crate::pci::{Config, ConfigAccess, Function, PortsRef};
+use crate::register::{self, Width};
 use crate::{Error, MemoryRef};
 
 const CAPABILITY_VENDOR: u8 = 0x09;
@@ -114,7 +118,7 @@ impl PciTransport {
     ///
     /// # Errors
     ///
-    /// [`Error::NotVirtioPci`] for a legacy-only function, [`Error::BadBar`],
+    /// [`Error::NotVirtioPci`] for a function without the registers of virtio 1.x, [`Error::BadBar`],
     /// [`Error::Unmappable`], [`Error::NoVector`] when it has fewer MSI-X vectors than there are
     /// messages (then try [`Interrupts::Line`]).
     ///
@@ -180,29 +184,30 @@ impl PciTransport {
         })
     }
 
-    fn read<T>(&self, offset: usize) -> T {
+    fn read<T: Width>(&self, offset: usize) -> T {
         debug_assert!(offset + size_of::<T>() <= common::LEN);
         // SAFETY: inside the common block, whose length and alignment `new` checked; offsets are
         // the constants above.
-        unsafe { self.common.base.add(offset).cast::<T>().read_volatile() }
+        unsafe { register::read(self.common.base.add(offset).as_ptr().cast()) }
     }
 
-    fn write<T>(&self, offset: usize, value: T) {
+    fn write<T: Width>(&self, offset: usize, value: T) {
         debug_assert!(offset + size_of::<T>() <= common::LEN);
         // SAFETY: as for `read`; a write affects memory only through the queues' addresses, which
         // the virtqueue owns.
-        unsafe {
-            self.common
-                .base
-                .add(offset)
-                .cast::<T>()
-                .write_volatile(value)
-        }
+        unsafe { register::write(self.common.base.add(offset).as_ptr().cast(), value) }
     }
 
     fn write_address(&self, offset: usize, address: u64) {
         self.write(offset, address as u32);
         self.write(offset + 4, (address >> 32) as u32);
+    }
+
+    /// The address of an aligned field of the configuration space; `None` outside it.
+    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
+        let device = self.device.as_ref()?;
+        let address = device.field(offset, size)?;
+        address.addr().get().is_multiple_of(size).then_some(address)
     }
 }
 
@@ -218,6 +223,54 @@ fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Bloc
     }
     let base = memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
     Ok(Block { base, len })
+}
+
+/// Returns the transport of a function: by the registers of virtio 1.x, or by the legacy ones if it
+/// has no others. `ports`: none on a machine without I/O ports.
+///
+/// # Errors
+///
+/// As [`PciTransport::new`].
+///
+/// # Safety
+///
+/// As there.
+pub unsafe fn open(
+    memory: MemoryRef,
+    access: &dyn ConfigAccess,
+    ports: Option<PortsRef>,
+    function: &Function,
+    interrupts: Interrupts<'_>,
+) -> Result<Box<dyn Transport + Send>, Error> {
+    // SAFETY: the caller's promise.
+    let modern = unsafe { PciTransport::new(memory, access, function, interrupts) };
+    match (modern, ports) {
+        (Ok(modern), _) => Ok(Box::new(modern)),
+        (Err(Error::NotVirtioPci), Some(ports)) => {
+            // SAFETY: the caller's promise; there is no other transport.
+            let legacy =
+                unsafe { LegacyPciTransport::new(memory, access, ports, function, interrupts) };
+            Ok(Box::new(legacy?))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The vector of a queue where `vectors` (not 0) are in use: the first is for configuration
+/// changes, if there are several.
+pub(super) fn queue_vector(queue: u16, vectors: u16) -> u16 {
+    match vectors {
+        1 => 0,
+        _ => 1 + queue % (vectors - 1),
+    }
+}
+
+/// Disables MSI-X, which firmware may have left enabled.
+pub(super) fn disable_msix(config: &Config<'_>) {
+    if let Some(capability) = config.capabilities().find(|c| c.id == CAPABILITY_MSIX) {
+        let control = config.read(capability.offset);
+        config.write(capability.offset, control & !MSIX_ENABLE);
+    }
 }
 
 /// Fills the MSI-X table and enables MSI-X (PCI 3.0, 6.8.2). Returns the number of vectors.
@@ -254,18 +307,16 @@ pub(crate) fn program_msix(
             0,
         ];
         for (word, value) in words.into_iter().enumerate() {
-            let register = entries.register::<u32>(index * MSIX_ENTRY + word * 4);
+            let at = entries.register::<u32>(index * MSIX_ENTRY + word * 4);
             // SAFETY: an entry of the function's MSI-X table, mapped, in bounds and aligned.
-            unsafe { register.ok_or(Error::Unmappable)?.write_volatile(value) };
+            unsafe { register::write(at.ok_or(Error::Unmappable)?.as_ptr(), value) };
         }
     }
     config.write(capability, (control | MSIX_ENABLE) & !MSIX_MASK_ALL);
     Ok(messages.len() as u16)
 }
 
-// SAFETY: a field is inside the block's mapping, which lasts for good, and aligned (`config_field`
-// checks).
-unsafe impl Transport for PciTransport {
+impl Transport for PciTransport {
     fn device_type(&self) -> DeviceType {
         self.device_type
     }
@@ -302,21 +353,19 @@ unsafe impl Transport for PciTransport {
         self.write(common::DEVICE_STATUS, status.bits());
     }
 
-    fn max_queue_size(&mut self, queue: u16) -> u16 {
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize> {
         self.write(common::QUEUE_SELECT, queue);
-        self.read(common::QUEUE_SIZE)
+        match self.read(common::QUEUE_SIZE) {
+            0 => None,
+            size => Some(QueueSize::AtMost(size)),
+        }
     }
 
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
         self.write(common::QUEUE_SELECT, queue);
         self.write(common::QUEUE_SIZE, addresses.size);
         if self.vectors > 0 {
-            let vector = if self.vectors == 1 {
-                0
-            } else {
-                1 + queue % (self.vectors - 1)
-            };
-            self.write(common::QUEUE_MSIX_VECTOR, vector);
+            self.write(common::QUEUE_MSIX_VECTOR, queue_vector(queue, self.vectors));
             if self.read::<u16>(common::QUEUE_MSIX_VECTOR) == NO_VECTOR {
                 return Err(Error::NoVector);
             }
@@ -341,7 +390,7 @@ unsafe impl Transport for PciTransport {
     fn notify(&self, queue: u16) {
         if let Some(Some(doorbell)) = self.doorbells.get(usize::from(queue)) {
             // SAFETY: inside the notify block and aligned (checked when the queue was activated).
-            unsafe { doorbell.write_volatile(queue) };
+            unsafe { register::write(doorbell.as_ptr(), queue) };
         }
     }
 
@@ -353,9 +402,15 @@ unsafe impl Transport for PciTransport {
         u32::from(self.read::<u8>(common::CONFIG_GENERATION))
     }
 
-    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
-        let device = self.device.as_ref()?;
-        let address = device.field(offset, size)?;
-        address.addr().get().is_multiple_of(size).then_some(address)
+    fn read_config(&self, offset: usize, size: usize) -> Option<u32> {
+        let at = self.config_field(offset, size)?;
+        // SAFETY: inside the mapping, which lasts for good, and aligned.
+        unsafe { read_field(at, size) }
+    }
+
+    fn write_config(&self, offset: usize, size: usize, value: u32) -> Option<()> {
+        let at = self.config_field(offset, size)?;
+        // SAFETY: as for `read_config`.
+        unsafe { write_field(at, size, value) }
     }
 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
-use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport};
+use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
 use crate::Error;
 
 /// One of two handles of a transport that is never freed.
@@ -35,8 +35,7 @@ impl Shared {
     }
 }
 
-// SAFETY: fields are the transport's, which lives as long as the program.
-unsafe impl Transport for Shared {
+impl Transport for Shared {
     fn device_type(&self) -> DeviceType {
         self.get().device_type()
     }
@@ -61,8 +60,8 @@ unsafe impl Transport for Shared {
         self.get_mut().set_status(status);
     }
 
-    fn max_queue_size(&mut self, queue: u16) -> u16 {
-        self.get_mut().max_queue_size(queue)
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize> {
+        self.get_mut().queue_size(queue)
     }
 
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
@@ -81,7 +80,11 @@ unsafe impl Transport for Shared {
         self.get().config_generation()
     }
 
-    fn config_field(&self, offset: usize, size: usize) -> Option<NonNull<u8>> {
-        self.get().config_field(offset, size)
+    fn read_config(&self, offset: usize, size: usize) -> Option<u32> {
+        self.get().read_config(offset, size)
+    }
+
+    fn write_config(&self, offset: usize, size: usize, value: u32) -> Option<()> {
+        self.get().write_config(offset, size, value)
     }
 }

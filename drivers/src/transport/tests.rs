@@ -1,5 +1,7 @@
 //! The real transports on registers in plain memory: what is written where, and what is refused.
 
+mod legacy_pci;
+
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -122,18 +124,29 @@ fn configuration_space_ends_where_the_registers_do() {
     words[64] = 0x0403_0201;
     memory.add_registers(MMIO, words);
     let transport = probe(memory).unwrap().unwrap();
-    let start = crate::Memory::map_mmio(memory, MMIO + 0x100, 0x100).unwrap();
-    let offset = |at, size| {
-        let field = transport.config_field(at, size)?;
-        Some(field.addr().get() - start.addr().get())
-    };
-    for (at, size) in [(0, 4), (2, 2), (3, 1), (0xfc, 4), (0xff, 1)] {
-        assert_eq!(offset(at, size), Some(at));
+    for (at, size, value) in [
+        (0, 4, 0x0403_0201),
+        (2, 2, 0x0403),
+        (3, 1, 4),
+        (0xfc, 4, 0),
+        (0xff, 1, 0),
+    ] {
+        assert_eq!(transport.read_config(at, size), Some(value));
     }
-    assert_eq!(offset(1, 2), None, "unaligned");
-    for outside in [0x100, usize::MAX - 3, usize::MAX & !3] {
-        assert_eq!(offset(outside, 4), None);
+    for (at, size) in [
+        (1, 2),
+        (0, 8),
+        (0x100, 4),
+        (usize::MAX - 3, 4),
+        (usize::MAX & !3, 4),
+    ] {
+        assert_eq!(transport.read_config(at, size), None, "{size} at {at:#x}");
+        assert_eq!(transport.write_config(at, size, 0), None);
     }
+    for (at, size, value) in [(0xfc, 4, 0x1234_5678), (0xfe, 2, 0xabcd), (0xff, 1, 0xee)] {
+        assert_eq!(transport.write_config(at, size, value), Some(()));
+    }
+    assert_eq!(peek(memory, MMIO + 0x1fc), 0xeecd_5678);
 }
 
 /// A configuration space: the registers of each present function.

@@ -32,7 +32,7 @@ const FIRST_PORT: u32 = 1 << 16;
 /// Nanoseconds that a peer has to answer a request: Linux's default.
 pub const CONNECT_NS: u64 = 2_000_000_000;
 /// Nanoseconds that a closed connection may go on without progress: Linux's limit.
-const CLOSE_NS: u64 = 8_000_000_000;
+pub(super) const CLOSE_NS: u64 = 8_000_000_000;
 
 /// A connection or a listener.
 pub type Id = u32;

@@ -5,6 +5,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::packet::{HEADER_LEN, shutdown};
+use super::sockets::CLOSE_NS;
 use super::*;
 use crate::Error;
 use crate::fake::{Handle, HostMemory, Liar, Lie, Options, SocketHost, connect};
@@ -480,6 +481,46 @@ fn a_closed_connection_does_not_wait_for_ever() {
         vsock.poll(second * SECOND).unwrap();
         handle.step();
     }
+    assert!(!vsock.sockets().has_connections());
+}
+
+/// The limit moves with what the peer takes, and with nothing else of it.
+#[test]
+fn a_closed_connection_goes_on_while_the_peer_takes_bytes() {
+    let (mut vsock, handle) = start();
+    let id = open(&mut vsock, &handle, 9);
+    let port = vsock.sockets().local(id).unwrap().port;
+    let data = pattern(200_000);
+    vsock.sockets().write(id, &data).unwrap();
+    exchange_all(&mut vsock, &handle, 0);
+    vsock.sockets().close(id, 0);
+    // The peer takes a piece just before the limit, each time.
+    let mut now = 0;
+    let mut turns = 0;
+    while vsock.sockets().has_connections() {
+        now += CLOSE_NS - 1;
+        turns += 1;
+        let taken = handle.with(|host| host.take_some(9, port, 16 << 10));
+        assert_eq!(taken.len(), 16 << 10, "turn {turns}");
+        exchange_all(&mut vsock, &handle, now);
+    }
+    assert!(turns > 2, "the limit never had to move");
+    assert_eq!(
+        handle.with(|host| host.resets.clone()),
+        [],
+        "it was cut off"
+    );
+
+    // Packets without progress move nothing.
+    let id = open(&mut vsock, &handle, 9);
+    let port = vsock.sockets().local(id).unwrap().port;
+    vsock.sockets().write(id, &data).unwrap();
+    exchange_all(&mut vsock, &handle, now);
+    vsock.sockets().close(id, now);
+    handle.with(|host| host.send(9, port, Operation::CREDIT_UPDATE, 0));
+    exchange_all(&mut vsock, &handle, now + CLOSE_NS - 1);
+    assert!(vsock.sockets().has_connections());
+    exchange_all(&mut vsock, &handle, now + CLOSE_NS);
     assert!(!vsock.sockets().has_connections());
 }
 

@@ -128,8 +128,11 @@ fn reserve_stack() {
     }
     for page in 1..=RESERVED_STACK {
         let address = top.saturating_sub(page * PAGE).max(stack.start) as *mut u8;
+        #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
         // SAFETY: the program's stack, below all that is in use; the value is written back.
-        unsafe { address.write_volatile(address.read_volatile()) };
+        unsafe {
+            address.write_volatile(address.read_volatile());
+        }
     }
 }
 
@@ -207,8 +210,11 @@ pub fn grow_tlb(pages: u64) {
                 if !memory.present(page) {
                     break;
                 }
+                #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
                 // SAFETY: the direct map contains the page; any value is valid.
-                unsafe { (page as *const u8).read_volatile() };
+                unsafe {
+                    (page as *const u8).read_volatile();
+                }
             }
             flush_all();
         }

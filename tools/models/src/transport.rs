@@ -6,6 +6,7 @@
 pub enum Error {
     NoQueue(u16),
     QueueTooSmall(u16),
+    BadQueue(u16),
     OutOfMemory,
     DeviceError,
 }
@@ -20,11 +21,19 @@ pub struct QueueAddresses {
     pub device: u64,
 }
 
+/// As in `drivers`.
+#[expect(missing_docs, reason = "as in `drivers`")]
+#[derive(Clone, Copy, Debug)]
+pub enum QueueSize {
+    AtMost(u16),
+    Exactly(u16),
+}
+
 /// As in `drivers`, for a queue.
 #[expect(missing_docs, reason = "as in `drivers`")]
 pub trait Transport {
     fn is_legacy(&self) -> bool;
-    fn max_queue_size(&mut self, queue: u16) -> u16;
+    fn queue_size(&mut self, queue: u16) -> Option<QueueSize>;
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error>;
     fn notify(&self, queue: u16);
 }

@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{PIECE, set_up};
-use crate::fake::Lie;
+use super::{PIECE, set_up_in};
+use crate::fake::{Lie, Sizes};
 
 /// One action of the driver or the device.
 #[derive(Clone, Debug)]
@@ -53,8 +53,14 @@ fn lie() -> impl Strategy<Value = Lie> {
 
 /// Runs the steps and checks after each that every request in flight is described to the device
 /// exactly as it was added, and that no token is returned that isn't in flight.
-fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize) {
-    let mut s = set_up(size, indirect, event_idx);
+fn run(
+    (entries, sizes, size): (u16, Sizes, u16),
+    indirect: bool,
+    event_idx: bool,
+    steps: &[Step],
+    rounds: usize,
+) {
+    let mut s = set_up_in(entries, sizes, size, indirect, event_idx);
     let mut taken = Vec::new();
     let mut out: HashMap<u32, (usize, usize)> = HashMap::new();
     let mut last = 0;
@@ -132,23 +138,33 @@ fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize
     }
 }
 
+/// Sizes of the device's ring and of the queue: also of a device that insists on a larger ring than
+/// the driver uses.
+fn sizes() -> impl Strategy<Value = (u16, Sizes, u16)> {
+    let log = || 0..5u32;
+    prop_oneof![
+        log().prop_map(|log| (1 << log, Sizes::AtMost, 1 << log)),
+        (log(), 0..4u32).prop_map(|(log, more)| (1 << (log + more), Sizes::Exactly, 1 << log)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
     fn an_honest_device_is_served(
-        log_size in 0..5u32, indirect: bool, event_idx: bool,
+        sizes in sizes(), indirect: bool, event_idx: bool,
         steps in prop::collection::vec(honest_step(), 1..80),
     ) {
-        run(1 << log_size, indirect, event_idx, &steps, 3);
+        run(sizes, indirect, event_idx, &steps, 3);
     }
 
     #[test]
     fn a_lying_device_is_survived(
-        log_size in 0..5u32, indirect: bool, event_idx: bool,
+        sizes in sizes(), indirect: bool, event_idx: bool,
         steps in prop::collection::vec(
             prop_oneof![8 => honest_step(), 1 => lie().prop_map(Step::Lie)], 1..80),
     ) {
-        run(1 << log_size, indirect, event_idx, &steps, 2);
+        run(sizes, indirect, event_idx, &steps, 2);
     }
 }

@@ -3,7 +3,6 @@
 //! of `kick` every other time in an optimised build; if `kick` forgets event indices that earlier
 //! calls passed, a device that waits for enough requests sleeps for good within milliseconds.
 
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -14,7 +13,7 @@ use crate::device_type::DeviceType;
 use crate::fake::HostMemory;
 use crate::memory::Access;
 use crate::queue::{Buffer, Queue, passes};
-use crate::transport::{Interrupt, QueueAddresses, Status, Transport};
+use crate::transport::{Interrupt, QueueAddresses, QueueSize, Status, Transport};
 use crate::{Error, Region};
 
 const SIZE: u16 = 4;
@@ -30,8 +29,7 @@ struct Wires {
 
 struct Bell(Arc<Wires>);
 
-// SAFETY: there is no configuration space.
-unsafe impl Transport for Bell {
+impl Transport for Bell {
     fn device_type(&self) -> DeviceType {
         DeviceType::RNG
     }
@@ -46,8 +44,8 @@ unsafe impl Transport for Bell {
         Status::empty()
     }
     fn set_status(&mut self, _: Status) {}
-    fn max_queue_size(&mut self, _: u16) -> u16 {
-        SIZE
+    fn queue_size(&mut self, _: u16) -> Option<QueueSize> {
+        Some(QueueSize::AtMost(SIZE))
     }
     fn activate_queue(&mut self, _: u16, addresses: &QueueAddresses) -> Result<(), Error> {
         *self.0.addresses.lock().unwrap() = Some(*addresses);
@@ -62,7 +60,10 @@ unsafe impl Transport for Bell {
     fn config_generation(&self) -> u32 {
         0
     }
-    fn config_field(&self, _: usize, _: usize) -> Option<NonNull<u8>> {
+    fn read_config(&self, _: usize, _: usize) -> Option<u32> {
+        None
+    }
+    fn write_config(&self, _: usize, _: usize, _: u32) -> Option<()> {
         None
     }
 }

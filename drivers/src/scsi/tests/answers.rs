@@ -409,3 +409,70 @@ proptest! {
         protocol::outcome(2, &data);
     }
 }
+
+/// Sets the number of the unit's blocks.
+fn set_blocks(handle: &Handle<HostBusAdapter>, blocks: usize) {
+    let resize = |unit: &mut LogicalUnit| unit.data.resize(blocks * unit.block, 0);
+    handle.with(|adapter| resize(adapter.units.get_mut(&UNIT).unwrap()));
+}
+
+/// A unit that isn't ready to say its size is asked again, a bounded number of times for each
+/// report.
+#[test]
+fn a_size_is_asked_for_until_the_unit_answers() {
+    let (mut scsi, handle) = one(LogicalUnit::new(64, 512));
+    let mut sectors = 64;
+    for (refusals, knows) in [(1, true), (5, true), (6, false), (1, true), (40, false)] {
+        let blocks = sectors as usize + 8;
+        set_blocks(&handle, blocks);
+        let before = handle.with(|adapter| {
+            let unit = adapter.units.get_mut(&UNIT).unwrap();
+            unit.conditions = vec![[6, 0x29, 0]; refusals].into();
+            adapter.report(3, UNIT, 0x092a);
+            adapter.commands
+        });
+        handle.step();
+        for _ in 0..50 {
+            scsi.poll(&mut |_, _, _| ());
+        }
+        if knows {
+            sectors = blocks as u64;
+        }
+        assert_eq!(scsi.geometry(0).sectors, sectors, "{refusals} refusals");
+        let asked = handle.with(|adapter| adapter.commands) - before;
+        assert_eq!(asked, (refusals + 1).min(6), "{refusals} refusals");
+    }
+}
+
+/// A report that comes while the size is asked for, in the turn of the answer.
+#[test]
+fn a_second_report_is_not_lost_in_the_answer_to_the_first() {
+    let refusals = [None, Some([5, 0x24, 0]), Some([6, 0x29, 0])];
+    for refusal in refusals {
+        let (mut scsi, handle) = one(LogicalUnit::new(64, 512));
+        let report = |blocks: usize, stuck: bool| {
+            set_blocks(&handle, blocks);
+            handle.with(|adapter| {
+                adapter.units.get_mut(&UNIT).unwrap().stuck = stuck;
+                adapter.report(3, UNIT, 0x092a);
+            });
+        };
+        report(80, true);
+        handle.step();
+        scsi.poll(&mut |_, _, _| ());
+        assert_eq!(handle.with(|adapter| adapter.held.len()), 1, "it was asked");
+        // The answer is of before the second change.
+        handle.with(|adapter| {
+            let unit = adapter.units.get_mut(&UNIT).unwrap();
+            unit.stuck = false;
+            unit.conditions.extend(refusal);
+        });
+        handle.step();
+        report(96, false);
+        handle.step();
+        for _ in 0..5 {
+            scsi.poll(&mut |_, _, _| ());
+        }
+        assert_eq!(scsi.geometry(0).sectors, 96, "{refusal:?}");
+    }
+}

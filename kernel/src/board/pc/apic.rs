@@ -42,7 +42,7 @@ fn read(register: u32) -> u32 {
         // SAFETY: x2APIC is on; its registers are MSRs from 0x800.
         USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 },
         // SAFETY: the registers are mapped there.
-        base => unsafe { ((base + u64::from(register)) as *const u32).read_volatile() },
+        base => unsafe { drivers::register::read((base + u64::from(register)) as *const u32) },
     }
 }
 
@@ -52,7 +52,9 @@ fn write(register: u32, value: u32) {
         // SAFETY: as for `read`; none of the registers used here affects memory.
         USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).write(u64::from(value)) },
         // SAFETY: as for `read`.
-        base => unsafe { ((base + u64::from(register)) as *mut u32).write_volatile(value) },
+        base => unsafe {
+            drivers::register::write((base + u64::from(register)) as *mut u32, value)
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use super::power::enable_acpi;
 use crate::firmware::{self, Power};
 use crate::memory;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use drivers::register;
 use x86_64::instructions::port::Port;
 
 /// The selector of generic events, if the machine has one. Written once, by [`enable`].
@@ -64,8 +65,8 @@ pub fn pressed() -> bool {
             // the interrupt was routed.
             let events = unsafe {
                 match device.is_byte {
-                    true => selector.read_volatile(),
-                    false => selector.cast::<u32>().read_volatile() as u8,
+                    true => register::read(selector),
+                    false => register::read(selector.cast::<u32>()) as u8,
                 }
             };
             events & device.mask != 0

@@ -2,6 +2,7 @@
 
 use super::ports::Pair;
 use core::ptr::NonNull;
+use drivers::register;
 
 /// Bytes of its registers.
 pub const LEN: usize = 32;
@@ -36,8 +37,8 @@ impl IoApic {
         let _pair = Pair::begin();
         // SAFETY: the two registers, select and window, are mapped for good.
         unsafe {
-            self.0.write_volatile(register);
-            self.0.add(4).read_volatile()
+            register::write(self.0.as_ptr(), register);
+            register::read(self.0.as_ptr().add(4))
         }
     }
 
@@ -45,8 +46,8 @@ impl IoApic {
         let _pair = Pair::begin();
         // SAFETY: as for `read`; the entries only name vectors that have gates.
         unsafe {
-            self.0.write_volatile(register);
-            self.0.add(4).write_volatile(value);
+            register::write(self.0.as_ptr(), register);
+            register::write(self.0.as_ptr().add(4), value);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::irq::legacy_line;
 use super::ports::Pair;
-use drivers::pci::{Address, ConfigAccess};
+use drivers::pci::{Address, ConfigAccess, Ports, PortsRef};
 use x86_64::instructions::port::Port;
 
 /// The two ports. An access takes two instructions: not for interrupts.
@@ -35,6 +35,36 @@ impl ConfigAccess for Config {
         Self::select(address, offset);
         // SAFETY: the caller owns the function at this address.
         unsafe { Port::new(0xcfc).write(value) };
+    }
+}
+
+/// I/O ports, for the functions that have nothing else.
+pub const PORTS: Option<PortsRef> = Some(&IoPorts);
+
+#[derive(Debug)]
+struct IoPorts;
+
+impl Ports for IoPorts {
+    unsafe fn read(&self, port: u16, size: usize) -> u32 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match size {
+                1 => Port::<u8>::new(port).read().into(),
+                2 => Port::<u16>::new(port).read().into(),
+                _ => Port::new(port).read(),
+            }
+        }
+    }
+
+    unsafe fn write(&self, port: u16, size: usize, value: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match size {
+                1 => Port::new(port).write(value as u8),
+                2 => Port::new(port).write(value as u16),
+                _ => Port::new(port).write(value),
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub use super::pvpanic::report as report_crash;
 pub use super::reset::reset as end_now;
 use crate::firmware::{self, Power, Register};
 use crate::memory;
+use drivers::register;
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
@@ -27,9 +28,9 @@ fn write_register(register: Register, value: u8) {
         // SAFETY: ACPI says that this port takes this value.
         Register::Port(port) => unsafe { Port::new(port).write(value) },
         Register::Memory(address) => {
-            if let Some(register) = memory::map_device(address, 1) {
+            if let Some(at) = memory::map_device(address, 1) {
                 // SAFETY: mapped, and ACPI says that this register takes this value.
-                unsafe { register.write_volatile(value) };
+                unsafe { register::write(at, value) };
             }
         }
     }

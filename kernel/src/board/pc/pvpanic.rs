@@ -8,6 +8,7 @@
 use super::pci::Config;
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
+use drivers::register;
 use x86_64::instructions::port::Port;
 
 const PORT: u16 = 0x505;
@@ -25,9 +26,9 @@ pub fn report() {
     if features & 0xf1 == PANICKED {
         // SAFETY: the device's port.
         unsafe { Port::new(PORT).write(PANICKED) };
-    } else if let Some(register) = pci_register() {
+    } else if let Some(at) = pci_register() {
         // SAFETY: the device's register, mapped for good.
-        unsafe { register.write_volatile(PANICKED) };
+        unsafe { register::write(at, PANICKED) };
     }
 }
 

@@ -7,7 +7,8 @@ use super::irq::line_of;
 use super::resources::{self, Windows};
 use crate::memory;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use drivers::pci::{Address, ConfigAccess};
+use drivers::pci::{Address, ConfigAccess, PortsRef};
+use drivers::register;
 
 /// The physical address of configuration space; 0 for none. Written once, by [`find`].
 static ECAM: AtomicU64 = AtomicU64::new(0);
@@ -59,16 +60,19 @@ impl ConfigAccess for Config {
     fn read(&self, address: Address, offset: u16) -> u32 {
         // SAFETY: a register of configuration space, just mapped for good. Reading has no side
         // effect; an absent function reads as ones.
-        Self::register(address, offset).map_or(u32::MAX, |at| unsafe { at.read_volatile() })
+        Self::register(address, offset).map_or(u32::MAX, |at| unsafe { register::read(at) })
     }
 
     fn write(&self, address: Address, offset: u16, value: u32) {
-        if let Some(register) = Self::register(address, offset) {
+        if let Some(at) = Self::register(address, offset) {
             // SAFETY: the caller owns the function at this address.
-            unsafe { register.write_volatile(value) };
+            unsafe { register::write(at, value) };
         }
     }
 }
+
+/// None: no arm64 machine has functions with nothing but I/O ports.
+pub const PORTS: Option<PortsRef> = None;
 
 /// The windows of the bridge.
 fn windows() -> Option<Windows> {

@@ -3,6 +3,7 @@
 use super::{pci, resources};
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
+use drivers::register;
 
 /// Device and vendor on PCI, as configuration space has them.
 const PCI_ID: u32 = 0x0011_1b36;
@@ -28,10 +29,10 @@ pub fn report() {
         let command = pci::Config.read(address, COMMAND) & 0xffff;
         pci::Config.write(address, COMMAND, command | MEMORY_SPACE);
         if register != 0
-            && let Some(register) = memory::map_device(register.into(), 1)
+            && let Some(at) = memory::map_device(register.into(), 1)
         {
             // SAFETY: the device's register, mapped for good.
-            unsafe { register.write_volatile(PANICKED) };
+            unsafe { register::write(at, PANICKED) };
         }
         return;
     }

@@ -1,6 +1,7 @@
 //! Registers of a device in memory.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
+use drivers::register::{self, Width};
 
 /// Where the registers of one device are mapped; none at first.
 pub struct Registers(AtomicPtr<u8>);
@@ -33,28 +34,21 @@ impl Registers {
     }
 
     /// Reads the register at this offset, a multiple of its size; 0 without a device.
-    pub fn read<T: Register>(&self, offset: usize) -> T {
+    pub fn read<T: Width + Default>(&self, offset: usize) -> T {
         self.base().map_or(T::default(), |base| {
             // SAFETY: the promise of `set`.
-            unsafe { base.add(offset).cast::<T>().read_volatile() }
+            unsafe { register::read(base.add(offset).cast::<T>()) }
         })
     }
 
     /// Writes the register at this offset, a multiple of its size; does nothing without a device.
-    pub fn write<T: Register>(&self, offset: usize, value: T) {
+    pub fn write<T: Width>(&self, offset: usize, value: T) {
         if let Some(base) = self.base() {
             // SAFETY: the promise of `set`.
-            unsafe { base.add(offset).cast::<T>().write_volatile(value) };
+            unsafe { register::write(base.add(offset).cast::<T>(), value) };
         }
     }
 }
-
-/// The sizes of registers.
-pub trait Register: Copy + Default {}
-impl Register for u8 {}
-impl Register for u16 {}
-impl Register for u32 {}
-impl Register for u64 {}
 
 /// Calls `done` until it returns true, at most a million times: devices answer within moments or
 /// not at all. Returns whether it did.

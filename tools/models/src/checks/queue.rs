@@ -2,7 +2,7 @@
 
 use super::bell::Bell;
 use crate::queue::{Buffer, Options, Queue};
-use crate::transport::{QueueAddresses, Transport};
+use crate::transport::{QueueAddresses, QueueSize, Transport};
 use crate::{Access, Allocation, Error, Memory, Segment};
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
@@ -67,8 +67,8 @@ impl Transport for Registers {
         false
     }
 
-    fn max_queue_size(&mut self, _: u16) -> u16 {
-        2
+    fn queue_size(&mut self, _: u16) -> Option<QueueSize> {
+        Some(QueueSize::AtMost(2))
     }
 
     fn activate_queue(&mut self, _: u16, addresses: &QueueAddresses) -> Result<(), Error> {
