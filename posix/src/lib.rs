@@ -45,6 +45,7 @@
 extern crate alloc;
 
 pub mod console;
+pub mod current_directory;
 pub mod errors;
 pub mod file;
 pub mod files;

@@ -9,11 +9,13 @@ pub mod volumes;
 mod zone;
 
 use crate::console::Console;
+use crate::current_directory::CurrentDirectory;
 use crate::errors::Result;
 use crate::file::Description;
 use crate::files::devices;
 use crate::process;
 use crate::stat::{self, Stat};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
@@ -56,10 +58,12 @@ use part::tree;
 #[cfg(not(feature = "image"))]
 use volumes::tree;
 
-/// The current directory.
-pub fn current() -> String {
-    let path = process::with(|process| process.directory.clone());
-    if path.is_empty() { "/".into() } else { path }
+/// The path of the current directory.
+///
+/// # Errors
+/// ENOENT if it was removed.
+pub fn current() -> Result<String> {
+    process::with(|process| process.directory.path())
 }
 
 /// The absolute path for `path` relative to the directory of `descriptor` (`AT_FDCWD`: the current
@@ -73,17 +77,14 @@ pub fn absolute(descriptor: u64, path: &[u8]) -> Result<String> {
         return Err(libc::ENOENT);
     }
     let path = core::str::from_utf8(path).map_err(|_| libc::EINVAL)?;
-    let mut absolute = if path.starts_with('/') {
-        String::new()
+    let absolute = if path.starts_with('/') {
+        path.to_string()
     } else if descriptor as i32 == libc::AT_FDCWD {
-        process::with(|process| process.directory.clone())
+        process::with(|process| process.directory.absolute(path))?
     } else {
-        process::get(descriptor)?.file().directory()?.to_string()
+        let description = process::get(descriptor)?;
+        format!("{}/{path}", description.file().directory()?)
     };
-    if !path.starts_with('/') {
-        absolute.push('/');
-    }
-    absolute.push_str(path);
     if absolute.len() >= MAX_PATH {
         return Err(libc::ENAMETOOLONG);
     }
@@ -98,8 +99,7 @@ pub fn change_directory(path: &str) -> Result<u64> {
         return Err(libc::ENOTDIR);
     }
     let path = real(path)?;
-    let path = if path == "/" { String::new() } else { path };
-    process::with(|process| process.directory = path);
+    process::with(|process| process.directory = CurrentDirectory::new(path));
     Ok(0)
 }
 

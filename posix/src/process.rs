@@ -4,13 +4,13 @@
 //! The lock is held for one lookup or change. No file is read, closed or dropped under it.
 
 use crate::console::Console;
+use crate::current_directory::CurrentDirectory;
 use crate::errors::Result;
 use crate::file::Description;
 use crate::locks::Locks;
 use crate::mappings::Mappings;
 use crate::stat::FileId;
 use crate::table::Table;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
@@ -30,8 +30,8 @@ pub struct Process {
     pub locks: Locks,
     /// Shared mappings of files.
     pub mappings: Mappings,
-    /// The absolute path of the current directory; empty for the root.
-    pub directory: String,
+    /// The current directory.
+    pub directory: CurrentDirectory,
     /// The mask of modes, which no volume stores.
     pub umask: u32,
     /// Limits that the program has set.
@@ -56,7 +56,7 @@ impl Process {
             table,
             locks: Locks::new(),
             mappings: Mappings::new(),
-            directory: String::new(),
+            directory: CurrentDirectory::ROOT,
             umask: 0o022,
             limits: [None; RESOURCES],
             socket_names: Vec::new(),

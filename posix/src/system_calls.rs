@@ -192,7 +192,7 @@ fn is_of_descriptor(start: u64, flags: i32) -> bool {
 fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
     if is_of_descriptor(start, flags) {
         return if descriptor as i32 == libc::AT_FDCWD {
-            namespace::stat(&namespace::current(), true)
+            namespace::stat(&namespace::current()?, true)
         } else {
             process::get(descriptor)?.file().stat()
         };
@@ -222,7 +222,7 @@ fn access_at(descriptor: u64, start: u64, mode: u64, flags: i32) -> Result<u64> 
 }
 
 fn current_directory(result: u64, room: u64) -> Result<u64> {
-    let mut path = namespace::current().into_bytes();
+    let mut path = namespace::current()?.into_bytes();
     path.push(0);
     let copied = kernel::memory::copy_out(result, room, &path);
     copied.map(|()| path.len() as u64).map_err(memory::number)

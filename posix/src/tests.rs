@@ -438,7 +438,11 @@ fn paths_begin_at_the_current_directory_or_a_descriptors() {
     assert_eq!(beside, "/relative/d/f");
     assert_eq!(contents(&beside), "deep");
     assert_eq!(namespace::change_directory(&absolute("l")), Ok(0));
-    assert_eq!(namespace::current(), "/relative/d", "without the link");
+    assert_eq!(
+        namespace::current().as_deref(),
+        Ok("/relative/d"),
+        "without the link"
+    );
     assert_eq!(contents("f"), "deep");
     assert_eq!(contents("../d/./f"), "deep");
     let error = |path: &[u8]| namespace::absolute(AT_FDCWD as u64, path).err();
@@ -452,6 +456,48 @@ fn paths_begin_at_the_current_directory_or_a_descriptors() {
     for (path, errno) in [("f", libc::ENOTDIR), ("none", libc::ENOENT)] {
         assert_eq!(namespace::change_directory(&absolute(path)), Err(errno));
     }
+}
+
+#[test]
+fn the_current_directory_is_followed() {
+    let _one = begin("followed");
+    let current = || namespace::current();
+    let enter = |path: &str| namespace::change_directory(&absolute(path));
+    for directory in ["a", "a/b", "a/b/c", "other", "empty"] {
+        names::make_directory(&absolute(directory)).expect("new");
+    }
+    let [a, moved, other, empty] = ["a", "moved", "other", "empty"].map(absolute);
+    assert_eq!(enter("a/b/c"), Ok(0));
+    // Renames of a parent, of itself, exchanges, and of something else with the same beginning.
+    assert_eq!(names::rename(&a, &moved, 0), Ok(0));
+    assert_eq!(current().as_deref(), Ok("/followed/moved/b/c"));
+    assert_eq!(names::rename(&other, &moved, libc::RENAME_EXCHANGE), Ok(0));
+    assert_eq!(current().as_deref(), Ok("/followed/other/b/c"));
+    assert_eq!(names::rename(&other, &moved, libc::RENAME_EXCHANGE), Ok(0));
+    let [c, d] = ["/followed/moved/b/c", "/followed/d"];
+    assert_eq!(names::rename(c, d, 0), Ok(0));
+    assert_eq!(current().as_deref(), Ok(d));
+    names::make_directory("/followed/dd").expect("new");
+    assert_eq!(names::rename("/followed/dd", "/followed/ee", 0), Ok(0));
+    assert_eq!(current().as_deref(), Ok(d));
+    // Its removal, also by a rename over it; another directory of this name isn't it.
+    let gone = || {
+        assert_eq!(current(), Err(libc::ENOENT));
+        for path in ["f", ".", "./f", ".//f"] {
+            let error = namespace::absolute(AT_FDCWD as u64, path.as_bytes()).err();
+            assert_eq!(error, Some(libc::ENOENT), "{path}");
+        }
+        assert_eq!(enter(".."), Ok(0));
+        assert_eq!(current().as_deref(), Ok("/followed"));
+    };
+    assert_eq!(names::remove_directory(d), Ok(0));
+    assert_eq!(names::make_directory(d), Ok(0));
+    gone();
+    assert_eq!(enter("empty"), Ok(0));
+    assert_eq!(names::rename(d, &empty, 0), Ok(0));
+    gone();
+    assert_eq!(names::remove_directory(&empty), Ok(0));
+    assert_eq!(current().as_deref(), Ok("/followed"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use layers::check;
 fn modules_import_from_lower_layers_only() {
     let layers: layers::Layers<'_> = &[
         &["errors"],
-        &["stat", "wait"],
+        &["current_directory", "stat", "wait"],
         &["file"],
         &["table", "locks", "mappings", "console"],
         &["process"],

@@ -1,12 +1,13 @@
 //! Operations on names: directories, links, renames and removals; sizes and times of the objects of
 //! paths. Paths are absolute.
 
-use super::{device, stat};
+use super::{device, real, stat};
 use crate::errors::{self, Result};
 use crate::files::volume::{decode, record};
 use crate::process;
 use crate::stat::Stat;
 use crate::wait::blocking::{at_once, block, piece};
+use alloc::string::String;
 use resources::files;
 use resources::types::constants as c;
 use resources::types::{Int, records};
@@ -52,7 +53,22 @@ pub fn remove_directory(path: &str) -> Result<u64> {
         ".." => return Err(libc::ENOTEMPTY),
         _ => (),
     }
-    block(|rt, token| files::remove_directory(rt, path, token)).map(|_| 0)
+    let place = place_of_directory(path);
+    block(|rt, token| files::remove_directory(rt, path, token))?;
+    if let Some(place) = place {
+        process::with(|process| process.directory.note_removal(&place));
+    }
+    Ok(0)
+}
+
+/// The path without links of the directory that has this name, if the current directory is there or
+/// below; `None` for what is no directory.
+fn place_of_directory(path: &str) -> Option<String> {
+    // Most programs stay in the root.
+    let may_be = process::with(|process| !process.directory.is_root());
+    let is_directory = may_be && stat(path, false).is_ok_and(|stat| stat.is_directory());
+    let place = is_directory.then(|| real(path).ok()).flatten()?;
+    process::with(|process| process.directory.is_in(&place)).then_some(place)
 }
 
 /// `unlink`.
@@ -83,8 +99,24 @@ pub fn rename(from: &str, to: &str, flags: u32) -> Result<u64> {
         // Both files are kept.
         _ => Err(libc::EINVAL),
     };
+    // At most one of the two has the current directory, unless one is in the other.
+    let places = [from, to].map(place_of_directory);
     let rename = || block(|rt, token| files::rename(rt, from, to, how, token));
-    remove_socket_name(replaced, rename).map(|_| 0)
+    remove_socket_name(replaced, rename)?;
+    match places {
+        [Some(place), _] => note_rename(&place, to),
+        [None, Some(place)] if flags == libc::RENAME_EXCHANGE => note_rename(&place, from),
+        [None, Some(place)] => process::with(|process| process.directory.note_removal(&place)),
+        [None, None] => {}
+    }
+    Ok(0)
+}
+
+/// Notes that the directory which was at `place` has the name `to`.
+fn note_rename(place: &str, to: &str) {
+    if let Ok(to) = real(to) {
+        process::with(|process| process.directory.note_rename(place, &to));
+    }
 }
 
 /// `link`, of a path whose last name isn't followed.
