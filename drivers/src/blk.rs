@@ -133,7 +133,13 @@ impl Blk {
         let wanted =
             (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
         // A read-only disk stays read-only even if the feature wasn't negotiated.
-        let mut device = Device::new(transport, DeviceType::BLOCK, wanted | feature::RO, &|f| f)?;
+        let mut device = Device::new(
+            transport,
+            memory,
+            DeviceType::BLOCK,
+            wanted | feature::RO,
+            &|f| f,
+        )?;
         let (geometry, clears) = read_geometry(&device)?;
         let size_max = device
             .has(feature::SIZE_MAX)

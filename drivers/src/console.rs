@@ -136,9 +136,13 @@ impl Console {
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Console, Error> {
         let features = device::feature::QUEUE | MULTIPORT;
-        let mut device = Device::new(transport, DeviceType::CONSOLE, features, &|features| {
-            features
-        })?;
+        let mut device = Device::new(
+            transport,
+            memory,
+            DeviceType::CONSOLE,
+            features,
+            &|features| features,
+        )?;
         let mut control = None;
         let mut count = 1;
         if device.has(MULTIPORT) {

@@ -29,15 +29,18 @@ pub mod feature {
         ANY_LAYOUT | INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ORDER_PLATFORM;
 }
 
-/// Maximum number of status reads during a reset. Each read is an exit to the hypervisor (a
-/// microsecond or more), and hypervisors complete the reset before they return from the write.
-const RESET_READS: usize = 100_000;
+/// How long a device may take to come out of reset. Hypervisors complete it before they return from
+/// the write.
+const RESET_NS: u64 = 1_000_000_000;
+/// Maximum pause between two reads of a status, in spins.
+const MAX_PAUSE: u32 = 1 << 10;
 /// Maximum number of reads of a multi-word configuration field until its generation is stable.
 const CONFIG_READS: usize = 16;
 
 /// A device with its negotiated features. Dropping it resets the device.
 pub(crate) struct Device {
     transport: Box<dyn Transport>,
+    memory: MemoryRef,
     features: u64,
     /// Set once the driver has stopped the device: whether the reset completed.
     stopped: Option<bool>,
@@ -48,6 +51,7 @@ impl Device {
     /// steps 1 to 6). `fix` removes features whose prerequisites are missing.
     pub fn new(
         transport: Box<dyn Transport>,
+        memory: MemoryRef,
         expected: DeviceType,
         wanted: u64,
         fix: &dyn Fn(u64) -> u64,
@@ -58,6 +62,7 @@ impl Device {
         }
         let mut device = Device {
             transport,
+            memory,
             features: 0,
             stopped: None,
         };
@@ -83,7 +88,7 @@ impl Device {
     }
 
     fn negotiate(&mut self, wanted: u64, fix: &dyn Fn(u64) -> u64) -> Result<(), Error> {
-        if !reset(&mut *self.transport) {
+        if !reset(&mut *self.transport, self.memory) {
             // A later stop must not wait for this reset again.
             self.stopped = Some(false);
             return Err(Error::NotReset);
@@ -174,7 +179,7 @@ impl Device {
     /// respond: its memory must never be reused. Further calls return the same.
     pub fn stop(&mut self) -> bool {
         *self.stopped.get_or_insert_with(|| {
-            let done = reset(&mut *self.transport);
+            let done = reset(&mut *self.transport, self.memory);
             if !done {
                 let kind = self.transport.device_type();
                 log::error!(
@@ -228,15 +233,40 @@ impl Device {
     }
 }
 
-fn reset(transport: &mut dyn Transport) -> bool {
+/// Resets the device; returns whether it came out of that.
+fn reset(transport: &mut dyn Transport, memory: MemoryRef) -> bool {
+    // One that can't be reset may say so (Firecracker's before 1.16); the driver's own mark, which
+    // stays until the reset, says nothing.
+    let was_failed = transport.status().contains(Status::FAILED);
     transport.set_status(Status::empty());
-    (0..RESET_READS).any(|_| {
-        let done = transport.status().is_empty();
-        if !done {
+    let done = within(memory, RESET_NS, &mut || match transport.status() {
+        status if status.is_empty() => Some(true),
+        status if status.contains(Status::FAILED) && !was_failed => Some(false),
+        _ => None,
+    });
+    done.unwrap_or(false)
+}
+
+/// Polls, with growing pauses, for at most `limit_ns`; once at least. Spins meanwhile.
+pub(crate) fn within<T>(
+    memory: MemoryRef,
+    limit_ns: u64,
+    poll: &mut dyn FnMut() -> Option<T>,
+) -> Option<T> {
+    let start = memory.now_ns();
+    let mut pause = 1;
+    loop {
+        // The clock is read first: a machine that was stopped in between polls once more.
+        let is_late = memory.now_ns().saturating_sub(start) >= limit_ns;
+        let done = poll();
+        if done.is_some() || is_late {
+            return done;
+        }
+        for _ in 0..pause {
             core::hint::spin_loop();
         }
-        done
-    })
+        pause = (2 * pause).min(MAX_PAUSE);
+    }
 }
 
 impl Drop for Device {
@@ -244,3 +274,6 @@ impl Drop for Device {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests;

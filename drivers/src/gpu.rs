@@ -173,7 +173,9 @@ impl Gpu {
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Gpu, Error> {
         let wanted = feature::ALL | device::feature::QUEUE;
-        let mut device = Device::new(transport, DeviceType::GPU, wanted, &|features| features)?;
+        let mut device = Device::new(transport, memory, DeviceType::GPU, wanted, &|features| {
+            features
+        })?;
         if device.is_legacy() {
             return Err(Error::NotModern);
         }

@@ -120,7 +120,9 @@ impl Input {
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Input, Error> {
         let wanted = device::feature::QUEUE;
-        let mut device = Device::new(transport, DeviceType::INPUT, wanted, &|features| features)?;
+        let mut device = Device::new(transport, memory, DeviceType::INPUT, wanted, &|features| {
+            features
+        })?;
         if device.is_legacy() {
             return Err(Error::NotModern);
         }

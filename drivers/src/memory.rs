@@ -1,4 +1,4 @@
-//! Memory shared with devices: the only interface that drivers need from the machine.
+//! Memory shared with devices, and a clock: the only interface that drivers need from the machine.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
@@ -85,6 +85,9 @@ pub unsafe trait Memory: Sync {
     fn map_video(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
         self.map_mmio(phys, len)
     }
+
+    /// Nanoseconds since some moment, never fewer than before: for the time limits of devices.
+    fn now_ns(&self) -> u64;
 
     /// Orders this thread's earlier writes to memory before its later reads, as seen by devices
     /// (virtio 1.2, 2.7.13.3.1 and 2.7.14). For machines on which the language's own fence doesn't

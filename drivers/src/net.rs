@@ -207,6 +207,7 @@ impl Net {
         let wanted = features & config.features | device::feature::VERSION_1;
         let mut device = Device::new(
             transport,
+            memory,
             DeviceType::NET,
             wanted,
             &capabilities::fix_features,

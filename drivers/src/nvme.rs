@@ -10,6 +10,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::device::within;
 use crate::disk::{Controller, DiskError, Geometry, Issued, Request};
 use crate::pci::{self, ConfigAccess};
 use crate::queue::{DeviceError, QueueCounters};
@@ -44,9 +45,9 @@ const MIN_PAGE: u32 = 0xf << (48 - 32);
 /// Unit of the timeout in the capabilities.
 const TIMEOUT_UNIT_NS: u64 = 500_000_000;
 
-/// Maximum number of status reads during a reset, each of a microsecond or more; see also
+/// How long a stop waits for a reset, if the controller's capabilities allow that long; see also
 /// [`State::Stopping`].
-const RESET_READS: usize = 100_000;
+const STOP_NS: u64 = 1_000_000_000;
 /// Polls without a completion until the next check of the controller's status.
 const IDLE_POLLS: u32 = 64;
 /// Maximum number of a disk's errors in the log.
@@ -404,17 +405,12 @@ impl Nvme {
         }
         self.registers.write(offset::CONFIGURATION, 0);
         self.state = State::Stopping;
-        let done = (0..RESET_READS).any(|_| {
-            let done = self.has_stopped();
-            if !done {
-                core::hint::spin_loop();
-            }
-            done
-        });
-        if done {
+        let limit = self.timeout_ns.min(STOP_NS);
+        let done = within(self.memory, limit, &mut || self.has_stopped().then_some(()));
+        if done.is_some() {
             self.state = State::Stopped;
         }
-        done
+        done.is_some()
     }
 }
 

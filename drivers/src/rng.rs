@@ -43,6 +43,7 @@ impl Rng {
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Rng, Error> {
         let mut device = Device::new(
             transport,
+            memory,
             DeviceType::RNG,
             device::feature::QUEUE,
             &|features| features,

@@ -354,7 +354,7 @@ impl Scsi {
     ) -> Result<Scsi, Error> {
         let wanted =
             (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
-        let mut device = Device::new(transport, DeviceType::SCSI, wanted, &|f| f)?;
+        let mut device = Device::new(transport, memory, DeviceType::SCSI, wanted, &|f| f)?;
         let number = |at| device.config_u32(at).ok_or(Error::BadConfig);
         let seg_max = number(CONFIG_SEG_MAX)?.max(1);
         let max_sectors = number(CONFIG_MAX_SECTORS)?.max(1) as usize;

@@ -124,7 +124,13 @@ impl Vsock {
         limit: usize,
     ) -> Result<Vsock, Error> {
         let features = device::feature::QUEUE | STREAM_FEATURE;
-        let mut device = Device::new(transport, DeviceType::VSOCK, features, &|features| features)?;
+        let mut device = Device::new(
+            transport,
+            memory,
+            DeviceType::VSOCK,
+            features,
+            &|features| features,
+        )?;
         let receive = device.queue(memory, RECEIVE_QUEUE, (1, RECEIVE_BUFFERS), 1)?;
         let transmit = device.queue(memory, TRANSMIT_QUEUE, (1, TRANSMIT_BUFFERS), 1)?;
         let event = device.queue(memory, EVENT_QUEUE, (1, EVENT_BUFFERS), 1)?;

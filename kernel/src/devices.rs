@@ -11,7 +11,7 @@ use crate::board::pci::{self, Config};
 use crate::board::vectors::{FIRST_VIRTIO, LAST_VIRTIO};
 use crate::board::{irq, mmio};
 use crate::interrupts::{self, Trigger};
-use crate::{environment, memory};
+use crate::{environment, memory, time};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -74,6 +74,10 @@ unsafe impl Memory for MachineMemory {
             return None;
         }
         NonNull::new(memory::map_video(phys, len)?)
+    }
+
+    fn now_ns(&self) -> u64 {
+        time::monotonic_ns()
     }
 
     fn barrier(&self) {

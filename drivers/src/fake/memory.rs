@@ -11,6 +11,8 @@ use std::vec::Vec;
 use crate::memory::{Access, Allocation, Memory, Segment};
 
 const PAGE: usize = 4096;
+/// Time from one reading of the clock to the next.
+const READING_NS: u64 = 1_000_000;
 /// Physical addresses of contiguous memory: within the 32-bit page numbers of legacy queues.
 const CONTIGUOUS: Range<u64> = 1 << 32..1 << 44;
 /// Memory found by `segments` has this bit in its physical addresses, and no two of its pages are
@@ -33,6 +35,8 @@ struct State {
     budget: Option<usize>,
     /// Virtual ranges passed to `segments`, and the access.
     exposed: Vec<(usize, usize, Access)>,
+    /// The time. Each reading takes a while.
+    now_ns: u64,
     /// Register blocks: physical address, memory.
     registers: Vec<(u64, usize, usize)>,
 }
@@ -207,6 +211,12 @@ unsafe impl Memory for HostMemory {
             at += piece;
         }
         true
+    }
+
+    fn now_ns(&self) -> u64 {
+        let mut state = self.state();
+        state.now_ns += READING_NS;
+        state.now_ns
     }
 
     fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {

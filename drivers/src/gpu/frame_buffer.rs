@@ -64,7 +64,9 @@ impl FrameBuffer {
     /// See [`Error`]; the device is left reset.
     pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<FrameBuffer, Error> {
         let wanted = device::feature::QUEUE;
-        let mut device = Device::new(transport, DeviceType::GPU, wanted, &|features| features)?;
+        let mut device = Device::new(transport, memory, DeviceType::GPU, wanted, &|features| {
+            features
+        })?;
         if device.is_legacy() {
             return Err(Error::NotModern);
         }

@@ -186,6 +186,22 @@ fn memory_of_a_controller_that_never_resets_is_never_freed() {
     assert_eq!(memory.allocated(), before);
 }
 
+/// A stop waits as long as the controller may take (CAP.TO), and no longer than a second.
+#[test]
+fn a_stop_has_a_time_limit() {
+    const MS: u64 = 1_000_000;
+    for (unit, least) in [(1, 500 * MS), (2, 1000 * MS), (255, 1000 * MS)] {
+        let mut device = device();
+        device.capabilities = device.capabilities & !(0xff << 24) | unit << 24;
+        let (nvme, handle, memory) = start_with(device, &NvmeConfig::default());
+        handle.with(|device| device.never_resets = true);
+        let before = crate::Memory::now_ns(memory);
+        drop(nvme);
+        let took = crate::Memory::now_ns(memory) - before;
+        assert!((least..least + 100 * MS).contains(&took), "{unit}: {took}");
+    }
+}
+
 #[test]
 fn completions_that_nothing_asked_for_do_not_keep_the_machine_awake() {
     let (mut nvme, handle) = start(device());

@@ -1,5 +1,6 @@
 //! Registers of a device in memory.
 
+use crate::arch::counter;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use drivers::register::{self, Width};
 
@@ -50,12 +51,24 @@ impl Registers {
     }
 }
 
-/// Calls `done` until it returns true, at most a million times: devices answer within moments or
-/// not at all. Returns whether it did.
+/// Calls `done` until it returns true, for at most a second: devices answer within moments or not at
+/// all. Returns whether it did.
 pub fn await_until(mut done: impl FnMut() -> bool) -> bool {
-    const TRIES: u32 = 1_000_000;
-    (0..TRIES).any(|_| {
+    let start = counter::counter();
+    let second = match counter::hz() {
+        // Firmware didn't set it: of the fastest.
+        0 => 1_000_000_000,
+        hz => hz,
+    };
+    loop {
+        // The counter is read first: after the limit `done` is called once more.
+        let is_late = counter::counter().wrapping_sub(start) > second;
+        if done() {
+            return true;
+        }
+        if is_late {
+            return false;
+        }
         core::hint::spin_loop();
-        done()
-    })
+    }
 }

@@ -50,6 +50,10 @@ unsafe impl Memory for Heap {
     fn map_mmio(&self, _: u64, _: usize) -> Option<NonNull<u8>> {
         None
     }
+
+    fn now_ns(&self) -> u64 {
+        0
+    }
 }
 
 /// What driver and device share beside the rings.
