@@ -352,6 +352,11 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         print!("{}", libvirt::domain(run, kernel, default_net, kvm, &line)?);
         return Ok(0);
     }
+    let roomy = Run {
+        given_machine: Some(command::machine(run, default_net, kvm)?),
+        ..run.clone()
+    };
+    let run = &roomy;
     let wiring = Wiring {
         kernel: flat.as_ref().map(Flat::file),
         kvm,

@@ -3,6 +3,7 @@
 
 use super::passt;
 use crate::cli::{Machine, Run};
+use crate::failure::Failure;
 use crate::options::{Disk, Display, DisplaySize, Net, Variable, Vsock};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -279,6 +280,33 @@ fn on_mmio(run: &Run) -> bool {
     matches!(run.machine(), Machine::Microvm | Machine::Virt)
 }
 
+/// The most devices that QEMU's microvm serves with KVM. It routes the inputs of its second I/O APIC
+/// by their numbers, which are those of the first: the 15th device has the power button's.
+const MICROVM_WITH_KVM: usize = 14;
+
+/// The machine of a run with or without KVM: one that serves all of its devices.
+///
+/// # Errors
+///
+/// If the run names one that doesn't.
+pub fn machine(run: &Run, default_net: bool, kvm: bool) -> Result<Machine, Failure> {
+    let machine = run.machine();
+    let networks = nets(run, default_net).len();
+    let others = run.vsock.iter().len() + displays(run).len();
+    // With the source of entropy.
+    let count = networks + run.disks.len() + 1 + others;
+    if machine != Machine::Microvm || !kvm || count <= MICROVM_WITH_KVM {
+        return Ok(machine);
+    }
+    if run.given_machine.is_none() {
+        return Ok(Machine::Q35);
+    }
+    let subject = "--machine microvm";
+    let reason =
+        format!("QEMU's serves {MICROVM_WITH_KVM} devices with KVM, and this run has {count}");
+    Err(Failure::on(subject, reason).remedy("give --machine q35"))
+}
+
 /// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
 /// entropy, sockets, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
@@ -476,7 +504,7 @@ pub fn takes_direct(file: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Sockets, Wiring, arguments, variables};
-    use crate::cli::{Cli, Command, Run};
+    use crate::cli::{Cli, Command, Machine, Run};
     use clap::Parser as _;
 
     const WIRING: Wiring<'_> = Wiring {
@@ -507,6 +535,46 @@ mod tests {
             .map(|word| word.to_string_lossy())
             .collect::<Vec<_>>()
             .join(" ")
+    }
+
+    /// The machine of these options; the error's text.
+    fn machine(words: &str, kvm: bool) -> Result<Machine, String> {
+        super::machine(&run(words), false, kvm).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_microvm_with_kvm_has_fourteen_devices() {
+        let disks = |count: usize| {
+            let disk = |index| format!("--disk d{index}=d{index}.img");
+            (0..count).map(disk).collect::<Vec<_>>().join(" ")
+        };
+        // Each beside the source of entropy.
+        for (words, fits) in [
+            (disks(13), true),
+            (disks(14), false),
+            (format!("{} --net user", disks(12)), true),
+            (format!("{} --net user", disks(13)), false),
+            // With a keyboard and a pointer.
+            (
+                format!("{} --display none --display-size 64x64", disks(11)),
+                false,
+            ),
+        ] {
+            let named = format!("{words} --machine microvm");
+            assert_eq!(machine(&words, false), Ok(Machine::Microvm), "{words}");
+            assert_eq!(machine(&named, false), Ok(Machine::Microvm), "{words}");
+            if fits {
+                assert_eq!(machine(&words, true), Ok(Machine::Microvm), "{words}");
+                assert_eq!(machine(&named, true), Ok(Machine::Microvm), "{words}");
+            } else {
+                assert_eq!(machine(&words, true), Ok(Machine::Q35), "{words}");
+                let error = machine(&named, true).expect_err("too many");
+                assert!(error.contains("--machine q35"), "{error}");
+            }
+            let large = format!("{words} --machine q35");
+            assert_eq!(machine(&large, true), Ok(Machine::Q35), "{words}");
+        }
     }
 
     #[test]
