@@ -96,6 +96,21 @@ def slices_on_devices_with_less(context):
             assert output.count("offers no flush") == int(case[-1] == less[-1]), output
 
 
+@test(limit=180)
+def slices_on_legacy_devices(context):
+    """The same on virtio-blk devices with nothing but I/O ports, with MSI-X and the interrupt line,
+    and with larger queues than the driver uses; the entropy source is one, too."""
+    legacy = ("disable-modern=on", "disable-legacy=off")
+    cases = ((), ("vectors=0",), ("queue-size=1024",), ("indirect_desc=off", "event_idx=off"))
+    for form in ("q35", "pc"):
+        path = disk(context, f"{form}.img")
+        for case in cases:
+            options = [f"--device-option=rng:{option}" for option in legacy]
+            options += [f"--device-option=blk:{option}" for option in (*legacy, *case)]
+            output = run(context, form, ["vectors"], {"data": path}, options)
+            assert output.count("written true, read true") == 5, f"{form}, {case}: {output}"
+
+
 def blocks_used(path):
     return os.stat(path).st_blocks * 512
 

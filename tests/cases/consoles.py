@@ -25,12 +25,12 @@ LINE = len("line 000001 of a console\n")
 ROOM = 16 << 10  # as in kernel/src/console/pending.rs
 
 
-def port(machine, kind="virtconsole", chardev="stdio,id=port,signal=off", name=""):
-    """The options of a port of virtio-serial."""
+def port(machine, kind="virtconsole", chardev="stdio,id=port,signal=off", name="", options=""):
+    """The options of a port of virtio-serial; `options` are of the device."""
     # A microvm finds its last device first.
     return (
         *("-global", "virtio-mmio.force-legacy=false"),
-        *("-device", f"virtio-serial-{suffix(machine)}", "-chardev", chardev),
+        *("-device", f"virtio-serial-{suffix(machine)}{options}", "-chardev", chardev),
         *("-device", f"{kind},chardev=port" + (f",name={name}" if name else "")),
     )
 
@@ -117,6 +117,25 @@ def a_virtio_console(context):
         append="SOIL_CONSOLE=uart", name="uart",
     )  # fmt: skip
     assert bare.ends()[1] == ""
+
+
+@test()
+def a_legacy_virtio_console(context):
+    """A virtio-serial device with nothing but I/O ports, with MSI-X and without."""
+    for machine in ("q35", "pc"):
+        for vectors in ("", ",vectors=0"):
+            options = f",disable-modern=on,disable-legacy=off{vectors}"
+            bare = Bare(
+                context, PROGRAM, machine, "echo", serial="null",
+                devices=port(machine, options=options), append="SOIL_CONSOLE=virtio",
+                name=f"{machine}{len(vectors)}",
+            )  # fmt: skip
+            bare.child.wait_line("ready")
+            bare.child.process.stdin.write(b"one\ntwo\nend\n")
+            bare.child.process.stdin.flush()
+            _, text, _ = bare.ends()
+            assert "got [one]\n" in text and "got [two]\n" in text, f"{machine}: {text!r}"
+            assert text.endswith("soil: status 5\n"), f"{machine}: {text!r}"
 
 
 @test(limit=120)

@@ -11,6 +11,10 @@ from harness.runner import test
 from harness.tap import hold_more
 
 SERVICES = "tests/programs/soil/services.exe"
+# As Google's and Alibaba's older machine types: I/O ports, and queues of the device's size.
+LEGACY = "disable-modern=on,disable-legacy=off"
+LEGACIES = (LEGACY, f"{LEGACY},vectors=0", f"{LEGACY},rx_queue_size=1024",
+            f"{LEGACY},mrg_rxbuf=off,indirect_desc=off,event_idx=off")  # fmt: skip
 SMALL = "rx_queue_size=256,tx_queue_size=256"
 OPTIONS = {
     "microvm": ["", "packed=off", "mrg_rxbuf=off", "csum=off", "guest_csum=off", "host_tso4=off,guest_tso4=off",
@@ -21,8 +25,9 @@ OPTIONS = {
                 "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
     "q35": ["", "packed=off", "mrg_rxbuf=off", "csum=off", "guest_csum=off", "host_tso4=off,guest_tso4=off",
             "indirect_desc=off", "event_idx=off", SMALL, "vectors=0", "disable-legacy=on",
-            "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off"],
-    "pc": ["", "vectors=0", "disable-legacy=off"],
+            "csum=off,guest_csum=off,mrg_rxbuf=off,gso=off", "indirect_desc=off,mrg_rxbuf=off,ctrl_vq=off",
+            *LEGACIES],
+    "pc": ["", "vectors=0", "disable-legacy=off", *LEGACIES],
 }  # fmt: skip
 if ARCH:
     OPTIONS = {"virt": OPTIONS["microvm"]}

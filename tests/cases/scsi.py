@@ -51,6 +51,11 @@ def adapters_with_options(context):
     if ARCH:
         # Without those of PCI.
         options = {"virt": (*options["microvm"], *options["q35"][3:])}
+    else:
+        # Nothing but I/O ports, and queues of the adapter's size: Google's older machine types.
+        legacy = "disable-modern=on,disable-legacy=off"
+        legacies = (legacy, f"{legacy},vectors=0", f"{legacy},virtqueue_size=1024")
+        options = {**options, "q35": (*options["q35"], *legacies), "pc": legacies}
     for form, cases in options.items():
         path = disk(context, f"{form}.img")
         for number, case in enumerate(cases):

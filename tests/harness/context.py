@@ -79,6 +79,10 @@ OF_PCS = ("--vmm", "--accel=kvm")
 # Beginnings of the names of tests without an image for ARCH, and the reason.
 WITHOUT_ARCH = {
     **dict.fromkeys(("arm_disks/", "arm_tools/"), "these tests run without --arch"),
+    **dict.fromkeys(
+        ("block_devices/slices-on-legacy-devices", "consoles/a-legacy-virtio-console"),
+        "these machines have no I/O ports",
+    ),
     "boot_disks/": "these disks and their firmware are for x86-64",
     "firmware_display/": "these disks and their firmware are for x86-64",
     "launchers/": "domains of libvirt are for x86-64",
