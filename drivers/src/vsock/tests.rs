@@ -373,6 +373,53 @@ fn a_machine_that_was_stopped_keeps_its_connections() {
     assert_eq!(read_all(&mut vsock, id), (b"x".to_vec(), WAIT));
 }
 
+/// A device that is late each time, but takes what it has, keeps the connections; so does one that
+/// has nothing to take.
+#[test]
+fn the_time_limit_of_a_device_moves_with_what_it_takes() {
+    let (mut vsock, handle) = start();
+    let id = open(&mut vsock, &handle, 7);
+    let mut now = 0;
+    let turn = |vsock: &mut Vsock, now: &mut u64| {
+        handle.with(|host| host.dead = true);
+        vsock.poll(*now).unwrap();
+        *now += TAKE_NS / 2 + SECOND;
+        vsock.poll(*now).unwrap();
+        handle.with(|host| host.dead = false);
+        exchange_all(vsock, &handle, *now);
+    };
+    for _ in 0..8 {
+        vsock.sockets().write(id, b"x").unwrap();
+        turn(&mut vsock, &mut now);
+        assert_eq!(read_all(&mut vsock, id), (b"x".to_vec(), WAIT), "at {now}");
+    }
+    for _ in 0..8 {
+        turn(&mut vsock, &mut now);
+        assert_eq!(read_all(&mut vsock, id).1, WAIT, "at {now}");
+    }
+}
+
+/// A device that delivers packets isn't asked for one.
+#[test]
+fn the_next_probe_moves_with_what_comes() {
+    let (mut vsock, handle) = start();
+    let id = open(&mut vsock, &handle, 9);
+    let port = vsock.sockets().local(id).unwrap().port;
+    exchange_all(&mut vsock, &handle, 0);
+    let sent = || handle.queue(1, |queue| queue.notifications);
+    let before = sent();
+    let mut now = 0;
+    for _ in 0..4 {
+        now += PROBE_NS - SECOND;
+        handle.with(|host| host.send(9, port, Operation::CREDIT_UPDATE, 0));
+        handle.step();
+        vsock.poll(now).unwrap();
+    }
+    assert_eq!(sent(), before);
+    vsock.poll(now + PROBE_NS).unwrap();
+    assert!(sent() > before, "asked after a silence");
+}
+
 #[test]
 fn the_transports_reset_ends_connections_and_keeps_listeners() {
     let (mut vsock, handle) = start();

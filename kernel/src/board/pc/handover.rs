@@ -13,9 +13,12 @@ pub fn read(start_info: u64) -> Option<Handover> {
     let info = Handover::parse(&BootMemory, start_info)?;
     if let Some((address, bytes)) = info.seed(&BootMemory) {
         seed::keep(&bytes);
+        #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
         // SAFETY: the module's memory, which the boot tables map, as it was just read there;
         // nothing else refers to it.
-        unsafe { ((DIRECT + address) as *mut [u8; SEED]).write_volatile([0; SEED]) };
+        unsafe {
+            ((DIRECT + address) as *mut [u8; SEED]).write_volatile([0; SEED])
+        };
     }
     Some(info)
 }

@@ -27,6 +27,46 @@ static void list(const char *path)
         free(entries);
 }
 
+/* The last name of the current directory. */
+static void where(void)
+{
+    char path[4096];
+    char *found = getcwd(path, sizeof path);
+    answer("getcwd", found == NULL ? -1 : 0);
+    if (found != NULL)
+        printf(" %s\n", strrchr(path, '/') + 1);
+    fflush(stdout);
+}
+
+/* The current directory moves, is replaced, and is removed. */
+static void lose_the_directory(void)
+{
+    answer("mkdir of a home", mkdir("home", 0755) || mkdir("home/room", 0755));
+    answer("chdir to it", chdir("home/room"));
+    answer("rename of its parent", rename("../../home", "../../house"));
+    where();
+    answer("rename of itself", rename("../room", "../../attic"));
+    where();
+    answer("up from where it is", chdir(".."));
+    answer("its old parent", rmdir("house"));
+    answer("chdir back", chdir("attic"));
+    answer("rmdir of the current directory", rmdir("../attic"));
+    where();
+    answer("mkdir below it", mkdir("below", 0755));
+    opened("open below it", open("file", O_RDWR | O_CREAT, 0644));
+    answer("access below it", access("./file", F_OK));
+    answer("its name again", mkdir("../attic", 0755));
+    where();
+    opened("open below the old one", open("file", O_RDWR | O_CREAT, 0644));
+    answer("up", chdir(".."));
+    answer("chdir to the new one", chdir("attic"));
+    answer("another", mkdir("../shed", 0755));
+    answer("rename over it", rename("../shed", "../attic"));
+    where();
+    answer("up again", chdir("../."));
+    answer("rmdir of the last", rmdir("attic"));
+}
+
 value test_directories(value unit)
 {
     char name[300];
@@ -83,5 +123,6 @@ value test_directories(value unit)
     unlink("list/link");
     rmdir("list/below");
     answer("rmdir", rmdir("list"));
+    lose_the_directory();
     return unit;
 }
