@@ -28,6 +28,7 @@ pub mod error;
 pub mod input;
 pub mod link;
 pub mod port;
+pub mod variables;
 pub mod volume;
 pub mod vsock;
 
@@ -166,6 +167,10 @@ pub trait System {
 
     /// An environment variable, if it is UTF-8 and not empty.
     fn variable(name: &str) -> Option<String>;
+
+    /// Calls `each` with the name of each environment variable, as far as it is UTF-8. At the
+    /// program's start only: nothing may change the environment meanwhile.
+    fn each_variable(_each: &mut dyn FnMut(&str)) {}
 
     /// A number of the current thread, unique among living threads and never 0.
     fn thread() -> usize;

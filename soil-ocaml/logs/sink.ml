@@ -17,8 +17,7 @@ let make ?(close = ignore) ~name ~format ~write () =
 let dropped sink = Atomic.get sink.dropped
 
 let console () =
-  let started = Soil.Clock.monotonic () in
-  let format { level; source; text; _ } = Line.console ~started source level None text ^ "\n" in
+  let format { time; level; source; text } = Line.console ~time source level None text ^ "\n" in
   let write line =
     Soil.File_descriptor.write_string (Soil.File_descriptor.of_console_error ()) line
   in
@@ -104,7 +103,6 @@ let offer inbox { sink; stream; waiting; capacity } message =
 
 let reporter ?(capacity = 1000) scope sinks =
   if capacity < 1 then invalid_arg "Soil_logs.Sink.reporter: a capacity of less than 1";
-  let started = Soil.Clock.monotonic () in
   let inbox = Soil.Inbox.create scope in
   let queue sink = { sink; stream = Stream.create capacity; waiting = Atomic.make 0; capacity } in
   let queues = List.map queue sinks in
@@ -121,8 +119,8 @@ let reporter ?(capacity = 1000) scope sinks =
   List.iter (fun { sink; stream; _ } -> daemon (fun () -> run sink stream over)) queues;
   (* They begin: a daemon that hasn't begun by the end of its scope never does. *)
   Soil.Task.yield ();
-  let late source level text =
-    Soil.Private.print_error (fun () -> Line.console ~started source level None text ^ "\n")
+  let late { time; level; source; text } =
+    Soil.Private.print_error (fun () -> Line.console ~time source level None text ^ "\n")
   in
   Line.reporter @@ fun source level header text ->
   let text = match header with None -> text | Some header -> header ^ ": " ^ text in
@@ -136,4 +134,4 @@ let reporter ?(capacity = 1000) scope sinks =
   match List.iter offer queues with
   | () -> ()
   (* The scope has ended. *)
-  | exception (Soil.Error { code = Closed; _ } | Invalid_argument _) -> late source level text
+  | exception (Soil.Error { code = Closed; _ } | Invalid_argument _) -> late message

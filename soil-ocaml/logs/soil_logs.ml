@@ -6,10 +6,10 @@ let level_of_string = function
   | _ -> None
 
 let reporter () =
-  let started = Soil.Clock.monotonic () in
   (* One write of a whole line. *)
   Line.reporter (fun source level header text ->
-      Soil.Private.print_error (fun () -> Line.console ~started source level header text ^ "\n"))
+      let time = Soil.Clock.now_ns () in
+      Soil.Private.print_error (fun () -> Line.console ~time source level header text ^ "\n"))
 
 let setup ?level ?reporter:given () =
   let asked = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in

@@ -14,8 +14,8 @@
 (** {1 Synchronous reporter} *)
 
 val reporter : unit -> Logs.reporter
-(** [reporter ()] writes a line for each message to standard error: seconds since the reporter's
-    creation, level, the name of the source unless it is the default one, and the message. Lines of
+(** [reporter ()] writes a line for each message to standard error: the time of day in UTC (RFC
+    3339), level, the name of the source unless it is the default one, and the message. Lines of
     several tasks don't mix. While the console's reader doesn't read, a message blocks the program,
     like [prerr_endline]; {!Sink.console} doesn't. *)
 

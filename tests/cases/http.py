@@ -241,7 +241,7 @@ def http_failed_handshakes(context, form):
         seen = len(child.lines)
         assert context.run(*words, check=False).returncode != 0, words
         _, line = child.wait_line("tls handshake", after=seen)
-        begin = rf"soil: info: Soil.Error: tls handshake tls over tcp {peer}:\d+: "
+        begin = rf"\S+Z soil: info: Soil.Error: tls handshake tls over tcp {peer}:\d+: "
         assert re.match(begin, line) and reason in line, (reason, line)
     assert context.run("curl", "-sS", *trusting, "https://soil.test:8443/a").stdout == "/a\n"
 

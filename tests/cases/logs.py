@@ -102,12 +102,14 @@ def syslog(context, form):
     for (*_, whole), (*_, cut) in zip(over_tcp, over_udp):
         assert whole.startswith(cut) and (cut == whole or len(whole) == 3000), cut
     console = child.text.replace("\r", "")
+    begin = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z app: begins$"
+    assert re.search(begin, console, re.MULTILINE), console
     for line in (
-        "] app: begins\n",
-        "] error: store: disk data: 2 errors\n",
-        "] warn: HEAD: two\nlines\n",
-        "] info: a name with blanks, longer than thirty-two letters: ünicode\n",
-        "] warn: after the scope\n",
+        "Z app: begins\n",
+        "Z error: store: disk data: 2 errors\n",
+        "Z warn: HEAD: two\nlines\n",
+        "Z info: a name with blanks, longer than thirty-two letters: ünicode\n",
+        "Z warn: after the scope\n",
     ):
         assert line in console, (line, console)
 

@@ -271,7 +271,9 @@ def a_reader_that_pauses_stops_its_writer_alone(context):
         assert len(output) > 50000 and EXPECTED.startswith(output), (
             f"{form}: {len(output)} bytes, {output[-100:]}"
         )
-        assert b"soil: warning: an echo\n" in errors, f"{form}: {errors}"
+        # With the time of day (RFC 3339).
+        line = rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z soil: warning: an echo$"
+        assert re.search(line, errors.replace(b"\r", b""), re.MULTILINE), f"{form}: {errors}"
         if form != "process":
             assert b"soil: crash: the program ended itself by SIGABRT\n" in errors, (
                 f"{form}: {errors}"

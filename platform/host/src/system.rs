@@ -156,6 +156,30 @@ impl System for Host {
         platform::value(value.to_bytes())
     }
 
+    fn each_variable(each: &mut dyn FnMut(&str)) {
+        unsafe extern "C" {
+            static environ: *const *const libc::c_char;
+        }
+        // SAFETY: a pointer of the C library, which nothing changes meanwhile.
+        let mut at = unsafe { environ };
+        if at.is_null() {
+            return;
+        }
+        // SAFETY: the array ends with a null pointer.
+        while let variable = unsafe { *at }
+            && !variable.is_null()
+        {
+            // SAFETY: each element ends with a zero byte.
+            let variable = unsafe { CStr::from_ptr(variable) }.to_bytes();
+            let name = variable.split(|byte| *byte == b'=').next();
+            if let Ok(name) = core::str::from_utf8(name.unwrap_or_default()) {
+                each(name);
+            }
+            // SAFETY: within the array, whose end isn't reached.
+            at = unsafe { at.add(1) };
+        }
+    }
+
     fn thread() -> usize {
         // SAFETY: it has no preconditions.
         unsafe { libc::pthread_self() as usize }

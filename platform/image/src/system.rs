@@ -95,6 +95,15 @@ impl System for Image {
         platform::value(environment::variable(name.as_bytes())?)
     }
 
+    fn each_variable(each: &mut dyn FnMut(&str)) {
+        for variable in environment::variables() {
+            let name = variable.split(|byte| *byte == b'=').next();
+            if let Ok(name) = core::str::from_utf8(name.unwrap_or_default()) {
+                each(name);
+            }
+        }
+    }
+
     fn thread() -> usize {
         wait::thread() as usize
     }
