@@ -280,7 +280,8 @@ def a_port_is_forwarded_by_default(context, form):
     user = ["--net", "user"]
     child = context.soil(PROGRAM, form, f"serve:{number}", options=user)
     child.wait_line("ready")
-    assert f"greeting: 127.0.0.1:{number} leads to tcp port {number}" in child.text, child.text
+    note = f"greeting: 127.0.0.1:{number} leads to tcp port {number}"
+    child.wait_line(note)
     with socket.create_connection(("127.0.0.1", number)) as peer:
         peer.sendall(b"hello")
         got = peer.makefile("rb").read(5)
@@ -292,6 +293,11 @@ def a_port_is_forwarded_by_default(context, form):
         status, text = ended(context, form, f"tcp:greeting:{number}", options=forward)
         assert (status, text) == (0, f"runs\nport {number}\n"), text
     refused(context, form, "leave out --net none", "tcp:http:80")
+    if form != "process":
+        # Before the error of a machine that doesn't start there is nothing about ports.
+        wrong = [*user, "--qemu-arg=-no-such-option"]
+        status, text = ended(context, form, f"serve:{number}", options=wrong)
+        assert status == 125 and "leads to" not in text, (status, text)
     shown = context.run(
         SOIL, "run", executable(PROGRAM, form), "--dry-run", *user, "--", "tcp:http:80"
     )

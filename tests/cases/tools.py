@@ -455,6 +455,16 @@ def watched(context, form):
     child.wait_line("ended with exit status: 4; waiting for a change")
     project.write("main.ml", SAYS.format("four"))
     child.wait_line("four")
+    # Others build here meanwhile: Soil's commands, dune, and a second one that watches.
+    assert project.build()[0]["program"] == "main"
+    context.run("dune", "build", "--root", ".", env=project.environment, cwd=project.folder)
+    second = project.run(form, "--watch")
+    second.wait_line("four")
+    project.write("main.ml", SAYS.format("five"))
+    child.wait_line("five")
+    second.wait_line("five")
+    second.signal(signal.SIGTERM)
+    assert second.finish() == 128 + signal.SIGTERM, second.text
     child.signal(signal.SIGTERM)
     status = child.finish()
     assert status == 128 + signal.SIGTERM, status
@@ -465,7 +475,8 @@ def watched(context, form):
 @test(limit=120)
 def watched_process(context):
     """`soil run --watch` rebuilds and restarts a process when its source changes, continues when it
-    doesn't compile or the program ends, and ends everything that it started."""
+    doesn't compile or the program ends, and ends everything that it started. Other builds in the
+    workspace succeed meanwhile."""
     watched(context, "default")
 
 
@@ -473,6 +484,34 @@ def watched_process(context):
 def watched_image(context):
     """The same with the image."""
     watched(context, "soil")
+
+
+@test(limit=120)
+def watched_tests(context):
+    """`soil test --watch` runs the tests again when a source changes, also after an error of a
+    build, beside other builds."""
+    project = Project(context, "watched")
+    project.write("a/checked.ml", "let () = exit 3\n")
+    project.write("a/dune", "(test (name checked))\n")
+    command = [os.path.join(INSTALLED, "bin", "soil"), "test", "--watch", "checked"]
+    command += ["--form", "process"]
+    child = context.child(command, env=project.environment, cwd=project.folder)
+    child.wait_line("0 passed, 1 failed")
+    child.wait_line("waiting for a change")
+
+    def changed(text, *shown):
+        seen = len(child.lines)
+        project.write("a/checked.ml", text)
+        for line in (*shown, "waiting for a change"):
+            child.wait_line(line, after=seen)
+
+    changed("let () = 1 + true\n", "Error", "dune could not build everything")
+    assert project.soil("build", check=False).returncode == 1
+    changed("let () = ()\n", "ok    a/checked (process)", "1 passed, 0 failed")
+    assert len(project.build()) == 1
+    child.signal(signal.SIGTERM)
+    child.process.wait(context.remaining())
+    until(context, lambda: not of_session(child.process.pid))
 
 
 def on_terminal(context, *words, environment, seen=lambda _: None):
@@ -591,6 +630,63 @@ def the_doctor_names_holes_of_ocaml(context):
     newer = doctor("5.4.1")
     assert "known holes" in newer and "CVE-2026-28364" not in newer, newer
     assert "known holes" not in doctor("5.5.2")
+
+
+@test(limit=60)
+def names_of_variables_that_nothing_reads(context):
+    """A program warns of a misspelt `SOIL_*` variable at its start, in both forms, and so do the
+    commands; `soil image` does for a program that starts elsewhere. None warns of others."""
+    environment = {**installed(), "SOIL_TEST_OF_OTHERS": "1"}
+    soil = os.path.join(INSTALLED, "bin", "soil")
+    told = "unknown variable SOIL_MUONT: did you mean SOIL_MOUNT?"
+    for form in ("process", "microvm"):
+        program = executable("tests/programs/soil/tasks.exe", form)
+        for name, said in (("SOIL_MUONT", 1), ("SOIL_MOUNTS_", 1), ("SOIL_DISK_DATA_", 0)):
+            options = ["--env", f"{name}=", "--log", "warn", "--timeout", "60"]
+            done = context.run(soil, "run", program, *options, env=environment, check=False)
+            text = done.stdout + done.stderr
+            assert text.count("unknown variable") == said, (form, name, text)
+            assert (told in text) == (name == "SOIL_MUONT"), (form, name, text)
+    wrong = {**environment, "SOIL_QEMUU": "/bin/true"}
+    line = "soil: warning: unknown variable SOIL_QEMUU: did you mean SOIL_QEMU?\n"
+    for words in (("completions", "bash"), ("needs", "/bin/true")):
+        done = context.run(soil, *words, env=wrong)
+        assert done.stderr.count(line) == 1, done.stderr
+    assert context.run(soil, "completions", "bash", env=environment).stderr == ""
+    output = context.path("container")
+    words = ("image", "/bin/true", "--format", "oci", "-o", output, "--env", "SOIL_MUONT=/")
+    done = context.run(soil, *words, env=environment)
+    told = "soil: warning: --env SOIL_MUONT: unknown variable: did you mean SOIL_MOUNT?\n"
+    assert done.stderr == told, done.stderr
+
+
+@test(limit=60)
+def formats_of_disks_by_their_names(context):
+    """A disk has the format of its name; a name of a format that isn't written, and a file that
+    isn't raw, are refused with the command that helps."""
+    environment = installed()
+    image = executable("tests/programs/soil/tasks.exe", "microvm")
+
+    def soil(*words, says=None):
+        done = context.run(
+            "soil", *words, env=environment, cwd=context.directory, check=says is None
+        )
+        if says:
+            assert done.returncode != 0 and says in done.stderr, (words, done)
+
+    soil("image", image, "-o", "a.qcow2")
+    with open(context.path("a.qcow2"), "rb") as file:
+        assert file.read(4) == b"QFI\xfb"
+    convert = "qemu-img convert -O"
+    soil("image", image, "-o", "a.vmdk", says=f"{convert} vmdk a.img a.vmdk")
+    soil("image", image, "-o", "a.vdi", says=f"{convert} vdi a.img a.vdi")
+    soil("image", image, "-o", "b.qcow2", "--format", "raw", says="leave out --format")
+    make = ("disk", "make", "b.qcow2", "--fs", "fat", "--size", "1M")
+    soil(*make, says=f"{convert} qcow2 b.img b.qcow2")
+    raw = f"a disk in the format qcow2, not raw: {convert} raw a.qcow2 disk.img"
+    for command in ("list", "check"):
+        soil("disk", command, "a.qcow2", says=raw)
+    soil("run", image, "--disk", "data=a.qcow2", says=raw)
 
 
 @test(limit=60)

@@ -5,6 +5,7 @@ use crate::disk;
 use crate::dune::{Stanza, Workspace};
 use crate::failure::{Context as _, Failure};
 use crate::json;
+use crate::messages::print;
 use crate::program::{self, Form};
 use crate::progress;
 use crate::strip;
@@ -65,10 +66,8 @@ pub fn run(release: bool, json: bool) -> Result<(), Failure> {
     let rows: Vec<(&str, (String, String))> = rows.flatten().collect();
     let width = rows.iter().map(|(_, (path, _))| path.chars().count()).max();
     for (form, (path, size)) in &rows {
-        println!(
-            "{path:<width$}  {form:<7}  {size}",
-            width = width.unwrap_or(0)
-        );
+        let width = width.unwrap_or(0);
+        print(&format!("{path:<width$}  {form:<7}  {size}\n"))?;
     }
     Ok(())
 }

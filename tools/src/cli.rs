@@ -6,13 +6,16 @@ mod machine;
 pub use machine::Machine;
 
 use crate::arch::Arch;
+use crate::manual;
 use crate::options::{
     self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Processors, Values, Variable,
 };
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::variables::is_slip;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// OCaml programs as Linux processes and as bootable machines.
 #[derive(Debug, Parser)]
@@ -21,6 +24,87 @@ pub struct Cli {
     /// The subcommand to run.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Parses this process's arguments; for wrong ones ends it, with a message.
+pub fn parse() -> Cli {
+    let command = Cli::command().after_help(documents(manual::documents().as_deref()));
+    let matches = command.try_get_matches();
+    matches
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .unwrap_or_else(|error| {
+            let words = std::env::args().skip(1);
+            corrected(error, words).exit()
+        })
+}
+
+/// The end of the help: where the documents are.
+fn documents(folder: Option<&Path>) -> String {
+    let folder = match folder {
+        Some(folder) => format!("{}: begin with docs/README.md", folder.display()),
+        None => "docs/ in Soil's repository".to_owned(),
+    };
+    format!(
+        "Manual pages (after 'make install'): man soil-run; man soil-environment, the SOIL_* \
+        variables.\nDocuments: {folder}."
+    )
+}
+
+/// Adds what was probably meant to an error. clap's measure finds nothing for short words, such as
+/// `rnu`.
+fn corrected(mut error: clap::Error, words: impl Iterator<Item = String>) -> clap::Error {
+    // A wrong value names its option, too.
+    let kinds = [
+        (ContextKind::InvalidValue, ContextKind::SuggestedValue),
+        (
+            ContextKind::InvalidSubcommand,
+            ContextKind::SuggestedSubcommand,
+        ),
+        (ContextKind::InvalidArg, ContextKind::SuggestedArg),
+    ];
+    for (invalid, suggested) in kinds {
+        let Some(ContextValue::String(typed)) = error.get(invalid) else {
+            continue;
+        };
+        if error.get(suggested).is_some() {
+            continue;
+        }
+        let candidates = match (invalid, error.get(ContextKind::ValidValue)) {
+            (ContextKind::InvalidValue, Some(ContextValue::Strings(values))) => values.clone(),
+            (ContextKind::InvalidValue, _) => continue,
+            (ContextKind::InvalidSubcommand, _) => subcommand_of(words).1,
+            _ => subcommand_of(words).0,
+        };
+        let found = candidates.into_iter().find(|it| is_slip(typed, it));
+        if let Some(found) = found {
+            let found = match suggested {
+                ContextKind::SuggestedSubcommand => ContextValue::Strings(vec![found]),
+                _ => ContextValue::String(found),
+            };
+            error.insert(suggested, found);
+        }
+        break;
+    }
+    error
+}
+
+/// The options and the subcommands of the command that the words lead to.
+fn subcommand_of(words: impl Iterator<Item = String>) -> (Vec<String>, Vec<String>) {
+    let mut command = Cli::command();
+    for word in words {
+        match command.find_subcommand(&word).cloned() {
+            Some(found) => command = found,
+            None => break,
+        }
+    }
+    let options = command.get_arguments().filter_map(|each| each.get_long());
+    let commands = command
+        .get_subcommands()
+        .map(|each| each.get_name().to_owned());
+    (
+        options.map(|name| format!("--{name}")).collect(),
+        commands.collect(),
+    )
 }
 
 /// The subcommands.
@@ -100,9 +184,10 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Write the manual's pages, one for each command ('make install' installs them).
+    /// Write the manual's pages, one for each command and one for the variables ('make install'
+    /// installs them).
     Man {
-        /// The directory that they are written to.
+        /// The directory whose folders man1 and man7 they are written to.
         directory: PathBuf,
     },
 }
@@ -188,8 +273,12 @@ pub struct Testing {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
     pub timeout: std::time::Duration,
     /// Print the results as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Build and run the tests again when the workspace's sources change, until Ctrl-C. Other builds
+    /// and tests may run meanwhile.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// The forms of a test.
@@ -433,7 +522,7 @@ pub struct Run {
     pub display_sizes: Vec<DisplaySize>,
     /// When the program ends, write what the first display shows to this file (PNG). Implies
     /// --display none.
-    #[arg(long, value_name = "FILE.png")]
+    #[arg(long, value_name = "FILE.png", value_parser = |text: &str| written_as("png", text))]
     pub screenshot: Option<PathBuf>,
     /// Set an environment variable for the program; NAME alone passes its present value on.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
@@ -442,7 +531,12 @@ pub struct Run {
     #[arg(long, value_enum)]
     pub log: Option<Log>,
     /// Sample what the program spends its time on, as a flame graph in this file (SVG).
-    #[arg(long, value_name = "OUT.svg", conflicts_with = "gdb")]
+    #[arg(
+        long,
+        value_name = "OUT.svg",
+        conflicts_with = "gdb",
+        value_parser = |text: &str| written_as("svg", text)
+    )]
     pub profile: Option<PathBuf>,
     /// Record what the program's tasks do, for Perfetto, in this file (JSON).
     #[arg(long, value_name = "OUT", conflicts_with_all = ["gdb", "profile"])]
@@ -483,6 +577,9 @@ pub struct Run {
         default_missing_value = "command"
     )]
     pub dry_run: Option<Launcher>,
+    /// Lines that are said when the program has started.
+    #[arg(skip)]
+    pub notes: Vec<String>,
     /// The QEMU to run.
     #[command(flatten)]
     pub qemu: Qemu,
@@ -610,6 +707,28 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "expected seconds, such as 10 or 0.5".into())
 }
 
+/// A file that is written as `format`: refuses a name that promises another one.
+fn written_as(format: &str, text: &str) -> Result<PathBuf, String> {
+    const FORMATS: [&str; 11] = [
+        "bmp", "gif", "html", "jpeg", "jpg", "json", "pdf", "png", "ppm", "svg", "webp",
+    ];
+    let path = PathBuf::from(text);
+    let suffix = path
+        .extension()
+        .map(|suffix| suffix.to_string_lossy().to_ascii_lowercase());
+    match suffix.filter(|suffix| suffix != format && FORMATS.contains(&&**suffix)) {
+        Some(_) => {
+            let other = path.with_extension(format);
+            Err(format!(
+                "it is written as {}: name it {}",
+                format.to_uppercase(),
+                other.display()
+            ))
+        }
+        None => Ok(path),
+    }
+}
+
 fn jobs(text: &str) -> Result<usize, String> {
     let parsed = text.parse().ok().filter(|number| *number > 0);
     parsed.ok_or_else(|| "expected a number from 1 on".into())
@@ -633,7 +752,7 @@ fn device_option(text: &str) -> Result<DeviceOption, String> {
 #[cfg(test)]
 mod tests {
     use super::{Cli, Command};
-    use clap::{CommandFactory, Parser};
+    use clap::{CommandFactory as _, Parser as _};
 
     fn run(words: &[&str]) -> Result<super::Run, clap::Error> {
         match Cli::try_parse_from([&["soil", "run"], words].concat())?.command {
@@ -658,6 +777,41 @@ mod tests {
     }
 
     #[test]
+    fn the_help_says_where_the_documents_are() {
+        let text = super::documents(Some("/usr/share/doc/soil".as_ref()));
+        assert!(
+            text.contains("Documents: /usr/share/doc/soil: begin"),
+            "{text}"
+        );
+        assert!(text.contains("man soil-environment"), "{text}");
+        assert!(super::documents(None).contains("repository"));
+    }
+
+    #[test]
+    fn a_slip_of_the_keyboard_has_a_suggestion() {
+        for (words, meant) in [
+            (&["rnu"][..], "'run'"),
+            (&["dsik"], "'disk'"),
+            (&["ned"], "'new'"),
+            (&["disk", "lsit"], "'list'"),
+            (&["run", "a.exe", "--nte", "user"], "'--net'"),
+            (&["run", "a.exe", "--pu", "1"], "'--cpus'"),
+            (&["run", "a.exe", "--vmm", "qmeu"], "'qemu'"),
+            (&["run", "a.exe", "--timeuot", "3"], "'--timeout'"),
+            (&["new", "a", "--template", "tpc"], "'tcp'"),
+        ] {
+            let error = Cli::try_parse_from([&["soil"], words].concat()).expect_err("wrong");
+            let words = words.iter().map(|word| (*word).to_owned());
+            let text = super::corrected(error, words).to_string();
+            let tips: Vec<_> = text.lines().filter(|line| line.contains("tip: ")).collect();
+            assert!(tips.iter().any(|tip| tip.contains(meant)), "{text}");
+        }
+        let error = Cli::try_parse_from(["soil", "xyz"]).expect_err("wrong");
+        let text = super::corrected(error, ["xyz".to_owned()].into_iter()).to_string();
+        assert!(!text.contains("tip: "), "{text}");
+    }
+
+    #[test]
     fn embedded_files_have_an_absolute_path() {
         let at = |at: &str| Cli::try_parse_from(["soil", "embed", "www", "--at", at]).is_ok();
         assert!(at("/") && at("/www") && at("/a/b"));
@@ -672,6 +826,14 @@ mod tests {
             (["main.exe", "--timeout", "-1"], "-1"),
             (["main.exe", "--mac", "01:00:00:00:00:00"], "--mac"),
             (["main.exe", "--forward", "80"], "--forward"),
+            (
+                ["main.exe", "--screenshot", "a.jpg"],
+                "written as PNG: name it a.png",
+            ),
+            (
+                ["main.exe", "--profile", "a.json"],
+                "written as SVG: name it a.svg",
+            ),
         ] {
             let error = run(&words).expect_err("invalid").to_string();
             assert!(error.contains(named), "{error}");

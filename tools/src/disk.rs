@@ -7,6 +7,7 @@
 mod check;
 pub mod device;
 mod files;
+pub mod format;
 mod grow;
 pub mod image;
 pub mod make;
@@ -16,12 +17,26 @@ use crate::cli::{Disk, FileSystem};
 use crate::failure::Failure;
 use crate::image_lock::{self, Held};
 use crate::lock::Usage;
+use format::{Access, Format, check_raw};
 use fs::Block as _;
 use image::Content;
 use std::path::Path;
 
 /// Runs the subcommand and returns the text to print at the end.
 pub fn run(command: &Disk) -> Result<String, Failure> {
+    match command {
+        Disk::Make(options) => {
+            if let Some(format) = Format::named(&options.image) {
+                let reason = format!("soil disk make writes raw disks, not {}", format.name());
+                let remedy = format.conversion(&options.image);
+                return Err(Failure::on(&options.image, reason).remedy(remedy));
+            }
+        }
+        Disk::Grow { image, .. } => check_raw(image, image, Access::Write)?,
+        Disk::List { image, .. } | Disk::Extract { image, .. } | Disk::Check { image, .. } => {
+            check_raw(image, image, Access::Read)?;
+        }
+    }
     let _held = match command {
         // A program using the image would keep writing to the replaced file.
         Disk::Make(options) if options.force => image_lock::take(&options.image, Usage::Write)?,

@@ -7,13 +7,15 @@ mod holes;
 use crate::arch::Arch;
 use crate::cli::{Doctor, Machine};
 use crate::executables::{find_program, find_tool};
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+use crate::messages::{self, print_styled, say};
 use crate::run::kvm;
 use crate::{json, progress};
 use anstyle::{AnsiColor, Style};
 use rustix::process::geteuid;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -79,7 +81,7 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
         let shown: Vec<Shown<'_>> = findings.iter().map(shown).collect();
         json::print(&shown)?;
     } else {
-        print(&findings);
+        print(&findings)?;
     }
     let packages = packages(&findings);
     if options.fix {
@@ -96,23 +98,24 @@ pub fn run(options: &Doctor) -> Result<bool, Failure> {
     }
     if options.fix && (!packages.is_empty() || !arch.is_host()) {
         findings = check(arch);
-        print(&findings);
+        print(&findings)?;
     } else if !options.json && !packages.is_empty() {
         let command = command(&packages);
         let option = match arch.is_host() {
             true => String::new(),
             false => format!(" --arch {arch}"),
         };
-        anstream::println!(
-            "\nOn Debian, as root ('soil doctor{option} --fix' does it):\n  {command}"
-        );
+        messages::print(&format!(
+            "\nOn Debian, as root ('soil doctor{option} --fix' does it):\n  {command}\n"
+        ))?;
     }
     let complete = |finding: &Finding| finding.found.is_ok() || !finding.needed;
     Ok(findings.iter().all(complete))
 }
 
 /// Prints one line for each finding, and the manual remedies.
-fn print(findings: &[Finding]) {
+fn print(findings: &[Finding]) -> Result<(), Failure> {
+    let mut shown = String::new();
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
     for finding in findings {
         let (style, mark, text) = match (&finding.found, finding.needed) {
@@ -120,24 +123,26 @@ fn print(findings: &[Finding]) {
             (Err(text), true) => (color(AnsiColor::Red), "MISSING", text),
             (Err(text), false) => (color(AnsiColor::Yellow), "without", text),
         };
-        anstream::println!("{style}{mark}{style:#}  {:<22} {text}", finding.name);
+        let name = finding.name;
+        shown.push_str(&format!("{style}{mark}{style:#}  {name:<22} {text}\n"));
     }
     let missing = findings.iter().filter(|finding| finding.found.is_err());
     for finding in missing {
         if let Remedy::Say(text) = finding.remedy {
-            anstream::println!("{}: {text}", finding.name);
+            shown.push_str(&format!("{}: {text}\n", finding.name));
         }
     }
     for finding in findings.iter().filter(|each| !each.holes.is_empty()) {
-        anstream::println!(
+        shown.push_str(&format!(
             "\nThis {} has known holes, which programs get with it, unless its distribution has \
-            mended them. SECURITY.md says what each takes:",
+            mended them. SECURITY.md says what each takes:\n",
             finding.name
-        );
+        ));
         for hole in &finding.holes {
-            anstream::println!("  {hole}");
+            shown.push_str(&format!("  {hole}\n"));
         }
     }
+    print_styled(&shown)
 }
 
 fn shown(finding: &Finding) -> Shown<'_> {
@@ -171,13 +176,20 @@ fn packages(findings: &[Finding]) -> Vec<&'static str> {
 
 /// The command that installs them; apt fails rather than remove another package.
 fn command(packages: &[&str]) -> String {
+    command_from("", packages)
+}
+
+/// The same, from a release, or by apt's own choice.
+fn command_from(release: &str, packages: &[&str]) -> String {
     let words = [
         "apt-get",
         "install",
         "--no-remove",
         "--no-install-recommends",
     ];
-    [&words, packages].concat().join(" ")
+    let chosen = ["-t", release];
+    let chosen = if release.is_empty() { &[][..] } else { &chosen };
+    [&words, chosen, packages].concat().join(" ")
 }
 
 /// Installs the packages, if the user may.
@@ -194,17 +206,75 @@ fn install(packages: &[&str]) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return by_hand("only root can install packages");
     }
-    anstream::eprintln!("soil: {command}");
+    if apt(&command)? {
+        return Ok(());
+    }
+    // A package that depends on a version of another one, as QEMU's do, which this machine has from
+    // another release than apt's own choice.
+    say("looking for releases among apt's sources that fit what is installed");
+    let commands = matching(packages, std::env::var_os("PATH").as_deref());
+    if commands.is_empty() || commands == [&*command] {
+        return by_hand("apt-get could not install them");
+    }
+    for command in &commands {
+        if !apt(command)? {
+            let failure = Failure::new("apt-get could not install them");
+            return Err(failure.remedy(format!("run: {}", commands.join("; "))));
+        }
+    }
+    Ok(())
+}
+
+/// Runs a command of apt, and returns whether it succeeded.
+fn apt(command: &str) -> Result<bool, Failure> {
+    say(command);
     let mut words = command.split(' ');
     let mut apt = Command::new(words.next().unwrap_or_default());
     apt.arg("--yes").args(words);
     // Standard output carries the findings.
     apt.stdout(std::io::stderr());
-    match apt.env("DEBIAN_FRONTEND", "noninteractive").status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => by_hand("apt-get could not install them"),
-        Err(error) => Err(Failure::on("apt-get", error)),
+    let status = apt.env("DEBIAN_FRONTEND", "noninteractive").status();
+    Ok(status.on("apt-get")?.success())
+}
+
+/// Set-up's choice of releases, whose functions only ask apt what it would do.
+const CHOICE: &str = include_str!("../setup/apt.sh");
+/// Prints a line for each command: the release, and the packages from it.
+const CHOOSE: &str = r#"
+say() { :; }
+oldest= easy= hard= chosen=
+sort_out "$@"
+if [ -n "$hard" ]; then choose_known $hard || exit 1; fi
+if [ -n "$easy" ]; then echo "" $easy; fi
+if [ -n "$hard" ]; then echo "$chosen" $hard; fi
+"#;
+
+/// The commands that install the packages from releases whose versions fit what is installed, as
+/// set-up does; none if there is no such release. `path` has the programs.
+fn matching(packages: &[&str], path: Option<&OsStr>) -> Vec<String> {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{CHOICE}{CHOOSE}"), "soil"])
+        .args(packages);
+    if let Some(path) = path {
+        shell.env("PATH", path);
     }
+    let bar = progress::busy("asking apt");
+    let output = shell.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    bar.finish_and_clear();
+    let Ok(output) = output else {
+        return Vec::new();
+    };
+    if !output.status.success() {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let commands = text.lines().filter_map(|line| {
+        let (release, packages) = line.split_once(' ')?;
+        let packages: Vec<&str> = packages.split_whitespace().collect();
+        Some(command_from(release, &packages))
+    });
+    commands.collect()
 }
 
 /// Checks for the programs and files that building, running and disks need; for another processor
@@ -419,7 +489,8 @@ fn acceleration(qemu: &Path) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Finding, Remedy, command, numbers, packages, version};
+    use super::{Finding, Remedy, command, matching, numbers, packages, version};
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     #[test]
@@ -450,6 +521,46 @@ mod tests {
             command(&packages(&findings)),
             "apt-get install --no-remove --no-install-recommends binutils passt"
         );
+    }
+
+    /// A machine whose qemu-system-common is from backports, as set-up takes it on Debian 12.
+    const APT_GET: &str = r#"case "$*" in
+*"-t bookworm-backports"*qemu-system-arm*) echo "Inst qemu-system-arm (10.0.2~bpo x [amd64])" ;;
+*qemu-system-arm*)
+  echo "E: qemu-system-arm : Depends: qemu-system-common (= 10.0.13)"
+  exit 100
+  ;;
+*) echo "Inst gcc-aarch64-linux-gnu (12 x [amd64])" ;;
+esac"#;
+    const APT_CACHE: &str = r#"for name in bookworm bookworm-backports trixie; do
+  echo "     release v=1,o=Debian,a=x,n=$name,l=Debian,c=main,b=amd64"
+done"#;
+
+    #[test]
+    fn packages_come_from_the_release_that_fits_what_is_installed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, script) in [
+            ("apt-get", APT_GET),
+            ("apt-cache", APT_CACHE),
+            ("dpkg-query", "exit 1"),
+        ] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(&file, mode).expect("set");
+        }
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let found = |packages: &[&str]| matching(packages, Some(path.as_ref()));
+        let install = "apt-get install --no-remove --no-install-recommends";
+        assert_eq!(
+            found(&["gcc-aarch64-linux-gnu", "qemu-system-arm"]),
+            [
+                format!("{install} gcc-aarch64-linux-gnu"),
+                format!("{install} -t bookworm-backports qemu-system-arm"),
+            ]
+        );
+        let none = matching(&["qemu-system-arm"], Some("/nowhere".as_ref()));
+        assert_eq!(none, [""; 0]);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The dune workspace around the current folder: its root, its builds and its programs.
 
+pub mod sources;
+pub mod turn;
+
 use crate::arch::Arch;
 use crate::child::terminated_at_our_end;
 use crate::failure::{Context as _, Failure};
@@ -100,7 +103,9 @@ impl Workspace {
         }
         let mut command = self.dune(release);
         terminated_at_our_end(&mut command);
+        let turn = turn::wait(&self.build_folder());
         let status = command.status().map_err(not_started)?;
+        drop(turn);
         if status.success() {
             return Ok(());
         }
@@ -184,9 +189,13 @@ impl Workspace {
     }
 
     fn folder_in(&self, stanza: &Stanza, context: &str) -> PathBuf {
+        self.build_folder().join(context).join(&stanza.folder)
+    }
+
+    /// Dune's build folder.
+    pub fn build_folder(&self) -> PathBuf {
         let folder = std::env::var_os("DUNE_BUILD_DIR").unwrap_or_else(|| "_build".into());
-        let context = self.root.join(folder).join(context);
-        context.join(&stanza.folder)
+        self.root.join(folder)
     }
 
     /// Returns a path relative to the root if the current folder is the root.

@@ -15,17 +15,20 @@ mod signature;
 
 use crate::cli::FileSystem;
 use crate::cli::image::{ImageFormat, MakeImage};
+use crate::disk::format::{Access, check_raw};
 use crate::disk::image::{self as disk_image, Place, Unfinished};
 use crate::disk::make::{self, Identity};
 use crate::disk::{device, shown};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock;
 use crate::lock::Usage;
+use crate::messages::say;
 use crate::oci::{self, Engine};
 use crate::program::{self, Form};
 use crate::progress;
 use crate::run::command;
 use crate::strip;
+use crate::variables;
 use boot::Boot;
 use layout::Layout;
 use loader::digests;
@@ -40,15 +43,19 @@ const DATA: &str = "data";
 
 /// Runs the command and returns the text to print at the end.
 pub fn run(options: &MakeImage) -> Result<String, Failure> {
+    let format = match &options.output {
+        Some(output) if !options.replace => format::wanted(options.format, output)?,
+        _ => ImageFormat::Raw,
+    };
     match (&options.edit, &options.program, &options.output) {
         (Some(disk), ..) => edit(options, disk),
         (None, Some(program), Some(disk)) if options.replace => replace(options, program, disk),
-        (None, Some(program), Some(folder)) if options.format == ImageFormat::Oci => {
+        (None, Some(program), Some(folder)) if format == ImageFormat::Oci => {
             container(options, program, folder)
         }
         _ if options.engine.is_some() => Err(Failure::on("--engine", "only containers have one")
             .remedy("give --format oci as well, or leave it out")),
-        (None, Some(program), Some(disk)) => create(options, program, disk),
+        (None, Some(program), Some(disk)) => create(options, program, disk, format),
         (None, ..) => Err(Failure::new("no program and no --output")
             .remedy("soil image _build/soil/main.exe --output service.img")),
     }
@@ -59,6 +66,9 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
     let scratch = tempfile::tempdir().on(std::env::temp_dir())?;
     let disk = scratch.path().join("disk.img");
     let engine = options.engine.unwrap_or(Engine::Process);
+    if engine != Engine::Kubevirt {
+        warn_of_unknown(options);
+    }
     let has_disk = engine == Engine::Kubevirt;
     let disk_options = [
         ("--size", options.size.is_some()),
@@ -79,7 +89,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
     }
     // Of another form, `oci::write` says what the engine takes.
     if has_disk && program::inspect(program)?.form == Form::Image {
-        create(options, program, &disk)?;
+        create(options, program, &disk, ImageFormat::Raw)?;
     }
     let contents = oci::Contents {
         program,
@@ -89,6 +99,17 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
     };
     let digest = oci::write(engine, &contents, folder, options.force)?;
     Ok(format!("{}: {digest}", folder.display()))
+}
+
+/// Names the variables of `--env` that nothing of Soil reads: the program would say it at its start
+/// only, on another machine.
+fn warn_of_unknown(options: &MakeImage) {
+    for variable in &options.variables {
+        if let Some(unknown) = variables::unknown(&variable.name) {
+            let name = &variable.name;
+            say(&format!("warning: --env {name}: unknown variable{unknown}"));
+        }
+    }
 }
 
 /// A program, as the disk gets it.
@@ -121,7 +142,12 @@ impl Program {
 }
 
 /// Makes a disk.
-fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Failure> {
+fn create(
+    options: &MakeImage,
+    program: &Path,
+    disk: &Path,
+    format: ImageFormat,
+) -> Result<String, Failure> {
     let _held = match options.force {
         true => image_lock::take(disk, Usage::Write)?,
         false => image_lock::Held::default(),
@@ -133,6 +159,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
         (None, Some(size)) => Some(Data::Empty(size.0, options.data_fs)),
         (None, None) => None,
     };
+    warn_of_unknown(options);
     let mut settings = Settings::of(&program.name, &options.settings(), &options.arguments)?;
     let seed = digests::of(&[&program.elf[..], settings.text()?.as_bytes()].concat());
     let layout = Layout::new(
@@ -140,7 +167,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
         Boot::size_of(&program.elf, &loaders.uefi),
         data.as_ref().map(Data::size),
         options.size.map(|size| size.0),
-        options.format,
+        format,
     )?;
     if layout.data.is_some() {
         let partition = layout::identity(&seed, layout::Part::Data).uuid();
@@ -154,7 +181,7 @@ fn create(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, Fa
     };
 
     let unfinished = Unfinished::new(disk, options.force)?;
-    let raw = format::Raw::new(&unfinished, options.format)?;
+    let raw = format::Raw::new(&unfinished, format)?;
     layout.write(raw.path(), &seed)?;
     loaders.write(raw.path())?;
     boot.write(
@@ -200,6 +227,7 @@ fn replace(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, F
     }
     let loaders = Loaders::installed(old.machine)?;
     let mut settings = Settings::parse(&old.settings);
+    warn_of_unknown(options);
     settings.rename(&program.name);
     settings.change(&options.settings(), &options.arguments)?;
     update(
@@ -223,6 +251,7 @@ fn edit(options: &MakeImage, disk: &Path) -> Result<String, Failure> {
     let text = if variables.is_empty() && options.arguments.is_empty() {
         settings::edited(&old.settings)?
     } else {
+        warn_of_unknown(options);
         let mut settings = Settings::parse(&old.settings);
         settings.change(&variables, &options.arguments)?;
         settings.text()?
@@ -283,13 +312,7 @@ fn boot_partition(disk: &Path) -> Result<(Place, Boot), Failure> {
     if !std::fs::metadata(disk).on(disk)?.is_file() {
         return Err(Failure::on(disk, "not a file").remedy("name a raw disk of soil image"));
     }
-    if let Some(format) = format::of(disk)? {
-        let raw = "disk.img";
-        let remedy = format!("qemu-img convert -O raw {} {raw}", disk.display());
-        return Err(
-            Failure::on(disk, format!("a disk in the format {format}, not raw")).remedy(remedy),
-        );
-    }
+    check_raw(disk, disk, Access::Write)?;
     let table = disk_image::table(disk)?;
     let known = |part: layout::Part| {
         let mut partitions = table.partitions.iter();
@@ -318,6 +341,7 @@ fn data_variable() -> String {
 
 /// The part of a file that `--data` names: the only file system on it.
 fn source(file: &Path) -> Result<Place, Failure> {
+    check_raw(file, file, Access::Read)?;
     let place = disk_image::place(file, None)?;
     if place.size == 0 {
         return Err(Failure::on(file, "has no sectors").remedy(

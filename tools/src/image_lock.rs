@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::lock::{self, InUse, Refusal, Usage};
+use crate::messages::say;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileTypeExt as _;
@@ -20,10 +21,10 @@ pub fn take(path: &Path, usage: Usage) -> Result<Held, Failure> {
         Ok(file) => Ok(Held { _file: file }),
         Err(Refusal::Unsupported(number)) => {
             let error = std::io::Error::from_raw_os_error(number);
-            eprintln!(
-                "soil: {}: can't be locked ({error}): see to it that no program uses it",
+            say(&format!(
+                "{}: can't be locked ({error}): see to it that no program uses it",
                 path.display()
-            );
+            ));
             Ok(Held { _file: None })
         }
         Err(Refusal::InUse(other)) => Err(Failure::on(path, other.text()).remedy("end that first")),

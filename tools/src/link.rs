@@ -13,9 +13,11 @@ mod stand_in;
 use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
 use crate::installed;
+use crate::variables;
 use arguments::{Invocation, Item};
 use libraries::{Musl, Search};
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -47,18 +49,41 @@ impl From<Failure> for NoImage {
     }
 }
 
+/// Writes a line to standard error. Ignores errors: `eprintln!` would panic where the reader of a
+/// pipe has gone.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "soil-cc: {text}");
+}
+
 /// Runs the driver, prints errors, and returns the exit status.
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let result = match arguments::parse(arguments) {
         Ok(Invocation::Compile(arguments)) => compile(&arguments),
-        Ok(Invocation::Link(link)) => link.run(),
+        Ok(Invocation::Link(link)) => {
+            warn_of_unknown_variables();
+            link.run()
+        }
         Err(error) => Err(error),
     };
     match result {
         Ok(status) => status,
         Err(failure) => {
-            eprintln!("soil-cc: error: {failure}");
+            say(&format!("error: {failure}"));
             1
+        }
+    }
+}
+
+/// Names the variables that were probably meant for this driver.
+fn warn_of_unknown_variables() {
+    for (name, _) in std::env::vars_os() {
+        if let Some(name) = name.to_str()
+            && let Some(unknown) = variables::unknown(name)
+            && unknown
+                .meant
+                .is_some_and(|meant| variables::OF_COMMANDS.contains(&meant))
+        {
+            say(&format!("warning: unknown variable {name}{unknown}"));
         }
     }
 }
@@ -118,9 +143,8 @@ impl arguments::Link {
                     return Err(Failure::new(format!("{failure}\nsoil-cc: {REMEDY}")));
                 }
                 let name = self.output().display().to_string();
-                eprintln!(
-                    "soil-cc: warning: {name} has no image form: {failure}\nsoil-cc: {REMEDY}"
-                );
+                say(&format!("warning: {name} has no image form: {failure}"));
+                say(REMEDY);
                 self.stand_in(&format!("has no image form: {failure}"))
             }
         }
@@ -216,7 +240,7 @@ impl arguments::Link {
             .args(libraries::compiler_runtime(&compiler(arch)));
         command.arg("--end-group").arg(musl.file("crtn.o"));
         if self.verbose {
-            eprintln!("{command:?}");
+            say(&format!("{command:?}"));
         }
         let result = command.stdin(Stdio::null()).output().map_err(|error| {
             Failure::new(format!("can't run {}: {error}", arch.tool("ld").display()))
@@ -224,7 +248,7 @@ impl arguments::Link {
         })?;
         let messages = String::from_utf8_lossy(&result.stderr);
         if result.status.success() {
-            diagnose::warnings(&messages).for_each(|line| eprintln!("soil-cc: {line}"));
+            diagnose::warnings(&messages).for_each(say);
             return Ok(());
         }
         let _ = std::fs::remove_file(&output);

@@ -1,5 +1,7 @@
 //! The `soil` command: runs programs in both forms, creates projects and disks, checks the host.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 // The link driver uses the rest.
 #[allow(dead_code)]
 mod arch;
@@ -47,22 +49,44 @@ extern crate alloc;
 #[allow(dead_code)]
 #[path = "../../platform/host/src/disk/lock.rs"]
 mod lock;
+// The names of variables, as source: they belong to the runtime.
+#[allow(dead_code, missing_docs)]
+#[path = "../../platform/src/variables.rs"]
+mod variables;
 // The kernel's parser, as source: the kernel can't be linked into Linux programs.
 #[allow(dead_code, missing_docs)]
 #[path = "../../kernel/src/firmware/command_line.rs"]
 mod kernel_command_line;
 
-use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Command, parse};
 use failure::Failure;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// Names the variables of this process's environment that nothing of Soil reads.
+fn warn_of_unknown_variables() {
+    for (name, _) in std::env::vars_os() {
+        if let Some(name) = name.to_str()
+            && let Some(unknown) = variables::unknown(name)
+        {
+            messages::say(&format!("warning: unknown variable {name}{unknown}"));
+        }
+    }
+}
+
+fn print_line(text: &str) -> Result<u8, Failure> {
+    messages::print(&format!("{text}\n")).map(|()| 0)
+}
+
 fn main() -> ExitCode {
     let done = |result: Result<(), Failure>| result.map(|()| 0);
-    let said = |result: Result<String, Failure>| result.map(|text| println!("{text}")).map(|()| 0);
-    let command = Cli::parse().command;
+    let said = |result: Result<String, Failure>| result.and_then(|text| print_line(&text));
+    let command = parse().command;
     let is_run = matches!(command, Command::Run(_));
+    if !is_run {
+        // A process that `soil run` starts says it itself.
+        warn_of_unknown_variables();
+    }
     let result = match command {
         Command::Run(options) => run::run(&options),
         Command::Needs(options) => said(needs::show(&options)),
@@ -74,15 +98,13 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options).map(|complete| u8::from(!complete)),
         Command::Completions { shell } => done(manual::completions(shell)),
         Command::Man { directory } => done(manual::pages(&directory)),
-        Command::Disk(command) => disk::run(&command).map(|text| {
-            if !text.is_empty() {
-                println!("{text}");
-            }
-            0
+        Command::Disk(command) => disk::run(&command).and_then(|text| match text.is_empty() {
+            true => Ok(0),
+            false => print_line(&text),
         }),
         Command::Image(options) => said(image::run(&options)),
         Command::Embed { directory, at } => {
-            let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+            let mut output = std::io::BufWriter::new(messages::Output::default());
             done(embed::run(&directory, at.as_deref(), &mut output))
         }
         Command::Strip {

@@ -1,8 +1,12 @@
-//! Messages of the command on standard error, and blocking writes with a timeout.
+//! What the command itself prints: results on standard output, messages on standard error. Blocking
+//! writes with a timeout.
+//!
+//! `println!` and `eprintln!` panic where the reader of a pipe has gone, and are forbidden.
 
+use crate::failure::{Context as _, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -42,9 +46,55 @@ fn wait_writable(to: impl AsFd, until: Option<Instant>) -> rustix::io::Result<()
     }
 }
 
+/// Standard output. A reader that has closed its pipe wants no more, which isn't an error: what is
+/// written from then on is dropped.
+#[derive(Debug, Default)]
+pub struct Output {
+    is_closed: bool,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_closed {
+            match write(io::stdout(), bytes, None) {
+                Ok(()) => {}
+                Err(Errno::PIPE) => self.is_closed = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The subject of errors of standard output.
+pub const OUTPUT: &str = "standard output";
+
+/// Writes text to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    Output::default().write_all(text.as_bytes()).on(OUTPUT)
+}
+
+/// Writes text with styles to standard output: without them, unless it is a terminal that shows
+/// them.
+pub fn print_styled(text: &str) -> Result<(), Failure> {
+    match anstream::AutoStream::choice(&io::stdout()) {
+        anstream::ColorChoice::Never => print(&anstream::adapter::strip_str(text).to_string()),
+        _ => print(text),
+    }
+}
+
+/// Writes text to standard error. Ignores errors.
+pub fn print_error(text: &str) {
+    let _ = write(io::stderr(), text.as_bytes(), None);
+}
+
 /// Writes a line to standard error. Ignores errors.
 pub fn say(text: &str) {
-    let _ = write(io::stderr(), format!("soil: {text}\n").as_bytes(), None);
+    print_error(&format!("soil: {text}\n"));
 }
 
 /// Like [`say`], but blocks for at most 500 ms, for callers with more urgent work.

@@ -13,6 +13,7 @@ pub use check::complete;
 use crate::cli::ShowNeeds;
 use crate::exit_status::NOT_STARTED;
 use crate::failure::Failure;
+use crate::messages::print_error;
 use crate::program;
 
 /// Runs `soil needs` and returns the text to print.
@@ -25,7 +26,7 @@ pub fn show(options: &ShowNeeds) -> Result<String, Failure> {
     if let Some(ends) = &answer.ends
         && ends.status != 0
     {
-        eprint!("{}", ends.error);
+        print_error(&ends.error);
         let failure = Failure::on(&options.program, "says no needs with these arguments");
         return Err(failure.remedy("its message is above; give those that it needs after --"));
     }

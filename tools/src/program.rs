@@ -167,16 +167,35 @@ fn stands_in(file: &File) -> Option<String> {
 }
 
 /// The program's name, for a machine or a container: its file's, or its folder's for dune's usual
-/// `main.exe`.
+/// `main.exe`. Of one in the root of a project, or in its folder `bin` or `src`, the project's.
 pub fn name(program: &Path) -> String {
     let path = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
     let stem = path.file_stem().unwrap_or_default();
-    let folder = path.parent().and_then(Path::file_name);
-    let name = match folder {
+    let mut folder = path.parent();
+    if let Some(root) = root_of_build(&path) {
+        let below = folder.and_then(|folder| folder.strip_prefix(root).ok());
+        // `_build`, the context and a folder.
+        let mut below = below.into_iter().flat_map(Path::components).skip(2);
+        let says_nothing = match (below.next(), below.next()) {
+            (None, _) => true,
+            (Some(one), None) => one.as_os_str() == "bin" || one.as_os_str() == "src",
+            _ => false,
+        };
+        if says_nothing {
+            folder = Some(root);
+        }
+    }
+    let name = match folder.and_then(Path::file_name) {
         Some(folder) if stem == "main" => folder,
         _ => stem,
     };
     name.to_string_lossy().into_owned()
+}
+
+/// The folder with the `_build` that a file is in.
+fn root_of_build(path: &Path) -> Option<&Path> {
+    let build = path.ancestors().find(|folder| folder.ends_with("_build"))?;
+    build.parent()
 }
 
 /// Whether dune builds images in the context of this name.
@@ -247,8 +266,21 @@ mod tests {
 
     #[test]
     fn a_program_has_the_name_of_its_file_or_of_its_folder() {
-        assert_eq!(name("/srv/echo/main.exe".as_ref()), "echo");
-        assert_eq!(name("/srv/echo/service.elf".as_ref()), "service");
+        for (path, expected) in [
+            ("/srv/echo/main.exe", "echo"),
+            ("/srv/echo/service.elf", "service"),
+            ("/srv/shop/_build/default/main.exe", "shop"),
+            ("/srv/shop/_build/soil/main.exe", "shop"),
+            ("/srv/shop/_build/default/bin/main.exe", "shop"),
+            ("/srv/shop/_build/soil-aarch64/src/main.exe", "shop"),
+            ("/srv/shop/_build/default/echo/main.exe", "echo"),
+            ("/srv/shop/_build/default/echo/bin/main.exe", "bin"),
+            ("/srv/shop/_build/default/bin/service.exe", "service"),
+            ("/srv/bin/main.exe", "bin"),
+            ("/_build/default/main.exe", "main"),
+        ] {
+            assert_eq!(name(path.as_ref()), expected, "{path}");
+        }
     }
 
     #[test]

@@ -59,7 +59,9 @@ fn context_of(arch: Arch) -> Cow<'static, str> {
     );
     let comment = format!(
         "; The image for {arch}, in _build/{name}: the same sources, compiled by OCaml's compiler \
-        for it\n; ('soil doctor --arch {arch} --fix' fetches it) and linked by soil-cc.\n\n"
+        for it\n; ('soil doctor --arch {arch} --fix' fetches it) and linked by soil-cc. 'soil build' \
+        finds that\n; compiler; for 'dune build' alone name it: export \
+        OCAMLFIND_CONF=~/.cache/soil/{arch}/root/findlib.conf\n\n"
     );
     (comment + &body).into()
 }
@@ -219,8 +221,18 @@ pub fn init(folder: &Path, arch: Arch) -> Result<String, Failure> {
                 } else {
                     "soil build"
                 },
-            ))
+            ) + &by_dune_alone(arch))
         }
+    }
+}
+
+/// What dune needs to find the compiler for another architecture without `soil build`.
+fn by_dune_alone(arch: Arch) -> String {
+    match arch.is_host() {
+        true => String::new(),
+        false => format!(
+            ". For 'dune build' alone: export OCAMLFIND_CONF=~/.cache/soil/{arch}/root/findlib.conf"
+        ),
     }
 }
 
@@ -375,6 +387,7 @@ mod tests {
         }
         if foreign == Arch::Aarch64 {
             let (_, context) = own.split_once("\n\n").expect("a comment and the context");
+            assert!(own.contains("OCAMLFIND_CONF=~/.cache/soil/aarch64/root/findlib.conf"));
             assert!(context.contains("(toolchain aarch64)"));
             assert!(include_str!("../../dune-workspace.aarch64").contains(context));
         }
@@ -453,6 +466,13 @@ mod tests {
         assert!(has_context(folder.path(), Arch::HOST).expect("readable"));
         let text = init(folder.path(), Arch::HOST).expect("there");
         assert!(text.contains("already"), "{text}");
+        if Arch::HOST == Arch::X86_64 {
+            let text = init(folder.path(), Arch::Aarch64).expect("added");
+            assert!(
+                text.contains("export OCAMLFIND_CONF=~/.cache/soil/aarch64"),
+                "{text}"
+            );
+        }
     }
 
     proptest! {

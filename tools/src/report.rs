@@ -1,8 +1,9 @@
 //! Symbolizes crash reports: maps addresses to functions of OCaml, C and Rust.
 
 use crate::failure::{Context as _, Failure};
-use crate::symbols::{Symbols, unstripped};
-use std::io::{self, Write};
+use crate::messages::{OUTPUT, Output};
+use crate::symbols::{Symbols, build_id, unstripped};
+use std::io::{self, BufRead, Write};
 use std::path::Path;
 
 /// The fields of a report.
@@ -162,12 +163,11 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
         )
         .remedy("name the image that dune built")
     })?;
-    let symbols = Symbols::open(&file)?;
-    let mut out = io::stdout().lock();
-    // A closed pipe ends the output and isn't an error.
-    let printed = if addresses.is_empty() {
-        name_lines(&symbols, &mut out)
+    let mut out = Output::default();
+    if addresses.is_empty() {
+        name_lines(program, &file, io::stdin().lock(), &mut out)
     } else {
+        let symbols = Symbols::open(&file)?;
         let parsed: Result<Vec<u64>, Failure> = addresses
             .iter()
             .map(|text| {
@@ -178,38 +178,67 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
         parsed?
             .iter()
             .try_for_each(|address| frame(&mut out, "", *address, &symbols.names(*address, false)))
-    };
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).on("standard output"),
-        _ => Ok(()),
+            .on(OUTPUT)
     }
 }
 
-/// Copies standard input and adds a name after each `frame 0x…`.
-fn name_lines(symbols: &Symbols, out: &mut impl Write) -> io::Result<()> {
+/// Copies the input and adds a name after each `frame 0x…`: from `file`, the symbols of `program`,
+/// or from a file beside it with the report's build-id. Refuses the report of another build, whose
+/// addresses are those of other functions.
+fn name_lines(
+    program: &Path,
+    file: &Path,
+    input: impl BufRead,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut symbols = Symbols::open(file)?;
     let mut first = true;
-    for line in io::stdin().lines() {
-        let line = line?;
+    for line in input.lines() {
+        let line = line.on("standard input")?;
+        if let Some(id) = reported_build(&line) {
+            let of_report =
+                unstripped(program, Some(id)).ok_or_else(|| other_build(program, id))?;
+            symbols = Symbols::open(&of_report)?;
+        }
         match line
             .split_once("frame ")
             .and_then(|(_, rest)| parse_address(rest))
         {
             Some(address) => {
-                frame(out, "frame", address, &symbols.names(address, !first))?;
+                let names = symbols.names(address, !first);
+                frame(out, "frame", address, &names).on(OUTPUT)?;
                 first = false;
             }
             None => {
                 first = true;
-                writeln!(out, "{line}")?;
+                writeln!(out, "{line}").on(OUTPUT)?;
             }
         }
     }
     Ok(())
 }
 
+/// The build-id that a line of a report says; a log may have put words before it.
+fn reported_build(line: &str) -> Option<&str> {
+    let (_, id) = line.rsplit_once("build-id ")?;
+    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then_some(id)
+}
+
+fn other_build(program: &Path, id: &str) -> Failure {
+    let own = match build_id(program) {
+        Some(own) => format!("this file has {own}"),
+        None => "this file has none".to_owned(),
+    };
+    let reason = format!("the report is of another build: of the build-id {id}, and {own}");
+    Failure::on(program, reason)
+        .remedy("name the unstripped image of that build, or put it into this folder")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{in_order_of_calls, parse, parse_address, print};
+    use super::{in_order_of_calls, name_lines, parse, parse_address, print, reported_build};
+    use crate::symbols::build_id;
     use proptest::prelude::{any, proptest};
 
     #[test]
@@ -327,6 +356,37 @@ mod tests {
         assert_eq!(in_order_of_calls(frames(&found)), frames(&ordered));
         let other = ["_start", "caml_c_call", "x"];
         assert_eq!(in_order_of_calls(frames(&other)), frames(&other));
+    }
+
+    #[test]
+    fn the_report_of_another_build_is_refused() {
+        let this = std::env::current_exe().expect("known");
+        let named = |input: &str| {
+            let mut out = Vec::new();
+            let result = name_lines(&this, &this, input.as_bytes(), &mut out);
+            result.map(|()| String::from_utf8(out).expect("text"))
+        };
+        let own = build_id(&this).expect("tests have one");
+        let report = |id: &str| format!("soil: crash: x\n  build-id {id}\n  frame 0x1\n");
+        let text = named(&report(&own)).expect("of this build");
+        assert!(text.contains("frame 0x0000000001 "), "{text}");
+        let other = "00".repeat(20);
+        let error = named(&report(&other))
+            .expect_err("of another build")
+            .to_string();
+        for part in [
+            &*this.to_string_lossy(),
+            &other,
+            &own,
+            "name the unstripped image",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        // The second of two reports.
+        let error = named(&(report(&own) + &report(&other))).expect_err("of another build");
+        assert!(error.to_string().contains(&other), "{error}");
+        assert_eq!(reported_build("2026-11-27 vm: build-id 00ff"), Some("00ff"));
+        assert_eq!(reported_build("no build-id here"), None);
     }
 
     proptest! {

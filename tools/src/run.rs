@@ -27,9 +27,10 @@ pub mod zone;
 
 use crate::arch::Arch;
 use crate::cli::{Accelerator, Launcher, Run, Vmm};
+use crate::disk::format::{Access, check_raw};
 use crate::failure::{Context as _, Failure};
 use crate::flat;
-use crate::messages::say;
+use crate::messages::{print, print_error, say};
 use crate::needs::{self, Question};
 use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
@@ -40,6 +41,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use std::ffi::{OsStr, OsString};
 use std::fs::{Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -60,8 +62,8 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         true => {
             let answer = Question::of_run(run).ask()?;
             if let Some(ends) = &answer.ends {
-                print!("{}", ends.output);
-                eprint!("{}", ends.error);
+                print(&ends.output)?;
+                print_error(&ends.error);
                 return Ok(ends.status);
             }
             completed = needs::complete(run, program.form, &answer)?;
@@ -75,6 +77,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     match program.form {
         Form::Process => process::run(run),
         Form::Image => {
+            crate::warn_of_unknown_variables();
             check_vsock(run)?;
             image(run, default_net)
         }
@@ -183,6 +186,11 @@ fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
         let remedy = "give a disk image or a block device";
         return Err(Failure::on(subject, "a folder").remedy(remedy));
     }
+    let access = match disk.read_only {
+        true => Access::Read,
+        false => Access::Write,
+    };
+    check_raw(&subject, &disk.file, access)?;
     if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
         let bytes = metadata.len();
         let reason = format!("has {bytes} bytes, which is no whole number of 512-byte sectors");
@@ -326,12 +334,14 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         Some(Launcher::Command) => run.vmm != Vmm::Qemu,
         None => false,
     };
-    if let Some(flat) = flat.as_ref().filter(|_| is_described) {
-        let command = flat.shown(&run.program);
-        say(&format!("write the kernel of this machine: {command}"));
-    }
+    let say_command = || {
+        if let Some(flat) = flat.as_ref().filter(|_| is_described) {
+            let command = flat.shown(&run.program);
+            say(&format!("write the kernel of this machine: {command}"));
+        }
+    };
     if run.vmm != Vmm::Qemu {
-        return vmm::run(run, kernel, default_net, &line, origin);
+        return vmm::run(run, kernel, default_net, &line, origin).inspect(|_| say_command());
     }
     let kvm = match run.accel {
         Accelerator::Tcg => false,
@@ -349,7 +359,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         },
     };
     if run.dry_run == Some(Launcher::Libvirt) {
-        print!("{}", libvirt::domain(run, kernel, default_net, kvm, &line)?);
+        let domain = libvirt::domain(run, kernel, default_net, kvm, &line)?;
+        say_command();
+        print(&domain)?;
         return Ok(0);
     }
     let roomy = Run {
@@ -375,16 +387,16 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             None => first,
         };
         let shown = shell::shown(run.qemu_path().as_os_str(), &arguments);
-        println!("{first}{shown}");
+        print(&format!("{first}{shown}\n"))?;
         return Ok(0);
     }
     if command::nets(run, default_net).contains(&Net::Passt) {
-        let passt = passt::Passt::connected(&run.forwards)?;
+        let passt = passt::Listening::start(&run.forwards)?;
+        let socket = passt.connect()?;
         let wiring = Wiring {
-            passt: Some(passt.socket_number()),
+            passt: Some(socket.as_raw_fd()),
             ..wiring
         };
-        let (socket, _child) = passt.into_parts();
         return qemu::run(run, wiring, &line, origin, Some(socket));
     }
     qemu::run(run, wiring, &line, origin, None)

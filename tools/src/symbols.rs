@@ -31,6 +31,11 @@ fn identify(path: &Path) -> Option<Identity> {
     })
 }
 
+/// The build-id of a file.
+pub fn build_id(path: &Path) -> Option<String> {
+    identify(path)?.build_id
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

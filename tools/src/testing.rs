@@ -10,17 +10,19 @@
 
 use crate::child::{dies_with_us, terminated_at_our_end};
 use crate::cli::{self, Cli, Command, Testing};
-use crate::dune::{Action, Stanza, Workspace};
+use crate::dune::sources::Sources;
+use crate::dune::{Action, Stanza, Workspace, turn};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::json;
+use crate::messages::{print, print_styled, say};
 use crate::program::{self, Form};
 use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -103,10 +105,26 @@ struct Report {
 }
 
 /// Builds the workspace, runs its tests and prints their outcomes. Returns whether none failed.
+/// Repeats that when sources change, if the options say so, until a signal ends this process.
 pub fn run(options: &Testing) -> Result<bool, Failure> {
     let workspace = Workspace::find()?;
+    if !options.watch {
+        return once(&workspace, options);
+    }
+    // From before the build on.
+    let mut sources = Sources::watch(workspace.root())?;
+    loop {
+        if let Err(failure) = once(&workspace, options) {
+            say(&failure.to_string());
+        }
+        say("waiting for a change");
+        sources.wait()?;
+    }
+}
+
+fn once(workspace: &Workspace, options: &Testing) -> Result<bool, Failure> {
     workspace.build(options.release)?;
-    let cases = cases(&workspace, options)?;
+    let cases = cases(workspace, options)?;
     if cases.is_empty() {
         return Err(match options.words.is_empty() {
             true => Failure::on(
@@ -116,7 +134,7 @@ pub fn run(options: &Testing) -> Result<bool, Failure> {
             false => Failure::new(format!("no test is called {}", options.words.join(", "))),
         });
     }
-    let reports = all(&workspace, &cases, options)?;
+    let reports = all(workspace, &cases, options)?;
     let count = |outcome| {
         reports
             .iter()
@@ -132,7 +150,7 @@ pub fn run(options: &Testing) -> Result<bool, Failure> {
             skipped => format!(", {skipped} skipped"),
         };
         let passed = count(Outcome::Passed);
-        anstream::println!("{passed} passed, {failed} failed{skipped}");
+        print(&format!("{passed} passed, {failed} failed{skipped}\n"))?;
     }
     Ok(failed == 0)
 }
@@ -233,8 +251,6 @@ fn parse(path: &Path, text: &str) -> Result<Options, Failure> {
 /// Runs the tests in parallel and prints each as it ends. Returns the reports in the order of
 /// `cases`.
 fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<Report>, Failure> {
-    // One dune at a time: it locks the build folder.
-    let dune = Mutex::new(());
     let processors = available_parallelism().map_or(1, usize::from);
     let jobs = options.jobs.unwrap_or(processors).clamp(1, cases.len());
     let bar = crate::progress::count("testing", cases.len());
@@ -249,13 +265,14 @@ fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<R
             let report = match &case.work {
                 Work::Program(program) => one(case, program, options)?,
                 Work::Dune(folder) => {
-                    let _turn = dune.lock();
+                    // One dune at a time: it locks the build folder.
+                    let _turn = turn::wait(&workspace.build_folder());
                     by_dune(workspace, case, folder, options)?
                 }
             };
             bar.inc(1);
             if !options.json {
-                show(&bar, &report);
+                show(&bar, &report)?;
             }
             if let Ok(mut reports) = reports.lock() {
                 reports.push((number, report));
@@ -278,7 +295,7 @@ fn all(workspace: &Workspace, cases: &[Case], options: &Testing) -> Result<Vec<R
 }
 
 /// Prints one line for a test, and the output if it failed.
-fn show(bar: &ProgressBar, report: &Report) {
+fn show(bar: &ProgressBar, report: &Report) -> Result<(), Failure> {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
     let (style, word) = match report.outcome {
         Outcome::Passed => (color(AnsiColor::Green), "ok  "),
@@ -294,14 +311,14 @@ fn show(bar: &ProgressBar, report: &Report) {
     };
     bar.suspend(|| {
         let (test, form) = (&report.test, report.form);
-        anstream::println!("{style}{word}{style:#}  {test} ({form}){why}");
+        let mut text = format!("{style}{word}{style:#}  {test} ({form}){why}\n");
         if !matches!(report.outcome, Outcome::Passed | Outcome::Skipped) {
             for line in report.output.lines() {
-                anstream::println!("      {line}");
+                text.push_str(&format!("      {line}\n"));
             }
         }
-        let _ = std::io::stdout().flush();
-    });
+        print_styled(&text)
+    })
 }
 
 /// Returns the report of a test that hasn't run.

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[allow(missing_docs)]
+#[path = "../../platform/src/variables.rs"]
+mod variables;
+
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Rust files below a folder.
@@ -49,8 +53,12 @@ fn read_by() -> BTreeMap<String, &'static str> {
         let mut files = Vec::new();
         sources(&Path::new(ROOT).join(area), &mut files);
         assert!(!files.is_empty(), "{area}");
+        // Its names are lists, and misspelt ones.
+        let files = files
+            .iter()
+            .filter(|file| !file.ends_with("platform/src/variables.rs"));
         for file in files {
-            let text = fs::read_to_string(&file).expect("readable");
+            let text = fs::read_to_string(file).expect("readable");
             for name in names(&text) {
                 let name = match name {
                     "SOIL_DISK_" => "SOIL_DISK_NAME",
@@ -81,8 +89,8 @@ fn read_by() -> BTreeMap<String, &'static str> {
         .collect()
 }
 
-#[test]
-fn the_table_has_every_variable_with_its_form() {
+/// The document's names with their forms.
+fn table() -> BTreeMap<String, String> {
     let document = fs::read_to_string(Path::new(ROOT).join("docs/configuration.md")).expect("docs");
     let mut table = BTreeMap::new();
     for line in document.lines().filter(|line| line.starts_with("| `SOIL_")) {
@@ -92,9 +100,42 @@ fn the_table_has_every_variable_with_its_form() {
         assert_eq!(table.insert(name, form), None, "twice: {line}");
         assert_eq!(line.matches('|').count(), 6, "columns of {line}");
     }
+    table
+}
+
+#[test]
+fn a_misspelt_name_is_noticed_by_these_lists() {
+    let of = |lists: &[&str], forms: &[&str]| {
+        let table = table();
+        let ours = table
+            .iter()
+            .filter(|(_, form)| forms.contains(&form.as_str()));
+        let ours = ours.filter_map(|(name, _)| name.strip_prefix(variables::PREFIX));
+        let mut ours: Vec<&str> = ours.filter(|name| *name != "DISK_NAME").collect();
+        ours.sort_unstable();
+        let mut lists = lists.to_vec();
+        lists.sort_unstable();
+        assert_eq!(
+            ours, lists,
+            "left: docs/configuration.md, right: platform/src/variables.rs"
+        );
+    };
+    of(variables::OF_PROGRAMS, &["both", "process", "image"]);
+    of(variables::OF_COMMANDS, &["tool"]);
+    for name in table().keys() {
+        assert_eq!(variables::unknown(name), None, "{name}");
+    }
+}
+
+#[test]
+fn the_table_has_every_variable_with_its_form() {
     let read: BTreeMap<String, String> = read_by()
         .into_iter()
         .map(|(name, form)| (name, form.to_owned()))
         .collect();
-    assert_eq!(table, read, "left: docs/configuration.md, right: the code");
+    assert_eq!(
+        table(),
+        read,
+        "left: docs/configuration.md, right: the code"
+    );
 }

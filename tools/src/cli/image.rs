@@ -32,9 +32,9 @@ pub struct MakeImage {
     /// The disk to write.
     #[arg(short, long, value_name = "DISK", required_unless_present = "edit")]
     pub output: Option<PathBuf>,
-    /// The format.
-    #[arg(long, value_enum, default_value_t = ImageFormat::Raw)]
-    pub format: ImageFormat,
+    /// The format. Without this option: that of the name (.qcow2, .vhd, .tar.gz for gce), or raw.
+    #[arg(long, value_enum)]
+    pub format: Option<ImageFormat>,
     /// With --format oci: the engine of the container image. Without this option: process, which
     /// takes the process form (_build/default/…/main.exe) instead of the image.
     #[arg(long, value_enum)]

@@ -4,6 +4,7 @@ use super::image::{self, Content};
 use super::tool::{E2FSCK, FSCK_FAT};
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
+use crate::messages::print_error;
 use crate::{json, progress};
 use serde::Serialize;
 use std::path::Path;
@@ -74,7 +75,7 @@ pub fn run(path: &Path, partition: Option<&str>, json: bool) -> Result<String, F
         });
     };
     if !json {
-        eprint!("{}", damage.text);
+        print_error(&damage.text);
     }
     let repair = match what {
         Content::Known(FileSystem::Ext4) => "e2fsck -f",

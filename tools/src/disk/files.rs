@@ -4,6 +4,7 @@ use super::image::{self, Content};
 use super::shown;
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
+use crate::messages::{OUTPUT, Output};
 use crate::{json, progress};
 use fs::partition::Scheme;
 use fs::{Kind, OpenFlags, Stat, Time, Volume, Walk};
@@ -16,9 +17,6 @@ use std::time::{Duration, SystemTime};
 
 /// The maximum length of paths on a volume; a damaged volume may contain longer ones.
 const MAX_PATH: usize = 4095;
-/// The subject of output errors.
-const OUTPUT: &str = "standard output";
-
 /// An entry with its path on the volume.
 struct Entry {
     path: String,
@@ -232,7 +230,7 @@ pub fn list(
     }
     let (mut volume, _) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
-    let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut output = std::io::BufWriter::new(Output::default());
     let mut files = Vec::new();
     let mut show = |entry: &Entry| {
         if json {

@@ -4,6 +4,7 @@ use super::device::{Image, SECTOR};
 use super::tool::CP;
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
+use crate::messages::say;
 use fs::partition::{self, Scheme, Slice, Table};
 use fs::{Block, Volume};
 use indicatif::ProgressBar;
@@ -36,7 +37,7 @@ pub fn table(path: &Path) -> Result<Table, Failure> {
     let mut image = Image::open(path)?;
     let table = partition::table(&mut image).on(path)?;
     for warning in &table.warnings {
-        eprintln!("soil: {}: {warning}", path.display());
+        say(&format!("{}: {warning}", path.display()));
     }
     Ok(table)
 }

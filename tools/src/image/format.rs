@@ -1,6 +1,7 @@
 //! The formats of disks: raw, and those that are made of it.
 
 use crate::cli::image::ImageFormat;
+use crate::disk::format::{FOOTER, Format};
 use crate::disk::image::Unfinished;
 use crate::disk::make::text;
 use crate::disk::tool::{QEMU_IMG, TAR};
@@ -9,9 +10,6 @@ use crate::progress;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-
-/// Bytes of the footer of a VHD (Virtual Hard Disk Image Format Specification 1.0).
-const FOOTER: u64 = 512;
 
 /// The raw disk that is being made.
 pub struct Raw<'a> {
@@ -102,27 +100,43 @@ fn reproducible(footer: &mut [u8; FOOTER as usize]) {
     }
 }
 
-/// The format of a disk, unless it is raw.
-pub fn of(disk: &Path) -> Result<Option<&'static str>, Failure> {
-    let file = File::open(disk).on(disk)?;
-    let len = file.metadata().on(disk)?.len();
-    let begins = |at: u64, magic: &[u8]| {
-        let mut bytes = vec![0; magic.len()];
-        file.read_exact_at(&mut bytes, at).is_ok() && bytes == magic
+/// The format to write: the given one, else that of the file's name, else raw. A name that promises
+/// another format is refused, since what opens the file goes by it.
+pub fn wanted(given: Option<ImageFormat>, output: &Path) -> Result<ImageFormat, Failure> {
+    if given == Some(ImageFormat::Oci) {
+        return Ok(ImageFormat::Oci);
+    }
+    let Some(named) = Format::named(output) else {
+        return Ok(given.unwrap_or(ImageFormat::Raw));
     };
-    let known = [
-        (0, &b"QFI\xfb"[..], ImageFormat::Qcow2),
-        (len.saturating_sub(FOOTER), b"conectix", ImageFormat::Vhd),
-        (0, b"\x1f\x8b", ImageFormat::Gce),
-    ];
-    let mut known = known.iter().filter(|(at, magic, _)| begins(*at, magic));
-    Ok(known.next().map(|(.., format)| format.name()))
+    let written = match named {
+        Format::Qcow2 => ImageFormat::Qcow2,
+        Format::Vhd => ImageFormat::Vhd,
+        Format::Gzip => ImageFormat::Gce,
+        Format::Vhdx | Format::Vmdk | Format::Vdi => {
+            let reason = format!("soil image doesn't write {}", named.name());
+            return Err(Failure::on(output, reason).remedy(named.conversion(output)));
+        }
+    };
+    match given {
+        Some(given) if given != written => {
+            let (given, name) = (given.name(), named.name());
+            let reason = format!("--format {given} doesn't go with a file that is named {name}");
+            let remedy = format!(
+                "leave out --format, which writes {}, or change the name",
+                written.name()
+            );
+            Err(Failure::on(output, reason).remedy(remedy))
+        }
+        _ => Ok(written),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{of, reproducible};
-    use std::io::Write as _;
+    use super::{reproducible, wanted};
+    use crate::cli::image::ImageFormat;
+    use std::path::Path;
 
     #[test]
     fn a_footer_has_no_time_and_a_checksum() {
@@ -136,18 +150,41 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_known_by_its_magic() {
-        let format = |bytes: &[u8]| {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
-            file.write_all(bytes).expect("written");
-            of(file.path()).expect("readable")
-        };
-        assert_eq!(format(b"QFI\xfb\0\0\0\x03"), Some("qcow2"));
-        assert_eq!(format(b"\x1f\x8b\x08"), Some("gce"));
-        let mut vhd = vec![0; 1024];
-        vhd[512..520].copy_from_slice(b"conectix");
-        assert_eq!(format(&vhd), Some("vhd"));
-        assert_eq!(format(&[0; 1024]), None);
-        assert_eq!(format(b""), None);
+    fn the_format_is_that_of_the_name() {
+        let of = |given, name: &str| wanted(given, Path::new(name));
+        for (name, expected) in [
+            ("a.img", ImageFormat::Raw),
+            ("a", ImageFormat::Raw),
+            ("a.qcow2", ImageFormat::Qcow2),
+            ("a.vhd", ImageFormat::Vhd),
+            ("a.tar.gz", ImageFormat::Gce),
+        ] {
+            assert_eq!(of(None, name), Ok(expected), "{name}");
+            assert_eq!(of(Some(expected), name), Ok(expected), "{name}");
+        }
+        assert_eq!(
+            of(Some(ImageFormat::Qcow2), "a.img"),
+            Ok(ImageFormat::Qcow2)
+        );
+        assert_eq!(of(Some(ImageFormat::Oci), "a.qcow2"), Ok(ImageFormat::Oci));
+        for (given, name, said) in [
+            (
+                None,
+                "a.vmdk",
+                "a.vmdk: soil image doesn't write vmdk: name it a.img, and then: qemu-img convert -O vmdk a.img a.vmdk",
+            ),
+            (None, "a.vdi", "doesn't write vdi"),
+            (None, "a.vhdx", "doesn't write vhdx"),
+            (Some(ImageFormat::Raw), "a.vmdk", "doesn't write vmdk"),
+            (
+                Some(ImageFormat::Raw),
+                "a.qcow2",
+                "--format raw doesn't go with",
+            ),
+            (Some(ImageFormat::Vhd), "a.tar.gz", "which writes gce"),
+        ] {
+            let error = of(given, name).expect_err(name).to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::child::dies_with_us;
 use crate::cli::{Accelerator, Machine, Run, ShowNeeds};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
+use crate::messages::print_error;
 use crate::options::{Memory, Variable};
 use crate::progress;
 use clap::ValueEnum as _;
@@ -119,7 +120,7 @@ impl<'a> Question<'a> {
             }
             Some(0) => refuse("ended without saying what it needs".into(), remedy),
             _ => {
-                eprint!("{errors}");
+                print_error(&errors);
                 refuse(
                     "failed before it said what it needs".into(),
                     "its messages are above; --ignore-needs runs it unchecked",

@@ -14,16 +14,22 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 /// Returns the options completed with defaults for the program's needs. If any needs aren't met,
 /// returns the failure for the last one and prints a line for each other.
 pub fn complete(run: &Run, form: Form, answer: &Answer) -> Result<Run, Failure> {
-    complete_where(run, form, answer, has_desktop())
+    complete_where(run, form, answer, has_desktop()).map_err(|Unmet { others, last }| {
+        others.iter().for_each(|text| say(text));
+        last.with_status(REFUSED)
+    })
+}
+
+/// Needs that the options don't meet.
+#[derive(Debug)]
+struct Unmet {
+    /// A line for each but one, and hints.
+    others: Vec<String>,
+    last: Failure,
 }
 
 /// Like [`complete`], with or without a desktop.
-fn complete_where(
-    run: &Run,
-    form: Form,
-    answer: &Answer,
-    has_desktop: bool,
-) -> Result<Run, Failure> {
+fn complete_where(run: &Run, form: Form, answer: &Answer, has_desktop: bool) -> Result<Run, Unmet> {
     let mut run = run.clone();
     let mut failures: Vec<Failure> = Vec::new();
     let mut notes: Vec<String> = Vec::new();
@@ -47,17 +53,19 @@ fn complete_where(
         };
         failures.extend(met.err());
     }
-    notes.extend(not_asked_for(&run, answer));
+    let hints = not_asked_for(&run, answer);
     let Some(last) = failures.pop() else {
         if run.dry_run.is_none() {
-            notes.iter().for_each(|note| say(note));
+            // Said when the program has started: before an error they would only be in the way.
+            run.notes = notes.into_iter().chain(hints).collect();
         }
         return Ok(run);
     };
-    for text in failures.iter().map(Failure::to_string).chain(notes) {
-        say(&text);
-    }
-    Err(last.with_status(REFUSED))
+    let others = failures.iter().map(Failure::to_string).chain(hints);
+    Err(Unmet {
+        others: others.collect(),
+        last,
+    })
 }
 
 /// Returns a note on each disk without a need if some need has no disk: its name may be misspelt.
@@ -337,7 +345,7 @@ mod tests {
     ) -> Result<Run, String> {
         let answer = Answer { needs, ends: None };
         let completed = complete_where(&run(options), form, &answer, has_desktop);
-        completed.map_err(|failure| failure.to_string())
+        completed.map_err(|unmet| unmet.last.to_string())
     }
 
     fn display(name: &str, width: u32, height: u32, optional: bool) -> Need {
@@ -347,6 +355,27 @@ mod tests {
             optional,
             doc: String::new(),
         }
+    }
+
+    #[test]
+    fn where_ports_lead_is_said_of_a_program_that_starts_only() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let number = free.local_addr().expect("bound").port();
+        drop(free);
+        let started = |needs| {
+            let answer = Answer { needs, ends: None };
+            let options = Run {
+                dry_run: None,
+                ..run("")
+            };
+            complete_where(&options, Form::Image, &answer, false)
+        };
+        let notes = started(vec![port(number)]).expect("met").notes;
+        let note = format!("http: 127.0.0.1:{number} leads to tcp port {number}");
+        assert_eq!(notes, [note]);
+        let unmet = started(vec![port(number), display("board", 640, 480, false)]);
+        let unmet = unmet.expect_err("no display");
+        assert_eq!(unmet.others, [""; 0], "{}", unmet.last);
     }
 
     #[test]

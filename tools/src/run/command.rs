@@ -34,6 +34,8 @@ pub struct Sockets {
     pub control: RawFd,
     /// QMP.
     pub monitor: RawFd,
+    /// The pipe of the console's output, which `virt` has a second port for.
+    pub output: RawFd,
     /// The gdb server, for `--profile` and `--trace`.
     pub observer: Option<RawFd>,
 }
@@ -195,10 +197,16 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         // Always at the same place on the bus, where the kernel finds it without a search.
         false => args.pair("-device", "pci-serial,chardev=soilctl,addr=1e"),
     }
-    if !is_pc && wiring.sockets.is_some() {
+    if let Some(sockets) = wiring.sockets.filter(|_| !is_pc) {
         // A write to QEMU's PL011 stops the machine until the byte is read, so the image sends its
-        // output by this port as soon as it has found it. Ours is a pipe.
-        args.pair("-chardev", "file,id=output,path=/dev/stdout");
+        // output by this port as soon as it has found it. Ours is a pipe, in the order of both. By
+        // its number: not every host, or sandbox, has a `/dev/stdout`, or one that leads here. QEMU
+        // truncates a file that it doesn't append to, which a pipe refuses.
+        args.pair(
+            "-add-fd",
+            format!("fd={},set=1,opaque=output", sockets.output),
+        );
+        args.pair("-chardev", "file,id=output,path=/dev/fdset/1,append=on");
         args.pair("-device", "pci-serial,chardev=output,addr=1d");
     }
     if run.screenshot.is_some() {
@@ -514,6 +522,7 @@ mod tests {
         sockets: Some(Sockets {
             control: 7,
             monitor: 8,
+            output: 9,
             observer: None,
         }),
         passt: None,
@@ -602,7 +611,8 @@ mod tests {
         for part in [
             "-M virt,accel=tcg -cpu max,pauth-impdef=on",
             "-device pci-serial,chardev=soilctl,addr=1e",
-            "-chardev file,id=output,path=/dev/stdout -device pci-serial,chardev=output,addr=1d",
+            "-add-fd fd=9,set=1,opaque=output -chardev file,id=output,path=/dev/fdset/1,append=on",
+            "-device pci-serial,chardev=output,addr=1d",
             "-serial chardev:console -chardev file,id=pcap,path=a.pcap -serial chardev:pcap",
             "-global virtio-mmio.force-legacy=false",
             "virtio-net-device,netdev=net0",

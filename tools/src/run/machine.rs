@@ -13,7 +13,7 @@ use crate::child::{self, dies_with_us};
 use crate::cli::Run;
 use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
 use crate::failure::Failure;
-use crate::messages::{self, say, say_soon};
+use crate::messages::{self, say_soon};
 use crate::report;
 use rustix::process::{Pid, Signal, kill_process_group};
 use screens::Picture;
@@ -162,6 +162,8 @@ pub struct Launch<'a> {
     pub control: Option<OwnedFd>,
     /// Both ends of a terminal that is its standard input and output; `None`: pipes.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
+    /// Both ends of the pipe that is its standard output, if another descriptor leads there, too.
+    pub output: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Runs the image and returns its exit status and the monitor. `connect` makes the monitor of the
@@ -178,6 +180,7 @@ pub fn run<M: Monitor>(
         inherited,
         control,
         terminal,
+        output,
     } = launch;
     let no_terminal = |error| Failure::new(format!("no terminal for {}: {error}", M::NAME));
     let terminal = match terminal {
@@ -191,6 +194,10 @@ pub fn run<M: Monitor>(
             None
         }
     };
+    let output = output.map(|(here, there)| {
+        command.stdout(there);
+        here
+    });
     command.stderr(Stdio::piped());
     // A process group of its own: Ctrl-C reaches only `soil run`, which stops the machine in order;
     // and the children of a wrapper end with it.
@@ -209,7 +216,7 @@ pub fn run<M: Monitor>(
     // It holds the VMM's end of the terminal.
     drop(command);
     let monitor = connect(child.id(), events.clone())?;
-    let console = Console::of(&mut child, terminal)
+    let console = Console::of(&mut child, terminal, output)
         .ok_or_else(|| Failure::new(format!("{}'s console is not there", M::NAME)))?;
     let is_pictured = run.screenshot.is_some();
     let mut machine = Machine::new(
@@ -221,9 +228,6 @@ pub fn run<M: Monitor>(
         is_pictured,
         events,
     )?;
-    if let Some(port) = run.gdb {
-        say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
-    }
     let end = run.timeout.map(|after| Instant::now() + after);
     let ended = machine.supervise(&inbox, run.timeout.zip(end));
     machine.key.end();
@@ -242,8 +246,8 @@ struct Console {
 }
 
 impl Console {
-    /// The console on a terminal, or on the child's pipes.
-    fn of(child: &mut Child, terminal: Option<OwnedFd>) -> Option<Self> {
+    /// The console on a terminal, or on the child's pipes, of which the one for output may be ours.
+    fn of(child: &mut Child, terminal: Option<OwnedFd>, output: Option<OwnedFd>) -> Option<Self> {
         match terminal {
             Some(terminal) => Some(Self {
                 input: terminal.try_clone().ok()?.into(),
@@ -251,7 +255,10 @@ impl Console {
             }),
             None => Some(Self {
                 input: OwnedFd::from(child.stdin.take()?).into(),
-                output: OwnedFd::from(child.stdout.take()?).into(),
+                output: match output {
+                    Some(output) => output.into(),
+                    None => OwnedFd::from(child.stdout.take()?).into(),
+                },
             }),
         }
     }

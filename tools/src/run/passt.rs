@@ -2,17 +2,15 @@
 
 use super::{scratch, shell};
 use crate::child::{dies_with_us, not_started};
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
 use crate::options::{Forward, Protocol};
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::geteuid;
 use std::ffi::{OsStr, OsString};
 use std::fs::{Permissions, set_permissions};
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -23,12 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Linux's overflow user, as which passt runs if root starts it. (Versions since 2026 can't stay
 /// root: they lack the capability to map it into their user namespace.)
 const NOBODY: u32 = 65534;
-
-/// A passt at the other end of a socket pair. It ends when this end is closed.
-pub struct Passt {
-    socket: OwnedFd,
-    child: OwnedChild,
-}
 
 /// A child that is killed on drop.
 pub struct OwnedChild(Child);
@@ -103,48 +95,6 @@ fn command(forwards: &[Forward]) -> Command {
     command
 }
 
-impl Passt {
-    /// Starts passt on one end of a socket pair; QEMU gets the other.
-    pub fn connected(forwards: &[Forward]) -> Result<Self, Failure> {
-        let pair = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC,
-            None,
-        );
-        let (socket, theirs) =
-            pair.map_err(|error| Failure::new(format!("no socket for passt: {error}")))?;
-        let number = theirs.as_raw_fd();
-        let mut command = command(forwards);
-        command.arg("--fd").arg(number.to_string());
-        dies_with_us(&mut command);
-        // SAFETY: between fork and exec only system calls are made; `theirs` outlives the spawn.
-        unsafe {
-            command.pre_exec(move || {
-                fcntl_setfd(BorrowedFd::borrow_raw(number), FdFlags::empty())?;
-                Ok(())
-            });
-        }
-        let child = command
-            .spawn()
-            .map_err(|error| not_started(Path::new("passt"), &error))?;
-        Ok(Self {
-            socket,
-            child: OwnedChild(child),
-        })
-    }
-
-    /// The descriptor number of the socket to passt.
-    pub fn socket_number(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-
-    /// Returns the socket, and the child, which is killed on drop.
-    pub fn into_parts(self) -> (OwnedFd, OwnedChild) {
-        (self.socket, self.child)
-    }
-}
-
 /// Whether a process listens on the Unix domain socket `path`. The file appears slightly before
 /// that, and a test connection would count as passt's only client.
 fn listens(path: &Path) -> bool {
@@ -158,7 +108,7 @@ fn listens(path: &Path) -> bool {
     })
 }
 
-/// A passt that listens on a path, for the process form.
+/// A passt that listens on a path.
 pub struct Listening {
     /// The path of its socket.
     pub path: PathBuf,
@@ -205,5 +155,11 @@ impl Listening {
             _child: child,
             _folder: folder,
         })
+    }
+
+    /// Connects to it, as its only client.
+    pub fn connect(&self) -> Result<OwnedFd, Failure> {
+        let socket = UnixStream::connect(&self.path);
+        socket.map(OwnedFd::from).on("passt's socket")
     }
 }

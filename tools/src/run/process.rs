@@ -7,7 +7,7 @@ use crate::child::{dies_with_us, not_started};
 use crate::cli::{Launcher, Run, Vmm};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
-use crate::messages::say_soon;
+use crate::messages::{print, say_soon};
 use crate::observe::{Observed, Wanted};
 use crate::options::{Display, DisplaySize, Mount, Net};
 use crate::profile::tracer;
@@ -74,7 +74,8 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     }
     let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
     if run.dry_run.is_some() {
-        println!("{}{}", network.shown, shown(run, &program, &variables));
+        let shown = shown(run, &program, &variables);
+        print(&format!("{}{shown}\n", network.shown))?;
         return Ok(0);
     }
     let wanted = Wanted::by(run, false)?;
@@ -82,6 +83,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
     let closed = events.clone();
     let (child, observed) = start(run, &program, variables, viewer.as_ref(), wanted, events)?;
+    run.notes.iter().for_each(|note| say_soon(note));
     // The program has inherited its end of the socket.
     let viewed = viewer.map(|viewer| {
         // Closing a window requests a stop; without effect after the program's end.

@@ -13,6 +13,7 @@ use crate::messages::say;
 use crate::observe::{Observed, Wanted};
 use crate::options::Display;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
 use screens::Picture;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -48,7 +49,10 @@ pub fn run(
     let (monitor_here, monitor_there) = socket()?;
     let wanted = Wanted::by(run, true)?;
     let observer = wanted.as_ref().map(|_| socket()).transpose()?;
+    let (output_here, output_there) = pipe_with(PipeFlags::CLOEXEC).on("a pipe for QEMU")?;
+    let output_again = output_there.try_clone().on("a pipe for QEMU")?;
     let sockets = Sockets {
+        output: output_again.as_raw_fd(),
         control: control_there.as_raw_fd(),
         monitor: monitor_there.as_raw_fd(),
         observer: observer.as_ref().map(|(_, there)| there.as_raw_fd()),
@@ -60,6 +64,7 @@ pub fn run(
     let inherited: Vec<RawFd> = [
         Some(sockets.control),
         Some(sockets.monitor),
+        Some(sockets.output),
         sockets.observer,
         wiring.passt,
     ]
@@ -75,15 +80,22 @@ pub fn run(
         inherited,
         control: Some(control_here),
         terminal: None,
+        output: Some((output_here, output_there)),
     };
     let (status, qmp) = machine::run(run, launch, origin, |process, events| {
-        drop((control_there, monitor_there, passt));
+        drop((control_there, monitor_there, output_again, passt));
         let observed = wanted
             .zip(observer)
             .and_then(|(wanted, (here, _))| wanted.image(here));
-        let forwards = run.forwards.clone();
-        // On failure, QEMU's own backlog remains.
-        let on_ready = move || _ = backlog::raise(process, &forwards);
+        let (forwards, mut notes) = (run.forwards.clone(), run.notes.clone());
+        if let Some(port) = run.gdb {
+            notes.push(format!("waiting for gdb: target remote 127.0.0.1:{port}"));
+        }
+        let on_ready = move || {
+            // On failure, QEMU's own backlog remains.
+            _ = backlog::raise(process, &forwards);
+            notes.iter().for_each(|note| say(note));
+        };
         Qmp::new(monitor_here.into(), observed, events, on_ready)
     })?;
     if let Some(observed) = qmp.observed {

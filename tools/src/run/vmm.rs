@@ -18,6 +18,7 @@ use crate::exit_status::NO_STATUS;
 use crate::failure::{Context as _, Failure};
 use crate::image_lock;
 use crate::lock::Usage;
+use crate::messages;
 use crate::options::{Net, Vsock};
 use api::Api;
 use cloud_hypervisor::CloudHypervisor;
@@ -61,15 +62,16 @@ pub fn run(
         let mut command = Command::new(firecracker::PROGRAM);
         command.args(firecracker::arguments(&socket, &file));
         let launch = launch(firecracker::PROGRAM, command);
-        let connect = |_, _| Ok(Firecracker(Api::firecracker(socket)));
+        let connect = |_, _| {
+            run.notes.iter().for_each(|note| messages::say(note));
+            Ok(Firecracker(Api::firecracker(socket)))
+        };
         return machine::run(run, launch, origin, connect).map(|(status, _)| status);
     }
     if run.dry_run.is_some() {
         let arguments = cloud_hypervisor::arguments(run, kernel, default_net, line, None)?;
-        println!(
-            "{}",
-            shell::shown(OsStr::new(cloud_hypervisor::PROGRAM), &arguments)
-        );
+        let shown = shell::shown(OsStr::new(cloud_hypervisor::PROGRAM), &arguments);
+        messages::print(&(shown + "\n"))?;
         return Ok(0);
     }
     let folder = scratch::Folder::new().on("a folder for Cloud Hypervisor's socket")?;
@@ -87,7 +89,10 @@ pub fn run(
         terminal: Some(cloud_hypervisor::terminal()?),
         ..launch(cloud_hypervisor::PROGRAM, command)
     };
-    let connect = |_, _| Ok(CloudHypervisor(Api::cloud_hypervisor(socket)));
+    let connect = |_, _| {
+        run.notes.iter().for_each(|note| messages::say(note));
+        Ok(CloudHypervisor(Api::cloud_hypervisor(socket)))
+    };
     machine::run(run, launch, origin, connect).map(|(status, _)| status)
 }
 
@@ -98,6 +103,7 @@ fn launch(program: &'static str, command: Command) -> Launch<'static> {
         inherited: Vec::new(),
         control: None,
         terminal: None,
+        output: None,
     }
 }
 

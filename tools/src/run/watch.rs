@@ -1,14 +1,17 @@
 //! `soil run --watch`: rebuilds the program when its sources change, and restarts it when its file
 //! changes.
 //!
-//! `dune build --watch` builds. This module polls the program's file ten times a second, because
-//! dune replaces the file, and to support other build systems. A `soil run` without `--watch` runs
-//! the program, so that it ends as usual.
+//! Between two builds no dune runs: `dune build --watch` would lock the workspace for all others.
+//! This module polls the program's file ten times a second, because dune replaces the file, and to
+//! support other build systems. A `soil run` without `--watch` runs the program, so that it ends as
+//! usual.
 
 use super::signals;
 use crate::child::{dies_with_us, terminated_at_our_end};
 use crate::cli::Run;
 use crate::dune;
+use crate::dune::sources::Sources;
+use crate::dune::turn::{self, Others, Turn};
 use crate::failure::{Context as _, Failure};
 use crate::messages::say;
 use crate::program;
@@ -40,7 +43,7 @@ pub fn run(options: &Run) -> Result<u8, Failure> {
     let stop = signals::forward(&signals::ENDING, events, |signal| signal)?;
     let program = std::path::absolute(&options.program).on(&options.program)?;
     let mut builder = match workspace(&program) {
-        Some((root, target)) => Some(Builder::start(root, target)?),
+        Some((root, target)) => Some(Builder::new(root, target)?),
         None => None,
     };
     let result = follow(&program, builder.as_mut(), &inbox);
@@ -60,33 +63,74 @@ fn workspace(program: &Path) -> Option<(&Path, &Path)> {
     (is_root("dune-workspace") || is_root("dune-project")).then_some((root, target))
 }
 
-/// A running `dune build --watch`, ended on drop.
-struct Builder(Child);
+/// Builds the program when its sources have changed. Ends a running dune on drop.
+struct Builder {
+    root: PathBuf,
+    target: PathBuf,
+    sources: Sources,
+    /// Whether something has changed since the last build began.
+    is_due: bool,
+    running: Option<(Child, Turn)>,
+}
 
 impl Builder {
-    /// Builds once and prints errors, then rebuilds on every change.
-    fn start(root: &Path, target: &Path) -> Result<Self, Failure> {
-        let dune = || {
-            let mut dune = Command::new("dune");
-            dune.args(["build", "--no-print-directory", "--root"])
-                .arg(root);
-            dune.arg(target);
-            terminated_at_our_end(&mut dune);
-            dune
-        };
-        // The user may fix build errors while we watch.
-        dune().status().map_err(dune::not_started)?;
-        let mut watching = dune();
-        // Keeps the program's output on the screen.
-        watching.args(["--watch", "--terminal-persistence=preserve"]);
-        let child = watching.spawn().map_err(dune::not_started)?;
-        Ok(Self(child))
+    /// Watches the sources; the first build is due.
+    fn new(root: &Path, target: &Path) -> Result<Self, Failure> {
+        Ok(Self {
+            root: root.to_owned(),
+            target: target.to_owned(),
+            sources: Sources::watch(root)?,
+            is_due: true,
+            running: None,
+        })
+    }
+
+    /// Ends and begins builds. Returns whether none is running or due, so that the program's file
+    /// is that of the sources.
+    fn step(&mut self) -> Result<bool, Failure> {
+        let folder = self.root.join("_build");
+        if let Some((dune, _)) = &mut self.running {
+            let Some(status) = dune.try_wait().on("dune")? else {
+                return Ok(false);
+            };
+            self.running = None;
+            // One that has met another dune has built nothing. Other errors are those of sources,
+            // which a change mends.
+            self.is_due |= !status.success() && turn::dunes(&folder) == Others::Build;
+        }
+        if self.sources.changed()? {
+            self.sources.quiet()?;
+            self.is_due = true;
+        }
+        if self.is_due {
+            match turn::take(&folder) {
+                Ok(turn) => {
+                    let dune = self.dune().spawn().map_err(dune::not_started)?;
+                    self.running = Some((dune, turn));
+                    self.is_due = false;
+                }
+                // It builds what has changed.
+                Err(Others::Watch) => self.is_due = false,
+                Err(_) => {}
+            }
+        }
+        Ok(self.running.is_none() && !self.is_due)
+    }
+
+    fn dune(&self) -> Command {
+        let mut dune = Command::new("dune");
+        dune.args(["build", "--no-print-directory", "--root"]);
+        dune.arg(&self.root).arg(&self.target);
+        terminated_at_our_end(&mut dune);
+        dune
     }
 }
 
 impl Drop for Builder {
     fn drop(&mut self) {
-        end(&mut self.0, Duration::from_secs(2));
+        if let Some((dune, _)) = &mut self.running {
+            end(dune, Duration::from_secs(2));
+        }
     }
 }
 
@@ -100,6 +144,10 @@ fn follow(
     // The version started last, and the version seen by the last polls with their number.
     let (mut started, mut seen, mut looks) = (None, None, 0_u32);
     loop {
+        let is_built = match &mut builder {
+            Some(builder) => builder.step()?,
+            None => true,
+        };
         let found = version(program);
         looks = if found == seen {
             looks.saturating_add(1)
@@ -112,7 +160,7 @@ fn follow(
             false if looks < SETTLED => false,
             false => looks >= GIVEN_UP || program::inspect(program).is_ok(),
         };
-        if found != started && found.is_some_and(|found| complete(&found)) {
+        if is_built && found != started && found.is_some_and(|found| complete(&found)) {
             if let Some(mut before) = runner.take() {
                 say(&format!("{} has changed", program.display()));
                 end(&mut before, GRACE);
@@ -135,15 +183,6 @@ fn follow(
             say(&format!(
                 "the program ended with {status}; waiting for a change"
             ));
-        }
-        if let Some(builder) = &mut builder
-            && let Some(status) = builder.0.try_wait().on("dune")?
-        {
-            if let Some(mut runner) = runner {
-                end(&mut runner, GRACE);
-            }
-            return Err(Failure::on("dune", format!("no longer watches ({status})"))
-                .remedy("is another dune building here?"));
         }
     }
 }

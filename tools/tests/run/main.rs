@@ -1,6 +1,7 @@
 //! `soil run` with a program in QEMU's place: a shell script that plays a machine by writing to the
 //! sockets it inherits.
 
+mod closed;
 mod ends;
 mod machine;
 mod streams;
@@ -55,6 +56,13 @@ fn a_qemu_that_does_not_start_says_why_in_one_line() {
     assert_eq!(
         ran.errors,
         "soil: QEMU did not start: -foo: invalid option\n"
+    );
+    // What holds of a machine that has started isn't said before.
+    let ran = Machine::new("echo 'qemu: -gdb: Address already in use' >&2\nexit 1\n");
+    let ran = ran.run(&["--gdb"]);
+    assert_eq!(
+        ran.errors,
+        "soil: QEMU did not start: -gdb: Address already in use\n"
     );
     let machine = Machine::new("");
     let ran = machine.run(&["--qemu", "/nowhere/qemu"]);
