@@ -8,7 +8,10 @@ Each chapter's blocks run in order, in one folder and one shell:
   TEXT. `<!-- Ctrl-C -->` ends it;
 - the COMMANDS of `<!-- before: COMMANDS -->` are typed first, and not shown;
 - the lines of a block of `text` right after it occur in its output in this order. `…` stands for
-  any text within a line.
+  any text within a line;
+- a block of `gdb` is a dialogue with `gdb PROGRAM`, below `<!-- gdb PROGRAM -->`: what is behind
+  `(gdb) ` is typed, and the other lines occur in its output as those of `text` do. Without gdb it
+  is left out.
 
 `dune build @docs/runtest` checks the blocks of OCaml, as ocaml-mdx runs them.
 """
@@ -27,6 +30,8 @@ DOCS = os.path.join(ROOT, "docs")
 BOOK = os.path.join(DOCS, "book")
 FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEFORE = re.compile(r"<!-- before: (.+?) -->", re.DOTALL)
+GDB = re.compile(r"<!-- gdb (\S+) -->\s*$")
+PROMPT = "(gdb) "
 RUNS = re.compile(r"<!-- runs until it says (.+?) -->\s*$")
 FILE = re.compile(r"<!-- file: (\S+) -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 # The shell's settings besides the reader's: Soil as `make install` installs it.
@@ -53,6 +58,8 @@ def blocks(text):
             yield line, "runs", runs[1], body
         elif language == "shell":
             yield line, "shell", None, body
+        elif dialogue := GDB.search(between):
+            yield line, "gdb", dialogue[1], body
         elif language == "text" and not between.strip():
             yield line, "text", None, body
         end = match.end() + 1
@@ -108,6 +115,11 @@ def script(text):
             lines.append(f"other=$!; await {shlex.quote(argument)}")
         elif kind == "end":
             lines.append("end")
+        elif kind == "gdb":
+            words = [each.removeprefix(PROMPT) for each in body.split("\n") if PROMPT in each]
+            typed = " ".join(map(shlex.quote, words))
+            debug = f"printf '%s\\n' {typed} | gdb -q -nx {shlex.quote(argument)} 2>&1"
+            lines.append(f"if command -v gdb >/dev/null; then {debug}; fi")
         elif kind == "file":
             path = shlex.quote(argument)
             lines.append(f'mkdir -p "$(dirname {path})"')
@@ -134,6 +146,10 @@ def check_printed(text, printed):
         parts[number] = rest
     last = None
     for line, kind, _, body in blocks(text):
+        if kind == "gdb" and shutil.which("gdb"):
+            # It doesn't repeat what comes from a pipe.
+            answers = [each for each in body.strip("\n").split("\n") if PROMPT not in each]
+            check_lines(f"line {line}", answers, parts[str(line)].replace(PROMPT, ""))
         if kind != "text":
             last = str(line)
             continue

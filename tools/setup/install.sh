@@ -66,7 +66,7 @@ install)
   fi
   # Generated from the command's own definition: man pages, and shells' completions.
   soil=$staging$prefix/bin/soil
-  "$soil" man "$staging$prefix/share/man/man1"
+  "$soil" man "$staging$prefix/share/man"
   for place in bash:bash-completion/completions/soil zsh:zsh/site-functions/_soil fish:fish/vendor_completions.d/soil.fish; do
     file=$staging$prefix/share/${place#*:}
     mkdir -p "$(dirname "$file")"
@@ -99,6 +99,11 @@ export PATH="$prefix/bin:\$PATH"
 export OCAMLPATH="$libraries\${OCAMLPATH:+:\$OCAMLPATH}"
 export CAML_LD_LIBRARY_PATH="$libraries/stublibs\${CAML_LD_LIBRARY_PATH:+:\$CAML_LD_LIBRARY_PATH}"
 export OCAMLFIND_CONF="$prefix/share/soil/findlib.conf"
+# The compiler for arm64 of this user ('soil doctor --arch aarch64 --fix'), which a plain 'dune build'
+# of the context soil-aarch64 finds by this file only.
+soil_cross="\${XDG_CACHE_HOME:-\$HOME/.cache}/soil/aarch64/root/findlib.conf"
+if [ -f "\$soil_cross" ]; then export OCAMLFIND_CONF="\$soil_cross"; fi
+unset soil_cross
 END
   fi
   mkdir -p "$staging$prefix/share/soil"

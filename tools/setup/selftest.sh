@@ -147,6 +147,16 @@ holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix
 check 'soil doctor misses nothing that is needed' 0 "$?"
 if grep -q MISSING "$work/doctor.log"; then cat "$work/doctor.log"; fi
 holds 'pages of the manual are installed' grep -q 'disk.*check' "$prefix/share/man/man1/soil-disk.1"
+holds 'the page of the variables is installed' grep -q SOIL_METADATA "$prefix/share/man/man7/soil-environment.7"
+for page in README.md SECURITY.md docs/README.md docs/configuration.md docs/book/tasks.md; do
+  holds "$page is installed" cmp $page "$prefix/share/doc/soil/$page"
+done
+cross=$work/cross/soil/aarch64/root/findlib.conf
+mkdir -p "$(dirname "$cross")"
+: >"$cross"
+check 'the environment has the toolchain for arm64, where it is' "$prefix/share/soil/findlib.conf $cross" \
+  "$(for cache in "$work/none" "$work/cross"; do XDG_CACHE_HOME=$cache sh -c '. "$1" && echo "$OCAMLFIND_CONF"' sh "$prefix/env"; done | paste -sd' ')"
+check 'soil --help names the documents' 1 "$("$prefix/bin/soil" --help | grep -c "Documents: $prefix/share/doc/soil: ")"
 # As bash calls it: the words, and the index of the one to complete.
 completed=$(bash -c '. "$1" && COMP_WORDS=(soil com) COMP_CWORD=1 && _soil soil com soil && echo "${COMPREPLY[@]}"' bash "$prefix/share/bash-completion/completions/soil")
 check 'bash completes commands' completions "$completed"
