@@ -35,7 +35,16 @@ mod aarch64;
 #[macro_use]
 mod x86_64;
 
+/// Gives functions of a module their glibc names.
+macro_rules! defined {
+    ($($glibc:literal = $function:path,)*) => {$(
+        function!($glibc, [jump!("{function}")], function = sym $function);
+    )*};
+}
+
+mod cxx;
 mod functions;
+mod types;
 
 use crate::arch::numbers as n;
 

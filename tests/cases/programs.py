@@ -169,6 +169,7 @@ PROGRAMS = [
         options=["--mount", "/memory=memory:16M"],
     ),
     Program("pauses", "tests/programs/sight/pauses.exe", forms=LIBRARY_FORMS),
+    Program("cxx", "tests/programs/cxx/cxx.exe", forms=LIBRARY_FORMS),
     Program("two-rusts", "tests/programs/rust/two_rusts.exe", forms=LIBRARY_FORMS),
     Program(
         "two-rusts-panic",

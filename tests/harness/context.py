@@ -94,6 +94,7 @@ WITHOUT_ARCH = {
     "programs/an-image-as-a-process": "Linux of another processor refuses the file itself",
     "programs/calls-legacy": "arm64 has the newer system calls only",
     "programs/calls-signals-on-": "these processors are x86-64",
+    "programs/cxx": "set-up installs no C++ compiler for arm64",
     "programs/fault-divide": "divisions by zero trap on x86-64 only",
     "programs/fault-x87": "arm64 has no x87 unit",
     "programs/image-is-a-pvh-elf": "PVH is for x86-64",

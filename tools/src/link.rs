@@ -15,6 +15,7 @@ use crate::failure::{Context as _, Failure};
 use crate::installed;
 use crate::variables;
 use arguments::{Invocation, Item};
+use layout::Unwinding;
 use libraries::{Musl, Search};
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -27,6 +28,12 @@ const ARCHIVE: &str = "libsoil_image.a";
 const PROCESS_LIBRARY: &str = "soil_sys";
 /// A library of the bytecode runtime, which shows that the program isn't native.
 const BYTECODE_LIBRARY: &str = "camlrun";
+
+/// The libraries of C++: GCC's, or the part of it for the language alone.
+const CXX_LIBRARIES: [&str; 2] = ["stdc++", "supc++"];
+/// musl's functions whose locales lack the tables that C++ reads: the image's are in
+/// `kernel/src/glibc/cxx.rs`.
+const CXX_WRAPPED: [&str; 3] = ["__newlocale", "__duplocale", "__freelocale"];
 
 /// Environment variable. With `report`, which `soil init` sets, a program that doesn't use Soil and
 /// can't be linked doesn't fail the build.
@@ -150,6 +157,14 @@ impl arguments::Link {
         }
     }
 
+    fn unwinding(&self) -> Unwinding {
+        let is_cxx = |item: &Item| CXX_LIBRARIES.iter().any(|name| item.is_library(name));
+        match self.items.iter().any(is_cxx) {
+            true => Unwinding::Cxx,
+            false => Unwinding::None,
+        }
+    }
+
     fn output(&self) -> PathBuf {
         self.output.clone().unwrap_or_else(|| "a.out".into())
     }
@@ -161,7 +176,9 @@ impl arguments::Link {
         let archive = self.archive()?;
         let arch = self.architecture(&archive)?;
         let musl = Musl::find(arch)?;
-        let search = Search::new(arch, &self.directories, &musl);
+        let compiler = compiler(arch);
+        let search = Search::new(arch, &self.directories, &musl, &compiler);
+        let unwinding = self.unwinding();
         let mut command = Command::new(arch.tool("ld"));
         command.args([
             "-static",
@@ -183,10 +200,16 @@ impl arguments::Link {
                 Arch::X86_64 => "--require-defined=soil_pvh_start",
                 Arch::Aarch64 => "--require-defined=soil_image_entry",
             },
-            "--no-eh-frame-hdr",
+            match unwinding {
+                Unwinding::Cxx => "--eh-frame-hdr",
+                Unwinding::None => "--no-eh-frame-hdr",
+            },
             "--no-warn-mismatch",
         ]);
-        let script = Script::write(&output, arch)?;
+        if unwinding == Unwinding::Cxx {
+            command.args(CXX_WRAPPED.map(|function| format!("--wrap={function}")));
+        }
+        let script = Script::write(&output, layout::script(arch, unwinding))?;
         command.arg("-T").arg(&script.0).arg("-o").arg(&output);
         command.args(&self.linker_options);
         command.arg(musl.file("crt1.o")).arg(musl.file("crti.o"));
@@ -237,7 +260,7 @@ impl arguments::Link {
         );
         command
             .arg(musl.file("libc.a"))
-            .args(libraries::compiler_runtime(&compiler(arch)));
+            .args(libraries::compiler_runtime(&compiler));
         command.arg("--end-group").arg(musl.file("crtn.o"));
         if self.verbose {
             say(&format!("{command:?}"));
@@ -345,11 +368,11 @@ fn is_archive(path: &Path) -> bool {
 struct Script(PathBuf);
 
 impl Script {
-    fn write(output: &Path, arch: Arch) -> Result<Self, Failure> {
+    fn write(output: &Path, script: String) -> Result<Self, Failure> {
         let mut name = output.as_os_str().to_owned();
         name.push(format!(".{}.ld", std::process::id()));
         let path = PathBuf::from(name);
-        std::fs::write(&path, layout::script(arch)).on(&path)?;
+        std::fs::write(&path, script).on(&path)?;
         Ok(Self(path))
     }
 }

@@ -1,11 +1,10 @@
 //! Functions of glibc that are more than another name of one of musl's.
 
+use super::types::Mutex;
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 /// Linux's `ERANGE`: the caller's buffer is too small.
 const ERANGE: c_int = 34;
-/// Words of musl's `pthread_mutex_t` on 64-bit machines; all zero is an unlocked one.
-const MUTEX_WORDS: usize = 5;
 
 /// The C library's `struct protoent`, the same in musl and in glibc.
 #[repr(C)]
@@ -15,15 +14,8 @@ struct Protocol {
     number: c_int,
 }
 
-/// A mutex of the C library.
-#[repr(transparent)]
-struct Mutex(core::cell::UnsafeCell<[usize; MUTEX_WORDS]>);
-
-// SAFETY: only the C library's functions access it, which are thread-safe.
-unsafe impl Sync for Mutex {}
-
 /// Held while musl's single position in its table of protocols is in use.
-static PROTOCOLS: Mutex = Mutex(core::cell::UnsafeCell::new([0; MUTEX_WORDS]));
+static PROTOCOLS: Mutex = Mutex::new();
 
 unsafe extern "C" {
     fn getprotobyname(name: *const c_char) -> *const Protocol;
@@ -31,13 +23,6 @@ unsafe extern "C" {
     fn pthread_mutex_lock(mutex: *mut c_void) -> c_int;
     fn pthread_mutex_unlock(mutex: *mut c_void) -> c_int;
     fn getrandom(to: *mut u8, len: usize, flags: u32) -> isize;
-}
-
-/// Gives functions of this module their glibc names.
-macro_rules! defined {
-    ($($glibc:literal = $function:path,)*) => {$(
-        function!($glibc, [jump!("{function}")], function = sym $function);
-    )*};
 }
 
 defined! {
@@ -89,7 +74,7 @@ unsafe fn protocol(
     len: usize,
     result: *mut *const Protocol,
 ) -> c_int {
-    let mutex = PROTOCOLS.0.get().cast::<c_void>();
+    let mutex = PROTOCOLS.get();
     // SAFETY: a mutex of musl's. `find` returns null or musl's single entry, which nothing else
     // changes while the mutex is held; the caller allows the two others to be written.
     unsafe {

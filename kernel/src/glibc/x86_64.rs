@@ -263,7 +263,3 @@ soil_fdelt:
     "#,
     overflow = sym buffer_overflow,
 );
-
-// GCC's unwinder, which Rust's std is linked with, looks up tables that an image doesn't have: "not
-// found".
-function!("_dl_find_object", ["mov eax, -1", "ret"]);

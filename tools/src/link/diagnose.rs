@@ -106,7 +106,8 @@ fn hint(symbol: &str) -> &'static str {
         || symbol.starts_with("__gxx_");
     let is_unwinder = symbol.starts_with("_Unwind_");
     if is_cxx {
-        ": it belongs to the C++ library, which is built for glibc and can't be part of an image"
+        ": it belongs to GCC's C++ library; name that in the dune file: \
+        (link_flags (-cclib -lstdc++))"
     } else if is_unwinder {
         ": it belongs to the unwinder of C++ or of Rust's std; build Rust code with panic=abort \
         and no_std"

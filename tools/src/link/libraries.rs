@@ -12,13 +12,14 @@ const IN_MUSL: [&str; 10] = [
 ];
 
 /// Debian's packages of static libraries whose names don't follow from the library's.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("crypto", "libssl-dev"),
     ("curl", "libcurl4-openssl-dev"),
     ("gmpxx", "libgmp-dev"),
     ("ncurses", "libncurses-dev"),
     ("pcre2-8", "libpcre2-dev"),
     ("png16", "libpng-dev"),
+    ("stdc++", "g++"),
     ("tinfo", "libncurses-dev"),
     ("uv", "libuv1-dev"),
     ("z", "zlib1g-dev"),
@@ -97,15 +98,23 @@ pub struct Search<'a> {
     arch: Arch,
     directories: &'a [PathBuf],
     musl: &'a Musl,
+    compiler: &'a OsStr,
 }
 
 impl<'a> Search<'a> {
-    /// Searches `directories`, musl's folder and the system's folders, in this order.
-    pub fn new(arch: Arch, directories: &'a [PathBuf], musl: &'a Musl) -> Self {
+    /// Searches `directories`, musl's folder and the system's folders, in this order, then those of
+    /// the C compiler, which have the C++ library.
+    pub fn new(
+        arch: Arch,
+        directories: &'a [PathBuf],
+        musl: &'a Musl,
+        compiler: &'a OsStr,
+    ) -> Self {
         Self {
             arch,
             directories,
             musl,
+            compiler,
         }
     }
 
@@ -136,6 +145,9 @@ impl<'a> Search<'a> {
                 shared = Some(object);
             }
         }
+        if let Some(archive) = file_of_compiler(self.compiler, &file) {
+            return Ok(Some(archive));
+        }
         Err(match shared {
             Some(object) => Failure::new(format!(
                 "library {name} is there as a shared object only ({}), and an image can't load one",
@@ -157,24 +169,27 @@ impl<'a> Search<'a> {
 }
 
 /// Finds the compiler's archives: arithmetic that the processor lacks instructions for, and the
-/// unwinder, which Rust's std refers to although nothing unwinds in an image.
+/// unwinder of C++, which Rust's std refers to as well although nothing of it unwinds in an image.
 pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
-    let find = |name: &str| {
-        let option = format!("-print-file-name={name}");
-        let output = Command::new(compiler).arg(option).output().ok()?;
-        let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-        path.is_file().then_some(path)
-    };
     ["libgcc.a", "libgcc_eh.a"]
         .into_iter()
-        .filter_map(find)
+        .filter_map(|name| file_of_compiler(compiler, name))
         .collect()
+}
+
+/// Finds a file in the folders of the C compiler.
+fn file_of_compiler(compiler: &OsStr, name: &str) -> Option<PathBuf> {
+    let option = format!("-print-file-name={name}");
+    let output = Command::new(compiler).arg(option).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    path.is_file().then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Musl, Search, package};
     use crate::arch::Arch;
+    use std::ffi::OsStr;
     use std::path::PathBuf;
 
     #[test]
@@ -182,7 +197,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let musl = Musl(PathBuf::from("/nowhere"));
         let directories = [folder.path().to_path_buf()];
-        let search = Search::new(Arch::HOST, &directories, &musl);
+        let search = Search::new(Arch::HOST, &directories, &musl, OsStr::new("gcc"));
         assert_eq!(search.find("m"), Ok(None));
         assert!(
             search
@@ -199,7 +214,8 @@ mod tests {
             (Arch::HOST, "apt-get install libsoil-none-dev".to_owned()),
             (foreign, format!("--arch {foreign} --fix libsoil-none-dev")),
         ] {
-            let error = Search::new(arch, &directories, &musl).find("soil-none");
+            let error =
+                Search::new(arch, &directories, &musl, OsStr::new("none")).find("soil-none");
             let text = error.expect_err("none").to_string();
             assert!(text.contains(&remedy), "{text}");
         }
