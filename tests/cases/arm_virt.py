@@ -3,6 +3,7 @@ memory, consoles, by QEMU's loader and by UEFI; and trees in the shape of Firecr
 
 import itertools
 import os
+import re
 import resource
 import subprocess
 
@@ -14,6 +15,7 @@ from harness.context import PROCESSOR, SOIL, Skip, executable, outcome
 from harness.fdt import Tree
 from harness.qmp import Monitor
 from harness.runner import test
+from harness.stub import Stub
 
 MACHINE = "tests/programs/machines/machine.exe"
 SEVERAL = "tests/programs/processors/processors.exe"
@@ -142,6 +144,53 @@ def each_pair_of_kinds(context):
     needed()
     for each in PAIRS:
         boot(context, *each)
+
+
+@test(limit=120)
+def a_hypervisors_level_with_either_layout(context):
+    """Entered at EL2, the image runs at EL1, whether HCR_EL2.E2H can be cleared or, as on Apple's
+    processors, is always set: the stub sets it in what the image writes."""
+    needed()
+    write_hcr = 0xD51C1101  # msr hcr_el2, x1
+    for controller, e2h in itertools.product((2, 3), (0, 1 << 34)):
+        path = context.path(f"stub-{controller}-{e2h}")
+        kind = f",gic-version={controller},virtualization=on"
+        command = qemu(kind, "max", *by_kernel(context), *devices(context, "device"),
+                       "-S", "-gdb", f"unix:{path},server=on,wait=off")  # fmt: skip
+        child = context.child(command)
+        stub = Stub(path)
+        stub.step_to(write_hcr)
+        stub.set_register(1, stub.register(1) | e2h)
+        stub.leave()
+        status, text = outcome(child, context)
+        assert status == 0 and text.endswith("all works\nsoil: status 0\n"), f"{e2h}\n{text}"
+
+
+@test()
+def registers_are_accessed_plainly(context):
+    """Each access to a device's register is one plain load or store: a hypervisor can't emulate one
+    with writeback, of a pair or of a vector, and ends the machine. The tables are switched without
+    a moment at which both are valid."""
+    image = program(MACHINE)
+    listing = context.run("aarch64-linux-gnu-objdump", "-dl", "--no-show-raw-insn", image).stdout
+    is_access, accesses, others = False, 0, []
+    for line in listing.splitlines():
+        if re.match(r"\S+:\d+( \(discriminator \d+\))?$", line):
+            is_access = "drivers/src/register.rs:" in line
+        found = is_access and re.match(r" +[0-9a-f]+:\t((?:ld|st).*)", line)
+        if found and re.fullmatch(r"(ldr|str)[bh]?\t[wx](\d+|zr), \[x\d+\]", found[1]):
+            accesses += 1
+        elif found:
+            others.append(found[1])
+    assert accesses >= 50 and not others, (accesses, others)
+    switch = listing.split("<soil_tables>:")[1].split("\tret")[0]
+    order = re.findall(r"\t(msr|tlbi)\t(\w+)", switch)
+    assert order == [
+        ("msr", "tcr_el1"), ("msr", "ttbr1_el1"), ("msr", "ttbr0_el1"), ("tlbi", "vmalle1"),
+        ("msr", "tcr_el1"),
+    ], switch  # fmt: skip
+    writes = re.findall(r"\tmsr\tttbr0_el1", listing)
+    assert len(writes) == 3, "beside the boots of the first processor and the others"
 
 
 @test(limit=300)

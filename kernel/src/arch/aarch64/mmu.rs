@@ -12,22 +12,48 @@ pub const BROADCASTS: bool = true;
 /// # Safety
 /// They map all code and data in use as the current ones do.
 pub unsafe fn activate(root: u64) {
-    // SAFETY: the caller's promise. The tables were written before; nothing of the old ones stays
-    // cached.
-    unsafe {
-        asm!(
-            "dsb ishst",
-            "msr ttbr0_el1, {root}",
-            "msr ttbr1_el1, {root}",
-            "isb",
-            "tlbi vmalle1",
-            "dsb nsh",
-            "isb",
-            root = in(reg) root,
-            options(nostack)
-        );
-    }
+    // SAFETY: the caller's promise.
+    unsafe { soil_tables(root) };
 }
+
+unsafe extern "C" {
+    /// Switches this processor from the boot tables to the tables below the frame `root`.
+    ///
+    /// # Safety
+    /// As for [`activate`]. This code and the boot stack are in the lower half.
+    fn soil_tables(root: u64);
+}
+
+// The same addresses have blocks in the boot tables and pages in the others. A processor that has
+// both cached may report a conflict or use a mixture (Arm ARM, D8.16, "break-before-make"), so they
+// are never valid at the same time. In the lower half, where this runs, the boot entries are those
+// of ASID 0 (NOT_GLOBAL), and the real ones are looked up with ASID 1 from the moment at which one
+// register gets both the ASID and the root. The upper half uses the same ASID, but another register:
+// its walks are disabled (TCR_EL1.EPD1) until the boot entries are flushed.
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.soil_tables, "ax", @progbits
+    .globl soil_tables
+soil_tables:
+    dsb ishst
+    mrs x1, tcr_el1
+    orr x1, x1, #(1 << 23)
+    msr tcr_el1, x1
+    isb
+    msr ttbr1_el1, x0
+    orr x0, x0, #(1 << 48)
+    msr ttbr0_el1, x0
+    isb
+    tlbi vmalle1
+    dsb nsh
+    isb
+    bic x1, x1, #(1 << 23)
+    msr tcr_el1, x1
+    isb
+    ret
+    .popsection
+    "#
+);
 
 /// Makes an entry that was invalid before, and has been written, be used by accesses from now on.
 pub fn publish() {

@@ -104,15 +104,42 @@ core::arch::global_asm!(
 
     // EL2: EL1 is 64-bit, and uses timers, units and interrupt controller without traps.
     mov x1, #(1 << 31)                  // HCR_EL2.RW
+    movk x1, #0x300, lsl #32            // APK, API
     msr hcr_el2, x1
     isb
-    mrs x1, cnthctl_el2
-    orr x1, x1, #3
+    ldr x3, ={control_off}
+    mrs x1, hcr_el2
+    tbz x1, #34, 15f
+    // E2H is always set here (no FEAT_E2H0): these have the layouts of CPACR_EL1 and CNTKCTL_EL1,
+    // and the names of EL1's registers mean those of EL2.
+    mov x1, #(3 << 10)
     msr cnthctl_el2, x1
-    msr cntvoff_el2, xzr
+    mov x1, #(3 << 20)
+    msr cptr_el2, x1
+    msr s3_5_c1_c0_0, x3                // SCTLR_EL12
+    b 16f
+15: mov x1, #3
+    msr cnthctl_el2, x1
     mov x1, #0x33ff
     msr cptr_el2, x1
+    msr sctlr_el1, x3
+16: msr cntvoff_el2, xzr
     msr hstr_el2, xzr
+    // All counters of a PMU are EL1's (HPMN); no traps of debugging.
+    mov x2, xzr
+    mrs x1, id_aa64dfr0_el1
+    ubfx x1, x1, #8, #4
+    sub x1, x1, #1
+    cmp x1, #13                         // neither none (0) nor an unknown one (15)
+    b.hi 17f
+    mrs x2, pmcr_el0
+    ubfx x2, x2, #11, #5
+17: msr mdcr_el2, x2
+    mrs x1, id_aa64mmfr1_el1
+    ubfx x1, x1, #40, #4
+    cbz x1, 18f
+    msr s3_4_c1_c2_2, xzr               // HCRX_EL2
+18:
     msr vttbr_el2, xzr
     mrs x1, midr_el1
     msr vpidr_el2, x1
@@ -139,9 +166,11 @@ core::arch::global_asm!(
     msr s3_4_c1_c1_6, xzr               // HFGITR_EL2
     msr s3_4_c3_c1_4, xzr               // HDFGRTR_EL2
     msr s3_4_c3_c1_5, xzr               // HDFGWTR_EL2
-14: ldr x1, ={control_off}
-    msr sctlr_el1, x1
-    mov x1, #0x3c5                      // EL1h, all masked
+    mrs x1, id_aa64pfr0_el1
+    ubfx x1, x1, #44, #4
+    cbz x1, 14f
+    msr s3_4_c3_c1_6, xzr               // HAFGRTR_EL2
+14: mov x1, #0x3c5                      // EL1h, all masked
     msr spsr_el2, x1
     adr x1, 1f
     msr elr_el2, x1
@@ -326,13 +355,8 @@ soil_others:
     soil_map soil_other
 soil_other:
     adrp x1, {root}
-    ldr x1, [x1, :lo12:{root}]
-    msr ttbr0_el1, x1
-    msr ttbr1_el1, x1
-    isb
-    tlbi vmalle1
-    dsb nsh
-    isb
+    ldr x0, [x1, :lo12:{root}]
+    bl soil_tables
     ldr x1, [x19, #{idle_stack}]
     mov sp, x1
     mov x0, x19
@@ -371,9 +395,11 @@ const _: () = assert!((CONTROL | MMU_AND_CACHES) & NOT_USED == 0);
 /// M, C, SA, I.
 const MMU_AND_CACHES: u64 = 1 | 1 << 2 | 1 << 3 | 1 << 12;
 /// A block of memory: valid, accessed, inner shareable, type 0.
-const MEMORY: u64 = 0x701;
+const MEMORY: u64 = 0x701 | NOT_GLOBAL;
 /// A block of devices: valid, accessed, type 1.
-const DEVICES: u64 = 0x405;
+const DEVICES: u64 = 0x405 | NOT_GLOBAL;
+/// nG: of the current ASID only; see `mmu::activate`.
+const NOT_GLOBAL: u64 = 1 << 11;
 /// PXN and UXN.
 const NO_EXECUTE: u64 = 3 << 53;
 /// MAIR_EL1: write-back memory, Device-nGnRE.
