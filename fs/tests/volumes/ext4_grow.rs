@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::common::ext4::{fsck, fsck_stopped, mkfs, mount, mount_with};
-use crate::common::recorder::cut;
+use crate::common::recorder::{cut, writes};
 use crate::common::{Image, Random, from_environment, read_file, run, write_file};
 use fs::fake::{Disk, Event};
 use fs::{Block, BlockError, Volume, VolumeOptions};
@@ -140,6 +140,17 @@ const LAYOUTS: &[(&str, (u64, u64), &[&str])] = &[
     ("4 KiB blocks, groups", (150, 520), &["-b", "4096"]),
     ("2 KiB blocks", (24, 70), &["-b", "2048"]),
     ("small groups", (8, 32), &["-b", "1024", "-g", "1024"]),
+    // The next group with copies is the 25th: only the resize inode changes.
+    (
+        "another block of descriptors and no copies",
+        (16, 20),
+        &["-b", "1024", "-g", "1024"],
+    ),
+    (
+        "copies and no block of descriptors",
+        (9, 12),
+        &["-b", "1024", "-g", "1024"],
+    ),
     (
         "Debian 13",
         (40, 140),
@@ -279,6 +290,45 @@ fn total(bytes: &[u8]) -> u64 {
     u64::from(word(4))
 }
 
+/// The backups of superblock and descriptors have the volume's size and its groups' metadata.
+fn check_backups(bytes: &[u8], when: &str) {
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let half = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
+    let (block, first, per_group) = (1024 << word(1048), word(1044), word(1056));
+    let groups = (word(1028) - first).div_ceil(per_group);
+    let descriptor = if word(1120) & 0x80 != 0 {
+        half(1278)
+    } else {
+        32
+    };
+    let is_power = |group: usize, of: usize| (1..9).any(|n| of.pow(n) == group);
+    let has_copies =
+        |group: &usize| *group == 1 || [3, 5, 7].iter().any(|of| is_power(*group, *of));
+    let own = if block == 1024 { 2 } else { 1 } * block;
+    let mut count = 0;
+    for group in (1..groups).filter(has_copies) {
+        let copy = (first + group * per_group) * block;
+        let of = format!("{when}: backup in group {group}");
+        assert_eq!(half(copy + 56), 0xef53, "{of}");
+        assert_eq!(
+            (word(copy), word(copy + 4)),
+            (word(1024), word(1028)),
+            "{of}"
+        );
+        for n in 0..groups {
+            // Bitmaps and inode table; the counts may be older.
+            let (mine, theirs) = (own + n * descriptor, copy + block + n * descriptor);
+            assert_eq!(
+                bytes[mine..mine + 12],
+                bytes[theirs..theirs + 12],
+                "{of}: {n}"
+            );
+        }
+        count += 1;
+    }
+    assert!(count > 0, "{when}: there are no backups");
+}
+
 /// After a power cut the files are there, and the next mount completes the growth.
 fn survives(bytes: Vec<u8>, grown: u64, when: &str) {
     let fail = |text: String| -> ! { panic!("{when}: {text}") };
@@ -298,6 +348,9 @@ fn survives(bytes: Vec<u8>, grown: u64, when: &str) {
         drop(volume);
         fsck(&disk.bytes()).unwrap_or_else(|text| fail(text));
         assert!(!options.grow || total(&disk.bytes()) == grown, "{when}");
+        if options.grow {
+            check_backups(&disk.bytes(), when);
+        }
     }
 }
 
@@ -306,6 +359,7 @@ const CUT: &[((u64, u64), &[&str])] = &[
     ((5, 18), &[]),
     ((8, 14), &["-b", "1024", "-g", "1024"]),
     ((8, 18), &["-b", "1024", "-O", "^metadata_csum"]),
+    ((16, 20), &["-b", "1024", "-g", "1024"]),
 ];
 
 #[test]
@@ -326,6 +380,28 @@ fn a_power_cut_at_any_write_leaves_a_clean_volume_that_grows_at_the_next_mount()
             }
         }
         println!("{args:?}: {} events", log.len());
+    }
+}
+
+/// A device may write the first backup's superblock, by which the next mount finds that backups are
+/// missing, and lose all else that no flush covers.
+#[test]
+fn the_first_backup_is_written_when_the_others_are_durable() {
+    for (sizes, args) in CUT {
+        let (before, log, after) = record(*sizes, args);
+        let per_group = u32::from_le_bytes(after[1056..1060].try_into().unwrap());
+        let sector = u64::from(1 + per_group) * 2;
+        let is_first = |event: &Event| writes(event).iter().any(|(at, _)| *at == sector);
+        let at = log.iter().rposition(is_first).unwrap();
+        let flushed = log[..at].iter().rposition(|event| *event == Event::Flush);
+        let mut bytes = cut(&before, &log, flushed.unwrap(), 0, None);
+        for (first, data) in writes(&log[at]) {
+            if first == sector {
+                let at = first as usize * 512;
+                bytes[at..at + data.len()].copy_from_slice(&data);
+            }
+        }
+        survives(bytes, total(&after), &format!("{args:?}"));
     }
 }
 

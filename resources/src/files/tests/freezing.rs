@@ -1,7 +1,7 @@
 //! Freezes for the host's copies of the disks.
 
 use super::*;
-use crate::files::engine::freezing::{freeze, thaw};
+use crate::files::engine::freezing::{self, freeze, thaw};
 
 /// Later than any deadline.
 const LATE: u64 = u64::MAX / 2;
@@ -113,6 +113,43 @@ fn a_freeze_ends_by_itself() {
     assert_eq!(rt.close(a), Ok(0));
     let answer = unmount(rt, "/data", 4);
     assert_eq!(result(rt, 4, answer), 0);
+    check(&orders);
+}
+
+/// The volumes have a minute to become consistent, and are frozen for ten from then on; the
+/// program's end leaves 5 s.
+#[test]
+fn the_deadline_of_a_freeze_moves() {
+    const SECOND_NS: u64 = 1_000_000_000;
+    let (mut rt, orders) = ext4_runtime("moves");
+    let rt = &mut rt;
+    let a = create(rt, "/data/a");
+    let mut text = vec![5; 300_000];
+    let answer = write(rt, a, Piece::of(&mut text), 0, 1);
+    assert_eq!(result(rt, 1, answer), 300_000);
+    let check_lies = |rt: &mut Runtime, seconds: u64, change: &mut dyn FnMut(&mut Runtime)| {
+        let before = Current::monotonic_ns();
+        change(rt);
+        let until = freezing::deadline(rt).expect("a freeze");
+        let after = Current::monotonic_ns();
+        let lies = (before..=after).contains(&(until - seconds * SECOND_NS));
+        assert!(lies, "{seconds} s: {until} after {before}..{after}");
+    };
+    orders.hold.set(true);
+    check_lies(rt, 60, &mut |rt| freeze(rt));
+    orders.hold.set(false);
+    check_lies(rt, 600, &mut |rt| steps(rt));
+    check_lies(rt, 5, &mut |rt| assert!(!finish(rt)));
+    // Later polls of the end don't extend it.
+    let until = freezing::deadline(rt);
+    assert!(!finish(rt));
+    assert_eq!(freezing::deadline(rt), until);
+    thaw(rt);
+    assert_eq!(freezing::deadline(rt), None);
+    for _ in 0..1000 {
+        step(rt);
+    }
+    assert!(finish(rt));
     check(&orders);
 }
 
