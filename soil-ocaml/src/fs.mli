@@ -211,7 +211,7 @@ type space = {
 (** The type for the space on a volume, in bytes. *)
 
 val space : string -> space
-(** [space path] is the space on the volume that holds [path]. *)
+(** [space path] is the space on the volume that holds [path], which need not exist. *)
 
 (** The type for the health of a volume: whether it accepts writes, and makes them durable. *)
 type health =
@@ -248,7 +248,8 @@ val mount : ?read_only:bool -> string -> string -> unit
     a disk's name, [NAME/2] or [NAME/label] for a partition, the size limit of a volume in memory
     such as [16M], or a directory of the host (in the process form). Raises {!Soil.exception-Error}
     with [No_device], [Exists], [Corrupt], [Busy], or [Unsupported], which names the library missing
-    in the program's [libraries]. *)
+    in the program's [libraries]. In the process form only this module sees the volume: [Unix], the
+    standard library and C libraries such as SQLite use the host's files there. *)
 
 val unmount : string -> unit
 (** [unmount path] syncs the volume mounted at [path] and unmounts it. Raises
@@ -261,7 +262,9 @@ val with_mount : ?read_only:bool -> string -> string -> (unit -> 'a) -> 'a
     as {!unmount} if [f] has returned. *)
 
 val sync_volume : string -> unit
-(** [sync_volume path] is {!sync} for everything on the volume that holds [path]. *)
+(** [sync_volume path] is {!sync} for everything on the volume that holds [path]. The last name of
+    [path] need not exist, so that the removal of [path] can be made durable. Raises
+    {!Soil.exception-Error} with [Not_found] if its directory doesn't exist. *)
 
 val sync_all : unit -> unit
 (** [sync_all ()] is {!sync} for everything on all volumes. The program's end does the same. *)

@@ -20,6 +20,12 @@ let written_safely p =
     (String.concat " " (List.map (fun n -> Filename.basename (name "done" n)) (up_to count)))
     (String.concat " " (names p.root));
   Fs.sync_volume p.root;
+  (* The removal of a name is made durable by that name; its directory has to exist. *)
+  Fs.write_file (name "gone" 1) "";
+  Fs.unlink (name "gone" 1);
+  works "a removed name" (fun () -> Fs.sync_volume (name "gone" 1));
+  works "its space" (fun () -> ignore (Fs.space (name "gone" 1)));
+  fails "no directory" Not_found (fun () -> Fs.sync_volume (name "gone" 1 // "x"));
   for n = 1 to count do
     same "contents" (string_of_int n) (Fs.read_file (name "done" n))
   done;

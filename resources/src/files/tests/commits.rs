@@ -125,9 +125,30 @@ fn syncs_share_a_commit() {
 #[test]
 fn syncs_by_path_share_a_commit() {
     share_a_commit("by-path", &|rt, _, token| sync_volume(rt, "/data/0", token));
-    let (mut rt, _) = ext4_runtime("missing");
-    let missing = sync_volume(&mut rt, "/data/missing", 2);
-    assert_eq!(result(&mut rt, 2, missing), -(Error::NotFound as Int));
+}
+
+/// The name may have been removed just now, so only its directory has to exist.
+#[test]
+fn a_sync_by_path_makes_a_removal_durable() {
+    let (mut rt, orders) = ext4_runtime("removed");
+    let rt = &mut rt;
+    let mut text = vec![7; 100];
+    for fd in two_files(rt, &mut text) {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let synced = sync_volume(rt, "/data/a", 2);
+    assert_eq!(result(rt, 2, synced), 0);
+    let removed = unlink(rt, "/data/a", 3);
+    assert_eq!(result(rt, 3, removed), 0);
+    orders.log.borrow_mut().clear();
+    let synced = sync_volume(rt, "/data/a", 4);
+    assert_eq!(result(rt, 4, synced), 0);
+    assert_eq!(orders.log.borrow().matches('f').count(), 2, "a commit");
+    for path in ["/data/a/x", "/data/no/x", "/data/no/"] {
+        let answer = sync_volume(rt, path, 5);
+        let answer = result(rt, 5, answer);
+        assert_eq!(answer, -(Error::NotFound as Int), "{path}");
+    }
 }
 
 /// Syncs that were merged with another fail with it.

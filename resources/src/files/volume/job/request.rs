@@ -336,8 +336,13 @@ fn at(
             _ => Err(Error::NotDirectory),
         },
         Op::Open(flags) => volume.open(path, flags).map(Value::File),
-        // The sync itself is a job that others are merged with.
-        Op::Stat | Op::Sync => volume.stat(path).map(Value::Stat),
+        Op::Stat => volume.stat(path).map(Value::Stat),
+        // The sync itself is a job that others are merged with. It makes the removal of a name
+        // durable, too: the directory is enough to find the volume.
+        Op::Sync => match volume.stat(path) {
+            Err(Error::NotFound) => volume.stat(parent(path)).map(Value::Stat),
+            found => found.map(Value::Stat),
+        },
         Op::Mkdir => volume.mkdir(path).map(done),
         Op::Rmdir => volume.rmdir(path).map(done),
         Op::Unlink => volume.unlink(path).map(done),
@@ -353,6 +358,14 @@ fn at(
             let space = volume.space()?;
             Ok(Value::Space(space, volume.health()))
         }
+    }
+}
+
+/// Returns the directory of a normalised path on the volume.
+fn parent(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        None | Some(("", _)) => "/",
+        Some((parent, _)) => parent,
     }
 }
 
