@@ -2,6 +2,7 @@
 
 use crate::failure::{Context as _, Failure};
 use fs::{Block, BlockError};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -83,6 +84,61 @@ impl Block for Image {
     }
 
     /// Does nothing: the command syncs an image once, at the end.
+    fn flush(&mut self) -> Result<(), BlockError> {
+        Ok(())
+    }
+}
+
+/// A disk whose writes stay in memory.
+pub struct Overlay<B> {
+    below: B,
+    written: HashMap<u64, [u8; SECTOR as usize]>,
+}
+
+impl<B: Block> Overlay<B> {
+    pub fn new(below: B) -> Self {
+        let written = HashMap::new();
+        Self { below, written }
+    }
+}
+
+impl<B: Block> Block for Overlay<B> {
+    fn sector_size(&self) -> usize {
+        SECTOR as usize
+    }
+
+    fn sectors(&self) -> u64 {
+        self.below.sectors()
+    }
+
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        self.below.read(first_sector, buf)?;
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        for (number, sector) in (first_sector..).zip(buf.chunks_exact_mut(SECTOR as usize)) {
+            if let Some(written) = self.written.get(&number) {
+                sector.copy_from_slice(written);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        let (sectors, rest) = buf.as_chunks();
+        let end = first_sector.checked_add(sectors.len() as u64);
+        if !rest.is_empty() || end.is_none_or(|end| end > self.sectors()) {
+            return Err(BlockError::OutOfRange);
+        }
+        self.written
+            .extend((first_sector..).zip(sectors.iter().copied()));
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<(), BlockError> {
         Ok(())
     }

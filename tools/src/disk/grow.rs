@@ -9,6 +9,7 @@ use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
 use crate::progress;
+use fs::fat::reader::Reader;
 use fs::{Block, Error, Kind, OpenFlags, Volume};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -120,7 +121,7 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
 /// Copies the files to a new file system, because FAT's tables before the contents can't grow.
 fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), Failure> {
     let mut from = image::mount(old, image::device(old, place, false)?, None)?;
-    let label = label(&mut *image::device(old, place, false)?);
+    let label = label(image::device(old, place, false)?);
     let file = File::options().write(true).open(new);
     let file = file.on(new)?;
     // The added space must not expose the contents of an older file system.
@@ -185,20 +186,39 @@ fn copy(
     from.close(source)
 }
 
-/// Reads the label of a FAT file system from its boot sector.
-fn label(device: &mut dyn Block) -> String {
-    let mut boot = vec![0; SECTOR as usize];
-    if device.read(0, &mut boot).is_err() {
-        return String::new();
-    }
-    // In FAT32 the 16-bit table size is zero and the label has a higher offset.
-    let is_fat32 = boot.get(22..24) == Some(&[0, 0]);
-    let at = if is_fat32 { 71 } else { 43 };
-    let label = boot.get(at..at + 11).unwrap_or_default();
-    let label = String::from_utf8_lossy(label).trim_end().to_owned();
-    if label == "NO NAME" {
-        String::new()
-    } else {
-        label
+/// Reads the label of a FAT file system; empty if it has none.
+fn label(device: Box<dyn Block + Send>) -> String {
+    let reader = Reader::open(device).ok().flatten();
+    let label = reader.and_then(|mut reader| reader.label().ok().flatten());
+    label.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::tool::MKFS_FAT;
+
+    /// Windows writes a label into the root directory only.
+    #[test]
+    fn a_label_of_the_root_directory_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("d.img");
+        let file = File::create(&path).expect("made");
+        file.set_len(4 << 20).expect("enlarged");
+        let text = path.to_str().expect("UTF-8");
+        MKFS_FAT.must(&["-n", "OLD", text], "").expect("made");
+        let mut bytes = std::fs::read(&path).expect("readable");
+        let name = b"OLD        \x08";
+        let found = bytes.windows(12).position(|window| window == name);
+        let at = found.expect("the entry of the label");
+        bytes[at..at + 11].copy_from_slice(b"MY FILES   ");
+        std::fs::write(&path, &bytes).expect("written");
+        run(&path, 8 << 20, None).expect("grown");
+        let place = image::place(&path, None).expect("a place");
+        assert_eq!(place.size, 8 << 20);
+        assert_eq!(
+            label(image::device(&path, place, false).expect("a device")),
+            "MY FILES"
+        );
     }
 }

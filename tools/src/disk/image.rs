@@ -1,6 +1,6 @@
 //! Reads the contents of images, and makes new images.
 
-use super::device::{Image, SECTOR};
+use super::device::{Image, Overlay, SECTOR};
 use super::tool::CP;
 use crate::cli::FileSystem;
 use crate::failure::{Context as _, Failure};
@@ -103,12 +103,28 @@ pub fn content(device: &mut dyn Block) -> Content {
     }
 }
 
-/// Mounts the file system of the disk; `clock` sets the times of written files.
+/// Whether the journal of the ext4 file system on the disk has to be replayed: after its machine
+/// was stopped (kernel documentation, "Super Block", `s_feature_incompat`).
+pub fn needs_replay(device: &mut dyn Block) -> bool {
+    let mut superblock = vec![0; 1024];
+    device.read(1024 / SECTOR, &mut superblock).is_ok()
+        && superblock.get(0x38..0x3a) == Some(b"\x53\xef")
+        && superblock
+            .get(0x60)
+            .is_some_and(|features| features & 4 != 0)
+}
+
+/// Mounts the file system of the disk; `clock` sets the times of written files. On a read-only disk
+/// a journal is replayed in memory.
 pub fn mount(
     path: &Path,
     mut device: Box<dyn Block + Send>,
     clock: Option<&'static fs::Clock>,
 ) -> Result<Box<dyn Volume>, Failure> {
+    let is_ext4 = content(&mut *device) == Content::Known(FileSystem::Ext4);
+    if device.read_only() && is_ext4 && needs_replay(&mut *device) {
+        device = Box::new(Overlay::new(device));
+    }
     let options = fs::VolumeOptions {
         read_only: device.read_only(),
         clock,
