@@ -473,7 +473,8 @@ pub struct Run {
     /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: detected), where DISK may end
     /// in /NUMBER, /LABEL or /PARTUUID=GUID for a partition; host:FOLDER (process form);
     /// memory:SIZE. With ,ro at the end: read-only; with ,grow: ext4 grows to its disk's size. A
-    /// disk without a mount point appears at /DISK.
+    /// disk without a mount point appears at /DISK. In the process form only Soil.Fs sees these
+    /// volumes: Unix and C libraries such as SQLite use the host's files.
     #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro|,grow]")]
     pub mounts: Vec<Mount>,
     /// The network: user, tap=DEVICE, passt, host (process form: the sockets of this machine) or

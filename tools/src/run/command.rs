@@ -482,8 +482,12 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
     // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH; without it a program's sync would have
-    // no effect.
-    let mut options = format!("drive=disk{index},serial={},write-cache=on", disk.name);
+    // no effect. QEMU stops a machine whose write finds the host's disk full, unless it is told to
+    // report that as the disk's error: a program can handle one, and answer meanwhile.
+    let mut options = format!(
+        "drive=disk{index},serial={},write-cache=on,werror=report,rerror=report",
+        disk.name
+    );
     if let Some(bytes) = disk.sector {
         // Writing to a string can't fail.
         let _ = write!(
@@ -665,7 +669,9 @@ mod tests {
     #[test]
     fn disks_are_found_by_their_serial_number() {
         let command = command("--machine q35 --disk data=a,b.img --disk www=c.img,sector=4096,ro");
-        assert!(command.contains("serial=www,write-cache=on,logical_block_size=4096,"));
+        assert!(command.contains(
+            "serial=www,write-cache=on,werror=report,rerror=report,logical_block_size=4096,"
+        ));
         assert!(
             command
                 .contains("file.filename=a,,b.img -device virtio-blk-pci,drive=disk0,serial=data")

@@ -219,8 +219,10 @@ fn storage(xml: &mut Xml, index: usize, disk: &Disk) {
     } else {
         ""
     };
+    // Without the policies QEMU stops a machine when the host's disk is full.
     xml.line(&format!(
-        "<driver name='qemu' type='raw'{cache} discard='unmap'/>"
+        "<driver name='qemu' type='raw'{cache} error_policy='report' rerror_policy='report' \
+         discard='unmap'/>"
     ));
     let file = escaped(&absolute(&disk.file));
     xml.line(&format!("<source {attribute}='{file}'/>"));
@@ -419,6 +421,7 @@ mod tests {
     fn disks_keep_their_names_and_sectors() {
         let xml = xml("--disk data=/srv/d.img --disk www=/srv/w.img,sector=4096,ro");
         for part in [
+            " error_policy='report' rerror_policy='report' discard='unmap'/>",
             "<source file='/srv/d.img'/>",
             "<target dev='vda' bus='virtio'/>",
             "<serial>data</serial>",

@@ -9,9 +9,9 @@ use crate::cli::Run;
 use crate::failure::{Context as _, Failure};
 use crate::image_lock::other_use;
 use crate::lock::Usage;
-use crate::messages::say;
+use crate::messages::{say, say_soon};
 use crate::observe::{Observed, Wanted};
-use crate::options::Display;
+use crate::options::{Disk, Display};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use screens::Picture;
@@ -21,7 +21,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time for QEMU to write a picture; only a hanging QEMU takes so long.
 const DUMP: Duration = Duration::from_secs(60);
@@ -96,7 +96,8 @@ pub fn run(
             _ = backlog::raise(process, &forwards);
             notes.iter().for_each(|note| say(note));
         };
-        Qmp::new(monitor_here.into(), observed, events, on_ready)
+        let disks = run.disks.clone();
+        Qmp::new(monitor_here.into(), observed, events, disks, on_ready)
     })?;
     if let Some(observed) = qmp.observed {
         say(&observed.finish(&run.program)?);
@@ -119,6 +120,7 @@ impl Qmp {
         monitor: File,
         observed: Option<Observed>,
         events: Sender<Event>,
+        disks: Vec<Disk>,
         on_ready: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Failure> {
         let replies = monitor.try_clone().on("QEMU's monitor")?;
@@ -126,7 +128,7 @@ impl Qmp {
         let qmp = Self {
             monitor,
             reason: Gathered::by(move |state| {
-                read_monitor(replies, state, &dumps, &events, on_ready)
+                read_monitor(replies, state, &dumps, &events, &disks, on_ready)
             }),
             dumped,
             observed,
@@ -262,9 +264,11 @@ fn read_monitor(
     state: &Mutex<Option<String>>,
     dumps: &Sender<Result<(), String>>,
     events: &Sender<Event>,
+    disks: &[Disk],
     on_ready: impl FnOnce(),
 ) {
     let mut on_ready = Some(on_ready);
+    let mut errors = HostErrors::new(disks);
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else {
             continue;
@@ -284,6 +288,100 @@ fn read_monitor(
             let reason = message["data"]["reason"].as_str().map(str::to_owned);
             *state.lock().unwrap_or_else(PoisonError::into_inner) = reason;
             let _ = events.send(Event::Off);
+        }
+        if let Some(line) = errors.line(&message, Instant::now()) {
+            say_soon(&line);
+        }
+    }
+}
+
+/// Time between two lines about the same disk.
+const ERRORS_APART: Duration = Duration::from_secs(10);
+
+/// The errors of the disks' files.
+struct HostErrors<'a> {
+    disks: &'a [Disk],
+    /// When each disk had its last line.
+    said: Vec<Option<Instant>>,
+}
+
+impl<'a> HostErrors<'a> {
+    fn new(disks: &'a [Disk]) -> Self {
+        let said = vec![None; disks.len()];
+        Self { disks, said }
+    }
+
+    /// Returns the line for a message of QMP: for the event BLOCK_IO_ERROR.
+    fn line(&mut self, message: &serde_json::Value, now: Instant) -> Option<String> {
+        let (event, data) = (&message["event"], &message["data"]);
+        let node = data["node-name"]
+            .as_str()
+            .filter(|_| event == "BLOCK_IO_ERROR")?;
+        let index: usize = node.strip_prefix("disk")?.parse().ok()?;
+        let (disk, said) = (self.disks.get(index)?, self.said.get_mut(index)?);
+        if said.is_some_and(|said| now.saturating_duration_since(said) < ERRORS_APART) {
+            return None;
+        }
+        *said = Some(now);
+        let operation = data["operation"].as_str().unwrap_or("request");
+        let file = disk.file.display();
+        let reason = data["reason"].as_str().unwrap_or("unknown");
+        let remedy = if data["nospace"] == true {
+            "free some space on the host's disk"
+        } else {
+            "check the host's disk"
+        };
+        Some(format!(
+            "disk {}: a {operation} of {file} failed: {reason}; the program gets an error: {remedy}",
+            disk.name
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Disk, ERRORS_APART, HostErrors};
+    use serde_json::json;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn an_error_of_a_disks_file_has_a_line_now_and_then() {
+        let disk = |name: &str| Disk {
+            name: name.into(),
+            file: format!("/srv/{name}.img").into(),
+            read_only: false,
+            sector: None,
+        };
+        let disks = [disk("www"), disk("data")];
+        let mut errors = HostErrors::new(&disks);
+        let event = |node: &str, nospace: bool| {
+            json!({"event": "BLOCK_IO_ERROR", "data": {"node-name": node, "operation": "write",
+                "action": "report", "nospace": nospace, "reason": "No space left on device"}})
+        };
+        let now = Instant::now();
+        assert_eq!(
+            errors.line(&event("disk1", true), now).as_deref(),
+            Some(
+                "disk data: a write of /srv/data.img failed: No space left on device; \
+                 the program gets an error: free some space on the host's disk"
+            )
+        );
+        let soon = now + ERRORS_APART - Duration::from_millis(1);
+        assert_eq!(errors.line(&event("disk1", true), soon), None);
+        let other = errors
+            .line(&event("disk0", false), soon)
+            .expect("its first");
+        assert!(other.ends_with("check the host's disk"), "{other}");
+        assert!(
+            errors
+                .line(&event("disk1", true), now + ERRORS_APART)
+                .is_some()
+        );
+        for node in ["", "disk", "disk2", "disk-1", "cd0"] {
+            assert_eq!(errors.line(&event(node, true), now), None, "{node}");
+        }
+        for message in [json!({"event": "STOP"}), json!({"return": {}}), json!(null)] {
+            assert_eq!(errors.line(&message, now), None);
         }
     }
 }
