@@ -151,7 +151,7 @@ impl Instance {
     }
 
     /// Takes the host name: letters, digits, `-` and `.` (RFC 952, RFC 1123, 2.1). What else people
-    /// write, as in `my server` or `web_1`, becomes `-`, and is told.
+    /// write, as in `my server` or `web_1`, becomes `-`, and has a note.
     fn set_host_name(&mut self, name: &str) {
         let name = name.trim();
         let name = name.strip_suffix('.').unwrap_or(name);

@@ -4,7 +4,7 @@
 use crate::demangle::demangle;
 use crate::failure::{Context as _, Failure};
 use object::read::elf::ElfFile64;
-use object::{Endianness, Object as _, ReadCache};
+use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,19 @@ fn identify(path: &Path) -> Option<Identity> {
 /// The build-id of a file.
 pub fn build_id(path: &Path) -> Option<String> {
     identify(path)?.build_id
+}
+
+/// Whether an executable defines one of these symbols, or takes it from a shared library.
+pub fn refers_to(path: &Path, names: &[&str]) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let cache = ReadCache::new(file);
+    let parsed: Result<ElfFile64<'_, Endianness, _>, _> = ElfFile64::parse(&cache);
+    parsed.is_ok_and(|file| {
+        let mut symbols = file.symbols().chain(file.dynamic_symbols());
+        symbols.any(|symbol| symbol.name().is_ok_and(|name| names.contains(&name)))
+    })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -131,7 +144,16 @@ fn short(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Symbols, short, unstripped};
+    use super::{Symbols, refers_to, short, unstripped};
+
+    #[test]
+    fn symbols_of_shared_libraries_count() {
+        let this = std::env::current_exe().expect("known");
+        assert!(refers_to(&this, &["never_defined", "malloc"]));
+        assert!(!refers_to(&this, &["sqlite3_open"]));
+        assert!(!refers_to("/dev/null".as_ref(), &["malloc"]));
+        assert!(!refers_to("/nonexistent".as_ref(), &["malloc"]));
+    }
 
     #[test]
     fn a_function_of_this_test_has_a_name_and_a_line() {

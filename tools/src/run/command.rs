@@ -482,8 +482,8 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
     // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH; without it a program's sync would have
-    // no effect. QEMU stops a machine whose write finds the host's disk full, unless it is told to
-    // report that as the disk's error: a program can handle one, and answer meanwhile.
+    // no effect. By default QEMU stops a machine whose write finds the host's disk
+    // full. A program can handle an error of the disk, and answer meanwhile.
     let mut options = format!(
         "drive=disk{index},serial={},write-cache=on,werror=report,rerror=report",
         disk.name

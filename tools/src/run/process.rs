@@ -11,6 +11,7 @@ use crate::messages::{print, say_soon};
 use crate::observe::{Observed, Wanted};
 use crate::options::{Display, DisplaySize, Mount, Net};
 use crate::profile::tracer;
+use crate::symbols;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use std::ffi::{OsStr, OsString};
@@ -37,6 +38,21 @@ struct Network {
     listening: Option<passt::Listening>,
     /// The command that starts passt, for `--dry-run`.
     shown: String,
+}
+
+/// The functions by which a program opens a database of SQLite.
+const SQLITE: [&str; 2] = ["sqlite3_open", "sqlite3_open_v2"];
+
+/// Returns a note for a program that opens databases and has volumes: SQLite's error doesn't say
+/// that it looks for the file elsewhere.
+fn sqlite_note(run: &Run, has_sqlite: bool) -> Option<String> {
+    let has_volumes = !run.disks.is_empty() || !run.mounts.is_empty();
+    (has_sqlite && has_volumes).then(|| {
+        String::from(
+            "in a process --disk and --mount are for Soil.Fs: SQLite opens files of this machine; \
+             give it a folder of this machine, or run the image",
+        )
+    })
 }
 
 /// Runs the executable and returns its exit status, or 128 + signal if a signal ended it.
@@ -84,6 +100,9 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let closed = events.clone();
     let (child, observed) = start(run, &program, variables, viewer.as_ref(), wanted, events)?;
     run.notes.iter().for_each(|note| say_soon(note));
+    if let Some(note) = sqlite_note(run, symbols::refers_to(&program, &SQLITE)) {
+        say_soon(&note);
+    }
     // The program has inherited its end of the socket.
     let viewed = viewer.map(|viewer| {
         // Closing a window requests a stop; without effect after the program's end.
@@ -298,4 +317,32 @@ fn absolute(mount: &Mount) -> String {
         path.clone_into(&mut mount.source);
     }
     mount.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sqlite_note;
+    use crate::cli::{Cli, Command, Run};
+    use clap::Parser as _;
+
+    fn run(options: &str) -> Run {
+        let words = format!("soil run program {options}");
+        match Cli::try_parse_from(words.split_whitespace()).expect("valid").command {
+            Command::Run(run) => *run,
+            _ => panic!("not a run"),
+        }
+    }
+
+    #[test]
+    fn a_program_with_databases_and_volumes_gets_a_note() {
+        for (options, has_sqlite, noted) in [
+            ("--disk data=d.img", true, true),
+            ("--mount /data=memory:1M", true, true),
+            ("--disk data=d.img", false, false),
+            ("", true, false),
+        ] {
+            let note = sqlite_note(&run(options), has_sqlite);
+            assert_eq!(note.is_some(), noted, "{options}");
+        }
+    }
 }
