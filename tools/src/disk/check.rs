@@ -119,15 +119,23 @@ fn e2fsck(options: &[&str], image: &Path) -> Result<Outcome, Failure> {
 /// Replays the journal of an ext4 file system on a copy and checks that.
 fn replayed(path: &Path, place: Place) -> Result<Verdict, Failure> {
     let part = copy(path, place)?;
+    let damaged = |text: String| {
+        let (own, shown) = (
+            part.path().display().to_string(),
+            path.display().to_string(),
+        );
+        Verdict::Damaged(text.replace(&own, &shown))
+    };
     // Replays the journal and frees files that were open. If more is wrong, it repairs that, too,
     // and its status isn't 0.
     let replayed = e2fsck(&["-p"], part.path())?;
     if replayed.status != 0 {
-        return Ok(Verdict::Damaged(replayed.text));
+        return Ok(damaged(replayed.text));
     }
-    Ok(match verdict(e2fsck(&["-f", "-n"], part.path())?) {
-        Verdict::Clean => Verdict::NeedsReplay,
-        other => other,
+    let checked = e2fsck(&["-f", "-n"], part.path())?;
+    Ok(match checked.status {
+        0 => Verdict::NeedsReplay,
+        _ => damaged(checked.text),
     })
 }
 

@@ -327,7 +327,10 @@ mod tests {
 
     fn run(options: &str) -> Run {
         let words = format!("soil run program {options}");
-        match Cli::try_parse_from(words.split_whitespace()).expect("valid").command {
+        match Cli::try_parse_from(words.split_whitespace())
+            .expect("valid")
+            .command
+        {
             Command::Run(run) => *run,
             _ => panic!("not a run"),
         }
