@@ -58,7 +58,7 @@ fn explain(
     let all: Vec<Option<Summary>> = chain.iter().map(|der| Summary::of(der)).collect();
     let with = |has: &dyn Fn(&Summary) -> bool| all.iter().flatten().find(|c| has(c));
     let first = all.first().and_then(|c| c.as_ref());
-    let today = format!("it is {} now", format_time(now.as_secs()));
+    let today = today(now);
     let (about, what) = match error {
         E::ExpiredContext { not_after, .. } => {
             let end = format_time(not_after.as_secs());
@@ -120,6 +120,18 @@ fn explain(
             c.subject, c.serial, c.issuer
         ),
         None => format!("a certificate {what}"),
+    }
+}
+
+/// The time by the machine's clock, for a message. Before 2025 there was no Soil: a clock that says
+/// so was never set, as on a machine without one.
+fn today(now: UnixTime) -> String {
+    const FIRST: u64 = 1_735_689_600;
+    let time = format_time(now.as_secs());
+    if now.as_secs() < FIRST {
+        format!("the time is unknown (the clock says {time}): set it by a server (SOIL_NTP)")
+    } else {
+        format!("it is {time} now")
     }
 }
 

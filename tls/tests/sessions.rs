@@ -357,7 +357,10 @@ fn an_error_says_what_is_wrong_with_which_certificate() {
             .starts_with(&(issued("server", "02") + " isn't valid before 2020-01-01 00:00:00 UTC"))
     );
     assert!(
-        ours.detail.ends_with("; it is 1970-01-01 00:00:00 UTC now"),
+        ours.detail.ends_with(
+            "; the time is unknown (the clock says 1970-01-01 00:00:00 UTC): set it by a server \
+            (SOIL_NTP)"
+        ),
         "{}",
         ours.detail
     );

@@ -22,7 +22,7 @@ const TIMEOUT_NS: u64 = 5 * SECOND_NS;
 /// Minimum (RFC 4330, 10: at least 15 s) and maximum interval between two queries.
 const INTERVAL_MIN_NS: u64 = 16 * SECOND_NS;
 const INTERVAL_MAX_NS: u64 = 1024 * SECOND_NS;
-/// Retry interval while nothing can be sent.
+/// Retry interval while nothing can be sent, and nothing changes at the network.
 const NOT_YET_NS: u64 = SECOND_NS;
 /// Root delay and dispersion from which a server counts as unsynchronized (RFC 5905, `MAXDISP`), in
 /// seconds.
@@ -42,6 +42,8 @@ pub struct Sample {
 enum State {
     /// Until then.
     Idle(u64),
+    /// The network isn't up: until then, or the next poll, which its configuration leads to.
+    NotUp(u64),
     /// Its name is being looked up.
     Naming(LookupId),
     Asking {
@@ -89,7 +91,7 @@ impl Client {
         match self.state {
             _ if self.refused => {}
             State::Idle(at_ns) if at_ns > now_ns => {}
-            State::Idle(_) => self.start(stack, resolver, now_ns, &mut polled),
+            State::Idle(_) | State::NotUp(_) => self.start(stack, resolver, now_ns, &mut polled),
             State::Naming(lookup) => self.named(stack, resolver, lookup, now_ns, &mut polled),
             State::Asking { .. } => {}
         }
@@ -117,7 +119,7 @@ impl Client {
         }
         polled.next_ns = match self.state {
             _ if self.refused => None,
-            State::Idle(at_ns) => Some(at_ns),
+            State::Idle(at_ns) | State::NotUp(at_ns) => Some(at_ns),
             // The resolver's timeout covers it.
             State::Naming(_) => None,
             State::Asking { sent_ns, .. } => Some(sent_ns.saturating_add(TIMEOUT_NS)),
@@ -143,7 +145,7 @@ impl Client {
                 self.named(stack, resolver, lookup, now_ns, polled);
             }
             // Most likely there is no name server yet.
-            Err(_) => self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS)),
+            Err(_) => self.state = State::NotUp(now_ns.saturating_add(NOT_YET_NS)),
         }
     }
 
@@ -168,7 +170,8 @@ impl Client {
     }
 
     fn send_query(&mut self, stack: &mut Network, now_ns: u64, polled: &mut Polled) {
-        self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS));
+        let next_ns = now_ns.saturating_add(NOT_YET_NS);
+        self.state = State::Idle(next_ns);
         let Some(address) = self.addresses.pop() else {
             return;
         };
@@ -186,6 +189,7 @@ impl Client {
         if stack.udp_send_to(socket, &query, server).is_err() {
             // The handle is ours.
             let _ = stack.close(socket);
+            self.state = State::NotUp(next_ns);
             return;
         }
         polled.sent = true;
@@ -396,6 +400,33 @@ mod tests {
         assert!(samples[0].delay_ns < MS && samples[0].at_ns < MS);
         // The first query is delayed by neighbor resolution.
         assert!(queries[1] - queries[0] >= 1024 * SECOND - MS);
+    }
+
+    #[test]
+    fn a_query_leaves_as_soon_as_the_network_is_up() {
+        let mut world = pair();
+        world.run_now();
+        let mut client = Client::new("192.0.2.1", randomness(3));
+        let mut resolver = Resolver::new(randomness(4));
+        let mut poll = |world: &mut World| {
+            let now_ns = world.now_ns;
+            let (_, polled) = client.poll(&mut world.stacks[0], &mut resolver, now_ns);
+            (polled.sent, polled.next_ns.map(|next_ns| next_ns - now_ns))
+        };
+        assert_eq!(
+            poll(&mut world),
+            (true, Some(SECOND)),
+            "its name is an address"
+        );
+        world.step(10 * MS);
+        assert_eq!(poll(&mut world), (true, Some(SECOND)));
+        let gateway = "10.0.0.2".parse().expect("an address");
+        let any = "0.0.0.0".parse().expect("an address");
+        world.stacks[0]
+            .add_route((any, 0), net::InterfaceId::from_raw(0), Some(gateway))
+            .expect("room");
+        let (sent, next_ns) = poll(&mut world);
+        assert!(sent && next_ns > Some(SECOND), "{next_ns:?}");
     }
 
     #[test]
