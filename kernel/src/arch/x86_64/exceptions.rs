@@ -2,6 +2,7 @@
 //! Intel SDM volume 3, chapter 6.15; Linux's `arch/x86/kernel/traps.c`.
 
 use super::gates::Frame;
+use x86_64::registers::model_specific::Msr;
 
 /// Non-maskable interrupt.
 pub const NON_MASKABLE: u64 = 2;
@@ -32,9 +33,23 @@ const NAMES: [&str; 20] = [
     "",
     "x87 floating-point exception",
     "alignment check",
-    "machine check",
+    "machine check: the processor or the memory has failed",
     "SIMD floating-point exception",
 ];
+
+/// The status of the first bank of machine checks that has one (Intel SDM volume 3, 16.3.2); 0 for
+/// none.
+fn bank_status() -> u64 {
+    const CAPABILITIES: u32 = 0x179;
+    const FIRST_STATUS: u32 = 0x401;
+    const NEXT: usize = 4;
+    const VALID: u64 = 1 << 63;
+    // SAFETY: only processors with these registers have machine checks; reading them has no effect.
+    let read = |register| unsafe { Msr::new(register).read() };
+    let count = (read(CAPABILITIES) & 0xff) as usize;
+    let mut banks = (FIRST_STATUS..).step_by(NEXT).take(count).map(read);
+    banks.find(|status| status & VALID != 0).unwrap_or(0)
+}
 
 impl Frame {
     /// The name of the exception.
@@ -47,7 +62,11 @@ impl Frame {
 
     /// The processor's numbers for the exception, with their names.
     pub fn details(&self) -> [(&'static str, u64); 2] {
-        [("vector", self.vector), ("error", self.error)]
+        let detail = match self.vector {
+            MACHINE_CHECK => ("status", bank_status()),
+            _ => ("error", self.error),
+        };
+        [("vector", self.vector), detail]
     }
 
     /// The number of the signal that Linux sends a process with this exception.
