@@ -25,20 +25,7 @@ pub struct Machine {
 impl Machine {
     pub fn new(script: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let qemu = folder.path().join("qemu");
-        // A shell writes the file: children of other tests, between their fork and exec, would
-        // otherwise hold it open for writing, and exec fails then ("Text file busy").
-        let mut writer = Command::new("sh")
-            .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
-            .arg(&qemu)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("sh runs");
-        let text = format!("{SOCKETS}{script}");
-        let mut input = writer.stdin.take().expect("piped");
-        input.write_all(text.as_bytes()).expect("written");
-        drop(input);
-        assert!(writer.wait().expect("waited for").success());
+        write_script(&folder.path().join("qemu"), &format!("{SOCKETS}{script}"));
         fs::write(folder.path().join("main.exe"), image()).expect("written");
         Self { folder }
     }
@@ -68,6 +55,21 @@ impl Machine {
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(&self.command(arguments).output().expect("soil starts"))
     }
+}
+
+/// Writes a program. A shell does: children of other tests, between their fork and exec, would
+/// otherwise hold it open for writing, and exec fails then ("Text file busy").
+pub fn write_script(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let mut input = writer.stdin.take().expect("piped");
+    input.write_all(text.as_bytes()).expect("written");
+    drop(input);
+    assert!(writer.wait().expect("waited for").success());
 }
 
 /// The end of a run.

@@ -7,7 +7,7 @@ mod machine;
 mod streams;
 mod terminal;
 
-use machine::{Machine, Ran, signal};
+use machine::{Machine, Ran, signal, write_script};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -45,6 +45,31 @@ fn a_machine_that_ends_without_a_status_has_one_of_its_own() {
     assert!(
         ran.errors.contains("QEMU was killed by signal 6"),
         "{ran:?}"
+    );
+}
+
+#[test]
+fn a_passt_that_does_not_start_says_why_and_no_machine_runs() {
+    let machine = Machine::new("echo ran\necho SOIL-EXIT 0 >&8\n");
+    let folder = machine.path("programs");
+    fs::create_dir(&folder).expect("made");
+    write_script(
+        &folder.join("passt"),
+        "#!/bin/sh\necho 'Failed to bind any port' >&2\nexit 1\n",
+    );
+    let path = std::env::var("PATH").expect("a PATH");
+    let options = ["--net", "passt", "--forward", "8080:80"];
+    let mut command = machine.command(&options);
+    command.env("PATH", format!("{}:{path}", folder.display()));
+    let ran = Ran::of(&command.output().expect("soil starts"));
+    assert_eq!(
+        (ran.status, ran.output.as_str()),
+        (Some(125), ""),
+        "{ran:?}"
+    );
+    assert_eq!(
+        ran.errors,
+        "soil: passt: did not start: Failed to bind any port\n"
     );
 }
 
