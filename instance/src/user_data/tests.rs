@@ -270,7 +270,12 @@ const KEYS: &str = "allow_public_ssh_keys ansible apk_repos apt apt_pipelining b
     reporting resize_rootfs resolv_conf rh_subscription rpi rsyslog runcmd salt_minion snap \
     spacewalk ssh ssh_authorized_keys ssh_deletekeys ssh_genkeytypes ssh_import_id ssh_keys \
     ssh_publish_hostkeys ssh_pwauth ssh_quiet_keygen swap system_info timezone ubuntu_pro updates \
-    user users vendor_data wireguard write_files yum_repo_dir yum_repos zypper";
+    user users vendor_data wireguard write_files yum_repo_dir yum_repos zypper \
+    apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall ca-certs \
+    cloud_config_modules cloud_final_modules cloud_init_modules disable_root_opts grub-dpkg \
+    launch-index locale_configfile mount_default_fields package_reboot_if_required \
+    prefer_fqdn_over_hostname ssh_fp_console_blacklist ssh_key_console_blacklist \
+    ubuntu_advantage";
 
 #[test]
 fn each_key_of_the_schema_is_named() {
