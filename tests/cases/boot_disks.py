@@ -153,6 +153,21 @@ for each in EVERY:
     on(*each)
 
 
+@test(limit=240)
+def disks_start_without_random_numbers(context):
+    """On processors without RDRAND, in machines without virtio-rng: the seed is the jitter of the
+    counter, which one line says with the remedy."""
+    disk = made(context, program="tests/programs/random_numbers.exe")
+    for kind, cpu in itertools.product(("seabios", "ovmf"), ("kvm64", "qemu64", "Nehalem")):
+        child = boot(context, disk, kind, "-cpu", cpu)
+        child.wait_line("soil: status 0")
+        child.finish()
+        text = clean(child.text)
+        assert text.count("random numbers come from the jitter") == 1, f"{kind}, {cpu}:\n{text}"
+        assert "-device virtio-rng-pci" in text, f"{kind}, {cpu}:\n{text}"
+        assert "self_init differs: true" in text, f"{kind}, {cpu}:\n{text}"
+
+
 @test(limit=120)
 def names_a_missing_driver(context):
     """A disk at an IDE or SATA controller boots, and a program that needs its data names the

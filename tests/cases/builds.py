@@ -4,9 +4,10 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import tempfile
 
-from harness.context import ROOT, executable
+from harness.context import ARCH, ROOT, Skip, executable
 from harness.runner import test
 
 EXAMPLES = ("hello", "echo", "website")
@@ -112,3 +113,35 @@ def no_image_says_where_it_was_built(_):
             found = re.search(rb"(?<![\w.-])" + re.escape(folder.encode()) + rb"(?![\w.-])", data)
             at = found.start() if found else 0
             assert not found, f"{example}: {data[max(0, at - 40) : at + 80]}"
+
+
+def functions(path):
+    """The instructions of each function of an image, by its name."""
+    listing = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path], check=True, capture_output=True, text=True
+    ).stdout
+    found = {}
+    for line in listing.splitlines():
+        if match := re.fullmatch(r"[0-9a-f]+ <(.*)>:", line):
+            found[match[1]] = lines = []
+        elif "\t" in line:
+            lines.append(line.split("\t", 1)[1])
+    return found
+
+
+@test(limit=60)
+def translations_are_flushed_after_the_change(context):
+    """Where an x86-64 image takes pages away, no `invlpg` precedes the change of an entry: the
+    processor may read an entry at any time before."""
+    if ARCH:
+        raise Skip("arm64 has another instruction")
+    checked = 0
+    for name, lines in functions(executable("examples/hello/main.exe", "microvm")).items():
+        changes = [
+            at for at, line in enumerate(lines) if "call" in line and "tables7replace" in line
+        ]
+        flushes = [at for at, line in enumerate(lines) if line.startswith("invlpg")]
+        if changes and flushes:
+            checked += 1
+            assert max(changes) < min(flushes), f"{name}: invlpg before the entry's change"
+    assert checked, "no function of the image does both"

@@ -39,13 +39,13 @@ class Bare:
 
     def __init__(
         self, context, program, machine, *words, devices=(), append="", serial="stdio",
-        attached=None, name="bare",
+        attached=None, name="bare", cpu=CPU,
     ):  # fmt: skip
         self.context = context
         path = context.path(f"{name}-{machine.split(',')[0]}.qmp")
         arguments = " -- " + " ".join(words) if words else ""
         self.child = context.child(
-            [QEMU, "-M", f"{machine},accel=tcg", "-cpu", CPU, "-m", "64M"]
+            [QEMU, "-M", f"{machine},accel=tcg", "-cpu", cpu, "-m", "64M"]
             + ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
             + ["-S", "-serial", serial, "-qmp", f"unix:{path},server=on,wait=off", *devices]
             + ["-kernel", kernel(context, program, machine), "-append", append + arguments],
@@ -203,3 +203,31 @@ def the_last_line_is_the_status(context):
         assert (status, text) == (3 << 1 | 1, shown), f"{machine}: {status}, {text!r}"
         status, text = outcome(context.soil("exit_status", machine, "3"), context)
         assert (status, text) == (3, shown), f"{machine}: {status}, {text!r}"
+
+
+@test(limit=120)
+def a_machine_check_is_reported(context):
+    """An error of the hardware, which QEMU's monitor injects, ends the image with a report."""
+    for machine in MACHINES:
+        bare = Bare(context, WAITS, machine, name="check")
+        bare.child.wait_line("ready")
+        # Valid, uncorrected, enabled, with a corrupt context.
+        answer = bare.human("mce 0 1 0xb200000000000005 4 0 0")
+        assert not answer, answer
+        _, text, _ = bare.ends()
+        report = "soil: crash: machine check: the processor or the memory has failed "
+        assert f"{report}(vector 18, status 0xb200000000000005)" in text, f"{machine}:\n{text}"
+        assert text.endswith("soil: status 139\n"), f"{machine}:\n{text}"
+
+
+@test(limit=120)
+def random_numbers_without_a_source(context):
+    """A processor without RDRAND in a machine without virtio-rng: its counter's jitter, which one
+    line says, with the remedy."""
+    for machine, cpu in (("microvm", "kvm64"), ("q35", "qemu64"), ("pc", "Nehalem")):
+        program = "tests/programs/random_numbers.exe"
+        _, text, _ = Bare(context, program, machine, name="random", cpu=cpu).ends()
+        assert text.count("random numbers come from the jitter") == 1, f"{cpu}:\n{text}"
+        assert "-device virtio-rng-pci" in text, f"{cpu}:\n{text}"
+        assert "self_init differs: true\n" in text, f"{cpu}:\n{text}"
+        assert text.endswith("soil: status 0\n"), f"{cpu}:\n{text}"

@@ -446,3 +446,21 @@ def bad_numbers(context):
         program = executable(PROGRAM, FORM)
         done = context.run(SOIL, "run", program, f"--cpus={number}", check=False)
         assert done.returncode == 2 and "1 to 64 processors" in done.stderr, done
+
+
+@test(limit=240)
+def times_of_processors_that_nobody_promises(context):
+    """A q35 that hides its hypervisor: counters of an invariant rate are compared while the
+    processors start, and others make the time the latest that any has seen. Time goes on for all
+    threads in both."""
+    if PROCESSOR != "x86_64":
+        raise Skip("the counters of arm64 are one")
+    said = "the processors' counters may run at different rates: the time is the latest"
+    for word, expected in (("-invtsc", 1), ("+invtsc", 0)):
+        cpu = f"max,-hypervisor,{word}"
+        options = ["--qemu-arg", "-cpu", "--qemu-arg", cpu]
+        status, text = run(context, "q35", 2, "16", "clocks", program=TOGETHER, options=options)
+        if expected == 0 and "doesn't support requested feature" in text:
+            continue
+        assert status == 0 and "clocks: as expected\n" in text, f"{cpu}:\n{text}"
+        assert text.count(said) == expected, f"{cpu}:\n{text}"
