@@ -331,8 +331,14 @@ impl<'a> HostErrors<'a> {
         } else {
             "check the host's disk"
         };
+        // By `--device-option blk:werror=…` QEMU does something else.
+        let outcome = match data["action"].as_str() {
+            Some("stop") => "the machine is stopped",
+            Some("ignore") => "the program doesn't learn of it",
+            _ => "the program gets an error",
+        };
         Some(format!(
-            "disk {}: a {operation} of {file} failed: {reason}; the program gets an error: {remedy}",
+            "disk {}: a {operation} of {file} failed: {reason}; {outcome}: {remedy}",
             disk.name
         ))
     }
