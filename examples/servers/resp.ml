@@ -8,6 +8,7 @@ exception Malformed of string
 (* What a stranger can make a server hold for a request. *)
 let most_words = 1 lsl 14
 let most_bytes = 1 lsl 20
+let word_bytes = 64 (* what a word takes beside its text *)
 
 let length r what ~least ~most =
   match R.Text.int r with
@@ -19,6 +20,7 @@ let rec words r n room =
   else if R.char r <> '$' then raise (Malformed "expected '$'")
   else
     let length = length r "bulk" ~least:0 ~most:room in
+    Soil.Budget.hold (length + word_bytes);
     let word = R.take r length in
     if not (R.Text.string r "\r\n") then raise (Malformed "expected the end of a bulk string");
     word :: words r (n - 1) (room - length)
@@ -68,7 +70,10 @@ let serve answer connection =
   W.tie w r;
   (try
      while not (R.at_end r) do
-       match request r with [] -> () | name :: words -> answer w name words
+       (match Soil.Budget.receive (fun () -> request r) with
+       | [] -> ()
+       | name :: words -> answer w name words);
+       Soil.Budget.give_back max_int
      done
    with
   | End_of_file | Exit -> ()

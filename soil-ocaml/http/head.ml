@@ -3,7 +3,14 @@ module H = Cohttp.Header
 exception Refused of Cohttp.Code.status_code
 
 type framing = Length of int | Chunked | To_end
-type request = { request : Cohttp.Request.t; framing : framing; persistent : bool; expects : bool }
+
+type request = {
+  request : Cohttp.Request.t;
+  framing : framing;
+  persistent : bool;
+  expects : bool;
+  size : int;
+}
 
 type response = {
   status : int;
@@ -31,6 +38,7 @@ type cursor = {
   limits : Limits.t;
   waits : bool;
   mutable at : int;  (** Buffered bytes before the next line. *)
+  mutable count : int;  (** Of the fields before it. *)
   mutable left : int;  (** Of the limit of bytes; a line counts with its end. *)
 }
 
@@ -74,13 +82,13 @@ let unfolded before more =
 let fold_fields c add headers =
   let close headers = function Some field -> add headers field | None -> headers in
   (* A folded line counts as a field. *)
-  let rec go headers last count =
+  let rec go headers last =
     match line c `Request_header_fields_too_large with
     | 0 ->
         skip_line c 0;
         close headers last
     | n ->
-        if count = c.limits.fields then refuse `Request_header_fields_too_large;
+        if c.count = c.limits.fields then refuse `Request_header_fields_too_large;
         let headers, field =
           match last with
           | Some (name, before) when c.rules = Lenient && is_space (Input.get c.input c.at) ->
@@ -88,21 +96,25 @@ let fold_fields c add headers =
           | _ -> (close headers last, field c n)
         in
         skip_line c n;
-        go headers (Some field) (count + 1)
+        c.count <- c.count + 1;
+        go headers (Some field)
   in
-  go headers None 0
+  go headers None
 
 let add_field headers (name, value) = H.add headers name value
 
+(* What a field takes beside its text. *)
+let field_bytes = 80
+
 let parse input (limits : Limits.t) rules first_line =
-  let cursor waits = { input; rules; limits; waits; at = 0; left = limits.head_bytes } in
+  let cursor waits = { input; rules; limits; waits; at = 0; count = 0; left = limits.head_bytes } in
   let here () =
     let c = cursor false in
     let first = first_line c in
     let headers = fold_fields c add_field (H.init ()) in
     Input.skip input c.at;
     Input.trim input;
-    (first, headers)
+    (first, headers, c.at + (field_bytes * c.count))
   in
   match here () with
   | parsed -> parsed
@@ -114,7 +126,11 @@ let parse input (limits : Limits.t) rules first_line =
 
 (* Whatever ends the head, it is the peer's mistake. *)
 let well_formed f = try f () with Input.Malformed | End_of_file -> bad ()
-let fields input limits = well_formed (fun () -> snd (parse input limits Strict ignore))
+
+let fields input limits =
+  well_formed (fun () ->
+      let (), headers, _ = parse input limits Strict ignore in
+      headers)
 
 (* 18 digits always fit; what is longer is too large in any case. *)
 let length_of_string s =
@@ -212,7 +228,7 @@ let host headers version =
 
 let request input (limits : Limits.t) : request =
   well_formed @@ fun () ->
-  let (meth, target, version), headers = parse input limits Strict request_line in
+  let (meth, target, version), headers, size = parse input limits Strict request_line in
   host headers version;
   let resource, headers =
     match (meth, target) with
@@ -237,7 +253,7 @@ let request input (limits : Limits.t) : request =
     | Chunked | To_end -> Cohttp.Transfer.Chunked
   in
   let request = Message.request (meth, resource, version) headers encoding in
-  { request; framing; persistent = is_persistent headers version; expects }
+  { request; framing; persistent = is_persistent headers version; expects; size }
 
 (* Responses *)
 
@@ -254,7 +270,7 @@ let status_line c =
 
 let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
-  let (version, status), headers = parse input limits Lenient status_line in
+  let (version, status), headers, _ = parse input limits Lenient status_line in
   let framing =
     if meth = `HEAD || status < 200 || status = 204 || status = 304 then Length 0
     else framing headers ~version ~otherwise:To_end

@@ -15,6 +15,7 @@ type request = {
   framing : framing;
   persistent : bool;  (** The client keeps the connection open. *)
   expects : bool;  (** It expects [100 Continue] before the body. *)
+  size : int;  (** About the bytes of memory that the head takes. *)
 }
 
 val request : Input.t -> Limits.t -> request

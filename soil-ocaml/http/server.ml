@@ -124,7 +124,9 @@ let upgrade ?(headers = H.init ()) protocol f =
   let run ~at_stop:_ flow = f flow in
   make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade run)
 
-let unavailable () = status ~headers:(H.init_with "retry-after" "1") `Service_unavailable
+let unavailable () =
+  let headers = H.of_list [ ("retry-after", "1"); ("connection", "close") ] in
+  status ~headers `Service_unavailable
 
 (* Sending *)
 
@@ -307,14 +309,6 @@ let turn_away conn =
       ignore (Soil.Task.timeout_opt turn_away_seconds (fun () -> refuse_with conn (unavailable ())))
     with e when is_failure conn e -> ()
 
-(* What a parsed head takes: its text, and for each field the blocks around it. *)
-let field_bytes = 80
-
-let count_head conn (head : Cohttp.Request.t) =
-  let field n (name, value) = n + String.length name + String.length value + field_bytes in
-  Budget.grow conn.budget
-    (List.fold_left field (String.length head.resource) (H.to_list head.headers))
-
 (* [true] as soon as there is the first byte of a request. *)
 let is_asked conn =
   Input.buffered conn.input > 0
@@ -334,7 +328,7 @@ let rec requests conn handler =
     match
       let head = Head.request conn.input conn.server.limits in
       Budget.finished conn.budget;
-      count_head conn head.request;
+      Budget.grow conn.budget head.size;
       head
     with
     | head -> (
@@ -469,7 +463,8 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
     | None -> one connection endpoint (connection :> D.flow)
     | Some secure -> (
         let seconds = server.limits.head_seconds in
-        match Soil.Task.timeout_opt seconds (fun () -> secure connection) with
+        let secure () = Budget.receive (fun () -> secure connection) in
+        match Soil.Task.timeout_opt seconds secure with
         | Some d -> D.with_close d (fun d -> one connection endpoint (d :> D.flow))
         | None ->
             let detail = Printf.sprintf "not within %g s" seconds in

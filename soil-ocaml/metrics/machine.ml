@@ -24,7 +24,7 @@ let machine () =
     count Gauge "process_open_fds" "Open descriptors of Soil." (counter "descriptors");
     count Gauge "soil_memory_limit_bytes" "Memory of the machine, or the limit of the process."
       memory.total;
-    count Gauge "soil_memory_free_bytes" "Memory not in use." memory.free;
+    count Gauge "soil_memory_free_bytes" "Memory not in use, nor promised." memory.free;
     count Gauge "soil_memory_peak_bytes" "The most memory in use so far." memory.high_water;
     count Gauge "soil_processors" "Processors." (Soil.Machine.cpus ());
   ]

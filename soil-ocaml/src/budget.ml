@@ -10,6 +10,7 @@ type state = Open | Evicted | Over
 
 type t = {
   mutable bytes : int;
+  mutable by_hold : int;  (** Of them, by {!hold}. *)
   mutable state : state;
   mutable waits : bool;
   mutable since : int;
@@ -76,12 +77,19 @@ let is_known = Soil_raw.on_vm () = 1
    collection takes at once: the minor heap of 2 MiB moves into pools by size. *)
 let floor_of total = min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20)
 
+(* The machine is asked after each so many bytes only, while there is enough. *)
+let check_each = 65536
+let unchecked = ref check_each
+
 let leaves bytes =
-  (not is_known)
+  unchecked := !unchecked + bytes;
+  (not is_known) || !unchecked < check_each
   ||
   (read ();
    let total = Soil_raw.machine_memory record Total in
-   Soil_raw.machine_memory record Free - bytes >= floor_of total)
+   let enough = Soil_raw.machine_memory record Free - bytes >= floor_of total in
+   if enough then unchecked := 0;
+   enough)
 
 (* Phases *)
 
@@ -194,14 +202,30 @@ let shrink t n =
     if !waiting > 0 then ignore (Scheduler.wake_first room))
 
 let bytes t = t.bytes
-let shrink_to t n = shrink t (t.bytes - n)
+
+let shrink_to t n =
+  t.by_hold <- 0;
+  shrink t (t.bytes - n)
 
 (* Tasks *)
 
 let here : t Task_local.t = Task_local.create ()
 let current () = if Owner.is_other () then None else Task_local.get here
-let hold n = match current () with Some t -> grow t n | None -> ()
-let give_back n = match current () with Some t -> shrink t n | None -> ()
+
+let hold n =
+  match current () with
+  | Some t when n > 0 ->
+      grow t n;
+      t.by_hold <- t.by_hold + n
+  | Some _ | None -> ()
+
+let give_back n =
+  match current () with
+  | Some t ->
+      let n = max 0 (min n t.by_hold) in
+      t.by_hold <- t.by_hold - n;
+      shrink t n
+  | None -> ()
 
 let receive f =
   match current () with
@@ -213,7 +237,15 @@ let receive f =
 
 let create () =
   incr peers;
-  { bytes = 0; state = Open; waits = false; since = 0; entry = no_entry; context = Fiber.nil }
+  {
+    bytes = 0;
+    by_hold = 0;
+    state = Open;
+    waits = false;
+    since = 0;
+    entry = no_entry;
+    context = Fiber.nil;
+  }
 
 let release t =
   if t.state <> Over then (

@@ -26,7 +26,8 @@ val hold : int -> unit
     without a peer it does nothing. *)
 
 val give_back : int -> unit
-(** [give_back n] gives back [n] bytes, or all if there are fewer. *)
+(** [give_back n] gives back [n] of the bytes that {!hold} has counted, or all if there are fewer.
+*)
 
 val receive : (unit -> 'a) -> 'a
 (** [receive f] is [f ()], which receives a message of which something has come already. While it
@@ -89,7 +90,8 @@ val bytes : t -> int
 (** [bytes t] is the number counted. *)
 
 val shrink_to : t -> int -> unit
-(** [shrink_to t n] is [shrink t (bytes t - n)]. *)
+(** [shrink_to t n] is [shrink t (bytes t - n)], and what {!hold} has counted isn't given back any
+    more. *)
 
 val awaiting : t -> (unit -> 'a) -> 'a
 (** [awaiting t f] is [f ()], a wait for the peer, which may be closed meanwhile. The first call of

@@ -4,6 +4,8 @@ type memory = {
   total : int;  (** The machine's memory, or the limit of the process. *)
   in_use : int;  (** Memory of the program, kernel tables and buffers. *)
   free : int;
+      (** Memory that isn't in use, and that an image has promised to nothing: no mapping of the
+          program, and no connection. *)
   high_water : int;  (** The largest [in_use] so far. *)
 }
 (** The type for the use of memory, in bytes. *)

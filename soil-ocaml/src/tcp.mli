@@ -60,7 +60,8 @@ val serve :
 (** [serve l handler] accepts connections until [l] is closed and runs [handler c] for each in its
     own task; [c] is closed at its end. It returns after all connections have ended.
 
-    - At most [max_connections] (default: 4096) are served at once; others wait in the backlog.
+    - At most [max_connections] (default: 4096) are served at once, and as many as there is memory
+      for ({!Budget}); others wait in the backlog.
     - An exception [e] of [handler] ends that connection only, after [on_error c e] (default: it is
       printed with its backtrace on standard error, by the printers registered with [Printexc] if
       the program has that; a TLS session's refusal of its peer is logged instead, in one line at
@@ -69,6 +70,8 @@ val serve :
       the same errors from another descriptor, or from a {!Task.timeout}, are.
       [Printexc.get_raw_backtrace ()] at the beginning of [on_error] is the backtrace of [e]. An
       exception of [on_error] ends [serve], which raises it.
+    - Exhausted memory ends no more than a connection, also where [on_error] raises [Out_of_memory]:
+      all garbage is collected, at most once a second.
     - When [serve] is cancelled it stops accepting, gives running connections [grace] seconds
       (default: 5) to end, cancels the rest, and raises {!Task.Cancelled}.
 

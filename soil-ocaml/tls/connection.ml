@@ -198,7 +198,15 @@ let close t =
     t.session <- closed);
   t.close_below ()
 
+(* What a session takes while nothing is buffered: its state, and the record that it decodes. *)
+let session_bytes = 16384
+
+(* A client's memory is counted until its connection ends. *)
+let count_session () =
+  Option.iter (fun peer -> Soil.Budget.grow peer session_bytes) (Soil.Budget.current ())
+
 let start (config : Settings.config) ~host d =
+  if host = None then count_session ();
   let session =
     match host with
     | Some host -> Raw.tls_connect config.number host

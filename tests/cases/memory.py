@@ -1,5 +1,7 @@
-"""A program that has exhausted its memory continues, while peers fill every queue."""
+"""A program that has exhausted its memory continues, while peers fill every queue; and peers can't
+exhaust it by what they make a program hold."""
 
+import base64
 import resource
 import select
 import socket
@@ -117,3 +119,162 @@ for machine in MACHINES:
         for word in ("Fatal", "panic", "allocation of"):
             child.drain(0.05)
             assert word not in child.text, child.text
+
+
+HELD = "tests/programs/http/held.exe"
+WEB, RESP, DNS = 8000, 6379, 5353
+HOST = b"Host: a\r\n"
+FIELDS = b"".join(b"X-%d: " % n + b"b" * 150 + b"\r\n" for n in range(96))
+KEY = base64.b64encode(bytes(16))
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY + b"\r\n\r\n"
+)
+FRAME = struct.pack("!BBQ", 0x82, 0xFF, 1 << 20) + b"abcd" + b"x" * 1_048_000
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+PARTS = b"Content-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\n'
+
+
+def post(path, length, fields=b"", body=b""):
+    head = b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n" % (path, length)
+    return head + HOST + fields + b"\r\n" + body
+
+
+# Ways to make a program hold memory: the port, what each connection sends, and whether it reads
+# answers. Nothing of it breaks a limit of one connection.
+WAYS = {
+    "heads": (WEB, b"GET /x HTTP/1.1\r\n" + HOST + FIELDS, True),
+    "posts": (WEB, post(b"/up", 1_000_000, FIELDS), True),
+    "uploads": (WEB, post(b"/up", 1 << 20, body=b"x" * 1_048_000), True),
+    "chunks": (
+        WEB,
+        b"POST /up HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+        b"ffff0\r\n" + b"x" * 1_048_000,
+        True,
+    ),
+    "whole-uploads": (WEB, post(b"/up", 1 << 20, body=b"x" * (1 << 20)), True),
+    "frames": (WEB, UPGRADE + FRAME, True),
+    "responses": (WEB, b"GET /big HTTP/1.1\r\n" + HOST + b"\r\n", False),
+    "texts": (WEB, b"GET /text HTTP/1.1\r\n" + HOST + b"\r\n", False),
+    "pipelined": (WEB, (b"GET /text HTTP/1.1\r\n" + HOST + b"\r\n") * 500, False),
+    "forms": (WEB, post(b"/form", 1 << 20, FORM, b"a=" + b"x" * 1_048_000), True),
+    "parts": (
+        WEB,
+        post(
+            b"/form",
+            1 << 20,
+            PARTS,
+            b"\r\n".join(PART % n + b"x" * 60_000 for n in range(17)),
+        ),
+        True,
+    ),
+    "values": (
+        RESP,
+        b"*3\r\n$3\r\nSET\r\n$300000\r\n" + b"x" * 300_000 + b"\r\n"
+        b"$1048576\r\n" + b"x" * 1_048_000,
+        True,
+    ),
+    "messages": (DNS, b"\xff\xff" + b"x" * 65_000, True),
+    "idle": (WEB, b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n", True),
+}
+
+
+def attack(tap, port, text, reads, number):
+    """That many connections, each of which has sent as much of `text` as the program takes."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    poll = select.poll()
+    peers, sent = {}, {}
+
+    def give(seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for file, event in poll.poll(20):
+                peer = peers[file]
+                try:
+                    if event & select.POLLOUT:
+                        sent[file] += peer.send(text[sent[file] : sent[file] + 65536])
+                    if event & select.POLLIN and not peer.recv(65536):
+                        event = select.POLLHUP
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    event = select.POLLHUP
+                if event & (select.POLLERR | select.POLLHUP):
+                    poll.unregister(file)
+                elif sent[file] == len(text):
+                    poll.modify(file, select.POLLIN if reads else 0)
+
+    for count in range(number):
+        peer = socket.socket()
+        if not reads:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.setblocking(False)
+        peer.connect_ex((tap.guest, port))
+        peers[peer.fileno()], sent[peer.fileno()] = peer, 0
+        poll.register(peer, select.POLLOUT | (select.POLLIN if reads else 0))
+        if count % 50 == 49:
+            give(0.1)
+    give(3)
+    return list(peers.values())
+
+
+def honest(tap):
+    """An honest client is answered, at once or when it tries again; returns the number of tries."""
+    tries = 0
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        tries += 1
+        try:
+            with socket.create_connection((tap.guest, WEB), timeout=10) as peer:
+                peer.sendall(b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+                answer = b""
+                while piece := peer.recv(4096):
+                    answer += piece
+            if answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nhere\n"):
+                return tries
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"an honest client wasn't answered, after {tries} tries")
+
+
+def held(context, form, way, megabytes, number):
+    tap = context.tap()
+    child = context.soil(HELD, form, tap=tap, options=["--mem", f"{megabytes}M"])
+    child.wait_line("ready")
+    honest(tap)
+    peers = attack(tap, *WAYS[way], number)
+    tries = [honest(tap) for _ in range(3)]
+    for peer in peers:
+        peer.close()
+    tries.append(honest(tap))
+    # All memory is there again: what one request may take at most is answered.
+    with socket.create_connection((tap.guest, WEB), timeout=PATIENCE) as peer:
+        body = b"x" * 500_000
+        peer.sendall(post(b"/up", len(body), b"Connection: close\r\n", body))
+        answer = b""
+        while piece := peer.recv(4096):
+            answer += piece
+    assert answer.endswith(b"\r\n\r\n500000\n"), answer
+    child.drain(0.05)
+    for word in ("Fatal", "panic", "allocation"):
+        assert word not in child.text, child.text
+    context.bound("tries of honest clients", max(tries), 3)
+
+
+def numbers(way, megabytes):
+    """Connections of a way: several times what the machine has memory for."""
+    size = max(len(WAYS[way][1]), 20_000)
+    return min(2000, 100 + 2 * megabytes * (1 << 20) // size)
+
+
+for way in WAYS:
+    for megabytes in (32, 64, 256):
+        short = megabytes == 64 and way in ("heads", "posts", "uploads")
+
+        @test(name=f"held-{way}-{megabytes}", limit=240, long=not short)
+        def what_peers_make_a_program_hold(context, way=way, megabytes=megabytes):
+            """A machine with many connections, none of which breaks a limit, continues, answers an
+            honest client meanwhile, and has its memory again afterwards."""
+            held(context, MACHINES[0], way, megabytes, numbers(way, megabytes))

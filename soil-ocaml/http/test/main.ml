@@ -14,6 +14,7 @@ let () =
       ("router", Test_router.tests);
       ("forwarded", Test_forwarded.tests);
       ("limits of rates", Test_limit.tests);
+      ("budget", Test_budget.tests);
       ("cookies", Test_cookie.tests);
       ("forms", Test_form.tests);
     ]

@@ -207,13 +207,20 @@ let yields () =
 
 (* Fields count until the response was sent. *)
 let budget () =
-  let form n = String.concat "&" (List.init n (fun i -> Printf.sprintf "f%d=%s" i (String.make 60_000 'x'))) in
+  let form n =
+    String.concat "&" (List.init n (fun i -> Printf.sprintf "f%d=%s" i (String.make 60_000 'x')))
+  in
   let parts n =
-    String.concat "" (List.init n (fun i -> field (string_of_int i) (String.make 60_000 'x'))) ^ "--b--"
+    String.concat "" (List.init n (fun i -> field (string_of_int i) (String.make 60_000 'x')))
+    ^ "--b--"
   in
   let ask what n content_type body =
     with_budget 900_000 (fun () ->
-        let text = answers (fun r -> Server.string (string_of_int (List.length (F.read r)))) [ post content_type body ] in
+        let text =
+          answers
+            (fun r -> Server.string (string_of_int (List.length (F.read r))))
+            [ post content_type body ]
+        in
         string what n (status text))
   in
   ask "few" "200" urlencoded (form 2);

@@ -590,7 +590,10 @@ let budget () =
   in
   let serve _ = Some (fun d -> Server.connection d handler) in
   with_backends serve [ "http://a" ] @@ fun proxy ->
-  let post n = Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" n (String.make n 'x') in
+  let post n =
+    Printf.sprintf "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" n
+      (String.make n 'x')
+  in
   let ask n request = with_budget n (fun () -> asked proxy request) in
   string "a body" "200" (status (ask 60_000 (post 100)));
   string "its beginning" "503" (status (ask 30_000 (post 16_000)));

@@ -222,7 +222,9 @@ let read ?max ?max_depth ?max_values decode request =
     Error (problem `Unsupported_media_type "the body's type isn't application/json")
   else
     let text = Server.body_string ?max request in
-    let json = parse_with ~yield:Soil.Task.yield ~hold:Soil.Budget.hold ?max_depth ?max_values text in
+    let json =
+      parse_with ~yield:Soil.Task.yield ~hold:Soil.Budget.hold ?max_depth ?max_values text
+    in
     match Result.bind json (decoded decode) with
     | Ok v -> Ok v
     | Error reason -> Error (problem `Bad_request reason)

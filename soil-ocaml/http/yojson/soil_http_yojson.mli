@@ -26,9 +26,9 @@ val handle :
     - 400 with its text if [decode] raises {!Invalid}, or [Yojson.Safe.Util]'s [Type_error] or
       [Undefined].
 
-    Waits; other tasks run after each 4 KiB of the text. The values count in {!Soil.Budget} until the
-    response was sent; without room there the client gets 503. Raises as {!Soil_http.Server.body_string},
-    with the same [max]. *)
+    Waits; other tasks run after each 4 KiB of the text. The values count in {!Soil.Budget} until
+    the response was sent; without room there the client gets 503. Raises as
+    {!Soil_http.Server.body_string}, with the same [max]. *)
 
 val read :
   ?max:int ->

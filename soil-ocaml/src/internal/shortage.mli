@@ -9,8 +9,9 @@ val recover : exn -> bool
     that code. If so, it calls {!collect}. *)
 
 val collect : unit -> bool
-(** [collect ()] collects all garbage, and compacts the heap if it did so ten seconds ago or less;
-    [false], and nothing, if that was less than a second ago. *)
+(** [collect ()] collects all garbage, and compacts the heap if it has collected in the last ten
+    seconds, but not compacted; [false], and nothing, for a second after its end, or four times as
+    long as it took. *)
 
 val collections : unit -> int
 (** [collections ()] is how often {!collect} has collected. *)
