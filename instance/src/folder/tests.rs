@@ -235,3 +235,54 @@ fn labels_are_those_of_libblkid() {
     }
     eprintln!("{count} images");
 }
+
+/// A config drive on FAT, as providers with VMware's and Hyper-V's machines make them.
+#[test]
+fn a_config_drive_on_fat() {
+    let Some(mkfs) = tool("mkfs.fat") else { return };
+    let folder = std::env::temp_dir().join(format!("soil-drive-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let folder = Images(folder);
+    let image = folder.0.join("drive.img");
+    run(
+        &mkfs,
+        &["-n", "config-2", "-C", image.to_str().unwrap(), "2000"],
+    );
+    let drive = |more: &str, vendor: &str| {
+        let disk = Disk::new(std::fs::read(&image).unwrap(), 512);
+        let mut volume =
+            fs::fat::mount(Box::new(disk.clone()), fs::VolumeOptions::default()).unwrap();
+        volume.mkdir("openstack").unwrap();
+        volume.mkdir("openstack/latest").unwrap();
+        let metadata = format!("{{\"uuid\": \"i-1\", \"hostname\": \"web-1\"{more}}}");
+        for (name, contents) in [
+            ("meta_data.json", &*metadata),
+            ("user_data", "#cloud-config\nsoil: {arguments: [a]}\n"),
+            ("vendor_data.json", vendor),
+        ] {
+            let flags = fs::OpenFlags::WRITE | fs::OpenFlags::CREATE;
+            let file = volume
+                .open(&format!("openstack/latest/{name}"), flags)
+                .unwrap();
+            volume.write_at(file, 0, contents.as_bytes()).unwrap();
+            volume.close(file).unwrap();
+        }
+        volume.sync().unwrap();
+        let found = crate::disk::read(&mut || Box::new(disk.clone()) as Box<dyn Block + Send>);
+        let instance = found.unwrap().unwrap();
+        assert_eq!((&*instance.id, &*instance.host_name), ("i-1", "web-1"));
+        assert_eq!(instance.program.arguments, ["a"]);
+        instance.ignored
+    };
+    assert_eq!(drive("", "{}\n"), [""; 0]);
+    assert_eq!(drive(", \"random_seed\": \"x\"", ""), [""; 0]);
+    let files = ", \"files\": [{\"path\": \"/a\"}], \"network_config\": {\"content_path\": \"/b\"}";
+    assert_eq!(
+        drive(files, "{\"cloud-init\": \"#cloud-config\"}"),
+        [
+            "files of meta_data.json",
+            "network_config of meta_data.json",
+            "the file vendor_data.json",
+        ]
+    );
+}
