@@ -6,8 +6,8 @@
 #   bookworm-ocaml, bookworm-rust    with the packages of Debian 12, which are too old; bookworm-user-ocaml, bookworm-user-rust: in /usr/local
 #   bookworm-trixie-500, -100        with a source of Debian 13 at this priority
 # Without targets: `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the
-# added certificate authorities are this machine's. The folder (below SOIL_BARE, some 5 GB) stays
-# for the next time.
+# added certificate authorities are this machine's. The folder (below SOIL_BARE, by default in root's
+# ~/.cache/soil, some 5 GB) stays for the next time.
 set -eu
 cd "$(dirname "$0")/../.."
 machine=${1:-}
@@ -23,8 +23,27 @@ bookworm | trixie | forky) shift ;;
   exit 2
   ;;
 esac
+folder=${SOIL_BARE:-${XDG_CACHE_HOME:-$HOME/.cache}/soil/bare}
+# Root writes there, so nobody else may be able to put links in it: all folders on the way belong to
+# root, and others can write to none, unless it is sticky and not the last.
+foreign() {
+  place=$1 others='-perm /022'
+  [ "$(cd -P "$place" && pwd)" = "$place" ] || { echo "$place: a link on the way"; return; }
+  while :; do
+    find "$place" -maxdepth 0 \( ! -user 0 -o $others \) -print
+    [ "$place" != / ] || return 0
+    place=$(dirname "$place") others='-perm /022 ! -perm -1000'
+  done
+}
+existing=$folder
+while [ ! -e "$existing" ] && [ ! -h "$existing" ]; do existing=$(dirname "$existing"); done
+[ "$existing" = "$folder" ] || [ -k "$existing" ] || found=$(foreign "$existing")
+if [ -z "${found:-}" ]; then
+  (umask 077 && mkdir -p "$folder")
+  found=$(foreign "$folder")
+fi
+[ -z "$found" ] || { echo "bare: $folder: others than root may write here: $found; give a path without links in SOIL_BARE, such as /root/soil-bare" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "bare: run  apt-get install debootstrap" >&2; exit 1; }
-folder=${SOIL_BARE:-/var/tmp/soil-bare}
 root=$folder/$machine
 base=$folder/base/$suite
 mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
