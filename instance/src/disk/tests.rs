@@ -53,6 +53,79 @@ fn nocloud_in_a_partition() {
     assert_eq!(instance_of(bytes).unwrap().unwrap().id, "iid-local01");
 }
 
+/// A GPT's entry: a partition of this name.
+fn gpt(partitions: &[(&str, u64, u64)], sectors: u64) -> Vec<u8> {
+    let mut bytes = vec![0; sectors as usize * 512];
+    bytes[446 + 4] = 0xee;
+    bytes[446 + 8..446 + 12].copy_from_slice(&1u32.to_le_bytes());
+    bytes[446 + 12..446 + 16].copy_from_slice(&(sectors as u32 - 1).to_le_bytes());
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut entries = vec![0; 128 * 128];
+    for (number, (name, first, last)) in partitions.iter().enumerate() {
+        let entry = &mut entries[number * 128..][..128];
+        entry[..16].fill(1);
+        entry[16..32].fill(number as u8 + 1);
+        entry[32..40].copy_from_slice(&first.to_le_bytes());
+        entry[40..48].copy_from_slice(&last.to_le_bytes());
+        for (at, unit) in name.encode_utf16().enumerate() {
+            entry[56 + 2 * at..58 + 2 * at].copy_from_slice(&unit.to_le_bytes());
+        }
+    }
+    let crc = crc(&entries);
+    for (own, other, at) in [(1, sectors - 1, 2), (sectors - 1, 1, sectors - 33)] {
+        let mut header = [0; 92];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[8..12].copy_from_slice(&0x10000u32.to_le_bytes());
+        header[12..16].copy_from_slice(&92u32.to_le_bytes());
+        for (place, value) in [
+            (24, own),
+            (32, other),
+            (40, 34),
+            (48, sectors - 34),
+            (72, at),
+        ] {
+            header[place..place + 8].copy_from_slice(&u64::to_le_bytes(value));
+        }
+        header[56..72].fill(9);
+        header[80..84].copy_from_slice(&128u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128u32.to_le_bytes());
+        header[88..92].copy_from_slice(&crc.to_le_bytes());
+        let own_crc = self::crc(&header);
+        header[16..20].copy_from_slice(&own_crc.to_le_bytes());
+        bytes[own as usize * 512..][..92].copy_from_slice(&header);
+        bytes[at as usize * 512..][..entries.len()].copy_from_slice(&entries);
+    }
+    bytes
+}
+
+/// CRC-32, as GPT has it (UEFI 2.10, 5.3.2).
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
+        })
+    })
+}
+
+/// What is written to its data partition, or behind its table, would configure the program.
+#[test]
+fn a_disk_with_the_program_has_none() {
+    let inner = iso("cidata", &[("meta-data", META)]);
+    let sectors = inner.len() as u64 / 512;
+    for (boot, is_found) in [("soil-boot", false), ("boot", true)] {
+        let partitions = [(boot, 40, 127), ("data", 128, 127 + sectors)];
+        let mut bytes = gpt(&partitions, 200 + sectors);
+        bytes[128 * 512..][..inner.len()].copy_from_slice(&inner);
+        let found = instance_of(bytes).unwrap();
+        assert_eq!(found.is_some(), is_found, "{boot}: in a partition");
+        // The volume descriptors of the whole disk lie behind the table.
+        let mut bytes = gpt(&[(boot, 40, 127 + sectors)], 200 + sectors);
+        bytes[64 * 512..inner.len()].copy_from_slice(&inner[64 * 512..]);
+        let found = instance_of(bytes).unwrap();
+        assert_eq!(found.is_some(), is_found, "{boot}: on the whole disk");
+    }
+}
+
 #[test]
 fn the_documents_are_optional_but_for_the_metadata() {
     let instance = instance_of(iso("cidata", &[("meta-data", b"")]))

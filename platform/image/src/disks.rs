@@ -199,6 +199,11 @@ fn error(error: DiskError) -> BlockError {
 }
 
 impl Disk {
+    /// Whether it is a partition for the program.
+    pub fn is_partition(&self) -> bool {
+        self.partition.is_some()
+    }
+
     /// The geometry as far as it is known.
     fn known(&self) -> disk::Geometry {
         self.shared.controller.lock().geometry(self.number)

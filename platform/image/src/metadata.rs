@@ -48,11 +48,12 @@ pub fn set(instance: Instance) {
     }
 }
 
-/// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some.
-/// Problems are logged. Waits for the disks. Call it once, in a hook of the boot.
+/// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some, but
+/// for a disk of which a partition is the program's. Problems are logged. Waits for the disks. Call it once, in a hook of the boot.
 pub fn read_disks() -> Option<Instance> {
     let opened = disks::open();
-    let found = opened.iter().find_map(|disk| {
+    let searched = |disk: &&Disk| !disk.is_partition();
+    let found = opened.iter().filter(searched).find_map(|disk| {
         let direct = Direct::new(disk).ok()?;
         instance::disk::read(&mut || Box::new(direct.clone())).unwrap_or_else(|error| {
             log::warn!("disk {}: {error}", disk.name);

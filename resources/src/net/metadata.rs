@@ -40,12 +40,12 @@ pub fn keep() {
 
 extern "C" fn ask() {
     let name = Current::variable(VARIABLE).unwrap_or_default();
-    if matches!(name.as_str(), "" | "none") || !matches!(Current::instance(), Ok(None)) {
+    if matches!(name.as_str(), "" | "none" | "disks") || !matches!(Current::instance(), Ok(None)) {
         return;
     }
     let Some(mut client) = Client::new(&name) else {
         log::error!(
-            "{VARIABLE}: \"{name}\": give none, auto, ec2, gce, openstack, hetzner or digitalocean"
+            "{VARIABLE}: \"{name}\": give none, disks, auto, ec2, gce, openstack, hetzner or digitalocean"
         );
         return;
     };
