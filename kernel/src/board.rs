@@ -18,7 +18,9 @@
 //!   `begin`.
 //! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two
 //!   accesses; `begin` comes before the other two.
+//! - `fw_cfg`: after the handover's `set_up`; may map memory, and allocates.
 //! - `uart`, `control`: no state. The console serializes the accesses.
+//! - `nvram`: a few bytes that a reset leaves alone.
 //! - `pci`: configuration space, for one caller at a time and not for interrupts; `set_up` comes
 //!   before the first access.
 //! - `mmio`: may read firmware's tables, and allocates then: not for interrupts.

@@ -1,6 +1,7 @@
 //! From the loader to the program: sets up each part of the kernel once, from the bottom up.
 
 mod hooks;
+mod recovery;
 mod stack;
 
 pub use hooks::{Hook, keep};
@@ -47,7 +48,13 @@ pub extern "C" fn start(argument: u64) -> ! {
     }
     interrupts::set_handler(TIMER, wait::timer_interrupt);
     clock::set_up();
-    let line = environment::set_up(loader.command_line(&DirectMemory));
+    let line = match environment::set_up(loader.command_line(&DirectMemory)) {
+        Ok(line) => line,
+        Err(name) => stop(format_args!(
+            "SOIL_FW_CFG={name}: no such file of at most 64 KiB: give QEMU -fw_cfg \
+            name={name},file=FILE"
+        )),
+    };
     hooks::run();
     let stack = stack::set_up(environment::command_line().unwrap_or(line));
     memory::release_low(&loader);

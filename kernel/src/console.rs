@@ -34,6 +34,7 @@
 
 mod framing;
 mod input;
+pub mod kept;
 mod line_discipline;
 mod log;
 mod output;
@@ -45,7 +46,7 @@ pub use input::{
     has_input, listen, listen_for_reports, report_requested, select, set_up, try_read,
 };
 pub use line_discipline::Sender;
-pub use log::{drain_now, drain_with, flush_log, log, status_line};
+pub use log::{drain_now, drain_with, flush_log, log, restarting, status_line};
 pub use output::{
     ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, find_control, has_room, line, mirror, note_taken,
     set_mirror, try_write, write_control, write_now,

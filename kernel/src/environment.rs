@@ -1,6 +1,7 @@
-//! The program's environment from the loader's command line, and the devices that it names. Hooks
-//! ([`crate::boot::Hook`]) may add to it before the program starts.
+//! The program's environment from the loader's command line, or a file that it names, and the
+//! devices that it names. Hooks ([`crate::boot::Hook`]) may add to it before the program starts.
 
+use crate::board::fw_cfg;
 use crate::console;
 use crate::firmware::command_line::{CommandLine, MmioDevice};
 use alloc::boxed::Box;
@@ -31,11 +32,36 @@ pub fn mmio_devices() -> &'static [MmioDevice] {
     command_line().map_or(&[], |line| &line.mmio_devices)
 }
 
+/// The variable that names a file of QEMU's device for firmware with more of the command line.
+/// Launchers pass what other users of the host must not see in it, since they see a process's
+/// arguments.
+const FILE: &[u8] = b"SOIL_FW_CFG";
+/// The most bytes of that file, as of a command line.
+const MAX_FILE: usize = 64 << 10;
+
 /// Decodes the command line; a line on the console names each unknown word.
-pub fn set_up(line: &[u8]) -> &'static CommandLine {
-    let line = set(CommandLine::parse(line));
+///
+/// # Errors
+/// The name of the file, if that is missing or too long.
+pub fn set_up(line: &[u8]) -> Result<&'static CommandLine, &'static str> {
+    let mut line = CommandLine::parse(line);
+    let file = line.variable(FILE).map(|name| fw_cfg::file(name, MAX_FILE));
+    let is_missing = matches!(file, Some(None));
+    if let Some(text) = file.flatten() {
+        let file = CommandLine::parse(&text);
+        if !file.unknown.is_empty() {
+            // The words themselves are no one else's business.
+            line.unknown.push(b"SOIL_FW_CFG:*".to_vec());
+        }
+        line.complete(file);
+    }
+    let line = set(line);
     // A driver may need what the line says of devices.
     console::select(line.variable(b"SOIL_CONSOLE"));
+    if is_missing {
+        let name = line.variable(FILE).unwrap_or_default();
+        return Err(core::str::from_utf8(name).unwrap_or_default());
+    }
     for word in &line.unknown {
         // `escape_ascii` would be linked into every image.
         let mut word = word.clone();
@@ -50,7 +76,7 @@ pub fn set_up(line: &[u8]) -> &'static CommandLine {
             follow --)",
         ));
     }
-    line
+    Ok(line)
 }
 
 fn set(line: CommandLine) -> &'static CommandLine {
@@ -70,22 +96,22 @@ pub fn add(variables: &[(&str, &str)], arguments: &[&str]) {
 }
 
 fn completed(line: &CommandLine, variables: &[(&str, &str)], arguments: &[&str]) -> CommandLine {
-    let mut environment = line.environment.clone();
-    for (name, value) in variables {
-        if line.variable(name.as_bytes()).is_none() {
-            environment.push([name.as_bytes(), b"=", value.as_bytes()].concat());
-        }
-    }
-    let mut all = line.arguments.clone();
-    if all.is_empty() {
-        all.extend(arguments.iter().map(|word| word.as_bytes().to_vec()));
-    }
-    CommandLine {
-        environment,
-        arguments: all,
+    let mut completed = CommandLine {
+        environment: line.environment.clone(),
+        arguments: line.arguments.clone(),
         mmio_devices: line.mmio_devices.clone(),
         unknown: Vec::new(),
-    }
+    };
+    let variables = variables.iter();
+    let arguments = arguments.iter();
+    completed.complete(CommandLine {
+        environment: variables
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+            .collect(),
+        arguments: arguments.map(|word| word.as_bytes().to_vec()).collect(),
+        ..CommandLine::default()
+    });
+    completed
 }
 
 #[cfg(test)]
@@ -102,5 +128,10 @@ mod tests {
         assert_eq!(added.mmio_devices, line.mmio_devices);
         let line = CommandLine::parse(b"-- own");
         assert_eq!(completed(&line, &[], &["x"]).arguments, [b"own".to_vec()]);
+        // As from a file.
+        let mut line = CommandLine::parse(b"A=1");
+        line.complete(CommandLine::parse(b"A=2\nAB=\"x y\"\nloud\n-- z"));
+        assert_eq!(line.environment, [b"A=1".to_vec(), b"AB=x y".to_vec()]);
+        assert_eq!(line.arguments, [b"z".to_vec()]);
     }
 }

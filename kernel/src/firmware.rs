@@ -1,6 +1,6 @@
 //! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info,
-//! the command line, the seed that the loader hands over, and the page of a VMClock that the tables
-//! name.
+//! the command line, QEMU's device for firmware, the seed that the loader hands over, and the page of
+//! a VMClock that the tables name.
 //!
 //! The parsers are pure and trust no length or address they read. The tables are read on first use.
 
@@ -8,6 +8,7 @@ pub(crate) mod acpi;
 mod aml;
 mod bytes;
 pub mod command_line;
+pub mod fw_cfg;
 pub mod pvh;
 pub(crate) mod seed;
 pub mod vmclock;

@@ -56,7 +56,7 @@ pub use space::{
 pub use stacks::{grow_on_demand, kernel_stack};
 #[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
 pub use start::start_page;
-pub use start::{DirectMemory, SetupError, release_low, set_up};
+pub use start::{DirectMemory, KEPT, SetupError, kept, release_kept, release_low, set_up};
 pub use user::{
     atomic_word, bytes, bytes_mut, copy_out, is_empty, load, load_shared, path, store,
     store_shared, vectors,

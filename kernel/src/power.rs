@@ -7,6 +7,7 @@
 //! device.
 
 mod button;
+pub mod failure;
 
 pub use button::{
     handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
@@ -19,6 +20,7 @@ use crate::board::power as machine;
 use crate::{clock, console};
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use failure::Action;
 
 /// A crash report.
 pub trait Report {
@@ -68,6 +70,7 @@ const END_NS: u64 = 5_000_000_000;
 /// Ends the machine with `status`, as a process would end. From any context; interrupts stay
 /// disabled.
 pub fn exit(status: u8) -> ! {
+    end_failed(status);
     prepare(status);
     if let Some(end) = button::requested_end() {
         console::status_line(status);
@@ -84,11 +87,34 @@ pub fn exit(status: u8) -> ! {
 /// As [`exit`], after a crash, which a pvpanic device reports to the VMM: the VMM may end the
 /// machine there, so the last line comes before it.
 pub fn exit_crashed(status: u8) -> ! {
+    end_failed(status);
     prepare(status);
     console::status_line(status);
     machine::report_crash();
     machine::write_exit(status);
     off()
+}
+
+/// Ends the machine of a program that failed in the way that `SOIL_ON_FAILURE` says, but for the
+/// usual one. A program that was asked to stop doesn't fail.
+fn end_failed(status: u8) {
+    let has_failed = status != 0 && requested() == 0;
+    match failure::action() {
+        Action::Reboot if has_failed => {
+            interrupts::disable();
+            stop_others();
+            failure::record(status);
+            console::mirror(None);
+            machine::reset()
+        }
+        Action::Halt if has_failed => {
+            prepare(status);
+            console::status_line(status);
+            park()
+        }
+        Action::Reboot => failure::forget(),
+        Action::Halt | Action::PowerOff => {}
+    }
 }
 
 /// Completes the output, and reports the status to `soil run`.
@@ -154,5 +180,8 @@ pub fn park() -> ! {
 /// Resets the machine. Under QEMU with `-no-reboot` that ends it.
 pub fn reboot() -> ! {
     stop_others();
+    if failure::action() == Action::Reboot {
+        failure::forget();
+    }
     machine::reset()
 }

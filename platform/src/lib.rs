@@ -162,6 +162,13 @@ pub trait System {
     /// Restarts the machine. Returns if that is not possible.
     fn reboot();
 
+    /// What the last start of the machine left, if its program failed: a line with the exit
+    /// status, the number of failures in a row and their time in seconds since 1970 (0: unknown),
+    /// and the end of its error output.
+    fn last_failure() -> Option<Vec<u8>> {
+        None
+    }
+
     /// The devices, one per line.
     fn devices() -> String;
 

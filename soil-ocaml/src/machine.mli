@@ -39,6 +39,22 @@ val counter : string -> int option
     ["lock_wait_max"] (the longest such wait, in nanoseconds)…; [None] if there is none of that
     name. *)
 
+type failure = {
+  status : int;  (** Its exit status: 2 after an exception, 134 after a crash. *)
+  count : int;
+      (** Failures in a row, at most 255. One that comes after ten minutes is the first again. *)
+  time : float option;  (** When, in seconds since 1970, if the machine knew the time. *)
+  report : string;
+      (** The last lines on standard error, at most 4 KB: the exception or the crash report. Empty
+          if the machine's memory didn't survive the restart. *)
+}
+(** The type for failures of the program. *)
+
+val last_failure : unit -> failure option
+(** [last_failure ()] is the failure after which the machine has started again
+    ([SOIL_ON_FAILURE=reboot]). [None] if the program's last run didn't fail, where the machine
+    keeps nothing over a restart, and in the process form. *)
+
 val power_off : unit -> 'a
 (** [power_off ()] is [exit 0]: runs [at_exit], syncs disks, and turns the machine off (ends the
     process). *)

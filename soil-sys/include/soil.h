@@ -1104,6 +1104,14 @@ Int soil_machine_memory(Ints into);
 Int soil_machine_devices(Bytes into, Int off, Int len);
 
 /**
+ * Copies what the machine's last start left to `into[off .. off + len]`, cut where it doesn't fit,
+ * and returns its whole length: a line with the exit status, the number of failures in a row and
+ * the seconds since 1970 (0: unknown), and the end of its error output. Errors: `Not_found`: it
+ * didn't fail, or the machine keeps nothing (`SOIL_ON_FAILURE`).
+ */
+Int soil_machine_last_failure(Bytes into, Int off, Int len);
+
+/**
  * Copies one of the machine's metadata (`INSTANCE_*`; with an `index` those of which there are
  * several) to `into[off .. off + len]`, cut where it doesn't fit; returns its whole length. The
  * first call of a process reads the file that `SOIL_METADATA` names. Errors: `Not_found`: there

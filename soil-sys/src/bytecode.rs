@@ -82,6 +82,7 @@ stubs! {
     fn soil_input_set_led_bytecode = soil_input_set_led(device, led, on);
     fn soil_machine_memory_bytecode = soil_machine_memory(into);
     fn soil_machine_devices_bytecode = soil_machine_devices(into, off, len);
+    fn soil_machine_last_failure_bytecode = soil_machine_last_failure(into, off, len);
     fn soil_instance_text_bytecode = soil_instance_text(which, index, into, off, len);
     fn soil_machine_power_off_bytecode = soil_machine_power_off();
     fn soil_machine_reboot_bytecode = soil_machine_reboot();

@@ -5,12 +5,14 @@ pub mod button;
 pub mod clock;
 pub mod control;
 pub mod fdt;
+pub mod fw_cfg;
 mod gic;
 pub mod handover;
 pub mod irq;
 mod its;
 pub mod keyboard;
 pub mod mmio;
+pub mod nvram;
 pub mod pci;
 pub mod power;
 #[cfg(not(test))]

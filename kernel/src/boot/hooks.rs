@@ -3,6 +3,7 @@
 //! A hook is a static in the section `.soil_boot.NAME`, and is linked if something refers to it
 //! ([`keep`]): what needs it brings it along, and a program without that contains neither.
 
+use super::recovery;
 use crate::arch::start::call_on;
 use crate::{memory, wait};
 
@@ -23,14 +24,15 @@ pub fn keep(hook: &'static Hook) {
 }
 
 /// Runs the hooks, in the order of the linker script, on the program's stack, which nothing uses
-/// yet.
+/// yet; at last that of this crate.
 pub(super) fn run() {
     let (start, end) = (&raw const soil_boot_start, &raw const soil_boot_end);
     let count = (end as usize - start as usize) / size_of::<Hook>();
     // SAFETY: the linker script puts whole pointers to functions of this type between the two.
     let hooks = unsafe { core::slice::from_raw_parts(start, count) };
     wait::set_in_call(true);
-    for hook in hooks {
+    let own: Hook = recovery::recover;
+    for hook in hooks.iter().chain([&own]) {
         // SAFETY: the stack is mapped, aligned, and nothing else is on it.
         unsafe { call_on(memory::stack_end() - 16, *hook) };
     }

@@ -77,6 +77,17 @@ pub fn drain_now() {
     drain_with(core::hint::spin_loop);
 }
 
+/// Says, before the machine starts again, that the program failed.
+pub fn restarting(status: u8) {
+    if !is_at_line_start() {
+        write_now(Stream::Error, b"\n");
+    }
+    line(format_args!(
+        "failed with status {status}: the machine starts again (SOIL_ON_FAILURE)"
+    ));
+    drain_now();
+}
+
 /// Writes the exit status as a line of its own, the last one, for launchers other than `soil run`.
 pub fn status_line(status: u8) {
     if !is_framed() {

@@ -6,6 +6,7 @@
 //! have a line to log, and by one processor at a time.
 
 use super::framing::{Stream, transmit};
+use super::kept;
 use super::port::{Request, call};
 use crate::arch::counter::counter;
 use crate::arch::interrupts::without_interrupts;
@@ -82,6 +83,8 @@ pub fn find_control() {
 
 /// Frames the output from now on.
 pub fn set_framed() {
+    // `soil run` continues with the stream of the last boot, after a reset.
+    CURRENT.store(u8::MAX, Ordering::Relaxed);
     FRAMED.store(true, Ordering::Relaxed);
 }
 
@@ -173,6 +176,11 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
 
 /// Passes output of this stream to the mirror.
 fn show(stream: Stream, bytes: Option<&[u8]>) {
+    if stream == Stream::Error
+        && let Some(bytes) = bytes
+    {
+        kept::keep(bytes);
+    }
     if stream != Stream::Control {
         mirror(bytes);
     }

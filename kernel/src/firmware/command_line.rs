@@ -65,6 +65,20 @@ impl CommandLine {
         result
     }
 
+    /// Adds the variables of another line that this one doesn't set, and its arguments if this one
+    /// has none.
+    pub fn complete(&mut self, other: Self) {
+        for word in other.environment {
+            let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
+            if self.variable(name).is_none() {
+                self.environment.push(word);
+            }
+        }
+        if self.arguments.is_empty() {
+            self.arguments = other.arguments;
+        }
+    }
+
     /// The program's own name (`argv[0]`), if the line has one.
     pub fn program(&self) -> Option<&[u8]> {
         self.variable(b"SOIL_ARGV0")

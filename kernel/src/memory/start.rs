@@ -16,6 +16,25 @@ use crate::arch::start::{boot_mapped, image_physical};
 use crate::arch::{mmu, stacks};
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// Bytes of the page behind the map of frames that is never cleared: the loader writes the image
+/// before it, and firmware begins at the end of memory.
+pub const KEPT: usize = PAGE as usize;
+/// Its address in the direct map; 0 before [`set_up`], and after [`release_kept`].
+static KEPT_AT: AtomicU64 = AtomicU64::new(0);
+
+/// The page of [`KEPT`] bytes that keeps what it has over a reset of the machine; null without one.
+pub fn kept() -> *mut [u64; KEPT / 8] {
+    KEPT_AT.load(Ordering::Relaxed) as *mut [u64; KEPT / 8]
+}
+
+/// Gives that page to the allocator, in a program that keeps nothing.
+pub fn release_kept() {
+    let start = KEPT_AT.swap(0, Ordering::Relaxed);
+    if let Some(start) = start.checked_sub(DIRECT) {
+        with(|memory| memory.physical.frames.add(start, start + KEPT as u64));
+    }
+}
+
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupError {
@@ -47,10 +66,13 @@ pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupErro
         .unwrap_or(0);
     let words = Frames::words_for(end);
     let map_bytes = (words as u64 * 8).next_multiple_of(PAGE);
-    let holds = |region: &Region| region.start <= image_end && image_end + map_bytes <= region.end;
-    if !map.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > mapped.end {
+    let kept = image_end + map_bytes;
+    let free = kept + KEPT as u64;
+    let holds = |region: &Region| region.start <= image_end && free <= region.end;
+    if !map.usable(&BootMemory).any(|region| holds(&region)) || free > mapped.end {
         return Err(SetupError::NoMemory);
     }
+    KEPT_AT.store(DIRECT + kept, Ordering::Relaxed);
     // SAFETY: usable memory after the image, which nothing uses yet and the boot tables map.
     let bits = unsafe { core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words) };
     let mut physical = PhysicalMemory {
@@ -59,10 +81,9 @@ pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupErro
     };
     // The memory below the image holds the loader's structures; see `release_low`.
     for region in map.usable(&BootMemory) {
-        physical.frames.add(
-            region.start.max(image_end + map_bytes),
-            region.end.min(mapped.end),
-        );
+        physical
+            .frames
+            .add(region.start.max(free), region.end.min(mapped.end));
     }
     let mut tables = PageTables::new(&mut physical)?;
     map_image(&mut tables, &mut physical)?;

@@ -1,9 +1,12 @@
 //! Time, memory and the machine itself.
 
 use crate::{Image, devices};
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 use kernel::memory::Protection;
+use kernel::power::failure;
 use kernel::{environment, memory, power, time, wait};
 use platform::{Clock, End, Memory, System};
 
@@ -85,6 +88,18 @@ impl System for Image {
 
     fn reboot() {
         power::reboot()
+    }
+
+    fn last_failure() -> Option<Vec<u8>> {
+        let failure::Last { record, report } = failure::last()?;
+        let failure::Record {
+            count,
+            status,
+            time,
+        } = record;
+        let mut text = format!("{status} {count} {time}\n").into_bytes();
+        text.extend_from_slice(report);
+        Some(text)
     }
 
     fn devices() -> String {

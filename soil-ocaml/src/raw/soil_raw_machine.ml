@@ -19,6 +19,18 @@ external machine_devices :
 (** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut
     where it doesn't fit; returns its whole length. *)
 
+external machine_last_failure :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_machine_last_failure_bytecode" "soil_machine_last_failure"
+[@@noalloc]
+(** Copies what the machine's last start left to [into\[off .. off + len\]], cut where it doesn't
+    fit, and returns its whole length: a line with the exit status, the number of failures in a row
+    and the seconds since 1970 (0: unknown), and the end of its error output. Errors: [Not_found]:
+    it didn't fail, or the machine keeps nothing ([SOIL_ON_FAILURE]). *)
+
 external instance_text :
   (int[@untagged]) ->
   (int[@untagged]) ->
