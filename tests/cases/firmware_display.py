@@ -1,14 +1,14 @@
 """The frame buffer of UEFI's display, in machines whose display Soil has no driver for: the loader
 of a disk hands it over, and the program or its console is shown there, to the pixel."""
 
+import os
 import re
 import subprocess
 
-from cases.boot_disks import firmware
 from cases.display import PICTURES, dump, padded, picture, read_png, say, tell
-from cases.loaders import made
+from cases.loaders import OVMF, made
 from cases.screen import PRINTS
-from harness.context import clean, outcome
+from harness.context import Skip, clean, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -18,11 +18,13 @@ DISPLAYS = ("ramfb", "vmware-svga", "VGA")
 
 def start(context, display, *words, program=PICTURES):
     """Boots a disk of the program by OVMF, and returns the machine and its monitor."""
+    if not os.path.exists(OVMF):
+        raise Skip("no OVMF: install Debian's package ovmf")
     disk = made(context, *words, program=program)
     path = context.path(f"monitor-{display}")
     child = context.child(
         ["qemu-system-x86_64", "-M", "q35,accel=tcg", "-m", "256", "-cpu", "max", "-nodefaults"]
-        + [*firmware(context, "ovmf")[0], "-drive", f"file={disk},format=raw,if=none,id=disk"]
+        + ["-bios", OVMF, "-drive", f"file={disk},format=raw,if=none,id=disk"]
         + ["-device", "virtio-blk-pci,drive=disk", "-serial", "stdio", "-display", "none"]
         + ["-device", f"{display},id=screen", "-action", "shutdown=pause"]
         + ["-qmp", f"unix:{path},server=on,wait=off"],

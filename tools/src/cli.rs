@@ -3,7 +3,7 @@
 pub mod image;
 mod machine;
 
-pub use machine::Machine;
+pub use machine::{Controller, Firmware, Machine, OnFailure};
 
 use crate::arch::Arch;
 use crate::manual;
@@ -463,6 +463,25 @@ pub struct Run {
     /// The kind of machine QEMU makes (default: microvm; virt for an image for aarch64).
     #[arg(long = "machine", value_enum, value_name = "MACHINE")]
     pub given_machine: Option<Machine>,
+    /// Boot a disk by this firmware: PROGRAM is its file, of soil image or another. The disk has the
+    /// settings; --disk adds others. The machine is a q35 (virt for arm64) with 256M unless options
+    /// say otherwise, and starts again when it is reset.
+    #[arg(
+        long,
+        value_enum,
+        conflicts_with_all = [
+            "arguments", "variables", "on_failure", "mounts", "ips", "dns", "log", "pcap",
+            "profile", "trace", "ignore_needs", "watch", "vmm"
+        ]
+    )]
+    pub firmware: Option<Firmware>,
+    /// The controller of the disk that --firmware boots.
+    #[arg(long, value_enum, default_value_t = Controller::VirtioBlk, requires = "firmware")]
+    pub controller: Controller,
+    /// Boot with Secure Boot and the keys in this file, of which the machine gets a copy: variables
+    /// of OVMF, such as /usr/share/OVMF/OVMF_VARS_4M.ms.fd, or those that virt-fw-vars makes.
+    #[arg(long, value_name = "FILE", requires = "firmware")]
+    pub secure_boot: Option<PathBuf>,
     /// QEMU's processor model.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
@@ -528,6 +547,11 @@ pub struct Run {
     /// Set an environment variable for the program; NAME alone passes its present value on.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
+    /// When the program crashes, or ends with another status than 0: end the machine (without this
+    /// option), start it again, after a pause that doubles up to five minutes, or halt it. Sets
+    /// SOIL_ON_FAILURE (an image).
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub on_failure: Option<OnFailure>,
     /// Level of the log.
     #[arg(long, value_enum)]
     pub log: Option<Log>,

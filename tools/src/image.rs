@@ -14,7 +14,7 @@ mod settings;
 mod signature;
 
 use crate::cli::FileSystem;
-use crate::cli::image::{ImageFormat, MakeImage};
+use crate::cli::image::{ImageFormat, METADATA, MakeImage};
 use crate::disk::format::{Access, check_raw};
 use crate::disk::image::{self as disk_image, Place, Unfinished};
 use crate::disk::make::{self, Identity};
@@ -26,7 +26,7 @@ use crate::messages::say;
 use crate::oci::{self, Engine};
 use crate::program::{self, Form};
 use crate::progress;
-use crate::run::command;
+use crate::run::{command, secrets};
 use crate::strip;
 use crate::variables;
 use boot::Boot;
@@ -47,6 +47,18 @@ pub fn run(options: &MakeImage) -> Result<String, Failure> {
         Some(output) if !options.replace => format::wanted(options.format, output)?,
         _ => ImageFormat::Raw,
     };
+    for variable in options
+        .variables
+        .iter()
+        .filter(|one| secrets::is_secret(one))
+    {
+        say(&format!(
+            "warning: --env {}: all who can read the image can read the value: put it on a disk \
+             of its own ({})",
+            variable.name,
+            secrets::PAGE
+        ));
+    }
     match (&options.edit, &options.program, &options.output) {
         (Some(disk), ..) => edit(options, disk),
         (None, Some(program), Some(disk)) if options.replace => replace(options, program, disk),
@@ -161,6 +173,7 @@ fn create(
     };
     warn_of_unknown(options);
     let mut settings = Settings::of(&program.name, &options.settings(), &options.arguments)?;
+    restrict(options, &mut settings);
     let seed = digests::of(&[&program.elf[..], settings.text()?.as_bytes()].concat());
     let layout = Layout::new(
         program.machine,
@@ -230,6 +243,7 @@ fn replace(options: &MakeImage, program: &Path, disk: &Path) -> Result<String, F
     warn_of_unknown(options);
     settings.rename(&program.name);
     settings.change(&options.settings(), &options.arguments)?;
+    restrict(options, &mut settings);
     update(
         options,
         disk,
@@ -248,7 +262,7 @@ fn edit(options: &MakeImage, disk: &Path) -> Result<String, Failure> {
     let (place, old) = boot_partition(disk)?;
     let loaders = Loaders::installed(old.machine)?;
     let variables = options.settings();
-    let text = if variables.is_empty() && options.arguments.is_empty() {
+    let mut text = if variables.is_empty() && options.arguments.is_empty() {
         settings::edited(&old.settings)?
     } else {
         warn_of_unknown(options);
@@ -256,12 +270,22 @@ fn edit(options: &MakeImage, disk: &Path) -> Result<String, Failure> {
         settings.change(&variables, &options.arguments)?;
         settings.text()?
     };
+    let mut settings = Settings::parse(&text);
+    if restrict(options, &mut settings) {
+        text = settings.text()?;
+    }
     if text == old.settings {
         return Ok(format!("{}: unchanged", disk.display()));
     }
     let elf = old.elf.clone();
     update(options, disk, place, &loaders, &old, elf, &text)?;
     Ok(format!("{}: has the new settings", disk.display()))
+}
+
+/// Lets nothing that the signature doesn't cover configure a signed program, unless its settings
+/// name it. Returns whether that changed the settings.
+fn restrict(options: &MakeImage, settings: &mut Settings) -> bool {
+    !options.sign.is_empty() && settings.set_default(METADATA, "none")
 }
 
 /// Writes a copy of the disk with this program and these settings, and replaces the disk by it.
@@ -332,6 +356,11 @@ fn boot_partition(disk: &Path) -> Result<(Place, Boot), Failure> {
         return Err(other());
     }
     Ok((place, boot))
+}
+
+/// The processor that a raw disk of this command is for.
+pub fn machine_of(disk: &Path) -> Option<Machine> {
+    boot_partition(disk).ok().map(|(_, boot)| boot.machine)
 }
 
 /// The variable by which the program finds its data partition.

@@ -3,6 +3,7 @@
 mod backlog;
 pub mod command;
 pub mod control;
+mod firmware;
 mod gathered;
 mod input;
 pub mod kvm;
@@ -16,6 +17,7 @@ mod processor;
 mod qemu;
 pub mod scratch;
 mod screenshot;
+pub mod secrets;
 mod serial;
 mod shell;
 mod signals;
@@ -26,7 +28,7 @@ mod watch;
 pub mod zone;
 
 use crate::arch::Arch;
-use crate::cli::{Accelerator, Launcher, Run, Vmm};
+use crate::cli::{Accelerator, Launcher, OnFailure, Run, Vmm};
 use crate::disk::format::{Access, check_raw};
 use crate::failure::{Context as _, Failure};
 use crate::flat;
@@ -55,6 +57,9 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     if run.watch {
         return watch::run(run);
     }
+    if let Some(kind) = run.firmware {
+        return firmware::run(run, kind);
+    }
     let program = program::inspect(&run.program)?;
     let run = &processor::completed(run, &program)?;
     let completed;
@@ -73,6 +78,8 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     };
     check(run)?;
     check_console(run, &program)?;
+    check_on_failure(run, program.form)?;
+    secrets::warn_of_command_lines(run, program.form);
     let default_net = program.network.unwrap_or(false);
     match program.form {
         Form::Process => process::run(run),
@@ -142,7 +149,7 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
             return Err(Failure::new(format!("two disks are called {name}"))
                 .remedy("give each a name of its own"));
         }
-        let metadata = disk_file(disk)?;
+        let metadata = disk_file(disk, run.firmware.is_some() && index == 0)?;
         let (device, number) = (metadata.dev(), metadata.ino());
         let same = |(a, b, other): &&(u64, u64, &options::Disk)| {
             (*a, *b) == (device, number) && !(disk.read_only && other.read_only)
@@ -158,8 +165,9 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens a disk's file as the machine will, and checks that it is usable as a disk.
-fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
+/// Opens a disk's file as the machine will, and checks that it is usable as a disk. One that firmware
+/// boots may have any format of QEMU's.
+fn disk_file(disk: &options::Disk, is_booted: bool) -> Result<Metadata, Failure> {
     let subject = format!("disk {}: {}", disk.name, disk.file.display());
     let file = OpenOptions::new()
         .read(true)
@@ -190,7 +198,9 @@ fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
         true => Access::Read,
         false => Access::Write,
     };
-    check_raw(&subject, &disk.file, access)?;
+    if !is_booted {
+        check_raw(&subject, &disk.file, access)?;
+    }
     if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
         let bytes = metadata.len();
         let reason = format!("has {bytes} bytes, which is no whole number of 512-byte sectors");
@@ -306,6 +316,23 @@ fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Checks that the machine can do what `--on-failure` says.
+fn check_on_failure(run: &Run, form: Form) -> Result<(), Failure> {
+    let Some(action) = run.on_failure else {
+        return Ok(());
+    };
+    let subject = format!("--on-failure {}", action.name());
+    match (form, run.vmm) {
+        (Form::Process, _) => Err(Failure::on(subject, "a process is no machine")
+            .remedy("let systemd start it again: Restart=on-failure")),
+        (Form::Image, Vmm::Firecracker) if action == OnFailure::Reboot => {
+            let reason = "Firecracker ends with its machine's reset";
+            Err(Failure::on(subject, reason).remedy("leave it out, or give another --vmm"))
+        }
+        (Form::Image, _) => Ok(()),
+    }
+}
+
 /// Runs the image.
 fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if let Some(mount) = run
@@ -325,7 +352,17 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
     // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
-    let line = line(run, run.dry_run.is_none().then_some(origin))?;
+    let Line {
+        shown: line,
+        hidden,
+    } = line(run, run.dry_run.is_none().then_some(origin))?;
+    if hidden.is_some() && run.dry_run.is_some() {
+        let file = secrets::SHOWN_FILE;
+        let names = secrets::names(&run.variables).join(" and ");
+        say(&format!(
+            "write {names} as NAME=\"VALUE\" to {file}, which only you can read (umask 077)"
+        ));
+    }
     let flat = flat(run)?;
     let kernel = flat.as_ref().map_or(&*run.program, Flat::file);
     // A description is no script, so the command that writes the flat form is printed beside it.
@@ -343,23 +380,10 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if run.vmm != Vmm::Qemu {
         return vmm::run(run, kernel, default_net, &line, origin).inspect(|_| say_command());
     }
-    let kvm = match run.accel {
-        Accelerator::Tcg => false,
-        Accelerator::Kvm if run.dry_run.is_some() || kvm_works(run) => true,
-        Accelerator::Kvm => {
-            let reason = "--accel kvm: KVM starts no machine here";
-            return Err(Failure::new(reason)
-                .remedy("leave out --accel kvm ('soil doctor' says what /dev/kvm lacks)"));
-        }
-        Accelerator::Auto => match run.dry_run {
-            Some(Launcher::Command) => false,
-            // A domain is for hosts of machines.
-            Some(Launcher::Libvirt) => true,
-            None => kvm_works(run),
-        },
-    };
+    let kvm = takes_kvm(run)?;
     if run.dry_run == Some(Launcher::Libvirt) {
-        let domain = libvirt::domain(run, kernel, default_net, kvm, &line)?;
+        let settings = hidden.map(|_| Path::new(secrets::SHOWN_FILE));
+        let domain = libvirt::domain(run, kernel, default_net, kvm, &line, settings)?;
         say_command();
         print(&domain)?;
         return Ok(0);
@@ -375,31 +399,69 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         default_net,
         sockets: None,
         passt: None,
+        settings: None,
+        boot: &[],
     };
     if run.dry_run.is_some() {
-        let arguments = command::arguments(run, &wiring, &line);
-        let first = match command::nets(run, default_net).contains(&Net::Passt) {
-            true => passt::shown(&run.forwards),
-            false => String::new(),
+        let wiring = Wiring {
+            settings: hidden.map(|_| Path::new(secrets::SHOWN_FILE)),
+            ..wiring
         };
-        let first = match &flat {
-            Some(flat) => format!("{}\n{first}", flat.shown(&run.program)),
-            None => first,
-        };
-        let shown = shell::shown(run.qemu_path().as_os_str(), &arguments);
-        print(&format!("{first}{shown}\n"))?;
+        let first = flat.as_ref().map(|flat| flat.shown(&run.program) + "\n");
+        show(run, &wiring, &line, &first.unwrap_or_default())?;
         return Ok(0);
     }
-    if command::nets(run, default_net).contains(&Net::Passt) {
+    start(run, wiring, &line, hidden, origin)
+}
+
+/// Prints the command, after others.
+fn show(run: &Run, wiring: &Wiring<'_>, line: &str, first: &str) -> Result<(), Failure> {
+    let arguments = command::arguments(run, wiring, line);
+    let passt = match command::nets(run, wiring.default_net).contains(&Net::Passt) {
+        true => passt::shown(&run.forwards),
+        false => String::new(),
+    };
+    let shown = shell::shown(run.qemu_path().as_os_str(), &arguments);
+    print(&format!("{first}{passt}{shown}\n"))
+}
+
+/// Whether the machine uses KVM.
+fn takes_kvm(run: &Run) -> Result<bool, Failure> {
+    match run.accel {
+        Accelerator::Tcg => Ok(false),
+        Accelerator::Kvm if run.dry_run.is_some() || kvm_works(run) => Ok(true),
+        Accelerator::Kvm => {
+            let reason = "--accel kvm: KVM starts no machine here";
+            Err(Failure::new(reason)
+                .remedy("leave out --accel kvm ('soil doctor' says what /dev/kvm lacks)"))
+        }
+        Accelerator::Auto => Ok(match run.dry_run {
+            Some(Launcher::Command) => false,
+            // A domain is for hosts of machines.
+            Some(Launcher::Libvirt) => true,
+            None => kvm_works(run),
+        }),
+    }
+}
+
+/// Starts QEMU, and the other end of its network.
+fn start(
+    run: &Run,
+    wiring: Wiring<'_>,
+    line: &str,
+    hidden: Option<String>,
+    origin: serial::Origin,
+) -> Result<u8, Failure> {
+    if command::nets(run, wiring.default_net).contains(&Net::Passt) {
         let passt = passt::Listening::start(&run.forwards)?;
         let socket = passt.connect()?;
         let wiring = Wiring {
             passt: Some(socket.as_raw_fd()),
             ..wiring
         };
-        return qemu::run(run, wiring, &line, origin, Some(socket));
+        return qemu::run(run, wiring, line, hidden, origin, Some(socket));
     }
-    qemu::run(run, wiring, &line, origin, None)
+    qemu::run(run, wiring, line, hidden, origin, None)
 }
 
 /// The flat form of an image, which QEMU boots on the machine `virt`, and other VMMs on theirs.
@@ -447,8 +509,16 @@ fn kvm_works(run: &Run) -> bool {
     machine.arch().is_host() && kvm::works(&run.qemu_path(), machine, command::cpu(run, true))
 }
 
+/// The kernel's command line.
+struct Line {
+    /// What QEMU's own command line has of it.
+    shown: String,
+    /// The rest, for a file.
+    hidden: Option<String>,
+}
+
 /// Returns the kernel's command line.
-fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
+fn line(run: &Run, origin: Option<serial::Origin>) -> Result<Line, Failure> {
     let mut variables = command::variables(run);
     for (name, value) in &mut variables {
         if name == "TZ" {
@@ -478,6 +548,25 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     if let Some(name) = run.program.file_name() {
         variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));
     }
+    // Other users see QEMU's command line. Firecracker has the kernel's in a private file.
+    let names = match run.vmm {
+        Vmm::Qemu => secrets::names(&run.variables),
+        Vmm::Firecracker | Vmm::CloudHypervisor => Vec::new(),
+    };
+    let is_hidden = |(name, _): &(String, OsString)| names.contains(&name.as_str());
+    let (hidden, mut shown): (Vec<_>, Vec<_>) = variables.into_iter().partition(is_hidden);
+    if !hidden.is_empty() {
+        shown.push((command::SETTINGS_VARIABLE.into(), command::SETTINGS.into()));
+    }
+    let hidden = (!hidden.is_empty()).then(|| encoded(hidden, &[]));
+    Ok(Line {
+        shown: encoded(shown, &run.arguments)?,
+        hidden: hidden.transpose()?,
+    })
+}
+
+/// The words of a command line.
+fn encoded(variables: Vec<(String, OsString)>, arguments: &[OsString]) -> Result<String, Failure> {
     let variables: Vec<OsString> = variables
         .into_iter()
         .map(|(name, value)| {
@@ -489,7 +578,7 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
         .collect();
     words::encode(
         variables.iter().map(|word| word.as_bytes()),
-        run.arguments.iter().map(|word| word.as_bytes()),
+        arguments.iter().map(|word| word.as_bytes()),
     )
     .map_err(|length| {
         Failure::new(format!(

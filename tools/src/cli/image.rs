@@ -1,6 +1,6 @@
 //! The command line of `soil image`.
 
-use super::FileSystem;
+use super::{FileSystem, OnFailure};
 use crate::oci::Engine;
 use crate::options::{DiskSize, Variable};
 use clap::{Args, ValueEnum};
@@ -15,6 +15,7 @@ data. The program finds the last one as the disk data. The same input gives the 
 for a signature. A disk for arm64 boots by UEFI.
 
 soil image _build/soil/main.exe -o service.img --data-size 1G --env GREETING=hello -- --verbose
+soil image _build/soil/main.exe -o service.img --on-failure reboot
 soil image _build/soil/main.exe -o service.img --replace    # a new version; the data stays
 soil image --edit service.img --env GREETING=hi             # without options: in $EDITOR
 soil image _build/default/main.exe -o container --format oci
@@ -46,10 +47,16 @@ pub struct MakeImage {
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,
     /// Where the machine reads its metadata: on labelled disks, and after them from this service on
-    /// the network (auto: the first that answers); none: nowhere. The service configures the
-    /// machine. Sets SOIL_METADATA. Without this option: labelled disks only.
+    /// the network (auto: the first that answers); disks: on labelled disks only; none: nowhere.
+    /// The source configures the machine. Sets SOIL_METADATA. Without this option: disks, or none
+    /// with --sign.
     #[arg(long, value_enum)]
     pub metadata: Option<Metadata>,
+    /// When the program crashes, or ends with another status than 0: switch the machine off (without
+    /// this option), start it again, after a pause that doubles up to five minutes, or halt it. Sets
+    /// SOIL_ON_FAILURE.
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub on_failure: Option<OnFailure>,
     /// Copy the file system of this disk image to the data partition.
     #[arg(long, value_name = "FILE", conflicts_with = "data_size")]
     pub data: Option<PathBuf>,
@@ -60,15 +67,16 @@ pub struct MakeImage {
     #[arg(long, value_enum, default_value_t = FileSystem::Ext4, requires = "data_size")]
     pub data_fs: FileSystem,
     /// For Secure Boot: sign the UEFI loader with this key and its certificate (PEM files). It then
-    /// starts this program with these settings only.
+    /// starts this program with these settings only, and metadata configure it only if --metadata
+    /// says so.
     #[arg(long, num_args = 2, value_names = ["KEY", "CERT"])]
     pub sign: Vec<PathBuf>,
     /// Put the program on a disk that this command made. The data partition stays, and so do the
     /// settings that no option gives.
     #[arg(long, conflicts_with_all = ["format", "engine", "size", "data", "data_size", "data_fs"])]
     pub replace: bool,
-    /// Change the variables and arguments on this disk: those of --env, --metadata and behind --,
-    /// or all of them in an editor, or from standard input.
+    /// Change the variables and arguments on this disk: those of --env, --metadata, --on-failure and
+    /// behind --, or all of them in an editor, or from standard input.
     #[arg(
         long,
         value_name = "DISK",
@@ -84,28 +92,36 @@ pub struct MakeImage {
 }
 
 impl MakeImage {
-    /// The variables of the settings: those of --env and --metadata.
+    /// The variables of the settings: those of --env, --metadata and --on-failure.
     pub fn settings(&self) -> Vec<Variable> {
         let mut variables = self.variables.clone();
-        if let Some(source) = self.metadata.and_then(|source| source.to_possible_value()) {
-            variables.retain(|variable| variable.name != METADATA);
+        let mut set = |name: &str, value: &str| {
+            variables.retain(|variable| variable.name != name);
             variables.push(Variable {
-                name: METADATA.to_owned(),
-                value: Some(source.get_name().to_owned()),
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
             });
+        };
+        if let Some(source) = self.metadata.and_then(|source| source.to_possible_value()) {
+            set(METADATA, source.get_name());
+        }
+        if let Some(action) = self.on_failure {
+            set(OnFailure::VARIABLE, action.name());
         }
         variables
     }
 }
 
 /// The variable that names the source of a machine's metadata.
-const METADATA: &str = "SOIL_METADATA";
+pub const METADATA: &str = "SOIL_METADATA";
 
 /// The sources of a machine's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Metadata {
     /// No source, not even a labelled disk.
     None,
+    /// Labelled disks.
+    Disks,
     /// Amazon EC2's service, or one like it.
     Ec2,
     /// Google Compute Engine's service.
@@ -171,6 +187,9 @@ mod tests {
         }
         let settings = parsed(&["--env=A=1"]).expect("valid").settings();
         assert_eq!(settings.len(), 1);
+        let words = ["--env=SOIL_ON_FAILURE=x", "--on-failure", "reboot"];
+        let settings = parsed(&words).expect("valid").settings();
+        assert_eq!(settings, ["SOIL_ON_FAILURE=reboot".parse().expect("valid")]);
     }
 
     #[test]
@@ -180,6 +199,7 @@ mod tests {
         };
         for name in [
             "none",
+            "disks",
             "ec2",
             "gce",
             "openstack",

@@ -43,3 +43,44 @@ impl Machine {
         }
     }
 }
+
+/// The firmware that boots a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Firmware {
+    /// SeaBIOS.
+    Bios,
+    /// OVMF; AAVMF for arm64.
+    Uefi,
+}
+
+/// The controller of the disk that firmware boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Controller {
+    VirtioBlk,
+    VirtioScsi,
+    Nvme,
+    /// IDE or SATA, which firmware reads and images don't.
+    Ide,
+}
+
+/// What ends the machine of a program that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    Poweroff,
+    Reboot,
+    Halt,
+}
+
+impl OnFailure {
+    /// The variable that names one to an image.
+    pub const VARIABLE: &str = "SOIL_ON_FAILURE";
+
+    /// Its name in the variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+            Self::Halt => "halt",
+        }
+    }
+}

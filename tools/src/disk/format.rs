@@ -48,8 +48,15 @@ impl Format {
         }
     }
 
-    /// Its name for `qemu-img`, if that has it.
-    const fn of_qemu(self) -> Option<&'static str> {
+    /// The format of a disk's file; `None` for a raw disk, and for what can't be read.
+    pub fn of(disk: &Path) -> Option<Self> {
+        let file = File::open(disk).ok()?;
+        let footer = file.metadata().ok()?.len().saturating_sub(FOOTER);
+        found(&file, footer)
+    }
+
+    /// Its name for `qemu-img` and QEMU, if that has it.
+    pub const fn of_qemu(self) -> Option<&'static str> {
         match self {
             Self::Vhd => Some("vpc"),
             Self::Gzip => None,
@@ -84,7 +91,7 @@ impl Format {
     }
 
     /// The command that makes a raw disk of `file`.
-    fn to_raw(self, file: &Path) -> String {
+    pub fn to_raw(self, file: &Path) -> String {
         let file = file.display();
         match self.of_qemu() {
             Some(_) => format!("qemu-img convert -O raw {file} disk.img"),

@@ -75,6 +75,17 @@ impl Settings {
         }
     }
 
+    /// Sets a variable that isn't set; returns whether it did.
+    pub fn set_default(&mut self, name: &str, value: &str) -> bool {
+        let beginning = format!("{name}=");
+        let mut variables = self.variables.iter();
+        let is_set = variables.any(|variable| variable.starts_with(beginning.as_bytes()));
+        if !is_set {
+            self.set(name, value);
+        }
+        !is_set
+    }
+
     /// Sets the variables of the options, and the arguments if there are any.
     pub fn change(
         &mut self,
@@ -247,6 +258,13 @@ mod tests {
             .expect("short");
         let text = settings.text().expect("short");
         assert!(text.ends_with("C=3\nD=4\n--\nnew\n"), "{text}");
+    }
+
+    #[test]
+    fn a_default_changes_no_variable() {
+        let mut settings = Settings::parse("AB=1\nC=\n");
+        assert!(settings.set_default("A", "2") && !settings.set_default("C", "3"));
+        assert_eq!(settings.text().expect("short"), "AB=1\nC=\nA=2\n");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Builds QEMU's command line for a program as a pure function of the options, which `--dry-run`
 //! prints and the tests check.
 
-use super::passt;
-use crate::cli::{Machine, Run};
+use super::{firmware, passt};
+use crate::cli::{Controller, Machine, OnFailure, Run};
 use crate::failure::Failure;
 use crate::options::{Disk, Display, DisplaySize, Net, Variable, Vsock};
 use std::ffi::{OsStr, OsString};
@@ -25,7 +25,15 @@ pub struct Wiring<'a> {
     pub sockets: Option<Sockets>,
     /// The socket to passt.
     pub passt: Option<RawFd>,
+    /// The file with the variables that the command line doesn't show.
+    pub settings: Option<&'a Path>,
+    /// The options for firmware that boots the first disk, in place of a program.
+    pub boot: &'a [OsString],
 }
+
+/// The file of QEMU's device for firmware with them, and the variable that names it to the image.
+pub const SETTINGS: &str = "opt/org.soil/settings";
+pub const SETTINGS_VARIABLE: &str = "SOIL_FW_CFG";
 
 /// QEMU's ends of the sockets to `soil run`.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +86,9 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     if run.ignore_needs && !sets("SOIL_NEEDS") {
         all.push(("SOIL_NEEDS".into(), "ignore".into()));
     }
+    if let Some(action) = run.on_failure {
+        all.push((OnFailure::VARIABLE.into(), action.name().into()));
+    }
     all.extend(given(&run.variables));
     all
 }
@@ -103,7 +114,7 @@ fn join<T: ToString>(items: &[T], separator: &str) -> String {
 }
 
 /// Doubles commas, as QEMU's option syntax requires inside a value.
-fn escaped(value: &OsStr) -> OsString {
+pub fn escaped(value: &OsStr) -> OsString {
     let bytes = value.as_encoded_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -121,6 +132,11 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
     let accel = if wiring.kvm { "kvm" } else { "tcg" };
     // Omits devices that no program uses, because each costs start-up time.
     match run.machine() {
+        // Secure Boot's variables are changed in system management mode only.
+        Machine::Q35 if run.secure_boot.is_some() => {
+            args.pair("-M", format!("q35,accel={accel},smm=on"));
+        }
+        Machine::Q35 if run.firmware.is_some() => args.pair("-M", format!("q35,accel={accel}")),
         Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
         Machine::Virt if wiring.kvm => args.pair("-M", "virt,accel=kvm,gic-version=host"),
         // Its usual interrupt controller serves eight processors.
@@ -144,8 +160,11 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         args.pair("-object", object);
         args.pair("-machine", "memory-backend=memory");
     }
-    for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
+    for flag in ["-nodefaults", "-no-user-config"] {
         args.one(flag);
+    }
+    if !restarts(run) {
+        args.one("-no-reboot");
     }
     match run.shown_by() {
         Some(Display::Window) => {
@@ -226,9 +245,18 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
         args.one("-S");
     }
-    args.pair("-kernel", wiring.kernel.unwrap_or(&run.program));
+    if run.firmware.is_some() {
+        args.0.extend(wiring.boot.iter().cloned());
+    } else {
+        args.pair("-kernel", wiring.kernel.unwrap_or(&run.program));
+    }
     if !line.is_empty() {
         args.pair("-append", line);
+    }
+    if let Some(file) = wiring.settings {
+        let mut text = OsString::from(format!("name={SETTINGS},file="));
+        text.push(escaped(file.as_os_str()));
+        args.pair("-fw_cfg", text);
     }
     args.0.extend(run.qemu_arguments.iter().cloned());
     args.0
@@ -244,6 +272,14 @@ pub fn cpu(run: &Run, kvm: bool) -> &str {
         None if run.machine() == Machine::Virt => "max,pauth-impdef=on",
         None => "qemu64,+rdrand",
     }
+}
+
+/// Whether a reset starts the machine again, instead of ending it.
+pub fn restarts(run: &Run) -> bool {
+    let action = variables(run)
+        .into_iter()
+        .rfind(|(name, _)| name == OnFailure::VARIABLE);
+    run.firmware.is_some() || action.is_some_and(|(_, name)| name == OnFailure::Reboot.name())
 }
 
 struct Arguments(Vec<OsString>);
@@ -465,6 +501,10 @@ fn displays(run: &Run) -> Vec<Arguments> {
     devices
 }
 
+/// By default QEMU stops a machine whose write finds the host's disk full. A program can handle an
+/// error of the disk, and answer meanwhile.
+const REPORT: &str = "werror=report,rerror=report";
+
 fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     let mut args = Arguments(Vec::new());
     let is_device = std::fs::metadata(&disk.file).is_ok_and(|m| m.file_type().is_block_device());
@@ -475,17 +515,33 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     } else {
         ""
     };
+    let booted = run.firmware.filter(|_| index == 0);
+    let format = booted.map_or("raw", |_| firmware::format(&disk.file));
     let mut text = OsString::from(format!(
-        "driver=raw,node-name=disk{index},read-only={read_only},discard=unmap,{direct}\
+        "driver={format},node-name=disk{index},read-only={read_only},discard=unmap,{direct}\
         file.driver={driver},file.filename="
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
+    if booted.is_some() {
+        let drive = "drive=disk0,bootindex=0";
+        let device = match run.controller {
+            Controller::VirtioBlk => format!("virtio-blk-pci,{drive},{REPORT}"),
+            Controller::VirtioScsi => {
+                args.pair("-device", "virtio-scsi-pci");
+                format!("scsi-hd,{drive},{REPORT}")
+            }
+            // It has no other policy.
+            Controller::Nvme => format!("nvme,serial=boot,{drive}"),
+            Controller::Ide => format!("ide-hd,{drive},{REPORT}"),
+        };
+        args.pair("-device", device);
+        return args;
+    }
     // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH; without it a program's sync would have
-    // no effect. By default QEMU stops a machine whose write finds the host's disk
-    // full. A program can handle an error of the disk, and answer meanwhile.
+    // no effect.
     let mut options = format!(
-        "drive=disk{index},serial={},write-cache=on,werror=report,rerror=report",
+        "drive=disk{index},serial={},write-cache=on,{REPORT}",
         disk.name
     );
     if let Some(bytes) = disk.sector {
@@ -530,6 +586,8 @@ mod tests {
             observer: None,
         }),
         passt: None,
+        settings: None,
+        boot: &[],
     };
 
     fn run(words: &str) -> Run {
@@ -606,6 +664,73 @@ mod tests {
         assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));
         assert!(command.contains("socket,id=soilctl,fd=7"));
         assert!(command.contains("socket,id=monitor,fd=8 -qmp chardev:monitor"));
+    }
+
+    #[test]
+    fn a_machine_that_starts_again_isnt_ended_by_its_reset() {
+        for (words, ends) in [
+            ("", true),
+            ("--on-failure halt", true),
+            ("--on-failure reboot", false),
+            ("--env SOIL_ON_FAILURE=reboot", false),
+            ("--on-failure reboot --env SOIL_ON_FAILURE=halt", true),
+        ] {
+            assert_eq!(command(words).contains("-no-reboot"), ends, "{words}");
+        }
+        let variables = variables(&run("--on-failure reboot"));
+        assert_eq!(variables, [("SOIL_ON_FAILURE".into(), "reboot".into())]);
+    }
+
+    #[test]
+    fn firmware_boots_the_first_disk() {
+        let command = |words: &str| {
+            let boot = ["-bios".into(), "X".into()];
+            let wiring = Wiring {
+                boot: &boot,
+                ..WIRING
+            };
+            let words = format!("--machine q35 --firmware uefi --disk a=a.img {words}");
+            let args = arguments(&run(&words), &wiring, "");
+            let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
+        };
+        let uefi = command("--disk seed=s.img,ro");
+        for part in [
+            "-M q35,accel=tcg ",
+            "-device virtio-blk-pci,drive=disk0,bootindex=0,werror=report,rerror=report ",
+            "drive=disk1,serial=seed",
+            "-device virtio-rng-pci",
+            "-bios X",
+        ] {
+            assert!(uefi.contains(part), "{part}: {uefi}");
+        }
+        for absent in ["-kernel", "-append", "-no-reboot", "sata=off"] {
+            assert!(!uefi.contains(absent), "{absent}: {uefi}");
+        }
+        assert!(command("--secure-boot V").contains("-M q35,accel=tcg,smm=on "));
+        for (controller, devices) in [
+            (
+                "virtio-scsi",
+                "-device virtio-scsi-pci -device scsi-hd,drive=disk0,bootindex=0",
+            ),
+            ("nvme", "-device nvme,serial=boot,drive=disk0,bootindex=0"),
+            ("ide", "-device ide-hd,drive=disk0,bootindex=0"),
+        ] {
+            let command = command(&format!("--controller {controller}"));
+            assert!(command.contains(devices), "{command}");
+        }
+    }
+
+    #[test]
+    fn hidden_variables_are_in_a_file() {
+        let wiring = Wiring {
+            settings: Some("a,b".as_ref()),
+            ..WIRING
+        };
+        let words = arguments(&run(""), &wiring, "");
+        let expected = ["-fw_cfg", "name=opt/org.soil/settings,file=a,,b"];
+        assert!(words.windows(2).any(|pair| pair == expected), "{words:?}");
+        assert!(!command("").contains("-fw_cfg"));
     }
 
     #[test]

@@ -16,8 +16,9 @@ pub struct Control {
     in_report: bool,
     /// Whether the machine accepts input.
     pub takes_input: bool,
-    /// Whether the power button works: q35 loses earlier presses.
-    pub has_button: bool,
+    /// How often the power button began to work, once in each start of the machine: q35 loses
+    /// earlier presses.
+    pub buttons: u32,
     /// The program's exit status.
     pub exit: Option<u8>,
     /// The crash report's lines.
@@ -48,7 +49,13 @@ impl Control {
             }
             "SOIL-CRASH-END" => self.in_report = false,
             "SOIL-INPUT" => self.takes_input = true,
-            "SOIL-BUTTON" => self.has_button = true,
+            "SOIL-BUTTON" => {
+                // A machine that has started again leaves its crash behind.
+                if self.buttons != 0 {
+                    self.report.clear();
+                }
+                self.buttons = self.buttons.saturating_add(1);
+            }
             _ => {
                 if let Some(status) = line.strip_prefix("SOIL-EXIT ").and_then(|n| n.parse().ok()) {
                     self.exit = Some(status);
@@ -99,9 +106,21 @@ mod tests {
         control.feed(b"SOIL-INPU");
         assert!(!control.takes_input);
         control.feed(b"T\n");
-        assert!(control.takes_input && !control.has_button);
+        assert!(control.takes_input && control.buttons == 0);
         control.feed(b"SOIL-BUTTON\n");
-        assert!(control.has_button);
+        assert_eq!(control.buttons, 1);
+    }
+
+    #[test]
+    fn a_machine_that_starts_again_has_no_report() {
+        let mut control = Control::default();
+        let report = b"SOIL-BUTTON\nSOIL-CRASH-BEGIN\nreason x\nSOIL-CRASH-END\n";
+        control.feed(report);
+        assert_eq!(control.report, ["reason x"]);
+        control.feed(b"SOIL-BUTTON\nSOIL-EXIT 000\n");
+        assert_eq!((control.report.len(), control.exit), (0, Some(0)));
+        control.feed(report);
+        assert_eq!(control.report, ["reason x"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! aarch64 it is a virt, without firmware: that would start the image as an EFI program. Source of
 //! the elements: libvirt's formatdomain.
 
-use super::command::{cpu, nets, takes_direct};
+use super::command::{SETTINGS, cpu, nets, restarts, takes_direct};
 use crate::arch::Arch;
 use crate::cli::{Machine, Run};
 use crate::failure::Failure;
@@ -15,14 +15,15 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// Returns the domain of the image in the file `kernel`, whose command line is `line`. Fails for
-/// options that no domain can carry.
+/// Returns the domain of the image in the file `kernel`, whose command line is `line`; `settings` is
+/// the file with the variables that others must not see. Fails for options that no domain can carry.
 pub fn domain(
     run: &Run,
     kernel: &Path,
     default_net: bool,
     kvm: bool,
     line: &str,
+    settings: Option<&Path>,
 ) -> Result<String, Failure> {
     check(run)?;
     let arch = run.machine().arch();
@@ -52,6 +53,12 @@ pub fn domain(
         xml.text("cmdline", line);
     }
     xml.close("os");
+    if let Some(file) = settings {
+        xml.open("sysinfo type='fwcfg'");
+        let file = escaped(&absolute(file));
+        xml.line(&format!("<entry name='{SETTINGS}' file='{file}'/>"));
+        xml.close("sysinfo");
+    }
     match arch {
         Arch::X86_64 => {
             xml.line("<features><acpi/><apic/></features>");
@@ -65,8 +72,13 @@ pub fn domain(
         }
     }
     // The domain ends with its program, as a machine of `soil run` does.
-    for event in ["on_poweroff", "on_reboot", "on_crash"] {
-        xml.text(event, "destroy");
+    let reboot = if restarts(run) { "restart" } else { "destroy" };
+    for (event, action) in [
+        ("on_poweroff", "destroy"),
+        ("on_reboot", reboot),
+        ("on_crash", "destroy"),
+    ] {
+        xml.text(event, action);
     }
     xml.open("devices");
     let qemu = run.qemu_path();
@@ -347,7 +359,7 @@ mod tests {
     use clap::Parser as _;
 
     fn of(run: &Run, kvm: bool, line: &str) -> Result<String, Failure> {
-        domain(run, &run.program, false, kvm, line)
+        domain(run, &run.program, false, kvm, line, None)
     }
 
     fn run(options: &str) -> Run {
@@ -379,6 +391,12 @@ mod tests {
         ] {
             assert!(xml.contains(part), "{part}: {xml}");
         }
+        assert!(xml.contains("<on_reboot>destroy</on_reboot>"), "{xml}");
+        let restarts = self::xml("--on-failure reboot");
+        assert!(
+            restarts.contains("<on_reboot>restart</on_reboot>"),
+            "{restarts}"
+        );
         for absent in ["<interface", "<disk", "<graphics", "<emulator"] {
             assert!(!xml.contains(absent), "{absent}: {xml}");
         }
@@ -399,7 +417,7 @@ mod tests {
     fn an_image_for_aarch64_gets_a_virt_without_devices_of_pcs() {
         let run = run("--machine virt");
         for (kvm, mode) in [(true, "host-passthrough"), (false, "maximum")] {
-            let xml = domain(&run, "/srv/a.flat".as_ref(), false, kvm, "").expect("a domain");
+            let xml = domain(&run, "/srv/a.flat".as_ref(), false, kvm, "", None).expect("a domain");
             for part in [
                 "<type arch='aarch64' machine='virt'>hvm</type>",
                 "<kernel>/srv/a.flat</kernel>",

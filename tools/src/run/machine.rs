@@ -572,10 +572,10 @@ impl<F: FnOnce()> Channel<F> {
     fn feed(&mut self, bytes: &[u8]) {
         let state = self.gatherer.state();
         let mut control = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (running, had_button) = (control.exit.is_none(), control.has_button);
+        let (running, buttons) = (control.exit.is_none(), control.buttons);
         control.feed(bytes);
         // The sends fail only after the supervisor has finished.
-        if control.has_button && !had_button {
+        if control.buttons != buttons {
             let _ = self.events.send(Event::Button);
         }
         if running && control.exit.is_some() {

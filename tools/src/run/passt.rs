@@ -57,8 +57,9 @@ impl Drop for OwnedChild {
     }
 }
 
-/// passt's socket in the commands that `--dry-run` prints.
-pub const SHOWN_SOCKET: &str = "/tmp/passt.socket";
+/// passt's socket in the commands that `--dry-run` prints. It is in the folder where they are run:
+/// in one that users share, another may listen at a known name first.
+pub const SHOWN_SOCKET: &str = "./passt.socket";
 
 /// The first command that `--dry-run` prints; it returns when passt listens.
 pub fn shown(forwards: &[Forward]) -> String {

@@ -12,12 +12,14 @@ use crate::lock::Usage;
 use crate::messages::{say, say_soon};
 use crate::observe::{Observed, Wanted};
 use crate::options::{Disk, Display};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use screens::Picture;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +35,7 @@ pub fn run(
     run: &Run,
     wiring: Wiring<'_>,
     line: &str,
+    hidden: Option<String>,
     origin: Origin,
     passt: Option<OwnedFd>,
 ) -> Result<u8, Failure> {
@@ -57,8 +60,13 @@ pub fn run(
         monitor: monitor_there.as_raw_fd(),
         observer: observer.as_ref().map(|(_, there)| there.as_raw_fd()),
     };
+    let hidden = hidden.map(|text| private_file(&text)).transpose()?;
+    let settings = hidden
+        .as_ref()
+        .map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     let wiring = Wiring {
         sockets: Some(sockets),
+        settings: settings.as_deref(),
         ..wiring
     };
     let inherited: Vec<RawFd> = [
@@ -67,6 +75,7 @@ pub fn run(
         Some(sockets.output),
         sockets.observer,
         wiring.passt,
+        hidden.as_ref().map(File::as_raw_fd),
     ]
     .into_iter()
     .flatten()
@@ -83,7 +92,7 @@ pub fn run(
         output: Some((output_here, output_there)),
     };
     let (status, qmp) = machine::run(run, launch, origin, |process, events| {
-        drop((control_there, monitor_there, output_again, passt));
+        drop((control_there, monitor_there, output_again, passt, hidden));
         let observed = wanted
             .zip(observer)
             .and_then(|(wanted, (here, _))| wanted.image(here));
@@ -103,6 +112,16 @@ pub fn run(
         say(&observed.finish(&run.program)?);
     }
     Ok(status)
+}
+
+/// A file in memory, without a name, that QEMU inherits.
+fn private_file(text: &str) -> Result<File, Failure> {
+    let make = || {
+        let mut file = File::from(memfd_create("settings", MemfdFlags::CLOEXEC)?);
+        file.write_all(text.as_bytes())?;
+        Ok(file)
+    };
+    make().map_err(|error: std::io::Error| Failure::on("a file for the machine's settings", error))
 }
 
 /// QEMU's monitor.

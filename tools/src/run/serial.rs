@@ -36,6 +36,8 @@ pub enum Origin {
     Terminal,
     /// Anything else, such as a pipe or a file.
     Pipe,
+    /// Either, for a machine that wasn't started for `soil run`: its console has no frames.
+    Plain,
 }
 
 impl Origin {
@@ -52,11 +54,19 @@ impl Origin {
         match self {
             Self::Terminal => "terminal",
             Self::Pipe => "pipe",
+            Self::Plain => "uart",
         }
     }
 
     /// Frames the bytes read; an empty slice means end of input.
     pub fn framed(self, bytes: &[u8]) -> Vec<u8> {
+        if self == Self::Plain {
+            return if bytes.is_empty() {
+                vec![END]
+            } else {
+                bytes.to_vec()
+            };
+        }
         if bytes.is_empty() {
             return vec![MARK, END];
         }
@@ -120,6 +130,8 @@ mod tests {
             [b'a', MARK, MARK, MARK, REPORT, END]
         );
         assert_eq!(Origin::Terminal.framed(&[]), [MARK, END]);
+        assert_eq!(Origin::Plain.framed(&bytes), bytes);
+        assert_eq!(Origin::Plain.framed(&[]), [END]);
     }
 
     proptest! {

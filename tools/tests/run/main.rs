@@ -305,13 +305,57 @@ fn the_command_shown_for_a_process_starts_passt_first() {
         text.starts_with("passt ") && text.contains("--tcp-ports 127.0.0.1/8080:80"),
         "{text}"
     );
-    let socket = "--socket /tmp/passt.socket &&\nenv SOIL_NET=passt=/tmp/passt.socket ";
+    // Not in a folder where others may be first.
+    let socket = "--socket ./passt.socket &&\nenv SOIL_NET=passt=./passt.socket ";
     assert!(text.contains(socket), "{text}");
     assert!(!shown(&["--net", "user"]).contains("passt"));
     let image = machine.run(&["--dry-run", "--net", "passt", "--forward", "53:53/udp"]);
     assert!(
         image.output.starts_with("passt ") && image.output.contains("--udp-ports 127.0.0.1/53:53"),
         "{image:?}"
+    );
+    assert!(
+        image.output.contains("addr.path=./passt.socket"),
+        "{image:?}"
+    );
+}
+
+/// Every user of a host sees the command lines of its processes.
+#[test]
+fn a_value_of_the_environment_is_on_no_command_line() {
+    let script = "echo \"$*\"\nfor word in \"$@\"; do case $word in \
+        name=opt/*,file=*) cat \"${word#*file=}\";; esac; done\necho SOIL-EXIT 0 >&8\n";
+    let machine = Machine::new(script);
+    let run = |arguments: &[&str]| {
+        let mut command = machine.command(arguments);
+        let output = command.env("API_TOKEN", "s3cret \"x").output();
+        Ran::of(&output.expect("soil starts"))
+    };
+    let ran = run(&["--env", "API_TOKEN", "--env", "A=1"]);
+    assert_eq!((ran.status, &*ran.errors), (Some(0), ""), "{ran:?}");
+    let (line, file) = ran.output.split_once('\n').expect("a line");
+    assert!(!line.contains("s3cret"), "{line}");
+    assert!(line.contains(" A=1 ") && line.contains("SOIL_FW_CFG=opt/org.soil/settings"));
+    assert_eq!(file, "\"API_TOKEN=s3cret \\\"x\"");
+    assert!(!run(&["--env", "A=1"]).output.contains("fw_cfg"));
+
+    for launcher in ["command", "libvirt"] {
+        let machine = ["--env", "API_TOKEN", "--machine", "q35"];
+        let shown = run(&[&machine[..], &[&format!("--dry-run={launcher}")]].concat());
+        assert!(!shown.output.contains("s3cret"), "{shown:?}");
+        assert!(shown.output.contains("soil-settings.txt"), "{shown:?}");
+        assert!(
+            shown.errors.contains("write API_TOKEN as NAME="),
+            "{shown:?}"
+        );
+    }
+
+    // soil run's own command line shows this one.
+    let ran = run(&["--env", "API_TOKEN=s3cret", "--env", "TOKEN_FILE=a"]);
+    assert_eq!(ran.errors.lines().count(), 1, "{ran:?}");
+    assert!(
+        ran.errors.contains("give --env API_TOKEN, which takes"),
+        "{ran:?}"
     );
 }
 
@@ -350,4 +394,87 @@ fn what_soil_cc_makes_in_an_images_place_names_the_reason_and_the_remedy() {
         assert!(ran.errors.contains(part), "{part}: {ran:?}");
     }
     assert_eq!(ran.errors.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
+fn firmware_boots_a_disk_in_a_programs_place() {
+    let machine = Machine::new("echo \"$*\"\necho SOIL-EXIT 5 >&8\n");
+    let disk = machine.path("main.exe");
+    let refused = |words: &[&str], status: i32, text: &str| {
+        let ran = machine.run(words);
+        let is_named = ran.errors.contains(text);
+        assert!(ran.status == Some(status) && is_named, "{words:?}: {ran:?}");
+    };
+    fs::write(&disk, vec![0; 1 << 20]).expect("written");
+    let ran = machine.run(&["--firmware", "bios", "--machine", "q35"]);
+    assert_eq!((ran.status, &*ran.errors), (Some(5), ""), "{ran:?}");
+    for part in [
+        "-m 256M ",
+        "driver=raw,node-name=disk0,",
+        "-device virtio-blk-pci,drive=disk0,bootindex=0,",
+        "virtio-rng-pci",
+    ] {
+        assert!(ran.output.contains(part), "{part}: {ran:?}");
+    }
+    assert!(!ran.output.contains("-no-reboot"), "{ran:?}");
+    for (words, text) in [
+        (
+            &["--machine", "microvm"][..],
+            "no firmware that boots disks",
+        ),
+        (
+            &["--machine", "q35", "--secure-boot", "a"],
+            "a BIOS has none",
+        ),
+        (&["--machine", "virt"], "boots by UEFI only"),
+        (
+            &["--machine", "q35", "--dry-run=libvirt"],
+            "virt-install --import",
+        ),
+        (
+            &["--machine", "q35", "--disk", "data=/nowhere"],
+            "soil disk make",
+        ),
+    ] {
+        refused(&[&["--firmware", "bios"], words].concat(), 125, text);
+    }
+    refused(
+        &["--firmware", "bios", "--env", "A=1"],
+        2,
+        "cannot be used with",
+    );
+    refused(&["--controller", "nvme"], 2, "--firmware");
+    fs::write(&disk, [b"QFI\xfb", &[0; 508][..]].concat()).expect("written");
+    let ran = machine.run(&["--firmware", "bios", "--machine", "q35"]);
+    assert!(
+        ran.output.contains("driver=qcow2,node-name=disk0,"),
+        "{ran:?}"
+    );
+    fs::write(&disk, [b"\x1f\x8b", &[0; 510][..]].concat()).expect("written");
+    refused(&["--firmware", "bios"], 125, "tar -xzf");
+}
+
+#[test]
+fn only_a_machine_starts_again() {
+    let machine = Machine::new("");
+    let ran = machine.run(&[
+        "--on-failure",
+        "reboot",
+        "--vmm",
+        "firecracker",
+        "--dry-run",
+    ]);
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert!(
+        ran.errors
+            .contains("Firecracker ends with its machine's reset"),
+        "{ran:?}"
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_soil"))
+        .args(["run", "/usr/bin/env", "--on-failure", "reboot"])
+        .stdin(Stdio::null())
+        .output();
+    let ran = Ran::of(&output.expect("soil starts"));
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert!(ran.errors.contains("Restart=on-failure"), "{ran:?}");
 }
