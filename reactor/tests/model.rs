@@ -54,7 +54,11 @@ fn runtime<const FAULT: u8>(
 fn driver<const FAULT: u8>() -> &'static Driver<Device<FAULT>> {
     &Driver {
         poll: |rt, _| {
-            for token in change(|world| core::mem::take(&mut world.finished)) {
+            let finished = change(|world| {
+                world.queued = true;
+                core::mem::take(&mut world.finished)
+            });
+            for token in finished {
                 rt.complete(token, Ok(token as usize));
             }
         },

@@ -75,6 +75,8 @@ pub struct World {
     collecting: bool,
     /// The device interrupts when it completes a request.
     armed: bool,
+    /// A driver has queued what is to begin before the program resumes.
+    pub queued: bool,
     /// Requests in the device.
     pub submitted: Vec<u64>,
     /// Completed requests.
@@ -405,7 +407,9 @@ impl platform::Interest for Interest {
 
     fn console(&mut self, _: Stream, _: Direction) {}
 
-    fn submit(&mut self) {}
+    fn submit(&mut self) {
+        change(|world| world.queued = false);
+    }
 
     fn submit_all(&mut self) {}
 
@@ -472,6 +476,10 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
     }
 
     fn resume(_: u64) {
+        assert!(
+            !change(|world| world.queued),
+            "the program resumes before what the drivers have queued begins"
+        );
         if FAULT == OCAML_INSIDE {
             retake_ocaml();
         }
