@@ -194,9 +194,8 @@ fn disk_file(disk: &options::Disk, is_booted: bool) -> Result<Metadata, Failure>
         let remedy = "give a disk image or a block device";
         return Err(Failure::on(subject, "a folder").remedy(remedy));
     }
-    let access = match disk.read_only {
-        true => Access::Read,
-        false => Access::Write,
+    let access = Access::Program {
+        read_only: disk.read_only,
     };
     if !is_booted {
         check_raw(&subject, &disk.file, access)?;

@@ -33,6 +33,8 @@ pub enum Access {
     Read,
     /// It is written, too.
     Write,
+    /// A program gets it, to read or to write, and may expect a compressed file there.
+    Program { read_only: bool },
 }
 
 impl Format {
@@ -130,13 +132,14 @@ pub fn check_raw(subject: impl AsRef<Path>, disk: &Path, access: Access) -> Resu
         return Ok(());
     }
     let footer = match access {
-        Access::Read => 0,
-        Access::Write => known.len().saturating_sub(FOOTER),
+        Access::Read | Access::Program { read_only: true } => 0,
+        Access::Write | Access::Program { read_only: false } => known.len().saturating_sub(FOOTER),
     };
     let Some(format) = File::open(disk).ok().and_then(|file| found(&file, footer)) else {
         return Ok(());
     };
     let reason = match format {
+        Format::Gzip if matches!(access, Access::Program { .. }) => return Ok(()),
         Format::Gzip => "a compressed file, not a raw disk".to_owned(),
         format => format!("a disk in the format {}, not raw", format.name()),
     };
@@ -181,6 +184,10 @@ mod tests {
                 assert!(names, "{text}");
             }
         }
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"\x1f\x8b\x08").expect("written");
+        let program = Access::Program { read_only: true };
+        assert_eq!(check_raw("disk d", file.path(), program), Ok(()));
         // A fixed one is a raw disk up to its footer.
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&vhd).expect("written");
