@@ -30,11 +30,9 @@ type failure = { status : int; count : int; time : float option; report : string
 
 let last_failure () =
   let check = Failure.check ~operation ~subject:"the last failure" in
-  match
-    Text.fetch check (fun b off len -> Soil_raw_machine.machine_last_failure b off len)
-  with
+  match Text.fetch check (fun b off len -> Soil_raw_machine.machine_last_failure b off len) with
   | exception Error.Error { code = Not_found; _ } -> None
-  | text ->
+  | text -> (
       (* [Scanf] would be linked into every program. *)
       let numbers, report =
         match String.index_opt text '\n' with
@@ -45,7 +43,7 @@ let last_failure () =
         let time = if time = 0 then None else Some (float_of_int time) in
         { status; count; time; report }
       in
-      (match List.map int_of_string_opt (String.split_on_char ' ' numbers) with
+      match List.map int_of_string_opt (String.split_on_char ' ' numbers) with
       | [ Some status; Some count; Some time ] -> Some (failure status count time)
       | _ -> None)
 

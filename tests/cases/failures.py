@@ -80,6 +80,23 @@ def a_restart_of_its_own_is_no_failure(context):
     assert "failure 3" not in child.text, child.text
 
 
+@test()
+def hidden_variables_reach_the_program(context):
+    """A variable that `soil run` takes from its own environment is in a file of fw_cfg; a machine
+    without the file that its command line names doesn't start."""
+    os.environ["SOIL_ON_FAILURE"] = "poweroff"
+    os.environ["HIDDEN"] = 'a "b" c\\'
+    for form in MACHINES:
+        words = [f"--env={name}" for name in ("HIDDEN", "SOIL_ON_FAILURE")]
+        child = context.soil(PROGRAM, form, "getenv", "HIDDEN", options=words)
+        assert child.finish() == 0, child.text
+        assert 'HIDDEN is a "b" c\\\n' in clean(child.text), child.text
+    options = ["--env", "SOIL_FW_CFG=opt/absent"]
+    child = context.soil(PROGRAM, "microvm", "exit", options=options)
+    assert child.finish() == 126, child.text
+    assert "SOIL_FW_CFG=opt/absent: no such file" in child.text, child.text
+
+
 @test(limit=120)
 def halts_or_ends(context):
     """`halt` keeps the machine with its last line on the console; without the variable, and with a

@@ -1,12 +1,10 @@
 (* Says what the last start of the machine left, and fails in the way that the first argument names.
-   With [times N] it succeeds after N failures, with [reboot N] it starts the machine again. *)
+   With [times N] it succeeds after N failures, with [reboot N] it starts the machine again. With
+   [getenv NAME] it prints a variable. *)
 
 let say { Soil.Machine.status; count; time; report } =
   let time =
-    match time with
-    | Some time when time > 1e9 -> "known"
-    | Some _ -> "wrong"
-    | None -> "unknown"
+    match time with Some time when time > 1e9 -> "known" | Some _ -> "wrong" | None -> "unknown"
   in
   Printf.printf "failure %d, status %d, time %s\n" count status time;
   List.iter (Printf.printf "| %s\n") (String.split_on_char '\n' report);
@@ -29,5 +27,6 @@ let () =
   match List.tl (Array.to_list Sys.argv) with
   | [ _; "times"; times ] when count >= int_of_string times -> print_endline "recovered"
   | [ _; "reboot"; times ] when count >= int_of_string times -> Soil.Machine.reboot ()
+  | [ "getenv"; name ] -> Printf.printf "%s is %s\n" name (Sys.getenv name)
   | how :: _ -> fail how
   | [] -> ()
