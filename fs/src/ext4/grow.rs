@@ -446,7 +446,10 @@ impl Fs {
         self.cache.read_raw(start, &mut data)?;
         let fields = [sb::BLOCKS_COUNT_LO, sb::BLOCKS_COUNT_HI, sb::INODES_COUNT];
         let same = |at: usize| u32_at(&data, at) == u32_at(&copy, at);
-        if u16_at(&data, sb::MAGIC) == MAGIC && fields.into_iter().all(same) {
+        // The checksum is in another sector than the sizes, which a power cut may have separated.
+        let sum = self.crc.update(!0, part(&data, 0, sb::CHECKSUM));
+        let is_whole = !geometry.has_checksums() || u32_at(&data, sb::CHECKSUM) == sum;
+        if u16_at(&data, sb::MAGIC) == MAGIC && fields.into_iter().all(same) && is_whole {
             return Ok(());
         }
         let state = u16_at(&copy, sb::STATE) & !VALID;

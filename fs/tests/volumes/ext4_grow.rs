@@ -290,6 +290,13 @@ fn total(bytes: &[u8]) -> u64 {
     u64::from(word(4))
 }
 
+/// CRC-32C without its final inversion, as ext4 has it.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _| (sum >> 1) ^ (0x82f6_3b78 & (sum & 1).wrapping_neg());
+    let byte = |sum: u32, byte: &u8| (0..8).fold(sum ^ u32::from(*byte), step);
+    bytes.iter().fold(!0, byte)
+}
+
 /// The backups of superblock and descriptors have the volume's size and its groups' metadata.
 fn check_backups(bytes: &[u8], when: &str) {
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
@@ -315,6 +322,15 @@ fn check_backups(bytes: &[u8], when: &str) {
             (word(1024), word(1028)),
             "{of}"
         );
+        // What e2fsck starts from where the first superblock is lost: it says which copy it is,
+        // and that the file system has to be checked, without a journal.
+        assert_eq!(half(copy + 0x5a), group, "{of}: s_block_group_nr");
+        assert_eq!(half(copy + 0x3a) & 1, 0, "{of}: s_state");
+        assert_eq!(word(copy + 0x60) & 4, 0, "{of}: needs_recovery");
+        if word(1024 + 0x64) & 0x400 != 0 {
+            let sum = crc32c(&bytes[copy..copy + 1020]) as usize;
+            assert_eq!(word(copy + 1020), sum, "{of}: s_checksum");
+        }
         for n in 0..groups {
             // Bitmaps and inode table; the counts may be older.
             let (mine, theirs) = (own + n * descriptor, copy + block + n * descriptor);
