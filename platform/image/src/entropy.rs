@@ -55,12 +55,6 @@ fn moment() -> Moment {
     }
 }
 
-/// Numbers of the processor that no copy of this machine has; `None` without any.
-fn fresh() -> Option<[u8; SEED]> {
-    let mut seed = [0; SEED];
-    random::refresh(&mut seed).then_some(seed)
-}
-
 /// Mixes the device's bytes into `seed`; returns whether they were as many. `halt`: the processor
 /// may halt meanwhile.
 fn mix_device_bytes(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
@@ -176,7 +170,7 @@ pub fn fill(into: &mut [u8]) -> bool {
         }
         source
             .as_mut()
-            .map(|source| source.generator.fill(into, fresh))
+            .map(|source| source.generator.fill(into, random::refresh))
             .is_some()
     })
 }

@@ -54,7 +54,7 @@ mod tests {
 
     fn drawn(generator: &mut Generator) -> [u8; 32] {
         let mut bytes = [0; 32];
-        generator.fill(&mut bytes, || None);
+        generator.fill(&mut bytes, |_| false);
         bytes
     }
 

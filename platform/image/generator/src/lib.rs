@@ -5,8 +5,8 @@
 //! no earlier numbers. A seed is mixed in, so that a known one makes nothing worse. As in Linux,
 //! the generator reseeds every minute, and at once when the machine resumes from a snapshot, of
 //! which another may resume as well ([`Watch`]). Where the processor has random numbers, some are
-//! mixed into each batch, and a batch serves one request only: copies of a machine differ from the
-//! first number on, whatever they notice.
+//! mixed into each batch and added to each short result: copies of a machine differ from the first
+//! number on, whatever they notice.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -67,16 +67,32 @@ impl Generator {
         self.used = WORDS;
     }
 
-    /// Fills `into`. `fresh` returns numbers that no copy of this machine has, where the processor
-    /// has some: they are mixed into each batch, and batches of earlier calls aren't used.
-    pub fn fill(&mut self, into: &mut [u8], fresh: impl Fn() -> Option<[u8; SEED]>) {
-        let mut seed = fresh();
-        if seed.is_some() {
-            self.used = WORDS;
+    /// Fills `into`. `fresh` fills a slice with numbers that no copy of this machine has; false
+    /// where the processor has none. They are mixed into each batch. A short request adds some to
+    /// its result; a long one begins with a batch of its own, which takes longer.
+    pub fn fill(&mut self, into: &mut [u8], fresh: impl Fn(&mut [u8]) -> bool) {
+        let mut own = [0; SEED];
+        if let Some(own) = own.get_mut(..into.len()) {
+            self.draw(into, &fresh);
+            if fresh(own) {
+                into.iter_mut().zip(own).for_each(|(to, from)| *to ^= *from);
+            }
+            return;
         }
+        if fresh(&mut own) {
+            self.refill(own);
+        }
+        self.draw(into, &fresh);
+    }
+
+    fn draw(&mut self, into: &mut [u8], fresh: &impl Fn(&mut [u8]) -> bool) {
         for chunk in into.chunks_mut(4) {
             if self.used >= WORDS {
-                self.refill(seed.take().or_else(&fresh).unwrap_or_default());
+                let mut seed = [0; SEED];
+                if !fresh(&mut seed) {
+                    seed = [0; SEED];
+                }
+                self.refill(seed);
             }
             if let Some(word) = self.batch.get_mut(self.used) {
                 let word = core::mem::take(word).to_le_bytes();
@@ -210,7 +226,7 @@ mod tests {
 
     fn draw(generator: &mut Generator, len: usize) -> vec::Vec<u8> {
         let mut bytes = vec![0; len];
-        generator.fill(&mut bytes, || None);
+        generator.fill(&mut bytes, |_| false);
         bytes
     }
 
@@ -289,9 +305,15 @@ mod tests {
         let copy = |own: u8, len: usize| {
             let mut generator = Generator::new([3; SEED]);
             // The rest of a batch is left, as in a snapshot.
-            generator.fill(&mut [0; 100], || Some([9; SEED]));
+            generator.fill(&mut [0; 100], |seed| {
+                seed.fill(9);
+                true
+            });
             let mut bytes = vec![0; len];
-            generator.fill(&mut bytes, || Some([own; SEED]));
+            generator.fill(&mut bytes, |seed| {
+                seed.fill(own);
+                true
+            });
             bytes
         };
         for len in [4, 8, 1000] {
@@ -300,17 +322,20 @@ mod tests {
                 assert_ne!(one[at..at + 4], other[at..at + 4], "{at} of {len}");
             }
         }
-        // Each batch of a long request gets new ones, and a short one takes some once.
-        let asked = core::cell::Cell::new(0);
-        let count = |len: usize| {
-            asked.set(0);
-            Generator::new([3; SEED]).fill(&mut vec![0; len], || {
-                asked.set(asked.get() + 1);
-                Some([5; SEED])
+        // What they have in common is the other part of a short result only.
+        let (one, other) = (copy(1, 1000), copy(2, 1000));
+        let both = one.iter().zip(&other);
+        assert!(both.filter(|(one, other)| *one ^ *other == 3).count() < 20);
+        // The numbers that each request takes, and each batch.
+        let asked = core::cell::RefCell::new(vec![]);
+        let mut generator = Generator::new([3; SEED]);
+        for len in [8, 8, 32, 33, 448] {
+            generator.fill(&mut vec![0; len], |seed| {
+                asked.borrow_mut().push(seed.len());
+                true
             });
-            asked.get()
-        };
-        assert_eq!((count(8), count(224), count(225)), (1, 1, 2));
+        }
+        assert_eq!(asked.take(), [32, 8, 8, 32, 32, 32, 32]);
     }
 
     /// A copy that resumes `pause` later, on a monitor that lets the wall clock and the monotonic
