@@ -105,6 +105,8 @@ fn end_failed(status: u8) {
             stop_others();
             failure::record(status);
             console::mirror(None);
+            // A machine that keeps no count doesn't start again without end in a moment.
+            spin(clock::NS);
             machine::reset()
         }
         Action::Halt if has_failed => {
@@ -148,7 +150,12 @@ fn write_control(status: u8) {
 
 /// Waits for the VMM to end the machine.
 fn await_end() {
-    let end = counter().saturating_add(clock::ticks(END_NS));
+    spin(END_NS);
+}
+
+/// Waits for so long, without tables or interrupts.
+fn spin(ns: u64) {
+    let end = counter().saturating_add(clock::ticks(ns));
     while counter() < end {
         core::hint::spin_loop();
     }
