@@ -583,6 +583,48 @@ fn a_disk_that_is_resized_has_its_new_size_once_the_controller_has_answered() {
 }
 
 #[test]
+fn a_disk_is_asked_for_its_size_once_for_each_change() {
+    let (mut nvme, handle) = start(device());
+    let asked = |handle: &NvmeHandle| handle.with(|device| device.admin.len());
+    for (round, sectors) in [(1, 64), (2, 32), (3, 16)] {
+        let before = asked(&handle);
+        handle.with(|device| device.namespaces[0].data.truncate(sectors * SECTOR));
+        nvme.refresh(0).unwrap();
+        for _ in 0..5 {
+            nvme.poll(&mut |_, _, _| ());
+        }
+        assert_eq!(nvme.geometry(0).sectors, sectors as u64, "change {round}");
+        assert_eq!(asked(&handle) - before, 1, "change {round}");
+    }
+}
+
+#[test]
+fn room_for_fewer_commands_than_disks_goes_to_each_in_turn() {
+    let mut three = NvmeDevice {
+        stuck: true,
+        capabilities: device().capabilities & !0xffff | 2,
+        ..device()
+    };
+    for number in 2..4 {
+        three.namespaces.push(FakeNamespace::new(number, 64, 512));
+    }
+    let (mut nvme, handle) = start(three);
+    for disk in 0..3 {
+        for token in 0..100 {
+            nvme.submit(disk, Request::flush(), token).unwrap();
+        }
+    }
+    nvme.kick();
+    handle.with(|device| device.stuck = false);
+    let mut ended = [0; 3];
+    while ended.iter().sum::<usize>() < 60 {
+        handle.step();
+        nvme.poll(&mut |disk, _, _| ended[disk] += 1);
+    }
+    assert!(ended.iter().all(|count| *count >= 10), "{ended:?}");
+}
+
+#[test]
 fn a_disk_that_is_busy_does_not_keep_the_others_waiting_for_good() {
     let mut two = NvmeDevice {
         stuck: true,
