@@ -1,5 +1,5 @@
 let lookup ?timeout ?(family = `Any) name =
-  Deadline.within timeout (fun () -> Lookup.addresses family name)
+  Lookup.within timeout name (fun () -> Lookup.addresses family name)
 
 type data =
   | Address of Address.t
@@ -35,7 +35,7 @@ let data_of kind data =
 let records ?timeout kind name =
   let results = Pool.create room in
   let submit token = Soil_raw_net.dns_query name (number kind) results room token in
-  let n = Deadline.within timeout (fun () -> Lookup.ask name submit) in
+  let n = Lookup.within timeout name (fun () -> Lookup.ask name submit) in
   let bytes = Bytes.create n in
   Pool.to_bytes results 0 bytes 0 n;
   let rec read at =

@@ -1,15 +1,16 @@
 (** DNS lookups.
 
-    The name servers are those of [SOIL_DNS], otherwise those from DHCP. *)
+    The name servers are those of [SOIL_DNS], otherwise those from DHCP and router advertisements,
+    and so are the search domains ([SOIL_DNS_SEARCH]). *)
 
 val lookup : ?timeout:float -> ?family:[ `Any | `V4 | `V6 ] -> string -> Net.address list
 (** [lookup name] is the addresses of [name] of the given family (default: [`Any]), at least one, in
     the order in which they should be tried. A literal address is returned; ["localhost"] is the
     loopback. Waits for the network to be up and for the answer, for at most [timeout] seconds
-    (default: the resolver's own timeouts). Raises {!Soil.exception-Error} with [No_such_host] if
-    the name doesn't exist or has no address of the family, [Name_server_failure], [Timed_out] or
-    [No_network]. Raises [Invalid_argument] if [name] isn't a valid host name
-    ({{:https://www.rfc-editor.org/rfc/rfc1035}RFC 1035}). *)
+    (default: the resolver's own timeouts); the error of a timeout names the name servers. Raises
+    {!Soil.exception-Error} with [No_such_host] if the name doesn't exist or has no address of the
+    family, [Name_server_failure], [Timed_out] or [No_network]. Raises [Invalid_argument] if [name]
+    isn't a valid host name ({{:https://www.rfc-editor.org/rfc/rfc1035}RFC 1035}). *)
 
 (** {1:records Other records}
 

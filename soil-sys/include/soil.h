@@ -1265,6 +1265,12 @@ Int soil_dns_lookup(Text name, Int family, Buffer results, Int len, Int token);
 Int soil_dns_query(Text name, Int kind, Buffer results, Int len, Int token);
 
 /**
+ * Copies the name servers of lookups to `into[0 .. len]`, cut where they don't fit, and returns
+ * the length: text such as `10.0.0.1:53, [fd00::1]:53`.
+ */
+Int soil_dns_servers(Bytes into, Int len);
+
+/**
  * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
  * meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
  * or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`

@@ -105,6 +105,7 @@ stubs! {
     fn soil_net_sort_bytecode = soil_net_sort(addresses, len);
     fn soil_dns_lookup_bytecode = soil_dns_lookup(name, family, results, len, token);
     fn soil_dns_query_bytecode = soil_dns_query(name, kind, results, len, token);
+    fn soil_dns_servers_bytecode = soil_dns_servers(into, len);
     fn soil_echo_bytecode = soil_echo(endpoint, len);
     fn soil_echo_result_bytecode = soil_echo_result(fd, into);
     fn soil_ethernet_open_bytecode = soil_ethernet_open(interface, ethertype);

@@ -11,11 +11,11 @@ import time
 
 from cases.network import Server, in_every_form, services
 from harness.console import PATIENCE
-from harness.context import FORMS, clean, outcome
+from harness.context import FORMS, FORMS_AND_SOCKETS, clean, outcome
 from harness.tap import ip
 
 NAMES = "tests/programs/soil/names.exe"
-A, CNAME, SOA, PTR, TXT, SRV = 1, 5, 6, 12, 16, 33
+A, CNAME, SOA, PTR, MX, TXT, AAAA, SRV = 1, 5, 6, 12, 15, 16, 28, 33
 IP_RECVTTL = 12  # Python has no constant for it.
 
 
@@ -37,11 +37,11 @@ class NameServer:
     """DNS on the TAP's own address over UDP and TCP; `zone` maps (name, type) to a list of data.
     Answers longer than 512 bytes exceed a datagram."""
 
-    def __init__(self, tap, zone):
+    def __init__(self, tap, zone, port=53):
         self.zone, self.queries = zone, []
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((tap.host, 53))
-        self.tcp = socket.create_server((tap.host, 53))
+        self.udp.bind((tap.host, port))
+        self.tcp = socket.create_server((tap.host, self.udp.getsockname()[1]))
         for serve in (self.serve_udp, self.serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
 
@@ -65,7 +65,8 @@ class NameServer:
     def serve_udp(self):
         while True:
             query, peer = self.udp.recvfrom(4096)
-            self.udp.sendto(self.answer(query, False), peer)
+            if answer := self.answer(query, False):
+                self.udp.sendto(answer, peer)
 
     def serve_tcp(self):
         while True:
@@ -142,6 +143,29 @@ def names_of_all_kinds(context, form):
     assert len(found) == 2 and found[0] == found[1], f"the answer isn't kept: {output}"
     asked = [(name, tcp) for name, kind, tcp in server.queries]
     assert ("long.test", True) in asked, asked
+
+
+class SilentAbout(NameServer):
+    """A name server that doesn't answer about names that begin with `silent`."""
+
+    def answer(self, query, tcp):
+        return None if read_name(query, 12)[0].startswith("silent") else super().answer(query, tcp)
+
+
+@in_every_form(forms=FORMS_AND_SOCKETS)
+def a_name_server_at_another_port(context, form):
+    """SOIL_DNS with a port; the error of a timeout has the name and the server."""
+    tap = context.tap(form)
+    server = SilentAbout(tap, {("here.test", A): [socket.inet_aton("192.0.2.1")]}, port=0)
+    address = f"{tap.host}:{server.udp.getsockname()[1]}"
+    commands = ["lookup", "here.test", "timeout", "silent.test"]
+    child = context.soil(NAMES, form, *commands, tap=tap, options=["--dns", address])
+    status, output = outcome(child, context)
+    assert status == 0, output
+    assert output.splitlines() == [
+        "lookup here.test: 192.0.2.1",
+        f"timeout silent.test: dns lookup silent.test: no answer in 0.5 s from {address}",
+    ], output
 
 
 @in_every_form()

@@ -14,7 +14,7 @@ use crate::variables::is_slip;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// OCaml programs as Linux processes and as bootable machines.
@@ -509,9 +509,10 @@ pub struct Run {
     /// The interface's default routes, one for IPv4 and one for IPv6.
     #[arg(long = "gateway", value_name = "ADDRESS", requires = "ips")]
     pub gateways: Vec<Values<IpAddr>>,
-    /// A name server (repeat for several).
-    #[arg(long, value_name = "ADDRESS")]
-    pub dns: Vec<IpAddr>,
+    /// A name server (repeat for several); the port is 53 unless one is given, for IPv6 as in
+    /// [::1]:5353.
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = name_server)]
+    pub dns: Vec<String>,
     /// The network device's hardware address; the second belongs to the second --net.
     #[arg(long = "mac", value_name = "MAC", value_parser = mac)]
     pub macs: Vec<String>,
@@ -707,6 +708,18 @@ fn mount_point(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("expected a path such as /www".into())
+    }
+}
+
+fn name_server(text: &str) -> Result<String, String> {
+    let has_port = text
+        .parse::<SocketAddr>()
+        .is_ok_and(|server| server.port() != 0);
+    match has_port || text.parse::<IpAddr>().is_ok() {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("expected an address such as 10.0.0.1, 10.0.0.1:5353 or [fd00::1]:5353".into())
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-let most = 32 (* addresses of one name *)
+let most = 256 (* addresses of one name, as many as a message may have *)
 
 (* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; underscores occur in names of
    services. *)
@@ -24,6 +24,21 @@ let ask name submit =
   let run = Scheduler.operation ~operation ~subject:name in
   ignore (run (fun token -> Soil_raw_net.net_up token));
   run submit
+
+let servers () =
+  let b = Bytes.create 256 in
+  let n = Soil_raw_net.dns_servers b (Bytes.length b) in
+  if n > 0 then " from " ^ Bytes.sub_string b 0 n else ", and no name server is known"
+
+let within timeout name f =
+  match timeout with
+  | None -> f ()
+  | Some s -> (
+      match Task.timeout_opt s f with
+      | Some v -> v
+      | None ->
+          let detail = "no answer in " ^ Text.number s ^ " s" ^ servers () in
+          Error.fail Timed_out operation ~subject:name ~detail)
 
 let query family name =
   let number = match family with `Any -> 0 | `V4 -> 4 | `V6 -> 6 in

@@ -6,6 +6,10 @@ val ask : string -> (int -> int) -> int
 (** [ask name submit] is the outcome of the lookup of [name] that [submit token] starts, once the
     network is up. *)
 
+val within : float option -> string -> (unit -> 'a) -> 'a
+(** [within (Some s) name f] is [f ()], a lookup of [name], and raises [Timed_out] with [name] and
+    the name servers after [s] seconds; [within None name f] is [f ()]. *)
+
 val addresses : [ `Any | `V4 | `V6 ] -> string -> Address.t list
 (** [addresses family name] is documented in {!Dns.lookup}. *)
 

@@ -146,6 +146,15 @@ external dns_query :
     each) and a name; or strings with a byte before each that says its length. Usually [PENDING].
     Errors: as [soil_dns_lookup]. *)
 
+external dns_servers :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_dns_servers_bytecode" "soil_dns_servers"
+[@@noalloc]
+(** Copies the name servers of lookups to [into\[0 .. len\]], cut where they don't fit, and returns
+    the length: text such as [10.0.0.1:53, \[fd00::1\]:53]. *)
+
 external echo :
   string ->
   (int[@untagged]) ->

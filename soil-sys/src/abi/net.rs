@@ -129,6 +129,13 @@ pub extern "C" fn soil_dns_query(
     call(|rt| glue::dns::query(rt, name.utf8()?, kind, results.piece(0, len)?, token))
 }
 
+/// Copies the name servers of lookups to `into[0 .. len]`, cut where they don't fit, and returns
+/// the length: text such as `10.0.0.1:53, [fd00::1]:53`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_dns_servers(mut into: Bytes, len: Int) -> Int {
+    call(|rt| glue::dns::servers(rt, into.range(0, len)?))
+}
+
 /// Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
 /// meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
 /// or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`

@@ -1,6 +1,6 @@
 (* Names and time. The arguments are commands with one argument each, run one after the other:
-   services NAME, texts NAME, reverse ADDRESS, lookup NAME, connect NAME:PORT, clock SECONDS,
-   announce PORT (the name of this machine, until a datagram comes there). *)
+   services NAME, texts NAME, reverse ADDRESS, lookup NAME, timeout NAME, connect NAME:PORT,
+   clock SECONDS, announce PORT (the name of this machine, until a datagram comes there). *)
 
 let list l = String.concat " " l
 
@@ -61,6 +61,10 @@ let command name argument =
   | "reverse" -> list (Soil.Dns.reverse (Soil.Net.Address.of_string argument))
   | "lookup" ->
       list (List.sort compare (List.map Soil.Net.Address.to_string (Soil.Dns.lookup argument)))
+  | "timeout" -> (
+      match Soil.Dns.lookup ~timeout:0.5 argument with
+      | _ -> "found"
+      | exception Soil.Error e -> Soil.Error.to_string e)
   | "connect" -> connect argument
   | "clock" ->
       Soil.Net.wait_up ();

@@ -880,7 +880,7 @@ mod tests {
     #[test]
     fn options_become_variables() {
         let run = run(
-            "--ip 10.0.0.2/8 --dns 1.1.1.1 --dns 9.9.9.9 --mount /d=fat:d --mount /e=fat:e --log \
+            "--ip 10.0.0.2/8 --dns 1.1.1.1:5353 --dns 9.9.9.9 --mount /d=fat:d --mount /e=fat:e --log \
             debug --env A=b=c",
         );
         let text: Vec<String> = variables(&run)
@@ -891,7 +891,7 @@ mod tests {
             text,
             [
                 "SOIL_IP=10.0.0.2/8",
-                "SOIL_DNS=1.1.1.1,9.9.9.9",
+                "SOIL_DNS=1.1.1.1:5353,9.9.9.9",
                 "SOIL_MOUNT=/d=fat:d;/e=fat:e",
                 "SOIL_LOG=debug",
                 "A=b=c"
