@@ -296,6 +296,20 @@ def dhcp_and_dns(context, form):
         assert line in output, f"{line!r} is missing from:\n{output}\n{server.text}"
 
 
+@in_every_form()
+def dhcp_of_a_single_address(context, form):
+    """A lease with the prefix /32, as of Google, Hetzner and OVH: the gateway, here also the name
+    server, is outside of it; a short name is completed with the domain of option 15."""
+    tap = context.tap()
+    options = ("netmask,255.255.255.255", "domain-name,test")
+    server = dnsmasq(context, tap, *(f"--dhcp-option=option:{option}" for option in options))
+    child = context.soil("tests/programs/soil/lookup.exe", form, "one", tap=tap, dhcp=True)
+    status, output = outcome(child, context)
+    server.drain(0.1)
+    assert status == 0, f"{output}\n{server.text}"
+    assert output.splitlines() == ["one: 192.0.2.1"], f"{output}\n{server.text}"
+
+
 @test()
 def names_on_the_hosts_sockets(context):
     """Names from a server that the process queries on Linux's own sockets."""
