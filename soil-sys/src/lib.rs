@@ -25,6 +25,8 @@ mod bytecode;
 #[cfg(feature = "image")]
 mod domains;
 pub mod ffi;
+#[cfg(feature = "image")]
+mod names;
 #[cfg(any(feature = "image", feature = "process"))]
 mod shims;
 mod wait;

@@ -11,8 +11,8 @@ import termios
 import threading
 import time
 
-from cases.network import in_every_form
-from cases.names import A, NameServer
+from cases.network import dnsmasq, in_every_form
+from cases.names import A, AAAA, CNAME, MX, PTR, NameServer, read_name, wire
 from cases.tasks import fat_disk
 from harness.console import PATIENCE
 from harness.context import MACHINES, PROCESSOR, REFERENCE, outcome
@@ -22,6 +22,7 @@ FILES = "tests/programs/unmodified/files.exe"
 THREADS = "tests/programs/unmodified/file_threads.exe"
 EVENTS = "tests/programs/unmodified/events/events.exe"
 SOCKETS = "tests/programs/unmodified/sockets.exe"
+RESOLVER = "tests/programs/unmodified/resolver.exe"
 PEERS = "tests/programs/unmodified/peers.exe"
 PATHS = "tests/programs/unmodified/paths/main.exe"
 GROUPS = "tests/programs/unmodified/groups.exe"
@@ -290,6 +291,112 @@ def unmodified_client(context, form):
         "udp: DATAGRAM",
     ], lines
     assert ("peer.test", A, False) in server.queries, server.queries
+
+
+class DifficultNames(NameServer):
+    """A name server that is of no help about AAAA of some names, in ways that servers have; each
+    answer about `fresh.test` has another address."""
+
+    CODES = {"sf": 2, "nx": 3, "ni": 4, "ref": 5}
+
+    def __init__(self, tap, zone):
+        self.count = 0
+        super().__init__(tap, zone)
+
+    def answer(self, query, tcp):
+        name, at = read_name(query, 12)
+        kind = struct.unpack("!H", query[at : at + 2])[0]
+        label = name.split(".")[0]
+        if kind == AAAA and label in self.CODES:
+            flags = 0x8180 | self.CODES[label]
+            return query[:2] + struct.pack("!HHHHH", flags, 1, 0, 0, 0) + query[12 : at + 4]
+        if kind == AAAA and label == "silent":
+            return None
+        if label == "alias":
+            target, address = wire("real.test"), socket.inet_aton("192.0.2.3")
+            records = b"\xc0\x0c" + struct.pack("!HHIH", CNAME, 1, 60, len(target)) + target
+            if kind == A:
+                records += target + struct.pack("!HHIH", A, 1, 60, 4) + address
+            head = struct.pack("!HHHHH", 0x8180, 1, 2 if kind == A else 1, 0, 0)
+            return query[:2] + head + query[12 : at + 4] + records
+        if (label, kind) == ("fresh", A):
+            self.count += 1
+            self.zone["fresh.test", A] = [socket.inet_aton(f"192.0.2.{100 + self.count}")]
+        return super().answer(query, tcp)
+
+
+@in_every_form(limit=120, forms=MACHINES)
+def unmodified_names(context, form):
+    """The C library's functions for names are answered by Soil's resolver, as glibc's answers: one
+    family's failure leaves the other, TCP after truncation, search domains, /etc/hosts, canonical
+    names, one cache; and by the C library's own once the program has written resolv.conf."""
+    tap = context.tap()
+    one = socket.inet_aton("192.0.2.1")
+    zone = {(f"{label}.test", A): [one] for label in ("nx", "sf", "ni", "ref", "silent")}
+    reverse = "1.2.0.192.in-addr.arpa"
+    zone |= {
+        ("many.test", A): [bytes((10, 9, 1, number)) for number in range(100)],
+        ("six.test", AAAA): [socket.inet_pton(socket.AF_INET6, "2001:db8::1")],
+        ("host.lab.test", A): [socket.inet_aton("192.0.2.7")],
+        (reverse, PTR): [wire("one.test")],
+        ("post.test", MX): [struct.pack("!H", 10) + wire("mail.test")],
+        ("fresh.test", A): [one],
+    }
+    server = DifficultNames(tap, zone)
+    expected = {
+        "unix nx.test": "192.0.2.1",
+        "unix sf.test": "192.0.2.1",
+        "unix ni.test": "192.0.2.1",
+        "unix ref.test": "192.0.2.1",
+        "unix silent.test": "192.0.2.1",
+        # As many as musl's interface holds.
+        "unix many.test": "48 addresses",
+        "unix six.test": "2001:db8::1",
+        "unix host": "192.0.2.7",
+        "unix 192.0.2.8": "192.0.2.8",
+        "unix none.test": "none",
+        "both alias.test": "real.test 192.0.2.3",
+        "both host": "host.lab.test 192.0.2.7",
+        "mapped nx.test": "::ffff:192.0.2.1",
+        "mapped six.test": "2001:db8::1",
+        "host alias.test": "real.test 192.0.2.3",
+        "host none.test": "Host not found",
+        "name 192.0.2.1": "one.test",
+        "name 192.0.2.9": "Name does not resolve",
+        "mail post.test": "1 mail.test",
+        "mail none.test": "none",
+        "hosts 192.0.2.50 known.test known": "written",
+        "unix KNOWN": "192.0.2.50",
+        "host known": "known.test 192.0.2.50",
+        f"conf nameserver {tap.host}": "written",
+        "both host.lab.test": "host.lab.test 192.0.2.7",
+        "mail post.lab.test": "none",
+    }
+    commands = [word for line in expected for word in line.split(" ", 1)]
+    fresh = ["unix", "fresh.test", "host", "fresh.test"]
+    options = ["--dns", tap.host, "--env", "SOIL_DNS_SEARCH=lab.test"]
+    child = context.soil(RESOLVER, form, *fresh, *commands, tap=tap, options=options)
+    status, output = outcome(child, context)
+    assert status == 0, output
+    first, second, *lines = output.splitlines()
+    assert lines == [f"{line}: {answer}" for line, answer in expected.items()], output
+    # A query that is repeated after a late answer changes both.
+    found = [line.split()[-1] for line in (first, second)]
+    assert found[0] == found[1] and found[0].startswith("192.0.2.1"), output
+    assert ("many.test", A, True) in server.queries, server.queries
+
+
+@in_every_form(limit=120, forms=MACHINES[:1])
+def unmodified_search_domains(context, form):
+    """The C library's functions use the domains of DHCP's options 119 and 15."""
+    for option in ("option:domain-search,none.test,lab.test", "15,lab.test"):
+        tap = context.tap()
+        server = dnsmasq(context, tap, f"--dhcp-option={option}", "--host-record=in.lab.test,192.0.2.9")
+        child = context.soil(RESOLVER, form, "both", "in", tap=tap, dhcp=True)
+        status, output = outcome(child, context)
+        server.drain(0.1)
+        assert status == 0, f"{output}\n{server.text}"
+        assert output.splitlines() == ["both in: in.lab.test 192.0.2.9"], f"{output}\n{server.text}"
 
 
 @in_every_form(limit=120, forms=MACHINES[:1])

@@ -226,6 +226,8 @@ impl arguments::Link {
         }
         let paths = || inputs.iter().map(PathBuf::as_path);
         let parts = parts::wanted_by(paths(), &self.undefined());
+        // See soil-sys/src/names.rs.
+        command.args(["--wrap=__lookup_name", "--wrap=__res_msend"]);
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
         if parts.contains(&parts::PROCESSORS) {

@@ -154,6 +154,17 @@ const PARTS: [Part; 6] = [
             "socket",
             "socketpair",
             "getaddrinfo",
+            "gethostbyname",
+            "gethostbyname_r",
+            "gethostbyname2",
+            "gethostbyname2_r",
+            "gethostbyaddr",
+            "gethostbyaddr_r",
+            "getnameinfo",
+            "res_query",
+            "res_search",
+            "res_querydomain",
+            "res_send",
         ],
         beginnings: &[
             // OCaml's library `unix`, and its library `threads`, all of which refers to `unix`.
@@ -192,7 +203,22 @@ const PARTS: [Part; 6] = [
     // Sockets of the C library.
     Part {
         symbol: "soil_with_sockets",
-        names: &["socket", "socketpair", "getaddrinfo"],
+        names: &[
+            "socket",
+            "socketpair",
+            "getaddrinfo",
+            "gethostbyname",
+            "gethostbyname_r",
+            "gethostbyname2",
+            "gethostbyname2_r",
+            "gethostbyaddr",
+            "gethostbyaddr_r",
+            "getnameinfo",
+            "res_query",
+            "res_search",
+            "res_querydomain",
+            "res_send",
+        ],
         beginnings: &[
             "camlUnix.socket_",
             "camlUnix.socketpair_",
@@ -468,6 +494,8 @@ mod tests {
             "camlUnix.getaddrinfo_1",
             "camlUnix.getnameinfo_1",
             "socket",
+            "gethostbyname",
+            "res_query",
         ] {
             let both = ["soil_with_files", "soil_with_sockets"];
             assert_eq!(wanted("main.o", symbol), both, "{symbol}");
