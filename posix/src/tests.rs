@@ -474,7 +474,16 @@ fn the_current_directory_is_followed() {
     assert_eq!(names::rename(&other, &moved, libc::RENAME_EXCHANGE), Ok(0));
     assert_eq!(current().as_deref(), Ok("/followed/other/b/c"));
     assert_eq!(names::rename(&other, &moved, libc::RENAME_EXCHANGE), Ok(0));
-    let [c, d] = ["/followed/moved/b/c", "/followed/d"];
+    // By paths through what is renamed.
+    let [moved, a] = ["../../../moved", "../../../a"].map(absolute);
+    assert_eq!(names::rename(&moved, &a, 0), Ok(0));
+    assert_eq!(current().as_deref(), Ok("/followed/a/b/c"));
+    let [b, c] = ["../../b/.", "../../e/"].map(absolute);
+    assert_eq!(names::rename(&b, &c, 0), Err(libc::EBUSY));
+    let b = absolute("../../b");
+    assert_eq!(names::rename(&b, &c, 0), Ok(0));
+    assert_eq!(current().as_deref(), Ok("/followed/a/e/c"));
+    let [c, d] = ["/followed/a/e/c", "/followed/d"];
     assert_eq!(names::rename(c, d, 0), Ok(0));
     assert_eq!(current().as_deref(), Ok(d));
     names::make_directory("/followed/dd").expect("new");

@@ -7,6 +7,7 @@ use crate::files::volume::{decode, record};
 use crate::process;
 use crate::stat::Stat;
 use crate::wait::blocking::{at_once, block, piece};
+use alloc::format;
 use alloc::string::String;
 use resources::files;
 use resources::types::constants as c;
@@ -99,24 +100,32 @@ pub fn rename(from: &str, to: &str, flags: u32) -> Result<u64> {
         // Both files are kept.
         _ => Err(libc::EINVAL),
     };
-    // At most one of the two has the current directory, unless one is in the other.
+    // At most one of the two has the current directory, unless one is in the other. The paths may
+    // lead through what is renamed, and then mean nothing afterwards.
     let places = [from, to].map(place_of_directory);
+    let named = match places {
+        [None, None] => [None, None],
+        _ => [from, to].map(place_of_name),
+    };
     let rename = || block(|rt, token| files::rename(rt, from, to, how, token));
     remove_socket_name(replaced, rename)?;
-    match places {
-        [Some(place), _] => note_rename(&place, to),
-        [None, Some(place)] if flags == libc::RENAME_EXCHANGE => note_rename(&place, from),
-        [None, Some(place)] => process::with(|process| process.directory.note_removal(&place)),
-        [None, None] => {}
-    }
+    let [before, after] = named;
+    process::with(|process| match (places, before, after) {
+        ([Some(place), _], _, Some(to)) => process.directory.note_rename(&place, &to),
+        ([None, Some(place)], Some(from), _) if flags == libc::RENAME_EXCHANGE => {
+            process.directory.note_rename(&place, &from);
+        }
+        ([None, Some(place)], ..) => process.directory.note_removal(&place),
+        _ => {}
+    });
     Ok(0)
 }
 
-/// Notes that the directory which was at `place` has the name `to`.
-fn note_rename(place: &str, to: &str) {
-    if let Ok(to) = real(to) {
-        process::with(|process| process.directory.note_rename(place, &to));
-    }
+/// The path without links of what has this name, or will have it; the name itself isn't followed.
+fn place_of_name(path: &str) -> Option<String> {
+    let (parent, name) = path.trim_end_matches('/').rsplit_once('/')?;
+    let parent = real(if parent.is_empty() { "/" } else { parent }).ok()?;
+    Some(format!("{}/{name}", parent.trim_end_matches('/')))
 }
 
 /// `link`, of a path whose last name isn't followed.
