@@ -567,6 +567,16 @@ fn a_disk_that_is_resized_has_its_new_size_once_the_controller_has_answered() {
     let result = read(&mut nvme, 0, 32, &mut bytes);
     assert_eq!(result, Err(DiskError::OutOfRange));
     read(&mut nvme, 0, 31, &mut bytes).unwrap();
+    // Once more when the answer is there, which is of before.
+    for sectors in [24, 16] {
+        handle.with(|device| device.namespaces[0].data.truncate(sectors * SECTOR));
+        nvme.refresh(0).unwrap();
+        assert_eq!(nvme.geometry(0).sectors, 32, "not taken");
+    }
+    for _ in 0..3 {
+        nvme.poll(&mut |_, _, _| ());
+    }
+    assert_eq!(nvme.geometry(0).sectors, 16);
     // Another block size isn't the same disk, and no namespace has no sectors.
     for change in [
         |space: &mut FakeNamespace| space.block_size = 1024,
