@@ -3,6 +3,7 @@
 
 mod cross;
 mod holes;
+mod libraries;
 
 use crate::arch::Arch;
 use crate::cli::{Doctor, Machine};
@@ -375,9 +376,13 @@ fn useful() -> Vec<Found> {
             Remedy::Packages(&["e2fsprogs"]),
         ),
         (
-            "library soil.http",
-            library("soil.http"),
-            Remedy::Say("install libcohttp-ocaml-dev, then Soil again ('make install')"),
+            "libraries soil.*",
+            libraries::check(),
+            Remedy::Say(
+                "a program that uses one of them ends with 'Library … not found': install the \
+                library that it is for (Debian: libcohttp-ocaml-dev, libdigestif-ocaml-dev, \
+                libzip-ocaml-dev …), then Soil again ('make install')",
+            ),
         ),
         (
             "sfdisk",
