@@ -80,7 +80,7 @@ impl<R: Resources> Cell<R> {
         self.leave(answer, form)
     }
 
-    /// [`Cell::call_as`] for threads of any domain. `f` must not use OCaml's memory, which only the
+    /// [`Cell::call_as`] for threads of any domain, and of none. `f` must not use OCaml's memory, which only the
     /// owner's calls keep from moving. The lock's holder never waits for OCaml, so that a domain
     /// that waits here delays others by one call at most.
     pub fn call_from_anywhere<T>(
@@ -128,6 +128,19 @@ impl<R: Resources> Cell<R> {
         fetch: impl FnOnce(&mut Runtime<R>) -> Answer,
     ) -> Answer {
         match self.enter() {
+            true => self.wait_inside(waiter, until, fetch),
+            false => Err(Error::Busy.into()),
+        }
+    }
+
+    /// [`Cell::wait`] for threads of any domain, and of none. `fetch` must not use OCaml's memory.
+    pub fn wait_from_anywhere(
+        &self,
+        waiter: u64,
+        until: Option<u64>,
+        fetch: impl FnOnce(&mut Runtime<R>) -> Answer,
+    ) -> Answer {
+        match self.enter_from_anywhere() {
             true => self.wait_inside(waiter, until, fetch),
             false => Err(Error::Busy.into()),
         }
@@ -310,6 +323,8 @@ mod tests {
         assert_eq!(CELL.finish(0), Ok(0), "the program's end is any domain's");
         let call = || CELL.call_from_anywhere(|_| Ok(7), |answer| answer);
         assert_eq!(call(), Ok(7));
+        let waited = CELL.wait_from_anywhere(SCHEDULER, Some(0), |_| Ok(7));
+        assert_eq!(waited, Ok(7));
         CELL.call_from_anywhere(
             |_| Ok(usize::from(call() == BUSY)),
             |answer| {

@@ -68,6 +68,21 @@ pub fn call_from_anywhere(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     RUNTIME.call_from_anywhere(f, encode)
 }
 
+/// [`enter`] for system calls, which threads of any domain make, and threads that OCaml doesn't
+/// know.
+pub fn enter_from_anywhere(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
+    RUNTIME.call_from_anywhere(f, |answer| answer)
+}
+
+/// [`wait`] for the same.
+pub fn wait_from_anywhere(
+    waiter: u64,
+    until: Option<u64>,
+    fetch: impl FnOnce(&mut Runtime) -> Answer,
+) -> Answer {
+    RUNTIME.wait_from_anywhere(waiter, until, fetch)
+}
+
 /// Waits like [`Cell::wait`].
 pub fn wait(waiter: u64, until: Option<u64>, fetch: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     RUNTIME.wait(waiter, until, fetch)

@@ -125,6 +125,15 @@ PROGRAMS = [
     Program("marshalling"),
     Program("bigarrays"),
     Program("random-numbers"),
+    *(
+        Program(
+            "another-domain",
+            "tests/programs/soil/another_domain.exe",
+            forms=[form],
+            options=["--cpus", "2"] if form != "process" else [],
+        )
+        for form in LIBRARY_FORMS
+    ),
     *(Program(label, f"tests/programs/libraries/{label}.exe") for label in ("numbers", "digests")),
     *(
         Program(name, f"tests/programs/libraries/{name.replace('-', '_')}.exe", forms=LIBRARY_FORMS)

@@ -10,6 +10,14 @@ use kernel::power::failure;
 use kernel::{environment, memory, power, time, wait};
 use platform::{Clock, End, Memory, System};
 
+/// OCaml's value `()`.
+const UNIT: usize = 1;
+
+unsafe extern "C" {
+    /// `Domain.self`.
+    fn caml_ml_domain_id(unit: usize) -> usize;
+}
+
 /// Bytes of the unmapped page below a stack.
 const GUARD: usize = 4096;
 
@@ -124,7 +132,8 @@ impl System for Image {
     }
 
     fn domain() -> usize {
-        0
+        // SAFETY: it reads the number of this thread's domain.
+        unsafe { caml_ml_domain_id(UNIT) }
     }
 
     fn stop_requests() -> usize {

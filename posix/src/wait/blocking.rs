@@ -11,7 +11,7 @@ use platform::{Clock, Direction, System, Wait};
 use reactor::table::Fd;
 use resources::Runtime;
 use resources::current::Current;
-use resources::runtime::{enter, wait};
+use resources::runtime::{enter_from_anywhere as enter, wait_from_anywhere as wait};
 use resources::types::constants::MAX_TOKEN;
 use resources::types::{Int, Piece};
 

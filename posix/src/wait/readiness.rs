@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use platform::error::{Error, Stop};
 use platform::{Clock, Console, Direction, Interest as _, Stream};
 use resources::current::Current;
-use resources::runtime::wait;
+use resources::runtime::wait_from_anywhere as wait;
 use resources::types::Int;
 use resources::{Driver, Runtime};
 
