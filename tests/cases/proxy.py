@@ -13,7 +13,7 @@ from cases.http import MALFORMED, Raw
 from cases.network import in_every_form
 from cases.services import MEGABYTE
 from harness.console import PATIENCE
-from harness.context import FORMS, ROOT
+from harness.context import FORMS, ROOT, clean
 
 PROGRAM = "examples/servers/gateway.exe"
 TWO_FORMS = FORMS[:2]
@@ -219,6 +219,94 @@ def proxy_and_slow_peers(context, form):
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     reader.close()
     assert ended.wait(PATIENCE), "the backend isn't told that the client has left"
+
+
+def chunked(size):
+    return b"POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + (
+        b"%x\r\n" % size + bytes(size) + b"\r\n" if size else b""
+    )
+
+
+WEBSOCKET = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+@in_every_form(forms=TWO_FORMS)
+def proxy_serves_beside_slow_clients(context, form):
+    """Tunnels without a byte, uploads that don't go on, and clients that read nothing, 110 of each,
+    more than a backend's places: a request is answered beside them."""
+    def serve(connection, head):
+        if b"GET /ws" in head:
+            connection.sendall(
+                b"HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            )
+            connection.recv(1)
+        elif b"GET /large" in head:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            while True:
+                connection.sendall(bytes(65536))
+        else:
+            ok(connection, head)
+
+    _, host, _ = gateway(context, form, [lambda host: Backend(context, host, serve).port])
+
+    def answers(of):
+        with contextlib.closing(Raw(host)) as raw:
+            raw.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, _, body = raw.response()
+            assert (status, body) == (200, b"ok"), (of, status)
+
+    with contextlib.ExitStack() as opened:
+
+        def client(text):
+            raw = opened.enter_context(contextlib.closing(Raw(host)))
+            raw.send(text)
+            return raw
+
+        tunnels = [client(WEBSOCKET) for _ in range(110)]
+        statuses = [int(raw.input.readline().split()[1]) for raw in tunnels]
+        # A tenth of all tunnels is a client's share.
+        assert statuses == [101] * 100 + [429] * 10, statuses
+        answers("tunnels")
+        for _ in range(110):
+            client(chunked(0))
+            client(chunked(1000))
+        answers("uploads")
+        readers = [client(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(110)]
+        refused = 0
+        for raw in readers:
+            status = int(raw.input.readline().split()[1])
+            assert status in (200, 429), status
+            refused += status == 429
+        # Half of the places is a client's share; one that reads nothing returns its place.
+        assert refused > 0
+        answered = time.monotonic() + PATIENCE
+        while True:
+            with contextlib.closing(Raw(host)) as raw:
+                raw.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                status, _, _ = raw.response()
+            if status == 200:
+                break
+            assert status == 429 and time.monotonic() < answered, status
+
+
+@in_every_form(forms=TWO_FORMS)
+def proxy_reports_in_lines(context, form):
+    """Each failure of a backend is one line on standard error."""
+    child, host, ports = gateway(context, form, [lambda host: 1])
+    with contextlib.closing(Raw(host)) as raw:
+        for _ in range(2):
+            raw.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            status, _, _ = raw.response()
+            assert status in (502, 503), status
+    child.signal(signal.SIGTERM)
+    child.finish(context.remaining())
+    reports = [line for line in clean(child.text).splitlines() if "http proxy " in line]
+    assert reports, child.text
+    for line in reports:
+        assert line.count("http proxy ") == 1, line
 
 
 @in_every_form(forms=TWO_FORMS)
