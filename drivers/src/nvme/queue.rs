@@ -124,7 +124,7 @@ impl QueuePair {
     ///
     /// The entry is free: the controller fetches commands in their order, and those that it hasn't
     /// fetched are among those in flight, which are fewer than the entries.
-    #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
+    #[allow(clippy::disallowed_methods, reason = "memory, not registers")]
     pub fn submit(&mut self, command: Command) -> bool {
         let Some(id) = self.free.pop() else {
             return false;
