@@ -254,6 +254,28 @@ fn a_unit_has_as_many_commands_as_the_adapter_allows() {
     }
 }
 
+#[test]
+fn room_for_fewer_commands_than_disks_goes_to_each_in_turn() {
+    let units = [0, 1, 2, 3, 4, 5].map(|lun| ((0, lun), LogicalUnit::new(4096, 512)));
+    let adapter = HostBusAdapter {
+        size: 4,
+        ..HostBusAdapter::new(units)
+    };
+    let (mut scsi, handle) = start(adapter, Options::default());
+    for disk in 0..6 {
+        for token in 0..100 {
+            scsi.submit(disk, Request::flush(), token).unwrap();
+        }
+    }
+    scsi.kick();
+    let mut ended = [0; 6];
+    while ended.iter().sum::<usize>() < 120 {
+        handle.step();
+        scsi.poll(&mut |disk, _, _| ended[disk] += 1);
+    }
+    assert!(ended.iter().all(|count| *count >= 10), "{ended:?}");
+}
+
 /// A disk that answers nothing takes at most its share of the queue.
 #[test]
 fn a_stuck_disk_does_not_stop_the_others() {
