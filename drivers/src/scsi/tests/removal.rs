@@ -71,6 +71,46 @@ fn waiting_requests_end_at_the_event() {
 }
 
 #[test]
+fn a_removal_whose_event_was_missed_shows_when_the_size_is_asked_for() {
+    let units = [(0, 0), (0, 1)].map(|at| (at, LogicalUnit::new(4096, 512)));
+    let (mut scsi, handle) = start(HostBusAdapter::new(units), Options::default());
+    handle.with(|adapter| {
+        adapter.units.remove(&UNIT);
+        adapter.report(1 << 31, UNIT, 0);
+    });
+    for _ in 0..5 {
+        handle.step();
+        scsi.poll(&mut |_, _, _| panic!("no request was made"));
+    }
+    let refused = scsi.submit(0, Request::flush(), 1);
+    assert_eq!(refused, Err(DiskError::Removed), "without a command");
+    run(&mut scsi, 1, Request::flush()).unwrap();
+}
+
+#[test]
+fn errors_of_a_disk_that_is_removed_meanwhile_are_its_removal() {
+    let (mut scsi, handle) = one(LogicalUnit::new(4096, 512));
+    handle.with(|adapter| {
+        let unit = adapter.units.get_mut(&UNIT).unwrap();
+        (unit.stuck, unit.bad) = (true, [7].into());
+    });
+    let bytes = Vec::leak(vec![0; 512]);
+    // SAFETY: the memory stays.
+    let request = unsafe { Request::read(7, place(bytes), 512) };
+    scsi.submit(0, request, 1).unwrap();
+    scsi.kick();
+    // The event comes before the command's end.
+    handle.with(|adapter| adapter.report(1, UNIT, 2));
+    handle.step();
+    assert_eq!(scsi.poll(&mut |_, _, _| panic!("in flight")), 0);
+    handle.with(|adapter| adapter.units.get_mut(&UNIT).unwrap().stuck = false);
+    handle.step();
+    let mut ended = Vec::new();
+    scsi.poll(&mut |_, token, result| ended.push((token, result)));
+    assert_eq!(ended, [(1, Err(DiskError::Removed))]);
+}
+
+#[test]
 fn a_disk_whose_blocks_change_is_another() {
     let (mut scsi, handle) = one(LogicalUnit::new(64, 512));
     handle.with(|adapter| {
