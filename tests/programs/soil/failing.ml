@@ -13,7 +13,9 @@ let say { Soil.Machine.status; count; time; report } =
 let fail = function
   | "raise" -> failwith "on purpose"
   | "exit" -> exit 7
-  | _ -> Unix.kill (Unix.getpid ()) Sys.sigabrt
+  | _ ->
+      flush stdout;
+      Unix.kill (Unix.getpid ()) Sys.sigabrt
 
 let () =
   Soil.run @@ fun () ->
