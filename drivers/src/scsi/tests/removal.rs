@@ -71,6 +71,22 @@ fn waiting_requests_end_at_the_event() {
 }
 
 #[test]
+fn there_is_no_last_event() {
+    let (mut scsi, handle) = one(LogicalUnit::new(4096, 512));
+    for blocks in 100..200 {
+        handle.with(|adapter| {
+            adapter.units.get_mut(&UNIT).unwrap().data.resize(blocks * 512, 0);
+            adapter.report(3, UNIT, 0x092a);
+        });
+        for _ in 0..3 {
+            handle.step();
+            scsi.poll(&mut |_, _, _| panic!("no request was made"));
+        }
+        assert_eq!(scsi.geometry(0).sectors, blocks as u64);
+    }
+}
+
+#[test]
 fn a_removal_whose_event_was_missed_shows_when_the_size_is_asked_for() {
     let units = [(0, 0), (0, 1)].map(|at| (at, LogicalUnit::new(4096, 512)));
     let (mut scsi, handle) = start(HostBusAdapter::new(units), Options::default());
