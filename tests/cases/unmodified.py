@@ -391,7 +391,9 @@ def unmodified_search_domains(context, form):
     """The C library's functions use the domains of DHCP's options 119 and 15."""
     for option in ("option:domain-search,none.test,lab.test", "15,lab.test"):
         tap = context.tap()
-        server = dnsmasq(context, tap, f"--dhcp-option={option}", "--host-record=in.lab.test,192.0.2.9")
+        server = dnsmasq(
+            context, tap, f"--dhcp-option={option}", "--host-record=in.lab.test,192.0.2.9"
+        )
         child = context.soil(RESOLVER, form, "both", "in", tap=tap, dhcp=True)
         status, output = outcome(child, context)
         server.drain(0.1)
