@@ -293,11 +293,13 @@ def unmodified_client(context, form):
     assert ("peer.test", A, False) in server.queries, server.queries
 
 
+# Response codes by labels of names (RFC 1035, 4.1.1).
+REFUSALS = {"sf": 2, "nx": 3, "ni": 4, "ref": 5}
+
+
 class DifficultNames(NameServer):
     """A name server that is of no help about AAAA of some names, in ways that servers have; each
     answer about `fresh.test` has another address."""
-
-    CODES = {"sf": 2, "nx": 3, "ni": 4, "ref": 5}
 
     def __init__(self, tap, zone):
         self.count = 0
@@ -307,8 +309,8 @@ class DifficultNames(NameServer):
         name, at = read_name(query, 12)
         kind = struct.unpack("!H", query[at : at + 2])[0]
         label = name.split(".")[0]
-        if kind == AAAA and label in self.CODES:
-            flags = 0x8180 | self.CODES[label]
+        if kind == AAAA and label in REFUSALS:
+            flags = 0x8180 | REFUSALS[label]
             return query[:2] + struct.pack("!HHHHH", flags, 1, 0, 0, 0) + query[12 : at + 4]
         if kind == AAAA and label == "silent":
             return None
