@@ -49,6 +49,7 @@ pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
+pub use reserve::{begin_collection, end_collection};
 pub use space::{
     Fault, Statistics, fault, grow_tlb, is_short, set_promised, set_several, statistics,
     was_refused,

@@ -6,6 +6,11 @@
 //! are refused while a part is left, which only the heap may use. Once the heap has begun to,
 //! memory *is short*: from then on everything that can be refused is (connections, descriptors,
 //! cached data), until there is more again.
+//!
+//! A minor collection of OCaml ends the program where it is refused memory, and the program can't
+//! prevent it: what it has just allocated moves into the major heap. So another part is left, which
+//! only a minor collection may use. The program is refused memory before, gets `Out_of_memory`, and
+//! may collect.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +26,30 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 const PART: u64 = 32;
 const MIN_BYTES: u64 = 256 << 10;
 const MAX_BYTES: u64 = 8 << 20;
+
+/// What is left for minor collections: OCaml's minor heap of 2 MiB, in pools for each size of
+/// blocks, of which OCaml allocates a part ahead. Less on small machines, whose programs rarely have
+/// so much that lives.
+const COLLECTOR_PART: u64 = 16;
+const COLLECTOR_MAX_BYTES: u64 = 3 << 20;
+
+/// Minor collections that run.
+static COLLECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// A minor collection begins. From any context.
+pub fn begin_collection() {
+    COLLECTIONS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A minor collection ends. From any context.
+pub fn end_collection() {
+    COLLECTIONS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Whether a minor collection runs.
+pub fn is_collecting() -> bool {
+    COLLECTIONS.load(Ordering::Relaxed) > 0
+}
 
 /// Free bytes of the kernel's heap, less the headers of its blocks. Changed by the user of the
 /// heap, of which there is one.
@@ -45,6 +74,8 @@ pub fn on_heap_freed(bytes: usize) {
 #[derive(Clone, Copy, Debug)]
 pub struct Reserve {
     bytes: u64,
+    /// More, for minor collections.
+    collector: u64,
     /// Bytes promised to connections that they haven't allocated.
     pub promised: u64,
 }
@@ -54,15 +85,18 @@ impl Reserve {
     pub fn new(total: u64) -> Self {
         Self {
             bytes: (total / PART).clamp(MIN_BYTES, MAX_BYTES),
+            collector: (total / COLLECTOR_PART).min(COLLECTOR_MAX_BYTES),
             promised: 0,
         }
     }
 
-    /// Whether enough is left of `available` bytes if the program takes `bytes`.
-    pub fn leaves(&self, available: u64, bytes: u64) -> bool {
+    /// Whether enough is left of `available` bytes if the program, or a minor collection, takes
+    /// `bytes`.
+    pub fn leaves(&self, available: u64, bytes: u64, is_collecting: bool) -> bool {
+        let collector = if is_collecting { 0 } else { self.collector };
         available
             .checked_sub(bytes)
-            .is_some_and(|left| left >= self.bytes + self.promised)
+            .is_some_and(|left| left >= self.bytes + collector + self.promised)
     }
 
     /// Whether only what can't be refused may use the `available` bytes.
@@ -80,10 +114,11 @@ mod tests {
     #[test]
     fn the_program_leaves_the_reserve() {
         let mut reserve = Reserve::new(64 * MIB);
-        assert!(reserve.leaves(64 * MIB, 62 * MIB) && !reserve.leaves(64 * MIB, 62 * MIB + 1));
-        assert!(!reserve.leaves(MIB, 2 * MIB));
+        let leaves = |reserve: &Reserve, bytes| reserve.leaves(64 * MIB, bytes, true);
+        assert!(leaves(&reserve, 62 * MIB) && !leaves(&reserve, 62 * MIB + 1));
+        assert!(!reserve.leaves(MIB, 2 * MIB, true));
         reserve.promised = 10 * MIB;
-        assert!(reserve.leaves(64 * MIB, 52 * MIB) && !reserve.leaves(64 * MIB, 52 * MIB + 1));
+        assert!(leaves(&reserve, 52 * MIB) && !leaves(&reserve, 52 * MIB + 1));
         // The reserve's own size never makes memory short.
         assert!(!reserve.is_short(12 * MIB) && !reserve.is_short(11 * MIB + MIB / 2));
         assert!(reserve.is_short(11 * MIB + MIB / 2 - 1));
@@ -91,16 +126,17 @@ mod tests {
 
     #[test]
     fn a_part_within_bounds() {
-        for (total, kept) in [
-            (MIB, 256 << 10),
-            (8 * MIB, 256 << 10),
-            (128 * MIB, 4 * MIB),
-            (1 << 40, 8 * MIB),
+        for (total, kept, of_collections) in [
+            (MIB, 256 << 10, 64 << 10),
+            (8 * MIB, 256 << 10, MIB / 2),
+            (128 * MIB, 4 * MIB, 3 * MIB),
+            (1 << 40, 8 * MIB, 3 * MIB),
         ] {
             let reserve = Reserve::new(total);
-            assert!(
-                reserve.leaves(total, total - kept) && !reserve.leaves(total, total - kept + 1)
-            );
+            for (kept, is_collecting) in [(kept, true), (kept + of_collections, false)] {
+                let leaves = |bytes| reserve.leaves(total, bytes, is_collecting);
+                assert!(leaves(total - kept) && !leaves(total - kept + 1));
+            }
         }
     }
 }

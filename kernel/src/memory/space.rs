@@ -3,7 +3,7 @@
 use super::clear::{Own, clear_pages};
 use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
-use super::reserve::{Reserve, heap_free};
+use super::reserve::{Reserve, heap_free, is_collecting};
 use super::tables::{PageTables, TableMemory};
 use super::tlb;
 use super::vma::{Protection, Vmas};
@@ -34,6 +34,9 @@ pub struct Statistics {
     pub total: u64,
     /// Unused frames.
     pub free: u64,
+    /// Of them, what nobody was promised: neither the program, by a mapping that it hasn't touched,
+    /// nor connections.
+    pub available: u64,
     /// `total - free`: touched pages, kernel heap, page tables, device memory.
     pub in_use: u64,
     /// The maximum in use so far.
@@ -247,7 +250,8 @@ impl Memory {
 
     /// Whether the program may be promised `bytes` more, outside the reserve.
     pub(super) fn can_commit(&mut self, bytes: u64) -> bool {
-        let can = bytes == 0 || self.reserve.leaves(self.uncommitted() * PAGE, bytes);
+        let available = self.uncommitted() * PAGE;
+        let can = bytes == 0 || self.reserve.leaves(available, bytes, is_collecting());
         if !can {
             REFUSED.store(true, Ordering::Relaxed);
         }
@@ -398,9 +402,12 @@ pub fn statistics() -> Statistics {
         let free = memory.physical.frames.free_count() as u64 * PAGE;
         let committed = memory.vmas.committed() + memory.physical.taken * PAGE;
         let high_water = total - memory.physical.frames.lowest_free_count() as u64 * PAGE;
+        let uncommitted = memory.uncommitted() * PAGE;
+        let available = uncommitted.saturating_sub(memory.reserve.promised);
         Statistics {
             total,
             free,
+            available: available.min(free),
             in_use: total - free,
             high_water,
             committed,

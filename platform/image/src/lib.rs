@@ -11,6 +11,8 @@
 
 extern crate alloc;
 
+#[cfg(not(test))]
+mod collector;
 mod console;
 mod consoles;
 mod descriptors;

@@ -45,7 +45,7 @@ impl Memory for Image {
         [
             statistics.total,
             statistics.in_use,
-            statistics.free,
+            statistics.available,
             statistics.high_water,
         ]
     }
