@@ -6,9 +6,11 @@ use alloc::ffi::CString;
 use alloc::string::{String, ToString};
 use core::ffi::CStr;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, Entropy, Memory, System};
+
+mod limit;
 
 #[cfg(feature = "ocaml")]
 mod ocaml {
@@ -75,7 +77,16 @@ impl Memory for Host {
     }
 
     fn total_memory() -> u64 {
-        setting(libc::_SC_PHYS_PAGES) * setting(libc::_SC_PAGESIZE)
+        static TOTAL: AtomicU64 = AtomicU64::new(0);
+        match TOTAL.load(Ordering::Relaxed) {
+            0 => {
+                let physical = setting(libc::_SC_PHYS_PAGES) * setting(libc::_SC_PAGESIZE);
+                let total = limit::of_process().min(physical);
+                TOTAL.store(total, Ordering::Relaxed);
+                total
+            }
+            total => total,
+        }
     }
 
     fn memory_short() -> bool {
@@ -201,20 +212,9 @@ impl System for Host {
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).
 fn resident_pages() -> Option<u64> {
     let mut text = [0u8; 128];
-    // SAFETY: the name ends with a zero byte; reading stays within `text`; the descriptor is closed
-    // again.
-    let n = unsafe {
-        let fd = libc::open(
-            c"/proc/self/statm".as_ptr(),
-            libc::O_RDONLY | libc::O_CLOEXEC,
-        );
-        if fd < 0 {
-            return None;
-        }
-        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
-        libc::close(fd);
-        n
-    };
-    let text = core::str::from_utf8(text.get(..usize::try_from(n).ok()?)?).ok()?;
-    text.split(' ').nth(1)?.parse().ok()
+    limit::contents(c"/proc/self/statm", &mut text)?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()
 }
