@@ -7,6 +7,7 @@ let sent t = t.sent
 let is_cut t = t.is_cut
 let piece = 65536
 let small = 16384
+let small_write = 4096 (* What isn't counted. *)
 
 (* What follows a write of which a part may be missing would be taken for that part. *)
 let check t =
@@ -14,6 +15,14 @@ let check t =
     Input.guard t.input (fun () ->
         let subject = D.name (Input.flow t.input) in
         Soil.Error.fail Closed "write" ~subject ~detail:"an earlier write was cut short")
+
+(* A client that takes nothing makes the connection hold what is written. *)
+let counted t n f =
+  let beyond = n - small_write in
+  if beyond <= 0 then f ()
+  else (
+    Input.count t.input beyond;
+    Fun.protect ~finally:(fun () -> Input.give_back t.input beyond) f)
 
 let send t n f =
   check t;
@@ -23,8 +32,9 @@ let send t n f =
       t.is_cut <- true;
       raise e
   in
-  Input.guard t.input (fun () ->
-      Input.waiting t.input (fun () -> Soil.Task.timeout t.seconds write));
+  counted t n (fun () ->
+      Input.guard t.input (fun () ->
+          Input.waiting t.input (fun () -> Soil.Task.timeout t.seconds write)));
   Input.progressed t.input;
   t.sent <- t.sent + n
 

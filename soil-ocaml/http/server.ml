@@ -228,6 +228,12 @@ let until_end conn (r : Response.t) ~head_only f =
           Soil_backtrace.reraise e backtrace)
   | _ -> f ()
 
+(* A string is held until the client has taken it. *)
+let count_response conn (r : Response.t) =
+  match r.body with
+  | Text s when String.length s > 4096 -> Budget.grow conn.budget (String.length s)
+  | _ -> ()
+
 let respond conn (head : Head.request) scope handler note =
   let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
   let ask = if head.expects then Some ask else None in
@@ -237,10 +243,17 @@ let respond conn (head : Head.request) scope handler note =
   and head_only = match head.request.meth with `HEAD -> true | _ -> false in
   let failure = ref End in
   let response =
-    match handler request with
+    match
+      let response = handler request in
+      count_response conn response;
+      response
+    with
     | response -> response
     | exception Refused code -> status code
     | exception e when Budget.is_refusal e -> unavailable ()
+    | exception (Out_of_memory as e) ->
+        Soil.Private.recover e;
+        unavailable ()
     | exception e ->
         let backtrace = Soil_backtrace.get () in
         Soil.Private.recover e;
@@ -300,11 +313,13 @@ let refuse_with conn (response : Response.t) =
 let refuse conn code = refuse_with conn (status code)
 let turn_away_seconds = 1.
 
-(* Memory is needed, and this client was the slowest, or the newest. It isn't waited for. *)
-let turn_away conn =
-  let is_open = not (conn.idle || Output.is_cut conn.output) in
-  let has_answer = Option.is_some conn.current && is_begun conn in
-  if is_open && not has_answer then
+(* Memory is needed, and this client was the slowest, or the newest. It isn't waited for: a response
+   that has begun is cut, with all that the connection still holds of it. *)
+let turn_away conn e =
+  let backtrace = Soil_backtrace.get () in
+  let is_busy = Output.is_cut conn.output || (Option.is_some conn.current && is_begun conn) in
+  if is_busy then Soil_backtrace.reraise e backtrace
+  else if not conn.idle then
     try
       ignore (Soil.Task.timeout_opt turn_away_seconds (fun () -> refuse_with conn (unavailable ())))
     with e when is_failure conn e -> ()
@@ -353,7 +368,7 @@ let rec requests conn handler =
 let run conn handler =
   try Budget.run conn.budget (fun () -> requests conn handler) with
   | Response.Cut -> ()
-  | e when Budget.is_refusal e -> turn_away conn
+  | e when Budget.is_refusal e -> turn_away conn e
   | e when is_failure conn e ->
       (* The client went away, or doesn't take what it asked for. *)
       ()
@@ -446,7 +461,8 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
         | () -> ()
         | exception e ->
             let backtrace = Soil_backtrace.get () in
-            if Option.is_some on_error || is_cancelled e then Soil_backtrace.reraise e backtrace;
+            if Option.is_some on_error || is_cancelled e || Budget.is_refusal e then
+              Soil_backtrace.reraise e backtrace;
             report conn e backtrace)
   in
   let each connection =

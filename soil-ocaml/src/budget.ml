@@ -166,6 +166,8 @@ let refuse n =
   in
   Error.fail Out_of_memory operation ~detail
 
+(* Others wait, too: at least this part of the budget is freed at a time, of slow ones. *)
+let eviction_part = 8
 let pause = 0.25
 
 let wait_for_room t n ~patience ~wanted =
@@ -177,7 +179,7 @@ let wait_for_room t n ~patience ~wanted =
       (* There may be enough for the next one, too. *)
       ignore (Scheduler.wake_first room))
     else (
-      evict_for ((if exceeded n > 0 then exceeded n else n) - !leaving);
+      evict_for (max (max n (exceeded n)) (limit () / eviction_part) - !leaving);
       if n > limit () || Soil_raw.clock_monotonic_ns () >= until || not (wanted ()) then refuse n;
       if t.bytes > 0 then awaiting t wait else wait ();
       go ())

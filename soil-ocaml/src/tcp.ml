@@ -228,4 +228,6 @@ let serve ?max_connections ?grace ?on_error l handler =
     match on_error with None -> None | Some report -> Some (fun d e -> report (typed d) e)
   in
   let handler d = handler (typed d : connection) in
-  Serving.serve "Soil.Tcp.serve" accept_next ?max_connections ?grace ?on_error (any l) handler
+  let abort (d : Descriptor.t) = ignore (Soil_raw_tcp.tcp_abort d.handle) in
+  Serving.serve "Soil.Tcp.serve" accept_next ~abort ?max_connections ?grace ?on_error (any l)
+    handler

@@ -78,7 +78,8 @@ let serve ?max_connections ?grace ?on_error l handler =
     match on_error with None -> None | Some report -> Some (fun d e -> report (typed d) e)
   in
   let handler d = handler (typed d : connection) in
-  Serving.serve "Soil.Vsock.serve" accept_next ?max_connections ?grace ?on_error (any l) handler
+  Serving.serve "Soil.Vsock.serve" accept_next ~abort:ignore ?max_connections ?grace ?on_error
+    (any l) handler
 
 (* Clients *)
 

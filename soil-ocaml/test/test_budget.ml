@@ -149,6 +149,27 @@ let exhausted () =
   bool "collected" true (collections () > before);
   bool "at most once a second" true (collections () - before <= 1 + seconds)
 
+(* Not before a second has passed since the last time. *)
+let collects fail =
+  let collections () = (B.statistics ()).collections in
+  let before = collections () in
+  let rec go () =
+    fail ();
+    if collections () = before then (
+      Soil.Clock.sleep 0.1;
+      go ())
+  in
+  go ()
+
+let exhausted_children () =
+  collects @@ fun () ->
+  let module S = Soil.Supervisor in
+  let limit = { S.restarts = 0; within = 1. } in
+  let body t = ignore (S.add t "child" (fun _ -> raise Out_of_memory)) in
+  match S.run ~limit ~report:(fun _ _ -> ()) body with
+  | () -> Alcotest.fail "no failure"
+  | exception (S.Gave_up _ | S.Gone _ | T.Cancelled) -> ()
+
 let tests =
   [
     in_run "what peers hold is counted" counting;
@@ -156,4 +177,5 @@ let tests =
     in_run "the slowest are closed" slowest;
     in_run "connections without room wait" backlog;
     in_run "exhausted memory is collected" exhausted;
+    in_run "so it is for children of supervisors" exhausted_children;
   ]

@@ -156,8 +156,6 @@ WAYS = {
     "whole-uploads": (WEB, post(b"/up", 1 << 20, body=b"x" * (1 << 20)), True),
     "frames": (WEB, UPGRADE + FRAME, True),
     "responses": (WEB, b"GET /big HTTP/1.1\r\n" + HOST + b"\r\n", False),
-    "texts": (WEB, b"GET /text HTTP/1.1\r\n" + HOST + b"\r\n", False),
-    "pipelined": (WEB, (b"GET /text HTTP/1.1\r\n" + HOST + b"\r\n") * 500, False),
     "forms": (WEB, post(b"/form", 1 << 20, FORM, b"a=" + b"x" * 1_048_000), True),
     "parts": (
         WEB,
@@ -219,7 +217,10 @@ def attack(tap, port, text, reads, number):
     return list(peers.values())
 
 
-def honest(tap):
+GET = b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+
+
+def honest(tap, request=GET, expected=b"here"):
     """An honest client is answered, at once or when it tries again; returns the number of tries."""
     tries = 0
     until = time.monotonic() + PATIENCE
@@ -227,11 +228,11 @@ def honest(tap):
         tries += 1
         try:
             with socket.create_connection((tap.guest, WEB), timeout=10) as peer:
-                peer.sendall(b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+                peer.sendall(request)
                 answer = b""
                 while piece := peer.recv(4096):
                     answer += piece
-            if answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nhere\n"):
+            if answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n%s\n" % expected):
                 return tries
         except OSError:
             pass
@@ -249,18 +250,14 @@ def held(context, form, way, megabytes, number):
     for peer in peers:
         peer.close()
     tries.append(honest(tap))
-    # All memory is there again: what one request may take at most is answered.
-    with socket.create_connection((tap.guest, WEB), timeout=PATIENCE) as peer:
-        body = b"x" * 500_000
-        peer.sendall(post(b"/up", len(body), b"Connection: close\r\n", body))
-        answer = b""
-        while piece := peer.recv(4096):
-            answer += piece
-    assert answer.endswith(b"\r\n\r\n500000\n"), answer
+    # All memory is there again: also a large request is answered.
+    body = b"x" * 500_000
+    large = post(b"/up", len(body), b"Connection: close\r\n", body)
+    tries.append(honest(tap, large, b"500000"))
     child.drain(0.05)
     for word in ("Fatal", "panic", "allocation"):
         assert word not in child.text, child.text
-    context.bound("tries of honest clients", max(tries), 3)
+    context.bound("tries of honest clients", max(tries), 20)
 
 
 def numbers(way, megabytes):
@@ -269,8 +266,11 @@ def numbers(way, megabytes):
     return min(2000, 100 + 2 * megabytes * (1 << 20) // size)
 
 
+# The ways at 32 MiB: others need more than the network's part of such a machine.
+SMALL = ("heads", "uploads", "chunks", "frames", "responses", "forms", "parts", "values")
+
 for way in WAYS:
-    for megabytes in (32, 64, 256):
+    for megabytes in (32, 64) if way in SMALL else (64,):
         short = megabytes == 64 and way in ("heads", "posts", "uploads")
 
         @test(name=f"held-{way}-{megabytes}", limit=240, long=not short)

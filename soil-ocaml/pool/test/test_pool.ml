@@ -73,6 +73,14 @@ let exceptions scope =
     (match P.submit pool (fun () -> deep 0) with _ -> false | exception Stack_overflow -> true);
   int "and after that" 2 (P.submit pool (fun () -> 2))
 
+let exhausted scope =
+  let collections () = (Soil.Budget.statistics ()).collections in
+  let before = collections () in
+  (match P.submit (P.create scope) (fun () -> raise Out_of_memory) with
+  | () -> Alcotest.fail "no exception"
+  | exception Out_of_memory -> ());
+  int "collected" (before + 1) (collections ())
+
 let priorities scope =
   let pool, gate, task = held scope in
   let order = ref [] in
@@ -375,6 +383,7 @@ let () =
         [
           test "results" results;
           test "exceptions" exceptions;
+          test "exhausted memory is collected" exhausted;
           test "priorities" priorities;
           test "back-pressure" back_pressure;
           test "cancelled before it begins" cancelled_before;

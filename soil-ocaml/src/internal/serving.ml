@@ -17,9 +17,9 @@ let report (d : Descriptor.t) e =
   if not (is_of_peer d e) then
     Failure.report (fun () -> d.io.describe d ^ ": exception ") e backtrace
 
-let handle_connection handler on_error (d : Descriptor.t) =
+let handle_connection handler on_error abort peer (d : Descriptor.t) =
   Descriptor.closing d @@ fun d ->
-  match handler d with
+  match Budget.run peer (fun () -> handler d) with
   | () -> ()
   | exception Scheduler.Cancelled
     when Scheduler.(is_cancelled (current_context ()) || is_exiting ()) ->
@@ -28,7 +28,9 @@ let handle_connection handler on_error (d : Descriptor.t) =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       ignore (Shortage.recover e);
-      if Budget.is_refusal e then d.failure <- Descriptor.Of_peer e;
+      if Budget.is_refusal e then (
+        d.failure <- Descriptor.Of_peer e;
+        abort d);
       Failure.restore_backtrace e backtrace;
       on_error d e
 
@@ -44,7 +46,7 @@ let pause_after_shortage = 0.05
 (* What a connection without any bytes takes of OCaml's heap: task, stack, descriptor. *)
 let connection_bytes = 4096
 
-let serve name accept_next ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report)
+let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report)
     (l : Descriptor.t) handler =
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
   let room = Task.Semaphore.create max_connections in
@@ -52,7 +54,7 @@ let serve name accept_next ?(max_connections = 4096) ?(grace = 5.) ?(on_error = 
   let start connections d peer =
     let accepting = Scheduler.current_context () in
     let work () =
-      match Budget.run peer (fun () -> handle_connection handler on_error d) with
+      match handle_connection handler on_error abort peer d with
       | () -> ()
       | exception e when is_shortage e -> ()
       | exception e ->
