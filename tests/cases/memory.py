@@ -169,8 +169,7 @@ WAYS = {
     ),
     "values": (
         RESP,
-        b"*3\r\n$3\r\nSET\r\n$300000\r\n" + b"x" * 300_000 + b"\r\n"
-        b"$1048576\r\n" + b"x" * 1_048_000,
+        b"*3\r\n$3\r\nSET\r\n$300000\r\n" + b"x" * 300_000 + b"\r\n$1048576\r\n" + b"x" * 1_048_000,
         True,
     ),
     "messages": (DNS, b"\xff\xff" + b"x" * 65_000, True),

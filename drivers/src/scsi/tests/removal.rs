@@ -75,7 +75,12 @@ fn there_is_no_last_event() {
     let (mut scsi, handle) = one(LogicalUnit::new(4096, 512));
     for blocks in 100..200 {
         handle.with(|adapter| {
-            adapter.units.get_mut(&UNIT).unwrap().data.resize(blocks * 512, 0);
+            adapter
+                .units
+                .get_mut(&UNIT)
+                .unwrap()
+                .data
+                .resize(blocks * 512, 0);
             adapter.report(3, UNIT, 0x092a);
         });
         for _ in 0..3 {
