@@ -39,6 +39,11 @@ pub fn decode(bytes: &[u8]) -> Result<SocketAddr, Error> {
     ))
 }
 
+/// A name server at the usual port (RFC 1035, 4.2).
+pub fn name_server_at(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 53)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};

@@ -7,6 +7,7 @@
 //! variables give it. An invalid value fails with `BadConfiguration`, and the message names the
 //! variable.
 
+use super::address::name_server_at;
 use super::ip_parameter;
 use crate::current::Current;
 use ::instance::Network;
@@ -76,16 +77,11 @@ fn completed(
             false => given.gateways,
         },
         dns_servers: match given.dns_servers.is_empty() {
-            true => servers.iter().copied().map(server).collect(),
+            true => servers.iter().copied().map(name_server_at).collect(),
             false => given.dns_servers,
         },
         ..given
     }
-}
-
-/// A name server at its usual port.
-pub fn server(address: IpAddr) -> SocketAddr {
-    SocketAddr::new(address, 53)
 }
 
 /// A name server in `SOIL_DNS`: with a port or without.
@@ -279,7 +275,7 @@ pub fn read() -> Result<Configuration, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Configuration, names, parse, server};
+    use super::{Configuration, name_server_at, names, parse};
     use ::instance::{Interface, Network};
     use std::boxed::Box;
     use std::net::IpAddr;
@@ -346,7 +342,7 @@ mod tests {
             (false, false, 4)
         );
         assert_eq!(read.gateways, [ip("10.9.0.1"), ip("fd00::1")]);
-        assert_eq!(read.dns_servers, [server(ip("10.9.0.3"))]);
+        assert_eq!(read.dns_servers, [name_server_at(ip("10.9.0.3"))]);
         let explicit = with(fixed.clone(), variables);
         assert_eq!(
             explicit.addresses,
@@ -390,7 +386,7 @@ mod tests {
         assert_eq!(configured.addresses, [cidr("10.0.0.2/16")]);
         let address = |text: &str| text.parse::<IpAddr>().expect("address");
         assert_eq!(configured.gateways, [address("10.0.0.1")]);
-        assert_eq!(configured.dns_servers, [server(address("9.9.9.9"))]);
+        assert_eq!(configured.dns_servers, [name_server_at(address("9.9.9.9"))]);
         assert!(!configured.dhcp && read(&[PARAMETER]).interface(0, MAC).dhcp);
         // A variable's address leaves nothing of the parameter.
         let variable = read(&[("ip", "nonsense"), ("SOIL_IP", "10.0.0.9/24")]);

@@ -7,7 +7,7 @@
 //! there is no autoconfiguration, as in Linux. Source: Linux's
 //! Documentation/admin-guide/nfs/nfsroot.rst and net/ipv4/ipconfig.c.
 
-use super::configuration;
+use super::address::name_server_at;
 use ::net::{Cidr, InterfaceConfig};
 use alloc::format;
 use alloc::vec::Vec;
@@ -35,9 +35,7 @@ pub fn parse(text: &str) -> Result<(usize, InterfaceConfig), Failure> {
     config.gateways = list(part(2))?;
     for at in [7, 8] {
         let servers = list(part(at))?.into_iter();
-        config
-            .dns_servers
-            .extend(servers.map(configuration::server));
+        config.dns_servers.extend(servers.map(name_server_at));
     }
     Ok((usize::from(device.unwrap_or(0)), config))
 }
