@@ -231,7 +231,10 @@ fn openstacks_hetzners_and_digitaloceans() {
     .unwrap();
     assert_eq!(instance.id, "b0fa911b-69d4-4476-bbe2-1c92bff6535c");
     assert_eq!(instance.host_name, "sm-foo-test.novalocal");
-    assert_eq!(instance.ignored, ["a script (#!) in user data"]);
+    assert_eq!(
+        instance.ignored,
+        ["files of meta_data.json", "a script (#!) in user data"]
+    );
 
     let instance = replay(
         "hetzner",

@@ -14,12 +14,6 @@ pub trait Registers {
 }
 
 const SIGNATURE: u16 = 0;
-/// The item with the number of processors.
-#[cfg_attr(
-    not(all(target_arch = "x86_64", not(test))),
-    allow(dead_code, reason = "of PCs")
-)]
-pub const PROCESSORS: u16 = 5;
 const DIRECTORY: u16 = 0x19;
 /// Maximum number of files among which one is searched; QEMU has a few dozen.
 const MAX_FILES: u32 = 1024;
@@ -69,7 +63,10 @@ pub fn file(device: &mut impl Registers, name: &[u8], max: usize) -> Option<Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::{PROCESSORS, Registers, file, item};
+    use super::{Registers, file, item};
+
+    /// A numbered item.
+    const NUMBERED: u16 = 5;
 
     /// A device with these items.
     struct Fake {
@@ -98,7 +95,7 @@ mod tests {
 
     fn fake(count: u32, files: &[(&str, &[u8])]) -> Fake {
         let mut directory = count.to_be_bytes().to_vec();
-        let mut items = vec![(0, b"QEMU".to_vec()), (PROCESSORS, vec![3, 0])];
+        let mut items = vec![(0, b"QEMU".to_vec()), (NUMBERED, vec![3, 0])];
         for (number, (name, contents)) in files.iter().enumerate() {
             let number = 0x20 + number as u16;
             directory.extend((contents.len() as u32).to_be_bytes());
@@ -124,7 +121,7 @@ mod tests {
         for (name, max) in [(&b"opt/a"[..], 2), (b"opt", 9), (b"opt/abc", 9), (b"", 9)] {
             assert_eq!(file(&mut device, name, max), None, "{name:?}");
         }
-        assert_eq!(item(&mut device, PROCESSORS), Some([3, 0]));
+        assert_eq!(item(&mut device, NUMBERED), Some([3, 0]));
     }
 
     #[test]
@@ -149,7 +146,7 @@ mod tests {
                 count: 0,
             };
             assert_eq!(file(&mut device, b"a", 9), None);
-            assert_eq!(item::<2>(&mut device, PROCESSORS), None);
+            assert_eq!(item::<2>(&mut device, NUMBERED), None);
         }
     }
 }

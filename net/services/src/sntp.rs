@@ -423,7 +423,7 @@ mod tests {
         let gateway = "10.0.0.2".parse().expect("an address");
         let any = "0.0.0.0".parse().expect("an address");
         world.stacks[0]
-            .add_route((any, 0), net::InterfaceId::from_raw(0), Some(gateway))
+            .add_route((any, 0), net::InterfaceId::from_raw(1), Some(gateway))
             .expect("room");
         let (sent, next_ns) = poll(&mut world);
         assert!(sent && next_ns > Some(SECOND), "{next_ns:?}");

@@ -43,10 +43,13 @@ pub fn file(name: &[u8], max: usize) -> Option<Vec<u8>> {
     fw_cfg::file(&mut Ports, name, max)
 }
 
+/// The item with the number of processors.
+const PROCESSORS: u16 = 5;
+
 /// The number of processors; `None` elsewhere than in QEMU, whose `microvm` has it without tables,
 /// too.
 #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn processors() -> Option<usize> {
-    let count = fw_cfg::item(&mut Ports, fw_cfg::PROCESSORS)?;
+    let count = fw_cfg::item(&mut Ports, PROCESSORS)?;
     Some(u16::from_le_bytes(count).into()).filter(|count| *count != 0)
 }
