@@ -265,7 +265,7 @@ def numbers(way, megabytes):
     return min(2000, 100 + 2 * megabytes * (1 << 20) // size)
 
 
-# The ways at 32 MiB: others need more than the network's part of such a machine.
+# The ways at 32 MiB. With the others the honest client got no answer within a minute there.
 SMALL = ("heads", "uploads", "chunks", "frames", "responses", "forms", "parts", "values")
 
 for way in WAYS:
