@@ -248,7 +248,9 @@ let relayed = 65536
 
 let relay t b (x : Exchange.exchange) ~over sink =
   let source = Exchange.source x in
-  Soil.Budget.hold relayed;
+  (* The head has been sent: no other answer can be given. *)
+  (try Soil.Budget.hold relayed
+   with Soil.Error { code = Out_of_memory; _ } -> Soil_backtrace.raise Response.Cut);
   let buffer = Bytes.create relayed in
   let read () =
     try D.read source buffer 0 (Bytes.length buffer) with

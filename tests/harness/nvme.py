@@ -20,8 +20,9 @@ for word in sys.argv[1:]:
     kind, *options = word.split(",")
     if words and words[-1] == "-device" and kind.startswith("virtio-blk-"):
         number = disks.index(word)
-        # An option of the transport.
-        options = [option for option in options if not option.startswith("disable-legacy=")]
+        # Options of the transport; and NVMe has no policy for errors: it reports them.
+        others = ("disable-legacy=", "werror=", "rerror=")
+        options = [option for option in options if not option.startswith(others)]
         if not {together}:
             word = ",".join(["nvme", *options, *{options}])
         else:
