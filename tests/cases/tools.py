@@ -712,7 +712,13 @@ def data_as_json(context):
     assert files["/folder/a"] == {"kind": "file", "bytes": 4, "modified": 86400, "target": None}
     assert files["/link"]["target"] == "folder/a", files
     state = json.loads(soil("check", "d.img", "--json").stdout)
-    clean = {"image": "d.img", "file_system": "ext4", "clean": True, "report": ""}
+    clean = {
+        "image": "d.img",
+        "file_system": "ext4",
+        "clean": True,
+        "needs_replay": False,
+        "report": "",
+    }
     assert state == clean, state
     with open(context.path("d.img"), "r+b") as file:
         # The first group's block bitmap and the blocks after it.
