@@ -118,7 +118,7 @@ def given_back(context, form):
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
     child.wait_line("reset: connection reset")
-    with command(tap, "close 50000000") as peer:
+    with command(tap, "close 40000000") as peer:
         child.wait_line("close: ")
     assert "close: descriptor is closed" in clean(child.text), clean(child.text)
     context.run(sys.executable, STREAM, tap.guest, 7, 300_000)
