@@ -80,9 +80,9 @@ impl<R: Resources> Cell<R> {
         self.leave(answer, form)
     }
 
-    /// [`Cell::call_as`] for threads of any domain, and of none. `f` must not use OCaml's memory, which only the
-    /// owner's calls keep from moving. The lock's holder never waits for OCaml, so that a domain
-    /// that waits here delays others by one call at most.
+    /// [`Cell::call_as`] for threads of any domain, and of none. `f` must not use OCaml's memory,
+    /// which only the owner's calls keep from moving. The lock's holder never waits for OCaml, so
+    /// that a domain that waits here delays others by one call at most.
     pub fn call_from_anywhere<T>(
         &self,
         f: impl FnOnce(&mut Runtime<R>) -> Answer,

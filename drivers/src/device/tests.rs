@@ -10,7 +10,7 @@ use crate::fake::HostMemory;
 use crate::transport::{Interrupt, QueueAddresses, QueueSize, Status, Transport};
 use crate::{Error, Memory};
 
-/// What a device does at a reset.
+/// How a device answers a reset.
 #[derive(Clone, Copy)]
 enum Reset {
     /// It is done after this time.

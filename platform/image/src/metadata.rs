@@ -49,7 +49,8 @@ pub fn set(instance: Instance) {
 }
 
 /// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some, but
-/// for a disk of which a partition is the program's. Problems are logged. Waits for the disks. Call it once, in a hook of the boot.
+/// for a disk of which a partition is the program's. Problems are logged. Waits for the disks. Call
+/// it once, in a hook of the boot.
 pub fn read_disks() -> Option<Instance> {
     let opened = disks::open();
     let searched = |disk: &&Disk| !disk.is_partition();

@@ -171,7 +171,8 @@ mod tests {
             (
                 None,
                 "a.vmdk",
-                "a.vmdk: soil image doesn't write vmdk: name it a.img, and then: qemu-img convert -O vmdk a.img a.vmdk",
+                "a.vmdk: soil image doesn't write vmdk: name it a.img, and then: qemu-img convert -O \
+                vmdk a.img a.vmdk",
             ),
             (None, "a.vdi", "doesn't write vdi"),
             (None, "a.vhdx", "doesn't write vhdx"),

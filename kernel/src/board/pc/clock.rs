@@ -5,8 +5,9 @@
 //! another clock (`calibration.rs`). That clock is the local APIC's timer under KVM and QEMU, whose
 //! bus clock is 1 GHz by definition and which has been counting since boot, so that nothing has to
 //! wait; on other machines it is the PIT, without one ACPI's power management timer, and the APIC's
-//! timer again where both are missing in a QEMU that hides KVM. From then on `ClockDiscipline` compares with the PIT, whose channel 2 costs nothing between comparisons;
-//! without a PIT the rate stays.
+//! timer again where both are missing in a QEMU that hides KVM. From then on `ClockDiscipline`
+//! compares with the PIT, whose channel 2 costs nothing between comparisons; without a PIT the rate
+//! stays.
 //!
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel
 //! 8254 and MC146818 data sheets.
