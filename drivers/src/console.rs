@@ -313,9 +313,9 @@ impl Console {
 
     /// Call before waiting: requests an interrupt for the next message, and for input and completed
     /// output of the ports that [`set_open`](Console::set_open) opened, except input that
-    /// [`hold_input`](Console::hold_input) holds. Returns true if there is already work: don't wait.
-    /// Only [`read`](Console::read) takes input, and only
-    /// [`write`](Console::write) and [`is_idle`](Console::is_idle) take back completed output.
+    /// [`hold_input`](Console::hold_input) holds. Returns true if there is already work: don't
+    /// wait. Only [`read`](Console::read) takes input, and only [`write`](Console::write) and
+    /// [`is_idle`](Console::is_idle) take back completed output.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

@@ -10,8 +10,8 @@ use crate::{Error, FileId, Volume};
 /// Bytes to copy at once if a file system has no stable memory to lend.
 const COPIED: usize = 64 << 10;
 
-/// Bytes of a file as they were when they were lent ([`Volume::lend`]): no write to the file changes
-/// them, nor does closing or removing it. A lease keeps their memory until it is dropped.
+/// Bytes of a file as they were when they were lent ([`Volume::lend`]): no write to the file
+/// changes them, nor does closing or removing it. A lease keeps their memory until it is dropped.
 pub struct Lease(Memory);
 
 enum Memory {

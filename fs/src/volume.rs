@@ -371,8 +371,9 @@ pub trait Volume: Send {
 
     /// Lends at most `len` bytes of a file from byte `offset` on in place, after reading those that
     /// aren't in memory. Appends them to `out` in order; adds nothing at or past the end of the
-    /// file. May lend fewer than `len`, but at least one before the end. Copies bytes that have no memory
-    /// to lend: zeros of a hole, or contents that the cache doesn't keep. The default copies all.
+    /// file. May lend fewer than `len`, but at least one before the end. Copies bytes that have no
+    /// memory to lend: zeros of a hole, or contents that the cache doesn't keep. The default copies
+    /// all.
     ///
     /// Lent bytes never change, whatever happens to the file. Errors are those of
     /// [`Volume::read_at`].

@@ -205,8 +205,8 @@ impl<T> ExclusiveCell<T> {
     /// # Safety
     /// This processor has taken the cell.
     unsafe fn run<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: no processor used the value when this one stored its number in `user`, so no other
-        // reference to it exists until the release below.
+        // SAFETY: no processor used the value when this one stored its number in `user`, so no
+        // other reference to it exists until the release below.
         let value = unsafe { &mut *self.value.get() };
         #[cfg(debug_assertions)]
         let before = order::hold(self.rank);

@@ -1,6 +1,6 @@
 //! The machine's descriptions by its firmware and its loader: ACPI's tables, the PVH start info,
-//! the command line, QEMU's device for firmware, the seed that the loader hands over, and the page of
-//! a VMClock that the tables name.
+//! the command line, QEMU's device for firmware, the seed that the loader hands over, and the page
+//! of a VMClock that the tables name.
 //!
 //! The parsers are pure and trust no length or address they read. The tables are read on first use.
 

@@ -40,8 +40,8 @@
 //! | crash | disabled | output, and cells that aren't in use |
 //!
 //! A value that isn't made of atomics is in an [`cell::ExclusiveCell`], which panics when two
-//! contexts of a processor use it at once. Each processor's own state (descriptor tables, stacks, the
-//! timer, the halt) is behind one of its registers: [`arch::local`].
+//! contexts of a processor use it at once. Each processor's own state (descriptor tables, stacks,
+//! the timer, the halt) is behind one of its registers: [`arch::local`].
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 

@@ -94,8 +94,8 @@ pub fn unknown(name: &str) -> Option<Unknown> {
     Some(Unknown { meant })
 }
 
-/// Whether one slip of the keyboard makes one word of the other: a letter too many, too few, another
-/// one, or two that have changed places. Case doesn't count.
+/// Whether one slip of the keyboard makes one word of the other: a letter too many, too few,
+/// another one, or two that have changed places. Case doesn't count.
 pub fn is_slip(typed: &str, meant: &str) -> bool {
     let (mut typed, mut meant) = (typed.as_bytes(), meant.as_bytes());
     while let ([a, left @ ..], [b, right @ ..]) = (typed, meant)

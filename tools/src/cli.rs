@@ -275,8 +275,8 @@ pub struct Testing {
     /// Print the results as JSON.
     #[arg(long, conflicts_with = "watch")]
     pub json: bool,
-    /// Build and run the tests again when the workspace's sources change, until Ctrl-C. Other builds
-    /// and tests may run meanwhile.
+    /// Build and run the tests again when the workspace's sources change, until Ctrl-C. Other
+    /// builds and tests may run meanwhile.
     #[arg(long)]
     pub watch: bool,
 }
@@ -463,9 +463,9 @@ pub struct Run {
     /// The kind of machine QEMU makes (default: microvm; virt for an image for aarch64).
     #[arg(long = "machine", value_enum, value_name = "MACHINE")]
     pub given_machine: Option<Machine>,
-    /// Boot a disk by this firmware: PROGRAM is its file, of soil image or another. The disk has the
-    /// settings; --disk adds others. The machine is a q35 (virt for arm64) with 256M unless options
-    /// say otherwise, and starts again when it is reset.
+    /// Boot a disk by this firmware: PROGRAM is its file, of soil image or another. The disk has
+    /// the settings; --disk adds others. The machine is a q35 (virt for arm64) with 256M unless
+    /// options say otherwise, and starts again when it is reset.
     #[arg(
         long,
         value_enum,

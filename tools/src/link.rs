@@ -1,7 +1,8 @@
 //! The link driver that `ocamlopt -cc soil-cc` runs instead of the C compiler.
 //!
 //! Links the objects that `ocamlopt` passes, musl and the image archive (kernel and Soil's Rust
-//! side) into an ELF file, which boots by PVH on x86-64. Passes compile commands to the C compiler unchanged.
+//! side) into an ELF file, which boots by PVH on x86-64. Passes compile commands to the C compiler
+//! unchanged.
 
 mod arguments;
 mod diagnose;

@@ -165,8 +165,8 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens a disk's file as the machine will, and checks that it is usable as a disk. One that firmware
-/// boots may have any format of QEMU's.
+/// Opens a disk's file as the machine will, and checks that it is usable as a disk. One that
+/// firmware boots may have any format of QEMU's.
 fn disk_file(disk: &options::Disk, is_booted: bool) -> Result<Metadata, Failure> {
     let subject = format!("disk {}: {}", disk.name, disk.file.display());
     let file = OpenOptions::new()

@@ -118,9 +118,9 @@ impl PciTransport {
     ///
     /// # Errors
     ///
-    /// [`Error::NotVirtioPci`] for a function without the registers of virtio 1.x, [`Error::BadBar`],
-    /// [`Error::Unmappable`], [`Error::NoVector`] when it has fewer MSI-X vectors than there are
-    /// messages (then try [`Interrupts::Line`]).
+    /// [`Error::NotVirtioPci`] for a function without the registers of virtio 1.x,
+    /// [`Error::BadBar`], [`Error::Unmappable`], [`Error::NoVector`] when it has fewer MSI-X
+    /// vectors than there are messages (then try [`Interrupts::Line`]).
     ///
     /// # Safety
     ///

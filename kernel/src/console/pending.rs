@@ -11,8 +11,8 @@ const ROOM: usize = 16 << 10;
 const LINE: usize = 80;
 
 /// Output in order, at most 16 KiB, for which there is memory. Output that finds no room while no
-/// reader is attached, or after [`TIMEOUT_NS`] without room, is dropped. A line reports the number of bytes
-/// in their place, once there is room for it.
+/// reader is attached, or after [`TIMEOUT_NS`] without room, is dropped. A line reports the number
+/// of bytes in their place, once there is room for it.
 pub struct Pending {
     waiting: VecDeque<u8>,
     /// The last byte that was taken ended a line.

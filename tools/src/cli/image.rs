@@ -52,9 +52,9 @@ pub struct MakeImage {
     /// with --sign.
     #[arg(long, value_enum)]
     pub metadata: Option<Metadata>,
-    /// When the program crashes, or ends with another status than 0: switch the machine off (without
-    /// this option), start it again, after a pause that doubles up to five minutes, or halt it. Sets
-    /// SOIL_ON_FAILURE.
+    /// When the program crashes, or ends with another status than 0: switch the machine off
+    /// (without this option), start it again, after a pause that doubles up to five minutes, or
+    /// halt it. Sets SOIL_ON_FAILURE.
     #[arg(long, value_enum, value_name = "ACTION")]
     pub on_failure: Option<OnFailure>,
     /// Copy the file system of this disk image to the data partition.
@@ -75,8 +75,8 @@ pub struct MakeImage {
     /// settings that no option gives.
     #[arg(long, conflicts_with_all = ["format", "engine", "size", "data", "data_size", "data_fs"])]
     pub replace: bool,
-    /// Change the variables and arguments on this disk: those of --env, --metadata, --on-failure and
-    /// behind --, or all of them in an editor, or from standard input.
+    /// Change the variables and arguments on this disk: those of --env, --metadata, --on-failure
+    /// and behind --, or all of them in an editor, or from standard input.
     #[arg(
         long,
         value_name = "DISK",

@@ -1,5 +1,6 @@
-//! The optional libraries of Soil: dune leaves one out where the OCaml library that it is for wasn't
-//! installed when Soil was built, and a project that names it only hears that it isn't found.
+//! The optional libraries of Soil: dune leaves one out where the OCaml library that it is for
+//! wasn't installed when Soil was built, and a project that names it only hears that it isn't
+//! found.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

@@ -324,8 +324,8 @@ fn on_mmio(run: &Run) -> bool {
     matches!(run.machine(), Machine::Microvm | Machine::Virt)
 }
 
-/// The most devices that QEMU's microvm serves with KVM. It routes the inputs of its second I/O APIC
-/// by their numbers, which are those of the first: the 15th device has the power button's.
+/// The most devices that QEMU's microvm serves with KVM. It routes the inputs of its second I/O
+/// APIC by their numbers, which are those of the first: the 15th device has the power button's.
 const MICROVM_WITH_KVM: usize = 14;
 
 /// The machine of a run with or without KVM: one that serves all of its devices.

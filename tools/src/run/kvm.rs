@@ -35,8 +35,8 @@ fn flat_probe() -> Vec<u8> {
     image
 }
 
-/// Builds a bootable ELF file for x86-64: one segment at 1 MiB, whose code exits by isa-debug-exit, and the
-/// PVH note with its entry point.
+/// Builds a bootable ELF file for x86-64: one segment at 1 MiB, whose code exits by isa-debug-exit,
+/// and the PVH note with its entry point.
 pub fn probe_image() -> Vec<u8> {
     const ENTRY: u64 = 0x10_0000;
     // A KVM that emulates each instruction supports only basic ones, so the probe enables and uses
@@ -225,8 +225,8 @@ fn answers(mut child: Child, expected: i32) -> bool {
     }
 }
 
-/// Returns a process's processor time (proc_pid_stat(5): utime and stime, in hundredths of a second,
-/// Linux's `USER_HZ`); zero if it can't be read.
+/// Returns a process's processor time (proc_pid_stat(5): utime and stime, in hundredths of a
+/// second, Linux's `USER_HZ`); zero if it can't be read.
 fn processor_time(process: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // After the name, which may contain brackets and blanks.

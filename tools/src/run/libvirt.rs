@@ -15,8 +15,9 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// Returns the domain of the image in the file `kernel`, whose command line is `line`; `settings` is
-/// the file with the variables that others must not see. Fails for options that no domain can carry.
+/// Returns the domain of the image in the file `kernel`, whose command line is `line`; `settings`
+/// is the file with the variables that others must not see. Fails for options that no domain can
+/// carry.
 pub fn domain(
     run: &Run,
     kernel: &Path,

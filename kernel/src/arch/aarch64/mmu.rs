@@ -28,8 +28,8 @@ unsafe extern "C" {
 // both cached may report a conflict or use a mixture (Arm ARM, D8.16, "break-before-make"), so they
 // are never valid at the same time. In the lower half, where this runs, the boot entries are those
 // of ASID 0 (NOT_GLOBAL), and the real ones are looked up with ASID 1 from the moment at which one
-// register gets both the ASID and the root. The upper half uses the same ASID, but another register:
-// its walks are disabled (TCR_EL1.EPD1) until the boot entries are flushed.
+// register gets both the ASID and the root. The upper half uses the same ASID, but another
+// register: its walks are disabled (TCR_EL1.EPD1) until the boot entries are flushed.
 core::arch::global_asm!(
     r#"
     .pushsection .text.soil_tables, "ax", @progbits

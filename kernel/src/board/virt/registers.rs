@@ -51,8 +51,8 @@ impl Registers {
     }
 }
 
-/// Calls `done` until it returns true, for at most a second: devices answer within moments or not at
-/// all. Returns whether it did.
+/// Calls `done` until it returns true, for at most a second: devices answer within moments or not
+/// at all. Returns whether it did.
 pub fn await_until(mut done: impl FnMut() -> bool) -> bool {
     let start = counter::counter();
     let second = match counter::hz() {

@@ -24,9 +24,9 @@ pub fn of_process() -> u64 {
         .fold(of_groups, u64::min)
 }
 
-/// The least limit of a line of `/proc/self/cgroup` (`NUMBER:CONTROLLERS:PATH`), by `of_file`, which
-/// is the limit in a file. In a container the path may be one of the host's, and the files of its
-/// own group are at the root.
+/// The least limit of a line of `/proc/self/cgroup` (`NUMBER:CONTROLLERS:PATH`), by `of_file`,
+/// which is the limit in a file. In a container the path may be one of the host's, and the files of
+/// its own group are at the root.
 fn of_group(line: &str, of_file: &dyn Fn(&str) -> u64) -> u64 {
     let mut parts = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {

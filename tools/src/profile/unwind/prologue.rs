@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_large_frame_is_allocated_first() {
-        // sub sp, sp, #0x1, lsl #12; sub sp, sp, #0x60; stp x29, x30, [sp, #16]; str x21, [sp, #32].
+        // sub sp, sp, #0x1, lsl #12; sub sp, sp, #0x60; stp x29, x30, [sp, #16]; str x21, [sp,
+        // #32].
         let prologue = of(&[0xd140_07ff, 0xd101_83ff, 0xa901_7bfd, 0xf900_13f5]);
         assert_eq!(prologue.size, 0x1060);
         let saved = [(29, 0x1050), (30, 0x1048), (21, 0x1040)];

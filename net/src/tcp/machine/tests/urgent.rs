@@ -123,8 +123,8 @@ fn segments_point_at_the_end_of_what_was_urgent() {
     assert_eq!((ours(first.seq), first.urgent), (1, 0xffff));
 }
 
-/// A pointer that precedes its bytes is with each segment of them, also with one that is sent before
-/// the last bytes are written. It doesn't move back.
+/// A pointer that precedes its bytes is with each segment of them, also with one that is sent
+/// before the last bytes are written. It doesn't move back.
 #[test]
 fn the_pointer_precedes_its_bytes() {
     let mut script = Script::established(&setup());

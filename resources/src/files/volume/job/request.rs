@@ -285,9 +285,9 @@ fn start(volume: &mut dyn Volume, file: FileId, offset: Offset) -> Result<u64, E
     }
 }
 
-/// Transfers part after part, until one fails, is short, or the job is cancelled; returns the bytes.
-/// `one` gets the bytes done before, and returns those of its part that it did, and their maximum.
-/// A failure after the first part isn't reported: the next transfer meets it.
+/// Transfers part after part, until one fails, is short, or the job is cancelled; returns the
+/// bytes. `one` gets the bytes done before, and returns those of its part that it did, and their
+/// maximum. A failure after the first part isn't reported: the next transfer meets it.
 fn transfer<P>(
     parts: impl Iterator<Item = P>,
     cancelled: &Cell<bool>,
