@@ -13,7 +13,7 @@ pub use notes::{note, take_pending, take_pending_for_call};
 
 use crate::arch::gates::Frame;
 use crate::board::irq;
-use crate::board::vectors::{COUNT, TIMER, WAKE};
+use crate::board::vectors::{COUNT, WAKE};
 use crate::cell::{ExclusiveCell, Rank};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -77,32 +77,13 @@ pub fn handle(frame: &Frame) -> Option<u8> {
         .map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Acquire));
     // SAFETY: only `set_handler` stores there, functions of this type; null is `None`.
     let handler = unsafe { core::mem::transmute::<*mut (), Option<Handler>>(handler) };
-    complete(vector, handler, irq::end);
+    notes::complete(vector, handler, irq::end);
     Some(vector)
-}
-
-/// Runs the handler of an interrupt and ends it. The note comes after the end: until then the
-/// controller may drop an edge (KVM's I/O APIC does where a line is routed as level-triggered). Who
-/// takes the note sees what the device had done by then.
-#[inline(always)]
-fn complete(vector: u8, handler: Option<Handler>, end: impl FnOnce(u8)) {
-    if let Some(handler) = handler {
-        handler(vector);
-    }
-    end(vector);
-    if vector != TIMER {
-        note();
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{TIMER, complete, of_vector, take_pending};
-    use std::cell::Cell;
-
-    thread_local! {
-        static HANDLED: Cell<u8> = const { Cell::new(0) };
-    }
+    use super::of_vector;
 
     #[test]
     fn only_devices_of_the_vector_are_acknowledged() {
@@ -111,17 +92,5 @@ mod tests {
         assert_eq!(of(36), ["net"]);
         assert_eq!(of(63), ["one", "another"]);
         assert_eq!(of(38), [""; 0]);
-    }
-
-    #[test]
-    fn an_event_is_noted_once_the_interrupt_has_ended() {
-        let handler = |vector| HANDLED.set(vector);
-        complete(40, Some(handler), |vector| {
-            assert_eq!((HANDLED.get(), vector), (40, 40));
-            assert!(!take_pending(), "an edge may be dropped after it");
-        });
-        assert!(take_pending());
-        complete(TIMER, None, |_| ());
-        assert!(!take_pending(), "the timer is no device");
     }
 }

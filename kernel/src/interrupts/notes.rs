@@ -1,7 +1,10 @@
-//! Whether a device has interrupted since the last halt, for each of two that wait.
+//! Whether a device has interrupted since the last halt, for each of two that wait, and the order
+//! in which an interrupt is acknowledged, ended and noted.
 //!
 //! `tools/models` checks it under loom.
 
+use super::Handler;
+use crate::board::vectors::TIMER;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
@@ -28,4 +31,42 @@ pub fn note() {
     PENDING.swap(true, Ordering::Release);
     // Release: the same for the other one.
     PENDING_FOR_CALL.swap(true, Ordering::Release);
+}
+
+/// Runs the handler of an interrupt, ends it, and notes a device's. The note comes last, since the
+/// thread that takes it checks the device's memory and may sleep. Before the acknowledgement an
+/// edge-triggered line may still be high, so that the device's next event raises no edge. Before the
+/// end the controller may drop an edge (KVM's I/O APIC does where a line is routed as
+/// level-triggered). Who takes the note sees what the device had done by then.
+#[inline(always)]
+pub fn complete(vector: u8, handler: Option<Handler>, end: impl FnOnce(u8)) {
+    if let Some(handler) = handler {
+        handler(vector);
+    }
+    end(vector);
+    if vector != TIMER {
+        note();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TIMER, complete, take_pending};
+    use std::cell::Cell;
+
+    thread_local! {
+        static HANDLED: Cell<u8> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn an_event_is_noted_once_the_interrupt_has_ended() {
+        let handler = |vector| HANDLED.set(vector);
+        complete(40, Some(handler), |vector| {
+            assert_eq!((HANDLED.get(), vector), (40, 40));
+            assert!(!take_pending(), "an edge may be dropped after it");
+        });
+        assert!(take_pending());
+        complete(TIMER, None, |_| ());
+        assert!(!take_pending(), "the timer is no device");
+    }
 }

@@ -4,6 +4,7 @@ pub mod bell;
 pub mod calls;
 pub mod event;
 pub mod kernel;
+pub mod lines;
 pub mod nvme;
 pub mod once;
 pub mod queue;

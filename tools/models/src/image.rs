@@ -1,5 +1,8 @@
 //! Of `kernel` and `platform/image`.
 
+/// As in `kernel`.
+pub type Handler = fn(u8);
+
 #[rustfmt::skip]
 #[path = "../../../kernel/src/cell.rs"]
 pub mod cell;

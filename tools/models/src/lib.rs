@@ -48,6 +48,33 @@ pub mod queue;
 pub mod transport;
 
 #[rustfmt::skip]
+#[path = "../../../drivers/src/transport/interrupt.rs"]
+pub mod interrupt;
+
+pub use checks::lines::register;
+
+/// As in `drivers`, of which the models' devices use nothing.
+#[expect(missing_docs, reason = "as in `drivers`")]
+pub mod pci {
+    pub trait Ports: core::fmt::Debug {
+        /// # Safety
+        /// As in `drivers`.
+        unsafe fn read(&self, port: u16, size: usize) -> u32;
+    }
+
+    pub type PortsRef = &'static dyn Ports;
+}
+
+/// As in `kernel`.
+pub mod board {
+    /// As in `kernel`.
+    pub mod vectors {
+        /// The timer, which is no device.
+        pub const TIMER: u8 = 32;
+    }
+}
+
+#[rustfmt::skip]
 #[path = "../../../platform/host/src/event.rs"]
 pub mod event;
 #[rustfmt::skip]

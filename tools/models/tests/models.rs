@@ -2,7 +2,7 @@
 //! a load see, breaks it; without any one of its orderings some do.
 
 use models::checks::{
-    calls, event, kernel, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
+    calls, event, kernel, lines, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
 };
 use weak::{check, fails, unneeded};
 
@@ -70,6 +70,16 @@ fn queues_of_nvme_need_each_of_their_orderings() {
 #[test]
 fn notes_of_interrupts_need_each_of_their_orderings() {
     assert_eq!(unneeded(2..=4, "interrupts/notes.rs", threads::notes), NONE);
+}
+
+#[test]
+fn an_edge_is_lost_only_before_the_note() {
+    for model in lines::LINES {
+        check(2..=3, model);
+    }
+    for (at, model) in lines::FAULTY.into_iter().enumerate() {
+        assert!(fails(2..=3, model), "{at}");
+    }
 }
 
 #[test]

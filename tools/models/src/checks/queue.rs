@@ -64,7 +64,7 @@ struct Machine {
     buffer: UnsafeCell<u32>,
 }
 
-struct Registers(Arc<Machine>, Option<QueueAddresses>);
+pub(super) struct Registers(Arc<Machine>, Option<QueueAddresses>);
 
 impl Transport for Registers {
     fn is_legacy(&self) -> bool {
@@ -86,7 +86,7 @@ impl Transport for Registers {
 }
 
 /// The device.
-struct Device {
+pub(super) struct Device {
     machine: Arc<Machine>,
     addresses: QueueAddresses,
     event_idx: bool,
@@ -184,7 +184,8 @@ impl Device {
         }
     }
 
-    fn serve(&mut self, sleeps: Sleeps) {
+    /// Serves a request; whether it interrupts.
+    pub(super) fn serve(&mut self, sleeps: Sleeps) -> bool {
         self.await_request(sleeps);
         let head = self.available(self.seen).load(Ordering::Relaxed);
         self.seen += 1;
@@ -200,26 +201,24 @@ impl Device {
         self.used += 1;
         self.used_index().store(self.used, Ordering::Release);
         fence(Ordering::SeqCst);
-        let interrupts = match self.event_idx {
-            true => self.used_event().load(Ordering::Relaxed) == old,
-            false => self.suppress_interrupts().load(Ordering::Relaxed) & 1 == 0,
-        };
-        if interrupts || sleeps == Sleeps::Device {
-            self.machine.interrupt.ring();
-        }
+        sleeps == Sleeps::Device
+            || match self.event_idx {
+                true => self.used_event().load(Ordering::Relaxed) == old,
+                false => self.suppress_interrupts().load(Ordering::Relaxed) & 1 == 0,
+            }
     }
 }
 
 /// Who asks for a notification before it sleeps. The other one gets each, asked for or not.
 #[derive(Clone, Copy, PartialEq)]
-enum Sleeps {
+pub(super) enum Sleeps {
     Both,
     Device,
     Driver,
 }
 
-/// Requests, one after another.
-fn run(event_idx: bool, sleeps: Sleeps) {
+/// A queue, and its device.
+pub(super) fn make(event_idx: bool) -> (Queue, Registers, Device) {
     let machine = Arc::new(Machine {
         doorbell: Bell::new(),
         interrupt: Bell::new(),
@@ -234,46 +233,68 @@ fn run(event_idx: bool, sleeps: Sleeps) {
         event_idx,
     };
     let queue = Queue::new(HEAP, &mut registers, 0, options);
-    let mut queue = queue.expect("memory");
-    let mut device = Device {
-        machine: machine.clone(),
+    let device = Device {
+        machine,
         addresses: registers.1.expect("it was activated"),
         event_idx,
         seen: 0,
         used: 0,
     };
     device.begin();
+    (queue.expect("memory"), registers, device)
+}
+
+/// Makes a request, and waits for its completion by `wait`.
+pub(super) fn exchange(
+    queue: &mut Queue,
+    registers: &Registers,
+    sleeps: Sleeps,
+    request: u32,
+    mut wait: impl FnMut(&mut Queue),
+) {
+    let machine = &registers.0;
+    // SAFETY: as above.
+    machine.buffer.with_mut(|at| unsafe { *at = 10 * request });
+    let buffer = Buffer {
+        phys: 0,
+        len: 100,
+        device_writes: true,
+    };
+    queue.add(&[buffer], request).expect("it has room");
+    queue.kick(registers);
+    if sleeps == Sleeps::Driver {
+        machine.doorbell.ring();
+    }
+    let completion = loop {
+        if let Some(completion) = queue.pop().expect("a device that follows the protocol") {
+            break completion;
+        }
+        if sleeps == Sleeps::Device || !queue.enable_interrupts() {
+            wait(queue);
+        }
+    };
+    // SAFETY: as above.
+    let read = machine.buffer.with(|at| unsafe { *at });
+    assert_eq!((read, completion.token), (10 * request + 1, request));
+    assert_eq!(completion.written, read, "the length of this element");
+}
+
+/// Requests, one after another.
+fn run(event_idx: bool, sleeps: Sleeps) {
+    let (mut queue, registers, mut device) = make(event_idx);
+    let machine = registers.0.clone();
     let device = thread::spawn(move || {
         for _ in 0..REQUESTS {
-            device.serve(sleeps);
+            if device.serve(sleeps) {
+                device.machine.interrupt.ring();
+            }
         }
     });
     for request in 0..REQUESTS {
-        // SAFETY: as above.
-        machine.buffer.with_mut(|at| unsafe { *at = 10 * request });
-        let buffer = Buffer {
-            phys: 0,
-            len: 100,
-            device_writes: true,
-        };
-        queue.add(&[buffer], request).expect("it has room");
-        queue.kick(&registers);
-        if sleeps == Sleeps::Driver {
-            machine.doorbell.ring();
-        }
-        let completion = loop {
-            if let Some(completion) = queue.pop().expect("a device that follows the protocol") {
-                break completion;
-            }
-            if sleeps == Sleeps::Device || !queue.enable_interrupts() {
-                machine.interrupt.wait();
-                queue.disable_interrupts();
-            }
-        };
-        // SAFETY: as above.
-        let read = machine.buffer.with(|at| unsafe { *at });
-        assert_eq!((read, completion.token), (10 * request + 1, request));
-        assert_eq!(completion.written, read, "the length of this element");
+        exchange(&mut queue, &registers, sleeps, request, |queue| {
+            machine.interrupt.wait();
+            queue.disable_interrupts();
+        });
     }
     device.join().expect("no panic");
 }

@@ -10,7 +10,7 @@ use loom::thread;
 use std::sync::Arc;
 
 /// Begins the flags.
-fn begin_notes() {
+pub(super) fn begin_notes() {
     take_pending();
     take_pending_for_call();
 }
