@@ -21,7 +21,8 @@
 //! - `signals`: the frame and the return of a signal's [`handler`], on the program's stack.
 //! - `float`: the program's floating-point state is as it was when the function returns.
 //! - `start`: the first instructions, which call `soil_kernel_start` on [`stacks::MAIN`] with
-//!   interrupts disabled and [`start::boot_mapped`] mapped; and the program's first.
+//!   interrupts disabled and [`start::boot_mapped`] mapped; and the program's first. An exception
+//!   that the former cause and skip is [`start::take_skipped`]'s.
 //! - `numbers`: Linux's numbers of system calls, by names, of which each processor has a table.
 //!
 //! The devices around the processor are [`crate::board`]'s.
@@ -46,6 +47,16 @@ mod aarch64 {
     mod entries;
     mod features;
     mod syndrome;
+}
+
+/// An exception of a processor's first instructions.
+pub struct Skipped {
+    /// Its name.
+    pub name: &'static str,
+    /// What the processor says of it.
+    pub syndrome: u64,
+    /// The instruction.
+    pub address: u64,
 }
 
 /// Places a pointer to `$function` in the section `$section`, where the symbol `$name` refers to

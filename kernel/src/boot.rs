@@ -46,6 +46,7 @@ pub extern "C" fn start(argument: u64) -> ! {
     if control::IS_LATE {
         console::find_control();
     }
+    traps::report_skipped();
     interrupts::set_handler(TIMER, wait::timer_interrupt);
     clock::set_up();
     let line = match environment::set_up(loader.command_line(&DirectMemory)) {

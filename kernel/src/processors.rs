@@ -25,7 +25,7 @@ use crate::errno::Errno;
 use crate::peers::shootdown::Requests;
 use crate::peers::{self, Peers, Set};
 use crate::syscall::{beside, load_set, store_set};
-use crate::{cell, clock, console, memory, power, signals, time, wait};
+use crate::{cell, clock, console, memory, power, signals, time, traps, wait};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::null_mut;
@@ -148,6 +148,7 @@ pub fn start(wanted: usize) -> usize {
         None => UNKNOWN_NS,
     };
     await_all(expected, patience);
+    traps::report_skipped();
     if let Some(why) = time::conclude_comparison() {
         console::line(format_args!(
             "{why}: the time is the latest that any of them has seen, which costs each reading"

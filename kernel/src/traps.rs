@@ -2,11 +2,11 @@
 //! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Cause, Frame};
-use crate::arch::{local, mmu};
+use crate::arch::{local, mmu, start};
 use crate::board::vectors::{TIMER, WAKE};
 use crate::memory::{self, Fault};
 use crate::wait::Interrupt;
-use crate::{cell, crash, interrupts, peers, wait};
+use crate::{cell, console, crash, interrupts, peers, wait};
 use core::ptr::null_mut;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
@@ -39,6 +39,17 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
             };
             wait::interrupted(frame, interrupt)
         }),
+    }
+}
+
+/// Reports an exception of a processor's first instructions, for which no report was possible then.
+pub fn report_skipped() {
+    if let Some(skipped) = start::take_skipped() {
+        console::line(format_args!(
+            "a processor's first instructions caused an exception, which was skipped: {} (syndrome \
+            {:#x}) at {:#x}; report it with the kind of processor",
+            skipped.name, skipped.syndrome, skipped.address
+        ));
     }
 }
 

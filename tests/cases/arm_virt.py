@@ -20,6 +20,7 @@ from harness.stub import Stub
 MACHINE = "tests/programs/machines/machine.exe"
 SEVERAL = "tests/programs/processors/processors.exe"
 SIGNALS = "tests/programs/signals.exe"
+FAULTS = "tests/programs/faults/faults.exe"
 PROCESSORS = ("cortex-a53", "cortex-a72", "neoverse-n1", "max")
 BUSES = ("device", "pci")
 # The stack of the machine, and the peer of QEMU's network, which sends back what it gets.
@@ -165,6 +166,37 @@ def a_hypervisors_level_with_either_layout(context):
         stub.leave()
         status, text = outcome(child, context)
         assert status == 0 and text.endswith("all works\nsoil: status 0\n"), f"{e2h}\n{text}"
+
+
+@test(limit=120)
+def exceptions_at_the_hypervisors_level(context):
+    """Entered at EL2, an exception there ends in a report, with either layout of its registers: a
+    call of the hypervisor, as the program's. One of the entry itself, an instruction that the
+    processor lacks, is skipped, and a line says so."""
+    needed()
+    write_hcr, write_hstr, undefined = 0xD51C1101, 0xD51C117F, 0
+    for e2h, at_entry in itertools.product((0, 1 << 34), (False, True)):
+        path = context.path(f"stub-{e2h}-{at_entry}")
+        loads = by_kernel(context, FAULTS, ["hypervisor"])
+        kind = ",gic-version=3,virtualization=on"
+        command = qemu(kind, "max", *loads, "-S", "-gdb", f"unix:{path},server=on,wait=off")
+        child = context.child(command)
+        stub = Stub(path)
+        stub.step_to(write_hcr)
+        stub.set_register(1, stub.register(1) | e2h)
+        if at_entry:
+            stub.step_to(write_hstr)
+            place = stub.register(Stub.PC)
+            stub.set_instruction(undefined)
+        stub.leave()
+        status, text = outcome(child, context)
+        assert "soil: crash: hypervisor call that nothing answers" in text, f"{e2h}\n{text}"
+        assert text.endswith("soil: status 132\n"), f"{e2h} {status}\n{text}"
+        skipped = re.findall(r"which was skipped: undefined instruction \(.*\) at 0x(\w+);", text)
+        assert len(skipped) == at_entry, f"{e2h}\n{text}"
+        if at_entry:
+            # The image is linked at 2 MiB.
+            assert (int(skipped[0], 16) - place) % (2 << 20) == 0, (skipped, hex(place))
 
 
 @test()

@@ -41,6 +41,11 @@ class Stub:
         """The next instruction."""
         return int.from_bytes(bytes.fromhex(self.ask(f"m{self.register(self.PC):x},4")), "little")
 
+    def set_instruction(self, instruction):
+        """Replaces it."""
+        word = instruction.to_bytes(4, "little").hex()
+        assert self.ask(f"M{self.register(self.PC):x},4:{word}") == "OK"
+
     def step(self):
         assert self.ask("s")[0] in "ST"
 

@@ -21,6 +21,7 @@ value test_fault(value kind)
 #ifdef __aarch64__
   else if (!strcmp(name, "illegal")) __asm__ volatile("udf #0");
   else if (!strcmp(name, "breakpoint")) __asm__ volatile("brk #0");
+  else if (!strcmp(name, "hypervisor")) __asm__ volatile("hvc #1");
 #else
   else if (!strcmp(name, "illegal")) __asm__ volatile("ud2");
   else if (!strcmp(name, "breakpoint")) __asm__ volatile("int3");

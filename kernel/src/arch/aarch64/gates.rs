@@ -5,6 +5,8 @@
 //! program's memory, has a stack of its own, so that an overflow of a kernel stack can be reported.
 //! Handlers of interrupts run on another, since ticks need more room than threads have.
 //!
+//! On a machine that is entered at EL2, its vectors pass exceptions on to these.
+//!
 //! No red zone exists on arm64, and the program's stack is never used. TPIDR_EL1 leads to the
 //! processor's own memory ([`super::processor`]), which has its stacks' ends; TPIDRRO_EL0 holds a
 //! register for a few instructions.
@@ -335,6 +337,27 @@ core::arch::global_asm!(
     str x0, [sp]
     .endm
 
+    // Of an exception from EL1 at EL2: leaves it to the vectors of EL1, which report it. Continues
+    // at 2 if EL1 has none yet. x1 is kept in SP_EL2, x0 in TPIDR_EL2: nothing else uses these.
+    .macro soil_pass_on vectors, address, state, syndrome, fault
+    mrs x1, \vectors
+    cbz x1, 2f
+    mrs x0, spsr_el2
+    msr \state, x0
+    and x0, x0, #1                      // EL1h, whose vectors are the second four
+    add x1, x1, x0, lsl #9
+    mrs x0, elr_el2
+    msr \address, x0
+    msr elr_el2, x1
+    mrs x0, esr_el2
+    msr \syndrome, x0
+    mrs x0, far_el2
+    msr \fault, x0
+    mov x0, #0x3c5                      // EL1h, all masked
+    msr spsr_el2, x0
+    b 3f
+    .endm
+
     .pushsection .text.soil_gates, "ax", @progbits
     .balign 2048
     .globl soil_gates
@@ -372,6 +395,44 @@ soil_gates:
     b .
     .endr
     .balign 128
+
+    // The vectors of EL2, on which nothing runs once EL1 does. An exception there is unexpected: an
+    // access traps by a register that the entry doesn't know, or the program calls a hypervisor.
+    // Those of EL1 are passed on to its vectors, which report them. Of the entry's own, and of those
+    // before EL1 has vectors, the first is kept until there is a console, and the instruction is
+    // skipped. This runs with EL2's MMU off.
+    .globl soil_level_2
+soil_level_2:
+    .rept 16
+    .balign 128
+    b 1f
+    .endr
+1:  msr tpidr_el2, x0
+    mov sp, x1
+    mrs x0, spsr_el2
+    tbnz x0, #3, 2f
+    mrs x0, hcr_el2
+    tbnz x0, #34, 4f
+    soil_pass_on vbar_el1, elr_el1, spsr_el1, esr_el1, far_el1
+    // With E2H, EL1's registers have other names: VBAR_EL12 and so on.
+4:  soil_pass_on s3_5_c12_c0_0, s3_5_c4_c0_1, s3_5_c4_c0_0, s3_5_c5_c2_0, s3_5_c6_c0_0
+2:  adrp x1, {unexpected}
+    add x1, x1, :lo12:{unexpected}
+    ldr x0, [x1]
+    cbnz x0, 5f
+    mrs x0, esr_el2
+    str x0, [x1, #8]
+    mrs x0, elr_el2
+    str x0, [x1]
+    dmb sy                              // to memory: a cache may hold what was there before
+    dc ivac, x1
+    dsb sy
+5:  mrs x0, elr_el2
+    add x0, x0, #4
+    msr elr_el2, x0
+3:  mov x1, sp
+    mrs x0, tpidr_el2
+    eret
 
 soil_program_exception:
     soil_save
@@ -541,6 +602,7 @@ soil_switch:
     trap = sym TRAP,
     system_call = sym SYSTEM_CALL_HANDLER,
     preempted = sym PREEMPTED,
+    unexpected = sym super::start::UNEXPECTED,
 );
 
 unsafe extern "C" {

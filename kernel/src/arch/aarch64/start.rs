@@ -11,6 +11,8 @@
 //!
 //! Source: Linux's Documentation/arch/arm64/booting.rst.
 
+use super::syndrome;
+use crate::arch::Skipped;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +20,38 @@ use core::sync::atomic::{AtomicU64, Ordering};
 static IMAGE: AtomicU64 = AtomicU64::new(0);
 
 const GIB: u64 = 1 << 30;
+
+/// The first exception that EL2's vectors skipped. In cache lines of its own: the vectors write
+/// memory, not the cache.
+#[repr(C, align(256))]
+pub(super) struct Unexpected {
+    /// Of the instruction, where it ran; 0 for none.
+    address: AtomicU64,
+    /// ESR_EL2.
+    syndrome: AtomicU64,
+}
+
+// Not with what is zero at the start, which the entry clears.
+#[cfg_attr(not(test), unsafe(link_section = ".data.soil_unexpected"))]
+pub(super) static UNEXPECTED: Unexpected = Unexpected {
+    address: AtomicU64::new(0),
+    syndrome: AtomicU64::new(0),
+};
+
+/// The exception that a processor's first instructions caused, and skipped; once.
+pub fn take_skipped() -> Option<Skipped> {
+    let address = UNEXPECTED.address.swap(0, Ordering::Relaxed);
+    let syndrome = UNEXPECTED.syndrome.load(Ordering::Relaxed);
+    // Those at EL2 run where the image lies.
+    let linked = address
+        .checked_sub(IMAGE.load(Ordering::Relaxed))
+        .map(|offset| (&raw const soil_image_start) as u64 + offset);
+    (address != 0).then_some(Skipped {
+        name: syndrome::name(syndrome),
+        syndrome,
+        address: linked.unwrap_or(address),
+    })
+}
 
 unsafe extern "C" {
     static soil_image_start: u8;
@@ -103,6 +137,9 @@ core::arch::global_asm!(
     b.ne 1f
 
     // EL2: EL1 is 64-bit, and uses timers, units and interrupt controller without traps.
+    adrp x1, soil_level_2
+    add x1, x1, :lo12:soil_level_2
+    msr vbar_el2, x1
     mov x1, #(1 << 31)                  // HCR_EL2.RW
     movk x1, #0x300, lsl #32            // APK, API
     msr hcr_el2, x1
@@ -176,7 +213,8 @@ core::arch::global_asm!(
     msr elr_el2, x1
     eret
 
-1:  ldr x1, ={control_off}
+1:  msr vbar_el1, xzr                   // none yet, see soil_level_2
+    ldr x1, ={control_off}
     msr sctlr_el1, x1
     isb
     mov x1, #(3 << 20)                  // no traps of the floating-point unit

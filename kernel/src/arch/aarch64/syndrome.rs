@@ -68,6 +68,7 @@ pub fn name(syndrome: u64) -> &'static str {
         0x0d => "branch target exception",
         0x0e => "illegal execution state",
         0x15 => "system call in the kernel",
+        0x16 => "hypervisor call that nothing answers",
         0x18 => "system register that isn't accessible",
         0x19 => "SVE instruction: the unit is off",
         0x1c => "pointer authentication failure",
@@ -136,5 +137,8 @@ mod tests {
         assert_eq!(signal(0xf200_0001), 5);
         assert_eq!(signal(0x9600_0021), 7);
         assert_eq!(name(0x9600_0021), "misaligned access");
+        // `hvc #1`.
+        assert_eq!(signal(0x5a00_0001), 4);
+        assert_eq!(name(0x5a00_0001), "hypervisor call that nothing answers");
     }
 }

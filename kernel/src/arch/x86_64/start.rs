@@ -1,6 +1,7 @@
 //! The first instructions of the program, and calls on other stacks. Those of the machine are in
 //! `entry.rs`.
 
+use crate::arch::Skipped;
 use core::ops::Range;
 
 /// The physical addresses that the boot tables map in the direct map.
@@ -13,6 +14,12 @@ pub fn boot_mapped() -> Range<u64> {
 #[inline(always)]
 pub fn image_physical(address: u64) -> u64 {
     address
+}
+
+/// No exception is skipped here: before there are vectors, one resets the machine.
+#[inline(always)]
+pub fn take_skipped() -> Option<Skipped> {
+    None
 }
 
 /// Jumps to a program's first instruction.
