@@ -179,6 +179,7 @@ PROGRAMS = [
     ),
     Program("pauses", "tests/programs/sight/pauses.exe", forms=LIBRARY_FORMS),
     Program("cxx", "tests/programs/cxx/cxx.exe", forms=LIBRARY_FORMS),
+    Program("cxx-exception-alone", "tests/programs/cxx/thrown.exe", forms=LIBRARY_FORMS),
     Program("two-rusts", "tests/programs/rust/two_rusts.exe", forms=LIBRARY_FORMS),
     Program(
         "two-rusts-panic",

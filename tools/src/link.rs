@@ -35,6 +35,16 @@ const CXX_LIBRARIES: [&str; 2] = ["stdc++", "supc++"];
 /// musl's functions whose locales lack the tables that C++ reads: the image's are in
 /// `kernel/src/glibc/cxx.rs`.
 const CXX_WRAPPED: [&str; 3] = ["__newlocale", "__duplocale", "__freelocale"];
+/// musl's functions to which GCC's unwinder refers weakly, as a part of glibc that a program may
+/// lack: it calls all of them if one is there.
+const CXX_WEAK: [&str; 6] = [
+    "pthread_getspecific",
+    "pthread_key_create",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_once",
+    "pthread_setspecific",
+];
 
 /// Environment variable. With `report`, which `soil init` sets, a program that doesn't use Soil and
 /// can't be linked doesn't fail the build.
@@ -209,6 +219,7 @@ impl arguments::Link {
         ]);
         if unwinding == Unwinding::Cxx {
             command.args(CXX_WRAPPED.map(|function| format!("--wrap={function}")));
+            command.args(CXX_WEAK.map(|function| format!("--undefined={function}")));
         }
         let script = Script::write(&output, layout::script(arch, unwinding))?;
         command.arg("-T").arg(&script.0).arg("-o").arg(&output);
