@@ -130,10 +130,10 @@ def volume(context, elf, settings):
     return path
 
 
-def boot(context, disk, machine="virt", *words, firmware=("-bios", FIRMWARE)):
+def boot(context, disk, machine="virt", *words):
     """Starts QEMU with the disk."""
     return context.child(
-        ["qemu-system-aarch64", "-M", f"{machine},accel=tcg", "-m", "512", *firmware]
+        ["qemu-system-aarch64", "-M", f"{machine},accel=tcg", "-m", "512", "-bios", FIRMWARE]
         + ["-nodefaults", "-drive", f"file={disk},format=raw,if=none,id=disk", "-display", "none"]
         + ["-device", "virtio-blk-pci,drive=disk", "-serial", "stdio", "-no-reboot", *words]
     )
@@ -309,10 +309,10 @@ def secure_boot_on_arm(context):
     other; that one starts only the settings of its digest."""
     needed()
     keys = "/usr/share/qemu-efi-aarch64/PkKek-1-snakeoil"
-    code, variables = (f"/usr/share/AAVMF/AAVMF_{kind}.snakeoil.fd" for kind in ("CODE", "VARS"))
-    if not all(map(os.path.exists, (f"{keys}.pem", code, variables))) or not shutil.which("sbsign"):
+    variables = "/usr/share/AAVMF/AAVMF_VARS.snakeoil.fd"
+    if not all(map(os.path.exists, (f"{keys}.pem", variables))) or not shutil.which("sbsign"):
         raise Skip("no test keys: install Debian's packages qemu-efi-aarch64 and sbsigntool")
-    key, disk, store = (context.path(name) for name in ("key.pem", "signed.img", "variables.fd"))
+    key, disk = (context.path(name) for name in ("key.pem", "signed.img"))
     context.run("openssl", "rsa", "-in", f"{keys}.key", "-out", key, "-passin", "pass:snakeoil")
     words = ["image", hello(), "--output", disk, "--sign", key, f"{keys}.pem"]
     context.run(SOIL, *words)
@@ -325,9 +325,7 @@ def secure_boot_on_arm(context):
     ):
         if name:
             write(disk, name, data)
-        shutil.copyfile(variables, store)
-        drives = [f"unit=0,readonly=on,file={code}", f"unit=1,file={store}"]
-        firmware = [word for one in drives for word in ("-drive", f"if=pflash,format=raw,{one}")]
-        child = boot(context, disk, "virt", "-cpu", "cortex-a57", firmware=firmware)
+        words = ["--firmware", "uefi", "--secure-boot", variables, "--accel", "tcg"]
+        child = context.child([SOIL, "run", disk, *words])
         child.wait_line(message)
         child.stop()

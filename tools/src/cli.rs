@@ -479,7 +479,8 @@ pub struct Run {
     #[arg(long, value_enum, default_value_t = Controller::VirtioBlk, requires = "firmware")]
     pub controller: Controller,
     /// Boot with Secure Boot and the keys in this file, of which the machine gets a copy: variables
-    /// of OVMF, such as /usr/share/OVMF/OVMF_VARS_4M.ms.fd, or those that virt-fw-vars makes.
+    /// of OVMF, such as /usr/share/OVMF/OVMF_VARS_4M.ms.fd (arm64: /usr/share/AAVMF/AAVMF_VARS.ms.fd),
+    /// or those that virt-fw-vars makes.
     #[arg(long, value_name = "FILE", requires = "firmware")]
     pub secure_boot: Option<PathBuf>,
     /// QEMU's processor model.

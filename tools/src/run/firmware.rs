@@ -57,6 +57,11 @@ const X86_64_SECURE: [&str; 4] = [
     "/usr/share/qemu/edk2-x86_64-secure-code.fd",
 ];
 
+const AARCH64_SECURE: [&str; 2] = [
+    "/usr/share/AAVMF/AAVMF_CODE.secboot.fd",
+    "/usr/share/AAVMF/AAVMF_CODE.ms.fd",
+];
+
 /// The machine's copy of the variables in the command that `--dry-run` prints.
 const SHOWN_VARIABLES: &str = "variables.fd";
 
@@ -131,9 +136,7 @@ fn completed(run: &Run) -> Result<Run, Failure> {
     let refused = match (machine, kind) {
         (Machine::Microvm, _) => Some("has no firmware that boots disks"),
         (Machine::Virt, Some(Firmware::Bios)) => Some("boots by UEFI only"),
-        (Machine::Virt | Machine::Pc, _) if run.secure_boot.is_some() => {
-            Some("has no Secure Boot here")
-        }
+        (Machine::Pc, _) if run.secure_boot.is_some() => Some("has no Secure Boot here"),
         _ => None,
     };
     if let Some(reason) = refused {
@@ -170,11 +173,11 @@ fn files(run: &Run) -> Result<(PathBuf, PathBuf), Failure> {
             .remedy(format!("apt-get install {package}"))
     };
     if let Some(variables) = &run.secure_boot {
-        let code = X86_64_SECURE
-            .iter()
-            .copied()
-            .find(exists)
-            .ok_or_else(missing)?;
+        let known: &[&str] = match arch {
+            Arch::X86_64 => &X86_64_SECURE,
+            Arch::Aarch64 => &AARCH64_SECURE,
+        };
+        let code = known.iter().copied().find(exists).ok_or_else(missing)?;
         return Ok((code.into(), variables.clone()));
     }
     let known: &[(&str, &str)] = match arch {
@@ -191,7 +194,8 @@ fn files(run: &Run) -> Result<(PathBuf, PathBuf), Failure> {
 /// QEMU's options for the firmware in flash memory.
 fn flash(run: &Run, code: &Path, variables: &Path) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
-    if run.secure_boot.is_some() {
+    // The system management mode of a PC keeps the variables from the program.
+    if run.secure_boot.is_some() && run.machine().arch() == Arch::X86_64 {
         words.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(Into::into));
     }
     for (unit, options, file) in [(0, "readonly=on,", code), (1, "", variables)] {
@@ -205,4 +209,36 @@ fn flash(run: &Run, code: &Path, variables: &Path) -> Vec<OsString> {
 /// QEMU's name of a disk's format.
 pub fn format(disk: &Path) -> &'static str {
     Format::of(disk).and_then(Format::of_qemu).unwrap_or("raw")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{completed, flash};
+    use crate::cli::{Cli, Command, Run};
+    use crate::failure::Failure;
+    use clap::Parser;
+    use std::path::Path;
+
+    fn secure(machine: &str) -> Result<Run, Failure> {
+        let words = "soil run disk.img --firmware uefi --secure-boot keys.fd --machine";
+        match Cli::try_parse_from(words.split(' ').chain([machine])).map(|cli| cli.command) {
+            Ok(Command::Run(run)) => completed(&run),
+            other => panic!("parsed as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn secure_boot_is_for_machines_whose_firmware_has_it() {
+        for (machine, protects) in [("q35", true), ("virt", false)] {
+            let run = secure(machine).unwrap_or_else(|error| panic!("{machine}: {error}"));
+            let words = flash(&run, Path::new("code.fd"), Path::new("own.fd"));
+            let is_protected = words.iter().any(|word| {
+                word.to_string_lossy()
+                    .contains("cfi.pflash01,property=secure")
+            });
+            assert_eq!(is_protected, protects, "{machine}: {words:?}");
+        }
+        let error = secure("pc").err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("has no Secure Boot here")));
+    }
 }
