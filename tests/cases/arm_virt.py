@@ -8,6 +8,8 @@ import resource
 import subprocess
 
 from cases.arm_disks import FIRMWARE, needed
+from cases.failures import EXCEPTION, check_twice
+from cases.failures import PROGRAM as FAILING
 from cases.machines import attach
 from cases.processors import runs
 from harness.console import PATIENCE, falls_asleep
@@ -227,6 +229,18 @@ def registers_are_accessed_plainly(context):
     writes = re.findall(r"\tmsr\tttbr0_el1", listing)
     # This image starts one processor.
     assert len(writes) == 2, "beside the boot of the processor"
+
+
+@test(limit=240)
+def again_from_a_disk(context):
+    """After an exception the machine of a disk, which `soil run` boots by UEFI, starts again, with
+    the report of the last run. Memory alone keeps the number of failures: the clock has none."""
+    needed()
+    path = context.path("failing.img")
+    words = ["--on-failure", "reboot", "--", "raise", "times", "2"]
+    context.run(SOIL, "image", program(FAILING), "--output", path, *words)
+    child = context.child([SOIL, "run", path, "--firmware", "uefi", "--accel", "tcg"])
+    check_twice(child, 2, EXCEPTION)
 
 
 @test(limit=300)
