@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Any failure leads to `Idle` with a `Loss`: writes that were reported as durable to the file
-//! system aren't.
+//! system aren't. A held write that the device refused can be repeated ([`Barrier::repeat`]): the
+//! flush before it is done, and nothing was written after it.
 //!
 //! [`Block::flush_unordered`]: crate::Block::flush_unordered
 
@@ -118,8 +119,11 @@ enum Loss {
     None,
     /// A flush: the next write or flush fails, or the device flushes once more.
     Flush(BlockError),
-    /// A held write. No later write may reach the disk, and the block can't be read.
+    /// A held write, with the flush before it. No later write may reach the disk, and the block
+    /// can't be read.
     Write(HeldWrite, BlockError),
+    /// As `Write`, after that flush: the device refused the write itself.
+    Refused(HeldWrite, BlockError),
 }
 
 /// Write barrier of one device; see the module documentation.
@@ -149,16 +153,34 @@ impl Barrier {
         !matches!(self.state, State::Idle)
     }
 
-    /// Whether a write that the file system relies on was lost: all later writes fail.
+    /// Whether a write that the file system relies on was lost: all later writes fail, unless
+    /// [`repeat`](Self::repeat) succeeds.
     pub const fn is_lost(&self) -> bool {
-        matches!(self.loss, Loss::Write(..))
+        matches!(self.loss, Loss::Write(..) | Loss::Refused(..))
+    }
+
+    /// Whether [`repeat`](Self::repeat) is possible.
+    pub const fn is_refused(&self) -> bool {
+        matches!((&self.state, &self.loss), (State::Idle, Loss::Refused(..)))
+    }
+
+    /// Repeats the write that the device refused, and the flush after it: the device gets
+    /// [`held`](Self::held), and [`completed`](Self::completed) follows. `false` if there is none.
+    pub fn repeat(&mut self) -> bool {
+        if !self.is_refused() {
+            return false;
+        }
+        if let Loss::Refused(held, _) = core::mem::replace(&mut self.loss, Loss::None) {
+            self.state = State::Writing { held, again: true };
+        }
+        true
     }
 
     /// Error that keeps earlier writes from being durable, if there is one.
     pub const fn loss(&self) -> Option<BlockError> {
         match self.loss {
             Loss::None => None,
-            Loss::Flush(error) | Loss::Write(_, error) => Some(error),
+            Loss::Flush(error) | Loss::Write(_, error) | Loss::Refused(_, error) => Some(error),
         }
     }
 
@@ -190,13 +212,13 @@ impl Barrier {
     /// therefore the commit block of its transaction.
     pub fn admit(&mut self, access: Access<'_>, own: bool, sector_size: usize) -> Admission {
         let changes = !matches!(access, Access::Read(..));
-        if let Loss::Write(lost, _) = &self.loss {
+        if let Loss::Write(lost, error) | Loss::Refused(lost, error) = &self.loss {
             let fails = match access {
                 Access::Read(sector, len) => lost.overlaps(sector, len, sector_size),
                 Access::Write(_) | Access::Flush => true,
             };
             if fails {
-                return Admission::Fail(BlockError::Io);
+                return Admission::Fail(*error);
             }
         }
         let admission = self.order(access, own, sector_size);
@@ -263,11 +285,14 @@ impl Barrier {
             (
                 State::Flushing {
                     held: Some(held), ..
-                }
-                | State::Writing { held, .. },
+                },
                 Err(error),
             ) => {
                 self.loss = Loss::Write(held, error);
+                Next::Done
+            }
+            (State::Writing { held, .. }, Err(error)) => {
+                self.loss = Loss::Refused(held, error);
                 Next::Done
             }
             (
@@ -459,7 +484,7 @@ mod tests {
     }
 
     /// The file system relies on the held write: all later writes fail, and the block can't be
-    /// read.
+    /// read. Without the flush before it, it can't be repeated either.
     #[test]
     fn a_lost_write_ends_all_writing() {
         for flushed in [false, true] {
@@ -469,6 +494,8 @@ mod tests {
             }
             assert_eq!(barrier.completed(Err(IO)), Next::Done);
             assert!(barrier.is_lost() && !barrier.take_failed_flush());
+            assert_eq!(barrier.is_refused(), flushed);
+            assert!(flushed || !barrier.repeat());
             for _ in 0..2 {
                 assert_eq!(barrier.loss(), Some(IO));
                 assert_eq!(admitted(&mut barrier, true, Access::Flush), 'f');
@@ -479,5 +506,31 @@ mod tests {
                 assert_eq!(reads, ['p', 'f', 'f', 'p']);
             }
         }
+    }
+
+    /// A device that is full at the held write: the same block is written again, and flushed, while
+    /// other writes wait.
+    #[test]
+    fn a_refused_write_is_repeated_until_the_device_takes_it() {
+        let mut barrier = holding();
+        assert_eq!(barrier.completed(Ok(())), Next::Write);
+        for _ in 0..3 {
+            assert_eq!(barrier.completed(Err(BlockError::NoSpace)), Next::Done);
+            assert_eq!(barrier.loss(), Some(BlockError::NoSpace));
+            write(&BYTES[..512], |access| {
+                let refused = barrier.admit(access, true, 512);
+                assert_eq!(refused, Admission::Fail(BlockError::NoSpace));
+            });
+            assert!(barrier.repeat() && !barrier.repeat() && !barrier.is_lost());
+            assert_eq!(barrier.held(), Some((10, &[5; 4096][..])));
+            write(&BYTES[..512], |access| {
+                assert_eq!(admitted(&mut barrier, true, access), 'w');
+            });
+            assert_eq!(admitted(&mut barrier, true, read(10)), 'w');
+        }
+        assert_eq!(barrier.completed(Ok(())), Next::Flush);
+        assert_eq!(barrier.completed(Ok(())), Next::Done);
+        assert!(!barrier.is_pending() && barrier.loss().is_none() && !barrier.repeat());
+        assert_eq!(admitted(&mut barrier, true, Access::Flush), 'p');
     }
 }

@@ -10,6 +10,8 @@ pub enum BlockError {
     Io,
     /// The device is write-protected.
     ReadOnly,
+    /// The storage behind the device has no room for what was to be written.
+    NoSpace,
     /// The request reaches past the last sector, or its buffer is not a whole number of sectors.
     OutOfRange,
     /// The device doesn't support the request; volumes make no such requests.
@@ -21,6 +23,7 @@ impl fmt::Display for BlockError {
         f.write_str(match self {
             Self::Io => "input/output error of the device",
             Self::ReadOnly => "the device is read-only",
+            Self::NoSpace => "the storage behind the device is full",
             Self::OutOfRange => "request outside the device",
             Self::Unsupported => "not a request of this device",
         })

@@ -23,7 +23,7 @@ pub enum Error {
     IsDirectory,
     /// The directory still has entries.
     NotEmpty,
-    /// The volume is full, or a directory of fixed size is.
+    /// The volume is full, or a directory of fixed size is, or the storage behind its device.
     NoSpace,
     /// The volume or the device is read-only, or became so because the volume is corrupt.
     ReadOnly,
@@ -98,6 +98,7 @@ impl From<BlockError> for Error {
         match error {
             BlockError::Io | BlockError::OutOfRange | BlockError::Unsupported => Self::Io,
             BlockError::ReadOnly => Self::ReadOnly,
+            BlockError::NoSpace => Self::NoSpace,
         }
     }
 }

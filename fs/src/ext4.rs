@@ -170,6 +170,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
         found: None,
         errors: superblock::Errors::default(),
         failed: false,
+        unwritten: None,
     }
 }
 

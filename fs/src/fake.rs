@@ -38,6 +38,8 @@ pub struct State {
     pub fail_flush: Option<u64>,
     /// Fails all requests from now on.
     pub gone: bool,
+    /// A full host: fails with this error writes to blocks of 4 KiB in which all is zero.
+    pub full: Option<BlockError>,
     /// Reports [`Block::is_unresponsive`], and fails all requests as if `gone` were set.
     pub away: bool,
     /// When set, records all writes and flushes.
@@ -53,6 +55,9 @@ pub struct State {
     /// Bytes written so far.
     pub bytes_written: u64,
 }
+
+/// Bytes of a block that a sparse file has or hasn't.
+const HOLE: usize = 4096;
 
 /// Disk in memory. Clones share one disk, so that a test can keep access to it.
 #[derive(Debug, Clone)]
@@ -109,6 +114,14 @@ impl State {
             return Err(BlockError::Io);
         }
         let range = self.range(first, buf.len())?;
+        if let Some(error) = self.full {
+            let blocks = range.start / HOLE..range.end.div_ceil(HOLE);
+            let is_hole = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+            let mut all = self.bytes.chunks(HOLE).skip(blocks.start);
+            if all.by_ref().take(blocks.len()).any(is_hole) {
+                return Err(error);
+            }
+        }
         self.bytes_written += buf.len() as u64;
         self.bytes[range].copy_from_slice(buf);
         Ok(())

@@ -195,6 +195,9 @@ pub enum Health {
     /// Writable, but damaged: the superblock asks to continue. The text describes the last damage
     /// and its location.
     Damaged(String),
+    /// Changes wait for a commit that the device refused, and that each of them repeats; the text
+    /// says so.
+    Waiting(String),
     /// Mounted read-only, or the device is read-only.
     ReadOnly,
     /// Corrupt, and no longer written. The text describes the damage and its location.
@@ -202,7 +205,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// Whether the volume is writable.
+    /// Whether the volume is writable at present.
     pub fn is_writable(&self) -> bool {
         matches!(self, Self::Writable | Self::Damaged(_))
     }

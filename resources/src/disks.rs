@@ -327,6 +327,7 @@ pub fn error(error: BlockError) -> Error {
     match error {
         BlockError::Io => Error::Io,
         BlockError::ReadOnly => Error::ReadOnly,
+        BlockError::NoSpace => Error::NoSpace,
         BlockError::OutOfRange => Error::Invalid,
         BlockError::Unsupported => Error::Unsupported,
     }

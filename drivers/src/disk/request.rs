@@ -16,6 +16,9 @@ pub enum DiskError {
     Misaligned,
     /// A write to a read-only disk.
     ReadOnly,
+    /// The storage behind the disk has no room for what is written: a thin disk, whose blocks get
+    /// room when they are first written.
+    NoSpace,
     /// The buffer isn't mapped, or is not writable.
     BadBuffer,
     /// Allocation of a bounce buffer failed.
@@ -41,6 +44,7 @@ impl fmt::Display for DiskError {
             DiskError::OutOfRange => "beyond the end of the disk",
             DiskError::Misaligned => "not a whole number of blocks",
             DiskError::ReadOnly => "the disk is read-only",
+            DiskError::NoSpace => "the storage behind the disk is full",
             DiskError::BadBuffer => "the buffer is not memory",
             DiskError::NoMemory => "out of memory",
             DiskError::Io => "I/O error",

@@ -79,6 +79,8 @@ impl CommandStatus {
     const DO_NOT_RETRY: u16 = 1 << 14;
     /// Generic: Invalid Command Opcode.
     pub const INVALID_OPCODE: CommandStatus = CommandStatus(0x001);
+    /// Generic, NVM command set: Capacity Exceeded.
+    pub const CAPACITY_EXCEEDED: CommandStatus = CommandStatus(0x081);
     /// Generic: Namespace is Write Protected.
     pub const WRITE_PROTECTED: CommandStatus = CommandStatus(0x020);
     /// Command specific: Attempted Write to Read Only Range.
@@ -98,6 +100,7 @@ impl CommandStatus {
         match CommandStatus(self.0 & Self::CODE) {
             CommandStatus::SUCCESS => Ok(()),
             CommandStatus::INVALID_OPCODE => Err(DiskError::Unsupported),
+            CommandStatus::CAPACITY_EXCEEDED => Err(DiskError::NoSpace),
             CommandStatus::WRITE_PROTECTED | CommandStatus::READ_ONLY_RANGE => {
                 Err(DiskError::ReadOnly)
             }

@@ -323,8 +323,9 @@ fn checked(sense: &[u8]) -> Outcome {
                 ..Outcome::temporary(DiskError::NotReady)
             };
         }
-        // Data protect; not if the space of a thin disk is used up.
-        (7, code) if code != [0x27, 0x07] => DiskError::ReadOnly,
+        // Data protect: space allocation failed, of a thin disk (SBC-3, 4.7.3.6), as in Linux's sd.
+        (7, [0x27, 0x07]) => DiskError::NoSpace,
+        (7, _) => DiskError::ReadOnly,
         (0xb, _) => return Outcome::temporary(DiskError::Io),
         _ => DiskError::Io,
     };

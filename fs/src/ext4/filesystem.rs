@@ -73,8 +73,11 @@ pub struct Fs {
     pub found: Option<String>,
     /// Errors to store in the superblock.
     pub errors: Errors,
-    /// A commit has failed: memory and disk differ from now on.
+    /// A commit has failed in a flush: memory and disk differ from now on.
     pub failed: bool,
+    /// The disk refused a write of a commit: its time. Nothing changes until the commit has been
+    /// repeated.
+    pub unwritten: Option<Time>,
 }
 
 impl Fs {
@@ -394,7 +397,13 @@ impl Fs {
             self.cache.put_raw(sector, &entry.data)?;
         }
         self.cache.commit_raw()?;
-        self.cache.flush()?;
-        Ok(())
+        self.flush()
+    }
+
+    /// Flushes the disk. A failure is final: the disk may have lost any write.
+    pub fn flush(&mut self) -> Result<()> {
+        let flushed = self.cache.flush();
+        self.failed |= flushed.is_err();
+        Ok(flushed?)
     }
 }

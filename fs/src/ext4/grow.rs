@@ -199,7 +199,7 @@ impl Fs {
         self.checkpoint()?;
         let grown = self.stage(new).and_then(|()| self.commit());
         if let Err(error) = grown {
-            if !self.failed {
+            if !self.failed && self.unwritten.is_none() {
                 // Nothing was written.
                 self.groups_written();
                 self.blocks.clear();

@@ -39,8 +39,8 @@ use super::filesystem::{Fs, Result};
 use super::journal::Journal;
 use super::metadata_cache::BlockKind;
 use super::superblock::{Errors, VALID, incompatible};
-use crate::Error;
 use crate::bytes::{put_u16, put_u32, u16_at, u32_at};
+use crate::{Error, Time};
 
 /// Approximate number of blocks that one operation may change; longer ones run in steps.
 pub const OPERATION: usize = 64;
@@ -95,9 +95,11 @@ impl Fs {
     }
 
     /// Runs an operation: either all of it joins one transaction, or nothing changes. If the only
-    /// free blocks wait for the transaction's commit, commits first.
+    /// free blocks wait for the transaction's commit, or the last commit wasn't written, commits
+    /// first.
     pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Self) -> Result<T>) -> Result<T> {
-        if self.blocks.dirty.len() + OPERATION > self.max_transaction() {
+        let is_full = self.blocks.dirty.len() + OPERATION > self.max_transaction();
+        if is_full || self.unwritten.is_some() {
             self.commit()?;
         }
         loop {
@@ -156,7 +158,7 @@ impl Fs {
     }
 
     /// Writes the transaction's state into its blocks and returns their numbers.
-    fn finish_blocks(&mut self) -> Result<Vec<u64>> {
+    fn finish_blocks(&mut self, now: Time) -> Result<Vec<u64>> {
         let is_bitmap =
             |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
         let all = self.blocks.transaction();
@@ -173,7 +175,6 @@ impl Fs {
         let (block, at) = self.geometry.superblock();
         let counts = self.counts();
         let orphan = self.orphans.last().copied().unwrap_or(0);
-        let now = self.now();
         let errors = self.geometry.has_errors.then_some(self.errors);
         let data = self.block_mut(block, BlockKind::Super)?;
         if let Some(s) = data.get_mut(at..) {
@@ -198,47 +199,66 @@ impl Fs {
     }
 
     /// Commits the transaction: all earlier changes are durable afterwards. If memory is exhausted
-    /// or a needed block can't be read, nothing was written, and the next commit retries. If the
-    /// disk fails later, the volume writes nothing more.
+    /// or a needed block can't be read, nothing was written, and the next commit retries.
+    ///
+    /// If the disk refuses a write, because the host's disk is full for example, the next commit
+    /// repeats it, with the same blocks at the same places: so the commit block may be on the disk
+    /// already, and whatever the power leaves of the repetition is the same transaction. Nothing
+    /// changes meanwhile. If a flush fails, the volume writes nothing more.
     pub fn commit(&mut self) -> Result<()> {
         if !self.has_changes() {
-            let done = self.cache.commit_raw().and_then(|()| self.cache.flush());
-            self.failed |= done.is_err();
-            return Ok(done?);
+            self.cache.commit_raw()?;
+            return self.flush();
         }
-        self.load(self.geometry.superblock().0, BlockKind::Super)?;
-        let marked = self.mark();
-        self.failed |= marked.is_err();
-        marked?;
-        self.begin();
-        let blocks = match self.finish_blocks() {
-            Ok(blocks) => blocks,
-            Err(error) => {
-                self.roll_back();
-                // Then no later transaction can commit either.
-                self.failed |= error == Error::Corrupt;
-                return Err(error);
-            }
+        let (blocks, now) = if let Some(time) = self.unwritten {
+            (self.blocks.transaction(), time)
+        } else {
+            self.load(self.geometry.superblock().0, BlockKind::Super)?;
+            self.mark()?;
+            self.begin();
+            let now = self.now();
+            let blocks = match self.finish_blocks(now) {
+                Ok(blocks) => blocks,
+                Err(error) => {
+                    self.roll_back();
+                    // Then no later transaction can commit either.
+                    self.failed |= error == Error::Corrupt;
+                    return Err(error);
+                }
+            };
+            self.end();
+            self.groups_written();
+            self.errors = Errors::default();
+            (blocks, now)
         };
-        self.end();
-        self.groups_written();
-        self.errors = Errors::default();
-        let written = self.write_transaction(&blocks);
-        self.failed |= written.is_err();
+        let written = self.write_transaction(&blocks, now);
+        let was_unwritten = self.unwritten.take().is_some();
+        if let Err(error) = written {
+            self.failed |= !matches!(error, Error::Io | Error::NoSpace);
+            self.unwritten = (!self.failed).then_some(now);
+            if self.unwritten.is_some() && !was_unwritten {
+                log::error!(
+                    "ext4 volume: a commit wasn't written ({error}): changes fail until the disk \
+                    takes it; each change and each sync tries again"
+                );
+            }
+        } else if was_unwritten {
+            log::warn!("ext4 volume: the commit was written, changes go on");
+        }
         written
     }
 
-    fn write_transaction(&mut self, blocks: &[u64]) -> Result<()> {
+    fn write_transaction(&mut self, blocks: &[u64], now: Time) -> Result<()> {
         match self.journal.take() {
             Some(mut journal) => {
-                let written = self.log(&mut journal, blocks);
+                let written = self.log(&mut journal, blocks, now);
                 self.journal = Some(journal);
                 written?;
             }
             None => {
                 self.put_in_place(blocks)?;
                 self.cache.commit_raw()?;
-                self.cache.flush()?;
+                self.flush()?;
             }
         }
         self.blocks.committed(self.journal.is_some());
@@ -258,7 +278,7 @@ impl Fs {
         Ok(())
     }
 
-    fn log(&mut self, journal: &mut Journal, blocks: &[u64]) -> Result<()> {
+    fn log(&mut self, journal: &mut Journal, blocks: &[u64], now: Time) -> Result<()> {
         let mut logged: Vec<(u64, &[u8])> = Vec::new();
         for block in blocks {
             let entry = self.blocks.get(*block).ok_or(Error::Io)?;
@@ -270,12 +290,13 @@ impl Fs {
         let needed = journal.needed(blocks.len(), revoked.len());
         if needed + 1 >= room {
             log::error!("ext4: a transaction of {needed} blocks in a journal with {room}");
+            self.failed = true;
             return Err(Error::Io);
         }
         let (start, sequence) = (journal.head, journal.sequence);
         let end = journal.put_transaction((&mut self.cache, &self.crc), &logged, &revoked)?;
         drop(logged);
-        let may_start = journal.may_start.take();
+        let may_start = journal.may_start;
         if journal.start == 0 {
             journal.put_superblock((&mut self.cache, &self.crc), start, sequence)?;
         } else if let Some((start, sequence, _)) = may_start {
@@ -291,11 +312,11 @@ impl Fs {
         };
         self.put_in_place(&waiting)?;
         self.cache.commit_raw()?;
-        self.cache.flush()?;
-        let now = self.now();
+        self.flush()?;
         journal.put_end((&mut self.cache, &self.crc), end, now.seconds)?;
         self.cache.commit_raw()?;
-        self.cache.flush()?;
+        self.flush()?;
+        journal.may_start = None;
         if journal.start == 0 {
             journal.started(start, sequence, 0);
         } else if let Some((start, sequence, commit)) = may_start {
@@ -313,7 +334,7 @@ impl Fs {
     fn write_back(&mut self, blocks: &[u64]) -> Result<()> {
         self.put_in_place(blocks)?;
         self.cache.commit_raw()?;
-        self.cache.flush()?;
+        self.flush()?;
         self.blocks.written_back(blocks);
         Ok(())
     }
@@ -330,7 +351,7 @@ impl Fs {
         self.journal = Some(journal);
         emptied?;
         self.cache.commit_raw()?;
-        Ok(self.cache.flush()?)
+        self.flush()
     }
 
     /// Writes all committed blocks to their home locations, the superblock after the others, and
@@ -362,6 +383,8 @@ impl Fs {
         let has_journal = self.journal.is_some();
         let counts = self.counts();
         let errors = self.geometry.has_errors.then_some(self.errors);
+        // From here on in memory, even if the disk refuses it.
+        self.marked = false;
         self.write_superblock(&mut |s| {
             if has_journal {
                 put_u32(
@@ -376,8 +399,6 @@ impl Fs {
             // The replay may have restored old counts, without a transaction since.
             counts.put(s);
             put_u16(s, sb::STATE, u16_at(s, sb::STATE) | VALID);
-        })?;
-        self.marked = false;
-        Ok(())
+        })
     }
 }

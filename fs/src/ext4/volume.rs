@@ -409,7 +409,6 @@ impl Ext4Volume {
         self.sync_all()?;
         if self.writable && !self.suspended {
             let done = self.fs.close();
-            self.fs.failed |= done == Err(Error::Io);
             self.watch(done.err());
             done?;
             self.suspended = true;
@@ -435,6 +434,10 @@ impl Ext4Volume {
         match &self.broken {
             Some((_, found)) => Health::Corrupt(found.clone()),
             None if !self.writable => Health::ReadOnly,
+            None if self.fs.unwritten.is_some() => Health::Waiting(String::from(
+                "the disk refused its last commit, which each change and each sync repeats: make \
+                room where the disk is stored, or replace the disk",
+            )),
             None => match &self.damaged {
                 Some(found) => Health::Damaged(found.clone()),
                 None => Health::Writable,

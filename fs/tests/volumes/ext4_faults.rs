@@ -4,7 +4,7 @@ use crate::common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
 use crate::common::operations::{self, fail, fill, has_failed, operations, with_witness};
 use crate::common::{EXT4, NEW, names, read_file, write_file};
 use fs::fake::{Disk, Event};
-use fs::{Error, OpenFlags};
+use fs::{BlockError, Error, Health, OpenFlags};
 
 fn check_witness(bytes: Vec<u8>, when: &str) {
     operations::check_witness(&EXT4, bytes, when);
@@ -27,7 +27,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
                 break;
             }
             let when = format!("blocks of {block}, kind {kind}, request {nth}");
-            // No request is retried silently. Once the journal has failed, the volume is read-only.
+            // No request is retried silently. Once a flush has failed, the volume is read-only.
             assert!(
                 matches!(result, Err(Error::Io | Error::ReadOnly)),
                 "{when}: {result:?}"
@@ -395,4 +395,139 @@ fn contents_of_a_write_that_failed_do_not_follow_their_block() {
         fsck(&disk.bytes()).unwrap_or_else(|text| panic!("read {nth}: {text}"));
     }
     assert!(failed > 0);
+}
+
+/// The host has no more room: changes fail with what the disk says, nothing synced is lost, and
+/// once there is room everything goes on by itself, with what was written meanwhile.
+#[test]
+fn a_full_host_stops_changes_until_it_has_room() {
+    let mut stopped = [0; 2];
+    for (args, error) in [
+        (&["-b", "1024"][..], BlockError::NoSpace),
+        (&["-b", "4096"], BlockError::Io),
+        (&["-b", "4096", "-O", "^has_journal"], BlockError::NoSpace),
+    ] {
+        let before = with_witness(&EXT4, &mkfs(16 << 20, args));
+        for blocks in 0..40u64 {
+            let disk = Disk::new(before.bytes(), 512);
+            let mut volume = mount(&disk);
+            // So many holes are filled before the host is full.
+            write_file(&mut *volume, "first", &vec![1; blocks as usize * 1024]).unwrap();
+            volume.sync().unwrap();
+            disk.state().full = Some(error);
+            let when = format!("{args:?}, {error}, after {blocks}");
+            let error = Error::from(error);
+            let mut made = Vec::new();
+            let failed = loop {
+                let name = format!("file {}", made.len());
+                let written = write_file(&mut *volume, &name, &[2; 3000]);
+                match written.and_then(|()| volume.sync()) {
+                    Ok(()) => made.push(name),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(failed, error, "{when}");
+            let waits = matches!(volume.health(), Health::Waiting(_));
+            stopped[usize::from(waits)] += 1;
+            for _ in 0..3 {
+                if waits {
+                    assert_eq!(volume.mkdir("d"), Err(error), "{when}");
+                    assert_eq!(volume.sync(), Err(error), "{when}");
+                }
+                assert_eq!(read_file(&mut *volume, "witness").unwrap(), [9; 12_345]);
+            }
+            // The power fails now: what was synced is there.
+            let cut = Disk::new(disk.bytes(), 512);
+            let mut after = mount(&cut);
+            for name in made.iter().map(String::as_str) {
+                assert_eq!(
+                    read_file(&mut *after, name).as_deref(),
+                    Ok(&[2; 3000][..]),
+                    "{when}"
+                );
+            }
+            drop(after);
+            disk.state().full = None;
+            volume
+                .mkdir("d")
+                .unwrap_or_else(|error| panic!("{when}: {error}"));
+            assert_eq!(volume.sync(), Ok(()), "{when}");
+            assert_eq!(volume.health(), Health::Writable, "{when}");
+            write_file(&mut *volume, "last", &[3; 9000]).unwrap();
+            drop(volume);
+            fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{when}: {text}"));
+            let mut volume = mount(&Disk::new(disk.bytes(), 512));
+            for name in made.iter().map(String::as_str) {
+                assert_eq!(
+                    read_file(&mut *volume, name).as_deref(),
+                    Ok(&[2; 3000][..]),
+                    "{when}"
+                );
+            }
+            assert_eq!(
+                read_file(&mut *volume, "last").as_deref(),
+                Ok(&[3; 9000][..]),
+                "{when}"
+            );
+            drop(volume);
+            check_witness(disk.bytes(), &when);
+        }
+    }
+    assert!(stopped[1] > 60, "{stopped:?}");
+}
+
+/// Each write of a commit fails once, with a power cut at each write of its repetition: the
+/// transaction is there as a whole or not at all, and the repetition is the same transaction.
+#[test]
+fn a_repeated_commit_is_the_same_commit() {
+    let image = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
+    let mut repeated = 0;
+    for nth in 1.. {
+        let disk = Disk::new(image.clone(), 512);
+        let mut volume = mount(&disk);
+        write_file(&mut *volume, "a", &[1; 2000]).unwrap();
+        volume.mkdir("d").unwrap();
+        disk.state().fail_write = Some(nth);
+        let synced = volume.sync();
+        if !has_failed(&disk.state()) {
+            assert_eq!(synced, Ok(()));
+            break;
+        }
+        assert_eq!(synced, Err(Error::Io), "write {nth}");
+        let before = disk.bytes();
+        disk.state().log = Some(Vec::new());
+        // What comes next isn't in it.
+        volume.unlink("a").unwrap();
+        let log = disk.state().log.take().unwrap();
+        drop(volume);
+        let writes: Vec<(u64, Vec<u8>)> = log
+            .into_iter()
+            .flat_map(|event| match event {
+                Event::Write(first, data) => vec![(first, data)],
+                Event::Batch(writes) => writes,
+                Event::Flush | Event::FlushUnordered => Vec::new(),
+            })
+            .collect();
+        for cut in 0..=writes.len() {
+            let mut bytes = before.clone();
+            for (first, data) in &writes[..cut] {
+                bytes[*first as usize * 512..][..data.len()].copy_from_slice(data);
+            }
+            let when = format!("write {nth}, cut after {cut}");
+            let mut volume = mount(&Disk::new(bytes.clone(), 512));
+            let file = read_file(&mut *volume, "a");
+            let there = volume.stat("d").is_ok();
+            assert_eq!(
+                file.as_deref() == Ok(&[1; 2000][..]),
+                there,
+                "{when}: {file:?}"
+            );
+            assert!(there || cut < writes.len(), "{when}");
+            drop(volume);
+            fsck_failed(&bytes).unwrap_or_else(|text| panic!("{when}: {text}"));
+            check_witness(bytes, &when);
+            repeated += 1;
+        }
+    }
+    assert!(repeated > 20, "{repeated}");
 }

@@ -193,6 +193,7 @@ fn error(error: DiskError) -> BlockError {
     match error {
         DiskError::OutOfRange | DiskError::Misaligned => BlockError::OutOfRange,
         DiskError::ReadOnly => BlockError::ReadOnly,
+        DiskError::NoSpace => BlockError::NoSpace,
         DiskError::Unsupported => BlockError::Unsupported,
         _ => BlockError::Io,
     }

@@ -566,6 +566,7 @@ fn what_is_done_at_once_is_answered_at_once() {
     for (failure, error) in [
         (BlockError::Io, Error::Io),
         (BlockError::ReadOnly, Error::ReadOnly),
+        (BlockError::NoSpace, Error::NoSpace),
         (BlockError::OutOfRange, Error::Invalid),
         (BlockError::Unsupported, Error::Unsupported),
     ] {

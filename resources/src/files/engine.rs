@@ -147,6 +147,7 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
             }
             Action::Submit(access) => transfer(rt, index, access),
             Action::Flush { ordered } => flush(rt, index, ordered),
+            Action::Rewrite => rewrite(rt, index),
             Action::Claim(first, sectors) => {
                 let claimed = attach::claim(rt, index, (first, sectors));
                 if let Some(volume) = self::volume(rt, index) {
@@ -295,41 +296,59 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
     }
 }
 
+/// Repeats the held write that the disk refused.
+fn rewrite(rt: &mut Runtime, index: usize) {
+    let files = &mut rt.resources.files;
+    let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
+    let volume = files.volumes.get_mut(index);
+    if volume.is_some_and(|volume| volume.schedule.repeat(due)) {
+        continue_flush(rt, index, Next::Write);
+    }
+}
+
 /// Called when the disk has completed a flush or a held write: submits the next one.
-fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockError>) {
-    loop {
-        let files = &mut rt.resources.files;
-        let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
-        let Some(volume) = files.volumes.get_mut(index) else {
-            return;
+fn flush_completed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
+    let files = &mut rt.resources.files;
+    let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    let was_lost = volume.schedule.is_lost();
+    let next = volume.schedule.flush_completed(result, due);
+    if volume.schedule.is_lost() && !was_lost {
+        let then = match volume.schedule.is_refused() {
+            true => "nothing else is written until it succeeds, which each change tries",
+            false => "nothing is written any more; unmount it and mount it again",
         };
-        let was_lost = volume.schedule.is_lost();
-        let next = volume.schedule.flush_completed(result, due);
-        if volume.schedule.is_lost() && !was_lost {
-            log::error!(
-                "disk {}: a write failed, and nothing is written any more; \
-                 unmount it and mount it again",
-                volume.specification.source
-            );
-        }
-        let request = match next {
-            Next::Done => return,
-            Next::Flush => disks::Request::Flush,
-            Next::Write => {
-                let (sector, data) = volume.schedule.held_write().unwrap_or_default();
-                disks::Request::Write {
-                    sector,
-                    from: NonNull::from(data).cast(),
-                    len: data.len(),
-                    together: true,
-                }
+        log::error!(
+            "disk {}: a write failed, and {then}",
+            volume.specification.source
+        );
+    }
+    continue_flush(rt, index, next);
+}
+
+/// Submits the next request of the flush in progress.
+fn continue_flush(rt: &mut Runtime, index: usize, next: Next) {
+    let Some(volume) = rt.resources.files.volumes.get_mut(index) else {
+        return;
+    };
+    let request = match next {
+        Next::Done => return,
+        Next::Flush => disks::Request::Flush,
+        Next::Write => {
+            let (sector, data) = volume.schedule.held_write().unwrap_or_default();
+            disks::Request::Write {
+                sector,
+                from: NonNull::from(data).cast(),
+                len: data.len(),
+                together: true,
             }
-        };
-        let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
-        match give(disks, volume, request, tag) {
-            Some(done) => result = done,
-            None => return,
         }
+    };
+    let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
+    if let Some(done) = give(disks, volume, request, tag) {
+        flush_completed(rt, index, done);
     }
 }
 

@@ -49,6 +49,8 @@ struct Orders {
     read_only: Cell<bool>,
     /// Whether flushes fail.
     fail_flush: Cell<bool>,
+    /// Whether its host is full: it refuses writes.
+    full: Cell<bool>,
     /// The partition that its name stands for.
     partition: Cell<Option<&'static str>>,
     /// Completed writes (`w`), submitted flushes (`f`) and completed ones (`F`).
@@ -111,6 +113,10 @@ impl BlockDevice<Current> for Slow {
                 report(tag, Err(BlockError::Io));
                 continue;
             }
+            if self.orders.full.get() && matches!(request, Request::Write { .. }) {
+                report(tag, Err(BlockError::NoSpace));
+                continue;
+            }
             let mut data = self.orders.data.borrow_mut();
             match request {
                 Request::Flush => self.orders.log.borrow_mut().push('F'),
@@ -142,7 +148,7 @@ impl BlockDevice<Current> for Slow {
 }
 
 /// Returns a disk image that a command has modified.
-fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
+pub(super) fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
     // Several tests may use the same name.
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -80,7 +80,11 @@ impl Block for Image {
         if !self.writable {
             return Err(BlockError::ReadOnly);
         }
-        self.file.write_all_at(buf, at).map_err(|_| BlockError::Io)
+        let written = self.file.write_all_at(buf, at);
+        written.map_err(|error| match error.kind() {
+            std::io::ErrorKind::StorageFull => BlockError::NoSpace,
+            _ => BlockError::Io,
+        })
     }
 
     /// Does nothing: the command syncs an image once, at the end.

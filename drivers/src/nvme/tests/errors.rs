@@ -10,6 +10,7 @@ fn a_command_that_may_succeed_later_is_sent_again() {
     const NO_MORE: u16 = 1 << 14;
     const PROTECTED: u16 = 0x020;
     let io = Err(DiskError::Io);
+    const FULL: u16 = 0x081;
     let read_only = Err(DiskError::ReadOnly);
     for (statuses, expected, sent) in [
         (vec![INTERNAL], Ok(()), 1),
@@ -17,6 +18,7 @@ fn a_command_that_may_succeed_later_is_sent_again() {
         (vec![UNREAD; 7], io, 6),
         (vec![UNREAD, INTERNAL | NO_MORE, UNREAD], io, 2),
         (vec![PROTECTED, PROTECTED], read_only, 1),
+        (vec![FULL, FULL], Err(DiskError::NoSpace), 1),
     ] {
         let (mut nvme, handle) = start(device());
         handle.with(|device| {

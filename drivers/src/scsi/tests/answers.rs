@@ -219,7 +219,7 @@ fn conditions_of_the_start_are_passed() {
 
 #[test]
 fn sense_data_becomes_an_error() {
-    use DiskError::{Io, Medium, NotReady, OutOfRange, ReadOnly, Removed, Unsupported};
+    use DiskError::{Io, Medium, NoSpace, NotReady, OutOfRange, ReadOnly, Removed, Unsupported};
     let cases: [([u8; 3], Result<(), DiskError>); 16] = [
         ([0, 0, 0], Ok(())),
         ([1, 0x17, 1], Ok(())),
@@ -234,7 +234,7 @@ fn sense_data_becomes_an_error() {
         ([5, 0x39, 0], Err(Io)),
         ([6, 0x29, 0], Err(NotReady)),
         ([7, 0x27, 0], Err(ReadOnly)),
-        ([7, 0x27, 7], Err(Io)),
+        ([7, 0x27, 7], Err(NoSpace)),
         ([0xb, 0, 6], Err(Io)),
         ([0xf, 0, 0], Err(Io)),
     ];

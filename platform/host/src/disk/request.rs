@@ -4,7 +4,7 @@ use crate::{Host, check, errno};
 use core::ptr::NonNull;
 use fs::BlockError;
 use platform::disk::{Clear, Request};
-use platform::error::Stop;
+use platform::error::{Error, Stop};
 use rustix_uring::opcode;
 use rustix_uring::squeue::Entry;
 use rustix_uring::types::{Fd, FsyncFlags, RwFlags};
@@ -214,6 +214,7 @@ impl IoRequest {
                     self.kind = Kind::Allocate(PUNCH);
                 }
                 Err(_) if is_unknown(errno()) => return Err(BlockError::Unsupported),
+                Err(Stop::Error(Error::NoSpace)) => return Err(BlockError::NoSpace),
                 Err(_) => return Err(BlockError::Io),
             }
         }

@@ -363,7 +363,7 @@ fn describe(
         Health::Writable if volume.is_some_and(|volume| !volume.flushes()) => (3, String::new()),
         Health::Writable => (0, String::new()),
         Health::Damaged(line) => (0, line),
-        Health::ReadOnly => (1, String::new()),
+        Health::ReadOnly | Health::Waiting(_) => (1, String::new()),
         Health::Corrupt(line) => (2, line),
     };
     let record = records::Space {

@@ -219,6 +219,64 @@ fn a_commit_that_fails_late_ends_writing() {
     changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
 }
 
+/// The host is full at the last block of a commit, which is written after the first flush: syncs
+/// say so, and once there is room the block is written, and the next commit after it.
+#[test]
+fn the_end_of_a_commit_is_repeated_until_the_disk_takes_it() {
+    const NO_SPACE: Int = -(Error::NoSpace as Int);
+    let (mut rt, orders) = ext4_runtime("full");
+    let rt = &mut rt;
+    let mut text = vec![7; 3000];
+    let [a, b] = two_files(rt, &mut text);
+    orders.hold_flush.set(true);
+    assert_eq!(file_sync(rt, b, 2), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    orders.full.set(true);
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 2, Err(Stop::Pending)), NO_SPACE);
+    orders.log.borrow_mut().clear();
+    let mut more = vec![8; 3000];
+    for token in 3..6 {
+        let answer = write(rt, a, Piece::of(&mut more), 0, token);
+        assert!([3000, NO_SPACE].contains(&result(rt, token, answer)));
+        let answer = file_sync(rt, a, token);
+        assert_eq!(result(rt, token, answer), NO_SPACE);
+    }
+    assert_eq!(
+        *orders.log.borrow(),
+        "",
+        "written after the commit was refused"
+    );
+    orders.full.set(false);
+    let answer = write(rt, a, Piece::of(&mut more), 0, 6);
+    assert_eq!(result(rt, 6, answer), 3000);
+    let answer = file_sync(rt, a, 7);
+    assert_eq!(result(rt, 7, answer), 0);
+    // The refused block and its flush, then the next commit.
+    let log = orders.log.borrow().clone();
+    assert!(
+        log.starts_with("wfF") && log.matches('F').count() >= 3,
+        "{log}"
+    );
+    for fd in [a, b] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    changed_by("full", &orders.data.borrow(), &["e2fsck", "-fn"]);
+    for (path, byte) in [("/data/a", 8), ("/data/b", 7)] {
+        let answer = open(rt, path, MODE, 9);
+        let file = Fd::decode(result(rt, 9, answer)).expect("opened");
+        let mut back = vec![0; 3000];
+        let answer = read(rt, file, Piece::of(&mut back), 0, 9);
+        assert_eq!(result(rt, 9, answer), 3000);
+        assert!(back.iter().all(|read| *read == byte), "{path}");
+        assert_eq!(rt.close(file), Ok(0));
+    }
+}
+
 /// An unmount whose commit fails late reports it. The volume is removed all the same, and the disk
 /// can be mounted.
 #[test]

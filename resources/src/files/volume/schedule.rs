@@ -12,8 +12,9 @@
 //!      ▼                                                                  │
 //!   Opening ──opened──▶ Starting ──Start──▶ Running ──────── suspended ───┤
 //!      │                   ▲                   ▲                          │ Access, Claim,
-//!      └──▶ Reflushing ────┘                Resume                        │ Yield
-//!           (a flush had failed)               │                          ▼
+//!      └──▶ Reflushing, ───┘                Resume                        │ Yield
+//!           Rewriting (a flush, or a held      │                          ▼
+//!           write, had failed)                 │                          │
 //!                                           Resuming ◀── at once ── Asking, Claiming, Yielded
 //!                                              ▲                          │
 //!                                              ├── completed ─── Device ◀─┤ submitted
@@ -71,6 +72,8 @@ pub enum Action {
         /// Whether later writes must not become durable before it has completed.
         ordered: bool,
     },
+    /// Repeat the write that the device refused ([`Schedule::repeat`]).
+    Rewrite,
     /// Claim sectors for the volume, by first sector and number; then [`Schedule::claimed`].
     Claim(u64, u64),
     /// Pass the result to the waiter.
@@ -269,6 +272,11 @@ impl Schedule {
         self.barrier.is_lost()
     }
 
+    /// Whether that write can be repeated.
+    pub fn is_refused(&self) -> bool {
+        self.barrier.is_refused()
+    }
+
     // The next action.
 
     /// Returns the next step. `is_over` reports whether the time slice has expired: then no job
@@ -297,6 +305,10 @@ impl Schedule {
                 Phase::Reflushing => {
                     active.phase = Phase::Starting;
                     return Action::Flush { ordered: true };
+                }
+                Phase::Rewriting => {
+                    active.phase = Phase::Starting;
+                    return Action::Rewrite;
                 }
                 Phase::Starting => {
                     active.phase = Phase::Running;
@@ -430,9 +442,13 @@ impl Schedule {
         let Some(active) = &mut self.active else {
             return;
         };
-        let is_durable = active.request.as_ref().is_some_and(Request::is_durable);
+        let request = active.request.as_ref();
+        let is_durable = request.is_some_and(Request::is_durable);
         active.phase = if is_durable && self.barrier.take_failed_flush() {
             Phase::Reflushing
+        } else if self.barrier.is_refused() && (is_durable || request.is_some_and(Request::changes))
+        {
+            Phase::Rewriting
         } else {
             Phase::Starting
         };
@@ -543,6 +559,13 @@ impl Schedule {
             active.phase = Phase::Asking(access);
         }
         next
+    }
+
+    /// Repeats the write that the device refused: the next one is [`held_write`](Self::held_write),
+    /// with the deadline `due`. `false` if there is none.
+    pub fn repeat(&mut self, due: u64) -> bool {
+        self.flush_due = due;
+        self.barrier.repeat()
     }
 
     /// Returns the next held write of the flush in progress: first sector and bytes.

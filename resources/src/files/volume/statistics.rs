@@ -58,7 +58,7 @@ const fn health_name(health: &Health, flushes: bool) -> &'static str {
     match health {
         Health::Writable if !flushes => "unflushed",
         Health::Writable | Health::Damaged(_) => "writable",
-        Health::ReadOnly => "read-only",
+        Health::ReadOnly | Health::Waiting(_) => "read-only",
         Health::Corrupt(_) => "corrupt",
     }
 }

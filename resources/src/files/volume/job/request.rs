@@ -408,6 +408,7 @@ fn list(
 pub fn detail(volume: &dyn Volume, error: Error) -> String {
     match volume.health() {
         Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,
+        Health::Waiting(text) if matches!(error, Error::Io | Error::NoSpace) => text,
         Health::Damaged(text) if error == Error::Corrupt => text,
         _ => "".to_string(),
     }

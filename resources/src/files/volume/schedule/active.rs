@@ -61,6 +61,8 @@ pub enum Phase {
     Opening,
     /// The device repeats the flush that failed: the file system takes its writes for durable.
     Reflushing,
+    /// The device repeats the held write that it refused.
+    Rewriting,
     /// The request is about to start.
     Starting,
     /// The engine performs an action for it.

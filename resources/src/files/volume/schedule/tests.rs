@@ -186,8 +186,9 @@ struct World {
     held: Held,
     /// The fiber's last access, until the schedule has decided about it.
     access: Option<Asks>,
-    /// A held write failed.
+    /// A held write failed, and whether after its flush: then it is repeated.
     lost: Held,
+    refused: bool,
     /// A flush failed, and no operation has reported it.
     failed_flush: bool,
     ready: Rc<Cell<bool>>,
@@ -216,6 +217,7 @@ impl World {
             held: None,
             access: None,
             lost: None,
+            refused: false,
             failed_flush: false,
             ready: Rc::default(),
             now: 0,
@@ -400,6 +402,15 @@ impl World {
                 }
                 Action::Submit(access) => self.submit(access),
                 Action::Flush { ordered } => self.flush(ordered),
+                Action::Rewrite => {
+                    assert!(self.refused && self.lost.is_some() && !self.device.flushes());
+                    let due = self.now + TIMEOUT_NS;
+                    assert!(self.schedule.repeat(due));
+                    self.held = self.lost.take();
+                    (self.device.write, self.device.flush_due) = (true, due);
+                    let written = self.schedule.held_write();
+                    assert_eq!(written.map(|(at, data)| (at, data.len())), self.held);
+                }
                 Action::Claim(1, 2) => self.schedule.claimed(Ok(())),
                 Action::Claim(..) => panic!("not asked for"),
                 Action::Answer(answered) => {
@@ -506,6 +517,8 @@ impl World {
         if !ok {
             assert_eq!(next, Next::Done);
             self.lost = self.held.take();
+            self.refused = wrote;
+            assert_eq!(self.schedule.is_refused(), self.lost.is_some() && wrote);
             self.failed_flush = self.lost.is_none();
             assert_eq!(self.schedule.is_lost(), self.lost.is_some());
             return;
