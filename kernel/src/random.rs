@@ -4,7 +4,7 @@
 //! Without any a request fails: predictable numbers are worse than none.
 
 pub use crate::arch::random::{fill as hardware, refresh};
-pub use crate::firmware::seed::take as take_seed;
+pub use crate::firmware::seed::{Seed, take as take_seed};
 
 use crate::arch::random::instructions;
 use crate::board::handover;
@@ -12,32 +12,61 @@ use crate::{console, firmware, memory};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-/// Fills `len` bytes at the pointer with random numbers; false on failure.
-type Source = unsafe extern "C" fn(*mut u8, usize) -> bool;
-
-unsafe extern "C" {
-    // The linker script places sources between the two: one, if the link driver saw that the
-    // program may request random numbers and linked the driver of entropy devices, else none.
-    static soil_entropy_start: Source;
-    static soil_entropy_end: Source;
+/// A source of random numbers, and its use of a seed in a file.
+pub struct Source {
+    /// Fills a slice with random numbers; false on failure.
+    pub fill: fn(&mut [u8]) -> bool,
+    /// See [`wants_seed`].
+    pub wants_seed: fn() -> bool,
+    /// See [`next_seed`].
+    pub next_seed: fn(Option<&Seed>) -> Option<Seed>,
+    /// See [`admit_seed`].
+    pub admit_seed: fn(),
 }
 
-/// Places a source of random numbers for processors without one. It is linked only into programs
-/// that request random numbers.
+unsafe extern "C" {
+    // The linker script places pointers to sources between the two: one, if the link driver saw
+    // that the program may request random numbers and linked the driver of entropy devices, else
+    // none.
+    static soil_entropy_start: usize;
+    static soil_entropy_end: usize;
+}
+
+/// Places a [`Source`], a static. It is linked only into programs that request random numbers.
 #[macro_export]
 macro_rules! entropy_source {
-    ($function:path) => {
-        $crate::place!(".soil_entropy", "soil_with_entropy", $function);
+    ($source:path) => {
+        $crate::place!(".soil_entropy", "soil_with_entropy", $source);
     };
 }
 
 /// The sources that were linked.
-fn sources() -> &'static [Source] {
+fn sources() -> &'static [&'static Source] {
     let (start, end) = (&raw const soil_entropy_start, &raw const soil_entropy_end);
-    let count = (end as usize - start as usize) / size_of::<Source>();
-    // SAFETY: the linker script puts whole pointers to functions of this type, from the macro
-    // above, between the two.
-    unsafe { core::slice::from_raw_parts(start, count) }
+    let count = (end as usize - start as usize) / size_of::<&Source>();
+    // SAFETY: the linker script puts whole pointers to statics of this type, from the macro above,
+    // between the two.
+    unsafe { core::slice::from_raw_parts(start.cast(), count) }
+}
+
+/// Whether a seed in a file is of use: this program requests random numbers, this machine has no
+/// source of them but the jitter of its counter, and no seed was admitted yet.
+pub fn wants_seed() -> bool {
+    sources().iter().any(|source| (source.wants_seed)())
+}
+
+/// Mixes in `old`, what the seed's file holds, and returns what it is to hold next. `None`: the
+/// machine has other sources, or there was nothing to derive it from.
+pub fn next_seed(old: Option<&Seed>) -> Option<Seed> {
+    (sources().first()?.next_seed)(old)
+}
+
+/// The result of [`next_seed`] is on stable storage in place of `old`: only then `old` counts as a
+/// source.
+pub fn admit_seed() {
+    for source in sources() {
+        (source.admit_seed)();
+    }
 }
 
 macro_rules! remedy {
@@ -67,9 +96,7 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Fills `buffer` from the first source that can; false if none can, which is logged once.
 pub fn fill(buffer: &mut [u8]) -> bool {
-    // SAFETY: the pointer and the length are one slice's.
-    let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
-    let filled = sources().iter().any(try_source) || hardware(buffer);
+    let filled = sources().iter().any(|source| (source.fill)(buffer)) || hardware(buffer);
     if !filled {
         report();
     }

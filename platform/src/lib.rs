@@ -77,6 +77,9 @@ pub trait Memory {
     fn stack(len: usize) -> Option<NonNull<u8>>;
 }
 
+/// Bytes of a seed in a file.
+pub const SEED: usize = 32;
+
 /// Random numbers. From calls and ticks.
 pub trait Entropy {
     /// Error text when there are no random numbers.
@@ -89,6 +92,21 @@ pub trait Entropy {
     /// Number of times the machine was found to have resumed from a snapshot since the first
     /// [`Entropy::random`]. Always 0 if the host reseeds.
     fn snapshots() -> u32;
+
+    /// Whether a seed in a file is of use: the machine has no source of its own.
+    fn wants_seed() -> bool {
+        false
+    }
+
+    /// Mixes in `old`, what the seed's file holds, and returns what it is to hold next. `None`: the
+    /// machine has other sources, or there was nothing to derive it from.
+    fn next_seed(_old: Option<&[u8; SEED]>) -> Option<[u8; SEED]> {
+        None
+    }
+
+    /// The result of [`next_seed`](Self::next_seed) is on stable storage in place of `old`: only
+    /// then `old` counts as a source.
+    fn admit_seed() {}
 }
 
 /// An output of the console.

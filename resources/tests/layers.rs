@@ -39,7 +39,7 @@ fn the_rooms_of_the_files_import_from_lower_layers_only() {
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src/files", rooms);
     let volume: Layers<'_> = &[
-        &["drivers", "job"],
+        &["drivers", "job", "seed"],
         &["fiber", "options", "specification"],
         &["schedule"],
         &["attach", "embedded", "statistics"],

@@ -1,5 +1,8 @@
 let own = ".soil-kv"
 
+(* Of [own], and of the machine's random seed. *)
+let reserved = ".soil-"
+
 module Key = struct
   type t = string list (* the innermost name first *)
 
@@ -10,7 +13,7 @@ module Key = struct
       name <> "" && name <> "." && name <> ".."
       && (not (String.contains name '/'))
       && (not (String.contains name '\000'))
-      && not (String.starts_with ~prefix:own name)
+      && not (String.starts_with ~prefix:reserved name)
     in
     if is_name then name :: key else invalid_arg ("Soil.Kv.Key: not a name: " ^ name)
 
@@ -139,7 +142,7 @@ let get_partial t key ~offset ~length =
 let entries t key =
   let keep (name, kind) =
     match kind with
-    | _ when String.starts_with ~prefix:own name -> None
+    | _ when String.starts_with ~prefix:reserved name -> None
     | Fs.File -> Some (name :: key, `Value)
     | Directory -> Some (name :: key, `Dictionary)
     | Symlink -> None
@@ -249,7 +252,8 @@ let remove t key =
   match (key, find t key) with
   | [], _ ->
       List.iter
-        (fun (name, kind) -> if name <> own then remove_entry t (t.root ^ "/" ^ name) kind)
+        (fun (name, kind) ->
+          if not (String.starts_with ~prefix:reserved name) then remove_entry t (t.root ^ "/" ^ name) kind)
         (Fs.list (path t []))
   | _, `Value -> remove_entry t (path t key) File
   | _, `Dictionary -> remove_entry t (path t key) Directory

@@ -22,6 +22,7 @@ MIB = 1 << 20
 HELLO = "examples/hello/main.exe"
 SERVICE = "examples/service/main.exe"
 BLOCKS = "tests/programs/soil/block_work.exe"
+SEEDED = "tests/programs/storage/seeded.exe"
 PORT = 8080
 SECURE = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"
@@ -138,6 +139,47 @@ def disks_start_without_random_numbers(context):
         assert text.count("random numbers come from the jitter") == 1, f"{words}, {cpu}:\n{text}"
         assert "-device virtio-rng-pci" in text, f"{words}, {cpu}:\n{text}"
         assert "self_init differs: true" in text, f"{words}, {cpu}:\n{text}"
+
+
+@test(
+    limit=240,
+    shows="Without RDRAND and virtio-rng a disk keeps a seed on its data partition: each boot uses "
+    "it once, replaces it, and draws other numbers; a machine with virtio-rng leaves it alone.",
+)
+def a_seed_is_left_to_the_next_boot(context):
+    used = "the seed of .soil-random-seed is used and replaced"
+    disk = made(context, "--data-size", "16M", "--env", "SOIL_LOG=info", program=SEEDED)
+
+    def booted(*words):
+        child = boot_by_qemu(context, disk, "-cpu", "qemu64", *words)
+        assert child.finish() == 1, child.text
+        numbers = [line for line in clean(child.text).split("\n") if line.startswith("numbers: ")]
+        assert len(numbers) == 1, child.text
+        return numbers[0], used in child.text, seed()
+
+    def seed():
+        folder = context.path("data")
+        shutil.rmtree(folder, ignore_errors=True)
+        context.run(SOIL, "disk", "extract", disk, folder, "--partition", "data")
+        path = os.path.join(folder, ".soil-random-seed")
+        if not os.path.exists(path):
+            return None
+        with open(path, "rb") as file:
+            return file.read()
+
+    numbers, was_used, none = booted("-device", "virtio-rng-pci")
+    assert not was_used and none is None
+    numbers = [numbers]
+    seeds = []
+    for expected in (False, True, True):
+        drawn, was_used, left = booted()
+        assert was_used == expected
+        assert len(left) == 32
+        numbers.append(drawn)
+        seeds.append(left)
+    assert len(set(numbers)) == 4, numbers
+    assert len(set(seeds)) == 3, seeds
+    assert booted("-device", "virtio-rng-pci")[1:] == (False, seeds[-1])
 
 
 def labelled(context):

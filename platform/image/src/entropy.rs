@@ -1,7 +1,7 @@
 //! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND; RNDR), the virtio
 //! entropy device and the loader, mixed if several are present; without any from the jitter of the
-//! processor's counter ([`jitter`]). Where that fails too, the first use does: predictable numbers
-//! are worse than none.
+//! processor's counter ([`jitter`]) and, once a volume is mounted, a file on it that the last boot
+//! left ([`seed_file`]). Where all fail, the first use does: predictable numbers are worse than none.
 //!
 //! Numbers are also drawn at a tick, where nothing may halt: except for the first seed the device
 //! gets a request and is polled later. A machine that resumes from a snapshot also mixes its
@@ -13,6 +13,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
+use generator::seed_file::{self, Seed};
 use generator::{Generator, Moment, Reseed, SEED, Watch, jitter};
 use kernel::cell::{ExclusiveCell, Rank};
 use kernel::devices::MEMORY;
@@ -26,10 +27,32 @@ struct Source {
     device: Option<EntropyDevice>,
     /// Neither the processor nor a device has random numbers.
     lacks_source: bool,
+    /// Nor had the loader: a seed in a file is of use.
+    takes_seed: bool,
 }
 
-/// Boxed, or an image would contain its bytes.
-static SOURCE: ExclusiveCell<Option<Box<Source>>> = Rank::Entropy.cell(None);
+/// The source of random numbers, and the seed of a file.
+struct State {
+    /// Boxed, or an image would contain its bytes.
+    source: Option<Box<Source>>,
+    /// For the source when there is one.
+    seed: FileSeed,
+}
+
+/// The seed of a file until it is admitted.
+enum FileSeed {
+    /// None was read.
+    Unread,
+    /// It isn't a source yet: the file holds it still.
+    Read(Seed),
+    /// The file holds another. Taken by the source, or it was mixed in.
+    Admitted(Option<Seed>),
+}
+
+static SOURCE: ExclusiveCell<State> = Rank::Entropy.cell(State {
+    source: None,
+    seed: FileSeed::Unread,
+});
 /// Number of times that the machine resumed from a snapshot.
 static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 
@@ -84,8 +107,8 @@ fn mix_device_bytes(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: boo
 }
 
 impl Source {
-    fn begin() -> Option<Source> {
-        let mut seed = [0; SEED];
+    fn begin(filed: Option<Seed>) -> Option<Source> {
+        let mut seed = filed.unwrap_or_default();
         let hardware = random::hardware(&mut seed);
         let mut device = device();
         let asked = device
@@ -94,7 +117,7 @@ impl Source {
         let given = random::take_seed(&mut seed);
         let lacks_source = !(asked || hardware);
         let mut generator = Generator::new(seed);
-        if lacks_source && !given {
+        if lacks_source && !given && filed.is_none() {
             let count = jitter::reseed(&mut generator, time::counter).ok()?;
             console::line(format_args!(
                 "random numbers come from the jitter of the processor's counter, measured {count} \
@@ -107,6 +130,7 @@ impl Source {
             watch: Watch::new(moment(), time::machine_wall_ns),
             device: device.filter(|_| asked),
             lacks_source,
+            takes_seed: lacks_source && !given,
         })
     }
 
@@ -150,26 +174,44 @@ impl Source {
             // A counter that is too regular makes nothing worse.
             let _ = jitter::reseed(&mut self.generator, time::counter);
         }
-        // Not secret by itself, but different for each machine.
-        let [one, two] = now.id.unwrap_or_default();
-        let words = [one, two, time::counter(), time::wall_ns()].map(u64::to_le_bytes);
-        for (to, from) in seed.iter_mut().zip(words.as_flattened()) {
-            *to ^= from;
-        }
+        seed.iter_mut()
+            .zip(own())
+            .for_each(|(to, from)| *to ^= from);
         self.generator.reseed(seed);
+    }
+}
+
+/// Not secret by itself, but different for each machine and at each time.
+fn own() -> Seed {
+    let [one, two] = random::machine_id().unwrap_or_default();
+    let words = [one, two, time::counter(), time::wall_ns()].map(u64::to_le_bytes);
+    let mut own = [0; SEED];
+    own.copy_from_slice(words.as_flattened());
+    own
+}
+
+impl State {
+    /// The source, which the first use begins.
+    fn source(&mut self) -> Option<&mut Source> {
+        if self.source.is_none() {
+            let filed = match &mut self.seed {
+                FileSeed::Admitted(seed) => seed.take(),
+                FileSeed::Unread | FileSeed::Read(_) => None,
+            };
+            self.source = Source::begin(filed).map(Box::new);
+        }
+        self.source.as_deref_mut()
     }
 }
 
 /// Fills `into` with random bytes; false without a source to seed from.
 pub fn fill(into: &mut [u8]) -> bool {
-    SOURCE.with(|source| {
-        if let Some(source) = source {
+    SOURCE.with(|state| {
+        if let Some(source) = &mut state.source {
             source.maintain();
-        } else {
-            *source = Source::begin().map(Box::new);
         }
-        source
-            .as_mut()
+        state
+            .source()
             .map(|source| source.generator.fill(into, random::refresh))
             .is_some()
     })
@@ -177,20 +219,64 @@ pub fn fill(into: &mut [u8]) -> bool {
 
 /// Number of times that the machine resumed from a snapshot, once random numbers are in use.
 pub fn snapshots() -> u32 {
-    SOURCE.with(|source| source.as_mut().map(|source| source.maintain()));
+    SOURCE.with(|state| state.source.as_mut().map(|source| source.maintain()));
     SNAPSHOTS.load(Ordering::Relaxed)
 }
 
-kernel::entropy_source!(fill_for_kernel);
-
-/// The kernel's entropy source, for the C library and OCaml's `Random`.
-///
-/// # Safety
-/// `len` bytes at `into` are writable and initialised, and not accessed otherwise meanwhile.
-unsafe extern "C" fn fill_for_kernel(into: *mut u8, len: usize) -> bool {
-    // SAFETY: the caller's promise.
-    fill(unsafe { core::slice::from_raw_parts_mut(into, len) })
+/// See [`random::wants_seed`].
+fn wants_seed() -> bool {
+    SOURCE.with(|state| {
+        let takes = state.source().is_none_or(|source| source.takes_seed);
+        takes && !matches!(state.seed, FileSeed::Admitted(_))
+    })
 }
+
+/// See [`random::next_seed`].
+fn next_seed(old: Option<&Seed>) -> Option<Seed> {
+    SOURCE.with(|state| {
+        if state.source().is_some_and(|source| !source.takes_seed) {
+            return None;
+        }
+        let mut next = None;
+        if let Some(old) = old {
+            let [seed, successor] = seed_file::split(old, own());
+            match &mut state.source {
+                Some(source) => source.generator.reseed(seed),
+                None => state.seed = FileSeed::Read(seed),
+            }
+            next = Some(successor);
+        }
+        if let Some(source) = &mut state.source {
+            let mut fresh = [0; SEED];
+            source.generator.fill(&mut fresh, random::refresh);
+            let next = next.get_or_insert_default();
+            next.iter_mut()
+                .zip(fresh)
+                .for_each(|(to, from)| *to ^= from);
+        }
+        next
+    })
+}
+
+/// See [`random::admit_seed`].
+fn admit_seed() {
+    SOURCE.with(|state| {
+        state.seed = match state.seed {
+            FileSeed::Read(seed) => FileSeed::Admitted(Some(seed)),
+            FileSeed::Unread | FileSeed::Admitted(_) => FileSeed::Admitted(None),
+        };
+    });
+}
+
+kernel::entropy_source!(KERNEL);
+
+/// The kernel's source, for the C library and OCaml's `Random`, and for files of seeds.
+static KERNEL: random::Source = random::Source {
+    fill,
+    wants_seed,
+    next_seed,
+    admit_seed,
+};
 
 impl Entropy for Image {
     const NO_ENTROPY: &str = random::NONE;
@@ -206,5 +292,17 @@ impl Entropy for Image {
 
     fn snapshots() -> u32 {
         snapshots()
+    }
+
+    fn wants_seed() -> bool {
+        random::wants_seed()
+    }
+
+    fn next_seed(old: Option<&Seed>) -> Option<Seed> {
+        random::next_seed(old)
+    }
+
+    fn admit_seed() {
+        random::admit_seed();
     }
 }

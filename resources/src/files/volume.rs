@@ -7,6 +7,7 @@ pub mod fiber;
 pub mod job;
 pub mod options;
 pub mod schedule;
+pub mod seed;
 pub mod specification;
 pub mod statistics;
 

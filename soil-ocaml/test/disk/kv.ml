@@ -70,7 +70,7 @@ let keys () =
   string "root" "/" (K.to_string K.empty);
   List.iter
     (fun wrong -> invalid wrong (fun () -> K.v wrong))
-    [ ".."; "a/../b"; "/./a"; "a\000b"; ".soil-kv"; "a/.soil-kv2" ];
+    [ ".."; "a/../b"; "/./a"; "a\000b"; ".soil-kv"; "a/.soil-kv2"; ".soil-random-seed" ];
   List.iter (fun wrong -> invalid wrong (fun () -> K.add K.empty wrong)) [ ""; "a/b"; ".." ]
 
 (* [connect] removes the file that a crash during [set] leaves; it is never listed as a key. *)
@@ -79,6 +79,8 @@ let leftovers root () =
   ok "set" (Kv.set t (K.v "a") "1");
   let rest = root ^ "/leftovers/.soil-kv/17" in
   Fs.write_file rest "half";
+  (* The machine's, on a volume that is a store as a whole. *)
+  Fs.write_file (root ^ "/leftovers/.soil-random-seed") "seed";
   bool "not listed" true (Kv.list t K.empty = Ok [ (K.v "a", `Value) ]);
   int "not counted" 1 (ok "size" (Kv.size t K.empty));
   let t = ok "connect" (Kv.connect (root ^ "/leftovers")) in

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod jitter;
+pub mod seed_file;
 
 #[cfg(test)]
 extern crate alloc;

@@ -3,6 +3,7 @@
 //! engine resumes it with the result.
 
 use super::drivers::{self, FileSystem, Mount, Options, find, probe};
+use super::seed;
 use platform::Memory;
 use platform::volume::{Suspend, SuspendedAnswer, Waiting};
 
@@ -119,6 +120,8 @@ pub struct Port {
     away: Cell<bool>,
     /// Set after the loss of a write that the volume takes for written: all further writes fail.
     lost: Cell<bool>,
+    /// Whether the volume has the machine's random seed, which a clean end replaces.
+    has_seed: Cell<bool>,
     request: Cell<Option<Request>>,
     suspension: Cell<Option<Suspension>>,
     reply: Cell<Result<(), BlockError>>,
@@ -137,6 +140,7 @@ impl Port {
             volume: RefCell::new(None),
             away: Cell::new(false),
             lost: Cell::new(false),
+            has_seed: Cell::new(false),
             request: Cell::new(None),
             suspension: Cell::new(None),
             reply: Cell::new(Ok(())),
@@ -317,9 +321,18 @@ fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Reque
         Some(volume) => volume,
         // A volume that was never mounted has nothing to write back.
         None if is_about_changes(&request) => return Ok(Value::Number(0)),
-        None => volume.insert(mount(port)?),
+        None => {
+            let mounted = volume.insert(mount(port)?);
+            let is_on_disk = port.geometry().sectors > 0;
+            let has_seed = is_on_disk && seed::renew::<Current>(&mut **mounted);
+            port.has_seed.set(has_seed);
+            mounted
+        }
     };
     let is_last = matches!(request, Request::Unmount);
+    if is_last && port.has_seed.take() {
+        seed::replace::<Current>(&mut **mounted, None);
+    }
     let request = if is_last { Request::Sync } else { request };
     let result = perform(&mut **mounted, request, &port.cancelled)
         .map_err(|error| Failure::new(Error::from(error), detail(&**mounted, error)));
