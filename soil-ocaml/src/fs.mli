@@ -222,8 +222,8 @@ type health =
           write cache may lose in a power failure. Disks of [soil run], and all disks of the process
           form, support flushes. *)
   | Read_only
-      (** It was mounted read-only, its device is read-only, or its disk refuses a commit, which each
-          change and each sync repeats. *)
+      (** It was mounted read-only, its device is read-only, or its disk refuses a commit, which
+          each change and each sync repeats. *)
   | Corrupt of string
       (** Its metadata is inconsistent, and it accepts no more writes; a description of the damage.
           An ext4 volume whose superblock says "continue", the default of [mkfs.ext4], stays

@@ -253,7 +253,8 @@ let remove t key =
   | [], _ ->
       List.iter
         (fun (name, kind) ->
-          if not (String.starts_with ~prefix:reserved name) then remove_entry t (t.root ^ "/" ^ name) kind)
+          if not (String.starts_with ~prefix:reserved name) then
+            remove_entry t (t.root ^ "/" ^ name) kind)
         (Fs.list (path t []))
   | _, `Value -> remove_entry t (path t key) File
   | _, `Dictionary -> remove_entry t (path t key) Directory

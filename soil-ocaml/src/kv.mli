@@ -34,8 +34,8 @@ module Key : sig
 
   val v : string -> t
   (** [v "/a/b"] is the key of these names; leading, trailing and double slashes are ignored. Raises
-      [Invalid_argument] if a name is [.] or [..], contains a NUL, or begins with [.soil-], which
-      is reserved for the store and the machine. *)
+      [Invalid_argument] if a name is [.] or [..], contains a NUL, or begins with [.soil-], which is
+      reserved for the store and the machine. *)
 
   val add : t -> string -> t
   (** [add key name] appends [name] to [key]. Raises [Invalid_argument] as {!v} does, and if [name]

@@ -5,4 +5,5 @@ let () =
   Soil.Fs.write_file "/data/file" "contents";
   let numbers = Soil.Random.string 16 in
   let hex c = Printf.sprintf "%02x" (Char.code c) in
-  Printf.printf "numbers: %s\n%!" (String.concat "" (List.map hex (List.of_seq (String.to_seq numbers))))
+  Printf.printf "numbers: %s\n%!"
+    (String.concat "" (List.map hex (List.of_seq (String.to_seq numbers))))
