@@ -49,10 +49,13 @@ pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
 };
 pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
-pub use reserve::{begin_collection, end_collection};
+pub use reserve::{
+    begin_collection, end_collection, is_collection_requested, request_collection,
+    take_collection_request,
+};
 pub use space::{
-    Fault, Statistics, fault, grow_tlb, is_short, set_promised, set_several, statistics,
-    was_refused,
+    Fault, Statistics, fault, grow_tlb, is_nearly_full, is_short, set_promised, set_several,
+    statistics, was_refused,
 };
 pub use stacks::{grow_on_demand, kernel_stack};
 #[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]

@@ -69,6 +69,16 @@ pub trait Memory {
     /// Whether so little memory is left that the runtime should refuse what it can refuse.
     fn memory_short() -> bool;
 
+    /// Whether the program is about to be refused memory, so that what brings it more to do should
+    /// wait. Linux grants memory until there is none.
+    fn memory_nearly_full() -> bool {
+        false
+    }
+
+    /// Requests that OCaml's garbage is collected, at most once a second, when a thread of the
+    /// program next comes back from a call that blocks. Nothing where the program isn't nearly full.
+    fn request_collection() {}
+
     /// Sets the number of bytes promised to connections that they haven't allocated.
     fn promise_memory(bytes: usize);
 

@@ -10,6 +10,7 @@
 
 pub mod address;
 mod attempts;
+mod gate;
 pub mod options;
 pub mod resolver;
 pub mod tcp;

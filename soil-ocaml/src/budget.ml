@@ -73,9 +73,10 @@ let statistics () =
 (* A process doesn't know: what Linux has free isn't the process's alone. *)
 let is_known = Soil_raw.on_vm () = 1
 
-(* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), and what a minor
-   collection takes at once: the minor heap of 2 MiB moves into pools by size. *)
-let floor_of total = min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20)
+(* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
+   for small requests: less isn't granted. *)
+let floor_of total =
+  min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
 
 (* The machine is asked after each so many bytes only, while there is enough. *)
 let check_each = 65536

@@ -240,6 +240,8 @@ impl arguments::Link {
         let parts = parts::wanted_by(paths(), &self.undefined());
         // See soil-sys/src/names.rs.
         command.args(["--wrap=__lookup_name", "--wrap=__res_msend"]);
+        // See platform/image/src/collector.rs.
+        command.arg("--wrap=caml_leave_blocking_section");
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
         if parts.contains(&parts::PROCESSORS) {

@@ -10,9 +10,15 @@
 //! A minor collection of OCaml ends the program where it is refused memory, and the program can't
 //! prevent it: what it has just allocated moves into the major heap. So another part is left, which
 //! only a minor collection may use. The program is refused memory before, gets `Out_of_memory`, and
-//! may collect.
+//! may collect. Small requests are refused later than large ones: those of C are among them, and
+//! libraries end the program if `malloc` fails (Lwt does).
+//!
+//! Before that the program is *nearly full*. Much of its memory may be garbage, which OCaml collects
+//! as it allocates, not as the machine needs it: so a collection is requested, as after a refusal
+//! (`platform/image/src/collector.rs`). Meanwhile a server gets fewer connections
+//! (`posix/src/sockets/gate.rs`), and each of them a smaller window.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The reserved fraction of the memory, and its bounds in bytes. A machine of 8 MiB has enough left
 /// for a program.
@@ -32,6 +38,35 @@ const MAX_BYTES: u64 = 8 << 20;
 /// so much that lives.
 const COLLECTOR_PART: u64 = 16;
 const COLLECTOR_MAX_BYTES: u64 = 3 << 20;
+
+/// What is left for requests of up to so many bytes: C's `malloc` extends its heap by less.
+const SMALL_REQUEST: u64 = 64 << 10;
+const SMALL_PART: u64 = 64;
+const SMALL_MAX_BYTES: u64 = 1 << 20;
+
+/// The program is nearly full while it may be promised less than this part, and from then on until
+/// it may be promised twice as much.
+const NEARLY_PART: u64 = 16;
+const NEARLY_MAX_BYTES: u64 = 16 << 20;
+
+/// A collection of all garbage was requested and hasn't begun.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Requests a collection of all garbage, for the next time that a thread of the program comes back
+/// from a call that blocks. From any context.
+pub fn request_collection() {
+    REQUESTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether a collection was requested.
+pub fn is_collection_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}
+
+/// Ends the request: the collection begins.
+pub fn take_collection_request() -> bool {
+    REQUESTED.swap(false, Ordering::Relaxed)
+}
 
 /// Minor collections that run.
 static COLLECTIONS: AtomicUsize = AtomicUsize::new(0);
@@ -76,6 +111,10 @@ pub struct Reserve {
     bytes: u64,
     /// More, for minor collections.
     collector: u64,
+    /// More, for small requests.
+    small: u64,
+    /// See [`NEARLY_PART`].
+    nearly: u64,
     /// Bytes promised to connections that they haven't allocated.
     pub promised: u64,
 }
@@ -86,6 +125,8 @@ impl Reserve {
         Self {
             bytes: (total / PART).clamp(MIN_BYTES, MAX_BYTES),
             collector: (total / COLLECTOR_PART).min(COLLECTOR_MAX_BYTES),
+            small: (total / SMALL_PART).min(SMALL_MAX_BYTES),
+            nearly: (total / NEARLY_PART).min(NEARLY_MAX_BYTES),
             promised: 0,
         }
     }
@@ -93,10 +134,21 @@ impl Reserve {
     /// Whether enough is left of `available` bytes if the program, or a minor collection, takes
     /// `bytes`.
     pub fn leaves(&self, available: u64, bytes: u64, is_collecting: bool) -> bool {
-        let collector = if is_collecting { 0 } else { self.collector };
+        let kept = match (is_collecting, bytes <= SMALL_REQUEST) {
+            (true, _) => 0,
+            (false, true) => self.collector,
+            (false, false) => self.collector + self.small,
+        };
         available
             .checked_sub(bytes)
-            .is_some_and(|left| left >= self.bytes + collector + self.promised)
+            .is_some_and(|left| left >= self.bytes + kept + self.promised)
+    }
+
+    /// Whether a program that may be promised a part of the `available` bytes is nearly full, after
+    /// it `was`.
+    pub fn is_nearly_full(&self, available: u64, was: bool) -> bool {
+        let mark = if was { 2 * self.nearly } else { self.nearly };
+        available < self.bytes + self.collector + self.small + self.promised + mark
     }
 
     /// Whether only what can't be refused may use the `available` bytes.
@@ -107,7 +159,7 @@ impl Reserve {
 
 #[cfg(test)]
 mod tests {
-    use super::Reserve;
+    use super::{Reserve, SMALL_REQUEST};
 
     const MIB: u64 = 1 << 20;
 
@@ -125,18 +177,40 @@ mod tests {
     }
 
     #[test]
+    fn nearly_full_until_there_is_twice_as_much() {
+        let mut reserve = Reserve::new(64 * MIB);
+        let mut states = |promised| {
+            reserve.promised = promised;
+            let mut was = false;
+            [20, 10, 9, 10, 13, 14, 10, 1].map(|mib| {
+                was = reserve.is_nearly_full(mib * MIB + promised, was);
+                was
+            })
+        };
+        // 2 MiB for the kernel, 3 for minor collections, 1 for small requests; then 4, and 8.
+        let expected = [false, false, true, true, true, false, false, true];
+        assert_eq!(states(0), expected);
+        assert_eq!(states(10 * MIB), expected);
+    }
+
+    #[test]
     fn a_part_within_bounds() {
-        for (total, kept, of_collections) in [
-            (MIB, 256 << 10, 64 << 10),
-            (8 * MIB, 256 << 10, MIB / 2),
-            (128 * MIB, 4 * MIB, 3 * MIB),
-            (1 << 40, 8 * MIB, 3 * MIB),
+        for (total, kept, of_collections, of_small) in [
+            (MIB, 256 << 10, 64 << 10, 16 << 10),
+            (8 * MIB, 256 << 10, MIB / 2, MIB / 8),
+            (128 * MIB, 4 * MIB, 3 * MIB, MIB),
+            (1 << 40, 8 * MIB, 3 * MIB, MIB),
         ] {
             let reserve = Reserve::new(total);
-            for (kept, is_collecting) in [(kept, true), (kept + of_collections, false)] {
+            let for_large = kept + of_collections + of_small;
+            for (kept, is_collecting) in [(kept, true), (for_large, false)] {
                 let leaves = |bytes| reserve.leaves(total, bytes, is_collecting);
                 assert!(leaves(total - kept) && !leaves(total - kept + 1));
             }
+            let available = kept + of_collections + SMALL_REQUEST;
+            assert!(reserve.leaves(available, SMALL_REQUEST, false));
+            assert!(!reserve.leaves(available, SMALL_REQUEST + 1, false));
+            assert!(!reserve.leaves(available - 1, SMALL_REQUEST, false));
         }
     }
 }

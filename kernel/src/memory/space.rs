@@ -3,7 +3,7 @@
 use super::clear::{Own, clear_pages};
 use super::frames::Frames;
 use super::layout::{DIRECT, image, stack};
-use super::reserve::{Reserve, heap_free, is_collecting};
+use super::reserve::{Reserve, heap_free, is_collecting, request_collection};
 use super::tables::{PageTables, TableMemory};
 use super::tlb;
 use super::vma::{Protection, Vmas};
@@ -254,14 +254,31 @@ impl Memory {
         let can = bytes == 0 || self.reserve.leaves(available, bytes, is_collecting());
         if !can {
             REFUSED.store(true, Ordering::Relaxed);
+            request_collection();
         }
+        self.check_fullness(available.saturating_sub(bytes));
         can
+    }
+
+    /// Records and returns whether a program with so much `available` is nearly full; when it
+    /// becomes so, requests a collection.
+    fn check_fullness(&mut self, available: u64) -> bool {
+        let was = NEARLY_FULL.load(Ordering::Relaxed);
+        let is = self.reserve.is_nearly_full(available, was);
+        if is != was {
+            NEARLY_FULL.store(is, Ordering::Relaxed);
+        }
+        if is && !was {
+            request_collection();
+        }
+        is
     }
 
     /// Records and returns whether memory is short.
     fn check_shortness(&mut self) -> bool {
-        let available = self.uncommitted() * PAGE + heap_free() as u64;
-        let short = self.reserve.is_short(available);
+        let uncommitted = self.uncommitted() * PAGE;
+        self.check_fullness(uncommitted);
+        let short = self.reserve.is_short(uncommitted + heap_free() as u64);
         SHORT.store(short, Ordering::Relaxed);
         short
     }
@@ -422,6 +439,19 @@ static SHORT: AtomicBool = AtomicBool::new(false);
 /// refused. Costs nothing while there is enough.
 pub fn is_short() -> bool {
     SHORT.load(Ordering::Relaxed) && with(|memory| memory.check_shortness())
+}
+
+/// The program was nearly full at the last check.
+static NEARLY_FULL: AtomicBool = AtomicBool::new(false);
+
+/// Whether the program is nearly full: it is about to be refused memory, so what brings it more
+/// to do should wait. Costs nothing while there is enough.
+pub fn is_nearly_full() -> bool {
+    NEARLY_FULL.load(Ordering::Relaxed)
+        && with(|memory| {
+            let available = memory.uncommitted() * PAGE;
+            memory.check_fullness(available)
+        })
 }
 
 /// Sets the number of bytes of the kernel's heap promised to connections, which may allocate them

@@ -58,6 +58,14 @@ impl Memory for Image {
         memory::is_short()
     }
 
+    fn memory_nearly_full() -> bool {
+        memory::is_nearly_full()
+    }
+
+    fn request_collection() {
+        memory::request_collection();
+    }
+
     fn promise_memory(bytes: usize) {
         memory::set_promised(bytes as u64);
     }

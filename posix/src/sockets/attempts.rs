@@ -20,6 +20,8 @@ pub enum Halt {
     Error(Errno),
     /// It should be repeated when the descriptor is ready.
     Park(Fd, Direction),
+    /// It should be repeated when the gate of listeners may have opened.
+    Gate,
 }
 
 impl From<Errno> for Halt {
@@ -62,6 +64,13 @@ pub fn retry<T>(
             }
             Err(Halt::Error(errno)) => return Err(errno),
             Err(Halt::Park(fd, direction)) => (fd, direction),
+            Err(Halt::Gate) => {
+                return try_or_wait(patience, lent, |rt| match attempt(rt) {
+                    Ok(done) => Ok(Some(done)),
+                    Err(Halt::Error(errno)) => Err(errno),
+                    Err(Halt::Park(..) | Halt::Gate) => Ok(None),
+                });
+            }
         };
         match patience {
             // A server responds and then checks for the next request, which has rarely arrived, on

@@ -5,7 +5,7 @@
 use super::address::{self, Family, Name};
 use super::attempts::{Attempt, Guarded, Halt, Patience, at_once, await_network, decode, halt};
 use super::options::{Kind, Options, put};
-use super::{Received, Socket, directions, network_errno};
+use super::{Received, Socket, directions, gate, network_errno};
 use crate::errors::{Errno, Result};
 use crate::wait::lent::Lent;
 use crate::wait::readiness::Events;
@@ -58,6 +58,8 @@ struct State {
     ended: [bool; 2],
     /// Both ends of the connection are on this host.
     is_local: bool,
+    /// How often the gate has kept `accept` from taking a connection: each is followed by an edge.
+    held_back: u64,
     options: Options,
 }
 
@@ -262,7 +264,10 @@ impl State {
         let ready = |rt: &mut Runtime, fd| net::readiness(rt, fd).unwrap_or_default();
         match self.phase {
             Phase::Closed | Phase::Bound(_) => OUT | Events::HUP,
-            Phase::Listening(fd) => Events::when(ready(rt, fd).readable, IN),
+            Phase::Listening(fd) => {
+                let has_connection = ready(rt, fd).readable;
+                Events::when(has_connection && gate::is_open(rt), IN)
+            }
             Phase::Connecting(_) => Events::empty(),
             Phase::Failed => {
                 let error = Events::when(self.failure.is_some(), Events::ERR);
@@ -301,6 +306,7 @@ impl Tcp {
                 reported: false,
                 ended: [false; 2],
                 is_local: false,
+                held_back: 0,
                 options,
             }),
         }
@@ -362,7 +368,12 @@ impl Socket for Tcp {
             let Phase::Listening(fd) = state.phase else {
                 return Err(Halt::Error(libc::EINVAL));
             };
+            if !gate::is_open(rt) {
+                state.held_back += 1;
+                return Err(Halt::Gate);
+            }
             let accepted = tcp::accept(rt, fd).map_err(|stop| halt(stop, fd, Direction::Read))?;
+            gate::on_passed();
             let connection = decode(accepted)?;
             let socket = Tcp::with(self.family, Phase::Connected(connection), state.options);
             let mut accepted = socket.state.lock();
@@ -597,8 +608,9 @@ impl Socket for Tcp {
     }
 
     fn changes(&self, rt: &Runtime) -> u64 {
-        let fd = self.state.lock().descriptor();
-        fd.map_or(0, |fd| rt.table.changes(fd))
+        let state = self.state.lock();
+        let changes = state.descriptor().map_or(0, |fd| rt.table.changes(fd));
+        changes.wrapping_add(state.held_back)
     }
 
     fn available(&self) -> Result<usize> {

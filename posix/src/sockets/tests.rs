@@ -50,7 +50,7 @@ fn port(family: Family, name: Result<Name>) -> u16 {
 }
 
 /// A listener on the loopback and its address.
-fn listener() -> (Tcp, Vec<u8>) {
+pub(super) fn listener() -> (Tcp, Vec<u8>) {
     let listener = Tcp::new(Family::V4);
     assert_eq!(listener.bind(&name("127.0.0.1:0")), Ok(()));
     assert_eq!(listener.listen(5), Ok(()));

@@ -8,6 +8,10 @@ let callback _connection request body =
   | "/capitals" ->
       let* text = Cohttp_lwt.Body.to_string body in
       Server.respond_string ~status:`OK ~body:(String.uppercase_ascii text) ()
+  | "/up" ->
+      let* text = Cohttp_lwt.Body.to_string body in
+      Server.respond_string ~status:`OK ~body:(string_of_int (String.length text) ^ "\n") ()
+  | "/x" -> Server.respond_string ~status:`OK ~body:"here\n" ()
   | "/pieces" ->
       let body = Cohttp_lwt.Body.of_string_list [ "one "; "piece "; "after another\n" ] in
       Server.respond

@@ -1,0 +1,53 @@
+"""Servers without a line of Soil whose memory strangers use up: the machine goes on, and the server
+serves once its clients have gone."""
+
+from cases.memory import WAYS, attack, honest, post
+from harness.context import MACHINES
+from harness.runner import test
+
+SERVERS = {
+    "threads": "tests/programs/unmodified/uploads.exe",
+    "lwt": "tests/programs/services/uploads.exe",
+    "cohttp": "tests/programs/services/http_server.exe",
+}
+PORT = "8000"
+# Connections of a way to hold memory: several times what the machine has memory for.
+NUMBERS = {"heads": 1500, "posts": 1000, "uploads": 200, "whole-uploads": 70}
+
+# Run without --long, with 64 MiB: live memory and garbage.
+SHORT = (("lwt", "uploads"), ("threads", "whole-uploads"))
+
+
+def serves(context, child, tap):
+    """The server answers, also a large request."""
+    body = b"x" * 500_000
+    large = post(b"/up", len(body), b"Connection: close\r\n", body)
+    tries = [honest(tap), honest(tap, large, b"500000"), honest(tap)]
+    child.drain(0.05)
+    for word in ("Fatal", "panic", "allocation"):
+        assert word not in child.text, child.text
+    context.bound("tries of honest clients", max(tries), 20)
+
+
+def used_up(context, server, way, megabytes):
+    tap = context.tap()
+    options = ["--mem", f"{megabytes}M"]
+    child = context.soil(SERVERS[server], MACHINES[0], PORT, tap=tap, options=options)
+    child.wait_line("ready")
+    tap.wait_up()
+    honest(tap)
+    peers = attack(tap, *WAYS[way], NUMBERS[way] * max(1, megabytes // 64))
+    for peer in peers:
+        peer.close()
+    serves(context, child, tap)
+
+
+for server in SERVERS:
+    for way in NUMBERS:
+        for megabytes in (32, 64, 256):
+            short = megabytes == 64 and (server, way) in SHORT
+
+            @test(name=f"{server}-{way}-{megabytes}", limit=240, long=not short)
+            def unlimited(context, server=server, way=way, megabytes=megabytes):
+                """A server that limits nothing goes on, and serves when the others have gone."""
+                used_up(context, server, way, megabytes)
