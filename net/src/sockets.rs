@@ -24,6 +24,7 @@ use crate::tcp::listener::Listener;
 use crate::types::{Config, Error, Handle, RandomBits};
 use crate::udp::Udp;
 use table::Table;
+pub(crate) use tcp::Admission;
 use timers::Timers;
 
 /// A call that comes this much after its deadline shows that the machine was suspended.

@@ -8,7 +8,8 @@
 //! - `half_open`: unfinished handshakes; `cookie`: handshakes without stored state;
 //! - `time_wait`: connections in TIME-WAIT; `records`: small records by flow (`flow`);
 //! - `frames`: segments handed to the IP layer;
-//! - `budget`: the memory of all connections; `lease`: received blocks that the program holds;
+//! - `budget`: the memory of all connections; `orphans`: closed ones that hold some; `lease`: received
+//!   blocks that the program holds;
 //! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: a rate limit of replies;
 //! - `options`: options set before the SYN; `counters`: statistics.
 
@@ -25,6 +26,7 @@ pub(crate) mod listener;
 pub(crate) mod machine;
 mod numbers;
 mod options;
+pub(crate) mod orphans;
 pub(crate) mod records;
 pub(crate) mod time_wait;
 
@@ -38,6 +40,7 @@ use cookie::Cookies;
 use half_open::HalfOpen;
 use limiter::Limiter;
 use numbers::Numbers;
+use orphans::Orphans;
 use time_wait::TimeWait;
 
 /// Maximum number per second of resets for segments without a connection, and of challenge
@@ -58,7 +61,7 @@ pub(crate) struct Tables {
     pub(crate) challenges: Limiter,
     pub(crate) counters: TcpCounters,
     /// Connections that were closed and still deliver.
-    pub(crate) orphans: usize,
+    pub(crate) orphans: Orphans,
     /// Leases in use.
     pub(crate) leases: usize,
 }
@@ -76,7 +79,7 @@ impl Tables {
             resets: Limiter::new(RESETS),
             challenges: Limiter::new(CHALLENGES),
             counters: TcpCounters::default(),
-            orphans: 0,
+            orphans: Orphans::default(),
             leases: 0,
         }
     }

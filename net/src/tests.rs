@@ -6,6 +6,7 @@ mod addresses;
 mod close;
 mod configuring;
 mod connect;
+mod crowded;
 mod ethernet;
 mod filter;
 mod hostile;

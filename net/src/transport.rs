@@ -96,6 +96,7 @@ operations! {
     fn tcp_bind_family(local: SocketAddr, v6_only: bool) -> Result<Handle, Error>;
     fn tcp_listen_bound(bound: Handle, backlog: usize) -> Result<(), Error>;
     fn tcp_accept(listener: Handle) -> Result<Handle, Error>;
+    fn tcp_refused(listener: Handle) -> Result<usize, Error>;
     fn tcp_connect(remote: SocketAddr, local: Option<SocketAddr>) -> Result<Handle, Error>;
     fn tcp_connect_with(
         remote: SocketAddr, local: Option<SocketAddr>, options: &ConnectOptions

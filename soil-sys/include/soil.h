@@ -1444,6 +1444,14 @@ Int soil_tcp_listen(Text endpoint, Int backlog, Int how);
 Int soil_tcp_accept(Int listener);
 
 /**
+ * The number of connections of the listener that weren't established since the last call, because
+ * others hold all memory of TCP, or the machine is short of memory; their peers try again. Parking
+ * the listener with `PARK_READ` ends when there are more. 0 in the process on the host's sockets.
+ * Errors: `Wrong_kind`.
+ */
+Int soil_tcp_refused(Int listener);
+
+/**
  * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
  * [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
  * [`soil_net_mark`](super::soil_net_mark); 16 and 17 whether to ask for congestion marks (RFC

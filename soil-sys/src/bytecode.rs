@@ -134,6 +134,7 @@ stubs! {
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_tcp_listen_bytecode = soil_tcp_listen(endpoint, backlog, how);
     fn soil_tcp_accept_bytecode = soil_tcp_accept(listener);
+    fn soil_tcp_refused_bytecode = soil_tcp_refused(listener);
     fn soil_tcp_connect_bytecode = soil_tcp_connect(endpoint, how);
     fn soil_tcp_connected_bytecode = soil_tcp_connected(fd);
     fn soil_tcp_bind_bytecode = soil_tcp_bind(endpoint, how);

@@ -13,3 +13,5 @@ mod listeners;
 mod output;
 mod passive;
 mod transfer;
+
+pub(crate) use lifecycle::Admission;

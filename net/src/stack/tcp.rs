@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::Stack;
 use crate::ip::HeaderFields;
-use crate::sockets::Socket;
+use crate::sockets::{Admission, Socket};
 use crate::tcp::ConnectOptions;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::counters::count;
@@ -89,6 +89,7 @@ impl Stack {
             backlog: 0,
             queue: VecDeque::new(),
             wakes: WakeFlags::default(),
+            refused: 0,
             header_fields: HeaderFields::default(),
             options: TcpOptions::default(),
             listening: false,
@@ -116,6 +117,15 @@ impl Stack {
                 return Ok(handle);
             }
         }
+    }
+
+    /// Returns the number of connections of a listener that weren't established since the last call,
+    /// because other connections hold all memory of [`Config::tcp_memory`](crate::Config), or the
+    /// machine is short of memory. The peers retry. A listener that waits is reported as an event
+    /// when the number grows.
+    pub fn tcp_refused(&mut self, listener: Handle) -> Result<usize, Error> {
+        let listener = self.sockets.bound_mut(listener)?;
+        Ok(core::mem::take(&mut listener.refused))
     }
 
     /// Starts a connection; the SYN leaves with the next [`Stack::poll`]. `local` selects the local
@@ -203,7 +213,7 @@ impl Stack {
         if sockets.flow_is_taken(&key) || sockets.is_bound(address, port, own) {
             return Err(Error::AddressInUse);
         }
-        if !sockets.budget.admit() {
+        if sockets.admit() != Admission::Admitted {
             return Err(Error::OutOfMemory);
         }
         count(&mut sockets.tcp.counters.active_opens);

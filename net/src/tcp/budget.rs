@@ -67,9 +67,14 @@ impl Budget {
     /// Takes the share of a new connection; `false` if it doesn't fit.
     #[must_use]
     pub(crate) fn admit(&mut self) -> bool {
-        let fits = !self.short && self.free_used.saturating_add(SHARE) <= self.free();
+        let fits = self.admits(1);
         self.connections += usize::from(fits);
         fits
+    }
+
+    /// Whether the shares of `connections` new ones would fit.
+    pub(crate) fn admits(&self, connections: usize) -> bool {
+        !self.short && self.free_used.saturating_add(connections * SHARE) <= self.free()
     }
 
     /// Returns the share of a connection, after its buffers.

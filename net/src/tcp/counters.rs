@@ -45,7 +45,8 @@ pub struct TcpCounters {
     pub time_wait_overflows: u64,
     /// New connections that replaced a TIME-WAIT record (RFC 6191).
     pub time_wait_reused: u64,
-    /// Connections closed with a reset because too many were still delivering.
+    /// Closed connections that were given up because too many were still delivering, or new ones
+    /// needed their memory.
     pub orphans_aborted: u64,
     /// Connections that ended because the peer stopped responding.
     pub timeouts: u64,

@@ -17,6 +17,8 @@ pub(crate) struct Listener {
     /// Established connections, oldest first.
     pub(crate) queue: VecDeque<Handle>,
     pub(crate) wakes: WakeFlags,
+    /// Connections that weren't established for want of memory, since the program has asked.
+    pub(crate) refused: usize,
     /// Initial header fields and options of its connections.
     pub(crate) header_fields: HeaderFields,
     pub(crate) options: TcpOptions,

@@ -331,14 +331,14 @@ fn a_lost_address_leaves_what_is_over() {
     world.advance(10 * MS);
     world.stacks[0].close(orphan).unwrap();
     world.advance(10 * MS);
-    assert_eq!(world.stacks[0].sockets.tcp.orphans, 1);
+    assert_eq!(world.stacks[0].sockets.tcp.orphans.len(), 1);
     let net = &mut world.stacks[0].ip.net;
     let addresses = &mut net.interfaces[1].config.addresses;
     addresses.retain(|cidr| cidr.address.is_ipv6());
     net.configure(1);
     world.run_now();
     let stack = &mut world.stacks[0];
-    assert_eq!(stack.sockets.tcp.orphans, 0);
+    assert_eq!(stack.sockets.tcp.orphans.len(), 0);
     assert_eq!(stack.socket_error(reset), Ok(Some(Error::ConnectionReset)));
     assert_eq!(stack.tcp_read(reset, &mut [0; 10]), Ok(10));
     assert_eq!(stack.socket_error(other), Ok(None));

@@ -21,8 +21,11 @@ pub struct Socket {
     pub fd: u32,
     /// Whether the program has shut down receiving.
     pub receive_ended: bool,
-    /// Whether there is urgent data that hasn't been reported to a reader.
-    pub urgent: bool,
+    /// Whether a reader is to be woken once although there is nothing to read: for urgent data, or
+    /// connections that were refused.
+    pub noticed: bool,
+    /// Connections that a listener has refused, since the program has asked.
+    pub refused: u32,
 }
 
 /// Returns the index in a handle.
@@ -53,8 +56,17 @@ pub fn event(rt: &mut Runtime, handle: Handle) {
     let ready = net.stack.readiness(handle).unwrap_or_default();
     // RFC 9293, 3.8.5, MUST-32: a waiting reader learns of urgent data before that arrives.
     let urgent = net.stack.tcp_urgent(handle).is_ok_and(|left| left > 0);
-    socket.urgent |= urgent;
-    if ready.readable || ready.hangup || ready.error || urgent {
+    // A listener that isn't ready may have refused connections.
+    let is_ready = ready != Readiness::default();
+    let refused = if is_ready {
+        0
+    } else {
+        net.stack.tcp_refused(handle).unwrap_or(0)
+    };
+    socket.refused = socket.refused.saturating_add(refused as u32);
+    let noticed = urgent || refused > 0;
+    socket.noticed |= noticed;
+    if ready.readable || ready.hangup || ready.error || noticed {
         rt.wake(fd, Direction::Read);
     }
     if ready.writable || ready.hangup || ready.error {
@@ -75,7 +87,8 @@ pub fn open(
         handle,
         fd: 0,
         receive_ended: false,
-        urgent: false,
+        noticed: false,
+        refused: 0,
     });
     let inserted = rt.table.insert(operations, key as u32);
     let Some(net) = rt.resources.net.as_deref_mut() else {
@@ -132,8 +145,8 @@ pub fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, E
     let ready = stack.readiness(socket.handle).map_err(error)?;
     Ok(match direction {
         Direction::Read => {
-            let urgent = core::mem::take(&mut socket.urgent);
-            ready.readable || ready.hangup || ready.error || socket.receive_ended || urgent
+            let noticed = core::mem::take(&mut socket.noticed);
+            ready.readable || ready.hangup || ready.error || socket.receive_ended || noticed
         }
         Direction::Write => ready.writable || ready.hangup || ready.error,
     })

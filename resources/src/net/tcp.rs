@@ -154,6 +154,15 @@ pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
     open(rt, handle, &CONNECTION)
 }
 
+/// See `soil_tcp_refused`.
+pub fn refused_of(rt: &mut Runtime, listener: Fd) -> Answer {
+    let key = rt.table.key_of(listener, &LISTENER)?;
+    let (stack, socket) = socket(rt, key)?;
+    let earlier = core::mem::take(&mut socket.refused) as usize;
+    let now = stack.tcp_refused(socket.handle).map_err(stop)?;
+    Ok(earlier + now)
+}
+
 /// See `soil_tcp_connect`.
 pub fn connect(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
     connect_to(rt, address::decode(endpoint)?, how)

@@ -27,7 +27,7 @@ pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
     let (stack, socket) = socket(rt, key)?;
     // Reports urgent data from now on, even if it arrives before the task parks.
     let _ = stack.readiness(socket.handle);
-    socket.urgent = false;
+    socket.noticed = false;
     let left = stack.tcp_urgent_behind(socket.handle, back);
     Ok(left.map_err(error)?)
 }

@@ -22,6 +22,16 @@ external tcp_accept :
 [@@noalloc]
 (** Takes an established connection from the listener and returns its descriptor; [WOULD_BLOCK]. *)
 
+external tcp_refused :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_tcp_refused_bytecode" "soil_tcp_refused"
+[@@noalloc]
+(** The number of connections of the listener that weren't established since the last call, because
+    others hold all memory of TCP, or the machine is short of memory; their peers try again. Parking
+    the listener with [PARK_READ] ends when there are more. 0 in the process on the host's sockets.
+    Errors: [Wrong_kind]. *)
+
 external tcp_connect :
   string ->
   (int[@untagged]) ->

@@ -21,6 +21,15 @@ pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
     call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
 }
 
+/// The number of connections of the listener that weren't established since the last call, because
+/// others hold all memory of TCP, or the machine is short of memory; their peers try again. Parking
+/// the listener with `PARK_READ` ends when there are more. 0 in the process on the host's sockets.
+/// Errors: `Wrong_kind`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_refused(listener: Int) -> Int {
+    call(|rt| glue::tcp::refused_of(rt, Fd::decode(listener)?))
+}
+
 /// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
 /// [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
 /// [`soil_net_mark`](super::soil_net_mark); 16 and 17 whether to ask for congestion marks (RFC

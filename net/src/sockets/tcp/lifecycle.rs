@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use crate::ip::Net;
+use crate::sockets::table::Table;
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::connection::Phase;
 use crate::tcp::counters::count;
@@ -12,6 +13,29 @@ use crate::types::{Error, Handle};
 
 /// Interval at which a connection solicits an unresolved neighbor.
 const RESOLVE_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Places for new connections that are kept free while orphans hold memory.
+const SPARE: usize = 16;
+
+/// Whether a new connection gets its share of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// Not now: orphans have ended for it.
+    Later,
+    /// The connections that hold the memory belong to the program.
+    Refused,
+}
+
+/// The machine of an orphan.
+fn orphan_machine(table: &Table<Socket>, handle: Handle) -> Option<&Machine> {
+    match table.get(handle) {
+        Some(Socket::Connection(connection)) if connection.phase == Phase::Orphan => {
+            connection.machine.as_ref()
+        }
+        _ => None,
+    }
+}
 
 impl Sockets {
     /// After an operation on a connection: schedules its turn to send, or its timer, and updates
@@ -168,7 +192,7 @@ impl Sockets {
         if let Some(Socket::Connection(connection)) = self.table.remove(handle) {
             self.budget.leave();
             if connection.phase == Phase::Orphan {
-                self.tcp.orphans -= 1;
+                self.tcp.orphans.remove();
             }
         }
     }
@@ -184,7 +208,7 @@ impl Sockets {
         if linger_ns == 0 {
             return self.abort_connection(handle);
         }
-        if self.tcp.orphans >= most {
+        if self.tcp.orphans.len() >= most {
             count(&mut self.tcp.counters.orphans_aborted);
             return self.abort_connection(handle);
         }
@@ -213,9 +237,52 @@ impl Sockets {
             && connection.phase != Phase::Orphan
         {
             connection.phase = Phase::Orphan;
-            self.tcp.orphans += 1;
+            let Sockets {
+                tcp, table, now_ns, ..
+            } = self;
+            let is_orphan = |handle| orphan_machine(table, handle).is_some();
+            tcp.orphans.add(handle, *now_ns, is_orphan);
             self.touched(handle);
         }
+    }
+
+    /// Takes the share of a new connection. Once there is room for few, orphans end: those that have
+    /// delivered everything, and those that had a second for it.
+    pub(crate) fn admit(&mut self) -> Admission {
+        let mut ended = 0;
+        while ended < SPARE && !self.budget.admits(SPARE - ended) && self.end_orphan() {
+            ended += 1;
+        }
+        match (self.budget.admit(), ended) {
+            (true, _) => Admission::Admitted,
+            (false, 0) => Admission::Refused,
+            (false, _) => Admission::Later,
+        }
+    }
+
+    /// Ends an orphan that may: with a reset, unless its peer has got everything. Then a FIN that
+    /// still comes gets one.
+    fn end_orphan(&mut self) -> bool {
+        let table = &self.table;
+        let state = |handle| orphan_machine(table, handle).map(Machine::state);
+        let may_go = |handle, late| match state(handle)? {
+            State::Closed => None,
+            state => Some(late || state == State::FinWait2),
+        };
+        let Some(handle) = self.tcp.orphans.take(self.now_ns, may_go) else {
+            return false;
+        };
+        let is_delivered = state(handle) == Some(State::FinWait2);
+        count(&mut self.tcp.counters.orphans_aborted);
+        if is_delivered {
+            self.discard(handle);
+        } else if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
+            && let Some(machine) = &mut connection.machine
+        {
+            machine.abort(&mut self.budget);
+            self.touched(handle);
+        }
+        true
     }
 
     /// Addresses are no longer ours: their connections end. The peer gets no reset, since none

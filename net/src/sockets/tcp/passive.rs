@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::input::clock;
+use super::lifecycle::Admission;
 use crate::ip::{HeaderFields, Net, Origin};
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::connection::{Connection, Phase};
@@ -137,7 +138,7 @@ impl Sockets {
             return count(&mut self.tcp.counters.listen_overflows);
         }
         if self.budget.short {
-            return count(&mut self.tcp.counters.no_memory);
+            return self.refuse(listener);
         }
         if beyond.is_some() {
             self.tcp.time_wait.forget(key);
@@ -294,9 +295,16 @@ impl Sockets {
             return false;
         };
         net.reached(&route, origin);
-        if !self.budget.admit() {
-            count(&mut self.tcp.counters.no_memory);
-            return false;
+        match self.admit() {
+            Admission::Admitted => {}
+            Admission::Later => {
+                count(&mut self.tcp.counters.no_memory);
+                return false;
+            }
+            Admission::Refused => {
+                self.refuse(listener);
+                return false;
+            }
         }
         count(&mut self.tcp.counters.passive_opens);
         // The first segment may be lost, and `ack` arrive after it.
@@ -327,6 +335,18 @@ impl Sockets {
         }
         self.connection_input(handle, ack);
         true
+    }
+
+    /// Notes that there is no memory for a listener's connection, and notifies the program: it may
+    /// close others.
+    fn refuse(&mut self, handle: Handle) {
+        count(&mut self.tcp.counters.no_memory);
+        if let Some(listener) = self.listener_mut(handle) {
+            listener.refused = listener.refused.saturating_add(1);
+            if core::mem::take(&mut listener.wakes.read) {
+                self.queue_event(handle);
+            }
+        }
     }
 
     /// Retransmits SYN-ACKs that weren't acknowledged.

@@ -193,6 +193,11 @@ impl Transport for Sockets {
         self.accept(listener)
     }
 
+    /// Linux doesn't say.
+    fn tcp_refused(&mut self, _: Handle) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     fn tcp_connect(
         &mut self,
         remote: SocketAddr,
