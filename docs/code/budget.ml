@@ -1,7 +1,7 @@
 module R = Soil.Reader
 
 (* Messages of a length and as many bytes. A peer that sends one slowly may be closed; one that sends
-   nothing isn't. *)
+   nothing goes after all of those. *)
 let rec messages reader handle =
   if not (R.at_end reader) then (
     let message =

@@ -231,7 +231,7 @@ let until_end conn (r : Response.t) ~head_only f =
 (* A string is held until the client has taken it. *)
 let count_response conn (r : Response.t) =
   match r.body with
-  | Text s when String.length s > 4096 -> Budget.grow conn.budget (String.length s)
+  | Text s when String.length s > 4096 -> Budget.count conn.budget (String.length s)
   | _ -> ()
 
 let respond conn (head : Head.request) scope handler note =

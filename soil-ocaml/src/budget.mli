@@ -6,11 +6,15 @@
     that collects input of its own counts that with {!hold}.
 
     {b When it is used up.} {!Tcp.serve} accepts no further connection, and {!hold} waits for room.
-    Meanwhile the slowest peers are closed: idle ones first, then those that have sent the beginning
-    of a message, in the order in which they began, each after a second at least. Their waits raise
-    {!Task.Cancelled}, and {!run} raises {!Error.Error} with [Out_of_memory]. A program's own work
-    is never interrupted. If there is no room within two seconds, {!hold} refuses: the newest has to
-    go.
+    Meanwhile the slowest peers are closed, each after a second at least: idle ones first, then
+    those that have sent the beginning of a message, in the order in which they began, and at last
+    those for which a handler of {!Tcp.serve} waits in a read or write of their connection without a
+    word to this module. Their waits raise {!Task.Cancelled}, and {!run} raises {!Error.Error} with
+    [Out_of_memory]. A program's own work is never interrupted. If there is no room within two
+    seconds, {!hold} refuses: the newest has to go.
+
+    {b Buffers of TCP} aren't counted here. An image has a quarter of its memory for them; when that
+    is used up, as many of the slowest peers are closed as there are new connections without room.
 
     Counts are estimates. Whatever they say, nothing is held while the machine itself is short of
     memory: then all garbage is collected, at most once a second.
@@ -79,6 +83,10 @@ val current : unit -> t option
 val grow : ?patience:float -> ?wanted:(unit -> bool) -> t -> int -> unit
 (** [grow t n] counts [n] more bytes, and waits for room as {!hold} does, for [patience] seconds at
     most (default: 2) and as long as [wanted ()] is [true] (default: always). *)
+
+val count : t -> int -> unit
+(** [count t n] is [grow t n] for [n] bytes that are in memory already: they count while it waits,
+    and it gives them back if it raises. *)
 
 val is_refusal : exn -> bool
 (** [is_refusal e] is whether {!grow}, {!hold} or {!run} has raised [e] for want of room. *)

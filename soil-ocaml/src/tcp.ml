@@ -12,15 +12,17 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options 
   let result = Soil_raw_tcp.tcp_listen (Address.endpoint_to_raw endpoint) backlog parameters in
   typed (Connection.listener ~operation:"tcp listen" ~subject result)
 
-let rec accept_next (l : Descriptor.t) =
+(* [full l] is called before each wait for a connection. *)
+let rec accept_next full (l : Descriptor.t) =
   Scheduler.spend ();
   let handle = Soil_raw_tcp.tcp_accept l.handle in
   if handle >= 0 then Descriptor.make Connection.io (Scheduler.at_once "accept" handle)
   else (
+    full l;
     Descriptor.retry l "accept" Soil_raw.park_read handle;
-    accept_next l)
+    accept_next full l)
 
-let accept ?timeout l = typed (Deadline.within timeout (fun () -> accept_next (any l)))
+let accept ?timeout l = typed (Deadline.within timeout (fun () -> accept_next ignore (any l)))
 
 let endpoint_of operation raw d =
   match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
@@ -223,11 +225,16 @@ let with_connection ?timeout ?options endpoint f =
 
 (* Servers *)
 
+(* TCP has refused connections for want of memory. *)
+let make_room (l : Descriptor.t) =
+  let refused = Soil_raw_tcp.tcp_refused l.handle in
+  if refused > 0 then Peers.evict_for_connections refused
+
 let serve ?max_connections ?grace ?on_error l handler =
   let on_error =
     match on_error with None -> None | Some report -> Some (fun d e -> report (typed d) e)
   in
   let handler d = handler (typed d : connection) in
   let abort (d : Descriptor.t) = ignore (Soil_raw_tcp.tcp_abort d.handle) in
-  Serving.serve "Soil.Tcp.serve" accept_next ~abort ?max_connections ?grace ?on_error (any l)
-    handler
+  Serving.serve "Soil.Tcp.serve" (accept_next make_room) ~abort ?max_connections ?grace ?on_error
+    (any l) handler

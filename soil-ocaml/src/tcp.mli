@@ -61,7 +61,10 @@ val serve :
     own task; [c] is closed at its end. It returns after all connections have ended.
 
     - At most [max_connections] (default: 4096) are served at once, and as many as there is memory
-      for ({!Budget}); others wait in the backlog.
+      for ({!Budget}); others wait in the backlog. While one waits, connections are closed whose
+      peers {!Budget} knows as idle, the one that has been for the longest time first; if memory is
+      missing, other slow ones as well. Then [on_error] gets {!Soil.exception-Error} with
+      [Out_of_memory]; by default it isn't printed.
     - An exception [e] of [handler] ends that connection only, after [on_error c e] (default: it is
       printed with its backtrace on standard error, by the printers registered with [Printexc] if
       the program has that; a TLS session's refusal of its peer is logged instead, in one line at

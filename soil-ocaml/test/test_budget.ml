@@ -126,6 +126,74 @@ let backlog () =
       D.close l;
       T.await server)
 
+(* [f] with a server that answers "hello" to a byte, and two clients that send none. *)
+let with_two ?max_connections wait f =
+  let l = listen () in
+  let handler c =
+    wait (fun () -> byte c);
+    D.write_string c "hello"
+  in
+  let peers = (B.statistics ()).peers in
+  T.scope (fun s ->
+      let serve () = Soil.Tcp.serve ?max_connections ~on_error:(fun _ _ -> ()) l handler in
+      ignore (T.spawn_daemon s serve);
+      let connect () = Soil.Tcp.connect (Soil.Tcp.local l) in
+      let first = connect () in
+      let second = connect () in
+      let rec until_both_wait () =
+        if (B.statistics ()).peers < peers + 2 then (
+          Soil.Clock.sleep 0.01;
+          until_both_wait ())
+      in
+      until_both_wait ();
+      Soil.Clock.sleep 0.05;
+      f connect first second);
+  D.close l
+
+let answer c =
+  match
+    D.write_string c "x";
+    D.read_all c
+  with
+  | text -> text
+  | exception Soil.Error { code = Connection_reset | Broken_pipe; _ } -> "reset"
+
+let evicted () = (B.statistics ()).evicted
+
+(* The first of two goes for a third, and nobody before it comes. *)
+let makes_way connect first second =
+  let before = evicted () in
+  Soil.Clock.sleep 1.5;
+  int "nobody goes" before (evicted ());
+  string "the third" "hello" (answer (connect ()));
+  int "one goes" (before + 1) (evicted ());
+  bool "the first" true (List.mem (answer first) [ ""; "reset" ]);
+  string "the second" "hello" (answer second)
+
+let quiet_ones () =
+  with_limit ((B.statistics ()).held + 10_000) @@ fun () -> with_two (fun wait -> wait ()) makes_way
+
+let idle_ones_of_full_servers () =
+  let idle wait =
+    let t = Option.get (B.current ()) in
+    B.idle t;
+    B.awaiting t wait;
+    B.finished t
+  in
+  with_two ~max_connections:2 idle makes_way;
+  (* Those of another server stay, and those of which it isn't known that they are idle. *)
+  let stay connect first second =
+    let before = evicted () in
+    let third = connect () in
+    Soil.Clock.sleep 1.5;
+    int "nobody goes" before (evicted ());
+    string "the first" "hello" (answer first);
+    string "the third" "hello" (answer third);
+    string "the second" "hello" (answer second)
+  in
+  with_two ~max_connections:4 idle (fun _ _ _ ->
+      with_two ~max_connections:2 (fun wait -> wait ()) stay)
+
 let exhausted () =
   let l = listen () in
   let collections () = (B.statistics ()).collections in
@@ -176,6 +244,8 @@ let tests =
     in_run "room goes to who waits for it" room_for_who_waits;
     in_run "the slowest are closed" slowest;
     in_run "connections without room wait" backlog;
+    in_run "who waits without a word goes last, for one that comes" quiet_ones;
+    in_run "the longest idle goes where a server is full" idle_ones_of_full_servers;
     in_run "exhausted memory is collected" exhausted;
     in_run "so it is for children of supervisors" exhausted_children;
   ]

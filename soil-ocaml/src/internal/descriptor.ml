@@ -15,6 +15,7 @@ type t = {
   mutable writers : Scheduler.fiber Waiters.t;
   mutable thread : int;
   mutable turns : turns;
+  mutable wait : int -> int -> int;
 }
 
 and turns = { take : t -> Scheduler.fiber -> int -> unit; next : t -> unit }
@@ -57,6 +58,7 @@ let make ?(path = "") io handle =
     writers = no_queue;
     thread = no_thread;
     turns = turns_of_tasks;
+    wait = Scheduler.wait_ready;
   }
 
 let fail d operation result =
@@ -66,7 +68,7 @@ let fail d operation result =
 
 let retry d operation direction result =
   if result = Soil_raw.would_block then (
-    let result = Scheduler.wait_ready d.handle direction in
+    let result = d.wait d.handle direction in
     if result < 0 then fail d operation result)
   else fail d operation result
 

@@ -20,6 +20,7 @@ type t = {
   mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!exclusively}. *)
   mutable thread : int;  (** The thread in {!exclusively} outside [run], or 0. *)
   mutable turns : turns;
+  mutable wait : int -> int -> int;  (** {!Scheduler.wait_ready}, by which {!retry} waits. *)
 }
 
 and turns = {

@@ -19,7 +19,7 @@ let report (d : Descriptor.t) e =
 
 let handle_connection handler on_error abort peer (d : Descriptor.t) =
   Descriptor.closing d @@ fun d ->
-  match Budget.run peer (fun () -> handler d) with
+  match Peers.run peer (fun () -> handler d) with
   | () -> ()
   | exception Scheduler.Cancelled
     when Scheduler.(is_cancelled (current_context ()) || is_exiting ()) ->
@@ -28,7 +28,7 @@ let handle_connection handler on_error abort peer (d : Descriptor.t) =
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       ignore (Shortage.recover e);
-      if Budget.is_refusal e then (
+      if Peers.is_refusal e then (
         d.failure <- Descriptor.Of_peer e;
         abort d);
       Failure.restore_backtrace e backtrace;
@@ -37,11 +37,12 @@ let handle_connection handler on_error abort peer (d : Descriptor.t) =
 (* Shortages that may be over when a connection has ended. *)
 let is_shortage = function
   | Error.Error { code = Too_many_open; _ } -> true
-  | e -> Budget.is_refusal e || Shortage.recover e
+  | e -> Peers.is_refusal e || Shortage.recover e
 
 (* What [accept] says of a listener that was closed. *)
-let is_end = function Error.Error { code = Closed; _ } -> true | e -> Budget.is_refusal e
+let is_end = function Error.Error { code = Closed; _ } -> true | e -> Peers.is_refusal e
 let pause_after_shortage = 0.05
+let pause_when_full = 0.25
 
 (* What a connection without any bytes takes of OCaml's heap: task, stack, descriptor. *)
 let connection_bytes = 4096
@@ -49,8 +50,8 @@ let connection_bytes = 4096
 let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report)
     (l : Descriptor.t) handler =
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
-  let room = Task.Semaphore.create max_connections in
-  let all_ended = Task.Condition.create () in
+  let server = Peers.server () in
+  let connected = ref 0 and one_ended = Task.Condition.create () in
   let start connections d peer =
     let accepting = Scheduler.current_context () in
     let work () =
@@ -65,26 +66,41 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_e
     (* Also of a task that is cancelled before its first turn. *)
     let ended () =
       Descriptor.close d;
-      Budget.release peer;
-      Task.Semaphore.release room;
-      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+      Peers.release peer;
+      decr connected;
+      Task.Condition.broadcast one_ended
     in
-    let task = Descriptor.closed_on_failure d (fun () -> Task.spawn connections work) in
-    Task.on_end task ended
+    Task.on_end (Task.spawn connections work) ended
+  in
+  let await_end () = Task.Condition.wait_no_mutex one_ended in
+  let rec await_place () =
+    if not l.is_open then Error.fail Closed "accept";
+    if !connected >= max_connections then (
+      Peers.evict_idle server;
+      ignore (Task.timeout_opt pause_when_full await_end);
+      await_place ())
+  in
+  (* Nobody goes before somebody comes. The others wait in the backlog. *)
+  let accept_one connections =
+    let d : Descriptor.t = accept_next l in
+    Descriptor.closed_on_failure d @@ fun () ->
+    await_place ();
+    incr connected;
+    let peer = Peers.create_for server in
+    let undo () =
+      Peers.release peer;
+      decr connected
+    in
+    Failure.undoing undo @@ fun () ->
+    Peers.grow peer connection_bytes ~patience:infinity ~wanted:(fun () -> l.is_open);
+    d.wait <- Peers.wait_quietly peer;
+    start connections d peer
   in
   let rec accept_all connections =
-    Task.Semaphore.acquire room;
-    let peer = Budget.create () in
-    match
-      (* Those for whom there is no room wait in the backlog. *)
-      Budget.grow peer connection_bytes ~patience:infinity ~wanted:(fun () -> l.is_open);
-      start connections (accept_next l) peer
-    with
+    match accept_one connections with
     | () -> accept_all connections
     | exception e -> (
         let backtrace = Failure.get_backtrace () in
-        Budget.release peer;
-        Task.Semaphore.release room;
         match e with
         | _ when (not l.is_open) && is_end e -> ()
         | e when is_shortage e ->
@@ -93,8 +109,8 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_e
         | e -> Soil_backtrace.reraise e backtrace)
   in
   let rec wait_for_all () =
-    if Task.Semaphore.available room < max_connections then (
-      Task.Condition.wait_no_mutex all_ended;
+    if !connected > 0 then (
+      await_end ();
       wait_for_all ())
   in
   (* Cancelling [serve] ends [serve_all], which is below the caller's context, and not the

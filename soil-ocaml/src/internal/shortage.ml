@@ -34,7 +34,7 @@ let is_refusal = function
 
 let recover = function
   | e when is_refusal e -> false
-  | Stdlib.Out_of_memory | Error.Error { code = Out_of_memory; _ } ->
+  | Stdlib.Out_of_memory | Stack_overflow | Error.Error { code = Out_of_memory; _ } ->
       ignore (collect ());
       true
   | _ -> false

@@ -5,8 +5,9 @@
     ever. So who catches it calls {!recover}. *)
 
 val recover : exn -> bool
-(** [recover e] is whether [e] reports exhausted memory: [Out_of_memory], or {!Error.Error} with
-    that code. If so, it calls {!collect}. *)
+(** [recover e] is whether [e] reports exhausted memory: [Out_of_memory], {!Error.Error} with that
+    code, or [Stack_overflow], which a task raises whose stack can't grow. If so, it calls
+    {!collect}. *)
 
 val collect : unit -> bool
 (** [collect ()] collects all garbage, and compacts the heap if it has collected in the last ten

@@ -1,0 +1,332 @@
+(* Order. [idle] has those whose peer hasn't begun a message; [busy] those of whose messages something
+   has come, since when they wait for the peer; [quiet] those that wait for their connection, and of
+   which the program has said neither. Each is in the order of [since], because who enters does so at
+   its end. Those of whose peers nothing is expected are in none. [waits] is whether the task waits
+   right now: what it does between two waits can't be interrupted.
+
+   Eviction. The context of [run] is cancelled, whose task then unwinds and gives its bytes back.
+   Until then they are [leaving], so that nobody else has to go for the same room. *)
+
+type state = Open | Evicted | Over
+
+type t = {
+  server : int;
+  mutable bytes : int;
+  mutable by_hold : int;  (** Of them, by {!hold}. *)
+  mutable state : state;
+  mutable waits : bool;
+  mutable since : int;
+  mutable entry : t Waiters.t;
+  mutable context : Scheduler.context;
+}
+
+type statistics = {
+  limit : int;
+  held : int;
+  peers : int;
+  waiting : int;
+  refused : int;
+  evicted : int;
+  collections : int;
+}
+
+let operation = Shortage.operation
+let is_refusal = Shortage.is_refusal
+let part = 6
+let least = 256 * 1024
+let limit_set = ref 0
+let held = ref 0
+let leaving = ref 0
+let peers = ref 0
+let waiting = ref 0
+let refused = ref 0
+let evicted = ref 0
+let idle_ones : t Waiters.t = Waiters.create ()
+let busy_ones : t Waiters.t = Waiters.create ()
+let quiet_ones : t Waiters.t = Waiters.create ()
+let no_entry : t Waiters.t = Waiters.create ()
+let room : Scheduler.fiber Waiters.t = Waiters.create ()
+
+(* The machine *)
+
+let record = Scheduler.create_ints Soil_raw.machine_memory_length
+let read () = ignore (Soil_raw_machine.machine_memory record)
+
+let limit () =
+  if !limit_set = 0 then (
+    read ();
+    limit_set := max least (Soil_raw.machine_memory record Total / part));
+  !limit_set
+
+let set_limit n =
+  if n < 1 then invalid_arg "Soil.Budget.set_limit: less than 1";
+  limit_set := n
+
+let statistics () =
+  {
+    limit = limit ();
+    held = !held;
+    peers = !peers;
+    waiting = !waiting;
+    refused = !refused;
+    evicted = !evicted;
+    collections = Shortage.collections ();
+  }
+
+(* A process doesn't know: what Linux has free isn't the process's alone. *)
+let is_known = Soil_raw.on_vm () = 1
+
+(* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
+   for small requests: less isn't granted. *)
+let floor_of total =
+  min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
+
+(* The machine is asked after each so many bytes only, while there is enough. *)
+let check_each = 65536
+let unchecked = ref check_each
+
+let leaves bytes =
+  unchecked := !unchecked + bytes;
+  (not is_known) || !unchecked < check_each
+  ||
+  (read ();
+   let total = Soil_raw.machine_memory record Total in
+   let enough = Soil_raw.machine_memory record Free - bytes >= floor_of total in
+   if enough then unchecked := 0;
+   enough)
+
+let bytes t = t.bytes
+
+(* Phases *)
+
+let leave_queue t =
+  if t.entry != no_entry then (
+    Waiters.remove t.entry;
+    t.entry <- no_entry)
+
+let enter queue t =
+  t.since <- Soil_raw.clock_monotonic_ns ();
+  t.entry <- Waiters.add queue t
+
+let idle t =
+  leave_queue t;
+  enter idle_ones t
+
+let finished = leave_queue
+
+let awaiting t f =
+  if t.waits || t.state <> Open then f ()
+  else (
+    if t.entry == no_entry then enter busy_ones t;
+    t.waits <- true;
+    match f () with
+    | v ->
+        t.waits <- false;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        t.waits <- false;
+        Soil_backtrace.reraise e backtrace)
+
+let wait_quietly t handle direction =
+  if t.waits || t.state <> Open || Owner.is_other () then Scheduler.wait_ready handle direction
+  else
+    let is_quiet = t.entry == no_entry in
+    if is_quiet then enter quiet_ones t;
+    t.waits <- true;
+    let over () =
+      t.waits <- false;
+      if is_quiet then leave_queue t
+    in
+    let result = Failure.undoing over (fun () -> Scheduler.wait_ready handle direction) in
+    over ();
+    result
+
+(* Room *)
+
+let patience_ns = 1_000_000_000
+
+let evict t =
+  incr evicted;
+  leaving := !leaving + t.bytes;
+  t.state <- Evicted;
+  leave_queue t;
+  Scheduler.cancel t.context
+
+(* The oldest of those that have had their second, until [cost] of them makes [need]. *)
+let evict_oldest queues need cost =
+  let left = ref need and now = Soil_raw.clock_monotonic_ns () in
+  let consider t =
+    !left > 0
+    && now - t.since >= patience_ns
+    &&
+    (if t.waits && t.context != Fiber.nil then (
+       left := !left - cost t;
+       if cost t > 0 then evict t);
+     true)
+  in
+  List.iter (Waiters.iter_while consider) queues
+
+let all = [ idle_ones; busy_ones; quiet_ones ]
+let evict_for need = evict_oldest all need bytes
+let evict_for_connections n = evict_oldest all n (fun _ -> 1)
+let evict_idle server = evict_oldest [ idle_ones ] 1 (fun t -> if t.server = server then 1 else 0)
+
+(* The last eighth is for connections and small messages: those who hold the rest, and have a second
+   for it, don't keep others out. *)
+let large = 16384
+let limit_for n = if n > large then limit () / 8 * 7 else limit ()
+
+(* Of a message of [n] bytes, [more] of which aren't counted yet. *)
+let exceeded n more = max 0 (!held + more - limit_for n)
+let fits n more = exceeded n more = 0 && (leaves more || (Shortage.collect () && leaves more))
+let has_room n = fits n n
+
+let add t n =
+  t.bytes <- t.bytes + n;
+  if t.state = Evicted then leaving := !leaving + n;
+  held := !held + n
+
+let refuse n =
+  incr refused;
+  let number = string_of_int in
+  let detail =
+    "no room for " ^ number n ^ " bytes: peers hold " ^ number !held ^ " of "
+    ^ number (limit ())
+    ^ " (give the machine more memory, or accept fewer connections)"
+  in
+  Error.fail Out_of_memory operation ~detail
+
+(* Others wait, too: at least this part of the budget is freed at a time, of slow ones. *)
+let eviction_part = 8
+let pause = 0.25
+
+(* [taken]: whether the [n] bytes are counted already. *)
+let wait_for_room ?(taken = false) t n ~patience ~wanted =
+  let more = if taken then 0 else n in
+  let until = Scheduler.deadline_after patience in
+  let wait () = ignore (Task.timeout_opt pause (fun () -> Scheduler.wait_in room)) in
+  let rec go () =
+    if fits n more then (
+      add t more;
+      (* There may be enough for the next one, too. *)
+      ignore (Scheduler.wake_first room))
+    else (
+      evict_for (max (max n (exceeded n more)) (limit () / eviction_part) - !leaving);
+      if n > limit_for n || Soil_raw.clock_monotonic_ns () >= until || not (wanted ()) then refuse n;
+      if t.bytes > 0 then awaiting t wait else wait ();
+      go ())
+  in
+  incr waiting;
+  Failure.undoing (fun () -> decr waiting) go;
+  decr waiting
+
+let default_patience = 2.
+let always () = true
+
+let grow ?(patience = default_patience) ?(wanted = always) t n =
+  if n > 0 && t.state <> Over then
+    if has_room n then add t n else wait_for_room t n ~patience ~wanted
+
+let shrink t n =
+  let n = min n t.bytes in
+  if n > 0 then (
+    t.bytes <- t.bytes - n;
+    held := !held - n;
+    if t.state = Evicted then leaving := !leaving - n;
+    if !waiting > 0 then ignore (Scheduler.wake_first room))
+
+let count t n =
+  if n > 0 && t.state <> Over then (
+    add t n;
+    if not (fits n 0) then
+      Failure.undoing
+        (fun () -> shrink t n)
+        (fun () -> wait_for_room ~taken:true t n ~patience:default_patience ~wanted:always))
+
+let shrink_to t n =
+  t.by_hold <- 0;
+  shrink t (t.bytes - n)
+
+(* Tasks *)
+
+let here : t Task_local.t = Task_local.create ()
+let current () = if Owner.is_other () then None else Task_local.get here
+
+let hold n =
+  match current () with
+  | Some t when n > 0 ->
+      grow t n;
+      t.by_hold <- t.by_hold + n
+  | Some _ | None -> ()
+
+let give_back n =
+  match current () with
+  | Some t ->
+      let n = max 0 (min n t.by_hold) in
+      t.by_hold <- t.by_hold - n;
+      shrink t n
+  | None -> ()
+
+let receive f =
+  match current () with
+  | None -> f ()
+  | Some t ->
+      let v = awaiting t f in
+      finished t;
+      v
+
+let servers = ref 0
+
+let server () =
+  incr servers;
+  !servers
+
+let create_for server =
+  incr peers;
+  {
+    server;
+    bytes = 0;
+    by_hold = 0;
+    state = Open;
+    waits = false;
+    since = 0;
+    entry = no_entry;
+    context = Fiber.nil;
+  }
+
+let create () = create_for 0
+
+let release t =
+  if t.state <> Over then (
+    decr peers;
+    leave_queue t;
+    shrink t t.bytes;
+    t.state <- Over)
+
+let closed () =
+  Error.fail Out_of_memory operation
+    ~detail:"closed, because memory is needed and this peer was the slowest"
+
+let run_in_task t f =
+  let outer = t.context in
+  let context = Scheduler.enter () in
+  t.context <- context;
+  let back () =
+    t.context <- outer;
+    Scheduler.leave context
+  in
+  match f () with
+  | v ->
+      back ();
+      v
+  | exception e -> (
+      let backtrace = Failure.get_backtrace () in
+      back ();
+      match e with
+      | Scheduler.Cancelled
+        when t.state = Evicted && not (Scheduler.is_cancelled (Scheduler.current_context ())) ->
+          closed ()
+      | e -> Soil_backtrace.reraise e backtrace)
+
+let run t f = Task_local.with_ here t (fun () -> run_in_task t f)
