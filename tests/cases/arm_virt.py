@@ -243,6 +243,28 @@ def again_from_a_disk(context):
     check_twice(child, 2, EXCEPTION)
 
 
+@test(limit=240)
+def variables_in_a_file_of_fw_cfg(context):
+    """QEMU's device for firmware is found by the tree of its own loader, by UEFI's, and by ACPI."""
+    needed()
+    settings, path = context.path("settings"), context.path("named.img")
+    with open(settings, "w", encoding="ascii") as file:
+        file.write('HIDDEN="a b"\n')
+    name, words = "SOIL_FW_CFG=opt/org.soil/settings", ["getenv", "HIDDEN"]
+    built = program(FAILING)
+    context.run(SOIL, "image", built, "--output", path, "--env", name, "--", *words)
+    by_firmware = [
+        *("-bios", FIRMWARE, "-drive", f"file={path},format=raw,if=none,id=boot,readonly=on"),
+        *("-device", "virtio-blk-pci,drive=boot,bootindex=0"),
+    ]
+    by_qemu = ["-kernel", flat(context, FAILING), "-append", f"{name} -- {' '.join(words)}"]
+    option = ("-fw_cfg", f"name=opt/org.soil/settings,file={settings}")
+    for kind, loads in (("", by_qemu), (",acpi=off", by_firmware), ("", by_firmware)):
+        child = context.child(qemu(kind, "max", *loads, *option))
+        status, text = outcome(child, context)
+        assert status == 0 and text.endswith("HIDDEN is a b\nsoil: status 0\n"), f"{kind}\n{text}"
+
+
 @test(limit=300)
 def processors_of_each_kind(context):
     """Eight processors with a GICv2 and seventeen with a GICv3, which has them in two groups: all
