@@ -38,6 +38,31 @@ let counting () =
   int "refusals" (refused_before + 2) (refused ());
   B.hold 5000 (* no peer *)
 
+let in_memory_already () =
+  with_limit 1000 @@ fun () ->
+  peer @@ fun t ->
+  B.grow t 900;
+  peer @@ fun u ->
+  let held_before = (B.statistics ()).held in
+  T.scope (fun s ->
+      let waits = T.spawn s (fun () -> B.count u 500) in
+      T.yield ();
+      int "counts while it waits" (held_before + 500) (B.statistics ()).held;
+      bool "nobody else gets room" true (is_refused (fun () -> B.grow ~patience:0. u 1));
+      B.release t;
+      T.await waits);
+  int "has it" 500 (B.bytes u);
+  bool "too much" true (is_refused (fun () -> B.count u 1001));
+  int "gives it back" 500 (B.bytes u)
+
+let the_last_eighth () =
+  with_limit 160_000 @@ fun () ->
+  peer @@ fun t ->
+  B.grow ~patience:0. t 140_000;
+  peer @@ fun u ->
+  bool "not for large ones" true (is_refused (fun () -> B.grow ~patience:0. u 16_385));
+  B.grow ~patience:0. u 16_384
+
 let room_for_who_waits () =
   with_limit 1000 @@ fun () ->
   peer @@ fun t ->
@@ -204,8 +229,8 @@ let exhausted () =
         incr turn;
         if !turn <= 20 then raise Out_of_memory else D.write_string c "served"
       in
-      (* The report needs memory, too. *)
-      let on_error _ _ = raise Out_of_memory in
+      (* The report needs memory, too, or more of its stack. *)
+      let on_error _ _ = raise (if !turn mod 2 = 0 then Out_of_memory else Stack_overflow) in
       let server = T.spawn s (fun () -> Soil.Tcp.serve ~on_error l handler) in
       for _ = 1 to 20 do
         string "exhausted" "" (ask (Soil.Tcp.local l))
@@ -241,6 +266,8 @@ let exhausted_children () =
 let tests =
   [
     in_run "what peers hold is counted" counting;
+    in_run "what is in memory counts while it waits" in_memory_already;
+    in_run "the last eighth is for small messages" the_last_eighth;
     in_run "room goes to who waits for it" room_for_who_waits;
     in_run "the slowest are closed" slowest;
     in_run "connections without room wait" backlog;

@@ -77,9 +77,13 @@ let statistics () =
 let is_known = Soil_raw.on_vm () = 1
 
 (* What an image's kernel keeps for itself (kernel/src/memory/reserve.rs), for minor collections and
-   for small requests: less isn't granted. *)
+   for small requests: less isn't granted. And a reserve for what isn't counted: garbage since the last
+   collection, stacks, blocks of TCP. *)
 let floor_of total =
-  min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
+  let kernel =
+    min (total / 32) (8 lsl 20) + min (total / 16) (3 lsl 20) + min (total / 64) (1 lsl 20)
+  in
+  kernel + min (total / 12) (4 lsl 20)
 
 (* The machine is asked after each so many bytes only, while there is enough. *)
 let check_each = 65536
