@@ -169,6 +169,8 @@ let smuggled_bytes () =
 
 (* Failures *)
 
+let close = H.init_with "connection" "close"
+
 let fails_over () =
   let failures = ref [] in
   let on_failure uri reason = failures := (Uri.to_string uri, reason) :: !failures in
@@ -186,6 +188,29 @@ let fails_over () =
   int "reported until it is avoided" 3 (List.length !failures);
   bool "state" true
     (List.map (fun (_, state, _) -> state) (Proxy.backends proxy) = [ Proxy.Failing; Up ])
+
+(* Failures between answers aren't in a row. *)
+let failures_in_a_row () =
+  let tries = ref 0 in
+  let is_broken = ref (fun n -> n mod 2 = 1) in
+  let serve _ =
+    incr tries;
+    if !is_broken !tries then None
+    else Some (fun d -> Server.connection d (fun _ -> Server.status `OK ~headers:close))
+  in
+  with_backends ~retries:0 ~max_failures:2 ~avoid_seconds:60. serve [ "http://a" ] @@ fun proxy ->
+  let state () = List.map (fun (_, state, _) -> state) (Proxy.backends proxy) in
+  for n = 1 to 10 do
+    string "in turns" (if n mod 2 = 1 then "502" else "200") (status_of proxy (get "/"));
+    bool "up" true (state () = [ Proxy.Up ])
+  done;
+  (is_broken := fun n -> n < 13);
+  for _ = 1 to 2 do
+    string "broken" "502" (status_of proxy (get "/"))
+  done;
+  bool "failing" true (state () = [ Proxy.Failing ]);
+  string "well" "200" (status_of proxy (get "/"));
+  bool "up again" true (state () = [ Proxy.Up ])
 
 let canned text = Some (Test_client.canned text "" 0)
 
@@ -375,6 +400,23 @@ let health_checks () =
   done;
   bool "both" true (List.mem "a" !asked_for && List.mem "b" !asked_for)
 
+(* Checks that fail in turns aren't in a row. *)
+let checks_in_a_row () =
+  let checks = ref 0 in
+  let handler _ _ =
+    incr checks;
+    Server.status (if !checks mod 2 = 1 then `Internal_server_error else `OK)
+  in
+  let health = { Proxy.path = "/health"; interval = 0.5; fall = 2; rise = 1 } in
+  let changes = ref [] in
+  let on_failure _ reason = changes := reason :: !changes in
+  with_handler ~health ~on_failure handler [ "http://a" ] @@ fun proxy ->
+  while !checks < 4 do
+    Soil.Clock.sleep 0.01
+  done;
+  strings "no change" [] !changes;
+  bool "up" true (List.map (fun (_, state, _) -> state) (Proxy.backends proxy) = [ Proxy.Up ])
+
 (* Upgrades *)
 
 module W = Soil_http.Websocket
@@ -441,6 +483,7 @@ let tests =
     in_run "smuggling" smuggling;
     in_run "bytes that a backend gets" smuggled_bytes;
     in_run "another backend" fails_over;
+    in_run "failures in a row" failures_in_a_row;
     in_run "repeated requests" repeats;
     in_run "a backend that doesn't answer" times_out;
     in_run "a client that doesn't send" slow_client;
@@ -449,6 +492,7 @@ let tests =
     in_run "limits" limits;
     in_run "draining" drains;
     in_run "health checks" health_checks;
+    in_run "checks in a row" checks_in_a_row;
     in_run "WebSocket" websocket;
     in_run "back-pressure" back_pressure;
   ]

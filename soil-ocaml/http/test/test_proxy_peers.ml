@@ -391,6 +391,40 @@ let begin_ ?limits scope proxy text =
   D.write_string client text;
   client
 
+(* One that is used doesn't end, however long it lasts. [longest] is how late a busy machine was. *)
+let busy_tunnel () =
+  let seconds = 1. in
+  let serve _ =
+    Some
+      (fun d ->
+        skip_head d;
+        D.write_string d switched;
+        ignore (D.copy ~src:d ~dst:d ()))
+  in
+  with_backends ~tunnel_seconds:seconds serve [ "http://a" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n" in
+  let d = begin_ scope proxy (get ~fields "/") in
+  let r = Soil.Reader.create d in
+  let rec skip () = if Soil.Reader.line r <> "" then skip () in
+  skip ();
+  let begun = Soil.Clock.monotonic () in
+  let rec go last longest =
+    let now = Soil.Clock.monotonic () in
+    let longest = Float.max longest (now -. last) in
+    if now -. begun < 2. *. seconds then (
+      D.write_string d "ping";
+      match Soil.Reader.take r 4 with
+      | text ->
+          string "echo" "ping" text;
+          Soil.Clock.sleep 0.05;
+          go now longest
+      | exception End_of_file -> bool "ends late only" true (longest > seconds /. 2.))
+  in
+  go begun 0.;
+  D.close d
+
 let status_line d = Soil.Reader.line (Soil.Reader.create d)
 let by_field request = Server.header request "x-client"
 let of_client name = "X-Client: " ^ name ^ "\r\n"
@@ -487,6 +521,70 @@ let shares () =
   strings "a few wait"
     (List.init 20 (fun _ -> "200"))
     (List.map T.await (List.init 20 (fun _ -> ask "one" "/")))
+
+(* A share is the client's as long as it has any place of it. *)
+let shares_in_parts () =
+  let serve _ = Some (head_then switched) in
+  with_backends ~max_client_tunnels:2 ~client:by_field serve [ "http://a" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let upgrade what wanted =
+    let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n" ^ of_client "one" in
+    let d = begin_ scope proxy (get ~fields "/") in
+    string what wanted (String.sub (status_line d) 9 3);
+    d
+  in
+  let is_held n = List.map (fun (_, _, n) -> n) (Proxy.backends proxy) = [ n ] in
+  let first = upgrade "one" "101" in
+  let second = upgrade "two" "101" in
+  D.close first;
+  until (fun () -> is_held 1);
+  let third = upgrade "in place of the first" "101" in
+  ignore (upgrade "more than its share" "429");
+  List.iter D.close [ second; third ];
+  until (fun () -> is_held 0);
+  ignore (List.map (upgrade "the whole share") [ "101"; "101" ]);
+  ignore (upgrade "and no more" "429")
+
+(* A place that is free goes to who can use it, not to one that waits for another backend. *)
+let places_of_others () =
+  let a = T.Promise.create () and b = T.Promise.create () in
+  let busy = ref [] and broken = ref "" in
+  let handler host request =
+    if Server.path request = "/slow" then (
+      busy := host :: !busy;
+      T.Promise.await (if host = "a" then a else b));
+    Server.string host
+  in
+  let tried = ref 0 in
+  let serve host =
+    if host = !broken then (
+      incr tried;
+      None)
+    else Some (fun d -> Server.connection d (handler host))
+  in
+  with_backends ~max_requests:1 ~wait_seconds:60. serve [ "http://a"; "http://b" ] @@ fun proxy ->
+  soon @@ fun () ->
+  T.scope @@ fun scope ->
+  let ask path = T.spawn scope (fun () -> status_of proxy (get path)) in
+  let first = ask "/slow" in
+  until (fun () -> List.length !busy = 1);
+  let other = if !busy = [ "a" ] then "b" else "a" in
+  broken := other;
+  let choosy = ask "/" in
+  until (fun () -> !tried = 1);
+  Soil.Clock.sleep 0.02;
+  broken := "";
+  let second = ask "/slow" in
+  until (fun () -> List.length !busy = 2);
+  let waiting = ask "/" in
+  Soil.Clock.sleep 0.02;
+  let release host = T.Promise.fulfil (if host = "a" then a else b) () in
+  release other;
+  string "gets the place" "200" (T.await waiting);
+  string "the second" "200" (T.await second);
+  release (if other = "a" then "b" else "a");
+  strings "the others" [ "200"; "200" ] (List.map T.await [ first; choosy ])
 
 (* Until the first 16 KiB of a body have come, its request takes no place. *)
 let slow_uploads () =
@@ -616,6 +714,7 @@ let tests =
     in_run "slow events" slow_events;
     in_run "a silent body" silent_body;
     in_run "a silent tunnel" silent_tunnel;
+    in_run "a tunnel that is used" busy_tunnel;
     in_run "reported once" reported_once;
     in_run "paths above a backend's" climbing;
     in_run "invented fields" invented_fields;
@@ -626,6 +725,8 @@ let tests =
     in_run "tunnels" tunnels;
     in_run "refused upgrades" refused_upgrades;
     in_run "shares of clients" shares;
+    in_run "parts of shares" shares_in_parts;
+    in_run "places of others" places_of_others;
     in_run "slow uploads" slow_uploads;
     in_run "clients that stall" stalls;
     in_run "the budget" budget;
