@@ -164,6 +164,21 @@ mod tests {
         assert_eq!(SizeClass::exactly(129), None);
     }
 
+    #[test]
+    fn blocks_of_every_class_are_given_up() {
+        let mut lists = FreeLists::new();
+        let mut memory = [0u128; SizeClass::COUNT];
+        let blocks = memory.each_mut().map(|block| NonNull::from(block).cast());
+        for (index, block) in blocks.into_iter().enumerate() {
+            // SAFETY: the lists use no more of a block than 16 bytes, and nobody takes these.
+            unsafe { lists.keep(block, SizeClass(index as u8)) };
+        }
+        for block in blocks {
+            assert_eq!(lists.give_up(0), Some(block), "each class in its turn");
+        }
+        assert_eq!(lists.give_up(0), None);
+    }
+
     proptest! {
         #[test]
         fn a_class_exceeds_a_size_by_an_eighth_at_most(size in 1..=SizeClass::MAX_SIZE) {

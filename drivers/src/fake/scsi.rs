@@ -221,6 +221,8 @@ pub struct HostBusAdapter {
     pub size: u16,
     /// It can't report its units.
     pub no_report: bool,
+    /// How often it lists each unit in a report.
+    pub listings: usize,
     /// Events to report.
     pub events: VecDeque<[u8; 16]>,
     /// Commands of units that are stuck.
@@ -241,6 +243,7 @@ impl HostBusAdapter {
             max_target: 255,
             size: 128,
             no_report: false,
+            listings: 1,
             events: VecDeque::new(),
             held: Vec::new(),
             commands: 0,
@@ -264,7 +267,8 @@ impl HostBusAdapter {
     }
 
     fn reported(&self, target: u8) -> Vec<u8> {
-        let luns: Vec<_> = self.units.range((target, 0)..=(target, u16::MAX)).collect();
+        let units = self.units.range((target, 0)..=(target, u16::MAX));
+        let luns: Vec<_> = (0..self.listings).flat_map(|_| units.clone()).collect();
         let mut data = vec![0; 8];
         data[..4].copy_from_slice(&(8 * luns.len() as u32).to_be_bytes());
         for ((_, lun), _) in luns {

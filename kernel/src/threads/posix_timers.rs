@@ -343,6 +343,21 @@ mod tests {
         assert_eq!((timers.expire(&now), timers.earliest(&now)), (None, None));
     }
 
+    /// After that: its next signal counts what it missed, as any other.
+    #[test]
+    fn the_signal_after_a_new_setting_counts_again() {
+        let (mut timers, one) = with_one(kind(Clock::Monotonic, Receiver::Process));
+        timers.set(one, every(MS), false, &Fake::all(0));
+        timers.expire(&Fake::all(MS));
+        timers.set(one, every(10 * MS), false, &Fake::all(MS));
+        timers.take(10, Receiver::Process, &Fake::all(2 * MS));
+        assert!(timers.expire(&Fake::all(11 * MS)).is_some());
+        let late = Fake::all(35 * MS);
+        let taken = timers.take(10, Receiver::Process, &late).unwrap();
+        assert_eq!((taken.overrun, timers.expire(&late)), (2, None));
+        assert_eq!(timers.earliest(&late), Some(41 * MS));
+    }
+
     #[test]
     fn two_timers_send_one_signal_each() {
         let mut timers = PosixTimers::new();

@@ -294,6 +294,27 @@ fn a_loss_is_told_of_a_device_that_is_silent_after_it() {
 }
 
 #[test]
+fn the_losses_of_all_devices_are_told() {
+    let (mut rt, [first, second]) = start();
+    assert_eq!(open(&mut rt), Ok(2));
+    let group = [event(kind::KEY, 1, 1), event(kind::SYN, SYN_REPORT, 0)];
+    for _ in 0..MAX_EVENTS {
+        first.borrow_mut().extend(group);
+        second.borrow_mut().extend(group);
+    }
+    assert_eq!(completed(&mut rt), []);
+    let mut numbers = vec![0; 5 * 64];
+    let mut codes = Vec::new();
+    while let Ok(count) = next(&mut rt, IntsPiece::of(&mut numbers), 1) {
+        let taken = numbers.chunks(5).take(count);
+        codes.extend(taken.map(|n| (n[0], n[2], n[3])));
+    }
+    let dropped = SYN_DROPPED as isize;
+    let notices = [(0, 0, dropped), (0, 0, 0), (1, 0, dropped), (1, 0, 0)];
+    assert_eq!(codes[codes.len() - 4..], notices);
+}
+
+#[test]
 fn a_description_is_lines_whatever_the_device_is_called() {
     let (mut rt, _sent) = start();
     let mut text = [0; 512];

@@ -133,6 +133,51 @@ fn an_adapter_that_cannot_report_its_units_may_have_one() {
 }
 
 #[test]
+fn a_unit_that_is_listed_twice_is_one_disk() {
+    let adapter = HostBusAdapter {
+        listings: 2,
+        ..HostBusAdapter::new([((3, 0), named("first", 8)), ((3, 1), named("second", 9))])
+    };
+    let expected = [("first", 8), ("second", 9)].map(|(name, len)| (name.to_string(), len));
+    assert_eq!(found(adapter), expected);
+}
+
+/// Nothing but an answer's interrupt leads to the first poll.
+#[test]
+fn the_search_asks_before_the_first_poll() {
+    let adapter = HostBusAdapter::new([(UNIT, named("data", 64))]);
+    let (mut scsi, handle) = unready(adapter, Options::default());
+    scsi.begin();
+    assert!(handle.with(|adapter| adapter.commands) > 0);
+    assert!(scsi.has_pending());
+}
+
+/// A question of the search is repeated as often as a command of a disk; each has its own tries,
+/// of which those that the queue had no room for are none.
+#[test]
+fn questions_of_the_search_have_as_many_tries_as_commands() {
+    for (busy, disks) in [(5, 1), (6, 0)] {
+        for size in [4, 128] {
+            let units = (0..40).map(|lun| {
+                let unit = LogicalUnit {
+                    busy,
+                    conditions: vec![[6, 0x29, 0]; busy.min(5)].into(),
+                    ..named("data", 64)
+                };
+                ((7, lun), unit)
+            });
+            let adapter = HostBusAdapter {
+                size,
+                ..HostBusAdapter::new(units)
+            };
+            let [_, plain, _] = Options::modern();
+            let (scsi, _) = start(adapter, plain);
+            assert_eq!(scsi.disks(), 40 * disks, "busy {busy} times, {size}");
+        }
+    }
+}
+
+#[test]
 fn a_disk_is_named_by_its_serial_number_or_a_designator() {
     type Designators = Vec<(u8, u8, Vec<u8>)>;
     let text = |bytes: &[u8]| bytes.to_vec();

@@ -68,6 +68,35 @@ fn an_adapter_that_does_not_reset_keeps_what_it_has() {
     assert_eq!(memory.allocated(), before);
 }
 
+/// The memory of the search ends with it, unless the device may still write there.
+#[test]
+fn the_search_holds_memory_until_the_device_is_through() {
+    for never_resets in [false, true] {
+        let memory = HostMemory::new();
+        let options = Options {
+            never_resets,
+            ..Options::default()
+        };
+        let adapter = || HostBusAdapter::new([(UNIT, LogicalUnit::new(64, 512))]);
+        let (transport, _) = connect(memory, adapter(), options);
+        let mut scsi = Scsi::new(Box::new(transport), memory, &ScsiConfig::default()).unwrap();
+        let before = memory.allocated();
+        scsi.begin();
+        let during = memory.allocated();
+        assert!(during > before);
+        drop(scsi);
+        let after = if never_resets { during } else { 0 };
+        assert_eq!(memory.allocated(), after, "never resets: {never_resets}");
+    }
+    let memory = HostMemory::new();
+    let (transport, _) = connect(memory, HostBusAdapter::new([]), Options::default());
+    let mut scsi = Scsi::new(Box::new(transport), memory, &ScsiConfig::default()).unwrap();
+    let before = memory.allocated();
+    find(&mut scsi);
+    scsi.poll(&mut |_, _, _| ());
+    assert_eq!(memory.allocated(), before);
+}
+
 /// A response of an adapter without sense: code and status.
 fn answer(code: u8, status: u8, data: &[u8]) -> Lie {
     let mut bytes = vec![0; 108];

@@ -571,6 +571,24 @@ fn servers_that_do_not_know_edns() {
     assert_eq!(edns, [true, false]);
 }
 
+/// RFC 6891, 7: the same server once more, whatever others there are.
+#[test]
+fn a_server_that_does_not_know_edns_is_asked_once_more() {
+    let servers = ["10.0.0.2", "10.0.0.3"].map(|server| server.parse().expect("an address"));
+    let mut asked = 0;
+    let mut lab = lab_with(&servers, move |_, _, _| {
+        asked += 1;
+        match asked {
+            1 => Reply::code(1),
+            _ => Reply::addresses(1),
+        }
+    });
+    assert!(lab.addresses("old.example").is_ok());
+    let edns: Vec<_> = lab.queries.iter().map(|query| query.3).collect();
+    assert_eq!(edns, [true, false]);
+    assert!(lab.world.now_ns < SECOND, "the other one is silent");
+}
+
 #[test]
 fn servers_that_all_fail_are_not_asked_for_ever() {
     let mut lab = lab(|_, _, _| Reply::code(2));

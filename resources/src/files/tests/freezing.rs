@@ -186,6 +186,30 @@ fn a_freeze_that_takes_too_long_is_given_up() {
     }
 }
 
+/// A volume whose job of an earlier freeze ends meanwhile isn't frozen yet.
+#[test]
+fn a_job_of_an_earlier_freeze_does_not_count() {
+    let (mut rt, orders) = ext4_runtime("earlier");
+    let rt = &mut rt;
+    let a = create(rt, "/data/a");
+    let mut text = vec![5; 300_000];
+    let answer = write(rt, a, Piece::of(&mut text), 0, 1);
+    assert_eq!(result(rt, 1, answer), 300_000);
+    orders.hold.set(true);
+    freeze(rt);
+    steps(rt);
+    assert_eq!(thaw(rt), 0);
+    freeze(rt);
+    orders.hold.set(false);
+    steps(rt);
+    assert_eq!(thaw(rt), 1, "one volume, once");
+    steps(rt);
+    assert_eq!(rt.close(a), Ok(0));
+    let answer = unmount(rt, "/data", 2);
+    assert_eq!(result(rt, 2, answer), 0);
+    check(&orders);
+}
+
 /// The program's end: what it has written is unmounted after the thaw.
 #[test]
 fn the_end_waits_for_the_thaw() {

@@ -224,6 +224,23 @@ fn a_disabled_node_is_absent() {
     assert_eq!(enabled.count(), 1);
 }
 
+/// The parts of a tree may come in any order, and room for more may follow.
+#[test]
+fn the_list_of_reservations_may_be_the_last_part() {
+    let mut bytes = virt();
+    let list = bytes.len() as u32;
+    let entries = [0x4900_0000u64, 0x1000, 0, 0];
+    bytes.extend(entries.iter().flat_map(|half| half.to_be_bytes()));
+    bytes[16..20].copy_from_slice(&list.to_be_bytes());
+    let used = bytes.len();
+    bytes.extend([0; 100]);
+    let total = bytes.len() as u32;
+    bytes[4..8].copy_from_slice(&total.to_be_bytes());
+    let tree = Fdt::parse(&bytes).unwrap();
+    assert_eq!(tree.used(), used);
+    assert!(tree.reserved_entries().eq([(0x4900_0000, 0x1000)]));
+}
+
 #[test]
 fn refuses_another_structure() {
     let mut bytes = virt();

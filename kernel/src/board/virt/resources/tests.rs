@@ -165,6 +165,33 @@ fn buses_behind_bridges_get_numbers_and_windows() {
     assert!(second[9] & 0xfff0 > second[9] >> 16 & 0xfff0);
 }
 
+/// A bridge's last bus is that of the bridges behind it, and the next bridge's come after it.
+#[test]
+fn buses_behind_several_bridges_are_reached_through_all_of_them() {
+    let mut bus = Bus::default();
+    for at in [(0, 1, 0), (0, 2, 0), (1, 0, 0), (1, 1, 0), (2, 0, 0)] {
+        bus.add(at, 1, &[]);
+    }
+    for at in [(3, 0, 0), (4, 0, 0), (5, 0, 0)] {
+        bus.add(at, 0, &[(0, !0xfff)]);
+    }
+    assign(&bus, &mut windows(), 255);
+    let bars = [3, 4, 5].map(|number| bus.bar((number, 0, 0), 0));
+    assert_eq!(bars, [0x1000_0000, 0x1010_0000, 0x1020_0000]);
+    let functions = bus.functions.lock().unwrap();
+    let numbers = |at| functions[&at][6] & 0xff_ffff;
+    // Last bus, first bus, own bus.
+    assert_eq!(numbers((0, 1, 0)), 0x04_0100);
+    assert_eq!(numbers((1, 0, 0)), 0x03_0201);
+    assert_eq!(numbers((2, 0, 0)), 0x03_0302);
+    assert_eq!(numbers((1, 1, 0)), 0x04_0401);
+    assert_eq!(numbers((0, 2, 0)), 0x05_0500);
+    // Each forwards the memory of all that is behind it.
+    let window = |at| functions[&at][8];
+    assert_eq!(window((0, 1, 0)), 0x1010_1000);
+    assert_eq!(window((2, 0, 0)), 0x1000_1000);
+}
+
 #[test]
 fn bridges_need_no_64_bit_memory() {
     let mut bus = Bus::default();
