@@ -54,4 +54,25 @@ mod tests {
         }
         assert!((205..=210).contains(&taken), "{taken}");
     }
+
+    /// The time between calls is no multiple of a token's.
+    #[test]
+    fn fractions_of_tokens_are_kept() {
+        for (per_second, step_ms, expected) in [(3, 400, 300), (3, 700, 300), (7, 99, 700)] {
+            let mut bucket = TokenBucket::new(per_second, 5);
+            while bucket.take(0, 1) {}
+            let steps = (1..)
+                .map(|step| step * step_ms)
+                .take_while(|ms| *ms <= 100_000);
+            let taken = steps.map(|ms| {
+                let take = |_: &u32| bucket.take(ms * 1_000_000, 1);
+                (0..9).take_while(take).count()
+            });
+            let taken = taken.sum::<usize>();
+            assert!(
+                (expected - 4..=expected).contains(&taken),
+                "{per_second}: {taken}"
+            );
+        }
+    }
 }

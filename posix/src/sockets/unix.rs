@@ -200,7 +200,7 @@ impl Unix {
 
     /// The receiver of messages: the socket at the address, or else the peer.
     fn destination(&self, to: Option<&Arc<Inner>>) -> Result<Arc<Inner>> {
-        let state = self.0.state.lock();
+        let mut state = self.0.state.lock();
         if state.ended[1] {
             return Err(libc::EPIPE);
         }
@@ -208,10 +208,15 @@ impl Unix {
             return Ok(Arc::clone(to));
         }
         let peer = state.peer.as_ref().ok_or(libc::ENOTCONN)?;
-        peer.upgrade().ok_or(match self.0.is_datagram() {
-            true => libc::ECONNREFUSED,
-            false => libc::EPIPE,
-        })
+        match peer.upgrade() {
+            Some(peer) => Ok(peer),
+            None if self.0.is_datagram() => {
+                // As on Linux, the next send fails with ENOTCONN.
+                state.peer = None;
+                Err(libc::ECONNREFUSED)
+            }
+            None => Err(libc::EPIPE),
+        }
     }
 
     /// Appends bytes to the receiver's queue, as many as there is room for, and all of a datagram;

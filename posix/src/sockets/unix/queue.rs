@@ -162,9 +162,8 @@ impl Queue {
             let len = first.rest().len().min(count);
             first.taken += len;
             count -= len;
-            if len > 0 {
-                first.rights.take(rights);
-            }
+            // As on Linux, even a read of no bytes takes them.
+            first.rights.take(rights);
             if !first.rest().is_empty() {
                 return;
             }

@@ -1,12 +1,13 @@
 //! Unix-domain sockets on the host.
 
 use super::{Name, Unix};
-use crate::errors::Result;
+use crate::errors::{Errno, Result};
 use crate::file::Description;
 use crate::process;
 use crate::sockets::{Received, Rights, Socket, SocketFile};
 use crate::table::MAX_OPEN;
 use crate::tests::begin;
+use crate::wait::blocking::now;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};
@@ -25,6 +26,11 @@ fn read(socket: &dyn Socket, len: usize, flags: i32) -> Result<Vec<u8>> {
     let Received { len, .. } = socket.receive(&mut bytes, flags, None)?;
     bytes.truncate(len);
     Ok(bytes)
+}
+
+/// What an entry of epoll compares.
+fn changes(socket: &Unix) -> u64 {
+    now(|rt| Ok::<_, Errno>(socket.changes(rt))).expect("the runtime")
 }
 
 #[test]
@@ -393,10 +399,15 @@ fn a_full_queue_makes_the_sender_wait() {
         count += read(&b, 1 << 16, 0).expect("bytes").len();
     }
     assert_eq!(sender.join().expect("no panic"), Ok(1 << 20));
-    let [a, _b] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
     let sent = a.send(&vec![7; 1 << 20], None, MSG_DONTWAIT).expect("some");
     assert!(sent < 1 << 20, "{sent}");
     assert_eq!(a.send(b"x", None, MSG_DONTWAIT), Err(libc::EAGAIN));
+    let before = changes(&a);
+    assert_eq!(read(&b, 9, MSG_PEEK).map(|bytes| bytes.len()), Ok(9));
+    assert_eq!(changes(&a), before, "there is no more room");
+    assert_eq!(read(&b, 9, 0).map(|bytes| bytes.len()), Ok(9));
+    assert!(changes(&a) > before, "an edge of epoll");
 }
 
 #[test]
@@ -418,7 +429,35 @@ fn packets_keep_their_bounds() {
             libc::EPIPE
         };
         assert_eq!(a.send(b"x", None, 0), Err(gone));
+        // The error of a datagram's peer ends the association.
+        let then = if kind == SOCK_DGRAM {
+            libc::ENOTCONN
+        } else {
+            libc::EPIPE
+        };
+        assert_eq!(a.send(b"x", None, 0), Err(then));
+        assert_eq!(
+            a.peer().err(),
+            (kind == SOCK_DGRAM).then_some(libc::ENOTCONN)
+        );
     }
+}
+
+/// As on Linux: a read of no bytes takes the descriptions, and leaves the bytes.
+#[test]
+fn a_read_of_no_bytes_takes_descriptions() {
+    let _one = begin("no bytes");
+    let [a, b] = Unix::pair(SOCK_STREAM).expect("a pair");
+    let [one, _] = Unix::pair(SOCK_STREAM).expect("a pair");
+    assert_eq!(pass(&a, &[opened(one).0]), Ok(1));
+    let mut rights = Rights::new();
+    let none = Received { len: 0, whole: 0 };
+    assert_eq!(
+        b.receive_with(&mut [], MSG_DONTWAIT, None, &mut rights),
+        Ok(none)
+    );
+    assert_eq!(rights.len(), 1);
+    assert_eq!(read(&b, 9, MSG_DONTWAIT), Ok(b"x".to_vec()));
 }
 
 #[test]
@@ -445,8 +484,22 @@ fn a_listener_accepts_in_order_up_to_its_backlog() {
     assert_eq!(listener.accept(false).err(), Some(libc::EAGAIN));
     let other = Unix::new(SOCK_STREAM).expect("a socket");
     assert_eq!(other.bind(&address), Err(libc::EADDRINUSE));
+    // A further call sets another limit, up or down.
+    let full = client(true).expect("a connection");
+    for (backlog, more) in [(2, 2), (0, 0)] {
+        assert_eq!(listener.listen(backlog), Ok(()));
+        let clients: Vec<_> = core::iter::from_fn(|| client(false).ok()).collect();
+        assert_eq!(clients.len(), more);
+        for _ in 0..more {
+            listener.accept(true).expect("a connection");
+        }
+    }
+    drop(full);
+    listener.accept(true).expect("a closed one");
     let waiting = client(true).expect("a connection");
+    let before = changes(&waiting);
     drop(listener);
+    assert!(changes(&waiting) > before, "an edge of epoll");
     assert_eq!(read(&waiting, 9, 0), Err(libc::ECONNRESET));
     assert_eq!(client(true).err(), Some(libc::ECONNREFUSED));
     assert_eq!(other.bind(&address), Ok(()));
