@@ -43,6 +43,7 @@ pub trait Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskError {
     Io,
+    NoSpace,
     ReadOnly,
     Unsupported,
 }
