@@ -378,6 +378,33 @@ fn harmed(recording: &Recording, log: &[Event], count: u64) -> u32 {
     harmed.count() as u32
 }
 
+/// A transaction may revoke more blocks than one block of the journal lists.
+#[test]
+fn all_lists_of_revoked_blocks_of_a_transaction_count() {
+    const DIRECTORIES: usize = 400;
+    let args = ["-b", "1024", "-N", "1024", "-J", "size=4"];
+    let disk = Disk::new(mkfs(16 << 20, &args), 512);
+    let mut volume = mount(&disk);
+    for n in 0..DIRECTORIES {
+        volume.mkdir(&n.to_string()).unwrap();
+    }
+    volume.sync().unwrap();
+    for n in 0..DIRECTORIES {
+        volume.rmdir(&n.to_string()).unwrap();
+    }
+    volume.sync().unwrap();
+    // Their blocks among all others.
+    let free = volume.space().unwrap().free as usize;
+    let all = Random(5).bytes(free - (64 << 10));
+    write_file(&mut *volume, "all", &all).unwrap();
+    volume.sync().unwrap();
+    let stopped = Disk::new(disk.bytes(), 512);
+    let mut again = mount(&stopped);
+    assert!(read_file(&mut *again, "all").unwrap() == all);
+    drop(again);
+    fsck(&stopped.bytes()).unwrap();
+}
+
 /// Controls: the test fails without revoke blocks, without the flush after the commit block, and
 /// without all flushes.
 #[test]

@@ -220,9 +220,10 @@ fn orphans_in_the_orphan_file_are_given_back() {
         .split_whitespace()
         .filter_map(|word| word.parse::<usize>().ok());
     let first = first.next_back().unwrap_or_else(|| panic!("{text}"));
-    // The last listed block is one of the file's.
-    bytes[first * 1024..][..4].copy_from_slice(&(gone as u32).to_le_bytes());
-    bytes[first * 1024 + 8..][..4].copy_from_slice(&(cut as u32).to_le_bytes());
+    // The last listed block is one of the file's. It ends with a magic number and a checksum.
+    let (start, end) = (first * 1024, (first + 1) * 1024 - 8);
+    bytes[start..][..4].copy_from_slice(&(gone as u32).to_le_bytes());
+    bytes[end - 4..end].copy_from_slice(&(cut as u32).to_le_bytes());
     bytes[1024 + 0x66] |= 1; // orphan_present
     let disk = Disk::new(bytes, 512);
     let mut volume = mount(&disk);
