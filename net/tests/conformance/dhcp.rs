@@ -293,6 +293,28 @@ fn a_lease_is_rebound_and_in_the_end_lost() {
     assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
 }
 
+/// RFC 2131, 3.1 (5): requests that aren't answered end, and the client begins as at first, with
+/// another identifier.
+#[test]
+fn a_server_that_is_silent_after_its_offer_is_given_up() {
+    let (mut world, mut host) = begin();
+    let discover = next(&mut host, &mut world, 20 * SECOND);
+    let offer = answer(&discover, LEASED, &options(OFFER, 3600));
+    host.send_frame(&mut world, &offer);
+    for _ in 0..4 {
+        assert_eq!(next(&mut host, &mut world, 70 * SECOND).kind, REQUEST);
+    }
+    let again = next(&mut host, &mut world, 70 * SECOND);
+    assert_eq!(again.kind, DISCOVER);
+    assert_ne!(again.xid, discover.xid);
+    let before_ns = world.now_ns;
+    assert_eq!(next(&mut host, &mut world, 70 * SECOND).kind, DISCOVER);
+    assert!(
+        world.now_ns - before_ns < 3 * SECOND,
+        "not the last interval"
+    );
+}
+
 /// RFC 2131, 3.2 and 4.4.5: after a DHCPNAK the client releases the address at once and restarts.
 #[test]
 fn a_refusal_ends_the_lease() {
