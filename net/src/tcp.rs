@@ -8,8 +8,8 @@
 //! - `half_open`: unfinished handshakes; `cookie`: handshakes without stored state;
 //! - `time_wait`: connections in TIME-WAIT; `records`: small records by flow (`flow`);
 //! - `frames`: segments handed to the IP layer;
-//! - `budget`: the memory of all connections; `orphans`: closed ones that hold some; `lease`: received
-//!   blocks that the program holds;
+//! - `budget`: the memory of all connections; `orphans`: closed ones that hold some; `lease`:
+//!   received blocks that the program holds;
 //! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: a rate limit of replies;
 //! - `options`: options set before the SYN; `counters`: statistics.
 

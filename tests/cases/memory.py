@@ -260,8 +260,9 @@ def in_use(tap):
 
 
 # How much more may be in use after an attack than before: by connections of honest clients that are
-# closing. The last bytes are pages that Rust's heap keeps once it had them (TCP's buffers were there,
-# a quarter of the memory), and blocks that malloc keeps for the next allocations (an eighth).
+# closing. The last bytes are pages that Rust's heap keeps once it had them (TCP's buffers were
+# there, a quarter of the memory), and blocks that malloc keeps for the next allocations (an
+# eighth).
 MORE = (64 << 10, 64 << 10, 8, 1 << 20, 1 << 20)
 
 

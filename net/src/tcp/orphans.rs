@@ -1,5 +1,6 @@
-//! Orphans: connections that the program has closed, and that still deliver what was written or wait
-//! for the peer's FIN. They hold their share of the budget meanwhile, until new connections need it.
+//! Orphans: connections that the program has closed, and that still deliver what was written or
+//! wait for the peer's FIN. They hold their share of the budget meanwhile, until new connections
+//! need it.
 
 use alloc::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! More connections than the memory has room for: those that the program has closed make way, and the
-//! program learns of those that its own keep out.
+//! More connections than the memory has room for: those that the program has closed make way, and
+//! the program learns of those that its own keep out.
 
 use super::{MS, SECOND, address, pair, ready};
 use crate::sim::World;
