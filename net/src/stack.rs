@@ -170,6 +170,12 @@ impl Stack {
         self.ip.net.memory_short = short;
     }
 
+    /// Sets whether the program that receives has nearly no memory left. Meanwhile windows don't grow,
+    /// and shrink as far as possible without taking back what a peer was offered.
+    pub fn set_program_nearly_full(&mut self, full: bool) {
+        self.sockets.budget.program_nearly_full = full;
+    }
+
     /// Bytes that are guaranteed to connections and not in use yet.
     pub fn promised_memory(&self) -> usize {
         self.sockets.budget.promised()

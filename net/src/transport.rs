@@ -54,6 +54,7 @@ operations! {
     fn take_events(f: &mut dyn FnMut(Handle));
     fn renew_keys();
     fn set_memory_short(short: bool);
+    fn set_program_nearly_full(full: bool);
     fn promised_memory() -> usize;
     fn note_idle(idle_ns: u64);
     fn undelivered() -> usize;

@@ -10,7 +10,8 @@
 //! - Above 7/8 it is hard: connections take only their minimum, and data out of order is dropped.
 //!   The last eighth is for new connections.
 //!
-//! While the machine's memory is short, pressure is hard below the limit as well, and no connection
+//! While the program's memory is nearly full, pressure is moderate at least: what arrives is more for
+//! it to hold. While the machine's memory is short, pressure is hard below the limit as well, and no connection
 //! begins.
 //!
 //! An idle connection holds no buffer; only its share counts. So neither the number of connections
@@ -40,6 +41,8 @@ pub(crate) struct Budget {
     minimum_used: usize,
     /// See [`crate::Stack::set_memory_short`].
     pub(crate) short: bool,
+    /// See [`crate::Stack::set_program_nearly_full`].
+    pub(crate) program_nearly_full: bool,
     small: Vec<Block>,
     large: Vec<Block>,
 }
@@ -53,6 +56,7 @@ impl Budget {
             free_used: 0,
             minimum_used: 0,
             short: false,
+            program_nearly_full: false,
             small: Vec::new(),
             large: Vec::new(),
         }
@@ -165,7 +169,7 @@ impl machine::Budget for Budget {
         // Another block wouldn't fit.
         if self.short || self.free_used + LARGE > eighth * 7 {
             Pressure::Hard
-        } else if self.free_used >= eighth * 5 {
+        } else if self.program_nearly_full || self.free_used >= eighth * 5 {
             Pressure::Moderate
         } else {
             Pressure::None
@@ -227,6 +231,17 @@ mod tests {
         assert!(budget.small.is_empty() && budget.large.is_empty());
         budget.short = false;
         assert!(budget.admit() && budget.block(LARGE).is_some());
+    }
+
+    #[test]
+    fn windows_shrink_while_the_program_is_nearly_full() {
+        let mut budget = Budget::new(80 * LARGE);
+        budget.program_nearly_full = true;
+        assert_eq!(budget.pressure(), Pressure::Moderate);
+        // What is there is received.
+        assert!(budget.admit() && budget.block(LARGE).is_some());
+        budget.short = true;
+        assert_eq!(budget.pressure(), Pressure::Hard);
     }
 
     #[test]

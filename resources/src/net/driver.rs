@@ -44,6 +44,8 @@ pub fn poll(rt: &mut Runtime, now: u64) {
         net.stack.renew_keys();
     }
     net.stack.set_memory_short(Current::memory_short());
+    net.stack
+        .set_program_nearly_full(Current::memory_nearly_full());
     net.progress = net.stack.poll(now, BUDGET);
     Current::promise_memory(net.stack.promised_memory());
     let mut events = core::mem::take(&mut net.events);

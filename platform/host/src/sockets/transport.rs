@@ -36,6 +36,8 @@ impl Transport for Sockets {
 
     fn set_memory_short(&mut self, _: bool) {}
 
+    fn set_program_nearly_full(&mut self, _: bool) {}
+
     fn promised_memory(&mut self) -> usize {
         0
     }
