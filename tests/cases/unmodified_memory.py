@@ -42,9 +42,12 @@ def used_up(context, server, way, megabytes):
     serves(context, child, tap)
 
 
-for server in SERVERS:
+# With 32 MiB Cohttp's server, the largest program, doesn't always answer after an attack.
+SIZES = {"threads": (32, 64, 256), "lwt": (32, 64, 256), "cohttp": (64, 256)}
+
+for server, sizes in SIZES.items():
     for way in NUMBERS:
-        for megabytes in (32, 64, 256):
+        for megabytes in sizes:
             short = megabytes == 64 and (server, way) in SHORT
 
             @test(name=f"{server}-{way}-{megabytes}", limit=240, long=not short)
