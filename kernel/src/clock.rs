@@ -82,6 +82,13 @@ impl Page {
         time.wrapping_sub(ticks).cast_signed()
     }
 
+    /// The counter at which the host last based the clock: constant while the machine runs on a
+    /// host that promises a stable counter, else `None`.
+    pub fn based_at(&self) -> Option<u64> {
+        self.is_stable()
+            .then(|| self.tsc_timestamp.load(Ordering::Relaxed))
+    }
+
     /// The clock's time at its timestamp, and the length of the ticks that `ticks` finds for that.
     #[inline(always)]
     fn read_at(&self, ticks: impl Fn(&AtomicU64) -> u64) -> [u64; 2] {
@@ -118,7 +125,6 @@ impl Page {
     }
 
     /// Whether the host promises that it is right on every processor (`PVCLOCK_TSC_STABLE_BIT`).
-    #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
     pub fn is_stable(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & 1 != 0
     }
@@ -205,6 +211,10 @@ mod tests {
         assert_eq!((before, page.ahead_ns()), (950, 950));
         page.write(300, 5_001_100, Rate(1 << 31));
         assert_eq!(page.ahead_ns(), 5_000_950);
+        // Without the promise the host bases it at any time.
+        assert_eq!(page.based_at(), None);
+        page.flags.store(1, Ordering::Relaxed);
+        assert_eq!(page.based_at(), Some(300));
         // A page that is being changed is read again as a whole.
         page.version.store(1, Ordering::Relaxed);
         let asked = Cell::new(0);

@@ -15,7 +15,7 @@ mod wall;
 pub use crate::board::clock::is_for_all;
 pub use counter::counter;
 
-pub use crate::board::clock::ahead_ns;
+pub use crate::board::clock::{ahead_ns, based_at};
 
 use crate::arch::counter;
 use crate::arch::interrupts::without_interrupts;

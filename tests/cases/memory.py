@@ -266,9 +266,13 @@ def in_use(tap):
 MORE = (64 << 10, 64 << 10, 8, 1 << 20, 1 << 20)
 
 
+# Seconds for which a closed connection waits for its peer's end.
+FIN_WAIT_2 = 60
+
+
 def returned(tap, megabytes, before):
     """The memory of an attack returns."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE + FIN_WAIT_2
     while True:
         now = in_use(tap)
         more = [after - earlier for after, earlier in zip(now, before, strict=True)]

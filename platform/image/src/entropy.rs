@@ -74,6 +74,7 @@ fn moment() -> Moment {
         now_ns: time::monotonic_ns(),
         id: random::machine_id(),
         ahead_ns: time::ahead_ns(),
+        based_at: time::based_at(),
         late_timers: time::late_timers(),
     }
 }

@@ -101,6 +101,13 @@ pub fn ahead_ns() -> Option<i64> {
     KVM.load(Ordering::Relaxed).then(|| PAGE.ahead_ns())
 }
 
+/// The counter at which the host last based its clock; see [`crate::clock::Page::based_at`]. `None`
+/// where no host writes the page.
+pub fn based_at() -> Option<u64> {
+    let by_host = KVM.load(Ordering::Relaxed).then(|| PAGE.based_at());
+    by_host.flatten()
+}
+
 /// Compares the clock with the PIT and corrects its rate, unless another processor just has. With
 /// interrupts disabled.
 pub fn compare() {

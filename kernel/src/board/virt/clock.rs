@@ -55,6 +55,11 @@ pub fn ahead_ns() -> Option<i64> {
     None
 }
 
+/// The counter at which a host based its clock: there is no such clock.
+pub fn based_at() -> Option<u64> {
+    None
+}
+
 /// Nothing: the counter is the only clock.
 pub fn compare() {}
 

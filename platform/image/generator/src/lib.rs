@@ -139,6 +139,9 @@ pub struct Moment {
     /// By how much the host's clock is ahead of the processor's counter, where the host has one: a
     /// counter that resumes with the machine's state, while the host's clock went on.
     pub ahead_ns: Option<i64>,
+    /// The counter at which the host last based its clock, where it promises a stable counter. It
+    /// changes when another host, or another process of the monitor, goes on with the machine.
+    pub based_at: Option<u64>,
     /// How often a timer came long after it was due: the monotonic time itself has jumped.
     pub late_timers: u32,
 }
@@ -173,10 +176,16 @@ impl Watch {
             return last.id != now.id;
         }
         let passed = now.now_ns.saturating_sub(last.now_ns);
-        let ahead = last.ahead_ns.zip(now.ahead_ns).is_some_and(|(last, now)| {
-            now.saturating_sub(last) >= (AHEAD_NS + passed / DRIFT).cast_signed()
-        });
-        ahead || last.late_timers != now.late_timers || self.check_wall(now.now_ns, wall)
+        let ahead_by = last.ahead_ns.zip(now.ahead_ns);
+        let ahead_by = ahead_by.map(|(last, now)| now.saturating_sub(last));
+        let limit = (AHEAD_NS + passed / DRIFT).cast_signed();
+        let ahead = ahead_by.is_some_and(|by| by >= limit);
+        // Clock and counter may go on together, from a new base. After a pause of this machine the
+        // clock is behind.
+        let based = last.based_at.zip(now.based_at);
+        let is_new_base = based.is_some_and(|(last, now)| last != now);
+        let moved = is_new_base && ahead_by.is_some_and(|by| by > -limit);
+        ahead || moved || last.late_timers != now.late_timers || self.check_wall(now.now_ns, wall)
     }
 
     /// Checks by the time of day.
@@ -221,6 +230,7 @@ mod tests {
             now_ns,
             id,
             ahead_ns: None,
+            based_at: None,
             late_timers: 0,
         }
     }
@@ -370,6 +380,28 @@ mod tests {
                 "{now}"
             );
         }
+    }
+
+    /// A copy whose counter and clocks all go on together, as on Cloud Hypervisor.
+    #[test]
+    fn a_new_base_of_the_clock_is_another_machine() {
+        let wall = |now: u64| move || Some(SECOND * 1_700_000_000 + now);
+        let moment = |now_ns, ahead, based_at| Moment {
+            ahead_ns: Some(ahead),
+            based_at,
+            ..at(now_ns, None)
+        };
+        let mut watch = Watch::new(moment(0, 5, Some(7)), wall(0));
+        assert_eq!(watch.wants(moment(SECOND, 5, Some(7)), wall(SECOND)), None);
+        let resumed = moment(2 * SECOND, 5, Some(8));
+        assert_eq!(watch.wants(resumed, wall(2 * SECOND)), Some(Reseed::Now));
+        assert_eq!(watch.wants(resumed, wall(2 * SECOND)), None);
+        // The monitor pauses the machine and sets its clock back.
+        let paused = moment(3 * SECOND, -(SECOND as i64), Some(9));
+        assert_eq!(watch.wants(paused, wall(3 * SECOND)), None);
+        // The host ends its promise.
+        let unstable = moment(4 * SECOND, -(SECOND as i64), None);
+        assert_eq!(watch.wants(unstable, wall(4 * SECOND)), None);
     }
 
     #[test]
