@@ -539,6 +539,31 @@ let streams_are_iterated () =
       T.Stream.close s);
   ints "all, to the end" [ 3; 2; 1 ] !got
 
+(* Waits, each with an alarm, until there is no memory for a larger heap of alarms. *)
+let alarm_without_memory () =
+  let tasks () = (Soil.Machine.scheduler ()).tasks in
+  let before = tasks () and failed = ref false in
+  let c = T.Condition.create () in
+  let wait () =
+    try T.timeout Check.patience (fun () -> T.Condition.wait_no_mutex c)
+    with Out_of_memory -> failed := true
+  in
+  let refuse (a : Gc.Memprof.allocation) = if a.size > 300 then raise Out_of_memory else None in
+  let tracker = { Gc.Memprof.null_tracker with alloc_major = refuse } in
+  match Gc.Memprof.start ~sampling_rate:1. ~callstack_size:0 tracker with
+  | exception Failure _ -> Alcotest.skip () (* OCaml before 5.3 *)
+  | profile ->
+      T.scope (fun scope ->
+          while not !failed do
+            ignore (T.spawn scope wait);
+            T.yield ()
+          done;
+          Gc.Memprof.stop ();
+          Gc.Memprof.discard profile;
+          (* The one that has failed isn't woken. *)
+          T.Condition.broadcast c);
+      int "each has ended once" before (tasks ())
+
 let tests =
   [
     in_run "turns are first come, first served" order;
@@ -566,6 +591,7 @@ let tests =
     test "run inside of run" nested;
     test "outside of run calls block" outside;
     in_run "nothing leaks" no_leak;
+    in_run "a wait ends without memory for its alarm" alarm_without_memory;
     property_in_run "structure holds for trees of scopes" gen_tree structure;
     in_run "lists at the same time" lists;
     in_run "values of a task" locals;

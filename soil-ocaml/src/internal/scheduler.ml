@@ -276,9 +276,10 @@ let rec set_alarms s (fiber : fiber) =
 (* Parks until [wake]. Outside of [run] no other fiber can run, so the program blocks. *)
 let park s wait =
   let fiber = s.current in
-  set_alarms s fiber;
+  (* First: without memory for an alarm, what holds the fiber has to give it up. *)
   fiber.wait <- wait;
   match
+    set_alarms s fiber;
     if fiber == no_fiber then (
       block s fiber;
       fiber.value)
