@@ -6,12 +6,17 @@ let length ring = ring.length
 let slot ring i = (ring.first + i) land (Array.length ring.slots - 1)
 
 let grow ring =
-  let larger = Slots.make (2 * ring.length) ring.empty in
+  let larger = Slots.make (2 * Array.length ring.slots) ring.empty in
   for i = 0 to ring.length - 1 do
     larger.(i) <- ring.slots.(slot ring i)
   done;
   ring.slots <- larger;
   ring.first <- 0
+
+let rec reserve ring n =
+  if n > Array.length ring.slots then (
+    grow ring;
+    reserve ring n)
 
 let push ring v =
   if ring.length = Array.length ring.slots then grow ring;

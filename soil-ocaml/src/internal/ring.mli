@@ -9,6 +9,10 @@ val create : 'a -> 'a t
 val length : 'a t -> int
 (** [length q] is the number of elements. *)
 
+val reserve : 'a t -> int -> unit
+(** [reserve q n] makes room for [n] elements in all: {!push} takes no memory until there are more.
+*)
+
 val push : 'a t -> 'a -> unit
 (** [push q v] adds [v] at the end; the queue grows as needed. *)
 

@@ -484,6 +484,9 @@ let run_fiber s (fiber : fiber) =
   else wake s fiber 0
 
 let new_fiber s body context =
+  (* A fiber is in the ring once, so that waking one takes no memory: what woke it can't do it
+     again. *)
+  Ring.reserve s.ready (s.fibers + 1);
   s.started <- s.started + 1;
   let fiber : fiber =
     {
@@ -580,8 +583,10 @@ let rec run_until s finished raised =
       let count = s.fibers in
       forget_all s;
       if raised = Nothing then deadlock count else raised
-  | exception Stdlib.Out_of_memory when Shortage.collect () ->
+  (* Of the scheduler itself, not of a fiber; what it did is whole or can be done again. *)
+  | exception (Stdlib.Out_of_memory | Stdlib.Stack_overflow) ->
       s.current <- no_fiber;
+      ignore (Shortage.collect ());
       run_until s finished raised
   | exception e ->
       let backtrace = Failure.get_backtrace () in

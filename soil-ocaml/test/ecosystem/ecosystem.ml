@@ -76,6 +76,28 @@ let failing_sink () =
   Alcotest.(check int) "dropped" 2 (Soil_logs.Sink.dropped sink)
 [@@ocamlformat "disable"]
 
+(* Without memory a message is dropped, garbage is collected, and the next ones are written. *)
+let exhausted_sink () =
+  let collections () = (Soil.Budget.statistics ()).collections in
+  let written = ref [] and before = collections () in
+  let write text =
+    if text = "large" then raise Out_of_memory;
+    written := text :: !written
+  in
+  let format (m : Soil_logs.Sink.message) =
+    if m.text = "larger" then raise Out_of_memory;
+    m.text
+  in
+  let sink = Soil_logs.Sink.make ~name:"test" ~format ~write () in
+  Soil.run (fun () ->
+      Soil.Task.scope @@ fun scope ->
+      Soil_logs.setup ~reporter:(Soil_logs.Sink.reporter scope [ sink ]) ();
+      List.iter (fun text -> Logs.warn (fun m -> m "%s" text)) [ "large"; "larger"; "small" ]);
+  Logs.set_reporter Logs.nop_reporter;
+  bool "written" true (List.mem "small" !written);
+  Alcotest.(check int) "dropped" 2 (Soil_logs.Sink.dropped sink);
+  Alcotest.(check int) "collected, at most once a second" (before + 1) (collections ())
+
 let syslog () =
   let message ?(max_length = 480) ?(text = "text") ?(source = "") ?(level = Logs.Error) ns =
     Soil_logs.Syslog.message ~facility:16 ~hostname:"" ~app_name:"a b" ~max_length
@@ -108,6 +130,7 @@ let () =
           test "mtime" times;
           test "logs" logs;
           test "a sink that fails" failing_sink;
+          test "a sink without memory" exhausted_sink;
           test "syslog" syslog;
         ] );
     ]

@@ -213,6 +213,22 @@ let fork () =
       int "parent" 1 n
   | _ -> Alcotest.fail "the child was ended by a signal"
 
+let exhausted () =
+  let collections () = (Soil.Budget.statistics ()).collections in
+  let before = collections () and calls = ref 0 in
+  let fail _ =
+    incr calls;
+    raise Out_of_memory
+  in
+  for _ = 1 to 3 do
+    ignore (Lwt_engine.on_timer 0.001 false fail)
+  done;
+  Soil_lwt.run_promise (fun () -> Lwt_unix.sleep 0.02);
+  while !calls < 3 do
+    Soil_lwt.run_promise (fun () -> Lwt_unix.sleep 0.01)
+  done;
+  Alcotest.(check bool) "collected" true (collections () > before)
+
 let nested () =
   match Lwt_main.run Lwt.return_unit with () -> Alcotest.fail "nested" | exception Failure _ -> ()
 
@@ -230,6 +246,7 @@ let () =
           test "many" many;
           test "fork" fork;
           test "nested" nested;
+          test "exhausted memory is collected" exhausted;
           Alcotest.test_case "Lwt_main.run in a task" `Quick main_in_a_task;
         ] );
     ]
