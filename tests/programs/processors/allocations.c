@@ -70,7 +70,7 @@ static uint64_t *allocate(uint64_t random, size_t size) {
     return block;
 }
 
-void allocations_share(value number) {
+value allocations_share(value number) {
     uint64_t state = 0x9e3779b97f4a7c15 + Long_val(number);
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t random = next(&state);
@@ -100,12 +100,13 @@ void allocations_share(value number) {
     volatile size_t excessive = SIZE_MAX / 2;
     check(!calloc(excessive, 3), "calloc refuses an excessive count");
     check(!malloc(excessive), "malloc refuses an excessive size");
+    return Val_unit;
 }
 
 // Kept from the compiler, which would warn of the second one.
 static void (*volatile release)(void *) = free;
 
-void allocations_free_twice(value unit) {
+value allocations_free_twice(value unit) {
     (void)unit;
     void *block = malloc(5000);
     release(block);
@@ -136,15 +137,16 @@ enum { SMALL = 40000, LARGE = 5 << 20 };
 
 static size_t at_first;
 
-void allocations_measure(value unit) {
+value allocations_measure(value unit) {
     (void)unit;
     uint64_t *list = 0;
     at_first = fill_memory(LARGE, &list);
     empty(list);
+    return Val_unit;
 }
 
 // What is free of some sizes is there for another, but for what domains have left behind.
-void allocations_exhaust(value unit) {
+value allocations_exhaust(value unit) {
     (void)unit;
     for (int i = 0; i < 2; i++) {
         uint64_t *list = 0;
@@ -157,4 +159,5 @@ void allocations_exhaust(value unit) {
     }
     printf("exhausted: as expected\n");
     fflush(stdout);
+    return Val_unit;
 }
