@@ -6,9 +6,10 @@ import struct
 import subprocess
 import time
 
-from cases.loaders import SETTINGS, read, write
 from harness.context import ROOT, SOIL, Skip, executable
 from harness.runner import test
+
+from cases.loaders import SETTINGS, read, write
 
 MIB = 1 << 20
 FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"

@@ -7,17 +7,18 @@ import re
 import resource
 import subprocess
 
-from cases.arm_disks import FIRMWARE, needed
-from cases.failures import EXCEPTION, check_twice
-from cases.failures import PROGRAM as FAILING
-from cases.machines import attach
-from cases.processors import runs
 from harness.console import PATIENCE, falls_asleep
 from harness.context import PROCESSOR, SOIL, Skip, executable, outcome
 from harness.fdt import Tree
 from harness.qmp import Monitor
 from harness.runner import test
 from harness.stub import Stub
+
+from cases.arm_disks import FIRMWARE, needed
+from cases.failures import EXCEPTION, check_twice
+from cases.failures import PROGRAM as FAILING
+from cases.machines import attach
+from cases.processors import runs
 
 MACHINE = "tests/programs/machines/machine.exe"
 SEVERAL = "tests/programs/processors/processors.exe"

@@ -10,13 +10,14 @@ import struct
 import subprocess
 import time
 
-from cases.disk_images import tools
-from cases.loaders import OVMF, VOLUME_AT, made, read, write
-from cases.loaders import boot as boot_by_qemu
-from cases.programs import PROGRAMS
 from harness.console import PATIENCE
 from harness.context import SOIL, Skip, clean, executable
 from harness.runner import test
+
+from cases.disk_images import tools
+from cases.loaders import OVMF, made, read, write
+from cases.loaders import boot as boot_by_qemu
+from cases.programs import PROGRAMS
 
 MIB = 1 << 20
 HELLO = "examples/hello/main.exe"

@@ -8,11 +8,12 @@ import os
 import signal
 import time
 
-from cases.tasks import fat_disk
 from harness.console import PATIENCE
 from harness.context import FORMS, Skip
 from harness.runner import test
 from harness.scsi import adapter
+
+from cases.tasks import fat_disk
 
 PROGRAM = "tests/programs/http/full_host.exe"
 

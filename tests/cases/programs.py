@@ -6,10 +6,11 @@ import signal
 import subprocess
 import time
 
-from cases.network import machine_pid
 from harness.console import falls_asleep
 from harness.context import BINUTILS, FORMS, MACHINES, PROCESSOR, ROOT, clean, forms_of
 from harness.runner import test
+
+from cases.network import machine_pid
 
 EXPECTED = os.path.join(ROOT, "tests", "programs", "expected")
 FAULTS = "tests/programs/faults/faults.exe"

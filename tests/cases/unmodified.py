@@ -560,6 +560,29 @@ programs use one, whatever the machine has.
 | an uncaught exception, `exit` or a fault in a domain | as in a process: the machine ends only for the last two, and a crash is reported with all processors |
 | `Soil` | its calls that wait are for the first domain; [`Soil_pool`](book/live.md) gives the others work |
 
+## Memory
+
+A server that limits nothing holds whatever its clients send. As far as the kernel can help, the
+image survives it (`tests/cases/unmodified_memory.py`: servers on threads and Lwt from 32 MiB on, on
+Cohttp from 64):
+
+| when | the kernel |
+|---|---|
+| the program may get less than a 16th of the memory | collects OCaml's garbage, at most once a second, when a call that blocks returns: OCaml collects as it allocates, and a program that waits or gets `Out_of_memory` doesn't. `accept`, `select`, `poll` and `epoll` pass one connection a second; the others wait in the backlog, and TCP refuses those beyond it. Windows of connections shrink. It ends with twice as much |
+| requests above 64 KiB would leave less than a tenth (12 MiB at most) | refuses them: OCaml raises `Out_of_memory`, which a program can catch |
+| smaller requests would | grants them from a part of this, because C libraries end the program when `malloc` fails. Another part is for minor collections, which would end it, too |
+| all of it is in use | refuses connections and datagrams |
+
+What the program must do itself:
+
+- Limit connections, the size of heads and bodies, and the time that a client may take: the kernel
+  doesn't know which connection holds the memory. [`Soil.Tcp.serve`](http.md#memory) does all that.
+- Have memory to spare. Cohttp's server with 32 MiB didn't always answer again after 1500 heads that
+  don't end, or 200 uploads.
+- Catch `Out_of_memory` for each connection, and close it, and around `accept` and `Thread.create`.
+  Lwt's servers pass it to `Lwt.async_exception_hook`, which ends the program unless it is replaced.
+- Give back what it holds: buffers in global tables are no garbage.
+
 ## Functions
 
 | function | in an image |

@@ -1,9 +1,10 @@
 """Servers without a line of Soil whose memory strangers use up: the machine goes on, and the server
 serves once its clients have gone."""
 
-from cases.memory import WAYS, attack, honest, post
 from harness.context import MACHINES
 from harness.runner import test
+
+from cases.memory import WAYS, attack, honest, post
 
 SERVERS = {
     "threads": "tests/programs/unmodified/uploads.exe",

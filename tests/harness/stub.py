@@ -1,6 +1,7 @@
 """QEMU's GDB stub: registers and memory of a machine that is stepped."""
 
 from cases.machines import attach
+
 from harness.console import PATIENCE
 
 
