@@ -475,7 +475,7 @@ def data_place(context, disk):
 def data_entry(context, disk):
     """sfdisk's line of the data partition, and the byte where it starts."""
     dump = context.run("sfdisk", "--dump", disk, env=tools()).stdout
-    line = [line for line in dump.splitlines() if 'name="data"' in line][0]
+    line = next(line for line in dump.splitlines() if 'name="data"' in line)
     return line, int(line.split("start=")[1].split(",")[0]) * 512
 
 
