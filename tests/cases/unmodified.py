@@ -564,7 +564,8 @@ programs use one, whatever the machine has.
 
 A server that limits nothing holds whatever its clients send. As far as the kernel can help, the
 image survives it (`tests/cases/unmodified_memory.py`: servers on threads and Lwt from 32 MiB on, on
-Cohttp from 64):
+Cohttp from 64). With 256 MiB, servers on Lwt and Cohttp that held hundreds of uploads of 1 MiB
+ended by `Out_of_memory`, which Lwt doesn't catch everywhere. What the kernel does:
 
 | when | the kernel |
 |---|---|

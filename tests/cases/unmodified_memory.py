@@ -45,10 +45,15 @@ def used_up(context, server, way, megabytes):
 
 # With 32 MiB Cohttp's server, the largest program, doesn't always answer after an attack.
 SIZES = {"threads": (32, 64, 256), "lwt": (32, 64, 256), "cohttp": (64, 256)}
+# With 256 MiB these hold hundreds of uploads when memory is short, and may end by Out_of_memory
+# where Lwt catches nothing (docs/unix.md).
+MAY_END = (("lwt", "uploads"), ("cohttp", "uploads"), ("cohttp", "whole-uploads"))
 
 for server, sizes in SIZES.items():
     for way in NUMBERS:
         for megabytes in sizes:
+            if megabytes == 256 and (server, way) in MAY_END:
+                continue
             short = megabytes == 64 and (server, way) in SHORT
 
             @test(name=f"{server}-{way}-{megabytes}", limit=240, long=not short)

@@ -90,7 +90,10 @@ let () =
   in
   serve values resp;
   serve names (fun c -> dns (R.create c) c);
-  serve (listen 7000) (fun c -> lines (R.create c) c);
+  (* Waits without a limit: a peer whose reset was lost is found by probes. *)
+  serve (listen 7000) (fun c ->
+      Soil.Tcp.keepalive c (Some 5.);
+      lines (R.create c) c);
   let on_error _ _ = () in
   (if Array.length Sys.argv > 1 then
      let secure = secure Sys.argv.(1) and tls = listen 8443 in
