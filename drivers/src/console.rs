@@ -316,7 +316,7 @@ impl Console {
     /// [`hold_input`](Console::hold_input) holds. Returns true if there is already work: don't
     /// wait. Only [`read`](Console::read) takes input, and only [`write`](Console::write) and
     /// [`is_idle`](Console::is_idle) take back completed output.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;

@@ -146,7 +146,7 @@ pub trait Controller {
 
     /// Call before waiting: enables the interrupt of the next completion. Returns true if there is
     /// work already: don't wait.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     fn enable_interrupts(&mut self) -> bool;
 
     /// Disables interrupts; some may still arrive.

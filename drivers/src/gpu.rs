@@ -385,7 +385,7 @@ impl Gpu {
 
     /// Call before waiting: requests an interrupt for the next completion. Returns true if there is
     /// already work: don't wait.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.is_running() {
             return !self.events.is_empty();

@@ -344,7 +344,7 @@ impl Input {
 
     /// Call before waiting: requests an interrupt for the next event. Returns true if there is
     /// already work: don't wait.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.is_running() {
             return false;

@@ -422,7 +422,7 @@ impl Net {
     /// while there is work, and one interrupt covers all events until the next call. The card
     /// interrupts for transmitted frames only when a transmission is waiting for room, and then
     /// once per half ring if it supports `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;

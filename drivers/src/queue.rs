@@ -433,7 +433,7 @@ impl Queue {
 
     /// Enables the interrupt of the next completion. Returns true if one is already pending: then
     /// no interrupt may follow, and the caller must pop before it waits.
-    #[must_use = "a completion that is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub(crate) fn enable_interrupts(&mut self) -> bool {
         self.enable_interrupts_after(0)
     }
@@ -441,7 +441,7 @@ impl Queue {
     /// As [`enable_interrupts`](Queue::enable_interrupts), but the device may delay the interrupt
     /// until `more` further completions (fewer than are in flight, or it never arrives). A device
     /// without `VIRTIO_F_EVENT_IDX` interrupts at the first.
-    #[must_use = "a completion that is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub(crate) fn enable_interrupts_after(&mut self, more: u16) -> bool {
         if self.event_idx {
             self.ring.set_used_event(self.used.wrapping_add(more));

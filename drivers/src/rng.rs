@@ -131,7 +131,7 @@ impl Rng {
 
     /// Call before waiting: requests an interrupt. Returns true if the bytes have already arrived:
     /// don't wait.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         self.device.is_running() && self.queue.enable_interrupts()
     }

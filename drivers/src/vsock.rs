@@ -347,7 +347,7 @@ impl Vsock {
 
     /// Call before waiting: requests an interrupt for the next packet or event, and for completed
     /// transmission if packets wait for that. Returns true if there is already work: don't wait.
-    #[must_use = "what is there already may not interrupt"]
+    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;

@@ -232,12 +232,12 @@ fn size_of(line: &[u8]) -> Option<usize> {
 }
 
 fn too_large() -> Error {
-    Error::new("an answer of more than 256 KiB")
+    Error::new("a response larger than 256 KiB")
 }
 
 /// The status, the flavor, and the length of the body.
 fn head_of(head: &[u8]) -> Result<(u16, bool, Length), Error> {
-    let wrong = || Error::new("not an answer of HTTP/1.1");
+    let wrong = || Error::new("not an HTTP/1.1 response");
     let head = core::str::from_utf8(head).map_err(|_| wrong())?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| {
@@ -352,7 +352,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         ] {
-            assert_eq!(of(text), "not an answer of HTTP/1.1");
+            assert_eq!(of(text), "not an HTTP/1.1 response");
         }
         let ok = "HTTP/1.1 200 OK\r\n";
         let chunked = format!("{ok}Transfer-Encoding: chunked\r\n\r\n");
@@ -365,7 +365,7 @@ mod tests {
             // Sizes take as much as what they are of.
             chunked.clone() + &format!("1;{}\r\nx\r\n", "y".repeat(50)).repeat(10_000),
         ] {
-            assert_eq!(of(&text), "an answer of more than 256 KiB");
+            assert_eq!(of(&text), "a response larger than 256 KiB");
         }
         assert_eq!(of(&"x".repeat(9000)), "headers of more than 8 KiB");
         for chunk in ["x\r\n", "\r\n", "1\r\nabc", &"1".repeat(80)] {

@@ -651,8 +651,8 @@ Int soil_fd_write(Int fd, Bytes from, Int off, Int len);
 Int soil_fd_write_buffer(Int fd, Buffer from, Int off, Int len);
 
 /**
- * Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile:
- * `direction` is `PARK_READ` or `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`.
+ * Completes `token` with 0 once the operation is worth retrying: `direction` is `PARK_READ` or
+ * `PARK_WRITE`. 0: it is worth retrying now, no completion will come; else `PENDING`.
  * Closing the descriptor completes it with `Closed`. Several tokens may park on one descriptor.
  * Errors: `Closed`, `Wrong_kind`.
  */

@@ -22,7 +22,7 @@ from harness.slow_folder import FSYNC, SlowFolder
 PROGRAM = "tests/programs/storage/stall_work.exe"
 KINDS = ("fat", "ext4")
 DEADLINE = 6
-LINE = f"hasn't answered for {DEADLINE} s: all that is asked of it fails until it does"
+LINE = f"has not responded for {DEADLINE} s: I/O fails until it does"
 
 
 def volume(context, kind, name, size=64 << 20):

@@ -507,7 +507,7 @@ def hostile_services(context):
     cases = [
         ({}, "status 404"),
         ({path: b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"}, "status 302"),
-        ({path: b"SSH-2.0-x\r\n\r\n"}, "not an answer of HTTP/1.1"),
+        ({path: b"SSH-2.0-x\r\n\r\n"}, "not an HTTP/1.1 response"),
         ({path: head + b"Content-Length: 99999999999\r\n\r\n"}, "more than 256 KiB"),
         ({path: head + b"\r\n" + b"x" * 300_000}, "more than 256 KiB"),
         ({path: b"x" * 9000}, "headers of more than 8 KiB"),

@@ -152,7 +152,7 @@ def an_oci_image_replaces_another(context):
     assert make(layout, "process", "process").returncode == 0
     before = digests()
     refused = make(layout, "urunc", "microvm")
-    assert "is there already: --force replaces it" in refused.stderr, refused
+    assert "already exists: --force replaces it" in refused.stderr, refused
     assert digests() == before
     assert make(layout, "urunc", "microvm", "--force").returncode == 0
     assert not digests() & before, "blobs of the image before"

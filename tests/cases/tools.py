@@ -402,7 +402,7 @@ def errors_of_new_build_and_test(context):
         return done.stderr
 
     refused("new", "1a", says="soil: '1a' is no project name: a letter, then .*")
-    refused("new", "project", says="soil: project: is there already, and not empty: .*soil init.*")
+    refused("new", "project", says="soil: project: already exists, and not empty: .*soil init.*")
     refused("build", says="soil: neither dune-project nor dune-workspace .*soil new.*")
     bare = context.path("bare")
     os.mkdir(bare)

@@ -110,7 +110,7 @@ fn alert_received(alert: AlertDescription) -> Error {
         ),
         A::CertificateRequired => (
             Kind::Certificate,
-            "it wants a certificate of this end, which has none",
+            "it requires a client certificate, and none is configured",
         ),
         A::AccessDenied => (Kind::Certificate, "it denies access to this end"),
         A::UnrecognisedName => (Kind::Protocol, "it has no certificate for this host name"),

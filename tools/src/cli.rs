@@ -448,16 +448,16 @@ pub struct Run {
     /// The program's arguments.
     #[arg(last = true)]
     pub arguments: Vec<OsString>,
-    /// Memory of the machine (an image; a process has what Linux gives it). Without this option:
-    /// 64M, or what the program says it needs.
+    /// Memory of the machine (an image; a process has what Linux gives it). Default: 64M, or the
+    /// program's declared need.
     #[arg(long, value_name = "SIZE")]
     pub mem: Option<Memory>,
-    /// Processors of the machine, 1 to 64 (an image; a process has those of this machine). Without
-    /// this option: one, which is what a program for images uses unless it starts the others.
+    /// Processors of the machine, 1 to 64 (an image; a process has those of this machine).
+    /// Default 1; a program uses more only if it starts domains.
     #[arg(long, value_name = "NUMBER", default_value_t)]
     pub cpus: Processors,
-    /// The program that makes the machine. Firecracker and Cloud Hypervisor need KVM, and TAP
-    /// devices for a network.
+    /// Hypervisor (VMM) to run. Firecracker and Cloud Hypervisor need KVM, and TAP devices for a
+    /// network.
     #[arg(long, value_enum, default_value_t = Vmm::Qemu)]
     pub vmm: Vmm,
     /// The kind of machine QEMU makes (default: microvm; virt for an image for aarch64).
@@ -498,7 +498,7 @@ pub struct Run {
     #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro|,grow]")]
     pub mounts: Vec<Mount>,
     /// The network: user, tap=DEVICE, passt, host (process form: the sockets of this machine) or
-    /// none; repeat for several interfaces. Without this option: for an image, user if the program
+    /// none; repeat for several interfaces. Default: for an image, user if the program
     /// uses the network (a stripped one doesn't show whether it does); for a process host, or user
     /// with --ip, --forward, --mac or --pcap.
     #[arg(long = "net", value_name = "NET")]
@@ -531,7 +531,7 @@ pub struct Run {
     pub pcap: Option<PathBuf>,
     /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
     /// 127.0.0.1 (an image), which every user of this host can watch and use; none: shown nowhere.
-    /// Without this option: none at all, or a window if the program says that it needs a display.
+    /// Default: none, or a window if the program declares the need of a display.
     #[arg(long, value_name = "window|vnc=:N|none")]
     pub display: Option<options::Display>,
     /// Size of the display (1280x800 without this option); several sizes with commas between them

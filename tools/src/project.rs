@@ -156,7 +156,7 @@ fn make_folder(folder: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let remedy = "choose another name, or run 'soil init' in it";
-    Err(Failure::on(folder, "is there already, and not empty").remedy(remedy))
+    Err(Failure::on(folder, "already exists, and not empty").remedy(remedy))
 }
 
 fn workspace() -> String {

@@ -163,7 +163,7 @@ impl Disk {
             Err(Refusal::Unsupported(number)) => {
                 log::warn!(
                     "{what}: can't be locked (error {number} of its file system): \
-                    see to it that no other program uses it"
+                    make sure that no other program uses it"
                 );
             }
             Err(Refusal::InUse(other)) => {

@@ -366,8 +366,8 @@ pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
             return;
         }
         let line = format!(
-            "{} hasn't answered for {} s: all that is asked of it fails until it does; \
-             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
+            "{} has not responded for {} s: I/O fails until it does; check the host's storage, \
+             or raise SOIL_DISK_TIMEOUT=SECONDS",
             volume.specification.label(),
             files.timeout_ns / 1_000_000_000
         );

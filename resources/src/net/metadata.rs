@@ -57,10 +57,10 @@ extern "C" fn ask() {
 
 /// Why a request has no response.
 enum Failed {
-    /// The service may not be there yet.
-    ForNow(String),
-    /// The server's answer is no response.
-    ForGood(String),
+    /// The service is not reachable yet.
+    Transient(String),
+    /// The response is malformed.
+    Permanent(String),
 }
 
 /// Makes requests, each on a connection of its own, and waits.
@@ -85,8 +85,8 @@ impl Asker {
                     Ok(Next::Retry) => String::from("the service is busy"),
                     Err(error) => return Err(format!("{error}")),
                 },
-                Err(Failed::ForNow(failure)) => failure,
-                Err(Failed::ForGood(failure)) => return Err(failure),
+                Err(Failed::Transient(failure)) => failure,
+                Err(Failed::Permanent(failure)) => return Err(failure),
             };
             let again = Current::monotonic_ns().saturating_add(PAUSE_NS);
             if again >= until {
@@ -136,7 +136,7 @@ impl Asker {
         }
         let mut parser = Parser::new();
         let mut piece = [0; 2048];
-        let for_good = |error| Failed::ForGood(format!("{error}"));
+        let for_good = |error| Failed::Permanent(format!("{error}"));
         loop {
             let count = self
                 .complete(fd, Direction::Read, until, |rt| rt.read(fd, &mut piece))
@@ -200,7 +200,7 @@ impl Asker {
 }
 
 fn for_now(what: &str, stop: Stop) -> Failed {
-    Failed::ForNow(described(what, stop))
+    Failed::Transient(described(what, stop))
 }
 
 fn described(what: &str, stop: Stop) -> String {

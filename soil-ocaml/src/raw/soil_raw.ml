@@ -469,10 +469,10 @@ external fd_park :
   (int[@untagged])
   = "soil_fd_park_bytecode" "soil_fd_park"
 [@@noalloc]
-(** Asks to be told, by the completion of [token] with result 0, when trying again is worthwhile:
-    [direction] is [PARK_READ] or [PARK_WRITE]. 0: at once, no completion will come; else [PENDING].
-    Closing the descriptor completes it with [Closed]. Several tokens may park on one descriptor.
-    Errors: [Closed], [Wrong_kind]. *)
+(** Completes [token] with 0 once the operation is worth retrying: [direction] is [PARK_READ] or
+    [PARK_WRITE]. 0: it is worth retrying now, no completion will come; else [PENDING]. Closing the
+    descriptor completes it with [Closed]. Several tokens may park on one descriptor. Errors:
+    [Closed], [Wrong_kind]. *)
 
 external fd_shutdown :
   (int[@untagged]) ->

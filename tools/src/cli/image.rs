@@ -33,14 +33,14 @@ pub struct MakeImage {
     /// The disk to write.
     #[arg(short, long, value_name = "DISK", required_unless_present = "edit")]
     pub output: Option<PathBuf>,
-    /// The format. Without this option: that of the name (.qcow2, .vhd, .tar.gz for gce), or raw.
+    /// The format. Default: by the name (.qcow2, .vhd, .tar.gz for gce), or raw.
     #[arg(long, value_enum)]
     pub format: Option<ImageFormat>,
-    /// With --format oci: the engine of the container image. Without this option: process, which
+    /// With --format oci: the engine of the container image. Default: process, which
     /// takes the process form (_build/default/…/main.exe) instead of the image.
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
-    /// Size of the whole disk, such as 2G. Without this option: the least.
+    /// Size of the whole disk, such as 2G. Default: minimum size.
     #[arg(long)]
     pub size: Option<DiskSize>,
     /// Set an environment variable for the program; NAME alone passes its present value on.
@@ -48,7 +48,7 @@ pub struct MakeImage {
     pub variables: Vec<Variable>,
     /// Where the machine reads its metadata: on labelled disks, and after them from this service on
     /// the network (auto: the first that answers); disks: on labelled disks only; none: nowhere.
-    /// The source configures the machine. Sets SOIL_METADATA. Without this option: disks, or none
+    /// The source configures the machine. Sets SOIL_METADATA. Default: disks, or none
     /// with --sign.
     #[arg(long, value_enum)]
     pub metadata: Option<Metadata>,

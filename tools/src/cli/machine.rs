@@ -12,7 +12,7 @@ pub enum Machine {
     Q35,
     /// A PC with PCI (i440fx): QEMU's default, which launchers of Linux kernels use.
     Pc,
-    /// An Arm machine without hardware's quirks, virtio over MMIO: for images for aarch64.
+    /// QEMU's generic Arm machine, virtio over MMIO: for images for aarch64.
     Virt,
 }
 

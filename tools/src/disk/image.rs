@@ -158,7 +158,7 @@ impl Unfinished {
                 .remedy("give another path; dd copies a raw disk to a device"));
         }
         if !replace && target.symlink_metadata().is_ok() {
-            return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
+            return Err(Failure::on(target, "already exists").remedy("--force replaces it"));
         }
         // Fails for a new file.
         let file = std::fs::canonicalize(target);

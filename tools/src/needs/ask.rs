@@ -109,7 +109,7 @@ impl<'a> Question<'a> {
             --ignore-needs runs it unchecked";
         if flood {
             return refuse(
-                "prints without end in place of saying what it needs".into(),
+                "prints endlessly instead of reporting its needs".into(),
                 remedy,
             );
         }

@@ -37,7 +37,7 @@ impl Layout {
                 (true, true) => {}
                 (true, false) => {
                     let remedy = "--force replaces it";
-                    return Err(Failure::on(&output, "is there already").remedy(remedy));
+                    return Err(Failure::on(&output, "already exists").remedy(remedy));
                 }
                 (false, _) => {
                     let remedy = "remove it, or give another -o";

@@ -349,7 +349,7 @@ fn a_late_disk_is_told_from_others() {
     let len = rt.messages.take(2, &mut line);
     let line = String::from_utf8_lossy(&line[..len]).into_owned();
     assert!(
-        line.starts_with("disk data/1 hasn't answered for 30 s: "),
+        line.starts_with("disk data/1 has not responded for 30 s: "),
         "{line}"
     );
     assert_eq!(line.matches("disk data/1").count(), 1, "{line}");
