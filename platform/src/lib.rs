@@ -419,11 +419,11 @@ pub trait Vsocks: Wait + Sized + 'static {
     fn vsock(interest: &mut Self::Interest) -> Result<Box<dyn vsock::Sockets<Self>>, Failure>;
 }
 
-/// The machine's metadata ([`instance`]). Calls only.
+/// The machine's metadata ([`metadata`]). Calls only.
 pub trait Metadata {
     /// The metadata, if there are any. A machine reads them at its start; in a process the first
     /// call does, and blocks meanwhile.
-    fn instance() -> Result<Option<&'static instance::Instance>, Failure>;
+    fn instance() -> Result<Option<&'static metadata::Instance>, Failure>;
 }
 
 /// Displays. Calls only.

@@ -7,7 +7,7 @@ pub use crate::current::Slice;
 use crate::current::{Current, Interest};
 use crate::types::Int;
 use crate::types::constants::COUNTER_BLOCK_REQUESTS;
-use crate::{Driver, Runtime, instance};
+use crate::{Driver, Runtime, metadata};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -57,7 +57,7 @@ pub struct Disks {
 /// Returns the disks. The first call discovers them.
 pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
     if rt.resources.disks.is_none() {
-        instance::keep();
+        metadata::keep();
         rt.start()?;
         let found = Current::disks(&mut rt.interest).or_else(|failure| rt.fail(failure))?;
         install(rt, found)?;

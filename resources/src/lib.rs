@@ -12,7 +12,7 @@
 //!   \        │         │          \       /           displays and inputs need none)
 //!    \       │         │            disks           the devices below files and blocks
 //!     \      │         │              │
-//!      \     │         │          instance          the machine's metadata
+//!      \     │         │          metadata          the machine's metadata
 //!       \    │         │              │
 //!      runtime,  random,  log_sink,  guest_agent    entering the runtime, random numbers, the log
 //!                   │
@@ -42,8 +42,8 @@ pub mod draw;
 pub mod files;
 mod guest_agent;
 pub mod inputs;
-pub mod instance;
 pub mod log_sink;
+pub mod metadata;
 pub mod net;
 pub mod pipe;
 pub mod random;

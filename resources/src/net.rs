@@ -44,9 +44,9 @@ pub use driver::poll_until_idle;
 pub use sockets::{failure, local, local_address, mark, peer, peer_address, readiness};
 pub use status::{interface, interfaces, name_servers, up};
 
+use crate::Runtime;
 use crate::current::{Current, LinkWake, Transport};
 use crate::types::Int;
-use crate::{Runtime, instance};
 use ::net::{Handle, Progress};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -211,7 +211,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
 
 /// Opens the links.
 fn attach(rt: &mut Runtime) -> Result<(), Stop> {
-    instance::keep();
+    crate::metadata::keep();
     #[cfg(feature = "image")]
     metadata::keep();
     let configuration = configuration::read().or_else(|failure| rt.fail(failure))?;

@@ -19,7 +19,7 @@ fn modules_import_from_lower_layers_only() {
             "tls",
             "vsock",
         ],
-        &["instance"],
+        &["metadata"],
         &["disks"],
         &["blocks", "files", "net", "system_descriptors"],
         &["statistics"],

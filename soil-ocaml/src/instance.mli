@@ -1,5 +1,5 @@
 (** The metadata of the machine: its identity, host name and user data, from a disk labelled
-    [cidata] or [config-2], or from a provider's metadata service. [docs/instance.md] describes the
+    [cidata] or [config-2], or from a provider's metadata service. [docs/metadata.md] describes the
     sources and the program's section of user data.
 
     In an image they are read before the program starts, and the section's arguments and environment

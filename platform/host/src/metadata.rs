@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use fs::{Block, BlockError};
-use instance::Instance;
+use metadata::Instance;
 use platform::System;
 use platform::error::{Error, Failure};
 
@@ -48,7 +48,7 @@ fn read() -> Result<Option<Instance>, Failure> {
     };
     let wrong = |error, detail| Failure::new(error, format!("{VARIABLE}: {path}: {detail}"));
     let image = Image::open(&path).map_err(|detail| wrong(Error::BadConfiguration, detail))?;
-    let found = instance::disk::read(&mut || Box::new(image.clone()))
+    let found = metadata::disk::read(&mut || Box::new(image.clone()))
         .map_err(|error| wrong(Error::BadConfiguration, format!("{error}")))?;
     found.map(Some).ok_or_else(|| {
         let detail =

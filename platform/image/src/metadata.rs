@@ -7,9 +7,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use instance::Instance;
 use kernel::cell::{ExclusiveCell, Rank};
 use kernel::environment;
+use metadata::Instance;
 use platform::error::Failure;
 
 /// The metadata, never freed; null if there are none. Written before the program starts.
@@ -56,7 +56,7 @@ pub fn read_disks() -> Option<Instance> {
     let searched = |disk: &&Disk| !disk.is_partition();
     let found = opened.iter().filter(searched).find_map(|disk| {
         let direct = Direct::new(disk).ok()?;
-        instance::disk::read(&mut || Box::new(direct.clone())).unwrap_or_else(|error| {
+        metadata::disk::read(&mut || Box::new(direct.clone())).unwrap_or_else(|error| {
             log::warn!("disk {}: {error}", disk.name);
             None
         })

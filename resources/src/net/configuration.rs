@@ -10,7 +10,7 @@
 use super::address::name_server_at;
 use super::ip_parameter;
 use crate::current::Current;
-use ::instance::Network;
+use ::metadata::Network;
 use ::net::{Cidr, Congestion, InterfaceConfig, name_server};
 use ::services::{DnsOptions, Resolver};
 use alloc::format;
@@ -276,7 +276,7 @@ pub fn read() -> Result<Configuration, Failure> {
 #[cfg(test)]
 mod tests {
     use super::{Configuration, name_server_at, names, parse};
-    use ::instance::{Interface, Network};
+    use ::metadata::{Interface, Network};
     use std::boxed::Box;
     use std::net::IpAddr;
     use std::string::{String, ToString};

@@ -7,13 +7,13 @@
 use super::{status, tcp};
 use crate::Runtime;
 use crate::current::{Current, boot};
-use crate::instance::{VARIABLE, adopt};
+use crate::metadata::{VARIABLE, adopt};
 use crate::runtime;
 use crate::types::Int;
 use crate::types::constants::FIRST_TOKEN_OF_THREADS;
-use ::instance::Instance;
-use ::instance::http::{Parser, Response};
-use ::instance::imds::{ADDRESS, Client, Next, PORT};
+use ::metadata::Instance;
+use ::metadata::http::{Parser, Response};
+use ::metadata::imds::{ADDRESS, Client, Next, PORT};
 use alloc::format;
 use alloc::string::String;
 use core::net::SocketAddr;

@@ -4,7 +4,7 @@ use crate::ffi::{Bytes, Int, Ints};
 use platform::error::Error;
 use platform::{Memory, System};
 use resources::current::Current;
-use resources::instance;
+use resources::metadata;
 use resources::random;
 use resources::runtime::call;
 use resources::types::records::MachineMemory;
@@ -69,7 +69,7 @@ pub extern "C" fn soil_instance_text(
     off: Int,
     len: Int,
 ) -> Int {
-    call(|rt| instance::text(rt, which, index, into.range(off, len)?))
+    call(|rt| metadata::text(rt, which, index, into.range(off, len)?))
 }
 
 /// Switches the machine off (the process exits with status 0). Returns only with an error.

@@ -490,7 +490,7 @@ fn document(mapping: &str) -> (&'static str, bool) {
 /// The table of the page has the keys that are read, and each of the others is named in a note.
 #[test]
 fn the_page_has_the_keys() {
-    let page = include_str!("../../../docs/instance.md");
+    let page = include_str!("../../../docs/metadata.md");
     let table = page
         .split("| mapping | read | named in the log |\n")
         .nth(1)

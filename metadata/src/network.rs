@@ -75,7 +75,7 @@ impl Network {
 }
 
 /// The keys that are read of a mapping of a document. The others have a line in the log
-/// ([`Reader::others`]). docs/instance.md has the table, and a test compares them.
+/// ([`Reader::others`]). docs/metadata.md has the table, and a test compares them.
 struct Keys {
     read: &'static [&'static str],
 }

@@ -8,7 +8,7 @@ use crate::types::constants::{
     INSTANCE_ARGUMENT, INSTANCE_FILE, INSTANCE_FILE_PATH, INSTANCE_HOST_NAME, INSTANCE_ID,
     INSTANCE_SOURCE, INSTANCE_USER_DATA, INSTANCE_VARIABLE, INSTANCE_VARIABLE_NAME,
 };
-use ::instance::Instance;
+use ::metadata::Instance;
 use platform::Metadata;
 use platform::error::{Answer, Error, Stop};
 
@@ -67,7 +67,7 @@ mod boot {
     use super::VARIABLE;
     use crate::current::{Current, boot, metadata};
     use crate::runtime;
-    use ::instance::Instance;
+    use ::metadata::Instance;
     use platform::System;
 
     #[unsafe(link_section = ".soil_boot.disks")]
@@ -108,9 +108,9 @@ mod tests {
         INSTANCE_ARGUMENT, INSTANCE_FILE, INSTANCE_FILE_PATH, INSTANCE_HOST_NAME, INSTANCE_ID,
         INSTANCE_SOURCE, INSTANCE_USER_DATA, INSTANCE_VARIABLE, INSTANCE_VARIABLE_NAME,
     };
-    use ::instance::Instance;
-    use ::instance::http::Response;
-    use ::instance::imds::{Client, Next};
+    use ::metadata::Instance;
+    use ::metadata::http::Response;
+    use ::metadata::imds::{Client, Next};
     use platform::error::{Error, Stop};
 
     /// The instance of a service's answers.
