@@ -12,13 +12,14 @@
 //! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: the parts of operations.
 //! - `journal`, `replay`, `transaction`: durability.
 //! - `grow`: growing to the size of the device.
-//! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
+//! - `ext4_volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
 mod bitmap;
 mod checksum;
 mod data;
 mod directory;
+mod ext4_volume;
 mod extents;
 mod fields;
 mod filesystem;
@@ -43,7 +44,6 @@ mod superblock;
 mod tests;
 mod transaction;
 mod verification;
-mod volume;
 mod zones;
 
 use alloc::boxed::Box;
@@ -57,11 +57,11 @@ use crate::bytes::{u16_at, u32_at};
 use crate::cache::{Cache, Layout};
 use crate::{Block, Clock, Error, MountError, Volume};
 use checksum::Crc32c;
+use ext4_volume::Ext4Volume;
 use fields::superblock as sb;
 use filesystem::Fs;
 use metadata_cache::{BlockKind, MetadataCache};
 use superblock::{Geometry, incompatible, refuse};
-use volume::Ext4Volume;
 
 /// Mounts the ext4 file system on `device`, which is the whole disk or partition.
 ///

@@ -7,11 +7,12 @@
 //! - `table`, `cluster_chains`: allocation, and the location of contents.
 //! - `index`, `entries`, `clusters`: one directory.
 //! - [`reader`]: the label and small files of a volume, without a cache.
-//! - `volume`, `operations`, `rename`, `reading`, `writing`, `lease`: the volume.
+//! - `fat_volume`, `operations`, `rename`, `reading`, `writing`, `lease`: the volume.
 
 mod cluster_chains;
 mod clusters;
 mod entries;
+mod fat_volume;
 mod geometry;
 mod index;
 mod lease;
@@ -26,7 +27,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod times;
-mod volume;
 mod writing;
 
 use alloc::boxed::Box;
@@ -35,10 +35,10 @@ use alloc::format;
 pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
 use crate::{Block, BlockError, Error, MountError, Volume};
+use fat_volume::FatVolume;
 use geometry::{BOOT, Geometry};
 use probe::Content;
 use table::{Clusters, Table};
-use volume::FatVolume;
 
 /// Mounts the FAT file system on `device`, which is the whole disk.
 /// Reads some 40 KiB. A volume whose dirty mark is set mounts with a warning in the log, and keeps

@@ -7,8 +7,8 @@
 //! entries are added and removed.
 
 mod contents;
+mod memory_volume;
 mod nodes;
-mod volume;
 
 use alloc::boxed::Box;
 
@@ -17,7 +17,7 @@ use crate::{Clock, Volume};
 /// Creates an empty file system that may take `limit_bytes` of memory. Without a clock, all times
 /// are 1970-01-01.
 pub fn new(limit_bytes: u64, clock: Option<&'static Clock>) -> Box<dyn Volume> {
-    Box::new(volume::Memory::new(limit_bytes, clock))
+    Box::new(memory_volume::Memory::new(limit_bytes, clock))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A hash of the directory and the name finds an entry, so a lookup takes as long in a large tree
 //! as in a small one.
 
-mod volume;
+mod read_only;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -17,7 +17,7 @@ use crate::memory_pressure::is_memory_short;
 use crate::path;
 use crate::{Error, Kind, Stat, Time, Walk};
 
-pub(crate) use volume::{ReadOnly, Source};
+pub(crate) use read_only::{ReadOnly, Source};
 
 /// Maximum length of a name in bytes, as on Linux's file systems.
 const MAX_NAME: usize = 255;

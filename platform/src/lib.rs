@@ -25,11 +25,11 @@ extern crate std;
 pub mod disk;
 pub mod display;
 pub mod error;
+pub mod folders;
 pub mod input;
 pub mod link;
 pub mod port;
 pub mod variables;
-pub mod volume;
 pub mod vsock;
 
 use alloc::boxed::Box;
@@ -464,7 +464,7 @@ pub trait Inputs: Wait + Sized + 'static {
 /// Folders of the host as volumes. Calls only, on the volume's fiber.
 pub trait Folders: Wait {
     /// Their driver, if there is a host.
-    const FOLDERS: Option<volume::Folders<Offload<Self>>>;
+    const FOLDERS: Option<folders::Folders<Offload<Self>>>;
 }
 
 /// The [`Interest::Offload`] of a platform.

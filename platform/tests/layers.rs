@@ -5,7 +5,7 @@ use layers::{Layers, check};
 #[test]
 fn modules_import_from_lower_layers_only() {
     let layers: Layers<'_> = &[
-        &["error", "variables", "volume"],
+        &["error", "variables", "folders"],
         &["disk", "display", "input", "link", "port", "vsock"],
     ];
     check(env!("CARGO_MANIFEST_DIR"), "src", layers);

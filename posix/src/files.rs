@@ -7,6 +7,6 @@ pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
 pub mod proc;
+pub mod regular;
 pub mod signalfd;
 pub mod timerfd;
-pub mod volume;

@@ -1,11 +1,11 @@
 //! Paths: the current directory, and the objects of absolute paths. Devices are handled here; the
 //! rest belongs to the tree, which programs without files don't have.
 
+pub mod file_tree;
 pub mod names;
 #[cfg(feature = "image")]
 mod part;
 mod start;
-pub mod volumes;
 mod zone;
 
 use crate::console::Console;
@@ -52,11 +52,11 @@ pub trait Tree: Sync {
     }
 }
 
+#[cfg(not(feature = "image"))]
+use file_tree::tree;
 /// The tree of this program.
 #[cfg(feature = "image")]
 use part::tree;
-#[cfg(not(feature = "image"))]
-use volumes::tree;
 
 /// The path of the current directory.
 ///

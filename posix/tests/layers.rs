@@ -25,7 +25,7 @@ fn modules_import_from_lower_layers_only() {
 fn kinds_of_files_do_not_know_each_other() {
     let layers: layers::Layers<'_> = &[
         &[
-            "devices", "epoll", "eventfd", "pipe", "proc", "signalfd", "timerfd", "volume",
+            "devices", "epoll", "eventfd", "pipe", "proc", "signalfd", "timerfd", "regular",
         ],
         &["directory"],
     ];

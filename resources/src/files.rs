@@ -9,7 +9,8 @@
 //!     │
 //!   namespace   the one tree: mount points, and the volume that a path leads to next
 //!     │
-//!   volume      a file system on its fiber, the requests to it, and the schedule of its jobs
+//!   mounted_volume
+//!               a file system on its fiber, the requests to it, and the schedule of its jobs
 //! ```
 //!
 //! Below them are the tables `open_files` and `leases`, and the formats of `records`.
@@ -20,22 +21,22 @@
 mod calls;
 mod engine;
 mod leases;
+mod mounted_volume;
 mod namespace;
 mod open_files;
 mod records;
 #[cfg(test)]
 mod tests;
-mod volume;
 
 pub use calls::abandoned;
 pub use calls::descriptors::{allocate, contents, directory_next, file_stat, file_sync, next};
 pub use calls::descriptors::{read, seek, set_append, size, truncate, write, write_at};
 pub use calls::leases::{lease_end, lease_next, lend};
+pub use calls::mounting::{complete_tree, mount, sync, unmount};
 pub use calls::paths::{directory, link, mkdir, open, readlink, realpath, remove_directory};
 pub use calls::paths::{rename, set_times, space, stat, symlink, sync_volume, time, unlink};
-pub use calls::volumes::{complete_tree, mount, sync, unmount};
-pub use volume::statistics::statistics;
-pub use volume::{drivers, embedded};
+pub use mounted_volume::statistics::statistics;
+pub use mounted_volume::{drivers, embedded};
 
 use ::fs::Mounts;
 use alloc::string::String;
@@ -43,13 +44,13 @@ use alloc::vec::Vec;
 use engine::answer::Sync;
 use engine::freezing::Freeze;
 use leases::Leases;
+use mounted_volume::Volume;
+use mounted_volume::drivers::FileSystem;
+use mounted_volume::embedded::Embedded;
+use mounted_volume::fiber::Port;
+use mounted_volume::specification::Specification;
 use open_files::OpenFiles;
 use slab::Slab;
-use volume::Volume;
-use volume::drivers::FileSystem;
-use volume::embedded::Embedded;
-use volume::fiber::Port;
-use volume::specification::Specification;
 
 /// State of the file layer: mounts, volumes and open files. It is empty until the first call that
 /// needs the volumes (`engine::driver`).
@@ -109,6 +110,6 @@ impl Files {
 
     /// Adds a line for each open volume; see `soil_statistics`.
     pub fn describe(&mut self, text: &mut String) {
-        volume::statistics::volumes(&mut self.volumes, text);
+        mounted_volume::statistics::volumes(&mut self.volumes, text);
     }
 }

@@ -32,7 +32,7 @@ fn the_rooms_of_the_files_import_from_lower_layers_only() {
     let rooms: Layers<'_> = &[
         &["records"],
         &["leases", "open_files"],
-        &["volume"],
+        &["mounted_volume"],
         &["namespace"],
         &["engine"],
         &["calls"],
@@ -44,8 +44,12 @@ fn the_rooms_of_the_files_import_from_lower_layers_only() {
         &["schedule"],
         &["attach", "embedded", "statistics"],
     ];
-    check(env!("CARGO_MANIFEST_DIR"), "src/files/volume", volume);
-    let calls: Layers<'_> = &[&["descriptors"], &["leases", "paths", "volumes"]];
+    check(
+        env!("CARGO_MANIFEST_DIR"),
+        "src/files/mounted_volume",
+        volume,
+    );
+    let calls: Layers<'_> = &[&["descriptors"], &["leases", "mounting", "paths"]];
     check(env!("CARGO_MANIFEST_DIR"), "src/files/calls", calls);
 }
 

@@ -22,6 +22,7 @@ extern crate posix as _;
 pub mod abi;
 #[cfg(feature = "process")]
 mod bytecode;
+mod completions;
 #[cfg(feature = "image")]
 mod domains;
 pub mod ffi;
@@ -29,6 +30,5 @@ pub mod ffi;
 mod names;
 #[cfg(any(feature = "image", feature = "process"))]
 mod shims;
-mod wait;
 #[cfg(any(feature = "image", feature = "process"))]
 mod weak;

@@ -5,7 +5,7 @@ mod answer;
 mod ask;
 mod check;
 mod show;
-mod volumes;
+mod storage;
 
 pub use ask::Question;
 pub use check::complete;

@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
+use super::ext4_volume::Ext4Volume;
 use super::filesystem::Result;
 use super::inode::{DIRECTORY, LINK};
-use super::volume::Ext4Volume;
 use crate::lease;
 use crate::path;
 use crate::{

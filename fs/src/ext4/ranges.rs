@@ -4,10 +4,10 @@
 //! don't have: reads return zeros, never the old contents of the disk, because the transaction that
 //! marks an extent as written comes after the write of its contents.
 
+use super::ext4_volume::Ext4Volume;
 use super::extents::MAX_UNWRITTEN;
 use super::filesystem::{Fs, Result};
 use super::inode::EXTENTS;
-use super::volume::Ext4Volume;
 use crate::volume::range_end;
 use crate::{Error, Fallocate, Seek};
 

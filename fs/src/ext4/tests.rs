@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use std::process::Command;
 use std::{env, fs, process};
 
-use super::volume::Ext4Volume;
+use super::ext4_volume::Ext4Volume;
 use super::{Options, mount_volume};
 use crate::fake::Disk;
 use crate::{Error, OpenFlags, Renaming, Volume, Walk};

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::cluster_chains::{Chain, Reached};
 use super::clusters::{Before, patch, put_back};
+use super::fat_volume::Node;
 use super::geometry::Geometry;
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use super::names;
@@ -14,7 +15,6 @@ use super::slots::{
     Bytes, ENTRY_FREE, ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongName, ShortEntry, Slot,
     long_name,
 };
-use super::volume::Node;
 use crate::cache::{Cache, Run};
 use crate::{DirEntry, Error, Kind};
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::volume::{FatVolume, Result};
+use super::fat_volume::{FatVolume, Result};
 use crate::lease::or_copy;
 use crate::{FileId, Lease, OpenFlags};
 

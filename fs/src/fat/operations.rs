@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::fat_volume::{Change, FatVolume, Result};
 use super::geometry::Geometry;
-use super::volume::{Change, FatVolume, Result};
 use super::writing::MAX_FILE;
 use crate::path;
 use crate::{

@@ -1,7 +1,7 @@
 //! Reads of files, directly from their clusters.
 
 use super::cluster_chains::{Chain, Reached};
-use super::volume::{FatVolume, Result};
+use super::fat_volume::{FatVolume, Result};
 use crate::{Error, FileId, OpenFlags};
 
 /// Maximum number of stored runs of all open files, 24 bytes each.

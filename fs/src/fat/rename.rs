@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::clusters;
 use super::entries::FoundEntry;
+use super::fat_volume::{Change, FatVolume, Result};
 use super::names;
 use super::slots::{ATTR_ARCHIVE, ShortEntry};
-use super::volume::{Change, FatVolume, Result};
 use crate::Error;
 
 /// Maximum depth of nested directories.

@@ -13,8 +13,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::fat_volume::FatVolume;
 use super::geometry::{FatKind, Geometry};
-use super::volume::FatVolume;
 use super::{Options, mount_volume};
 use crate::cache::Cache;
 use crate::fake::Disk;

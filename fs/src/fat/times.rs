@@ -1,6 +1,6 @@
 //! Times of entries: two seconds from 1980 to 2107 ("Date and Time Formats").
 
-use super::volume::{Change, FatVolume, Result};
+use super::fat_volume::{Change, FatVolume, Result};
 use crate::{Error, Time};
 
 const DAY: i64 = 86_400;

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::cluster_chains::{Chain, Reached};
+use super::fat_volume::{Change, FatVolume, Result};
 use super::slots::{ATTR_ARCHIVE, ShortEntry};
 use super::times;
-use super::volume::{Change, FatVolume, Result};
 use crate::{Clock, Error, FileId};
 
 /// Maximum file size: the disk stores 32 bits.

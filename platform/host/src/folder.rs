@@ -23,7 +23,7 @@ use fs::{
     Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, MountError, OpenFlags, Renaming,
     Seek, Space, Stat, Time, Volume, VolumeOptions, Walk,
 };
-use platform::volume::{Folders, Mounted, Waiting};
+use platform::folders::{Folders, Mounted, Waiting};
 use results::{done, failed};
 use transfer::Traits;
 

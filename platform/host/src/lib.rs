@@ -61,6 +61,7 @@ mod ports;
 mod recording;
 mod ring;
 mod signals;
+mod sleep;
 mod sockets;
 mod system;
 mod tap;
@@ -68,7 +69,6 @@ mod thread;
 mod ticker;
 mod viewer;
 mod vsock;
-mod wait;
 
 pub use disk::Slice;
 pub use interest::Interest;

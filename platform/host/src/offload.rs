@@ -350,8 +350,8 @@ impl Begun {
 mod tests {
     use super::{Begun, Call, Offload, Outcome};
     use crate::ring::{Handle, Ring};
-    use crate::wait::count_forks;
-    use crate::wait::tests::{in_child, is_readable};
+    use crate::sleep::count_forks;
+    use crate::sleep::tests::{in_child, is_readable};
     use std::time::{Duration, Instant};
     use std::{env, fs, thread};
 

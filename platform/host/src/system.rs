@@ -1,7 +1,7 @@
 //! Time, memory, random numbers and the process itself.
 
 use crate::thread::{self, Permanent};
-use crate::{Host, check, signals, wait};
+use crate::{Host, check, signals, sleep};
 use alloc::ffi::CString;
 use alloc::string::{String, ToString};
 use core::ffi::CStr;
@@ -138,7 +138,7 @@ impl System for Host {
 
     fn start() {
         signals::install();
-        wait::count_forks();
+        sleep::count_forks();
         thread::mark_permanent(Permanent::Main);
     }
 

@@ -21,6 +21,7 @@ mod disks;
 mod displays;
 mod entropy;
 mod guarded;
+mod idle;
 mod inputs;
 mod links;
 pub mod metadata;
@@ -28,19 +29,18 @@ mod ports;
 mod screen;
 mod system;
 mod vsock;
-mod wait;
 
 pub use drivers::disk::Slice;
+pub use idle::{Interest, Offload, Source};
 pub use kernel::boot;
 pub use links::LinkWake;
-pub use wait::{Interest, Offload, Source};
 
-use platform::{Folders, volume};
+use platform::{Folders, folders};
 
 /// The platform of an image.
 #[derive(Clone, Copy)]
 pub struct Image;
 
 impl Folders for Image {
-    const FOLDERS: Option<volume::Folders<Offload>> = None;
+    const FOLDERS: Option<folders::Folders<Offload>> = None;
 }

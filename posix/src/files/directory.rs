@@ -1,6 +1,6 @@
 //! Directories: `getdents64`, and `lseek` as used by `rewinddir` and `seekdir`.
 
-use super::volume;
+use super::regular;
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::{self, FileId, Stat};
@@ -53,7 +53,7 @@ impl Directory {
 impl File for Directory {
     fn stat(&self) -> Result<Stat> {
         match self.on_volume {
-            true => volume::stat(&self.path, true),
+            true => regular::stat(&self.path, true),
             false => Ok(Stat {
                 links: 2,
                 ..Stat::special(libc::S_IFDIR, 0o555, stat::number(&self.path))
@@ -97,7 +97,7 @@ impl File for Directory {
     }
 
     fn sync(&self) -> Result<()> {
-        volume::sync(&self.path)
+        regular::sync(&self.path)
     }
 
     fn can_poll(&self) -> bool {
@@ -245,7 +245,7 @@ impl Listing {
                 at_once(|rt| rt.close(fd))?;
             }
             let opened = block(|rt, token| files::directory(rt, path, token))?;
-            *self = Listing::new(volume::decode(opened)?);
+            *self = Listing::new(regular::decode(opened)?);
         }
         while self.given < target {
             let Some((_, name)) = self.next()? else {

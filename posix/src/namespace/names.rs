@@ -3,7 +3,7 @@
 
 use super::{device, real, stat};
 use crate::errors::{self, Result};
-use crate::files::volume::{decode, record};
+use crate::files::regular::{decode, record};
 use crate::process;
 use crate::stat::Stat;
 use crate::wait::blocking::{at_once, block, piece};

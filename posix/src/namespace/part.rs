@@ -39,7 +39,7 @@ pub fn tree() -> &'static dyn Tree {
     // Not by comparing the two, which are the same address in some images, but never for Rust.
     let count = (end.addr() - start.addr()) / size_of::<TreeOf>();
     #[allow(clippy::cast_ptr_alignment, reason = "the section has pointers only")]
-    // SAFETY: the linker script places whole pointers to functions of this type (`volumes::tree`)
+    // SAFETY: the linker script places whole pointers to functions of this type (`file_tree::tree`)
     // between the two: one or none.
     let trees = unsafe { core::slice::from_raw_parts(start.cast::<TreeOf>(), count) };
     trees.first().map_or(&Empty, |tree| tree())

@@ -4,7 +4,7 @@
 use super::{DEVICES, names, zone};
 use crate::errors::Result;
 use crate::file::{File, Offset};
-use crate::files::volume::{Regular, decode};
+use crate::files::regular::{Regular, decode};
 use crate::wait::blocking::{at_once, block};
 use crate::wait::once::Once;
 use alloc::format;

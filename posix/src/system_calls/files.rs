@@ -8,7 +8,7 @@ use super::{
 };
 use crate::errors::{Errno, Result};
 use crate::files::pipe;
-use crate::namespace::{self, names, volumes};
+use crate::namespace::{self, file_tree, names};
 use crate::stat::set_owner;
 use crate::wait::lent;
 use crate::wait::signals::within_call;
@@ -19,7 +19,7 @@ use kernel::arch::numbers as n;
 
 kernel::system_call_extension!("soil_with_files", answer);
 
-kernel::place!(".soil_tree", "soil_tree", volumes::tree);
+kernel::place!(".soil_tree", "soil_tree", file_tree::tree);
 
 core::arch::global_asm!(
     // The extension refers to it, so that the linker takes both or none.

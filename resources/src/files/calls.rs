@@ -2,8 +2,8 @@
 
 pub mod descriptors;
 pub mod leases;
+pub mod mounting;
 pub mod paths;
-pub mod volumes;
 
 use crate::Runtime;
 

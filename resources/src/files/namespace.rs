@@ -3,8 +3,8 @@
 
 pub mod mounts;
 
-use super::volume::job::request::{Op, Request};
-use super::volume::job::resolution::Resolution;
+use super::mounted_volume::job::request::{Op, Request};
+use super::mounted_volume::job::resolution::Resolution;
 use crate::Runtime;
 use ::fs::{Mounts, OpenFlags};
 use alloc::boxed::Box;

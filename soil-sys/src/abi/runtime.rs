@@ -1,8 +1,8 @@
 //! Start, the one wait, also of several threads, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
+use crate::completions;
 use crate::ffi::{Bytes, Int, Ints, Text};
-use crate::wait;
 use platform::error::Error;
 use platform::{Clock, System, Wait};
 use resources::current::Current;
@@ -38,7 +38,7 @@ pub extern "C" fn soil_start() -> Int {
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> Int {
-    encode(wait::wait(deadline, completions.all(), max))
+    encode(completions::wait(deadline, completions.all(), max))
 }
 
 /// Waits as `soil_wait` does, on any thread, until the operation `token`, from
@@ -49,7 +49,7 @@ pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> I
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_await(token: Int, deadline: Int) -> Int {
-    encode(wait::wait_for(token, deadline))
+    encode(completions::wait_for(token, deadline))
 }
 
 /// Says that other threads than the first will wait, as `soil.threads` does when it starts; 0.

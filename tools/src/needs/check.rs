@@ -2,7 +2,7 @@
 //! options.
 
 use super::answer::{Answer, Need, host_port};
-use super::{REFUSED, volumes};
+use super::{REFUSED, storage};
 use crate::cli::Run;
 use crate::desktop::has_desktop;
 use crate::failure::Failure;
@@ -37,8 +37,8 @@ fn complete_where(run: &Run, form: Form, answer: &Answer, has_desktop: bool) -> 
     displays(&mut run, form, answer, has_desktop, &mut failures);
     for need in &answer.needs {
         let met = match need {
-            Need::Volume(need) => volumes::volume(&mut run, form, need),
-            Need::Disk(need) => volumes::disk(&run, form, need),
+            Need::Volume(need) => storage::volume(&mut run, form, need),
+            Need::Disk(need) => storage::disk(&run, form, need),
             Need::Net { .. } | Need::Display { .. } | Need::Input => Ok(()),
             Need::Port {
                 name,
@@ -130,7 +130,7 @@ fn network(run: &mut Run, form: Form, answer: &Answer, failures: &mut Vec<Failur
 
 /// Whether a variable defines a process's displays, which disables their check.
 fn given_by_variable(run: &Run, form: Form) -> bool {
-    form == Form::Process && volumes::given(run, form, "SOIL_DISPLAY").is_some()
+    form == Form::Process && storage::given(run, form, "SOIL_DISPLAY").is_some()
 }
 
 /// Checks for enough displays for the declared ones. By default they are windows; any display

@@ -3,7 +3,7 @@
 use alloc::format;
 
 use super::*;
-use crate::fat::volume::Change;
+use crate::fat::fat_volume::Change;
 use crate::{Health, Kind, OpenFlags, Renaming, Time};
 
 /// POSIX: [EEXIST], [EBUSY] and [EISDIR] of the root, which has no name.

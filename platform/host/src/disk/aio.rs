@@ -225,8 +225,8 @@ impl Drop for Aio {
 #[cfg(test)]
 mod tests {
     use super::{Aio, Command, OwnedFd};
-    use crate::wait::count_forks;
-    use crate::wait::tests::{in_child, is_readable};
+    use crate::sleep::count_forks;
+    use crate::sleep::tests::{in_child, is_readable};
     use std::ffi::CString;
     use std::{env, format, fs, process, vec};
 

@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::{Error, Kind, Stat, Time};
-use platform::volume::Waiting;
+use platform::folders::Waiting;
 
 /// Bytes of entries that are read at a time.
 const ENTRIES: usize = 16 << 10;

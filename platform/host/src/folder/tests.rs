@@ -7,7 +7,7 @@ use ::fs::{
     Clock, Error, Fallocate, Kind, OpenFlags, Renaming, Seek, Time, Volume, VolumeOptions, Walk,
 };
 use core::time::Duration;
-use platform::volume::{Suspend, SuspendedAnswer, Waiting};
+use platform::folders::{Suspend, SuspendedAnswer, Waiting};
 use std::boxed::Box;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -19,7 +19,7 @@ use core::mem::MaybeUninit;
 use fs::Error;
 use platform::Clock;
 use platform::error::Stop;
-use platform::volume::{Suspend, Waiting};
+use platform::folders::{Suspend, Waiting};
 
 /// Bytes written at once between two reads of the clock.
 const PIECE: usize = 1 << 20;

@@ -2,7 +2,7 @@
 
 use super::watch::{self, Data, Place, Watch, What};
 use super::{Pending, Sockets};
-use crate::wait::tests::in_child;
+use crate::sleep::tests::in_child;
 use crate::{Host, Interest, Ring};
 use net::{Congestion, Error, Handle, SendBuffer, Source, Transport};
 use platform::{Clock as _, Interest as _, Signals, Wait as _};
@@ -114,7 +114,7 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
 /// A child of a fork doesn't take the events of its parent.
 #[test]
 fn events_arrive_in_both_processes_of_a_fork() {
-    crate::wait::count_forks();
+    crate::sleep::count_forks();
     with_each(|world| {
         let (client, server) = world.pair();
         let mut byte = [0];

@@ -1,9 +1,9 @@
 //! Calls on open files and directories.
 
 use crate::files::engine::{at_once, submit, submit_detached};
+use crate::files::mounted_volume::job::request::Request;
+use crate::files::mounted_volume::job::{Output, Waiter};
 use crate::files::open_files::{Offset, OpenFile, OpenId, moved};
-use crate::files::volume::job::request::Request;
-use crate::files::volume::job::{Output, Waiter};
 use crate::types::constants::{KIND_DIRECTORY, KIND_FILE};
 use crate::types::{Int, IntsPiece, Piece};
 use crate::{Operations, Runtime};

@@ -3,8 +3,8 @@
 use super::descriptors::on_volume;
 use crate::Runtime;
 use crate::files::engine::{at_once, submit};
-use crate::files::volume::job::request::Request;
-use crate::files::volume::job::{Output, Waiter};
+use crate::files::mounted_volume::job::request::Request;
+use crate::files::mounted_volume::job::{Output, Waiter};
 use crate::types::{Int, View};
 use platform::error::{Answer, Error};
 use reactor::table::Fd;

@@ -1,15 +1,15 @@
 //! The results of operations, converted from those of their jobs.
 
 use super::freezing;
+use crate::files::mounted_volume::Volume;
+use crate::files::mounted_volume::job::request::{Op, Request, Value};
+use crate::files::mounted_volume::job::resolution::Resolution;
+use crate::files::mounted_volume::job::{Ended, Job, Output, Waiter};
+use crate::files::mounted_volume::options::leasable;
+use crate::files::mounted_volume::schedule::Answered;
 use crate::files::namespace::{self, Above, Step, mounts};
 use crate::files::open_files::{OpenId, moved};
 use crate::files::records::{write_stat, write_text};
-use crate::files::volume::Volume;
-use crate::files::volume::job::request::{Op, Request, Value};
-use crate::files::volume::job::resolution::Resolution;
-use crate::files::volume::job::{Ended, Job, Output, Waiter};
-use crate::files::volume::options::leasable;
-use crate::files::volume::schedule::Answered;
 use crate::types::{Int, IntsPiece, Piece, records};
 use crate::{Operations, Runtime};
 use ::fs::{FileId, Health, OpenFlags, Stat, Time};

@@ -3,8 +3,8 @@
 use super::freezing;
 use crate::current::Current;
 use crate::disks;
+use crate::files::mounted_volume::{Volume, drivers, embedded};
 use crate::files::namespace;
-use crate::files::volume::{Volume, drivers, embedded};
 use crate::{Driver, Runtime, guest_agent};
 use platform::Folders;
 use platform::error::Stop;

@@ -4,7 +4,7 @@ use super::MAX_LEASES;
 use crate::Runtime;
 use crate::disks::install;
 use crate::files::calls::leases::MAX_LEASE;
-use crate::files::volume::options::leasable;
+use crate::files::mounted_volume::options::leasable;
 use crate::files::{drivers, embedded, lease_end, lease_next, lend, mount, open, write};
 use crate::types::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::types::fake::Bigarray;

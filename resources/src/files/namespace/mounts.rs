@@ -4,9 +4,9 @@
 
 use crate::Runtime;
 use crate::current::Current;
-use crate::files::volume::job::Job;
-use crate::files::volume::specification::Specification;
-use crate::files::volume::{Backing, Volume};
+use crate::files::mounted_volume::job::Job;
+use crate::files::mounted_volume::specification::Specification;
+use crate::files::mounted_volume::{Backing, Volume};
 use ::fs::{Mounts, path};
 use alloc::collections::VecDeque;
 use alloc::format;

@@ -13,7 +13,7 @@ use crate::files::engine::driver::{deadline, finish};
 use crate::types::{Int, Piece};
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use platform::error::{Error, Stop};
-use platform::volume::{Suspend, Waiting};
+use platform::folders::{Suspend, Waiting};
 use reactor::table::Fd;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};

@@ -1,10 +1,10 @@
 //! Orders of events that are worth a test of their own.
 
 use super::{IO, SECTOR, files};
-use crate::files::volume::fiber::{Access, Suspension};
-use crate::files::volume::job::request::{Request, Value};
-use crate::files::volume::job::{Job, Output, Waiter};
-use crate::files::volume::schedule::{Action, Schedule};
+use crate::files::mounted_volume::fiber::{Access, Suspension};
+use crate::files::mounted_volume::job::request::{Request, Value};
+use crate::files::mounted_volume::job::{Job, Output, Waiter};
+use crate::files::mounted_volume::schedule::{Action, Schedule};
 use std::string::String;
 
 /// A job of each kind that comes during a flush, and whether it waits for that.

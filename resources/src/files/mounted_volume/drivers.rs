@@ -10,8 +10,8 @@ use alloc::boxed::Box;
 use alloc::format;
 use platform::Folders as _;
 use platform::error::{Answer, Error, Failure};
-pub use platform::volume::Mounted;
-use platform::volume::{Folders, MountFolder};
+pub use platform::folders::Mounted;
+use platform::folders::{Folders, MountFolder};
 
 /// Block device of a file system.
 pub type Disk = Box<dyn Block + Send>;

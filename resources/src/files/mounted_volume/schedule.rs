@@ -49,7 +49,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use platform::error::{Error, Failure};
-use platform::volume::SuspendedAnswer;
+use platform::folders::SuspendedAnswer;
 use timeout::Device;
 
 /// The next step for a volume.

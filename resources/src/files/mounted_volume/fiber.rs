@@ -5,7 +5,7 @@
 use super::drivers::{self, FileSystem, Mount, Options, find, probe};
 use super::seed;
 use platform::Memory;
-use platform::volume::{Suspend, SuspendedAnswer, Waiting};
+use platform::folders::{Suspend, SuspendedAnswer, Waiting};
 
 use super::job::request::{Outcome, Request, Value, detail, perform};
 use crate::current::{Current, Offload};

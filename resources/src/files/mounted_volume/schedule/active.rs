@@ -1,13 +1,13 @@
 //! The active job.
 
-use crate::files::volume::fiber::Access;
-use crate::files::volume::job::request::Request;
-use crate::files::volume::job::resolution::Resolution;
-use crate::files::volume::job::{Job, Waiter};
+use crate::files::mounted_volume::fiber::Access;
+use crate::files::mounted_volume::job::request::Request;
+use crate::files::mounted_volume::job::resolution::Resolution;
+use crate::files::mounted_volume::job::{Job, Waiter};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use platform::volume::SuspendedAnswer;
+use platform::folders::SuspendedAnswer;
 
 /// State of a job that has started, besides its request.
 pub struct Begun {

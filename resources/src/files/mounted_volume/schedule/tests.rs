@@ -3,9 +3,9 @@
 
 use super::timeout::GRACE_NS;
 use super::{Action, Schedule};
-use crate::files::volume::fiber::{Access, Suspension};
-use crate::files::volume::job::request::{Request, Value};
-use crate::files::volume::job::{Job, Output, Waiter};
+use crate::files::mounted_volume::fiber::{Access, Suspension};
+use crate::files::mounted_volume::job::request::{Request, Value};
+use crate::files::mounted_volume::job::{Job, Output, Waiter};
 use ::fs::barrier::Next;
 use ::fs::{BlockError, FileId, OpenFlags, memory};
 use core::cell::Cell;

@@ -1,10 +1,10 @@
 //! Freezes: what starts while a volume is frozen, and in which order.
 
 use super::{SECTOR, files};
-use crate::files::volume::fiber::Suspension;
-use crate::files::volume::job::request::{Op, Request, Value};
-use crate::files::volume::job::{Job, Output, Waiter};
-use crate::files::volume::schedule::{Action, Schedule};
+use crate::files::mounted_volume::fiber::Suspension;
+use crate::files::mounted_volume::job::request::{Op, Request, Value};
+use crate::files::mounted_volume::job::{Job, Output, Waiter};
+use crate::files::mounted_volume::schedule::{Action, Schedule};
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
 use std::collections::BTreeMap;
 use std::string::String;

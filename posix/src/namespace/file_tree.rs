@@ -5,7 +5,7 @@ use crate::errors::Result;
 use crate::file::{Description, File};
 use crate::files::directory::Directory;
 use crate::files::proc::{self, Entry, Text};
-use crate::files::volume::{self, Regular, decode};
+use crate::files::regular::{self, Regular, decode};
 use crate::process;
 use crate::stat::{self, Stat};
 use crate::wait::blocking::{at_once, block, piece};
@@ -37,7 +37,7 @@ impl Tree for Mounted {
     fn stat(&self, path: &str, follow: bool) -> Result<Stat> {
         match proc::find(path) {
             Some(entry) => stat_in_proc(entry?, path, follow),
-            None => volume::stat(path, follow),
+            None => regular::stat(path, follow),
         }
     }
 
@@ -58,7 +58,7 @@ impl Tree for Mounted {
         match block(|rt, token| files::readlink(rt, path, into, token)) {
             Ok(len) => Ok(len.min(room)),
             // An error about a path component takes precedence.
-            Err(errno) => volume::stat(path, false).and(Err(errno)),
+            Err(errno) => regular::stat(path, false).and(Err(errno)),
         }
     }
 
@@ -150,7 +150,7 @@ fn on_volume(path: String, flags: i32) -> Result<Arc<Description>> {
     if creates && path.ends_with('/') {
         return Err(libc::EISDIR);
     }
-    if flags & libc::O_NOFOLLOW != 0 && volume::stat(&path, false).is_ok_and(|stat| stat.is_link())
+    if flags & libc::O_NOFOLLOW != 0 && regular::stat(&path, false).is_ok_and(|stat| stat.is_link())
     {
         return Err(libc::ELOOP);
     }
