@@ -1,41 +1,6 @@
-//! The layers of the crate: a module imports from lower layers only.
+//! The border of processors and machines.
 
-use layers::{Layers, check, check_place};
-
-#[test]
-fn modules_import_from_lower_layers_only() {
-    let layers: Layers<'_> = &[
-        &["arch"],
-        &["peers"],
-        &["cell", "clock", "errno", "free_lists", "glibc"],
-        &["memory"],
-        &["firmware"],
-        &["board"],
-        &["interrupts"],
-        &["console"],
-        &["environment", "power", "random", "time"],
-        &["crash", "devices", "extension"],
-        &["signals"],
-        &["wait"],
-        &["syscall", "traps"],
-        &["boot", "processors", "threads"],
-    ];
-    check(env!("CARGO_MANIFEST_DIR"), "src", layers);
-}
-
-#[test]
-fn memory_is_built_in_layers() {
-    let layers: Layers<'_> = &[
-        &[
-            "aslr", "frames", "layout", "reserve", "tables", "tlb", "vma",
-        ],
-        &["clear", "physical", "windows"],
-        &["space"],
-        &["describe", "device", "heap", "mapping", "stacks", "start"],
-        &["user"],
-    ];
-    check(env!("CARGO_MANIFEST_DIR"), "src/memory", layers);
-}
+use layers::check_place;
 
 /// What is of one processor, or of one machine, is behind the border; the shims of glibc's names
 /// are jumps, which have no other place.

@@ -13,7 +13,7 @@
 //!
 //! # Layers
 //!
-//! Each module imports from those below it only (`tests/layers.rs`):
+//! Each module imports from those below it only (a test in `tools/layers` finds circles):
 //!
 //! ```text
 //! transport                      the same operations as a trait

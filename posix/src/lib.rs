@@ -25,7 +25,7 @@
 //! ```
 //!
 //! A system call finds the description of its descriptor ([`process`]) and calls its file
-//! ([`file::File`]), whose kind it doesn't know. `tests/layers.rs` enforces the layers.
+//! ([`file::File`]), whose kind it doesn't know.
 //!
 //! # Parts
 //! An image always has the descriptors, the console and paths of devices. The kinds in `files`, the

@@ -1,6 +1,6 @@
 //! Files and directories: paths, mounts, and operations as jobs of volumes.
 //!
-//! An operation crosses four layers, each of which uses only those below it (`tests/layers.rs`):
+//! An operation crosses four layers, each of which uses only those below it:
 //!
 //! ```text
 //!   calls       the functions of the interface: on paths, open files, leases and volumes

@@ -3,7 +3,7 @@
 //! values: the program's arguments have the types in [`types`].
 //!
 //! # Layers
-//! A module imports from lower layers only (`tests/layers.rs`).
+//! A module imports from lower layers only; a test in `tools/layers` finds circles.
 //!
 //! ```text
 //! statistics                                        what net, files and disks have counted

@@ -171,6 +171,8 @@ def steps(paths):
         deny = ["--deny-warnings"] if pinned() else []
         words = ["env", LINTED, "tools/setup/cargotest.py", *deny, "--locked"]
         yield "cargo clippy and test", [*words, *packages]
+    if own or found:
+        yield "circles of files", ["cargo", "test", "-q", "--locked", "-p", "layers"]
     if others := users(own, every):
         words = [word for name in others for word in ("-p", name)]
         yield "cargo check, of what uses them", ["cargo", "check", "-q", "--locked", *words]

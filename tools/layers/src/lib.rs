@@ -1,67 +1,85 @@
-//! Checks the layers of a crate's modules: each module may import only from lower layers. The
-//! crates' `tests/layers.rs` call it.
+//! The references between the repository's files, as its code has them, for tests of its structure.
 
-use std::collections::BTreeSet;
+pub mod circles;
+pub mod modules;
+pub mod ocaml;
+mod tokens;
+
+use modules::{Program, References};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules from the bottom layer up. Modules of one layer must not import each other.
-pub type Layers<'a> = &'a [&'a [&'a str]];
-
-/// Checks the modules directly in `folder` (`src`, or a module's folder such as `src/net`) of the
-/// crate at `root`. Returns the number of imports between them.
-///
-/// A module consists of its file and its folder. Comments, unit tests and modules named `tests`
-/// don't count.
+/// Returns the repository's folder.
 ///
 /// # Panics
-/// If an import isn't from a lower layer, a module is in no layer, or a layer lists a module that
-/// doesn't exist.
-pub fn check(root: &str, folder: &str, layers: Layers<'_>) -> usize {
-    let source = Path::new(root).join("src");
-    let inside = Path::new(root).join(folder);
-    let inside = inside.strip_prefix(&source).expect("a folder of src");
-    let parent = names(inside);
-    let layer = |module: &str| layers.iter().position(|layer| layer.contains(&module));
-    let (mut wrong, mut modules, mut checked) = (BTreeSet::new(), BTreeSet::new(), 0);
-    for file in sources(&source.join(inside)) {
-        let path = names(file.strip_prefix(&source).expect("below src"));
-        let Some(module) = path.get(parent.len()) else {
-            continue;
-        };
-        if path.iter().any(|name| name == "tests") || (parent.is_empty() && module == "lib") {
-            continue;
+/// If it has moved since this crate was compiled.
+pub fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the repository")
+}
+
+/// Returns the folders of all crates, from the repository's root.
+pub fn crates() -> Vec<PathBuf> {
+    let root = root();
+    let mut found = Vec::new();
+    let mut next = vec![root.clone()];
+    while let Some(folder) = next.pop() {
+        if folder.join("Cargo.toml").exists() && folder.join("src").exists() {
+            found.push(below(&root, &folder));
         }
-        modules.insert(module.clone());
-        let Some(own) = layer(module) else {
-            wrong.insert(format!("{module} is in no layer"));
-            continue;
-        };
-        let text = fs::read_to_string(&file).expect("a source file");
-        for import in imports(&text, &path) {
-            let Some(other) = import
-                .strip_prefix(&parent[..])
-                .and_then(|rest| rest.first())
-                .filter(|other| *other != module)
-            else {
-                continue;
-            };
-            // A name in no layer is an item of the parent module.
-            if let Some(layer) = layer(other) {
-                checked += 1;
-                if layer >= own {
-                    wrong.insert(format!("{module} imports {other} ({})", path.join("::")));
-                }
+        for entry in fs::read_dir(&folder).expect("a folder of the repository") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let has_crates = !name.starts_with(['.', '_']) && name != "target" && name != "src";
+            if has_crates && path.is_dir() && !path.is_symlink() {
+                next.push(path);
             }
         }
     }
-    for module in layers.concat() {
-        if !modules.contains(module) {
-            wrong.insert(format!("the layers have {module}, which doesn't exist"));
-        }
+    found
+}
+
+/// Returns the references between the files of the crate in `folder`. Paths are from the
+/// repository's root.
+///
+/// # Panics
+/// If the crate has no source.
+pub fn references(folder: &Path) -> References {
+    let root = root();
+    let own = root.join(folder);
+    let manifest = fs::read_to_string(own.join("Cargo.toml")).expect("a crate");
+    let named = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = \"")?.split('"').next());
+    let programs = fs::read_dir(own.join("src/bin")).into_iter().flatten();
+    let programs = programs.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = named.map(|path| own.join(path)).collect();
+    files.extend(["src/lib.rs", "src/main.rs"].map(|name| own.join(name)));
+    files.extend(programs.flat_map(|path| [path.join("main.rs"), path]));
+    files.retain(|file| file.extension().is_some_and(|it| it == "rs") && file.is_file());
+    files.sort();
+    files.dedup();
+    let mut found = References::new();
+    for file in files {
+        Program::read(&file).references(&mut found);
     }
-    assert!(wrong.is_empty(), "{folder}: {wrong:#?}");
-    checked
+    // Files of other crates that this one includes are none of its own.
+    found.retain(|(from, to), _| from.starts_with(&own) && to.starts_with(&own));
+    let found = found.into_iter();
+    found
+        .map(|((from, to), names)| ((below(&root, &from), below(&root, &to)), names))
+        .collect()
+}
+
+/// Returns the references between the files of OCaml's libraries, from the repository's root.
+pub fn ocaml_references() -> References {
+    let root = root();
+    let mut found = References::new();
+    ocaml::references(&root.join("soil-ocaml"), &mut found);
+    let found = found.into_iter();
+    found
+        .map(|((from, to), names)| ((below(&root, &from), below(&root, &to)), names))
+        .collect()
 }
 
 /// Checks that only the modules `places` contain `name`, of those in `folder` of the crate at
@@ -76,9 +94,12 @@ pub fn check_place(root: &str, folder: &str, places: &[&str], name: &str) {
         text.contains(name)
     };
     let is_there = |file: &PathBuf| {
-        let path = names(file.strip_prefix(&inside).expect("below the folder"));
-        path.first()
-            .is_some_and(|module| places.contains(&module.as_str()))
+        let path = file.strip_prefix(&inside).expect("below the folder");
+        let module = path
+            .components()
+            .next()
+            .map(|name| Path::new(name.as_os_str()).with_extension(""));
+        module.is_some_and(|module| places.iter().any(|place| module == Path::new(place)))
     };
     let found = sources(&inside).into_iter().filter(contains);
     let (right, wrong): (Vec<_>, Vec<_>) = found.partition(is_there);
@@ -86,11 +107,8 @@ pub fn check_place(root: &str, folder: &str, places: &[&str], name: &str) {
     assert!(!right.is_empty(), "nothing in {places:?} contains {name}");
 }
 
-/// Returns the components of a path, without the extension.
-fn names(path: &Path) -> Vec<String> {
-    let path = path.with_extension("");
-    let names = path.components().map(|name| name.as_os_str());
-    names.map(|name| name.to_string_lossy().into()).collect()
+fn below(root: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 /// Returns the source files below a folder.
@@ -105,103 +123,4 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Returns the absolute paths, from the crate's root, that code in the module `own` refers to by
-/// `crate::` and `super::`.
-fn imports(text: &str, own: &[String]) -> Vec<Vec<String>> {
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
-    let lines = code.lines().map(|line| line.trim_start());
-    let code: Vec<&str> = lines.filter(|line| !line.starts_with("//")).collect();
-    let code = code.join("\n");
-    let mut found = Vec::new();
-    let mut rest = &code[..];
-    while let Some(at) = rest
-        .find("crate::")
-        .into_iter()
-        .chain(rest.find("super::"))
-        .min()
-    {
-        // Excludes a macro's `$crate::` and `pub(super)`.
-        let is_word = rest[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
-        let mut base: &[String] = &own[..0];
-        let mut tail = &rest[at..];
-        if tail.starts_with("super::") {
-            base = own;
-            while let Some(after) = tail.strip_prefix("super::") {
-                base = &base[..base.len().saturating_sub(1)];
-                tail = after;
-            }
-        } else {
-            tail = &tail["crate::".len()..];
-        }
-        if !is_word {
-            for path in expand(tail) {
-                found.push(base.iter().cloned().chain(path).collect());
-            }
-        }
-        rest = tail;
-    }
-    found
-}
-
-/// Parses the paths at the start of `text`: one path, or a group in braces.
-fn expand(text: &str) -> Vec<Vec<String>> {
-    if let Some(group) = text.strip_prefix('{') {
-        let mut paths = Vec::new();
-        let (mut depth, mut start) = (0, 0);
-        for (at, c) in group.char_indices() {
-            match c {
-                '{' => depth += 1,
-                ',' | '}' if depth == 0 => {
-                    paths.append(&mut expand(group[start..at].trim()));
-                    start = at + 1;
-                    if c == '}' {
-                        break;
-                    }
-                }
-                '}' => depth -= 1,
-                _ => {}
-            }
-        }
-        return paths;
-    }
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
-    let (name, rest) = text.split_at(end.unwrap_or(text.len()));
-    if name.is_empty() {
-        return Vec::new();
-    }
-    let prefix = |path: Vec<String>| [vec![name.to_owned()], path].concat();
-    match rest.strip_prefix("::").map(expand) {
-        Some(paths) if !paths.is_empty() => paths.into_iter().map(prefix).collect(),
-        _ => vec![vec![name.to_owned()]],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::imports;
-
-    #[test]
-    fn finds_groups_and_parents_and_leaves_out_comments_and_tests() {
-        let own = ["a", "b", "c"].map(String::from);
-        let text = "use crate::{one, two::{three, Four}, five};\n\
-            use super::six;\nuse super::super::seven::Eight;\n\
-            // crate::nine\nfn f() { crate::ten::eleven(); }\npub(super) fn g() {}\n\
-            macro_rules! m { () => { $crate::twelve() } }\n\
-            #[cfg(test)]\nmod tests {\n    use crate::thirteen;\n}\n";
-        let found: Vec<String> = imports(text, &own).iter().map(|it| it.join("::")).collect();
-        assert_eq!(
-            found,
-            [
-                "one",
-                "two::three",
-                "two::Four",
-                "five",
-                "a::b::six",
-                "a::seven::Eight",
-                "ten::eleven"
-            ]
-        );
-    }
 }
