@@ -57,6 +57,7 @@
 //! its requests with an error, and the program continues. (A hypervisor can of course stop or read
 //! its guest, but it can't make these drivers access memory outside their regions.)
 
+#![cfg_attr(loom, allow(missing_docs, reason = "models use private parts"))]
 #![no_std]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 // The registers of fakes are memory.
@@ -79,6 +80,8 @@ pub mod gpu;
 pub mod input;
 pub mod linear;
 pub mod memory;
+#[cfg(loom)]
+pub mod model;
 pub mod net;
 pub mod nvme;
 pub mod pci;

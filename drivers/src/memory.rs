@@ -1,7 +1,7 @@
 //! Memory shared with devices, and a clock: the only interface that drivers need from the machine.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{Ordering, fence};
+use sync::atomic::{Ordering, fence};
 
 /// A range of physical addresses, as a device addresses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

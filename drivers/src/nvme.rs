@@ -17,13 +17,13 @@ use crate::queue::{DeviceError, QueueCounters};
 use crate::transport::Interrupt;
 use crate::{Error, MemoryRef, Region};
 
-mod command;
+pub(crate) mod command;
 mod commands;
 mod identify;
 mod namespace;
 mod prp;
-mod queue;
-mod registers;
+pub(crate) mod queue;
+pub(crate) mod registers;
 mod start;
 
 use commands::{Commands, Done};

@@ -10,8 +10,6 @@ use alloc::vec::Vec;
 use crate::transport::{QueueSize, Transport};
 use crate::{Error, MemoryRef};
 
-// By its path: `tools/models` compiles both files by theirs.
-#[path = "queue/ring.rs"]
 mod ring;
 use ring::{DESCRIPTOR, Descriptor, Ring};
 
@@ -55,7 +53,7 @@ impl From<DeviceError> for Error {
 
 /// Options of a queue.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub struct Options {
     /// Maximum number of descriptors in use; the device's maximum if that is smaller. Rounded down
     /// to a power of two.
     pub max_size: u16,
@@ -150,7 +148,7 @@ fn passes(event: u16, new: u16, old: u16) -> bool {
 
 impl Queue {
     /// Allocates queue `index` and registers it with the device.
-    pub(crate) fn new(
+    pub fn new(
         memory: MemoryRef,
         transport: &mut dyn Transport,
         index: u16,
@@ -265,7 +263,7 @@ impl Queue {
     ///
     /// The memory belongs to the device until [`pop`](Queue::pop) returns `token`, or the device is
     /// reset.
-    pub(crate) fn add(&mut self, buffers: &[Buffer], token: u32) -> Result<(), Full> {
+    pub fn add(&mut self, buffers: &[Buffer], token: u32) -> Result<(), Full> {
         let count = u16::try_from(buffers.len()).map_err(|_| Full)?;
         if count == 0 || count > self.room() {
             return Err(Full);
@@ -351,7 +349,7 @@ impl Queue {
     /// notification while the driver publishes more, finds the buffers too few, and waits for a
     /// doorbell that would never be due again (a network card of QEMU before 9.1 waits like this
     /// for receive buffers).
-    pub(crate) fn kick(&mut self, transport: &dyn Transport) {
+    pub fn kick(&mut self, transport: &dyn Transport) {
         const HALF: u16 = 1 << 15;
         self.publish();
         let new = self.published;
@@ -399,7 +397,7 @@ impl Queue {
     }
 
     /// Returns the next completed request.
-    pub(crate) fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
+    pub fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
         if self.failed {
             return Err(DeviceError);
         }
@@ -434,7 +432,7 @@ impl Queue {
     /// Enables the interrupt of the next completion. Returns true if one is already pending: then
     /// no interrupt may follow, and the caller must pop before it waits.
     #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
-    pub(crate) fn enable_interrupts(&mut self) -> bool {
+    pub fn enable_interrupts(&mut self) -> bool {
         self.enable_interrupts_after(0)
     }
 
@@ -456,7 +454,7 @@ impl Queue {
     }
 
     /// Disables interrupts; some may still arrive.
-    pub(crate) fn disable_interrupts(&self) {
+    pub fn disable_interrupts(&self) {
         if self.event_idx {
             // The device interrupts when the used index passes this one: set it as far ahead as
             // possible.

@@ -1,6 +1,6 @@
 //! Accesses to the registers of devices: each is one load or store of the register's width.
 
-#[cfg(not(target_arch = "aarch64"))]
+#[cfg(not(any(target_arch = "aarch64", loom)))]
 use core::ptr::{read_volatile, write_volatile};
 
 mod private {
@@ -48,7 +48,11 @@ macro_rules! width {
         impl Width for $type {
             #[inline(always)]
             unsafe fn load(at: *const Self) -> Self {
-                #[cfg(target_arch = "aarch64")]
+                #[cfg(loom)]
+                {
+                    (sync::model::registers::get().read)(at.addr()) as Self
+                }
+                #[cfg(all(target_arch = "aarch64", not(loom)))]
                 {
                     let value: Self;
                     // SAFETY: a register, by the caller's promise.
@@ -60,7 +64,7 @@ macro_rules! width {
                     }
                     value
                 }
-                #[cfg(not(target_arch = "aarch64"))]
+                #[cfg(not(any(target_arch = "aarch64", loom)))]
                 #[expect(clippy::disallowed_methods, reason = "the accessor itself")]
                 // SAFETY: a register, by the caller's promise.
                 unsafe {
@@ -70,7 +74,9 @@ macro_rules! width {
 
             #[inline(always)]
             unsafe fn store(at: *mut Self, value: Self) {
-                #[cfg(target_arch = "aarch64")]
+                #[cfg(loom)]
+                (sync::model::registers::get().write)(at.addr(), value.into());
+                #[cfg(all(target_arch = "aarch64", not(loom)))]
                 // SAFETY: a register, by the caller's promise.
                 unsafe {
                     core::arch::asm!(
@@ -78,7 +84,7 @@ macro_rules! width {
                         options(nostack, preserves_flags)
                     );
                 }
-                #[cfg(not(target_arch = "aarch64"))]
+                #[cfg(not(any(target_arch = "aarch64", loom)))]
                 #[expect(clippy::disallowed_methods, reason = "the accessor itself")]
                 // SAFETY: a register, by the caller's promise.
                 unsafe {

@@ -29,6 +29,10 @@
 
 pub mod handler;
 pub mod local;
+#[cfg(loom)]
+pub mod model;
+#[cfg(loom)]
+pub use model::interrupts;
 pub mod numbers;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -16,10 +16,10 @@
 
 use crate::arch::local;
 use crate::peers::relax;
-use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use sync::cell::UnsafeCell;
 
 /// The place of a cell in the order in which a processor may wait for several. Interrupts begin
 /// again: what they wait for isn't used with interrupts enabled, where several processors run.
@@ -315,7 +315,7 @@ pub fn ignore_order() {
 mod order {
     use super::Rank;
     use crate::arch::{interrupts, local};
-    use core::sync::atomic::{AtomicU8, Ordering};
+    use sync::atomic::{AtomicU8, Ordering};
 
     /// No order is checked any more.
     pub const IGNORED: u32 = u32::MAX;

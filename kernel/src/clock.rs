@@ -3,7 +3,7 @@
 //!
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst.
 
-use core::sync::atomic::{AtomicI8, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use sync::atomic::{AtomicI8, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Nanoseconds in a second.
 pub const NS: u64 = 1_000_000_000;

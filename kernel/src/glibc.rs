@@ -10,7 +10,7 @@
 //! Names that musl has in one object with `stdin` are omitted (`__isoc23_scanf`): every image would
 //! have its buffer.
 
-#![cfg(not(test))]
+#![cfg(not(any(test, loom)))]
 
 /// A function of this name, by lines of assembly and their operands.
 macro_rules! function {

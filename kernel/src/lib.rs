@@ -42,10 +42,25 @@
 //! A value that isn't made of atomics is in an [`cell::ExclusiveCell`], which panics when two
 //! contexts of a processor use it at once. Each processor's own state (descriptor tables, stacks,
 //! the timer, the halt) is behind one of its registers: [`arch::local`].
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    loom,
+    allow(missing_docs, dead_code, reason = "models use private parts")
+)]
+#![cfg_attr(
+    loom,
+    allow(clippy::new_without_default, reason = "made at compile time")
+)]
+#![cfg_attr(not(any(test, loom)), no_std)]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
 extern crate alloc;
+
+/// Protocols that `tools/models` runs.
+#[cfg(loom)]
+pub mod model {
+    pub use crate::threads::calls::lock;
+    pub use crate::threads::scheduler;
+}
 
 pub mod arch;
 pub mod board;
@@ -61,11 +76,12 @@ pub mod extension;
 pub mod firmware;
 mod free_lists;
 mod glibc;
+pub mod guarded;
 pub mod interrupts;
 pub mod memory;
 pub mod peers;
 pub mod power;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub mod processors;
 pub mod random;
 pub mod signals;

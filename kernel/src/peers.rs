@@ -71,7 +71,7 @@ pub fn serve() {
 pub fn relax() {
     match get() {
         Some(peers) => (peers.relax)(),
-        None => core::hint::spin_loop(),
+        None => sync::hint::spin_loop(),
     }
 }
 

@@ -461,7 +461,7 @@ fn all() -> Set {
 
 /// The program is about to have so many domains of OCaml: says once that they outnumber the
 /// processors. OCaml's collections wait until each domain has run.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
 pub extern "C" fn soil_processors_expect(domains: usize) {
     static SAID: AtomicBool = AtomicBool::new(false);
     let processors = available();
@@ -495,7 +495,7 @@ fn available() -> usize {
 
 /// For programs that are written for it: see [`start`]. Interrupts are enabled from then on, so
 /// that any processor can be stopped; not in a system call.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
 pub extern "C" fn soil_processors_start(wanted: usize) -> usize {
     let running = start(wanted);
     enable();
@@ -503,13 +503,13 @@ pub extern "C" fn soil_processors_start(wanted: usize) -> usize {
 }
 
 /// See [`number`].
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
 pub extern "C" fn soil_processors_number() -> usize {
     number()
 }
 
 /// See [`wake`].
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
 pub extern "C" fn soil_processors_wake(number: usize, work: Work) -> bool {
     wake(number, work)
 }

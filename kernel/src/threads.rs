@@ -25,13 +25,13 @@
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
 mod affinity;
-mod calls;
+pub mod calls;
 mod dispatch;
 mod futex;
 mod posix_timers;
 mod preemption;
 mod report;
-mod scheduler;
+pub mod scheduler;
 mod timer_calls;
 mod timers;
 mod waits;

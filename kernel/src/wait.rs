@@ -23,7 +23,8 @@ use crate::board::timer as alarm;
 use crate::peers::{self, resume_interrupts, suspend_interrupts};
 use crate::{console, interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use sync::atomic::AtomicU32;
 
 /// The event that ends a wait, in addition to its deadline and a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

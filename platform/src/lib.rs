@@ -36,8 +36,8 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
 use error::{Answer, Failure};
+use sync::atomic::AtomicU32;
 
 /// Time. From any thread.
 pub trait Clock {

@@ -4,10 +4,10 @@ use crate::completions::FOLLOWS;
 use crate::lock::Lock;
 use crate::wait::{FINISH, From, Leader, Next, continue_wait, finished};
 use crate::{Resources, Runtime};
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, System, Wait};
+use sync::atomic::{AtomicUsize, Ordering};
+use sync::cell::UnsafeCell;
 
 /// [`Cell::owner`] before the first call of [`Cell::own`].
 const NO_OWNER: usize = usize::MAX;

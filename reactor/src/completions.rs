@@ -7,11 +7,11 @@
 //! leader.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
 use platform::Wait;
 use platform::error::{Answer, Error};
+use sync::Arc;
+use sync::atomic::{AtomicU32, Ordering};
 
 /// The waiter that takes the completions of all operations with a token below [`FIRST_OF_THREADS`],
 /// one after another.

@@ -10,6 +10,7 @@
 //! - [`fiber`]: suspends synchronous code in the middle of a call.
 //! - [`cell`]: the program's one [`Runtime`], behind its [`lock`].
 //! - [`messages`]: the texts of failures.
+//! - [`trace`]: the ring of the scheduler's events.
 //!
 //! # Contexts
 //! Everything here is used inside one call or one tick at a time, as the lock admits them; a tick
@@ -28,6 +29,7 @@ pub mod lock;
 pub mod messages;
 pub mod runtime;
 pub mod table;
+pub mod trace;
 pub mod wait;
 
 pub use runtime::{Cancelled, Driver, Runtime};

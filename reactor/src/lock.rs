@@ -1,8 +1,8 @@
 //! The lock of the runtime: it admits one thread's call, or a tick.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use platform::{Clock, System, Wait};
+use sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const FREE: u32 = 0;
 const LOCKED: u32 = 1;
@@ -28,7 +28,8 @@ struct Waits {
 
 impl<P: Clock + System + Wait> Lock<P> {
     /// Nothing inside.
-    pub(crate) const fn new() -> Lock<P> {
+    #[expect(clippy::new_without_default, reason = "made at compile time")]
+    pub const fn new() -> Lock<P> {
         Lock {
             word: AtomicU32::new(FREE),
             holder: AtomicUsize::new(0),

@@ -4,10 +4,10 @@
 pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER};
 use crate::completions::{FOLLOWS, LEADS};
 use crate::{Resources, Runtime};
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
 use platform::error::Stop;
 use platform::{Clock, Interest as _, Signals, System, Wait, Woken};
+use sync::Arc;
+use sync::atomic::{AtomicU32, Ordering};
 
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;

@@ -188,6 +188,7 @@ fi
 step "cargo $lint and test" $linted tools/setup/cargotest.py ${pinned:+--deny-warnings} --locked --workspace
 # shellcheck disable=SC2086
 step 'cargo test, of what documents show' $linted cargo test -q --locked --workspace --doc
+step 'weak memory' $linted cargo loom -q --locked
 # The tests' compiler leaves out parts that no test or program depends on, and those only in images.
 # shellcheck disable=SC2086
 step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p soil-sys --features posix/image ${pinned:+-- -D warnings}
@@ -212,7 +213,7 @@ if [ -n "$long" ]; then
   else
     leave_out "cargo test, for arm64: $lacks"
   fi
-  step 'weak memory: more preemptions' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p models
+  step 'weak memory: more preemptions' $linted SOIL_TEST_LONG=1 cargo loom -q --locked
   step 'threads: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p kernel --lib scheduler::model
   step 'leader and followers: more schedules' $linted SOIL_TEST_LONG=1 cargo test -q --locked -p reactor --test model
   step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race

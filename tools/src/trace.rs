@@ -20,7 +20,7 @@ use std::process::ExitStatus;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The layout of `soil-sys/src/abi/trace.rs`.
+/// The layout of `reactor/src/trace.rs`.
 const STATE: &str = "soil_trace_state";
 const CAPACITY: u64 = 8192;
 const WORDS: u64 = 5;

@@ -11,7 +11,7 @@ pub(crate) mod admin {
 }
 
 /// Opcodes of the NVM command set (NVM Command Set 1.0, 3).
-pub(crate) mod io {
+pub mod io {
     pub const FLUSH: u8 = 0x00;
     pub const WRITE: u8 = 0x01;
     pub const READ: u8 = 0x02;
@@ -25,7 +25,7 @@ pub(super) const WORDS: usize = BYTES / 4;
 
 /// A command; its identifier is that of its queue's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Command {
+pub struct Command {
     pub words: [u32; WORDS],
 }
 
@@ -69,7 +69,7 @@ impl Command {
 
 /// Status of a completed command (3.3.3.2.1): type and code, and whether it may succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CommandStatus(pub u16);
+pub struct CommandStatus(pub u16);
 
 impl CommandStatus {
     const SUCCESS: CommandStatus = CommandStatus(0);

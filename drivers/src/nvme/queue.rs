@@ -4,7 +4,7 @@
 //! accepted only if it names one of them, once. `tools/models` checks the queues under loom.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::command::{BYTES, Command, CommandStatus};
 use super::registers::{Registers, offset};
@@ -22,7 +22,7 @@ const PHASE: u32 = 1 << 16;
 
 /// Number of entries of both queues.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub struct Sizes {
     /// Entries of the submission queue, at least 2; one less is the maximum of commands in flight.
     pub submissions: u16,
     /// Entries of the completion queue, at least as many.
@@ -31,13 +31,13 @@ pub(super) struct Sizes {
 
 /// A completed command.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Completion {
+pub struct Completion {
     /// Identifier, smaller than the submission queue's size.
     pub id: u16,
     pub status: CommandStatus,
 }
 
-pub(super) struct QueuePair {
+pub struct QueuePair {
     submissions: Region,
     completions: Region,
     sizes: Sizes,

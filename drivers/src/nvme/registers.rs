@@ -10,7 +10,7 @@ use crate::transport::pci::{Interrupts, program_msix};
 use crate::{Error, MemoryRef};
 
 /// Offsets of the registers in bytes. Those of 64 bits are accessed as two halves.
-pub(crate) mod offset {
+pub mod offset {
     pub const CAPABILITIES: usize = 0x00;
     pub const VERSION: usize = 0x08;
     pub const INTERRUPT_MASK_SET: usize = 0x0c;

@@ -4,7 +4,7 @@
 //! read once per use, and are untrusted until [`Queue`](super::Queue) has validated them.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use crate::transport::QueueAddresses;
 use crate::{MemoryRef, Region};

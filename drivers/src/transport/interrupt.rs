@@ -58,7 +58,7 @@ impl Interrupt {
     /// # Safety
     ///
     /// Both pointers are to registers of a virtio-mmio device that stay mapped for good.
-    pub(crate) const unsafe fn mmio(status: NonNull<u32>, acknowledge: NonNull<u32>) -> Interrupt {
+    pub const unsafe fn mmio(status: NonNull<u32>, acknowledge: NonNull<u32>) -> Interrupt {
         Interrupt(Kind::Mmio {
             status,
             acknowledge,

@@ -14,7 +14,7 @@ pub mod gic;
 pub mod interrupts;
 pub mod mmu;
 pub mod names;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub mod others;
 pub mod processor;
 pub mod random;

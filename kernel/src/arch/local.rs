@@ -1,9 +1,11 @@
 //! The state that each processor has for itself, of every architecture.
 
+#[cfg(loom)]
+pub use super::model::{cells, enter, get, leave, of, owner};
 pub use super::processor::set_up;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub use super::processor::{cells, enter, get, leave, owner};
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub use host::{cells, enter, get, leave, owner};
 
 use super::gates::Frame;
@@ -39,7 +41,7 @@ pub struct Local {
     pub poll_ns: AtomicU64,
     /// It has to see what there is to do, instead of polling on or halting. Written by any
     /// processor.
-    pub called: AtomicBool,
+    pub called: sync::atomic::AtomicBool,
     /// The running thread holds the lock of system calls.
     pub in_call: AtomicBool,
     /// Counts turns of loops that wait for other processors. An interrupt may lose some.
@@ -88,7 +90,7 @@ impl Local {
             timer_set: AtomicU64::new(0),
             used: AtomicU64::new(0),
             poll_ns: AtomicU64::new(0),
-            called: AtomicBool::new(false),
+            called: sync::atomic::AtomicBool::new(false),
             in_call: AtomicBool::new(false),
             turns: AtomicU32::new(0),
             ticks: AtomicBool::new(false),
@@ -188,6 +190,7 @@ pub fn publish() {
 }
 
 /// The processor with this number, once it is in the list.
+#[cfg(not(loom))]
 pub fn of(number: usize) -> Option<&'static Local> {
     let place = RUNNING.get(number)?;
     // SAFETY: only `publish` stores there; no block is ever freed.
@@ -221,7 +224,7 @@ pub fn obey(frame: &Frame) -> bool {
 }
 
 /// Tests run as a process, whose threads stand for processors.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod host {
     use super::{Local, Ordering};
     use std::sync::atomic::AtomicU8;

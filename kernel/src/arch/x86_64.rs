@@ -9,10 +9,11 @@ mod entry;
 mod exceptions;
 pub mod float;
 pub mod gates;
+#[cfg_attr(loom, allow(unused_imports, reason = "a model has its own"))]
 pub mod interrupts;
 pub mod mmu;
 pub mod names;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub mod others;
 pub mod paging;
 pub mod processor;

@@ -16,7 +16,7 @@ pub mod nvram;
 pub mod pci;
 mod ports;
 pub mod power;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub mod processors;
 mod pvpanic;
 mod reset;

@@ -15,7 +15,7 @@ pub mod mmio;
 pub mod nvram;
 pub mod pci;
 pub mod power;
-#[cfg(not(test))]
+#[cfg(not(any(test, loom)))]
 pub mod processors;
 mod pvpanic;
 mod registers;

@@ -5,7 +5,7 @@
 
 use super::Handler;
 use crate::board::vectors::TIMER;
-use core::sync::atomic::{AtomicBool, Ordering};
+use sync::atomic::{AtomicBool, Ordering};
 
 /// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
 static PENDING: AtomicBool = AtomicBool::new(false);

@@ -26,7 +26,7 @@ struct Heap(ExclusiveCell<State>);
 // SAFETY: the pointers inside point into heap pages, which belong to the holder of the cell.
 unsafe impl Send for State {}
 
-#[cfg_attr(not(test), global_allocator)]
+#[cfg_attr(not(any(test, loom)), global_allocator)]
 static HEAP: Heap = Heap(Rank::Heap.cell(State {
     tlsf: Tlsf::new(),
     end: 0,

@@ -7,7 +7,7 @@
 //! is one request at a time, within a use of the address space.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 /// What one processor has answered.
 struct Answer {

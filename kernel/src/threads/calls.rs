@@ -14,7 +14,7 @@
 //! That is faster than a change of threads for each call; but after some times calls leave the free
 //! lock to the woken thread, for longer each time ([`give_way`]).
 
-mod lock;
+pub mod lock;
 
 use super::futex;
 use super::waits::{pause_while, with};

@@ -8,7 +8,7 @@ use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
 use crate::wait::{self, polling};
 use crate::{memory, peers, signals, time};
-use core::sync::atomic::Ordering;
+use sync::atomic::Ordering;
 
 /// Runs the next ready thread, once there is one. Returns when that is the caller's thread, on any
 /// processor; it is ready, waits, or has ended. Meanwhile system calls of others run.
@@ -147,7 +147,7 @@ fn poll(now: u64) {
     let end = now + own.poll_ns.load(Ordering::Relaxed);
     interrupts::enable();
     while !own.called.load(Ordering::Relaxed) && time::monotonic_ns() < end {
-        core::hint::spin_loop();
+        sync::hint::spin_loop();
     }
     interrupts::disable();
 }

@@ -10,7 +10,7 @@ use crate::memory::{atomic_word, load};
 use crate::signals;
 use crate::syscall::{absolute_deadline, deadline};
 use crate::wait;
-use core::sync::atomic::Ordering;
+use sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
 

@@ -11,7 +11,7 @@ use crate::wait::timer::SLICE_NS;
 use crate::wait::{self, Interrupt};
 use crate::{cell, signals, time};
 use core::ptr::null_mut;
-use core::sync::atomic::Ordering;
+use sync::atomic::Ordering;
 
 /// A thread that has run for less time isn't preempted for those that were ready before: one that
 /// was woken and soon waits again would lose a slice to a thread that computes. Somewhat less than

@@ -24,14 +24,11 @@
 //! that holds a thread that isn't for it any more, and finds no other, leaves that thread's stack
 //! for one of its own ([`Scheduler::leave`]).
 
-// By path: `tools/models` compiles this file by its path as well.
-#[path = "scheduler/deadlines.rs"]
 mod deadlines;
-#[path = "scheduler/placement.rs"]
 mod placement;
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use sync::atomic::{AtomicU32, Ordering};
 
 /// The index of a thread in the scheduler's table.
 pub type Index = u32;

@@ -12,7 +12,7 @@ use crate::cell;
 use crate::peers::{self, Set};
 use crate::wait::{self, For};
 use crate::{signals, time};
-use core::sync::atomic::{AtomicU32, Ordering};
+use sync::atomic::{AtomicU32, Ordering};
 
 /// Runs `f` on the state, and then has the processors that were given threads take them.
 pub(super) fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {

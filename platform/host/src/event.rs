@@ -3,7 +3,8 @@
 //!
 //! `tools/models` checks it under loom.
 
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use crate::os;
+use sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 /// How often it was raised: at least the sum of what was written to it.
@@ -18,7 +19,7 @@ pub fn open() {
 
 fn create(value: u32) -> i32 {
     // SAFETY: a call without pointers.
-    unsafe { libc::eventfd(value, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }
+    unsafe { os::eventfd(value, os::EFD_CLOEXEC | os::EFD_NONBLOCK) }
 }
 
 /// Replaces it in the child of a fork, which has one thread, by its own with the same descriptor
@@ -33,13 +34,13 @@ pub fn reopen() {
     // SAFETY: calls without pointers on descriptors of this module.
     let event = unsafe {
         // First, so that the process has room for another.
-        libc::close(number);
+        os::close(number);
         let event = create(unread as u32);
         // A lower number may be one that the program has freed for a file.
         let moved =
-            event >= 0 && event != number && libc::dup3(event, number, libc::O_CLOEXEC) == number;
+            event >= 0 && event != number && os::dup3(event, number, os::O_CLOEXEC) == number;
         if moved {
-            libc::close(event);
+            os::close(event);
         }
         if moved { number } else { event }
     };
@@ -57,7 +58,7 @@ pub fn raise() {
     RAISED.fetch_add(1, Ordering::Relaxed);
     let one = 1u64;
     // SAFETY: write(2) of 8 bytes, which doesn't block, and is safe in a handler.
-    unsafe { libc::write(descriptor(), (&raw const one).cast(), size_of::<u64>()) };
+    unsafe { os::write(descriptor(), (&raw const one).cast(), size_of::<u64>()) };
 }
 
 /// Makes it unreadable, if it was raised since the last time. One thread at a time. Where another
@@ -68,7 +69,7 @@ pub fn clear() {
     if RAISED.load(Ordering::Relaxed) != cleared {
         let mut read = 0u64;
         // SAFETY: an eventfd yields 8 bytes, or nothing; it doesn't block.
-        unsafe { libc::read(descriptor(), (&raw mut read).cast(), size_of::<u64>()) };
+        unsafe { os::read(descriptor(), (&raw mut read).cast(), size_of::<u64>()) };
         CLEARED.store(cleared.wrapping_add(read as usize), Ordering::Relaxed);
     }
 }

@@ -36,6 +36,7 @@
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
 //! locks of files, which keep other programs off a disk (`disk::lock`).
 
+#![cfg_attr(loom, allow(missing_docs, reason = "models use private parts"))]
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
 
@@ -54,6 +55,7 @@ mod link_wake;
 mod links;
 mod metadata;
 mod offload;
+mod os;
 mod owned_fd;
 mod passt;
 mod poll;
@@ -69,6 +71,17 @@ mod thread;
 mod ticker;
 mod viewer;
 mod vsock;
+
+/// Protocols that `tools/models` runs.
+#[cfg(loom)]
+pub mod model {
+    pub mod event {
+        pub use crate::event::{clear, open, raise};
+    }
+    pub mod ticker {
+        pub use crate::ticker::{resume, sleeps, start, take_turn};
+    }
+}
 
 pub use disk::Slice;
 pub use interest::Interest;

@@ -27,7 +27,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use issuer::Issuer;
 use platform::Wait;
@@ -36,6 +35,7 @@ use rustix_uring::cqueue::Flags;
 use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
+use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Slots for requests that wait for the next system call; more only cost a call of their own.
 const ENTRIES: u32 = 256;

@@ -3,9 +3,9 @@
 use crate::poll::{poll, timespec};
 use crate::{Host, Interest, Ring, errno, event, ring, signals, ticker};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use platform::{Clock, Signals, Ticker, Wait, Woken};
+use sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(feature = "ocaml")]
 mod ocaml {

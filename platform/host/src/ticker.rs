@@ -11,10 +11,10 @@
 //!
 //! `tools/models` checks it under loom.
 
-use crate::{Host, event, thread};
+use crate::{event, os, thread};
 use core::ptr::{self, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use platform::{Ticker, Wait};
+use platform::Ticker;
+use sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 /// How long the program computes before the network is polled, in nanoseconds.
 const TICK_NS: u64 = 4_000_000;
@@ -47,7 +47,7 @@ fn ticker() -> Option<&'static Ticker> {
     unsafe { TICKER.load(Ordering::Acquire).as_ref() }
 }
 
-/// See [`Wait::start_ticker`].
+/// See [`platform::Wait::start_ticker`].
 pub fn start(ticker: &'static Ticker) {
     // Opaque to the compiler, which would otherwise know the only value ever stored, and link the
     // network into every program.
@@ -56,7 +56,7 @@ pub fn start(ticker: &'static Ticker) {
     if TICKER.swap(ticker, Ordering::Release).is_null() {
         // SAFETY: the functions live as long as the program. Without memory for them a fork gets no
         // thread.
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+        unsafe { os::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     }
     make_thread();
 }
@@ -76,7 +76,7 @@ pub fn resume() {
         NONE => make_thread(),
         _ => {
             if STATE.swap(RUNS, Ordering::Relaxed) == PARKED {
-                Host::wake(&STATE);
+                os::wake(&STATE);
             }
         }
     }
@@ -88,7 +88,7 @@ fn make_thread() {
         return;
     }
     STATE.store(RUNS, Ordering::Relaxed);
-    let failed = thread::make(run, null_mut(), STACK);
+    let failed = os::make_thread(run, null_mut(), STACK);
     if failed != 0 {
         STATE.store(NONE, Ordering::Relaxed);
         TICKER.store(null_mut(), Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn make_thread() {
 }
 
 /// Body of the thread.
-extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+extern "C" fn run(_: *mut os::c_void) -> *mut os::c_void {
     thread::mark_permanent(thread::Permanent::Ticker);
     loop {
         take_turn();
@@ -109,13 +109,13 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
 
 /// A tick of the thread: it polls, parks, or does nothing.
 pub fn take_turn() {
-    let tick = libc::timespec {
+    let tick = os::timespec {
         tv_sec: 0,
         tv_nsec: TICK_NS as i64,
     };
     let turn = TURNS.load(Ordering::Relaxed);
     // SAFETY: reads `tick`.
-    unsafe { libc::nanosleep(&tick, null_mut()) };
+    unsafe { os::nanosleep(&tick, null_mut()) };
     if TURNS.load(Ordering::Relaxed) != turn {
         return;
     }
@@ -129,7 +129,7 @@ pub fn take_turn() {
         Err(_) => {}
     }
     while STATE.load(Ordering::Relaxed) == PARKED {
-        Host::await_change(&STATE, PARKED, None);
+        os::await_change(&STATE, PARKED);
     }
 }
 

@@ -6,7 +6,6 @@ mod partitions;
 
 pub use direct::Direct;
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices, metadata};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,6 +23,7 @@ use drivers::nvme::{Nvme, NvmeConfig};
 use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
 use kernel::devices::{MEMORY, find_nvme};
+use kernel::guarded::Guarded;
 use kernel::{environment, time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
 use platform::error::{Error, Failure};

@@ -2,7 +2,6 @@
 
 mod copied;
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices, screen};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -16,6 +15,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::gpu::{self, Gpu, GpuError, edid};
 use kernel::devices::MEMORY;
+use kernel::guarded::Guarded;
 use kernel::{time, wait};
 use platform::display::{
     All, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, Rectangle, State,

@@ -3,9 +3,9 @@
 use crate::{Image, LinkWake};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::{console, time, wait};
 use platform::{Direction, Memory, Signals, Stream, Ticker, Wait, Woken};
+use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 unsafe extern "C" {
     /// Lets other OCaml threads run, and runs no signal handler of OCaml's.

@@ -1,6 +1,5 @@
 //! Input devices.
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
@@ -10,6 +9,7 @@ use core::cell::Cell;
 use drivers::device_type::DeviceType;
 use drivers::input;
 use kernel::devices::MEMORY;
+use kernel::guarded::Guarded;
 use kernel::time;
 use platform::error::{Error, Failure};
 use platform::input::{All, Description, Event, InputDevice};

@@ -2,7 +2,7 @@
 //! virtio devices of `drivers`.
 //!
 //! A call of the program, or a tick that interrupts it, uses devices under the runtime's lock, so
-//! `Rc` is enough; the wait looks at them without it (`guarded`). The statics of `devices` and
+//! `Rc` is enough; the wait looks at them without it (`kernel::guarded`). The statics of `devices` and
 //! `entropy` are in the kernel's `ExclusiveCell`. An interrupt of a device only ends the halt
 //! (`wait`).
 
@@ -20,7 +20,6 @@ mod devices;
 mod disks;
 mod displays;
 mod entropy;
-mod guarded;
 mod idle;
 mod inputs;
 mod links;

@@ -1,6 +1,5 @@
 //! Network cards as links of the stack.
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
@@ -12,6 +11,7 @@ use drivers::device_type::DeviceType;
 use drivers::net::{self as card, Net, NetConfig, TxChecksum, TxError};
 use kernel::devices::MEMORY;
 use kernel::devices::serial;
+use kernel::guarded::Guarded;
 use kernel::memory;
 use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
 use platform::error::{Error, Failure};

@@ -1,6 +1,5 @@
 //! Named ports of virtio-serial devices.
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -8,6 +7,7 @@ use alloc::vec::Vec;
 use drivers::console::{self, Console};
 use drivers::device_type::DeviceType;
 use kernel::devices::MEMORY;
+use kernel::guarded::Guarded;
 use platform::port::Port;
 
 /// A device, shared between its user and the wait, which arms its interrupts.

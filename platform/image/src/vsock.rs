@@ -1,6 +1,5 @@
 //! Sockets of the virtio-vsock device.
 
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
@@ -8,6 +7,7 @@ use alloc::rc::Rc;
 use drivers::device_type::DeviceType;
 use drivers::vsock::{self, ListenError, Vsock};
 use kernel::devices::MEMORY;
+use kernel::guarded::Guarded;
 use kernel::time;
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::vsock::{ANY, Address, Id, Sockets};

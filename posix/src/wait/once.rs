@@ -1,43 +1,24 @@
-//! Initialisations that one of several threads runs. `tools/models` checks them under loom.
+//! Initialisations that one of several threads runs.
 
 use super::signals::within_call;
-use core::sync::atomic::{AtomicU32, Ordering};
 use platform::Wait;
 use resources::current::Current;
 
 /// An initialisation that the first system call to need it runs, while others wait for its end.
-pub struct Once(AtomicU32);
+pub struct Once(sync::once::Once);
 
 impl Once {
-    const NEW: u32 = 0;
-    const RUNNING: u32 = 1;
-    const DONE: u32 = 2;
-
     /// Not done yet.
     #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Once {
-        Once(AtomicU32::new(Once::NEW))
+        Once(sync::once::Once::new())
     }
 
     /// Runs `f`, the first time. Returns when it has completed.
     pub fn run(&self, f: impl FnOnce()) {
-        let word = &self.0;
-        // Relaxed: a new one has nothing to see, and another state is loaded again below.
-        let order = Ordering::Relaxed;
-        match word.compare_exchange(Once::NEW, Once::RUNNING, order, order) {
-            Ok(_) => {
-                f();
-                // Release: who finds it done sees what `f` did.
-                word.store(Once::DONE, Ordering::Release);
-                Current::wake(word);
-            }
-            Err(_) => {
-                // Acquire: pairs with the store.
-                while word.load(Ordering::Acquire) == Once::RUNNING {
-                    within_call(false, || Current::await_change(word, Once::RUNNING, None));
-                }
-            }
-        }
+        let wait =
+            |word: &_, value| within_call(false, || Current::await_change(word, value, None));
+        self.0.run(f, wait, Current::wake);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The models: functions for [`weak::check`].
+//! The models: functions for [`sync::model::check`].
 
 pub mod bell;
 pub mod calls;

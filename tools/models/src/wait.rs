@@ -1,17 +1,10 @@
-//! `reactor`'s wait, and what `kernel` has under the same name.
-
-#[rustfmt::skip]
-#[path = "../../../kernel/src/wait/polling.rs"]
-pub mod polling;
-#[rustfmt::skip]
-#[path = "../../../reactor/src/wait.rs"]
-mod reactor;
+//! As in `kernel`, in a program with threads.
 
 pub use crate::image::threads::sleep;
-pub use reactor::*;
+pub use kernel::wait::polling;
 
-use crate::image::notes::{take_pending, take_pending_for_call};
 use crate::image::threads::{Fault, has};
+use kernel::interrupts::{take_pending, take_pending_for_call};
 
 /// As in `kernel`.
 #[expect(missing_docs, reason = "as in `kernel`")]
@@ -38,7 +31,7 @@ pub mod timer {
     pub const SLICE_NS: u64 = u64::MAX;
 }
 
-/// As in `kernel`, in a program with threads.
+/// As in `kernel`.
 pub fn take_note(wait: For) -> bool {
     match wait {
         _ if has(Fault::NotedOutside) => false,

@@ -1,10 +1,12 @@
 //! Each protocol under loom: no order of its threads, and no value that weakly ordered memory lets
 //! a load see, breaks it; without any one of its orderings some do.
 
+#![cfg(loom)]
+
 use models::checks::{
     calls, event, kernel, lines, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
 };
-use weak::{check, fails, unneeded};
+use sync::model::{check, fails, unneeded};
 
 const NONE: [&str; 0] = [];
 
@@ -49,7 +51,7 @@ fn no_thread_runs_in_place_of_one_that_uses_a_cell() {
 #[test]
 fn what_guards_a_device_needs_each_of_its_orderings() {
     assert_eq!(
-        unneeded(3..=5, "platform/image/src/guarded.rs", kernel::device),
+        unneeded(3..=5, "kernel/src/guarded.rs", kernel::device),
         NONE
     );
 }
@@ -107,15 +109,12 @@ fn the_lock_of_system_calls_needs_each_of_its_orderings() {
 
 #[test]
 fn an_initialisation_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3..=5, "posix/src/wait/once.rs", once::once), NONE);
+    assert_eq!(unneeded(3..=5, "sync/src/once.rs", once::once), NONE);
 }
 
 #[test]
 fn the_ring_of_a_trace_needs_each_of_its_orderings() {
-    assert_eq!(
-        unneeded(3..=5, "soil-sys/src/abi/trace.rs", trace::trace),
-        NONE
-    );
+    assert_eq!(unneeded(3..=5, "reactor/src/trace.rs", trace::trace), NONE);
 }
 
 #[test]

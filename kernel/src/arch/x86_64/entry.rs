@@ -6,7 +6,7 @@
 //! else runs. Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the
 //! state at entry.
 
-#![cfg(not(test))]
+#![cfg(not(any(test, loom)))]
 
 core::arch::global_asm!(
     r#"

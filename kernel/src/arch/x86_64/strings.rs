@@ -5,8 +5,8 @@
 //! copies use that. The functions are assembly, since in Rust the compiler would turn a copying
 //! loop into a call of the function itself.
 
-// Not in tests: their process has the C library's functions of these names.
-#[cfg(not(test))]
+// Not in tests and models: their process has the C library's functions of these names.
+#[cfg(not(any(test, loom)))]
 core::arch::global_asm!(
     r#"
     .macro function name

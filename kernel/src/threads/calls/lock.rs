@@ -1,6 +1,6 @@
 //! A lock whose word says whether threads may wait for it: a release that finds that wakes one.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use sync::atomic::{AtomicU32, Ordering};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -8,7 +8,7 @@ const HELD: u32 = 1;
 const AWAITED: u32 = 2;
 
 /// A word that threads wait for as for a futex.
-pub(crate) struct Lock(AtomicU32);
+pub struct Lock(AtomicU32);
 
 impl Lock {
     /// Free.

@@ -2,7 +2,6 @@
 //! loader took over from the firmware.
 
 use super::{bad_size, buffer, no_memory};
-use crate::guarded::Guarded;
 use crate::{Image, Interest, Source, screen};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -17,6 +16,7 @@ use drivers::gpu::edid;
 use drivers::linear::{Linear, LinearError, Mode};
 use kernel::devices::MEMORY;
 use kernel::environment;
+use kernel::guarded::Guarded;
 use platform::display::{
     self, All, BUFFER_SIDE, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, MAX_PRESENTS,
     Rectangle, State,

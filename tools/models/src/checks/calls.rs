@@ -1,8 +1,8 @@
 //! The lock of system calls, for which the threads of two processors wait in the scheduler.
 
 use crate::arch::local;
-use crate::image::lock::Lock;
 use crate::image::threads::{self, Fault};
+use kernel::model::lock::Lock;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The event that ends a process's sleep.
 
-use crate::event;
-use core::sync::atomic::{AtomicUsize, Ordering};
-use libc::{await_readable, is_readable};
+use host::model::event;
 use loom::thread;
+use sync::atomic::{AtomicUsize, Ordering};
+use sync::model::os::{await_readable, is_readable};
 
 /// Requests to stop.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);

@@ -1,15 +1,15 @@
 //! The kernel's cells, the page with the time, and what guards devices.
 
 use crate::arch::local;
-use crate::image::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
-use crate::image::clock::{Page, Rate};
-use crate::image::guarded::Guarded;
 use crate::image::threads::{Fault, set};
-use core::cell::Cell;
+use kernel::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
+use kernel::clock::{Page, Rate};
+use kernel::guarded::Guarded;
 use loom::thread;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use weak::interrupts::set_handler;
+use sync::model::interrupts::set_handler;
 
 /// Two processors use a cell, one after the other.
 pub fn cell() {
@@ -97,6 +97,7 @@ impl Device {
 
 /// A call uses a device while the wait of another processor finds it in use, or uses it itself.
 pub fn device() {
+    local::set_several();
     let device = Arc::new(Device(Guarded::new(0)));
     // Begins the mark.
     device.wait();

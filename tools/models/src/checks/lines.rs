@@ -5,12 +5,13 @@
 use super::bell::Bell;
 use super::queue::{Sleeps, exchange, make};
 use super::threads::begin_notes;
-use crate::image::notes::{complete, take_pending};
-use crate::interrupt::Interrupt;
 use core::ptr::NonNull;
+use drivers::Interrupt;
+use kernel::interrupts::{complete, take_pending};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
+use sync::model::registers::{self, Registers};
 
 /// Requests of a run: the first one's interrupt may be in service when the second one completes.
 const REQUESTS: u32 = 2;
@@ -118,35 +119,28 @@ impl Line {
     }
 }
 
-/// As in `drivers`, for the device of [`LINE`].
-pub mod register {
-    use super::LINE;
+/// `InterruptStatus` and `InterruptACK`, as far as the model's addresses have a meaning.
+const STATUS: usize = 0x1060;
+const ACKNOWLEDGE: usize = 0x1064;
 
-    /// `InterruptStatus` and `InterruptACK`, as far as the model's addresses have a meaning.
-    pub(super) const STATUS: usize = 0x1060;
-    pub(super) const ACKNOWLEDGE: usize = 0x1064;
-
-    /// # Safety
-    /// It has no preconditions.
-    pub unsafe fn read<T: From<u8>>(at: *const T) -> T {
-        assert_eq!(at.addr(), STATUS);
-        T::from(LINE.change(|state| state.status) as u8)
-    }
-
-    /// # Safety
-    /// The same.
-    pub unsafe fn write<T: Into<u32>>(at: *mut T, causes: T) {
-        assert_eq!(at.addr(), ACKNOWLEDGE);
-        LINE.change(|state| state.status &= !causes.into());
-    }
-}
+/// The registers of [`LINE`].
+const REGISTERS: Registers = Registers {
+    read: |at| {
+        assert_eq!(at, STATUS);
+        LINE.change(|state| state.status).into()
+    },
+    write: |at, causes| {
+        assert_eq!(at, ACKNOWLEDGE);
+        LINE.change(|state| state.status &= !(causes as u32));
+    },
+};
 
 /// The handler.
 fn acknowledge(_: u8) {
     let at =
         |address| NonNull::without_provenance(core::num::NonZero::new(address).expect("not 0"));
     // SAFETY: the model's registers.
-    let interrupt = unsafe { Interrupt::mmio(at(register::STATUS), at(register::ACKNOWLEDGE)) };
+    let interrupt = unsafe { Interrupt::mmio(at(STATUS), at(ACKNOWLEDGE)) };
     interrupt.acknowledge();
 }
 
@@ -169,6 +163,7 @@ fn handle(fault: Fault) {
 /// Requests, one after another, whose interrupts another processor handles.
 fn run(signal: Signal, fault: Fault) {
     begin_notes();
+    registers::set(REGISTERS);
     LINE.change(|state| state.signal = signal);
     let (mut queue, registers, mut device) = make(true);
     let noted = Arc::new(Bell::new());

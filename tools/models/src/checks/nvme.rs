@@ -1,33 +1,16 @@
 //! A pair of NVMe's queues: the driver's half is the real one, the controller's follows NVM Express
 //! Base 2.0, 3.3.1.
 
-#[rustfmt::skip]
-#[path = "../../../../drivers/src/nvme/command.rs"]
-mod command;
-#[rustfmt::skip]
-#[path = "../../../../drivers/src/nvme/queue.rs"]
-mod queue;
-
-/// As in `drivers`, for a queue.
-mod registers {
-    pub mod offset {
-        pub const DOORBELLS: usize = 0x1000;
-    }
-
-    pub trait Registers {
-        fn write(&self, offset: usize, value: u32);
-    }
-}
-
 use super::bell::Bell;
 use super::queue::HEAP;
-use command::{Command, io};
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
-use core::sync::atomic::{AtomicU32, Ordering};
+use drivers::Interrupt;
+use drivers::model::{Command, QueuePair, Sizes, io, offset};
+use drivers::nvme::Registers;
 use loom::cell::UnsafeCell;
 use loom::thread;
-use queue::{QueuePair, Sizes};
 use std::sync::Arc;
+use sync::atomic::{AtomicU32, Ordering};
 
 /// Commands of a run, one after another: the last reuses entries of both queues, in a new phase.
 const COMMANDS: u32 = 3;
@@ -49,12 +32,26 @@ struct Machine {
     entries: [UnsafeCell<()>; SIZE as usize],
 }
 
-impl registers::Registers for Arc<Machine> {
+/// The registers of the controller.
+struct Doorbells(Arc<Machine>);
+
+// SAFETY: loom's threads are one of the system's.
+unsafe impl Send for Doorbells {}
+
+impl Registers for Doorbells {
+    fn read(&self, _: usize) -> u32 {
+        unreachable!("a queue reads no register")
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::message()
+    }
+
     fn write(&self, offset: usize, value: u32) {
-        let index = (offset - registers::offset::DOORBELLS) / 4;
+        let index = (offset - offset::DOORBELLS) / 4;
         // A register: what orders memory before it is the driver's.
-        self.doorbells[index].store(value, Ordering::Relaxed);
-        self.doorbell.ring();
+        self.0.doorbells[index].store(value, Ordering::Relaxed);
+        self.0.doorbell.ring();
     }
 }
 
@@ -140,6 +137,7 @@ pub fn commands() {
         tail: 0,
         phase: 1,
     };
+    let doorbells = Doorbells(machine.clone());
     controller.begin();
     let controller = thread::spawn(move || {
         for _ in 0..COMMANDS {
@@ -151,7 +149,7 @@ pub fn commands() {
         machine.buffer.with_mut(|at| unsafe { *at = 10 * number });
         let id = queue.next_id().expect("it has room");
         assert!(queue.submit(Command::new(io::FLUSH, 1)));
-        queue.kick(&machine);
+        queue.kick(&doorbells);
         let completion = loop {
             match queue.pop().expect("a controller that follows the protocol") {
                 Some(completion) => break completion,
@@ -163,7 +161,7 @@ pub fn commands() {
         let written = machine.buffer.with(|at| unsafe { *at });
         assert_eq!((completion.id, written), (id, 10 * number + 1));
         assert_eq!(completion.status.result(), Ok(()));
-        queue.acknowledge(&machine);
+        queue.acknowledge(&doorbells);
     }
     controller.join().expect("no panic");
 }

@@ -1,21 +1,12 @@
 //! An initialisation that the first system call to need it runs.
 
-#[rustfmt::skip]
-#[path = "../../../../posix/src/wait/once.rs"]
-pub mod word;
-
-/// As in `posix`.
-mod signals {
-    pub fn within_call<T>(_: bool, wait: impl FnOnce() -> T) -> T {
-        wait()
-    }
-}
-
-use core::sync::atomic::{AtomicU32, Ordering};
+use super::reactor::Model;
 use loom::cell::UnsafeCell;
 use loom::thread;
+use platform::Wait;
 use std::sync::Arc;
-use word::Once;
+use sync::atomic::{AtomicU32, Ordering};
+use sync::once::Once;
 
 /// Two threads need it: one runs it, and both find it done.
 pub fn once() {
@@ -26,7 +17,9 @@ pub fn once() {
         let place = place.clone();
         move || {
             // SAFETY: loom reports another access at the same time.
-            place.0.run(|| place.1.with_mut(|at| unsafe { *at += 1 }));
+            let f = || place.1.with_mut(|at| unsafe { *at += 1 });
+            let wait = |word: &_, value| Model::await_change(word, value, None);
+            place.0.run(f, wait, Model::wake);
             // SAFETY: as above.
             assert_eq!(place.1.with(|at| unsafe { *at }), 1);
         }

@@ -1,15 +1,16 @@
 //! A virtqueue: the driver's half is the real one, the device's follows virtio 1.2, 2.7.
 
 use super::bell::Bell;
-use crate::queue::{Buffer, Options, Queue};
-use crate::transport::{QueueAddresses, QueueSize, Transport};
-use crate::{Access, Allocation, Error, Memory, Segment};
 use core::ptr::{NonNull, with_exposed_provenance_mut};
-use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
+use drivers::device_type::DeviceType;
+use drivers::model::{Access, Allocation, Buffer, Options, Queue, Segment};
+use drivers::transport::{QueueAddresses, QueueSize, Status, Transport};
+use drivers::{Error, Interrupt, Memory};
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::Arc;
+use sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 
 /// Requests of a run. The second one finds what the first has left in the rings.
 const REQUESTS: u32 = 2;
@@ -66,7 +67,43 @@ struct Machine {
 
 pub(super) struct Registers(Arc<Machine>, Option<QueueAddresses>);
 
+// SAFETY: loom's threads are one of the system's.
+unsafe impl Send for Registers {}
+
+/// A queue uses no more of it than its own part.
 impl Transport for Registers {
+    fn device_type(&self) -> DeviceType {
+        DeviceType::BLOCK
+    }
+
+    fn device_features(&mut self) -> u64 {
+        unreachable!()
+    }
+
+    fn set_driver_features(&mut self, _: u64) {}
+
+    fn status(&self) -> Status {
+        unreachable!()
+    }
+
+    fn set_status(&mut self, _: Status) {}
+
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::message()
+    }
+
+    fn config_generation(&self) -> u32 {
+        0
+    }
+
+    fn read_config(&self, _: usize, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn write_config(&self, _: usize, _: usize, _: u32) -> Option<()> {
+        None
+    }
+
     fn is_legacy(&self) -> bool {
         false
     }

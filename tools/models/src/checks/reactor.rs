@@ -1,14 +1,14 @@
 //! The runtime's lock, and the hand-over of its wait between a leader and a follower.
 
-use crate::cell::Cell;
-use crate::lock::Lock;
-use crate::wait::{FIRST_OF_THREADS, SCHEDULER};
-use crate::{Cancelled, Driver, Resources, Runtime};
-use core::sync::atomic::{AtomicU32, Ordering};
 use loom::cell::UnsafeCell;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
+use reactor::cell::Cell;
+use reactor::lock::Lock;
+use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
+use reactor::{Cancelled, Driver, Resources, Runtime};
 use std::sync::Arc;
+use sync::atomic::{AtomicU32, Ordering};
 
 use platform::error::{Answer, Failure, Stop};
 use platform::{Clock, Direction, Signals, Stream, System, Wait, Woken};

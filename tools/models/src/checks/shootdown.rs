@@ -1,11 +1,11 @@
 //! A processor takes pages away from under another one, which has cached their translations.
 
-use crate::image::shootdown::Requests;
-use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::peers::shootdown::Requests;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::ops::Range;
 use std::sync::Arc;
+use sync::atomic::{AtomicBool, Ordering};
 
 /// Number of pages.
 const PAGES: usize = 2;

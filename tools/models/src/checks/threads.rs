@@ -2,12 +2,12 @@
 //! processors.
 
 use crate::arch::local;
-use crate::image::notes::{note, take_pending, take_pending_for_call};
 use crate::image::threads::{self, Fault, await_device, pause_while};
-use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::interrupts::{note, take_pending, take_pending_for_call};
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;
+use sync::atomic::{AtomicU32, Ordering};
 
 /// Begins the flags.
 pub(super) fn begin_notes() {

@@ -1,23 +1,18 @@
 //! The thread that polls the network of a process, and parks while the program sleeps.
 
-use crate::event;
-use crate::ticker::{resume, sleeps, start, take_turn};
-use core::sync::atomic::{AtomicBool, Ordering};
-use libc::{await_readable, c_void};
+use host::model::event;
+use host::model::ticker::{resume, sleeps, start, take_turn};
 use loom::thread;
 use platform::Ticker;
 use std::sync::Arc;
+use sync::atomic::{AtomicBool, Ordering};
+use sync::model::os::await_readable;
 
 static TICKER: Ticker = Ticker {
     poll: || (),
     lock: || true,
     unlock: || (),
 };
-
-/// `thread::make`: the model makes its threads itself.
-pub fn make(_: extern "C" fn(*mut c_void) -> *mut c_void, _: *mut c_void, _: usize) -> i32 {
-    0
-}
 
 /// The program sleeps, longer than a tick where the thread is to end the sleep; it runs again in
 /// between, or not. The thread ends each such sleep, and doesn't stay parked when the program runs.

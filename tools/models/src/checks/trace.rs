@@ -1,44 +1,34 @@
 //! The ring of the scheduler's events, which `soil run --trace` reads while the program runs.
 
-#[rustfmt::skip]
-#[path = "../../../../soil-sys/src/abi/trace.rs"]
-mod ring;
-
-use crate::ffi::Text;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
 use loom::thread;
-use ring::soil_trace;
+use reactor::trace::{CAPACITY as ENTRIES, Trace, WORDS};
+use std::sync::OnceLock;
+use sync::atomic::{AtomicU64, Ordering, fence};
 
-/// The layout of `tools/src/trace.rs`.
-const CAPACITY: u64 = 8192;
-const WORDS: u64 = 5;
+const CAPACITY: u64 = ENTRIES as u64;
 /// The word of an entry with its task.
-const TASK: u64 = 2;
+const TASK: usize = 2;
 
-/// The part that the launcher reads and writes.
-#[repr(C)]
-struct State {
-    on: AtomicU64,
-    count: AtomicU64,
-    ring: AtomicPtr<AtomicU64>,
-}
+/// The program's.
+static STATE: Trace = Trace::new();
 
-unsafe extern "C" {
-    /// The program's.
-    #[link_name = "soil_trace_state"]
-    safe static STATE: State;
+/// The ring, the same in each execution: its words are loom's, and nothing writes to it.
+fn ring() -> *mut AtomicU64 {
+    static RING: OnceLock<&'static [AtomicU64]> = OnceLock::new();
+    let words = || &*Vec::leak((0..ENTRIES * WORDS).map(|_| AtomicU64::new(0)).collect());
+    RING.get_or_init(words).as_ptr().cast_mut()
 }
 
 /// Event `number` is of the task with that number.
 fn record(number: u64) {
-    soil_trace(1, number as isize, Text(b"task"));
+    STATE.record(0, 1, number, b"task");
 }
 
 /// The task of the entry for event `number`.
 fn task(number: u64) -> &'static AtomicU64 {
-    let at = number % CAPACITY * WORDS + TASK;
+    let at = number as usize % ENTRIES * WORDS + TASK;
     // SAFETY: an entry of the ring, which is never freed.
-    unsafe { &*STATE.ring.load(Ordering::Relaxed).add(at as usize) }
+    unsafe { &*STATE.ring.load(Ordering::Relaxed).add(at) }
 }
 
 /// Reads both entries as `Trace::read_events` does. Each read is a system call, or a message: they
@@ -56,7 +46,7 @@ fn read() {
 
 /// The program overwrites the two oldest events while they are read.
 pub fn trace() {
-    STATE.on.store(1, Ordering::Relaxed);
+    STATE.ring.store(ring(), Ordering::Relaxed);
     record(0);
     record(1);
     // The others.

@@ -1,27 +1,28 @@
 //! Threads' waits, wake-ups and idle processors, without what one thread has for itself: each
 //! thread stays on its processor.
 
-#[rustfmt::skip]
+// The models use a part of these.
+#[allow(dead_code, reason = "see above")]
 #[path = "../../../../kernel/src/threads/dispatch.rs"]
 mod dispatch;
-#[rustfmt::skip]
 #[path = "../../../../kernel/src/threads/preemption.rs"]
 mod preemption;
-#[rustfmt::skip]
+#[allow(dead_code, reason = "see above")]
 #[path = "../../../../kernel/src/threads/waits.rs"]
 mod waits;
 
-use super::cell::{ExclusiveCell, Rank, are_abandoned};
 use super::scheduler::{self, Index, Scheduler};
 use crate::arch::gates::{Context, Frame};
 use crate::arch::local::{self, Local, MAX};
+use crate::cell::{ExclusiveCell, Rank, are_abandoned};
 use crate::checks::bell::Bell;
 use crate::peers::Set;
 use crate::wait::{For, Interrupt};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::arch::model::set_uncounted;
 use preemption::{interrupted, preempted};
 use std::cell::Cell;
+use sync::atomic::{AtomicU32, Ordering};
 use waits::with;
 
 /// Faults around the sources.
@@ -51,6 +52,7 @@ thread_local! {
 /// Gives the model this fault.
 pub fn set(fault: Fault) {
     FAULT.set(fault);
+    set_uncounted(fault == Fault::Uncounted);
 }
 
 /// Whether the model has this fault.
@@ -114,6 +116,7 @@ mod calls {
 }
 
 /// As in `kernel`: all threads are for all processors.
+#[allow(dead_code, reason = "see above")]
 mod affinity {
     use super::{Context, State};
 
@@ -138,7 +141,7 @@ fn own() -> usize {
 }
 
 fn local_of(processor: usize) -> Option<&'static Local> {
-    local::of(processor)
+    local::of(processor).filter(|_| !has(Fault::CallLost))
 }
 
 /// A thread runs on each processor, which polls before it halts, or does so at once. The caller is
@@ -147,6 +150,7 @@ pub fn begin(fault: Fault, polls: bool) {
     set(fault);
     // Begins the flag.
     assert!(!are_abandoned());
+    local::set_several();
     for number in 0..MAX {
         let local = local::of(number).expect("a processor");
         local.called.store(false, Ordering::Relaxed);

@@ -1,8 +1,6 @@
-//! `core::sync` and `alloc::sync`.
+//! `alloc::sync::Arc`.
 
-pub mod atomic;
-
-use atomic::AtomicU32;
+use super::atomic::{AtomicU32, Ordering};
 
 /// `alloc::sync::Arc` of a word. Loom knows the word from the start: the first thread to use it may
 /// be another than its maker.
@@ -12,7 +10,7 @@ impl Arc<AtomicU32> {
     /// A new reference.
     pub fn new(word: AtomicU32) -> Arc<AtomicU32> {
         let word = std::sync::Arc::new(word);
-        word.load(atomic::Ordering::Relaxed);
+        word.load(Ordering::Relaxed);
         Arc(word)
     }
 }

@@ -1,13 +1,15 @@
 //! Runs models.
 
-use crate::interrupts;
+use super::interrupts;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An ordering in a source: file, line, column.
 type Site = (&'static str, u32, u32);
@@ -58,8 +60,10 @@ pub fn order(ordering: Ordering) -> Ordering {
 
 /// Runs `model` in all orders of its threads with at most so many preemptions, and with all values
 /// that its loads may see. Long runs try the end of the range, others its start: each preemption
-/// multiplies the time. Panics with the first failure.
+/// multiplies the time. Prints the number of these executions. Panics with the first failure.
 pub fn check(preemptions: RangeInclusive<usize>, model: fn()) {
+    let executions = Arc::new(AtomicU64::new(0));
+    let count = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(match std::env::var_os("SOIL_TEST_LONG") {
         Some(_) => *preemptions.end(),
@@ -67,11 +71,13 @@ pub fn check(preemptions: RangeInclusive<usize>, model: fn()) {
     });
     builder.max_branches = 10_000;
     builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
         OBJECTS.take();
         interrupts::reset();
         model();
     });
     OBJECTS.take();
+    println!("{} executions", executions.load(Ordering::Relaxed));
 }
 
 /// Whether [`check`] finds a failure.
@@ -108,6 +114,8 @@ pub fn unneeded(preemptions: RangeInclusive<usize>, file: &str, model: fn()) -> 
 
 /// The source's line.
 fn line((path, line, _): Site) -> String {
+    // The compiler's paths begin at the workspace.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().nth(line as usize - 1);
     line.unwrap_or_default().trim().to_owned()

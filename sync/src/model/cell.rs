@@ -1,9 +1,7 @@
 //! `core::cell`. Each [`UnsafeCell::get`] counts as a write of the value: loom reports two that no
 //! ordering separates.
 
-pub use std::cell::{Cell, RefCell};
-
-use crate::explore;
+use super::explore;
 
 /// `core::cell::UnsafeCell`.
 pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);

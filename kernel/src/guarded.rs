@@ -6,10 +6,10 @@
 //! use. Where several processors run, the mark is a lock for which a call waits; the wait never
 //! does.
 
-use core::cell::UnsafeCell;
+use crate::peers::{relax, several};
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::peers::{relax, several};
+use sync::atomic::{AtomicBool, Ordering};
+use sync::cell::UnsafeCell;
 
 /// A value with one user at a time.
 pub struct Guarded<T> {

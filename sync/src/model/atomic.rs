@@ -1,9 +1,9 @@
 //! `core::sync::atomic`, by loom.
 
-pub use std::sync::atomic::{Ordering, compiler_fence};
-
-use crate::explore::{self, order};
+use super::explore::{self, order};
 use std::cell::UnsafeCell;
+
+pub use std::sync::atomic::Ordering;
 
 /// `core::sync::atomic::fence`.
 #[track_caller]
