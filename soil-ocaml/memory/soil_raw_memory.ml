@@ -1,8 +1,5 @@
-(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
+(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. The files of soil-sys/src/abi
+   document the externals, constants and records. *)
 
-external use_memory :
-  unit ->
-  (int[@untagged])
-  = "soil_use_memory_bytecode" "soil_use_memory"
-[@@noalloc]
-(** Makes volumes in memory one of the file systems that can be mounted. *)
+external use_memory : unit -> (int[@untagged])
+  = "soil_use_memory_bytecode" "soil_use_memory" [@@noalloc]

@@ -1,8 +1,5 @@
-(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
+(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. The files of soil-sys/src/abi
+   document the externals, constants and records. *)
 
-external use_tar :
-  unit ->
-  (int[@untagged])
-  = "soil_use_tar_bytecode" "soil_use_tar"
-[@@noalloc]
-(** Makes tar archives one of the file systems that can be mounted. *)
+external use_tar : unit -> (int[@untagged])
+  = "soil_use_tar_bytecode" "soil_use_tar" [@@noalloc]

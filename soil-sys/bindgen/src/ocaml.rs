@@ -13,8 +13,9 @@ use syn::{Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
 /// Parts of the interface whose externals are in `soil_raw.ml` itself.
 const BASE: [&str; 3] = ["descriptors", "runtime", "trace"];
 
-/// The first line of every file.
-const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)\n";
+/// The head of every file. Only the error codes, which `Soil.Error` includes, are documented again.
+const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. The files of \
+    soil-sys/src/abi\n   document the externals, constants and records. *)\n";
 
 /// Types in the signatures of externals. Each module defines its own, because sublibraries can't
 /// use the modules of the library `soil`.
@@ -129,19 +130,20 @@ fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
         _ => return Err(format!("{symbol}: must return Int")),
     }
     types.push("(int[@untagged])");
-    let doc = doc(&item.attrs);
-    if doc.is_empty() {
+    if doc(&item.attrs).is_empty() {
         return Err(format!("{symbol}: has no documentation"));
     }
     let blocking = is_blocking(&item.attrs);
-    let noalloc = if blocking { "" } else { "\n[@@noalloc]" };
-    let _ = write!(
-        out,
-        "\nexternal {name} :\n  {}\n  = \"{}\" \"{symbol}\"{noalloc}\n{}",
-        types.join(" ->\n  "),
-        bytecode::stub(&symbol),
-        comment(0, &doc),
-    );
+    let noalloc = if blocking { "" } else { " [@@noalloc]" };
+    // The shortest form that fits, as in formatted files.
+    let forms = [(" ", " -> "), ("\n  ", " -> "), ("\n  ", " ->\n  ")];
+    let line =
+        |(first, next): (&str, &str)| format!("external {name} :{first}{}", types.join(next));
+    let fits = |text: &String| text.lines().all(|line| line.len() <= COLUMNS);
+    let fitting = forms.into_iter().map(line).find(fits);
+    let line = fitting.unwrap_or_else(|| line(forms[2]));
+    let stub = bytecode::stub(&symbol);
+    let _ = write!(out, "\n{line}\n  = \"{stub}\" \"{symbol}\"{noalloc}\n");
     Ok(())
 }
 
@@ -160,8 +162,14 @@ fn constant(out: &mut String, item: &ItemConst) {
         Expr::Lit(a) => lit(&a.lit),
         _ => return,
     };
-    let doc = comment(0, &doc(&item.attrs));
-    let _ = write!(out, "\nlet {name} = {value}\n{doc}");
+    if !out
+        .lines()
+        .next_back()
+        .is_some_and(|line| line.starts_with("let "))
+    {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "let {name} = {value}");
 }
 
 fn lit(literal: &syn::Lit) -> String {
@@ -243,14 +251,13 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
 fn record(out: &mut String, record: &Record) {
     let name = snake(&record.name);
     let _ = write!(out, "\ntype {name} =\n");
-    for (field, doc) in &record.fields {
-        case(out, 2, &constructor(field), doc);
+    for (field, _) in &record.fields {
+        let _ = writeln!(out, "  | {}", constructor(field));
     }
     let _ = write!(
         out,
-        "{}\nexternal {name} : int_buffer -> {name} -> int = \"%caml_ba_ref_1\"\n\
-         \nlet {name}_length = {}\n",
-        comment(0, &record.doc),
+        "\nexternal {name} : int_buffer -> {name} -> int = \"%caml_ba_ref_1\"\n\
+         let {name}_length = {}\n",
         record.fields.len(),
     );
 }
@@ -326,12 +333,10 @@ mod tests {
             .as_str());
         let expected = "
 type pipe_ends =
-  | Reader  (** Out. *)
-  | Writer  (** In. *)
-(** Ends. *)
+  | Reader
+  | Writer
 
 external pipe_ends : int_buffer -> pipe_ends -> int = \"%caml_ba_ref_1\"
-
 let pipe_ends_length = 2
 ";
         assert!(text.ends_with(expected), "{text}");
