@@ -75,7 +75,6 @@ pub mod errno;
 pub mod extension;
 pub mod firmware;
 mod free_lists;
-mod glibc;
 pub mod guarded;
 pub mod interrupts;
 pub mod memory;

@@ -15,9 +15,9 @@ compile_error!(
 );
 
 extern crate alloc;
-// A part of images that the link driver links into programs that need it; no code refers to it.
-#[cfg(feature = "image")]
-extern crate posix as _;
+// The linker refers to its symbols, and to those of `posix` below it; no code does.
+#[cfg(any(feature = "image", feature = "process"))]
+extern crate libc_compat as _;
 
 pub mod abi;
 #[cfg(feature = "process")]
@@ -26,9 +26,3 @@ mod completions;
 #[cfg(feature = "image")]
 mod domains;
 pub mod ffi;
-#[cfg(feature = "image")]
-mod names;
-#[cfg(any(feature = "image", feature = "process"))]
-mod shims;
-#[cfg(any(feature = "image", feature = "process"))]
-mod weak;

@@ -196,6 +196,7 @@ BEYOND = (
     "examples/",
     "platform/image/",
     "kernel/",
+    "libc-compat/",
     "soil-sys/",
     "docs/",
 )

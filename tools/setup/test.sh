@@ -191,7 +191,7 @@ step 'cargo test, of what documents show' $linted cargo test -q --locked --works
 step 'weak memory' $linted cargo loom -q --locked
 # The tests' compiler leaves out parts that no test or program depends on, and those only in images.
 # shellcheck disable=SC2086
-step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p soil-sys --features posix/image ${pinned:+-- -D warnings}
+step "cargo $lint, of what no test has" cargo $lint -q --locked -p posix -p libc-compat --features libc-compat/image ${pinned:+-- -D warnings}
 # The loaders have no standard library, and so no unwinding as in the profile of tests.
 # Only PCs have a BIOS.
 case $(uname -m) in x86_64) loaders=bios,uefi ;; *) loaders=uefi ;; esac

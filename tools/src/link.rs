@@ -33,7 +33,7 @@ const BYTECODE_LIBRARY: &str = "camlrun";
 /// The libraries of C++: GCC's, or the part of it for the language alone.
 const CXX_LIBRARIES: [&str; 2] = ["stdc++", "supc++"];
 /// musl's functions whose locales lack the tables that C++ reads: the image's are in
-/// `kernel/src/glibc/cxx.rs`.
+/// `libc-compat/src/glibc/cxx.rs`.
 const CXX_WRAPPED: [&str; 3] = ["__newlocale", "__duplocale", "__freelocale"];
 /// musl's functions to which GCC's unwinder refers weakly, as a part of glibc that a program may
 /// lack: it calls all of them if one is there.
@@ -238,9 +238,9 @@ impl arguments::Link {
         }
         let paths = || inputs.iter().map(PathBuf::as_path);
         let parts = parts::wanted_by(paths(), &self.undefined());
-        // See soil-sys/src/names.rs.
+        // See libc-compat/src/resolver.rs.
         command.args(["--wrap=__lookup_name", "--wrap=__res_msend"]);
-        // See platform/image/src/collector.rs.
+        // See libc-compat/src/collector.rs.
         command.arg("--wrap=caml_leave_blocking_section");
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");

@@ -15,7 +15,7 @@
 //!
 //! Before that the program is *nearly full*. Much of its memory may be garbage, which OCaml collects
 //! as it allocates, not as the machine needs it: so a collection is requested, as after a refusal
-//! (`platform/image/src/collector.rs`). Meanwhile a server gets fewer connections
+//! (`libc-compat/src/collector.rs`). Meanwhile a server gets fewer connections
 //! (`posix/src/sockets/gate.rs`), and each of them a smaller window.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

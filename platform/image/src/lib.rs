@@ -11,8 +11,6 @@
 
 extern crate alloc;
 
-#[cfg(not(test))]
-mod collector;
 mod console;
 mod consoles;
 mod descriptors;

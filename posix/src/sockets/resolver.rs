@@ -27,7 +27,7 @@ pub const PATH: &str = "/etc/resolv.conf";
 const HOSTS: &str = "/etc/hosts";
 /// Maximum number of bytes read of a file.
 const MAX_FILE: usize = 1 << 20;
-/// The system calls of Soil's C functions (`soil-sys/src/names.rs`) for [`resolve`] and
+/// The system calls of Soil's C functions (`libc-compat/src/resolver.rs`) for [`resolve`] and
 /// [`exchange`]. Linux's numbers are far below.
 pub const RESOLVE_NAME: u64 = 0x5011_0000;
 /// See [`RESOLVE_NAME`].

@@ -6,6 +6,7 @@ pub mod ocaml;
 mod tokens;
 
 use modules::{Program, References};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,54 @@ pub fn check_place(root: &str, folder: &str, places: &[&str], name: &str) {
 
 fn below(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(root).unwrap_or(path).to_owned()
+}
+
+/// Checks the Rust files and manifests of the repository: only those below `places` contain `what`,
+/// by `is_in`. A place is the beginning of a path below the repository, with its reason.
+///
+/// # Panics
+/// If another file contains it, or none below one of `places`.
+pub fn check_places(what: &str, is_in: fn(&str) -> bool, places: &[(&str, &str)]) {
+    let root = root();
+    let mut found = BTreeSet::new();
+    find(&root, &root, is_in, &mut found);
+    let is_place = |file: &&String| places.iter().any(|(place, _)| file.starts_with(place));
+    let wrong: Vec<_> = found.iter().filter(|file| !is_place(file)).collect();
+    assert!(
+        wrong.is_empty(),
+        "{what} belongs to {places:#?}, not into {wrong:#?}"
+    );
+    for (place, why) in places {
+        let is_used = found.iter().any(|file| file.starts_with(place));
+        assert!(
+            is_used,
+            "{place} ({why}) has no {what}: take it off the list"
+        );
+    }
+}
+
+/// Adds the files below `folder` that contain what `is_in` finds, as paths below `root`.
+fn find(root: &Path, folder: &Path, is_in: fn(&str) -> bool, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The checks have the words that they search for.
+        if path.is_symlink() || path.ends_with("tools/layers") {
+            continue;
+        }
+        if path.is_dir() {
+            // What builds write, crates of others, and git's own.
+            if !name.starts_with(['.', '_']) && !["target", "vendor"].contains(&&*name) {
+                find(root, &path, is_in, found);
+            }
+        } else if name.ends_with(".rs") || name == "Cargo.toml" {
+            let text = fs::read_to_string(&path).expect("a source file");
+            if is_in(&text) {
+                let below = path.strip_prefix(root).expect("below the root");
+                found.insert(below.to_string_lossy().into());
+            }
+        }
+    }
 }
 
 /// Returns the source files below a folder.

@@ -1,29 +1,18 @@
 //! Functions of glibc that are more than another name of one of musl's.
 
-use super::types::Mutex;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char, c_int, c_uint};
+use core::ptr;
+use libc::{PTHREAD_MUTEX_INITIALIZER, dev_t, protoent, pthread_mutex_t};
 
-/// Linux's `ERANGE`: the caller's buffer is too small.
-const ERANGE: c_int = 34;
+/// A mutex of musl's, whose type is no larger than the one of `libc`.
+struct Mutex(UnsafeCell<pthread_mutex_t>);
 
-/// The C library's `struct protoent`, the same in musl and in glibc.
-#[repr(C)]
-struct Protocol {
-    name: *const c_char,
-    aliases: *const *const c_char,
-    number: c_int,
-}
+// SAFETY: only the C library's functions access it, which are thread-safe.
+unsafe impl Sync for Mutex {}
 
 /// Held while musl's single position in its table of protocols is in use.
-static PROTOCOLS: Mutex = Mutex::new();
-
-unsafe extern "C" {
-    fn getprotobyname(name: *const c_char) -> *const Protocol;
-    fn getprotobynumber(number: c_int) -> *const Protocol;
-    fn pthread_mutex_lock(mutex: *mut c_void) -> c_int;
-    fn pthread_mutex_unlock(mutex: *mut c_void) -> c_int;
-    fn getrandom(to: *mut u8, len: usize, flags: u32) -> isize;
-}
+static PROTOCOLS: Mutex = Mutex(UnsafeCell::new(PTHREAD_MUTEX_INITIALIZER));
 
 defined! {
     "getprotobyname_r" = protocol_by_name, "getprotobynumber_r" = protocol_by_number,
@@ -39,13 +28,13 @@ defined! {
 /// `name` is a string; `entry` and `result` may be written.
 unsafe extern "C" fn protocol_by_name(
     name: *const c_char,
-    entry: *mut Protocol,
+    entry: *mut protoent,
     _buffer: *mut c_char,
     len: usize,
-    result: *mut *const Protocol,
+    result: *mut *const protoent,
 ) -> c_int {
     // SAFETY: the caller's promises are those of the two functions.
-    unsafe { protocol(|| getprotobyname(name), entry, len, result) }
+    unsafe { protocol(|| libc::getprotobyname(name), entry, len, result) }
 }
 
 /// `getprotobynumber_r`, as [`protocol_by_name`].
@@ -54,13 +43,13 @@ unsafe extern "C" fn protocol_by_name(
 /// `entry` and `result` may be written.
 unsafe extern "C" fn protocol_by_number(
     number: c_int,
-    entry: *mut Protocol,
+    entry: *mut protoent,
     _buffer: *mut c_char,
     len: usize,
-    result: *mut *const Protocol,
+    result: *mut *const protoent,
 ) -> c_int {
     // SAFETY: the caller's promises are those of the two functions.
-    unsafe { protocol(|| getprotobynumber(number), entry, len, result) }
+    unsafe { protocol(|| libc::getprotobynumber(number), entry, len, result) }
 }
 
 /// Copies the entry that `find` returns. The data that musl's entry points to is constant, so the
@@ -69,26 +58,26 @@ unsafe extern "C" fn protocol_by_number(
 /// # Safety
 /// `entry` and `result` may be written.
 unsafe fn protocol(
-    find: impl FnOnce() -> *const Protocol,
-    entry: *mut Protocol,
+    find: impl FnOnce() -> *const protoent,
+    entry: *mut protoent,
     len: usize,
-    result: *mut *const Protocol,
+    result: *mut *const protoent,
 ) -> c_int {
-    let mutex = PROTOCOLS.get();
+    let mutex = PROTOCOLS.0.get();
     // SAFETY: a mutex of musl's. `find` returns null or musl's single entry, which nothing else
     // changes while the mutex is held; the caller allows the two others to be written.
     unsafe {
-        *result = core::ptr::null();
+        *result = ptr::null();
         if len < size_of::<*const c_char>() {
-            return ERANGE;
+            return libc::ERANGE;
         }
-        pthread_mutex_lock(mutex);
+        libc::pthread_mutex_lock(mutex);
         let found = find();
         if !found.is_null() {
             entry.copy_from_nonoverlapping(found, 1);
             *result = entry;
         }
-        pthread_mutex_unlock(mutex);
+        libc::pthread_mutex_unlock(mutex);
     }
     0
 }
@@ -101,7 +90,7 @@ unsafe extern "C" fn random_buf(to: *mut u8, len: usize) {
     let mut done = 0;
     while done < len {
         // SAFETY: the rest of the bytes that the caller allows to be written.
-        let count = unsafe { getrandom(to.add(done), len - done, 0) };
+        let count = unsafe { libc::getrandom(to.add(done).cast(), len - done, 0) };
         match usize::try_from(count) {
             Ok(count) if count > 0 => done += count,
             _ => panic!("arc4random: this machine gives no random bytes"),
@@ -133,19 +122,18 @@ extern "C" fn random_uniform(bound: u32) -> u32 {
 }
 
 /// `gnu_dev_major`, of which glibc's `major` is a macro.
-extern "C" fn major(device: u64) -> u32 {
-    ((device >> 8) & 0xfff | (device >> 32) & !0xfff) as u32
+extern "C" fn major(device: dev_t) -> c_uint {
+    libc::major(device)
 }
 
 /// `gnu_dev_minor`.
-extern "C" fn minor(device: u64) -> u32 {
-    (device & 0xff | (device >> 12) & !0xff) as u32
+extern "C" fn minor(device: dev_t) -> c_uint {
+    libc::minor(device)
 }
 
 /// `gnu_dev_makedev`.
-extern "C" fn makedev(major: u32, minor: u32) -> u64 {
-    let (major, minor) = (u64::from(major), u64::from(minor));
-    (major & 0xfff) << 8 | (major & !0xfff) << 32 | minor & 0xff | (minor & !0xff) << 12
+extern "C" fn makedev(major: c_uint, minor: c_uint) -> dev_t {
+    libc::makedev(major, minor)
 }
 
 /// `gnu_get_libc_version`: the version whose names are defined here. Libraries check whether it is

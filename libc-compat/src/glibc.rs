@@ -10,8 +10,6 @@
 //! Names that musl has in one object with `stdin` are omitted (`__isoc23_scanf`): every image would
 //! have its buffer.
 
-#![cfg(not(any(test, loom)))]
-
 /// A function of this name, by lines of assembly and their operands.
 macro_rules! function {
     ($name:expr, [$($line:expr),* $(,)?] $(, $($operands:tt)+)?) => {
@@ -44,9 +42,8 @@ macro_rules! defined {
 
 mod cxx;
 mod functions;
-mod types;
 
-use crate::arch::numbers as n;
+use kernel::arch::numbers as n;
 
 /// Functions that are another one of musl's.
 macro_rules! same {
