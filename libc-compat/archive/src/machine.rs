@@ -7,27 +7,22 @@ use std::env::consts::ARCH;
 use std::path::Path;
 use std::process::Command;
 
-/// Whether a relocation stores an address as a 64-bit number. The numbers of the processors'
-/// relocations are distinct.
-pub fn is_address(r_type: RelocationType) -> bool {
-    [elf::R_X86_64_64, elf::R_AARCH64_ABS64].contains(&r_type)
-}
-
 /// Whether symbol and addend of a relocation are exactly its target. The addends of x86-64's
 /// relative relocations depend on the instruction that they patch; aarch64's refer to the target
-/// itself.
+/// itself. The numbers of the processors' relocations are distinct.
 pub fn is_exact(r_type: RelocationType) -> bool {
-    is_address(r_type)
-        || [
-            elf::R_AARCH64_ADR_PREL_PG_HI21,
-            elf::R_AARCH64_ADD_ABS_LO12_NC,
-            elf::R_AARCH64_LDST8_ABS_LO12_NC,
-            elf::R_AARCH64_LDST16_ABS_LO12_NC,
-            elf::R_AARCH64_LDST32_ABS_LO12_NC,
-            elf::R_AARCH64_LDST64_ABS_LO12_NC,
-            elf::R_AARCH64_LDST128_ABS_LO12_NC,
-        ]
-        .contains(&r_type)
+    [
+        elf::R_X86_64_64,
+        elf::R_AARCH64_ABS64,
+        elf::R_AARCH64_ADR_PREL_PG_HI21,
+        elf::R_AARCH64_ADD_ABS_LO12_NC,
+        elf::R_AARCH64_LDST8_ABS_LO12_NC,
+        elf::R_AARCH64_LDST16_ABS_LO12_NC,
+        elf::R_AARCH64_LDST32_ABS_LO12_NC,
+        elf::R_AARCH64_LDST64_ABS_LO12_NC,
+        elf::R_AARCH64_LDST128_ABS_LO12_NC,
+    ]
+    .contains(&r_type)
 }
 
 /// Returns the processor of an archive's objects; `None` for one without objects.
@@ -54,14 +49,13 @@ pub fn tool(name: &str, of: Option<Architecture>) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARCH, is_address, is_exact, of, tool};
+    use super::{ARCH, is_exact, of, tool};
     use object::{Architecture, elf};
 
     #[test]
     fn relative_relocations_are_exact_on_aarch64_alone() {
-        assert!(is_address(elf::R_X86_64_64) && is_address(elf::R_AARCH64_ABS64));
+        assert!(is_exact(elf::R_X86_64_64) && is_exact(elf::R_AARCH64_ABS64));
         assert!(is_exact(elf::R_AARCH64_ADR_PREL_PG_HI21));
-        assert!(!is_address(elf::R_AARCH64_ADR_PREL_PG_HI21));
         assert!(!is_exact(elf::R_X86_64_PC32) && !is_exact(elf::R_AARCH64_CALL26));
     }
 

@@ -12,7 +12,6 @@
 //! processor of the library.
 
 mod machine;
-mod paths;
 mod pieces;
 
 use object::build::elf::Builder;
@@ -93,7 +92,6 @@ fn rewrite(object: &Path) -> Result<(), String> {
     let bytes = std::fs::read(object).map_err(|e| fail(&e))?;
     let mut file = Builder::read(&*bytes).map_err(|e| fail(&e))?;
     pieces::split(&mut file);
-    paths::shorten(&mut file);
     let mut out = Vec::new();
     file.write(&mut out).map_err(|e| fail(&e))?;
     std::fs::write(object, out).map_err(|e| fail(&e))
