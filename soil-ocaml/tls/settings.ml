@@ -11,7 +11,7 @@ let detail () =
   let n = error_detail b 0 detail_max in
   if n <= 0 then "" else Bytes.sub_string b 0 (min n detail_max)
 
-(* The numbers of the codes in soil.h that functions of TLS answer. *)
+(* The numbers of the error codes that functions of TLS answer. *)
 let code : int -> Soil.Error.code = function
   | -2 -> Closed
   | -15 -> Busy

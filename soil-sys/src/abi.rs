@@ -1,8 +1,8 @@
 //! The boundary between OCaml and Rust: every function that OCaml can call, and the only exported
 //! symbols of the archive.
 //!
-//! `soil.h` and `soil_raw*.ml` are generated from this file and its parts (`abi/*.rs`) by
-//! `soil-sys/bindgen`; `dune build @bindings` checks that they are up to date.
+//! `soil_raw*.ml` are generated from this file and its parts (`abi/*.rs`) by `soil-sys/bindgen`;
+//! `dune build @bindings` checks that they are up to date.
 //!
 //! # Arguments
 //! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a

@@ -1,6 +1,6 @@
 //! The numbers of the interface: results, options, kinds, flags and counters.
 //!
-//! `soil.h` and `soil_raw.ml` have them by the same names.
+//! `soil_raw.ml` has them by the same names.
 
 use super::Int;
 

@@ -251,7 +251,7 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
 fn record(out: &mut String, record: &Record) {
     let name = snake(&record.name);
     let _ = write!(out, "\ntype {name} =\n");
-    for (field, _) in &record.fields {
+    for field in &record.fields {
         let _ = writeln!(out, "  | {}", constructor(field));
     }
     let _ = write!(

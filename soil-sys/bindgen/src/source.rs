@@ -6,10 +6,8 @@ use syn::{Attribute, Expr, Fields, Item, ItemStruct, Type};
 pub struct Record {
     /// Name in Rust.
     pub name: String,
-    /// Documentation, in one line.
-    pub doc: String,
-    /// Name and documentation of each field, in order.
-    pub fields: Vec<(String, String)>,
+    /// Names of the fields, in order.
+    pub fields: Vec<String>,
 }
 
 /// Tag in the documentation of a function that can block.
@@ -85,14 +83,12 @@ fn record(item: &ItemStruct) -> Result<Record, String> {
                 "{name}: {ident}: the fields of a record are of type Int"
             ));
         }
-        let doc = doc(&field.attrs);
-        if doc.is_empty() {
+        if doc(&field.attrs).is_empty() {
             return Err(format!("{name}: {ident}: has no documentation"));
         }
-        fields.push((ident, doc));
+        fields.push(ident);
     }
-    let doc = doc(&item.attrs);
-    Ok(Record { name, doc, fields })
+    Ok(Record { name, fields })
 }
 
 #[cfg(test)]
@@ -118,13 +114,7 @@ mod tests {
             panic!("{} records", records.len());
         };
         assert_eq!(snake(&record.name), "tcp_info");
-        assert_eq!(record.doc, "Measured values.");
-        let fields: Vec<_> = record
-            .fields
-            .iter()
-            .map(|(name, doc)| (&**name, &**doc))
-            .collect();
-        assert_eq!(fields, [("rtt", "Time."), ("window", "Bytes.")]);
+        assert_eq!(record.fields, ["rtt", "window"]);
     }
 
     #[test]
