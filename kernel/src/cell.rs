@@ -7,66 +7,160 @@
 //! the value. A value in use by another processor is waited for. The lock is unfair: with turns,
 //! all would wait for a virtual processor that its host doesn't run.
 //!
-//! Where several processors run, cells are used with interrupts disabled only
-//! ([`crate::peers::suspend_interrupts`]), and a processor that waits does what others ask of it.
+//! Where several processors run, cells that interrupts use are used with interrupts disabled only
+//! ([`Context`]), and a processor that waits does what others ask of it.
 //!
 //! Two processors would wait for each other if each used a cell that the other waits for. So cells
-//! have ranks, and a processor waits for a cell only while it uses none of the same or of a higher
-//! [`Rank`]. A kernel with debug assertions checks that at each use, on one processor, too.
+//! have ranks, and a processor waits for a cell only while it uses none of the same or of a later
+//! [`Rank`]. Where one use is visibly within another, the types say so
+//! ([`ExclusiveCell::lock_within`]); a kernel with debug assertions checks each use, on one
+//! processor, too.
 
-use crate::arch::local;
-use crate::peers::relax;
+use crate::arch::{interrupts, local};
+use crate::peers::{relax, resume_interrupts, several, suspend_interrupts};
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use sync::cell::UnsafeCell;
 
-/// The place of a cell in the order in which a processor may wait for several. Interrupts begin
-/// again: what they wait for isn't used with interrupts enabled, where several processors run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Rank {
-    /// What disks say of the machine.
-    Metadata,
-    /// The generator of random numbers, which waits for its device.
-    Entropy,
-    /// The devices that were found.
-    Devices,
-    /// Received bytes, which are echoed.
-    Input,
-    /// The console's driver.
-    Terminal,
-    /// The console on a display.
-    Screen,
-    /// Lines of the log.
-    Log,
-    /// The controller of messages.
-    Controller,
-    /// Lines to acknowledge.
-    Interrupts,
-    /// Threads and what they wait for.
-    Threads,
-    /// Signals, which change with the thread.
-    Signals,
-    /// Corrections of the clock.
-    Clock,
-    /// Rust's heap.
-    Heap,
-    /// The address space.
-    Memory,
-    /// The serial line's transmitter.
-    Line,
+/// The place of a cell in the order in which a processor may wait for several, and the interrupts
+/// that may come while it is in use.
+pub trait Rank: 'static {
+    /// The place, from 0 on.
+    const PLACE: u8;
+    /// The name of the type.
+    const NAME: &str;
+    /// The interrupts.
+    type Context: Context;
 }
 
-impl Rank {
-    /// A cell of this rank that holds `value`.
-    pub const fn cell<T>(self, value: T) -> ExclusiveCell<T> {
-        ExclusiveCell {
-            user: AtomicU8::new(FREE),
-            #[cfg(debug_assertions)]
-            rank: self,
-            value: UnsafeCell::new(value),
-        }
+/// The cell of a processor that uses one of this rank may be waited for if it is of rank `R`: it
+/// comes later in the order.
+pub trait Before<R: Rank>: Rank {}
+
+/// Where several processors run, an interrupt may wait for a cell that another processor uses: what
+/// it waits for must not be in use by the code that it interrupted.
+pub trait Context {
+    /// What [`Context::leave`] needs.
+    type Saved;
+    /// A use begins.
+    fn enter() -> Self::Saved;
+    /// A use ends.
+    fn leave(saved: Self::Saved);
+}
+
+/// No interrupt uses the cell: they may be enabled.
+pub struct Enabled;
+
+impl Context for Enabled {
+    type Saved = ();
+    #[inline(always)]
+    fn enter() {}
+    #[inline(always)]
+    fn leave((): ()) {}
+}
+
+/// The user has interrupts disabled where several processors run. A kernel with debug assertions
+/// checks that.
+pub struct Disabled;
+
+impl Context for Disabled {
+    type Saved = ();
+    #[inline(always)]
+    fn enter() {
+        debug_assert!(
+            !several() || !interrupts::are_enabled(),
+            "a cell is used with interrupts enabled"
+        );
+    }
+    #[inline(always)]
+    fn leave((): ()) {}
+}
+
+/// The cell disables interrupts during its use, where several processors run.
+pub struct Suspended;
+
+impl Context for Suspended {
+    type Saved = bool;
+    #[inline(always)]
+    fn enter() -> bool {
+        several() && suspend_interrupts()
+    }
+    #[inline(always)]
+    fn leave(suspended: bool) {
+        resume_interrupts(suspended);
+    }
+}
+
+/// The ranks.
+pub mod rank {
+    use super::{Before, Disabled, Enabled, Rank, Suspended};
+
+    /// Implements [`Rank`] for types in the order of their places.
+    macro_rules! ranks {
+        ($($(#[$doc:meta])* $name:ident: $context:ty,)*) => {
+            $(
+                $(#[$doc])*
+                pub struct $name;
+
+                impl Rank for $name {
+                    const PLACE: u8 = Place::$name as u8;
+                    const NAME: &str = stringify!($name);
+                    type Context = $context;
+                }
+            )*
+
+            enum Place {
+                $($name,)*
+            }
+
+            /// The names of all ranks, in their order.
+            pub const ALL: &[&str] = &[$(stringify!($name),)*];
+
+            before!($($name)*);
+        };
+    }
+
+    macro_rules! before {
+        () => {};
+        ($first:ident $($rest:ident)*) => {
+            $(impl Before<$rest> for $first {})*
+            before!($($rest)*);
+        };
+    }
+
+    ranks! {
+        /// What disks say of the machine.
+        Metadata: Enabled,
+        /// The generator of random numbers.
+        Entropy: Enabled,
+        /// The devices that were found.
+        Devices: Enabled,
+        /// Received bytes, which are echoed.
+        Input: Enabled,
+        /// The console's driver.
+        Terminal: Enabled,
+        /// The console on a display.
+        Screen: Enabled,
+        /// Lines of the log.
+        Log: Enabled,
+        /// The controller of messages.
+        Controller: Enabled,
+        /// Lines to acknowledge.
+        Interrupts: Disabled,
+        /// Threads and what they wait for.
+        Threads: Disabled,
+        /// Signals, which change with the thread.
+        Signals: Suspended,
+        /// Corrections of the clock.
+        Clock: Disabled,
+        /// Rust's heap.
+        Heap: Suspended,
+        /// The address space.
+        Memory: Disabled,
+        /// The serial line's transmitter.
+        Line: Disabled,
     }
 }
 
@@ -142,23 +236,31 @@ fn release(user: &AtomicU8) {
 }
 
 /// A value with one user at a time, through [`ExclusiveCell::with`].
-pub struct ExclusiveCell<T> {
+pub struct ExclusiveCell<T, R: Rank> {
     user: AtomicU8,
-    #[cfg(debug_assertions)]
-    rank: Rank,
+    rank: PhantomData<fn() -> R>,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: `user` admits one user of `value` at a time, on any processor.
-unsafe impl<T: Send> Sync for ExclusiveCell<T> {}
+unsafe impl<T: Send, R: Rank> Sync for ExclusiveCell<T, R> {}
 
-impl<T> ExclusiveCell<T> {
+impl<T, R: Rank> ExclusiveCell<T, R> {
+    /// A cell that holds `value`.
+    pub const fn new(value: T) -> Self {
+        Self {
+            user: AtomicU8::new(FREE),
+            rank: PhantomData,
+            value: UnsafeCell::new(value),
+        }
+    }
+
     /// Runs `f` on the value, once no other processor uses it.
     ///
     /// # Panics
     /// When this processor already uses the value: `f` of an outer call led here, or was
     /// interrupted.
-    pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with<A>(&self, f: impl FnOnce(&mut T) -> A) -> A {
         match self.with_unless_own(f) {
             Some(result) => result,
             None => in_use(),
@@ -166,11 +268,14 @@ impl<T> ExclusiveCell<T> {
     }
 
     /// Runs `f` on the value, once no other processor uses it; `None` when this one does.
-    pub fn with_unless_own<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub fn with_unless_own<A>(&self, f: impl FnOnce(&mut T) -> A) -> Option<A> {
         #[cfg(debug_assertions)]
-        order::check(self.rank, &self.user);
+        order::check::<R>(&self.user);
+        let saved = R::Context::enter();
         // SAFETY: just taken.
-        take(&self.user).then(|| unsafe { self.run(f) })
+        let result = take(&self.user).then(|| unsafe { self.run(f) });
+        R::Context::leave(saved);
+        result
     }
 
     /// The value, once no other processor uses it, until the guard is dropped. Where
@@ -179,37 +284,66 @@ impl<T> ExclusiveCell<T> {
     /// # Panics
     /// As [`ExclusiveCell::with`].
     #[inline(always)]
-    pub fn lock(&self) -> Guard<'_, T> {
+    pub fn lock(&self) -> Guard<'_, T, R> {
         #[cfg(debug_assertions)]
-        order::check(self.rank, &self.user);
+        order::check::<R>(&self.user);
+        let saved = R::Context::enter();
         if !take(&self.user) {
             in_use();
         }
         Guard {
             cell: self,
+            saved: ManuallyDrop::new(saved),
             #[cfg(debug_assertions)]
-            before: order::hold(self.rank),
+            before: order::hold::<R>(),
             of_this_processor: PhantomData,
         }
     }
 
+    /// As [`ExclusiveCell::lock`], within the use of a cell that comes before this one:
+    ///
+    /// ```no_run
+    /// # use kernel::cell::{ExclusiveCell, rank};
+    /// let heap = ExclusiveCell::<_, rank::Heap>::new(());
+    /// let memory = ExclusiveCell::<_, rank::Memory>::new(());
+    /// let heap = heap.lock();
+    /// memory.lock_within(&heap);
+    /// ```
+    ///
+    /// The reverse doesn't compile:
+    ///
+    /// ```compile_fail,E0277
+    /// # use kernel::cell::{ExclusiveCell, rank};
+    /// let heap = ExclusiveCell::<_, rank::Heap>::new(());
+    /// let memory = ExclusiveCell::<_, rank::Memory>::new(());
+    /// let memory = memory.lock();
+    /// heap.lock_within(&memory);
+    /// ```
+    #[inline(always)]
+    pub fn lock_within<U, H: Before<R>>(&self, _: &Guard<'_, U, H>) -> Guard<'_, T, R> {
+        self.lock()
+    }
+
     /// Runs `f` on the value, or returns `None` when it is in use. Never waits: a processor that
     /// was stopped doesn't release its cells.
-    pub fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub fn try_with<A>(&self, f: impl FnOnce(&mut T) -> A) -> Option<A> {
+        let saved = R::Context::enter();
         // SAFETY: just taken.
-        try_take(&self.user).then(|| unsafe { self.run(f) })
+        let result = try_take(&self.user).then(|| unsafe { self.run(f) });
+        R::Context::leave(saved);
+        result
     }
 
     /// Runs `f` on the value, then releases the cell.
     ///
     /// # Safety
     /// This processor has taken the cell.
-    unsafe fn run<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+    unsafe fn run<A>(&self, f: impl FnOnce(&mut T) -> A) -> A {
         // SAFETY: no processor used the value when this one stored its number in `user`, so no
         // other reference to it exists until the release below.
         let value = unsafe { &mut *self.value.get() };
         #[cfg(debug_assertions)]
-        let before = order::hold(self.rank);
+        let before = order::hold::<R>();
         let result = f(value);
         #[cfg(debug_assertions)]
         order::restore(before);
@@ -227,14 +361,18 @@ impl<T> ExclusiveCell<T> {
     ///
     /// # Safety
     /// `f` keeps no reference to the value over the switch.
-    pub unsafe fn hand_over(&self, f: impl FnOnce(*mut T)) {
+    pub unsafe fn hand_over(&self, f: impl FnOnce(*mut T))
+    where
+        R: Rank<Context = Disabled>,
+    {
         #[cfg(debug_assertions)]
-        order::check(self.rank, &self.user);
+        order::check::<R>(&self.user);
+        Disabled::enter();
         if !take(&self.user) {
             in_use();
         }
         #[cfg(debug_assertions)]
-        let before = order::hold(self.rank);
+        let before = order::hold::<R>();
         f(self.value.get());
         #[cfg(debug_assertions)]
         order::restore(before);
@@ -256,15 +394,16 @@ impl<T> ExclusiveCell<T> {
 }
 
 /// The use of a cell, see [`ExclusiveCell::lock`].
-pub struct Guard<'a, T> {
-    cell: &'a ExclusiveCell<T>,
+pub struct Guard<'a, T, R: Rank> {
+    cell: &'a ExclusiveCell<T, R>,
+    saved: ManuallyDrop<<R::Context as Context>::Saved>,
     #[cfg(debug_assertions)]
     before: u32,
     /// The processor that has taken the cell releases it.
     of_this_processor: PhantomData<*mut T>,
 }
 
-impl<T> Deref for Guard<'_, T> {
+impl<T, R: Rank> Deref for Guard<'_, T, R> {
     type Target = T;
 
     #[inline(always)]
@@ -274,7 +413,7 @@ impl<T> Deref for Guard<'_, T> {
     }
 }
 
-impl<T> DerefMut for Guard<'_, T> {
+impl<T, R: Rank> DerefMut for Guard<'_, T, R> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard is the only use of the value.
@@ -282,12 +421,14 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-impl<T> Drop for Guard<'_, T> {
+impl<T, R: Rank> Drop for Guard<'_, T, R> {
     #[inline(always)]
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
         order::restore(self.before);
         release(&self.cell.user);
+        // SAFETY: once, at the end of the guard.
+        R::Context::leave(unsafe { ManuallyDrop::take(&mut self.saved) });
     }
 }
 
@@ -313,8 +454,8 @@ pub fn ignore_order() {
 /// The checks of the order.
 #[cfg(debug_assertions)]
 mod order {
-    use super::Rank;
-    use crate::arch::{interrupts, local};
+    use super::{Rank, rank};
+    use crate::arch::local;
     use sync::atomic::{AtomicU8, Ordering};
 
     /// No order is checked any more.
@@ -322,28 +463,24 @@ mod order {
 
     /// Checks that a processor may wait for a cell of `rank`. Its own use of that cell is another
     /// bug.
-    pub fn check(rank: Rank, user: &AtomicU8) {
+    pub fn check<R: Rank>(user: &AtomicU8) {
         let held = local::get().held.load(Ordering::Relaxed);
-        if held != IGNORED && held >> rank as u8 != 0 {
+        if held != IGNORED && held >> R::PLACE != 0 {
             assert!(
                 user.load(Ordering::Relaxed) == local::owner(),
-                "a cell of rank {rank:?} is used within one of rank {}: processors would wait for \
-                 each other",
-                held.ilog2(),
+                "a cell of rank {} is used within one of rank {}: processors would wait for each \
+                 other",
+                R::NAME,
+                rank::ALL[held.ilog2() as usize],
             );
         }
     }
 
     /// Records the use of a cell of `rank`; returns what [`restore`] sets at its end.
-    pub fn hold(rank: Rank) -> u32 {
-        // What interrupts may wait for isn't used where they come, if there are several processors.
-        assert!(
-            rank < Rank::Interrupts || !local::several() || !interrupts::are_enabled(),
-            "a cell of rank {rank:?} is used with interrupts enabled"
-        );
+    pub fn hold<R: Rank>() -> u32 {
         let held = &local::get().held;
         let before = held.load(Ordering::Relaxed);
-        held.store(before | 1 << rank as u8, Ordering::Relaxed);
+        held.store(before | 1 << R::PLACE, Ordering::Relaxed);
         before
     }
 
@@ -372,11 +509,12 @@ fn in_use() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExclusiveCell, Rank, any_in_use, in_interrupt};
+    use super::rank::{ALL, Heap, Memory, Threads};
+    use super::{ExclusiveCell, any_in_use, in_interrupt};
 
     #[test]
     fn another_processor_waits() {
-        static CELL: ExclusiveCell<(u32, u32)> = Rank::Heap.cell((0, 0));
+        static CELL: ExclusiveCell<(u32, u32), Heap> = ExclusiveCell::new((0, 0));
         let add = || {
             for _ in 0..100 {
                 CELL.with(|(first, second)| {
@@ -397,7 +535,7 @@ mod tests {
 
     #[test]
     fn refuses_a_second_holder() {
-        let cell = Rank::Heap.cell(1);
+        let cell = ExclusiveCell::<_, Heap>::new(1);
         cell.with(|value| {
             *value = 2;
             assert_eq!(cell.try_with(|_| ()), None);
@@ -407,7 +545,7 @@ mod tests {
 
     #[test]
     fn a_use_passes_from_thread_to_thread() {
-        let cell = Rank::Threads.cell(1);
+        let cell = ExclusiveCell::<_, Threads>::new(1);
         // Ends in another thread, as that one's does here.
         let switch = |value: *mut i32| {
             // SAFETY: the value is in use by `switch` only.
@@ -426,8 +564,8 @@ mod tests {
 
     #[test]
     fn a_processor_waits_by_ranks() {
-        let outer = Rank::Threads.cell(());
-        let inner = Rank::Memory.cell(());
+        let outer = ExclusiveCell::<_, Threads>::new(());
+        let inner = ExclusiveCell::<_, Memory>::new(());
         outer.with(|()| inner.with(|()| ()));
         // Without waiting any order is right, and an interrupt has an order of its own.
         inner.with(|()| {
@@ -438,17 +576,26 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "of rank Threads is used within one of rank 13")]
+    #[should_panic(expected = "of rank Threads is used within one of rank Memory")]
     fn a_lower_rank_within_a_higher_one_panics() {
-        let outer = Rank::Threads.cell(());
-        let inner = Rank::Memory.cell(());
+        let outer = ExclusiveCell::<_, Threads>::new(());
+        let inner = ExclusiveCell::<_, Memory>::new(());
         inner.with(|()| outer.with(|()| ()));
     }
 
     #[test]
     #[should_panic(expected = "of rank Heap is used within one")]
     fn two_of_the_same_rank_panic() {
-        let cells = [(); 2].map(|()| Rank::Heap.cell(()));
+        let cells = [(); 2].map(|()| ExclusiveCell::<_, Heap>::new(()));
         cells[0].with(|()| cells[1].with(|()| ()));
+    }
+
+    /// The table of locks in ARCHITECTURE.md has the ranks in their order.
+    #[test]
+    fn the_architecture_has_the_order() {
+        let text = include_str!("../../ARCHITECTURE.md");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let order = ALL.join(", ");
+        assert!(words.contains(&format!("among cells the order is {order} ")));
     }
 }

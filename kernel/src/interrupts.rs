@@ -16,7 +16,7 @@ pub use notes::{note, take_pending, take_pending_for_call};
 use crate::arch::gates::Frame;
 use crate::board::irq;
 use crate::board::vectors::{COUNT, WAKE};
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -38,8 +38,8 @@ pub fn set_handler(vector: u8, handler: Handler) {
 
 /// Level-triggered interrupts to acknowledge at their devices, with their vectors. Changed with
 /// interrupts disabled, used by interrupts.
-static ACKNOWLEDGE: ExclusiveCell<Vec<(u8, drivers::Interrupt)>> =
-    Rank::Interrupts.cell(Vec::new());
+static ACKNOWLEDGE: ExclusiveCell<Vec<(u8, drivers::Interrupt)>, rank::Interrupts> =
+    ExclusiveCell::new(Vec::new());
 
 /// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a
 /// vector.

@@ -11,10 +11,9 @@ pub use delivery::{deliver, deliver_interrupted};
 pub use state::{Target, Thread};
 
 use crate::arch::{gates, local, numbers};
-use crate::cell::{ExclusiveCell, Guard, Rank};
+use crate::cell::{ExclusiveCell, Guard, rank};
 use crate::errno::Errno;
 use crate::memory::{load, store};
-use crate::peers::{resume_interrupts, suspend_interrupts};
 use crate::power;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -25,7 +24,7 @@ pub const PID: u64 = 1;
 
 /// Used by system calls and by the runtime when it waits; by an interrupt only if no cell is in
 /// use. With interrupts disabled where several processors run.
-static STATE: ExclusiveCell<State> = Rank::Signals.cell(State::new());
+static STATE: ExclusiveCell<State, rank::Signals> = ExclusiveCell::new(State::new());
 
 /// [`select`] where several processors run, else null.
 static SELECT: AtomicPtr<()> = AtomicPtr::new(null_mut());
@@ -43,16 +42,15 @@ fn select(state: &mut State) {
 
 /// Runs `f` on the state, in which this processor runs a thread.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
-    let (mut state, suspended) = begin();
+    let mut state = begin();
     let result = f(&mut state);
-    end(state, suspended);
+    end(state);
     result
 }
 
 /// Outlined from [`with`], which is compiled for each use.
 #[inline(never)]
-fn begin() -> (Guard<'static, State>, bool) {
-    let suspended = suspend_interrupts();
+fn begin() -> Guard<'static, State, rank::Signals> {
     let mut state = STATE.lock();
     // Relaxed: the caller's processor was started after the store. SAFETY: null is `None`, and
     // `set_several` stores a function of this type.
@@ -62,14 +60,13 @@ fn begin() -> (Guard<'static, State>, bool) {
     if let Some(select) = select {
         select(&mut state);
     }
-    (state, suspended)
+    state
 }
 
 /// See [`begin`].
 #[inline(never)]
-fn end(state: Guard<'static, State>, suspended: bool) {
+fn end(state: Guard<'static, State, rank::Signals>) {
     drop(state);
-    resume_interrupts(suspended);
 }
 
 /// The sender of a signal, as `siginfo_t` has it.

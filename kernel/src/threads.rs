@@ -41,7 +41,7 @@ use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::{self, Local, MAX};
 use crate::arch::numbers as n;
 use crate::arch::thread_pointer;
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::crash;
 use crate::errno::Errno;
 use crate::memory::{self, bytes, bytes_mut};
@@ -120,7 +120,7 @@ struct State {
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
-static STATE: ExclusiveCell<State> = Rank::Threads.cell(State {
+static STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
     scheduler: Scheduler::new(),
     stacks: Vec::new(),
     last: PID,

@@ -9,7 +9,7 @@ use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, wr
 use super::port::{self, Request, call};
 use crate::board::uart::{RECEIVED, Uart};
 use crate::board::vectors::SERIAL;
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::interrupts::{self, Trigger};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,8 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 /// The port may have received something since the last check for a request. Set by interrupts.
 static ARRIVED: AtomicBool = AtomicBool::new(true);
 /// Bytes received and not read.
-static INPUT: ExclusiveCell<LineDiscipline> = Rank::Input.cell(LineDiscipline::of_keyboard());
+static INPUT: ExclusiveCell<LineDiscipline, rank::Input> =
+    ExclusiveCell::new(LineDiscipline::of_keyboard());
 
 /// Finds the UART and the debug port.
 pub fn set_up() {

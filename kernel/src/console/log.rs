@@ -3,7 +3,7 @@
 use super::framing::Stream;
 use super::output::{Timeout, is_at_line_start, is_framed, is_sent, line, try_write, write_now};
 use crate::arch::interrupts::without_interrupts;
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 
 /// The buffered lines of the log.
 struct Backlog {
@@ -18,7 +18,7 @@ const BACKLOG: usize = 8192;
 /// Replaces lines that found no room.
 const CUT: &[u8] = b"soil: lines of the log are missing here: the console was not read\n";
 /// Used by tasks and ticks, with interrupts disabled.
-static LOG: ExclusiveCell<Backlog> = Rank::Log.cell(Backlog {
+static LOG: ExclusiveCell<Backlog, rank::Log> = ExclusiveCell::new(Backlog {
     bytes: [0; BACKLOG],
     len: 0,
     cut: false,

@@ -12,7 +12,7 @@ use crate::arch::counter::counter;
 use crate::arch::interrupts::without_interrupts;
 use crate::board::control;
 use crate::board::uart::{FIFO, ROOM, SENT, Uart};
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::{clock, peers};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
@@ -125,7 +125,7 @@ pub fn note_taken(count: usize) {
 }
 
 /// Held while a burst is sent, with interrupts disabled.
-static BURST: ExclusiveCell<()> = Rank::Line.cell(());
+static BURST: ExclusiveCell<(), rank::Line> = ExclusiveCell::new(());
 
 /// Passes as much of `bytes` to the serial line's transmitter as it accepts at once; returns how
 /// much.

@@ -6,8 +6,7 @@
 use super::reserve::{on_heap_allocated, on_heap_freed};
 use super::space;
 use crate::arch::paging::PAGE;
-use crate::cell::{ExclusiveCell, Rank};
-use crate::peers::{resume_interrupts, several, suspend_interrupts};
+use crate::cell::{ExclusiveCell, Guard, rank};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
@@ -21,13 +20,13 @@ struct State {
     end: usize,
 }
 
-struct Heap(ExclusiveCell<State>);
+struct Heap(ExclusiveCell<State, rank::Heap>);
 
 // SAFETY: the pointers inside point into heap pages, which belong to the holder of the cell.
 unsafe impl Send for State {}
 
 #[cfg_attr(not(any(test, loom)), global_allocator)]
-static HEAP: Heap = Heap(Rank::Heap.cell(State {
+static HEAP: Heap = Heap(ExclusiveCell::new(State {
     tlsf: Tlsf::new(),
     end: 0,
 }));
@@ -37,9 +36,12 @@ pub fn is_free() -> bool {
     HEAP.0.try_with(|_| ()).is_some()
 }
 
-impl State {
-    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        if let Some(block) = self.tlsf.allocate(layout) {
+/// The heap in use.
+type InUse<'a> = Guard<'a, State, rank::Heap>;
+
+impl Heap {
+    fn allocate(state: &mut InUse<'_>, layout: Layout) -> Option<NonNull<u8>> {
+        if let Some(block) = state.tlsf.allocate(layout) {
             return Some(block);
         }
         // TLSF rounds sizes up to its classes, and needs a header and a sentinel.
@@ -51,48 +53,37 @@ impl State {
             .checked_add(256)?
             .max(GROWTH)
             .checked_next_multiple_of(PAGE as usize)?;
-        let added = space::grow_heap(len)?;
+        let added = space::grow_heap(state, len)?;
         let start = added as *mut u8 as usize;
         let added = NonNull::new(added)?;
         // SAFETY: the pages are new; if they follow the last ones, those also belong to the heap.
         unsafe {
-            if start == self.end {
-                self.tlsf.append_free_block_ptr(added);
+            if start == state.end {
+                state.tlsf.append_free_block_ptr(added);
             } else {
-                self.tlsf.insert_free_block_ptr(added);
+                state.tlsf.insert_free_block_ptr(added);
             }
         }
-        self.end = start + len;
+        state.end = start + len;
         on_heap_freed(len);
-        self.tlsf.allocate(layout)
-    }
-}
-
-impl Heap {
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        let suspended = several() && suspend_interrupts();
-        let result = self.0.with(f);
-        resume_interrupts(suspended);
-        result
+        state.tlsf.allocate(layout)
     }
 }
 
 // SAFETY: TLSF returns blocks that are as large and aligned as requested, and that don't overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let block = self.with(|state| {
-            let block = state.allocate(layout);
-            if block.is_some() {
-                on_heap_allocated(layout.size());
-            }
-            block
-        });
+        let mut state = self.0.lock();
+        let block = Heap::allocate(&mut state, layout);
+        if block.is_some() {
+            on_heap_allocated(layout.size());
+        }
         block.map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
-            self.with(|state| {
+            self.0.with(|state| {
                 on_heap_freed(layout.size());
                 // SAFETY: the caller's promise: the block is of this allocator, with this layout.
                 unsafe { state.tlsf.deallocate(block, layout.align()) }
@@ -107,7 +98,7 @@ unsafe impl GlobalAlloc for Heap {
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return null_mut();
         };
-        let grown = self.with(|state| {
+        let grown = self.0.with(|state| {
             // SAFETY: as for `dealloc`.
             let grown = unsafe { state.tlsf.reallocate(old, new_layout) };
             if grown.is_some() {

@@ -14,7 +14,7 @@ use crate::arch::paging::{
     publish, set_written,
 };
 use crate::arch::{cpu, interrupts};
-use crate::cell::{ExclusiveCell, Guard, Rank};
+use crate::cell::{Before, ExclusiveCell, Guard, rank};
 use crate::peers;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -84,7 +84,7 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// Used by system calls, page faults and the runtime, with interrupts disabled, since another
 /// thread may fault. A page fault of the processor that uses it is denied: the code that works on
 /// memory touches only present pages.
-pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = Rank::Memory.cell(None);
+pub(super) static MEMORY: ExclusiveCell<Option<Memory>, rank::Memory> = ExclusiveCell::new(None);
 
 /// [`close_pages`] where several processors run, else null.
 static CLOSE: AtomicPtr<()> = AtomicPtr::new(null_mut());
@@ -153,7 +153,7 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
 /// Begins work on [`MEMORY`]; returns also whether interrupts were enabled. Outlined from
 /// [`with`], which is monomorphized for each use.
 #[inline(never)]
-fn begin() -> (Guard<'static, Option<Memory>>, bool) {
+fn begin() -> (Guard<'static, Option<Memory>, rank::Memory>, bool) {
     let enabled = interrupts::are_enabled();
     interrupts::disable();
     reserve_stack();
@@ -162,7 +162,7 @@ fn begin() -> (Guard<'static, Option<Memory>>, bool) {
 
 /// See [`begin`].
 #[inline(never)]
-fn end(memory: Guard<'static, Option<Memory>>, enabled: bool) {
+fn end(memory: Guard<'static, Option<Memory>, rank::Memory>, enabled: bool) {
     drop(memory);
     if enabled {
         interrupts::enable();
@@ -470,7 +470,10 @@ pub fn was_refused() -> bool {
 
 /// Adds `len` bytes (whole pages) to the kernel's heap and returns them; they follow those of the
 /// last call.
-pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
+pub fn grow_heap<T, R: Before<rank::Memory>>(
+    _heap: &Guard<'_, T, R>,
+    len: usize,
+) -> Option<*mut [u8]> {
     with(|memory| {
         if len as u64 / PAGE > memory.uncommitted() {
             REFUSED.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::devices;
 use alloc::vec::Vec;
 use drivers::console::{Console, Port};
 use drivers::device_type::DeviceType;
-use kernel::cell::{ExclusiveCell, Rank};
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::console::{self, Pending, Request};
 use kernel::devices::MEMORY;
 use kernel::{memory, time};
@@ -21,7 +21,7 @@ const NAME: &[u8] = b"org.soil.console";
 const DISCOVERY_NS: u64 = 1_000_000_000;
 
 /// Used with interrupts disabled: never concurrently, except by a crash in this code.
-static TERMINAL: ExclusiveCell<Option<Terminal>> = Rank::Terminal.cell(None);
+static TERMINAL: ExclusiveCell<Option<Terminal>, rank::Terminal> = ExclusiveCell::new(None);
 
 struct Terminal {
     ports: Ports,

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use drivers::device_type::DeviceType;
-use kernel::cell::{ExclusiveCell, Rank};
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::devices::{Found, find};
 
 /// Timeout of a device's response that the machine waits for, at its start and at its end, in
@@ -17,7 +17,7 @@ struct Machine {
     places: Vec<(DeviceType, String)>,
 }
 
-static MACHINE: ExclusiveCell<Option<Machine>> = Rank::Devices.cell(None);
+static MACHINE: ExclusiveCell<Option<Machine>, rank::Devices> = ExclusiveCell::new(None);
 
 unsafe extern "C" {
     /// The driver of consoles.

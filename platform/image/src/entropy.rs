@@ -15,7 +15,7 @@ use drivers::device_type::DeviceType;
 use drivers::rng::Rng as EntropyDevice;
 use generator::seed_file::{self, Seed};
 use generator::{Generator, Moment, Reseed, SEED, Watch, jitter};
-use kernel::cell::{ExclusiveCell, Rank};
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::devices::MEMORY;
 use kernel::{console, random, time, wait};
 use platform::Entropy;
@@ -49,7 +49,7 @@ enum FileSeed {
     Admitted(Option<Seed>),
 }
 
-static SOURCE: ExclusiveCell<State> = Rank::Entropy.cell(State {
+static SOURCE: ExclusiveCell<State, rank::Entropy> = ExclusiveCell::new(State {
     source: None,
     seed: FileSeed::Unread,
 });

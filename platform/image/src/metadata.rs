@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use kernel::cell::{ExclusiveCell, Rank};
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::environment;
 use metadata::Instance;
 use platform::error::Failure;
@@ -16,7 +16,7 @@ use platform::error::Failure;
 static INSTANCE: AtomicPtr<Instance> = AtomicPtr::new(null_mut());
 
 /// The disks that [`read_disks`] opened, for the program.
-static DISKS: ExclusiveCell<Option<Opened>> = Rank::Metadata.cell(None);
+static DISKS: ExclusiveCell<Option<Opened>, rank::Metadata> = ExclusiveCell::new(None);
 
 struct Opened(Vec<Disk>);
 

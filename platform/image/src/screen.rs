@@ -25,7 +25,7 @@ use drivers::gpu::{FrameBuffer, GpuError};
 use drivers::linear::{LinearError, Picture};
 use drivers::transport::share;
 use kernel::arch::counter::counter;
-use kernel::cell::{ExclusiveCell, Rank};
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::clock;
 use kernel::devices::MEMORY;
 use kernel::interrupts::without_interrupts;
@@ -47,7 +47,7 @@ const SIZE: (u32, u32) = (1024, 768);
 const PIECE: usize = 256;
 
 /// Used with interrupts disabled: never concurrently, except by a crash in this code.
-static SCREEN: ExclusiveCell<Option<Screen>> = Rank::Screen.cell(None);
+static SCREEN: ExclusiveCell<Option<Screen>, rank::Screen> = ExclusiveCell::new(None);
 /// The function that ran at ticks before [`tick`] replaced it; null: none.
 static NEXT_TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
 

@@ -22,7 +22,7 @@ pub use calibration::note_bus as set_up;
 
 use crate::arch::counter::{self, counter};
 use crate::arch::cpu;
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::clock::{Agreement, NS, PAGE, scaled};
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,7 +33,7 @@ static BUS_HZ: AtomicU64 = AtomicU64::new(0);
 /// Whether the host writes [`PAGE`]. Written once, before [`BUS_HZ`].
 static KVM: AtomicBool = AtomicBool::new(false);
 /// The state of the comparisons; used with interrupts disabled.
-static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>> = Rank::Clock.cell(None);
+static DISCIPLINE: ExclusiveCell<Option<ClockDiscipline>, rank::Clock> = ExclusiveCell::new(None);
 /// The counter when the next comparison is due. Written with [`DISCIPLINE`].
 static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 

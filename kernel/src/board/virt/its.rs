@@ -8,7 +8,7 @@ use super::irq;
 use super::registers::{Registers, await_until};
 use super::vectors::COUNT;
 use crate::arch::gates;
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::memory;
 use alloc::vec::Vec;
 use commands::Command;
@@ -54,7 +54,8 @@ struct Service {
 unsafe impl Send for Service {}
 
 /// Used by tasks and at boot, with interrupts disabled or enabled; never by interrupts.
-static CONTROLLER: ExclusiveCell<Controller> = Rank::Controller.cell(Controller::Unknown);
+static CONTROLLER: ExclusiveCell<Controller, rank::Controller> =
+    ExclusiveCell::new(Controller::Unknown);
 /// The registers of the frame or of the service.
 static REGISTERS: Registers = Registers::none();
 

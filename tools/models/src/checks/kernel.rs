@@ -2,7 +2,7 @@
 
 use crate::arch::local;
 use crate::image::threads::{Fault, set};
-use kernel::cell::{ExclusiveCell, Rank, any_in_use, are_abandoned};
+use kernel::cell::{ExclusiveCell, any_in_use, are_abandoned, rank};
 use kernel::clock::{Page, Rate};
 use kernel::guarded::Guarded;
 use loom::thread;
@@ -13,7 +13,7 @@ use sync::model::interrupts::set_handler;
 
 /// Two processors use a cell, one after the other.
 pub fn cell() {
-    let cell = Arc::new(Rank::Heap.cell(0));
+    let cell = Arc::new(ExclusiveCell::<_, rank::Heap>::new(0));
     // Begins the number of the user.
     cell.with(|value| *value = 1);
     let other = thread::spawn({
@@ -34,7 +34,7 @@ pub fn cell() {
 }
 
 loom::lazy_static! {
-    static ref SHARED: ExclusiveCell<u32> = Rank::Heap.cell(0);
+    static ref SHARED: ExclusiveCell<u32, rank::Heap> = ExclusiveCell::new(0);
     /// No object of loom's: of one processor.
     static ref PREEMPTIONS: AtomicU32 = AtomicU32::new(0);
 }

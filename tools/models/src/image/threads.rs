@@ -14,7 +14,7 @@ mod waits;
 use super::scheduler::{self, Index, Scheduler};
 use crate::arch::gates::{Context, Frame};
 use crate::arch::local::{self, Local, MAX};
-use crate::cell::{ExclusiveCell, Rank, are_abandoned};
+use crate::cell::{ExclusiveCell, are_abandoned, rank};
 use crate::checks::bell::Bell;
 use crate::peers::Set;
 use crate::wait::{For, Interrupt};
@@ -79,7 +79,7 @@ struct State {
 }
 
 loom::lazy_static! {
-    static ref STATE: ExclusiveCell<State> = Rank::Threads.cell(State {
+    static ref STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
         scheduler: Scheduler::new(),
         busy: 0,
         polling: 0,

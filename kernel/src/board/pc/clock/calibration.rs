@@ -4,7 +4,7 @@ use super::super::{apic, fw_cfg};
 use super::discipline::{Reading, confirmed};
 use super::pit;
 use crate::arch::{counter, cpu};
-use crate::cell::{ExclusiveCell, Rank};
+use crate::cell::{ExclusiveCell, rank};
 use crate::clock::{NS, Rate, scaled};
 use crate::firmware;
 use x86_64::instructions::port::Port;
@@ -28,7 +28,7 @@ pub struct Scale {
 
 /// The APIC's timer at boot. Written once at boot, read on the first read of the time, both with
 /// interrupts disabled.
-static BUS_AT_BOOT: ExclusiveCell<Reading> = Rank::Clock.cell(Reading {
+static BUS_AT_BOOT: ExclusiveCell<Reading, rank::Clock> = ExclusiveCell::new(Reading {
     ticks: 0,
     uncertainty: u64::MAX,
     count: 0,
