@@ -147,8 +147,6 @@ pub mod rank {
         Log: Enabled,
         /// The controller of messages.
         Controller: Enabled,
-        /// Lines to acknowledge.
-        Interrupts: Disabled,
         /// Threads and what they wait for.
         Threads: Disabled,
         /// Signals, which change with the thread.
