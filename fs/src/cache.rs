@@ -9,8 +9,6 @@
 //! Large transfers go straight between the caller's buffer and the device; sequential ones that
 //! aren't large are read ahead and gathered. All views agree: a read sees every write before it.
 
-mod budget;
-mod buffer;
 mod buffer_cache;
 mod index;
 mod lease;
@@ -24,15 +22,13 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
-use buffer::Buffer;
-use buffer::LINE;
 use buffer_cache::{BufferCache, mask, runs};
 use page_cache::PageCache;
-pub(crate) use page_cache::Piece;
 pub(crate) use runs::Run;
 use sequential::{Gather, ReadAhead};
 
+use crate::budget::{CacheBudget, CacheCounters};
+use crate::buffer::{Buffer, LINE};
 use crate::{Block, BlockError, VolumeOptions};
 
 /// Lines fetched by one request when tables or directories are read in order.

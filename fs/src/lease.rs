@@ -4,13 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{Deref, Range};
 
-use crate::cache::Piece;
-use crate::{Error, FileId, Volume};
+use crate::Error;
+use crate::piece::Piece;
 
 /// Bytes to copy at once if a file system has no stable memory to lend.
 const COPIED: usize = 64 << 10;
 
-/// Bytes of a file as they were when they were lent ([`Volume::lend`]): no write to the file
+/// Bytes of a file as they were when they were lent ([`crate::Volume::lend`]): no write to the file
 /// changes them, nor does closing or removing it. A lease keeps their memory until it is dropped.
 pub struct Lease(Memory);
 
@@ -67,21 +67,4 @@ impl Deref for Lease {
             Memory::Always(bytes) => bytes,
         }
     }
-}
-
-/// Default of [`Volume::lend`]: copies the bytes, unless `out` holds some already.
-pub(crate) fn or_copy<V: Volume + ?Sized>(
-    volume: &mut V,
-    file: FileId,
-    offset: u64,
-    len: usize,
-    out: &mut Vec<Lease>,
-) -> Result<(), Error> {
-    if out.is_empty() {
-        let copy = Lease::copied(len, |bytes| volume.read_at(file, offset, bytes))?;
-        if !copy.is_empty() {
-            out.push(copy);
-        }
-    }
-    Ok(())
 }

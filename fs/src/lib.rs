@@ -21,6 +21,8 @@ extern crate alloc;
 
 pub mod barrier;
 pub mod block;
+mod budget;
+mod buffer;
 mod bytes;
 mod cache;
 pub mod embedded;
@@ -37,13 +39,14 @@ pub mod mounts;
 mod options;
 pub mod partition;
 pub mod path;
+mod piece;
 pub mod tar;
 mod tree;
 pub mod volume;
 pub mod walk;
 
 pub use block::{Block, BlockError, read_bytes};
-pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
+pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
 pub use lease::Lease;
 pub use memory_pressure::set_memory_short;

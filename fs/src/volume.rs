@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bitflags::bitflags;
 
-use crate::{Error, Lease, lease};
+use crate::{Error, Lease};
 
 bitflags! {
     /// Flags of [`Volume::open`]. The values never change: interfaces above pass them through.
@@ -387,7 +387,7 @@ pub trait Volume: Send {
         len: usize,
         out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
-        lease::or_copy(self, file, offset, len, out)
+        lend_copy(self, file, offset, len, out)
     }
 
     /// Makes all changes durable.
@@ -434,4 +434,21 @@ impl Clock {
     pub(crate) fn time(clock: Option<&Self>) -> Time {
         clock.map_or(Time::default(), |clock| (clock.now)())
     }
+}
+
+/// Default of [`Volume::lend`]: copies the bytes, unless `out` holds some already.
+pub(crate) fn lend_copy<V: Volume + ?Sized>(
+    volume: &mut V,
+    file: FileId,
+    offset: u64,
+    len: usize,
+    out: &mut Vec<Lease>,
+) -> Result<(), Error> {
+    if out.is_empty() {
+        let copy = Lease::copied(len, |bytes| volume.read_at(file, offset, bytes))?;
+        if !copy.is_empty() {
+            out.push(copy);
+        }
+    }
+    Ok(())
 }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::buffer::LineData;
 use super::index::SortedIndex;
+use crate::buffer::LineData;
 use crate::memory_pressure::is_memory_short;
 
 /// Minimum limit: enough for the changes of one operation of a file system.

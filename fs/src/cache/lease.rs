@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::page_cache::{CHUNK, parts};
+use super::page_cache::parts;
 use super::{Cache, Run};
+use crate::piece::CHUNK;
 use crate::{BlockError, Error, Lease};
 
 impl Cache {

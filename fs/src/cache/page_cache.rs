@@ -6,55 +6,15 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::{Deref, Range};
+use core::ops::Range;
 
-use super::CacheBudget;
-use super::buffer::Buffer;
 use super::index::SortedIndex;
-use crate::Lease;
-
-/// Bytes in a chunk.
-pub(super) const CHUNK: usize = 64 << 10;
-
-/// Memory of a chunk with its bookkeeping.
-const COST: usize = CHUNK + 1024;
+use crate::budget::CacheBudget;
+use crate::lease::Lease;
+use crate::piece::{CHUNK, COST, Piece};
 
 /// Bytes per bit of `valid`: no device has smaller sectors.
 const UNIT: usize = 512;
-
-/// Memory of a chunk, with its share of the budget; lives until the last reference is dropped.
-pub(crate) struct Piece {
-    data: Buffer,
-    budget: &'static CacheBudget,
-}
-
-impl Piece {
-    /// `None` when the budget or memory is exhausted.
-    fn new(budget: &'static CacheBudget) -> Option<Arc<Self>> {
-        if !budget.take(COST) {
-            return None;
-        }
-        let mut piece = Self {
-            data: Buffer::default(),
-            budget,
-        };
-        piece.data.try_grow_optional(CHUNK).then(|| Arc::new(piece))
-    }
-}
-
-impl Deref for Piece {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.data
-    }
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        self.budget.release(COST);
-    }
-}
 
 struct Chunk {
     /// Number of the chunk on the device.

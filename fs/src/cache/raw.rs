@@ -4,10 +4,10 @@
 
 use alloc::vec::Vec;
 
-use super::buffer::Buffer;
-use super::buffer::LINE;
 use super::buffer_cache::runs;
 use super::{Cache, FETCH};
+use crate::buffer::Buffer;
+use crate::buffer::LINE;
 use crate::{Block, BlockError};
 
 /// Maximum number of bytes to collect before a write.

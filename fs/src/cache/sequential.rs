@@ -1,7 +1,7 @@
 //! Sequential access: read-ahead, and gathering of writes, which turn many small requests into few
 //! large ones.
 
-use super::buffer::Buffer;
+use crate::buffer::Buffer;
 
 /// Minimum length in bytes of a transfer that bypasses the buffers, whatever they hold: a copy
 /// would cost more than a request.

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::ext4_volume::Ext4Volume;
 use super::filesystem::Result;
 use super::inode::{DIRECTORY, LINK};
-use crate::lease;
 use crate::path;
+use crate::volume::lend_copy;
 use crate::{
     Cursor, DirEntry, Error, Fallocate, FileId, Health, Lease, OpenFlags, Renaming, Seek, Space,
     Stat, Time, Volume, Walk,
@@ -197,7 +197,7 @@ impl Volume for Ext4Volume {
     fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<()> {
         let (inode, _) = self.file(file, OpenFlags::READ)?;
         self.lend_file(inode, offset, len, out)?;
-        lease::or_copy(self, file, offset, len, out)
+        lend_copy(self, file, offset, len, out)
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -3,8 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::geometry::Geometry;
-use super::slots::{ATTR_DIRECTORY, Bytes, ENTRY_SIZE, ShortEntry, Slot};
+use super::geometry::{ENTRY_SIZE, Geometry};
+use super::slots::{ATTR_DIRECTORY, Bytes, ShortEntry, Slot};
 use crate::cache::{Cache, Run};
 use crate::{BlockError, Error};
 

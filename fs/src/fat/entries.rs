@@ -7,19 +7,32 @@ use alloc::vec::Vec;
 
 use super::cluster_chains::{Chain, Reached};
 use super::clusters::{Before, patch, put_back};
-use super::fat_volume::Node;
-use super::geometry::Geometry;
+use super::geometry::{ENTRY_SIZE, Geometry};
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use super::names;
 use super::slots::{
-    Bytes, ENTRY_FREE, ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongName, ShortEntry, Slot,
-    long_name,
+    ATTR_READ_ONLY, Bytes, ENTRY_FREE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongName, ShortEntry,
+    Slot, long_name,
 };
 use crate::cache::{Cache, Run};
 use crate::{DirEntry, Error, Kind};
 
 /// Bytes of a directory to read at a time; no cluster is smaller.
 const WINDOW: usize = 512;
+
+/// File or directory: location of its short entry on the disk, and that entry. The root has none;
+/// its location is 0, and its entry contains its first cluster.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    pub place: u64,
+    pub entry: ShortEntry,
+}
+
+impl Node {
+    pub fn is_read_only(&self) -> bool {
+        self.entry.attributes() & ATTR_READ_ONLY != 0
+    }
+}
 
 /// Maximum size of a directory in bytes: 65,536 slots.
 const MAX_DIRECTORY: u64 = (ENTRY_SIZE as u64) << 16;

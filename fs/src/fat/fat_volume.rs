@@ -5,8 +5,9 @@ mod directories;
 use alloc::string::String;
 
 use super::cluster_chains::Chain;
-use super::geometry::Geometry;
-use super::slots::{ATTR_DIRECTORY, ATTR_READ_ONLY, ENTRY_SIZE, ShortEntry, Slot};
+use super::entries::Node;
+use super::geometry::{ENTRY_SIZE, Geometry};
+use super::slots::{ATTR_DIRECTORY, ShortEntry, Slot};
 use super::table::Clusters;
 use super::times;
 use crate::cache::{Cache, Order};
@@ -27,20 +28,6 @@ pub(super) enum Change {
     /// Clusters were freed, entries removed. A freed cluster isn't reused before the commit, so the
     /// device keeps all removed data until then.
     Giving,
-}
-
-/// File or directory: location of its short entry on the disk, and that entry. The root has none;
-/// its location is 0, and its entry contains its first cluster.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Node {
-    pub place: u64,
-    pub entry: ShortEntry,
-}
-
-impl Node {
-    fn is_read_only(&self) -> bool {
-        self.entry.attributes() & ATTR_READ_ONLY != 0
-    }
 }
 
 /// Distance to the next candidate for an inode number that is in use: no disk has that many

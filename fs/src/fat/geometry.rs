@@ -4,11 +4,13 @@ use alloc::format;
 use alloc::string::String;
 
 use super::probe::claimed_bytes;
-use super::slots::ENTRY_SIZE;
 use crate::bytes::{u16_at, u32_at};
 
 /// Bytes of a boot sector that have fields.
 pub(super) const BOOT: usize = 512;
+
+/// Bytes of a slot of a directory.
+pub(super) const ENTRY_SIZE: usize = 32;
 
 /// First cluster that holds data.
 pub(super) const FIRST: u32 = 2;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::fat_volume::{FatVolume, Result};
-use crate::lease::or_copy;
+use crate::volume::lend_copy;
 use crate::{FileId, Lease, OpenFlags};
 
 impl FatVolume {
@@ -27,6 +27,6 @@ impl FatVolume {
             }
         }
         // Copy the part that doesn't fit the cache.
-        or_copy(self, file, offset, len, out)
+        lend_copy(self, file, offset, len, out)
     }
 }

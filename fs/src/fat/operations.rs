@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::fat_volume::{Change, FatVolume, Result};
 use super::geometry::Geometry;
+use super::times::encode;
 use super::writing::MAX_FILE;
 use crate::path;
 use crate::{
@@ -35,7 +36,22 @@ impl Volume for FatVolume {
         accessed: Option<Time>,
         modified: Option<Time>,
     ) -> Result<()> {
-        self.set_times_of(path, accessed, modified)
+        let mut node = self.resolve(path)?;
+        if node.place == 0 {
+            // The root has no entry, and so no times.
+            return Err(Error::Unsupported);
+        }
+        self.begin(Change::Taking)?;
+        if let Some(time) = accessed {
+            node.entry.set_accessed(encode(time).0);
+        }
+        if let Some(time) = modified {
+            let (date, time, _) = encode(time);
+            node.entry.set_modified(date, time);
+        }
+        let set = self.put_entry(&node);
+        self.end();
+        set
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {

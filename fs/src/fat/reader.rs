@@ -8,9 +8,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::geometry::{BOOT, FatKind, Geometry};
+use super::geometry::{BOOT, ENTRY_SIZE, FatKind, Geometry};
 use super::names::shown;
-use super::slots::{ATTR_DIRECTORY, ATTR_VOLUME_ID, Bytes, ENTRY_SIZE, LongName, ShortEntry, Slot};
+use super::slots::{ATTR_DIRECTORY, ATTR_VOLUME_ID, Bytes, LongName, ShortEntry, Slot};
 use crate::block::read_bytes;
 use crate::bytes::u16_at;
 use crate::{Block, BlockError, Error};

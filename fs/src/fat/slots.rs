@@ -3,11 +3,8 @@
 
 use alloc::vec::Vec;
 
-use super::geometry::FatKind;
+use super::geometry::{ENTRY_SIZE, FatKind};
 use crate::bytes::{put, put_u16, put_u32, u16_at, u32_at};
-
-/// Bytes of a slot.
-pub(super) const ENTRY_SIZE: usize = 32;
 
 /// First byte of a freed slot.
 pub(super) const ENTRY_FREE: u8 = 0xe5;

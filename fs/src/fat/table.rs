@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::cluster_chains::{Chain, Reached};
 use super::geometry::{FIRST, FatKind, Geometry};
 use crate::bytes::{put_u32, u32_at};
 use crate::cache::Cache;
@@ -283,50 +282,9 @@ impl Clusters {
         let _ = self.link(before, spans.iter().cloned(), end, false, cache);
     }
 
-    /// Ends the chain from `first` on after `keep` bytes, a number of whole clusters, and frees the
-    /// rest. On failure the chain is unchanged, unless it has more runs than are stored: then the
-    /// rest is lost until fsck.fat finds it.
-    pub fn cut(&mut self, first: u32, keep: u64, cache: &mut Cache) -> Result<(), Error> {
-        let geometry = self.geometry;
-        let mut chain = Chain::new(first);
-        let mut reached = Reached::Full;
-        // Follows the chain to its end before any change.
-        while reached == Reached::Full {
-            reached = chain.reach(chain.len(), u64::MAX, &geometry, cache)?;
-        }
-        if reached != Reached::End || chain.len() < keep {
-            return Err(Error::Corrupt);
-        }
-        let mut keep = keep;
-        loop {
-            let last = keep.saturating_sub(geometry.unit.into());
-            let reached = chain.reach(last, u64::MAX, &geometry, cache)?;
-            let before = match keep {
-                0 => 0,
-                _ => chain.cluster_at(last, &geometry).ok_or(Error::Corrupt)?,
-            };
-            let rest = match reached {
-                Reached::End => None,
-                _ => {
-                    let next = Table::new(&geometry).next(chain.last(), cache)?;
-                    next.map_err(|()| Error::Corrupt)?
-                }
-            };
-            let end = rest.unwrap_or(geometry.kind.mask());
-            if chain.len() > keep {
-                let spans = chain.spans(keep, &geometry);
-                self.link(before, spans, end, false, cache)?;
-            }
-            let Some(rest) = rest else {
-                return Ok(());
-            };
-            (chain, keep) = (Chain::new(rest), 0);
-        }
-    }
-
     /// Allocates free clusters or frees used ones: all of them, or none on failure. As a chain they
     /// follow `before` (0 for none), and `end` is the entry of the last.
-    fn link(
+    pub(super) fn link(
         &mut self,
         before: u32,
         spans: impl Iterator<Item = Range<u32>> + Clone,

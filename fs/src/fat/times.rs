@@ -1,7 +1,6 @@
 //! Times of entries: two seconds from 1980 to 2107 ("Date and Time Formats").
 
-use super::fat_volume::{Change, FatVolume, Result};
-use crate::{Error, Time};
+use crate::Time;
 
 const DAY: i64 = 86_400;
 
@@ -56,33 +55,6 @@ pub(super) fn decode((date, time): (u16, u16)) -> i64 {
     let before: i64 = (1..month).map(|month| days(year, month)).sum();
     let days = first_day(year) + before + day - 1;
     RANGE.0 + days * DAY + hour * 3600 + minute * 60 + second
-}
-
-impl FatVolume {
-    /// See [`crate::Volume::set_times`].
-    pub fn set_times_of(
-        &mut self,
-        path: &str,
-        accessed: Option<Time>,
-        modified: Option<Time>,
-    ) -> Result<()> {
-        let mut node = self.resolve(path)?;
-        if node.place == 0 {
-            // The root has no entry, and so no times.
-            return Err(Error::Unsupported);
-        }
-        self.begin(Change::Taking)?;
-        if let Some(time) = accessed {
-            node.entry.set_accessed(encode(time).0);
-        }
-        if let Some(time) = modified {
-            let (date, time, _) = encode(time);
-            node.entry.set_modified(date, time);
-        }
-        let set = self.put_entry(&node);
-        self.end();
-        set
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::handles::Handles;
 use crate::path;
 use crate::{
     Cursor, DirEntry, Error, FileId, Health, Lease, OpenFlags, Renaming, Space, Stat, Volume, Walk,
-    lease,
+    volume::lend_copy,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -228,7 +228,7 @@ impl<S: Source> Volume for ReadOnly<S> {
         if count > 0 {
             self.source.lend(file, offset, count, out)?;
         }
-        lease::or_copy(self, id, offset, count, out)
+        lend_copy(self, id, offset, count, out)
     }
 
     fn sync(&mut self) -> Result<()> {

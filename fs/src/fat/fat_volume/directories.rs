@@ -5,11 +5,11 @@
 
 use alloc::vec::Vec;
 
-use super::{Change, FatVolume, Node, Result};
+use super::{Change, FatVolume, Result};
 use crate::cache::Cache;
 use crate::fat::clusters;
 use crate::fat::clusters::Before;
-use crate::fat::entries::{Directory, FoundEntry, Slots};
+use crate::fat::entries::{Directory, FoundEntry, Node, Slots};
 use crate::fat::names;
 use crate::fat::slots::{ATTR_ARCHIVE, ATTR_DIRECTORY, ShortEntry};
 use crate::fat::times;

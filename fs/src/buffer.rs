@@ -10,7 +10,7 @@ use crate::memory_pressure::is_memory_short;
 const ALIGN: usize = 512;
 
 /// Bytes in a line: a page, and at least one sector of any device.
-pub(super) const LINE: usize = 4096;
+pub(crate) const LINE: usize = 4096;
 
 /// Contents of a line, aligned to [`ALIGN`].
 #[repr(align(512))]
@@ -19,7 +19,7 @@ struct Page([u8; LINE]);
 const ZEROS: [u8; LINE] = [0; LINE];
 
 /// Contents of one cache line.
-pub(super) struct LineData(Vec<Page>);
+pub(crate) struct LineData(Vec<Page>);
 
 impl LineData {
     /// Allocates zeros; `None` when memory is exhausted.
@@ -51,7 +51,7 @@ impl DerefMut for LineData {
 
 /// Buffer of some length, aligned to [`ALIGN`]; empty until [`grow`](Self::grow).
 #[derive(Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Bytes before the first aligned one.
     skip: usize,

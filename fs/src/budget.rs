@@ -84,7 +84,7 @@ impl CacheBudget {
     }
 
     /// Counters of all volumes.
-    pub(super) fn counters(&self) -> &CacheCounters {
+    pub(crate) fn counters(&self) -> &CacheCounters {
         &self.counters
     }
 
@@ -111,13 +111,13 @@ impl CacheBudget {
     }
 
     /// Records that a volume without page cache found the budget exhausted.
-    pub(super) fn want(&self) {
+    pub(crate) fn want(&self) {
         self.wanted.store(true, Relaxed);
     }
 
     /// Whether a volume that holds `bytes` should release some: for a volume that has none, or
     /// because the limit became smaller.
-    pub(super) fn must_shrink(&self, bytes: usize) -> bool {
+    pub(crate) fn must_shrink(&self, bytes: usize) -> bool {
         let limit = self.limit();
         if self.used.load(Relaxed) > limit {
             return true;
@@ -126,11 +126,11 @@ impl CacheBudget {
         bytes > share && self.wanted.swap(false, Relaxed)
     }
 
-    pub(super) fn join(&self) {
+    pub(crate) fn join(&self) {
         self.volumes.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.volumes.fetch_sub(1, Relaxed);
     }
 }
@@ -169,17 +169,17 @@ impl CacheCounters {
         self.count(true);
     }
 
-    pub(super) fn count(&self, hit: bool) {
+    pub(crate) fn count(&self, hit: bool) {
         let counter = if hit { &self.hits } else { &self.misses };
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_ahead(&self, bytes: u64) {
+    pub(crate) fn count_ahead(&self, bytes: u64) {
         self.read_ahead.fetch_add(bytes, Relaxed);
     }
 
     /// Updates the number of dirty bytes of a volume from `before` to `now`.
-    pub(super) fn set_dirty(&self, before: usize, now: usize) {
+    pub(crate) fn set_dirty(&self, before: usize, now: usize) {
         if now >= before {
             self.dirty.fetch_add(now - before, Relaxed);
         } else {
