@@ -1,7 +1,7 @@
 //! Files on a labelled disk, read by their whole path.
 
 use crate::iso9660::Iso;
-use crate::{Error, MAX_DOCUMENT};
+use crate::{Error, MAX_DOCUMENT, too_large};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -55,11 +55,6 @@ fn read_fat(fat: &mut Reader, path: &str) -> Result<Option<Vec<u8>>, Error> {
         return Err(too_large(file.size.into()));
     }
     fat.contents(file).map(Some).map_err(wrong)
-}
-
-/// The error of a file that is longer than [`MAX_DOCUMENT`].
-pub fn too_large(size: u64) -> Error {
-    Error::new(format!("{size} bytes; at most 256 KiB are supported"))
 }
 
 #[cfg(test)]

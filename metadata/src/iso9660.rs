@@ -7,8 +7,7 @@
 //! Sources: ECMA-119 (4th edition), sections 8.4, 8.5, 9.1 and 9.3; Joliet Specification 1.0; IEEE
 //! P1282 (Rock Ridge), section 4.1.4.
 
-use crate::Error;
-use crate::folder::too_large;
+use crate::{Error, too_large};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;

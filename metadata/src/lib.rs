@@ -242,6 +242,11 @@ fn printable(text: &str) -> String {
     line
 }
 
+/// The error of a file that is longer than [`MAX_DOCUMENT`].
+fn too_large(size: u64) -> Error {
+    Error::new(format!("{size} bytes; at most 256 KiB are supported"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Instance, MAX_IGNORED, MAX_NOTE, Source};

@@ -6,7 +6,6 @@ mod machine;
 pub use machine::{Controller, Firmware, Machine, OnFailure};
 
 use crate::arch::Arch;
-use crate::manual;
 use crate::options::{
     self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Processors, Values, Variable,
 };
@@ -28,7 +27,7 @@ pub struct Cli {
 
 /// Parses this process's arguments; for wrong ones ends it, with a message.
 pub fn parse() -> Cli {
-    let command = Cli::command().after_help(documents(manual::documents().as_deref()));
+    let command = Cli::command().after_help(documents(installed_documents().as_deref()));
     let matches = command.try_get_matches();
     matches
         .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -36,6 +35,18 @@ pub fn parse() -> Cli {
             let words = std::env::args().skip(1);
             corrected(error, words).exit()
         })
+}
+
+/// The folder of the documents, where it is installed.
+fn installed_documents() -> Option<PathBuf> {
+    let program = std::env::current_exe()
+        .and_then(|path| path.canonicalize())
+        .ok()?;
+    let prefix = program.parent()?.parent()?;
+    // `make install`, opam, and a build.
+    let below = ["share/doc/soil", "doc/soil"];
+    let mut found = below.map(|below| prefix.join(below)).into_iter();
+    found.find(|folder| folder.join("docs/README.md").is_file())
 }
 
 /// The end of the help: where the documents are.

@@ -24,9 +24,10 @@ use crate::image_lock;
 use crate::lock::Usage;
 use crate::messages::say;
 use crate::oci::{self, Engine};
+use crate::options::given;
 use crate::program::{self, Form};
 use crate::progress;
-use crate::run::{command, secrets};
+use crate::secrets;
 use crate::strip;
 use crate::variables;
 use boot::Boot;
@@ -106,7 +107,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
     let contents = oci::Contents {
         program,
         arguments: &options.arguments,
-        variables: &command::given(&options.settings()),
+        variables: &given(&options.settings()),
         disk: has_disk.then_some(disk.as_path()),
     };
     let digest = oci::write(engine, &contents, folder, options.force)?;

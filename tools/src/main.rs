@@ -34,6 +34,7 @@ mod progress;
 mod project;
 mod report;
 mod run;
+mod secrets;
 mod sexp;
 #[path = "link/stand_in.rs"]
 mod stand_in;
@@ -43,6 +44,7 @@ mod testing;
 mod toolchain;
 mod trace;
 mod words;
+mod zone;
 
 extern crate alloc;
 // The runtime's disk locks, as source: the runtime can't be linked with Rust's standard library.

@@ -5,7 +5,7 @@ use crate::cli::{Cli, Shell};
 use crate::failure::{Context as _, Failure};
 use crate::messages;
 use clap::CommandFactory as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Prints the completion script.
 pub fn completions(shell: Shell) -> Result<(), Failure> {
@@ -17,18 +17,6 @@ pub fn completions(shell: Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "soil", &mut text);
     messages::print(&String::from_utf8_lossy(&text))
-}
-
-/// The folder of the documents, where it is installed.
-pub fn documents() -> Option<PathBuf> {
-    let program = std::env::current_exe()
-        .and_then(|path| path.canonicalize())
-        .ok()?;
-    let prefix = program.parent()?.parent()?;
-    // `make install`, opam, and a build.
-    let below = ["share/doc/soil", "doc/soil"];
-    let mut found = below.map(|below| prefix.join(below)).into_iter();
-    found.find(|folder| folder.join("docs/README.md").is_file())
 }
 
 /// The table of the variables.

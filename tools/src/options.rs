@@ -6,6 +6,7 @@ pub use disk::{Disk, DiskSize, is_disk_name};
 
 use disk::disk_name;
 use fs::mounts::Word;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -462,6 +463,18 @@ pub struct Variable {
     pub name: String,
     /// Its value; `None`: the value in `soil run`'s own environment.
     pub value: Option<String>,
+}
+
+/// The values of `--env`: a name alone has the present one, if any.
+pub fn given(variables: &[Variable]) -> Vec<(String, OsString)> {
+    let value = |variable: &Variable| match &variable.value {
+        Some(value) => Some(value.into()),
+        None => std::env::var_os(&variable.name),
+    };
+    let named = variables
+        .iter()
+        .filter_map(|variable| Some((variable.name.clone(), value(variable)?)));
+    named.collect()
 }
 
 impl FromStr for Variable {

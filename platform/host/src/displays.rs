@@ -289,7 +289,8 @@ impl DisplayDevice<Host> for Display {
                 if display.is_some_and(|display| !display.events.is_empty()) {
                     interest.immediately();
                 }
-                peer.arm(interest);
+                let (fd, events) = peer.events();
+                interest.fd(fd, events);
             }
         }
     }

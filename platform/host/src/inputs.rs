@@ -97,7 +97,8 @@ impl InputDevice<Host> for Input {
         if device.is_some_and(|device| !device.events.is_empty()) {
             interest.immediately();
         }
-        peer.arm(interest);
+        let (fd, events) = peer.events();
+        interest.fd(fd, events);
     }
 }
 

@@ -2,12 +2,15 @@
 
 use crate::console::descriptor;
 use crate::descriptors;
-use crate::sockets::Epoll;
 use crate::viewer::Peer;
 use crate::{LinkWake, Offload, Ring, event, ring};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use platform::{Direction, Stream};
+
+/// The descriptor that a wait without a ring polls; -1 while there is none.
+pub type Epoll = Rc<Cell<i32>>;
 
 /// The events that a wait waits for. It belongs to the program's thread.
 pub struct Interest {

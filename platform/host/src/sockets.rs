@@ -30,6 +30,7 @@ mod transport;
 mod udp;
 mod watch;
 
+use crate::interest::Epoll;
 use crate::owned_fd::OwnedFd;
 use crate::{Interest, Ring};
 use alloc::vec::Vec;
@@ -38,8 +39,6 @@ use net::{Congestion, Error, Handle, Progress, Readiness, TcpOptions};
 use platform::Direction;
 use slab::Slab;
 use watch::{Data, Place, Request, Watch, What};
-
-pub use watch::Epoll;
 
 /// Maximum number of events per poll; more are for the next.
 const EVENTS: usize = 1024;

@@ -2,7 +2,7 @@
 //! `viewer` has the messages).
 
 use crate::owned_fd::OwnedFd;
-use crate::{Interest, check, errno, failure};
+use crate::{check, errno, failure};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::rc::Rc;
@@ -317,17 +317,13 @@ impl Viewer {
         }
     }
 
-    /// Adds its events to those that the process waits for.
-    pub fn arm(&self, interest: &mut Interest) {
-        if self.end.is_some() {
-            return;
+    /// The descriptor and the events that its messages wait for; -1 after its end.
+    pub fn events(&self) -> (i32, i16) {
+        match (&self.end, self.unsent.is_empty()) {
+            (Some(_), _) => (-1, 0),
+            (None, true) => (self.fd.0, libc::POLLIN),
+            (None, false) => (self.fd.0, libc::POLLIN | libc::POLLOUT),
         }
-        let output = if self.unsent.is_empty() {
-            0
-        } else {
-            libc::POLLOUT
-        };
-        interest.fd(self.fd.0, libc::POLLIN | output);
     }
 }
 

@@ -6,7 +6,7 @@ mod partitions;
 
 pub use direct::Direct;
 
-use crate::{Image, Interest, Source, devices, metadata};
+use crate::{Image, Interest, Source, devices};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -22,6 +22,7 @@ use drivers::disk::{self, Controller, DiskError};
 use drivers::nvme::{Nvme, NvmeConfig};
 use drivers::scsi::{Scsi, ScsiConfig};
 use fs::BlockError;
+use kernel::cell::{ExclusiveCell, rank};
 use kernel::devices::{MEMORY, find_nvme};
 use kernel::guarded::Guarded;
 use kernel::{environment, time, wait};
@@ -93,11 +94,21 @@ impl platform::Disks for Image {
     type Slice = disk::Slice;
 
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
-        let disks = metadata::take_disks().unwrap_or_else(open);
+        let disks = OPENED
+            .with(Option::take)
+            .map_or_else(open, |opened| opened.0);
         let named = |disk: Disk| (disk.name.clone(), Box::new(disk) as Box<_>);
         Ok(disks.into_iter().map(named).collect())
     }
 }
+
+/// The disks that a hook of the boot opened, for the program.
+static OPENED: ExclusiveCell<Option<Opened>, rank::Metadata> = ExclusiveCell::new(None);
+
+struct Opened(Vec<Disk>);
+
+// SAFETY: only calls use the disks, one at a time, as everywhere (`lib.rs`).
+unsafe impl Send for Opened {}
 
 /// A driver of a virtio device with disks.
 type Start = fn(Box<dyn Transport>, MemoryRef) -> Result<Box<dyn Controller>, drivers::Error>;
@@ -113,6 +124,11 @@ const DRIVERS: [(DeviceType, Start); 2] = [
         Ok(Box::new(scsi))
     }),
 ];
+
+/// Leaves opened disks to the program. In a hook of the boot.
+pub fn keep(disks: Vec<Disk>) {
+    OPENED.with(|opened| *opened = Some(Opened(disks)));
+}
 
 /// Starts all controllers, and finds their disks. Call it once.
 pub fn open() -> Vec<Disk> {

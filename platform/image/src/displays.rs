@@ -22,8 +22,6 @@ use platform::display::{
 };
 use platform::error::{Error, Failure};
 
-pub use copied::firmware_mode;
-
 /// An adapter, shared between its displays and the wait, which arms its interrupts.
 struct Adapter {
     /// Its address.

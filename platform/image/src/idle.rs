@@ -1,6 +1,6 @@
 //! The one wait of an image, and the tick.
 
-use crate::{Image, LinkWake};
+use crate::Image;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use kernel::{console, time, wait};
@@ -34,6 +34,9 @@ pub trait Source {
     /// Enables interrupts; returns true if there is already work.
     fn arm(&self) -> bool;
 }
+
+/// The wake-up of a card.
+pub struct LinkWake(pub(crate) Rc<dyn Source>);
 
 /// A prepared sleep.
 pub struct Sleep {
@@ -97,7 +100,7 @@ impl platform::Interest for Interest {
     }
 
     fn link(&mut self, wake: &LinkWake, _blocked: bool) {
-        self.sources.push(wake.source());
+        self.sources.push(Rc::clone(&wake.0));
     }
 
     fn console(&mut self, _: Stream, direction: Direction) {

@@ -28,9 +28,8 @@ mod system;
 mod vsock;
 
 pub use drivers::disk::Slice;
-pub use idle::{Interest, Offload, Source};
+pub use idle::{Interest, LinkWake, Offload, Source};
 pub use kernel::boot;
-pub use links::LinkWake;
 
 use platform::{Folders, folders};
 

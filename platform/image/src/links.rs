@@ -1,6 +1,6 @@
 //! Network cards as links of the stack.
 
-use crate::{Image, Interest, Source, devices};
+use crate::{Image, Interest, LinkWake, Source, devices};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
@@ -33,16 +33,6 @@ struct SharedCard {
     card: Guarded<Net>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
-}
-
-/// The wake-up of a card.
-pub struct LinkWake(Rc<SharedCard>);
-
-impl LinkWake {
-    /// The event source for the platform's wait.
-    pub fn source(&self) -> Rc<dyn Source> {
-        Rc::clone(&self.0) as Rc<dyn Source>
-    }
 }
 
 impl Source for SharedCard {
@@ -119,7 +109,7 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
         });
         opened.push(Device {
             name: format!("eth{index}"),
-            wake: LinkWake(Rc::clone(&shared)),
+            wake: LinkWake(shared.clone()),
             link: Box::new(CardLink { shared, mac }),
         });
     }

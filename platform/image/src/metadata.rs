@@ -7,21 +7,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use kernel::cell::{ExclusiveCell, rank};
 use kernel::environment;
 use metadata::Instance;
 use platform::error::Failure;
 
 /// The metadata, never freed; null if there are none. Written before the program starts.
 static INSTANCE: AtomicPtr<Instance> = AtomicPtr::new(null_mut());
-
-/// The disks that [`read_disks`] opened, for the program.
-static DISKS: ExclusiveCell<Option<Opened>, rank::Metadata> = ExclusiveCell::new(None);
-
-struct Opened(Vec<Disk>);
-
-// SAFETY: only calls use the disks, one at a time, as everywhere (`lib.rs`).
-unsafe impl Send for Opened {}
 
 impl platform::Metadata for Image {
     fn instance() -> Result<Option<&'static Instance>, Failure> {
@@ -48,7 +39,7 @@ pub fn set(instance: Instance) {
     }
 }
 
-/// Opens all disks, for [`take_disks`], and returns the metadata of the first that has some, but
+/// Opens all disks, for the program, and returns the metadata of the first that has some, but
 /// for a disk of which a partition is the program's. Problems are logged. Waits for the disks. Call
 /// it once, in a hook of the boot.
 pub fn read_disks() -> Option<Instance> {
@@ -61,11 +52,6 @@ pub fn read_disks() -> Option<Instance> {
             None
         })
     });
-    DISKS.with(|disks| *disks = Some(Opened(opened)));
+    disks::keep(opened);
     found
-}
-
-/// The disks that [`read_disks`] opened, once.
-pub fn take_disks() -> Option<Vec<Disk>> {
-    DISKS.with(Option::take).map(|opened| opened.0)
 }

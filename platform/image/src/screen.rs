@@ -12,8 +12,8 @@
 
 mod adapter;
 
+use crate::Image;
 use crate::devices::{self, DEVICE_TIMEOUT_NS};
-use crate::{Image, displays};
 use adapter::Adapter;
 use alloc::boxed::Box;
 use core::fmt;
@@ -22,7 +22,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::gpu::{FrameBuffer, GpuError};
-use drivers::linear::{LinearError, Picture};
+use drivers::linear::{LinearError, Mode, Picture};
 use drivers::transport::share;
 use kernel::arch::counter::counter;
 use kernel::cell::{ExclusiveCell, rank};
@@ -33,6 +33,8 @@ use kernel::{console, crash, environment, memory, time, wait};
 use platform::Memory as _;
 use terminal::Terminal;
 
+/// The loader's word.
+const VARIABLE: &str = "SOIL_FRAMEBUFFER";
 /// Minimum time between two pictures, in nanoseconds.
 const FRAME_NS: u64 = 16_000_000;
 /// Minimum time between checks whether the display has changed, in nanoseconds.
@@ -164,7 +166,7 @@ const FIRMWARE: &str = "the firmware's frame buffer";
 
 /// Shows the console on the firmware's frame buffer; returns whether it does.
 fn start_firmware() -> bool {
-    let Some(mode) = displays::firmware_mode() else {
+    let Some(mode) = firmware_mode() else {
         console::line(format_args!(
             "SOIL_CONSOLE=display: no virtio display and no frame buffer of UEFI's, and no other \
              shows the console: give the machine one (soil run --display)"
@@ -483,4 +485,16 @@ pub fn restore_firmware() {
     if is_firmware() {
         restore();
     }
+}
+
+/// The mode of the firmware's frame buffer, from the loader's word.
+pub fn firmware_mode() -> Option<Mode> {
+    let text = environment::variable(VARIABLE.as_bytes())?;
+    let mode = Mode::parse(text);
+    mode.map_err(warn).ok()
+}
+
+/// A warning about the word.
+pub fn warn(error: LinearError) {
+    log::warn!("{VARIABLE}: {error}: the display of the firmware isn't used");
 }

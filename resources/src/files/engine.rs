@@ -6,6 +6,7 @@
 //! operation's.
 
 pub mod answer;
+pub mod caller;
 pub mod driver;
 pub mod freezing;
 
@@ -24,7 +25,8 @@ use ::fs::BlockError;
 use ::fs::barrier::Next;
 use alloc::boxed::Box;
 use alloc::format;
-use answer::{Advanced, Caller};
+use answer::Advanced;
+use caller::Caller;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use platform::Clock;

@@ -14,19 +14,10 @@ const KNOWN: &[(&str, &str)] = &[
     ("kernel/src/arch/x86_64", "gates"),
     ("kernel/src/board/virt", "pci"),
     ("kernel/src/threads", "dispatch"),
-    ("metadata/src", "folder"),
     ("net/src/ip", "interface"),
-    ("platform/host/src", "interest"),
-    ("platform/image/src", "disks"),
-    ("platform/image/src", "displays"),
-    ("platform/image/src", "idle"),
     ("reactor/src", "runtime"),
-    ("resources/src/files/engine", "answer"),
     ("soil-ocaml/src", "internal"),
     ("tools/models/src", "image"),
-    ("tools/src", "cli"),
-    ("tools/src", "run"),
-    ("tools/src/run", "command"),
 ];
 
 #[test]

@@ -2,10 +2,9 @@
 
 use crate::failure::{Context as _, Failure};
 use crate::kernel_command_line::CommandLine;
-use crate::options::Variable;
-use crate::run::command;
-use crate::run::zone;
+use crate::options::{Variable, given};
 use crate::words;
+use crate::zone;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -92,7 +91,7 @@ impl Settings {
         variables: &[Variable],
         arguments: &[OsString],
     ) -> Result<(), Failure> {
-        for (name, value) in command::given(variables) {
+        for (name, value) in given(variables) {
             let value = match name.as_str() {
                 "TZ" => zone::value(&value),
                 _ => value,

@@ -1,10 +1,11 @@
 //! Builds QEMU's command line for a program as a pure function of the options, which `--dry-run`
 //! prints and the tests check.
 
-use super::{firmware, passt};
+use super::passt;
 use crate::cli::{Controller, Machine, OnFailure, Run};
+use crate::disk::format::Format;
 use crate::failure::Failure;
-use crate::options::{Disk, Display, DisplaySize, Net, Variable, Vsock};
+use crate::options::{Disk, Display, DisplaySize, Net, Vsock, given};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -93,18 +94,6 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     all
 }
 
-/// The values of `--env`: a name alone has the present one, if any.
-pub fn given(variables: &[Variable]) -> Vec<(String, OsString)> {
-    let value = |variable: &Variable| match &variable.value {
-        Some(value) => Some(value.into()),
-        None => std::env::var_os(&variable.name),
-    };
-    let named = variables
-        .iter()
-        .filter_map(|variable| Some((variable.name.clone(), value(variable)?)));
-    named.collect()
-}
-
 fn join<T: ToString>(items: &[T], separator: &str) -> String {
     items
         .iter()
@@ -124,6 +113,11 @@ pub fn escaped(value: &OsStr) -> OsString {
         }
     }
     std::os::unix::ffi::OsStringExt::from_vec(out)
+}
+
+/// QEMU's name of a disk's format.
+fn format_of(disk: &Path) -> &'static str {
+    Format::of(disk).and_then(Format::of_qemu).unwrap_or("raw")
 }
 
 /// QEMU's arguments for an image whose kernel command line is `line`.
@@ -516,7 +510,7 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
         ""
     };
     let booted = run.firmware.filter(|_| index == 0);
-    let format = booted.map_or("raw", |_| firmware::format(&disk.file));
+    let format = booted.map_or("raw", |_| format_of(&disk.file));
     let mut text = OsString::from(format!(
         "driver={format},node-name=disk{index},read-only={read_only},discard=unmap,{direct}\
         file.driver={driver},file.filename="

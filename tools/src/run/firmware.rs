@@ -206,11 +206,6 @@ fn flash(run: &Run, code: &Path, variables: &Path) -> Vec<OsString> {
     words
 }
 
-/// QEMU's name of a disk's format.
-pub fn format(disk: &Path) -> &'static str {
-    Format::of(disk).and_then(Format::of_qemu).unwrap_or("raw")
-}
-
 #[cfg(test)]
 mod tests {
     use super::{completed, flash};

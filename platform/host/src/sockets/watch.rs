@@ -7,11 +7,10 @@
 //! | epoll | registered once for both directions, edge-triggered | `epoll_wait(2)` after a wait |
 
 use super::{buffers, calls};
+use crate::interest::Epoll;
 use crate::owned_fd::OwnedFd;
 use crate::{Host, Ring, ring};
-use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use net::Error;
 use platform::Wait;
 use rustix_uring::cqueue::Flags;
@@ -27,9 +26,6 @@ const INDEX_BITS: u32 = 20;
 const GENERATION_BITS: u32 = 26;
 /// Bits of [`Request`] in a tag.
 const REQUEST_BITS: u32 = 2;
-
-/// The descriptor that a wait without a ring polls; -1 while there is none.
-pub type Epoll = Rc<Cell<i32>>;
 
 /// A socket: its key, and the generation of that key.
 #[derive(Clone, Copy, PartialEq, Eq)]

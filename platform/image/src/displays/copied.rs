@@ -13,9 +13,8 @@ use core::fmt;
 use core::ptr::NonNull;
 use drivers::bochs::{Bochs, BochsError};
 use drivers::gpu::edid;
-use drivers::linear::{Linear, LinearError, Mode};
+use drivers::linear::{Linear, LinearError};
 use kernel::devices::MEMORY;
-use kernel::environment;
 use kernel::guarded::Guarded;
 use platform::display::{
     self, All, BUFFER_SIDE, Buffer, BufferId, CURSOR_SIZE, DisplayDevice, Event, MAX_PRESENTS,
@@ -26,9 +25,6 @@ use platform::error::{Error, Failure};
 /// The sizes if no mode of an EDID can be shown, the best first, in pixels. The last one needs less
 /// video memory than any adapter has.
 const SIZES: [(u32, u32); 3] = [(1024, 768), (640, 480), (128, 96)];
-
-/// The loader's word.
-const VARIABLE: &str = "SOIL_FRAMEBUFFER";
 
 /// Completed presents that were not reported, shared with the wait.
 #[derive(Default)]
@@ -153,22 +149,10 @@ pub fn open() -> All<Image> {
     opened
 }
 
-/// The mode of the firmware's frame buffer, from the loader's word.
-pub fn firmware_mode() -> Option<Mode> {
-    let text = environment::variable(VARIABLE.as_bytes())?;
-    let mode = Mode::parse(text);
-    mode.map_err(warn).ok()
-}
-
-/// A warning about the word.
-fn warn(error: LinearError) {
-    log::warn!("{VARIABLE}: {error}: the display of the firmware isn't used");
-}
-
 /// The firmware's frame buffer as a display.
 fn firmware() -> Option<Box<dyn DisplayDevice<Image>>> {
-    let mode = firmware_mode()?;
-    let adapter = Linear::new(MEMORY, mode).map_err(warn).ok()?;
+    let mode = screen::firmware_mode()?;
+    let adapter = Linear::new(MEMORY, mode).map_err(screen::warn).ok()?;
     let (width, height) = (mode.width, mode.height);
     Some(Box::new(Display {
         name: String::from("display0"),

@@ -1,7 +1,8 @@
 //! Calls on whole volumes.
 
 use crate::Runtime;
-use crate::files::engine::answer::{Caller, Sync};
+use crate::files::engine::answer::Sync;
+use crate::files::engine::caller::Caller;
 use crate::files::engine::driver::begin;
 use crate::files::engine::{run, submit};
 use crate::files::mounted_volume::job::request::Request;

@@ -5,7 +5,7 @@
 //! a volume fails, or at the times below: a host that was interrupted must not stop the program for
 //! good.
 
-use super::answer::Caller;
+use super::caller::Caller;
 use super::run;
 use crate::Runtime;
 use crate::current::Current;
