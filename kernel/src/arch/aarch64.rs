@@ -13,7 +13,6 @@ pub mod gates;
 pub mod gic;
 pub mod interrupts;
 pub mod mmu;
-pub mod names;
 #[cfg(not(any(test, loom)))]
 pub mod others;
 pub mod processor;

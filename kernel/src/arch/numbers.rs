@@ -4,7 +4,15 @@
 //! Newer processors lack calls that others replace (`open`, by `openat`): such a call has a number
 //! here that no program can use, so that one table of calls serves all processors.
 
-use super::names::NAMES;
+#[cfg(any(test, target_arch = "aarch64"))]
+mod aarch64;
+#[cfg(any(test, target_arch = "x86_64"))]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64::NAMES;
+#[cfg(target_arch = "x86_64")]
+use x86_64::NAMES;
 
 /// The names from [`COMMON_START`] on, which are the same on all processors.
 const COMMON: &str = "\

@@ -12,7 +12,6 @@ pub mod gates;
 #[cfg_attr(loom, allow(unused_imports, reason = "a model has its own"))]
 pub mod interrupts;
 pub mod mmu;
-pub mod names;
 #[cfg(not(any(test, loom)))]
 pub mod others;
 pub mod paging;

@@ -1,8 +1,8 @@
 //! The names of Linux's system calls on x86-64, in the order of their numbers from 0 on. Source:
 //! `asm/unistd_64.h`.
 
-/// The names below those of [`crate::arch::numbers`].
-pub const NAMES: &str = "\
+/// The names below the common ones.
+pub(super) const NAMES: &str = "\
     read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction \
     rt_sigprocmask rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe select sched_yield \
     mremap msync mincore madvise shmget shmat shmctl dup dup2 pause nanosleep getitimer alarm \

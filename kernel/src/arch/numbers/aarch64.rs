@@ -1,8 +1,8 @@
 //! The names of Linux's system calls on arm64, in the order of their numbers from 0 on; `?` for
 //! those that no call has. Source: `asm-generic/unistd.h`.
 
-/// The names below those of [`crate::arch::numbers`].
-pub const NAMES: &str = "\
+/// The names below the common ones.
+pub(super) const NAMES: &str = "\
     io_setup io_destroy io_submit io_cancel io_getevents setxattr lsetxattr fsetxattr getxattr \
     lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr \
     getcwd lookup_dcookie eventfd2 epoll_create1 epoll_ctl epoll_pwait dup dup3 fcntl \
