@@ -42,7 +42,6 @@ pub use self::virt::*;
 #[cfg(all(test, not(target_arch = "aarch64")))]
 #[allow(dead_code)]
 mod virt {
-    mod fdt;
     mod its {
         mod commands;
     }

@@ -3,10 +3,10 @@
 
 use crate::board::fw_cfg;
 use crate::console;
-use crate::firmware::command_line::{CommandLine, MmioDevice};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use firmware::command_line::{CommandLine, MmioDevice};
 
 /// The decoded command line, never freed; null before [`set_up`]. Written at boot only.
 static COMMAND_LINE: AtomicPtr<CommandLine> = AtomicPtr::new(core::ptr::null_mut());
@@ -117,7 +117,7 @@ fn completed(line: &CommandLine, variables: &[(&str, &str)], arguments: &[&str])
 #[cfg(test)]
 mod tests {
     use super::completed;
-    use crate::firmware::command_line::CommandLine;
+    use firmware::command_line::CommandLine;
 
     #[test]
     fn the_command_line_takes_precedence() {

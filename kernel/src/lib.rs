@@ -9,7 +9,7 @@
 //! # Principles
 //!
 //! - **Layers.** A module uses only those below it: [`arch`] drives the processor and uses nothing
-//!   else; [`memory`] builds on it; then [`firmware`], [`board`], which drives the machine around
+//!   else; [`memory`] builds on it; then [`acpi`], [`board`], which drives the machine around
 //!   the processor, [`interrupts`], [`console`], [`time`],
 //!   [`power`], [`crash`], [`signals`], [`wait`]; [`syscall`], [`traps`] and [`boot`] are on top.
 //!   Calls into higher layers (a trap, an interrupt's handler, a tick) go through functions that
@@ -62,6 +62,7 @@ pub mod model {
     pub use crate::threads::scheduler;
 }
 
+pub mod acpi;
 pub mod arch;
 pub mod board;
 pub mod boot;
@@ -73,7 +74,6 @@ pub mod devices;
 pub mod environment;
 pub mod errno;
 pub mod extension;
-pub mod firmware;
 mod free_lists;
 pub mod guarded;
 pub mod interrupts;
@@ -83,9 +83,11 @@ pub mod power;
 #[cfg(not(any(test, loom)))]
 pub mod processors;
 pub mod random;
+pub mod seed;
 pub mod signals;
 pub mod syscall;
 mod threads;
 pub mod time;
 pub mod traps;
+pub mod vmclock;
 pub mod wait;

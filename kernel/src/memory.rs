@@ -48,7 +48,7 @@ pub use layout::{DIRECT, PROGRAM, STACK_SIZE, image, set_stack, stack, stack_end
 pub use mapping::{
     MapError, discard, is_free, map, protect, protection, remap, set_written, take_written, unmap,
 };
-pub use physical::{BootMemory, MemoryMap, Physical, Region, word};
+pub use physical::BootMemory;
 pub use reserve::{
     begin_collection, end_collection, is_collection_requested, request_collection,
     take_collection_request,

@@ -4,11 +4,11 @@
 //! Without any a request fails: predictable numbers are worse than none.
 
 pub use crate::arch::random::{fill as hardware, refresh};
-pub use crate::firmware::seed::{Seed, take as take_seed};
+pub use crate::seed::{Seed, take as take_seed};
 
 use crate::arch::random::instructions;
 use crate::board::handover;
-use crate::{console, firmware, memory};
+use crate::{console, memory, vmclock};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -129,5 +129,5 @@ pub fn machine_id() -> Option<[u64; 2]> {
     let id = MACHINE_ID.load(Ordering::Acquire);
     // SAFETY: 16 bytes, mapped for good and aligned.
     let id = (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] });
-    id.or_else(|| Some([firmware::vmclock::generation()?, 0]))
+    id.or_else(|| Some([vmclock::generation()?, 0]))
 }

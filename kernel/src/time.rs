@@ -23,8 +23,9 @@ use crate::arch::local;
 use crate::board::clock as machine;
 use crate::clock::{NS, PAGE};
 use crate::console;
-use crate::firmware::vmclock;
+use crate::vmclock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use firmware::vmclock::State;
 use shared::Latest;
 use wall::Wall;
 #[cfg(not(test))]
@@ -45,7 +46,7 @@ impl wall::Machine for Clocks {
         machine_wall_ns()
     }
 
-    fn vmclock(&self) -> Option<vmclock::State> {
+    fn vmclock(&self) -> Option<State> {
         vmclock::state()
     }
 }

@@ -3,133 +3,87 @@
 //! Sources: ACPI 6.5, chapters 5.2.5 to 5.2.25; Microsoft's SPCR, revision 4; the PCI Firmware
 //! Specification 3.3, 4.1.2, for MCFG; for the nodes Linux's Documentation/devicetree/bindings.
 
-use crate::aml::{self, Device, Kind, Resource};
-use crate::bytes::{long, short, word};
-use crate::fdt::Writer;
 use crate::tree::{Additions, Error};
+use firmware::acpi::madt::Entries;
+use firmware::acpi::{Tables, fadt};
+use firmware::aml::{self, Device, Kind, Resource};
+use firmware::bytes::{u16_at, u32_at, u64_at};
+use firmware::fdt::Writer;
+use firmware::memory::Physical;
 
-/// Bytes of the header that every table begins with.
-const HEADER: usize = 36;
-/// No table of interest is longer; a longer one counts as damaged.
-const MAX_TABLE: usize = 4 << 20;
 /// The most processors in the tree.
 const MAX_PROCESSORS: usize = 512;
 
-/// Physical memory.
-pub trait Memory {
-    /// The `len` bytes at `address`; `None` if not all of them are memory.
-    fn read(&self, address: u64, len: usize) -> Option<&[u8]>;
+/// Writes a tree with the additions to `buffer`, and returns its length.
+pub fn tree<M: Physical>(
+    tables: &Tables<'_, M>,
+    additions: &Additions<'_>,
+    buffer: &mut [u8],
+) -> Result<usize, Error> {
+    let madt = tables.get(b"APIC").ok_or(Error::NoTable("APIC"))?;
+    let controllers = Entries::new(madt);
+    let gic = Gic::find(controllers).ok_or(Error::NoTable("APIC"))?;
+    let timers = tables
+        .get(b"GTDT")
+        .and_then(timers)
+        .ok_or(Error::NoTable("GTDT"))?;
+    let serial = tables.get(b"SPCR").and_then(Serial::find);
+    let fadt = tables.get(b"FACP").unwrap_or_default();
+    let dsdt = tables.dsdt(fadt);
+
+    let mut tree = Writer::new(buffer, b"");
+    tree.begin(b"");
+    tree.words("#address-cells", &[2]);
+    tree.words("#size-cells", &[2]);
+    tree.words("interrupt-parent", &[GIC]);
+    tree.text("compatible", &["soil,acpi"]);
+    tree.begin(b"chosen");
+    additions.chosen(&mut tree);
+    // Firmware assigned the BARs and may have published one (SPCR): keep them.
+    tree.words("linux,pci-probe-only", &[1]);
+    if let Some(serial) = &serial {
+        tree.path("stdout-path", Serial::NAME, serial.address);
+    }
+    tree.end();
+    additions.memory(&mut tree, 2, 2);
+    processors(&mut tree, controllers);
+    psci(&mut tree, fadt::arm_flags(fadt));
+    gic.write(&mut tree, controllers);
+    tree.begin(b"timer");
+    tree.text("compatible", &["arm,armv8-timer"]);
+    tree.cells("interrupts", |tree| {
+        for (number, edge, low) in timers {
+            interrupt(tree, number, edge, low);
+        }
+    });
+    tree.end();
+    if let Some(serial) = &serial {
+        serial.write(&mut tree);
+    }
+    if let Some(mcfg) = tables.get(b"MCFG") {
+        for entry in mcfg.get(44..).unwrap_or_default().chunks_exact(16) {
+            bus(&mut tree, entry, dsdt, gic.translator);
+        }
+    }
+    for (kind, name, compatible) in [
+        (Kind::VirtioMmio, "virtio_mmio", "virtio,mmio"),
+        (Kind::FwCfg, "fw-cfg", "qemu,fw-cfg-mmio"),
+    ] {
+        for device in devices(dsdt, kind) {
+            registers(&mut tree, device, name, compatible);
+        }
+    }
+    tree.end();
+    tree.finish().ok_or(Error::TooLarge)
 }
 
-/// The tables of a machine.
-#[derive(Debug)]
-pub struct Tables<'a, M> {
-    memory: &'a M,
-    /// The addresses of the tables, eight bytes each.
-    addresses: &'a [u8],
-}
+/// The most devices of a kind in the tree.
+const MAX_DEVICES: usize = 256;
 
-/// Whether the sum of these bytes is right: 0.
-fn is_intact(bytes: &[u8]) -> bool {
-    bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
-}
-
-/// The table at `address`, if its signature, length and sum are right.
-fn table<'a>(memory: &'a impl Memory, address: u64, signature: &[u8; 4]) -> Option<&'a [u8]> {
-    let header = memory.read(address, HEADER)?;
-    let len = word(header, 4)? as usize;
-    if !header.starts_with(signature) || !(HEADER..=MAX_TABLE).contains(&len) {
-        return None;
-    }
-    memory.read(address, len).filter(|bytes| is_intact(bytes))
-}
-
-impl<'a, M: Memory> Tables<'a, M> {
-    /// The tables of the RSDP at the physical address `root`.
-    pub fn find(memory: &'a M, root: u64) -> Option<Self> {
-        const RSDP: usize = 36;
-        let root = memory.read(root, RSDP)?;
-        let is_root = root.starts_with(b"RSD PTR ") && root.get(15).is_some_and(|of| *of >= 2);
-        if !is_root || !is_intact(root) {
-            return None;
-        }
-        let addresses = table(memory, long(root, 24)?, b"XSDT")?.get(HEADER..)?;
-        Some(Self { memory, addresses })
-    }
-
-    /// The first table with this signature.
-    fn get(&self, signature: &'static str) -> Option<&'a [u8]> {
-        let signature = signature.as_bytes().first_chunk()?;
-        self.addresses
-            .chunks_exact(8)
-            .find_map(|address| table(self.memory, long(address, 0)?, signature))
-    }
-
-    /// The DSDT, which the FADT names.
-    fn dsdt(&self) -> Option<&'a [u8]> {
-        let fadt = self.get("FACP")?;
-        let address = long(fadt, 140).filter(|address| *address != 0);
-        let address = address.or(word(fadt, 40).map(u64::from))?;
-        table(self.memory, address, b"DSDT")?.get(HEADER..)
-    }
-
-    /// Writes a tree with the additions to `buffer`, and returns its length.
-    pub fn tree(&self, additions: &Additions<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
-        let madt = self.get("APIC").ok_or(Error::NoTable("APIC"))?;
-        let controllers = Controllers(madt.get(44..).unwrap_or_default());
-        let gic = Gic::find(controllers).ok_or(Error::NoTable("APIC"))?;
-        let timers = self
-            .get("GTDT")
-            .and_then(timers)
-            .ok_or(Error::NoTable("GTDT"))?;
-        let serial = self.get("SPCR").and_then(Serial::find);
-        let dsdt = self.dsdt().unwrap_or_default();
-
-        let mut tree = Writer::new(buffer, b"");
-        tree.begin(b"");
-        tree.words("#address-cells", &[2]);
-        tree.words("#size-cells", &[2]);
-        tree.words("interrupt-parent", &[GIC]);
-        tree.text("compatible", &["soil,acpi"]);
-        tree.begin(b"chosen");
-        additions.chosen(&mut tree);
-        // The firmware gave the PCI devices their addresses, and may have told one of them.
-        tree.words("linux,pci-probe-only", &[1]);
-        if let Some(serial) = &serial {
-            tree.path("stdout-path", Serial::NAME, serial.address);
-        }
-        tree.end();
-        additions.memory(&mut tree, 2, 2);
-        processors(&mut tree, controllers);
-        psci(&mut tree, self.get("FACP"));
-        gic.write(&mut tree, controllers);
-        tree.begin(b"timer");
-        tree.text("compatible", &["arm,armv8-timer"]);
-        tree.cells("interrupts", |tree| {
-            for (number, edge, low) in timers {
-                interrupt(tree, number, edge, low);
-            }
-        });
-        tree.end();
-        if let Some(serial) = &serial {
-            serial.write(&mut tree);
-        }
-        if let Some(mcfg) = self.get("MCFG") {
-            for entry in mcfg.get(44..).unwrap_or_default().chunks_exact(16) {
-                bus(&mut tree, entry, dsdt, gic.translator);
-            }
-        }
-        for (kind, name, compatible) in [
-            (Kind::VirtioMmio, "virtio_mmio", "virtio,mmio"),
-            (Kind::FwCfg, "fw-cfg", "qemu,fw-cfg-mmio"),
-        ] {
-            for device in aml::devices(dsdt, kind) {
-                registers(&mut tree, device, name, compatible);
-            }
-        }
-        tree.end();
-        tree.finish().ok_or(Error::TooLarge)
-    }
+/// The devices of a kind in a table.
+fn devices(table: &[u8], kind: Kind) -> impl Iterator<Item = Device<'_>> {
+    let devices = aml::devices(table).filter(move |device| device.kind() == Some(kind));
+    devices.take(MAX_DEVICES)
 }
 
 /// The phandles of the interrupt controller and of what translates messages.
@@ -149,34 +103,11 @@ fn interrupt(tree: &mut Writer<'_>, number: u32, edge: bool, low: bool) {
     });
 }
 
-/// The entries of the MADT.
-#[derive(Clone, Copy, Debug)]
-struct Controllers<'a>(&'a [u8]);
-
-impl<'a> Iterator for Controllers<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        // At least its type and its length.
-        let len = usize::from(*self.0.get(1)?);
-        let entry = self.0.get(..len).filter(|entry| entry.len() >= 2)?;
-        self.0 = self.0.get(len..)?;
-        Some(entry)
-    }
-}
-
-impl<'a> Controllers<'a> {
-    /// The entries of a type.
-    fn of(self, kind: u8) -> impl Iterator<Item = &'a [u8]> {
-        self.filter(move |entry| entry.first() == Some(&kind))
-    }
-
-    /// The interfaces of processors that run or can be started.
-    fn processors(self) -> impl Iterator<Item = &'a [u8]> {
-        // "Enabled", "online capable".
-        self.of(GICC)
-            .filter(|entry| word(entry, 12).is_some_and(|flags| flags & 9 != 0))
-    }
+/// The interfaces of processors that run or can be started.
+fn interfaces(entries: Entries<'_>) -> impl Iterator<Item = &[u8]> {
+    // "Enabled", "online capable".
+    let is_usable = |entry: &&[u8]| u32_at(entry, 12).is_some_and(|flags| flags & 9 != 0);
+    entries.of(GICC).filter(is_usable)
 }
 
 /// Types of the MADT's entries.
@@ -197,16 +128,13 @@ struct Gic {
 }
 
 impl Gic {
-    fn find(entries: Controllers<'_>) -> Option<Self> {
+    fn find(entries: Entries<'_>) -> Option<Self> {
         let distributor = entries.of(GICD).next()?;
-        let interface = entries
-            .processors()
-            .find_map(|entry| long(entry, 32))
+        let interface = interfaces(entries)
+            .find_map(|entry| u64_at(entry, 32))
             .filter(|at| *at != 0);
         let redistributor = entries.of(GICR).next().is_some()
-            || entries
-                .processors()
-                .any(|entry| long(entry, 60).is_some_and(|at| at != 0));
+            || interfaces(entries).any(|entry| u64_at(entry, 60).is_some_and(|at| at != 0));
         let is_new = match distributor.get(20) {
             Some(0) | None => redistributor,
             Some(version) => *version >= 3,
@@ -214,9 +142,9 @@ impl Gic {
         if is_new && !redistributor || !is_new && interface.is_none() {
             return None;
         }
-        let address = |kind| entries.of(kind).find_map(|entry| long(entry, 8));
+        let address = |kind| entries.of(kind).find_map(|entry| u64_at(entry, 8));
         Some(Self {
-            distributor: long(distributor, 8)?,
+            distributor: u64_at(distributor, 8)?,
             interface: interface.filter(|_| !is_new),
             translator: if is_new {
                 address(ITS)
@@ -226,7 +154,7 @@ impl Gic {
         })
     }
 
-    fn write(&self, tree: &mut Writer<'_>, entries: Controllers<'_>) {
+    fn write(&self, tree: &mut Writer<'_>, entries: Entries<'_>) {
         tree.begin_at("intc", self.distributor);
         let compatible = match self.interface {
             Some(_) => "arm,cortex-a15-gic",
@@ -256,7 +184,7 @@ impl Gic {
                 tree.words("#redistributor-regions", &[regions]);
                 for (number, its) in entries
                     .of(ITS)
-                    .filter_map(|entry| long(entry, 8))
+                    .filter_map(|entry| u64_at(entry, 8))
                     .enumerate()
                 {
                     tree.begin_at("its", its);
@@ -277,10 +205,10 @@ impl Gic {
     /// A frame to which devices write their messages.
     fn write_frame(&self, tree: &mut Writer<'_>, frame: &[u8], number: usize) {
         let fields = (
-            long(frame, 8),
-            word(frame, 16),
-            short(frame, 20),
-            short(frame, 22),
+            u64_at(frame, 8),
+            u32_at(frame, 16),
+            u16_at(frame, 20),
+            u16_at(frame, 22),
         );
         let (Some(address), Some(flags), Some(count), Some(first)) = fields else {
             return;
@@ -303,7 +231,7 @@ impl Gic {
 
 /// Writes the regions of the redistributors; returns their number. Where the processors name them,
 /// each has its own.
-fn redistributors(tree: &mut Writer<'_>, entries: Controllers<'_>) -> u32 {
+fn redistributors(tree: &mut Writer<'_>, entries: Entries<'_>) -> u32 {
     let mut count = 0;
     let mut region = |address: u64, len: u64| {
         tree.number(address, 2);
@@ -311,12 +239,12 @@ fn redistributors(tree: &mut Writer<'_>, entries: Controllers<'_>) -> u32 {
         count += 1;
     };
     for entry in entries.of(GICR) {
-        if let (Some(address), Some(len)) = (long(entry, 4), word(entry, 12)) {
+        if let (Some(address), Some(len)) = (u64_at(entry, 4), u32_at(entry, 12)) {
             region(address, u64::from(len));
         }
     }
     if entries.of(GICR).next().is_none() {
-        for address in entries.processors().filter_map(|entry| long(entry, 60)) {
+        for address in interfaces(entries).filter_map(|entry| u64_at(entry, 60)) {
             region(address, 0x2_0000);
         }
     }
@@ -324,12 +252,12 @@ fn redistributors(tree: &mut Writer<'_>, entries: Controllers<'_>) -> u32 {
 }
 
 /// The processors, by the affinity of their MPIDR.
-fn processors(tree: &mut Writer<'_>, entries: Controllers<'_>) {
+fn processors(tree: &mut Writer<'_>, entries: Entries<'_>) {
     const AFFINITY: u64 = 0xff_00ff_ffff;
     tree.begin(b"cpus");
     tree.words("#address-cells", &[2]);
     tree.words("#size-cells", &[0]);
-    let affinities = entries.processors().filter_map(|entry| long(entry, 68));
+    let affinities = interfaces(entries).filter_map(|entry| u64_at(entry, 68));
     for affinity in affinities
         .take(MAX_PROCESSORS)
         .map(|mpidr| mpidr & AFFINITY)
@@ -345,10 +273,9 @@ fn processors(tree: &mut Writer<'_>, entries: Controllers<'_>) {
 }
 
 /// PSCI, by the FADT's flags for Arm (ACPI 6.5, table 5.11).
-fn psci(tree: &mut Writer<'_>, fadt: Option<&[u8]>) {
+fn psci(tree: &mut Writer<'_>, flags: u16) {
     const COMPLIANT: u16 = 1;
     const HVC: u16 = 2;
-    let flags = fadt.and_then(|fadt| short(fadt, 129)).unwrap_or(0);
     if flags & COMPLIANT != 0 {
         tree.begin(b"psci");
         tree.text("compatible", &["arm,psci-1.0", "arm,psci-0.2"]);
@@ -362,8 +289,8 @@ fn psci(tree: &mut Writer<'_>, fadt: Option<&[u8]>) {
 fn timers(gtdt: &[u8]) -> Option<[(u32, bool, bool); 4]> {
     let mut timers = [(0, false, false); 4];
     for (timer, at) in timers.iter_mut().zip([48, 56, 64, 72]) {
-        let flags = word(gtdt, at + 4)?;
-        *timer = (word(gtdt, at)?, flags & 1 != 0, flags & 2 != 0);
+        let flags = u32_at(gtdt, at + 4)?;
+        *timer = (u32_at(gtdt, at)?, flags & 1 != 0, flags & 2 != 0);
     }
     let [.., (virtual_timer, ..), _] = timers;
     (16..32).contains(&virtual_timer).then_some(timers)
@@ -387,7 +314,7 @@ impl Serial {
     fn find(spcr: &[u8]) -> Option<Self> {
         const GIC_INTERRUPT: u8 = 8;
         let [space, bits, _, access] = *spcr.get(40..)?.first_chunk()?;
-        let address = long(spcr, 44)?;
+        let address = u64_at(spcr, 44)?;
         if space != 0 || address == 0 {
             return None;
         }
@@ -400,9 +327,9 @@ impl Serial {
                 (_, 16) => 2,
                 _ => 1,
             },
-            interrupt: word(spcr, 54)
+            interrupt: u32_at(spcr, 54)
                 .filter(|number| spcr.get(52) == Some(&GIC_INTERRUPT) && *number >= 32),
-            clock: word(spcr, 76).filter(|hz| *hz != 0),
+            clock: u32_at(spcr, 76).filter(|hz| *hz != 0),
         })
     }
 
@@ -433,8 +360,8 @@ impl Serial {
 /// A PCI Express segment, by MCFG's entry, with the windows of the DSDT's bridges of it.
 fn bus(tree: &mut Writer<'_>, entry: &[u8], dsdt: &[u8], translator: Option<u64>) {
     let fields = (
-        long(entry, 0),
-        short(entry, 8),
+        u64_at(entry, 0),
+        u16_at(entry, 8),
         entry.get(10),
         entry.get(11),
     );
@@ -462,8 +389,8 @@ fn bus(tree: &mut Writer<'_>, entry: &[u8], dsdt: &[u8], translator: Option<u64>
         tree.words("msi-map", &[0, TRANSLATOR, 0, 0x1_0000]);
     }
     tree.cells("ranges", |tree| {
-        let bridges = aml::devices(dsdt, Kind::HostBridge)
-            .filter(|bridge| bridge.number(b"_SEG").unwrap_or(0) == u32::from(segment));
+        let bridges = devices(dsdt, Kind::HostBridge)
+            .filter(|bridge| bridge.number(b"_SEG").unwrap_or(0) == u64::from(segment));
         for resource in bridges.flat_map(|bridge| bridge.resources()) {
             if let Resource::Window {
                 io,
@@ -489,22 +416,14 @@ fn bus(tree: &mut Writer<'_>, entry: &[u8], dsdt: &[u8], translator: Option<u64>
 
 /// A device with registers, and an interrupt if it has one.
 fn registers(tree: &mut Writer<'_>, device: Device<'_>, name: &str, compatible: &str) {
-    let memory = device.resources().find_map(|resource| match resource {
-        Resource::Memory(address, len) => Some((address, len)),
-        _ => None,
-    });
-    let Some((address, len)) = memory else {
+    let Some((address, len)) = device.registers() else {
         return;
     };
     tree.begin_at(name, address);
     tree.text("compatible", &[compatible]);
     tree.numbers("reg", &[address, len]);
     tree.text("dma-coherent", &[]);
-    let line = device.resources().find_map(|resource| match resource {
-        Resource::Interrupt { number, edge, low } => Some((number, edge, low)),
-        _ => None,
-    });
-    if let Some((number, edge, low)) = line {
+    if let Some((number, edge, low)) = device.interrupt() {
         tree.cells("interrupts", |tree| interrupt(tree, number, edge, low));
     }
     tree.end();

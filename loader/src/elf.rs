@@ -5,9 +5,9 @@
 //! boot ABI" for PVH's note. The file is untrusted: every number is checked against the file and
 //! the bounds below.
 
-use crate::bytes::{long, short, word};
 use core::fmt;
 use core::ops::Range;
+use firmware::bytes::{u16_at, u32_at, u64_at};
 
 /// Addresses that an image may use: above the first MiB, which holds the x86-64 loader's own
 /// structures, and in the first GiB, which the image's entry maps. On x86-64 they are physical; an
@@ -46,7 +46,7 @@ impl Machine {
         // 64-bit, little-endian, version 1.
         let machine = file
             .starts_with(b"\x7fELF\x02\x01\x01")
-            .then(|| short(file, 18));
+            .then(|| u16_at(file, 18));
         match machine?? {
             62 => Some(Self::X86_64),
             183 => Some(Self::Aarch64),
@@ -144,7 +144,7 @@ impl Image {
         let head = file.get(..64).ok_or(refused)?;
         let found = Machine::of(head).ok_or(refused)?;
         // ET_EXEC.
-        if short(head, 16) != Some(2) || short(head, 54) != Some(56) {
+        if u16_at(head, 16) != Some(2) || u16_at(head, 54) != Some(56) {
             return Err(refused);
         }
         if found != machine {
@@ -153,8 +153,8 @@ impl Image {
                 found,
             });
         }
-        let count = short(head, 56).ok_or(Error::Truncated)?;
-        let table = at(file, long(head, 32), u64::from(count) * 56)?;
+        let count = u16_at(head, 56).ok_or(Error::Truncated)?;
+        let table = at(file, u64_at(head, 32), u64::from(count) * 56)?;
         let mut image = Self {
             segments: [Segment::default(); MAX_SEGMENTS],
             count: 0,
@@ -162,8 +162,12 @@ impl Image {
         };
         let mut entry = None;
         for header in table.chunks_exact(56) {
-            let kind = word(header, 0);
-            let contents = at(file, long(header, 8), long(header, 32).unwrap_or(u64::MAX));
+            let kind = u32_at(header, 0);
+            let contents = at(
+                file,
+                u64_at(header, 8),
+                u64_at(header, 32).unwrap_or(u64::MAX),
+            );
             match kind {
                 Some(PT_LOAD) => image.add(header, contents?)?,
                 Some(PT_NOTE) => entry = entry.or(noted_entry(contents?, machine)),
@@ -199,7 +203,7 @@ impl Image {
     }
 
     fn add(&mut self, header: &[u8], contents: &[u8]) -> Result<(), Error> {
-        let field = |at| long(header, at).ok_or(Error::Truncated);
+        let field = |at| u64_at(header, at).ok_or(Error::Truncated);
         let (offset, start, len) = (field(8)?, field(24)?, field(40)?);
         let error = Error::Address { start, len };
         let end = start.checked_add(len).ok_or(error)?;
@@ -229,12 +233,12 @@ impl Image {
 fn noted_entry(mut notes: &[u8], machine: Machine) -> Option<u64> {
     let (owner, entry) = machine.entry_note();
     loop {
-        let (name_len, len) = (word(notes, 0)? as usize, word(notes, 4)? as usize);
-        let kind = word(notes, 8)?;
+        let (name_len, len) = (u32_at(notes, 0)? as usize, u32_at(notes, 4)? as usize);
+        let kind = u32_at(notes, 8)?;
         let value_at = 12 + name_len.checked_next_multiple_of(4)?;
         let value = notes.get(value_at..)?.get(..len)?;
         if kind == entry && notes.get(12..)?.get(..name_len) == Some(owner) {
-            return long(value, 0).or(word(value, 0).map(u64::from));
+            return u64_at(value, 0).or(u32_at(value, 0).map(u64::from));
         }
         notes = notes.get(value_at + len.checked_next_multiple_of(4)?..)?;
     }

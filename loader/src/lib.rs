@@ -5,16 +5,15 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod acpi;
-pub mod aml;
-mod bytes;
 pub mod digests;
 pub mod elf;
 pub mod fat;
-pub mod fdt;
 pub mod frame_buffer;
 pub mod handover;
+pub mod map;
+#[cfg(any(feature = "bios", feature = "uefi"))]
+mod memory;
 pub mod place;
 pub mod settings;
-pub mod start_info;
 pub mod time;
 pub mod tree;

@@ -1,7 +1,7 @@
 //! `soil/settings.txt`: the command line of an image, as UTF-8 text of several lines.
 //!
 //! A line whose first character after blanks is `#` is a comment. The others are joined by a space.
-//! A word is written as on the command line (`kernel/src/firmware/command_line.rs`).
+//! A word is written as on the command line (`firmware/src/command_line.rs`).
 
 use core::fmt;
 

@@ -4,8 +4,9 @@
 //! Sources: Devicetree Specification 0.4, chapter 3; for `/chosen` Linux's
 //! Documentation/devicetree/bindings and `README.md`.
 
-use crate::fdt::{Fdt, Token, Writer, word};
 use core::fmt;
+use firmware::bytes::be_u32_at;
+use firmware::fdt::{Fdt, Token, Writer};
 
 /// Why there is no tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +154,8 @@ pub fn amended(
                 }
                 tree.end();
             }
-            Token::Property { name, at, value } => {
+            Token::Property { name: at, value } => {
+                let name = source.name(at).ok_or(Error::Damaged)?;
                 let cells = match name {
                     _ if depth != 1 => None,
                     b"#address-cells" => Some(&mut address_words),
@@ -161,7 +163,7 @@ pub fn amended(
                     _ => None,
                 };
                 if let Some(cells) = cells {
-                    *cells = word(value, 0)
+                    *cells = be_u32_at(value, 0)
                         .filter(|words| (1..=2).contains(words))
                         .ok_or(Error::Damaged)?;
                 }

@@ -29,7 +29,6 @@ pub mod folders;
 pub mod input;
 pub mod link;
 pub mod port;
-pub mod variables;
 pub mod vsock;
 
 use alloc::boxed::Box;

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use platform::error::{Error, Failure};
-use platform::{Clock, Console, System, variables};
+use platform::{Clock, Console, System};
 
 /// Maximum length of a line; longer ones are truncated.
 const LINE: usize = 512;
@@ -117,7 +117,7 @@ pub fn start() -> Result<(), Failure> {
     let _ = log::set_logger(&Sink);
     log::set_max_level(level);
     Current::each_variable(&mut |name| {
-        if let Some(unknown) = variables::unknown(name) {
+        if let Some(unknown) = configuration::unknown(name) {
             log::warn!("unknown variable {name}{unknown}");
         }
     });

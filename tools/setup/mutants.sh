@@ -14,15 +14,15 @@ if ! git rev-parse -q --verify "$since^{commit}" >/dev/null 2>&1; then
 fi
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-kernel=$(printf 'kernel/src/%s.rs ' board/pc/clock/discipline board/pc/clock/rtc firmware/acpi firmware/aml firmware/command_line memory/frames memory/reserve memory/tables memory/tlb memory/vma wait/polling wait/timer)
+kernel=$(printf 'kernel/src/%s.rs ' board/pc/clock/discipline board/pc/clock/rtc memory/frames memory/reserve memory/tables memory/tlb memory/vma wait/polling wait/timer)
 # shellcheck disable=SC2086 # a list
-git diff "$since" -- drivers/src fs/src/cache fs/src/fat fs/src/partition fs/src/tar net/src ':!net/src/sim' platform ':!platform/image/src' posix/src ':!posix/src/system_calls*' reactor/src resources/src soil-sys/src $kernel >"$work/diff"
+git diff "$since" -- drivers/src firmware/src fs/src/cache fs/src/fat fs/src/partition fs/src/tar net/src ':!net/src/sim' platform ':!platform/image/src' posix/src ':!posix/src/system_calls*' reactor/src resources/src soil-sys/src $kernel >"$work/diff"
 if [ ! -s "$work/diff" ]; then
   echo "nothing changed in these modules since $since"
   exit 0
 fi
 # It fails if a mutant survives; the script counts survivors itself.
-cargo mutants --in-diff "$work/diff" -p drivers -p fs -p net -p platform -p host -p generator -p posix -p reactor -p resources -p soil-sys -p kernel --timeout 120 --colors never -o "$work" || true
+cargo mutants --in-diff "$work/diff" -p drivers -p firmware -p fs -p net -p platform -p configuration -p host -p lock -p generator -p posix -p reactor -p resources -p soil-sys -p kernel --timeout 120 --colors never -o "$work" || true
 lines() { cat "$work/mutants.out/$1.txt" 2>/dev/null | wc -l; }
 caught=$(($(lines caught) + $(lines timeout)))
 all=$((caught + $(lines missed)))

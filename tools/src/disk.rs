@@ -16,10 +16,10 @@ pub mod tool;
 use crate::cli::{Disk, FileSystem};
 use crate::failure::Failure;
 use crate::image_lock::{self, Held};
-use crate::lock::Usage;
 use format::{Access, Format, check_raw};
 use fs::Block as _;
 use image::Content;
+use lock::Usage;
 use std::path::Path;
 
 /// Runs the subcommand and returns the text to print at the end.

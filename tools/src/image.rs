@@ -21,7 +21,6 @@ use crate::disk::make::{self, Identity};
 use crate::disk::{device, shown};
 use crate::failure::{Context as _, Failure};
 use crate::image_lock;
-use crate::lock::Usage;
 use crate::messages::say;
 use crate::oci::{self, Engine};
 use crate::options::given;
@@ -29,12 +28,12 @@ use crate::program::{self, Form};
 use crate::progress;
 use crate::secrets;
 use crate::strip;
-use crate::variables;
 use boot::Boot;
 use layout::Layout;
 use loader::digests;
 use loader::elf::Machine;
 use loaders::Loaders;
+use lock::Usage;
 use settings::Settings;
 use std::ffi::OsString;
 use std::path::Path;
@@ -118,7 +117,7 @@ fn container(options: &MakeImage, program: &Path, folder: &Path) -> Result<Strin
 /// only, on another machine.
 fn warn_of_unknown(options: &MakeImage) {
     for variable in &options.variables {
-        if let Some(unknown) = variables::unknown(&variable.name) {
+        if let Some(unknown) = configuration::unknown(&variable.name) {
             let name = &variable.name;
             say(&format!("warning: --env {name}: unknown variable{unknown}"));
         }

@@ -1,8 +1,8 @@
 //! Locks images that a command works on, and finds the process that holds a lock.
 
 use crate::failure::Failure;
-use crate::lock::{self, InUse, Refusal, Usage};
 use crate::messages::say;
+use lock::{InUse, Refusal, Usage};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileTypeExt as _;

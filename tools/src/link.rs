@@ -9,12 +9,10 @@ mod diagnose;
 mod layout;
 mod libraries;
 mod parts;
-mod stand_in;
 
 use crate::arch::Arch;
 use crate::failure::{Context as _, Failure};
-use crate::installed;
-use crate::variables;
+use crate::{installed, stand_in};
 use arguments::{Invocation, Item};
 use layout::Unwinding;
 use libraries::{Musl, Search};
@@ -96,10 +94,10 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
 fn warn_of_unknown_variables() {
     for (name, _) in std::env::vars_os() {
         if let Some(name) = name.to_str()
-            && let Some(unknown) = variables::unknown(name)
+            && let Some(unknown) = configuration::unknown(name)
             && unknown
                 .meant
-                .is_some_and(|meant| variables::OF_COMMANDS.contains(&meant))
+                .is_some_and(|meant| configuration::OF_COMMANDS.contains(&meant))
         {
             say(&format!("warning: unknown variable {name}{unknown}"));
         }

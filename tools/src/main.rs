@@ -36,7 +36,6 @@ mod report;
 mod run;
 mod secrets;
 mod sexp;
-#[path = "link/stand_in.rs"]
 mod stand_in;
 mod strip;
 mod symbols;
@@ -45,20 +44,6 @@ mod toolchain;
 mod trace;
 mod words;
 mod zone;
-
-extern crate alloc;
-// The runtime's disk locks, as source: the runtime can't be linked with Rust's standard library.
-#[allow(dead_code)]
-#[path = "../../platform/host/src/disk/lock.rs"]
-mod lock;
-// The names of variables, as source: they belong to the runtime.
-#[allow(dead_code, missing_docs)]
-#[path = "../../platform/src/variables.rs"]
-mod variables;
-// The kernel's parser, as source: the kernel can't be linked into Linux programs.
-#[allow(dead_code, missing_docs)]
-#[path = "../../kernel/src/firmware/command_line.rs"]
-mod kernel_command_line;
 
 use cli::{Command, parse};
 use failure::Failure;
@@ -69,7 +54,7 @@ use std::process::ExitCode;
 fn warn_of_unknown_variables() {
     for (name, _) in std::env::vars_os() {
         if let Some(name) = name.to_str()
-            && let Some(unknown) = variables::unknown(name)
+            && let Some(unknown) = configuration::unknown(name)
         {
             messages::say(&format!("warning: unknown variable {name}{unknown}"));
         }

@@ -155,9 +155,9 @@ mod tests {
         }
         let page = folder.path().join("man7/soil-environment.7");
         let text = std::fs::read_to_string(page).expect("written");
-        for variable in crate::variables::OF_PROGRAMS
+        for variable in configuration::OF_PROGRAMS
             .iter()
-            .chain(crate::variables::OF_COMMANDS)
+            .chain(configuration::OF_COMMANDS)
         {
             let tag = format!(".TP\n\\fBSOIL_{variable}\\fR\n");
             assert!(text.contains(&tag), "{variable}");

@@ -8,11 +8,7 @@ mod arch;
 mod failure;
 mod installed;
 mod link;
-
-// The names of variables, as source: they belong to the runtime.
-#[allow(dead_code, missing_docs)]
-#[path = "../../platform/src/variables.rs"]
-mod variables;
+mod stand_in;
 
 fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(link::run(std::env::args_os().skip(1).collect()))

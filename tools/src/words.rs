@@ -80,7 +80,7 @@ pub fn encode<'a>(
 #[cfg(test)]
 mod tests {
     use super::{LIMIT, encode};
-    use crate::kernel_command_line::CommandLine;
+    use firmware::command_line::CommandLine;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 

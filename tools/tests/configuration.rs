@@ -4,10 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs)]
-#[path = "../../platform/src/variables.rs"]
-mod variables;
-
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Rust files below a folder.
@@ -43,6 +39,7 @@ fn read_by() -> BTreeMap<String, &'static str> {
         ("platform/host/src", "process"),
         ("platform/image/src", "image"),
         ("kernel/src", "image"),
+        ("firmware/src", "image"),
         ("soil-ocaml/src", "both"),
         ("tools/src", "tool"),
         ("fs", "tests"),
@@ -53,11 +50,7 @@ fn read_by() -> BTreeMap<String, &'static str> {
         let mut files = Vec::new();
         sources(&Path::new(ROOT).join(area), &mut files);
         assert!(!files.is_empty(), "{area}");
-        // Its names are lists, and misspelt ones.
-        let files = files
-            .iter()
-            .filter(|file| !file.ends_with("platform/src/variables.rs"));
-        for file in files {
+        for file in &files {
             let text = fs::read_to_string(file).expect("readable");
             for name in names(&text) {
                 let name = match name {
@@ -110,20 +103,20 @@ fn a_misspelt_name_is_noticed_by_these_lists() {
         let ours = table
             .iter()
             .filter(|(_, form)| forms.contains(&form.as_str()));
-        let ours = ours.filter_map(|(name, _)| name.strip_prefix(variables::PREFIX));
+        let ours = ours.filter_map(|(name, _)| name.strip_prefix(configuration::PREFIX));
         let mut ours: Vec<&str> = ours.filter(|name| *name != "DISK_NAME").collect();
         ours.sort_unstable();
         let mut lists = lists.to_vec();
         lists.sort_unstable();
         assert_eq!(
             ours, lists,
-            "left: docs/configuration.md, right: platform/src/variables.rs"
+            "left: docs/configuration.md, right: platform/configuration/src/lib.rs"
         );
     };
-    of(variables::OF_PROGRAMS, &["both", "process", "image"]);
-    of(variables::OF_COMMANDS, &["tool"]);
+    of(configuration::OF_PROGRAMS, &["both", "process", "image"]);
+    of(configuration::OF_COMMANDS, &["tool"]);
     for name in table().keys() {
-        assert_eq!(variables::unknown(name), None, "{name}");
+        assert_eq!(configuration::unknown(name), None, "{name}");
     }
 }
 

@@ -4,7 +4,6 @@
 pub mod button;
 pub mod clock;
 pub mod control;
-pub mod fdt;
 pub mod fw_cfg;
 mod gic;
 pub mod handover;

@@ -5,9 +5,9 @@
 
 use crate::arch::cpu;
 use crate::board::clock::noise;
-use crate::firmware::command_line::CommandLine;
 use crate::memory::{self, aslr};
 use alloc::vec::Vec;
+use firmware::command_line::CommandLine;
 
 /// The program headers in the image, from the linker script: address, size of each, number. The ELF
 /// header, before them, isn't in memory on each processor.

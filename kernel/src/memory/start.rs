@@ -5,7 +5,7 @@ use super::frames::Frames;
 use super::layout::{
     DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, STACK_SIZE, image, set_stack, stack,
 };
-use super::physical::{BootMemory, MemoryMap, Physical, Region};
+use super::physical::BootMemory;
 use super::reserve::Reserve;
 use super::space::{MEMORY, Memory, PhysicalMemory, READ_WRITE, with, with_room};
 use super::tables::{OutOfFrames, PageTables};
@@ -15,6 +15,7 @@ use crate::arch::paging::{Kind, PAGE, large_page, page as entry_of};
 use crate::arch::start::{boot_mapped, image_physical};
 use crate::arch::{mmu, stacks};
 use core::sync::atomic::{AtomicU64, Ordering};
+use firmware::memory::{MemoryMap, Physical, Region};
 
 /// Bytes of the page behind the map of frames that is never cleared: the loader writes the image
 /// before it, and firmware begins at the end of memory.
@@ -221,8 +222,7 @@ pub fn release_low(map: &impl MemoryMap) {
 /// The direct map, to read the loader's data in low memory.
 pub struct DirectMemory;
 
-// SAFETY: as for `BootMemory`.
-unsafe impl Physical for DirectMemory {
+impl Physical for DirectMemory {
     #[inline(never)]
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;
@@ -230,7 +230,7 @@ unsafe impl Physical for DirectMemory {
             .step_by(PAGE as usize)
             .chain(end.checked_sub(1))
             .all(|page| with(|memory| memory.present(DIRECT + page)));
-        // SAFETY: mapped, as checked above.
+        // SAFETY: mapped, as checked above; nothing changes the loader's data.
         (address != 0 && known)
             .then(|| unsafe { core::slice::from_raw_parts((DIRECT + address) as *const u8, len) })
     }

@@ -2,8 +2,8 @@
 //! own clock.
 
 use crate::clock::NS;
-use crate::firmware::vmclock;
 use core::sync::atomic::{AtomicU64, Ordering};
+use firmware::vmclock::State;
 
 /// Interval between readings of VMClock's page.
 const DISRUPTION_NS: u64 = NS / 10;
@@ -19,7 +19,7 @@ pub trait Machine {
     /// The time of day by VMClock or else the machine's own clock, in nanoseconds since 1970.
     fn wall_ns(&self) -> Option<u64>;
     /// VMClock's page, if the machine has one.
-    fn vmclock(&self) -> Option<vmclock::State>;
+    fn vmclock(&self) -> Option<State>;
 }
 
 /// The wall clock. Read by one processor at a time, but for [`Wall::is_for_all`]; changed with
@@ -137,8 +137,7 @@ impl Wall {
 
 #[cfg(test)]
 mod tests {
-    use super::{DISRUPTION_NS, Machine, NS, Wall};
-    use crate::firmware::vmclock::State;
+    use super::{DISRUPTION_NS, Machine, NS, State, Wall};
     use core::cell::Cell;
 
     /// A day in 2026.

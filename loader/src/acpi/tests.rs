@@ -1,8 +1,9 @@
-use super::{HEADER, Memory, Tables};
-use crate::aml::tests::{device, line, memory, resources, text, window};
-use crate::fdt::tests::shown;
 use crate::tree::Error;
 use crate::tree::tests::ADDITIONS;
+use firmware::acpi::{HEADER, Tables};
+use firmware::fake::aml::{device, line, memory, resources, text, window};
+use firmware::fake::{shown, sum, table};
+use firmware::memory::Physical;
 use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 
@@ -12,29 +13,11 @@ const ROOT: u64 = BASE;
 /// Memory at [`BASE`].
 struct Place(Vec<u8>);
 
-impl Memory for Place {
+impl Physical for Place {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let at = usize::try_from(address.checked_sub(BASE)?).ok()?;
         self.0.get(at..)?.get(..len)
     }
-}
-
-/// Makes the sum of the bytes 0, by the one at `at`.
-fn sum(bytes: &mut [u8], at: usize) {
-    bytes[at] = 0;
-    bytes[at] = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
-}
-
-/// A table with these contents behind its header: bytes at offsets of the table.
-fn table(signature: &[u8], len: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    bytes[..4].copy_from_slice(signature);
-    bytes[4..8].copy_from_slice(&(len as u32).to_le_bytes());
-    for (at, field) in fields {
-        bytes[*at..at + field.len()].copy_from_slice(field);
-    }
-    sum(&mut bytes, 9);
-    bytes
 }
 
 /// An entry of the MADT.
@@ -140,7 +123,7 @@ fn new(own_redistributor: bool) -> Vec<Vec<u8>> {
 fn tree(place: &Place) -> Result<String, Error> {
     let mut buffer = vec![0; 1 << 14];
     let tables = Tables::find(place, ROOT).ok_or(Error::None)?;
-    let len = tables.tree(&ADDITIONS, &mut buffer)?;
+    let len = super::tree(&tables, &ADDITIONS, &mut buffer)?;
     Ok(shown(&buffer[..len]))
 }
 

@@ -1,6 +1,6 @@
 use super::{Additions, Error, amended};
-use crate::fdt::tests::shown;
-use crate::fdt::{Fdt, Token, Writer};
+use firmware::fake::shown;
+use firmware::fdt::{Fdt, Token, Writer};
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert, proptest};
 
@@ -94,11 +94,9 @@ fn random_bytes_replace_the_firmwares() {
         let bytes = amend(&buffer[..len], &additions, 4096).unwrap();
         let tree = Fdt::parse(&bytes).unwrap();
         let seeds = tree.tokens().filter_map(|token| match token {
-            Token::Property {
-                name: b"rng-seed",
-                value,
-                ..
-            } => Some(value.to_vec()),
+            Token::Property { name, value } if tree.name(name) == Some(b"rng-seed") => {
+                Some(value.to_vec())
+            }
             _ => None,
         });
         seeds.collect::<Vec<_>>()

@@ -7,7 +7,6 @@
 //! ([`queue`]). A disk in use is locked, as QEMU locks its disks ([`lock`]).
 
 mod aio;
-mod lock;
 mod queue;
 mod request;
 mod unflushed;

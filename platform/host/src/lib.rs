@@ -34,7 +34,7 @@
 //!
 //! # Locks
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
-//! locks of files, which keep other programs off a disk (`disk::lock`).
+//! locks of files, which keep other programs off a disk (the crate `lock`).
 
 #![cfg_attr(loom, allow(missing_docs, reason = "models use private parts"))]
 #![cfg_attr(not(test), no_std)]

@@ -3,7 +3,7 @@
 use layers::check_places;
 
 /// See [`check_places`].
-const PLACES: [(&str, &str); 11] = [
+const PLACES: [(&str, &str); 12] = [
     ("kernel/src/arch", "the border: processors"),
     ("kernel/src/board", "the border: machines"),
     ("kernel/Cargo.toml", "a crate of x86-64's registers"),
@@ -23,6 +23,10 @@ const PLACES: [(&str, &str); 11] = [
     ),
     ("loader/src/handover.rs", "the jump into an image"),
     ("loader/src/bin/uefi", "the processor as firmware leaves it"),
+    (
+        "loader/src/memory.rs",
+        "functions of C's library, in assembly",
+    ),
     ("loader/src/elf.rs", "which images a loader takes"),
 ];
 

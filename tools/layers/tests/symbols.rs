@@ -3,7 +3,7 @@
 use layers::check_places;
 
 /// See [`check_places`].
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("soil-sys/src", "the C ABI"),
     ("libc-compat/src", "the C library of the program"),
     ("kernel/src/arch", "entries, gates and memcpy: assembly"),
@@ -17,6 +17,7 @@ const PLACES: [(&str, &str); 9] = [
         "programs of their own, which firmware starts",
     ),
     ("loader/src/handover", "assembly that is copied"),
+    ("loader/src/memory", "functions of C's library"),
     ("bench/responder", "a program of its own"),
     ("tests/programs/rust", "a user's library"),
 ];

@@ -1,10 +1,10 @@
 //! `soil/settings.txt`: the program's environment and arguments, a word to a line.
 
 use crate::failure::{Context as _, Failure};
-use crate::kernel_command_line::CommandLine;
 use crate::options::{Variable, given};
 use crate::words;
 use crate::zone;
+use firmware::command_line::CommandLine;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -214,7 +214,7 @@ fn edit(file: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::{Settings, check, joined};
-    use crate::kernel_command_line::CommandLine;
+    use firmware::command_line::CommandLine;
     use proptest::collection::vec;
     use proptest::prelude::{prop_assert_eq, proptest};
     use std::ffi::OsString;

@@ -2,10 +2,11 @@
 
 use super::irq::{Trigger, legacy_line};
 use super::power::enable_acpi;
-use crate::firmware::{self, Power};
+use crate::acpi;
 use crate::memory;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use drivers::register;
+use firmware::acpi::fadt::Power;
 use x86_64::instructions::port::Port;
 
 /// The selector of generic events, if the machine has one. Written once, by [`enable`].
@@ -17,7 +18,7 @@ const BUTTON: u16 = 1 << 8;
 /// Enables the button's interrupt; returns its line and trigger, or `None` if the machine has no
 /// button.
 pub fn enable() -> Option<(u32, Trigger)> {
-    match &firmware::acpi().power {
+    match &acpi::tables().power {
         Some(
             power @ Power::Fixed {
                 event,
@@ -46,7 +47,7 @@ pub fn enable() -> Option<(u32, Trigger)> {
 
 /// Whether the button was pressed since the last call. After [`enable`].
 pub fn pressed() -> bool {
-    match &firmware::acpi().power {
+    match &acpi::tables().power {
         // SAFETY: PM1 status; writing ones clears them.
         Some(Power::Fixed { event, .. }) => unsafe {
             let mut status = Port::<u16>::new(*event);

@@ -2,8 +2,8 @@
 //! and what a port without a device reads as says nothing (Firecracker: zeros since 1.16, before
 //! the last access's byte). Source: QEMU's docs/specs/fw_cfg.rst.
 
-use crate::firmware::fw_cfg::{self, Registers};
 use alloc::vec::Vec;
+use firmware::fw_cfg::{self, Registers};
 use x86_64::instructions::port::Port;
 
 const SELECT: u16 = 0x510;

@@ -1,11 +1,12 @@
 //! What the loader left: PVH's start info.
 
 use super::irq;
-use crate::firmware;
-use crate::firmware::seed::{self, SEED};
+use crate::acpi;
 use crate::memory::{BootMemory, DIRECT};
+use crate::seed;
+use firmware::SEED;
 
-pub use crate::firmware::pvh::StartInfo as Handover;
+pub use firmware::pvh::Info as Handover;
 
 /// Reads the start info at this physical address, on the boot tables; `None` if it is invalid.
 /// Takes the random bytes out of the loader's memory.
@@ -31,7 +32,7 @@ pub fn set_up_early(_: &Handover) {}
 
 /// Finds ACPI's tables, and prepares the interrupt controller and the timer.
 pub fn set_up(handover: &Handover) {
-    firmware::set_root(handover.rsdp);
+    acpi::set_root(handover.rsdp);
     irq::set_up();
 }
 
@@ -39,5 +40,5 @@ pub fn set_up(handover: &Handover) {
 /// ACPI's "VM generation ID".
 #[inline(always)]
 pub fn machine_id() -> Option<u64> {
-    firmware::acpi().machine_id
+    acpi::tables().machine_id
 }

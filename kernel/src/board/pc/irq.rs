@@ -3,7 +3,7 @@
 use super::vectors::{SPURIOUS, WAKE};
 use super::{apic, io_apic};
 use crate::arch::gates::Frame;
-use crate::{firmware, memory};
+use crate::{acpi, memory};
 use core::ptr::NonNull;
 use drivers::pci::Address;
 use drivers::transport::pci::Message;
@@ -57,7 +57,7 @@ pub fn end(vector: u8) {
 /// false if no such input exists. Not for interrupts: it may map memory.
 pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
     let (gsi, trigger) = signal_of(line, trigger);
-    let tables = firmware::acpi();
+    let tables = acpi::tables();
     let usual = [(USUAL_ADDRESS, 0)];
     let all = if tables.io_apics.is_empty() {
         &usual[..]
@@ -81,7 +81,7 @@ pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
 
 /// The line of an interrupt of the ISA bus.
 pub(super) fn legacy_line(irq: u8) -> u32 {
-    firmware::acpi().legacy_gsi(irq)
+    acpi::tables().legacy_gsi(irq)
 }
 
 /// The message by which the function at this address interrupts this processor by `vector`; `None`

@@ -3,9 +3,11 @@
 use super::fw_cfg;
 pub use super::pvpanic::report as report_crash;
 pub use super::reset::reset as end_now;
-use crate::firmware::{self, Power, Register};
+use crate::acpi;
 use crate::memory;
 use drivers::register;
+use firmware::acpi::Register;
+use firmware::acpi::fadt::Power;
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
@@ -39,7 +41,7 @@ fn write_register(register: Register, value: u8) {
 /// Requests that the machine be switched off, by ACPI; false if it has no means for that. It may
 /// take the VMM a while.
 pub fn off() -> bool {
-    let tables = firmware::acpi();
+    let tables = acpi::tables();
     let (Some(power), Some(sleep_type)) = (&tables.power, tables.sleep_type) else {
         return false;
     };
@@ -66,7 +68,7 @@ pub fn off() -> bool {
 
 /// Resets the machine, by ACPI's register or by what every PC has.
 pub fn reset() -> ! {
-    if let Some((register, value)) = firmware::acpi().reset {
+    if let Some((register, value)) = acpi::tables().reset {
         write_register(register, value);
     }
     end_now()

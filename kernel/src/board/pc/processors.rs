@@ -9,7 +9,7 @@ use crate::arch::paging::PAGE;
 use crate::arch::processor::Processor;
 use crate::arch::{cpu, others};
 use crate::memory::{self, DIRECT};
-use crate::{clock, firmware};
+use crate::{acpi, clock};
 use alloc::vec::Vec;
 
 /// The other processors.
@@ -22,7 +22,7 @@ pub enum Others {
 
 /// Finds the other processors. Allocates; reads the firmware's tables.
 pub fn find() -> Others {
-    let Some(ids) = firmware::processors() else {
+    let Some(ids) = acpi::processors() else {
         return Others::Unlisted(fw_cfg::processors().map(|count| count - 1));
     };
     let mut others: Vec<u64> = Vec::new();

@@ -1,10 +1,10 @@
 //! Tests: what rust-vmm's crates write, of which Firecracker and Cloud Hypervisor are made, is read
 //! as it was meant. Addresses are those of Firecracker's src/vmm/src/arch/x86_64/layout.rs.
 
-use crate::firmware::acpi::find_root;
-use crate::firmware::command_line::{CommandLine, MmioDevice};
-use crate::firmware::pvh::StartInfo;
-use crate::memory::{MemoryMap as _, Physical, Region};
+use firmware::acpi::find_root;
+use firmware::command_line::{CommandLine, MmioDevice};
+use firmware::memory::{MemoryMap as _, Physical, Region};
+use firmware::pvh::Info;
 use linux_loader::configurator::pvh::PvhBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
 use linux_loader::loader::elf::start_info::{
@@ -21,7 +21,7 @@ const RESERVED: u32 = 2;
 struct Guest(GuestMemoryMmap);
 
 // SAFETY: the tests write nothing while a slice lives.
-unsafe impl Physical for Guest {
+impl Physical for Guest {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let slice = self.0.get_slice(GuestAddress(address), len).ok()?;
         // SAFETY: the memory lives as long as `self`, in one piece of this length.
@@ -83,7 +83,7 @@ fn a_start_info_of_firecracker_is_read() {
     rsdp[8] = rsdp.iter().fold(0, |sum: u8, byte| sum.wrapping_sub(*byte));
     guest.0.write_slice(&rsdp, GuestAddress(0xe_0000)).unwrap();
 
-    let info = StartInfo::parse(&guest, 0x6000).unwrap();
+    let info = Info::parse(&guest, 0x6000).unwrap();
     assert_eq!((info.rsdp, find_root(&guest)), (0, Some(0xe_0000)));
     let usable: Vec<_> = info.usable(&guest).collect();
     let region = |start, end| Region { start, end };
@@ -107,7 +107,7 @@ fn a_start_info_of_cloud_hypervisor_is_read() {
     let line = Cmdline::try_from("console=hvc0 root=/dev/vda1 rw", 0x1_0000).unwrap();
     let map = [(0, 0xa_0000, RAM), (MIB, MEMORY - MIB, RAM)];
     let guest = guest(&map, &line, 0xa_0000);
-    let info = StartInfo::parse(&guest, 0x6000).unwrap();
+    let info = Info::parse(&guest, 0x6000).unwrap();
     assert_eq!((info.rsdp, info.usable(&guest).count()), (0xa_0000, 2));
     let read = CommandLine::parse(info.command_line(&guest));
     assert_eq!((read.environment.len(), read.unknown.len()), (2, 0));

@@ -1,13 +1,14 @@
 //! The power button: a pin of a PL061 (Arm DDI 0190), as `gpio-keys` names it, or ACPI's generic
 //! event device.
 
-use super::fdt::{self, Fdt};
 use super::handover;
 use super::irq::{Trigger, line_of};
 use super::registers::Registers;
-use crate::firmware::{self, Power};
+use crate::acpi;
 use crate::memory;
 use core::sync::atomic::{AtomicU8, Ordering};
+use firmware::acpi::fadt::Power;
+use firmware::fdt::{self, Fdt};
 
 /// Registers by their offsets.
 mod register {
@@ -52,7 +53,7 @@ pub fn enable() -> Option<(u32, Trigger)> {
     if let Some(Power::Reduced {
         events: Some(device),
         ..
-    }) = &firmware::acpi().power
+    }) = &acpi::tables().power
     {
         // SAFETY: ACPI says that the device is there; just mapped, for good.
         unsafe { EVENTS.set(memory::map_device(device.address, 4)?) };
@@ -84,7 +85,7 @@ pub fn pressed() -> bool {
         let Some(Power::Reduced {
             events: Some(device),
             ..
-        }) = &firmware::acpi().power
+        }) = &acpi::tables().power
         else {
             return false;
         };
@@ -105,8 +106,8 @@ pub fn pressed() -> bool {
 #[cfg(test)]
 mod tests {
     use super::find;
-    use crate::board::virt::fdt::tests::Builder;
-    use crate::board::virt::fdt::{Fdt, Line};
+    use firmware::fake::Builder;
+    use firmware::fdt::{Fdt, Line};
 
     #[test]
     fn the_tree_names_the_pin() {

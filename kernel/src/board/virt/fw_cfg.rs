@@ -2,9 +2,9 @@
 
 use super::handover::tree;
 use super::registers;
-use crate::firmware::fw_cfg::{self, Registers};
 use crate::memory;
 use alloc::vec::Vec;
+use firmware::fw_cfg::{self, Registers};
 
 /// Offsets of the registers. The first one's size is the item's.
 const DATA: usize = 0;

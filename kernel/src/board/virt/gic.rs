@@ -1,12 +1,12 @@
 //! The interrupt controller: GICv2 (Arm IHI 0048) and GICv3 (Arm IHI 0069). The first processor
 //! takes all interrupts of devices.
 
-use super::fdt::Node;
 use super::handover;
 use super::registers::{Registers, await_until};
 use crate::arch::gic as processor;
 use crate::memory;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use firmware::fdt::Node;
 
 /// Interrupts before this one are sent by processors.
 pub const FIRST_OWN: u32 = 16;

@@ -1,12 +1,13 @@
 //! What the loader hands over: a device tree.
 
-use super::fdt::{self, Fdt, HEADER};
 use super::survey::{Kind, Survey};
 use super::{irq, pci, power, seed, uart};
+use crate::acpi;
 use crate::arch::cpu;
-use crate::firmware;
-use crate::memory::{self, DIRECT, MemoryMap, Physical, Region};
+use crate::memory::{self, DIRECT};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use firmware::fdt::{self, Fdt, HEADER};
+use firmware::memory::{MemoryMap, Physical, Region};
 
 /// What the message of a failure names.
 pub const NAME: &str = "device tree";
@@ -101,7 +102,7 @@ pub fn set_up(handover: &Handover) {
     cpu::set_emulated(survey.first(Kind::Qemu).is_some() && power::is_translating());
     irq::set_up(survey);
     if let Some(root) = survey.chosen.and_then(|node| node.number("soil,acpi-root")) {
-        firmware::set_root(root);
+        acpi::set_root(root);
     }
     if let Some(bridge) = survey.first(Kind::Bridge) {
         let probe_only = survey
@@ -114,7 +115,7 @@ pub fn set_up(handover: &Handover) {
 /// The physical address of the machine's identifier, which changes when it resumes from a snapshot:
 /// ACPI's "VM generation ID", or the tree's.
 pub fn machine_id() -> Option<u64> {
-    firmware::acpi().machine_id.or_else(|| {
+    acpi::tables().machine_id.or_else(|| {
         let node = tree()?.compatible(&["microsoft,vmgenid"])?;
         node.registers().next().map(|(address, _)| address)
     })

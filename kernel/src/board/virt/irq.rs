@@ -1,12 +1,12 @@
 //! Interrupt lines and messages: from the numbers of the GIC to vectors.
 
-use super::fdt::Line;
 use super::gic::{self, FIRST_MESSAGE, FIRST_OWN, FIRST_SHARED};
 use super::survey::{Kind, Survey};
 use super::vectors::{self, COUNT, TIMER};
 use crate::arch::gates::Frame;
 use crate::arch::{local, timer};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use firmware::fdt::Line;
 
 pub use super::its::message;
 

@@ -1,7 +1,6 @@
 //! Messages of devices as interrupts: by a GICv3's ITS (Arm IHI 0069, chapters 5 and 6), or by a
 //! GICv2m frame (Arm's Server Base System Architecture, appendix E).
 
-use super::fdt::Fdt;
 use super::gic::{self, FIRST_MESSAGE, redistributor};
 use super::handover;
 use super::irq;
@@ -14,6 +13,7 @@ use alloc::vec::Vec;
 use commands::Command;
 use drivers::pci::Address;
 use drivers::transport::pci::Message;
+use firmware::fdt::Fdt;
 
 mod commands;
 

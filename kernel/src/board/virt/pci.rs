@@ -1,7 +1,6 @@
 //! PCI: configuration space in memory ("ECAM"), and the addresses of functions, which no firmware
 //! has assigned where the kernel was loaded directly.
 
-use super::fdt::{Fdt, Node};
 use super::handover;
 use super::irq::line_of;
 use super::resources::{self, Windows};
@@ -9,6 +8,7 @@ use crate::memory;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use drivers::pci::{Address, ConfigAccess, PortsRef};
 use drivers::register;
+use firmware::fdt::{Fdt, Node};
 
 /// The physical address of configuration space; 0 for none. Written once, by [`find`].
 static ECAM: AtomicU64 = AtomicU64::new(0);

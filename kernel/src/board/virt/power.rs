@@ -1,10 +1,10 @@
 //! The end of the machine, by PSCI. Source: Arm's Power State Coordination Interface (DEN 0022).
 
-use super::fdt::Node;
 use super::pvpanic;
 use crate::arch::counter;
 use crate::arch::smccc::{self, Conduit};
 use core::sync::atomic::{AtomicU8, Ordering};
+use firmware::fdt::Node;
 
 pub use pvpanic::report as report_crash;
 

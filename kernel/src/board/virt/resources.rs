@@ -3,8 +3,8 @@
 //! Source: PCI Local Bus 3.0, 6.2.5; PCI-to-PCI Bridge Architecture 1.2, chapter 3; "PCI Bus
 //! Binding to Open Firmware" 2.1.
 
-use super::fdt::{Line, line as line_of_words, number};
 use drivers::pci::{Address, ConfigAccess};
+use firmware::fdt::{Line, line as line_of_words, number};
 
 /// The first base address register.
 pub const BAR0: u16 = 0x10;

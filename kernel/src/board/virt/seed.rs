@@ -1,10 +1,11 @@
 //! Random numbers that the loader hands over, as Linux uses them (`drivers/of/fdt.c`): `rng-seed`
 //! of `/chosen` seeds a generator, `kaslr-seed` chooses the layout of memory.
 
-use super::fdt::Fdt;
-use crate::firmware::seed::{self, SEED, mix};
+use crate::seed::{self, mix};
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
+use firmware::SEED;
+use firmware::fdt::{Fdt, Node};
 
 /// The number for the layout; 0 for none. Written once, at boot.
 static LAYOUT: AtomicU64 = AtomicU64::new(0);
@@ -41,7 +42,7 @@ fn cut(bytes: &mut [u8]) -> ([u8; SEED], u64) {
 /// Where the values of `rng-seed` and `kaslr-seed` of `/chosen` lie in the tree; empty for none.
 fn places(bytes: &[u8]) -> Option<[Range<usize>; 2]> {
     let tree = Fdt::parse(bytes)?;
-    let is_chosen = |node: &super::fdt::Node<'_>| node.depth() == 1 && node.name() == b"chosen";
+    let is_chosen = |node: &Node<'_>| node.depth() == 1 && node.name() == b"chosen";
     let chosen = tree.nodes().find(is_chosen)?;
     Some(["rng-seed", "kaslr-seed"].map(|name| {
         let value = chosen.property(name);
@@ -55,9 +56,9 @@ fn places(bytes: &[u8]) -> Option<[Range<usize>; 2]> {
 #[cfg(test)]
 mod tests {
     use super::{cut, keep, layout, mix};
-    use crate::board::virt::fdt::Fdt;
-    use crate::board::virt::fdt::tests::{Builder, virt};
-    use crate::firmware::seed::take;
+    use crate::seed::take;
+    use firmware::fake::{Builder, virt};
+    use firmware::fdt::Fdt;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 

@@ -1,8 +1,8 @@
 //! What the boot needs of the device tree, found in one pass: each costs as much as some
 //! thousand instructions.
 
-use super::fdt::{Fdt, Node};
-use crate::memory::Region;
+use firmware::fdt::{Fdt, Node};
+use firmware::memory::Region;
 
 /// Maximum number of serial ports among which that of the console is searched.
 const MAX_PORTS: usize = 4;
@@ -175,9 +175,9 @@ fn select<'a>(
 #[cfg(test)]
 mod tests {
     use super::{Kind, Survey};
-    use crate::board::virt::fdt::Fdt;
-    use crate::board::virt::fdt::tests::{Builder, virt};
-    use crate::memory::Region;
+    use firmware::fake::{Builder, virt};
+    use firmware::fdt::Fdt;
+    use firmware::memory::Region;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 

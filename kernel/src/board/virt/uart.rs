@@ -1,8 +1,8 @@
 //! Serial ports: PL011 (Arm DDI 0183) and, as Firecracker has it, 16550 in memory.
 
-use super::fdt::Node;
 use super::registers::Registers;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use firmware::fdt::Node;
 
 /// Bytes that the transmitter accepts at once when it is empty.
 pub const FIFO: usize = 16;
@@ -279,8 +279,8 @@ impl Uart {
 #[cfg(test)]
 mod tests {
     use super::{LEN, RECEIVED, ROOM, SENT, Uart, pl011, set_output, set_up};
-    use crate::board::virt::fdt::Fdt;
-    use crate::board::virt::fdt::tests::Builder;
+    use firmware::fake::Builder;
+    use firmware::fdt::Fdt;
     use std::cell::UnsafeCell;
 
     #[test]

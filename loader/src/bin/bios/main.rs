@@ -13,15 +13,13 @@
 #![no_std]
 #![no_main]
 
-#[path = "../uefi/x86_64/memory.rs"]
-mod memory;
-
 use core::fmt::{self, Write as _};
+use firmware::pvh::{Entry, Kind, StartInfo};
 use loader::elf::{self, Image, Machine};
 use loader::fat::{self, Disk, File, MAX_READ, SECTOR, Volume};
 use loader::handover::{self, Table};
+use loader::map::Map;
 use loader::settings::{self, MAX_LINE};
-use loader::start_info::{Entry, Kind, Map, StartInfo};
 
 core::arch::global_asm!(
     r#"
@@ -405,7 +403,7 @@ fn start() -> Result<core::convert::Infallible, Failure> {
     let at = |field: *const u8| field as u64;
     let line = at(area.line.as_ptr());
     // The kernel searches for the RSDP where the BIOS left it.
-    area.info = StartInfo::new(line, rsdp(), at(area.map.as_ptr().cast()), count, 0);
+    area.info = StartInfo::new(line, 0, at(area.map.as_ptr().cast()), count, 0);
     let info = at((&raw const area.info).cast()) as u32;
     area.table = Table::new(&image, file.as_ptr() as u32, info);
     // SAFETY: the code's contract: low memory, mapped at its own address; the table is checked.
@@ -439,23 +437,6 @@ fn read(
         .read(found, to)
         .map_err(|error| Failure::File(name, error))?;
     Ok(&to[..len])
-}
-
-/// ACPI's root pointer: on 16 bytes, in the BIOS's own memory (ACPI 6.5, 5.2.5.1); 0 if there is
-/// none.
-fn rsdp() -> u64 {
-    // SAFETY: the word at 0x40e is the segment of the extended BIOS data area.
-    let extended = u64::from(unsafe { (0x40e as *const u16).read_volatile() }) << 4;
-    (extended..extended + 1024)
-        .chain(0xe_0000..0x10_0000)
-        .step_by(16)
-        .find(|at| {
-            // SAFETY: memory of the first MiB, all mapped.
-            let bytes = unsafe { core::slice::from_raw_parts(*at as *const u8, 20) };
-            bytes.starts_with(b"RSD PTR ")
-                && bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0
-        })
-        .unwrap_or(0)
 }
 
 #[panic_handler]

@@ -1,18 +1,18 @@
 //! What is of arm64 in the UEFI loader: the image lies anywhere in memory, and gets a device tree.
 
-#[path = "aarch64/memory.rs"]
-mod memory;
-
 use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below, random};
 use core::convert::Infallible;
 use core::fmt;
-use loader::acpi::{self, Tables};
+use firmware::acpi::Tables;
+use firmware::fdt::{self, Fdt};
+use firmware::memory::Physical;
+use firmware::pvh::{Entry, Kind};
+use loader::acpi;
 use loader::elf::Image;
-use loader::fdt::{self, Fdt};
 use loader::handover;
+use loader::map::Map;
 use loader::place::{self, ALIGNMENT};
 use loader::settings::MAX_LINE;
-use loader::start_info::{Entry, Kind, Map};
 use loader::time::Time;
 use loader::tree::{self, Additions};
 use uefi::boot::{self, AllocateType, MemoryType};
@@ -75,7 +75,7 @@ enum Source<'a> {
 /// Memory of the firmware's map.
 struct Described<'a>(Map<'a>);
 
-impl acpi::Memory for Described<'_> {
+impl Physical for Described<'_> {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let end = address.checked_add(len as u64)?;
         // SAFETY: the firmware maps what is in its map at its own address, and keeps the tables.
@@ -87,7 +87,6 @@ impl acpi::Memory for Described<'_> {
 impl<'a> Source<'a> {
     /// The firmware's tree, or else its ACPI.
     fn find(memory: &'a Described<'a>, acpi_root: u64) -> Result<Self, tree::Error> {
-        use acpi::Memory as _;
         let address = system::with_config_table(|table| {
             let entry = table.iter().find(|entry| entry.guid == TREE);
             entry.map_or(0, |entry| entry.address as u64)
@@ -116,7 +115,7 @@ impl<'a> Source<'a> {
     fn write(&self, additions: &Additions<'_>, buffer: &mut [u8]) -> Result<usize, tree::Error> {
         match self {
             Self::Tree(tree) => tree::amended(tree, additions, buffer),
-            Self::Tables(tables) => tables.tree(additions, buffer),
+            Self::Tables(tables) => acpi::tree(tables, additions, buffer),
         }
     }
 }

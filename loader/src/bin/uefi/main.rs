@@ -7,18 +7,25 @@
 #![no_std]
 #![no_main]
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod graphics;
-#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
-#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
-mod machine;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+use aarch64 as machine;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as machine;
 
 use core::convert::Infallible;
 use core::fmt;
 use core::time::Duration;
+use firmware::pvh::{Entry, Kind};
 use loader::digests::{Digests, MARKER, accepts};
 use loader::elf::{self, Image, Machine};
+use loader::map::Map;
 use loader::settings;
-use loader::start_info::{Entry, Kind, Map};
 use uefi::boot::{self, AllocateType, MemoryType};
 use uefi::mem::memory_map::MemoryMapMut;
 use uefi::proto::media::file::{Directory, File as _, FileAttribute, FileMode, RegularFile};

@@ -1,15 +1,12 @@
 //! What is of x86-64 in the UEFI loader: the image gets PVH's start info.
 
-#[path = "x86_64/memory.rs"]
-mod memory;
-
 use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below, random};
 use core::convert::Infallible;
 use core::fmt;
+use firmware::pvh::{Entry, Module, StartInfo};
 use loader::elf::Image;
 use loader::handover::{self, Table};
 use loader::settings::MAX_LINE;
-use loader::start_info::{Entry, Module, StartInfo};
 use uefi::boot::{self, MemoryType};
 use uefi::mem::memory_map::MemoryMapMut;
 

@@ -3,10 +3,10 @@
 use super::super::{apic, fw_cfg};
 use super::discipline::{Reading, confirmed};
 use super::pit;
+use crate::acpi;
 use crate::arch::{counter, cpu};
 use crate::cell::{ExclusiveCell, rank};
 use crate::clock::{NS, Rate, scaled};
-use crate::firmware;
 use x86_64::instructions::port::Port;
 
 /// The first comparison is exact to one part in this many; its span follows from that and is a few
@@ -110,7 +110,7 @@ impl Scale {
             count: &|| !pit::count(),
         };
         let rates = confirmed(|| pit.rates()).or_else(|| {
-            let port = firmware::acpi().timer?;
+            let port = acpi::tables().timer?;
             let timer = Reference {
                 hz: 3_579_545,
                 mask: 0xff_ffff,

@@ -1,0 +1,72 @@
+//! The MADT: interrupt controllers and processors.
+//!
+//! Source: ACPI 6.5, chapter 5.2.12.
+
+use crate::aml::Gsi;
+use crate::bytes::{u8_at, u32_at};
+
+/// Bytes of the table before its entries.
+const HEAD: usize = 44;
+/// Entries for processors beyond so many are left out.
+const MAX_PROCESSORS: usize = 1024;
+
+/// The entries of a MADT: type and bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a>(&'a [u8]);
+
+impl<'a> Entries<'a> {
+    /// The entries of a MADT.
+    pub fn new(madt: &'a [u8]) -> Self {
+        Self(madt.get(HEAD..).unwrap_or_default())
+    }
+
+    /// The entries of a type.
+    pub fn of(self, kind: u8) -> impl Iterator<Item = &'a [u8]> {
+        self.filter_map(move |(found, entry)| (found == kind).then_some(entry))
+    }
+
+    /// The I/O APICs: address and first input.
+    pub fn io_apics(self) -> impl Iterator<Item = (u64, Gsi)> {
+        const IO_APIC: u8 = 1;
+        self.of(IO_APIC)
+            .filter_map(|entry| Some((u32_at(entry, 4)?.into(), u32_at(entry, 8)?)))
+    }
+
+    /// Legacy interrupts that are wired to an input of another number.
+    pub fn overrides(self) -> impl Iterator<Item = (u8, Gsi)> {
+        const OVERRIDE: u8 = 2;
+        self.of(OVERRIDE)
+            .filter_map(|entry| Some((u8_at(entry, 3)?, u32_at(entry, 4)?)))
+    }
+
+    /// The IDs of the enabled local APICs, in the table's order. The ID of a processor that is
+    /// listed twice comes twice.
+    pub fn local_apics(self) -> impl Iterator<Item = u32> {
+        const LOCAL_APIC: u8 = 0;
+        const LOCAL_X2APIC: u8 = 9;
+        const ENABLED: u32 = 1;
+        let ids = self.filter_map(|(kind, entry)| {
+            let (id, flags) = match kind {
+                LOCAL_APIC => (u8_at(entry, 3)?.into(), u32_at(entry, 4)?),
+                LOCAL_X2APIC => (u32_at(entry, 4)?, u32_at(entry, 8)?),
+                _ => return None,
+            };
+            (flags & ENABLED != 0).then_some(id)
+        });
+        ids.take(MAX_PROCESSORS)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let [kind, len, ..] = *self.0 else {
+            return None;
+        };
+        // At least its type and its length.
+        let (entry, rest) = self.0.split_at_checked(len.max(2).into())?;
+        self.0 = rest;
+        Some((kind, entry))
+    }
+}
