@@ -22,7 +22,7 @@ PROTOCOLS = "tests/programs/soil/protocols.exe"
 AAAA = 28
 ETHERTYPE = 0x88B5
 IP_RECVTTL = 12
-# Seconds to wait for the AAAA answer (soil-ocaml/src/internal/eyeballs.ml).
+# Seconds to wait for the AAAA answer (soil-ocaml/src/operations/eyeballs.ml).
 RESOLUTION_DELAY = 0.05
 SOL_PACKET, PACKET_AUXDATA = 263, 8
 

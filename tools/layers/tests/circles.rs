@@ -16,7 +16,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("kernel/src/threads", "dispatch"),
     ("net/src/ip", "interface"),
     ("reactor/src", "runtime"),
-    ("soil-ocaml/src", "internal"),
     ("tools/models/src", "image"),
 ];
 
