@@ -59,7 +59,8 @@ def make_check_takes_what_changed(context):
     start = git(context, folder, "rev-parse", "HEAD").strip()
     add(folder, "net/README.md", "docs/GLOSSARY.md")
     found, first, beyond = steps(context, folder, start)
-    assert list(found) == ["flaky tests", "words"] and first == f"2 files differ from {start}", found
+    assert list(found) == ["flaky tests", "words", "paths in documents"], found
+    assert first == f"2 files differ from {start}", first
     assert "make test" in beyond and "docs" in beyond, beyond
 
     add(folder, "net/src/lib.rs", "net/services/src/new.rs")
@@ -99,6 +100,19 @@ def make_check_names_words_that_have_a_better_one(context):
     lines = [line.split(": ")[0].removeprefix(wrong) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and lines == [":1", ":2", ":3"], done
     assert context.run(words, right).stdout == ""
+
+
+@test()
+def make_check_names_files_that_pages_name_and_that_are_missing(context):
+    """Names are from the root or from the page's folder, whole, and not in code blocks."""
+    page = context.path("page.md")
+    paths = os.path.join(ROOT, "tools/setup/paths.py")
+    with open(page, "w", encoding="utf-8") as file:
+        file.write("`net/src/lib.rs`, `lib.rs` and `src/lib.rs`\n")
+        file.write("```\n`lib.py`\n```\n`page.md` `a.exe`\n")
+    done = context.run(paths, page, check=False)
+    found = [line.split(" is missing")[0].removeprefix(page) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and found == [":1: lib.rs", ":1: src/lib.rs"], done
 
 
 @test()

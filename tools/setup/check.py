@@ -155,6 +155,8 @@ def steps(paths):
     there = [path for path in paths if os.path.exists(os.path.join(ROOT, path))]
     if there:
         yield "words", ["tools/setup/words.py", *there]
+    # Pages name files that may have moved, too.
+    yield "paths in documents", ["tools/setup/paths.py"]
     every = crates()
     own = sorted(owners(paths, every))
     packages = [word for name in own for word in ("-p", name)]
