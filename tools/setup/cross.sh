@@ -146,37 +146,23 @@ plan() {
     name ~ /^lib.*-(ocaml|dev)$/ { print name "=" version }'
 }
 
-# fetch NAME=VERSION…: puts each package into archives/, whose files are complete and checked.
+# fetch NAME=VERSION…: puts each package into archives/, complete and checked. apt fetches only the
+# files that are missing or have ended early, but takes another one of the right size.
 fetch() {
-  mkdir -p "$tree/archives" "$tree/part"
+  mkdir -p "$tree/archives"
   apt_get download --print-uris "$@" |
     sed -n "s/^'[^']*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$/\2  \1/p" >"$tree/sums"
   [ "$(wc -l <"$tree/sums")" = $# ] || fail "apt names no SHA-256 for each of: $*"
-  try=0
-  while :; do
-    absent=
-    for package in "$@"; do
-      name=${package%%=*}
-      line=$(grep "  ${name}_" "$tree/sums")
-      file=${line##* }
-      if [ ! -f "$tree/archives/$file" ]; then
-        # A file in part/ may have ended early.
-        if [ -f "$tree/part/$file" ] && (cd "$tree/part" && echo "$line" | sha256sum -c --quiet -) \
-          >/dev/null 2>&1; then
-          mv "$tree/part/$file" "$tree/archives/$file"
-        else
-          absent="$absent $package"
-        fi
-      fi
-    done
-    [ -n "$absent" ] || return 0
-    [ $try -lt 3 ] || fail "these packages don't arrive whole:$absent
-cross: check the network and run this again: the other packages are kept"
-    try=$((try + 1))
-    rm -f "$tree"/part/*
+  cd "$tree/archives"
+  for _ in 1 2 3; do
+    apt_get -q download "$@" >&2 || true
+    wrong=$(LC_ALL=C sha256sum -c "$tree/sums" 2>/dev/null | sed -n 's/: FAILED.*//p')
+    [ -n "$wrong" ] || return 0
     # shellcheck disable=SC2086
-    (cd "$tree/part" && apt_get -q download $absent >&2) || true
+    rm -f $wrong
   done
+  fail "these packages don't arrive whole: $(echo $wrong)
+cross: check the network and run this again: the other packages are kept"
 }
 
 # unpack FOLDER: the packages of $tree/sums into a new folder.

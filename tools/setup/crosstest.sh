@@ -75,7 +75,6 @@ echo 5.3.0 >"$work/version"
 # shellcheck disable=SC2016
 stand_in apt-get 'case " $* " in
 *" --print-uris "* | *" -s "*) exec '"$(command -v apt-get)"' "$@" ;;
-*" download "*) echo "$*" | sed "s/.* download //" >>"$WORK/downloads" ;;
 esac
 '"$(command -v apt-get)"' "$@" || exit
 case " $* " in *" download "*) ;; *) exit 0 ;; esac
@@ -167,12 +166,13 @@ check 'a network that ends early: whole packages are kept' \
   'libcompiler-libs-ocaml-dev libstdlib-ocaml-dev ocaml ' \
   "$(archives)"
 check 'a network that ends early: no tree' no "$([ -e "$tree/root" ] && echo yes || echo no)"
-rm "$work/spoil" "$work/downloads"
+rm "$work/spoil"
+# The packages that apt fetched.
+fetched() { sed -n 's/^Get:.* arm64 \([^ ]*\) arm64 .*/\1/p' "$work/log" | sort | tr '\n' ' '; }
 cross ensure
 check 'afterwards: status' 0 "$?"
 check 'afterwards: only the rest is fetched' \
-  'libstdlib-ocaml=5.3.0-3 musl-dev=1.2.5 ocaml-base=5.3.0-3' \
-  "$(tr ' ' '\n' <"$work/downloads" | sort | tr '\n' ' ' | sed 's/ $//')"
+  'libstdlib-ocaml musl-dev ocaml-base ' "$(fetched)"
 check 'the release is that of this OCaml, without what is not needed' \
   'libcompiler-libs-ocaml-dev libstdlib-ocaml libstdlib-ocaml-dev musl-dev ocaml ocaml-base ' \
   "$(archives)"
@@ -216,7 +216,6 @@ check "Debian's Rust: it is first on PATH" "export PATH='$tree/rust/bin':\"\$PAT
 echo 1.96-2 >"$work/rust"
 check 'a newer rustc has no library' '' "$(cross rust-environment; cat "$work/log")"
 rm -r "$tree/rust"
-rm -f "$work/downloads"
 
 check 'findlib has the machine as before' 'path="/usr/lib/ocaml"' \
   "$(grep ^path "$tree/root/findlib.conf")"
@@ -233,7 +232,6 @@ check 'the environment names it' "export OCAMLFIND_CONF='$tree/root/findlib.conf
   "$(cat "$work/log")"
 
 # Nothing to do: no apt.
-rm -f "$work/downloads"
 mv "$work/archive" "$work/away"
 check 'again, without the archive: status' 0 "$(cross ensure; echo $?)"
 check 'again: silent' '' "$(cat "$work/log")"
@@ -242,8 +240,7 @@ mv "$work/away" "$work/archive"
 # A library comes with what it needs of OCaml and C, and stays.
 check 'a library: status' 0 "$(cross ensure libzarith-ocaml-dev; echo $?)"
 check 'a library: with its C library, without that of C itself' \
-  'libgmp-dev=6 libzarith-ocaml-dev=1 libzarith-ocaml=1' \
-  "$(tr ' ' '\n' <"$work/downloads" | sort | tr '\n' ' ' | sed 's/ $//')"
+  'libgmp-dev libzarith-ocaml libzarith-ocaml-dev ' "$(fetched)"
 check 'a library: both are in the tree' "libgmp-dev 6 libzarith-ocaml-dev 1" "$(cat \
   "$tree/root/usr/lib/aarch64-linux-gnu/libgmp.a" "$tree/root/$library/5.3.0/zarith/META" |
   tr '\n' ' ' | sed 's/ $//')"
