@@ -129,14 +129,6 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 
 # In a folder that users share another may be first, with a link through which root would write.
 check 'nothing has a fixed name in a shared folder' '' "$(grep -rnE '(^|[^A-Za-z0-9_.])(/var)?/tmp/[A-Za-z]|/dev/shm/[A-Za-z]|:-/tmp}/' Makefile tools/setup tools/src tools/tests bench/*.py tests/harness docs examples | grep -v selftest)"
-bare() { SOIL_BARE=$1 tools/setup/bare.sh trixie 2>&1 | grep -o 'others than root may write here'; }
-mkdir -m 777 "$work/shared" && mkdir -m 1777 "$work/sticky"
-ln -s "$work" "$work/sticky/link"
-for place in shared shared/bare sticky sticky/link sticky/link/bare; do
-  check "bare.sh refuses $place" 'others than root may write here' "$(bare "$work/$place")"
-done
-rm -r "$work/shared" "$work/sticky"
-
 # Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and
 # leaves nothing behind.
 prefix=$work/prefix
