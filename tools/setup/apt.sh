@@ -44,14 +44,17 @@ releases() {
     }'
 }
 
-# The machine's own Debian archive entry ("URIs", "Signed-By" lines of deb822 form), from either
-# format of sources. The host name is the machine's: Soil names none.
+# The machine's own source of Debian's release $1, by apt's reading of either format: "URIs" and
+# "Signed-By" lines of deb822 form. The host name is the machine's: Soil names none.
 own_archive() {
-  for file in "$etc"/sources.list.d/*.sources; do
-    if [ -f "$file" ] && [ "$file" != "$source_file" ]; then awk -v RS='' -v names="$names" -f "$here/stanza.awk" "$file"; fi
-  done
-  for file in "$etc"/sources.list "$etc"/sources.list.d/*.list; do
-    if [ -f "$file" ]; then awk -v names="$names" -f "$here/oneline.awk" "$file"; fi
+  apt-get indextargets --format '$(SOURCESENTRY) URIs: $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
+    "Codename: $1" | grep -v "^$source_file:" | head -n 1 | while read -r entry uri; do
+    echo "$uri"
+    case ${entry%:*} in
+    # The number of the stanza, and the number of the line.
+    *.sources) grep -v '^[ \t]*#' "${entry%:*}" | awk -v RS= "NR == ${entry##*:}" | awk '/^[^ \t]/ { key = /^[Ss]igned-[Bb]y:/ } key' ;;
+    *) sed -n "${entry##*:}s/.*signed-by=\([^] ]*\).*/Signed-By: \1/p" "${entry%:*}" | tr , ' ' ;;
+    esac
   done
 }
 
@@ -96,8 +99,8 @@ add_releases() {
   # latter in /etc/os-release.
   known=" $(releases | tr '\n' ' ') "
   case $known in
-  *' bookworm '*) names='bookworm oldstable' more='bookworm-backports trixie' ;;
-  *' trixie '*) names='trixie stable' more=trixie-backports ;;
+  *' bookworm '*) own=bookworm more='bookworm-backports trixie' ;;
+  *' trixie '*) own=trixie more=trixie-backports ;;
   *) return 1 ;;
   esac
   had=$(sed -n 's/^Suites: //p' "$source_file" 2>/dev/null || true)
@@ -106,9 +109,9 @@ add_releases() {
   done
   added=${added# }
   [ -n "$added" ] || return 1
-  archive=$(own_archive | sed '/^$/q')
+  archive=$(own_archive "$own")
   if [ -z "$archive" ]; then
-    say "no archive of Debian's '${names%% *}' in $etc/sources.list*, so no other release can be taken from it"
+    say "no archive of Debian's '$own' in $etc/sources.list*, so no other release can be taken from it"
     return 1
   fi
   say "adding $added of this machine's own mirror, at priority 100: only what is asked for comes from there ('make unsetup' takes it back)"

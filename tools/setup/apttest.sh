@@ -30,7 +30,7 @@ ln -s "$(command -v apt-cache)" "$bin/apt-cache"
 # Records each install in $root/asked, and applies it to the status file.
 cat >"$bin/apt-get" <<END
 #!/bin/sh
-case " \$* " in *' -s '* | *' update '*) exec $(command -v apt-get) "\$@" ;; esac
+case " \$* " in *' -s '* | *' update '* | *' indextargets '*) exec $(command -v apt-get) "\$@" ;; esac
 case " \$* " in *' download '*) printf '%s\n' "\$*" >"\$ROOT/fetched"; exit 1 ;; esac
 case " \$* " in *' install '*) ;; *) echo "apt-get was asked: \$*"; exit 99 ;; esac
 words=\$(printf '%s\n' "\$*" | sed 's/.* install -q -y --no-install-recommends //')
@@ -194,7 +194,7 @@ Acquire::AllowInsecureRepositories "true";
 Acquire::Languages "none";
 END
 }
-# source SUITE PRIORITY: a source added by the user.
+# user_source SUITE PRIORITY: a source added by the user.
 user_source() {
   printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$1" >"$root/etc/apt/sources.list.d/user.list"
   printf 'Package: *\nPin: release n=%s\nPin-Priority: %s\n' "$1" "$2" >"$root/etc/apt/preferences.d/user"
@@ -316,6 +316,28 @@ for line in 'its own choice: removes qemu-utils' 'trixie: removes libgnutlsxx30'
   check "no choice is left: it says '$line'" yes "$(grep -q "$line" "$root/log" && echo yes)"
 done
 check 'a mirror without backports' trixie "$(suites)"
+
+# Sources in both formats: the machine's own one of Debian 12 is found, with its key.
+machine deb822 bookworm
+rm "$root/etc/apt/sources.list"
+printf '# Types: deb\n\n# Mine.\nEnabled: no\nTypes: deb\nURIs: file:/off\nSuites: bookworm\nComponents: main\nTrusted: yes\n
+Types: deb\nURIs: file:%s/archive\nSuites: bookworm-security\nComponents: main\nTrusted: yes\n
+Types: deb deb-src\n# Its key.\nURIs: file:%s/archive\nSuites: a-bookworm\nComponents: main\nTrusted: yes\nsigned-by:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n' \
+  "$root" "$root" >"$root/etc/apt/sources.list.d/debian.sources"
+mkdir "$root/archive/dists/a-bookworm"
+cp -r "$root/archive/dists/bookworm/." "$root/archive/dists/a-bookworm"
+setup packages run
+check 'a source in the newer format' "URIs: file:$root/archive/
+signed-by:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ abc" "$(sed '1,/^Components/d' "$root/etc/apt/sources.list.d/soil-setup.sources")"
+machine one-line bookworm
+printf '# deb file:/no bookworm main\ndeb [trusted=yes] file:%s/archive bookworm-security main\ndeb [trusted=yes signed-by=/k.gpg,/l.gpg arch=amd64] file:%s/archive bookworm main contrib\n' \
+  "$root" "$root" >"$root/etc/apt/sources.list"
+setup packages run
+check 'a source in the older format' "URIs: file:$root/archive/
+Signed-By: /k.gpg /l.gpg" "$(sed '1,/^Components/d' "$root/etc/apt/sources.list.d/soil-setup.sources")"
 
 machine ocaml-of-12 bookworm
 installed ocaml 4.13.1 'Provides: ocaml-abi-4.13'

@@ -19,54 +19,6 @@ holds() {
   fi
 }
 
-# Sources in both formats: only those that serve Debian 12 itself count, with their keyring.
-deb822='# Types: deb
-Types: deb deb-src
-URIs: https://mirror.test/debian
-Suites: bookworm bookworm-updates
-Components: main
-Signed-By: /k.gpg
-
-Types: deb
-URIs: https://mirror.test/security
-Suites: bookworm-security
-Components: main
-
-Enabled: no
-Types: deb
-URIs: https://off.test/debian
-Suites: bookworm
-Components: main
-
-Types: deb
-Suites: oldstable
-URIs: https://key.test/debian
-Components: main
-Signed-By:
- -----BEGIN PGP PUBLIC KEY BLOCK-----
- .
- abc'
-check 'deb822 sources' 'URIs: https://mirror.test/debian
-Signed-By: /k.gpg
-
-URIs: https://key.test/debian
-Signed-By:
- -----BEGIN PGP PUBLIC KEY BLOCK-----
- .
- abc' "$(printf '%s\n' "$deb822" | awk -v RS='' -v names='bookworm oldstable' -f tools/setup/stanza.awk)"
-check 'one-line sources' 'URIs: https://mirror.test/debian
-
-URIs: mirror+file:/etc/m
-Signed-By: /k.gpg' "$(awk -v names='bookworm oldstable' -f tools/setup/oneline.awk <<'END'
-# deb https://no.test/debian bookworm main
-deb https://mirror.test/debian bookworm main contrib
-deb-src https://mirror.test/debian bookworm main
-deb [arch=amd64 signed-by=/k.gpg] mirror+file:/etc/m bookworm main
-deb https://mirror.test/security bookworm-security main
-deb https://mirror.test/debian trixie main
-END
-)"
-
 . tools/setup/packages.sh
 # stand_ins FOLDER NAME…: programs that only record their call.
 stand_ins() {
@@ -129,6 +81,7 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 
 # In a folder that users share another may be first, with a link through which root would write.
 check 'nothing has a fixed name in a shared folder' '' "$(grep -rnE '(^|[^A-Za-z0-9_.])(/var)?/tmp/[A-Za-z]|/dev/shm/[A-Za-z]|:-/tmp}/' Makefile tools/setup tools/src tools/tests bench/*.py tests/harness docs examples | grep -v selftest)"
+
 # Installed in its own folder, Soil is found, builds a new project without Rust, in both forms, and
 # leaves nothing behind.
 prefix=$work/prefix
