@@ -36,15 +36,11 @@ def add(folder, *paths):
 
 def steps(context, folder, base=""):
     """The steps that `make check` would run, by name, and the first and last line of its output."""
-    lines = listed(context, folder, BASE=base)
+    words = os.path.join(folder, CHECK), "--list"
+    environment = {**os.environ, "BASE": base}
+    lines = context.run(*words, cwd=folder, env=environment).stdout.splitlines()
     found = [line.removeprefix("== ").split(": ", 1) for line in lines if line.startswith("== ")]
     return {name: command.split() for name, command in found}, lines[0], lines[-2]
-
-
-def listed(context, folder, **variables):
-    """The lines of `make check --list`."""
-    words = os.path.join(folder, CHECK), "--list"
-    return context.run(*words, cwd=folder, env={**os.environ, **variables}).stdout.splitlines()
 
 
 def skips(found, *names):
@@ -117,8 +113,8 @@ def make_check_names_files_that_pages_name_and_that_are_missing(context):
 
 @test()
 def make_check_finds_a_commit_to_compare_with(context):
-    """The base is origin/main, the upstream, or the previous commit; without git everything counts;
-    an invalid base name is an error."""
+    """The base is origin/main, the upstream, or the previous commit; an invalid base name is an
+    error."""
     folder = clone(context, "clone")
     add(folder, "draw/src/lib.rs")
     git(context, folder, "commit", "-qam", "draw")
@@ -132,29 +128,3 @@ def make_check_finds_a_commit_to_compare_with(context):
     )
     assert done.returncode == 1 and "BASE=nothing" in done.stderr, done
 
-    # No parent of the test's folder is a git repository either.
-    shutil.rmtree(os.path.join(folder, ".git"))
-    found, first, _ = steps(context, folder)
-    assert first == "no git: everything counts as changed", first
-    assert {"net", "fs", "draw", "soil-tools"} <= set(found["cargo clippy and test"]), found
-    assert "@_build/default/soil-ocaml/test/runtest" in found["dune runtest"], found
-
-
-@test()
-def make_check_formats_python_with_ruff(context):
-    """`ruff format --check` runs on the changed Python files; without ruff a line reports it."""
-    folder = clone(context, "clone")
-    add(folder, "tests/run.py")
-    tools = context.path("tools")
-    os.mkdir(tools)
-    for name in ("git", "cargo", "python3", "env"):
-        os.symlink(shutil.which(name), os.path.join(tools, name))
-    left_out = "left out: ruff format: ruff is missing; install it: pipx install ruff"
-    assert left_out in listed(context, folder, BASE="HEAD", PATH=tools)
-    ruff = os.path.join(tools, "ruff")
-    with open(ruff, "w", encoding="utf-8") as file:
-        file.write("#!/bin/sh\n")
-    os.chmod(ruff, 0o755)
-    found = listed(context, folder, BASE="HEAD", PATH=tools)
-    assert "== ruff format: ruff format --check tests/run.py" in found, found
-    assert left_out not in found, found

@@ -12,13 +12,11 @@ The repository's programs exist already: `dune build` and `make install` do noth
 import os
 import re
 
-from cases.book import FENCE, MARK, check_lines, environment, pages, read
+from cases.book import FENCE, MARK, check_lines, environment, read
 from cases.user_network import uplink
 from harness.context import ROOT
 from harness.runner import test
 
-EXAMPLES = ("hello", "echo", "lwt-chat", "servers", "service", "website", "live")
-TEMPLATES = ("tcp", "http", "kv", "cli")
 SHELLS = ("sh", "console", "shell")
 LEFT_OUT = re.compile(r"<!-- not typed: .+? -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 SERVER = re.compile(r"soil run|_build/")
@@ -44,20 +42,19 @@ client() {
 
 
 def shell_blocks(text):
-    """Each block of commands: its line, its language and its text, None if it is left out."""
+    """The language and the text of each block of commands that isn't left out."""
     end = 0
     for match in FENCE.finditer(text):
-        if match[1] in SHELLS:
-            left_out = LEFT_OUT.search(text[end : match.start()])
-            yield text.count("\n", 0, match.start()) + 1, match[1], None if left_out else match[2]
+        if match[1] in SHELLS and not LEFT_OUT.search(text[end : match.start()]):
+            yield match[1], match[2]
         end = match.end() + 1
 
 
 def commands(text):
     """A page's commands, each with the lines that it prints, as far as the page has them."""
     found = []
-    for _, language, body in shell_blocks(text):
-        for line in (body or "").replace("\\\n", "").splitlines():
+    for language, body in shell_blocks(text):
+        for line in body.replace("\\\n", "").splitlines():
             if language != "console":
                 found += [(line, [])] if line.strip() else []
             elif line.startswith("$ "):
@@ -140,24 +137,3 @@ template("tcp")
 template("http")
 template("kv")
 template("cli", "mkdir texts; echo some words >texts/a.txt\n", silent=True)
-
-TYPED = {
-    "README.md",
-    *(f"examples/{name}/README.md" for name in EXAMPLES),
-    *(f"tools/templates/{name}/README.md" for name in TEMPLATES),
-}
-
-
-@test()
-def no_page_has_commands_that_no_one_types(_):
-    """Every block of commands is typed by a test, or states why not."""
-    missing = []
-    for path in pages():
-        shown = os.path.relpath(path, ROOT)
-        if shown in TYPED:
-            continue
-        for line, language, body in shell_blocks(read(path)):
-            # book.py types those of docs.
-            if body is not None and not (shown.startswith("docs/") and language == "shell"):
-                missing.append(f"{shown}:{line}: a block of {language}")
-    assert not missing, "\n".join(missing)
