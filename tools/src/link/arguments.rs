@@ -197,8 +197,7 @@ impl Link {
     }
 }
 
-/// Replaces `@FILE` with the words in it, which are separated by blanks and may use quotes and
-/// backslashes.
+/// Replaces `@FILE` with the words in it, which OCaml's compilers quote for a shell.
 fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut all = Vec::new();
     for argument in arguments {
@@ -206,7 +205,9 @@ fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             Some(name) => {
                 let path = PathBuf::from(OsString::from_vec(name.to_vec()));
                 let text = std::fs::read(&path).on(&path)?;
-                all.extend(words(&text));
+                let words = shlex::bytes::split(&text);
+                let words = words.ok_or_else(|| Failure::on(&path, "a quote isn't closed"))?;
+                all.extend(words.into_iter().map(OsString::from_vec));
             }
             None => all.push(argument),
         }
@@ -214,30 +215,9 @@ fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     Ok(all)
 }
 
-fn words(text: &[u8]) -> Vec<OsString> {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut quote = None;
-    let mut bytes = text.iter().copied();
-    while let Some(byte) = bytes.next() {
-        match (byte, quote) {
-            (b'\\', _) => word.get_or_insert_default().extend(bytes.next()),
-            (b'\'' | b'"', None) => {
-                quote = Some(byte);
-                word.get_or_insert_default();
-            }
-            (_, Some(open)) if byte == open => quote = None,
-            (b' ' | b'\t' | b'\n' | b'\r', None) => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(byte),
-        }
-    }
-    words.extend(word);
-    words.into_iter().map(OsString::from_vec).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Invocation, Item, Link, parse, words};
+    use super::{Invocation, Item, Link, parse};
     use std::ffi::OsString;
 
     fn arguments(text: &str) -> Vec<OsString> {
@@ -330,9 +310,15 @@ mod tests {
 
     #[test]
     fn reads_response_files() {
-        assert_eq!(
-            words(b"a 'b c'\n\"d\\\"e\" '' f\\ g"),
-            ["a", "b c", "d\"e", "", "f g"]
-        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display();
+        std::fs::write(file.path(), "a.o 'b c.o'\n\"d\\\"e\" f\\ g").unwrap();
+        let Ok(Invocation::Link(link)) = parse(vec![format!("@{path}").into()]) else {
+            panic!()
+        };
+        let files = ["a.o", "b c.o", "d\"e", "f g"];
+        assert_eq!(link.items, files.map(|file| Item::File(file.into())));
+        std::fs::write(file.path(), "'a").unwrap();
+        assert!(parse(vec![format!("@{path}").into()]).is_err());
     }
 }
