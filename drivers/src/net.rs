@@ -5,7 +5,6 @@
 //! are Ethernet frames without a frame check sequence.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 use crate::device::{self, Device};
 use crate::device_type::DeviceType;
@@ -14,16 +13,12 @@ use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod capabilities;
-mod control;
 mod header;
-mod multiqueue;
 mod rx;
 mod tx;
 
 pub use capabilities::Capabilities;
-use control::Control;
 pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
-use multiqueue::Multiqueue;
 use rx::{Receiver, RxOptions};
 use tx::{Sender, TxOptions};
 
@@ -47,31 +42,15 @@ pub mod feature {
     pub const HOST_TSO6: u64 = 1 << 12;
     /// A received frame may span several buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;
-    /// The device reports the link state.
-    pub const STATUS: u64 = 1 << 16;
-    /// The device has a control queue; negotiated with [`MQ`] only.
-    pub const CTRL_VQ: u64 = 1 << 17;
-    /// The device supports several queue pairs; negotiated by
-    /// [`Net::with_pairs`](super::Net::with_pairs) only.
-    pub const MQ: u64 = 1 << 22;
 
-    /// The bits above that the driver negotiates with every card.
-    pub const ALL: u64 = CSUM
-        | GUEST_CSUM
-        | MTU
-        | MAC
-        | GUEST_TSO4
-        | GUEST_TSO6
-        | HOST_TSO4
-        | HOST_TSO6
-        | MRG_RXBUF
-        | STATUS;
+    /// All bits above.
+    pub const ALL: u64 =
+        CSUM | GUEST_CSUM | MTU | MAC | GUEST_TSO4 | GUEST_TSO6 | HOST_TSO4 | HOST_TSO6 | MRG_RXBUF;
 }
 
-/// Configuration space (5.1.4).
-const CONFIG_STATUS: usize = 6;
-const CONFIG_PAIRS: usize = 8;
-const STATUS_LINK_UP: u16 = 1;
+/// Indices of the queues (5.1.2).
+const RECEIVE: u16 = 0;
+const SEND: u16 = 1;
 
 /// Ethernet header with one VLAN tag.
 const ETHERNET: usize = 18;
@@ -135,12 +114,6 @@ pub struct NetCounters {
     pub tx_frames: u64,
 }
 
-/// The two queues of a pair, and their buffers.
-struct Pair {
-    receiver: Receiver,
-    sender: Sender,
-}
-
 /// A network card. Dropping it resets the card.
 ///
 /// ```
@@ -166,15 +139,8 @@ struct Pair {
 /// ```
 pub struct Net {
     device: Device,
-    /// At least one.
-    pairs: Vec<Pair>,
-    /// The pair to poll next.
-    polled: usize,
-    /// The pair that transmits.
-    sending: usize,
-    /// Number of queue pairs in use.
-    active: u16,
-    control: Option<Control>,
+    receiver: Receiver,
+    sender: Sender,
     capabilities: Capabilities,
     counters: NetCounters,
 }
@@ -191,19 +157,7 @@ impl Net {
         memory: MemoryRef,
         config: &NetConfig,
     ) -> Result<Net, Error> {
-        Net::start(transport, memory, config, None)
-    }
-
-    /// Starts the card with one pair and those that `multiqueue` adds. A program without multiqueue
-    /// doesn't link its code.
-    fn start(
-        transport: Box<dyn Transport>,
-        memory: MemoryRef,
-        config: &NetConfig,
-        multiqueue: Option<&dyn Multiqueue>,
-    ) -> Result<Net, Error> {
-        let more = multiqueue.map_or(0, Multiqueue::features);
-        let features = feature::ALL | more | device::feature::QUEUE;
+        let features = feature::ALL | device::feature::QUEUE;
         let wanted = features & config.features | device::feature::VERSION_1;
         let mut device = Device::new(
             transport,
@@ -214,33 +168,17 @@ impl Net {
         )?;
         let capabilities = capabilities::read(&device)?;
         let (receive, send) = queue_options(&device, &capabilities, config);
-        let mut pair = |device: &mut Device, number: u16| -> Result<Pair, Error> {
-            // 5.1.2: receive queues have even numbers.
-            Ok(Pair {
-                receiver: Receiver::new(memory, device, 2 * number, &receive)?,
-                sender: Sender::new(memory, device, 2 * number + 1, &send)?,
-            })
-        };
-        let mut pairs = Vec::from([pair(&mut device, 0)?]);
-        let mut control = None;
-        if let Some(multiqueue) = multiqueue {
-            control = multiqueue.prepare(memory, &mut device, &mut pairs, &mut pair)?;
-        }
+        let mut receiver = Receiver::new(memory, &mut device, RECEIVE, &receive)?;
+        let sender = Sender::new(memory, &mut device, SEND, &send)?;
         device.start();
-        let mut net = Net {
+        receiver.refill(&device);
+        Ok(Net {
             device,
-            pairs,
-            polled: 0,
-            sending: 0,
-            active: 1,
-            control,
+            receiver,
+            sender,
             capabilities,
             counters: NetCounters::default(),
-        };
-        for pair in &mut net.pairs {
-            pair.receiver.refill(&net.device);
-        }
-        Ok(net)
+        })
     }
 
     /// The negotiated capabilities, which don't change.
@@ -251,17 +189,6 @@ impl Net {
     /// All negotiated feature bits, for a log line.
     pub fn features(&self) -> u64 {
         self.device.features()
-    }
-
-    /// Whether the card reports link up (always true if it can't report). One exit.
-    pub fn link_is_up(&self) -> bool {
-        let status = self
-            .device
-            .has(feature::STATUS)
-            .then(|| self.device.config_u16(CONFIG_STATUS));
-        status
-            .flatten()
-            .is_none_or(|status| status & STATUS_LINK_UP != 0)
     }
 
     /// Acknowledges the card's interrupts.
@@ -279,12 +206,11 @@ impl Net {
         self.counters
     }
 
-    /// Counters of the receive and the transmit queue of the pair that transmits.
+    /// Counters of the receive and the transmit queue.
     pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
-        let pair = &self.pairs[self.sending];
         (
-            pair.receiver.queue().counters(),
-            pair.sender.queue().counters(),
+            self.receiver.queue().counters(),
+            self.sender.queue().counters(),
         )
     }
 
@@ -296,24 +222,13 @@ impl Net {
         if !self.device.is_running() {
             return false;
         }
-        for _ in 0..self.pairs.len() {
-            let receiver = &mut self.pairs[self.polled].receiver;
-            let received = receiver.receive(&self.device, &mut self.counters, deliver);
-            // Pairs take turns, so that a busy one doesn't starve the others.
-            self.polled += 1;
-            if self.polled == self.pairs.len() {
-                self.polled = 0;
-            }
-            match received {
-                Ok(true) => return true,
-                Ok(false) => {}
-                Err(DeviceError) => {
-                    self.fail();
-                    return false;
-                }
-            }
-        }
-        false
+        let received = self
+            .receiver
+            .receive(&self.device, &mut self.counters, deliver);
+        received.unwrap_or_else(|DeviceError| {
+            self.fail();
+            false
+        })
     }
 
     /// Whether the next [`transmit`](Net::transmit) finds room, for any length. If not, and the
@@ -323,13 +238,12 @@ impl Net {
         if !self.device.is_running() {
             return false;
         }
-        let sender = &mut self.pairs[self.sending].sender;
-        match sender.can_transmit() {
+        match self.sender.can_transmit() {
             Ok(true) => true,
             Ok(false) => {
                 // A caller that waits for room must not wait for frames that the card hasn't been
                 // notified of.
-                sender.flush(&self.device);
+                self.sender.flush(&self.device);
                 false
             }
             Err(DeviceError) => {
@@ -359,15 +273,14 @@ impl Net {
         }
         let capabilities = &self.capabilities;
         let agreed = |meta: &TxMeta| capabilities::is_supported(capabilities, len, meta);
-        let sender = &mut self.pairs[self.sending].sender;
-        match sender.transmit(len, &agreed, fill) {
+        match self.sender.transmit(len, &agreed, fill) {
             Ok(Ok(())) => {
                 self.counters.tx_frames += 1;
                 Ok(())
             }
             Ok(Err(error)) => {
                 // As in `can_transmit`.
-                sender.flush(&self.device);
+                self.sender.flush(&self.device);
                 Err(error)
             }
             Err(DeviceError) => {
@@ -381,9 +294,7 @@ impl Net {
     /// card is processing the queue anyway.
     pub fn flush(&mut self) {
         if self.device.is_running() {
-            for pair in &mut self.pairs {
-                pair.sender.flush(&self.device);
-            }
+            self.sender.flush(&self.device);
         }
     }
 
@@ -393,25 +304,16 @@ impl Net {
         if !self.device.is_running() {
             return true;
         }
-        let mut drained = true;
-        for pair in &mut self.pairs {
-            match pair.sender.is_drained() {
-                Ok(done) => drained &= done,
-                Err(DeviceError) => {
-                    self.fail();
-                    return true;
-                }
-            }
-        }
-        drained
+        self.sender.is_drained().unwrap_or_else(|DeviceError| {
+            self.fail();
+            true
+        })
     }
 
     /// Whether there is a frame to [`receive`](Net::receive), or room again after
     /// [`transmit`](Net::transmit) found none. No exit.
     pub fn has_pending(&self) -> bool {
-        let has_events =
-            |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
-        self.device.is_running() && self.pairs.iter().any(has_events)
+        self.device.is_running() && (self.receiver.queue().has_used() || self.sender.has_pending())
     }
 
     /// Call before waiting. Gives the card all free receive buffers and requests an interrupt at
@@ -427,29 +329,21 @@ impl Net {
         if !self.device.is_running() {
             return false;
         }
-        let mut ready = false;
-        for pair in &mut self.pairs {
-            pair.receiver.refill(&self.device);
-            ready |= pair.receiver.queue_mut().enable_interrupts();
-            ready |= pair.sender.enable_awaited_interrupts();
-        }
-        ready
+        self.receiver.refill(&self.device);
+        // Both, whatever the first one says.
+        self.receiver.queue_mut().enable_interrupts() | self.sender.enable_awaited_interrupts()
     }
 
     /// Disables interrupts while there is work anyway; some may still arrive.
     pub fn disable_interrupts(&mut self) {
-        for pair in &mut self.pairs {
-            pair.receiver.queue_mut().disable_interrupts();
-            pair.sender.queue_mut().disable_interrupts();
-        }
+        self.receiver.queue_mut().disable_interrupts();
+        self.sender.queue_mut().disable_interrupts();
     }
 
     fn fail(&mut self) {
         log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
-        for pair in &mut self.pairs {
-            pair.receiver.queue_mut().mark_failed();
-            pair.sender.queue_mut().mark_failed();
-        }
+        self.receiver.queue_mut().mark_failed();
+        self.sender.queue_mut().mark_failed();
         self.device.stop();
     }
 }
@@ -457,18 +351,13 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         if !self.device.stop() {
-            for pair in &mut self.pairs {
-                pair.receiver.leak();
-                pair.sender.leak();
-            }
-            if let Some(control) = &mut self.control {
-                control.leak();
-            }
+            self.receiver.leak();
+            self.sender.leak();
         }
     }
 }
 
-/// Queue layout of each pair, by the negotiated features.
+/// Layout of the queues, by the negotiated features.
 fn queue_options(
     device: &Device,
     capabilities: &Capabilities,

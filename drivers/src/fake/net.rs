@@ -19,19 +19,9 @@ pub struct NetDevice {
     pub mtu: u16,
     /// Sizes of the receive and the transmit queue.
     pub sizes: [u16; 2],
-    /// The link's status, with [`feature::STATUS`].
-    pub status: u16,
     /// Sent frames are received again.
     pub echo: bool,
-    /// Pairs of queues that it has, with [`feature::MQ`].
-    pub pairs: u16,
-    /// Number of pairs that the driver has activated.
-    pub active: u16,
-    /// The acknowledgement of commands: 0 for success, 1 for failure; `None` for none.
-    pub answers: Option<u8>,
-    /// Frames for the driver on the pairs after the first.
-    pub more: Vec<VecDeque<([u8; 12], Vec<u8>)>>,
-    /// Frames for the driver on the first pair, received as soon as it has buffers for them.
+    /// Frames for the driver, received as soon as it has buffers for them.
     pub inbox: VecDeque<([u8; 12], Vec<u8>)>,
     /// Frames that the driver sent and that were not echoed.
     pub sent: Vec<([u8; 12], Vec<u8>)>,
@@ -44,11 +34,6 @@ impl Default for NetDevice {
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             mtu: 1500,
             sizes: [256, 256],
-            pairs: 1,
-            active: 1,
-            status: 1,
-            answers: Some(0),
-            more: Vec::new(),
             echo: false,
             inbox: VecDeque::new(),
             sent: Vec::new(),
@@ -146,62 +131,37 @@ impl Backend for NetDevice {
 
     fn config(&self) -> Vec<u8> {
         let mut config = self.mac.to_vec();
-        config.extend(self.status.to_le_bytes());
-        config.extend(self.pairs.to_le_bytes());
+        // The status and the number of pairs.
+        config.extend([1, 0, 1, 0]);
         config.extend(self.mtu.to_le_bytes());
         config
     }
 
     fn queues(&self) -> Vec<u16> {
-        let mut sizes = self.sizes.repeat(usize::from(self.pairs.clamp(1, 8)));
-        sizes.push(4);
-        sizes
+        // The last one is the control queue, which the driver leaves alone.
+        [&self.sizes[..], &[4]].concat()
     }
 
     fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]) {
         let header_len = Self::header_len(features);
-        if let Some(control) = queues.last_mut()
-            && self.answers.is_some()
-            && let Some(chain) = control.pop()
-        {
-            let [class, command, low, high] = chain.read(memory)[..] else {
-                panic!("a command of another length")
-            };
-            assert_eq!((class, command), (4, 0));
-            let count = u16::from_le_bytes([low, high]);
-            assert!((1..=self.pairs).contains(&count), "{count} pairs");
-            let answer = self.answers.unwrap_or(1);
-            if answer == 0 {
-                self.active = count;
+        let [receive, transmit, ..] = queues else {
+            return;
+        };
+        let inbox = &mut self.inbox;
+        while let Some(chain) = transmit.pop() {
+            let bytes = chain.read(memory);
+            let mut header = [0; 12];
+            header[..header_len].copy_from_slice(&bytes[..header_len]);
+            let frame = bytes[header_len..].to_vec();
+            if self.echo {
+                inbox.push_back((header, frame));
+            } else {
+                self.sent.push((header, frame));
             }
-            chain.write(memory, &[answer]);
-            control.push(chain.head, 1);
-            control.ask_for_notification();
+            transmit.push(chain.head, 0);
         }
-        self.more
-            .resize_with(usize::from(self.pairs), VecDeque::new);
-        let pairs = queues.chunks_exact_mut(2).take(usize::from(self.active));
-        for (number, pair) in pairs.enumerate() {
-            let [receive, transmit] = pair else { return };
-            let inbox = match number.checked_sub(1) {
-                None => &mut self.inbox,
-                Some(number) => &mut self.more[number],
-            };
-            while let Some(chain) = transmit.pop() {
-                let bytes = chain.read(memory);
-                let mut header = [0; 12];
-                header[..header_len].copy_from_slice(&bytes[..header_len]);
-                let frame = bytes[header_len..].to_vec();
-                if self.echo {
-                    inbox.push_back((header, frame));
-                } else {
-                    self.sent.push((header, frame));
-                }
-                transmit.push(chain.head, 0);
-            }
-            transmit.ask_for_notification();
-            while Self::hand_over(inbox, memory, features, receive) {}
-            receive.ask_for_notification();
-        }
+        transmit.ask_for_notification();
+        while Self::hand_over(inbox, memory, features, receive) {}
+        receive.ask_for_notification();
     }
 }

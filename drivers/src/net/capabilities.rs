@@ -63,9 +63,6 @@ pub(super) fn fix_features(mut features: u64) -> u64 {
     if features & feature::GUEST_CSUM == 0 || features & feature::MRG_RXBUF == 0 {
         features &= !(feature::GUEST_TSO4 | feature::GUEST_TSO6);
     }
-    if features & feature::CTRL_VQ == 0 {
-        features &= !feature::MQ;
-    }
     features
 }
 
@@ -169,18 +166,16 @@ mod tests {
 
     #[test]
     fn features_go_without_those_that_they_need() {
-        use feature::{ALL, CSUM, CTRL_VQ, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
-        use feature::{HOST_TSO4, HOST_TSO6, MQ, MRG_RXBUF};
-        let all = ALL | MQ | CTRL_VQ;
+        use feature::{ALL, CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
+        use feature::{HOST_TSO4, HOST_TSO6, MRG_RXBUF};
         let needs = [
             (0, 0),
             (CSUM, HOST_TSO4 | HOST_TSO6),
             (GUEST_CSUM, GUEST_TSO4 | GUEST_TSO6),
             (MRG_RXBUF, GUEST_TSO4 | GUEST_TSO6),
-            (CTRL_VQ, MQ),
         ];
         for (without, go) in needs {
-            assert_eq!(fix_features(all & !without), all & !without & !go);
+            assert_eq!(fix_features(ALL & !without), ALL & !without & !go);
         }
         assert_eq!(fix_features(0), 0);
     }

@@ -1,6 +1,5 @@
 mod buffers;
 mod hostile;
-mod multiqueue;
 
 use std::boxed::Box;
 use std::vec;
@@ -430,27 +429,6 @@ fn a_card_that_does_not_reset_keeps_its_memory() {
     assert_eq!(memory.allocated(), before);
 }
 
-#[test]
-fn a_link_is_up_unless_its_card_says_otherwise() {
-    let cases = [
-        (feature::ALL, 0, false),
-        (feature::ALL, 1, true),
-        (feature::ALL, 2, false),
-        (feature::ALL, 3, true),
-        (feature::ALL & !feature::STATUS, 0, true),
-    ];
-    for (features, status, up) in cases {
-        let device = NetDevice {
-            features,
-            status,
-            ..NetDevice::default()
-        };
-        let (net, handle) = start(device, Options::default(), &NetConfig::default());
-        assert_eq!(net.link_is_up(), up, "status {status}");
-        assert_eq!(net.features(), handle.accepted());
-    }
-}
-
 /// All features that both sides support are negotiated, and no others; the same with simple queues.
 #[test]
 fn what_is_offered_is_used() {
@@ -460,7 +438,7 @@ fn what_is_offered_is_used() {
     };
     for options in [Options::default(), plain] {
         let device = NetDevice {
-            features: feature::ALL | feature::CTRL_VQ | 1 << 60,
+            features: feature::ALL | 1 << 17 | 1 << 60,
             ..NetDevice::default()
         };
         let (net, handle) = start(device, options, &NetConfig::default());
@@ -484,15 +462,12 @@ fn feature_bits_are_the_standard_s() {
         (feature::HOST_TSO4, 11),
         (feature::HOST_TSO6, 12),
         (feature::MRG_RXBUF, 15),
-        (feature::STATUS, 16),
-        (feature::CTRL_VQ, 17),
-        (feature::MQ, 22),
     ];
     for (feature, bit) in bits {
         assert_eq!(feature.checked_ilog2(), Some(bit));
         assert!(feature.is_power_of_two());
     }
-    let all = bits[..10].iter().fold(0, |all, (_, bit)| all | 1 << bit);
+    let all = bits.iter().fold(0, |all, (_, bit)| all | 1 << bit);
     assert_eq!((feature::ALL, MAX_FRAME), (all, 65_553));
 }
 
