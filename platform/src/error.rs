@@ -3,10 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 
-/// Code of a failure.
-#[allow(non_camel_case_types, reason = "the name that C sees")]
-pub type soil_error = Error;
-
 /// Code of a failure. The list only grows, at its end; a number is never reused with another
 /// meaning.
 #[repr(i32)]

@@ -449,12 +449,6 @@ impl<R: Resources> Runtime<R> {
         Ok(0)
     }
 
-    /// See `soil_fd_kind`.
-    pub fn kind(&self, fd: Fd) -> Answer {
-        let (operations, _) = self.table.get(fd)?;
-        Ok(operations.kind as usize)
-    }
-
     /// Number of operations that have not completed, or whose thread hasn't fetched the answer.
     pub fn outstanding(&self) -> usize {
         self.operations.len()

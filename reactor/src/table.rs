@@ -41,12 +41,30 @@ impl Fd {
     }
 }
 
+/// Kinds of objects.
+#[allow(missing_docs, reason = "the names are those of the objects")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Block,
+    Console,
+    Directory,
+    Echo,
+    Ethernet,
+    File,
+    Listener,
+    Pipe,
+    Tcp,
+    Udp,
+    Vsock,
+    VsockListener,
+}
+
 /// Operations of a kind of descriptor. A table of functions rather than a trait object: the objects
 /// live with their owner (the pipes, the network stack), are named by a key, and the functions
 /// borrow the whole runtime.
 pub struct Operations<R: Resources> {
-    /// The kind of object, which the boundary numbers.
-    pub kind: isize,
+    /// The kind of object.
+    pub kind: Kind,
     /// Reads bytes; 0 is the end.
     pub read: fn(&mut Runtime<R>, u32, &mut [u8]) -> Answer,
     /// Writes bytes.
@@ -311,7 +329,7 @@ impl<R: Resources> Table<R> {
 #[cfg(test)]
 mod tests {
     use super::{
-        Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
+        Direction, Fd, Kind, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
     use super::{cannot_shut_down, cannot_write};
     use crate::runtime::tests::{Fake, Runtime};
@@ -322,7 +340,7 @@ mod tests {
     use std::vec::Vec;
 
     static NOTHING: Operations<Fake> = Operations {
-        kind: 1,
+        kind: Kind::Pipe,
         read: cannot_read,
         write: cannot_write,
         ready: cannot_park,
@@ -474,7 +492,10 @@ mod tests {
 
     #[test]
     fn owners_know_their_own() {
-        static OTHER: Operations<Fake> = Operations { kind: 2, ..NOTHING };
+        static OTHER: Operations<Fake> = Operations {
+            kind: Kind::Tcp,
+            ..NOTHING
+        };
         let mut table = Table::new();
         let fd = table.insert(&NOTHING, 7).expect("room");
         assert_eq!(table.key_of(fd, &NOTHING), Ok(7));

@@ -13,7 +13,6 @@ pub use vectored::{clear, gather, scatter};
 use crate::Operations;
 use crate::current::Current;
 use crate::disks::{Capabilities, Geometry, Request, Slice, error};
-use crate::types::constants::KIND_BLOCK;
 use crate::types::records::BlockInfo;
 use crate::types::{Int, Piece};
 use crate::{Driver, Runtime};
@@ -24,7 +23,7 @@ use opening::Opening;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure, Stop};
 use reactor::Cancelled;
-use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 
 /// Bits of a tag that identify the request; the others identify the [`Raw`].
@@ -60,7 +59,7 @@ struct Outstanding {
 }
 
 static BLOCK: Operations = Operations {
-    kind: KIND_BLOCK,
+    kind: Kind::Block,
     read: cannot_read,
     write: cannot_write,
     ready: cannot_park,

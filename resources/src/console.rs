@@ -2,12 +2,11 @@
 
 use crate::Operations;
 use crate::current::{Current, Interest};
-use crate::types::constants::KIND_CONSOLE;
 use crate::{Driver, Runtime};
 use platform::Direction;
 use platform::error::{Answer, Error};
 use platform::{Console as _, Interest as _, Stream};
-use reactor::table::{Fd, cannot_shut_down};
+use reactor::table::{Fd, Kind, cannot_shut_down};
 
 /// Descriptors of the console, if they are open.
 pub(crate) struct Console {
@@ -17,7 +16,7 @@ pub(crate) struct Console {
 }
 
 static CONSOLE: Operations = Operations {
-    kind: KIND_CONSOLE,
+    kind: Kind::Console,
     read: |_, key, into| match stream(key) {
         Stream::Standard => Current::console_read(into),
         Stream::Error => Err(Error::WrongKind.into()),

@@ -15,9 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::ptr::NonNull;
-use platform::display::{
-    BufferId, CURSOR_SIZE, DisplayDevice, Event, Rectangle, State, TIMEOUT_NS,
-};
+use platform::display::{BufferId, DisplayDevice, Event, Rectangle, State, TIMEOUT_NS};
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::{Clock, Displays as _};
 use reactor::Cancelled;
@@ -28,9 +26,6 @@ const MAX_FAILURES: usize = 16;
 
 /// Maximum number of damage rectangles in one call; more are merged into one.
 const MAX_DAMAGE: usize = 64;
-
-/// Width and height of a cursor's image, in pixels.
-pub const CURSOR: usize = CURSOR_SIZE;
 
 /// Device of a display.
 pub(crate) type Device = Box<dyn DisplayDevice<Current>>;

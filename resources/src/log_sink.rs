@@ -1,5 +1,5 @@
-//! Writes the log to standard error, one line per message, with the time of day. `SOIL_LOG` and
-//! `soil_set_log_level` set the level.
+//! Writes the log to standard error, one line per message, with the time of day. `SOIL_LOG`
+//! sets the level.
 
 use crate::current::Current;
 use crate::types::Int;
@@ -90,13 +90,12 @@ fn line(record: &Record<'_>, wall_ns: u64) -> String<LINE> {
     line.0
 }
 
-fn filter(level: Int) -> Result<LevelFilter, Error> {
-    Ok(match level {
-        0 => LevelFilter::Off,
-        1 => LevelFilter::Error,
-        2 => LevelFilter::Warn,
-        3 => LevelFilter::Info,
-        4 => LevelFilter::Debug,
+fn level(number: Int) -> Result<Level, Error> {
+    Ok(match number {
+        1 => Level::Error,
+        2 => Level::Warn,
+        3 => Level::Info,
+        4 => Level::Debug,
         _ => return Err(Error::Invalid),
     })
 }
@@ -124,15 +123,9 @@ pub fn start() -> Result<(), Failure> {
     Ok(())
 }
 
-/// See `soil_set_log_level`.
-pub fn set_level(level: Int) -> Result<(), Error> {
-    log::set_max_level(filter(level)?);
-    Ok(())
-}
-
 /// See `soil_log`.
-pub fn log_bytes(level: Int, text: &[u8]) -> Result<(), Error> {
-    let level = filter(level)?.to_level().ok_or(Error::Invalid)?;
+pub fn log_bytes(number: Int, text: &[u8]) -> Result<(), Error> {
+    let level = level(number)?;
     for part in text.utf8_chunks() {
         log::log!(level, "{}", part.valid());
     }

@@ -3,11 +3,10 @@
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
-use crate::types::constants::KIND_PIPE;
 use alloc::vec::Vec;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, cannot_read, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_write};
 use slab::Slab;
 
 /// Maximum capacity in bytes.
@@ -31,7 +30,7 @@ pub struct Pipe {
 }
 
 static READING: Operations = Operations {
-    kind: KIND_PIPE,
+    kind: Kind::Pipe,
     read,
     write: cannot_write,
     ready,
@@ -51,7 +50,7 @@ static READING: Operations = Operations {
 };
 
 static WRITING: Operations = Operations {
-    kind: KIND_PIPE,
+    kind: Kind::Pipe,
     read: cannot_read,
     write,
     ready,
@@ -171,7 +170,7 @@ pub struct State {
 /// Returns the state of a descriptor's pipe.
 pub fn state(rt: &mut Runtime, fd: Fd) -> Result<State, Error> {
     let (operations, key) = rt.table.get(fd)?;
-    if operations.kind != KIND_PIPE {
+    if operations.kind != Kind::Pipe {
         return Err(Error::WrongKind);
     }
     let pipe = pipe(rt, key)?;

@@ -2,7 +2,6 @@
 
 use crate::current::{Current, Interest};
 use crate::types::Int;
-use crate::types::constants::{KIND_VSOCK, KIND_VSOCK_LISTENER};
 use crate::{Driver, Operations, Runtime};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,7 +9,7 @@ use platform::Vsocks;
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::vsock::{Address, Id, Sockets};
 use platform::{Clock, Direction};
-use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
 
 /// Not an index of a descriptor: the socket has none.
 const NO_FD: u32 = u32::MAX;
@@ -25,7 +24,7 @@ pub struct Vsock {
 }
 
 static CONNECTION: Operations = Operations {
-    kind: KIND_VSOCK,
+    kind: Kind::Vsock,
     read: |rt, key, into| open(rt)?.read(key, into),
     write: |rt, key, from| open(rt)?.write(key, from),
     ready,
@@ -34,7 +33,7 @@ static CONNECTION: Operations = Operations {
 };
 
 static LISTENER: Operations = Operations {
-    kind: KIND_VSOCK_LISTENER,
+    kind: Kind::VsockListener,
     read: cannot_read,
     write: cannot_write,
     ready,

@@ -12,7 +12,7 @@
 //! (`Invalid`), never undefined behaviour. Times are nanoseconds.
 //!
 //! # Results
-//! `>= 0`: success, the number documented. `-1 ..= -999`: minus a `soil_error`. [`PENDING`]: the
+//! `>= 0`: success, the number documented. `-1 ..= -999`: minus an `Error`. [`PENDING`]: the
 //! operation was started and will complete with its token and result through `soil_wait`.
 //! [`WOULD_BLOCK`]: nothing was done; `soil_fd_park` and try again.
 //!

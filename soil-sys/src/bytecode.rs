@@ -20,7 +20,6 @@ stubs! {
     fn soil_fd_park_bytecode = soil_fd_park(fd, direction, token);
     fn soil_fd_shutdown_bytecode = soil_fd_shutdown(fd, how);
     fn soil_fd_close_bytecode = soil_fd_close(fd);
-    fn soil_fd_kind_bytecode = soil_fd_kind(fd);
     fn soil_console_bytecode = soil_console();
     fn soil_console_error_bytecode = soil_console_error();
     fn soil_pipe_bytecode = soil_pipe(capacity, ends);
@@ -84,7 +83,6 @@ stubs! {
     fn soil_machine_devices_bytecode = soil_machine_devices(into, off, len);
     fn soil_machine_last_failure_bytecode = soil_machine_last_failure(into, off, len);
     fn soil_instance_text_bytecode = soil_instance_text(which, index, into, off, len);
-    fn soil_machine_power_off_bytecode = soil_machine_power_off();
     fn soil_machine_reboot_bytecode = soil_machine_reboot();
     fn soil_random_fill_bytecode = soil_random_fill(into, off, len);
     fn soil_random_seed_bytecode = soil_random_seed(token);
@@ -126,7 +124,6 @@ stubs! {
     fn soil_counters_bytecode = soil_counters(which);
     fn soil_thread_bytecode = soil_thread();
     fn soil_on_vm_bytecode = soil_on_vm();
-    fn soil_set_log_level_bytecode = soil_set_log_level(level);
     fn soil_log_bytecode = soil_log(level, text, off, len);
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
     fn soil_clock_wall_ns_bytecode = soil_clock_wall_ns();
@@ -182,9 +179,7 @@ stubs! {
     fn soil_trace_bytecode = soil_trace(kind, task, name);
     fn soil_udp_bind_bytecode = soil_udp_bind(endpoint);
     fn soil_udp_send_bytecode = soil_udp_send(fd, endpoint, from, off, len);
-    fn soil_udp_send_buffer_bytecode = soil_udp_send_buffer(fd, endpoint, from, off, len);
     fn soil_udp_receive_bytecode = soil_udp_receive(fd, endpoint, into, off, len);
-    fn soil_udp_receive_buffer_bytecode = soil_udp_receive_buffer(fd, endpoint, into, off, len);
     fn soil_udp_receive_to_bytecode = soil_udp_receive_to(fd, arrival, into, off, len);
     fn soil_udp_send_from_bytecode = soil_udp_send_from(fd, route, from, off, len);
     fn soil_udp_connect_bytecode = soil_udp_connect(fd, endpoint);

@@ -6,13 +6,12 @@ use super::{address, needs_stack, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
-use crate::types::constants::KIND_ECHO;
 use crate::types::records::EchoReply;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
 
 static REQUEST: Operations = Operations {
-    kind: KIND_ECHO,
+    kind: Kind::Echo,
     read: cannot_read,
     write: cannot_write,
     ready,

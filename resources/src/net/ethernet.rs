@@ -6,12 +6,11 @@ use super::{interface_id, needs_stack, stack};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
-use crate::types::constants::KIND_ETHERNET;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
 
 static SOCKET: Operations = Operations {
-    kind: KIND_ETHERNET,
+    kind: Kind::Ethernet,
     read: cannot_read,
     write: cannot_write,
     ready,

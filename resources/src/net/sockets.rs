@@ -5,13 +5,13 @@ use super::address;
 use super::errors::error;
 use crate::current::Transport;
 use crate::types::Int;
-use crate::types::constants::{KIND_LISTENER, KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT};
+use crate::types::constants::{MARK_DSCP, MARK_HOP_LIMIT};
 use crate::{Operations, Runtime};
 use ::net::{Handle, Readiness};
 use core::net::SocketAddr;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::Fd;
+use reactor::table::{Fd, Kind};
 
 /// The socket of a descriptor.
 pub struct Socket {
@@ -172,7 +172,7 @@ pub fn failure(rt: &mut Runtime, fd: Fd) -> Result<Option<Error>, Error> {
 fn any_socket(rt: &Runtime, fd: Fd) -> Result<u32, Error> {
     let (operations, key) = rt.table.get(fd)?;
     match operations.kind {
-        KIND_TCP | KIND_LISTENER | KIND_UDP => Ok(key),
+        Kind::Tcp | Kind::Listener | Kind::Udp => Ok(key),
         _ => Err(Error::WrongKind),
     }
 }

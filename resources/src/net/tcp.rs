@@ -8,9 +8,9 @@ use crate::Runtime;
 use crate::current::Current;
 use crate::types::Int;
 use crate::types::constants::{
-    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS,
-    OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
-    OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
+    OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS, OPTION_NODELAY,
+    OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER, OPTION_TIMESTAMPS,
+    OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::types::records::TcpInfo;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
@@ -18,10 +18,10 @@ use core::net::SocketAddr;
 use platform::Clock;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
 
 pub(super) static CONNECTION: Operations = Operations {
-    kind: KIND_TCP,
+    kind: Kind::Tcp,
     read: |rt, key, into| {
         let (stack, socket) = socket(rt, key)?;
         if socket.receive_ended {
@@ -58,7 +58,7 @@ pub(super) static CONNECTION: Operations = Operations {
 };
 
 pub(super) static LISTENER: Operations = Operations {
-    kind: KIND_LISTENER,
+    kind: Kind::Listener,
     read: cannot_read,
     write: cannot_write,
     ready,

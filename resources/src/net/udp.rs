@@ -6,15 +6,14 @@ use super::{address, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
-use crate::types::constants::KIND_UDP;
 use ::net::{InterfaceId, Received, Source};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
 
 static SOCKET: Operations = Operations {
-    kind: KIND_UDP,
+    kind: Kind::Udp,
     read: cannot_read,
     write: cannot_write,
     ready,

@@ -62,31 +62,6 @@ pub const MARK_HOP_LIMIT: Int = 0;
 /// `soil_net_mark`: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).
 pub const MARK_DSCP: Int = 1;
 
-/// `soil_fd_kind`: the console.
-pub const KIND_CONSOLE: Int = 0;
-/// `soil_fd_kind`: an end of a pipe.
-pub const KIND_PIPE: Int = 1;
-/// `soil_fd_kind`: a TCP connection.
-pub const KIND_TCP: Int = 2;
-/// `soil_fd_kind`: a file.
-pub const KIND_FILE: Int = 3;
-/// `soil_fd_kind`: a TCP listener.
-pub const KIND_LISTENER: Int = 4;
-/// `soil_fd_kind`: a UDP socket.
-pub const KIND_UDP: Int = 5;
-/// `soil_fd_kind`: an open directory.
-pub const KIND_DIRECTORY: Int = 6;
-/// `soil_fd_kind`: a block device.
-pub const KIND_BLOCK: Int = 7;
-/// `soil_fd_kind`: a socket for raw Ethernet frames.
-pub const KIND_ETHERNET: Int = 8;
-/// `soil_fd_kind`: an echo request.
-pub const KIND_ECHO: Int = 9;
-/// `soil_fd_kind`: a vsock connection.
-pub const KIND_VSOCK: Int = 10;
-/// `soil_fd_kind`: a vsock listener.
-pub const KIND_VSOCK_LISTENER: Int = 11;
-
 /// `soil_fs_open`: for reading.
 pub const OPEN_READ: Int = 1;
 /// `soil_fs_open`: for writing.

@@ -85,18 +85,6 @@ let option_delayed_ack = 11
 let option_mss = 12
 let mark_hop_limit = 0
 let mark_dscp = 1
-let kind_console = 0
-let kind_pipe = 1
-let kind_tcp = 2
-let kind_file = 3
-let kind_listener = 4
-let kind_udp = 5
-let kind_directory = 6
-let kind_block = 7
-let kind_ethernet = 8
-let kind_echo = 9
-let kind_vsock = 10
-let kind_vsock_listener = 11
 let open_read = 1
 let open_write = 2
 let open_create = 4
@@ -274,9 +262,6 @@ external fd_shutdown : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
 external fd_close : (int[@untagged]) -> (int[@untagged])
   = "soil_fd_close_bytecode" "soil_fd_close" [@@noalloc]
 
-external fd_kind : (int[@untagged]) -> (int[@untagged])
-  = "soil_fd_kind_bytecode" "soil_fd_kind" [@@noalloc]
-
 external console : unit -> (int[@untagged])
   = "soil_console_bytecode" "soil_console" [@@noalloc]
 
@@ -335,9 +320,6 @@ external thread : unit -> (int[@untagged])
 
 external on_vm : unit -> (int[@untagged])
   = "soil_on_vm_bytecode" "soil_on_vm" [@@noalloc]
-
-external set_log_level : (int[@untagged]) -> (int[@untagged])
-  = "soil_set_log_level_bytecode" "soil_set_log_level" [@@noalloc]
 
 external log :
   (int[@untagged]) -> string -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])

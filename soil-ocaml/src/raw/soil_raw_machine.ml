@@ -21,9 +21,6 @@ external instance_text :
   (int[@untagged])
   = "soil_instance_text_bytecode" "soil_instance_text" [@@noalloc]
 
-external machine_power_off : unit -> (int[@untagged])
-  = "soil_machine_power_off_bytecode" "soil_machine_power_off" [@@noalloc]
-
 external machine_reboot : unit -> (int[@untagged])
   = "soil_machine_reboot_bytecode" "soil_machine_reboot" [@@noalloc]
 

@@ -11,27 +11,9 @@ external udp_send :
   (int[@untagged]) -> string -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
   = "soil_udp_send_bytecode" "soil_udp_send" [@@noalloc]
 
-external udp_send_buffer :
-  (int[@untagged]) ->
-  string ->
-  bytes_buffer ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_udp_send_buffer_bytecode" "soil_udp_send_buffer" [@@noalloc]
-
 external udp_receive :
   (int[@untagged]) -> bytes -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
   = "soil_udp_receive_bytecode" "soil_udp_receive" [@@noalloc]
-
-external udp_receive_buffer :
-  (int[@untagged]) ->
-  bytes ->
-  bytes_buffer ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_udp_receive_buffer_bytecode" "soil_udp_receive_buffer" [@@noalloc]
 
 external udp_receive_to :
   (int[@untagged]) -> bytes -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])

@@ -63,12 +63,6 @@ pub extern "C" fn soil_fd_close(fd: Int) -> Int {
     call(|rt| rt.close(Fd::decode(fd)?))
 }
 
-/// One of the `KIND_*`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_fd_kind(fd: Int) -> Int {
-    call(|rt| rt.kind(Fd::decode(fd)?))
-}
-
 /// The descriptor of the console: standard input when read, standard output when written. The same
 /// at each call.
 #[unsafe(no_mangle)]

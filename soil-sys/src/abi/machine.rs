@@ -72,12 +72,6 @@ pub extern "C" fn soil_instance_text(
     call(|rt| metadata::text(rt, which, index, into.range(off, len)?))
 }
 
-/// Switches the machine off (the process exits with status 0). Returns only with an error.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_machine_power_off() -> Int {
-    Current::exit(0)
-}
-
 /// Starts the machine again. Errors: `Unsupported` in the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_machine_reboot() -> Int {

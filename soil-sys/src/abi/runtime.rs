@@ -131,12 +131,6 @@ pub extern "C" fn soil_on_vm() -> Int {
     Int::from(Current::ON_VM)
 }
 
-/// Log level: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_set_log_level(level: Int) -> Int {
-    encode(log_sink::set_level(level).map(|()| 0).map_err(Into::into))
-}
-
 /// Logs one line at `level` (1 … 4).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_log(level: Int, text: Text, off: Int, len: Int) -> Int {

@@ -26,18 +26,6 @@ pub extern "C" fn soil_udp_send(
     call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
 }
 
-/// [`soil_udp_send`] from a bigarray.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_send_buffer(
-    fd: Int,
-    endpoint: Text,
-    mut from: Buffer,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
-}
-
 /// Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18
 /// bytes to the start of `endpoint`; returns the number of bytes written. `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
@@ -45,23 +33,6 @@ pub extern "C" fn soil_udp_receive(
     fd: Int,
     mut endpoint: Bytes,
     mut into: Bytes,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| {
-        endpoint.range(0, 18)?;
-        let (n, from) = glue::udp::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
-        endpoint.range(0, 18)?.copy_from_slice(&from);
-        Ok(n)
-    })
-}
-
-/// [`soil_udp_receive`] into a bigarray.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_receive_buffer(
-    fd: Int,
-    mut endpoint: Bytes,
-    mut into: Buffer,
     off: Int,
     len: Int,
 ) -> Int {

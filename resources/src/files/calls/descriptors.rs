@@ -4,20 +4,19 @@ use crate::files::engine::{at_once, submit, submit_detached};
 use crate::files::mounted_volume::job::request::Request;
 use crate::files::mounted_volume::job::{Output, Waiter};
 use crate::files::open_files::{Offset, OpenFile, OpenId, moved};
-use crate::types::constants::{KIND_DIRECTORY, KIND_FILE};
 use crate::types::{Int, IntsPiece, Piece};
 use crate::{Operations, Runtime};
 use ::fs::{Fallocate, FileId, Seek};
 use alloc::rc::Rc;
 use platform::error::{Answer, Error};
-use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 
 /// Larger reads always become jobs, so that they can be cancelled, and other jobs can run.
 const MAX_AT_ONCE: usize = 1 << 20;
 
 /// Operations of a file descriptor.
 pub static FILE: Operations = Operations {
-    kind: KIND_FILE,
+    kind: Kind::File,
     read: cannot_read,
     write: cannot_write,
     ready: cannot_park,
@@ -27,7 +26,7 @@ pub static FILE: Operations = Operations {
 
 /// Operations of a directory descriptor.
 pub static DIRECTORY: Operations = Operations {
-    kind: KIND_DIRECTORY,
+    kind: Kind::Directory,
     ..FILE
 };
 
