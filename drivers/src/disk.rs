@@ -16,12 +16,12 @@ mod list;
 mod request;
 mod requests;
 
-pub(crate) use data::{Bounce, Data, Limits, Mapped};
+pub(crate) use data::{Bounce, Data, Mapped};
 pub use device_types::disk::Clear;
-pub(crate) use list::List;
-pub(crate) use request::{ClearLimits, Operation};
+pub(crate) use list::{Limits, List};
+pub(crate) use request::{ClearLimits, Operation, Rest};
 pub use request::{DiskError, Request, Slice};
-pub(crate) use requests::{Issued, QueueShare, Requests, Rest};
+pub(crate) use requests::{Issued, QueueShare, Requests};
 
 /// Bytes of a sector: the unit of addresses in a [`Request`], whatever the block size.
 pub const SECTOR: usize = 512;

@@ -9,10 +9,12 @@ use crate::{Error, register};
 mod interrupt;
 pub mod legacy_pci;
 pub mod mmio;
+mod open;
 pub mod pci;
 mod shared;
 
 pub use interrupt::{Cause, Interrupt};
+pub use open::open;
 pub use shared::share;
 
 bitflags::bitflags! {
@@ -57,7 +59,7 @@ pub enum QueueSize {
 }
 
 /// Access to a virtio device. [`mmio::MmioTransport`], and [`pci::PciTransport`] and
-/// [`legacy_pci::LegacyPciTransport`] by [`pci::open`], are the real transports; tests have their
+/// [`legacy_pci::LegacyPciTransport`] by [`open`], are the real transports; tests have their
 /// own.
 ///
 /// No function blocks, and only [`notify`](Transport::notify) is on the data path. The driver polls

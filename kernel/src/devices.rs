@@ -106,7 +106,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
         // SAFETY: this is the only call for the function, see the documentation above. The handler
         // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
-            transport::pci::open(MEMORY, &Config, pci::PORTS, &function, interrupts)
+            transport::open(MEMORY, &Config, pci::PORTS, &function, interrupts)
         };
         let interrupt = |transport: &AnyTransport| transport.interrupt();
         match with_interrupts(function.address, function.line, &start, &interrupt) {

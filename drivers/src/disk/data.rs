@@ -1,26 +1,11 @@
 //! The memory of a command's data: the caller's own, or bounce buffers.
 
 use super::bounce::{self, BounceBuffers, BounceSlot};
+use super::list::{Limits, List};
 use super::request::{Cursor, Operation};
-use super::{DiskError, List, Rest};
+use super::{DiskError, Rest};
 use crate::MemoryRef;
 use crate::memory::{Access, Segment};
-
-/// Limits of a command with data.
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
-    /// Maximum bytes per segment; at least a sector.
-    pub segment: u32,
-    /// Maximum data segments; at least 1.
-    pub segments: u16,
-    /// Maximum bytes; at least a block.
-    pub bytes: usize,
-    /// Bytes of a block; a command is a multiple.
-    pub block: usize,
-    /// A segment but the first begins, and one but the last ends, at a multiple of this power of
-    /// two; 1 for anywhere.
-    pub boundary: usize,
-}
 
 /// The bounce buffer of a command, if it has one.
 #[derive(Clone, Copy)]

@@ -1,9 +1,24 @@
 //! The buffers of one command: those of the command itself, and the segments of its data.
 
-use super::Limits;
 use crate::memory::Segment;
 use crate::queue::Buffer;
 use alloc::vec::Vec;
+
+/// Limits of a command with data.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Maximum bytes per segment; at least a sector.
+    pub segment: u32,
+    /// Maximum data segments; at least 1.
+    pub segments: u16,
+    /// Maximum bytes; at least a block.
+    pub bytes: usize,
+    /// Bytes of a block; a command is a multiple.
+    pub block: usize,
+    /// A segment but the first begins, and one but the last ends, at a multiple of this power of
+    /// two; 1 for anywhere.
+    pub boundary: usize,
+}
 
 /// A list, reused for the next command.
 #[derive(Default)]

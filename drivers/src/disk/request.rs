@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::{Clear, MAX_BLOCK, Rest, SECTOR};
+use super::{Clear, MAX_BLOCK, SECTOR};
 
 /// Reasons why a request failed or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,27 @@ pub(crate) enum Operation {
     Write,
     Flush,
     Clear(Clear),
+}
+
+/// The part of a request that is not in a command yet, or the part that a command is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Rest {
+    pub operation: Operation,
+    /// First sector.
+    pub sector: u64,
+    /// Where the bytes are.
+    pub memory: Cursor,
+    /// Number of bytes.
+    pub len: usize,
+}
+
+impl Rest {
+    /// The next `len` bytes, whole blocks, are in a command.
+    pub fn advance(&mut self, len: usize) {
+        self.len -= len;
+        self.sector += (len / SECTOR) as u64;
+        self.memory.advance(len);
+    }
 }
 
 /// A device's limits of requests without data.

@@ -1,30 +1,8 @@
 //! Callers' requests to one disk on their way through its controller.
 
-use super::request::{Cursor, Operation};
-use super::{DiskError, Geometry, Request, SECTOR};
+use super::{DiskError, Geometry, Operation, Request, Rest};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-
-/// What of a request is not in a command yet; or what a command is for.
-#[derive(Clone, Copy)]
-pub(crate) struct Rest {
-    pub operation: Operation,
-    /// First sector.
-    pub sector: u64,
-    /// Where the bytes are.
-    pub memory: Cursor,
-    /// Number of bytes.
-    pub len: usize,
-}
-
-impl Rest {
-    /// The next `len` bytes, whole blocks, are in a command.
-    pub fn advance(&mut self, len: usize) {
-        self.len -= len;
-        self.sector += (len / SECTOR) as u64;
-        self.memory.advance(len);
-    }
-}
 
 /// A caller's request.
 struct Active {

@@ -1,13 +1,11 @@
 //! virtio over PCI (virtio 1.2, 4.1): modern register blocks, MSI-X, cached doorbells.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use super::legacy_pci::LegacyPciTransport;
 use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
 use super::{read_field, write_field};
-use crate::pci::{Config, ConfigAccess, Function, PortsRef};
+use crate::pci::{Config, ConfigAccess, Function};
 use crate::register::{self, Width};
 use crate::{Error, MemoryRef};
 
@@ -223,37 +221,6 @@ fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Bloc
     }
     let base = memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
     Ok(Block { base, len })
-}
-
-/// Returns the transport of a function: by the registers of virtio 1.x, or by the legacy ones if it
-/// has no others. `ports`: none on a machine without I/O ports.
-///
-/// # Errors
-///
-/// As [`PciTransport::new`].
-///
-/// # Safety
-///
-/// As there.
-pub unsafe fn open(
-    memory: MemoryRef,
-    access: &dyn ConfigAccess,
-    ports: Option<PortsRef>,
-    function: &Function,
-    interrupts: Interrupts<'_>,
-) -> Result<Box<dyn Transport + Send>, Error> {
-    // SAFETY: the caller's promise.
-    let modern = unsafe { PciTransport::new(memory, access, function, interrupts) };
-    match (modern, ports) {
-        (Ok(modern), _) => Ok(Box::new(modern)),
-        (Err(Error::NotVirtioPci), Some(ports)) => {
-            // SAFETY: the caller's promise; there is no other transport.
-            let legacy =
-                unsafe { LegacyPciTransport::new(memory, access, ports, function, interrupts) };
-            Ok(Box::new(legacy?))
-        }
-        (Err(error), _) => Err(error),
-    }
 }
 
 /// The vector of a queue where `vectors` (not 0) are in use: the first is for configuration

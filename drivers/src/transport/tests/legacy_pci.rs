@@ -17,7 +17,8 @@ use crate::net::{self, Net, NetConfig, TxMeta};
 use crate::pci::virtio_functions;
 use crate::rng::Rng;
 use crate::scsi::{Scsi, ScsiConfig};
-use crate::transport::pci::{Interrupts, Message, open};
+use crate::transport::open;
+use crate::transport::pci::{Interrupts, Message};
 use crate::transport::{Cause, Transport};
 use crate::{Error, MemoryRef};
 
