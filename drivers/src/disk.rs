@@ -17,10 +17,10 @@ mod request;
 mod requests;
 
 pub(crate) use data::{Bounce, Data, Mapped};
-pub use device_types::disk::Clear;
+pub use device_types::disk::{Clear, Slice};
 pub(crate) use list::{Limits, List};
-pub(crate) use request::{ClearLimits, Operation, Rest};
-pub use request::{DiskError, Request, Slice};
+pub(crate) use request::{ClearLimits, Operation};
+pub use request::{DiskError, Request};
 pub(crate) use requests::{Issued, QueueShare, Requests};
 
 /// Bytes of a sector: the unit of addresses in a [`Request`], whatever the block size.

@@ -8,10 +8,9 @@ use crate::{Disks, Wait};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ptr::NonNull;
 use fs::BlockError;
 
-pub use device_types::disk::Clear;
+pub use device_types::disk::{Clear, Request, Slice};
 
 /// The environment variable with the timeout of a device's requests in seconds.
 pub const TIMEOUT_VARIABLE: &str = "SOIL_DISK_TIMEOUT";
@@ -43,77 +42,8 @@ pub struct Capabilities {
     pub write_zeroes: bool,
 }
 
-/// A request. Its memory, and its list of slices, stay valid and untouched until it is reported.
-#[derive(Clone, Copy)]
-pub enum Request<P: Disks> {
-    /// Reads to memory.
-    Read {
-        /// First sector.
-        sector: u64,
-        /// Destination.
-        to: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-    },
-    /// Writes from memory.
-    Write {
-        /// First sector.
-        sector: u64,
-        /// Source.
-        from: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-        /// One of several that a device begins together if it can, so that all or none of them are
-        /// made when the machine is killed.
-        together: bool,
-    },
-    /// Makes earlier writes durable.
-    Flush,
-    /// Reads to the slices, in order.
-    Scatter {
-        /// First sector.
-        sector: u64,
-        /// Destination; not empty.
-        slices: NonNull<[P::Slice]>,
-    },
-    /// Writes the slices, in order.
-    Gather {
-        /// First sector.
-        sector: u64,
-        /// Source; not empty.
-        slices: NonNull<[P::Slice]>,
-        /// See [`Capabilities::durable`].
-        durable: bool,
-    },
-    /// Discards or zeroes sectors.
-    Clear {
-        /// First sector.
-        sector: u64,
-        /// Number of sectors; at least one.
-        count: u64,
-        /// The operation.
-        how: Clear,
-    },
-}
-
 /// Devices by name.
 pub type Named<P> = Vec<(String, Box<dyn BlockDevice<P>>)>;
-
-impl<P: Disks> Request<P> {
-    /// Whether it is whole sectors of the device.
-    pub fn is_within(self, geometry: Geometry) -> bool {
-        let (sector, len) = match self {
-            Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
-            // Checked where it is created.
-            Request::Flush
-            | Request::Scatter { .. }
-            | Request::Gather { .. }
-            | Request::Clear { .. } => return true,
-        };
-        let end = sector.checked_add((len / geometry.sector_size) as u64);
-        len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)
-    }
-}
 
 /// A device's result of a submission.
 pub enum Submitted {
@@ -143,7 +73,7 @@ pub trait BlockDevice<P: Disks> {
 
     /// Accepts a request whose range has been checked. The device may begin only at the next
     /// [`kick`](BlockDevice::kick).
-    fn submit(&mut self, request: Request<P>, tag: u64) -> Submitted;
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted;
 
     /// Before a wait: adds the completion of requests to the awaited events.
     fn arm(&mut self, interest: &mut <P as Wait>::Interest);

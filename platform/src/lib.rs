@@ -395,9 +395,6 @@ pub trait Links: Wait {
 
 /// Block devices. Calls only.
 pub trait Disks: Wait + Copy + 'static {
-    /// A range of memory, in the layout that the device requires.
-    type Slice: Copy;
-
     /// The block devices with their names, in a fixed order. The first call opens them.
     fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
 }

@@ -1,9 +1,9 @@
 //! The platform of this build: the image's, or Linux's.
 
 #[cfg(not(feature = "image"))]
-pub use host::{Host as Current, Interest, LinkWake, Offload, Slice};
+pub use host::{Host as Current, Interest, LinkWake, Offload};
 #[cfg(feature = "image")]
-pub use image::{Image as Current, Interest, LinkWake, Offload, Slice, boot, metadata};
+pub use image::{Image as Current, Interest, LinkWake, Offload, boot, metadata};
 
 /// The transport of the program's sockets.
 pub type Transport = <Current as platform::Links>::Transport;

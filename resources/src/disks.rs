@@ -3,7 +3,6 @@
 //! A device takes requests with tags and reports their completion. Requests that the device has no
 //! room for are queued here, in order.
 
-pub use crate::current::Slice;
 use crate::current::{Current, Interest};
 use crate::types::Int;
 use crate::types::constants::COUNTER_BLOCK_REQUESTS;
@@ -16,7 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use platform::disk::{BlockDevice, TIMEOUT_VARIABLE};
-pub use platform::disk::{Capabilities, Clear, Geometry, Submitted};
+pub use platform::disk::{Capabilities, Clear, Geometry, Request, Slice, Submitted};
 use platform::error::{Error, Failure, Stop};
 use platform::{Disks as _, System};
 
@@ -24,8 +23,6 @@ use platform::{Disks as _, System};
 /// Linux.
 const TIMEOUT: u64 = 30;
 
-/// A request to a device of this platform.
-pub type Request = platform::disk::Request<Current>;
 /// A device of this platform.
 pub type Device = Box<dyn BlockDevice<Current>>;
 

@@ -4,7 +4,7 @@
 use super::{BlkConfig, SECTOR};
 use crate::device::Device;
 use crate::disk::{
-    Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation, Rest,
+    Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation, Request,
     serial,
 };
 use crate::queue::{Buffer, DeviceError, Queue, QueueCounters};
@@ -112,7 +112,7 @@ impl Commands {
     }
 
     /// Submits as much of the caller's request `index` as fits in one command.
-    pub fn issue(&mut self, index: u16, rest: &mut Rest) -> Result<Issued, DiskError> {
+    pub fn issue(&mut self, index: u16, rest: &mut Request) -> Result<Issued, DiskError> {
         let Some(&id) = self.free.last() else {
             return Ok(Issued::Full);
         };
@@ -196,7 +196,12 @@ impl Commands {
 
     /// Writes and lists the segment of command `id`, which is without data. Returns the command's
     /// type and the number of bytes that it covers.
-    fn write_clear(&mut self, id: u16, how: Clear, rest: &Rest) -> Result<(u32, usize), DiskError> {
+    fn write_clear(
+        &mut self,
+        id: u16,
+        how: Clear,
+        rest: &Request,
+    ) -> Result<(u32, usize), DiskError> {
         let (kind, limits, flags) = match how {
             Clear::Discard => (TYPE_DISCARD, self.clears.discard, 0),
             Clear::Zeroes { unmap } if unmap && self.clears.zeroes_may_unmap => {

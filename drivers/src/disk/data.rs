@@ -3,7 +3,7 @@
 use super::bounce::{self, BounceBuffers, BounceSlot};
 use super::list::{Limits, List};
 use super::request::{Cursor, Operation};
-use super::{DiskError, Rest};
+use super::{DiskError, Request};
 use crate::MemoryRef;
 use crate::memory::{Access, Segment};
 
@@ -55,7 +55,7 @@ impl Data {
     }
 
     /// Lists the segments of the request's next blocks, as many as fit a command.
-    pub fn map(&mut self, rest: &Rest, list: &mut List) -> Result<Mapped, DiskError> {
+    pub fn map(&mut self, rest: &Request, list: &mut List) -> Result<Mapped, DiskError> {
         let (len, is_cut) = self.list(rest, list, false)?;
         if len > 0 {
             return Ok(Mapped::Data(len, Bounce::NONE));
@@ -82,7 +82,7 @@ impl Data {
     /// fits, or if the memory isn't aligned to blocks and `unaligned` is false.
     fn list(
         &self,
-        rest: &Rest,
+        rest: &Request,
         list: &mut List,
         unaligned: bool,
     ) -> Result<(usize, bool), DiskError> {
@@ -123,7 +123,7 @@ impl Data {
 
     /// Lists a bounce buffer for the request's next blocks. `None`: there are no buffers, and no
     /// memory for one.
-    fn bounce(&mut self, rest: &Rest, list: &mut List) -> Result<Option<Mapped>, DiskError> {
+    fn bounce(&mut self, rest: &Request, list: &mut List) -> Result<Option<Mapped>, DiskError> {
         let wanted = rest.len.min(bounce::BUFFER).min(self.limits.bytes);
         let how = access(rest.operation);
         let (mut memory, mut seen) = (rest.memory, 0);

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::{Clear, MAX_BLOCK, SECTOR};
+use super::{Clear, MAX_BLOCK, SECTOR, Slice};
 
 /// Reasons why a request failed or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,27 +68,6 @@ pub(crate) enum Operation {
     Clear(Clear),
 }
 
-/// The part of a request that is not in a command yet, or the part that a command is for.
-#[derive(Clone, Copy)]
-pub(crate) struct Rest {
-    pub operation: Operation,
-    /// First sector.
-    pub sector: u64,
-    /// Where the bytes are.
-    pub memory: Cursor,
-    /// Number of bytes.
-    pub len: usize,
-}
-
-impl Rest {
-    /// The next `len` bytes, whole blocks, are in a command.
-    pub fn advance(&mut self, len: usize) {
-        self.len -= len;
-        self.sector += (len / SECTOR) as u64;
-        self.memory.advance(len);
-    }
-}
-
 /// A device's limits of requests without data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClearLimits {
@@ -112,7 +91,7 @@ impl ClearLimits {
 
     /// Bytes of a request that its next command covers: up to the last multiple of the device's
     /// alignment that fits.
-    pub fn len(&self, rest: &Rest) -> usize {
+    pub fn len(&self, rest: &Request) -> usize {
         if rest.len <= self.most {
             return rest.len;
         }
@@ -127,22 +106,17 @@ impl ClearLimits {
     }
 }
 
-/// One memory slice of a scatter-gather request.
-#[derive(Clone, Copy, Debug)]
-pub struct Slice {
-    /// Start of the slice.
-    pub start: NonNull<u8>,
-    /// Length in bytes.
-    pub len: usize,
-}
-
-/// A request to a disk.
+/// A request to a disk, the part of it that is not in a command yet, or the part that a command is
+/// for.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     pub(crate) operation: Operation,
-    pub(super) sector: u64,
-    pub(super) memory: Cursor,
-    pub(super) len: usize,
+    /// First sector.
+    pub(crate) sector: u64,
+    /// Where the bytes are.
+    pub(crate) memory: Cursor,
+    /// Number of bytes.
+    pub(crate) len: usize,
 }
 
 /// A position in the memory of a request.
@@ -196,6 +170,13 @@ impl Cursor {
 unsafe impl Send for Request {}
 
 impl Request {
+    /// The next `len` bytes, whole blocks, are in a command.
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.len -= len;
+        self.sector += (len / SECTOR) as u64;
+        self.memory.advance(len);
+    }
+
     /// Read `len` bytes from sector `sector` on into `buffer`.
     ///
     /// # Safety

@@ -1,13 +1,13 @@
 //! Callers' requests to one disk on their way through its controller.
 
-use super::{DiskError, Geometry, Operation, Request, Rest};
+use super::{DiskError, Geometry, Operation, Request};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// A caller's request.
 struct Active {
     token: u64,
-    rest: Rest,
+    rest: Request,
     /// Commands in flight.
     in_flight: u16,
     /// It is in [`Requests::waiting`].
@@ -89,12 +89,7 @@ impl Requests {
         let nothing_to_do = matches!(request.operation, Operation::Flush) && !geometry.can_flush;
         self.active[usize::from(index)] = Some(Active {
             token,
-            rest: Rest {
-                operation: request.operation,
-                sector: request.sector,
-                memory: request.memory,
-                len: request.len,
-            },
+            rest: request,
             in_flight: 0,
             queued: !nothing_to_do,
             result: Ok(()),
@@ -108,9 +103,9 @@ impl Requests {
     }
 
     /// Makes commands of the waiting requests, in order, until `issue` reports that there is no
-    /// room. `issue` is given a request's number and rest, and calls [`Rest::advance`] if it
+    /// room. `issue` is given a request's number and rest, and calls [`Request::advance`] if it
     /// succeeds.
-    pub fn issue(&mut self, issue: &mut dyn FnMut(u16, &mut Rest) -> Result<Issued, DiskError>) {
+    pub fn issue(&mut self, issue: &mut dyn FnMut(u16, &mut Request) -> Result<Issued, DiskError>) {
         while let Some(&index) = self.waiting.front() {
             let Some(Some(active)) = self.active.get_mut(usize::from(index)) else {
                 self.waiting.pop_front();

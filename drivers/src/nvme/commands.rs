@@ -7,7 +7,7 @@ use super::namespace::Disk;
 use super::prp;
 use super::queue::{QueuePair, Sizes};
 use super::registers::Registers;
-use crate::disk::{Bounce, Clear, DiskError, Issued, List, Mapped, Operation, QueueShare, Rest};
+use crate::disk::{Bounce, Clear, DiskError, Issued, List, Mapped, Operation, QueueShare, Request};
 use crate::queue::{DeviceError, QueueCounters};
 use crate::{Error, MemoryRef, Region};
 
@@ -29,7 +29,7 @@ pub(super) struct Pending {
     /// Number of the caller's request.
     pub request: u16,
     /// Its part of the request.
-    pub part: Rest,
+    pub part: Request,
     pub bounce: Bounce,
     tries: u8,
 }
@@ -93,7 +93,7 @@ impl Commands {
         (index, others): (u16, u16),
         disk: &mut Disk,
         request: u16,
-        rest: &mut Rest,
+        rest: &mut Request,
     ) -> Result<Issued, DiskError> {
         let share = QueueShare {
             depth: self.queue.depth(),
@@ -121,7 +121,7 @@ impl Commands {
         &mut self,
         (index, request, tries): (u16, u16, u8),
         disk: &mut Disk,
-        rest: &mut Rest,
+        rest: &mut Request,
     ) -> Result<Issued, DiskError> {
         let Some(id) = self.queue.next_id() else {
             return Ok(Issued::Full);
@@ -176,7 +176,7 @@ impl Commands {
         self.pending[usize::from(id)] = Some(Pending {
             disk: index,
             request,
-            part: Rest { len, ..*rest },
+            part: Request { len, ..*rest },
             bounce,
             tries: tries + 1,
         });

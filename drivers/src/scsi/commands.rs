@@ -5,7 +5,7 @@ use super::protocol::{self, CAPACITY, CDB, Cdb, Outcome, UNMAP_LIST};
 use crate::device::Device;
 use crate::disk::{
     Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation,
-    QueueShare, Rest, SECTOR,
+    QueueShare, Request, SECTOR,
 };
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -60,7 +60,7 @@ pub(super) struct Command {
     pub purpose: Purpose,
     bounce: Bounce,
     /// The part of a request, to repeat it.
-    rest: Option<Rest>,
+    rest: Option<Request>,
     tries: u8,
 }
 
@@ -148,7 +148,7 @@ impl Commands {
         target: &mut Target<'_>,
         others: u16,
         index: u16,
-        rest: &mut Rest,
+        rest: &mut Request,
     ) -> Result<Issued, DiskError> {
         let share = QueueShare {
             depth: self.commands.len() as u16,
@@ -189,7 +189,7 @@ impl Commands {
     fn submit(
         &mut self,
         target: &mut Target<'_>,
-        mut rest: Rest,
+        mut rest: Request,
         mut command: Command,
         all: bool,
     ) -> Result<Option<usize>, DiskError> {

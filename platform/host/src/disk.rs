@@ -27,7 +27,6 @@ use platform::disk::{
 };
 use platform::error::{Error, Failure, Stop};
 use queue::Queue;
-pub use request::Slice;
 
 /// Default sector size of a file, in bytes.
 const SECTOR: usize = 512;
@@ -64,8 +63,6 @@ struct Open {
 }
 
 impl Disks for Host {
-    type Slice = Slice;
-
     fn disks(interest: &mut Interest) -> Result<Named<Host>, Failure> {
         Ok(all(&interest.ring()))
     }
@@ -288,7 +285,7 @@ impl BlockDevice<Host> for Disk {
         }
     }
 
-    fn submit(&mut self, request: Request<Host>, tag: u64) -> Submitted {
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
         match &mut self.open {
             Some(open) => {
                 open.refresh_size();

@@ -83,7 +83,6 @@ pub mod model {
     }
 }
 
-pub use disk::Slice;
 pub use interest::Interest;
 pub use link_wake::LinkWake;
 pub use offload::Offload;

@@ -91,8 +91,6 @@ fn given(number: usize) -> Option<String> {
 }
 
 impl platform::Disks for Image {
-    type Slice = disk::Slice;
-
     fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
         let disks = OPENED
             .with(Option::take)
@@ -268,7 +266,7 @@ impl BlockDevice<Image> for Disk {
         self.partition.as_deref()
     }
 
-    fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
         let mut controller = self.shared.controller.lock();
         let per_sector = (controller.geometry(self.number).block_size / disk::SECTOR) as u64;
         // A number beyond the device's end stays beyond it, and the driver refuses it.

@@ -27,7 +27,6 @@ mod screen;
 mod system;
 mod vsock;
 
-pub use drivers::disk::Slice;
 pub use idle::{Interest, LinkWake, Offload, Source};
 pub use kernel::boot;
 

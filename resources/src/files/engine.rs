@@ -219,8 +219,11 @@ fn give(
     else {
         return Some(Err(BlockError::Io));
     };
+    let geometry = port.geometry();
     match disks {
-        _ if !request.is_within(port.geometry()) => Some(Err(BlockError::OutOfRange)),
+        _ if !request.is_within(geometry.sectors, geometry.sector_size) => {
+            Some(Err(BlockError::OutOfRange))
+        }
         Some(disks) => {
             let submitted = disks.submit(disk, request, tag);
             submitted.unwrap_or(Some(Err(BlockError::Io)))

@@ -149,7 +149,7 @@ impl Queue {
     }
 
     /// See [`platform::disk::Device::submit`]; `size` is the file's, in bytes.
-    pub fn submit(&mut self, request: Request<Host>, tag: u64, size: u64) -> Submitted {
+    pub fn submit(&mut self, request: Request, tag: u64, size: u64) -> Submitted {
         let mut io = IoRequest::new(request, self.sector);
         if io.end() > size {
             // The file has been truncated; a write would extend it again.

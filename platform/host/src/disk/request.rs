@@ -1,23 +1,13 @@
 //! A request to a file, or its rest after a short transfer, for system calls and for the ring.
 
-use crate::{Host, check, errno};
+use crate::{check, errno};
 use core::ptr::NonNull;
 use fs::BlockError;
-use platform::disk::{Clear, Request};
+use platform::disk::{Clear, Request, Slice};
 use platform::error::{Error, Stop};
 use rustix_uring::opcode;
 use rustix_uring::squeue::Entry;
 use rustix_uring::types::{Fd, FsyncFlags, RwFlags};
-
-/// A piece of memory, with the layout of `struct iovec`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Slice {
-    /// Its start.
-    pub start: NonNull<u8>,
-    /// Its length in bytes.
-    pub len: usize,
-}
 
 /// The operation of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +54,7 @@ fn is_unknown(errno: i32) -> bool {
 
 impl IoRequest {
     /// Converts a whole request on a disk with sectors of `sector_size` bytes.
-    pub fn new(request: Request<Host>, sector_size: usize) -> IoRequest {
+    pub fn new(request: Request, sector_size: usize) -> IoRequest {
         let none = NonNull::dangling();
         let (kind, sector, start, len) = match request {
             Request::Read { sector, to, len } => (Kind::Read, sector, to, len),

@@ -2,7 +2,7 @@
 
 use super::Disk;
 use crate::devices::DEVICE_TIMEOUT_NS;
-use crate::{Image, Interest};
+use crate::Interest;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -45,7 +45,7 @@ impl Direct {
 
     /// Waits for the end of a request. `None` if the device doesn't answer in time: it keeps the
     /// request's memory.
-    fn await_end(&mut self, request: Request<Image>) -> Option<Result<(), BlockError>> {
+    fn await_end(&mut self, request: Request) -> Option<Result<(), BlockError>> {
         let mut answer = match self.disk.submit(request, TAG) {
             Submitted::Done(result) => return Some(result),
             // Nothing else is submitted before the runtime has the disk.

@@ -39,7 +39,7 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
 
 /// Submits all requests, as many at once as there is room for, until each has been reported;
 /// returns the maximum in flight.
-fn run(queue: &mut Queue, handle: &Handle, requests: &[Request<Host>]) -> usize {
+fn run(queue: &mut Queue, handle: &Handle, requests: &[Request]) -> usize {
     let (mut next, mut ended, mut most) = (0, vec![0; requests.len()], 0);
     let mut rounds = 0;
     while ended.contains(&0) {
@@ -214,7 +214,7 @@ fn filled(sectors: usize, fill: u8) -> (Vec<u8>, NonNull<u8>) {
     (memory, start)
 }
 
-fn write(sector: usize, from: NonNull<u8>, sectors: usize) -> Request<Host> {
+fn write(sector: usize, from: NonNull<u8>, sectors: usize) -> Request {
     Request::Write {
         sector: sector as u64,
         from,
@@ -360,7 +360,7 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
 }
 
 /// A write of one sector, submitted with others.
-fn together(sector: usize, from: NonNull<u8>) -> Request<Host> {
+fn together(sector: usize, from: NonNull<u8>) -> Request {
     Request::Write {
         sector: sector as u64,
         from,
