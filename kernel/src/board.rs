@@ -4,9 +4,10 @@
 //! functions, which keep these promises; a function that isn't named here may be called from any
 //! context, and neither allocates, waits nor changes whether interrupts are enabled.
 //!
-//! - `handover`: what the loader left. `read` accesses memory only. `set_up_early` runs on the boot
-//!   tables before the console, `set_up` once on the real tables, with interrupts disabled.
-//!   `read` moves the loader's random bytes to [`crate::firmware::seed`].
+//! - `handover`: the loader's data. `read` accesses memory only, and moves the loader's random bytes
+//!   to [`crate::seed`].
+//! - `set_up`: calls the other modules. `early` runs on the boot tables before the console, `late`
+//!   once on the real tables, with interrupts disabled.
 //! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
 //!   doesn't know has no end, nor has that of another processor (`vectors::WAKE`). `route` may map
@@ -18,7 +19,7 @@
 //!   `begin`.
 //! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two
 //!   accesses; `begin` comes before the other two.
-//! - `fw_cfg`: after the handover's `set_up`; may map memory, and allocates.
+//! - `fw_cfg`: after `set_up::late`; may map memory, and allocates.
 //! - `uart`, `control`: no state. The console serializes the accesses.
 //! - `nvram`: a few bytes that a reset leaves alone.
 //! - `pci`: configuration space, for one caller at a time and not for interrupts; `set_up` comes

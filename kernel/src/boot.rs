@@ -9,6 +9,7 @@ pub use hooks::{Hook, keep};
 use crate::arch::start::run;
 use crate::arch::{gates, local, strings};
 use crate::board::handover::{self, NAME};
+use crate::board::set_up;
 use crate::board::vectors::TIMER;
 use crate::board::{clock, control};
 use crate::memory::{DirectMemory, SetupError};
@@ -25,7 +26,7 @@ pub extern "C" fn start(argument: u64) -> ! {
     time::set_up();
     let loader = handover::read(argument);
     if let Some(loader) = &loader {
-        handover::set_up_early(loader);
+        set_up::early(loader);
     }
     console::set_up();
     let Some(loader) = loader else {
@@ -42,7 +43,7 @@ pub extern "C" fn start(argument: u64) -> ! {
     // SAFETY: once, on the real tables.
     unsafe { gates::set_up(traps::handle, syscall::enter) };
     strings::set_up();
-    handover::set_up(&loader);
+    set_up::late(&loader);
     if control::IS_LATE {
         console::find_control();
     }

@@ -22,6 +22,7 @@ mod pvpanic;
 mod reset;
 #[cfg(test)]
 mod rust_vmm;
+pub mod set_up;
 #[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 mod start_up;
 pub mod timer;

@@ -20,6 +20,7 @@ mod pvpanic;
 mod registers;
 mod resources;
 mod seed;
+pub mod set_up;
 mod survey;
 pub mod timer;
 pub mod uart;

@@ -5,7 +5,7 @@ use x86_64::instructions::port::Port;
 /// The port, as `soil run` sets it.
 const PORT: u16 = 0xe9;
 
-/// The device is known once [`super::handover::set_up`] has run.
+/// The device is known once [`super::set_up::late`] has run.
 pub const IS_LATE: bool = false;
 
 /// Whether the device exists.

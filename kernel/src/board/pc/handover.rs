@@ -1,6 +1,5 @@
 //! What the loader left: PVH's start info.
 
-use super::irq;
 use crate::acpi;
 use crate::memory::{BootMemory, DIRECT};
 use crate::seed;
@@ -26,15 +25,6 @@ pub fn read(start_info: u64) -> Option<Handover> {
 
 /// What the message of a failure names.
 pub const NAME: &str = "PVH start info with a memory map";
-
-/// Prepares the console's devices, which PCs have at fixed ports.
-pub fn set_up_early(_: &Handover) {}
-
-/// Finds ACPI's tables, and prepares the interrupt controller and the timer.
-pub fn set_up(handover: &Handover) {
-    acpi::set_root(handover.rsdp);
-    irq::set_up();
-}
 
 /// The physical address of the machine's identifier, which changes when it resumes from a snapshot:
 /// ACPI's "VM generation ID".

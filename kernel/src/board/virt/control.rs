@@ -16,7 +16,7 @@ const PCI_ID: u32 = 0x0002_1b36;
 /// The port's registers, if it exists.
 static PORT: Registers = Registers::none();
 
-/// The device is known once [`super::handover::set_up`] has run.
+/// The device is known once [`super::set_up::late`] has run.
 pub const IS_LATE: bool = true;
 
 /// Whether the device exists.
@@ -24,7 +24,7 @@ pub fn probe() -> bool {
     PORT.exist()
 }
 
-/// Finds the ports. After memory is set up, before other devices on PCI are.
+/// Finds the ports. After [`pci::find`], before other devices on PCI are set up.
 pub(super) fn set_up() {
     let Some(control) = find(CONTROL, 0) else {
         return;

@@ -1,10 +1,9 @@
 //! What the loader hands over: a device tree.
 
-use super::survey::{Kind, Survey};
-use super::{irq, pci, power, seed, uart};
+use super::seed;
+use super::survey::Survey;
 use crate::acpi;
-use crate::arch::cpu;
-use crate::memory::{self, DIRECT};
+use crate::memory::DIRECT;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use firmware::fdt::{self, Fdt, HEADER};
 use firmware::memory::{MemoryMap, Physical, Region};
@@ -14,12 +13,12 @@ pub const NAME: &str = "device tree";
 
 /// The device tree, in place: its memory is never used for anything else.
 pub struct Handover {
-    survey: Survey<'static>,
+    pub(super) survey: Survey<'static>,
     /// Its physical addresses.
     place: Region,
 }
 
-/// The tree's address in the direct map; null before [`set_up`]. Written once.
+/// The tree's address in the direct map; null before [`Handover::keep`]. Written once.
 static TREE: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// Its length in bytes. Written before [`TREE`].
 static TREE_LEN: AtomicUsize = AtomicUsize::new(0);
@@ -59,6 +58,14 @@ impl MemoryMap for Handover {
 }
 
 impl Handover {
+    /// Keeps the tree, for [`tree`].
+    pub(super) fn keep(&self) {
+        TREE_LEN.store(self.survey.tree.used(), Ordering::Relaxed);
+        let tree = (DIRECT + self.place.start) as *mut u8;
+        // Release: pairs with the load in `tree`.
+        TREE.store(tree, Ordering::Release);
+    }
+
     /// The command line; empty if there is none.
     pub fn command_line<'a>(&self, _: &'a impl Physical) -> &'a [u8] {
         let chosen = self.survey.chosen;
@@ -68,48 +75,14 @@ impl Handover {
     }
 }
 
-/// The device tree; `None` before [`set_up`].
+/// The device tree; `None` before [`Handover::keep`].
 pub(super) fn tree() -> Option<Fdt<'static>> {
-    // Acquire: pairs with the store in `set_up`.
+    // Acquire: pairs with the store in `Handover::keep`.
     let bytes = TREE.load(Ordering::Acquire);
     let len = TREE_LEN.load(Ordering::Relaxed);
     // SAFETY: a tree that `read` has accepted, mapped and unchanged for good.
     let bytes = (!bytes.is_null()).then(|| unsafe { core::slice::from_raw_parts(bytes, len) })?;
     Fdt::parse(bytes)
-}
-
-/// Prepares the console's device, on the boot tables.
-pub fn set_up_early(handover: &Handover) {
-    uart::set_up(&handover.survey.ports, &|address, _| {
-        // The boot tables map the devices of the first 4 GiB.
-        (address < 1 << 32).then_some((DIRECT + address) as *mut u8)
-    });
-}
-
-/// Keeps the tree, and prepares the interrupt controller, the console's device and the means to
-/// end the machine.
-pub fn set_up(handover: &Handover) {
-    let len = handover.survey.tree.used();
-    TREE_LEN.store(len, Ordering::Relaxed);
-    let tree = (DIRECT + handover.place.start) as *mut u8;
-    // Release: pairs with the load in `tree`.
-    TREE.store(tree, Ordering::Release);
-    let survey = &handover.survey;
-    uart::set_up(&survey.ports, &|address, len| {
-        memory::map_device(address, len)
-    });
-    power::set_up(survey.first(Kind::Psci));
-    cpu::set_emulated(survey.first(Kind::Qemu).is_some() && power::is_translating());
-    irq::set_up(survey);
-    if let Some(root) = survey.chosen.and_then(|node| node.number("soil,acpi-root")) {
-        acpi::set_root(root);
-    }
-    if let Some(bridge) = survey.first(Kind::Bridge) {
-        let probe_only = survey
-            .chosen
-            .and_then(|node| node.u32("linux,pci-probe-only"));
-        pci::find(bridge, probe_only == Some(1));
-    }
 }
 
 /// The physical address of the machine's identifier, which changes when it resumes from a snapshot:

@@ -24,8 +24,7 @@ fn bridge<'a>(tree: &Fdt<'a>) -> Option<Node<'a>> {
     tree.compatible(&["pci-host-ecam-generic"])
 }
 
-/// Sets the place of configuration space, and finds the ports of `soil run` there. `probe_only`:
-/// firmware has assigned all addresses.
+/// Sets the place of configuration space. `probe_only`: firmware has assigned all addresses.
 pub(super) fn find(bridge: &Node<'_>, probe_only: bool) {
     /// Bytes of configuration space of a bus.
     const BUS: u64 = 1 << 20;
@@ -36,7 +35,6 @@ pub(super) fn find(bridge: &Node<'_>, probe_only: bool) {
     LAST_BUS.store(last, Ordering::Relaxed);
     PROBE_ONLY.store(probe_only, Ordering::Relaxed);
     ECAM.store(address, Ordering::Relaxed);
-    super::control::set_up();
 }
 
 /// Configuration space. Each access maps its page: not for interrupts.
