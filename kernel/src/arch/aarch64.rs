@@ -11,6 +11,7 @@ mod features;
 pub mod float;
 pub mod gates;
 pub mod gic;
+mod image;
 pub mod interrupts;
 pub mod mmu;
 #[cfg(not(any(test, loom)))]

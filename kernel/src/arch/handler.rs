@@ -1,7 +1,5 @@
 //! A signal's handler, and what a frame has of it on every architecture.
 
-use super::signals::{FRAME, INFORMATION, MASK};
-
 /// A handler that is to run.
 pub struct Handler {
     /// The signal's number.
@@ -15,17 +13,13 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Sets what a frame has of the handler.
+    /// Writes the handler to a frame, which has the mask and the information at these words.
     #[inline(always)]
-    pub fn fill(&self, words: &mut [u64; FRAME]) {
+    pub fn fill(&self, words: &mut [u64], mask: usize, information: usize) {
         words[0] = self.signal;
         words[1] = self.function;
-        words[MASK] = self.mask;
-        words[INFORMATION] = self.signal;
-        [
-            words[INFORMATION + 1],
-            words[INFORMATION + 2],
-            words[INFORMATION + 3],
-        ] = self.information;
+        words[mask] = self.mask;
+        words[information] = self.signal;
+        words[information + 1..information + 4].copy_from_slice(&self.information);
     }
 }

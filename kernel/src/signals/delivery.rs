@@ -5,7 +5,7 @@ use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_defa
 use super::{origin, with};
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::handler::Handler;
-use crate::arch::signals::{FRAME, Resumption};
+use crate::arch::signals::{FRAME, INFORMATION, MASK, Resumption};
 use crate::errno::Errno;
 use crate::memory::{load, store};
 use crate::{crash, extension};
@@ -93,7 +93,7 @@ fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, resul
         return result;
     }
     let stored = load::<FRAME>(frame).and_then(|mut words| {
-        handler(next).fill(&mut words);
+        handler(next).fill(&mut words, MASK, INFORMATION);
         store(frame, &words)
     });
     if stored.is_err() {

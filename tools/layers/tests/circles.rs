@@ -6,13 +6,7 @@ use std::path::Path;
 
 /// Circles that still exist, by folder, and one part of each.
 const KNOWN: &[(&str, &str)] = &[
-    ("drivers/src/disk", "data"),
-    ("drivers/src/disk", "requests"),
-    ("drivers/src/transport", "pci"),
     ("kernel/src/arch", "local"),
-    ("kernel/src/arch/aarch64", "gates"),
-    ("kernel/src/arch/x86_64", "gates"),
-    ("kernel/src/board/virt", "pci"),
     ("kernel/src/threads", "dispatch"),
     ("net/src/ip", "interface"),
     ("reactor/src", "runtime"),

@@ -602,7 +602,7 @@ soil_switch:
     trap = sym TRAP,
     system_call = sym SYSTEM_CALL_HANDLER,
     preempted = sym PREEMPTED,
-    unexpected = sym super::start::UNEXPECTED,
+    unexpected = sym super::image::UNEXPECTED,
 );
 
 unsafe extern "C" {

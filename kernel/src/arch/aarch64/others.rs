@@ -2,8 +2,8 @@
 //! firmware starts them with their MMU off.
 
 use super::gates;
+use super::image::image_physical;
 use super::processor::Processor;
-use super::start::image_physical;
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 

@@ -10,7 +10,8 @@ use crate::arch::numbers::RT_SIGRETURN;
 /// Offsets, in words, of a handler's frame: the signal and the handler, `ucontext_t` with the
 /// record of the vector registers and the empty one that ends the list, `siginfo_t`.
 const CONTEXT: usize = 2;
-pub(in crate::arch) const MASK: usize = CONTEXT + 5;
+/// The word of the mask to restore.
+pub const MASK: usize = CONTEXT + 5;
 /// x0 of `mcontext_t`, after the address of a fault; sp, the next instruction and the flags follow
 /// x30.
 const GENERAL: usize = CONTEXT + 23;
@@ -19,7 +20,8 @@ const PC: usize = SP + 1;
 const STATE: usize = PC + 1;
 /// The record of the vector registers: its head, FPSR and FPCR, v0 to v31.
 const VECTORS: usize = CONTEXT + 58;
-pub(in crate::arch) const INFORMATION: usize = VECTORS + 2 + 64 + 2;
+/// The word at which `siginfo_t` begins.
+pub const INFORMATION: usize = VECTORS + 2 + 64 + 2;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
 
@@ -88,7 +90,7 @@ impl<'a> Resumption<'a> {
         result: u64,
         words: &mut [u64; FRAME],
     ) -> u64 {
-        handler.fill(words);
+        handler.fill(words, MASK, INFORMATION);
         words[GENERAL] = result;
         words[SP] = *self.sp;
         words[PC] = *self.pc;

@@ -1,17 +1,8 @@
 //! The processor's exceptions: vectors, names, and the signals that Linux sends for them. Source:
 //! Intel SDM volume 3, chapter 6.15; Linux's `arch/x86/kernel/traps.c`.
 
-use super::gates::Frame;
+use super::gates::{Frame, MACHINE_CHECK};
 use x86_64::registers::model_specific::Msr;
-
-/// Non-maskable interrupt.
-pub const NON_MASKABLE: u64 = 2;
-/// An exception during the delivery of another.
-pub const DOUBLE_FAULT: u64 = 8;
-/// Page fault; CR2 has the address.
-pub const PAGE_FAULT: u64 = 14;
-/// Machine check.
-pub const MACHINE_CHECK: u64 = 18;
 
 const NAMES: [&str; 20] = [
     "division by zero",

@@ -10,7 +10,6 @@
 
 pub use super::processor::system_call_stack;
 
-use super::exceptions::{DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
 use super::mmu;
 use super::processor::{self, Processor};
 use super::stacks::{self, Stacks};
@@ -24,6 +23,14 @@ use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::SegmentSelector;
 use x86_64::structures::tss::TaskStateSegment;
 
+/// Non-maskable interrupt.
+const NON_MASKABLE: u64 = 2;
+/// An exception during the delivery of another.
+const DOUBLE_FAULT: u64 = 8;
+/// Page fault; CR2 has the address.
+const PAGE_FAULT: u64 = 14;
+/// Machine check.
+pub(super) const MACHINE_CHECK: u64 = 18;
 /// The first vector of interrupts; those below are the processor's exceptions.
 pub const FIRST_INTERRUPT: u8 = 32;
 /// Vectors with a gate.

@@ -11,8 +11,10 @@ use x86_64::registers::rflags::RFlags;
 /// state of the x87 unit), `siginfo_t`.
 const CONTEXT: usize = 2;
 const GENERAL: usize = CONTEXT + 5;
-pub(in crate::arch) const MASK: usize = CONTEXT + 37;
-pub(in crate::arch) const INFORMATION: usize = MASK + 16;
+/// The word of the mask to restore.
+pub const MASK: usize = CONTEXT + 37;
+/// The word at which `siginfo_t` begins.
+pub const INFORMATION: usize = MASK + 16;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
 /// Bytes below a frame that hold what else a handler may change.
@@ -90,7 +92,7 @@ impl<'a> Resumption<'a> {
         words: &mut [u64; FRAME],
     ) -> u64 {
         let top = other.unwrap_or(self.rsp.wrapping_sub(128));
-        handler.fill(words);
+        handler.fill(words, MASK, INFORMATION);
         words[RAX] = result;
         words[RSP] = *self.rsp;
         words[RIP] = *self.rip;
