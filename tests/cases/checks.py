@@ -127,4 +127,3 @@ def make_check_finds_a_commit_to_compare_with(context):
         os.path.join(folder, CHECK), env={**os.environ, "BASE": "nothing"}, check=False
     )
     assert done.returncode == 1 and "BASE=nothing" in done.stderr, done
-

@@ -151,7 +151,9 @@ def denied():
         print("left out: deny.toml: cargo-deny is missing; install it: cargo install cargo-deny")
         return False
     checks = ["licenses", "bans", "sources"]
-    if subprocess.run([*deny, "fetch", "db"], cwd=ROOT, capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*deny, "fetch", "db"], cwd=ROOT, capture_output=True, check=False
+    ).returncode:
         print("left out: advisories: their database can't be fetched")
     else:
         checks.append("advisories")
