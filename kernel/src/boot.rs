@@ -13,7 +13,7 @@ use crate::board::set_up;
 use crate::board::vectors::TIMER;
 use crate::board::{clock, control};
 use crate::memory::{DirectMemory, SetupError};
-use crate::{console, environment, interrupts, memory, power, syscall, time, traps, wait};
+use crate::{console, environment, interrupts, memory, power, syscall, threads, time, traps, wait};
 
 /// The exit status if the machine can't be started: the shell's "command can't be run".
 const STATUS_CANNOT_RUN: u8 = 126;
@@ -35,13 +35,13 @@ pub extern "C" fn start(argument: u64) -> ! {
     // SAFETY: this is the only call, on the boot tables.
     match unsafe { memory::set_up(&loader, clock::noise) } {
         Ok(()) => {}
-        Err(SetupError::NoMemory | SetupError::TooLittle) => stop(format_args!(
-            "too little memory: nothing is left behind the image; give the machine more (soil run \
-            --mem)"
-        )),
+        Err(SetupError::NoMemory | SetupError::TooLittle) => stop_without_memory(),
     }
     // SAFETY: once, on the real tables.
-    unsafe { gates::set_up(traps::handle, syscall::enter) };
+    unsafe { gates::set_up(traps::handle, traps::preempted, syscall::enter) };
+    if !threads::set_up() {
+        stop_without_memory();
+    }
     strings::set_up();
     set_up::late(&loader);
     if control::IS_LATE {
@@ -62,6 +62,13 @@ pub extern "C" fn start(argument: u64) -> ! {
     memory::release_low(&loader);
     // SAFETY: the stack is as `_start` requires it.
     unsafe { run(stack, _start) }
+}
+
+fn stop_without_memory() -> ! {
+    stop(format_args!(
+        "too little memory: nothing is left behind the image; give the machine more (soil run \
+        --mem)"
+    ))
 }
 
 fn stop(reason: core::fmt::Arguments) -> ! {

@@ -147,7 +147,6 @@ impl Page {
 }
 
 /// Why the counters of several processors may be taken for one.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {
     /// The host promises it.

@@ -13,12 +13,13 @@ use crate::arch::cpu;
 use crate::arch::gates::{Frame, RETURN_AT, STACK_POINTER_LEADS};
 #[cfg(feature = "panic-handler")]
 use crate::arch::interrupts;
+use crate::arch::local::{self, Local};
 use crate::arch::paging::PAGE;
 use crate::console::ErrorOutput;
 use crate::memory::{self, Fault, PROGRAM};
-use crate::{cell, console, power};
+use crate::{cell, console, power, stop, threads};
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The statuses that a shell reports for a program that ended by SIGSEGV and SIGABRT.
 const STATUS_FAULT: u8 = 128 + 11;
@@ -30,38 +31,6 @@ const MAX_FRAMES: usize = 40;
 const MAX_WORDS: u64 = 4096;
 /// Pages by which a stack pointer may have passed the end of its stack.
 const MAX_PASSED: usize = 64;
-
-/// A thread that doesn't run.
-pub struct Suspended {
-    /// Its number.
-    pub number: u64,
-    /// Where it continues, if that is known.
-    pub instruction: Option<u64>,
-    /// Its stack pointer.
-    pub stack: u64,
-}
-
-/// Calls a function with each suspended thread; returns the number of the running one.
-pub type Suspension = fn(&mut dyn FnMut(Suspended)) -> u64;
-
-/// Null in a program with one thread. Written once, by [`set_threads`].
-static THREADS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// Makes a report contain every thread's trace, from now on.
-pub fn set_threads(suspension: Suspension) {
-    // Hidden from the compiler: otherwise every program would link the function. Release: the state
-    // that it reads exists.
-    THREADS.store(
-        core::hint::black_box(suspension as *mut ()),
-        Ordering::Release,
-    );
-}
-
-fn threads() -> Option<Suspension> {
-    // Acquire: pairs with `set_threads`. SAFETY: only that stores there, a function of this type;
-    // null is `None`.
-    unsafe { core::mem::transmute(THREADS.load(Ordering::Acquire)) }
-}
 
 /// Set by the first report; a fault while reporting ends the machine at once.
 static REPORTING: AtomicBool = AtomicBool::new(false);
@@ -82,7 +51,7 @@ struct Report {
 
 impl Report {
     fn begin(reason: core::fmt::Arguments) -> Self {
-        power::stop_others();
+        stop::others();
         if REPORTING.swap(true, Ordering::Relaxed) {
             power::end_now(STATUS_FAULT);
         }
@@ -92,11 +61,12 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
-        if let Some(others) = power::others() {
-            (others.report_own)(&mut report);
+        if local::several() {
+            let own = local::get().number();
+            report.both(format_args!("processor {own}"), true);
         }
-        if let Some(threads) = threads() {
-            let number = threads(&mut |_| {});
+        if threads::has_threads() {
+            let number = threads::suspended(&mut |_| {});
             report.both(format_args!("thread {number}"), true);
         }
         report
@@ -175,12 +145,30 @@ impl Report {
         }
     }
 
-    fn end(mut self, status: u8) -> ! {
-        if let Some(others) = power::others() {
-            (others.report)(&mut self);
+    /// The other processors, which are stopped.
+    fn others(&mut self) {
+        let own = local::get();
+        for other in local::all().filter(|other| !core::ptr::eq(*other, own)) {
+            let (number, frame) = (other.number(), other.frame());
+            match other.thread.load(Ordering::Relaxed) {
+                0 => self.both(format_args!("processor {number}"), true),
+                thread => self.both(format_args!("processor {number}, thread {thread}"), true),
+            }
+            if let Some(frame) = frame {
+                self.trace_frame(frame);
+            }
+            if other.stopped.load(Ordering::Relaxed) == Local::ENDS {
+                console::line(format_args!("it was about to end the machine as well"));
+            } else if frame.is_none() {
+                console::line(format_args!("it could not be stopped"));
+            }
         }
-        if let Some(threads) = threads() {
-            threads(&mut |thread| {
+    }
+
+    fn end(mut self, status: u8) -> ! {
+        self.others();
+        if threads::has_threads() {
+            threads::suspended(&mut |thread| {
                 self.both(format_args!("thread {}", thread.number), true);
                 self.trace(thread.instruction, thread.stack);
             });
@@ -192,15 +180,6 @@ impl Report {
         }
         console::write_control(b"SOIL-CRASH-END\n");
         power::exit_crashed(status)
-    }
-}
-
-impl power::Report for Report {
-    fn add(&mut self, line: core::fmt::Arguments<'_>, frame: Option<&Frame>) {
-        self.both(line, true);
-        if let Some(frame) = frame {
-            self.trace_frame(frame);
-        }
     }
 }
 

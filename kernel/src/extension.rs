@@ -4,9 +4,7 @@
 //! and asks the linker for their symbols. A part that isn't linked costs nothing.
 
 use crate::arch::gates::SystemCallFrame;
-use crate::arch::numbers::EXIT_GROUP;
 use crate::errno::Errno;
-use crate::{peers, power};
 
 /// Handles the system call that saved the frame, or returns `None` for an unknown one.
 pub type Extension = extern "C" fn(&mut SystemCallFrame, &mut Result<u64, Errno>) -> bool;
@@ -41,15 +39,4 @@ pub(crate) fn handle(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
         .iter()
         .any(|extension| extension(call, &mut result))
         .then_some(result)
-}
-
-/// Ends the program with `status` for a signal. Parts that have something to write back do so
-/// first, as for `exit_group`, while no system call of another processor runs beside that.
-pub fn end(status: u8) -> ! {
-    let mut call = SystemCallFrame::new(EXIT_GROUP, u64::from(status));
-    if let Some(peers) = peers::get() {
-        (peers.begin_call)(&call);
-    }
-    let _ = handle(&mut call);
-    power::exit(status)
 }

@@ -11,7 +11,7 @@
 //! - **Layers.** A module uses only those below it: [`arch`] drives the processor and uses nothing
 //!   else; [`memory`] builds on it; then [`acpi`], [`board`], which drives the machine around
 //!   the processor, [`interrupts`], [`console`], [`time`],
-//!   [`power`], [`crash`], [`signals`], [`wait`]; [`syscall`], [`traps`] and [`boot`] are on top.
+//!   [`power`], [`signals`], [`threads`], [`wait`]; [`traps`], [`syscall`] and [`boot`] are on top.
 //!   Calls into higher layers (a trap, an interrupt's handler, a tick) go through functions that
 //!   were registered.
 //! - **Linux's terms and results.** The program can't distinguish the supported system calls from
@@ -70,21 +70,23 @@ pub mod cell;
 pub mod clock;
 pub mod console;
 pub mod crash;
+pub mod delivery;
 pub mod devices;
 pub mod environment;
 pub mod errno;
 pub mod extension;
 mod free_lists;
 pub mod guarded;
+mod halt;
 pub mod interrupts;
 pub mod memory;
 pub mod peers;
 pub mod power;
-#[cfg(not(any(test, loom)))]
 pub mod processors;
 pub mod random;
 pub mod seed;
 pub mod signals;
+mod stop;
 pub mod syscall;
 mod threads;
 pub mod time;

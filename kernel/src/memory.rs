@@ -54,11 +54,10 @@ pub use reserve::{
     take_collection_request,
 };
 pub use space::{
-    Fault, Statistics, fault, grow_tlb, is_nearly_full, is_short, set_promised, set_several,
-    statistics, was_refused,
+    Fault, Statistics, fault, grow_tlb, is_nearly_full, is_short, set_promised, statistics,
+    was_refused,
 };
 pub use stacks::{grow_on_demand, kernel_stack};
-#[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
 pub use start::start_page;
 pub use start::{DirectMemory, KEPT, SetupError, kept, release_kept, release_low, set_up};
 pub use user::{

@@ -1,6 +1,5 @@
-//! What a processor asks of the others, in a program that has started some.
-//!
-//! A program that never does contains no more of it than a load of a null pointer.
+//! What a processor asks of the others, in a program that has started some. Others pay for the load
+//! of a flag.
 //!
 //! Memory that is taken away, or closed, may still be used by translations that other processors
 //! have cached: [`shootdown`] has them forget those. A processor that waits for another one with
@@ -11,67 +10,83 @@ pub mod shootdown;
 
 pub use crate::arch::local::several;
 
-use crate::arch::gates::SystemCallFrame;
-use crate::arch::{interrupts, local, mmu};
+use crate::arch::local::{self, MAX};
+use crate::arch::{cpu, interrupts, ipi, mmu};
 use core::ops::Range;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::Ordering;
+use shootdown::Requests;
 
 /// A set of processors: a bit for each number.
 pub type Set = u64;
 
-/// The functions of a program with several processors. Called with interrupts disabled.
-pub struct Peers {
-    /// Interrupts the processors of a set, without this one: each sees what there is to do.
-    pub interrupt: fn(Set),
-    /// Makes the others forget their translations of these addresses; returns once they have.
-    /// Within a use of the address space.
-    pub flush: fn(Range<u64>),
-    /// Does what another processor waits for.
-    pub serve: fn(),
-    /// One turn of a loop in which this processor waits for another one. With interrupts enabled,
-    /// too.
-    pub relax: fn(),
-    /// This processor uses none of the program's memory from now on, or (false) soon does again.
-    pub set_idle: fn(bool),
-    /// A system call begins, or the kernel makes one: it may wait for those of others.
-    pub begin_call: fn(&SystemCallFrame),
-    /// How long all have run at this time, see [`local::Local::used_ns`].
-    pub used_ns: fn(u64) -> u64,
-}
+/// How often to look before the others are interrupted for a request: one that waits for a cell
+/// sees it without that.
+const LOOKS: usize = 50;
 
-/// Null while there is one processor. Written once, by [`set`].
-static PEERS: AtomicPtr<Peers> = AtomicPtr::new(null_mut());
+/// Requests to forget translations.
+static REQUESTS: Requests<MAX> = Requests::new();
 
-/// From now on several processors run.
-pub fn set(peers: &'static Peers) {
-    // Hidden from the compiler: otherwise every program would link the functions. Release: what
-    // they use exists.
-    let peers: *const Peers = core::hint::black_box(peers);
-    PEERS.store(peers.cast_mut(), Ordering::Release);
+/// From now on several processors run. With interrupts disabled, before any other is started.
+pub fn begin() {
     local::set_several();
+    set_idle(false);
 }
 
-/// The functions, if the program has started other processors.
-pub fn get() -> Option<&'static Peers> {
-    // SAFETY: only `set` stores there.
-    unsafe { PEERS.load(Ordering::Acquire).as_ref() }
+/// The number of the processor that runs.
+fn number() -> usize {
+    local::get().number().into()
+}
+
+/// Interrupts the processors of a set, without this one: each sees what there is to do. With
+/// interrupts disabled.
+pub fn interrupt(processors: Set) {
+    let mut rest = processors;
+    while rest != 0 {
+        if let Some(other) = local::of(rest.trailing_zeros() as usize) {
+            ipi::wake(other.id.load(Ordering::Relaxed));
+        }
+        rest &= rest - 1;
+    }
 }
 
 /// Does what another processor waits for. With interrupts disabled.
 pub fn serve() {
-    if let Some(peers) = get() {
-        (peers.serve)();
+    if several() {
+        REQUESTS.serve(number(), mmu::flush_range);
     }
 }
 
-/// One turn of a loop in which a processor waits for another one.
+/// One turn of a loop in which a processor waits for another one. With interrupts enabled, too.
 #[cold]
 #[inline(never)]
 pub fn relax() {
-    match get() {
-        Some(peers) => (peers.relax)(),
-        None => sync::hint::spin_loop(),
+    // An interrupt would do it, too.
+    if !interrupts::are_enabled() {
+        serve();
+    }
+    spin();
+}
+
+/// A hint of the processor in a loop that waits for another one, of which few take long.
+fn spin() {
+    /// An emulator leaves the translated code for each hint, and takes a lock that interrupts need,
+    /// too. Without any hint one that runs the processors in turn would run none of the others.
+    const TURNS: u32 = 64;
+    let turns = &local::get().turns;
+    let turn = turns.load(Ordering::Relaxed).wrapping_add(1);
+    turns.store(turn, Ordering::Relaxed);
+    if turn.is_multiple_of(TURNS) || !cpu::is_emulated() {
+        sync::hint::spin_loop();
+    }
+}
+
+/// This processor uses none of the program's memory from now on, or (false) soon does again. With
+/// interrupts disabled.
+pub fn set_idle(idle: bool) {
+    if idle {
+        REQUESTS.set_idle(number());
+    } else {
+        REQUESTS.set_busy(number(), mmu::flush_all);
     }
 }
 
@@ -96,7 +111,8 @@ pub fn resume_interrupts(suspended: bool) {
     }
 }
 
-/// Has the other processors forget their translations of these addresses, if there are others.
+/// Has the other processors forget their translations of these addresses, if there are others;
+/// returns once they have. With interrupts disabled, within a use of the address space.
 #[inline(always)]
 pub fn flush(range: Range<u64>) {
     if !mmu::BROADCASTS && several() {
@@ -107,7 +123,28 @@ pub fn flush(range: Range<u64>) {
 #[cold]
 #[inline(never)]
 fn flush_others(range: Range<u64>) {
-    if let Some(peers) = get() {
-        (peers.flush)(range);
+    let own = number();
+    let request = REQUESTS.post(range, own);
+    let others = local::all().map(|other| usize::from(other.number()));
+    let others = others.filter(|other| *other != own);
+    let mut awaited = others.fold(0, |set, other| set | 1 << other);
+    let mut looks = 0;
+    loop {
+        let mut rest: Set = awaited;
+        while rest != 0 {
+            let other = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            if !REQUESTS.is_awaited(other, request) {
+                awaited &= !(1 << other);
+            }
+        }
+        if awaited == 0 {
+            return;
+        }
+        if looks == LOOKS {
+            interrupt(awaited);
+        }
+        looks += usize::from(looks <= LOOKS);
+        spin();
     }
 }

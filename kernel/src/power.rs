@@ -14,54 +14,11 @@ pub use button::{
 };
 
 use crate::arch::counter::counter;
-use crate::arch::gates::Frame;
 use crate::arch::interrupts;
+use crate::arch::local::park;
 use crate::board::power as machine;
-use crate::{clock, console};
-use core::fmt::Arguments;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use crate::{clock, console, stop};
 use failure::Action;
-
-/// A crash report.
-pub trait Report {
-    /// Adds a line, and a trace by the registers of what it is about, if they are known.
-    fn add(&mut self, line: Arguments<'_>, frame: Option<&Frame>);
-}
-
-/// The functions of a program that has started other processors.
-pub struct Others {
-    /// Stops the others for good; doesn't return where another one stops this processor. From any
-    /// context; interrupts stay disabled.
-    pub stop: fn(),
-    /// Adds the caller's processor to a report.
-    pub report_own: fn(&mut dyn Report),
-    /// Adds the others, which are stopped.
-    pub report: fn(&mut dyn Report),
-}
-
-/// Null while there is one processor. Written once, by [`set_others`].
-static OTHERS: AtomicPtr<Others> = AtomicPtr::new(core::ptr::null_mut());
-
-/// From now on the end of the machine stops the other processors first.
-pub fn set_others(others: &'static Others) {
-    // Hidden from the compiler: otherwise every program would link the functions. Release: what
-    // they use exists.
-    let others: *const Others = core::hint::black_box(others);
-    OTHERS.store(others.cast_mut(), Ordering::Release);
-}
-
-/// The functions, if the program has started other processors.
-pub fn others() -> Option<&'static Others> {
-    // SAFETY: only `set_others` stores there.
-    unsafe { OTHERS.load(Ordering::Acquire).as_ref() }
-}
-
-/// Stops the other processors, if there are some.
-pub fn stop_others() {
-    if let Some(others) = others() {
-        (others.stop)();
-    }
-}
 
 /// How long a VMM that was told to end the machine has for it, in nanoseconds. QEMU does it in
 /// another thread, while the processor goes on.
@@ -102,7 +59,7 @@ fn end_failed(status: u8) {
     match failure::action() {
         Action::Reboot if has_failed => {
             interrupts::disable();
-            stop_others();
+            stop::others();
             failure::record(status);
             console::mirror(None);
             // A machine that keeps no count doesn't start again without end in a moment.
@@ -122,7 +79,7 @@ fn end_failed(status: u8) {
 /// Completes the output, and reports the status to `soil run`.
 fn prepare(status: u8) {
     interrupts::disable();
-    stop_others();
+    stop::others();
     console::drain_now();
     console::mirror(None);
     write_control(status);
@@ -163,7 +120,7 @@ fn spin(ns: u64) {
 
 /// Switches the machine off; if that fails, resets it.
 pub fn off() -> ! {
-    stop_others();
+    stop::others();
     if machine::off() {
         await_end();
     }
@@ -172,21 +129,13 @@ pub fn off() -> ! {
 
 /// Stops the machine for good; the power stays on. Interrupts are disabled.
 pub fn halt() -> ! {
-    stop_others();
+    stop::others();
     park()
-}
-
-/// Stops the processor for good. Interrupts are disabled.
-pub fn park() -> ! {
-    loop {
-        interrupts::disable();
-        interrupts::halt();
-    }
 }
 
 /// Resets the machine. Under QEMU with `-no-reboot` that ends it.
 pub fn reboot() -> ! {
-    stop_others();
+    stop::others();
     if failure::action() == Action::Reboot {
         failure::forget();
     }

@@ -4,19 +4,19 @@
 //! program's stack or the one of `sigaltstack`. Faults aren't signals here; they end in
 //! [`crate::crash`]. Source: signal(7), sigaction(2), sigaltstack(2).
 
-mod delivery;
 mod state;
 
-pub use delivery::{deliver, deliver_interrupted};
-pub use state::{Target, Thread};
+pub use state::{
+    DEFAULT, Delivery, IGNORE, RESTART, SENT_BY_KILL, Target, Thread, is_ignored_by_default,
+};
 
 use crate::arch::{gates, local, numbers};
 use crate::cell::{ExclusiveCell, Guard, rank};
 use crate::errno::Errno;
 use crate::memory::{load, store};
+use crate::peers::several;
 use crate::power;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use state::{Action, During, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
@@ -25,20 +25,6 @@ pub const PID: u64 = 1;
 /// Used by system calls and by the runtime when it waits; by an interrupt only if no cell is in
 /// use. With interrupts disabled where several processors run.
 static STATE: ExclusiveCell<State, rank::Signals> = ExclusiveCell::new(State::new());
-
-/// [`select`] where several processors run, else null.
-static SELECT: AtomicPtr<()> = AtomicPtr::new(null_mut());
-
-/// From now on several processors run, each its thread.
-pub fn set_several() {
-    // Hidden from the compiler: otherwise every program would link the function.
-    SELECT.store(core::hint::black_box(select as *mut ()), Ordering::Relaxed);
-}
-
-/// Makes the thread of this processor the running one.
-fn select(state: &mut State) {
-    state.set_processor(local::get().number());
-}
 
 /// Runs `f` on the state, in which this processor runs a thread.
 fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
@@ -52,13 +38,8 @@ fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
 #[inline(never)]
 fn begin() -> Guard<'static, State, rank::Signals> {
     let mut state = STATE.lock();
-    // Relaxed: the caller's processor was started after the store. SAFETY: null is `None`, and
-    // `set_several` stores a function of this type.
-    let select = unsafe {
-        core::mem::transmute::<*mut (), Option<fn(&mut State)>>(SELECT.load(Ordering::Relaxed))
-    };
-    if let Some(select) = select {
-        select(&mut state);
+    if several() {
+        state.set_processor(local::get().number());
     }
     state
 }
@@ -78,40 +59,6 @@ pub struct Origin {
     pub sender: u64,
     /// `si_value`.
     pub value: u64,
-}
-
-/// Finds the sender of a signal that the running thread takes, unless it is `kill` or `tkill`,
-/// which the origin names already: one to the thread or (false) to the process. If more than one
-/// has sent it, it is sent again.
-type Origins = fn(u64, bool, &mut Origin);
-
-/// [`Origins`], or null. Written once, by [`set_origins`].
-static ORIGINS: AtomicPtr<()> = AtomicPtr::new(null_mut());
-
-/// From now on signals may have other senders.
-pub fn set_origins(origins: Origins) {
-    // Hidden from the compiler, as in `wait::start_ticks`: otherwise every program would link the
-    // function. Release: with the timers that the function reads.
-    ORIGINS.store(core::hint::black_box(origins as *mut ()), Ordering::Release);
-}
-
-/// The sender of `signal`, which the running thread takes and which has this `si_code` if it was
-/// `kill` or `tkill`.
-fn origin(signal: u64, code: u64) -> Origin {
-    let mut origin = Origin {
-        code,
-        sender: PID,
-        value: 0,
-    };
-    // Acquire: pairs with `set_origins`. SAFETY: only that stores there, a function of this type;
-    // null is `None`.
-    let origins = unsafe {
-        core::mem::transmute::<*mut (), Option<Origins>>(ORIGINS.load(Ordering::Acquire))
-    };
-    if let Some(origins) = origins {
-        origins(signal, code != state::SENT_BY_KILL, &mut origin);
-    }
-    origin
 }
 
 /// Sets of signals have 64 bits.
@@ -195,10 +142,20 @@ pub fn is_pending(set: u64) -> bool {
 }
 
 /// Takes the pending signal of `set` with the lowest number, whose handler doesn't run, and its
-/// sender.
-pub fn take(set: u64) -> Option<(u64, Origin)> {
-    let (signal, code) = with(|state| state.take(set))?;
-    Some((signal, origin(signal, code)))
+/// `si_code` if it was `kill` or `tkill`.
+pub fn take(set: u64) -> Option<(u64, u64)> {
+    with(|state| state.take(set))
+}
+
+/// Takes the next signal of the running thread, whose handler is to run.
+pub fn next() -> Option<Delivery> {
+    with(State::next)
+}
+
+/// The end of the alternate stack, if a handler with these flags runs there in a program whose
+/// stack pointer is `pointer`.
+pub fn other_stack(flags: u64, pointer: u64) -> Option<u64> {
+    with(|state| state.other_stack(flags, pointer))
 }
 
 /// # Errors
@@ -281,8 +238,8 @@ pub fn for_others() -> u64 {
     with(|state| state.process_pending() & state.blocked())
 }
 
-/// The end of a handler: `rt_sigreturn`, which here restores the mask. [`deliver`] runs the next
-/// handler with the same frame, or lets the program restore the registers from it.
+/// The end of a handler: `rt_sigreturn`, which here restores the mask. [`crate::delivery`] runs the
+/// next handler with the same frame, or lets the program restore the registers from it.
 pub fn end_handler(mask: u64) {
     with(|state| state.restore_mask(mask));
 }

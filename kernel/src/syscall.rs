@@ -9,49 +9,68 @@
 //! All run with interrupts disabled, on the kernel's single stack for system calls, so that one
 //! runs at a time; a halt during a call enables interrupts.
 
-pub mod beside;
+mod beside;
 mod clocks;
 mod mapping;
-mod processors;
 
-pub(crate) use clocks::{THREAD_USAGE, absolute_deadline, deadline, monotonic_of};
-pub use clocks::{put_usage, sleep};
-pub use processors::{load_set, store_set};
+pub use clocks::sleep;
 
 use crate::arch::cpu::name;
 use crate::arch::gates::SystemCallFrame;
+use crate::arch::local;
 use crate::arch::numbers as n;
 use crate::arch::thread_pointer;
 use crate::errno::Errno;
-use crate::memory::{bytes, bytes_mut, copy_out, store};
+use crate::memory::{bytes_mut, store};
 use crate::signals::PID;
 use crate::wait::For;
-use crate::{console, extension, memory, power, random, signals, time, wait};
-use clocks::{clock, clock_sleep, put_timespec, times};
+use crate::{
+    console, delivery, extension, halt, memory, power, processors, random, signals, threads, time,
+    wait,
+};
+use clocks::{clock, clock_sleep, put_timespec, put_usage, times};
 use core::sync::atomic::{AtomicU64, Ordering};
 use mapping::{advise, map, remap};
 
 /// Handles the system call that saved `call`; returns its result. Pending signals are delivered
 /// on the way back.
 pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
-    let answer =
-        |call: &mut SystemCallFrame| extension::handle(call).unwrap_or_else(|| dispatch(call));
-    let result = match wait::in_call(call, answer) {
+    let result = match answer(call) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
-    signals::deliver(call, result)
+    delivery::deliver(call, result)
 }
 
 /// `CLOCK_MONOTONIC`.
 const MONOTONIC: u64 = 1;
 
+/// Handles a system call, during which interrupts are disabled.
+fn answer(call: &mut SystemCallFrame) -> Result<u64, Errno> {
+    match local::several() {
+        true if beside::runs_beside_others(call) => {}
+        _ => threads::begin_call(),
+    }
+    let result = extension::handle(call).unwrap_or_else(|| dispatch(call));
+    threads::end_call();
+    if wait::has_threads() || wait::has_ticks() {
+        // Also after the call in which the threads or the ticks began.
+        call.enable_interrupts();
+    }
+    result
+}
+
 /// The result of `brk`: there is no break, and musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
-fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
+fn dispatch(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     let (number, stack) = (call.number(), call.stack_pointer());
     let arguments = call.arguments();
+    if local::several()
+        && let Some(answer) = beside::answer(call)
+    {
+        return answer;
+    }
     let [a, b, c, d, ..] = arguments;
     match number {
         n::MMAP => map(arguments),
@@ -76,18 +95,42 @@ fn dispatch(call: &SystemCallFrame) -> Result<u64, Errno> {
             Ok(0)
         }
         n::SIGALTSTACK => signals::set_stack(a, b, stack),
-        n::KILL => signals::send_to(a, b, false).map(|_| 0),
-        n::TKILL => signals::send_to(a, b, true).map(|_| 0),
-        n::TGKILL => signals::send_to(b, c, true).map(|_| 0),
+        n::KILL => threads::send_to_process(a, b).map(|_| 0),
+        n::TKILL => threads::send_to_thread(a, b),
+        n::TGKILL if a == PID => threads::send_to_thread(b, c),
+        n::TGKILL => Err(Errno::ESRCH),
 
-        n::EXIT | n::EXIT_GROUP => exit(a as u8),
-        n::GETPID | n::GETTID | n::SET_TID_ADDRESS => Ok(PID),
+        n::CLONE => {
+            processors::expect_thread()?;
+            threads::clone(call)
+        }
+        n::FORK => Err(threads::no_process()),
+        n::EXIT => {
+            threads::end_thread();
+            // The last one ends the program.
+            exit(a as u8)
+        }
+        n::EXIT_GROUP => exit(a as u8),
+        n::SET_TID_ADDRESS => Ok(threads::set_clear_at_exit(a)),
+        n::SET_ROBUST_LIST => Ok(threads::set_robust(a)),
+        n::GET_ROBUST_LIST => threads::robust_list(a, b, c),
+        n::PRCTL => threads::control(a, b),
+        n::FUTEX => threads::futex::call(call),
+        n::SCHED_YIELD => Ok(threads::yield_to_others()),
+        n::GETTID => Ok(threads::number()),
+        n::GETCPU => threads::processor(a, b),
+        n::SCHED_SETAFFINITY => processors::set_affinity(a, b, c),
+        n::SCHED_GETAFFINITY => processors::affinity(a, b, c),
+        n::SETITIMER => threads::set_interval_timer(a, b, c),
+        n::GETITIMER => threads::interval_timer(a, b),
+        n::TIMER_CREATE => threads::create_timer(a, b, c),
+        n::TIMER_SETTIME => threads::set_timer(a, b, c, d),
+        n::TIMER_GETTIME => threads::timer(a, b),
+        n::TIMER_GETOVERRUN => threads::timer_overrun(a),
+        n::TIMER_DELETE => threads::delete_timer(a),
+        n::GETPID => Ok(PID),
         n::GETPPID | n::GETUID | n::GETEUID | n::GETGID | n::GETEGID => Ok(0),
-        n::SET_ROBUST_LIST | n::SCHED_YIELD => Ok(0),
         n::ARCH_PRCTL => set_thread_pointer(a, b),
-        n::CLONE | n::FORK => Err(no_threads(number)),
-        n::FUTEX => futex(a, b, c, d),
-        n::SCHED_GETAFFINITY => copy_out(c, b, &1u64.to_le_bytes()).map(|()| 8),
         n::UNAME => uname(a),
 
         n::CLOCK_GETTIME => clock(a).and_then(|now| put_timespec(b, now)),
@@ -135,15 +178,6 @@ fn unknown(number: u64) -> Errno {
     Errno::ENOSYS
 }
 
-fn no_threads(number: u64) -> Errno {
-    if first_time(number) {
-        console::line(format_args!(
-            "processes can't be created: an image is one process (use threads or tasks)"
-        ));
-    }
-    Errno::ENOSYS
-}
-
 fn exit(status: u8) -> ! {
     /// The status after an uncaught exception, such as the one for a refused request of memory.
     const UNCAUGHT_EXCEPTION: u8 = 2;
@@ -174,36 +208,6 @@ fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// One thread: no other one waits or wakes, so a wait ends by its timeout or by a signal.
-fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, Errno> {
-    const WAIT: u64 = 0;
-    const WAKE: u64 = 1;
-    match operation & 0x7f {
-        WAKE => Ok(0),
-        WAIT => {
-            let deadline = deadline(timeout, 1)?;
-            if !address.is_multiple_of(4) {
-                return Err(Errno::EINVAL);
-            }
-            if bytes(address, 4)? != (value as u32).to_le_bytes() {
-                return Err(Errno::EAGAIN);
-            }
-            if deadline.is_none() && first_time(n::FUTEX) {
-                console::line(format_args!(
-                    "the program waits for a lock that no other thread can release"
-                ));
-            }
-            match sleep(deadline) {
-                Ok(_) => Err(Errno::ETIMEDOUT),
-                // As on Linux: a wait that would restart with its whole timeout doesn't.
-                Err(_) if deadline.is_none() => Err(Errno::ERESTARTSYS),
-                Err(errno) => Err(errno),
-            }
-        }
-        _ => Err(Errno::ENOSYS),
-    }
-}
-
 /// `struct utsname`: six fields of 65 bytes.
 fn uname(result: u64) -> Result<u64, Errno> {
     const FIELDS: &str = concat!("Linux\0soil\x006.0.0-soil\0Soil\0", name!(), "\0(none)");
@@ -216,13 +220,14 @@ fn uname(result: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// `getrusage`. There is one thread, and no children.
+/// `getrusage`. There are no children.
 fn usage(of: u64, result: u64) -> Result<u64, Errno> {
     const SELF: i32 = 0;
     const THREAD: i32 = 1;
     const CHILDREN: i32 = -1;
     match of as i32 {
-        SELF | THREAD => put_usage(result, wait::process_ns()),
+        SELF => put_usage(result, halt::process_ns()),
+        THREAD => put_usage(result, threads::used_ns()),
         CHILDREN => put_usage(result, 0),
         _ => Err(Errno::EINVAL),
     }

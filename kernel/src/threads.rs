@@ -14,20 +14,22 @@
 //! | what | which processor |
 //! |---|---|
 //! | interrupts of devices | the first |
-//! | ticks of the network | that on which they began ([`wait::start_ticks`]) |
+//! | ticks of the network | that on which they began ([`crate::wait::start_ticks`]) |
 //! | deadlines of waits and timers | the steward, which found one earlier than those seen to ([`State::alarm`]) |
 //! | the end of a slice | each whose thread has made others ready, or runs beside ready ones |
 //!
 //! A processor without a thread polls for a while before it halts, and is interrupted only then.
 //!
-//! The part is linked into programs that can create threads or set timers
-//! (`soil_with_threads`), and starts with the first `clone`, `setitimer` or `timer_create`.
+//! The boot makes the program's first thread. The program is preempted from the first `clone`,
+//! `setitimer` or `timer_create` on ([`has_threads`]); until then nothing here runs but what it
+//! calls, and its waits halt the processor.
+//!
 //! Source: clone(2), futex(2), set_robust_list(2), tgkill(2), prctl(2); musl's `src/thread`.
 
-mod affinity;
+pub mod affinity;
 pub mod calls;
 mod dispatch;
-mod futex;
+pub mod futex;
 mod posix_timers;
 mod preemption;
 mod report;
@@ -39,27 +41,32 @@ mod waits;
 use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::{self, Local, MAX};
-use crate::arch::numbers as n;
 use crate::arch::thread_pointer;
 use crate::cell::{ExclusiveCell, rank};
-use crate::crash;
 use crate::errno::Errno;
+use crate::halt::{self, For};
 use crate::memory::{self, bytes, bytes_mut};
-use crate::peers::Set;
+use crate::peers::{Set, resume_interrupts, suspend_interrupts};
 use crate::signals::{self, PID};
-use crate::wait::{self, Threads};
-use crate::{console, time};
+use crate::{console, interrupts, time};
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use dispatch::{begun, run, run_next};
-use preemption::{interrupted, preempted};
-use report::suspended;
+use core::sync::atomic::{AtomicBool, Ordering};
+use dispatch::{begun, run_next};
 use scheduler::{Index, Scheduler, bit};
+use sync::atomic::AtomicU32;
 use timer_calls::Timers;
-use waits::{await_change, await_release, interrupt, pause, with, yield_now};
+use waits::{interrupt, with, yield_now};
 
-crate::system_call_extension!("soil_with_threads", system_call);
+pub use calls::{begin as begin_call, begin_smp, end as end_call, set_in_call};
+pub use dispatch::run;
+pub use preemption::{interrupted, preempted};
+pub use report::suspended;
+pub use timer_calls::{
+    create as create_timer, delete_timer, interval_timer, set_interval_timer, set_timer, timer,
+    timer_of, timer_overrun, used_ns, used_time,
+};
+pub use waits::{await_change, await_release, pause};
 
 /// The number of the processor that runs. With interrupts disabled.
 fn own() -> usize {
@@ -115,8 +122,6 @@ struct State {
     /// The processor that sees to deadlines, and the earliest that it has seen to.
     steward: usize,
     covered: u64,
-    /// Name of the first thread, before [`STARTED`].
-    name: Name,
 }
 
 /// Used by system calls, the runtime's wait and interrupts, all with interrupts disabled.
@@ -129,41 +134,78 @@ static STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
     timers: Timers::new(),
     steward: 0,
     covered: 0,
-    name: [0; 16],
 });
 
-/// A second thread was created. Set once.
-static STARTED: AtomicBool = AtomicBool::new(false);
-/// Of the first thread, before [`STARTED`]. Written by system calls.
-static CLEAR_AT_EXIT: AtomicU64 = AtomicU64::new(0);
-/// See above.
-static ROBUST: AtomicU64 = AtomicU64::new(0);
+/// The program is preempted. Set once.
+static PREEMPTIBLE: AtomicBool = AtomicBool::new(false);
 
-static FUNCTIONS: Threads = Threads {
-    pause,
-    interrupted,
-    earliest: || without_interrupts(|| with(State::alarm)),
-    has_ready: || without_interrupts(|| with(|state| state.scheduler.has_ready())),
-    number: || without_interrupts(number),
-    event: || {
+/// Whether the program has had more than one thread, or a timer: it is preempted.
+#[inline(always)]
+pub fn has_threads() -> bool {
+    // Relaxed: the program's only thread sets it.
+    PREEMPTIBLE.load(Ordering::Relaxed)
+}
+
+/// Takes the note of an event that ends such a wait, if there is one. Of threads that wait for any
+/// interrupt, or for none, each checks its own condition when it is woken.
+pub fn take_note(wait: For) -> bool {
+    match wait {
+        For::Time | For::Interrupt if has_threads() => false,
+        For::Call if has_threads() => interrupts::take_pending_for_call(),
+        _ => interrupts::take_pending(),
+    }
+}
+
+/// Whether another thread could run, for which no processor is free.
+pub fn has_ready() -> bool {
+    has_threads() && without_interrupts(|| with(|state| state.scheduler.has_ready()))
+}
+
+/// Ends the wait of the thread that waits for devices, at once if it is about to begin.
+pub fn nudge() {
+    interrupts::note();
+    if has_threads() {
         without_interrupts(|| {
             if with(|state| state.scheduler.event()) {
-                wait::limit_turn();
+                limit_turn();
             }
         });
-    },
-    await_change,
-    await_release,
-    wake: |word| {
+    }
+}
+
+/// Wakes the threads that wait for a change of `word`: they run next.
+pub fn wake(word: &AtomicU32) {
+    if has_threads() {
         without_interrupts(|| {
             with(|state| state.scheduler.wake_next(word.as_ptr() as u64));
-            wait::limit_turn();
+            limit_turn();
         });
-    },
-    run,
-    begin_call: calls::begin,
-    end_call: calls::end,
-};
+    }
+}
+
+/// Sets the timer for the next tick, or an earlier deadline of another thread, or the end of a
+/// slice if one is ready, when the program resumes at time `now` or has made a thread ready.
+pub fn resume(now: u64) {
+    if !has_threads() && !local::get().ticks.load(Ordering::Relaxed) {
+        return;
+    }
+    let suspended = suspend_interrupts();
+    let (earliest, contended) = match has_threads() {
+        true => without_interrupts(|| with(|state| (state.alarm(), state.scheduler.has_ready()))),
+        false => (None, false),
+    };
+    halt::resume_with(now, earliest, contended);
+    resume_interrupts(suspended);
+}
+
+/// Gives the running thread no more than a slice from now on, if it has made another one ready.
+/// With interrupts disabled.
+fn limit_turn() {
+    // Threads wake each other far more often than slices end: without the clocks.
+    if !local::get().limited.load(Ordering::Relaxed) {
+        resume(time::monotonic_ns());
+    }
+}
 
 impl State {
     fn running(&mut self) -> Option<&mut Thread> {
@@ -178,12 +220,8 @@ impl State {
     }
 
     /// The running thread's name.
-    fn name(&mut self) -> &mut Name {
-        let current = self.scheduler.current(own());
-        match self.scheduler.thread(current) {
-            Some(thread) => &mut thread.name,
-            None => &mut self.name,
-        }
+    fn name(&mut self) -> Name {
+        self.running().map_or([0; 16], |thread| thread.name)
     }
 
     /// The earliest deadline of a thread or a timer.
@@ -225,63 +263,8 @@ impl State {
     }
 }
 
-/// Handles the system calls of threads.
-extern "C" fn system_call(call: &mut SystemCallFrame, result: &mut Result<u64, Errno>) -> bool {
-    let [a, b, c, d, ..] = call.arguments();
-    let started = STARTED.load(Ordering::Relaxed);
-    if started {
-        // Also where a handler of a signal began before the first `clone`.
-        call.enable_interrupts();
-    }
-    *result = match call.number() {
-        n::CLONE => clone(call),
-        n::SET_TID_ADDRESS => {
-            set_own(&CLEAR_AT_EXIT, a, |thread| &mut thread.clear_at_exit);
-            Ok(number())
-        }
-        n::SET_ROBUST_LIST => {
-            set_own(&ROBUST, a, |thread| &mut thread.robust);
-            Ok(0)
-        }
-        n::GET_ROBUST_LIST => robust_list(a, b, c),
-        n::PRCTL => control(a, b),
-        number if !started && timer_calls::needs_threads(number, a) => match start(call) {
-            Ok(()) => return system_call(call, result),
-            Err(errno) => Err(errno),
-        },
-        _ if !started => return false,
-        n::FUTEX => futex::call(call),
-        n::EXIT => {
-            end_thread();
-            // The last one ends the program.
-            return false;
-        }
-        n::SCHED_YIELD => {
-            yield_now();
-            Ok(0)
-        }
-        n::GETTID => Ok(number()),
-        n::GETCPU => processor(a, b),
-        n::SCHED_SETAFFINITY => affinity::set(a, b, c),
-        n::SCHED_GETAFFINITY => affinity::get(a, b, c),
-        n::KILL => {
-            let sent = signals::send_to(a, b, false);
-            interrupt_for_process();
-            sent.map(|_| 0)
-        }
-        n::TKILL => send_and_nudge(a, b),
-        n::TGKILL if a == PID => send_and_nudge(b, c),
-        n::TGKILL => Err(Errno::ESRCH),
-        number => match timer_calls::call(number, [a, b, c, d]) {
-            Some(answer) => answer,
-            None => return false,
-        },
-    };
-    true
-}
-
 /// `getcpu`: this processor, of the first node.
-fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
+pub fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
     for (at, number) in [(number_at, own() as u32), (node_at, 0)] {
         if at != 0 {
             store(at, number)?;
@@ -291,23 +274,43 @@ fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
 }
 
 /// The number of the running thread.
-fn number() -> u64 {
+pub fn number() -> u64 {
     match local::get().thread.load(Ordering::Relaxed) {
         0 => PID,
         number => number,
     }
 }
 
-/// Sets a field of the running thread; `before` holds it until there are others.
-fn set_own(before: &AtomicU64, value: u64, field: fn(&mut Thread) -> &mut u64) {
-    with(|state| match state.running() {
-        Some(thread) => *field(thread) = value,
-        None => before.store(value, Ordering::Relaxed),
+/// `set_tid_address`.
+pub fn set_clear_at_exit(at: u64) -> u64 {
+    with(|state| {
+        if let Some(thread) = state.running() {
+            thread.clear_at_exit = at;
+        }
     });
+    number()
+}
+
+/// `set_robust_list`.
+pub fn set_robust(head: u64) -> u64 {
+    with(|state| {
+        if let Some(thread) = state.running() {
+            thread.robust = head;
+        }
+    });
+    0
+}
+
+/// `sched_yield`.
+pub fn yield_to_others() -> u64 {
+    if has_threads() {
+        yield_now();
+    }
+    0
 }
 
 /// `prctl`, which supports only the running thread's name: empty at first, and then its creator's.
-fn control(option: u64, at: u64) -> Result<u64, Errno> {
+pub fn control(option: u64, at: u64) -> Result<u64, Errno> {
     const SET_NAME: u64 = 15;
     const GET_NAME: u64 = 16;
     match option {
@@ -320,11 +323,15 @@ fn control(option: u64, at: u64) -> Result<u64, Errno> {
                     _ => break,
                 }
             }
-            with(|state| *state.name() = name);
+            with(|state| {
+                if let Some(thread) = state.running() {
+                    thread.name = name;
+                }
+            });
             Ok(0)
         }
         GET_NAME => {
-            let name = with(|state| *state.name());
+            let name = with(State::name);
             bytes_mut(at, name.len() as u64)?.copy_from_slice(&name);
             Ok(0)
         }
@@ -333,7 +340,7 @@ fn control(option: u64, at: u64) -> Result<u64, Errno> {
 }
 
 /// `get_robust_list`: the list of thread `of` (0: the running one) and the size of its head.
-fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
+pub fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
     const HEAD_SIZE: u64 = 24;
     let head = with(|state| {
         let current = state.scheduler.current(own());
@@ -341,16 +348,26 @@ fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
             0 => *index == current,
             of => thread.number == of,
         };
-        match state.scheduler.threads().find(is_it) {
-            Some((_, thread)) => Some(thread.robust),
-            None => matches!(of, 0 | PID).then(|| ROBUST.load(Ordering::Relaxed)),
-        }
+        let found = state.scheduler.threads().find(is_it);
+        found.map(|(_, thread)| thread.robust)
     });
     memory::store(head_at, &[head.ok_or(Errno::ESRCH)?])?;
     memory::store(size_at, &[HEAD_SIZE])
 }
 
-fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
+/// Refuses to create a process; says why, once.
+pub fn no_process() -> Errno {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        console::line(format_args!(
+            "processes can't be created: an image is one process (use threads or tasks)"
+        ));
+    }
+    Errno::ENOSYS
+}
+
+/// `clone`, of a thread.
+pub fn clone(call: &SystemCallFrame) -> Result<u64, Errno> {
     /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`: the flags of a thread.
     const THREAD: u64 = 0x100 | 0x800 | 0x1_0000;
     const SET_POINTER: u64 = 0x8_0000;
@@ -359,12 +376,9 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
     const SET_NUMBER_IN_CHILD: u64 = 0x100_0000;
     let [flags, stack, number_at, number_in_child_at, pointer] = call.clone_arguments();
     if flags & THREAD != THREAD || stack == 0 {
-        console::line(format_args!(
-            "processes can't be created: an image is one process (use threads or tasks)"
-        ));
-        return Err(Errno::ENOSYS);
+        return Err(no_process());
     }
-    start(call)?;
+    be_preempted()?;
     let reused = with(|state| {
         let wanted = state.scheduler.live_count() + 1;
         let room = wanted.saturating_sub(state.stacks.len());
@@ -408,7 +422,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
             robust: 0,
             interrupted: false,
             used: 0,
-            name: *state.name(),
+            name: state.name(),
         };
         let allowed = state
             .scheduler
@@ -419,7 +433,7 @@ fn clone(call: &mut SystemCallFrame) -> Result<u64, Errno> {
         }
         Ok(())
     })?;
-    wait::limit_turn();
+    limit_turn();
     Ok(number)
 }
 
@@ -428,46 +442,55 @@ fn store(at: u64, value: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Makes the caller of the first `clone`, or the like, the first thread.
-fn start(call: &mut SystemCallFrame) -> Result<(), Errno> {
-    if STARTED.load(Ordering::Relaxed) {
-        return Ok(());
-    }
+/// Makes the program's first thread; false if memory is short. Called by the boot, once.
+pub fn set_up() -> bool {
     let thread = Thread {
         number: PID,
         context: Context::RUNNING,
-        pointer: thread_pointer::read(),
+        pointer: 0,
         kernel_stack: gates::system_call_stack(),
         stack: memory::stack(),
-        signals: signals::of_child(),
-        clear_at_exit: CLEAR_AT_EXIT.load(Ordering::Relaxed),
-        robust: ROBUST.load(Ordering::Relaxed),
+        signals: signals::Thread::ENDED,
+        clear_at_exit: 0,
+        robust: 0,
         interrupted: false,
         used: 0,
-        name: with(|state| state.name),
+        name: [0; 16],
     };
     with(|state| {
-        state.scheduler.add(thread).map_err(|_| Errno::EAGAIN)?;
-        state.scheduler.next(own());
-        state.busy = bit(own());
-        local::get().thread.store(PID, Ordering::Relaxed);
+        let added = state.scheduler.add(thread).is_ok();
+        if added {
+            state.scheduler.next(own());
+            state.busy = bit(own());
+        }
+        added
+    })
+}
+
+/// The program is preempted from now on: its first thread creates another one, or a timer.
+fn be_preempted() -> Result<(), Errno> {
+    if has_threads() {
+        return Ok(());
+    }
+    with(|state| {
+        if let Some(thread) = state.running() {
+            // What a switch doesn't save.
+            thread.pointer = thread_pointer::read();
+            thread.stack = memory::stack();
+        }
         state.steward = own();
-        Ok::<_, Errno>(())
-    })?;
-    call.enable_interrupts();
-    gates::set_preempted(preempted);
-    crash::set_threads(suspended);
-    wait::set_threads(&FUNCTIONS);
-    STARTED.store(true, Ordering::Relaxed);
-    // The first thread may continue without a system call that waits.
-    wait::resume(time::monotonic_ns());
+    });
+    local::get().thread.store(PID, Ordering::Relaxed);
+    PREEMPTIBLE.store(true, Ordering::Relaxed);
+    // The thread may continue without a system call that waits.
+    resume(time::monotonic_ns());
     // Processors that were started before.
     interrupt(Set::MAX);
     affinity::restrict_first_thread()
 }
 
 /// Ends the running thread, unless it is the last one.
-fn end_thread() {
+pub fn end_thread() {
     let ended = with(|state| {
         let last = state.scheduler.live_count() == 1;
         let thread = state.running().filter(|_| !last)?;
@@ -498,11 +521,20 @@ fn end_thread() {
     run_next();
 }
 
+/// `kill`.
+pub fn send_to_process(process: u64, signal: u64) -> Result<bool, Errno> {
+    let sent = signals::send_to(process, signal, false);
+    if has_threads() {
+        interrupt_for_process();
+    }
+    sent
+}
+
 /// `tkill`.
-fn send_and_nudge(number: u64, signal: u64) -> Result<u64, Errno> {
+pub fn send_to_thread(number: u64, signal: u64) -> Result<u64, Errno> {
     let sent = send(number, signal);
     // It may wait to take it while it blocks it.
-    wait::nudge();
+    nudge();
     sent.map(|_| 0)
 }
 
@@ -553,5 +585,5 @@ fn interrupt_for_process() {
         interrupt(bit(processor));
     }
     // Or a thread waits to take it, by `sigwait` or a descriptor of `signalfd`.
-    wait::nudge();
+    nudge();
 }

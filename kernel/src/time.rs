@@ -9,9 +9,9 @@
 //! [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
 
 mod shared;
+pub mod spans;
 mod wall;
 
-#[cfg_attr(test, allow(unused_imports, reason = "tests start no processor"))]
 pub use crate::board::clock::is_for_all;
 pub use counter::counter;
 
@@ -21,15 +21,13 @@ use crate::arch::counter;
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local;
 use crate::board::clock as machine;
-use crate::clock::{NS, PAGE};
+use crate::clock::{Agreement, NS, PAGE};
 use crate::console;
 use crate::vmclock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use firmware::vmclock::State;
-use shared::Latest;
+use shared::{Comparison, Latest};
 use wall::Wall;
-#[cfg(not(test))]
-use {crate::clock::Agreement, shared::Comparison};
 
 /// The wall clock of this machine.
 static WALL: Wall = Wall::new();
@@ -139,23 +137,19 @@ fn of_several() -> u64 {
 }
 
 /// The comparison of the counters, while processors start.
-#[cfg(not(test))]
 static COMPARISON: Comparison = Comparison::new();
 
 /// Whether [`compare_counters`] and [`observe_counter`] are needed.
-#[cfg(not(test))]
 pub fn compares_counters() -> bool {
     machine::agreement() == Agreement::Compare
 }
 
 /// Lets the counter of this processor, which waits for others to start, be compared with theirs.
-#[cfg(not(test))]
 pub fn observe_counter() {
     COMPARISON.observe(counter::ordered);
 }
 
 /// The same of a processor that starts, for as long as a comparison takes.
-#[cfg(not(test))]
 pub fn compare_counters() {
     /// Linux compares for 2 ms where the counters' rate is known to be one.
     const COMPARE_NS: u64 = 2_000_000;
@@ -167,7 +161,6 @@ pub fn compare_counters() {
 
 /// Processors have started: from now on the time is the latest that any has seen, if their counters
 /// differ. Returns why.
-#[cfg(not(test))]
 pub fn conclude_comparison() -> Option<&'static str> {
     let why = match machine::agreement() {
         Agreement::Promised => return None,

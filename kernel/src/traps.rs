@@ -2,11 +2,11 @@
 //! interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
 
 use crate::arch::gates::{self, Cause, Frame};
-use crate::arch::{local, mmu, start};
+use crate::arch::{mmu, start};
 use crate::board::vectors::{TIMER, WAKE};
+use crate::halt::Interrupt;
 use crate::memory::{self, Fault};
-use crate::wait::Interrupt;
-use crate::{cell, console, crash, interrupts, peers, wait};
+use crate::{cell, console, crash, delivery, interrupts, peers, stop, threads};
 use core::ptr::null_mut;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
@@ -22,7 +22,7 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
         }
         Cause::Exception if frame.ends_probe() => null_mut(),
         Cause::Exception => {
-            if frame.may_be_stop() && local::obey(frame) {
+            if frame.may_be_stop() && stop::obey(frame) {
                 return null_mut();
             }
             gates::begin_exception();
@@ -37,9 +37,15 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
                 Some(_) => Interrupt::Device,
                 None => return null_mut(),
             };
-            wait::interrupted(frame, interrupt)
+            threads::interrupted(frame, interrupt)
         }),
     }
+}
+
+/// Lets other threads run in place of the one that `frame` interrupted.
+pub extern "C" fn preempted(frame: &mut Frame) {
+    threads::preempted();
+    delivery::deliver_interrupted(frame);
 }
 
 /// Reports an exception of a processor's first instructions, for which no report was possible then.

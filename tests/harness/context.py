@@ -25,8 +25,8 @@ QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
 BINUTILS = f"{ARCH}-linux-gnu-" if ARCH else ""
 # The processors of the tests' own programs as images, one by default (`tests/run.py --cpus`).
 CPUS = os.environ.get("SOIL_TEST_CPUS", "")
-# A symbol of images with the part for several processors.
-OF_SEVERAL = b"soil_with_processors"
+# A symbol of images whose first thread starts the other processors.
+OF_SEVERAL = b"soil_at_first_thread"
 # The end of the names of QEMU's virtio devices. `virt` has both transports.
 TRANSPORT = {"virt": "device", "microvm": "device", "q35": "pci", "pc": "pci"}
 # The process on Linux's own sockets, whose peers are on the loopback.

@@ -242,21 +242,16 @@ impl arguments::Link {
         command.arg("--wrap=caml_leave_blocking_section");
         // See soil-sys/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
-        if parts.contains(&parts::PROCESSORS) {
-            command.arg("--defsym=__wrap_caml_domain_spawn=soil_spawn_domain");
-            // See kernel/src/processors/malloc.rs, which is in front of musl's allocator only.
-            if !parts::any_defines_malloc(paths()) {
-                for function in ["malloc", "calloc", "free"] {
-                    command.arg(format!("--wrap={function}"));
-                    command.arg(format!("--defsym=__wrap_{function}=soil_{function}"));
-                }
+        if self.undefined().contains(&"caml_domain_spawn") {
+            // See kernel/src/processors.rs.
+            command.arg("--defsym=soil_at_first_thread=1");
+        }
+        // See kernel/src/processors/malloc.rs, which is in front of musl's allocator only.
+        if !parts::any_defines_malloc(paths()) {
+            for function in ["malloc", "calloc", "free"] {
+                command.arg(format!("--wrap={function}"));
+                command.arg(format!("--defsym=__wrap_{function}=soil_{function}"));
             }
-        } else {
-            command.args([
-                "--defsym=__wrap_caml_domain_spawn=soil_spawn_no_domain",
-                "--wrap=caml_stop_all_domains",
-                "--defsym=__wrap_caml_stop_all_domains=soil_stop_no_domains",
-            ]);
         }
         for symbol in parts {
             // The linker names a function's replacement `__wrap_` and the function.

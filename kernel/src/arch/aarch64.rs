@@ -13,8 +13,9 @@ pub mod gates;
 pub mod gic;
 mod image;
 pub mod interrupts;
+pub mod ipi;
 pub mod mmu;
-#[cfg(not(any(test, loom)))]
+#[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]
 pub mod others;
 pub mod processor;
 pub mod random;

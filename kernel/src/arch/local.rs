@@ -9,7 +9,19 @@ pub use super::processor::{cells, enter, get, leave, owner};
 pub use host::{cells, enter, get, leave, owner};
 
 use super::gates::Frame;
+use super::interrupts;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// What a processor runs once it has started, with interrupts disabled.
+pub type Run = extern "C" fn() -> !;
+
+/// Stops the processor for good, with interrupts disabled.
+pub extern "C" fn park() -> ! {
+    loop {
+        interrupts::disable();
+        interrupts::halt();
+    }
+}
 
 /// Maximum number of processors.
 pub const MAX: usize = 64;
@@ -66,8 +78,6 @@ pub struct Local {
     /// To which its interrupt controller last sent an interrupt, if that has a register for it,
     /// plus 1; 0 at first.
     pub destination: AtomicU32,
-    /// What it runs next, a `Work`; null for nothing. Written by any processor.
-    pub work: AtomicPtr<()>,
     /// The registers with which it was stopped for good, a `Frame`; null while it runs, and
     /// [`Local::ENDS`]. Others read it.
     pub stopped: AtomicPtr<()>,
@@ -102,7 +112,6 @@ impl Local {
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),
             destination: AtomicU32::new(0),
-            work: AtomicPtr::new(core::ptr::null_mut()),
             stopped: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -200,27 +209,6 @@ pub fn of(number: usize) -> Option<&'static Local> {
 /// All processors in the list: none before the program starts others.
 pub fn all() -> impl Iterator<Item = &'static Local> {
     (0..MAX).filter_map(of)
-}
-
-/// Stops the processor if another one wants that, a function of the type of `obey`; null while
-/// there is one. Written once.
-static OBEY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// From now on a request to stop calls `obey` with the registers at its interrupt; it returns
-/// whether there is such a request, which will come again.
-pub fn set_obey(obey: fn(&Frame) -> bool) {
-    // Hidden from the compiler: otherwise every program would link the function. Release: what it
-    // uses exists.
-    OBEY.store(core::hint::black_box(obey as *mut ()), Ordering::Release);
-}
-
-/// Handles what may be a request to stop; returns whether it is one, for which it is too early.
-pub fn obey(frame: &Frame) -> bool {
-    type Obey = fn(&Frame) -> bool;
-    let obey = OBEY.load(Ordering::Acquire);
-    // SAFETY: only `set_obey` stores there, a function of this type; null is `None`.
-    let obey = unsafe { core::mem::transmute::<*mut (), Option<Obey>>(obey) };
-    obey.is_some_and(|obey| obey(frame))
 }
 
 /// Tests run as a process, whose threads stand for processors.

@@ -3,16 +3,19 @@
 //! Each module uses nothing else of the kernel: the caller maps memory, and sets what handles traps
 //! with [`gates::set_up`].
 
+pub mod apic;
 pub mod counter;
 pub mod cpu;
+#[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]
 mod entry;
 mod exceptions;
 pub mod float;
 pub mod gates;
 #[cfg_attr(loom, allow(unused_imports, reason = "a model has its own"))]
 pub mod interrupts;
+pub mod ipi;
 pub mod mmu;
-#[cfg(not(any(test, loom)))]
+#[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]
 pub mod others;
 pub mod paging;
 pub mod processor;

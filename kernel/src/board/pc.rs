@@ -1,7 +1,6 @@
 //! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by ports, i8042, ACPI's power
 //! management, and QEMU's devices on ports; entered by PVH.
 
-mod apic;
 pub mod button;
 pub mod clock;
 pub mod control;
@@ -16,14 +15,12 @@ pub mod nvram;
 pub mod pci;
 mod ports;
 pub mod power;
-#[cfg(not(any(test, loom)))]
 pub mod processors;
 mod pvpanic;
 mod reset;
 #[cfg(test)]
 mod rust_vmm;
 pub mod set_up;
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 mod start_up;
 pub mod timer;
 pub mod uart;

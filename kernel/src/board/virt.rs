@@ -14,7 +14,6 @@ pub mod mmio;
 pub mod nvram;
 pub mod pci;
 pub mod power;
-#[cfg(not(any(test, loom)))]
 pub mod processors;
 mod pvpanic;
 mod registers;

@@ -5,7 +5,7 @@
 
 use super::recovery;
 use crate::arch::start::call_on;
-use crate::{memory, wait};
+use crate::{memory, threads};
 
 /// A hook. It runs with interrupts disabled but for its halts, on a stack that grows on demand;
 /// memory, devices, clocks and the console can be used.
@@ -30,11 +30,11 @@ pub(super) fn run() {
     let count = (end as usize - start as usize) / size_of::<Hook>();
     // SAFETY: the linker script puts whole pointers to functions of this type between the two.
     let hooks = unsafe { core::slice::from_raw_parts(start, count) };
-    wait::set_in_call(true);
+    threads::set_in_call(true);
     let own: Hook = recovery::recover;
     for hook in hooks.iter().chain([&own]) {
         // SAFETY: the stack is mapped, aligned, and nothing else is on it.
         unsafe { call_on(memory::stack_end() - 16, *hook) };
     }
-    wait::set_in_call(false);
+    threads::set_in_call(false);
 }

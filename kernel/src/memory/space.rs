@@ -18,8 +18,7 @@ use crate::cell::{Before, ExclusiveCell, Guard, rank};
 use crate::peers;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) const READ_WRITE: Protection = Protection {
     read: true,
@@ -85,16 +84,6 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// thread may fault. A page fault of the processor that uses it is denied: the code that works on
 /// memory touches only present pages.
 pub(super) static MEMORY: ExclusiveCell<Option<Memory>, rank::Memory> = ExclusiveCell::new(None);
-
-/// [`close_pages`] where several processors run, else null.
-static CLOSE: AtomicPtr<()> = AtomicPtr::new(null_mut());
-
-/// From now on several processors run: pages are closed to all before their frames are free.
-pub fn set_several() {
-    // Hidden from the compiler: otherwise every program would link the function.
-    let close: *mut () = core::hint::black_box(close_pages as *mut ());
-    CLOSE.store(close, Ordering::Relaxed);
-}
 
 /// Closes the pages of `range` to all processors.
 fn close_pages(memory: &mut Memory, range: &Range<u64>) {
@@ -356,16 +345,10 @@ impl Memory {
 
     /// Frees the pages of `range`.
     pub(super) fn release(&mut self, range: &Range<u64>) {
-        // SAFETY: null is `None`, and `set_several` stores a function of this type.
-        let close = unsafe {
-            core::mem::transmute::<*mut (), Option<fn(&mut Self, &Range<u64>)>>(
-                CLOSE.load(Ordering::Relaxed),
-            )
-        };
         let mut cached = Own::Cached;
-        if let Some(close) = close {
+        if peers::several() {
             // No processor may use a page whose frame is free.
-            close(self, range);
+            close_pages(self, range);
             cached = Own::Forgotten;
         }
         let Self {

@@ -3,7 +3,7 @@
 //! musl's `malloc` has one lock, and returns each block of 128 KiB or more to the kernel, which
 //! makes all processors forget its pages. OCaml takes each block above 1 KiB from it. The link
 //! driver redirects the program's `malloc`, `calloc` and `free` to this module
-//! (`tools/src/link.rs`) where the program contains the part for several processors.
+//! (`tools/src/link.rs`), which leaves them to musl's until several processors run.
 //!
 //! All blocks are musl's. Those that a cache may keep have the size of a [`SizeClass`], which musl
 //! records. So all other functions of the C library work on them.

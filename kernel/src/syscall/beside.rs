@@ -3,15 +3,35 @@
 //! their arguments point to, which they therefore access by its frames.
 
 use super::MONOTONIC;
-use super::clocks::{clock, sleep_by, span_of, timespec};
+use super::clocks::{clock, sleep_by};
 use crate::arch::gates::SystemCallFrame;
 use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{load_shared, store_shared};
+use crate::threads::futex;
+use crate::time::spans::{span_of, timespec};
 use crate::{signals, time};
 
+/// Whether a call runs beside others: it accesses the program's memory by its frames, since another
+/// call may take that away.
+pub fn runs_beside_others(call: &SystemCallFrame) -> bool {
+    match call.number() {
+        _ if has_answer(call) => true,
+        n::FUTEX => !futex::has_timeout(call),
+        n::SCHED_YIELD
+        | n::GETTID
+        | n::GETPID
+        | n::SET_TID_ADDRESS
+        | n::SET_ROBUST_LIST
+        | n::RT_SIGRETURN
+        | n::TKILL
+        | n::TGKILL => true,
+        _ => false,
+    }
+}
+
 /// Whether [`answer`] has one.
-pub fn has_answer(call: &SystemCallFrame) -> bool {
+fn has_answer(call: &SystemCallFrame) -> bool {
     let [clock, ..] = call.arguments();
     match call.number() {
         n::NANOSLEEP | n::RT_SIGPROCMASK => true,
@@ -19,20 +39,18 @@ pub fn has_answer(call: &SystemCallFrame) -> bool {
         n::CLOCK_GETTIME | n::CLOCK_NANOSLEEP => match clock {
             0 | 5 => time::has_wall_for_all(),
             1 | 4 | 6 | 7 => true,
-            // Processor time is the threads' part's.
+            // Processor time is the threads'.
             _ => false,
         },
         _ => false,
     }
 }
 
-/// The result of the call; `None` if it is another part's.
-pub fn answer(call: &mut SystemCallFrame) -> Option<Result<u64, Errno>> {
+/// The result of the call, if it is one of these.
+pub fn answer(call: &SystemCallFrame) -> Option<Result<u64, Errno>> {
     if !has_answer(call) {
         return None;
     }
-    // As in the threads' part.
-    call.enable_interrupts();
     let [a, b, c, d, ..] = call.arguments();
     Some(match call.number() {
         n::CLOCK_GETTIME => clock(a).and_then(|now| store_shared(b, &timespec(now))),

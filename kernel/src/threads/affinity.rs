@@ -11,9 +11,9 @@ use super::{Index, State, Thread, own};
 use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::local;
 use crate::errno::Errno;
+use crate::memory::{self, bytes, copy_out};
 use crate::peers::Set;
-use crate::syscall::{load_set, store_set};
-use crate::{memory, signals};
+use crate::signals;
 use core::sync::atomic::Ordering;
 
 /// The processors that run.
@@ -37,7 +37,7 @@ fn find(state: &State, number: u64) -> Result<Index, Errno> {
 }
 
 /// `sched_setaffinity`. Returns once the thread no longer runs elsewhere.
-pub(super) fn set(thread: u64, len: u64, start: u64) -> Result<u64, Errno> {
+pub fn set(thread: u64, len: u64, start: u64) -> Result<u64, Errno> {
     let wanted = load_set(len, start)?;
     let index = with(|state| find(state, thread))?;
     let all = running();
@@ -66,7 +66,7 @@ fn restrict(index: Index, allowed: Set) {
 }
 
 /// `sched_getaffinity`.
-pub(super) fn get(thread: u64, room: u64, start: u64) -> Result<u64, Errno> {
+pub fn get(thread: u64, room: u64, start: u64) -> Result<u64, Errno> {
     let allowed = with(|state| find(state, thread).map(|index| state.scheduler.allowed(index)))?;
     store_set(allowed & running(), room, start)
 }
@@ -133,7 +133,7 @@ pub(super) fn begin() {
 
 /// Applies to the first thread, which calls this, what the program has asked for before there were
 /// several.
-pub(super) fn restrict_first_thread() -> Result<(), Errno> {
+pub fn restrict_first_thread() -> Result<(), Errno> {
     let allowed = local::AFFINITY.load(Ordering::Relaxed);
     if allowed != Set::MAX && allowed & running() != 0 {
         prepare()?;
@@ -141,4 +141,23 @@ pub(super) fn restrict_first_thread() -> Result<(), Errno> {
         restrict(index, allowed);
     }
     Ok(())
+}
+
+/// Bytes of a set.
+const LEN: u64 = size_of::<Set>() as u64;
+
+/// The set of `len` bytes at `start`, as far as there can be processors.
+pub fn load_set(len: u64, start: u64) -> Result<Set, Errno> {
+    let mut set = [0; LEN as usize];
+    let given = bytes(start, len.min(LEN))?;
+    set.iter_mut().zip(given).for_each(|(to, from)| *to = *from);
+    Ok(Set::from_le_bytes(set))
+}
+
+/// Stores a set in the `room` bytes at `start`; returns its length.
+pub fn store_set(set: Set, room: u64, start: u64) -> Result<u64, Errno> {
+    if room < LEN || !room.is_multiple_of(LEN) {
+        return Err(Errno::EINVAL);
+    }
+    copy_out(start, room, &set.to_le_bytes()).map(|()| LEN)
 }

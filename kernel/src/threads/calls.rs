@@ -16,13 +16,9 @@
 
 pub mod lock;
 
-use super::futex;
 use super::waits::{pause_while, with};
-use crate::arch::gates::SystemCallFrame;
 use crate::arch::local;
-use crate::arch::numbers as n;
 use crate::peers;
-use crate::syscall::beside;
 use crate::time;
 use core::sync::atomic::{AtomicU32, Ordering};
 use lock::Lock;
@@ -44,33 +40,30 @@ const PATIENCE: u32 = 8;
 /// How long a call leaves the free lock to a woken thread for each further one, in nanoseconds.
 const GIVE_WAY_NS: u64 = 100_000;
 
-/// Whether a call runs beside others: it accesses the program's memory by its frames, since another
-/// call may take that away.
-fn runs_beside_others(call: &SystemCallFrame) -> bool {
-    match call.number() {
-        _ if beside::has_answer(call) => true,
-        n::FUTEX => !futex::has_timeout(call),
-        n::SCHED_YIELD
-        | n::GETTID
-        | n::GETPID
-        | n::SET_TID_ADDRESS
-        | n::SET_ROBUST_LIST
-        | n::RT_SIGRETURN
-        | n::TKILL
-        | n::TGKILL => true,
-        _ => false,
-    }
-}
-
-/// A system call begins.
-pub(super) fn begin(call: &SystemCallFrame) {
-    if !runs_beside_others(call) {
+/// A system call begins that runs one at a time, or the kernel makes one. With one processor there
+/// is no other: the call only notes that it runs.
+pub fn begin() {
+    if local::several() {
         take();
+    } else {
+        local::get().in_call.store(true, Ordering::Relaxed);
     }
 }
 
-/// It ends.
-pub(super) fn end() {
+/// A call has begun on the only processor, and others are about to start: it holds the lock.
+pub fn begin_smp() {
+    if local::get().in_call.load(Ordering::Relaxed) {
+        LOCK.take();
+    }
+}
+
+/// Notes whether hooks of the boot run, which are as a call.
+pub fn set_in_call(in_call: bool) {
+    local::get().in_call.store(in_call, Ordering::Relaxed);
+}
+
+/// A system call ends.
+pub fn end() {
     give_up();
 }
 
@@ -81,7 +74,7 @@ pub(super) fn give_up() -> bool {
     let held = in_call.load(Ordering::Relaxed);
     if held {
         in_call.store(false, Ordering::Relaxed);
-        if LOCK.release() {
+        if local::several() && LOCK.release() {
             with(|state| state.scheduler.wake(LOCK.address(), u32::MAX, 1));
         }
     }
@@ -91,7 +84,7 @@ pub(super) fn give_up() -> bool {
 /// Its wait has ended; `held` is what [`give_up`] returned.
 pub(super) fn take_back(held: bool) {
     if held {
-        take();
+        begin();
     }
 }
 

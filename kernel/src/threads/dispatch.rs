@@ -6,7 +6,7 @@ use super::waits::{Calls, with};
 use super::{STATE, State, affinity, calls, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
-use crate::wait::{self, polling};
+use crate::halt::{self, polling};
 use crate::{memory, peers, signals, time};
 use sync::atomic::Ordering;
 
@@ -63,7 +63,7 @@ fn take_next(now: u64) -> bool {
         local::get().thread.store(number, Ordering::Relaxed);
         state.charge(previous, now);
         let contended = state.scheduler.has_ready();
-        wait::resume_with(now, state.alarm(), contended);
+        halt::resume_with(now, state.alarm(), contended);
         if next != previous {
             let from: *mut Context = match state.scheduler.thread(previous) {
                 Some(thread) => {
@@ -110,9 +110,9 @@ pub(super) extern "C" fn begun() {
 /// Waits at the time `now` on a processor without a thread, until there may be one or something
 /// else is to be done. Returns `now` if it has polled for one first.
 fn idle(now: u64) -> Option<u64> {
-    let peers = peers::get();
-    if let Some(peers) = peers {
-        (peers.set_idle)(true);
+    let several = local::several();
+    if several {
+        peers::set_idle(true);
         poll(now);
     }
     let (halts, earliest, quiet) = with(|state| {
@@ -121,11 +121,11 @@ fn idle(now: u64) -> Option<u64> {
         (halts, earliest, state.polling > 0)
     });
     if halts {
-        wait::sleep(earliest, quiet);
+        halt::sleep(earliest, quiet);
         with(|state| state.scheduler.wake_processor(own()));
     }
-    if let Some(peers) = peers {
-        (peers.set_idle)(false);
+    if several {
+        peers::set_idle(false);
     }
     send_expired();
     signals::poll_power_button();
@@ -138,7 +138,7 @@ fn idle(now: u64) -> Option<u64> {
         });
     }
     interrupt_for_process();
-    peers.map(|_| now)
+    several.then_some(now)
 }
 
 /// Polls for a thread for a while: other processors need no interrupt for it.
@@ -153,11 +153,11 @@ fn poll(now: u64) {
 }
 
 /// Runs threads on a processor that has none, for good. With interrupts disabled.
-pub(super) fn run() -> ! {
+pub fn run() -> ! {
     with(|state| state.scheduler.set_several());
     affinity::begin();
-    if let Some(peers) = peers::get() {
-        (peers.set_idle)(false);
+    if local::several() {
+        peers::set_idle(false);
     }
     loop {
         // The switch to the first thread leaves this stack.

@@ -1,15 +1,14 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
 use super::dispatch::run_next;
-use super::own;
 use super::scheduler::{Wait, Woken};
 use super::waits::{is_signalled, with};
+use super::{limit_turn, own};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
 use crate::signals;
-use crate::syscall::{absolute_deadline, deadline};
-use crate::wait;
+use crate::time::spans::{absolute_deadline, deadline};
 use sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
@@ -20,13 +19,13 @@ const WAIT: u64 = 0;
 const WAIT_BITSET: u64 = 9;
 
 /// Whether a call waits until a time that it loads from the program's memory.
-pub(super) fn has_timeout(call: &SystemCallFrame) -> bool {
+pub fn has_timeout(call: &SystemCallFrame) -> bool {
     let [_, operation, _, fourth, ..] = call.arguments();
     matches!(operation & OPERATION, WAIT | WAIT_BITSET) && fourth != 0
 }
 
 /// `futex`: the wait of one thread, and wake-ups of others.
-pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
+pub fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
     const WAKE: u64 = 1;
     const REQUEUE: u64 = 3;
     const COMPARE_AND_REQUEUE: u64 = 4;
@@ -53,7 +52,7 @@ pub(super) fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
     };
     if matches!(result, Ok(1..)) {
         // It has woken threads.
-        wait::limit_turn();
+        limit_turn();
     }
     result
 }

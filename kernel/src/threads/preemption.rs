@@ -3,12 +3,12 @@
 use super::scheduler::bit;
 use super::timer_calls::send_expired;
 use super::waits::{interrupt, with, yield_now};
-use super::{local_of, own};
+use super::{has_threads, limit_turn, local_of, own};
 use crate::arch::float;
 use crate::arch::gates::{self, Frame};
 use crate::arch::local::{self, MAX};
-use crate::wait::timer::SLICE_NS;
-use crate::wait::{self, Interrupt};
+use crate::halt::Interrupt;
+use crate::halt::timer::SLICE_NS;
 use crate::{cell, signals, time};
 use core::ptr::null_mut;
 use sync::atomic::Ordering;
@@ -18,8 +18,12 @@ use sync::atomic::Ordering;
 /// a slice, whose timer is set before the thread's time begins.
 const MIN_TURN_NS: u64 = SLICE_NS - 100_000;
 
-/// Handles an interrupt, see [`Threads`]: its frame resumes in place, or another thread runs.
-pub(super) fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
+/// Handles an interrupt of `frame`. Returns the frame to leave it by, see [`gates::Trap`]: null to
+/// resume in place, else another thread runs.
+pub fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
+    if !has_threads() {
+        return null_mut();
+    }
     let local = local::get();
     let (busy, woken) = with(|state| {
         let busy = state.busy & bit(own()) != 0;
@@ -49,7 +53,7 @@ pub(super) fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame
     match interrupt {
         Interrupt::Timer if preempts && local::several() => limit_another(),
         // Of a processor that does this.
-        Interrupt::Peer if !preempts => wait::limit_turn(),
+        Interrupt::Peer if !preempts => limit_turn(),
         _ => {}
     }
     if !preempts && !signals::is_ready() {
@@ -74,8 +78,8 @@ fn limit_another() {
     }
 }
 
-/// Lets other threads run in place of the one that `frame` interrupted.
-pub(super) extern "C" fn preempted(frame: &mut Frame) {
+/// Lets other threads run in place of the one that was interrupted, whose frame has been moved.
+pub fn preempted() {
     let set_interrupted = |interrupted| {
         with(|state| {
             if let Some(thread) = state.running() {
@@ -86,5 +90,4 @@ pub(super) extern "C" fn preempted(frame: &mut Frame) {
     set_interrupted(true);
     float::preserving(yield_now);
     set_interrupted(false);
-    signals::deliver_interrupted(frame);
 }

@@ -4,11 +4,21 @@ use super::scheduler::bit;
 use super::{STATE, Thread, local_of, own};
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::local::Local;
-use crate::crash::Suspended;
 use crate::signals::PID;
 
-/// Calls `report` with each thread that doesn't run, for the report of a crash.
-pub(super) fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
+/// A thread that doesn't run.
+pub struct Suspended {
+    /// Its number.
+    pub number: u64,
+    /// Where it continues, if that is known.
+    pub instruction: Option<u64>,
+    /// Its stack pointer.
+    pub stack: u64,
+}
+
+/// Calls `report` with each thread that doesn't run, for the report of a crash; returns the number of the
+/// running one.
+pub fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
     STATE
         .try_with(|state| {
             let current = state.scheduler.current(own());

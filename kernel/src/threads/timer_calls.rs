@@ -4,15 +4,17 @@
 use super::posix_timers::{Kind, PosixTimers, Receiver};
 use super::scheduler::{Scheduler, bit};
 use super::timers::{Clock, Clocks, IntervalTimers, Setting};
-use super::{State, Thread, interrupt_for_process, local_of, number, send, with};
+use super::{
+    State, Thread, be_preempted, interrupt_for_process, local_of, nudge, number, resume, send, with,
+};
+use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::MAX;
-use crate::arch::numbers as n;
 use crate::errno::Errno;
 use crate::memory::{self, bytes_mut, store};
 use crate::peers::Set;
 use crate::signals::{self, Origin, PID};
-use crate::syscall;
-use crate::{time, wait};
+use crate::time::spans::monotonic_of;
+use crate::{halt, time};
 use core::sync::atomic::Ordering;
 
 /// The program's timers.
@@ -57,7 +59,7 @@ impl Clocks for Program<'_> {
     fn now(&self, clock: Clock) -> Option<u64> {
         match clock {
             Clock::Monotonic => Some(time::monotonic_ns()),
-            Clock::Process => Some(wait::process_ns()),
+            Clock::Process => Some(halt::process_ns()),
             Clock::Thread(number) => {
                 let (holder, thread) = self.find(number)?;
                 let local = holder.and_then(local_of);
@@ -82,45 +84,52 @@ impl Clocks for Program<'_> {
     }
 }
 
-/// Whether a call is one of [`call`]'s for which the threads must be started, with the program's
-/// thread as the first.
-pub(super) fn needs_threads(number: u64, which: u64) -> bool {
-    match number {
-        n::SETITIMER | n::GETITIMER | n::TIMER_CREATE => true,
-        n::CLOCK_GETTIME | n::CLOCK_GETRES => (which as i32) < 0,
-        _ => false,
-    }
+/// `getitimer`.
+pub fn interval_timer(which: u64, at: u64) -> Result<u64, Errno> {
+    on_timers(|timers, clocks| timers.interval.get(which, clocks))
+        .and_then(|setting| put_setting(at, setting, 1000))
 }
 
-/// Handles a call on timers or clocks that needs the threads, which have started; `None` for other
-/// calls.
-pub(super) fn call(number: u64, [a, b, c, d]: [u64; 4]) -> Option<Result<u64, Errno>> {
-    let timer = a as u32 as usize;
-    Some(match number {
-        n::SETITIMER => set_interval_timer(a, b, c),
-        n::GETITIMER => on_timers(|timers, clocks| timers.interval.get(a, clocks))
-            .and_then(|setting| put_setting(b, setting, 1000)),
-        n::TIMER_CREATE => create(a, b, c),
-        n::TIMER_SETTIME => set_timer(timer, b, c, d),
-        n::TIMER_GETTIME => on_timers(|timers, clocks| timers.posix.get(timer, clocks))
-            .and_then(|setting| put_setting(b, setting, 1)),
-        n::TIMER_GETOVERRUN => on_timers(|timers, _| timers.posix.overrun(timer)),
-        n::TIMER_DELETE => on_timers(|timers, _| timers.posix.delete(timer).then_some(0)),
-        n::CLOCK_GETTIME | n::CLOCK_GETRES if is_used_time(a) => {
-            used_time(a).and_then(|clock| put_clock(clock, number, b))
-        }
-        n::GETRUSAGE if a == syscall::THREAD_USAGE => {
-            let clock = Clock::Thread(super::number());
-            syscall::put_usage(b, with(|state| state.clocks().now(clock)).unwrap_or(0))
-        }
-        _ => return None,
-    })
+/// `timer_gettime`.
+pub fn timer(timer: u64, at: u64) -> Result<u64, Errno> {
+    on_timers(|timers, clocks| timers.posix.get(place(timer), clocks))
+        .and_then(|setting| put_setting(at, setting, 1))
 }
 
-/// Whether `which` is the number of a clock of processor time that needs the threads: the running
-/// one's, or one made by clock_getcpuclockid(3) or pthread_getcpuclockid(3).
-pub(super) fn is_used_time(which: u64) -> bool {
+/// `timer_getoverrun`.
+pub fn timer_overrun(timer: u64) -> Result<u64, Errno> {
+    on_timers(|timers, _| timers.posix.overrun(place(timer)))
+}
+
+/// `timer_delete`.
+pub fn delete_timer(timer: u64) -> Result<u64, Errno> {
+    on_timers(|timers, _| timers.posix.delete(place(timer)).then_some(0))
+}
+
+/// The place of a timer by its number, Linux's `timer_t`.
+fn place(timer: u64) -> usize {
+    timer as u32 as usize
+}
+
+/// The processor time of the running thread, in nanoseconds.
+pub fn used_ns() -> u64 {
+    let clock = Clock::Thread(number());
+    with(|state| state.clocks().now(clock)).unwrap_or(0)
+}
+
+/// Whether `which` is the number of the running thread's clock of processor time, or of one made by
+/// clock_getcpuclockid(3) or pthread_getcpuclockid(3).
+fn is_used_time(which: u64) -> bool {
     which == RUNNING_THREAD || (which as i32) < 0
+}
+
+/// The time of the clock of processor time with this number.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn used_time(which: u64) -> Result<u64, Errno> {
+    let clock = used_clock(which)?;
+    with(|state| state.clocks().now(clock)).ok_or(Errno::EINVAL)
 }
 
 /// `CLOCK_PROCESS_CPUTIME_ID`.
@@ -132,7 +141,7 @@ const RUNNING_THREAD: u64 = 3;
 ///
 /// # Errors
 /// EINVAL for an unknown one.
-fn used_time(which: u64) -> Result<Clock, Errno> {
+fn used_clock(which: u64) -> Result<Clock, Errno> {
     // The lowest bits of a negative number, whose other bits name a process or a thread: the clock
     // is a thread's; it isn't one of processor time.
     const CPUCLOCK_PERTHREAD: i32 = 4;
@@ -140,6 +149,7 @@ fn used_time(which: u64) -> Result<Clock, Errno> {
     match which {
         PROCESS => return Ok(Clock::Process),
         RUNNING_THREAD => return Ok(Clock::Thread(number())),
+        _ if !is_used_time(which) => return Err(Errno::EINVAL),
         _ => {}
     }
     let which = which as i32;
@@ -150,16 +160,6 @@ fn used_time(which: u64) -> Result<Clock, Errno> {
         (_, 0, _) => Err(Errno::EINVAL),
         (_, _, 0) => Ok(Clock::Thread(number())),
         (_, _, named) => Ok(Clock::Thread(named)),
-    }
-}
-
-/// `clock_gettime` and `clock_getres` of a clock of processor time.
-fn put_clock(clock: Clock, number: u64, result: u64) -> Result<u64, Errno> {
-    let now = with(|state| state.clocks().now(clock)).ok_or(Errno::EINVAL)?;
-    match number {
-        n::CLOCK_GETTIME => store(result, &parts(now, 1)),
-        _ if result == 0 => Ok(0),
-        _ => store(result, &[0, 1]),
     }
 }
 
@@ -198,14 +198,15 @@ fn load_setting(at: u64, unit: u64) -> Result<Setting, Errno> {
 }
 
 /// `setitimer`.
-fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
+pub fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
+    be_preempted()?;
     let setting = match new {
         // As on Linux: the timer is disarmed.
         0 => Setting::default(),
         new => load_setting(new, 1000)?,
     };
     let before = on_timers(|timers, clocks| timers.interval.set(which, setting, clocks))?;
-    wait::resume(time::monotonic_ns());
+    resume(time::monotonic_ns());
     match old {
         0 => Ok(0),
         old => put_setting(old, before, 1000),
@@ -213,7 +214,8 @@ fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
 }
 
 /// `timer_create`.
-fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
+pub fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
+    be_preempted()?;
     const SIGNAL: u32 = 0;
     const NOTHING: u32 = 1;
     const THREAD: u32 = 2;
@@ -225,7 +227,7 @@ fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
         REAL | 1 | 7 => Clock::Monotonic,
         // Clocks that can only be read.
         4..=6 => return Err(Errno::EOPNOTSUPP),
-        _ if which == PROCESS || is_used_time(which) => used_time(which)?,
+        _ if which == PROCESS || is_used_time(which) => used_clock(which)?,
         _ => return Err(Errno::EINVAL),
     };
     let (value, signal, receiver) = match event {
@@ -266,23 +268,22 @@ fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
         };
         state.timers.posix.create(kind).ok_or(Errno::EAGAIN)
     })?;
-    signals::set_origins(name_timer);
     into.copy_from_slice(&(created as u32).to_le_bytes());
     Ok(0)
 }
 
 /// `timer_settime`.
-fn set_timer(timer: usize, flags: u64, new: u64, old: u64) -> Result<u64, Errno> {
+pub fn set_timer(timer: u64, flags: u64, new: u64, old: u64) -> Result<u64, Errno> {
     const ABSOLUTE: u64 = 1;
-    let absolute = flags & ABSOLUTE != 0;
+    let (timer, absolute) = (place(timer), flags & ABSOLUTE != 0);
     let mut setting = load_setting(new, 1)?;
     let kind = on_timers(|timers, _| timers.posix.kind(timer))?;
     if absolute && kind.is_real_time && setting.value != 0 {
         // Time 0 is in the past, and so is time 1.
-        setting.value = syscall::monotonic_of(setting.value).max(1);
+        setting.value = monotonic_of(setting.value).max(1);
     }
     let before = on_timers(|timers, clocks| timers.posix.set(timer, setting, absolute, clocks))?;
-    wait::resume(time::monotonic_ns());
+    resume(time::monotonic_ns());
     match old {
         0 => Ok(0),
         old => put_setting(old, before, 1),
@@ -312,34 +313,35 @@ pub(super) fn send_expired() {
             continue;
         }
         // A thread may wait to take it, by `sigwait` or a descriptor of `signalfd`.
-        wait::nudge();
+        nudge();
     }
 }
 
-/// Names the timer that sent the signal that the running thread takes, see
-/// [`signals::set_origins`].
-fn name_timer(signal: u64, to_thread: bool, origin: &mut Origin) {
+/// The timer that sent the signal that the running thread takes, sent to the thread or (false) to
+/// the process. If more than one has sent it, it is sent again.
+pub fn timer_of(signal: u64, to_thread: bool) -> Option<Origin> {
     /// `SI_TIMER`.
     const SI_TIMER: u64 = -2i32 as u32 as u64;
     let receiver = match to_thread {
         true => Receiver::Thread(number()),
         false => Receiver::Process,
     };
-    let Ok(taken) = on_timers(|timers, clocks| timers.posix.take(signal, receiver, clocks)) else {
-        return;
-    };
+    let taken = without_interrupts(|| {
+        on_timers(|timers, clocks| timers.posix.take(signal, receiver, clocks))
+    });
+    let taken = taken.ok()?;
     if taken.more {
         // It was pending, so it may be again.
         let _ = signals::send_to(PID, signal, to_thread);
     }
     // The timer continues.
-    wait::resume(time::monotonic_ns());
-    *origin = Origin {
+    resume(time::monotonic_ns());
+    Some(Origin {
         code: SI_TIMER,
         // `si_timerid`, `si_overrun`.
         sender: taken.timer as u64 | u64::from(taken.overrun as u32) << 32,
         value: taken.value,
-    };
+    })
 }
 
 impl State {

@@ -5,12 +5,12 @@
 
 use super::dispatch::run_next;
 use super::scheduler::{Wait, bit};
-use super::{STATE, State, local_of, own};
+use super::{STATE, State, has_threads, local_of, own, resume, take_note};
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local;
 use crate::cell;
+use crate::halt::{self, For};
 use crate::peers::{self, Set};
-use crate::wait::{self, For};
 use crate::{signals, time};
 use sync::atomic::{AtomicU32, Ordering};
 
@@ -59,8 +59,8 @@ impl Calls {
 /// Interrupts other processors, which see what there is to do.
 pub(super) fn interrupt(processors: Set) {
     let others = processors & !bit(own());
-    if let (1.., Some(peers)) = (others, peers::get()) {
-        (peers.interrupt)(others);
+    if others != 0 && local::several() {
+        peers::interrupt(others);
     }
 }
 
@@ -78,11 +78,19 @@ pub(super) fn is_signalled() -> bool {
     local::several() && signals::is_ready()
 }
 
-/// Suspends the running thread, see [`Threads`].
-pub(super) fn pause(wait: For, deadline: Option<u64>) {
+/// Suspends the running thread until its event, the deadline or a signal, unless [`take_note`] has
+/// an event for it; the only thread halts the processor. May return early. With interrupts
+/// disabled.
+pub fn pause(wait: For, deadline: Option<u64>) {
     let polls = wait == For::Devices;
+    if !has_threads() {
+        if !take_note(wait) {
+            halt::sleep(deadline, matches!(wait, For::Devices | For::Call));
+        }
+        return;
+    }
     if cell::any_in_use() {
-        if wait::take_note(wait) {
+        if take_note(wait) {
             return;
         }
         // No other thread may run: such waits are short.
@@ -91,11 +99,11 @@ pub(super) fn pause(wait: For, deadline: Option<u64>) {
             return peers::relax();
         }
         with(|state| state.busy = 0);
-        wait::sleep(deadline, polls);
+        halt::sleep(deadline, polls);
         with(|state| state.busy = bit(own()));
-        return wait::resume(time::monotonic_ns());
+        return resume(time::monotonic_ns());
     }
-    let is_noted = || wait::take_note(wait) || is_signalled();
+    let is_noted = || take_note(wait) || is_signalled();
     let event = match wait {
         For::Time => Wait::Time,
         For::Interrupt | For::Devices | For::Call => Wait::Event,
@@ -113,8 +121,9 @@ pub(super) fn pause(wait: For, deadline: Option<u64>) {
     }
 }
 
-/// Waits for a change of a word, see [`Threads`].
-pub(super) fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
+/// Suspends the running thread while the word has this value, until [`super::wake`], the deadline
+/// or a signal.
+pub fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) {
     without_interrupts(|| {
         if !signals::is_ready() {
             pause_while(word, value, deadline, is_signalled);
@@ -122,8 +131,8 @@ pub(super) fn await_change(word: &AtomicU32, value: u32, deadline: Option<u64>) 
     });
 }
 
-/// Waits for the release of a lock, see [`Threads`].
-pub(super) fn await_release(word: &AtomicU32, value: u32) {
+/// The same without a deadline, regardless of signals.
+pub fn await_release(word: &AtomicU32, value: u32) {
     without_interrupts(|| pause_while(word, value, None, || false));
 }
 

@@ -135,9 +135,6 @@ fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
             _ => Err(libc::ESRCH),
         },
         n::SYSINFO => scheduling::information(a),
-        n::GETCPU => scheduling::processor(a, b),
-        // Else the kernel's.
-        n::SCHED_SETAFFINITY if !kernel::wait::has_threads() => scheduling::set_affinity(a, b, c),
         n::SCHED_GETSCHEDULER => scheduling::scheduler(a, None),
         n::SCHED_GETPARAM => scheduling::scheduler(a, Some(b)),
         n::SCHED_SETSCHEDULER => scheduling::set_scheduler(a, b as i32, c),

@@ -1,9 +1,7 @@
-//! Calls about the machine and its scheduler: `sysinfo`, `getcpu`, `sched_setaffinity`.
+//! Calls about the machine and its scheduler: `sysinfo`, `sched_setscheduler`.
 
 use super::memory::{bytes, bytes_mut, store};
 use crate::errors::Result;
-use kernel::arch::local;
-use kernel::signals::PID;
 use platform::{Clock, Memory};
 use resources::current::Current;
 
@@ -17,25 +15,6 @@ pub fn information(result: u64) -> Result<u64> {
         result,
         &[seconds, 0, 0, 0, total, free, 0, 0, 0, 0, 1, 0, 0, 1],
     )
-}
-
-/// `getcpu`: this processor, of the first node.
-pub fn processor(processor: u64, node: u64) -> Result<u64> {
-    for (at, number) in [(processor, local::get().number()), (node, 0)] {
-        if at != 0 {
-            bytes_mut(at, 4)?.copy_from_slice(&u32::from(number).to_le_bytes());
-        }
-    }
-    Ok(0)
-}
-
-/// `sched_setaffinity` of the only thread on the only processor, which must be in the set.
-pub fn set_affinity(process: u64, len: u64, mask: u64) -> Result<u64> {
-    match bytes(mask, len.min(8))? {
-        _ if !matches!(u64::from(process as u32), 0 | PID) => Err(libc::ESRCH),
-        [first, ..] if first & 1 != 0 => Ok(0),
-        _ => Err(libc::EINVAL),
-    }
 }
 
 /// Whether the number can't be that of the process or one of its threads.

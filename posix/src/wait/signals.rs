@@ -18,7 +18,7 @@ pub struct Taken {
 #[cfg(feature = "image")]
 mod of_program {
     use super::{Set, Taken};
-    use kernel::signals;
+    use kernel::{delivery, signals};
 
     /// Whether a signal ends the waits of the running thread.
     pub fn is_interrupted() -> bool {
@@ -43,7 +43,7 @@ mod of_program {
 
     /// Takes the pending signal of `set` with the lowest number.
     pub fn take(set: Set) -> Option<Taken> {
-        let (signal, origin) = signals::take(set)?;
+        let (signal, origin) = delivery::take(set)?;
         Some(Taken {
             signal,
             code: origin.code as u32,

@@ -5,10 +5,7 @@
 //! need it.
 
 use object::read::archive::ArchiveFile;
-use object::{
-    Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags,
-    RelocationTarget, SymbolIndex, elf,
-};
+use object::{Object as _, ObjectSymbol as _};
 use std::path::Path;
 
 /// A part, and the symbols and texts that show that a program needs it.
@@ -25,14 +22,10 @@ struct Part {
     texts: &'static [&'static [u8]],
 }
 
-/// The part for several processors.
-pub const PROCESSORS: &str = "soil_with_processors";
-/// The part that limits OCaml's domains to one. [`PROCESSORS`] excludes it.
-const ONE_RING: &str = "__wrap_caml_parse_ocamlrunparam";
-/// The block with the functions of OCaml's `Domain`, of which `spawn` is the first.
-const DOMAIN: &str = "camlStdlib__Domain";
+/// The function that limits the number of domains.
+const RINGS: &str = "__wrap_caml_parse_ocamlrunparam";
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 4] = [
     // The driver of entropy devices.
     Part {
         symbol: "soil_with_entropy",
@@ -49,43 +42,6 @@ const PARTS: [Part; 6] = [
         beginnings: &["camlStdlib__Random"],
         exceptions: &[],
         texts: &[b"/dev/urandom", b"/dev/random"],
-    },
-    // The kernel's threads, and the timers that interrupt them.
-    Part {
-        symbol: "soil_with_threads",
-        names: &[
-            "pthread_create",
-            "thrd_create",
-            "alarm",
-            // Thread clocks.
-            "clock_getcpuclockid",
-            "pthread_getcpuclockid",
-            // Thread names.
-            "prctl",
-            "pthread_setname_np",
-            "pthread_getname_np",
-            "getitimer",
-            "setitimer",
-            "timer_create",
-            "ualarm",
-            "caml_unix_alarm",
-            "caml_unix_getitimer",
-            "caml_unix_setitimer",
-            // Each domain is a thread.
-            "caml_domain_spawn",
-            DOMAIN,
-        ],
-        beginnings: &["camlStdlib__Domain.spawn_"],
-        exceptions: &[],
-        texts: &[],
-    },
-    // Several processors, and the runtime's own `Domain.spawn`.
-    Part {
-        symbol: PROCESSORS,
-        names: &["caml_domain_spawn", DOMAIN, "soil_processors_start"],
-        beginnings: &["camlStdlib__Domain.spawn_"],
-        exceptions: &[],
-        texts: &[],
     },
     // Files of the C library.
     Part {
@@ -235,9 +191,9 @@ const PARTS: [Part; 6] = [
         exceptions: &[],
         texts: &[],
     },
-    // The event ring of the single domain, see soil-sys/src/domains.rs.
+    // The rings of events of domains, see soil-sys/src/domains.rs.
     Part {
-        symbol: ONE_RING,
+        symbol: RINGS,
         names: &["caml_ml_runtime_events_start"],
         beginnings: &[],
         exceptions: &[],
@@ -286,11 +242,7 @@ pub fn wanted_by<'a>(
         for_each_reference(&bytes, |symbol| refer(&mut wanted, symbol));
     }
     let wanted = PARTS.iter().zip(wanted).filter(|(_, wanted)| *wanted);
-    let mut symbols: Vec<_> = wanted.map(|(part, _)| part.symbol).collect();
-    if symbols.contains(&PROCESSORS) {
-        symbols.retain(|symbol| *symbol != ONE_RING);
-    }
-    symbols
+    wanted.map(|(part, _)| part.symbol).collect()
 }
 
 /// Whether one of the inputs has an allocator in place of the C library's: it defines `malloc`.
@@ -311,7 +263,6 @@ fn for_each_reference(bytes: &[u8], mut f: impl FnMut(&str)) {
     for_each_object(bytes, |object| {
         let undefined = object.symbols().filter(|symbol| symbol.is_undefined());
         undefined
-            .filter(|symbol| symbol.name() != Ok(DOMAIN) || may_use_spawn(object, symbol.index()))
             .filter_map(|symbol| symbol.name().ok())
             .for_each(&mut f);
     });
@@ -336,65 +287,6 @@ fn for_each_object(bytes: &[u8], mut f: impl FnMut(&object::File<'_>)) {
     }
 }
 
-/// Whether an object that refers to [`DOMAIN`], its symbol `domain`, may use `Domain.spawn` as a
-/// value, as `List.map Domain.spawn` does: at each reference, unless the code loads another field
-/// next, as inlined functions on domain-local storage do.
-fn may_use_spawn(object: &object::File<'_>, domain: SymbolIndex) -> bool {
-    object.sections().any(|section| {
-        let code = section.data().unwrap_or_default();
-        section.relocations().any(|(at, relocation)| {
-            let RelocationFlags::Elf { r_type } = relocation.flags() else {
-                return true;
-            };
-            let at = usize::try_from(at).unwrap_or(usize::MAX);
-            relocation.target() == RelocationTarget::Symbol(domain)
-                && !match object.architecture() {
-                    Architecture::X86_64 => x86_64_loads_another_field(code, at, r_type),
-                    Architecture::Aarch64 => aarch64_loads_another_field(code, at, r_type),
-                    _ => false,
-                }
-        })
-    })
-}
-
-/// Whether `mov symbol@GOTPCREL(%rip), %a`, whose last four bytes are `at`, comes before
-/// `mov field(%a), %b` with another field than the first.
-fn x86_64_loads_another_field(code: &[u8], at: usize, relocation: elf::RelocationType) -> bool {
-    let kinds = [elf::R_X86_64_GOTPCREL, elf::R_X86_64_REX_GOTPCRELX];
-    let start = at.checked_sub(3);
-    let Some(Some(&[rex, 0x8b, to, _, _, _, _, next, 0x8b, from, field])) =
-        start.map(|start| code.get(start..).and_then(|code| code.first_chunk()))
-    else {
-        return false;
-    };
-    let wide = rex & 0xf8 == 0x48 && next & 0xf8 == 0x48;
-    let to = (rex & 4) << 1 | to >> 3 & 7;
-    // A displacement of one byte or four; register 4 stands for a longer form.
-    let is_displaced = matches!(from >> 6, 1 | 2) && from & 7 != 4;
-    let base = (next & 1) << 3 | from & 7;
-    kinds.contains(&relocation) && wide && is_displaced && base == to && field != 0
-}
-
-/// Whether `ldr xa, [xc, :got_lo12:symbol]` at `at` comes before `ldr xb, [xa, #field]` with
-/// another field than the first. The instruction that forms the address of the table's page is as
-/// good as that one.
-fn aarch64_loads_another_field(code: &[u8], at: usize, relocation: elf::RelocationType) -> bool {
-    if relocation == elf::R_AARCH64_ADR_GOT_PAGE {
-        return true;
-    }
-    let Some(words) = code.get(at..).and_then(|code| code.first_chunk::<8>()) else {
-        return false;
-    };
-    let [own, next] = [0, 4]
-        .map(|at| u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]));
-    let is_load = next & 0xffc0_0000 == 0xf940_0000;
-    let field = next >> 10 & 0xfff;
-    relocation == elf::R_AARCH64_LD64_GOT_LO12_NC
-        && is_load
-        && next >> 5 & 31 == own & 31
-        && field != 0
-}
-
 fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
     let (first, len) = (pattern[0], pattern.len());
     let mut rest = bytes;
@@ -410,22 +302,14 @@ fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOMAIN, ONE_RING, PROCESSORS, any_defines_malloc, wanted_by};
-    use object::write::{Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection};
-    use object::{
-        Architecture, BinaryFormat, Endianness, RelocationFlags, SymbolFlags, SymbolKind,
-        SymbolScope, elf,
-    };
+    use super::{RINGS, any_defines_malloc, wanted_by};
+    use object::write::{Object, StandardSection, Symbol, SymbolSection};
+    use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
     use std::path::Path;
 
     /// Returns the bytes of an object that refers to `name`.
     fn object(name: &str) -> Vec<u8> {
         let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
-        refer(&mut object, name);
-        object.write().unwrap()
-    }
-
-    fn refer(object: &mut Object<'_>, name: &str) -> SymbolId {
         object.add_symbol(Symbol {
             name: name.into(),
             value: 0,
@@ -435,30 +319,7 @@ mod tests {
             weak: false,
             section: SymbolSection::Undefined,
             flags: SymbolFlags::None,
-        })
-    }
-
-    /// Returns the bytes of an object with this code, which refers to `Domain`'s block by
-    /// relocations (place, kind).
-    fn code(
-        arch: Architecture,
-        code: &[u8],
-        relocations: &[(u64, elf::RelocationType)],
-    ) -> Vec<u8> {
-        let mut object = Object::new(BinaryFormat::Elf, arch, Endianness::Little);
-        let symbol = refer(&mut object, DOMAIN);
-        let text = object.section_id(StandardSection::Text);
-        object.append_section_data(text, code, 4);
-        for &(offset, r_type) in relocations {
-            let flags = RelocationFlags::Elf { r_type };
-            let relocation = Relocation {
-                offset,
-                symbol,
-                addend: 0,
-                flags,
-            };
-            object.add_relocation(text, relocation).unwrap();
-        }
+        });
         object.write().unwrap()
     }
 
@@ -476,7 +337,6 @@ mod tests {
             ("camlStdlib__Random.int_12", "soil_with_entropy"),
             ("getentropy", "soil_with_entropy"),
             ("soil_tls_accept", "soil_with_entropy"),
-            ("pthread_create", "soil_with_threads"),
             ("camlStdlib.open_in_294", "soil_with_files"),
             ("camlStdlib__Out_channel.with_open_286", "soil_with_files"),
             ("caml_sys_file_exists", "soil_with_files"),
@@ -484,7 +344,7 @@ mod tests {
             ("fopen", "soil_with_files"),
             ("sigwait", "soil_with_files"),
             ("camlSoil__Readiness.await_12", "soil_with_files"),
-            ("caml_ml_runtime_events_start", ONE_RING),
+            ("caml_ml_runtime_events_start", RINGS),
         ] {
             assert_eq!(wanted("main.o", symbol), [part], "{symbol}");
         }
@@ -512,69 +372,14 @@ mod tests {
         ] {
             assert!(wanted("main.o", other).is_empty(), "{other}");
         }
-        assert!(wanted("libasmrun.a", "pthread_create").is_empty());
+        assert!(wanted("libasmrun.a", "getrandom").is_empty());
         assert!(wanted_by([folder.path().join("missing.o").as_path()].into_iter(), &[]).is_empty());
     }
 
     #[test]
-    fn a_value_of_spawn_counts_and_storage_of_domains_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let spawns = |bytes: &[u8]| {
-            let wanted = wanted(folder.path(), "main.o", bytes);
-            assert!(wanted.is_empty() || wanted == ["soil_with_threads", PROCESSORS]);
-            !wanted.is_empty()
-        };
-        let x86_64 = |bytes: &[u8]| {
-            let kind = (3, elf::R_X86_64_REX_GOTPCRELX);
-            spawns(&code(Architecture::X86_64, bytes, &[kind]))
-        };
-        // The beginning of `List.map Domain.spawn`, then of str.a's functions.
-        assert!(x86_64(b"\x48\x8b\x05\0\0\0\0\x48\x8b\x00\xe9\0\0\0\0"));
-        assert!(!x86_64(
-            b"\x48\x8b\x05\0\0\0\0\x48\x8b\x40\x50\x48\x8b\x58\x08"
-        ));
-        // A register from r8 on; a field by four bytes.
-        assert!(!x86_64(
-            b"\x4c\x8b\x05\0\0\0\0\x49\x8b\x40\x50\x48\x8b\x58\x08"
-        ));
-        assert!(!x86_64(b"\x48\x8b\x05\0\0\0\0\x48\x8b\x80\x50\0\0\0"));
-        // From another register, and the end of the code.
-        assert!(x86_64(
-            b"\x4c\x8b\x05\0\0\0\0\x48\x8b\x40\x50\x48\x8b\x58\x08"
-        ));
-        assert!(x86_64(b"\x48\x8b\x05\0\0\0\0"));
-        // The address itself, as of a module that is a value.
-        let kind = (0, elf::R_X86_64_64);
-        assert!(spawns(&code(Architecture::X86_64, &[0; 16], &[kind])));
-        let aarch64 = |third: u32| {
-            let words = [0x9000_000c, 0xf940_018c, third, 0xf940_05a1];
-            let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
-            let page = (0, elf::R_AARCH64_ADR_GOT_PAGE);
-            let load = (4, elf::R_AARCH64_LD64_GOT_LO12_NC);
-            spawns(&code(Architecture::Aarch64, &bytes, &[page, load]))
-        };
-        // cmdliner.a's code; the first field; another register.
-        assert!(!aarch64(0xf940_298d));
-        assert!(aarch64(0xf940_018d));
-        assert!(aarch64(0xf940_29ad));
-    }
-
-    #[test]
-    fn programs_with_domains_have_a_ring_for_each() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = ["camlStdlib__Domain.spawn_7", "caml_ml_runtime_events_start"].map(|symbol| {
-            let path = folder.path().join(symbol);
-            std::fs::write(&path, object(symbol)).unwrap();
-            path
-        });
-        let wanted = wanted_by(paths.iter().map(|path| path.as_path()), &[]);
-        assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
-    }
-
-    #[test]
     fn references_of_the_command_line_count() {
-        let wanted = wanted_by([].into_iter(), &["main", "caml_domain_spawn"]);
-        assert_eq!(wanted, ["soil_with_threads", PROCESSORS]);
+        let wanted = wanted_by([].into_iter(), &["main", "getrandom"]);
+        assert_eq!(wanted, ["soil_with_entropy"]);
     }
 
     #[test]
@@ -610,14 +415,14 @@ mod tests {
     fn a_text_is_none_but_of_a_device() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = |bytes: &[u8]| wanted(folder.path(), "stubs.o", bytes);
-        assert!(wanted(b"\0open\0pthread_create\0").is_empty());
+        assert!(wanted(b"\0open\0getrandom\0").is_empty());
         assert_eq!(wanted(b"\0/dev/urandom\0"), ["soil_with_entropy"]);
     }
 
     #[test]
     fn looks_into_archives_and_at_all_inputs() {
         let folder = tempfile::tempdir().unwrap();
-        let member = object("pthread_create");
+        let member = object("fopen");
         let mut archive = b"!<arch>\n".to_vec();
         let header = format!(
             "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
@@ -635,7 +440,7 @@ mod tests {
         std::fs::write(&paths[1], object("getrandom")).unwrap();
         assert_eq!(
             wanted_by(paths.iter().map(|path| path.as_path()), &[]),
-            ["soil_with_entropy", "soil_with_threads"]
+            ["soil_with_entropy", "soil_with_files"]
         );
     }
 }

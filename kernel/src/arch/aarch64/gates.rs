@@ -215,7 +215,6 @@ pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 /// The functions that the entries call. Written once, by [`set_up`].
 static TRAP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static SYSTEM_CALL_HANDLER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-/// Written by [`set_preempted`].
 static PREEMPTED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 core::arch::global_asm!(
@@ -613,15 +612,6 @@ unsafe extern "C" {
     fn soil_switch(from: *mut u64, to: u64, top: u64);
 }
 
-/// Sets the function that runs if [`Trap`] returns a frame.
-pub fn set_preempted(preempted: Preempted) {
-    // Hidden from the compiler: otherwise every program would link the function.
-    PREEMPTED.store(
-        core::hint::black_box(preempted as *mut ()),
-        Ordering::Relaxed,
-    );
-}
-
 /// Makes the frame of an interrupt end the kernel stack that ends at `top`. An interrupt of the
 /// program has left it there.
 ///
@@ -738,8 +728,9 @@ pub fn call(number: u64) {
 ///
 /// # Safety
 /// Called once, on the main stack, after the real page tables are in place.
-pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
+pub unsafe fn set_up(trap: Trap, preempted: Preempted, system_call: SystemCall) {
     TRAP.store(trap as *mut (), Ordering::Relaxed);
+    PREEMPTED.store(preempted as *mut (), Ordering::Relaxed);
     SYSTEM_CALL_HANDLER.store(system_call as *mut (), Ordering::Relaxed);
     let own = processor::block();
     for (place, top) in [

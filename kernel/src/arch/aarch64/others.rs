@@ -5,26 +5,23 @@ use super::gates;
 use super::image::image_physical;
 use super::processor::Processor;
 use core::arch::asm;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The root of the page tables. Written by [`prepare`], read by the first instructions.
 pub static ROOT: AtomicU64 = AtomicU64::new(0);
-/// What each runs at the end of its stack, a function of the type of `then`. Written likewise.
-static THEN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 unsafe extern "C" {
     static soil_others: [u8; 0];
 }
 
-/// Prepares the start of processors, each of which runs `then`, with interrupts disabled, after it
-/// has set its vectors. Returns the physical address of their first instructions, which expect the
+/// Prepares the start of processors, each of which runs its block's function, with interrupts
+/// disabled, after it has set its vectors. Returns the physical address of their first instructions, which expect the
 /// address of a block as their argument.
-pub fn prepare(then: extern "C" fn() -> !) -> u64 {
+pub fn prepare() -> u64 {
     let root: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mrs {}, ttbr0_el1", out(reg) root, options(nomem, nostack)) };
     ROOT.store(root, Ordering::Relaxed);
-    THEN.store(then as *mut (), Ordering::Relaxed);
     // SAFETY: the writes come before the call of firmware that starts a processor, as all see them.
     unsafe { asm!("dsb sy", options(nostack)) };
     image_physical((&raw const soil_others) as u64)
@@ -34,9 +31,5 @@ pub fn prepare(then: extern "C" fn() -> !) -> u64 {
 pub extern "C" fn begin(block: &'static Processor) -> ! {
     block.begin();
     gates::load();
-    // SAFETY: only `prepare` stores there, a function of this type.
-    let then = unsafe {
-        core::mem::transmute::<*mut (), extern "C" fn() -> !>(THEN.load(Ordering::Relaxed))
-    };
-    then()
+    block.run()
 }

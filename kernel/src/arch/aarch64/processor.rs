@@ -5,7 +5,7 @@
 //! interrupts disabled.
 
 use crate::arch::interrupts;
-use crate::arch::local::{self, Local};
+use crate::arch::local::{self, Local, Run, park};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -26,10 +26,11 @@ pub struct Processor {
     /// The end of the first stack of faults, and of the one for a fault during another.
     pub(super) fault_stacks: [AtomicU64; 2],
     local: Local,
+    run: Run,
 }
 
 impl Processor {
-    const fn new() -> Self {
+    const fn new(run: Run) -> Self {
         Self {
             register: AtomicU64::new(0),
             fault_stack: AtomicU64::new(0),
@@ -38,13 +39,14 @@ impl Processor {
             idle_stack: AtomicU64::new(0),
             fault_stacks: [const { AtomicU64::new(0) }; 2],
             local: Local::new(),
+            run,
         }
     }
 
-    /// Of a processor with this number that will be started, with stacks by `stack`, each of 12 KiB
-    /// at least above a guard; `None` when memory is short. Never freed.
-    pub fn make(number: u8, stack: fn() -> Option<u64>) -> Option<&'static Self> {
-        let block = Self::new();
+    /// Of a processor with this number that will be started and run `run`, with stacks by `stack`,
+    /// each of 12 KiB at least above a guard; `None` when memory is short. Never freed.
+    pub fn make(number: u8, stack: fn() -> Option<u64>, run: Run) -> Option<&'static Self> {
+        let block = Self::new(run);
         for place in [
             &block.fault_stacks[0],
             &block.fault_stacks[1],
@@ -56,6 +58,11 @@ impl Processor {
         }
         block.local.set_number(number);
         Some(Box::leak(Box::new(block)))
+    }
+
+    /// Runs what it was made for.
+    pub(super) fn run(&self) -> ! {
+        (self.run)()
     }
 
     /// What the rest of the kernel keeps for it.
@@ -70,7 +77,7 @@ impl Processor {
     }
 }
 
-static FIRST: Processor = Processor::new();
+static FIRST: Processor = Processor::new(park);
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {

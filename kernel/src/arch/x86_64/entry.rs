@@ -6,8 +6,7 @@
 //! else runs. Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the
 //! state at entry.
 
-#![cfg(not(any(test, loom)))]
-
+#[cfg(not(any(test, loom)))]
 core::arch::global_asm!(
     r#"
     .pushsection .note.Xen, "a", @note

@@ -266,7 +266,6 @@ pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
 /// The functions that the entries call. Written once, by [`set_up`].
 static TRAP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static SYSTEM_CALL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-/// Written by [`set_preempted`].
 static PREEMPTED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 core::arch::global_asm!(
@@ -435,15 +434,6 @@ unsafe extern "C" {
     fn soil_switch(from: *mut u64, to: u64);
 }
 
-/// Sets the function that runs if [`Trap`] returns a frame.
-pub fn set_preempted(preempted: Preempted) {
-    // Hidden from the compiler: otherwise every program would link the function.
-    PREEMPTED.store(
-        core::hint::black_box(preempted as *mut ()),
-        Ordering::Relaxed,
-    );
-}
-
 /// Copies the frame of an interrupt to the end of the empty stack that ends at `top`.
 ///
 /// # Safety
@@ -531,8 +521,9 @@ static GATES: Gates = Gates(UnsafeCell::new([[0; 2]; VECTORS]));
 ///
 /// # Safety
 /// Called once, after the real page tables are in place.
-pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
+pub unsafe fn set_up(trap: Trap, preempted: Preempted, system_call: SystemCall) {
     TRAP.store(trap as *mut (), Ordering::Relaxed);
+    PREEMPTED.store(preempted as *mut (), Ordering::Relaxed);
     SYSTEM_CALL.store(system_call as *mut (), Ordering::Relaxed);
     // SAFETY: nothing else refers to the table.
     let gates = unsafe { &mut *GATES.0.get() };

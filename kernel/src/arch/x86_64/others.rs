@@ -5,8 +5,10 @@
 //! ones. Each takes the next of the prepared blocks; one for which there is none halts for good.
 //! Source: Intel SDM volume 3, 8.4 (start by INIT and SIPI) and 9.8.5 (IA-32e mode).
 
+#[cfg(not(any(test, loom)))]
+use super::entry;
 use super::processor::Processor;
-use super::{cpu, entry, gates};
+use super::{cpu, gates};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::registers::control::Cr3;
@@ -22,9 +24,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 static CAME: AtomicU32 = AtomicU32::new(0);
 /// The root of the page tables. Written by [`prepare`].
 static ROOT: AtomicU64 = AtomicU64::new(0);
-/// What each runs at the end of its stack, a function of the type of `then`. Written likewise.
-static THEN: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
+#[cfg(not(any(test, loom)))]
 core::arch::global_asm!(
     r#"
     .pushsection .text.soil_others, "ax", @progbits
@@ -97,18 +98,17 @@ unsafe extern "C" {
 }
 
 /// Prepares the start of as many processors as there are blocks, at most 64: copies their first
-/// instructions to `page`, and has each run `then`, with interrupts disabled, after it has loaded
-/// its descriptor tables.
+/// instructions to `page`. Each runs its block's function, with interrupts disabled, after it has
+/// loaded its descriptor tables.
 ///
 /// # Safety
 /// `page` is a page of memory below 640 KiB, at another address than 0, and used for nothing else.
 /// Called once.
-pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor], then: extern "C" fn() -> !) {
+pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor]) {
     ROOT.store(
         Cr3::read_raw().0.start_address().as_u64(),
         Ordering::Relaxed,
     );
-    THEN.store(then as *mut (), Ordering::Relaxed);
     let mut count = 0;
     for (place, block) in BLOCKS.iter().zip(blocks) {
         place.store(core::ptr::from_ref(*block).cast_mut(), Ordering::Relaxed);
@@ -136,9 +136,5 @@ extern "C" fn begin(block: &'static Processor) -> ! {
     // SAFETY: once, with the stacks that `Processor::make` has given.
     unsafe { gates::load() };
     cpu::enable_write_combining();
-    // SAFETY: only `prepare` stores there, a function of this type.
-    let then = unsafe {
-        core::mem::transmute::<*mut (), extern "C" fn() -> !>(THEN.load(Ordering::Relaxed))
-    };
-    then()
+    block.run()
 }

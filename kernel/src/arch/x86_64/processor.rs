@@ -5,7 +5,7 @@
 //! changes the memory of the one or of the other, never that of the first after it has left.
 
 use super::stacks::Stacks;
-use crate::arch::local::Local;
+use crate::arch::local::{Local, Run, park};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -28,6 +28,7 @@ pub struct Processor {
     /// Its own address.
     address: AtomicU64,
     local: Local,
+    run: Run,
     pub(super) task: UnsafeCell<MaybeUninit<TaskStateSegment>>,
     pub(super) segments: UnsafeCell<[u64; SEGMENTS]>,
     pub(super) stacks: UnsafeCell<Stacks>,
@@ -42,21 +43,22 @@ impl Processor {
     /// Offset of the end of the kernel stack.
     pub(super) const SYSTEM_CALL_STACK: usize = offset_of!(Processor, system_call_stack);
 
-    const fn new() -> Self {
+    const fn new(run: Run) -> Self {
         Self {
             program_stack: UnsafeCell::new(0),
             system_call_stack: UnsafeCell::new(0),
             address: AtomicU64::new(0),
             local: Local::new(),
+            run,
             task: UnsafeCell::new(MaybeUninit::zeroed()),
             segments: UnsafeCell::new([0; SEGMENTS]),
             stacks: UnsafeCell::new(Stacks::NONE),
         }
     }
 
-    /// Of a processor with this number that will be started, with stacks by `stack`, each of 8 KiB
-    /// at least above a guard; `None` when memory is short. Never freed.
-    pub fn make(number: u8, stack: fn() -> Option<u64>) -> Option<&'static Self> {
+    /// Of a processor with this number that will be started and run `run`, with stacks by `stack`,
+    /// each of 8 KiB at least above a guard; `None` when memory is short. Never freed.
+    pub fn make(number: u8, stack: fn() -> Option<u64>, run: Run) -> Option<&'static Self> {
         let stacks = Stacks {
             page_fault: stack()?,
             second_page_fault: stack()?,
@@ -68,7 +70,7 @@ impl Processor {
             interrupt: stack()?,
         };
         let (idle, system_call) = (stack()?, stack()?);
-        let block = Box::leak(Box::new(Self::new()));
+        let block = Box::leak(Box::new(Self::new(run)));
         block.program_stack = UnsafeCell::new(idle);
         block.system_call_stack = UnsafeCell::new(system_call);
         block.stacks = UnsafeCell::new(stacks);
@@ -83,13 +85,18 @@ impl Processor {
         GsBase::write(VirtAddr::new_truncate(address));
     }
 
+    /// Runs what it was made for.
+    pub(super) fn run(&self) -> ! {
+        (self.run)()
+    }
+
     /// What the rest of the kernel keeps for it.
     pub fn local(&self) -> &Local {
         &self.local
     }
 }
 
-static FIRST: Processor = Processor::new();
+static FIRST: Processor = Processor::new(park);
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {

@@ -77,14 +77,12 @@ pub fn is_comparison_due() -> bool {
 
 /// Whether the clock is that of all processors: the host writes the page for the first, whose
 /// counter is the others' as well if it says so. After [`begin`].
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn is_for_all() -> bool {
     !KVM.load(Ordering::Relaxed) || PAGE.is_stable()
 }
 
 /// Whether somebody promises that the counters of all processors are equal, what a comparison of
 /// them shows, or nobody.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn agreement() -> Agreement {
     if KVM.load(Ordering::Relaxed) || cpu::is_emulated() {
         Agreement::Promised

@@ -48,7 +48,6 @@ const PROCESSORS: u16 = 5;
 
 /// The number of processors; `None` elsewhere than in QEMU, whose `microvm` has it without tables,
 /// too.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn processors() -> Option<usize> {
     let count = fw_cfg::item(&mut Ports, PROCESSORS)?;
     Some(u16::from_le_bytes(count).into()).filter(|count| *count != 0)

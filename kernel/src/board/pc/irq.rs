@@ -1,7 +1,8 @@
 //! Interrupts: their lines, the inputs of all I/O APICs by their global numbers, and messages.
 
+use super::io_apic;
 use super::vectors::{SPURIOUS, WAKE};
-use super::{apic, io_apic};
+use crate::arch::apic;
 use crate::arch::gates::Frame;
 use crate::{acpi, memory};
 use core::ptr::NonNull;

@@ -1,9 +1,8 @@
 //! The other processors of a PC: by the MADT or, without one, all that a broadcast reaches.
 
-use super::apic::{self, Command};
 use super::fw_cfg;
 use super::start_up::start_by;
-use super::vectors::WAKE;
+use crate::arch::apic::{self, Command};
 use crate::arch::counter::counter;
 use crate::arch::paging::PAGE;
 use crate::arch::processor::Processor;
@@ -14,7 +13,7 @@ use alloc::vec::Vec;
 
 /// The other processors.
 pub enum Others {
-    /// These, by what identifies them to [`wake`] and [`stop`].
+    /// These, by what identifies them to [`crate::arch::ipi`].
     Listed(Vec<u64>),
     /// All that a broadcast reaches: so many, if the machine has a count.
     Unlisted(Option<usize>),
@@ -35,22 +34,19 @@ pub fn find() -> Others {
     Others::Listed(others)
 }
 
-/// Starts the first of `others`, as many as there are blocks. Each runs `then` soon, with
-/// interrupts disabled. Returns how many will come, or why none can. With interrupts disabled.
+/// Starts the first of `others`, as many as there are blocks. Each runs its block's function
+/// soon, with interrupts disabled. Returns how many will come, or why none can. With interrupts
+/// disabled.
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn start(
-    others: &Others,
-    blocks: &[&'static Processor],
-    then: extern "C" fn() -> !,
-) -> Result<usize, &'static str> {
+pub unsafe fn start(others: &Others, blocks: &[&'static Processor]) -> Result<usize, &'static str> {
     let Some(page) = memory::start_page() else {
         return Err("no memory is free below 640 KiB, where they start");
     };
     // SAFETY: in the direct map; the allocator never has the page, nothing else uses it after the
     // boot, and this is the only call.
-    unsafe { others::prepare((DIRECT + page) as *mut u8, blocks, then) };
+    unsafe { others::prepare((DIRECT + page) as *mut u8, blocks) };
     let start = Command::Start((page / PAGE) as u8);
     let is_virtual = cpu::is_virtual();
     match others {
@@ -94,15 +90,4 @@ pub fn set_up_other() -> bool {
 /// What identifies the processor that runs.
 pub fn id() -> u64 {
     apic::id().into()
-}
-
-/// Ends a halt of the processor `id`, or its next one. With interrupts disabled.
-pub fn wake(id: u64) {
-    apic::send(Some(id as u32), Command::Interrupt(WAKE));
-}
-
-/// Interrupts the processor `id` to stop it, whatever it does: [`crate::traps`] finds out that it
-/// is to stop. With interrupts disabled.
-pub fn stop(id: u64) {
-    apic::send(Some(id as u32), Command::NonMaskable);
 }

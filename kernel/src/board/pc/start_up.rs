@@ -1,6 +1,6 @@
 //! The messages that start a processor. Source: Intel SDM volume 3, 10.4.4.1.
 
-use super::apic::Command;
+use crate::arch::apic::Command;
 
 /// How long a processor takes from its reset to the message that starts it, unless it is a virtual
 /// one, and how long it has after that before another one is sent, in nanoseconds.

@@ -1,6 +1,7 @@
 //! The timer: the local APIC's.
 
-use super::{apic, clock};
+use super::clock;
+use crate::arch::apic;
 
 /// Interrupts once after `ns` nanoseconds, or earlier. Replaces the last call's.
 pub fn set(ns: u64) {

@@ -1,11 +1,11 @@
 //! Interrupt vectors that this kernel assigns, above the processor's exceptions.
 
+pub use crate::arch::apic::{SPURIOUS, TIMER, WAKE};
+
 use crate::arch::gates::{FIRST_INTERRUPT, VECTORS};
 
 /// Number of vectors.
 pub const COUNT: usize = VECTORS;
-/// The local APIC's timer.
-pub const TIMER: u8 = FIRST_INTERRUPT;
 /// The power button.
 pub const POWER: u8 = FIRST_INTERRUPT + 1;
 /// The first serial port.
@@ -16,7 +16,3 @@ pub const KEYBOARD: u8 = FIRST_INTERRUPT + 3;
 pub const FIRST_VIRTIO: u8 = FIRST_INTERRUPT + 4;
 /// The last vector for virtio devices.
 pub const LAST_VIRTIO: u8 = WAKE - 1;
-/// Another processor wakes this one.
-pub const WAKE: u8 = SPURIOUS - 1;
-/// Spurious interrupts of the local APIC, which need no end-of-interrupt.
-pub const SPURIOUS: u8 = 95;

@@ -39,13 +39,11 @@ pub fn is_comparison_due() -> bool {
 }
 
 /// Whether the clock is that of all processors: the counter is the system's.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn is_for_all() -> bool {
     true
 }
 
 /// Whether the counters of all processors are equal: they are the system's.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn agreement() -> Agreement {
     Agreement::Promised
 }

@@ -3,7 +3,7 @@
 
 use super::handover;
 use super::registers::{Registers, await_until};
-use crate::arch::gic as processor;
+use crate::arch::{gic as processor, ipi};
 use crate::memory;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use firmware::fdt::Node;
@@ -108,6 +108,10 @@ fn set_up_2(node: &Node<'_>) -> Option<()> {
     map(&DISTRIBUTOR, registers.next()?.0, 0x1000)?;
     map(&INTERFACE, registers.next()?.0, 0x1000)?;
     TARGET.store(own_target(), Ordering::Relaxed);
+    if let Some(send) = DISTRIBUTOR.address(register::SEND) {
+        // SAFETY: just mapped, for good.
+        unsafe { ipi::send_by(send.cast()) };
+    }
     DISTRIBUTOR.write(register::CONTROL, ENABLE);
     accept_2();
     VERSION.store(2, Ordering::Relaxed);
@@ -181,22 +185,11 @@ pub fn set_up_other(numbers: &[u32]) -> bool {
     true
 }
 
-/// What identifies the processor that runs to [`send`].
+/// What identifies the processor that runs to [`crate::arch::ipi`].
 pub fn own_id() -> u64 {
     match VERSION.load(Ordering::Relaxed) {
         3 => u32::from_le_bytes(processor::affinity()).into(),
         _ => own_target().into(),
-    }
-}
-
-/// Sends interrupt `number`, below 16, to a processor.
-pub fn send(id: u64, number: u32) {
-    if VERSION.load(Ordering::Relaxed) == 3 {
-        processor::send((id as u32).to_le_bytes(), number);
-    } else {
-        // What the other processor is to see comes before.
-        crate::arch::cpu::barrier();
-        DISTRIBUTOR.write(register::SEND, ((id as u32) & 0xff) << 16 | number);
     }
 }
 

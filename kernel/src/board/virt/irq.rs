@@ -4,7 +4,9 @@ use super::gic::{self, FIRST_MESSAGE, FIRST_OWN, FIRST_SHARED};
 use super::survey::{Kind, Survey};
 use super::vectors::{self, COUNT, TIMER};
 use crate::arch::gates::Frame;
+use crate::arch::ipi::{STOP, WAKE};
 use crate::arch::{local, timer};
+use crate::stop;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use firmware::fdt::Line;
 
@@ -28,9 +30,6 @@ const SHARED: usize = 1020 - FIRST_SHARED as usize;
 static VECTORS: [AtomicU8; SHARED] = [const { AtomicU8::new(0) }; SHARED];
 /// The interrupt of the timer. Written once, at boot.
 static TIMER_NUMBER: AtomicU32 = AtomicU32::new(27);
-/// The interrupts by which another processor wakes this one, or stops it.
-pub(super) const WAKE: u32 = 0;
-pub(super) const STOP: u32 = 1;
 
 /// The line of an interrupt of the tree, for [`route`].
 pub(super) fn line_of(line: Line) -> u32 {
@@ -63,7 +62,7 @@ pub fn begin(frame: &Frame) -> Option<u8> {
     let number = gic::acknowledge()?;
     if number < FIRST_OWN {
         if number == STOP {
-            local::obey(frame);
+            stop::obey(frame);
         }
         return (number == WAKE).then_some(vectors::WAKE);
     }

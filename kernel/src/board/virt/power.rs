@@ -51,7 +51,6 @@ fn call(function: u32) -> Option<[u64; 4]> {
 ///
 /// # Safety
 /// The code at `entry` uses only memory that is meant for it.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
     /// `CPU_ON`, with arguments of 64 bits.
     const CPU_ON: u32 = 0xc400_0003;

@@ -35,23 +35,20 @@ fn affinity() -> u64 {
     first | second << 8 | third << 16 | fourth << 32
 }
 
-/// Starts the first of `others`, as many as there are blocks. Each runs `then` soon, with
-/// interrupts disabled. Returns how many will come, or why none can. With interrupts disabled.
+/// Starts the first of `others`, as many as there are blocks. Each runs its block's function
+/// soon, with interrupts disabled. Returns how many will come, or why none can. With interrupts
+/// disabled.
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn start(
-    others: &Others,
-    blocks: &[&'static Processor],
-    then: extern "C" fn() -> !,
-) -> Result<usize, &'static str> {
+pub unsafe fn start(others: &Others, blocks: &[&'static Processor]) -> Result<usize, &'static str> {
     let Others::Listed(ids) = others else {
         return Err("the machine doesn't list them");
     };
     let [wake, stop, _] = irq::own();
     gic::enable(wake, true);
     gic::enable(stop, true);
-    let entry = others::prepare(then);
+    let entry = others::prepare();
     let mut blocks = blocks.iter();
     let mut block = blocks.next();
     let mut started = 0;
@@ -80,15 +77,4 @@ pub fn set_up_other() -> bool {
 /// What identifies the processor that runs.
 pub fn id() -> u64 {
     gic::own_id()
-}
-
-/// Ends a halt of the processor `id`, or its next one. With interrupts disabled.
-pub fn wake(id: u64) {
-    gic::send(id, irq::WAKE);
-}
-
-/// Interrupts the processor `id` to stop it, once it has interrupts enabled. With interrupts
-/// disabled.
-pub fn stop(id: u64) {
-    gic::send(id, irq::STOP);
 }

@@ -34,6 +34,12 @@ impl Registers {
         self.base().is_some()
     }
 
+    /// The address of the register at this offset.
+    pub fn address(&self, offset: usize) -> Option<*mut u8> {
+        // SAFETY: the promise of `set`.
+        self.base().map(|base| unsafe { base.add(offset) })
+    }
+
     /// Reads the register at this offset, a multiple of its size; 0 without a device.
     pub fn read<T: Width + Default>(&self, offset: usize) -> T {
         self.base().map_or(T::default(), |base| {

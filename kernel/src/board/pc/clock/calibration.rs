@@ -1,10 +1,10 @@
 //! The rate of the time stamp counter, measured when the time is first read.
 
-use super::super::{apic, fw_cfg};
+use super::super::fw_cfg;
 use super::discipline::{Reading, confirmed};
 use super::pit;
 use crate::acpi;
-use crate::arch::{counter, cpu};
+use crate::arch::{apic, counter, cpu};
 use crate::cell::{ExclusiveCell, rank};
 use crate::clock::{NS, Rate, scaled};
 use x86_64::instructions::port::Port;

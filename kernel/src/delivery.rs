@@ -1,14 +1,17 @@
-//! Delivery: a system call returns, and an interrupted thread resumes, through the handlers of
-//! pending signals.
+//! Delivery of signals: a system call returns, and an interrupted thread resumes, through the
+//! handlers of pending signals.
 
-use super::state::{DEFAULT, Delivery, IGNORE, RESTART, State, is_ignored_by_default};
-use super::{origin, with};
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::handler::Handler;
+use crate::arch::numbers::EXIT_GROUP;
 use crate::arch::signals::{FRAME, INFORMATION, MASK, Resumption};
 use crate::errno::Errno;
 use crate::memory::{load, store};
-use crate::{crash, extension};
+use crate::signals::{
+    DEFAULT, Delivery, IGNORE, Origin, PID, RESTART, SENT_BY_KILL, is_ignored_by_default, next,
+    other_stack,
+};
+use crate::{crash, extension, power, signals, threads};
 
 fn name(signal: u64) -> &'static str {
     match signal {
@@ -66,7 +69,7 @@ pub fn deliver_interrupted(frame: &mut Frame) {
 /// Takes the next signal with a handler; those before it are ignored, or end the program.
 fn next_handler(resumption: &Resumption) -> Option<Delivery> {
     loop {
-        let next = with(State::next)?;
+        let next = next()?;
         match (next.action[0], next.signal) {
             (IGNORE, _) => {}
             (DEFAULT, signal) if is_ignored_by_default(signal) => {}
@@ -74,7 +77,7 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
                 let (at, stack) = (resumption.program_counter(), resumption.stack_pointer());
                 crash::signal(signal, name(signal), at, stack)
             }
-            (DEFAULT, signal) => extension::end(128 + (signal & 63) as u8),
+            (DEFAULT, signal) => end(128 + (signal & 63) as u8),
             _ => return Some(next),
         }
     }
@@ -85,7 +88,7 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
 /// come faster than their handlers end would fill any stack. Returns the result.
 fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, result: u64) -> u64 {
     let stack = resumption.stack_pointer();
-    let other = with(|state| state.other_stack(next.action[1], stack));
+    let other = other_stack(next.action[1], stack);
     if other.is_some() {
         // Nothing is on that stack. The call is made once more after this handler.
         let result = resumption.restart();
@@ -101,6 +104,32 @@ fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, resul
     }
     resumption.enter_again();
     result
+}
+
+/// Ends the program with `status` for a signal. Parts that have something to write back do so
+/// first, as for `exit_group`, while no other system call runs.
+fn end(status: u8) -> ! {
+    let mut call = SystemCallFrame::new(EXIT_GROUP, u64::from(status));
+    threads::begin_call();
+    let _ = extension::handle(&mut call);
+    power::exit(status)
+}
+
+/// Takes the pending signal of `set` with the lowest number, whose handler doesn't run, and its
+/// sender.
+pub fn take(set: u64) -> Option<(u64, Origin)> {
+    let (signal, code) = signals::take(set)?;
+    Some((signal, origin(signal, code)))
+}
+
+/// The sender of `signal`, which the running thread takes and which has this `si_code` if it was
+/// `kill` or `tkill`. If more than one timer has sent it, it is sent again.
+fn origin(signal: u64, code: u64) -> Origin {
+    threads::timer_of(signal, code != SENT_BY_KILL).unwrap_or(Origin {
+        code,
+        sender: PID,
+        value: 0,
+    })
 }
 
 fn handler(next: &Delivery) -> Handler {
@@ -121,7 +150,7 @@ fn no_stack(resumption: &Resumption) -> ! {
 /// Inserts the handler of `next` before the place where the program continues with this result.
 fn insert(next: &Delivery, resumption: &mut Resumption, result: u64) {
     let stack = resumption.stack_pointer();
-    let other = with(|state| state.other_stack(next.action[1], stack));
+    let other = other_stack(next.action[1], stack);
     let mut frame = [0; FRAME];
     let at = resumption.frame(&handler(next), other, result, &mut frame);
     if store(at, &frame).is_err() {

@@ -6,11 +6,19 @@
 //!
 //! Source: Intel SDM volume 3, chapter 11.
 
-use super::vectors::{SPURIOUS, TIMER};
-use crate::arch::{cpu, local};
+use super::cpu;
+use super::gates::FIRST_INTERRUPT;
+use crate::arch::local;
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
+
+/// The vector of the timer.
+pub const TIMER: u8 = FIRST_INTERRUPT;
+/// The vector by which another processor wakes this one.
+pub const WAKE: u8 = SPURIOUS - 1;
+/// The vector of spurious interrupts, which need no end-of-interrupt.
+pub const SPURIOUS: u8 = 95;
 
 const BASE: Msr = Msr::new(0x1b);
 const ENABLE: u64 = 1 << 11;
@@ -93,7 +101,6 @@ fn accept(mask: u32) {
 
 /// Enables the local APIC of another processor than the first, which runs this. Its timer may
 /// interrupt.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn set_up_other() {
     let mut base_register = BASE;
     // SAFETY: as in `set_up`; the registers are those of the processor that reads or writes.
@@ -109,7 +116,6 @@ pub fn set_up_other() {
 }
 
 /// What one processor sends to another.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Resets it, until the next one.
@@ -123,7 +129,6 @@ pub enum Command {
 }
 
 /// Sends `command` to the APIC of this ID, or to all others; needs interrupts disabled.
-#[cfg_attr(test, allow(dead_code, reason = "tests start no processor"))]
 pub fn send(to: Option<u32>, command: Command) {
     const COMMAND: u32 = 0x300;
     const COMMAND_DESTINATION: u32 = 0x310;
