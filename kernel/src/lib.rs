@@ -58,6 +58,7 @@ extern crate alloc;
 /// Protocols that `tools/models` runs.
 #[cfg(loom)]
 pub mod model {
+    pub use crate::halt::polling;
     pub use crate::threads::calls::lock;
     pub use crate::threads::scheduler;
 }

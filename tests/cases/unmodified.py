@@ -542,18 +542,18 @@ through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't
 
 ## Domains and processors
 
-`soil run --cpus 4` gives the machine four processors; the default is one. A program that refers to
-`Domain.spawn` starts them when it creates its first domain or thread, and its threads run on all of
-them from then on. A program with threads alone does so if it is linked with
-`(link_flags (:standard -ccopt -Wl,-u,caml_domain_spawn))`, which is such a reference. Other
-programs use one, whatever the machine has.
+`soil run --cpus 4` gives the machine four processors; the default is one. A program's first
+`Domain.spawn` starts them, and its threads run on all of them from then on. A program with threads
+alone starts them with its first thread if it is linked with
+`(link_flags (:standard -ccopt -Wl,-u,caml_domain_spawn))`. Other programs use one, whatever the
+machine has.
 
 | | |
 |---|---|
 | `Domain.recommended_domain_count` | the number of the machine's processors, or of those that the thread may run on |
 | `sched_setaffinity`, `pthread_setaffinity_np` (C) | a thread runs on these processors only, and so do those that it creates |
 | a call on memory that another thread unmaps or closes | fails with EFAULT, or transfers less. The buffer of a console call that waits, and the list of `readv` and `writev`, must stay: else the access is a fault |
-| more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once |
+| more domains than processors | works, also on one. Each collection waits until all domains have run, so it is slow, and a line on the console says so once. With `Runtime_events` their number is limited to that of the processors, unless `OCAMLRUNPARAM` has `d=` |
 | a domain in a `Unix` call that blocks | delays no other domain, nor its collections |
 | `Unix` calls of several domains | run one at a time while they compute; those that wait give way |
 | C's `malloc` | as in a process; each processor keeps freed blocks for the next allocation, all of them at most an eighth of the memory |

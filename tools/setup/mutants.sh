@@ -14,7 +14,7 @@ if ! git rev-parse -q --verify "$since^{commit}" >/dev/null 2>&1; then
 fi
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-kernel=$(printf 'kernel/src/%s.rs ' board/pc/clock/discipline board/pc/clock/rtc memory/frames memory/reserve memory/tables memory/tlb memory/vma wait/polling wait/timer)
+kernel=$(printf 'kernel/src/%s.rs ' board/pc/clock/discipline board/pc/clock/rtc memory/frames memory/reserve memory/tables memory/tlb memory/vma halt/polling halt/timer)
 # shellcheck disable=SC2086 # a list
 git diff "$since" -- drivers/src firmware/src fs/src/cache fs/src/fat fs/src/partition fs/src/tar net/src ':!net/src/sim' platform ':!platform/image/src' posix/src ':!posix/src/system_calls*' reactor/src resources/src soil-sys/src $kernel >"$work/diff"
 if [ ! -s "$work/diff" ]; then

@@ -29,7 +29,7 @@ const RATE: u32 = 97;
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / RATE as u64);
 
 /// Functions of the idle machine; their samples don't count as processor time.
-const IDLE: [&str; 1] = ["kernel::wait::halt"];
+const IDLE: [&str; 1] = ["kernel::halt::sleep"];
 
 /// The number of samples of each call stack.
 type Stacks = HashMap<Vec<u64>, usize>;
@@ -237,7 +237,7 @@ mod tests {
             match address {
                 1 | 2 => vec!["inlined".into(), "leaf;1".into()],
                 3 => vec![],
-                9 => vec!["kernel::wait::halt".into()],
+                9 => vec!["kernel::halt::sleep".into()],
                 11 => vec!["caller".into()],
                 _ => vec!["main".into()],
             }

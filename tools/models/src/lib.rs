@@ -14,10 +14,10 @@ pub mod image;
 
 /// As in `kernel`.
 pub mod arch;
+pub mod halt;
 pub mod peers;
 pub mod signals;
 pub mod time;
-pub mod wait;
 
 /// As in `kernel`.
 pub use kernel::cell;

@@ -3,20 +3,11 @@
 /// A set of processors.
 pub type Set = u64;
 
-/// Functions of a program with several processors.
-#[expect(missing_docs, reason = "as in `kernel`")]
-pub struct Peers {
-    pub interrupt: fn(Set),
-    pub set_idle: fn(bool),
-}
+/// As in `kernel`.
+pub use crate::image::threads::kick as interrupt;
 
-/// Those of all models.
-pub fn get() -> Option<&'static Peers> {
-    Some(&Peers {
-        interrupt: crate::image::threads::kick,
-        set_idle: |_| (),
-    })
-}
+/// No memory is taken away.
+pub fn set_idle(_: bool) {}
 
 /// One turn of a loop that waits for another processor.
 pub fn relax() {

@@ -16,10 +16,11 @@ use crate::arch::gates::{Context, Frame};
 use crate::arch::local::{self, Local, MAX};
 use crate::cell::{ExclusiveCell, are_abandoned, rank};
 use crate::checks::bell::Bell;
+use crate::halt::{For, Interrupt};
 use crate::peers::Set;
-use crate::wait::{For, Interrupt};
 use core::ops::Range;
 use kernel::arch::model::set_uncounted;
+use kernel::interrupts::{take_pending, take_pending_for_call};
 use preemption::{interrupted, preempted};
 use std::cell::Cell;
 use sync::atomic::{AtomicU32, Ordering};
@@ -136,6 +137,27 @@ mod timer_calls {
 
 fn interrupt_for_process() {}
 
+/// As in `kernel`, in a program with threads.
+fn take_note(wait: For) -> bool {
+    match wait {
+        _ if has(Fault::NotedOutside) => false,
+        For::Time | For::Interrupt => false,
+        For::Devices => take_pending(),
+        For::Call => take_pending_for_call(),
+    }
+}
+
+/// As in `kernel`.
+fn has_threads() -> bool {
+    true
+}
+
+/// No timer is set.
+fn resume(_: u64) {}
+
+/// No slice ends.
+fn limit_turn() {}
+
 fn own() -> usize {
     local::get().number().into()
 }
@@ -178,9 +200,8 @@ pub fn begin(fault: Fault, polls: bool) {
 
 /// Handles an interrupt of a device, which may end the running thread's turn.
 pub fn interrupt() {
-    // SAFETY: null, or the frame.
-    if let Some(frame) = unsafe { interrupted(&mut Frame, Interrupt::Device).as_mut() } {
-        preempted(frame);
+    if !interrupted(&mut Frame, Interrupt::Device).is_null() {
+        preempted();
     }
 }
 
@@ -204,7 +225,7 @@ pub fn wake_one(address: u64) {
     with(|state| state.scheduler.wake(address, u32::MAX, 1));
 }
 
-/// `wait::sleep`: halts until an interrupt of another processor.
+/// `halt::sleep`: halts until an interrupt of another processor.
 pub fn sleep(_: Option<u64>, _: bool) {
     INTERRUPTS[own()].wait();
     interrupted(&mut Frame, Interrupt::Peer);
