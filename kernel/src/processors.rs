@@ -221,29 +221,33 @@ pub fn expect_thread() -> Result<(), Errno> {
     Ok(())
 }
 
-/// `sched_getaffinity`. Before [`start`] the program may run on all processors that the machine
-/// has, as far as it hasn't asked for some.
+/// `sched_getaffinity`. Before [`start`] a thread may run on all processors that the machine has,
+/// the first one on those that it has asked for.
 pub fn affinity(thread: u64, room: u64, at: u64) -> Result<u64, Errno> {
     if STARTED.load(Ordering::Relaxed) {
         return affinity::get(thread, room, at);
     }
-    let asked_for = local::AFFINITY.load(Ordering::Relaxed);
+    let asked_for = match affinity::number_of(thread)? {
+        signals::PID => local::AFFINITY.load(Ordering::Relaxed),
+        _ => Set::MAX,
+    };
     store_set(all() & asked_for, room, at)
 }
 
-/// `sched_setaffinity`. Before [`start`] it is for the first thread, from that on.
+/// `sched_setaffinity`. Before [`start`] there is one processor: what the first thread asks for is
+/// valid from the start on.
 pub fn set_affinity(thread: u64, len: u64, at: u64) -> Result<u64, Errno> {
     if STARTED.load(Ordering::Relaxed) {
         return affinity::set(thread, len, at);
     }
     let wanted = load_set(len, at)?;
-    if !matches!(u64::from(thread as u32), 0 | signals::PID) {
-        return Err(Errno::ESRCH);
-    }
-    match wanted & all() {
+    let asked_for = match wanted & all() {
         0 => return Err(Errno::EINVAL),
-        same if same == all() => local::AFFINITY.store(Set::MAX, Ordering::Relaxed),
-        some => local::AFFINITY.store(some, Ordering::Relaxed),
+        same if same == all() => Set::MAX,
+        some => some,
+    };
+    if affinity::number_of(thread)? == signals::PID {
+        local::AFFINITY.store(asked_for, Ordering::Relaxed);
     }
     Ok(0)
 }

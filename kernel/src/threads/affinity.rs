@@ -36,6 +36,18 @@ fn find(state: &State, number: u64) -> Result<Index, Errno> {
     found.map(|(index, _)| index).ok_or(Errno::ESRCH)
 }
 
+/// The number of the thread with this number; 0 for the running one.
+///
+/// # Errors
+/// ESRCH if there is none.
+pub fn number_of(thread: u64) -> Result<u64, Errno> {
+    with(|state| {
+        let index = find(state, thread)?;
+        let thread = state.scheduler.thread(index).ok_or(Errno::ESRCH)?;
+        Ok(thread.number)
+    })
+}
+
 /// `sched_setaffinity`. Returns once the thread no longer runs elsewhere.
 pub fn set(thread: u64, len: u64, start: u64) -> Result<u64, Errno> {
     let wanted = load_set(len, start)?;

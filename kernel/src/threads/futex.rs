@@ -3,12 +3,13 @@
 use super::dispatch::run_next;
 use super::scheduler::{Wait, Woken};
 use super::waits::{is_signalled, with};
-use super::{limit_turn, own};
+use super::{has_threads, limit_turn, own};
 use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
-use crate::signals;
 use crate::time::spans::{absolute_deadline, deadline};
+use crate::{console, signals};
+use core::sync::atomic::AtomicBool;
 use sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
@@ -87,13 +88,29 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
             // Checked again.
             None => continue,
             Some(false) => return Err(Errno::EAGAIN),
-            Some(true) => run_next(),
+            Some(true) => {
+                if deadline.is_none() && !has_threads() {
+                    report_alone();
+                }
+                run_next();
+            }
         }
         match with(|state| state.scheduler.woken(own())) {
             Woken::Done => return Ok(0),
             Woken::Expired => return Err(Errno::ETIMEDOUT),
             Woken::Interrupted => {}
         }
+    }
+}
+
+/// Says, once, that the program's only thread waits for a lock.
+#[cold]
+fn report_alone() {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        console::line(format_args!(
+            "the program waits for a lock that no other thread can release"
+        ));
     }
 }
 
