@@ -4,7 +4,8 @@
 //! processors stay as they were. Started ones begin with interrupts disabled but for their halts,
 //! each on stacks of its own, until the program has threads. No interrupt of a device goes there.
 //!
-//! The first `Domain.spawn` starts them, or the first thread of a program that is linked so.
+//! The first `Domain.spawn` starts them, a thread that asks for some of them, or the first thread
+//! of a program that is linked so.
 
 mod malloc;
 
@@ -31,8 +32,8 @@ pub type Work = extern "C" fn();
 static OTHERS: AtomicUsize = AtomicUsize::new(0);
 /// [`start`] was called. Set once.
 static STARTED: AtomicBool = AtomicBool::new(false);
-/// The program has domains of OCaml. Set once.
-static DOMAINS: AtomicBool = AtomicBool::new(false);
+/// The next thread starts the processors. Set once.
+static WANTED: AtomicBool = AtomicBool::new(false);
 /// What each processor runs next, without threads. Used with interrupts disabled.
 static WORK: [SpinMutex<Option<Work>>; MAX] = [const { SpinMutex::new(None) }; MAX];
 
@@ -210,7 +211,7 @@ unsafe extern "C" {
 /// # Errors
 /// ENOMEM.
 pub fn expect_thread() -> Result<(), Errno> {
-    if (DOMAINS.load(Ordering::Relaxed) || soil_early_processors != 0)
+    if (WANTED.load(Ordering::Relaxed) || soil_early_processors != 0)
         && !STARTED.load(Ordering::Relaxed)
     {
         start(available());
@@ -234,22 +235,29 @@ pub fn affinity(thread: u64, room: u64, at: u64) -> Result<u64, Errno> {
     store_set(all() & asked_for, room, at)
 }
 
-/// `sched_setaffinity`. Before [`start`] there is one processor: what the first thread asks for is
-/// valid from the start on.
+/// `sched_setaffinity`. A program that asks for some of the processors has them started: at once
+/// if it has threads, else with the next one.
 pub fn set_affinity(thread: u64, len: u64, at: u64) -> Result<u64, Errno> {
-    if STARTED.load(Ordering::Relaxed) {
-        return affinity::set(thread, len, at);
+    if !STARTED.load(Ordering::Relaxed) {
+        let asked_for = match load_set(len, at)? & all() {
+            0 => return Err(Errno::EINVAL),
+            same if same == all() => Set::MAX,
+            some => some,
+        };
+        let number = affinity::number_of(thread)?;
+        if number == signals::PID {
+            local::AFFINITY.store(asked_for, Ordering::Relaxed);
+        }
+        if asked_for == Set::MAX {
+            return Ok(0);
+        }
+        if !threads::has_threads() {
+            WANTED.store(true, Ordering::Relaxed);
+            return Ok(0);
+        }
+        start(available());
     }
-    let wanted = load_set(len, at)?;
-    let asked_for = match wanted & all() {
-        0 => return Err(Errno::EINVAL),
-        same if same == all() => Set::MAX,
-        some => some,
-    };
-    if affinity::number_of(thread)? == signals::PID {
-        local::AFFINITY.store(asked_for, Ordering::Relaxed);
-    }
-    Ok(0)
+    affinity::set(thread, len, at)
 }
 
 /// The processors that the machine has.
@@ -262,7 +270,7 @@ fn all() -> Set {
 #[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
 pub extern "C" fn soil_processors_expect(domains: usize) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    DOMAINS.store(true, Ordering::Relaxed);
+    WANTED.store(true, Ordering::Relaxed);
     let processors = available();
     if domains > processors && !SAID.swap(true, Ordering::Relaxed) {
         console::line(format_args!(

@@ -543,10 +543,10 @@ through `Soil.Inbox`. A program without `Soil.run` has threads only, which don't
 ## Domains and processors
 
 `soil run --cpus 4` gives the machine four processors; the default is one. A program's first
-`Domain.spawn` starts them, and its threads run on all of them from then on. A program with threads
-alone starts them with its first thread if it is linked with
-`(link_flags (:standard -ccopt -Wl,-u,caml_domain_spawn))`. Other programs use one, whatever the
-machine has.
+`Domain.spawn` starts them, and its threads run on all of them from then on; so does a thread that
+asks for some of them (`sched_setaffinity`). A program with threads alone starts them with its first
+thread if it is linked with `(link_flags (:standard -ccopt -Wl,-u,caml_domain_spawn))`. Other
+programs use one, whatever the machine has.
 
 | | |
 |---|---|
