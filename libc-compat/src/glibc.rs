@@ -4,8 +4,8 @@
 //! Three kinds: the `64` names of functions that musl has without (its `off_t` has 64 bits anyway),
 //! the `__*_chk` names that `_FORTIFY_SOURCE` calls (Linux Standard Base 5.0, "Interface
 //! Definitions for libc"), whose checks of buffer sizes are made here as well, and a few others.
-//! All are assembly: jumps need no knowledge of the arguments, and a variadic C function can't be
-//! written in stable Rust.
+//! Most are jumps in assembly, which need no knowledge of the arguments; a variadic C function can't
+//! be written in stable Rust.
 //!
 //! Names that musl has in one object with `stdin` are omitted (`__isoc23_scanf`): every image would
 //! have its buffer.
@@ -40,6 +40,7 @@ macro_rules! defined {
     )*};
 }
 
+mod checked;
 mod cxx;
 mod functions;
 
@@ -82,7 +83,7 @@ same! {
     "posix_fadvise64" = "posix_fadvise", "prlimit64" = "prlimit", "readdir64_r" = "readdir_r",
     "scandir64" = "scandir", "setrlimit64" = "setrlimit", "statfs64" = "statfs",
     "tmpfile64" = "tmpfile", "versionsort64" = "versionsort",
-    "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup", "__strndup" = "strndup",
+    "__strdup" = "strdup", "__strndup" = "strndup",
     "__strtok_r" = "strtok_r", "__mempcpy" = "mempcpy", "__sysconf" = "sysconf",
     "__secure_getenv" = "secure_getenv", "pthread_yield" = "sched_yield",
 }
@@ -171,18 +172,6 @@ system_call! {
     "tgkill" = n::TGKILL, "getcpu" = n::GETCPU, "renameat2" = n::RENAMEAT2,
     "execveat" = n::EXECVEAT, "statx" = n::STATX, "pidfd_open" = n::PIDFD_OPEN,
     "close_range" = n::CLOSE_RANGE,
-}
-
-/// Those of six arguments, the fifth of which is 0 on 64-bit machines.
-macro_rules! positioned {
-    ($($glibc:literal = $number:path,)*) => {$(
-        function!($glibc, [positioned_call!()], number = const $number);
-    )*};
-}
-
-positioned! {
-    "preadv2" = n::PREADV2, "preadv64v2" = n::PREADV2,
-    "pwritev2" = n::PWRITEV2, "pwritev64v2" = n::PWRITEV2,
 }
 
 /// A checked function found that its destination is too small.
