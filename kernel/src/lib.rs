@@ -76,7 +76,6 @@ pub mod devices;
 pub mod environment;
 pub mod errno;
 pub mod extension;
-mod free_lists;
 pub mod guarded;
 mod halt;
 pub mod interrupts;

@@ -7,8 +7,6 @@
 //! The first `Domain.spawn` starts them, a thread that asks for some of them, or the first thread
 //! of a program that is linked so.
 
-mod malloc;
-
 use crate::arch::interrupts::{disable, enable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, MAX, park};
 use crate::arch::processor::Processor;
@@ -111,7 +109,6 @@ pub fn start(wanted: usize) -> usize {
             "{why}: the time is the latest that any of them has seen, which costs each reading"
         ));
     }
-    malloc::begin(count());
     if known.is_some() && OTHERS.load(Ordering::Relaxed) < blocks.len() {
         console::line(format_args!(
             "{} of {} processors started: the others don't answer within {} s",

@@ -4,6 +4,7 @@
 //! | module | symbols | form |
 //! |---|---|---|
 //! | `glibc` | the names that only glibc has | image |
+//! | `malloc` | the cache of freed blocks in front of `malloc`, for several processors | image |
 //! | `resolver` | lookups of names, in front of musl's | image |
 //! | `collector` | functions of OCaml's runtime that images change | image |
 //! | `modules` | references to OCaml's modules that link nothing | both |
@@ -20,8 +21,12 @@ extern crate alloc;
 
 #[cfg(feature = "image")]
 mod collector;
+#[cfg(any(test, feature = "image"))]
+mod free_lists;
 #[cfg(feature = "image")]
 mod glibc;
+#[cfg(feature = "image")]
+mod malloc;
 #[cfg(any(feature = "image", feature = "process"))]
 mod modules;
 #[cfg(feature = "image")]

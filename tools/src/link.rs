@@ -246,7 +246,7 @@ impl arguments::Link {
             // See kernel/src/processors.rs.
             command.arg("--defsym=soil_at_first_thread=1");
         }
-        // See kernel/src/processors/malloc.rs, which is in front of musl's allocator only.
+        // See libc-compat/src/malloc.rs, which is in front of musl's allocator only.
         if !parts::any_defines_malloc(paths()) {
             for function in ["malloc", "calloc", "free"] {
                 command.arg(format!("--wrap={function}"));

@@ -11,12 +11,12 @@
 //! A thread that uses a cache may be pre-empted, or interrupted by a handler of a signal. Others of
 //! its processor use musl's functions meanwhile: nothing waits for a cache.
 
-use super::number;
 use crate::free_lists::{FreeLists, SizeClass, may_be_kept};
-use crate::{console, memory};
 use alloc::vec::Vec;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use kernel::processors::{count, number};
+use kernel::{console, memory};
 use spin::mutex::SpinMutex;
 
 unsafe extern "C" {
@@ -37,14 +37,29 @@ type Cache = SpinMutex<FreeLists>;
 /// The first of [`COUNT`] caches, which stay; null while there are none. Written once.
 static CACHES: AtomicPtr<Cache> = AtomicPtr::new(null_mut());
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-/// How many bytes each cache may keep. 0 while no cache is used.
+/// See [`room`]; 0 while there are none.
 static ROOM: AtomicUsize = AtomicUsize::new(0);
 
-/// Each of the first `processors` uses a cache from now on, if there is memory for them.
-pub fn begin(processors: usize) {
+/// How many bytes each cache may keep; 0 while one processor runs.
+fn room() -> usize {
+    match ROOM.load(Ordering::Relaxed) {
+        0 if count() > 1 => begin(),
+        room => room,
+    }
+}
+
+/// Each of the running processors uses a cache from now on, if there is memory for them. Returns
+/// the room of each; 0 if there is none, or not yet.
+#[cold]
+fn begin() -> usize {
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+    let processors = count();
     let mut caches = Vec::new();
-    if processors < 2 || caches.try_reserve_exact(processors).is_err() {
-        return;
+    if BEGUN.load(Ordering::Relaxed)
+        || BEGUN.swap(true, Ordering::Relaxed)
+        || caches.try_reserve_exact(processors).is_err()
+    {
+        return 0;
     }
     caches.resize_with(processors, || SpinMutex::new(FreeLists::new()));
     let caches: &'static mut [Cache] = caches.leak();
@@ -52,7 +67,9 @@ pub fn begin(processors: usize) {
     // Release: who finds them finds their number, and empty lists.
     CACHES.store(caches.as_mut_ptr(), Ordering::Release);
     let total = memory::statistics().total as usize;
-    ROOM.store(total / PART / processors, Ordering::Relaxed);
+    let room = total / PART / processors;
+    ROOM.store(room, Ordering::Relaxed);
+    room
 }
 
 fn caches() -> &'static [Cache] {
@@ -69,7 +86,11 @@ fn caches() -> &'static [Cache] {
 
 /// The class of blocks of `size` bytes that the caches keep.
 fn kept(size: usize, class: fn(usize) -> Option<SizeClass>) -> Option<SizeClass> {
-    class(size).filter(|class| class.size() <= ROOM.load(Ordering::Relaxed) / OF_ROOM)
+    let room = room();
+    if room == 0 {
+        return None;
+    }
+    class(size).filter(|class| class.size() <= room / OF_ROOM)
 }
 
 /// `malloc`. Source: malloc(3).
