@@ -277,17 +277,6 @@ impl Stack {
         }
     }
 
-    /// Passes received bytes to `f` in place; `f` returns the number of consumed bytes. The slice
-    /// is never empty and may be only the first part of the data. `Ok(0)` without a call of `f`
-    /// means end of input.
-    pub fn tcp_read_with(
-        &mut self,
-        connection: Handle,
-        f: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<usize, Error> {
-        self.sockets.read(connection, 0, f)
-    }
-
     /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty. They
     /// leave with the next [`Stack::poll`]. [`Error::WouldBlock`] if the buffer is full.
     pub fn tcp_write(&mut self, connection: Handle, data: &[u8]) -> Result<usize, Error> {
@@ -296,17 +285,6 @@ impl Stack {
         }
         self.sockets
             .write(connection, |machine, budget| machine.write(budget, data))
-    }
-
-    /// Lets `f` fill the send buffer in place; `f` returns the number of bytes written from the
-    /// start of the slice, which is never empty and may be only part of the free space.
-    pub fn tcp_write_with(
-        &mut self,
-        connection: Handle,
-        f: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> Result<usize, Error> {
-        self.sockets
-            .write(connection, |machine, budget| machine.write_with(budget, f))
     }
 
     /// Sends bytes without copying them. The stack holds them until the peer has acknowledged them

@@ -46,8 +46,9 @@ impl Sockets {
         Ok(())
     }
 
-    /// Passes received bytes to `f`, piece by piece until it has had `most` bytes, at least one
-    /// piece; see [`crate::Stack::tcp_read_with`].
+    /// Passes received bytes to `f` in place, piece by piece until it has had `most` bytes, at least
+    /// one piece; `f` returns the number of consumed bytes. The slice is never empty. `Ok(0)` without
+    /// a call of `f` means end of input.
     pub(crate) fn read(
         &mut self,
         handle: Handle,

@@ -120,21 +120,6 @@ impl Machine {
         self.written(len)
     }
 
-    /// Like [`Machine::write`], with bytes that `f` writes in place: it gets room for at least one
-    /// byte, and returns how many it wrote. 0 without a call of `f` if there is no room.
-    pub(crate) fn write_with(
-        &mut self,
-        budget: &mut dyn Budget,
-        f: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> usize {
-        let room = self.writable(budget);
-        if room == 0 {
-            return 0;
-        }
-        let len = self.send_queue.append_with(budget, room, f);
-        self.written(len)
-    }
-
     /// Queues bytes to send without copying them; they are dropped once they are acknowledged, or
     /// the connection is over. All or nothing: returns the buffer if there is no room. (It is
     /// accepted if any room is left, and may exceed the limit by itself.)

@@ -137,19 +137,6 @@ impl Block {
         len
     }
 
-    /// The room after the bytes, to fill before [`Block::extend`].
-    pub(crate) fn spare(&mut self) -> &mut [u8] {
-        self.bytes.resize(self.capacity(), 0);
-        self.bytes
-            .get_mut(usize::from(self.end)..)
-            .unwrap_or_default()
-    }
-
-    /// Counts `len` bytes that were written to [`Block::spare`].
-    pub(crate) fn extend(&mut self, len: usize) {
-        self.end += len.min(self.room()) as u16;
-    }
-
     /// Removes up to `len` bytes from the front.
     pub(crate) fn consume(&mut self, len: usize) {
         self.first += len.min(self.len()) as u16;

@@ -118,35 +118,6 @@ impl SendQueue {
         done
     }
 
-    /// Appends what `f` writes, at most `most` bytes; 0 without a call if there is no room.
-    pub(crate) fn append_with(
-        &mut self,
-        budget: &mut dyn Budget,
-        most: usize,
-        f: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> usize {
-        if self.open_block().is_none() {
-            let Some(block) = self.allocate(budget, most) else {
-                return 0;
-            };
-            self.push(Bytes::Block(block), 0);
-        }
-        let Some((block, end, len)) = self.open_block() else {
-            return 0;
-        };
-        let room = block.spare();
-        let most = most.min(room.len());
-        let done = f(room.get_mut(..most).unwrap_or_default()).min(most);
-        block.extend(done);
-        *end += done as u32;
-        *len += done as u32;
-        self.end += done as u32;
-        if self.first == self.end {
-            self.release(budget, self.end);
-        }
-        done
-    }
-
     /// Appends bytes without copying them; false if the budget is used up. An empty queue accepts
     /// them in any case, since no acknowledgement would trigger a retry; their memory is the
     /// program's.

@@ -13,8 +13,6 @@ const FIRST: Seq = Seq(0xffff_c000);
 #[derive(Clone, Debug)]
 enum Step {
     Copy(usize),
-    /// Written in place: the requested room, and the part of it that is used.
-    InPlace(usize, usize),
     Lend(usize),
     Acknowledge(u32),
     /// The memory available in addition to that in use; `None`: unlimited.
@@ -27,7 +25,6 @@ fn step() -> impl Strategy<Value = Step> {
     let pressure = prop_oneof![Just(Pressure::None), Just(Pressure::Hard)];
     prop_oneof![
         4 => len().prop_map(Step::Copy),
-        3 => (1..4000usize, len()).prop_map(|(most, used)| Step::InPlace(most, used)),
         3 => len().prop_map(Step::Lend),
         4 => (0..30_000u32).prop_map(Step::Acknowledge),
         3 => (proptest::option::of(0..3 * SMALL), pressure)
@@ -71,15 +68,6 @@ proptest! {
         for step in steps {
             match step {
                 Step::Copy(len) => end += queue.append(&mut memory, &bytes(end, len)) as u32,
-                Step::InPlace(most, used) => {
-                    let write = &mut |room: &mut [u8]| {
-                        let used = used.min(room.len());
-                        room[..used].copy_from_slice(&bytes(end, used));
-                        used
-                    };
-                    let done = queue.append_with(&mut memory, most, write);
-                    end += done as u32;
-                }
                 Step::Lend(len) => {
                     let page: Arc<dyn SendBuffer> = Arc::new(Page(bytes(end, len)));
                     if queue.append_shared(&mut memory, &page) && len > 0 {

@@ -316,25 +316,6 @@ fn shared_buffers_are_kept_until_acknowledged() {
     assert_eq!(world.ends[0].memory.used, 0);
 }
 
-/// Writing in place.
-#[test]
-fn bytes_can_be_written_in_place() {
-    let mut script = Script::established(&setup());
-    let mut total = 0;
-    for round in 0..10 {
-        let len = script.machine.write_with(&mut script.memory, &mut |room| {
-            let len = room.len().min(700 + round);
-            room[..len].fill(round as u8);
-            len
-        });
-        total += len;
-    }
-    assert!(total > 5000);
-    assert_eq!(script.machine.write_with(&mut script.memory, &mut |_| 0), 0);
-    let sent: usize = script.out().iter().map(|(_, payload)| payload.len()).sum();
-    assert_eq!(sent, total);
-}
-
 /// A full link: unsent data isn't counted as sent.
 #[test]
 fn a_link_without_room_loses_nothing() {
