@@ -1,5 +1,7 @@
 //! Memory for a machine that never gives any back: a bump allocator, identity-mapped.
 
+#![expect(clippy::disallowed_methods, reason = "memory, not registers")]
+
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::asm;
 use core::ptr::{NonNull, null_mut};

@@ -82,8 +82,11 @@ impl Memory for Image {
         // All pages at once: the kernel's own work on memory may run on the stack, during which a
         // fault can't be handled.
         for page in (start + GUARD as u64..start + total).step_by(GUARD) {
+            #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
             // SAFETY: new memory, which nothing else refers to yet.
-            unsafe { (page as *mut u8).write_volatile(0) };
+            unsafe {
+                (page as *mut u8).write_volatile(0);
+            }
         }
         NonNull::new((start + total) as *mut u8)
     }

@@ -94,6 +94,7 @@ fn start() -> Result<Infallible, Failure> {
     let mut root = boot::get_image_file_system(boot::image_handle())
         .and_then(|mut system| system.open_volume())
         .map_err(|error| Failure::Volume(error.status()))?;
+    #[expect(clippy::disallowed_methods, reason = "memory, not registers")]
     // SAFETY: volatile, because the file's bytes are changed after the compiler has seen them.
     let digests = unsafe { (&raw const DIGESTS).read_volatile() };
 
