@@ -15,9 +15,13 @@
 //! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP, the connection must verify
 //!   the quoted sequence number (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
+mod address;
 mod configuration;
+mod context;
+mod dad;
 mod drops;
 mod filter;
+mod frames;
 mod icmp;
 mod input;
 mod interface;
@@ -25,6 +29,7 @@ mod multicast;
 mod neighbor;
 mod output;
 mod overload;
+mod packet;
 mod poll;
 mod random;
 mod route;
@@ -37,7 +42,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::hash::KeyedHash;
 use crate::types::{Cidr, Error, Handle, InterfaceConfig, Link, LinkCapabilities};
-use interface::address::{Address, Source};
+use address::{Address, Source};
 use token_bucket::TokenBucket;
 use wire::header::{Framing, IP_MAX};
 
@@ -45,7 +50,7 @@ pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterS
 pub(crate) use interface::Interface;
 pub(crate) use interface::loopback::Loopback;
 pub(crate) use output::Outcome;
-pub(crate) use output::packet::{HeaderFields, Packet, TcpSegment};
+pub(crate) use packet::{HeaderFields, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
 #[cfg(test)]
@@ -76,7 +81,7 @@ pub(crate) struct Ip {
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
-    pub(crate) queues: Vec<output::queue::Queue>,
+    pub(crate) queues: Vec<frames::Queue>,
     pub(crate) routes: route::Routes,
     /// Routes that the program added.
     static_routes: Vec<route::Entry>,

@@ -1,8 +1,8 @@
 //! The program's one runtime, behind its lock.
 
-use crate::completions::FOLLOWS;
+use crate::completions::{FOLLOWS, Leader};
 use crate::lock::Lock;
-use crate::wait::{FINISH, From, Leader, Next, continue_wait, finished};
+use crate::wait::{FINISH, From, Next, continue_wait, finished};
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, System, Wait};
@@ -255,8 +255,8 @@ fn refuse<T>(form: impl Fn(Answer) -> T) -> T {
 #[cfg(test)]
 mod tests {
     use super::Cell;
+    use crate::completions::{Leader, SCHEDULER};
     use crate::runtime::tests::Fake;
-    use crate::wait::{Leader, SCHEDULER};
     use core::sync::atomic::Ordering;
     use host::Host;
     use platform::Wait as _;

@@ -13,6 +13,19 @@ use platform::error::{Answer, Error};
 use sync::Arc;
 use sync::atomic::{AtomicU32, Ordering};
 
+/// The state of the leader.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// There is none.
+    Absent,
+    /// Runs drivers, or was woken and is about to.
+    Awake,
+    /// Sleeps, for the interest that the drivers had.
+    Asleep,
+    /// Was asleep, and has been nudged.
+    Nudged,
+}
+
 /// The waiter that takes the completions of all operations with a token below [`FIRST_OF_THREADS`],
 /// one after another.
 pub const SCHEDULER: u64 = 0;

@@ -1,9 +1,8 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
-use crate::completions::{Completions, FIRST_OF_THREADS, SCHEDULER};
+use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER};
 use crate::messages::Messages;
 use crate::table::{ANY, Fd, Table};
-use crate::wait::Leader;
 use crate::{Interest, Resources};
 use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
@@ -114,7 +113,7 @@ pub const MAX_DRIVERS: usize = 12;
 /// The state of the reactor: operations, completions, descriptors and drivers.
 pub struct Runtime<R: Resources> {
     /// Descriptors.
-    pub table: Table<R>,
+    pub table: Table<Runtime<R>>,
     /// Operations that have not completed, and those of threads until they are fetched.
     operations: TokenMap<Operation<R>>,
     /// The scheduler's completions that were not yet fetched, and the followers.
@@ -257,8 +256,8 @@ impl<R: Resources> Runtime<R> {
 
     /// Completes everything parked there, and everything that waits for a change of any descriptor.
     pub fn wake(&mut self, index: u32, direction: Direction) {
-        let next = |table: &mut Table<R>| {
-            let watcher = |table: &mut Table<R>| table.pop(ANY, Direction::Read);
+        let next = |table: &mut Table<Runtime<R>>| {
+            let watcher = |table: &mut Table<Runtime<R>>| table.pop(ANY, Direction::Read);
             table.pop(index, direction).or_else(|| watcher(table))
         };
         while let Some(token) = next(&mut self.table) {

@@ -1,7 +1,6 @@
 //! The table of descriptors: an index with a generation, so that a closed descriptor never
 //! identifies a new object.
 
-use crate::{Resources, Runtime};
 use alloc::vec::Vec;
 use platform::Direction;
 use platform::error::{Answer, Error};
@@ -13,7 +12,7 @@ pub const MAX_OPEN: usize = 1 << INDEX_BITS;
 /// Generations stay below this, so that an encoded descriptor is a positive OCaml `int`.
 const MAX_GENERATION: u64 = 1 << (62 - INDEX_BITS);
 /// The index for no descriptor, where tokens are parked that wait for a change of any
-/// ([`Runtime::watch`]).
+/// ([`crate::Runtime::watch`]).
 pub(crate) const ANY: u32 = u32::MAX;
 
 /// A descriptor.
@@ -61,39 +60,39 @@ pub enum Kind {
 
 /// Operations of a kind of descriptor. A table of functions rather than a trait object: the objects
 /// live with their owner (the pipes, the network stack), are named by a key, and the functions
-/// borrow the whole runtime.
-pub struct Operations<R: Resources> {
+/// borrow the whole runtime, `T`.
+pub struct Operations<T: 'static> {
     /// The kind of object.
     pub kind: Kind,
     /// Reads bytes; 0 is the end.
-    pub read: fn(&mut Runtime<R>, u32, &mut [u8]) -> Answer,
+    pub read: fn(&mut T, u32, &mut [u8]) -> Answer,
     /// Writes bytes.
-    pub write: fn(&mut Runtime<R>, u32, &[u8]) -> Answer,
+    pub write: fn(&mut T, u32, &[u8]) -> Answer,
     /// Whether a try is worthwhile: data, room, end, or a pending error.
-    pub ready: fn(&mut Runtime<R>, u32, Direction) -> Result<bool, Error>,
+    pub ready: fn(&mut T, u32, Direction) -> Result<bool, Error>,
     /// Ends receiving (`true, _`) or sending (`_, true`).
-    pub shutdown: fn(&mut Runtime<R>, u32, bool, bool) -> Answer,
+    pub shutdown: fn(&mut T, u32, bool, bool) -> Answer,
     /// Releases the object.
-    pub close: fn(&mut Runtime<R>, u32),
+    pub close: fn(&mut T, u32),
 }
 
 /// [`Operations::read`] and its like for objects that don't support it.
-pub fn cannot_read<R: Resources>(_: &mut Runtime<R>, _: u32, _: &mut [u8]) -> Answer {
+pub fn cannot_read<T>(_: &mut T, _: u32, _: &mut [u8]) -> Answer {
     Err(Error::WrongKind.into())
 }
 
 /// See [`cannot_read`].
-pub fn cannot_write<R: Resources>(_: &mut Runtime<R>, _: u32, _: &[u8]) -> Answer {
+pub fn cannot_write<T>(_: &mut T, _: u32, _: &[u8]) -> Answer {
     Err(Error::WrongKind.into())
 }
 
 /// See [`cannot_read`].
-pub fn cannot_park<R: Resources>(_: &mut Runtime<R>, _: u32, _: Direction) -> Result<bool, Error> {
+pub fn cannot_park<T>(_: &mut T, _: u32, _: Direction) -> Result<bool, Error> {
     Err(Error::WrongKind)
 }
 
 /// See [`cannot_read`].
-pub fn cannot_shut_down<R: Resources>(_: &mut Runtime<R>, _: u32, _: bool, _: bool) -> Answer {
+pub fn cannot_shut_down<T>(_: &mut T, _: u32, _: bool, _: bool) -> Answer {
     Err(Error::WrongKind.into())
 }
 
@@ -144,8 +143,8 @@ impl Waiters {
 }
 
 /// An open descriptor.
-struct Open<R: Resources> {
-    operations: &'static Operations<R>,
+struct Open<T: 'static> {
+    operations: &'static Operations<T>,
     key: u32,
     readers: Waiters,
     writers: Waiters,
@@ -153,7 +152,7 @@ struct Open<R: Resources> {
     changes: u64,
 }
 
-impl<R: Resources> Open<R> {
+impl<T: 'static> Open<T> {
     fn waiters(&mut self, direction: Direction) -> &mut Waiters {
         match direction {
             Direction::Read => &mut self.readers,
@@ -163,22 +162,22 @@ impl<R: Resources> Open<R> {
 }
 
 /// A slot of the table.
-struct Slot<R: Resources> {
+struct Slot<T: 'static> {
     generation: u64,
-    open: Option<Open<R>>,
+    open: Option<Open<T>>,
 }
 
 /// The table.
-pub struct Table<R: Resources> {
-    slots: Vec<Slot<R>>,
+pub struct Table<T: 'static> {
+    slots: Vec<Slot<T>>,
     free: Vec<u32>,
     /// Tokens that are parked at [`ANY`].
     watchers: Waiters,
 }
 
-impl<R: Resources> Table<R> {
+impl<T: 'static> Table<T> {
     /// An empty table.
-    pub(crate) const fn new() -> Table<R> {
+    pub(crate) const fn new() -> Table<T> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
@@ -195,7 +194,7 @@ impl<R: Resources> Table<R> {
     }
 
     /// Adds a descriptor for object `key` of the owner behind `operations`.
-    pub fn insert(&mut self, operations: &'static Operations<R>, key: u32) -> Result<Fd, Error> {
+    pub fn insert(&mut self, operations: &'static Operations<T>, key: u32) -> Result<Fd, Error> {
         let open = Some(Open {
             operations,
             key,
@@ -232,7 +231,7 @@ impl<R: Resources> Table<R> {
     }
 
     /// The owner's functions and the object's key.
-    pub fn get(&self, fd: Fd) -> Result<(&'static Operations<R>, u32), Error> {
+    pub fn get(&self, fd: Fd) -> Result<(&'static Operations<T>, u32), Error> {
         let slot = self.slots.get(fd.index as usize).ok_or(Error::Closed)?;
         match &slot.open {
             Some(open) if slot.generation == fd.generation => Ok((open.operations, open.key)),
@@ -241,7 +240,7 @@ impl<R: Resources> Table<R> {
     }
 
     /// The key, if `fd` belongs to the owner behind `operations`.
-    pub fn key_of(&self, fd: Fd, operations: &'static Operations<R>) -> Result<u32, Error> {
+    pub fn key_of(&self, fd: Fd, operations: &'static Operations<T>) -> Result<u32, Error> {
         let (actual, key) = self.get(fd)?;
         if actual.kind == operations.kind {
             Ok(key)
@@ -255,7 +254,7 @@ impl<R: Resources> Table<R> {
         &mut self,
         fd: Fd,
         mut each: impl FnMut(u64),
-    ) -> Option<(&'static Operations<R>, u32)> {
+    ) -> Option<(&'static Operations<T>, u32)> {
         let slot = self.slots.get_mut(fd.index as usize)?;
         if slot.generation != fd.generation {
             return None;
@@ -332,14 +331,14 @@ mod tests {
         Direction, Fd, Kind, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
     use super::{cannot_shut_down, cannot_write};
-    use crate::runtime::tests::{Fake, Runtime};
+    use crate::runtime::tests::Runtime;
     use platform::error::Error;
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection::vec, prop_assert, prop_assert_eq, prop_oneof};
     use std::collections::HashMap;
     use std::vec::Vec;
 
-    static NOTHING: Operations<Fake> = Operations {
+    static NOTHING: Operations<Runtime> = Operations {
         kind: Kind::Pipe,
         read: cannot_read,
         write: cannot_write,
@@ -460,7 +459,7 @@ mod tests {
     fn who_waits_is_known_for_each_direction() {
         let mut table = Table::new();
         let fd = table.insert(&NOTHING, 7).expect("room");
-        let waiting = |table: &Table<Fake>| {
+        let waiting = |table: &Table<Runtime>| {
             [Direction::Read, Direction::Write].map(|way| table.has_waiters(fd.index, way))
         };
         assert_eq!(waiting(&table), [false, false]);
@@ -492,7 +491,7 @@ mod tests {
 
     #[test]
     fn owners_know_their_own() {
-        static OTHER: Operations<Fake> = Operations {
+        static OTHER: Operations<Runtime> = Operations {
             kind: Kind::Tcp,
             ..NOTHING
         };

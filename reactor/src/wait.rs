@@ -2,7 +2,7 @@
 //! does that for all (`completions`).
 
 pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER};
-use crate::completions::{FOLLOWS, LEADS};
+use crate::completions::{FOLLOWS, LEADS, Leader};
 use crate::{Resources, Runtime};
 use platform::error::Stop;
 use platform::{Clock, Interest as _, Signals, System, Wait, Woken};
@@ -11,19 +11,6 @@ use sync::atomic::{AtomicU32, Ordering};
 
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
-
-/// The state of the leader.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Leader {
-    /// There is none.
-    Absent,
-    /// Runs drivers, or was woken and is about to.
-    Awake,
-    /// Sleeps, for the interest that the drivers had.
-    Asleep,
-    /// Was asleep, and has been nudged.
-    Nudged,
-}
 
 /// The previous state of a waiting thread, with the runtime's lock.
 pub(crate) enum From<R: Resources> {

@@ -60,7 +60,7 @@ use platform::error::Failure;
 /// The reactor with the resources of this program and platform.
 pub type Runtime = reactor::Runtime<Resources>;
 /// Operations of a kind of descriptor.
-type Operations = reactor::table::Operations<Resources>;
+type Operations = reactor::table::Operations<Runtime>;
 /// A resource's hooks in the wait: see [`reactor::Driver`].
 pub type Driver = reactor::Driver<Resources>;
 

@@ -14,11 +14,12 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Net;
-use super::input::Context;
-use super::interface::address::{Address, Source, State};
-use super::interface::dad::begin_dad;
-use super::output::packet::{HOP_LIMIT, Packet};
+use super::address::{Address, Source, State};
+use super::context::Context;
+use super::dad::begin_dad;
+use super::packet::Packet;
 use super::wire::header::{Framing, IpHeader, UDP, group_mac, solicited_node};
+use crate::ip::wire::header::HOP_LIMIT;
 use crate::types::{Cidr, put};
 use slaac::{Slaac, link_local};
 

@@ -3,9 +3,9 @@
 
 use core::net::IpAddr;
 
+use super::context::Context;
 use super::drops::DropReason;
-use super::input::Context;
-use super::output::packet::Packet;
+use super::packet::Packet;
 use super::wire::checksum;
 use super::wire::header::{
     ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, is_group, pseudo_header_sum, v4, v6,

@@ -1,22 +1,20 @@
 //! One interface: its link, addresses and neighbors, and its state for the program.
 
 mod add;
-pub(super) mod address;
-pub(super) mod dad;
 pub(super) mod loopback;
 mod status;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::address::{Address, State, broadcast_of, choose};
 use super::configuration::slaac::Slaac;
 use super::configuration::{dhcp, dhcp6};
 use super::multicast::Memberships;
 use super::neighbor::Neighbors;
-use super::output::packet::HOP_LIMIT;
 use super::wire::header::Framing;
+use crate::ip::wire::header::HOP_LIMIT;
 use crate::types::{Counters, Handle, InterfaceConfig};
-use address::{Address, State, broadcast_of, choose};
 
 /// One interface.
 pub(crate) struct Interface {

@@ -6,8 +6,8 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::input::Context;
-use super::output::packet::Packet;
+use super::context::Context;
+use super::packet::Packet;
 use super::random::Random;
 use super::wire::checksum;
 use super::wire::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, group_mac, v4, v6};

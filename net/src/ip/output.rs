@@ -1,7 +1,6 @@
 //! Sending: from a route and a [`packet`] to a frame in the device's buffer, or in a [`queue`]
 //! beside the link.
 
-pub(super) mod packet;
 pub(super) mod queue;
 
 use core::net::IpAddr;
@@ -9,10 +8,10 @@ use core::net::IpAddr;
 use super::drops::DropReason;
 use super::filter::{FilterDirection, PacketFields};
 use super::neighbor::Known;
+use super::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use super::wire::header::{Framing, IP_MAX, Mac};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
 use crate::types::{LinkCapabilities, TxMeta};
-use packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use queue::{MTU_MIN, count_sent};
 
 /// The result of sending a packet.

@@ -10,10 +10,10 @@ pub(super) mod redirect;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::interface::address::{Source, State, broadcast_of};
-use super::output::packet::HOP_LIMIT;
+use super::address::{Source, State, broadcast_of};
 use super::wire::header::{BROADCAST, Mac, group_mac};
 use super::{LOOPBACK, Net};
+use crate::ip::wire::header::HOP_LIMIT;
 use crate::types::{Error, InterfaceId, common_prefix};
 
 /// Maximum number of routes in the table.

@@ -27,7 +27,7 @@ struct Pipe {
 pub type Runtime = super::Runtime<Fake>;
 /// A driver of theirs.
 pub type Driver = super::Driver<Fake>;
-type Operations = crate::table::Operations<Fake>;
+type Operations = crate::table::Operations<Runtime>;
 
 impl Resources for Fake {
     type Platform = Host;

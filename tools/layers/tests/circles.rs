@@ -8,9 +8,6 @@ use std::path::Path;
 const KNOWN: &[(&str, &str)] = &[
     ("kernel/src/arch", "local"),
     ("kernel/src/threads", "dispatch"),
-    ("net/src/ip", "interface"),
-    ("reactor/src", "runtime"),
-    ("tools/models/src", "image"),
 ];
 
 #[test]
@@ -19,8 +16,12 @@ fn no_folder_has_a_circle() {
     assert!(references.len() > 400, "OCaml: {}", references.len());
     let crates = layers::crates();
     assert!(crates.len() > 25, "{crates:?}");
-    for folder in crates {
-        references.extend(layers::references(&folder));
+    // The models' modules stand for the kernel's, by their names.
+    for folder in crates
+        .iter()
+        .filter(|folder| !folder.ends_with("tools/models"))
+    {
+        references.extend(layers::references(folder));
     }
     assert!(references.len() > 3000, "{}", references.len());
     let mut known: BTreeSet<_> = KNOWN.iter().collect();

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::ip::{Interface, LOOPBACK, Net};
+use crate::ip::{LOOPBACK, Net};
 
 /// Maximum time for the servers, and for resolving the way to them.
 const RELEASE_TIMEOUT_NS: u64 = 1_000_000_000;
@@ -14,11 +14,12 @@ impl Net {
     pub(crate) fn release_leases(&mut self) -> bool {
         let now_ns = self.now_ns;
         if let Some(until_ns) = self.release_until_ns {
-            let waits = |i: &Interface| {
+            let mut interfaces = self.interfaces.iter();
+            let waits = interfaces.any(|i| {
                 let asks = i.dhcp6.as_ref().is_some_and(|client| client.is_releasing());
                 asks || i.neighbors.has_pending()
-            };
-            return now_ns >= until_ns || !self.interfaces.iter().any(waits);
+            });
+            return now_ns >= until_ns || !waits;
         }
         let mut any = false;
         for n in LOOPBACK + 1..self.interfaces.len() {

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::search_list::domain_names;
-use crate::ip::interface::address::{LINK_LOCAL, Source, eui64, with_number};
+use crate::ip::address::{LINK_LOCAL, Source, eui64, with_number};
 use crate::ip::random::Random;
 use crate::ip::route::Entry;
 use crate::ip::wire::header::{Mac, v6};

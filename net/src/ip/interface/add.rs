@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use crate::ip::configuration::slaac::Slaac;
 use crate::ip::configuration::{dhcp, dhcp6};
+use crate::ip::frames::Queue;
 use crate::ip::multicast::Memberships;
 use crate::ip::neighbor::Neighbors;
-use crate::ip::output::packet::HOP_LIMIT;
-use crate::ip::output::queue::Queue;
+use crate::ip::wire::header::HOP_LIMIT;
 use crate::ip::wire::header::{Framing, IP_MAX};
 use crate::ip::{Interface, Ip, Port};
 use crate::types::{Cidr, Error, InterfaceConfig, InterfaceId, Link};

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Interface;
-use super::address::{Source, State};
+use crate::ip::address::{Source, State};
 use crate::ip::configuration::slaac::Slaac;
 use crate::ip::wire::header::{Framing, Mac};
 use crate::types::{Dhcp, InterfaceStatus};

@@ -3,8 +3,8 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::Advert;
+use crate::ip::address::{Source, State};
 use crate::ip::drops::DropReason;
-use crate::ip::interface::address::{Source, State};
 use crate::ip::wire::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, mac, v4};
 use crate::ip::{Input, Net};
 use crate::types::{TxMeta, be16, put};

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::Advert;
+use crate::ip::address::State;
+use crate::ip::context::Context;
 use crate::ip::drops::DropReason;
-use crate::ip::input::Context;
-use crate::ip::interface::address::State;
-use crate::ip::output::packet::Packet;
+use crate::ip::packet::Packet;
 use crate::ip::wire::header::{
     ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, mac, solicited_node, v6,
 };

@@ -1,50 +1,20 @@
 //! The short queue of finished frames beside each link: replies made while the link delivers a
 //! frame, and fragmented packets.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use crate::ip::drops::DropReason;
+use crate::ip::frames::Queue;
+use crate::ip::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use crate::ip::wire::checksum;
+use crate::ip::wire::header::HOP_LIMIT;
 use crate::ip::wire::header::{IP_MAX, IPV4_LEN, IPV6_LEN, Mac, v4, v6};
 use crate::ip::{Interface, Net, Origin, Outcome, Port, Route};
-use crate::types::{Handle, TxMeta, put};
+use crate::types::{TxMeta, put};
 
-/// Limits of a link's finished frames: frames and bytes. Replies beyond them are dropped, so
-/// requests faster than the link can carry gain nothing.
-const QUEUE: usize = 256;
-const QUEUE_BYTES: usize = 512 << 10;
 /// The minimum MTU that packets are fragmented for.
 pub(super) const MTU_MIN: usize = 552;
-
-/// Finished frames that the link had no room for, or that were made while it delivered one.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    frames: VecDeque<(Vec<u8>, TxMeta)>,
-    bytes: usize,
-    /// Sockets that wait for room.
-    pub(crate) blocked: Vec<Handle>,
-    /// Frames were passed to the link since its last flush.
-    pub(crate) dirty: bool,
-}
-
-impl Queue {
-    /// Appends a frame; `false` if there is no room.
-    pub(crate) fn push(&mut self, frame: Vec<u8>, meta: TxMeta) -> bool {
-        if self.frames.len() >= QUEUE || self.bytes + frame.len() > QUEUE_BYTES {
-            return false;
-        }
-        self.bytes += frame.len();
-        self.frames.push_back((frame, meta));
-        true
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-}
 
 impl Net {
     /// Puts a frame on the queue of an interface's port; `false` if that is full.
@@ -247,7 +217,7 @@ pub(super) fn count_sent(interface: &mut Interface, bytes: usize) {
 
 impl Port {
     pub(in crate::ip) fn drain(&mut self, queue: &mut Queue) -> bool {
-        while let Some((frame, meta)) = queue.frames.front() {
+        while let Some((frame, meta)) = queue.first() {
             if !self.link.can_transmit() {
                 return false;
             }
@@ -259,8 +229,7 @@ impl Port {
                 return false;
             }
             queue.dirty = true;
-            queue.bytes -= frame.len();
-            queue.frames.pop_front();
+            queue.remove_first();
         }
         true
     }
@@ -268,8 +237,8 @@ impl Port {
 
 #[cfg(test)]
 mod tests {
-    use super::{QUEUE, QUEUE_BYTES, Queue};
     use crate::ip::Port;
+    use crate::ip::frames::{QUEUE, QUEUE_BYTES, Queue};
     use crate::types::{Link, LinkCapabilities, RxMeta, TxMeta};
     use alloc::sync::Arc;
     use std::sync::Mutex;

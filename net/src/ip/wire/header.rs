@@ -5,6 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::checksum;
 use crate::types::put;
 
+/// The default hop limit (RFC 1700; RFC 8200 has none).
+pub(crate) const HOP_LIMIT: u8 = 64;
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const IGMP: u8 = 2;
 pub(crate) const TCP: u8 = 6;

@@ -7,7 +7,7 @@ use super::{
     AUTONOMOUS, DOMAINS, PREFIXES, REGENERATE_NS, ROUTERS, ROUTES, SECOND, SERVERS, Slaac,
     TEMPORARY, TEMPORARY_PREFERRED_NS, TEMPORARY_VALID_NS,
 };
-use crate::ip::interface::address::Source;
+use crate::ip::address::Source;
 use crate::ip::random::Random;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

@@ -10,9 +10,6 @@ use crate::ip::wire::header::{
 };
 use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta, put};
 
-/// The default hop limit (RFC 1700; RFC 8200 has none).
-pub(crate) const HOP_LIMIT: u8 = 64;
-
 /// IP header fields that a program sets for its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderFields {
