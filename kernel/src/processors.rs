@@ -7,7 +7,7 @@
 //! The first `Domain.spawn` starts them, a thread that asks for some of them, or the first thread
 //! of a program that is linked so.
 
-use crate::arch::interrupts::{disable, enable, enable_and_halt, without_interrupts};
+use crate::arch::interrupts::{disable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, MAX, park};
 use crate::arch::processor::Processor;
 use crate::arch::{cpu, ipi};
@@ -264,8 +264,7 @@ fn all() -> Set {
 
 /// The program is about to have so many domains of OCaml: its next thread starts the processors.
 /// Says once that the domains outnumber these. OCaml's collections wait until each domain has run.
-#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_expect(domains: usize) {
+pub fn expect_domains(domains: usize) {
     static SAID: AtomicBool = AtomicBool::new(false);
     WANTED.store(true, Ordering::Relaxed);
     let processors = available();
@@ -280,7 +279,7 @@ pub extern "C" fn soil_processors_expect(domains: usize) {
 }
 
 /// Number of processors that the machine has, as far as it says, at most [`MAX`].
-fn available() -> usize {
+pub fn available() -> usize {
     /// 0 before the first call.
     static AVAILABLE: AtomicUsize = AtomicUsize::new(0);
     match AVAILABLE.load(Ordering::Relaxed) {
@@ -295,31 +294,4 @@ fn available() -> usize {
         }
         found => found,
     }
-}
-
-/// See [`available`].
-#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_available() -> usize {
-    available()
-}
-
-/// For programs that are written for it: see [`start`]. Interrupts are enabled from then on, so
-/// that any processor can be stopped; not in a system call.
-#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_start(wanted: usize) -> usize {
-    let running = start(wanted);
-    enable();
-    running
-}
-
-/// See [`number`].
-#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_number() -> usize {
-    number()
-}
-
-/// See [`wake`].
-#[cfg_attr(not(any(test, loom)), unsafe(no_mangle))]
-pub extern "C" fn soil_processors_wake(number: usize, work: Work) -> bool {
-    wake(number, work)
 }

@@ -6,7 +6,8 @@
 //! | `glibc` | the names that only glibc has | image |
 //! | `malloc` | the cache of freed blocks in front of `malloc`, for several processors | image |
 //! | `resolver` | lookups of names, in front of musl's | image |
-//! | `collector` | functions of OCaml's runtime that images change | image |
+//! | `domains`, `collector` | functions of OCaml's runtime that images change | image |
+//! | `processors` | for C code: to run functions on other processors | image |
 //! | `modules` | references to OCaml's modules that link nothing | both |
 //! | `shims` | Rust's personality, and a process's allocator and panic handler | both |
 //!
@@ -21,6 +22,8 @@ extern crate alloc;
 
 #[cfg(feature = "image")]
 mod collector;
+#[cfg(feature = "image")]
+mod domains;
 #[cfg(any(test, feature = "image"))]
 mod free_lists;
 #[cfg(feature = "image")]
@@ -29,6 +32,8 @@ mod glibc;
 mod malloc;
 #[cfg(any(feature = "image", feature = "process"))]
 mod modules;
+#[cfg(feature = "image")]
+mod processors;
 #[cfg(feature = "image")]
 mod resolver;
 #[cfg(any(feature = "image", feature = "process"))]

@@ -23,6 +23,4 @@ pub mod abi;
 #[cfg(feature = "process")]
 mod bytecode;
 mod completions;
-#[cfg(feature = "image")]
-mod domains;
 pub mod ffi;

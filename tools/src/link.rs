@@ -240,7 +240,7 @@ impl arguments::Link {
         command.args(["--wrap=__lookup_name", "--wrap=__res_msend"]);
         // See libc-compat/src/collector.rs.
         command.arg("--wrap=caml_leave_blocking_section");
-        // See soil-sys/src/domains.rs.
+        // See libc-compat/src/domains.rs.
         command.arg("--wrap=caml_domain_spawn");
         if self.undefined().contains(&"caml_domain_spawn") {
             // See kernel/src/processors.rs.

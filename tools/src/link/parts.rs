@@ -191,7 +191,7 @@ const PARTS: [Part; 4] = [
         exceptions: &[],
         texts: &[],
     },
-    // The rings of events of domains, see soil-sys/src/domains.rs.
+    // The rings of events of domains, see libc-compat/src/domains.rs.
     Part {
         symbol: RINGS,
         names: &["caml_ml_runtime_events_start"],

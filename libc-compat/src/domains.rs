@@ -4,20 +4,16 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::ffi::{CStr, c_char, c_int};
-use core::ptr::null;
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
+use kernel::processors;
 
 const PARAMETERS: [&CStr; 2] = [c"OCAMLRUNPARAM", c"CAMLRUNPARAM"];
+
 unsafe extern "C" {
     static caml_num_domains_running: AtomicUsize;
     fn __real_caml_domain_spawn(function: usize, result: usize) -> usize;
-    safe fn soil_processors_expect(domains: usize);
-    safe fn soil_processors_available() -> usize;
     fn __real_caml_parse_ocamlrunparam();
-    fn getenv(name: *const c_char) -> *const c_char;
-    fn setenv(name: *const c_char, value: *const c_char, replace: c_int) -> c_int;
-    fn unsetenv(name: *const c_char) -> c_int;
 }
 
 /// Replaces `caml_domain_spawn`: tells the kernel the number of domains first, which starts the
@@ -25,7 +21,7 @@ unsafe extern "C" {
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_domain_spawn(function: usize, result: usize) -> usize {
     // SAFETY: the runtime runs, and changes the number atomically.
-    soil_processors_expect(unsafe { caml_num_domains_running.load(Ordering::Relaxed) } + 1);
+    processors::expect_domains(unsafe { caml_num_domains_running.load(Ordering::Relaxed) } + 1);
     // SAFETY: the arguments are those of the call.
     unsafe { __real_caml_domain_spawn(function, result) }
 }
@@ -39,9 +35,9 @@ extern "C" fn __wrap_caml_parse_ocamlrunparam() {
     let name = PARAMETERS[0].as_ptr();
     let values = PARAMETERS.map(|name| {
         // SAFETY: the program hasn't started, and no other thread changes the environment.
-        let value = unsafe { getenv(name.as_ptr()) };
+        let value = unsafe { libc::getenv(name.as_ptr()) };
         // SAFETY: strings of the environment end with a zero byte.
-        let value = (value != null()).then(|| unsafe { CStr::from_ptr(value) });
+        let value = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) });
         // A copy, because `setenv` may free the string.
         value.map(|value| value.to_bytes_with_nul().to_vec())
     });
@@ -51,17 +47,17 @@ extern "C" fn __wrap_caml_parse_ocamlrunparam() {
         .or(older.as_ref())
         .map_or(&[][..], Vec::as_slice);
     // The last of several settings wins.
-    let mut wanted = format!("d={},", soil_processors_available()).into_bytes();
+    let mut wanted = format!("d={},", processors::available()).into_bytes();
     wanted.extend_from_slice(given.strip_suffix(b"\0").unwrap_or(given));
     wanted.push(0);
     // SAFETY: as above, and all strings end with a zero byte. If memory is short, the parameters
     // stay unchanged.
     unsafe {
-        setenv(name, wanted.as_ptr().cast(), 1);
+        libc::setenv(name, wanted.as_ptr().cast(), 1);
         __real_caml_parse_ocamlrunparam();
         match own {
-            Some(value) => setenv(name, value.as_ptr().cast(), 1),
-            None => unsetenv(name),
+            Some(value) => libc::setenv(name, value.as_ptr().cast(), 1),
+            None => libc::unsetenv(name),
         };
     }
 }
