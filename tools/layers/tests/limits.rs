@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 const LIMITS: &[(&str, usize, &str)] = &[
     (
         "transmute",
-        18,
+        9,
         "a typed static or a trait object has the type",
     ),
-    ("Hidden from the compiler", 13, "a call says where it leads"),
+    ("Hidden from the compiler", 3, "a call says where it leads"),
     ("#[path", 0, "a crate is imported, not included"),
 ];
 
