@@ -1,8 +1,8 @@
 //! Reading a disk before the program starts, or before its first use of disks.
 
 use super::Disk;
-use crate::devices::DEVICE_TIMEOUT_NS;
 use crate::Interest;
+use crate::devices::DEVICE_TIMEOUT_NS;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec;
