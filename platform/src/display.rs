@@ -160,6 +160,12 @@ pub trait DisplayDevice<P: Displays> {
     /// Starts submitted operations.
     fn kick(&mut self);
 
+    /// The time of the next [`poll`](DisplayDevice::poll) without an event, in nanoseconds of the
+    /// monotonic clock.
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+
     /// Before a wait: adds events of [`poll`](DisplayDevice::poll) to the awaited ones.
     fn arm(&mut self, interest: &mut <P as Wait>::Interest);
 

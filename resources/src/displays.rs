@@ -184,8 +184,11 @@ fn install(rt: &mut Runtime, found: Vec<Device>) -> Result<(), Error> {
                 .displays
                 .as_deref()
                 .map(|displays| &displays.all);
-            let firsts = all?.iter().filter_map(|display| display.until.front());
-            firsts.min().copied()
+            let firsts = all?.iter().flat_map(|display| {
+                let first = display.until.front().copied();
+                [first, display.device.deadline()].into_iter().flatten()
+            });
+            firsts.min()
         },
         interest,
         finish: |rt| {

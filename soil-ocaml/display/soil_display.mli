@@ -13,7 +13,7 @@
     ]}
 
     An image has the displays of the machine's virtio-gpu devices; without these, those of standard
-    VGA and [bochs-display], without a cursor and with a fixed size. A process has windows.
+    VGA and [bochs-display], without a cursor and with a fixed size. A process shows its own by VNC.
     [soil run --display window] works for both; [--display none] attaches a display that isn't
     shown, for [--screenshot] and for tests. [--display-size] sets the size.
 
@@ -22,23 +22,20 @@
     memory, such as Cairo ([docs/display.md]).
 
     {b Waiting.} {!flip} and {!wait} wait until a picture is shown, so that a program draws no
-    faster than its display; other tasks run meanwhile. A process's window acknowledges a picture
-    when it has drawn it, after at most 50 ms, [--display none] at once. If a display doesn't answer
-    within ten seconds, the wait raises {!Soil.exception-Error} [Timed_out]. Waits can be cancelled
-    at any time. The first call of {!names} or {!open_} blocks all tasks of a process for up to ten
-    seconds, until the viewer has listed its displays.
+    faster than its display; other tasks run meanwhile. A process acknowledges a picture when it has
+    sent it to its viewers, after at most a second, and at once without any. If a display doesn't
+    answer within ten seconds, the wait raises {!Soil.exception-Error} [Timed_out]. Waits can be
+    cancelled at any time.
 
     {b Errors.} Functions of a display raise {!Soil.exception-Error} with [Closed] after {!close},
-    and with [Io] if its device, or the process's window, is gone. A failed frame doesn't prevent
-    later ones. *)
+    and with [Io] if its device is gone. A failed frame doesn't prevent later ones. *)
 
 type t
 (** The type for open displays. *)
 
 val names : unit -> string list
 (** [names ()] is the displays of the machine, [display0] and so on; [[]] if it has none. Raises
-    {!Soil.exception-Error} with [Bad_configuration], or with [Io] if the window of a process
-    doesn't answer. *)
+    {!Soil.exception-Error} with [Bad_configuration]. *)
 
 val open_ : ?name:string -> unit -> t
 (** [open_ ()] opens the display [name] (default: the first one), without showing anything. Raises
@@ -68,9 +65,9 @@ type mode = {
 
 type state = {
   connected : bool;
-      (** Whether there is a monitor, a window, or [--display none]. Pictures can be presented in
-          any case. A process whose window is closed is asked to stop; until it ends, its display
-          stays connected and accepts frames. *)
+      (** Whether there is a monitor; always in a process. Pictures can be presented in any case. A
+          process whose window is closed is asked to stop; until it ends, its display stays
+          connected and accepts frames. *)
   width : int;
       (** The current width in pixels: the window's, or the monitor's native one; 0 while
           disconnected. *)
@@ -148,7 +145,7 @@ type buffer
 
 val buffer : t -> width:int -> height:int -> buffer
 (** [buffer d ~width ~height] is a buffer of black pixels. Raises as {!val-frames}, and with
-    [Too_many_open] if a process has 512 of them. *)
+    [Too_many_open] if a process has 512 of them on the display. *)
 
 val release : buffer -> unit
 (** [release b] releases the buffer: {!memory}[ b] is empty from now on. The memory is reused once
@@ -180,8 +177,8 @@ val set_cursor : t -> ?x:int -> ?y:int -> pixels -> unit
     [Unsupported] if the display has no hardware cursor. *)
 
 val move_cursor : t -> x:int -> y:int -> unit
-(** [move_cursor d ~x ~y] moves the cursor's hot spot to this pixel of the display. Raises
-    [Invalid_argument] if one is negative. *)
+(** [move_cursor d ~x ~y] moves the cursor's hot spot to this pixel of the display; viewers of VNC
+    show it at their own pointers instead. Raises [Invalid_argument] if one is negative. *)
 
 val hide_cursor : t -> unit
 (** [hide_cursor d] hides the cursor, until it is set again. *)

@@ -64,9 +64,7 @@ val open_ : ?repeat:(float * float) option -> unit -> t
     seconds (default: [Some (0.4, 0.033)]), or [None] for no repetition. A slower program gets fewer
     repetitions. Raises {!Soil.exception-Error} with [No_device], whose detail names the option of
     [soil run], with [Busy] if they are open, or with [Bad_configuration]. Raises [Invalid_argument]
-    if a number isn't between [0.001] and [3600.]. The first call of a process blocks all tasks for
-    up to ten seconds, until the viewer has listed its devices; without an answer it raises
-    {!Soil.exception-Error} with [Io]. *)
+    if a number isn't between [0.001] and [3600.]. *)
 
 val close : t -> unit
 (** [close i] closes the devices. Closing again does nothing. *)

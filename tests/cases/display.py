@@ -15,9 +15,10 @@ import zlib
 
 from cases.network import in_every_form
 from harness.console import PATIENCE
-from harness.context import ARCH, MACHINES, QEMU, ROOT, Skip, clean, executable, outcome
+from harness.context import ARCH, MACHINES, QEMU, ROOT, Skip, clean, outcome
 from harness.qmp import Monitor
 from harness.runner import test
+from harness.vnc import CURSOR, RAW, SIZE, Vnc
 
 PICTURES = "tests/programs/display/pictures.exe"
 TYPING = "tests/programs/display/typing.exe"
@@ -364,9 +365,6 @@ def a_machine_that_stands_still(context):
         assert outcome(child, context)[0] == 0, child.text
 
 
-WINDOW = os.path.join(ROOT, "_build", "default", "tools", "window", "soil-window")
-
-
 class Desktop:
     """An X server in memory, with xdotool as its user."""
 
@@ -397,7 +395,7 @@ class Desktop:
             # Its warnings go there, too.
             numbers = [line.strip() for _, line in server.lines if line.strip().isdigit()]
         self.context = context
-        self.environment = {"DISPLAY": f":{numbers[0]}", "SOIL_WINDOW": WINDOW}
+        self.environment = {"DISPLAY": f":{numbers[0]}", "WAYLAND_DISPLAY": ""}
 
     def do(self, *words):
         done = self.context.run("xdotool", *words, env={**os.environ, **self.environment})
@@ -431,12 +429,6 @@ class Desktop:
             time.sleep(0.1)
 
 
-def enlarged(rows, by):
-    """A picture with each pixel enlarged to a square."""
-    lines = [b"".join(by * row[x : x + 3] for x in range(0, len(row), 3)) for row in rows]
-    return [line for line in lines for _ in range(by)]
-
-
 def shows(screen, rows):
     """Whether a larger picture contains these rows of pixels."""
     for y, row in enumerate(screen[: len(screen) - len(rows) + 1]):
@@ -449,10 +441,144 @@ def shows(screen, rows):
     return False
 
 
+def free_display(index=0):
+    """The number of a VNC display."""
+    return 10_000 + os.getpid() % 20_000 + 20 * index
+
+
+@test()
+def a_process_over_vnc(context):
+    """Two displays on two ports: pictures to the pixel, damage that is no more than itself, other
+    sizes, a cursor; the screenshot is the first one's."""
+    number, file = free_display(), context.path("vnc.png")
+    sizes = "--display-size=320x200,64x64"
+    child = start(context, "process", f"--display=vnc=:{number}", sizes, f"--screenshot={file}")
+    tell(child, "draw display0 320 200")
+    tell(child, "draw display1 64 64")
+    first, second = Vnc(number), Vnc(number + 1)
+    first.await_picture(picture(320, 200))
+    second.await_picture(picture(64, 64))
+    assert (first.name, second.name) == (b"pictures.exe (0)", b"pictures.exe (1)")
+    say(child, "damage display0 10 20 30 40")
+    parts = first.await_picture(picture(320, 200, (10, 20, 30, 40)))
+    assert parts == [(RAW, 10, 20, 30, 40)], parts
+    say(child, "draw display0 100 50")
+    assert (SIZE, 0, 0, 100, 50) in first.await_picture(picture(100, 50))
+    child.wait_line("done draw display0 100 50")
+    say(child, "cursor display0")
+    while first.cursor is None:
+        first.request()
+        parts = first.update()
+    assert parts == [(CURSOR, 3, 5, 64, 64)], parts
+    assert first.cursor == bytes((127, 0, 32, 127)) * 4096, first.cursor[:4]
+    for wanted, size in (((800, 608), "800x608"), ((10, 9), "16x16")):
+        first.resize(*wanted)
+        await_size(child, size)
+    # A client more has all at once.
+    Vnc(number).await_picture(picture(100, 50))
+    say(child, "end")
+    assert outcome(child, context)[0] == 0, child.text
+    assert read_png(file) == picture(100, 50)
+
+
+@test()
+def keys_and_pointer_over_vnc(context):
+    """Keys by scan code or symbol, positions, buttons and wheels arrive in order, and as text; a
+    client's end releases its keys."""
+    number = free_display()
+    options = [f"--display=vnc=:{number}", "--display-size=320x240"]
+    child = context.soil(TYPING, "process", options=options)
+    child.wait_line("ready")
+    vnc = Vnc(number)
+    expected = []
+    for code, symbol, down, key in (
+        (0x23, 0, True, "+35"),
+        (0x23, 0, True, None),
+        (0x23, 0, False, "-35"),
+        (0x2A, 0, True, "+42"),
+        (0, ord("I"), True, "+23"),
+        (0, ord("I"), False, "-23"),
+        (0x2A, 0, False, "-42"),
+        (0xB8, 0, True, "+100"),
+        (0xB8, 0, False, "-100"),
+    ):
+        vnc.key(code, down, symbol)
+        expected += [f"key {key}"] if key else []
+    for x, y, buttons, lines in (
+        (0, 0, 0, ["position 0.000 0.000"]),
+        (319, 239, 1, ["position 1.000 1.000", "key +272"]),
+        (319, 239, 4, ["key -272", "key +273"]),
+        (319, 239, 8, ["key -273", "wheel 0 1"]),
+        (319, 239, 0, []),
+        (319, 239, 64, ["wheel 1 0"]),
+    ):
+        vnc.pointer(x, y, buttons)
+        expected += lines
+    vnc.key(0x1D, True)
+    child.wait_line("key +29")
+    vnc.socket.close()
+    child.wait_line("key -29")
+    vnc = Vnc(number)
+    vnc.key(0, True, 0xFF1B)
+    vnc.key(0, False, 0xFF1B)
+    expected += ["key +29", "key -29", "key +1", "key -1"]
+    status, text = outcome(child, context)
+    lines = text.split("ready\n", 1)[1].splitlines()
+    assert status == 0 and lines == [*expected, "typed hI"], text
+
+
+@test()
+def clients_that_do_harm(context):
+    """A client that doesn't read, clients that send anything, and more of them than a display takes:
+    the program draws on, and another client sees it."""
+    number = free_display()
+    options = [f"--display=vnc=:{number}", "--display-size=1280x800"]
+    child = start(context, "process", *options)
+    tell(child, "draw display0 1280 800")
+    slow = Vnc(number)
+    for incremental in (False, True, True):
+        slow.request(incremental)
+    # It is waited for once, for a second.
+    tell(child, "frames 1000")
+    tell(child, "draw display0 320 200")
+    chance = random.Random(1)
+    for greeting in (b"", b"RFB 003.008\n\x01\x01", b"RFB 003.003\n\x01"):
+        for _ in range(10):
+            bad = socket.create_connection(("127.0.0.1", 5900 + number), timeout=PATIENCE)
+            bad.sendall(greeting + chance.randbytes(5000))
+            bad.close()
+    silent = [
+        socket.create_connection(("127.0.0.1", 5900 + number), timeout=PATIENCE) for _ in range(10)
+    ]
+    Vnc(number).await_picture(picture(320, 200))
+    say(child, "end")
+    assert outcome(child, context)[0] == 0, child.text
+    assert len(silent) == 10
+
+
+@test()
+def a_port_that_is_taken(context):
+    """The program isn't started, and the error names the display."""
+    number = free_display()
+    with socket.create_server(("127.0.0.1", 5901 + number)):
+        options = [f"--display=vnc=:{number}", "--display-size=64x64,64x64"]
+        child = context.soil(PICTURES, "process", options=options)
+        status, text = outcome(child, context)
+    assert status == 125 and f"--display vnc=:{number + 1}" in text, text
+    assert "ready" not in text.split(), text
+
+
+def viewers():
+    """Skips a test where TigerVNC's viewer is missing."""
+    if not any(map(shutil.which, ("xtigervncviewer", "vncviewer"))):
+        raise Skip("TigerVNC's viewer is not installed: apt-get install tigervnc-viewer")
+
+
 @test()
 def a_window_of_a_process(context):
-    """Under an X server: the picture, in the window's size, another size, keys in order and as
-    text, and the end when the window closes."""
+    """TigerVNC's viewer under an X server: the picture, another size, the window's size, keys in
+    order and as text, and the end when the window closes."""
+    viewers()
     desktop = Desktop(context)
     file = context.path("window.png")
     options = ["--display=window", "--display-size=320x240", f"--screenshot={file}"]
@@ -463,28 +589,27 @@ def a_window_of_a_process(context):
     tell(child, "draw display0 320 240")
     window = desktop.window("pictures.exe")
     desktop.await_picture(picture(320, 240))
-    tell(child, "draw display0 64 120")
-    desktop.await_picture(enlarged(picture(64, 120), 2))
+    tell(child, "draw display0 200 120")
+    desktop.await_picture(picture(200, 120))
     desktop.do("windowsize", window, "400", "300")
     await_size(child, "400x300")
     say(child, "end")
     assert outcome(child, context)[0] == 0, child.text
-    assert read_png(file) == picture(64, 120)
+    assert read_png(file) == picture(200, 120)
 
     options = ["--display=window", "--display-size=320x240"]
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
     child.wait_line("ready")
     assert "device pointer of display0 keys=false axes=2 leds=0\n" in child.text, child.text
     window = desktop.window("typing.exe")
-    # The window doesn't get the release of a key pressed before it had the keyboard focus.
-    desktop.do("keydown", "x", "windowfocus", window, "keyup", "x")
-    desktop.do("mousemove", "--window", window, "319", "239")
+    desktop.do("windowfocus", window)
+    desktop.do("mousemove", "--window", window, "319", "239", "click", "1")
     child.wait_line("position 1.000 1.000")
-    desktop.do("click", "1")
-    desktop.do("key", "h", "shift+i", "Escape")
+    child.wait_line("key -272")
+    desktop.do("key", "h", "shift+i", "F8", "Escape")
     status, text = outcome(child, context)
     found = re.findall(r"key .\d+", text)
-    expected = "+272 -272 +35 -35 +42 +23 -42 -23 +1 -1"
+    expected = "+272 -272 +35 -35 +42 +23 -42 -23 +66 -66 +1 -1"
     assert status == 0 and found == [f"key {code}" for code in expected.split()], text
     assert text.endswith("typed hI\n"), text
 
@@ -497,6 +622,7 @@ def a_window_of_a_process(context):
 @test()
 def a_window_of_a_process_that_stands_still(context):
     """A stopped process doesn't read pointer events: its window closes nonetheless."""
+    viewers()
     desktop = Desktop(context)
     options = ["--display=window", "--display-size=320x240"]
     child = context.soil(TYPING, "process", options=options, env=desktop.environment)
@@ -504,9 +630,8 @@ def a_window_of_a_process_that_stands_still(context):
     window = desktop.window("typing.exe")
     program = int(context.run("pgrep", "-P", child.process.pid, "typing.exe").stdout)
     os.kill(program, signal.SIGSTOP)
-    for _ in range(10):
-        places = (("mousemove", "--window", window, str(x), str(x)) for x in range(200))
-        desktop.do(*(word for place in places for word in place))
+    places = (("mousemove", "--window", window, str(x), str(x)) for x in range(200))
+    desktop.do(*(word for place in places for word in place))
     desktop.close(window)
     until = time.monotonic() + PATIENCE
     words = ["xdotool", "search", "--onlyvisible", "--name", "typing.exe"]
@@ -519,54 +644,20 @@ def a_window_of_a_process_that_stands_still(context):
 
 
 @test()
-def a_window_that_is_closed(context):
-    """A program whose window was closed gets answers for its frames: it receives a stop request,
-    and may continue until then. The title is a file name of arbitrary bytes."""
-    desktop = Desktop(context)
-    program, viewer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    program.settimeout(PATIENCE)
-    words = [WINDOW, os.fsdecode(b"closed\xe9.exe"), "320x240"]
-    child = context.child(words, stdin=viewer, env=desktop.environment)
-    viewer.close()
-
-    def await_event(*expected):
-        while True:
-            event = program.recv(1 << 16)
-            assert event, child.text
-            if struct.unpack(f"<{len(event) // 4}I", event) == expected:
-                return
-
-    def request(*words, files=()):
-        socket.send_fds(program, [struct.pack(f"<{len(words)}I", *words)], list(files))
-
-    await_event(3)
-    memory = os.memfd_create("buffer")
-    os.truncate(memory, 4 * 64 * 64)
-    request(1, 0, 1, 64, 64, 64, files=[memory])
-    request(3, 0, 1, 7, 0)
-    await_event(4, 0, 7, 0)
-    desktop.close(desktop.window("closed"))
-    child.wait_line("closed")
-    request(3, 0, 1, 8, 0)
-    await_event(4, 0, 8, 0)
-    program.close()
-    assert outcome(child, context)[0] == 0, child.text
-
-
-@test()
 def a_window_that_can_not_be_opened(context):
     """The program isn't started, and the error names the missing requirement and the
     alternatives."""
-    nowhere = {"DISPLAY": ":0", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": "/nowhere/soil-window"}
-    unknown = {"DISPLAY": ":65000", "WAYLAND_DISPLAY": "", "SOIL_WINDOW": WINDOW}
-    for environment, why in (
-        (nowhere, "/nowhere/soil-window: not on this machine: 'make install'"),
-        (unknown, "no window can be opened"),
-    ):
-        child = context.soil(PICTURES, "process", options=["--display=window"], env=environment)
-        status, text = outcome(child, context)
-        assert status == 125 and why in text and "give --display none" in text, text
-        assert "ready" not in text, text
+    nowhere = {"DISPLAY": ":0", "WAYLAND_DISPLAY": "", "PATH": context.directory}
+    child = context.soil(PICTURES, "process", options=["--display=window"], env=nowhere)
+    status, text = outcome(child, context)
+    assert status == 125 and "tigervnc-viewer" in text and "vnc=:0" in text, text
+    assert "ready" not in text, text
+    viewers()
+    unknown = {"DISPLAY": ":65000", "WAYLAND_DISPLAY": ""}
+    child = context.soil(PICTURES, "process", options=["--display=window"], env=unknown)
+    status, text = outcome(child, context)
+    assert status == 125 and "display: :65000" in text and "vnc=:0" in text, text
+    assert "ready" not in text, text
 
 
 @test()
@@ -623,53 +714,6 @@ def a_window_of_a_machine(context):
         assert status == 126 and "its window was closed" in text, text
 
 
-class Viewer:
-    """A viewer of a process's display that answers no picture (platform/host/viewer)."""
-
-    def __init__(self, context, program=PICTURES):
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for words in ((1, 0, 320, 200), (2, 0, 0), (2, 1, 1, 0), (3,)):
-            self.socket.send(struct.pack(f"<{len(words)}I", *words))
-        self.child = context.child(
-            [executable(program, "process")],
-            env={**os.environ, "SOIL_DISPLAY": f"viewer={theirs.fileno()}"},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.PIPE,
-        )
-        theirs.close()
-        self.child.wait_line("ready")
-
-    def draw(self):
-        """Lets the program draw, until it requests to present the picture."""
-        say(self.child, "draw display0 320 200")
-        while struct.unpack("<I", self.socket.recv(1 << 16)[:4]) != (3,):
-            pass
-
-
-@test()
-def a_viewer_that_ends(context):
-    """The program's wait for its picture ends with an error, and so does its wait for keys."""
-    viewer = Viewer(context)
-    viewer.draw()
-    viewer.socket.close()
-    status, text = outcome(viewer.child, context)
-    assert status == 2 and "display0: what shows the display has ended" in text, text
-    viewer = Viewer(context, TYPING)
-    viewer.socket.close()
-    status, text = outcome(viewer.child, context)
-    assert status == 2 and "lost\n" in text, text
-    assert "what shows the display has ended" in text, text
-
-
-@test()
-def a_viewer_that_stalls(context):
-    """The same after ten seconds."""
-    viewer = Viewer(context)
-    viewer.draw()
-    status, text = outcome(viewer.child, context)
-    assert status == 2 and "the display doesn't answer" in text, text
-
-
 @test()
 def a_window_without_a_desktop(context):
     """The error names the other options."""
@@ -682,43 +726,12 @@ def a_window_without_a_desktop(context):
     assert status == 125 and "opens no window" in text and "--display vnc=:0" in text, text
 
 
-class Vnc:
-    """A client of QEMU's VNC server that resizes the display (RFC 6143; SetDesktopSize of the
-    community's protocol)."""
-
-    def __init__(self, number):
-        self.socket = socket.create_connection(("127.0.0.1", 5900 + number), timeout=PATIENCE)
-        version = self.take(12)
-        self.socket.sendall(version)
-        kinds = self.take(self.take(1)[0])
-        assert 1 in kinds, kinds
-        self.socket.sendall(b"\x01")
-        assert self.take(4) == bytes(4)
-        self.socket.sendall(b"\x01")
-        self.take(20)
-        self.take(struct.unpack(">I", self.take(4))[0])
-        # Raw and ExtendedDesktopSize.
-        self.socket.sendall(struct.pack(">BxHii", 2, 2, 0, -308))
-
-    def take(self, length):
-        data = b""
-        while len(data) < length:
-            piece = self.socket.recv(length - len(data))
-            assert piece, "the server has gone"
-            data += piece
-        return data
-
-    def resize(self, width, height):
-        screen = struct.pack(">IHHHHI", 0, 0, 0, width, height, 0)
-        self.socket.sendall(struct.pack(">BxHHBx", 251, width, height, 1) + screen)
-
-
 @test()
 def a_window_that_is_resized(context):
     """The program gets the size that a viewer requests, and can show a picture of it, however
     small."""
     for index, form in enumerate(MACHINES):
-        number = 10_000 + os.getpid() % 20_000 + index
+        number = free_display(index)
         child = start(context, form, f"--display=vnc=:{number}", "--display-size=640x480")
         tell(child, "draw display0 640 480")
         vnc = Vnc(number)

@@ -18,8 +18,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BASES = ("origin/main", "@{upstream}", "HEAD~1", "HEAD")
 # The compiler's lints come with the tests, as in `make test`, and share its programs.
 LINTED = "RUSTC_WORKSPACE_WRAPPER=clippy-driver"
-# A workspace of its own.
-WINDOW = "tools/window/"
 # The parts of a crate's folder that cargo compiles or the tests read.
 CARGO = ("src/", "tests/", "examples/", "proptest-regressions/", "build.rs", "Cargo.toml")
 OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
@@ -162,8 +160,6 @@ def steps(paths):
     packages = [word for name in own for word in ("-p", name)]
     if own:
         yield "cargo fmt", ["cargo", "fmt", "--check", *packages]
-    if any(path.startswith(WINDOW) for path in paths):
-        yield "cargo fmt", ["cargo", "fmt", "--check", "--manifest-path", WINDOW + "Cargo.toml"]
     if {"Cargo.toml", "Cargo.lock", "deny.toml"} & set(paths):
         yield "crates: licences, sources", ["tools/setup/crates.py", "check"]
     found = folders(paths)

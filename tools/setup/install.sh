@@ -56,14 +56,6 @@ install)
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
-  # Windows need a hundred more crates, which may be unreachable.
-  window=tools/window/soil-window
-  if tools/setup/fetch.sh --all && dune build "_build/default/$window"; then
-    cp "_build/default/$window" "$staging$prefix/bin/"
-    chmod 755 "$staging$prefix/bin/soil-window"
-  else
-    echo "install: soil-window can't be built (see above): without it 'soil run --display window' shows no window of a process" >&2
-  fi
   # Generated from the command's own definition: man pages, and shells' completions.
   soil=$staging$prefix/bin/soil
   "$soil" man "$staging$prefix/share/man"

@@ -96,7 +96,6 @@ for name in list old; do ln -s "$work/victim" "$work/temporary/private.$name"; d
 holds 'make install' env PATH="$work/shim:$PATH" tools/setup/install.sh install "$prefix"
 check 'make install writes nothing beside its folder' '' "$(cat "$work/victim" 2>/dev/null)"
 rm -r "$work/shim" "$work/temporary"
-holds 'the command of windows is installed' test -x "$prefix/bin/soil-window"
 holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix/share/doc/soil/THIRD-PARTY-LICENSES"
 (. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
 check 'soil doctor misses nothing that is needed' 0 "$?"

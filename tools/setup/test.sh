@@ -170,7 +170,7 @@ step 'words' tools/setup/words.py
 step 'paths in documents' tools/setup/paths.py
 step 'cargo fmt' cargo fmt --all --check
 cargo deny --version >/dev/null 2>&1 || leave_out 'deny.toml and advisories: cargo-deny is missing: cargo install cargo-deny'
-step 'crates: notices, licences, sources, advisories' sh -c 'tools/setup/fetch.sh --all && exec tools/setup/crates.py check'
+step 'crates: notices, licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'
 # However this script ends, the second row ends with it. A shell starts background jobs with two
 # signals ignored, which programs under test would inherit.
 # shellcheck disable=SC2086

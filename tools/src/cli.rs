@@ -541,7 +541,7 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
     /// Give the program a display, a keyboard and a pointer: in a window; on a VNC server of
-    /// 127.0.0.1 (an image), which every user of this host can watch and use; none: shown nowhere.
+    /// 127.0.0.1, which every user of this host can watch and use; none: shown nowhere.
     /// Default: none, or a window if the program declares the need of a display.
     #[arg(long, value_name = "window|vnc=:N|none")]
     pub display: Option<options::Display>,

@@ -28,6 +28,7 @@ mod needs;
 mod observe;
 mod oci;
 mod options;
+mod picture;
 mod profile;
 mod program;
 mod progress;

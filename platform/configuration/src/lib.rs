@@ -50,7 +50,6 @@ pub const OF_COMMANDS: &[&str] = &[
     "MUSL",
     "QEMU",
     "UNLINKABLE",
-    "WINDOW",
 ];
 
 /// How the other names begin: disks, and the variables of Soil's own build and tests.

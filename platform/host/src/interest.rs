@@ -2,7 +2,7 @@
 
 use crate::console::descriptor;
 use crate::descriptors;
-use crate::viewer::Peer;
+use crate::vnc::Shared;
 use crate::{LinkWake, Offload, Ring, event, ring};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -23,8 +23,8 @@ pub struct Interest {
     pub(crate) offload: Option<Offload>,
     /// Where Linux's own sockets report events without a ring.
     epoll: Option<Epoll>,
-    /// The viewer of the displays, once they are in use.
-    pub(crate) viewer: Option<Peer>,
+    /// The displays, once they or their devices are in use.
+    pub(crate) screens: Option<Shared>,
 }
 
 impl Interest {
@@ -68,7 +68,7 @@ impl platform::Interest for Interest {
         ring: None,
         offload: None,
         epoll: None,
-        viewer: None,
+        screens: None,
     };
 
     fn clear(&mut self) {

@@ -30,7 +30,7 @@
 //! | disks (`disk`) | page cache, or ring | page cache, `io_submit(2)`, or blocking |
 //! | folders (`folder`) | page cache, or ring | page cache, or worker |
 //! | `AF_VSOCK` (`vsock`) | calls; readiness by epoll | the same |
-//! | displays, keyboard, pointer (`viewer`) | calls on a socket | the same |
+//! | displays, keyboard, pointer (`vnc`) | calls on sockets | the same |
 //!
 //! # Locks
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
@@ -44,6 +44,7 @@ extern crate alloc;
 
 mod console;
 mod descriptors;
+mod devices;
 mod disk;
 mod displays;
 mod event;
@@ -69,7 +70,7 @@ mod system;
 mod tap;
 mod thread;
 mod ticker;
-mod viewer;
+mod vnc;
 mod vsock;
 
 /// Protocols that `tools/models` runs.

@@ -1,4 +1,4 @@
-(* The keyboard of a viewer: keys that are held. *)
+(* The keyboard of a VNC client: keys that are held. *)
 
 module Input = Soil_input
 module Viewer = Test_viewer
@@ -64,7 +64,7 @@ let late () =
 let () =
   Viewer.start ();
   let case name f = Alcotest.test_case name `Quick f in
-  Alcotest.run "soil.input of a viewer"
+  Alcotest.run "soil.input of a client"
     [
       ( "keys",
         [ case "a release after slow repetitions" slow; case "a repetition that is late" late ] );

@@ -1,6 +1,6 @@
 (* Shows pictures that tests/cases/display.py knows, by commands on standard input: [draw NAME
-   WIDTH HEIGHT], [damage NAME X Y WIDTH HEIGHT], [close NAME], [frames COUNT], [sizes], [change],
-   [memory]. *)
+   WIDTH HEIGHT], [damage NAME X Y WIDTH HEIGHT], [cursor NAME], [close NAME], [frames COUNT],
+   [sizes], [change], [memory]. *)
 
 open Bigarray
 module Display = Soil_display
@@ -48,6 +48,12 @@ let damage name x y width height =
   done;
   Display.wait (Display.present b ~damage:[ { x; y; width; height } ])
 
+(* Half-opaque, of one colour. *)
+let cursor name =
+  let image = Array2.create int32 c_layout 64 64 in
+  Array2.fill image 0x7fff0040l;
+  Display.set_cursor (display name) ~x:3 ~y:5 image
+
 let close name =
   Display.close (display name);
   Hashtbl.remove displays name;
@@ -72,6 +78,7 @@ let rec go () =
       | [ "damage"; name; x; y; width; height ] ->
           damage name (int_of_string x) (int_of_string y) (int_of_string width)
             (int_of_string height)
+      | [ "cursor"; name ] -> cursor name
       | [ "close"; name ] -> close name
       | [ "frames"; count ] -> frames (int_of_string count)
       | [ "sizes" ] ->

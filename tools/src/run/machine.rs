@@ -5,7 +5,7 @@ use super::control::Control;
 use super::gathered::{Gathered, Gatherer};
 use super::lifeline::Lifeline;
 use super::output::{self, Progress};
-use super::screenshot::{self, Pictured};
+use super::screenshot;
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
 use super::{input, signals};
@@ -14,9 +14,9 @@ use crate::cli::Run;
 use crate::exit_status::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT};
 use crate::failure::Failure;
 use crate::messages::{self, say_soon};
+use crate::picture::Picture;
 use crate::report;
 use rustix::process::{Pid, Signal, kill_process_group};
-use screens::Picture;
 use signal_hook::consts::{SIGQUIT, SIGTSTP};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
@@ -234,7 +234,6 @@ pub fn run<M: Monitor>(
     // The rest may block on the reader of our output; Ctrl-C has its default action there.
     drop(stop);
     let picture = machine.picture.take().unwrap_or(Ok(None));
-    let picture = picture.map(Pictured::Shows);
     let (status, monitor) = machine.finish(run, ended, end);
     Ok((screenshot::status(run, picture, status), monitor))
 }

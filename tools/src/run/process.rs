@@ -1,15 +1,14 @@
 //! Runs the Linux process, with the machine's options as environment variables.
 
-use super::screenshot::{self, Pictured};
-use super::viewer::{self, How, Viewed, Viewer};
-use super::{command, passt, shell, signals, terminal};
+use super::viewer::{Displays, Shown, in_memory};
+use super::{command, passt, screenshot, shell, signals, terminal};
 use crate::child::{dies_with_us, not_started};
 use crate::cli::{Launcher, Run, Vmm};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::Failure;
 use crate::messages::{print, say_soon};
 use crate::observe::{Observed, Wanted};
-use crate::options::{Display, DisplaySize, Mount, Net};
+use crate::options::{Mount, Net};
 use crate::profile::tracer;
 use crate::symbols;
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,12 +81,14 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         let links = network.links.join(OsStr::new(";"));
         variables.push(("SOIL_NET".into(), links));
     }
-    let viewer = viewer(run)?;
-    if let Some(viewer) = &viewer {
-        variables.push(viewer.variable());
-    } else if let Some(value) = in_memory(run) {
-        variables.push(("SOIL_DISPLAY".into(), value.into()));
+    let mut displays = None;
+    if run.dry_run.is_none() {
+        displays = Displays::new(run)?;
+    } else if run.shown_by().is_some() {
+        // For a process that another launcher starts.
+        variables.push(("SOIL_DISPLAY".into(), in_memory(&run.sizes()).into()));
     }
+    variables.extend(displays.iter().map(Displays::variable));
     let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
     if run.dry_run.is_some() {
         let shown = shown(run, &program, &variables);
@@ -98,51 +99,23 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     let (events, inbox) = channel();
     let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
     let closed = events.clone();
-    let (child, observed) = start(run, &program, variables, viewer.as_ref(), wanted, events)?;
+    let (child, observed) = start(run, &program, variables, displays.as_ref(), wanted, events)?;
     run.notes.iter().for_each(|note| say_soon(note));
     if let Some(note) = sqlite_note(run, symbols::refers_to(&program, &SQLITE)) {
         say_soon(&note);
     }
-    // The program has inherited its end of the socket.
-    let viewed = viewer.map(|viewer| {
+    let shown = displays.map(|displays| {
         // Closing a window requests a stop; without effect after the program's end.
-        viewer.begin(move || _ = closed.send(Event::Signal(SIGTERM)))
+        displays.begin(move || _ = closed.send(Event::Signal(SIGTERM)))
     });
     let ended = supervise(run.timeout, child, &inbox)?;
     drop((stop, network));
-    let picture = viewed.map(Viewed::finish).transpose();
+    let picture = shown.map_or(Ok(None), Shown::picture);
     if let Some(observed) = observed {
         say_soon(&observed.finish(&run.program)?);
     }
     let status = exit_status(run.timeout, ended)?;
-    let picture = picture.map(|picture| picture.unwrap_or(Pictured::Written));
     Ok(screenshot::status(run, picture, status))
-}
-
-/// Creates the viewer of the program's displays, if the options require one.
-fn viewer(run: &Run) -> Result<Option<Viewer>, Failure> {
-    match run.shown_by() {
-        Some(Display::Vnc(_)) => {
-            let reason = "--display vnc is for images: a process has no VNC server";
-            Err(Failure::new(reason).remedy("give --display window, or run the image"))
-        }
-        Some(Display::Window) if run.dry_run.is_none() => {
-            viewer::check_desktop()?;
-            let title = run.program.file_name().unwrap_or_default().to_owned();
-            let picture = run.screenshot.clone();
-            Viewer::new(How::Window { title, picture }, run.sizes()).map(Some)
-        }
-        Some(Display::None) if run.dry_run.is_none() => {
-            Viewer::new(How::Keep, run.sizes()).map(Some)
-        }
-        Some(_) | None => Ok(None),
-    }
-}
-
-/// Displays in memory, for a process that another launcher starts.
-fn in_memory(run: &Run) -> Option<String> {
-    let sizes: Vec<String> = run.sizes().iter().map(DisplaySize::to_string).collect();
-    (!sizes.is_empty()).then(|| format!("memory={}", sizes.join(",")))
 }
 
 /// The machine's options, except its network, as variables.
@@ -224,15 +197,15 @@ fn start(
     run: &Run,
     program: &Path,
     variables: Variables,
-    viewer: Option<&Viewer>,
+    displays: Option<&Displays>,
     wanted: Option<Wanted>,
     events: Sender<Event>,
 ) -> Result<(Option<Pid>, Option<Observed>), Failure> {
     let mut command = Command::new(program);
     command.args(&run.arguments).envs(variables);
     dies_with_us(&mut command);
-    if let Some(viewer) = viewer {
-        viewer.inherited_by(&mut command);
+    if let Some(displays) = displays {
+        displays.inherited_by(&mut command);
     }
     // Fails only when the end doesn't matter any more.
     let ended = move |status| _ = events.send(Event::Ended(status));

@@ -1,201 +1,233 @@
-//! The displays of a process: keeps their pictures, or starts `soil-window` to show them.
+//! The displays of a process: their sockets for VNC, the viewers that show them on a desktop, and
+//! the file of the first one's picture.
 
-use super::screenshot::Pictured;
+use super::scratch;
 use crate::child::{dies_with_us, inherit};
+use crate::cli::Run;
 use crate::desktop::has_desktop;
 use crate::failure::{Context as _, Failure};
-use crate::options::DisplaySize;
+use crate::messages::say_soon;
+use crate::options::{Display, DisplaySize};
+use crate::picture::Picture;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
-use screens::{Screens, Step};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io::{self, BufReader, Seek as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The environment variable with the command that shows windows.
-const COMMAND: &str = "SOIL_WINDOW";
+/// TigerVNC's viewer, by Debian's name and by its own. Another one of the second name doesn't
+/// connect to a Unix socket.
+const COMMANDS: [&str; 2] = ["xtigervncviewer", "vncviewer"];
 
-/// The time for the window command to open its windows.
+/// Its options: the program gets all keys and exact colours, and the end of the program is no error.
+const OPTIONS: [&str; 5] = [
+    "MenuKey=None",
+    "AutoSelect=0",
+    "SendClipboard=0",
+    "ReconnectOnError=0",
+    "AlertOnFatalError=0",
+];
+
+/// The time for a viewer to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A viewer before the program's start.
-pub struct Viewer {
-    by: By,
-    /// The program's end of the socket.
-    theirs: OwnedFd,
+/// The displays before the program's start.
+pub struct Displays {
+    sizes: Vec<DisplaySize>,
+    listeners: Vec<OwnedFd>,
+    viewers: Vec<(&'static str, Child)>,
+    picture: Option<File>,
 }
 
-/// The implementation of the viewer.
-enum By {
-    /// This process keeps the pictures; with our end of the socket.
-    Us(OwnedFd, Vec<DisplaySize>),
-    Window(PathBuf, Child),
-}
+/// The displays of the running program.
+pub struct Shown(Option<File>);
 
-/// A viewer's handling of pictures.
-pub enum How {
-    /// Keeps them.
-    Keep,
-    /// Shows them in windows, and writes the first one at the end.
-    Window {
-        /// The program's name.
-        title: OsString,
-        /// The output file.
-        picture: Option<PathBuf>,
-    },
-}
-
-/// A running viewer, which ends with the program.
-pub struct Viewed(JoinHandle<Result<Pictured, Failure>>);
-
-impl Viewer {
-    /// Creates displays of these sizes. Waits until their windows are open, if any.
-    pub fn new(how: How, sizes: Vec<DisplaySize>) -> Result<Self, Failure> {
-        let flags = SocketFlags::CLOEXEC;
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .map_err(|error| Failure::new(format!("no socket for the display: {error}")))?;
-        let by = match how {
-            How::Keep => By::Us(ours, sizes),
-            How::Window { title, picture } => {
-                let program = window();
-                let child = start(&program, ours, &sizes, &title, picture.as_deref())?;
-                By::Window(program.clone(), ready(&program, child, &theirs)?)
-            }
+impl Displays {
+    /// Creates the displays that the options require, if any: opens their sockets, and waits until
+    /// their viewers have connected.
+    pub fn new(run: &Run) -> Result<Option<Self>, Failure> {
+        let Some(display) = run.shown_by() else {
+            return Ok(None);
         };
-        Ok(Self { by, theirs })
+        let mut all = Self {
+            sizes: run.sizes(),
+            listeners: Vec::new(),
+            viewers: Vec::new(),
+            picture: None,
+        };
+        if run.screenshot.is_some() {
+            let file = memfd_create("picture", MemfdFlags::CLOEXEC);
+            all.picture = Some(File::from(file.on("memory for the picture")?));
+        }
+        match display {
+            Display::None => (),
+            Display::Vnc(number) => all.listen(number)?,
+            Display::Window => all.show()?,
+        }
+        Ok(Some(all))
     }
 
-    /// The environment variable that connects the program to it.
+    /// Opens a port for each display, from the one of `number` on.
+    fn listen(&mut self, number: u16) -> Result<(), Failure> {
+        for port in (5900 + u32::from(number)..).take(self.sizes.len()) {
+            let subject = format!("--display vnc=:{}", port - 5900);
+            let port = u16::try_from(port);
+            let port =
+                port.map_err(|_| Failure::on(&subject, "is no port: give a lower number"))?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).on(subject)?;
+            self.listeners.push(listener.into());
+        }
+        Ok(())
+    }
+
+    /// Starts a viewer for each display, on a socket that only this user can open.
+    fn show(&mut self) -> Result<(), Failure> {
+        if !has_desktop() {
+            let reason =
+                "--display window needs a desktop: neither WAYLAND_DISPLAY nor DISPLAY is set";
+            return Err(Failure::new(reason).remedy("give --display none or vnc=:0"));
+        }
+        let folder = scratch::Folder::new().on("a folder for the displays' sockets")?;
+        for display in 0..self.sizes.len() {
+            let path = folder.path().join(display.to_string());
+            let listener = UnixListener::bind(&path).on(&path)?;
+            let (command, mut child) = start(&path)?;
+            let connected = connected(command, &mut child, &listener);
+            if connected.is_err() {
+                let _ = child.kill();
+            }
+            connected?;
+            self.listeners.push(listener.into());
+            self.viewers.push((command, child));
+        }
+        Ok(())
+    }
+
+    /// The environment variable that gives the program its displays.
     pub fn variable(&self) -> (String, OsString) {
-        let value = format!("viewer={}", self.theirs.as_raw_fd());
+        let numbers = self.listeners.iter().map(|fd| fd.as_raw_fd().to_string());
+        let numbers: Vec<String> = numbers.collect();
+        let mut value = in_memory(&self.sizes);
+        if !numbers.is_empty() {
+            value += &format!(";vnc={}", numbers.join(","));
+        }
+        if let Some(picture) = &self.picture {
+            value += &format!(";picture={}", picture.as_raw_fd());
+        }
         ("SOIL_DISPLAY".into(), value.into())
     }
 
-    /// Lets the program inherit its end of the socket.
+    /// Lets the program inherit its sockets and the file of the picture.
     pub fn inherited_by(&self, command: &mut Command) {
-        inherit(command, vec![self.theirs.as_raw_fd()]);
+        let sockets = self.listeners.iter().map(OwnedFd::as_raw_fd);
+        inherit(
+            command,
+            sockets
+                .chain(self.picture.iter().map(File::as_raw_fd))
+                .collect(),
+        );
     }
 
-    /// Serves the running program until its end. Calls `closed` when a window is closed before
-    /// that, or can no longer be shown.
-    pub fn begin(self, closed: impl Fn() + Send + 'static) -> Viewed {
-        // The program has inherited its copy.
-        drop(self.theirs);
-        Viewed(std::thread::spawn(move || match self.by {
-            By::Us(ours, sizes) => keep(ours, &sizes),
-            By::Window(program, child) => show(&program, child, closed),
-        }))
-    }
-}
-
-impl Viewed {
-    /// Returns the first display's picture at the end.
-    pub fn finish(self) -> Result<Pictured, Failure> {
-        let lost = |_| Failure::new("the picture of the display was lost");
-        self.0.join().map_err(lost)?
-    }
-}
-
-/// Keeps the pictures and returns the last one of the first display.
-fn keep(ours: OwnedFd, sizes: &[DisplaySize]) -> Result<Pictured, Failure> {
-    let wrong = |error| Failure::new(format!("the program's display: {error}"));
-    let sizes: Vec<(u32, u32)> = sizes.iter().map(|size| (size.0, size.1)).collect();
-    let mut screens = Screens::new(ours, &sizes);
-    while let Some(step) = screens.step().map_err(wrong)? {
-        if let Step::Frame(display) = step {
-            screens.answer(display);
+    /// Gives the displays to the running program. Calls `closed` at the end of each viewer.
+    pub fn begin(self, closed: impl Fn() + Clone + Send + 'static) -> Shown {
+        for (command, child) in self.viewers {
+            let closed = closed.clone();
+            std::thread::spawn(move || {
+                if let Ok(output) = child.wait_with_output()
+                    && !output.status.success()
+                {
+                    say_soon(&failed(command, &output).to_string());
+                }
+                closed();
+            });
         }
+        Shown(self.picture)
     }
-    Ok(Pictured::Shows(screens.picture(0).cloned()))
 }
 
-/// Finds the window command: in the variable, else beside this program or on `PATH`.
-fn window() -> PathBuf {
-    let beside = || {
-        let own = std::env::current_exe().ok()?;
-        Some(own.with_file_name("soil-window")).filter(|path| path.is_file())
-    };
-    let named = std::env::var_os(COMMAND).filter(|value| !value.is_empty());
-    let found = named.map(PathBuf::from).or_else(beside);
-    found.unwrap_or_else(|| "soil-window".into())
-}
-
-/// Fails without a desktop, which windows need.
-pub fn check_desktop() -> Result<(), Failure> {
-    if has_desktop() {
-        return Ok(());
+impl Shown {
+    /// The first display's picture at the end of the program; `None` without one.
+    pub fn picture(self) -> Result<Option<Picture>, Failure> {
+        let Some(mut file) = self.0 else {
+            return Ok(None);
+        };
+        let subject = "the picture of the display";
+        file.rewind().on(subject)?;
+        let is_empty = file.metadata().on(subject)?.len() == 0;
+        let read = || Picture::read_ppm(&mut BufReader::new(file)).on(subject);
+        (!is_empty).then(read).transpose()
     }
-    let reason = "--display window needs a desktop: neither WAYLAND_DISPLAY nor DISPLAY is set";
-    Err(Failure::new(reason).remedy("give --display none, or vnc=:N for an image"))
 }
 
-/// Starts the window command with our end of the socket.
-fn start(
-    program: &Path,
-    ours: OwnedFd,
-    sizes: &[DisplaySize],
-    title: &OsString,
-    picture: Option<&Path>,
-) -> Result<Child, Failure> {
+/// The value of `SOIL_DISPLAY` for displays of these sizes in memory.
+pub fn in_memory(sizes: &[DisplaySize]) -> String {
     let sizes: Vec<String> = sizes.iter().map(DisplaySize::to_string).collect();
-    let mut command = Command::new(program);
-    command.arg(title).arg(sizes.join(",")).args(picture);
-    // It reports a closed window on standard output.
-    command.stdin(ours).stdout(Stdio::piped());
-    // Ctrl-C is for the program; the window ends with it.
-    command.process_group(0);
-    dies_with_us(&mut command);
-    command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::on(program, "not on this machine").remedy(
-            "'make install' in Soil's repository installs it, or 'cargo install --path tools/window' \
-             there; or give --display none",
-        ),
-        _ => Failure::on(program, format!("did not start: {error}")),
-    })
+    format!("memory={}", sizes.join(","))
 }
 
-/// Waits until the window command has announced the displays, which it does after connecting to
-/// the desktop.
-fn ready(program: &Path, mut child: Child, theirs: &OwnedFd) -> Result<Child, Failure> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).on(program)?;
-        match poll(&mut [PollFd::new(theirs, PollFlags::IN)], Some(&left)) {
-            Err(Errno::INTR) => (),
-            other if other.on(program)? > 0 => break,
-            _ => {
-                let _ = child.kill();
-                let reason = format!("opens no window within {} s", PATIENCE.as_secs());
-                return Err(Failure::on(program, reason).remedy("give --display none"));
-            }
+/// Starts a viewer of the display at this socket.
+fn start(socket: &Path) -> Result<(&'static str, Child), Failure> {
+    for name in COMMANDS {
+        let mut command = Command::new(name);
+        command.args(OPTIONS).arg(socket);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        // Ctrl-C is for the program; the window ends with it.
+        command.process_group(0);
+        dies_with_us(&mut command);
+        match command.spawn() {
+            Ok(child) => return Ok((name, child)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(Failure::on(name, format!("did not start: {error}"))),
         }
     }
-    let mut first = [0];
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    if recv(theirs, &mut first[..], flags).is_ok_and(|(len, _)| len > 0) {
-        return Ok(child);
-    }
-    let status = child.wait().on(program)?;
-    Err(Failure::on(program, status).remedy("see above; or give --display none"))
+    Err(Failure::on(COMMANDS[1], "not on this machine").remedy(
+        "install TigerVNC's viewer (Debian, Ubuntu: tigervnc-viewer; Fedora: tigervnc); or give \
+         --display none, or vnc=:0 for any viewer",
+    ))
 }
 
-/// Waits for the end of the window command, which ends with the program.
-fn show(program: &Path, mut child: Child, closed: impl Fn()) -> Result<Pictured, Failure> {
-    let says = child.stdout.take().map(|mut output| output.read(&mut [0]));
-    if says.is_some_and(|said| said.is_ok_and(|len| len > 0)) {
-        closed();
+/// Waits until the viewer has connected, which it does after opening the desktop.
+fn connected(name: &str, child: &mut Child, listener: &UnixListener) -> Result<(), Failure> {
+    let end = Instant::now() + PATIENCE;
+    let step = Timespec {
+        tv_sec: 0,
+        tv_nsec: 20_000_000,
+    };
+    while Instant::now() < end {
+        let mut sockets = [PollFd::new(listener, PollFlags::IN)];
+        if poll(&mut sockets, Some(&step)).is_ok_and(|ready| ready > 0) {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait().on(name)? {
+            let mut stderr = Vec::new();
+            let read = |from: &mut std::process::ChildStderr| io::copy(from, &mut stderr);
+            let _ = child.stderr.as_mut().map(read);
+            let output = std::process::Output {
+                status,
+                stdout: Vec::new(),
+                stderr,
+            };
+            return Err(failed(name, &output).remedy("give --display none or vnc=:0"));
+        }
     }
-    let status = child.wait().on(program)?;
-    if status.success() {
-        return Ok(Pictured::Written);
-    }
-    closed();
-    Err(Failure::on(program, status))
+    let reason = format!("opens no window within {} s", PATIENCE.as_secs());
+    Err(Failure::on(name, reason).remedy("give --display none or vnc=:0"))
+}
+
+/// The failure of a viewer, with the last line that it wrote.
+fn failed(name: &str, output: &std::process::Output) -> Failure {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().rfind(|line| !line.trim().is_empty());
+    let last = last.map_or(String::new(), |line| format!(": {}", line.trim()));
+    Failure::on(name, format!("{}{last}", output.status))
 }

@@ -1,17 +1,18 @@
-(** A viewer in the process itself: one display of 320 by 200 pixels, a keyboard and a pointer (the
-    crate [viewer] has the messages). *)
+(** A VNC client in the process itself, of one display of 320 by 200 pixels with a keyboard and a
+    pointer (RFC 6143). *)
 
 val start : unit -> unit
-(** [start ()] starts the viewer, before the process uses displays or devices. *)
+(** [start ()] connects the client, before the process uses displays or devices. *)
 
-val requests : unit -> int list list
-(** [requests ()] is the messages of the process since the last call, in 32-bit words. *)
+val updates : unit -> (int * int * int * int) list
+(** [updates ()] is the rectangles of pixels that the client got since the last call: column, row,
+    width and height. *)
 
 val resize : width:int -> height:int -> unit
-(** [resize ~width ~height] changes the size of the display; 0 by 0 disconnects it. *)
+(** [resize ~width ~height] requests another size of the display. *)
 
-val answer : int -> unit
-(** [answer frame] acknowledges a frame. *)
+val request : unit -> unit
+(** [request ()] requests the next update, until which frames wait for up to a second. *)
 
 val key : int -> bool -> unit
-(** [key code down] presses or releases a key of the keyboard. *)
+(** [key code down] presses or releases a key of the keyboard, by its scan code. *)

@@ -1,9 +1,6 @@
-//! A picture, and files of it.
+//! The picture of a display: read as PPM, written as PNG.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Write};
-use std::os::unix::fs::FileExt as _;
-use viewer::Rectangle;
 
 /// The largest side of a picture that is read.
 const MAX_SIDE: u32 = 16384;
@@ -12,63 +9,12 @@ const MAX_SIDE: u32 = 16384;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     width: u32,
+    height: u32,
     pixels: Vec<u32>,
 }
 
 impl Picture {
-    /// A black one.
-    pub fn black(width: u32, height: u32) -> Self {
-        Self {
-            width,
-            pixels: vec![0; width as usize * height as usize],
-        }
-    }
-
-    /// Width in pixels.
-    pub fn width(&self) -> u32 {
-        self.width
-    }
-
-    /// Height in pixels.
-    pub fn height(&self) -> u32 {
-        let rows = self.pixels.len().checked_div(self.width as usize);
-        u32::try_from(rows.unwrap_or(0)).unwrap_or(u32::MAX)
-    }
-
-    /// The pixels, row by row.
-    pub fn pixels(&self) -> &[u32] {
-        &self.pixels
-    }
-
-    /// Copies a rectangle, as far as it is on the picture, from a file of rows of `stride` pixels.
-    ///
-    /// # Errors
-    /// The file's, which may be shorter than it should be.
-    pub fn copy(
-        &mut self,
-        from: &File,
-        stride: u32,
-        [x, y, width, height]: Rectangle,
-    ) -> io::Result<()> {
-        let end = x.saturating_add(width).min(self.width);
-        let below = y.saturating_add(height).min(self.height());
-        let mut bytes = vec![0; 4 * end.saturating_sub(x) as usize];
-        for row in y..below {
-            let first = u64::from(row) * u64::from(stride) + u64::from(x);
-            from.read_exact_at(&mut bytes, 4 * first)?;
-            let first = row as usize * self.width as usize;
-            let pixels = self
-                .pixels
-                .get_mut(first + x as usize..first + end as usize);
-            let (words, _) = bytes.as_chunks();
-            for (pixel, word) in pixels.into_iter().flatten().zip(words) {
-                *pixel = u32::from_le_bytes(*word);
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a PPM (`P6` with 255 levels), QEMU's format of screenshots.
+    /// Reads a PPM (`P6` with 255 levels), the format of QEMU's screenshots and of a process's.
     ///
     /// # Errors
     /// Those of the input, and `InvalidData`.
@@ -107,6 +53,7 @@ impl Picture {
         let pixel = |[red, green, blue]: &[u8; 3]| u32::from_be_bytes([0, *red, *green, *blue]);
         Ok(Self {
             width,
+            height,
             pixels: colours.iter().map(pixel).collect(),
         })
     }
@@ -116,7 +63,7 @@ impl Picture {
     /// # Errors
     /// Those of the output.
     pub fn write_png(&self, to: impl Write) -> io::Result<()> {
-        let mut encoder = png::Encoder::new(BufWriter::new(to), self.width, self.height());
+        let mut encoder = png::Encoder::new(BufWriter::new(to), self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header()?;
@@ -127,5 +74,34 @@ impl Picture {
         writer.write_image_data(&bytes.collect::<Vec<u8>>())?;
         writer.finish()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Picture;
+
+    #[test]
+    fn a_ppm_becomes_a_png() {
+        let ppm = b"P6\n    2     1\n255\n\x01\x02\x03\xff\x00\x80";
+        let picture = Picture::read_ppm(&mut &ppm[..]).expect("a picture");
+        assert_eq!(picture.pixels, [0x0001_0203, 0x00ff_0080]);
+        let mut file = Vec::new();
+        picture.write_png(&mut file).expect("room");
+        let decoder = png::Decoder::new(std::io::Cursor::new(file));
+        let mut reader = decoder.read_info().expect("a PNG");
+        let mut bytes = [0; 6];
+        reader.next_frame(&mut bytes).expect("pixels");
+        assert_eq!(bytes, [1, 2, 3, 255, 0, 128]);
+        for wrong in [
+            &b""[..],
+            b"P5\n2 1\n255\n123456",
+            b"P6\n2 1\n65535\n123456",
+            b"P6\n0 1\n255\n",
+            b"P6\n99999999999999 1\n255\n",
+            b"P6\n2 2\n255\n123456",
+        ] {
+            assert!(Picture::read_ppm(&mut &wrong[..]).is_err());
+        }
     }
 }
