@@ -62,20 +62,3 @@ pub struct Skipped {
     /// The instruction.
     pub address: u64,
 }
-
-/// Places a pointer to `$function` in the section `$section`, where the symbol `$name` refers to
-/// it. The linker script collects such sections; a pointer is linked if its symbol is referenced.
-#[macro_export]
-macro_rules! place {
-    ($section:expr, $name:expr, $function:path) => {
-        core::arch::global_asm!(
-            concat!(".pushsection ", $section, ", \"a\", @progbits"),
-            ".balign 8",
-            concat!(".globl ", $name),
-            concat!($name, ":"),
-            ".quad {}",
-            ".popsection",
-            sym $function,
-        );
-    };
-}

@@ -4,7 +4,7 @@ mod hooks;
 mod recovery;
 mod stack;
 
-pub use hooks::{Hook, keep};
+pub use hooks::{Hook, Hooks};
 
 use crate::arch::start::run;
 use crate::arch::{gates, local, strings};

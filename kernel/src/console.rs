@@ -23,7 +23,7 @@
 //! byte ends when QEMU's output takes it, and the whole machine waits. `soil run` gives a `virt`
 //! another port for output.
 //!
-//! Output can also be shown on a display ([`set_mirror`]; `SOIL_CONSOLE=display`), by code that
+//! Output can also be shown on a display ([`Mirrors`]; `SOIL_CONSOLE=display`), by code that
 //! only programs with a display link.
 //!
 //! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't accept at once
@@ -48,11 +48,11 @@ pub use input::{
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log, restarting, status_line};
 pub use output::{
-    ErrorOutput, Mirror, POLL_NS, TIMEOUT_NS, find_control, has_room, line, mirror, note_taken,
-    set_mirror, try_write, write_control, write_now,
+    ErrorOutput, Mirror, Mirrors, POLL_NS, TIMEOUT_NS, find_control, has_room, line, mirror,
+    note_taken, try_write, write_control, write_now,
 };
 pub use pending::Pending;
-pub use port::{Driver, Request, Start, waits};
+pub use port::{Driver, Drivers, Request, waits};
 
 /// Whether there is a console at all.
 pub fn is_present() -> bool {

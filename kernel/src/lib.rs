@@ -12,8 +12,8 @@
 //!   else; [`memory`] builds on it; then [`acpi`], [`board`], which drives the machine around
 //!   the processor, [`interrupts`], [`console`], [`time`],
 //!   [`power`], [`signals`], [`threads`], [`wait`]; [`traps`], [`syscall`] and [`boot`] are on top.
-//!   Calls into higher layers (a trap, an interrupt's handler, a tick) go through functions that
-//!   were registered.
+//!   A trap and an interrupt's handler are functions that were registered. Calls of optional code
+//!   go through the slots of [`part`].
 //! - **Linux's terms and results.** The program can't distinguish the supported system calls from
 //!   Linux's. An unknown one is ENOSYS and a line on the console, not a guess.
 //! - **No trust in outside data**: lengths and addresses of the loader, of firmware and of devices
@@ -80,6 +80,7 @@ pub mod guarded;
 mod halt;
 pub mod interrupts;
 pub mod memory;
+pub mod part;
 pub mod peers;
 pub mod power;
 pub mod processors;

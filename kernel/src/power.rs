@@ -10,7 +10,7 @@ mod button;
 pub mod failure;
 
 pub use button::{
-    handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
+    End, handle_requests, is_handled, leave_requests, listen, request, requested, take_unseen,
 };
 
 use crate::arch::counter::counter;
@@ -29,9 +29,16 @@ const END_NS: u64 = 5_000_000_000;
 pub fn exit(status: u8) -> ! {
     end_failed(status);
     prepare(status);
-    if let Some(end) = button::requested_end() {
-        console::status_line(status);
-        end();
+    match button::requested_end() {
+        End::PowerOff => {}
+        End::Halt => {
+            console::status_line(status);
+            halt()
+        }
+        End::Restart => {
+            console::status_line(status);
+            reboot()
+        }
     }
     machine::write_exit(status);
     if machine::has_exit() {

@@ -8,64 +8,46 @@ pub use crate::seed::{Seed, take as take_seed};
 
 use crate::arch::random::instructions;
 use crate::board::handover;
+use crate::part::Slot as _;
 use crate::{console, memory, vmclock};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A source of random numbers, and its use of a seed in a file.
-pub struct Source {
+pub trait Source: Sync {
     /// Fills a slice with random numbers; false on failure.
-    pub fill: fn(&mut [u8]) -> bool,
+    fn fill(&self, into: &mut [u8]) -> bool;
     /// See [`wants_seed`].
-    pub wants_seed: fn() -> bool,
+    fn wants_seed(&self) -> bool;
     /// See [`next_seed`].
-    pub next_seed: fn(Option<&Seed>) -> Option<Seed>,
+    fn next_seed(&self, old: Option<&Seed>) -> Option<Seed>;
     /// See [`admit_seed`].
-    pub admit_seed: fn(),
+    fn admit_seed(&self);
 }
 
-unsafe extern "C" {
-    // The linker script places pointers to sources between the two: one, if the link driver saw
-    // that the program may request random numbers and linked the driver of entropy devices, else
-    // none.
-    static soil_entropy_start: usize;
-    static soil_entropy_end: usize;
-}
-
-/// Places a [`Source`], a static. It is linked only into programs that request random numbers.
-#[macro_export]
-macro_rules! entropy_source {
-    ($source:path) => {
-        $crate::place!(".soil_entropy", "soil_with_entropy", $source);
-    };
-}
-
-/// The sources that were linked.
-fn sources() -> &'static [&'static Source] {
-    let (start, end) = (&raw const soil_entropy_start, &raw const soil_entropy_end);
-    let count = (end as usize - start as usize) / size_of::<&Source>();
-    // SAFETY: the linker script puts whole pointers to statics of this type, from the macro above,
-    // between the two.
-    unsafe { core::slice::from_raw_parts(start.cast(), count) }
+crate::slot! {
+    /// The source: one, if the link driver saw that the program may request random numbers and
+    /// linked the driver of entropy devices, else none.
+    pub enum Sources: &'static dyn Source = "random";
 }
 
 /// Whether a seed in a file is of use: this program requests random numbers, this machine has no
 /// source of them but the jitter of its counter, and no seed was admitted yet.
 pub fn wants_seed() -> bool {
-    sources().iter().any(|source| (source.wants_seed)())
+    Sources::parts().iter().any(|source| source.wants_seed())
 }
 
 /// Mixes in `old`, what the seed's file holds, and returns what it is to hold next. `None`: the
 /// machine has other sources, or there was nothing to derive it from.
 pub fn next_seed(old: Option<&Seed>) -> Option<Seed> {
-    (sources().first()?.next_seed)(old)
+    Sources::parts().first()?.next_seed(old)
 }
 
 /// The result of [`next_seed`] is on stable storage in place of `old`: only then `old` counts as a
 /// source.
 pub fn admit_seed() {
-    for source in sources() {
-        (source.admit_seed)();
+    for source in Sources::parts() {
+        source.admit_seed();
     }
 }
 
@@ -96,7 +78,7 @@ static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// Fills `buffer` from the first source that can; false if none can, which is logged once.
 pub fn fill(buffer: &mut [u8]) -> bool {
-    let filled = sources().iter().any(|source| (source.fill)(buffer)) || hardware(buffer);
+    let filled = Sources::parts().iter().any(|source| source.fill(buffer)) || hardware(buffer);
     if !filled {
         report();
     }

@@ -2,8 +2,8 @@
 //!
 //! [`start_ticks`] enables interrupts for good, while the program's code and the Rust code that it
 //! called run (system calls and faults keep them disabled). The timer then interrupts the program
-//! every few milliseconds, and the function given to `start_ticks` runs on a stack of its own, with
-//! interrupts disabled.
+//! every few milliseconds, and the parts of [`Ticks`] run on a stack of their own, with interrupts
+//! disabled.
 //!
 //! In a program with threads a wait suspends one of them, and the processor halts when none can run
 //! ([`threads`]). The only thread of a program halts the processor itself.
@@ -13,10 +13,11 @@ pub use crate::threads::{has_threads, resume, wake};
 
 use crate::arch::{cpu, float, gates, interrupts as processor, local};
 use crate::halt::{self, polling};
+use crate::part::Slot as _;
 use crate::peers::{resume_interrupts, suspend_interrupts};
 use crate::{console, interrupts, power, signals, threads, time};
-use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use sync::atomic::AtomicU32;
 
 /// Whether other threads of the program may run while the caller waits, which isn't a system call:
@@ -53,8 +54,14 @@ pub fn await_release(word: &AtomicU32, value: u32) {
     }
 }
 
-/// The function that runs at a tick; null before the first [`start_ticks`].
-static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
+crate::slot! {
+    /// The functions that run at a tick. Each has to find out whether it interrupted Rust code whose
+    /// data it needs.
+    pub enum Ticks: fn() = "ticks";
+}
+
+/// The ticks have begun, see [`start_ticks`].
+static TICKING: AtomicBool = AtomicBool::new(false);
 /// For how long the next [`watch`] polls before it halts, in nanoseconds.
 static POLL_NS: AtomicU64 = AtomicU64::new(0);
 
@@ -128,19 +135,18 @@ fn halt(wait: For, deadline: Option<u64>) {
     signals::poll_power_button();
 }
 
-/// Runs `tick` every [`halt::timer::TICK_NS`] while the program computes, as an interrupt, on the stack
-/// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
-/// needs. The program's interrupts stay enabled from now on, or from the end of the current system
-/// call. With threads they already are.
-pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
+/// Runs the parts of [`Ticks`] every [`halt::timer::TICK_NS`] while the program computes, as an
+/// interrupt, on the stack that ends at `stack`. The program's interrupts stay enabled from now on,
+/// or from the end of the current system call. With threads they already are. Does nothing if the
+/// ticks have begun.
+pub fn start_ticks(stack: NonNull<u8>) {
     // The processor that has the stack also has the ticks.
     let suspended = suspend_interrupts();
-    gates::set_interrupt_stack(stack.as_ptr() as u64);
-    local::get().ticks.store(true, Ordering::Relaxed);
-    // Hidden from the compiler, which would otherwise replace the load by a call of the only value
-    // ever stored: then every program would link what `tick` needs. Release: the interrupt that
-    // calls it sees what was prepared for it.
-    TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
+    if !has_ticks() {
+        gates::set_interrupt_stack(stack.as_ptr() as u64);
+        local::get().ticks.store(true, Ordering::Relaxed);
+        TICKING.store(true, Ordering::Relaxed);
+    }
     resume(time::monotonic_ns());
     resume_interrupts(suspended);
     if !has_threads() && !local::get().in_call.load(Ordering::Relaxed) {
@@ -148,21 +154,9 @@ pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     }
 }
 
-/// Makes `tick` the function that runs at ticks; returns the previous one if it is another. Does
-/// nothing if ticks have not begun: they have no stack.
-pub fn replace_tick(tick: fn()) -> Option<fn()> {
-    let begun = |before: *mut ()| (!before.is_null()).then_some(tick as *mut ());
-    // Release: what `tick` needs. Acquire, too: the caller calls the previous one.
-    let before = TICK.fetch_update(Ordering::AcqRel, Ordering::Acquire, begun);
-    let (Ok(before) | Err(before)) = before;
-    // SAFETY: only functions of this type are stored there; null is `None`.
-    let before = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(before) };
-    before.filter(|before| *before as *mut () != tick as *mut ())
-}
-
 /// Whether ticks have begun.
 pub fn has_ticks() -> bool {
-    !TICK.load(Ordering::Relaxed).is_null()
+    TICKING.load(Ordering::Relaxed)
 }
 
 /// Handles the timer's interrupt.
@@ -170,12 +164,8 @@ pub fn timer_interrupt(_: u8) {
     if halt::timer_expired() {
         return;
     }
-    // Acquire: pairs with `start_ticks` and `replace_tick`. SAFETY: only these store there,
-    // functions of this type; null is `None`.
-    let tick =
-        unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
-    if let Some(tick) = tick.filter(|_| local::get().ticks.load(Ordering::Relaxed)) {
-        float::with_default_rounding(tick);
+    if local::get().ticks.load(Ordering::Relaxed) {
+        float::with_default_rounding(|| Ticks::parts().iter().for_each(|tick| tick()));
     }
     resume(time::monotonic_ns());
 }

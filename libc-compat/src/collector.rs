@@ -12,9 +12,11 @@
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use kernel::boot;
 use kernel::memory::{
     begin_collection, end_collection, is_collection_requested, take_collection_request,
 };
+use kernel::part::keep;
 use kernel::time::monotonic_ns;
 
 type Hook = extern "C" fn();
@@ -49,10 +51,10 @@ extern "C" fn on_end() {
     end_collection();
 }
 
-/// Among the functions that the C library calls before `main`.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static SET_HOOKS: Hook = set_hooks;
+kernel::part! {
+    /// Before the program, since OCaml's runtime collects from its start on.
+    static SET_HOOKS: boot::Hooks = set_hooks, in ".soil_part.boot.collector";
+}
 
 extern "C" fn set_hooks() {
     let [begin, end]: [Hook; 2] = [on_begin, on_end];
@@ -66,6 +68,8 @@ extern "C" fn set_hooks() {
 /// Replaces `caml_leave_blocking_section` (`tools/src/link.rs`).
 #[unsafe(no_mangle)]
 extern "C" fn __wrap_caml_leave_blocking_section() {
+    // In each program with OCaml's runtime.
+    keep(&SET_HOOKS);
     __real_caml_leave_blocking_section();
     if is_collection_requested() {
         collect();

@@ -54,6 +54,8 @@ pub trait Tree: Sync {
 
 #[cfg(not(feature = "image"))]
 use file_tree::tree;
+#[cfg(feature = "image")]
+pub use part::Trees;
 /// The tree of this program.
 #[cfg(feature = "image")]
 use part::tree;

@@ -26,17 +26,17 @@ use crate::stat::Stat;
 use alloc::string::String;
 use kernel::arch::gates::SystemCallFrame;
 use kernel::arch::numbers as n;
+use kernel::extension::SystemCalls;
 use memory::{bytes, bytes_mut, path, store};
 use transfer::{at, at_or_position, exactly, read, vectors, write};
 
-kernel::system_call_extension!("soil_with_descriptors", answer);
+kernel::part! {
+    static SYSTEM_CALLS: SystemCalls = answer,
+    in ".soil_part.system_calls.descriptors" as "soil_with_descriptors";
+}
 
-/// The kernel's extension: see `kernel::extension`.
-extern "C" fn answer(
-    call: &mut SystemCallFrame,
-    result: &mut core::result::Result<u64, kernel::errno::Errno>,
-) -> bool {
-    answer_by(dispatch, call, result)
+fn answer(call: &mut SystemCallFrame) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
+    answer_by(dispatch, call)
 }
 
 /// Handles a system call by a function of number and arguments that returns `None` for unknown
@@ -44,15 +44,9 @@ extern "C" fn answer(
 fn answer_by(
     dispatch: impl FnOnce(u64, [u64; 6]) -> Option<Result<u64>>,
     call: &SystemCallFrame,
-    result: &mut core::result::Result<u64, kernel::errno::Errno>,
-) -> bool {
-    match dispatch(call.number(), call.arguments()) {
-        Some(answer) => {
-            *result = answer.map_err(kernel::errno::Errno::of);
-            true
-        }
-        None => false,
-    }
+) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
+    let answer = dispatch(call.number(), call.arguments())?;
+    Some(answer.map_err(kernel::errno::Errno::of))
 }
 
 /// The current directory, for calls without a directory's descriptor.

@@ -56,7 +56,7 @@ fn select(instance: &Instance, which: Int, index: Int) -> Result<&[u8], Stop> {
 #[inline(always)]
 pub fn keep() {
     #[cfg(feature = "image")]
-    crate::current::boot::keep(&boot::DISKS);
+    crate::current::part::keep(&boot::DISKS);
 }
 
 #[cfg(feature = "image")]
@@ -65,13 +65,14 @@ pub use boot::adopt;
 #[cfg(feature = "image")]
 mod boot {
     use super::VARIABLE;
-    use crate::current::{Current, boot, metadata};
+    use crate::current::{Current, boot, metadata, part};
     use crate::runtime;
     use ::metadata::Instance;
     use platform::System;
 
-    #[unsafe(link_section = ".soil_boot.disks")]
-    pub static DISKS: boot::Hook = read_disks;
+    part! {
+        pub static DISKS: boot::Hooks = read_disks, in ".soil_part.boot.disks";
+    }
 
     extern "C" fn read_disks() {
         if Current::variable(VARIABLE).as_deref() == Some("none") {

@@ -204,6 +204,8 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     Current::take_report_requests();
     // A system moves the data of its sockets itself.
     if !Current::hosted() {
+        #[cfg(feature = "image")]
+        crate::current::part::keep(&driver::TICK);
         Current::start_ticker(&TICKER);
     }
     Ok(())

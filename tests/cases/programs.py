@@ -516,11 +516,10 @@ def an_image_carries_what_it_uses(context):
     lines = context.run("readelf", "-SW", stripped).stdout.splitlines()
     names = [line.split("]")[1].split()[0] for line in lines if "]" in line and "[Nr]" not in line]
     wanted = (
-        ".note.gnu.build-id .soil_entropy .soil_extensions .rodata .text.libc .text .tbss"
-        " .init_array .data .bss .shstrtab"
+        ".note.gnu.build-id .soil_parts .rodata .text.libc .text .tbss"
+        " .data .bss .shstrtab"
     )
-    # The array has the hooks of OCaml's collector. Objects that come with Rust 1.97 bring a small
-    # exception table.
+    # Objects that come with Rust 1.97 bring a small exception table.
     known = {"x86_64": ".note.Xen", "aarch64": ".note.Soil"}
     assert names[1] == known[PROCESSOR], names
     assert [name for name in names[2:] if name != ".gcc_except_table"] == wanted.split(), names

@@ -13,9 +13,10 @@ use crate::arch::interrupts::without_interrupts;
 use crate::board::control;
 use crate::board::uart::{FIFO, ROOM, SENT, Uart};
 use crate::cell::{ExclusiveCell, rank};
+use crate::part::Slot as _;
 use crate::{clock, peers};
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// The console's UART.
 pub const UART: Uart = Uart::CONSOLE;
@@ -43,31 +44,20 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 /// [`TAKEN`] when the kernel stopped waiting.
 static ABANDONED: AtomicU64 = AtomicU64::new(u64::MAX);
 
-/// Also gets the output, see [`set_mirror`]; null if there is none.
-static MIRROR: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
 /// A function that gets the output that the serial line has accepted, and of [`write_now`] also the
 /// rest, and `None` when the machine ends. Lines of the log that the line never accepts are lost
 /// for the mirror as well. Called from every context that writes, with any cell in use: it
 /// allocates nothing, and waits for nothing except at the end.
 pub type Mirror = fn(Option<&[u8]>);
 
-/// Passes all output to `mirror` as well, from now on.
-pub fn set_mirror(mirror: Mirror) {
-    // Hidden from the compiler: otherwise every program would link the function. Release: what it
-    // draws on exists.
-    let mirror = core::hint::black_box(mirror as *mut ());
-    MIRROR.store(mirror, Ordering::Release);
+crate::slot! {
+    /// The mirror of all output, if it was linked.
+    pub enum Mirrors: Mirror = "mirror";
 }
 
 /// Passes output, or the end, to the mirror.
 pub fn mirror(bytes: Option<&[u8]>) {
-    // Acquire: pairs with `set_mirror`. SAFETY: only that stores there, a function of this type;
-    // null is `None`.
-    let mirror: Option<Mirror> = unsafe { core::mem::transmute(MIRROR.load(Ordering::Acquire)) };
-    if let Some(mirror) = mirror {
-        mirror(bytes);
-    }
+    Mirrors::parts().iter().for_each(|mirror| mirror(bytes));
 }
 
 /// Probes for the debug port, and records whether the UART exists.

@@ -4,7 +4,7 @@ use crate::board::vectors::{KEYBOARD, POWER};
 use crate::board::{button, keyboard};
 use crate::console;
 use crate::interrupts::{self, Handler, Trigger};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 /// Number of times that a stop was requested. Counted by interrupts.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
@@ -45,39 +45,47 @@ fn start(line: u32, vector: u8, trigger: Trigger, handler: Handler) {
 
 fn pressed(_: u8) {
     if button::pressed() {
-        request(None);
+        request(End::PowerOff);
     }
 }
 
 fn keyed(_: u8) {
     for _ in 0..keyboard::requests() {
-        request(None);
+        request(End::PowerOff);
     }
 }
 
-/// What ends the machine after a stop that [`request`] requested, instead of switching it off; a
-/// function of the type [`End`], or null.
-static END: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// The end of the machine after a stop that [`request`] requested.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum End {
+    /// The power is switched off.
+    PowerOff,
+    /// The power stays on.
+    Halt,
+    /// The machine starts again.
+    Restart,
+}
 
-/// Ends the machine.
-type End = fn() -> !;
+/// The [`End`] of the last request.
+static END: AtomicU8 = AtomicU8::new(End::PowerOff as u8);
 
-/// Requests a stop as the power button does. With `end`, that ends the machine when the program has
-/// ended, and without one the power is switched off; the last request counts.
-pub fn request(end: Option<End>) {
-    let end = end.map_or(core::ptr::null_mut(), |end| end as *mut ());
-    // Hidden from the compiler, which would otherwise link the functions into every program: see
-    // `wait::start_ticks`.
-    END.store(core::hint::black_box(end), Ordering::Relaxed);
-    // Release: who sees the request sees how it wants to end.
+/// Requests a stop as the power button does. `end` ends the machine when the program has ended; the
+/// last request counts.
+pub fn request(end: End) {
+    END.store(end as u8, Ordering::Relaxed);
+    // Release: who sees the request sees its end.
     REQUESTS.fetch_add(1, Ordering::Release);
 }
 
-/// What [`request`] wants to end the machine.
-pub fn requested_end() -> Option<End> {
-    // Relaxed: the program ends after `requested`, which orders this. SAFETY: only functions of
-    // this type are stored there; null is `None`.
-    unsafe { core::mem::transmute::<*mut (), Option<End>>(END.load(Ordering::Relaxed)) }
+/// The end that the last [`request`] wants.
+pub fn requested_end() -> End {
+    // Relaxed: the program ends after `requested`, which orders this.
+    match END.load(Ordering::Relaxed) {
+        end if end == End::Halt as u8 => End::Halt,
+        end if end == End::Restart as u8 => End::Restart,
+        _ => End::PowerOff,
+    }
 }
 
 /// Number of times that the power button, or [`request`], requested a stop.

@@ -5,7 +5,7 @@
 //! Output that the device doesn't take waits in memory ([`Pending`]), so a reader that attaches
 //! late sees how the program began.
 
-use crate::devices;
+use crate::found;
 use alloc::vec::Vec;
 use drivers::console::{Console, Port};
 use drivers::device_type::DeviceType;
@@ -35,19 +35,34 @@ struct Ports {
     current: Option<(usize, Port)>,
 }
 
-kernel::console_driver!(start);
+/// The driver of all virtio consoles.
+struct Driver;
 
-/// Starts all virtio consoles; `None` without any.
-fn start() -> Option<console::Driver> {
+kernel::part! {
+    /// The kernel's driver.
+    pub static DRIVER: console::Drivers = &Driver, in ".soil_part.console.virtio";
+}
+
+impl console::Driver for Driver {
+    fn start(&self) -> bool {
+        start()
+    }
+
+    fn answer(&self, request: Request<'_>) -> usize {
+        answer(request)
+    }
+}
+
+fn start() -> bool {
     let mut consoles = Vec::new();
-    for found in devices::take(DeviceType::CONSOLE) {
+    for found in found::take(DeviceType::CONSOLE) {
         match Console::new(found.transport, MEMORY) {
             Ok(console) => consoles.push(console),
             Err(error) => log::warn!("console at {}: {error}", found.place),
         }
     }
     if consoles.is_empty() {
-        return None;
+        return false;
     }
     TERMINAL.with(|terminal| {
         *terminal = Some(Terminal {
@@ -59,7 +74,7 @@ fn start() -> Option<console::Driver> {
             pending: Pending::default(),
         });
     });
-    Some(answer)
+    true
 }
 
 fn answer(request: Request<'_>) -> usize {

@@ -224,60 +224,62 @@ pub fn snapshots() -> u32 {
     SNAPSHOTS.load(Ordering::Relaxed)
 }
 
-/// See [`random::wants_seed`].
-fn wants_seed() -> bool {
-    SOURCE.with(|state| {
-        let takes = state.source().is_none_or(|source| source.takes_seed);
-        takes && !matches!(state.seed, FileSeed::Admitted(_))
-    })
+/// The source for the C library and OCaml's `Random`, and for files of seeds.
+struct Shared;
+
+kernel::part! {
+    /// The kernel's source.
+    static SHARED: random::Sources = &Shared,
+    in ".soil_part.random.devices" as "soil_with_entropy";
 }
 
-/// See [`random::next_seed`].
-fn next_seed(old: Option<&Seed>) -> Option<Seed> {
-    SOURCE.with(|state| {
-        if state.source().is_some_and(|source| !source.takes_seed) {
-            return None;
-        }
-        let mut next = None;
-        if let Some(old) = old {
-            let [seed, successor] = seed_file::split(old, own());
-            match &mut state.source {
-                Some(source) => source.generator.reseed(seed),
-                None => state.seed = FileSeed::Read(seed),
+impl random::Source for Shared {
+    fn fill(&self, into: &mut [u8]) -> bool {
+        fill(into)
+    }
+
+    fn wants_seed(&self) -> bool {
+        SOURCE.with(|state| {
+            let takes = state.source().is_none_or(|source| source.takes_seed);
+            takes && !matches!(state.seed, FileSeed::Admitted(_))
+        })
+    }
+
+    fn next_seed(&self, old: Option<&Seed>) -> Option<Seed> {
+        SOURCE.with(|state| {
+            if state.source().is_some_and(|source| !source.takes_seed) {
+                return None;
             }
-            next = Some(successor);
-        }
-        if let Some(source) = &mut state.source {
-            let mut fresh = [0; SEED];
-            source.generator.fill(&mut fresh, random::refresh);
-            let next = next.get_or_insert_default();
-            next.iter_mut()
-                .zip(fresh)
-                .for_each(|(to, from)| *to ^= from);
-        }
-        next
-    })
+            let mut next = None;
+            if let Some(old) = old {
+                let [seed, successor] = seed_file::split(old, own());
+                match &mut state.source {
+                    Some(source) => source.generator.reseed(seed),
+                    None => state.seed = FileSeed::Read(seed),
+                }
+                next = Some(successor);
+            }
+            if let Some(source) = &mut state.source {
+                let mut fresh = [0; SEED];
+                source.generator.fill(&mut fresh, random::refresh);
+                let next = next.get_or_insert_default();
+                next.iter_mut()
+                    .zip(fresh)
+                    .for_each(|(to, from)| *to ^= from);
+            }
+            next
+        })
+    }
+
+    fn admit_seed(&self) {
+        SOURCE.with(|state| {
+            state.seed = match state.seed {
+                FileSeed::Read(seed) => FileSeed::Admitted(Some(seed)),
+                FileSeed::Unread | FileSeed::Admitted(_) => FileSeed::Admitted(None),
+            };
+        });
+    }
 }
-
-/// See [`random::admit_seed`].
-fn admit_seed() {
-    SOURCE.with(|state| {
-        state.seed = match state.seed {
-            FileSeed::Read(seed) => FileSeed::Admitted(Some(seed)),
-            FileSeed::Unread | FileSeed::Admitted(_) => FileSeed::Admitted(None),
-        };
-    });
-}
-
-kernel::entropy_source!(KERNEL);
-
-/// The kernel's source, for the C library and OCaml's `Random`, and for files of seeds.
-static KERNEL: random::Source = random::Source {
-    fill,
-    wants_seed,
-    next_seed,
-    admit_seed,
-};
 
 impl Entropy for Image {
     const NO_ENTROPY: &str = random::NONE;

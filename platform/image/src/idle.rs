@@ -1,10 +1,10 @@
 //! The one wait of an image, and the tick.
 
-use crate::Image;
+use crate::{Image, ticks};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use kernel::{console, time, wait};
-use platform::{Direction, Memory, Signals, Stream, Ticker, Wait, Woken};
+use platform::{Direction, Signals, Stream, Ticker, Wait, Woken};
 use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 unsafe extern "C" {
@@ -13,9 +13,6 @@ unsafe extern "C" {
     /// Reacquires the OCaml runtime.
     fn caml_leave_blocking_section();
 }
-
-/// Bytes of the stack for what runs while the program computes.
-const TICK_STACK: usize = 64 << 10;
 
 /// Interest of [`Image`]'s wait. Any interrupt ends the wait, so it only records whether there is a
 /// reason not to wait at all.
@@ -209,13 +206,13 @@ impl Wait for Image {
         wait::resume(now);
     }
 
-    fn start_ticker(ticker: &'static Ticker) {
-        match Self::stack(TICK_STACK) {
-            Some(stack) => wait::start_ticks(ticker.poll, stack),
-            None => log::warn!(
-                "no memory for a stack of {TICK_STACK} bytes: the network stands still while the \
-                 program computes"
-            ),
+    fn start_ticker(_: &'static Ticker) {
+        if !ticks::start() {
+            log::warn!(
+                "no memory for a stack of {} bytes: the network stands still while the program \
+                 computes",
+                ticks::STACK
+            );
         }
     }
 

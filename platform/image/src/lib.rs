@@ -2,9 +2,9 @@
 //! virtio devices of `drivers`.
 //!
 //! A call of the program, or a tick that interrupts it, uses devices under the runtime's lock, so
-//! `Rc` is enough; the wait looks at them without it (`kernel::guarded`). The statics of `devices` and
-//! `entropy` are in the kernel's `ExclusiveCell`. An interrupt of a device only ends the halt
-//! (`wait`).
+//! `Rc` is enough; the wait looks at them without it (`kernel::guarded`). The statics of `found`
+//! and `entropy` are in the kernel's `ExclusiveCell`. An interrupt of a device only ends the halt
+//! (`idle`).
 
 #![no_std]
 #![cfg_attr(not(test), deny(clippy::cast_ptr_alignment))]
@@ -18,6 +18,7 @@ mod devices;
 mod disks;
 mod displays;
 mod entropy;
+mod found;
 mod idle;
 mod inputs;
 mod links;
@@ -25,10 +26,11 @@ pub mod metadata;
 mod ports;
 mod screen;
 mod system;
+mod ticks;
 mod vsock;
 
 pub use idle::{Interest, LinkWake, Offload, Source};
-pub use kernel::boot;
+pub use kernel::{boot, part, wait::Ticks};
 
 use platform::{Folders, folders};
 

@@ -1,7 +1,7 @@
 //! The console on the first display (`SOIL_CONSOLE=display`), crash reports included.
 //!
-//! [`start`] gives the kernel a function that gets all output; it writes the text into a
-//! [`Terminal`] in memory. Changes are drawn and presented by the runtime's wait and, while the
+//! A part of the kernel's console gets all output, and writes the text into a [`Terminal`] in memory
+//! after [`start`]. Changes are drawn and presented by the runtime's wait and, while the
 //! program computes, by ticks, at most every [`FRAME_NS`]. Only the start waits for the device, for
 //! one response, and the end of the machine, for two: each at most [`DEVICE_TIMEOUT_NS`]. Each use
 //! of the screen has interrupts disabled, and nothing allocates after the start.
@@ -12,14 +12,12 @@
 
 mod adapter;
 
-use crate::Image;
 use crate::devices::{self, DEVICE_TIMEOUT_NS};
+use crate::ticks;
 use adapter::Adapter;
 use alloc::boxed::Box;
 use core::fmt;
-use core::mem::transmute;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::device_type::DeviceType;
 use drivers::gpu::{FrameBuffer, GpuError};
 use drivers::linear::{LinearError, Mode, Picture};
@@ -27,10 +25,13 @@ use drivers::transport::share;
 use kernel::arch::counter::counter;
 use kernel::cell::{ExclusiveCell, rank};
 use kernel::clock;
+use kernel::console::Mirrors;
 use kernel::devices::MEMORY;
 use kernel::interrupts::without_interrupts;
-use kernel::{console, crash, environment, memory, time, wait};
-use platform::Memory as _;
+use kernel::part;
+use kernel::part::keep;
+use kernel::wait::Ticks;
+use kernel::{console, crash, environment, memory, time};
 use terminal::Terminal;
 
 /// The loader's word.
@@ -39,8 +40,6 @@ const VARIABLE: &str = "SOIL_FRAMEBUFFER";
 const FRAME_NS: u64 = 16_000_000;
 /// Minimum time between checks whether the display has changed, in nanoseconds.
 const POLL_NS: u64 = 100_000_000;
-/// Bytes of the stack for ticks.
-const TICK_STACK: usize = 64 << 10;
 /// Maximum number of pixels of the picture. A larger display shows it in its upper part.
 const MAX_PIXELS: usize = 3840 * 2160;
 /// The size for which memory is reserved if nothing is connected at the start.
@@ -50,8 +49,8 @@ const PIECE: usize = 256;
 
 /// Used with interrupts disabled: never concurrently, except by a crash in this code.
 static SCREEN: ExclusiveCell<Option<Screen>, rank::Screen> = ExclusiveCell::new(None);
-/// The function that ran at ticks before [`tick`] replaced it; null: none.
-static NEXT_TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
+/// [`SCREEN`] has one. Written once, by [`start`].
+static SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// The driver that has the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,24 +186,19 @@ fn place_on(place: &'static str, buffer: Result<Adapter, Unavailable>) -> bool {
     }
     let shown = with(|_| ()).is_some();
     if shown {
-        console::set_mirror(mirror);
-        start_ticks();
+        keep(&MIRROR);
+        keep(&TICK);
+        // Release: the screen exists for the mirror.
+        SHOWN.store(true, Ordering::Release);
+        if !without_interrupts(ticks::start) {
+            log::warn!(
+                "no memory for a stack of {} bytes: the console's display stands still while the \
+                 program computes",
+                ticks::STACK
+            );
+        }
     }
     shown
-}
-
-fn start_ticks() {
-    if without_interrupts(lead_ticks) {
-        return;
-    }
-    let Some(stack) = Image::stack(TICK_STACK) else {
-        log::warn!(
-            "no memory for a stack of {TICK_STACK} bytes: the console's display stands still while \
-             the program computes"
-        );
-        return;
-    };
-    without_interrupts(|| wait::start_ticks(tick, stack));
 }
 
 /// The size of the picture for a display of this size, with at most `pixels` pixels: its columns,
@@ -368,15 +362,26 @@ impl Screen {
     }
 }
 
+part! {
+    /// The console's output, also on the display.
+    static MIRROR: Mirrors = mirror, in ".soil_part.mirror.display";
+}
+
+part! {
+    /// Changes of the display while the program computes.
+    static TICK: Ticks = tick, in ".soil_part.ticks.display";
+}
+
 /// Gets the console's output, and its end.
 fn mirror(output: Option<&[u8]>) {
+    // Acquire: pairs with `place_on`.
+    if !SHOWN.load(Ordering::Acquire) {
+        return;
+    }
     match output {
         Some(bytes) => {
             for piece in bytes.chunks(PIECE) {
                 with(|screen| screen.print(piece));
-            }
-            if !crash::is_reporting() {
-                lead_ticks();
             }
         }
         None => {
@@ -386,25 +391,10 @@ fn mirror(output: Option<&[u8]>) {
     }
 }
 
-/// Makes [`tick`] the function that runs at ticks, before the previous one; false if there was
-/// none.
-fn lead_ticks() -> bool {
-    let next = wait::replace_tick(tick);
-    if let Some(next) = next {
-        // Release: with what the previous one needs. A tick in between runs without it.
-        NEXT_TICK.store(next as *mut (), Ordering::Release);
-    }
-    next.is_some()
-}
-
 fn tick() {
-    // Acquire: pairs with `lead_ticks`. SAFETY: only that stores there, a function of this type;
-    // null is `None`.
-    let next: Option<fn()> = unsafe { transmute(NEXT_TICK.load(Ordering::Acquire)) };
-    if let Some(next) = next {
-        next();
+    if SHOWN.load(Ordering::Acquire) {
+        attempt(Screen::work);
     }
-    attempt(Screen::work);
 }
 
 /// Calls `f` on the device, and abandons the device if that fails.
@@ -422,8 +412,6 @@ fn attempt(f: impl FnOnce(&mut Screen) -> Result<(), Unavailable>) {
 
 /// Presents changes, if it is time. Never waits.
 pub fn show() {
-    // The network's ticks may have begun since.
-    lead_ticks();
     attempt(Screen::work);
 }
 

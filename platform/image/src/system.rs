@@ -153,9 +153,9 @@ impl System for Image {
 
     fn request_stop(end: End) {
         power::request(match end {
-            End::PowerOff => None,
-            End::Halt => Some(power::halt),
-            End::Restart => Some(power::reboot),
+            End::PowerOff => power::End::PowerOff,
+            End::Halt => power::End::Halt,
+            End::Restart => power::End::Restart,
         });
         // A program that doesn't check `stop_requests` gets a signal after its sleep.
         wait::nudge();

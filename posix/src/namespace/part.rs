@@ -6,14 +6,11 @@ use crate::file::Description;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::part::Slot as _;
 
-/// Returns the tree of a program with files.
-type TreeOf = fn() -> &'static dyn Tree;
-
-unsafe extern "C" {
-    // The linker script places the part with files between the two, if it was linked.
-    static soil_tree_start: u8;
-    static soil_tree_end: u8;
+kernel::slot! {
+    /// The tree of a program with files.
+    pub enum Trees: fn() -> &'static dyn Tree = "tree";
 }
 
 /// The tree of a program that was linked without files: an empty root directory.
@@ -35,12 +32,5 @@ impl Tree for Empty {
 
 /// The program's tree.
 pub fn tree() -> &'static dyn Tree {
-    let (start, end) = (&raw const soil_tree_start, &raw const soil_tree_end);
-    // Not by comparing the two, which are the same address in some images, but never for Rust.
-    let count = (end.addr() - start.addr()) / size_of::<TreeOf>();
-    #[allow(clippy::cast_ptr_alignment, reason = "the section has pointers only")]
-    // SAFETY: the linker script places whole pointers to functions of this type (`file_tree::tree`)
-    // between the two: one or none.
-    let trees = unsafe { core::slice::from_raw_parts(start.cast::<TreeOf>(), count) };
-    trees.first().map_or(&Empty, |tree| tree())
+    Trees::parts().first().map_or(&Empty, |tree| tree())
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::errors::{Errno, Result};
 use crate::files::pipe;
-use crate::namespace::{self, file_tree, names};
+use crate::namespace::{self, Trees, file_tree, names};
 use crate::stat::set_owner;
 use crate::wait::lent;
 use crate::wait::signals::within_call;
@@ -16,24 +16,23 @@ use crate::{mapping, process};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::arch::gates::SystemCallFrame;
 use kernel::arch::numbers as n;
+use kernel::extension::SystemCalls;
+use kernel::part::keep;
 
-kernel::system_call_extension!("soil_with_files", answer);
+kernel::part! {
+    static SYSTEM_CALLS: SystemCalls = answer,
+    in ".soil_part.system_calls.files" as "soil_with_files";
+}
 
-kernel::place!(".soil_tree", "soil_tree", file_tree::tree);
+kernel::part! {
+    /// The tree of volumes.
+    static TREE: Trees = file_tree::tree, in ".soil_part.tree.volumes";
+}
 
-core::arch::global_asm!(
-    // The extension refers to it, so that the linker takes both or none.
-    ".pushsection .soil_extensions.soil_with_files, \"a\", @progbits",
-    ".reloc ., BFD_RELOC_NONE, soil_tree",
-    ".popsection",
-);
-
-/// The kernel's extension: see `kernel::extension`.
-extern "C" fn answer(
-    call: &mut SystemCallFrame,
-    result: &mut core::result::Result<u64, kernel::errno::Errno>,
-) -> bool {
-    answer_by(dispatch, call, result)
+fn answer(call: &mut SystemCallFrame) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
+    // The linker takes both or none.
+    keep(&TREE);
+    answer_by(dispatch, call)
 }
 
 /// Maximum time in nanoseconds that the end of a program waits for its disks: as in one that uses

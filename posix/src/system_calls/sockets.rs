@@ -19,15 +19,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use kernel::arch::gates::SystemCallFrame;
 use kernel::arch::numbers as n;
+use kernel::extension::SystemCalls;
 
-kernel::system_call_extension!("soil_with_sockets", answer);
+kernel::part! {
+    static SYSTEM_CALLS: SystemCalls = answer,
+    in ".soil_part.system_calls.sockets" as "soil_with_sockets";
+}
 
-/// The kernel's extension: see `kernel::extension`.
-extern "C" fn answer(
-    call: &mut SystemCallFrame,
-    result: &mut core::result::Result<u64, kernel::errno::Errno>,
-) -> bool {
-    answer_by(dispatch, call, result)
+fn answer(call: &mut SystemCallFrame) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
+    answer_by(dispatch, call)
 }
 
 /// The result of system call `number`; `None` if it isn't one on sockets.

@@ -24,15 +24,23 @@ pub static DRIVER: Driver = Driver {
 
 /// Polls the network during computations.
 pub static TICKER: Ticker = Ticker {
-    poll: || {
-        runtime::tick(|rt| {
-            poll(rt, Current::monotonic_ns());
-            rt.interest.submit_all();
-        });
-    },
+    poll: tick,
     lock: runtime::lock,
     unlock: runtime::unlock,
 };
+
+#[cfg(feature = "image")]
+crate::current::part! {
+    /// Polls the network during computations of an image.
+    pub static TICK: crate::current::Ticks = tick, in ".soil_part.ticks.network";
+}
+
+fn tick() {
+    runtime::tick(|rt| {
+        poll(rt, Current::monotonic_ns());
+        rt.interest.submit_all();
+    });
+}
 
 /// Receives frames, sends due ones, and wakes the tasks whose sockets became ready.
 pub fn poll(rt: &mut Runtime, now: u64) {

@@ -6,7 +6,7 @@
 
 use super::{status, tcp};
 use crate::Runtime;
-use crate::current::{Current, boot};
+use crate::current::{Current, boot, part};
 use crate::metadata::{VARIABLE, adopt};
 use crate::runtime;
 use crate::types::Int;
@@ -29,13 +29,14 @@ const REQUEST_NS: u64 = 5_000_000_000;
 /// Pause before a request is repeated.
 const PAUSE_NS: u64 = 1_000_000_000;
 
-#[unsafe(link_section = ".soil_boot.network")]
-static ASK: boot::Hook = ask;
+part! {
+    static ASK: boot::Hooks = ask, in ".soil_part.boot.network";
+}
 
 /// Makes an image that contains the caller ask before its program starts.
 #[inline(always)]
 pub fn keep() {
-    boot::keep(&ASK);
+    part::keep(&ASK);
 }
 
 extern "C" fn ask() {
