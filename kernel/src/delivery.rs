@@ -3,7 +3,6 @@
 
 use crate::arch::gates::{Frame, SystemCallFrame};
 use crate::arch::handler::Handler;
-use crate::arch::numbers::EXIT_GROUP;
 use crate::arch::signals::{FRAME, INFORMATION, MASK, Resumption};
 use crate::errno::Errno;
 use crate::memory::{load, store};
@@ -11,7 +10,7 @@ use crate::signals::{
     DEFAULT, Delivery, IGNORE, Origin, PID, RESTART, SENT_BY_KILL, is_ignored_by_default, next,
     other_stack,
 };
-use crate::{crash, extension, power, signals, threads};
+use crate::{crash, end, signals, threads};
 
 fn name(signal: u64) -> &'static str {
     match signal {
@@ -77,7 +76,7 @@ fn next_handler(resumption: &Resumption) -> Option<Delivery> {
                 let (at, stack) = (resumption.program_counter(), resumption.stack_pointer());
                 crash::signal(signal, name(signal), at, stack)
             }
-            (DEFAULT, signal) => end(128 + (signal & 63) as u8),
+            (DEFAULT, signal) => end::by_signal(128 + (signal & 63) as u8),
             _ => return Some(next),
         }
     }
@@ -104,15 +103,6 @@ fn after_handler(frame: u64, next: &Delivery, resumption: &mut Resumption, resul
     }
     resumption.enter_again();
     result
-}
-
-/// Ends the program with `status` for a signal. Parts that have something to write back do so
-/// first, as for `exit_group`, while no other system call runs.
-fn end(status: u8) -> ! {
-    let mut call = SystemCallFrame::new(EXIT_GROUP, u64::from(status));
-    threads::begin_call();
-    let _ = extension::handle(&mut call);
-    power::exit(status)
 }
 
 /// Takes the pending signal of `set` with the lowest number, whose handler doesn't run, and its

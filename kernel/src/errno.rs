@@ -1,22 +1,6 @@
 //! Linux's error numbers, as far as they are returned. Source: `asm-generic/errno-base.h` and
 //! `errno.h`.
 
-/// Declares the errors, and the list of them.
-macro_rules! errors {
-    ($(#[$attribute:meta])* pub enum $name:ident {
-        $($(#[$of_error:meta])* $error:ident = $number:literal,)+
-    }) => {
-        $(#[$attribute])*
-        pub enum $name {
-            $($(#[$of_error])* $error = $number,)+
-        }
-
-        /// All of them.
-        const ALL: &[$name] = &[$($name::$error),+];
-    };
-}
-
-errors! {
 /// An error of a system call.
 #[allow(clippy::upper_case_acronyms, reason = "the names of C")]
 #[allow(missing_docs, reason = "errno(3) is the documentation")]
@@ -82,27 +66,9 @@ pub enum Errno {
     /// `include/linux/errno.h`.
     ERESTARTSYS = 512,
 }
-}
 
-impl Errno {
-    /// The error with this number; EIO for an unknown one.
-    pub fn of(number: i32) -> Self {
-        let mut all = ALL.iter().copied();
-        all.find(|error| *error as i32 == number)
-            .unwrap_or(Self::EIO)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Errno;
-
-    #[test]
-    fn an_error_has_its_number() {
-        for error in super::ALL {
-            assert_eq!(Errno::of(*error as i32), *error);
-        }
-        assert_eq!(Errno::of(39), Errno::ENOTEMPTY);
-        assert_eq!(Errno::of(7777), Errno::EIO);
+impl From<Errno> for i32 {
+    fn from(errno: Errno) -> Self {
+        errno as Self
     }
 }

@@ -60,9 +60,11 @@
 //!
 //! | slot | parts | size, reason |
 //! |---|---|---|
-//! | [`extension::SystemCalls`](crate::extension::SystemCalls) | `posix`: files; sockets | 150 KB; 300 KB and more with the network |
-//! | `posix::namespace::part::Trees` | `posix`: the tree of volumes | with the files |
-//! | [`boot::Hooks`](crate::boot::Hooks) | `resources`: metadata on disks, of services; `platform/image`: hooks of collections | with disks and the network |
+//! | [`syscall::SystemCalls`](crate::syscall::SystemCalls) | `posix`: the table of system calls | in each image: the crate is above this one |
+//! | `posix::system_calls::parts::FilesSlot`, `posix::namespace::Trees`, [`end::Finishers`](crate::end::Finishers) | `posix`: system calls on files, their tree, and its end | 150 KB |
+//! | `posix::system_calls::parts::SocketsSlot` | `posix`: system calls on sockets | 300 KB and more, with the network |
+//! | [`boot::Hooks`](crate::boot::Hooks) | `resources`: metadata on disks, metadata of services | with disks and the network |
+//! | the same | `libc-compat`: hooks of collections | in each image: the crate is above this one |
 //! | [`wait::Ticks`](crate::wait::Ticks) | `resources`: the network; `platform/image`: the display of the console | with the network, with displays |
 //! | [`console::Mirrors`](crate::console::Mirrors) | `platform/image`: the display of the console | with displays |
 //! | [`console::Drivers`](crate::console::Drivers) | `platform/image`: virtio consoles | 33 KB: an image without devices stays near 400 KB |
@@ -75,8 +77,10 @@
 //! | pointer | reason |
 //! |---|---|
 //! | handlers of interrupts (`interrupts::set_handler`) | the vector is known at run time |
-//! | `TRAP`, `SYSTEM_CALL`, … (`arch::gates::set_up`), the first function of another processor (`arch::others::prepare`) | `arch` uses nothing of the kernel; assembly calls them |
-//! | the hooks of OCaml's collections (`platform/image/src/collector.rs`) | variables of OCaml's runtime |
+//! | the functions of gates (`arch::gates::set_up`) | `arch` uses nothing of the kernel; assembly calls them |
+//! | the hooks of OCaml's collections (`libc-compat/src/collector.rs`) | variables of OCaml's runtime |
+//!
+//! `tools/layers/tests/compiler.rs` counts them.
 
 /// A place for parts. Declared by [`slot!`](crate::slot!).
 pub trait Slot {

@@ -14,7 +14,7 @@ use crate::arch::{cpu, ipi};
 use crate::board::processors::{self as machine, Others};
 use crate::errno::Errno;
 use crate::peers::{self, Set};
-use crate::threads::affinity::{self, load_set, store_set};
+use crate::threads::affinity;
 use crate::{console, memory, signals, threads, time, traps};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -219,24 +219,30 @@ pub fn expect_thread() -> Result<(), Errno> {
     Ok(())
 }
 
-/// `sched_getaffinity`. Before [`start`] a thread may run on all processors that the machine has,
-/// the first one on those that it has asked for.
-pub fn affinity(thread: u64, room: u64, at: u64) -> Result<u64, Errno> {
+/// The processors that may run a thread; 0 is the running one. Before [`start`] a thread may run on
+/// all processors that the machine has, the first one on those that it has asked for.
+///
+/// # Errors
+/// ESRCH.
+pub fn affinity(thread: u64) -> Result<Set, Errno> {
     if STARTED.load(Ordering::Relaxed) {
-        return affinity::get(thread, room, at);
+        return affinity::get(thread);
     }
     let asked_for = match affinity::number_of(thread)? {
         signals::PID => local::AFFINITY.load(Ordering::Relaxed),
         _ => Set::MAX,
     };
-    store_set(all() & asked_for, room, at)
+    Ok(all() & asked_for)
 }
 
-/// `sched_setaffinity`. A program that asks for some of the processors has them started: at once
-/// if it has threads, else with the next one.
-pub fn set_affinity(thread: u64, len: u64, at: u64) -> Result<u64, Errno> {
+/// Sets the processors that may run a thread; 0 is the running one. A program that asks for some of
+/// the processors has them started: at once if it has threads, else with the next one.
+///
+/// # Errors
+/// ESRCH; EINVAL for a set without a processor; ENOMEM.
+pub fn set_affinity(thread: u64, wanted: Set) -> Result<(), Errno> {
     if !STARTED.load(Ordering::Relaxed) {
-        let asked_for = match load_set(len, at)? & all() {
+        let asked_for = match wanted & all() {
             0 => return Err(Errno::EINVAL),
             same if same == all() => Set::MAX,
             some => some,
@@ -246,15 +252,15 @@ pub fn set_affinity(thread: u64, len: u64, at: u64) -> Result<u64, Errno> {
             local::AFFINITY.store(asked_for, Ordering::Relaxed);
         }
         if asked_for == Set::MAX {
-            return Ok(0);
+            return Ok(());
         }
         if !threads::has_threads() {
             WANTED.store(true, Ordering::Relaxed);
-            return Ok(0);
+            return Ok(());
         }
         start(available());
     }
-    affinity::set(thread, len, at)
+    affinity::set(thread, wanted)
 }
 
 /// The processors that the machine has.

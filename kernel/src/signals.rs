@@ -13,11 +13,11 @@ pub use state::{
 use crate::arch::{gates, local, numbers};
 use crate::cell::{ExclusiveCell, Guard, rank};
 use crate::errno::Errno;
-use crate::memory::{load, store};
 use crate::peers::several;
 use crate::power;
 use core::sync::atomic::{AtomicU64, Ordering};
-use state::{Action, During, State, TERMINATE, check_signal};
+pub use state::Action;
+use state::{During, State, TERMINATE, check_signal};
 
 /// The process number, of the only process.
 pub const PID: u64 = 1;
@@ -61,50 +61,17 @@ pub struct Origin {
     pub value: u64,
 }
 
-/// Sets of signals have 64 bits.
+/// Sets the action of a signal, if one is given; returns the previous one.
 ///
 /// # Errors
-/// EINVAL for any other size in bytes.
-pub fn check_size(size: u64) -> Result<(), Errno> {
-    if size == 8 {
-        Ok(())
-    } else {
-        Err(Errno::EINVAL)
-    }
-}
-
-/// Stores `value` at `to`, unless that is null.
-fn store_some(to: u64, value: &[u64]) -> Result<u64, Errno> {
-    if to == 0 { Ok(0) } else { store(to, value) }
-}
-
-/// The `N` words at `from`; `None` if that is null.
-fn load_some<const N: usize>(from: u64) -> Result<Option<[u64; N]>, Errno> {
-    if from == 0 {
-        Ok(None)
-    } else {
-        load(from).map(Some)
-    }
-}
-
-/// `rt_sigaction`.
-pub fn set_action(signal: u64, new: u64, old: u64, size: u64) -> Result<u64, Errno> {
-    check_size(size)?;
-    let new: Option<Action> = load_some(new)?;
+/// EINVAL for a number that is no signal, or one whose action can't be changed.
+pub fn set_action(signal: u64, new: Option<Action>) -> Result<Action, Errno> {
     check_signal(signal, new.is_some())?;
     let previous = with(|state| state.set_action(signal, new));
     if new.is_some() && signal == TERMINATE {
         power::leave_requests();
     }
-    store_some(old, &previous)
-}
-
-/// `rt_sigprocmask`.
-pub fn set_mask(how: u64, new: u64, old: u64, size: u64) -> Result<u64, Errno> {
-    check_size(size)?;
-    let set = load_some(new)?.map(|[set]| set);
-    let previous = with(|state| state.change_mask(how, set))?;
-    store_some(old, &[previous])
+    Ok(previous)
 }
 
 /// Changes the running thread's mask by `set`, if one is given; returns the previous one.
@@ -115,20 +82,15 @@ pub fn change_mask(how: u64, set: Option<u64>) -> Result<u64, Errno> {
     with(|state| state.change_mask(how, set))
 }
 
-/// `rt_sigpending`.
-pub fn pending(to: u64, size: u64) -> Result<u64, Errno> {
-    check_size(size)?;
-    store(to, &[with(|state| state.blocked())])
+/// The pending signals that the running thread blocks.
+pub fn blocked() -> u64 {
+    with(|state| state.blocked())
 }
 
-/// Sets the mask at `mask`, if one is given, in place of the program's until the system call ends.
-/// Handlers of signals that end its wait run before the old mask is restored.
-pub fn wait_under(mask: u64, size: u64) -> Result<(), Errno> {
-    if let Some([set]) = load_some(mask)? {
-        check_size(size)?;
-        with(|state| state.replace_mask(set));
-    }
-    Ok(())
+/// Sets the mask in place of the running thread's until the system call ends. Handlers of signals
+/// that end its wait run before the old mask is restored.
+pub fn replace_mask(set: u64) {
+    with(|state| state.replace_mask(set));
 }
 
 /// Whether a signal is deliverable: a wait then ends with EINTR.
@@ -164,11 +126,13 @@ pub fn check(signal: u64) -> Result<(), Errno> {
     check_signal(signal, false)
 }
 
-/// `sigaltstack`, from a program whose stack pointer is `pointer`.
-pub fn set_stack(new: u64, old: u64, pointer: u64) -> Result<u64, Errno> {
-    let new = load_some(new)?;
-    let previous = with(|state| state.set_stack(new, pointer))?;
-    store_some(old, &previous)
+/// Sets the alternate stack, if one is given as the words of `stack_t`, of a program whose stack
+/// pointer is `pointer`; returns the previous one.
+///
+/// # Errors
+/// EINVAL for unknown flags, ENOMEM for too small a stack, EPERM while a handler runs on it.
+pub fn set_stack(new: Option<[u64; 3]>, pointer: u64) -> Result<[u64; 3], Errno> {
+    with(|state| state.set_stack(new, pointer))
 }
 
 /// `kill` and `tgkill`: sends `signal` to process (or, if `to_thread`, thread) `target`; only

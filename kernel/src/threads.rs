@@ -32,9 +32,9 @@ mod dispatch;
 pub mod futex;
 mod posix_timers;
 mod preemption;
+pub mod program_timers;
 mod report;
 pub mod scheduler;
-mod timer_calls;
 mod timers;
 mod waits;
 
@@ -45,27 +45,24 @@ use crate::arch::thread_pointer;
 use crate::cell::{ExclusiveCell, rank};
 use crate::errno::Errno;
 use crate::halt::{self, For};
-use crate::memory::{self, bytes, bytes_mut};
+use crate::memory;
 use crate::peers::{Set, resume_interrupts, suspend_interrupts};
 use crate::signals::{self, PID};
-use crate::{console, interrupts, time};
+use crate::{interrupts, time};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use dispatch::{begun, run_next};
+use program_timers::Timers;
 use scheduler::{Index, Scheduler, bit};
 use sync::atomic::AtomicU32;
-use timer_calls::Timers;
 use waits::{interrupt, with, yield_now};
 
 pub use calls::{begin as begin_call, begin_smp, end as end_call, set_in_call};
 pub use dispatch::run;
 pub use preemption::{interrupted, preempted};
+pub use program_timers::{timer_of, used_ns, used_time};
 pub use report::suspended;
-pub use timer_calls::{
-    create as create_timer, delete_timer, interval_timer, set_interval_timer, set_timer, timer,
-    timer_of, timer_overrun, used_ns, used_time,
-};
 pub use waits::{await_change, await_release, pause};
 
 /// The number of the processor that runs. With interrupts disabled.
@@ -106,7 +103,7 @@ struct Thread {
 }
 
 /// A thread's name, which ends with zero.
-type Name = [u8; 16];
+pub type Name = [u8; 16];
 
 struct State {
     scheduler: Scheduler<Thread, MAX>,
@@ -263,14 +260,9 @@ impl State {
     }
 }
 
-/// `getcpu`: this processor, of the first node.
-pub fn processor(number_at: u64, node_at: u64) -> Result<u64, Errno> {
-    for (at, number) in [(number_at, own() as u32), (node_at, 0)] {
-        if at != 0 {
-            store(at, number)?;
-        }
-    }
-    Ok(0)
+/// The number of the processor that runs the call.
+pub fn processor() -> usize {
+    own()
 }
 
 /// The number of the running thread.
@@ -281,103 +273,82 @@ pub fn number() -> u64 {
     }
 }
 
-/// `set_tid_address`.
-pub fn set_clear_at_exit(at: u64) -> u64 {
+/// Sets the word that is zeroed at the end of the running thread, and is a futex then: its address,
+/// or 0.
+pub fn set_clear_at_exit(at: u64) {
     with(|state| {
         if let Some(thread) = state.running() {
             thread.clear_at_exit = at;
         }
     });
-    number()
 }
 
-/// `set_robust_list`.
-pub fn set_robust(head: u64) -> u64 {
+/// Sets the head of the running thread's list of robust futexes: its address, or 0.
+pub fn set_robust(head: u64) {
     with(|state| {
         if let Some(thread) = state.running() {
             thread.robust = head;
         }
     });
-    0
 }
 
-/// `sched_yield`.
-pub fn yield_to_others() -> u64 {
+/// Lets other threads run.
+pub fn yield_to_others() {
     if has_threads() {
         yield_now();
     }
-    0
 }
 
-/// `prctl`, which supports only the running thread's name: empty at first, and then its creator's.
-pub fn control(option: u64, at: u64) -> Result<u64, Errno> {
-    const SET_NAME: u64 = 15;
-    const GET_NAME: u64 = 16;
-    match option {
-        SET_NAME => {
-            let mut name = Name::default();
-            for (offset, place) in (0..15).zip(&mut name) {
-                // The last one isn't read: it stays zero.
-                match bytes(at.wrapping_add(offset), 1)? {
-                    [byte] if *byte != 0 => *place = *byte,
-                    _ => break,
-                }
-            }
-            with(|state| {
-                if let Some(thread) = state.running() {
-                    thread.name = name;
-                }
-            });
-            Ok(0)
-        }
-        GET_NAME => {
-            let name = with(State::name);
-            bytes_mut(at, name.len() as u64)?.copy_from_slice(&name);
-            Ok(0)
-        }
-        _ => Err(Errno::EINVAL),
-    }
+/// The running thread's name: empty at first, and then its creator's.
+pub fn name() -> Name {
+    with(State::name)
 }
 
-/// `get_robust_list`: the list of thread `of` (0: the running one) and the size of its head.
-pub fn robust_list(of: u64, head_at: u64, size_at: u64) -> Result<u64, Errno> {
-    const HEAD_SIZE: u64 = 24;
-    let head = with(|state| {
+/// Sets the running thread's name.
+pub fn set_name(name: Name) {
+    with(|state| {
+        if let Some(thread) = state.running() {
+            thread.name = name;
+        }
+    });
+}
+
+/// The head of the list of robust futexes of thread `of`; 0 is the running one.
+///
+/// # Errors
+/// ESRCH.
+pub fn robust_list(of: u64) -> Result<u64, Errno> {
+    with(|state| {
         let current = state.scheduler.current(own());
         let is_it = |(index, thread): &(Index, &Thread)| match of {
             0 => *index == current,
             of => thread.number == of,
         };
         let found = state.scheduler.threads().find(is_it);
-        found.map(|(_, thread)| thread.robust)
-    });
-    memory::store(head_at, &[head.ok_or(Errno::ESRCH)?])?;
-    memory::store(size_at, &[HEAD_SIZE])
+        found.map(|(_, thread)| thread.robust).ok_or(Errno::ESRCH)
+    })
 }
 
-/// Refuses to create a process; says why, once.
-pub fn no_process() -> Errno {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if !SAID.swap(true, Ordering::Relaxed) {
-        console::line(format_args!(
-            "processes can't be created: an image is one process (use threads or tasks)"
-        ));
-    }
-    Errno::ENOSYS
+/// A thread to be created.
+pub struct NewThread {
+    /// The end of its stack.
+    pub stack: u64,
+    /// The address of its thread-local data.
+    pub pointer: u64,
+    /// See [`set_clear_at_exit`].
+    pub clear_at_exit: u64,
 }
 
-/// `clone`, of a thread.
-pub fn clone(call: &SystemCallFrame) -> Result<u64, Errno> {
-    /// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD`: the flags of a thread.
-    const THREAD: u64 = 0x100 | 0x800 | 0x1_0000;
-    const SET_POINTER: u64 = 0x8_0000;
-    const SET_NUMBER: u64 = 0x10_0000;
-    const CLEAR_NUMBER: u64 = 0x20_0000;
-    const SET_NUMBER_IN_CHILD: u64 = 0x100_0000;
-    let [flags, stack, number_at, number_in_child_at, pointer] = call.clone_arguments();
-    if flags & THREAD != THREAD || stack == 0 {
-        return Err(no_process());
-    }
+/// Creates a thread, which continues with the registers of `call` but its stack; returns its number.
+/// `announce` gets the number before the thread may run.
+///
+/// # Errors
+/// EAGAIN, ENOMEM: memory is short.
+pub fn create(
+    call: &SystemCallFrame,
+    new: NewThread,
+    announce: impl FnOnce(u64),
+) -> Result<u64, Errno> {
     be_preempted()?;
     let reused = with(|state| {
         let wanted = state.scheduler.live_count() + 1;
@@ -386,9 +357,9 @@ pub fn clone(call: &SystemCallFrame) -> Result<u64, Errno> {
         Ok::<_, Errno>(state.stacks.pop())
     })?;
     let kernel_stack = reused.or_else(memory::kernel_stack).ok_or(Errno::EAGAIN)?;
-    let own = memory::grow_on_demand(stack);
+    let own = memory::grow_on_demand(new.stack);
     let mut child = *call;
-    child.set_stack_pointer(stack);
+    child.set_stack_pointer(new.stack);
     child.enable_interrupts();
     // SAFETY: nothing else uses the stack.
     let context = unsafe { Context::new(child, kernel_stack, begun) };
@@ -397,28 +368,16 @@ pub fn clone(call: &SystemCallFrame) -> Result<u64, Errno> {
         state.last += 1;
         state.last
     });
-    // Before it may run.
-    for (flag, at) in [
-        (SET_NUMBER, number_at),
-        (SET_NUMBER_IN_CHILD, number_in_child_at),
-    ] {
-        if flags & flag != 0 {
-            // As on Linux: nothing says that it can't be written.
-            let _ = store(at, number as u32);
-        }
-    }
+    announce(number);
     with(|state| {
         let thread = Thread {
             number,
             context,
-            pointer: if flags & SET_POINTER != 0 { pointer } else { 0 },
+            pointer: new.pointer,
             kernel_stack,
-            stack: own.unwrap_or(stack..stack),
+            stack: own.unwrap_or(new.stack..new.stack),
             signals,
-            clear_at_exit: match flags & CLEAR_NUMBER {
-                0 => 0,
-                _ => number_in_child_at,
-            },
+            clear_at_exit: new.clear_at_exit,
             robust: 0,
             interrupted: false,
             used: 0,
@@ -435,11 +394,6 @@ pub fn clone(call: &SystemCallFrame) -> Result<u64, Errno> {
     })?;
     limit_turn();
     Ok(number)
-}
-
-fn store(at: u64, value: u32) -> Result<(), Errno> {
-    bytes_mut(at, 4)?.copy_from_slice(&value.to_le_bytes());
-    Ok(())
 }
 
 /// Makes the program's first thread; false if memory is short. Called by the boot, once.
@@ -507,7 +461,7 @@ pub fn end_thread() {
     {
         // Release: musl holds its list of threads by this word.
         word.store(0, Ordering::Release);
-        let _ = futex::wake(clear_at_exit, u32::MAX, 1);
+        let _ = futex::wake_only(clear_at_exit, u32::MAX, 1);
     }
     // Signals that are pending for the process are for others.
     signals::exchange(&mut signals::Thread::ENDED.clone());
@@ -521,7 +475,10 @@ pub fn end_thread() {
     run_next();
 }
 
-/// `kill`.
+/// Sends `signal` to a process; returns whether it is pending now.
+///
+/// # Errors
+/// ESRCH, EINVAL.
 pub fn send_to_process(process: u64, signal: u64) -> Result<bool, Errno> {
     let sent = signals::send_to(process, signal, false);
     if has_threads() {
@@ -530,12 +487,15 @@ pub fn send_to_process(process: u64, signal: u64) -> Result<bool, Errno> {
     sent
 }
 
-/// `tkill`.
-pub fn send_to_thread(number: u64, signal: u64) -> Result<u64, Errno> {
+/// Sends `signal` to the thread with this number; returns whether it is pending now.
+///
+/// # Errors
+/// ESRCH, EINVAL.
+pub fn send_to_thread(number: u64, signal: u64) -> Result<bool, Errno> {
     let sent = send(number, signal);
     // It may wait to take it while it blocks it.
     nudge();
-    sent.map(|_| 0)
+    sent
 }
 
 /// Sends `signal` to the thread with this number; returns whether it is pending now.

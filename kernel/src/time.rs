@@ -9,7 +9,6 @@
 //! [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
 
 mod shared;
-pub mod spans;
 mod wall;
 
 pub use crate::board::clock::is_for_all;
@@ -204,6 +203,11 @@ pub fn wall_ns() -> u64 {
     WALL.base()
         .unwrap_or_else(find_wall_base)
         .saturating_add(now)
+}
+
+/// The monotonic time of a time of day. Both in nanoseconds.
+pub fn monotonic_of(real: u64) -> u64 {
+    monotonic_ns().saturating_add(real.saturating_sub(wall_ns()))
 }
 
 /// Whether several processors may read the wall time at once, see [`Wall::is_for_all`].

@@ -12,6 +12,7 @@ pub use crate::halt::For;
 pub use crate::threads::{has_threads, resume, wake};
 
 use crate::arch::{cpu, float, gates, interrupts as processor, local};
+use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::part::Slot as _;
 use crate::peers::{resume_interrupts, suspend_interrupts};
@@ -112,6 +113,20 @@ fn poll_and_halt(
         let waited = time::monotonic_ns() - began;
         POLL_NS.store(polling::next(polling, waited), Ordering::Relaxed);
     }
+}
+
+/// Sleeps in a system call until the deadline (monotonic nanoseconds), or forever. Polls no device.
+///
+/// # Errors
+/// EINTR when a signal is to be handled.
+pub fn sleep(deadline: Option<u64>) -> Result<(), Errno> {
+    while deadline.is_none_or(|deadline| time::monotonic_ns() < deadline) {
+        if signals::is_ready() {
+            return Err(Errno::EINTR);
+        }
+        pause_until(For::Time, deadline);
+    }
+    Ok(())
 }
 
 /// Waits in a system call, whose caller polls no network: ticks continue. May return early.

@@ -1,9 +1,9 @@
-//! Linux's system calls on descriptors and paths, implemented by Soil's files, pipes and sockets,
-//! in images.
+//! Linux's system calls in images: their table, and those on descriptors and paths, implemented by
+//! Soil's files, pipes and sockets.
 //!
 //! # Layers
 //! ```text
-//!   system_calls     registers and the program's memory (only in images)
+//!   system_calls     the table; registers and the program's memory (only in images)
 //!       │
 //!   sockets          BSD sockets, for each domain and type
 //!       │
@@ -29,14 +29,16 @@
 //!
 //! # Parts
 //! An image always has the descriptors, the console and paths of devices. The kinds in `files`, the
-//! tree, `poll` and the sockets are parts that the link driver requests (`system_calls/files.rs`,
-//! `system_calls/sockets.rs`): the code that opens a kind links it. `poll` waits by the reactor,
+//! tree, `poll` and the sockets are parts that the link driver requests
+//! (`system_calls/parts.rs`): the code that opens a kind links it. `poll` waits by the reactor,
 //! which takes 15 KB of an image.
 //!
 //! # Contexts
-//! Operations run in system calls: one at a time, with interrupts disabled. A wait for a disk or a
-//! pipe is the reactor's single wait ([`wait`]); no lock is held meanwhile except a directory's.
-//! The driver of [`wait::readiness`] also runs in calls of the library, where interrupts are
+//! Operations run in system calls with interrupts disabled; on descriptors and paths one at a time,
+//! but for their waits. A wait for a disk or a
+//! pipe is the reactor's single wait ([`wait`]); no lock is held meanwhile except a
+//! directory's, for whose end other calls wait.
+//! The driver of [`blocking::readiness`] also runs in calls of the library, where interrupts are
 //! enabled.
 
 #![cfg_attr(not(test), no_std)]

@@ -1,228 +1,426 @@
-//! Linux's system calls on descriptors and paths: arguments from registers and the program's
-//! memory, results to both. One table per part of images:
+//! Linux's system calls: the table of all calls, by their names. A row has the order of the call
+//! relative to others, and its handler, which takes the arguments from registers and from the
+//! program's memory, makes one call of the kernel or of this crate, and stores the results. Each
+//! subject has a file.
 //!
-//! - this one, which every image has: descriptors, the console, and paths of devices,
-//! - `files`: calls that create and change names, files, pipes, timers and the like, and `poll`,
-//! - `sockets`.
-//!
-//! Calls in no table are the kernel's.
+//! Rows of [`parts`] name handlers that only some images contain. Where a part isn't linked, its
+//! calls fail with ENOSYS, as unknown ones do.
 
 mod copies;
+mod descriptors;
 mod events;
 mod files;
-mod limits;
+mod futex;
 mod locks;
 mod memory;
+mod parts;
 mod poll;
+mod process;
+mod program;
 mod scheduling;
+mod signals;
 mod sockets;
+mod threads;
+mod time;
+mod timers;
 mod transfer;
 
-use crate::errors::{Errno, Result};
-use crate::file::{Description, Offset};
-use crate::namespace;
-use crate::process;
-use crate::stat::Stat;
-use alloc::string::String;
+use crate::errors::Result;
+use crate::file::Offset;
+use crate::namespace::names;
+use crate::process as state;
+use descriptors::{HERE, on, with};
 use kernel::arch::gates::SystemCallFrame;
-use kernel::arch::numbers as n;
-use kernel::extension::SystemCalls;
-use memory::{bytes, bytes_mut, path, store};
-use transfer::{at, at_or_position, exactly, read, vectors, write};
+use kernel::syscall::{Handler, Order, SystemCall, SystemCalls, unknown};
+use program::store;
+use sockets::messages;
+use transfer::{at, read, vectors, write};
+
+/// The numbers of all calls.
+mod n {
+    pub use crate::sockets::resolver::{EXCHANGE_DNS, RESOLVE_NAME};
+    pub use kernel::arch::numbers::*;
+}
 
 kernel::part! {
-    static SYSTEM_CALLS: SystemCalls = answer,
-    in ".soil_part.system_calls.descriptors" as "soil_with_descriptors";
+    static SYSTEM_CALLS: SystemCalls = row,
+    in ".soil_part.system_calls.table" as "soil_with_system_calls";
 }
 
-fn answer(call: &mut SystemCallFrame) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
-    answer_by(dispatch, call)
-}
+/// A handler that takes the arguments.
+type OfArguments = fn([u64; 6]) -> Result<u64>;
 
-/// Handles a system call by a function of number and arguments that returns `None` for unknown
-/// ones.
-fn answer_by(
-    dispatch: impl FnOnce(u64, [u64; 6]) -> Option<Result<u64>>,
-    call: &SystemCallFrame,
-) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
-    let answer = dispatch(call.number(), call.arguments())?;
-    Some(answer.map_err(kernel::errno::Errno::of))
-}
-
-/// The current directory, for calls without a directory's descriptor.
-const HERE: u64 = libc::AT_FDCWD as u64;
-
-/// The flags of `creat`.
-const CREAT: u64 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC) as u64;
-
-/// `RWF_NOAPPEND` of `pwritev2`.
-const NO_APPEND: u32 = 0x20;
-
-/// The result of system call `number`; `None` if it belongs to another part or the kernel.
-fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
-    let [a, b, c, d, e, f] = arguments;
-    Some(match number {
-        n::READ => read(a, &[[b, c]], Offset::Position),
-        n::READV => vectors(b, c).and_then(|list| read(a, list, Offset::Position)),
-        n::PREAD64 => at(d).and_then(|offset| read(a, &[[b, c]], offset)),
-        n::PREADV => at(d).and_then(|offset| read(a, vectors(b, c)?, offset)),
-        n::WRITE => write(a, &[[b, c]], Offset::Position),
-        n::WRITEV => vectors(b, c).and_then(|list| write(a, list, Offset::Position)),
-        n::PWRITE64 => at(d).and_then(|offset| write(a, &[[b, c]], offset)),
-        n::PWRITEV => at(d).and_then(|offset| write(a, vectors(b, c)?, offset)),
-        // musl's `pwrite`, since 1.2.6.
-        n::PWRITEV2 if f as u32 == NO_APPEND => {
-            exactly(d).and_then(|offset| write(a, vectors(b, c)?, offset))
-        }
-        // Without flags, they are the calls without the 2.
-        n::PREADV2 | n::PWRITEV2 if f as u32 != 0 => Err(libc::EOPNOTSUPP),
-        n::PREADV2 => vectors(b, c).and_then(|list| read(a, list, at_or_position(d)?)),
-        n::PWRITEV2 => vectors(b, c).and_then(|list| write(a, list, at_or_position(d)?)),
-        n::LSEEK => with(a, |it| it.file().seek(b as i64, c as i32)),
-        n::IOCTL => with(a, |it| device_control(it, b, c)),
-
-        n::OPEN => openat(HERE, a, b),
-        n::CREAT => openat(HERE, a, CREAT),
-        n::OPENAT => openat(a, b, c),
-        n::CLOSE => process::close(a),
-        n::CLOSE_RANGE => process::close_range(a, b, c),
-        n::DUP => process::control(a, libc::F_DUPFD as u64, 0),
-        n::DUP2 if a == b => process::get(a).map(|_| b),
-        n::DUP2 => process::replace(a, b, false),
-        n::DUP3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(libc::EINVAL),
-        n::DUP3 => process::replace(a, b, c as i32 & libc::O_CLOEXEC != 0),
-        n::FCNTL => process::control(a, b, c),
-
-        n::STAT => put_stat(a, b, true),
-        n::LSTAT => put_stat(a, b, false),
-        n::FSTAT => with(a, |it| store(b, &it.file().stat()?.words())),
-        n::NEWFSTATAT => stat_at(a, b, c, d as i32),
-        n::STATX => stat_extended(a, b, c as i32, e),
-        n::ACCESS => on(HERE, a, |path| access(path, b, true)),
-        n::FACCESSAT => on(a, b, |path| access(path, c, true)),
-        n::FACCESSAT2 => access_at(a, b, c, d as i32),
-        n::READLINK => read_link(HERE, a, b, c),
-        n::READLINKAT => read_link(a, b, c, d),
-        n::CHDIR => on(HERE, a, namespace::change_directory),
-        n::FCHDIR => with(a, |it| namespace::change_directory(it.file().directory()?)),
-        n::GETCWD => current_directory(a, b),
-
-        n::GETRLIMIT => limits::limit(0, a, 0, b),
-        n::SETRLIMIT => limits::limit(0, a, b, 0),
-        n::PRLIMIT64 => limits::limit(a, b, c, d),
-        _ => return None,
-    })
-}
-
-/// Runs `f` on the description of a descriptor.
-fn with(descriptor: u64, f: impl FnOnce(&Description) -> Result<u64>) -> Result<u64> {
-    f(&*process::get(descriptor)?)
-}
-
-/// Runs `f` on the absolute path for the string at `start`, relative to the directory of a
-/// descriptor.
-fn on(descriptor: u64, start: u64, f: impl FnOnce(&str) -> Result<u64>) -> Result<u64> {
-    f(&absolute(descriptor, start)?)
-}
-
-fn absolute(descriptor: u64, start: u64) -> Result<String> {
-    namespace::absolute(descriptor, path(start)?)
-}
-
-fn openat(descriptor: u64, start: u64, flags: u64) -> Result<u64> {
-    let flags = flags as i32;
-    let opened = namespace::open(absolute(descriptor, start)?, flags)?;
-    process::install(opened, flags)
-}
-
-fn read_link(descriptor: u64, start: u64, into: u64, room: u64) -> Result<u64> {
-    on(descriptor, start, |path| {
-        namespace::read_link(path, bytes_mut(into, room)?)
-    })
-}
-
-/// `ioctl`.
-fn device_control(description: &Description, request: u64, argument: u64) -> Result<u64> {
-    match request {
-        libc::FIONREAD => {
-            let count = description.file().available()?.min(i32::MAX as u64) as u32;
-            bytes_mut(argument, 4)?.copy_from_slice(&count.to_le_bytes());
-            Ok(0)
-        }
-        libc::FIONBIO => {
-            let [on, ..] = *bytes(argument, 4)?.first_chunk::<4>().ok_or(libc::EFAULT)?;
-            let others = description.flags() & !libc::O_NONBLOCK;
-            let flag = if on == 0 { 0 } else { libc::O_NONBLOCK };
-            description.set_flags(others | flag);
-            Ok(0)
-        }
-        _ => Err(libc::ENOTTY),
+/// A call that runs alone among those of this kind.
+const fn serial(handler: OfArguments) -> SystemCall {
+    SystemCall {
+        order: Order::Serial,
+        handler: Handler::Arguments(handler),
     }
 }
 
-fn put_stat(start: u64, result: u64, follow: bool) -> Result<u64> {
-    on(HERE, start, |path| {
-        store(result, &namespace::stat(path, follow)?.words())
-    })
-}
-
-/// Flags of most calls that take a directory and a path.
-const OF_PATH: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-
-/// Fails if a call has unknown flags.
-fn check_flags(flags: i32, known: i32) -> Result<()> {
-    match flags & !known {
-        0 => Ok(()),
-        _ => Err(libc::EINVAL),
+/// The same for a handler that needs the program's registers.
+const fn serial_of_frame(handler: fn(&mut SystemCallFrame) -> Result<u64>) -> SystemCall {
+    SystemCall {
+        order: Order::Serial,
+        handler: Handler::Frame(handler),
     }
 }
 
-/// Whether a call is about the descriptor itself: it has an empty path.
-fn is_of_descriptor(start: u64, flags: i32) -> bool {
-    flags & libc::AT_EMPTY_PATH != 0 && memory::is_empty(start)
-}
-
-/// The attributes that `newfstatat` and `statx` request.
-fn find_stat(descriptor: u64, start: u64, flags: i32) -> Result<Stat> {
-    if is_of_descriptor(start, flags) {
-        return if descriptor as i32 == libc::AT_FDCWD {
-            namespace::stat(&namespace::current()?, true)
-        } else {
-            process::get(descriptor)?.file().stat()
-        };
+/// A call that runs at the same time as any other: it changes nothing that others use, and accesses
+/// the program's memory by [`program::load_shared`] and [`program::store_shared`], since another
+/// call may take that away.
+const fn concurrent(handler: OfArguments) -> SystemCall {
+    SystemCall {
+        order: Order::Concurrent,
+        handler: Handler::Arguments(handler),
     }
-    let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
-    namespace::stat(&absolute(descriptor, start)?, follow)
 }
 
-fn stat_at(descriptor: u64, start: u64, result: u64, flags: i32) -> Result<u64> {
-    check_flags(flags, OF_PATH | libc::AT_NO_AUTOMOUNT)?;
-    store(result, &find_stat(descriptor, start, flags)?.words())
+/// The same if the arguments meet a condition; else it is serial.
+const fn concurrent_if(condition: fn([u64; 6]) -> bool, handler: OfArguments) -> SystemCall {
+    SystemCall {
+        order: Order::ConcurrentIf(condition),
+        handler: Handler::Arguments(handler),
+    }
 }
 
-fn stat_extended(descriptor: u64, start: u64, flags: i32, result: u64) -> Result<u64> {
-    const OF_STATX: i32 = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC;
-    check_flags(flags, OF_PATH | libc::AT_NO_AUTOMOUNT | OF_STATX)?;
-    store(result, &find_stat(descriptor, start, flags)?.extended())
+/// Declares the function that finds the row of a number, and one for each part, whose rows are of
+/// the part alone.
+macro_rules! table {
+    (
+        fn $find:ident { $($($name:ident)|+ => $row:expr,)* }
+        $(fn $find_of_part:ident of $part:ident {
+            $($($part_name:ident)|+ => $part_row:expr,)*
+        })*
+    ) => {
+        /// The row of a system call; `None` for an unknown one, and for one of a part that isn't
+        /// linked.
+        #[deny(unreachable_patterns, reason = "a number has one row")]
+        fn $find(number: u64) -> Option<SystemCall> {
+            Some(match number {
+                $($(n::$name)|+ => $row,)*
+                $($($(n::$part_name)|+)|* => return parts::$part()?.row(number),)*
+                _ => return None,
+            })
+        }
+
+        $(
+            /// The row of a system call of this part.
+            fn $find_of_part(number: u64) -> Option<SystemCall> {
+                Some(match number {
+                    $($(n::$part_name)|+ => $part_row,)*
+                    _ => return None,
+                })
+            }
+        )*
+    };
 }
 
-fn access(path: &str, mode: u64, follow: bool) -> Result<u64> {
-    namespace::stat(path, follow)?.access(mode as i32)
-}
+table! {
+    fn row {
+        // Process.
+        EXIT => serial(|[status, ..]| process::exit(status)),
+        EXIT_GROUP => serial(|[status, ..]| process::exit_group(status)),
+        FORK => serial(|_| Err(process::no_process())),
+        // The C library has its name.
+        PIDFD_OPEN => serial(|_| Err(unknown(n::PIDFD_OPEN))),
+        GETPID => concurrent(|_| Ok(process::PID)),
+        GETPPID | GETUID | GETEUID | GETGID | GETEGID => serial(|_| Ok(0)),
+        UNAME => serial(|[to, ..]| process::uname(to)),
+        GETRUSAGE => serial(|[of, to, ..]| process::usage(of, to)),
+        GETRANDOM => serial(|[to, len, ..]| process::random(to, len)),
+        GETRLIMIT => serial(|[resource, to, ..]| process::limit(0, resource, 0, to)),
+        SETRLIMIT => serial(|[resource, from, ..]| process::limit(0, resource, from, 0)),
+        PRLIMIT64 => serial(|[of, resource, from, to, ..]| process::limit(of, resource, from, to)),
 
-fn access_at(descriptor: u64, start: u64, mode: u64, flags: i32) -> Result<u64> {
-    check_flags(flags, OF_PATH | libc::AT_EACCESS)?;
-    find_stat(descriptor, start, flags)?.access(mode as i32)
-}
+        // Memory.
+        MMAP => serial(memory::map),
+        MUNMAP => serial(|[start, len, ..]| memory::unmap(start, len)),
+        MPROTECT => serial(|[start, len, protection, ..]| memory::protect(start, len, protection)),
+        MREMAP => serial(|[start, old, new, flags, ..]| memory::remap(start, old, new, flags)),
+        MADVISE => serial(|[start, len, advice, ..]| memory::advise(start, len, advice)),
+        BRK => serial(|_| Ok(memory::NO_BREAK)),
 
-fn current_directory(result: u64, room: u64) -> Result<u64> {
-    let mut path = namespace::current()?.into_bytes();
-    path.push(0);
-    let copied = kernel::memory::copy_out(result, room, &path);
-    copied.map(|()| path.len() as u64).map_err(memory::number)
-}
+        // Threads.
+        CLONE => serial_of_frame(threads::clone),
+        SET_TID_ADDRESS => concurrent(|[at, ..]| Ok(threads::set_clear_at_exit(at))),
+        SET_ROBUST_LIST => concurrent(|[head, ..]| Ok(threads::set_robust_list(head))),
+        GET_ROBUST_LIST => serial(|[of, head, size, ..]| threads::robust_list(of, head, size)),
+        GETTID => concurrent(|_| Ok(threads::number())),
+        ARCH_PRCTL => serial(|[code, address, ..]| threads::set_pointer(code, address)),
+        PRCTL => serial(|[option, at, ..]| threads::control(option, at)),
+        FUTEX => concurrent_if(futex::has_no_timeout, futex::call),
+        SCHED_YIELD => concurrent(|_| Ok(threads::yield_now())),
+        GETCPU => serial(|[number, node, ..]| threads::processor(number, node)),
+        SCHED_SETAFFINITY => serial(|[thread, len, set, ..]| {
+            threads::set_affinity(thread, len, set)
+        }),
+        SCHED_GETAFFINITY => serial(|[thread, room, set, ..]| threads::affinity(thread, room, set)),
 
-/// The error for one of the kernel's.
-fn from_kernel(errno: kernel::errno::Errno) -> Errno {
-    errno as Errno
+        // Signals.
+        RT_SIGACTION => serial(|[signal, new, old, size, ..]| {
+            signals::action(signal, new, old, size)
+        }),
+        RT_SIGPROCMASK => concurrent(|[how, new, old, size, ..]| {
+            signals::mask(how, new, old, size)
+        }),
+        RT_SIGPENDING => serial(|[to, size, ..]| signals::pending(to, size)),
+        RT_SIGSUSPEND => serial(|[mask, size, ..]| signals::suspend(mask, size)),
+        PAUSE => serial(|_| signals::pause()),
+        RT_SIGRETURN => concurrent(|[mask, ..]| Ok(signals::end_handler(mask))),
+        SIGALTSTACK => serial_of_frame(signals::stack),
+        KILL => serial(|[process, signal, ..]| signals::kill(process, signal)),
+        TKILL => concurrent(|[thread, signal, ..]| signals::kill_thread(thread, signal)),
+        TGKILL => concurrent(|[process, thread, signal, ..]| {
+            signals::kill_thread_of(process, thread, signal)
+        }),
+
+        // Time.
+        CLOCK_GETTIME => concurrent_if(time::is_shared, |[clock, to, ..]| time::clock(clock, to)),
+        CLOCK_GETRES => serial(|[clock, to, ..]| time::resolution(clock, to)),
+        GETTIMEOFDAY => concurrent_if(time::is_wall_shared, |[to, ..]| time::of_day(to)),
+        TIME => serial(|[to, ..]| time::seconds(to)),
+        NANOSLEEP => concurrent(|[span, rest, ..]| time::sleep(time::MONOTONIC, 0, span, rest)),
+        CLOCK_NANOSLEEP => concurrent_if(time::is_shared, |[clock, flags, span, rest, ..]| {
+            time::sleep(clock, flags, span, rest)
+        }),
+        TIMES => serial(|[to, ..]| time::used(to)),
+        SETITIMER => serial(|[which, new, old, ..]| timers::set_interval(which, new, old)),
+        GETITIMER => serial(|[which, to, ..]| timers::interval(which, to)),
+        TIMER_CREATE => serial(|[clock, event, to, ..]| timers::create(clock, event, to)),
+        TIMER_SETTIME => serial(|[timer, flags, new, old, ..]| timers::set(timer, flags, new, old)),
+        TIMER_GETTIME => serial(|[timer, to, ..]| timers::get(timer, to)),
+        TIMER_GETOVERRUN => serial(|[timer, ..]| timers::overrun(timer)),
+        TIMER_DELETE => serial(|[timer, ..]| timers::delete(timer)),
+
+        // Descriptors.
+        READ => serial(|[it, to, len, ..]| read(it, &[[to, len]], Offset::Position)),
+        READV => serial(|[it, list, count, ..]| read(it, vectors(list, count)?, Offset::Position)),
+        PREAD64 => serial(|[it, to, len, offset, ..]| read(it, &[[to, len]], at(offset)?)),
+        PREADV => serial(|[it, list, count, offset, ..]| {
+            let offset = at(offset)?;
+            read(it, vectors(list, count)?, offset)
+        }),
+        PREADV2 => serial(transfer::preadv2),
+        WRITE => serial(|[it, from, len, ..]| write(it, &[[from, len]], Offset::Position)),
+        WRITEV => serial(|[it, list, count, ..]| {
+            write(it, vectors(list, count)?, Offset::Position)
+        }),
+        PWRITE64 => serial(|[it, from, len, offset, ..]| write(it, &[[from, len]], at(offset)?)),
+        PWRITEV => serial(|[it, list, count, offset, ..]| {
+            let offset = at(offset)?;
+            write(it, vectors(list, count)?, offset)
+        }),
+        PWRITEV2 => serial(transfer::pwritev2),
+        LSEEK => serial(|[it, offset, whence, ..]| {
+            with(it, |it| it.file().seek(offset as i64, whence as i32))
+        }),
+        IOCTL => serial(|[it, request, argument, ..]| {
+            with(it, |it| descriptors::device_control(it, request, argument))
+        }),
+        OPEN => serial(|[path, flags, ..]| descriptors::open(HERE, path, flags)),
+        CREAT => serial(|[path, ..]| descriptors::open(HERE, path, descriptors::CREAT)),
+        OPENAT => serial(|[folder, path, flags, ..]| descriptors::open(folder, path, flags)),
+        CLOSE => serial(|[it, ..]| state::close(it)),
+        CLOSE_RANGE => serial(|[first, last, flags, ..]| state::close_range(first, last, flags)),
+        DUP => serial(|[it, ..]| state::control(it, libc::F_DUPFD as u64, 0)),
+        DUP2 => serial(|[old, new, ..]| descriptors::dup2(old, new)),
+        DUP3 => serial(|[old, new, flags, ..]| descriptors::dup3(old, new, flags as i32)),
+        FCNTL => serial(|[it, command, argument, ..]| descriptors::control(it, command, argument)),
+        STAT => serial(|[path, to, ..]| descriptors::stat(path, to, true)),
+        LSTAT => serial(|[path, to, ..]| descriptors::stat(path, to, false)),
+        FSTAT => serial(|[it, to, ..]| with(it, |it| store(to, &it.file().stat()?.words()))),
+        NEWFSTATAT => serial(|[folder, path, to, flags, ..]| {
+            descriptors::stat_at(folder, path, to, flags as i32)
+        }),
+        STATX => serial(|[folder, path, flags, _, to, _]| {
+            descriptors::stat_extended(folder, path, flags as i32, to)
+        }),
+        ACCESS => serial(|[path, mode, ..]| descriptors::access(HERE, path, mode)),
+        FACCESSAT => serial(|[folder, path, mode, ..]| descriptors::access(folder, path, mode)),
+        FACCESSAT2 => serial(|[folder, path, mode, flags, ..]| {
+            descriptors::access_at(folder, path, mode, flags as i32)
+        }),
+        READLINK => serial(|[path, to, room, ..]| descriptors::read_link(HERE, path, to, room)),
+        READLINKAT => serial(|[folder, path, to, room, ..]| {
+            descriptors::read_link(folder, path, to, room)
+        }),
+        CHDIR => serial(|[path, ..]| on(HERE, path, crate::namespace::change_directory)),
+        FCHDIR => serial(|[it, ..]| {
+            with(it, |it| crate::namespace::change_directory(it.file().directory()?))
+        }),
+        GETCWD => serial(|[to, room, ..]| descriptors::current_directory(to, room)),
+        // A program without files pauses by it on processors that lack `pause`.
+        PPOLL => serial(descriptors::poll),
+    }
+
+    fn row_of_files of files {
+        // Contents of files.
+        SENDFILE => serial(|[to, from, offset, len, ..]| copies::send_file(to, from, offset, len)),
+        COPY_FILE_RANGE => serial(copies::copy_range),
+        FTRUNCATE => serial(|[it, len, ..]| with(it, |it| it.truncate(len as i64).map(|()| 0))),
+        FALLOCATE => serial(|[it, mode, start, len, ..]| {
+            with(it, |it| it.allocate(mode as i32, start as i64, len as i64).map(|()| 0))
+        }),
+        FADVISE64 => serial(|[it, ..]| with(it, |_| Ok(0))),
+        TRUNCATE => serial(|[path, len, ..]| {
+            on(HERE, path, |path| names::truncate(path, len as i64))
+        }),
+        FSYNC | FDATASYNC => serial(|[it, ..]| with(it, |it| it.file().sync().map(|()| 0))),
+        SYNCFS => serial(|[it, ..]| with(it, |_| files::sync_all())),
+        SYNC => serial(|_| files::sync_all()),
+        FLOCK => serial(|[it, operation, ..]| locks::flock(it, operation)),
+        PIPE => serial(|[to, ..]| files::open_pipe(to, 0)),
+        PIPE2 => serial(|[to, flags, ..]| files::open_pipe(to, flags as i32)),
+        MSYNC => serial(|[start, len, flags, ..]| crate::mapping::sync(start, len, flags)),
+
+        // Attributes of files.
+        CHMOD => serial(|[path, mode, ..]| files::set_mode(HERE, path, mode)),
+        FCHMODAT => serial(|[folder, path, mode, ..]| files::set_mode(folder, path, mode)),
+        FCHMODAT2 => serial(|[folder, path, mode, flags, ..]| {
+            files::set_mode_at(folder, path, mode, flags as i32)
+        }),
+        FCHMOD => serial(|[it, mode, ..]| with(it, |it| it.file().stat()?.set_mode(mode as u32))),
+        CHOWN => serial(|[path, user, group, ..]| files::set_owner_of(path, true, user, group)),
+        LCHOWN => serial(|[path, user, group, ..]| files::set_owner_of(path, false, user, group)),
+        FCHOWNAT => serial(|[folder, path, user, group, flags, _]| {
+            files::set_owner_at(folder, path, [user, group], flags as i32)
+        }),
+        FCHOWN => serial(|[it, user, group, ..]| {
+            with(it, |_| crate::stat::set_owner(user as u32, group as u32))
+        }),
+        UTIMENSAT => serial(|[folder, path, times, flags, ..]| {
+            files::set_times(folder, path, times, flags as i32)
+        }),
+        STATFS => serial(|[path, to, ..]| on(HERE, path, |path| store(to, &names::space(path)?))),
+        FSTATFS => serial(|[it, to, ..]| {
+            with(it, |it| store(to, &names::space(it.file().path().unwrap_or_default())?))
+        }),
+        UMASK => serial(|[mask, ..]| Ok(files::set_mask(mask))),
+        // No volume stores them.
+        SETXATTR | LSETXATTR | GETXATTR | LGETXATTR | LISTXATTR | LLISTXATTR | REMOVEXATTR
+            | LREMOVEXATTR => serial(|[path, ..]| files::no_attributes(path)),
+        FSETXATTR | FGETXATTR | FLISTXATTR | FREMOVEXATTR => serial(|[it, ..]| {
+            with(it, |_| Err(libc::EOPNOTSUPP))
+        }),
+
+        // Directories and names.
+        GETDENTS64 => serial(|[it, to, room, ..]| files::list(it, to, room)),
+        MKDIR => serial(|[path, ..]| on(HERE, path, names::make_directory)),
+        MKDIRAT => serial(|[folder, path, ..]| on(folder, path, names::make_directory)),
+        RMDIR => serial(|[path, ..]| on(HERE, path, names::remove_directory)),
+        UNLINK => serial(|[path, ..]| on(HERE, path, names::remove)),
+        UNLINKAT => serial(|[folder, path, flags, ..]| {
+            files::remove_at(folder, path, flags as i32)
+        }),
+        RENAME => serial(|[old, new, ..]| files::rename(HERE, old, HERE, new, 0)),
+        RENAMEAT => serial(|[from, old, to, new, ..]| files::rename(from, old, to, new, 0)),
+        RENAMEAT2 => serial(|[from, old, to, new, flags, _]| {
+            files::rename(from, old, to, new, flags as u32)
+        }),
+        LINK => serial(|[old, new, ..]| files::link(HERE, old, HERE, new, 0)),
+        LINKAT => serial(|[from, old, to, new, flags, _]| {
+            files::link(from, old, to, new, flags as i32)
+        }),
+        SYMLINK => serial(|[target, new, ..]| files::symlink(target, HERE, new)),
+        SYMLINKAT => serial(|[target, folder, new, ..]| files::symlink(target, folder, new)),
+
+        // Waits for several descriptors or signals.
+        POLL => serial(poll::poll),
+        SELECT => serial(poll::select),
+        PSELECT6 => serial(poll::pselect),
+        EPOLL_CREATE => serial(|[size, ..]| events::epoll_create(size)),
+        EPOLL_CREATE1 => serial(|[flags, ..]| events::epoll_create1(flags)),
+        EPOLL_CTL => serial(|[set, operation, it, event, ..]| {
+            events::epoll_ctl(set, operation, it, event)
+        }),
+        EPOLL_WAIT => serial(events::epoll_wait),
+        EPOLL_PWAIT => serial(events::epoll_pwait),
+        EPOLL_PWAIT2 => serial(events::epoll_pwait2),
+        EVENTFD => serial(|[value, ..]| events::eventfd(value, 0)),
+        EVENTFD2 => serial(|[value, flags, ..]| events::eventfd(value, flags)),
+        TIMERFD_CREATE => serial(|[clock, flags, ..]| events::timerfd_create(clock, flags)),
+        TIMERFD_SETTIME => serial(|[it, flags, new, old, ..]| {
+            events::timerfd_settime(it, flags, new, old)
+        }),
+        TIMERFD_GETTIME => serial(|[it, to, ..]| events::timerfd_gettime(it, to)),
+        SIGNALFD => serial(|[it, mask, size, ..]| events::signalfd(it, mask, size, 0)),
+        SIGNALFD4 => serial(|[it, mask, size, flags, ..]| events::signalfd(it, mask, size, flags)),
+        RT_SIGTIMEDWAIT => serial(|[mask, to, timeout, size, ..]| {
+            events::await_signal(mask, to, timeout, size)
+        }),
+
+        // The process, as programs with files use it.
+        EXECVE | EXECVEAT => serial(|_| Err(files::no_execution())),
+        // The super-user remains that, without supplementary groups.
+        GETGROUPS | SETGROUPS => serial(|_| Ok(0)),
+        SETUID | SETGID => serial(|[id, ..]| scheduling::set_identity(id)),
+        GETPGID | GETSID => serial(|[of, ..]| scheduling::group_of(of)),
+        SYSINFO => serial(|[to, ..]| scheduling::information(to)),
+        SCHED_GETSCHEDULER => serial(|[of, ..]| scheduling::scheduler(of, None)),
+        SCHED_GETPARAM => serial(|[of, to, ..]| scheduling::scheduler(of, Some(to))),
+        SCHED_SETSCHEDULER => serial(|[of, policy, from, ..]| {
+            scheduling::set_scheduler(of, policy as i32, from)
+        }),
+        SCHED_SETPARAM => serial(|[of, from, ..]| {
+            scheduling::set_scheduler(of, libc::SCHED_OTHER, from)
+        }),
+        SCHED_GET_PRIORITY_MIN => serial(|[policy, ..]| {
+            scheduling::priorities(policy as i32).map(|[least, _]| least)
+        }),
+        SCHED_GET_PRIORITY_MAX => serial(|[policy, ..]| {
+            scheduling::priorities(policy as i32).map(|[_, most]| most)
+        }),
+        MLOCK | MUNLOCK => serial(|[start, len, ..]| scheduling::lock(start, len)),
+        MLOCKALL | MUNLOCKALL => serial(|_| Ok(0)),
+        // As `nice` has 0.
+        GETPRIORITY => serial(|_| Ok(20)),
+        SETPRIORITY => serial(|_| Ok(0)),
+    }
+
+    fn row_of_sockets of sockets {
+        SOCKET => serial(|[domain, kind, protocol, ..]| {
+            sockets::create(domain as i32, kind as i32, protocol as i32)
+        }),
+        SOCKETPAIR => serial(|[domain, kind, protocol, to, ..]| {
+            sockets::pair(domain as i32, kind as i32, protocol as i32, to)
+        }),
+        BIND => serial(|[it, name, len, ..]| sockets::bind(it, name, len)),
+        LISTEN => serial(|[it, most, ..]| sockets::listen(it, most as i32)),
+        ACCEPT => serial(|[it, to, len, ..]| sockets::accept(it, to, len, 0)),
+        ACCEPT4 => serial(|[it, to, len, flags, ..]| sockets::accept(it, to, len, flags as i32)),
+        CONNECT => serial(|[it, name, len, ..]| sockets::connect(it, name, len)),
+        SENDTO => serial(sockets::send_to),
+        RECVFROM => serial(sockets::receive_from),
+        SENDMSG => serial(|[it, header, flags, ..]| {
+            sockets::messages(it, flags, |it, flags| messages::send(it, header, flags))
+        }),
+        RECVMSG => serial(|[it, header, flags, ..]| {
+            sockets::messages(it, flags, |it, flags| messages::receive(it, header, flags))
+        }),
+        SENDMMSG => serial(|[it, list, count, flags, ..]| {
+            sockets::messages(it, flags, |it, flags| messages::send_many(it, list, count, flags))
+        }),
+        RECVMMSG => serial(|[it, list, count, flags, timeout, _]| {
+            sockets::messages(it, flags, |it, flags| {
+                messages::receive_many(it, list, count, flags, timeout)
+            })
+        }),
+        SHUTDOWN => serial(|[it, how, ..]| sockets::shut_down(it, how as i32)),
+        GETSOCKNAME => serial(|[it, to, len, ..]| sockets::local_name(it, to, len)),
+        GETPEERNAME => serial(|[it, to, len, ..]| sockets::peer_name(it, to, len)),
+        SETSOCKOPT => serial(|[it, level, option, from, len, _]| {
+            sockets::set_option(it, level as i32, option as i32, from, len)
+        }),
+        GETSOCKOPT => serial(|[it, level, option, to, len, _]| {
+            sockets::option(it, level as i32, option as i32, to, len)
+        }),
+        // Soil's own calls, for the C library's names of hosts.
+        RESOLVE_NAME => serial(|[name, len, family, to, room, _]| {
+            sockets::resolve(name, len, family as i32, to, room)
+        }),
+        EXCHANGE_DNS => serial(|[query, len, to, room, ..]| {
+            sockets::exchange(query, len, to, room)
+        }),
+    }
 }

@@ -5,6 +5,7 @@ use super::space::{Memory, kind, with, with_room};
 use super::vma::{Protection, Vma, whole_pages};
 use crate::arch::mmu::{flush, flush_all, flush_range};
 use crate::arch::paging::{self, PAGE, change, clear_written, is_present, is_written, retain};
+use crate::errno::Errno;
 use crate::peers;
 use core::ops::Range;
 
@@ -19,6 +20,22 @@ pub enum MapError {
     NotMapped,
     /// A page can't be both writable and executable.
     Denied,
+}
+
+impl From<MapError> for Errno {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::Invalid => Self::EINVAL,
+            MapError::OutOfMemory | MapError::NotMapped => Self::ENOMEM,
+            MapError::Denied => Self::EACCES,
+        }
+    }
+}
+
+impl From<MapError> for i32 {
+    fn from(error: MapError) -> Self {
+        Errno::from(error).into()
+    }
 }
 
 impl Memory {

@@ -133,7 +133,7 @@ impl Memory {
 
 /// Like [`load`], while another call may take the memory away.
 pub fn load_shared<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
-    if !PROGRAM.contains(&start) {
+    if !peers::several() || !PROGRAM.contains(&start) {
         return load(start);
     }
     let mut words = [0; N];
@@ -153,7 +153,7 @@ pub fn load_shared<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
 
 /// Like [`store`], while another call may take the memory away.
 pub fn store_shared(start: u64, words: &[u64]) -> Result<u64, Errno> {
-    if !PROGRAM.contains(&start) {
+    if !peers::several() || !PROGRAM.contains(&start) {
         return store(start, words);
     }
     let from: *const u8 = words.as_ptr().cast();

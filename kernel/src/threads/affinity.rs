@@ -11,7 +11,7 @@ use super::{Index, State, Thread, own};
 use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::local;
 use crate::errno::Errno;
-use crate::memory::{self, bytes, copy_out};
+use crate::memory;
 use crate::peers::Set;
 use crate::signals;
 use core::sync::atomic::Ordering;
@@ -48,9 +48,12 @@ pub fn number_of(thread: u64) -> Result<u64, Errno> {
     })
 }
 
-/// `sched_setaffinity`. Returns once the thread no longer runs elsewhere.
-pub fn set(thread: u64, len: u64, start: u64) -> Result<u64, Errno> {
-    let wanted = load_set(len, start)?;
+/// Sets the processors that may run a thread; 0 is the running one. Returns once it no longer runs
+/// elsewhere.
+///
+/// # Errors
+/// ESRCH; EINVAL for a set without a running processor; ENOMEM.
+pub fn set(thread: u64, wanted: Set) -> Result<(), Errno> {
     let index = with(|state| find(state, thread))?;
     let all = running();
     let allowed = match wanted & all {
@@ -63,7 +66,7 @@ pub fn set(thread: u64, len: u64, start: u64) -> Result<u64, Errno> {
         prepare()?;
     }
     restrict(index, allowed);
-    Ok(0)
+    Ok(())
 }
 
 /// Returns once the thread no longer runs elsewhere.
@@ -77,10 +80,13 @@ fn restrict(index: Index, allowed: Set) {
     }
 }
 
-/// `sched_getaffinity`.
-pub fn get(thread: u64, room: u64, start: u64) -> Result<u64, Errno> {
+/// The processors that may run a thread; 0 is the running one.
+///
+/// # Errors
+/// ESRCH.
+pub fn get(thread: u64) -> Result<Set, Errno> {
     let allowed = with(|state| find(state, thread).map(|index| state.scheduler.allowed(index)))?;
-    store_set(allowed & running(), room, start)
+    Ok(allowed & running())
 }
 
 /// Gives the processor that has booted a stack for its idle time.
@@ -153,23 +159,4 @@ pub fn restrict_first_thread() -> Result<(), Errno> {
         restrict(index, allowed);
     }
     Ok(())
-}
-
-/// Bytes of a set.
-const LEN: u64 = size_of::<Set>() as u64;
-
-/// The set of `len` bytes at `start`, as far as there can be processors.
-pub fn load_set(len: u64, start: u64) -> Result<Set, Errno> {
-    let mut set = [0; LEN as usize];
-    let given = bytes(start, len.min(LEN))?;
-    set.iter_mut().zip(given).for_each(|(to, from)| *to = *from);
-    Ok(Set::from_le_bytes(set))
-}
-
-/// Stores a set in the `room` bytes at `start`; returns its length.
-pub fn store_set(set: Set, room: u64, start: u64) -> Result<u64, Errno> {
-    if room < LEN || !room.is_multiple_of(LEN) {
-        return Err(Errno::EINVAL);
-    }
-    copy_out(start, room, &set.to_le_bytes()).map(|()| LEN)
 }

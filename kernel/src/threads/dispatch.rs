@@ -1,7 +1,7 @@
 //! Which thread a processor runs next: the switch to it, and the wait for one.
 
+use super::program_timers::send_expired;
 use super::scheduler::bit;
-use super::timer_calls::send_expired;
 use super::waits::{Calls, with};
 use super::{STATE, State, affinity, calls, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};

@@ -4,62 +4,21 @@ use super::dispatch::run_next;
 use super::scheduler::{Wait, Woken};
 use super::waits::{is_signalled, with};
 use super::{has_threads, limit_turn, own};
-use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
-use crate::time::spans::{absolute_deadline, deadline};
 use crate::{console, signals};
 use core::sync::atomic::AtomicBool;
 use sync::atomic::Ordering;
 
 const ALL_BITS: u32 = u32::MAX;
 
-/// The bits of an operation without its options.
-const OPERATION: u64 = 0x7f;
-const WAIT: u64 = 0;
-const WAIT_BITSET: u64 = 9;
-
-/// Whether a call waits until a time that it loads from the program's memory.
-pub fn has_timeout(call: &SystemCallFrame) -> bool {
-    let [_, operation, _, fourth, ..] = call.arguments();
-    matches!(operation & OPERATION, WAIT | WAIT_BITSET) && fourth != 0
-}
-
-/// `futex`: the wait of one thread, and wake-ups of others.
-pub fn call(call: &SystemCallFrame) -> Result<u64, Errno> {
-    const WAKE: u64 = 1;
-    const REQUEUE: u64 = 3;
-    const COMPARE_AND_REQUEUE: u64 = 4;
-    const WAKE_BITSET: u64 = 10;
-    const REAL_TIME: u64 = 256;
-    let [address, operation, value, fourth, other, sixth] = call.arguments();
-    let count = u64::from(value as u32);
-    let bits = Some(sixth as u32).filter(|bits| *bits != 0);
-    let result = match operation & OPERATION {
-        WAIT => {
-            let deadline = deadline(fourth, 1)?;
-            wait(address, value as u32, ALL_BITS, deadline)
-        }
-        WAIT_BITSET => {
-            let real = operation & REAL_TIME != 0;
-            let deadline = absolute_deadline(fourth, real)?;
-            wait(address, value as u32, bits.ok_or(Errno::EINVAL)?, deadline)
-        }
-        WAKE => wake(address, ALL_BITS, count),
-        WAKE_BITSET => wake(address, bits.ok_or(Errno::EINVAL)?, count),
-        REQUEUE => requeue(address, other, count, fourth, None),
-        COMPARE_AND_REQUEUE => requeue(address, other, count, fourth, Some(sixth as u32)),
-        _ => Err(Errno::ENOSYS),
-    };
-    if matches!(result, Ok(1..)) {
-        // It has woken threads.
-        limit_turn();
-    }
-    result
-}
-
-/// Waits while the word at `address` is `value`.
-fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u64, Errno> {
+/// Waits while the word at `address` is `value`, until the deadline (monotonic nanoseconds) at the
+/// latest.
+///
+/// # Errors
+/// EAGAIN if it has another value; ETIMEDOUT; EINTR or ERESTARTSYS when a signal is to be handled;
+/// EINVAL and EFAULT for the address.
+pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<(), Errno> {
     loop {
         let word = atomic_word(address, false)?;
         // Relaxed: the program loads it again when the system call returns. A hint, which also
@@ -96,7 +55,7 @@ fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<u6
             }
         }
         match with(|state| state.scheduler.woken(own())) {
-            Woken::Done => return Ok(0),
+            Woken::Done => return Ok(()),
             Woken::Expired => return Err(Errno::ETIMEDOUT),
             Woken::Interrupted => {}
         }
@@ -115,7 +74,23 @@ fn report_alone() {
 }
 
 /// Wakes up to `count` threads that wait at `address`; returns their number.
-pub(super) fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
+///
+/// # Errors
+/// EINVAL unless the address is aligned.
+pub fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
+    Ok(limit_turn_after(wake_only(address, bits, count)?))
+}
+
+/// Gives the running thread no more than a slice, if it has woken threads.
+fn limit_turn_after(woken: u64) -> u64 {
+    if woken > 0 {
+        limit_turn();
+    }
+    woken
+}
+
+/// As [`wake`], at the end of a thread.
+pub(super) fn wake_only(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
     if !address.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
@@ -124,7 +99,16 @@ pub(super) fn wake(address: u64, bits: u32, count: u64) -> Result<u64, Errno> {
 
 /// Wakes up to `wake` threads that wait at `from`, and makes up to `move_` others wait at `to`; if
 /// `expected` is given, only while the word at `from` has that value. Returns their number.
-fn requeue(from: u64, to: u64, wake: u64, move_: u64, expected: Option<u32>) -> Result<u64, Errno> {
+///
+/// # Errors
+/// EAGAIN if it has another value; EINVAL and EFAULT for the addresses.
+pub fn requeue(
+    from: u64,
+    to: u64,
+    wake: u64,
+    move_: u64,
+    expected: Option<u32>,
+) -> Result<u64, Errno> {
     if !from.is_multiple_of(4) || !to.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
@@ -132,14 +116,15 @@ fn requeue(from: u64, to: u64, wake: u64, move_: u64, expected: Option<u32>) -> 
         Some(value) => Some((atomic_word(from, false)?, value)),
         None => None,
     };
-    with(|state| {
+    let woken = with(|state| {
         // Relaxed: as in `Scheduler::wait_while`, within the same use of the scheduler.
         if expected.is_some_and(|(word, value)| word.load(Ordering::Relaxed) != value) {
             return Err(Errno::EAGAIN);
         }
         let woken = state.scheduler.wake(from, ALL_BITS, wake);
-        Ok(woken + state.scheduler.requeue(from, to, u64::from(move_ as u32)))
-    })
+        Ok(woken + state.scheduler.requeue(from, to, move_))
+    })?;
+    Ok(limit_turn_after(woken))
 }
 
 /// Marks the robust futexes that the ending thread `number` holds, and wakes a waiter of each.
@@ -181,6 +166,6 @@ fn owner_died(address: u64, number: u64) {
     // the bit for waiters meanwhile.
     let before = word.fetch_update(Ordering::Release, Ordering::Relaxed, died);
     if before.is_ok_and(|before| before & WAITERS != 0) {
-        let _ = wake(address, ALL_BITS, 1);
+        let _ = wake_only(address, ALL_BITS, 1);
     }
 }

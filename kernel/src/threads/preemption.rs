@@ -1,7 +1,7 @@
 //! Interrupts of a program that has threads: the end of a slice, and what another processor sends.
 
+use super::program_timers::send_expired;
 use super::scheduler::bit;
-use super::timer_calls::send_expired;
 use super::waits::{interrupt, with, yield_now};
 use super::{has_threads, limit_turn, local_of, own};
 use crate::arch::float;

@@ -176,6 +176,7 @@ pub struct Scheduler<T, const N: usize> {
 
 impl<T, const N: usize> Scheduler<T, N> {
     /// No thread. Processors are busy until they ask for one.
+    #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Self {
         const { assert!(N > 0 && N <= Processors::BITS as usize) };
         Self {

@@ -1,6 +1,6 @@
 //! `sendfile` and `copy_file_range`.
 
-use super::memory::{load, store};
+use super::program::{load, store};
 use super::transfer::{signal_broken_pipe, update_mappings};
 use crate::errors::Result;
 use crate::file::{Description, Offset};

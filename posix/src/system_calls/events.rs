@@ -1,7 +1,9 @@
 //! `epoll`, `eventfd`, `timerfd` and `signalfd`.
 
-use super::memory::{bytes, bytes_mut, load, number, store};
 use super::poll;
+use super::program::{bytes, bytes_mut, load, store};
+use super::signals::wait_under;
+use super::time::deadline;
 use crate::errors::Result;
 use crate::file::{Description, File};
 use crate::files::epoll::{self, Epoll, Event};
@@ -12,7 +14,6 @@ use crate::process;
 use crate::table::MAX_OPEN;
 use crate::wait::{readiness, signals};
 use core::mem::offset_of;
-use kernel::signals::wait_under;
 
 /// Bytes of `struct epoll_event`, which is packed on x86-64.
 const EVENT: u64 = size_of::<libc::epoll_event>() as u64;
@@ -72,14 +73,14 @@ pub fn epoll_wait([set, list, most, timeout, ..]: [u64; 6]) -> Result<u64> {
 
 /// `epoll_pwait`.
 pub fn epoll_pwait([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
-    wait_under(mask, size).map_err(number)?;
+    wait_under(mask, size)?;
     wait(set, list, most, poll::deadline_ms(timeout))
 }
 
 /// `epoll_pwait2`.
 pub fn epoll_pwait2([set, list, most, timeout, mask, size]: [u64; 6]) -> Result<u64> {
-    let deadline = poll::deadline(timeout, 1)?;
-    wait_under(mask, size).map_err(number)?;
+    let deadline = deadline(timeout, 1)?;
+    wait_under(mask, size)?;
     wait(set, list, most, deadline)
 }
 
@@ -196,7 +197,7 @@ pub fn await_signal(mask: u64, information: u64, timeout: u64, size: u64) -> Res
         return Err(libc::EINVAL);
     }
     let [set] = load(mask)?;
-    let deadline = poll::deadline(timeout, 1)?;
+    let deadline = deadline(timeout, 1)?;
     let found = readiness::wait_for(deadline, libc::EINTR, |_| {
         readiness::await_signals(set);
         Ok(signals::take(set))

@@ -1,6 +1,6 @@
 //! `flock`, and the records of `fcntl`.
 
-use super::memory::{bytes, bytes_mut};
+use super::program::{bytes, bytes_mut};
 use crate::errors::Result;
 use crate::file::Description;
 use crate::locks::Owner;

@@ -4,29 +4,16 @@
 //! 20 times a second. A wait of the reactor would make that thread its leader: each packet would
 //! then run it in place of the thread that wants the packet.
 
-use super::memory::{bytes_mut, load, number, store};
+use super::program::{self, bytes_mut, load, store};
+use super::signals::wait_under;
+use super::time::deadline;
 use crate::errors::Result;
 use crate::process;
 use crate::select::{self, SET, scan};
 use crate::table::MAX_OPEN;
 use crate::wait::readiness::{self, Events};
-use kernel::{signals, syscall, time};
+use kernel::{time, wait};
 use resources::Runtime;
-
-/// The deadline of a `timespec` (`unit` 1) or `timeval` (1000) at `start`; `None` if that is null.
-pub fn deadline(start: u64, unit: u64) -> Result<Option<u64>> {
-    if start == 0 {
-        return Ok(None);
-    }
-    let [seconds, parts] = load(start)?;
-    if seconds > i64::MAX as u64 || parts > i64::MAX as u64 || unit == 1 && parts > 999_999_999 {
-        return Err(libc::EINVAL);
-    }
-    let span = seconds
-        .saturating_mul(1_000_000_000)
-        .saturating_add(parts.saturating_mul(unit));
-    Ok(Some(time::monotonic_ns().saturating_add(span)))
-}
 
 /// The deadline of a number of milliseconds; none for a negative one.
 pub fn deadline_ms(ms: u64) -> Option<u64> {
@@ -42,7 +29,7 @@ pub fn poll([list, count, timeout, ..]: [u64; 6]) -> Result<u64> {
 /// `ppoll`.
 pub fn ppoll([list, count, timeout, mask, size, _]: [u64; 6]) -> Result<u64> {
     let deadline = deadline(timeout, 1)?;
-    signals::wait_under(mask, size).map_err(number)?;
+    wait_under(mask, size)?;
     let found = poll_until(list, count, deadline);
     put_remaining(timeout, 1, deadline);
     found
@@ -85,7 +72,8 @@ fn poll_until(list: u64, count: u64, deadline: Option<u64>) -> Result<u64> {
 }
 
 fn sleep(deadline: Option<u64>) -> Result<u64> {
-    syscall::sleep(deadline).map_err(number)
+    wait::sleep(deadline)?;
+    Ok(0)
 }
 
 /// `revents` of one descriptor.
@@ -115,7 +103,7 @@ pub fn pselect([count, reads, writes, exceptions, timeout, mask]: [u64; 6]) -> R
     let deadline = deadline(timeout, 1)?;
     if mask != 0 {
         let [mask, size] = load(mask)?;
-        signals::wait_under(mask, size).map_err(number)?;
+        wait_under(mask, size)?;
     }
     let found = select_until(count, [reads, writes, exceptions], deadline);
     put_remaining(timeout, 1, deadline);
@@ -129,7 +117,7 @@ fn select_until(count: u64, starts: [u64; 3], deadline: Option<u64>) -> Result<u
     let mut wanted = [[0; SET]; 3];
     for (set, start) in wanted.iter_mut().zip(starts) {
         if start != 0 {
-            let bytes = super::memory::bytes(start, words as u64 * 8)?;
+            let bytes = program::bytes(start, words as u64 * 8)?;
             for (word, bytes) in set.iter_mut().zip(bytes.chunks_exact(8)) {
                 *word = u64::from_le_bytes(bytes.try_into().unwrap_or_default());
             }

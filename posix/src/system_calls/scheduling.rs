@@ -1,7 +1,8 @@
-//! Calls about the machine and its scheduler: `sysinfo`, `sched_setscheduler`.
+//! The process as programs with files use it: its user, its group, its scheduler, and `sysinfo`.
 
-use super::memory::{bytes, bytes_mut, store};
+use super::program::{bytes, bytes_mut, store};
 use crate::errors::Result;
+use kernel::signals::PID;
 use platform::{Clock, Memory};
 use resources::current::Current;
 
@@ -68,4 +69,20 @@ pub fn lock(start: u64, len: u64) -> Result<u64> {
     // It must be mapped.
     bytes(first, end - first).map_err(|_| libc::ENOMEM)?;
     Ok(0)
+}
+
+/// `setuid` and `setgid`: only the super-user exists.
+pub fn set_identity(id: u64) -> Result<u64> {
+    match id as u32 {
+        0 => Ok(0),
+        _ => Err(libc::EPERM),
+    }
+}
+
+/// `getpgid` and `getsid`.
+pub fn group_of(process: u64) -> Result<u64> {
+    match u64::from(process as u32) {
+        0 | PID => Ok(PID),
+        _ => Err(libc::ESRCH),
+    }
 }

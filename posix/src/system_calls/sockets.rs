@@ -1,9 +1,9 @@
 //! The system calls on sockets: a separate part, linked into programs that create sockets.
 
-mod messages;
+pub mod messages;
 
-use super::answer_by;
-use super::memory::{self, bytes, bytes_mut};
+use super::parts::{Sockets, SocketsSlot};
+use super::program::{bytes, bytes_mut};
 use super::transfer::{Piece, gather, room_for, scatter};
 use crate::errors::Result;
 use crate::file::Description;
@@ -17,94 +17,119 @@ use crate::wait::lent;
 use crate::wait::signals;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use kernel::arch::gates::SystemCallFrame;
-use kernel::arch::numbers as n;
-use kernel::extension::SystemCalls;
+use kernel::syscall::SystemCall;
 
 kernel::part! {
-    static SYSTEM_CALLS: SystemCalls = answer,
-    in ".soil_part.system_calls.sockets" as "soil_with_sockets";
+    static PART: SocketsSlot = &Part, in ".soil_part.sockets.calls" as "soil_with_sockets";
 }
 
-fn answer(call: &mut SystemCallFrame) -> Option<core::result::Result<u64, kernel::errno::Errno>> {
-    answer_by(dispatch, call)
+struct Part;
+
+impl Sockets for Part {
+    fn row(&self, number: u64) -> Option<SystemCall> {
+        super::row_of_sockets(number)
+    }
+
+    fn update_resolver(&self) {
+        resolver::update();
+    }
 }
 
-/// The result of system call `number`; `None` if it isn't one on sockets.
-fn dispatch(number: u64, arguments: [u64; 6]) -> Option<Result<u64>> {
-    let [a, b, c, d, e, f] = arguments;
-    Some(match number {
-        n::OPEN | n::OPENAT => {
-            let path = if number == n::OPEN { a } else { b };
-            if memory::path(path) == Ok(resolver::PATH.as_bytes()) {
-                resolver::update();
-            }
-            return None;
-        }
-        n::SOCKET => create(a as i32, b as i32, c as i32),
-        n::SOCKETPAIR => pair(a as i32, b as i32, c as i32, d),
-        n::BIND => with(a, |_, it| it.bind(address(b, c)?).map(|()| 0)),
-        n::LISTEN => with(a, |_, it| it.listen(b as i32).map(|()| 0)),
-        n::ACCEPT => accept(a, b, c, 0),
-        n::ACCEPT4 => accept(a, b, c, d as i32),
-        n::CONNECT => with(a, |description, it| {
-            let waits = message_flags(description.flags()) == 0;
-            it.connect(address(b, c)?, waits).map(|()| 0)
-        }),
-        n::SENDTO => with(a, |description, it| {
-            let to = if e == 0 { None } else { Some(address(e, f)?) };
-            let flags = d as i32 | message_flags(description.flags());
-            send(it, &[[b, c]], to, flags).map(|len| len as u64)
-        }),
-        n::RECVFROM => with(a, |description, it| {
-            let mut from = Name::NONE;
-            let wanted = (e != 0).then_some(&mut from);
-            let flags = d as i32 | message_flags(description.flags());
-            let received = receive(it, &[[b, c]], flags, wanted)?;
-            if e != 0 {
-                put_name(&from, e, f)?;
-            }
-            let whole = flags & libc::MSG_TRUNC != 0;
-            Ok(if whole { received.whole } else { received.len } as u64)
-        }),
-        n::SENDMSG => with(a, |description, it| {
-            messages::send(it, b, c as i32 | message_flags(description.flags()))
-        }),
-        n::RECVMSG => with(a, |description, it| {
-            messages::receive(it, b, c as i32 | message_flags(description.flags()))
-        }),
-        n::SENDMMSG => with(a, |description, it| {
-            messages::send_many(it, b, c, d as i32 | message_flags(description.flags()))
-        }),
-        n::RECVMMSG => with(a, |description, it| {
-            messages::receive_many(it, b, c, d as i32 | message_flags(description.flags()), e)
-        }),
-        n::SHUTDOWN => with(a, |_, it| it.shutdown(b as i32).map(|()| 0)),
-        n::GETSOCKNAME => with(a, |_, it| put_name(&it.local()?, b, c)),
-        n::GETPEERNAME => with(a, |_, it| put_name(&it.peer()?, b, c)),
-        n::SETSOCKOPT => with(a, |_, it| {
-            if (e as i32) < 0 {
-                return Err(libc::EINVAL);
-            }
-            it.set(b as i32, c as i32, bytes(d, e & 0x7fff_ffff)?)
-                .map(|()| 0)
-        }),
-        n::GETSOCKOPT => with(a, |_, it| get(it, b as i32, c as i32, d, e)),
-        resolver::RESOLVE_NAME => resolve(a, b, c as i32, d, e),
-        resolver::EXCHANGE_DNS => exchange(a, b, c, d),
-        _ => return None,
+/// `bind`.
+pub fn bind(it: u64, name: u64, len: u64) -> Result<u64> {
+    with(it, |_, it| it.bind(address(name, len)?).map(|()| 0))
+}
+
+/// `listen`.
+pub fn listen(it: u64, most: i32) -> Result<u64> {
+    with(it, |_, it| it.listen(most).map(|()| 0))
+}
+
+/// `connect`.
+pub fn connect(it: u64, name: u64, len: u64) -> Result<u64> {
+    with(it, |description, it| {
+        let waits = message_flags(description.flags()) == 0;
+        it.connect(address(name, len)?, waits).map(|()| 0)
     })
 }
 
+/// `sendto`.
+pub fn send_to([it, from, len, flags, name, name_len]: [u64; 6]) -> Result<u64> {
+    messages(it, flags, |it, flags| {
+        let to = match name {
+            0 => None,
+            _ => Some(address(name, name_len)?),
+        };
+        send(it, &[[from, len]], to, flags).map(|len| len as u64)
+    })
+}
+
+/// `recvfrom`.
+pub fn receive_from([it, to, len, flags, name, name_len]: [u64; 6]) -> Result<u64> {
+    messages(it, flags, |it, flags| {
+        let mut from = Name::NONE;
+        let wanted = (name != 0).then_some(&mut from);
+        let received = receive(it, &[[to, len]], flags, wanted)?;
+        if name != 0 {
+            put_name(&from, name, name_len)?;
+        }
+        let is_whole = flags & libc::MSG_TRUNC != 0;
+        Ok(if is_whole {
+            received.whole
+        } else {
+            received.len
+        } as u64)
+    })
+}
+
+/// Runs `f` on a socket, with the flags of a message: these, and the descriptor's.
+pub fn messages(
+    it: u64,
+    flags: u64,
+    f: impl FnOnce(&dyn Socket, i32) -> Result<u64>,
+) -> Result<u64> {
+    with(it, |description, it| {
+        f(it, flags as i32 | message_flags(description.flags()))
+    })
+}
+
+/// `shutdown`.
+pub fn shut_down(it: u64, how: i32) -> Result<u64> {
+    with(it, |_, it| it.shutdown(how).map(|()| 0))
+}
+
+/// `getsockname`.
+pub fn local_name(it: u64, to: u64, len: u64) -> Result<u64> {
+    with(it, |_, it| put_name(&it.local()?, to, len))
+}
+
+/// `getpeername`.
+pub fn peer_name(it: u64, to: u64, len: u64) -> Result<u64> {
+    with(it, |_, it| put_name(&it.peer()?, to, len))
+}
+
+/// `setsockopt`.
+pub fn set_option(it: u64, level: i32, option: i32, from: u64, len: u64) -> Result<u64> {
+    with(it, |_, it| {
+        let len = u64::try_from(len as i32).map_err(|_| libc::EINVAL)?;
+        it.set(level, option, bytes(from, len)?).map(|()| 0)
+    })
+}
+
+/// `getsockopt`.
+pub fn option(it: u64, level: i32, option: i32, to: u64, len: u64) -> Result<u64> {
+    with(it, |_, it| get(it, level, option, to, len))
+}
+
 /// The addresses of the name of `len` bytes at `name`, at `start`, where there is `room`.
-fn resolve(name: u64, len: u64, family: i32, start: u64, room: u64) -> Result<u64> {
+pub fn resolve(name: u64, len: u64, family: i32, start: u64, room: u64) -> Result<u64> {
     let name = core::str::from_utf8(bytes(name, len)?).map_err(|_| libc::ENOENT)?;
     let found = resolver::resolve(name, family, bytes_mut(start, room)?)?;
     Ok(found as u64)
 }
 
 /// The response to the DNS query of `len` bytes at `query`, at `start`, where there is `room`.
-fn exchange(query: u64, len: u64, start: u64, room: u64) -> Result<u64> {
+pub fn exchange(query: u64, len: u64, start: u64, room: u64) -> Result<u64> {
     let found = resolver::exchange(bytes(query, len)?, bytes_mut(start, room)?)?;
     Ok(found as u64)
 }
@@ -151,7 +176,7 @@ fn describe(socket: Box<dyn Socket>, flags: i32) -> Arc<Description> {
 const FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
 
 /// `socketpair`.
-fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
+pub fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
     match domain {
         libc::AF_UNIX if protocol == 0 || protocol == libc::AF_UNIX => {}
         libc::AF_UNIX => return Err(libc::EPROTONOSUPPORT),
@@ -171,7 +196,7 @@ fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
 }
 
 /// `socket`.
-fn create(domain: i32, kind: i32, protocol: i32) -> Result<u64> {
+pub fn create(domain: i32, kind: i32, protocol: i32) -> Result<u64> {
     let family = match domain {
         libc::AF_INET => Family::V4,
         libc::AF_INET6 => Family::V6,
@@ -193,7 +218,7 @@ fn create(domain: i32, kind: i32, protocol: i32) -> Result<u64> {
 }
 
 /// `accept4`.
-fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
+pub fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
     if flags & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) != 0 {
         return Err(libc::EINVAL);
     }
@@ -208,7 +233,7 @@ fn accept(descriptor: u64, start: u64, len_at: u64, flags: i32) -> Result<u64> {
     })
 }
 
-/// `getsockopt`.
+/// The value of an option.
 fn get(socket: &dyn Socket, level: i32, option: i32, start: u64, len_at: u64) -> Result<u64> {
     let len = bytes_mut(len_at, 4)?;
     let room = i32::from_le_bytes(*len.first_chunk::<4>().ok_or(libc::EFAULT)?);

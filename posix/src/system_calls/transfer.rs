@@ -1,6 +1,6 @@
 //! `read`, `write` and their forms: pieces of the program's memory to and from a file.
 
-use super::memory::{self, bytes, bytes_mut};
+use super::program::{bytes, bytes_mut};
 use crate::errors::Result;
 use crate::file::{Description, Offset, Pieces};
 use crate::process;
@@ -15,7 +15,7 @@ pub type Piece = [u64; 2];
 
 /// The list of `readv` and `writev`.
 pub fn vectors<'a>(start: u64, count: u64) -> Result<&'a [Piece]> {
-    kernel::memory::vectors(start, count).map_err(memory::number)
+    Ok(kernel::memory::vectors(start, count)?)
 }
 
 /// The offset of `pread` and `pwrite`.
@@ -176,4 +176,32 @@ pub fn update_mappings(
     };
     file.refresh_mappings(end, done)?;
     Ok(done)
+}
+
+/// `RWF_NOAPPEND` of `pwritev2`.
+const NO_APPEND: u32 = 0x20;
+
+/// `preadv2`. Without flags it is `preadv`.
+pub fn preadv2([it, list, count, offset, _, flags]: [u64; 6]) -> Result<u64> {
+    if flags as u32 != 0 {
+        return Err(libc::EOPNOTSUPP);
+    }
+    let list = vectors(list, count)?;
+    read(it, list, at_or_position(offset)?)
+}
+
+/// `pwritev2`. Without flags it is `pwritev`.
+pub fn pwritev2([it, list, count, offset, _, flags]: [u64; 6]) -> Result<u64> {
+    match flags as u32 {
+        0 => {
+            let list = vectors(list, count)?;
+            write(it, list, at_or_position(offset)?)
+        }
+        // musl's `pwrite`, since 1.2.6.
+        NO_APPEND => {
+            let offset = exactly(offset)?;
+            write(it, vectors(list, count)?, offset)
+        }
+        _ => Err(libc::EOPNOTSUPP),
+    }
 }

@@ -3,7 +3,7 @@
 use layers::check_places;
 
 /// See [`check_places`].
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("soil-sys/src", "the C ABI"),
     ("libc-compat/src", "the C library of the program"),
     ("kernel/src/arch", "entries, gates and memcpy: assembly"),
@@ -11,6 +11,7 @@ const PLACES: [(&str, &str); 9] = [
         "kernel/src/boot.rs",
         "the first function, which assembly calls",
     ),
+    ("kernel/src/part.rs", "parts that the link driver asks for"),
     (
         "loader/src/bin",
         "programs of their own, which firmware starts",

@@ -8,12 +8,7 @@ use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The processor's name, as `uname` has it.
-macro_rules! name {
-    () => {
-        "aarch64"
-    };
-}
-pub(crate) use name;
+pub const NAME: &str = "aarch64";
 
 /// How often to look at memory that a device writes before the clock is read again: QEMU reads the
 /// counter under the lock that the devices need for their work.

@@ -9,12 +9,7 @@ use core::sync::atomic::{AtomicU8, Ordering, fence};
 use x86_64::registers::model_specific::Msr;
 
 /// The processor's name, as `uname` has it.
-macro_rules! name {
-    () => {
-        "x86_64"
-    };
-}
-pub(crate) use name;
+pub const NAME: &str = "x86_64";
 
 /// The features for the auxiliary vector (AT_HWCAP): programs ask CPUID.
 #[inline(always)]

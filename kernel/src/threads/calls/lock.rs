@@ -12,6 +12,7 @@ pub struct Lock(AtomicU32);
 
 impl Lock {
     /// Free.
+    #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Self {
         Self(AtomicU32::new(FREE))
     }

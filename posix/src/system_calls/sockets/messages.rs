@@ -1,7 +1,7 @@
 //! `sendmsg`, `recvmsg` and their forms for several messages: `struct msghdr` and control messages
 //! (cmsg(3)).
 
-use super::super::memory::{bytes, bytes_mut, load};
+use super::super::program::{bytes, bytes_mut, load};
 use super::{address, receive_with, send_with};
 use crate::errors::Result;
 use crate::file::Description;

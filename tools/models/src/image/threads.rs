@@ -131,7 +131,7 @@ mod affinity {
 }
 
 /// As in `kernel`.
-mod timer_calls {
+mod program_timers {
     pub fn send_expired() {}
 }
 

@@ -1,19 +1,20 @@
-//! The system calls of timers and of threads' processor time, and the signals of timers that have
-//! expired.
+//! The program's timers, their signals when they have expired, and threads' processor time.
 
-use super::posix_timers::{Kind, PosixTimers, Receiver};
+pub use super::posix_timers::Receiver;
+pub use super::timers::Setting;
+
+use super::posix_timers::{Kind, PosixTimers};
 use super::scheduler::{Scheduler, bit};
-use super::timers::{Clock, Clocks, IntervalTimers, Setting};
+use super::timers::{Clock, Clocks, IntervalTimers};
 use super::{
     State, Thread, be_preempted, interrupt_for_process, local_of, nudge, number, resume, send, with,
 };
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::MAX;
 use crate::errno::Errno;
-use crate::memory::{self, bytes_mut, store};
 use crate::peers::Set;
 use crate::signals::{self, Origin, PID};
-use crate::time::spans::monotonic_of;
+use crate::time::monotonic_of;
 use crate::{halt, time};
 use core::sync::atomic::Ordering;
 
@@ -84,31 +85,47 @@ impl Clocks for Program<'_> {
     }
 }
 
-/// `getitimer`.
-pub fn interval_timer(which: u64, at: u64) -> Result<u64, Errno> {
+/// The setting of an interval timer (`ITIMER_REAL` …).
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn interval(which: u64) -> Result<Setting, Errno> {
     on_timers(|timers, clocks| timers.interval.get(which, clocks))
-        .and_then(|setting| put_setting(at, setting, 1000))
 }
 
-/// `timer_gettime`.
-pub fn timer(timer: u64, at: u64) -> Result<u64, Errno> {
-    on_timers(|timers, clocks| timers.posix.get(place(timer), clocks))
-        .and_then(|setting| put_setting(at, setting, 1))
+/// Sets an interval timer; returns its previous setting.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn set_interval(which: u64, setting: Setting) -> Result<Setting, Errno> {
+    be_preempted()?;
+    let before = on_timers(|timers, clocks| timers.interval.set(which, setting, clocks))?;
+    resume(time::monotonic_ns());
+    Ok(before)
 }
 
-/// `timer_getoverrun`.
-pub fn timer_overrun(timer: u64) -> Result<u64, Errno> {
-    on_timers(|timers, _| timers.posix.overrun(place(timer)))
+/// The setting of the timer with this number.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn get(timer: usize) -> Result<Setting, Errno> {
+    on_timers(|timers, clocks| timers.posix.get(timer, clocks))
 }
 
-/// `timer_delete`.
-pub fn delete_timer(timer: u64) -> Result<u64, Errno> {
-    on_timers(|timers, _| timers.posix.delete(place(timer)).then_some(0))
+/// The number of expirations that the last signal of the timer stands for, but for the first.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn overrun(timer: usize) -> Result<u64, Errno> {
+    on_timers(|timers, _| timers.posix.overrun(timer))
 }
 
-/// The place of a timer by its number, Linux's `timer_t`.
-fn place(timer: u64) -> usize {
-    timer as u32 as usize
+/// Deletes a timer.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn delete(timer: usize) -> Result<(), Errno> {
+    on_timers(|timers, _| timers.posix.delete(timer).then_some(()))
 }
 
 /// The processor time of the running thread, in nanoseconds.
@@ -171,85 +188,41 @@ fn on_timers<T>(f: impl FnOnce(&mut Timers, &Program) -> Option<T>) -> Result<T,
     })
 }
 
-/// Seconds, and the rest in units of `unit` nanoseconds.
-fn parts(ns: u64, unit: u64) -> [u64; 2] {
-    [ns / 1_000_000_000, ns % 1_000_000_000 / unit]
+/// The signal of a new timer.
+pub struct Event {
+    /// Its receiver.
+    pub receiver: Receiver,
+    /// Its number.
+    pub signal: u64,
+    /// The value that goes with it.
+    pub value: u64,
 }
 
-/// Stores a `struct itimerval` (`unit` 1000) or a `struct itimerspec` (1).
-fn put_setting(at: u64, setting: Setting, unit: u64) -> Result<u64, Errno> {
-    let [interval, value] = [setting.interval, setting.value].map(|ns| parts(ns, unit));
-    store(at, &[interval[0], interval[1], value[0], value[1]])
-}
-
-/// Loads one of the two, whose fractions must be below a second. EINVAL otherwise.
-fn load_setting(at: u64, unit: u64) -> Result<Setting, Errno> {
-    let words: [u64; 4] = memory::load(at)?;
-    let ns = |seconds: u64, rest: u64| match i64::try_from(seconds) {
-        Ok(_) if rest < 1_000_000_000 / unit => Ok(seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(rest * unit)),
-        _ => Err(Errno::EINVAL),
-    };
-    Ok(Setting {
-        interval: ns(words[0], words[1])?,
-        value: ns(words[2], words[3])?,
-    })
-}
-
-/// `setitimer`.
-pub fn set_interval_timer(which: u64, new: u64, old: u64) -> Result<u64, Errno> {
-    be_preempted()?;
-    let setting = match new {
-        // As on Linux: the timer is disarmed.
-        0 => Setting::default(),
-        new => load_setting(new, 1000)?,
-    };
-    let before = on_timers(|timers, clocks| timers.interval.set(which, setting, clocks))?;
-    resume(time::monotonic_ns());
-    match old {
-        0 => Ok(0),
-        old => put_setting(old, before, 1000),
-    }
-}
-
-/// `timer_create`.
-pub fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
-    be_preempted()?;
-    const SIGNAL: u32 = 0;
-    const NOTHING: u32 = 1;
-    const THREAD: u32 = 2;
-    const THREAD_BY_NUMBER: u32 = 4;
+/// Creates a timer of the clock with this number, with `SIGALRM` for the process unless `event` is
+/// given; returns its number.
+///
+/// # Errors
+/// EINVAL for an unknown clock, signal or thread; EOPNOTSUPP for a clock that can only be read;
+/// EAGAIN: memory is short.
+pub fn create(which: u64, event: Option<Event>) -> Result<usize, Errno> {
     const ALARM: u64 = 14;
     /// `CLOCK_REALTIME`.
     const REAL: u64 = 0;
+    be_preempted()?;
     let clock = match which {
         REAL | 1 | 7 => Clock::Monotonic,
-        // Clocks that can only be read.
         4..=6 => return Err(Errno::EOPNOTSUPP),
         _ if which == PROCESS || is_used_time(which) => used_clock(which)?,
         _ => return Err(Errno::EINVAL),
     };
     let (value, signal, receiver) = match event {
-        0 => (None, ALARM, Receiver::Process),
-        event => {
-            // `sigev_value`, `sigev_signo` and `sigev_notify`, the thread.
-            let [value, kind, thread] = memory::load(event)?;
-            let receiver = match (kind >> 32) as u32 {
-                NOTHING => Receiver::Nothing,
-                // The C library manages its own thread.
-                SIGNAL | THREAD => Receiver::Process,
-                THREAD_BY_NUMBER => Receiver::Thread(u64::from(thread as u32)),
-                _ => return Err(Errno::EINVAL),
-            };
-            (Some(value), u64::from(kind as u32), receiver)
-        }
+        None => (None, ALARM, Receiver::Process),
+        Some(event) => (Some(event.value), event.signal, event.receiver),
     };
     if receiver != Receiver::Nothing {
         signals::check(signal)?;
     }
-    let into = bytes_mut(result, 4)?;
-    let created = with(|state| {
+    with(|state| {
         let clocks = state.clocks();
         let exists = |number| clocks.now(Clock::Thread(number)).is_some();
         let known = match receiver {
@@ -267,27 +240,22 @@ pub fn create(which: u64, event: u64, result: u64) -> Result<u64, Errno> {
             value,
         };
         state.timers.posix.create(kind).ok_or(Errno::EAGAIN)
-    })?;
-    into.copy_from_slice(&(created as u32).to_le_bytes());
-    Ok(0)
+    })
 }
 
-/// `timer_settime`.
-pub fn set_timer(timer: u64, flags: u64, new: u64, old: u64) -> Result<u64, Errno> {
-    const ABSOLUTE: u64 = 1;
-    let (timer, absolute) = (place(timer), flags & ABSOLUTE != 0);
-    let mut setting = load_setting(new, 1)?;
+/// Sets a timer, to a time of its clock if `is_absolute`; returns its previous setting.
+///
+/// # Errors
+/// EINVAL for an unknown one.
+pub fn set(timer: usize, mut setting: Setting, is_absolute: bool) -> Result<Setting, Errno> {
     let kind = on_timers(|timers, _| timers.posix.kind(timer))?;
-    if absolute && kind.is_real_time && setting.value != 0 {
+    if is_absolute && kind.is_real_time && setting.value != 0 {
         // Time 0 is in the past, and so is time 1.
         setting.value = monotonic_of(setting.value).max(1);
     }
-    let before = on_timers(|timers, clocks| timers.posix.set(timer, setting, absolute, clocks))?;
+    let before = on_timers(|timers, clocks| timers.posix.set(timer, setting, is_absolute, clocks))?;
     resume(time::monotonic_ns());
-    match old {
-        0 => Ok(0),
-        old => put_setting(old, before, 1),
-    }
+    Ok(before)
 }
 
 /// Sends the signals of expired timers: one for the process to the first thread that accepts it.
