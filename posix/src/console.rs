@@ -1,10 +1,10 @@
 //! The console: the three standard streams, and the bidirectional terminal.
 
+use crate::blocking::console;
+use crate::blocking::readiness::{self, Events};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
-use crate::wait::console;
-use crate::wait::readiness::{self, Events};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use platform::error::Stop;

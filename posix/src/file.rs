@@ -5,9 +5,9 @@
 //! call uses the file and never its kind. A new kind is one module in `files`, and the system call
 //! that opens it.
 
+use crate::blocking::readiness::Events;
 use crate::errors::Result;
 use crate::stat::{FileId, Stat};
-use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -71,7 +71,7 @@ pub enum Pieces {
 ///
 /// # Contract
 /// - Methods run in a system call, with interrupts disabled. `read`, `write` and those for files of
-///   a volume may block, only by `wait`. [`File::events`] and [`File::changes`] don't: they run
+///   a volume may block, only by `blocking`. [`File::events`] and [`File::changes`] don't: they run
 ///   inside a call of the runtime.
 /// - [`Description`] has checked the access mode before `read` and `write`. `flags` are its status
 ///   flags; with `O_NONBLOCK` a call that would wait fails with [`libc::EAGAIN`].

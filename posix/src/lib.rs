@@ -19,7 +19,7 @@
 //!       │                              file
 //!   file             the contract of an open file, and its description
 //!       │
-//!   stat, wait       attributes; blocking, readiness and signals
+//!   stat, blocking   attributes; waits of calls, readiness and signals
 //!       │
 //!   errors           errno
 //! ```
@@ -36,7 +36,7 @@
 //! # Contexts
 //! Operations run in system calls with interrupts disabled; on descriptors and paths one at a time,
 //! but for their waits. A wait for a disk or a
-//! pipe is the reactor's single wait ([`wait`]); no lock is held meanwhile except a
+//! pipe is the reactor's single wait ([`blocking`]); no lock is held meanwhile except a
 //! directory's, for whose end other calls wait.
 //! The driver of [`blocking::readiness`] also runs in calls of the library, where interrupts are
 //! enabled.
@@ -46,6 +46,7 @@
 
 extern crate alloc;
 
+pub mod blocking;
 pub mod console;
 pub mod current_directory;
 pub mod errors;
@@ -66,4 +67,3 @@ mod system_calls;
 pub mod table;
 #[cfg(test)]
 mod tests;
-pub mod wait;

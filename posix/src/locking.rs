@@ -1,10 +1,10 @@
 //! Setting locks of files and waiting for them: `flock`, and records of `fcntl`.
 
+use crate::blocking::readiness;
 use crate::errors::{RESTART, Result};
 use crate::file::Description;
 use crate::locks::{Lock, Owner};
 use crate::process;
-use crate::wait::readiness;
 use core::ops::Range;
 
 /// Sets a lock (`Some(exclusive)`) on a range, or releases it.

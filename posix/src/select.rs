@@ -1,8 +1,8 @@
 //! Sets of descriptors and their events, as in select(2).
 
+use crate::blocking::readiness::Events;
 use crate::errors::Result;
 use crate::process;
-use crate::wait::readiness::Events;
 use resources::Runtime;
 
 /// Words of an `fd_set`.
@@ -67,12 +67,12 @@ pub fn scan(
 #[cfg(test)]
 mod tests {
     use super::{SET, is_empty, scan, timeout};
+    use crate::blocking::operation::now;
     use crate::errors::{Errno, Result};
     use crate::file::Offset;
     use crate::files::pipe;
     use crate::process;
     use crate::tests::begin;
-    use crate::wait::blocking::now;
     use std::vec::Vec;
 
     /// A pipe whose ends have these numbers or the next free ones: read, write.

@@ -19,10 +19,10 @@ pub(crate) mod tests;
 pub mod udp;
 pub mod unix;
 
+use crate::blocking::readiness::Events;
 use crate::errors::{Errno, Result, errno};
 use crate::file::{Description, File, Offset, Pieces};
 use crate::stat::Stat;
-use crate::wait::readiness::Events;
 use address::Name;
 use alloc::boxed::Box;
 use alloc::format;

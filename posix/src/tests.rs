@@ -1,5 +1,8 @@
 //! The operations on the host, with the volume in memory that the tree has at its root.
 
+use crate::blocking::operation;
+use crate::blocking::readiness::Events;
+use crate::blocking::signals::{self, Set};
 use crate::console::Console;
 use crate::errors::{Errno, Result, errno};
 use crate::file::{Description, File, Offset};
@@ -16,9 +19,6 @@ use crate::sockets::tcp::Tcp;
 use crate::sockets::{SocketFile, message_flags};
 use crate::stat::set_owner;
 use crate::table::MAX_OPEN;
-use crate::wait::blocking;
-use crate::wait::readiness::Events;
-use crate::wait::signals::{self, Set};
 use alloc::sync::Arc;
 use libc::{AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK};
 use libc::{O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY};
@@ -60,7 +60,7 @@ fn description(descriptor: u64) -> Arc<Description> {
 
 /// The current events of a file.
 pub(crate) fn events(file: &dyn File) -> Events {
-    blocking::now(|rt| Ok::<_, Errno>(file.events(rt))).expect("the runtime")
+    operation::now(|rt| Ok::<_, Errno>(file.events(rt))).expect("the runtime")
 }
 
 fn write(descriptor: u64, text: &str) -> Result<usize> {
@@ -195,7 +195,7 @@ fn a_lock_that_is_given_up_in_part_lets_others_in() {
             let got = locking::set(&other, owner, 3..5, Some(exclusive), true);
             done.send(got).expect("a receiver");
         });
-        while blocking::now(|rt| Ok::<_, i32>(rt.outstanding())) == Ok(0) {
+        while operation::now(|rt| Ok::<_, i32>(rt.outstanding())) == Ok(0) {
             std::thread::yield_now();
         }
         match give_up.clone() {

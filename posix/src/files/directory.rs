@@ -1,11 +1,11 @@
 //! Directories: `getdents64`, and `lseek` as used by `rewinddir` and `seekdir`.
 
 use super::regular;
+use crate::blocking::lent::{Lent, pinned};
+use crate::blocking::operation::{at_once, block, piece};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::{self, FileId, Stat};
-use crate::wait::blocking::{at_once, block, piece};
-use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;

@@ -4,10 +4,10 @@
 //! descriptor and its description, and is removed with the last duplicate of the description, as on
 //! Linux.
 
+use crate::blocking::readiness::Events;
 use crate::errors::Result;
 use crate::file::{Description, File};
 use crate::stat::Stat;
-use crate::wait::readiness::Events;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -314,15 +314,15 @@ pub fn control(
 #[cfg(test)]
 mod tests {
     use super::{EDGE, EXCLUSIVE, Epoll, Event, ONE_SHOT};
+    use crate::blocking::operation::now;
+    use crate::blocking::readiness::Events;
+    use crate::blocking::signals::{self as program, Set};
     use crate::errors::{Errno, Result};
     use crate::file::{Description, File, Offset};
     use crate::files::pipe;
     use crate::files::signalfd::Signals;
     use crate::process;
     use crate::tests::begin;
-    use crate::wait::blocking::now;
-    use crate::wait::readiness::Events;
-    use crate::wait::signals::{self as program, Set};
     use std::vec;
     use std::vec::Vec;
 

@@ -1,10 +1,10 @@
 //! eventfd(2): a counter that is read and written.
 
+use crate::blocking::lent::Lent;
+use crate::blocking::readiness::{self, Events};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
-use crate::wait::lent::Lent;
-use crate::wait::readiness::{self, Events};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use resources::Runtime;
@@ -106,8 +106,8 @@ impl File for Counter {
 #[cfg(test)]
 mod tests {
     use super::Counter;
+    use crate::blocking::readiness::Events;
     use crate::tests::events;
-    use crate::wait::readiness::Events;
 
     fn read(counter: &Counter) -> Option<u64> {
         let mut bytes = [0; 8];

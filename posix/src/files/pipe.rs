@@ -1,12 +1,12 @@
 //! The two ends of a pipe (pipe(7)).
 
+use crate::blocking::lent::Lent;
+use crate::blocking::operation::{self, at_once, number};
+use crate::blocking::readiness::{self, Events};
+use crate::blocking::signals;
 use crate::errors::{Result, errno};
 use crate::file::{Description, File, Offset, Pieces};
 use crate::stat::Stat;
-use crate::wait::blocking::{self, at_once, number};
-use crate::wait::lent::Lent;
-use crate::wait::readiness::{self, Events};
-use crate::wait::signals;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -58,7 +58,7 @@ fn available(fd: Fd) -> Result<u64> {
 /// Waits until an end is worth a try, with the memory that the call was lent.
 fn park(fd: Fd, direction: Direction, flags: i32, lent: Lent) -> Result<()> {
     match flags & libc::O_NONBLOCK {
-        0 => blocking::park(fd, direction, None).and_then(|()| lent.check()),
+        0 => operation::park(fd, direction, None).and_then(|()| lent.check()),
         _ => Err(libc::EAGAIN),
     }
 }

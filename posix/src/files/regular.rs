@@ -1,13 +1,13 @@
 //! Regular files of volumes, and the attributes of objects on volumes.
 
+use crate::blocking::lent::{Lent, pinned};
+use crate::blocking::operation::{at_once, block, piece, read_only};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 #[cfg(feature = "image")]
 use crate::mapping;
 use crate::process;
 use crate::stat::{self, FileId, Stat};
-use crate::wait::blocking::{at_once, block, piece, read_only};
-use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use core::ptr::NonNull;
 use platform::error::Error;

@@ -1,11 +1,11 @@
 //! signalfd(2): reads pending signals.
 
+use crate::blocking::lent::Lent;
+use crate::blocking::readiness::{self, Events};
+use crate::blocking::signals::{self, Set, Taken};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
-use crate::wait::lent::Lent;
-use crate::wait::readiness::{self, Events};
-use crate::wait::signals::{self, Set, Taken};
 use alloc::string::String;
 use core::sync::atomic::{AtomicU64, Ordering};
 use resources::Runtime;

@@ -1,10 +1,10 @@
 //! timerfd_create(2): reads the expirations of a timer.
 
+use crate::blocking::lent::Lent;
+use crate::blocking::readiness::{self, Events};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::stat::Stat;
-use crate::wait::lent::Lent;
-use crate::wait::readiness::{self, Events};
 use alloc::string::String;
 use platform::Clock;
 use resources::Runtime;

@@ -1,6 +1,8 @@
 //! The tree of a program with files: `/proc`, and volumes.
 
 use super::{Tree, start};
+use crate::blocking::lent::{Lent, pinned};
+use crate::blocking::operation::{at_once, block, piece};
 use crate::errors::Result;
 use crate::file::{Description, File};
 use crate::files::directory::Directory;
@@ -8,8 +10,6 @@ use crate::files::proc::{self, Entry, Text};
 use crate::files::regular::{self, Regular, decode};
 use crate::process;
 use crate::stat::{self, Stat};
-use crate::wait::blocking::{at_once, block, piece};
-use crate::wait::lent::{Lent, pinned};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;

@@ -2,11 +2,11 @@
 //! paths. Paths are absolute.
 
 use super::{device, real, stat};
+use crate::blocking::operation::{at_once, block, piece};
 use crate::errors::{self, Result};
 use crate::files::regular::{decode, record};
 use crate::process;
 use crate::stat::Stat;
-use crate::wait::blocking::{at_once, block, piece};
 use alloc::format;
 use alloc::string::String;
 use resources::files;

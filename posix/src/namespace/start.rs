@@ -2,11 +2,11 @@
 //! files, and each disk at `/NAME`.
 
 use super::{DEVICES, names, zone};
+use crate::blocking::once::Once;
+use crate::blocking::operation::{at_once, block};
 use crate::errors::Result;
 use crate::file::{File, Offset};
 use crate::files::regular::{Regular, decode};
-use crate::wait::blocking::{at_once, block};
-use crate::wait::once::Once;
 use alloc::format;
 use alloc::string::ToString;
 use platform::{Memory, System};

@@ -2,10 +2,10 @@
 //! ready.
 
 use super::network_errno;
+use crate::blocking::lent::Lent;
+use crate::blocking::operation::{block, now, park};
+use crate::blocking::readiness::wait_for;
 use crate::errors::{Errno, RESTART, Result};
-use crate::wait::blocking::{block, now, park};
-use crate::wait::lent::Lent;
-use crate::wait::readiness::wait_for;
 use core::sync::atomic::{AtomicBool, Ordering};
 use platform::Direction;
 use platform::error::{Error, Stop};

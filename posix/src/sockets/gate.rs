@@ -9,7 +9,7 @@
 //! Threads that wait poll again after [`CHECK_NS`] at the latest, also where memory is given back by
 //! another thread. There is no wake-up to be lost.
 
-use crate::wait::readiness::await_timer;
+use crate::blocking::readiness::await_timer;
 use core::sync::atomic::{AtomicU64, Ordering};
 use platform::Clock;
 #[cfg(not(test))]
@@ -78,13 +78,13 @@ mod fake {
 mod tests {
     use super::fake::{IS_NEARLY_FULL, REQUESTS};
     use super::{NEXT, Ordering};
+    use crate::blocking::operation::now;
+    use crate::blocking::readiness::{Events, wait_for};
     use crate::errors::Errno;
     use crate::sockets::Socket;
     use crate::sockets::address::Family;
     use crate::sockets::tcp::Tcp;
     use crate::sockets::tests::{begin, listener};
-    use crate::wait::blocking::now;
-    use crate::wait::readiness::{Events, wait_for};
     use resources::Runtime;
     use std::thread;
     use std::time::Duration;

@@ -5,10 +5,10 @@
 //! own choice: then the C library's own resolver does its work.
 
 use super::attempts::await_network;
+use crate::blocking::operation::{block, now, piece};
 use crate::errors::{Errno, Result};
 use crate::file::{Description, Offset};
 use crate::namespace;
-use crate::wait::blocking::{block, now, piece};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;

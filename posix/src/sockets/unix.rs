@@ -16,10 +16,10 @@ use super::address::{Name, family_of};
 use super::attempts::{Patience, try_or_wait};
 use super::options::{Kind, Options, put};
 use super::{Received, Rights, Socket, directions};
+use crate::blocking::lent::Lent;
+use crate::blocking::readiness::Events;
 use crate::errors::{Errno, Result};
 use crate::file::Description;
-use crate::wait::lent::Lent;
-use crate::wait::readiness::Events;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
@@ -513,7 +513,7 @@ impl Socket for Unix {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let [receives, sends] = directions(how)?;
-        crate::wait::blocking::now(|rt| {
+        crate::blocking::operation::now(|rt| {
             let mut state = self.0.state.lock();
             state.ended[0] |= receives;
             state.ended[1] |= sends;
@@ -608,7 +608,7 @@ impl Socket for Unix {
 
     fn close(&self) {
         // A socket dropped by a call of the runtime is closed by that call.
-        let _ = crate::wait::blocking::now(|rt| {
+        let _ = crate::blocking::operation::now(|rt| {
             if !self.0.state.lock().closed {
                 self.0.close(rt);
             }

@@ -4,6 +4,7 @@ use super::poll;
 use super::program::{bytes, bytes_mut, load, store};
 use super::signals::wait_under;
 use super::time::deadline;
+use crate::blocking::{readiness, signals};
 use crate::errors::Result;
 use crate::file::{Description, File};
 use crate::files::epoll::{self, Epoll, Event};
@@ -12,7 +13,6 @@ use crate::files::signalfd::Signals;
 use crate::files::timerfd::{Setting, Timer};
 use crate::process;
 use crate::table::MAX_OPEN;
-use crate::wait::{readiness, signals};
 use core::mem::offset_of;
 
 /// Bytes of `struct epoll_event`, which is packed on x86-64.

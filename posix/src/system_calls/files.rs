@@ -7,11 +7,11 @@ use super::descriptors::{
 use super::parts::{Files, FilesSlot};
 use super::program::{bytes_mut, load, path};
 use super::{locks, poll};
+use crate::blocking::signals::within_call;
 use crate::errors::{Errno, Result};
 use crate::files::pipe;
 use crate::namespace::{self, Trees, file_tree, names};
 use crate::stat::set_owner;
-use crate::wait::signals::within_call;
 use crate::{mapping, process};
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::end::Finishers;

@@ -1,8 +1,8 @@
 //! Memory: `mmap`, `munmap`, `mprotect`, `mremap`, `madvise`.
 
 use super::parts;
+use crate::blocking::lent;
 use crate::errors::Result;
-use crate::wait::lent;
 use kernel::memory;
 
 /// The result of `brk`: there is no break, and musl's allocator falls back to `mmap`.

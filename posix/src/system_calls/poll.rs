@@ -7,11 +7,11 @@
 use super::program::{self, bytes_mut, load, store};
 use super::signals::wait_under;
 use super::time::deadline;
+use crate::blocking::readiness::{self, Events};
 use crate::errors::Result;
 use crate::process;
 use crate::select::{self, SET, scan};
 use crate::table::MAX_OPEN;
-use crate::wait::readiness::{self, Events};
 use kernel::{time, wait};
 use resources::Runtime;
 

@@ -1,10 +1,10 @@
 //! `read`, `write` and their forms: pieces of the program's memory to and from a file.
 
 use super::program::{bytes, bytes_mut};
+use crate::blocking::signals;
 use crate::errors::Result;
 use crate::file::{Description, Offset, Pieces};
 use crate::process;
-use crate::wait::signals;
 use alloc::vec::Vec;
 
 /// Maximum number of bytes of one call (Linux's `MAX_RW_COUNT`).

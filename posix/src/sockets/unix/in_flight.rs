@@ -15,9 +15,9 @@
 use super::Inner;
 use super::held::{COUNT, DISCARDED, Entry, NOWHERE, SOCKETS, index_of, unix};
 use super::queue::Queue;
+use crate::blocking::operation;
 use crate::errors::{Errno, Result};
 use crate::process;
-use crate::wait::blocking;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -86,7 +86,7 @@ fn unreachable() -> Vec<Arc<Inner>> {
 
 /// Discards the messages in queues of unreachable sockets.
 fn discard_unreachable() {
-    let _ = blocking::now(|_| {
+    let _ = operation::now(|_| {
         for socket in unreachable() {
             each_queue(&socket, |queue| *queue = Queue::new());
         }

@@ -1,13 +1,13 @@
 //! Unix-domain sockets on the host.
 
 use super::{Name, Unix};
+use crate::blocking::operation::now;
 use crate::errors::{Errno, Result};
 use crate::file::Description;
 use crate::process;
 use crate::sockets::{Received, Rights, Socket, SocketFile};
 use crate::table::MAX_OPEN;
 use crate::tests::begin;
-use crate::wait::blocking::now;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RD, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM};

@@ -8,8 +8,8 @@
 //! [`Runtime::wake_watchers`], or are known to this module's driver: the console, timers and
 //! signals (`await_…`).
 
-use super::blocking::{at_once, end, now, number, token};
 use super::lent::Lent;
+use super::operation::{at_once, end, now, number, token};
 use super::signals::{self, Set, is_interrupted, within_call};
 use crate::errors::{Errno, RESTART, Result};
 use bitflags::bitflags;
@@ -209,13 +209,13 @@ fn register(rt: &mut Runtime) -> core::result::Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::{Errno, Events, wait_for};
+    use crate::blocking::operation::now;
+    use crate::blocking::signals;
     use crate::file::{Description, Offset};
     use crate::files::eventfd::Counter;
     use crate::files::pipe::{self, ATOMIC};
     use crate::files::timerfd::{Setting, Timer};
     use crate::tests::begin;
-    use crate::wait::blocking::now;
-    use crate::wait::signals;
     use alloc::sync::Arc;
     use platform::Clock;
     use resources::current::Current;

@@ -4,7 +4,7 @@
 //! Calls that take memory away run one at a time with those that are lent some, so it stays until a
 //! wait (`kernel/src/threads/calls.rs`). A call that goes on after one checks what it was lent once
 //! more, and fails with [`libc::EFAULT`] as on Linux.
-//! Memory that an operation of the runtime uses while the call waits ([`super::blocking::block`])
+//! Memory that an operation of the runtime uses while the call waits ([`super::operation::block`])
 //! is [`pinned`]: calls that take such memory away wait for the operation's end. It is a disk's, so
 //! that they don't wait for long, and the disk may write to that memory.
 
