@@ -4,6 +4,7 @@
 
 pub mod console;
 pub mod lent;
+pub mod lock;
 pub mod once;
 pub mod operation;
 pub mod readiness;

@@ -2,6 +2,7 @@
 
 use super::regular;
 use crate::blocking::lent::{Lent, pinned};
+use crate::blocking::lock::Lock;
 use crate::blocking::operation::{at_once, block, piece};
 use crate::errors::Result;
 use crate::file::{File, Offset};
@@ -12,7 +13,6 @@ use alloc::vec::Vec;
 use reactor::table::Fd;
 use resources::files;
 use resources::types::constants as c;
-use spin::Mutex;
 
 /// Bytes of entries requested at once; more than the longest entry.
 const BATCH: usize = 4096;
@@ -24,9 +24,9 @@ pub struct Directory {
     path: String,
     /// It is on a volume; otherwise it is `/proc` or `/dev/fd`.
     on_volume: bool,
-    /// Locked while a call waits for the disk: another thread's call on the same description fails
-    /// meanwhile with [`libc::EAGAIN`].
-    listing: Mutex<Listing>,
+    /// Locked while a call waits for the disk: another thread's call on the same description waits
+    /// meanwhile.
+    listing: Lock<Listing>,
 }
 
 impl Directory {
@@ -36,7 +36,7 @@ impl Directory {
         Directory {
             path,
             on_volume: true,
-            listing: Mutex::new(Listing::new(fd)),
+            listing: Lock::new(Listing::new(fd)),
         }
     }
 
@@ -45,7 +45,7 @@ impl Directory {
         Directory {
             path,
             on_volume: false,
-            listing: Mutex::new(Listing::of(entries)),
+            listing: Lock::new(Listing::of(entries)),
         }
     }
 }
@@ -74,8 +74,8 @@ impl File for Directory {
     }
 
     fn seek(&self, offset: i64, whence: i32) -> Result<u64> {
-        let mut listing = self.listing.try_lock().ok_or(libc::EAGAIN)?;
-        listing.seek(&self.path, offset, whence)
+        self.listing
+            .with(|listing| listing.seek(&self.path, offset, whence))
     }
 
     fn path(&self) -> Option<&str> {
@@ -88,8 +88,7 @@ impl File for Directory {
 
     fn list(&self, into: &mut [u8]) -> Result<usize> {
         let _pin = pinned(Lent::to_write(into))?;
-        let mut listing = self.listing.try_lock().ok_or(libc::EAGAIN)?;
-        listing.fill(into)
+        self.listing.with(|listing| listing.fill(into))
     }
 
     fn id(&self) -> Result<Option<FileId>> {
@@ -262,5 +261,40 @@ impl Listing {
 fn put(record: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(into) = record.get_mut(at..at + bytes.len()) {
         into.copy_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Directory;
+    use crate::file::File;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn a_listing_waits_for_that_of_another_thread() {
+        let names = ["one", "two"].map(|name| (libc::DT_REG, name.into()));
+        let directory = Directory::of(names.into(), "/folder".into());
+        let is_free = AtomicBool::new(false);
+        let list = || {
+            let listed = directory.list(&mut [0; 256]);
+            (
+                listed.is_ok_and(|len| len > 0),
+                is_free.load(Ordering::SeqCst),
+            )
+        };
+        let rewind = || directory.seek(0, libc::SEEK_SET);
+        thread::scope(|scope| {
+            // As while the other thread waits for the disk.
+            let (lists, rewinds) = directory.listing.with(|_| {
+                let waiters = (scope.spawn(list), scope.spawn(rewind));
+                thread::sleep(Duration::from_millis(20));
+                is_free.store(true, Ordering::SeqCst);
+                waiters
+            });
+            assert_eq!(rewinds.join().expect("no panic"), Ok(0));
+            assert_eq!(lists.join().expect("no panic"), (true, true));
+        });
     }
 }
