@@ -80,7 +80,7 @@
 //! | the functions of gates (`arch::gates::set_up`) | `arch` uses nothing of the kernel; assembly calls them |
 //! | the hooks of OCaml's collections (`libc-compat/src/collector.rs`) | variables of OCaml's runtime |
 //!
-//! `tools/layers/tests/compiler.rs` counts them.
+//! `tools/layers/tests/limits.rs` counts them.
 
 /// A place for parts. Declared by [`slot!`](crate::slot!).
 pub trait Slot {
