@@ -59,7 +59,6 @@ extern crate alloc;
 #[cfg(loom)]
 pub mod model {
     pub use crate::halt::polling;
-    pub use crate::threads::calls::lock;
     pub use crate::threads::scheduler;
 }
 

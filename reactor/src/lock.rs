@@ -2,16 +2,12 @@
 
 use core::marker::PhantomData;
 use platform::{Clock, System, Wait};
-use sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-
-const FREE: u32 = 0;
-const LOCKED: u32 = 1;
-/// Locked, and a thread waits for its release.
-const AWAITED: u32 = 2;
+use sync::atomic::{AtomicUsize, Ordering};
+use sync::lock;
 
 /// A lock that calls of other threads wait for, and a tick never does. From any thread.
 pub struct Lock<P> {
-    word: AtomicU32,
+    lock: lock::Lock,
     /// The thread whose call is inside; 0: none, or a tick.
     holder: AtomicUsize,
     /// What waits for it took, by those that wait: who finds it free pays nothing.
@@ -31,7 +27,7 @@ impl<P: Clock + System + Wait> Lock<P> {
     #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Lock<P> {
         Lock {
-            word: AtomicU32::new(FREE),
+            lock: lock::Lock::new(),
             holder: AtomicUsize::new(0),
             waits: Waits {
                 count: AtomicUsize::new(0),
@@ -46,7 +42,7 @@ impl<P: Clock + System + Wait> Lock<P> {
     #[inline]
     pub fn enter(&self) -> bool {
         let thread = P::thread();
-        if !self.take() && !self.await_end(thread) {
+        if !self.lock.take() && !self.await_end(thread) {
             return false;
         }
         self.holder.store(thread, Ordering::Relaxed);
@@ -62,7 +58,7 @@ impl<P: Clock + System + Wait> Lock<P> {
 
     /// Admits a tick; `false`: a call or tick is inside.
     pub fn enter_tick(&self) -> bool {
-        self.take()
+        self.lock.take()
     }
 
     /// Releases the lock at the end of a tick.
@@ -76,39 +72,26 @@ impl<P: Clock + System + Wait> Lock<P> {
         [&self.waits.count, &self.waits.longest].map(|each| each.load(Ordering::Relaxed))
     }
 
-    fn take(&self) -> bool {
-        // Acquire: what the last holder wrote is seen.
-        self.word
-            .compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-    }
-
     fn release(&self) {
-        // Release, for the next holder. One operation reads the mark and frees the lock: a waiter
-        // that marks it later finds it free, and one that marked it before is woken.
-        if self.word.swap(FREE, Ordering::Release) == AWAITED {
-            P::wake(&self.word);
-        }
+        self.lock.release(P::wake);
     }
 
     /// Takes the lock once it is free; `false` if `thread` itself holds it.
     #[cold]
     fn await_end(&self, thread: usize) -> bool {
-        let mut since = None;
         // Relaxed: only this thread stores its own number, and it sees its own stores in order.
-        while self.holder.load(Ordering::Relaxed) != thread {
-            // Marked as awaited even if it is taken here: others may be waiting. Acquire, as in
-            // `take`; the platform compares the word again before it sleeps.
-            if self.word.swap(AWAITED, Ordering::Acquire) == FREE {
-                if let Some(since) = since {
-                    self.count(since);
-                }
-                return true;
-            }
-            since.get_or_insert_with(P::monotonic_ns);
-            P::await_release(&self.word, AWAITED);
+        if self.holder.load(Ordering::Relaxed) == thread {
+            return false;
         }
-        false
+        let mut since = None;
+        self.lock.await_release(|word, value| {
+            since.get_or_insert_with(P::monotonic_ns);
+            P::await_release(word, value);
+        });
+        if let Some(since) = since {
+            self.count(since);
+        }
+        true
     }
 
     /// Counts a wait since this time; the lock is held, so nothing else counts.
@@ -159,7 +142,7 @@ mod tests {
                 entered.send(LOCK.enter()).expect("it is awaited");
                 LOCK.leave();
             });
-            while LOCK.word.load(Ordering::Relaxed) != super::AWAITED {
+            while !LOCK.lock.is_awaited() {
                 thread::yield_now();
             }
             // By now it is asleep, or about to see that it needn't sleep.

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod lock;
 #[cfg(loom)]
 pub mod model;
 pub mod once;

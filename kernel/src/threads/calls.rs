@@ -10,35 +10,21 @@
 //! the lock sleep meanwhile, and idle processors needn't answer. Where the host runs fewer
 //! processors than the machine has, processors that spin would keep it from the one that has to.
 //!
-//! A thread that makes one long call after another takes the lock back before a woken one comes.
-//! That is faster than a change of threads for each call; but after some times calls leave the free
-//! lock to the woken thread, for longer each time ([`give_way`]).
-
-pub mod lock;
+//! A thread that makes one long call after another takes the lock back before a woken one comes,
+//! once: then it is handed over ([`Lock`]).
 
 use super::waits::{pause_while, with};
 use crate::arch::local;
 use crate::peers;
-use crate::time;
-use core::sync::atomic::{AtomicU32, Ordering};
-use lock::Lock;
+use core::sync::atomic::Ordering;
+use sync::lock::Lock;
 
 /// Used by system calls, with interrupts disabled.
 static LOCK: Lock = Lock::new();
 
-/// How often to look at a lock that another processor holds before this one runs other threads:
-/// most calls take some microseconds.
-const LOOKS: usize = 200;
-
-/// How often in succession a thread that was woken for the lock found it taken again, at most
-/// [`REFUSALS_MAX`].
-static REFUSALS: AtomicU32 = AtomicU32::new(0);
-const REFUSALS_MAX: u32 = PATIENCE + 20;
-/// Number of refusals before calls give way.
-const PATIENCE: u32 = 8;
-
-/// How long a call leaves the free lock to a woken thread for each further one, in nanoseconds.
-const GIVE_WAY_NS: u64 = 100_000;
+/// How often to try a lock that another processor holds before this one runs other threads: most
+/// calls take some microseconds.
+const SPINS: usize = 200;
 
 /// A system call begins that runs one at a time, or the kernel makes one. With one processor there
 /// is no other: the call only notes that it runs.
@@ -74,8 +60,10 @@ pub(super) fn give_up() -> bool {
     let held = in_call.load(Ordering::Relaxed);
     if held {
         in_call.store(false, Ordering::Relaxed);
-        if local::several() && LOCK.release() {
-            with(|state| state.scheduler.wake(LOCK.address(), u32::MAX, 1));
+        if local::several() {
+            LOCK.release(|word| {
+                with(|state| state.scheduler.wake(word.as_ptr() as u64, u32::MAX, 1));
+            });
         }
     }
     held
@@ -89,10 +77,6 @@ pub(super) fn take_back(held: bool) {
 }
 
 fn take() {
-    let refusals = REFUSALS.load(Ordering::Relaxed);
-    if refusals > PATIENCE {
-        give_way(refusals - PATIENCE);
-    }
     if !LOCK.take() {
         await_release();
     }
@@ -100,35 +84,13 @@ fn take() {
     local::get().in_call.store(true, Ordering::Relaxed);
 }
 
-/// Waits until another thread takes the free lock, or its time is over.
-#[cold]
-fn give_way(times: u32) {
-    let until = time::monotonic_ns() + u64::from(times) * GIVE_WAY_NS;
-    while LOCK.is_free() && time::monotonic_ns() < until {
-        peers::relax();
-    }
-}
-
 #[cold]
 fn await_release() {
-    for _ in 0..LOOKS {
-        if LOCK.is_free() && REFUSALS.load(Ordering::Relaxed) <= PATIENCE && LOCK.take() {
+    for _ in 0..SPINS {
+        if LOCK.is_free() && LOCK.take() {
             return;
         }
         peers::relax();
     }
-    let mut was_woken = false;
-    while !LOCK.take_or_mark() {
-        if was_woken {
-            let refusals = REFUSALS.load(Ordering::Relaxed);
-            REFUSALS.store((refusals + 1).min(REFUSALS_MAX), Ordering::Relaxed);
-        }
-        let (word, marked) = LOCK.word();
-        pause_while(word, marked, None, || false);
-        was_woken = true;
-    }
-    if was_woken {
-        // Each thread that was refused comes here.
-        REFUSALS.store(0, Ordering::Relaxed);
-    }
+    LOCK.await_release(|word, value| pause_while(word, value, None, || false));
 }

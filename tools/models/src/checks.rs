@@ -5,6 +5,7 @@ pub mod calls;
 pub mod event;
 pub mod kernel;
 pub mod lines;
+pub mod lock;
 pub mod nvme;
 pub mod once;
 pub mod queue;

@@ -4,21 +4,27 @@
 #![cfg(loom)]
 
 use models::checks::{
-    calls, event, kernel, lines, nvme, once, queue, reactor, shootdown, threads, ticker, trace,
+    calls, event, kernel, lines, lock, nvme, once, queue, reactor, shootdown, threads, ticker,
+    trace,
 };
 use sync::model::{check, fails, unneeded};
 
 const NONE: [&str; 0] = [];
 
 #[test]
-fn the_lock_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3..=5, "reactor/src/lock.rs", reactor::lock), NONE);
+fn a_lock_is_handed_over_and_needs_each_of_its_orderings() {
+    assert_eq!(unneeded(3..=4, "sync/src/lock.rs", lock::hand_over), NONE);
+}
+
+#[test]
+fn the_runtime_needs_each_ordering_of_its_lock() {
+    assert_eq!(unneeded(3..=5, "sync/src/lock.rs", reactor::lock), NONE);
 }
 
 #[test]
 fn the_hand_over_needs_each_ordering_of_the_lock() {
     assert_eq!(
-        unneeded(2..=4, "reactor/src/lock.rs", reactor::hand_over),
+        unneeded(2..=4, "sync/src/lock.rs", reactor::hand_over),
         NONE
     );
 }
@@ -104,7 +110,7 @@ fn requests_to_forget_translations_need_each_of_their_orderings() {
 
 #[test]
 fn the_lock_of_system_calls_needs_each_of_its_orderings() {
-    assert_eq!(unneeded(3..=5, "calls/lock.rs", calls::calls), NONE);
+    assert_eq!(unneeded(3..=5, "sync/src/lock.rs", calls::calls), NONE);
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use crate::arch::local;
 use crate::image::threads::{self, Fault};
-use kernel::model::lock::Lock;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;
+use sync::lock::Lock;
 
 struct Calls {
     lock: Lock,
@@ -16,16 +16,12 @@ impl Calls {
     /// A system call, which takes and releases the lock as `kernel`'s do.
     fn call(&self) {
         if !self.lock.take() {
-            while !self.lock.take_or_mark() {
-                let (word, marked) = self.lock.word();
-                threads::pause_while(word, marked);
-            }
+            self.lock.await_release(threads::pause_while);
         }
         // SAFETY: loom reports another access at the same time.
         self.data.with_mut(|at| unsafe { *at += 1 });
-        if self.lock.release() {
-            threads::wake_one(self.lock.address());
-        }
+        self.lock
+            .release(|word| threads::wake_one(word.as_ptr() as u64));
     }
 }
 
