@@ -6,7 +6,7 @@ import re
 import sys
 import time
 
-from cases.machines import Bare
+from cases.machines import Bare, attach
 from harness import stalls
 from harness.context import MACHINES, PROCESSOR, SOIL, Skip, clean, executable
 from harness.runner import test
@@ -47,6 +47,7 @@ OF_VANISHING = (
     "sigprocmask",
     "waits",
 )
+DEVICES = "tests/programs/processors/devices_of_others.exe"
 AFFINITY = "tests/programs/processors/affinity.exe"
 # See affinity.c.
 OF_AFFINITY = ("own", "running", "waiting", "sharing", "errors")
@@ -464,3 +465,77 @@ def times_of_processors_that_nobody_promises(context):
             continue
         assert status == 0 and "clocks: as expected\n" in text, f"{cpu}:\n{text}"
         assert text.count(said) == expected, f"{cpu}:\n{text}"
+
+
+@test(limit=180)
+def random_device_stalled(context):
+    """The random device doesn't answer while threads on both processors draw the first numbers of a
+    machine whose processors have none: a third thread runs, and both draw once it answers."""
+    for machine in MACHINES:
+        path = context.path(f"entropy-{machine}")
+        bus = {"q35": "pci"}.get(machine, "device")
+        devices = ["-smp", "2", "-chardev", f"socket,id=egd,path={path},server=on,wait=off"]
+        devices += ["-object", "rng-egd,id=stalled,chardev=egd"]
+        devices += ["-device", f"virtio-rng-{bus},rng=stalled"]
+        cpu = "qemu64" if PROCESSOR == "x86_64" else "cortex-a57"
+        bare = Bare(context, DEVICES, machine, "draw", devices=devices, name="draw", cpu=cpu)
+        source = attach(path)
+        # A request: its kind, and how many bytes.
+        kind, count = source.recv(2)
+        assert kind == 2, kind
+        seen = 0
+        for _ in range(5):
+            line = bare.child.wait_line("another thread runs", after=seen)
+            seen = bare.child.lines.index(line) + 1
+        assert "both have drawn" not in bare.child.text, bare.child.text
+        source.sendall(bytes(range(count)))
+        bare.child.wait_line("both have drawn")
+        status, text, _ = bare.ends()
+        assert "random numbers come from" not in text, text
+
+
+def destinations(bare, machine):
+    """The processors that the devices' lines (microvm), or the disk's messages (q35), interrupt."""
+    if machine == "microvm":
+        pins = re.findall(r"pin \d+ .*dest=(\d+) .*", bare.human("info pic"))
+        lines = re.findall(r"pin \d+ .*", bare.human("info pic"))
+        assert len(pins) == len(lines), lines
+        return [int(pin) for pin, line in zip(pins, lines) if "masked" not in line]
+    disk = re.split("1af4:10(?:01|42)", bare.human("info pci"))[1]
+    table = re.search(r"BAR1: 32 bit memory at (0x[0-9a-f]+)", disk)[1]
+    words = bare.human(f"xp /8wx {table}")
+    entries = [int(word, 16) for word in re.findall(r"0x[0-9a-f]{8}\b", words)][::4]
+    return [address >> 12 & 0xff for address in entries if address]
+
+
+def a_disk(context):
+    """A disk with the file `file`."""
+    folder, disk = context.path("files"), context.memory_path("disk")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "file"), "w") as file:
+        file.write("content")
+    with open(disk, "wb") as file:
+        file.truncate(8 << 20)
+    context.run("mkfs.ext4", "-q", "-d", folder, disk)
+    return disk
+
+
+@test(limit=180)
+def first_scan_by_another_processor(context):
+    """The second processor is the first to use the devices of a microvm: they interrupt the boot
+    processor all the same. So does the disk of a q35, which the boot has found."""
+    if PROCESSOR != "x86_64":
+        raise Skip("QEMU's monitor shows the routes of PCs")
+    for machine in ("microvm", "q35"):
+        bus = {"q35": "pci"}.get(machine, "device")
+        drive = f"if=none,id=d,format=raw,file={a_disk(context)}"
+        devices = ["-smp", "2", "-drive", drive]
+        devices += ["-device", f"virtio-blk-{bus},drive=d,serial=data"]
+        bare = Bare(context, DEVICES, machine, "scan", "/data/file", devices=devices, name="scan")
+        bare.child.wait_line("the second processor has found the disk")
+        routes = destinations(bare, machine)
+        assert routes and set(routes) == {0}, (machine, routes)
+        bare.child.process.stdin.write(b"end\n")
+        bare.child.process.stdin.flush()
+        _, text, _ = bare.ends()
+        assert "end\n" in text, text

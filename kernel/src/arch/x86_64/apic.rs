@@ -10,7 +10,7 @@ use super::cpu;
 use super::gates::FIRST_INTERRUPT;
 use crate::arch::local;
 use core::arch::x86_64::__cpuid;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
 
 /// The vector of the timer.
@@ -43,6 +43,8 @@ const DIVIDE_BY_16: u32 = 3;
 /// Address of the mapped registers; [`USE_MSRS`] for x2APIC, 0 before `set_up`, which writes it.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
 const USE_MSRS: u64 = 1;
+/// The APIC ID of the boot processor. Written by `set_up`.
+static BOOT_ID: AtomicU32 = AtomicU32::new(0);
 
 fn read(register: u32) -> u32 {
     match REGISTERS.load(Ordering::Relaxed) {
@@ -66,7 +68,7 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Enables the local APIC and masks the 8259, which some firmware leaves unmasked. `map` maps
+/// Enables the local APIC of the boot processor, which runs this, and masks the 8259, which some firmware leaves unmasked. `map` maps
 /// device registers at a physical address, for good.
 pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
     use x86_64::instructions::port::Port;
@@ -87,6 +89,7 @@ pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
             }
         }
     }
+    BOOT_ID.store(id(), Ordering::Relaxed);
     accept(MASKED);
     count_again();
 }
@@ -174,7 +177,12 @@ pub fn count_again() {
     write(INITIAL_COUNT, u32::MAX);
 }
 
-/// This processor's APIC ID, for messages that interrupt it.
+/// The boot processor's APIC ID: devices interrupt that one.
+pub fn boot_id() -> u32 {
+    BOOT_ID.load(Ordering::Relaxed)
+}
+
+/// This processor's APIC ID.
 pub fn id() -> u32 {
     match REGISTERS.load(Ordering::Relaxed) {
         USE_MSRS => read(ID),

@@ -54,7 +54,7 @@ pub fn end(vector: u8) {
     }
 }
 
-/// Routes a line, which may carry firmware's word on its trigger, to `vector` of this processor;
+/// Routes a line, which may carry firmware's word on its trigger, to `vector` of the boot processor;
 /// false if no such input exists. Not for interrupts: it may map memory.
 pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
     let (gsi, trigger) = signal_of(line, trigger);
@@ -73,7 +73,7 @@ pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
         // SAFETY: just mapped, for good.
         let io_apic = unsafe { IoApic::new(registers) };
         if input < io_apic.inputs() {
-            io_apic.route(input, vector, trigger, apic::id());
+            io_apic.route(input, vector, trigger, apic::boot_id());
             return true;
         }
     }
@@ -85,12 +85,12 @@ pub(super) fn legacy_line(irq: u8) -> u32 {
     acpi::tables().legacy_gsi(irq)
 }
 
-/// The message by which the function at this address interrupts this processor by `vector`; `None`
+/// The message by which the function at this address interrupts the boot processor by `vector`; `None`
 /// if the machine has no messages.
 #[inline(always)]
 pub fn message(vector: u8, _: Address) -> Option<Message> {
     Some(Message {
-        address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
+        address: 0xfee0_0000 | u64::from(apic::boot_id() & 0xff) << 12,
         data: u32::from(vector),
     })
 }

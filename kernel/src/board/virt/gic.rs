@@ -76,7 +76,11 @@ fn map(registers: &Registers, address: u64, len: usize) -> Option<()> {
     Some(())
 }
 
-/// Lets the controller interrupt the processor; every interrupt is disabled.
+/// Where a GICv3 routes shared interrupts: the affinity of the boot processor. Written by
+/// [`set_up`].
+static ROUTE: AtomicU64 = AtomicU64::new(0);
+
+/// Lets the controller interrupt the boot processor, which runs this; every interrupt is disabled.
 pub fn set_up(node: &Node<'_>) {
     // Without what a kind needs there is no controller.
     let _ = match node.is_compatible("arm,gic-v3") {
@@ -130,6 +134,9 @@ fn set_up_3(node: &Node<'_>) -> Option<()> {
     wake_up(&REDISTRIBUTOR, &OWN);
     // Both groups, routing by affinity: the bits are the same, or ignored, in both security states.
     const ENABLE: u32 = 1 | 1 << 1 | 1 << 4;
+    let [first, second, third, fourth] = processor::affinity().map(u64::from);
+    let route = first | second << 8 | third << 16 | fourth << 32;
+    ROUTE.store(route, Ordering::Relaxed);
     DISTRIBUTOR.write(register::CONTROL, ENABLE);
     await_writes();
     processor::enable();
@@ -243,7 +250,8 @@ pub fn redistributor_address() -> u64 {
     REDISTRIBUTOR_ADDRESS.load(Ordering::Relaxed)
 }
 
-/// Lets interrupt `number`, below 1020, reach the processor; false without a controller.
+/// Lets interrupt `number`, below 1020, reach the processor, or, from [`FIRST_SHARED`] on, the boot
+/// processor; false without a controller.
 pub fn enable(number: u32, edge: bool) -> bool {
     let version = VERSION.load(Ordering::Relaxed);
     if version == 0 || number >= FIRST_SPECIAL {
@@ -268,8 +276,7 @@ pub fn enable(number: u32, edge: bool) -> bool {
     if shared {
         match version {
             3 => {
-                let [first, second, third, fourth] = processor::affinity().map(u64::from);
-                let route = first | second << 8 | third << 16 | fourth << 32;
+                let route = ROUTE.load(Ordering::Relaxed);
                 registers.write(register::ROUTE + 8 * number as usize, route);
             }
             _ => {
