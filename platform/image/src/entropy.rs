@@ -17,6 +17,7 @@ use generator::seed_file::{self, Seed};
 use generator::{Generator, Moment, Reseed, SEED, Watch, jitter};
 use kernel::cell::{ExclusiveCell, rank};
 use kernel::devices::MEMORY;
+use kernel::peers::relax;
 use kernel::{console, random, time, wait};
 use platform::Entropy;
 use platform::error::{Answer, Error};
@@ -25,6 +26,8 @@ struct Source {
     generator: Generator,
     watch: Watch,
     device: Option<EntropyDevice>,
+    /// The seed for which the device is waited for.
+    reseed: Option<Collected>,
     /// Neither the processor nor a device has random numbers.
     lacks_source: bool,
     /// Nor had the loader: a seed in a file is of use.
@@ -33,10 +36,18 @@ struct Source {
 
 /// The source of random numbers, and the seed of a file.
 struct State {
-    /// Boxed, or an image would contain its bytes.
-    source: Option<Box<Source>>,
+    source: Begun,
     /// For the source when there is one.
     seed: FileSeed,
+}
+
+/// How far the source is. Boxed, or an image would contain its bytes.
+enum Begun {
+    /// Unused, or nothing had random numbers.
+    No,
+    /// The device is waited for.
+    Waits(Box<(EntropyDevice, Collected)>),
+    Yes(Box<Source>),
 }
 
 /// The seed of a file until it is admitted.
@@ -50,7 +61,7 @@ enum FileSeed {
 }
 
 static SOURCE: ExclusiveCell<State, rank::Entropy> = ExclusiveCell::new(State {
-    source: None,
+    source: Begun::No,
     seed: FileSeed::Unread,
 });
 /// Number of times that the machine resumed from a snapshot.
@@ -79,46 +90,61 @@ fn moment() -> Moment {
     }
 }
 
-/// Mixes the device's bytes into `seed`; returns whether they were as many. `halt`: the processor
-/// may halt meanwhile.
-fn mix_device_bytes(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
-    let until = time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS;
-    let mut got = 0;
-    while got < SEED {
-        if device.request(SEED - got).is_err() {
-            return false;
-        }
-        let taken = device.poll(|bytes| {
-            for (into, from) in seed.iter_mut().skip(got).zip(bytes) {
-                *into ^= from;
-                got += 1;
-            }
-        });
-        match taken {
-            Ok(Some(())) => (),
-            Ok(None) if time::monotonic_ns() < until => {
-                if halt && !device.enable_interrupts() {
-                    wait::wait_until(Some(until));
-                }
-            }
-            _ => return false,
+/// A seed into which the device's bytes are mixed as they come.
+struct Collected {
+    seed: Seed,
+    /// The processor has random numbers, which are in the seed.
+    hardware: bool,
+    got: usize,
+    /// When the device is given up.
+    until: u64,
+}
+
+impl Collected {
+    /// With the processor's numbers, if it has any.
+    fn new() -> Collected {
+        let mut seed = [0; SEED];
+        let hardware = random::hardware(&mut seed);
+        Collected {
+            seed,
+            hardware,
+            got: 0,
+            until: time::monotonic_ns() + devices::DEVICE_TIMEOUT_NS,
         }
     }
-    true
+
+    /// Mixes in what the device has given; whether that is enough, `None` while it may come.
+    fn poll(&mut self, device: &mut EntropyDevice) -> Option<bool> {
+        while self.got < SEED {
+            if device.request(SEED - self.got).is_err() {
+                return Some(false);
+            }
+            let (seed, got) = (&mut self.seed, &mut self.got);
+            let taken = device.poll(|bytes| {
+                for (into, from) in seed.iter_mut().skip(*got).zip(bytes) {
+                    *into ^= from;
+                    *got += 1;
+                }
+            });
+            match taken {
+                Ok(Some(())) => (),
+                Ok(None) if time::monotonic_ns() < self.until => return None,
+                _ => return Some(false),
+            }
+        }
+        Some(true)
+    }
 }
 
 impl Source {
-    fn begin(filed: Option<Seed>) -> Option<Source> {
-        let mut seed = filed.unwrap_or_default();
-        let hardware = random::hardware(&mut seed);
-        let mut device = device();
-        let asked = device
-            .as_mut()
-            .is_some_and(|device| mix_device_bytes(device, &mut seed, true));
+    /// A source with this seed, into which a device has mixed its numbers or a file's seed is
+    /// mixed. `None`: nothing has random numbers.
+    fn begin(collected: Collected, device: Option<EntropyDevice>, filed: bool) -> Option<Source> {
+        let mut seed = collected.seed;
         let given = random::take_seed(&mut seed);
-        let lacks_source = !(asked || hardware);
+        let lacks_source = device.is_none() && !collected.hardware;
         let mut generator = Generator::new(seed);
-        if lacks_source && !given && filed.is_none() {
+        if lacks_source && !given && !filed {
             let count = jitter::reseed(&mut generator, time::counter).ok()?;
             console::line(format_args!(
                 "random numbers come from the jitter of the processor's counter, measured {count} \
@@ -129,14 +155,36 @@ impl Source {
         Some(Source {
             generator,
             watch: Watch::new(moment(), time::machine_wall_ns),
-            device: device.filter(|_| asked),
+            device,
+            reseed: None,
             lacks_source,
             takes_seed: lacks_source && !given,
         })
     }
 
-    /// Reseeds if necessary.
-    fn maintain(&mut self) {
+    /// Reseeds if necessary; false while it waits for the device.
+    fn maintain(&mut self) -> bool {
+        if self.reseed.is_none() {
+            self.watch();
+        }
+        let Some(mut collected) = self.reseed.take() else {
+            return true;
+        };
+        // A broken device yields no more.
+        let polled = self
+            .device
+            .as_mut()
+            .map_or(Some(false), |device| collected.poll(device));
+        if polled.is_none() {
+            self.reseed = Some(collected);
+            return false;
+        }
+        self.finish(collected.seed, true);
+        true
+    }
+
+    /// Reseeds if necessary, at once if that needs nothing of the device.
+    fn watch(&mut self) {
         let now = moment();
         let want = self.watch.wants(now, time::machine_wall_ns);
         // The response to an earlier request.
@@ -157,21 +205,24 @@ impl Source {
         let Some(want) = want else {
             return;
         };
-        let mut seed = [0; SEED];
-        let hardware = random::hardware(&mut seed);
         if want == Reseed::Now {
             SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
             time::follow_machine();
         }
-        if let Some(device) = &mut self.device {
-            if want == Reseed::Now && !hardware {
-                mix_device_bytes(device, &mut seed, false);
-            } else {
-                // A broken device yields no more.
-                let _ = device.request(SEED);
-            }
+        let collected = Collected::new();
+        if want == Reseed::Now && !collected.hardware && self.device.is_some() {
+            self.reseed = Some(collected);
+            return;
         }
-        if want == Reseed::Now && self.lacks_source {
+        if let Some(device) = &mut self.device {
+            let _ = device.request(SEED);
+        }
+        self.finish(collected.seed, want == Reseed::Now);
+    }
+
+    /// Reseeds with what was collected; `now`: the numbers before are another machine's, too.
+    fn finish(&mut self, mut seed: Seed, now: bool) {
+        if now && self.lacks_source {
             // A counter that is too regular makes nothing worse.
             let _ = jitter::reseed(&mut self.generator, time::counter);
         }
@@ -191,28 +242,109 @@ fn own() -> Seed {
     own
 }
 
+/// What a use of the source waits for.
+enum Wait {
+    /// The first seed: the processor may halt until this time.
+    Halt(u64),
+    /// A later one, perhaps at a tick.
+    Poll,
+}
+
+/// The longest halt for the device: one of several waits may take the note of its interrupt.
+const HALT_NS: u64 = 1_000_000;
+
 impl State {
-    /// The source, which the first use begins.
+    /// The source, once it has begun.
     fn source(&mut self) -> Option<&mut Source> {
-        if self.source.is_none() {
-            let filed = match &mut self.seed {
-                FileSeed::Admitted(seed) => seed.take(),
-                FileSeed::Unread | FileSeed::Read(_) => None,
-            };
-            self.source = Source::begin(filed).map(Box::new);
+        match &mut self.source {
+            Begun::Yes(source) => Some(source),
+            Begun::No | Begun::Waits(_) => None,
         }
-        self.source.as_deref_mut()
+    }
+
+    /// The seed of a file, if it is a source.
+    fn filed(&mut self) -> Option<Seed> {
+        match &mut self.seed {
+            FileSeed::Admitted(seed) => seed.take(),
+            FileSeed::Unread | FileSeed::Read(_) => None,
+        }
+    }
+
+    /// Begins the source, or reseeds it if necessary. Returns what has to be waited for before its
+    /// next use.
+    fn advance(&mut self) -> Option<Wait> {
+        match core::mem::replace(&mut self.source, Begun::No) {
+            Begun::Yes(mut source) => {
+                let ready = source.maintain();
+                self.source = Begun::Yes(source);
+                return (!ready).then_some(Wait::Poll);
+            }
+            Begun::Waits(mut waits) => {
+                let (device, collected) = &mut *waits;
+                match collected.poll(device) {
+                    None => {
+                        // One that is there already ends the next poll.
+                        let pending = device.enable_interrupts();
+                        let until = collected.until;
+                        self.source = Begun::Waits(waits);
+                        return Some(if pending {
+                            Wait::Poll
+                        } else {
+                            Wait::Halt(until)
+                        });
+                    }
+                    Some(asked) => {
+                        let (device, collected) = *waits;
+                        self.begin(collected, Some(device).filter(|_| asked));
+                    }
+                }
+            }
+            Begun::No => {
+                let collected = Collected::new();
+                match device() {
+                    Some(device) => {
+                        self.source = Begun::Waits(Box::new((device, collected)));
+                        return self.advance();
+                    }
+                    None => self.begin(collected, None),
+                }
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, mut collected: Collected, device: Option<EntropyDevice>) {
+        let filed = self.filed();
+        let words = filed.unwrap_or_default();
+        { collected.seed.iter_mut().zip(words) }.for_each(|(to, from)| *to ^= from);
+        let source = Source::begin(collected, device, filed.is_some());
+        self.source = source.map_or(Begun::No, |source| Begun::Yes(Box::new(source)));
+    }
+}
+
+/// Runs `f` on the state with the source, if there is one. The device is waited for outside of the
+/// cell, in which other processors wait.
+fn with<R>(mut f: impl FnMut(&mut State) -> R) -> R {
+    loop {
+        let used = SOURCE.with(|state| match state.advance() {
+            None => Ok(f(state)),
+            Some(wait) => Err(wait),
+        });
+        match used {
+            Ok(result) => return result,
+            Err(Wait::Poll) => relax(),
+            Err(Wait::Halt(until)) => {
+                wait::wait_until(Some(until.min(time::monotonic_ns() + HALT_NS)));
+            }
+        }
     }
 }
 
 /// Fills `into` with random bytes; false without a source to seed from.
 pub fn fill(into: &mut [u8]) -> bool {
-    SOURCE.with(|state| {
-        if let Some(source) = &mut state.source {
-            source.maintain();
-        }
-        state
-            .source()
+    with(|state| {
+        let source = state.source();
+        source
             .map(|source| source.generator.fill(into, random::refresh))
             .is_some()
     })
@@ -220,7 +352,9 @@ pub fn fill(into: &mut [u8]) -> bool {
 
 /// Number of times that the machine resumed from a snapshot, once random numbers are in use.
 pub fn snapshots() -> u32 {
-    SOURCE.with(|state| state.source.as_mut().map(|source| source.maintain()));
+    if SOURCE.with(|state| state.source().is_some()) {
+        with(|_| ());
+    }
     SNAPSHOTS.load(Ordering::Relaxed)
 }
 
@@ -239,27 +373,27 @@ impl random::Source for Shared {
     }
 
     fn wants_seed(&self) -> bool {
-        SOURCE.with(|state| {
+        with(|state| {
             let takes = state.source().is_none_or(|source| source.takes_seed);
             takes && !matches!(state.seed, FileSeed::Admitted(_))
         })
     }
 
     fn next_seed(&self, old: Option<&Seed>) -> Option<Seed> {
-        SOURCE.with(|state| {
+        with(|state| {
             if state.source().is_some_and(|source| !source.takes_seed) {
                 return None;
             }
             let mut next = None;
             if let Some(old) = old {
                 let [seed, successor] = seed_file::split(old, own());
-                match &mut state.source {
+                match state.source() {
                     Some(source) => source.generator.reseed(seed),
                     None => state.seed = FileSeed::Read(seed),
                 }
                 next = Some(successor);
             }
-            if let Some(source) = &mut state.source {
+            if let Some(source) = state.source() {
                 let mut fresh = [0; SEED];
                 source.generator.fill(&mut fresh, random::refresh);
                 let next = next.get_or_insert_default();
