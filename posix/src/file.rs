@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::sync::atomic::{AtomicI32, Ordering};
 use resources::Runtime;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// The start of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +233,7 @@ pub struct Description {
     /// Access mode and status flags (`O_APPEND`, `O_NONBLOCK`), as `fcntl` returns them.
     flags: AtomicI32,
     /// Wakes threads that may wait for one of its locks: called at its end, if it has had one.
-    wake_waiters: Mutex<Option<fn()>>,
+    wake_waiters: Mutex<Option<fn()>, level::Waiters>,
 }
 
 /// Linux's `O_LARGEFILE`, which follows `O_DIRECT` on all processors; the C library's constant is

@@ -14,7 +14,7 @@ use crate::table::Table;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// A limit of a resource, soft and hard.
 pub type Limit = [u64; 2];
@@ -41,7 +41,7 @@ pub struct Process {
     pub socket_names: Vec<FileId>,
 }
 
-static PROCESS: Mutex<Option<Process>> = Mutex::new(None);
+static PROCESS: Mutex<Option<Process>, level::Process> = Mutex::new(None);
 
 impl Process {
     fn new() -> Process {

@@ -12,7 +12,7 @@ use core::convert::Infallible;
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::{Clock, Entropy, Memory};
 use slab::Slab;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 use tls::{
     ClientOptions, Common, Config, Credentials, Environment, Kind, Read, ServerOptions, Session,
     Trust, Versions,
@@ -81,7 +81,7 @@ pub struct Options {
 
 /// All objects of the program. They aren't in `Resources`, so that a program without TLS contains
 /// none of this. Only calls use them, one at a time: the lock is never contended.
-static OBJECTS: Mutex<Slab<Object>> = Mutex::new(Slab::new());
+static OBJECTS: Mutex<Slab<Object>, level::Objects> = Mutex::new(Slab::new());
 
 /// Server handshakes in progress, which unauthenticated peers have started.
 struct Handshakes {
@@ -92,7 +92,7 @@ struct Handshakes {
 }
 
 /// Used like [`OBJECTS`].
-static HANDSHAKES: Mutex<Handshakes> = Mutex::new(Handshakes {
+static HANDSHAKES: Mutex<Handshakes, level::Handshakes> = Mutex::new(Handshakes {
     bytes: 0,
     refused: Vec::new(),
 });
@@ -152,7 +152,9 @@ fn add_session(session: Session) -> Answer {
         snapshots: Current::snapshots(),
     };
     let number = objects.insert(Object::Session(Box::new(session), begun));
-    HANDSHAKES.lock().changed(&mut objects, 0, bytes);
+    HANDSHAKES
+        .lock_within(&objects)
+        .changed(&mut objects, 0, bytes);
     Ok(number)
 }
 
@@ -361,7 +363,9 @@ pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answ
     let done = f(session);
     let now = session.handshake_memory();
     if now != before {
-        HANDSHAKES.lock().changed(&mut objects, before, now);
+        HANDSHAKES
+            .lock_within(&objects)
+            .changed(&mut objects, before, now);
     }
     done
 }
@@ -458,7 +462,7 @@ pub fn free(handle: Int) -> Answer {
     let mut objects = OBJECTS.lock();
     let object = objects.try_remove(index).ok_or(Error::Invalid)?;
     if let Object::Session(session, _) = object {
-        let mut handshakes = HANDSHAKES.lock();
+        let mut handshakes = HANDSHAKES.lock_within(&objects);
         handshakes.refused.retain(|number| *number != index);
         handshakes.changed(&mut objects, session.handshake_memory(), 0);
     }

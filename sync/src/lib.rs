@@ -4,13 +4,14 @@
 //!
 //! `tools/models` runs the protocols of the crates that import from here under loom.
 
-#![cfg_attr(not(loom), no_std)]
+#![cfg_attr(not(any(loom, feature = "checks")), no_std)]
 
 extern crate alloc;
 
 pub mod lock;
 #[cfg(loom)]
 pub mod model;
+pub mod mutex;
 pub mod once;
 
 /// `core::sync::atomic`.

@@ -9,7 +9,7 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::server::StoresServerSessions;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// A map that evicts the oldest entry when it is full.
 struct Bounded<K, V> {
@@ -51,7 +51,7 @@ impl<K: Ord + Clone, V> Bounded<K, V> {
 }
 
 /// A server's sessions by identifier (RFC 5246, F.1.4).
-pub(crate) struct ServerSessions(Mutex<Bounded<Vec<u8>, Vec<u8>>>, usize);
+pub(crate) struct ServerSessions(Mutex<Bounded<Vec<u8>, Vec<u8>>, level::Sessions>, usize);
 
 impl ServerSessions {
     /// A cache of at most `capacity` sessions.
@@ -109,7 +109,7 @@ struct Server {
 }
 
 /// A client's sessions by server.
-pub(crate) struct ClientSessions(Mutex<Bounded<String, Server>>);
+pub(crate) struct ClientSessions(Mutex<Bounded<String, Server>, level::Sessions>);
 
 impl ClientSessions {
     /// A cache of the sessions with at most `capacity` servers.

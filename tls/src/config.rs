@@ -19,7 +19,7 @@ use rustls::{
     ClientConfig, KeyLog, RootCertStore, ServerConfig, SupportedCipherSuite,
     SupportedProtocolVersion,
 };
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Trusted roots, and revocations.
 #[derive(Default)]
@@ -99,7 +99,7 @@ const MAX_KEYS: usize = 64 * 1024;
 
 /// Keys of sessions in the format of NSS (`SSLKEYLOGFILE`).
 #[derive(Debug, Default)]
-struct Keys(Mutex<String>);
+struct Keys(Mutex<String, level::Keys>);
 
 impl KeyLog for Keys {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {

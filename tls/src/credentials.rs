@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, SignatureScheme};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Certificate chains with their keys, which can be replaced while they are in use.
 ///
@@ -20,7 +20,7 @@ use spin::Mutex;
 /// is valid for it, else the first one. A client presents its first chain to a server that requests
 /// one.
 pub struct Credentials {
-    chains: Mutex<Arc<Vec<Arc<CertifiedKey>>>>,
+    chains: Mutex<Arc<Vec<Arc<CertifiedKey>>>, level::Chains>,
 }
 
 impl Credentials {

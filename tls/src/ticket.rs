@@ -6,7 +6,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use rustls::server::ProducesTickets;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Seconds for which a key seals tickets; for as long again it opens them.
 const PERIOD: u64 = 6 * 3600;
@@ -57,7 +57,7 @@ impl Key {
 /// Seals tickets with a key that is replaced every six hours.
 pub(crate) struct Ticketer<E> {
     /// The current key and the previous one.
-    keys: Mutex<[Option<Key>; 2]>,
+    keys: Mutex<[Option<Key>; 2], level::Tickets>,
     environment: PhantomData<E>,
 }
 

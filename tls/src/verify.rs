@@ -10,11 +10,11 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// The findings of the last verification. rustls' errors have no room for them.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Mutex<Option<(CertificateError, String)>>);
+pub(crate) struct Report(Mutex<Option<(CertificateError, String)>, level::Refusal>);
 
 impl Report {
     /// The text for `error`, if it is the last one.

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use net::{Link, LinkCapabilities, RxMeta, TxMeta};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
@@ -31,7 +31,7 @@ pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
 /// A recording of any number of links, of one stack or of several in threads of their own.
 #[derive(Clone)]
-pub struct Recorder(Arc<Mutex<Recording>>);
+pub struct Recorder(Arc<Mutex<Recording, level::Recording>>);
 
 struct Recording {
     sink: Sink,

@@ -14,7 +14,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::Wait;
 use resources::current::Current;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -90,7 +90,7 @@ fn permits(_: u64, _: u64, _: bool) -> bool {
 }
 
 /// What operations use.
-static PINNED: Mutex<Vec<Range<u64>>> = Mutex::new(Vec::new());
+static PINNED: Mutex<Vec<Range<u64>>, level::Lent> = Mutex::new(Vec::new());
 /// Counts their ends. Changes wake threads that wait.
 static ENDS: AtomicU32 = AtomicU32::new(0);
 /// Number of ranges, and of threads that wait for the end of one.

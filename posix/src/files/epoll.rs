@@ -13,7 +13,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use resources::Runtime;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Bits of an entry in addition to its events.
 const EDGE: u32 = libc::EPOLLET as u32;
@@ -60,10 +60,13 @@ impl Entry {
 }
 
 /// A set of descriptors.
+///
+/// Sets are nested in no circle: entries of a set are locked before those of the sets in it, and
+/// its containers before those of the sets that contain it.
 pub struct Epoll {
-    entries: Mutex<Entries>,
+    entries: Mutex<Entries, level::Entries>,
     /// The sets that contain it, once per entry.
-    containers: Mutex<Vec<Weak<Description>>>,
+    containers: Mutex<Vec<Weak<Description>>, level::Containers>,
 }
 
 struct Entries {
@@ -96,7 +99,7 @@ impl Epoll {
 
     /// Whether a descriptor has events.
     fn is_ready(&self, rt: &mut Runtime) -> bool {
-        let entries = self.entries.lock();
+        let entries = self.entries.lock_nested();
         entries.entries.values().any(|entry| {
             let description = entry.description.upgrade();
             description.is_some_and(|it| entry.is_news(entry.poll(rt, &it)))
@@ -151,7 +154,7 @@ impl Epoll {
         if core::ptr::eq(self, target) {
             return None;
         }
-        let entries = self.entries.lock();
+        let entries = self.entries.lock_nested();
         let descriptions = entries.entries.values().map(|entry| &entry.description);
         let mut depths =
             descriptions
@@ -165,7 +168,7 @@ impl Epoll {
 
     /// Number of sets in which this one is nested.
     fn height(&self) -> usize {
-        let containers = self.containers.lock();
+        let containers = self.containers.lock_nested();
         let heights = containers
             .iter()
             .filter_map(Weak::upgrade)
@@ -262,7 +265,7 @@ impl File for Epoll {
 
     /// It changes with its descriptors, for a set that contains this one.
     fn changes(&self, rt: &mut Runtime) -> u64 {
-        let entries = self.entries.lock();
+        let entries = self.entries.lock_nested();
         let descriptions = entries.entries.values().map(|entry| &entry.description);
         descriptions.filter_map(Weak::upgrade).fold(0, |sum, it| {
             let changes = it.file().changes(rt);

@@ -15,14 +15,14 @@ use reactor::table::Fd;
 use resources::files;
 use resources::types::constants as c;
 use resources::types::{Int, IntsPiece, records};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// A regular file of a volume.
 pub struct Regular {
     fd: Fd,
     path: String,
     /// Set by the first query.
-    id: Mutex<Option<FileId>>,
+    id: Mutex<Option<FileId>, level::FileNumber>,
 }
 
 impl Regular {

@@ -9,7 +9,7 @@ use alloc::string::String;
 use platform::Clock;
 use resources::Runtime;
 use resources::current::Current;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// The time until the first expiration and the interval, in nanoseconds, as in `struct itimerspec`:
 /// 0 for none.
@@ -25,7 +25,7 @@ pub struct Setting {
 pub struct Timer {
     /// It uses the wall clock (`CLOCK_REALTIME`).
     real: bool,
-    state: Mutex<State>,
+    state: Mutex<State, level::Timer>,
 }
 
 #[derive(Clone, Copy, Default)]

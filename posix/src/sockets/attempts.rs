@@ -12,7 +12,7 @@ use platform::error::{Error, Stop};
 use reactor::table::Fd;
 use resources::Runtime;
 use resources::net;
-use spin::{Mutex, MutexGuard};
+use sync::mutex::{Mutex, MutexGuard, level};
 
 /// Why an attempt isn't complete.
 pub enum Halt {
@@ -118,7 +118,7 @@ pub fn try_or_wait<T>(
 }
 
 /// The state of a socket, used inside calls of the runtime.
-pub struct Guarded<S>(Mutex<S>);
+pub struct Guarded<S>(Mutex<S, level::Socket>);
 
 impl<S> Guarded<S> {
     /// An unused state.
@@ -127,8 +127,13 @@ impl<S> Guarded<S> {
     }
 
     /// The state, for operations that don't wait and are inside a call already or need none.
-    pub fn lock(&self) -> MutexGuard<'_, S> {
+    pub fn lock(&self) -> MutexGuard<'_, S, level::Socket> {
         self.0.lock()
+    }
+
+    /// The same of a socket that nothing else knows yet, within the use of another one's state.
+    pub fn lock_new(&self) -> MutexGuard<'_, S, level::Socket> {
+        self.0.lock_nested()
     }
 
     /// Runs `f` on the state, within the runtime. Repeats it while it has to wait.

@@ -19,7 +19,7 @@ use resources::current::Current;
 use resources::net;
 use resources::net::address::octets;
 use resources::net::dns::Family;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// The path of the file.
 pub const PATH: &str = "/etc/resolv.conf";
@@ -36,7 +36,7 @@ pub const EXCHANGE_DNS: u64 = 0x5011_0001;
 pub const ADDRESSES_IN_USE: i32 = -1;
 
 /// The last written contents; a file with other contents isn't changed.
-static WRITTEN: Mutex<String> = Mutex::new(String::new());
+static WRITTEN: Mutex<String, level::Resolver> = Mutex::new(String::new());
 
 /// Writes the current name servers, before the file is opened.
 pub fn update() {

@@ -376,7 +376,7 @@ impl Socket for Tcp {
             gate::on_passed();
             let connection = decode(accepted)?;
             let socket = Tcp::with(self.family, Phase::Connected(connection), state.options);
-            let mut accepted = socket.state.lock();
+            let mut accepted = socket.state.lock_new();
             accepted.note_ends(rt, connection);
             accepted.apply_all(rt);
             drop(accepted);

@@ -28,7 +28,7 @@ use core::sync::atomic::AtomicUsize;
 pub use queue::MAX_QUEUE;
 use queue::{Message, Queue};
 use resources::Runtime;
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// Bytes of the family, with which every address begins.
 const FAMILY: usize = 2;
@@ -45,7 +45,7 @@ struct Inner {
     /// Its index in [`held::SOCKETS`].
     in_flight: AtomicUsize,
     /// Used inside a call of the runtime; no two at a time.
-    state: Mutex<State>,
+    state: Mutex<State, level::Socket>,
 }
 
 struct State {

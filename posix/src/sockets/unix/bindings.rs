@@ -9,7 +9,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use alloc::{format, string::String};
 use core::sync::atomic::{AtomicU32, Ordering};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// The object that an address names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Key {
     File(FileId),
 }
 
-static BINDINGS: Mutex<Vec<(Key, Weak<Inner>)>> = Mutex::new(Vec::new());
+static BINDINGS: Mutex<Vec<(Key, Weak<Inner>)>, level::Bindings> = Mutex::new(Vec::new());
 /// Number of addresses selected by the system.
 static CHOSEN: AtomicU32 = AtomicU32::new(0);
 

@@ -9,7 +9,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use spin::Mutex;
+use sync::mutex::{Mutex, level};
 
 /// A socket held by messages.
 pub struct Entry {
@@ -26,11 +26,11 @@ pub struct Entry {
 
 /// The sockets held by messages. Used inside calls of the runtime, before the states of sockets or
 /// within them: no two calls at a time.
-pub static SOCKETS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+pub static SOCKETS: Mutex<Vec<Entry>, level::InFlight> = Mutex::new(Vec::new());
 /// Number of descriptions held by messages.
 pub static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Descriptions of discarded messages, to be closed outside of the runtime.
-pub static DISCARDED: Mutex<Rights> = Mutex::new(Rights::new());
+pub static DISCARDED: Mutex<Rights, level::Discarded> = Mutex::new(Rights::new());
 
 /// The index in [`SOCKETS`] of a socket that no message holds.
 pub const NOWHERE: usize = usize::MAX;

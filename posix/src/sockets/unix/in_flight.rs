@@ -27,7 +27,8 @@ fn each_queue(socket: &Inner, mut f: impl FnMut(&mut Queue)) {
     let mut state = socket.state.lock();
     f(&mut state.queue);
     for connection in state.pending.iter().flat_map(|it| &it.connections) {
-        f(&mut connection.0.state.lock().queue);
+        // No socket is its own connection.
+        f(&mut connection.0.state.lock_nested().queue);
     }
 }
 
@@ -49,7 +50,14 @@ fn each_within(sockets: &mut [Entry], index: usize, mut f: impl FnMut(usize, &mu
 /// The sockets that are reachable only from messages in their own queues; none if memory is short.
 /// Inside a call of the runtime.
 fn unreachable() -> Vec<Arc<Inner>> {
-    let mut sockets = SOCKETS.lock();
+    // The states of sockets come before this lock. No other call uses the list meanwhile.
+    let mut sockets = core::mem::take(&mut *SOCKETS.lock());
+    let found = unreachable_of(&mut sockets);
+    *SOCKETS.lock() = sockets;
+    found
+}
+
+fn unreachable_of(sockets: &mut [Entry]) -> Vec<Arc<Inner>> {
     let count = sockets.len();
     let (mut reached, mut found) = (Vec::new(), Vec::new());
     if reached.try_reserve(count).is_err() || found.try_reserve(count).is_err() {
@@ -61,7 +69,7 @@ fn unreachable() -> Vec<Arc<Inner>> {
     }
     for index in 0..count {
         if sockets.get(index).is_some_and(|entry| !entry.is_reachable) {
-            each_within(&mut sockets, index, |_, entry| entry.within += 1);
+            each_within(sockets, index, |_, entry| entry.within += 1);
         }
     }
     // Others are in a queue that can be read.
@@ -72,7 +80,7 @@ fn unreachable() -> Vec<Arc<Inner>> {
         }
     }
     while let Some(index) = reached.pop() {
-        each_within(&mut sockets, index, |index, entry| {
+        each_within(sockets, index, |index, entry| {
             if !entry.is_reachable {
                 entry.is_reachable = true;
                 reached.push(index);
