@@ -4,11 +4,11 @@ use super::signals::within_call;
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::Wait;
 use resources::current::Current;
-use spin::{Mutex, MutexGuard};
+use sync::mutex::{Mutex, MutexGuard, level};
 
 /// Data under the lock.
 pub struct Lock<T> {
-    data: Mutex<T>,
+    data: Mutex<T, level::Listing>,
     /// Counts the ends of uses. Changes wake the threads that wait.
     ends: AtomicU32,
     /// Number of threads that wait.
@@ -41,7 +41,7 @@ impl<T> Lock<T> {
     }
 
     #[cold]
-    fn wait(&self) -> MutexGuard<'_, T> {
+    fn wait(&self) -> MutexGuard<'_, T, level::Listing> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let data = loop {
             let ends = self.ends.load(Ordering::SeqCst);
