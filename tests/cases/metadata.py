@@ -508,8 +508,8 @@ def hostile_services(context):
         ({}, "status 404"),
         ({path: b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"}, "status 302"),
         ({path: b"SSH-2.0-x\r\n\r\n"}, "not an HTTP/1.1 response"),
-        ({path: head + b"Content-Length: 99999999999\r\n\r\n"}, "more than 256 KiB"),
-        ({path: head + b"\r\n" + b"x" * 300_000}, "more than 256 KiB"),
+        ({path: head + b"Content-Length: 99999999999\r\n\r\n"}, "larger than 256 KiB"),
+        ({path: head + b"\r\n" + b"x" * 300_000}, "larger than 256 KiB"),
         ({path: b"x" * 9000}, "headers of more than 8 KiB"),
         ({path: head + b"Content-Length: 100\r\n\r\nshort"}, "ended before the answer"),
     ]
