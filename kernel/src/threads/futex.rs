@@ -6,7 +6,7 @@ use super::waits::{is_signalled, with};
 use super::{has_threads, limit_turn, own};
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
-use crate::{console, signals};
+use crate::{console, power, signals};
 use core::sync::atomic::AtomicBool;
 use sync::atomic::Ordering;
 
@@ -19,6 +19,11 @@ const ALL_BITS: u32 = u32::MAX;
 /// EAGAIN if it has another value; ETIMEDOUT; EINTR or ERESTARTSYS when a signal is to be handled;
 /// EINVAL and EFAULT for the address.
 pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Result<(), Errno> {
+    if !has_threads() {
+        // As before each halt for the only thread.
+        power::listen();
+        console::waits();
+    }
     loop {
         let word = atomic_word(address, false)?;
         // Relaxed: the program loads it again when the system call returns. A hint, which also
