@@ -34,6 +34,7 @@ pub mod model;
 #[cfg(loom)]
 pub use model::interrupts;
 pub mod numbers;
+mod per_cpu;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]

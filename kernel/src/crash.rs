@@ -149,7 +149,7 @@ impl Report {
     fn others(&mut self) {
         let own = local::get();
         for other in local::all().filter(|other| !core::ptr::eq(*other, own)) {
-            let (number, frame) = (other.number(), other.frame());
+            let (number, frame) = (other.number(), local::frame(other));
             match other.thread.load(Ordering::Relaxed) {
                 0 => self.both(format_args!("processor {number}"), true),
                 thread => self.both(format_args!("processor {number}, thread {thread}"), true),

@@ -24,7 +24,8 @@ pub struct Slice {
     pub len: usize,
 }
 
-/// A request of whole sectors of the disk. Its memory, and its list of slices, stay valid and untouched until it is reported.
+/// A request of whole sectors of the disk. Its memory, and its list of slices, stay valid and
+/// untouched until it is reported.
 #[derive(Clone, Copy, Debug)]
 pub enum Request {
     /// Reads to memory.

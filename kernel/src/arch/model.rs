@@ -1,6 +1,6 @@
 //! In models: loom's threads stand for processors, whose interrupts don't come by themselves.
 
-use super::local::Local;
+use super::per_cpu::Local;
 use std::cell::Cell;
 use sync::model::interrupts::point;
 

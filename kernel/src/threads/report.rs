@@ -3,7 +3,7 @@
 use super::scheduler::bit;
 use super::{STATE, Thread, local_of, own};
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::local::Local;
+use crate::arch::local;
 use crate::signals::PID;
 
 /// A thread that doesn't run.
@@ -32,7 +32,7 @@ pub fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
                     Some(holder) if index == current || state.busy & bit(holder) != 0 => continue,
                     // It idles on the thread's stack.
                     Some(holder) => local_of(holder)
-                        .and_then(Local::frame)
+                        .and_then(local::frame)
                         .map(Frame::stack_pointer),
                     None => None,
                 };

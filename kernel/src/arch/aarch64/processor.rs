@@ -5,7 +5,7 @@
 //! interrupts disabled.
 
 use crate::arch::interrupts;
-use crate::arch::local::{self, Local, Run, park};
+use crate::arch::per_cpu::{Local, Run, never, several};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -77,7 +77,7 @@ impl Processor {
     }
 }
 
-static FIRST: Processor = Processor::new(park);
+static FIRST: Processor = Processor::new(never);
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {
@@ -119,7 +119,7 @@ pub fn leave() {
 /// An interrupt leaves the number as it was.
 #[inline(always)]
 fn count(by: i32) {
-    match local::several() {
+    match several() {
         true => count_here(by),
         false => add(by),
     }

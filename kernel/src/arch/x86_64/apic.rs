@@ -8,7 +8,7 @@
 
 use super::cpu;
 use super::gates::FIRST_INTERRUPT;
-use crate::arch::local;
+use super::processor;
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
@@ -68,8 +68,8 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Enables the local APIC of the boot processor, which runs this, and masks the 8259, which some firmware leaves unmasked. `map` maps
-/// device registers at a physical address, for good.
+/// Enables the local APIC of the boot processor, which runs this, and masks the 8259, which some
+/// firmware leaves unmasked. `map` maps device registers at a physical address, for good.
 pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
     use x86_64::instructions::port::Port;
     let mut base_register = BASE;
@@ -115,7 +115,9 @@ pub fn set_up_other() {
         });
     }
     accept(0);
-    local::get().timer_unmasked.store(true, Ordering::Relaxed);
+    processor::get()
+        .timer_unmasked
+        .store(true, Ordering::Relaxed);
 }
 
 /// What one processor sends to another.
@@ -158,7 +160,7 @@ pub fn send(to: Option<u32>, command: Command) {
     }
     // Each access is an exit from the virtual machine.
     let destination = to.unwrap_or(0);
-    if local::get()
+    if processor::get()
         .destination
         .swap(destination + 1, Ordering::Relaxed)
         != destination + 1
@@ -209,7 +211,7 @@ pub fn elapsed_bus_clocks() -> u64 {
 pub fn set_timer(bus_clocks: u64) {
     // Unmasked by the first call and never masked again: each write is an exit from the virtual
     // machine.
-    let unmasked = &local::get().timer_unmasked;
+    let unmasked = &processor::get().timer_unmasked;
     if !unmasked.load(Ordering::Relaxed) {
         unmasked.store(true, Ordering::Relaxed);
         write(LVT_TIMER, u32::from(TIMER));

@@ -5,7 +5,7 @@
 //! changes the memory of the one or of the other, never that of the first after it has left.
 
 use super::stacks::Stacks;
-use crate::arch::local::{Local, Run, park};
+use crate::arch::per_cpu::{Local, Run, never};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -96,7 +96,7 @@ impl Processor {
     }
 }
 
-static FIRST: Processor = Processor::new(park);
+static FIRST: Processor = Processor::new(never);
 
 /// Gives the processor that boots its block. Called once, before anything else here.
 pub fn set_up() {
