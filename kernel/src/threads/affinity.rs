@@ -4,16 +4,14 @@
 //! A thread that runs elsewhere is interrupted, and its processor takes another one. If that finds
 //! none it goes on idle on a stack of its own, so that the thread's is free ([`prepare`]).
 
-use super::dispatch::{begun, run_next};
+use super::notify::{interrupt, with};
 use super::scheduler::bit;
-use super::waits::{interrupt, with, yield_now};
+use super::waits::yield_now;
 use super::{Index, State, Thread, own};
-use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::local;
 use crate::errno::Errno;
 use crate::memory;
 use crate::peers::Set;
-use crate::signals;
 use core::sync::atomic::Ordering;
 
 /// The processors that run.
@@ -100,53 +98,6 @@ fn prepare() -> Result<(), Errno> {
         first.idle_stack.store(stack, Ordering::Release);
     }
     Ok(())
-}
-
-/// The running processor, which has found no thread at the time `now`, leaves the stack of the one
-/// that ran last, if that isn't for it any more; returns where that one's registers go: `ended` if
-/// it has ended. [`switch_to_idle`] must follow.
-pub(super) fn leave(state: &mut State, now: u64, ended: *mut Context) -> Option<*mut Context> {
-    let previous = state.scheduler.leave(own())?;
-    state.charge(previous, now);
-    let from = match state.scheduler.thread(previous) {
-        Some(thread) => {
-            signals::exchange(&mut thread.signals);
-            &raw mut thread.context
-        }
-        None => ended,
-    };
-    signals::exchange(&mut signals::Thread::ENDED.clone());
-    Some(from)
-}
-
-/// Switches to the processor's own stack, where it has no thread.
-///
-/// # Safety
-/// As for [`gates::switch`].
-pub(super) unsafe fn switch_to_idle(from: *mut Context) {
-    let top = local::get().idle_stack.load(Ordering::Relaxed);
-    // SAFETY: the caller's promise. The processor has left that stack, if it has used it, by the
-    // switch to a thread; what is on it isn't used again.
-    unsafe {
-        let idle = Context::new(SystemCallFrame::new(0, 0), top, be_idle);
-        gates::switch(from, idle, top, 0);
-    }
-}
-
-/// Runs on a processor's own stack, after the switch to it.
-extern "C" fn be_idle() {
-    begun();
-    loop {
-        // The switch to a thread leaves this stack.
-        run_next();
-    }
-}
-
-/// The running processor, which has never run a thread, has a stack for system calls that it only
-/// needs when it has to leave one.
-pub(super) fn begin() {
-    let stack = gates::system_call_stack();
-    local::get().idle_stack.store(stack, Ordering::Relaxed);
 }
 
 /// Applies to the first thread, which calls this, what the program has asked for before there were

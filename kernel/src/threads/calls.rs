@@ -13,7 +13,8 @@
 //! A thread that makes one long call after another takes the lock back before a woken one comes,
 //! once: then it is handed over ([`Lock`]).
 
-use super::waits::{pause_while, with};
+use super::notify::with;
+use super::{dispatch, own};
 use crate::arch::local;
 use crate::peers;
 use core::sync::atomic::Ordering;
@@ -92,5 +93,13 @@ fn await_release() {
         }
         peers::relax();
     }
-    LOCK.await_release(|word, value| pause_while(word, value, None, || false));
+    LOCK.await_release(|word, value| {
+        if with(|state| {
+            state
+                .scheduler
+                .wait_while(own(), word, value, u32::MAX, None)
+        }) {
+            dispatch::run_next();
+        }
+    });
 }

@@ -1,9 +1,9 @@
 //! Which thread a processor runs next: the switch to it, and the wait for one.
 
+use super::notify::{Calls, with};
 use super::program_timers::send_expired;
 use super::scheduler::bit;
-use super::waits::{Calls, with};
-use super::{STATE, State, affinity, calls, interrupt_for_process, own};
+use super::{STATE, State, idle_stack, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
 use crate::halt::{self, polling};
@@ -11,9 +11,8 @@ use crate::{memory, peers, signals, time};
 use sync::atomic::Ordering;
 
 /// Runs the next ready thread, once there is one. Returns when that is the caller's thread, on any
-/// processor; it is ready, waits, or has ended. Meanwhile system calls of others run.
+/// processor; it is ready, waits, or has ended, and doesn't hold the lock of system calls.
 pub(super) fn run_next() {
-    let held = calls::give_up();
     let mut since = None;
     loop {
         let own = local::get();
@@ -29,7 +28,6 @@ pub(super) fn run_next() {
         }
         since = idle(now);
     }
-    calls::take_back(held);
 }
 
 /// Runs the next ready thread; false if there is none. Returns true when that is the caller's.
@@ -46,10 +44,10 @@ fn take_next(now: u64) -> bool {
         let Some(next) = state.scheduler.next(processor) else {
             state.busy &= !bit(processor);
             local::get().thread.store(0, Ordering::Relaxed);
-            if let Some(from) = affinity::leave(state, now, &raw mut ended) {
+            if let Some(from) = idle_stack::leave(state, now, &raw mut ended) {
                 found = true;
                 // SAFETY: interrupts are disabled, and the cell stays in use, as below.
-                unsafe { affinity::switch_to_idle(from) };
+                unsafe { idle_stack::switch_to(from, be_idle) };
                 // SAFETY: as below.
                 unsafe { (*place).switched() };
             }
@@ -107,6 +105,15 @@ pub(super) extern "C" fn begun() {
     calls.make();
 }
 
+/// Runs on a processor's own stack, after the switch to it.
+extern "C" fn be_idle() {
+    begun();
+    loop {
+        // The switch to a thread leaves this stack.
+        run_next();
+    }
+}
+
 /// Waits at the time `now` on a processor without a thread, until there may be one or something
 /// else is to be done. Returns `now` if it has polled for one first.
 fn idle(now: u64) -> Option<u64> {
@@ -155,7 +162,7 @@ fn poll(now: u64) {
 /// Runs threads on a processor that has none, for good. With interrupts disabled.
 pub fn run() -> ! {
     with(|state| state.scheduler.set_several());
-    affinity::begin();
+    idle_stack::begin();
     if local::several() {
         peers::set_idle(false);
     }

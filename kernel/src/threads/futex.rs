@@ -1,8 +1,8 @@
 //! Futexes: futex(2), and the robust ones of a thread that ends.
 
-use super::dispatch::run_next;
+use super::notify::{is_signalled, with};
 use super::scheduler::{Wait, Woken};
-use super::waits::{is_signalled, with};
+use super::waits::run_next;
 use super::{has_threads, limit_turn, own};
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};

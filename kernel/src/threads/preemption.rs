@@ -1,8 +1,9 @@
 //! Interrupts of a program that has threads: the end of a slice, and what another processor sends.
 
+use super::notify::{interrupt, with};
 use super::program_timers::send_expired;
 use super::scheduler::bit;
-use super::waits::{interrupt, with, yield_now};
+use super::waits::yield_now;
 use super::{has_threads, limit_turn, local_of, own};
 use crate::arch::float;
 use crate::arch::gates::{self, Frame};

@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "see above")]
 #[path = "../../../../kernel/src/threads/dispatch.rs"]
 mod dispatch;
+#[path = "../../../../kernel/src/threads/notify.rs"]
+mod notify;
 #[path = "../../../../kernel/src/threads/preemption.rs"]
 mod preemption;
 #[allow(dead_code, reason = "see above")]
@@ -21,10 +23,10 @@ use crate::peers::Set;
 use core::ops::Range;
 use kernel::arch::model::set_uncounted;
 use kernel::interrupts::{take_pending, take_pending_for_call};
+use notify::with;
 use preemption::{interrupted, preempted};
 use std::cell::Cell;
 use sync::atomic::{AtomicU32, Ordering};
-use waits::with;
 
 /// Faults around the sources.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +120,7 @@ mod calls {
 
 /// As in `kernel`: all threads are for all processors.
 #[allow(dead_code, reason = "see above")]
-mod affinity {
+mod idle_stack {
     use super::{Context, State};
 
     pub fn begin() {}
@@ -127,7 +129,7 @@ mod affinity {
         None
     }
 
-    pub unsafe fn switch_to_idle(_: *mut Context) {}
+    pub unsafe fn switch_to(_: *mut Context, _: extern "C" fn()) {}
 }
 
 /// As in `kernel`.
