@@ -26,9 +26,11 @@ use std::time::{Duration, Instant};
 /// connect to a Unix socket.
 const COMMANDS: [&str; 2] = ["xtigervncviewer", "vncviewer"];
 
-/// Its options: the program gets all keys and exact colours, and the end of the program is no error.
-const OPTIONS: [&str; 5] = [
+/// Its options: the program gets all keys, each move of the pointer and exact colours, and the end
+/// of the program is no error.
+const OPTIONS: [&str; 6] = [
     "MenuKey=None",
+    "PointerEventInterval=0",
     "AutoSelect=0",
     "SendClipboard=0",
     "ReconnectOnError=0",
