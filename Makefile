@@ -1,10 +1,10 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12, 13 and testing (as
 # root; otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit),
 # PORT (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end
-# tests), BASE=COMMIT (check), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
+# tests), BASE=COMMIT (check), TO and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
 # ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long bench build doc fmt install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check test test-long bench build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -56,6 +56,9 @@ doc: ready-doc ## the book (_build/book), the pages of the OCaml libraries (_bui
 fmt: ready-test ## format Rust, OCaml and Python
 	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
 	@if command -v ruff >/dev/null; then ruff format -q .; else echo "left out: Python: ruff is missing; install it: pipx install ruff"; fi
+
+release: ready-test ## TO=FOLDER: after make test, the archive, its bill of materials, digests, the tag's message (URL=ADDRESS)
+	@$(use_tools); exec tools/setup/release.sh "$(TO)" $(if $(URL),"$(URL)")
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
 	@$(use_tools); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"

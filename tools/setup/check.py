@@ -155,6 +155,7 @@ def steps(paths):
         yield "words", ["tools/setup/words.py", *there]
     # Pages name files that may have moved, too.
     yield "paths in documents", ["tools/setup/paths.py"]
+    yield "versions of a release", ["tools/setup/release.sh", "--check"]
     every = crates()
     own = sorted(owners(paths, every))
     packages = [word for name in own for word in ("-p", name)]

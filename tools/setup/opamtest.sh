@@ -25,7 +25,8 @@ check 'what running takes, but for QEMU' "$(printf '%s\n' $system_machine | grep
 check 'which QEMU' 'qemu-system-arm
 qemu-system-x86' "$(sed -n 's/^ *\["\(qemu[^"]*\)"\] {.*/\1/p' soil-qemu.opam | sort)"
 export OPAMROOT="$work/opam" OPAMROOTISOK=1 OPAMYES=1 OPAMCOLOR=never
-opam lint soil.opam soil-qemu.opam >"$log" 2>&1
+# There is no site yet (35 and 36).
+opam lint --warnings=-35-36 soil.opam soil-qemu.opam >"$log" 2>&1
 check 'opam lint' '0 0' "$? $(grep -c 'warning\|error' "$log")"
 
 tools/setup/archive.py "$work/repository" >"$log" 2>&1

@@ -168,6 +168,7 @@ fi
 step 'tests that failed and passed again' tests/harness/flaky.py check
 step 'words' tools/setup/words.py
 step 'paths in documents' tools/setup/paths.py
+step 'versions of a release' tools/setup/release.sh --check
 step 'cargo fmt' cargo fmt --all --check
 cargo deny --version >/dev/null 2>&1 || leave_out 'deny.toml and advisories: cargo-deny is missing: cargo install cargo-deny'
 step 'crates: notices, licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'

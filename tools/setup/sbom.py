@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Prints the release's bill of materials, in CycloneDX's JSON: the crates that an installation
+compiles, with their licences and the checksums of Cargo.lock, and the packages that the opam files
+require (without versions, which opam chooses) or accept (optional).
+"""
+
+import glob
+import json
+import os
+import re
+import tomllib
+
+import archive
+
+
+def crates():
+    with open(os.path.join(archive.ROOT, "Cargo.lock"), "rb") as file:
+        locked = tomllib.load(file)["package"]
+    checksums = {(each["name"], each["version"]): each.get("checksum") for each in locked}
+    text = archive.output("cargo", "metadata", "--format-version=1", "--locked", "--offline")
+    built = archive.built_crates()
+    for crate in sorted(json.loads(text)["packages"], key=lambda each: each["id"]):
+        name, number = crate["name"], crate["version"]
+        checksum = checksums[name, number]
+        # Crates of this repository have no checksum.
+        if checksum is None or f"{name}-{number}" not in built:
+            continue
+        yield {
+            "type": "library",
+            "name": name,
+            "version": number,
+            "purl": f"pkg:cargo/{name}@{number}",
+            # Older manifests have a slash in place of OR.
+            "licenses": [{"expression": crate["license"].replace("/", " OR ")}],
+            "hashes": [{"alg": "SHA-256", "content": checksum}],
+        }
+
+
+def packages():
+    scopes = {}
+    own = sorted(glob.glob("*.opam", root_dir=archive.ROOT))
+    for name in own:
+        with open(os.path.join(archive.ROOT, name), encoding="utf-8") as file:
+            text = file.read()
+        for field, scope in (("depends", "required"), ("depopts", "optional")):
+            block = re.search(rf"^{field}: \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+            for package, rule in re.findall(r'^ *"([^"]+)"(.*)$', block[1] if block else "", re.M):
+                if "with-" not in rule and f"{package}.opam" not in own:
+                    scopes.setdefault(package, scope)
+    for name, scope in sorted(scopes.items()):
+        yield {"type": "library", "name": name, "scope": scope, "purl": f"pkg:opam/{name}"}
+
+
+def main():
+    time = archive.output("git", "log", "-1", "--format=%cd", "--date=format-local:%FT%TZ").strip()
+    soil = {
+        "type": "application",
+        "name": "soil",
+        "version": archive.version(),
+        "licenses": [{"license": {"id": "ISC"}}],
+    }
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"timestamp": time, "component": soil},
+        "components": [*crates(), *packages()],
+    }
+    print(json.dumps(document, indent=1))
+
+
+if __name__ == "__main__":
+    main()
