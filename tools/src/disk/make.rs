@@ -10,10 +10,10 @@ use crate::progress;
 use fs::{Error, OpenFlags, Volume};
 use indicatif::ProgressBar;
 use std::fs::{DirEntry, File, Metadata};
-use std::io::Read as _;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
 /// Start of the first partition, the same as in other tools, and the alignment.
 pub const ALIGN: u64 = 1 << 20;
@@ -47,9 +47,11 @@ impl Identity {
     }
 }
 
-/// The modification time of the file being copied, for the target volume's clock.
-static NOW: AtomicI64 = AtomicI64::new(0);
-static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
+/// The host's time.
+static CLOCK: fs::Clock = fs::Clock::new(|| {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    fs::Time::from_seconds(since.as_secs().cast_signed())
+});
 
 pub fn run(options: &MakeDisk) -> Result<String, Failure> {
     let empty;
@@ -96,7 +98,7 @@ pub fn run(options: &MakeDisk) -> Result<String, Failure> {
     match options.fs {
         FileSystem::Fat => {
             make_fat(file, place, &options.label, None)?;
-            fill(file, place, directory, &bar)?;
+            fill(file, place, &tree(directory)?, &CLOCK, &bar)?;
         }
         FileSystem::Ext4 => make_ext4(file, place, &options.label, Some(directory), None, &bar)?,
     }
@@ -283,10 +285,29 @@ fn total(directory: &Path) -> Result<u64, Failure> {
     Ok(bytes)
 }
 
-/// Copies the files of a directory to the new FAT file system.
-pub fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), Failure> {
-    let mut volume = image::mount(file, image::device(file, place, true)?, Some(&CLOCK))?;
-    let mut waiting: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
+/// A file or directory of a new FAT file system.
+pub struct Entry<'a> {
+    /// Its absolute path there.
+    pub target: String,
+    pub contents: Contents<'a>,
+    /// In seconds since 1970.
+    pub modified: i64,
+    /// Its path on the host, or its name in error messages.
+    pub source: PathBuf,
+}
+
+/// Contents of an [`Entry`].
+pub enum Contents<'a> {
+    Directory,
+    Bytes(&'a [u8]),
+    /// Those of the file `source`.
+    Source,
+}
+
+/// Returns everything below a directory, each directory before its entries.
+fn tree(directory: &Path) -> Result<Vec<Entry<'static>>, Failure> {
+    let mut found = Vec::new();
+    let mut waiting = vec![(directory.to_owned(), String::new())];
     while let Some((directory, prefix)) = waiting.pop() {
         for (entry, known) in entries(&directory)? {
             let source = entry.path();
@@ -295,21 +316,11 @@ pub fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> R
                 return Err(Failure::on(source, "the name isn't UTF-8").remedy("rename it"));
             };
             let target = format!("{prefix}/{name}");
-            NOW.store(known.mtime(), Ordering::Relaxed);
-            let failed = |error: Error| match error {
-                Error::NoSpace => too_small(&directory),
-                Error::Unsupported => Failure::on(&source, "FAT has no links"),
-                Error::Exists => {
-                    let reason = "FAT takes it for another name, which differs in case only";
-                    Failure::on(&source, reason).remedy("rename one of the two")
-                }
-                error => Failure::on(&source, error),
-            };
-            if known.is_dir() {
-                volume.mkdir(&target).map_err(failed)?;
-                waiting.push((source.clone(), target));
+            let contents = if known.is_dir() {
+                waiting.push((source.clone(), target.clone()));
+                Contents::Directory
             } else if known.is_file() {
-                copy_file(&mut *volume, &source, &target, bar)?.map_err(failed)?;
+                Contents::Source
             } else if known.is_symlink() {
                 return Err(
                     Failure::on(source, "FAT has no symbolic links").remedy("use --fs ext4")
@@ -318,8 +329,49 @@ pub fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> R
                 return Err(
                     Failure::on(source, "neither a file nor a directory").remedy("remove it")
                 );
-            }
+            };
+            found.push(Entry {
+                target,
+                contents,
+                modified: known.mtime(),
+                source,
+            });
         }
+    }
+    Ok(found)
+}
+
+/// Copies the entries to the new FAT file system, which records `now` as the time of their creation.
+pub fn fill(
+    file: &Path,
+    place: Place,
+    entries: &[Entry<'_>],
+    now: &'static fs::Clock,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let mut volume = image::mount(file, image::device(file, place, true)?, Some(now))?;
+    for entry in entries {
+        let source = &entry.source;
+        let failed = |error: Error| match error {
+            Error::NoSpace => too_small(source.parent().unwrap_or(source)),
+            Error::Unsupported => Failure::on(source, "FAT has no links"),
+            Error::Exists => {
+                let reason = "FAT takes it for another name, which differs in case only";
+                Failure::on(source, reason).remedy("rename one of the two")
+            }
+            error => Failure::on(source, error),
+        };
+        let copied = match entry.contents {
+            Contents::Directory => volume.mkdir(&entry.target),
+            Contents::Bytes(bytes) => copy_file(&mut *volume, bytes, entry, bar)?,
+            Contents::Source => {
+                copy_file(&mut *volume, File::open(source).on(source)?, entry, bar)?
+            }
+        };
+        let time = Some(fs::Time::from_seconds(entry.modified));
+        copied
+            .and_then(|()| volume.set_times(&entry.target, time, time))
+            .map_err(failed)?;
     }
     volume.sync().on(file)
 }
@@ -327,20 +379,19 @@ pub fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> R
 /// Copies one file; the outer error is the host's, the inner one the volume's.
 fn copy_file(
     volume: &mut dyn Volume,
-    source: &Path,
-    target: &str,
+    mut from: impl Read,
+    entry: &Entry<'_>,
     bar: &ProgressBar,
 ) -> Result<Result<(), Error>, Failure> {
-    let mut from = File::open(source).on(source)?;
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
-    let file = match volume.open(target, flags) {
+    let file = match volume.open(&entry.target, flags) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),
     };
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let count = from.read(&mut piece).on(source)?;
+        let count = from.read(&mut piece).on(&entry.source)?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             return Ok(volume.close(file));
         };

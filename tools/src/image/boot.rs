@@ -2,14 +2,13 @@
 
 use super::SECTOR;
 use crate::disk::image::{self, Place};
-use crate::disk::make::{self, FIXED_TIME, Identity};
+use crate::disk::make::{self, Contents, Entry, FIXED_TIME, Identity};
 use crate::failure::{Context as _, Failure};
 use crate::progress;
 use fs::{OpenFlags, Volume};
 use loader::elf::Machine;
 use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 /// The UEFI loader, where firmware searches for it (UEFI 2.10, table 3.3).
 const fn loader(machine: Machine) -> &'static str {
@@ -27,6 +26,9 @@ const MAX_FILE: u64 = 1 << 30;
 const SETTINGS_ROOM: u64 = 64 << 10;
 /// Room for folders and the tables of FAT, in bytes.
 const TABLES: u64 = 64 << 10;
+
+/// The time of everything in the partition: the same program makes the same disk.
+static FIXED_CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(FIXED_TIME));
 
 /// The files of the partition.
 pub struct Boot {
@@ -63,35 +65,24 @@ impl Boot {
         )
         .on(disk)?;
         make::make_fat(disk, place, "SOIL", Some(identity))?;
-        let folder = tempfile::tempdir().on(std::env::temp_dir())?;
-        let files: [(&str, &[u8]); 3] = [
-            (loader(self.machine), &self.loader),
-            (ELF, &self.elf),
-            (SETTINGS, self.settings.as_bytes()),
+        // Directories come before their files.
+        let files = [
+            ("EFI", Contents::Directory),
+            ("soil", Contents::Directory),
+            (ELF, Contents::Bytes(&self.elf)),
+            (SETTINGS, Contents::Bytes(self.settings.as_bytes())),
+            ("EFI/BOOT", Contents::Directory),
+            (loader(self.machine), Contents::Bytes(&self.loader)),
         ];
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(FIXED_TIME.unsigned_abs());
-        for (name, contents) in files {
-            let path = folder.path().join(name);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent).on(parent)?;
-            }
-            std::fs::write(&path, contents).on(&path)?;
-        }
-        // Folders last: a new file changes their time.
-        for (name, _) in files
-            .into_iter()
-            .chain(["EFI/BOOT", "EFI", "soil"].map(|one| (one, &[][..])))
-        {
-            let path = folder.path().join(name);
-            let file = File::open(&path).on(&path)?;
-            file.set_modified(time).on(&path)?;
-        }
-        let bytes = files
-            .iter()
-            .map(|(_, contents)| contents.len() as u64)
-            .sum();
-        let bar = progress::bytes("copying", bytes);
-        make::fill(disk, place, folder.path(), &bar)?;
+        let entries = files.map(|(name, contents)| Entry {
+            target: format!("/{name}"),
+            contents,
+            modified: FIXED_TIME,
+            source: disk.join(name),
+        });
+        let bytes = self.elf.len() + self.settings.len() + self.loader.len();
+        let bar = progress::bytes("copying", bytes as u64);
+        make::fill(disk, place, &entries, &FIXED_CLOCK, &bar)?;
         bar.finish_and_clear();
         Ok(())
     }
