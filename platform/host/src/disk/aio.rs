@@ -1,6 +1,7 @@
 //! Linux's older asynchronous requests (io_submit(2)), on a file opened with `O_DIRECT`. Requests
 //! that are submitted together begin with one system call that no signal interrupts: after a kill
-//! either all of them complete, or none began.
+//! either all of them complete, or none began, except on tmpfs, whose writes are copies that end
+//! at the kill (docs/performance/process-storage.md).
 //!
 //! The C library has no functions for these system calls.
 
