@@ -31,6 +31,8 @@ BUILT = (
     ("soil-sys", "image"),
     ("soil-archive", ""),
     ("soil-tools", ""),
+    ("loader", "bios"),
+    ("loader", "uefi"),
 )
 PLATFORM = "x86_64-unknown-linux-gnu"
 # Folders of a crate that no build reads.

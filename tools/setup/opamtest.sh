@@ -38,6 +38,8 @@ source=$(echo "$work"/soil-*)
 check 'cargo finds every crate in the archive' 0 $?
 (cd "$source" && CARGO_HOME=$work/cargo offline cargo build -q --locked --offline --package=soil-archive --target-dir="$work/built") >"$log" 2>&1
 check 'cargo builds from the archive' 0 $?
+(cd "$source" && CARGO_HOME=$work/cargo offline cargo check -q --locked --offline --release --package=loader --bin=soil-uefi --features=uefi --target-dir="$work/built") >"$log" 2>&1
+check 'cargo checks the UEFI loader from the archive' 0 $?
 check 'crates of other systems are manifests' 0 "$(find "$source"/vendor/windows* -name '*.rs' -size +0 | wc -l)"
 if [ "${1:-}" = --short ]; then
   counts
