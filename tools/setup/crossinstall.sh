@@ -31,7 +31,7 @@ rm -rf "$part"
 mkdir "$part"
 trap 'rm -rf "$part"' EXIT
 dune install "$@" --display=quiet --context soil-aarch64 --prefix "$part/prefix" \
-  --libdir "$part/lib" soil
+  --libdir "$part/lib" soil soil-dns
 # dune puts a folder named after findlib's toolchain between.
 installed=$part/aarch64-sysroot/lib
 [ -f "$installed/soil/META" ] || installed=$part/lib

@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh install|uninstall PREFIX [DESTDIR]: dune's installation of the package, a file to
+# install.sh install|uninstall PREFIX [DESTDIR]: dune's installation of the packages, a file to
 # source if findlib doesn't search PREFIX, and a list of all files, by which uninstall removes
 # exactly these, even after `make clean`.
 set -eu
@@ -55,7 +55,7 @@ install)
   mkdir "$staging"
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
-    --destdir "$staging" soil
+    --destdir "$staging" soil soil-dns
   # Generated from the command's own definition: man pages, and shells' completions.
   soil=$staging$prefix/bin/soil
   "$soil" man "$staging$prefix/share/man"

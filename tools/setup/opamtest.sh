@@ -26,7 +26,7 @@ check 'which QEMU' 'qemu-system-arm
 qemu-system-x86' "$(sed -n 's/^ *\["\(qemu[^"]*\)"\] {.*/\1/p' soil-qemu.opam | sort)"
 export OPAMROOT="$work/opam" OPAMROOTISOK=1 OPAMYES=1 OPAMCOLOR=never
 # There is no site yet (35 and 36).
-opam lint --warnings=-35-36 soil.opam soil-qemu.opam >"$log" 2>&1
+opam lint --warnings=-35-36 ./*.opam >"$log" 2>&1
 check 'opam lint' '0 0' "$? $(grep -c 'warning\|error' "$log")"
 
 tools/setup/archive.py "$work/repository" >"$log" 2>&1
@@ -67,8 +67,8 @@ sandbox=--disable-sandboxing
 # shellcheck disable=SC2086
 opam init --bare --no-setup $sandbox local "$work/repository" >"$log" 2>&1 && opam switch create trial ocaml-system >>"$log" 2>&1
 check 'a switch' 0 $?
-offline opam install --no-depexts --keep-build-dir soil >"$log" 2>&1
-check 'opam install soil' 0 $?
+offline opam install --no-depexts --keep-build-dir soil soil-dns >"$log" 2>&1
+check 'opam install soil soil-dns' 0 $?
 build=$work/opam/trial/.opam-switch/build
 check 'cargo writes to the build folder only' "$build/soil.0.1.0/_build/target" "$(find "$build" -maxdepth 3 -name target)"
 rm -rf "$build"

@@ -238,7 +238,7 @@ let of_another_encoder () =
   string "the same bytes" text (encode m)
 
 let () =
-  Alcotest.run "soil.dns"
+  Alcotest.run "soil-dns"
     [
       ("names", [ test "names" names ]);
       ( "messages",
