@@ -7,8 +7,8 @@
 #
 #   cross.sh ensure [PACKAGE…]  fetch what is missing. PACKAGE: Debian's name of an OCaml library
 #                               (libzarith-ocaml-dev) or of a C library (libgmp-dev)
-#   cross.sh kernel             fetch Debian's cloud kernel for arm64, the benchmarks' peer; print its
-#                               folder
+#   cross.sh apt                read the lists of packages for arm64; print the configuration with
+#                               which apt uses them
 #   cross.sh rust               add Rust's library for arm64, which only Soil's own build needs: by
 #                               rustup, or for Debian's rustc from its package for arm64
 #   cross.sh missing [PACKAGE…] print what is missing, a line for each; status 1 if there is any
@@ -254,38 +254,6 @@ configure() {
   } >"$root.part/findlib.conf.d/aarch64.conf"
 }
 
-# Debian's cloud kernel for arm64: only its files, in a folder beside the tree.
-kernel() {
-  folder=$tree/linux
-  if [ ! -f "$folder/version" ]; then
-    mkdir -p "$tree"
-    lock
-    update
-    name=linux-image-cloud-arm64
-    line=$(apt_cache depends $name 2>/dev/null |
-      sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-    [ -n "$line" ] || fail "none of apt's sources has $name: check this machine's apt sources"
-    # Debian 14 has the kernel and its modules in separate packages.
-    wanted=
-    for name in "$line" $(apt_cache depends "$line" |
-      sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p'); do
-      found=$(apt_cache policy "$name" |
-        sed -n 's/^ *Candidate: //p')
-      wanted="$wanted $name=$found"
-    done
-    say "fetching $line into $folder, unpacked, not installed"
-    # shellcheck disable=SC2086
-    fetch $wanted
-    unpack "$folder.part"
-    # Debian 12 has the modules in /lib, later releases in /usr/lib.
-    [ -d "$folder.part/lib/modules" ] || mv "$folder.part/usr/lib" "$folder.part/lib"
-    basename "$folder.part"/lib/modules/* >"$folder.part/version"
-    rm -rf "$folder"
-    mv "$folder.part" "$folder"
-  fi
-  echo "$folder"
-}
-
 # The library for arm64 of the Debian package that has this machine's rustc, unpacked, and a rustc
 # that finds it beside this machine's own. Fails if the rustc isn't Debian's.
 unpack_rust() {
@@ -374,7 +342,12 @@ ensure)
   shift
   ensure "$@"
   ;;
-kernel) kernel ;;
+apt)
+  mkdir -p "$tree"
+  lock
+  update
+  echo "$tree/apt/apt.conf"
+  ;;
 rust) rust ;;
 missing)
   shift

@@ -12,18 +12,7 @@ eval "$(tools/setup/cross.sh environment)"
 set -- --workspace=dune-workspace.aarch64
 say() { echo "crossinstall: $*" >&2; }
 say "1 of 2: building Soil's crates and libraries for arm64, which takes about as long as their build for this machine: five minutes on two cores"
-# A line each minute where dune shows no progress of its own.
-(
-  elapsed=0
-  while [ ! -t 2 ] && sleep 60 >/dev/null 2>&1; do
-    elapsed=$((elapsed + 1))
-    say "building for $elapsed min"
-  done
-) &
-progress=$!
-trap 'kill $progress 2>/dev/null || true' EXIT
 dune build "$@" @_build/soil-aarch64/install
-kill $progress 2>/dev/null || true
 say "2 of 2: installing them"
 # On the same file system as its destination, so that the libraries appear at once.
 part=$tree/lib.part

@@ -147,6 +147,9 @@ rustup_libraries() {
   install_together $(missing $(echo "$needs" | sed 's/=.*//'))
 }
 
+# apt's configuration for packages of another processor (cross.sh), for `unpack`, too.
+foreign=
+
 # unpack FOLDER PACKAGE…: only their files, without installing. Debian's rustup can't be installed
 # beside Debian's cargo.
 unpack() {
@@ -156,7 +159,7 @@ unpack() {
   # apt drops its privileges to fetch: the folder must be accessible.
   chmod 755 "$scratch"
   (
-    cd "$scratch" && apt-get download -q "$@" >&2 || exit 1
+    cd "$scratch" && apt-get ${foreign:+-c "$foreign"} download -q "$@" >&2 || exit 1
     for package in ./*.deb; do dpkg -x "$package" tree || exit 1; done
   ) || fail "apt-get download $* failed: check this machine's apt sources and its network"
   mkdir -p "$(dirname "$target")"
@@ -328,14 +331,17 @@ kernel() {
   case $1 in
   "cloud-$processor") folder=$cache/linux ;;
   "$processor") folder=$cache/linux-$1 ;;
-  cloud-arm64) exec "$here/cross.sh" kernel ;;
+  cloud-arm64)
+    folder=$cache/aarch64/linux
+    [ -f "$folder/version" ] || foreign=$("$here/cross.sh" apt)
+    ;;
   *) fail "no kernel '$1': there are cloud-$processor and $processor, and cloud-arm64 for the peer of images" ;;
   esac
   if [ ! -f "$folder/version" ]; then
-    package=$(apt-cache depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    package=$(apt-cache ${foreign:+-c "$foreign"} depends "linux-image-$1" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
     [ -n "$package" ] || fail "apt knows no linux-image-$1: run  apt-get update  as root"
     # Debian 14 has the kernel and its modules in separate packages.
-    parts=$(apt-cache depends "$package" | sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p')
+    parts=$(apt-cache ${foreign:+-c "$foreign"} depends "$package" | sed -n 's/^ *Depends: \(linux-binary-[0-9].*\|linux-modules-[0-9].*\)/\1/p')
     say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
     # shellcheck disable=SC2086
     unpack "$folder" "$package" $parts
@@ -362,27 +368,27 @@ vhost_device_vsock() {
   echo "$folder/bin/vhost-device-vsock"
 }
 
-# The server that soil.http is compared with, and a proxy and a backend in tests: only its files, so
-# that no service starts. Its libraries come with the other packages of the group.
-nginx() {
-  folder=$cache/nginx
-  if [ ! -f "$folder/usr/lib/nginx/modules/ngx_stream_module.so" ]; then
-    say "fetching nginx for tests and benchmarks (unpacked into $folder, not installed)"
-    unpack "$folder" nginx libnginx-mod-stream
+# files FOLDER FILE WHAT PACKAGE…: only the packages' files, in this folder, unless FILE is there.
+files() {
+  folder=$cache/$1
+  if [ ! -e "$folder/$2" ]; then
+    say "fetching $3 (unpacked into $folder, not installed)"
+    shift 3
+    unpack "$folder" "$@"
   fi
+}
+# The server that soil.http is compared with, and a proxy and a backend in tests: no service starts.
+# Its libraries come with the other packages of the group.
+nginx() {
+  files nginx usr/lib/nginx/modules/ngx_stream_module.so 'nginx for tests and benchmarks' nginx libnginx-mod-stream
   echo "$folder/usr/sbin/nginx"
 }
-
-# SYSLINUX and systemd's UEFI stub, which load the Linux disks of the benchmarks: only their files.
+# SYSLINUX and systemd's UEFI stub, which load the Linux disks of the benchmarks.
 loaders() {
-  folder=$cache/loaders
   # Only PCs have a BIOS.
   case $processor in amd64) bios="syslinux syslinux-common" ;; *) bios= ;; esac
-  if [ ! -d "$folder/usr/lib/systemd/boot" ]; then
-    say "fetching boot loaders for the benchmarks (unpacked into $folder, not installed)"
-    # shellcheck disable=SC2086
-    unpack "$folder" $bios systemd-boot-efi
-  fi
+  # shellcheck disable=SC2086
+  files loaders usr/lib/systemd/boot 'boot loaders for the benchmarks' $bios systemd-boot-efi
   echo "$folder"
 }
 
