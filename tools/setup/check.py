@@ -2,16 +2,16 @@
 """`make check`: formatters, linters and unit tests of the crates and OCaml libraries that changed.
 
 The base for the comparison is the commit named by BASE, or the first that exists of origin/main,
-the branch's upstream, and the previous commit. Uncommitted files count as well. Without git
-everything counts as changed. --list only prints the steps.
+the branch's upstream, and the previous commit. Uncommitted files count as well. --list only prints
+the steps.
 """
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Without BASE.
@@ -21,8 +21,10 @@ LINTED = "RUSTC_WORKSPACE_WRAPPER=clippy-driver"
 # The parts of a crate's folder that cargo compiles or the tests read.
 CARGO = ("src/", "tests/", "examples/", "proptest-regressions/", "build.rs", "Cargo.toml")
 OCAML = (".ml", ".mli", ".mll", ".mly", ".t", ".mld", "dune", ".c", ".h")
-# OCaml folders whose tests are unit tests; `soil-ocaml/src` has them in `soil-ocaml/test`.
-TESTED = ("soil-ocaml/", "tools/templates/", "docs/code/")
+# OCaml folders whose tests are unit tests. dune repeats no test whose inputs are unchanged.
+TESTED = ("soil-ocaml", "tools/templates", "docs/code")
+# Only end-to-end tests and set-up's own tests check these.
+BEYOND = re.compile("(tests|tools|bench|examples|platform/image|kernel|libc-compat|soil-sys|docs)/")
 
 
 def output(*words):
@@ -34,14 +36,10 @@ def output(*words):
     return done.stdout if done.returncode == 0 else None
 
 
-def lines(*words):
-    return (output(*words) or "").split("\n")[:-1]
-
-
 def base():
-    """The commit to compare with, and its name; None without git."""
+    """The commit to compare with, and its name."""
     if output("git", "rev-parse", "--git-dir") is None:
-        return None
+        sys.exit("error: make check compares with a commit of git; without git run: make test")
     named = os.environ.get("BASE")
     for name in (named,) if named else BASES:
         if commit := output("git", "merge-base", name, "HEAD"):
@@ -51,85 +49,28 @@ def base():
     )
 
 
-def changed(found):
-    """Files that differ from the base, including untracked ones."""
-    if found is None:
-        return [
-            os.path.relpath(os.path.join(folder, name), ROOT)
-            for top in sorted(os.listdir(ROOT))
-            if top not in ("target", "_build") and os.path.isdir(os.path.join(ROOT, top))
-            for folder, _, names in os.walk(os.path.join(ROOT, top))
-            for name in names
-        ]
-    return sorted(
-        set(lines("git", "diff", "--name-only", "--no-renames", found[0]))
-        | set(lines("git", "ls-files", "--others", "--exclude-standard"))
-    )
+def changed(commit):
+    """Files that differ from the commit, including untracked ones."""
+    differ = output("git", "diff", "--name-only", "--no-renames", commit)
+    untracked = output("git", "ls-files", "--others", "--exclude-standard")
+    return sorted({*differ.splitlines(), *untracked.splitlines()})
 
 
-def crates():
-    """The workspace's crates: folder and names of the crates that it uses, by name."""
-    text = output("cargo", "metadata", "--format-version=1", "--no-deps", "--offline")
-    if text is None:
-        sys.exit("error: cargo metadata failed; run: cargo metadata --no-deps --offline")
-    return {
-        each["name"]: (
-            os.path.relpath(os.path.dirname(each["manifest_path"]), ROOT),
-            {used["name"] for used in each["dependencies"]},
-        )
-        for each in json.loads(text)["packages"]
-    }
+def exists(path):
+    return os.path.exists(os.path.join(ROOT, path))
 
 
-def owners(paths, every):
-    """The crates that these files belong to: for each file the innermost."""
+def owners(paths):
+    """The workspace's crates that these files belong to: for each file the innermost."""
     found = set()
     for path in paths:
-        inside = [
-            (len(folder), name, path.removeprefix(folder + "/"))
-            for name, (folder, _) in every.items()
-            if path.startswith(folder + "/")
-        ]
-        if inside and max(inside)[2].startswith(CARGO):
-            found.add(max(inside)[1])
-    return found
-
-
-def users(names, every):
-    """The crates that use these, directly or indirectly."""
-    found = set(names)
-    while more := {name for name, (_, used) in every.items() if used & found} - found:
-        found |= more
-    return sorted(found - set(names))
-
-
-def folders(paths):
-    """The folders of dune with changed OCaml files."""
-    return sorted(
-        {
-            os.path.dirname(path)
-            for path in paths
-            if path.endswith(OCAML)
-            and os.path.exists(os.path.join(ROOT, os.path.dirname(path), "dune"))
-        }
-    )
-
-
-def aliases(folders):
-    """Dune's aliases that compile these folders and run their tests."""
-    found = set()
-    for folder in filter(lambda folder: folder.startswith(TESTED), folders):
-        found.add(f"@_build/default/{folder}/check")
-        parts = folder.split("/")
-        for length in range(len(parts), 1, -1):
-            tests = "/".join([*parts[:length], "test"])
-            if os.path.exists(os.path.join(ROOT, tests, "dune")):
-                found.add(f"@_build/default/{tests}/runtest")
-                break
-        else:
-            if folder.startswith("soil-ocaml/"):
-                shared = "soil-ocaml/test" if parts[1] == "src" else "soil-ocaml/test/ecosystem"
-                found.add(f"@_build/default/{folder if 'test' in parts else shared}/runtest")
+        folder = os.path.dirname(path)
+        while folder and not exists(f"{folder}/Cargo.toml"):
+            folder = os.path.dirname(folder)
+        # The crates of benchmarks are not in the workspace.
+        if folder and path.removeprefix(folder + "/").startswith(CARGO) and path[:6] != "bench/":
+            with open(os.path.join(ROOT, folder, "Cargo.toml"), "rb") as file:
+                found.add(tomllib.load(file)["package"]["name"])
     return sorted(found)
 
 
@@ -140,83 +81,58 @@ def pinned():
     return (output("rustc", "--version") or "").startswith(f"rustc {version} ")
 
 
-def python(paths):
-    """The Python files among these that exist."""
-    return [
-        path for path in paths if path.endswith(".py") and os.path.exists(os.path.join(ROOT, path))
-    ]
-
-
 def steps(paths):
     """(name, command) for each check of these files."""
     yield "flaky tests", ["tests/harness/flaky.py", "check"]
-    there = [path for path in paths if os.path.exists(os.path.join(ROOT, path))]
+    there = list(filter(exists, paths))
     if there:
         yield "words", ["tools/setup/words.py", *there]
     # Pages name files that may have moved, too.
     yield "paths in documents", ["tools/setup/paths.py"]
     yield "versions of a release", ["tools/setup/release.sh", "--check"]
-    every = crates()
-    own = sorted(owners(paths, every))
-    packages = [word for name in own for word in ("-p", name)]
+    own = [word for name in owners(paths) for word in ("-p", name)]
     if own:
-        yield "cargo fmt", ["cargo", "fmt", "--check", *packages]
+        yield "cargo fmt", ["cargo", "fmt", "--check", *own]
     if {"Cargo.toml", "Cargo.lock", "deny.toml"} & set(paths):
         yield "crates: licences, sources", ["tools/setup/crates.py", "check"]
-    found = folders(paths)
-    if found:
+    ocaml = [path for path in paths if path.endswith(OCAML)]
+    if ocaml:
         yield "dune @fmt", ["dune", "build", "@_build/default/fmt"]
     if own:
         deny = ["--deny-warnings"] if pinned() else []
         words = ["env", LINTED, "tools/setup/cargotest.py", *deny, "--locked"]
-        yield "cargo clippy and test", [*words, *packages]
-    if own or found:
+        yield "cargo clippy and test", [*words, *own]
+    if own or ocaml:
         yield "circles of files", ["cargo", "test", "-q", "--locked", "-p", "layers"]
-    if others := users(own, every):
-        words = [word for name in others for word in ("-p", name)]
-        yield "cargo check, of what uses them", ["cargo", "check", "-q", "--locked", *words]
-    if tested := aliases(found):
-        yield "dune runtest", ["tools/setup/dunetest.py", *tested]
+    if own:
+        # cargo compiles only the crates that use the changed ones.
+        yield "cargo check", ["cargo", "check", "-q", "--locked", "--workspace"]
+    tested = [top for top in TESTED if any(path.startswith(top + "/") for path in ocaml)]
+    if tested:
+        aliases = [f"@_build/default/{top}/{of}" for top in tested for of in ("check", "runtest")]
+        yield "dune runtest", ["tools/setup/dunetest.py", *aliases]
     for path in there:
         if path.endswith(".sh"):
             yield "syntax", ["sh", "-n", path]
-    if sources := python(paths):
+    if sources := [path for path in there if path.endswith(".py")]:
         check = "import ast, sys; [ast.parse(open(name).read(), name) for name in sys.argv[1:]]"
         yield "syntax", ["python3", "-c", check, *sources]
         if shutil.which("ruff"):
             yield "ruff format", ["ruff", "format", "--check", *sources]
-
-
-# Only end-to-end tests and set-up's own tests check these.
-BEYOND = (
-    "tests/",
-    "tools/",
-    "bench/",
-    "examples/",
-    "platform/image/",
-    "kernel/",
-    "libc-compat/",
-    "soil-sys/",
-    "docs/",
-)
+        else:
+            print("\nleft out: ruff format: ruff is missing; install it: pipx install ruff")
 
 
 def main():
-    found = base()
-    paths = changed(found)
-    print(
-        f"{len(paths)} files differ from {found[1]}"
-        if found
-        else "no git: everything counts as changed"
-    )
+    commit, name = base()
+    paths = changed(commit)
+    print(f"{len(paths)} files differ from {name}")
     failed = []
     for name, command in steps(paths):
         print(f"\n== {name}: {' '.join(command)}", flush=True)
         if "--list" not in sys.argv and subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
-    if python(paths) and not shutil.which("ruff"):
-        print("\nleft out: ruff format: ruff is missing; install it: pipx install ruff")
-    if beyond := sorted({path.split("/")[0] for path in paths if path.startswith(BEYOND)}):
+    if beyond := sorted({path.split("/")[0] for path in paths if BEYOND.match(path)}):
         print(f"\nnot shown by this, but by make test: what changed in {', '.join(beyond)}")
     print(f"failed: {', '.join(failed)}" if failed else "make check: passed")
     return 1 if failed else 0
