@@ -52,7 +52,7 @@ offline = true
 def output(*words):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"archive: {' '.join(words)} failed:\n{done.stderr}")
+        sys.exit(f"error: {' '.join(words)} failed (needs cargo fetch --locked):\n{done.stderr}")
     return done.stdout
 
 
@@ -61,15 +61,17 @@ def version():
         return tomllib.load(file)["workspace"]["package"]["version"]
 
 
-def built_crates():
-    """Names and versions, as NAME-VERSION, of the crates that a build on Linux compiles."""
+def compiled(packages=BUILT, edges="normal,build"):
+    """Names and versions of the third-party crates on these edges of the packages' graph, on Linux."""
     crates = set()
-    for package, feature in BUILT:
-        words = ["--locked", "--offline", "--edges", "normal,build", "--prefix", "none"]
+    for package, feature in packages:
+        words = ["--locked", "--offline", "--edges", edges, "--prefix", "none", "--format", "{p}"]
         words += ["--target", PLATFORM, "--package", package, "--features", feature]
         for line in output("cargo", "tree", *words).splitlines():
-            name, number = line.split()[:2]
-            crates.add(f"{name}-{number.removeprefix('v')}")
+            name, number, *place = line.split()
+            # A crate of this repository has its path.
+            if not any(word.startswith("(/") for word in place):
+                crates.add((name, number.removeprefix("v")))
     return crates
 
 
@@ -77,7 +79,7 @@ def vendor(folder):
     """Writes the crates to `folder`, named as in cargo's cache, which keeps the paths in programs
     the same."""
     output("cargo", "vendor", "--quiet", "--locked", "--offline", "--versioned-dirs", folder)
-    built = built_crates()
+    built = {"-".join(crate) for crate in compiled()}
     for crate in os.listdir(folder):
         filter_crate(os.path.join(folder, crate), whole=crate in built)
 

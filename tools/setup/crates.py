@@ -11,24 +11,19 @@ Nothing else needs the network.
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-NOTICES = os.path.join(ROOT, "THIRD-PARTY-LICENSES")
+import archive
+
+NOTICES = os.path.join(archive.ROOT, "THIRD-PARTY-LICENSES")
 # If a crate offers several licences, the first of these applies.
-PREFERRED = [
-    "MIT",
-    "0BSD",
-    "ISC",
-    "Zlib",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "Apache-2.0",
-    "MPL-2.0",
-    "CDLA-Permissive-2.0",
-]
+PREFERRED = ["MIT", "0BSD", "ISC", "Zlib", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"]
+PREFERRED += ["MPL-2.0", "CDLA-Permissive-2.0"]
+LICENCE = re.compile(r"(?i)(licen[cs]e|copying|mit\.)")
+PLAIN = re.compile(r"(?i)(licen[cs]e|copying)(\.txt|\.md)?")
 # What users distribute: both forms of a program link the first package, each with its own feature;
 # a disk has the loaders.
 LINKED = (("soil-sys", "image"), ("soil-sys", "process"), ("loader", "uefi"), ("loader", "bios"))
@@ -37,19 +32,10 @@ LINKED = (("soil-sys", "image"), ("soil-sys", "process"), ("loader", "uefi"), ("
 MARK = "Crates\n======\n\n"
 
 
-def cargo(*words):
-    done = subprocess.run(["cargo", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(
-            f"crates: cargo {words[0]} failed (cargo fetch --locked comes first):\n{done.stderr}"
-        )
-    return done.stdout
-
-
 def packages():
-    options = ["--all-features", "--filter-platform", "x86_64-unknown-linux-gnu"]
-    text = cargo("metadata", "--format-version", "1", "--locked", "--offline", *options)
-    return json.loads(text)["packages"]
+    options = ["--all-features", "--filter-platform", archive.PLATFORM]
+    words = ["cargo", "metadata", "--format-version=1", "--locked", "--offline", *options]
+    return json.loads(archive.output(*words))["packages"]
 
 
 def alternatives(expression):
@@ -61,64 +47,31 @@ def alternatives(expression):
     return [choice.split(" AND ") for choice in re.split(r" OR |/", expression)]
 
 
-def linked():
-    """Names and versions of the third-party crates that programs and loaders link."""
-    found = set()
-    for package, feature in LINKED:
-        options = ["--locked", "--offline", "--features", feature]
-        options += ["--edges", "normal,no-proc-macro", "--prefix", "none"]
-        for line in cargo("tree", "--package", package, "--format", "{p}", *options).splitlines():
-            name, version, *place = line.split()
-            if not any(word.startswith("(/") for word in place):
-                found.add((name, version.removeprefix("v")))
-    return sorted(found)
-
-
 def text_of(crate, mit):
     """The chosen licence, and its text in the crate, or `mit` where it has none."""
-    choices = [
-        choice
-        for choice in alternatives(crate["license"])
-        if all(each in PREFERRED for each in choice)
-    ]
+    rank = {licence: number for number, licence in enumerate(PREFERRED)}
+    choices = [choice for choice in alternatives(crate["license"]) if rank.keys() >= {*choice}]
     if not choices:
         sys.exit(
             f"crates: no licence of {crate['name']} ({crate['license']}) is known to crates.py"
         )
-    choice = min(choices, key=lambda choice: max(PREFERRED.index(each) for each in choice))
-    folder = os.path.dirname(crate["manifest_path"])
-    if os.path.isdir(os.path.join(folder, "LICENSES")):
-        folder = os.path.join(folder, "LICENSES")
-    names = sorted(os.listdir(folder))
-    texts = []
-    if len(choice) > 1:
-        # The text of one refers to those of the others.
-        for name in names:
-            if re.match(r"(?i)licen[cs]e", name):
-                with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    texts.append(file.read().replace("\r\n", "\n").strip())
-        return " AND ".join(choice), "\n\n".join(texts)
-    for licence in choice:
-        word = licence.split("-")[0].upper()
-        own = [
-            name
-            for name in names
-            if word in name.upper() and re.match(r"(?i)(licen[cs]e|copying|mit\.)", name)
-        ]
-        plain = [
-            name for name in names if re.fullmatch(r"(?i)(licen[cs]e|copying)(\.txt|\.md)?", name)
-        ]
-        files = own or plain
-        if files:
-            with open(os.path.join(folder, files[0]), encoding="utf-8") as file:
-                texts.append(file.read().replace("\r\n", "\n").strip())
-        elif licence == "MIT":
-            authors = ", ".join(re.sub(r" *<.*?>", "", author) for author in crate["authors"])
-            texts.append(
-                f"Copyright (c) {authors or 'the authors of ' + crate['name']}\n\n" + mit.strip()
-            )
-        else:
-            sys.exit(f"crates: {crate['name']} has no text of {licence}")
+    choice = min(choices, key=lambda choice: max(rank[each] for each in choice))
+    folder = pathlib.Path(crate["manifest_path"]).parent
+    if (folder / "LICENSES").is_dir():
+        folder /= "LICENSES"
+    files = sorted(file for file in folder.iterdir() if LICENCE.match(file.name))
+    if len(choice) == 1:
+        word = choice[0].split("-")[0].upper()
+        own = [file for file in files if word in file.name.upper()]
+        plain = [file for file in files if PLAIN.fullmatch(file.name)]
+        files = (own or plain)[:1]
+    # The text of one of several licences refers to the others.
+    texts = [file.read_text("utf-8").replace("\r\n", "\n").strip() for file in files]
+    if not texts and choice == ["MIT"]:
+        authors = ", ".join(re.sub(r" *<.*?>", "", author) for author in crate["authors"])
+        texts = [f"Copyright (c) {authors or 'the authors of ' + crate['name']}\n\n{mit.strip()}"]
+    if not texts:
+        sys.exit(f"crates: {crate['name']} has no text of {' AND '.join(choice)}")
     return " AND ".join(choice), "\n\n".join(texts)
 
 
@@ -128,7 +81,7 @@ def notices(head):
     known = {(crate["name"], crate["version"]): crate for crate in packages()}
     # Crates with the same text share it.
     texts = {}
-    for key in linked():
+    for key in sorted(archive.compiled(LINKED, "normal,no-proc-macro")):
         texts.setdefault(text_of(known[key], mit), []).append(known[key])
     parts = [head, MARK]
     for (licence, text), of in texts.items():
@@ -150,13 +103,13 @@ def denied():
         return False
     checks = ["licenses", "bans", "sources"]
     if subprocess.run(
-        [*deny, "fetch", "db"], cwd=ROOT, capture_output=True, check=False
+        [*deny, "fetch", "db"], cwd=archive.ROOT, capture_output=True, check=False
     ).returncode:
         print("left out: advisories: their database can't be fetched")
     else:
         checks.append("advisories")
     deny += ["--offline", "--locked", "check"]
-    return subprocess.run([*deny, *checks], cwd=ROOT, check=False).returncode != 0
+    return subprocess.run([*deny, *checks], cwd=archive.ROOT, check=False).returncode != 0
 
 
 def main():

@@ -18,12 +18,10 @@ def crates():
         locked = tomllib.load(file)["package"]
     checksums = {(each["name"], each["version"]): each.get("checksum") for each in locked}
     text = archive.output("cargo", "metadata", "--format-version=1", "--locked", "--offline")
-    built = archive.built_crates()
+    built = archive.compiled()
     for crate in sorted(json.loads(text)["packages"], key=lambda each: each["id"]):
         name, number = crate["name"], crate["version"]
-        checksum = checksums[name, number]
-        # Crates of this repository have no checksum.
-        if checksum is None or f"{name}-{number}" not in built:
+        if (name, number) not in built:
             continue
         yield {
             "type": "library",
@@ -32,7 +30,7 @@ def crates():
             "purl": f"pkg:cargo/{name}@{number}",
             # Older manifests have a slash in place of OR.
             "licenses": [{"expression": crate["license"].replace("/", " OR ")}],
-            "hashes": [{"alg": "SHA-256", "content": checksum}],
+            "hashes": [{"alg": "SHA-256", "content": checksums[name, number]}],
         }
 
 
