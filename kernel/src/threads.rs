@@ -439,6 +439,7 @@ fn be_preempted() -> Result<(), Errno> {
     });
     local::get().thread.store(PID, Ordering::Relaxed);
     PREEMPTIBLE.store(true, Ordering::Relaxed);
+    begin_smp();
     // The thread may continue without a system call that waits.
     resume(time::monotonic_ns());
     // Processors that were started before.

@@ -15,7 +15,7 @@ use crate::free_lists::{FreeLists, SizeClass, may_be_kept};
 use alloc::vec::Vec;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use kernel::processors::{count, number};
+use kernel::processors::{available, count, number};
 use kernel::{console, memory};
 use spin::mutex::SpinMutex;
 
@@ -53,7 +53,8 @@ fn room() -> usize {
 #[cold]
 fn begin() -> usize {
     static BEGUN: AtomicBool = AtomicBool::new(false);
-    let processors = count();
+    // Some may still be starting.
+    let processors = available().max(count());
     let mut caches = Vec::new();
     if BEGUN.load(Ordering::Relaxed)
         || BEGUN.swap(true, Ordering::Relaxed)

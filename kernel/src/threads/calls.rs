@@ -14,7 +14,7 @@
 //! once: then it is handed over ([`Lock`]).
 
 use super::notify::with;
-use super::{dispatch, own};
+use super::{dispatch, has_threads, limit_turn, own};
 use crate::arch::local;
 use crate::peers;
 use core::sync::atomic::Ordering;
@@ -30,17 +30,23 @@ const SPINS: usize = 200;
 /// A system call begins that runs one at a time, or the kernel makes one. With one processor there
 /// is no other: the call only notes that it runs.
 pub fn begin() {
-    if local::several() {
+    if is_shared() {
         take();
     } else {
         local::get().in_call.store(true, Ordering::Relaxed);
     }
 }
 
-/// A call has begun on the only processor, and others are about to start: it holds the lock.
+/// Whether calls of several threads may come at a time. Without threads, other processors run work
+/// of the program's own, whose calls wait for nobody.
+fn is_shared() -> bool {
+    local::several() && has_threads()
+}
+
+/// A call has begun, and is the first that others may come beside: it holds the lock from now on.
 pub fn begin_smp() {
-    if local::get().in_call.load(Ordering::Relaxed) {
-        LOCK.take();
+    if is_shared() && local::get().in_call.load(Ordering::Relaxed) {
+        take();
     }
 }
 
@@ -49,25 +55,35 @@ pub fn set_in_call(in_call: bool) {
     local::get().in_call.store(in_call, Ordering::Relaxed);
 }
 
-/// A system call ends.
+/// A system call ends. A thread that waits for the lock gets its turn: others can't take a lock
+/// that was handed over.
 pub fn end() {
-    give_up();
+    if release().1 {
+        limit_turn();
+    }
 }
 
 /// The running thread waits; returns whether it had the lock.
 pub(super) fn give_up() -> bool {
+    release().0
+}
+
+/// Returns whether the running thread had the lock, and whether another one was woken for it.
+fn release() -> (bool, bool) {
     let in_call = &local::get().in_call;
     // Of this processor: no exchange, which one processor would pay for at each switch.
     let held = in_call.load(Ordering::Relaxed);
+    let mut woke = false;
     if held {
         in_call.store(false, Ordering::Relaxed);
-        if local::several() {
+        if is_shared() {
             LOCK.release(|word| {
-                with(|state| state.scheduler.wake(word.as_ptr() as u64, u32::MAX, 1));
+                with(|state| state.scheduler.wake_one_next(word.as_ptr() as u64));
+                woke = true;
             });
         }
     }
-    held
+    (held, woke)
 }
 
 /// Its wait has ended; `held` is what [`give_up`] returned.

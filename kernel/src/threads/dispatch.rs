@@ -3,7 +3,7 @@
 use super::notify::{Calls, with};
 use super::program_timers::send_expired;
 use super::scheduler::bit;
-use super::{STATE, State, idle_stack, interrupt_for_process, own};
+use super::{STATE, State, has_threads, idle_stack, interrupt_for_process, own};
 use crate::arch::gates::{self, Context};
 use crate::arch::{interrupts, local};
 use crate::halt::{self, polling};
@@ -61,7 +61,10 @@ fn take_next(now: u64) -> bool {
         local::get().thread.store(number, Ordering::Relaxed);
         state.charge(previous, now);
         let contended = state.scheduler.has_ready();
-        halt::resume_with(now, state.alarm(), contended);
+        // Without threads or ticks no timer is set: the program may compute for long.
+        if has_threads() || local::get().ticks.load(Ordering::Relaxed) {
+            halt::resume_with(now, state.alarm(), contended);
+        }
         if next != previous {
             let from: *mut Context = match state.scheduler.thread(previous) {
                 Some(thread) => {

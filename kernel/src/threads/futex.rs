@@ -2,8 +2,7 @@
 
 use super::notify::{is_signalled, with};
 use super::scheduler::{Wait, Woken};
-use super::waits::run_next;
-use super::{has_threads, limit_turn, own};
+use super::{calls, dispatch, has_threads, limit_turn, own};
 use crate::errno::Errno;
 use crate::memory::{atomic_word, load};
 use crate::{console, power, signals};
@@ -48,6 +47,7 @@ pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Resul
             let wait = Wait::Futex(address, bits);
             Some(scheduler.wait_unless(own(), is_over, wait, deadline))
         });
+        let woken;
         match waits {
             // Checked again.
             None => continue,
@@ -56,10 +56,14 @@ pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Resul
                 if deadline.is_none() && !has_threads() {
                     report_alone();
                 }
-                run_next();
+                let held = calls::give_up();
+                dispatch::run_next();
+                // Before a wait for the lock of calls, which overwrites it.
+                woken = with(|state| state.scheduler.woken(own()));
+                calls::take_back(held);
             }
         }
-        match with(|state| state.scheduler.woken(own())) {
+        match woken {
             Woken::Done => return Ok(()),
             Woken::Expired => return Err(Errno::ETIMEDOUT),
             Woken::Interrupted => {}

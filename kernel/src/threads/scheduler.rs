@@ -446,13 +446,23 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// Wakes the threads that wait for the futex at `address`: they run next, the longest waiting
     /// first.
     pub fn wake_next(&mut self, address: u64) {
+        self.wake_before_others(address, usize::MAX);
+    }
+
+    /// The same for the first of them.
+    pub fn wake_one_next(&mut self, address: u64) {
+        self.wake_before_others(address, 1);
+    }
+
+    fn wake_before_others(&mut self, address: u64, mut count: usize) {
         let mut previous = NONE;
         let mut at = self.lists[bucket(address)].first;
-        while at != NONE {
+        while at != NONE && count > 0 {
             let next = self.entry(at).next;
             if matches!(self.entry(at).state, State::Waiting(Wait::Futex(of, _)) if of == address) {
                 self.make_next(at, Woken::Done, previous);
                 previous = at;
+                count -= 1;
             }
             at = next;
         }

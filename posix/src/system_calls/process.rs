@@ -62,10 +62,11 @@ pub fn usage(of: u64, to: u64) -> Result<u64> {
 
 /// `getrandom`.
 pub fn random(to: u64, len: u64) -> Result<u64> {
-    match random::fill(bytes_mut(to, len)?) {
-        true => Ok(len),
-        false => Err(libc::EIO),
+    // The first request may wait for a device, while another thread takes the memory away.
+    if !random::fill(&mut []) || !random::fill(bytes_mut(to, len)?) {
+        return Err(libc::EIO);
     }
+    Ok(len)
 }
 
 /// The limit of a resource (`RLIMIT_STACK` …) that the program hasn't set.

@@ -185,7 +185,7 @@ enum Step {
     End,
     Wake(u8, u32, u8),
     Requeue(u8, u8, u8),
-    WakeNext(u8),
+    WakeNext(u8, bool),
     Event,
     Expire(u8),
     Interrupt(u8),
@@ -205,7 +205,7 @@ fn steps<const N: usize>() -> impl Strategy<Value = Vec<(usize, Step)>> {
         1 => Just(Step::End),
         3 => (futex.clone(), 1..4u32, 0..4u8).prop_map(|(f, b, n)| Step::Wake(f, b, n)),
         2 => (futex.clone(), futex.clone(), 0..4u8).prop_map(|(f, t, n)| Step::Requeue(f, t, n)),
-        1 => futex.clone().prop_map(Step::WakeNext),
+        1 => (futex.clone(), any::<bool>()).prop_map(|(f, all)| Step::WakeNext(f, all)),
         1 => Just(Step::Event),
         2 => any::<u8>().prop_map(Step::Expire),
         1 => any::<u8>().prop_map(Step::Interrupt),
@@ -329,14 +329,18 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                     model.waiting.push(waiter);
                 }
             }
-            Step::WakeNext(futex) => {
+            Step::WakeNext(futex, all) => {
                 let of = |waiter: &Thread| {
                     matches!(waiter.wait, Wait::Futex(at, _)
                     if at == address(futex))
                 };
-                let taken = model.take(of, usize::MAX);
+                let taken = model.take(of, if all { usize::MAX } else { 1 });
                 model.wake_next(taken, Woken::Done);
-                scheduler.wake_next(address(futex));
+                if all {
+                    scheduler.wake_next(address(futex));
+                } else {
+                    scheduler.wake_one_next(address(futex));
+                }
             }
             Step::Event => {
                 let taken = model.take(|waiter| waiter.wait == Wait::Event, usize::MAX);
