@@ -171,9 +171,10 @@ impl Stack {
     }
 
     /// Sets whether the program that receives has nearly no memory left. Meanwhile windows don't grow,
-    /// and shrink as far as possible without taking back what a peer was offered.
+    /// and shrink as far as possible without taking back what a peer was offered; buffers don't grow
+    /// beyond their size at that time.
     pub fn set_program_nearly_full(&mut self, full: bool) {
-        self.sockets.budget.program_nearly_full = full;
+        self.sockets.budget.set_program_nearly_full(full);
     }
 
     /// Bytes that are guaranteed to connections and not in use yet.

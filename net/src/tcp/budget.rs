@@ -11,7 +11,9 @@
 //!   The last eighth is for new connections.
 //!
 //! While the program's memory is nearly full, pressure is moderate at least: what arrives is more for
-//! it to hold. While the machine's memory is short, pressure is hard below the limit as well, and no connection
+//! it to hold. Buffers don't grow beyond their size at that time, although peers may send up to the
+//! windows that they were offered: the rest of the machine's memory is for garbage collections.
+//! While the machine's memory is short, pressure is hard below the limit as well, and no connection
 //! begins.
 //!
 //! An idle connection holds no buffer; only its share counts. So neither the number of connections
@@ -31,6 +33,10 @@ const SPARE_SMALL: usize = 32;
 const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
 const SPARE_PART: usize = 32;
 
+/// The part of the limit that connections may use in any case while the program's memory is nearly
+/// full.
+const WHEN_FULL: usize = 32;
+
 /// Bytes that connections hold, and may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -41,8 +47,8 @@ pub(crate) struct Budget {
     minimum_used: usize,
     /// See [`crate::Stack::set_memory_short`].
     pub(crate) short: bool,
-    /// See [`crate::Stack::set_program_nearly_full`].
-    pub(crate) program_nearly_full: bool,
+    /// The most bytes of the shared part while the program's memory is nearly full.
+    limit_when_full: Option<usize>,
     small: Vec<Block>,
     large: Vec<Block>,
 }
@@ -56,7 +62,7 @@ impl Budget {
             free_used: 0,
             minimum_used: 0,
             short: false,
-            program_nearly_full: false,
+            limit_when_full: None,
             small: Vec::new(),
             large: Vec::new(),
         }
@@ -86,9 +92,20 @@ impl Budget {
         self.connections = self.connections.saturating_sub(1);
     }
 
-    /// Unused bytes of all connections' minimums.
+    /// Unused bytes of all connections' minimums, and of the shared part that they may use while
+    /// the program's memory is nearly full.
     pub(crate) fn promised(&self) -> usize {
-        (self.connections * 2 * GUARANTEED).saturating_sub(self.minimum_used)
+        let minimums = (self.connections * 2 * GUARANTEED).saturating_sub(self.minimum_used);
+        match self.connections {
+            0 => 0,
+            _ => minimums + (self.limit / WHEN_FULL).saturating_sub(self.free_used),
+        }
+    }
+
+    /// See [`crate::Stack::set_program_nearly_full`].
+    pub(crate) fn set_program_nearly_full(&mut self, full: bool) {
+        let now = self.free_used.max(self.limit / WHEN_FULL);
+        self.limit_when_full = full.then(|| self.limit_when_full.unwrap_or(now));
     }
 
     /// Bytes in buffers.
@@ -98,7 +115,10 @@ impl Budget {
 
     /// Bytes that the limit leaves for buffers beyond the minimum.
     pub(crate) fn room(&self) -> usize {
-        (self.free() / 8 * 7).saturating_sub(self.free_used)
+        let limit = self.limit_when_full.unwrap_or(usize::MAX);
+        limit
+            .min(self.free() / 8 * 7)
+            .saturating_sub(self.free_used)
     }
 
     fn spare(&mut self, size: usize) -> Option<Block> {
@@ -167,9 +187,9 @@ impl machine::Budget for Budget {
     fn pressure(&self) -> Pressure {
         let eighth = self.free() / 8;
         // Another block wouldn't fit.
-        if self.short || self.free_used + LARGE > eighth * 7 {
+        if self.short || self.room() < LARGE {
             Pressure::Hard
-        } else if self.program_nearly_full || self.free_used >= eighth * 5 {
+        } else if self.limit_when_full.is_some() || self.free_used >= eighth * 5 {
             Pressure::Moderate
         } else {
             Pressure::None
@@ -179,7 +199,7 @@ impl machine::Budget for Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, SHARE};
+    use super::{Budget, SHARE, WHEN_FULL};
     use crate::tcp::machine::{Budget as _, GUARANTEED, LARGE, Pressure, SMALL};
 
     #[test]
@@ -220,9 +240,10 @@ mod tests {
         budget.short = true;
         assert_eq!(budget.pressure(), Pressure::Hard);
         assert!(!budget.admit() && budget.block(1).is_none() && !budget.take(1));
-        assert_eq!(budget.promised(), 2 * GUARANTEED);
+        let shared = 80 * LARGE / WHEN_FULL - LARGE;
+        assert_eq!(budget.promised(), 2 * GUARANTEED + shared);
         let small = budget.guaranteed();
-        assert_eq!(budget.promised(), 2 * GUARANTEED - SMALL);
+        assert_eq!(budget.promised(), 2 * GUARANTEED - SMALL + shared);
         // No returned block is kept.
         block
             .into_iter()
@@ -236,12 +257,39 @@ mod tests {
     #[test]
     fn windows_shrink_while_the_program_is_nearly_full() {
         let mut budget = Budget::new(80 * LARGE);
-        budget.program_nearly_full = true;
+        budget.set_program_nearly_full(true);
         assert_eq!(budget.pressure(), Pressure::Moderate);
         // What is there is received.
         assert!(budget.admit() && budget.block(LARGE).is_some());
         budget.short = true;
         assert_eq!(budget.pressure(), Pressure::Hard);
+    }
+
+    #[test]
+    fn buffers_keep_their_size_while_the_program_is_nearly_full() {
+        let mut budget = Budget::new(80 * LARGE);
+        assert_eq!(budget.promised(), 0, "nothing without connections");
+        assert!(budget.admit());
+        assert_eq!(budget.promised(), 2 * GUARANTEED + 80 * LARGE / WHEN_FULL);
+        let mut blocks: Vec<_> = (0..10).filter_map(|_| budget.block(LARGE)).collect();
+        assert_eq!(budget.promised(), 2 * GUARANTEED);
+        let mut grows = |budget: &mut Budget, full| {
+            budget.set_program_nearly_full(full);
+            let block = budget.block(LARGE);
+            let grows = block.is_some();
+            blocks.extend(block);
+            (grows, budget.pressure())
+        };
+        assert_eq!(grows(&mut budget, true), (false, Pressure::Hard));
+        // Peers may have filled the windows that they were offered before; their minimum is left.
+        budget.give(LARGE);
+        assert_eq!(grows(&mut budget, true), (true, Pressure::Hard));
+        assert_eq!(grows(&mut budget, false), (true, Pressure::None));
+        budget.guaranteed();
+        // The last connections to come have a part, too.
+        budget.give(11 * LARGE);
+        budget.set_program_nearly_full(true);
+        assert_eq!(budget.room(), 80 * LARGE / WHEN_FULL);
     }
 
     #[test]
