@@ -13,20 +13,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// An invalid option value; clap prints its text after the option's name.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Invalid(String);
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Invalid {}
-
-fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
-    Err(Invalid(text.into()))
+/// The error for an invalid option value; clap prints it after the option's name.
+fn invalid<T>(text: impl Into<String>) -> Result<T, String> {
+    Err(text.into())
 }
 
 /// The error for sizes of memory and disks. A bare number is refused because it could mean bytes
@@ -47,9 +36,9 @@ impl Default for Memory {
 }
 
 impl FromStr for Memory {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (digits, unit) = match text.strip_suffix(['M', 'm']) {
             Some(digits) => (digits, 1),
             None => match text.strip_suffix(['G', 'g']) {
@@ -87,9 +76,9 @@ impl fmt::Display for Processors {
 }
 
 impl FromStr for Processors {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(number @ 1..=MAX_PROCESSORS) => Ok(Self(number)),
             _ => invalid(format!(
@@ -111,9 +100,9 @@ pub enum Display {
 }
 
 impl FromStr for Display {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let number = text.strip_prefix("vnc=:");
         match (text, number.and_then(|number| number.parse().ok())) {
             ("window", _) => Ok(Self::Window),
@@ -144,9 +133,9 @@ impl fmt::Display for DisplaySize {
 }
 
 impl FromStr for DisplaySize {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let side = |text: &str| text.parse().ok().filter(|side| DISPLAY_SIDE.contains(side));
         let sides = text.split_once('x');
         match sides.map(|(width, height)| (side(width), side(height))) {
@@ -173,9 +162,9 @@ pub enum Net {
 }
 
 impl FromStr for Net {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "user" => Ok(Self::User),
             "passt" => Ok(Self::Passt),
@@ -206,9 +195,9 @@ pub enum Vsock {
 }
 
 impl FromStr for Vsock {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if text.contains('/') {
             return Ok(Self::Socket(text.into()));
         }
@@ -255,9 +244,9 @@ impl fmt::Display for Cidr {
 }
 
 impl FromStr for Cidr {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let parsed = text.split_once('/').and_then(|(address, prefix)| {
             let address: IpAddr = address.parse().ok()?;
             let prefix: u8 = prefix.parse().ok()?;
@@ -286,9 +275,9 @@ impl<T: fmt::Display> fmt::Display for Values<T> {
 }
 
 impl<T: FromStr<Err: fmt::Display>> FromStr for Values<T> {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         if text == "dhcp" {
             return Ok(Self(Vec::new()));
         }
@@ -296,7 +285,7 @@ impl<T: FromStr<Err: fmt::Display>> FromStr for Values<T> {
             .split(',')
             .map(str::parse)
             .collect::<Result<Vec<T>, _>>();
-        values.map(Self).map_err(|error| Invalid(error.to_string()))
+        values.map(Self).map_err(|error| error.to_string())
     }
 }
 
@@ -332,9 +321,9 @@ pub struct Forward {
 }
 
 impl FromStr for Forward {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (rest, protocol) = match text.rsplit_once('/') {
             Some((rest, "udp")) => (rest, Protocol::Udp),
             Some((rest, "tcp")) => (rest, Protocol::Tcp),
@@ -394,9 +383,9 @@ impl Mount {
 }
 
 impl FromStr for Mount {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let Some(word) = Word::parse(text) else {
             return invalid(MOUNT);
         };
@@ -478,9 +467,9 @@ pub fn given(variables: &[Variable]) -> Vec<(String, OsString)> {
 }
 
 impl FromStr for Variable {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),

@@ -1,6 +1,6 @@
 //! Disks and their sizes.
 
-use super::{Invalid, SIZE, invalid};
+use super::{SIZE, invalid};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,9 +9,9 @@ use std::str::FromStr;
 pub struct DiskSize(pub u64);
 
 impl FromStr for DiskSize {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
         let unit = |(unit, shift): (char, u32)| {
             text.strip_suffix([unit, unit.to_ascii_lowercase()])
@@ -59,7 +59,7 @@ pub fn is_disk_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-pub(super) fn disk_name(name: &str) -> Result<(), Invalid> {
+pub(super) fn disk_name(name: &str) -> Result<(), String> {
     if is_disk_name(name) {
         return Ok(());
     }
@@ -69,9 +69,9 @@ pub(super) fn disk_name(name: &str) -> Result<(), Invalid> {
 }
 
 impl FromStr for Disk {
-    type Err = Invalid;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let Some((name, file)) = text.split_once('=') else {
             return invalid("expected NAME=FILE[,sector=BYTES][,ro] (such as data=disk.img)");
         };
