@@ -4,58 +4,22 @@
 /// A version of OCaml: `5.4.1`.
 type Version = (u32, u32, u32);
 
-/// A hole in versions before `mended`.
-struct Hole {
-    /// The advisory of the OCaml security team, or its CVE.
-    advisory: &'static str,
-    /// The faulty function or part.
-    place: &'static str,
-    mended: Version,
-}
-
-/// From the change lists of OCaml 5.4.1 and 5.5.2, without those that affect only Windows or
-/// bytecode.
-const HOLES: [Hole; 8] = [
-    Hole {
-        advisory: "CVE-2026-28364",
-        place: "Marshal.from_*, input_value",
-        mended: (5, 4, 1),
-    },
-    Hole {
-        advisory: "CVE-2026-34353",
-        place: "Bigarray.reshape",
-        mended: (5, 5, 0),
-    },
-    Hole {
-        advisory: "OSEC-2026-18",
-        place: "Marshal.from_string, Marshal.from_bytes",
-        mended: (5, 5, 1),
-    },
-    Hole {
-        advisory: "OSEC-2026-21",
-        place: "Str.string_partial_match",
-        mended: (5, 5, 2),
-    },
-    Hole {
-        advisory: "OSEC-2026-22",
-        place: "Unix.map_file",
-        mended: (5, 5, 2),
-    },
-    Hole {
-        advisory: "OSEC-2026-23",
-        place: "Marshal.from_*, input_value",
-        mended: (5, 5, 2),
-    },
-    Hole {
-        advisory: "OSEC-2026-25",
-        place: "Runtime_events",
-        mended: (5, 5, 2),
-    },
-    Hole {
-        advisory: "OSEC-2026-26",
-        place: "Runtime_events",
-        mended: (5, 5, 2),
-    },
+/// Each hole: the advisory of the OCaml security team, or its CVE; the faulty function or part; and
+/// the first version without it. From the change lists of OCaml 5.4.1 and 5.5.2, without those that
+/// affect only Windows or bytecode.
+const HOLES: [(&str, &str, Version); 8] = [
+    ("CVE-2026-28364", "Marshal.from_*, input_value", (5, 4, 1)),
+    ("CVE-2026-34353", "Bigarray.reshape", (5, 5, 0)),
+    (
+        "OSEC-2026-18",
+        "Marshal.from_string, Marshal.from_bytes",
+        (5, 5, 1),
+    ),
+    ("OSEC-2026-21", "Str.string_partial_match", (5, 5, 2)),
+    ("OSEC-2026-22", "Unix.map_file", (5, 5, 2)),
+    ("OSEC-2026-23", "Marshal.from_*, input_value", (5, 5, 2)),
+    ("OSEC-2026-25", "Runtime_events", (5, 5, 2)),
+    ("OSEC-2026-26", "Runtime_events", (5, 5, 2)),
 ];
 
 /// Returns one line for each hole of this OCaml version; none if the text isn't a version.
@@ -63,13 +27,9 @@ pub fn known(version: &str) -> Vec<String> {
     let Some(found) = numbers(version) else {
         return Vec::new();
     };
-    let of_this = HOLES.iter().filter(|hole| found < hole.mended);
-    let line = |hole: &Hole| {
-        let (major, minor, patch) = hole.mended;
-        format!(
-            "{}: {}, mended in OCaml {major}.{minor}.{patch}",
-            hole.advisory, hole.place
-        )
+    let of_this = HOLES.iter().filter(|(.., mended)| found < *mended);
+    let line = |(advisory, place, (major, minor, patch)): &(&str, &str, Version)| {
+        format!("{advisory}: {place}, mended in OCaml {major}.{minor}.{patch}")
     };
     of_this.map(line).collect()
 }
@@ -138,14 +98,12 @@ mod tests {
             .filter(|line| line.starts_with("| CVE-") || line.starts_with("| OSEC-"))
             .collect();
         assert_eq!(rows.len(), HOLES.len());
-        for hole in &HOLES {
-            let (major, minor, patch) = hole.mended;
+        for (advisory, _, (major, minor, patch)) in &HOLES {
             let mended = format!("| {major}.{minor}.{patch} |");
-            let row = rows.iter().find(|row| row.contains(hole.advisory));
+            let row = rows.iter().find(|row| row.contains(advisory));
             assert!(
                 row.is_some_and(|row| row.ends_with(&mended)),
-                "{}: {row:?}",
-                hole.advisory
+                "{advisory}: {row:?}"
             );
         }
     }
