@@ -9,6 +9,7 @@ use crate::arch::Arch;
 use crate::options::{
     self, Cidr, DiskSize, DisplaySize, Forward, Memory, Mount, Net, Processors, Values, Variable,
 };
+use crate::program::Form;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use configuration::is_slip;
@@ -116,6 +117,12 @@ fn subcommand_of(words: impl Iterator<Item = String>) -> (Vec<String>, Vec<Strin
         options.map(|name| format!("--{name}")).collect(),
         commands.collect(),
     )
+}
+
+/// The name of an option's value on the command line.
+pub fn value_name(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The subcommands.
@@ -273,7 +280,7 @@ pub struct Testing {
     pub words: Vec<String>,
     /// Only this form of them.
     #[arg(long, value_enum)]
-    pub form: Option<TestForm>,
+    pub form: Option<Form>,
     /// Build with dune's release profile.
     #[arg(long)]
     pub release: bool,
@@ -290,15 +297,6 @@ pub struct Testing {
     /// builds and tests may run meanwhile.
     #[arg(long)]
     pub watch: bool,
-}
-
-/// The forms of a test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TestForm {
-    /// The Linux process.
-    Process,
-    /// The image, as a virtual machine.
-    Image,
 }
 
 /// `soil doctor`.

@@ -118,16 +118,6 @@ pub fn size(disk: &Path) -> Result<u64, Failure> {
     Ok(device::Image::open(disk)?.sectors() * device::SECTOR)
 }
 
-impl FileSystem {
-    /// The name in `--fs` and in messages.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Fat => "fat",
-            Self::Ext4 => "ext4",
-        }
-    }
-}
-
 /// Formats a number of bytes in short form.
 pub fn shown(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {

@@ -417,18 +417,5 @@ impl Data<'_> {
     }
 }
 
-/// The formats' names in options and messages.
-impl ImageFormat {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Vhd => "vhd",
-            Self::Gce => "gce",
-            Self::Oci => "oci",
-        }
-    }
-}
-
 /// Bytes per sector of a disk.
 const SECTOR: u64 = device::SECTOR;

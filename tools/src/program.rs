@@ -5,6 +5,7 @@ use crate::exit_status::NOT_FOUND;
 use crate::failure::{Context as _, Failure};
 use crate::flat;
 use crate::stand_in;
+use clap::ValueEnum;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
 use std::ffi::OsStr;
@@ -25,12 +26,12 @@ pub const ANSWER: &[u8] = b"\x1e{\"soil_needs\":1,";
 const MAX_STAND_IN: u64 = 64 << 10;
 
 /// The form of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// A bootable image.
-    Image,
-    /// A Linux executable.
+    /// The Linux process.
     Process,
+    /// The image, as a virtual machine.
+    Image,
 }
 
 /// Properties of a program, read from its file.

@@ -26,7 +26,7 @@ mod vmm;
 mod watch;
 
 use crate::arch::Arch;
-use crate::cli::{Accelerator, Launcher, OnFailure, Run, Vmm};
+use crate::cli::{Accelerator, Launcher, OnFailure, Run, Vmm, value_name};
 use crate::disk::format::{Access, check_raw};
 use crate::failure::{Context as _, Failure};
 use crate::flat;
@@ -319,7 +319,7 @@ fn check_on_failure(run: &Run, form: Form) -> Result<(), Failure> {
     let Some(action) = run.on_failure else {
         return Ok(());
     };
-    let subject = format!("--on-failure {}", action.name());
+    let subject = format!("--on-failure {}", value_name(&action));
     match (form, run.vmm) {
         (Form::Process, _) => Err(Failure::on(subject, "a process is no machine")
             .remedy("let systemd start it again: Restart=on-failure")),

@@ -9,7 +9,7 @@
 //! its disks, so that tests can write and run in parallel.
 
 use crate::child::{dies_with_us, terminated_at_our_end};
-use crate::cli::{self, Cli, Command, Testing};
+use crate::cli::{Cli, Command, Testing, value_name};
 use crate::dune::sources::Sources;
 use crate::dune::{Action, Stanza, Workspace, turn};
 use crate::exit_status::TIMED_OUT;
@@ -93,7 +93,7 @@ impl Outcome {
 #[derive(Serialize)]
 struct Report {
     test: String,
-    form: &'static str,
+    form: String,
     outcome: Outcome,
     /// The exit status, if the test ended.
     status: Option<i32>,
@@ -172,7 +172,7 @@ fn cases(workspace: &Workspace, options: &Testing) -> Result<Vec<Case>, Failure>
         }
         let run = run_options(workspace, &stanza)?;
         for form in [Form::Process, Form::Image] {
-            if options.form.is_some_and(|wanted| wanted.form() != form) {
+            if options.form.is_some_and(|wanted| wanted != form) {
                 continue;
             }
             let work = match &stanza.action {
@@ -310,7 +310,7 @@ fn show(bar: &ProgressBar, report: &Report) -> Result<(), Failure> {
         (_, None, None) => ": ended by a signal".to_owned(),
     };
     bar.suspend(|| {
-        let (test, form) = (&report.test, report.form);
+        let (test, form) = (&report.test, &report.form);
         let mut text = format!("{style}{word}{style:#}  {test} ({form}){why}\n");
         if !matches!(report.outcome, Outcome::Passed | Outcome::Skipped) {
             for line in report.output.lines() {
@@ -325,10 +325,7 @@ fn show(bar: &ProgressBar, report: &Report) -> Result<(), Failure> {
 fn skipped(case: &Case, reason: Option<String>) -> Report {
     Report {
         test: case.name.clone(),
-        form: match case.form {
-            Form::Process => "process",
-            Form::Image => "image",
-        },
+        form: value_name(&case.form),
         outcome: Outcome::Skipped,
         status: None,
         seconds: 0.0,
@@ -517,15 +514,6 @@ fn copied_disks(options: &Options, folder: &Path, scratch: &Path) -> Result<Vec<
         }
     }
     Ok(words)
-}
-
-impl cli::TestForm {
-    fn form(self) -> Form {
-        match self {
-            Self::Process => Form::Process,
-            Self::Image => Form::Image,
-        }
-    }
 }
 
 #[cfg(test)]

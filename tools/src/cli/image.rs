@@ -1,6 +1,6 @@
 //! The command line of `soil image`.
 
-use super::{FileSystem, OnFailure};
+use super::{FileSystem, OnFailure, value_name};
 use crate::oci::Engine;
 use crate::options::{DiskSize, Variable};
 use clap::{Args, ValueEnum};
@@ -95,18 +95,18 @@ impl MakeImage {
     /// The variables of the settings: those of --env, --metadata and --on-failure.
     pub fn settings(&self) -> Vec<Variable> {
         let mut variables = self.variables.clone();
-        let mut set = |name: &str, value: &str| {
+        let mut set = |name: &str, value: String| {
             variables.retain(|variable| variable.name != name);
             variables.push(Variable {
                 name: name.to_owned(),
-                value: Some(value.to_owned()),
+                value: Some(value),
             });
         };
-        if let Some(source) = self.metadata.and_then(|source| source.to_possible_value()) {
-            set(METADATA, source.get_name());
+        if let Some(source) = &self.metadata {
+            set(METADATA, value_name(source));
         }
-        if let Some(action) = self.on_failure {
-            set(OnFailure::VARIABLE, action.name());
+        if let Some(action) = &self.on_failure {
+            set(OnFailure::VARIABLE, value_name(action));
         }
         variables
     }

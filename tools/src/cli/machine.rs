@@ -3,7 +3,7 @@
 use crate::arch::Arch;
 use clap::ValueEnum;
 
-/// The kinds of machine.
+/// The kinds of machine, by QEMU's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Machine {
     /// Minimal firmware, virtio over MMIO: starts fastest.
@@ -30,16 +30,6 @@ impl Machine {
         match self {
             Self::Microvm | Self::Q35 | Self::Pc => Arch::X86_64,
             Self::Virt => Arch::Aarch64,
-        }
-    }
-
-    /// QEMU's name of it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Microvm => "microvm",
-            Self::Q35 => "q35",
-            Self::Pc => "pc",
-            Self::Virt => "virt",
         }
     }
 }
@@ -74,13 +64,4 @@ pub enum OnFailure {
 impl OnFailure {
     /// The variable that names one to an image.
     pub const VARIABLE: &str = "SOIL_ON_FAILURE";
-
-    /// Its name in the variable.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Poweroff => "poweroff",
-            Self::Reboot => "reboot",
-            Self::Halt => "halt",
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 use super::image::{self, Content, Place};
 use super::tool::{E2FSCK, FSCK_FAT, Outcome};
-use crate::cli::FileSystem;
+use crate::cli::{FileSystem, value_name};
 use crate::failure::{Context as _, Failure};
 use crate::messages::print_error;
 use crate::{json, progress};
@@ -68,14 +68,14 @@ pub fn run(path: &Path, partition: Option<&str>, json: bool) -> Result<String, F
         }
     };
     let name = match what {
-        Content::Known(known) => known.name(),
-        Content::Tar => "tar",
+        Content::Known(known) => value_name(&known),
+        Content::Tar => "tar".to_owned(),
     };
     bar.finish_and_clear();
     if json {
         json::print(&State {
             image: path.display().to_string(),
-            file_system: name,
+            file_system: &name,
             clean: matches!(verdict, Verdict::Clean),
             needs_replay: matches!(verdict, Verdict::NeedsReplay),
             report: match &verdict {

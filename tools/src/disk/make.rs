@@ -4,7 +4,7 @@ use super::device::SECTOR;
 use super::image::{self, Place, Unfinished};
 use super::shown;
 use super::tool::{MKFS_EXT4, MKFS_FAT, SFDISK};
-use crate::cli::{FileSystem, MakeDisk};
+use crate::cli::{FileSystem, MakeDisk, value_name};
 use crate::failure::{Context as _, Failure};
 use crate::progress;
 use fs::{Error, OpenFlags, Volume};
@@ -108,7 +108,7 @@ pub fn run(options: &MakeDisk) -> Result<String, Failure> {
         "{}: {}, {}",
         options.image.display(),
         shown(size),
-        options.fs.name()
+        value_name(&options.fs)
     ))
 }
 

@@ -1,6 +1,7 @@
 //! The formats of disks: raw, and those that are made of it.
 
 use crate::cli::image::ImageFormat;
+use crate::cli::value_name;
 use crate::disk::format::{FOOTER, Format};
 use crate::disk::image::Unfinished;
 use crate::disk::make::text;
@@ -120,11 +121,11 @@ pub fn wanted(given: Option<ImageFormat>, output: &Path) -> Result<ImageFormat, 
     };
     match given {
         Some(given) if given != written => {
-            let (given, name) = (given.name(), named.name());
+            let (given, name) = (value_name(&given), named.name());
             let reason = format!("--format {given} doesn't go with a file that is named {name}");
             let remedy = format!(
                 "leave out --format, which writes {}, or change the name",
-                written.name()
+                value_name(&written)
             );
             Err(Failure::on(output, reason).remedy(remedy))
         }

@@ -2,6 +2,7 @@
 
 use super::SECTOR;
 use crate::cli::image::ImageFormat;
+use crate::cli::value_name;
 use crate::disk::image::Place;
 use crate::disk::make::{ALIGN, GPT_END, Identity, text};
 use crate::disk::shown;
@@ -106,7 +107,7 @@ impl Layout {
                 let reason = match size < least {
                     true => format!("too little: the disk needs {least} bytes"),
                     false => {
-                        let (format, unit) = (format.name(), shown(unit));
+                        let (format, unit) = (value_name(&format), shown(unit));
                         format!("a disk in the format {format} has whole multiples of {unit}")
                     }
                 };

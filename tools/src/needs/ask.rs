@@ -4,13 +4,12 @@
 use super::REFUSED;
 use super::answer::{self, Answer};
 use crate::child::dies_with_us;
-use crate::cli::{Accelerator, Machine, Run, ShowNeeds};
+use crate::cli::{Accelerator, Machine, Run, ShowNeeds, value_name};
 use crate::exit_status::TIMED_OUT;
 use crate::failure::{Context as _, Failure};
 use crate::messages::print_error;
 use crate::options::{Memory, Variable};
 use crate::progress;
-use clap::ValueEnum as _;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::Path;
@@ -133,17 +132,14 @@ impl<'a> Question<'a> {
         let this = std::env::current_exe().on("soil")?;
         let mut command = Command::new(this);
         command.arg("run").arg("--ignore-needs");
-        let word = |value: Option<clap::builder::PossibleValue>| {
-            value.map_or_else(String::new, |value| value.get_name().to_owned())
-        };
         let memory = self.memory.map_or(MEMORY, |Memory(mib)| mib.max(MEMORY));
         command
             .args(["--net", "none"])
             .args(["--timeout", &self.limit.as_secs_f64().to_string()])
             .args(["--mem", &format!("{memory}M")])
-            .args(["--accel", &word(self.accel.to_possible_value())]);
-        if let Some(machine) = self.machine {
-            command.args(["--machine", machine.name()]);
+            .args(["--accel", &value_name(&self.accel)]);
+        if let Some(machine) = &self.machine {
+            command.args(["--machine", &value_name(machine)]);
         }
         if let Some(qemu) = self.qemu {
             command.arg("--qemu").arg(qemu);

@@ -2,7 +2,7 @@
 //! prints and the tests check.
 
 use super::passt;
-use crate::cli::{Controller, Machine, OnFailure, Run};
+use crate::cli::{Controller, Machine, OnFailure, Run, value_name};
 use crate::disk::format::Format;
 use crate::failure::Failure;
 use crate::options::{Disk, Display, DisplaySize, Net, Vsock, given};
@@ -77,18 +77,15 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     if !run.mounts.is_empty() {
         all.push(("SOIL_MOUNT".into(), join(&run.mounts, ";").into()));
     }
-    if let Some(level) = run.log {
-        all.push((
-            "SOIL_LOG".into(),
-            format!("{level:?}").to_lowercase().into(),
-        ));
+    if let Some(level) = &run.log {
+        all.push(("SOIL_LOG".into(), value_name(level).into()));
     }
     let sets = |name: &str| run.variables.iter().any(|variable| variable.name == name);
     if run.ignore_needs && !sets("SOIL_NEEDS") {
         all.push(("SOIL_NEEDS".into(), "ignore".into()));
     }
-    if let Some(action) = run.on_failure {
-        all.push((OnFailure::VARIABLE.into(), action.name().into()));
+    if let Some(action) = &run.on_failure {
+        all.push((OnFailure::VARIABLE.into(), value_name(action).into()));
     }
     all.extend(given(&run.variables));
     all
@@ -273,7 +270,8 @@ pub fn restarts(run: &Run) -> bool {
     let action = variables(run)
         .into_iter()
         .rfind(|(name, _)| name == OnFailure::VARIABLE);
-    run.firmware.is_some() || action.is_some_and(|(_, name)| name == OnFailure::Reboot.name())
+    let reboot = value_name(&OnFailure::Reboot);
+    run.firmware.is_some() || action.is_some_and(|(_, name)| name == *reboot)
 }
 
 struct Arguments(Vec<OsString>);

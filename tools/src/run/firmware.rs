@@ -4,7 +4,7 @@ use super::command::Wiring;
 use super::serial::Origin;
 use super::{check, check_vsock, scratch, show, start, takes_kvm};
 use crate::arch::Arch;
-use crate::cli::{Firmware, Launcher, Machine, Run};
+use crate::cli::{Firmware, Launcher, Machine, Run, value_name};
 use crate::disk::format::Format;
 use crate::failure::{Context as _, Failure};
 use crate::image;
@@ -140,7 +140,8 @@ fn completed(run: &Run) -> Result<Run, Failure> {
         _ => None,
     };
     if let Some(reason) = refused {
-        return Err(Failure::on(format!("--machine {}", machine.name()), reason)
+        let subject = format!("--machine {}", value_name(&machine));
+        return Err(Failure::on(subject, reason)
             .remedy("give --machine q35, or --machine virt --firmware uefi for arm64"));
     }
     if run.secure_boot.is_some() && kind == Some(Firmware::Bios) {

@@ -3,7 +3,7 @@
 
 use crate::arch::Arch;
 use crate::child::dies_with_us;
-use crate::cli::Machine;
+use crate::cli::{Machine, value_name};
 use crate::progress;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -174,10 +174,11 @@ fn boots(qemu: &Path, machine: Machine, accelerator: &str, cpu: &str) -> bool {
         ),
         Arch::Aarch64 => (0, &[], flat_probe()),
     };
+    let name = value_name(&machine);
     let model = match (machine, accelerator) {
         // As command.rs starts it.
         (Machine::Virt, "kvm") => "virt,gic-version=host",
-        _ => machine.name(),
+        _ => &name,
     };
     let image = folder.path().join("probe");
     let written = std::fs::File::create(&image).and_then(|mut file| file.write_all(&probe));

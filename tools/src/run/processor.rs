@@ -1,7 +1,7 @@
 //! The architecture of the program, and the machine and the options that go with it.
 
 use crate::arch::Arch;
-use crate::cli::{Accelerator, Machine, Run, Vmm};
+use crate::cli::{Accelerator, Machine, Run, Vmm, value_name};
 use crate::failure::Failure;
 use crate::program::{Form, Program};
 
@@ -34,9 +34,9 @@ fn check(run: &Run, arch: Arch) -> Result<(), Failure> {
     if let Some(machine) = run.given_machine
         && machine.arch() != arch
     {
-        let (name, other) = (machine.name(), machine.arch());
+        let (name, other) = (value_name(&machine), machine.arch());
         let reason = format!("{program} is for {arch}, and {name} is a machine with {other}");
-        let remedy = format!("give --machine {}", Machine::of(arch).name());
+        let remedy = format!("give --machine {}", value_name(&Machine::of(arch)));
         return Err(Failure::on(format!("--machine {name}"), reason).remedy(remedy));
     }
     // Other VMMs than QEMU have KVM only.
