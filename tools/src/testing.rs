@@ -347,10 +347,7 @@ fn one(case: &Case, program: &Program, options: &Testing) -> Result<Report, Fail
     let mut report = skipped(case, None);
     let scratch = tempfile::tempdir().on(std::env::temp_dir())?;
     let words = words(program, scratch.path())?;
-    let began = Instant::now();
-    let (status, output, errors) = captured(soil_run(program, options, &words)?)?;
-    report.seconds = began.elapsed().as_secs_f64();
-    report.outcome = Outcome::of(status);
+    let output = complete(soil_run(program, options, &words)?, &mut report)?;
     if let (Outcome::Passed, Some(expected)) = (report.outcome, &program.expected) {
         let wanted = std::fs::read_to_string(expected).on(expected)?;
         report.reason = difference(&wanted, &output).map(|difference| {
@@ -361,8 +358,6 @@ fn one(case: &Case, program: &Program, options: &Testing) -> Result<Report, Fail
             report.outcome = Outcome::Failed;
         }
     }
-    report.output = output + &errors;
-    report.status = status;
     Ok(report)
 }
 
@@ -382,28 +377,30 @@ fn difference(expected: &str, output: &str) -> Option<String> {
     None
 }
 
-/// Runs the command to its end and returns its status, standard output and standard error.
-fn captured(mut command: std::process::Command) -> Result<(Option<i32>, String, String), Failure> {
+/// Runs the command to its end, writes the outcome to the report, and returns the standard output.
+fn complete(mut command: std::process::Command, report: &mut Report) -> Result<String, Failure> {
     let subject = "the output of a test";
-    let [mut output, mut errors] = [tempfile::tempfile(), tempfile::tempfile()];
-    let text = |file: &mut std::io::Result<File>| -> Result<String, Failure> {
-        let file = file.as_mut().map_err(|error| Failure::on(subject, error))?;
+    let output = tempfile::tempfile().on(subject)?;
+    let errors = tempfile::tempfile().on(subject)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().on(subject)?)
+        .stderr(errors.try_clone().on(subject)?);
+    let began = Instant::now();
+    let status = command.status();
+    let status = status.map_err(|error| Failure::on(command.get_program(), error))?;
+    let text = |mut file: File| -> Result<String, Failure> {
         file.rewind().on(subject)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).on(subject)?;
         Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
     };
-    for (file, stream) in [(&output, 1), (&errors, 2)] {
-        let file = file.as_ref().map_err(|error| Failure::on(subject, error))?;
-        let file = file.try_clone().on(subject)?;
-        match stream {
-            1 => command.stdout(file),
-            _ => command.stderr(file),
-        };
-    }
-    let status = command.stdin(Stdio::null()).status();
-    let status = status.map_err(|error| Failure::on(command.get_program(), error))?;
-    Ok((status.code(), text(&mut output)?, text(&mut errors)?))
+    let output = text(output)?;
+    report.seconds = began.elapsed().as_secs_f64();
+    report.status = status.code();
+    report.outcome = Outcome::of(report.status);
+    report.output = output.clone() + &text(errors)?;
+    Ok(output)
 }
 
 /// Runs the tests of a folder that only dune can run. Dune has no time limit, so this runs it
@@ -435,12 +432,7 @@ fn by_dune(
         // Ctrl-C would reach it from the terminal, from `timeout`, and at our end.
         .process_group(0);
     terminated_at_our_end(&mut command);
-    let began = Instant::now();
-    let (status, output, errors) = captured(command)?;
-    report.seconds = began.elapsed().as_secs_f64();
-    report.outcome = Outcome::of(status);
-    report.output = output + &errors;
-    report.status = status;
+    complete(command, &mut report)?;
     Ok(report)
 }
 
