@@ -194,7 +194,7 @@ pub fn name(program: &Path) -> String {
 }
 
 /// The folder with the `_build` that a file is in.
-fn root_of_build(path: &Path) -> Option<&Path> {
+pub fn root_of_build(path: &Path) -> Option<&Path> {
     let build = path.ancestors().find(|folder| folder.ends_with("_build"))?;
     build.parent()
 }

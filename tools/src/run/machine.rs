@@ -96,10 +96,12 @@ pub trait Monitor {
     fn press_button(&self);
 
     /// Takes a picture of the first display.
-    fn picture(&self) -> Result<Picture, Failure>;
+    fn picture(&self) -> Result<Picture, Failure> {
+        Err(Failure::new(format!("{} has no displays", Self::NAME)))
+    }
 
     /// Ends a VMM whose machine is paused at its end.
-    fn quit(&self);
+    fn quit(&self) {}
 
     /// A line of the VMM's error output without its prefix; `None` for one that says nothing about
     /// an error.
@@ -405,7 +407,7 @@ impl<M: Monitor> Machine<M> {
                     (Some((after, at)), _) if at <= now => self.kill(Ended::TimedOut(after)),
                     (_, Stage::Asked(end, why)) if end <= now => self.kill(why),
                     (_, Stage::Leaves(end)) if end <= now => {
-                        self.kill_group();
+                        self.signal(Signal::KILL);
                         Stage::Drains(now + DRAIN)
                     }
                     (_, Stage::Drains(_)) => {
@@ -424,21 +426,15 @@ impl<M: Monitor> Machine<M> {
     /// Kills the VMM for this reason.
     fn kill(&mut self, why: Ended) -> Stage {
         self.take_picture();
-        self.kill_group();
+        self.signal(Signal::KILL);
         Stage::Over(Instant::now() + DRAIN, why)
     }
 
-    /// Kills the VMM and the wrapper that started it, without waiting.
-    fn kill_group(&self) {
-        self.signal(Signal::KILL);
-    }
-
+    /// Sends a signal to the VMM and the wrapper that started it.
     fn signal(&self, signal: Signal) {
         // The child leads its group until it is waited for. The call fails only if the group has
         // ended.
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, signal);
-        }
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 
     /// Handles Ctrl-Z: stops the machine until the shell continues the job.
@@ -513,7 +509,7 @@ impl<M: Monitor> Machine<M> {
                 Ok(Some(status)) => return Some(status),
                 Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
                 Ok(None) => {
-                    self.kill_group();
+                    self.signal(Signal::KILL);
                     return self.child.wait().ok();
                 }
                 Err(_) => return None,

@@ -180,9 +180,7 @@ fn network(run: &Run) -> Result<Network, Failure> {
 fn shown(run: &Run, program: &Path, variables: &Variables) -> String {
     let mut line = String::from("env");
     for (name, value) in variables {
-        let mut word = OsString::from(name);
-        word.push("=");
-        word.push(value);
+        let word = [name.as_ref(), value.as_os_str()].join(OsStr::new("="));
         line = line + " " + &shell::quoted(&word);
     }
     let arguments = run.arguments.iter().map(OsString::as_os_str);
@@ -200,7 +198,7 @@ fn start(
     displays: Option<&Displays>,
     wanted: Option<Wanted>,
     events: Sender<Event>,
-) -> Result<(Option<Pid>, Option<Observed>), Failure> {
+) -> Result<(Pid, Option<Observed>), Failure> {
     let mut command = Command::new(program);
     command.args(&run.arguments).envs(variables);
     dies_with_us(&mut command);
@@ -214,11 +212,10 @@ fn start(
         let waiting = tracer::waiting(&mut command).map_err(failed)?;
         let observed = wanted.process(waiting, program, ended);
         let child = command.spawn().map_err(failed)?;
-        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        return Ok((id, Some(observed)));
+        return Ok((Pid::from_child(&child), Some(observed)));
     }
     let mut child = command.spawn().map_err(failed)?;
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let id = Pid::from_child(&child);
     // The child's PID stays valid until the thread reports the end.
     std::thread::spawn(move || ended(child.wait()));
     Ok((id, None))
@@ -228,11 +225,11 @@ fn start(
 /// status, or `None` after the timeout.
 fn supervise(
     timeout: Option<Duration>,
-    child: Option<Pid>,
+    child: Pid,
     inbox: &Receiver<Event>,
 ) -> Result<Option<ExitStatus>, Failure> {
     let lost = || Failure::new("the program's end was lost");
-    let send = |signal: Signal| child.map(|id| kill_process(id, signal));
+    let send = |signal: Signal| _ = kill_process(child, signal);
     let end = timeout.map(|after| Instant::now() + after);
     let mut timed_out = false;
     loop {

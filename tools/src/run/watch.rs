@@ -54,10 +54,7 @@ pub fn run(options: &Run) -> Result<u8, Failure> {
 /// Returns the dune workspace whose `_build` contains the program, and the program's path relative
 /// to its root.
 fn workspace(program: &Path) -> Option<(&Path, &Path)> {
-    let build = program
-        .ancestors()
-        .find(|folder| folder.ends_with("_build"))?;
-    let root = build.parent()?;
+    let root = program::root_of_build(program)?;
     let is_root = |file: &str| root.join(file).is_file();
     let target = program.strip_prefix(root).ok()?;
     (is_root("dune-workspace") || is_root("dune-project")).then_some((root, target))
@@ -232,11 +229,8 @@ fn without_watch(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// Requests a child to end, and kills it after `grace`.
 fn end(child: &mut Child, grace: Duration) {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && matches!(child.try_wait(), Ok(None))
-    {
-        let _ = kill_process(pid, Signal::TERM);
+    if matches!(child.try_wait(), Ok(None)) {
+        let _ = kill_process(Pid::from_child(child), Signal::TERM);
     }
     let until = Instant::now() + grace;
     while matches!(child.try_wait(), Ok(None)) {
