@@ -23,8 +23,9 @@ use api::Api;
 use cloud_hypervisor::CloudHypervisor;
 use firecracker::Firecracker;
 use lock::Usage;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -59,52 +60,57 @@ pub fn run(
             image_lock::take(&disk.file, usage)
         });
         let _locks = locks.collect::<Result<Vec<_>, _>>()?;
-        let mut command = Command::new(firecracker::PROGRAM);
-        command.args(firecracker::arguments(&socket, &file));
-        let launch = launch(firecracker::PROGRAM, command);
-        let connect = |_, _| {
-            run.notes.iter().for_each(|note| messages::say(note));
-            Ok(Firecracker(Api::firecracker(socket)))
-        };
-        return machine::run(run, launch, origin, connect).map(|(status, _)| status);
+        let arguments = firecracker::arguments(&socket, &file);
+        let monitor = Firecracker(Api::firecracker(socket));
+        return start(run, firecracker::PROGRAM, arguments, None, origin, monitor);
     }
+    let arguments =
+        |socket: Option<&Path>| cloud_hypervisor::arguments(run, kernel, default_net, line, socket);
     if run.dry_run.is_some() {
-        let arguments = cloud_hypervisor::arguments(run, kernel, default_net, line, None)?;
-        let shown = shell::shown(OsStr::new(cloud_hypervisor::PROGRAM), &arguments);
+        let shown = shell::shown(OsStr::new(cloud_hypervisor::PROGRAM), &arguments(None)?);
         messages::print(&(shown + "\n"))?;
         return Ok(0);
     }
     let folder = scratch::Folder::new().on("a folder for Cloud Hypervisor's socket")?;
     let socket = folder.path().join("api");
-    let mut command = Command::new(cloud_hypervisor::PROGRAM);
-    command.args(cloud_hypervisor::arguments(
+    let arguments = arguments(Some(&socket))?;
+    // It reads input from a terminal only.
+    let terminal = Some(cloud_hypervisor::terminal()?);
+    let monitor = CloudHypervisor(Api::cloud_hypervisor(socket));
+    start(
         run,
-        kernel,
-        default_net,
-        line,
-        Some(&socket),
-    )?);
-    let launch = Launch {
-        // It reads input from a terminal only.
-        terminal: Some(cloud_hypervisor::terminal()?),
-        ..launch(cloud_hypervisor::PROGRAM, command)
-    };
-    let connect = |_, _| {
-        run.notes.iter().for_each(|note| messages::say(note));
-        Ok(CloudHypervisor(Api::cloud_hypervisor(socket)))
-    };
-    machine::run(run, launch, origin, connect).map(|(status, _)| status)
+        cloud_hypervisor::PROGRAM,
+        arguments,
+        terminal,
+        origin,
+        monitor,
+    )
 }
 
-fn launch(program: &'static str, command: Command) -> Launch<'static> {
-    Launch {
+/// Starts the VMM `program` and returns the exit status of its machine.
+fn start(
+    run: &Run,
+    program: &str,
+    arguments: Vec<OsString>,
+    terminal: Option<(OwnedFd, OwnedFd)>,
+    origin: Origin,
+    monitor: impl Monitor,
+) -> Result<u8, Failure> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let launch = Launch {
         program: Path::new(program),
         command,
         inherited: Vec::new(),
         control: None,
-        terminal: None,
+        terminal,
         output: None,
-    }
+    };
+    let connect = |_, _| {
+        run.notes.iter().for_each(|note| messages::say(note));
+        Ok(monitor)
+    };
+    machine::run(run, launch, origin, connect).map(|(status, _)| status)
 }
 
 /// The VMM's name for messages.

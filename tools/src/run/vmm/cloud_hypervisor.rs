@@ -7,7 +7,6 @@ use super::{Api, CID, not_started, outcome, path, taps};
 use crate::cli::Run;
 use crate::failure::Failure;
 use crate::options::Vsock;
-use crate::picture::Picture;
 use crate::run::command::takes_direct;
 use crate::run::machine::{End, Monitor};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -119,12 +118,6 @@ impl Monitor for CloudHypervisor {
     fn press_button(&self) {
         self.0.send();
     }
-
-    fn picture(&self) -> Result<Picture, Failure> {
-        Err(Failure::new("Cloud Hypervisor has no displays"))
-    }
-
-    fn quit(&self) {}
 
     fn complaint(line: &str) -> Option<&str> {
         // An error is a chain of numbered causes; its log has warnings by default.

@@ -6,7 +6,6 @@ use super::{Api, CID, not_started, outcome, path, taps};
 use crate::cli::Run;
 use crate::failure::Failure;
 use crate::options::Vsock;
-use crate::picture::Picture;
 use crate::run::machine::{End, Monitor};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -101,12 +100,6 @@ impl Monitor for Firecracker {
     fn press_button(&self) {
         self.0.send();
     }
-
-    fn picture(&self) -> Result<Picture, Failure> {
-        Err(Failure::new("Firecracker has no displays"))
-    }
-
-    fn quit(&self) {}
 
     fn complaint(line: &str) -> Option<&str> {
         // The log has a time and the instance in front; standard error repeats its last line.
