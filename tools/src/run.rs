@@ -42,7 +42,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use std::ffi::{OsStr, OsString};
 use std::fs::{Metadata, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -362,7 +362,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         ));
     }
     let flat = flat(run)?;
-    let kernel = flat.as_ref().map_or(&*run.program, Flat::file);
+    let kernel = flat.as_ref().map_or(&run.program, |flat| &flat.file);
     // A description is no script, so the command that writes the flat form is printed beside it.
     let is_described = match run.dry_run {
         Some(Launcher::Libvirt) => true,
@@ -392,13 +392,10 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     };
     let run = &roomy;
     let wiring = Wiring {
-        kernel: flat.as_ref().map(Flat::file),
+        kernel: flat.as_ref().map(|flat| &*flat.file),
         kvm,
         default_net,
-        sockets: None,
-        passt: None,
-        settings: None,
-        boot: &[],
+        ..Wiring::default()
     };
     if run.dry_run.is_some() {
         let wiring = Wiring {
@@ -450,16 +447,16 @@ fn start(
     hidden: Option<String>,
     origin: serial::Origin,
 ) -> Result<u8, Failure> {
-    if command::nets(run, wiring.default_net).contains(&Net::Passt) {
-        let passt = passt::Listening::start(&run.forwards)?;
-        let socket = passt.connect()?;
-        let wiring = Wiring {
-            passt: Some(socket.as_raw_fd()),
-            ..wiring
-        };
-        return qemu::run(run, wiring, line, hidden, origin, Some(socket));
-    }
-    qemu::run(run, wiring, line, hidden, origin, None)
+    let passt = match command::nets(run, wiring.default_net).contains(&Net::Passt) {
+        true => Some(passt::Listening::start(&run.forwards)?),
+        false => None,
+    };
+    let socket = passt.as_ref().map(passt::Listening::connect).transpose()?;
+    let wiring = Wiring {
+        passt: socket.as_ref().map(OwnedFd::as_raw_fd),
+        ..wiring
+    };
+    qemu::run(run, wiring, line, hidden, origin, socket)
 }
 
 /// The flat form of an image, which QEMU boots on the machine `virt`, and other VMMs on theirs.
@@ -470,10 +467,6 @@ struct Flat {
 }
 
 impl Flat {
-    fn file(&self) -> &Path {
-        &self.file
-    }
-
     /// The command that writes it, for `--dry-run`, which doesn't.
     fn shown(&self, program: &Path) -> String {
         let [image, file] = [program, &self.file].map(|path| shell::quoted(path.as_os_str()));
@@ -567,12 +560,7 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<Line, Failure> {
 fn encoded(variables: Vec<(String, OsString)>, arguments: &[OsString]) -> Result<String, Failure> {
     let variables: Vec<OsString> = variables
         .into_iter()
-        .map(|(name, value)| {
-            let mut word = OsString::from(name);
-            word.push("=");
-            word.push(value);
-            word
-        })
+        .map(|(name, value)| [name.as_ref(), value.as_os_str()].join(OsStr::new("=")))
         .collect();
     words::encode(
         variables.iter().map(|word| word.as_bytes()),

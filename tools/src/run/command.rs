@@ -5,7 +5,7 @@ use super::passt;
 use crate::cli::{Controller, Machine, OnFailure, Run, value_name};
 use crate::disk::format::Format;
 use crate::failure::Failure;
-use crate::options::{Disk, Display, DisplaySize, Net, Vsock, given};
+use crate::options::{Disk, Display, DisplaySize, Net, Values, Vsock, given};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Decisions of `soil run` beyond the options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Wiring<'a> {
     /// The file to boot, if it isn't the program's.
     pub kernel: Option<&'a Path>,
@@ -64,22 +64,17 @@ pub fn nets(run: &Run, default_net: bool) -> Vec<Net> {
 
 /// The program's configuration as `NAME=value`, the same for both forms.
 pub fn variables(run: &Run) -> Vec<(String, OsString)> {
-    let mut all: Vec<(String, OsString)> = Vec::new();
-    if !run.ips.is_empty() {
-        all.push(("SOIL_IP".into(), join(&run.ips, ";").into()));
-    }
-    if !run.gateways.is_empty() {
-        all.push(("SOIL_GATEWAY".into(), join(&run.gateways, ";").into()));
-    }
-    if !run.dns.is_empty() {
-        all.push(("SOIL_DNS".into(), join(&run.dns, ",").into()));
-    }
-    if !run.mounts.is_empty() {
-        all.push(("SOIL_MOUNT".into(), join(&run.mounts, ";").into()));
-    }
-    if let Some(level) = &run.log {
-        all.push(("SOIL_LOG".into(), value_name(level).into()));
-    }
+    let lists = [
+        ("SOIL_IP", join(&run.ips, ";")),
+        ("SOIL_GATEWAY", join(&run.gateways, ";")),
+        ("SOIL_DNS", join(&run.dns, ",")),
+        ("SOIL_MOUNT", join(&run.mounts, ";")),
+        ("SOIL_LOG", run.log.as_ref().map(value_name)),
+    ];
+    let mut all: Vec<(String, OsString)> = lists
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into(), value?.into())))
+        .collect();
     let sets = |name: &str| run.variables.iter().any(|variable| variable.name == name);
     if run.ignore_needs && !sets("SOIL_NEEDS") {
         all.push(("SOIL_NEEDS".into(), "ignore".into()));
@@ -91,16 +86,26 @@ pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     all
 }
 
-fn join<T: ToString>(items: &[T], separator: &str) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join(separator)
+/// The items with a separator between them; `None` if there are none.
+fn join<T: ToString>(items: &[T], separator: &str) -> Option<String> {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    (!items.is_empty()).then(|| items.join(separator))
+}
+
+/// The part of an option that ends with a file's name.
+pub fn with_file(text: impl Into<OsString>, file: &Path) -> OsString {
+    let mut text = text.into();
+    text.push(escaped(file.as_os_str()));
+    text
+}
+
+/// The values of one interface.
+pub fn of_interface<T>(values: &[Values<T>], index: usize) -> &[T] {
+    values.get(index).map_or(&[], |values| &values.0)
 }
 
 /// Doubles commas, as QEMU's option syntax requires inside a value.
-pub fn escaped(value: &OsStr) -> OsString {
+fn escaped(value: &OsStr) -> OsString {
     let bytes = value.as_encoded_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -175,9 +180,7 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
     args.pair("-chardev", "stdio,id=console,signal=off");
     args.pair("-serial", "chardev:console");
     if let Some(file) = &run.pcap {
-        let mut text = OsString::from("file,id=pcap,path=");
-        text.push(escaped(file.as_os_str()));
-        args.pair("-chardev", text);
+        args.pair("-chardev", with_file("file,id=pcap,path=", file));
         match run.machine() {
             Machine::Virt => args.pair("-serial", "chardev:pcap"),
             Machine::Microvm | Machine::Q35 | Machine::Pc => args.pair(
@@ -245,9 +248,8 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         args.pair("-append", line);
     }
     if let Some(file) = wiring.settings {
-        let mut text = OsString::from(format!("name={SETTINGS},file="));
-        text.push(escaped(file.as_os_str()));
-        args.pair("-fw_cfg", text);
+        let settings = with_file(format!("name={SETTINGS},file="), file);
+        args.pair("-fw_cfg", settings);
     }
     args.0.extend(run.qemu_arguments.iter().cloned());
     args.0
@@ -373,9 +375,7 @@ fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
     let (kind, properties) = match vsock {
         Vsock::Cid(cid) => ("vhost-vsock", format!("guest-cid={cid}")),
         Vsock::Socket(path) => {
-            let mut text = OsString::from("socket,id=vsock,path=");
-            text.push(escaped(path.as_os_str()));
-            args.pair("-chardev", text);
+            args.pair("-chardev", with_file("socket,id=vsock,path=", path));
             ("vhost-user-vsock", "chardev=vsock".to_owned())
         }
     };
@@ -423,11 +423,7 @@ fn network(run: &Run, wiring: &Wiring<'_>, index: usize, net: &Net) -> Arguments
 /// gets the forwarded ports.
 fn user_network(run: &Run, index: usize) -> String {
     let mut text = format!("user,id=net{index}");
-    let ips = run
-        .ips
-        .get(index)
-        .map(|values| values.0.as_slice())
-        .unwrap_or_default();
+    let ips = of_interface(&run.ips, index);
     // Writing to a String can't fail.
     for ip in ips {
         let _ = match ip.address {
@@ -440,12 +436,7 @@ fn user_network(run: &Run, index: usize) -> String {
             ),
         };
     }
-    for gateway in run
-        .gateways
-        .get(index)
-        .map(|values| values.0.as_slice())
-        .unwrap_or_default()
-    {
+    for gateway in of_interface(&run.gateways, index) {
         let name = if gateway.is_ipv4() {
             "host"
         } else {
@@ -509,12 +500,11 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     };
     let booted = run.firmware.filter(|_| index == 0);
     let format = booted.map_or("raw", |_| format_of(&disk.file));
-    let mut text = OsString::from(format!(
+    let text = format!(
         "driver={format},node-name=disk{index},read-only={read_only},discard=unmap,{direct}\
         file.driver={driver},file.filename="
-    ));
-    text.push(escaped(disk.file.as_os_str()));
-    args.pair("-blockdev", text);
+    );
+    args.pair("-blockdev", with_file(text, &disk.file));
     if booted.is_some() {
         let drive = "drive=disk0,bootindex=0";
         let device = match run.controller {

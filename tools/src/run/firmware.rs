@@ -1,6 +1,6 @@
 //! `soil run --firmware`: a machine that boots a disk as a host does, by QEMU's firmware.
 
-use super::command::Wiring;
+use super::command::{Wiring, with_file};
 use super::serial::Origin;
 use super::{check, check_vsock, scratch, show, start, takes_kvm};
 use crate::arch::Arch;
@@ -101,13 +101,9 @@ pub fn run(run: &Run, kind: Firmware) -> Result<u8, Failure> {
         words = flash(run, code, &own);
     }
     let wiring = Wiring {
-        kernel: None,
         kvm: takes_kvm(run)?,
-        default_net: false,
-        sockets: None,
-        passt: None,
-        settings: None,
         boot: &words,
+        ..Wiring::default()
     };
     if run.dry_run.is_some() {
         show(run, &wiring, "", &first)?;
@@ -200,9 +196,8 @@ fn flash(run: &Run, code: &Path, variables: &Path) -> Vec<OsString> {
         words.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(Into::into));
     }
     for (unit, options, file) in [(0, "readonly=on,", code), (1, "", variables)] {
-        let mut text = OsString::from(format!("if=pflash,format=raw,unit={unit},{options}file="));
-        text.push(super::command::escaped(file.as_os_str()));
-        words.extend(["-drive".into(), text]);
+        let text = format!("if=pflash,format=raw,unit={unit},{options}file=");
+        words.extend(["-drive".into(), with_file(text, file)]);
     }
     words
 }

@@ -4,7 +4,7 @@
 //! aarch64 it is a virt, without firmware: that would start the image as an EFI program. Source of
 //! the elements: libvirt's formatdomain.
 
-use super::command::{SETTINGS, cpu, nets, restarts, takes_direct};
+use super::command::{SETTINGS, cpu, nets, of_interface, restarts, takes_direct};
 use crate::arch::Arch;
 use crate::cli::{Machine, Run};
 use crate::failure::Failure;
@@ -55,10 +55,9 @@ pub fn domain(
     }
     xml.close("os");
     if let Some(file) = settings {
-        xml.open("sysinfo type='fwcfg'");
         let file = escaped(&absolute(file));
-        xml.line(&format!("<entry name='{SETTINGS}' file='{file}'/>"));
-        xml.close("sysinfo");
+        let entry = format!("<entry name='{SETTINGS}' file='{file}'/>");
+        xml.around("sysinfo type='fwcfg'", &entry);
     }
     match arch {
         Arch::X86_64 => {
@@ -96,14 +95,12 @@ pub fn domain(
         }
         Arch::Aarch64 => "system-serial",
     };
-    xml.open("serial type='pty'");
-    xml.line(&format!("<target type='{serial}' port='0'/>"));
-    xml.close("serial");
+    let target = format!("<target type='{serial}' port='0'/>");
+    xml.around("serial type='pty'", &target);
     // For `virsh domifaddr --source agent`, `shutdown --mode agent`, `domfsfreeze`: the program's
     // guest agent.
-    xml.open("channel type='unix'");
-    xml.line("<target type='virtio' name='org.qemu.guest_agent.0'/>");
-    xml.close("channel");
+    let target = "<target type='virtio' name='org.qemu.guest_agent.0'/>";
+    xml.around("channel type='unix'", target);
     for (index, net) in nets(run, default_net).iter().enumerate() {
         interface(&mut xml, run, index, net);
     }
@@ -111,13 +108,10 @@ pub fn domain(
         storage(&mut xml, index, disk);
     }
     if let Some(Vsock::Cid(cid)) = run.vsock {
-        xml.open("vsock model='virtio'");
-        xml.line(&format!("<cid auto='no' address='{cid}'/>"));
-        xml.close("vsock");
+        let cid = format!("<cid auto='no' address='{cid}'/>");
+        xml.around("vsock model='virtio'", &cid);
     }
-    xml.open("rng model='virtio'");
-    xml.line("<backend model='builtin'/>");
-    xml.close("rng");
+    xml.around("rng model='virtio'", "<backend model='builtin'/>");
     displays(&mut xml, run);
     xml.close("devices");
     xml.close("domain");
@@ -190,8 +184,7 @@ fn interface(xml: &mut Xml, run: &Run, index: usize, net: &Net) {
             if *net == Net::Passt || !forwards.is_empty() {
                 xml.line("<backend type='passt'/>");
             }
-            let ips = run.ips.get(index).map(|ips| ips.0.as_slice());
-            for ip in ips.unwrap_or_default() {
+            for ip in of_interface(&run.ips, index) {
                 let family = if ip.address.is_ipv4() { "ipv4" } else { "ipv6" };
                 let (address, prefix) = (ip.address, ip.prefix);
                 xml.line(&format!(
@@ -204,9 +197,8 @@ fn interface(xml: &mut Xml, run: &Run, index: usize, net: &Net) {
                     IpAddr::V4(address) if address.is_unspecified() => String::new(),
                     address => format!(" address='{address}'"),
                 };
-                xml.open(&format!("portForward proto='{protocol}'{address}"));
-                xml.line(&format!("<range start='{host}' to='{program}'/>"));
-                xml.close("portForward");
+                let range = format!("<range start='{host}' to='{program}'/>");
+                xml.around(&format!("portForward proto='{protocol}'{address}"), &range);
             }
         }
     }
@@ -273,11 +265,9 @@ fn displays(xml: &mut Xml, run: &Run) {
     for (index, size) in run.sizes().iter().enumerate() {
         let primary = if index == 0 { "yes" } else { "no" };
         xml.open("video");
-        xml.open(&format!(
-            "model type='virtio' heads='1' primary='{primary}'"
-        ));
-        xml.line(&format!("<resolution x='{}' y='{}'/>", size.0, size.1));
-        xml.close("model");
+        let model = format!("model type='virtio' heads='1' primary='{primary}'");
+        let resolution = format!("<resolution x='{}' y='{}'/>", size.0, size.1);
+        xml.around(&model, &resolution);
         xml.close("video");
     }
     xml.line("<input type='keyboard' bus='virtio'/>");
@@ -345,6 +335,13 @@ impl Xml {
     fn close(&mut self, name: &str) {
         self.depth = self.depth.saturating_sub(1);
         self.line(&format!("</{name}>"));
+    }
+
+    /// An element with one line inside.
+    fn around(&mut self, tag: &str, line: &str) {
+        self.open(tag);
+        self.line(line);
+        self.close(tag.split(' ').next().unwrap_or(tag));
     }
 
     fn text(&mut self, name: &str, text: &str) {

@@ -85,17 +85,6 @@ fn options(forwards: &[Forward]) -> Vec<OsString> {
     words
 }
 
-fn command(forwards: &[Forward]) -> Command {
-    let mut command = Command::new("passt");
-    // In the foreground, so that it stays our child.
-    command.arg("--foreground").args(options(forwards));
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    command
-}
-
 /// Whether a process listens on the Unix domain socket `path`. The file appears slightly before
 /// that, and a test connection would count as passt's only client.
 fn listens(path: &Path) -> bool {
@@ -131,8 +120,14 @@ impl Listening {
                 .map_err(|error| Failure::on(folder.path(), error))?;
         }
         let path = folder.path().join("passt");
-        let mut command = command(forwards);
+        let mut command = Command::new("passt");
+        // In the foreground, so that it stays our child.
+        command.arg("--foreground").args(options(forwards));
         command.arg("--socket").arg(&path);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         dies_with_us(&mut command);
         let child = command
             .spawn()
