@@ -90,11 +90,11 @@ END
 }
 apt_get() { LC_ALL=C apt-get -c "$tree/apt/apt.conf" "$@"; }
 apt_cache() { LC_ALL=C apt-cache -c "$tree/apt/apt.conf" "$@"; }
-lock() {
+# Takes the lock of the tree, and reads apt's lists.
+begin() {
+  mkdir -p "$tree"
   exec 9>"$tree/lock"
   if command -v flock >/dev/null; then flock 9; fi
-}
-update() {
   private_apt
   say "reading the lists of packages for arm64"
   apt_get -q update >"$tree/apt/log" 2>&1 || {
@@ -103,23 +103,24 @@ update() {
   }
 }
 
+# Prints a line for each OCaml for arm64 among apt's sources: its version, the package's, its suite.
+offered() {
+  apt_cache madison ocaml | awk -F ' *[|] *' '
+    $3 ~ / arm64 Packages$/ { of = $2; sub(/^[0-9]+:/, "", of); sub(/-[^-]*$/, "", of)
+      split($3, at, " "); sub("/.*", "", at[2]); print of, $2, at[2] }'
+}
+
 # Sets $suite to the release whose OCaml for arm64 has this machine's version; fails without one.
 find_suite() {
-  found=$(apt_cache madison ocaml | awk -F ' *[|] *' -v of="$1" '
-    { upstream = $2; sub(/^[0-9]+:/, "", upstream); sub(/-[^-]*$/, "", upstream) }
-    upstream == of && $3 ~ / arm64 Packages$/ { split($3, word, "[ /]+"); n = split($3, at, " ")
-      print $2, at[2]; exit }')
+  found=$(offered | awk -v of="$1" '$1 == of { print $2, $3; exit }')
   [ -n "$found" ] || return 1
-  package_version=${found%% *}
+  package_version=${found% *}
   suite=${found#* }
-  suite=${suite%%/*}
 }
 
 # Fails for an OCaml whose compiler for arm64 Debian doesn't have, such as opam's.
 other_ocaml() {
-  known=$(apt_cache madison ocaml | awk -F ' *[|] *' '
-    $3 ~ / arm64 Packages$/ { sub(/-[^-]*$/, "", $2); sub(/^[0-9]+:/, "", $2)
-      if (!seen[$2]++) print $2 }')
+  known=$(offered | awk '!seen[$1]++ { print $1 }')
   [ -n "$known" ] || fail "apt's sources have no OCaml for arm64: check this machine's apt sources"
   one=$(echo "$known" | sort -V | tail -n 1)
   fail "$(command -v ocamlc) is OCaml $(version), and the compiler for arm64 has to be of the same version.
@@ -244,13 +245,9 @@ configure() {
     if [ -f "$other" ]; then cp "$other" "$root.part/findlib.conf.d/"; fi
   done
   {
-    echo "path(aarch64)=\"$tree/lib:$library:$library/METAS\""
-    echo "destdir(aarch64)=\"$tree/lib\""
-    echo "stdlib(aarch64)=\"$library\""
-    echo "ldconf(aarch64)=\"ignore\""
-    for program in $programs; do
-      echo "$program(aarch64)=\"$root/bin/$program\""
-    done
+    printf '%s(aarch64)="%s"\n' path "$tree/lib:$library:$library/METAS" destdir "$tree/lib" \
+      stdlib "$library" ldconf ignore
+    for program in $programs; do printf '%s(aarch64)="%s"\n' "$program" "$root/bin/$program"; done
   } >"$root.part/findlib.conf.d/aarch64.conf"
 }
 
@@ -267,9 +264,7 @@ unpack_rust() {
   # shellcheck disable=SC2016
   wanted=$(dpkg-query -W -f '${Version}' "$package" | sed 's/+b[0-9]*$//')
   [ -n "$library" ] || return 1
-  mkdir -p "$tree"
-  lock
-  update
+  begin
   found=$(apt_cache madison "$library" |
     awk -F ' *[|] *' -v of="$wanted" '
       { version = $2; sub(/\+b[0-9]+$/, "", version) } version == of { print $2; exit }')
@@ -296,10 +291,7 @@ rust() {
   PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
   if command -v rustup >/dev/null; then
     # The toolchain is that of the rustc in use, which may not be the default one.
-    case $(rustc --print sysroot 2>/dev/null) in
-    */toolchains/*) name=$(basename "$(rustc --print sysroot)") ;;
-    *) name= ;;
-    esac
+    name=$(rustc --print sysroot 2>/dev/null | sed -n '/\/toolchains\//s,.*/,,p')
     if [ -n "$name" ] && rustup target add --toolchain "$name" $target >&2; then return 0; fi
   fi
   if unpack_rust && rust_present; then return 0; fi
@@ -313,9 +305,7 @@ ensure() {
   done
   [ -n "$(version)" ] || fail "no ocamlc on PATH: install OCaml first ('soil doctor --fix')"
   if ! present "$@"; then
-    mkdir -p "$tree"
-    lock
-    update
+    begin
     find_suite "$(version)" || other_ocaml
     # shellcheck disable=SC2046
     packages=$(plan $(requested "$@")) || fail "apt finds no way to get $* for arm64"
@@ -343,9 +333,7 @@ ensure)
   ensure "$@"
   ;;
 apt)
-  mkdir -p "$tree"
-  lock
-  update
+  begin
   echo "$tree/apt/apt.conf"
   ;;
 rust) rust ;;

@@ -20,32 +20,28 @@ root=$destdir$prefix
 manifest=$root/share/soil/manifest
 
 uninstall() {
-  # The list names files first, then the folders created for them, innermost first.
-  while IFS= read -r line; do
+  # The list names files first, itself among them, then the folders created for them, innermost
+  # first.
+  list=$(cat "$manifest")
+  printf '%s\n' "$list" | while IFS= read -r line; do
     path=$destdir${line#* }
     case $line in
     'file '*) rm -f -- "$path" ;;
     'folder '*) rmdir -- "$path" 2>/dev/null || true ;;
     esac
-  done <"$1"
+  done
 }
 
 case $action in
 install)
   fresh=
   [ -d "$root" ] || fresh=yes
-  mkdir -p "$root" 2>/dev/null || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
-  [ -w "$root" ] || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
+  { mkdir -p "$root" 2>/dev/null && [ -w "$root" ]; } || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
   # A folder of findlib inside PREFIX, or one that the env file adds.
   libraries=$prefix/lib
   findlib=
   for folder in $(ocamlfind printconf path); do
-    case $folder in "$prefix"/*)
-      libraries=$folder
-      findlib=yes
-      break
-      ;;
-    esac
+    case $folder in "$prefix"/*) libraries=$folder findlib=yes && break ;; esac
   done
   # Writes only in this folder: beside it, in /tmp, others could plant links, which root would
   # follow.
@@ -72,12 +68,12 @@ exec ocamlopt -cc $prefix/bin/soil-cc -ccopt $libraries/soil/libsoil_image.a "\$
 END
   chmod 755 "$staging$prefix/bin/soil-ocamlopt"
   toolchain="ocamlopt(soil)=\"$prefix/bin/soil-ocamlopt\""
+  mkdir -p "$staging$prefix/share/soil"
   if [ -n "$findlib" ]; then
     configuration=$(ocamlfind printconf conf).d
     mkdir -p "$staging$configuration"
     echo "$toolchain" >"$staging$configuration/soil.conf"
   else
-    mkdir -p "$staging$prefix/share/soil"
     {
       echo "destdir=\"$(ocamlfind printconf destdir)\""
       echo "path=\"$(ocamlfind printconf path | paste -sd:)\""
@@ -98,14 +94,7 @@ if [ -f "\$soil_cross" ]; then export OCAMLFIND_CONF="\$soil_cross"; fi
 unset soil_cross
 END
   fi
-  mkdir -p "$staging$prefix/share/soil"
-  old=
-  if [ -f "$manifest" ]; then
-    old=$private/old
-    cp "$manifest" "$old"
-    uninstall "$old"
-    rm -f "$old"
-  fi
+  if [ -f "$manifest" ]; then uninstall; fi
   {
     (cd "$staging" && find . ! -type d | sed 's/^\.//; s/^/file /')
     echo "file $prefix/share/soil/manifest"
@@ -118,17 +107,12 @@ END
   # tar keeps modes, creates folders, and doesn't follow existing links.
   (cd "$staging" && find . ! -type d -print0 | tar -c --null --no-recursion -T - -f -) | (mkdir -p "${destdir:-/}" && cd "${destdir:-/}" && tar -x --no-same-owner -f -)
   echo "installed in $root"
-  if [ -z "$findlib" ]; then
-    echo "to use it:  . $prefix/env"
-  fi
+  [ -n "$findlib" ] || echo "to use it:  . $prefix/env"
   ;;
 uninstall)
   [ -f "$manifest" ] || fail "nothing of Soil's is in $root (no $manifest)"
   [ -w "$root" ] || fail "no right to write to $root: run as root"
-  list=$(mktemp) || fail "no file for a list: make room in ${TMPDIR:-/tmp}, or set TMPDIR"
-  cp "$manifest" "$list"
-  uninstall "$list"
-  rm -f "$list"
+  uninstall
   echo "removed from $root"
   ;;
 *) fail "usage: install.sh install|uninstall PREFIX [DESTDIR]" ;;
