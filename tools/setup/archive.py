@@ -23,7 +23,7 @@ import tarfile
 import tempfile
 import tomllib
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The packages that the dune files build with cargo for an installation. Listed separately, as they
 # are built: a joint build would unite their features.
 BUILT = (
@@ -57,8 +57,8 @@ def output(*words):
 
 
 def version():
-    with open(os.path.join(ROOT, "Cargo.toml"), "rb") as file:
-        return tomllib.load(file)["workspace"]["package"]["version"]
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text("utf-8"))
+    return manifest["workspace"]["package"]["version"]
 
 
 def compiled(packages=BUILT, edges="normal,build"):
@@ -78,17 +78,16 @@ def compiled(packages=BUILT, edges="normal,build"):
 def vendor(folder):
     """Writes the crates to `folder`, named as in cargo's cache, which keeps the paths in programs
     the same."""
-    output("cargo", "vendor", "--quiet", "--locked", "--offline", "--versioned-dirs", folder)
+    output("cargo", "vendor", "--quiet", "--locked", "--offline", "--versioned-dirs", str(folder))
     built = {"-".join(crate) for crate in compiled()}
-    for crate in os.listdir(folder):
-        filter_crate(os.path.join(folder, crate), whole=crate in built)
+    for crate in folder.iterdir():
+        filter_crate(crate, whole=crate.name in built)
 
 
 def filter_crate(folder, whole):
     """Removes the crate's files that no build reads, and their names from its list of checksums."""
-    path = os.path.join(folder, ".cargo-checksum.json")
-    with open(path) as file:
-        checksums = json.load(file)
+    path = folder / ".cargo-checksum.json"
+    checksums = json.loads(path.read_text("utf-8"))
     kept = {
         name: checksum
         for name, checksum in checksums["files"].items()
@@ -96,20 +95,16 @@ def filter_crate(folder, whole):
     }
     emptied = () if whole else required(folder)
     for name in checksums["files"].keys() - kept.keys():
-        file = os.path.join(folder, name)
         if name in emptied:
-            os.truncate(file, 0)
+            os.truncate(folder / name, 0)
         else:
-            os.remove(file)
-    checksums["files"] = kept
-    with open(path, "w") as file:
-        json.dump(checksums, file)
+            (folder / name).unlink()
+    path.write_text(json.dumps({**checksums, "files": kept}), "utf-8")
 
 
 def required(folder):
     """The files without which cargo refuses a crate's manifest."""
-    with open(os.path.join(folder, "Cargo.toml"), "rb") as file:
-        manifest = tomllib.load(file)
+    manifest = tomllib.loads((folder / "Cargo.toml").read_text("utf-8"))
     library = manifest.get("lib", {}).get("path", "src/lib.rs")
     return library, manifest["package"].get("build") or "build.rs"
 
@@ -128,8 +123,8 @@ def write_archive(path, name):
     with tempfile.TemporaryDirectory() as scratch, tarfile.open(path, "w:bz2") as archive:
         for file in sorted(output("git", "ls-files", "-z").split("\0")):
             if file:
-                archive.add(os.path.join(ROOT, file), f"{name}/{file}", filter=plain)
-        vendor(os.path.join(scratch, "vendor"))
+                archive.add(ROOT / file, f"{name}/{file}", filter=plain)
+        vendor(pathlib.Path(scratch, "vendor"))
         for file in sorted(pathlib.Path(scratch).rglob("*")):
             if file.is_file():
                 archive.add(file, f"{name}/{file.relative_to(scratch)}", filter=plain)
@@ -140,33 +135,26 @@ def write_archive(path, name):
 
 def write_packages(folder, archive, url, number):
     """Writes the opam repository: the opam files of this repository with the archive's address."""
-    with open(archive, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
-    shutil.rmtree(os.path.join(folder, "packages"), ignore_errors=True)
-    for name in sorted(os.listdir(ROOT)):
-        package, dot, ending = name.rpartition(".")
-        if not dot or ending != "opam":
-            continue
-        with open(os.path.join(ROOT, name)) as file:
-            text = file.read()
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    shutil.rmtree(folder / "packages", ignore_errors=True)
+    for file in sorted(ROOT.glob("*.opam")):
+        text = file.read_text("utf-8")
         # A package without a build needs no source.
         if "dune" in text.split("build:")[-1]:
             text += f'url {{\n  src: "{url}"\n  checksum: "sha256={digest}"\n}}\n'
-        place = os.path.join(folder, "packages", package, f"{package}.{number}")
-        os.makedirs(place)
-        with open(os.path.join(place, "opam"), "w") as file:
-            file.write(text)
-    with open(os.path.join(folder, "repo"), "w") as file:
-        file.write('opam-version: "2.0"\n')
+        place = folder / "packages" / file.stem / f"{file.stem}.{number}"
+        place.mkdir(parents=True)
+        (place / "opam").write_text(text, "utf-8")
+    (folder / "repo").write_text('opam-version: "2.0"\n', "utf-8")
 
 
 def main():
     if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    folder = os.path.abspath(sys.argv[1])
-    os.makedirs(folder, exist_ok=True)
+    folder = pathlib.Path(os.path.abspath(sys.argv[1]))
+    folder.mkdir(parents=True, exist_ok=True)
     number = version()
-    archive = os.path.join(folder, f"soil-{number}.tbz")
+    archive = folder / f"soil-{number}.tbz"
     write_archive(archive, f"soil-{number}")
     url = sys.argv[2] if len(sys.argv) == 3 else f"file://{archive}"
     write_packages(folder, archive, url, number)

@@ -7,13 +7,14 @@ the steps.
 """
 
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Without BASE.
 BASES = ("origin/main", "@{upstream}", "HEAD~1", "HEAD")
 # The compiler's lints come with the tests, as in `make test`, and share its programs.
@@ -57,7 +58,7 @@ def changed(commit):
 
 
 def exists(path):
-    return os.path.exists(os.path.join(ROOT, path))
+    return (ROOT / path).exists()
 
 
 def owners(paths):
@@ -69,15 +70,15 @@ def owners(paths):
             folder = os.path.dirname(folder)
         # The crates of benchmarks are not in the workspace.
         if folder and path.removeprefix(folder + "/").startswith(CARGO) and path[:6] != "bench/":
-            with open(os.path.join(ROOT, folder, "Cargo.toml"), "rb") as file:
-                found.add(tomllib.load(file)["package"]["name"])
+            manifest = (ROOT / folder / "Cargo.toml").read_text("utf-8")
+            found.add(tomllib.loads(manifest)["package"]["name"])
     return sorted(found)
 
 
 def pinned():
     """Whether this is CI's Rust: each version has more warnings."""
-    with open(os.path.join(ROOT, "tools/setup/packages.sh"), encoding="utf-8") as file:
-        version = re.search(r"^rust_toolchain=(\S+)", file.read(), re.MULTILINE)[1]
+    packages = (ROOT / "tools/setup/packages.sh").read_text("utf-8")
+    version = re.search(r"^rust_toolchain=(\S+)", packages, re.MULTILINE)[1]
     return (output("rustc", "--version") or "").startswith(f"rustc {version} ")
 
 

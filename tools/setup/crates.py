@@ -10,7 +10,6 @@ Nothing else needs the network.
 """
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -18,7 +17,7 @@ import sys
 
 import archive
 
-NOTICES = os.path.join(archive.ROOT, "THIRD-PARTY-LICENSES")
+NOTICES = archive.ROOT / "THIRD-PARTY-LICENSES"
 # If a crate offers several licences, the first of these applies.
 PREFERRED = ["MIT", "0BSD", "ISC", "Zlib", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"]
 PREFERRED += ["MPL-2.0", "CDLA-Permissive-2.0"]
@@ -102,9 +101,8 @@ def denied():
         print("left out: deny.toml: cargo-deny is missing; install it: cargo install cargo-deny")
         return False
     checks = ["licenses", "bans", "sources"]
-    if subprocess.run(
-        [*deny, "fetch", "db"], cwd=archive.ROOT, capture_output=True, check=False
-    ).returncode:
+    fetch = [*deny, "fetch", "db"]
+    if subprocess.run(fetch, cwd=archive.ROOT, capture_output=True, check=False).returncode:
         print("left out: advisories: their database can't be fetched")
     else:
         checks.append("advisories")
@@ -115,12 +113,10 @@ def denied():
 def main():
     if sys.argv[1:] not in (["check"], ["write"]):
         sys.exit(__doc__)
-    with open(NOTICES, encoding="utf-8") as file:
-        written = file.read()
+    written = NOTICES.read_text("utf-8")
     expected = notices(written.split(MARK)[0])
     if sys.argv[1] == "write":
-        with open(NOTICES, "w", encoding="utf-8") as file:
-            file.write(expected)
+        NOTICES.write_text(expected, "utf-8")
         return 0
     if stale := written != expected:
         print("crates: THIRD-PARTY-LICENSES has other crates: run  tools/setup/crates.py write")

@@ -4,9 +4,7 @@ compiles, with their licences and the checksums of Cargo.lock, and the packages 
 require (without versions, which opam chooses) or accept (optional).
 """
 
-import glob
 import json
-import os
 import re
 import tomllib
 
@@ -14,8 +12,7 @@ import archive
 
 
 def crates():
-    with open(os.path.join(archive.ROOT, "Cargo.lock"), "rb") as file:
-        locked = tomllib.load(file)["package"]
+    locked = tomllib.loads((archive.ROOT / "Cargo.lock").read_text("utf-8"))["package"]
     checksums = {(each["name"], each["version"]): each.get("checksum") for each in locked}
     text = archive.output("cargo", "metadata", "--format-version=1", "--locked", "--offline")
     built = archive.compiled()
@@ -36,14 +33,12 @@ def crates():
 
 def packages():
     scopes = {}
-    own = sorted(glob.glob("*.opam", root_dir=archive.ROOT))
-    for name in own:
-        with open(os.path.join(archive.ROOT, name), encoding="utf-8") as file:
-            text = file.read()
+    own = {file.stem: file.read_text("utf-8") for file in sorted(archive.ROOT.glob("*.opam"))}
+    for text in own.values():
         for field, scope in (("depends", "required"), ("depopts", "optional")):
             block = re.search(rf"^{field}: \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
             for package, rule in re.findall(r'^ *"([^"]+)"(.*)$', block[1] if block else "", re.M):
-                if "with-" not in rule and f"{package}.opam" not in own:
+                if "with-" not in rule and package not in own:
                     scopes.setdefault(package, scope)
     for name, scope in sorted(scopes.items()):
         yield {"type": "library", "name": name, "scope": scope, "purl": f"pkg:opam/{name}"}
