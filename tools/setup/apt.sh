@@ -135,9 +135,7 @@ add_releases() {
 simulate() {
   from=$1
   shift
-  removed=
-  changed=0
-  why=
+  removed='' changed=0 why=''
   plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${from:+-t "$from"} "$@" 2>&1) || {
     why=$(printf '%s\n' "$plan" | sed -n 's/^E: //p' | head -n 1)
     why=${why:-"apt fails"}
@@ -231,21 +229,18 @@ sort_out() {
   simulate '' "$@"
   if [ -z "$why" ]; then
     easy="$easy $*"
-    return
-  fi
-  if [ $# = 1 ]; then
+  elif [ $# = 1 ]; then
     hard="$hard $1"
-    return
+  else
+    half=$(($# / 2))
+    front=
+    while [ $half -gt 0 ]; do
+      front="$front $1"
+      shift
+      half=$((half - 1))
+    done
+    eval "sort_out $front; sort_out $*"
   fi
-  half=$(($# / 2))
-  front=
-  while [ $half -gt 0 ]; do
-    front="$front $1"
-    shift
-    half=$((half - 1))
-  done
-  rest=$*
-  eval "sort_out $front; sort_out $rest"
 }
 
 # install_any PACKAGE…: each from any release that removes nothing for it; apt's own choice comes

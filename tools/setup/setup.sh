@@ -93,19 +93,13 @@ rust_of_the_user() { case $(cargo_in_use) in '' | "${SOIL_ROOT_DIRECTORY:-}"/usr
 toolchain() {
   for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*; do
     # rustup writes this file last: it is missing after an interrupted installation.
-    if [ -f "$folder/lib/rustlib/multirust-channel-manifest.toml" ]; then
-      echo "$folder/bin"
-      return
-    fi
+    if [ -f "$folder/lib/rustlib/multirust-channel-manifest.toml" ]; then echo "$folder/bin" && return; fi
   done
 }
 # The rustup to use: the user's, the system's, or Debian's, unpacked here.
 rustup_program() {
   for program in "$(command -v rustup)" "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" "$cache/rustup/usr/bin/rustup"; do
-    if [ -x "$program" ]; then
-      echo "$program"
-      return
-    fi
+    if [ -x "$program" ]; then echo "$program" && return; fi
   done
 }
 rust_present() { rust_will_do || [ -n "$(toolchain)$(rustup_program)" ]; }
@@ -406,9 +400,7 @@ ensure)
     (vhost_device_vsock) >/dev/null || true
     nginx >/dev/null
   fi
-  if debian && [ "$group" = bench ]; then
-    loaders >/dev/null
-  fi
+  if debian && [ "$group" = bench ]; then loaders >/dev/null; fi
   if [ "$group" = aarch64 ]; then
     eval "$(environment)"
     # shellcheck disable=SC2046
