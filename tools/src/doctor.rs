@@ -11,7 +11,7 @@ use crate::executables::{find_program, find_tool};
 use crate::failure::{Context as _, Failure};
 use crate::messages::{self, print_styled, say};
 use crate::run::kvm;
-use crate::{json, progress};
+use crate::{json, progress, toolchain};
 use anstyle::{AnsiColor, Style};
 use rustix::process::geteuid;
 use serde::Serialize;
@@ -459,14 +459,7 @@ fn driver() -> Result<String, String> {
 }
 
 fn library(name: &str) -> Result<String, String> {
-    let output = Command::new("ocamlfind")
-        .args(["query", name])
-        .stderr(Stdio::null())
-        .output();
-    output
-        .ok()
-        .filter(|output| output.status.success())
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    toolchain::output(Command::new("ocamlfind").args(["query", name]))
         .ok_or_else(|| format!("findlib finds no library {name}"))
 }
 

@@ -30,7 +30,7 @@ fn version(compiler: &Path) -> Option<String> {
 }
 
 /// The first line that a command prints, if it succeeds.
-fn output(command: &mut Command) -> Option<String> {
+pub fn output(command: &mut Command) -> Option<String> {
     let command = command.stdin(Stdio::null()).stderr(Stdio::null());
     let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
