@@ -7,7 +7,7 @@
 
 use crate::failure::{Context as _, Failure};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
-use object::{Endianness, elf};
+use object::{Endianness, ReadRef, elf};
 use std::path::Path;
 
 /// The owner and the type of the note that marks an image and names its entry.
@@ -71,7 +71,9 @@ fn of(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
         }
         flat.get_mut(at..end).ok_or(DAMAGED)?.copy_from_slice(data);
     }
-    let entry = entry(&file, bytes).ok_or("it has no note of its entry: build it again")?;
+    let entry = note(&file, bytes, OWNER, ENTRY_NOTE).and_then(|entry| entry.try_into().ok());
+    let entry = entry.map(u64::from_le_bytes);
+    let entry = entry.ok_or("it has no note of its entry: build it again")?;
     let distance = entry
         .checked_sub(first)
         .filter(|to| *to < size && to.is_multiple_of(4));
@@ -91,17 +93,22 @@ fn of(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     Ok(flat)
 }
 
-/// The entry that the note names.
-fn entry<'a>(file: &ElfFile64<'a, Endianness, &'a [u8]>, bytes: &'a [u8]) -> Option<u64> {
+/// The contents of an ELF file's first note with this owner and type.
+pub fn note<'a, R: ReadRef<'a>>(
+    file: &ElfFile64<'a, Endianness, R>,
+    data: R,
+    owner: &[u8],
+    kind: elf::NoteType,
+) -> Option<&'a [u8]> {
     let endian = file.endian();
     for segment in file.elf_program_headers() {
-        let Ok(Some(mut notes)) = segment.notes(endian, bytes) else {
+        let Ok(Some(mut notes)) = segment.notes(endian, data) else {
             continue;
         };
         // A malformed note ends the loop: the position of the next one is unknown.
         while let Ok(Some(note)) = notes.next() {
-            if note.name() == OWNER && note.n_type(endian) == ENTRY_NOTE {
-                return Some(u64::from_le_bytes(note.desc().try_into().ok()?));
+            if note.name() == owner && note.n_type(endian) == kind {
+                return Some(note.desc());
             }
         }
     }

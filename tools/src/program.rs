@@ -92,22 +92,11 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
     if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)) {
         return Err(neither("it is an object file"));
     }
-    let bootable = parsed.elf_program_headers().iter().any(|segment| {
-        let Ok(Some(mut notes)) = segment.notes(endian, &cache) else {
-            return false;
-        };
-        // A malformed note ends the loop: the position of the next one is unknown.
-        while let Ok(Some(note)) = notes.next() {
-            let (owner, kind) = match arch {
-                Arch::X86_64 => (&b"Xen"[..], PVH_NOTE),
-                Arch::Aarch64 => (flat::OWNER, flat::ENTRY_NOTE),
-            };
-            if note.name() == owner && note.n_type(endian) == kind {
-                return true;
-            }
-        }
-        false
-    });
+    let (owner, kind) = match arch {
+        Arch::X86_64 => (&b"Xen"[..], PVH_NOTE),
+        Arch::Aarch64 => (flat::OWNER, flat::ENTRY_NOTE),
+    };
+    let bootable = flat::note(&parsed, &cache, owner, kind).is_some();
     let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
     let in_context = |pair: &[&OsStr]| pair[0] == "_build" && is_context(pair[1]);
     if !bootable && parts.windows(2).any(in_context) {
