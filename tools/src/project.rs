@@ -166,25 +166,18 @@ fn workspace() -> String {
 
 /// Whether the workspace in `root` has the context that links images for `arch`.
 pub fn has_context(root: &Path, arch: Arch) -> Result<bool, Failure> {
-    let path = root.join("dune-workspace");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let stanzas = sexp::parse(&text).unwrap_or_default();
-            let ours = |(name, ours): (String, bool)| name == arch.context() && ours;
-            Ok(stanzas.iter().filter_map(context).any(ours))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::on(&path, error)),
-    }
+    let text = text_of(&root.join("dune-workspace"))?.unwrap_or_default();
+    let stanzas = sexp::parse(&text).unwrap_or_default();
+    let ours = |(name, ours): (String, bool)| name == arch.context() && ours;
+    Ok(stanzas.iter().filter_map(context).any(ours))
 }
 
-/// The change that a workspace file needs.
-#[derive(Debug, PartialEq, Eq)]
-enum Change {
-    /// It has the context already.
-    None,
-    /// The file's new content.
-    Write(String),
+/// The text of a file; `None` if there is no such file.
+pub fn text_of(path: &Path) -> Result<Option<String>, Failure> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).on(path),
+    }
 }
 
 /// Runs `soil init` in `folder`, for images for `arch`, and returns the text to print.
@@ -196,18 +189,14 @@ pub fn init(folder: &Path, arch: Arch) -> Result<String, Failure> {
     }
     let path = folder.join("dune-workspace");
     let shown = path.display();
-    let before = match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::on(&path, error)),
-    };
+    let before = text_of(&path)?;
     if before.is_none() && !folder.join("dune-project").exists() {
         let remedy = "run it in a workspace's root, or 'soil new NAME' for a new project";
         return Err(Failure::new("neither dune-project nor dune-workspace is here").remedy(remedy));
     }
     match change(&path, before.as_deref(), arch)? {
-        Change::None => Ok(format!("{shown} has the context {name} already")),
-        Change::Write(text) => {
+        None => Ok(format!("{shown} has the context {name} already")),
+        Some(text) => {
             replace(&path, &text).on(&path)?;
             let verb = match before {
                 Some(_) => "added",
@@ -251,14 +240,15 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, &path)
 }
 
-/// Decides the change to the workspace file at `path`; its existing contents stay unchanged.
-fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Change, Failure> {
+/// Returns the new text of the workspace file at `path`, which keeps its existing contents; `None` if
+/// it has the context already.
+fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Option<String>, Failure> {
     let Some(before) = before else {
         let mut text = workspace();
         if !arch.is_host() {
             text = text + "\n" + &context_of(arch);
         }
-        return Ok(Change::Write(text));
+        return Ok(Some(text));
     };
     let ours_is = arch.context();
     let stanzas = sexp::parse(before)
@@ -289,7 +279,7 @@ fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Change, Failu
     let contexts: Vec<(String, bool)> = stanzas.iter().filter_map(context).collect();
     if let Some((_, ours)) = contexts.iter().find(|(name, _)| name == ours_is) {
         return if *ours {
-            Ok(Change::None)
+            Ok(None)
         } else {
             let reason =
                 format!("it has a context called {ours_is} that doesn't link with soil-cc");
@@ -309,7 +299,7 @@ fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Change, Failu
     }
     text.push('\n');
     text.push_str(&context_of(arch));
-    Ok(Change::Write(text))
+    Ok(Some(text))
 }
 
 /// Returns a context's name and whether it links with our driver.
@@ -337,9 +327,7 @@ fn mentions_driver(sexp: &Sexp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        CONTEXT, Change, change, context_of, has_context, init, make_folder, new, workspace,
-    };
+    use super::{CONTEXT, change, context_of, has_context, init, make_folder, new, workspace};
     use crate::arch::Arch;
     use crate::cli::Template;
     use crate::sexp;
@@ -349,7 +337,7 @@ mod tests {
 
     fn changed(before: &str) -> String {
         match change(FILE.as_ref(), Some(before), Arch::HOST) {
-            Ok(Change::Write(text)) => text,
+            Ok(Some(text)) => text,
             other => panic!("{other:?} for {before}"),
         }
     }
@@ -357,9 +345,9 @@ mod tests {
     #[test]
     fn what_is_written_needs_no_second_change() {
         let unchanged = change(FILE.as_ref(), Some(&workspace()), Arch::HOST);
-        assert_eq!(unchanged, Ok(Change::None));
+        assert_eq!(unchanged, Ok(None));
         let made = change(FILE.as_ref(), None, Arch::HOST);
-        assert_eq!(made, Ok(Change::Write(workspace())));
+        assert_eq!(made, Ok(Some(workspace())));
     }
 
     #[test]
@@ -378,12 +366,12 @@ mod tests {
         };
         let own = context_of(foreign);
         for before in [None, Some(workspace())] {
-            let Ok(Change::Write(text)) = change(FILE.as_ref(), before.as_deref(), foreign) else {
+            let Ok(Some(text)) = change(FILE.as_ref(), before.as_deref(), foreign) else {
                 panic!("no change of {before:?}");
             };
             assert_eq!(text, workspace() + "\n" + &own);
             let again = change(FILE.as_ref(), Some(&text), foreign);
-            assert_eq!(again, Ok(Change::None));
+            assert_eq!(again, Ok(None));
         }
         if foreign == Arch::Aarch64 {
             let (_, context) = own.split_once("\n\n").expect("a comment and the context");
@@ -400,7 +388,7 @@ mod tests {
         assert!(text.starts_with(before) && text.ends_with(CONTEXT));
         assert!(text.contains("\n(context default)\n"));
         let again = change(FILE.as_ref(), Some(&text), Arch::HOST);
-        assert_eq!(again, Ok(Change::None));
+        assert_eq!(again, Ok(None));
         let two = "(lang dune 3.18)\n(context (default (name default)))\n\
             (context (opam (switch 4.14)))\n";
         assert_eq!(changed(two), format!("{two}\n{CONTEXT}"));

@@ -17,6 +17,7 @@ use crate::failure::{Context as _, Failure};
 use crate::json;
 use crate::messages::{print, print_styled, say};
 use crate::program::{self, Form};
+use crate::project;
 use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use indicatif::ProgressBar;
@@ -217,11 +218,8 @@ fn program(
 fn run_options(workspace: &Workspace, stanza: &Stanza) -> Result<Options, Failure> {
     let folder = workspace.root().join(&stanza.folder);
     let path = folder.join(format!("{}.run", stanza.name));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => parse(&path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Options::default()),
-        Err(error) => Err(Failure::on(&path, error)),
-    }
+    let text = project::text_of(&path)?;
+    text.map_or(Ok(Options::default()), |text| parse(&path, &text))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Options, Failure> {
