@@ -3,7 +3,7 @@
 use super::device::SECTOR;
 use super::files;
 use super::image::{self, Content, Place, Unfinished};
-use super::make::{ALIGN, GPT_END, make_fat, text};
+use super::make::{ALIGN, GPT_END, remake_fat, text};
 use super::shown;
 use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
 use crate::cli::FileSystem;
@@ -122,17 +122,7 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
 fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), Failure> {
     let mut from = image::mount(old, image::device(old, place, false)?, None)?;
     let label = label(image::device(old, place, false)?);
-    let file = File::options().write(true).open(new);
-    let file = file.on(new)?;
-    // The added space must not expose the contents of an older file system.
-    rustix::fs::fallocate(
-        &file,
-        rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
-        grown.start,
-        grown.size,
-    )
-    .on(new)?;
-    make_fat(new, grown, &label, None)?;
+    remake_fat(new, grown, &label, None)?;
     let mut to = image::mount(new, image::device(new, grown, true)?, Some(&CLOCK))?;
     let used = from.space().on("/")?;
     let bar = progress::bytes("copying", used.total.saturating_sub(used.free));

@@ -9,6 +9,7 @@ use crate::failure::{Context as _, Failure};
 use crate::progress;
 use fs::{Error, OpenFlags, Volume};
 use indicatif::ProgressBar;
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::{DirEntry, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt as _;
@@ -194,6 +195,20 @@ pub fn make_fat(
     make(alone.path())?;
     let to = File::options().write(true).open(file).on(file)?;
     image::copy_data(alone.as_file(), &to, place.start).on(file)
+}
+
+/// Makes the FAT file system of a part of a disk again, like [`make_fat`]. Nothing of the part's old
+/// contents stays readable in free clusters.
+pub fn remake_fat(
+    disk: &Path,
+    place: Place,
+    label: &str,
+    identity: Option<Identity>,
+) -> Result<(), Failure> {
+    let file = File::options().write(true).open(disk).on(disk)?;
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(&file, hole, place.start, place.size).on(disk)?;
+    make_fat(disk, place, label, identity)
 }
 
 /// Makes an ext4 file system with the files of the directory, if any. With an `identity`, which

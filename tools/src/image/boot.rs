@@ -7,7 +7,6 @@ use crate::failure::{Context as _, Failure};
 use crate::progress;
 use fs::{OpenFlags, Volume};
 use loader::elf::Machine;
-use std::fs::File;
 use std::path::Path;
 
 /// The UEFI loader, where firmware searches for it (UEFI 2.10, table 3.3).
@@ -55,16 +54,7 @@ impl Boot {
 
     /// Makes the file system at `place` again, with these files only.
     pub fn write(&self, disk: &Path, place: Place, identity: Identity) -> Result<(), Failure> {
-        let file = File::options().write(true).open(disk).on(disk)?;
-        // What was there before must not stay readable in free clusters.
-        rustix::fs::fallocate(
-            &file,
-            rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
-            place.start,
-            place.size,
-        )
-        .on(disk)?;
-        make::make_fat(disk, place, "SOIL", Some(identity))?;
+        make::remake_fat(disk, place, "SOIL", Some(identity))?;
         // Directories come before their files.
         let files = [
             ("EFI", Contents::Directory),

@@ -54,11 +54,7 @@ impl Part {
 /// What identifies a part of the disk that is made from `seed`.
 pub fn identity(seed: &[u8; 32], part: Part) -> Identity {
     let digest = digests::of(&[&seed[..], format!("{part:?}").as_bytes()].concat());
-    let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(digest) {
-        *to = from;
-    }
-    Identity(bytes)
+    Identity(digest.first_chunk().copied().unwrap_or_default())
 }
 
 /// The places of the partitions, in bytes.
