@@ -31,46 +31,54 @@ pub fn run(command: &Disk) -> Result<String, Failure> {
                 let remedy = format.conversion(&options.image);
                 return Err(Failure::on(&options.image, reason).remedy(remedy));
             }
+            // A program using the image would keep writing to the replaced file.
+            let _held = match options.force {
+                true => image_lock::take(&options.image, Usage::Write)?,
+                false => Held::default(),
+            };
+            make::run(options)
         }
-        Disk::Grow { image, .. } => check_raw(image, image, Access::Write)?,
-        Disk::List { image, .. } | Disk::Extract { image, .. } | Disk::Check { image, .. } => {
-            check_raw(image, image, Access::Read)?;
-        }
-    }
-    let _held = match command {
-        // A program using the image would keep writing to the replaced file.
-        Disk::Make(options) if options.force => image_lock::take(&options.image, Usage::Write)?,
-        Disk::Make(_) => Held::default(),
-        Disk::Grow { image, .. } => image_lock::take(image, Usage::Write)?,
-        Disk::List { image, .. } | Disk::Extract { image, .. } | Disk::Check { image, .. } => {
-            image_lock::take(image, Usage::Read)?
-        }
-    };
-    match command {
-        Disk::Make(options) => make::run(options),
         Disk::List {
             image,
             path,
             partition,
             json,
-        } => files::list(image, path, partition.as_deref(), *json),
+        } => {
+            let _held = held(image, Access::Read, Usage::Read)?;
+            files::list(image, path, partition.as_deref(), *json)
+        }
         Disk::Extract {
             image,
             directory,
             path,
             partition,
-        } => files::extract(image, directory, path, partition.as_deref()),
+        } => {
+            let _held = held(image, Access::Read, Usage::Read)?;
+            files::extract(image, directory, path, partition.as_deref())
+        }
         Disk::Check {
             image,
             partition,
             json,
-        } => check::run(image, partition.as_deref(), *json),
+        } => {
+            let _held = held(image, Access::Read, Usage::Read)?;
+            check::run(image, partition.as_deref(), *json)
+        }
         Disk::Grow {
             image,
             size,
             partition,
-        } => grow::run(image, size.0, partition.as_deref()),
+        } => {
+            let _held = held(image, Access::Write, Usage::Write)?;
+            grow::run(image, size.0, partition.as_deref())
+        }
     }
+}
+
+/// Locks an image, which has to be raw.
+fn held(image: &Path, access: Access, usage: Usage) -> Result<Held, Failure> {
+    check_raw(image, image, access)?;
+    image_lock::take(image, usage)
 }
 
 /// The contents of a disk.

@@ -56,15 +56,9 @@ pub fn run(path: &Path, partition: Option<&str>, json: bool) -> Result<String, F
             drop(image::mount(path, device, None)?);
             let mut command = FSCK_FAT.command()?;
             command.args(["-n", "-V"]);
-            let outcome = if place.partition.is_some() {
-                let part = copy(path, place)?;
-                command.arg(part.path());
-                FSCK_FAT.run(command, "", &mut || {})?
-            } else {
-                command.arg(path);
-                FSCK_FAT.run(command, "", &mut || {})?
-            };
-            verdict(outcome)
+            let part = place.partition.map(|_| copy(path, place)).transpose()?;
+            command.arg(part.as_ref().map_or(path, NamedTempFile::path));
+            verdict(FSCK_FAT.run(command, "", &mut || {})?)
         }
     };
     let name = match what {
