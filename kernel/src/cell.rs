@@ -349,45 +349,24 @@ impl<T, R: Rank> ExclusiveCell<T, R> {
         result
     }
 
-    /// As [`ExclusiveCell::with`], where `f` switches to another thread of this processor, which
-    /// ends the use of the value: in its own `hand_over`, whose switch led away from it, or with
-    /// [`ExclusiveCell::take_over`]. After the switch `f` has the value as that of the thread that
-    /// switched back.
-    ///
-    /// # Panics
-    /// As [`ExclusiveCell::with`].
+    /// The guard of the use that another thread of this processor began and left by a switch to
+    /// the caller, after it forgot its own guard.
     ///
     /// # Safety
-    /// `f` keeps no reference to the value over the switch.
-    pub unsafe fn hand_over(&self, f: impl FnOnce(*mut T))
+    /// This processor has taken the cell, and there is no other guard. No other cell is in use.
+    pub unsafe fn make_guard_unchecked(&self) -> Guard<'_, T, R>
     where
         R: Rank<Context = Disabled>,
     {
         #[cfg(debug_assertions)]
-        order::check::<R>(&self.user);
-        Disabled::enter();
-        if !take(&self.user) {
-            in_use();
-        }
-        #[cfg(debug_assertions)]
-        let before = order::hold::<R>();
-        f(self.value.get());
-        #[cfg(debug_assertions)]
-        order::restore(before);
-        release(&self.user);
-    }
-
-    /// Runs `f` on the value, and ends the use of it that [`ExclusiveCell::hand_over`] began in the
-    /// thread that switched to this one.
-    ///
-    /// # Safety
-    /// The thread is new, and nothing but that use is in progress.
-    pub unsafe fn take_over(&self, f: impl FnOnce(&mut T)) {
-        // SAFETY: the caller's promise: this processor has taken the cell, for this thread.
-        f(unsafe { &mut *self.value.get() });
-        #[cfg(debug_assertions)]
         order::begin();
-        release(&self.user);
+        Guard {
+            cell: self,
+            saved: ManuallyDrop::new(()),
+            #[cfg(debug_assertions)]
+            before: order::hold::<R>(),
+            of_this_processor: PhantomData,
+        }
     }
 }
 
@@ -544,20 +523,15 @@ mod tests {
     #[test]
     fn a_use_passes_from_thread_to_thread() {
         let cell = ExclusiveCell::<_, Threads>::new(1);
-        // Ends in another thread, as that one's does here.
-        let switch = |value: *mut i32| {
-            // SAFETY: the value is in use by `switch` only.
-            unsafe { *value += 1 };
-            assert_eq!(cell.try_with(|_| ()), None);
-            let switch_back = |value: &mut i32| *value += 1;
-            // SAFETY: this stands for a new thread.
-            unsafe { cell.take_over(switch_back) };
-            assert_eq!(cell.try_with(|value| *value), Some(3));
-            assert!(super::take(&cell.user), "another thread switches back");
-        };
-        // SAFETY: no reference is kept.
-        unsafe { cell.hand_over(switch) };
-        assert_eq!(cell.try_with(|value| *value), Some(3));
+        let mut guard = cell.lock();
+        *guard += 1;
+        core::mem::forget(guard);
+        assert!(cell.try_with(|_| ()).is_none() && any_in_use());
+        // SAFETY: this stands for the thread that is switched to.
+        let mut guard = unsafe { cell.make_guard_unchecked() };
+        *guard += 1;
+        drop(guard);
+        assert!(cell.try_with(|value| *value) == Some(3) && !any_in_use());
     }
 
     #[test]

@@ -159,7 +159,7 @@ extern "C" fn run() -> ! {
     loop {
         // Doesn't return once there are threads.
         if threads::has_threads() {
-            threads::run();
+            threads::run_processor();
         }
         let work = WORK.get(number()).and_then(|work| work.lock().take());
         match work {
@@ -204,19 +204,15 @@ unsafe extern "C" {
 }
 
 /// The program is about to create a thread: starts the processors if it has domains.
-///
-/// # Errors
-/// ENOMEM.
-pub fn expect_thread() -> Result<(), Errno> {
+pub fn expect_thread() {
     if (WANTED.load(Ordering::Relaxed) || soil_early_processors != 0)
         && !STARTED.load(Ordering::Relaxed)
     {
         start(available());
         if threads::has_threads() && threads::number() == signals::PID {
-            return affinity::restrict_first_thread();
+            affinity::restrict_first_thread();
         }
     }
-    Ok(())
 }
 
 /// The processors that may run a thread; 0 is the running one. Before [`start`] a thread may run on
@@ -239,7 +235,7 @@ pub fn affinity(thread: u64) -> Result<Set, Errno> {
 /// the processors has them started: at once if it has threads, else with the next one.
 ///
 /// # Errors
-/// ESRCH; EINVAL for a set without a processor; ENOMEM.
+/// ESRCH; EINVAL for a set without a processor; EAGAIN: memory is short.
 pub fn set_affinity(thread: u64, wanted: Set) -> Result<(), Errno> {
     if !STARTED.load(Ordering::Relaxed) {
         let asked_for = match wanted & all() {

@@ -5,11 +5,10 @@
 //! Only `run_next` switches threads, with interrupts disabled. No thread is preempted while a cell
 //! is in use ([`crate::cell::any_in_use`]), nor in a system call.
 //!
-//! All processors that the program has started take threads from one list. One without a thread
-//! idles on the stack of the thread that ran there last, and resumes that one without a switch.
-//! After a switch the next thread reports that the one before is suspended, or that its stack is no
-//! longer in use ([`State::switched`]): only then may other processors run it, or another thread
-//! get the stack.
+//! All processors that the program has started take threads from one list. One that finds none runs
+//! its idle thread. A switch belongs to the use of [`STATE`] that chose the thread: the thread that
+//! runs next ends that use. So no other processor runs a thread that isn't suspended yet, and no
+//! thread gets the stack of one that ends before that stack has been left.
 //!
 //! | what | which processor |
 //! |---|---|
@@ -30,7 +29,7 @@ pub mod affinity;
 pub mod calls;
 mod dispatch;
 pub mod futex;
-mod idle_stack;
+mod idle;
 mod notify;
 mod posix_timers;
 mod preemption;
@@ -55,6 +54,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 use dispatch::begun;
+use idle::Idle;
 use notify::{interrupt, with};
 use program_timers::Timers;
 use scheduler::{Index, Scheduler, bit};
@@ -62,7 +62,7 @@ use sync::atomic::AtomicU32;
 use waits::{run_next, yield_now};
 
 pub use calls::{begin as begin_call, begin_smp, end as end_call, set_in_call};
-pub use dispatch::run;
+pub use idle::run_processor;
 pub use preemption::{interrupted, preempted};
 pub use program_timers::{timer_of, used_ns, used_time};
 pub use report::suspended;
@@ -112,6 +112,8 @@ struct State {
     scheduler: Scheduler<Thread, MAX>,
     /// Kernel stacks of threads that have ended.
     stacks: Vec<u64>,
+    /// Of each processor.
+    idle: [Idle; MAX],
     /// The number of the last thread.
     last: u64,
     /// The processors that run threads.
@@ -128,6 +130,7 @@ struct State {
 static STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
     scheduler: Scheduler::new(),
     stacks: Vec::new(),
+    idle: [Idle::NONE; MAX],
     last: PID,
     busy: 0,
     polling: 0,
@@ -253,12 +256,16 @@ impl State {
         local.since.store(used, Ordering::Relaxed);
     }
 
-    /// Reports that the processor has left the thread that ran before: another one runs now.
-    fn switched(&mut self) {
-        if self.scheduler.saved(own()) {
-            // There is room since that thread's creation.
-            let stack = local::get().ended_stack.load(Ordering::Relaxed);
-            self.stacks.push(stack);
+    /// Keeps the stack of the thread that has ended on this processor, which is about to leave it.
+    fn keep_stack(&mut self) {
+        let ended = &local::get().ended_stack;
+        match ended.load(Ordering::Relaxed) {
+            0 => {}
+            stack => {
+                ended.store(0, Ordering::Relaxed);
+                // There is room since that thread's creation.
+                self.stacks.push(stack);
+            }
         }
     }
 }
@@ -429,6 +436,7 @@ fn be_preempted() -> Result<(), Errno> {
     if has_threads() {
         return Ok(());
     }
+    idle::make()?;
     with(|state| {
         if let Some(thread) = state.running() {
             // What a switch doesn't save.
@@ -444,7 +452,8 @@ fn be_preempted() -> Result<(), Errno> {
     resume(time::monotonic_ns());
     // Processors that were started before.
     interrupt(Set::MAX);
-    affinity::restrict_first_thread()
+    affinity::restrict_first_thread();
+    Ok(())
 }
 
 /// Ends the running thread, unless it is the last one.

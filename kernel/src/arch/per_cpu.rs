@@ -53,11 +53,8 @@ pub struct Local {
     pub thread: AtomicU64,
     /// The processor time at which the running thread began to run. Others read it.
     pub since: AtomicU64,
-    /// The kernel stack of the thread that ran last and has ended, in use until the switch.
+    /// The kernel stack of the running thread, which has ended; else 0.
     pub ended_stack: AtomicU64,
-    /// The end of the stack on which it idles once its last thread is for other processors only; 0
-    /// for none. The first processor's is stored by the thread that sets such an affinity.
-    pub idle_stack: AtomicU64,
     /// The bounds of the running thread's own stack.
     pub stack: [AtomicU64; 2],
     /// The interrupt that it handles, for its end. Written by interrupts, which don't nest.
@@ -96,7 +93,6 @@ impl Local {
             thread: AtomicU64::new(0),
             since: AtomicU64::new(0),
             ended_stack: AtomicU64::new(0),
-            idle_stack: AtomicU64::new(0),
             stack: [const { AtomicU64::new(0) }; 2],
             interrupt: AtomicU32::new(0),
             id: AtomicU64::new(0),

@@ -1,16 +1,14 @@
 //! Which processors may run a thread: `sched_setaffinity` and `sched_getaffinity`, once there are
 //! threads.
 //!
-//! A thread that runs elsewhere is interrupted, and its processor takes another one. If that finds
-//! none it goes on idle on a stack of its own, so that the thread's is free ([`prepare`]).
+//! A thread that runs elsewhere is interrupted, and its processor takes another one.
 
 use super::notify::{interrupt, with};
 use super::scheduler::bit;
 use super::waits::yield_now;
-use super::{Index, State, Thread, own};
+use super::{Index, State, Thread, be_preempted, own};
 use crate::arch::local;
 use crate::errno::Errno;
-use crate::memory;
 use crate::peers::Set;
 use core::sync::atomic::Ordering;
 
@@ -50,7 +48,7 @@ pub fn number_of(thread: u64) -> Result<u64, Errno> {
 /// elsewhere.
 ///
 /// # Errors
-/// ESRCH; EINVAL for a set without a running processor; ENOMEM.
+/// ESRCH; EINVAL for a set without a running processor; EAGAIN: memory is short.
 pub fn set(thread: u64, wanted: Set) -> Result<(), Errno> {
     let index = with(|state| find(state, thread))?;
     let all = running();
@@ -60,9 +58,8 @@ pub fn set(thread: u64, wanted: Set) -> Result<(), Errno> {
         same if same == all => Set::MAX,
         some => some,
     };
-    if allowed != Set::MAX {
-        prepare()?;
-    }
+    // It may leave its processor.
+    be_preempted()?;
     restrict(index, allowed);
     Ok(())
 }
@@ -87,27 +84,12 @@ pub fn get(thread: u64) -> Result<Set, Errno> {
     Ok(allowed & running())
 }
 
-/// Gives the processor that has booted a stack for its idle time.
-fn prepare() -> Result<(), Errno> {
-    let Some(first) = local::of(0) else {
-        return Ok(());
-    };
-    if first.idle_stack.load(Ordering::Relaxed) == 0 {
-        let stack = memory::kernel_stack().ok_or(Errno::ENOMEM)?;
-        // Under the lock of system calls. Release: its memory is there.
-        first.idle_stack.store(stack, Ordering::Release);
-    }
-    Ok(())
-}
-
 /// Applies to the first thread, which calls this, what the program has asked for before there were
 /// several.
-pub fn restrict_first_thread() -> Result<(), Errno> {
+pub fn restrict_first_thread() {
     let allowed = local::AFFINITY.load(Ordering::Relaxed);
     if allowed != Set::MAX && allowed & running() != 0 {
-        prepare()?;
         let index = with(|state| state.scheduler.current(own()));
         restrict(index, allowed);
     }
-    Ok(())
 }

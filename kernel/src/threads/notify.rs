@@ -22,11 +22,6 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) const NONE: Calls = Calls {
-        all: 0,
-        interrupted: 0,
-    };
-
     #[inline(always)]
     pub(super) fn make(self) {
         if self.all | self.interrupted != 0 {

@@ -1,9 +1,7 @@
 //! Threads in the report of a crash.
 
-use super::scheduler::bit;
-use super::{STATE, Thread, local_of, own};
+use super::{STATE, Thread, own};
 use crate::arch::gates::{Frame, SystemCallFrame};
-use crate::arch::local;
 use crate::signals::PID;
 
 /// A thread that doesn't run.
@@ -27,16 +25,11 @@ pub fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
                 if index == current {
                     number = thread.number;
                 }
-                let pointer = match state.scheduler.holder(index) {
-                    // The processors' registers are reported.
-                    Some(holder) if index == current || state.busy & bit(holder) != 0 => continue,
-                    // It idles on the thread's stack.
-                    Some(holder) => local_of(holder)
-                        .and_then(local::frame)
-                        .map(Frame::stack_pointer),
-                    None => None,
-                };
-                let (instruction, stack) = thread.place(pointer);
+                // The processors' registers are reported.
+                if state.scheduler.holder(index).is_some() {
+                    continue;
+                }
+                let (instruction, stack) = thread.place();
                 report(Suspended {
                     number: thread.number,
                     instruction,
@@ -49,12 +42,11 @@ pub fn suspended(report: &mut dyn FnMut(Suspended)) -> u64 {
 }
 
 impl Thread {
-    /// Where it continues: the instruction, if that is known, and its stack pointer. `pointer` is
-    /// that of the processor that idles on its stack.
-    fn place(&self, pointer: Option<u64>) -> (Option<u64>, u64) {
+    /// Where it continues: the instruction, if that is known, and its stack pointer.
+    fn place(&self) -> (Option<u64>, u64) {
         /// Maximum size of a kernel stack.
         const MAX_SIZE: u64 = 32 << 10;
-        let pointer = pointer.unwrap_or_else(|| self.context.stack_pointer());
+        let pointer = self.context.stack_pointer();
         if !(self.kernel_stack - MAX_SIZE..self.kernel_stack).contains(&pointer) {
             return (None, pointer);
         }

@@ -9,20 +9,16 @@
 //! Threads are linked into lists through their own entries, and the room for timers is allocated
 //! with the thread, so that only [`Scheduler::add`] needs memory.
 //!
-//! All processors take threads from one list. A processor holds a thread from [`Scheduler::next`]
-//! until it has saved the thread's registers and has left its stack, which [`Scheduler::saved`]
-//! reports: until then no other processor can take the thread, ready or not, and its entry isn't
-//! free if it has ended. So a processor may idle on the stack of the thread that ran last, and
-//! resumes that one without a switch.
+//! All processors take threads from one list. A processor holds a thread until its next call of
+//! [`Scheduler::next`]: until then no other processor can take the thread, ready or not. The switch
+//! away from it belongs to the same use of the scheduler.
 //!
 //! A thread that becomes ready is offered to a processor without one: to an awake one, which calls
 //! [`Scheduler::next`] by itself, else to a halted one, which needs a kick; among these to the one
 //! on which the thread ran last. With all of them busy it waits for the first that asks. With one
 //! processor the compiler removes what is only for several.
 //!
-//! A thread may be for some processors only ([`Scheduler::restrict`]): the others pass it over. One
-//! that holds a thread that isn't for it any more, and finds no other, leaves that thread's stack
-//! for one of its own ([`Scheduler::leave`]).
+//! A thread may be for some processors only ([`Scheduler::restrict`]): the others pass it over.
 
 mod deadlines;
 mod placement;
@@ -66,8 +62,6 @@ enum State {
     Running,
     Ready,
     Waiting(Wait),
-    /// It has ended, and a processor still holds it.
-    Ended,
 }
 
 struct Entry<T> {
@@ -135,10 +129,8 @@ pub type Processors = u64;
 /// What the scheduler has for each processor.
 #[derive(Clone, Copy)]
 struct Processor {
-    /// The thread that runs, or that ran last while none does.
+    /// The thread that it holds; [`NONE`] while it idles.
     current: Index,
-    /// The thread before it, which the processor still holds.
-    left: Index,
     /// A ready thread that was offered to it while no thread ran.
     offered: Index,
 }
@@ -213,7 +205,6 @@ impl<T, const N: usize> Scheduler<T, N> {
         }
         let busy = Processor {
             current: NONE,
-            left: NONE,
             offered: NONE,
         };
         self.processors.resize(N, busy);
@@ -257,14 +248,13 @@ impl<T, const N: usize> Scheduler<T, N> {
         self.live_count
     }
 
-    /// The thread that runs on `processor`, or that ran last while none does.
+    /// The thread that `processor` holds: the one that runs, or has just begun to wait.
     pub fn current(&self, processor: usize) -> Index {
         let processor = self.processors.get(place::<N>(processor));
         processor.map_or(NONE, |processor| processor.current)
     }
 
-    /// The processor that holds the thread at `index`: that on which it runs, or ran last while no
-    /// other has taken its place.
+    /// The processor that holds the thread at `index`.
     pub fn holder(&self, index: Index) -> Option<usize> {
         let holder = self.entries.get(index as usize)?.holder;
         (holder != NOWHERE).then_some(holder.into())
@@ -297,9 +287,10 @@ impl<T, const N: usize> Scheduler<T, N> {
         self.entry(self.current(processor)).woken
     }
 
-    /// Takes a ready thread to run on `processor`: the one that was offered to it, else the first.
-    /// If that isn't the one that ran there last, [`Scheduler::saved`] must follow. Without any the
-    /// processor is free, but awake.
+    /// Takes a ready thread to run on `processor`, in place of its current one: the one that was
+    /// offered to it, else the first. Without any the processor is free, but awake. The caller
+    /// switches to the thread, or to the processor's idle thread, before it ends this use of the
+    /// scheduler: other processors may take the one before.
     pub fn next(&mut self, processor: usize) -> Option<Index> {
         let first = self.first(processor);
         let index = self.take_offer(processor).unwrap_or(first);
@@ -311,53 +302,31 @@ impl<T, const N: usize> Scheduler<T, N> {
                 _ => self.awake &= !bit(processor),
             }
         }
-        if index == NONE {
-            return None;
-        }
-        // Another may have been woken to run next since this one was offered.
-        if N == 1 || index == first {
-            self.urgent = false;
-        }
-        self.unlink(READY, index);
-        self.ready -= 1;
-        let entry = self.entry(index);
-        entry.state = State::Running;
-        if N > 1 {
-            (entry.holder, entry.last) = (processor as u8, processor as u8);
-        }
-        let processor = self.processor(processor);
-        let previous = core::mem::replace(&mut processor.current, index);
-        if previous != index {
-            debug_assert_eq!(processor.left, NONE);
-            processor.left = previous;
-        }
-        Some(index)
-    }
-
-    /// `processor` has saved the registers of the thread that ran before the current one, and has
-    /// left its stack: another processor may run it. Returns whether that thread has ended.
-    pub fn saved(&mut self, processor: usize) -> bool {
-        // None before the first thread.
-        let Some(processor) = self.processors.get_mut(place::<N>(processor)) else {
-            return false;
-        };
-        let index = core::mem::replace(&mut processor.left, NONE);
-        if index == NONE {
-            return false;
-        }
-        let entry = self.entry(index);
-        entry.holder = NOWHERE;
-        match entry.state {
-            State::Ended => {
-                entry.state = State::Free;
-                self.link(FREE, index);
-                return true;
+        if index != NONE {
+            // Another may have been woken to run next since this one was offered.
+            if N == 1 || index == first {
+                self.urgent = false;
             }
-            // It became ready while no other processor could take it.
-            State::Ready => _ = self.offer(index),
-            _ => {}
+            self.unlink(READY, index);
+            self.ready -= 1;
+            let entry = self.entry(index);
+            entry.state = State::Running;
+            if N > 1 {
+                (entry.holder, entry.last) = (processor as u8, processor as u8);
+            }
         }
-        false
+        // None before the first thread.
+        let current = &mut self.processors.get_mut(place::<N>(processor))?.current;
+        let previous = core::mem::replace(current, index);
+        if N > 1 && previous != index && previous != NONE {
+            let entry = self.entry(previous);
+            entry.holder = NOWHERE;
+            if entry.state == State::Ready {
+                // No other processor could take it before.
+                self.offer(previous);
+            }
+        }
+        (index != NONE).then_some(index)
     }
 
     /// The current thread of `processor` yields to ready ones.
@@ -413,13 +382,16 @@ impl<T, const N: usize> Scheduler<T, N> {
         self.wait_unless(processor, is_over, wait, deadline)
     }
 
-    /// The current thread of `processor` has ended. Its stack is in use until [`Scheduler::saved`]
-    /// returns true.
+    /// The current thread of `processor` has ended: the processor has none until it calls
+    /// [`Scheduler::next`], and is on that thread's stack.
     pub fn end(&mut self, processor: usize) -> Option<T> {
-        let index = self.current(processor);
-        let entry = self.entry(index);
-        entry.state = State::Ended;
+        let processor = self.processors.get_mut(place::<N>(processor))?;
+        let index = core::mem::replace(&mut processor.current, NONE);
+        let entry = self.entries.get_mut(index as usize)?;
+        entry.state = State::Free;
+        entry.holder = NOWHERE;
         let thread = entry.thread.take();
+        self.link(FREE, index);
         self.live_count -= 1;
         thread
     }

@@ -18,7 +18,7 @@ pub fn clone(call: &mut SystemCallFrame) -> Result<u64> {
     if !has(THREAD) || stack == 0 {
         return Err(no_process());
     }
-    processors::expect_thread()?;
+    processors::expect_thread();
     let new = NewThread {
         stack,
         pointer: if has(libc::CLONE_SETTLS) { pointer } else { 0 },

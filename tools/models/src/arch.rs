@@ -8,22 +8,41 @@ pub mod local {
     pub use kernel::arch::model::{PROCESSORS as MAX, begin};
 }
 
-/// As in `kernel`: no thread is switched to.
+/// As in `kernel`: a processor's only thread, and its idle one.
 #[expect(missing_docs, reason = "as in `kernel`")]
 pub mod gates {
     pub struct Frame;
 
-    #[derive(Clone, Copy)]
-    pub struct Context;
+    pub struct SystemCallFrame;
+
+    impl SystemCallFrame {
+        pub fn new(_: u64, _: u64) -> Self {
+            Self
+        }
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Context {
+        Idle,
+        Program,
+    }
 
     impl Context {
-        pub const RUNNING: Context = Context;
+        pub const RUNNING: Context = Context::Idle;
+
+        /// # Safety
+        /// It has no preconditions.
+        pub unsafe fn new(_: SystemCallFrame, _: u64, _: extern "C" fn()) -> Self {
+            Self::Idle
+        }
     }
 
     /// # Safety
     /// It has no preconditions.
-    pub unsafe fn switch(_: *mut Context, _: Context, _: u64, _: u64) {
-        unreachable!("each thread stays on its processor")
+    pub unsafe fn switch(_: *mut Context, to: Context, _: u64, _: u64) {
+        if to == Context::Idle {
+            crate::image::threads::be_idle();
+        }
     }
 
     /// # Safety

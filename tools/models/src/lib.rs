@@ -22,8 +22,15 @@ pub mod time;
 /// As in `kernel`.
 pub use kernel::cell;
 
+pub use kernel::errno;
+
 /// As in `kernel`: the models' threads have no stacks.
 pub mod memory {
+    /// None is left.
+    pub fn kernel_stack() -> Option<u64> {
+        None
+    }
+
     /// The running thread's stack.
     pub fn set_stack(_: core::ops::Range<u64>) {}
 }

@@ -1,7 +1,14 @@
 //! As in `kernel`: no signal arrives.
 #![expect(missing_docs, reason = "as in `kernel`")]
 
-pub fn exchange(_: &mut ()) {}
+#[derive(Clone)]
+pub struct Thread;
+
+impl Thread {
+    pub const ENDED: Thread = Thread;
+}
+
+pub fn exchange(_: &mut Thread) {}
 
 pub fn poll_power_button() {}
 

@@ -207,6 +207,5 @@ fn the_model_sees_faults_between_processors() {
     sees(Fault::HaltUnasked, hand_over::<2>, IDLE);
     sees(Fault::ComparedOutside, hand_over::<2>, "deadlock");
     sees(Fault::NotedOutside, device::<2>, "deadlock");
-    sees(Fault::NotLeft, moves::<2>, IDLE);
     sees(Fault::NotMoved, moves::<2>, ELSEWHERE);
 }

@@ -19,23 +19,14 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// From now on only the processors of a set may run the thread at `index`. Returns the one that
-    /// runs it and isn't one of them: it has to be interrupted, and to yield. Another one that
-    /// still holds it gets a call.
+    /// runs it and isn't one of them: it has to be interrupted, and to yield.
     pub fn restrict(&mut self, index: Index, allowed: Processors) -> Option<usize> {
         let entry = self.entry(index);
         entry.allowed = allowed;
-        let &mut Entry { state, holder, .. } = entry;
-        match state {
-            State::Free | State::Ended => return None,
-            State::Running => return self.misplaced(index),
-            State::Ready => _ = self.offer(index),
-            State::Waiting(_) => {}
+        if entry.state == State::Ready {
+            self.offer(index);
         }
-        let free = self.awake | self.halted;
-        if holder != NOWHERE && free & bit(holder.into()) & !allowed != 0 {
-            self.call(holder.into());
-        }
-        None
+        self.misplaced(index)
     }
 
     /// The processor that runs the thread at `index` and isn't for it.
@@ -48,19 +39,6 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// Whether the current thread of `processor`, if there is one, may run there.
     pub fn may_stay(&self, processor: usize) -> bool {
         N == 1 || self.allowed(self.current(processor)) & bit(processor) != 0
-    }
-
-    /// `processor`, for which [`Scheduler::next`] has found no thread, leaves the stack of the one
-    /// that ran there last, which isn't for it any more: it returns that. [`Scheduler::saved`] must
-    /// follow. None if it may keep it.
-    pub fn leave(&mut self, processor: usize) -> Option<Index> {
-        if N == 1 || self.may_stay(processor) {
-            return None;
-        }
-        let processor = self.processor(processor);
-        let previous = core::mem::replace(&mut processor.current, NONE);
-        processor.left = previous;
-        Some(previous)
     }
 
     /// `processor`, which found no thread, is about to halt. False if one was offered to it since:
@@ -97,46 +75,39 @@ impl<T, const N: usize> Scheduler<T, N> {
         core::mem::take(&mut self.calls)
     }
 
-    /// Offers a ready thread to a free processor; false if no other than its holder may take it, or
-    /// none is free, or there is one processor.
+    /// Offers a ready thread to a free processor; false if its holder hasn't switched away from it,
+    /// or none is free, or there is one processor.
     pub(super) fn offer(&mut self, index: Index) -> bool {
         if !self.several {
             return false;
         }
-        let free = self.awake | self.halted;
-        let entry = self.entry(index);
         let &mut Entry {
             holder,
             last,
             allowed,
             ..
-        } = entry;
-        // A holder that isn't free calls `next`, or `saved`.
-        let (able, preferred) = match holder {
-            NOWHERE => (free & allowed, last),
-            holder => (free & allowed & bit(holder.into()), holder),
-        };
+        } = self.entry(index);
+        if holder != NOWHERE {
+            // It calls `next`.
+            return false;
+        }
+        let free = self.awake | self.halted;
         let Some(processor) =
-            choose(able & self.awake, preferred).or_else(|| choose(able & self.halted, preferred))
+            choose(allowed & self.awake, last).or_else(|| choose(allowed & self.halted, last))
         else {
-            if allowed != Processors::MAX && holder == NOWHERE {
+            if allowed != Processors::MAX {
                 // One that runs others for as long as it likes may be the only one for it.
                 self.kicks |= choose(allowed & self.known & !free, last).map_or(0, bit);
             }
             return false;
         };
-        self.call(processor);
-        self.offers |= bit(processor);
-        self.processor(processor).offered = index;
-        true
-    }
-
-    /// A free processor has to call [`Scheduler::next`].
-    fn call(&mut self, processor: usize) {
         self.calls |= bit(processor);
         self.kicks |= self.halted & bit(processor);
         self.awake &= !bit(processor);
         self.halted &= !bit(processor);
+        self.offers |= bit(processor);
+        self.processor(processor).offered = index;
+        true
     }
 
     /// The thread that was offered to `processor`, if it is still ready.
@@ -156,8 +127,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     pub(super) fn first(&self, processor: usize) -> Index {
         let mut index = self.lists[READY].first;
         if N > 1 {
-            // Each processor holds one ready thread that isn't running at most; few are for others
-            // only.
+            // Each processor holds at most one ready thread; few are for others only.
             while let Some(entry) = self.entries.get(index as usize)
                 && !entry.may_run_on(processor)
             {

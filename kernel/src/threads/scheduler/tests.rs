@@ -28,12 +28,8 @@ enum Idle {
 #[derive(Clone)]
 struct Processor {
     running: Option<Thread>,
-    /// The thread that it ran last.
+    /// The thread that it holds: the one that runs, or has run until now.
     current: Option<u64>,
-    /// The one before, until its registers are saved.
-    left: Option<u64>,
-    /// It has ended.
-    ended: bool,
     idle: Idle,
     offered: Option<Index>,
 }
@@ -53,8 +49,6 @@ impl Model {
         let processor = Processor {
             running: None,
             current: None,
-            left: None,
-            ended: false,
             idle: Idle::No,
             offered: None,
         };
@@ -103,17 +97,18 @@ impl Model {
     }
 
     fn holder(&self, number: u64) -> Option<usize> {
-        let holds = |p: &Processor| [p.current, p.left].contains(&Some(number));
+        let holds = |p: &Processor| p.current == Some(number);
         self.processors.iter().position(holds)
     }
 
     fn offer(&mut self, number: u64) -> bool {
         let found = self.ready.iter().find(|thread| thread.number == number);
         let thread = found.expect("it is ready").clone();
-        let holder = self.holder(number);
+        if self.holder(number).is_some() {
+            return false;
+        }
         let mut free: Vec<usize> = (0..self.processors.len()).collect();
         free.retain(|at| self.processors[*at].idle != Idle::No);
-        free.retain(|at| holder.is_none_or(|holder| holder == *at));
         free.sort_by_key(|at| {
             let halted = self.processors[*at].idle == Idle::Halted;
             (halted, Some(*at) != thread.last)
@@ -139,22 +134,29 @@ impl Model {
         };
         let offered = |thread: &Thread| Some(thread.index) == offered && may_run(thread);
         let first = self.ready.iter().position(may_run);
-        let Some(at) = self.ready.iter().position(offered).or(first) else {
-            if self.processors.len() > 1 {
-                self.processors[processor].idle = Idle::Awake;
-            }
-            return None;
-        };
-        self.urgent &= Some(at) != first;
-        let mut thread = self.ready.remove(at);
-        thread.last = Some(processor);
-        let processor = &mut self.processors[processor];
-        processor.idle = Idle::No;
-        processor.running = Some(thread.clone());
-        if processor.current != Some(thread.number) {
-            processor.left = processor.current.replace(thread.number);
+        let found = self.ready.iter().position(offered).or(first);
+        let several = self.processors.len() > 1;
+        let next = found.map(|at| {
+            self.urgent &= found != first;
+            let mut thread = self.ready.remove(at);
+            thread.last = Some(processor);
+            thread
+        });
+        let place = &mut self.processors[processor];
+        if several {
+            place.idle = match next {
+                Some(_) => Idle::No,
+                None => Idle::Awake,
+            };
         }
-        Some(thread)
+        place.running = next.clone();
+        let previous = core::mem::replace(&mut place.current, next.as_ref().map(|t| t.number));
+        if let Some(left) = previous
+            && self.ready.iter().any(|thread| thread.number == left)
+        {
+            self.offer(left);
+        }
+        next
     }
 
     /// The number of live threads.
@@ -177,7 +179,6 @@ impl Model {
 enum Step {
     Add,
     Next,
-    Saved,
     Halt,
     WakeProcessor,
     GiveWay,
@@ -197,7 +198,6 @@ fn steps<const N: usize>() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let step = prop_oneof![
         2 => Just(Step::Add),
         6 => Just(Step::Next),
-        5 => Just(Step::Saved),
         3 => Just(Step::Halt),
         1 => Just(Step::WakeProcessor),
         2 => Just(Step::GiveWay),
@@ -249,7 +249,7 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                 model.wake(vec![thread], Woken::Done);
                 numbers += 1;
             }
-            Step::Next if processor.running.is_none() && processor.left.is_none() => {
+            Step::Next if processor.running.is_none() => {
                 let found = scheduler.next(at);
                 let found = found.and_then(|index| scheduler.thread(index).copied());
                 let expected = model.next(at);
@@ -257,15 +257,6 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                 if let Some(thread) = expected {
                     prop_assert_eq!(scheduler.current(at), thread.index);
                     prop_assert_eq!(scheduler.woken(at), thread.woken);
-                }
-            }
-            Step::Saved if processor.running.is_some() || processor.left.is_none() => {
-                let left = processor.left.take();
-                let ended = left.is_some() && core::mem::take(&mut processor.ended);
-                prop_assert_eq!(scheduler.saved(at), ended);
-                let is_left = |thread: &Thread| Some(thread.number) == left;
-                if let Some(thread) = model.ready.iter().find(|thread| is_left(thread)) {
-                    model.offer(thread.number);
                 }
             }
             Step::Halt if processor.running.is_none() => {
@@ -281,13 +272,13 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                 }
                 scheduler.wake_processor(at);
             }
-            Step::GiveWay if processor.left.is_none() => {
+            Step::GiveWay => {
                 if let Some(thread) = processor.running.take() {
                     scheduler.yield_now(at);
                     model.wake(vec![thread], Woken::Done);
                 }
             }
-            Step::Wait(kind, deadline) if processor.left.is_none() => {
+            Step::Wait(kind, deadline) => {
                 if let Some(thread) = processor.running.take() {
                     let (wait, deadline) = (wait(kind), deadline.map(u64::from));
                     scheduler.wait(at, wait, deadline);
@@ -298,9 +289,9 @@ fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError>
                     });
                 }
             }
-            Step::End if processor.left.is_none() => {
+            Step::End => {
                 if let Some(thread) = processor.running.take() {
-                    processor.ended = true;
+                    processor.current = None;
                     prop_assert_eq!(scheduler.end(at), Some(thread.number));
                 }
             }
@@ -430,7 +421,6 @@ proptest! {
             scheduler.add(number as u64).expect("memory");
             let thread = scheduler.next(0).expect("ready");
             scheduler.wait(0, Wait::Time, Some(deadline.into()));
-            scheduler.saved(0);
             left.push((u64::from(deadline), thread));
         }
         for at in taken {
@@ -456,7 +446,6 @@ fn a_requeue_within_a_bucket_moves_each_once() {
         scheduler.add(number).expect("memory");
         scheduler.next(0).expect("ready");
         scheduler.wait(0, Wait::Futex(0x1000, 1), None);
-        scheduler.saved(0);
     }
     assert_eq!(scheduler.requeue(0x1000, 0x1000, 9), 3);
     assert_eq!(scheduler.wake(0x1000, 1, 9), 3);
@@ -480,15 +469,27 @@ fn halted() -> (Scheduler<u64, 4>, Vec<Index>) {
 }
 
 #[test]
-fn the_processor_that_holds_a_thread_is_kicked_for_it() {
+fn a_thread_that_waits_is_held_until_its_processor_runs_another() {
     let (mut scheduler, threads) = halted();
-    // Another one is awake, but can't run it.
-    scheduler.wake_processor(1);
     scheduler.wake(16, 1, 1);
-    assert_eq!(scheduler.take_kicks(), 1 << 2);
+    assert_eq!(scheduler.take_kicks(), 1 << 2, "where it ran last");
+    assert_eq!(scheduler.next(2), Some(threads[2]));
+    scheduler.wait(2, Wait::Futex(16, 1), None);
+    assert_eq!(scheduler.wake(16, 1, 1), 1);
+    assert_eq!(scheduler.take_kicks(), 0, "it isn't suspended yet");
     assert_eq!(scheduler.next(1), None);
     assert_eq!(scheduler.next(2), Some(threads[2]));
-    assert!(!scheduler.saved(2), "it resumes without a switch");
+    // One that runs next in its place lets others take it.
+    scheduler.yield_now(2);
+    scheduler.wake_next(0);
+    assert_eq!(scheduler.take_kicks(), 0, "a processor is awake");
+    assert_eq!(scheduler.next(2), Some(threads[0]));
+    assert_eq!(
+        scheduler.take_kicks(),
+        1 << 0,
+        "for the thread that it left"
+    );
+    assert_eq!(scheduler.next(0), Some(threads[2]));
 }
 
 #[test]
@@ -513,7 +514,6 @@ fn a_thread_returns_to_the_processor_on_which_it_ran() {
     assert_eq!(scheduler.take_kicks(), 0b1111);
     for processor in 0..4 {
         scheduler.next(processor).expect("offered");
-        assert!(!scheduler.saved(processor));
     }
     for processor in 0..4 {
         scheduler.wait(processor, Wait::Time, None);
@@ -529,19 +529,19 @@ fn a_thread_returns_to_the_processor_on_which_it_ran() {
 }
 
 #[test]
-fn an_entry_is_free_once_the_stack_is_left() {
+fn a_processor_has_no_thread_once_that_has_ended() {
     let mut scheduler = Scheduler::<u64, 2>::new();
     scheduler.set_several();
     let first = scheduler.add(0).expect("memory");
     assert_eq!(scheduler.next(0), Some(first));
     assert_eq!(scheduler.end(0), Some(0));
-    // The processor idles on its stack.
+    // Another thread gets its entry before the processor runs another one.
+    assert_eq!(scheduler.add(1).expect("memory"), first);
+    let current = scheduler.current(0);
+    assert_eq!(scheduler.thread(current), None);
+    assert_eq!(scheduler.next(1), Some(first));
     assert_eq!(scheduler.next(0), None);
-    let second = scheduler.add(1).expect("memory");
-    assert_ne!(second, first);
-    assert_eq!(scheduler.next(0), Some(second));
-    assert!(scheduler.saved(0));
-    assert_eq!(scheduler.add(2).expect("memory"), first);
+    assert_eq!(scheduler.thread(first), Some(&mut 1));
 }
 
 #[test]
@@ -554,11 +554,9 @@ fn a_thread_is_taken_by_its_processors_only() {
         scheduler.wake_processor(processor);
     }
     assert_eq!(scheduler.next(0), Some(free), "another was first");
-    assert!(!scheduler.saved(0));
     assert_eq!(scheduler.next(1), None);
     assert_eq!(scheduler.next(3), None);
     assert_eq!(scheduler.next(2), Some(pinned));
-    assert!(!scheduler.saved(2));
     assert_eq!(scheduler.take_kicks(), 1, "for the free one");
     // Its processor is busy: it has to share.
     let second = scheduler.add_for(6, 1 << 2).expect("memory");
@@ -569,30 +567,19 @@ fn a_thread_is_taken_by_its_processors_only() {
 }
 
 #[test]
-fn a_processor_leaves_a_thread_that_is_no_longer_for_it() {
+fn a_thread_moves_to_its_processors() {
     let (mut scheduler, threads) = halted();
-    // It waits, and its processor halts on its stack.
-    assert_eq!(scheduler.restrict(threads[2], 1 << 1), None);
-    assert_eq!(scheduler.take_calls(), 1 << 2);
-    assert_eq!(scheduler.take_kicks(), 1 << 2);
-    assert_eq!(scheduler.next(2), None);
-    assert_eq!(scheduler.leave(2), Some(threads[2]));
-    assert!(!scheduler.saved(2));
-    assert_eq!(scheduler.next(2), None);
-    assert_eq!(scheduler.leave(2), None, "it has none");
+    assert_eq!(scheduler.restrict(threads[2], 1 << 1), None, "it waits");
     scheduler.wake(16, 1, 1);
     assert_eq!(scheduler.take_kicks(), 1 << 1);
     assert_eq!(scheduler.next(1), Some(threads[2]));
-    assert!(!scheduler.saved(1));
     // It runs: that processor has to be interrupted.
     assert_eq!(scheduler.restrict(threads[2], 1 << 3), Some(1));
     assert!(!scheduler.may_stay(1));
     scheduler.yield_now(1);
-    assert_eq!(scheduler.next(1), None);
+    assert_eq!(scheduler.take_kicks(), 0, "it isn't suspended yet");
     assert_eq!(scheduler.misplaced(threads[2]), None);
-    assert_eq!(scheduler.take_kicks(), 0, "it isn't saved yet");
-    assert_eq!(scheduler.leave(1), Some(threads[2]));
-    assert!(!scheduler.saved(1));
+    assert_eq!(scheduler.next(1), None);
     assert_eq!(scheduler.take_kicks(), 1 << 3);
     assert_eq!(scheduler.next(3), Some(threads[2]));
 }

@@ -5,6 +5,10 @@
 #[allow(dead_code, reason = "see above")]
 #[path = "../../../../kernel/src/threads/dispatch.rs"]
 mod dispatch;
+// The models use a part of these.
+#[allow(dead_code, reason = "see above")]
+#[path = "../../../../kernel/src/threads/idle.rs"]
+mod idle;
 #[path = "../../../../kernel/src/threads/notify.rs"]
 mod notify;
 #[path = "../../../../kernel/src/threads/preemption.rs"]
@@ -20,7 +24,9 @@ use crate::cell::{ExclusiveCell, are_abandoned, rank};
 use crate::checks::bell::Bell;
 use crate::halt::{For, Interrupt};
 use crate::peers::Set;
+use crate::signals;
 use core::ops::Range;
+use idle::Idle;
 use kernel::arch::model::set_uncounted;
 use kernel::interrupts::{take_pending, take_pending_for_call};
 use notify::with;
@@ -70,13 +76,14 @@ struct Thread {
     kernel_stack: u64,
     pointer: u64,
     stack: Range<u64>,
-    signals: (),
+    signals: signals::Thread,
     interrupted: bool,
 }
 
 /// As in `kernel`.
 struct State {
     scheduler: Scheduler<Thread, MAX>,
+    idle: [Idle; MAX],
     busy: Set,
     polling: usize,
 }
@@ -84,6 +91,7 @@ struct State {
 loom::lazy_static! {
     static ref STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
         scheduler: Scheduler::new(),
+        idle: [Idle::NONE; MAX],
         busy: 0,
         polling: 0,
     });
@@ -104,9 +112,7 @@ impl State {
 
     fn charge(&mut self, _: Index, _: u64) {}
 
-    fn switched(&mut self) {
-        self.scheduler.saved(own());
-    }
+    fn keep_stack(&mut self) {}
 }
 
 /// As in `kernel`.
@@ -118,18 +124,18 @@ mod calls {
     pub fn take_back(_: bool) {}
 }
 
-/// As in `kernel`: all threads are for all processors.
-#[allow(dead_code, reason = "see above")]
-mod idle_stack {
-    use super::{Context, State};
-
-    pub fn begin() {}
-
-    pub fn leave(_: &mut State, _: u64, _: *mut Context) -> Option<*mut Context> {
-        None
+/// The idle thread of a processor, after the switch to it and until it switches to the processor's
+/// thread.
+pub fn be_idle() {
+    dispatch::end_switch();
+    loop {
+        idle::wait();
+        dispatch::switch(0, dispatch::Caller::Idle);
+        if with(|state| state.running().is_some()) {
+            // The thread ends the use of the state in which it was switched to.
+            return std::mem::forget(STATE.lock());
+        }
     }
-
-    pub unsafe fn switch_to(_: *mut Context, _: extern "C" fn()) {}
 }
 
 /// As in `kernel`.
@@ -185,16 +191,16 @@ pub fn begin(fault: Fault, polls: bool) {
         for number in 0..MAX {
             let thread = Thread {
                 number: number as u64 + 1,
-                context: Context::RUNNING,
+                context: Context::Program,
                 kernel_stack: 0,
                 pointer: 0,
                 stack: 0..0,
-                signals: (),
+                signals: signals::Thread::ENDED,
                 interrupted: false,
             };
-            assert!(state.scheduler.add(thread).is_ok());
+            let own = scheduler::bit(number);
+            assert!(state.scheduler.add_for(thread, own).is_ok());
             state.scheduler.next(number);
-            state.scheduler.saved(number);
             state.busy |= scheduler::bit(number);
         }
     });

@@ -1,5 +1,5 @@
-//! The machine of the model: processors that switch threads and halt as
-//! `super::super::super::run_next` does, interrupted before any access to memory and while they
+//! The machine of the model: processors that switch threads as `super::super::super::dispatch` does,
+//! and whose idle threads halt as in `super::super::super::idle`, interrupted before any access to memory and while they
 //! halt by their timers and the device, with interrupts between processors that arrive late, and
 //! signals for threads that wait.
 //!
@@ -34,7 +34,8 @@ pub enum Fault {
     NoRequeue,
     /// A wake-up reaches no thread.
     NoWake,
-    /// Another processor may take a thread before its registers are saved.
+    /// Another processor may take a thread before its registers are saved: the choice of the next
+    /// one and the switch are two steps.
     PublishedUnsaved,
     /// The stack of a thread that ends is given on before another thread runs in its place.
     StackRecycled,
@@ -44,8 +45,6 @@ pub enum Fault {
     HaltUnasked,
     /// The device's note is taken in a step of its own, before the thread is queued.
     NotedOutside,
-    /// A processor that finds no thread stays on the stack of one that isn't for it.
-    NotLeft,
     /// A thread that runs elsewhere isn't moved.
     NotMoved,
 }
@@ -58,11 +57,22 @@ enum Registers {
     Loaded,
 }
 
+/// What a processor runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Runs {
+    Thread(Index),
+    /// A thread that has ended, on its stack.
+    Ended,
+    /// Its idle thread.
+    Idle,
+    /// A thread that was chosen and isn't switched to yet.
+    Nothing,
+}
+
 /// The processors and the program's memory.
 pub struct Machine<const N: usize> {
     scheduler: Scheduler<(), N>,
-    /// None while a processor halts.
-    running: [Option<Index>; N],
+    running: [Runs; N],
     /// Processors that handle an interrupt of the timer or the device.
     interrupted: Processors,
     /// Processors that halt.
@@ -119,65 +129,36 @@ impl<const N: usize> Machine<N> {
             Fault::StackRecycled => self.free.push(stack),
             _ => self.ended[processor] = Some(stack),
         }
+        self.running[processor] = Runs::Ended;
         self.scheduler.end(processor);
         self.over = self.scheduler.live_count() == 0;
     }
 
-    /// Saves the registers of the thread at `from` and loads those of `to`.
-    fn switch(&mut self, processor: usize, from: Option<Index>, to: Index) {
-        if let Some(from) = from {
-            self.registers[from as usize] = Registers::Saved;
-        }
-        let before = core::mem::replace(&mut self.registers[to as usize], Registers::Loaded);
-        assert_eq!(before, Registers::Saved, "{UNSAVED}");
-        self.run(processor, to);
-        if self.fault != Fault::PublishedUnsaved {
-            self.saved(processor);
-        }
-        if let (Fault::StackRecycled, Some(from)) = (self.fault, from)
-            && self.scheduler.thread(from).is_none()
-        {
-            self.used[self.stacks[from as usize]] = false;
-        }
-    }
-
-    /// `processor` runs a thread.
-    fn run(&mut self, processor: usize, thread: Index) {
-        assert!(self.scheduler.may_stay(processor), "{ELSEWHERE}");
-        self.running[processor] = Some(thread);
-    }
-
-    /// Leaves the stack of the last thread, if that isn't for `processor`, which has found none.
-    fn leave(&mut self, processor: usize) -> bool {
-        if self.fault == Fault::NotLeft {
-            return false;
-        }
-        let Some(left) = self.scheduler.leave(processor) else {
-            return false;
-        };
-        self.registers[left as usize] = Registers::Saved;
-        self.saved(processor);
-        true
-    }
-
-    /// As the thread that now runs does.
-    fn saved(&mut self, processor: usize) {
-        if self.scheduler.saved(processor)
-            && let Some(stack) = self.ended[processor].take()
-        {
+    /// Chooses what `processor` runs next.
+    fn next(&mut self, processor: usize) -> Option<Index> {
+        if let Some(stack) = self.ended[processor].take() {
             self.used[stack] = false;
             self.free.push(stack);
         }
+        self.scheduler.expire(self.now);
+        self.scheduler.next(processor)
     }
 
-    /// The next thread of `processor`.
-    fn next(&mut self, processor: usize) -> Option<Index> {
-        self.scheduler.expire(self.now);
-        let next = self.scheduler.next(processor);
-        if next.is_some() && self.fault == Fault::PublishedUnsaved {
-            self.saved(processor);
+    /// Saves the registers of what `processor` ran before and loads those of `to`.
+    fn switch(&mut self, processor: usize, from: Runs, to: Option<Index>) {
+        if let Runs::Thread(from) = from {
+            self.registers[from as usize] = Registers::Saved;
         }
-        next
+        self.running[processor] = match to {
+            Some(to) => {
+                let registers = &mut self.registers[to as usize];
+                let before = core::mem::replace(registers, Registers::Loaded);
+                assert_eq!(before, Registers::Saved, "{UNSAVED}");
+                assert!(self.scheduler.may_stay(processor), "{ELSEWHERE}");
+                Runs::Thread(to)
+            }
+            None => Runs::Idle,
+        };
     }
 
     /// Sends the interrupts that the scheduler asks for.
@@ -206,8 +187,9 @@ impl<const N: usize> Machine<N> {
     /// Whether `processor` has interrupts enabled.
     fn is_open(&self, processor: usize) -> bool {
         let open = match self.running[processor] {
-            Some(running) => !self.calls[running as usize],
-            None => self.halting & bit(processor) != 0,
+            Runs::Thread(running) => !self.calls[running as usize],
+            Runs::Idle => self.halting & bit(processor) != 0,
+            Runs::Ended | Runs::Nothing => false,
         };
         open && self.interrupted & bit(processor) == 0
     }
@@ -223,7 +205,7 @@ impl<const N: usize> Machine<N> {
             index = entry.next;
         }
         let all = (1 << N) - 1;
-        let running = (0..N).filter(|at| self.running[*at].is_some());
+        let running = (0..N).filter(|at| matches!(self.running[*at], Runs::Thread(_)));
         let running: Processors = running.map(bit).sum();
         let coming = (all & !running & !halted).count_ones();
         assert!(halted == 0 || ready <= coming, "{ready} {IDLE}");
@@ -271,7 +253,7 @@ impl<const N: usize> Program<N> {
     pub fn step<R>(&self, f: impl FnOnce(&mut Machine<N>, usize) -> R) -> R {
         let runs = |machine: &mut Machine<N>| {
             let mut running = machine.running.iter();
-            let at = running.position(|running| *running == Some(self.thread))?;
+            let at = running.position(|running| *running == Runs::Thread(self.thread))?;
             (machine.interrupted & bit(at) == 0).then_some(at)
         };
         let (mut machine, processor) = self.once(runs);
@@ -294,9 +276,9 @@ impl<const N: usize> Program<N> {
         })
     }
 
-    /// As the kernel's: returns when this thread runs again, or if it has ended, never to.
+    /// As the kernel's. The thread's next step waits until it runs again.
     fn run_next(&self, processor: usize) {
-        run_next(self, processor, Some(self.thread));
+        switch(self, self.locked(), processor);
     }
 
     /// Waits for `wait`, unless `is_over` in the same step. Returns the reason why it resumes.
@@ -440,29 +422,42 @@ impl<const N: usize> Program<N> {
     }
 }
 
-/// Runs the next thread on `processor`, once there is one; on the stack of the thread that ran
-/// there last, if any did. Returns when a thread runs.
-fn run_next<const N: usize>(program: &Program<N>, processor: usize, last: Option<Index>) {
-    let next = loop {
-        let mut machine = program.locked();
+/// Switches `processor` to the next thread, or to its idle one.
+fn switch<'a, const N: usize>(
+    program: &'a Program<N>,
+    mut machine: MutexGuard<'a, Machine<N>>,
+    processor: usize,
+) {
+    let from = core::mem::replace(&mut machine.running[processor], Runs::Nothing);
+    let next = machine.next(processor);
+    let stays = match next {
+        Some(next) => from == Runs::Thread(next),
+        None => from == Runs::Idle,
+    };
+    if stays {
+        machine.running[processor] = from;
+        return program.release(machine);
+    }
+    if machine.fault == Fault::PublishedUnsaved {
+        program.release(machine);
+        machine = program.locked();
+    }
+    machine.switch(processor, from, next);
+    program.release(machine);
+}
+
+/// The idle thread of `processor`.
+fn idle<const N: usize>(program: &Program<N>, processor: usize) {
+    switch(program, program.locked(), processor);
+    loop {
+        let (mut machine, ()) = program.once(|machine| {
+            (machine.over || machine.running[processor] == Runs::Idle).then_some(())
+        });
         if machine.over {
             return program.release(machine);
         }
-        let next = machine.next(processor);
-        if next.is_none() {
-            machine.running[processor] = None;
-            if machine.leave(processor) {
-                idle(&mut machine, program, processor);
-                return program.release(machine);
-            }
-        }
-        program.release(machine);
-        if let Some(next) = next {
-            break next;
-        }
-        machine = program.locked();
         if !machine.halts(processor) {
-            program.release(machine);
+            switch(program, machine, processor);
             continue;
         }
         machine.halting |= bit(processor);
@@ -476,20 +471,8 @@ fn run_next<const N: usize>(program: &Program<N>, processor: usize, last: Option
         machine.arrived &= !bit(processor);
         machine.scheduler.wake_processor(processor);
         program.release(machine);
-    };
-    let mut machine = program.locked();
-    match last == Some(next) {
-        true => machine.run(processor, next),
-        false => machine.switch(processor, last, next),
+        switch(program, program.locked(), processor);
     }
-    program.release(machine);
-}
-
-/// Has `processor` go on idle on a stack of its own.
-fn idle<const N: usize>(machine: &mut Machine<N>, program: &Program<N>, processor: usize) {
-    let program = program.clone();
-    let idle = thread::spawn(move || run_next(&program, processor, None));
-    machine.handles.push(idle);
 }
 
 /// Runs `body` as the thread at `thread`.
@@ -529,20 +512,11 @@ fn interrupt<const N: usize>(
     machine.scheduler.wake_processor(processor);
     end(&mut machine);
     machine.arrived |= machine.halting & bit(processor);
-    if let Some(running) = machine.running[processor] {
+    let preempts = matches!(machine.running[processor], Runs::Thread(_));
+    if preempts {
         machine.scheduler.yield_now(processor);
-        let next = machine.next(processor);
-        if next.is_none() {
-            machine.running[processor] = None;
-            assert!(machine.leave(processor), "itself");
-            idle(&mut machine, program, processor);
-        } else if let Some(next) = next
-            && next != running
-        {
-            program.release(machine);
-            machine = program.locked();
-            machine.switch(processor, Some(running), next);
-        }
+        switch(program, machine, processor);
+        machine = program.locked();
     }
     machine.interrupted &= !bit(processor);
     program.release(machine);
@@ -562,7 +536,7 @@ pub fn run<const N: usize>(
     }
     let mut machine = Machine {
         scheduler,
-        running: [None; N],
+        running: [Runs::Idle; N],
         interrupted: 0,
         halting: 0,
         sent: 0,
@@ -597,9 +571,8 @@ pub fn run<const N: usize>(
         let program = program.clone();
         thread::spawn(move || f(program, number))
     };
-    // Each processor idles on a stack of its own before its first thread.
     let mut others: Vec<_> = (0..N)
-        .map(|processor| spawn(|program, at| run_next(&program, at, None), processor))
+        .map(|processor| spawn(|program, at| idle(&program, at), processor))
         .collect();
     // Interrupts between processors.
     others.push(spawn(
