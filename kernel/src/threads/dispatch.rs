@@ -27,6 +27,7 @@ pub(super) fn run_next() {
 /// Switches at the time `now` to the next ready thread, or to the idle thread if there is none.
 /// Returns when the calling thread runs.
 pub(super) fn switch(now: u64, caller: Caller) {
+    debug_assert!(has_threads(), "there is no idle thread");
     let mut guard = STATE.lock();
     let state = &mut *guard;
     let processor = own();
@@ -49,8 +50,7 @@ pub(super) fn switch(now: u64, caller: Caller) {
         }
     };
     local.thread.store(number, Ordering::Relaxed);
-    // Without threads or ticks no timer is set: the program may compute for long.
-    if next.is_some() && (has_threads() || local.ticks.load(Ordering::Relaxed)) {
+    if next.is_some() {
         let contended = state.scheduler.has_ready();
         halt::resume_with(now, state.alarm(), contended);
     }

@@ -2,10 +2,12 @@
 
 use super::notify::{is_signalled, with};
 use super::scheduler::{Wait, Woken};
+use super::waits::pause;
 use super::{calls, dispatch, has_threads, limit_turn, own};
 use crate::errno::Errno;
+use crate::halt::For;
 use crate::memory::{atomic_word, load};
-use crate::{console, power, signals};
+use crate::{console, power, signals, time};
 use core::sync::atomic::AtomicBool;
 use sync::atomic::Ordering;
 
@@ -37,6 +39,17 @@ pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Resul
                 Some(_) => Errno::EINTR,
             });
         }
+        if !has_threads() {
+            if deadline.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
+                return Err(Errno::ETIMEDOUT);
+            }
+            if deadline.is_none() {
+                report_alone();
+            }
+            pause(For::Time, deadline);
+            signals::poll_power_button();
+            continue;
+        }
         let waits = with(|state| {
             if is_signalled() {
                 return None;
@@ -53,9 +66,6 @@ pub fn wait(address: u64, value: u32, bits: u32, deadline: Option<u64>) -> Resul
             None => continue,
             Some(false) => return Err(Errno::EAGAIN),
             Some(true) => {
-                if deadline.is_none() && !has_threads() {
-                    report_alone();
-                }
                 let held = calls::give_up();
                 dispatch::run_next();
                 // Before a wait for the lock of calls, which overwrites it.
