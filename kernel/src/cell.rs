@@ -17,7 +17,7 @@
 //! processor, too.
 
 use crate::arch::{interrupts, local};
-use crate::peers::{relax, resume_interrupts, several, suspend_interrupts};
+use crate::smp::{is_smp, relax, resume_interrupts, suspend_interrupts};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
@@ -70,7 +70,7 @@ impl Context for Disabled {
     #[inline(always)]
     fn enter() {
         debug_assert!(
-            !several() || !interrupts::are_enabled(),
+            !is_smp() || !interrupts::are_enabled(),
             "a cell is used with interrupts enabled"
         );
     }
@@ -85,7 +85,7 @@ impl Context for Suspended {
     type Saved = bool;
     #[inline(always)]
     fn enter() -> bool {
-        several() && suspend_interrupts()
+        is_smp() && suspend_interrupts()
     }
     #[inline(always)]
     fn leave(suspended: bool) {

@@ -61,7 +61,7 @@ impl Report {
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
-        if local::several() {
+        if local::is_smp() {
             let own = local::get().number();
             report.both(format_args!("processor {own}"), true);
         }

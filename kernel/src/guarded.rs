@@ -6,7 +6,7 @@
 //! use. Where several processors run, the mark is a lock for which a call waits; the wait never
 //! does.
 
-use crate::peers::{relax, several};
+use crate::smp::{is_smp, relax};
 use core::ops::{Deref, DerefMut};
 use sync::atomic::{AtomicBool, Ordering};
 use sync::cell::UnsafeCell;
@@ -35,7 +35,7 @@ impl<T> Guarded<T> {
     /// On one processor, if it is in use.
     pub fn lock(&self) -> Guard<'_, T> {
         while !self.take() {
-            assert!(several(), "a device is used within its use");
+            assert!(is_smp(), "a device is used within its use");
             relax();
         }
         Guard(self)
@@ -48,7 +48,7 @@ impl<T> Guarded<T> {
 
     #[inline(always)]
     fn take(&self) -> bool {
-        if several() {
+        if is_smp() {
             // Acquire: what the last user wrote is seen.
             let taken =
                 self.used

@@ -35,7 +35,7 @@ pub enum Interrupt {
     /// By a device.
     Device,
     /// By another processor, to see what there is to do.
-    Peer,
+    Ipi,
 }
 
 /// Halts the processor until an interrupt, at `deadline` at the latest; no tick is needed if
@@ -65,7 +65,7 @@ pub fn sleep(deadline: Option<u64>, quiet: bool) {
 /// before a halt counts. Never goes back.
 pub fn process_ns() -> u64 {
     let now = time::monotonic_ns();
-    match local::several() {
+    match local::is_smp() {
         true => local::all().map(|each| each.used_ns(now)).sum(),
         false => local::get().used_ns(now),
     }
@@ -100,7 +100,7 @@ pub fn timer_expired() -> bool {
 pub fn resume_with(now: u64, earliest: Option<u64>, contended: bool) {
     let own = local::get();
     // Of several processors, one ticks.
-    if contended || earliest.is_some() || !local::several() || has_ticks() {
+    if contended || earliest.is_some() || !local::is_smp() || has_ticks() {
         let set = own.timer_set.load(Ordering::Relaxed);
         if let Some(at) = timer::before_run(set, now, earliest, contended) {
             set_timer(now, at);

@@ -20,7 +20,7 @@ use crate::board::power as machine;
 use crate::{clock, console, stop};
 use failure::Action;
 
-/// How long a VMM that was told to end the machine has for it, in nanoseconds. QEMU does it in
+/// How long a VMM has to end the machine, in nanoseconds. QEMU does it in
 /// another thread, while the processor goes on.
 const END_NS: u64 = 5_000_000_000;
 

@@ -11,9 +11,9 @@ use crate::arch::interrupts::{disable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, MAX, park};
 use crate::arch::processor::Processor;
 use crate::arch::{cpu, ipi};
-use crate::board::processors::{self as machine, Others};
+use crate::board::processors::{self as machine, Secondary};
 use crate::errno::Errno;
-use crate::peers::{self, Set};
+use crate::smp::{self, Set};
 use crate::threads::affinity;
 use crate::{console, memory, signals, threads, time, traps};
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ const UNKNOWN_NS: u64 = 1_000_000_000;
 pub type Work = extern "C" fn();
 
 /// How many run, without the first.
-static OTHERS: AtomicUsize = AtomicUsize::new(0);
+static SECONDARY: AtomicUsize = AtomicUsize::new(0);
 /// [`start`] was called. Set once.
 static STARTED: AtomicBool = AtomicBool::new(false);
 /// The next thread starts the processors. Set once.
@@ -37,7 +37,7 @@ static WORK: [SpinMutex<Option<Work>>; MAX] = [const { SpinMutex::new(None) }; M
 
 /// Number of processors that run, this one included.
 pub fn count() -> usize {
-    1 + OTHERS.load(Ordering::Acquire)
+    1 + SECONDARY.load(Ordering::Acquire)
 }
 
 /// The number of the processor that runs, from 0 on: that which booted is the first.
@@ -56,8 +56,8 @@ pub fn start(wanted: usize) -> usize {
     }
     let others = machine::find();
     let known = match &others {
-        Others::Listed(ids) => Some(ids.len()),
-        Others::Unlisted(count) => *count,
+        Secondary::Listed(ids) => Some(ids.len()),
+        Secondary::Unlisted(count) => *count,
     };
     let max = known.unwrap_or(MAX).min(wanted - 1);
     let blocks: Vec<&'static Processor> = (1..=max as u8)
@@ -84,7 +84,7 @@ pub fn start(wanted: usize) -> usize {
     cpu::enable_write_combining();
     begin();
     let started = without_interrupts(|| {
-        peers::begin();
+        smp::begin();
         threads::begin_smp();
         // SAFETY: `STARTED` admits one call.
         unsafe { machine::start(&others, &blocks) }
@@ -109,7 +109,7 @@ pub fn start(wanted: usize) -> usize {
             "{why}: the time is the latest that any of them has seen, which costs each reading"
         ));
     }
-    if known.is_some() && OTHERS.load(Ordering::Relaxed) < blocks.len() {
+    if known.is_some() && SECONDARY.load(Ordering::Relaxed) < blocks.len() {
         console::line(format_args!(
             "{} of {} processors started: the others don't answer within {} s",
             count(),
@@ -128,12 +128,12 @@ fn await_all(wanted: usize, patience: u64) {
         if time::compares_counters() {
             time::observe_counter();
         }
-        let now = OTHERS.load(Ordering::Acquire);
+        let now = SECONDARY.load(Ordering::Acquire);
         if now != came {
             came = now;
             until = time::monotonic_ns() + patience;
         }
-        peers::relax();
+        smp::relax();
     }
 }
 
@@ -146,7 +146,7 @@ fn begin() {
 
 /// Runs a processor that was started, for good.
 extern "C" fn run() -> ! {
-    if !machine::set_up_other() {
+    if !machine::set_up_secondary() {
         park();
     }
     let own = local::get();
@@ -155,7 +155,7 @@ extern "C" fn run() -> ! {
         time::compare_counters();
     }
     begin();
-    OTHERS.fetch_add(1, Ordering::Release);
+    SECONDARY.fetch_add(1, Ordering::Release);
     loop {
         // Doesn't return once there are threads.
         if threads::has_threads() {
@@ -169,9 +169,9 @@ extern "C" fn run() -> ! {
                 disable();
             }
             Some(work) => {
-                peers::set_idle(false);
+                smp::set_idle(false);
                 work();
-                peers::set_idle(true);
+                smp::set_idle(true);
             }
         }
     }
@@ -287,8 +287,8 @@ pub fn available() -> usize {
     match AVAILABLE.load(Ordering::Relaxed) {
         0 => {
             let found = match machine::find() {
-                Others::Listed(ids) => 1 + ids.len(),
-                Others::Unlisted(others) => 1 + others.unwrap_or(0),
+                Secondary::Listed(ids) => 1 + ids.len(),
+                Secondary::Unlisted(others) => 1 + others.unwrap_or(0),
             };
             let found = found.clamp(1, MAX);
             AVAILABLE.store(found, Ordering::Relaxed);

@@ -13,8 +13,8 @@ pub use state::{
 use crate::arch::{gates, local, numbers};
 use crate::cell::{ExclusiveCell, Guard, rank};
 use crate::errno::Errno;
-use crate::peers::several;
 use crate::power;
+use crate::smp::is_smp;
 use core::sync::atomic::{AtomicU64, Ordering};
 pub use state::Action;
 use state::{During, State, TERMINATE, check_signal};
@@ -38,7 +38,7 @@ fn with<R>(f: impl FnOnce(&mut State) -> R) -> R {
 #[inline(never)]
 fn begin() -> Guard<'static, State, rank::Signals> {
     let mut state = STATE.lock();
-    if several() {
+    if is_smp() {
         state.set_processor(local::get().number());
     }
     state

@@ -24,7 +24,7 @@ static AT_ONCE: AtomicBool = AtomicBool::new(false);
 /// Stops all other processors for good, if there are others. Doesn't return on a processor that
 /// another one is about to stop. From any context; interrupts stay disabled.
 pub fn others() {
-    if !local::several() {
+    if !local::is_smp() {
         return;
     }
     disable();

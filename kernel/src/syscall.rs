@@ -65,7 +65,7 @@ pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
 fn answer(call: &mut SystemCallFrame) -> Answer {
     let table = SystemCalls::parts().first();
     let found = table.and_then(|row| row(call.number()));
-    let is_concurrent = local::several()
+    let is_concurrent = local::is_smp()
         && found.is_some_and(|found| match found.order {
             Order::Serial => false,
             Order::Concurrent => true,

@@ -14,8 +14,8 @@
 //! |---|---|
 //! | interrupts of devices | the first |
 //! | ticks of the network | that on which they began ([`crate::wait::start_ticks`]) |
-//! | deadlines of waits and timers | the steward, which found one earlier than those seen to ([`State::alarm`]) |
-//! | the end of a slice | each whose thread has made others ready, or runs beside ready ones |
+//! | deadlines of waits and timers | the timer processor, the last that found an earlier one ([`State::alarm`]) |
+//! | the end of a slice | each whose thread has made others ready, or runs while others are |
 //!
 //! A processor without a thread polls for a while before it halts, and is interrupted only then.
 //!
@@ -47,8 +47,8 @@ use crate::cell::{ExclusiveCell, rank};
 use crate::errno::Errno;
 use crate::halt::{self, For};
 use crate::memory;
-use crate::peers::{Set, resume_interrupts, suspend_interrupts};
 use crate::signals::{self, PID};
+use crate::smp::{Set, resume_interrupts, suspend_interrupts};
 use crate::{interrupts, time};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -121,8 +121,8 @@ struct State {
     /// Number of threads that wait to poll all devices.
     polling: usize,
     timers: Timers,
-    /// The processor that sees to deadlines, and the earliest that it has seen to.
-    steward: usize,
+    /// The processor whose timer is set for the earliest deadline, and that deadline.
+    timer_processor: usize,
     covered: u64,
 }
 
@@ -135,7 +135,7 @@ static STATE: ExclusiveCell<State, rank::Threads> = ExclusiveCell::new(State {
     busy: 0,
     polling: 0,
     timers: Timers::new(),
-    steward: 0,
+    timer_processor: 0,
     covered: 0,
 });
 
@@ -238,9 +238,9 @@ impl State {
     fn alarm(&mut self) -> Option<u64> {
         let earliest = self.earliest();
         let at = earliest.unwrap_or(u64::MAX);
-        // Without any the steward sees to none: the next one is earlier than that.
-        if self.steward == own() || at < self.covered {
-            (self.steward, self.covered) = (own(), at);
+        // `u64::MAX` without any: the next deadline is earlier.
+        if self.timer_processor == own() || at < self.covered {
+            (self.timer_processor, self.covered) = (own(), at);
             return earliest;
         }
         None
@@ -443,7 +443,7 @@ fn be_preempted() -> Result<(), Errno> {
             thread.pointer = thread_pointer::read();
             thread.stack = memory::stack();
         }
-        state.steward = own();
+        state.timer_processor = own();
     });
     local::get().thread.store(PID, Ordering::Relaxed);
     PREEMPTIBLE.store(true, Ordering::Relaxed);

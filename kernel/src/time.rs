@@ -115,7 +115,7 @@ pub fn monotonic_ns() -> u64 {
     if machine::is_comparison_due() {
         compare();
     }
-    if local::several() {
+    if local::is_smp() {
         return of_several();
     }
     PAGE.read(counter)

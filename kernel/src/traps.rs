@@ -6,7 +6,7 @@ use crate::arch::{mmu, start};
 use crate::board::vectors::{TIMER, WAKE};
 use crate::halt::Interrupt;
 use crate::memory::{self, Fault};
-use crate::{cell, console, crash, delivery, interrupts, peers, stop, threads};
+use crate::{cell, console, crash, delivery, interrupts, smp, stop, threads};
 use core::ptr::null_mut;
 
 /// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
@@ -30,10 +30,10 @@ pub extern "C" fn handle(frame: &mut Frame) -> *mut Frame {
         }
         Cause::Interrupt => cell::in_interrupt(|| {
             // First: another processor may wait for it.
-            peers::serve();
+            smp::serve();
             let interrupt = match interrupts::handle(frame) {
                 Some(TIMER) => Interrupt::Timer,
-                Some(WAKE) => Interrupt::Peer,
+                Some(WAKE) => Interrupt::Ipi,
                 Some(_) => Interrupt::Device,
                 None => return null_mut(),
             };

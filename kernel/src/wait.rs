@@ -15,7 +15,7 @@ use crate::arch::{cpu, float, gates, interrupts as processor, local};
 use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::part::Slot as _;
-use crate::peers::{resume_interrupts, suspend_interrupts};
+use crate::smp::{resume_interrupts, suspend_interrupts};
 use crate::{console, interrupts, power, signals, threads, time};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,7 +100,7 @@ fn poll_and_halt(
     };
     let end = deadline_ns.map_or(began + polling, |at| at.min(began + polling));
     while time::monotonic_ns() < end {
-        for _ in 0..cpu::LOOKS_PER_TIME {
+        for _ in 0..cpu::POLLS_PER_TIME {
             if interrupts::take_pending() || processor::without_interrupts(&mut *pending) {
                 return signals::poll_power_button();
             }

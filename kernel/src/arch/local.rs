@@ -2,7 +2,7 @@
 
 #[cfg(loom)]
 pub use super::model::{cells, enter, get, leave, of, owner};
-pub use super::per_cpu::{Local, MAX, Run, set_several, several};
+pub use super::per_cpu::{Local, MAX, Run, is_smp, set_smp};
 pub use super::processor::set_up;
 #[cfg(not(any(test, loom)))]
 pub use super::processor::{cells, enter, get, leave, owner};

@@ -148,12 +148,12 @@ static SEVERAL: AtomicBool = AtomicBool::new(false);
 
 /// Whether other processors may run.
 #[inline(always)]
-pub fn several() -> bool {
+pub fn is_smp() -> bool {
     // Relaxed: the one that starts others knows it before them.
     SEVERAL.load(Ordering::Relaxed)
 }
 
 /// Other processors may run from now on.
-pub fn set_several() {
+pub fn set_smp() {
     SEVERAL.store(true, Ordering::Relaxed);
 }

@@ -15,11 +15,11 @@ pub mod gates;
 pub mod interrupts;
 pub mod ipi;
 pub mod mmu;
-#[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]
-pub mod others;
 pub mod paging;
 pub mod processor;
 pub mod random;
+#[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]
+pub mod secondary;
 pub mod signals;
 pub mod stacks;
 pub mod start;

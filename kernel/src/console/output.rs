@@ -14,7 +14,7 @@ use crate::board::control;
 use crate::board::uart::{FIFO, ROOM, SENT, Uart};
 use crate::cell::{ExclusiveCell, rank};
 use crate::part::Slot as _;
-use crate::{clock, peers};
+use crate::{clock, smp};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -223,7 +223,7 @@ pub fn write_now(stream: Stream, bytes: &[u8]) {
         if !timeout.continue_wait() {
             return show(stream, Some(rest));
         }
-        peers::relax();
+        smp::relax();
     }
 }
 

@@ -18,7 +18,7 @@ pub fn take_pending() -> bool {
     PENDING.swap(false, Ordering::Acquire)
 }
 
-/// The same, for calls that wait for one device beside the thread that waits for all.
+/// The same, for calls that wait for one device, while a thread waits for all.
 pub fn take_pending_for_call() -> bool {
     // Acquire: as above.
     PENDING_FOR_CALL.swap(false, Ordering::Acquire)

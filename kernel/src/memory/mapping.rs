@@ -6,7 +6,7 @@ use super::vma::{Protection, Vma, whole_pages};
 use crate::arch::mmu::{flush, flush_all, flush_range};
 use crate::arch::paging::{self, PAGE, change, clear_written, is_present, is_written, retain};
 use crate::errno::Errno;
-use crate::peers;
+use crate::smp;
 use core::ops::Range;
 
 /// Why a change of the address space was refused.
@@ -90,7 +90,7 @@ impl Memory {
         self.vmas.protect(range, protection);
         flush_range(range.clone());
         if changed {
-            peers::flush(range.clone());
+            smp::flush(range.clone());
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Memory {
         self.tables
             .update(&mut self.physical, from.start, from.end, |_, _, _| 0);
         flush_all();
-        peers::flush(from.clone());
+        smp::flush(from.clone());
         true
     }
 }
@@ -205,7 +205,7 @@ pub fn take_written(address: u64) -> bool {
         if written {
             // The next write is recorded again, whichever processor makes it.
             flush(address);
-            peers::flush(address..end);
+            smp::flush(address..end);
         }
     });
     written

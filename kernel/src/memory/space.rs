@@ -15,7 +15,7 @@ use crate::arch::paging::{
 };
 use crate::arch::{cpu, interrupts};
 use crate::cell::{Before, ExclusiveCell, Guard, rank};
-use crate::peers;
+use crate::smp;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +100,7 @@ fn close_pages(memory: &mut Memory, range: &Range<u64>) {
     tables.update(physical, range.start, range.end, close);
     if present.start < present.end {
         flush_range(present.clone());
-        peers::flush(present);
+        smp::flush(present);
     }
 }
 
@@ -346,7 +346,7 @@ impl Memory {
     /// Frees the pages of `range`.
     pub(super) fn release(&mut self, range: &Range<u64>) {
         let mut cached = Own::Cached;
-        if peers::several() {
+        if smp::is_smp() {
             // No processor may use a page whose frame is free.
             close_pages(self, range);
             cached = Own::Forgotten;

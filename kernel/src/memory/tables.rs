@@ -8,10 +8,10 @@ use crate::arch::paging::{
     PAGE, RECORDS_WRITES, frame_of, is_large, is_present, table, with_records,
 };
 #[cfg(not(test))]
-use crate::peers::several;
+use crate::smp::is_smp;
 use core::sync::atomic::{AtomicU64, Ordering};
 #[cfg(test)]
-use tests::several;
+use tests::is_smp;
 
 /// The memory of page tables.
 ///
@@ -165,7 +165,7 @@ fn store(place: &mut u64, entry: u64) {
 
 /// Replaces the entry `old` by `new`. Another processor may record a write there meanwhile.
 fn replace(place: &mut u64, old: u64, new: u64) {
-    if RECORDS_WRITES && several() {
+    if RECORDS_WRITES && is_smp() {
         replace_shared(place, old, new);
     } else {
         *place = new;
@@ -191,7 +191,7 @@ mod tests {
     };
 
     /// Others may use the tables.
-    pub(super) fn several() -> bool {
+    pub(super) fn is_smp() -> bool {
         true
     }
 
@@ -352,7 +352,7 @@ mod tests {
             );
             assert_eq!(seen, (first..end).collect::<Vec<_>>());
         }
-        // The result of `change` is stored, and the entries beside it stay.
+        // The result of `change` is stored; the entries before and after it stay.
         tables.update(
             &mut memory,
             base + 5 * PAGE,

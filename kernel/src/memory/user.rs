@@ -2,7 +2,7 @@
 //! with no cell held.
 //!
 //! Calls that run one at a time have what they checked until they wait: so do those that take
-//! memory away. Others run beside these, and access a futex ([`atomic_word`]) and a few words
+//! memory away. Other calls run at the same time, and access a futex ([`atomic_word`]) and a few words
 //! ([`load_shared`], [`store_shared`]) by their frames; the words while they use the address space.
 
 use super::describe::permits;
@@ -10,7 +10,7 @@ use super::layout::{DIRECT, PROGRAM};
 use super::space::{Fault, Memory, with};
 use crate::arch::paging::{PAGE, frame_of, is_present, set_written};
 use crate::errno::Errno;
-use crate::peers;
+use crate::smp;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
 
@@ -133,7 +133,7 @@ impl Memory {
 
 /// Like [`load`], while another call may take the memory away.
 pub fn load_shared<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
-    if !peers::several() || !PROGRAM.contains(&start) {
+    if !smp::is_smp() || !PROGRAM.contains(&start) {
         return load(start);
     }
     let mut words = [0; N];
@@ -153,7 +153,7 @@ pub fn load_shared<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
 
 /// Like [`store`], while another call may take the memory away.
 pub fn store_shared(start: u64, words: &[u64]) -> Result<u64, Errno> {
-    if !peers::several() || !PROGRAM.contains(&start) {
+    if !smp::is_smp() || !PROGRAM.contains(&start) {
         return store(start, words);
     }
     let from: *const u8 = words.as_ptr().cast();
@@ -180,7 +180,7 @@ pub fn atomic_word<'a>(start: u64, write: bool) -> Result<&'a AtomicU32, Errno> 
     if !start.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    let pointer = match peers::several() && !write && PROGRAM.contains(&start) {
+    let pointer = match smp::is_smp() && !write && PROGRAM.contains(&start) {
         true => with(|memory| memory.in_direct_map(start, false)).ok_or(Errno::EFAULT)?,
         false => user(start, 4, write)?,
     };

@@ -9,12 +9,12 @@ use super::waits::yield_now;
 use super::{Index, State, Thread, be_preempted, own};
 use crate::arch::local;
 use crate::errno::Errno;
-use crate::peers::Set;
+use crate::smp::Set;
 use core::sync::atomic::Ordering;
 
 /// The processors that run.
 fn running() -> Set {
-    if !local::several() {
+    if !local::is_smp() {
         return bit(0);
     }
     local::all().fold(0, |set, each| set | bit(each.number().into()))

@@ -16,7 +16,7 @@
 use super::notify::with;
 use super::{dispatch, has_threads, limit_turn, own};
 use crate::arch::local;
-use crate::peers;
+use crate::smp;
 use core::sync::atomic::Ordering;
 use sync::lock::Lock;
 
@@ -40,10 +40,10 @@ pub fn begin() {
 /// Whether calls of several threads may come at a time. Without threads, other processors run work
 /// of the program's own, whose calls wait for nobody.
 fn is_shared() -> bool {
-    local::several() && has_threads()
+    local::is_smp() && has_threads()
 }
 
-/// A call has begun, and is the first that others may come beside: it holds the lock from now on.
+/// A call has begun, and from now on calls of other threads may begin: it holds the lock.
 pub fn begin_smp() {
     if is_shared() && local::get().in_call.load(Ordering::Relaxed) {
         take();
@@ -107,7 +107,7 @@ fn await_release() {
         if LOCK.is_free() && LOCK.take() {
             return;
         }
-        peers::relax();
+        smp::relax();
     }
     LOCK.await_release(|word, value| {
         if with(|state| {

@@ -8,7 +8,7 @@ use crate::arch::gates::{self, Context, SystemCallFrame};
 use crate::arch::{interrupts, local};
 use crate::errno::Errno;
 use crate::halt::{self, polling};
-use crate::{memory, peers, signals, time};
+use crate::{memory, signals, smp, time};
 use sync::atomic::Ordering;
 
 /// An idle thread.
@@ -55,12 +55,12 @@ extern "C" fn begin() {
 /// Becomes the idle thread of a processor that has run none, for good. With interrupts disabled.
 pub fn run_processor() -> ! {
     with(|state| {
-        state.scheduler.set_several();
+        state.scheduler.set_smp();
         state.idle[own()].kernel_stack = gates::system_call_stack();
     });
     signals::exchange(&mut signals::Thread::ENDED.clone());
-    if local::several() {
-        peers::set_idle(false);
+    if local::is_smp() {
+        smp::set_idle(false);
     }
     run()
 }
@@ -77,9 +77,9 @@ fn run() -> ! {
 pub(super) fn wait() {
     let began = time::monotonic_ns();
     let own_local = local::get();
-    let several = local::several();
-    if several {
-        peers::set_idle(true);
+    let is_smp = local::is_smp();
+    if is_smp {
+        smp::set_idle(true);
         poll(began);
     }
     let (halts, earliest, quiet) = with(|state| {
@@ -91,8 +91,8 @@ pub(super) fn wait() {
         halt::sleep(earliest, quiet);
         with(|state| state.scheduler.wake_processor(own()));
     }
-    if several {
-        peers::set_idle(false);
+    if is_smp {
+        smp::set_idle(false);
         let waited = time::monotonic_ns() - began;
         let poll_ns = polling::next(own_local.poll_ns.load(Ordering::Relaxed), waited);
         own_local.poll_ns.store(poll_ns, Ordering::Relaxed);

@@ -3,8 +3,8 @@
 use super::scheduler::bit;
 use super::{STATE, State, local_of, own};
 use crate::arch::local;
-use crate::peers::{self, Set};
 use crate::signals;
+use crate::smp::{self, Set};
 use sync::atomic::Ordering;
 
 /// Runs `f` on the state, and then has the processors that were given threads take them.
@@ -47,8 +47,8 @@ impl Calls {
 /// Interrupts other processors, which see what there is to do.
 pub(super) fn interrupt(processors: Set) {
     let others = processors & !bit(own());
-    if others != 0 && local::several() {
-        peers::interrupt(others);
+    if others != 0 && local::is_smp() {
+        smp::interrupt(others);
     }
 }
 
@@ -63,5 +63,5 @@ impl State {
 
 /// Whether a signal has arrived that another processor has sent since the running thread checked.
 pub(super) fn is_signalled() -> bool {
-    local::several() && signals::is_ready()
+    local::is_smp() && signals::is_ready()
 }

@@ -52,9 +52,9 @@ pub fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
         preempts || !state.scheduler.may_stay(own())
     });
     match interrupt {
-        Interrupt::Timer if preempts && local::several() => limit_another(),
+        Interrupt::Timer if preempts && local::is_smp() => limit_another(),
         // Of a processor that does this.
-        Interrupt::Peer if !preempts => limit_turn(),
+        Interrupt::Ipi if !preempts => limit_turn(),
         _ => {}
     }
     if !preempts && !signals::is_ready() {

@@ -12,8 +12,8 @@ use super::{
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local::MAX;
 use crate::errno::Errno;
-use crate::peers::Set;
 use crate::signals::{self, Origin, PID};
+use crate::smp::Set;
 use crate::time::monotonic_of;
 use crate::{halt, time};
 use core::sync::atomic::Ordering;

@@ -158,7 +158,7 @@ pub struct Scheduler<T, const N: usize> {
     /// Number of ready threads.
     ready: usize,
     /// More than one processor takes threads.
-    several: bool,
+    smp: bool,
     /// Those that have asked for a thread.
     known: Processors,
     live_count: usize,
@@ -182,7 +182,7 @@ impl<T, const N: usize> Scheduler<T, N> {
             kicks: 0,
             offers: 0,
             ready: 0,
-            several: false,
+            smp: false,
             known: 0,
             live_count: 0,
             urgent: false,
@@ -239,8 +239,8 @@ impl<T, const N: usize> Scheduler<T, N> {
     }
 
     /// From now on several processors take threads.
-    pub fn set_several(&mut self) {
-        self.several = true;
+    pub fn set_smp(&mut self) {
+        self.smp = true;
     }
 
     /// Number of threads that haven't ended.

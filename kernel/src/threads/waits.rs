@@ -10,7 +10,7 @@ use crate::arch::interrupts::without_interrupts;
 use crate::arch::local;
 use crate::cell;
 use crate::halt::{self, For};
-use crate::{peers, signals, time};
+use crate::{signals, smp, time};
 use sync::atomic::AtomicU32;
 
 /// Runs the next ready thread, see [`dispatch::run_next`]. Meanwhile system calls of others run.
@@ -36,9 +36,9 @@ pub fn pause(wait: For, deadline: Option<u64>) {
             return;
         }
         // No other thread may run: such waits are short.
-        if local::several() {
+        if local::is_smp() {
             // Interrupts may be another processor's.
-            return peers::relax();
+            return smp::relax();
         }
         with(|state| state.busy = 0);
         halt::sleep(deadline, polls);

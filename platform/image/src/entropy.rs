@@ -17,7 +17,7 @@ use generator::seed_file::{self, Seed};
 use generator::{Generator, Moment, Reseed, SEED, Watch, jitter};
 use kernel::cell::{ExclusiveCell, rank};
 use kernel::devices::MEMORY;
-use kernel::peers::relax;
+use kernel::smp::relax;
 use kernel::{console, random, time, wait};
 use platform::Entropy;
 use platform::error::{Answer, Error};

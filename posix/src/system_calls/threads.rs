@@ -5,8 +5,8 @@ use super::program::{bytes, bytes_mut, copy_out, store};
 use crate::errors::Result;
 use kernel::arch::gates::SystemCallFrame;
 use kernel::arch::thread_pointer;
-use kernel::peers::Set;
 use kernel::processors;
+use kernel::smp::Set;
 pub use kernel::threads::number;
 use kernel::threads::{self, NewThread};
 

@@ -4,7 +4,7 @@ pub use kernel::arch::interrupts;
 
 /// As in `kernel`.
 pub mod local {
-    pub use kernel::arch::local::{Local, get, of, set_several, several};
+    pub use kernel::arch::local::{Local, get, is_smp, of, set_smp};
     pub use kernel::arch::model::{PROCESSORS as MAX, begin};
 }
 

@@ -19,7 +19,7 @@ pub enum For {
 pub enum Interrupt {
     Timer,
     Device,
-    Peer,
+    Ipi,
 }
 
 /// As in `kernel`.

@@ -15,8 +15,8 @@ pub mod image;
 /// As in `kernel`.
 pub mod arch;
 pub mod halt;
-pub mod peers;
 pub mod signals;
+pub mod smp;
 pub mod time;
 
 /// As in `kernel`.

@@ -103,7 +103,7 @@ fn a_thread_that_waits_is_queued_or_sees_the_change() {
 #[test]
 fn requests_to_forget_translations_need_each_of_their_orderings() {
     assert_eq!(
-        unneeded(3..=5, "peers/shootdown.rs", shootdown::requests),
+        unneeded(3..=5, "smp/shootdown.rs", shootdown::requests),
         NONE
     );
 }

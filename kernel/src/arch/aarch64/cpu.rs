@@ -10,9 +10,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 /// The processor's name, as `uname` has it.
 pub const NAME: &str = "aarch64";
 
-/// How often to look at memory that a device writes before the clock is read again: QEMU reads the
+/// How often to read memory that a device writes before the clock is read again: QEMU reads the
 /// counter under the lock that the devices need for their work.
-pub const LOOKS_PER_TIME: u32 = 16;
+pub const POLLS_PER_TIME: u32 = 16;
 
 /// See [`is_emulated`]. Written once, at boot.
 static EMULATED: AtomicBool = AtomicBool::new(false);

@@ -5,7 +5,7 @@
 //! interrupts disabled.
 
 use crate::arch::interrupts;
-use crate::arch::per_cpu::{Local, Run, never, several};
+use crate::arch::per_cpu::{Local, Run, is_smp, never};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
@@ -119,7 +119,7 @@ pub fn leave() {
 /// An interrupt leaves the number as it was.
 #[inline(always)]
 fn count(by: i32) {
-    match several() {
+    match is_smp() {
         true => count_here(by),
         false => add(by),
     }

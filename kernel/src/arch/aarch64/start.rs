@@ -329,14 +329,14 @@ soil_linux_start:
     .popsection
 
     // Of another processor: x0 is its block, at its virtual address.
-    .pushsection .text.soil_others, "ax", @progbits
-    .globl soil_others
-soil_others:
+    .pushsection .text.soil_secondary, "ax", @progbits
+    .globl soil_secondary
+soil_secondary:
     mov x19, x0
     soil_begin
     adrp x21, {tables}
-    soil_map soil_other
-soil_other:
+    soil_map soil_secondary_entry
+soil_secondary_entry:
     adrp x1, {root}
     ldr x0, [x1, :lo12:{root}]
     bl soil_tables
@@ -350,8 +350,8 @@ soil_other:
     .ltorg
     .popsection
     "#,
-    root = sym super::others::ROOT,
-    begin = sym super::others::begin,
+    root = sym super::secondary::ROOT,
+    begin = sym super::secondary::begin,
     idle_stack = const core::mem::offset_of!(super::processor::Processor, idle_stack),
     tables = sym TABLES,
     image = sym IMAGE,

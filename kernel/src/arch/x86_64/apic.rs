@@ -104,7 +104,7 @@ fn accept(mask: u32) {
 
 /// Enables the local APIC of another processor than the first, which runs this. Its timer may
 /// interrupt.
-pub fn set_up_other() {
+pub fn set_up_secondary() {
     let mut base_register = BASE;
     // SAFETY: as in `set_up`; the registers are those of the processor that reads or writes.
     unsafe {

@@ -43,8 +43,8 @@ fn hypervisor(
     })
 }
 
-/// How often to look at memory that a device writes before the clock is read again.
-pub const LOOKS_PER_TIME: u32 = 1;
+/// How often to read memory that a device writes before the clock is read again.
+pub const POLLS_PER_TIME: u32 = 1;
 
 /// Whether instructions are translated (QEMU without KVM). CPUID is read once: each read may be an
 /// exit from the virtual machine.

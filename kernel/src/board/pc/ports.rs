@@ -1,7 +1,7 @@
 //! Ports and windows whose accesses take two instructions: one processor at a time.
 
 use crate::cell;
-use crate::peers::{relax, resume_interrupts, several, suspend_interrupts};
+use crate::smp::{is_smp, relax, resume_interrupts, suspend_interrupts};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Another processor is between two accesses.
@@ -18,7 +18,7 @@ impl Pair {
     pub fn begin() -> Self {
         let suspended = suspend_interrupts();
         // Acquire: pairs with the release below.
-        while several() && USED.swap(true, Ordering::Acquire) && !cell::are_abandoned() {
+        while is_smp() && USED.swap(true, Ordering::Acquire) && !cell::are_abandoned() {
             relax();
         }
         Self { suspended }
@@ -28,7 +28,7 @@ impl Pair {
 impl Drop for Pair {
     #[inline(never)]
     fn drop(&mut self) {
-        if several() {
+        if is_smp() {
             USED.store(false, Ordering::Release);
         }
         resume_interrupts(self.suspended);

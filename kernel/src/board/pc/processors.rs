@@ -6,13 +6,13 @@ use crate::arch::apic::{self, Command};
 use crate::arch::counter::counter;
 use crate::arch::paging::PAGE;
 use crate::arch::processor::Processor;
-use crate::arch::{cpu, others};
+use crate::arch::{cpu, secondary};
 use crate::memory::{self, DIRECT};
 use crate::{acpi, clock};
 use alloc::vec::Vec;
 
 /// The other processors.
-pub enum Others {
+pub enum Secondary {
     /// These, by what identifies them to [`crate::arch::ipi`].
     Listed(Vec<u64>),
     /// All that a broadcast reaches: so many, if the machine has a count.
@@ -20,9 +20,9 @@ pub enum Others {
 }
 
 /// Finds the other processors. Allocates; reads the firmware's tables.
-pub fn find() -> Others {
+pub fn find() -> Secondary {
     let Some(ids) = acpi::processors() else {
-        return Others::Unlisted(fw_cfg::processors().map(|count| count - 1));
+        return Secondary::Unlisted(fw_cfg::processors().map(|count| count - 1));
     };
     let mut others: Vec<u64> = Vec::new();
     for id in ids.into_iter().filter(|id| *id != apic::id()) {
@@ -31,7 +31,7 @@ pub fn find() -> Others {
             others.push(id.into());
         }
     }
-    Others::Listed(others)
+    Secondary::Listed(others)
 }
 
 /// Starts the first of `others`, as many as there are blocks. Each runs its block's function
@@ -40,29 +40,32 @@ pub fn find() -> Others {
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn start(others: &Others, blocks: &[&'static Processor]) -> Result<usize, &'static str> {
+pub unsafe fn start(
+    others: &Secondary,
+    blocks: &[&'static Processor],
+) -> Result<usize, &'static str> {
     let Some(page) = memory::start_page() else {
         return Err("no memory is free below 640 KiB, where they start");
     };
     // SAFETY: in the direct map; the allocator never has the page, nothing else uses it after the
     // boot, and this is the only call.
-    unsafe { others::prepare((DIRECT + page) as *mut u8, blocks) };
+    unsafe { secondary::prepare((DIRECT + page) as *mut u8, blocks) };
     let start = Command::Start((page / PAGE) as u8);
     let is_virtual = cpu::is_virtual();
     match others {
-        Others::Listed(ids) => {
+        Secondary::Listed(ids) => {
             for id in ids.iter().take(blocks.len()) {
                 let to = Some(*id as u32);
                 start_by(
                     start,
                     is_virtual,
-                    others::came,
+                    secondary::came,
                     |command| apic::send(to, command),
                     wait,
                 );
             }
         }
-        Others::Unlisted(_) => start_by(
+        Secondary::Unlisted(_) => start_by(
             start,
             is_virtual,
             || 0,
@@ -82,8 +85,8 @@ fn wait(ns: u64, done: &dyn Fn() -> bool) {
 }
 
 /// Lets the processor that runs be interrupted; false if it can't be.
-pub fn set_up_other() -> bool {
-    apic::set_up_other();
+pub fn set_up_secondary() -> bool {
+    apic::set_up_secondary();
     true
 }
 

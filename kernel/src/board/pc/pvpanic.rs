@@ -18,7 +18,7 @@ const PCI_ID: u32 = 0x0011_1b36;
 const PANICKED: u8 = 1;
 
 /// Reports the crash, if the machine has the device. QEMU ends or pauses the machine here, unless
-/// told otherwise (`-action panic=none`).
+/// configured otherwise (`-action panic=none`).
 pub fn report() {
     // SAFETY: reading the port changes nothing in memory. Without a device it reads as ones,
     // or as zeros (Firecracker).

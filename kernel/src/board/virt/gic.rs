@@ -157,7 +157,7 @@ fn wake_up(registers: &Registers, own: &Registers) {
 
 /// Lets the controller interrupt another processor than the first, which runs this, by the
 /// interrupts below [`FIRST_SHARED`] in `numbers`; false if it can't.
-pub fn set_up_other(numbers: &[u32]) -> bool {
+pub fn set_up_secondary(numbers: &[u32]) -> bool {
     let own = Registers::none();
     let registers = match VERSION.load(Ordering::Relaxed) {
         3 => {

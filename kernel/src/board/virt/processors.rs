@@ -2,11 +2,11 @@
 
 use super::{gic, handover, irq, power};
 use crate::arch::processor::Processor;
-use crate::arch::{others, timer};
+use crate::arch::{secondary, timer};
 use alloc::vec::Vec;
 
 /// The other processors.
-pub enum Others {
+pub enum Secondary {
     /// These, by their affinities.
     Listed(Vec<u64>),
     /// As many, if that is known, on other boards.
@@ -18,7 +18,7 @@ pub enum Others {
 const MAX: usize = 1024;
 
 /// Finds the other processors. Allocates; reads the tree.
-pub fn find() -> Others {
+pub fn find() -> Secondary {
     let tree = handover::tree();
     let mut others: Vec<u64> = Vec::new();
     for id in tree.iter().flat_map(|tree| tree.processors()).take(MAX) {
@@ -26,7 +26,7 @@ pub fn find() -> Others {
             others.push(id);
         }
     }
-    Others::Listed(others)
+    Secondary::Listed(others)
 }
 
 /// The affinity of the processor that runs, as the tree has it.
@@ -41,14 +41,17 @@ fn affinity() -> u64 {
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn start(others: &Others, blocks: &[&'static Processor]) -> Result<usize, &'static str> {
-    let Others::Listed(ids) = others else {
+pub unsafe fn start(
+    others: &Secondary,
+    blocks: &[&'static Processor],
+) -> Result<usize, &'static str> {
+    let Secondary::Listed(ids) = others else {
         return Err("the machine doesn't list them");
     };
     let [wake, stop, _] = irq::own();
     gic::enable(wake, true);
     gic::enable(stop, true);
-    let entry = others::prepare();
+    let entry = secondary::prepare();
     let mut blocks = blocks.iter();
     let mut block = blocks.next();
     let mut started = 0;
@@ -69,9 +72,9 @@ pub unsafe fn start(others: &Others, blocks: &[&'static Processor]) -> Result<us
 }
 
 /// Lets the processor that runs be interrupted; false if it can't be.
-pub fn set_up_other() -> bool {
+pub fn set_up_secondary() -> bool {
     timer::stop();
-    gic::set_up_other(&irq::own())
+    gic::set_up_secondary(&irq::own())
 }
 
 /// What identifies the processor that runs.

@@ -11,7 +11,7 @@ const PCI_ID: u32 = 0x0011_1b36;
 const PANICKED: u8 = 1;
 
 /// Reports the crash, if the machine has the device on its first bus. QEMU ends or pauses the
-/// machine here, unless told otherwise (`-action panic=none`).
+/// machine here, unless configured otherwise (`-action panic=none`).
 pub fn report() {
     const COMMAND: u16 = 4;
     const MEMORY_SPACE: u32 = 1 << 1;

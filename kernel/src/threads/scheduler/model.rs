@@ -68,7 +68,7 @@ fn wake_one<const N: usize>(program: &Program<N>) {
 fn expiry<const N: usize>(fault: Fault) {
     let bodies: Vec<Body<N>> = vec![wait_until_two, wake_one, wait_until_two];
     let words = run(fault, 4, 0, bodies);
-    assert_eq!(words[WOKEN], words[TAKEN], "woken and told so");
+    assert_eq!(words[WOKEN], words[TAKEN], "as many as were counted");
     assert_eq!(words[WOKEN] + words[EXPIRED], 2);
 }
 

@@ -78,7 +78,7 @@ impl<T, const N: usize> Scheduler<T, N> {
     /// Offers a ready thread to a free processor; false if its holder hasn't switched away from it,
     /// or none is free, or there is one processor.
     pub(super) fn offer(&mut self, index: Index) -> bool {
-        if !self.several {
+        if !self.smp {
             return false;
         }
         let &mut Entry {

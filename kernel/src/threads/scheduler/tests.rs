@@ -165,7 +165,7 @@ impl Model {
         self.ready.len() + self.waiting.len() + running.count()
     }
 
-    /// Whether a thread waits beside a processor that is free and doesn't come for one.
+    /// Whether a thread is ready while a processor is free and doesn't come for one.
     fn wastes_a_processor(&self) -> bool {
         let held = |thread: &&Thread| self.holder(thread.number).is_none();
         let ready = self.ready.iter().filter(held).count();
@@ -229,7 +229,7 @@ fn wait(kind: u8) -> Wait {
 fn check<const N: usize>(steps: Vec<(usize, Step)>) -> Result<(), TestCaseError> {
     let mut scheduler = Scheduler::<u64, N>::new();
     if N > 1 {
-        scheduler.set_several();
+        scheduler.set_smp();
     }
     let mut model = Model::new(N);
     let mut numbers = 0u64;
@@ -454,7 +454,7 @@ fn a_requeue_within_a_bucket_moves_each_once() {
 /// Runs one thread on each of four processors, which then halt.
 fn halted() -> (Scheduler<u64, 4>, Vec<Index>) {
     let mut scheduler = Scheduler::new();
-    scheduler.set_several();
+    scheduler.set_smp();
     let mut threads = Vec::new();
     for processor in 0..4 {
         scheduler.add(processor as u64).expect("memory");
@@ -531,7 +531,7 @@ fn a_thread_returns_to_the_processor_on_which_it_ran() {
 #[test]
 fn a_processor_has_no_thread_once_that_has_ended() {
     let mut scheduler = Scheduler::<u64, 2>::new();
-    scheduler.set_several();
+    scheduler.set_smp();
     let first = scheduler.add(0).expect("memory");
     assert_eq!(scheduler.next(0), Some(first));
     assert_eq!(scheduler.end(0), Some(0));

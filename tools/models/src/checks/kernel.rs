@@ -97,7 +97,7 @@ impl Device {
 
 /// A call uses a device while the wait of another processor finds it in use, or uses it itself.
 pub fn device() {
-    local::set_several();
+    local::set_smp();
     let device = Arc::new(Device(Guarded::new(0)));
     // Begins the mark.
     device.wait();

@@ -1,6 +1,6 @@
 //! A processor takes pages away from under another one, which has cached their translations.
 
-use kernel::peers::shootdown::Requests;
+use kernel::smp::shootdown::Requests;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::ops::Range;

@@ -23,8 +23,8 @@ use crate::arch::local::{self, Local, MAX};
 use crate::cell::{ExclusiveCell, are_abandoned, rank};
 use crate::checks::bell::Bell;
 use crate::halt::{For, Interrupt};
-use crate::peers::Set;
 use crate::signals;
+use crate::smp::Set;
 use core::ops::Range;
 use idle::Idle;
 use kernel::arch::model::set_uncounted;
@@ -180,14 +180,14 @@ pub fn begin(fault: Fault, polls: bool) {
     set(fault);
     // Begins the flag.
     assert!(!are_abandoned());
-    local::set_several();
+    local::set_smp();
     for number in 0..MAX {
         let local = local::of(number).expect("a processor");
         local.called.store(false, Ordering::Relaxed);
         local.poll_ns.store(u64::from(polls), Ordering::Relaxed);
     }
     with(|state| {
-        state.scheduler.set_several();
+        state.scheduler.set_smp();
         for number in 0..MAX {
             let thread = Thread {
                 number: number as u64 + 1,
@@ -236,7 +236,7 @@ pub fn wake_one(address: u64) {
 /// `halt::sleep`: halts until an interrupt of another processor.
 pub fn sleep(_: Option<u64>, _: bool) {
     INTERRUPTS[own()].wait();
-    interrupted(&mut Frame, Interrupt::Peer);
+    interrupted(&mut Frame, Interrupt::Ipi);
 }
 
 /// Interrupts processors.

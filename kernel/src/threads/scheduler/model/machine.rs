@@ -16,7 +16,7 @@ use std::vec::Vec;
 /// What the machine asserts.
 pub const UNSAVED: &str = "a thread runs before it is saved";
 pub const RECYCLED: &str = "a stack is recycled while it is in use";
-pub const IDLE: &str = "threads wait beside a halted processor";
+pub const IDLE: &str = "threads are ready while a processor halts";
 pub const ELSEWHERE: &str = "a thread runs where it may not";
 
 /// The word that counts the device's interrupts.
@@ -194,7 +194,7 @@ impl<const N: usize> Machine<N> {
         open && self.interrupted & bit(processor) == 0
     }
 
-    /// No thread waits that any processor could run, beside one that halts for good.
+    /// No thread is ready that a processor could run which halts for good.
     fn check(&self) {
         let halted = self.halting & !self.sent & !self.arrived;
         let mut index = self.scheduler.lists[READY].first;
@@ -532,7 +532,7 @@ pub fn run<const N: usize>(
 ) -> [u32; 8] {
     let mut scheduler = Scheduler::new();
     if N > 1 {
-        scheduler.set_several();
+        scheduler.set_smp();
     }
     let mut machine = Machine {
         scheduler,

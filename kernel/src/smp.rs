@@ -8,7 +8,7 @@
 
 pub mod shootdown;
 
-pub use crate::arch::local::several;
+pub use crate::arch::local::is_smp;
 
 use crate::arch::local::{self, MAX};
 use crate::arch::{cpu, interrupts, ipi, mmu};
@@ -19,16 +19,16 @@ use shootdown::Requests;
 /// A set of processors: a bit for each number.
 pub type Set = u64;
 
-/// How often to look before the others are interrupted for a request: one that waits for a cell
-/// sees it without that.
-const LOOKS: usize = 50;
+/// How often to poll the answers to a request before the processors that miss are interrupted: one
+/// that waits for a cell answers without an interrupt.
+const POLLS: usize = 50;
 
 /// Requests to forget translations.
 static REQUESTS: Requests<MAX> = Requests::new();
 
 /// From now on several processors run. With interrupts disabled, before any other is started.
 pub fn begin() {
-    local::set_several();
+    local::set_smp();
     set_idle(false);
 }
 
@@ -51,7 +51,7 @@ pub fn interrupt(processors: Set) {
 
 /// Does what another processor waits for. With interrupts disabled.
 pub fn serve() {
-    if several() {
+    if is_smp() {
         REQUESTS.serve(number(), mmu::flush_range);
     }
 }
@@ -96,7 +96,7 @@ pub fn set_idle(idle: bool) {
 /// for what was interrupted.
 #[inline(never)]
 pub fn suspend_interrupts() -> bool {
-    let suspends = several() && interrupts::are_enabled();
+    let suspends = is_smp() && interrupts::are_enabled();
     if suspends {
         interrupts::disable();
     }
@@ -115,7 +115,7 @@ pub fn resume_interrupts(suspended: bool) {
 /// returns once they have. With interrupts disabled, within a use of the address space.
 #[inline(always)]
 pub fn flush(range: Range<u64>) {
-    if !mmu::BROADCASTS && several() {
+    if !mmu::BROADCASTS && is_smp() {
         flush_others(range);
     }
 }
@@ -128,7 +128,7 @@ fn flush_others(range: Range<u64>) {
     let others = local::all().map(|other| usize::from(other.number()));
     let others = others.filter(|other| *other != own);
     let mut awaited = others.fold(0, |set, other| set | 1 << other);
-    let mut looks = 0;
+    let mut polls = 0;
     loop {
         let mut rest: Set = awaited;
         while rest != 0 {
@@ -141,10 +141,10 @@ fn flush_others(range: Range<u64>) {
         if awaited == 0 {
             return;
         }
-        if looks == LOOKS {
+        if polls == POLLS {
             interrupt(awaited);
         }
-        looks += usize::from(looks <= LOOKS);
+        polls += usize::from(polls <= POLLS);
         spin();
     }
 }

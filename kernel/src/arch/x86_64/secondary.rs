@@ -28,10 +28,10 @@ static ROOT: AtomicU64 = AtomicU64::new(0);
 #[cfg(not(any(test, loom)))]
 core::arch::global_asm!(
     r#"
-    .pushsection .text.soil_others, "ax", @progbits
+    .pushsection .text.soil_secondary, "ax", @progbits
     .code16
-    .globl soil_others
-soil_others:
+    .globl soil_secondary
+soil_secondary:
     cli
     movl ${control}, %eax
     movl %eax, %cr4
@@ -41,20 +41,20 @@ soil_others:
     rdmsr
     orl ${features}, %eax
     wrmsr
-    lgdtl %cs:soil_others_table - soil_others
+    lgdtl %cs:soil_secondary_table - soil_secondary
     movl %cr0, %eax
     andl ${cleared}, %eax
     orl ${set}, %eax
     movl %eax, %cr0
-    ljmpl $8, $soil_other
+    ljmpl $8, $soil_secondary_entry
     .balign 8
-soil_others_table:
+soil_secondary_table:
     .word 15
     .long soil_boot_gdt
-    .globl soil_others_end
-soil_others_end:
+    .globl soil_secondary_end
+soil_secondary_end:
     .code64
-soil_other:
+soil_secondary_entry:
     xorl %eax, %eax
     movl %eax, %ds
     movl %eax, %es
@@ -93,8 +93,8 @@ soil_other:
 );
 
 unsafe extern "C" {
-    static soil_others: [u8; 0];
-    static soil_others_end: [u8; 0];
+    static soil_secondary: [u8; 0];
+    static soil_secondary_end: [u8; 0];
 }
 
 /// Prepares the start of as many processors as there are blocks, at most 64: copies their first
@@ -116,7 +116,7 @@ pub unsafe fn prepare(page: *mut u8, blocks: &[&'static Processor]) {
     }
     // Release: who sees the number sees the rest; the interrupt that starts them comes later yet.
     COUNT.store(count, Ordering::Release);
-    let (start, end) = (&raw const soil_others, &raw const soil_others_end);
+    let (start, end) = (&raw const soil_secondary, &raw const soil_secondary_end);
     // SAFETY: the instructions lie between the two, in much less than a page; the rest is the
     // caller's promise.
     unsafe {

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub static ROOT: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" {
-    static soil_others: [u8; 0];
+    static soil_secondary: [u8; 0];
 }
 
 /// Prepares the start of processors, each of which runs its block's function, with interrupts
@@ -24,7 +24,7 @@ pub fn prepare() -> u64 {
     ROOT.store(root, Ordering::Relaxed);
     // SAFETY: the writes come before the call of firmware that starts a processor, as all see them.
     unsafe { asm!("dsb sy", options(nostack)) };
-    image_physical((&raw const soil_others) as u64)
+    image_physical((&raw const soil_secondary) as u64)
 }
 
 /// Begins a processor, on its own stack and the real tables.
