@@ -410,16 +410,33 @@ class Desktop:
         words = [sys.executable, os.path.join(ROOT, "tests", "harness", "close_window.py"), window]
         self.context.run(*words, env={**os.environ, **self.environment})
 
-    def rows(self):
-        """The rows of the screen (XWDFile.h), three bytes for each pixel."""
+    def screen(self):
+        """The screen (XWDFile.h): its size, the bytes of a row, and its pixels of four bytes."""
         with open(self.context.path("Xvfb_screen0"), "rb") as file:
             data = file.read()
         head = struct.unpack(">25I", data[:100])
         length, width, height, bits, stride, colours = *head[:1], *head[4:6], *head[11:13], head[19]
         assert bits == 32, head
-        pixels = memoryview(data)[length + 12 * colours :]
+        return width, height, stride, memoryview(data)[length + 12 * colours :]
+
+    def rows(self):
+        """The rows of the screen, three bytes for each pixel."""
+        width, height, stride, pixels = self.screen()
         rows = (bytes(pixels[y * stride : y * stride + 4 * width]) for y in range(height))
         return [b"".join(row[n : n + 3][::-1] for n in range(0, len(row), 4)) for row in rows]
+
+    def await_pixel(self, window, x, y, wanted):
+        """Waits until this place in the window has this colour."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            words = self.do("getwindowgeometry", "--shell", window)
+            place = dict(word.split("=") for word in words)
+            _, _, stride, pixels = self.screen()
+            at = (int(place["Y"]) + y) * stride + 4 * (int(place["X"]) + x)
+            if bytes(pixels[at : at + 3])[::-1] == wanted:
+                return
+            assert time.monotonic() < until, f"({x}, {y}) of the window doesn't show it"
+            time.sleep(0.02)
 
     def await_picture(self, rows):
         """Waits until the screen shows these rows somewhere."""

@@ -159,6 +159,7 @@ class HandAtWindow:
 
     def __init__(self, desktop, size):
         self.desktop, self.window, self.size = desktop, desktop.window("pad.exe"), size
+        self.place, self.pressed = (0, 0), False
         desktop.do("windowfocus", self.window)
 
     def resize(self, width, height):
@@ -168,8 +169,15 @@ class HandAtWindow:
     def move(self, x, y):
         at = (str(round(part * (all - 1))) for part, all in zip((x, y), self.size, strict=True))
         self.desktop.do("mousemove", "--window", self.window, *at)
+        if self.pressed:
+            # Until its line is drawn: a viewer that is busy passes on the last of several moves.
+            parts = zip(self.place, (x, y), self.size, strict=True)
+            middle = (round((2 * before + now) * all / 3) for before, now, all in parts)
+            self.desktop.await_pixel(self.window, *middle, INK)
+        self.place = (x, y)
 
     def press(self, down):
+        self.pressed = down
         self.desktop.do("mousedown" if down else "mouseup", "1")
 
     def type(self, *names):
