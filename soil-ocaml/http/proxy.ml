@@ -41,7 +41,7 @@ type t = {
   on_failure : Uri.t -> string -> unit;
   changed : T.Condition.t; (* A place is free, or a backend is up. *)
   drained : T.Condition.t; (* A draining backend has one request less, or doesn't drain. *)
-  mutable choosy : int; (* Requests that wait for a place at some of the backends only. *)
+  mutable selective : int; (* Requests that wait for a place at some of the backends only. *)
   mutable start : backend -> unit;
 }
 
@@ -99,10 +99,10 @@ let rec await_place t tried =
   match place t tried with Busy -> await_place t tried | found -> found
 
 let wait_for_place t tried =
-  let choosy = if tried = [] then 0 else 1 in
-  t.choosy <- t.choosy + choosy;
+  let selective = if tried = [] then 0 else 1 in
+  t.selective <- t.selective + selective;
   Fun.protect
-    ~finally:(fun () -> t.choosy <- t.choosy - choosy)
+    ~finally:(fun () -> t.selective <- t.selective - selective)
     (fun () ->
       Option.value ~default:Busy (T.timeout_opt t.wait_seconds (fun () -> await_place t tried)))
 
@@ -111,7 +111,7 @@ let take t tried = match place t tried with Busy -> wait_for_place t tried | fou
 let leave t b =
   b.active <- b.active - 1;
   if b.draining then T.Condition.broadcast t.drained
-  else if t.choosy > 0 then
+  else if t.selective > 0 then
     (* The one that has waited longest may have no use for this place. *)
     T.Condition.broadcast t.changed
   else T.Condition.signal t.changed
@@ -607,7 +607,7 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
       on_failure;
       changed = T.Condition.create ();
       drained = T.Condition.create ();
-      choosy = 0;
+      selective = 0;
       start = ignore;
     }
   in

@@ -571,7 +571,7 @@ let places_of_others () =
   until (fun () -> List.length !busy = 1);
   let other = if !busy = [ "a" ] then "b" else "a" in
   broken := other;
-  let choosy = ask "/" in
+  let selective = ask "/" in
   until (fun () -> !tried = 1);
   Soil.Clock.sleep 0.02;
   broken := "";
@@ -584,7 +584,7 @@ let places_of_others () =
   string "gets the place" "200" (T.await waiting);
   string "the second" "200" (T.await second);
   release (if other = "a" then "b" else "a");
-  strings "the others" [ "200"; "200" ] (List.map T.await [ first; choosy ])
+  strings "the others" [ "200"; "200" ] (List.map T.await [ first; selective ])
 
 (* Until the first 16 KiB of a body have come, its request takes no place. *)
 let slow_uploads () =
