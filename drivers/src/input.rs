@@ -157,11 +157,7 @@ impl Input {
 
     /// Adds event buffer `index` to the queue. It always fits: there are as many descriptors.
     fn add_buffer(&mut self, index: u16) {
-        let buffer = Buffer {
-            phys: self.event_pool.phys(usize::from(index) * EVENT),
-            len: EVENT as u32,
-            device_writes: true,
-        };
+        let buffer = Buffer::writable(self.event_pool.phys(usize::from(index) * EVENT), EVENT);
         let added = self.events.add(&[buffer], u32::from(index));
         debug_assert!(added.is_ok());
     }
@@ -319,11 +315,7 @@ impl Input {
             bytes[4] = u8::from(self.leds_on & bit != 0);
             // SAFETY: no message about this light is in flight.
             unsafe { self.status_pool.slice(led * EVENT, EVENT) }.copy_from_slice(&bytes);
-            let buffer = Buffer {
-                phys: self.status_pool.phys(led * EVENT),
-                len: EVENT as u32,
-                device_writes: false,
-            };
+            let buffer = Buffer::readable(self.status_pool.phys(led * EVENT), EVENT);
             if self.status.add(&[buffer], led as u32).is_ok() {
                 self.leds_changed &= !bit;
                 self.leds_sent |= bit;

@@ -25,6 +25,26 @@ pub struct Buffer {
     pub device_writes: bool,
 }
 
+impl Buffer {
+    /// `len` bytes that the device reads.
+    pub const fn readable(phys: u64, len: usize) -> Buffer {
+        let len = len as u32;
+        Buffer {
+            phys,
+            len,
+            device_writes: false,
+        }
+    }
+
+    /// `len` bytes that the device writes.
+    pub const fn writable(phys: u64, len: usize) -> Buffer {
+        Buffer {
+            device_writes: true,
+            ..Buffer::readable(phys, len)
+        }
+    }
+}
+
 /// A completed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {

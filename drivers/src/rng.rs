@@ -80,12 +80,8 @@ impl Rng {
             return Err(Error::DeviceError);
         }
         if !self.pending {
-            let len = len.clamp(1, MAX_REQUEST) as u32;
-            let buffer = Buffer {
-                phys: self.buffer.phys(0),
-                len,
-                device_writes: true,
-            };
+            let len = len.clamp(1, MAX_REQUEST);
+            let buffer = Buffer::writable(self.buffer.phys(0), len);
             self.queue
                 .add(&[buffer], 0)
                 .map_err(|_| Error::DeviceError)?;

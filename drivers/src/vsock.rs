@@ -57,12 +57,8 @@ impl Pool {
         Ok(Pool { region, len })
     }
 
-    fn buffer(&self, index: u16, len: usize, device_writes: bool) -> Buffer {
-        Buffer {
-            phys: self.region.phys(usize::from(index) * self.len),
-            len: len as u32,
-            device_writes,
-        }
+    fn phys(&self, index: u16) -> u64 {
+        self.region.phys(usize::from(index) * self.len)
     }
 
     /// # Safety
@@ -186,13 +182,13 @@ impl Vsock {
     fn give_receive(&mut self, index: u16) {
         // SAFETY: the driver owns the buffer until the `add` below.
         unsafe { self.receive_pool.bytes(index, HEADER_LEN) }.fill(0);
-        let buffer = self.receive_pool.buffer(index, RECEIVE_LEN, true);
+        let buffer = Buffer::writable(self.receive_pool.phys(index), RECEIVE_LEN);
         let added = self.receive.add(&[buffer], u32::from(index));
         debug_assert!(added.is_ok());
     }
 
     fn give_event(&mut self, index: u16) {
-        let buffer = self.event_pool.buffer(index, EVENT_LEN, true);
+        let buffer = Buffer::writable(self.event_pool.phys(index), EVENT_LEN);
         let added = self.event.add(&[buffer], u32::from(index));
         debug_assert!(added.is_ok());
     }
@@ -321,7 +317,7 @@ impl Vsock {
                 continue;
             }
             header.copy_from_slice(&packet.encode());
-            let buffer = self.transmit_pool.buffer(index, HEADER_LEN + len, false);
+            let buffer = Buffer::readable(self.transmit_pool.phys(index), HEADER_LEN + len);
             let added = self.transmit.add(&[buffer], u32::from(index));
             debug_assert!(added.is_ok());
             self.free.pop();

@@ -166,11 +166,10 @@ impl Commands {
             return false;
         }
         self.begin(id, 1);
-        self.list.finish(Buffer {
-            phys: self.records.phys(self.serial_at()),
-            len: SERIAL as u32,
-            device_writes: true,
-        });
+        self.list.finish(Buffer::writable(
+            self.records.phys(self.serial_at()),
+            SERIAL,
+        ));
         self.add(id, TYPE_GET_ID, 0, NO_COMMAND)
     }
 
@@ -186,11 +185,7 @@ impl Commands {
 
     /// Begins the list of command `id`.
     fn begin(&mut self, id: u16, room: u16) {
-        let header = Buffer {
-            phys: self.records.phys(usize::from(id) * RECORD),
-            len: HEADER as u32,
-            device_writes: false,
-        };
+        let header = Buffer::readable(self.records.phys(usize::from(id) * RECORD), HEADER);
         self.list.begin(&[header], room, self.data.limits());
     }
 
@@ -217,11 +212,8 @@ impl Commands {
         let count = (len / SECTOR) as u64 | u64::from(flags) << 32;
         segment[..8].copy_from_slice(&rest.sector.to_le_bytes());
         segment[8..].copy_from_slice(&count.to_le_bytes());
-        self.list.finish(Buffer {
-            phys: self.records.phys(at),
-            len: SEGMENT as u32,
-            device_writes: false,
-        });
+        self.list
+            .finish(Buffer::readable(self.records.phys(at), SEGMENT));
         Ok((kind, len))
     }
 
@@ -234,11 +226,8 @@ impl Commands {
         record[4..8].fill(0);
         record[8..HEADER].copy_from_slice(&sector.to_le_bytes());
         record[STATUS_AT] = STATUS_NONE;
-        self.list.finish(Buffer {
-            phys: self.records.phys(at + STATUS_AT),
-            len: 1,
-            device_writes: true,
-        });
+        self.list
+            .finish(Buffer::writable(self.records.phys(at + STATUS_AT), 1));
         if self.queue.add(self.list.buffers(), u32::from(id)).is_err() {
             return false;
         }

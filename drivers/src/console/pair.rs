@@ -65,11 +65,7 @@ impl Pair {
     /// buffers.
     fn add_buffer(&mut self, index: u16) {
         let len = self.sizes.receive_len;
-        let buffer = Buffer {
-            phys: self.receive_pool.phys(usize::from(index) * len),
-            len: len as u32,
-            device_writes: true,
-        };
+        let buffer = Buffer::writable(self.receive_pool.phys(usize::from(index) * len), len);
         let added = self.receive.add(&[buffer], u32::from(index));
         debug_assert!(added.is_ok());
     }
@@ -102,11 +98,7 @@ impl Pair {
         let offset = usize::from(index) * self.sizes.transmit_len;
         // SAFETY: the driver owns a free buffer.
         unsafe { self.transmit_pool.slice(offset, bytes.len()) }.copy_from_slice(bytes);
-        let buffer = Buffer {
-            phys: self.transmit_pool.phys(offset),
-            len: bytes.len() as u32,
-            device_writes: false,
-        };
+        let buffer = Buffer::readable(self.transmit_pool.phys(offset), bytes.len());
         let added = self.transmit.add(&[buffer], u32::from(index)).is_ok();
         if added {
             self.free.pop();

@@ -144,16 +144,8 @@ mod tests {
 
     use super::*;
 
-    const HEADER: Buffer = Buffer {
-        phys: 7,
-        len: 16,
-        device_writes: false,
-    };
-    const STATUS: Buffer = Buffer {
-        phys: 9,
-        len: 1,
-        device_writes: true,
-    };
+    const HEADER: Buffer = Buffer::readable(7, 16);
+    const STATUS: Buffer = Buffer::writable(9, 1);
 
     fn list(most: u16, segment: u32, boundary: usize) -> List {
         let limits = Limits {

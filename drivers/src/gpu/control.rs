@@ -141,16 +141,8 @@ impl Control {
                 self.memory.slice(answer, answer_len).fill(0);
             }
             let buffers = [
-                Buffer {
-                    phys: self.memory.phys(start),
-                    len: bytes.len() as u32,
-                    device_writes: false,
-                },
-                Buffer {
-                    phys: self.memory.phys(answer),
-                    len: answer_len as u32,
-                    device_writes: true,
-                },
+                Buffer::readable(self.memory.phys(start), bytes.len()),
+                Buffer::writable(self.memory.phys(answer), answer_len),
             ];
             if self.queue.add(&buffers, u32::from(index)).is_err() {
                 break;

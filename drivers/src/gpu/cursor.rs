@@ -201,11 +201,7 @@ impl CursorQueue {
         let (start, bytes) = (scanout * SLOT, command.bytes());
         // SAFETY: the device has no command of this cursor.
         unsafe { self.memory.slice(start, bytes.len()) }.copy_from_slice(bytes);
-        let buffer = Buffer {
-            phys: self.memory.phys(start),
-            len: bytes.len() as u32,
-            device_writes: false,
-        };
+        let buffer = Buffer::readable(self.memory.phys(start), bytes.len());
         if self.queue.add(&[buffer], scanout as u32).is_ok() {
             cursor.sent = true;
             if core::mem::take(&mut cursor.pending) == Pending::Image {

@@ -261,16 +261,8 @@ impl FrameBuffer {
                 self.commands.slice(start + MAX_COMMAND, answer).fill(0);
             }
             let buffers = [
-                Buffer {
-                    phys: self.commands.phys(start),
-                    len: bytes.len() as u32,
-                    device_writes: false,
-                },
-                Buffer {
-                    phys: self.commands.phys(start + MAX_COMMAND),
-                    len: answer as u32,
-                    device_writes: true,
-                },
+                Buffer::readable(self.commands.phys(start), bytes.len()),
+                Buffer::writable(self.commands.phys(start + MAX_COMMAND), answer),
             ];
             let added = self.queue.add(&buffers, index as u32);
             added.map_err(|_| GpuError::DeviceError)?;

@@ -85,19 +85,15 @@ impl Receiver {
     /// buffers.
     fn add_buffer(&mut self, index: u16) {
         let phys = self.pool.phys(usize::from(index) * self.buffer_len);
-        let buffer = |phys, len: usize| Buffer {
-            phys,
-            len: len as u32,
-            device_writes: true,
-        };
         let token = u32::from(index);
         let added = if self.split_header {
-            let head = buffer(phys, self.header_len);
-            let rest = self.buffer_len - self.header_len;
-            self.queue
-                .add(&[head, buffer(phys + self.header_len as u64, rest)], token)
+            let head = Buffer::writable(phys, self.header_len);
+            let rest_len = self.buffer_len - self.header_len;
+            let rest = Buffer::writable(phys + self.header_len as u64, rest_len);
+            self.queue.add(&[head, rest], token)
         } else {
-            self.queue.add(&[buffer(phys, self.buffer_len)], token)
+            let whole = Buffer::writable(phys, self.buffer_len);
+            self.queue.add(&[whole], token)
         };
         debug_assert!(added.is_ok());
         self.returned += 1;

@@ -251,17 +251,12 @@ impl Sender {
             self.recycle(token);
             return Ok(Err(TxError::BadFrame));
         }
-        let buffer = |phys, len: usize| Buffer {
-            phys,
-            len: len as u32,
-            device_writes: false,
-        };
         let added = if self.split_header {
-            let rest = buffer(phys + self.header_len as u64, len);
-            self.queue
-                .add(&[buffer(phys, self.header_len), rest], token)
+            let head = Buffer::readable(phys, self.header_len);
+            let rest = Buffer::readable(phys + self.header_len as u64, len);
+            self.queue.add(&[head, rest], token)
         } else {
-            self.queue.add(&[buffer(phys, total)], token)
+            self.queue.add(&[Buffer::readable(phys, total)], token)
         };
         if added.is_err() {
             self.recycle(token);

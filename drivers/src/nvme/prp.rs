@@ -38,11 +38,7 @@ mod tests {
     use crate::queue::Buffer;
 
     fn entries(segments: &[(u64, u32)]) -> Vec<u64> {
-        let buffer = |(phys, len): &(u64, u32)| Buffer {
-            phys: *phys,
-            len: *len,
-            device_writes: true,
-        };
+        let buffer = |(phys, len): &(u64, u32)| Buffer::writable(*phys, *len as usize);
         let mut entries = Vec::new();
         append(
             &mut entries,

@@ -222,21 +222,15 @@ impl Commands {
                 let at = usize::from(id) * RECORD + PARAMETER_AT;
                 // SAFETY: the record is that of a command that the device doesn't have.
                 unsafe { self.records.slice(at, UNMAP_LIST) }.copy_from_slice(&list);
-                self.list.finish(Buffer {
-                    phys: self.records.phys(at),
-                    len: UNMAP_LIST as u32,
-                    device_writes: false,
-                });
+                self.list
+                    .finish(Buffer::readable(self.records.phys(at), UNMAP_LIST));
                 cdb
             }
             Operation::Clear(Clear::Zeroes { unmap }) => {
                 let limits = target.clears.write_same.ok_or(DiskError::Unsupported)?;
                 len = limits.len(&rest);
-                self.list.finish(Buffer {
-                    phys: self.zeros.phys(0),
-                    len: target.block as u32,
-                    device_writes: false,
-                });
+                self.list
+                    .finish(Buffer::readable(self.zeros.phys(0), target.block));
                 protocol::write_same(first, count(len), unmap)
             }
             Operation::Read | Operation::Write => {
@@ -282,11 +276,7 @@ impl Commands {
         let any = self.any;
         self.begin(id, 1, &any, false);
         if len > 0 {
-            self.list.finish(Buffer {
-                phys: to,
-                len: len as u32,
-                device_writes: true,
-            });
+            self.list.finish(Buffer::writable(to, len));
         }
         let command = Command {
             purpose,
@@ -323,14 +313,9 @@ impl Commands {
     /// The buffers of command `id` itself.
     fn frame(&self, id: u16) -> [Buffer; 2] {
         let at = usize::from(id) * RECORD;
-        let buffer = |at, len: usize, device_writes| Buffer {
-            phys: self.records.phys(at),
-            len: len as u32,
-            device_writes,
-        };
         [
-            buffer(at, HEADER, false),
-            buffer(at + RESPONSE_AT, RESPONSE, true),
+            Buffer::readable(self.records.phys(at), HEADER),
+            Buffer::writable(self.records.phys(at + RESPONSE_AT), RESPONSE),
         ]
     }
 

@@ -54,11 +54,7 @@ impl Events {
     }
 
     fn give(&mut self, token: u16) {
-        let buffer = Buffer {
-            phys: self.buffers.phys(usize::from(token) * EVENT),
-            len: EVENT as u32,
-            device_writes: true,
-        };
+        let buffer = Buffer::writable(self.buffers.phys(usize::from(token) * EVENT), EVENT);
         // There are as many descriptors as buffers.
         let _ = self.queue.add(&[buffer], u32::from(token));
     }

@@ -174,11 +174,7 @@ fn race(event_idx: bool, batch: u16, enough: u16) {
         let wires = wires.clone();
         move || device.run(&wires)
     });
-    let buffer = Buffer {
-        phys: pool.phys(0),
-        len: PIECE as u32,
-        device_writes: false,
-    };
+    let buffer = Buffer::readable(pool.phys(0), PIECE);
     let start = Instant::now();
     let mut lost = false;
     for _ in 0..100_000 {
