@@ -300,15 +300,7 @@ impl Net {
         let len = (payload.len() + 8) as u16;
         put(&mut header, 4, &len.to_be_bytes());
         let packet = Packet {
-            header: IpHeader {
-                source: from.0,
-                destination: to.0,
-                protocol: UDP,
-                hop_limit: HOP_LIMIT,
-                traffic_class: 0,
-                fragment: (0, 0),
-                router_alert: false,
-            },
+            header: IpHeader::new(from.0, to.0, UDP, HOP_LIMIT),
             transport: &header,
             payload: &[payload],
         };

@@ -33,15 +33,11 @@ impl Net {
             return false;
         };
         let protocol = if source.is_ipv4() { ICMP } else { ICMPV6 };
+        let hops = self.hops(origin.interface, source);
         let packet = Packet {
             header: IpHeader {
-                source,
-                destination: origin.remote,
-                protocol,
-                hop_limit: self.hops(origin.interface, source),
                 traffic_class,
-                fragment: (0, 0),
-                router_alert: false,
+                ..IpHeader::new(source, origin.remote, protocol, hops)
             },
             transport: &header,
             payload: &[payload],

@@ -321,16 +321,17 @@ impl Net {
     }
 
     fn stage_report(&mut self, interface: usize, source: IpAddr, to: IpAddr, message: &[u8]) {
+        // Internetwork control (RFC 3376, 4).
+        let (protocol, traffic_class) = if to.is_ipv6() {
+            (ICMPV6, 0)
+        } else {
+            (IGMP, 0xc0)
+        };
         let packet = Packet {
             header: IpHeader {
-                source,
-                destination: to,
-                protocol: if to.is_ipv6() { ICMPV6 } else { IGMP },
-                hop_limit: 1,
-                // Internetwork control (RFC 3376, 4).
-                traffic_class: if to.is_ipv6() { 0 } else { 0xc0 },
-                fragment: (0, 0),
+                traffic_class,
                 router_alert: true,
+                ..IpHeader::new(source, to, protocol, 1)
             },
             transport: message,
             payload: &[],

@@ -50,10 +50,15 @@ impl HeaderFields {
         }
     }
 
-    fn hops(self, usual: u8) -> u8 {
-        match self.hop_limit {
-            0 => usual,
+    /// A header with these fields.
+    fn header(self, source: IpAddr, destination: IpAddr, protocol: u8, usual_hops: u8) -> IpHeader {
+        let hops = match self.hop_limit {
+            0 => usual_hops,
             chosen => chosen,
+        };
+        IpHeader {
+            traffic_class: self.traffic_class,
+            ..IpHeader::new(source, destination, protocol, hops)
         }
     }
 }
@@ -68,15 +73,12 @@ impl<'a> Packet<'a> {
         payload: &'a [&'a [u8]],
     ) -> Packet<'a> {
         Packet {
-            header: IpHeader {
-                source: route.source,
-                destination: route.destination,
+            header: header_fields.header(
+                route.source,
+                route.destination,
                 protocol,
-                hop_limit: header_fields.hops(route.hop_limit),
-                traffic_class: header_fields.traffic_class,
-                fragment: (0, 0),
-                router_alert: false,
-            },
+                route.hop_limit,
+            ),
             transport,
             payload,
         }
@@ -180,17 +182,13 @@ pub(super) fn tcp_packet<'a>(
     segment: &TcpSegment<'a>,
     usual_hops: u8,
 ) -> Packet<'a> {
+    let fields = segment.header_fields;
     Packet {
         header: IpHeader {
-            source: local,
-            destination: remote,
-            protocol: TCP,
-            hop_limit: segment.header_fields.hops(usual_hops),
-            traffic_class: segment.header_fields.traffic_class,
             // Segments are never fragmented on their way (RFC 1191, 3), so the identification has
             // no use (RFC 6864, 4.1).
             fragment: (0, DF),
-            router_alert: false,
+            ..fields.header(local, remote, TCP, usual_hops)
         },
         transport: segment.header,
         payload: segment.payload,

@@ -60,15 +60,7 @@ impl Net {
         message: &[u8],
     ) -> bool {
         let packet = Packet {
-            header: IpHeader {
-                source: IpAddr::V6(source),
-                destination: IpAddr::V6(destination),
-                protocol: ICMPV6,
-                hop_limit: HOP_LIMIT,
-                traffic_class: 0,
-                fragment: (0, 0),
-                router_alert: false,
-            },
+            header: IpHeader::new(source.into(), destination.into(), ICMPV6, HOP_LIMIT),
             transport: message,
             payload: &[],
         };

@@ -93,6 +93,24 @@ pub(crate) struct IpHeader {
 pub(crate) const DF: u16 = 0x4000;
 
 impl IpHeader {
+    /// A header without fragmentation, options or a traffic class.
+    pub(crate) fn new(
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        hop_limit: u8,
+    ) -> IpHeader {
+        IpHeader {
+            source,
+            destination,
+            protocol,
+            hop_limit,
+            traffic_class: 0,
+            fragment: (0, 0),
+            router_alert: false,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match (self.destination, self.router_alert) {
             (IpAddr::V4(_), false) => IPV4_LEN,

@@ -5,6 +5,7 @@ use core::ops::BitOr;
 
 use super::options::{OPTIONS_MAX, Options};
 use super::seq::Seq;
+use crate::types::{be16, be32, put};
 
 /// Bytes of a header without options.
 pub(crate) const HEADER: usize = 20;
@@ -77,41 +78,19 @@ impl<'a> Segment<'a> {
     /// (RFC 9293, 3.1). The reserved bits are ignored.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Segment<'a>> {
         let header: &[u8; HEADER] = bytes.first_chunk()?;
-        let [
-            sp0,
-            sp1,
-            dp0,
-            dp1,
-            s0,
-            s1,
-            s2,
-            s3,
-            a0,
-            a1,
-            a2,
-            a3,
-            offset,
-            flags,
-            w0,
-            w1,
-            _,
-            _,
-            u0,
-            u1,
-        ] = *header;
-        let offset = usize::from(offset >> 4) * 4;
+        let offset = usize::from(header[12] >> 4) * 4;
         let options = match offset {
             HEADER => Options::default(),
             _ => Options::parse(bytes.get(HEADER..offset)?),
         };
         Some(Segment {
-            source_port: u16::from_be_bytes([sp0, sp1]),
-            destination_port: u16::from_be_bytes([dp0, dp1]),
-            seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
-            ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
-            flags: Flags(flags),
-            window: u16::from_be_bytes([w0, w1]),
-            urgent: u16::from_be_bytes([u0, u1]),
+            source_port: be16(header, 0)?,
+            destination_port: be16(header, 2)?,
+            seq: Seq(be32(header, 4)?),
+            ack: Seq(be32(header, 8)?),
+            flags: Flags(header[13]),
+            window: be16(header, 14)?,
+            urgent: be16(header, 18)?,
             options,
             payload: bytes.get(offset..)?,
             marked: false,
@@ -183,35 +162,14 @@ impl Header {
         let len = HEADER + options_len;
         let out = out.get_mut(..len)?;
         let (header, rest) = out.split_first_chunk_mut::<HEADER>()?;
-        let [sp0, sp1] = source.to_be_bytes();
-        let [dp0, dp1] = destination.to_be_bytes();
-        let [s0, s1, s2, s3] = self.seq.0.to_be_bytes();
-        let [a0, a1, a2, a3] = self.ack.0.to_be_bytes();
-        let [w0, w1] = self.window.to_be_bytes();
-        let [u0, u1] = self.urgent.to_be_bytes();
-        let offset = (len as u8 / 4) << 4;
-        *header = [
-            sp0,
-            sp1,
-            dp0,
-            dp1,
-            s0,
-            s1,
-            s2,
-            s3,
-            a0,
-            a1,
-            a2,
-            a3,
-            offset,
-            self.flags.0,
-            w0,
-            w1,
-            0,
-            0,
-            u0,
-            u1,
-        ];
+        header.fill(0);
+        put(header, 0, &source.to_be_bytes());
+        put(header, 2, &destination.to_be_bytes());
+        put(header, 4, &self.seq.0.to_be_bytes());
+        put(header, 8, &self.ack.0.to_be_bytes());
+        put(header, 12, &[(len as u8 / 4) << 4, self.flags.0]);
+        put(header, 14, &self.window.to_be_bytes());
+        put(header, 18, &self.urgent.to_be_bytes());
         rest.copy_from_slice(options.get(..options_len)?);
         Some(len)
     }
