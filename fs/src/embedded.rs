@@ -56,9 +56,8 @@ pub fn new<'a>(
     let mut tree = Tree::new(usize::MAX);
     let mut total = 0;
     for (path, contents) in entries {
-        let refused = |error, reason: &str| MountError {
-            error,
-            detail: format!("embedded file {path:?}: {reason}"),
+        let refused = |error, reason: &str| {
+            MountError::new(error, format!("embedded file {path:?}: {reason}"))
         };
         let content = if path.ends_with('/') {
             Content::EMPTY

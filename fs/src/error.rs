@@ -1,5 +1,6 @@
 //! Errors of the crate.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
@@ -112,6 +113,20 @@ pub struct MountError {
     /// remedy, such as "not a FAT file system: boot sector signature missing; make one with
     /// mkfs.fat".
     pub detail: String,
+}
+
+impl MountError {
+    /// The `detail` of an error of this kind.
+    pub fn new(error: Error, detail: impl Into<String>) -> MountError {
+        let detail = detail.into();
+        MountError { error, detail }
+    }
+
+    /// The disk failed a read of `what`.
+    pub(crate) fn unreadable(what: impl fmt::Display, error: BlockError) -> MountError {
+        let detail = format!("{what} can't be read: {error}; check the disk");
+        MountError::new(error.into(), detail)
+    }
 }
 
 impl fmt::Display for MountError {

@@ -51,6 +51,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 pub use crate::VolumeOptions as Options;
 use crate::bytes::{u16_at, u32_at};
@@ -61,7 +62,7 @@ use ext4_volume::Ext4Volume;
 use fields::superblock as sb;
 use filesystem::Fs;
 use metadata_cache::{BlockKind, MetadataCache};
-use superblock::{Geometry, incompatible, refuse};
+use superblock::{Geometry, corrupt, incompatible};
 
 /// Mounts the ext4 file system on `device`, which is the whole disk or partition.
 ///
@@ -174,21 +175,17 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
     }
 }
 
-fn corrupt(what: &str) -> MountError {
-    let detail = format!("the ext4 file system is corrupt: {what}; repair it with e2fsck -f");
-    refuse(Error::Corrupt, detail)
+fn disk_failed(error: impl fmt::Display) -> MountError {
+    let detail = format!("the disk failed while mounting ({error}); check the disk");
+    MountError::new(Error::Io, detail)
 }
 
 fn unreadable(error: Error) -> MountError {
     match error {
         Error::OutOfMemory => {
-            let detail = String::from("there is no memory for it; give the machine more");
-            refuse(error, detail)
+            MountError::new(error, "there is no memory for it; give the machine more")
         }
-        error => {
-            let detail = format!("the disk failed while mounting ({error}); check the disk");
-            refuse(Error::Io, detail)
-        }
+        error => disk_failed(error),
     }
 }
 
@@ -304,15 +301,12 @@ impl Fs {
 
 fn journal_failed(wrong: journal::Wrong) -> MountError {
     match wrong {
-        journal::Wrong::Disk(wrong) => {
-            let detail = format!("the disk failed while mounting ({wrong}); check the disk");
-            refuse(Error::Io, detail)
-        }
+        journal::Wrong::Disk(wrong) => disk_failed(wrong),
         journal::Wrong::Contents(wrong) => corrupt(&wrong),
         journal::Wrong::Memory => {
             let detail = "its journal needs more memory than there is; give the program more, or \
                 replay the journal with e2fsck -p";
-            refuse(Error::OutOfMemory, String::from(detail))
+            MountError::new(Error::OutOfMemory, detail)
         }
     }
 }

@@ -34,7 +34,7 @@ use alloc::format;
 
 pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
-use crate::{Block, BlockError, Error, MountError, Volume};
+use crate::{Block, Error, MountError, Volume};
 use fat_volume::FatVolume;
 use geometry::{BOOT, Geometry};
 use probe::Content;
@@ -59,33 +59,21 @@ fn mount_volume(
 ) -> Result<FatVolume, MountError> {
     let sector = device.sector_size();
     if !(512..=4096).contains(&sector) || !sector.is_power_of_two() {
-        return Err(MountError {
-            error: Error::Unsupported,
-            detail: format!(
-                "sectors of {sector} bytes are not supported; use a disk with 512 or 4096"
-            ),
-        });
+        let detail =
+            format!("sectors of {sector} bytes are not supported; use a disk with 512 or 4096");
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     if let Content::Other(detail) = probe::classify(&mut *device)? {
-        return Err(MountError {
-            error: Error::Corrupt,
-            detail,
-        });
+        return Err(MountError::new(Error::Corrupt, detail));
     }
     let len = device.sectors() * sector as u64;
     let writable = !options.read_only && !device.read_only();
     let mut cache = Cache::new(device, &options);
-    let unreadable = |what: &str, error: BlockError| MountError {
-        error: error.into(),
-        detail: format!("{what} can't be read: {error}; check the disk"),
-    };
     let mut boot = [0; BOOT];
     let read = cache.read_bytes(0, &mut boot);
-    read.map_err(|error| unreadable("the disk", error))?;
-    let geometry = Geometry::parse(&boot, len).map_err(|detail| MountError {
-        error: Error::Corrupt,
-        detail,
-    })?;
+    read.map_err(|error| MountError::unreadable("the disk", error))?;
+    let geometry =
+        Geometry::parse(&boot, len).map_err(|detail| MountError::new(Error::Corrupt, detail))?;
     if options.grow
         && probe::claimed_bytes(&boot).is_some_and(|used| len.saturating_sub(used) >= GROWTH)
     {
@@ -100,9 +88,10 @@ fn mount_volume(
         journaled: false,
     });
     let clusters = Clusters::new(geometry, &mut cache);
-    let clusters = clusters.map_err(|error| unreadable("FSInfo", error))?;
+    let clusters = clusters.map_err(|error| MountError::unreadable("FSInfo", error))?;
     let second = Table::new(&geometry).get(1, &mut cache);
-    let second = second.map_err(|error| unreadable("the file allocation table", error))?;
+    let second =
+        second.map_err(|error| MountError::unreadable("the file allocation table", error))?;
     let clean = geometry.kind.clean_bit();
     if second & clean != clean {
         log::warn!("FAT volume is marked as not cleanly unmounted: check it with fsck.fat -a");

@@ -75,14 +75,11 @@ pub struct Table {
 }
 
 fn refused<T>(error: Error, detail: String) -> Result<T, MountError> {
-    Err(MountError { error, detail })
+    Err(MountError::new(error, detail))
 }
 
 fn unreadable(sector: u64, error: BlockError) -> MountError {
-    MountError {
-        error: error.into(),
-        detail: format!("sector {sector} can't be read: {error}; check the disk"),
-    }
+    MountError::unreadable(format_args!("sector {sector}"), error)
 }
 
 /// Reads the partition table of `device`: some 40 KiB of a usual table, never more than 600 KiB.

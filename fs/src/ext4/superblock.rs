@@ -265,13 +265,9 @@ impl Errors {
     }
 }
 
-pub fn refuse(error: Error, detail: String) -> MountError {
-    MountError { error, detail }
-}
-
-fn corrupt(what: &str) -> MountError {
+pub fn corrupt(what: &str) -> MountError {
     let detail = format!("the ext4 file system is corrupt: {what}; repair it with e2fsck -f");
-    refuse(Error::Corrupt, detail)
+    MountError::new(Error::Corrupt, detail)
 }
 
 /// Names of the features in `bits`, separated by commas.
@@ -290,20 +286,18 @@ fn read(device: &mut dyn Block) -> Result<Vec<u8>, MountError> {
     if !(512..=4096).contains(&sector) || !sector.is_power_of_two() {
         let detail =
             format!("sectors of {sector} bytes are not supported; use a disk with 512 or 4096");
-        return Err(refuse(Error::Unsupported, detail));
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     let sectors = (PLACE + LENGTH).div_ceil(sector);
     if device.sectors() < sectors as u64 {
-        let detail = String::from(
-            "the disk is too small for a file system; make one with mkfs.ext4 on a larger disk",
-        );
-        return Err(refuse(Error::Corrupt, detail));
+        let detail =
+            "the disk is too small for a file system; make one with mkfs.ext4 on a larger disk";
+        return Err(MountError::new(Error::Corrupt, detail));
     }
     let mut start = vec![0; sectors * sector];
-    device.read(0, &mut start).map_err(|error| {
-        let detail = format!("the first sectors can't be read: {error}; check the disk");
-        refuse(error.into(), detail)
-    })?;
+    device
+        .read(0, &mut start)
+        .map_err(|error| MountError::unreadable("the first sectors", error))?;
     Ok(part(&start, PLACE, PLACE + LENGTH).to_vec())
 }
 
@@ -315,8 +309,8 @@ pub fn check(
 ) -> Result<Geometry, MountError> {
     let superblock = read(device)?;
     if u16_at(&superblock, sb::MAGIC) != MAGIC {
-        let detail = String::from("not an ext4 file system: no signature; make one with mkfs.ext4");
-        return Err(refuse(Error::Corrupt, detail));
+        let detail = "not an ext4 file system: no signature; make one with mkfs.ext4";
+        return Err(MountError::new(Error::Corrupt, detail));
     }
     let mut found = parse(&superblock, device, crc)?;
     features(&found, read_only)?;
@@ -357,7 +351,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
             "an ext4 file system with blocks of {block} bytes on a disk with sectors of {sector}, \
             which is not supported; make one with mkfs.ext4 -b 4096"
         );
-        return Err(refuse(Error::Unsupported, detail));
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     let incompatible = u32_at(s, sb::FEATURE_INCOMPAT);
     let to_write = u32_at(s, sb::FEATURE_RO_COMPAT);
@@ -426,7 +420,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
             "truncated: the ext4 file system has {claimed} bytes and the disk only {disk}; \
             restore the disk image, or shrink the file system with resize2fs"
         );
-        return Err(refuse(Error::Corrupt, detail));
+        return Err(MountError::new(Error::Corrupt, detail));
     }
     if found.extra_size as usize + 128 > found.inode_size || !found.extra_size.is_multiple_of(4) {
         found.extra_size = if found.inode_size > 128 { 32 } else { 0 };
@@ -475,7 +469,7 @@ fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
             "an ext4 file system with {groups} block groups, too many to keep in memory; make one \
             with mkfs.ext4 -b 4096 and without -g"
         );
-        return Err(refuse(Error::Unsupported, detail));
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     found.groups = groups as u32;
     if u64::from(found.inodes) != groups * u64::from(found.inodes_per_group) {
@@ -486,11 +480,9 @@ fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
 
 fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if found.incompatible & incompatible::JOURNAL_DEVICE != 0 {
-        let detail = String::from(
-            "the journal of another ext4 file system; external journals are not supported: make \
-            the file system with an internal one",
-        );
-        return Err(refuse(Error::Unsupported, detail));
+        let detail = "the journal of another ext4 file system; external journals are not \
+            supported: make the file system with an internal one";
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     let mut unknown = found.incompatible & !incompatible::KNOWN;
     if read_only {
@@ -502,7 +494,7 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
             "an ext4 file system with features that are not supported: {names}; make one without \
             them (mkfs.ext4 -O ^name)"
         );
-        return Err(refuse(Error::Unsupported, detail));
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     let unknown = found.to_write & !self::read_only::KNOWN;
     if unknown != 0 && !read_only {
@@ -511,32 +503,26 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
             "an ext4 file system with features that can only be read: {names}; mount it \
             read-only, or make one without them (mkfs.ext4 -O ^name)"
         );
-        return Err(refuse(Error::Unsupported, detail));
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     Ok(())
 }
 
 fn journal(superblock: &[u8], found: &Geometry, read_only: bool) -> Result<(), MountError> {
     if found.has_journal() && found.journal == 0 && u32_at(superblock, sb::JOURNAL_DEV) != 0 {
-        let detail = String::from(
-            "an ext4 file system whose journal is on another disk, which is not supported; give \
-            it an internal one (tune2fs -O ^has_journal, then tune2fs -j)",
-        );
-        return Err(refuse(Error::Unsupported, detail));
+        let detail = "an ext4 file system whose journal is on another disk, which is not \
+            supported; give it an internal one (tune2fs -O ^has_journal, then tune2fs -j)";
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     if found.incompatible & incompatible::RECOVER != 0 && read_only {
-        let detail = String::from(
-            "the ext4 file system was not cleanly unmounted, and its journal can't be replayed \
-            without writing; mount it writable once, or run e2fsck -p",
-        );
-        return Err(refuse(Error::ReadOnly, detail));
+        let detail = "the ext4 file system was not cleanly unmounted, and its journal can't be \
+            replayed without writing; mount it writable once, or run e2fsck -p";
+        return Err(MountError::new(Error::ReadOnly, detail));
     }
     if found.compatible & compatible::FAST_COMMIT != 0 && !read_only {
-        let detail = String::from(
-            "an ext4 file system with a feature that can only be read: fast_commit; take it away \
-            with tune2fs -O ^fast_commit, or mount it read-only",
-        );
-        return Err(refuse(Error::Unsupported, detail));
+        let detail = "an ext4 file system with a feature that can only be read: fast_commit; take \
+            it away with tune2fs -O ^fast_commit, or mount it read-only";
+        return Err(MountError::new(Error::Unsupported, detail));
     }
     Ok(())
 }

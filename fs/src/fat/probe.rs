@@ -58,17 +58,12 @@ pub(super) fn classify(device: &mut dyn Block) -> Result<Content, MountError> {
     let sector = device.sector_size();
     if device.sectors() == 0 {
         let detail = format!("the disk is empty (0 bytes); {MAKE}");
-        return Err(MountError {
-            error: Error::Corrupt,
-            detail,
-        });
+        return Err(MountError::new(Error::Corrupt, detail));
     }
     let sectors = ((LOOK / sector) as u64).min(device.sectors());
     let mut start = vec![0; sectors as usize * sector];
-    device.read(0, &mut start).map_err(|error| MountError {
-        error: error.into(),
-        detail: format!("the first sectors can't be read: {error}; check the disk"),
-    })?;
+    let read = device.read(0, &mut start);
+    read.map_err(|error| MountError::unreadable("the first sectors", error))?;
     Ok(recognise(&start, sector))
 }
 

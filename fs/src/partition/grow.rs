@@ -32,10 +32,8 @@ const MBR_SECTORS: usize = 12;
 const MBR_RECORD: usize = 16;
 
 fn failed(error: BlockError) -> MountError {
-    MountError {
-        error: error.into(),
-        detail: format!("the partition table can't be written: {error}; check the disk"),
-    }
+    let detail = format!("the partition table can't be written: {error}; check the disk");
+    MountError::new(error.into(), detail)
 }
 
 /// Grows partition `number` of a disk that became larger than its GPT says, and returns its new

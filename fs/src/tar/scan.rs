@@ -1,7 +1,7 @@
 //! Scan of an archive, from header to header.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -24,13 +24,8 @@ const PACKED: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "zstd"),
 ];
 
-fn refused(error: Error, detail: String) -> MountError {
-    MountError { error, detail }
-}
-
 fn unreadable(at: u64, error: BlockError) -> MountError {
-    let detail = format!("byte {at} of the archive can't be read: {error}; check the disk");
-    refused(error.into(), detail)
+    MountError::unreadable(format_args!("byte {at} of the archive"), error)
 }
 
 struct Scan<'a> {
@@ -66,7 +61,7 @@ pub(super) fn scan(archive: &mut Archive, tree: &mut Tree<Member>) -> Result<u64
             Some(Block::Bad(reason)) if at == 0 => return Err(scan.not_tar(reason)),
             Some(Block::Bad(reason)) => {
                 let detail = format!("the archive is damaged at byte {at}: {reason}; {AGAIN}");
-                return Err(refused(Error::Corrupt, detail));
+                return Err(MountError::new(Error::Corrupt, detail));
             }
             Some(Block::Header(header)) => at = scan.member(at, header)?,
         }
@@ -106,7 +101,7 @@ impl Scan<'_> {
             ),
             None => format!("not a tar archive: {reason}; make one with tar -cf"),
         };
-        refused(Error::Corrupt, detail)
+        MountError::new(Error::Corrupt, detail)
     }
 
     /// Adds the member whose header is at `at`, and returns the offset of the next header.
@@ -138,7 +133,7 @@ impl Scan<'_> {
                 shown(name),
                 self.archive.size
             );
-            return Err(refused(Error::Corrupt, detail));
+            return Err(MountError::new(Error::Corrupt, detail));
         };
         match header.kind {
             b'g' => {} // for all members after it: comments, as a rule
@@ -160,7 +155,7 @@ impl Scan<'_> {
     fn extend(&mut self, at: u64, header: &Header, start: u64) -> Result<(), MountError> {
         let damaged = |what: &str| {
             let detail = format!("the archive is damaged at byte {at}: {what}; {AGAIN}");
-            refused(Error::Corrupt, detail)
+            MountError::new(Error::Corrupt, detail)
         };
         if header.size > EXTENDED {
             return Err(damaged("an extended header of more than 1 MiB"));
@@ -196,7 +191,7 @@ impl Scan<'_> {
                 "is stored sparse, which isn't supported: leave out --sparse"
             };
             let detail = format!("{:?} at byte {at} {what}; {AGAIN}", shown(name));
-            return Err(refused(Error::Unsupported, detail));
+            return Err(MountError::new(Error::Unsupported, detail));
         }
         let whole = Time::from_seconds(header.modified);
         let known = Known {
@@ -238,18 +233,18 @@ impl Scan<'_> {
             Refusal::Full => {
                 let detail = "the archive has more names than there is \
                 memory for; use ext4 for that many files";
-                return Err(refused(Error::OutOfMemory, detail.to_string()));
+                return Err(MountError::new(Error::OutOfMemory, detail));
             }
             Refusal::Memory => {
                 let detail = "no memory for the archive's names; give the program more";
-                return Err(refused(Error::OutOfMemory, detail.to_string()));
+                return Err(MountError::new(Error::OutOfMemory, detail));
             }
             Refusal::Hash => {
                 let detail = format!(
                     "the archive's names are made to be slow: {:?}; don't trust it",
                     shown(name)
                 );
-                return Err(refused(Error::Corrupt, detail));
+                return Err(MountError::new(Error::Corrupt, detail));
             }
         };
         self.leave_out(name, why);
