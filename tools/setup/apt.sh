@@ -178,8 +178,7 @@ consider() {
 # choose_known PACKAGE…: sets $chosen to the release, or "" for apt's own choice, that removes no
 # package and changes the fewest installed ones. Fails when there is none; $tried has the reason.
 choose_known() {
-  best=
-  tried=
+  best='' tried=''
   consider '' "$@"
   [ -z "$best" ] || return 0
   for release in $(releases); do consider "$release" "$@"; done
@@ -247,8 +246,7 @@ sort_out() {
 # first.
 install_any() {
   [ $# -gt 0 ] || return 0
-  easy=
-  hard=
+  easy='' hard=''
   sort_out "$@"
   install_together $easy
   [ -n "$hard" ] || return 0

@@ -30,10 +30,7 @@ rust_tree=$tree/rust
 base="ocaml ocaml-base libstdlib-ocaml libstdlib-ocaml-dev libcompiler-libs-ocaml-dev"
 
 say() { printf 'cross: %s\n' "$*" >&2; }
-fail() {
-  printf 'cross: %s\n' "$*" >&2
-  exit 1
-}
+fail() { say "$@"; exit 1; }
 
 version() { ocamlc -version 2>/dev/null || true; }
 

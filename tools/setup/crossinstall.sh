@@ -4,13 +4,11 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tree=${XDG_CACHE_HOME:-$HOME/.cache}/soil/aarch64
-if ! [ -f "$tree/root/.of" ]; then
-  echo "crossinstall: OCaml for arm64 is missing: run  tools/setup/setup.sh ensure aarch64" >&2
-  exit 1
-fi
+say() { echo "crossinstall: $*" >&2; }
+fail() { say "$@"; exit 1; }
+[ -f "$tree/root/.of" ] || fail "OCaml for arm64 is missing: run  tools/setup/setup.sh ensure aarch64"
 eval "$(tools/setup/cross.sh environment)"
 set -- --workspace=dune-workspace.aarch64
-say() { echo "crossinstall: $*" >&2; }
 say "1 of 2: building Soil's crates and libraries for arm64, which takes about as long as their build for this machine: five minutes on two cores"
 dune build "$@" @_build/soil-aarch64/install
 say "2 of 2: installing them"
@@ -24,10 +22,7 @@ dune install "$@" --display=quiet --context soil-aarch64 --prefix "$part/prefix"
 # dune puts a folder named after findlib's toolchain between.
 installed=$part/aarch64-sysroot/lib
 [ -f "$installed/soil/META" ] || installed=$part/lib
-if ! [ -f "$installed/soil/META" ]; then
-  echo "crossinstall: this dune ($(dune --version)) installs the library in no folder known here" >&2
-  exit 1
-fi
+[ -f "$installed/soil/META" ] || fail "this dune ($(dune --version)) installs the library in no folder known here"
 rm -rf "$tree/lib"
 mv "$installed" "$tree/lib"
 echo "installed for arm64 in $tree/lib"

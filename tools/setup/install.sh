@@ -8,10 +8,7 @@ cd "$(dirname "$0")/../.."
 action=$1
 prefix=$2
 destdir=${3:-}
-fail() {
-  printf 'install: %s\n' "$*" >&2
-  exit 1
-}
+fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 case $prefix in
 /*) prefix=${prefix%/} ;;
 *) fail "PREFIX has to be an absolute path, not '$prefix'" ;;

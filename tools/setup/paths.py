@@ -14,6 +14,15 @@ NAME = re.compile(r"`([\w-][\w./-]*\.(?:c|h|md|mld|ml|mli|mll|py|rs|sh))`")
 OTHERS = {"config.ml", "digestif.c", "foo.rs", "foo/mod.rs", "main.ml"}
 
 
+def listed(*patterns):
+    """The repository's files that fit the patterns; None in a copy without git."""
+    command = ["git", "ls-files", *patterns]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print("left out: git lists no files here")
+    return None if done.returncode else done.stdout.splitlines()
+
+
 def missing(page):
     """(line number, name), outside of code blocks."""
     folder = os.path.dirname(os.path.join(ROOT, page))
@@ -29,16 +38,8 @@ def missing(page):
 
 def main():
     pages = [page for page in sys.argv[1:] if page.endswith(".md")]
-    if len(sys.argv) == 1:
-        command = ["git", "ls-files", "*.md"]
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        if listed.returncode:
-            # A copy without git has no list of files.
-            print("left out: git lists no files here")
-            return 0
-        pages = listed.stdout.splitlines()
     wrong = 0
-    for page in pages:
+    for page in pages if sys.argv[1:] else listed("*.md") or ():
         for number, name in missing(page):
             wrong += 1
             print(f"{page}:{number}: {name} is missing: write the path from the root or from here")

@@ -6,10 +6,7 @@
 #                           (sbom.py), SHA256SUMS and the tag's message; URL is the archive's address
 set -eu
 cd "$(dirname "$0")/../.."
-fail() {
-  printf 'release: %s\n' "$*" >&2
-  exit 1
-}
+fail() { printf 'release: %s\n' "$*" >&2; exit 1; }
 
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 # The heading of the version's section in CHANGELOG.md, the first one.

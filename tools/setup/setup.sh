@@ -29,10 +29,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/soil
 case $(uname -m) in aarch64) processor=arm64 ;; *) processor=amd64 ;; esac
 
 say() { printf 'setup: %s\n' "$*" >&2; }
-fail() {
-  printf 'setup: %s\n' "$*" >&2
-  exit 1
-}
+fail() { say "$@"; exit 1; }
 debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
 # reaches VERSION MINIMUM: compares dotted numbers, also without dpkg.

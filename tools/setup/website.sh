@@ -12,10 +12,7 @@ port=${PORT:-8080}
 soil=_build/default/tools/soil
 disk=$work/site.img
 
-fail() {
-  printf 'make run: %s\n' "$*" >&2
-  exit 1
-}
+fail() { printf 'make run: %s\n' "$*" >&2; exit 1; }
 
 make_disk() {
   mkdir -p "$work"
