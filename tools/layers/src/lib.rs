@@ -22,22 +22,13 @@ pub fn root() -> PathBuf {
 /// Returns the folders of all crates, from the repository's root.
 pub fn crates() -> Vec<PathBuf> {
     let root = root();
-    let mut found = Vec::new();
-    let mut next = vec![root.clone()];
-    while let Some(folder) = next.pop() {
-        if folder.join("Cargo.toml").exists() && folder.join("src").exists() {
-            found.push(below(&root, &folder));
-        }
-        for entry in fs::read_dir(&folder).expect("a folder of the repository") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let has_crates = !name.starts_with(['.', '_']) && name != "target" && name != "src";
-            if has_crates && path.is_dir() && !path.is_symlink() {
-                next.push(path);
-            }
-        }
-    }
-    found
+    let manifests = files(&root).into_iter();
+    let manifests = manifests.filter(|file| file.ends_with("Cargo.toml"));
+    let folders = manifests.filter_map(|file| Some(file.parent()?.to_owned()));
+    folders
+        .filter(|folder| folder.join("src").exists())
+        .map(|folder| below(&root, &folder))
+        .collect()
 }
 
 /// Returns the references between the files of the crate in `folder`. Paths are from the
@@ -66,10 +57,7 @@ pub fn references(folder: &Path) -> References {
     }
     // Files of other crates that this one includes are none of its own.
     found.retain(|(from, to), _| from.starts_with(&own) && to.starts_with(&own));
-    let found = found.into_iter();
-    found
-        .map(|((from, to), names)| ((below(&root, &from), below(&root, &to)), names))
-        .collect()
+    all_below(&root, found)
 }
 
 /// Returns the references between the files of OCaml's libraries, from the repository's root.
@@ -77,10 +65,7 @@ pub fn ocaml_references() -> References {
     let root = root();
     let mut found = References::new();
     ocaml::references(&root.join("soil-ocaml"), &mut found);
-    let found = found.into_iter();
-    found
-        .map(|((from, to), names)| ((below(&root, &from), below(&root, &to)), names))
-        .collect()
+    all_below(&root, found)
 }
 
 /// Checks that only the modules `places` contain `name`, of those in `folder` of the crate at
@@ -102,7 +87,9 @@ pub fn check_place(root: &str, folder: &str, places: &[&str], name: &str) {
             .map(|name| Path::new(name.as_os_str()).with_extension(""));
         module.is_some_and(|module| places.iter().any(|place| module == Path::new(place)))
     };
-    let found = sources(&inside).into_iter().filter(contains);
+    let sources = files(&inside).into_iter();
+    let sources = sources.filter(|file| file.extension().is_some_and(|it| it == "rs"));
+    let found = sources.filter(contains);
     let (right, wrong): (Vec<_>, Vec<_>) = found.partition(is_there);
     assert!(wrong.is_empty(), "{name} belongs to {places:?}: {wrong:#?}");
     assert!(!right.is_empty(), "nothing in {places:?} contains {name}");
@@ -112,6 +99,13 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
+fn all_below(root: &Path, found: References) -> References {
+    let found = found.into_iter();
+    found
+        .map(|((from, to), names)| ((below(root, &from), below(root, &to)), names))
+        .collect()
+}
+
 /// Checks the Rust files and manifests of the repository: only those below `places` contain `what`,
 /// by `is_in`. A place is the beginning of a path below the repository, with its reason.
 ///
@@ -119,8 +113,16 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 /// If another file contains it, or none below one of `places`.
 pub fn check_places(what: &str, is_in: fn(&str) -> bool, places: &[(&str, &str)]) {
     let root = root();
-    let mut found = BTreeSet::new();
-    find(&root, &root, is_in, &mut found);
+    let found = files(&root).into_iter().filter(|file| {
+        let is_code = file.extension().is_some_and(|it| it == "rs") || file.ends_with("Cargo.toml");
+        // The checks have the words that they search for.
+        is_code
+            && !file.starts_with(root.join("tools/layers"))
+            && is_in(&fs::read_to_string(file).expect("a source file"))
+    });
+    let found: BTreeSet<String> = found
+        .map(|file| below(&root, &file).to_string_lossy().into())
+        .collect();
     let is_place = |file: &&String| places.iter().any(|(place, _)| file.starts_with(place));
     let wrong: Vec<_> = found.iter().filter(|file| !is_place(file)).collect();
     assert!(
@@ -136,38 +138,16 @@ pub fn check_places(what: &str, is_in: fn(&str) -> bool, places: &[(&str, &str)]
     }
 }
 
-/// Adds the files below `folder` that contain what `is_in` finds, as paths below `root`.
-fn find(root: &Path, folder: &Path, is_in: fn(&str) -> bool, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
+/// Returns the files below a folder: no links, what builds write, crates of others, and git's own.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder of the repository") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // The checks have the words that they search for.
-        if path.is_symlink() || path.ends_with("tools/layers") {
-            continue;
-        }
-        if path.is_dir() {
-            // What builds write, crates of others, and git's own.
-            if !name.starts_with(['.', '_']) && !["target", "vendor"].contains(&&*name) {
-                find(root, &path, is_in, found);
-            }
-        } else if name.ends_with(".rs") || name == "Cargo.toml" {
-            let text = fs::read_to_string(&path).expect("a source file");
-            if is_in(&text) {
-                let below = path.strip_prefix(root).expect("below the root");
-                found.insert(below.to_string_lossy().into());
-            }
-        }
-    }
-}
-
-/// Returns the source files below a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder of the crate") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.append(&mut sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        let is_own = !name.starts_with(['.', '_']) && name != "target" && name != "vendor";
+        if path.is_dir() && is_own && !path.is_symlink() {
+            found.append(&mut files(&path));
+        } else if path.is_file() && !path.is_symlink() {
             found.push(path);
         }
     }
