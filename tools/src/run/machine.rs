@@ -218,7 +218,7 @@ pub fn run<M: Monitor>(
     // It holds the VMM's end of the terminal.
     drop(command);
     let monitor = connect(child.id(), events.clone())?;
-    let console = Console::of(&mut child, terminal, output)
+    let console = console(&mut child, terminal, output)
         .ok_or_else(|| Failure::new(format!("{}'s console is not there", M::NAME)))?;
     let is_pictured = run.screenshot.is_some();
     let mut machine = Machine::new(
@@ -240,29 +240,22 @@ pub fn run<M: Monitor>(
     Ok((screenshot::status(run, picture, status), monitor))
 }
 
-/// The machine's console.
-struct Console {
-    input: File,
-    output: File,
-}
-
-impl Console {
-    /// The console on a terminal, or on the child's pipes, of which the one for output may be ours.
-    fn of(child: &mut Child, terminal: Option<OwnedFd>, output: Option<OwnedFd>) -> Option<Self> {
-        match terminal {
-            Some(terminal) => Some(Self {
-                input: terminal.try_clone().ok()?.into(),
-                output: terminal.into(),
-            }),
-            None => Some(Self {
-                input: OwnedFd::from(child.stdin.take()?).into(),
-                output: match output {
-                    Some(output) => output.into(),
-                    None => OwnedFd::from(child.stdout.take()?).into(),
-                },
-            }),
-        }
+/// The input and output of the machine's console: a terminal, or the child's pipes, of which the one
+/// for output may be ours.
+fn console(
+    child: &mut Child,
+    terminal: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+) -> Option<(File, File)> {
+    if let Some(terminal) = terminal {
+        return Some((terminal.try_clone().ok()?.into(), terminal.into()));
     }
+    let input = OwnedFd::from(child.stdin.take()?);
+    let output = match output {
+        Some(output) => output,
+        None => child.stdout.take()?.into(),
+    };
+    Some((input.into(), output.into()))
 }
 
 struct Machine<M> {
@@ -281,7 +274,7 @@ struct Machine<M> {
 impl<M: Monitor> Machine<M> {
     fn new(
         mut child: Child,
-        console: Console,
+        (input, output): (File, File),
         control: Option<OwnedFd>,
         monitor: M,
         origin: Origin,
@@ -292,7 +285,6 @@ impl<M: Monitor> Machine<M> {
         let errors = errors
             .ok_or_else(|| Failure::new(format!("{}'s error output is not there", M::NAME)))?;
         let key = Arc::new(ReportKey::default());
-        let Console { input, output } = console;
         let (gathered, gatherer) = Gathered::pair();
         let theirs = Arc::clone(&key);
         let channel = Channel {
