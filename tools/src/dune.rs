@@ -303,18 +303,15 @@ fn holds(condition: &Sexp, context: &str) -> Option<bool> {
     let mut each = operands.iter().map(|operand| holds(operand, context));
     match (operator.as_str(), operands) {
         ("not", [operand]) => holds(operand, context).map(|holds| !holds),
-        ("and", _) => each
-            .try_fold(Some(true), |all, one| match (all, one) {
-                (_, Some(false)) => Err(false),
-                (all, one) => Ok(all.and(one)),
-            })
-            .unwrap_or_else(Some),
-        ("or", _) => each
-            .try_fold(Some(false), |any, one| match (any, one) {
-                (_, Some(true)) => Err(true),
-                (any, one) => Ok(any.and(one)),
-            })
-            .unwrap_or_else(Some),
+        (operator @ ("and" | "or"), _) => {
+            // One such operand decides, whatever the others are.
+            let decisive = operator == "or";
+            let others = each.try_fold(Some(!decisive), |all, one| match one {
+                Some(one) if one == decisive => Err(decisive),
+                one => Ok(all.and(one)),
+            });
+            others.unwrap_or_else(Some)
+        }
         ("=" | "<>", [Sexp::Atom(variable), Sexp::Atom(name)]) if variable == "%{context_name}" => {
             Some((name == context) == (operator == "="))
         }
