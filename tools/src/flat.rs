@@ -78,19 +78,25 @@ fn of(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
         .checked_sub(first)
         .filter(|to| *to < size && to.is_multiple_of(4));
     let words = u32::try_from(distance.ok_or(DAMAGED)? / 4).map_err(|_| DAMAGED)?;
+    flat.get_mut(..HEADER)
+        .ok_or(DAMAGED)?
+        .copy_from_slice(&header(words, size.next_multiple_of(PAGE)));
+    Ok(flat)
+}
+
+/// The header of an image with this size in memory, in bytes. Its first instruction branches so many
+/// words further.
+pub fn header(words: u32, size: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER);
     // B #distance: distances below 128 MiB have no other bits.
     header.extend_from_slice(&(0x1400_0000 | words).to_le_bytes());
     header.extend_from_slice(&NOP.to_le_bytes());
-    for number in [0, size.next_multiple_of(PAGE), FLAGS, 0, 0, 0] {
+    for number in [0, size, FLAGS, 0, 0, 0] {
         header.extend_from_slice(&number.to_le_bytes());
     }
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&0_u32.to_le_bytes());
-    flat.get_mut(..HEADER)
-        .ok_or(DAMAGED)?
-        .copy_from_slice(&header);
-    Ok(flat)
+    header
 }
 
 /// The contents of an ELF file's first note with this owner and type.

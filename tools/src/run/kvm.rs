@@ -4,6 +4,7 @@
 use crate::arch::Arch;
 use crate::child::dies_with_us;
 use crate::cli::{Machine, value_name};
+use crate::flat;
 use crate::progress;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,16 +22,11 @@ const ANSWER: u8 = 0x2a;
 const ANSWER_STATUS: i32 = ((ANSWER as i32) << 1) | 1;
 
 /// The program that arm64's machines boot: Linux's header of 64 bytes, whose first instruction
-/// branches behind it, and a call of PSCI's SYSTEM_OFF, for which QEMU ends with status 0. `b` to
-/// byte 64; at byte 64: mov w0, #0x8; movk w0, #0x8400, lsl #16; hvc #0; b to itself
+/// branches behind it, and a call of PSCI's SYSTEM_OFF, for which QEMU ends with status 0: mov w0,
+/// #0x8; movk w0, #0x8400, lsl #16; hvc #0; b to itself
 fn flat_probe() -> Vec<u8> {
     const CODE: [u32; 4] = [0x5280_0100, 0x72b0_8000, 0xd400_0002, 0x1400_0000];
-    let mut image = vec![0; 64];
-    image[..4].copy_from_slice(&0x1400_0010_u32.to_le_bytes());
-    // The size in memory; little endian, pages of 4 KiB, at any address.
-    image[16..24].copy_from_slice(&4096_u64.to_le_bytes());
-    image[24..32].copy_from_slice(&0b1010_u64.to_le_bytes());
-    image[56..60].copy_from_slice(b"ARM\x64");
+    let mut image = flat::header(16, 4096);
     image.extend(CODE.into_iter().flat_map(u32::to_le_bytes));
     image
 }
