@@ -17,3 +17,12 @@ pub fn places(name: &str) -> Vec<PathBuf> {
     let installed = below.map(|below| folder.join("..").join(below).join(name));
     [folder.join(name)].into_iter().chain(installed).collect()
 }
+
+/// The first of these places that has a file; if none has, all of them, for the error.
+pub fn first(places: &[PathBuf]) -> Result<PathBuf, String> {
+    let found = places.iter().find(|place| place.is_file()).cloned();
+    found.ok_or_else(|| {
+        let places = places.iter().map(|place| place.display().to_string());
+        places.collect::<Vec<_>>().join(", ")
+    })
+}

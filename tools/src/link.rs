@@ -337,20 +337,12 @@ impl arguments::Link {
         }
         let mut places = installed::places(ARCHIVE);
         places.extend(self.directories.iter().map(|folder| folder.join(ARCHIVE)));
-        match places.iter().find(|place| place.is_file()) {
-            Some(place) => Ok(place.clone()),
-            None => {
-                let places: Vec<String> = places
-                    .iter()
-                    .map(|place| place.display().to_string())
-                    .collect();
-                let places = places.join(", ");
-                Err(Failure::new(format!(
-                    "{ARCHIVE} (the kernel and Soil's Rust side) wasn't found in {places}"
-                ))
-                .remedy("install Soil (make install), or name the file in SOIL_IMAGE_ARCHIVE"))
-            }
-        }
+        installed::first(&places).map_err(|places| {
+            Failure::new(format!(
+                "{ARCHIVE} (the kernel and Soil's Rust side) wasn't found in {places}"
+            ))
+            .remedy("install Soil (make install), or name the file in SOIL_IMAGE_ARCHIVE")
+        })
     }
 
     /// Writes a program that prints why there is no image, so that the workspace still builds.

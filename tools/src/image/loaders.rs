@@ -121,13 +121,8 @@ fn find(name: &str) -> Result<PathBuf, Failure> {
             places
         }
     };
-    let mut found = places.iter().filter(|place| place.is_file());
-    found.next().cloned().ok_or_else(|| {
-        let places: Vec<String> = places
-            .iter()
-            .map(|place| place.display().to_string())
-            .collect();
-        Failure::on(name, format!("wasn't found in {}", places.join(", "))).remedy(format!(
+    installed::first(&places).map_err(|places| {
+        Failure::on(name, format!("wasn't found in {places}")).remedy(format!(
             "install Soil (make install), or name its folder in {VARIABLE}"
         ))
     })
