@@ -6,6 +6,7 @@ use crate::failure::{Context as _, Failure};
 use crate::flat;
 use crate::stand_in;
 use clap::ValueEnum;
+use memchr::memmem;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
 use std::ffi::OsStr;
@@ -118,7 +119,8 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
     // OCaml's literals are in writable data.
     let has_needs = parsed.elf_program_headers().iter().any(|segment| {
         let writable = segment.p_flags(endian).contains(elf::PF_W);
-        writable && segment.data(endian, &cache).is_ok_and(holds_an_answer)
+        let holds_answer = |data| memmem::find(data, ANSWER).is_some();
+        writable && segment.data(endian, &cache).is_ok_and(holds_answer)
     });
     Ok(Program {
         form: if bootable { Form::Image } else { Form::Process },
@@ -128,22 +130,6 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         has_needs,
         has_sections: header.e_shoff(endian) != 0,
     })
-}
-
-/// Whether the data contains the start of an answer.
-fn holds_an_answer(data: &[u8]) -> bool {
-    let [first, ..] = ANSWER else {
-        return false;
-    };
-    let mut rest = data;
-    while let Some(at) = rest.iter().position(|byte| byte == first) {
-        rest = rest.get(at..).unwrap_or_default();
-        if rest.starts_with(ANSWER) {
-            return true;
-        }
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    false
 }
 
 /// Returns the reason that soil-cc wrote into a link stand-in, as one line.

@@ -5,6 +5,7 @@ use crate::disk::make::text;
 use crate::disk::tool::SBSIGN;
 use crate::failure::{Context as _, Failure};
 use loader::digests;
+use memchr::memmem;
 use std::path::PathBuf;
 
 /// Bytes of the two digests.
@@ -74,9 +75,7 @@ pub fn is_bound(loader: &[u8]) -> bool {
 
 /// Finds the digests in the loader.
 fn block(loader: &[u8]) -> Option<usize> {
-    let marker = digests::MARKER;
-    let mut places = loader.windows(marker.len());
-    let at = places.position(|place| place == marker)? + marker.len();
+    let at = memmem::find(loader, &digests::MARKER)? + digests::MARKER.len();
     loader.get(at..at + DIGESTS).map(|_| at)
 }
 

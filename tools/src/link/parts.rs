@@ -4,6 +4,7 @@
 //! part in every image. The driver includes a part only if the program's own objects or archives
 //! need it.
 
+use memchr::memmem;
 use object::read::archive::ArchiveFile;
 use object::{Object as _, ObjectSymbol as _};
 use std::path::Path;
@@ -237,7 +238,11 @@ pub fn wanted_by<'a>(
             continue;
         };
         for (wanted, part) in wanted.iter_mut().zip(&PARTS) {
-            *wanted = *wanted || part.texts.iter().any(|text| contains(&bytes, text));
+            *wanted = *wanted
+                || part
+                    .texts
+                    .iter()
+                    .any(|text| memmem::find(&bytes, text).is_some());
         }
         for_each_reference(&bytes, |symbol| refer(&mut wanted, symbol));
     }
@@ -285,19 +290,6 @@ fn for_each_object(bytes: &[u8], mut f: impl FnMut(&object::File<'_>)) {
         }
         Err(_) => parse(bytes),
     }
-}
-
-fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
-    let (first, len) = (pattern[0], pattern.len());
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte == first) {
-        rest = &rest[at..];
-        if rest.get(..len) == Some(pattern) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
 }
 
 #[cfg(test)]

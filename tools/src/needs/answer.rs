@@ -2,6 +2,7 @@
 
 use crate::options::{DISPLAY_SIDE, is_disk_name};
 use crate::program::ANSWER;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// Linux's default `ip_unprivileged_port_start`: lower ports need privileges.
@@ -136,9 +137,7 @@ impl Protocol {
 /// Doesn't trust the program: accepts only answers that are safe to print on a terminal and to use
 /// in `soil run`'s options.
 pub fn find(output: &[u8]) -> Option<Result<Answer, String>> {
-    let start = output
-        .windows(ANSWER.len())
-        .position(|bytes| bytes == ANSWER)?;
+    let start = memmem::find(output, ANSWER)?;
     let object = output.get(start + 1..)?;
     // Other output may follow on the console.
     let line = object.split(|byte| *byte == b'\n').next()?;
