@@ -21,7 +21,7 @@ pub struct Turn {
 
 /// What others do in a build folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Secondary {
+pub enum Others {
     /// Nothing.
     Nothing,
     /// A dune builds, or another of Soil's commands has its turn.
@@ -50,7 +50,7 @@ pub fn take(folder: &Path) -> Result<Turn, Others> {
 }
 
 /// What dunes do in a build folder that Soil's commands didn't start.
-pub fn dunes(folder: &Path) -> Secondary {
+pub fn dunes(folder: &Path) -> Others {
     // Dune's own lock. Held for so short a time here that a dune doesn't meet it.
     let is_locked = File::open(folder.join(".lock")).is_ok_and(|file| {
         flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
