@@ -202,7 +202,7 @@ impl Blk {
 
     /// Counters of the queue.
     pub fn queue_counters(&self) -> QueueCounters {
-        self.commands.queue_counters()
+        self.commands.queue.counters()
     }
 
     /// Number of requests submitted but not yet reported.
@@ -231,7 +231,7 @@ impl Blk {
             let issued = commands.issue(index, rest)?;
             if matches!(issued, Issued::Some) && rest.len > 0 {
                 // The device works on this one while the driver prepares the next.
-                commands.kick(device);
+                commands.queue.kick(device.transport());
             }
             Ok(issued)
         });
@@ -244,7 +244,7 @@ impl Blk {
                 self.fail();
             } else {
                 self.issue();
-                self.commands.kick(&self.device);
+                self.commands.queue.kick(self.device.transport());
             }
         }
         self.requests.report(report)
@@ -308,7 +308,7 @@ impl Controller for Blk {
 
     fn kick(&mut self) {
         if self.device.is_running() {
-            self.commands.kick(&self.device);
+            self.commands.queue.kick(self.device.transport());
         }
     }
 
@@ -317,19 +317,19 @@ impl Controller for Blk {
     }
 
     fn has_pending(&self) -> bool {
-        self.requests.has_finished() || self.device.is_running() && self.commands.has_pending()
+        self.requests.has_finished() || self.device.is_running() && self.commands.queue.has_used()
     }
 
     fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return self.requests.has_finished();
         }
-        self.commands.kick(&self.device);
-        self.commands.enable_interrupts() || self.requests.has_finished()
+        self.commands.queue.kick(self.device.transport());
+        self.commands.queue.enable_interrupts() || self.requests.has_finished()
     }
 
     fn disable_interrupts(&mut self) {
-        self.commands.disable_interrupts();
+        self.commands.queue.disable_interrupts();
     }
 
     fn interrupt(&self) -> Interrupt {

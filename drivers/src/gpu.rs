@@ -380,7 +380,7 @@ impl Gpu {
     /// Whether the rings show work for [`poll`](Gpu::poll).
     pub fn has_pending(&self) -> bool {
         !self.events.is_empty()
-            || self.is_running() && (self.control.has_used() || self.cursors.has_used())
+            || self.is_running() && (self.control.queue.has_used() || self.cursors.queue.has_used())
     }
 
     /// Call before waiting: requests an interrupt for the next completion. Returns true if there is
@@ -391,16 +391,16 @@ impl Gpu {
             return !self.events.is_empty();
         }
         // Both must run, whatever the first returns.
-        let on_response = self.control.enable_interrupts();
-        let returned = self.cursors.enable_interrupts();
+        let on_response = self.control.queue.enable_interrupts();
+        let returned = self.cursors.queue.enable_interrupts();
         on_response || returned || !self.events.is_empty()
     }
 
     /// Disables the interrupts of the queues; some may still arrive.
     pub fn disable_interrupts(&self) {
         if self.is_running() {
-            self.control.disable_interrupts();
-            self.cursors.disable_interrupts();
+            self.control.queue.disable_interrupts();
+            self.cursors.queue.disable_interrupts();
         }
     }
 
@@ -409,7 +409,7 @@ impl Gpu {
     /// 000 if the device doesn't come out of it.
     pub fn suspend(&mut self) {
         self.control.mark_failed();
-        self.cursors.mark_failed();
+        self.cursors.queue.mark_failed();
         let reset = self.device.stop();
         self.query = Query::None;
         self.complete_all(reset);
@@ -447,7 +447,7 @@ impl Gpu {
     fn fail(&mut self) {
         log::error!(target: "drivers", "a graphics device broke the virtio protocol and was reset");
         self.control.mark_failed();
-        self.cursors.mark_failed();
+        self.cursors.queue.mark_failed();
         let reset = self.device.stop();
         self.query = Query::None;
         self.ready = true;

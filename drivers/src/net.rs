@@ -208,10 +208,7 @@ impl Net {
 
     /// Counters of the receive and the transmit queue.
     pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
-        (
-            self.receiver.queue().counters(),
-            self.sender.queue().counters(),
-        )
+        (self.receiver.queue.counters(), self.sender.queue.counters())
     }
 
     /// Passes the next received frame to `deliver`, which may modify it in place; its buffer
@@ -313,7 +310,7 @@ impl Net {
     /// Whether there is a frame to [`receive`](Net::receive), or room again after
     /// [`transmit`](Net::transmit) found none. No exit.
     pub fn has_pending(&self) -> bool {
-        self.device.is_running() && (self.receiver.queue().has_used() || self.sender.has_pending())
+        self.device.is_running() && (self.receiver.queue.has_used() || self.sender.has_pending())
     }
 
     /// Call before waiting. Gives the card all free receive buffers and requests an interrupt at
@@ -331,19 +328,19 @@ impl Net {
         }
         self.receiver.refill(&self.device);
         // Both, whatever the first one says.
-        self.receiver.queue_mut().enable_interrupts() | self.sender.enable_awaited_interrupts()
+        self.receiver.queue.enable_interrupts() | self.sender.enable_awaited_interrupts()
     }
 
     /// Disables interrupts while there is work anyway; some may still arrive.
     pub fn disable_interrupts(&mut self) {
-        self.receiver.queue_mut().disable_interrupts();
-        self.sender.queue_mut().disable_interrupts();
+        self.receiver.queue.disable_interrupts();
+        self.sender.queue.disable_interrupts();
     }
 
     fn fail(&mut self) {
         log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
-        self.receiver.queue_mut().mark_failed();
-        self.sender.queue_mut().mark_failed();
+        self.receiver.queue.mark_failed();
+        self.sender.queue.mark_failed();
         self.device.stop();
     }
 }

@@ -209,7 +209,7 @@ impl Disk {
                 target.in_flight += 1;
                 if rest.len > 0 {
                     // The device works on this one while the driver prepares the next.
-                    commands.kick(device);
+                    commands.queue.kick(device.transport());
                 }
             }
             Ok(issued)
@@ -550,7 +550,7 @@ impl Controller for Scsi {
 
     fn kick(&mut self) {
         if self.device.is_running() {
-            self.commands.kick(&self.device);
+            self.commands.queue.kick(self.device.transport());
         }
     }
 
@@ -560,7 +560,7 @@ impl Controller for Scsi {
                 self.fail();
             } else {
                 self.issue();
-                self.commands.kick(&self.device);
+                self.commands.queue.kick(self.device.transport());
             }
         }
         let mut ended = 0;
@@ -574,15 +574,15 @@ impl Controller for Scsi {
     fn has_pending(&self) -> bool {
         let is_running = self.device.is_running();
         self.has_finished()
-            || is_running && (self.commands.has_pending() || self.events.has_pending())
+            || is_running && (self.commands.queue.has_used() || self.events.queue.has_used())
     }
 
     fn enable_interrupts(&mut self) -> bool {
         if self.device.is_running() {
-            self.commands.kick(&self.device);
+            self.commands.queue.kick(self.device.transport());
             // Both, whatever the first says.
-            let events = self.events.enable_interrupts();
-            if self.commands.enable_interrupts() || events {
+            let events = self.events.queue.enable_interrupts();
+            if self.commands.queue.enable_interrupts() || events {
                 return true;
             }
         }
@@ -590,8 +590,8 @@ impl Controller for Scsi {
     }
 
     fn disable_interrupts(&mut self) {
-        self.commands.disable_interrupts();
-        self.events.disable_interrupts();
+        self.commands.queue.disable_interrupts();
+        self.events.queue.disable_interrupts();
     }
 
     fn interrupt(&self) -> Interrupt {

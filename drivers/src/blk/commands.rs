@@ -7,7 +7,7 @@ use crate::disk::{
     Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation, Request,
     serial,
 };
-use crate::queue::{Buffer, DeviceError, Queue, QueueCounters};
+use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -72,7 +72,7 @@ const NO_COMMAND: Command = Command {
 };
 
 pub(super) struct Commands {
-    queue: Queue,
+    pub queue: Queue,
     records: Region,
     commands: Vec<Command>,
     free: Vec<u16>,
@@ -254,26 +254,6 @@ impl Commands {
         };
         self.data.finish(bounce, result.is_ok());
         Ok(Some((purpose, result)))
-    }
-
-    pub fn kick(&mut self, device: &Device) {
-        self.queue.kick(device.transport());
-    }
-
-    pub fn has_pending(&self) -> bool {
-        self.queue.has_used()
-    }
-
-    pub fn enable_interrupts(&mut self) -> bool {
-        self.queue.enable_interrupts()
-    }
-
-    pub fn disable_interrupts(&self) {
-        self.queue.disable_interrupts();
-    }
-
-    pub fn queue_counters(&self) -> QueueCounters {
-        self.queue.counters()
     }
 
     pub fn leak(&mut self) {

@@ -59,7 +59,7 @@ pub struct Response {
 }
 
 pub struct Control {
-    queue: Queue,
+    pub queue: Queue,
     /// A slot per command, then the response to a query (`is_query`), of which there is one at a
     /// time.
     memory: Region,
@@ -188,23 +188,10 @@ impl Control {
         &self.answer
     }
 
-    /// Whether [`pop`](Control::pop) has a command to return.
-    pub fn has_used(&self) -> bool {
-        self.queue.has_used()
-    }
-
     /// Number of commands that have not completed.
     #[cfg(test)]
     pub fn unfinished(&self) -> usize {
         self.waiting.len() + self.slots.len() - self.free.len()
-    }
-
-    pub fn enable_interrupts(&mut self) -> bool {
-        self.queue.enable_interrupts()
-    }
-
-    pub fn disable_interrupts(&self) {
-        self.queue.disable_interrupts();
     }
 
     /// Drops all commands: the device is out of use.

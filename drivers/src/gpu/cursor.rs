@@ -173,7 +173,7 @@ pub fn region(memory: MemoryRef) -> Option<Region> {
 
 /// The cursor queue. Its commands have no response, and are only returned.
 pub struct CursorQueue {
-    queue: Queue,
+    pub queue: Queue,
     memory: Region,
 }
 
@@ -224,23 +224,6 @@ impl CursorQueue {
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.queue.in_flight() == 0
-    }
-
-    /// Whether the device has returned a command.
-    pub fn has_used(&self) -> bool {
-        self.queue.has_used()
-    }
-
-    pub fn enable_interrupts(&mut self) -> bool {
-        self.queue.enable_interrupts()
-    }
-
-    pub fn disable_interrupts(&self) {
-        self.queue.disable_interrupts();
-    }
-
-    pub fn mark_failed(&mut self) {
-        self.queue.mark_failed();
     }
 
     pub fn leak(&mut self) {

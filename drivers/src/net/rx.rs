@@ -17,7 +17,7 @@ use crate::{Error, MemoryRef, Region};
 const REFILL_BATCH: u16 = 32;
 
 pub(super) struct Receiver {
-    queue: Queue,
+    pub queue: Queue,
     pool: Region,
     buffer_len: usize,
     buffers: u16,
@@ -219,14 +219,6 @@ impl Receiver {
         }
         self.assembly = assembly;
         complete
-    }
-
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    pub fn queue_mut(&mut self) -> &mut Queue {
-        &mut self.queue
     }
 
     pub fn leak(&mut self) {

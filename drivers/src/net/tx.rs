@@ -62,7 +62,7 @@ impl Pool {
 const LARGE: u32 = 1 << 16;
 
 pub(super) struct Sender {
-    queue: Queue,
+    pub queue: Queue,
     small: Pool,
     large: Pool,
     header_len: usize,
@@ -270,14 +270,6 @@ impl Sender {
 
     pub fn flush(&mut self, device: &Device) {
         self.queue.kick(device.transport());
-    }
-
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    pub fn queue_mut(&mut self) -> &mut Queue {
-        &mut self.queue
     }
 
     pub fn leak(&mut self) {

@@ -92,7 +92,7 @@ pub(super) struct Clears {
 }
 
 pub(super) struct Commands {
-    queue: Queue,
+    pub queue: Queue,
     records: Region,
     /// A block of zeros.
     zeros: Region,
@@ -371,22 +371,6 @@ impl Commands {
             outcome,
             capacity,
         }))
-    }
-
-    pub fn kick(&mut self, device: &Device) {
-        self.queue.kick(device.transport());
-    }
-
-    pub fn has_pending(&self) -> bool {
-        self.queue.has_used()
-    }
-
-    pub fn enable_interrupts(&mut self) -> bool {
-        self.queue.enable_interrupts()
-    }
-
-    pub fn disable_interrupts(&self) {
-        self.queue.disable_interrupts();
     }
 
     pub fn leak(&mut self) {

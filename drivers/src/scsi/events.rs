@@ -31,7 +31,7 @@ pub(super) enum Event {
 }
 
 pub(super) struct Events {
-    queue: Queue,
+    pub queue: Queue,
     buffers: Region,
 }
 
@@ -79,18 +79,6 @@ impl Events {
         }
         self.queue.kick(device.transport());
         Ok(())
-    }
-
-    pub fn has_pending(&self) -> bool {
-        self.queue.has_used()
-    }
-
-    pub fn enable_interrupts(&mut self) -> bool {
-        self.queue.enable_interrupts()
-    }
-
-    pub fn disable_interrupts(&self) {
-        self.queue.disable_interrupts();
     }
 
     pub fn leak(&mut self) {
