@@ -30,29 +30,10 @@ impl Format {
 
     /// Parses a format; `None` if it has a colour map or isn't valid.
     pub fn parse(bytes: &[u8]) -> Option<Format> {
-        let &[
-            bits,
-            _,
-            big,
-            true_colour,
-            r1,
-            r2,
-            g1,
-            g2,
-            b1,
-            b2,
-            r,
-            g,
-            b,
-            _,
-            _,
-            _,
-        ] = bytes
-        else {
-            return None;
-        };
-        let maxima = [[r1, r2], [g1, g2], [b1, b2]].map(u16::from_be_bytes);
-        let [red, green, blue] = maxima;
+        let bytes: &[u8; 16] = bytes.try_into().ok()?;
+        let [bits, _, big, true_colour, ..] = *bytes;
+        let [red, green, blue] = [4, 6, 8].map(|at| u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+        let [r, g, b] = [bytes[10], bytes[11], bytes[12]];
         let is_valid = [8, 16, 32].contains(&bits) && true_colour != 0;
         (is_valid && [r, g, b].iter().all(|shift| *shift < bits)).then_some(Format {
             bytes: usize::from(bits / 8),
