@@ -91,6 +91,23 @@ pub fn install(description: Arc<Description>, flags: i32) -> Result<u64> {
     insert(description, 0, flags & libc::O_CLOEXEC != 0)
 }
 
+/// As [`install`] for two new descriptions, whose numbers it stores in the 8 bytes of `into`;
+/// neither stays open if it fails.
+pub fn install_pair(
+    into: &mut [u8],
+    [first, second]: [Arc<Description>; 2],
+    flags: i32,
+) -> Result<u64> {
+    let first = install(first, flags)?;
+    let second = install(second, flags).inspect_err(|_| {
+        let _ = close(first);
+    })?;
+    for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
+        into.copy_from_slice(&(number as u32).to_le_bytes());
+    }
+    Ok(0)
+}
+
 /// A reserved number for a description that isn't created yet. It isn't open before it is filled.
 pub struct Reserved(usize);
 

@@ -106,15 +106,7 @@ pub fn open_pipe(result: u64, flags: i32) -> Result<u64> {
         return Err(libc::EINVAL);
     }
     let into = bytes_mut(result, 8)?;
-    let [reader, writer] = pipe::open(flags)?;
-    let first = process::install(reader, flags)?;
-    let second = process::install(writer, flags).inspect_err(|_| {
-        let _ = process::close(first);
-    })?;
-    for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
-        into.copy_from_slice(&(number as u32).to_le_bytes());
-    }
-    Ok(0)
+    process::install_pair(into, pipe::open(flags)?, flags)
 }
 
 /// `fchmodat`.

@@ -184,15 +184,8 @@ pub fn pair(domain: i32, kind: i32, protocol: i32, result: u64) -> Result<u64> {
         _ => return Err(libc::EAFNOSUPPORT),
     }
     let into = bytes_mut(result, 8)?;
-    let [one, other] = Unix::pair(kind & !FLAGS)?;
-    let first = open(Box::new(one), kind)?;
-    let second = open(Box::new(other), kind).inspect_err(|_| {
-        let _ = process::close(first);
-    })?;
-    for (into, number) in into.chunks_exact_mut(4).zip([first, second]) {
-        into.copy_from_slice(&(number as u32).to_le_bytes());
-    }
-    Ok(0)
+    let pair = Unix::pair(kind & !FLAGS)?.map(|end| describe(Box::new(end), kind));
+    process::install_pair(into, pair, kind)
 }
 
 /// `socket`.
