@@ -142,12 +142,6 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Failure> for crate::Failure {
-    fn from(failure: Failure) -> Self {
-        Self::Machine(failure)
-    }
-}
-
 /// Puts an image into memory with its settings, and enters it.
 pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crate::Failure> {
     let pages = size_of::<Area>().div_ceil(PAGE);

@@ -81,6 +81,12 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<machine::Failure> for Failure {
+    fn from(failure: machine::Failure) -> Self {
+        Self::Machine(failure)
+    }
+}
+
 #[entry]
 fn main() -> Status {
     let Err(failure) = start();
