@@ -73,23 +73,19 @@ impl<H> Handles<H> {
 
     /// As [`get`](Self::get), but mutable.
     pub fn get_mut(&mut self, file: FileId) -> Result<&mut H, Error> {
+        self.slot(file)?.handle.as_mut().ok_or(Error::Closed)
+    }
+
+    fn slot(&mut self, file: FileId) -> Result<&mut Slot<H>, Error> {
         let (index, generation) = Self::index(file);
-        let slot = self
-            .slots
-            .get_mut(index)
-            .filter(|slot| slot.generation == generation);
-        slot.and_then(|slot| slot.handle.as_mut())
+        let slot = self.slots.get_mut(index);
+        slot.filter(|slot| slot.generation == generation)
             .ok_or(Error::Closed)
     }
 
     /// Removes a handle and returns it; its number is never reused.
     pub fn remove(&mut self, file: FileId) -> Result<H, Error> {
-        let (index, generation) = Self::index(file);
-        let slot = self
-            .slots
-            .get_mut(index)
-            .filter(|slot| slot.generation == generation);
-        let slot = slot.ok_or(Error::Closed)?;
+        let slot = self.slot(file)?;
         let handle = slot.handle.take().ok_or(Error::Closed)?;
         slot.generation = slot.generation.wrapping_add(1);
         Ok(handle)

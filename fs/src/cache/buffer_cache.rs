@@ -170,23 +170,22 @@ impl BufferCache {
             .map(|(slot, _)| slot)
     }
 
+    fn line_mut(&mut self, index: u64) -> Option<&mut Line> {
+        let slot = self.by_index.get(index)?;
+        self.slots.get_mut(slot)
+    }
+
     /// Stores new contents of `sectors` in the line at `index`, which is in memory.
     pub fn put(&mut self, index: u64, at: usize, data: &[u8], sectors: u8, metadata: bool) {
         let now = self.tick();
-        let Some(line) = self
-            .by_index
-            .get(index)
-            .and_then(|slot| self.slots.get_mut(slot))
-        else {
+        let Some(line) = self.line_mut(index) else {
             return;
         };
         let Some(place) = line.data.get_mut(at..at + data.len()) else {
             return;
         };
         place.copy_from_slice(data);
-        if line.dirty == 0 {
-            self.dirty += 1;
-        }
+        let was_clean = line.dirty == 0;
         line.valid |= sectors;
         line.dirty |= sectors;
         line.used = now;
@@ -196,31 +195,25 @@ impl BufferCache {
         } else {
             line.metadata &= !sectors;
         }
+        self.dirty += usize::from(was_clean);
     }
 
     /// Marks `sectors` of the line at `index` as equal to the device.
     pub fn clean(&mut self, index: u64, sectors: u8) {
-        let Some(line) = self
-            .by_index
-            .get(index)
-            .and_then(|slot| self.slots.get_mut(slot))
-        else {
+        let Some(line) = self.line_mut(index) else {
             return;
         };
-        if line.dirty != 0 && line.dirty & !sectors == 0 {
+        let was_dirty = line.dirty != 0;
+        line.dirty &= !sectors;
+        if was_dirty && line.dirty == 0 {
             self.dirty -= 1;
         }
-        line.dirty &= !sectors;
     }
 
     /// Drops the contents of `sectors` of the line at `index`, dirty or not.
     pub fn forget(&mut self, index: u64, sectors: u8) {
         self.clean(index, sectors);
-        if let Some(line) = self
-            .by_index
-            .get(index)
-            .and_then(|slot| self.slots.get_mut(slot))
-        {
+        if let Some(line) = self.line_mut(index) {
             line.valid &= !sectors;
         }
     }

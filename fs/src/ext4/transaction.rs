@@ -138,11 +138,8 @@ impl Fs {
         let has_journal = self.journal.is_some();
         self.write_superblock(&mut |s| {
             if has_journal {
-                put_u32(
-                    s,
-                    sb::FEATURE_INCOMPAT,
-                    u32_at(s, sb::FEATURE_INCOMPAT) | incompatible::RECOVER,
-                );
+                let features = u32_at(s, sb::FEATURE_INCOMPAT) | incompatible::RECOVER;
+                put_u32(s, sb::FEATURE_INCOMPAT, features);
             } else {
                 put_u16(s, sb::STATE, u16_at(s, sb::STATE) & !VALID);
             }
@@ -159,18 +156,8 @@ impl Fs {
 
     /// Writes the transaction's state into its blocks and returns their numbers.
     fn finish_blocks(&mut self, now: Time) -> Result<Vec<u64>> {
-        let is_bitmap =
-            |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
         let all = self.blocks.transaction();
-        for block in &all {
-            if self
-                .blocks
-                .get(*block)
-                .is_some_and(|entry| is_bitmap(entry.kind))
-            {
-                self.seal(*block)?;
-            }
-        }
+        self.seal_all(&all, true)?;
         self.write_groups()?;
         let (block, at) = self.geometry.superblock();
         let counts = self.counts();
@@ -186,16 +173,21 @@ impl Fs {
             }
         }
         let all = self.blocks.transaction();
-        for block in &all {
-            if self
-                .blocks
-                .get(*block)
-                .is_some_and(|entry| !is_bitmap(entry.kind))
-            {
+        self.seal_all(&all, false)?;
+        Ok(all)
+    }
+
+    /// Seals the bitmaps among `blocks`, or the others.
+    fn seal_all(&mut self, blocks: &[u64], bitmaps: bool) -> Result<()> {
+        let is_bitmap =
+            |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
+        for block in blocks {
+            let entry = self.blocks.get(*block);
+            if entry.is_some_and(|entry| is_bitmap(entry.kind) == bitmaps) {
                 self.seal(*block)?;
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Commits the transaction: all earlier changes are durable afterwards. If memory is exhausted
@@ -387,11 +379,8 @@ impl Fs {
         self.marked = false;
         self.write_superblock(&mut |s| {
             if has_journal {
-                put_u32(
-                    s,
-                    sb::FEATURE_INCOMPAT,
-                    u32_at(s, sb::FEATURE_INCOMPAT) & !incompatible::RECOVER,
-                );
+                let features = u32_at(s, sb::FEATURE_INCOMPAT) & !incompatible::RECOVER;
+                put_u32(s, sb::FEATURE_INCOMPAT, features);
             }
             if let Some(errors) = errors {
                 errors.put(s);
