@@ -36,10 +36,8 @@ struct Fields<'a>(&'a [u8; BYTES]);
 impl Fields<'_> {
     /// The `N` bytes at `at`; zeros outside the answer.
     fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
-        let field = at.checked_add(N).and_then(|end| self.0.get(at..end));
-        field
-            .and_then(|field| field.try_into().ok())
-            .unwrap_or([0; N])
+        let field = self.0.get(at..).and_then(<[u8]>::first_chunk);
+        field.copied().unwrap_or([0; N])
     }
 
     fn u8(self, at: usize) -> u8 {
