@@ -25,6 +25,20 @@ macro_rules! function {
     };
 }
 
+/// Makes an argument that of another number.
+macro_rules! copy {
+    ($to:tt, $from:tt) => {
+        concat!("mov ", register!($to), ", ", register!($from))
+    };
+}
+
+/// Functions that do more with their arguments before another.
+macro_rules! prepared {
+    ($($glibc:literal: $moves:expr => $musl:literal,)*) => {$(
+        function!($glibc, [$moves, jump!($musl)]);
+    )*};
+}
+
 // Each defines the macros that the tables below use, and what is more than a jump.
 #[cfg(target_arch = "aarch64")]
 #[macro_use]

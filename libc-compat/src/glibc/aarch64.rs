@@ -18,13 +18,6 @@ macro_rules! jump {
     };
 }
 
-/// Makes an argument that of another number.
-macro_rules! copy {
-    ($to:tt, $from:tt) => {
-        concat!("mov ", register!($to), ", ", register!($from))
-    };
-}
-
 /// Ends the program if an argument is less than another.
 macro_rules! refuse_less {
     ($room:tt, $needed:tt) => {
@@ -50,13 +43,6 @@ macro_rules! shift {
     () => {
         "mov x5, x4; mov x4, x3; mov x3, x2; mov x2, x1; mov x1, x0; mov x0, #{number}"
     };
-}
-
-/// Functions that do more with their arguments before another.
-macro_rules! prepared {
-    ($($glibc:literal: $moves:expr => $musl:literal,)*) => {$(
-        function!($glibc, [$moves, jump!($musl)]);
-    )*};
 }
 
 prepared! {

@@ -33,13 +33,6 @@ macro_rules! jump {
     };
 }
 
-/// Makes an argument that of another number.
-macro_rules! copy {
-    ($to:tt, $from:tt) => {
-        concat!("mov ", register!($to), ", ", register!($from))
-    };
-}
-
 /// Ends the program if an argument is less than another.
 macro_rules! refuse_less {
     ($room:tt, $needed:tt) => {
@@ -65,13 +58,6 @@ macro_rules! shift {
     () => {
         "mov r9, r8; mov r8, rcx; mov rcx, rdx; mov rdx, rsi; mov rsi, rdi; mov edi, {number}"
     };
-}
-
-/// Functions that do more with their arguments before another.
-macro_rules! prepared {
-    ($($glibc:literal: $moves:expr => $musl:literal,)*) => {$(
-        function!($glibc, [$moves, jump!($musl)]);
-    )*};
 }
 
 prepared! {
