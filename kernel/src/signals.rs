@@ -197,6 +197,11 @@ pub fn exchange(thread: &mut Thread) {
     with(|state| core::mem::swap(state.thread(), thread));
 }
 
+/// The processor idles, on which the thread with these signals ran last.
+pub fn set_idle_after(thread: &Thread) {
+    with(|state| *state.thread() = Thread::idle_after(thread));
+}
+
 /// Signals that were sent to the process and that the running thread blocks.
 pub fn for_others() -> u64 {
     with(|state| state.process_pending() & state.blocked())

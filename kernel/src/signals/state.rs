@@ -98,6 +98,8 @@ pub struct Thread {
     pending: u64,
     /// Address and size of the alternate stack, which `sigaltstack` sets: size 0 for none.
     stack: [u64; 2],
+    /// Of an idle processor: the signals that are blocked in the thread which ran last there.
+    blocked_before: Option<u64>,
 }
 
 impl Thread {
@@ -108,13 +110,23 @@ impl Thread {
         saved_mask: None,
         pending: 0,
         stack: [0; 2],
+        blocked_before: None,
     };
 
     /// Those of a thread that has ended: all is blocked.
     pub const ENDED: Self = Self {
         mask: u64::MAX,
+        blocked_before: Some(0),
         ..Self::NEW
     };
+
+    /// Those of an idle processor on which `last` ran last: all is blocked.
+    pub fn idle_after(last: &Self) -> Self {
+        Self {
+            blocked_before: Some(last.blocked()),
+            ..Self::ENDED
+        }
+    }
 
     /// Those of a thread that this one creates: the mask alone is inherited (pthread_create(3)).
     pub fn child(&self) -> Self {
@@ -327,7 +339,11 @@ impl State {
         }
         let ignored = self.ignored(bit(signal));
         let (blocked, pending) = match target {
-            Target::Process => (self.thread.blocked(), &mut self.pending),
+            Target::Process => {
+                let idle = self.thread.blocked_before;
+                let blocked = idle.unwrap_or_else(|| self.thread.blocked());
+                (blocked, &mut self.pending)
+            }
             Target::Running => (self.thread.blocked(), &mut self.thread.pending),
             Target::Thread(thread) => (thread.blocked(), &mut thread.pending),
         };
@@ -511,6 +527,23 @@ mod tests {
         state.send(USER1, Target::Process).unwrap();
         assert!(!state.is_ready(), "SIGCHLD is ignored by default");
         assert_eq!(state.next(), None);
+    }
+
+    #[test]
+    fn an_idle_processor_drops_ignored_signals_of_the_process() {
+        let mut state = State::new();
+        state.change_mask(0, Some(bit(17))).expect("a mask");
+        let mut thread = *state.thread();
+        *state.thread() = Thread::idle_after(&thread);
+        // SIGWINCH and SIGCHLD are ignored by default, and the thread blocks SIGCHLD.
+        assert_eq!(state.send(28, Target::Process), Ok(false));
+        assert_eq!(state.send(17, Target::Process), Ok(true));
+        assert_eq!(state.send(TERMINATE, Target::Process), Ok(true));
+        assert!(!state.is_ready(), "no thread runs");
+        core::mem::swap(state.thread(), &mut thread);
+        assert!(state.is_ready());
+        *state.thread() = Thread::ENDED;
+        assert_eq!(state.send(28, Target::Process), Ok(false));
     }
 
     /// sigwait(3) and signalfd(2) get them; handlers and waits don't.

@@ -67,6 +67,9 @@ pub(super) fn switch(now: u64, caller: Caller) {
     let from = match state.scheduler.thread(previous) {
         Some(thread) => {
             signals::exchange(&mut thread.signals);
+            if next.is_none() {
+                signals::set_idle_after(&thread.signals);
+            }
             &raw mut thread.context
         }
         None if caller == Caller::Idle => &raw mut state.idle[processor].context,

@@ -10,6 +10,8 @@ impl Thread {
 
 pub fn exchange(_: &mut Thread) {}
 
+pub fn set_idle_after(_: &Thread) {}
+
 pub fn poll_power_button() {}
 
 pub fn is_ready() -> bool {
