@@ -55,9 +55,7 @@ struct Open {
 }
 
 fn mount(source: &str, options: &VolumeOptions, waiting: Waiting<Offload>) -> Mounted {
-    let refused = |error, what: &str| {
-        Err(MountError::new(error, format!("{source}: {what}")))
-    };
+    let refused = |error, what: &str| Err(MountError::new(error, format!("{source}: {what}")));
     let Ok(path) = text(source) else {
         return refused(Error::InvalidName, "not a path");
     };
