@@ -1,5 +1,6 @@
 """Disks of `soil image`: booted, used, stopped, changed; and what the command refuses."""
 
+import contextlib
 import filecmp
 import http.client
 import itertools
@@ -492,10 +493,15 @@ def killed_while_it_replaces(context):
     ended = 0
     for attempt in range(24):
         words = [SOIL, "image", programs[attempt % 2], "--output", disk, "--replace"]
-        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
         time.sleep(attempt / 80)
         child.send_signal(signal.SIGKILL)
         ended += child.wait() == 0
+        # A command that it was about to start has the disk open until then.
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.killpg(child.pid, 0)
+                time.sleep(0.01)
         assert read(disk, "soil/image.elf") in stripped
         assert read_data(context, disk) == b"kept\n"
     print(f"{ended} of 24 ended before they were killed")
