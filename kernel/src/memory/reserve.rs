@@ -39,9 +39,8 @@ const MAX_BYTES: u64 = 8 << 20;
 const COLLECTOR_PART: u64 = 16;
 const COLLECTOR_MAX_BYTES: u64 = 3 << 20;
 
-/// What is left for requests of up to so many bytes: C's `malloc` extends its heap by less for small
-/// blocks, and by more for the pools of OCaml's major heap (32 KiB), which would take it all.
-const SMALL_REQUEST: u64 = 16 << 10;
+/// What is left for requests of up to so many bytes: C's `malloc` extends its heap by less.
+const SMALL_REQUEST: u64 = 64 << 10;
 const SMALL_PART: u64 = 64;
 const SMALL_MAX_BYTES: u64 = 1 << 20;
 
