@@ -14,7 +14,7 @@
 //! |---|---|
 //! | interrupts of devices | the first |
 //! | ticks of the network | that on which they began ([`crate::wait::start_ticks`]) |
-//! | deadlines of waits and timers | the timer processor, the last that found an earlier one ([`State::alarm`]) |
+//! | deadlines of waits and timers | the timer processor ([`State::alarm`]) |
 //! | the end of a slice | each whose thread has made others ready, or runs while others are |
 //!
 //! A processor without a thread polls for a while before it halts, and is interrupted only then.
@@ -53,7 +53,7 @@ use crate::{interrupts, time};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
-use dispatch::begun;
+use dispatch::end_switch;
 use idle::Idle;
 use notify::{interrupt, with};
 use program_timers::Timers;
@@ -372,7 +372,7 @@ pub fn create(
     child.set_stack_pointer(new.stack);
     child.enable_interrupts();
     // SAFETY: nothing else uses the stack.
-    let context = unsafe { Context::new(child, kernel_stack, begun) };
+    let context = unsafe { Context::new(child, kernel_stack, end_switch) };
     let signals = signals::of_child();
     let number = with(|state| {
         state.last += 1;

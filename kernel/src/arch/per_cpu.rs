@@ -144,16 +144,16 @@ impl Local {
 }
 
 /// Other processors may run. Set once, before they do.
-static SEVERAL: AtomicBool = AtomicBool::new(false);
+static SMP: AtomicBool = AtomicBool::new(false);
 
 /// Whether other processors may run.
 #[inline(always)]
 pub fn is_smp() -> bool {
     // Relaxed: the one that starts others knows it before them.
-    SEVERAL.load(Ordering::Relaxed)
+    SMP.load(Ordering::Relaxed)
 }
 
 /// Other processors may run from now on.
 pub fn set_smp() {
-    SEVERAL.store(true, Ordering::Relaxed);
+    SMP.store(true, Ordering::Relaxed);
 }

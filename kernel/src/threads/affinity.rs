@@ -58,8 +58,10 @@ pub fn set(thread: u64, wanted: Set) -> Result<(), Errno> {
         same if same == all => Set::MAX,
         some => some,
     };
-    // It may leave its processor.
-    be_preempted()?;
+    if allowed != Set::MAX {
+        // It may leave its processor, which then runs its idle thread.
+        be_preempted()?;
+    }
     restrict(index, allowed);
     Ok(())
 }

@@ -37,8 +37,8 @@ pub fn begin() {
     }
 }
 
-/// Whether calls of several threads may come at a time. Without threads, other processors run work
-/// of the program's own, whose calls wait for nobody.
+/// Whether calls of several threads may come at a time. Without threads, secondary processors run
+/// the program's work, whose calls don't wait.
 fn is_shared() -> bool {
     local::is_smp() && has_threads()
 }
@@ -58,32 +58,42 @@ pub fn set_in_call(in_call: bool) {
 /// A system call ends. A thread that waits for the lock gets its turn: others can't take a lock
 /// that was handed over.
 pub fn end() {
-    if release().1 {
+    if release() == Released::HandedOver {
         limit_turn();
     }
 }
 
 /// The running thread waits; returns whether it had the lock.
 pub(super) fn give_up() -> bool {
-    release().0
+    release() != Released::NotHeld
 }
 
-/// Returns whether the running thread had the lock, and whether another one was woken for it.
-fn release() -> (bool, bool) {
+/// The outcome of [`release`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Released {
+    /// The running thread didn't have the lock.
+    NotHeld,
+    /// No thread waited for it.
+    Free,
+    /// A thread was woken for it.
+    HandedOver,
+}
+
+fn release() -> Released {
     let in_call = &local::get().in_call;
     // Of this processor: no exchange, which one processor would pay for at each switch.
-    let held = in_call.load(Ordering::Relaxed);
-    let mut woke = false;
-    if held {
-        in_call.store(false, Ordering::Relaxed);
-        if is_shared() {
-            LOCK.release(|word| {
-                with(|state| state.scheduler.wake_one_next(word.as_ptr() as u64));
-                woke = true;
-            });
-        }
+    if !in_call.load(Ordering::Relaxed) {
+        return Released::NotHeld;
     }
-    (held, woke)
+    in_call.store(false, Ordering::Relaxed);
+    let mut released = Released::Free;
+    if is_shared() {
+        LOCK.release(|word| {
+            with(|state| state.scheduler.wake_one_next(word.as_ptr() as u64));
+            released = Released::HandedOver;
+        });
+    }
+    released
 }
 
 /// Its wait has ended; `held` is what [`give_up`] returned.

@@ -1,6 +1,5 @@
 //! Which thread a processor runs next, and the switch to it.
 
-use super::notify::Calls;
 use super::scheduler::bit;
 use super::{STATE, has_threads, own};
 use crate::arch::gates::{self, Context};
@@ -94,16 +93,12 @@ pub(super) fn switch(now: u64, caller: Caller) {
     end_switch();
 }
 
-/// Ends the use of the state in which the thread that ran before has switched to this one.
-pub(super) fn end_switch() {
+/// Ends the use of the state in which the thread that ran before has switched to this one. A new
+/// thread begins with it.
+pub(super) extern "C" fn end_switch() {
     // SAFETY: `switch` forgot the guard, on this processor.
     let mut guard = unsafe { STATE.make_guard_unchecked() };
-    let calls: Calls = guard.take_calls();
+    let calls = guard.take_calls();
     drop(guard);
     calls.make();
-}
-
-/// A new thread begins, after the switch to it.
-pub(super) extern "C" fn begun() {
-    end_switch();
 }
