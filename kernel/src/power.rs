@@ -20,8 +20,8 @@ use crate::board::power as machine;
 use crate::{clock, console, stop};
 use failure::Action;
 
-/// How long a VMM has to end the machine, in nanoseconds. QEMU does it in
-/// another thread, while the processor goes on.
+/// How long a VMM has to end the machine, in nanoseconds. QEMU does it in another thread, while the
+/// processor goes on.
 const END_NS: u64 = 5_000_000_000;
 
 /// Ends the machine with `status`, as a process would end. From any context; interrupts stay

@@ -171,8 +171,8 @@ impl Stack {
     }
 
     /// Sets whether the program that receives has nearly no memory left. Meanwhile windows don't grow,
-    /// and shrink as far as possible without taking back what a peer was offered; buffers don't grow
-    /// beyond their size at that time.
+    /// and shrink as far as possible without taking back what a peer was offered; buffers don't
+    /// grow beyond their size at that time.
     pub fn set_program_nearly_full(&mut self, full: bool) {
         self.sockets.budget.set_program_nearly_full(full);
     }

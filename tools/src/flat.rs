@@ -84,8 +84,8 @@ fn of(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
     Ok(flat)
 }
 
-/// The header of an image with this size in memory, in bytes. Its first instruction branches so many
-/// words further.
+/// The header of an image with this size in memory, in bytes. Its first instruction branches so
+/// many words further.
 pub fn header(words: u32, size: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(HEADER);
     // B #distance: distances below 128 MiB have no other bits.

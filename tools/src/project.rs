@@ -240,8 +240,8 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, &path)
 }
 
-/// Returns the new text of the workspace file at `path`, which keeps its existing contents; `None` if
-/// it has the context already.
+/// Returns the new text of the workspace file at `path`, which keeps its existing contents; `None`
+/// if it has the context already.
 fn change(path: &Path, before: Option<&str>, arch: Arch) -> Result<Option<String>, Failure> {
     let Some(before) = before else {
         let mut text = workspace();

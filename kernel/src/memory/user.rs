@@ -2,8 +2,9 @@
 //! with no cell held.
 //!
 //! Calls that run one at a time have what they checked until they wait: so do those that take
-//! memory away. Other calls run at the same time, and access a futex ([`atomic_word`]) and a few words
-//! ([`load_shared`], [`store_shared`]) by their frames; the words while they use the address space.
+//! memory away. Other calls run at the same time, and access a futex ([`atomic_word`]) and a few
+//! words ([`load_shared`], [`store_shared`]) by their frames; the words while they use the address
+//! space.
 
 use super::describe::permits;
 use super::layout::{DIRECT, PROGRAM};

@@ -197,8 +197,8 @@ pub fn make_fat(
     image::copy_data(alone.as_file(), &to, place.start).on(file)
 }
 
-/// Makes the FAT file system of a part of a disk again, like [`make_fat`]. Nothing of the part's old
-/// contents stays readable in free clusters.
+/// Makes the FAT file system of a part of a disk again, like [`make_fat`]. Nothing of the part's
+/// old contents stays readable in free clusters.
 pub fn remake_fat(
     disk: &Path,
     place: Place,

@@ -240,8 +240,8 @@ pub fn run<M: Monitor>(
     Ok((screenshot::status(run, picture, status), monitor))
 }
 
-/// The input and output of the machine's console: a terminal, or the child's pipes, of which the one
-/// for output may be ours.
+/// The input and output of the machine's console: a terminal, or the child's pipes, of which the
+/// one for output may be ours.
 fn console(
     child: &mut Child,
     terminal: Option<OwnedFd>,

@@ -1,7 +1,7 @@
-//! The machine of the model: processors that switch threads as `super::super::super::dispatch` does,
-//! and whose idle threads halt as in `super::super::super::idle`, interrupted before any access to memory and while they
-//! halt by their timers and the device, with interrupts between processors that arrive late, and
-//! signals for threads that wait.
+//! The machine of the model: processors that switch threads as `super::super::super::dispatch`
+//! does, and whose idle threads halt as in `super::super::super::idle`, interrupted before any
+//! access to memory and while they halt by their timers and the device, with interrupts between
+//! processors that arrive late, and signals for threads that wait.
 //!
 //! The futex is futex(2)'s as in `super::super::super::futex`: a word is compared and its thread
 //! queued in one step. A device notes its interrupt before it wakes the threads that wait for one,
