@@ -75,6 +75,10 @@ impl Counts {
     }
 }
 
+fn is_bitmap(kind: BlockKind) -> bool {
+    matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_))
+}
+
 impl Fs {
     fn counts(&self) -> Counts {
         Counts {
@@ -157,7 +161,7 @@ impl Fs {
     /// Writes the transaction's state into its blocks and returns their numbers.
     fn finish_blocks(&mut self, now: Time) -> Result<Vec<u64>> {
         let all = self.blocks.transaction();
-        self.seal_all(&all, true)?;
+        self.seal_all(&all, is_bitmap)?;
         self.write_groups()?;
         let (block, at) = self.geometry.superblock();
         let counts = self.counts();
@@ -173,17 +177,15 @@ impl Fs {
             }
         }
         let all = self.blocks.transaction();
-        self.seal_all(&all, false)?;
+        self.seal_all(&all, |kind| !is_bitmap(kind))?;
         Ok(all)
     }
 
-    /// Seals the bitmaps among `blocks`, or the others.
-    fn seal_all(&mut self, blocks: &[u64], bitmaps: bool) -> Result<()> {
-        let is_bitmap =
-            |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
+    /// Seals the blocks of the kinds that `is_due` names.
+    fn seal_all(&mut self, blocks: &[u64], is_due: fn(BlockKind) -> bool) -> Result<()> {
         for block in blocks {
             let entry = self.blocks.get(*block);
-            if entry.is_some_and(|entry| is_bitmap(entry.kind) == bitmaps) {
+            if entry.is_some_and(|entry| is_due(entry.kind)) {
                 self.seal(*block)?;
             }
         }
