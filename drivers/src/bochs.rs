@@ -12,13 +12,13 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
-use crate::pci::{self, Address, Config, ConfigAccess};
+use crate::pci::{self, Address, Config, ConfigAccess, Id};
 use crate::register;
 use crate::shadow::Shadows;
 use crate::{Error, MemoryRef};
 
 /// Vendor and device id.
-const ID: u32 = 0x1111_1234;
+const PCI_IDS: &[Id] = &[Id::Device(0x1234, 0x1111)];
 
 /// Base address registers of video memory and of the registers.
 const VIDEO_BAR: u8 = 0;
@@ -89,7 +89,7 @@ pub enum BochsError {
 
 /// The addresses of all such adapters in address order, including those below bridges.
 pub fn adapters(access: &dyn ConfigAccess) -> impl Iterator<Item = Address> {
-    pci::functions(access, ID)
+    pci::functions(access, PCI_IDS).map(|(address, _)| address)
 }
 
 impl fmt::Display for BochsError {

@@ -76,6 +76,7 @@ pub mod disk;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod function;
 pub mod gpu;
 pub mod input;
 pub mod linear;
@@ -87,6 +88,7 @@ pub mod nvme;
 pub mod pci;
 mod queue;
 pub mod register;
+pub mod registers;
 pub mod rng;
 pub mod scsi;
 mod shadow;

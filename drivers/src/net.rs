@@ -13,11 +13,13 @@ use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod capabilities;
+mod card;
 mod header;
 mod rx;
 mod tx;
 
 pub use capabilities::Capabilities;
+pub use card::Card;
 pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
 use rx::{Receiver, RxOptions};
 use tx::{Sender, TxOptions};
@@ -118,7 +120,7 @@ pub struct NetCounters {
 ///
 /// ```
 /// use drivers::fake::{HostMemory, NetDevice, Options, connect};
-/// use drivers::net::{Net, NetConfig, TxMeta};
+/// use drivers::net::{Card, Net, NetConfig, TxMeta};
 ///
 /// let memory = HostMemory::new();
 /// let (transport, _device) = connect(memory, NetDevice::echoing(), Options::default());
@@ -181,11 +183,6 @@ impl Net {
         })
     }
 
-    /// The negotiated capabilities, which don't change.
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
     /// All negotiated feature bits, for a log line.
     pub fn features(&self) -> u64 {
         self.device.features()
@@ -196,26 +193,33 @@ impl Net {
         self.device.interrupt()
     }
 
-    /// False once the card broke the protocol: the driver has reset it, and the card is out of use.
-    pub fn is_running(&self) -> bool {
-        self.device.is_running()
-    }
-
-    /// Counters of frames.
-    pub fn counters(&self) -> NetCounters {
-        self.counters
-    }
-
     /// Counters of the receive and the transmit queue.
     pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
         (self.receiver.queue.counters(), self.sender.queue.counters())
     }
 
-    /// Passes the next received frame to `deliver`, which may modify it in place; its buffer
-    /// returns to the card afterwards. Returns false if there is none (or the card is out of use).
-    /// Never blocks; skips invalid frames, and examines at most as many frames as there are
-    /// buffers.
-    pub fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
+    fn fail(&mut self) {
+        log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
+        self.receiver.queue.mark_failed();
+        self.sender.queue.mark_failed();
+        self.device.stop();
+    }
+}
+
+impl Card for Net {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn is_running(&self) -> bool {
+        self.device.is_running()
+    }
+
+    fn counters(&self) -> NetCounters {
+        self.counters
+    }
+
+    fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         if !self.device.is_running() {
             return false;
         }
@@ -228,10 +232,7 @@ impl Net {
         })
     }
 
-    /// Whether the next [`transmit`](Net::transmit) finds room, for any length. If not, and the
-    /// caller calls [`enable_interrupts`](Net::enable_interrupts) before waiting, an interrupt
-    /// signals room. Never blocks.
-    pub fn can_transmit(&mut self) -> bool {
+    fn can_transmit(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
         }
@@ -250,14 +251,7 @@ impl Net {
         }
     }
 
-    /// Queues a frame of `len` bytes that `fill` writes and describes. `fill` must write all of it,
-    /// since the buffer holds old data. The frame is guaranteed to be sent only after
-    /// [`flush`](Net::flush). Never blocks; calls `fill` only if there is room.
-    ///
-    /// # Errors
-    ///
-    /// See [`TxError`].
-    pub fn transmit(
+    fn transmit(
         &mut self,
         len: usize,
         fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
@@ -287,17 +281,13 @@ impl Net {
         }
     }
 
-    /// Notifies the card of the frames queued since the last call: at most one exit, none if the
-    /// card is processing the queue anyway.
-    pub fn flush(&mut self) {
+    fn flush(&mut self) {
         if self.device.is_running() {
             self.sender.flush(&self.device);
         }
     }
 
-    /// Whether the card has completed every frame that it was notified of, or is out of use. Never
-    /// blocks.
-    pub fn is_drained(&mut self) -> bool {
+    fn is_drained(&mut self) -> bool {
         if !self.device.is_running() {
             return true;
         }
@@ -307,22 +297,11 @@ impl Net {
         })
     }
 
-    /// Whether there is a frame to [`receive`](Net::receive), or room again after
-    /// [`transmit`](Net::transmit) found none. No exit.
-    pub fn has_pending(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.device.is_running() && (self.receiver.queue.has_used() || self.sender.has_pending())
     }
 
-    /// Call before waiting. Gives the card all free receive buffers and requests an interrupt at
-    /// the next frame and, if [`transmit`](Net::transmit) found no room, when half of the frames in
-    /// flight are sent. Returns true if there is already a frame or room: don't wait.
-    ///
-    /// This is the driver's only interrupt moderation; there is no timer. No interrupt arrives
-    /// while there is work, and one interrupt covers all events until the next call. The card
-    /// interrupts for transmitted frames only when a transmission is waiting for room, and then
-    /// once per half ring if it supports `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
-    #[must_use = "true: completions are queued and may raise no interrupt; poll, don't wait"]
-    pub fn enable_interrupts(&mut self) -> bool {
+    fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
         }
@@ -331,17 +310,9 @@ impl Net {
         self.receiver.queue.enable_interrupts() | self.sender.enable_awaited_interrupts()
     }
 
-    /// Disables interrupts while there is work anyway; some may still arrive.
-    pub fn disable_interrupts(&mut self) {
+    fn disable_interrupts(&mut self) {
         self.receiver.queue.disable_interrupts();
         self.sender.queue.disable_interrupts();
-    }
-
-    fn fail(&mut self) {
-        log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
-        self.receiver.queue.mark_failed();
-        self.sender.queue.mark_failed();
-        self.device.stop();
     }
 }
 

@@ -12,8 +12,9 @@ use alloc::vec::Vec;
 
 use crate::device::within;
 use crate::disk::{Controller, DiskError, Geometry, Issued, Request};
-use crate::pci::{self, ConfigAccess};
+use crate::pci::Id;
 use crate::queue::{DeviceError, QueueCounters};
+use crate::registers::Registers;
 use crate::transport::Interrupt;
 use crate::{Error, MemoryRef, Region};
 
@@ -30,14 +31,14 @@ use commands::{Commands, Done};
 use identify::{CommandSetData, ControllerData, NamespaceData, select};
 use namespace::Namespace;
 use queue::{Completion, QueuePair, Sizes};
-pub use registers::{PciRegisters, Registers};
+pub use registers::open;
 use registers::{Status, VECTOR_0, offset};
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use registers::{doorbell_stride, offset as register_offset};
 use start::Step;
 
-/// Class code: mass storage, non-volatile memory, NVM Express I/O controller.
-const CLASS: u32 = 0x01_08_02;
+/// The controllers' class: mass storage, non-volatile memory, NVM Express I/O controller.
+pub const IDS: &[Id] = &[Id::Class(0x01_08_02)];
 
 /// Capabilities, upper half: the NVM command set; the smallest page size.
 const NVM_COMMAND_SET: u32 = 1 << (37 - 32);
@@ -83,12 +84,6 @@ impl Default for NvmeConfig {
             disks: 32,
         }
     }
-}
-
-/// The addresses of all controllers in address order, including those below bridges, each with its
-/// interrupt line ([`pci::Function::line`]).
-pub fn controllers(access: &dyn ConfigAccess) -> impl Iterator<Item = (pci::Address, Option<u8>)> {
-    pci::functions_of_class(access, CLASS, 0xff_ffff)
 }
 
 #[derive(Clone, Copy, Debug)]

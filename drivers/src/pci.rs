@@ -86,7 +86,7 @@ pub type PortsRef = &'static dyn Ports;
 
 /// A virtio function found on the bus.
 #[derive(Clone, Copy, Debug)]
-pub struct Function {
+pub struct VirtioFunction {
     /// Its address.
     pub address: Address,
     /// Its type.
@@ -104,40 +104,49 @@ pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     Functions(Walk::new(access))
 }
 
-/// Returns the addresses of all functions of this vendor (bits 0 to 15) and device (16 to 31),
-/// likewise.
-pub fn functions(access: &dyn ConfigAccess, wanted: u32) -> impl Iterator<Item = Address> {
-    let mut walk = Walk::new(access);
-    core::iter::from_fn(move || {
-        loop {
-            let (address, id) = walk.next_function()?;
-            if id == wanted {
-                return Some(address);
-            }
-        }
-    })
+/// Functions that a driver drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// By vendor id and device id.
+    Device(u16, u16),
+    /// By class: programming interface in bits 0 to 7, subclass in 8 to 15, base class in 16 to 23.
+    Class(u32),
+    /// By subclass (bits 0 to 7) and base class (8 to 15), with any programming interface.
+    Subclass(u32),
 }
 
-/// Returns the addresses of all functions whose class (bits 0 to 7 the programming interface, 8 to
-/// 15 the subclass, 16 to 23 the base class) is this one in the bits of `mask`, likewise, each with
-/// its interrupt line as in [`Function::line`].
-pub fn functions_of_class(
+impl Id {
+    fn includes(self, access: &dyn ConfigAccess, address: Address, id: u32) -> bool {
+        let class = || access.read(address, register::CLASS) >> 8;
+        match self {
+            Id::Device(vendor, device) => id == u32::from(vendor) | u32::from(device) << 16,
+            Id::Class(wanted) => class() == wanted,
+            Id::Subclass(wanted) => class() >> 8 == wanted,
+        }
+    }
+}
+
+/// Returns the addresses of all functions with one of these ids, likewise, each with its interrupt
+/// line as in [`VirtioFunction::line`].
+pub fn functions(
     access: &dyn ConfigAccess,
-    class: u32,
-    mask: u32,
+    ids: &[Id],
 ) -> impl Iterator<Item = (Address, Option<u8>)> {
     let mut walk = Walk::new(access);
     core::iter::from_fn(move || {
         loop {
-            let (address, _) = walk.next_function()?;
-            if access.read(address, register::CLASS) >> 8 & mask == class {
+            let (address, id) = walk.next_function()?;
+            if ids
+                .iter()
+                .any(|wanted| wanted.includes(access, address, id))
+            {
                 return Some((address, interrupt_line(access, address)));
             }
         }
     })
 }
 
-/// See [`Function::line`].
+/// See [`VirtioFunction::line`].
 fn interrupt_line(access: &dyn ConfigAccess, address: Address) -> Option<u8> {
     let interrupt = access.read(address, register::INTERRUPT);
     (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8)
@@ -159,14 +168,14 @@ struct Walk<'a> {
 }
 
 impl Iterator for Functions<'_> {
-    type Item = Function;
+    type Item = VirtioFunction;
 
-    fn next(&mut self) -> Option<Function> {
+    fn next(&mut self) -> Option<VirtioFunction> {
         while let Some((address, id)) = self.0.next_function() {
             if id as u16 == VIRTIO_VENDOR
                 && let Some(device_type) = self.virtio_type(address, (id >> 16) as u16)
             {
-                return Some(Function {
+                return Some(VirtioFunction {
                     address,
                     device_type,
                     is_transitional: id >> 16 < MODERN_IDS,

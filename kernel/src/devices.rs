@@ -1,7 +1,7 @@
 //! The devices of this machine: virtio devices on PCI, virtio-mmio devices that ACPI or the command
-//! line names, NVMe controllers, and Bochs graphics adapters.
+//! line names, other PCI functions by their ids, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`], [`find_nvme`] or [`find_bochs`], so a program without devices
+//! Nothing here runs before [`find`], [`find_functions`] or [`find_bochs`], so a program without devices
 //! links no driver.
 
 pub mod serial;
@@ -20,9 +20,9 @@ use core::fmt::Write as _;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering};
 use drivers::bochs::Bochs;
+use drivers::function::{Function, Started};
 use drivers::memory::{Access, Allocation, Segment};
-use drivers::nvme::{PciRegisters, Registers};
-use drivers::pci::Address;
+use drivers::pci::{Address, Id};
 use drivers::transport::mmio::MmioTransport;
 use drivers::transport::pci::Interrupts;
 use drivers::{Interrupt, Memory, MemoryRef, Transport, transport};
@@ -153,21 +153,27 @@ pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
     found
 }
 
-/// The registers of all NVMe controllers that can be driven, each with its address (`pci 00:04.0`),
-/// in the order of addresses; others are named in `problems`. Their interrupts end
-/// [`crate::wait::wait_until`]. Call it once, as [`find`].
-pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)> {
+/// What `start` makes of all PCI functions with one of these ids, each with its address
+/// (`pci 00:04.0`), in the order of addresses; the functions that it refuses are named in
+/// `problems`. `start` also returns the acknowledgement of the function's interrupts, which end
+/// [`crate::wait::wait_until`]. Call it once for each function, as [`find`].
+pub fn find_functions<T>(
+    ids: &[Id],
+    start: &dyn Fn(&Function<'_>) -> Started<T>,
+    problems: &mut dyn FnMut(String),
+) -> Vec<(String, T)> {
     pci::set_up();
     let mut found = Vec::new();
-    for (address, line) in drivers::nvme::controllers(&Config) {
+    for (address, line) in drivers::pci::functions(&Config, ids) {
         let place = format!("pci {address}");
-        // SAFETY: this is the only call for the function, see the documentation above. The handler
-        // of the vectors only records interrupts.
-        let start = |interrupts: Interrupts<'_>| unsafe {
-            PciRegisters::new(MEMORY, &Config, address, interrupts)
+        let open = |interrupts: Interrupts<'_>| {
+            // SAFETY: this is the only call for the function, see the documentation above. The
+            // handler of the vectors only records interrupts.
+            let function = unsafe { Function::open(MEMORY, &Config, address, interrupts) }?;
+            start(&function)
         };
-        match with_interrupts(address, line, &start, &PciRegisters::interrupt) {
-            Ok(registers) => found.push((place, registers)),
+        match with_interrupts(address, line, &open, &|(_, interrupt)| *interrupt) {
+            Ok((device, _)) => found.push((place, device)),
             Err(error) => problems(format!("{place}: {error}")),
         }
     }
@@ -176,15 +182,18 @@ pub fn find_nvme(problems: &mut dyn FnMut(String)) -> Vec<(String, PciRegisters)
 
 /// PCI classes of controllers that no driver exists for: base class 1 (mass storage) with these
 /// subclasses, from the PCI Code and ID Assignment Specification.
-const UNDRIVEN: [(&str, u32); 3] = [("IDE", 0x01_0100), ("SATA", 0x01_0600), ("SAS", 0x01_0700)];
+const UNDRIVEN: [(&str, Id); 3] = [
+    ("IDE", Id::Subclass(0x0101)),
+    ("SATA", Id::Subclass(0x0106)),
+    ("SAS", Id::Subclass(0x0107)),
+];
 
 /// The controllers of disks that no driver exists for, as `IDE at pci 00:01.1, …`; empty if there
 /// are none. For messages about a missing disk.
 pub fn undriven_disks() -> String {
     let mut text = String::new();
-    for (name, class) in UNDRIVEN {
-        // Each programming interface of the subclass.
-        for (address, _) in drivers::pci::functions_of_class(&Config, class, 0xff_ff00) {
+    for (name, id) in UNDRIVEN {
+        for (address, _) in drivers::pci::functions(&Config, &[id]) {
             let comma = if text.is_empty() { "" } else { ", " };
             // Writing to a string can't fail.
             let _ = write!(text, "{comma}{name} at pci {address}");
@@ -201,7 +210,7 @@ fn next_vector() -> u8 {
     vector
 }
 
-/// Starts a PCI function with an MSI-X message; without MSI-X with its interrupt line, and without
+/// Starts a PCI function with a message; without one with its interrupt line, and without
 /// that only polled.
 fn with_interrupts<T>(
     address: Address,

@@ -12,7 +12,7 @@ mod memory;
 
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
-use drivers::net::{Net, NetConfig, TxMeta};
+use drivers::net::{Card, Net, NetConfig, TxMeta};
 use drivers::transport::mmio::MmioTransport;
 use drivers::device_type::DeviceType;
 use drivers::transport::Transport;

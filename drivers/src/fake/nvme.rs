@@ -6,7 +6,8 @@ use std::vec;
 use std::vec::Vec;
 
 use super::HostMemory;
-use crate::nvme::{Registers, doorbell_stride, register_offset as offset};
+use crate::nvme::{doorbell_stride, register_offset as offset};
+use crate::registers::Registers;
 use crate::transport::Interrupt;
 
 mod device;

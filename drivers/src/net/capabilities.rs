@@ -20,7 +20,7 @@ pub struct Capabilities {
     pub mac: Option<[u8; 6]>,
     /// Largest IP packet of the network, in bytes.
     pub mtu: u16,
-    /// Longest frame that [`Net::transmit`](super::Net::transmit) accepts, in bytes: one of the
+    /// Longest frame that [`Card::transmit`](super::Card::transmit) accepts, in bytes: one of the
     /// MTU, or 64 KiB with `tso4` or `tso6`.
     pub max_transmit: usize,
     /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).

@@ -5,7 +5,9 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::{Gso, GsoKind, MAX_FRAME, Net, NetConfig, RxChecksum, TxChecksum, TxError, TxMeta};
+use super::{
+    Card, Gso, GsoKind, MAX_FRAME, Net, NetConfig, RxChecksum, TxChecksum, TxError, TxMeta,
+};
 use super::{RxMeta, feature};
 use crate::Error;
 use crate::device::feature as common;

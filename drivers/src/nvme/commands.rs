@@ -6,9 +6,9 @@ use super::command::{Command, io};
 use super::namespace::Disk;
 use super::prp;
 use super::queue::{QueuePair, Sizes};
-use super::registers::Registers;
 use crate::disk::{Bounce, Clear, DiskError, Issued, List, Mapped, Operation, QueueShare, Request};
 use crate::queue::{DeviceError, QueueCounters};
+use crate::registers::Registers;
 use crate::{Error, MemoryRef, Region};
 
 /// Bytes of a range of Dataset Management (NVM Command Set 1.0, 3.2.3).

@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::command::{BYTES, Command, CommandStatus};
-use super::registers::{Registers, offset};
+use super::registers::offset;
 use crate::queue::{DeviceError, QueueCounters};
+use crate::registers::Registers;
 use crate::{Error, MemoryRef, Region};
 
 /// Bytes of a completion, and of a memory page, which queues begin at.

@@ -3,7 +3,7 @@
 
 use super::pci::{Interrupts, disable_msix, program_msix, queue_vector};
 use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
-use crate::pci::{Config, ConfigAccess, Function, PortsRef};
+use crate::pci::{Config, ConfigAccess, PortsRef, VirtioFunction};
 use crate::{Error, MemoryRef};
 
 /// Offsets of the ports.
@@ -57,7 +57,7 @@ impl LegacyPciTransport {
         memory: MemoryRef,
         access: &dyn ConfigAccess,
         ports: PortsRef,
-        function: &Function,
+        function: &VirtioFunction,
         interrupts: Interrupts<'_>,
     ) -> Result<LegacyPciTransport, Error> {
         let config = Config {

@@ -3,7 +3,7 @@
 use super::Transport;
 use super::legacy_pci::LegacyPciTransport;
 use super::pci::{Interrupts, PciTransport};
-use crate::pci::{ConfigAccess, Function, PortsRef};
+use crate::pci::{ConfigAccess, PortsRef, VirtioFunction};
 use crate::{Error, MemoryRef};
 use alloc::boxed::Box;
 
@@ -21,7 +21,7 @@ pub unsafe fn open(
     memory: MemoryRef,
     access: &dyn ConfigAccess,
     ports: Option<PortsRef>,
-    function: &Function,
+    function: &VirtioFunction,
     interrupts: Interrupts<'_>,
 ) -> Result<Box<dyn Transport + Send>, Error> {
     // SAFETY: the caller's promise.

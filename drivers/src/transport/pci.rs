@@ -5,11 +5,12 @@ use core::ptr::NonNull;
 
 use super::{DeviceType, Interrupt, QueueAddresses, QueueSize, Status, Transport};
 use super::{read_field, write_field};
-use crate::pci::{Config, ConfigAccess, Function};
+use crate::pci::{Config, ConfigAccess, VirtioFunction};
 use crate::register::{self, Width};
 use crate::{Error, MemoryRef};
 
 const CAPABILITY_VENDOR: u8 = 0x09;
+const CAPABILITY_MSI: u8 = 0x05;
 const CAPABILITY_MSIX: u8 = 0x11;
 
 /// `cfg_type` of virtio's vendor capabilities (4.1.4).
@@ -46,6 +47,11 @@ const NO_VECTOR: u16 = 0xffff;
 const MSIX_ENABLE: u32 = 1 << 31;
 const MSIX_MASK_ALL: u32 = 1 << 30;
 const MSIX_ENTRY: usize = 16;
+/// MSI's Message Control, likewise: enabled, the number of messages in use (as its logarithm), and
+/// whether addresses have 64 bits.
+const MSI_ENABLE: u32 = 1 << 16;
+const MSI_COUNT: u32 = 7 << 20;
+const MSI_64_BITS: u32 = 1 << 23;
 
 /// One MSI-X message: address and value that the function writes to interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +133,7 @@ impl PciTransport {
     pub unsafe fn new(
         memory: MemoryRef,
         access: &dyn ConfigAccess,
-        function: &Function,
+        function: &VirtioFunction,
         interrupts: Interrupts<'_>,
     ) -> Result<PciTransport, Error> {
         let config = Config {
@@ -281,6 +287,43 @@ pub(crate) fn program_msix(
     }
     config.write(capability, (control | MSIX_ENABLE) & !MSIX_MASK_ALL);
     Ok(messages.len() as u16)
+}
+
+/// Has the function interrupt by messages: by MSI-X, or by MSI (PCI 3.0, 6.8.1), which uses the
+/// first message only. Returns the number of vectors.
+///
+/// # Errors
+///
+/// [`Error::NoVector`] without either, or with fewer MSI-X vectors than messages.
+pub(crate) fn program_messages(
+    memory: MemoryRef,
+    config: &Config<'_>,
+    messages: &[Message],
+) -> Result<u16, Error> {
+    let has_msix = config.capabilities().any(|c| c.id == CAPABILITY_MSIX);
+    let msi = config.capabilities().find(|c| c.id == CAPABILITY_MSI);
+    match (msi, messages.first()) {
+        (Some(msi), Some(message)) if !has_msix => program_msi(config, msi.offset, message),
+        _ => program_msix(memory, config, messages),
+    }
+}
+
+fn program_msi(config: &Config<'_>, capability: u16, message: &Message) -> Result<u16, Error> {
+    let control = config.read(capability);
+    let (high, data) = ((message.address >> 32) as u32, message.data);
+    let has_64_bits = control & MSI_64_BITS != 0;
+    if data > 0xffff || high != 0 && !has_64_bits {
+        return Err(Error::NoVector);
+    }
+    config.write(capability + 4, message.address as u32);
+    if has_64_bits {
+        config.write(capability + 8, high);
+        config.write(capability + 12, data);
+    } else {
+        config.write(capability + 8, data);
+    }
+    config.write(capability, control & !MSI_COUNT | MSI_ENABLE);
+    Ok(1)
 }
 
 impl Transport for PciTransport {

@@ -14,16 +14,18 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use drivers::MemoryRef;
-use drivers::Transport;
 use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
 use drivers::disk::{self, Controller, DiskError};
-use drivers::nvme::{Nvme, NvmeConfig};
+use drivers::function::{Function, Started};
+use drivers::nvme::{self, Nvme, NvmeConfig};
+use drivers::pci::Id;
+use drivers::registers::Registers;
 use drivers::scsi::{Scsi, ScsiConfig};
+use drivers::{MemoryRef, Transport};
 use fs::BlockError;
 use kernel::cell::{ExclusiveCell, rank};
-use kernel::devices::{MEMORY, find_nvme};
+use kernel::devices::{MEMORY, find_functions};
 use kernel::guarded::Guarded;
 use kernel::{environment, time, wait};
 use platform::disk::{BlockDevice, Capabilities, Geometry, Named, Request, Submitted};
@@ -123,6 +125,17 @@ const DRIVERS: [(DeviceType, Start); 2] = [
     }),
 ];
 
+/// Starts a controller that isn't a virtio device; its interrupts are acknowledged as it says.
+type StartFunction = fn(&Function<'_>) -> Started<Box<dyn Controller>>;
+
+/// The drivers of controllers that aren't virtio devices, by their PCI ids.
+const CONTROLLERS: [(&[Id], StartFunction); 1] = [(nvme::IDS, |function| {
+    let registers = nvme::open(function)?;
+    let interrupt = registers.interrupt();
+    let controller = Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default())?;
+    Ok((Box::new(controller), interrupt))
+})];
+
 /// Leaves opened disks to the program. In a hook of the boot.
 pub fn keep(disks: Vec<Disk>) {
     OPENED.with(|opened| *opened = Some(Opened(disks)));
@@ -139,11 +152,10 @@ pub fn open() -> Vec<Disk> {
             }
         }
     }
-    for (place, registers) in find_nvme(&mut |problem| log::warn!("{problem}")) {
-        match Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default()) {
-            Ok(controller) => started.push((place, Box::new(controller))),
-            Err(error) => log::error!("disk at {place}: {error}"),
-        }
+    for (ids, start) in CONTROLLERS {
+        started.extend(find_functions(ids, &start, &mut |problem| {
+            log::error!("disk at {problem}");
+        }));
     }
     // All at once: one may be slow.
     for (_, controller) in &mut started {

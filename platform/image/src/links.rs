@@ -8,9 +8,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use drivers::device_type::DeviceType;
-use drivers::net::{self as card, Net, NetConfig, TxChecksum, TxError};
-use kernel::devices::MEMORY;
+use drivers::function::{Function, Started};
+use drivers::net::{self as card, Card, Net, NetConfig, TxChecksum, TxError};
+use drivers::pci::Id;
 use kernel::devices::serial;
+use kernel::devices::{MEMORY, find_functions};
 use kernel::guarded::Guarded;
 use kernel::memory;
 use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
@@ -30,7 +32,7 @@ const BUSY_PAGES: u64 = 4096;
 
 /// A card, shared between the stack, which drives it, and the wait, which arms its interrupts.
 struct SharedCard {
-    card: Guarded<Net>,
+    card: Guarded<Box<dyn Card>>,
     /// It may interrupt, because the program was about to sleep.
     armed: Cell<bool>,
 }
@@ -78,6 +80,12 @@ fn unwanted(offloads: Offloads) -> u64 {
     unwanted.fold(0, |all, (_, bits)| all | bits)
 }
 
+/// Starts a card that isn't a virtio device; its interrupts are acknowledged as it says.
+type Start = fn(&Function<'_>, &NetConfig) -> Started<Box<dyn Card>>;
+
+/// The drivers of cards that aren't virtio devices, by their PCI ids.
+const CARDS: &[(&[Id], Start)] = &[];
+
 /// Starts all cards.
 fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
     let mut config = match Image::memory().first() {
@@ -95,13 +103,25 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
     };
     config.features &= !unwanted(settings.offloads);
     memory::grow_tlb(BUSY_PAGES);
-    let mut opened = Vec::new();
+    let mut cards: Vec<Box<dyn Card>> = Vec::new();
     for found in devices::take(DeviceType::NET) {
-        let index = opened.len();
         let card = Net::new(found.transport, MEMORY, &config).map_err(|error| {
             let detail = format!("network card at {}: {error}", found.place);
             Failure::new(Error::Io, detail)
         })?;
+        cards.push(Box::new(card));
+    }
+    let mut problem = None;
+    for (ids, start) in CARDS {
+        let start = |function: &Function<'_>| start(function, &config);
+        let found = find_functions(ids, &start, &mut |text| problem = Some(text));
+        cards.extend(found.into_iter().map(|(_, card)| card));
+    }
+    if let Some(text) = problem {
+        return Err(Failure::new(Error::Io, format!("network card at {text}")));
+    }
+    let mut opened = Vec::new();
+    for (index, card) in cards.into_iter().enumerate() {
         let mac = (settings.mac)(index, card.capabilities().mac)?;
         let shared = Rc::new(SharedCard {
             card: Guarded::new(card),

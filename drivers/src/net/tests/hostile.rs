@@ -10,7 +10,7 @@ use super::{frame, only_steps, receive, send, start_in};
 use crate::device::feature as common;
 use crate::device_type::DeviceType;
 use crate::fake::{HostMemory, Liar, Lie, Options, connect};
-use crate::net::{MAX_FRAME, Net, NetConfig, TxError, TxMeta, feature};
+use crate::net::{Card, MAX_FRAME, Net, NetConfig, TxError, TxMeta, feature};
 
 /// A received frame with this header and first length, from a lying device.
 fn lie(header: [u8; 12], claim: u32) -> (Net, bool) {

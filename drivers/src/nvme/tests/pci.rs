@@ -5,8 +5,10 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::Memory;
-use crate::nvme::{PciRegisters, Registers, controllers, register_offset as offset};
-use crate::pci::{Address, ConfigAccess};
+use crate::function::Function as Opened;
+use crate::nvme::{IDS, open, register_offset as offset};
+use crate::pci::{Address, ConfigAccess, functions};
+use crate::registers::{PciRegisters, Registers};
 use crate::transport::Cause;
 use crate::transport::pci::{Interrupts, Message};
 
@@ -90,7 +92,7 @@ fn start(
     interrupts: Interrupts<'_>,
 ) -> Result<PciRegisters, Error> {
     // SAFETY: a test drives its function once.
-    unsafe { PciRegisters::new(memory, function, PLACE, interrupts) }
+    open(&unsafe { Opened::open(memory, function, PLACE, interrupts) }?)
 }
 
 const MESSAGE: Message = Message {
@@ -101,16 +103,16 @@ const MESSAGE: Message = Message {
 #[test]
 fn controllers_are_found_by_their_class() {
     let function = Function::new(LEN);
-    let found: Vec<_> = controllers(&function).collect();
+    let found: Vec<_> = functions(&function, IDS).collect();
     assert_eq!(found, [(PLACE, Some(10))]);
     // SATA; another programming interface; no pin.
     for class in [0x0106_0102, 0x0108_0302] {
         function.words.lock().unwrap().insert(0x08, class);
-        assert_eq!(controllers(&function).count(), 0);
+        assert_eq!(functions(&function, IDS).count(), 0);
     }
     function.words.lock().unwrap().insert(0x08, 0x0108_0200);
     function.words.lock().unwrap().insert(0x3c, 0x0a);
-    assert_eq!(controllers(&function).next(), Some((PLACE, None)));
+    assert_eq!(functions(&function, IDS).next(), Some((PLACE, None)));
 }
 
 #[test]
@@ -144,6 +146,47 @@ fn messages_are_programmed() {
     without.words.lock().unwrap().insert(0x34, 0);
     let refused = start(memory, &without, Interrupts::Messages(&[MESSAGE]));
     assert_eq!(refused.err(), Some(Error::NoVector));
+}
+
+#[test]
+fn msi_replaces_a_missing_msix() {
+    for (control, words) in [
+        (0x0080_0005, [0xfee0_1000, 0, 0x41]),
+        (5, [0xfee0_1000, 0x41, 0]),
+    ] {
+        let function = Function::new(LEN);
+        // Eight messages enabled by the firmware.
+        function
+            .words
+            .lock()
+            .unwrap()
+            .insert(0x40, control | 3 << 20);
+        start(memory(0), &function, Interrupts::Messages(&[MESSAGE])).unwrap();
+        assert_eq!(
+            function.get(0x40),
+            control | 1 << 16,
+            "enabled, one message"
+        );
+        let written =
+            [0x44, 0x48, 0x4c].map(|at| *function.words.lock().unwrap().get(&at).unwrap_or(&0));
+        assert_eq!(written, words);
+    }
+    // An address above 4 GiB needs the long form, and data have 16 bits.
+    let function = Function::new(LEN);
+    function.words.lock().unwrap().insert(0x40, 5);
+    for message in [
+        Message {
+            address: 1 << 32,
+            ..MESSAGE
+        },
+        Message {
+            data: 0x1_0000,
+            ..MESSAGE
+        },
+    ] {
+        let refused = start(memory(0), &function, Interrupts::Messages(&[message]));
+        assert_eq!(refused.err(), Some(Error::NoVector));
+    }
 }
 
 #[test]

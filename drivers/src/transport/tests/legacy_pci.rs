@@ -13,7 +13,7 @@ use crate::device::feature;
 use crate::disk::Request;
 use crate::fake::{Backend, Disk, Entropy, Handle, HostBusAdapter, HostMemory, LegacyPci, Liar};
 use crate::fake::{Lie, LogicalUnit, NetDevice, Options, Terminal};
-use crate::net::{self, Net, NetConfig, TxMeta};
+use crate::net::{self, Card, Net, NetConfig, TxMeta};
 use crate::pci::virtio_functions;
 use crate::rng::Rng;
 use crate::scsi::{Scsi, ScsiConfig};

@@ -6,7 +6,7 @@ use super::queue::HEAP;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use drivers::Interrupt;
 use drivers::model::{Command, QueuePair, Sizes, io, offset};
-use drivers::nvme::Registers;
+use drivers::registers::Registers;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;

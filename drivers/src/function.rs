@@ -1,0 +1,100 @@
+//! A PCI function that isn't a virtio device, for its driver: interrupts and windows of registers.
+
+use crate::pci::{Address, Config, ConfigAccess};
+use crate::registers::PciRegisters;
+use crate::transport::Interrupt;
+use crate::transport::pci::{Interrupts, program_messages};
+use crate::{Error, MemoryRef};
+
+/// What a driver makes of a function, and the acknowledgement of its interrupts.
+pub type Started<T> = Result<(T, Interrupt), Error>;
+
+/// A function that may access memory, and whose interrupts are programmed.
+pub struct Function<'a> {
+    memory: MemoryRef,
+    config: Config<'a>,
+    /// It interrupts by its line.
+    has_line: bool,
+}
+
+impl<'a> Function<'a> {
+    /// Enables the function as bus master and programs its interrupts; with messages, by MSI-X, or
+    /// the first one by MSI.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoVector`] without MSI-X and MSI, or with fewer vectors than messages (then try
+    /// [`Interrupts::Line`]), [`Error::BadBar`], [`Error::Unmappable`].
+    ///
+    /// # Safety
+    ///
+    /// Nothing else drives the function while the value or [`PciRegisters`] of it live, and the
+    /// messages interrupt nothing but the handler that the caller has for them.
+    pub unsafe fn open(
+        memory: MemoryRef,
+        access: &'a dyn ConfigAccess,
+        address: Address,
+        interrupts: Interrupts<'_>,
+    ) -> Result<Function<'a>, Error> {
+        let config = Config { access, address };
+        config.enable(matches!(interrupts, Interrupts::Line));
+        if let Interrupts::Messages(messages) = interrupts {
+            program_messages(memory, &config, messages)?;
+        }
+        Ok(Function {
+            memory,
+            config,
+            has_line: matches!(interrupts, Interrupts::Line),
+        })
+    }
+
+    /// The machine's memory.
+    pub fn memory(&self) -> MemoryRef {
+        self.memory
+    }
+
+    /// Vendor id in bits 0 to 15, device id in bits 16 to 31.
+    pub fn id(&self) -> u32 {
+        self.config.read(0)
+    }
+
+    /// Maps the first `len` bytes of memory BAR `bar`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`], and [`Error::Unmappable`] also where the BAR is smaller.
+    pub fn registers(&self, bar: u8, len: usize) -> Result<PciRegisters, Error> {
+        let (phys, size) = self.config.sized_memory_bar(bar)?;
+        if len as u64 > size {
+            return Err(Error::Unmappable);
+        }
+        let base = self.memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
+        // SAFETY: `len` bytes of this function, mapped for good; `open` has the promise that
+        // nothing else drives it.
+        Ok(unsafe { PciRegisters::new(base, len) })
+    }
+
+    /// As [`registers`](Function::registers), for the window with the register that masks the
+    /// interrupt line: the handler of the line writes `bits` to the register at `offset`, until
+    /// the driver unmasks the interrupt again. Messages need no acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// As [`registers`](Function::registers); [`Error::Unmappable`] for an `offset` outside.
+    pub fn masking_registers(
+        &self,
+        bar: u8,
+        len: usize,
+        offset: usize,
+        bits: u32,
+    ) -> Result<PciRegisters, Error> {
+        let registers = self.registers(bar, len)?;
+        if !self.has_line {
+            return Ok(registers);
+        }
+        let mask = registers.register(offset).ok_or(Error::Unmappable)?;
+        // SAFETY: a register of this function; mappings of `Memory::map_mmio` last for good.
+        let interrupt = unsafe { Interrupt::masked_line(mask, bits) };
+        Ok(registers.with_interrupt(interrupt))
+    }
+}
