@@ -6,6 +6,7 @@ pub mod fadt;
 #[cfg(feature = "alloc")]
 mod machine;
 pub mod madt;
+pub mod mcfg;
 
 use crate::bytes::{u8_at, u16_at, u32_at, u64_at};
 use crate::memory::Physical;

@@ -1,10 +1,11 @@
 //! A device tree that is made of ACPI's tables, for firmware that has no tree.
 //!
-//! Sources: ACPI 6.5, chapters 5.2.5 to 5.2.25; Microsoft's SPCR, revision 4; the PCI Firmware
-//! Specification 3.3, 4.1.2, for MCFG; for the nodes Linux's Documentation/devicetree/bindings.
+//! Sources: ACPI 6.5, chapters 5.2.5 to 5.2.25; Microsoft's SPCR, revision 4; for the nodes Linux's
+//! Documentation/devicetree/bindings.
 
 use crate::tree::{Additions, Error};
 use firmware::acpi::madt::Entries;
+use firmware::acpi::mcfg::{Segment, segments};
 use firmware::acpi::{Tables, fadt};
 use firmware::aml::{self, Device, Kind, Resource};
 use firmware::bytes::{u16_at, u32_at, u64_at};
@@ -61,8 +62,8 @@ pub fn tree<M: Physical>(
         serial.write(&mut tree);
     }
     if let Some(mcfg) = tables.get(b"MCFG") {
-        for entry in mcfg.get(44..).unwrap_or_default().chunks_exact(16) {
-            bus(&mut tree, entry, dsdt, gic.translator);
+        for segment in segments(mcfg) {
+            bus(&mut tree, segment, dsdt, gic.translator);
         }
     }
     for (kind, name, compatible) in [
@@ -357,40 +358,23 @@ impl Serial {
     }
 }
 
-/// A PCI Express segment, by MCFG's entry, with the windows of the DSDT's bridges of it.
-fn bus(tree: &mut Writer<'_>, entry: &[u8], dsdt: &[u8], translator: Option<u64>) {
-    let fields = (
-        u64_at(entry, 0),
-        u16_at(entry, 8),
-        entry.get(10),
-        entry.get(11),
-    );
-    let (Some(base), Some(segment), Some(first), Some(last)) = fields else {
-        return;
-    };
-    // Bytes of the registers of a bus: 1 << 20.
-    let (first, last) = (u32::from(*first), u32::from(*last));
-    let Some(start) = base
-        .checked_add(u64::from(first) << 20)
-        .filter(|_| first <= last)
-    else {
-        return;
-    };
-    tree.begin_at("pcie", start);
+/// A PCI Express segment, with the windows of the DSDT's bridges of it.
+fn bus(tree: &mut Writer<'_>, segment: Segment, dsdt: &[u8], translator: Option<u64>) {
+    tree.begin_at("pcie", segment.start());
     tree.text("compatible", &["pci-host-ecam-generic"]);
     tree.text("device_type", &["pci"]);
     tree.words("#address-cells", &[3]);
     tree.words("#size-cells", &[2]);
-    tree.numbers("reg", &[start, u64::from(last - first + 1) << 20]);
-    tree.words("bus-range", &[first, last]);
-    tree.words("linux,pci-domain", &[u32::from(segment)]);
+    tree.numbers("reg", &[segment.start(), segment.size()]);
+    tree.words("bus-range", &[segment.first.into(), segment.last.into()]);
+    tree.words("linux,pci-domain", &[u32::from(segment.number)]);
     tree.text("dma-coherent", &[]);
     if translator.is_some() {
         tree.words("msi-map", &[0, TRANSLATOR, 0, 0x1_0000]);
     }
     tree.cells("ranges", |tree| {
         let bridges = devices(dsdt, Kind::HostBridge)
-            .filter(|bridge| bridge.number(b"_SEG").unwrap_or(0) == u64::from(segment));
+            .filter(|bridge| bridge.number(b"_SEG").unwrap_or(0) == u64::from(segment.number));
         for resource in bridges.flat_map(|bridge| bridge.resources()) {
             if let Resource::Window {
                 io,
