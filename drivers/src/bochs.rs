@@ -12,7 +12,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use crate::gpu::{Rectangle, SIDE};
-use crate::pci::{self, Address, Config, ConfigAccess, Id};
+use crate::pci::{Address, Config, ConfigAccess, Functions, Id};
 use crate::register;
 use crate::shadow::Shadows;
 use crate::{Error, MemoryRef};
@@ -87,9 +87,9 @@ pub enum BochsError {
     Refused,
 }
 
-/// The addresses of all such adapters in address order, including those below bridges.
-pub fn adapters(access: &dyn ConfigAccess) -> impl Iterator<Item = Address> {
-    pci::functions(access, PCI_IDS).map(|(address, _)| address)
+/// The addresses of all such adapters among a machine's functions, in address order.
+pub fn adapters(functions: &Functions<'_>) -> impl Iterator<Item = Address> {
+    functions.with_ids(PCI_IDS).map(|(address, _)| address)
 }
 
 impl fmt::Display for BochsError {

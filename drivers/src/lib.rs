@@ -33,7 +33,7 @@
 //! use drivers::transport::{Transport, mmio::MmioTransport};
 //!
 //! // PCI: the functions that are there, each with a transport of its own.
-//! for function in drivers::pci::virtio_functions(access) {
+//! for function in drivers::pci::Functions::find(access).virtio() {
 //!     // SAFETY: nothing else drives the function.
 //!     let interrupts = Interrupts::Messages(&[message]);
 //!     let transport = unsafe { PciTransport::new(memory, access, &function, interrupts) }?;

@@ -1,5 +1,6 @@
 //! The part of PCI that finds and configures functions (PCI Local Bus 3.0, chapter 6).
 
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::Error;
@@ -98,12 +99,6 @@ pub struct VirtioFunction {
     pub line: Option<u8>,
 }
 
-/// Returns all virtio functions in address order, including those below bridges that the firmware
-/// configured.
-pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
-    Functions(Walk::new(access))
-}
-
 /// Functions that a driver drives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Id {
@@ -116,34 +111,15 @@ pub enum Id {
 }
 
 impl Id {
-    fn includes(self, access: &dyn ConfigAccess, address: Address, id: u32) -> bool {
-        let class = || access.read(address, register::CLASS) >> 8;
+    fn includes(self, function: &Present) -> bool {
         match self {
-            Id::Device(vendor, device) => id == u32::from(vendor) | u32::from(device) << 16,
-            Id::Class(wanted) => class() == wanted,
-            Id::Subclass(wanted) => class() >> 8 == wanted,
+            Id::Device(vendor, device) => {
+                function.id == u32::from(vendor) | u32::from(device) << 16
+            }
+            Id::Class(wanted) => function.class == wanted,
+            Id::Subclass(wanted) => function.class >> 8 == wanted,
         }
     }
-}
-
-/// Returns the addresses of all functions with one of these ids, likewise, each with its interrupt
-/// line as in [`VirtioFunction::line`].
-pub fn functions(
-    access: &dyn ConfigAccess,
-    ids: &[Id],
-) -> impl Iterator<Item = (Address, Option<u8>)> {
-    let mut walk = Walk::new(access);
-    core::iter::from_fn(move || {
-        loop {
-            let (address, id) = walk.next_function()?;
-            if ids
-                .iter()
-                .any(|wanted| wanted.includes(access, address, id))
-            {
-                return Some((address, interrupt_line(access, address)));
-            }
-        }
-    })
 }
 
 /// See [`VirtioFunction::line`].
@@ -152,8 +128,84 @@ fn interrupt_line(access: &dyn ConfigAccess, address: Address) -> Option<u8> {
     (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8)
 }
 
-/// Iterator of [`virtio_functions`].
-pub struct Functions<'a>(Walk<'a>);
+/// A function that the walk found.
+#[derive(Clone, Copy, Debug)]
+struct Present {
+    address: Address,
+    /// Vendor (bits 0 to 15) and device (16 to 31).
+    id: u32,
+    /// As in [`Id::Class`].
+    class: u32,
+}
+
+/// All functions of a machine in address order, including those below bridges that the firmware
+/// configured. One walk finds them: the accesses to a virtual machine's configuration space are its
+/// exits.
+pub struct Functions<'a> {
+    access: &'a dyn ConfigAccess,
+    all: Vec<Present>,
+}
+
+impl<'a> Functions<'a> {
+    /// Walks all buses.
+    pub fn find(access: &'a dyn ConfigAccess) -> Self {
+        let mut walk = Walk::new(access);
+        let all = core::iter::from_fn(|| {
+            let (address, id) = walk.next_function()?;
+            let class = access.read(address, register::CLASS) >> 8;
+            Some(Present { address, id, class })
+        });
+        Functions {
+            access,
+            all: all.collect(),
+        }
+    }
+
+    /// Of a machine without PCI, or whose user wants none.
+    pub fn none(access: &'a dyn ConfigAccess) -> Self {
+        Functions {
+            access,
+            all: Vec::new(),
+        }
+    }
+
+    /// The virtio functions.
+    pub fn virtio(&self) -> impl Iterator<Item = VirtioFunction> {
+        let virtio = |function: &Present| function.id as u16 == VIRTIO_VENDOR;
+        self.all
+            .iter()
+            .filter(move |it| virtio(it))
+            .filter_map(|it| {
+                Some(VirtioFunction {
+                    address: it.address,
+                    device_type: self.virtio_type(it.address, (it.id >> 16) as u16)?,
+                    is_transitional: it.id >> 16 < MODERN_IDS,
+                    line: interrupt_line(self.access, it.address),
+                })
+            })
+    }
+
+    /// The addresses of the functions with one of these ids, each with its interrupt line as in
+    /// [`VirtioFunction::line`].
+    pub fn with_ids(&self, ids: &[Id]) -> impl Iterator<Item = (Address, Option<u8>)> {
+        let wanted = |function: &&Present| ids.iter().any(|id| id.includes(function));
+        let found = self.all.iter().filter(wanted);
+        found.map(|it| (it.address, interrupt_line(self.access, it.address)))
+    }
+
+    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as
+    /// subsystem id.
+    fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
+        match device {
+            0x1000..=0x103f => {
+                let subsystem = self.access.read(address, register::SUBSYSTEM);
+                Some(DeviceType(subsystem >> 16))
+            }
+            0x1040..=0x107f => Some(DeviceType(u32::from(device) - 0x1040)),
+            _ => None,
+        }
+    }
+}
 
 /// A scan of all functions: visits at most 256 buses, each once.
 struct Walk<'a> {
@@ -165,40 +217,6 @@ struct Walk<'a> {
     slot: u16,
     /// Function 0 of the device has the multifunction bit.
     whole_device: bool,
-}
-
-impl Iterator for Functions<'_> {
-    type Item = VirtioFunction;
-
-    fn next(&mut self) -> Option<VirtioFunction> {
-        while let Some((address, id)) = self.0.next_function() {
-            if id as u16 == VIRTIO_VENDOR
-                && let Some(device_type) = self.virtio_type(address, (id >> 16) as u16)
-            {
-                return Some(VirtioFunction {
-                    address,
-                    device_type,
-                    is_transitional: id >> 16 < MODERN_IDS,
-                    line: interrupt_line(self.0.access, address),
-                });
-            }
-        }
-        None
-    }
-}
-
-impl Functions<'_> {
-    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as
-    /// subsystem id.
-    fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
-        match device {
-            0x1000..=0x103f => Some(DeviceType(
-                self.0.access.read(address, register::SUBSYSTEM) >> 16,
-            )),
-            0x1040..=0x107f => Some(DeviceType(u32::from(device) - 0x1040)),
-            _ => None,
-        }
-    }
 }
 
 impl<'a> Walk<'a> {

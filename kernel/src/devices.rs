@@ -17,12 +17,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use drivers::bochs::Bochs;
 use drivers::function::{Function, Started};
 use drivers::memory::{Access, Allocation, Segment};
-use drivers::pci::{Address, Id};
+use drivers::pci::{Address, Functions, Id};
 use drivers::transport::mmio::MmioTransport;
 use drivers::transport::pci::Interrupts;
 use drivers::{Interrupt, Memory, MemoryRef, Transport, transport};
@@ -96,13 +96,34 @@ pub struct Found {
     pub place: String,
 }
 
+/// The machine's PCI functions, which the first call finds; none with `pci=off` on the command line,
+/// Linux's word, which Firecracker passes to a machine without PCI.
+fn functions() -> &'static Functions<'static> {
+    /// Never freed; null before the first call.
+    static FUNCTIONS: AtomicPtr<Functions<'static>> = AtomicPtr::new(null_mut());
+    // Acquire: pairs with the store. SAFETY: only set below, to a box that is never freed.
+    if let Some(functions) = unsafe { FUNCTIONS.load(Ordering::Acquire).as_ref() } {
+        return functions;
+    }
+    let functions = match environment::variable(b"pci") {
+        Some(b"off") => Functions::none(&Config),
+        _ => {
+            pci::set_up();
+            Functions::find(&Config)
+        }
+    };
+    let functions = Box::leak(Box::new(functions));
+    // Release: the list is complete for who loads its address.
+    FUNCTIONS.store(functions, Ordering::Release);
+    functions
+}
+
 /// All virtio devices: PCI in the order of addresses, then virtio-mmio likewise. Devices that can't
 /// be driven are named in `problems`. Call it once: a second set of transports would take the
 /// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
-    pci::set_up();
     let mut found = Vec::new();
-    for function in drivers::pci::virtio_functions(&Config) {
+    for function in functions().virtio() {
         // SAFETY: this is the only call for the function, see the documentation above. The handler
         // of the vectors only records interrupts.
         let start = |interrupts: Interrupts<'_>| unsafe {
@@ -141,9 +162,8 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
 /// All Bochs graphics adapters that can be driven, in the order of their addresses; others are
 /// named in `problems`. Call it once, as [`find`].
 pub fn find_bochs(problems: &mut dyn FnMut(String)) -> Vec<Bochs> {
-    pci::set_up();
     let mut found = Vec::new();
-    for address in drivers::bochs::adapters(&Config) {
+    for address in drivers::bochs::adapters(functions()) {
         // SAFETY: this is the only call for the function, see the documentation above.
         match unsafe { Bochs::new(MEMORY, &Config, address) } {
             Ok(adapter) => found.push(adapter),
@@ -162,9 +182,8 @@ pub fn find_functions<T>(
     start: &dyn Fn(&Function<'_>) -> Started<T>,
     problems: &mut dyn FnMut(String),
 ) -> Vec<(String, T)> {
-    pci::set_up();
     let mut found = Vec::new();
-    for (address, line) in drivers::pci::functions(&Config, ids) {
+    for (address, line) in functions().with_ids(ids) {
         let place = format!("pci {address}");
         let open = |interrupts: Interrupts<'_>| {
             // SAFETY: this is the only call for the function, see the documentation above. The
@@ -193,7 +212,7 @@ const UNDRIVEN: [(&str, Id); 3] = [
 pub fn undriven_disks() -> String {
     let mut text = String::new();
     for (name, id) in UNDRIVEN {
-        for (address, _) in drivers::pci::functions(&Config, &[id]) {
+        for (address, _) in functions().with_ids(&[id]) {
             let comma = if text.is_empty() { "" } else { ", " };
             // Writing to a string can't fail.
             let _ = write!(text, "{comma}{name} at pci {address}");

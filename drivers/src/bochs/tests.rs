@@ -10,7 +10,7 @@ use super::{Bochs, BochsError, adapters, dispi};
 use crate::Error;
 use crate::fake::{HostMemory, edid};
 use crate::gpu::Rectangle;
-use crate::pci::{Address, ConfigAccess};
+use crate::pci::{Address, ConfigAccess, Functions};
 
 const VIDEO: u64 = 0xfd00_0000;
 const REGISTERS: u64 = 0xfebd_0000;
@@ -154,7 +154,10 @@ fn part(x: u32, y: u32, width: u32, height: u32) -> Rectangle {
 fn is_found_and_started() {
     let monitor = edid("Fake", 640, 480);
     let card = Card::new(2 * MIB, &[], &monitor);
-    assert_eq!(adapters(&card.function).collect::<Vec<_>>(), [PLACE]);
+    assert_eq!(
+        adapters(&Functions::find(&card.function)).collect::<Vec<_>>(),
+        [PLACE]
+    );
     let adapter = card.start().unwrap();
     assert_eq!(adapter.edid(), monitor);
     assert_eq!(adapter.video_len, 2 * MIB);

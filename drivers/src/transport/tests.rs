@@ -5,6 +5,7 @@ mod legacy_pci;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec;
 use std::vec::Vec;
 
@@ -13,7 +14,7 @@ use super::pci::{Interrupts, Message, PciTransport};
 use super::{Cause, DeviceType, Status, Transport};
 use crate::Error;
 use crate::fake::HostMemory;
-use crate::pci::{Address, ConfigAccess, virtio_functions};
+use crate::pci::{Address, ConfigAccess, Functions, Id};
 use crate::rng::Rng;
 
 const MMIO: u64 = 0xfeb0_0000;
@@ -153,6 +154,8 @@ fn configuration_space_ends_where_the_registers_do() {
 #[derive(Default)]
 struct Bus {
     functions: Mutex<BTreeMap<(u8, u8, u8), Vec<u32>>>,
+    /// Number of reads so far.
+    reads: AtomicUsize,
 }
 
 impl Bus {
@@ -171,6 +174,7 @@ impl Bus {
 
 impl ConfigAccess for Bus {
     fn read(&self, address: Address, offset: u16) -> u32 {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let place = (address.bus, address.device, address.function);
         let functions = self.functions.lock().unwrap();
         functions
@@ -220,7 +224,8 @@ fn functions_are_found_behind_bridges_and_beside_others() {
         &[(0, 0x000c_1b36), (0xc, 0x01_0000), (0x18, 0x00_0500)],
     );
     bus.add((5, 2, 0), &[(0, 0x000c_1b36), (0xc, 0x01_0000)]);
-    let found: Vec<_> = virtio_functions(&bus)
+    let found: Vec<_> = Functions::find(&bus)
+        .virtio()
         .map(|f| {
             (
                 f.address.bus,
@@ -238,6 +243,29 @@ fn functions_are_found_behind_bridges_and_beside_others() {
         (5, 0, 0, DeviceType::CONSOLE, None),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn one_walk_finds_the_functions_of_all_drivers() {
+    let bus = Bus::default();
+    bus.add((0, 0, 0), &[(0, 0x29c0_8086), (8, 0x0600_0000)]);
+    bus.add((0, 1, 0), &[(0, 0x1041_1af4), (0x3c, 0x0000_010b)]);
+    bus.add((0, 2, 0), &[(0, 0x0010_1b36), (8, 0x0108_0202)]);
+    let functions = Functions::find(&bus);
+    // 32 devices; of each that is there also its header and class.
+    assert_eq!(bus.reads.swap(0, Ordering::Relaxed), 32 + 3 * 2);
+    assert_eq!(functions.virtio().count(), 1);
+    for (id, device) in [
+        (Id::Class(0x01_0802), Some(2)),
+        (Id::Class(0x01_0801), None),
+        (Id::Subclass(0x0108), Some(2)),
+        (Id::Device(0x8086, 0x29c0), Some(0)),
+    ] {
+        let found = functions.with_ids(&[id]).next();
+        assert_eq!(found.map(|(address, _)| address.device), device, "{id:?}");
+    }
+    // Their interrupt lines.
+    assert_eq!(bus.reads.load(Ordering::Relaxed), 4);
 }
 
 const BAR: u64 = 0xc_0000_0000;
@@ -278,7 +306,7 @@ fn pci_memory() -> &'static HostMemory {
 }
 
 fn open(bus: &Bus, memory: &'static HostMemory, how: Interrupts) -> Result<PciTransport, Error> {
-    let function = virtio_functions(bus).next().expect("a function");
+    let function = Functions::find(bus).virtio().next().expect("a function");
     // SAFETY: nothing else drives this fake.
     unsafe { PciTransport::new(memory, bus, &function, how) }
 }

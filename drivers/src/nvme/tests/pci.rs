@@ -7,7 +7,7 @@ use super::*;
 use crate::Memory;
 use crate::function::Function as Opened;
 use crate::nvme::{IDS, open, register_offset as offset};
-use crate::pci::{Address, ConfigAccess, functions};
+use crate::pci::{Address, ConfigAccess, Functions};
 use crate::registers::{PciRegisters, Registers};
 use crate::transport::Cause;
 use crate::transport::pci::{Interrupts, Message};
@@ -103,16 +103,19 @@ const MESSAGE: Message = Message {
 #[test]
 fn controllers_are_found_by_their_class() {
     let function = Function::new(LEN);
-    let found: Vec<_> = functions(&function, IDS).collect();
+    let found: Vec<_> = Functions::find(&function).with_ids(IDS).collect();
     assert_eq!(found, [(PLACE, Some(10))]);
     // SATA; another programming interface; no pin.
     for class in [0x0106_0102, 0x0108_0302] {
         function.words.lock().unwrap().insert(0x08, class);
-        assert_eq!(functions(&function, IDS).count(), 0);
+        assert_eq!(Functions::find(&function).with_ids(IDS).count(), 0);
     }
     function.words.lock().unwrap().insert(0x08, 0x0108_0200);
     function.words.lock().unwrap().insert(0x3c, 0x0a);
-    assert_eq!(functions(&function, IDS).next(), Some((PLACE, None)));
+    assert_eq!(
+        Functions::find(&function).with_ids(IDS).next(),
+        Some((PLACE, None))
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::disk::Request;
 use crate::fake::{Backend, Disk, Entropy, Handle, HostBusAdapter, HostMemory, LegacyPci, Liar};
 use crate::fake::{Lie, LogicalUnit, NetDevice, Options, Terminal};
 use crate::net::{self, Card, Net, NetConfig, TxMeta};
-use crate::pci::virtio_functions;
+use crate::pci::Functions;
 use crate::rng::Rng;
 use crate::scsi::{Scsi, ScsiConfig};
 use crate::transport::open;
@@ -32,7 +32,10 @@ fn open_as(
     function: &'static LegacyPci,
     interrupts: Interrupts<'_>,
 ) -> Result<Box<dyn Transport + Send>, Error> {
-    let found = virtio_functions(function).next().expect("a function");
+    let found = Functions::find(function)
+        .virtio()
+        .next()
+        .expect("a function");
     // SAFETY: nothing else drives this fake.
     unsafe { open(memory, function, Some(function), &found, interrupts) }
 }
@@ -204,7 +207,7 @@ fn functions_that_cannot_be_used_say_why() {
     // A machine without I/O ports.
     let memory = HostMemory::new();
     let (function, _handle) = LegacyPci::new(memory, Entropy::default(), Options::legacy_pci(0), 1);
-    let found = virtio_functions(function).next().unwrap();
+    let found = Functions::find(function).virtio().next().unwrap();
     // SAFETY: nothing else drives this fake.
     let refused = unsafe { open(memory, function, None, &found, Interrupts::None) };
     assert_eq!(refused.err(), none);
