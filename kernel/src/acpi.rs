@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use firmware::acpi::madt::Entries;
+use firmware::acpi::mcfg::{Segment, segments};
 use firmware::acpi::{Acpi, Tables, find_root};
 use firmware::memory::Physical;
 
@@ -35,12 +36,23 @@ pub fn set_root(rsdp: u64) {
     ROOT.store(rsdp, Ordering::Relaxed);
 }
 
+/// The first intact table with this signature. For those that few programs need, which
+/// [`tables`] leaves out.
+fn table(signature: &'static [u8; 4]) -> Option<&'static [u8]> {
+    let root = Some(ROOT.load(Ordering::Relaxed)).filter(|root| *root != 0)?;
+    Tables::find(&FirmwareMemory, root)?.get(signature)
+}
+
 /// The IDs of the processors' local APICs, see [`Entries::local_apics`]; `None` on a machine
 /// without the table. Allocates.
 pub fn processors() -> Option<Vec<u32>> {
-    let root = Some(ROOT.load(Ordering::Relaxed)).filter(|root| *root != 0)?;
-    let madt = Tables::find(&FirmwareMemory, root)?.get(b"APIC")?;
-    Some(Entries::new(madt).local_apics().collect())
+    Some(Entries::new(table(b"APIC")?).local_apics().collect())
+}
+
+/// Where the configuration space of PCI's first segment is in memory; `None` on a machine without
+/// the table.
+pub fn pci_segment() -> Option<Segment> {
+    segments(table(b"MCFG")?).find(|segment| segment.number == 0)
 }
 
 /// The tables; empty on a machine without ACPI. The first call reads them and allocates.

@@ -23,7 +23,7 @@
 //! - `uart`, `control`: no state. The console serializes the accesses.
 //! - `nvram`: a few bytes that a reset leaves alone.
 //! - `pci`: configuration space, for one caller at a time and not for interrupts; `set_up` comes
-//!   before the first access.
+//!   before the first access, and may allocate.
 //! - `mmio`: may read firmware's tables, and allocates then: not for interrupts.
 //! - `power`: `end_now` uses neither tables nor locks; the others may map memory.
 //! - `button`, `keyboard`: `enable` may map memory; `pressed` and `requests` are for their

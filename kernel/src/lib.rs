@@ -72,6 +72,7 @@ pub mod console;
 pub mod crash;
 pub mod delivery;
 pub mod devices;
+mod ecam;
 pub mod end;
 pub mod environment;
 pub mod errno;

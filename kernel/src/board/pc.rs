@@ -1,4 +1,4 @@
-//! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by ports, i8042, ACPI's power
+//! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by memory or ports, i8042, ACPI's power
 //! management, and QEMU's devices on ports; entered by PVH.
 
 pub mod button;

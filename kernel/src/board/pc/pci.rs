@@ -1,17 +1,53 @@
-//! PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0,
-//! 3.2.2.3.2).
+//! PCI configuration: in memory where ACPI says so, else by ports 0xcf8 and 0xcfc ("configuration
+//! mechanism 1", PCI Local Bus 3.0, 3.2.2.3.2), each access of which is two of a virtual machine's
+//! exits.
 
 use super::irq::legacy_line;
 use super::ports::Pair;
+use crate::acpi;
+use crate::ecam::Ecam;
+use core::sync::atomic::{AtomicU8, Ordering};
 use drivers::pci::{Address, ConfigAccess, Ports, PortsRef};
 use x86_64::instructions::port::Port;
 
-/// The two ports. An access takes two instructions: not for interrupts.
+/// The means to access configuration space: none before [`set_up`], and on a machine without PCI.
+static ACCESS: AtomicU8 = AtomicU8::new(NONE);
+const NONE: u8 = 0;
+const BY_PORTS: u8 = 1;
+const BY_MEMORY: u8 = 2;
+static ECAM: Ecam = Ecam::new();
+
+/// Configuration space by the machine's means. An access may take two instructions, or map memory:
+/// not for interrupts.
 pub struct Config;
 
-impl Config {
+impl ConfigAccess for Config {
+    fn read(&self, address: Address, offset: u16) -> u32 {
+        match ACCESS.load(Ordering::Relaxed) {
+            BY_MEMORY => ECAM.read(address, offset),
+            BY_PORTS => ConfigPorts.read(address, offset),
+            _ => u32::MAX,
+        }
+    }
+
+    fn write(&self, address: Address, offset: u16, value: u32) {
+        match ACCESS.load(Ordering::Relaxed) {
+            BY_MEMORY => ECAM.write(address, offset, value),
+            BY_PORTS => ConfigPorts.write(address, offset, value),
+            _ => {}
+        }
+    }
+}
+
+/// The two ports.
+pub(super) struct ConfigPorts;
+
+/// The first port's bit that connects the second with configuration space.
+const ENABLE: u32 = 1 << 31;
+
+impl ConfigPorts {
     fn select(address: Address, offset: u16) {
-        let value = 1 << 31
+        let value = ENABLE
             | u32::from(address.bus) << 16
             | u32::from(address.device & 31) << 11
             | u32::from(address.function & 7) << 8
@@ -19,9 +55,20 @@ impl Config {
         // SAFETY: selects a register of configuration space, which has no effect by itself.
         unsafe { Port::new(0xcf8).write(value) };
     }
+
+    /// Whether the machine has them: the first keeps its value.
+    fn exist() -> bool {
+        let _pair = Pair::begin();
+        let mut port = Port::new(0xcf8);
+        // SAFETY: as in `select`.
+        unsafe {
+            port.write(ENABLE);
+            port.read() == ENABLE
+        }
+    }
 }
 
-impl ConfigAccess for Config {
+impl ConfigAccess for ConfigPorts {
     fn read(&self, address: Address, offset: u16) -> u32 {
         let _pair = Pair::begin();
         Self::select(address, offset);
@@ -68,8 +115,29 @@ impl Ports for IoPorts {
     }
 }
 
-/// Prepares the functions, which firmware has done.
-pub fn set_up() {}
+/// Finds the means to access configuration space. Firmware has prepared the functions. Allocates.
+pub fn set_up() {
+    if ACCESS.load(Ordering::Relaxed) != NONE {
+        return;
+    }
+    let first = Address {
+        bus: 0,
+        device: 0,
+        function: 0,
+    };
+    let segment = acpi::pci_segment();
+    if let Some(segment) = segment.filter(|segment| segment.first == 0) {
+        ECAM.set(segment.base, segment.last);
+        // The bridge.
+        if ECAM.read(first, 0) != u32::MAX {
+            ACCESS.store(BY_MEMORY, Ordering::Relaxed);
+            return;
+        }
+    }
+    if ConfigPorts::exist() {
+        ACCESS.store(BY_PORTS, Ordering::Relaxed);
+    }
+}
 
 /// The line of a function whose interrupt line register has this value, as firmware has written it;
 /// `None` if it has none.

@@ -5,7 +5,7 @@
 //! is recognised by its feature byte: firmware's tables may not be read yet, and at worst one byte
 //! goes to an unknown port of a machine that is about to end. (Linux finds it by ACPI's QEMU0001.)
 
-use super::pci::Config;
+use super::pci::ConfigPorts;
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
 use drivers::register;
@@ -41,8 +41,8 @@ fn pci_register() -> Option<*mut u8> {
             device: slot >> 3,
             function: slot & 7,
         };
-        if Config.read(address, 0) == PCI_ID {
-            let register = Config.read(address, BAR0) & !0xf;
+        if ConfigPorts.read(address, 0) == PCI_ID {
+            let register = ConfigPorts.read(address, BAR0) & !0xf;
             return memory::map_device(register.into(), 1);
         }
     }

@@ -4,16 +4,13 @@
 use super::handover;
 use super::irq::line_of;
 use super::resources::{self, Windows};
-use crate::memory;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::ecam::Ecam;
+use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::pci::{Address, ConfigAccess, PortsRef};
-use drivers::register;
 use firmware::fdt::{Fdt, Node};
 
-/// The physical address of configuration space; 0 for none. Written once, by [`find`].
-static ECAM: AtomicU64 = AtomicU64::new(0);
-/// The last bus.
-static LAST_BUS: AtomicU8 = AtomicU8::new(0);
+/// Configuration space.
+static ECAM: Ecam = Ecam::new();
 /// The tree says that firmware has assigned all addresses. Written once, by [`find`].
 static PROBE_ONLY: AtomicBool = AtomicBool::new(false);
 /// Whether [`set_up`] has run.
@@ -32,40 +29,20 @@ pub(super) fn find(bridge: &Node<'_>, probe_only: bool) {
         return;
     };
     let last = (len / BUS - 1).min(255) as u8;
-    LAST_BUS.store(last, Ordering::Relaxed);
     PROBE_ONLY.store(probe_only, Ordering::Relaxed);
-    ECAM.store(address, Ordering::Relaxed);
+    ECAM.set(address, last);
 }
 
 /// Configuration space. Each access maps its page: not for interrupts.
 pub struct Config;
 
-impl Config {
-    fn register(address: Address, offset: u16) -> Option<*mut u32> {
-        let base = ECAM.load(Ordering::Relaxed);
-        if base == 0 || address.bus > LAST_BUS.load(Ordering::Relaxed) {
-            return None;
-        }
-        let function = u64::from(address.bus) << 20
-            | u64::from(address.device & 31) << 15
-            | u64::from(address.function & 7) << 12;
-        let place = base + function + u64::from(offset & 0xffc);
-        memory::map_device(place, 4).map(|register| register.cast())
-    }
-}
-
 impl ConfigAccess for Config {
     fn read(&self, address: Address, offset: u16) -> u32 {
-        // SAFETY: a register of configuration space, just mapped for good. Reading has no side
-        // effect; an absent function reads as ones.
-        Self::register(address, offset).map_or(u32::MAX, |at| unsafe { register::read(at) })
+        ECAM.read(address, offset)
     }
 
     fn write(&self, address: Address, offset: u16, value: u32) {
-        if let Some(at) = Self::register(address, offset) {
-            // SAFETY: the caller owns the function at this address.
-            unsafe { register::write(at, value) };
-        }
+        ECAM.write(address, offset, value);
     }
 }
 
@@ -85,7 +62,7 @@ pub fn set_up() {
         return;
     }
     if let Some(mut windows) = windows() {
-        resources::assign(&Config, &mut windows, LAST_BUS.load(Ordering::Relaxed));
+        resources::assign(&Config, &mut windows, ECAM.last_bus());
     }
 }
 
