@@ -18,6 +18,8 @@
 //! device, the test panics.
 
 mod blk;
+mod ena;
+mod frame;
 mod gpu;
 mod input;
 mod legacy_pci;
@@ -33,6 +35,10 @@ mod transport;
 mod vsock;
 
 pub use blk::Disk;
+pub use ena::{
+    EnaAdminLie, EnaDevice, EnaHandle, EnaLowLatency, EnaReadLie, EnaRegisters, EnaRxLie, EnaTxLie,
+};
+pub use frame::{finished_tcp_frame, has_valid_checksums, tcp_frame};
 pub use gpu::{Adapter, Pointer, Screen, edid};
 pub use input::Keyboard;
 pub use legacy_pci::LegacyPci;
