@@ -343,51 +343,13 @@ type input = t
 module Layout = struct
   type t = string
 
-  let us = Layouts.us
+  (* Keys replace earlier ones with the same code. *)
+  let rec find name =
+    let changed (_, base, keys) = Option.value (find base) ~default:"" ^ "\t" ^ keys in
+    Option.map changed (List.find_opt (fun (other, _, _) -> other = name) Layouts.layouts)
 
-  let all =
-    [
-      ("us", Layouts.us);
-      ("us:intl", Layouts.us_intl);
-      ("gb", Layouts.gb);
-      ("ie", Layouts.ie);
-      ("de", Layouts.de);
-      ("at", Layouts.at);
-      ("ch", Layouts.ch);
-      ("ch:fr", Layouts.ch_fr);
-      ("fr", Layouts.fr);
-      ("be", Layouts.be);
-      ("es", Layouts.es);
-      ("latam", Layouts.latam);
-      ("pt", Layouts.pt);
-      ("br", Layouts.br);
-      ("it", Layouts.it);
-      ("nl", Layouts.nl);
-      ("se", Layouts.se);
-      ("no", Layouts.no);
-      ("dk", Layouts.dk);
-      ("fi", Layouts.fi);
-      ("is", Layouts.is);
-      ("pl", Layouts.pl);
-      ("cz", Layouts.cz);
-      ("sk", Layouts.sk);
-      ("hu", Layouts.hu);
-      ("ro", Layouts.ro);
-      ("si", Layouts.si);
-      ("hr", Layouts.hr);
-      ("ee", Layouts.ee);
-      ("lv", Layouts.lv);
-      ("lt", Layouts.lt);
-      ("tr", Layouts.tr);
-      ("ru", Layouts.ru);
-      ("ua", Layouts.ua);
-      ("bg", Layouts.bg);
-      ("gr", Layouts.gr);
-      ("il", Layouts.il);
-    ]
-
-  let find name = List.assoc_opt name all
-  let names = List.map fst all
+  let us = Option.get (find "us")
+  let names = List.map (fun (name, _, _) -> name) Layouts.layouts
 end
 
 module Typing = struct
@@ -428,7 +390,7 @@ module Typing = struct
       entries.(int_of_string digits) <-
         Some { levels; caps = has 'a'; caps_altgr = has 'b'; num = has 'n' }
     in
-    List.iter add (String.split_on_char '\t' layout);
+    List.iter add (List.filter (( <> ) "") (String.split_on_char '\t' layout));
     {
       entries;
       shift = 0;
