@@ -29,7 +29,8 @@ let common (e : Server.entry) =
   let bytes = if e.body_bytes = 0 then "-" else string_of_int e.body_bytes in
   Printf.sprintf "%s - - [%s] \"%s\" %d %s" (host e) (time e.started)
     (escaped (Server.request_line e))
-    (Status.code e.status) bytes
+    (Cohttp.Code.code_of_status e.status)
+    bytes
 
 let field (e : Server.entry) name =
   Option.bind e.request (fun (r : Cohttp.Request.t) -> H.get r.headers name)
@@ -67,9 +68,9 @@ let json (e : Server.entry) =
           match field e name with None -> [] | Some value -> [ string key value ]
         in
         [
-          string "method" (Status.meth_to_string r.meth);
+          string "method" (Cohttp.Code.string_of_method r.meth);
           string "target" r.resource;
-          string "protocol" (Status.version_to_string r.version);
+          string "protocol" (Cohttp.Code.string_of_version r.version);
         ]
         @ given "host" "host" @ given "referer" "referer" @ given "user_agent" "user-agent"
   in
@@ -77,7 +78,7 @@ let json (e : Server.entry) =
     [ ("time", json_string (Date.to_rfc_3339 e.started)); ("peer", json_string e.peer) ]
     @ request
     @ [
-        ("status", string_of_int (Status.code e.status));
+        ("status", string_of_int (Cohttp.Code.code_of_status e.status));
         ("bytes", string_of_int e.bytes);
         ("body_bytes", string_of_int e.body_bytes);
         ("seconds", Printf.sprintf "%.6f" e.seconds);

@@ -9,7 +9,7 @@ let head_text origin headers meth uri fields =
   let target =
     match Uri.path_and_query uri with "" -> "/" | s when s.[0] = '?' -> "/" ^ s | s -> s
   in
-  let name = Status.meth_to_string meth in
+  let name = Cohttp.Code.string_of_method meth in
   if not (Grammar.is_token name) then invalid_arg "Soil_http.Client: not a method";
   if not (String.for_all (fun c -> c > ' ' && c < '\127') target) then
     invalid_arg "Soil_http.Client: not a target";
@@ -101,7 +101,7 @@ let upgrade ?(headers = H.init ()) t ~protocol uri f =
     once scope t origin uri ~fresh:true ~head:(head_text origin headers `GET uri []) `GET Empty
   in
   if x.head.status <> 101 then
-    Soil_backtrace.raise (Failed (uri, Not_upgraded (Status.of_code x.head.status)))
+    Soil_backtrace.raise (Failed (uri, Not_upgraded (Cohttp.Code.status_of_code x.head.status)))
   else if not (Grammar.mem x.head.headers "upgrade" protocol) then
     Soil_backtrace.raise (Failed (uri, Malformed))
   else f (cohttp_response x.head) (Input.duplex x.conn.input)

@@ -18,7 +18,7 @@ let is_compressible content_type =
 
 let is_eligible (r : Response.t) ~min_bytes =
   let is_long = match Response.length r with Some n -> n >= min_bytes | None -> true in
-  let code = Status.code r.status in
+  let code = Cohttp.Code.code_of_status r.status in
   let has_content = code >= 200 && code <> 204 && code <> 206 && code <> 304 in
   let is_text = Option.fold ~none:false ~some:is_compressible in
   (match r.body with Text _ | Buffer _ | Stream _ -> true | Empty | Direct _ | Upgrade _ -> false)

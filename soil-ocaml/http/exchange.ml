@@ -270,7 +270,7 @@ let cohttp_response (head : Head.response) =
     | Chunked -> Chunked
     | To_end -> Unknown
   in
-  Message.response (head.version, Status.of_code head.status) head.headers encoding
+  Message.response (head.version, Cohttp.Code.status_of_code head.status) head.headers encoding
 
 let make_body t conn uri (head : Head.response) =
   Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits

@@ -218,7 +218,7 @@ let request_line c =
   if not (Grammar.is_token meth && is_target target) then bad ();
   let version = version (Input.sub input (second + 1) (stop - second - 1)) in
   skip_line c n;
-  (Status.meth meth, target, version)
+  (Cohttp.Code.method_of_string meth, target, version)
 
 let host headers version =
   match H.get_multi headers "host" with

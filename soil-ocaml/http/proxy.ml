@@ -285,7 +285,7 @@ let content_length headers =
   | _ -> None
 
 let answer t b request (x : Exchange.exchange) ~over =
-  let status = Status.of_code x.head.status
+  let status = Cohttp.Code.status_of_code x.head.status
   and headers = Proxy_fields.of_response ~name:t.name x.head [] in
   let stream ?length () = Server.stream ~status ~headers ?length (relay t b x ~over) in
   if Body.is_over x.content then (
@@ -376,7 +376,7 @@ let climbs path =
 let head_text t b request host body ~upgrade =
   let head = Server.head request in
   let text = Buffer.create 512 in
-  Buffer.add_string text (Status.meth_to_string head.meth);
+  Buffer.add_string text (Cohttp.Code.string_of_method head.meth);
   Buffer.add_char text ' ';
   Buffer.add_string text (target b head.resource);
   Buffer.add_string text " HTTP/1.1\r\n";

@@ -49,7 +49,7 @@ let head b r ~version ~framing ~keep =
     if String.length name < 10 || not (is_own (String.lowercase_ascii name)) then
       Head.write_field b (name, value)
   in
-  let code = Status.code r.status in
+  let code = Cohttp.Code.code_of_status r.status in
   Buffer.clear b;
   Buffer.add_string b "HTTP/1.1 ";
   Head.write_number b code;

@@ -156,7 +156,7 @@ let handler_of m list =
 
 let allowed matching =
   let add names one =
-    let names_of = function `GET -> [ "GET"; "HEAD" ] | m -> [ Status.meth_to_string m ] in
+    let names_of = function `GET -> [ "GET"; "HEAD" ] | m -> [ Cohttp.Code.string_of_method m ] in
     let own = match one.meth with Some m -> names_of m | None -> [] in
     names @ List.filter (fun name -> not (List.mem name names)) own
   in

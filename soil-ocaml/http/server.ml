@@ -35,11 +35,12 @@ let request_line e =
   | None -> "-"
   | Some r ->
       String.concat " "
-        [ Status.meth_to_string r.meth; r.resource; Status.version_to_string r.version ]
+        [ Cohttp.Code.string_of_method r.meth; r.resource; Cohttp.Code.string_of_version r.version ]
 
 let entry_to_string e =
   Printf.sprintf "%s %s %S %d %d bytes %.1f ms" (Date.to_rfc_3339 e.started) e.peer (request_line e)
-    (Status.code e.status) e.bytes (e.seconds *. 1e3)
+    (Cohttp.Code.code_of_status e.status)
+    e.bytes (e.seconds *. 1e3)
 
 (* What the connections of a listener share. *)
 type server = { limits : limits; log : (entry -> unit) option; is_stopping : unit -> bool }
@@ -108,7 +109,7 @@ let stream ?status ?headers ?length ?(on_end = ignore) write =
   make ?status ?headers (Stream { length; write; on_end })
 
 let has_no_body status =
-  let code = Status.code status in
+  let code = Cohttp.Code.code_of_status status in
   code < 200 || code = 204 || code = 304
 
 let status ?(headers = H.init ()) status =
@@ -417,7 +418,7 @@ let report conn e backtrace =
     let request =
       match conn.current with
       | None -> ""
-      | Some (r : Cohttp.Request.t) -> " " ^ Status.meth_to_string r.meth ^ " " ^ path_of r
+      | Some (r : Cohttp.Request.t) -> " " ^ Cohttp.Code.string_of_method r.meth ^ " " ^ path_of r
     in
     "http " ^ Lazy.force conn.peer ^ request ^ ": exception "
   in
