@@ -392,14 +392,7 @@ let with_lock path f =
     lock.users <- lock.users - 1;
     if lock.users = 0 then locks := List.filter (fun other -> other != lock) !locks
   in
-  match Sync.Mutex.protect lock.mutex f with
-  | v ->
-      leave ();
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      leave ();
-      Soil_backtrace.reraise e backtrace
+  Failure.finally leave (fun () -> Sync.Mutex.protect lock.mutex f)
 
 (* Volumes *)
 

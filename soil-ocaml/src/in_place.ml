@@ -32,13 +32,8 @@ let release lease =
     lease.out <- false;
     end_ lease.number lease.buffer)
 
-let releasing release f x =
-  let v = Failure.undoing release (fun () -> f x) in
-  release ();
-  v
-
 let with_lease d ~position len f =
-  let use l = releasing (fun () -> release l) f l.buffer in
+  let use l = Failure.finally (fun () -> release l) (fun () -> f l.buffer) in
   Option.map use (lease d ~position len)
 
 let iter ?(position = 0) ?(len = max_int) d f =
@@ -54,7 +49,7 @@ let iter ?(position = 0) ?(len = max_int) d f =
   let rec leases position left =
     let number = if left = 0 then 0 else ask (Typed.any d) position (min left most) in
     if number > 0 then
-      let seen = releasing (fun () -> end_ number buffer) (slices number) 0 in
+      let seen = Failure.finally (fun () -> end_ number buffer) (fun () -> slices number 0) in
       leases (position + seen) (left - seen)
   in
   leases position len

@@ -10,15 +10,8 @@ let create scope =
     start scope;
     serve ()
   in
-  let work () =
-    match serve () with
-    | () -> ()
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        List.iter (fun start -> start scope) (Mailbox.close inbox);
-        Soil_backtrace.reraise e backtrace
-  in
-  ignore (Task.spawn_daemon scope work);
+  let start_all () = List.iter (fun start -> start scope) (Mailbox.close inbox) in
+  ignore (Task.spawn_daemon scope (fun () -> Failure.undoing start_all serve));
   (* A daemon that is cancelled before its first turn never runs. *)
   Task.yield ();
   inbox

@@ -206,7 +206,7 @@ let set t key value =
   member t key @@ fun () ->
   if key = [] then stop (`Value_expected key);
   let temporary = new_temporary t in
-  match
+  let write () =
     Fs.with_file ~mode:Truncate temporary (fun d ->
         File_descriptor.write_string d value;
         (* Without a journal the name could be on the disk before the contents. In a batch, too. *)
@@ -215,13 +215,10 @@ let set t key value =
         make_above t key;
         (* Fails with [Is_directory] for a dictionary; of a symbolic link it replaces the link. *)
         Fs.rename temporary (path t key))
-  with
-  | () -> durable t
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      (* A cancelled task could remove nothing. *)
-      Scheduler.protect (fun () -> unlink_quietly temporary);
-      Soil_backtrace.reraise e backtrace
+  in
+  (* A cancelled task could remove nothing. *)
+  Failure.undoing (fun () -> Scheduler.protect (fun () -> unlink_quietly temporary)) write;
+  durable t
 
 let set_partial t key ~offset part =
   if offset < 0 then invalid_arg "Soil.Kv.set_partial: negative offset";
@@ -277,14 +274,11 @@ let batch t f =
   if t.in_batch then f t
   else
     Sync.Mutex.protect t.mutex @@ fun () ->
-    match f { t with in_batch = true } with
-    | v ->
-        Fs.sync_volume (path t []);
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        (try Fs.sync_volume (path t []) with Error.Error _ -> ());
-        Soil_backtrace.reraise e backtrace
+    let sync () = Fs.sync_volume (path t []) in
+    let sync_quietly () = try sync () with Error.Error _ -> () in
+    let v = Failure.undoing sync_quietly (fun () -> f { t with in_batch = true }) in
+    sync ();
+    v
 
 let connect directory =
   match

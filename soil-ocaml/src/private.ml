@@ -24,9 +24,7 @@ let would_wait d =
     Descriptor.unread d b 0 (max n 0);
     Some (n = Soil_raw.would_block)
 
-let finally finish f =
-  let v = Failure.undoing finish f in
-  finish ();
-  v
+let finally = Failure.finally
+let undoing = Failure.undoing
 
 module Mailbox = Mailbox

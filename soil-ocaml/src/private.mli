@@ -45,21 +45,7 @@ val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)
 
-(** Values for one task from threads of any domain. *)
-module Mailbox : sig
-  type 'a t
+val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
+(** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
 
-  val create : unit -> 'a t
-  (** [create ()] is an empty mailbox. *)
-
-  val put : 'a t -> 'a -> bool
-  (** [put m v] adds [v], wakes the task that waits, and is [true]; or is [false] if [m] is closed.
-      From any thread of any domain. *)
-
-  val take : 'a t -> operation:string -> 'a
-  (** [take m ~operation] waits until there is a value, and takes the oldest. For one task at a
-      time. *)
-
-  val close : 'a t -> 'a list
-  (** [close m] is what {!take} hasn't taken, the oldest first. For the same task, and once. *)
-end
+module Mailbox : module type of Mailbox

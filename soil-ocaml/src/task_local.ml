@@ -23,9 +23,7 @@ let bound t v f =
   let before = Scheduler.locals () in
   let put () = t.slot <- Some v in
   Scheduler.set_locals ({ key = t.key; put } :: before);
-  let result = Failure.undoing (fun () -> Scheduler.set_locals before) f in
-  Scheduler.set_locals before;
-  result
+  Failure.finally (fun () -> Scheduler.set_locals before) f
 
 let with_ t v f =
   if Scheduler.in_task () then bound t v f else Scheduler.run (fun () -> bound t v f)

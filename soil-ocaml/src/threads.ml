@@ -55,17 +55,11 @@ let is_late () =
 
 let limit at f =
   let limit = { thread = Soil_raw.thread (); at; previous = limits; after = limits } in
+  let over () = remove limit in
   limit.previous <- limits.previous;
   limits.previous.after <- limit;
   limits.previous <- limit;
-  match f () with
-  | v ->
-      remove limit;
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      remove limit;
-      Soil_backtrace.reraise e backtrace
+  Failure.finally over f
 
 (* Waits *)
 
@@ -89,25 +83,12 @@ let rec wait token =
   else if at < max_int && Soil_raw.clock_monotonic_ns () >= at then take_back token
   else wait token
 
-let wait token =
-  match wait token with
-  | result -> result
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      ignore (take_back token);
-      Soil_backtrace.reraise e backtrace
+let wait token = Failure.undoing (fun () -> ignore (take_back token)) (fun () -> wait token)
 
 (* [f] with a token of its own. *)
 let with_token f =
   let token = take_token () in
-  match f token.number with
-  | v ->
-      release token;
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      release token;
-      Soil_backtrace.reraise e backtrace
+  Failure.finally (fun () -> release token) (fun () -> f token.number)
 
 let operation ~operation ~subject submit =
   with_token @@ fun token ->

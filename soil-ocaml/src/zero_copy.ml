@@ -32,12 +32,8 @@ let release lease =
     else ignore (Soil_raw_tcp.tcp_lease_end lease.number lease.buffer))
 
 let with_received ?timeout d f =
-  match receive ?timeout d with
-  | None -> None
-  | Some lease ->
-      let v = Failure.undoing (fun () -> release lease) (fun () -> f lease.buffer) in
-      release lease;
-      Some v
+  let use lease = Failure.finally (fun () -> release lease) (fun () -> f lease.buffer) in
+  Option.map use (receive ?timeout d)
 
 let send ?timeout c b off len =
   let d = Typed.any c in

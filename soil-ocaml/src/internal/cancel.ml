@@ -55,9 +55,7 @@ let within parent fiber f =
     remove context;
     fiber.context <- before
   in
-  let v = Failure.undoing back f in
-  back ();
-  v
+  Failure.finally back f
 
 let rec cancel ~interrupt context =
   if not context.cancelled then (

@@ -197,17 +197,12 @@ let end_task d =
   | Some fiber -> d.writer <- fiber
   | None -> end_writing d
 
-let finally f finish d =
-  let v = Failure.undoing (fun () -> finish d) f in
-  finish d;
-  v
-
 let exclusively_in_thread d f =
   let thread = Soil_raw.thread () in
   if d.thread = thread then f ()
   else (
     begin_writing d Scheduler.no_fiber thread;
-    finally f end_writing d)
+    Failure.finally (fun () -> end_writing d) f)
 
 let turns_of_threads = ref Blocking.missing
 
@@ -223,7 +218,7 @@ let exclusively d f =
     else if d.writer == self then f ()
     else (
       begin_writing d self no_thread;
-      finally f end_task d)
+      Failure.finally (fun () -> end_task d) f)
 
 let close d =
   Owner.check_domain ();

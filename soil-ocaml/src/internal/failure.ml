@@ -95,6 +95,11 @@ let undoing undo f =
       undo ();
       Soil_backtrace.reraise e backtrace
 
+let finally finish f =
+  let v = undoing finish f in
+  finish ();
+  v
+
 (* Memory may be short, and standard error a full disk; an exception of a signal's handler passes. *)
 let print text =
   try

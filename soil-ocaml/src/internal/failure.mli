@@ -45,6 +45,9 @@ val exception_to_string : exn -> string
 val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
 
+val finally : (unit -> unit) -> (unit -> 'a) -> 'a
+(** [finally finish f] is [f ()]; [finish ()] is called in any case. *)
+
 val print : (unit -> string) -> unit
 (** [print text] writes [text ()] to the standard error channel, and flushes it. It ignores
     failures, because standard error is unwritable or memory is short: a report must not end what it

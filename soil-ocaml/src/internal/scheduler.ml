@@ -167,9 +167,7 @@ let protect f =
     if fiber == no_fiber then f ()
     else
       let context = Cancel.enter ~shielded:true fiber in
-      let v = Failure.undoing (fun () -> leave context) f in
-      leave context;
-      v
+      Failure.finally (fun () -> leave context) f
 
 (* The machine *)
 

@@ -70,9 +70,7 @@ module Mutex = struct
 
   let protect m f =
     lock m;
-    let v = Failure.undoing (fun () -> unlock m) f in
-    unlock m;
-    v
+    Failure.finally (fun () -> unlock m) f
 end
 
 module Condition = struct
@@ -82,13 +80,9 @@ module Condition = struct
   let wait_no_mutex = Scheduler.wait_in
 
   let wait c m =
+    let lock () = Mutex.lock_protected m and wait () = Scheduler.wait_in c in
     Mutex.unlock m;
-    match Scheduler.wait_in c with
-    | () -> Mutex.lock_protected m
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        Mutex.lock_protected m;
-        Soil_backtrace.reraise e backtrace
+    Failure.finally lock wait
 
   let signal c = ignore (Scheduler.wake_first c)
 
@@ -120,9 +114,7 @@ module Semaphore = struct
 
   let with_unit s f =
     acquire s;
-    let v = Failure.undoing (fun () -> release s) f in
-    release s;
-    v
+    Failure.finally (fun () -> release s) f
 end
 
 module Stream = struct

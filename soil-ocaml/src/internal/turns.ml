@@ -44,16 +44,15 @@ let rec take ring (d : Descriptor.t) fiber thread =
         ignore (Soil_raw.event_set token)));
     result
   in
-  match Scheduler.operation ~operation:"write" ~subject:(d.io.describe d) submit with
-  | _ when turn.granted -> ()
-  | _ ->
-      (* The event was set for a turn that had this token before, and was given up. *)
-      remove turn;
-      take ring d fiber thread
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      if turn.granted then Descriptor.end_writing d else if turn.token <> 0 then remove turn;
-      Soil_backtrace.reraise e backtrace
+  let give_up () =
+    if turn.granted then Descriptor.end_writing d else if turn.token <> 0 then remove turn
+  in
+  let wait () = Scheduler.operation ~operation:"write" ~subject:(d.io.describe d) submit in
+  ignore (Failure.undoing give_up wait);
+  if not turn.granted then (
+    (* The event was set for a turn that had this token before, and was given up. *)
+    remove turn;
+    take ring d fiber thread)
 
 let of_threads () : Descriptor.turns =
   (* Of a ring of turns the first isn't one. *)

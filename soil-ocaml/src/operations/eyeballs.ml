@@ -109,16 +109,11 @@ let race ~connect ~close ~timeout name families =
     wait_until state resolution_delay (fun () -> has_v6 () || state.resolving = 0);
     go scope
   in
-  match Task.scope body with
-  | () -> (
-      match (!won, state.reason) with
-      | Some d, _ -> d
-      | None, Some (e, backtrace) -> Soil_backtrace.reraise e backtrace
-      | None, None -> Error.fail No_such_host Lookup.operation ~subject:name)
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      (match !won with Some d -> close d | None -> ());
-      Soil_backtrace.reraise e backtrace
+  Failure.undoing (fun () -> Option.iter close !won) (fun () -> Task.scope body);
+  match (!won, state.reason) with
+  | Some d, _ -> d
+  | None, Some (e, backtrace) -> Soil_backtrace.reraise e backtrace
+  | None, None -> Error.fail No_such_host Lookup.operation ~subject:name
 
 (* [f] of the first element for which it succeeds. *)
 let rec first_of f = function

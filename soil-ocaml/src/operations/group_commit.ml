@@ -13,21 +13,11 @@ type t = {
 let create () =
   { mutex = Task.Mutex.create (); members = 0; waiting = 0; next = 0; ended = -1; failure = None }
 
-let finally ended f =
-  match f () with
-  | v ->
-      ended ();
-      v
-  | exception e ->
-      let backtrace = Printexc.get_raw_backtrace () in
-      ended ();
-      Soil_backtrace.reraise e backtrace
-
 let is_shared t = t.members > 1
 
 let member t f =
   t.members <- t.members + 1;
-  finally (fun () -> t.members <- t.members - 1) f
+  Private.finally (fun () -> t.members <- t.members - 1) f
 
 (* Lets other members come to this sync, as long as some do. *)
 let rec gather t idle =
@@ -52,7 +42,7 @@ let sync t f =
 let commit t f =
   let first = t.next in
   t.waiting <- t.waiting + 1;
-  finally (fun () -> t.waiting <- t.waiting - 1) @@ fun () ->
+  Private.finally (fun () -> t.waiting <- t.waiting - 1) @@ fun () ->
   Task.Mutex.protect t.mutex @@ fun () ->
   if t.ended >= first then
     match t.failure with

@@ -122,15 +122,9 @@ let awaiting t f =
   if t.waits || t.state <> Open then f ()
   else (
     if t.entry == no_entry then enter busy_ones t;
+    let over () = t.waits <- false in
     t.waits <- true;
-    match f () with
-    | v ->
-        t.waits <- false;
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        t.waits <- false;
-        Soil_backtrace.reraise e backtrace)
+    Failure.finally over f)
 
 let wait_quietly t handle direction =
   if t.waits || t.state <> Open || Owner.is_other () then Scheduler.wait_ready handle direction
@@ -142,9 +136,7 @@ let wait_quietly t handle direction =
       t.waits <- false;
       if is_quiet then leave_queue t
     in
-    let result = Failure.undoing over (fun () -> Scheduler.wait_ready handle direction) in
-    over ();
-    result
+    Failure.finally over (fun () -> Scheduler.wait_ready handle direction)
 
 (* Room *)
 
@@ -222,8 +214,7 @@ let wait_for_room ?(taken = false) t n ~patience ~wanted =
       go ())
   in
   incr waiting;
-  Failure.undoing (fun () -> decr waiting) go;
-  decr waiting
+  Failure.finally (fun () -> decr waiting) go
 
 let default_patience = 2.
 let always () = true

@@ -55,10 +55,9 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_e
   let start connections d peer =
     let accepting = Scheduler.current_context () in
     let work () =
-      match handle_connection handler on_error abort peer d with
-      | () -> ()
-      | exception e when is_shortage e -> ()
-      | exception e ->
+      try handle_connection handler on_error abort peer d with
+      | e when is_shortage e -> ()
+      | e ->
           let backtrace = Failure.get_backtrace () in
           Scheduler.cancel accepting;
           Soil_backtrace.reraise e backtrace
@@ -123,11 +122,10 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_e
       accept_all connections;
       wait_for_all ()
     in
-    match Scheduler.within caller serve_all with
-    | () -> ()
-    | exception (Scheduler.Cancelled as e) ->
-        let backtrace = Failure.get_backtrace () in
-        ignore (Task.timeout_opt grace wait_for_all);
-        Soil_backtrace.reraise e backtrace
+    try Scheduler.within caller serve_all
+    with Scheduler.Cancelled as e ->
+      let backtrace = Failure.get_backtrace () in
+      ignore (Task.timeout_opt grace wait_for_all);
+      Soil_backtrace.reraise e backtrace
   in
   if Scheduler.in_task () then serve_in_task () else Scheduler.run serve_in_task
