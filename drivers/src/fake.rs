@@ -21,6 +21,7 @@ mod blk;
 mod ena;
 mod frame;
 mod gpu;
+mod gve;
 mod input;
 mod legacy_pci;
 mod liar;
@@ -40,6 +41,7 @@ pub use ena::{
 };
 pub use frame::{finished_tcp_frame, has_valid_checksums, tcp_frame};
 pub use gpu::{Adapter, Pointer, Screen, edid};
+pub use gve::{GveAdminLie, GveDevice, GveHandle, GveRegisters, GveRxLie, GveTxLie};
 pub use input::Keyboard;
 pub use legacy_pci::LegacyPci;
 pub use liar::{Liar, Lie};
