@@ -1,7 +1,7 @@
 //! The values that are read from AML, the language of the DSDT and of SSDTs.
 //!
 //! AML isn't interpreted. Devices are found by their byte patterns, with their constants: `_HID`,
-//! `_CID`, `_SEG`, `_CRS`. The tables of QEMU, Firecracker and Cloud Hypervisor have all values here
+//! `_CID`, `_SEG`, `_CRS`, `_CBA`. The tables of QEMU, Firecracker and Cloud Hypervisor have all values here
 //! as constants. Source: ACPI 6.5, chapters 5.6.9 (generic event device), 6.4 (resource
 //! descriptors), 20.2 (AML).
 
@@ -190,6 +190,19 @@ impl<'a> Device<'a> {
         })
     }
 
+    /// Where the configuration space of a host bridge is in memory, for bus 0, if its method `_CBA`
+    /// returns a constant (PCI Firmware Specification 3.3, 4.1.3).
+    pub fn configuration_base(&self) -> Option<u64> {
+        const RETURN: u8 = 0xa4;
+        let mut names = self.body.windows(4).enumerate();
+        let base = names.find_map(|(at, name)| match self.body.get(at + 4..)? {
+            // Behind the method's flags.
+            [_, RETURN, value @ ..] if name == b"_CBA" => Some(integer(value)?.0),
+            _ => None,
+        });
+        base.filter(|base| *base != 0)
+    }
+
     /// Its first interrupt: number, whether it is an edge, whether it is falling or low.
     pub fn interrupt(&self) -> Option<(u32, bool, bool)> {
         self.resources().find_map(|resource| match resource {
@@ -287,7 +300,7 @@ pub enum Resource {
 }
 
 /// The resources of a template; kinds that no device here needs are left out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Resources<'a>(&'a [u8]);
 
 impl Iterator for Resources<'_> {

@@ -5,8 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use firmware::acpi::madt::Entries;
-use firmware::acpi::mcfg::{Segment, segments};
+use firmware::acpi::mcfg::segments;
 use firmware::acpi::{Acpi, Tables, find_root};
+use firmware::aml::{self, Kind, Resources};
 use firmware::memory::Physical;
 
 /// Physical address of the RSDP. Written once, at boot.
@@ -36,23 +37,47 @@ pub fn set_root(rsdp: u64) {
     ROOT.store(rsdp, Ordering::Relaxed);
 }
 
-/// The first intact table with this signature. For those that few programs need, which
-/// [`tables`] leaves out.
-fn table(signature: &'static [u8; 4]) -> Option<&'static [u8]> {
+/// All tables, for what few programs need and [`tables`] leaves out.
+fn all() -> Option<Tables<'static, FirmwareMemory>> {
     let root = Some(ROOT.load(Ordering::Relaxed)).filter(|root| *root != 0)?;
-    Tables::find(&FirmwareMemory, root)?.get(signature)
+    Tables::find(&FirmwareMemory, root)
 }
 
 /// The IDs of the processors' local APICs, see [`Entries::local_apics`]; `None` on a machine
 /// without the table. Allocates.
 pub fn processors() -> Option<Vec<u32>> {
-    Some(Entries::new(table(b"APIC")?).local_apics().collect())
+    Some(Entries::new(all()?.get(b"APIC")?).local_apics().collect())
 }
 
-/// Where the configuration space of PCI's first segment is in memory; `None` on a machine without
-/// the table.
-pub fn pci_segment() -> Option<Segment> {
-    segments(table(b"MCFG")?).find(|segment| segment.number == 0)
+/// PCI's first segment.
+pub struct Pci {
+    /// Physical address of the configuration space of bus 0.
+    pub base: u64,
+    /// The last bus.
+    pub last_bus: u8,
+    /// The windows of its bridge.
+    pub windows: Resources<'static>,
+}
+
+/// PCI's first segment, if its configuration space is in memory: by the MCFG, or by the bridge that
+/// the DSDT names (QEMU's microvm).
+pub fn pci() -> Option<Pci> {
+    let tables = all()?;
+    let dsdt = tables.get(b"FACP").map(|fadt| tables.dsdt(fadt));
+    let bridge = aml::devices(dsdt.unwrap_or_default()).find(|device| {
+        device.kind() == Some(Kind::HostBridge) && device.number(b"_SEG").unwrap_or(0) == 0
+    });
+    let mut segments = tables.get(b"MCFG").into_iter().flat_map(segments);
+    let segment = segments.find(|segment| segment.number == 0 && segment.first == 0);
+    let (base, last_bus) = match segment {
+        Some(segment) => (segment.base, segment.last),
+        None => (bridge?.configuration_base()?, u8::MAX),
+    };
+    Some(Pci {
+        base,
+        last_bus,
+        windows: bridge.map(|bridge| bridge.resources()).unwrap_or_default(),
+    })
 }
 
 /// The tables; empty on a machine without ACPI. The first call reads them and allocates.

@@ -23,11 +23,13 @@
 //! - `uart`, `control`: no state. The console serializes the accesses.
 //! - `nvram`: a few bytes that a reset leaves alone.
 //! - `pci`: configuration space, for one caller at a time and not for interrupts; `set_up` comes
-//!   before the first access, and may allocate.
+//!   before the first access, and may allocate. `resources` is shared.
 //! - `mmio`: may read firmware's tables, and allocates then: not for interrupts.
 //! - `power`: `end_now` uses neither tables nor locks; the others may map memory.
 //! - `button`, `keyboard`: `enable` may map memory; `pressed` and `requests` are for their
 //!   interrupts, or with these disabled.
+
+mod resources;
 
 #[cfg(target_arch = "x86_64")]
 mod pc;
@@ -43,11 +45,11 @@ pub use self::virt::*;
 #[cfg(all(test, not(target_arch = "aarch64")))]
 #[allow(dead_code)]
 mod virt {
+    mod bridge;
     mod its {
         mod commands;
     }
     mod registers;
-    mod resources;
     mod seed;
     mod survey;
     mod uart;

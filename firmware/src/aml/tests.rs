@@ -99,6 +99,29 @@ fn a_bridge_has_windows() {
 }
 
 #[test]
+fn a_bridge_says_where_its_configuration_space_is() {
+    let base = |method: &[u8]| {
+        let table = device(b"PCI0", &[&text(b"_HID", b"PNP0A08"), method]);
+        let mut bridges = devices(&table, Kind::HostBridge);
+        bridges
+            .next()
+            .and_then(|bridge| bridge.configuration_base())
+    };
+    // Method (_CBA) { Return (0xe0000000) }, as QEMU's microvm has it.
+    let returns = |value: &[u8]| [&b"\x14\x0c_CBA\x00\xa4"[..], value].concat();
+    assert_eq!(base(&returns(b"\x0c\x00\x00\x00\xe0")), Some(0xe000_0000));
+    assert_eq!(
+        base(&returns(b"\x0e\x00\x00\x00\x00\x40\x00\x00\x00")),
+        Some(0x40_0000_0000)
+    );
+    // Another object's value, none, and no method.
+    assert_eq!(base(&returns(b"BASE")), None);
+    assert_eq!(base(&returns(b"\x00")), None);
+    assert_eq!(base(b"\x14\x06_CBA\x00"), None);
+    assert_eq!(base(b""), None);
+}
+
+#[test]
 fn a_package_is_as_long_as_it_says() {
     assert_eq!(package(&[3, 1, 2, 3]), Some(&[1, 2][..]));
     assert_eq!(package(&[1]), Some(&[][..]));

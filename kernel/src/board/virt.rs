@@ -1,6 +1,7 @@
 //! The machine of virtual arm64 machines, as its device tree describes it: QEMU's `virt`, and the
 //! likes of Firecracker.
 
+mod bridge;
 pub mod button;
 pub mod clock;
 pub mod control;
@@ -17,7 +18,6 @@ pub mod power;
 pub mod processors;
 mod pvpanic;
 mod registers;
-mod resources;
 mod seed;
 pub mod set_up;
 mod survey;

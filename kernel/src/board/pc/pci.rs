@@ -5,9 +5,11 @@
 use super::irq::legacy_line;
 use super::ports::Pair;
 use crate::acpi;
+use crate::board::resources::{self, Space, Windows};
 use crate::ecam::Ecam;
 use core::sync::atomic::{AtomicU8, Ordering};
 use drivers::pci::{Address, ConfigAccess, Ports, PortsRef};
+use firmware::aml::Resource;
 use x86_64::instructions::port::Port;
 
 /// The means to access configuration space: none before [`set_up`], and on a machine without PCI.
@@ -115,7 +117,8 @@ impl Ports for IoPorts {
     }
 }
 
-/// Finds the means to access configuration space. Firmware has prepared the functions. Allocates.
+/// Finds the means to access configuration space, and assigns addresses to the functions where no
+/// firmware has done that (QEMU's microvm). Allocates.
 pub fn set_up() {
     if ACCESS.load(Ordering::Relaxed) != NONE {
         return;
@@ -125,12 +128,14 @@ pub fn set_up() {
         device: 0,
         function: 0,
     };
-    let segment = acpi::pci_segment();
-    if let Some(segment) = segment.filter(|segment| segment.first == 0) {
-        ECAM.set(segment.base, segment.last);
+    if let Some(pci) = acpi::pci() {
+        ECAM.set(pci.base, pci.last_bus);
         // The bridge.
         if ECAM.read(first, 0) != u32::MAX {
             ACCESS.store(BY_MEMORY, Ordering::Relaxed);
+            if let Some(mut windows) = Windows::new(pci.windows.filter_map(range)) {
+                resources::assign(&Config, &mut windows, pci.last_bus);
+            }
             return;
         }
     }
@@ -139,8 +144,31 @@ pub fn set_up() {
     }
 }
 
+/// A window of the bridge, if its addresses on the bus are the physical ones and not VGA's.
+fn range(resource: Resource) -> Option<(Space, u64, u64)> {
+    const MIB: u64 = 1 << 20;
+    const BELOW_4_GIB: u64 = (1 << 32) - 1;
+    let Resource::Window {
+        io,
+        start,
+        len,
+        physical,
+    } = resource
+    else {
+        return None;
+    };
+    let space = match start {
+        _ if physical != start => return None,
+        _ if io => Space::Ports,
+        0..MIB => return None,
+        MIB..=BELOW_4_GIB => Space::Memory,
+        _ => Space::Large,
+    };
+    Some((space, start, len))
+}
+
 /// The line of a function whose interrupt line register has this value, as firmware has written it;
-/// `None` if it has none.
+/// `None` if it has none. The timer's is no function's.
 pub fn line(_: Address, register: Option<u8>) -> Option<u32> {
-    register.map(legacy_line)
+    register.filter(|irq| *irq != 0).map(legacy_line)
 }

@@ -2,7 +2,7 @@
 //! output.
 
 use super::registers::Registers;
-use super::{pci, resources, uart};
+use super::{bridge, pci, uart};
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
 
@@ -53,7 +53,7 @@ fn find(device: u8, number: u32) -> Option<*mut u8> {
     let registers = pci::assign_ports(place, number)?;
     let command = pci::Config.read(place, COMMAND) & 0xffff;
     pci::Config.write(place, COMMAND, command | IO_SPACE);
-    memory::map_device(registers, resources::PORTS)
+    memory::map_device(registers, bridge::PORTS)
 }
 
 /// Sends a byte, which has left the machine when this returns. The device exists.

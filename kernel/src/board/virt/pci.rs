@@ -1,9 +1,9 @@
 //! PCI: configuration space in memory ("ECAM"), and the addresses of functions, which no firmware
 //! has assigned where the kernel was loaded directly.
 
-use super::handover;
 use super::irq::line_of;
-use super::resources::{self, Windows};
+use super::{bridge, handover};
+use crate::board::resources::{self, BAR0};
 use crate::ecam::Ecam;
 use core::sync::atomic::{AtomicBool, Ordering};
 use drivers::pci::{Address, ConfigAccess, PortsRef};
@@ -49,10 +49,9 @@ impl ConfigAccess for Config {
 /// None: no arm64 machine has functions with nothing but I/O ports.
 pub const PORTS: Option<PortsRef> = None;
 
-/// The windows of the bridge.
-fn windows() -> Option<Windows> {
-    let node = bridge(&handover::tree()?)?;
-    Windows::parse(node.property("ranges")?)
+/// The bridge's `ranges`.
+fn ranges() -> Option<&'static [u8]> {
+    bridge(&handover::tree()?)?.property("ranges")
 }
 
 /// Assigns addresses to the functions, unless firmware has done so. Once, however often it is
@@ -61,7 +60,7 @@ pub fn set_up() {
     if READY.swap(true, Ordering::Relaxed) || PROBE_ONLY.load(Ordering::Relaxed) {
         return;
     }
-    if let Some(mut windows) = windows() {
+    if let Some(mut windows) = ranges().and_then(bridge::windows) {
         resources::assign(&Config, &mut windows, ECAM.last_bus());
     }
 }
@@ -69,9 +68,9 @@ pub fn set_up() {
 /// Assigns the first register of ports of a function, which nothing else uses, to the reserved
 /// ports of this number; returns their physical address.
 pub(super) fn assign_ports(address: Address, number: u32) -> Option<u64> {
-    let (bus, physical) = windows()?.reserved_ports(number)?;
+    let (bus, physical) = bridge::reserved_ports(ranges()?, number)?;
     const PORTS: u32 = 1;
-    let register = Config.read(address, resources::BAR0);
+    let register = Config.read(address, BAR0);
     if register & PORTS == 0 {
         return None;
     }
@@ -79,7 +78,7 @@ pub(super) fn assign_ports(address: Address, number: u32) -> Option<u64> {
     if register & !3 != 0 {
         return Some(physical - u64::from(bus) + u64::from(register & !3));
     }
-    Config.write(address, resources::BAR0, bus);
+    Config.write(address, BAR0, bus);
     Some(physical)
 }
 
@@ -97,5 +96,5 @@ pub fn line(address: Address, register: Option<u8>) -> Option<u32> {
     let parent_cells = |phandle| tree.phandle(phandle)?.u32("#address-cells").or(Some(0));
     let mask = node.property("interrupt-map-mask")?;
     let map = node.property("interrupt-map")?;
-    resources::line(map, mask, address, pin, &parent_cells).map(line_of)
+    bridge::line(map, mask, address, pin, &parent_cells).map(line_of)
 }

@@ -1,6 +1,7 @@
 //! The pvpanic device on PCI, which reports a crash to the VMM. Source: QEMU docs/specs/pvpanic.
 
-use super::{pci, resources};
+use super::pci;
+use crate::board::resources::BAR0;
 use crate::memory;
 use drivers::pci::{Address, ConfigAccess};
 use drivers::register;
@@ -25,7 +26,7 @@ pub fn report() {
             continue;
         }
         pci::set_up();
-        let register = pci::Config.read(address, resources::BAR0) & !0xf;
+        let register = pci::Config.read(address, BAR0) & !0xf;
         let command = pci::Config.read(address, COMMAND) & 0xffff;
         pci::Config.write(address, COMMAND, command | MEMORY_SPACE);
         if register != 0

@@ -1,15 +1,13 @@
-//! Addresses of PCI functions: the windows of the bridge by the device tree, and their assignment.
+//! Addresses of PCI functions: the windows of the bridge, and their assignment where no firmware has
+//! done that.
 //!
-//! Source: PCI Local Bus 3.0, 6.2.5; PCI-to-PCI Bridge Architecture 1.2, chapter 3; "PCI Bus
-//! Binding to Open Firmware" 2.1.
+//! Source: PCI Local Bus 3.0, 6.2.5; PCI-to-PCI Bridge Architecture 1.2, chapter 3.
 
+use alloc::vec::Vec;
 use drivers::pci::{Address, ConfigAccess};
-use firmware::fdt::{Line, line as line_of_words, number};
 
 /// The first base address register.
 pub const BAR0: u16 = 0x10;
-/// Bytes of a 16550's ports.
-pub const PORTS: usize = 8;
 
 const COMMAND: u16 = 4;
 const HEADER_TYPE: u16 = 0x0c;
@@ -33,8 +31,6 @@ struct Window {
     /// The next free one.
     next: u64,
     end: u64,
-    /// What is added to a bus address to get a physical one.
-    distance: u64,
 }
 
 impl Window {
@@ -58,13 +54,22 @@ impl Window {
     }
 }
 
+/// The space of a window's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// I/O ports.
+    Ports,
+    /// Memory below 4 GiB.
+    Memory,
+    /// Memory of 64-bit addresses.
+    Large,
+}
+
 /// The windows through which the processor reaches functions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Windows {
     ports: Window,
-    /// Below 4 GiB.
     memory: Window,
-    /// Of 64-bit addresses.
     large: Window,
 }
 
@@ -72,73 +77,65 @@ impl Windows {
     /// Ports from here on are assigned to any function: those before are reserved.
     const RESERVED_PORTS: u64 = 0x1000;
 
-    /// The windows in `ranges` of the bridge: addresses of three words on the bus, of two for the
-    /// processor, lengths of two. `None` if there is none of memory.
-    pub fn parse(ranges: &[u8]) -> Option<Self> {
+    /// The windows of a bridge: space, first address on the bus, length.
+    /// `None` if there is none of memory.
+    pub fn new(ranges: impl Iterator<Item = (Space, u64, u64)>) -> Option<Self> {
         let mut windows = Self::default();
-        for entry in ranges.chunks_exact(28) {
-            let space = number(entry, 0, 1)? >> 24 & 3;
-            let (bus, physical) = (number(entry, 4, 2)?, number(entry, 12, 2)?);
-            let len = number(entry, 20, 2)?;
+        for (space, bus, len) in ranges {
             let window = match space {
-                1 => &mut windows.ports,
-                2 => &mut windows.memory,
-                3 => &mut windows.large,
-                _ => continue,
+                Space::Ports => &mut windows.ports,
+                Space::Memory => &mut windows.memory,
+                Space::Large => &mut windows.large,
             };
             // An address of 0 would be none.
             let first = match space {
-                1 => bus.checked_add(Self::RESERVED_PORTS)?,
-                _ => bus.max(1),
+                Space::Ports => bus.checked_add(Self::RESERVED_PORTS)?,
+                Space::Memory | Space::Large => bus.max(1),
             };
             *window = Window {
                 next: first,
                 end: bus.checked_add(len)?,
-                distance: physical.wrapping_sub(bus),
             };
         }
         windows.memory.end = windows.memory.end.min(1 << 32);
         windows.ports.end = windows.ports.end.min(1 << 16);
         (windows.memory.end != 0).then_some(windows)
     }
-
-    /// The `number`th [`PORTS`] ports that are never assigned to others, of a few: (bus address,
-    /// physical address).
-    pub fn reserved_ports(&self, number: u32) -> Option<(u32, u64)> {
-        const FIRST: u64 = 0x100;
-        let bus = self.ports.next.checked_sub(Self::RESERVED_PORTS - FIRST)?;
-        let bus = bus + u64::from(number) * PORTS as u64;
-        let is_there = bus + PORTS as u64 <= self.ports.end;
-        is_there.then_some((bus as u32, bus.wrapping_add(self.ports.distance)))
-    }
 }
 
 /// Assigns addresses to all functions, and numbers to the buses behind bridges up to `last_bus`;
 /// nothing if firmware has assigned memory to any on the first bus.
 pub fn assign(access: &dyn ConfigAccess, windows: &mut Windows, last_bus: u8) {
-    let assigned = functions(access, 0).any(|address| {
-        (0..bars(access, address)).any(|index| {
-            let bar = access.read(address, BAR0 + 4 * index);
+    let first = functions(access, 0);
+    let is_assigned = |address: &Address| {
+        (0..bars(access, *address)).any(|index| {
+            let bar = access.read(*address, BAR0 + 4 * index);
             bar & 1 == 0 && bar & !0xf != 0
         })
-    });
-    if !assigned {
-        assign_bus(access, windows, 0, &mut 0, last_bus, 0);
+    };
+    if !first.iter().any(is_assigned) {
+        assign_bus(access, windows, 0, &first, &mut 0, last_bus, 0);
     }
 }
 
 /// The functions on `bus`.
-fn functions(access: &dyn ConfigAccess, bus: u8) -> impl Iterator<Item = Address> {
-    (0..32u8).flat_map(move |device| {
-        let at = move |function| Address {
+fn functions(access: &dyn ConfigAccess, bus: u8) -> Vec<Address> {
+    let exists = |address: &Address| access.read(*address, 0) as u16 != 0xffff;
+    let mut found = Vec::new();
+    for device in 0..32 {
+        let at = |function| Address {
             bus,
             device,
             function,
         };
-        let exists = move |address: &Address| access.read(*address, 0) as u16 != 0xffff;
-        let several = exists(&at(0)) && access.read(at(0), HEADER_TYPE) >> 23 & 1 != 0;
-        (0..if several { 8 } else { 1 }).map(at).filter(exists)
-    })
+        if exists(&at(0)) {
+            found.push(at(0));
+            if access.read(at(0), HEADER_TYPE) >> 23 & 1 != 0 {
+                found.extend((1..8).map(at).filter(exists));
+            }
+        }
+    }
+    found
 }
 
 fn is_bridge(access: &dyn ConfigAccess, address: Address) -> bool {
@@ -158,14 +155,15 @@ fn assign_bus(
     access: &dyn ConfigAccess,
     windows: &mut Windows,
     bus: u8,
+    found: &[Address],
     last: &mut u8,
     last_bus: u8,
     depth: u32,
 ) {
-    for address in functions(access, bus) {
-        assign_function(access, windows, address);
+    for address in found {
+        assign_function(access, windows, *address);
     }
-    for address in functions(access, bus) {
+    for address in found.iter().copied() {
         if !is_bridge(access, address) || *last >= last_bus || depth >= MAX_DEPTH {
             continue;
         }
@@ -178,7 +176,16 @@ fn assign_bus(
         let (memory, large) = (windows.memory.next, windows.large.next);
         // Nothing behind bridges gets ports.
         let ports = core::mem::take(&mut windows.ports);
-        assign_bus(access, windows, secondary, last, last_bus, depth + 1);
+        let behind = functions(access, secondary);
+        assign_bus(
+            access,
+            windows,
+            secondary,
+            &behind,
+            last,
+            last_bus,
+            depth + 1,
+        );
         windows.ports = ports;
         windows.memory.align();
         windows.large.align();
@@ -209,7 +216,8 @@ fn bounds(start: u64, end: u64) -> u32 {
 /// reports that.
 fn assign_function(access: &dyn ConfigAccess, windows: &mut Windows, address: Address) {
     let mut index = 0;
-    while index < bars(access, address) {
+    let bars = bars(access, address);
+    while index < bars {
         let register = BAR0 + 4 * index;
         let old = access.read(address, register);
         access.write(address, register, u32::MAX);
@@ -250,31 +258,6 @@ fn assign_function(access: &dyn ConfigAccess, windows: &mut Windows, address: Ad
             }
         }
     }
-}
-
-/// The line of pin `pin` (1 to 4) of a function on the first bus, by `interrupt-map` and its mask.
-/// `parent_cells` returns the number of words of an address of the controller with this phandle.
-pub fn line(
-    map: &[u8],
-    mask: &[u8],
-    address: Address,
-    pin: u32,
-    parent_cells: &dyn Fn(u32) -> Option<u32>,
-) -> Option<Line> {
-    let word = |bytes, at| number(bytes, at, 1).map(|word| word as u32);
-    let function = u32::from(address.device) << 11 | u32::from(address.function) << 8;
-    let wanted = (function & word(mask, 0)?, pin & word(mask, 12)?);
-    let mut rest = map;
-    while !rest.is_empty() {
-        let found = (word(rest, 0)?, word(rest, 12)?);
-        let cells = parent_cells(word(rest, 16)?)?;
-        let interrupt = 20 + 4 * cells.min(4) as usize;
-        if found == wanted {
-            return line_of_words(rest.get(interrupt..)?);
-        }
-        rest = rest.get(interrupt + 12..)?;
-    }
-    None
 }
 
 #[cfg(test)]
