@@ -386,11 +386,6 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         print(&domain)?;
         return Ok(0);
     }
-    let roomy = Run {
-        given_machine: Some(command::machine(run, default_net, kvm)?),
-        ..run.clone()
-    };
-    let run = &roomy;
     let wiring = Wiring {
         kernel: flat.as_ref().map(|flat| &*flat.file),
         kvm,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 /// The kinds of machine, by QEMU's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Machine {
-    /// Minimal firmware, virtio over MMIO: starts fastest.
+    /// Minimal firmware, virtio over MMIO, or over PCI Express with KVM: starts fastest.
     Microvm,
     /// A PC with PCI Express.
     Q35,

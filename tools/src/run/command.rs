@@ -4,7 +4,6 @@
 use super::passt;
 use crate::cli::{Controller, Machine, OnFailure, Run, value_name};
 use crate::disk::format::Format;
-use crate::failure::Failure;
 use crate::options::{Disk, Display, DisplaySize, Net, Values, Vsock, given};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -133,7 +132,9 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
             args.pair("-M", format!("q35,accel={accel},smm=on"));
         }
         Machine::Q35 if run.firmware.is_some() => args.pair("-M", format!("q35,accel={accel}")),
-        Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
+        // Interrupts by messages: with KVM those of MMIO devices take three exits to QEMU each.
+        Machine::Microvm if wiring.kvm => args.pair("-M", "microvm,accel=kvm,pcie=on"),
+        Machine::Microvm => args.pair("-M", "microvm,accel=tcg"),
         Machine::Virt if wiring.kvm => args.pair("-M", "virt,accel=kvm,gic-version=host"),
         // Its usual interrupt controller serves eight processors.
         Machine::Virt if run.cpus.0 > 8 => args.pair("-M", "virt,accel=tcg,gic-version=3"),
@@ -174,7 +175,7 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         Some(Display::Vnc(number)) => args.pair("-display", format!("vnc=127.0.0.1:{number}")),
         Some(Display::None) | None => args.pair("-display", "none"),
     }
-    if on_mmio(run) {
+    if Bus::of(run, wiring) == Bus::Mmio {
         args.pair("-global", "virtio-mmio.force-legacy=false");
     }
     args.pair("-chardev", "stdio,id=console,signal=off");
@@ -289,18 +290,33 @@ impl Arguments {
     }
 }
 
-/// A virtio device on the machine's bus, with the properties of `--device-option`.
-fn device(run: &Run, kind: &str, properties: &str) -> String {
-    let mut text = match run.machine() {
-        Machine::Microvm | Machine::Virt => format!("virtio-{kind}-device,{properties}"),
+/// The bus of the machine's virtio devices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bus {
+    Mmio,
+    Pci,
+}
+
+impl Bus {
+    fn of(run: &Run, wiring: &Wiring<'_>) -> Self {
+        match run.machine() {
+            Machine::Microvm if wiring.kvm => Self::Pci,
+            Machine::Microvm | Machine::Virt => Self::Mmio,
+            Machine::Q35 | Machine::Pc => Self::Pci,
+        }
+    }
+}
+
+/// A virtio device, with the properties of `--device-option`.
+fn device(run: &Run, bus: Bus, kind: &str, properties: &str) -> String {
+    let mut text = match bus {
+        Bus::Mmio => format!("virtio-{kind}-device,{properties}"),
         // Modern only: the legacy interface costs a port range and start-up time. No option ROM:
         // nothing boots from the network.
-        Machine::Q35 | Machine::Pc if kind == "net" => {
+        Bus::Pci if kind == "net" => {
             format!("virtio-net-pci,{properties},disable-legacy=on,romfile=")
         }
-        Machine::Q35 | Machine::Pc => {
-            format!("virtio-{kind}-pci,{properties},disable-legacy=on")
-        }
+        Bus::Pci => format!("virtio-{kind}-pci,{properties},disable-legacy=on"),
     };
     for option in run
         .device_options
@@ -313,56 +329,25 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
     text
 }
 
-/// Whether the machine's virtio devices are on MMIO.
-fn on_mmio(run: &Run) -> bool {
-    matches!(run.machine(), Machine::Microvm | Machine::Virt)
-}
-
-/// The most devices that QEMU's microvm serves with KVM. It routes the inputs of its second I/O
-/// APIC by their numbers, which are those of the first: the 15th device has the power button's.
-const MICROVM_WITH_KVM: usize = 14;
-
-/// The machine of a run with or without KVM: one that serves all of its devices.
-///
-/// # Errors
-///
-/// If the run names one that doesn't.
-pub fn machine(run: &Run, default_net: bool, kvm: bool) -> Result<Machine, Failure> {
-    let machine = run.machine();
-    let networks = nets(run, default_net).len();
-    let others = run.vsock.iter().len() + displays(run).len();
-    // With the source of entropy.
-    let count = networks + run.disks.len() + 1 + others;
-    if machine != Machine::Microvm || !kvm || count <= MICROVM_WITH_KVM {
-        return Ok(machine);
-    }
-    if run.given_machine.is_none() {
-        return Ok(Machine::Q35);
-    }
-    let subject = "--machine microvm";
-    let reason =
-        format!("QEMU's serves {MICROVM_WITH_KVM} devices with KVM, and this run has {count}");
-    Err(Failure::on(subject, reason).remedy("give --machine q35"))
-}
-
 /// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
 /// entropy, sockets, displays, keyboard, pointer.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
+    let bus = Bus::of(run, wiring);
     let mut devices: Vec<Arguments> = Vec::new();
     for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
         devices.push(network(run, wiring, index, net));
     }
     for (index, disk) in run.disks.iter().enumerate() {
-        devices.push(storage(run, index, disk));
+        devices.push(storage(run, bus, index, disk));
     }
     let mut entropy = Arguments(Vec::new());
     entropy.pair("-object", "rng-builtin,id=entropy");
-    entropy.pair("-device", device(run, "rng", "rng=entropy"));
+    entropy.pair("-device", device(run, bus, "rng", "rng=entropy"));
     devices.push(entropy);
-    devices.extend(run.vsock.iter().map(|vsock| sockets(run, vsock)));
-    devices.extend(displays(run));
-    // These put their first device at the end of their buses.
-    if on_mmio(run) {
+    devices.extend(run.vsock.iter().map(|vsock| sockets(bus, vsock)));
+    devices.extend(displays(run, bus));
+    // The first device is at the end of the bus.
+    if bus == Bus::Mmio {
         devices.reverse();
     }
     args.0
@@ -370,7 +355,7 @@ fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
 }
 
 /// The device of sockets to the host.
-fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
+fn sockets(bus: Bus, vsock: &Vsock) -> Arguments {
     let mut args = Arguments(Vec::new());
     let (kind, properties) = match vsock {
         Vsock::Cid(cid) => ("vhost-vsock", format!("guest-cid={cid}")),
@@ -379,10 +364,10 @@ fn sockets(run: &Run, vsock: &Vsock) -> Arguments {
             ("vhost-user-vsock", "chardev=vsock".to_owned())
         }
     };
-    let bus = match run.machine() {
-        Machine::Microvm | Machine::Virt => "device",
+    let bus = match bus {
+        Bus::Mmio => "device",
         // These have no option for that: they have no legacy interface.
-        Machine::Q35 | Machine::Pc => "pci-non-transitional",
+        Bus::Pci => "pci-non-transitional",
     };
     args.pair("-device", format!("{kind}-{bus},{properties}"));
     args
@@ -415,7 +400,10 @@ fn network(run: &Run, wiring: &Wiring<'_>, index: usize, net: &Net) -> Arguments
     if let Some(mac) = run.macs.get(index) {
         properties = properties + ",mac=" + mac;
     }
-    args.pair("-device", device(run, "net", &properties));
+    args.pair(
+        "-device",
+        device(run, Bus::of(run, wiring), "net", &properties),
+    );
     args
 }
 
@@ -465,11 +453,11 @@ pub fn display_name(index: usize) -> String {
 }
 
 /// The displays; any display adds a keyboard and a pointer.
-fn displays(run: &Run) -> Vec<Arguments> {
+fn displays(run: &Run, bus: Bus) -> Vec<Arguments> {
     let mut devices = Vec::new();
     let mut add = |kind: &str, properties: String| {
         let mut args = Arguments(Vec::new());
-        args.pair("-device", device(run, kind, &properties));
+        args.pair("-device", device(run, bus, kind, &properties));
         devices.push(args);
     };
     let sizes = run.sizes();
@@ -488,7 +476,7 @@ fn displays(run: &Run) -> Vec<Arguments> {
 /// error of the disk, and answer meanwhile.
 const REPORT: &str = "werror=report,rerror=report";
 
-fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
+fn storage(run: &Run, bus: Bus, index: usize, disk: &Disk) -> Arguments {
     let mut args = Arguments(Vec::new());
     let is_device = std::fs::metadata(&disk.file).is_ok_and(|m| m.file_type().is_block_device());
     let driver = if is_device { "host_device" } else { "file" };
@@ -533,7 +521,7 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
             ",logical_block_size={bytes},physical_block_size={bytes}"
         );
     }
-    args.pair("-device", device(run, "blk", &options));
+    args.pair("-device", device(run, bus, "blk", &options));
     args
 }
 
@@ -554,8 +542,7 @@ pub fn takes_direct(file: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Sockets, Wiring, arguments, variables};
-    use crate::arch::Arch;
-    use crate::cli::{Cli, Command, Machine, Run};
+    use crate::cli::{Cli, Command, Run};
     use clap::Parser as _;
 
     const WIRING: Wiring<'_> = Wiring {
@@ -591,46 +578,33 @@ mod tests {
             .join(" ")
     }
 
-    /// The machine of these options; the error's text.
-    fn machine(words: &str, kvm: bool) -> Result<Machine, String> {
-        super::machine(&run(words), false, kvm).map_err(|failure| failure.to_string())
-    }
-
     #[test]
-    fn a_microvm_with_kvm_has_fourteen_devices() {
-        if !Arch::X86_64.is_host() {
-            return;
-        }
-        let disks = |count: usize| {
-            let disk = |index| format!("--disk d{index}=d{index}.img");
-            (0..count).map(disk).collect::<Vec<_>>().join(" ")
+    fn a_microvm_with_kvm_has_its_devices_on_pci() {
+        let command = |kvm| {
+            let wiring = Wiring { kvm, ..WIRING };
+            let run = run("--machine microvm --net user --disk a=a.img --vsock 3 --display none");
+            let args = arguments(&run, &wiring, "");
+            let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
         };
-        // Each beside the source of entropy.
-        for (words, fits) in [
-            (disks(13), true),
-            (disks(14), false),
-            (format!("{} --net user", disks(12)), true),
-            (format!("{} --net user", disks(13)), false),
-            // With a keyboard and a pointer.
-            (
-                format!("{} --display none --display-size 64x64", disks(11)),
-                false,
-            ),
-        ] {
-            let named = format!("{words} --machine microvm");
-            assert_eq!(machine(&words, false), Ok(Machine::Microvm), "{words}");
-            assert_eq!(machine(&named, false), Ok(Machine::Microvm), "{words}");
-            if fits {
-                assert_eq!(machine(&words, true), Ok(Machine::Microvm), "{words}");
-                assert_eq!(machine(&named, true), Ok(Machine::Microvm), "{words}");
-            } else {
-                assert_eq!(machine(&words, true), Ok(Machine::Q35), "{words}");
-                let error = machine(&named, true).expect_err("too many");
-                assert!(error.contains("--machine q35"), "{error}");
-            }
-            let large = format!("{words} --machine q35");
-            assert_eq!(machine(&large, true), Ok(Machine::Q35), "{words}");
+        let kvm = command(true);
+        assert!(kvm.contains("-M microvm,accel=kvm,pcie=on "), "{kvm}");
+        for kind in ["net", "blk", "rng", "gpu", "keyboard", "tablet"] {
+            assert!(
+                kvm.contains(&format!("-device virtio-{kind}-pci,")),
+                "{kvm}"
+            );
         }
+        assert!(kvm.contains("vhost-vsock-pci-non-transitional,"), "{kvm}");
+        assert!(!kvm.contains("mmio") && !kvm.contains("-device,"), "{kvm}");
+        // In the order of the options.
+        assert!(kvm.find("virtio-net") < kvm.find("virtio-blk"), "{kvm}");
+        let tcg = command(false);
+        assert!(tcg.contains("-M microvm,accel=tcg "), "{tcg}");
+        assert!(
+            tcg.find("virtio-net-device") > tcg.find("virtio-blk-device"),
+            "{tcg}"
+        );
     }
 
     #[test]
