@@ -18,6 +18,7 @@
 //! device, the test panics.
 
 mod blk;
+mod e1000e;
 mod ena;
 mod frame;
 mod gpu;
@@ -36,6 +37,7 @@ mod transport;
 mod vsock;
 
 pub use blk::Disk;
+pub use e1000e::{E1000eDevice, E1000eFrame, E1000eHandle, E1000eRegisters};
 pub use ena::{
     EnaAdminLie, EnaDevice, EnaHandle, EnaLowLatency, EnaReadLie, EnaRegisters, EnaRxLie, EnaTxLie,
 };

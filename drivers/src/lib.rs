@@ -73,6 +73,7 @@ pub mod console;
 pub mod device;
 pub mod device_type;
 pub mod disk;
+pub mod e1000e;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

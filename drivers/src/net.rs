@@ -16,6 +16,7 @@ mod buffers;
 mod capabilities;
 mod card;
 mod header;
+pub(crate) mod rings;
 mod rx;
 mod tx;
 
@@ -58,7 +59,7 @@ const SEND: u16 = 1;
 /// Ethernet header with one VLAN tag.
 const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
-const MAX_FRAME: usize = ETHERNET + 65535;
+pub(crate) const MAX_FRAME: usize = ETHERNET + 65535;
 
 /// Memory and offloads of a card.
 #[derive(Clone, Copy, Debug)]
