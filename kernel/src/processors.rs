@@ -7,24 +7,20 @@
 //! The first `Domain.spawn` starts them, a thread that asks for some of them, or the first thread
 //! of a program that is linked so.
 
+use crate::arch::cpu;
 use crate::arch::interrupts::{disable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, MAX, park};
 use crate::arch::processor::Processor;
-use crate::arch::{cpu, ipi};
-use crate::board::processors::{self as machine, Secondary};
+use crate::board::processors as machine;
 use crate::errno::Errno;
 use crate::smp::{self, Set};
 use crate::threads::affinity;
 use crate::{console, memory, signals, threads, time, traps};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use spin::mutex::SpinMutex;
 
-/// How long the next processor has to come, in nanoseconds; and where there may be none.
+/// How long the next processor has to come, in nanoseconds.
 const START_NS: u64 = 10_000_000_000;
-const UNKNOWN_NS: u64 = 1_000_000_000;
-/// What a processor runs when it is woken.
-pub type Work = extern "C" fn();
 
 /// How many run, without the first.
 static SECONDARY: AtomicUsize = AtomicUsize::new(0);
@@ -32,8 +28,6 @@ static SECONDARY: AtomicUsize = AtomicUsize::new(0);
 static STARTED: AtomicBool = AtomicBool::new(false);
 /// The next thread starts the processors. Set once.
 static WANTED: AtomicBool = AtomicBool::new(false);
-/// What each processor runs next, without threads. Used with interrupts disabled.
-static WORK: [SpinMutex<Option<Work>>; MAX] = [const { SpinMutex::new(None) }; MAX];
 
 /// Number of processors that run, this one included.
 pub fn count() -> usize {
@@ -45,21 +39,15 @@ pub fn number() -> usize {
     local::get().number().into()
 }
 
-/// Starts processors until `wanted` run, as far as the machine has as many, and at most [`MAX`];
-/// returns how many do. Only the first call starts some. It waits until they have come, or for ten
-/// seconds after the last one: a host that is busy may run them late. Where their number is unknown
-/// it waits for a second only. Those that come later run as well.
-pub fn start(wanted: usize) -> usize {
-    let wanted = wanted.min(MAX);
-    if wanted <= count() || STARTED.swap(true, Ordering::Relaxed) {
-        return count();
+/// Starts the machine's processors, at most [`MAX`]. Only the first call starts some. It waits until
+/// they have come, or for ten seconds after the last one: a host that is busy may run them late.
+/// Those that come later run as well.
+fn start() {
+    if available() == 1 || STARTED.swap(true, Ordering::Relaxed) {
+        return;
     }
     let others = machine::find();
-    let known = match &others {
-        Secondary::Listed(ids) => Some(ids.len()),
-        Secondary::Unlisted(count) => *count,
-    };
-    let max = known.unwrap_or(MAX).min(wanted - 1);
+    let max = others.count().min(MAX - 1);
     let blocks: Vec<&'static Processor> = (1..=max as u8)
         .map_while(|number| Processor::make(number, memory::kernel_stack, run))
         .collect();
@@ -70,7 +58,7 @@ pub fn start(wanted: usize) -> usize {
         ));
     }
     if blocks.is_empty() {
-        return count();
+        return;
     }
     // Finds the clock's rate, which one processor does.
     time::monotonic_ns();
@@ -78,7 +66,7 @@ pub fn start(wanted: usize) -> usize {
         console::line(format_args!(
             "the host's clock differs between processors: the program runs on one"
         ));
-        return count();
+        return;
     }
     // Where another processor might be the first to map video memory.
     cpu::enable_write_combining();
@@ -95,21 +83,17 @@ pub fn start(wanted: usize) -> usize {
             console::line(format_args!(
                 "the other processors can't be started: {reason}; the program runs on one"
             ));
-            return count();
+            return;
         }
     };
-    let patience = match known {
-        Some(_) => START_NS,
-        None => UNKNOWN_NS,
-    };
-    await_all(expected, patience);
+    await_all(expected);
     traps::report_skipped();
     if let Some(why) = time::conclude_comparison() {
         console::line(format_args!(
             "{why}: the time is the latest that any of them has seen, which costs each reading"
         ));
     }
-    if known.is_some() && SECONDARY.load(Ordering::Relaxed) < blocks.len() {
+    if SECONDARY.load(Ordering::Relaxed) < blocks.len() {
         console::line(format_args!(
             "{} of {} processors started: the others don't answer within {} s",
             count(),
@@ -117,13 +101,12 @@ pub fn start(wanted: usize) -> usize {
             START_NS / 1_000_000_000,
         ));
     }
-    count()
 }
 
-/// Waits until so many others have come, or none for `patience` nanoseconds.
-fn await_all(wanted: usize, patience: u64) {
+/// Waits until so many others have come, or none for [`START_NS`].
+fn await_all(wanted: usize) {
     let mut came = 0;
-    let mut until = time::monotonic_ns() + patience;
+    let mut until = time::monotonic_ns() + START_NS;
     while came < wanted && time::monotonic_ns() < until {
         if time::compares_counters() {
             time::observe_counter();
@@ -131,7 +114,7 @@ fn await_all(wanted: usize, patience: u64) {
         let now = SECONDARY.load(Ordering::Acquire);
         if now != came {
             came = now;
-            until = time::monotonic_ns() + patience;
+            until = time::monotonic_ns() + START_NS;
         }
         smp::relax();
     }
@@ -161,41 +144,10 @@ extern "C" fn run() -> ! {
         if threads::has_threads() {
             threads::run_processor();
         }
-        let work = WORK.get(number()).and_then(|work| work.lock().take());
-        match work {
-            // An interrupt since then is pending, and ends the halt at once.
-            None => {
-                enable_and_halt();
-                disable();
-            }
-            Some(work) => {
-                smp::set_idle(false);
-                work();
-                smp::set_idle(true);
-            }
-        }
+        // An interrupt since then is pending, and ends the halt at once.
+        enable_and_halt();
+        disable();
     }
-}
-
-/// Has the processor with this number run `work`, with interrupts disabled, once it has ended what
-/// it does; false if it doesn't run, is the caller's, or has work that it hasn't begun. For
-/// programs without threads: their processors run those.
-pub fn wake(number: usize, work: Work) -> bool {
-    let Some(other) = local::of(number).filter(|other| !core::ptr::eq(*other, local::get())) else {
-        return false;
-    };
-    without_interrupts(|| {
-        let Some(mut place) = WORK.get(number).map(SpinMutex::lock) else {
-            return false;
-        };
-        let is_free = place.is_none();
-        if is_free {
-            *place = Some(work);
-            drop(place);
-            ipi::wake(other.id.load(Ordering::Relaxed));
-        }
-        is_free
-    })
 }
 
 unsafe extern "C" {
@@ -208,7 +160,7 @@ pub fn expect_thread() {
     if (WANTED.load(Ordering::Relaxed) || soil_early_processors != 0)
         && !STARTED.load(Ordering::Relaxed)
     {
-        start(available());
+        start();
         if threads::has_threads() && threads::number() == signals::PID {
             affinity::restrict_first_thread();
         }
@@ -254,7 +206,7 @@ pub fn set_affinity(thread: u64, wanted: Set) -> Result<(), Errno> {
             WANTED.store(true, Ordering::Relaxed);
             return Ok(());
         }
-        start(available());
+        start();
     }
     affinity::set(thread, wanted)
 }
@@ -286,11 +238,7 @@ pub fn available() -> usize {
     static AVAILABLE: AtomicUsize = AtomicUsize::new(0);
     match AVAILABLE.load(Ordering::Relaxed) {
         0 => {
-            let found = match machine::find() {
-                Secondary::Listed(ids) => 1 + ids.len(),
-                Secondary::Unlisted(others) => 1 + others.unwrap_or(0),
-            };
-            let found = found.clamp(1, MAX);
+            let found = (1 + machine::find().count()).min(MAX);
             AVAILABLE.store(found, Ordering::Relaxed);
             found
         }

@@ -12,12 +12,32 @@ pub use crate::arch::local::is_smp;
 
 use crate::arch::local::{self, MAX};
 use crate::arch::{cpu, interrupts, ipi, mmu};
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 use shootdown::Requests;
 
 /// A set of processors: a bit for each number.
 pub type Set = u64;
+
+/// The processors that the board can start.
+pub enum Secondary {
+    /// By what identifies them to [`crate::arch::ipi`].
+    Listed(Vec<u64>),
+    /// So many, which a broadcast reaches.
+    #[allow(dead_code, reason = "not on each board")]
+    Unlisted(usize),
+}
+
+impl Secondary {
+    /// How many.
+    pub fn count(&self) -> usize {
+        match self {
+            Secondary::Listed(ids) => ids.len(),
+            Secondary::Unlisted(count) => *count,
+        }
+    }
+}
 
 /// How often to poll the answers to a request before the processors that miss are interrupted: one
 /// that waits for a cell answers without an interrupt.

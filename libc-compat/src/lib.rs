@@ -7,7 +7,6 @@
 //! | `malloc` | the cache of freed blocks in front of `malloc`, for several processors | image |
 //! | `resolver` | lookups of names, in front of musl's | image |
 //! | `domains`, `collector` | functions of OCaml's runtime that images change | image |
-//! | `processors` | for C code: to run functions on other processors | image |
 //! | `modules` | references to OCaml's modules that link nothing | both |
 //! | `shims` | Rust's personality, and a process's allocator and panic handler | both |
 //!
@@ -33,7 +32,6 @@ mod malloc;
 #[cfg(any(feature = "image", feature = "process"))]
 mod modules;
 #[cfg(feature = "image")]
-mod processors;
 #[cfg(feature = "image")]
 mod resolver;
 #[cfg(any(feature = "image", feature = "process"))]

@@ -275,8 +275,8 @@ def processors_of_each_kind(context):
     for controller, cpu, bus, loader, kind in PAIRS:
         count = {2: 8, 3: 17}[controller]
         loads = {
-            "kernel": lambda: by_kernel(context, SEVERAL, ["64"]),
-            "uefi": lambda bus=bus: by_disk(context, bus, SEVERAL, ["64"]),
+            "kernel": lambda: by_kernel(context, SEVERAL, []),
+            "uefi": lambda bus=bus: by_disk(context, bus, SEVERAL, []),
         }[loader]()
         kind = f",gic-version={controller}{kind}"
         child = context.child(qemu(kind, cpu, *loads, "-smp", str(count)))

@@ -1,74 +1,98 @@
-// What the other processors run: without the C library, which needs a thread.
+// Threads on each of the machine's processors: they report themselves, crash, spin, and end the
+// machine.
 
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <time.h>
-#include <unistd.h>
 
-size_t soil_processors_start(size_t wanted);
-size_t soil_processors_number(void);
-bool soil_processors_wake(size_t number, void (*work)(void));
+#include "together.h"
 
-// The number of the processor that runs last, and the machine's name for it; -1 before.
-static volatile intptr_t number = -1;
-static volatile intptr_t identity = -1;
+// Moves the running thread to a processor.
+static void move_to(intptr_t which) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(which, &set);
+    check(sched_setaffinity(0, sizeof set, &set) == 0, "sched_setaffinity");
+    check(sched_getcpu() == which, "a thread runs on its processor");
+}
 
-intptr_t others_start(intptr_t wanted) { return soil_processors_start(wanted); }
+static void *nothing(void *unused) { return unused; }
 
-static void report_here(void) {
+int start_processors(void) {
+    cpu_set_t all;
+    check(sched_getaffinity(0, sizeof all, &all) == 0, "sched_getaffinity");
+    // A program that asks for some of the processors has all of them started with a thread.
+    move_to(0);
+    check(pthread_join(start(nothing, 0), 0) == 0, "pthread_join");
+    check(sched_setaffinity(0, sizeof all, &all) == 0, "sched_setaffinity to all");
+    return CPU_COUNT(&all);
+}
+
+// Leaves the first thread on the first processor.
+intptr_t others_start(intptr_t unit) {
+    (void)unit;
+    int processors = start_processors();
+    move_to(0);
+    return processors;
+}
+
+// The machine's name for the processor.
+static void *report(void *which) {
+    move_to((intptr_t)which);
 #if defined(__x86_64__)
     uint32_t a = 1, b, c = 0, d;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    identity = b >> 24;
+    return (void *)(uintptr_t)(b >> 24);
 #else
     uint64_t affinity;
     __asm__ volatile("mrs %0, mpidr_el1" : "=r"(affinity));
-    identity = affinity & 0xffffff;
+    return (void *)(affinity & 0xffffff);
 #endif
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    number = soil_processors_number();
 }
 
-static time_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec;
-}
-
-// The name of a processor that it has reported itself; -1 if it hasn't.
 intptr_t others_report(intptr_t which) {
-    number = -1;
-    if (which == (intptr_t)soil_processors_number()) report_here();
-    else if (!soil_processors_wake(which, report_here)) return -1;
-    time_t until = now() + 30;
-    while (number == -1 && now() < until) {}
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return number == which ? identity : -1;
+    void *identity;
+    check(pthread_join(start(report, which), &identity) == 0, "pthread_join");
+    return (intptr_t)identity;
 }
 
 __attribute__((noinline)) void fault_on_a_processor(void) { *(volatile int *)8 = 1; }
 
-intptr_t others_crash(intptr_t which) { return soil_processors_wake(which, fault_on_a_processor); }
+static void *crash(void *which) {
+    move_to((intptr_t)which);
+    fault_on_a_processor();
+    return 0;
+}
+
+intptr_t others_crash(intptr_t which) {
+    start(crash, which);
+    return 0;
+}
 
 intptr_t others_crash_here(intptr_t unit) {
     fault_on_a_processor();
     return unit;
 }
 
-static volatile bool spins;
+static atomic_bool spins;
 
-static void spin_here(void) {
-    spins = true;
+static void *spin_here(void *which) {
+    move_to((intptr_t)which);
+#if defined(__x86_64__)
+    __asm__ volatile("cli");
+#else
+    __asm__ volatile("msr daifset, #2");
+#endif
+    atomic_store(&spins, true);
     for (;;) {}
 }
 
 // The processor computes with interrupts disabled from now on.
 intptr_t others_spin(intptr_t which) {
-    if (!soil_processors_wake(which, spin_here)) return 0;
-    time_t until = now() + 30;
-    while (!spins && now() < until) {}
-    return spins;
+    start(spin_here, which);
+    while (!atomic_load(&spins)) {}
+    return 0;
 }
 
 // Without `atexit`, which may give memory back: a PC's processor that spins doesn't answer that.
@@ -77,18 +101,12 @@ intptr_t others_exit_here(intptr_t unit) {
     return unit;
 }
 
-static void leave_here(void) {
-#if defined(__x86_64__)
-    __asm__ volatile("syscall" : : "a"(231), "D"(7) : "rcx", "r11", "memory");
-#else
-    register uint64_t call __asm__("x8") = 94;
-    register uint64_t status __asm__("x0") = 7;
-    // The program makes system calls with SP_EL0, and this stack is SP_EL1's.
-    __asm__ volatile("mov x9, sp\n\tmsr spsel, #0\n\tmov sp, x9\n\tsvc #0"
-                     :
-                     : "r"(call), "r"(status)
-                     : "x9", "memory");
-#endif
+static void *leave(void *which) {
+    move_to((intptr_t)which);
+    _exit(7);
 }
 
-intptr_t others_leave(intptr_t which) { return soil_processors_wake(which, leave_here); }
+intptr_t others_leave(intptr_t which) {
+    start(leave, which);
+    return 0;
+}

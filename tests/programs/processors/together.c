@@ -15,8 +15,6 @@
 
 #include "together.h"
 
-size_t soil_processors_start(size_t wanted);
-
 int count;
 
 // --- the processors ------------------------------------------------------------------------------
@@ -347,17 +345,17 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"processors", processors}, {"registers", control_registers}, {"turns", turns},
-    {"broadcasts", broadcasts}, {"robust", robust_mutexes}, {"clocks", clocks},
-    {"sleeps", sleeps}, {"creations", creations}, {"cancellation", cancellation},
-    {"signals", signals}, {"interrupts", interrupts}, {"descriptors", descriptors},
-    {"calls", calls}, {"mappings", mappings}, {"discards", discards},
-    {"allocations", allocations}, {"files", mapped_files},
+    {"processors", processors}, {"registers", control_registers},
+    {"turns", turns}, {"broadcasts", broadcasts}, {"robust", robust_mutexes},
+    {"clocks", clocks}, {"sleeps", sleeps}, {"creations", creations},
+    {"cancellation", cancellation}, {"signals", signals}, {"interrupts", interrupts},
+    {"descriptors", descriptors}, {"calls", calls}, {"mappings", mappings},
+    {"discards", discards}, {"allocations", allocations}, {"files", mapped_files},
 };
 
 // Runs one test, or all; or what ends the machine, by the thread with this number.
-intptr_t together_run(intptr_t processors_wanted, const char *name, intptr_t which) {
-    count = soil_processors_start(processors_wanted);
+intptr_t together_run(const char *name, intptr_t which) {
+    count = start_processors();
     int all = !strcmp(name, "all");
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         if (!all && strcmp(name, tests[i].name)) continue;
@@ -372,7 +370,7 @@ intptr_t together_run(intptr_t processors_wanted, const char *name, intptr_t whi
 
 #include <caml/mlvalues.h>
 
-intptr_t together_stub(intptr_t wanted, value name, intptr_t which) {
+intptr_t together_stub(value name, intptr_t which) {
     // A copy: threads that end the machine use it.
-    return together_run(wanted, strdup(String_val(name)), which);
+    return together_run(strdup(String_val(name)), which);
 }

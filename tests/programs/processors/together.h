@@ -14,6 +14,9 @@
 
 extern int count;  // of processors
 
+// Starts the machine's processors; their number.
+int start_processors(void);
+
 static inline void check(int holds, const char *what) {
     if (holds) return;
     printf("failed: %s (errno %d)\n", what, errno);

@@ -8,21 +8,14 @@ use crate::arch::paging::PAGE;
 use crate::arch::processor::Processor;
 use crate::arch::{cpu, secondary};
 use crate::memory::{self, DIRECT};
+use crate::smp::Secondary;
 use crate::{acpi, clock};
 use alloc::vec::Vec;
-
-/// The other processors.
-pub enum Secondary {
-    /// These, by what identifies them to [`crate::arch::ipi`].
-    Listed(Vec<u64>),
-    /// All that a broadcast reaches: so many, if the machine has a count.
-    Unlisted(Option<usize>),
-}
 
 /// Finds the other processors. Allocates; reads the firmware's tables.
 pub fn find() -> Secondary {
     let Some(ids) = acpi::processors() else {
-        return Secondary::Unlisted(fw_cfg::processors().map(|count| count - 1));
+        return Secondary::Unlisted(fw_cfg::processors().map_or(0, |count| count - 1));
     };
     let mut others: Vec<u64> = Vec::new();
     for id in ids.into_iter().filter(|id| *id != apic::id()) {

@@ -3,16 +3,8 @@
 use super::{gic, handover, irq, power};
 use crate::arch::processor::Processor;
 use crate::arch::{secondary, timer};
+use crate::smp::Secondary;
 use alloc::vec::Vec;
-
-/// The other processors.
-pub enum Secondary {
-    /// These, by their affinities.
-    Listed(Vec<u64>),
-    /// As many, if that is known, on other boards.
-    #[allow(dead_code, reason = "other boards")]
-    Unlisted(Option<usize>),
-}
 
 /// Processors of the tree beyond so many are left out.
 const MAX: usize = 1024;
