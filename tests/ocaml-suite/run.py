@@ -51,6 +51,9 @@ LIBRARIES = {
     "systhreads": "threads.posix",
     "runtime_events": "runtime_events",
 }
+# With `Runtime_events` an image has at most as many domains as processors, unless this says
+# otherwise. These programs start several on any machine.
+DOMAINS_WITH_EVENTS = "d=8"
 # The files that link and run images, copied first, since a concurrent build may remove them for a
 # moment.
 TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc"]
@@ -168,6 +171,8 @@ class Program:
         parts = (path, *(path.parent / name for name in self.modules))
         self.text = "".join(part.read_text(errors="replace") for part in parts)
         self.has_domains = DOMAINS.search(self.text)
+        if self.has_domains and re.search(r"\binclude runtime_events\b", block):
+            self.environment.setdefault("OCAMLRUNPARAM", DOMAINS_WITH_EVENTS)
         # Why a slow machine doesn't explain a failure.
         self.final = None
 
