@@ -55,6 +55,7 @@ OF_AFFINITY = ("own", "running", "waiting", "sharing", "errors")
 SUBJECTS = (
     "processors",
     "registers",
+    "vectors",
     "turns",
     "broadcasts",
     "robust",
@@ -226,6 +227,15 @@ def add(form):
         """Threads of C on one and two processors: futexes, robust mutexes, cancellation, signals to
         threads that run, memory that is replaced under readers, allocation."""
         check_threads(context, form, FEW)
+
+    @test(name=f"vectors-{form}", limit=180)
+    def vectors(context):
+        """Threads keep the vector registers of a processor with AVX, which other threads and
+        handlers of signals change."""
+        for count in FEW:
+            cpu = ["--cpu", "max"]
+            found = run(context, form, count, "vectors", program=TOGETHER, options=cpu)
+            assert found == (0, f"vectors: as expected\non {count}\n"), found
 
     @test(name=f"threads-on-many-{form}", limit=1800, long=True)
     def threads_on_many(context):

@@ -4,6 +4,7 @@
 //! with [`gates::set_up`].
 
 pub mod apic;
+pub mod avx;
 pub mod counter;
 pub mod cpu;
 #[cfg_attr(any(test, loom), allow(dead_code, reason = "tests start no processor"))]

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -100,6 +101,97 @@ static void control_registers(void) {
             check(0, "the same on each processor");
         }
     }
+}
+
+// --- vector registers ----------------------------------------------------------------------------
+
+// Sets the whole of some vector registers to `value`, computes, and reports whether they still have
+// it. `rounds` of 0: sets them only.
+#if defined(__x86_64__)
+__attribute__((target("avx"))) static int keeps(uint64_t value, uint64_t rounds) {
+    uint64_t found[3];
+    __asm__ volatile(
+        "vmovq %[value], %%xmm0\n\t"
+        "vinsertf128 $1, %%xmm0, %%ymm0, %%ymm0\n\t"
+        "vmovaps %%ymm0, %%ymm7\n\t"
+        "vmovaps %%ymm0, %%ymm15\n\t"
+        "test %[rounds], %[rounds]\n\t"
+        "jz 2f\n"
+        "1:\n\t"
+        "dec %[rounds]\n\t"
+        "jnz 1b\n"
+        "2:\n\t"
+        "vextractf128 $1, %%ymm0, %%xmm0\n\t"
+        "vmovq %%xmm0, %[first]\n\t"
+        "vextractf128 $1, %%ymm7, %%xmm0\n\t"
+        "vmovq %%xmm0, %[second]\n\t"
+        "vextractf128 $1, %%ymm15, %%xmm0\n\t"
+        "vmovq %%xmm0, %[third]"
+        : [rounds] "+r"(rounds), [first] "=&r"(found[0]), [second] "=&r"(found[1]),
+          [third] "=&r"(found[2])
+        : [value] "r"(value)
+        : "xmm0", "xmm7", "xmm15", "cc");
+    return found[0] == value && found[1] == value && found[2] == value;
+}
+
+static int has_vectors(void) { return __builtin_cpu_supports("avx"); }
+#else
+static int keeps(uint64_t value, uint64_t rounds) {
+    uint64_t found[3];
+    __asm__ volatile(
+        "dup v0.2d, %[value]\n\t"
+        "mov v7.16b, v0.16b\n\t"
+        "mov v31.16b, v0.16b\n\t"
+        "cbz %[rounds], 2f\n"
+        "1:\n\t"
+        "subs %[rounds], %[rounds], #1\n\t"
+        "b.ne 1b\n"
+        "2:\n\t"
+        "umov %[first], v0.d[1]\n\t"
+        "umov %[second], v7.d[1]\n\t"
+        "umov %[third], v31.d[1]"
+        : [rounds] "+r"(rounds), [first] "=&r"(found[0]), [second] "=&r"(found[1]),
+          [third] "=&r"(found[2])
+        : [value] "r"(value)
+        : "v0", "v7", "v31", "cc");
+    return found[0] == value && found[1] == value && found[2] == value;
+}
+
+static int has_vectors(void) { return 1; }
+#endif
+
+static _Atomic long overwritten;
+
+static void overwrite(int signal) {
+    (void)signal;
+    keeps(UINT64_C(0xbadbadbadbad), 0);
+    atomic_fetch_add(&overwritten, 1);
+}
+
+static _Atomic int keeping;
+
+static void *keep(void *number) {
+    for (int round = 0; round < 20; round++)
+        check(keeps((uintptr_t)number + 1, UINT64_C(2000000)), "a thread keeps vector registers");
+    atomic_fetch_sub(&keeping, 1);
+    return 0;
+}
+
+// More threads than processors, which a signal interrupts.
+static void vectors(void) {
+    if (!has_vectors()) return;
+    struct sigaction action = {.sa_handler = overwrite, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR2, &action, 0);
+    pthread_t all[MOST];
+    int threads = count + 2;
+    atomic_store(&keeping, threads);
+    for (int i = 0; i < threads; i++) all[i] = start(keep, i);
+    while (atomic_load(&keeping)) {
+        for (int i = 0; i < threads; i++) pthread_kill(all[i], SIGUSR2);
+        sched_yield();
+    }
+    for (int i = 0; i < threads; i++) pthread_join(all[i], 0);
+    check(atomic_load(&overwritten) > 0, "signals interrupt the threads");
 }
 
 // --- futexes -------------------------------------------------------------------------------------
@@ -345,7 +437,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"processors", processors}, {"registers", control_registers},
+    {"processors", processors}, {"registers", control_registers}, {"vectors", vectors},
     {"turns", turns}, {"broadcasts", broadcasts}, {"robust", robust_mutexes},
     {"clocks", clocks}, {"sleeps", sleeps}, {"creations", creations},
     {"cancellation", cancellation}, {"signals", signals}, {"interrupts", interrupts},

@@ -1,7 +1,9 @@
-//! The state of the x87 and SSE units, which belongs to the program.
+//! The state of the x87, SSE and AVX units, which belongs to the program.
+
+use super::avx;
 
 /// Runs `f` with default rounding and masked floating-point traps, then restores the interrupted
-/// program's settings and flags.
+/// program's settings and flags, and the upper halves of its registers.
 pub fn with_default_rounding(f: fn()) {
     /// The value at reset: every trap masked, rounding to the nearest.
     static DEFAULT: u32 = 0x1f80;
@@ -14,7 +16,7 @@ pub fn with_default_rounding(f: fn()) {
             options(nostack)
         );
     }
-    f();
+    avx::preserving(f);
     // SAFETY: loads the value that was there before.
     unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const program, options(nostack)) };
 }
@@ -23,8 +25,8 @@ pub fn with_default_rounding(f: fn()) {
 #[repr(C, align(16))]
 struct State([u8; 512]);
 
-/// Runs `f` between saving and restoring all registers of both units. System calls don't need this:
-/// they are made by functions.
+/// Runs `f` between saving and restoring all registers of the x87 and SSE units. System calls don't
+/// need this: they are made by functions. A switch of threads preserves AVX's.
 pub fn preserving(f: fn()) {
     let mut state = State([0; 512]);
     // SAFETY: stores 512 bytes, aligned; the units are then as at a function's entry.

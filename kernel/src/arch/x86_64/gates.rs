@@ -10,6 +10,7 @@
 
 pub use super::processor::system_call_stack;
 
+use super::avx;
 use super::mmu;
 use super::processor::{self, Processor};
 use super::stacks::{self, Stacks};
@@ -504,7 +505,7 @@ pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: 
     unsafe {
         processor::set_system_call_stack(top);
         FsBase::write(VirtAddr::new_truncate(thread_pointer));
-        soil_switch(from.cast(), to.0);
+        avx::preserving(|| soil_switch(from.cast(), to.0));
     }
 }
 
@@ -548,6 +549,7 @@ pub unsafe fn set_up(trap: Trap, preempted: Preempted, system_call: SystemCall) 
             handler >> 32,
         ];
     }
+    avx::find();
     // SAFETY: the caller's promise; these stacks are the first processor's.
     unsafe {
         *processor::block().stacks.get() = Stacks::first();
@@ -556,12 +558,13 @@ pub unsafe fn set_up(trap: Trap, preempted: Preempted, system_call: SystemCall) 
     }
 }
 
-/// Loads GDT, TSS and IDT of the processor that runs and enables its `syscall` instruction.
+/// Loads GDT, TSS and IDT of the processor that runs and enables its `syscall` instruction and AVX.
 ///
 /// # Safety
 /// Called once on each processor, after [`set_up`] on the first; its block is in place, with its
 /// stacks.
 pub(super) unsafe fn load() {
+    avx::enable();
     let own = processor::block();
     // SAFETY: only this processor uses its tables, which stay where they are.
     unsafe {

@@ -3,6 +3,7 @@
 //! Source: musl's `arch/x86_64/bits/signal.h` for `siginfo_t` and `ucontext_t`; Linux's
 //! `arch/x86/kernel/signal.c`.
 
+use super::avx;
 use super::gates::{Frame, KERNEL_CODE, KERNEL_DATA, SystemCallFrame};
 use crate::arch::handler::Handler;
 use x86_64::registers::rflags::RFlags;
@@ -17,8 +18,9 @@ pub const MASK: usize = CONTEXT + 37;
 pub const INFORMATION: usize = MASK + 16;
 /// The words of a frame.
 pub const FRAME: usize = INFORMATION + 16;
-/// Bytes below a frame that hold what else a handler may change.
-const SAVED: usize = 576;
+/// Bytes below a frame that hold what else a handler may change: eight registers, and the area of
+/// XSAVE, which begins as that of FXSAVE does.
+const SAVED: usize = 64 + avx::AREA;
 /// Offsets within `GENERAL`.
 const RAX: usize = GENERAL + 13;
 const RSP: usize = GENERAL + 15;
@@ -97,7 +99,8 @@ impl<'a> Resumption<'a> {
         words[RSP] = *self.rsp;
         words[RIP] = *self.rip;
         words[FLAGS] = *self.flags;
-        top.wrapping_sub(8 * FRAME as u64) & !15
+        // The area of XSAVE below begins at a multiple of 64, too.
+        top.wrapping_sub(8 * FRAME as u64) & !63
     }
 
     /// The address of the frame whose handler has ended, if the program is about to continue as it
@@ -144,7 +147,16 @@ soil_signal_return:
     push r9
     push r10
     push r11
-    sub rsp, 512
+    sub rsp, {area}
+    cmp byte ptr [rip + {avx}], 0
+    je 2f
+    mov qword ptr [rsp + 520], 0
+    mov qword ptr [rsp + 528], 0
+    mov eax, 7
+    xor edx, edx
+    xsave64 [rsp]
+    jmp soil_signal_again
+2:
     fxsave64 [rsp]
     .globl soil_signal_again
 soil_signal_again:
@@ -159,8 +171,16 @@ soil_signal_again:
     syscall
     .globl soil_signal_end
 soil_signal_end:
+    cmp byte ptr [rip + {avx}], 0
+    je 3f
+    mov eax, 7
+    xor edx, edx
+    xrstor64 [rsp]
+    jmp 4f
+3:
     fxrstor64 [rsp]
-    add rsp, 512
+4:
+    add rsp, {area}
     pop r11
     pop r10
     pop r9
@@ -179,6 +199,8 @@ soil_signal_end:
     .popsection
     "#,
     saved = const SAVED,
+    area = const avx::AREA,
+    avx = sym avx::ENABLED,
     information = const 8 * INFORMATION,
     context = const 8 * CONTEXT,
     mask = const 8 * MASK,
