@@ -27,6 +27,7 @@
 //!
 //! The devices around the processor are [`crate::board`]'s.
 
+pub mod cause;
 pub mod handler;
 pub mod local;
 #[cfg(loom)]
@@ -34,7 +35,9 @@ pub mod model;
 #[cfg(loom)]
 pub use model::interrupts;
 pub mod numbers;
+pub mod page;
 mod per_cpu;
+mod stack;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]

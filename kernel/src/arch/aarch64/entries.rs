@@ -4,8 +4,7 @@
 //! writable, but not written since [`clear_written`], is read-only for it, and the fault of the
 //! next write calls [`set_written`].
 
-/// Bytes in a page and in a frame.
-pub const PAGE: u64 = 4096;
+pub use crate::arch::page::{Kind, PAGE};
 
 /// The processor itself records that a page was written.
 pub const RECORDS_WRITES: bool = false;
@@ -37,25 +36,6 @@ const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 /// Memory that firmware keeps is mapped as [`Kind::Firmware`], rather than as registers: those
 /// can't be read from any address, and the host's writes go through its caches.
 pub const FIRMWARE_IS_CACHED: bool = true;
-
-/// The use of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Memory that is read and executed.
-    Code,
-    /// Memory that is only read.
-    Constant,
-    /// Memory that is read and written.
-    Data,
-    /// Registers of a device: accesses stay as they are, in order (Device-nGnRE). Not freed with
-    /// the mapping.
-    Registers,
-    /// Memory that firmware or the host keeps, to be read. Not freed with the mapping.
-    Firmware,
-    /// Video memory, which is the host's: it reads through its caches, so that accesses are cached
-    /// here as well. Not freed with the mapping.
-    Video,
-}
 
 /// The entry of a 2 MiB page of this use that begins with `frame`.
 pub const fn large_page(frame: u64, kind: Kind) -> u64 {

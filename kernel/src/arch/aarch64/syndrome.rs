@@ -1,22 +1,6 @@
 //! The syndrome of an exception (ESR_EL1; Arm ARM, D24.2.40).
 
-/// What caused an entry of the vectors, as [`super::gates`] records it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// An access that page tables don't allow.
-    PageFault {
-        /// The address.
-        address: u64,
-        /// It was a write.
-        write: bool,
-        /// It was the fetch of an instruction.
-        fetch: bool,
-    },
-    /// Another exception, which ends the program.
-    Exception,
-    /// An interrupt.
-    Interrupt,
-}
+pub use crate::arch::cause::Cause;
 
 /// In place of a syndrome: an interrupt. Classes have six bits from bit 26 on.
 pub const INTERRUPT: u64 = 1 << 63;

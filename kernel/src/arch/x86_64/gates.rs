@@ -9,6 +9,7 @@
 //! Each processor has a GDT and a TSS of its own ([`super::processor`]); the gates are for all.
 
 pub use super::processor::system_call_stack;
+pub use crate::arch::cause::Cause;
 
 use super::avx;
 use super::mmu;
@@ -75,24 +76,6 @@ pub struct Frame {
     pub(super) rflags: u64,
     pub(super) rsp: u64,
     ss: u64,
-}
-
-/// Why a trap happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// An access that the page tables don't allow.
-    PageFault {
-        /// The address.
-        address: u64,
-        /// It was a write.
-        write: bool,
-        /// It was the fetch of an instruction.
-        fetch: bool,
-    },
-    /// Any other exception.
-    Exception,
-    /// An interrupt of a device or the timer.
-    Interrupt,
 }
 
 const REGISTERS: [&str; 15] = [

@@ -3,8 +3,7 @@
 //! Nothing here touches the processor: a caller that changes an entry which the processor may have
 //! cached flushes it ([`super::mmu`]).
 
-/// Bytes in a page and in a frame.
-pub const PAGE: u64 = 4096;
+pub use crate::arch::page::{Kind, PAGE};
 
 /// The processor itself records that a page was written.
 pub const RECORDS_WRITES: bool = true;
@@ -32,24 +31,6 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
 /// Memory that firmware keeps is mapped as [`Kind::Firmware`], rather than as registers.
 pub const FIRMWARE_IS_CACHED: bool = false;
-
-/// The use of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Memory that is read and executed.
-    Code,
-    /// Memory that is only read.
-    Constant,
-    /// Memory that is read and written.
-    Data,
-    /// Registers of a device: neither cached nor reordered, and not freed with the mapping.
-    Registers,
-    /// Memory that firmware or the host keeps, to be read.
-    Firmware,
-    /// Video memory: writes to it are combined, and it isn't freed with the mapping. After
-    /// `cpu::enable_write_combining`.
-    Video,
-}
 
 /// The entry of a present 4 KiB page of this use in `frame`.
 #[inline(always)]

@@ -2,35 +2,7 @@
 //! where those of any processor are.
 
 use super::paging::PAGE;
-use core::cell::UnsafeCell;
-
-/// A stack of `N` bytes above its guard page.
-#[repr(C, align(4096))]
-pub struct Stack<const N: usize> {
-    guard: UnsafeCell<[u8; PAGE as usize]>,
-    bytes: UnsafeCell<[u8; N]>,
-}
-
-// SAFETY: only the first processor uses the contents.
-unsafe impl<const N: usize> Sync for Stack<N> {}
-
-impl<const N: usize> Stack<N> {
-    const fn new() -> Self {
-        Self {
-            guard: UnsafeCell::new([0; PAGE as usize]),
-            bytes: UnsafeCell::new([0; N]),
-        }
-    }
-
-    /// The address a stack pointer starts with.
-    pub fn top(&self) -> u64 {
-        self.bytes.get() as u64 + N as u64
-    }
-
-    fn guard(&self) -> u64 {
-        self.guard.get() as u64
-    }
-}
+use crate::arch::stack::Stack;
 
 /// Bytes of the main stack, with the guard.
 pub const MAIN_SIZE: usize = PAGE as usize + MAIN_BYTES;
