@@ -17,7 +17,7 @@ let is_shared t = t.members > 1
 
 let member t f =
   t.members <- t.members + 1;
-  Private.finally (fun () -> t.members <- t.members - 1) f
+  Failure.finally (fun () -> t.members <- t.members - 1) f
 
 (* Lets other members come to this sync, as long as some do. *)
 let rec gather t idle =
@@ -42,7 +42,7 @@ let sync t f =
 let commit t f =
   let first = t.next in
   t.waiting <- t.waiting + 1;
-  Private.finally (fun () -> t.waiting <- t.waiting - 1) @@ fun () ->
+  Failure.finally (fun () -> t.waiting <- t.waiting - 1) @@ fun () ->
   Task.Mutex.protect t.mutex @@ fun () ->
   if t.ended >= first then
     match t.failure with
