@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs the end-to-end tests; see tests/README.md.
 
-Usage: tests/run.py [--long] [--list] [--jobs N] [--arch aarch64] [--cpus N] [WORD…]: only the tests
-whose name contains a WORD. With --arch the images are for that processor, emulated by QEMU; tests
-of PCs and of processes are skipped. With --cpus the images have N processors.
+Usage: tests/run.py [--long] [--list] [--jobs N] [--arch aarch64] [--kvm] [--cpus N] [WORD…]: only
+the tests whose name contains a WORD. With --arch the images are for that processor, emulated by
+QEMU; tests of PCs and of processes are skipped. With --kvm machines run under KVM, natively or by
+its instruction emulator (harness/kvm.py). With --cpus the images have N processors.
 """
 
 import os
@@ -20,6 +21,14 @@ for option in ("arch", "cpus"):
             os.environ[variable] = word.removeprefix(f"--{option}=")
         elif word == f"--{option}" and number + 1 < len(sys.argv):
             os.environ[variable] = sys.argv[number + 1]
+
+from harness import kvm  # noqa: E402
+
+# Once: the runner executes this file again in its sandbox.
+if "--kvm" in sys.argv and not kvm.KIND:
+    if reason := kvm.prepare():
+        sys.exit(f"error: --kvm: {reason}")
+    os.execv(sys.executable, [sys.executable, *sys.argv])
 
 from harness import runner  # noqa: E402
 

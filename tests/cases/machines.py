@@ -8,12 +8,12 @@ import time
 
 from cases import block_devices, display, network, programs
 from harness.console import PATIENCE, falls_asleep
-from harness.context import PROCESSOR, QEMU, kernel, outcome
+from harness.context import ACCEL, PROCESSOR, QEMU, USED, kernel, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
 MACHINES = ("microvm", "q35", "pc")
-CPU = "qemu64,+rdrand" if PROCESSOR == "x86_64" else "max"
+CPU = "host" if ACCEL == "kvm" else "qemu64,+rdrand" if PROCESSOR == "x86_64" else "max"
 SIGNALS = "tests/programs/signals.exe"
 # Waits for input, and leaves SIGTERM to its default action.
 WAITS = "tests/programs/read_lines.exe"
@@ -42,10 +42,11 @@ class Bare:
         attached=None, name="bare", cpu=CPU,
     ):  # fmt: skip
         self.context = context
+        USED.add(program)
         path = context.path(f"{name}-{machine.split(',')[0]}.qmp")
         arguments = " -- " + " ".join(words) if words else ""
         self.child = context.child(
-            [QEMU, "-M", f"{machine},accel=tcg", "-cpu", cpu, "-m", "64M"]
+            [QEMU, "-M", f"{machine},accel={ACCEL}", "-cpu", cpu, "-m", "64M"]
             + ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
             + ["-S", "-serial", serial, "-qmp", f"unix:{path},server=on,wait=off", *devices]
             + ["-kernel", kernel(context, program, machine), "-append", append + arguments],

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import platform
+import re
 import shutil
 import signal
 import stat
 import subprocess
 import time
 
-from harness import flaky
+from harness import flaky, kvm
 from harness.console import Child
 from harness.tap import Tap
 
@@ -18,6 +19,10 @@ SOIL = os.environ.get("SOIL", os.path.join(ROOT, "_build", "default", "tools", "
 LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
 # The architecture of the images: this machine's, or the one of `tests/run.py --arch`.
 ARCH = os.environ.get("SOIL_TEST_ARCH", "")
+# QEMU's accelerator where a test starts it itself, for machines that `soil run` would start by KVM.
+ACCEL = "kvm" if kvm.KIND else "tcg"
+# QEMU says it of each machine under KVM with more processors than the host.
+MANY_CPUS = re.compile(r"[^\n]*warning: Number of \w+ cpus requested [^\n]*\n")
 # The processor of the images, and their QEMU.
 PROCESSOR = ARCH or platform.machine()
 QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
@@ -38,10 +43,11 @@ ONLY_HERE = ("process", SOCKETS)
 
 
 def forms_of(*forms):
-    """The forms of a test: with --arch the image alone, once for all kinds of machines."""
-    if not ARCH:
-        return forms
-    return ("virt",) if set(forms) - {*ONLY_HERE} else ()
+    """The forms of a test: with --arch the image alone, once for all kinds of machines; with --kvm
+    the machines."""
+    if ARCH:
+        return ("virt",) if set(forms) - {*ONLY_HERE} else ()
+    return tuple(form for form in forms if not kvm.KIND or form not in ONLY_HERE)
 
 
 FORMS = forms_of("process", "microvm", "q35")
@@ -74,7 +80,7 @@ class Skip(Exception):
     """The machine can't run this test; the message says why and what to do."""
 
 
-# The programs whose images for ARCH this test has used.
+# The programs whose images for ARCH, or under KVM, this test has used.
 USED = set()
 # Options of `soil run` for images of x86-64 only, and words of its devices in `--qemu-arg`.
 OF_PCS = ("--vmm", "--accel=kvm")
@@ -260,8 +266,11 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
         form = "virt"
     if form not in (*ONLY_HERE, REFERENCE):
         words += ["--machine", form]
+        if kvm.KIND and "--accel" not in options:
+            words += ["--accel", "kvm"]
+            USED.add(program)
         # `soil run` probes each new QEMU for KVM, up to 30 s where that hangs.
-        if "--qemu" in options:
+        elif "--qemu" in options:
             words += ["--accel", "tcg"]
     if form == SOCKETS:
         words += ["--net", "host"]
@@ -314,8 +323,9 @@ def kernel(context, program, form):
 
 
 def clean(text):
-    """Console output without the carriage returns of a serial port."""
-    return text.replace("\r", "")
+    """Console output without the carriage returns of a serial port, and without QEMU's warning of
+    many processors under KVM."""
+    return MANY_CPUS.sub("", text.replace("\r", ""))
 
 
 def outcome(child, context):

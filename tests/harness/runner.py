@@ -20,7 +20,7 @@ import textwrap
 import time
 import traceback
 
-from harness import cross, flaky, machine, relay, sandbox
+from harness import cross, flaky, kvm, machine, relay, sandbox
 from harness.console import PATIENCE, Hang, Timeout
 from harness.context import (
     ARCH,
@@ -36,8 +36,8 @@ from harness.context import (
 
 Test = collections.namedtuple("Test", "name shows function limit long")
 # A limit ends a test that hangs. Each test states its limit for a shared machine with two cores; a
-# slower or busier machine gets this multiple of it.
-SLOWER = 4
+# slower or busier machine gets this multiple of it, KVM's instruction emulator a multiple of that.
+SLOWER = 4 * kvm.SLOWNESS
 PASS, FAIL, SKIP = 0, 1, 77
 _tests = []
 
@@ -95,7 +95,7 @@ class Running:
         try:
             sandbox.own_network()
             network = sandbox.network()
-            with context, only_of_arch(self.test.name):
+            with context, only_of_form(self.test.name):
                 self.test.function(context)
             status = PASS
         except Skip as reason:
@@ -173,8 +173,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def only_of_arch(name):
-    """With --arch skips a test that has used no image for that architecture, whatever its end."""
+def only_of_form(name):
+    """With --arch or --kvm skips a test that has used no such image, whatever its end."""
     for beginning, reason in WITHOUT_ARCH.items() if ARCH else ():
         if name.startswith(beginning):
             raise Skip(reason)
@@ -183,10 +183,10 @@ def only_of_arch(name):
     except Skip:
         raise
     except Exception:
-        if not ARCH or USED:
+        if USED or not (ARCH or kvm.KIND):
             raise
-    if ARCH and not USED:
-        raise Skip(f"it boots no image for {ARCH}")
+    if not USED and (ARCH or kvm.KIND):
+        raise Skip(f"it boots no image for {ARCH}" if ARCH else "it boots no machine under KVM")
 
 
 def hangs(problem, deadline):
@@ -294,12 +294,16 @@ def fetch_peer():
         print(f"the Linux guest's kernel: {problem}", file=sys.stderr)
 
 
-def short():
-    """The tests for ARCH that `make test` runs, each with the programs whose images it uses, by
-    tests/aarch64.txt."""
-    with open(os.path.join(ROOT, "tests", f"{ARCH}.txt"), encoding="utf-8") as file:
+# The list of --short (tests/aarch64.txt, tests/kvm.txt), if there is one.
+LISTED = ARCH or (kvm.KIND and "kvm")
+
+
+def short(long):
+    """The tests of ARCH or under KVM that `make test` runs, each with the programs whose images it
+    uses; with `long` also those that are marked so in place of the programs."""
+    with open(os.path.join(ROOT, "tests", f"{LISTED}.txt"), encoding="utf-8") as file:
         lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
-    return {name: programs for name, *programs in lines}
+    return {name: programs for name, *programs in lines if long or programs != ["long"]}
 
 
 def build(*targets, programs=()):
@@ -321,22 +325,28 @@ def build(*targets, programs=()):
         sys.exit("error: the programs don't build; see above")
 
 
+def default_jobs():
+    """KVM's instruction emulator keeps a processor busy, where TCG and a native KVM mostly wait."""
+    return machine.jobs(1) if kvm.KIND == "assisted" else machine.jobs()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Soil's end-to-end tests.")
     parser.add_argument("--long", action="store_true", help="the long ones as well")
     parser.add_argument("--list", action="store_true", help="only say what each shows")
     parser.add_argument("--build", action="store_true", help="only build what the tests run")
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
-    parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
+    parser.add_argument("--jobs", type=int, default=default_jobs(), help="tests side by side")
     parser.add_argument("--again", action="store_true", help="run failed ones again at the end")
     parser.add_argument("--arch", choices=["aarch64"], help="images for it, on this machine's QEMU")
     parser.add_argument("--cpus", type=int, help="images with so many processors")
-    parser.add_argument("--short", action="store_true", help="of --arch: those of make test")
+    parser.add_argument("--kvm", action="store_true", help="machines under KVM")
+    parser.add_argument("--short", action="store_true", help="of --arch, --kvm: those of make test")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()
-    if options.short and not ARCH:
-        parser.error("--short selects tests of --arch")
-    chosen = short() if options.short else None
+    if options.short and not LISTED:
+        parser.error("--short selects tests of --arch or --kvm")
+    chosen = short(options.long) if options.short else None
     tests = [
         each
         for each in collect()
@@ -346,7 +356,7 @@ def main():
     ]
     unknown = {*(chosen or ())} - {each.name for each in tests}
     if unknown and not options.words:
-        sys.exit(f"error: tests/{ARCH}.txt names unknown tests: {', '.join(sorted(unknown))}")
+        sys.exit(f"error: tests/{LISTED}.txt names unknown tests: {', '.join(sorted(unknown))}")
     if options.list:
         for each in tests:
             shown = textwrap.indent(textwrap.fill(summary(each), 90), "    ")

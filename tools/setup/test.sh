@@ -127,6 +127,16 @@ leave_out() {
   echo "left out: $1" >>"$left_out"
 }
 
+# under_kvm OPTIONS…: the tests under KVM. Its instruction emulator is too slow for all.
+under_kvm() {
+  kvm=$(tests/harness/kvm.py)
+  case $kvm in
+    native) step 'end to end, under KVM' tests/run.py --no-build --again --kvm "$@" ;;
+    assisted) step "end to end, under KVM's instruction emulator" tests/run.py --no-build --again --kvm --short "$@" ;;
+    *) leave_out "end to end, under KVM: $kvm" ;;
+  esac
+}
+
 if [ -n "$second" ]; then
   step 'build' tools/setup/build.sh --all
   # `make run` needs no package of the tests; those in a folder of their own are on this path.
@@ -155,6 +165,7 @@ if [ -n "$second" ]; then
     step 'end to end' tests/run.py --no-build --again
     [ ! -e "$work/arm64" ] ||
       step 'end to end, for arm64' tests/run.py --no-build --again --arch aarch64 --short
+    under_kvm --short
   fi
   exit 0
 fi
@@ -236,6 +247,7 @@ tail -n +1 -s 0.2 -f --pid="$row" "$work/second"
 wait "$row" || echo '0 1 the second row' >>"$counts"
 if [ -n "$long" ]; then
   step 'end to end' tests/run.py --no-build --again --long
+  under_kvm --long
   # Threads, the C library, `Unix`, files and the network.
   several='datagrams/ dns/ disks/ file_ranges/ http/ lwt/ network/ programs/ standard_streams/ tasks/
     threads/ tls/ unmodified/ wire/'
