@@ -383,9 +383,12 @@ impl Model {
         queue.held.push_back((request, queue.ring.index));
         for buffer in buffers {
             let address = u64::from(buffer[2]) | u64::from(buffer[3] & 0xffff) << 32;
-            let start = bytes.len();
-            bytes.resize(start + (buffer[0] & 0xffff) as usize, 0);
-            self.memory.read(address, &mut bytes[start..]);
+            let (start, len) = (bytes.len(), (buffer[0] & 0xffff) as usize);
+            // A packet whose bytes are all pushed has an empty buffer without an address.
+            if len > 0 {
+                bytes.resize(start + len, 0);
+                self.memory.read(address, &mut bytes[start..]);
+            }
         }
         self.device.packets += 1;
         let frames = self.offload(bytes, first[1], meta);
@@ -426,10 +429,9 @@ impl Model {
             (true, true) => 3,
             (true, false) => 4,
         };
-        assert!(
-            !sum || offers & 1 << needed != 0,
-            "no checksums of this kind"
-        );
+        // Segmentation includes the whole checksum, whatever is offered without it.
+        let is_offered = tso || offers & 1 << needed != 0;
+        assert!(!sum || is_offered, "no checksums of this kind");
         assert!(
             !header_sum || offers & 1 != 0 && !v6,
             "no checksum of headers"
