@@ -56,7 +56,8 @@ pub enum Error {
     NotNvm,
     /// An NVMe controller has no memory pages of 4096 bytes.
     PageSize,
-    /// An NVMe controller refused a command of its start, with this status (type and code).
+    /// The device refused a command of its start, with this status: NVMe's type and code, or the
+    /// lower half of gVNIC's.
     Refused(u16),
 }
 

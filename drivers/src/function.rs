@@ -1,9 +1,11 @@
 //! A PCI function that isn't a virtio device, for its driver: interrupts and windows of registers.
 
+use alloc::vec;
+
 use crate::pci::{Address, Config, ConfigAccess};
 use crate::registers::PciRegisters;
 use crate::transport::Interrupt;
-use crate::transport::pci::{Interrupts, program_messages};
+use crate::transport::pci::{Interrupts, Message, program_messages};
 use crate::{Error, MemoryRef};
 
 /// What a driver makes of a function, and the acknowledgement of its interrupts.
@@ -15,6 +17,8 @@ pub struct Function<'a> {
     config: Config<'a>,
     /// It interrupts by its line.
     has_line: bool,
+    /// Its first message, if it interrupts by messages.
+    message: Option<Message>,
 }
 
 impl<'a> Function<'a> {
@@ -38,14 +42,35 @@ impl<'a> Function<'a> {
     ) -> Result<Function<'a>, Error> {
         let config = Config { access, address };
         config.enable(matches!(interrupts, Interrupts::Line));
+        let mut message = None;
         if let Interrupts::Messages(messages) = interrupts {
             program_messages(memory, &config, messages)?;
+            message = messages.first().copied();
         }
         Ok(Function {
             memory,
             config,
             has_line: matches!(interrupts, Interrupts::Line),
+            message,
         })
+    }
+
+    /// Has the first `vectors` vectors all send the first message, for a device whose queues have
+    /// different ones; without messages nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoVector`] with fewer vectors.
+    pub fn repeat_message(&self, vectors: usize) -> Result<(), Error> {
+        let Some(message) = self.message else {
+            return Ok(());
+        };
+        let messages = vec![message; vectors];
+        let programmed = program_messages(self.memory, &self.config, &messages)?;
+        match usize::from(programmed) < vectors {
+            true => Err(Error::NoVector),
+            false => Ok(()),
+        }
     }
 
     /// The machine's memory.
@@ -72,6 +97,19 @@ impl<'a> Function<'a> {
         // SAFETY: `len` bytes of this function, mapped for good; `open` has the promise that
         // nothing else drives it.
         Ok(unsafe { PciRegisters::new(base, len) })
+    }
+
+    /// Maps memory BAR `bar`, at most its first `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`], [`Error::Unmappable`].
+    pub fn registers_up_to(&self, bar: u8, most: usize) -> Result<PciRegisters, Error> {
+        let (_, size) = self.config.sized_memory_bar(bar)?;
+        self.registers(
+            bar,
+            usize::try_from(size).map_or(most, |size| size.min(most)),
+        )
     }
 
     /// As [`registers`](Function::registers), for the window with the register that masks the

@@ -1,6 +1,6 @@
 //! Drivers for virtio devices over PCI and MMIO (network card, disk, SCSI host, entropy source,
-//! console, graphics adapter, input devices, sockets), for NVMe controllers, and for the Bochs
-//! graphics adapter.
+//! console, graphics adapter, input devices, sockets), for NVMe controllers, network cards of
+//! Intel and Google, and the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -79,6 +79,7 @@ mod error;
 pub mod fake;
 pub mod function;
 pub mod gpu;
+pub mod gve;
 pub mod input;
 pub mod linear;
 pub mod memory;

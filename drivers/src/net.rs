@@ -21,6 +21,7 @@ mod rx;
 mod tx;
 
 pub use capabilities::Capabilities;
+pub(crate) use capabilities::is_supported;
 pub use card::Card;
 pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
 use rx::{Receiver, RxOptions};
@@ -57,7 +58,7 @@ const RECEIVE: u16 = 0;
 const SEND: u16 = 1;
 
 /// Ethernet header with one VLAN tag.
-const ETHERNET: usize = 18;
+pub(crate) const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
 pub(crate) const MAX_FRAME: usize = ETHERNET + 65535;
 

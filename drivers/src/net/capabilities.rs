@@ -39,7 +39,7 @@ pub struct Capabilities {
 }
 
 /// True if the negotiated features cover `meta`, and `meta` is valid for a frame of `len` bytes.
-pub(super) fn is_supported(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
+pub(crate) fn is_supported(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
     let checksum = meta.checksum.is_none_or(|sum| {
         capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
     });

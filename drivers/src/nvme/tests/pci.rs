@@ -224,3 +224,22 @@ fn functions_without_usable_registers_are_refused() {
     let refused = start(removed, &Function::new(LEN), Interrupts::None);
     assert_eq!(refused.err(), Some(Error::Gone));
 }
+
+#[test]
+fn several_vectors_send_one_message() {
+    let function = Function::new(LEN);
+    let memory = memory(0);
+    let messages = [MESSAGE];
+    let interrupts = Interrupts::Messages(&messages);
+    // SAFETY: a test drives its function once.
+    let opened = unsafe { Opened::open(memory, &function, PLACE, interrupts) }.unwrap();
+    assert_eq!(opened.repeat_message(66), Err(Error::NoVector));
+    opened.repeat_message(3).unwrap();
+    // Entries of the table behind the doorbells: address, data, control.
+    let entry = |vector: u64| [0, 4, 8, 12].map(|at| peek(memory, 0x3000 + vector * 16 + at));
+    for vector in 0..3 {
+        assert_eq!(entry(vector), [0xfee0_1000, 0, 0x41, 0]);
+    }
+    assert_eq!(entry(3), [0; 4]);
+    assert!(opened.registers_up_to(0, 2 * LEN).is_ok() && opened.registers(0, 2 * LEN).is_err());
+}
