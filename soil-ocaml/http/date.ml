@@ -10,16 +10,7 @@ let days_of_date year month day =
   let of_year = (((153 * ((month + 9) mod 12)) + 2) / 5) + day - 1 in
   (era * 146097) + (of_era * 365) + (of_era / 4) - (of_era / 100) + of_year - 719468
 
-let date_of_days days =
-  let days = days + 719468 in
-  let era = days / 146097 in
-  let of_era = days - (era * 146097) in
-  let year = (of_era - (of_era / 1460) + (of_era / 36524) - (of_era / 146096)) / 365 in
-  let of_year = of_era - ((365 * year) + (year / 4) - (year / 100)) in
-  let from_march = ((5 * of_year) + 2) / 153 in
-  let day = of_year - (((153 * from_march) + 2) / 5) + 1 in
-  let month = if from_march < 10 then from_march + 3 else from_march - 9 in
-  ((year + (era * 400) + if month <= 2 then 1 else 0), month, day)
+let date_of_days = Soil.Private.date
 
 let to_string t =
   let seconds = max 0 (int_of_float t) in

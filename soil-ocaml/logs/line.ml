@@ -5,24 +5,12 @@ let level = function
   | Logs.Info -> "info"
   | Logs.Debug -> "debug"
 
-(* Days since 1970 to year, month and day: Howard Hinnant's civil_from_days. *)
-let date days =
-  let z = days + 719_468 in
-  let era = (if z >= 0 then z else z - 146_096) / 146_097 in
-  let of_era = z - (era * 146_097) in
-  let year = (of_era - (of_era / 1460) + (of_era / 36_524) - (of_era / 146_096)) / 365 in
-  let of_year = of_era - ((365 * year) + (year / 4) - (year / 100)) in
-  let shifted = ((5 * of_year) + 2) / 153 in
-  let day = of_year - (((153 * shifted) + 2) / 5) + 1 in
-  let month = if shifted < 10 then shifted + 3 else shifted - 9 in
-  ((year + (era * 400) + if month <= 2 then 1 else 0), month, day)
-
 let timestamp ns =
   let us = if ns >= 0 then ns / 1000 else (ns - 999) / 1000 in
   let day = 86_400_000_000 in
   let days = if us >= 0 then us / day else (us - day + 1) / day in
   let rest = us - (days * day) in
-  let year, month, day = date days in
+  let year, month, day = Soil.Private.date days in
   let seconds = rest / 1_000_000 in
   Printf.sprintf "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" year month day (seconds / 3600)
     (seconds / 60 mod 60)

@@ -86,12 +86,7 @@ let volumes : (string, volume) Hashtbl.t = Hashtbl.create 4
 
 let lines () =
   let fetch b off len = Soil_raw_metrics.statistics b off len in
-  let rec go size =
-    let b = Bytes.create size in
-    let n = fetch b 0 size in
-    if n < 0 then "" else if n <= size then Bytes.sub_string b 0 n else go n
-  in
-  String.split_on_char '\n' (go 4096)
+  String.split_on_char '\n' (Soil.Private.text (max 0) fetch)
 
 let number text = float_of_int (Option.value (int_of_string_opt text) ~default:0)
 

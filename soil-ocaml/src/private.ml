@@ -1,5 +1,6 @@
 let operation = Scheduler.operation
 let check = Failure.check
+let error = Failure.error
 let text = Text.fetch
 let print_error = Failure.print
 let report = Failure.report
@@ -26,5 +27,17 @@ let would_wait d =
 
 let finally = Failure.finally
 let undoing = Failure.undoing
+
+(* Howard Hinnant's civil_from_days. *)
+let date days =
+  let z = days + 719_468 in
+  let era = (if z >= 0 then z else z - 146_096) / 146_097 in
+  let of_era = z - (era * 146_097) in
+  let year = (of_era - (of_era / 1460) + (of_era / 36_524) - (of_era / 146_096)) / 365 in
+  let of_year = of_era - ((365 * year) + (year / 4) - (year / 100)) in
+  let from_march = ((5 * of_year) + 2) / 153 in
+  let day = of_year - (((153 * from_march) + 2) / 5) + 1 in
+  let month = if from_march < 10 then from_march + 3 else from_march - 9 in
+  ((year + (era * 400) + if month <= 2 then 1 else 0), month, day)
 
 module Mailbox = Mailbox

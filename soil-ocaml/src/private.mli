@@ -9,6 +9,10 @@ val operation : operation:string -> subject:string -> (int -> int) -> int
 val check : operation:string -> subject:string -> int -> int
 (** [check ~operation ~subject result] is [result], or raises {!Error.Error} if it is negative. *)
 
+val error : operation:string -> subject:string -> int -> exn
+(** [error ~operation ~subject result] is the {!Error.Error} for the negative [result] of the last
+    call. *)
+
 val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [text check get] is the text that Rust copies in [get buffer offset length], which returns its
     whole length; [check] checks that result. *)
@@ -47,5 +51,8 @@ val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 
 val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [undoing undo f] is [f ()]; if that raises, [undo ()] comes first. *)
+
+val date : int -> int * int * int
+(** [date n] is year, month and day, [n] days after 1970-01-01. *)
 
 module Mailbox : module type of Mailbox

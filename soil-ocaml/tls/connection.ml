@@ -55,16 +55,13 @@ let send_unsent t =
 let send_made t size make =
   send_unsent t;
   let b = Buffers.take size in
-  match make b with
+  match Soil.Private.undoing (fun () -> Buffers.give b) (fun () -> make b) with
   | 0 -> Buffers.give b
   | n ->
       t.unsent <- b;
       t.unsent_at <- 0;
       t.unsent_end <- n;
       send_unsent t
-  | exception e ->
-      Buffers.give b;
-      raise e
 
 (* Sends what the session has to send of itself. *)
 let rec send_pending t =
@@ -80,13 +77,9 @@ let send_if_free t =
   if
     (t.unsent_at < t.unsent_end || Raw.tls_pending t.session > 0)
     && Soil.Task.Mutex.try_lock t.sending
-  then (
-    (try send_pending t
-     with e ->
-       let backtrace = Soil_backtrace.get () in
-       Soil.Task.Mutex.unlock t.sending;
-       Soil_backtrace.reraise e backtrace);
-    Soil.Task.Mutex.unlock t.sending)
+  then
+    let unlock () = Soil.Task.Mutex.unlock t.sending in
+    Soil.Private.finally unlock (fun () -> send_pending t)
 
 (* An alert for the peer; what was wrong matters more than whether that could be sent. *)
 let send_alert t = try send_if_free t with Soil.Error.Error _ -> ()
@@ -99,12 +92,8 @@ let refuse t operation r =
 (* Input. The call below either takes nothing, or what it took goes to the session. *)
 let fill ?(size = Buffers.small) t =
   let b = Buffers.take size in
-  let n =
-    try t.read_below b 0 (Bytes.length b)
-    with e ->
-      Buffers.give b;
-      raise e
-  in
+  let read () = t.read_below b 0 (Bytes.length b) in
+  let n = Soil.Private.undoing (fun () -> Buffers.give b) read in
   t.streaming <- n = Bytes.length b || (t.streaming && n > Buffers.small);
   let r =
     if t.session = closed then closed
@@ -241,33 +230,20 @@ let start (config : Settings.config) ~host d =
     handshake t;
     Settings.log_keys config
   in
-  match begun () with
-  | () ->
-      in_progress := without t !in_progress;
-      Soil.Flow.make ~name ~state:(Tls t) ~read:(read_by Raw.tls_read t)
-        ~read_into:(read_by Raw.tls_read_into t) ~write:(write_by Raw.tls_write t)
-        ~write_from:(write_by Raw.tls_write_from t) ~shutdown:(shutdown t)
-        ~close:(fun () -> close t)
-        ()
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      in_progress := without t !in_progress;
-      close t;
-      Soil_backtrace.reraise e backtrace
+  let over () = in_progress := without t !in_progress in
+  Soil.Private.(undoing (fun () -> close t) (fun () -> finally over begun));
+  Soil.Flow.make ~name ~state:(Tls t) ~read:(read_by Raw.tls_read t)
+    ~read_into:(read_by Raw.tls_read_into t) ~write:(write_by Raw.tls_write t)
+    ~write_from:(write_by Raw.tls_write_from t) ~shutdown:(shutdown t)
+    ~close:(fun () -> close t)
+    ()
 
 let of_flow operation f =
   match Soil.Flow.state f with
   | Some (Tls t) -> t
   | _ -> invalid_arg ("Soil_tls." ^ operation ^ ": not a connection of TLS")
 
-let text get =
-  let rec go size =
-    let b = Bytes.create size in
-    let n = get b 0 size in
-    if n > size then go n else if n < 0 then "" else Bytes.sub_string b 0 n
-  in
-  go 128
-
+let text get = Soil.Private.text (max 0) get
 let fact t which = text (fun b off len -> Raw.tls_fact t.session which b off len)
 let resumed t = Raw.tls_fact t.session 3 Bytes.empty 0 0 = 1
 

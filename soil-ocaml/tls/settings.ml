@@ -1,33 +1,7 @@
 module Raw = Soil_raw_tls
 
-external error_detail : bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
-  = "soil_error_detail_bytecode" "soil_error_detail"
-[@@noalloc]
-
-let detail_max = 1024
-
-let detail () =
-  let b = Bytes.create detail_max in
-  let n = error_detail b 0 detail_max in
-  if n <= 0 then "" else Bytes.sub_string b 0 (min n detail_max)
-
-(* The numbers of the error codes that functions of TLS answer. *)
-let code : int -> Soil.Error.code = function
-  | -2 -> Closed
-  | -15 -> Busy
-  | -18 -> Connection_reset
-  | -26 -> No_entropy
-  | -27 -> Out_of_memory
-  | -35 -> Bad_configuration
-  | -40 -> Certificate
-  | -41 -> Tls
-  | _ -> Invalid
-
-let error operation subject r =
-  Soil.Error.Error { code = code r; operation; subject; detail = detail () }
-
-let fail operation subject r = Soil_backtrace.raise (error operation subject r)
-let check operation subject r = if r >= 0 then r else fail operation subject r
+let error operation subject r = Soil.Private.error ~operation ~subject r
+let check operation subject r = Soil.Private.check ~operation ~subject r
 
 (* What the collector found to be unused is given back by the next call that makes something: a
    finaliser may run within another call. *)

@@ -6,9 +6,6 @@ val check : string -> string -> int -> int
 val error : string -> string -> int -> exn
 (** [error operation subject r] is the error for the negative result [r] of the last call. *)
 
-val fail : string -> string -> int -> 'a
-(** [fail operation subject r] raises that error. *)
-
 type roots
 
 val roots : (int -> unit) -> roots

@@ -1,5 +1,5 @@
 let code = Soil_raw.error_code
-let detail_max = 512
+let detail_max = 1024
 
 let text_of fetch =
   let b = Bytes.create detail_max in
