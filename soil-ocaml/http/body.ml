@@ -79,16 +79,10 @@ let in_time t f =
 let malformed () = Soil_backtrace.raise (Head.Refused `Bad_request)
 let chunk_line = 256 (* bytes of the line of a chunk's size, with its extensions *)
 
-let hexadecimal = function
-  | '0' .. '9' as c -> Char.code c - 48
-  | 'a' .. 'f' as c -> Char.code c - 87
-  | 'A' .. 'F' as c -> Char.code c - 55
-  | _ -> -1
-
 (* RFC 9112 §7.1: digits, and behind a semicolon what is ignored. *)
 let chunk_size t n =
   let rec digits i size =
-    let digit = if i < n then hexadecimal (Input.get t.input i) else -1 in
+    let digit = if i < n then Percent.hexadecimal (Input.get t.input i) else -1 in
     if digit < 0 then (i, size)
     else if i = 15 then too_large ()
     else digits (i + 1) ((size * 16) + digit)

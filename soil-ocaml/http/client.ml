@@ -58,11 +58,10 @@ let rec follow scope left t meth uri headers body =
   let origin = origin_of t uri in
   let head = head_text origin headers meth uri (framing_fields meth body) in
   let x = once scope t origin uri ~head meth body in
-  match if t.max_redirects = 0 then Done else redirect t origin uri meth headers body x.head with
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      abandon x;
-      Soil_backtrace.reraise e backtrace
+  let next () =
+    if t.max_redirects = 0 then Done else redirect t origin uri meth headers body x.head
+  in
+  match Soil.Private.undoing (fun () -> abandon x) next with
   | Done -> x
   | Again (meth, next, headers, body) ->
       finish x (fun () -> is_at_end x.content);

@@ -85,11 +85,7 @@ let add t (r : Response.t) : Server.response = { r with headers = H.add r.header
 
 let escape s =
   let b = Buffer.create (String.length s + 16) in
-  let add c =
-    if is_octet c && c <> '%' then Buffer.add_char b c
-    else Buffer.add_string b (Printf.sprintf "%%%02X" (Char.code c))
-  in
-  String.iter add s;
+  String.iter (Percent.add b ~is_plain:(fun c -> is_octet c && c <> '%')) s;
   Buffer.contents b
 
 let unescape s = Percent.decode s

@@ -27,26 +27,7 @@ let is_eligible (r : Response.t) ~min_bytes =
   && (not (H.mem r.headers "content-encoding" || H.mem r.headers "content-range"))
   && not (Grammar.mem r.headers "cache-control" "no-transform")
 
-let quality = function
-  | [] -> 1.
-  | [ s ] when String.length s > 2 && (s.[0] = 'q' || s.[0] = 'Q') && s.[1] = '=' -> (
-      match float_of_string_opt (String.sub s 2 (String.length s - 2)) with
-      | Some q when q >= 0. && q <= 1. -> q
-      | Some _ | None -> 0.)
-  | _ -> 0.
-
-(* The weight of [coding] precedes that of all others, wherever it is. *)
-let rec find coding others = function
-  | [] -> others
-  | element :: rest -> (
-      match List.map String.trim (String.split_on_char ';' element) with
-      | name :: weight when Grammar.equal name coding -> Some (quality weight)
-      | "*" :: weight -> find coding (Some (quality weight)) rest
-      | _ -> find coding others rest)
-
-let weight request coding =
-  let fields = H.get_multi (Server.head request).headers "accept-encoding" in
-  Option.value (find coding None (List.concat_map Grammar.elements fields)) ~default:0.
+let weight request = Grammar.weight (Server.head request).headers "accept-encoding"
 
 (* The coding that the client prefers, if it doesn't prefer none: without a weight, that comes last. *)
 let preferred request codings =

@@ -297,22 +297,22 @@ type exchange = {
   held : exchange option ref; (* Itself until it is finished, for its scope. *)
 }
 
-let leave t origin place =
-  Soil.Task.Semaphore.release place.room;
+let forget_user t origin place =
   place.users <- place.users - 1;
   if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin
+
+let leave t origin place =
+  Soil.Task.Semaphore.release place.room;
+  forget_user t origin place
 
 let enter t origin =
   forget_old t;
   let place = place_of t origin in
   place.users <- place.users + 1;
-  match Soil.Task.Semaphore.acquire place.room with
-  | () -> place
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      place.users <- place.users - 1;
-      if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin;
-      Soil_backtrace.reraise e backtrace
+  Soil.Private.undoing
+    (fun () -> forget_user t origin place)
+    (fun () -> Soil.Task.Semaphore.acquire place.room);
+  place
 
 (* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
 let finish x at_end =
@@ -388,11 +388,9 @@ let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth
   let place = enter t origin in
   let on conn =
     on_connected ();
-    try exchange scope t origin place conn uri ~head meth body
-    with e ->
-      let backtrace = Soil_backtrace.get () in
-      drop conn;
-      Soil_backtrace.reraise e backtrace
+    Soil.Private.undoing
+      (fun () -> drop conn)
+      (fun () -> exchange scope t origin place conn uri ~head meth body)
   in
   let on_new () =
     try on (open_connection t uri origin)
@@ -407,12 +405,7 @@ let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth
         with Nothing_came ->
           if may_repeat then on_new () else Soil_backtrace.raise (Failed (uri, Truncated)))
   in
-  match start () with
-  | x ->
-      let held = x.held in
-      Soil.Task.on_release scope (fun () -> Option.iter abandon !held);
-      x
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      leave t origin place;
-      Soil_backtrace.reraise e backtrace
+  let x = Soil.Private.undoing (fun () -> leave t origin place) start in
+  let held = x.held in
+  Soil.Task.on_release scope (fun () -> Option.iter abandon !held);
+  x

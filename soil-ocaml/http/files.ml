@@ -38,19 +38,6 @@ let is_compressible content_type =
   || List.mem content_type
        [ "application/json"; "application/xml"; "application/wasm"; "image/svg+xml" ]
 
-(* RFC 9110 §12.5.3; a weight of zero refuses. *)
-let takes_gzip (request : Cohttp.Request.t) =
-  let is_gzip element =
-    match List.map String.trim (String.split_on_char ';' element) with
-    | coding :: weight ->
-        (Grammar.equal coding "gzip" || coding = "*")
-        && not (List.mem weight [ [ "q=0" ]; [ "q=0.0" ]; [ "q=0.00" ]; [ "q=0.000" ] ])
-    | [] -> false
-  in
-  List.exists
-    (fun value -> List.exists is_gzip (Grammar.elements value))
-    (H.get_multi request.headers "accept-encoding")
-
 (* Sending *)
 
 exception Shorter of string
@@ -243,7 +230,8 @@ let respond_to request path stat ?(headers = H.init ()) ?content_type:given ~gzi
   if not (gzip && is_compressible content_type) then respond request path stat headers
   else
     let headers = H.add headers "vary" "accept-encoding" in
-    match if takes_gzip (Server.head request) then sibling path else None with
+    let weight = Grammar.weight (Server.head request).headers "accept-encoding" "gzip" in
+    match if weight > 0. then sibling path else None with
     | None -> respond request path stat headers
     | Some (path, stat) -> respond request path stat (H.add headers "content-encoding" "gzip")
 

@@ -41,9 +41,7 @@ let is_unreserved = function
 let encode form =
   let b = Buffer.create 256 in
   let add_char c =
-    if is_unreserved c then Buffer.add_char b c
-    else if c = ' ' then Buffer.add_char b '+'
-    else Buffer.add_string b (Printf.sprintf "%%%02X" (Char.code c))
+    if c = ' ' then Buffer.add_char b '+' else Percent.add b ~is_plain:is_unreserved c
   in
   let add (name, value) =
     if Buffer.length b > 0 then Buffer.add_char b '&';

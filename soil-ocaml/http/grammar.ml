@@ -85,3 +85,24 @@ let mem headers name word =
   match Cohttp.Header.get_multi headers name with
   | [] -> false
   | values -> List.exists (fun v -> List.exists (equal word) (elements v)) values
+
+let quality = function
+  | [] -> 1.
+  | [ s ] when String.length s > 2 && (s.[0] = 'q' || s.[0] = 'Q') && s.[1] = '=' -> (
+      match float_of_string_opt (String.sub s 2 (String.length s - 2)) with
+      | Some q when q >= 0. && q <= 1. -> q
+      | Some _ | None -> 0.)
+  | _ -> 0.
+
+(* The weight of [coding] precedes that of all others, wherever it is. *)
+let rec find coding others = function
+  | [] -> others
+  | element :: rest -> (
+      match List.map String.trim (String.split_on_char ';' element) with
+      | name :: weight when equal name coding -> Some (quality weight)
+      | "*" :: weight -> find coding (Some (quality weight)) rest
+      | _ -> find coding others rest)
+
+let weight headers name coding =
+  let fields = Cohttp.Header.get_multi headers name in
+  Option.value (find coding None (List.concat_map elements fields)) ~default:0.

@@ -31,6 +31,11 @@ val elements : string -> string list
 val mem : Cohttp.Header.t -> string -> string -> bool
 (** [mem headers name word] is [true] iff the list in the fields [name] contains [word]. *)
 
+val weight : Cohttp.Header.t -> string -> string -> float
+(** [weight headers name coding] is the weight of [coding] in the list in the fields [name]
+    ({{:https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2}RFC 9110 §12.4.2}): that of ["*"] if
+    the list doesn't contain it, or 0. *)
+
 val end_of : (char -> bool) -> string -> int -> int -> int
 (** [end_of is s i length] is the index of the first character in [i … length - 1] of [s] that isn't
     such a one, or [length]. *)

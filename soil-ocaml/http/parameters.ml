@@ -15,7 +15,7 @@ let rec parse_quoted s i b =
         Buffer.add_char b c;
         parse_quoted s (i + 1) b
 
-let rec skip is s i = if i < String.length s && is s.[i] then skip is s (i + 1) else i
+let skip is s i = Grammar.end_of is s i (String.length s)
 
 (* RFC 2046 §5.1.1 without the space. Some clients (React Native's) don't quote a boundary with
    characters that no token has; none of them ends a parameter. *)

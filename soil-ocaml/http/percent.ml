@@ -23,3 +23,6 @@ let decode ?(plus = '+') text =
           go (i + 1)
   in
   go 0
+
+let add b ~is_plain c =
+  if is_plain c then Buffer.add_char b c else Printf.bprintf b "%%%02X" (Char.code c)

@@ -376,10 +376,8 @@ let climbs path =
 let head_text t b request host body ~upgrade =
   let head = Server.head request in
   let text = Buffer.create 512 in
-  Buffer.add_string text (Cohttp.Code.string_of_method head.meth);
-  Buffer.add_char text ' ';
-  Buffer.add_string text (target b head.resource);
-  Buffer.add_string text " HTTP/1.1\r\n";
+  List.iter (Buffer.add_string text)
+    [ Cohttp.Code.string_of_method head.meth; " "; target b head.resource; " HTTP/1.1\r\n" ];
   (match host with
   | Some host -> Head.write_own text "host" host
   | None -> Head.write_field text ("host", Exchange.host_field b.origin));
@@ -422,13 +420,8 @@ let exchange t b p ~on_connected ~over =
       upgraded t x)
     else Soil_backtrace.raise (Exchange.Failed (b.uri, Malformed))
   in
-  match respond () with
-  | response -> response
-  | exception e ->
-      (* Its connection isn't needed while another backend responds. *)
-      let backtrace = Soil_backtrace.get () in
-      Exchange.abandon x;
-      Soil_backtrace.reraise e backtrace
+  (* Its connection isn't needed while another backend responds. *)
+  Soil.Private.undoing (fun () -> Exchange.abandon x) respond
 
 let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
   (not begun)

@@ -30,7 +30,9 @@ let take t key ~seconds =
   | Some key -> (
       let share = share_of t key in
       share.users <- share.users + 1;
-      match acquire share ~seconds with
+      match
+        Soil.Private.undoing (fun () -> drop t key share) (fun () -> acquire share ~seconds)
+      with
       | true ->
           let is_held = ref true in
           Some
@@ -41,8 +43,4 @@ let take t key ~seconds =
                 drop t key share))
       | false ->
           drop t key share;
-          None
-      | exception e ->
-          let backtrace = Soil_backtrace.get () in
-          drop t key share;
-          Soil_backtrace.reraise e backtrace)
+          None)
