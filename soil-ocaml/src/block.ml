@@ -97,12 +97,10 @@ let can_discard disk = disk.capabilities land 2 <> 0
 let can_write_zeroes disk = disk.capabilities land 4 <> 0
 let alignment = 4096
 
-external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
-
 let buffer n =
   if n < 0 then invalid_arg "Soil.Block.buffer: negative size";
   let whole = Pool.create (n + alignment) in
-  sub whole (Soil_raw_blocks.block_skew whole alignment) n
+  Pool.sub whole (Soil_raw_blocks.block_skew whole alignment) n
 
 let check_sectors disk operation first count =
   let is_beyond () = first > disk.largest - count in

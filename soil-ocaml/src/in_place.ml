@@ -1,9 +1,5 @@
 type lease = { number : int; buffer : Pool.buffer; mutable out : bool }
 
-external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
-
-(* Bigarrays of leases are parts of this one, so that they own no memory to be freed. *)
-let empty = Pool.create 0
 let most = 1 lsl 20
 let slice = 1 lsl 16
 
@@ -21,7 +17,7 @@ let lease d ~position len =
   let number = if len = 0 then 0 else ask (Typed.any d) position (min len slice) in
   if number = 0 then None
   else
-    let buffer = sub empty 0 0 in
+    let buffer = Pool.(sub empty 0 0) in
     ignore (Soil_raw_files.file_lease_next number buffer);
     Some { number; buffer; out = true }
 
@@ -38,7 +34,7 @@ let with_lease d ~position len f =
 
 let iter ?(position = 0) ?(len = max_int) d f =
   check "iter" ~position len;
-  let buffer = sub empty 0 0 in
+  let buffer = Pool.(sub empty 0 0) in
   let rec slices number seen =
     let n = Soil_raw_files.file_lease_next number buffer in
     if n <= 0 then seen

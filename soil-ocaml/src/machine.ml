@@ -34,11 +34,7 @@ let last_failure () =
   | exception Error.Error { code = Not_found; _ } -> None
   | text -> (
       (* [Scanf] would be linked into every program. *)
-      let numbers, report =
-        match String.index_opt text '\n' with
-        | Some at -> (String.sub text 0 at, String.sub text (at + 1) (String.length text - at - 1))
-        | None -> (text, "")
-      in
+      let numbers, report = Text.cut '\n' text in
       let failure status count time =
         let time = if time = 0 then None else Some (float_of_int time) in
         { status; count; time; report }

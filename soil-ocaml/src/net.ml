@@ -23,19 +23,14 @@ type interface = {
   name_servers : address list;
 }
 
-let split_at c s =
-  match String.index_opt s c with
-  | None -> (s, "")
-  | Some i -> (String.sub s 0 i, String.sub s (i + 1) (String.length s - i - 1))
-
 let prefix_of_string s =
-  let address, length = split_at '/' s in
+  let address, length = Text.cut '/' s in
   match (Address.of_string_opt address, int_of_string_opt length) with
   | Some a, Some n -> Some (a, n)
   | _ -> None
 
 let interface_of_string text =
-  let lines = List.map (split_at '=') (String.split_on_char '\n' text) in
+  let lines = List.map (Text.cut '=') (String.split_on_char '\n' text) in
   let values key = List.filter_map (fun (k, v) -> if k = key then Some v else None) lines in
   let value key = match values key with v :: _ -> v | [] -> "" in
   let addresses key = List.filter_map Address.of_string_opt (values key) in
@@ -95,7 +90,7 @@ let connections () =
 
 let statistics () =
   let counter line =
-    let name, value = split_at '=' line in
+    let name, value = Text.cut '=' line in
     match int_of_string_opt value with Some n -> Some (name, n) | None -> None
   in
   List.filter_map counter (lines (fun b off len -> Soil_raw_net.net_statistics b off len))

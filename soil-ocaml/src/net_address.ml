@@ -2,12 +2,7 @@ type t = Address.t
 
 let is_v4 = Address.is_v4
 let of_string_opt = Address.of_string_opt
-
-let of_string s =
-  match of_string_opt s with
-  | Some a -> a
-  | None -> invalid_arg ("Soil.Net.Address.of_string: not an address: " ^ s)
-
+let of_string = Text.value of_string_opt "Address.of_string: not an address"
 let to_string = Address.to_string
 let to_octets = Address.to_octets
 let of_octets = Address.of_octets

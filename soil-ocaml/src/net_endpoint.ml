@@ -2,11 +2,7 @@ type t = Address.endpoint = { address : Address.t; port : int }
 
 let to_string = Address.endpoint_to_string
 let of_string_opt = Address.endpoint_of_string_opt
-
-let of_string s =
-  match of_string_opt s with
-  | Some e -> e
-  | None -> invalid_arg ("Soil.Net.Endpoint.of_string: not an endpoint: " ^ s)
+let of_string = Text.value of_string_opt "Endpoint.of_string: not an endpoint"
 
 external equal : t -> t -> bool = "caml_equal"
 external compare : t -> t -> int = "caml_compare"

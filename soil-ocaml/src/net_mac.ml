@@ -23,10 +23,7 @@ let of_string_opt s =
     Some (Mac.of_text (String.lowercase_ascii s))
   else None
 
-let of_string s =
-  match of_string_opt s with
-  | Some m -> m
-  | None -> invalid_arg ("Soil.Net.Mac.of_string: not an Ethernet address: " ^ s)
+let of_string = Text.value of_string_opt "Mac.of_string: not an Ethernet address"
 
 external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
 external compare : t -> t -> int = "caml_string_compare" [@@noalloc]

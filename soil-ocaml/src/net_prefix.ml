@@ -21,16 +21,12 @@ let mem a (b, n) =
 let of_string_opt s =
   match String.split_on_char '/' s with
   | [ address; length ] -> (
-      match (Address.of_string_opt address, Address.decimal ~largest:128 length) with
+      match (Address.of_string_opt address, Address.decimal ~digits:3 ~largest:128 length) with
       | Some a, Some n when is_prefix (a, n) -> Some (a, n)
       | _ -> None)
   | _ -> None
 
-let of_string s =
-  match of_string_opt s with
-  | Some p -> p
-  | None -> invalid_arg ("Soil.Net.Prefix.of_string: not a prefix: " ^ s)
-
+let of_string = Text.value of_string_opt "Prefix.of_string: not a prefix"
 let to_string (a, n) = Address.to_string a ^ "/" ^ string_of_int n
 
 external equal : t -> t -> bool = "caml_equal"

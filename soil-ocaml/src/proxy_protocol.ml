@@ -24,20 +24,11 @@ let type_ssl = 0x20
 let v1_prefix = "PROXY "
 let v1_least = String.length "PROXY UNKNOWN\r\n"
 let v1_max = 107
-
-let port s =
-  let digit n c =
-    match c with '0' .. '9' -> (10 * n) + Char.code c - Char.code '0' | _ -> 65536
-  in
-  let length = String.length s in
-  if length < 1 || length > 5 || (length > 1 && s.[0] = '0') then None
-  else match String.fold_left digit 0 s with n when n <= 65535 -> Some n | _ -> None
-
 let v1_address ~v6 s = if String.contains s ':' = v6 then Address.of_string_opt s else None
 
 let v1_client ~v6 source destination source_port destination_port =
   let endpoint address p =
-    match (v1_address ~v6 address, port p) with
+    match (v1_address ~v6 address, Address.decimal ~digits:5 ~largest:65535 p) with
     | Some address, Some port -> Some { Address.address; port }
     | _ -> None
   in

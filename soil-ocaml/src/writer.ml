@@ -1,6 +1,4 @@
-open Output
-
-type t = Output.t
+include Output
 
 let create ?(size = 4096) d =
   if size < 16 || size > Sys.max_string_length then
@@ -16,9 +14,6 @@ let create ?(size = 4096) d =
     queued = 0;
   }
 
-let flush = Output.flush
-let pending = Output.pending
-
 let with_ ?size d f =
   let w = create ?size d in
   let result = f w in
@@ -30,7 +25,6 @@ let uint8 w n =
   Bytes.set_uint8 w.buffer at (n land 255)
 
 let char w c = uint8 w (Char.code c)
-let string = Output.string
 
 let line w s =
   let len = String.length s in

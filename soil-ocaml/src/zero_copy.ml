@@ -1,11 +1,6 @@
 (* Number 0: the program's own memory, with bytes that were given back to the descriptor. *)
 type lease = { number : int; mutable buffer : Pool.buffer; mutable out : bool }
 
-external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
-
-(* Bigarrays of leases are parts of this one, so that they own no memory to be freed. *)
-let empty = Pool.create 0
-
 let rec next (d : Descriptor.t) =
   Scheduler.spend ();
   let n = min (Descriptor.given_back d) Pool.size in
@@ -14,7 +9,7 @@ let rec next (d : Descriptor.t) =
     ignore (Descriptor.take_back d (fun back at n -> Pool.of_bytes back at buffer 0 n) n);
     Some { number = 0; buffer; out = true })
   else
-    let buffer = sub empty 0 0 in
+    let buffer = Pool.(sub empty 0 0) in
     let number = Soil_raw_tcp.tcp_lease d.handle buffer in
     if number > 0 then Some { number = Scheduler.at_once "receive" number; buffer; out = true }
     else if number = 0 then None
@@ -28,7 +23,7 @@ let buffer lease = lease.buffer
 let release lease =
   if lease.out then (
     lease.out <- false;
-    if lease.number = 0 then lease.buffer <- empty
+    if lease.number = 0 then lease.buffer <- Pool.empty
     else ignore (Soil_raw_tcp.tcp_lease_end lease.number lease.buffer))
 
 let with_received ?timeout d f =

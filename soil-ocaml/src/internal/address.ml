@@ -92,13 +92,11 @@ let rec all parse = function
       | Some v -> ( match all parse rest with None -> None | Some l -> Some (v :: l)))
 
 (* A leading zero would be an octal number to some. *)
-let decimal ~largest s =
-  if String.length s > 1 && s.[0] = '0' then None else number ~base:10 ~digits:3 ~largest s
-
-let decimal_octet s = decimal ~largest:255 s
+let decimal ~digits ~largest s =
+  if String.length s > 1 && s.[0] = '0' then None else number ~base:10 ~digits ~largest s
 
 let v4_of_string s =
-  match all decimal_octet (String.split_on_char '.' s) with
+  match all (decimal ~digits:3 ~largest:255) (String.split_on_char '.' s) with
   | Some [ a; b; c; d ] -> Some (v4 a b c d)
   | Some _ | None -> None
 

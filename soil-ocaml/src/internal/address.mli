@@ -16,8 +16,8 @@ val of_octets : string -> t
 external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
 external compare : t -> t -> int = "caml_string_compare" [@@noalloc]
 
-val decimal : largest:int -> string -> int option
-(** [decimal ~largest s] is the number [s] of at most three digits. *)
+val decimal : digits:int -> largest:int -> string -> int option
+(** [decimal ~digits ~largest s] is the number [s] of at most [digits] digits. *)
 
 type endpoint = { address : t; port : int }
 

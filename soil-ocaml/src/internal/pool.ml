@@ -5,6 +5,10 @@ external create_array :
   = "caml_ba_create"
 
 let create n : buffer = create_array Bigarray.Char Bigarray.C_layout [| n |]
+let empty = create 0
+
+external sub : buffer -> int -> int -> buffer = "caml_ba_sub"
+
 let size = 65536
 let unused_max = 8 (* the most unused buffers in the pool *)
 let free : buffer list ref = ref []

@@ -5,6 +5,13 @@ type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Arr
 val create : int -> buffer
 (** [create n] is a new buffer of [n] bytes. *)
 
+val empty : buffer
+(** [empty] has no bytes. Bigarrays of leases are parts of it, so that they own no memory to be
+    freed. *)
+
+external sub : buffer -> int -> int -> buffer = "caml_ba_sub"
+(** [Bigarray.Array1.sub]. *)
+
 val size : int
 (** [size] is the length of the pool's buffers: 64 KiB. *)
 
