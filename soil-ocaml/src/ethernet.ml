@@ -16,15 +16,9 @@ let send ?timeout d ~destination b off len =
   let d = any d in
   Descriptor.check_bytes "Ethernet.send" b off len;
   let destination = Net_mac.to_octets destination in
-  let rec go () =
-    Scheduler.spend ();
-    let n = Soil_raw_net.ethernet_send d.handle destination b off len in
-    if n < 0 then (
-      Descriptor.retry d "send" Soil_raw.park_write n;
-      go ())
-    else ignore (Scheduler.at_once "send" n)
-  in
-  Deadline.within timeout go
+  let send () = Soil_raw_net.ethernet_send d.handle destination b off len in
+  let wait () = Descriptor.attempt d "send" Soil_raw.park_write send in
+  ignore (Deadline.within timeout wait)
 
 type frame = { length : int; source : Net.mac; destination : Net.mac }
 
@@ -32,14 +26,8 @@ let receive ?timeout d b off len =
   let d = any d in
   Descriptor.check_bytes "Ethernet.receive" b off len;
   let addresses = Bytes.create 12 in
-  let rec go () =
-    Scheduler.spend ();
-    let n = Soil_raw_net.ethernet_receive d.handle addresses b off len in
-    if n >= 0 then Scheduler.at_once "receive" n
-    else (
-      Descriptor.retry d "receive" Soil_raw.park_read n;
-      go ())
-  in
-  let length = Deadline.within timeout go in
+  let receive () = Soil_raw_net.ethernet_receive d.handle addresses b off len in
+  let wait () = Descriptor.attempt d "receive" Soil_raw.park_read receive in
+  let length = Deadline.within timeout wait in
   let address at = Net_mac.of_octets (Bytes.sub_string addresses at 6) in
   { length; source = address 0; destination = address 6 }

@@ -13,22 +13,17 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options 
   typed (Connection.listener ~operation:"tcp listen" ~subject result)
 
 (* [full l] is called before each wait for a connection. *)
-let rec accept_next full (l : Descriptor.t) =
-  Scheduler.spend ();
-  let handle = Soil_raw_tcp.tcp_accept l.handle in
-  if handle >= 0 then Descriptor.make Connection.io (Scheduler.at_once "accept" handle)
-  else (
-    full l;
-    Descriptor.retry l "accept" Soil_raw.park_read handle;
-    accept_next full l)
+let accept_next full (l : Descriptor.t) =
+  let accept () =
+    let handle = Soil_raw_tcp.tcp_accept l.handle in
+    if handle < 0 then full l;
+    handle
+  in
+  Descriptor.make Connection.io (Descriptor.attempt l "accept" Soil_raw.park_read accept)
 
 let accept ?timeout l = typed (Deadline.within timeout (fun () -> accept_next ignore (any l)))
-
-let endpoint_of operation raw d =
-  match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
-
-let local d = endpoint_of "local address" Connection.local (any d)
-let peer c = endpoint_of "peer address" Connection.peer (any c)
+let local d = Connection.local (any d)
+let peer c = Connection.peer (any c)
 
 let abort c =
   let d = any c in
@@ -42,7 +37,8 @@ let set operation c option value =
   let d = any c in
   check_connection d operation (Soil_raw_tcp.tcp_set d.handle option value)
 
-let set_nodelay d nodelay = set "set_nodelay" d Soil_raw.option_nodelay (if nodelay then 1 else 0)
+let set_switch name d option on = set name d option (Bool.to_int on)
+let set_nodelay d on = set_switch "set_nodelay" d Soil_raw.option_nodelay on
 
 let nanoseconds name s =
   if s > 0. && s < 1e9 then int_of_float (s *. 1e9)
@@ -91,13 +87,10 @@ type options = Connection.options = {
 let default_options = Connection.default_options
 let set_hop_limit d n = Marking.set_hop_limit (any d) n
 let set_dscp d n = Marking.set_dscp (any d) n
-let set_timestamps d on = set "set_timestamps" d Soil_raw.option_timestamps (if on then 1 else 0)
-let set_sack d on = set "set_sack" d Soil_raw.option_sack (if on then 1 else 0)
-
-let set_window_scaling d on =
-  set "set_window_scaling" d Soil_raw.option_window_scaling (if on then 1 else 0)
-
-let set_pacing d on = set "set_pacing" d Soil_raw.option_pacing (if on then 1 else 0)
+let set_timestamps d on = set_switch "set_timestamps" d Soil_raw.option_timestamps on
+let set_sack d on = set_switch "set_sack" d Soil_raw.option_sack on
+let set_window_scaling d on = set_switch "set_window_scaling" d Soil_raw.option_window_scaling on
+let set_pacing d on = set_switch "set_pacing" d Soil_raw.option_pacing on
 
 let set_delayed_ack d s =
   Connection.check_delayed_ack s;
@@ -187,38 +180,29 @@ let info c =
 
 (* Clients *)
 
-(* In two functions each: the compiler links a chain of wrappers for each number of arguments that a
-   function has, and those for twelve and thirteen are 6 KB. *)
+let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion ?send_buffer
+    ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint =
+  let parameters = Connection.encode hop_limit dscp ecn options in
+  let start endpoint = Soil_raw_tcp.tcp_connect (Address.endpoint_to_raw endpoint) parameters in
+  let c : connection = typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start)) in
+  Descriptor.closed_on_failure (any c) (fun () ->
+      Option.iter (set_nodelay c) nodelay;
+      if idle <> None then keepalive c idle;
+      if user_timeout <> None then set_user_timeout c user_timeout;
+      Option.iter (set_linger c) linger;
+      Option.iter (set_congestion c) congestion;
+      Option.iter (set_send_buffer c) send_buffer;
+      Option.iter (set_receive_buffer c) receive_buffer);
+  c
 
-let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion =
-  let apply set d = function None -> () | Some v -> set d v in
-  let set_times d =
-    apply set_nodelay d nodelay;
-    if idle <> None then keepalive d idle;
-    if user_timeout <> None then set_user_timeout d user_timeout;
-    apply set_linger d linger;
-    apply set_congestion d congestion
+let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer
+    ?receive_buffer ?hop_limit ?dscp ?ecn ?options name ~port =
+  Address.check_port "Soil.Tcp.connect_host" port;
+  let connect address =
+    connect ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer ?receive_buffer
+      ?hop_limit ?dscp ?ecn ?options { Address.address; port }
   in
-  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint ->
-    let parameters = Connection.encode hop_limit dscp ecn options in
-    let start endpoint = Soil_raw_tcp.tcp_connect (Address.endpoint_to_raw endpoint) parameters in
-    let c : connection =
-      typed (Deadline.within timeout (fun () -> Connection.to_ endpoint start))
-    in
-    Descriptor.closed_on_failure (any c) (fun () ->
-        set_times c;
-        apply set_send_buffer c send_buffer;
-        apply set_receive_buffer c receive_buffer);
-    c
-
-let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion =
-  let connect = connect ?timeout:None ?nodelay ?keepalive ?user_timeout ?linger ?congestion in
-  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options name ~port ->
-    Address.check_port "Soil.Tcp.connect_host" port;
-    let connect address =
-      connect ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options { Address.address; port }
-    in
-    Eyeballs.connect ~connect ~close:File_descriptor.close ~timeout name
+  Eyeballs.connect ~connect ~close:File_descriptor.close ~timeout name
 
 let with_connection ?timeout ?options endpoint f =
   File_descriptor.with_close (connect ?timeout ?options endpoint) f
@@ -231,10 +215,6 @@ let make_room (l : Descriptor.t) =
   if refused > 0 then Peers.evict_for_connections refused
 
 let serve ?max_connections ?grace ?on_error l handler =
-  let on_error =
-    match on_error with None -> None | Some report -> Some (fun d e -> report (typed d) e)
-  in
-  let handler d = handler (typed d : connection) in
   let abort (d : Descriptor.t) = ignore (Soil_raw_tcp.tcp_abort d.handle) in
-  Serving.serve "Soil.Tcp.serve" (accept_next make_room) ~abort ?max_connections ?grace ?on_error
-    (any l) handler
+  Serving.serve "Soil.Tcp.serve" (accept_next make_room) ~abort ?max_connections ?grace ?on_error l
+    handler

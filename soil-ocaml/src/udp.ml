@@ -35,14 +35,9 @@ let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
   send ?timeout d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
-(* Yields before it receives: a cancellation leaves the datagram for the next call. *)
-let rec try_receive raw_receive (d : Descriptor.t) from b off len =
-  Scheduler.spend ();
-  let n = raw_receive d.handle from b off len in
-  if n >= 0 then Scheduler.at_once "receive" n
-  else (
-    Descriptor.retry d "receive" Soil_raw.park_read n;
-    try_receive raw_receive d from b off len)
+let try_receive raw_receive (d : Descriptor.t) from b off len =
+  let receive () = raw_receive d.handle from b off len in
+  Descriptor.attempt d "receive" Soil_raw.park_read receive
 
 let receive_now d b off len =
   Descriptor.check_bytes "Udp.receive" b off len;
@@ -82,12 +77,7 @@ let send_from ?timeout ~from d endpoint b off len =
   Deadline.within timeout (fun () ->
       try_send Soil_raw_udp.udp_send_from (any d) endpoint raw b off len)
 
-let local d =
-  let d = any d in
-  match Connection.local d with
-  | Ok e -> e
-  | Error result -> Descriptor.fail d "local address" result
-
+let local d = Connection.local (any d)
 let set_hop_limit d n = Marking.set_hop_limit (any d) n
 let set_dscp d n = Marking.set_dscp (any d) n
 
@@ -128,19 +118,13 @@ let receive_batch ?timeout d buffer ~slot count =
   check_batch "receive_batch" buffer ~slot count;
   let endpoints = Bytes.create (Address.endpoint_length * count) in
   let lengths = Scheduler.create_ints count in
-  let rec go () =
-    Scheduler.spend ();
-    let n = Soil_raw_udp.udp_receive_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then Scheduler.at_once "receive" n
-    else (
-      Descriptor.retry d "receive" Soil_raw.park_read n;
-      go ())
-  in
+  let receive () = Soil_raw_udp.udp_receive_batch d.handle buffer slot endpoints lengths in
+  let wait () = Descriptor.attempt d "receive" Soil_raw.park_read receive in
   let from i =
     Address.endpoint_of_raw
       (Bytes.sub endpoints (Address.endpoint_length * i) Address.endpoint_length)
   in
-  List.init (Deadline.within timeout go) (fun i -> (lengths.{i}, from i))
+  List.init (Deadline.within timeout wait) (fun i -> (lengths.{i}, from i))
 
 let send_batch ?timeout d buffer ~slot datagrams =
   let d = any d in
@@ -155,12 +139,5 @@ let send_batch ?timeout d buffer ~slot datagrams =
   in
   List.iteri add datagrams;
   let endpoints = Buffer.contents endpoints in
-  let rec go () =
-    Scheduler.spend ();
-    let n = Soil_raw_udp.udp_send_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then Scheduler.at_once "send" n
-    else (
-      Descriptor.retry d "send" Soil_raw.park_write n;
-      go ())
-  in
-  Deadline.within timeout go
+  let send () = Soil_raw_udp.udp_send_batch d.handle buffer slot endpoints lengths in
+  Deadline.within timeout (fun () -> Descriptor.attempt d "send" Soil_raw.park_write send)

@@ -26,20 +26,16 @@ let cid () =
   | n when n = any_number -> None
   | n -> Some n
 
-let address_of get (d : Descriptor.t) =
+let address operation get (d : Descriptor.t) =
   let b = Bytes.create 8 in
   let result = get d.handle b in
-  if result < 0 then Error result
-  else
-    let number at = Int32.to_int (Bytes.get_int32_le b at) land any_number in
-    Ok { cid = number 0; port = number 4 }
+  if result < 0 then Descriptor.fail d operation result;
+  let number at = Int32.to_int (Bytes.get_int32_le b at) land any_number in
+  { cid = number 0; port = number 4 }
 
-let address operation get d =
-  match address_of get d with Ok a -> a | Error result -> Descriptor.fail d operation result
-
-let peer_of = address_of (fun handle b -> Soil_raw_vsock.vsock_peer handle b)
+let peer_of = address "peer address" (fun handle b -> Soil_raw_vsock.vsock_peer handle b)
 let local d = address "local address" (fun handle b -> Soil_raw_vsock.vsock_local handle b) (any d)
-let peer c = address "peer address" (fun handle b -> Soil_raw_vsock.vsock_peer handle b) (any c)
+let peer c = peer_of (any c)
 
 let abort c =
   let d = any c in
@@ -60,38 +56,22 @@ let listen ?(backlog = 1024) ?cid ?port () =
   let handle = Failure.check ~operation:"vsock listen" ~subject result in
   typed (Descriptor.make ~path:subject listener_io handle)
 
-let rec accept_next (l : Descriptor.t) =
-  Scheduler.spend ();
-  let handle = Soil_raw_vsock.vsock_accept l.handle in
-  if handle >= 0 then (
-    let d = Descriptor.make connection_io (Scheduler.at_once "accept" handle) in
-    (match peer_of d with Ok a -> d.path <- to_string a | Error _ -> ());
-    d)
-  else (
-    Descriptor.retry l "accept" Soil_raw.park_read handle;
-    accept_next l)
+let accept_next (l : Descriptor.t) =
+  let accept () = Soil_raw_vsock.vsock_accept l.handle in
+  let handle = Descriptor.attempt l "accept" Soil_raw.park_read accept in
+  let d = Descriptor.make connection_io handle in
+  (try d.path <- to_string (peer_of d) with Error.Error _ -> ());
+  d
 
 let accept ?timeout l : connection = typed (Deadline.within timeout (fun () -> accept_next (any l)))
 
 let serve ?max_connections ?grace ?on_error l handler =
-  let on_error =
-    match on_error with None -> None | Some report -> Some (fun d e -> report (typed d) e)
-  in
-  let handler d = handler (typed d : connection) in
-  Serving.serve "Soil.Vsock.serve" accept_next ~abort:ignore ?max_connections ?grace ?on_error
-    (any l) handler
+  Serving.serve "Soil.Vsock.serve" accept_next ~abort:ignore ?max_connections ?grace ?on_error l
+    handler
 
 (* Clients *)
 
 let operation = "vsock connect"
-
-let rec finish (d : Descriptor.t) subject =
-  let result = Soil_raw_vsock.vsock_connected d.handle in
-  if result = Soil_raw.would_block then (
-    let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
-    ignore (Failure.check ~operation ~subject result);
-    finish d subject)
-  else ignore (Failure.check ~operation ~subject result)
 
 let connect ?timeout a : connection =
   check_address "connect" a;
@@ -101,10 +81,11 @@ let connect ?timeout a : connection =
   typed
     ( Deadline.within timeout @@ fun () ->
       let result = Soil_raw_vsock.vsock_connect a.cid a.port in
-      let d =
-        Descriptor.make ~path:subject connection_io (Failure.check ~operation ~subject result)
-      in
-      Descriptor.closed_on_failure d (fun () -> finish d subject);
+      let handle = Failure.check ~operation ~subject result in
+      let d = Descriptor.make ~path:subject connection_io handle in
+      Descriptor.closed_on_failure d (fun () ->
+          Descriptor.finish ~operation ~subject handle Soil_raw.park_write (fun handle ->
+              Soil_raw_vsock.vsock_connected handle));
       d )
 
 let with_connection ?timeout a f = File_descriptor.with_close (connect ?timeout a) f

@@ -1,22 +1,21 @@
-let endpoint_with get (d : Descriptor.t) =
+let endpoint operation get (d : Descriptor.t) =
   let b = Bytes.create Address.endpoint_length in
   let result = get d.handle b in
-  if result < 0 then Error result else Ok (Address.endpoint_of_raw b)
+  if result < 0 then Descriptor.fail d operation result;
+  Address.endpoint_of_raw b
 
-let peer = endpoint_with (fun handle b -> Soil_raw_tcp.tcp_peer handle b)
-let local = endpoint_with (fun handle b -> Soil_raw_tcp.tcp_local handle b)
-
-(* Messages about a connection that was closed still name its peer, which its path is then. *)
-
-let describe (d : Descriptor.t) =
-  let peer =
-    if d.path = "" then peer d else Ok (Address.endpoint_of_raw (Bytes.unsafe_of_string d.path))
-  in
-  match peer with Ok e -> "tcp " ^ Address.endpoint_to_string e | Error _ -> "tcp connection"
+let peer = endpoint "peer address" (fun handle b -> Soil_raw_tcp.tcp_peer handle b)
+let local = endpoint "local address" (fun handle b -> Soil_raw_tcp.tcp_local handle b)
 
 let keep_peer (d : Descriptor.t) =
   let b = Bytes.create Address.endpoint_length in
   if Soil_raw_tcp.tcp_peer d.handle b >= 0 then d.path <- Bytes.unsafe_to_string b
+
+(* Messages about a connection that was closed still name its peer, which its path is then. *)
+let describe (d : Descriptor.t) =
+  if d.path = "" then keep_peer d;
+  if d.path = "" then "tcp connection"
+  else "tcp " ^ Address.endpoint_to_string (Address.endpoint_of_raw (Bytes.of_string d.path))
 
 (* A signal's handler may raise where memory is taken. *)
 let close d =
@@ -73,38 +72,20 @@ let check_segment_size n =
 
 let word o =
   let off place on = if on then 0 else 1 lsl place in
-  let size =
-    match o.segment_size with
-    | None -> 0
-    | Some n ->
-        check_segment_size n;
-        n
-  in
-  let delay =
-    match o.delayed_ack with
-    | None -> 0
-    | Some s ->
-        check_delayed_ack s;
-        1 + int_of_float ((s *. 1e6) +. 0.5)
-  in
+  Option.iter check_segment_size o.segment_size;
+  Option.iter check_delayed_ack o.delayed_ack;
+  let size = Option.value o.segment_size ~default:0 in
+  let microseconds s = 1 + int_of_float ((s *. 1e6) +. 0.5) in
+  let delay = Option.fold o.delayed_ack ~none:0 ~some:microseconds in
   off 18 o.timestamps lor off 19 o.sack lor off 20 o.window_scaling lor off 21 o.pacing
   lor (size lsl 24) lor (delay lsl 40)
 
 let encode hop_limit dscp ecn options =
-  let chosen = match options with None -> 0 | Some o -> word o in
-  Marking.word hop_limit dscp ecn lor chosen
+  Marking.word hop_limit dscp ecn lor Option.fold options ~none:0 ~some:word
 
 (* Connecting *)
 
 let operation = "tcp connect"
-
-let rec finish (d : Descriptor.t) subject =
-  let result = Soil_raw_tcp.tcp_connected d.handle in
-  if result = Soil_raw.would_block then (
-    let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
-    ignore (Failure.check ~operation ~subject result);
-    finish d subject)
-  else ignore (Failure.check ~operation ~subject result)
 
 let to_ (endpoint : Address.endpoint) start =
   let subject = Address.endpoint_to_string endpoint in
@@ -114,5 +95,7 @@ let to_ (endpoint : Address.endpoint) start =
     ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
   let handle = Failure.check ~operation ~subject (start endpoint) in
   let d = Descriptor.make io handle in
-  Descriptor.closed_on_failure d (fun () -> finish d subject);
+  Descriptor.closed_on_failure d (fun () ->
+      Descriptor.finish ~operation ~subject handle Soil_raw.park_write (fun handle ->
+          Soil_raw_tcp.tcp_connected handle));
   d

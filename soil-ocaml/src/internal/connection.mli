@@ -25,10 +25,10 @@ val encode : int option -> int option -> bool option -> options option -> int
 val backlog : string -> int -> int
 (** [backlog name n] is [n]. Raises [Invalid_argument] for function [name] if it is out of range. *)
 
-val local : Descriptor.t -> (Address.endpoint, int) result
-(** [local d] is the local endpoint of [d], or the negative result. *)
+val local : Descriptor.t -> Address.endpoint
+(** [local d] is the local endpoint of [d]. *)
 
-val peer : Descriptor.t -> (Address.endpoint, int) result
+val peer : Descriptor.t -> Address.endpoint
 (** [peer d] is likewise the remote endpoint. *)
 
 val io : Descriptor.io

@@ -72,6 +72,22 @@ let retry d operation direction result =
     if result < 0 then fail d operation result)
   else fail d operation result
 
+let rec attempt d operation direction f =
+  Scheduler.spend ();
+  let n = f () in
+  if n >= 0 then Scheduler.at_once operation n
+  else (
+    retry d operation direction n;
+    attempt d operation direction f)
+
+let rec finish ~operation ~subject handle direction poll =
+  let result = poll handle in
+  if result = Soil_raw.would_block then (
+    let result = Scheduler.wait_ready handle direction in
+    ignore (Failure.check ~operation ~subject result);
+    finish ~operation ~subject handle direction poll)
+  else ignore (Failure.check ~operation ~subject result)
+
 (* Bytes that were given back are read first. *)
 
 let given_back d = Bytes.length d.back - d.taken

@@ -79,6 +79,14 @@ val retry : t -> string -> int -> int -> unit
 (** [retry d operation direction result] waits until [d] is ready in [direction] if
     [result = would_block], and fails for any other [result]. *)
 
+val attempt : t -> string -> int -> (unit -> int) -> int
+(** [attempt d operation direction f] is the first result of [f ()] that isn't negative. It waits by
+    {!retry} before each further call. *)
+
+val finish : operation:string -> subject:string -> int -> int -> (int -> int) -> unit
+(** [finish ~operation ~subject handle direction poll] calls [poll handle], and again when [handle]
+    is ready in [direction], until the result isn't [would_block]. It fails if that is negative. *)
+
 val fail : t -> string -> int -> 'a
 (** [fail d operation result] raises the error for [result]. *)
 

@@ -47,8 +47,9 @@ let pause_when_full = 0.25
 (* What a connection without any bytes takes of OCaml's heap: task, stack, descriptor. *)
 let connection_bytes = 4096
 
-let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report)
-    (l : Descriptor.t) handler =
+let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_error l handler =
+  let l = Typed.any l and handler d = handler (Typed.typed d) in
+  let on_error = match on_error with Some f -> fun d e -> f (Typed.typed d) e | None -> report in
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
   let server = Peers.server () in
   let connected = ref 0 and one_ended = Task.Condition.create () in
