@@ -96,9 +96,8 @@ let connect d peer =
 
 let group operation join d ~interface address =
   let d = any d in
-  let raw = Address.endpoint_to_raw { Address.address; port = 0 } in
-  let interface = match interface with None -> -1 | Some i -> i in
-  check d operation (Soil_raw_udp.udp_group d.handle (String.sub raw 0 16) interface join)
+  let interface = Option.value interface ~default:(-1) in
+  check d operation (Soil_raw_udp.udp_group d.handle (Address.to_raw address) interface join)
 
 let join ?interface d address = group "join" 1 d ~interface address
 let leave ?interface d address = group "leave" 0 d ~interface address

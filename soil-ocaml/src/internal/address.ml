@@ -144,6 +144,8 @@ let of_string_opt s = if String.contains s ':' then v6_of_string s else v4_of_st
 
 (* Endpoints *)
 
+external to_raw : t -> string = "%identity"
+
 let endpoint_length = 18
 let endpoint_of_raw b = { address = Bytes.sub_string b 0 16; port = Bytes.get_uint16_be b 16 }
 

@@ -16,6 +16,9 @@ val of_octets : string -> t
 external equal : t -> t -> bool = "caml_string_equal" [@@noalloc]
 external compare : t -> t -> int = "caml_string_compare" [@@noalloc]
 
+external to_raw : t -> string = "%identity"
+(** [to_raw a] is its 16 bytes. *)
+
 val decimal : digits:int -> largest:int -> string -> int option
 (** [decimal ~digits ~largest s] is the number [s] of at most [digits] digits. *)
 

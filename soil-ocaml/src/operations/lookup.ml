@@ -1,3 +1,5 @@
+(** Address lookups: the part of {!Dns} used by {!Tcp}. Private to Soil. *)
+
 let most = 256 (* addresses of one name, as many as a message may have *)
 
 (* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; underscores occur in names of
@@ -20,6 +22,8 @@ let is_name s =
 
 let operation = "dns lookup"
 
+(** [ask name submit] is the outcome of the lookup of [name] that [submit token] starts, once the
+    network is up. *)
 let ask name submit =
   let run = Scheduler.operation ~operation ~subject:name in
   ignore (run (fun token -> Soil_raw_net.net_up token));
@@ -30,15 +34,14 @@ let servers () =
   let n = Soil_raw_net.dns_servers b (Bytes.length b) in
   if n > 0 then " from " ^ Bytes.sub_string b 0 n else ", and no name server is known"
 
+(** [within (Some s) name f] is [f ()], a lookup of [name], and raises [Timed_out] with [name] and
+    the name servers after [s] seconds; [within None name f] is [f ()]. *)
 let within timeout name f =
-  match timeout with
-  | None -> f ()
-  | Some s -> (
-      match Task.timeout_opt s f with
-      | Some v -> v
-      | None ->
-          let detail = "no answer in " ^ Text.number s ^ " s" ^ servers () in
-          Error.fail Timed_out operation ~subject:name ~detail)
+  let fail s =
+    let detail = "no answer in " ^ Text.number s ^ " s" ^ servers () in
+    Error.fail Timed_out operation ~subject:name ~detail
+  in
+  Deadline.within ~fail timeout f
 
 let query family name =
   let number = match family with `Any -> 0 | `V4 -> 4 | `V6 -> 6 in
@@ -68,21 +71,10 @@ let addresses family name =
 
 let length = 16
 
-let raw_of addresses =
-  let b = Bytes.create (length * List.length addresses) in
-  let put i a =
-    let octets = Address.to_octets a in
-    if Address.is_v4 a then (
-      Bytes.fill b (length * i) 10 '\000';
-      Bytes.fill b ((length * i) + 10) 2 '\255';
-      Bytes.blit_string octets 0 b ((length * i) + 12) 4)
-    else Bytes.blit_string octets 0 b (length * i) length
-  in
-  List.iteri put addresses;
-  b
-
+(** [reachable_first l] is [l] in the order of RFC 6724, and the number of addresses with a route,
+    which come first. *)
 let reachable_first addresses =
-  let b = raw_of addresses in
+  let b = Bytes.of_string (String.concat "" (List.map Address.to_raw addresses)) in
   let reachable = Soil_raw_net.net_sort b (Bytes.length b) in
   let reachable = Failure.check ~operation ~subject:"addresses" reachable in
   let address i = Address.of_octets (Bytes.sub_string b (length * i) length) in
