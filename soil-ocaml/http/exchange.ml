@@ -1,3 +1,6 @@
+(** One exchange of a client on a pooled connection, without redirects. Private to [soil.http];
+    {!Client} documents what it offers of this. *)
+
 module D = Soil.File_descriptor
 module H = Cohttp.Header
 
@@ -46,6 +49,7 @@ type conn = { input : Input.t; output : Output.t; mutable since : float (* Unuse
 
 (* Where a connection leads to. *)
 type origin = { scheme : string; host : string; port : int }
+(** The type for where a connection leads to. *)
 
 type place = {
   room : Soil.Task.Semaphore.t;
@@ -157,6 +161,7 @@ let rec unused_connection place =
 
 (* Requests *)
 
+(** [origin_of t uri] raises {!Failed} with [Not_supported] if [t] can't connect to [uri]. *)
 let origin_of t uri =
   let scheme = String.lowercase_ascii (Option.value (Uri.scheme uri) ~default:"") in
   let bare host =
@@ -170,6 +175,7 @@ let origin_of t uri =
       { scheme; host = String.lowercase_ascii (bare host); port }
   | _ -> Soil_backtrace.raise (Failed (uri, Not_supported))
 
+(** [host_field o] is the value of the field [Host]. *)
 let host_field origin =
   let host = if String.contains origin.host ':' then "[" ^ origin.host ^ "]" else origin.host in
   let default = if origin.scheme = "http" then 80 else 443 in
@@ -183,6 +189,7 @@ let framing = function
   | Stream (Some n, _) -> Length n
   | Stream (None, _) -> Chunked
 
+(** [framing_fields meth body] is the fields about the length of the body. *)
 let framing_fields meth body =
   match (body, framing body) with
   | Empty, _ when not (has_length meth) -> []
@@ -278,6 +285,9 @@ let make_body t conn uri (head : Head.response) =
 let discard_seconds = 0.25
 
 (* What isn't wanted is waited for only so long that a connection is worth it. *)
+
+(** [is_at_end body] reads the rest of [body] if it is short and comes soon, and is [true] iff that
+    was all. *)
 let is_at_end body =
   Body.is_over body
   || Body.can_discard body
@@ -287,15 +297,16 @@ let is_at_end body =
 type exchange = {
   client : t;
   origin : origin;
-  uri : Uri.t;
+  uri : Uri.t;  (** For {!Failed}. *)
   place : place;
   conn : conn;
   sending : sending;
   head : Head.response;
   content : Body.t;
   mutable is_finished : bool;
-  held : exchange option ref; (* Itself until it is finished, for its scope. *)
+  held : exchange option ref;
 }
+(** The type for a response whose connection is in use until {!finish}. *)
 
 let forget_user t origin place =
   place.users <- place.users - 1;
@@ -315,6 +326,10 @@ let enter t origin =
   place
 
 (* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
+
+(** [finish x at_end] returns the connection to the pool if the whole response was read, as
+    [at_end ()] says, which may wait; otherwise it closes the connection. Does nothing if [x] has
+    been finished. *)
 let finish x at_end =
   if not x.is_finished then (
     x.is_finished <- true;
@@ -332,7 +347,10 @@ let finish x at_end =
     else drop x.conn;
     leave x.client x.origin x.place)
 
+(** [abandon x] finishes [x] by closing its connection. *)
 let abandon x = finish x (fun () -> false)
+
+(** [mistake s e] is the exception of the function that wrote the request's body, or [e]. *)
 let mistake sending e = match sending.mistake with Some m -> m | None -> e
 
 (* The body, whose end gives the connection back. *)
@@ -348,8 +366,11 @@ let read_by take x b off len =
       let backtrace = Soil_backtrace.get () in
       Soil_backtrace.reraise (mistake x.sending (failed x.uri e)) backtrace
 
+(** [read x b off len] is like {!Soil.File_descriptor.read}, of the body. Its end finishes the
+    exchange. *)
 let read x b off len = read_by Input.read x b off len
 
+(** [source x] is the flow that reads by {!read}. *)
 let source x =
   Soil.Flow.source ~name:"body"
     ~read_into:(fun b off len -> read_by Input.read_into x b off len)
@@ -380,10 +401,14 @@ let exchange scope t origin place conn uri ~head meth body =
       Option.iter Soil.Task.cancel sending.task;
       Soil_backtrace.reraise (mistake sending e) backtrace
 
+(** [is_idempotent m] is [true] iff a request with [m] may be repeated (RFC 9110 §9.2.2). *)
 let is_idempotent = function
   | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
   | _ -> false
 
+(** [once scope t origin uri ~head meth body] sends the text [head] and [body], and waits for the
+    head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection.
+    [on_connected ()] is called before anything is sent. Raises as {!Client.request}. *)
 let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth body =
   let place = enter t origin in
   let on conn =

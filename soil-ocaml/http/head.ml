@@ -1,15 +1,22 @@
+(** Message heads ({{:https://www.rfc-editor.org/rfc/rfc9112}RFC 9112}). Private to [soil.http].
+
+    Cohttp's own parser accepts lines that end with LF alone, a space before the colon, folded
+    lines, [Content-Length: +5] and two lengths, and ends the head at a line without a colon. Each
+    allows request smuggling past a proxy, so heads are parsed here by the grammar, into Cohttp's
+    types. *)
+
 module H = Cohttp.Header
 
 exception Refused of Cohttp.Code.status_code
 
-type framing = Length of int | Chunked | To_end
+type framing = Length of int | Chunked | To_end  (** The type for body framings. *)
 
 type request = {
   request : Cohttp.Request.t;
   framing : framing;
-  persistent : bool;
-  expects : bool;
-  size : int;
+  persistent : bool;  (** The client keeps the connection open. *)
+  expects : bool;  (** It expects [100 Continue] before the body. *)
+  size : int;  (** About the bytes of memory that the head takes. *)
 }
 
 type response = {
@@ -127,6 +134,7 @@ let parse input (limits : Limits.t) rules first_line =
 (* Whatever ends the head, it is the peer's mistake. *)
 let well_formed f = try f () with Input.Malformed | End_of_file -> bad ()
 
+(** [fields input limits] is the fields up to an empty line, as in the trailer of a chunked body. *)
 let fields input limits =
   well_formed (fun () ->
       let (), headers, _ = parse input limits Strict ignore in
@@ -226,6 +234,8 @@ let host headers version =
   | [] when version = `HTTP_1_0 -> ()
   | _ -> bad ()
 
+(** [request input limits] waits for the head of a request.
+    @raise Refused if it is malformed or too large. *)
 let request input (limits : Limits.t) : request =
   well_formed @@ fun () ->
   let (meth, target, version), headers, size = parse input limits Strict request_line in
@@ -268,6 +278,8 @@ let status_line c =
   skip_line c n;
   (version, int_of_string status)
 
+(** [response input limits ~meth] is likewise the head of a response to a [meth] request, also an
+    interim one. *)
 let response input (limits : Limits.t) ~meth : response =
   well_formed @@ fun () ->
   let (version, status), headers, _ = parse input limits Lenient status_line in
@@ -281,23 +293,32 @@ let response input (limits : Limits.t) ~meth : response =
 (* Writing *)
 
 (* [string_of_int] is the C library's [printf]. *)
+
+(** [write_number b n] adds [n], which isn't negative, in decimal. *)
 let rec write_number b n =
   if n > 9 then write_number b (n / 10);
   Buffer.add_char b (Char.unsafe_chr (Char.code '0' + (n mod 10)))
 
+(** [write_own b name value] adds one of Soil's own fields. *)
 let write_own b name value =
   Buffer.add_string b name;
   Buffer.add_string b ": ";
   Buffer.add_string b value;
   Buffer.add_string b "\r\n"
 
+(** [write_field b (name, value)] adds one of the program's fields.
+    @raise Invalid_argument as {!write} does. *)
 let write_field b (name, value) =
   if not (Grammar.is_token name && Grammar.is_value value) then
     invalid_arg ("Soil_http: not a header field: " ^ String.escaped name);
   write_own b name value
 
+(** [finish b] adds the empty line after the fields. *)
 let finish b = Buffer.add_string b "\r\n"
 
+(** [write b fields] adds the fields and the empty line after them.
+    @raise Invalid_argument
+      if a name or a value is invalid: a line break would allow header injection. *)
 let write b fields =
   List.iter (write_field b) fields;
   finish b

@@ -1,20 +1,32 @@
+(** Responses of {!Server}. Private to [soil.http]. *)
+
 module H = Cohttp.Header
 
-type ending = Sent | Cut | Unneeded | Not_begun
-type stream = { length : int option; write : Soil.Flow.sink -> unit; on_end : ending -> unit }
+type ending = Sent | Cut | Unneeded | Not_begun  (** Documented in {!Server.type-ending}. *)
+
+type stream = {
+  length : int option;  (** If known. *)
+  write : Soil.Flow.sink -> unit;
+  on_end : ending -> unit;  (** Called once. *)
+}
 
 exception Cut
+(** Raised by a stream that ends its connection, for a reason that was reported already. *)
 
+(** The type for bodies. *)
 type body =
   | Empty
   | Text of string
   | Buffer of Soil.File_descriptor.buffer
   | Stream of stream
   | Direct of { length : int; send : Output.t -> head:string -> unit }
+      (** Sends head and body itself, so that only programs with files link this code. *)
   | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
+      (** [at_stop f] calls [f ()] when the server stops, or at once if it is stopping. *)
 
 type t = { status : Cohttp.Code.status_code; headers : H.t; body : body }
 
+(** [length r] is the length of its body, if known. *)
 let length r =
   match r.body with
   | Empty | Upgrade _ -> Some 0
@@ -44,6 +56,8 @@ let write_connection b r ~version ~keep =
   | _, `HTTP_1_0 when keep -> Head.write_own b "connection" "keep-alive"
   | _ -> if not keep then Head.write_own b "connection" "close"
 
+(** [head b r ~version ~framing ~keep] writes the head of [r] for a request of this version to [b].
+*)
 let head b r ~version ~framing ~keep =
   let write (name, value) =
     if String.length name < 10 || not (is_own (String.lowercase_ascii name)) then

@@ -1,15 +1,24 @@
-type kind = Counter | Gauge | Histogram | Info
+(** Families of metrics by name. Private to [soil.metrics]. *)
 
+type kind =
+  | Counter
+  | Gauge
+  | Histogram
+  | Info  (** Kinds of families: the types of OpenMetrics. *)
+
+(** The value of a sample. *)
 type value =
   | Number of float
   | Distribution of { bounds : float array; counts : int array; sum : float }
+      (** [counts.(i)] is the number of observations up to [bounds.(i)] that aren't in an earlier
+          bucket; the last count is of those above all bounds. *)
 
 type family = {
-  name : string;
+  name : string;  (** With [_total] for a counter, [_info] for an [Info]. *)
   help : string;
   kind : kind;
   label_names : string list;
-  read : unit -> (string list * value) list;
+  read : unit -> (string list * value) list;  (** Label values, and the sample's value. *)
 }
 
 (* [names]: of families and of samples, which share one space. *)
@@ -21,8 +30,12 @@ type t = {
 
 let create_with machine = { families = []; names = Hashtbl.create 64; machine }
 let create () = create_with None
+
+(** [with_machine read] is a registry that includes the families of [read ()]. Their names begin
+    with [soil_], [ocaml_gc_] or [process_], which others can't use. *)
 let with_machine read = create_with (Some read)
 
+(** [families registry] is all families in the order of registration, followed by the machine's. *)
 let families registry =
   let machine = match registry.machine with None -> [] | Some read -> read () in
   List.rev_append registry.families machine
@@ -57,6 +70,8 @@ let check_label family name =
     refuse family.name ("labels that begin with __ are reserved: " ^ name);
   if family.kind = Histogram && name = "le" then refuse family.name "le is the buckets' own label"
 
+(** [add registry family] registers it. Raises [Invalid_argument] if one of its names is invalid in
+    OpenMetrics, or if the family's name, or one of its samples', is in use or reserved. *)
 let add registry family =
   let { name; kind; label_names; _ } = family in
   if not (is_name name) then

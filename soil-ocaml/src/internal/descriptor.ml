@@ -1,36 +1,46 @@
+(** Code shared by {!File_descriptor} and the modules of single kinds. Private to Soil. *)
+
 exception Of_peer of exn
+(** In [failure]: an exception of a protocol on the descriptor, caused by the peer. *)
 
 type state = ..
 type side = [ `Receive | `Send | `Both ]
 
 type t = {
-  handle : int;
+  handle : int;  (** The number in Rust's table, with its generation. *)
   io : io;
-  mutable path : string;
+  mutable path : string;  (** The opened path, the peer of a closed connection, or [""]. *)
   mutable is_open : bool;
-  mutable back : bytes;
+  mutable back : bytes;  (** Bytes that were read and returned, from [taken] on. *)
   mutable taken : int;
-  mutable failure : exn;
-  mutable writer : Scheduler.fiber;
-  mutable writers : Scheduler.fiber Waiters.t;
-  mutable thread : int;
+  mutable failure : exn;  (** The last exception of input or output, or {!Of_peer}. *)
+  mutable writer : Scheduler.fiber;  (** The fiber in {!exclusively}, or [Scheduler.no_fiber]. *)
+  mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!exclusively}. *)
+  mutable thread : int;  (** The thread in {!exclusively} outside [run], or 0. *)
   mutable turns : turns;
-  mutable wait : int -> int -> int;
+  mutable wait : int -> int -> int;  (** {!Scheduler.wait_ready}, by which {!retry} waits. *)
 }
 
-and turns = { take : t -> Scheduler.fiber -> int -> unit; next : t -> unit }
+and turns = {
+  take : t -> Scheduler.fiber -> int -> unit;
+      (** [take d fiber thread] waits and calls {!claim}[ d fiber thread]. *)
+  next : t -> unit;  (** Lets the first waiting fiber or thread {!claim}. *)
+}
+(** Waiting of fibers and threads for {!exclusively}. *)
 
 and io = {
   read : t -> bytes -> int -> int -> int;
   read_into : t -> Pool.buffer -> int -> int -> int;
-  write : t -> bytes -> int -> int -> int;
+  write : t -> bytes -> int -> int -> int;  (** At least one byte, unless the length is 0. *)
   write_from : t -> Pool.buffer -> int -> int -> int;
   unread : t -> bytes -> int -> int -> unit;
+      (** Returns the bytes read last, so that the next read gets them again. *)
   shutdown : t -> side -> unit;
-  close : (t -> unit) option;
+  close : (t -> unit) option;  (** [None]: the descriptor stays open. *)
   describe : t -> string;
-  state : state option;
+  state : state option;  (** Of flows. *)
 }
+(** Input and output of one kind of descriptor. The caller has checked offsets and lengths. *)
 
 (* The queue of descriptors that never needed one. *)
 let no_queue : Scheduler.fiber Waiters.t = Waiters.create ()
@@ -45,6 +55,7 @@ let turns_of_tasks =
   in
   { take; next = ignore }
 
+(** [make io handle] is an open descriptor. *)
 let make ?(path = "") io handle =
   {
     handle;
@@ -61,17 +72,22 @@ let make ?(path = "") io handle =
     wait = Scheduler.wait_ready;
   }
 
+(** [fail d operation result] raises the error for [result]. *)
 let fail d operation result =
   let e = Failure.error ~operation ~subject:(d.io.describe d) result in
   d.failure <- e;
   Soil_backtrace.raise e
 
+(** [retry d operation direction result] waits until [d] is ready in [direction] if
+    [result = would_block], and fails for any other [result]. *)
 let retry d operation direction result =
   if result = Soil_raw.would_block then (
     let result = d.wait d.handle direction in
     if result < 0 then fail d operation result)
   else fail d operation result
 
+(** [attempt d operation direction f] is the first result of [f ()] that isn't negative. It waits by
+    {!retry} before each further call. *)
 let rec attempt d operation direction f =
   Scheduler.spend ();
   let n = f () in
@@ -80,6 +96,8 @@ let rec attempt d operation direction f =
     retry d operation direction n;
     attempt d operation direction f)
 
+(** [finish ~operation ~subject handle direction poll] calls [poll handle], and again when [handle]
+    is ready in [direction], until the result isn't [would_block]. It fails if that is negative. *)
 let rec finish ~operation ~subject handle direction poll =
   let result = poll handle in
   if result = Soil_raw.would_block then (
@@ -90,12 +108,15 @@ let rec finish ~operation ~subject handle direction poll =
 
 (* Bytes that were given back are read first. *)
 
+(** [given_back d] is the number of returned bytes that haven't been read again. *)
 let given_back d = Bytes.length d.back - d.taken
 
+(** [forget d] drops the returned bytes. *)
 let forget d =
   d.back <- Bytes.empty;
   d.taken <- 0
 
+(** [take_back d copy len] takes [n <= len] of these bytes with [copy bytes at n], and is [n]. *)
 let take_back d copy len =
   let n = min len (given_back d) in
   copy d.back d.taken n;
@@ -103,6 +124,7 @@ let take_back d copy len =
   if given_back d = 0 then forget d;
   n
 
+(** [unread d b off len] returns the bytes to the input. *)
 let unread d b off len =
   if len > 0 && d.is_open then (
     let rest = given_back d in
@@ -155,8 +177,11 @@ let shutdown d side =
   let result = Soil_raw.fd_shutdown d.handle how in
   if result < 0 then fail d "shutdown" result
 
+(** [close_handle d] closes [d]'s handle. *)
 let close_handle d = ignore (Soil_raw.fd_close d.handle)
 
+(** [stream_io describe] tries each operation, and waits for readiness while it would block. [close]
+    (default: {!close_handle}) closes the handle. *)
 let stream_io ?(close = close_handle) describe =
   {
     read = read_by (fun handle b off len -> Soil_raw.fd_read handle b off len) Bytes.blit;
@@ -174,8 +199,11 @@ let stream_io ?(close = close_handle) describe =
 (* The types of descriptors keep programs from calling these. *)
 
 let impossible _ _ _ _ = assert false
+
+(** [no_shutdown] is for descriptors without shutdown. *)
 let no_shutdown _ _ = assert false
 
+(** [no_io describe] is for descriptors without reads and writes. *)
 let no_io describe =
   {
     read = impossible;
@@ -193,9 +221,11 @@ let no_io describe =
    the first has written, all that write wait in turns of threads. Whatever a thread may change
    between two others' steps is changed where OCaml doesn't change threads (Threads). *)
 
+(** [is_busy d] is [true] iff a task or thread is inside {!exclusively}[ d]. *)
 let is_busy d =
   d.thread <> no_thread || not (d.writer == Scheduler.no_fiber || Scheduler.is_over d.writer)
 
+(** [claim d fiber thread] makes the fiber or thread (the other is none) the one inside. *)
 let claim d fiber thread =
   d.writer <- fiber;
   d.thread <- thread
@@ -203,6 +233,7 @@ let claim d fiber thread =
 let begin_writing d fiber thread =
   if is_busy d then d.turns.take d fiber thread else claim d fiber thread
 
+(** [end_writing d] ends {!claim}. *)
 let end_writing d =
   claim d Scheduler.no_fiber no_thread;
   d.turns.next d
@@ -220,8 +251,12 @@ let exclusively_in_thread d f =
     begin_writing d Scheduler.no_fiber thread;
     Failure.finally (fun () -> end_writing d) f)
 
-let turns_of_threads = ref Blocking.missing
+(** [!turns_of_threads ()] are the turns of a descriptor to which another thread than the first
+    writes. *)
+let turns_of_threads : (unit -> turns) ref = ref Blocking.missing
 
+(** [exclusively d f] is [f ()] with exclusive access to [d]: it waits while another task is inside
+    [exclusively d]. *)
 let exclusively d f =
   if Owner.is_other () then (
     (if d.turns == turns_of_tasks then
@@ -236,6 +271,7 @@ let exclusively d f =
       begin_writing d self no_thread;
       Failure.finally (fun () -> end_task d) f)
 
+(** [close d] closes [d] unless it is closed, or stays open. *)
 let close d =
   Owner.check_domain ();
   match d.io.close with
@@ -245,8 +281,10 @@ let close d =
       close d
   | Some _ | None -> ()
 
+(** [closed_on_failure d f] is [f ()]; if that raises, [d] is closed first. *)
 let closed_on_failure d f = Failure.undoing (fun () -> close d) f
 
+(** [closing d f] is [f d]; [d] is closed in any case. *)
 let closing d f =
   let result = closed_on_failure d (fun () -> f d) in
   close d;
@@ -254,14 +292,18 @@ let closing d f =
 
 let out_of_range operation = invalid_arg ("Soil: " ^ operation ^ ": not a range of the buffer")
 
+(** [check_bytes operation b off len] raises [Invalid_argument] unless the range is in [b]. *)
 let check_bytes operation b off len =
   if off < 0 || len < 0 || off > Bytes.length b - len then out_of_range operation
 
+(** [check_buffer] is {!check_bytes} for bigarrays. *)
 let check_buffer operation b off len =
   if off < 0 || len < 0 || off > Bigarray.Array1.dim b - len then out_of_range operation
 
 (* Reading on *)
 
+(** [fill read len got] reads by [read at n] until [!got], which it keeps up to date, is [len].
+    Raises [End_of_file] if the input ends before. *)
 let rec fill read len got =
   if !got < len then (
     let n = read !got (len - !got) in
@@ -269,11 +311,15 @@ let rec fill read len got =
     got := !got + n;
     fill read len got)
 
+(** [too_large operation subject max] raises the error [Too_large] for more than [max] bytes. *)
 let too_large operation subject max =
   let detail = "more than " ^ string_of_int max ^ " bytes" in
   Error.fail Too_large operation ~subject ~detail
 
 (* A size on a disk may be any. *)
+
+(** [buffer operation subject n] is [n] bytes for disk contents. Raises the error [Out_of_memory] if
+    they don't fit into memory. *)
 let buffer operation subject n =
   match Bytes.create n with
   | b -> b
@@ -281,8 +327,11 @@ let buffer operation subject n =
       Error.fail Out_of_memory operation ~subject
         ~detail:("no memory for " ^ string_of_int n ^ " bytes")
 
+(** [default_max] is 16 MiB. *)
 let default_max = 16 * 1024 * 1024
 
+(** [read_to_end max ~already ~undo d] is [already] and the rest of the input; [undo] is called if
+    it raises, also [Too_large] for more than [max] bytes. *)
 let read_to_end max ~already ~undo d =
   let piece = Bytes.create 16384 in
   let pieces = ref [ already ] and length = ref (Bytes.length already) in

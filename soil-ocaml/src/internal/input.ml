@@ -1,10 +1,15 @@
+(** The buffer of {!Reader}. Private to Soil.
+
+    A call consumes bytes only when it has enough, so that no exception, including cancellation,
+    loses any. *)
+
 type t = {
   descriptor : Descriptor.t;
   size : int;
-  mutable buffer : bytes;
-  mutable first : int;
+  mutable buffer : bytes;  (** Of length [size] if empty. *)
+  mutable first : int;  (** Bytes [first … last - 1] are buffered. *)
   mutable last : int;
-  mutable before_read : unit -> unit;
+  mutable before_read : unit -> unit;  (** Called before each read from [descriptor]. *)
 }
 
 let create size descriptor =
@@ -14,6 +19,7 @@ let create size descriptor =
 
 let buffered r = r.last - r.first
 
+(** [set r b n] replaces the buffered bytes with the first [n] bytes of [b]. *)
 let set r buffer last =
   r.buffer <- buffer;
   r.first <- 0;
@@ -24,10 +30,12 @@ let move_to r buffer =
   Bytes.blit r.buffer r.first buffer 0 n;
   set r buffer n
 
+(** [read r b off len] reads from the descriptor, past the buffer. *)
 let read r b off len =
   r.before_read ();
   r.descriptor.io.read r.descriptor b off len
 
+(** [more r] buffers more bytes, and is [false] at the end of input. *)
 let more r =
   let length = Bytes.length r.buffer in
   if buffered r = 0 then set r (if length = r.size then r.buffer else Bytes.create r.size) 0
@@ -41,15 +49,18 @@ let more r =
 let rec ensure r n =
   if buffered r < n then if more r then ensure r n else Soil_backtrace.raise End_of_file
 
+(** [advance r n] takes [n] buffered bytes; the result is their offset in [r.buffer]. *)
 let advance r n =
   let at = r.first in
   r.first <- at + n;
   at
 
+(** [next r n] is {!advance}[ r n] as soon as [n] bytes are buffered. *)
 let next r n =
   ensure r n;
   advance r n
 
+(** [taken r n] is {!advance}[ r n] as a string. *)
 let taken r n =
   let b = Bytes.create n in
   Bytes.unsafe_blit r.buffer (advance r n) b 0 n;
@@ -99,6 +110,7 @@ let take r n =
     if n > buffered r then ensure r n;
     taken r n)
 
+(** [too_large operation r max] raises the error [Too_large] for more than [max] bytes. *)
 let too_large operation r max =
   Descriptor.too_large operation (r.descriptor.io.describe r.descriptor) max
 

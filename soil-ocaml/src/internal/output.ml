@@ -1,12 +1,14 @@
+(** The buffer of {!Writer}. Private to Soil. *)
+
 type t = {
   descriptor : Descriptor.t;
-  buffer : bytes;
+  buffer : bytes;  (** The last data: bytes [first … last - 1]. *)
   mutable first : int;
   mutable last : int;
-  mutable front : string list;
-  mutable written : int;
-  mutable back : string list;
-  mutable queued : int;
+  mutable front : string list;  (** The first data. *)
+  mutable written : int;  (** Bytes of the first of [front] that were written. *)
+  mutable back : string list;  (** The data after [front], in reverse order. *)
+  mutable queued : int;  (** Bytes in [front] and [back] that weren't written. *)
 }
 
 (* Each step is noted before the next, which may be cancelled. *)
@@ -39,6 +41,8 @@ let rec write_all w =
 let pending w = w.queued + w.last - w.first
 let flush w = if pending w > 0 then Descriptor.exclusively w.descriptor (fun () -> write_all w)
 
+(** [room w n] waits until the buffer has room for [n] bytes, at most 16 or half of the buffer,
+    reserves them, and is their offset in [w.buffer]. *)
 let room w n =
   let size = Bytes.length w.buffer in
   if n > size - w.last || w.queued >= size then flush w;
@@ -47,6 +51,8 @@ let room w n =
   at
 
 (* At least this long, a string isn't copied into the buffer. *)
+
+(** [large w] is the length from which strings aren't copied into the buffer, half of it. *)
 let large w = Bytes.length w.buffer / 2
 
 let queue w s =
@@ -57,6 +63,8 @@ let queue w s =
   w.first <- 0;
   w.last <- 0
 
+(** [add w b off len blit whole] writes [len] bytes of [b] from [off], which are there: few by
+    [blit b off w.buffer at len], many as [whole b off len], which isn't copied. *)
 let add w b off len blit whole =
   if len >= large w then (
     if pending w >= Bytes.length w.buffer then flush w;
@@ -65,6 +73,7 @@ let add w b off len blit whole =
     let at = room w len in
     blit b off w.buffer at len
 
+(** [Bytes.blit] without its checks. *)
 let blit b off buffer at len = Bytes.unsafe_blit b off buffer at len
 
 let the_string b off len =

@@ -1,3 +1,6 @@
+(** Tokens of operations in progress, and the fibers waiting for their completions. Private to Soil.
+*)
+
 (* Slots. A token is the index of a slot. Slot 0 is no fiber's: its completion is the machine's
    request to stop. The free slots are a list, linked by their indices; the last one's is the first
    index past the table, which grows when it is reached.
@@ -13,16 +16,24 @@
    all of the larger one is there, and nothing else here takes memory. *)
 
 type slot = {
-  number : int;
-  mutable fiber : Fiber.t;
-  mutable submission : int -> int;
+  number : int;  (** The token. *)
+  mutable fiber : Fiber.t;  (** The fiber waiting for its completion; {!Fiber.none} without one. *)
+  mutable submission : int -> int;  (** Keeps the operation's buffers alive. *)
   mutable next : int;  (** Of a free slot: the next free one. *)
 }
+(** The type for slots, one for each token. *)
 
-type t = { mutable slots : slot array; mutable first_free : int; mutable in_progress : int }
+type t = {
+  mutable slots : slot array;  (** By token. *)
+  mutable first_free : int;
+  mutable in_progress : int;  (** The number of tokens in use. *)
+}
+(** The type for tables of tokens. *)
 
 let no_submission (token : int) = token
 let free_slot number = { number; fiber = Fiber.none; submission = no_submission; next = number + 1 }
+
+(** [create ()] is a table in which all tokens are free. *)
 let create () = { slots = Slots.init 64 free_slot; first_free = 1; in_progress = 0 }
 
 let grow t =
@@ -30,6 +41,7 @@ let grow t =
   let slot i = if i < length then t.slots.(i) else free_slot i in
   t.slots <- Slots.init (2 * length) slot
 
+(** [take t] is a slot that was free, for an operation. *)
 let take t =
   if t.first_free = Array.length t.slots then grow t;
   let slot = t.slots.(t.first_free) in
@@ -38,6 +50,8 @@ let take t =
   slot
 
 (* Writing what is there already would cost a call of the runtime, at each wait for readiness. *)
+
+(** [free t slot] frees [slot]: its completion has been received, or will never come. *)
 let free t slot =
   if slot.fiber != Fiber.none then slot.fiber <- Fiber.none;
   if slot.submission != no_submission then slot.submission <- no_submission;
@@ -45,8 +59,11 @@ let free t slot =
   t.first_free <- slot.number;
   t.in_progress <- t.in_progress - 1
 
+(** [abandon slot] makes the completion of [slot] wake no fiber. The slot stays in use until then.
+*)
 let abandon slot = slot.fiber <- Fiber.ended
 
+(** [abandon_all t] is {!abandon} for each slot that a fiber waits for. *)
 let abandon_all t =
   for token = 1 to Array.length t.slots - 1 do
     let slot = t.slots.(token) in

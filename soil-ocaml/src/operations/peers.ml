@@ -1,3 +1,6 @@
+(** What peers make the program hold, and which of them have to go: {!Budget}, and what {!Serving}
+    needs of it. Private to Soil. *)
+
 (* Order. [idle] has those whose peer hasn't begun a message; [busy] those of whose messages something
    has come, since when they wait for the peer; [quiet] those that wait for their connection, and of
    which the program has said neither. Each is in the order of [since], because who enters does so at
@@ -126,6 +129,9 @@ let awaiting t f =
     t.waits <- true;
     Failure.finally over f)
 
+(** [wait_quietly t handle direction] is {!Scheduler.wait_ready}[ handle direction], on the
+    connection of [t]. If the program hasn't said whether [t] is idle or within a message, the peer
+    may be closed meanwhile, after all that are. *)
 let wait_quietly t handle direction =
   if t.waits || t.state <> Open || Owner.is_other () then Scheduler.wait_ready handle direction
   else
@@ -165,7 +171,12 @@ let evict_oldest queues need cost =
 
 let all = [ idle_ones; busy_ones; quiet_ones ]
 let evict_for need = evict_oldest all need bytes
+
+(** [evict_for_connections n] closes the [n] slowest peers that have had their second. *)
 let evict_for_connections n = evict_oldest all n (fun _ -> 1)
+
+(** [evict_idle server] closes the peer of [server] that has been idle for the longest time, if that
+    is a second. *)
 let evict_idle server = evict_oldest [ idle_ones ] 1 (fun t -> if t.server = server then 1 else 0)
 
 (* The last eighth is for connections and small messages: those who hold the rest, and have a second
@@ -273,10 +284,12 @@ let receive f =
 
 let servers = ref 0
 
+(** [server ()] is a new server's number. *)
 let server () =
   incr servers;
   !servers
 
+(** [create_for server] is a new peer of [server]. *)
 let create_for server =
   incr peers;
   {

@@ -1,3 +1,5 @@
+(** Pipes: [Soil.pipe]. Private to Soil. *)
+
 let io = Descriptor.stream_io (fun _ -> "pipe")
 let largest = 16 * 1024 * 1024
 
