@@ -167,24 +167,16 @@ let create ?workers ?(capacity = 64) scope =
 let workers pool = List.length pool.joins
 let is_closed pool = match Atomic.get pool.queue with Open _ -> false | Closed -> true
 let queued pool = match Atomic.get pool.queue with Open queue -> Jobs.cardinal queue | Closed -> 0
-
-let closed () =
-  let error : Soil.Error.t =
-    { code = Closed; operation = "pool"; subject = ""; detail = "its scope has ended" }
-  in
-  raise (Soil.Error error)
+let closed () = Soil.Error.fail Closed "pool" ~detail:"its scope has ended"
 
 let await_room pool key =
   let admitted = Promise.create () in
   pool.outside <- Jobs.add key admitted pool.outside;
-  match Promise.await admitted with
-  | true -> ()
-  | false -> closed ()
-  | exception e ->
-      let backtrace = Printexc.get_raw_backtrace () in
-      if Promise.peek admitted = Some true then leave pool
-      else pool.outside <- Jobs.remove key pool.outside;
-      Printexc.raise_with_backtrace e backtrace
+  let undo () =
+    if Promise.peek admitted = Some true then leave pool
+    else pool.outside <- Jobs.remove key pool.outside
+  in
+  if not (Soil.Private.undoing undo (fun () -> Promise.await admitted)) then closed ()
 
 let rec add pool key job =
   match Atomic.get pool.queue with
@@ -220,15 +212,13 @@ let run pool key f =
   in
   let job = { run; drop = tell None; is_cancelled = Atomic.make false } in
   add pool key job;
-  match Promise.await ended with
-  | outcome -> outcome
-  | exception e ->
-      let backtrace = Printexc.get_raw_backtrace () in
-      if take_back pool key then leave pool
-      else (
-        Atomic.set job.is_cancelled true;
-        ignore (Task.protect (fun () -> Promise.await ended)));
-      Printexc.raise_with_backtrace e backtrace
+  let undo () =
+    if take_back pool key then leave pool
+    else (
+      Atomic.set job.is_cancelled true;
+      ignore (Task.protect (fun () -> Promise.await ended)))
+  in
+  Soil.Private.undoing undo (fun () -> Promise.await ended)
 
 let submission pool priority =
   Task.check ();
