@@ -1,12 +1,16 @@
 (* A bucket is the moment at which it will be full, in nanoseconds: GCRA's "theoretical arrival
-   time". Absent is the same as full. The table is a heap by that moment, its root the fullest
-   bucket, with a map from keys: a tree, in which no choice of keys makes a look-up long. Replacing
-   the root and counting from there is the step of the Space-Saving algorithm (Metwally and others,
-   2005): no bucket has more tokens than it should. *)
+   time". Absent is the same as full. Buckets are in trees by their key and by that moment, in which
+   no choice of keys makes a look-up long. Replacing the fullest bucket and counting from there is
+   the step of the Space-Saving algorithm (Metwally and others, 2005): no bucket has more tokens
+   than it should. *)
 
 module Keys = Map.Make (String)
 
-type bucket = { mutable key : string; mutable full_at : int; mutable place : int }
+module Buckets = Set.Make (struct
+  type t = int * string
+
+  let compare (a, k) (b, l) = match Int.compare a b with 0 -> String.compare k l | order -> order
+end)
 
 type t = {
   now : unit -> float;
@@ -14,8 +18,8 @@ type t = {
   size : int; (* nanoseconds in which an empty bucket is full *)
   burst : int;
   capacity : int;
-  mutable keys : bucket Keys.t;
-  mutable heap : bucket array;
+  mutable keys : int Keys.t;
+  mutable buckets : Buckets.t; (* The same, the fullest first. *)
   mutable length : int;
 }
 
@@ -30,63 +34,34 @@ let create ?(capacity = 16384) ?(now = Soil.Clock.monotonic) ~rate ~burst () =
   if token *. float_of_int burst > century then refuse "a bucket takes too long to fill";
   let token = int_of_float token in
   {
-    now; token; size = token * burst; burst; capacity; keys = Keys.empty; heap = [||]; length = 0;
+    now;
+    token;
+    size = token * burst;
+    burst;
+    capacity;
+    keys = Keys.empty;
+    buckets = Buckets.empty;
+    length = 0;
   }
-[@@ocamlformat "disable"]
 
 let length t = t.length
 
-(* The heap *)
+let add t ((full_at, key) as bucket) =
+  t.keys <- Keys.add key full_at t.keys;
+  t.buckets <- Buckets.add bucket t.buckets;
+  t.length <- t.length + 1
 
-let put t b place =
-  t.heap.(place) <- b;
-  b.place <- place
-
-let rec sift_up t b place =
-  let parent = (place - 1) / 2 in
-  if place > 0 && t.heap.(parent).full_at > b.full_at then (
-    put t t.heap.(parent) place;
-    sift_up t b parent)
-  else put t b place
-
-let rec sift_down t b place =
-  let left = (2 * place) + 1 in
-  if left >= t.length then put t b place
-  else
-    let right = left + 1 in
-    let least =
-      if right < t.length && t.heap.(right).full_at < t.heap.(left).full_at then right else left
-    in
-    if t.heap.(least).full_at < b.full_at then (
-      put t t.heap.(least) place;
-      sift_down t b least)
-    else put t b place
-
-let resize t size = t.heap <- Array.init size (fun i -> t.heap.(min i (t.length - 1)))
-
-let add t b =
-  let size = Array.length t.heap in
-  if size = 0 then t.heap <- Array.make (min t.capacity 16) b
-  else if t.length = size then resize t (min t.capacity (2 * size));
-  t.keys <- Keys.add b.key b t.keys;
-  t.length <- t.length + 1;
-  sift_up t b (t.length - 1)
-
-let remove_root t =
-  let root = t.heap.(0) in
-  t.keys <- Keys.remove root.key t.keys;
-  t.length <- t.length - 1;
-  let last = t.heap.(t.length) in
-  if t.length = 0 then t.heap <- [||]
-  else (
-    sift_down t last 0;
-    let size = Array.length t.heap in
-    if size > 16 && t.length < size / 4 then resize t (size / 2))
+let remove t ((_, key) as bucket) =
+  t.keys <- Keys.remove key t.keys;
+  t.buckets <- Buckets.remove bucket t.buckets;
+  t.length <- t.length - 1
 
 (* Two for each call: the table shrinks faster than it grows. *)
 let drop_full t now =
   for _ = 1 to 2 do
-    if t.length > 0 && t.heap.(0).full_at <= now then remove_root t
+    match Buckets.min_elt_opt t.buckets with
+    | Some ((full_at, _) as bucket) when full_at <= now -> remove t bucket
+    | Some _ | None -> ()
   done
 
 (* Taking *)
@@ -94,34 +69,23 @@ let drop_full t now =
 let longest_key = 32
 let short key = if String.length key <= longest_key then key else "long" ^ Digest.string key
 
-let set t key found full_at =
-  match found with
-  | Some b ->
-      b.full_at <- full_at;
-      sift_down t b b.place
-  | None when t.length < t.capacity -> add t { key; full_at; place = 0 }
-  | None ->
-      let root = t.heap.(0) in
-      t.keys <- Keys.add key root (Keys.remove root.key t.keys);
-      root.key <- key;
-      root.full_at <- full_at;
-      sift_down t root 0
-
 let take ?(cost = 1) t key =
   if cost < 1 || cost > t.burst then invalid_arg "Soil_http.Limit.take: cost out of range";
   let key = short key and now = int_of_float (t.now () *. 1e9) in
   drop_full t now;
-  let found = Keys.find_opt key t.keys in
-  let before =
-    match found with
-    | Some b -> b.full_at
-    | None -> if t.length < t.capacity then now else t.heap.(0).full_at
+  let replaced =
+    match Keys.find_opt key t.keys with
+    | Some full_at -> Some (full_at, key)
+    | None when t.length < t.capacity -> None
+    | None -> Some (Buckets.min_elt t.buckets)
   in
+  let before = Option.fold replaced ~none:now ~some:fst in
   let full_at = max now before + (cost * t.token) in
   let excess = full_at - now - t.size in
   if excess > 0 then Error (float_of_int excess *. 1e-9)
   else (
-    set t key found full_at;
+    Option.iter (remove t) replaced;
+    add t (full_at, key);
     Ok ())
 
 (* Requests *)
