@@ -214,11 +214,9 @@ let frames ?width ?height ?(keep = true) d =
         (Option.value width ~default:fit_width, Option.value height ~default:fit_height)
   in
   let back = make "frames" d width height in
-  match make "frames" d width height with
-  | front -> { keep; back; front; damaged = []; unsent = []; sent = None }
-  | exception e ->
-      release back;
-      raise e
+  let undo () = release back in
+  let front = Soil.Private.undoing undo (fun () -> make "frames" d width height) in
+  { keep; back; front; damaged = []; unsent = []; sent = None }
 
 let release_frames f =
   release f.back;

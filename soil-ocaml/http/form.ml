@@ -7,11 +7,7 @@ let find form name = List.assoc_opt name form
 (* Text *)
 
 let decode_pair text =
-  let name, value =
-    match String.index_opt text '=' with
-    | Some i -> (String.sub text 0 i, String.sub text (i + 1) (String.length text - i - 1))
-    | None -> (text, "")
-  in
+  let name, value = Soil.Private.cut '=' text in
   match (Percent.decode ~plus:' ' name, Percent.decode ~plus:' ' value) with
   | Some name, Some value when String.is_valid_utf_8 name && String.is_valid_utf_8 value ->
       Some (name, value)

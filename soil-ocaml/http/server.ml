@@ -72,12 +72,7 @@ type request = {
 
 let head r = r.head.request
 let meth r = r.head.request.meth
-
-let path_of (head : Cohttp.Request.t) =
-  match String.index_opt head.resource '?' with
-  | Some i -> String.sub head.resource 0 i
-  | None -> head.resource
-
+let path_of (head : Cohttp.Request.t) = fst (Soil.Private.cut '?' head.resource)
 let path r = path_of r.head.request
 let query r = Uri.query (Uri.of_string r.head.request.resource)
 let header r name = H.get r.head.request.headers name

@@ -78,13 +78,7 @@ let per_call = 64
 
 (* A description: lines of a word and what belongs to it. *)
 let parse number text =
-  let lines = String.split_on_char '\n' text in
-  let cut line =
-    match String.index_opt line ' ' with
-    | Some i -> (String.sub line 0 i, String.sub line (i + 1) (String.length line - i - 1))
-    | None -> (line, "")
-  in
-  let lines = List.map cut lines in
+  let lines = List.map (Soil.Private.cut ' ') (String.split_on_char '\n' text) in
   let value name = Option.value (List.assoc_opt name lines) ~default:"" in
   let numbers text = List.filter_map int_of_string_opt (String.split_on_char ' ' text) in
   let axis = function
@@ -179,6 +173,13 @@ let share device axis value =
       Float.min 1. (Float.max 0. share)
   | _ -> 0.
 
+let forget_movement state =
+  state.dx <- 0;
+  state.dy <- 0;
+  state.wheel_x <- 0;
+  state.wheel_y <- 0;
+  state.positioned <- false
+
 (* Movements since the last report or key. *)
 let add_movement state add =
   if state.dx <> 0 || state.dy <> 0 then add (Motion { dx = state.dx; dy = state.dy });
@@ -186,11 +187,7 @@ let add_movement state add =
     add (Position { x = share state.device abs_x state.x; y = share state.device abs_y state.y });
   if state.wheel_x <> 0 || state.wheel_y <> 0 then
     add (Wheel { dx = state.wheel_x; dy = state.wheel_y });
-  state.dx <- 0;
-  state.dy <- 0;
-  state.wheel_x <- 0;
-  state.wheel_y <- 0;
-  state.positioned <- false
+  forget_movement state
 
 let touches state add =
   let report slot =
@@ -223,11 +220,7 @@ let lose t state add =
   (match t.repeats with
   | Some (device, _, _) when device.number = number -> t.repeats <- None
   | _ -> ());
-  state.dx <- 0;
-  state.dy <- 0;
-  state.wheel_x <- 0;
-  state.wheel_y <- 0;
-  state.positioned <- false;
+  forget_movement state;
   let forget slot =
     slot.finger <- -1;
     slot.before <- -1
@@ -358,9 +351,6 @@ module Typing = struct
 
   type t = {
     entries : entry option array;
-    mutable shift : int;  (** Keys of it that are held. *)
-    mutable altgr : bool;
-    mutable others : int;  (** Ctrl, Alt and Super that are held. *)
     mutable caps : bool;
     mutable num : bool;
     mutable dead : Uchar.t option;
@@ -381,26 +371,15 @@ module Typing = struct
   let create layout =
     let entries = Array.make 128 None in
     let add line =
-      let space = String.index line ' ' in
-      let head = String.sub line 0 space in
+      let head, text = Soil.Private.cut ' ' line in
       let is_flag c = c = 'a' || c = 'b' || c = 'n' in
       let digits = String.to_seq head |> Seq.filter (fun c -> not (is_flag c)) |> String.of_seq in
-      let levels = characters (String.sub line (space + 1) (String.length line - space - 1)) in
       let has = String.contains head in
       entries.(int_of_string digits) <-
-        Some { levels; caps = has 'a'; caps_altgr = has 'b'; num = has 'n' }
+        Some { levels = characters text; caps = has 'a'; caps_altgr = has 'b'; num = has 'n' }
     in
     List.iter add (List.filter (( <> ) "") (String.split_on_char '\t' layout));
-    {
-      entries;
-      shift = 0;
-      altgr = false;
-      others = 0;
-      caps = false;
-      num = true;
-      dead = None;
-      pressed = Hashtbl.create 8;
-    }
+    { entries; caps = false; num = true; dead = None; pressed = Hashtbl.create 8 }
 
   let caps_lock t = t.caps
   let num_lock t = t.num
@@ -408,24 +387,19 @@ module Typing = struct
 
   (* Left and right Ctrl, left Alt, both Super. *)
   let is_other code = code = 29 || code = 97 || code = 56 || code = 125 || code = 126
-
-  let is_modifier code =
-    code = left_shift || code = right_shift || code = altgr_key || is_other code
-
-  let count t =
-    let held = Hashtbl.fold (fun (_, code) () all -> code :: all) t.pressed [] in
-    let number f = List.length (List.filter f held) in
-    t.shift <- number (fun code -> code = left_shift || code = right_shift);
-    t.altgr <- List.mem altgr_key held;
-    t.others <- number is_other
+  let is_shift code = code = left_shift || code = right_shift
+  let is_altgr code = code = altgr_key
+  let is_modifier code = is_shift code || is_altgr code || is_other code
+  let holds t f = Hashtbl.fold (fun (_, code) () found -> found || f code) t.pressed false
 
   let level t { levels; caps; caps_altgr; num; _ } =
     if num && not t.num then none
     else
-      let exchanged = t.caps && if t.altgr then caps_altgr else caps in
-      let upper = if t.shift > 0 <> exchanged then 1 else 0 in
+      let altgr = holds t is_altgr in
+      let exchanged = t.caps && if altgr then caps_altgr else caps in
+      let upper = if holds t is_shift <> exchanged then 1 else 0 in
       (* AltGr changes nothing on keys with two levels, nor Shift on those with one. *)
-      let wanted = if t.altgr && Array.length levels > 2 then 2 + upper else upper in
+      let wanted = if altgr && Array.length levels > 2 then 2 + upper else upper in
       let last = Array.length levels - 1 in
       if wanted <= last then levels.(wanted) else if num || last = 0 then levels.(0) else none
 
@@ -468,7 +442,7 @@ module Typing = struct
         match compose dead c with Some c -> utf_8 [ c ] | None -> utf_8 (alone dead @ [ c ]))
 
   let press t code =
-    if code < 0 || code >= Array.length t.entries || t.others > 0 then ""
+    if code < 0 || code >= Array.length t.entries || holds t is_other then ""
     else
       match t.entries.(code) with
       | None -> ""
@@ -481,7 +455,6 @@ module Typing = struct
     | Key { code; action } when is_modifier code ->
         let key = (device.number, code) in
         if action = `Release then Hashtbl.remove t.pressed key else Hashtbl.replace t.pressed key ();
-        count t;
         ""
     | Key { code; action = `Press } when code = caps_key ->
         t.caps <- not t.caps;
@@ -493,7 +466,6 @@ module Typing = struct
     | Lost ->
         let keep (number, _) () = if number = device.number then None else Some () in
         Hashtbl.filter_map_inplace keep t.pressed;
-        count t;
         ""
     | _ -> ""
 

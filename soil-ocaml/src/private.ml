@@ -2,6 +2,7 @@ let operation = Scheduler.operation
 let check = Failure.check
 let error = Failure.error
 let text = Text.fetch
+let cut = Text.cut
 let print_error = Failure.print
 let report = Failure.report
 let recover e = ignore (Shortage.recover e)

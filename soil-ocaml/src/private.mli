@@ -17,6 +17,9 @@ val text : (int -> int) -> (bytes -> int -> int -> int) -> string
 (** [text check get] is the text that Rust copies in [get buffer offset length], which returns its
     whole length; [check] checks that result. *)
 
+val cut : char -> string -> string * string
+(** [cut c s] is the parts of [s] before and after the first [c], which both lack it. *)
+
 val print_error : (unit -> string) -> unit
 (** [print_error text] writes [text ()] to standard error, ignoring failures. *)
 
