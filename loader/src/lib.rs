@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod acpi;
+pub mod confidential;
 pub mod digests;
 pub mod elf;
 pub mod fat;

@@ -1,9 +1,11 @@
 //! What is of x86-64 in the UEFI loader: the image gets PVH's start info.
 
 use crate::{IMAGE, MAX_ENTRIES, PAGE, acpi_root, command_line, convert, pages_below, random};
+use core::arch::x86_64::__cpuid;
 use core::convert::Infallible;
 use core::fmt;
 use firmware::pvh::{Entry, Module, StartInfo};
+use loader::confidential;
 use loader::elf::Image;
 use loader::handover::{self, Table};
 use loader::settings::MAX_LINE;
@@ -52,6 +54,7 @@ struct Area {
 
 /// Why the image can't be started on x86-64.
 pub enum Failure {
+    Confidential(confidential::Kind),
     LowMemory,
     Memory { start: u64, end: u64 },
 }
@@ -59,6 +62,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Confidential(kind) => kind.fmt(f),
             Self::LowMemory => {
                 f.write_str("the first MiB of memory: the firmware leaves too little: boot by BIOS")
             }
@@ -71,8 +75,31 @@ impl fmt::Display for Failure {
     }
 }
 
+fn cpuid(leaf: u32) -> [u32; 4] {
+    let found = __cpuid(leaf);
+    [found.eax, found.ebx, found.ecx, found.edx]
+}
+
+/// The MSR SEV_STATUS of a processor that has it.
+fn sev_status() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the processor has the register; reading it has no effect.
+    unsafe {
+        core::arch::asm!(
+            "rdmsr",
+            in("ecx") 0xc001_0131_u32, out("eax") low, out("edx") high,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
 /// Puts an image into memory with its settings, and enters it.
 pub fn enter(image: &Image, file: &[u8], text: &[u8]) -> Result<Infallible, crate::Failure> {
+    // Here the firmware, which supports that, still has a console.
+    if let Some(kind) = confidential::find(cpuid, sev_status) {
+        return Err(Failure::Confidential(kind).into());
+    }
     let pages = size_of::<Area>().div_ceil(PAGE);
     let area = pages_below(0xa_0000, MemoryType::LOADER_CODE, pages).ok_or(Failure::LowMemory)?;
     area.fill(0);
