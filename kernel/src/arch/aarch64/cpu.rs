@@ -1,6 +1,6 @@
 //! The processor's kind and properties.
 
-pub use super::features::ends_with_call;
+pub use super::features::{ends_with_call, is_translated};
 
 use alloc::string::String;
 use core::arch::asm;
@@ -28,6 +28,14 @@ pub fn set_emulated(emulated: bool) {
     EMULATED.store(emulated, Ordering::Relaxed);
 }
 
+/// The processor's implementer, part and revision: MIDR_EL1.
+pub fn kind() -> u64 {
+    let kind;
+    // SAFETY: reads an identification register.
+    unsafe { asm!("mrs {}, midr_el1", out(reg) kind, options(nomem, nostack)) };
+    kind
+}
+
 /// Calls `line` with what `/proc/cpuinfo` says about the processor after its number, as lines
 /// (`arch/arm64/kernel/cpuinfo.c`).
 pub fn information(line: &mut dyn FnMut(Arguments)) {
@@ -35,9 +43,7 @@ pub fn information(line: &mut dyn FnMut(Arguments)) {
     const NAMES: [&str; 9] = [
         "fp", "asimd", "evtstrm", "aes", "pmull", "sha1", "sha2", "crc32", "atomics",
     ];
-    let kind: u64;
-    // SAFETY: reads an identification register.
-    unsafe { asm!("mrs {}, midr_el1", out(reg) kind, options(nomem, nostack)) };
+    let kind = kind();
     let features = features();
     let mut names = String::new();
     for (bit, name) in NAMES.into_iter().enumerate() {

@@ -16,6 +16,17 @@ pub fn hwcap(features: u64, units: u64) -> u64 {
         | has(8, field(20) >= 2)
 }
 
+/// Whether QEMU translates the instructions of a processor that isn't KVM's, with this rate of the
+/// counter and this MIDR_EL1: QEMU's own rates are 62.5 MHz, and 1 GHz for `max`. Processors from
+/// Armv8.6 on count with 1 GHz, too, under other hypervisors.
+pub fn is_translated(hz: u64, kind: u64) -> bool {
+    /// Implementer 0, architecture by registers, part `Q`.
+    const MAX: u64 = 0x000f_0510;
+    /// Not the variant and the revision.
+    const PART: u64 = 0xff0f_fff0;
+    hz == 62_500_000 || hz == 1_000_000_000 && kind & PART == MAX & PART
+}
+
 /// Whether these bytes of code end with a call: `bl`, `blr` or its forms with pointer
 /// authentication (Arm ARM, C4.1).
 pub fn ends_with_call(before: &[u8; 8]) -> bool {
@@ -26,7 +37,23 @@ pub fn ends_with_call(before: &[u8; 8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ends_with_call, hwcap};
+    use super::{ends_with_call, hwcap, is_translated};
+
+    #[test]
+    fn a_rate_of_a_gigahertz_is_qemus_on_its_own_processor_only() {
+        const APPLE: u64 = 0x610f_0220;
+        const NEOVERSE_V2: u64 = 0x410f_d4f0;
+        const CORTEX_A72: u64 = 0x410f_d083;
+        for (hz, kind, expected) in [
+            (1_000_000_000, 0x000f_0510, true),
+            (1_000_000_000, NEOVERSE_V2, false),
+            (1_000_000_000, APPLE, false),
+            (62_500_000, CORTEX_A72, true),
+            (24_000_000, APPLE, false),
+        ] {
+            assert_eq!(is_translated(hz, kind), expected, "{hz} {kind:#x}");
+        }
+    }
 
     fn code(last: u32) -> [u8; 8] {
         let word = u64::from(last) << 32 | 0x9400_0000;

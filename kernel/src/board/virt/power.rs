@@ -1,8 +1,8 @@
 //! The end of the machine, by PSCI. Source: Arm's Power State Coordination Interface (DEN 0022).
 
 use super::pvpanic;
-use crate::arch::counter;
 use crate::arch::smccc::{self, Conduit};
+use crate::arch::{counter, cpu};
 use core::sync::atomic::{AtomicU8, Ordering};
 use firmware::fdt::Node;
 
@@ -60,12 +60,11 @@ pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
     answer.is_some_and(|[status, ..]| status == 0)
 }
 
-/// Whether QEMU translates instructions (without KVM or HVF). No register says so: its own counters
-/// run at these rates, and KVM answers with its name.
+/// Whether QEMU translates instructions (without KVM or HVF): see [`cpu::is_translated`]. KVM answers
+/// with its name.
 pub(super) fn is_translating() -> bool {
-    const RATES: [u64; 2] = [62_500_000, 1_000_000_000];
     let name = call(HYPERVISOR).map(|name| name.map(|word| word & 0xffff_ffff));
-    RATES.contains(&counter::hz()) && name != Some(KVM)
+    name != Some(KVM) && cpu::is_translated(counter::hz(), cpu::kind())
 }
 
 /// Requests that the machine be switched off; false if it has no means for that. It may take the
