@@ -26,7 +26,9 @@ pub unsafe fn read<T: Width>(at: *const T) -> T {
     unsafe { T::load(at) }
 }
 
-/// Writes a register.
+/// Writes a register, after all that was written to memory before: the register may be a doorbell of
+/// a device that fetches it. (arm64 needs a barrier of the domain that devices are in; x86-64's
+/// writes are ordered.)
 ///
 /// # Safety
 ///
@@ -95,10 +97,26 @@ macro_rules! width {
     };
 }
 
-width!(u8, "ldrb {value:w}, [{at}]", "strb {value:w}, [{at}]");
-width!(u16, "ldrh {value:w}, [{at}]", "strh {value:w}, [{at}]");
-width!(u32, "ldr {value:w}, [{at}]", "str {value:w}, [{at}]");
-width!(u64, "ldr {value:x}, [{at}]", "str {value:x}, [{at}]");
+width!(
+    u8,
+    "ldrb {value:w}, [{at}]",
+    "dmb oshst\nstrb {value:w}, [{at}]"
+);
+width!(
+    u16,
+    "ldrh {value:w}, [{at}]",
+    "dmb oshst\nstrh {value:w}, [{at}]"
+);
+width!(
+    u32,
+    "ldr {value:w}, [{at}]",
+    "dmb oshst\nstr {value:w}, [{at}]"
+);
+width!(
+    u64,
+    "ldr {value:x}, [{at}]",
+    "dmb oshst\nstr {value:x}, [{at}]"
+);
 
 #[cfg(test)]
 mod tests {

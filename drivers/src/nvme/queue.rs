@@ -148,9 +148,8 @@ impl QueuePair {
         if self.tail == self.rung {
             return;
         }
-        // The commands must be in memory before the controller fetches them. A release fence orders
-        // them before the write of the register, for a controller that sees memory as processors do
-        // (virtual ones, and those whose DMA is coherent).
+        // The commands must be in memory before the controller fetches them. The write of the
+        // register is ordered after them for devices; the fence orders them for the compiler.
         fence(Ordering::Release);
         self.ring(registers, 0, self.tail);
         self.rung = self.tail;
