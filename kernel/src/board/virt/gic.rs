@@ -235,6 +235,12 @@ fn await_writes() {
     await_until(|| DISTRIBUTOR.read::<u32>(register::CONTROL) & PENDING == 0);
 }
 
+/// Waits until the processor's redistributor has taken the last writes.
+fn await_own_writes() {
+    const PENDING: u32 = 1 << 3;
+    await_until(|| REDISTRIBUTOR.read::<u32>(redistributor::CONTROL) & PENDING == 0);
+}
+
 /// Whether it is a GICv3; its redistributor is found.
 pub fn is_version_3() -> bool {
     VERSION.load(Ordering::Relaxed) == 3
@@ -265,6 +271,11 @@ pub fn enable(number: u32, edge: bool) -> bool {
     let (enable, bit) = field(number, 1);
     registers.write(register::CLEAR_ENABLE + enable, 1u32 << bit);
     if version == 3 {
+        // What follows is for an interrupt that is disabled.
+        match shared {
+            true => await_writes(),
+            false => await_own_writes(),
+        }
         let group: u32 = registers.read(register::GROUP + enable);
         registers.write(register::GROUP + enable, group | 1 << bit);
     }
