@@ -5,7 +5,7 @@ use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
 use crate::arch::cpu;
 use crate::arch::paging::{
-    FIRMWARE_IS_CACHED, Kind, PAGE, frame_of, is_present, is_writable, page as entry_of, publish,
+    Kind, PAGE, frame_of, is_present, is_writable, page as entry_of, publish,
 };
 
 /// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
@@ -128,33 +128,26 @@ pub fn overlaps_ram(physical: u64, len: usize) -> bool {
     })
 }
 
-/// Maps device registers (or firmware tables) at a physical address; `None` for an address that the
-/// processor or the windows don't have, and when no memory is left for the tables.
+/// Maps device registers at a physical address; `None` for an address that the processor or the
+/// windows don't have, and when no memory is left for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
-    map::<REGISTERS>(physical, len)
+    map(physical, len, entry_of(0, Kind::Registers))
 }
 
 /// Maps memory that firmware or the host keeps, for reading; `None` likewise. It isn't RAM that the
 /// machine reported as usable.
-#[inline(always)]
 pub fn map_firmware(physical: u64, len: usize) -> Option<*mut u8> {
-    map::<FIRMWARE>(physical, len)
+    map(physical, len, entry_of(0, Kind::Firmware))
 }
-
-const REGISTERS: u8 = 0;
-const VIDEO: u8 = 1;
-/// Of the same type as registers where that makes no difference: less code.
-const FIRMWARE: u8 = if FIRMWARE_IS_CACHED { 2 } else { REGISTERS };
 
 /// Maps video memory likewise; writes to it are combined.
 pub fn map_video(physical: u64, len: usize) -> Option<*mut u8> {
     cpu::enable_write_combining();
-    map::<VIDEO>(physical, len)
+    map(physical, len, entry_of(0, Kind::Video))
 }
 
-/// Maps memory other than usable RAM, of this type. Generic: registers alone need as little code as
-/// without the others.
-fn map<const TYPE: u8>(physical: u64, len: usize) -> Option<*mut u8> {
+/// Maps memory other than usable RAM by entries with these attributes.
+fn map(physical: u64, len: usize, attributes: u64) -> Option<*mut u8> {
     let end = physical.checked_add(len as u64)?;
     // Every 64-bit processor has the first 4 GiB.
     if end > 1 << 32 && end > 1 << cpu::physical_address_bits() {
@@ -164,12 +157,7 @@ fn map<const TYPE: u8>(physical: u64, len: usize) -> Option<*mut u8> {
         let address = memory.windows.address(physical, end)?;
         let distance = address.wrapping_sub(physical);
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
-            let kind = match TYPE {
-                REGISTERS => Kind::Registers,
-                VIDEO => Kind::Video,
-                _ => Kind::Firmware,
-            };
-            let entry = entry_of(page, kind);
+            let entry = page | attributes;
             let page = page.wrapping_add(distance);
             memory.tables.set(&mut memory.physical, page, entry).ok()?;
         }

@@ -33,10 +33,6 @@ const BORROWED: u64 = 1 << 58;
 
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 
-/// Memory that firmware keeps is mapped as [`Kind::Firmware`], rather than as registers: those
-/// can't be read from any address, and the host's writes go through its caches.
-pub const FIRMWARE_IS_CACHED: bool = true;
-
 /// The entry of a 2 MiB page of this use that begins with `frame`.
 pub const fn large_page(frame: u64, kind: Kind) -> u64 {
     let memory = INNER_SHAREABLE;

@@ -29,9 +29,6 @@ const NO_EXECUTE: u64 = 1 << 63;
 
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// Memory that firmware keeps is mapped as [`Kind::Firmware`], rather than as registers.
-pub const FIRMWARE_IS_CACHED: bool = false;
-
 /// The entry of a present 4 KiB page of this use in `frame`.
 #[inline(always)]
 pub const fn page(frame: u64, kind: Kind) -> u64 {
@@ -139,3 +136,25 @@ pub const fn clear_written(entry: u64) -> u64 {
 /// Lets the processor use entries that have become valid: x86-64's does so by itself.
 #[inline(always)]
 pub fn publish() {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, UNCACHED, WRITABLE, frame_of, is_borrowed, page};
+
+    /// Tables of firmware are read byte by byte: an uncached load takes a hundred times as long.
+    #[test]
+    fn registers_alone_are_uncached() {
+        for (kind, uncached, writable) in [
+            (Kind::Registers, UNCACHED, WRITABLE),
+            (Kind::Firmware, 0, 0),
+            (Kind::Data, 0, WRITABLE),
+        ] {
+            let entry = page(0x1234_5000, kind);
+            assert_eq!(entry & UNCACHED, uncached, "{kind:?}");
+            assert_eq!(entry & WRITABLE, writable, "{kind:?}");
+            assert_eq!(is_borrowed(entry), kind != Kind::Data, "{kind:?}");
+            // Attributes are the same in each frame.
+            assert_eq!(entry, page(0, kind) | frame_of(entry));
+        }
+    }
+}
