@@ -16,6 +16,9 @@ pub fn scaled(value: u64, factor: u64, part: u64) -> u64 {
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
+/// The flag by which a host promises that a page is right on every processor
+/// (`PVCLOCK_TSC_STABLE_BIT`).
+const STABLE: u8 = 1;
 /// Nanoseconds of a tick are a multiple of 2^-32.
 const SHIFT: u32 = 32;
 
@@ -70,15 +73,21 @@ impl Page {
 
     /// Nanoseconds; `counter` reads the counter.
     pub fn read(&self, counter: impl Fn() -> u64) -> u64 {
-        let [time, since] =
+        self.read_promised(counter).0
+    }
+
+    /// The same, and whether the host promises that the page is right on every processor.
+    #[inline(always)]
+    pub fn read_promised(&self, counter: impl Fn() -> u64) -> (u64, bool) {
+        let ([time, since], flags) =
             self.read_at(|timestamp| counter().saturating_sub(timestamp.load(Ordering::Relaxed)));
-        time + since
+        (time + since, flags & STABLE != 0)
     }
 
     /// By how much the clock is ahead of the counter, in nanoseconds: constant while the host
     /// leaves both alone. It changes where only one of them goes on when the machine does.
     pub fn ahead_ns(&self) -> i64 {
-        let [time, ticks] = self.read_at(|timestamp| timestamp.load(Ordering::Relaxed));
+        let ([time, ticks], _) = self.read_at(|timestamp| timestamp.load(Ordering::Relaxed));
         time.wrapping_sub(ticks).cast_signed()
     }
 
@@ -89,9 +98,10 @@ impl Page {
             .then(|| self.tsc_timestamp.load(Ordering::Relaxed))
     }
 
-    /// The clock's time at its timestamp, and the length of the ticks that `ticks` finds for that.
+    /// The clock's time at its timestamp, the length of the ticks that `ticks` finds for that, and
+    /// the host's flags.
     #[inline(always)]
-    fn read_at(&self, ticks: impl Fn(&AtomicU64) -> u64) -> [u64; 2] {
+    fn read_at(&self, ticks: impl Fn(&AtomicU64) -> u64) -> ([u64; 2], u8) {
         loop {
             // Acquire: the fields, and the counter, are read after it.
             let version = self.version.load(Ordering::Acquire);
@@ -99,6 +109,7 @@ impl Page {
             let shift = self.shift.load(Ordering::Relaxed);
             let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
             let system_time = self.system_time.load(Ordering::Relaxed);
+            let flags = self.flags.load(Ordering::Relaxed);
             // Acquire: pairs with the writer, which makes the version odd before it changes the
             // rest and even afterwards.
             fence(Ordering::Acquire);
@@ -108,7 +119,7 @@ impl Page {
                 } else {
                     delta >> shift.unsigned_abs().min(63)
                 };
-                return [system_time, Rate(multiplier).ns(delta)];
+                return ([system_time, Rate(multiplier).ns(delta)], flags);
             }
         }
     }
@@ -124,9 +135,15 @@ impl Page {
         (rate != 0).then_some(Rate(rate))
     }
 
-    /// Whether the host promises that it is right on every processor (`PVCLOCK_TSC_STABLE_BIT`).
-    pub fn is_stable(&self) -> bool {
-        self.flags.load(Ordering::Relaxed) & 1 != 0
+    /// Whether the host promises that it is right on every processor.
+    fn is_stable(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & STABLE != 0
+    }
+
+    /// As a host that gives this promise or takes it back.
+    #[cfg(test)]
+    pub fn set_stable(&self, is_stable: bool) {
+        self.flags.store(is_stable.into(), Ordering::Relaxed);
     }
 
     /// From counter `ticks` on, at time `ns`, the clock runs at `rate`. Interrupts are disabled: a
@@ -157,8 +174,8 @@ pub enum Agreement {
     None,
 }
 
-/// The page of this machine. Written by the host, or by [`crate::time`] with interrupts disabled;
-/// read from everywhere, on any processor.
+/// The page of this machine, and of its first processor. Written by the host, or by
+/// [`crate::time`] with interrupts disabled; read from everywhere, on any processor.
 pub static PAGE: Page = Page::new();
 
 /// Ticks of the counter that take at least `ns` nanoseconds, for a wait that must end in any

@@ -4,14 +4,12 @@
 //! time ([`crate::board::clock`]). A VMClock gives the wall time before the machine's own clock if
 //! it can, and steps it after a disruption.
 //!
-//! The monotonic clock may be read from every context, by tasks, ticks and interrupts, and on every
-//! processor once the first has read it; wall time by one processor at a time, but for
-//! [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
+//! Both may be read on every processor: the monotonic clock once the first has read it, from every
+//! context, by tasks, ticks and interrupts; wall time once [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
 
 mod shared;
 mod wall;
 
-pub use crate::board::clock::is_for_all;
 pub use counter::counter;
 
 pub use crate::board::clock::{ahead_ns, based_at};
@@ -20,7 +18,7 @@ use crate::arch::counter;
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local;
 use crate::board::clock as machine;
-use crate::clock::{Agreement, NS, PAGE};
+use crate::clock::{Agreement, NS, PAGE, Page};
 use crate::console;
 use crate::vmclock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -41,6 +39,10 @@ impl wall::Machine for Clocks {
 
     fn wall_ns(&self) -> Option<u64> {
         machine_wall_ns()
+    }
+
+    fn is_exact(&self) -> bool {
+        machine::is_by_host()
     }
 
     fn vmclock(&self) -> Option<State> {
@@ -101,9 +103,10 @@ pub fn follow_machine() {
     without_interrupts(|| WALL.follow(&Clocks));
 }
 
-/// Steps the wall clock after a disruption: a live migration, or a resume from a snapshot.
+/// Corrects the wall clock by the machine's own, or steps it after a disruption: a live migration, or
+/// a resume from a snapshot.
 #[cold]
-fn check_disruption() {
+fn check_wall() {
     without_interrupts(|| WALL.check(&Clocks));
 }
 
@@ -121,18 +124,30 @@ pub fn monotonic_ns() -> u64 {
     PAGE.read(counter)
 }
 
-/// [`LATEST`] counts, since the processors' counters differ. Set once.
+/// [`LATEST`] counts whatever the host says, since the processors' counters differ. Set once.
 static DIFFER: AtomicBool = AtomicBool::new(false);
 static LATEST: Latest = Latest::new();
 
 /// The time, where several processors read it.
 #[inline(never)]
 fn of_several() -> u64 {
-    let ns = PAGE.read(counter::ordered);
-    match DIFFER.load(Ordering::Relaxed) {
-        false => ns,
-        true => LATEST.next(ns),
-    }
+    let (ns, is_promised) = read(&PAGE);
+    let is_for_all = is_promised || !machine::is_by_host();
+    let for_all = (is_for_all && !DIFFER.load(Ordering::Relaxed)).then_some(ns);
+    LATEST.read(for_all, || {
+        without_interrupts(|| read(machine::own_page()).0)
+    })
+}
+
+/// The time by a page, after earlier loads, and the host's promise for all processors.
+#[inline(never)]
+fn read(page: &Page) -> (u64, bool) {
+    page.read_promised(counter::ordered)
+}
+
+/// Starts the clock of a processor other than the first, before it reads the time.
+pub fn set_up_secondary() {
+    machine::start_own();
 }
 
 /// The comparison of the counters, while processors start.
@@ -198,7 +213,7 @@ pub fn late_timers() -> u32 {
 pub fn wall_ns() -> u64 {
     let now = monotonic_ns();
     if WALL.is_check_due(now) {
-        check_disruption();
+        check_wall();
     }
     WALL.base()
         .unwrap_or_else(find_wall_base)
@@ -215,8 +230,9 @@ pub fn has_wall_for_all() -> bool {
     WALL.is_for_all()
 }
 
-/// Adjusts the wall clock by `offset_ns`.
+/// Adjusts the wall clock by `offset_ns`, which the network or the host's agent has found. From then
+/// on it doesn't follow the drift of the machine's own.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
-    WALL.adjust(offset_ns);
+    WALL.correct(offset_ns);
 }

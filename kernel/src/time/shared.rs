@@ -50,8 +50,14 @@ impl Latest {
         Self(AtomicU64::new(0))
     }
 
+    /// The time: `for_all` by a clock of all processors, if there is one, else by the `own` clock of
+    /// the processor that runs.
+    pub fn read(&self, for_all: Option<u64>, own: impl FnOnce() -> u64) -> u64 {
+        for_all.unwrap_or_else(|| self.next(own()))
+    }
+
     /// The time where a processor's own clock shows `ns`.
-    pub fn next(&self, ns: u64) -> u64 {
+    fn next(&self, ns: u64) -> u64 {
         // Relaxed: the values of one place are in one order for all.
         self.0.fetch_max(ns, Ordering::Relaxed).max(ns)
     }
@@ -60,6 +66,7 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use super::{Comparison, Latest};
+    use crate::clock::{Page, Rate};
 
     #[test]
     fn counters_that_differ_are_found_from_either_side() {
@@ -76,6 +83,43 @@ mod tests {
                 "{off}: {}",
                 comparison.warp()
             );
+        }
+    }
+
+    /// The host writes a page for each of two processors, which are apart by a microsecond, or by a
+    /// second.
+    #[test]
+    fn time_goes_on_where_the_hosts_pages_differ() {
+        for apart in [1000, -1000, 1_000_000_000] {
+            let pages = [Page::new(), Page::new()];
+            let second = 5_000_000_000u64.saturating_add_signed(apart);
+            pages[0].write(0, 5_000_000_000, Rate(1 << 32));
+            pages[1].write(0, second, Rate(1 << 32));
+            let latest = Latest::new();
+            let read = |processor: usize, ticks: u64| {
+                let (ns, is_promised) = pages[0].read_promised(|| ticks);
+                let for_all = is_promised.then_some(ns);
+                latest.read(for_all, || pages[processor].read(|| ticks))
+            };
+            let mut before = 0;
+            for ticks in (0..5000).step_by(7) {
+                let now = read((ticks % 2) as usize, ticks);
+                assert!(now >= before, "{apart}: {before}, {now}");
+                before = now;
+            }
+            // The first page is all processors' from the reading on which the host says so, and
+            // until it takes that back.
+            for is_stable in [true, false, true] {
+                pages[0].set_stable(is_stable);
+                let shown = [read(0, 6000), read(1, 6000)];
+                let first = [5_000_006_000; 2];
+                let latest = [5_000_006_000.max(second + 6000); 2];
+                assert_eq!(
+                    shown[1],
+                    if is_stable { first } else { latest }[1],
+                    "{apart}"
+                );
+            }
         }
     }
 

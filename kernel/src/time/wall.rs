@@ -2,11 +2,14 @@
 //! own clock.
 
 use crate::clock::NS;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use firmware::vmclock::State;
 
 /// Interval between readings of VMClock's page.
 const DISRUPTION_NS: u64 = NS / 10;
+/// Interval between readings of the machine's own clock without it: the counter's rate is wrong by
+/// some millionths.
+const DRIFT_NS: u64 = 3600 * NS;
 /// Minimum step to the time of a clock that has whole seconds.
 const STEP_NS: u64 = NS + NS / 10;
 /// Not known yet.
@@ -18,20 +21,23 @@ pub trait Machine {
     fn now(&self) -> u64;
     /// The time of day by VMClock or else the machine's own clock, in nanoseconds since 1970.
     fn wall_ns(&self) -> Option<u64>;
+    /// Whether the machine's own clock is exact; else it has whole seconds.
+    fn is_exact(&self) -> bool;
     /// VMClock's page, if the machine has one.
     fn vmclock(&self) -> Option<State>;
 }
 
-/// The wall clock. Read by one processor at a time, but for [`Wall::is_for_all`]; changed with
+/// The wall clock. Read by one processor at a time before [`Wall::is_for_all`]; changed with
 /// interrupts disabled.
 pub struct Wall {
     /// Wall time at monotonic time 0; [`NONE`] before the first read. Changed by [`Wall::adjust`].
     base: AtomicU64,
     /// The same by the machine's own clock, when it was read last; [`NONE`] if it wasn't.
     machine: AtomicU64,
-    /// Monotonic time when VMClock's page is read next; [`NONE`] without one, and before the first
-    /// read of the wall time.
-    disruption_at: AtomicU64,
+    /// It follows the machine's own clock, which is exact, and which nobody has corrected.
+    follows: AtomicBool,
+    /// Monotonic time of the next check; [`NONE`] before the first read of the wall time.
+    check_at: AtomicU64,
     /// VMClock's disruption marker at its last reading.
     disruption: AtomicU64,
 }
@@ -42,7 +48,8 @@ impl Wall {
         Self {
             base: AtomicU64::new(NONE),
             machine: AtomicU64::new(NONE),
-            disruption_at: AtomicU64::new(NONE),
+            follows: AtomicBool::new(false),
+            check_at: AtomicU64::new(NONE),
             disruption: AtomicU64::new(0),
         }
     }
@@ -60,11 +67,13 @@ impl Wall {
     /// and whether there is one.
     pub fn begin(&self, machine: &impl Machine) -> (u64, bool) {
         let now = machine.now();
+        let mut interval = DRIFT_NS;
         if let Some(state) = machine.vmclock() {
             self.disruption.store(state.disruption, Ordering::Relaxed);
-            let next = now + DISRUPTION_NS;
-            self.disruption_at.store(next, Ordering::Relaxed);
+            interval = DISRUPTION_NS;
         }
+        self.check_at.store(now + interval, Ordering::Relaxed);
+        self.follows.store(machine.is_exact(), Ordering::Relaxed);
         let wall = machine.wall_ns();
         let base = wall.unwrap_or(0).saturating_sub(now);
         self.machine.store(base, Ordering::Relaxed);
@@ -73,25 +82,47 @@ impl Wall {
         (base, wall.is_some())
     }
 
-    /// Whether VMClock's page is to be read.
+    /// Whether [`Wall::check`] is due.
     pub fn is_check_due(&self, now: u64) -> bool {
-        now >= self.disruption_at.load(Ordering::Relaxed)
+        now >= self.check_at.load(Ordering::Relaxed)
     }
 
-    /// Steps the clock after a disruption: a live migration, or a resume from a snapshot.
+    /// Steps the clock after a disruption that VMClock reports: a live migration, or a resume from a
+    /// snapshot. Without a VMClock, follows the machine's own clock. Does nothing while it isn't due,
+    /// which it isn't while another processor does it.
     pub fn check(&self, machine: &impl Machine) {
         let now = machine.now();
-        let Some(state) = machine.vmclock() else {
-            return;
-        };
-        let next = now + DISRUPTION_NS;
-        self.disruption_at.store(next, Ordering::Relaxed);
-        if self.disruption.swap(state.disruption, Ordering::Relaxed) == state.disruption {
+        let due = self.check_at.load(Ordering::Relaxed);
+        if now < due {
             return;
         }
-        let shown = self.base().unwrap_or(NONE).saturating_add(now);
-        let differs = |wall: &u64| wall.abs_diff(shown) >= STEP_NS;
-        let wall = state.wall_ns.or_else(|| machine.wall_ns().filter(differs));
+        let state = machine.vmclock();
+        let interval = if state.is_some() {
+            DISRUPTION_NS
+        } else {
+            DRIFT_NS
+        };
+        let claimed = self.check_at.compare_exchange(
+            due,
+            now + interval,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if claimed.is_err() {
+            return;
+        }
+        let wall = match state {
+            Some(state) => {
+                if self.disruption.swap(state.disruption, Ordering::Relaxed) == state.disruption {
+                    return;
+                }
+                let shown = self.base().unwrap_or(NONE).saturating_add(now);
+                let differs = |wall: &u64| wall.abs_diff(shown) >= STEP_NS;
+                state.wall_ns.or_else(|| machine.wall_ns().filter(differs))
+            }
+            None if self.follows.load(Ordering::Relaxed) => machine.wall_ns(),
+            None => return,
+        };
         if let Some(wall) = wall {
             let base = wall.saturating_sub(now);
             self.machine.store(base, Ordering::Relaxed);
@@ -104,9 +135,7 @@ impl Wall {
     /// machine resumed from a snapshot. Corrections by the network are kept.
     pub fn follow(&self, machine: &impl Machine) {
         // What VMClock reports of the same snapshot is done first: the rest is no step then.
-        if self.disruption_at.load(Ordering::Relaxed) != NONE {
-            self.check(machine);
-        }
+        self.check(machine);
         let before = self.machine.load(Ordering::Relaxed);
         let Some(wall) = machine.wall_ns() else {
             return;
@@ -118,8 +147,14 @@ impl Wall {
         }
     }
 
-    /// Moves the clock by `offset_ns`, once it was read.
-    pub fn adjust(&self, offset_ns: i64) {
+    /// Moves the clock by `offset_ns`, which someone has found who knows the time better than the
+    /// machine's own clock, once it was read.
+    pub fn correct(&self, offset_ns: i64) {
+        self.follows.store(false, Ordering::Relaxed);
+        self.adjust(offset_ns);
+    }
+
+    fn adjust(&self, offset_ns: i64) {
         let moved =
             |base: u64| (base != NONE).then(|| base.saturating_add_signed(offset_ns).min(NONE - 1));
         // Release and acquire: who sees the moved base sees the others as well.
@@ -128,16 +163,15 @@ impl Wall {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, moved);
     }
 
-    /// Whether several processors may read it at once: it was read before, and no VMClock is read
-    /// from time to time.
+    /// Whether several processors may read it at once: it was read before.
     pub fn is_for_all(&self) -> bool {
-        self.base().is_some() && self.disruption_at.load(Ordering::Relaxed) == NONE
+        self.base().is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DISRUPTION_NS, Machine, NS, State, Wall};
+    use super::{DISRUPTION_NS, DRIFT_NS, Machine, NS, State, Wall};
     use core::cell::Cell;
 
     /// A day in 2026.
@@ -147,6 +181,7 @@ mod tests {
         now: Cell<u64>,
         wall: Cell<Option<u64>>,
         vmclock: Cell<Option<State>>,
+        exact: bool,
     }
 
     impl Machine for Model {
@@ -156,6 +191,10 @@ mod tests {
 
         fn wall_ns(&self) -> Option<u64> {
             self.wall.get()
+        }
+
+        fn is_exact(&self) -> bool {
+            self.exact
         }
 
         fn vmclock(&self) -> Option<State> {
@@ -169,6 +208,7 @@ mod tests {
                 now: Cell::new(5 * NS),
                 wall: Cell::new(Some(DAY)),
                 vmclock: Cell::new(None),
+                exact: false,
             }
         }
 
@@ -210,7 +250,7 @@ mod tests {
             let wall = Wall::new();
             assert_eq!(wall.begin(&model), (DAY - 5 * NS, true));
             // The network's correction stays.
-            wall.adjust(7000);
+            wall.correct(7000);
             model.pass(NS);
             model.resume(30 * NS);
             wall.follow(&model);
@@ -242,7 +282,7 @@ mod tests {
             }
             assert!(!wall.is_check_due(model.now()));
             model.pass(DISRUPTION_NS);
-            assert!(wall.is_check_due(model.now()) && !wall.is_for_all());
+            assert!(wall.is_check_due(model.now()) && wall.is_for_all());
             wall.check(&model);
             let ahead = model.ahead(&wall);
             assert!(ahead.unsigned_abs() <= DISRUPTION_NS, "{ahead}");
@@ -255,7 +295,7 @@ mod tests {
     fn a_clock_of_whole_seconds_steps_by_more_than_one() {
         let (model, wall) = (Model::new(), Wall::new());
         assert!(!wall.is_for_all());
-        wall.adjust(5);
+        wall.correct(5);
         assert_eq!(wall.base(), None);
         wall.begin(&model);
         assert!(wall.is_for_all());
@@ -272,12 +312,43 @@ mod tests {
     }
 
     #[test]
+    fn the_machines_clock_is_followed_each_hour() {
+        // Whether its clock is exact, whether the network has corrected, and what is left of a
+        // drift of 180 ms in an hour, of two hours.
+        let drift = 180_000_000;
+        for (exact, corrected, left) in [
+            (true, false, 0),
+            (true, true, -2 * drift),
+            (false, false, -2 * drift),
+        ] {
+            let (mut model, wall) = (Model::new(), Wall::new());
+            model.exact = exact;
+            wall.begin(&model);
+            if corrected {
+                wall.correct(0);
+            }
+            for _ in 0..2 {
+                model.pass(DRIFT_NS - NS);
+                wall.check(&model);
+                let ahead = model.ahead(&wall);
+                model.pass(NS);
+                model.resume(drift as u64);
+                assert_eq!(model.ahead(&wall), ahead - drift, "not due before");
+                assert!(wall.is_check_due(model.now()));
+                wall.check(&model);
+                assert!(!wall.is_check_due(model.now()));
+            }
+            assert_eq!(model.ahead(&wall), left, "{exact} {corrected}");
+        }
+    }
+
+    #[test]
     fn without_a_clock_it_begins_in_1970() {
         let (model, wall) = (Model::new(), Wall::new());
         model.wall.set(None);
         assert_eq!(wall.begin(&model), (0, false));
         wall.follow(&model);
-        wall.adjust(9);
+        wall.correct(9);
         assert_eq!(wall.base(), Some(9));
     }
 }

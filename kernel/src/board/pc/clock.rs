@@ -23,7 +23,7 @@ pub use calibration::note_bus as set_up;
 use crate::arch::counter::{self, counter};
 use crate::arch::cpu;
 use crate::cell::{ExclusiveCell, rank};
-use crate::clock::{Agreement, NS, PAGE, scaled};
+use crate::clock::{Agreement, NS, PAGE, Page, scaled};
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
@@ -75,10 +75,25 @@ pub fn is_comparison_due() -> bool {
     counter() >= COMPARE_AT.load(Ordering::Relaxed)
 }
 
-/// Whether the clock is that of all processors: the host writes the page for the first, whose
-/// counter is the others' as well if it says so. After [`begin`].
-pub fn is_for_all() -> bool {
-    !KVM.load(Ordering::Relaxed) || PAGE.is_stable()
+/// Whether the host writes [`PAGE`], and one for each other processor. After [`begin`].
+pub fn is_by_host() -> bool {
+    KVM.load(Ordering::Relaxed)
+}
+
+/// The page of the processor that runs: its thread mustn't move to another one before it has read
+/// the counter. After [`begin`].
+pub fn own_page() -> &'static Page {
+    match is_by_host() {
+        true => kvmclock::own(),
+        false => &PAGE,
+    }
+}
+
+/// Starts the clock of a processor other than the first, after [`begin`].
+pub fn start_own() {
+    if is_by_host() {
+        kvmclock::start_own();
+    }
 }
 
 /// Whether somebody promises that the counters of all processors are equal, what a comparison of

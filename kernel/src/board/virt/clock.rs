@@ -4,7 +4,7 @@
 use super::registers::Registers;
 use super::{handover, seed};
 use crate::arch::counter;
-use crate::clock::{Agreement, NS, PAGE, Rate};
+use crate::clock::{Agreement, NS, PAGE, Page, Rate};
 use crate::memory;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,10 +38,18 @@ pub fn is_comparison_due() -> bool {
     false
 }
 
-/// Whether the clock is that of all processors: the counter is the system's.
-pub fn is_for_all() -> bool {
-    true
+/// Whether the host writes the page: it doesn't.
+pub fn is_by_host() -> bool {
+    false
 }
+
+/// The page of the processor that runs: the counter is the system's.
+pub fn own_page() -> &'static Page {
+    &PAGE
+}
+
+/// Nothing: the counter is the system's.
+pub fn start_own() {}
 
 /// Whether the counters of all processors are equal: they are the system's.
 pub fn agreement() -> Agreement {

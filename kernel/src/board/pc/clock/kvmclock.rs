@@ -1,8 +1,8 @@
-//! kvmclock: the host writes the page of [`crate::clock`]. Source: Linux's
-//! Documentation/virt/kvm/x86/msr.rst.
+//! kvmclock: the host writes the page of [`crate::clock`], and one for each other processor, which
+//! may differ from it. Source: Linux's Documentation/virt/kvm/x86/msr.rst.
 
-use crate::arch::{counter, cpu};
-use crate::clock::{NS, PAGE};
+use crate::arch::{counter, cpu, local};
+use crate::clock::{NS, PAGE, Page};
 use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::registers::model_specific::Msr;
@@ -19,9 +19,27 @@ pub fn start() -> bool {
     if features & NEW_CLOCK == 0 {
         return false;
     }
-    // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.
-    unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const PAGE) as u64 | 1) };
+    enable(&PAGE);
     true
+}
+
+/// The pages of the processors from the second on. Written by the host.
+static PAGES: [Page; local::MAX - 1] = [const { Page::new() }; local::MAX - 1];
+
+/// The page of the processor that runs.
+pub fn own() -> &'static Page {
+    let other = usize::from(local::get().number()).checked_sub(1);
+    other.and_then(|index| PAGES.get(index)).unwrap_or(&PAGE)
+}
+
+/// Lets the host write the page of the processor that runs, after [`start`].
+pub fn start_own() {
+    enable(own());
+}
+
+fn enable(page: &'static Page) {
+    // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.
+    unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const *page) as u64 | 1) };
 }
 
 /// Nanoseconds since 1970 from the host (`struct pvclock_wall_clock`: wall time at the start of the
@@ -33,5 +51,5 @@ pub fn wall_ns() -> Option<u64> {
     unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
     // Acquire: after the exit, in which the host wrote.
     let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
-    (seconds != 0).then(|| seconds * NS + ns + PAGE.read(counter::counter))
+    (seconds != 0).then(|| seconds * NS + ns + own().read(counter::counter))
 }
