@@ -1,6 +1,7 @@
 //! A PCI function that isn't a virtio device, for its driver: interrupts and windows of registers.
 
 use alloc::vec;
+use core::ptr::NonNull;
 
 use crate::pci::{Address, Config, ConfigAccess};
 use crate::registers::PciRegisters;
@@ -83,17 +84,31 @@ impl<'a> Function<'a> {
         self.config.read(0)
     }
 
+    /// The device's revision.
+    pub fn revision(&self) -> u8 {
+        self.config.read(8) as u8
+    }
+
     /// Maps the first `len` bytes of memory BAR `bar`.
     ///
     /// # Errors
     ///
     /// [`Error::BadBar`], and [`Error::Unmappable`] also where the BAR is smaller.
     pub fn registers(&self, bar: u8, len: usize) -> Result<PciRegisters, Error> {
+        self.map(bar, len, &|phys| self.memory.map_mmio(phys, len))
+    }
+
+    fn map(
+        &self,
+        bar: u8,
+        len: usize,
+        map: &dyn Fn(u64) -> Option<NonNull<u8>>,
+    ) -> Result<PciRegisters, Error> {
         let (phys, size) = self.config.sized_memory_bar(bar)?;
         if len as u64 > size {
             return Err(Error::Unmappable);
         }
-        let base = self.memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
+        let base = map(phys).ok_or(Error::Unmappable)?;
         // SAFETY: `len` bytes of this function, mapped for good; `open` has the promise that
         // nothing else drives it.
         Ok(unsafe { PciRegisters::new(base, len) })
@@ -105,11 +120,24 @@ impl<'a> Function<'a> {
     ///
     /// [`Error::BadBar`], [`Error::Unmappable`].
     pub fn registers_up_to(&self, bar: u8, most: usize) -> Result<PciRegisters, Error> {
+        self.registers(bar, self.at_most(bar, most)?)
+    }
+
+    /// As [`registers_up_to`](Function::registers_up_to), for memory of the device that is only
+    /// written: with write combining if the machine supports it, see
+    /// [`Memory::map_video`](crate::Memory::map_video).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`], [`Error::Unmappable`].
+    pub fn combining_memory_up_to(&self, bar: u8, most: usize) -> Result<PciRegisters, Error> {
+        let len = self.at_most(bar, most)?;
+        self.map(bar, len, &|phys| self.memory.map_video(phys, len))
+    }
+
+    fn at_most(&self, bar: u8, most: usize) -> Result<usize, Error> {
         let (_, size) = self.config.sized_memory_bar(bar)?;
-        self.registers(
-            bar,
-            usize::try_from(size).map_or(most, |size| size.min(most)),
-        )
+        Ok(usize::try_from(size).map_or(most, |size| size.min(most)))
     }
 
     /// As [`registers`](Function::registers), for the window with the register that masks the

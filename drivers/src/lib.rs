@@ -74,6 +74,7 @@ pub mod device;
 pub mod device_type;
 pub mod disk;
 pub mod e1000e;
+pub mod ena;
 mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

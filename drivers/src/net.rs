@@ -12,7 +12,7 @@ use crate::queue::{DeviceError, QueueCounters};
 use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
-mod buffers;
+pub(crate) mod buffers;
 mod capabilities;
 mod card;
 mod header;

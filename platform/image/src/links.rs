@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use drivers::device_type::DeviceType;
 use drivers::e1000e;
+use drivers::ena;
 use drivers::function::{Function, Started};
 use drivers::gve;
 use drivers::net::{self as card, Card, Net, NetConfig, TxChecksum, TxError};
@@ -86,7 +87,11 @@ fn unwanted(offloads: Offloads) -> u64 {
 type Start = fn(&Function<'_>, &NetConfig) -> Started<Box<dyn Card>>;
 
 /// The drivers of cards that aren't virtio devices, by their PCI ids.
-const CARDS: &[(&[Id], Start)] = &[(e1000e::IDS, e1000e::open), (gve::IDS, gve::open)];
+const CARDS: &[(&[Id], Start)] = &[
+    (e1000e::IDS, e1000e::open),
+    (ena::IDS, ena::open),
+    (gve::IDS, gve::open),
+];
 
 /// Starts all cards.
 fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
