@@ -81,6 +81,7 @@ pub mod fake;
 pub mod function;
 pub mod gpu;
 pub mod gve;
+mod idle;
 pub mod input;
 pub mod linear;
 pub mod memory;

@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use crate::device::within;
 use crate::disk::{Controller, DiskError, Geometry, Issued, Request};
+use crate::idle::Idle;
 use crate::pci::Id;
 use crate::queue::{DeviceError, QueueCounters};
 use crate::registers::Registers;
@@ -49,8 +50,6 @@ const TIMEOUT_UNIT_NS: u64 = 500_000_000;
 /// How long a stop waits for a reset, if the controller's capabilities allow that long; see also
 /// [`State::Stopping`].
 const STOP_NS: u64 = 1_000_000_000;
-/// Polls without a completion until the next check of the controller's status.
-const IDLE_POLLS: u32 = 64;
 /// Maximum number of a disk's errors in the log.
 const MAX_LOGGED: u8 = 8;
 
@@ -161,10 +160,7 @@ pub struct Nvme {
     refreshing: Option<usize>,
     /// Index of the disk whose requests are next.
     turn: usize,
-    /// Polls without a completion while commands are in flight.
-    idle_polls: u32,
-    /// It has completed a command since the program last waited without any in flight.
-    is_answering: bool,
+    idle: Idle,
 }
 
 impl Nvme {
@@ -215,8 +211,7 @@ impl Nvme {
             namespaces: Vec::new(),
             refreshing: None,
             turn: 0,
-            idle_polls: 0,
-            is_answering: false,
+            idle: Idle::default(),
         })
     }
 
@@ -258,20 +253,9 @@ impl Nvme {
     /// Takes completions and submits waiting requests.
     fn work(&mut self) -> Result<(), Error> {
         if self.collect()? {
-            self.idle_polls = 0;
-            self.is_answering = true;
-        } else if self.io.as_ref().is_some_and(|io| io.queue().is_busy()) {
-            self.idle_polls = self.idle_polls.wrapping_add(1);
-            // The first comes before a wait, and the second often after one that timed out. The
-            // read is an exit, which a request after the other doesn't need.
-            let is_due = match self.idle_polls % IDLE_POLLS {
-                1 => !self.is_answering,
-                2 => true,
-                _ => false,
-            };
-            if is_due {
-                self.check_status()?;
-            }
+            self.idle.answered();
+        } else if self.io.as_ref().is_some_and(|io| io.queue().is_busy()) && self.idle.is_due() {
+            self.check_status()?;
         }
         if self.refreshing.is_some()
             && let Some(completion) = self.admin.pop()?
@@ -527,7 +511,7 @@ impl Controller for Nvme {
             if let Some(io) = &mut self.io {
                 io.kick(&*self.registers);
                 io.acknowledge(&*self.registers);
-                self.is_answering &= io.queue().is_busy();
+                self.idle.wait(io.queue().is_busy());
             }
             if self.interrupt().needs_acknowledge() {
                 // The handler masked the line. Completions that came meanwhile raise it now.
