@@ -1,14 +1,12 @@
-//! A SCSI host bus adapter (virtio 1.2, 5.6) with disks: logical units that are direct access block
-//! devices (SPC-4, SBC-3), or optical media, which are read-only. [`crate::disk`] describes the
-//! requests.
+//! SCSI host bus adapters with disks: logical units that are direct access block devices (SPC-4,
+//! SBC-3), or optical media, which are read-only. [`crate::disk`] describes the requests. The
+//! adapter is a virtio device (virtio 1.2, 5.6) or another one ([`crate::pvscsi`]).
 //!
 //! All disks share the request queue. However many commands one of them doesn't answer, the others
 //! have room for some.
 
-use crate::device::{self, Device};
-use crate::device_type::DeviceType;
 use crate::disk::{
-    ClearLimits, Controller, Data, DiskError, Geometry, Issued, Limits, Request, Requests, SECTOR,
+    ClearLimits, Controller, Data, DiskError, Geometry, Issued, Limits, Request, Requests,
 };
 use crate::queue::DeviceError;
 use crate::transport::{Interrupt, Transport};
@@ -19,34 +17,17 @@ use alloc::vec::Vec;
 use core::fmt;
 
 mod commands;
-mod events;
+mod host;
 mod protocol;
 mod scan;
+mod virtio;
 
 use commands::{Clears, Command, Commands, Completed, MAX_TRIES, Purpose, Target};
-use events::{Event, Events};
-use protocol::Outcome;
+pub(crate) use host::{Ended, Event, Host};
+pub(crate) use protocol::{Cdb, Outcome, cdb_len, is_transfer, outcome};
 use scan::{Found, Scan};
-
-/// Feature bits of SCSI host devices (virtio 1.2, 5.6.3) that the driver uses.
-pub mod feature {
-    /// The device reports units that are added and removed.
-    pub const HOTPLUG: u64 = 1 << 1;
-    /// The device reports units that change.
-    pub const CHANGE: u64 = 1 << 2;
-
-    /// All of the above.
-    pub const ALL: u64 = HOTPLUG | CHANGE;
-}
-
-/// Configuration space (5.6.4).
-const CONFIG_SEG_MAX: usize = 4;
-const CONFIG_MAX_SECTORS: usize = 8;
-const CONFIG_CMD_PER_LUN: usize = 12;
-const CONFIG_MAX_TARGET: usize = 30;
-
-const EVENT_QUEUE: u16 = 1;
-const REQUEST_QUEUE: u16 = 2;
+use virtio::VirtioHost;
+pub use virtio::feature;
 
 /// Maximum number of units of a target: those that an answer has room for.
 const MAX_LUNS: usize = SCRATCH / 8 - 1;
@@ -64,17 +45,24 @@ const MAX_LOGGED: u8 = 8;
 
 /// Address of a logical unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Address {
-    target: u8,
+pub(crate) struct Address {
+    pub target: u8,
     /// Below 16384.
-    lun: u16,
+    pub lun: u16,
 }
 
 impl Address {
-    /// As in a command (virtio 1.2, 5.6.6.1): flat space addressing.
-    fn bytes(self) -> [u8; 8] {
+    /// As in a command of a virtio device (virtio 1.2, 5.6.6.1): flat space addressing.
+    fn flat(self) -> [u8; 8] {
         let [high, low] = self.lun.to_be_bytes();
         [1, self.target, high | 0x40, low, 0, 0, 0, 0]
+    }
+
+    /// As in a command of another adapter: peripheral device addressing where the number fits.
+    pub fn peripheral(self) -> [u8; 8] {
+        let [high, low] = self.lun.to_be_bytes();
+        let high = if high == 0 { 0 } else { high | 0x40 };
+        [high, low, 0, 0, 0, 0, 0, 0]
     }
 
     /// From an event, where the unit's number may also be in peripheral device addressing.
@@ -98,10 +86,10 @@ impl fmt::Display for Address {
 /// The memory of an adapter's queues and buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct ScsiConfig {
-    /// Bits of [`feature`] and [`device::feature`] that may be used.
+    /// Bits of [`feature`] and [`crate::device::feature`] that may be used of a virtio device.
     pub features: u64,
     /// Maximum number of commands in flight (rounded down to a power of two). Each takes about 2.3
-    /// KiB, and no command has more segments than this.
+    /// KiB, and no command of a virtio device has more segments than this.
     pub queue_size: u16,
     /// Maximum number of unfinished requests of each disk.
     pub requests: u16,
@@ -194,7 +182,7 @@ impl Disk {
     }
 
     /// Makes commands of its waiting requests, as long as there is room.
-    fn issue(&mut self, number: u16, others: u16, commands: &mut Commands, device: &Device) {
+    fn issue(&mut self, number: u16, others: u16, commands: &mut Commands) {
         let mut target = Target {
             disk: number,
             address: self.address,
@@ -209,7 +197,7 @@ impl Disk {
                 target.in_flight += 1;
                 if rest.len > 0 {
                     // The device works on this one while the driver prepares the next.
-                    commands.queue.kick(device.transport());
+                    commands.host.kick();
                 }
             }
             Ok(issued)
@@ -326,11 +314,9 @@ impl fmt::Display for Disk {
 /// # Ok::<(), drivers::Error>(())
 /// ```
 pub struct Scsi {
-    device: Device,
     memory: MemoryRef,
     config: ScsiConfig,
     commands: Commands,
-    events: Events,
     /// The search for disks, until it has ended.
     scan: Option<Scan>,
     disks: Vec<Disk>,
@@ -342,7 +328,7 @@ pub struct Scsi {
 unsafe impl Send for Scsi {}
 
 impl Scsi {
-    /// Starts the adapter: negotiates features and allocates the queues.
+    /// Starts a virtio device: negotiates features and allocates the queues.
     ///
     /// # Errors
     ///
@@ -352,45 +338,30 @@ impl Scsi {
         memory: MemoryRef,
         config: &ScsiConfig,
     ) -> Result<Scsi, Error> {
-        let wanted =
-            (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
-        let mut device = Device::new(transport, memory, DeviceType::SCSI, wanted, &|f| f)?;
-        let number = |at| device.config_u32(at).ok_or(Error::BadConfig);
-        let seg_max = number(CONFIG_SEG_MAX)?.max(1);
-        let max_sectors = number(CONFIG_MAX_SECTORS)?.max(1) as usize;
-        let per_unit = number(CONFIG_CMD_PER_LUN)?;
-        let limits = Limits {
-            segment: u32::MAX,
-            segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
-            bytes: max_sectors * SECTOR,
-            block: SECTOR,
-            boundary: 1,
-        };
-        let events = Events::new(memory, &mut device, EVENT_QUEUE)?;
-        let size = config.queue_size;
-        let mut commands = Commands::new(memory, &mut device, REQUEST_QUEUE, size, limits)?;
-        if per_unit > 0 {
-            commands.per_unit = u16::try_from(per_unit).unwrap_or(u16::MAX);
-        }
-        device.start();
-        let mut scsi = Scsi {
-            device,
+        let host = VirtioHost::new(transport, memory, config)?;
+        Scsi::with_host(Box::new(host), memory, config)
+    }
+
+    /// The disks of an adapter that was started.
+    pub(crate) fn with_host(
+        host: Box<dyn Host>,
+        memory: MemoryRef,
+        config: &ScsiConfig,
+    ) -> Result<Scsi, Error> {
+        Ok(Scsi {
             memory,
             config: *config,
-            commands,
-            events,
+            commands: Commands::new(host, memory)?,
             scan: None,
             disks: Vec::new(),
             turn: 0,
-        };
-        scsi.events.start(&scsi.device);
-        Ok(scsi)
+        })
     }
 
     /// False once the adapter broke the protocol; see
     /// [`Blk::is_running`](crate::blk::Blk::is_running).
     pub fn is_running(&self) -> bool {
-        self.device.is_running()
+        self.commands.host.is_running()
     }
 
     /// Number of requests submitted but not yet reported, of all disks.
@@ -422,14 +393,14 @@ impl Scsi {
                 disk.resized = false;
                 disk.queries += 1;
             }
-            disk.issue(number, others, &mut self.commands, &self.device);
+            disk.issue(number, others, &mut self.commands);
         }
         self.turn = (self.turn + 1).checked_rem(count).unwrap_or(0);
     }
 
     fn collect(&mut self) -> Result<(), DeviceError> {
         let disks = &mut self.disks;
-        self.events.poll(&self.device, &mut |event| {
+        self.commands.host.events(&mut |event| {
             for disk in disks.iter_mut() {
                 match event {
                     Event::Removed(address) if address == disk.address => disk.remove(),
@@ -478,8 +449,8 @@ impl Scsi {
 
     /// Ends with [`DiskError::DeviceError`] every request whose memory the device doesn't hold.
     fn fail(&mut self) {
-        log::error!(target: "drivers", "the SCSI adapter broke the virtio protocol and was reset");
-        let taken_back = self.device.stop();
+        log::error!(target: "drivers", "a SCSI adapter broke its protocol and was reset");
+        let taken_back = self.commands.host.stop();
         for disk in &mut self.disks {
             disk.requests.fail(taken_back);
         }
@@ -492,7 +463,7 @@ impl Scsi {
 
 impl Controller for Scsi {
     fn begin(&mut self) {
-        let last = self.device.config_u16(CONFIG_MAX_TARGET).unwrap_or(0);
+        let last = self.commands.host.last_target();
         self.scan = Scan::new(self.memory, last);
         if self.scan.is_none() {
             log::error!(target: "drivers", "SCSI: no memory for the search for disks");
@@ -502,14 +473,14 @@ impl Controller for Scsi {
     }
 
     fn is_ready(&self) -> bool {
-        self.scan.as_ref().is_none_or(Scan::is_stopped) || !self.device.is_running()
+        self.scan.as_ref().is_none_or(Scan::is_stopped) || !self.commands.host.is_running()
     }
 
     fn end_search(&mut self) {
         let Some(scan) = &mut self.scan else {
             return;
         };
-        let limits = self.commands.limits();
+        let limits = self.commands.host.limits();
         for found in scan.stop() {
             let disk = Disk::new(self.memory, found, limits, &self.config);
             self.disks.push(disk);
@@ -535,7 +506,7 @@ impl Controller for Scsi {
     }
 
     fn submit(&mut self, disk: usize, request: Request, token: u64) -> Result<(), DiskError> {
-        if !self.device.is_running() {
+        if !self.commands.host.is_running() {
             return Err(DiskError::DeviceError);
         }
         let others = self.disks.len().saturating_sub(1) as u16;
@@ -544,23 +515,23 @@ impl Controller for Scsi {
             return Err(DiskError::Removed);
         }
         unit.requests.accept(&unit.geometry, request, token)?;
-        unit.issue(disk as u16, others, &mut self.commands, &self.device);
+        unit.issue(disk as u16, others, &mut self.commands);
         Ok(())
     }
 
     fn kick(&mut self) {
-        if self.device.is_running() {
-            self.commands.queue.kick(self.device.transport());
+        if self.commands.host.is_running() {
+            self.commands.host.kick();
         }
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(usize, u64, Result<(), DiskError>)) -> usize {
-        if self.device.is_running() {
+        if self.commands.host.is_running() {
             if self.collect().is_err() {
                 self.fail();
             } else {
                 self.issue();
-                self.commands.queue.kick(self.device.transport());
+                self.commands.host.kick();
             }
         }
         let mut ended = 0;
@@ -572,17 +543,14 @@ impl Controller for Scsi {
     }
 
     fn has_pending(&self) -> bool {
-        let is_running = self.device.is_running();
-        self.has_finished()
-            || is_running && (self.commands.queue.has_used() || self.events.queue.has_used())
+        let is_running = self.commands.host.is_running();
+        self.has_finished() || is_running && self.commands.host.has_pending()
     }
 
     fn enable_interrupts(&mut self) -> bool {
-        if self.device.is_running() {
-            self.commands.queue.kick(self.device.transport());
-            // Both, whatever the first says.
-            let events = self.events.queue.enable_interrupts();
-            if self.commands.queue.enable_interrupts() || events {
+        if self.commands.host.is_running() {
+            self.commands.host.kick();
+            if self.commands.host.enable_interrupts() {
                 return true;
             }
         }
@@ -590,20 +558,18 @@ impl Controller for Scsi {
     }
 
     fn disable_interrupts(&mut self) {
-        self.commands.queue.disable_interrupts();
-        self.events.queue.disable_interrupts();
+        self.commands.host.disable_interrupts();
     }
 
     fn interrupt(&self) -> Interrupt {
-        self.device.interrupt()
+        self.commands.host.interrupt()
     }
 }
 
 impl Drop for Scsi {
     fn drop(&mut self) {
-        if !self.device.stop() {
+        if !self.commands.host.stop() {
             self.commands.leak();
-            self.events.leak();
             if let Some(scan) = &mut self.scan {
                 scan.leak();
             }

@@ -14,7 +14,6 @@ const HEADER: usize = 51;
 const RESPONSE: usize = 108;
 
 /// Status codes.
-const GOOD: u8 = 0;
 const CHECK_CONDITION: u8 = 2;
 const BUSY: u8 = 8;
 
@@ -279,6 +278,55 @@ impl HostBusAdapter {
         data
     }
 
+    /// Whether a unit answers nothing.
+    pub(super) fn is_stuck(&self, unit: (u8, u16)) -> bool {
+        self.units.get(&unit).is_some_and(|unit| unit.stuck)
+    }
+
+    /// Executes a command of a unit that isn't stuck.
+    pub(super) fn answer(
+        &mut self,
+        (target, lun): (u8, u16),
+        cdb: &[u8],
+        data: &[u8],
+        segments: usize,
+    ) -> Answer {
+        self.commands += 1;
+        let mut units = self.units.range((target, 0)..=(target, u16::MAX));
+        let is_any = units.next().is_some();
+        let mut answer = Answer::default();
+        if cdb[0] == 0xa0 && is_any && !self.no_report {
+            answer.read = self.reported(target);
+        } else if let Some(unit) = self.units.get_mut(&(target, lun)) {
+            if matches!(cdb[0], 0x88 | 0x8a) {
+                unit.most_segments = unit.most_segments.max(segments);
+            }
+            let result = match unit.busy {
+                0 => unit.execute(cdb, data),
+                _ => {
+                    unit.busy -= 1;
+                    answer.status = BUSY;
+                    Ok(Vec::new())
+                }
+            };
+            match result {
+                Ok(mut read) => {
+                    if unit.short && matches!(cdb[0], 0x88 | 0x8a) {
+                        read.truncate(read.len().saturating_sub(unit.block));
+                        answer.residual = unit.block as u32;
+                    }
+                    answer.read = read;
+                }
+                Err(sense) => answer.check(sense, unit.descriptors),
+            }
+        } else if cdb[0] == 0xa0 && is_any {
+            answer.check(INVALID_OPERATION, false);
+        } else {
+            answer.is_bad_target = true;
+        }
+        answer
+    }
+
     /// Answers a command, unless its unit is stuck.
     fn serve(&mut self, memory: &HostMemory, queue: &mut DeviceQueue, mut chain: Chain) {
         assert_eq!(chain.readable[0].1, HEADER);
@@ -287,7 +335,7 @@ impl HostBusAdapter {
         let request = chain.read(memory);
         let (header, data) = request.split_at(HEADER);
         assert_eq!((header[0], header[2] & 0xc0), (1, 0x40), "flat addressing");
-        let (target, lun) = (header[1], u16::from_be_bytes([header[2] & 0x3f, header[3]]));
+        let unit = (header[1], u16::from_be_bytes([header[2] & 0x3f, header[3]]));
         let cdb = &header[19..];
         let segments = chain.readable.len() - 1 + chain.writable.len();
         assert!(segments <= self.seg_max as usize, "{segments} segments");
@@ -296,67 +344,49 @@ impl HostBusAdapter {
             bytes <= self.max_sectors as usize * 512 || cdb[0] == 0x12,
             "{bytes} bytes"
         );
-        let is_any = self
-            .units
-            .range((target, 0)..=(target, u16::MAX))
-            .next()
-            .is_some();
-        let mut response = vec![0; RESPONSE];
-        let mut ended = (GOOD, Vec::new());
-        if cdb[0] == 0xa0 && is_any && !self.no_report {
-            ended.1 = self.reported(target);
-        } else if let Some(unit) = self.units.get_mut(&(target, lun)) {
-            if unit.stuck {
-                chain.writable.insert(0, (response_at, len));
-                self.held.push(chain);
-                return;
-            }
-            if matches!(cdb[0], 0x88 | 0x8a) {
-                unit.most_segments = unit.most_segments.max(segments);
-            }
-            let result = match unit.busy {
-                0 => unit.execute(cdb, data),
-                _ => {
-                    unit.busy -= 1;
-                    ended.0 = BUSY;
-                    Ok(Vec::new())
-                }
-            };
-            match result {
-                Ok(mut read) => {
-                    if unit.short && matches!(cdb[0], 0x88 | 0x8a) {
-                        read.truncate(read.len().saturating_sub(unit.block));
-                        response[4..8].copy_from_slice(&(unit.block as u32).to_le_bytes());
-                    }
-                    ended.1 = read;
-                }
-                Err([key, code, qualifier]) => {
-                    ended.0 = CHECK_CONDITION;
-                    response[0] = 18;
-                    let sense = &mut response[12..];
-                    if unit.descriptors {
-                        sense[..4].copy_from_slice(&[0x72, key, code, qualifier]);
-                    } else {
-                        (sense[0], sense[2]) = (0x70, key);
-                        sense[12..14].copy_from_slice(&[code, qualifier]);
-                    }
-                }
-            }
-        } else if cdb[0] == 0xa0 && is_any {
-            ended.0 = CHECK_CONDITION;
-            response[0] = 18;
-            (response[12], response[14], response[24]) = (0x70, 5, 0x20);
-        } else {
-            // BAD_TARGET.
-            response[11] = 3;
+        if self.is_stuck(unit) {
+            chain.writable.insert(0, (response_at, len));
+            self.held.push(chain);
+            return;
         }
-        self.commands += 1;
-        let (status, mut read) = ended;
-        response[10] = status;
+        let answer = self.answer(unit, cdb, data, segments);
+        let mut response = vec![0; RESPONSE];
+        response[..4].copy_from_slice(&(answer.sense.len() as u32).to_le_bytes());
+        response[4..8].copy_from_slice(&answer.residual.to_le_bytes());
+        response[10] = answer.status;
+        response[11] = if answer.is_bad_target { 3 } else { 0 };
+        response[12..12 + answer.sense.len()].copy_from_slice(&answer.sense);
+        let mut read = answer.read;
         read.truncate(chain.capacity());
         chain.write(memory, &read);
         memory.write(response_at, &response);
         queue.push(chain.head, RESPONSE + chain.capacity());
+    }
+}
+
+/// The answer to a command.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// There is no such unit.
+    pub is_bad_target: bool,
+    pub status: u8,
+    pub sense: Vec<u8>,
+    pub read: Vec<u8>,
+    /// Bytes that were not transferred.
+    pub residual: u32,
+}
+
+impl Answer {
+    /// Ends with CHECK CONDITION and this sense, in the descriptor format or the fixed one.
+    fn check(&mut self, [key, code, qualifier]: Sense, descriptors: bool) {
+        self.status = CHECK_CONDITION;
+        self.sense = vec![0; 18];
+        if descriptors {
+            self.sense[..4].copy_from_slice(&[0x72, key, code, qualifier]);
+        } else {
+            (self.sense[0], self.sense[2]) = (0x70, key);
+            self.sense[12..14].copy_from_slice(&[code, qualifier]);
+        }
     }
 }
 

@@ -1,45 +1,20 @@
-//! Commands in the request queue (virtio 1.2, 5.6.6.1).
+//! Commands of disks: callers' requests, questions of the search, and queries of capacities.
 
 use super::Address;
-use super::protocol::{self, CAPACITY, CDB, Cdb, Outcome, UNMAP_LIST};
-use crate::device::Device;
+use super::host::Host;
+use super::protocol::{self, CAPACITY, Cdb, Outcome, UNMAP_LIST};
 use crate::disk::{
-    Bounce, Clear, ClearLimits, Data, DiskError, Issued, Limits, List, Mapped, Operation,
-    QueueShare, Request, SECTOR,
+    Bounce, Clear, ClearLimits, Data, DiskError, Issued, List, Mapped, Operation, QueueShare,
+    Request, SECTOR,
 };
-use crate::queue::{Buffer, DeviceError, Queue};
+use crate::queue::{Buffer, DeviceError};
 use crate::{Error, MemoryRef, Region};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// Header of a command: address, identifier, attributes, and the command descriptor block.
-const HEADER: usize = 19 + CDB;
-/// Response, and the length of its sense data (5.6.4: `sense_size` after a reset).
-const RESPONSE: usize = 12 + SENSE;
-const SENSE: usize = 96;
-/// Offsets in the response: length of sense data, residual bytes, status, response.
-const SENSE_LEN: usize = 0;
-const RESIDUAL: usize = 4;
-const STATUS: usize = 10;
-const CODE: usize = 11;
-const SENSE_AT: usize = 12;
-
-/// Response codes (5.6.6.1.1) other than those of failures.
-const OK: u8 = 0;
-const ABORTED: u8 = 2;
-const BAD_TARGET: u8 = 3;
-const RESET: u8 = 4;
-const BUSY: u8 = 5;
-/// Initial value of the response code; not a code of the specification.
-const NONE: u8 = 0xff;
-
-/// Bytes per command: header, response, and a parameter list or a capacity.
-const RECORD: usize = 208;
-const RESPONSE_AT: usize = 64;
-const PARAMETER_AT: usize = 176;
+/// Bytes of a command's parameter list, or of a capacity.
 const PARAMETER: usize = 32;
 
-/// Descriptors of a command's header and its response.
-pub(super) const FRAME: u16 = 2;
 /// Maximum number of times that a command is started.
 pub(super) const MAX_TRIES: u8 = 6;
 
@@ -92,53 +67,35 @@ pub(super) struct Clears {
 }
 
 pub(super) struct Commands {
-    pub queue: Queue,
-    records: Region,
+    pub host: Box<dyn Host>,
+    /// A parameter list or a capacity of each command.
+    parameters: Region,
     /// A block of zeros.
     zeros: Region,
     commands: Vec<Option<Command>>,
     free: Vec<u16>,
     list: List,
-    /// Limits of commands without a disk.
-    any: Limits,
-    /// Maximum number of commands of requests that a unit has in flight.
-    pub per_unit: u16,
 }
 
 impl Commands {
-    pub fn new(
-        memory: MemoryRef,
-        device: &mut Device,
-        index: u16,
-        queue_size: u16,
-        mut limits: Limits,
-    ) -> Result<Commands, Error> {
-        let max_chain = limits.segments.min(List::MAX_SEGMENTS) + FRAME;
-        let queue = device.queue(memory, index, (FRAME + 1, queue_size), max_chain)?;
-        limits.segments = limits.segments.min(queue.max_chain() - FRAME);
-        let indirect = device.has(crate::device::feature::INDIRECT_DESC);
-        let count = if indirect {
-            queue.size()
-        } else {
-            queue.size() / (FRAME + 1)
-        };
-        let records = Region::new(memory, RECORD * usize::from(count), 64);
+    pub fn new(mut host: Box<dyn Host>, memory: MemoryRef) -> Result<Commands, Error> {
+        let count = host.depth();
+        let parameters = Region::new(memory, PARAMETER * usize::from(count), 64);
         let zeros = Region::new(memory, super::MAX_ZEROED_BLOCK, 64);
+        let (Some(parameters), Some(zeros)) = (parameters, zeros) else {
+            if !host.stop() {
+                host.leak();
+            }
+            return Err(Error::OutOfMemory);
+        };
         Ok(Commands {
-            queue,
-            records: records.ok_or(Error::OutOfMemory)?,
-            zeros: zeros.ok_or(Error::OutOfMemory)?,
+            host,
+            parameters,
+            zeros,
             commands: alloc::vec![None; count.into()],
             free: (0..count).rev().collect(),
             list: List::default(),
-            any: limits,
-            per_unit: u16::MAX,
         })
-    }
-
-    /// The limits of the device and its queue.
-    pub fn limits(&self) -> Limits {
-        self.any
     }
 
     /// Submits as much of a disk's request `index` as fits in one command. `others` is the number
@@ -155,7 +112,7 @@ impl Commands {
             room: self.free.len() as u16,
             others,
         };
-        if target.in_flight >= self.per_unit || share.is_used(target.in_flight) {
+        if target.in_flight >= self.host.per_unit() || share.is_used(target.in_flight) {
             return Ok(Issued::Full);
         }
         let command = Command {
@@ -196,16 +153,17 @@ impl Commands {
         let Some(&id) = self.free.last() else {
             return Ok(None);
         };
-        let room = self.queue.room().saturating_sub(FRAME);
         let has_data = !matches!(rest.operation, Operation::Flush);
-        if self.queue.room() < FRAME || has_data && room == 0 {
+        let room = self.host.room().filter(|room| !has_data || *room > 0);
+        let Some(room) = room else {
             return Ok(None);
-        }
+        };
         let limits = *target.data.limits();
         let first = rest.sector / (target.block / SECTOR) as u64;
         let count = |len: usize| (len / target.block) as u32;
         let to_device = !matches!(rest.operation, Operation::Read);
-        self.begin(id, room, &limits, to_device);
+        self.host
+            .begin(id, to_device, &mut self.list, room, &limits);
         let len;
         let cdb = match rest.operation {
             Operation::Flush => {
@@ -219,11 +177,11 @@ impl Commands {
                     .ok_or(DiskError::Unsupported)?
                     .len(&rest);
                 let (cdb, list) = protocol::unmap(first, count(len));
-                let at = usize::from(id) * RECORD + PARAMETER_AT;
-                // SAFETY: the record is that of a command that the device doesn't have.
-                unsafe { self.records.slice(at, UNMAP_LIST) }.copy_from_slice(&list);
+                let at = usize::from(id) * PARAMETER;
+                // SAFETY: the list is that of a command that the device doesn't have.
+                unsafe { self.parameters.slice(at, UNMAP_LIST) }.copy_from_slice(&list);
                 self.list
-                    .finish(Buffer::readable(self.records.phys(at), UNMAP_LIST));
+                    .finish(Buffer::readable(self.parameters.phys(at), UNMAP_LIST));
                 cdb
             }
             Operation::Clear(Clear::Zeroes { unmap }) => {
@@ -270,11 +228,11 @@ impl Commands {
         let Some(&id) = self.free.last() else {
             return false;
         };
-        if self.queue.room() <= FRAME {
+        if self.host.room().is_none_or(|room| room == 0) {
             return false;
         }
-        let any = self.any;
-        self.begin(id, 1, &any, false);
+        let limits = self.host.limits();
+        self.host.begin(id, false, &mut self.list, 1, &limits);
         if len > 0 {
             self.list.finish(Buffer::writable(to, len));
         }
@@ -292,34 +250,15 @@ impl Commands {
         let Some(&id) = self.free.last() else {
             return false;
         };
-        let at = usize::from(id) * RECORD + PARAMETER_AT;
-        // SAFETY: the record is that of a command that the device doesn't have.
-        unsafe { self.records.slice(at, CAPACITY) }.fill(0);
-        let to = self.records.phys(at);
+        let at = usize::from(id) * PARAMETER;
+        // SAFETY: the answer is that of a command that the device doesn't have.
+        unsafe { self.parameters.slice(at, CAPACITY) }.fill(0);
+        let to = self.parameters.phys(at);
         let cdb = protocol::read_capacity();
         self.query(Purpose::Capacity(disk), address, &cdb, to, CAPACITY)
     }
 
-    /// Begins the list of command `id`. What the device reads comes before what it writes.
-    fn begin(&mut self, id: u16, room: u16, limits: &Limits, to_device: bool) {
-        let [header, response] = self.frame(id);
-        if to_device {
-            self.list.begin(&[header], room, limits);
-        } else {
-            self.list.begin(&[header, response], room, limits);
-        }
-    }
-
-    /// The buffers of command `id` itself.
-    fn frame(&self, id: u16) -> [Buffer; 2] {
-        let at = usize::from(id) * RECORD;
-        [
-            Buffer::readable(self.records.phys(at), HEADER),
-            Buffer::writable(self.records.phys(at + RESPONSE_AT), RESPONSE),
-        ]
-    }
-
-    /// Writes the header of command `id`, the last free one, and submits it.
+    /// Submits command `id`, the last free one.
     fn add(
         &mut self,
         id: u16,
@@ -328,19 +267,8 @@ impl Commands {
         to_device: bool,
         mut command: Command,
     ) -> bool {
-        let [_, response] = self.frame(id);
-        if to_device {
-            self.list.finish(response);
-        }
-        let at = usize::from(id) * RECORD;
-        // SAFETY: the record is that of a command that the device doesn't have.
-        let record = unsafe { self.records.slice(at, RESPONSE_AT + RESPONSE) };
-        record.fill(0);
-        record[..8].copy_from_slice(&address.bytes());
-        record[8..10].copy_from_slice(&id.to_le_bytes());
-        record[19..HEADER].copy_from_slice(cdb);
-        record[RESPONSE_AT + CODE] = NONE;
-        if self.queue.add(self.list.buffers(), u32::from(id)).is_err() {
+        let list = &mut self.list;
+        if !self.host.add(id, address, cdb, to_device, list) {
             return false;
         }
         self.free.pop();
@@ -351,20 +279,21 @@ impl Commands {
 
     /// Returns the next completed command. Its bounce buffer is still in use.
     pub fn complete(&mut self) -> Result<Option<Completed>, DeviceError> {
-        let Some(completion) = self.queue.pop()? else {
+        let Some(ended) = self.host.complete()? else {
             return Ok(None);
         };
-        let id = completion.token as u16;
+        let id = ended.id;
+        let command = self.commands.get_mut(usize::from(id));
+        let command = command.and_then(Option::take).ok_or(DeviceError)?;
         self.free.push(id);
-        let Some(command) = self.commands[usize::from(id)].take() else {
-            return Err(DeviceError);
-        };
-        // SAFETY: the device has returned the record.
-        let record = unsafe { self.records.slice(usize::from(id) * RECORD, RECORD) };
-        let (record, parameter) = record.split_at(PARAMETER_AT);
         let mut capacity = [0; CAPACITY];
-        capacity.copy_from_slice(&parameter[..CAPACITY]);
-        let mut outcome = outcome(&record[RESPONSE_AT..], command.is_transfer());
+        // SAFETY: the device has returned the answer.
+        let answer = unsafe { self.parameters.slice(usize::from(id) * PARAMETER, CAPACITY) };
+        capacity.copy_from_slice(answer);
+        let mut outcome = ended.outcome;
+        if outcome.result.is_ok() && command.is_transfer() && ended.is_short {
+            outcome = Outcome::end(Err(DiskError::Io));
+        }
         outcome.repeat &= command.tries < MAX_TRIES;
         Ok(Some(Completed {
             command,
@@ -374,8 +303,8 @@ impl Commands {
     }
 
     pub fn leak(&mut self) {
-        self.queue.leak();
-        self.records.leak();
+        self.host.leak();
+        self.parameters.leak();
         self.zeros.leak();
     }
 }
@@ -404,30 +333,4 @@ impl Command {
     }
 }
 
-/// The outcome in a response.
-fn outcome(response: &[u8], is_transfer: bool) -> Outcome {
-    let word = |at| {
-        response[at..]
-            .first_chunk()
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
-    };
-    match response[CODE] {
-        OK => {
-            let sense = &response[SENSE_AT..RESPONSE];
-            let sense = sense.get(..word(SENSE_LEN) as usize).unwrap_or(sense);
-            let outcome = protocol::outcome(response[STATUS], sense);
-            if outcome.result.is_ok() && is_transfer && word(RESIDUAL) != 0 {
-                return Outcome::end(Err(DiskError::Io));
-            }
-            outcome
-        }
-        BAD_TARGET => Outcome::end(Err(DiskError::Removed)),
-        // The reset of a unit or its removal ends what it has with these.
-        ABORTED | RESET | BUSY => Outcome::temporary(DiskError::NotReady),
-        _ => Outcome::end(Err(DiskError::Io)),
-    }
-}
-
-const _: () = assert!(HEADER <= RESPONSE_AT && RESPONSE_AT + RESPONSE <= PARAMETER_AT);
-const _: () = assert!(PARAMETER_AT + PARAMETER <= RECORD && UNMAP_LIST <= PARAMETER);
-const _: () = assert!(CAPACITY <= PARAMETER);
+const _: () = assert!(CAPACITY <= PARAMETER && UNMAP_LIST <= PARAMETER);

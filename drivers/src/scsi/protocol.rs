@@ -9,6 +9,10 @@ pub const CDB: usize = 32;
 /// A command descriptor block.
 pub type Cdb = [u8; CDB];
 
+/// Operation codes of [`read`] and [`write`].
+const READ: u8 = 0x88;
+const WRITE: u8 = 0x8a;
+
 /// Vital product data (SPC-4, 7.8).
 pub const PAGE_SERIAL: u8 = 0x80;
 pub const PAGE_IDENTIFICATION: u8 = 0x83;
@@ -23,6 +27,21 @@ pub const CAPACITY: usize = 32;
 pub const MODE_HEADER: usize = 4;
 /// Length of the parameter list of UNMAP with one descriptor.
 pub const UNMAP_LIST: usize = 24;
+
+/// The length that a command has by its operation code (SPC-4, 4.3.4).
+pub fn cdb_len(cdb: &Cdb) -> u8 {
+    match cdb[0] >> 5 {
+        0 => 6,
+        1 | 2 => 10,
+        5 => 12,
+        _ => 16,
+    }
+}
+
+/// Whether it is a command of [`read`] or [`write`].
+pub fn is_transfer(cdb: &Cdb) -> bool {
+    matches!(cdb[0], READ | WRITE)
+}
 
 fn cdb(bytes: &[u8]) -> Cdb {
     let mut cdb = [0; CDB];
@@ -42,12 +61,12 @@ fn blocks(operation: u8, flags: u8, block: u64, count: u32) -> Cdb {
 
 /// READ (16) (SBC-3, 5.13).
 pub fn read(block: u64, count: u32) -> Cdb {
-    blocks(0x88, 0, block, count)
+    blocks(READ, 0, block, count)
 }
 
 /// WRITE (16) (SBC-3, 5.34).
 pub fn write(block: u64, count: u32) -> Cdb {
-    blocks(0x8a, 0, block, count)
+    blocks(WRITE, 0, block, count)
 }
 
 /// SYNCHRONIZE CACHE (10) of all blocks (SBC-3, 5.26). QEMU's disks don't know the command of 16

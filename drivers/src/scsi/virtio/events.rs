@@ -1,6 +1,7 @@
 //! The event queue (virtio 1.2, 5.6.6.3): disks that are removed or change.
 
-use super::Address;
+use super::super::Address;
+use super::super::host::Event;
 use crate::device::Device;
 use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -18,17 +19,6 @@ const REMOVED: u32 = 2;
 /// `VIRTIO_SCSI_T_PARAM_CHANGE`, and the reason "capacity data has changed" (2Ah, 09h).
 const PARAM_CHANGE: u32 = 3;
 const CAPACITY_CHANGED: u32 = 0x092a;
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// The unit was removed.
-    Removed(Address),
-    /// The unit's capacity changed.
-    Resized(Address),
-    /// Events were lost.
-    Missed,
-}
 
 pub(super) struct Events {
     pub queue: Queue,
