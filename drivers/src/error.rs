@@ -56,6 +56,8 @@ pub enum Error {
     NotNvm,
     /// An NVMe controller has no memory pages of 4096 bytes.
     PageSize,
+    /// An AHCI controller accesses only the first 4 GiB of memory.
+    Narrow,
     /// The device refused a command of its start, with this status: NVMe's type and code, or the
     /// lower half of gVNIC's.
     Refused(u16),
@@ -96,6 +98,7 @@ impl fmt::Display for Error {
             Error::Fatal => f.write_str("reports a fatal error (CSTS.CFS)"),
             Error::NotNvm => f.write_str("does not take the commands of the NVM command set"),
             Error::PageSize => f.write_str("has no memory pages of 4096 bytes"),
+            Error::Narrow => f.write_str("has no addresses of 64 bits"),
             Error::Refused(status) => {
                 write!(
                     f,

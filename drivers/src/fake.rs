@@ -17,6 +17,7 @@
 //! concurrency. If a driver accesses memory that it doesn't own, or passes an invalid address to a
 //! device, the test panics.
 
+mod ahci;
 mod blk;
 mod e1000e;
 mod ena;
@@ -36,6 +37,7 @@ mod simple;
 mod transport;
 mod vsock;
 
+pub use ahci::{AhciDevice, AhciHandle, AhciLie, AhciRegisters, AtaDisk};
 pub use blk::Disk;
 pub use e1000e::{E1000eDevice, E1000eFrame, E1000eHandle, E1000eRegisters};
 pub use ena::{

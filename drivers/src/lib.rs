@@ -15,7 +15,7 @@
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
-//! 5. [`net`], [`blk`], [`scsi`], [`nvme`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
+//! 5. [`net`], [`blk`], [`scsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
 //!    one owner (`&mut`) per device. Each type's documentation has an example, on a fake device.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
@@ -67,6 +67,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "fake"))]
 extern crate std;
 
+pub mod ahci;
 pub mod blk;
 pub mod bochs;
 pub mod console;

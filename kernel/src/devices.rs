@@ -201,11 +201,7 @@ pub fn find_functions<T>(
 
 /// PCI classes of controllers that no driver exists for: base class 1 (mass storage) with these
 /// subclasses, from the PCI Code and ID Assignment Specification.
-const UNDRIVEN: [(&str, Id); 3] = [
-    ("IDE", Id::Subclass(0x0101)),
-    ("SATA", Id::Subclass(0x0106)),
-    ("SAS", Id::Subclass(0x0107)),
-];
+const UNDRIVEN: [(&str, Id); 2] = [("IDE", Id::Subclass(0x0101)), ("SAS", Id::Subclass(0x0107))];
 
 /// The controllers of disks that no driver exists for, as `IDE at pci 00:01.1, …`; empty if there
 /// are none. For messages about a missing disk.

@@ -40,12 +40,14 @@ def fresh(context, path, block=4096):
     context.run("mkfs.ext4", "-q", "-b", block, "-J", f"size={block // 1024}", path)
 
 
-def machine(context, disk, cache, words=("until", "100000")):
-    """The program in QEMU, writing to `disk`."""
+def machine(context, disk, cache, words=("until", "100000"), form="microvm", qemu=None):
+    """The program in QEMU, or the wrapper `qemu` of it, writing to `disk`."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
     if cache == "unsafe":
-        options += ["--qemu", faulty.forgetful(context)]
-    return context.soil(PROGRAM, "microvm", *words, options=options)
+        qemu = faulty.forgetful(context)
+    if qemu:
+        options += ["--qemu", qemu]
+    return context.soil(PROGRAM, form, *words, options=options)
 
 
 def files_of(context, disk):
@@ -115,7 +117,7 @@ def newest(child, word):
     return max(int(match[1]) for match in whole if match)
 
 
-def kill(context, cache, kills, block=4096):
+def kill(context, cache, kills, block=4096, **where):
     rng = random.Random(kills)
     template = context.path("fresh.img")
     fresh(context, template, block)
@@ -125,7 +127,7 @@ def kill(context, cache, kills, block=4096):
         disk, copy = os.path.join(directory, "disk.img"), os.path.join(directory, "copy.img")
         for _ in range(kills):
             shutil.copyfile(template, disk)
-            child = machine(context, disk, cache)
+            child = machine(context, disk, cache, **where)
             child.wait_line("synced 1")
             time.sleep(rng.uniform(0.0, 0.6))
             # Of QEMU alone: `soil run` passes on what the program wrote before.

@@ -14,6 +14,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
+use drivers::ahci::{self, Ahci, AhciConfig};
 use drivers::blk::{Blk, BlkConfig};
 use drivers::device_type::DeviceType;
 use drivers::disk::{self, Controller, DiskError};
@@ -129,12 +130,20 @@ const DRIVERS: [(DeviceType, Start); 2] = [
 type StartFunction = fn(&Function<'_>) -> Started<Box<dyn Controller>>;
 
 /// The drivers of controllers that aren't virtio devices, by their PCI ids.
-const CONTROLLERS: [(&[Id], StartFunction); 1] = [(nvme::IDS, |function| {
-    let registers = nvme::open(function)?;
-    let interrupt = registers.interrupt();
-    let controller = Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default())?;
-    Ok((Box::new(controller), interrupt))
-})];
+const CONTROLLERS: [(&[Id], StartFunction); 2] = [
+    (nvme::IDS, |function| {
+        let registers = nvme::open(function)?;
+        let interrupt = registers.interrupt();
+        let controller = Nvme::new(Box::new(registers), MEMORY, &NvmeConfig::default())?;
+        Ok((Box::new(controller), interrupt))
+    }),
+    (ahci::IDS, |function| {
+        let registers = ahci::open(function)?;
+        let interrupt = registers.interrupt();
+        let controller = Ahci::new(Box::new(registers), MEMORY, &AhciConfig::default())?;
+        Ok((Box::new(controller), interrupt))
+    }),
+];
 
 /// Leaves opened disks to the program. In a hook of the boot.
 pub fn keep(disks: Vec<Disk>) {

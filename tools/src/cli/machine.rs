@@ -49,7 +49,7 @@ pub enum Controller {
     VirtioBlk,
     VirtioScsi,
     Nvme,
-    /// IDE or SATA, which firmware reads and images don't.
+    /// SATA on q35; IDE on pc, which firmware reads and images don't.
     Ide,
 }
 

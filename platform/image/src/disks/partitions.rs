@@ -46,7 +46,7 @@ pub fn assign(disks: &mut [Disk]) {
                 };
                 log::error!(
                     "{PREFIX}{name}: no disk of this machine has the partition \
-                    {wanted}{hint}{others}; attach the disk by virtio or NVMe"
+                    {wanted}{hint}{others}; attach the disk by virtio, NVMe or SATA"
                 );
             }
         }
