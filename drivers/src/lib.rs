@@ -15,7 +15,7 @@
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
-//! 5. [`net`], [`blk`], [`scsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
+//! 5. [`net`], [`blk`], [`scsi`], [`pvscsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
 //!    one owner (`&mut`) per device. Each type's documentation has an example, on a fake device.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
@@ -91,6 +91,7 @@ pub mod model;
 pub mod net;
 pub mod nvme;
 pub mod pci;
+pub mod pvscsi;
 mod queue;
 pub mod register;
 pub mod registers;

@@ -1,11 +1,12 @@
-"""Disks on a SCSI adapter (virtio-scsi): several on one device, their names, sizes, errors and
-removal."""
+"""Disks on a SCSI adapter (virtio-scsi, PVSCSI): several on one device, their names, sizes, errors
+and removal."""
 
 import os
 import re
 import tempfile
 import time
 
+from cases import storage_kills
 from cases.block_devices import PROGRAM, blocks_used, check_sizes, disk, run
 from cases.disks import WORK
 from cases.tasks import fat_disk
@@ -16,6 +17,10 @@ from harness.qmp import Monitor
 from harness.runner import test
 
 KINDS = ("few: 6", "durable: 3", "unaligned: 4", "many: 300", "too many for a request: 1500")
+
+
+# Machines with VMware's adapter.
+PVSCSI = () if ARCH else ("q35", "pc")
 
 
 def check_vectors(output, sector):
@@ -94,11 +99,11 @@ def discard_and_zeroes(context):
             assert blocks_used(path) < 512 << 10, f"{form}: {blocks_used(path)} bytes are used"
 
 
-def monitored(context, form, words, disks, first=""):
+def monitored(context, form, words, disks, first="", kind=""):
     """A machine with these disks on an adapter, and its monitor."""
     monitor = context.path(f"qmp-{form}")
     before = ("-qmp", f"unix:{monitor},server=on,wait=off")
-    qemu = scsi.adapter(context, f"qemu-{form}", before=before)
+    qemu = scsi.adapter(context, f"qemu-{form}", before=before, kind=kind)
     named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
     child = context.soil(PROGRAM, form, *words, options=[*named, "--qemu", qemu])
     child.wait_line(first)
@@ -238,3 +243,61 @@ def file_systems(context):
         child = context.soil(WORK, form, "read", "/data/00003.bin", options=options)
         status, output = outcome(child, context)
         assert status == 0 and f"{3 * 977 % 9000} bytes" in output, output
+
+
+@test(limit=240)
+def units_of_a_pvscsi_adapter(context):
+    """Three disks of one adapter as VMware's, on three targets, with sectors of 512 and 4096 bytes:
+    each is found by its serial number, keeps what is written, and the others stay untouched;
+    discarded and zeroed sectors read as they should."""
+    for form in PVSCSI:
+        qemu = ["--qemu", scsi.adapter(context, f"qemu-{form}", kind="pvscsi")]
+        paths = [disk(context, f"{form}-{name}.img") for name in ("first", "data", "last")]
+        for sector in (512, 4096):
+            disks = {"first": paths[0], "data": f"{paths[1]},sector={sector}", "last": paths[2]}
+            check_vectors(run(context, form, ["vectors"], disks, qemu), sector)
+        for path in (paths[0], paths[2]):
+            with open(path, "rb") as file:
+                assert not any(file.read()), f"{form}: {path} was written to"
+        output = run(context, form, ["clearing"], {"data": paths[2]}, qemu)
+        assert "zeros true true, rest true true" in output, output
+
+
+@test(limit=180)
+def files_on_a_pvscsi_adapter(context):
+    """Files of FAT and ext4 volumes on an adapter as VMware's: synced files are there after the
+    machine, or after a kill of it, and the volumes are clean. Errors are values."""
+    for form in PVSCSI:
+        qemu = scsi.adapter(context, f"qemu-{form}", kind="pvscsi")
+        path = fat_disk(context, f"{form}.img", 32 << 20)
+        options = ["--disk", f"data={path}", "--qemu", qemu]
+        status, output = outcome(context.soil(WORK, form, "health", options=options), context)
+        assert status == 0 and output.count("writable") == 2, output
+        context.run("fsck.fat", "-n", path)
+        storage_kills.kill(context, "none", 2, form=form, qemu=qemu)
+    for form in PVSCSI:
+        path = fat_disk(context, f"{form}.img", 32 << 20)
+        failing = faulty.failing(context, "write_aio", 20, once=False)
+        qemu = scsi.adapter(context, f"failing-{form}", qemu=failing, kind="pvscsi")
+        options = ["--disk", f"data={path}", "--qemu", qemu]
+        child = context.soil(WORK, form, "faults", "12", options=options)
+        status, output = outcome(child, context)
+        found = re.search(r"synced (\d+), as written (\d+), ticks", output)
+        assert found and 0 < int(found[1]) < 12 and found[1] == found[2], output
+        assert "input/output error" in output and "panic" not in output, output
+
+
+@test(limit=120)
+def a_removed_disk_of_a_pvscsi_adapter(context):
+    """A disk that is unplugged under load: all its requests end with an error, later ones, too, and
+    the other disk of the adapter works on."""
+    for form in PVSCSI:
+        disks = {name: disk(context, f"{form}-{name}.img") for name in ("data", "other")}
+        child, monitor = monitored(context, form, ["removal"], disks, "under way", "pvscsi")
+        monitor.ask("device_del", id="unit-data")
+        status, output = outcome(child, context)
+        assert status == 0, output
+        assert re.search(r"SCSI disk \d+:0 data was removed", output), output
+        for line in ("read again: input/output error", "flush again: input/output error"):
+            assert line in output, output
+        assert "the other: done" in output and "panic" not in output, output

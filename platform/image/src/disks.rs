@@ -21,6 +21,7 @@ use drivers::disk::{self, Controller, DiskError};
 use drivers::function::{Function, Started};
 use drivers::nvme::{self, Nvme, NvmeConfig};
 use drivers::pci::Id;
+use drivers::pvscsi;
 use drivers::registers::Registers;
 use drivers::scsi::{Scsi, ScsiConfig};
 use drivers::{MemoryRef, Transport};
@@ -130,7 +131,7 @@ const DRIVERS: [(DeviceType, Start); 2] = [
 type StartFunction = fn(&Function<'_>) -> Started<Box<dyn Controller>>;
 
 /// The drivers of controllers that aren't virtio devices, by their PCI ids.
-const CONTROLLERS: [(&[Id], StartFunction); 2] = [
+const CONTROLLERS: [(&[Id], StartFunction); 3] = [
     (nvme::IDS, |function| {
         let registers = nvme::open(function)?;
         let interrupt = registers.interrupt();
@@ -141,6 +142,12 @@ const CONTROLLERS: [(&[Id], StartFunction); 2] = [
         let registers = ahci::open(function)?;
         let interrupt = registers.interrupt();
         let controller = Ahci::new(Box::new(registers), MEMORY, &AhciConfig::default())?;
+        Ok((Box::new(controller), interrupt))
+    }),
+    (pvscsi::IDS, |function| {
+        let registers = pvscsi::open(function)?;
+        let interrupt = registers.interrupt();
+        let controller = pvscsi::new(Box::new(registers), MEMORY, &ScsiConfig::default())?;
         Ok((Box::new(controller), interrupt))
     }),
 ];
