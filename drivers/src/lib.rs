@@ -1,6 +1,6 @@
 //! Drivers for virtio devices over PCI and MMIO (network card, disk, SCSI host, entropy source,
-//! console, graphics adapter, input devices, sockets), for NVMe controllers, network cards of
-//! Intel and Google, and the Bochs graphics adapter.
+//! console, graphics adapter, input devices, sockets), for NVMe and AHCI controllers, VMware's SCSI
+//! adapters, network cards of Intel and Google, and the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -15,8 +15,9 @@
 //!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
-//! 5. [`net`], [`blk`], [`scsi`], [`pvscsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`], [`input`], [`vsock`]:
-//!    one owner (`&mut`) per device. Each type's documentation has an example, on a fake device.
+//! 5. [`net`], [`blk`], [`scsi`], [`pvscsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`],
+//!    [`input`], [`vsock`]: one owner (`&mut`) per device. Each type's documentation has an example,
+//!    on a fake device.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
 //! [`disk`].
