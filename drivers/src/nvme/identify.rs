@@ -10,6 +10,12 @@ pub(crate) const BYTES: usize = 4096;
 /// Bytes of a serial number.
 const SERIAL: usize = 20;
 
+/// Amazon's PCI vendor id, the model of an EBS volume, and the bytes of the name that it is attached
+/// under, in the vendor's part (Amazon EBS User Guide, "Map NVMe disks").
+const AMAZON: u16 = 0x1d0f;
+const EBS_MODEL: &[u8; 26] = b"Amazon Elastic Block Store";
+const EBS_NAME: usize = 32;
+
 /// `CNS`: which data structure Identify returns.
 pub(crate) mod select {
     pub const NAMESPACE: u32 = 0x00;
@@ -61,6 +67,8 @@ impl Fields<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ControllerData {
     pub serial: [u8; SERIAL],
+    /// The name under which an EBS volume is attached, for example `sdf` or `/dev/sdf`.
+    pub attached: Option<[u8; EBS_NAME]>,
     /// Maximum bytes of a command's data; `None` for no limit.
     pub max_transfer: Option<usize>,
     /// It processes I/O commands: it isn't a discovery or administrative controller.
@@ -85,8 +93,10 @@ impl ControllerData {
             sizes & 0xf <= log && sizes >> 4 >= log
         };
         let optional = fields.u16(520);
+        let is_volume = fields.u16(0) == AMAZON && fields.bytes(24) == *EBS_MODEL;
         ControllerData {
             serial: fields.bytes(4),
+            attached: is_volume.then(|| fields.bytes(3072)),
             max_transfer: match fields.u8(77) {
                 0 => None,
                 log => pages(log),
@@ -231,6 +241,7 @@ mod tests {
         ]));
         let expected = ControllerData {
             serial: *b"0123456789abcdefghij",
+            attached: None,
             max_transfer: Some(128 << 10),
             has_io: true,
             entries: true,
@@ -252,6 +263,23 @@ mod tests {
             assert!(!ControllerData::parse(&answer(&[(512, &sizes)])).entries);
         }
         assert!(ControllerData::parse(&answer(&[(512, &[0x76, 0x64])])).entries);
+    }
+
+    #[test]
+    fn only_a_volume_of_ebs_has_the_name_of_its_attachment() {
+        let parse = |vendor: &[u8], model: &[u8]| {
+            ControllerData::parse(&answer(&[(0, vendor), (24, model), (3072, b"/dev/sdf")]))
+        };
+        let name = parse(&[0x0f, 0x1d], EBS_MODEL).attached;
+        assert_eq!(
+            name.as_ref().map(|name| &name[..9]),
+            Some(&b"/dev/sdf\0"[..])
+        );
+        assert_eq!(
+            parse(&[0x0f, 0x1d], b"Amazon EC2 NVMe Instance Storage").attached,
+            None
+        );
+        assert_eq!(parse(&[0x36, 0x1b], EBS_MODEL).attached, None);
     }
 
     #[test]

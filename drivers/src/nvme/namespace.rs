@@ -108,7 +108,7 @@ impl Namespace {
                 can_discard: discard.is_some(),
                 can_write_zeroes: zeroes.is_some(),
             },
-            name: name(&controller.serial, number),
+            name: name(controller, number),
             disk: Disk {
                 number,
                 data: Data::new(common.memory, limits, common.bounce_buffers),
@@ -140,12 +140,39 @@ fn sectors(found: &NamespaceData) -> u64 {
         .saturating_mul((found.block_size / SECTOR) as u64)
 }
 
-/// The name of a namespace: the controller's serial number, with the namespace's own number behind
-/// it from the second on.
-fn name(bytes: &[u8], number: u32) -> Option<String> {
-    let serial = serial(bytes)?;
+/// The name of a namespace: the controller's serial number, or the name under which an EBS volume
+/// is attached, with the namespace's own number behind it from the second on.
+fn name(controller: &ControllerData, number: u32) -> Option<String> {
+    let attached = controller.attached.as_ref().and_then(|name| {
+        let name = name.strip_prefix(b"/dev/").unwrap_or(name);
+        serial(name)
+    });
+    let name = attached.or_else(|| serial(&controller.serial))?;
     Some(match number {
-        1 => serial,
-        _ => format!("{serial}_{number}"),
+        1 => name,
+        _ => format!("{name}_{number}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvme::identify::BYTES;
+
+    #[test]
+    fn a_volume_is_named_by_its_attachment() {
+        let named = |attached: &[u8]| {
+            let mut answer = [0; BYTES];
+            answer[0..2].copy_from_slice(&[0x0f, 0x1d]);
+            answer[4..24].copy_from_slice(b"vol0123456789abcdef0");
+            answer[24..50].copy_from_slice(b"Amazon Elastic Block Store");
+            answer[3072..3072 + attached.len()].copy_from_slice(attached);
+            let controller = ControllerData::parse(&answer);
+            [1, 2].map(|number| name(&controller, number).expect("a name"))
+        };
+        assert_eq!(named(b"/dev/sdf  "), ["sdf", "sdf_2"]);
+        assert_eq!(named(b"xvdb"), ["xvdb", "xvdb_2"]);
+        assert_eq!(named(b"../x")[0], "vol0123456789abcdef0");
+        assert_eq!(named(b"")[0], "vol0123456789abcdef0");
+    }
 }
