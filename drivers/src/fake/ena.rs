@@ -1,5 +1,6 @@
 //! An Elastic Network Adapter, which also lies by a script. Written from Linux's description of
-//! the device (`ena_regs_defs.h`, `ena_admin_defs.h`, `ena_eth_io_defs.h`), without the driver's source.
+//! the device (`ena_regs_defs.h`, `ena_admin_defs.h`, `ena_eth_io_defs.h`), without the driver's
+//! source.
 //!
 //! The doorbells and the interrupt registers of queues begin at 4 KiB of BAR 0, the memory of low
 //! latency queues at 4 KiB of BAR 2. A control buffer's address is taken as direct whatever the
@@ -118,7 +119,7 @@ impl Ring {
 struct Model {
     device: EnaDevice,
     memory: &'static HostMemory,
-    /// What the driver wrote to the registers, until a reset.
+    /// Values that the driver wrote to the registers since the last reset.
     written: BTreeMap<usize, u32>,
     reset: Reset,
     /// Reads of the status until the reset goes on.

@@ -14,7 +14,7 @@ pub(super) struct Layout {
     pub l3: usize,
     /// The TCP or UDP header.
     pub l4: usize,
-    /// What follows the TCP header.
+    /// The bytes after the TCP or UDP header.
     pub payload: usize,
 }
 

@@ -105,7 +105,7 @@ fn parse(bytes: &[u8]) -> Option<Description> {
     MTU.contains(&description.mtu).then_some(description)
 }
 
-/// What the options say beyond the description.
+/// Contents of the options beyond the description.
 struct Features {
     /// Features of the chosen format.
     format: u32,

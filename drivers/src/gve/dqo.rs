@@ -28,7 +28,7 @@ const TYPE_PACKET: u32 = 0xc;
 const IS_LAST: u32 = 1 << 5;
 const HAS_CHECKSUM: u32 = 1 << 6;
 const REPORTS: u32 = 1 << 7;
-/// Minimum number of descriptors from one that the device reports to the next.
+/// Minimum distance of descriptors whose fetching the device reports.
 const REPORT_INTERVAL: u32 = 32;
 /// Maximum bytes of a transmit descriptor.
 const MAX_BYTES: usize = (1 << 14) - 1;
@@ -100,7 +100,7 @@ pub struct Dqo {
     transmit: Words,
     transmit_completions: Words,
     entries: u32,
-    /// Number of all descriptors written, told to the device, and fetched by it.
+    /// Number of all descriptors written, announced by the doorbell, and fetched by the device.
     written: u32,
     told: u32,
     fetched: u32,
@@ -117,7 +117,8 @@ pub struct Dqo {
     pool: u64,
     /// The place of each buffer among all that were returned, if the driver doesn't use it.
     given: Vec<Option<u32>>,
-    /// Number of all receive completions taken, and of buffers returned, and what the device knows.
+    /// Number of all receive completions taken, of buffers returned, and of buffers announced by
+    /// the doorbell.
     taken: u32,
     filled: u32,
     announced: u32,
@@ -234,7 +235,7 @@ impl Dqo {
             (State::Missed { end }, false, COMPLETION_REINJECTION) => end,
             _ => return Err(DeviceError),
         };
-        // A frame that the device wasn't told of isn't in flight.
+        // A frame that the doorbell hasn't announced isn't in flight.
         if self.written.wrapping_sub(end) < self.written.wrapping_sub(self.told) {
             return Err(DeviceError);
         }
@@ -248,7 +249,7 @@ impl Dqo {
         (self.taken % self.receive_entries) as usize * RECEIVE
     }
 
-    /// What the completion of a frame's end says of the frame's checksum.
+    /// The state of a frame's checksum, from the completion of the frame's end.
     fn checksum(&self, first: u32, third: u32) -> Checksum {
         let kind = (first >> TYPE_SHIFT) as usize % TYPES;
         let kind = self.types.get(kind).copied().unwrap_or(0);

@@ -56,7 +56,7 @@ pub struct Gqi {
     shared: Shared,
     transmit: Words,
     entries: u32,
-    /// Number of all descriptors written, told to the device, and completed.
+    /// Number of all descriptors written, announced by the doorbell, and completed.
     written: u32,
     told: u32,
     done: u32,
@@ -66,7 +66,8 @@ pub struct Gqi {
     data: Words,
     receive_entries: u32,
     buffers: u16,
-    /// Number of all receive descriptors taken, and of buffers returned, and what the device knows.
+    /// Number of all receive descriptors taken, of buffers returned, and of buffers announced by
+    /// the doorbell.
     taken: u32,
     filled: u32,
     announced: u32,

@@ -17,7 +17,7 @@ pub enum Queue {
     Transmit,
 }
 
-/// What the device says of a received frame's TCP or UDP checksum.
+/// The device's report of a received frame's TCP or UDP checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
     Unknown,
@@ -51,7 +51,7 @@ pub struct Rings {
     pub transmit: [u32; 2],
     /// 0 for formats without such a ring.
     pub transmit_completions: [u32; 2],
-    /// What the device writes for received frames.
+    /// The ring of received frames, which the device writes.
     pub receive: [u32; 2],
     /// The ring of receive buffers.
     pub buffers: [u32; 2],
@@ -80,7 +80,7 @@ pub trait Queues: Send {
     /// Writes a frame's descriptors. There is [room](Queues::has_room).
     fn queue(&mut self, frame: Sending);
 
-    /// Tells the device of the written descriptors.
+    /// Announces the written descriptors to the device: one exit, or none.
     fn ring_transmit(&mut self, doorbells: &dyn Registers);
 
     /// Takes completions, and returns the slots of sent frames. True if there were any completions.
@@ -110,7 +110,7 @@ pub trait Queues: Send {
     /// Gives the buffers of a frame back, in the order in which they were received.
     fn give_back(&mut self, parts: &[Part]);
 
-    /// Tells the device of the returned buffers.
+    /// Announces the returned buffers to the device: one exit, or none.
     fn ring_receive(&mut self, doorbells: &dyn Registers);
 
     /// Enables the interrupt of a queue.

@@ -66,7 +66,7 @@ impl Shared {
         }
     }
 
-    /// Reads what the device wrote about the queues that it created.
+    /// Reads the places of doorbells and counters that the device chose for its queues.
     ///
     /// # Errors
     ///

@@ -36,7 +36,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Slots for frames of at most `small_len` bytes; and for those of any length, if `large`.
+    /// Slots for frames of at most `small_len` bytes, and for frames of any length if `large`.
     ///
     /// # Errors
     ///

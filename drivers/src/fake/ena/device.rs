@@ -7,14 +7,14 @@ use std::vec::Vec;
 use super::{Bar, EnaHandle, EnaRegisters, Model};
 use crate::fake::HostMemory;
 
-/// What an adapter does instead of the truthful completion of an admin command.
+/// A lie in place of the completion of an admin command.
 #[derive(Clone, Debug)]
 pub enum EnaAdminLie {
     /// Completes another command.
     Id(u16),
     /// Doesn't perform it, and completes it with this status.
     Status(u8),
-    /// The phase is that of the last round.
+    /// The phase bit has the value of the last round.
     Phase,
     /// Never completes it.
     Swallow,
@@ -26,14 +26,14 @@ pub enum EnaAdminLie {
     Gone,
 }
 
-/// What an adapter does instead of the truthful completion of a sent packet.
+/// A lie in place of the completion of a sent packet.
 #[derive(Clone, Debug)]
 pub enum EnaTxLie {
     /// Completes another request.
     Id(u16),
     /// Completes it twice.
     Twice,
-    /// The phase is that of the last round.
+    /// The phase bit has the value of the last round.
     Phase,
     /// Never completes it.
     Swallow,
@@ -41,14 +41,14 @@ pub enum EnaTxLie {
     Head(u16),
 }
 
-/// What an adapter does instead of the truthful completion of a receive buffer.
+/// A lie in place of the completion of a receive buffer.
 #[derive(Clone, Debug)]
 pub enum EnaRxLie {
     /// Completes another request.
     Id(u16),
     /// Completes it twice.
     Twice,
-    /// The phase is that of the last round.
+    /// The phase bit has the value of the last round.
     Phase,
     /// Never completes it.
     Swallow,
@@ -62,7 +62,7 @@ pub enum EnaRxLie {
     Flags(u32),
 }
 
-/// What an adapter does instead of answering a read without a read.
+/// A lie in place of the answer to a read of a register by the answer's address.
 #[derive(Clone, Copy, Debug)]
 pub enum EnaReadLie {
     /// Answers another request.
@@ -155,7 +155,7 @@ pub struct EnaDevice {
     pub reversed: bool,
     /// Sent frames are received again.
     pub echo: bool,
-    /// What it does instead of the next completions; `None` for the truth.
+    /// Lies in place of the next completions of admin commands; `None` for the truth.
     pub admin_lies: VecDeque<Option<EnaAdminLie>>,
     /// The same for sent packets.
     pub tx_lies: VecDeque<Option<EnaTxLie>>,

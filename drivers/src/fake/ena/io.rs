@@ -326,7 +326,7 @@ impl Model {
         })
     }
 
-    /// Takes the metadata, and returns those of the packet.
+    /// Takes the metadata of a packet, or returns the queue's.
     fn metadata(&mut self, id: u16, sent: &Sent) -> Option<Meta> {
         let queue = self.submissions.get_mut(&id)?;
         let first = sent.descriptors[0];
@@ -616,7 +616,7 @@ impl Model {
         }
     }
 
-    /// The bits of a status that say what the adapter found in a frame.
+    /// The bits of a status for the protocols and checksums of a frame.
     fn parsed(&self, bytes: &[u8]) -> u32 {
         let Some(packet) = Packet::parse(bytes) else {
             return 0;

@@ -1,5 +1,5 @@
-//! Arithmetic of the rings: what is written where, and what completions are accepted, over many
-//! rounds.
+//! Arithmetic of the rings, over many rounds: the places of descriptors, and the completions that
+//! are accepted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
