@@ -27,7 +27,7 @@ const ALTERNATIVE_MISS: u16 = 1 << 15;
 /// The capability of such drivers.
 const KNOWS_MISSES: u64 = 1 << 4;
 /// Data descriptors of a packet, or of a segment.
-const MOST_DESCRIPTORS: usize = 10;
+const MAX_DESCRIPTORS: usize = 10;
 /// Descriptors from one that wants a report to the next.
 const REPORT_INTERVAL: u32 = 32;
 /// Descriptors that stay free.
@@ -317,7 +317,7 @@ impl Model {
             None => {
                 assert!((17..=9728).contains(&bytes.len()), "{} bytes", bytes.len());
                 let count = buffers.len();
-                assert!(count <= MOST_DESCRIPTORS, "{count} descriptors");
+                assert!(count <= MAX_DESCRIPTORS, "{count} descriptors");
                 if checksum {
                     let packet = Packet::parse(&bytes).expect("TCP or UDP");
                     let l4 = packet.layout.l4;
@@ -346,7 +346,7 @@ impl Model {
                 count += usize::from(at < end && at + len > start);
                 at += len;
             }
-            assert!(count <= MOST_DESCRIPTORS, "a segment of {count} buffers");
+            assert!(count <= MAX_DESCRIPTORS, "a segment of {count} buffers");
             start = end;
         }
         let field = packet.layout.l4 + 16;
