@@ -42,7 +42,10 @@ def compiled(source, target, *options):
         return
     os.makedirs(BUILT, exist_ok=True)
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-fno-strict-aliasing", *options]
-    subprocess.run([*command, "-o", target, source], check=True)
+    # Another run may use it meanwhile.
+    made = f"{target}.{os.getpid()}"
+    subprocess.run([*command, "-o", made, source], check=True)
+    os.replace(made, target)
 
 
 def build():
@@ -98,9 +101,11 @@ def with_library():
     folder = os.path.join(BUILT, "bin")
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, name)
-    with open(path, "w", encoding="utf-8") as file:
+    made = f"{path}.{os.getpid()}"
+    with open(made, "w", encoding="utf-8") as file:
         file.write(WRAPPER.format(library=LIBRARY, qemu=shutil.which(name)))
-    os.chmod(path, 0o755)
+    os.chmod(made, 0o755)
+    os.replace(made, path)
     return folder
 
 
