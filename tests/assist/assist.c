@@ -6,8 +6,8 @@
 
    - It injects the exceptions that the instruction raises: #PF, #GP (alignment), #NM, #UD, #MF,
    #XM.
-   - It removes AVX, BMI and XSAVE from the guest's CPUID: KVM's emulator decodes no VEX prefix and
-     no xgetbv.
+   - It removes AVX, BMI and XSAVE from the CPUID that the monitor sees: KVM's emulator decodes no
+     VEX prefix. kvm_pvm shows guests the host's CPUID all the same; XGETBV says that AVX is off.
    - Limits: one machine a process; the guest's kernel mode only (in user mode KVM injects #UD); no
    5-level paging, SMEP, SMAP or protection keys; pages that it writes are missing in KVM's log of
    dirty pages; no maskmovq, maskmovdqu and SSE4a; an unmasked overflow also sets MXCSR.PE, an
@@ -545,6 +545,13 @@ static bool step(struct cpu *cpu) {
   bool store;
   if (!decode(cpu, &i)) return false;
   struct kvm_regs *r = &cpu->regs;
+  if (i.map == 1 && i.opcode == 0x01 && (i.modrm == 0xd0 || i.modrm == 0xd1)) {
+    /* XGETBV and XSETBV: x87 and SSE are enabled, in use, and all there is, so that no program
+       executes AVX, although kvm_pvm shows the host's CPUID. */
+    if (i.modrm == 0xd0) r->rax = 3, r->rdx = 0;
+    r->rip += i.length;
+    return true;
+  }
   int size = operand_size(&i, &store), vector = unavailable(cpu, &i);
   if (size < 0 || (i.memory && size == 0)) return false;
   if (i.locked && !(i.map == 1 && i.opcode == 0xc7 && i.memory)) return false;
@@ -688,9 +695,9 @@ int ioctl(int fd, unsigned long request, ...) {
   va_start(list, request);
   void *argument = va_arg(list, void *);
   va_end(list);
-  if (request == KVM_SET_CPUID2) hide(argument);
+  if ((uint32_t)request == KVM_SET_CPUID2) hide(argument);
   int result = real_ioctl(fd, request, argument);
-  switch (request) {
+  switch ((uint32_t)request) {
     case KVM_RUN:
       while (result == 0 && fd < DESCRIPTORS && vcpus[fd] &&
              vcpus[fd]->exit_reason == KVM_EXIT_INTERNAL_ERROR &&
