@@ -32,8 +32,9 @@ mod start;
 use checksum::is_verified;
 use describe::Description;
 use frames::Part;
-use queues::{Checksum, Frame, Queue, Sending};
+use queues::{Checksum, Frame, Sending};
 use registers::{DOORBELLS_LEN, STATUS_RESET, offset};
+use shared::Queue;
 use start::Active;
 
 /// The card's ids.

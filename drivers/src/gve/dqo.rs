@@ -7,9 +7,9 @@ use sync::atomic::{Ordering, fence};
 
 use super::checksum::remove_length;
 use super::frames::{BUFFER, Frames, Part};
-use super::queues::{Checksum, Frame, Queue, Queues, Rings, Sending};
+use super::queues::{Checksum, Frame, Queues, Rings, Sending};
 use super::registers::Words;
-use super::shared::Shared;
+use super::shared::{Queue, Shared};
 use super::slots::{Slot, Slots};
 use crate::net::{MAX_FRAME, TxMeta};
 use crate::queue::DeviceError;

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use sync::atomic::{Ordering, fence};
 
 use super::frames::{BUFFER, Frames, Part};
-use super::queues::{Checksum, Frame, Queue, Queues, Rings, Sending};
+use super::queues::{Checksum, Frame, Queues, Rings, Sending};
 use super::registers;
 use super::registers::Words;
-use super::shared::Shared;
+use super::shared::{Queue, Shared};
 use super::slots::{Slot, Slots};
 use crate::net::{GsoKind, TxMeta};
 use crate::queue::DeviceError;

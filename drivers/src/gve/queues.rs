@@ -4,18 +4,11 @@ use alloc::vec::Vec;
 
 use super::frames::Part;
 use super::registers::Words;
-use super::shared::Shared;
+use super::shared::{Queue, Shared};
 use super::slots::{Slot, Slots};
 use crate::net::TxMeta;
 use crate::queue::DeviceError;
 use crate::registers::Registers;
-
-/// The interrupts of a queue, in doorbells of BAR 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    Receive,
-    Transmit,
-}
 
 /// The device's report of a received frame's TCP or UDP checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

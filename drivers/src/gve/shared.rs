@@ -1,7 +1,6 @@
 //! Memory that is no ring: where the device says which doorbells and counters the queues have, and
 //! the counters.
 
-use super::queues::Queue;
 use super::registers::{DOORBELLS_LEN, Words};
 use crate::{Error, MemoryRef};
 
@@ -11,6 +10,13 @@ const INTERRUPTS: usize = 0;
 const TRANSMIT: usize = 0x1000;
 const RECEIVE: usize = 0x2000;
 const COUNTERS: usize = 0x3000;
+
+/// A queue, which has an interrupt of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Receive,
+    Transmit,
+}
 
 /// Bytes from one index of an interrupt doorbell to the next.
 pub const INTERRUPT_STRIDE: usize = 64;
