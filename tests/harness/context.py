@@ -21,8 +21,8 @@ LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
 ARCH = os.environ.get("SOIL_TEST_ARCH", "")
 # QEMU's accelerator where a test starts it itself, for machines that `soil run` would start by KVM.
 ACCEL = "kvm" if kvm.KIND else "tcg"
-# QEMU says it of each machine under KVM with more processors than the host.
-MANY_CPUS = re.compile(r"[^\n]*warning: Number of \w+ cpus requested [^\n]*\n")
+# QEMU's warnings, of more processors than the host's and of features that its KVM lacks.
+WARNINGS = re.compile(r"[^\n]*(?:QEMU|qemu-system-[^\n]*): warning: [^\n]*\n")
 # The processor of the images, and their QEMU.
 PROCESSOR = ARCH or platform.machine()
 QEMU = os.environ.get("SOIL_QEMU", f"qemu-system-{PROCESSOR}")
@@ -323,9 +323,10 @@ def kernel(context, program, form):
 
 
 def clean(text):
-    """Console output without the carriage returns of a serial port, and without QEMU's warning of
-    many processors under KVM."""
-    return MANY_CPUS.sub("", text.replace("\r", ""))
+    """Console output without the carriage returns of a serial port, and under KVM without QEMU's
+    warnings."""
+    text = text.replace("\r", "")
+    return WARNINGS.sub("", text) if kvm.KIND else text
 
 
 def outcome(child, context):
