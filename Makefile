@@ -4,7 +4,7 @@
 # tests), BASE=COMMIT (check), TO and URL (release), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35
 # ARCH=aarch64 (bench).
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-long bench build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+.PHONY: help run check test test-long bench prove build doc fmt release install install-aarch64 uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
 PREFIX ?= /usr/local
 PORT ?= 8080
@@ -48,6 +48,9 @@ test-long: ready-test ## make test and the long runs
 bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write and draw bench/results
 	@$(if $(ARCH),$(SETUP) ensure $(ARCH))
 	@$(use_tools); tools/setup/build.sh $(if $(ARCH),,--all) && bench/run.py $(if $(ARCH),--arch $(ARCH)) --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
+
+prove: ready-bench ## on a host with KVM: boots, correctness, exits, figures in one file to send (LONG=1: an hour)
+	@$(use_tools); tools/setup/build.sh --all && bench/prove.py $(if $(LONG),--long)
 
 doc: ready-doc ## the book (_build/book), the pages of the OCaml libraries (_build/default/_doc/_html) and of the crates (target/doc)
 	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps && mdbook build docs

@@ -9,6 +9,9 @@ import peer
 from target import FOREIGN, TARGET
 
 QEMU = os.environ.get("QEMU", TARGET.qemu)
+# QEMU's accelerator; prove.py takes KVM.
+ACCEL = os.environ.get("SOIL_BENCH_ACCEL", "tcg")
+CPU = "host" if ACCEL == "kvm" else TARGET.cpu
 # Properties of a network device without offloads.
 PLAIN = "".join(
     f",{name}=off"
@@ -40,8 +43,10 @@ def command(
         # Linux doesn't set up a microvm's PIC. A timer tick behind it, before the I/O APIC is set
         # up, arrives as a divide error: in half of the boots of a slow host.
         machine = "microvm,pit=off"
+    elif machine.startswith("virt") and ACCEL == "kvm":
+        machine = machine.removesuffix("-pci") + ",gic-version=host"
     words = [
-        QEMU, "-accel", "tcg", "-M", machine.removesuffix("-pci"), "-cpu", TARGET.cpu,
+        QEMU, "-accel", ACCEL, "-M", machine.removesuffix("-pci"), "-cpu", CPU,
         "-m", str(mem), "-smp", str(cpus),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
         "-kernel", kernel, "-append", append,
