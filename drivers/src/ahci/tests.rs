@@ -356,6 +356,27 @@ fn a_waiting_driver_is_interrupted() {
     }
 }
 
+/// A controller sets the cause of an interrupt after it has written the FIS, which the driver may
+/// have taken before.
+#[test]
+fn a_late_cause_does_not_hide_the_next_interrupt() {
+    let (mut ahci, handle) = start(AhciDevice::new(64));
+    let set_stuck = |stuck| {
+        handle.with(|device| device.disks.get_mut(&0).unwrap().stuck = stuck);
+    };
+    set_stuck(true);
+    // SAFETY: the memory stays.
+    let request = unsafe { Request::read(0, place(Vec::leak(vec![0; 512])), 512) };
+    ahci.submit(0, request, 1).unwrap();
+    ahci.kick();
+    handle.raise(0, 1 << 3);
+    assert!(!ahci.enable_interrupts());
+    let before = handle.interrupts();
+    set_stuck(false);
+    handle.step();
+    assert_eq!(handle.interrupts() - before, 1);
+}
+
 #[test]
 fn requests_that_cannot_be_are_refused() {
     let disk = AtaDisk {
