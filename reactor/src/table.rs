@@ -76,6 +76,24 @@ pub struct Operations<T: 'static> {
     pub close: fn(&mut T, u32),
 }
 
+impl<T> Operations<T> {
+    /// The operations of an object that is neither read, written nor shut down.
+    pub const fn without_data(
+        kind: Kind,
+        ready: fn(&mut T, u32, Direction) -> Result<bool, Error>,
+        close: fn(&mut T, u32),
+    ) -> Self {
+        Operations {
+            kind,
+            read: cannot_read,
+            write: cannot_write,
+            ready,
+            shutdown: cannot_shut_down,
+            close,
+        }
+    }
+}
+
 /// [`Operations::read`] and its like for objects that don't support it.
 pub fn cannot_read<T>(_: &mut T, _: u32, _: &mut [u8]) -> Answer {
     Err(Error::WrongKind.into())
@@ -338,14 +356,8 @@ mod tests {
     use std::collections::HashMap;
     use std::vec::Vec;
 
-    static NOTHING: Operations<Runtime> = Operations {
-        kind: Kind::Pipe,
-        read: cannot_read,
-        write: cannot_write,
-        ready: cannot_park,
-        shutdown: cannot_shut_down,
-        close: |_, _| (),
-    };
+    static NOTHING: Operations<Runtime> =
+        Operations::without_data(Kind::Pipe, cannot_park, |_, _| ());
 
     #[derive(Clone, Debug)]
     enum Step {

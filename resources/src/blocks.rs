@@ -23,7 +23,7 @@ use opening::Opening;
 use platform::Clock;
 use platform::error::{Answer, Error, Failure, Stop};
 use reactor::Cancelled;
-use reactor::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_park};
 use slab::Slab;
 
 /// Bits of a tag that identify the request; the others identify the [`Raw`].
@@ -58,14 +58,8 @@ struct Outstanding {
     _slices: Option<Box<[Slice]>>,
 }
 
-static BLOCK: Operations = Operations {
-    kind: Kind::Block,
-    read: cannot_read,
-    write: cannot_write,
-    ready: cannot_park,
-    shutdown: cannot_shut_down,
-    close: |rt, key| close(rt, key as usize),
-};
+static BLOCK: Operations =
+    Operations::without_data(Kind::Block, cannot_park, |rt, key| close(rt, key as usize));
 
 fn close(rt: &mut Runtime, key: usize) {
     if let Some(raw) = rt.resources.blocks.get_mut(key) {

@@ -9,7 +9,7 @@ use platform::Vsocks;
 use platform::error::{Answer, Error, Failure, Stop};
 use platform::vsock::{Address, Id, Sockets};
 use platform::{Clock, Direction};
-use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind};
 
 /// Not an index of a descriptor: the socket has none.
 const NO_FD: u32 = u32::MAX;
@@ -32,14 +32,7 @@ static CONNECTION: Operations = Operations {
     close,
 };
 
-static LISTENER: Operations = Operations {
-    kind: Kind::VsockListener,
-    read: cannot_read,
-    write: cannot_write,
-    ready,
-    shutdown: cannot_shut_down,
-    close,
-};
+static LISTENER: Operations = Operations::without_data(Kind::VsockListener, ready, close);
 
 /// The sockets of an open descriptor.
 fn open(rt: &mut Runtime) -> Result<&mut dyn Sockets<Current>, Error> {

@@ -8,16 +8,9 @@ use crate::Runtime;
 use crate::types::Int;
 use crate::types::records::EchoReply;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind};
 
-static REQUEST: Operations = Operations {
-    kind: Kind::Echo,
-    read: cannot_read,
-    write: cannot_write,
-    ready,
-    shutdown: cannot_shut_down,
-    close,
-};
+static REQUEST: Operations = Operations::without_data(Kind::Echo, ready, close);
 
 /// See `soil_echo`.
 pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {

@@ -7,16 +7,9 @@ use crate::Operations;
 use crate::Runtime;
 use crate::types::Int;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind};
 
-static SOCKET: Operations = Operations {
-    kind: Kind::Ethernet,
-    read: cannot_read,
-    write: cannot_write,
-    ready,
-    shutdown: cannot_shut_down,
-    close,
-};
+static SOCKET: Operations = Operations::without_data(Kind::Ethernet, ready, close);
 
 /// See `soil_ethernet_open`.
 pub fn open(rt: &mut Runtime, interface: Int, ethertype: Int) -> Answer {

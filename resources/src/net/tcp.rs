@@ -18,7 +18,7 @@ use core::net::SocketAddr;
 use platform::Clock;
 use platform::Direction;
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind};
 
 pub(super) static CONNECTION: Operations = Operations {
     kind: Kind::Tcp,
@@ -57,14 +57,7 @@ pub(super) static CONNECTION: Operations = Operations {
     close,
 };
 
-pub(super) static LISTENER: Operations = Operations {
-    kind: Kind::Listener,
-    read: cannot_read,
-    write: cannot_write,
-    ready,
-    shutdown: cannot_shut_down,
-    close,
-};
+pub(super) static LISTENER: Operations = Operations::without_data(Kind::Listener, ready, close);
 
 /// Bit of `how` that makes `[::]` IPv6-only.
 pub const ONLY_V6: u32 = 22;

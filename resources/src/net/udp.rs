@@ -10,16 +10,9 @@ use ::net::{InterfaceId, Received, Source};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use platform::error::{Answer, Error, Stop};
-use reactor::table::{Fd, Kind, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind};
 
-static SOCKET: Operations = Operations {
-    kind: Kind::Udp,
-    read: cannot_read,
-    write: cannot_write,
-    ready,
-    shutdown: cannot_shut_down,
-    close,
-};
+static SOCKET: Operations = Operations::without_data(Kind::Udp, ready, close);
 
 /// See `soil_udp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {

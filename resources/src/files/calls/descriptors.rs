@@ -9,20 +9,13 @@ use crate::{Operations, Runtime};
 use ::fs::{Fallocate, FileId, Seek};
 use alloc::rc::Rc;
 use platform::error::{Answer, Error};
-use reactor::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, Kind, cannot_park};
 
 /// Larger reads always become jobs, so that they can be cancelled, and other jobs can run.
 const MAX_AT_ONCE: usize = 1 << 20;
 
 /// Operations of a file descriptor.
-pub static FILE: Operations = Operations {
-    kind: Kind::File,
-    read: cannot_read,
-    write: cannot_write,
-    ready: cannot_park,
-    shutdown: cannot_shut_down,
-    close,
-};
+pub static FILE: Operations = Operations::without_data(Kind::File, cannot_park, close);
 
 /// Operations of a directory descriptor.
 pub static DIRECTORY: Operations = Operations {
