@@ -131,13 +131,7 @@ fn inputs(rt: &mut Runtime) -> Result<&mut Inputs, Stop> {
 
 /// Installs these input devices.
 fn install(rt: &mut Runtime, devices: Vec<Device>) -> Result<(), Error> {
-    rt.register(&Driver {
-        poll: |rt, _| poll(rt),
-        deadline: |_| None,
-        interest,
-        finish: |_| true,
-        counter: |_, _| 0,
-    })?;
+    rt.register(const { &Driver::of_events(|rt, _| poll(rt), interest) })?;
     let queue = Queue::new(devices.len());
     rt.resources.inputs = Some(Box::leak(Box::new(Inputs {
         devices,
