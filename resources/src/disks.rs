@@ -4,8 +4,8 @@
 //! room for are queued here, in order.
 
 use crate::current::{Current, Interest};
-use crate::types::Int;
 use crate::types::constants::COUNTER_BLOCK_REQUESTS;
+use crate::types::{Int, copy};
 use crate::{Driver, Runtime, metadata};
 use ::fs::BlockError;
 use alloc::boxed::Box;
@@ -334,8 +334,5 @@ pub fn error(error: BlockError) -> Error {
 pub fn name(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Result<usize, Stop> {
     let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
     let name = disks(rt)?.name(index).ok_or(Error::NotFound)?;
-    for (to, from) in into.iter_mut().zip(name.as_bytes()) {
-        *to = *from;
-    }
-    Ok(name.len())
+    Ok(copy(name.as_bytes(), into))
 }

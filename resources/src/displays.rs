@@ -6,7 +6,7 @@
 //! bigarray refers to it any more.
 
 use crate::current::{Current, Interest};
-use crate::types::{Before, Int, Proxy, View};
+use crate::types::{Before, Int, Proxy, View, copy};
 use crate::{Driver, Runtime};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -266,14 +266,6 @@ fn opened(rt: &mut Runtime, display: Int) -> Result<&mut Display, Stop> {
 /// Converts the result of a device call to an answer.
 fn answer(rt: &mut Runtime, result: Result<(), Failure>) -> Answer {
     result.map(|()| 0).or_else(|failure| rt.fail(failure))
-}
-
-/// Copies as much of a text as fits into `into`. Returns its full length.
-fn copy(text: &[u8], into: &mut [u8]) -> usize {
-    for (to, from) in into.iter_mut().zip(text) {
-        *to = *from;
-    }
-    text.len()
 }
 
 /// See `soil_display_name`.

@@ -6,7 +6,7 @@
 //! and `SYN_DROPPED` reports this.
 
 use crate::current::{Current, Interest};
-use crate::types::{Int, IntsPiece};
+use crate::types::{Int, IntsPiece, copy};
 use crate::{Driver, Runtime};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -299,10 +299,7 @@ pub fn describe(rt: &mut Runtime, device: Int, into: &mut [u8]) -> Answer {
         let value = value.replace(char::is_control, "");
         let _ = writeln!(text, "{name} {value}");
     }
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    Ok(text.len())
+    Ok(copy(text.as_bytes(), into))
 }
 
 /// See `soil_input_set_led`.

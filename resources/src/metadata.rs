@@ -3,11 +3,11 @@
 
 use crate::Runtime;
 use crate::current::Current;
-use crate::types::Int;
 use crate::types::constants::{
     INSTANCE_ARGUMENT, INSTANCE_FILE, INSTANCE_FILE_PATH, INSTANCE_HOST_NAME, INSTANCE_ID,
     INSTANCE_SOURCE, INSTANCE_USER_DATA, INSTANCE_VARIABLE, INSTANCE_VARIABLE_NAME,
 };
+use crate::types::{Int, copy};
 use ::metadata::Instance;
 use platform::Metadata;
 use platform::error::{Answer, Error, Stop};
@@ -22,10 +22,7 @@ pub fn text(rt: &mut Runtime, which: Int, index: Int, into: &mut [u8]) -> Answer
     rt.start()?;
     let instance = Current::instance().or_else(|failure| rt.fail(failure))?;
     let text = select(instance.ok_or(Error::NotFound)?, which, index)?;
-    for (to, from) in into.iter_mut().zip(text) {
-        *to = *from;
-    }
-    Ok(text.len())
+    Ok(copy(text, into))
 }
 
 fn select(instance: &Instance, which: Int, index: Int) -> Result<&[u8], Stop> {

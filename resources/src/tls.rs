@@ -4,7 +4,7 @@
 
 use crate::Runtime;
 use crate::current::Current;
-use crate::types::Int;
+use crate::types::{Int, copy};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -423,25 +423,18 @@ pub fn update_keys(rt: &mut Runtime, handle: Int) -> Answer {
     })
 }
 
-/// Copies as much of `text` as fits. Returns its full length.
-fn copy(text: &[u8], into: &mut [u8]) -> Answer {
-    for (to, from) in into.iter_mut().zip(text) {
-        *to = *from;
-    }
-    Ok(text.len())
-}
-
 /// See `soil_tls_fact`.
 pub fn fact(handle: Int, which: Int, into: &mut [u8]) -> Answer {
     with_session(handle, |session| match which {
-        0 => copy(session.version().as_bytes(), into),
-        1 => copy(session.cipher_suite().as_bytes(), into),
-        2 => copy(session.protocol().unwrap_or_default(), into),
+        0 => Ok(copy(session.version().as_bytes(), into)),
+        1 => Ok(copy(session.cipher_suite().as_bytes(), into)),
+        2 => Ok(copy(session.protocol().unwrap_or_default(), into)),
         3 => Ok(usize::from(session.resumed())),
         4 => {
             let first = session.peer_certificates().first();
             let summary = first.and_then(|der| tls::certificate::Summary::of(der));
-            copy(summary.map_or("".into(), |c| c.subject).as_bytes(), into)
+            let subject = summary.map_or("".into(), |c| c.subject);
+            Ok(copy(subject.as_bytes(), into))
         }
         _ => Err(Error::Invalid.into()),
     })
@@ -452,7 +445,7 @@ pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Answer {
     with_session(handle, |session| {
         let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
         let certificate = session.peer_certificates().get(index);
-        copy(certificate.map_or(&[][..], |der| der), into)
+        Ok(copy(certificate.map_or(&[][..], |der| der), into))
     })
 }
 

@@ -6,7 +6,7 @@ pub mod records;
 
 #[cfg(test)]
 pub use memory::fake;
-pub use memory::{Before, IntsPiece, Piece, Proxy, View};
+pub use memory::{Before, IntsPiece, Piece, Proxy, View, copy};
 
 /// A number of the program's: 63 significant bits.
 pub type Int = isize;

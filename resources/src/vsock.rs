@@ -1,7 +1,7 @@
 //! Sockets to the machine's host: `AF_VSOCK`, or a virtio-vsock device.
 
 use crate::current::{Current, Interest};
-use crate::types::Int;
+use crate::types::{Int, copy};
 use crate::{Driver, Operations, Runtime};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -195,9 +195,7 @@ pub fn abort(rt: &mut Runtime, fd: Fd) -> Answer {
 /// Writes an address as two little-endian numbers of 4 bytes.
 fn encode(address: Address, into: &mut [u8]) -> Answer {
     let bytes = [address.cid.to_le_bytes(), address.port.to_le_bytes()].concat();
-    for (to, from) in into.iter_mut().zip(bytes) {
-        *to = from;
-    }
+    copy(&bytes, into);
     Ok(0)
 }
 

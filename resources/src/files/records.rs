@@ -1,6 +1,6 @@
 //! The formats of results: records of numbers, texts, and packed directory entries.
 
-use crate::types::{Int, IntsPiece, Piece, constants, records};
+use crate::types::{Int, IntsPiece, Piece, constants, copy, records};
 use ::fs::{Kind, Stat};
 
 /// Writes the results of `soil_fs_stat` for a file of this volume, or of none: a directory that
@@ -30,10 +30,7 @@ pub fn write_stat(into: IntsPiece, stat: &Stat, volume: Option<usize>) {
 pub fn write_text(text: &str, into: Piece) -> usize {
     // SAFETY: the operation has not completed.
     let into = unsafe { into.as_mut_slice() };
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    text.len()
+    copy(text.as_bytes(), into)
 }
 
 /// Returns the code of a file kind (`ENTRY_*`).

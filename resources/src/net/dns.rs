@@ -3,7 +3,7 @@
 use super::{Net, address, stack};
 use crate::Runtime;
 use crate::current::Current;
-use crate::types::{Int, Piece};
+use crate::types::{Int, Piece, copy};
 pub use ::services::Family;
 use ::services::{DnsRecord, LookupError, LookupId, RecordData, RecordType, name_servers};
 use alloc::format;
@@ -183,10 +183,7 @@ pub fn search_domains(rt: &mut Runtime) -> Vec<String> {
 pub fn servers(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     let mut text = String::new();
     put_servers(stack(rt)?, &mut text);
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    Ok(text.len().min(into.len()))
+    Ok(copy(text.as_bytes(), into).min(into.len()))
 }
 
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
@@ -266,9 +263,7 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
         }
         count += 1;
     }
-    for (to, from) in into.iter_mut().zip(&bytes) {
-        *to = *from;
-    }
+    copy(&bytes, into);
     match form {
         Form::Addresses => count,
         Form::Records | Form::Canonical | Form::Message => bytes.len(),

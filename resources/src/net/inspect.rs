@@ -3,6 +3,7 @@
 use super::{Net, stack};
 use crate::Runtime;
 use crate::current::Current;
+use crate::types::copy;
 use ::net::{SocketKind, TcpInfo};
 use alloc::format;
 use alloc::string::String;
@@ -143,23 +144,16 @@ pub fn statistics_of(net: &mut Net, text: &mut String) {
     }
 }
 
-fn copy(text: &str, into: &mut [u8]) -> Answer {
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    Ok(text.len())
-}
-
 /// See `soil_net_connections`.
 pub fn connections(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     let net = stack(rt)?;
-    copy(&sockets(net, usize::MAX, false), into)
+    Ok(copy(sockets(net, usize::MAX, false).as_bytes(), into))
 }
 
 /// See `soil_net_statistics`.
 pub fn statistics(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     let net = stack(rt)?;
-    copy(&counters(net), into)
+    Ok(copy(counters(net).as_bytes(), into))
 }
 
 /// Logs both after a request for a report.

@@ -4,7 +4,7 @@ use super::configuration::interface_of;
 use super::errors::error;
 use super::{Interface, interface_id, needs_stack, stack};
 use crate::Runtime;
-use crate::types::Int;
+use crate::types::{Int, copy};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
@@ -92,8 +92,5 @@ pub fn routes(rt: &mut Runtime, into: &mut [u8]) -> Answer {
             None => writeln!(text, "{network}/{length} {place} -"),
         };
     }
-    for (to, byte) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *byte;
-    }
-    Ok(text.len())
+    Ok(copy(text.as_bytes(), into))
 }

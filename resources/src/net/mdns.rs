@@ -4,6 +4,7 @@
 use super::{Net, needs_stack, stack};
 use crate::Runtime;
 use crate::current::{Current, Transport};
+use crate::types::copy;
 use ::services::Polled;
 use ::services::mdns::Responder;
 use alloc::boxed::Box;
@@ -98,8 +99,5 @@ pub fn name(rt: &mut Runtime, into: &mut [u8]) -> usize {
         .and_then(|net| net.named.as_ref());
     let name = named.and_then(|named| named.told.as_deref());
     let name = name.unwrap_or_default();
-    for (to, from) in into.iter_mut().zip(name.as_bytes()) {
-        *to = *from;
-    }
-    name.len()
+    copy(name.as_bytes(), into)
 }

@@ -3,7 +3,7 @@
 use super::{Net, stack};
 use crate::Runtime;
 use crate::current::Current;
-use crate::types::Int;
+use crate::types::{Int, copy};
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;
@@ -190,8 +190,5 @@ pub fn interface(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Answer {
     for server in &status.dns_servers {
         let _ = writeln!(text, "dns={}", server.ip());
     }
-    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-        *to = *from;
-    }
-    Ok(text.len())
+    Ok(copy(text.as_bytes(), into))
 }

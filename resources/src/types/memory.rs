@@ -5,6 +5,14 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use platform::error::Error;
 
+/// Copies as much of `text` as fits into `into`. Returns its full length.
+pub fn copy(text: &[u8], into: &mut [u8]) -> usize {
+    for (to, from) in into.iter_mut().zip(text) {
+        *to = *from;
+    }
+    text.len()
+}
+
 /// A range of the program's memory that outlives the call, for a device or a pending operation.
 ///
 /// The OCaml side keeps the bigarray alive until the operation has completed, or its cancellation

@@ -7,6 +7,7 @@ use resources::current::Current;
 use resources::metadata;
 use resources::random;
 use resources::runtime::call;
+use resources::types::copy;
 use resources::types::records::MachineMemory;
 
 /// Fills `into` with a `MachineMemory`.
@@ -34,10 +35,7 @@ pub extern "C" fn soil_machine_devices(mut into: Bytes, off: Int, len: Int) -> I
     call(|_| {
         let text = Current::devices();
         let into = into.range(off, len)?;
-        for (to, from) in into.iter_mut().zip(text.as_bytes()) {
-            *to = *from;
-        }
-        Ok(text.len())
+        Ok(copy(text.as_bytes(), into))
     })
 }
 
@@ -50,10 +48,7 @@ pub extern "C" fn soil_machine_last_failure(mut into: Bytes, off: Int, len: Int)
     call(|_| {
         let text = Current::last_failure().ok_or(Error::NotFound)?;
         let into = into.range(off, len)?;
-        for (to, from) in into.iter_mut().zip(&text) {
-            *to = *from;
-        }
-        Ok(text.len())
+        Ok(copy(&text, into))
     })
 }
 
