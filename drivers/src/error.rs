@@ -48,6 +48,8 @@ pub enum Error {
     NoVector,
     /// The device was removed: its registers read as all ones.
     Gone,
+    /// The device has none of the revisions that the driver knows.
+    Revision,
     /// The device didn't respond in time.
     NoResponse,
     /// An NVMe controller reports a fatal error (`CSTS.CFS`).
@@ -94,6 +96,7 @@ impl fmt::Display for Error {
             Error::Unmappable => f.write_str("has registers outside mappable device memory"),
             Error::NoVector => f.write_str("does not take the MSI-X vectors it was given"),
             Error::Gone => f.write_str("was removed"),
+            Error::Revision => f.write_str("has none of the revisions that the driver knows"),
             Error::NoResponse => f.write_str("does not respond"),
             Error::Fatal => f.write_str("reports a fatal error (CSTS.CFS)"),
             Error::NotNvm => f.write_str("does not take the commands of the NVM command set"),

@@ -36,6 +36,7 @@ mod scsi;
 mod serial;
 mod simple;
 mod transport;
+mod vmxnet3;
 mod vsock;
 
 pub use ahci::{AhciDevice, AhciHandle, AhciLie, AhciRegisters, AtaDisk};
@@ -59,4 +60,5 @@ pub use scsi::{HostBusAdapter, LogicalUnit};
 pub use serial::{Serial, SerialPort};
 pub use simple::{Entropy, Terminal};
 pub use transport::{Backend, FakeTransport, Handle, Options, Sizes, connect};
+pub use vmxnet3::{Vmxnet3Device, Vmxnet3Frame, Vmxnet3Handle};
 pub use vsock::{HostSocket, SocketHost};

@@ -56,6 +56,11 @@ impl<'a> Function<'a> {
         })
     }
 
+    /// Whether it interrupts by messages.
+    pub fn has_messages(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// Has the first `vectors` vectors all send the first message, for a device whose queues have
     /// different ones; without messages nothing.
     ///

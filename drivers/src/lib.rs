@@ -1,6 +1,6 @@
 //! Drivers for virtio devices over PCI and MMIO (network card, disk, SCSI host, entropy source,
 //! console, graphics adapter, input devices, sockets), for NVMe and AHCI controllers, VMware's SCSI
-//! adapters, network cards of Intel and Google, and the Bochs graphics adapter.
+//! adapters, network cards of Intel, Google and VMware, and the Bochs graphics adapter.
 //!
 //! The crate is independent of the kernel, of Linux and of OCaml. It needs a [`Memory`] from the
 //! machine and a [`pci::ConfigAccess`] from the kernel's PCI code. It never waits and enables no
@@ -100,6 +100,7 @@ pub mod rng;
 pub mod scsi;
 mod shadow;
 pub mod transport;
+pub mod vmxnet3;
 pub mod vsock;
 
 pub use error::Error;

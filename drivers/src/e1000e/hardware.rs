@@ -174,7 +174,8 @@ impl Hardware {
         self.write(offset::TRANSMIT_GAP, registers::COPPER_GAP);
         let bits = transmit::ENABLE | transmit::PAD_SHORT | transmit::COLLISIONS;
         self.write(offset::TRANSMIT_CONTROL, bits);
-        // The stack's address may be another one than the card's (`SOIL_MAC`), and the stack filters.
+        // The stack's address may be another one than the card's (`SOIL_MAC`), and the stack
+        // filters.
         let bits = receive::ENABLE
             | receive::ALL_UNICAST
             | receive::ALL_MULTICAST

@@ -183,8 +183,8 @@ pub(crate) fn prepare_segmentation(frame: &mut [u8], meta: &TxMeta, gso: &Gso) -
     if start < IP_START + 20 || frame.len() < at + 2 || frame[TYPE_AT..TYPE_AT + 2] != ethertype {
         return false;
     }
-    // A subtraction in ones' complement. The length has 16 bits, since the frame's headers before it
-    // are the part of `MAX_FRAME` that hasn't.
+    // A subtraction in ones' complement. The length has 16 bits: the headers before it are longer
+    // than the excess of `MAX_FRAME`.
     let len = (frame.len() - start) as u16;
     let sum = u32::from(u16::from_be_bytes([frame[at], frame[at + 1]])) + u32::from(!len);
     let without = (sum & 0xffff) + (sum >> 16);

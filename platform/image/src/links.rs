@@ -14,6 +14,7 @@ use drivers::function::{Function, Started};
 use drivers::gve;
 use drivers::net::{self as card, Card, Net, NetConfig, TxChecksum, TxError};
 use drivers::pci::Id;
+use drivers::vmxnet3;
 use kernel::devices::serial;
 use kernel::devices::{MEMORY, find_functions};
 use kernel::guarded::Guarded;
@@ -91,6 +92,7 @@ const CARDS: &[(&[Id], Start)] = &[
     (e1000e::IDS, e1000e::open),
     (ena::IDS, ena::open),
     (gve::IDS, gve::open),
+    (vmxnet3::IDS, vmxnet3::open),
 ];
 
 /// Starts all cards.
