@@ -5,9 +5,9 @@
 //! that was written without knowledge of the driver.
 //!
 //! One receive and one transmit queue, whose interrupts share message 0 with those of events. Sent
-//! frames start in the device's memory (low latency queues) where the device has some. A device that
-//! reports an error, stops sending its keep-alive, or doesn't complete a frame is reset and started
-//! again; frames in flight are lost. One that breaks the protocol is reset and out of use.
+//! frames start in the device's memory (low latency queues) where the device has some. A device
+//! that reports an error, stops sending its keep-alive, or doesn't complete a frame is reset and
+//! started again; frames in flight are lost. One that breaks the protocol is reset and out of use.
 
 use alloc::boxed::Box;
 
@@ -69,8 +69,8 @@ pub fn open(function: &Function<'_>, config: &NetConfig) -> Started<Box<dyn Card
 }
 
 /// Starts the adapter behind these windows: its registers, and the memory of low latency queues if
-/// it has some. `has_read_requests`: its registers are read by requests, which it answers in memory.
-/// Blocks for the device's answers, each for a bounded time.
+/// it has some. `has_read_requests`: its registers are read by requests, which it answers in
+/// memory. Blocks for the device's answers, each for a bounded time.
 ///
 /// ```
 /// use drivers::ena::start;

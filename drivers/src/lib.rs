@@ -16,8 +16,8 @@
 //! 3. `queue`: the split virtqueue, which keeps its own record of outstanding requests.
 //! 4. [`disk`]: requests to disks, which the drivers of disks share.
 //! 5. [`net`], [`blk`], [`scsi`], [`pvscsi`], [`nvme`], [`ahci`], [`rng`], [`console`], [`gpu`],
-//!    [`input`], [`vsock`]: one owner (`&mut`) per device. Each type's documentation has an example,
-//!    on a fake device.
+//!    [`input`], [`vsock`]: one owner (`&mut`) per device. Each type's documentation has an
+//!    example, on a fake device.
 //!
 //! [`bochs`] needs the first layer and [`pci`] only. [`nvme`] needs these, interrupts, and
 //! [`disk`].

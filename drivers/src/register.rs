@@ -26,8 +26,8 @@ pub unsafe fn read<T: Width>(at: *const T) -> T {
     unsafe { T::load(at) }
 }
 
-/// Writes a register, after all that was written to memory before: the register may be a doorbell of
-/// a device that fetches it. (arm64 needs a barrier of the domain that devices are in; x86-64's
+/// Writes a register, after all that was written to memory before: the register may be a doorbell
+/// of a device that fetches it. (arm64 needs a barrier of the domain that devices are in; x86-64's
 /// writes are ordered.)
 ///
 /// # Safety

@@ -1,8 +1,8 @@
 //! The values that are read from AML, the language of the DSDT and of SSDTs.
 //!
 //! AML isn't interpreted. Devices are found by their byte patterns, with their constants: `_HID`,
-//! `_CID`, `_SEG`, `_CRS`, `_CBA`. The tables of QEMU, Firecracker and Cloud Hypervisor have all values here
-//! as constants. Source: ACPI 6.5, chapters 5.6.9 (generic event device), 6.4 (resource
+//! `_CID`, `_SEG`, `_CRS`, `_CBA`. The tables of QEMU, Firecracker and Cloud Hypervisor have all
+//! values here as constants. Source: ACPI 6.5, chapters 5.6.9 (generic event device), 6.4 (resource
 //! descriptors), 20.2 (AML).
 
 use crate::bytes::{u16_at, u32_at, u64_at};

@@ -1,8 +1,8 @@
 //! The devices of this machine: virtio devices on PCI, virtio-mmio devices that ACPI or the command
 //! line names, other PCI functions by their ids, and Bochs graphics adapters.
 //!
-//! Nothing here runs before [`find`], [`find_functions`] or [`find_bochs`], so a program without devices
-//! links no driver.
+//! Nothing here runs before [`find`], [`find_functions`] or [`find_bochs`], so a program without
+//! devices links no driver.
 
 pub mod serial;
 
@@ -96,8 +96,8 @@ pub struct Found {
     pub place: String,
 }
 
-/// The machine's PCI functions, which the first call finds; none with `pci=off` on the command line,
-/// Linux's word, which Firecracker passes to a machine without PCI.
+/// The machine's PCI functions, which the first call finds; none with `pci=off` on the command
+/// line, Linux's word, which Firecracker passes to a machine without PCI.
 fn functions() -> &'static Functions<'static> {
     /// Never freed; null before the first call.
     static FUNCTIONS: AtomicPtr<Functions<'static>> = AtomicPtr::new(null_mut());

@@ -39,9 +39,9 @@ pub fn number() -> usize {
     local::get().number().into()
 }
 
-/// Starts the machine's processors, at most [`MAX`]. Only the first call starts some. It waits until
-/// they have come, or for ten seconds after the last one: a host that is busy may run them late.
-/// Those that come later run as well.
+/// Starts the machine's processors, at most [`MAX`]. Only the first call starts some. It waits
+/// until they have come, or for ten seconds after the last one: a host that is busy may run them
+/// late. Those that come later run as well.
 fn start() {
     if available() == 1 || STARTED.swap(true, Ordering::Relaxed) {
         return;

@@ -5,7 +5,8 @@
 //! it can, and steps it after a disruption.
 //!
 //! Both may be read on every processor: the monotonic clock once the first has read it, from every
-//! context, by tasks, ticks and interrupts; wall time once [`has_wall_for_all`]. A change of the page, and a comparison, happens with interrupts disabled.
+//! context, by tasks, ticks and interrupts; wall time once [`has_wall_for_all`]. A change of the
+//! page, and a comparison, happens with interrupts disabled.
 
 mod shared;
 mod wall;
@@ -103,8 +104,8 @@ pub fn follow_machine() {
     without_interrupts(|| WALL.follow(&Clocks));
 }
 
-/// Corrects the wall clock by the machine's own, or steps it after a disruption: a live migration, or
-/// a resume from a snapshot.
+/// Corrects the wall clock by the machine's own, or steps it after a disruption: a live migration,
+/// or a resume from a snapshot.
 #[cold]
 fn check_wall() {
     without_interrupts(|| WALL.check(&Clocks));
@@ -230,8 +231,8 @@ pub fn has_wall_for_all() -> bool {
     WALL.is_for_all()
 }
 
-/// Adjusts the wall clock by `offset_ns`, which the network or the host's agent has found. From then
-/// on it doesn't follow the drift of the machine's own.
+/// Adjusts the wall clock by `offset_ns`, which the network or the host's agent has found. From
+/// then on it doesn't follow the drift of the machine's own.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
     WALL.correct(offset_ns);

@@ -9,9 +9,9 @@ from harness.runner import test
 
 @test()
 def instructions(context):
-    """Each class of instructions that the shim carries out answers as the processor does: registers,
-    flags, memory, exceptions with their error codes and addresses, operands over the borders of
-    pages, RSP as an operand."""
+    """Each class of instructions that the shim carries out answers as the processor does:
+    registers, flags, memory, exceptions with their error codes and addresses, operands over the
+    borders of pages, RSP as an operand."""
     if reason := kvm.missing():
         raise Skip(reason)
     if kvm.probe()[0] != "assisted":

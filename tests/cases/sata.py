@@ -109,7 +109,7 @@ def file_systems(context):
 
 @test(limit=180)
 def killed_ext4(context):
-    """QEMU is killed while a program writes and syncs ext4 on a SATA disk: synced data is there, and
-    e2fsck agrees."""
+    """QEMU is killed while a program writes and syncs ext4 on a SATA disk: synced data is there,
+    and e2fsck agrees."""
     qemu = sata.controller(context, "qemu")
     storage_kills.kill(context, "none", storage_kills.FEW, form="q35", qemu=qemu)

@@ -196,8 +196,8 @@ impl Admin {
         self.run(access, command)
     }
 
-    /// Creates a completion queue of `depth` entries of `words` words at `phys`, which interrupts by
-    /// message 0.
+    /// Creates a completion queue of `depth` entries of `words` words at `phys`, which interrupts
+    /// by message 0.
     pub fn create_completions(
         &mut self,
         access: &Access,

@@ -1,5 +1,5 @@
-//! Receive: one contiguous pool of buffers, given to the device in address order. A frame in several
-//! buffers is usually contiguous in memory; the driver copies it otherwise.
+//! Receive: one contiguous pool of buffers, given to the device in address order. A frame in
+//! several buffers is usually contiguous in memory; the driver copies it otherwise.
 
 use alloc::vec;
 use alloc::vec::Vec;

@@ -1,11 +1,11 @@
 //! A gVNIC (Google Virtual NIC), which also lies by a script. Written from Linux's description of
-//! the device (`gve_register.h`, `gve_adminq.h`, `gve_desc.h`, `gve_desc_dqo.h`) and iPXE's, without
-//! the driver's source.
+//! the device (`gve_register.h`, `gve_adminq.h`, `gve_desc.h`, `gve_desc_dqo.h`) and iPXE's,
+//! without the driver's source.
 //!
 //! It has queues in order with registered pages (GQI-QPL) and queues out of order with addresses of
-//! memory (DQO-RDA). It doesn't join received segments (RSC), and splits no headers. Interrupts of a
-//! block are disarmed by each interrupt; blocks of DQO queues remember an event that came meanwhile
-//! (the pending bits of MSI-X), GQI's don't.
+//! memory (DQO-RDA). It doesn't join received segments (RSC), and splits no headers. Interrupts of
+//! a block are disarmed by each interrupt; blocks of DQO queues remember an event that came
+//! meanwhile (the pending bits of MSI-X), GQI's don't.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

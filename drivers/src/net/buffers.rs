@@ -115,8 +115,8 @@ impl Buffers {
         }
     }
 
-    /// Takes a free buffer for `total` bytes: a large one also for a small frame, if no small one is
-    /// free.
+    /// Takes a free buffer for `total` bytes: a large one also for a small frame, if no small one
+    /// is free.
     pub fn take(&mut self, total: usize) -> Option<u32> {
         let small = if total <= self.small.buffer_len {
             self.small.free.pop()

@@ -53,8 +53,8 @@ pub trait Card: Send {
     fn has_pending(&self) -> bool;
 
     /// Call before waiting. Gives the card all free receive buffers and requests an interrupt at
-    /// the next frame and, if [`transmit`](Card::transmit) found no room, when half of the frames in
-    /// flight are sent. Returns true if there is already a frame or room: don't wait.
+    /// the next frame and, if [`transmit`](Card::transmit) found no room, when half of the frames
+    /// in flight are sent. Returns true if there is already a frame or room: don't wait.
     ///
     /// This is the driver's only interrupt moderation; there is no timer. No interrupt arrives
     /// while there is work, and one interrupt covers all events until the next call. The card

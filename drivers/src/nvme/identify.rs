@@ -10,8 +10,8 @@ pub(crate) const BYTES: usize = 4096;
 /// Bytes of a serial number.
 const SERIAL: usize = 20;
 
-/// Amazon's PCI vendor id, the model of an EBS volume, and the bytes of the name that it is attached
-/// under, in the vendor's part (Amazon EBS User Guide, "Map NVMe disks").
+/// Amazon's PCI vendor id, the model of an EBS volume, and the bytes of the name that it is
+/// attached under, in the vendor's part (Amazon EBS User Guide, "Map NVMe disks").
 const AMAZON: u16 = 0x1d0f;
 const EBS_MODEL: &[u8; 26] = b"Amazon Elastic Block Store";
 const EBS_NAME: usize = 32;

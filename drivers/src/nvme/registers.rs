@@ -1,5 +1,5 @@
-//! The registers of a controller (NVM Express Base 2.0, 3.1), and their place in a PCI function (NVM
-//! Express over PCIe Transport 1.0, 3).
+//! The registers of a controller (NVM Express Base 2.0, 3.1), and their place in a PCI function
+//! (NVM Express over PCIe Transport 1.0, 3).
 
 use crate::Error;
 use crate::function::Function;

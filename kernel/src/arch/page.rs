@@ -15,8 +15,8 @@ pub enum Kind {
     /// Registers of a device: accesses stay as they are, in order (on arm64 Device-nGnRE), and
     /// aren't cached. Not freed with the mapping.
     Registers,
-    /// Memory that firmware or the host keeps, to be read: cached, as its writers have it. Not freed
-    /// with the mapping.
+    /// Memory that firmware or the host keeps, to be read: cached, as its writers have it. Not
+    /// freed with the mapping.
     Firmware,
     /// Video memory: writes are combined after `cpu::enable_write_combining`; on arm64, whose hosts
     /// read through their caches, accesses are cached. Not freed with the mapping.

@@ -1,5 +1,5 @@
-//! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by memory or ports, i8042, ACPI's power
-//! management, and QEMU's devices on ports; entered by PVH.
+//! The PC: local and I/O APIC, PIT, CMOS clock, 16550 UARTs, PCI by memory or ports, i8042, ACPI's
+//! power management, and QEMU's devices on ports; entered by PVH.
 
 pub mod button;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! Addresses of PCI functions: the windows of the bridge, and their assignment where no firmware has
-//! done that.
+//! Addresses of PCI functions: the windows of the bridge, and their assignment where no firmware
+//! has done that.
 //!
 //! Source: PCI Local Bus 3.0, 6.2.5; PCI-to-PCI Bridge Architecture 1.2, chapter 3.
 

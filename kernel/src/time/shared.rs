@@ -50,8 +50,8 @@ impl Latest {
         Self(AtomicU64::new(0))
     }
 
-    /// The time: `for_all` by a clock of all processors, if there is one, else by the `own` clock of
-    /// the processor that runs.
+    /// The time: `for_all` by a clock of all processors, if there is one, else by the `own` clock
+    /// of the processor that runs.
     pub fn read(&self, for_all: Option<u64>, own: impl FnOnce() -> u64) -> u64 {
         for_all.unwrap_or_else(|| self.next(own()))
     }

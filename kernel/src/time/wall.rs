@@ -87,9 +87,9 @@ impl Wall {
         now >= self.check_at.load(Ordering::Relaxed)
     }
 
-    /// Steps the clock after a disruption that VMClock reports: a live migration, or a resume from a
-    /// snapshot. Without a VMClock, follows the machine's own clock. Does nothing while it isn't due,
-    /// which it isn't while another processor does it.
+    /// Steps the clock after a disruption that VMClock reports: a live migration, or a resume from
+    /// a snapshot. Without a VMClock, follows the machine's own clock. Does nothing while it isn't
+    /// due, which it isn't while another processor does it.
     pub fn check(&self, machine: &impl Machine) {
         let now = machine.now();
         let due = self.check_at.load(Ordering::Relaxed);

@@ -60,8 +60,8 @@ pub(super) unsafe fn start(affinity: u64, entry: u64, argument: u64) -> bool {
     answer.is_some_and(|[status, ..]| status == 0)
 }
 
-/// Whether QEMU translates instructions (without KVM or HVF): see [`cpu::is_translated`]. KVM answers
-/// with its name.
+/// Whether QEMU translates instructions (without KVM or HVF): see [`cpu::is_translated`]. KVM
+/// answers with its name.
 pub(super) fn is_translating() -> bool {
     let name = call(HYPERVISOR).map(|name| name.map(|word| word & 0xffff_ffff));
     name != Some(KVM) && cpu::is_translated(counter::hz(), cpu::kind())
