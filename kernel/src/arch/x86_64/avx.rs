@@ -33,8 +33,8 @@ pub fn enable() {
     if ENABLED.load(Ordering::Relaxed) {
         // SAFETY: CPUID reports these features; nothing has used them.
         unsafe {
-            Cr4::update(|flags| flags.insert(Cr4Flags::OSXSAVE));
-            XCr0::write(XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX);
+            Cr4::write_raw(Cr4::read_raw() | Cr4Flags::OSXSAVE.bits());
+            XCr0::write_raw((XCr0Flags::X87 | XCr0Flags::SSE | XCr0Flags::AVX).bits());
         }
     }
 }
@@ -60,8 +60,8 @@ fn is_in_use() -> bool {
 }
 
 /// Runs `f`, which may use AVX or run other threads, and then restores the upper halves.
-#[inline]
-pub fn preserving(f: impl FnOnce()) {
+#[inline(never)]
+pub fn preserving(f: &mut dyn FnMut()) {
     if is_in_use() {
         return preserving_in_memory(f);
     }
@@ -77,7 +77,7 @@ pub fn preserving(f: impl FnOnce()) {
 struct Area([u8; AREA]);
 
 #[cold]
-fn preserving_in_memory(f: impl FnOnce()) {
+fn preserving_in_memory(f: &mut dyn FnMut()) {
     // Zeros: XRSTOR requires them in the header.
     let mut area = Area([0; AREA]);
     // SAFETY: stores to the area, aligned and as long as these components need.
@@ -123,7 +123,7 @@ mod tests {
         ENABLED.store(true, Ordering::Relaxed);
         for value in [0, 1 << 127 | 5] {
             set(value);
-            preserving(|| set(7));
+            preserving(&mut || set(7));
             assert_eq!(get(), value);
         }
         set(0);

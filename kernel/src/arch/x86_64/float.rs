@@ -16,7 +16,7 @@ pub fn with_default_rounding(f: fn()) {
             options(nostack)
         );
     }
-    avx::preserving(f);
+    avx::preserving(&mut || f());
     // SAFETY: loads the value that was there before.
     unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const program, options(nostack)) };
 }

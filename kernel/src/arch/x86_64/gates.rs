@@ -488,7 +488,7 @@ pub unsafe fn switch(from: *mut Context, to: Context, top: u64, thread_pointer: 
     unsafe {
         processor::set_system_call_stack(top);
         FsBase::write(VirtAddr::new_truncate(thread_pointer));
-        avx::preserving(|| soil_switch(from.cast(), to.0));
+        avx::preserving(&mut || soil_switch(from.cast(), to.0));
     }
 }
 

@@ -50,6 +50,7 @@ pub fn wall_ns() -> Option<u64> {
     // SAFETY: as for the system time; the host writes the words before the instruction ends.
     unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
     // Acquire: after the exit, in which the host wrote.
-    let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
+    let words = WALL.each_ref();
+    let [_, seconds, ns] = words.map(|word| u64::from(word.load(Ordering::Acquire)));
     (seconds != 0).then(|| seconds * NS + ns + own().read(counter::counter))
 }
