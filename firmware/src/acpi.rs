@@ -128,7 +128,10 @@ impl<'a, M: Physical> Tables<'a, M> {
     /// The intact tables with this signature.
     pub fn all(&self, signature: &'static [u8; 4]) -> impl Iterator<Item = &'a [u8]> + use<'a, M> {
         let memory = self.memory;
-        let addresses = self.addresses.chunks_exact(self.width.max(1)).take(MAX_TABLES);
+        let addresses = self
+            .addresses
+            .chunks_exact(self.width.max(1))
+            .take(MAX_TABLES);
         addresses.filter_map(move |entry| {
             let address = u64_at(entry, 0).or(u32_at(entry, 0).map(u64::from))?;
             table(memory, address, signature)
