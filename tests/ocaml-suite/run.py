@@ -172,7 +172,8 @@ class Program:
         self.text = "".join(part.read_text(errors="replace") for part in parts)
         self.has_domains = DOMAINS.search(self.text)
         if self.has_domains and re.search(r"\binclude runtime_events\b", block):
-            self.environment.setdefault("OCAMLRUNPARAM", DOMAINS_WITH_EVENTS)
+            own = self.environment.get("OCAMLRUNPARAM")
+            self.environment["OCAMLRUNPARAM"] = DOMAINS_WITH_EVENTS + (f",{own}" if own else "")
         # Why a slow machine doesn't explain a failure.
         self.final = None
 
