@@ -1,5 +1,6 @@
 """Kinds of machines, what asks them to stop from outside, and how they tell their end."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -70,8 +71,10 @@ class Bare:
         """QEMU's status, the console's output, and the events on the monitor until QEMU's end."""
         events = []
         self.monitor.socket.settimeout(self.context.remaining())
-        while line := self.monitor.file.readline():
-            events.append(json.loads(line))
+        # A reset: QEMU has ended without reading the last command.
+        with contextlib.suppress(ConnectionResetError):
+            while line := self.monitor.file.readline():
+                events.append(json.loads(line))
         status, text = outcome(self.child, self.context)
         return status, text, events
 
