@@ -150,6 +150,8 @@ soil_signal_return:
     sub rsp, {area}
     cmp byte ptr [rip + {avx}], 0
     je 2f
+    // The header: XSAVE keeps what XRSTOR refuses.
+    mov qword ptr [rsp + 512], 0
     mov qword ptr [rsp + 520], 0
     mov qword ptr [rsp + 528], 0
     mov eax, 7
