@@ -46,7 +46,7 @@ def need(machine, *words):
 def on_all_counts(context, machine, options):
     """Starts so many processors, with each number."""
     for count in CPUS:
-        status, output = processors.run(context, machine, count, "64", options=options)
+        status, output = processors.run(context, machine, count, options=options)
         # Without kvmclock a line says that there is no wall clock.
         assert status == 0 and output.endswith(processors.runs(count)), (count, status, output)
 
