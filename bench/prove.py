@@ -360,9 +360,10 @@ def arguments():
 
 def main():
     options = arguments()
-    found = {}
-    kept = os.environ.get("PROVE_FOUND")
+    # The failures' texts may be longer than a variable.
+    kept = peer.work("prove.json")
     if not os.environ.get(sandbox.MARK):
+        found = {}
         if not options.no_build:
             prepare()
         os.makedirs(peer.WORK, exist_ok=True)
@@ -370,9 +371,11 @@ def main():
         if "correctness" in options.parts:
             print("correctness …", flush=True)
             found["correctness"] = correctness(options)
-        os.environ["PROVE_FOUND"] = json.dumps(found)
+        with open(kept, "w", encoding="utf-8") as file:
+            json.dump(found, file)
     sandbox.enter()
-    found = json.loads(kept)
+    with open(kept, encoding="utf-8") as file:
+        found = json.load(file)
     for name in PARTS:
         if name in options.parts and name not in found:
             print(f"{name} …", flush=True)

@@ -57,8 +57,11 @@ const SECOND_NS: u64 = 1_000_000_000;
 ///
 /// # Errors
 ///
-/// [`Error::BadBar`], [`Error::Unmappable`], and as [`start`].
+/// [`Error::NoVector`] without messages, [`Error::BadBar`], [`Error::Unmappable`], and as [`start`].
 pub fn open(function: &Function<'_>, config: &NetConfig) -> Started<Box<dyn Card>> {
+    if !function.has_messages() {
+        return Err(Error::NoVector);
+    }
     let (registers, push) = registers::open(function)?;
     let interrupt = registers.interrupt();
     let push = push.map(|push| Box::new(push) as Box<dyn Registers>);

@@ -62,6 +62,9 @@ const MAX_RESTARTS: u8 = 8;
 ///
 /// [`Error::NoVector`], [`Error::BadBar`], [`Error::Unmappable`], and as [`Gve::new`].
 pub fn open(function: &Function<'_>, config: &NetConfig) -> Started<Box<dyn Card>> {
+    if !function.has_messages() {
+        return Err(Error::NoVector);
+    }
     function.repeat_message(VECTORS)?;
     let registers = function.registers(REGISTERS_BAR, registers::LEN)?;
     let doorbells = function.registers_up_to(DOORBELLS_BAR, DOORBELLS_LEN)?;
@@ -373,7 +376,8 @@ impl Gve {
         // The status is an exit, which a card that delivers frames doesn't need.
         if self.is_quiet && self.wants_reset()? {
             self.restart()?;
-            return Ok(self.is_awaited);
+            // The new queues aren't armed.
+            return Ok(true);
         }
         self.is_quiet = true;
         let queues = [(Queue::Receive, true), (Queue::Transmit, self.is_awaited)];

@@ -42,7 +42,7 @@ impl Ecam {
         let function = u64::from(address.bus) << 20
             | u64::from(address.device & 31) << 15
             | u64::from(address.function & 7) << 12;
-        Some(base + function + u64::from(offset & 0xffc))
+        base.checked_add(function + u64::from(offset & 0xffc))
     }
 
     fn register(&self, address: Address, offset: u16) -> Option<*mut u32> {
@@ -89,5 +89,7 @@ mod tests {
             assert_eq!(ecam.place(place, offset), Some(expected));
         }
         assert_eq!(ecam.place(address(3, 0, 0), 0), None);
+        ecam.set(u64::MAX << 20, 2);
+        assert_eq!(ecam.place(address(1, 0, 0), 0), None);
     }
 }

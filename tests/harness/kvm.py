@@ -62,11 +62,12 @@ def missing():
         return f"{DEVICE} isn't this user's: add the user to the group kvm"
     if platform.machine() != "x86_64":
         return None
-    if not shutil.which("gcc"):
-        return "gcc is missing"
+    for tool in ("gcc", "qemu-system-x86_64"):
+        if not shutil.which(tool):
+            return f"{tool} is missing"
     try:
         probe()
-    except (OSError, subprocess.CalledProcessError) as problem:
+    except (OSError, ValueError, subprocess.SubprocessError) as problem:
         return f"{DEVICE} runs no guest: {problem}"
     return None
 
@@ -76,9 +77,10 @@ def probe():
     if platform.machine() != "x86_64":
         return "native", 10**9
     build()
-    done = subprocess.run([CHECK, "--probe"], capture_output=True, text=True, check=True)
+    command = [CHECK, "--probe"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     kind, speed = done.stdout.split()
-    return kind, int(speed)
+    return kind, max(1, int(speed))
 
 
 def prepare():

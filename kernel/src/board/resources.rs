@@ -234,7 +234,8 @@ fn assign_function(access: &dyn ConfigAccess, windows: &mut Windows, address: Ad
             }
             continue;
         }
-        let is_64_bit = low >> 1 & 3 == 2;
+        // The upper half of the last register would be another register.
+        let is_64_bit = low >> 1 & 3 == 2 && index < bars;
         let mut mask = u64::from(low & !0xf) | u64::from(u32::MAX) << 32;
         if is_64_bit {
             access.write(address, register + 4, u32::MAX);

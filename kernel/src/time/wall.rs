@@ -38,7 +38,7 @@ pub struct Wall {
     follows: AtomicBool,
     /// Monotonic time of the next check; [`NONE`] before the first read of the wall time.
     check_at: AtomicU64,
-    /// VMClock's disruption marker at its last reading.
+    /// VMClock's disruption marker at its last reading; [`NONE`] without a VMClock.
     disruption: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ impl Wall {
             machine: AtomicU64::new(NONE),
             follows: AtomicBool::new(false),
             check_at: AtomicU64::new(NONE),
-            disruption: AtomicU64::new(0),
+            disruption: AtomicU64::new(NONE),
         }
     }
 
@@ -97,11 +97,9 @@ impl Wall {
             return;
         }
         let state = machine.vmclock();
-        let interval = if state.is_some() {
-            DISRUPTION_NS
-        } else {
-            DRIFT_NS
-        };
+        // There is none either while the host writes the page of a VMClock.
+        let has_vmclock = self.disruption.load(Ordering::Relaxed) != NONE;
+        let interval = if has_vmclock { DISRUPTION_NS } else { DRIFT_NS };
         let claimed = self.check_at.compare_exchange(
             due,
             now + interval,
@@ -242,6 +240,21 @@ mod tests {
                 .wrapping_sub(self.wall.get().expect("a clock"))
                 .cast_signed()
         }
+    }
+
+    #[test]
+    fn a_page_that_the_host_writes_is_read_again_soon() {
+        let (model, wall) = (Model::with_vmclock(), Wall::new());
+        wall.begin(&model);
+        model.pass(DISRUPTION_NS);
+        model.resume(30 * NS);
+        let state = model.vmclock.take();
+        wall.check(&model);
+        assert_eq!(model.ahead(&wall), -30 * NS.cast_signed());
+        model.vmclock.set(state);
+        model.pass(DISRUPTION_NS);
+        wall.check(&model);
+        assert_eq!(model.ahead(&wall), 0);
     }
 
     #[test]

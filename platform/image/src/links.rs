@@ -126,8 +126,13 @@ fn open(settings: Settings) -> Result<Vec<Device<Image>>, Failure> {
         let found = find_functions(ids, &start, &mut |text| problem = Some(text));
         cards.extend(found.into_iter().map(|(_, card)| card));
     }
+    // The others may be the cards that the program uses.
     if let Some(text) = problem {
-        return Err(Failure::new(Error::Io, format!("network card at {text}")));
+        let detail = format!("network card at {text}");
+        if cards.is_empty() {
+            return Err(Failure::new(Error::Io, detail));
+        }
+        log::error!("{detail}");
     }
     let mut opened = Vec::new();
     for (index, card) in cards.into_iter().enumerate() {

@@ -40,9 +40,8 @@ pub fn enable() {
 }
 
 fn is_present() -> bool {
-    __cpuid(1).ecx & XSAVE_AND_AVX == XSAVE_AND_AVX
-        && __cpuid(0).eax >= 0xd
-        && __cpuid_count(0xd, 1).eax & STATE_IN_USE != 0
+    // XSAVE implies the leaf 0xd.
+    __cpuid(1).ecx & XSAVE_AND_AVX == XSAVE_AND_AVX && __cpuid_count(0xd, 1).eax & STATE_IN_USE != 0
 }
 
 /// Whether an upper half isn't zero.
