@@ -314,23 +314,23 @@ impl rings::Hardware for Hardware {
             .ring(&*self.registers, offset::RECEIVE_RING, position);
     }
 
-    fn arm(&mut self, transmit: bool, is_quiet: bool) -> Result<(), DeviceError> {
-        if is_quiet {
-            let status = self.registers.read(offset::STATUS);
-            if status == u32::MAX {
-                return Err(DeviceError);
-            }
-            let has_link = status & registers::STATUS_LINK_UP != 0;
-            if has_link != self.has_link {
-                self.has_link = has_link;
-                let state = if has_link { "up" } else { "down" };
-                log::info!(target: "drivers", "the network card's link is {state}");
-            }
-        }
+    fn arm(&mut self, transmit: bool, _: bool) -> Result<(), DeviceError> {
         // Causes that occurred meanwhile would interrupt at once; their work is done, or found
         // after this.
         self.write(offset::INTERRUPT_CAUSE, u32::MAX);
         self.write(offset::INTERRUPT_MASK_SET, self.causes(transmit));
+        // The read waits until the writes have arrived: later causes are kept, and earlier frames
+        // are in memory.
+        let status = self.registers.read(offset::STATUS);
+        if status == u32::MAX {
+            return Err(DeviceError);
+        }
+        let has_link = status & registers::STATUS_LINK_UP != 0;
+        if has_link != self.has_link {
+            self.has_link = has_link;
+            let state = if has_link { "up" } else { "down" };
+            log::info!(target: "drivers", "the network card's link is {state}");
+        }
         Ok(())
     }
 
