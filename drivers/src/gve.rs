@@ -237,7 +237,8 @@ impl Gve {
         let since = *self.full_since.get_or_insert(now);
         match now.saturating_sub(since) {
             0..STALL_NS => Ok(()),
-            _ => Err(DeviceError),
+            // The machine may have been suspended meanwhile.
+            _ => self.restart(),
         }
     }
 
