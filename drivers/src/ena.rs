@@ -52,6 +52,8 @@ pub const IDS: &[Id] = &[
 /// The bit of the PCI revision of a device that doesn't answer read requests.
 const NO_READ_REQUESTS: u8 = 1;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Resets without a received frame in between.
+const MAX_RESTARTS: u8 = 8;
 
 /// Starts an adapter.
 ///
@@ -115,6 +117,7 @@ pub fn start(
             config: *config,
             capabilities,
             counters: NetCounters::default(),
+            restarts: 0,
             running: Some(running),
         })),
         Err(error) => {
@@ -281,6 +284,8 @@ struct Ena {
     config: NetConfig,
     capabilities: Capabilities,
     counters: NetCounters,
+    /// Resets since the last received frame.
+    restarts: u8,
     /// `None`: it is out of use.
     running: Option<Running>,
 }
@@ -301,6 +306,11 @@ impl Ena {
         let Some(reason) = running.and_then(|running| running.watch(access, memory)) else {
             return false;
         };
+        self.restarts += 1;
+        if self.restarts > MAX_RESTARTS {
+            self.fail();
+            return true;
+        }
         log::warn!(target: "drivers", "the network card (ENA) is reset: {reason:?}");
         let ended = match self.running.take() {
             Some(running) => running.end(&mut self.access, reason),
@@ -362,10 +372,13 @@ impl Card for Ena {
     }
 
     fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        self.with(|(receiver, _), access, (_, counters), _| {
+        let received = self.with(|(receiver, _), access, (_, counters), _| {
             receiver.receive(access, counters, deliver)
-        })
-        .unwrap_or(false)
+        });
+        if received == Some(true) {
+            self.restarts = 0;
+        }
+        received.unwrap_or(false)
     }
 
     fn can_transmit(&mut self) -> bool {

@@ -151,9 +151,11 @@ impl Access {
                 requests.answer.load(4)
             }
         };
-        match value {
-            u32::MAX => Err(Error::Gone),
-            value => Ok(value),
+        match (value, &self.requests) {
+            (u32::MAX, None) => Err(Error::Gone),
+            // A device that answers requests isn't gone, and may write memory.
+            (u32::MAX, Some(_)) => Err(Error::NoResponse),
+            (value, _) => Ok(value),
         }
     }
 

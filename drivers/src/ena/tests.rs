@@ -392,6 +392,20 @@ fn an_error_or_a_request_resets() {
 }
 
 #[test]
+fn an_adapter_that_always_asks_for_a_reset_is_given_up() {
+    let (mut card, handle, memory) = start_device(EnaDevice::default(), (true, true));
+    for _ in 0..MAX_RESTARTS {
+        handle.event(1, 0, &[]);
+        assert!(card.enable_interrupts() && card.is_running());
+    }
+    handle.event(1, 0, &[]);
+    let _ = card.enable_interrupts();
+    assert!(!card.is_running() && !card.enable_interrupts());
+    drop(card);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
 fn an_adapter_that_changed_is_out_of_use_after_a_reset() {
     let (mut card, handle, memory) = start_device(EnaDevice::default(), (true, true));
     handle.with(|device| device.mac[5] += 1);
