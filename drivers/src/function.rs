@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use crate::pci::{Address, Config, ConfigAccess};
 use crate::registers::PciRegisters;
 use crate::transport::Interrupt;
-use crate::transport::pci::{Interrupts, Message, program_messages};
+use crate::transport::pci::{Interrupts, Message, disable_msix, program_messages};
 use crate::{Error, MemoryRef};
 
 /// What a driver makes of a function, and the acknowledgement of its interrupts.
@@ -43,6 +43,8 @@ impl<'a> Function<'a> {
     ) -> Result<Function<'a>, Error> {
         let config = Config { access, address };
         config.enable(matches!(interrupts, Interrupts::Line));
+        // Firmware, or an attempt with messages, may have left it enabled: no line interrupts then.
+        disable_msix(&config);
         let mut message = None;
         if let Interrupts::Messages(messages) = interrupts {
             program_messages(memory, &config, messages)?;

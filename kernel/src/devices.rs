@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use drivers::bochs::Bochs;
 use drivers::function::{Function, Started};
 use drivers::memory::{Access, Allocation, Segment};
@@ -142,7 +142,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
         // SAFETY: this is the only call for the place, see the documentation above.
         match unsafe { MmioTransport::probe(MEMORY, address, len) } {
             Ok(Some(transport)) => {
-                let vector = next_vector();
+                let vector = vector_of_line(line, next_vector());
                 interrupts::add_acknowledge(vector, transport.interrupt());
                 if !interrupts::route(line, vector, Trigger::Level) {
                     problems(format!("mmio {address:#x}: its interrupt has no input"));
@@ -217,12 +217,37 @@ pub fn undriven_disks() -> String {
     text
 }
 
+/// Vectors of devices.
+const VECTORS: usize = (LAST_VIRTIO - FIRST_VIRTIO) as usize + 1;
+
 /// The interrupt vector of the next device: one each while they last, then the last one for all.
 fn next_vector() -> u8 {
     static NEXT: AtomicU8 = AtomicU8::new(FIRST_VIRTIO);
     let vector = NEXT.load(Ordering::Relaxed);
     NEXT.store((vector + 1).min(LAST_VIRTIO), Ordering::Relaxed);
     vector
+}
+
+/// The vector of an interrupt line: `vector`, unless the line has one of an earlier device. An
+/// input of the controller has one vector, whose handler acknowledges at all devices.
+fn vector_of_line(line: u32, vector: u8) -> u8 {
+    /// The line of each vector plus 1; 0 for none. Used by the thread that searches.
+    static LINES: [AtomicU64; VECTORS] = [const { AtomicU64::new(0) }; VECTORS];
+    let own = usize::from(vector - FIRST_VIRTIO);
+    find_or_set(&LINES, u64::from(line) + 1, own) as u8 + FIRST_VIRTIO
+}
+
+/// The index of `value`; `index`, which then has it, where it is new.
+fn find_or_set(values: &[AtomicU64], value: u64, index: usize) -> usize {
+    let found = values
+        .iter()
+        .position(|known| known.load(Ordering::Relaxed) == value);
+    found.unwrap_or_else(|| {
+        if let Some(slot) = values.get(index) {
+            slot.store(value, Ordering::Relaxed);
+        }
+        index
+    })
 }
 
 /// Starts a PCI function with a message; without one with its interrupt line, and without
@@ -244,6 +269,7 @@ fn with_interrupts<T>(
         return start(Interrupts::None);
     };
     let device = start(Interrupts::Line)?;
+    let vector = vector_of_line(line, vector);
     interrupts::add_acknowledge(vector, interrupt(&device));
     interrupts::route(line, vector, Trigger::Level);
     Ok(device)
@@ -264,4 +290,18 @@ fn mmio_places() -> Vec<(u64, usize, u32)> {
         add(device.address, device.size as usize, line);
     }
     places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_or_set;
+    use core::sync::atomic::AtomicU64;
+
+    #[test]
+    fn devices_of_a_line_share_its_vector() {
+        let lines = [const { AtomicU64::new(0) }; 3];
+        let found = [(11, 0), (12, 1), (11, 2), (13, 2), (12, 2)]
+            .map(|(line, own)| find_or_set(&lines, line, own));
+        assert_eq!(found, [0, 1, 0, 2, 1]);
+    }
 }

@@ -239,7 +239,7 @@ pub(super) fn queue_vector(queue: u16, vectors: u16) -> u16 {
 }
 
 /// Disables MSI-X, which firmware may have left enabled.
-pub(super) fn disable_msix(config: &Config<'_>) {
+pub(crate) fn disable_msix(config: &Config<'_>) {
     if let Some(capability) = config.capabilities().find(|c| c.id == CAPABILITY_MSIX) {
         let control = config.read(capability.offset);
         config.write(capability.offset, control & !MSIX_ENABLE);
