@@ -108,12 +108,29 @@ def check_link(context, card, machine):
         work(context, tap, child)
 
 
+def check_shared(context, card, machine):
+    tap = context.tap()
+    options = []
+    for number in range(4):
+        options += ["--qemu-arg=-netdev", f"--qemu-arg=user,id=other{number},restrict=on"]
+        options += ["--qemu-arg=-device", f"--qemu-arg={card},netdev=other{number},romfile="]
+    child = start(context, card, machine, options, tap=tap)
+    work(context, tap, child)
+    child.stop()
+
+
 def register():
     kinds = (
         ("", check, "Echoes, bulk data and HTTP over this card, with each offload disabled."),
         ("-sums", check_sums, "Frames of this card have right checksums and the link's size."),
         ("-link", check_link, "The network works after the card's link was down."),
     )
+    # i440fx has four inputs for all functions, and this card no messages.
+    shows = "Five cards work whose interrupt lines are inputs that they share."
+    if MACHINES:
+        test("e1000-pc-shared", limit=120, shows=shows)(
+            lambda context: check_shared(context, "e1000", "pc")
+        )
     for card in CARDS:
         for machine in MACHINES:
             for suffix, function, shows in kinds:
