@@ -34,6 +34,25 @@ def run(context, form, words, disks, options=()):
     return output
 
 
+def stuck_beside_another(context, controller):
+    """While a disk of a controller answers nothing, another one is written, read and flushed."""
+    names = ("data", "other")
+    disks = {name: disk(context, path=context.memory_path(f"{name}.img")) for name in names}
+    monitor = context.path("qmp")
+    words = ("-qmp", f"unix:{monitor},server=on,wait=off")
+    slow = faulty.throttled(context, 1, words, only="disk0")
+    named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
+    options = [*named, "--qemu", controller(context, "qemu", qemu=slow)]
+    options += ["--env", "SOIL_DISK_TIMEOUT=600"]
+    child = context.soil(PROGRAM, "q35", "beside", "300", options=options)
+    child.wait_line("the other: done")
+    child.drain(0)
+    assert "ended" not in child.text, child.text
+    value = {"iops-total": 0}
+    Monitor(monitor).ask("qom-set", path="/objects/slow", property="limits", value=value)
+    child.wait_line("ended")
+
+
 @test(limit=180)
 def slices_of_memory(context):
     """Durable lists of slices, aligned and not, more than a device takes at once, on sectors of 512

@@ -5,12 +5,11 @@ the driver have a controller that has."""
 import re
 
 from cases import storage_kills
-from cases.block_devices import PROGRAM, disk, run
+from cases.block_devices import disk, run, stuck_beside_another
 from cases.disks import WORK
 from cases.tasks import fat_disk
 from harness import faulty, sata
 from harness.context import outcome
-from harness.qmp import Monitor
 from harness.runner import test
 
 FORMS = ("q35", "pc")
@@ -75,21 +74,7 @@ def requests_that_fail(context):
 @test(limit=90)
 def a_stuck_disk_beside_another(context):
     """While a disk answers nothing, another one of the controller is written, read and flushed."""
-    names = ("data", "other")
-    disks = {name: disk(context, path=context.memory_path(f"{name}.img")) for name in names}
-    monitor = context.path("qmp")
-    words = ("-qmp", f"unix:{monitor},server=on,wait=off")
-    slow = faulty.throttled(context, 1, words, only="disk0")
-    qemu = sata.controller(context, "qemu", qemu=slow)
-    named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
-    options = [*named, "--qemu", qemu, "--env", "SOIL_DISK_TIMEOUT=600"]
-    child = context.soil(PROGRAM, "q35", "beside", "300", options=options)
-    child.wait_line("the other: done")
-    child.drain(0)
-    assert "ended" not in child.text, child.text
-    value = {"iops-total": 0}
-    Monitor(monitor).ask("qom-set", path="/objects/slow", property="limits", value=value)
-    child.wait_line("ended")
+    stuck_beside_another(context, sata.controller)
 
 
 @test(limit=120)

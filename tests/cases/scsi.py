@@ -7,7 +7,14 @@ import tempfile
 import time
 
 from cases import storage_kills
-from cases.block_devices import PROGRAM, blocks_used, check_sizes, disk, run
+from cases.block_devices import (
+    PROGRAM,
+    blocks_used,
+    check_sizes,
+    disk,
+    run,
+    stuck_beside_another,
+)
 from cases.disks import WORK
 from cases.tasks import fat_disk
 from harness import faulty, scsi
@@ -210,23 +217,7 @@ def many_requests_in_flight(context):
 def a_stuck_disk_beside_another(context):
     """A disk that answers nothing has at most its share of the adapter's queue: the other one is
     written, read and flushed meanwhile."""
-    disks = {
-        name: disk(context, path=context.memory_path(f"{name}.img")) for name in ("data", "other")
-    }
-    monitor = context.path("qmp")
-    slow = faulty.throttled(
-        context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
-    )
-    qemu = scsi.adapter(context, "qemu", qemu=slow)
-    named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
-    options = [*named, "--qemu", qemu, "--env", "SOIL_DISK_TIMEOUT=600"]
-    child = context.soil(PROGRAM, "q35", "beside", "300", options=options)
-    child.wait_line("the other: done")
-    child.drain(0)
-    assert "ended" not in child.text, child.text
-    value = {"iops-total": 0}
-    Monitor(monitor).ask("qom-set", path="/objects/slow", property="limits", value=value)
-    child.wait_line("ended")
+    stuck_beside_another(context, scsi.adapter)
 
 
 @test(limit=120)
