@@ -27,6 +27,7 @@ mod gve;
 mod input;
 mod legacy_pci;
 mod liar;
+mod lock;
 mod memory;
 mod net;
 mod nvme;

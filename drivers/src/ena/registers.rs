@@ -113,7 +113,7 @@ impl Access {
     }
 
     pub fn write(&self, offset: usize, value: u32) {
-        // What the device is notified of must be in memory before. Release: only writes have to be
+        // Entries are in memory before the device is notified. Release: only writes have to be
         // ordered.
         fence(Ordering::Release);
         self.registers.write(offset, value);

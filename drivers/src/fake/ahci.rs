@@ -1,11 +1,12 @@
 //! An AHCI controller with ATA disks in memory, which also lies by a script.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
 use super::HostMemory;
+use super::lock::lock;
 use crate::ahci::{port_offset as port, register_offset as offset};
 use crate::registers::Registers;
 use crate::transport::Interrupt;
@@ -252,13 +253,6 @@ pub struct AhciRegisters {
 /// The test's end: access to the controller.
 pub struct AhciHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl AhciHandle {

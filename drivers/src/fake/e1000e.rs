@@ -2,10 +2,11 @@
 //! receive descriptors, contexts and data to send.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::HostMemory;
+use super::lock::lock;
 use crate::e1000e::Family;
 use crate::e1000e::registers::{cause, control, offset, ring};
 use crate::registers::Registers;
@@ -71,13 +72,6 @@ pub struct E1000eRegisters {
 /// The test's end.
 pub struct E1000eHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl E1000eDevice {

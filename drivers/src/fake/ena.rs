@@ -7,12 +7,13 @@
 //! command's flag says, because Linux sets the flag of indirect ones with direct addresses.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
 use super::HostMemory;
 use super::frame::{self, Layout, Packet};
+use super::lock::lock;
 use crate::registers::Registers;
 use crate::transport::Interrupt;
 
@@ -149,13 +150,6 @@ pub struct EnaRegisters {
 /// The test's end: access to the adapter.
 pub struct EnaHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl EnaHandle {
@@ -348,7 +342,12 @@ impl Model {
             Some(EnaReadLie::Silent) => return,
             Some(EnaReadLie::Id) => (id.wrapping_add(7), at),
             Some(EnaReadLie::Offset) => (id, at ^ 4),
-            None => (id, at),
+            Some(EnaReadLie::Ones) | None => (id, at),
+        };
+        let value = if matches!(lie, Some(EnaReadLie::Ones)) {
+            u32::MAX
+        } else {
+            value
         };
         let address = u64::from(low) | u64::from(high) << 32;
         let word = u32::from(id) | at << 16;

@@ -8,10 +8,11 @@
 //! meanwhile (the pending bits of MSI-X), GQI's don't.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::HostMemory;
+use super::lock::lock;
 use crate::memory::Access;
 use crate::registers::Registers;
 use crate::transport::Interrupt;
@@ -120,13 +121,6 @@ pub struct GveRegisters {
 /// The test's end: access to the device.
 pub struct GveHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl GveHandle {

@@ -1,11 +1,12 @@
 //! An NVMe controller with namespaces in memory, which also lies by a script.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
 use super::HostMemory;
+use super::lock::lock;
 use crate::nvme::{doorbell_stride, register_offset as offset};
 use crate::registers::Registers;
 use crate::transport::Interrupt;
@@ -78,13 +79,6 @@ pub struct NvmeRegisters {
 /// The test's end: access to the controller.
 pub struct NvmeHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl NvmeHandle {

@@ -1,10 +1,11 @@
 //! A PVSCSI adapter with the units of [`HostBusAdapter`], which also lies by a script.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec;
 use std::vec::Vec;
 
+use super::lock::lock;
 use super::{HostBusAdapter, HostMemory, LogicalUnit};
 use crate::pvscsi::register_offset as offset;
 use crate::registers::Registers;
@@ -149,13 +150,6 @@ pub struct PvscsiRegisters {
 /// The test's end: access to the adapter.
 pub struct PvscsiHandle {
     model: Arc<Mutex<Model>>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl PvscsiHandle {

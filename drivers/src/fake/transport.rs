@@ -1,9 +1,10 @@
 //! A transport whose other end is in the same process.
 
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
+use super::lock::lock;
 use super::{DeviceQueue, HostMemory};
 use crate::Error;
 use crate::device::feature;
@@ -149,13 +150,6 @@ pub fn connect<B: Backend>(
             backend: core::marker::PhantomData,
         },
     )
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl<B: Backend> Handle<B> {

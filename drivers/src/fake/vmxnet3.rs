@@ -1,10 +1,11 @@
 //! VMware's network card: commands, shared memory, rings with generation bits.
 
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::HostMemory;
+use super::lock::lock;
 use crate::registers::Registers;
 use crate::transport::Interrupt;
 use crate::vmxnet3::Windows;
@@ -97,13 +98,6 @@ struct Model {
     doorbells: [usize; 2],
     /// Last descriptors of frames that wait for their completion.
     held: Vec<u32>,
-}
-
-fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
-    // A device that panicked has failed its test already.
-    model
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The test's end.

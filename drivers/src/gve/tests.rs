@@ -181,7 +181,7 @@ fn frames_that_a_format_cannot_express_are_refused() {
     for dqo in [false, true] {
         let (mut card, handle) = start(device(dqo));
         let frame = tcp_frame(false, &payload(20000));
-        // Segments of less than 88 bytes are GQI's only, frames above the MTU nobody's.
+        // Only GQI takes segments of less than 88 bytes; neither format takes frames above the MTU.
         let tiny = send(&mut card, &frame, offloads(false, Some(80)));
         assert_eq!(tiny.is_ok(), !dqo);
         let refused = Err(TxError::BadFrame);
@@ -310,7 +310,7 @@ fn a_received_frame_interrupts_once_and_none_is_missed() {
         };
         let interrupts = || handle.with(|device| device.interrupts.values().sum::<usize>());
         deliver();
-        assert_eq!(interrupts(), 0, "nobody waits");
+        assert_eq!(interrupts(), 0, "no sender waits");
         assert!(card.enable_interrupts(), "there is work");
         assert_eq!(received(&mut card).len(), 1);
         let _ = card.enable_interrupts();

@@ -34,7 +34,7 @@ pub struct Wall {
     base: AtomicU64,
     /// The same by the machine's own clock, when it was read last; [`NONE`] if it wasn't.
     machine: AtomicU64,
-    /// It follows the machine's own clock, which is exact, and which nobody has corrected.
+    /// It follows the machine's own clock: that clock is exact, and no correction has come.
     follows: AtomicBool,
     /// Monotonic time of the next check; [`NONE`] before the first read of the wall time.
     check_at: AtomicU64,

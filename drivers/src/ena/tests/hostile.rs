@@ -135,7 +135,13 @@ proptest! {
 #[test]
 fn lies_of_reads_end_the_start() {
     for at in 0..6 {
-        for lie in [EnaReadLie::Id, EnaReadLie::Offset, EnaReadLie::Silent] {
+        let lies = [
+            EnaReadLie::Id,
+            EnaReadLie::Offset,
+            EnaReadLie::Silent,
+            EnaReadLie::Ones,
+        ];
+        for lie in lies {
             let mut read_lies = VecDeque::from(vec![None; at]);
             read_lies.push_back(Some(lie));
             let device = EnaDevice {

@@ -71,6 +71,8 @@ pub enum EnaReadLie {
     Offset,
     /// Doesn't answer.
     Silent,
+    /// Answers with ones.
+    Ones,
 }
 
 /// Limits and offers of low latency queues.
