@@ -18,6 +18,7 @@ use crate::transport::Interrupt;
 use crate::{Error, MemoryRef};
 
 mod command;
+mod commands;
 mod identify;
 mod port;
 mod registers;
