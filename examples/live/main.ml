@@ -39,7 +39,7 @@ let text json =
 
 let say keys chat request =
   match name keys request with
-  | None -> Json.problem `Forbidden "enter a name first"
+  | None -> Server.error request `Forbidden ~detail:"enter a name first"
   | Some name ->
       let add _ text =
         let id = Chat.say chat ~name text in

@@ -39,31 +39,12 @@ let combined e =
   let quoted name = match field e name with None -> "-" | Some value -> escaped value in
   Printf.sprintf "%s \"%s\" \"%s\"" (common e) (quoted "referer") (quoted "user-agent")
 
-(* RFC 8259; what isn't UTF-8 is replaced. *)
-let json_string text =
-  let b = Buffer.create (String.length text + 2) in
-  let rec go i =
-    if i < String.length text then (
-      let decoded = String.get_utf_8_uchar text i in
-      (match Uchar.to_int (Uchar.utf_decode_uchar decoded) with
-      | (0x22 | 0x5c) as c ->
-          Buffer.add_char b '\\';
-          Buffer.add_char b (Char.chr c)
-      | c when c < 0x20 || c = 0x7f -> Printf.bprintf b "\\u%04x" c
-      | _ -> Buffer.add_utf_8_uchar b (Uchar.utf_decode_uchar decoded));
-      go (i + Uchar.utf_decode_length decoded))
-  in
-  Buffer.add_char b '"';
-  go 0;
-  Buffer.add_char b '"';
-  Buffer.contents b
-
 let json (e : Server.entry) =
   let request =
     match e.request with
     | None -> []
     | Some r ->
-        let string name text = (name, json_string text) in
+        let string name text = (name, Json_string.quoted text) in
         let given key name =
           match field e name with None -> [] | Some value -> [ string key value ]
         in
@@ -74,9 +55,12 @@ let json (e : Server.entry) =
         ]
         @ given "host" "host" @ given "referer" "referer" @ given "user_agent" "user-agent"
   in
+  let optional name = Option.fold ~none:[] ~some:(fun v -> [ (name, Json_string.quoted v) ]) in
   let fields =
-    [ ("time", json_string (Date.to_rfc_3339 e.started)); ("peer", json_string e.peer) ]
-    @ request
+    [
+      ("time", Json_string.quoted (Date.to_rfc_3339 e.started)); ("peer", Json_string.quoted e.peer);
+    ]
+    @ request @ optional "route" e.route @ optional "id" e.id
     @ [
         ("status", string_of_int (Cohttp.Code.code_of_status e.status));
         ("bytes", string_of_int e.bytes);

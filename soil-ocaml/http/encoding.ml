@@ -45,13 +45,6 @@ let vary headers =
   if Grammar.mem headers "vary" "accept-encoding" || Grammar.mem headers "vary" "*" then headers
   else H.add headers "vary" "accept-encoding"
 
-let encode coding (body : Response.body) : Response.body =
-  match body with
-  | Text s -> Text (coding.string s)
-  | Buffer b -> Text (coding.string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))
-  | Stream s -> Stream { s with length = None; write = coding.stream s.write }
-  | (Empty | Direct _ | Upgrade _) as body -> body
-
 let weak_tag tag = if String.starts_with ~prefix:"W/" tag then tag else "W/" ^ tag
 
 let headers_of coding headers =
@@ -66,6 +59,8 @@ let apply ?(min_bytes = 1000) codings request (r : Response.t) : Server.response
     let headers = vary r.headers in
     match preferred request codings with
     | None -> { r with headers }
-    | Some coding -> { r with headers = headers_of coding headers; body = encode coding r.body }
+    | Some coding ->
+        let r = { r with headers = headers_of coding headers } in
+        Server.Response.map_body ~string:coding.string ~stream:coding.stream r
 
 let handler ?min_bytes codings h request = apply ?min_bytes codings request (h request)

@@ -113,6 +113,32 @@ let send_file path body output ~head =
   let send { position; length; _ } = send_lent output file path position length in
   send_parts body ~fill ~send output ~head
 
+(* The same, through a flow of the program. *)
+let write_parts body ~send sink =
+  let say text = if text <> "" then D.write_string sink text in
+  let write part =
+    say part.text;
+    send part
+  in
+  List.iter write body.parts;
+  say body.last
+
+let write_file path body sink =
+  Soil.Fs.with_file path @@ fun file ->
+  let b = Bigarray.Array1.create Char C_layout piece in
+  let rec copy position left =
+    if left > 0 then (
+      let n = Soil.Fs.pread_into file ~position b 0 (min left piece) in
+      if n = 0 then Soil_backtrace.raise (Shorter path);
+      D.write_from sink b 0 n;
+      copy (position + n) (left - n))
+  in
+  write_parts body sink ~send:(fun { position; length; _ } -> copy position length)
+
+let write_embedded contents body sink =
+  write_parts body sink ~send:(fun { position; length; _ } ->
+      D.write_from sink contents position length)
+
 let send_embedded contents body output ~head =
   let fill b off { position; length; _ } =
     for i = 0 to length - 1 do
@@ -192,12 +218,12 @@ let respond request path (stat : Soil.Fs.stat) headers =
     | None -> headers
   in
   let answer status headers body =
-    let send =
+    let send, write =
       match embedded with
-      | Some contents -> send_embedded contents body
-      | None -> send_file path body
+      | Some contents -> (send_embedded contents body, write_embedded contents body)
+      | None -> (send_file path body, write_file path body)
     in
-    { Response.status; headers; body = Direct { length = length_of body; send } }
+    { Response.status; headers; body = Direct { length = length_of body; send; write } }
   in
   let content_range range = H.add headers "content-range" ("bytes " ^ range) in
   match Validators.judge (Server.head request) v ~size with
@@ -214,9 +240,10 @@ let respond request path (stat : Soil.Fs.stat) headers =
       answer `Partial_content headers (multipart ranges ~boundary ~content_type ~size)
   | Unsatisfiable ->
       let headers = content_range ("*/" ^ string_of_int size) in
-      Server.status ~headers:(H.remove headers "content-type") `Requested_range_not_satisfiable
+      let headers = H.remove headers "content-type" in
+      Server.error request ~headers `Requested_range_not_satisfiable
   | Not_modified -> Server.status ~headers `Not_modified
-  | Failed -> Server.status `Precondition_failed
+  | Failed -> Server.error request `Precondition_failed
 
 let sibling path =
   match Soil.Fs.stat (path ^ ".gz") with
@@ -259,10 +286,10 @@ let rec find request ~root ~index ~gzip path ~is_directory =
   | { kind = Directory; _ } ->
       let target = Uri.to_string (Uri.make ~path:(path ^ "/") ()) in
       Server.redirect ~status:`Moved_permanently target
-  | { kind = File | Symlink; _ } -> Server.status `Not_found
+  | { kind = File | Symlink; _ } -> Server.error request `Not_found
   | exception
       Soil.Error { code = Not_found | Not_directory | Invalid | Invalid_name | Name_too_long; _ } ->
-      Server.status `Not_found
+      Server.error request `Not_found
 
 let handler ?(index = "index.html") ?(gzip = true) root request =
   match Server.meth request with
@@ -274,6 +301,6 @@ let handler ?(index = "index.html") ?(gzip = true) root request =
           match List.rev names with
           | "" :: above when not (List.mem "" above) -> find (join above) ~is_directory:true
           | reversed when not (List.mem "" reversed) -> find (join reversed) ~is_directory:false
-          | _ -> Server.status `Not_found)
-      | Some _ | None -> Server.status `Bad_request)
-  | _ -> Server.status ~headers:(H.init_with "allow" "GET, HEAD") `Method_not_allowed
+          | _ -> Server.error request `Not_found)
+      | Some _ | None -> Server.error request `Bad_request)
+  | _ -> Server.error request ~headers:(H.init_with "allow" "GET, HEAD") `Method_not_allowed

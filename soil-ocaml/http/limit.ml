@@ -102,4 +102,5 @@ let handler ?(key = address) t f request =
   | Ok () -> f request
   | Error seconds ->
       let after = string_of_int (max 1 (int_of_float (Float.ceil seconds))) in
-      Server.status ~headers:(Cohttp.Header.init_with "retry-after" after) `Too_many_requests
+      let headers = Cohttp.Header.init_with "retry-after" after in
+      Server.error request ~headers `Too_many_requests

@@ -224,8 +224,8 @@ let body_of t request waits : Exchange.body =
 
 (* Responses *)
 
-let later status = Server.status ~headers:(H.init_with "retry-after" "1") status
-let unavailable () = later `Service_unavailable
+let later request = Server.error request ~headers:(H.init_with "retry-after" "1")
+let unavailable request = later request `Service_unavailable
 
 let reason = function
   | Exchange.Failed (_, problem) -> Some (Exchange.problem_to_string problem)
@@ -431,9 +431,11 @@ let may_repeat (head : Cohttp.Request.t) (body : Exchange.body) ~begun =
 (* Tries one backend after the other; [last] is the failure of the last one in [tried]. *)
 let rec attempt t p tried last =
   match take t tried with
-  | Busy -> unavailable ()
+  | Busy -> unavailable p.request
   | No_backend -> (
-      match last with Some e -> Server.status (status_of e) | None -> unavailable ())
+      match last with
+      | Some e -> Server.error p.request (status_of e)
+      | None -> unavailable p.request)
   | At b -> (
       let begun = ref false in
       let on_connected () = begun := true in
@@ -461,11 +463,11 @@ let rec attempt t p tried last =
               let head = Server.head p.request in
               if may_repeat head p.body ~begun:!begun && List.length tried < t.retries then
                 attempt t p (b :: tried) (Some e)
-              else Server.status (status_of e)))
+              else Server.error p.request (status_of e)))
 
 let pass_on t request body waits tunnel key =
   match Shares.take t.requests_of key ~seconds:t.wait_seconds with
-  | None -> later `Too_many_requests
+  | None -> later request `Too_many_requests
   | Some leave ->
       T.on_release (Server.scope request) leave;
       attempt t { request; body; waits; tunnel; leave } [] None
@@ -474,7 +476,7 @@ let handle t request =
   let head = Server.head request in
   match head.meth with
   (* A response with the request's fields would show a page what is kept from it (RFC 9110 §9.3.8). *)
-  | `TRACE | `Other "TRACK" -> Server.status `Not_implemented
+  | `TRACE | `Other "TRACK" -> Server.error request `Not_implemented
   | _ -> (
       if List.exists (fun b -> b.base <> "") t.backends && climbs (Server.path request) then
         Soil_backtrace.raise (Server.Refused `Bad_request);
@@ -483,7 +485,7 @@ let handle t request =
       if not (wants_upgrade head body) then pass_on t request body waits None key
       else
         match take_tunnel t key with
-        | Error status -> later status
+        | Error status -> later request status
         | Ok leave ->
             T.on_release (Server.scope request) leave;
             pass_on t request body waits (Some leave) key)

@@ -19,8 +19,11 @@ type body =
   | Text of string
   | Buffer of Soil.File_descriptor.buffer
   | Stream of stream
-  | Direct of { length : int; send : Output.t -> head:string -> unit }
-      (** Sends head and body itself, so that only programs with files link this code. *)
+  | Direct of {
+      length : int;
+      send : Output.t -> head:string -> unit;
+      write : Soil.Flow.sink -> unit;  (** The body alone, for {!Server.Response.map_body}. *)
+    }  (** Sends head and body itself, so that only programs with files link this code. *)
   | Upgrade of (at_stop:((unit -> unit) -> unit) -> Soil.Flow.t -> unit)
       (** [at_stop f] calls [f ()] when the server stops, or at once if it is stopping. *)
 

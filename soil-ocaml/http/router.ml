@@ -11,7 +11,13 @@ type handler = params -> Server.request -> Server.response
 type segment = Literal of string | Parameter of string | Rest of string
 
 (* Without a method: for all. *)
-type one = { meth : Cohttp.Code.meth option; pattern : segment list; handler : handler }
+type one = {
+  meth : Cohttp.Code.meth option;
+  pattern : segment list;
+  text : string; (* The pattern as it was given, below its scopes. *)
+  handler : handler;
+}
+
 type route = one list
 
 (* Patterns *)
@@ -50,7 +56,7 @@ let parse pattern =
       segments
   | _ -> malformed pattern "a pattern begins with a slash"
 
-let route meth pattern handler = [ { meth; pattern = parse pattern; handler } ]
+let route meth pattern handler = [ { meth; pattern = parse pattern; text = pattern; handler } ]
 let meth m = route (Some m)
 let get pattern = meth `GET pattern
 let post pattern = meth `POST pattern
@@ -66,7 +72,7 @@ let scope ?(middleware = Fun.id) prefix routes =
   let below one =
     let pattern = above @ one.pattern in
     check prefix [] pattern;
-    { one with pattern; handler = middleware one.handler }
+    { one with pattern; text = prefix ^ one.text; handler = middleware one.handler }
   in
   List.map below (List.concat routes)
 
@@ -163,9 +169,10 @@ let allowed matching =
   let names = List.fold_left add [] (List.concat_map fst matching) in
   String.concat ", " (if List.mem "OPTIONS" names then names else names @ [ "OPTIONS" ])
 
-let not_allowed m matching =
+let not_allowed request m matching =
   let headers = Cohttp.Header.init_with "allow" (allowed matching) in
-  Server.status ~headers (if m = `OPTIONS then `No_content else `Method_not_allowed)
+  if m = `OPTIONS then Server.status ~headers `No_content
+  else Server.error request ~headers `Method_not_allowed
 
 let rec respond request m = function
   | [] -> None
@@ -174,9 +181,10 @@ let rec respond request m = function
       | None -> respond request m others
       | Some one ->
           let names = List.filter_map name_of one.pattern in
+          Server.Request.set_route request one.text;
           Some (one.handler (List.combine names values) request))
 
-let not_found_by_default _ = Server.status `Not_found
+let not_found_by_default request = Server.error request `Not_found
 
 let router ?(not_found = not_found_by_default) routes =
   let root = empty () in
@@ -190,12 +198,12 @@ let router ?(not_found = not_found_by_default) routes =
     match String.split_on_char '/' (Server.path request) with
     | "" :: (_ :: _ as texts) -> (
         match decode_all texts with
-        | None -> Server.status `Bad_request
+        | None -> Server.error request `Bad_request
         | Some texts -> (
             let matching = matches root texts [] in
             match respond request m matching with
             | Some response -> response
             | None when matching = [] -> not_found request
-            | None -> not_allowed m matching))
+            | None -> not_allowed request m matching))
     | _ when m = `OPTIONS -> Server.status `No_content
-    | _ -> Server.status `Bad_request
+    | _ -> Server.error request `Bad_request

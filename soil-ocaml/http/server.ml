@@ -23,6 +23,8 @@ type entry = {
   peer : string;
   endpoint : Soil.Net.Endpoint.t option;
   request : Cohttp.Request.t option;
+  route : string option;
+  id : string option;
   status : Cohttp.Code.status_code;
   bytes : int;
   body_bytes : int;
@@ -42,10 +44,19 @@ let entry_to_string e =
     (Cohttp.Code.code_of_status e.status)
     e.bytes (e.seconds *. 1e3)
 
-(* What the connections of a listener share. *)
-type server = { limits : limits; log : (entry -> unit) option; is_stopping : unit -> bool }
+(* A value of a request, by its key. *)
+type binding = Binding : 'a Type.Id.t * 'a -> binding
 
-type conn = {
+(* What the connections of a listener share. *)
+type server = {
+  limits : limits;
+  log : (entry -> unit) option;
+  on_refusal : (error -> Response.t) option;
+  is_stopping : unit -> bool;
+  watch : watch option;
+}
+
+and conn = {
   server : server;
   budget : Budget.t;
   own_bytes : int; (* Counted without any request. *)
@@ -56,17 +67,36 @@ type conn = {
   text : Buffer.t;
   mutable head_end : int; (* What will have been sent with the head of the response. *)
   mutable current : Cohttp.Request.t option; (* The one that is answered. *)
+  mutable working : request option; (* Its handler runs, or writes a stream. *)
+  mutable seen : request option; (* [working] at the last look for clients that left. *)
+  mutable has_left : bool;
   mutable idle : bool;
   mutable at_stop : unit -> unit;
 }
 
-type request = {
+and request = {
   head : Head.request;
   content : Body.t;
   conn : conn;
   scope : Soil.Task.scope;
   mutable is_wanted : bool; (* The handler may read the body. *)
+  mutable max_body : int;
+  mutable render : (error -> Response.t) option;
+  mutable route : string option;
+  mutable id : string option;
+  mutable values : binding list;
 }
+
+and error = {
+  status : Cohttp.Code.status_code;
+  detail : string option;
+  headers : H.t;
+  cause : exn option;
+  request : request option;
+}
+
+(* A task that looks for clients that left while their handlers run, and waits while none runs. *)
+and watch = { wanted : Soil.Task.Condition.t; mutable is_active : bool }
 
 (* Requests *)
 
@@ -79,10 +109,11 @@ let header r name = H.get r.head.request.headers name
 let scope r = r.scope
 let peer r = Lazy.force r.conn.peer
 let endpoint r = Lazy.force r.conn.endpoint
+let is_draining r = r.conn.server.is_stopping ()
 
 let body ?max r =
   r.is_wanted <- true;
-  Body.limit r.content (match max with Some max -> max | None -> r.conn.server.limits.body_bytes);
+  Body.limit r.content (match max with Some max -> max | None -> r.max_body);
   Body.source r.content
 
 let body_string ?max r =
@@ -113,6 +144,55 @@ let status ?(headers = H.init ()) status =
     let headers = H.add_unless_exists headers "content-type" "text/plain; charset=utf-8" in
     make ~status ~headers (Text (Status.to_string status ^ "\n"))
 
+(* Errors *)
+
+(* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
+let is_cancelled = function
+  | Soil.Task.Cancelled -> (
+      match Soil.Task.check () with () -> false | exception Soil.Task.Cancelled -> true)
+  | _ -> false
+
+module Error = struct
+  type t = error = {
+    status : Cohttp.Code.status_code;
+    detail : string option;
+    headers : H.t;
+    cause : exn option;
+    request : request option;
+  }
+
+  let reason e = Status.phrase (Cohttp.Code.code_of_status e.status)
+
+  let text e =
+    match e.detail with
+    | None -> status ~headers:e.headers e.status
+    | Some detail ->
+        let headers = H.replace e.headers "content-type" "text/plain; charset=utf-8" in
+        string ~status:e.status ~headers (Status.to_string e.status ^ ": " ^ detail ^ "\n")
+
+  let problem e =
+    let member name value = "\"" ^ name ^ "\":" ^ value in
+    let members =
+      [
+        member "title" (Json_string.quoted (reason e));
+        member "status" (string_of_int (Cohttp.Code.code_of_status e.status));
+      ]
+      @ match e.detail with Some d -> [ member "detail" (Json_string.quoted d) ] | None -> []
+    in
+    let headers = H.replace e.headers "content-type" "application/problem+json" in
+    string ~status:e.status ~headers ("{" ^ String.concat "," members ^ "}")
+end
+
+(* The error as the program shows it; as text if that fails, too. *)
+let rendered render e =
+  match render with
+  | None -> Error.text e
+  | Some render -> ( try render e with failure when not (is_cancelled failure) -> Error.text e)
+
+let error ?(headers = H.init ()) ?detail ?cause ?(default = Error.text) r status =
+  let e = { status; detail; headers; cause; request = Some r } in
+  rendered (match r.render with None -> Some default | render -> render) e
+
 let redirect ?status:(code = `See_other) target =
   status ~headers:(H.init_with "location" target) (code :> Cohttp.Code.status_code)
 
@@ -120,9 +200,47 @@ let upgrade ?(headers = H.init ()) protocol f =
   let run ~at_stop:_ flow = f flow in
   make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade run)
 
-let unavailable () =
-  let headers = H.of_list [ ("retry-after", "1"); ("connection", "close") ] in
-  status ~headers `Service_unavailable
+let busy_headers () = H.of_list [ ("retry-after", "1"); ("connection", "close") ]
+
+module Request = struct
+  type t = request
+  type 'a key = 'a Type.Id.t
+
+  let key () = Type.Id.make ()
+
+  let find (type a) r (key : a key) =
+    let rec go : binding list -> a option = function
+      | [] -> None
+      | Binding (id, v) :: rest -> (
+          match Type.Id.provably_equal id key with Some Type.Equal -> Some v | None -> go rest)
+    in
+    go r.values
+
+  let set r key v =
+    let is_other (Binding (id, _)) = Type.Id.uid id <> Type.Id.uid key in
+    r.values <- Binding (key, v) :: List.filter is_other r.values
+
+  let route (r : t) = r.route
+  let set_route (r : t) route = r.route <- Some route
+
+  (* 128 bits, as a trace has. *)
+  let new_id () =
+    let b = Buffer.create 32 in
+    String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Soil.Random.string 16);
+    Buffer.contents b
+
+  let id (r : t) =
+    match r.id with
+    | Some id -> id
+    | None ->
+        let id = new_id () in
+        r.id <- Some id;
+        id
+
+  let set_id (r : t) id = r.id <- Some id
+  let set_max_body r bytes = r.max_body <- bytes
+  let set_error r render = r.render <- Some render
+end
 
 (* Sending *)
 
@@ -179,12 +297,10 @@ let finish conn =
            discard linger_bytes))
   with Soil.Error _ -> ()
 
-(* One request after the other *)
-
 (* What becomes of the connection after a response. *)
 type next = Continue | End | Fail of exn * Printexc.raw_backtrace
 
-let note conn request status ~started ~sent_before =
+let note conn (request : request option) status ~started ~sent_before =
   match conn.server.log with
   | None -> ()
   | Some log ->
@@ -193,19 +309,15 @@ let note conn request status ~started ~sent_before =
         {
           peer = Lazy.force conn.peer;
           endpoint = Lazy.force conn.endpoint;
-          request;
+          request = Option.map (fun r -> r.head.request) request;
+          route = Option.bind request (fun r -> r.route);
+          id = Option.bind request (fun r -> r.id);
           status;
           bytes = sent - sent_before;
           body_bytes = max 0 (sent - conn.head_end);
           started = Soil.Clock.now () -. seconds;
           seconds;
         }
-
-(* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
-let is_cancelled = function
-  | Soil.Task.Cancelled -> (
-      match Soil.Task.check () with () -> false | exception Soil.Task.Cancelled -> true)
-  | _ -> false
 
 let is_failure conn e = Input.is_failure conn.input e
 let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
@@ -230,34 +342,88 @@ let count_response conn (r : Response.t) =
   | Text s when String.length s > 4096 -> Budget.count conn.budget (String.length s)
   | _ -> ()
 
-let respond conn (head : Head.request) scope handler note =
-  let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
-  let ask = if head.expects then Some ask else None in
-  let content = Body.make ?ask conn.input head.framing conn.server.limits in
-  let request = { head; content; conn; scope; is_wanted = false } in
+(* Clients that leave *)
+
+let check_seconds = 0.5
+
+(* Whether there is nothing more to come from the client: the handler reads none of it now. *)
+let is_gone conn =
+  Input.buffered conn.input = 0
+  &&
+  let is_over () =
+    Input.until conn.input infinity;
+    match Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) with
+    | Some more -> not more
+    | None -> false
+    | exception e when is_failure conn e -> true
+  in
+  match Soil.Private.would_wait (Input.flow conn.input) with
+  | Some true -> false
+  | Some false | None -> is_over ()
+
+let look conn =
+  match conn.working with
+  | None -> ()
+  | Some request when Option.fold ~none:true ~some:(( != ) request) conn.seen ->
+      conn.seen <- conn.working
+  | Some request ->
+      if Body.is_over request.content && is_gone conn then (
+        conn.has_left <- true;
+        Soil.Task.cancel_scope request.scope)
+
+(* [each f] is [f conn] for all connections. *)
+let rec watch_clients w each =
+  if w.is_active then Soil.Clock.sleep check_seconds else Soil.Task.Condition.wait_no_mutex w.wanted;
+  w.is_active <- false;
+  each (fun conn ->
+      if Option.is_some conn.working then w.is_active <- true;
+      look conn);
+  watch_clients w each
+
+let begin_work conn request =
+  match conn.server.watch with
+  | None -> ()
+  | Some w ->
+      conn.working <- Some request;
+      if not w.is_active then (
+        w.is_active <- true;
+        Soil.Task.Condition.signal w.wanted)
+
+let end_work conn =
+  conn.working <- None;
+  conn.seen <- None
+
+(* One request after the other *)
+
+let handle conn request handler ~failure =
+  let busy () = error request ~headers:(busy_headers ()) `Service_unavailable in
+  match
+    let response = handler request in
+    count_response conn response;
+    response
+  with
+  | response -> response
+  | exception Refused code -> error request code
+  | exception e when Budget.is_refusal e -> busy ()
+  | exception (Out_of_memory as e) ->
+      Soil.Private.recover e;
+      busy ()
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      Soil.Private.recover e;
+      if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
+      failure := Fail (e, backtrace);
+      error request ~cause:e `Internal_server_error
+
+let respond conn request handler note =
+  let head = request.head and content = request.content in
   let version = head.request.version
   and head_only = match head.request.meth with `HEAD -> true | _ -> false in
   let failure = ref End in
-  let response =
-    match
-      let response = handler request in
-      count_response conn response;
-      response
-    with
-    | response -> response
-    | exception Refused code -> status code
-    | exception e when Budget.is_refusal e -> unavailable ()
-    | exception (Out_of_memory as e) ->
-        Soil.Private.recover e;
-        unavailable ()
-    | exception e ->
-        let backtrace = Soil_backtrace.get () in
-        Soil.Private.recover e;
-        if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
-        failure := Fail (e, backtrace);
-        status `Internal_server_error
-  in
+  begin_work conn request;
+  let response = handle conn request handler ~failure in
   let writes_later = match response.body with Stream _ -> true | _ -> false in
+  if not writes_later then end_work conn;
   let keep =
     head.persistent
     && (match !failure with Fail _ -> false | Continue | End -> true)
@@ -279,34 +445,69 @@ let respond conn (head : Head.request) scope handler note =
       let backtrace = Soil_backtrace.get () in
       if is_begun conn || is_failure conn e || is_cancelled e then note response.status;
       Soil_backtrace.reraise e backtrace);
+  end_work conn;
   match !failure with
   | Fail _ -> !failure
   | Continue | End -> if keep && Body.discard content then Continue else End
+
+let make_request conn (head : Head.request) scope =
+  let limits = conn.server.limits in
+  let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
+  let ask = if head.expects then Some ask else None in
+  {
+    head;
+    content = Body.make ?ask conn.input head.framing limits;
+    conn;
+    scope;
+    is_wanted = false;
+    max_body = limits.body_bytes;
+    render = conn.server.on_refusal;
+    route = None;
+    id = None;
+    values = [];
+  }
+
+(* What nginx logs for a client that left before its response. *)
+let client_left = `Code 499
 
 let answer conn (head : Head.request) handler =
   let log_time = Option.is_some conn.server.log in
   let started = if log_time then Soil.Clock.monotonic () else 0. in
   let sent_before = Output.sent conn.output in
-  let note status = note conn (Some head.request) status ~started ~sent_before in
+  let current = ref None in
+  let note status = note conn !current status ~started ~sent_before in
   conn.head_end <- max_int;
-  match Soil.Task.scope (fun scope -> respond conn head scope handler note) with
+  let run scope =
+    let request = make_request conn head scope in
+    current := Some request;
+    respond conn request handler note
+  in
+  match Soil.Task.scope run with
   | next -> next
-  | exception e ->
+  | exception e -> (
       let backtrace = Soil_backtrace.get () in
+      end_work conn;
+      if conn.has_left then (
+        if not (is_begun conn) then note client_left;
+        Soil_backtrace.raise Response.Cut);
+      match !current with
       (* A response that couldn't be begun can still be replaced. *)
-      if is_begun conn || is_failure conn e || is_cancelled e then
-        Soil_backtrace.reraise e backtrace;
-      let head_only = match head.request.meth with `HEAD -> true | _ -> false in
-      send conn (status `Internal_server_error) ~version:head.request.version ~head_only ~keep:false;
-      note `Internal_server_error;
-      Fail (e, backtrace)
+      | Some request when not (is_begun conn || is_failure conn e || is_cancelled e) ->
+          let head_only = match head.request.meth with `HEAD -> true | _ -> false in
+          let response = error request ~cause:e `Internal_server_error in
+          send conn response ~version:head.request.version ~head_only ~keep:false;
+          note `Internal_server_error;
+          Fail (e, backtrace)
+      | _ -> Soil_backtrace.reraise e backtrace)
 
-let refuse_with conn (response : Response.t) =
+(* Before there is a request. *)
+let refuse ?(headers = H.init ()) conn status =
   let started = Soil.Clock.monotonic () and sent_before = Output.sent conn.output in
+  let e = { status; detail = None; headers; cause = None; request = None } in
+  let response = rendered conn.server.on_refusal e in
   send conn response ~version:`HTTP_1_1 ~head_only:false ~keep:false;
   note conn None response.status ~started ~sent_before
 
-let refuse conn code = refuse_with conn (status code)
 let turn_away_seconds = 1.
 
 (* Memory is needed, and this client was the slowest, or the newest. It isn't waited for: a response
@@ -317,7 +518,8 @@ let turn_away conn e =
   if is_busy then Soil_backtrace.reraise e backtrace
   else if not conn.idle then
     try
-      ignore (Soil.Task.timeout_opt turn_away_seconds (fun () -> refuse_with conn (unavailable ())))
+      let refuse () = refuse conn ~headers:(busy_headers ()) `Service_unavailable in
+      ignore (Soil.Task.timeout_opt turn_away_seconds refuse)
     with e when is_failure conn e -> ()
 
 (* [true] as soon as there is the first byte of a request. *)
@@ -369,7 +571,16 @@ let run conn handler =
       (* The client went away, or doesn't take what it asked for. *)
       ()
 
-let server ?(limits = default_limits) ?log is_stopping = { limits; log; is_stopping }
+let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each is_stopping =
+  let watch =
+    match on_disconnect with
+    | `Finish -> None
+    | `Cancel ->
+        let w = { wanted = Soil.Task.Condition.create (); is_active = false } in
+        ignore (Soil.Task.spawn_daemon scope (fun () -> watch_clients w each));
+        Some w
+  in
+  { limits; log; on_refusal = error; is_stopping; watch }
 
 (* What a connection without any request takes beside [Input]'s buffer. *)
 let conn_bytes = 2048
@@ -381,7 +592,7 @@ let conn server budget ~peer ~endpoint d =
   let own_bytes = Budget.bytes budget in
   {
     server; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
-    idle = false; at_stop = ignore;
+    working = None; seen = None; has_left = false; idle = false; at_stop = ignore;
   }
 [@@ocamlformat "disable"]
 
@@ -395,11 +606,16 @@ let with_budget f =
       let budget = Budget.create () in
       Fun.protect ~finally:(fun () -> Budget.release budget) (fun () -> f budget)
 
-let connection ?limits ?log ?peer d handler =
-  let server = server ?limits ?log (fun () -> false) in
+let connection ?limits ?log ?peer ?error ?(on_disconnect = `Cancel) d handler =
   let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
   with_budget @@ fun budget ->
-  run (conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow)) handler
+  Soil.Task.scope @@ fun scope ->
+  let own = ref None in
+  let each f = Option.iter f !own in
+  let server = server ?limits ?log ?error ~on_disconnect scope each (fun () -> false) in
+  let conn = conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow) in
+  own := Some conn;
+  run conn handler
 
 (* Reports *)
 
@@ -427,16 +643,20 @@ module Conns = Set.Make (struct
   let compare (a, _) (b, _) = Int.compare a b
 end)
 
-let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listener handler =
+let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_disconnect = `Cancel)
+    ?on_error ?client ?secure listener handler =
+  if not (lame_duck >= 0.) then invalid_arg "Soil_http.Server.serve: lame_duck is negative";
+  Soil.Task.scope @@ fun scope ->
   let stopping = ref false and conns = ref Conns.empty and count = ref 0 in
-  let server = server ?limits ?log (fun () -> !stopping || not (D.is_open listener)) in
+  let each f = Conns.iter (fun (_, conn) -> f conn) !conns in
+  let is_stopping () = !stopping || not (D.is_open listener) in
+  let server = server ?limits ?log ?error ~on_disconnect scope each is_stopping in
   let stop () =
-    stopping := true;
-    let tell (_, conn) =
-      if conn.idle then try D.shutdown (Input.flow conn.input) `Receive with Soil.Error _ -> ()
-      else conn.at_stop ()
-    in
-    Conns.iter tell !conns
+    (* New clients are refused at once, instead of waiting in the backlog. *)
+    D.close listener;
+    each (fun conn ->
+        if conn.idle then try D.shutdown (Input.flow conn.input) `Receive with Soil.Error _ -> ()
+        else conn.at_stop ())
   in
   let one connection endpoint d =
     let peer =
@@ -461,7 +681,7 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
               Soil_backtrace.reraise e backtrace;
             report conn e backtrace)
   in
-  let each connection =
+  let each_connection connection =
     let endpoint =
       match client with
       | Some client -> Lazy.from_val (Some (client connection))
@@ -485,12 +705,51 @@ let serve ?limits ?log ?max_connections ?grace ?on_error ?client ?secure listene
             Soil.Private.peer_failed connection e;
             Soil_backtrace.raise e)
   in
-  Soil.Task.scope @@ fun scope ->
+  let serve () = Soil.Tcp.serve ?max_connections ?grace ?on_error listener each_connection in
+  (* Cancelled after the time in which new clients still come. *)
+  let accepting = ref None in
   let watch () =
     try Soil.Clock.sleep infinity
     with Soil.Task.Cancelled as e ->
+      stopping := true;
+      if lame_duck > 0. then Soil.Task.protect (fun () -> Soil.Clock.sleep lame_duck);
       stop ();
+      Option.iter Soil.Task.cancel_scope !accepting;
       raise e
   in
   ignore (Soil.Task.spawn_daemon scope watch);
-  Soil.Tcp.serve ?max_connections ?grace ?on_error listener each
+  if lame_duck = 0. then serve ()
+  else (
+    Soil.Task.protect (fun () ->
+        Soil.Task.scope (fun within ->
+            accepting := Some within;
+            serve ()));
+    Soil.Task.check ())
+
+(* What middlewares see *)
+
+module Response = struct
+  type t = response
+
+  let status (r : t) = r.status
+  let with_status status (r : t) = { r with status }
+  let headers (r : t) = r.headers
+  let header (r : t) name = H.get r.headers name
+  let with_headers headers (r : t) = { r with headers }
+  let add_header name value (r : t) = { r with headers = H.add r.headers name value }
+  let set_header name value (r : t) = { r with headers = H.replace r.headers name value }
+  let set_default name value (r : t) = { r with headers = H.add_unless_exists r.headers name value }
+  let remove_header name (r : t) = { r with headers = H.remove r.headers name }
+  let length = Response.length
+
+  let map_body ~string ~stream (r : t) =
+    let body : Response.body =
+      match r.body with
+      | (Empty | Upgrade _) as body -> body
+      | Text s -> Text (string s)
+      | Buffer b -> Text (string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))
+      | Stream s -> Stream { s with length = None; write = stream s.write }
+      | Direct { write; _ } -> Stream { length = None; write = stream write; on_end = ignore }
+    in
+    { r with body }
+end

@@ -72,7 +72,11 @@ val body_string : ?max:int -> request -> string
 (** [body_string r] is the whole body. Waits, and raises as {!val-body}. *)
 
 exception Refused of Cohttp.Code.status_code
-(** Raised by a handler to respond with {!status}: [raise (Refused `Forbidden)]. *)
+(** Raised by a handler to respond with {!error}: [raise (Refused `Forbidden)]. *)
+
+val is_draining : request -> bool
+(** [is_draining r] is [true] once {!serve} was cancelled: a readiness probe then fails, so that
+    load balancers send no more clients ([lame_duck] of {!serve}). *)
 
 (** {1:responses Responses}
 
@@ -131,6 +135,119 @@ val upgrade : ?headers:Cohttp.Header.t -> string -> (Soil.Flow.t -> unit) -> res
 
 (** {1:serving Serving} *)
 
+(** What a middleware sees and changes of a response. *)
+module Response : sig
+  type t = response
+
+  val status : t -> Cohttp.Code.status_code
+  val with_status : Cohttp.Code.status_code -> t -> t
+
+  val headers : t -> Cohttp.Header.t
+  (** [headers r] is the fields that the handler has set, without those of the connection. *)
+
+  val header : t -> string -> string option
+  (** [header r name] is the value of the field [name], the last one if there are several. *)
+
+  val with_headers : Cohttp.Header.t -> t -> t
+
+  val add_header : string -> string -> t -> t
+  (** [add_header name value r] is [r] with one field more. *)
+
+  val set_header : string -> string -> t -> t
+  (** [set_header name value r] is [r] with this field in place of all fields [name]. *)
+
+  val set_default : string -> string -> t -> t
+  (** [set_default name value r] is [r] if it has a field [name], or {!set_header}. *)
+
+  val remove_header : string -> t -> t
+
+  val length : t -> int option
+  (** [length r] is the length of the body in bytes, if it is known before the body is sent. *)
+
+  val map_body :
+    string:(string -> string) ->
+    stream:((Soil.Flow.sink -> unit) -> Soil.Flow.sink -> unit) ->
+    t ->
+    t
+  (** [map_body ~string ~stream r] is [r] with another body of the same kind: [string s] for the
+      body [s], also of {!buffer}; for a {!val-stream} or one of {!Files}, [stream write] writes in
+      place of [write], and the length is no longer known. Bodies of {!upgrade} and empty ones stay
+      as they are. *)
+end
+
+(** {1:errors Errors} *)
+
+(** Errors that the library responds with, and handlers by {!val-error}. *)
+module Error : sig
+  type t = {
+    status : Cohttp.Code.status_code;  (** 400 or more. *)
+    detail : string option;  (** What is wrong, for the client. *)
+    headers : Cohttp.Header.t;  (** What belongs to the status: [Allow], [Retry-After], … *)
+    cause : exn option;  (** The exception of the handler. Not for the client. *)
+    request : request option;  (** [None] if its head couldn't be read. *)
+  }
+  (** The type for errors. *)
+
+  val text : t -> response
+  (** [text e] is status, reason phrase and detail as a line of text. *)
+
+  val problem : t -> response
+  (** [problem e] is an object of JSON with [title], [status] and [detail], of type
+      [application/problem+json] ({{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457}). *)
+end
+
+val error :
+  ?headers:Cohttp.Header.t ->
+  ?detail:string ->
+  ?cause:exn ->
+  ?default:(Error.t -> response) ->
+  request ->
+  Cohttp.Code.status_code ->
+  response
+(** [error request status] is the response for this error by the function [error] of {!serve} or
+    {!Request.set_error}, without these by [default] (default: {!Error.text}). An exception of that
+    function gives {!Error.text}. *)
+
+(** {1:request_scope Values of a request} *)
+
+(** What middlewares, routers and handlers know of a request. *)
+module Request : sig
+  type t = request
+
+  type 'a key
+  (** The type for keys of values of type ['a]. *)
+
+  val key : unit -> 'a key
+  (** [key ()] is a new key. Make it once, at the top of a module. *)
+
+  val find : t -> 'a key -> 'a option
+  (** [find r key] is the value of [key]. *)
+
+  val set : t -> 'a key -> 'a -> unit
+  (** [set r key v] makes [v] the value of [key], for as long as [r] is valid. *)
+
+  val route : t -> string option
+  (** [route r] is the pattern of {!Router} that matched, with those of its scopes: ["/users/:id"].
+      [None] before the router has run, or if nothing matched. *)
+
+  val set_route : t -> string -> unit
+  (** [set_route r pattern] is for other routers. *)
+
+  val id : t -> string
+  (** [id r] is an identifier: 32 random hexadecimal digits, unless {!set_id} has set another. Made
+      when it is first asked for. *)
+
+  val set_id : t -> string -> unit
+
+  val set_max_body : t -> int -> unit
+  (** [set_max_body r bytes] is the limit of {!val-body} from now on, where that has no [max]. *)
+
+  val set_error : t -> (Error.t -> response) -> unit
+  (** [set_error r show] shows the errors of [r] by [show] from now on. *)
+end
+
+(** {1:limits Limits} *)
+
 type limits = Limits.t
 (** The type for limits. *)
 
@@ -142,7 +259,9 @@ type entry = {
   peer : string;
   endpoint : Soil.Net.Endpoint.t option;
   request : Cohttp.Request.t option;  (** [None] if it couldn't be parsed. *)
-  status : Cohttp.Code.status_code;
+  route : string option;  (** As {!Request.route}. *)
+  id : string option;  (** {!Request.id}, if anything has asked for it or set it. *)
+  status : Cohttp.Code.status_code;  (** 499 if the client left before its response. *)
   bytes : int;  (** Bytes sent, including the head. *)
   body_bytes : int;  (** Bytes sent of the body. *)
   started : float;  (** When the head was received, in seconds since 1970-01-01 00:00 UTC. *)
@@ -161,7 +280,10 @@ val serve :
   ?limits:limits ->
   ?log:(entry -> unit) ->
   ?max_connections:int ->
+  ?lame_duck:float ->
   ?grace:float ->
+  ?error:(Error.t -> response) ->
+  ?on_disconnect:[ `Cancel | `Finish ] ->
   ?on_error:(Soil.Tcp.connection -> exn -> unit) ->
   ?client:(Soil.Tcp.connection -> Soil.Net.Endpoint.t) ->
   ?secure:(Soil.Tcp.connection -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
@@ -171,6 +293,12 @@ val serve :
 (** [serve listener handler] handles the requests of all clients, each connection in its own task,
     like {!Soil.Tcp.serve}, with the same [max_connections], [grace] and [on_error].
 
+    - [error] shows the errors of the library and of {!val-error} (default: {!Error.text}): 404 and
+      405 of {!Router}, 429 of {!Limit}, 400 of a malformed request, 500 of an exception, …
+    - [on_disconnect] says what becomes of the handler, or of a stream, of a client that has left:
+      [`Cancel] (the default) cancels it, within a second, as soon as the request's body has been
+      read; [`Finish] lets it end. A client that ends its sending side alone counts as one that has
+      left, as for nginx and Go. {!Soil.Task.protect} finishes a part of a handler.
     - An exception of [handler] responds with 500, ends the connection, and is passed to [on_error],
       which by default prints it with peer, method and path: on standard error, or by
       {!on_exception}.
@@ -182,8 +310,11 @@ val serve :
     - [secure] starts a session over a new connection: [Soil_tls.server config]. Its limit is
       [head_seconds] of [limits]. Its exception, or {!Soil.exception-Error} with [Timed_out] after
       the limit, ends the connection and is passed to [on_error].
-    - When [serve] is cancelled, idle connections end at once. The others get their response, with
-      [connection: close], within [grace] seconds. *)
+    - When [serve] is cancelled, it closes [listener], so that new clients are refused, and idle
+      connections end at once. The others get their response, with [connection: close], within
+      [grace] seconds. With [lame_duck] (default: 0) all that begins so many seconds later;
+      meanwhile new clients are served, {!is_draining} is [true], and responses have
+      [connection: close]. *)
 
 val on_exception : ((unit -> string) -> exn -> Printexc.raw_backtrace -> unit) -> unit
 (** [on_exception report] makes every {!serve} without [on_error] call [report what e backtrace] for
@@ -195,6 +326,8 @@ val connection :
   ?limits:limits ->
   ?log:(entry -> unit) ->
   ?peer:string ->
+  ?error:(Error.t -> response) ->
+  ?on_disconnect:[ `Cancel | `Finish ] ->
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   (request -> response) ->
   unit

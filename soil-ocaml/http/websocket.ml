@@ -1,7 +1,7 @@
 module H = Cohttp.Header
 include Websocket_core
 
-let refuse status headers = Server.status ~headers:(H.of_list headers) status
+let refuse request status headers = Server.error request ~headers:(H.of_list headers) status
 
 (* RFC 6455 §10.2: a page of another site must not use the reader's cookies here. *)
 let allows origins headers =
@@ -27,11 +27,11 @@ let accept ?(headers = H.init ()) ?(protocols = []) ?(origins = `Same)
     && Grammar.mem asked "connection" "upgrade"
   in
   match H.get_multi asked "sec-websocket-key" with
-  | _ when not asks -> refuse `Upgrade_required [ ("upgrade", "websocket") ]
+  | _ when not asks -> refuse request `Upgrade_required [ ("upgrade", "websocket") ]
   | _ when H.get_multi asked "sec-websocket-version" <> [ "13" ] ->
-      refuse `Upgrade_required [ ("upgrade", "websocket"); ("sec-websocket-version", "13") ]
+      refuse request `Upgrade_required [ ("upgrade", "websocket"); ("sec-websocket-version", "13") ]
   | [ key ] when is_key key ->
-      if not (allows origins asked) then Server.status `Forbidden
+      if not (allows origins asked) then Server.error request `Forbidden
       else
         let offered =
           List.concat_map Grammar.elements (H.get_multi asked "sec-websocket-protocol")
@@ -59,6 +59,6 @@ let accept ?(headers = H.init ()) ?(protocols = []) ?(origins = `Same)
         in
         let headers = H.add headers "upgrade" "websocket" in
         { Response.status = `Switching_protocols; headers; body = Upgrade serve }
-  | _ -> Server.status `Bad_request
+  | _ -> Server.error request `Bad_request
 
 module Client = Websocket_client

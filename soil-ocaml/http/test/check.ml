@@ -17,13 +17,13 @@ let string = Alcotest.(check string)
 let strings = Alcotest.(check (list string))
 
 (* All that a server answers to [pieces], each of which it may read alone, up to the end of the
-   connection. *)
-let answers ?limits ?log ?(shut = true) handler pieces =
+   connection. The client ends its side when it has sent them, and hasn't left. *)
+let answers ?limits ?log ?error ?(on_disconnect = `Finish) ?(shut = true) handler pieces =
   let client, server = Soil.Flow.pair () in
   let serve () =
     Fun.protect
       ~finally:(fun () -> D.close server)
-      (fun () -> Server.connection ?limits ?log server handler)
+      (fun () -> Server.connection ?limits ?log ?error ~on_disconnect server handler)
   in
   let send () =
     (try

@@ -12,6 +12,7 @@ let () =
       ("websocket", Test_websocket.tests);
       ("events", Test_events.tests);
       ("router", Test_router.tests);
+      ("middleware", Test_middleware.tests);
       ("forwarded", Test_forwarded.tests);
       ("limits of rates", Test_limit.tests);
       ("budget", Test_budget.tests);

@@ -141,7 +141,7 @@ let entry () =
   let entry ?request peer =
     let e =
       {
-        Server.peer; endpoint = N.Endpoint.of_string_opt peer; request; status = `OK; bytes = 0;
+        Server.peer; endpoint = N.Endpoint.of_string_opt peer; request; route = None; id = None; status = `OK; bytes = 0;
         body_bytes = 0; started = 0.; seconds = 0.;
       } [@ocamlformat "disable"]
     in

@@ -188,18 +188,13 @@ let rec check : Yojson.Safe.t -> unit = function
   | `Assoc l -> List.iter (fun (_, v) -> check v) l
   | _ -> ()
 
-let respond ~content_type ?status ?(headers = Cohttp.Header.init ()) json =
+let response ?status ?(headers = Cohttp.Header.init ()) json =
   check json;
-  let headers = Cohttp.Header.replace headers "content-type" content_type in
+  let headers = Cohttp.Header.replace headers "content-type" "application/json" in
   Server.string ?status ~headers (Yojson.Safe.to_string json)
 
-let response ?status ?headers json = respond ~content_type:"application/json" ?status ?headers json
-
-let problem status detail =
-  let code = Cohttp.Code.code_of_status status in
-  let title = Cohttp.Code.reason_phrase_of_code code in
-  respond ~content_type:"application/problem+json" ~status
-    (`Assoc [ ("title", `String title); ("status", `Int code); ("detail", `String detail) ])
+let problem request status detail =
+  Server.error request ~default:Server.Error.problem ~detail status
 
 (* Requests *)
 
@@ -219,7 +214,7 @@ let decoded decode json =
 
 let read ?max ?max_depth ?max_values decode request =
   if not (is_json request) then
-    Error (problem `Unsupported_media_type "the body's type isn't application/json")
+    Error (problem request `Unsupported_media_type "the body's type isn't application/json")
   else
     let text = Server.body_string ?max request in
     let json =
@@ -227,7 +222,7 @@ let read ?max ?max_depth ?max_values decode request =
     in
     match Result.bind json (decoded decode) with
     | Ok v -> Ok v
-    | Error reason -> Error (problem `Bad_request reason)
+    | Error reason -> Error (problem request `Bad_request reason)
 
 let handle ?max ?max_depth ?max_values decode f request =
   match read ?max ?max_depth ?max_values decode request with

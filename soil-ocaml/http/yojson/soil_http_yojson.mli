@@ -19,7 +19,8 @@ val handle :
   Soil_http.Server.request ->
   Soil_http.Server.response
 (** [handle decode f request] is [f request (decode json)] for the JSON in the body of [request].
-    Otherwise it is a response with the reason ({!problem}):
+    Otherwise it is an error with the reason ({!Soil_http.Server.error}), by default a
+    {!Soil_http.Server.Error.problem}:
 
     - 415 if the body's type is neither [application/json] nor ends with [+json];
     - 400 if the body isn't JSON, with the line and the byte, as by {!parse};
@@ -66,7 +67,3 @@ val response :
   Soil_http.Server.response
 (** [response json] has the body [json] and the type [application/json]. Raises [Invalid_argument]
     if a number isn't finite. *)
-
-val problem : Cohttp.Code.status_code -> string -> Soil_http.Server.response
-(** [problem status reason] is an error as {{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457} has
-    it: an object with [title], [status] and [detail], of type [application/problem+json]. *)

@@ -1,0 +1,322 @@
+(* What wraps a handler: responses, values of requests, errors, clients that leave. *)
+open Check
+module H = Cohttp.Header
+module R = Server.Response
+module Router = Soil_http.Router
+
+let field = Test_files.field
+let body = Test_files.body
+
+let occurrences part text =
+  let n = String.length part in
+  let is_at i = String.sub text i n = part in
+  List.length (List.filter is_at (List.init (max 0 (String.length text - n + 1)) Fun.id))
+
+let ask ?error app target = answers ?error app [ get target ]
+
+(* Responses *)
+
+let fields () =
+  let app _ = Server.string ~headers:(H.of_list [ ("a", "1"); ("A", "2") ]) "x" in
+  let change f = ask (fun request -> f (app request)) "/" in
+  string "added" "1|2|3"
+    (let text = plain (change (R.add_header "a" "3")) in
+     let values = List.filter_map (fun l -> match String.split_on_char ':' l with
+       | [ name; v ] when String.lowercase_ascii name = "a" -> Some (String.trim v) | _ -> None)
+       (String.split_on_char '|' text) in
+     String.concat "|" values) [@ocamlformat "disable"];
+  string "set" "3" (field "a" (change (R.set_header "a" "3")));
+  string "removed" "none" (field "a" (change (R.remove_header "a")));
+  string "default, there" "2" (Option.get (R.header (R.set_default "a" "9" (Server.string ~headers:(H.init_with "a" "2") "")) "a"));
+  string "default, missing" "9" (field "b" (change (R.set_default "b" "9")));
+  string "status" "201" (status (change (R.with_status `Created)));
+  bool "status is seen" true (R.status (Server.status `Not_found) = `Not_found)
+[@@ocamlformat "disable"]
+
+let shout write sink =
+  write
+    (Soil.Flow.sink (fun b off len ->
+         D.write_string sink (String.uppercase_ascii (Bytes.sub_string b off len));
+         len))
+
+let bodies () =
+  let mapped app =
+    let app request = R.map_body ~string:String.uppercase_ascii ~stream:shout (app request) in
+    let text = answers app [ get ~fields:"Connection: close\r\n" "/" ] in
+    (field "content-length" text, body text)
+  in
+  let pair = Alcotest.(check (pair string string)) in
+  pair "a string" ("3", "ABC") (mapped (fun _ -> Server.string "abc"));
+  let buffer = Bigarray.Array1.init Char C_layout 3 (fun i -> Char.chr (97 + i)) in
+  pair "a buffer" ("3", "ABC") (mapped (fun _ -> Server.buffer buffer));
+  let write sink = D.write_string sink "abc" in
+  pair "a stream" ("none", "3|ABC|0||")
+    (let length, text = mapped (fun _ -> Server.stream ~length:3 write) in
+     (length, plain text));
+  let file = mapped (fun request -> Soil_http.Files.file request "/site/page.txt") in
+  bool "a file" true
+    (fst file = "none"
+    && String.length (snd file) > 3
+    && String.uppercase_ascii (snd file) = snd file);
+  pair "nothing" ("none", "") (mapped (fun _ -> Server.status `No_content));
+  bool "lengths" true
+    (R.length (Server.string "abc") = Some 3 && R.length (Server.stream write) = None)
+
+(* Values of requests *)
+
+let name = Server.Request.key ()
+let number : int Server.Request.key = Server.Request.key ()
+
+let values () =
+  let app request =
+    let was = Server.Request.find request name in
+    Server.Request.set request name "a";
+    Server.Request.set request number 7;
+    Server.Request.set request name "b";
+    let now = Server.Request.find request name in
+    Server.string
+      (Printf.sprintf "%s %s %d"
+         (Option.value was ~default:"none")
+         (Option.get now)
+         (Option.get (Server.Request.find request number)))
+  in
+  let text = answers app [ get "/"; get ~fields:"Connection: close\r\n" "/" ] in
+  int "of one request alone" 2 (occurrences "none b 7" text)
+
+let routes () =
+  let entries = ref [] in
+  let log (e : Server.entry) = entries := (e.route, e.id, e.status) :: !entries in
+  let seen = ref [] in
+  let app =
+    Router.router
+      [
+        Router.scope "/api/:version"
+          [ Router.get "/users/:id" (fun _ _ -> Server.string "x"); Router.get "" (fun _ _ -> Server.string "y") ];
+        Router.any "/files/*path" (fun _ request ->
+            Server.Request.set_id request "mine";
+            Server.string (Server.Request.id request));
+      ]
+  in
+  let around request =
+    let response = app request in
+    seen := Server.Request.route request :: !seen;
+    response
+  in
+  let ask target = ignore (answers ~log around [ get target ]) in
+  List.iter ask [ "/api/2/users/7?x"; "/api/2"; "/files/a/b"; "/none" ];
+  let optional = Alcotest.(check (list (option string))) in
+  let wanted = [ Some "/api/:version/users/:id"; Some "/api/:version"; Some "/files/*path"; None ] in
+  optional "of requests" wanted (List.rev !seen);
+  optional "of the log" wanted (List.rev_map (fun (route, _, _) -> route) !entries);
+  optional "ids" [ None; None; Some "mine"; None ] (List.rev_map (fun (_, id, _) -> id) !entries)
+[@@ocamlformat "disable"]
+
+let ids () =
+  let id _ = body (ask (fun r -> Server.string (Server.Request.id r ^ Server.Request.id r)) "/") in
+  let a = id () and b = id () in
+  int "length" 64 (String.length a);
+  string "the same twice" (String.sub a 0 32) (String.sub a 32 32);
+  bool "of one request" true (a <> b)
+
+(* Errors *)
+
+let shown (e : Server.Error.t) =
+  let path = Option.fold ~none:"-" ~some:Server.path e.request in
+  let status = Cohttp.Code.code_of_status e.status in
+  let cause = Option.fold ~none:"" ~some:Printexc.to_string e.cause in
+  let detail = Option.value e.detail ~default:"" in
+  Server.string ~status:e.status ~headers:e.headers
+    (Printf.sprintf "%d %s [%s] [%s]" status path detail cause)
+
+exception Mine
+
+let app =
+  Router.router
+    [
+      Router.get "/fails" (fun _ _ -> raise Mine);
+      Router.get "/refused" (fun _ _ -> raise (Server.Refused `Forbidden));
+      Router.get "/own" (fun _ request -> Server.error request ~detail:"no \"x\"" `Conflict);
+      Router.post "/post" (fun _ request -> Server.string (Server.body_string request));
+      Router.any "/site/*path" (fun _ -> Soil_http.Files.handler "/site");
+      Router.get "/socket" (fun _ request -> Soil_http.Websocket.accept request ignore);
+    ]
+
+let errors () =
+  let say target = try body (ask ~error:shown app target) with Mine -> "raised" in
+  List.iter
+    (fun (target, wanted) -> string target wanted (say target))
+    [
+      ("/none", "404 /none [] []");
+      ("/%zz", "400 /%zz [] []");
+      ("/post", "405 /post [] []");
+      ("/refused", "403 /refused [] []");
+      ("/own", "409 /own [no \"x\"] []");
+      ("/site/../x", "400 /site/../x [] []");
+      ("/socket", "426 /socket [] []");
+      ("/fails", "raised");
+    ];
+  string "fields stay" "POST, OPTIONS" (field "allow" (ask ~error:shown app "/post"));
+  string "no request" "400 - [] []" (body (answers ~error:shown app [ "nonsense\r\n\r\n" ]));
+  let limit = Soil_http.Limit.create ~rate:1e-3 ~burst:1 () in
+  let limited = Soil_http.Limit.handler ~key:(fun _ -> Some "k") limit app in
+  ignore (ask limited "/none");
+  string "a limit" "429 /none [] []" (body (ask ~error:shown limited "/none"));
+  let large = "POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n" in
+  string "a large body" "413 /post [] []" (body (answers ~error:shown app [ large ]))
+
+let exceptions () =
+  let client, server = Soil.Flow.pair () in
+  let serve () =
+    match Server.connection ~error:shown server app with
+    | () -> Alcotest.fail "not raised"
+    | exception Mine -> D.close server
+  in
+  let receive () =
+    D.write_string client (get "/fails");
+    D.shutdown client `Send;
+    D.read_all client
+  in
+  let (), text = Soil.Task.both serve receive in
+  string "the cause" "500 /fails [] [Dune__exe__Test_middleware.Mine]" (body text)
+
+let forms () =
+  let json = ask ~error:Server.Error.problem app "/own" in
+  string "type" "application/problem+json" (field "content-type" json);
+  string "problem" "{\"title\":\"Conflict\",\"status\":409,\"detail\":\"no \\\"x\\\"\"}" (body json);
+  string "text" "409 Conflict: no \"x\"\n" (body (ask app "/own"));
+  let failing _ = failwith "no" in
+  string "a function that fails" "404 Not Found\n" (body (ask ~error:failing app "/none"));
+  let scoped request =
+    if String.starts_with ~prefix:"/api" (Server.path request) then
+      Server.Request.set_error request Server.Error.problem;
+    app request
+  in
+  string "in a scope" "application/problem+json" (field "content-type" (ask scoped "/api/x"));
+  string "outside" "text/plain; charset=utf-8" (field "content-type" (ask scoped "/x"))
+
+let max_body () =
+  let small handler request =
+    Server.Request.set_max_body request 3;
+    handler request
+  in
+  let post n =
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " ^ string_of_int n ^ "\r\n\r\n"
+    ^ String.make n 'x'
+  in
+  let ask ?max n =
+    status (answers (small (fun r -> Server.string (Server.body_string ?max r))) [ post n ])
+  in
+  string "within" "200" (ask 3);
+  string "beyond" "413" (ask 4);
+  string "the handler's own" "200" (ask ~max:10 4)
+
+(* Clients that leave *)
+
+(* What becomes of a handler that waits, of a client that sends [text] and leaves by [leave]. *)
+let left ?on_disconnect ?(text = get "/") ~leave handler =
+  let client, server = Soil.Flow.pair () in
+  let entries = ref [] in
+  let log (e : Server.entry) = entries := Cohttp.Code.code_of_status e.status :: !entries in
+  let serve () =
+    Fun.protect
+      ~finally:(fun () -> D.close server)
+      (fun () -> Server.connection ?on_disconnect ~log server handler)
+  in
+  let send () =
+    D.write_string client text;
+    Soil.Clock.sleep 0.01;
+    leave client
+  in
+  ignore (Soil.Task.both serve send);
+  !entries
+
+let cancelled ended _ =
+  match Soil.Clock.sleep 600. with
+  | () -> Server.string "late"
+  | exception (Soil.Task.Cancelled as e) ->
+      ended := true;
+      raise e
+
+let ints = Alcotest.(check (list int))
+
+let leaves () =
+  let ended = ref false in
+  ints "closed" [ 499 ] (left ~leave:D.close (cancelled ended));
+  bool "cancelled" true !ended;
+  let ended = ref false in
+  ints "its side ended" [ 499 ] (left ~leave:(fun d -> D.shutdown d `Send) (cancelled ended));
+  bool "cancelled, too" true !ended;
+  let ended = ref false in
+  let text = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" in
+  let reads request =
+    ignore (Server.body_string request);
+    cancelled ended request
+  in
+  ints "after a body" [ 499 ] (left ~text ~leave:D.close reads);
+  bool "cancelled after it" true !ended
+
+let streams_of_leavers () =
+  let ending = ref None in
+  let handler _ =
+    Server.stream
+      ~on_end:(fun e -> ending := Some e)
+      (fun sink ->
+        D.write_string sink "x";
+        Soil.Clock.sleep 600.)
+  in
+  ints "begun" [ 200 ] (left ~leave:D.close handler);
+  bool "cut" true (!ending = Some Server.Cut)
+
+let finishes () =
+  let done_ = ref 0 in
+  let slow _ =
+    Soil.Clock.sleep 1.2;
+    incr done_;
+    Server.string "x"
+  in
+  ignore (left ~on_disconnect:`Finish ~leave:D.close slow);
+  int "finished" 1 !done_;
+  let protected request = Soil.Task.protect (fun () -> slow request) in
+  ignore (left ~leave:D.close protected);
+  int "protected" 2 !done_
+
+(* The next request isn't a sign of leaving, nor is one that waits for its body. *)
+let stays () =
+  let slow request =
+    Soil.Clock.sleep 1.2;
+    Server.string (Server.body_string request)
+  in
+  let text =
+    answers ~on_disconnect:`Cancel ~shut:false slow [ get "/"; get ~fields:"Connection: close\r\n" "/" ]
+  in
+  int "both" 2 (occurrences "HTTP/1.1 200" text);
+  let client, server = Soil.Flow.pair () in
+  let serve () = Server.connection server slow in
+  let send () =
+    D.write_string client "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    Soil.Clock.sleep 1.5;
+    D.write_string client "abc";
+    let text = D.read_all client in
+    D.close client;
+    text
+  in
+  let (), text = Soil.Task.both serve send in
+  string "late body" "abc" (body text)
+[@@ocamlformat "disable"]
+
+let tests =
+  [
+    in_run "fields" fields;
+    in_run "bodies" bodies;
+    in_run "values of a request" values;
+    in_run "routes" routes;
+    in_run "identifiers" ids;
+    in_run "errors" errors;
+    in_run "exceptions" exceptions;
+    in_run "forms of errors" forms;
+    in_run "limits of bodies" max_body;
+    in_run "clients that leave" leaves;
+    in_run "streams of clients that leave" streams_of_leavers;
+    in_run "handlers that finish" finishes;
+    in_run "clients that stay" stays;
+  ]
