@@ -192,15 +192,19 @@ let boundary tag =
 
 let timestamp_step = 3. (* FAT notes times in steps of 2 s *)
 
+let is_recent (stat : Soil.Fs.stat) =
+  abs_float (Soil.Clock.now () -. stat.modified) < timestamp_step
+
+let microseconds t = int_of_float (t *. 1e6)
+
 let validators path (stat : Soil.Fs.stat) embedded =
   match embedded with
   | Some contents ->
       { Validators.tag = Printf.sprintf "\"%x\"" (hash_of path contents); modified = None }
   | None ->
-      let weak = abs_float (Soil.Clock.now () -. stat.modified) < timestamp_step in
-      let microseconds = int_of_float (stat.modified *. 1e6) in
+      let weak = if is_recent stat then "W/" else "" in
       {
-        tag = Printf.sprintf "%s\"%x-%x\"" (if weak then "W/" else "") stat.size microseconds;
+        tag = Printf.sprintf "%s\"%x-%x\"" weak stat.size (microseconds stat.modified);
         modified = Some stat.modified;
       }
 
@@ -277,12 +281,38 @@ let names path =
   let names = List.map Uri.pct_decode (String.split_on_char '/' path) in
   if List.for_all is_name names then Some names else None
 
-let rec find request ~root ~index ~gzip path ~is_directory =
+(* Versions *)
+
+let parameter = "v"
+
+(* [None] if contents may have changed in place since the time that the file has. *)
+let version_of path (stat : Soil.Fs.stat) =
+  match if stat.modified = 0. then Soil.Fs.contents path else None with
+  | Some contents -> Some (Printf.sprintf "%x" (hash_of path contents))
+  | None ->
+      if is_recent stat then None
+      else Some (Printf.sprintf "%x-%x" stat.size (microseconds stat.modified))
+
+let versioned ~root path =
+  match version_of (root ^ path) (Soil.Fs.stat (root ^ path)) with
+  | Some version -> path ^ "?" ^ parameter ^ "=" ^ version
+  | None -> path
+
+let caching request path stat =
+  let asked = List.assoc_opt parameter (Server.query request) in
+  let is_current = Option.fold ~none:false ~some:(fun v -> asked = Some [ v ]) in
+  H.init_with "cache-control"
+    (if asked <> None && is_current (version_of path stat) then
+       "public, max-age=31536000, immutable"
+     else "no-cache")
+
+let rec find request ~root ~index ~gzip ~versions path ~is_directory =
   match Soil.Fs.stat (root ^ path) with
   | { kind = File; _ } as stat when not is_directory ->
-      respond_to request (root ^ path) stat ~gzip ()
+      let headers = if versions then Some (caching request (root ^ path) stat) else None in
+      respond_to request (root ^ path) stat ?headers ~gzip ()
   | { kind = Directory; _ } when is_directory ->
-      find request ~root ~index ~gzip (path ^ "/" ^ index) ~is_directory:false
+      find request ~root ~index ~gzip ~versions (path ^ "/" ^ index) ~is_directory:false
   | { kind = Directory; _ } ->
       let target = Uri.to_string (Uri.make ~path:(path ^ "/") ()) in
       Server.redirect ~status:`Moved_permanently target
@@ -291,10 +321,10 @@ let rec find request ~root ~index ~gzip path ~is_directory =
       Soil.Error { code = Not_found | Not_directory | Invalid | Invalid_name | Name_too_long; _ } ->
       Server.error request `Not_found
 
-let handler ?(index = "index.html") ?(gzip = true) root request =
+let handler ?(index = "index.html") ?(gzip = true) ?(versions = false) root request =
   match Server.meth request with
   | `GET | `HEAD -> (
-      let find = find request ~root ~index ~gzip in
+      let find = find request ~root ~index ~gzip ~versions in
       let join reversed = String.concat "" (List.rev_map (fun name -> "/" ^ name) reversed) in
       match names (Server.path request) with
       | Some ("" :: names) -> (

@@ -17,13 +17,23 @@
     - If the client accepts [gzip] and a text file [NAME] (also JavaScript, JSON, XML, SVG,
       WebAssembly) has a [NAME.gz], that is sent, with [Content-Encoding: gzip]. *)
 
-val handler : ?index:string -> ?gzip:bool -> string -> Server.request -> Server.response
+val handler :
+  ?index:string -> ?gzip:bool -> ?versions:bool -> string -> Server.request -> Server.response
 (** [handler root request] is the file at the request's path below the directory [root]. For a
     directory it is its file [index] (default: ["index.html"]); a path without a final slash
     redirects to the one with it (301). Escapes are decoded; the response is 400 to names outside
     [root], 404 to missing files, 405 to methods other than [GET] and [HEAD]. With [~gzip:false]
     (default: [true]) precompressed files aren't used. Waits for the disk. Raises
-    {!Soil.exception-Error} if that fails. *)
+    {!Soil.exception-Error} if that fails.
+
+    With [~versions:true] (default: [false]) a response is [Cache-Control: immutable] for a year if
+    it was asked for by {!versioned}, and otherwise [no-cache]: clients then ask with
+    [If-None-Match] each time. *)
+
+val versioned : root:string -> string -> string
+(** [versioned ~root "/app.css"] is ["/app.css?v=…"] for the present contents of this file below
+    [root], for pages that link it. It changes with the file; within three seconds of a change it is
+    the path alone. Raises {!Soil.exception-Error} as {!Soil.Fs.stat}. *)
 
 val file :
   ?headers:Cohttp.Header.t ->

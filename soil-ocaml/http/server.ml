@@ -52,7 +52,8 @@ type server = {
   limits : limits;
   log : (entry -> unit) option;
   on_refusal : (error -> Response.t) option;
-  is_stopping : unit -> bool;
+  is_draining : unit -> bool; (* A connection ends with its response. *)
+  is_stopping : unit -> bool; (* No further request is waited for. *)
   watch : watch option;
 }
 
@@ -82,6 +83,7 @@ and request = {
   mutable is_wanted : bool; (* The handler may read the body. *)
   mutable max_body : int;
   mutable render : (error -> Response.t) option;
+  mutable finish : Response.t -> Response.t;
   mutable route : string option;
   mutable id : string option;
   mutable values : binding list;
@@ -109,7 +111,7 @@ let header r name = H.get r.head.request.headers name
 let scope r = r.scope
 let peer r = Lazy.force r.conn.peer
 let endpoint r = Lazy.force r.conn.endpoint
-let is_draining r = r.conn.server.is_stopping ()
+let is_draining r = r.conn.server.is_draining ()
 
 let body ?max r =
   r.is_wanted <- true;
@@ -240,6 +242,10 @@ module Request = struct
   let set_id (r : t) id = r.id <- Some id
   let set_max_body r bytes = r.max_body <- bytes
   let set_error r render = r.render <- Some render
+
+  let map_response (r : t) f =
+    let inner = r.finish in
+    r.finish <- (fun response -> f (inner response))
 end
 
 (* Sending *)
@@ -395,15 +401,23 @@ let end_work conn =
 
 (* One request after the other *)
 
+(* An error in place of a response; without what middlewares add if that is what fails. *)
+let failed ?headers ?cause request status =
+  let response = error ?headers ?cause request status in
+  try request.finish response with e when not (is_cancelled e) -> response
+
 let handle conn request handler ~failure =
-  let busy () = error request ~headers:(busy_headers ()) `Service_unavailable in
+  let busy () = failed request ~headers:(busy_headers ()) `Service_unavailable in
+  let run () =
+    match handler request with response -> response | exception Refused code -> error request code
+  in
   match
-    let response = handler request in
+    let response = run () in
+    let response = request.finish response in
     count_response conn response;
     response
   with
   | response -> response
-  | exception Refused code -> error request code
   | exception e when Budget.is_refusal e -> busy ()
   | exception (Out_of_memory as e) ->
       Soil.Private.recover e;
@@ -413,7 +427,7 @@ let handle conn request handler ~failure =
       Soil.Private.recover e;
       if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
       failure := Fail (e, backtrace);
-      error request ~cause:e `Internal_server_error
+      failed request ~cause:e `Internal_server_error
 
 let respond conn request handler note =
   let head = request.head and content = request.content in
@@ -427,7 +441,7 @@ let respond conn request handler note =
   let keep =
     head.persistent
     && (match !failure with Fail _ -> false | Continue | End -> true)
-    && (not (conn.server.is_stopping ()))
+    && (not (conn.server.is_draining ()))
     && (not (is_close response))
     && (writes_later || Body.can_discard content)
   in
@@ -462,6 +476,7 @@ let make_request conn (head : Head.request) scope =
     is_wanted = false;
     max_body = limits.body_bytes;
     render = conn.server.on_refusal;
+    finish = Fun.id;
     route = None;
     id = None;
     values = [];
@@ -494,7 +509,7 @@ let answer conn (head : Head.request) handler =
       (* A response that couldn't be begun can still be replaced. *)
       | Some request when not (is_begun conn || is_failure conn e || is_cancelled e) ->
           let head_only = match head.request.meth with `HEAD -> true | _ -> false in
-          let response = error request ~cause:e `Internal_server_error in
+          let response = failed request ~cause:e `Internal_server_error in
           send conn response ~version:head.request.version ~head_only ~keep:false;
           note `Internal_server_error;
           Fail (e, backtrace)
@@ -571,7 +586,8 @@ let run conn handler =
       (* The client went away, or doesn't take what it asked for. *)
       ()
 
-let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each is_stopping =
+let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each ~is_draining
+    ~is_stopping =
   let watch =
     match on_disconnect with
     | `Finish -> None
@@ -580,7 +596,7 @@ let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each is_s
         ignore (Soil.Task.spawn_daemon scope (fun () -> watch_clients w each));
         Some w
   in
-  { limits; log; on_refusal = error; is_stopping; watch }
+  { limits; log; on_refusal = error; is_draining; is_stopping; watch }
 
 (* What a connection without any request takes beside [Input]'s buffer. *)
 let conn_bytes = 2048
@@ -612,7 +628,10 @@ let connection ?limits ?log ?peer ?error ?(on_disconnect = `Cancel) d handler =
   Soil.Task.scope @@ fun scope ->
   let own = ref None in
   let each f = Option.iter f !own in
-  let server = server ?limits ?log ?error ~on_disconnect scope each (fun () -> false) in
+  let never () = false in
+  let server =
+    server ?limits ?log ?error ~on_disconnect scope each ~is_draining:never ~is_stopping:never
+  in
   let conn = conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow) in
   own := Some conn;
   run conn handler
@@ -647,11 +666,13 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
     ?on_error ?client ?secure listener handler =
   if not (lame_duck >= 0.) then invalid_arg "Soil_http.Server.serve: lame_duck is negative";
   Soil.Task.scope @@ fun scope ->
-  let stopping = ref false and conns = ref Conns.empty and count = ref 0 in
+  let draining = ref false and stopping = ref false and conns = ref Conns.empty and count = ref 0 in
   let each f = Conns.iter (fun (_, conn) -> f conn) !conns in
   let is_stopping () = !stopping || not (D.is_open listener) in
-  let server = server ?limits ?log ?error ~on_disconnect scope each is_stopping in
+  let is_draining () = !draining || is_stopping () in
+  let server = server ?limits ?log ?error ~on_disconnect scope each ~is_draining ~is_stopping in
   let stop () =
+    stopping := true;
     (* New clients are refused at once, instead of waiting in the backlog. *)
     D.close listener;
     each (fun conn ->
@@ -707,17 +728,20 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
   in
   let serve () = Soil.Tcp.serve ?max_connections ?grace ?on_error listener each_connection in
   (* Cancelled after the time in which new clients still come. *)
-  let accepting = ref None in
+  let accepting = ref None and watched = Soil.Task.Promise.create () in
   let watch () =
+    Soil.Task.Promise.fulfil watched ();
     try Soil.Clock.sleep infinity
     with Soil.Task.Cancelled as e ->
-      stopping := true;
+      draining := true;
       if lame_duck > 0. then Soil.Task.protect (fun () -> Soil.Clock.sleep lame_duck);
       stop ();
       Option.iter Soil.Task.cancel_scope !accepting;
       raise e
   in
   ignore (Soil.Task.spawn_daemon scope watch);
+  (* A task that is cancelled before it starts would notice nothing. *)
+  Soil.Task.Promise.await watched;
   if lame_duck = 0. then serve ()
   else (
     Soil.Task.protect (fun () ->

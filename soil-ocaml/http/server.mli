@@ -242,6 +242,11 @@ module Request : sig
   val set_max_body : t -> int -> unit
   (** [set_max_body r bytes] is the limit of {!val-body} from now on, where that has no [max]. *)
 
+  val map_response : t -> (response -> response) -> unit
+  (** [map_response r f] sends [f response] in place of the response to [r], also of one that the
+      library makes for an exception of the handler. Functions of later calls are applied to the
+      results of earlier ones. *)
+
   val set_error : t -> (Error.t -> response) -> unit
   (** [set_error r show] shows the errors of [r] by [show] from now on. *)
 end

@@ -20,6 +20,7 @@ module Limit = Limit
 module Websocket = Websocket
 module Events = Events
 module Router = Router
+module Middleware = Middleware
 module Cookie = Cookie
 module Form = Form
 module Multipart = Multipart

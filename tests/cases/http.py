@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 
 from harness.console import PATIENCE
 from harness.context import FORMS, FORMS_AND_SOCKETS, outcome
@@ -44,11 +45,15 @@ def server(context, form, *options):
     return child, host, folder
 
 
+class Ended(Exception):
+    """The connection has ended in place of a response."""
+
+
 class Raw:
     """A raw connection."""
 
-    def __init__(self, host, port=8000):
-        self.socket = socket.create_connection((host, port), timeout=PATIENCE)
+    def __init__(self, host, port=8000, patience=PATIENCE):
+        self.socket = socket.create_connection((host, port), timeout=patience)
         self.input = self.socket.makefile("rb")
 
     def send(self, text):
@@ -56,7 +61,10 @@ class Raw:
 
     def response(self):
         """The status, the fields and the body of the next response, which has a Content-Length."""
-        status = int(self.input.readline().split()[1])
+        line = self.input.readline()
+        if not line:
+            raise Ended
+        status = int(line.split()[1])
         fields = {}
         while (line := self.input.readline()) != b"\r\n":
             name, _, value = line.decode().partition(":")
@@ -160,6 +168,79 @@ def http_bytes(context, form):
     status, fields, body = busy.response()
     assert (status, fields["connection"], body) == (200, "close", b"done\n"), fields
     assert busy.ended()
+    assert child.finish() == 143, child.text
+
+
+def draining(context, form, lame_duck):
+    """The server that accepts clients for some seconds after it is asked to stop."""
+    tap = context.tap()
+    child = context.soil(f"{PROGRAMS}draining.exe", form, str(lame_duck), tap=tap)
+    child.wait_line("ready")
+    tap.wait_up()
+    return child, tap.guest
+
+
+def is_refused(host):
+    """Whether a new client is refused, and doesn't wait."""
+    try:
+        with contextlib.closing(Raw(host)) as raw:
+            assert raw.ended()
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_clients_that_leave(context, form):
+    """A handler is cancelled when its client closes its connection, with status 499 in the log. A
+    server that is asked to stop refuses new clients while it answers an old one."""
+    child, host = draining(context, form, 0)
+    with contextlib.closing(Raw(host)) as leaver:
+        leaver.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        child.wait_line("waits")
+    child.wait_line("left")
+    child.wait_line("499")
+    idle, busy = Raw(host), Raw(host)
+    idle.send(b"GET /none HTTP/1.1\r\nHost: a\r\n\r\n")
+    status, fields, body = idle.response()
+    assert (status, fields["content-type"]) == (404, "application/problem+json"), fields
+    assert body == b'{"title":"Not Found","status":404}', body
+    busy.send(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+    child.wait_line("begun")
+    child.signal(signal.SIGTERM)
+    assert idle.ended()
+    assert is_refused(host)
+    busy.send(b"x")
+    status, fields, body = busy.response()
+    assert (status, fields["connection"], body) == (200, "close", b"done\n"), fields
+    assert busy.ended()
+    assert child.finish() == 143, child.text
+
+
+# Longer than a busy host may stop all of its programs.
+LAME_DUCK = 8
+
+
+@in_every_form(forms=TWO_FORMS)
+def http_lame_ducks(context, form):
+    """A server with `lame_duck` serves new clients after it was asked to stop, says that it isn't
+    ready, and refuses them later."""
+    child, host = draining(context, form, LAME_DUCK)
+    statuses = []
+    with contextlib.closing(Raw(host)) as raw:
+        raw.send(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n")
+        statuses.append(raw.response()[0])
+    child.signal(signal.SIGTERM)
+    # Until it refuses, or has ended; a machine that has ended doesn't answer.
+    with contextlib.suppress(OSError, Ended):
+        while True:
+            with contextlib.closing(Raw(host, patience=LAME_DUCK)) as raw:
+                raw.send(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\n")
+                status, fields, _ = raw.response()
+                statuses.append(status)
+                assert status == 200 or fields["connection"] == "close", fields
+            time.sleep(0.1)
+    assert 503 in statuses and statuses == sorted(statuses), statuses
     assert child.finish() == 143, child.text
 
 

@@ -304,6 +304,210 @@ let stays () =
   string "late body" "abc" (body text)
 [@@ocamlformat "disable"]
 
+(* Middlewares of the library *)
+
+module M = Soil_http.Middleware
+
+let around ?error ?(app = app) m ?fields ?(meth = "GET") target =
+  let request = get ?fields target in
+  let request = meth ^ String.sub request 3 (String.length request - 3) in
+  try answers ?error (m app) [ request ] with Mine -> ""
+
+let order () =
+  let mark name handler request =
+    Server.Response.add_header "m" name
+      (handler
+         (ignore name;
+          request))
+  in
+  let short _ _ = Server.string "short" in
+  let text = around (M.all [ mark "a"; mark "b" ]) "/own" in
+  int "inner first" 1 (occurrences "m: b\r\nm: a" text);
+  string "a short cut" "short" (body (around (M.all [ mark "a"; short; mark "b" ]) "/own"));
+  let only = M.only (fun r -> Server.path r = "/own") (mark "a") in
+  string "only" "a" (field "m" (around only "/own"));
+  string "others" "none" (field "m" (around only "/none"))
+
+let ids_of_requests () =
+  let id ?accept ?(given = "") () =
+    let fields = if given = "" then "" else "X-Request-Id: " ^ given ^ "\r\n" in
+    field "x-request-id" (around (M.request_id ?accept ()) ~fields "/own")
+  in
+  int "made" 32 (String.length (id ()));
+  int "not a stranger's" 32 (String.length (id ~given:"abc" ()));
+  let accept _ = true in
+  string "a proxy's" "a.B-1_" (id ~accept ~given:"a.B-1_" ());
+  int "not any text" 32 (String.length (id ~accept ~given:"a b" ()));
+  int "not too long" 32 (String.length (id ~accept ~given:(String.make 129 'a') ()))
+
+let observed () =
+  let seen = ref [] in
+  let note request response _ =
+    let status = Cohttp.Code.code_of_status (Server.Response.status response) in
+    seen := (Server.Request.route request, status) :: !seen
+  in
+  List.iter (fun t -> ignore (around (M.observe note) t)) [ "/own"; "/none"; "/refused"; "/fails" ];
+  Alcotest.(check (list (pair (option string) int)))
+    "routes and statuses"
+    [ (Some "/own", 409); (None, 404); (Some "/refused", 403); (Some "/fails", 500) ]
+    (List.rev !seen)
+
+let added_to_errors () =
+  let add handler request =
+    Server.Request.map_response request (R.set_header "m" "outer");
+    handler request
+  and inner handler request =
+    Server.Request.map_response request (R.set_header "m" "inner");
+    handler request
+  in
+  let of_failure () =
+    let client, server = Soil.Flow.pair () in
+    let serve () =
+      match Server.connection server (M.all [ add; inner ] app) with
+      | () -> Alcotest.fail "not raised"
+      | exception Mine -> D.close server
+    in
+    let receive () =
+      D.write_string client (get "/fails");
+      D.read_all client
+    in
+    snd (Soil.Task.both serve receive)
+  in
+  string "to a 500" "inner" (field "m" (of_failure ()));
+  string "to a refusal" "inner" (field "m" (around (M.all [ add; inner ]) "/refused"));
+  let failing handler request =
+    Server.Request.map_response request (fun _ -> failwith "no");
+    handler request
+  in
+  let text = try answers (failing app) [ get "/own" ] with Failure _ -> "raised" in
+  string "one that fails" "raised" text
+
+let timeouts () =
+  let slow _ = Soil.Clock.sleep 600.; Server.string "late" in
+  let text = answers (M.timeout 0.01 slow) [ get "/" ] in
+  string "late" "503" (status text);
+  string "in time" "409" (status (around (M.timeout 600.) "/own"));
+  is_invalid "zero" (fun () -> ignore (M.timeout 0. app : M.handler))
+[@@ocamlformat "disable"]
+
+let shedding () =
+  let gate = Soil.Task.Promise.create () in
+  let running = ref 0 in
+  let slow _ =
+    incr running;
+    Soil.Task.Promise.await gate;
+    Server.string "x"
+  in
+  let handler = M.shed ~seconds:0.05 ~places:2 () slow in
+  let ask _ = status (answers handler [ get "/" ]) in
+  let release () =
+    Soil.Clock.sleep 0.3;
+    Soil.Task.Promise.fulfil gate ()
+  in
+  let statuses, () = Soil.Task.both (fun () -> Soil.Task.map ask [ 1; 2; 3; 4 ]) release in
+  strings "two have places" [ "200"; "200"; "503"; "503" ] (List.sort compare statuses);
+  int "two ran" 2 !running;
+  strings "places come back" [ "200"; "200" ] (List.map ask [ 1; 2 ]);
+  (* A turn of all tasks takes too long. *)
+  let rec busy n = if n > 0 then (
+    let until = Soil.Clock.monotonic () +. 0.1 in
+    while Soil.Clock.monotonic () < until do () done;
+    Soil.Task.yield (); busy (n - 1)) in
+  let slow = M.shed ~seconds:0.02 () (fun _ -> Server.string "x") in
+  let text, () = Soil.Task.both (fun () -> answers slow [ get "/" ]) (fun () -> busy 20) in
+  string "busy" "503" (status text)
+[@@ocamlformat "disable"]
+
+let secured () =
+  let text = around (M.security ~csp:"default-src 'self'" ~hsts:3600. ()) "/own" in
+  List.iter
+    (fun (name, wanted) -> string name wanted (field name text))
+    [
+      ("x-content-type-options", "nosniff");
+      ("x-frame-options", "DENY");
+      ("content-security-policy", "default-src 'self'");
+      ("strict-transport-security", "max-age=3600");
+      ("referrer-policy", "strict-origin-when-cross-origin");
+      ("cross-origin-opener-policy", "same-origin");
+    ];
+  let own _ = Server.string ~headers:(H.init_with "x-frame-options" "SAMEORIGIN") "x" in
+  string "the handler's own" "SAMEORIGIN" (field "x-frame-options" (around ~app:own (M.security ()) "/"))
+[@@ocamlformat "disable"]
+
+let cors () =
+  let one = M.Only [ "https://a.example" ] in
+  let from o = "Origin: " ^ o ^ "\r\n" in
+  let allowed text = (status text, field "access-control-allow-origin" text, field "vary" text) in
+  let triple = Alcotest.(check (triple string string string)) in
+  let m = M.cors ~origins:one ~credentials:true ~expose:[ "etag" ] () in
+  let text = around m ~fields:(from "https://a.example") "/own" in
+  triple "allowed" ("409", "https://a.example", "origin") (allowed text);
+  string "credentials" "true" (field "access-control-allow-credentials" text);
+  string "exposed" "etag" (field "access-control-expose-headers" text);
+  triple "another" ("409", "none", "origin") (allowed (around m ~fields:(from "https://b.example") "/own"));
+  triple "none" ("409", "none", "origin") (allowed (around m "/own"));
+  let pre = from "https://a.example" ^ "Access-Control-Request-Method: PUT\r\n" in
+  let text = around m ~fields:pre ~meth:"OPTIONS" "/own" in
+  triple "preflight" ("204", "https://a.example", "origin") (allowed text);
+  string "methods" "GET, HEAD, POST, PUT, PATCH, DELETE" (field "access-control-allow-methods" text);
+  string "age" "600" (field "access-control-max-age" text);
+  let other = from "https://b.example" ^ "Access-Control-Request-Method: PUT\r\n" in
+  let text = around m ~fields:other ~meth:"OPTIONS" "/own" in
+  string "another's preflight" "none" (field "access-control-allow-methods" text);
+  triple "any" ("409", "*", "none") (allowed (around (M.cors ~origins:Any ()) ~fields:(from "x") "/own"));
+  let where = M.cors ~origins:(Where (String.ends_with ~suffix:".example")) () in
+  triple "where" ("409", "https://c.example", "origin") (allowed (around where ~fields:(from "https://c.example") "/own"));
+  string "plain OPTIONS" "405" (status (around m ~meth:"OPTIONS" ~app:(fun r -> Server.error r `Method_not_allowed) "/"));
+  is_invalid "any with credentials" (fun () -> ignore (M.cors ~credentials:true ~origins:Any () app : M.handler))
+[@@ocamlformat "disable"]
+
+let conditional () =
+  let app request =
+    match Server.path request with
+    | "/tagged" -> Server.string ~headers:(H.init_with "etag" "\"mine\"") "x"
+    | "/stream" -> Server.stream (fun sink -> D.write_string sink "x")
+    | "/missing" -> Server.status `Not_found
+    | _ -> Server.string ~headers:(H.of_list [ ("content-type", "text/plain"); ("cache-control", "private") ]) "hello"
+  in
+  let ask ?fields ?meth target = around ~app M.conditional ?fields ?meth target in
+  let tag = field "etag" (ask "/") in
+  bool "a tag" true (String.length tag = 34);
+  string "the same" tag (field "etag" (ask "/"));
+  let text = ask ~fields:("If-None-Match: " ^ tag ^ "\r\n") "/" in
+  string "not modified" "304" (status text);
+  string "its tag" tag (field "etag" text);
+  string "its fields" "private" (field "cache-control" text);
+  string "no body" "" (body text);
+  string "another" "200" (status (ask ~fields:"If-None-Match: \"x\"\r\n" "/"));
+  string "if match" "412" (status (ask ~fields:"If-Match: \"x\"\r\n" "/"));
+  string "to HEAD" "304" (status (ask ~meth:"HEAD" ~fields:("If-None-Match: " ^ tag ^ "\r\n") "/"));
+  string "to POST" "200" (status (ask ~meth:"POST" ~fields:("Content-Length: 0\r\nIf-None-Match: " ^ tag ^ "\r\n") "/"));
+  string "its own tag" "304" (status (ask ~fields:"If-None-Match: \"mine\"\r\n" "/tagged"));
+  string "no tag of a stream" "none" (field "etag" (ask "/stream"));
+  string "nor of an error" "none" (field "etag" (ask "/missing"))
+[@@ocamlformat "disable"]
+
+let caching () =
+  let ask app = field "cache-control" (around ~app (M.cache "no-store") "/") in
+  string "set" "no-store" (ask (fun _ -> Server.string "x"));
+  string "its own" "public" (ask (fun _ -> Server.string ~headers:(H.init_with "cache-control" "public") "x"));
+  string "not in errors" "none" (ask (fun r -> Server.error r `Not_found))
+[@@ocamlformat "disable"]
+
+let versions () =
+  let handler = Soil_http.Files.handler ~versions:true "/site" in
+  Soil.File.set_times ~modified:(Soil.File.of_float 1e9) "/site/page.txt";
+  let target = Soil_http.Files.versioned ~root:"/site" "/page.txt" in
+  let caching target = field "cache-control" (answers handler [ get target ]) in
+  bool "a version" true (String.starts_with ~prefix:"/page.txt?v=" target);
+  string "current" "public, max-age=31536000, immutable" (caching target);
+  string "another" "no-cache" (caching "/page.txt?v=1");
+  string "none" "no-cache" (caching "/page.txt");
+  Soil.File.set_times ~modified:(Soil.File.of_float (Soil.Clock.now ())) "/site/page.txt";
+  string "of a file that changes" "/page.txt" (Soil_http.Files.versioned ~root:"/site" "/page.txt");
+  string "no longer current" "no-cache" (caching target)
+[@@ocamlformat "disable"]
+
 let tests =
   [
     in_run "fields" fields;
@@ -319,4 +523,15 @@ let tests =
     in_run "streams of clients that leave" streams_of_leavers;
     in_run "handlers that finish" finishes;
     in_run "clients that stay" stays;
+    in_run "order" order;
+    in_run "identifiers from outside" ids_of_requests;
+    in_run "observation" observed;
+    in_run "fields of errors" added_to_errors;
+    in_run "timeouts" timeouts;
+    in_run "load shedding" shedding;
+    in_run "fields for browsers" secured;
+    in_run "other origins" cors;
+    in_run "conditional requests" conditional;
+    in_run "caching" caching;
+    in_run "versions of files" versions;
   ]
