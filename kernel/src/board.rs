@@ -17,7 +17,7 @@
 //!   have interrupts disabled, but for `find`.
 //! - `timer`: one interrupt, at the time or earlier; a later call replaces it. After the clock's
 //!   `begin`.
-//! - `clock`: `begin`, `compare` and `wall_ns` have interrupts disabled, as some devices take two
+//! - `clock`: `begin`, `compare` and `time_of_day` have interrupts disabled, as some devices take two
 //!   accesses; `begin` comes before the other two.
 //! - `fw_cfg`: after `set_up::late`; may map memory, and allocates.
 //! - `uart`, `control`: no state. The console serializes the accesses.

@@ -163,6 +163,15 @@ impl Page {
     }
 }
 
+/// A time of day by a clock of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeOfDay {
+    /// In nanoseconds since 1970.
+    pub ns: u64,
+    /// False of a clock that has whole seconds.
+    pub is_exact: bool,
+}
+
 /// Why the counters of several processors may be taken for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agreement {

@@ -19,7 +19,7 @@ use crate::arch::counter;
 use crate::arch::interrupts::without_interrupts;
 use crate::arch::local;
 use crate::board::clock as machine;
-use crate::clock::{Agreement, NS, PAGE, Page};
+use crate::clock::{Agreement, NS, PAGE, Page, TimeOfDay};
 use crate::console;
 use crate::vmclock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -38,12 +38,10 @@ impl wall::Machine for Clocks {
         monotonic_ns()
     }
 
-    fn wall_ns(&self) -> Option<u64> {
-        machine_wall_ns()
-    }
-
-    fn is_exact(&self) -> bool {
-        machine::is_by_host()
+    fn shown(&self) -> Option<TimeOfDay> {
+        let exact = vmclock::state().and_then(|state| state.wall_ns);
+        let exact = exact.map(|ns| TimeOfDay { ns, is_exact: true });
+        exact.or_else(machine::time_of_day)
     }
 
     fn vmclock(&self) -> Option<State> {
@@ -92,10 +90,7 @@ fn find_wall_base() -> u64 {
 /// The time of day by the machine's own clock, in nanoseconds since 1970, with a resolution of a
 /// second; `None` if it has none. Expensive: many accesses to ports.
 pub fn machine_wall_ns() -> Option<u64> {
-    without_interrupts(|| {
-        let exact = vmclock::state().and_then(|state| state.wall_ns);
-        exact.or_else(machine::wall_ns)
-    })
+    without_interrupts(|| wall::Machine::shown(&Clocks)).map(|shown| shown.ns)
 }
 
 /// Steps the wall clock as far as the machine's own clock was stepped since this was last called:
@@ -136,7 +131,8 @@ fn of_several() -> u64 {
     let is_for_all = is_promised || !machine::is_by_host();
     let for_all = (is_for_all && !DIFFER.load(Ordering::Relaxed)).then_some(ns);
     LATEST.read(for_all, || {
-        without_interrupts(|| read(machine::own_page()).0)
+        // Where the promise was taken back, other processors have seen the first one's time.
+        without_interrupts(|| read(machine::own_page()).0.max(ns))
     })
 }
 
@@ -231,8 +227,8 @@ pub fn has_wall_for_all() -> bool {
     WALL.is_for_all()
 }
 
-/// Adjusts the wall clock by `offset_ns`, which the network or the host's agent has found. From
-/// then on it doesn't follow the drift of the machine's own.
+/// Adjusts the wall clock by `offset_ns`, which the network or the host's agent has found. It goes
+/// on following the drift of the machine's own, and no longer its steps.
 pub fn adjust_wall(offset_ns: i64) {
     wall_ns(); // finds the base
     WALL.correct(offset_ns);

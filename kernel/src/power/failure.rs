@@ -175,8 +175,8 @@ pub fn record(status: u8) {
     let ran = counter().saturating_sub(BEGAN.load(Ordering::Relaxed));
     let ran_s = ran / clock::ticks(NS).max(1);
     // A machine that never asked for the time may need memory to begin.
-    let time = machine_clock::has_begun().then(machine_clock::wall_ns);
-    let time = time.flatten().map_or(0, |ns| ns / NS);
+    let time = machine_clock::has_begun().then(machine_clock::time_of_day);
+    let time = time.flatten().map_or(0, |time| time.ns / NS);
     let record = Record::next(recorded(), ran_s, status, u32::try_from(time).unwrap_or(0));
     let bytes = record.encode();
     nvram::write(&bytes);

@@ -51,9 +51,12 @@ impl Latest {
     }
 
     /// The time: `for_all` by a clock of all processors, if there is one, else by the `own` clock
-    /// of the processor that runs.
+    /// of the processor that runs. A clock of all that comes later waits for what was shown before.
     pub fn read(&self, for_all: Option<u64>, own: impl FnOnce() -> u64) -> u64 {
-        for_all.unwrap_or_else(|| self.next(own()))
+        match for_all {
+            Some(ns) => ns.max(self.0.load(Ordering::Relaxed)),
+            None => self.next(own()),
+        }
     }
 
     /// The time where a processor's own clock shows `ns`.
@@ -99,7 +102,7 @@ mod tests {
             let read = |processor: usize, ticks: u64| {
                 let (ns, is_promised) = pages[0].read_promised(|| ticks);
                 let for_all = is_promised.then_some(ns);
-                latest.read(for_all, || pages[processor].read(|| ticks))
+                latest.read(for_all, || pages[processor].read(|| ticks).max(ns))
             };
             let mut before = 0;
             for ticks in (0..5000).step_by(7) {
@@ -107,19 +110,20 @@ mod tests {
                 assert!(now >= before, "{apart}: {before}, {now}");
                 before = now;
             }
-            // The first page is all processors' from the reading on which the host says so, and
-            // until it takes that back.
-            for is_stable in [true, false, true] {
+            // It goes on as well where the host promises that the first page is right for all, and
+            // where it takes that back.
+            for (turn, is_stable) in [true, false, true, false].into_iter().enumerate() {
                 pages[0].set_stable(is_stable);
-                let shown = [read(0, 6000), read(1, 6000)];
-                let first = [5_000_006_000; 2];
-                let latest = [5_000_006_000.max(second + 6000); 2];
-                assert_eq!(
-                    shown[1],
-                    if is_stable { first } else { latest }[1],
-                    "{apart}"
-                );
+                for processor in [0, 1, 0] {
+                    let now = read(processor, 6000 + turn as u64);
+                    assert!(now >= before, "{apart}: {before}, {now}");
+                    before = now;
+                }
             }
+            assert!(before >= 5_000_006_003.max(second), "{apart}: {before}");
+            // The first page alone counts as soon as it is ahead of all that was shown.
+            pages[0].set_stable(true);
+            assert_eq!(read(1, 3_000_000_000), 8_000_000_000);
         }
     }
 

@@ -23,7 +23,7 @@ pub use calibration::note_bus as set_up;
 use crate::arch::counter::{self, counter};
 use crate::arch::cpu;
 use crate::cell::{ExclusiveCell, rank};
-use crate::clock::{Agreement, NS, PAGE, Page, scaled};
+use crate::clock::{Agreement, NS, PAGE, Page, TimeOfDay, scaled};
 use calibration::{Scale, VIRTUAL_BUS_HZ};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use discipline::{ClockDiscipline, Reading};
@@ -136,12 +136,16 @@ pub fn compare() {
     });
 }
 
-/// The time of day by the host, or by the real-time clock with a resolution of a second, in
-/// nanoseconds since 1970; `None` if the machine has neither. Expensive: many accesses to ports.
-/// With interrupts disabled.
-pub fn wall_ns() -> Option<u64> {
+/// The time of day by the host, or by the real-time clock; `None` if the machine has neither.
+/// Expensive: many accesses to ports. With interrupts disabled.
+pub fn time_of_day() -> Option<TimeOfDay> {
     let by_host = KVM.load(Ordering::Relaxed).then(kvmclock::wall_ns);
-    by_host.flatten().or_else(rtc::read_ns)
+    let exact = by_host.flatten().map(|ns| TimeOfDay { ns, is_exact: true });
+    let in_seconds = |ns| TimeOfDay {
+        ns,
+        is_exact: false,
+    };
+    exact.or_else(|| rtc::read_ns().map(in_seconds))
 }
 
 /// The date's digits: numbers that differ from boot to boot, for those who have no better ones.

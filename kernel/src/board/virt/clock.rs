@@ -4,7 +4,7 @@
 use super::registers::Registers;
 use super::{handover, seed};
 use crate::arch::counter;
-use crate::clock::{Agreement, NS, PAGE, Page, Rate};
+use crate::clock::{Agreement, NS, PAGE, Page, Rate, TimeOfDay};
 use crate::memory;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,10 +69,17 @@ pub fn based_at() -> Option<u64> {
 /// Nothing: the counter is the only clock.
 pub fn compare() {}
 
-/// The time of day by the real-time clock with a resolution of a second, or by Soil's loader, which
-/// read firmware's at boot; in nanoseconds since 1970. `None` if there is neither. With interrupts
-/// disabled.
-pub fn wall_ns() -> Option<u64> {
+/// The time of day by the real-time clock, or by Soil's loader, which read firmware's at boot, both
+/// with a resolution of a second; `None` if there is neither. With interrupts disabled.
+pub fn time_of_day() -> Option<TimeOfDay> {
+    let ns = wall_ns()?;
+    Some(TimeOfDay {
+        ns,
+        is_exact: false,
+    })
+}
+
+fn wall_ns() -> Option<u64> {
     const DATA: usize = 0;
     const LEN: usize = 0x1000;
     if !RTC.exist() {
