@@ -36,7 +36,8 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Slots for frames of at most `small_len` bytes, and for frames of any length if `large`.
+    /// Slots for frames of at most `small_len` bytes, and for frames of any length if `large`; at
+    /// most `max` in all, which is at least 8.
     ///
     /// # Errors
     ///
@@ -45,10 +46,11 @@ impl Slots {
         memory: MemoryRef,
         small_len: usize,
         large: bool,
+        max: u16,
         config: &NetConfig,
     ) -> Result<Slots, Error> {
         let small_len = small_len.next_multiple_of(64);
-        let small = config.tx_small.clamp(1, SMALL);
+        let small = config.tx_small.clamp(1, SMALL.min(max - LARGE));
         let large = match large {
             true => config.tx_large.clamp(1, LARGE),
             false => 0,
@@ -127,9 +129,10 @@ mod tests {
     proptest! {
         #[test]
         fn slots_dont_overlap(small in 0..100u16, large in 0..9u16, len in 60..9300usize,
-                              has_large: bool) {
+                              has_large: bool, max in 8..100u16) {
             let config = NetConfig { tx_small: small, tx_large: large, ..NetConfig::default() };
-            let mut slots = Slots::new(HostMemory::new(), len, has_large, &config).expect("memory");
+            let mut slots = Slots::new(HostMemory::new(), len, has_large, max, &config).expect("memory");
+            prop_assert!(slots.count() <= max);
             let mut ranges = Vec::new();
             let lens = [len, MAX_FRAME];
             for want in lens.into_iter().take(1 + usize::from(has_large)).rev() {

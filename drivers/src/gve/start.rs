@@ -239,9 +239,15 @@ fn allocate(
 ) -> Result<Parts, Error> {
     let frame = ETHERNET + usize::from(description.mtu);
     let segments = config.features & (feature::HOST_TSO4 | feature::HOST_TSO6) != 0;
-    let slots = Slots::new(memory, frame, segments, config)?;
+    let (transmit, receive) = description.entries;
+    // A frame takes two completions, and reports come between them: a ring of them, which is as
+    // long as that of descriptors, has room for those of all frames that are under way.
+    let max = match description.format {
+        Format::GqiQpl => u16::MAX,
+        Format::DqoRda => transmit / 4,
+    };
+    let slots = Slots::new(memory, frame, segments, max, config)?;
     let shared = Shared::new(memory, description.counters)?;
-    let (_, receive) = description.entries;
     let entries = description.entries;
     Ok(match description.format {
         Format::GqiQpl => {

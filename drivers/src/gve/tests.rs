@@ -507,3 +507,20 @@ fn each_command_of_the_start_may_be_refused() {
         }
     }
 }
+
+/// The device takes none of them: completions of all, two each, fit into the shortest ring.
+#[test]
+fn frames_under_way_leave_room_for_their_completions() {
+    for (dqo, entries, most) in [(true, 64, 16), (true, 128, 32), (false, 64, 64)] {
+        let (mut card, _) = start(GveDevice {
+            entries: [entries, 512],
+            ..device(dqo)
+        });
+        let frame = payload(60);
+        let meta = TxMeta::default();
+        let sent = (0..200)
+            .take_while(|_| send(&mut card, &frame, meta).is_ok())
+            .count();
+        assert!((1..=most).contains(&sent), "{dqo} {entries}: {sent}");
+    }
+}

@@ -61,7 +61,7 @@ impl<Q: Queues> Bench<Q> {
     fn new(make: impl FnOnce(&'static HostMemory, Shared, &Frames, &Slots) -> Q) -> Bench<Q> {
         let memory = HostMemory::new();
         let config = NetConfig::default();
-        let slots = Slots::new(memory, 1518, true, &config).unwrap();
+        let slots = Slots::new(memory, 1518, true, u16::MAX, &config).unwrap();
         let frames = Frames::new(memory, ENTRIES - 1, &config).unwrap();
         let shared = Shared::new(memory, 8).unwrap();
         let queues = make(memory, shared, &frames, &slots);
