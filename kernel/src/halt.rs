@@ -42,7 +42,8 @@ pub enum Interrupt {
 /// `quiet`. With interrupts disabled.
 pub fn sleep(deadline: Option<u64>, quiet: bool) {
     let now = time::monotonic_ns();
-    let deadline = match quiet || !has_ticks() {
+    let quiet = quiet || !has_ticks();
+    let deadline = match quiet {
         true => deadline,
         false => {
             let tick = now.saturating_add(timer::TICK_NS);
@@ -84,7 +85,7 @@ fn has_ticks() -> bool {
 }
 
 /// The timer has interrupted: it isn't set any more. Returns whether it has interrupted a halt
-/// whose caller needs no tick.
+/// without ticks, whose caller sets it again.
 pub fn timer_expired() -> bool {
     let own = local::get();
     let due = own.timer_set.swap(0, Ordering::Relaxed);
@@ -100,13 +101,15 @@ pub fn timer_expired() -> bool {
 pub fn resume_with(now: u64, earliest: Option<u64>, contended: bool) {
     let own = local::get();
     // Of several processors, one ticks.
-    if contended || earliest.is_some() || !local::is_smp() || has_ticks() {
-        let set = own.timer_set.load(Ordering::Relaxed);
-        if let Some(at) = timer::before_run(set, now, earliest, contended) {
-            set_timer(now, at);
-        }
-        if contended {
-            own.limited.store(true, Ordering::Relaxed);
-        }
+    let most = match contended {
+        true => Some(timer::SLICE_NS),
+        false => has_ticks().then_some(timer::TICK_NS),
+    };
+    let set = own.timer_set.load(Ordering::Relaxed);
+    if let Some(at) = timer::before_run(set, now, earliest, most) {
+        set_timer(now, at);
+    }
+    if contended {
+        own.limited.store(true, Ordering::Relaxed);
     }
 }

@@ -182,5 +182,8 @@ pub fn timer_interrupt(_: u8) {
     if local::get().ticks.load(Ordering::Relaxed) {
         float::with_default_rounding(|| Ticks::parts().iter().for_each(|tick| tick()));
     }
-    resume(time::monotonic_ns());
+    // With threads their deadlines come first ([`threads::interrupted`]).
+    if !has_threads() {
+        resume(time::monotonic_ns());
+    }
 }

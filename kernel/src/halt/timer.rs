@@ -1,11 +1,12 @@
 //! When to set the local APIC's timer, which is one-shot and costs an exit from the virtual machine
 //! to set.
 //!
-//! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
-//! [`TICK_NS`], for the deadlines of waiting threads and for the slices of ready ones. A timer that
-//! is set early enough is left alone: a server that sleeps a thousand times a second sets the timer
-//! once per tick, and a machine that sleeps gets at most one tick before the timer is set to its
-//! deadline. Times are monotonic nanoseconds; a past time means that the timer isn't set.
+//! It has two users: a sleep, for its deadline, and a program that computes, for the deadlines of
+//! waiting threads, for the slices of ready ones and, once it has used the network, for a tick every
+//! [`TICK_NS`]. A timer that is set early enough is left alone: a server that sleeps a thousand
+//! times a second sets the timer once per tick, and a machine that sleeps gets at most one tick
+//! before the timer is set to its deadline. Times are monotonic nanoseconds; a past time means that
+//! the timer isn't set.
 
 /// How long a program computes before a tick polls the network.
 pub const TICK_NS: u64 = 4_000_000;
@@ -22,14 +23,13 @@ pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
 }
 
 /// The same before the program resumes; `earliest` is the first deadline of its waiting threads,
-/// and others are ready if it is `contended`.
-pub fn before_run(set: u64, now: u64, earliest: Option<u64>, contended: bool) -> Option<u64> {
+/// and `most` the longest time without an interrupt: a slice, a tick, or any time.
+pub fn before_run(set: u64, now: u64, earliest: Option<u64>, most: Option<u64>) -> Option<u64> {
     /// Minimum time that a thread runs undisturbed.
     const MIN_NS: u64 = 20_000;
-    let tick = now.saturating_add(if contended { SLICE_NS } else { TICK_NS });
-    let earliest = earliest.map_or(tick, |earliest| earliest.max(now.saturating_add(MIN_NS)));
-    let tick = tick.min(earliest);
-    (set <= now || set > tick).then_some(tick)
+    let earliest = earliest.map(|earliest| earliest.max(now.saturating_add(MIN_NS)));
+    let most = most.map(|most| now.saturating_add(most));
+    before_sleep(set, now, [earliest, most].into_iter().flatten().min())
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
         }
 
         fn work(&mut self, ns: u64) {
-            self.apply(before_run(self.set, self.now, None, false));
+            self.apply(before_run(self.set, self.now, None, Some(TICK_NS)));
             self.now += ns;
         }
     }
@@ -121,18 +121,26 @@ mod tests {
             assert_eq!(before_sleep(set, 1000, Some(2000)), expected, "{set}");
             assert_eq!(before_sleep(set, 1000, None), None);
         }
+        let (a_tick, a_slice) = (Some(TICK_NS), Some(SLICE_NS));
         for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
-            assert_eq!(before_run(set, 1000, None, false), expected, "{set}");
+            assert_eq!(before_run(set, 1000, None, a_tick), expected, "{set}");
         }
         for (earliest, expected) in [(0, 21_000), (30_000, 30_000), (tick + 9, tick)] {
-            assert_eq!(before_run(0, 1000, Some(earliest), false), Some(expected));
+            assert_eq!(before_run(0, 1000, Some(earliest), a_tick), Some(expected));
         }
         // A slice is shorter than a tick that has been set, and no other is set during it.
         let slice = 1000 + SLICE_NS;
         for (set, expected) in [(tick, Some(slice)), (slice, None), (1001, None)] {
-            assert_eq!(before_run(set, 1000, None, true), expected, "{set}");
+            assert_eq!(before_run(set, 1000, None, a_slice), expected, "{set}");
         }
-        assert_eq!(before_run(0, 1000, Some(30_000), true), Some(30_000));
+        assert_eq!(before_run(0, 1000, Some(30_000), a_slice), Some(30_000));
+    }
+
+    #[test]
+    fn a_computation_without_ticks_is_interrupted_for_deadlines_only() {
+        assert_eq!(before_run(0, 1000, None, None), None);
+        let later = 1000 + 10 * TICK_NS;
+        assert_eq!(before_run(0, 1000, Some(later), None), Some(later));
     }
 
     proptest! {
@@ -150,8 +158,8 @@ mod tests {
             let deadline = now + 1 + u64::from(span);
             let after = before_sleep(set, now, (!endless).then_some(deadline)).unwrap_or(set);
             prop_assert!(endless || (after > now && after <= deadline));
-            let after = before_run(set, now, None, contended).unwrap_or(set);
             let most = if contended { SLICE_NS } else { TICK_NS };
+            let after = before_run(set, now, None, Some(most)).unwrap_or(set);
             prop_assert!(after > now && after <= now + most);
         }
     }

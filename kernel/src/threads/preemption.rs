@@ -39,7 +39,11 @@ pub fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
         local.called.store(true, Ordering::Relaxed);
         return null_mut();
     }
-    if interrupt == Interrupt::Device && !woken || cell::any_in_use() {
+    if interrupt == Interrupt::Device && !woken {
+        return null_mut();
+    }
+    if cell::any_in_use() {
+        limit_turn();
         return null_mut();
     }
     let now = time::monotonic_ns();
@@ -52,9 +56,9 @@ pub fn interrupted(frame: &mut Frame, interrupt: Interrupt) -> *mut Frame {
         preempts || !state.scheduler.may_stay(own())
     });
     match interrupt {
-        Interrupt::Timer if preempts && local::is_smp() => limit_another(),
-        // Of a processor that does this.
-        Interrupt::Ipi if !preempts => limit_turn(),
+        // Also for a processor that has called `limit_another`.
+        _ if !preempts => limit_turn(),
+        Interrupt::Timer if local::is_smp() => limit_another(),
         _ => {}
     }
     if !preempts && !signals::is_ready() {
