@@ -48,13 +48,14 @@ def write(path, name, data):
         subprocess.run(words, check=True, input=data)
 
 
-def boot(context, disk, *firmware, machine="q35"):
-    """Starts QEMU with the disk."""
+def boot(context, disk, *firmware, machine="q35", devices=("virtio-blk-pci",)):
+    """Starts QEMU with the disk, which is the last of the devices."""
+    devices = [*devices[:-1], devices[-1] + ",drive=disk", "isa-debug-exit,iobase=0xf4,iosize=4"]
     return context.child(
         ["qemu-system-x86_64", "-M", f"{machine},accel=tcg", "-m", str(MEMORY // MIB)]
         + ["-nodefaults", *firmware, "-drive", f"file={disk},format=raw,if=none,id=disk"]
-        + ["-device", "virtio-blk-pci,drive=disk", "-serial", "stdio", "-display", "none"]
-        + ["-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+        + ["-serial", "stdio", "-display", "none", "-no-reboot"]
+        + [word for device in devices for word in ("-device", device)]
     )
 
 

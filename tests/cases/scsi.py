@@ -16,6 +16,7 @@ from cases.block_devices import (
     stuck_beside_another,
 )
 from cases.disks import WORK
+from cases.loaders import boot, made
 from cases.tasks import fat_disk
 from harness import faulty, scsi
 from harness.console import PATIENCE
@@ -276,6 +277,21 @@ def files_on_a_pvscsi_adapter(context):
         found = re.search(r"synced (\d+), as written (\d+), ticks", output)
         assert found and 0 < int(found[1]) < 12 and found[1] == found[2], output
         assert "input/output error" in output and "panic" not in output, output
+
+
+@test(limit=120)
+def boots_from_a_pvscsi_adapter(context):
+    """SeaBIOS boots a disk of `soil image` from a PVSCSI adapter on q35 and pc: the program finds
+    the disk there, and its second boot the seed that the first has left on the disk."""
+    used = "the seed of .soil-random-seed is used and replaced"
+    words = ["--data-size", "16M", "--env", "SOIL_LOG=info"]
+    for machine in PVSCSI:
+        disk = made(context, *words, program="tests/programs/storage/seeded.exe")
+        for is_second in (False, True):
+            devices = ("pvscsi", "scsi-hd")
+            child = boot(context, disk, "-cpu", "qemu64", machine=machine, devices=devices)
+            assert child.finish() == 1, child.text
+            assert (used in child.text) == is_second, f"{machine}: {child.text}"
 
 
 @test(limit=120)
