@@ -3,21 +3,17 @@
 under load, exits, figures beside Linux. Ten minutes; no root where user namespaces and a writable
 /dev/net/tun are allowed.
 
-Usage: bench/prove.py [--long] [--parts WORDS] [--to FILE]
+Usage: bench/prove.py [--long [SECONDS]] [--parts WORDS] [--to FILE]
 
 Writes one file, a page with its data as JSON at the end. --long runs the correctness part for an
-hour. The parts are host, boots, correctness, exits, figures.
+hour, or so many seconds. The parts are host, boots, correctness, exits, figures.
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import platform
-import re
-import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -41,6 +37,7 @@ if __name__ == "__main__" and not kvm.KIND:
 
 import boot  # noqa: E402
 import disks  # noqa: E402
+import exits as counting  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import peer  # noqa: E402
@@ -141,7 +138,7 @@ def correctness(options):
     own."""
     words = CORRECTNESS_ASSISTED if ASSISTED else CORRECTNESS
     environment = {**os.environ, "PROVE_SECONDS": "60" if options.long else "10"}
-    until = time.monotonic() + (3600 if options.long else 0)
+    until = time.monotonic() + options.long
     command = [os.path.join(ROOT, "tests", "run.py"), "--no-build", "--kvm", *words]
     if target.FOREIGN:
         command += ["--arch", target.ARCH]
@@ -172,36 +169,11 @@ class Counted:
         return found
 
     def per(self, count, work):
-        """The counters of `work`, by each of its `count` operations, and its exits by reason."""
-        with by_reason(self.child.process.pid) as reasons:
-            before = self.counters()
-            work()
-            after = self.counters()
-        found = {name: round((after[name] - before[name]) / count, 2) for name in after}
-        return found | {name: round(value / count, 2) for name, value in reasons.items()}
-
-
-@contextlib.contextmanager
-def by_reason(pid):
-    """Exits of a process's machine by reason (`perf kvm stat`), filled in at the end; none where
-    perf is missing or not allowed."""
-    found, data = {}, peer.work("prove.perf")
-    record = ["perf", "kvm", "stat", "record", "-p", str(pid), "-o", data]
-    with contextlib.ExitStack() as stack:
-        recorder = None
-        if shutil.which("perf"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(data)
-            recorder = stack.enter_context(Child(record))
-            time.sleep(1)  # It has no line that says when it has begun.
-        yield found
-        if recorder:
-            recorder.signal(signal.SIGINT)
-            recorder.finish(PATIENCE)
-            report = output("perf", "kvm", "-i", data, "stat", "report", "--event=vmexit")
-            for line in report.splitlines():
-                if row := re.match(r"\s*(\S.*?)\s+(\d+)\s+[\d.]+%", line):
-                    found["exit: " + row[1]] = int(row[2])
+        """The counters of `work`, by each of its `count` operations."""
+        before = self.counters()
+        work()
+        after = self.counters()
+        return {name: round((after[name] - before[name]) / count, 2) for name in after}
 
 
 def counted(command, path, work):
@@ -217,6 +189,24 @@ def counted(command, path, work):
 
 
 def exits(_options):
+    """Exits of a boot and of each operation: by KVM's tracepoints, or without the right to use them
+    by QEMU's counters, of fewer operations."""
+    if reason := counting.missing():
+        return {"not by tracepoints": reason} | by_counters()
+    found = {}
+    for machine in peer.TRANSPORT:
+        for row in counting.rows(machine):
+            name = ", ".join(row.figures)
+            try:
+                each = row.measure(row.guests[0], machine)[1]
+            except Exception as problem:  # the other rows count, too
+                found[name] = f"{type(problem).__name__}: {problem}"
+                continue
+            found[name] = {what: round(number, 2) for what, number in sorted(each.items())}
+    return found
+
+
+def by_counters():
     """Exits of a boot, and by request, disk read and line on the console."""
     images = {name: boot.image(boot.IMAGES + path) for name, path in boot.PROGRAMS.items()}
     lines = boot.image(f"{boot.IMAGES}tests/programs/read_lines.exe")
@@ -274,7 +264,7 @@ def exits(_options):
         rows["read of 4 KiB"] = counted(command, path, read)
         rows["line in and line out"] = counted(qemu.soil(lines, [], kind), path, printed)
         found[kind] = rows
-    return found
+    return {f"{kind}, {row}": each for kind, rows in found.items() for row, each in rows.items()}
 
 
 def figures(_options):
@@ -308,11 +298,8 @@ def page(found):
             lines += [f"no figure: {row['name']}: {row['missing']}" for row in rest]
             continue
         if name == "exits" and "failed" not in part:
-            lines += ["Per operation, but for the boot: KVM's counters, and exits by reason."]
+            lines += ["Per operation, but for the boot: exits that the guest's instructions cause."]
             lines.append("")
-            part = {
-                f"{kind}, {row}": each for kind, rows in part.items() for row, each in rows.items()
-            }
         lines += ["| | |", "|---|---|"]
         for key, value in part.items():
             lines += [f"| {key} | {shown(value)} |"]
@@ -347,7 +334,15 @@ def prepare():
 
 def arguments():
     parser = argparse.ArgumentParser(description="What a host with KVM shows of Soil.")
-    parser.add_argument("--long", action="store_true", help="an hour of the correctness part")
+    parser.add_argument(
+        "--long",
+        nargs="?",
+        type=int,
+        const=3600,
+        default=0,
+        metavar="SECONDS",
+        help="correctness for an hour, or so many seconds",
+    )
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--parts", default=" ".join(PARTS), help="some of: " + ", ".join(PARTS))
     parser.add_argument("--to", default=os.path.join(ROOT, "soil-prove.md"), help="the file")

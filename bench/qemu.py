@@ -3,6 +3,7 @@
 Only `-kernel`, `-initrd` and `-append` differ between the two.
 """
 
+import contextlib
 import os
 
 import peer
@@ -10,14 +11,24 @@ from target import FOREIGN, TARGET
 
 QEMU = os.environ.get("QEMU", TARGET.qemu)
 # QEMU's accelerator; prove.py takes KVM.
-ACCEL = os.environ.get("SOIL_BENCH_ACCEL", "tcg")
-CPU = "host" if ACCEL == "kvm" else TARGET.cpu
+accel = os.environ.get("SOIL_BENCH_ACCEL", "tcg")
 # Properties of a network device without offloads.
 PLAIN = "".join(
     f",{name}=off"
     for name in """csum gso guest_csum guest_tso4 guest_tso6 guest_ecn guest_ufo
     host_tso4 host_tso6 host_ecn host_ufo mrg_rxbuf""".split()
 )
+
+
+@contextlib.contextmanager
+def accelerated(name):
+    """Commands for the accelerator `name`."""
+    global accel
+    before, accel = accel, name
+    try:
+        yield
+    finally:
+        accel = before
 
 
 def command(
@@ -43,10 +54,11 @@ def command(
         # Linux doesn't set up a microvm's PIC. A timer tick behind it, before the I/O APIC is set
         # up, arrives as a divide error: in half of the boots of a slow host.
         machine = "microvm,pit=off"
-    elif machine.startswith("virt") and ACCEL == "kvm":
+    elif machine.startswith("virt") and accel == "kvm":
         machine = machine.removesuffix("-pci") + ",gic-version=host"
     words = [
-        QEMU, "-accel", ACCEL, "-M", machine.removesuffix("-pci"), "-cpu", CPU,
+        QEMU, "-accel", accel, "-M", machine.removesuffix("-pci"),
+        "-cpu", "host" if accel == "kvm" else TARGET.cpu,
         "-m", str(mem), "-smp", str(cpus),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
         "-kernel", kernel, "-append", append,

@@ -30,6 +30,7 @@ import cpu  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
 import domains  # noqa: E402
+import exits  # noqa: E402
 import host  # noqa: E402
 import machines  # noqa: E402
 import measure  # noqa: E402
@@ -76,6 +77,7 @@ GROUPS = {
     **host.GROUPS,
     **cpu.GROUPS,
     **resp.GROUPS,
+    **exits.GROUPS,
 }
 
 # Groups without figures for another processor.
@@ -86,6 +88,7 @@ OMITTED = {
         "its programs are processes of this machine",
     ),
     **dict.fromkeys(machines.GROUPS, "its disks and controllers are a PC's"),
+    **dict.fromkeys(exits.GROUPS, "the tracepoints' kinds are those of x86-64"),
     **dict.fromkeys(
         [*secure.GROUPS, *display.GROUPS, *host.GROUPS, "cpu", "resp", "lwt_http", "sqlite"],
         "its peer is built for x86-64 only",
@@ -105,6 +108,7 @@ idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + domains.ORDER
     + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
+    + exits.ORDER
 )
 
 
@@ -153,6 +157,7 @@ def prepare():
         host.prepare()
         cpu.prepare()
         resp.prepare()
+        exits.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:
@@ -176,6 +181,13 @@ def measured(name, group, options):
     results = [figure.result() for figure in figures]
     without = [each for each in results if not each["runs"]]
     return [each for each in results if each["runs"]], without, None
+
+
+def omitted(name):
+    """Why a group has no figures here, or None."""
+    if target.FOREIGN and name in OMITTED:
+        return OMITTED[name]
+    return exits.missing() if name in exits.GROUPS else None
 
 
 def merged(stored, new, asked, whole, today):
@@ -246,8 +258,9 @@ def main():
     for name, group in GROUPS.items():
         if options.only and name not in options.only:
             continue
-        if target.FOREIGN and name in OMITTED:
-            print(f"{name}: skipped: {OMITTED[name]}", flush=True)
+        if reason := omitted(name):
+            print(f"{name}: skipped: {reason}", flush=True)
+            results += [row for row in stored() if row.get("group") == name]
             continue
         asked[name] = measured(name, group, options)
         for result in asked[name][0]:

@@ -1,4 +1,5 @@
-(* Two threads in turns: threads.exe KIND COUNT. The host times what lies between the lines. *)
+(* Two threads in turns, or idle for COUNT seconds: threads.exe KIND COUNT. The host times what lies
+   between the lines. *)
 
 let by_yielding count =
   let turn = Atomic.make 0 in
@@ -29,8 +30,13 @@ let by_conditions count =
   work 0;
   Thread.join other
 
+let idle seconds = Thread.join (Thread.create Thread.delay (float_of_int seconds))
+
 let () =
   let count = int_of_string Sys.argv.(2) in
   print_endline "begin";
-  (match Sys.argv.(1) with "yield" -> by_yielding count | _ -> by_conditions count);
+  (match Sys.argv.(1) with
+  | "yield" -> by_yielding count
+  | "idle" -> idle count
+  | _ -> by_conditions count);
   print_endline "end"

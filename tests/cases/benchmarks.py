@@ -11,6 +11,7 @@ from harness.runner import test
 
 sys.path.insert(0, os.path.join(ROOT, "bench"))
 import boot  # noqa: E402
+import exits  # noqa: E402
 import machines  # noqa: E402
 import measure  # noqa: E402
 import qemu  # noqa: E402
@@ -151,3 +152,41 @@ def a_run_without_a_figure_says_so(_):
     whole = run.merged(stored, new, {"blk": (new, [], None)}, True, "2026-11-25")
     without = [each["name"] for each in whole if "missing" in each]
     assert without == [each["name"] for each in whole if each["name"] != "blk_rand_read_iops"]
+
+
+# As perf prints KVM's tracepoints.
+EXITS = """\
+ 1.000001:     kvm:kvm_pio: pio_write at 0xcf8 size 4 count 1 val 0x80000000
+ 1.000002:     kvm:kvm_pio: pio_write at 0x518 size 4 count 1 val 0x506f0000
+ 2.000001:     kvm:kvm_pio: pio_read at 0xcfc size 2 count 1 val 0xffff
+ 2.000002:     kvm:kvm_pio: pio_write at 0x3f8 size 1 count 1 val 0x48
+ 2.000003:     kvm:kvm_msr: msr_write c0000100 = 0x198750
+ 2.000004:     kvm:kvm_msr: msr_write 838 = 0x3d090
+ 2.000005:     kvm:kvm_msr: msr_read 1b = 0xfee00900
+ 2.000006:     kvm:kvm_cpuid: func 1 idx 0 rax a10f11 rbx 800 rcx 0 rdx 0, cpuid entry found
+ 2.000007:     kvm:kvm_mmio: mmio unsatisfied-read len 4 gpa 0xfeb02e60 val 0x0
+ 2.000008:     kvm:kvm_mmio: mmio read len 4 gpa 0xfeb02e60 val 0x1
+ 2.000009:     kvm:kvm_mmio: mmio write len 4 gpa 0xfeb02e64 val 0x1
+ 3.000001:     kvm:kvm_mmio: mmio write len 4 gpa 0xfeb02e50 val 0x1
+ 3.000002:     kvm:kvm_fast_mmio: fast mmio at gpa 0xfe003000
+ 3.000003: kvm:kvm_vcpu_wakeup: wait time 4997288 ns, polling valid
+"""
+
+
+@test()
+def exits_are_counted_by_kind(_):
+    """Each of KVM's tracepoints is one exit of a kind, but for a read that is announced first and
+    MSRs that KVM leaves to the processor; the firmware's are left out, or all before a time."""
+    found = exits.parsed(EXITS)
+    assert exits.tally(found) == {
+        "PCI port": 1,
+        "UART port": 1,
+        "MSR of a timer or an end of interrupt": 1,
+        "other MSR": 1,
+        "cpuid": 1,
+        "status read": 1,
+        "acknowledgement": 1,
+        "notification": 2,
+        "halt": 1,
+    }, exits.tally(found)
+    assert exits.tally(found, 2.5, 3.0000015) == {"notification": 1}

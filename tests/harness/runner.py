@@ -367,7 +367,8 @@ def main():
     if not os.environ.get(sandbox.MARK) and not options.no_build:
         fetch_peer()
         programs = {program for each in (chosen or {}).values() for program in each}
-        build("@@default", "@tests/programs/all", programs=sorted(programs))
+        counted = kvm.COUNTED if kvm.KIND and not ARCH else ()
+        build("@@default", "@tests/programs/all", *counted, programs=sorted(programs))
         if not relay.build():
             sys.exit("error: the relay doesn't build; see above")
     if options.build:
