@@ -69,7 +69,7 @@ and conn = {
   mutable head_end : int; (* What will have been sent with the head of the response. *)
   mutable current : Cohttp.Request.t option; (* The one that is answered. *)
   mutable working : request option; (* Its handler runs, or writes a stream. *)
-  mutable seen : request option; (* [working] at the last look for clients that left. *)
+  mutable seen : request option; (* [working] at the last check for clients that left. *)
   mutable has_left : bool;
   mutable idle : bool;
   mutable at_stop : unit -> unit;
@@ -367,7 +367,7 @@ let is_gone conn =
   | Some true -> false
   | Some false | None -> is_over ()
 
-let look conn =
+let check_client conn =
   match conn.working with
   | None -> ()
   | Some request when Option.fold ~none:true ~some:(( != ) request) conn.seen ->
@@ -383,7 +383,7 @@ let rec watch_clients w each =
   w.is_active <- false;
   each (fun conn ->
       if Option.is_some conn.working then w.is_active <- true;
-      look conn);
+      check_client conn);
   watch_clients w each
 
 let begin_work conn request =
