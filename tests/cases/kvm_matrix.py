@@ -1,12 +1,13 @@
 """Under KVM: kinds of machines with numbers of processors, models of processors, interrupt
-controllers and kinds of disks."""
+controllers and kinds of disks, and the main subjects of the other tests in sizes that end at a
+million instructions a second."""
 
 import subprocess
 
-from cases import block_devices, network, processors
+from cases import block_devices, clocks, network, processors, programs, storage_kills, website
 from harness import kvm, nvme, scsi
 from harness.console import PATIENCE
-from harness.context import QEMU, Skip
+from harness.context import QEMU, Skip, outcome
 from harness.runner import test
 
 MACHINES = ("microvm", "q35", "pc")
@@ -21,6 +22,10 @@ MODELS = {
     "without-invtsc": "host,-invtsc",
 }
 LEGACY = ["--device-option=blk:disable-modern=on", "--device-option=blk:disable-legacy=off"]
+# Of together.c.
+SUBJECTS = ("registers", "robust", "broadcasts", "sleeps")
+# Of domains.ml.
+DEEDS = ("main-exits", "domain-killed")
 CONTROLLERS = ("on", "split", "off")
 
 
@@ -75,7 +80,7 @@ def add(machine):
         """Echo by TCP."""
         network.tcp_echo(context, machine)
 
-    @test(name=f"{machine}-disks", limit=300, long=True)
+    @test(name=f"{machine}-disks", limit=180, long=True)
     def disks(context):
         """Lists of slices on each kind of disk that the machine has."""
         kinds = {"virtio": []}
@@ -85,8 +90,54 @@ def add(machine):
             kinds["SCSI"] = ["--qemu", scsi.adapter(context, "qemu-scsi")]
         for kind, options in kinds.items():
             path = block_devices.disk(context, f"{kind}.img")
-            output = block_devices.run(context, machine, ["vectors"], {"data": path}, options)
+            words = ["vectors", "few"]
+            output = block_devices.run(context, machine, words, {"data": path}, options)
+            assert "false" not in output, f"{kind}: {output}"
             assert "durable write: true" in output, f"{kind}: {output}"
+
+    @test(name=f"{machine}-website", limit=180, long=True)
+    def pages(context):
+        """Every page of the website's disk is the same."""
+        disk, tap = website.disk_with(context, {}), context.tap()
+        options = ["--disk", f"www={disk}"]
+        child = context.soil("examples/website/main.exe", machine, tap=tap, options=options)
+        child.wait_line("http://")
+        website.same_pages(context, f"http://{tap.guest}")
+
+    @test(name=f"{machine}-threads", limit=180, long=True)
+    def threads(context):
+        """Threads on two processors."""
+        for subject in SUBJECTS:
+            found = processors.run(context, machine, 2, subject, program=processors.TOGETHER)
+            assert found == (0, f"{subject}: as expected\non 2\n"), (subject, found)
+
+    @test(name=f"{machine}-domains", limit=180, long=True)
+    def domains(context):
+        """A program ends beside two domains that compute, on two processors."""
+        for deed, expected, lines in processors.ENDS:
+            if deed not in DEEDS:
+                continue
+            words = ("2", deed)
+            found = processors.run(context, machine, 2, *words, program=processors.DOMAINS)
+            status, output = found
+            assert status == expected, (deed, found)
+            assert all(line in output for line in lines), (deed, found)
+
+    @test(name=f"{machine}-killed-ext4", limit=180, long=True)
+    def killed(context):
+        """QEMU is killed twice while a program writes and syncs: what was synced is there."""
+        storage_kills.kill(context, "none", 2, form=machine)
+
+    @test(name=f"{machine}-clock", limit=90, long=True)
+    def beside_hosts_clock(context):
+        """The machine's clock beside the host's."""
+        clocks.keeps_time(context, machine, (0.5, 2))
+
+    @test(name=f"{machine}-signals", limit=90, long=True)
+    def signals(context):
+        """Handlers of signals, masks, and the end by a signal."""
+        status, output = outcome(context.soil("signals", machine, "itself"), context)
+        assert (status, output) == (138, programs.expected("signals")), (status, output)
 
 
 for each in MACHINES if kvm.KIND else ():
