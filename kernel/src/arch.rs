@@ -15,6 +15,7 @@
 //! - `gates`: traps and system calls run with interrupts disabled; [`gates::Frame`] and
 //!   [`gates::SystemCallFrame`] end the stack that they are on. `switch` is called with interrupts
 //!   disabled, and returns in the thread that it suspends.
+//! - `host`: what runs the virtual processors. `begin` is called once on each that uses the others.
 //! - `stacks`: an unmapped page is below each; traps that may interrupt each other have one each.
 //! - `processor`: the memory that each processor has for itself, and the register that leads to it
 //!   from [`local::set_up`] on. [`local`] is the part of it that the rest of the kernel uses.

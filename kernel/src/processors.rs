@@ -7,10 +7,10 @@
 //! The first `Domain.spawn` starts them, a thread that asks for some of them, or the first thread
 //! of a program that is linked so.
 
-use crate::arch::cpu;
 use crate::arch::interrupts::{disable, enable_and_halt, without_interrupts};
 use crate::arch::local::{self, MAX, park};
 use crate::arch::processor::Processor;
+use crate::arch::{cpu, host};
 use crate::board::processors as machine;
 use crate::errno::Errno;
 use crate::smp::{self, Set};
@@ -116,6 +116,7 @@ fn await_all(wanted: usize) {
 
 /// Enters the processor that runs into the list.
 fn begin() {
+    host::begin();
     let own = local::get();
     own.id.store(machine::id(), Ordering::Relaxed);
     local::publish();

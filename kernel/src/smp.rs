@@ -11,7 +11,7 @@ pub mod shootdown;
 pub use crate::arch::local::is_smp;
 
 use crate::arch::local::{self, MAX};
-use crate::arch::{cpu, interrupts, ipi, mmu};
+use crate::arch::{cpu, host, interrupts, ipi, mmu};
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
@@ -57,9 +57,19 @@ fn number() -> usize {
     local::get().number().into()
 }
 
+/// The processors that run, without this one.
+fn others() -> Set {
+    let numbers = local::all().map(|each| each.number());
+    numbers.fold(0, |set, number| set | 1 << number) & !(1 << number())
+}
+
 /// Interrupts the processors of a set, without this one: each sees what there is to do. With
 /// interrupts disabled.
 pub fn interrupt(processors: Set) {
+    // Each interrupt may be an exit from the virtual machine.
+    if processors.count_ones() > 1 && processors == others() && ipi::wake_others() {
+        return;
+    }
     let mut rest = processors;
     while rest != 0 {
         if let Some(other) = local::of(rest.trailing_zeros() as usize) {
@@ -145,16 +155,14 @@ pub fn flush(range: Range<u64>) {
 fn flush_others(range: Range<u64>) {
     let own = number();
     let request = REQUESTS.post(range, own);
-    let others = local::all().map(|other| usize::from(other.number()));
-    let others = others.filter(|other| *other != own);
-    let mut awaited = others.fold(0, |set, other| set | 1 << other);
+    let mut awaited = others();
     let mut polls = 0;
     loop {
         let mut rest: Set = awaited;
         while rest != 0 {
             let other = rest.trailing_zeros() as usize;
             rest &= rest - 1;
-            if !REQUESTS.is_awaited(other, request) {
+            if !REQUESTS.is_awaited(other, request) || host::flush_later(other) {
                 awaited &= !(1 << other);
             }
         }

@@ -11,7 +11,7 @@
 pub use crate::halt::For;
 pub use crate::threads::{has_threads, resume, wake};
 
-use crate::arch::{cpu, float, gates, interrupts as processor, local};
+use crate::arch::{cpu, float, gates, host, interrupts as processor, local};
 use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::part::Slot as _;
@@ -109,7 +109,7 @@ fn poll_and_halt(
     if !processor::without_interrupts(arm) {
         halt(For::Devices, deadline_ns);
     }
-    if cpu::is_emulated() {
+    if cpu::is_emulated() || host::is_dedicated() {
         let waited = time::monotonic_ns() - began;
         POLL_NS.store(polling::next(polling, waited), Ordering::Relaxed);
     }

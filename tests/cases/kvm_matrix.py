@@ -20,6 +20,8 @@ MODELS = {
     "hyper-v": "host,hv-relaxed,hv-vapic,hv-spinlocks=0x1fff,hv-time,hv-vpindex,hv-synic,hv-stimer",
     "without-x2apic": "host,-x2apic",
     "without-invtsc": "host,-invtsc",
+    "dedicated": "host,kvm-hint-dedicated=on",
+    "without-pv-flush": "host,-kvm-pv-tlb-flush",
 }
 LEGACY = ["--device-option=blk:disable-modern=on", "--device-option=blk:disable-legacy=off"]
 # Of together.c.

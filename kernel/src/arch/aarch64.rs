@@ -11,6 +11,7 @@ mod features;
 pub mod float;
 pub mod gates;
 pub mod gic;
+pub mod host;
 mod image;
 pub mod interrupts;
 pub mod ipi;

@@ -40,6 +40,8 @@ pub struct Local {
     used: AtomicU64,
     /// How long it polls for a thread before it halts, in nanoseconds.
     pub poll_ns: AtomicU64,
+    /// How long the host had kept it from running at the last poll, in nanoseconds.
+    pub taken_ns: AtomicU64,
     /// It has to see what there is to do, instead of polling on or halting. Written by any
     /// processor.
     pub called: sync::atomic::AtomicBool,
@@ -86,6 +88,7 @@ impl Local {
             timer_set: AtomicU64::new(0),
             used: AtomicU64::new(0),
             poll_ns: AtomicU64::new(0),
+            taken_ns: AtomicU64::new(0),
             called: sync::atomic::AtomicBool::new(false),
             in_call: AtomicBool::new(false),
             turns: AtomicU32::new(0),

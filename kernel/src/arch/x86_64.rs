@@ -12,6 +12,7 @@ mod entry;
 mod exceptions;
 pub mod float;
 pub mod gates;
+pub mod host;
 #[cfg_attr(loom, allow(unused_imports, reason = "a model has its own"))]
 pub mod interrupts;
 pub mod ipi;

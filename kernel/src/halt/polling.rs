@@ -5,6 +5,10 @@
 //! whose waits are short first polls its devices' memory for a while, without an exit, and halts
 //! when nothing arrives. One whose waits are long doesn't poll at all: an idle server halts at
 //! once. (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
+//!
+//! A host other than an emulator polls itself before it stops a thread for a halted processor, and
+//! knows whether others need the time. There, devices are polled only if it promises to run the
+//! processors all the time, and threads unless it has just run others in the processor's place.
 
 /// Maximum polling time; a longer wait shortens the next polling.
 pub const MAX_NS: u64 = 100_000;

@@ -3,8 +3,9 @@
 //! The one that takes it away changes the page tables, posts a request with the next number, and
 //! waits until no other processor awaits it any more: each has either flushed, and answered with
 //! that number, or uses none of the program's memory. Such an idle processor isn't disturbed:
-//! before it uses that memory again it flushes everything, if a request was posted meanwhile. There
-//! is one request at a time, within a use of the address space.
+//! before it uses that memory again it flushes everything, if a request was posted meanwhile. Nor
+//! is one waited for that the host of a virtual machine doesn't run, and will flush
+//! ([`crate::arch::host`]). There is one request at a time, within a use of the address space.
 
 use core::ops::Range;
 use sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -79,8 +80,10 @@ impl<const N: usize> Requests<N> {
         // Acquire: pairs with `post`.
         let request = self.last.load(Ordering::Acquire);
         if answer.done.load(Ordering::Relaxed) != request {
-            // It is the one that waits for this processor, so the next one comes later.
-            flush(self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed));
+            // It is the one that waits for this processor, so the next one comes later; or the host
+            // has flushed, and these are any addresses.
+            let start = self.start.load(Ordering::Relaxed);
+            flush(start..self.end.load(Ordering::Relaxed).max(start));
             // Release: pairs with `is_awaited`.
             answer.done.store(request, Ordering::Release);
         }

@@ -5,7 +5,7 @@ use super::notify::with;
 use super::program_timers::send_expired;
 use super::{interrupt_for_process, own};
 use crate::arch::gates::{self, Context, SystemCallFrame};
-use crate::arch::{interrupts, local};
+use crate::arch::{host, interrupts, local};
 use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::{memory, signals, smp, time};
@@ -105,6 +105,13 @@ pub(super) fn wait() {
 /// Polls for a thread for a while: other processors need no interrupt for it.
 fn poll(now: u64) {
     let own = local::get();
+    let taken = host::taken_ns();
+    let before = own.taken_ns.load(Ordering::Relaxed);
+    own.taken_ns.store(taken, Ordering::Relaxed);
+    // A halt may take a little, too.
+    if taken > before + polling::MAX_NS {
+        return;
+    }
     let end = now + own.poll_ns.load(Ordering::Relaxed);
     interrupts::enable();
     while !own.called.load(Ordering::Relaxed) && time::monotonic_ns() < end {

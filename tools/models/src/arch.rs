@@ -1,6 +1,6 @@
 //! As in `kernel`; threads stand for processors.
 
-pub use kernel::arch::interrupts;
+pub use kernel::arch::{host, interrupts};
 
 /// As in `kernel`.
 pub mod local {

@@ -109,6 +109,14 @@ fn requests_to_forget_translations_need_each_of_their_orderings() {
 }
 
 #[test]
+fn a_processor_that_its_host_took_away_uses_no_old_translation() {
+    assert_eq!(
+        unneeded(3..=5, "x86_64/host.rs", shootdown::preempted),
+        NONE
+    );
+}
+
+#[test]
 fn the_lock_of_system_calls_needs_each_of_its_orderings() {
     assert_eq!(unneeded(3..=5, "sync/src/lock.rs", calls::calls), NONE);
 }

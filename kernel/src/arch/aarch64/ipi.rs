@@ -28,6 +28,11 @@ pub fn wake(id: u64) {
     send(id, WAKE);
 }
 
+/// As [`wake`], all processors but this one at once; false if each is to be woken.
+pub fn wake_others() -> bool {
+    false
+}
+
 /// Interrupts the processor `id` to stop it, once it has interrupts enabled. With interrupts
 /// disabled.
 pub fn stop(id: u64) {

@@ -46,19 +46,34 @@ fn hypervisor(
 /// How often to read memory that a device writes before the clock is read again.
 pub const POLLS_PER_TIME: u32 = 1;
 
-/// Whether instructions are translated (QEMU without KVM). CPUID is read once: each read may be an
-/// exit from the virtual machine.
+/// Whether instructions are translated (QEMU without KVM). CPUID is read once.
 pub fn is_emulated() -> bool {
-    /// 0 before the first call, then 1 for false and 2 for true. Any processor may store it.
-    static ANSWER: AtomicU8 = AtomicU8::new(0);
-    match ANSWER.load(Ordering::Relaxed) {
-        0 => {
-            let first = HYPERVISORS.start..HYPERVISORS.start + 1;
-            let emulated = hypervisor(first, b"TCGTCGTCGTCG", __cpuid).is_some();
-            ANSWER.store(1 + u8::from(emulated), Ordering::Relaxed);
-            emulated
+    static ANSWER: Answer = Answer::new();
+    ANSWER.get(|| {
+        let first = HYPERVISORS.start..HYPERVISORS.start + 1;
+        hypervisor(first, b"TCGTCGTCGTCG", __cpuid).is_some()
+    })
+}
+
+/// An answer that takes reads of CPUID, each perhaps an exit from the virtual machine: 0 before the
+/// first, then 1 for false and 2 for true. Any processor may store it.
+pub(super) struct Answer(AtomicU8);
+
+impl Answer {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU8::new(0))
+    }
+
+    /// The answer, which `find` finds the first time.
+    pub(super) fn get(&self, find: fn() -> bool) -> bool {
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                let found = find();
+                self.0.store(1 + u8::from(found), Ordering::Relaxed);
+                found
+            }
+            answer => answer == 2,
         }
-        answer => answer == 2,
     }
 }
 
@@ -70,6 +85,18 @@ pub fn is_virtual() -> bool {
 /// The first of KVM's leaves; `None` unless KVM runs the machine, and says so. Reads CPUID.
 pub fn kvm() -> Option<u32> {
     hypervisor(HYPERVISORS, b"KVMKVMKVM\0\0\0", __cpuid)
+}
+
+/// KVM's features, in EAX, and hints, in EDX; zeros under another hypervisor. Reads CPUID.
+pub fn kvm_features() -> CpuidResult {
+    const FEATURES: u32 = 1;
+    let none = CpuidResult {
+        eax: 0,
+        ebx: 0,
+        ecx: 0,
+        edx: 0,
+    };
+    kvm().map_or(none, |first| __cpuid(first + FEATURES))
 }
 
 /// Bits of a physical address, at most 52 (Intel SDM volume 3, 4.1.4). In a page table entry those

@@ -1,5 +1,6 @@
 //! A processor takes pages away from under another one, which has cached their translations.
 
+use kernel::arch::host::Preempted;
 use kernel::smp::shootdown::Requests;
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -21,6 +22,23 @@ struct Memory {
 }
 
 impl Memory {
+    /// All pages are mapped.
+    fn new() -> Self {
+        Self {
+            requests: Requests::new(),
+            mapped: [const { AtomicBool::new(true) }; PAGES],
+            frames: [0; PAGES].map(UnsafeCell::new),
+        }
+    }
+
+    /// Begins the atomics, where they stay; the user is busy.
+    fn begin(&self) {
+        (0..PAGES).for_each(|page| assert!(self.is_mapped(page)));
+        let first = self.requests.post(0..0, TAKER);
+        self.requests.set_busy(USER, || ());
+        assert!(!self.requests.is_awaited(USER, first));
+    }
+
     /// The tables' entry of a page.
     fn is_mapped(&self, page: usize) -> bool {
         self.mapped[page].load(Ordering::Relaxed)
@@ -65,16 +83,8 @@ impl Memory {
 
 /// The user is interrupted, idles, and is busy again, while two pages are taken away.
 pub fn requests() {
-    let memory = Arc::new(Memory {
-        requests: Requests::new(),
-        mapped: [const { AtomicBool::new(true) }; PAGES],
-        frames: [0; PAGES].map(UnsafeCell::new),
-    });
-    // Begins the atomics.
-    (0..PAGES).for_each(|page| assert!(memory.is_mapped(page)));
-    let first = memory.requests.post(0..0, TAKER);
-    memory.requests.set_busy(USER, || ());
-    assert!(!memory.requests.is_awaited(USER, first));
+    let memory = Arc::new(Memory::new());
+    memory.begin();
     let other = thread::spawn({
         let memory = memory.clone();
         move || {
@@ -97,5 +107,69 @@ pub fn requests() {
         }
     });
     (0..PAGES).for_each(|page| memory.take(page..page + 1));
+    other.join().expect("no panic");
+}
+
+/// A processor whose host takes it away twice, and the host.
+struct Virtual {
+    memory: Memory,
+    preempted: Preempted,
+}
+
+impl Virtual {
+    /// As [`Memory::take`], by the record of the host.
+    fn take(&self, page: usize) {
+        self.memory.mapped[page].store(false, Ordering::Relaxed);
+        // With a gap between those of two pages.
+        let address = 2 * page as u64;
+        let request = self.memory.requests.post(address..address + 1, TAKER);
+        while self.memory.requests.is_awaited(USER, request) && !self.preempted.flush_later() {
+            thread::yield_now();
+        }
+        // SAFETY: as above.
+        self.memory.frames[page].with_mut(|at| unsafe { *at = 1 });
+    }
+
+    /// The host runs something else, and then the processor again.
+    fn preempt(&self, cached: &mut [bool; PAGES]) {
+        let byte = self.preempted.byte();
+        // Stronger in KVM.
+        byte.store(Preempted::PREEMPTED, Ordering::Release);
+        if byte.swap(0, Ordering::Acquire) & Preempted::FLUSH != 0 {
+            self.memory.flush(0..PAGES, cached);
+        }
+    }
+}
+
+/// The host takes the user away, in between and while it serves a request, while two pages are
+/// taken away.
+pub fn preempted() {
+    let machine = Arc::new(Virtual {
+        memory: Memory::new(),
+        preempted: Preempted::new(),
+    });
+    machine.memory.begin();
+    // Begins the atomic: one that runs is waited for.
+    assert!(!machine.preempted.flush_later());
+    let other = thread::spawn({
+        let machine = machine.clone();
+        move || {
+            let memory = &machine.memory;
+            let mut cached = [true; PAGES];
+            memory.touch(&cached);
+            machine.preempt(&mut cached);
+            memory.touch(&cached);
+            memory.requests.serve(USER, |addresses| {
+                machine.preempt(&mut cached);
+                assert!(addresses.start <= addresses.end);
+                for page in (0..PAGES).filter(|page| addresses.contains(&(2 * *page as u64))) {
+                    memory.flush(page..page + 1, &mut cached);
+                }
+            });
+            memory.touch(&cached);
+            memory.requests.set_idle(USER);
+        }
+    });
+    (0..PAGES).rev().for_each(|page| machine.take(page));
     other.join().expect("no panic");
 }

@@ -3,20 +3,17 @@
 
 use crate::arch::{counter, cpu, local};
 use crate::clock::{NS, PAGE, Page};
-use core::arch::x86_64::__cpuid;
 use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::registers::model_specific::Msr;
 
-/// KVM's second leaf, of features; bit 3: the clock's new MSRs.
-const FEATURES: u32 = 1;
+/// A feature: the clock's new MSRs.
 const NEW_CLOCK: u32 = 1 << 3;
 const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
 const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 
 /// Lets the host write [`PAGE`]; false unless the host is KVM.
 pub fn start() -> bool {
-    let features = cpu::kvm().map_or(0, |first| __cpuid(first + FEATURES).eax);
-    if features & NEW_CLOCK == 0 {
+    if cpu::kvm_features().eax & NEW_CLOCK == 0 {
         return false;
     }
     enable(&PAGE);
