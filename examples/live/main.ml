@@ -4,7 +4,7 @@ module Router = Soil_http.Router
 module Cookie = Soil_http.Cookie
 module Events = Soil_http.Events
 module Json = Soil_http_yojson
-module Signed = Soil_http_digestif
+module Signed = Soil_http.Signed
 
 (* Names: a form sets them, and a signed cookie keeps them. *)
 

@@ -8,7 +8,7 @@
       let name request = Option.bind (Cookie.find request "name") Cookie.unescape
     ]}
 
-    A client can change its cookies: [soil.http.digestif] signs them. *)
+    A client can change its cookies: {!Signed} signs them. *)
 
 (** {1:requests Requests} *)
 

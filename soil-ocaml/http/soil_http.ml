@@ -22,6 +22,7 @@ module Events = Events
 module Router = Router
 module Middleware = Middleware
 module Cookie = Cookie
+module Signed = Signed
 module Form = Form
 module Multipart = Multipart
 module Media_type = Media_type

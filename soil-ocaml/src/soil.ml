@@ -99,6 +99,7 @@ module Block = Block
 module Cache = Cache
 module Clock = Clock
 module Random = Random
+module Sha256 = Sha256
 module Machine = Machine
 module Instance = Instance
 module Needs = Needs

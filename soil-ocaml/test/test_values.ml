@@ -226,6 +226,45 @@ let macs () =
   is_invalid "text" (fun () -> N.Mac.of_string "x");
   is_invalid "bytes" (fun () -> N.Mac.of_octets "12345")
 
+(* Vectors of FIPS 180-4 and of RFC 4231, §4. *)
+let sha256 () =
+  let module S = Soil.Sha256 in
+  let hex s =
+    String.concat ""
+      (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq s)))
+  in
+  List.iter
+    (fun (data, wanted) -> string wanted wanted (hex (S.digest data)))
+    [
+      ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+      ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+      (String.make 1_000_000 'a', "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    ];
+  List.iter
+    (fun (key, data, wanted) -> string wanted wanted (hex (S.hmac ~key data)))
+    [
+      ( String.make 20 '\x0b',
+        "Hi There",
+        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7" );
+      ( "Jefe",
+        "what do ya want for nothing?",
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" );
+      ( String.make 20 '\xaa',
+        String.make 50 '\xdd',
+        "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe" );
+      ( String.make 131 '\xaa',
+        "Test Using Larger Than Block-Size Key - Hash Key First",
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54" );
+    ];
+  string "an empty key" "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad"
+    (hex (S.hmac ~key:"" ""));
+  bool "no memory in common" true (S.digest "" <> S.digest "a");
+  let in_domain = Domain.join (Domain.spawn (fun () -> S.digest "abc")) in
+  string "in another domain" (hex (S.digest "abc")) (hex in_domain)
+
+let gen_short = string_size ~gen:(oneofl [ 'a'; 'b'; '\xff' ]) (int_range 0 3)
+let equality (a, b) = Soil.Sha256.equal a b = (a = b)
+
 let tests =
   [
     test "errors" errors;
@@ -245,6 +284,8 @@ let tests =
     test "names that need no server" names;
     test "clocks" clocks;
     test "buffers for disks" buffers;
+    test "hashes" sha256;
+    property "equal strings" ~count:2000 (pair gen_short gen_short) equality;
     property "an address as text and back" ~count:2000 gen_address round_trip;
     property "an address as octets and back" gen_address octets;
     property "an endpoint as text and back" (pair gen_address (int_bound 65535)) endpoint_round_trip;

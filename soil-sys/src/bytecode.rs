@@ -109,6 +109,8 @@ stubs! {
     fn soil_ethernet_open_bytecode = soil_ethernet_open(interface, ethertype);
     fn soil_ethernet_send_bytecode = soil_ethernet_send(fd, destination, from, off, len);
     fn soil_ethernet_receive_bytecode = soil_ethernet_receive(fd, addresses, into, off, len);
+    fn soil_password_parameter_bytecode = soil_password_parameter(hash, which);
+    fn soil_password_verify_bytecode = soil_password_verify(work, len, password, hash);
     fn soil_abi_version_bytecode = soil_abi_version();
     fn soil_start_bytecode = soil_start();
     fn soil_wait_bytecode = soil_wait(deadline, completions, max);
@@ -128,6 +130,8 @@ stubs! {
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
     fn soil_clock_wall_ns_bytecode = soil_clock_wall_ns();
     fn soil_use_screen_bytecode = soil_use_screen();
+    fn soil_sha256_bytecode = soil_sha256(data, into);
+    fn soil_hmac_sha256_bytecode = soil_hmac_sha256(key, data, into);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_tcp_listen_bytecode = soil_tcp_listen(endpoint, backlog, how);
     fn soil_tcp_accept_bytecode = soil_tcp_accept(listener);
@@ -207,6 +211,8 @@ stubs! {
     fn soil_file_write_bytecode = soil_file_write(fd, from, off, len, position, token);
     fn soil_fs_set_times_bytecode =
         soil_fs_set_times(path, follow, accessed, accessed_ns, modified, modified_ns, token);
+    fn soil_password_hash_bytecode =
+        soil_password_hash(work, len, password, salt, memory, passes, lanes);
     fn soil_tls_write_bytecode = soil_tls_write(session, from, off, len, into, room);
     fn soil_tls_write_from_bytecode = soil_tls_write_from(session, from, off, len, into, room);
 }

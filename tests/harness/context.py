@@ -58,7 +58,7 @@ MEMORY = "/dev/shm"
 # Programs that dune leaves out where their libraries, by findlib's names, aren't installed: not
 # every Debian has these.
 OPTIONAL = {
-    "examples/live/main.exe": ("yojson", "zip", "digestif"),
+    "examples/live/main.exe": ("yojson", "zip"),
     "tests/programs/browsers/browsers.exe": ("zip",),
     "tests/programs/guestbook/by_eio.exe": ("eio_main",),
     "tests/programs/libraries/awaiting.exe": ("domain-local-await",),

@@ -380,8 +380,8 @@ fn useful() -> Vec<Found> {
             libraries::check(),
             Remedy::Say(
                 "a program that uses one of them ends with 'Library … not found': install the \
-                library that it is for (Debian: libcohttp-ocaml-dev, libdigestif-ocaml-dev, \
-                libzip-ocaml-dev …), then Soil again ('make install')",
+                library that it is for (Debian: libcohttp-ocaml-dev, libzip-ocaml-dev …), \
+                then Soil again ('make install')",
             ),
         ),
         (

@@ -17,5 +17,6 @@ let () =
       ("limits of rates", Test_limit.tests);
       ("budget", Test_budget.tests);
       ("cookies", Test_cookie.tests);
+      ("signed cookies", Test_signed.tests);
       ("forms", Test_form.tests);
     ]

@@ -1,15 +1,13 @@
-(** Signed cookies for [soil.http], by HMAC-SHA256
-    ({{:https://www.rfc-editor.org/rfc/rfc2104}RFC 2104}) of the library [digestif]. Its
-    implementation is [digestif.c] unless the program selects [digestif.ocaml].
+(** Signed cookies, by HMAC with SHA-256 ({!Soil.Sha256}).
 
     {[
-      let keys = Soil_http_digestif.keys [ read_key "session.key" ]
+      let keys = Signed.keys [ read_key "session.key" ]
 
       let log_in user response =
-        let value = Soil_http_digestif.sign keys ~name:"__Host-user" ~lifetime:86400. user in
+        let value = Signed.sign keys ~name:"__Host-user" ~lifetime:86400. user in
         Cookie.add (Cookie.make ~secure:true ~max_age:86400. "__Host-user" value) response
 
-      let user request = Soil_http_digestif.find keys request "__Host-user"
+      let user request = Signed.find keys request "__Host-user"
     ]}
 
     Clients can read a signed value, but neither change it, nor use it under another name or after
@@ -36,6 +34,6 @@ val verify : keys -> name:string -> string -> string option
     and one of [keys], or has expired. The comparison takes the same time for each signature of one
     length. *)
 
-val find : keys -> Soil_http.Server.request -> string -> string option
+val find : keys -> Server.request -> string -> string option
 (** [find keys request name] is the value of the first valid one among the cookies [name] of
     [request]. *)

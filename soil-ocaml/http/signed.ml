@@ -1,13 +1,13 @@
-module Sha256 = Digestif.SHA256
+module Sha256 = Soil.Sha256
 
 type keys = string list
 
 let shortest = 32
 
 let keys l =
-  if l = [] then invalid_arg "Soil_http_digestif.keys: no key";
+  if l = [] then invalid_arg "Soil_http.Signed.keys: no key";
   if List.exists (fun key -> String.length key < shortest) l then
-    invalid_arg "Soil_http_digestif.keys: a key has less than 32 bytes";
+    invalid_arg "Soil_http.Signed.keys: a key has less than 32 bytes";
   l
 
 let encode s = Base64.encode_string ~pad:false ~alphabet:Base64.uri_safe_alphabet s
@@ -18,21 +18,21 @@ let decode s =
   | Error (`Msg _) -> None
 
 (* What is signed names the cookie: a name is a token, without a NUL. *)
-let signature key ~name content = Sha256.hmac_string ~key (name ^ "\000" ^ content)
+let signature key ~name content = Sha256.hmac ~key (name ^ "\000" ^ content)
 
 let expiry = function
   | None -> ""
   | Some seconds ->
       if not (seconds >= 0. && seconds <= 1e12) then
-        invalid_arg "Soil_http_digestif.sign: lifetime is out of range";
+        invalid_arg "Soil_http.Signed.sign: lifetime is out of range";
       string_of_int (int_of_float (ceil (Soil.Clock.now () +. seconds)))
 
 let sign ?lifetime keys ~name value =
   let content = expiry lifetime ^ "." ^ encode value in
-  content ^ "." ^ encode (Sha256.to_raw_string (signature (List.hd keys) ~name content))
+  content ^ "." ^ encode (signature (List.hd keys) ~name content)
 
 let is_valid keys ~name content mac =
-  match Option.bind (decode mac) Sha256.of_raw_string_opt with
+  match decode mac with
   | None -> false
   | Some mac ->
       (* All keys, whichever it is. *)
@@ -55,4 +55,4 @@ let verify keys ~name signed =
 
 let find keys request name =
   let value (n, signed) = if n = name then verify keys ~name signed else None in
-  List.find_map value (Soil_http.Cookie.all request)
+  List.find_map value (Cookie.all request)
