@@ -245,6 +245,55 @@ def http_lame_ducks(context, form):
 
 
 @in_every_form(forms=TWO_FORMS)
+def http_accounts(context, form):
+    """curl logs in and out by forms with tokens, keeps sessions in memory and in a signed cookie, and
+    sends a user's name and password."""
+    tap = context.tap()
+    child = context.soil(f"{PROGRAMS}accounts.exe", form, tap=tap)
+    child.wait_line("ready")
+    url, jar = f"http://{tap.guest}:8000", context.path("cookies")
+
+    def curl(path, *words):
+        words = ["curl", "-sS", "-b", jar, "-c", jar, "-w", "%{http_code}", *words, url + path]
+        return context.run(*words).stdout
+
+    def post(path, *fields, words=()):
+        return curl(path, *words, *(word for field in fields for word in ("-d", field)))
+
+    def cookie():
+        with open(jar) as file:
+            return next(line.split()[-1] for line in file if "\tsession\t" in line)
+
+    assert curl("/user") == "nobody\n200"
+    assert post("/log-in", "password=secret").endswith("403"), "without a token"
+    token = curl("/token").removesuffix("200")
+    before = cookie()
+    assert post("/log-in", f"csrf={token}", "password=wrong").endswith("403")
+    foreign = ("-H", "Origin: http://example.com")
+    form_fields = [f"csrf={token}", "password=secret"]
+    assert post("/log-in", *form_fields, words=foreign).endswith("403"), "another site"
+    assert post("/log-in", *form_fields) == "in\n200"
+    assert cookie() != before, "the identifier of before the log-in"
+    assert curl("/user") == "ann\n200"
+    assert context.run("curl", "-sS", "-b", f"session={before}", url + "/user").stdout == "nobody\n"
+    assert [curl("/visits") for _ in range(3)] == ["1\n200", "2\n200", "3\n200"]
+    assert post("/log-out", f"csrf={token}").endswith("403"), "the token of before the log-in"
+    token = curl("/token").removesuffix("200")
+    assert curl("/log-out", "-X", "POST", "-H", f"X-CSRF-Token: {token}") == "out\n200"
+    assert curl("/user") == "nobody\n200"
+    with open(jar) as file:
+        text = file.read()
+    name, signed = next(line.split()[-2:] for line in text.splitlines() if "\tsigned\t" in line)
+    assert name == "signed" and curl("/visits") == "4\n200"
+    with open(jar, "w") as file:
+        file.write(text.replace(signed, "A" + signed[1:]))
+    assert curl("/visits") == "1\n200", "a changed cookie"
+    assert curl("/api").endswith("401")
+    assert curl("/api", "-u", "ann:wrong").endswith("401")
+    assert curl("/api", "-u", "ann:secret") == "ann\n200"
+
+
+@in_every_form(forms=TWO_FORMS)
 def http_websockets(context, form):
     """Eight clients at once: texts, 70,000 bytes in one frame, pings, the closing handshake; an
     unmasked frame ends its connection with 1002; a stopped server closes with 1001."""

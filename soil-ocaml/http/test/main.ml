@@ -18,5 +18,7 @@ let () =
       ("budget", Test_budget.tests);
       ("cookies", Test_cookie.tests);
       ("signed cookies", Test_signed.tests);
+      ("sessions", Test_session.tests);
+      ("credentials", Test_auth.tests);
       ("forms", Test_form.tests);
     ]
