@@ -32,7 +32,7 @@ pub struct Vmxnet3Device {
     pub holds: bool,
     /// It was removed: reads give ones.
     pub gone: bool,
-    /// Results of reset and of activation.
+    /// Results of the commands to stop and to reset, and of activation.
     pub reset_result: u32,
     /// See `reset_result`.
     pub activation_result: u32,
@@ -148,6 +148,11 @@ impl Vmxnet3Handle {
     /// the index, the length and the generation. False without a buffer.
     pub fn deliver(&self, frame: &[u8], bits: [u32; 3]) -> bool {
         lock(&self.model).deliver(frame, bits)
+    }
+
+    /// Skips a receive descriptor. False without one.
+    pub fn skip(&self) -> bool {
+        lock(&self.model).next(1).is_some()
     }
 
     /// Writes a completion of a frame to send (0) or of a received one (1), with the generation
@@ -369,7 +374,7 @@ impl Registers for ControlWindow {
         match at {
             control::REVISION | control::PASS_THROUGH_REVISION => model.device.revisions,
             control::COMMAND => match model.last_command {
-                command::RESET => model.device.reset_result,
+                command::QUIESCE | command::RESET => model.device.reset_result,
                 command::ACTIVATE => model.device.activation_result,
                 _ => 0,
             },
@@ -390,7 +395,7 @@ impl Registers for ControlWindow {
                 match value {
                     command::ACTIVATE => model.activate(),
                     command::QUIESCE => model.active = false,
-                    command::RESET if model.device.reset_result == 0 => {
+                    command::RESET => {
                         model.resets += 1;
                         model.shared = 0;
                     }

@@ -62,7 +62,6 @@ impl Ring {
 
 pub(super) struct Hardware {
     windows: Windows,
-    memory: MemoryRef,
     /// Vector 1 is for transmitted frames.
     has_two: bool,
     shared: Region,
@@ -96,7 +95,6 @@ impl Hardware {
         let (transmit, receive) = (ring_size(config.tx_small), ring_size(config.rx_buffers));
         let mut hardware = Hardware {
             windows,
-            memory,
             has_two,
             shared: region(shared::BYTES, ALIGN)?,
             queues: region(2 * queue::BYTES, ALIGN)?,
@@ -120,9 +118,7 @@ impl Hardware {
         control.write(control::SHARED_LOW, address as u32);
         control.write(control::SHARED_HIGH, (address >> 32) as u32);
         if execute(control, command::ACTIVATE) != 0 {
-            if !reset(control, memory) {
-                rings::Hardware::leak(&mut hardware);
-            }
+            reset(control);
             return Err(Error::DeviceError);
         }
         for vector in 0..VECTORS {
@@ -344,9 +340,18 @@ impl rings::Hardware for Hardware {
         let word = |index| self.received.word(position, index).load(Ordering::Relaxed);
         let (first, third, last) = (word(0), word(2), word(3));
         // One buffer is with the driver, the others with the card, in their order.
-        let slot = self.receive.slot(self.receive.next.wrapping_add(1));
-        if first & layout::INDEX != u32::from(slot) || first & received::RING != 0 {
+        let oldest = self.receive.slot(self.receive.next.wrapping_add(1));
+        let (slot, size) = ((first & layout::INDEX) as u16, self.receive.size);
+        if slot >= size || first & received::RING != 0 {
             return Err(DeviceError);
+        }
+        // ESXi may skip descriptors, which have no completion.
+        let skipped = (slot + size - oldest) % size;
+        if skipped == size - 1 {
+            return Err(DeviceError);
+        }
+        for _ in 0..skipped {
+            self.provide();
         }
         self.received.next = position.wrapping_add(1);
         let len = (third & received::LEN) as usize;
@@ -405,22 +410,14 @@ impl rings::Hardware for Hardware {
     }
 
     fn stop(&mut self) -> bool {
-        self.is_stopped = self.is_stopped || reset(&*self.windows.control, self.memory);
-        self.is_stopped
+        if !self.is_stopped {
+            reset(&*self.windows.control);
+            self.is_stopped = true;
+        }
+        true
     }
 
     fn leak(&mut self) {
-        for region in [
-            &mut self.shared,
-            &mut self.queues,
-            &mut self.transmit.memory,
-            &mut self.transmitted.memory,
-            &mut self.receive.memory,
-            &mut self.second.memory,
-            &mut self.received.memory,
-            &mut self.buffers,
-        ] {
-            region.leak();
-        }
+        // `stop` never fails.
     }
 }
