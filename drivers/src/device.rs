@@ -269,6 +269,33 @@ pub(crate) fn within<T>(
     }
 }
 
+/// Seconds in which there was a call: a machine that stood still counts one.
+pub(crate) struct Seconds {
+    /// Time at which the current one began, in nanoseconds.
+    start_ns: u64,
+    pub count: u32,
+}
+
+impl Seconds {
+    pub fn new(memory: MemoryRef) -> Seconds {
+        Seconds {
+            start_ns: memory.now_ns(),
+            count: 0,
+        }
+    }
+
+    /// Whether another one begins with this call.
+    pub fn tick(&mut self, memory: MemoryRef) -> bool {
+        let now = memory.now_ns();
+        let is_next = now.saturating_sub(self.start_ns) >= 1_000_000_000;
+        if is_next {
+            self.start_ns = now;
+            self.count = self.count.wrapping_add(1);
+        }
+        is_next
+    }
+}
+
 impl Drop for Device {
     fn drop(&mut self) {
         self.stop();

@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 
+use crate::device::Seconds;
 use crate::function::{Function, Started};
 use crate::net::{
     Capabilities, Card, ETHERNET, MAX_FRAME, NetConfig, NetCounters, RxMeta, TxError, TxMeta,
@@ -34,7 +35,7 @@ mod words;
 use admin::Admin;
 use events::Events;
 use features::{Features, Setup};
-use registers::{Access, Reason, offset};
+use registers::{Access, Reason, Resetting, offset};
 use rx::Receiver;
 use tx::Sender;
 use words::Words;
@@ -52,6 +53,8 @@ pub const IDS: &[Id] = &[
 /// The bit of the PCI revision of a device that doesn't answer read requests.
 const NO_READ_REQUESTS: u8 = 1;
 const SECOND_NS: u64 = 1_000_000_000;
+/// How long the driver of a running program spins for a reset, and for a command.
+const SPIN_NS: u64 = 200_000_000;
 /// Resets without a received frame in between.
 const MAX_RESTARTS: u8 = 8;
 
@@ -111,15 +114,19 @@ pub fn start(
         .reset(Reason::Normal)
         .and_then(|limit_ns| Running::new(&mut access, memory, config, limit_ns));
     match started {
-        Ok((running, capabilities)) => Ok(Box::new(Ena {
-            access,
-            memory,
-            config: *config,
-            capabilities,
-            counters: NetCounters::default(),
-            restarts: 0,
-            running: Some(running),
-        })),
+        Ok((running, capabilities)) => {
+            access.spin_ns = SPIN_NS;
+            Ok(Box::new(Ena {
+                access,
+                memory,
+                config: *config,
+                capabilities,
+                counters: NetCounters::default(),
+                restarts: 0,
+                running: Some(running),
+                restart: None,
+            }))
+        }
         Err(error) => {
             // A late answer.
             access.leak();
@@ -137,10 +144,7 @@ struct Running {
     queues: Option<(Receiver, Sender)>,
     keep_alive_s: u32,
     transmit_s: u32,
-    /// Time at which the current second began, in nanoseconds.
-    second_ns: u64,
-    /// Seconds in which there was a call: a machine that stood still missed no keep-alive.
-    second: u32,
+    seconds: Seconds,
     /// The second of the last keep-alive.
     alive: u32,
 }
@@ -165,14 +169,13 @@ impl Running {
             queues: None,
             keep_alive_s: 0,
             transmit_s: 0,
-            second_ns: memory.now_ns(),
-            second: 0,
+            seconds: Seconds::new(memory),
             alive: 0,
         };
         match running.configure(access, memory, config) {
             Ok(capabilities) => Ok((running, capabilities)),
             Err(error) => {
-                running.end(access, Reason::Invalid).ok();
+                running.end(access, Reason::Invalid);
                 Err(error)
             }
         }
@@ -203,25 +206,23 @@ impl Running {
         Ok(capabilities)
     }
 
-    /// Resets the device and takes the memory back, or leaks it. Returns the time limit of the next
-    /// commands in nanoseconds.
-    ///
-    /// # Errors
-    ///
-    /// As [`Access::reset`].
-    fn end(mut self, access: &mut Access, reason: Reason) -> Result<u64, Error> {
-        let result = access.reset(reason);
-        if !matches!(result, Ok(_) | Err(Error::Gone)) {
-            self.admin.leak();
-            self.events.leak();
-            self.page.leak();
-            if let Some((receiver, sender)) = &mut self.queues {
-                receiver.leak();
-                sender.leak();
-            }
-            access.leak();
+    /// Resets the device and takes the memory back, or leaks it.
+    fn end(mut self, access: &mut Access, reason: Reason) {
+        if !matches!(access.reset(reason), Ok(_) | Err(Error::Gone)) {
+            self.leak(access);
         }
-        result
+    }
+
+    /// Leaks the memory, because the device may still access it.
+    fn leak(&mut self, access: &mut Access) {
+        self.admin.leak();
+        self.events.leak();
+        self.page.leak();
+        if let Some((receiver, sender)) = &mut self.queues {
+            receiver.leak();
+            sender.leak();
+        }
+        access.leak();
     }
 
     /// Takes events and watches the clock. Returns the reason of a reset.
@@ -230,24 +231,20 @@ impl Running {
         if happened.wants_reset {
             return Some(Reason::Generic);
         }
-        let now = memory.now_ns();
-        let is_next = now.saturating_sub(self.second_ns) >= SECOND_NS;
-        if is_next {
-            self.second_ns = now;
-            self.second = self.second.wrapping_add(1);
-        }
+        let is_next = self.seconds.tick(memory);
+        let second = self.seconds.count;
         if happened.is_alive {
-            self.alive = self.second;
+            self.alive = second;
         }
         if !is_next {
             return None;
         }
-        let silent = self.second.wrapping_sub(self.alive);
+        let silent = second.wrapping_sub(self.alive);
         if self.keep_alive_s > 0 && silent > self.keep_alive_s {
             return Some(Reason::MissedKeepAlive);
         }
         let (_, sender) = self.queues.as_ref()?;
-        let is_overdue = self.transmit_s > 0 && sender.is_overdue(self.second, self.transmit_s);
+        let is_overdue = self.transmit_s > 0 && sender.is_overdue(second, self.transmit_s);
         is_overdue.then_some(Reason::MissedTransmit)
     }
 }
@@ -277,6 +274,14 @@ fn capabilities(features: &Features, config: &NetConfig) -> Capabilities {
     }
 }
 
+/// A reset while the program runs, which each poll continues.
+struct Restart {
+    /// What the device had.
+    running: Running,
+    resetting: Resetting,
+    seconds: Seconds,
+}
+
 /// An adapter. Dropping it resets the device.
 struct Ena {
     access: Access,
@@ -286,8 +291,9 @@ struct Ena {
     counters: NetCounters,
     /// Resets since the last received frame.
     restarts: u8,
-    /// `None`: it is out of use.
+    /// `None` during a restart, and once it is out of use.
     running: Option<Running>,
+    restart: Option<Restart>,
 }
 
 impl Ena {
@@ -295,12 +301,16 @@ impl Ena {
     fn fail(&mut self) {
         log::error!(target: "drivers", "the network card (ENA) broke its protocol and was reset");
         if let Some(running) = self.running.take() {
-            running.end(&mut self.access, Reason::Invalid).ok();
+            running.end(&mut self.access, Reason::Invalid);
         }
     }
 
-    /// Takes events; resets and restarts the device if it needs that, and returns whether it did.
+    /// Takes events; begins or continues a restart. Returns whether there is one.
     fn watch(&mut self) -> bool {
+        if self.restart.is_some() {
+            self.continue_restart();
+            return true;
+        }
         let (access, memory) = (&self.access, self.memory);
         let running = self.running.as_mut();
         let Some(reason) = running.and_then(|running| running.watch(access, memory)) else {
@@ -312,25 +322,62 @@ impl Ena {
             return true;
         }
         log::warn!(target: "drivers", "the network card (ENA) is reset: {reason:?}");
-        let ended = match self.running.take() {
-            Some(running) => running.end(&mut self.access, reason),
-            None => Err(Error::NotReset),
+        if let Some(mut running) = self.running.take() {
+            match self.access.begin_reset(reason) {
+                Ok(resetting) => {
+                    self.restart = Some(Restart {
+                        running,
+                        resetting,
+                        seconds: Seconds::new(memory),
+                    });
+                }
+                Err(error) => self.abandon(&mut running, error),
+            }
+        }
+        true
+    }
+
+    /// Gives up a device whose reset failed.
+    fn abandon(&mut self, running: &mut Running, error: Error) {
+        log::error!(target: "drivers", "the network card (ENA) {error}");
+        if error != Error::Gone {
+            running.leak(&mut self.access);
+        }
+    }
+
+    /// Starts the device if its reset has ended.
+    fn continue_restart(&mut self) {
+        let memory = self.memory;
+        let Some(mut restart) = self.restart.take() else {
+            return;
         };
-        let restarted = ended
-            .and_then(|limit_ns| Running::new(&mut self.access, memory, &self.config, limit_ns));
-        match restarted {
+        let limit_ns = match self.access.continue_reset(&mut restart.resetting) {
+            Ok(Some(limit_ns)) => limit_ns,
+            Ok(None) => {
+                restart.seconds.tick(memory);
+                let passed_ns = u64::from(restart.seconds.count) * SECOND_NS;
+                match passed_ns > restart.resetting.limit_ns {
+                    true => self.abandon(&mut restart.running, Error::NotReset),
+                    false => self.restart = Some(restart),
+                }
+                return;
+            }
+            Err(error) => return self.abandon(&mut restart.running, error),
+        };
+        // Frees its memory.
+        drop(restart);
+        match Running::new(&mut self.access, memory, &self.config, limit_ns) {
             Ok((running, capabilities)) if capabilities == self.capabilities => {
                 self.running = Some(running);
             }
             Ok((running, _)) => {
                 log::error!(target: "drivers", "the network card (ENA) is another after a reset");
-                running.end(&mut self.access, Reason::Invalid).ok();
+                running.end(&mut self.access, Reason::Invalid);
             }
             Err(error) => {
                 log::error!(target: "drivers", "the network card (ENA) {error}");
             }
         }
-        true
     }
 
     /// Calls `f` with the queues. `None` if the device is out of use, or broke the protocol now.
@@ -346,7 +393,12 @@ impl Ena {
         let running = self.running.as_mut()?;
         let (receiver, sender) = running.queues.as_mut()?;
         let state = (&self.capabilities, &mut self.counters);
-        let result = f((receiver, sender), &self.access, state, running.second);
+        let result = f(
+            (receiver, sender),
+            &self.access,
+            state,
+            running.seconds.count,
+        );
         if result.is_err() {
             self.fail();
         }
@@ -364,7 +416,7 @@ impl Card for Ena {
     }
 
     fn is_running(&self) -> bool {
-        self.running.is_some()
+        self.running.is_some() || self.restart.is_some()
     }
 
     fn counters(&self) -> NetCounters {
@@ -411,7 +463,10 @@ impl Card for Ena {
             }
             Ok(sent)
         });
-        sent.unwrap_or(Err(TxError::DeviceError))
+        sent.unwrap_or(Err(match self.restart {
+            Some(_) => TxError::Full,
+            None => TxError::DeviceError,
+        }))
     }
 
     fn flush(&mut self) {
@@ -430,8 +485,10 @@ impl Card for Ena {
     }
 
     fn has_pending(&self) -> bool {
-        self.queues()
-            .is_some_and(|(receiver, sender)| receiver.has_completions() || sender.has_pending())
+        let is_pending = |(receiver, sender): &(Receiver, Sender)| {
+            receiver.has_completions() || sender.has_pending()
+        };
+        self.restart.is_some() || self.queues().is_some_and(is_pending)
     }
 
     fn enable_interrupts(&mut self) -> bool {
@@ -458,7 +515,12 @@ impl Card for Ena {
 impl Drop for Ena {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.end(&mut self.access, Reason::Shutdown).ok();
+            running.end(&mut self.access, Reason::Shutdown);
+        }
+        if let Some(mut restart) = self.restart.take()
+            && let Err(error) = self.access.finish_reset(&mut restart.resetting)
+        {
+            self.abandon(&mut restart.running, error);
         }
     }
 }

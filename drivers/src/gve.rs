@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::device::Seconds;
 use crate::function::{Function, Started};
 use crate::net::{
     Capabilities, Card, ETHERNET, MAX_FRAME, NetConfig, NetCounters, RxChecksum, RxMeta, TxError,
@@ -29,6 +30,7 @@ mod shared;
 mod slots;
 mod start;
 
+use admin::{RUNNING_NS, START_NS, begin_reset, is_reset};
 use checksum::is_verified;
 use describe::Description;
 use frames::Part;
@@ -51,8 +53,10 @@ const VECTORS: usize = 3;
 const REFILL_BATCH: usize = 32;
 /// Maximum number of frames with errors that a call skips.
 const MAX_EXAMINED: usize = 256;
-/// How long a frame may wait for room in the transmit queue, without any completion.
-const STALL_NS: u64 = 5_000_000_000;
+/// How many seconds a frame may wait for room in the transmit queue, without any completion, and
+/// how many a reset may take.
+const STALL_S: u32 = 5;
+const RESET_S: u32 = 2;
 /// Resets that the device may ask for without a received frame in between.
 const MAX_RESTARTS: u8 = 8;
 
@@ -74,6 +78,13 @@ pub fn open(function: &Function<'_>, config: &NetConfig) -> Started<Box<dyn Card
     Ok((Box::new(card), interrupt))
 }
 
+/// A reset while the program runs, which each poll continues.
+struct Restart {
+    /// What the device had.
+    active: Active,
+    seconds: Seconds,
+}
+
 /// A card. Dropping it resets the card.
 pub struct Gve {
     registers: Box<dyn Registers>,
@@ -82,16 +93,17 @@ pub struct Gve {
     config: NetConfig,
     capabilities: Capabilities,
     counters: NetCounters,
-    /// The queues and their memory; `None` once the card is out of use.
+    /// The queues and their memory; `None` during a restart, and once the card is out of use.
     active: Option<Active>,
+    restart: Option<Restart>,
     /// Parts of the frame that is being received.
     parts: Vec<Part>,
     /// Receive buffers returned since the last doorbell.
     returned: usize,
     /// A frame found no room: the caller waits for some.
     is_awaited: bool,
-    /// Since when there has been no room, and no completion.
-    full_since: Option<u64>,
+    /// How long there has been no room, and no completion.
+    full: Option<Seconds>,
     /// Interrupts that are enabled.
     armed: [bool; 2],
     /// Nothing was received since interrupts were enabled.
@@ -123,7 +135,8 @@ fn capabilities(description: &Description, longest: usize, config: &NetConfig) -
 
 impl Gve {
     /// Resets and starts the card behind `registers` (BAR 0) and `doorbells` (BAR 2), with a
-    /// receive and a transmit queue. Waits for the ends of about ten commands, each at most 2 s.
+    /// receive and a transmit queue. Waits for the ends of about ten commands, each at most 2 s; of
+    /// those of later starts each at most 0.2 s.
     ///
     /// # Errors
     ///
@@ -135,7 +148,7 @@ impl Gve {
         memory: MemoryRef,
         config: &NetConfig,
     ) -> Result<Gve, Error> {
-        let active = Active::start(&*registers, &*doorbells, memory, config)?;
+        let active = Active::start(&*registers, &*doorbells, memory, config, START_NS)?;
         let longest = *active.queues.lengths().end();
         Ok(Gve {
             capabilities: capabilities(&active.description, longest, config),
@@ -145,10 +158,11 @@ impl Gve {
             config: *config,
             counters: NetCounters::default(),
             active: Some(active),
+            restart: None,
             parts: Vec::new(),
             returned: 0,
             is_awaited: false,
-            full_since: None,
+            full: None,
             armed: [false; 2],
             is_quiet: false,
             restarts: 0,
@@ -157,7 +171,8 @@ impl Gve {
 
     /// Takes the memory back from the card by a reset, or leaks it.
     fn stop(&mut self) {
-        if let Some(mut active) = self.active.take() {
+        let restarted = self.restart.take().map(|restart| restart.active);
+        if let Some(mut active) = self.active.take().or(restarted) {
             active.stop(&*self.registers, self.memory);
         }
         self.parts.clear();
@@ -171,23 +186,46 @@ impl Gve {
         self.stop();
     }
 
-    /// Resets and starts the card because it asks for that. Frames in flight are lost.
-    fn restart(&mut self) -> Result<(), DeviceError> {
+    /// Begins a reset because the card asks for that, or stalls. Frames in flight are lost.
+    fn begin_restart(&mut self) -> Result<(), DeviceError> {
         self.restarts += 1;
         if self.restarts > MAX_RESTARTS {
             return Err(DeviceError);
         }
-        let before = self.active.as_ref().map(|active| active.description);
-        self.stop();
+        if let Some(active) = self.active.take() {
+            log::warn!(target: "drivers", "the network card (gVNIC) is reset");
+            self.parts.clear();
+            begin_reset(&*self.registers);
+            let seconds = Seconds::new(self.memory);
+            self.restart = Some(Restart { active, seconds });
+        }
+        Ok(())
+    }
+
+    /// Starts the card if its reset has ended.
+    fn continue_restart(&mut self) -> Result<(), DeviceError> {
+        let Some(restart) = &mut self.restart else {
+            return Ok(());
+        };
         let (registers, doorbells) = (&*self.registers, &*self.doorbells);
-        let mut active = Active::start(registers, doorbells, self.memory, &self.config)
+        if !is_reset(registers) {
+            restart.seconds.tick(self.memory);
+            return match restart.seconds.count {
+                0..RESET_S => Ok(()),
+                _ => Err(DeviceError),
+            };
+        }
+        let before = restart.active.description;
+        // Frees its memory.
+        self.restart = None;
+        let mut active = Active::start(registers, doorbells, self.memory, &self.config, RUNNING_NS)
             .map_err(|_| DeviceError)?;
-        if Some(active.description) != before {
+        if active.description != before {
             active.stop(registers, self.memory);
             return Err(DeviceError);
         }
         self.active = Some(active);
-        (self.returned, self.full_since, self.armed) = (0, None, [false; 2]);
+        (self.returned, self.full, self.armed) = (0, None, [false; 2]);
         Ok(())
     }
 
@@ -205,7 +243,7 @@ impl Gve {
             return Ok(());
         };
         if active.queues.reclaim(&mut active.slots)? {
-            self.full_since = None;
+            self.full = None;
         }
         Ok(())
     }
@@ -220,6 +258,9 @@ impl Gve {
         if self.has_room() {
             return Ok(true);
         }
+        if self.restart.is_some() {
+            return Ok(false);
+        }
         self.reclaim()?;
         if self.has_room() {
             return Ok(true);
@@ -233,12 +274,12 @@ impl Gve {
         self.is_awaited = true;
         // A caller that waits for room must not wait for frames that the card doesn't know of.
         self.ring();
-        let now = self.memory.now_ns();
-        let since = *self.full_since.get_or_insert(now);
-        match now.saturating_sub(since) {
-            0..STALL_NS => Ok(()),
-            // The machine may have been suspended meanwhile.
-            _ => self.restart(),
+        let memory = self.memory;
+        let full = self.full.get_or_insert_with(|| Seconds::new(memory));
+        full.tick(memory);
+        match full.count {
+            0..STALL_S => Ok(()),
+            _ => self.begin_restart(),
         }
     }
 
@@ -261,7 +302,10 @@ impl Gve {
         fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
     ) -> Result<Result<(), TxError>, DeviceError> {
         let Some(active) = &mut self.active else {
-            return Ok(Err(TxError::DeviceError));
+            return Ok(Err(match self.restart {
+                Some(_) => TxError::Full,
+                None => TxError::DeviceError,
+            }));
         };
         if len > self.capabilities.max_transmit || !active.queues.lengths().contains(&len) {
             return Ok(Err(TxError::BadFrame));
@@ -275,7 +319,7 @@ impl Gve {
                 break;
             }
             if active.queues.reclaim(&mut active.slots)? {
-                self.full_since = None;
+                self.full = None;
             }
         }
         let Some(slot) = taken else {
@@ -361,23 +405,27 @@ impl Gve {
         Ok(false)
     }
 
-    /// Whether there is work: a received frame, or awaited room.
+    /// Whether there is work: a received frame, awaited room, or a restart.
     fn has_work(&self) -> bool {
         let has_work = |active: &Active| {
             active.queues.has_received() || self.is_awaited && active.queues.has_sent()
         };
-        self.active.as_ref().is_some_and(has_work)
+        self.restart.is_some() || self.active.as_ref().is_some_and(has_work)
     }
 
     fn try_enable_interrupts(&mut self) -> Result<bool, DeviceError> {
+        if self.restart.is_some() {
+            self.continue_restart()?;
+            // New queues aren't armed.
+            return Ok(true);
+        }
         self.refill();
         if self.has_work() {
             return Ok(true);
         }
         // The status is an exit, which a card that delivers frames doesn't need.
         if self.is_quiet && self.wants_reset()? {
-            self.restart()?;
-            // The new queues aren't armed.
+            self.begin_restart()?;
             return Ok(true);
         }
         self.is_quiet = true;
@@ -403,7 +451,7 @@ impl Card for Gve {
     }
 
     fn is_running(&self) -> bool {
-        self.active.is_some()
+        self.active.is_some() || self.restart.is_some()
     }
 
     fn counters(&self) -> NetCounters {

@@ -62,6 +62,15 @@ pub(super) enum Reason {
     Generic = 13,
 }
 
+/// A reset that goes on.
+pub(super) struct Resetting {
+    /// The device has begun it.
+    has_begun: bool,
+    /// Time limit of the whole reset.
+    pub limit_ns: u64,
+    command_ns: u64,
+}
+
 /// Reads by requests, which the device answers in memory: a read by the processor stalls it until
 /// the device's firmware has answered.
 struct ReadRequests {
@@ -76,6 +85,8 @@ pub(super) struct Access {
     pub push: Option<Box<dyn Registers>>,
     memory: MemoryRef,
     requests: Option<ReadRequests>,
+    /// How long the driver may spin for a reset, and for a command.
+    pub spin_ns: u64,
 }
 
 impl Access {
@@ -100,6 +111,7 @@ impl Access {
             push,
             memory,
             requests,
+            spin_ns: u64::MAX,
         };
         access.write_answer_address();
         Ok(access)
@@ -159,40 +171,71 @@ impl Access {
         }
     }
 
-    /// Resets the device: it uses no memory any more, except to answer read requests. Returns the
-    /// time limit of admin commands in nanoseconds.
+    /// Begins a reset, which [`continue_reset`](Access::continue_reset) ends.
     ///
     /// # Errors
     ///
     /// [`Error::NotReset`], and as [`read`](Access::read).
-    pub fn reset(&mut self, reason: Reason) -> Result<u64, Error> {
+    pub fn begin_reset(&mut self, reason: Reason) -> Result<Resetting, Error> {
         if self.read(offset::STATUS)? & READY == 0 {
             return Err(Error::NotReset);
         }
         let capabilities = self.read(offset::CAPABILITIES)?;
-        let reset_ns = u64::from(capabilities >> 1 & 0x1f) * TIMEOUT_UNIT_NS;
-        let command_ns = u64::from(capabilities >> 16 & 0xf) * TIMEOUT_UNIT_NS;
+        let command_ns = match u64::from(capabilities >> 16 & 0xf) * TIMEOUT_UNIT_NS {
+            0 => COMMAND_NS,
+            command_ns => command_ns,
+        };
         let control = RESET | (reason as u32) << REASON_SHIFT;
         self.write(offset::CONTROL, control);
         self.write_answer_address();
-        self.wait_for_reset(true, reset_ns)?;
-        self.write(offset::CONTROL, 0);
-        self.wait_for_reset(false, reset_ns)?;
-        Ok(if command_ns == 0 {
-            COMMAND_NS
-        } else {
-            command_ns
+        Ok(Resetting {
+            has_begun: false,
+            // The device's is one of each half.
+            limit_ns: 2 * u64::from(capabilities >> 1 & 0x1f) * TIMEOUT_UNIT_NS,
+            command_ns,
         })
     }
 
-    fn wait_for_reset(&mut self, in_progress: bool, limit: u64) -> Result<(), Error> {
-        let memory = self.memory;
-        let done = within(memory, limit, &mut || match self.read(offset::STATUS) {
-            Ok(status) if (status & RESET_IN_PROGRESS != 0) == in_progress => Some(Ok(())),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
+    /// Continues a reset. Returns the time limit of admin commands in nanoseconds once the device
+    /// uses no memory any more, except to answer read requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Access::read).
+    pub fn continue_reset(&mut self, resetting: &mut Resetting) -> Result<Option<u64>, Error> {
+        let in_progress = self.read(offset::STATUS)? & RESET_IN_PROGRESS != 0;
+        match (resetting.has_begun, in_progress) {
+            (false, true) => {
+                self.write(offset::CONTROL, 0);
+                resetting.has_begun = true;
+                Ok(None)
+            }
+            (true, false) => Ok(Some(resetting.command_ns.min(self.spin_ns))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for the end of a reset. Returns as [`continue_reset`](Access::continue_reset).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReset`], and as [`read`](Access::read).
+    pub fn finish_reset(&mut self, resetting: &mut Resetting) -> Result<u64, Error> {
+        let limit_ns = resetting.limit_ns.min(self.spin_ns);
+        let done = within(self.memory, limit_ns, &mut || {
+            self.continue_reset(resetting).transpose()
         });
         done.unwrap_or(Err(Error::NotReset))
+    }
+
+    /// Resets the device. Returns as [`continue_reset`](Access::continue_reset).
+    ///
+    /// # Errors
+    ///
+    /// As [`finish_reset`](Access::finish_reset).
+    pub fn reset(&mut self, reason: Reason) -> Result<u64, Error> {
+        let mut resetting = self.begin_reset(reason)?;
+        self.finish_reset(&mut resetting)
     }
 
     /// # Errors

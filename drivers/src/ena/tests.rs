@@ -80,6 +80,11 @@ fn sleep(card: &mut dyn Card, seconds: usize, each: &mut dyn FnMut()) -> bool {
     was_woken
 }
 
+/// Polls a card until it has nothing to do. Returns how often it had.
+fn polls(card: &mut dyn Card) -> usize {
+    (0..10_000).take_while(|_| card.enable_interrupts()).count()
+}
+
 #[test]
 fn frames_go_and_come_back() {
     for form in FORMS {
@@ -384,9 +389,18 @@ fn a_missed_completion_resets_and_wakes_the_sender() {
 #[test]
 fn an_error_or_a_request_resets() {
     for group in [1, 7] {
-        let (mut card, handle, _) = start_device(EnaDevice::default(), (true, true));
+        let device = EnaDevice {
+            reset_reads: 100,
+            ..EnaDevice::default()
+        };
+        let (mut card, handle, _) = start_device(device, (true, true));
         assert!(handle.event(group, 0, &[]));
         assert!(card.enable_interrupts() && card.is_running());
+        // No call waits for the end of the reset.
+        assert!(card.has_pending() && !card.can_transmit() && card.is_drained());
+        let sent = send(&mut *card, &bytes(60), TxMeta::default());
+        assert_eq!((sent, handle.resets()), (Err(TxError::Full), 1));
+        assert!(polls(&mut *card) >= 200 && card.is_running() && card.can_transmit());
         assert_eq!(handle.resets(), 2);
     }
 }
@@ -396,7 +410,7 @@ fn an_adapter_that_always_asks_for_a_reset_is_given_up() {
     let (mut card, handle, memory) = start_device(EnaDevice::default(), (true, true));
     for _ in 0..MAX_RESTARTS {
         handle.event(1, 0, &[]);
-        assert!(card.enable_interrupts() && card.is_running());
+        assert!(polls(&mut *card) > 0 && card.is_running());
     }
     handle.event(1, 0, &[]);
     let _ = card.enable_interrupts();
@@ -410,7 +424,7 @@ fn an_adapter_that_changed_is_out_of_use_after_a_reset() {
     let (mut card, handle, memory) = start_device(EnaDevice::default(), (true, true));
     handle.with(|device| device.mac[5] += 1);
     handle.event(1, 0, &[]);
-    let _ = card.enable_interrupts();
+    polls(&mut *card);
     assert!(!card.is_running() && !card.has_pending() && card.is_drained());
     assert_eq!(
         send(&mut *card, &bytes(60), TxMeta::default()),
@@ -426,8 +440,8 @@ fn an_adapter_that_does_not_reset_keeps_its_memory() {
     let before = memory.allocated();
     handle.with(|device| device.never_resets = true);
     handle.event(1, 0, &[]);
-    let _ = card.enable_interrupts();
-    assert!(!card.is_running());
+    // A millisecond each.
+    assert!(polls(&mut *card) > 1000 && !card.is_running());
     drop(card);
     assert_eq!(memory.allocated(), before);
 }

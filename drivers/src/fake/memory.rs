@@ -62,6 +62,11 @@ impl HostMemory {
         self.state().budget = Some(bytes);
     }
 
+    /// Lets time pass.
+    pub fn pass(&self, ns: u64) {
+        self.state().now_ns += ns;
+    }
+
     /// Bytes of contiguous memory that are allocated.
     pub fn allocated(&self) -> usize {
         self.state()

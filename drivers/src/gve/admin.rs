@@ -10,10 +10,10 @@ use crate::{Error, MemoryRef};
 /// Bytes of the queue, and of a command.
 const QUEUE: usize = 4096;
 const COMMAND: usize = 64;
-/// How long a command may take.
-const COMMAND_NS: u64 = 2_000_000_000;
-/// How long a reset may take.
-const RESET_NS: u64 = 1_000_000_000;
+/// How long a command or a reset may take at the start of a program, and while it runs, since the
+/// driver spins.
+pub const START_NS: u64 = 2_000_000_000;
+pub const RUNNING_NS: u64 = 200_000_000;
 
 /// Statuses of a command.
 const PASSED: u32 = 1;
@@ -39,17 +39,20 @@ pub struct Admin {
     pub data: Words,
     /// Number of commands so far.
     issued: u32,
+    /// How long a command may take.
+    limit_ns: u64,
 }
 
 impl Admin {
     /// # Errors
     ///
     /// [`Error::OutOfMemory`].
-    pub fn new(memory: MemoryRef) -> Result<Admin, Error> {
+    pub fn new(memory: MemoryRef, limit_ns: u64) -> Result<Admin, Error> {
         Ok(Admin {
             queue: Words::new(memory, QUEUE)?,
             data: Words::new(memory, QUEUE)?,
             issued: 0,
+            limit_ns,
         })
     }
 
@@ -66,7 +69,7 @@ impl Admin {
         registers::write(registers, offset::DRIVER_STATUS, DRIVER_RUNS);
     }
 
-    /// Issues a command with these words and waits for its end, at most 2 s.
+    /// Issues a command with these words and waits for its end.
     ///
     /// # Errors
     ///
@@ -88,7 +91,7 @@ impl Admin {
         // The command, and its data, must be in memory before the device fetches it.
         fence(Ordering::Release);
         registers::write(registers, offset::ADMIN_DOORBELL, self.issued);
-        let ended = within(memory, COMMAND_NS, &mut || {
+        let ended = within(memory, self.limit_ns, &mut || {
             let events = registers::read(registers, offset::ADMIN_EVENTS);
             (events == self.issued || events == u32::MAX).then_some(events)
         });
@@ -116,18 +119,22 @@ impl Admin {
     }
 }
 
-/// Resets the device, which takes the admin queue and all others away from it. False if it doesn't
-/// respond in time and may still use its memory. A device that has no admin queue isn't reset: it
-/// would be reset later.
-pub fn reset(registers: &dyn Registers, memory: MemoryRef) -> bool {
-    let has_none = || {
-        let page = registers::read(registers, offset::ADMIN_PAGE);
-        // An absent function reads as ones: it uses no memory.
-        page == 0 || page == u32::MAX
-    };
-    if has_none() {
-        return true;
+/// Whether the device has no admin queue, nor any other. An absent function reads as ones: it uses
+/// no memory.
+pub fn is_reset(registers: &dyn Registers) -> bool {
+    matches!(registers::read(registers, offset::ADMIN_PAGE), 0 | u32::MAX)
+}
+
+/// Begins a reset, which takes the admin queue and all others away from the device; it ends when
+/// [`is_reset`]. A device that has no admin queue isn't reset: it would be reset later.
+pub fn begin_reset(registers: &dyn Registers) {
+    if !is_reset(registers) {
+        registers::write(registers, offset::ADMIN_PAGE, 0);
     }
-    registers::write(registers, offset::ADMIN_PAGE, 0);
-    within(memory, RESET_NS, &mut || has_none().then_some(())).is_some()
+}
+
+/// Resets the device. False if it doesn't respond in time and may still use its memory.
+pub fn reset(registers: &dyn Registers, memory: MemoryRef, limit_ns: u64) -> bool {
+    begin_reset(registers);
+    within(memory, limit_ns, &mut || is_reset(registers).then_some(())).is_some()
 }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use super::admin::{Admin, Opcode, reset};
+use super::admin::{Admin, Opcode, RUNNING_NS, reset};
 use super::describe::{Description, Format, Rss};
 use super::dqo::{Dqo, TYPES};
 use super::frames::{BUFFER, Frames};
@@ -50,7 +50,7 @@ pub struct Active {
 }
 
 impl Active {
-    /// Resets and starts the card.
+    /// Resets and starts the card. Each command, and each reset, may take `limit_ns`.
     ///
     /// # Errors
     ///
@@ -60,14 +60,15 @@ impl Active {
         doorbells: &dyn Registers,
         memory: MemoryRef,
         config: &NetConfig,
+        limit_ns: u64,
     ) -> Result<Active, Error> {
         if registers::read(registers, offset::DEVICE_STATUS) == u32::MAX {
             return Err(Error::Gone);
         }
-        if !reset(registers, memory) {
+        if !reset(registers, memory, limit_ns) {
             return Err(Error::NotReset);
         }
-        let mut admin = Admin::new(memory)?;
+        let mut admin = Admin::new(memory, limit_ns)?;
         admin.enable(registers);
         let described = describe(&mut admin, registers, memory);
         let made = described.and_then(|description| {
@@ -77,7 +78,7 @@ impl Active {
         let (description, (queues, slots, frames)) = match made {
             Ok(made) => made,
             Err(error) => {
-                if !reset(registers, memory) {
+                if !reset(registers, memory, limit_ns) {
                     admin.leak();
                 }
                 return Err(error);
@@ -100,12 +101,17 @@ impl Active {
 
     /// Takes the memory back from the card by a reset, or leaks it.
     pub fn stop(&mut self, registers: &dyn Registers, memory: MemoryRef) {
-        if !reset(registers, memory) {
-            self.admin.leak();
-            self.queues.leak();
-            self.slots.leak();
-            self.frames.leak();
+        if !reset(registers, memory, RUNNING_NS) {
+            self.leak();
         }
+    }
+
+    /// Leaks the memory, because the device may still access it.
+    pub fn leak(&mut self) {
+        self.admin.leak();
+        self.queues.leak();
+        self.slots.leak();
+        self.frames.leak();
     }
 
     /// Configures the device and creates the queues.

@@ -326,18 +326,28 @@ fn a_received_frame_interrupts_once_and_none_is_missed() {
     }
 }
 
+/// Polls a card until it has nothing to do. Returns how often it had.
+fn polls(card: &mut Gve) -> usize {
+    (0..10_000).take_while(|_| card.enable_interrupts()).count()
+}
+
 #[test]
 fn the_card_is_started_again_when_it_asks_for_a_reset() {
     for dqo in [false, true] {
         let (mut card, handle) = start(GveDevice {
             echo: true,
+            reset_reads: 100,
             ..device(dqo)
         });
         for resets in 1..20 {
             assert!(!card.enable_interrupts());
             handle.with(|device| device.wants_reset = true);
-            // The new queues aren't armed: another poll arms them.
-            assert!(card.enable_interrupts());
+            assert!(card.enable_interrupts() && card.is_running());
+            // No call waits for the end of the reset.
+            assert!(card.has_pending() && !card.can_transmit() && card.is_drained());
+            let sent = send(&mut card, &[0; 60], TxMeta::default());
+            assert_eq!((sent, handle.resets()), (Err(TxError::Full), resets - 1));
+            assert!(polls(&mut card) >= 100);
             assert_eq!((handle.resets(), card.is_running()), (resets, true));
             assert_eq!(send(&mut card, &payload(100), TxMeta::default()), Ok(()));
             card.flush();
@@ -345,9 +355,9 @@ fn the_card_is_started_again_when_it_asks_for_a_reset() {
         }
         // A card that asks again and again is given up.
         for _ in 0..9 {
+            polls(&mut card);
             handle.with(|device| device.wants_reset = true);
-            let _ = card.enable_interrupts();
-            let _ = card.enable_interrupts();
+            polls(&mut card);
         }
         assert!(!card.is_running());
         assert_eq!(handle.queues(), (0, 0));
@@ -358,7 +368,7 @@ fn the_card_is_started_again_when_it_asks_for_a_reset() {
 fn a_card_that_is_another_after_its_reset_is_given_up() {
     let (mut card, handle) = start(GveDevice::default());
     handle.with(|device| (device.wants_reset, device.mac[5]) = (true, 9));
-    assert!(!card.enable_interrupts() && !card.enable_interrupts());
+    assert!(!card.enable_interrupts() && polls(&mut card) > 0);
     assert!(!card.is_running());
     assert_eq!(
         send(&mut card, &[0; 60], TxMeta::default()),
@@ -381,12 +391,44 @@ fn a_card_that_sends_nothing_for_seconds_is_started_again_and_then_given_up() {
                 send(&mut card, &[0; 60], TxMeta::default()).unwrap();
             } else {
                 waited += 1;
+                let _ = card.enable_interrupts();
             }
         }
         // Five seconds before each of the eight starts, and once more.
         assert!((36_000..54_000).contains(&waited), "{waited}");
         assert!(handle.resets() >= usize::from(MAX_RESTARTS));
     }
+}
+
+#[test]
+fn a_machine_that_stands_still_has_no_stalled_card() {
+    let device = GveDevice {
+        stuck: true,
+        ..GveDevice::default()
+    };
+    let (card, handle, memory) = try_start(device, &NetConfig::default());
+    let mut card = card.unwrap();
+    while card.can_transmit() {
+        send(&mut card, &[0; 60], TxMeta::default()).unwrap();
+    }
+    for _ in 0..3 {
+        memory.pass(3_600_000_000_000);
+        assert!(!card.can_transmit());
+    }
+    assert_eq!((polls(&mut card), handle.resets()), (0, 0));
+}
+
+#[test]
+fn a_card_that_never_ends_its_reset_is_given_up_by_polls() {
+    let (card, handle, memory) = try_start(GveDevice::default(), &NetConfig::default());
+    let mut card = card.unwrap();
+    let before = memory.allocated();
+    handle.with(|device| (device.wants_reset, device.never_resets) = (true, true));
+    assert!(!card.enable_interrupts());
+    // A millisecond each.
+    assert!(polls(&mut card) > 1000 && !card.is_running());
+    drop(card);
+    assert_eq!(memory.allocated(), before);
 }
 
 #[test]
