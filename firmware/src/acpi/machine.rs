@@ -3,7 +3,7 @@
 use super::Register;
 use super::Tables;
 use super::fadt::{self, Power};
-use super::madt::Entries;
+use super::madt::{Entries, Override};
 use crate::aml::{self, Gsi, Kind};
 use crate::memory::Physical;
 use alloc::vec::Vec;
@@ -34,8 +34,8 @@ pub struct Acpi {
     pub timer: Option<u16>,
     /// I/O APICs: address and first input.
     pub io_apics: Vec<(u64, Gsi)>,
-    /// Legacy interrupts that are wired to an input of another number.
-    pub overrides: Vec<(u8, Gsi)>,
+    /// Legacy interrupts whose inputs or signals are others than usual.
+    pub overrides: Vec<Override>,
     /// virtio-mmio devices.
     pub virtio_mmio: Vec<VirtioMmio>,
     /// Address of the 16 bytes that change when the machine resumes from a snapshot (VMGENID).
@@ -99,9 +99,9 @@ impl Acpi {
         events
     }
 
-    /// The input that legacy interrupt `irq` is wired to.
-    pub fn legacy_gsi(&self, irq: u8) -> Gsi {
-        let wired = self.overrides.iter().find(|(source, _)| *source == irq);
-        wired.map_or(Gsi::from(irq), |(_, gsi)| *gsi)
+    /// The input that legacy interrupt `irq` is wired to, and whether it is active low.
+    pub fn legacy(&self, irq: u8) -> (Gsi, bool) {
+        let found = self.overrides.iter().find(|other| other.irq == irq);
+        found.map_or((irq.into(), false), |other| (other.gsi, other.is_low))
     }
 }

@@ -3,12 +3,23 @@
 //! Source: ACPI 6.5, chapter 5.2.12.
 
 use crate::aml::Gsi;
-use crate::bytes::{u8_at, u32_at};
+use crate::bytes::{u8_at, u16_at, u32_at};
 
 /// Bytes of the table before its entries.
 const HEAD: usize = 44;
 /// Entries for processors beyond so many are left out.
 const MAX_PROCESSORS: usize = 1024;
+
+/// A legacy interrupt whose input or signal is another than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The number on the ISA bus.
+    pub irq: u8,
+    /// The input.
+    pub gsi: Gsi,
+    /// The input is active low.
+    pub is_low: bool,
+}
 
 /// The entries of a MADT: type and bytes.
 #[derive(Clone, Copy, Debug)]
@@ -32,11 +43,19 @@ impl<'a> Entries<'a> {
             .filter_map(|entry| Some((u32_at(entry, 4)?.into(), u32_at(entry, 8)?)))
     }
 
-    /// Legacy interrupts that are wired to an input of another number.
-    pub fn overrides(self) -> impl Iterator<Item = (u8, Gsi)> {
+    /// Legacy interrupts whose inputs or signals are others than usual.
+    pub fn overrides(self) -> impl Iterator<Item = Override> {
         const OVERRIDE: u8 = 2;
-        self.of(OVERRIDE)
-            .filter_map(|entry| Some((u8_at(entry, 3)?, u32_at(entry, 4)?)))
+        const POLARITY: u16 = 3;
+        const LOW: u16 = 3;
+        self.of(OVERRIDE).filter_map(|entry| {
+            Some(Override {
+                irq: u8_at(entry, 3)?,
+                gsi: u32_at(entry, 4)?,
+                // As on the bus, which is active high, where firmware says nothing.
+                is_low: u16_at(entry, 8).unwrap_or(0) & POLARITY == LOW,
+            })
+        })
     }
 
     /// The IDs of the enabled local APICs, in the table's order. The ID of a processor that is

@@ -59,6 +59,9 @@ fn machine(fadt_flags: u32, dsdt: &[u8]) -> Memory {
     let mut madt = vec![0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
     madt.extend([1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
     madt.extend([2, 10, 0, 9, 20, 0, 0, 0, 0xd, 0]);
+    madt.extend([2, 10, 0, 10, 10, 0, 0, 0, 0xf, 0]);
+    // Too short for its signal.
+    madt.extend([2, 8, 0, 11, 16, 0, 0, 0]);
     put(0x400, &table(b"APIC", &madt));
     put(0x500, &table(b"DSDT", dsdt));
     let mut memory = Memory(memory);
@@ -214,7 +217,8 @@ fn reads_a_pc() {
     assert_eq!(acpi.reset, Some((Register::Port(0xcf9), 0x0f)));
     assert_eq!(acpi.timer, Some(0x608));
     assert_eq!(acpi.io_apics, [(0xfec0_0000, 0)]);
-    assert_eq!((acpi.legacy_gsi(9), acpi.legacy_gsi(4)), (20, 4));
+    let lines = [4, 9, 10, 11].map(|irq| acpi.legacy(irq));
+    assert_eq!(lines, [(4, false), (20, false), (10, true), (16, false)]);
 }
 
 #[test]
