@@ -10,8 +10,8 @@
 //!   once on the real tables, with interrupts disabled.
 //! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
-//!   doesn't know has no end, nor has that of another processor (`vectors::WAKE`). `route` may map
-//!   memory: not for interrupts. The write of a message is ordered after the device's writes before
+//!   doesn't know has no end, nor has that of another processor (`vectors::WAKE`). `route` and
+//!   `has_input` may map memory: not for interrupts. The write of a message is ordered after the device's writes before
 //!   it.
 //! - `processors`: starts the others, and interrupts them. `start` is called once; the functions
 //!   have interrupts disabled, but for `find`.

@@ -251,7 +251,7 @@ fn find_or_set(values: &[AtomicU64], value: u64, index: usize) -> usize {
 }
 
 /// Starts a PCI function with a message; without one with its interrupt line, and without
-/// that only polled.
+/// an input for that only polled.
 fn with_interrupts<T>(
     address: Address,
     line: Option<u8>,
@@ -265,7 +265,8 @@ fn with_interrupts<T>(
             other => return other,
         }
     }
-    let Some(line) = pci::line(address, line) else {
+    let line = pci::line(address, line).filter(|line| irq::has_input(*line));
+    let Some(line) = line else {
         return start(Interrupts::None);
     };
     let device = start(Interrupts::Line)?;

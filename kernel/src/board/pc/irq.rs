@@ -70,6 +70,11 @@ pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
     found.is_some()
 }
 
+/// Whether [`route`] finds the line.
+pub fn has_input(line: u32) -> bool {
+    find_input(signal_of(line, Trigger::Level).0).is_some()
+}
+
 /// The I/O APIC with an interrupt, and its input there.
 fn find_input(gsi: u32) -> Option<(IoApic, u32)> {
     let tables = acpi::tables();

@@ -75,11 +75,8 @@ pub fn begin(frame: &Frame) -> Option<u8> {
     let vector = match number {
         FIRST_MESSAGE.. => u8::try_from(number - FIRST_MESSAGE).ok(),
         _ => {
-            let slot = number
-                .checked_sub(FIRST_SHARED)
-                .and_then(|at| VECTORS.get(at as usize));
             // Acquire: pairs with the store in `route_number`.
-            slot.and_then(|slot| slot.load(Ordering::Acquire).checked_sub(1))
+            slot_of(number).and_then(|slot| slot.load(Ordering::Acquire).checked_sub(1))
         }
     };
     let vector = vector.filter(|vector| usize::from(*vector) < COUNT);
@@ -101,12 +98,20 @@ pub fn route(line: u32, vector: u8, trigger: Trigger) -> bool {
     route_number(line & !EDGE, vector, edge)
 }
 
+/// Whether [`route`] finds the line.
+pub fn has_input(line: u32) -> bool {
+    slot_of(line & !EDGE).is_some()
+}
+
+/// The vector of a shared interrupt.
+fn slot_of(number: u32) -> Option<&'static AtomicU8> {
+    let at = number.checked_sub(FIRST_SHARED)?;
+    VECTORS.get(at as usize)
+}
+
 /// Routes the shared interrupt `number` to `vector`.
 pub(super) fn route_number(number: u32, vector: u8, edge: bool) -> bool {
-    let slot = number
-        .checked_sub(FIRST_SHARED)
-        .and_then(|at| VECTORS.get(at as usize));
-    let Some(slot) = slot else {
+    let Some(slot) = slot_of(number) else {
         return false;
     };
     // Release: the interrupt sees what its handler needs.
