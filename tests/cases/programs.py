@@ -257,6 +257,8 @@ PROGRAMS = [
     Program("fault-far", FAULTS, ["far"], status=139, contains=["before"]),
     Program("fault-illegal", FAULTS, ["illegal"], status=132, contains=["before"]),
     Program("fault-breakpoint", FAULTS, ["breakpoint"], status=133, contains=["before"]),
+    # Interrupt 7 of the 8259, where firmware has it, without a device.
+    Program("spurious-interrupt", FAULTS, ["spurious"], forms=MACHINES, contains=["survived"]),
     Program("fault-divide", FAULTS, ["divide"], status=136, contains=["before"]),
     # QEMU's software processor has no SIMD exceptions, whatever MXCSR says.
     Program("fault-float", FAULTS, ["float"], status=136, forms=("process",), contains=["before"]),

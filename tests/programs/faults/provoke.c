@@ -25,6 +25,7 @@ value test_fault(value kind)
 #else
   else if (!strcmp(name, "illegal")) __asm__ volatile("ud2");
   else if (!strcmp(name, "breakpoint")) __asm__ volatile("int3");
+  else if (!strcmp(name, "spurious")) __asm__ volatile("int $15"); /* a machine only */
   else if (!strcmp(name, "divide")) __asm__ volatile("idivl %0" : : "r"(zero), "a"(1), "d"(0));
   else if (!strcmp(name, "float")) {
     unsigned control = 0x1f80 & ~0x200; /* a division by zero isn't masked */

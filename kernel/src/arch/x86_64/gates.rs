@@ -31,6 +31,9 @@ const NON_MASKABLE: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
 /// Page fault; CR2 has the address.
 const PAGE_FAULT: u64 = 14;
+/// Interrupt 7 of the 8259 at the vector that a PC's firmware gives it: one that ended before it was
+/// taken, since the 8259 is masked. Processors raise no such exception.
+pub const PIC_SPURIOUS: u64 = 15;
 /// Machine check.
 pub(super) const MACHINE_CHECK: u64 = 18;
 /// The first vector of interrupts; those below are the processor's exceptions.
@@ -93,6 +96,7 @@ impl Frame {
                 write: self.error & 2 != 0,
                 fetch: self.error & 16 != 0,
             },
+            PIC_SPURIOUS => Cause::Interrupt,
             0..INTERRUPTS => Cause::Exception,
             _ => Cause::Interrupt,
         }
@@ -518,6 +522,7 @@ pub unsafe fn set_up(trap: Trap, preempted: Preempted, system_call: SystemCall) 
             NON_MASKABLE => NON_MASKABLES,
             DOUBLE_FAULT => DOUBLE_FAULTS,
             MACHINE_CHECK => MACHINE_CHECKS,
+            PIC_SPURIOUS => INTERRUPTS,
             0..32 => EXCEPTIONS,
             _ => INTERRUPTS,
         };

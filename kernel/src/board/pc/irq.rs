@@ -3,7 +3,7 @@
 use super::io_apic;
 use super::vectors::{SPURIOUS, WAKE};
 use crate::arch::apic;
-use crate::arch::gates::Frame;
+use crate::arch::gates::{Frame, PIC_SPURIOUS};
 use crate::{acpi, memory};
 use core::ptr::NonNull;
 use drivers::pci::Address;
@@ -43,13 +43,18 @@ pub(super) fn set_up() {
 }
 
 /// The vector of the interrupt that saved `frame`, which is being handled until [`end`]; that of
-/// another processor has ended.
+/// another processor has ended. `None` for one without a source.
 pub fn begin(frame: &Frame) -> Option<u8> {
-    let vector = frame.vector() as u8;
-    if vector == WAKE {
-        apic::end_of_interrupt();
+    match frame.vector() {
+        PIC_SPURIOUS => None,
+        vector => {
+            let vector = vector as u8;
+            if vector == WAKE {
+                apic::end_of_interrupt();
+            }
+            Some(vector)
+        }
     }
-    Some(vector)
 }
 
 /// Ends the handling of an interrupt of `vector`.
