@@ -5,7 +5,7 @@ use super::space::{Fault, Memory, clear, with};
 use super::vma::whole_pages;
 use crate::arch::cpu;
 use crate::arch::paging::{
-    Kind, PAGE, frame_of, is_present, is_writable, page as entry_of, publish,
+    Kind, PAGE, caching, frame_of, is_present, is_writable, page as entry_of, publish,
 };
 
 /// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
@@ -129,7 +129,8 @@ pub fn overlaps_ram(physical: u64, len: usize) -> bool {
 }
 
 /// Maps device registers at a physical address; `None` for an address that the processor or the
-/// windows don't have, and when no memory is left for the tables.
+/// windows don't have, for a page that is mapped as memory, and when no memory is left for the
+/// tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
     map(physical, len, entry_of(0, Kind::Registers))
 }
@@ -159,9 +160,39 @@ fn map(physical: u64, len: usize, attributes: u64) -> Option<*mut u8> {
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
             let entry = page | attributes;
             let page = page.wrapping_add(distance);
+            let (before, _) = memory.tables.get(&mut memory.physical, page);
+            let entry = shared(before, entry)?;
             memory.tables.set(&mut memory.physical, page, entry).ok()?;
         }
         publish();
         Some(address as *mut u8)
     })
+}
+
+/// The entry of a page of device memory that has the entry `before`, or none, and is to have `new`.
+/// Registers stay uncached for who only reads memory; `None` if the page is cached and mustn't be,
+/// since caches may hold some of it.
+fn shared(before: u64, new: u64) -> Option<u64> {
+    if !is_present(before) || caching(before) == caching(new) {
+        return Some(new);
+    }
+    (caching(before) == caching(entry_of(0, Kind::Registers))).then_some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, entry_of, shared};
+
+    #[test]
+    fn a_page_is_cached_in_one_way() {
+        let [registers, firmware, video] =
+            [Kind::Registers, Kind::Firmware, Kind::Video].map(|kind| entry_of(0x9000, kind));
+        for first in [registers, firmware, video] {
+            assert_eq!(shared(0, first), Some(first));
+            assert_eq!(shared(first, first), Some(first));
+        }
+        assert_eq!(shared(registers, firmware), Some(registers));
+        assert_eq!(shared(firmware, registers), None);
+        assert_eq!(shared(video, registers), None);
+    }
 }

@@ -106,6 +106,11 @@ pub const fn is_writable(entry: u64) -> bool {
     entry & WRITABLE != 0
 }
 
+/// The bits of a page for how it is cached.
+pub const fn caching(entry: u64) -> u64 {
+    entry & DEVICE
+}
+
 /// Whether the frame must not be freed with the mapping.
 pub const fn is_borrowed(entry: u64) -> bool {
     entry & BORROWED != 0

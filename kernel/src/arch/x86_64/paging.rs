@@ -109,6 +109,12 @@ pub const fn is_writable(entry: u64) -> bool {
     entry & WRITABLE != 0
 }
 
+/// The bits of a page for how it is cached.
+#[inline(always)]
+pub const fn caching(entry: u64) -> u64 {
+    entry & UNCACHED
+}
+
 /// Whether the frame must not be freed with the mapping.
 #[inline(always)]
 pub const fn is_borrowed(entry: u64) -> bool {
