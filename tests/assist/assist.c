@@ -14,7 +14,8 @@
    unmasked underflow is missed where the result is exact, and dpps and dppd don't stop at their
    first exception.
 
-   tests/assist/check.c compares each class of instructions with the processor. */
+   tests/assist/check.c compares each class of instructions with the processor, but XSAVE and
+   XRSTOR, whose components are the processor's there. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -538,6 +539,53 @@ static void begin_mmx(uint8_t *fx) {
   fx[4] = 0xff;
 }
 
+/* XSAVE and XRSTOR of the components that XGETBV reports, x87 and SSE. */
+static bool save_or_restore(struct cpu *cpu, const struct instruction *i) {
+  enum { HEADER = 512, AREA = 576 };
+  static const struct {
+    uint64_t component;
+    int from, to;
+  } parts[] = {{1, 0, 24}, {2, 24, 28}, {1, 32, 160}, {2, 160, 416}};
+  bool restores = reg_of(i) == 5;
+  uint64_t wanted = cpu->regs.rax & 3, header[8];
+  char area[AREA], *fx = (char *)cpu->xsave.region;
+  struct operand o;
+  if (cpu->sregs.cr0 & 8) return raise_exception(cpu, NM, 0), true;
+  if (i->address & 63) return raise_exception(cpu, GP, 0), true;
+  if (!find(cpu, i->address, AREA, restores ? READ : WRITE, &o)) return cpu->vector >= 0;
+  read_xsave(cpu);
+  copy(area, o.first, o.before);
+  if (o.second) copy(area + o.before, o.second, AREA - o.before);
+  memcpy(header, area + HEADER, sizeof header);
+  uint32_t mxcsr, mask;
+  memcpy(&mxcsr, area + 24, 4);
+  memcpy(&mask, fx + 28, 4);
+  bool refused = header[0] & ~3ull || (wanted & 2 && mxcsr & ~(mask ? mask : 0xffbf));
+  for (int k = 1; k < 8; k++) refused |= header[k] != 0;
+  if (restores && refused) return raise_exception(cpu, GP, 0), true;
+  for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+    int from = parts[k].from, size = parts[k].to - from;
+    if (!(wanted & parts[k].component)) continue;
+    if (!restores) {
+      memcpy(area + from, fx + from, size);
+    } else if (header[0] & parts[k].component || from == 24) {
+      memcpy(fx + from, area + from, size);
+    } else {
+      memset(fx + from, 0, size);
+      if (from == 0) fx[0] = 0x7f, fx[1] = 0x03;
+    }
+  }
+  if (!restores) {
+    if (wanted & 2) memcpy(area + 28, &mask, 4);
+    header[0] |= wanted;
+    memcpy(area + HEADER, header, 8);
+    copy(o.first, area, o.before);
+    if (o.second) copy(o.second, area + o.before, AREA - o.before);
+  }
+  cpu->regs.rip += i->length;
+  return true;
+}
+
 /* Carries out the instruction at RIP, or sets the exception that it raises. False: it is neither.
  */
 static bool step(struct cpu *cpu) {
@@ -552,6 +600,8 @@ static bool step(struct cpu *cpu) {
     r->rip += i.length;
     return true;
   }
+  if (i.map == 1 && i.opcode == 0xae && i.memory && !i.prefix && (reg_of(&i) & 6) == 4)
+    return save_or_restore(cpu, &i);
   int size = operand_size(&i, &store), vector = unavailable(cpu, &i);
   if (size < 0 || (i.memory && size == 0)) return false;
   if (i.locked && !(i.map == 1 && i.opcode == 0xc7 && i.memory)) return false;
