@@ -233,7 +233,16 @@ let on_kv () =
   let b = browser () in
   let first = t () in
   request b first (fun r -> S.set first r "user" "ann");
-  stored "survives" (Some "ann") (get_by b.cookie (t ()))
+  stored "survives" (Some "ann") (get_by b.cookie (t ()));
+  (* What is in the store is no identifier. *)
+  let id = Base64.decode_exn ~pad:false ~alphabet:Base64.uri_safe_alphabet (Option.get b.cookie) in
+  let hex s =
+    String.concat ""
+      (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq s)))
+  in
+  let name = hex (Soil.Sha256.digest id) in
+  let key = Soil.Kv.Key.(v "sessions" / String.sub name 0 2 / name) in
+  bool "by a hash" true (Soil.Kv.exists kv key = Ok (Some `Value))
 
 (* At most [capacity / 256] in a dictionary, and those that have expired go. *)
 let kv_bound () =
