@@ -250,16 +250,12 @@ let edit values (name, value) =
 let edited values edits = List.fold_left edit values (List.rev edits)
 let values session = edited session.found.values session.edits
 
-let begun t state =
-  match state.session with
-  | Some session -> session
-  | None ->
-      let now = t.now () in
-      let found = { created = now; seen = now; values = [] } in
-      let session = { id = Soil.Random.string id_bytes; is_new = true; found; edits = [] } in
-      state.session <- Some session;
-      session
+let new_session t edits =
+  let now = t.now () in
+  let found = { created = now; seen = now; values = [] } in
+  { id = Soil.Random.string id_bytes; is_new = true; found; edits }
 
+let begun t state = match state.session with Some session -> session | None -> new_session t []
 let all t request = Option.fold ~none:[] ~some:values (state t request).session
 let find t request name = List.assoc_opt name (all t request)
 
@@ -285,9 +281,8 @@ let renew t request =
   Option.iter
     (fun session ->
       end_ state session;
-      state.session <- None;
       let edits = List.rev_map (fun (name, value) -> (name, Some value)) (values session) in
-      state.session <- Some { (begun t state) with edits })
+      state.session <- Some (new_session t edits))
     state.session
 
 let invalidate t request =
@@ -297,7 +292,12 @@ let invalidate t request =
   state.is_invalidated <- true
 
 let exists t request = (state t request).session <> None
-let secret t request = (begun t (state t request)).id
+
+let secret t request =
+  let state = state t request in
+  let session = begun t state in
+  state.session <- Some session;
+  session.id
 
 (* The end of a request *)
 

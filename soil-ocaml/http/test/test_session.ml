@@ -121,6 +121,10 @@ let common store () =
   (* Values that are too large. *)
   is_invalid "too large" (fun () ->
       ignore (request b t (fun r -> S.set t r "x" (String.make 20_000 'x'))));
+  let large = browser () in
+  request large t (fun r ->
+      try S.set t r "x" (String.make 20_000 'x') with Invalid_argument _ -> ());
+  string "and begins no session" "" large.set;
   (old, renewed, t)
 
 let get_by cookie t = request { cookie; set = "" } t (fun r -> S.find t r "user")
