@@ -113,6 +113,19 @@ def add(machine):
             found = processors.run(context, machine, 2, subject, program=processors.TOGETHER)
             assert found == (0, f"{subject}: as expected\non 2\n"), (subject, found)
 
+    @test(name=f"{machine}-preempted", limit=180, long=True)
+    def preempted(context):
+        """Pages are taken away under processors that don't run: KVM flushes for them, nothing is
+        lost."""
+        report = context.path("report")
+        options = ["--qemu", kvm.preempting(context.path("preempting-qemu"), report)]
+        found = processors.run(
+            context, machine, 3, "discards", program=processors.TOGETHER, options=options
+        )
+        assert found[0] == 0 and found[1].endswith("discards: as expected\non 3\n"), found
+        with open(report, encoding="utf-8") as file:
+            assert int(file.read()) > 0, "KVM was never asked to flush"
+
     @test(name=f"{machine}-domains", limit=180, long=True)
     def domains(context):
         """A program ends beside two domains that compute, on two processors."""

@@ -116,6 +116,22 @@ def with_library():
     return folder
 
 
+def preempting(path, report):
+    """Writes to `path` a QEMU whose virtual processors are taken away all the time. Its end writes
+    to `report` how often KVM was asked to flush the translations of one meanwhile."""
+    library = os.path.join(BUILT, "preempt.so")
+    compiled("preempt.c", library, "-shared", "-fPIC", "-pthread", "-ldl")
+    libraries = f"{library} {LIBRARY}" if KIND == "assisted" else library
+    folders = os.environ["PATH"].split(os.pathsep)
+    others = os.pathsep.join(each for each in folders if each != os.path.join(BUILT, "bin"))
+    qemu = shutil.which("qemu-system-x86_64", path=others)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"#!/bin/sh\nexport PREEMPT_REPORT='{report}'\n")
+        file.write(WRAPPER.format(library=libraries, qemu=qemu).partition("\n")[2])
+    os.chmod(path, 0o755)
+    return path
+
+
 if __name__ == "__main__":
     print(missing() or probe()[0])
     sys.exit(0)
