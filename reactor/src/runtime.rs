@@ -2,7 +2,7 @@
 
 use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER};
 use crate::messages::Messages;
-use crate::table::{ANY, Fd, Table};
+use crate::table::{ANY, Fd, Kind, Table};
 use crate::{Interest, Resources};
 use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
@@ -451,6 +451,19 @@ impl<R: Resources> Runtime<R> {
     /// Number of operations that have not completed, or whose thread hasn't fetched the answer.
     pub fn outstanding(&self) -> usize {
         self.operations.len()
+    }
+
+    /// Number of the scheduler's operations that something besides its tasks may complete: all but
+    /// those parked on pipes.
+    pub fn outstanding_outside(&self) -> usize {
+        let is_outside = |operation: &Operation<R>| match *operation {
+            Operation::Parked { index, .. } => self.table.kind(index) != Some(Kind::Pipe),
+            Operation::Given { .. } | Operation::Event => true,
+            Operation::Completed(_) => false,
+        };
+        let all = self.operations.iter();
+        all.filter(|&(&token, operation)| token < FIRST_OF_THREADS && is_outside(operation))
+            .count()
     }
 
     /// The sum of the drivers' shares of a counter.

@@ -257,6 +257,12 @@ impl<T: 'static> Table<T> {
         }
     }
 
+    /// The kind of the object at an index in use.
+    pub(crate) fn kind(&self, index: u32) -> Option<Kind> {
+        let open = self.slots.get(index as usize)?.open.as_ref()?;
+        Some(open.operations.kind)
+    }
+
     /// The key, if `fd` belongs to the owner behind `operations`.
     pub fn key_of(&self, fd: Fd, operations: &'static Operations<T>) -> Result<u32, Error> {
         let (actual, key) = self.get(fd)?;

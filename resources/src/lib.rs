@@ -14,8 +14,8 @@
 //!     \      │         │              │
 //!      \     │         │          metadata          the machine's metadata
 //!       \    │         │              │
-//!      runtime,  random,  log_sink,  guest_agent    entering the runtime, random numbers, the log
-//!                   │
+//!      runtime,  random,  log_sink,  guest_agent    entering the runtime, random numbers, the log;
+//!                   │                                also clock, the program's clocks
 //!            types,  current                        types of the interface, the platform
 //! ```
 //!
@@ -34,6 +34,7 @@
 extern crate alloc;
 
 pub mod blocks;
+pub mod clock;
 pub mod console;
 pub mod current;
 mod disks;

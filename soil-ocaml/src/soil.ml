@@ -98,6 +98,7 @@ module Embedded = Embedded
 module Block = Block
 module Cache = Cache
 module Clock = Clock
+module Virtual_clock = Virtual_clock
 module Random = Random
 module Sha256 = Sha256
 module Machine = Machine

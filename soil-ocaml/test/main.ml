@@ -48,5 +48,6 @@ let () =
         ("options", of_this_network Test_options.tests);
         ("streams", of_this_network Test_streams.tests);
         ("packets", of_this_network Test_packets.tests);
+        ("virtual clock", Test_virtual_clock.tests);
         ("values", Test_values.tests);
       ])

@@ -456,6 +456,32 @@ let signal_before_the_wait () =
   D.close r;
   D.close w
 
+(* Virtual time is that of tasks. *)
+let virtual_time () =
+  let start = Soil.Clock.monotonic () in
+  let seen = ref 0. and timed_out = ref false in
+  let thread () =
+    Soil.Clock.sleep 0.01;
+    timed_out := T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 60.) = None;
+    seen := Soil.Clock.monotonic () -. start
+  in
+  Soil.Virtual_clock.run (fun () ->
+      T.scope @@ fun s ->
+      let inbox = Soil.Inbox.create s in
+      let over = T.Promise.create () in
+      let run () =
+        thread ();
+        Soil.Inbox.post inbox (T.Promise.fulfil over)
+      in
+      let thread = Thread.create run () in
+      let before = Soil.Clock.now () in
+      Soil.Clock.sleep 7200.;
+      T.Promise.await over;
+      Thread.join thread;
+      bool "the tasks' hours" true (Soil.Clock.now () -. before = 7200.));
+  bool "the thread's timeout" true !timed_out;
+  bool "its moments" true (!seen >= 0.02 && !seen < 60.)
+
 let () =
   Alcotest.run ~and_exit:false "threads"
     [
@@ -472,6 +498,7 @@ let () =
           Alcotest.test_case "signal before the wait" `Quick signal_before_the_wait;
           Alcotest.test_case "tasks and threads take turns" `Quick tasks_and_threads_take_turns;
           test "details" details;
+          Alcotest.test_case "virtual time" `Quick virtual_time;
           Alcotest.test_case "inbox" `Quick inbox;
           Alcotest.test_case "inbox of a scope that ends" `Quick inbox_of_a_scope_that_ends;
           Alcotest.test_case "submit gives results" `Quick submit_gives_results;

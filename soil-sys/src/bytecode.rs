@@ -86,6 +86,9 @@ stubs! {
     fn soil_machine_reboot_bytecode = soil_machine_reboot();
     fn soil_random_fill_bytecode = soil_random_fill(into, off, len);
     fn soil_random_seed_bytecode = soil_random_seed(token);
+    fn soil_clock_set_virtual_bytecode = soil_clock_set_virtual(monotonic_ns, wall_ns);
+    fn soil_clock_machine_ns_bytecode = soil_clock_machine_ns();
+    fn soil_operations_outside_bytecode = soil_operations_outside();
     fn soil_mdns_start_bytecode = soil_mdns_start(name);
     fn soil_mdns_name_bytecode = soil_mdns_name(into, off, len);
     fn soil_use_memory_bytecode = soil_use_memory();

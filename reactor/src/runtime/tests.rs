@@ -224,6 +224,22 @@ fn an_operation_completes_once() {
 }
 
 #[test]
+fn what_tasks_alone_complete_is_not_outside() {
+    let mut rt = Runtime::new();
+    let (reader, writer) = pipe_of(&mut rt, 4);
+    assert_eq!(rt.park(reader, Direction::Read, 1), PENDING);
+    assert_eq!((rt.outstanding(), rt.outstanding_outside()), (1, 0));
+    assert_eq!(rt.event(2), PENDING);
+    assert_eq!(rt.watch(3), PENDING);
+    rt.give(4, |_, _| Cancelled::Later).expect("memory");
+    assert_eq!(rt.event(FIRST_OF_THREADS as isize), PENDING);
+    assert_eq!((rt.outstanding(), rt.outstanding_outside()), (5, 3));
+    assert_eq!(rt.write(writer, b"a"), Ok(1));
+    rt.complete(4, Ok(0));
+    assert_eq!((rt.outstanding(), rt.outstanding_outside()), (2, 1));
+}
+
+#[test]
 fn tokens_are_spread() {
     let hash = |token: u64| {
         let mut hasher = TokenHasher::default();

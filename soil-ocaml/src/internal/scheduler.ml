@@ -85,6 +85,7 @@ let state =
   }
 
 let[@inline] get () = state
+let timers = state.timers
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int

@@ -43,6 +43,18 @@ val activity : unit -> int * int * int
 val create_ints : int -> Soil_raw.int_buffer
 (** [create_ints n] is a new array of [n] numbers for Rust to fill. *)
 
+type state
+
+val get : unit -> state
+
+val poll : state -> int -> unit
+(** [poll s t] waits until the time [t] (monotonic nanoseconds of the machine; 0 to poll, -1 for
+    none), or until an operation completes, and wakes the fibers that wait for completed operations
+    and for the time. *)
+
+val timers : Fiber.event Timers.t
+(** What waits for the time. *)
+
 (** {1 Waiting for others} *)
 
 val in_task : unit -> bool

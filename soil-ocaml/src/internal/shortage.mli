@@ -14,6 +14,9 @@ val collect : unit -> bool
     seconds, but not compacted; [false], and nothing, for a second after its end, or four times as
     long as it took. *)
 
+val not_before : int ref
+(** The time of the next collection at the earliest. *)
+
 val collections : unit -> int
 (** [collections ()] is how often {!collect} has collected. *)
 

@@ -5,7 +5,7 @@
    moved by exchanges that allocate nothing, so that no handler runs within one, and the next
    operation continues where an interrupted one stopped. *)
 
-type 'a timer = { at : int; mutable order : int; value : 'a; mutable place : int }
+type 'a timer = { mutable at : int; mutable order : int; value : 'a; mutable place : int }
 
 type 'a t = {
   mutable heap : 'a timer array;

@@ -3,11 +3,23 @@
     If a signal handler raises during an operation, the set is as before or as after the operation.
 *)
 
-type 'a t
-(** The type for sets of timers. *)
-
-type 'a timer
+type 'a timer = {
+  mutable at : int;  (** Changed only outside of sets. *)
+  mutable order : int;  (** Of addition. *)
+  value : 'a;
+  mutable place : int;  (** {!absent} outside of sets. *)
+}
 (** The type for a timer that carries an ['a]. *)
+
+type 'a t = {
+  mutable heap : 'a timer array;
+  mutable length : int;
+  mutable added : int;
+  mutable misplaced : int;
+}
+(** The type for sets of timers: the first [length] ones of [heap]. *)
+
+val absent : int
 
 val create : unit -> 'a t
 (** [create ()] is an empty set. *)

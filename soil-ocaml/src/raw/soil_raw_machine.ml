@@ -29,3 +29,12 @@ external random_fill : bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@un
 
 external random_seed : (int[@untagged]) -> (int[@untagged])
   = "soil_random_seed_bytecode" "soil_random_seed" [@@noalloc]
+
+external clock_set_virtual : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  = "soil_clock_set_virtual_bytecode" "soil_clock_set_virtual" [@@noalloc]
+
+external clock_machine_ns : unit -> (int[@untagged])
+  = "soil_clock_machine_ns_bytecode" "soil_clock_machine_ns" [@@noalloc]
+
+external operations_outside : unit -> (int[@untagged])
+  = "soil_operations_outside_bytecode" "soil_operations_outside" [@@noalloc]

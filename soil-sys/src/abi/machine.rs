@@ -1,8 +1,9 @@
-//! The machine itself, and random numbers.
+//! The machine itself, virtual clocks, and random numbers.
 
 use crate::ffi::{Bytes, Int, Ints};
 use platform::error::Error;
-use platform::{Memory, System};
+use platform::{Clock, Memory, System};
+use resources::clock;
 use resources::current::Current;
 use resources::metadata;
 use resources::random;
@@ -90,4 +91,32 @@ pub extern "C" fn soil_random_seed(token: Int) -> Int {
     // Both platforms seed the generator with the first number.
     let _ = token;
     call(|_| Ok(0))
+}
+
+/// Gives the scheduler's thread, which calls it, virtual clocks that stand at these nanoseconds
+/// until the next call: the one that never jumps, and the one since 1970-01-01 00:00 UTC. Both are
+/// above 0; with 0 and 0 it has the machine's again. Waits still use the machine's. Returns 0.
+/// Errors: `Invalid`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_set_virtual(monotonic_ns: Int, wall_ns: Int) -> Int {
+    call(|_| {
+        let times = [monotonic_ns, wall_ns].map(u64::try_from);
+        let [Ok(monotonic), Ok(wall)] = times else {
+            return Err(Error::Invalid.into());
+        };
+        clock::set_virtual(monotonic, wall);
+        Ok(0)
+    })
+}
+
+/// Nanoseconds of the machine's clock that never jumps, also where the program's are virtual.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_machine_ns() -> Int {
+    Int::try_from(Current::monotonic_ns()).unwrap_or(Int::MAX >> 1)
+}
+
+/// Number of the scheduler's operations in progress that something besides its tasks may complete.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_operations_outside() -> Int {
+    call(|rt| Ok(rt.outstanding_outside()))
 }

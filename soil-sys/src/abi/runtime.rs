@@ -4,7 +4,8 @@ use super::SOIL_ABI;
 use crate::completions;
 use crate::ffi::{Bytes, Int, Ints, Text};
 use platform::error::Error;
-use platform::{Clock, System, Wait};
+use platform::{System, Wait};
+use resources::clock;
 use resources::current::Current;
 use resources::log_sink;
 use resources::runtime::{
@@ -140,14 +141,15 @@ pub extern "C" fn soil_log(level: Int, text: Text, off: Int, len: Int) -> Int {
     encode(line.map(|()| 0).map_err(Into::into))
 }
 
-/// Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+/// Nanoseconds of a clock that never jumps; its zero is some time before the program's start. See
+/// [`soil_clock_set_virtual`](super::soil_clock_set_virtual).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_clock_monotonic_ns() -> Int {
-    Int::try_from(Current::monotonic_ns()).unwrap_or(Int::MAX >> 1)
+    Int::try_from(clock::monotonic_ns()).unwrap_or(Int::MAX >> 1)
 }
 
 /// Nanoseconds since 1970-01-01 00:00 UTC.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_clock_wall_ns() -> Int {
-    Int::try_from(Current::wall_ns()).unwrap_or(Int::MAX >> 1)
+    Int::try_from(clock::wall_ns()).unwrap_or(Int::MAX >> 1)
 }
