@@ -271,8 +271,8 @@ def figures(_options):
     """Main rows of the benchmark beside the Linux micro-VM and the plain process."""
     if ASSISTED:
         return {
-            "left out": "by KVM's instruction emulator the Linux micro-VM takes ten minutes to boot,"
-            " and times are the emulator's"
+            "left out": "by KVM's instruction emulator the Linux micro-VM takes over ten minutes to"
+            " boot, and times are the emulator's"
         }
     options = types.SimpleNamespace(pairs=3, seconds=3, machine=next(iter(peer.TRANSPORT)))
     found = []
