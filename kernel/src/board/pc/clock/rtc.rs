@@ -44,7 +44,8 @@ impl Reading {
         } else {
             (year - 1, month + 9)
         };
-        let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+        // Each fourth year is a leap year in this century.
+        let days = 365 * y + y / 4 + (153 * m + 2) / 5 + day - 719_484;
         let in_day = u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second);
         Some(u64::from(days) * 86_400 + u64::from(in_day))
     }
@@ -82,11 +83,12 @@ pub fn read_ns() -> Option<u64> {
 /// after too many that differ.
 fn stable_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
     const MAX_READINGS: usize = 1000;
-    let mut last = read();
-    for _ in 0..MAX_READINGS {
-        let next = read();
+    let mut last = None;
+    for _ in 0..=MAX_READINGS {
+        let next = Some(read());
         if next == last {
-            return next.seconds().map(|seconds| seconds * 1_000_000_000);
+            let seconds = next.and_then(|reading| reading.seconds());
+            return seconds.map(|seconds| seconds * 1_000_000_000);
         }
         last = next;
     }
