@@ -12,8 +12,8 @@ use crate::device::Device;
 use crate::queue::{Buffer, Completion, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 
-/// Number of returned buffers after which the driver publishes them although more frames are
-/// pending.
+/// Number of returned buffers for which the driver rings the doorbell. A device that requests a
+/// notification for each refill, such as Firecracker's, would otherwise cost an exit for each poll.
 const REFILL_BATCH: u16 = 32;
 
 pub(super) struct Receiver {
@@ -30,8 +30,10 @@ pub(super) struct Receiver {
     parts: Vec<Completion>,
     /// Memory to assemble non-contiguous frames in.
     assembly: Vec<u8>,
-    /// Buffers returned since the last publication.
+    /// Buffers returned since the last check for a doorbell.
     returned: u16,
+    /// Number of them that makes the next check due.
+    batch: u16,
 }
 
 /// Options of the receiver.
@@ -42,6 +44,19 @@ pub(super) struct RxOptions {
     pub mergeable: bool,
     pub split_header: bool,
     pub expect: Expect,
+}
+
+/// Number of buffers that may be returned without a doorbell. The device knows of the others, which
+/// hold a frame of any length: a device that waits for more buffers has used some, and their return
+/// completes the batch.
+fn batch(buffers: u16, options: &RxOptions) -> u16 {
+    let frame = if options.mergeable {
+        (options.header_len + MAX_FRAME).div_ceil(options.buffer_len)
+    } else {
+        1
+    };
+    let spare = usize::from(buffers).saturating_sub(frame);
+    (spare + 1).min(REFILL_BATCH.into()) as u16
 }
 
 impl Receiver {
@@ -73,6 +88,7 @@ impl Receiver {
             parts: Vec::with_capacity(usize::from(buffers)),
             assembly: Vec::new(),
             returned: 0,
+            batch: batch(buffers, options),
         };
         for buffer in 0..buffers {
             receiver.add_buffer(buffer);
@@ -117,7 +133,7 @@ impl Receiver {
             for part in 0..self.parts.len() {
                 self.add_buffer(self.parts[part].token as u16);
             }
-            if self.returned >= REFILL_BATCH {
+            if self.returned >= self.batch {
                 self.refill(device);
             }
             if delivered {
@@ -130,8 +146,13 @@ impl Receiver {
         Ok(false)
     }
 
-    /// Publishes the returned buffers to the device.
+    /// Publishes the returned buffers to the device. A whole batch of them rings the doorbell, if the
+    /// device requested one.
     pub fn refill(&mut self, device: &Device) {
+        if self.returned < self.batch {
+            self.queue.publish();
+            return;
+        }
         self.returned = 0;
         self.queue.kick(device.transport());
     }

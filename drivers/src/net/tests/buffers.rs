@@ -179,3 +179,50 @@ fn small_frames_leave_the_large_buffers_alone() {
     }
     assert_eq!(memory.allocated() - before, 6 * 16 * 1536);
 }
+
+/// Doorbells of the receive queue for `frames` frames that a driver takes one at a time, from a
+/// device that requests one for each buffer.
+fn receive_doorbells(features: u64, buffers: u16, frames: u64) -> u64 {
+    let device = NetDevice {
+        features,
+        sizes: [buffers, 16],
+        ..NetDevice::default()
+    };
+    // Without event indices a doorbell is due whenever the driver has published something.
+    let options = Options {
+        features: only_steps().features & !common::EVENT_IDX,
+        ..only_steps()
+    };
+    let (mut net, handle) = start(device, options, &NetConfig::default());
+    let rung = |handle: &Handle<NetDevice>| handle.queue(0, |queue| queue.notifications);
+    let first = rung(&handle);
+    assert_eq!(first, 1, "of all buffers");
+    for _ in 0..frames {
+        handle.with(|device| device.deliver(&frame(60)));
+        handle.step();
+        assert!(receive(&mut net).is_some() && receive(&mut net).is_none());
+        assert!(!net.enable_interrupts());
+    }
+    // Without a doorbell the buffers are there, too.
+    assert_eq!(handle.queue(0, |queue| queue.waiting()), buffers);
+    rung(&handle) - first
+}
+
+/// A device that requests a notification for each buffer gets one for a batch of them, as long as
+/// the others hold a frame of any length.
+#[test]
+fn returned_buffers_ring_once_per_batch() {
+    let single = feature::ALL & !feature::MRG_RXBUF & !feature::GUEST_TSO4 & !feature::GUEST_TSO6;
+    for (features, buffers, batch) in [
+        (feature::ALL, 256, 32),
+        (feature::ALL, 64, 32),
+        // 33 buffers hold the longest frame.
+        (feature::ALL, 32, 1),
+        (single, 64, 32),
+        (single, 16, 16),
+        (single, 1, 1),
+    ] {
+        let doorbells = receive_doorbells(features, buffers, 320);
+        assert_eq!(doorbells, 320 / batch, "{buffers} buffers");
+    }
+}
