@@ -60,17 +60,11 @@ class Line:
         return data
 
 
-class Device:
-    """A vhost-user device with its two sockets, in the test's folder."""
+class Host:
+    """The host's side of a machine's sockets: a UNIX socket of the device."""
 
-    def __init__(self, context, name):
-        self.control, self.host = context.path(f"{name}.vm"), context.path(f"{name}.host")
-        words = ["--guest-cid", "3", "--socket", self.control, "--uds-path", self.host]
-        self.child = context.child([daemon(), *words])
-        until = time.monotonic() + PATIENCE
-        while not os.path.exists(self.control):
-            assert time.monotonic() < until, self.child.text
-            time.sleep(0.02)
+    def __init__(self, path):
+        self.host = path
 
     def connect(self, port):
         """A connection from the host, whose port the device reports; None if it is refused."""
@@ -97,6 +91,20 @@ class Device:
                 threading.Thread(target=answer, args=[Line(peer)], daemon=True).start()
 
         threading.Thread(target=work, daemon=True).start()
+
+
+class Device(Host):
+    """A vhost-user device with its two sockets, in the test's folder."""
+
+    def __init__(self, context, name):
+        super().__init__(context.path(f"{name}.host"))
+        self.control = context.path(f"{name}.vm")
+        words = ["--guest-cid", "3", "--socket", self.control, "--uds-path", self.host]
+        self.child = context.child([daemon(), *words])
+        until = time.monotonic() + PATIENCE
+        while not os.path.exists(self.control):
+            assert time.monotonic() < until, self.child.text
+            time.sleep(0.02)
 
 
 def answer(connection):

@@ -32,11 +32,16 @@ COUNTED = [
 INSTRUCTIONS = 10_000_000
 SLOWEST = 20
 SLOWNESS = int(os.environ.get("SOIL_TEST_SLOWNESS", "1"))
+# Other monitors, which forbid themselves the shim's system calls, with the words that allow them.
+MONITORS = {"firecracker": ["--no-seccomp"], "cloud-hypervisor": ["--seccomp", "false"]}
 # The answer to the probe of `soil run` (tools/src/run/kvm.rs), which allows 3 s of processor time.
 # Here it takes more, and `prepare` has probed.
 WRAPPER = """#!/bin/sh
+exec env LD_PRELOAD='{library}' '{program}' {words} "$@"
+"""
+QEMU_WRAPPER = """#!/bin/sh
 case " $* " in *" -m 16M "*"/probe "*) exit 85 ;; esac
-exec env LD_PRELOAD='{library}' '{qemu}' "$@"
+exec env LD_PRELOAD='{library}' '{program}' "$@"
 """
 
 
@@ -102,17 +107,28 @@ def prepare():
     return None
 
 
+def loads_libraries(program):
+    """Whether a program has a dynamic linker: monitors of releases are static."""
+    with open(program, "rb") as file:
+        return b"/ld-linux" in file.read(4096)
+
+
 def with_library():
-    """A folder with a QEMU that preloads the shim."""
-    name = "qemu-system-x86_64"
+    """A folder with monitors that preload the shim."""
     folder = os.path.join(BUILT, "bin")
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name)
-    made = f"{path}.{os.getpid()}"
-    with open(made, "w", encoding="utf-8") as file:
-        file.write(WRAPPER.format(library=LIBRARY, qemu=shutil.which(name)))
-    os.chmod(made, 0o755)
-    os.replace(made, path)
+    kinds = {"qemu-system-x86_64": (QEMU_WRAPPER, [])}
+    kinds |= {name: (WRAPPER, words) for name, words in MONITORS.items()}
+    for name, (text, words) in kinds.items():
+        path = os.path.join(folder, name)
+        program = shutil.which(name)
+        if not program or name in MONITORS and not loads_libraries(program):
+            continue
+        made = f"{path}.{os.getpid()}"
+        with open(made, "w", encoding="utf-8") as file:
+            file.write(text.format(library=LIBRARY, program=program, words=" ".join(words)))
+        os.chmod(made, 0o755)
+        os.replace(made, path)
     return folder
 
 
@@ -127,9 +143,21 @@ def preempting(path, report):
     qemu = shutil.which("qemu-system-x86_64", path=others)
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"#!/bin/sh\nexport PREEMPT_REPORT='{report}'\n")
-        file.write(WRAPPER.format(library=libraries, qemu=qemu).partition("\n")[2])
+        file.write(QEMU_WRAPPER.format(library=libraries, program=qemu).partition("\n")[2])
     os.chmod(path, 0o755)
     return path
+
+
+def monitor(name):
+    """Why this run starts no machine by a monitor other than QEMU, or None."""
+    path = shutil.which(name)
+    if not KIND:
+        return "without --kvm"
+    if not path:
+        return f"{name} isn't on PATH"
+    if KIND == "assisted" and os.path.dirname(path) != os.path.join(BUILT, "bin"):
+        return f"{path} loads no library: build it for x86_64-unknown-linux-gnu"
+    return None
 
 
 if __name__ == "__main__":
