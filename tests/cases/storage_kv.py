@@ -10,7 +10,6 @@ import hashlib
 import os
 import random
 import re
-import shutil
 import struct
 
 from cases.network import in_every_form
@@ -23,18 +22,12 @@ PROGRAM = "tests/programs/storage/kv_work.exe"
 MIB = 1 << 20
 SECTOR = 512
 FLUSH, FUA = 1, 2
-SEGMENT = ".soil-values-"
 STAMP = re.compile(rb"(set|moved|t\d\d) (\d{10})\n")
 
 
-def value(kind, number, most=700):
+def value(kind, number):
     """The value that kv_work.ml gives its key; none before the first."""
-    return f"{kind} {number:010}\n".encode() * (1 + number * 977 % most) if number else None
-
-
-def values(kind, number):
-    """The same, large or small."""
-    return [value(kind, number, most) for most in (700, 200)]
+    return f"{kind} {number:010}\n".encode() * (1 + number * 977 % 700) if number else None
 
 
 def fresh(context, path, *options):
@@ -69,43 +62,16 @@ def entries(log):
                 yield None
 
 
-def packed(folder):
-    """The small values in a directory's segments (soil-ocaml/src/operations/kv_log.ml)."""
-    found = {}
-    names = [name for name in os.listdir(folder) if name.startswith(SEGMENT)]
-    for name in sorted(names, key=lambda name: int(name[len(SEGMENT) :])):
-        with open(os.path.join(folder, name), "rb") as file:
-            data = file.read()
-        at, group = 16, []
-        while at + 21 <= len(data):
-            kind, length, size = struct.unpack_from("<BBH", data, at + 9)
-            end = at + 21 + length + size
-            digest = hashlib.md5(data[8:16] + data[at + 9 : end]).digest()
-            if end > len(data) or digest[:8] != data[at + 1 : at + 9]:
-                break
-            key, removed = data[at + 21 : at + 21 + length].decode(), data[at] == 255 or kind == 2
-            group.append((key, None if removed else data[end - size : end]))
-            if kind != 1:
-                found.update(group)
-                group = []
-            at = end
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def stored(context, disk, keys, directory="/store"):
-    """The values of these keys on a disk, by debugfs: small ones come before files."""
-    folder = context.path("stored")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.mkdir(folder)
-    context.run("debugfs", "-R", f"rdump {directory} {folder}", disk)
-    folder = os.path.join(folder, os.path.basename(directory))
-    if not os.path.exists(folder):
-        return [None for _ in keys]
-    small, found = packed(folder), []
+def stored(context, disk, keys):
+    """The values of these keys on a disk, by debugfs."""
+    found = []
     for name in keys:
-        path = os.path.join(folder, name)
+        path = context.path(name)
+        if os.path.exists(path):
+            os.unlink(path)
+        context.run("debugfs", "-R", f"dump /store/{name} {path}", disk)
         with open(path, "rb") if os.path.exists(path) else open(os.devnull, "rb") as file:
-            found.append(small.get(name) or file.read() or None)
+            found.append(file.read() or None)
     return found
 
 
@@ -117,12 +83,11 @@ def replayed_by_soil(context, disk, keys):
     context.run("e2fsck", "-fn", disk)
     found = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     known = {
-        hashlib.md5(data).hexdigest(): data
+        hashlib.md5(value(kind, number)).hexdigest(): (kind, number)
         for kind in keys.values()
         for number in range(1, 1000)
-        for data in values(kind, number)
     }
-    return [known.get(found.get(key)) for key in keys]
+    return [known.get(found.get(key)) and value(*known[found[key]]) for key in keys]
 
 
 def in_sequence(begun):
@@ -142,7 +107,7 @@ def in_tasks(begun):
 
 def check(found, allowed, what):
     for (kind, numbers), data in zip(allowed.items(), found):
-        assert data in [v for number in numbers for v in values(kind, max(number, 0))], (
+        assert data in [value(kind, max(number, 0)) for number in numbers], (
             f"{what}: {kind} is {data and (len(data), data[:20])}, and had begun one of "
             f"{sorted(numbers)}"
         )
@@ -202,10 +167,10 @@ def cut(context, work, keys, allow, losses, journal=True):
     return begun, cuts
 
 
-def cut_in_sequence(context, steps, losses, journal=True, work="set", least=20):
+def cut_in_sequence(context, steps, losses, journal=True):
     keys = {"value": "set", "moved": "moved"}
-    begun, cuts = cut(context, [work, steps], keys, in_sequence, losses, journal)
-    assert max(begun.values()) == steps and cuts > least * steps, (begun, cuts)
+    begun, cuts = cut(context, ["set", steps], keys, in_sequence, losses, journal)
+    assert max(begun.values()) == steps and cuts > 20 * steps, (begun, cuts)
 
 
 def cut_in_tasks(context, steps, tasks, losses):
@@ -218,12 +183,6 @@ def cut_in_tasks(context, steps, tasks, losses):
 def kv_power_cuts(context):
     """Some 300 cuts: each value is old or new, and no returned change is lost."""
     cut_in_sequence(context, 12, 1)
-
-
-@test(limit=180)
-def kv_power_cuts_of_small_values(context):
-    """The same for values in a log, the last of which become files."""
-    cut_in_sequence(context, 16, 2, work="small", least=10)
 
 
 @test(limit=180)
