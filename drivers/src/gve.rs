@@ -405,12 +405,13 @@ impl Gve {
         Ok(false)
     }
 
-    /// Whether there is work: a received frame, awaited room, or a restart.
+    /// Whether there is work: a received frame, or awaited room. A restart goes on by
+    /// `enable_interrupts`, which isn't called where something is pending.
     fn has_work(&self) -> bool {
         let has_work = |active: &Active| {
             active.queues.has_received() || self.is_awaited && active.queues.has_sent()
         };
-        self.restart.is_some() || self.active.as_ref().is_some_and(has_work)
+        self.active.as_ref().is_some_and(has_work)
     }
 
     fn try_enable_interrupts(&mut self) -> Result<bool, DeviceError> {
