@@ -109,7 +109,7 @@ fn poll(now: u64) {
     let before = own.taken_ns.load(Ordering::Relaxed);
     own.taken_ns.store(taken, Ordering::Relaxed);
     // A halt may take a little, too.
-    if taken > before + polling::MAX_NS {
+    if taken.saturating_sub(before) > polling::MAX_NS {
         return;
     }
     let end = now + own.poll_ns.load(Ordering::Relaxed);
