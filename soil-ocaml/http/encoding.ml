@@ -54,7 +54,8 @@ let headers_of coding headers =
   | None -> headers
 
 let apply ?(min_bytes = 1000) codings request (r : Response.t) : Server.response =
-  if not (is_eligible r ~min_bytes) then r
+  if r.status = `Not_modified then { r with headers = vary r.headers }
+  else if not (is_eligible r ~min_bytes) then r
   else
     let headers = vary r.headers in
     match preferred request codings with

@@ -70,6 +70,7 @@ and conn = {
   mutable current : Cohttp.Request.t option; (* The one that is answered. *)
   mutable working : request option; (* Its handler runs, or writes a stream. *)
   mutable seen : request option; (* [working] at the last check for clients that left. *)
+  mutable is_checked : bool; (* The check for a client that left uses [input]. *)
   mutable has_left : bool;
   mutable idle : bool;
   mutable at_stop : unit -> unit;
@@ -239,7 +240,11 @@ module Request = struct
         r.id <- Some id;
         id
 
-  let set_id (r : t) id = r.id <- Some id
+  let set_id (r : t) id =
+    if not (Grammar.is_value id) then
+      invalid_arg "Soil_http.Server.Request.set_id: not the value of a field";
+    r.id <- Some id
+
   let set_max_body r bytes = r.max_body <- bytes
   let set_error r render = r.render <- Some render
 
@@ -373,9 +378,14 @@ let check_client conn =
   | Some request when Option.fold ~none:true ~some:(( != ) request) conn.seen ->
       conn.seen <- conn.working
   | Some request ->
-      if Body.is_over request.content && is_gone conn then (
-        conn.has_left <- true;
-        Soil.Task.cancel_scope request.scope)
+      if Body.is_over request.content then (
+        conn.is_checked <- true;
+        let is_gone =
+          Soil.Private.finally (fun () -> conn.is_checked <- false) (fun () -> is_gone conn)
+        in
+        if is_gone && Option.fold ~none:false ~some:(( == ) request) conn.working then (
+          conn.has_left <- true;
+          Soil.Task.cancel_scope request.scope))
 
 (* [each f] is [f conn] for all connections. *)
 let rec watch_clients w each =
@@ -395,16 +405,29 @@ let begin_work conn request =
         w.is_active <- true;
         Soil.Task.Condition.signal w.wanted)
 
+(* A check takes a turn of the scheduler, in which nothing else may read. *)
+let rec await_check conn =
+  if conn.is_checked then (
+    Soil.Task.protect Soil.Task.yield;
+    await_check conn)
+
 let end_work conn =
   conn.working <- None;
-  conn.seen <- None
+  conn.seen <- None;
+  await_check conn
 
 (* One request after the other *)
+
+(* What middlewares add, once. *)
+let finished request response =
+  let finish = request.finish in
+  request.finish <- Fun.id;
+  finish response
 
 (* An error in place of a response; without what middlewares add if that is what fails. *)
 let failed ?headers ?cause request status =
   let response = error ?headers ?cause request status in
-  try request.finish response with e when not (is_cancelled e) -> response
+  try finished request response with e when not (is_cancelled e) -> response
 
 let handle conn request handler ~failure =
   let busy () = failed request ~headers:(busy_headers ()) `Service_unavailable in
@@ -413,7 +436,7 @@ let handle conn request handler ~failure =
   in
   match
     let response = run () in
-    let response = request.finish response in
+    let response = finished request response in
     count_response conn response;
     response
   with
@@ -593,7 +616,8 @@ let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each ~is_
     | `Finish -> None
     | `Cancel ->
         let w = { wanted = Soil.Task.Condition.create (); is_active = false } in
-        ignore (Soil.Task.spawn_daemon scope (fun () -> watch_clients w each));
+        (* Also while a server that was cancelled answers its last clients. *)
+        ignore (Soil.Task.spawn_daemon ~protected:true scope (fun () -> watch_clients w each));
         Some w
   in
   { limits; log; on_refusal = error; is_draining; is_stopping; watch }
@@ -608,7 +632,7 @@ let conn server budget ~peer ~endpoint d =
   let own_bytes = Budget.bytes budget in
   {
     server; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
-    working = None; seen = None; has_left = false; idle = false; at_stop = ignore;
+    working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore;
   }
 [@@ocamlformat "disable"]
 
@@ -726,17 +750,27 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
             Soil.Private.peer_failed connection e;
             Soil_backtrace.raise e)
   in
-  let serve () = Soil.Tcp.serve ?max_connections ?grace ?on_error listener each_connection in
+  (* [serve] has returned, or failed. *)
+  let is_over = ref false in
+  let serve () =
+    match Soil.Tcp.serve ?max_connections ?grace ?on_error listener each_connection with
+    | () -> is_over := true
+    | exception e ->
+        let backtrace = Soil_backtrace.get () in
+        if not (is_cancelled e) then is_over := true;
+        Soil_backtrace.reraise e backtrace
+  in
   (* Cancelled after the time in which new clients still come. *)
   let accepting = ref None and watched = Soil.Task.Promise.create () in
   let watch () =
     Soil.Task.Promise.fulfil watched ();
     try Soil.Clock.sleep infinity
     with Soil.Task.Cancelled as e ->
-      draining := true;
-      if lame_duck > 0. then Soil.Task.protect (fun () -> Soil.Clock.sleep lame_duck);
-      stop ();
-      Option.iter Soil.Task.cancel_scope !accepting;
+      if not !is_over then (
+        draining := true;
+        if lame_duck > 0. then Soil.Task.protect (fun () -> Soil.Clock.sleep lame_duck);
+        stop ();
+        Option.iter Soil.Task.cancel_scope !accepting);
       raise e
   in
   ignore (Soil.Task.spawn_daemon scope watch);

@@ -238,6 +238,7 @@ module Request : sig
       when it is first asked for. *)
 
   val set_id : t -> string -> unit
+  (** [set_id r id] raises [Invalid_argument] if [id] can't be the value of a field. *)
 
   val set_max_body : t -> int -> unit
   (** [set_max_body r bytes] is the limit of {!val-body} from now on, where that has no [max]. *)

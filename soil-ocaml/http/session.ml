@@ -168,6 +168,8 @@ type state = {
   mutable is_loaded : bool;
   mutable session : session option;
   mutable ended : string list;  (** Identifiers. *)
+  mutable is_renewed : bool;  (** The session goes on from one of them. *)
+  mutable applied : Cookie.t option option;  (** The cookie, once the changes were applied. *)
   mutable is_invalidated : bool;
 }
 
@@ -281,6 +283,7 @@ let renew t request =
   Option.iter
     (fun session ->
       end_ state session;
+      state.is_renewed <- true;
       let edits = List.rev_map (fun (name, value) -> (name, Some value)) (values session) in
       state.session <- Some (new_session t edits))
     state.session
@@ -330,10 +333,16 @@ let save t session =
       let contents = { session.found with seen; values = values session } in
       Some (Signed.sign keys ~name:t.cookie (session.id ^ encode contents))
 
+(* Whether it was there; a client's cookie always is. *)
 let forget t id =
   match t.store with
-  | Client _ -> ()
-  | Server store -> store.change ~idle:t.idle ~now:(t.now ()) (key_of id) (Fun.const None)
+  | Client _ -> true
+  | Server store ->
+      let was_there = ref false in
+      store.change ~idle:t.idle ~now:(t.now ()) (key_of id) (fun before ->
+          was_there := valid t before <> None;
+          None);
+      !was_there
 
 let is_due t session = t.now () -. session.found.seen >= t.idle /. 10.
 
@@ -347,22 +356,48 @@ let new_cookie t state =
   | None when state.is_invalidated -> Some (Cookie.remove ~secure:t.secure t.cookie)
   | None -> None
 
-let finish t state response =
-  state.is_open <- false;
+(* Applies the changes, once; the cookie of the response. Also for a client that has left. *)
+let apply t state =
   let change () =
-    List.iter (forget t) state.ended;
+    let were_there = List.map (forget t) state.ended in
+    (* Another request has ended the session that was renewed. *)
+    if state.is_renewed && not (List.for_all Fun.id were_there) then (
+      state.session <- None;
+      state.is_invalidated <- true);
     new_cookie t state
   in
-  (* Also for a client that has left. *)
-  match Soil.Task.protect change with
+  match state.applied with
+  | Some cookie -> cookie
+  | None ->
+      state.is_open <- false;
+      let cookie = Soil.Task.protect change in
+      state.applied <- Some cookie;
+      cookie
+
+let finish t state response =
+  match apply t state with
   | None -> response
   | Some cookie ->
-      Server.Response.set_default "cache-control" "no-store" (Cookie.add cookie response)
+      (* Whatever the handler says: a cache would give the cookie to others. *)
+      Server.Response.set_header "cache-control" "no-store" (Cookie.add cookie response)
 
 let handler t f request =
   let state =
-    { is_open = true; is_loaded = false; session = None; ended = []; is_invalidated = false }
+    {
+      is_open = true;
+      is_loaded = false;
+      session = None;
+      ended = [];
+      is_renewed = false;
+      is_invalidated = false;
+      applied = None;
+    }
   in
   Request.set request t.key state;
   Request.map_response request (finish t state);
-  f request
+  try f request
+  with e ->
+    (* There is no response to a client that has left. *)
+    let backtrace = Soil_backtrace.get () in
+    ignore (apply t state);
+    Soil_backtrace.reraise e backtrace

@@ -21,8 +21,8 @@
     retransmissions, of name servers), dates of files, [Unix.gettimeofday], [Unix.sleep] and the
     clocks of other threads remain real.
 
-    {b Signals.} A handler of a signal must not raise an exception during {!run}, which may then wait
-    for ever. Others are fine.
+    {b Signals.} A handler of a signal must not raise an exception during {!run}, which may then
+    wait for ever. Others are fine.
 
     {b Other tasks} that were started before run, too, and have the virtual clock; what they waited
     for before still happens in real time. So a [Task.timeout] around {!run} ends a test that hangs.
