@@ -78,7 +78,9 @@ class Machine:
             head, _, rest = answer.partition(b"\r\n\r\n")
             length = re.search(rb"Content-Length: *(\d+)", head, re.IGNORECASE)
             while len(rest) < int(length[1] if length else 0):
-                rest += peer.recv(65536)
+                data = peer.recv(65536)
+                assert data, f"{method} {path}: {answer}"
+                rest += data
         return int(head.split()[1]), rest.decode()
 
     def order(self, method, path, body=None):
