@@ -53,6 +53,7 @@ CHARTS = [
         r"thread_.*|mutex_.*|domain_.*|malloc_.*|futex_.*|unix_.*|lwt_.*|sqlite_.*",
     ),
     ("display", "Displays: image and Linux micro-VM", r"display_.*"),
+    ("exits", "Exits under KVM: image and Linux micro-VM", r"kvm_exits_.*"),
 ]
 
 # The main chart: one line for each commonly asked figure.
