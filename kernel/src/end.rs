@@ -2,7 +2,7 @@
 
 use crate::halt::For;
 use crate::part::Slot as _;
-use crate::{console, memory, power, threads, time, wait};
+use crate::{console, interrupts, memory, power, threads, time, wait};
 
 crate::slot! {
     /// Functions that write the program's data back at its end, in a system call.
@@ -44,5 +44,5 @@ fn finish() {
 /// Halts until the console's transmitter may have room again.
 fn wait_for_console() {
     let poll_at = time::monotonic_ns() + console::POLL_NS;
-    wait::pause_until(For::Interrupt, Some(poll_at));
+    wait::pause_until(For::Interrupt(interrupts::events()), Some(poll_at));
 }

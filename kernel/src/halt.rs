@@ -19,9 +19,9 @@ use core::sync::atomic::Ordering;
 pub enum For {
     /// Nothing else.
     Time,
-    /// Any interrupt.
-    Interrupt,
-    /// The same, for the thread that polls all devices when it returns.
+    /// Any interrupt after so many events ([`crate::interrupts::events`]).
+    Interrupt(u64),
+    /// Any interrupt, for the thread that polls all devices when it returns.
     Devices,
     /// The same, for a call of the runtime that waits for one device.
     Call,

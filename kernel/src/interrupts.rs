@@ -11,7 +11,7 @@ pub use crate::arch::interrupts::without_interrupts;
 pub use crate::board::irq::{Trigger, route};
 #[cfg(loom)]
 pub use notes::complete;
-pub use notes::{note, take_pending, take_pending_for_call};
+pub use notes::{events, note, take_pending, take_pending_for_call};
 
 use crate::arch::gates::Frame;
 use crate::board::irq;

@@ -149,11 +149,12 @@ pub fn has_threads() -> bool {
     PREEMPTIBLE.load(Ordering::Relaxed)
 }
 
-/// Takes the note of an event that ends such a wait, if there is one. Of threads that wait for any
-/// interrupt, or for none, each checks its own condition when it is woken.
+/// Takes the note of an event that ends such a wait, if there is one. The notes are those of one
+/// thread each; any number may wait for an event after those that they know of.
 pub fn take_note(wait: For) -> bool {
     match wait {
-        For::Time | For::Interrupt if has_threads() => false,
+        For::Interrupt(seen) => interrupts::events() != seen,
+        For::Time if has_threads() => false,
         For::Call if has_threads() => interrupts::take_pending_for_call(),
         _ => interrupts::take_pending(),
     }

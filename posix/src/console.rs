@@ -60,11 +60,12 @@ impl File for Console {
         }
         READS.fetch_add(1, Ordering::Relaxed);
         loop {
+            let seen = console::events();
             match Current::console_read(into) {
                 Ok(count) => return Ok(count),
                 Err(Stop::Error(_)) => return Err(libc::EIO),
                 Err(_) if flags & libc::O_NONBLOCK != 0 => return Err(libc::EAGAIN),
-                Err(_) => console::wait(Direction::Read)?,
+                Err(_) => console::wait(Direction::Read, seen)?,
             }
         }
     }
@@ -80,10 +81,11 @@ impl File for Console {
         };
         let mut done = 0;
         while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
+            let seen = console::events();
             match Current::console_write(stream, rest) {
                 Ok(count) => done += count,
                 Err(Stop::Error(_)) => return Err(libc::EIO),
-                Err(_) => match console::wait(Direction::Write) {
+                Err(_) => match console::wait(Direction::Write, seen) {
                     Err(_) if done > 0 => break,
                     waited => waited?,
                 },

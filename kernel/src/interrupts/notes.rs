@@ -1,16 +1,26 @@
-//! Whether a device has interrupted since the last halt, for each of two that wait, and the order
-//! in which an interrupt is acknowledged, ended and noted.
+//! Whether a device has interrupted since the last halt, for each of two that wait, how often one
+//! has, for any number of others, and the order in which an interrupt is acknowledged, ended and
+//! noted.
 //!
 //! `tools/models` checks it under loom.
 
 use super::Handler;
 use crate::board::vectors::TIMER;
-use sync::atomic::{AtomicBool, Ordering};
+use sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A device has interrupted since [`take_pending`]. Set by interrupts, on any processor.
 static PENDING: AtomicBool = AtomicBool::new(false);
 /// The same since [`take_pending_for_call`].
 static PENDING_FOR_CALL: AtomicBool = AtomicBool::new(false);
+
+/// Number of events so far. Counted by interrupts, on any processor.
+static EVENTS: AtomicU64 = AtomicU64::new(0);
+
+/// Number of events so far: who waits for one reads it before the check after which it waits.
+pub fn events() -> u64 {
+    // Acquire: pairs with `note`. Who finds another event than before then checks again.
+    EVENTS.load(Ordering::Acquire)
+}
 
 /// Whether a device has interrupted since the last call.
 pub fn take_pending() -> bool {
@@ -29,8 +39,9 @@ pub fn note() {
     // Release: who takes the note, on any processor, sees what was written before the event. By an
     // exchange: a store would hide an earlier note of another processor, and the order with it.
     PENDING.swap(true, Ordering::Release);
-    // Release: the same for the other one.
+    // Release: the same for the other one, and for the rest.
     PENDING_FOR_CALL.swap(true, Ordering::Release);
+    EVENTS.fetch_add(1, Ordering::Release);
 }
 
 /// Runs the handler of an interrupt, ends it, and notes a device's. The note comes last, since the

@@ -48,7 +48,7 @@ pub fn pause(wait: For, deadline: Option<u64>) {
     let is_noted = || take_note(wait) || is_signalled();
     let event = match wait {
         For::Time => Wait::Time,
-        For::Interrupt | For::Devices | For::Call => Wait::Event,
+        For::Interrupt(_) | For::Devices | For::Call => Wait::Event,
     };
     let waits = with(|state| {
         let waits = state

@@ -8,7 +8,7 @@ pub use kernel::model::polling;
 #[derive(Clone, Copy, PartialEq)]
 pub enum For {
     Time,
-    Interrupt,
+    Interrupt(u64),
     Devices,
     Call,
 }

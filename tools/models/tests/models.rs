@@ -92,7 +92,12 @@ fn an_edge_is_lost_only_before_the_note() {
 
 #[test]
 fn a_thread_that_waits_is_queued_or_sees_the_change() {
-    for model in [threads::events, threads::halting, threads::polling] {
+    for model in [
+        threads::events,
+        threads::any_event,
+        threads::halting,
+        threads::polling,
+    ] {
         check(2..=4, model);
     }
     for (at, model) in threads::FAULTY.into_iter().enumerate() {

@@ -2,8 +2,8 @@
 //! processors.
 
 use crate::arch::local;
-use crate::image::threads::{self, Fault, await_device, pause_while};
-use kernel::interrupts::{note, take_pending, take_pending_for_call};
+use crate::image::threads::{self, Fault, await_device, await_interrupt, pause_while};
+use kernel::interrupts::{events as noted_events, note, take_pending, take_pending_for_call};
 use loom::cell::UnsafeCell;
 use loom::thread;
 use std::sync::Arc;
@@ -13,12 +13,14 @@ use sync::atomic::{AtomicU32, Ordering};
 pub(super) fn begin_notes() {
     take_pending();
     take_pending_for_call();
+    noted_events();
 }
 
 /// Two processors note the interrupts of a device each: who takes the last note has seen what both
 /// devices wrote.
 pub fn notes() {
     begin_notes();
+    let before = noted_events();
     let devices = Arc::new([const { AtomicU32::new(0) }; 2]);
     let noted = Arc::new(AtomicU32::new(0));
     let written = {
@@ -40,6 +42,9 @@ pub fn notes() {
     });
     let mut seen = [0; 2];
     let mut take = || {
+        if noted_events() == before + 2 {
+            assert_eq!(written(), 2, "a count without what came before");
+        }
         if take_pending() {
             seen[0] = written();
         }
@@ -58,8 +63,17 @@ pub fn notes() {
     }
 }
 
+/// How a thread waits for an interrupt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// As the one that polls all devices.
+    ForDevices,
+    /// As any other.
+    ForEvents,
+}
+
 /// A thread waits for an interrupt that the other processor handles.
-fn await_event(fault: Fault) {
+fn await_event(waiting: Waiting, fault: Fault) {
     begin_notes();
     let word = Arc::new(AtomicU32::new(0));
     assert_eq!(word.load(Ordering::Relaxed), 0);
@@ -79,9 +93,16 @@ fn await_event(fault: Fault) {
             }
         }
     });
-    while word.load(Ordering::Relaxed) == 0 {
-        if fault != Fault::NotedOutside || !take_pending() {
-            await_device();
+    loop {
+        let seen = noted_events();
+        if word.load(Ordering::Relaxed) != 0 {
+            break;
+        }
+        match (waiting, fault) {
+            (Waiting::ForEvents, Fault::CountedLate) => await_interrupt(noted_events()),
+            (Waiting::ForEvents, _) => await_interrupt(seen),
+            (Waiting::ForDevices, Fault::NotedOutside) if take_pending() => {}
+            (Waiting::ForDevices, _) => await_device(),
         }
     }
     other.join().expect("no panic");
@@ -89,7 +110,12 @@ fn await_event(fault: Fault) {
 
 /// [`await_event`] without a fault.
 pub fn events() {
-    await_event(Fault::None);
+    await_event(Waiting::ForDevices, Fault::None);
+}
+
+/// The same of a thread that waits beside others.
+pub fn any_event() {
+    await_event(Waiting::ForEvents, Fault::None);
 }
 
 /// A word that a thread changes for another one, and what it wrote before.
@@ -162,10 +188,12 @@ pub fn polling() {
 }
 
 /// Each fault in a model that shows it.
-pub const FAULTY: [fn(); 6] = [
-    || await_event(Fault::NotedOutside),
-    || await_event(Fault::NotedLate),
-    || await_event(Fault::KickLost),
+pub const FAULTY: [fn(); 8] = [
+    || await_event(Waiting::ForDevices, Fault::NotedOutside),
+    || await_event(Waiting::ForDevices, Fault::NotedLate),
+    || await_event(Waiting::ForDevices, Fault::KickLost),
+    || await_event(Waiting::ForEvents, Fault::CountedLate),
+    || await_event(Waiting::ForEvents, Fault::NotedLate),
     || exchange(Fault::ChangedLate, false),
     || exchange(Fault::KickLost, false),
     || exchange(Fault::CallLost, true),

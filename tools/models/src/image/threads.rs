@@ -28,7 +28,7 @@ use crate::smp::Set;
 use core::ops::Range;
 use idle::Idle;
 use kernel::arch::model::set_uncounted;
-use kernel::interrupts::{take_pending, take_pending_for_call};
+use kernel::interrupts::{events, take_pending, take_pending_for_call};
 use notify::with;
 use preemption::{interrupted, preempted};
 use std::cell::Cell;
@@ -45,6 +45,8 @@ pub enum Fault {
     CallLost,
     /// A note is taken before the step that queues the thread.
     NotedOutside,
+    /// The events are counted after the check after which the thread waits.
+    CountedLate,
     /// An event is noted after those that wait for one are woken.
     NotedLate,
     /// A word changes after those that wait for it are woken.
@@ -149,7 +151,8 @@ fn interrupt_for_process() {}
 fn take_note(wait: For) -> bool {
     match wait {
         _ if has(Fault::NotedOutside) => false,
-        For::Time | For::Interrupt => false,
+        For::Time => false,
+        For::Interrupt(seen) => events() != seen,
         For::Devices => take_pending(),
         For::Call => take_pending_for_call(),
     }
@@ -216,6 +219,11 @@ pub fn interrupt() {
 /// The running thread waits for an interrupt of a device.
 pub fn await_device() {
     waits::pause(For::Devices, None);
+}
+
+/// The running thread waits for an interrupt after so many events.
+pub fn await_interrupt(seen: u64) {
+    waits::pause(For::Interrupt(seen), None);
 }
 
 /// The running thread waits while a word has this value.
