@@ -78,10 +78,16 @@ def register(access, address):
     return names.get(address & 0x1FF, "device register")
 
 
+class Lost(Exception):
+    """Some exits weren't recorded: the host was too busy."""
+
+
 def parsed(text):
     """The exits in the output of `perf script`: (seconds, kind)."""
     found = []
     for line in text.splitlines():
+        if "PERF_RECORD_LOST" in line:
+            raise Lost(f"perf has lost records, so that exits are missing: {line.strip()}")
         time_, event, text = line.split(":", 2)[0], *line.split("kvm:kvm_", 1)[1].split(":", 1)
         if what := kind(event, text.split()):
             found.append((float(time_), what))
@@ -136,7 +142,7 @@ def running(command, **options):
             with contextlib.suppress(OSError, ValueError):
                 Monitor(monitor, timeout=1).ask("quit")
             child.finish(patience())
-        script = ["perf", "script", "-i", data, "-F", "time,event,trace"]
+        script = ["perf", "script", "-i", data, "-F", "time,event,trace", "--show-lost-events"]
         done = subprocess.run(script, capture_output=True, text=True, check=True)
         found += parsed(done.stdout)
     finally:
@@ -280,12 +286,18 @@ def program(path, words, archive, modules=(), **device):
 
 
 def rows(machine):
-    """The rows of a machine, in sizes for the host's speed."""
+    """The rows of a machine, in sizes for the host's speed; they share a disk, which is there until
+    the last one."""
+    os.makedirs(peer.WORK, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=peer.WORK, suffix=".img") as file:
+        file.truncate(DISK)
+        yield from rows_with(machine, file.name)
+
+
+def rows_with(machine, disk):
+    """The same, with this disk."""
     slow = kvm.probe()[0] == "assisted"
     n = 20 if slow else 1000
-    disk = peer.work("exits.img")
-    with open(disk, "wb") as file:
-        file.truncate(DISK)
     serve = [SOIL + "serve.exe", "net-{}", peer.NET]
 
     def server(mode, port):

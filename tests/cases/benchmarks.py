@@ -190,3 +190,9 @@ def exits_are_counted_by_kind(_):
         "halt": 1,
     }, exits.tally(found)
     assert exits.tally(found, 2.5, 3.0000015) == {"notification": 1}
+    lost = ""
+    try:
+        exits.parsed(EXITS + "  4.000001: PERF_RECORD_LOST lost 5\n")
+    except exits.Lost as problem:
+        lost = str(problem)
+    assert "lost 5" in lost, lost
