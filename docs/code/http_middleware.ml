@@ -13,7 +13,7 @@ let only_for_users handler request =
   | None -> Server.error request ~detail:"no user" `Unauthorized
 
 let notes request =
-  let name = Option.value (Server.Request.find request user) ~default:"nobody" in
+  let name = Option.value (Server.Request.find request user) ~default:"a guest" in
   Server.string ("the notes of " ^ name ^ "\n")
 
 let slow request response seconds =

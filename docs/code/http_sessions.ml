@@ -7,14 +7,14 @@ let sessions = Session.create (Session.memory ())
 
 (* Names and hashes of passwords. *)
 let users : (string, string) Hashtbl.t = Hashtbl.create 10
-let nobody = lazy (Soil_password.hash "")
+let decoy = lazy (Soil_password.hash "")
 
 let log_in request =
   let form = Csrf.form request in
   let field name = Option.value (Soil_http.Form.find form name) ~default:"" in
   let hash = Hashtbl.find_opt users (field "user") in
   (* An unknown user takes as long as a wrong password. *)
-  let known = match hash with Some hash -> hash | None -> Lazy.force nobody in
+  let known = match hash with Some hash -> hash | None -> Lazy.force decoy in
   if Soil_password.verify ~hash:known (field "password") && hash <> None then (
     Session.renew sessions request;
     Session.set sessions request "user" (field "user");

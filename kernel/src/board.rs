@@ -4,21 +4,21 @@
 //! functions, which keep these promises; a function that isn't named here may be called from any
 //! context, and neither allocates, waits nor changes whether interrupts are enabled.
 //!
-//! - `handover`: the loader's data. `read` accesses memory only, and moves the loader's random bytes
-//!   to [`crate::seed`].
+//! - `handover`: the loader's data. `read` accesses memory only, and moves the loader's random
+//!   bytes to [`crate::seed`].
 //! - `set_up`: calls the other modules. `early` runs on the boot tables before the console, `late`
 //!   once on the real tables, with interrupts disabled.
 //! - `vectors`: the numbers of interrupts' handlers, below `COUNT`.
 //! - `irq`: `begin` and `end` are called once each for an interrupt, in it; one that `begin`
 //!   doesn't know has no end, nor has that of another processor (`vectors::WAKE`). `route` and
-//!   `has_input` may map memory: not for interrupts. The write of a message is ordered after the device's writes before
-//!   it.
+//!   `has_input` may map memory: not for interrupts. The write of a message is ordered after the
+//!   device's writes before it.
 //! - `processors`: starts the others, and interrupts them. `start` is called once; the functions
 //!   have interrupts disabled, but for `find`.
 //! - `timer`: one interrupt, at the time or earlier; a later call replaces it. After the clock's
 //!   `begin`.
-//! - `clock`: `begin`, `compare` and `time_of_day` have interrupts disabled, as some devices take two
-//!   accesses; `begin` comes before the other two.
+//! - `clock`: `begin`, `compare` and `time_of_day` have interrupts disabled, as some devices take
+//!   two accesses; `begin` comes before the other two.
 //! - `fw_cfg`: after `set_up::late`; may map memory, and allocates.
 //! - `uart`, `control`: no state. The console serializes the accesses.
 //! - `nvram`: a few bytes that a reset leaves alone.

@@ -6,18 +6,8 @@ let time t =
   let part off len = String.sub date off len in
   Printf.sprintf "%s/%s/%s:%s +0000" (part 5 2) (part 8 3) (part 12 4) (part 17 8)
 
-(* As Apache has it: no line break, quote or control character leaves its field. *)
-let escaped text =
-  let b = Buffer.create (String.length text) in
-  String.iter
-    (function
-      | ('"' | '\\') as c ->
-          Buffer.add_char b '\\';
-          Buffer.add_char b c
-      | ' ' .. '~' as c -> Buffer.add_char b c
-      | c -> Printf.bprintf b "\\x%02x" (Char.code c))
-    text;
-  Buffer.contents b
+(* No line break, quote or control character leaves its field. *)
+let escaped = Grammar.escaped
 
 let host (e : Server.entry) =
   match e.endpoint with

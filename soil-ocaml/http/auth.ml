@@ -44,16 +44,9 @@ let basic_credentials request =
       | Ok _ | Error _ -> None)
 
 let quoted realm =
-  let b = Buffer.create 32 in
-  String.iter
-    (function
-      | ('"' | '\\') as c ->
-          Buffer.add_char b '\\';
-          Buffer.add_char b c
-      | ' ' .. '~' as c -> Buffer.add_char b c
-      | _ -> invalid_arg "Soil_http.Auth: a realm has characters other than printable ASCII")
-    realm;
-  Printf.sprintf "\"%s\"" (Buffer.contents b)
+  if not (String.for_all (fun c -> c >= ' ' && c <= '~') realm) then
+    invalid_arg "Soil_http.Auth: a realm has characters other than printable ASCII";
+  "\"" ^ Grammar.escaped realm ^ "\""
 
 let handler challenge find check f request =
   match Option.bind (find request) check with

@@ -106,3 +106,15 @@ let rec find coding others = function
 let weight headers name coding =
   let fields = Cohttp.Header.get_multi headers name in
   Option.value (find coding None (List.concat_map elements fields)) ~default:0.
+
+let escaped text =
+  let b = Buffer.create (String.length text) in
+  String.iter
+    (function
+      | ('"' | '\\') as c ->
+          Buffer.add_char b '\\';
+          Buffer.add_char b c
+      | ' ' .. '~' as c -> Buffer.add_char b c
+      | c -> Printf.bprintf b "\\x%02x" (Char.code c))
+    text;
+  Buffer.contents b

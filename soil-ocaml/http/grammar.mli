@@ -39,3 +39,7 @@ val weight : Cohttp.Header.t -> string -> string -> float
 val end_of : (char -> bool) -> string -> int -> int -> int
 (** [end_of is s i length] is the index of the first character in [i … length - 1] of [s] that isn't
     such a one, or [length]. *)
+
+val escaped : string -> string
+(** [escaped s] is [s] in printable ASCII, as in a quoted string: quotes and backslashes behind a
+    backslash, and other bytes as [\xHH], as Apache has them in its logs. *)

@@ -2,12 +2,12 @@
     strings in the PHC format, which other libraries read and write, too.
 
     {[
-      (* Of nobody: an unknown user takes as long as a wrong password. *)
-      let nobody = lazy (Soil_password.hash "")
+      (* For unknown users, which take as long as a wrong password. *)
+      let decoy = lazy (Soil_password.hash "")
 
       let log_in name password =
         let user = find_user name in
-        let hash = match user with Some u -> u.hash | None -> Lazy.force nobody in
+        let hash = match user with Some u -> u.hash | None -> Lazy.force decoy in
         if not (Soil_password.verify ~hash password) then None
         else (
           if not (Soil_password.is_current hash) then

@@ -297,7 +297,7 @@ let devices_that_wait () =
   let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
   T.scope (fun s ->
       ignore (T.spawn_daemon s (fun () -> Soil.Tcp.accept listener));
-      floats "past one that nobody calls" [ hour ]
+      floats "past one that no task waits for" [ hour ]
         [
           elapsed (fun () ->
               for _ = 1 to 6 do
@@ -318,7 +318,7 @@ let advances () =
         [ 3.; 1.; 2.; 100. ];
       T.yield ();
       floats "at once" [ 10. ] [ elapsed (fun () -> V.advance 10.) ];
-      strings "nobody ran" [] (entries ());
+      strings "no task ran" [] (entries ());
       (* The clock wakes who is due in its turn. *)
       C.sleep 1e-9;
       strings "in order" [ "1"; "2"; "3" ] (entries ()));

@@ -264,7 +264,7 @@ def http_accounts(context, form):
         with open(jar) as file:
             return next(line.split()[-1] for line in file if "\tsession\t" in line)
 
-    assert curl("/user") == "nobody\n200"
+    assert curl("/user") == "a guest\n200"
     assert post("/log-in", "password=secret").endswith("403"), "without a token"
     token = curl("/token").removesuffix("200")
     before = cookie()
@@ -275,12 +275,12 @@ def http_accounts(context, form):
     assert post("/log-in", *form_fields) == "in\n200"
     assert cookie() != before, "the identifier of before the log-in"
     assert curl("/user") == "ann\n200"
-    assert context.run("curl", "-sS", "-b", f"session={before}", url + "/user").stdout == "nobody\n"
+    assert context.run("curl", "-sS", "-b", f"session={before}", url + "/user").stdout == "a guest\n"
     assert [curl("/visits") for _ in range(3)] == ["1\n200", "2\n200", "3\n200"]
     assert post("/log-out", f"csrf={token}").endswith("403"), "the token of before the log-in"
     token = curl("/token").removesuffix("200")
     assert curl("/log-out", "-X", "POST", "-H", f"X-CSRF-Token: {token}") == "out\n200"
-    assert curl("/user") == "nobody\n200"
+    assert curl("/user") == "a guest\n200"
     with open(jar) as file:
         text = file.read()
     name, signed = next(line.split()[-2:] for line in text.splitlines() if "\tsigned\t" in line)

@@ -115,7 +115,8 @@ pub(super) struct Commands {
     /// The controller takes queued commands.
     pub(super) can_queue: bool,
     pub(super) pending: Vec<Option<Pending>>,
-    /// Commands that the port has, or gets at the next [`Port::kick`](super::port::Port::kick), one bit each.
+    /// Commands that the port has, or gets at the next [`Port::kick`](super::port::Port::kick), one
+    /// bit each.
     pub(super) in_flight: u32,
     pub(super) unrung: u32,
     /// They are queued commands.

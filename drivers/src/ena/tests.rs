@@ -396,8 +396,8 @@ fn an_error_or_a_request_resets() {
         let (mut card, handle, _) = start_device(device, (true, true));
         assert!(handle.event(group, 0, &[]));
         assert!(card.enable_interrupts() && card.is_running());
-        // No call waits for the end of the reset, which goes on where interrupts are enabled: nothing
-        // else is pending.
+        // No call waits for the end of the reset, which goes on where interrupts are enabled:
+        // nothing else is pending.
         assert!(!card.has_pending() && !card.can_transmit() && card.is_drained());
         let sent = send(&mut *card, &bytes(60), TxMeta::default());
         assert_eq!((sent, handle.resets()), (Err(TxError::Full), 1));

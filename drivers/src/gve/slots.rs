@@ -131,7 +131,8 @@ mod tests {
         fn slots_dont_overlap(small in 0..100u16, large in 0..9u16, len in 60..9300usize,
                               has_large: bool, max in 8..100u16) {
             let config = NetConfig { tx_small: small, tx_large: large, ..NetConfig::default() };
-            let mut slots = Slots::new(HostMemory::new(), len, has_large, max, &config).expect("memory");
+            let memory = HostMemory::new();
+            let mut slots = Slots::new(memory, len, has_large, max, &config).expect("memory");
             prop_assert!(slots.count() <= max);
             let mut ranges = Vec::new();
             let lens = [len, MAX_FRAME];

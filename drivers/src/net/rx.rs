@@ -146,8 +146,8 @@ impl Receiver {
         Ok(false)
     }
 
-    /// Publishes the returned buffers to the device. A whole batch of them rings the doorbell, if the
-    /// device requested one.
+    /// Publishes the returned buffers to the device. A whole batch of them rings the doorbell, if
+    /// the device requested one.
     pub fn refill(&mut self, device: &Device) {
         if self.returned < self.batch {
             self.queue.publish();

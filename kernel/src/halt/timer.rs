@@ -2,11 +2,11 @@
 //! to set.
 //!
 //! It has two users: a sleep, for its deadline, and a program that computes, for the deadlines of
-//! waiting threads, for the slices of ready ones and, once it has used the network, for a tick every
-//! [`TICK_NS`]. A timer that is set early enough is left alone: a server that sleeps a thousand
-//! times a second sets the timer once per tick, and a machine that sleeps gets at most one tick
-//! before the timer is set to its deadline. Times are monotonic nanoseconds; a past time means that
-//! the timer isn't set.
+//! waiting threads, for the slices of ready ones and, once it has used the network, for a tick
+//! every [`TICK_NS`]. A timer that is set early enough is left alone: a server that sleeps a
+//! thousand times a second sets the timer once per tick, and a machine that sleeps gets at most one
+//! tick before the timer is set to its deadline. Times are monotonic nanoseconds; a past time means
+//! that the timer isn't set.
 
 /// How long a program computes before a tick polls the network.
 pub const TICK_NS: u64 = 4_000_000;

@@ -46,8 +46,8 @@ pub fn note() {
 
 /// Runs the handler of an interrupt, ends it, and notes a device's. The note comes last, since the
 /// thread that takes it checks the device's memory and may sleep. Before the acknowledgement an
-/// edge-triggered line may still be high, so that the device's next event raises no edge. Before the
-/// end the controller may drop an edge (KVM's I/O APIC does where a line is routed as
+/// edge-triggered line may still be high, so that the device's next event raises no edge. Before
+/// the end the controller may drop an edge (KVM's I/O APIC does where a line is routed as
 /// level-triggered). Who takes the note sees what the device had done by then.
 #[inline(always)]
 pub fn complete(vector: u8, handler: Option<Handler>, end: impl FnOnce(u8)) {

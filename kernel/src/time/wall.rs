@@ -135,8 +135,8 @@ impl Wall {
     }
 
     /// Moves the clock as far as an exact clock of the machine has moved since it was read last, so
-    /// that a correction stays. A corrected clock doesn't follow a step: the host's time may be less
-    /// right than the correction, and a snapshot is for [`Wall::follow`].
+    /// that a correction stays. A corrected clock doesn't follow a step: the host's time may be
+    /// less right than the correction, and a snapshot is for [`Wall::follow`].
     fn follow_drift(&self, machine: &impl Machine) {
         let Some((base, true)) = machine_base(machine) else {
             return;

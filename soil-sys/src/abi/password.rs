@@ -11,10 +11,10 @@ pub extern "C" fn soil_password_parameter(hash: Text, which: Int) -> Int {
     encode((|| glue::parameter(hash.utf8()?, which))())
 }
 
-/// Hashes a password by argon2id (RFC 9106). The hash, in the PHC string format, is at the beginning
-/// of `work` then; returns its length. `work` has 64 bytes more than `memory` and the length of the
-/// password. Other OCaml threads run meanwhile. Errors: `Invalid` (`work` is shorter, or the
-/// parameters or the length of `salt` are out of range).
+/// Hashes a password by argon2id (RFC 9106). The hash, in the PHC string format, is at the
+/// beginning of `work` then; returns its length. `work` has 64 bytes more than `memory` and the
+/// length of the password. Other OCaml threads run meanwhile. Errors: `Invalid` (`work` is shorter,
+/// or the parameters or the length of `salt` are out of range).
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_password_hash(

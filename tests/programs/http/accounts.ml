@@ -27,7 +27,7 @@ let pages hash sessions request =
   match (Server.meth request, Server.path request) with
   | `GET, "/token" -> Server.string (Csrf.token kept request)
   | `GET, "/user" ->
-      Server.string (Option.value (Session.find kept request "user") ~default:"nobody" ^ "\n")
+      Server.string (Option.value (Session.find kept request "user") ~default:"a guest" ^ "\n")
   | `GET, "/visits" -> visits sessions request
   | `POST, "/log-in" -> log_in hash request
   | `POST, "/log-out" ->

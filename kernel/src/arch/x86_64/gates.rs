@@ -31,8 +31,8 @@ const NON_MASKABLE: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
 /// Page fault; CR2 has the address.
 const PAGE_FAULT: u64 = 14;
-/// Interrupt 7 of the 8259 at the vector that a PC's firmware gives it: one that ended before it was
-/// taken, since the 8259 is masked. Processors raise no such exception.
+/// Interrupt 7 of the 8259 at the vector that a PC's firmware gives it: one that ended before it
+/// was taken, since the 8259 is masked. Processors raise no such exception.
 pub const PIC_SPURIOUS: u64 = 15;
 /// Machine check.
 pub(super) const MACHINE_CHECK: u64 = 18;
