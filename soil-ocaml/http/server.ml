@@ -1,10 +1,9 @@
-module D = Soil.File_descriptor
-module H = Cohttp.Header
-module Budget = Soil.Budget
+include Server_request
+include Server_response
+include Server_error
+open Server_leavers
 
 exception Refused = Head.Refused
-
-type limits = Limits.t
 
 let default_limits : limits =
   {
@@ -19,239 +18,19 @@ let default_limits : limits =
     write_seconds = 30.;
   }
 
-type entry = {
-  peer : string;
-  endpoint : Soil.Net.Endpoint.t option;
-  request : Cohttp.Request.t option;
-  route : string option;
-  id : string option;
-  status : Cohttp.Code.status_code;
-  bytes : int;
-  body_bytes : int;
-  started : float;
-  seconds : float;
-}
-
-let request_line e =
+let request_line (e : entry) =
   match e.request with
   | None -> "-"
   | Some r ->
       String.concat " "
         [ Cohttp.Code.string_of_method r.meth; r.resource; Cohttp.Code.string_of_version r.version ]
 
-let entry_to_string e =
+let entry_to_string (e : entry) =
   Printf.sprintf "%s %s %S %d %d bytes %.1f ms" (Date.to_rfc_3339 e.started) e.peer (request_line e)
     (Cohttp.Code.code_of_status e.status)
     e.bytes (e.seconds *. 1e3)
 
-(* A value of a request, by its key. *)
-type binding = Binding : 'a Type.Id.t * 'a -> binding
-
-(* What the connections of a listener share. *)
-type server = {
-  limits : limits;
-  log : (entry -> unit) option;
-  on_refusal : (error -> Response.t) option;
-  is_draining : unit -> bool; (* A connection ends with its response. *)
-  is_stopping : unit -> bool; (* No further request is waited for. *)
-  watch : watch option;
-}
-
-and conn = {
-  server : server;
-  budget : Budget.t;
-  own_bytes : int; (* Counted without any request. *)
-  input : Input.t;
-  output : Output.t;
-  peer : string Lazy.t;
-  endpoint : Soil.Net.Endpoint.t option Lazy.t;
-  text : Buffer.t;
-  mutable head_end : int; (* What will have been sent with the head of the response. *)
-  mutable current : Cohttp.Request.t option; (* The one that is answered. *)
-  mutable working : request option; (* Its handler runs, or writes a stream. *)
-  mutable seen : request option; (* [working] at the last check for clients that left. *)
-  mutable is_checked : bool; (* The check for a client that left uses [input]. *)
-  mutable has_left : bool;
-  mutable idle : bool;
-  mutable at_stop : unit -> unit;
-}
-
-and request = {
-  head : Head.request;
-  content : Body.t;
-  conn : conn;
-  scope : Soil.Task.scope;
-  mutable is_wanted : bool; (* The handler may read the body. *)
-  mutable max_body : int;
-  mutable render : (error -> Response.t) option;
-  mutable finish : Response.t -> Response.t;
-  mutable route : string option;
-  mutable id : string option;
-  mutable values : binding list;
-}
-
-and error = {
-  status : Cohttp.Code.status_code;
-  detail : string option;
-  headers : H.t;
-  cause : exn option;
-  request : request option;
-}
-
-(* A task that looks for clients that left while their handlers run, and waits while none runs. *)
-and watch = { wanted : Soil.Task.Condition.t; mutable is_active : bool }
-
-(* Requests *)
-
-let head r = r.head.request
-let meth r = r.head.request.meth
-let path_of (head : Cohttp.Request.t) = fst (Soil.Private.cut '?' head.resource)
-let path r = path_of r.head.request
-let query r = Uri.query (Uri.of_string r.head.request.resource)
-let header r name = H.get r.head.request.headers name
-let scope r = r.scope
-let peer r = Lazy.force r.conn.peer
-let endpoint r = Lazy.force r.conn.endpoint
-let is_draining r = r.conn.server.is_draining ()
-
-let body ?max r =
-  r.is_wanted <- true;
-  Body.limit r.content (match max with Some max -> max | None -> r.max_body);
-  Body.source r.content
-
-let body_string ?max r =
-  let source = body ?max r in
-  if Body.is_over r.content then ""
-  else Body.read_all r.content source ~count:(Budget.grow r.conn.budget)
-
-(* Responses *)
-
-type response = Response.t
-
-let make ?(status = `OK) ?(headers = H.init ()) body = { Response.status; headers; body }
-let string ?status ?headers s = make ?status ?headers (Text s)
-let buffer ?status ?headers b = make ?status ?headers (Buffer b)
-
-type ending = Response.ending = Sent | Cut | Unneeded | Not_begun
-
-let stream ?status ?headers ?length ?(on_end = ignore) write =
-  make ?status ?headers (Stream { length; write; on_end })
-
-let has_no_body status =
-  let code = Cohttp.Code.code_of_status status in
-  code < 200 || code = 204 || code = 304
-
-let status ?(headers = H.init ()) status =
-  if has_no_body status then make ~status ~headers Empty
-  else
-    let headers = H.add_unless_exists headers "content-type" "text/plain; charset=utf-8" in
-    make ~status ~headers (Text (Status.to_string status ^ "\n"))
-
-(* Errors *)
-
-(* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
-let is_cancelled = function
-  | Soil.Task.Cancelled -> (
-      match Soil.Task.check () with () -> false | exception Soil.Task.Cancelled -> true)
-  | _ -> false
-
-module Error = struct
-  type t = error = {
-    status : Cohttp.Code.status_code;
-    detail : string option;
-    headers : H.t;
-    cause : exn option;
-    request : request option;
-  }
-
-  let reason e = Status.phrase (Cohttp.Code.code_of_status e.status)
-
-  let text e =
-    match e.detail with
-    | None -> status ~headers:e.headers e.status
-    | Some detail ->
-        let headers = H.replace e.headers "content-type" "text/plain; charset=utf-8" in
-        string ~status:e.status ~headers (Status.to_string e.status ^ ": " ^ detail ^ "\n")
-
-  let problem e =
-    let member name value = "\"" ^ name ^ "\":" ^ value in
-    let members =
-      [
-        member "title" (Json_string.quoted (reason e));
-        member "status" (string_of_int (Cohttp.Code.code_of_status e.status));
-      ]
-      @ match e.detail with Some d -> [ member "detail" (Json_string.quoted d) ] | None -> []
-    in
-    let headers = H.replace e.headers "content-type" "application/problem+json" in
-    string ~status:e.status ~headers ("{" ^ String.concat "," members ^ "}")
-end
-
-(* The error as the program shows it; as text if that fails, too. *)
-let rendered render e =
-  match render with
-  | None -> Error.text e
-  | Some render -> ( try render e with failure when not (is_cancelled failure) -> Error.text e)
-
-let error ?(headers = H.init ()) ?detail ?cause ?(default = Error.text) r status =
-  let e = { status; detail; headers; cause; request = Some r } in
-  rendered (match r.render with None -> Some default | render -> render) e
-
-let redirect ?status:(code = `See_other) target =
-  status ~headers:(H.init_with "location" target) (code :> Cohttp.Code.status_code)
-
-let upgrade ?(headers = H.init ()) protocol f =
-  let run ~at_stop:_ flow = f flow in
-  make ~status:`Switching_protocols ~headers:(H.add headers "upgrade" protocol) (Upgrade run)
-
 let busy_headers () = H.of_list [ ("retry-after", "1"); ("connection", "close") ]
-
-module Request = struct
-  type t = request
-  type 'a key = 'a Type.Id.t
-
-  let key () = Type.Id.make ()
-
-  let find (type a) r (key : a key) =
-    let rec go : binding list -> a option = function
-      | [] -> None
-      | Binding (id, v) :: rest -> (
-          match Type.Id.provably_equal id key with Some Type.Equal -> Some v | None -> go rest)
-    in
-    go r.values
-
-  let set r key v =
-    let is_other (Binding (id, _)) = Type.Id.uid id <> Type.Id.uid key in
-    r.values <- Binding (key, v) :: List.filter is_other r.values
-
-  let route (r : t) = r.route
-  let set_route (r : t) route = r.route <- Some route
-
-  (* 128 bits, as a trace has. *)
-  let new_id () =
-    let b = Buffer.create 32 in
-    String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Soil.Random.string 16);
-    Buffer.contents b
-
-  let id (r : t) =
-    match r.id with
-    | Some id -> id
-    | None ->
-        let id = new_id () in
-        r.id <- Some id;
-        id
-
-  let set_id (r : t) id =
-    if not (Grammar.is_value id) then
-      invalid_arg "Soil_http.Server.Request.set_id: not the value of a field";
-    r.id <- Some id
-
-  let set_max_body r bytes = r.max_body <- bytes
-  let set_error r render = r.render <- Some render
-
-  let map_response (r : t) f =
-    let inner = r.finish in
-    r.finish <- (fun response -> f (inner response))
-end
 
 (* Sending *)
 
@@ -330,7 +109,6 @@ let note conn (request : request option) status ~started ~sent_before =
           seconds;
         }
 
-let is_failure conn e = Input.is_failure conn.input e
 let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
 let is_begun conn = Output.sent conn.output >= conn.head_end
 
@@ -352,69 +130,6 @@ let count_response conn (r : Response.t) =
   match r.body with
   | Text s when String.length s > 4096 -> Budget.count conn.budget (String.length s)
   | _ -> ()
-
-(* Clients that leave *)
-
-let check_seconds = 0.5
-
-(* Whether there is nothing more to come from the client: the handler reads none of it now. *)
-let is_gone conn =
-  Input.buffered conn.input = 0
-  &&
-  let is_over () =
-    Input.until conn.input infinity;
-    match Soil.Task.timeout_opt 0. (fun () -> Input.more conn.input) with
-    | Some more -> not more
-    | None -> false
-    | exception e when is_failure conn e -> true
-  in
-  match Soil.Private.would_wait (Input.flow conn.input) with
-  | Some true -> false
-  | Some false | None -> is_over ()
-
-let check_client conn =
-  match conn.working with
-  | None -> ()
-  | Some request when Option.fold ~none:true ~some:(( != ) request) conn.seen ->
-      conn.seen <- conn.working
-  | Some request ->
-      if Body.is_over request.content then (
-        conn.is_checked <- true;
-        let is_gone =
-          Soil.Private.finally (fun () -> conn.is_checked <- false) (fun () -> is_gone conn)
-        in
-        if is_gone && Option.fold ~none:false ~some:(( == ) request) conn.working then (
-          conn.has_left <- true;
-          Soil.Task.cancel_scope request.scope))
-
-(* [each f] is [f conn] for all connections. *)
-let rec watch_clients w each =
-  if w.is_active then Soil.Clock.sleep check_seconds else Soil.Task.Condition.wait_no_mutex w.wanted;
-  w.is_active <- false;
-  each (fun conn ->
-      if Option.is_some conn.working then w.is_active <- true;
-      check_client conn);
-  watch_clients w each
-
-let begin_work conn request =
-  match conn.server.watch with
-  | None -> ()
-  | Some w ->
-      conn.working <- Some request;
-      if not w.is_active then (
-        w.is_active <- true;
-        Soil.Task.Condition.signal w.wanted)
-
-(* A check takes a turn of the scheduler, in which nothing else may read. *)
-let rec await_check conn =
-  if conn.is_checked then (
-    Soil.Task.protect Soil.Task.yield;
-    await_check conn)
-
-let end_work conn =
-  conn.working <- None;
-  conn.seen <- None;
-  await_check conn
 
 (* One request after the other *)
 
@@ -784,30 +499,4 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
             serve ()));
     Soil.Task.check ())
 
-(* What middlewares see *)
-
-module Response = struct
-  type t = response
-
-  let status (r : t) = r.status
-  let with_status status (r : t) = { r with status }
-  let headers (r : t) = r.headers
-  let header (r : t) name = H.get r.headers name
-  let with_headers headers (r : t) = { r with headers }
-  let add_header name value (r : t) = { r with headers = H.add r.headers name value }
-  let set_header name value (r : t) = { r with headers = H.replace r.headers name value }
-  let set_default name value (r : t) = { r with headers = H.add_unless_exists r.headers name value }
-  let remove_header name (r : t) = { r with headers = H.remove r.headers name }
-  let length = Response.length
-
-  let map_body ~string ~stream (r : t) =
-    let body : Response.body =
-      match r.body with
-      | (Empty | Upgrade _) as body -> body
-      | Text s -> Text (string s)
-      | Buffer b -> Text (string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))
-      | Stream s -> Stream { s with length = None; write = stream s.write }
-      | Direct { write; _ } -> Stream { length = None; write = stream write; on_end = ignore }
-    in
-    { r with body }
-end
+module Response = Server_response.View

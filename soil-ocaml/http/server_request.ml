@@ -1,0 +1,148 @@
+(* Requests of a server, what they belong to, and what middlewares leave in them. *)
+
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+module Budget = Soil.Budget
+
+type limits = Limits.t
+
+type entry = {
+  peer : string;
+  endpoint : Soil.Net.Endpoint.t option;
+  request : Cohttp.Request.t option;
+  route : string option;
+  id : string option;
+  status : Cohttp.Code.status_code;
+  bytes : int;
+  body_bytes : int;
+  started : float;
+  seconds : float;
+}
+
+(* A value of a request, by its key. *)
+type binding = Binding : 'a Type.Id.t * 'a -> binding
+
+(* What the connections of a listener share. *)
+type server = {
+  limits : limits;
+  log : (entry -> unit) option;
+  on_refusal : (error -> Response.t) option;
+  is_draining : unit -> bool; (* A connection ends with its response. *)
+  is_stopping : unit -> bool; (* No further request is waited for. *)
+  watch : watch option;
+}
+
+and conn = {
+  server : server;
+  budget : Budget.t;
+  own_bytes : int; (* Counted without any request. *)
+  input : Input.t;
+  output : Output.t;
+  peer : string Lazy.t;
+  endpoint : Soil.Net.Endpoint.t option Lazy.t;
+  text : Buffer.t;
+  mutable head_end : int; (* What will have been sent with the head of the response. *)
+  mutable current : Cohttp.Request.t option; (* The one that is answered. *)
+  mutable working : request option; (* Its handler runs, or writes a stream. *)
+  mutable seen : request option; (* [working] at the last check for clients that left. *)
+  mutable is_checked : bool; (* The check for a client that left uses [input]. *)
+  mutable has_left : bool;
+  mutable idle : bool;
+  mutable at_stop : unit -> unit;
+}
+
+and request = {
+  head : Head.request;
+  content : Body.t;
+  conn : conn;
+  scope : Soil.Task.scope;
+  mutable is_wanted : bool; (* The handler may read the body. *)
+  mutable max_body : int;
+  mutable render : (error -> Response.t) option;
+  mutable finish : Response.t -> Response.t;
+  mutable route : string option;
+  mutable id : string option;
+  mutable values : binding list;
+}
+
+and error = {
+  status : Cohttp.Code.status_code;
+  detail : string option;
+  headers : H.t;
+  cause : exn option;
+  request : request option;
+}
+
+(* A task that looks for clients that left while their handlers run, and waits while none runs. *)
+and watch = { wanted : Soil.Task.Condition.t; mutable is_active : bool }
+
+(* Requests *)
+
+let head r = r.head.request
+let meth r = r.head.request.meth
+let path_of (head : Cohttp.Request.t) = fst (Soil.Private.cut '?' head.resource)
+let path r = path_of r.head.request
+let query r = Uri.query (Uri.of_string r.head.request.resource)
+let header r name = H.get r.head.request.headers name
+let scope r = r.scope
+let peer r = Lazy.force r.conn.peer
+let endpoint r = Lazy.force r.conn.endpoint
+let is_draining r = r.conn.server.is_draining ()
+
+let body ?max r =
+  r.is_wanted <- true;
+  Body.limit r.content (match max with Some max -> max | None -> r.max_body);
+  Body.source r.content
+
+let body_string ?max r =
+  let source = body ?max r in
+  if Body.is_over r.content then ""
+  else Body.read_all r.content source ~count:(Budget.grow r.conn.budget)
+
+module Request = struct
+  type t = request
+  type 'a key = 'a Type.Id.t
+
+  let key () = Type.Id.make ()
+
+  let find (type a) r (key : a key) =
+    let rec go : binding list -> a option = function
+      | [] -> None
+      | Binding (id, v) :: rest -> (
+          match Type.Id.provably_equal id key with Some Type.Equal -> Some v | None -> go rest)
+    in
+    go r.values
+
+  let set r key v =
+    let is_other (Binding (id, _)) = Type.Id.uid id <> Type.Id.uid key in
+    r.values <- Binding (key, v) :: List.filter is_other r.values
+
+  let route (r : t) = r.route
+  let set_route (r : t) route = r.route <- Some route
+
+  (* 128 bits, as a trace has. *)
+  let new_id () =
+    let b = Buffer.create 32 in
+    String.iter (fun c -> Printf.bprintf b "%02x" (Char.code c)) (Soil.Random.string 16);
+    Buffer.contents b
+
+  let id (r : t) =
+    match r.id with
+    | Some id -> id
+    | None ->
+        let id = new_id () in
+        r.id <- Some id;
+        id
+
+  let set_id (r : t) id =
+    if not (Grammar.is_value id) then
+      invalid_arg "Soil_http.Server.Request.set_id: not the value of a field";
+    r.id <- Some id
+
+  let set_max_body r bytes = r.max_body <- bytes
+  let set_error r render = r.render <- Some render
+
+  let map_response (r : t) f =
+    let inner = r.finish in
+    r.finish <- (fun response -> f (inner response))
+end
