@@ -508,6 +508,38 @@ let versions () =
   string "no longer current" "no-cache" (caching target)
 [@@ocamlformat "disable"]
 
+(* The handler runs while [send] talks to the connection; all that the client gets. *)
+let conversation handler send =
+  let client, server = Soil.Flow.pair () in
+  let serve () =
+    Fun.protect ~finally:(fun () -> D.close server) (fun () -> Server.connection server handler)
+  in
+  let talk () =
+    send client;
+    let text = D.read_all client in
+    D.close client;
+    text
+  in
+  snd (Soil.Task.both serve talk)
+
+(* What has come of the next request, or is missing of this one's body, is no sign of leaving. *)
+let busy_clients () =
+  let slow request =
+    Soil.Clock.sleep 2.;
+    Server.string (Server.body_string request)
+  in
+  let pipelines client =
+    D.write_string client (get "/");
+    Soil.Clock.sleep 0.7;
+    D.write_string client (get ~fields:"Connection: close\r\n" "/")
+  in
+  int "the next request" 2 (occurrences "HTTP/1.1 200" (conversation slow pipelines));
+  let breaks_off client =
+    D.write_string client "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na";
+    D.shutdown client `Send
+  in
+  string "a body that breaks off" "400" (status (conversation slow breaks_off))
+
 let tests =
   [
     in_run "fields" fields;
@@ -523,6 +555,7 @@ let tests =
     in_run "streams of clients that leave" streams_of_leavers;
     in_run "handlers that finish" finishes;
     in_run "clients that stay" stays;
+    in_run "clients that are busy" busy_clients;
     in_run "order" order;
     in_run "identifiers from outside" ids_of_requests;
     in_run "observation" observed;
