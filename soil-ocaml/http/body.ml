@@ -8,20 +8,27 @@ type step =
   | Over
   | Broken  (** Where the next request begins isn't known. *)
 
+type pace =
+  | Whole  (** [body_seconds] and what their rate earns, for all reads together. *)
+  | Each_read  (** [body_seconds] for each. *)
+  | Patient
+
 type t = {
   input : Input.t;
   limits : Limits.t;
   truncated : exn;
   mutable ask : (unit -> unit) option;
   mutable waited : float; (* Seconds that its reads took. *)
-  mutable each_alone : bool; (* A read has the time of [body_seconds], whatever others took. *)
+  mutable pace : pace;
+  on_trailers : Cohttp.Header.t -> unit;
   mutable step : step;
   mutable left : int;
   mutable got : int;
   mutable max : int;
 }
 
-let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
+let make ?ask ?(truncated = Head.Refused `Bad_request) ?(on_trailers = ignore) input framing limits
+    =
   let step, left =
     match framing with
     | Head.Length 0 -> (Over, 0)
@@ -35,14 +42,15 @@ let make ?ask ?(truncated = Head.Refused `Bad_request) input framing limits =
     truncated;
     ask;
     waited = 0.;
-    each_alone = false;
+    pace = Whole;
+    on_trailers;
     step;
     left;
     got = 0;
     max = max_int;
   }
 
-let time_each_read t = t.each_alone <- true
+let set_pace t pace = t.pace <- pace
 let too_large () = Soil_backtrace.raise (Head.Refused `Request_entity_too_large)
 
 let limit t max =
@@ -67,10 +75,12 @@ let in_time t f =
   ask t;
   let begun = Soil.Clock.monotonic () in
   let seconds =
-    if t.each_alone then t.limits.body_seconds
-    else
-      let earned_seconds = float_of_int t.got /. float_of_int t.limits.body_rate in
-      t.limits.body_seconds +. earned_seconds -. t.waited
+    match t.pace with
+    | Patient -> infinity
+    | Each_read -> t.limits.body_seconds
+    | Whole ->
+        let earned_seconds = float_of_int t.got /. float_of_int t.limits.body_rate in
+        t.limits.body_seconds +. earned_seconds -. t.waited
   in
   Input.until t.input (begun +. seconds);
   let finally () = t.waited <- t.waited +. Soil.Clock.monotonic () -. begun in
@@ -114,9 +124,9 @@ let rec advance t =
       t.step <- Size;
       advance t
   | Trailers ->
-      (* Nothing uses them, and some must not be believed (RFC 9110 §6.5.1). *)
-      ignore (Head.fields t.input t.limits);
-      t.step <- Over
+      let trailers = Head.fields t.input t.limits in
+      t.step <- Over;
+      t.on_trailers trailers
 
 let at_end t = match t.step with To_end -> t.step <- Over | _ -> Soil_backtrace.raise t.truncated
 

@@ -2,17 +2,30 @@
 
 type t
 
-val make : ?ask:(unit -> unit) -> ?truncated:exn -> Input.t -> Head.framing -> Limits.t -> t
+val make :
+  ?ask:(unit -> unit) ->
+  ?truncated:exn ->
+  ?on_trailers:(Cohttp.Header.t -> unit) ->
+  Input.t ->
+  Head.framing ->
+  Limits.t ->
+  t
 (** [make input framing limits] is the next body. [ask] is called before the first wait for it.
-    [truncated] (default: [Refused `Bad_request]) is raised if the input ends before the body. *)
+    [truncated] (default: [Refused `Bad_request]) is raised if the input ends before the body.
+    [on_trailers] gets the fields after chunks, before the read that finds the end returns. *)
 
 val limit : t -> int -> unit
 (** [limit t max] makes the call that would return byte [max + 1] raise
     [Head.Refused `Request_entity_too_large]; at once if the declared length is larger. *)
 
-val time_each_read : t -> unit
-(** [time_each_read t] gives each read [body_seconds] from now on, instead of all of them together
-    with what their rate earns: for a body that has no end to wait for. *)
+(** The type for the time that a peer has for a body. *)
+type pace =
+  | Whole  (** [body_seconds] for all reads together, and what their bytes earn at [body_rate]. *)
+  | Each_read  (** [body_seconds] for each read. *)
+  | Patient  (** No limit: the other end of a call that both sides keep open. *)
+
+val set_pace : t -> pace -> unit
+(** [set_pace t pace] gives reads this time from now on; initially [Whole]. *)
 
 val ask : t -> unit
 (** [ask t] calls [ask] now, unless it was called before. *)

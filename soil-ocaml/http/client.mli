@@ -79,6 +79,8 @@ val post : ?headers:Cohttp.Header.t -> t -> Uri.t -> body -> Cohttp.Response.t *
 val request :
   ?headers:Cohttp.Header.t ->
   ?body:body ->
+  ?on_interim:(Cohttp.Code.status_code -> Cohttp.Header.t -> unit) ->
+  ?on_trailers:(Cohttp.Header.t -> unit) ->
   t ->
   Cohttp.Code.meth ->
   Uri.t ->
@@ -88,6 +90,10 @@ val request :
     Reading it raises as this function does. If [f] doesn't read all of it, the connection may have
     to be closed. Waits.
 
+    [on_interim status headers] is called for each interim response ([`Early_hints]: 103),
+    [on_trailers headers] with the fields after the body, if there are any, before the read that
+    finds its end returns.
+
     If the server has closed a reused connection without a response, the request is resent on a new
     one, if the method is idempotent and the body isn't a stream. A redirect that needs a stream's
     body again (307, 308) is the response. *)
@@ -95,6 +101,9 @@ val request :
 val open_ :
   ?headers:Cohttp.Header.t ->
   ?body:body ->
+  ?patient:bool ->
+  ?on_interim:(Cohttp.Code.status_code -> Cohttp.Header.t -> unit) ->
+  ?on_trailers:(Cohttp.Header.t -> unit) ->
   Soil.Task.scope ->
   t ->
   Cohttp.Code.meth ->
@@ -103,7 +112,8 @@ val open_ :
 (** [open_ scope t meth uri] is the response to a request as in {!request}, and its body, a flow of
     [scope]: it can be read until [scope] ends. At the end of the body the connection is returned to
     the pool; if the flow is closed before, or [scope] ends, the connection is closed. The rest of a
-    [Stream] isn't sent after either. Waits for the head only. *)
+    [Stream] isn't sent after either. If [patient] (default: [false]), the body has no limit of
+    time. Waits for the head only. *)
 
 val upgrade :
   ?headers:Cohttp.Header.t ->

@@ -206,10 +206,13 @@ let failed uri = function
 (* The server has ended the connection before it sent anything. *)
 exception Nothing_came
 
-(* Interim responses are skipped (RFC 9110 §15.2), but for the change of protocol, which is final. *)
-let rec response_head t conn meth =
+(* Interim responses come before (RFC 9110 §15.2); the change of protocol is final. *)
+let rec response_head t conn meth ~on_interim =
   let head = Head.response conn.input t.limits ~meth in
-  if head.status < 200 && head.status <> 101 then response_head t conn meth else head
+  if head.status < 200 && head.status <> 101 then (
+    on_interim head;
+    response_head t conn meth ~on_interim)
+  else head
 
 type sending = {
   mutable is_sent : bool;
@@ -226,10 +229,10 @@ let rec wait_for_first t conn sending =
   | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
       wait_for_first t conn sending
 
-let first_head t conn uri meth sending =
+let first_head t conn uri meth sending ~on_interim =
   match
     if not (wait_for_first t conn sending) then raise Nothing_came;
-    response_head t conn meth
+    response_head t conn meth ~on_interim
   with
   | head -> head
   | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
@@ -244,7 +247,7 @@ let send scope conn ~head body =
     Output.strings conn.output [ head ];
     let sink, finish = Output.body conn.output ~framing:(framing body) in
     write sink;
-    finish ()
+    finish []
   in
   let in_task send =
     let run () =
@@ -279,8 +282,8 @@ let cohttp_response (head : Head.response) =
   in
   Message.response (head.version, Cohttp.Code.status_of_code head.status) head.headers encoding
 
-let make_body t conn uri (head : Head.response) =
-  Body.make ~truncated:(Failed (uri, Truncated)) conn.input head.framing t.limits
+let make_body t conn uri (head : Head.response) ~on_trailers =
+  Body.make ~truncated:(Failed (uri, Truncated)) ~on_trailers conn.input head.framing t.limits
 
 let discard_seconds = 0.25
 
@@ -378,7 +381,7 @@ let source x =
     (read x)
 
 (* Sends the request on [conn], and waits for the head of the response. *)
-let exchange scope t origin place conn uri ~head meth body =
+let exchange scope t origin place conn uri ~head meth body ~on_interim ~on_trailers =
   let sending =
     match send scope conn ~head body with
     | sending -> sending
@@ -387,9 +390,9 @@ let exchange scope t origin place conn uri ~head meth body =
         { is_sent = false; mistake = None; task = None }
     | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
-  match first_head t conn uri meth sending with
+  match first_head t conn uri meth sending ~on_interim with
   | head ->
-      let content = make_body t conn uri head in
+      let content = make_body t conn uri head ~on_trailers in
       let held = ref None in
       let x =
         { client = t; origin; uri; place; conn; sending; head; content; is_finished = false; held }
@@ -408,14 +411,16 @@ let is_idempotent = function
 
 (** [once scope t origin uri ~head meth body] sends the text [head] and [body], and waits for the
     head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection.
-    [on_connected ()] is called before anything is sent. Raises as {!Client.request}. *)
-let once ?(fresh = false) ?(on_connected = ignore) scope t origin uri ~head meth body =
+    [on_connected ()] is called before anything is sent, [on_interim] with the head of each interim
+    response, [on_trailers] with the fields after the body. Raises as {!Client.request}. *)
+let once ?(fresh = false) ?(on_connected = ignore) ?(on_interim = ignore) ?(on_trailers = ignore)
+    scope t origin uri ~head meth body =
   let place = enter t origin in
   let on conn =
     on_connected ();
     Soil.Private.undoing
       (fun () -> drop conn)
-      (fun () -> exchange scope t origin place conn uri ~head meth body)
+      (fun () -> exchange scope t origin place conn uri ~head meth body ~on_interim ~on_trailers)
   in
   let on_new () =
     try on (open_connection t uri origin)

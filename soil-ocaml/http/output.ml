@@ -83,11 +83,15 @@ let body t ~framing =
     left := !left - n;
     n
   in
-  let finish () =
+  let finish trailers =
     check t;
     match framing with
     | Length _ -> if !left > 0 then failwith "Soil_http: a body is shorter than its length says"
-    | Chunked -> strings t [ "0\r\n\r\n" ]
+    | Chunked ->
+        let end_ = Buffer.create 16 in
+        Buffer.add_string end_ "0\r\n";
+        Head.write end_ trailers;
+        strings t [ Buffer.contents end_ ]
     | To_end -> ()
   in
   (Soil.Flow.sink ~name:"body" ~write_from write, finish)

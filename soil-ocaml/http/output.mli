@@ -22,7 +22,7 @@ val is_cut : t -> bool
 (** [is_cut t] is [true] iff a call that sends has raised, so that the output may be truncated.
     Later calls send nothing and raise {!Soil.exception-Error} with [Closed]. *)
 
-val body : t -> framing:Head.framing -> Soil.Flow.sink * (unit -> unit)
-(** [body t ~framing] is a flow whose bytes are sent as a body, and a function that ends the body.
-    It raises [Failure] if the body is shorter than declared; writing to the flow does if it is
-    longer. *)
+val body : t -> framing:Head.framing -> Soil.Flow.sink * ((string * string) list -> unit)
+(** [body t ~framing] is a flow whose bytes are sent as a body, and a function that ends the body,
+    with the trailer fields that it is given if the body is chunked. It raises [Failure] if the body
+    is shorter than declared; writing to the flow does if it is longer. *)

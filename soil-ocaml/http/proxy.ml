@@ -291,7 +291,7 @@ let answer t b request (x : Exchange.exchange) ~over =
   if Body.is_over x.content then (
     Exchange.finish x (fun () -> true);
     over ());
-  Body.time_each_read x.content;
+  Body.set_pace x.content Each_read;
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
   | _, Length n when n <= small ->

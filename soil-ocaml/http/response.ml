@@ -7,6 +7,7 @@ type ending = Sent | Cut | Unneeded | Not_begun  (** Documented in {!Server.type
 type stream = {
   length : int option;  (** If known. *)
   write : Soil.Flow.sink -> unit;
+  trailers : (unit -> H.t) option;  (** The fields after the body, asked for when it has ended. *)
   on_end : ending -> unit;  (** Called once. *)
 }
 
@@ -42,6 +43,10 @@ let length r =
 let is_own = function
   | "content-length" | "transfer-encoding" | "connection" | "keep-alive" -> true
   | _ -> false
+
+(** [trailer_fields headers] is those of [headers] that may follow a body (RFC 9110 §6.5.1). *)
+let trailer_fields headers =
+  List.filter (fun (name, _) -> not (is_own (String.lowercase_ascii name))) (H.to_list headers)
 
 let write_framing b code framing =
   if not (code < 200 || code = 204 || code = 304) then

@@ -44,6 +44,10 @@ let upgraded conn f =
   let at_stop g = if conn.server.is_stopping () then g () else conn.at_stop <- g in
   f ~at_stop (Input.duplex conn.input)
 
+(* Others may drop them, and some fail (RFC 9110 §6.5.1). *)
+let wants_trailers conn =
+  match conn.current with Some r -> Grammar.mem r.headers "te" "trailers" | None -> false
+
 let send conn (r : Response.t) ~version ~head_only ~keep =
   let framing = framing_of r version in
   Response.head conn.text r ~version ~framing ~keep;
@@ -60,11 +64,14 @@ let send conn (r : Response.t) ~version ~head_only ~keep =
         Output.strings conn.output [ head ];
         Output.buffer conn.output b 0 (Bigarray.Array1.dim b)
     | Direct { send; _ } -> send conn.output ~head
-    | Stream { write; _ } ->
+    | Stream { write; trailers; _ } ->
         Output.strings conn.output [ head ];
         let sink, finish = Output.body conn.output ~framing in
         write sink;
-        finish ()
+        finish
+          (match trailers with
+          | Some trailers when wants_trailers conn -> Response.trailer_fields (trailers ())
+          | Some _ | None -> [])
 
 let linger_seconds = 2.
 let linger_bytes = 1 lsl 20
@@ -201,6 +208,14 @@ let respond conn request handler note =
   match !failure with
   | Fail _ -> !failure
   | Continue | End -> if keep && Body.discard content then Continue else End
+
+let early_hints r headers =
+  let conn = r.conn in
+  if r.head.request.version <> `HTTP_1_0 && conn.head_end = max_int then (
+    let head = Buffer.create 256 in
+    Buffer.add_string head "HTTP/1.1 103 Early Hints\r\n";
+    Head.write head (H.to_list headers);
+    Output.strings conn.output [ Buffer.contents head ])
 
 let make_request conn (head : Head.request) scope =
   let limits = conn.server.limits in

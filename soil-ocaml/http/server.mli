@@ -56,7 +56,7 @@ val scope : request -> Soil.Task.scope
             ignore (Soil.File_descriptor.copy ~src:body ~dst:sink ()))
     ]} *)
 
-val body : ?max:int -> request -> Soil.Flow.source
+val body : ?max:int -> ?patient:bool -> request -> Soil.Flow.source
 (** [body r] is the body as a stream, for {!Soil.File_descriptor.copy}, {!Soil.Reader}… The first
     read sends [100 Continue] to a client that expects it. Reading raises {!Refused}, which the
     handler needn't catch, with
@@ -65,6 +65,9 @@ val body : ?max:int -> request -> Soil.Flow.source
       {!type-limits}); [body] itself raises it if the declared length is larger;
     - [`Request_timeout] if it arrives too slowly;
     - [`Bad_request] if it is malformed or incomplete.
+
+    If [patient] (default: [false]), the body may arrive as slowly as the client likes: for calls
+    that both ends keep open.
 
     An unread rest is discarded if it is short; otherwise the connection ends. *)
 
@@ -109,6 +112,7 @@ val stream :
   ?status:Cohttp.Code.status_code ->
   ?headers:Cohttp.Header.t ->
   ?length:int ->
+  ?trailers:(unit -> Cohttp.Header.t) ->
   ?on_end:(ending -> unit) ->
   (Soil.Flow.sink -> unit) ->
   response
@@ -117,6 +121,9 @@ val stream :
     delimited by the connection's end for HTTP/1.0 clients; with [length] it has a [Content-Length],
     and writing more or less raises [Failure]. If [write] raises, the connection ends, so that the
     client detects the truncation. [write] may read the request's body.
+
+    [trailers ()] is called when [write] has returned; its fields are sent after the body, to an
+    HTTP/1.1 client only if it accepts them ([TE: trailers]) and there is no [length].
 
     [on_end] is called once with the end of the body, if the handler returned this response. It may
     wait; a cancellation has no effect on it. When [serve] is cancelled, [write] continues for its
@@ -132,6 +139,11 @@ val upgrade : ?headers:Cohttp.Header.t -> string -> (Soil.Flow.t -> unit) -> res
 (** [upgrade protocol f] switches to [protocol] (status 101) and runs [f flow], after which the
     connection ends. [flow] has no timeouts. Only for requests that ask for an upgrade; for
     WebSocket see {!Websocket.accept}. *)
+
+val early_hints : request -> Cohttp.Header.t -> unit
+(** [early_hints r headers] sends [headers], such as [Link]s to preload, in an interim response
+    ({{:https://www.rfc-editor.org/rfc/rfc8297}RFC 8297}, status 103) before the handler has its
+    own. Does nothing for HTTP/1.0. Waits. *)
 
 (** {1:serving Serving} *)
 

@@ -89,8 +89,9 @@ let peer r = Lazy.force r.conn.peer
 let endpoint r = Lazy.force r.conn.endpoint
 let is_draining r = r.conn.server.is_draining ()
 
-let body ?max r =
+let body ?max ?(patient = false) r =
   r.is_wanted <- true;
+  if patient then Body.set_pace r.content Patient;
   Body.limit r.content (match max with Some max -> max | None -> r.max_body);
   Body.source r.content
 

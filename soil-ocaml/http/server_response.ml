@@ -10,8 +10,8 @@ let buffer ?status ?headers b = make ?status ?headers (Buffer b)
 
 type ending = Response.ending = Sent | Cut | Unneeded | Not_begun
 
-let stream ?status ?headers ?length ?(on_end = ignore) write =
-  make ?status ?headers (Stream { length; write; on_end })
+let stream ?status ?headers ?length ?trailers ?(on_end = ignore) write =
+  make ?status ?headers (Stream { length; write; trailers; on_end })
 
 let has_no_body status =
   let code = Cohttp.Code.code_of_status status in
@@ -53,7 +53,8 @@ module View = struct
       | Text s -> Text (string s)
       | Buffer b -> Text (string (String.init (Bigarray.Array1.dim b) (Bigarray.Array1.get b)))
       | Stream s -> Stream { s with length = None; write = stream s.write }
-      | Direct { write; _ } -> Stream { length = None; write = stream write; on_end = ignore }
+      | Direct { write; _ } ->
+          Stream { length = None; write = stream write; trailers = None; on_end = ignore }
     in
     { r with body }
 end
