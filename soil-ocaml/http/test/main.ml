@@ -21,4 +21,5 @@ let () =
       ("sessions", Test_session.tests);
       ("credentials", Test_auth.tests);
       ("forms", Test_form.tests);
+      ("HPACK", Test_hpack.tests);
     ]
