@@ -257,7 +257,7 @@ let bombs () =
   if bytes > 8192 then Alcotest.failf "a large entry takes %d bytes" bytes;
   let crumbs = Bytes.of_string (String.concat "" (List.init 20000 (fun _ -> "\x0f\x11\x00"))) in
   is_too_large "crumbs" d crumbs ~max_bytes:(1 lsl 20) ~max_fields:100;
-  (* A string of 1 GB that isn't there. *)
+  (* A string of 256 MiB in a block of 6 bytes. *)
   is_error ~d "a length" "007f ffff ff7f"
 
 (* Encoding *)
