@@ -17,6 +17,7 @@ let default_limits : limits =
     body_rate = 500;
     write_seconds = 30.;
     idle_seconds = 15.;
+    http2 = Head.default_http2;
   }
 
 type body = Empty | String of string | Stream of int option * (Soil.Flow.sink -> unit)

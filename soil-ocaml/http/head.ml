@@ -27,6 +27,19 @@ type response = {
   persistent : bool;
 }
 
+(** [default_http2] is the limits of HTTP/2, for either end. *)
+let default_http2 : Limits.http2 =
+  {
+    streams = 100;
+    streams_per_second = 20_000;
+    heads_bytes = 65536;
+    continuations = 8;
+    odd_frames = 200;
+    odd_frames_per_second = 20;
+    window_bytes = 1 lsl 20;
+    table_bytes = 4096;
+  }
+
 let refuse status = Soil_backtrace.raise (Refused status)
 let bad () = refuse `Bad_request
 

@@ -20,10 +20,11 @@ let size = 4096
 let count t n = match t.peer with Some peer -> Budget.grow peer n | None -> ()
 let give_back t n = match t.peer with Some peer -> Budget.shrink peer n | None -> ()
 
+let unbuffered ?peer flow =
+  { flow; peer; bytes = Bytes.empty; first = 0; last = 0; until = infinity; failure = None }
+
 let create ?peer flow =
-  let t =
-    { flow; peer; bytes = Bytes.empty; first = 0; last = 0; until = infinity; failure = None }
-  in
+  let t = unbuffered ?peer flow in
   count t size;
   t.bytes <- Bytes.create size;
   t
@@ -118,6 +119,7 @@ let index t c i n = index_from t.bytes c (t.first + i) (t.first + n) - t.first
 let sub t off len = Bytes.sub_string t.bytes (t.first + off) len
 let skip t n = t.first <- t.first + n
 let skip_line t n = skip t (n + 2)
+let consume t f = t.first <- t.first + f t.bytes t.first (buffered t)
 
 let take t blit len =
   let n = min len (buffered t) in

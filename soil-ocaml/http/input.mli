@@ -22,6 +22,10 @@ val create : ?peer:Soil.Budget.t -> Soil.File_descriptor.flow -> t
     while it waits; without it nothing is counted.
     @raise Soil.Error if there is no room for it. *)
 
+val unbuffered : ?peer:Soil.Budget.t -> Soil.File_descriptor.flow -> t
+(** [unbuffered d] is likewise the input of [d] without a buffer: for {!read} and {!read_into} only.
+*)
+
 val count : t -> int -> unit
 (** [count t n] counts [n] bytes for the peer, as {!Soil.Budget.grow} does. *)
 
@@ -86,6 +90,10 @@ val skip : t -> int -> unit
 
 val skip_line : t -> int -> unit
 (** [skip_line t n] takes a line of [n] bytes, and its terminator. *)
+
+val consume : t -> (bytes -> int -> int -> int) -> unit
+(** [consume t f] takes the first [f b off len] of the buffered bytes, which are [len] bytes of [b]
+    from [off]. *)
 
 val read : t -> bytes -> int -> int -> int
 (** [read t b off len] is like {!Soil.File_descriptor.read}. *)

@@ -4,6 +4,25 @@
     Beyond them a server responds with 414, 431, 413 or 408, and the connection ends; a client that
     sends or receives nothing gets no response. A {!module-Client} raises {!Client.Failed}. *)
 
+type http2 = {
+  streams : int;  (** Streams of a connection at a time; more are refused. *)
+  streams_per_second : int;  (** Streams that a client may open; more wait. *)
+  heads_bytes : int;
+      (** The heads of all streams of a connection; streams beyond are refused, unless it is the
+          only one. *)
+  continuations : int;  (** Frames of a head after its first. *)
+  odd_frames : int;
+      (** Frames that cost their receiver more than their sender: resets, also those that errors of
+          the peer cause, [SETTINGS], [PING], priorities, windows that no data explains, and empty
+          ones. Beyond it the connection ends. Each response gives one back. *)
+  odd_frames_per_second : int;  (** So many are given back in a second. *)
+  window_bytes : int;
+      (** Bytes of bodies that have come and wait for their reader, of all streams of a connection;
+          a stream has a quarter. *)
+  table_bytes : int;  (** The table of HPACK. *)
+}
+(** The type for limits of HTTP/2, for each connection. *)
+
 type t = {
   line_bytes : int;  (** A request line, status line or field. *)
   head_bytes : int;  (** All of them. *)
@@ -20,4 +39,5 @@ type t = {
   body_seconds : float;  (** For receiving a body, plus a second for each [body_rate] bytes. *)
   body_rate : int;  (** Bytes per second. *)
   write_seconds : float;  (** For sending 64 KiB. *)
+  http2 : http2;
 }

@@ -38,6 +38,13 @@ let send t n f =
   Input.progressed t.input;
   t.sent <- t.sent + n
 
+let whole t n f =
+  check t;
+  counted t n (fun () ->
+      Input.guard t.input (fun () ->
+          Soil.Task.timeout (t.seconds *. float_of_int (1 + (n / piece))) f));
+  t.sent <- t.sent + n
+
 let strings t l =
   let length = List.fold_left (fun n s -> n + String.length s) 0 l in
   send t length (fun d -> D.writev d l)

@@ -9,6 +9,10 @@ val create : Input.t -> seconds:float -> t
 val strings : t -> string list -> unit
 (** [strings t l] sends the strings as one write. *)
 
+val whole : t -> int -> (unit -> unit) -> unit
+(** [whole t n send] is [send ()], which sends [n] bytes by other means. It has the time of as many
+    pieces. *)
+
 val string : t -> head:string -> string -> unit
 (** [string t ~head s] sends [head] and [s], in one piece if [s] is short. *)
 

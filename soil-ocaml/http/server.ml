@@ -2,6 +2,7 @@ include Server_request
 include Server_response
 include Server_error
 open Server_leavers
+open Server_answer
 
 exception Refused = Head.Refused
 
@@ -16,6 +17,7 @@ let default_limits : limits =
     body_seconds = 20.;
     body_rate = 500;
     write_seconds = 30.;
+    http2 = Head.default_http2;
   }
 
 let request_line (e : entry) =
@@ -29,49 +31,6 @@ let entry_to_string (e : entry) =
   Printf.sprintf "%s %s %S %d %d bytes %.1f ms" (Date.to_rfc_3339 e.started) e.peer (request_line e)
     (Cohttp.Code.code_of_status e.status)
     e.bytes (e.seconds *. 1e3)
-
-let busy_headers () = H.of_list [ ("retry-after", "1"); ("connection", "close") ]
-
-(* Sending *)
-
-let framing_of (r : Response.t) version =
-  match (Response.length r, version) with
-  | Some n, _ -> Head.Length n
-  | None, `HTTP_1_0 -> To_end
-  | None, _ -> Chunked
-
-let upgraded conn f =
-  let at_stop g = if conn.server.is_stopping () then g () else conn.at_stop <- g in
-  f ~at_stop (Input.duplex conn.input)
-
-(* Others may drop them, and some fail (RFC 9110 §6.5.1). *)
-let wants_trailers conn =
-  match conn.current with Some r -> Grammar.mem r.headers "te" "trailers" | None -> false
-
-let send conn (r : Response.t) ~version ~head_only ~keep =
-  let framing = framing_of r version in
-  Response.head conn.text r ~version ~framing ~keep;
-  let head = Buffer.contents conn.text in
-  conn.head_end <- Output.sent conn.output + String.length head;
-  if head_only || has_no_body r.status then (
-    Output.strings conn.output [ head ];
-    match r.body with Upgrade f -> upgraded conn f | _ -> ())
-  else
-    match r.body with
-    | Empty | Upgrade _ -> Output.strings conn.output [ head ]
-    | Text s -> Output.string conn.output ~head s
-    | Buffer b ->
-        Output.strings conn.output [ head ];
-        Output.buffer conn.output b 0 (Bigarray.Array1.dim b)
-    | Direct { send; _ } -> send conn.output ~head
-    | Stream { write; trailers; _ } ->
-        Output.strings conn.output [ head ];
-        let sink, finish = Output.body conn.output ~framing in
-        write sink;
-        finish
-          (match trailers with
-          | Some trailers when wants_trailers conn -> Response.trailer_fields (trailers ())
-          | Some _ | None -> [])
 
 let linger_seconds = 2.
 let linger_bytes = 1 lsl 20
@@ -93,188 +52,6 @@ let finish conn =
            D.shutdown d `Send;
            discard linger_bytes))
   with Soil.Error _ -> ()
-
-(* What becomes of the connection after a response. *)
-type next = Continue | End | Fail of exn * Printexc.raw_backtrace
-
-let note conn (request : request option) status ~started ~sent_before =
-  match conn.server.log with
-  | None -> ()
-  | Some log ->
-      let seconds = Soil.Clock.monotonic () -. started and sent = Output.sent conn.output in
-      log
-        {
-          peer = Lazy.force conn.peer;
-          endpoint = Lazy.force conn.endpoint;
-          request = Option.map (fun r -> r.head.request) request;
-          route = Option.bind request (fun r -> r.route);
-          id = Option.bind request (fun r -> r.id);
-          status;
-          bytes = sent - sent_before;
-          body_bytes = max 0 (sent - conn.head_end);
-          started = Soil.Clock.now () -. seconds;
-          seconds;
-        }
-
-let is_close (r : Response.t) = Grammar.mem r.headers "connection" "close"
-let is_begun conn = Output.sent conn.output >= conn.head_end
-
-(* [f ()], which sends [r]; then the end of a stream. *)
-let until_end conn (r : Response.t) ~head_only f =
-  match r.body with
-  | Stream { on_end; _ } -> (
-      let ended ending = Soil.Task.protect (fun () -> on_end ending) in
-      match f () with
-      | () -> ended (if head_only || has_no_body r.status then Unneeded else Sent)
-      | exception e ->
-          let backtrace = Soil_backtrace.get () in
-          ended (if is_begun conn then Cut else Not_begun);
-          Soil_backtrace.reraise e backtrace)
-  | _ -> f ()
-
-(* A string is held until the client has taken it. *)
-let count_response conn (r : Response.t) =
-  match r.body with
-  | Text s when String.length s > 4096 -> Budget.count conn.budget (String.length s)
-  | _ -> ()
-
-(* One request after the other *)
-
-(* What middlewares add, once. *)
-let finished request response =
-  let finish = request.finish in
-  request.finish <- Fun.id;
-  finish response
-
-(* An error in place of a response; without what middlewares add if that is what fails. *)
-let failed ?headers ?cause request status =
-  let response = error ?headers ?cause request status in
-  try finished request response with e when not (is_cancelled e) -> response
-
-let handle conn request handler ~failure =
-  let busy () = failed request ~headers:(busy_headers ()) `Service_unavailable in
-  let run () =
-    match handler request with response -> response | exception Refused code -> error request code
-  in
-  match
-    let response = run () in
-    let response = finished request response in
-    count_response conn response;
-    response
-  with
-  | response -> response
-  | exception e when Budget.is_refusal e -> busy ()
-  | exception (Out_of_memory as e) ->
-      Soil.Private.recover e;
-      busy ()
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      Soil.Private.recover e;
-      if is_cancelled e || is_failure conn e then Soil_backtrace.reraise e backtrace;
-      failure := Fail (e, backtrace);
-      failed request ~cause:e `Internal_server_error
-
-let respond conn request handler note =
-  let head = request.head and content = request.content in
-  let version = head.request.version
-  and head_only = match head.request.meth with `HEAD -> true | _ -> false in
-  let failure = ref End in
-  begin_work conn request;
-  let response = handle conn request handler ~failure in
-  let writes_later = match response.body with Stream _ -> true | _ -> false in
-  if not writes_later then end_work conn;
-  let keep =
-    head.persistent
-    && (match !failure with Fail _ -> false | Continue | End -> true)
-    && (not (conn.server.is_draining ()))
-    && (not (is_close response))
-    && (writes_later || Body.can_discard content)
-  in
-  let keep = keep && match framing_of response version with To_end -> false | _ -> true in
-  let keep = keep && match response.body with Upgrade _ -> false | _ -> true in
-  let send () =
-    (* Nothing can be asked for once the response has begun. *)
-    if writes_later && request.is_wanted then Body.ask content else Body.dont_ask content;
-    send conn response ~version ~head_only ~keep
-  in
-  Budget.finished conn.budget;
-  (match until_end conn response ~head_only send with
-  | () -> note response.status
-  | exception e ->
-      let backtrace = Soil_backtrace.get () in
-      if is_begun conn || is_failure conn e || is_cancelled e then note response.status;
-      Soil_backtrace.reraise e backtrace);
-  end_work conn;
-  match !failure with
-  | Fail _ -> !failure
-  | Continue | End -> if keep && Body.discard content then Continue else End
-
-let early_hints r headers =
-  let conn = r.conn in
-  if r.head.request.version <> `HTTP_1_0 && conn.head_end = max_int then (
-    let head = Buffer.create 256 in
-    Buffer.add_string head "HTTP/1.1 103 Early Hints\r\n";
-    Head.write head (H.to_list headers);
-    Output.strings conn.output [ Buffer.contents head ])
-
-let make_request conn (head : Head.request) scope =
-  let limits = conn.server.limits in
-  let ask () = Output.strings conn.output [ "HTTP/1.1 100 Continue\r\n\r\n" ] in
-  let ask = if head.expects then Some ask else None in
-  {
-    head;
-    content = Body.make ?ask conn.input head.framing limits;
-    conn;
-    scope;
-    is_wanted = false;
-    max_body = limits.body_bytes;
-    render = conn.server.on_refusal;
-    finish = Fun.id;
-    route = None;
-    id = None;
-    values = [];
-  }
-
-(* What nginx logs for a client that left before its response. *)
-let client_left = `Code 499
-
-let answer conn (head : Head.request) handler =
-  let log_time = Option.is_some conn.server.log in
-  let started = if log_time then Soil.Clock.monotonic () else 0. in
-  let sent_before = Output.sent conn.output in
-  let current = ref None in
-  let note status = note conn !current status ~started ~sent_before in
-  conn.head_end <- max_int;
-  let run scope =
-    let request = make_request conn head scope in
-    current := Some request;
-    respond conn request handler note
-  in
-  match Soil.Task.scope run with
-  | next -> next
-  | exception e -> (
-      let backtrace = Soil_backtrace.get () in
-      end_work conn;
-      if conn.has_left then (
-        if not (is_begun conn) then note client_left;
-        Soil_backtrace.raise Response.Cut);
-      match !current with
-      (* A response that couldn't be begun can still be replaced. *)
-      | Some request when not (is_begun conn || is_failure conn e || is_cancelled e) ->
-          let head_only = match head.request.meth with `HEAD -> true | _ -> false in
-          let response = failed request ~cause:e `Internal_server_error in
-          send conn response ~version:head.request.version ~head_only ~keep:false;
-          note `Internal_server_error;
-          Fail (e, backtrace)
-      | _ -> Soil_backtrace.reraise e backtrace)
-
-(* Before there is a request. *)
-let refuse ?(headers = H.init ()) conn status =
-  let started = Soil.Clock.monotonic () and sent_before = Output.sent conn.output in
-  let e = { status; detail = None; headers; cause = None; request = None } in
-  let response = rendered conn.server.on_refusal e in
-  send conn response ~version:`HTTP_1_1 ~head_only:false ~keep:false;
-  note conn None response.status ~started ~sent_before
 
 let turn_away_seconds = 1.
 
@@ -331,15 +108,35 @@ let rec requests conn handler =
         finish conn)
   else finish conn
 
-let run conn handler =
-  try Budget.run conn.budget (fun () -> requests conn handler) with
+(* No request of HTTP/1.1 begins like the preface of HTTP/2. *)
+let rec begins_http2 conn at =
+  let start = "PRI " in
+  at = String.length start
+  ||
+  if Input.buffered conn.input > at then
+    Input.get conn.input at = start.[at] && begins_http2 conn (at + 1)
+  else Input.more conn.input && begins_http2 conn at
+
+let first_requests conn handler ~failed =
+  match conn.server.http2 with
+  | Some http2 when is_asked conn ->
+      Input.within conn.input conn.server.limits.head_seconds;
+      let is_http2 = try begins_http2 conn 0 with Input.Late -> false in
+      if is_http2 then (
+        http2.run conn handler ~failed;
+        finish conn)
+      else requests conn handler
+  | Some _ | None -> requests conn handler
+
+let run conn handler ~failed =
+  try Budget.run conn.budget (fun () -> first_requests conn handler ~failed) with
   | Response.Cut -> ()
   | e when Budget.is_refusal e -> turn_away conn e
   | e when is_failure conn e ->
       (* The client went away, or doesn't take what it asked for. *)
       ()
 
-let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each ~is_draining
+let server ?(limits = default_limits) ?log ?error ?http2 ~on_disconnect scope each ~is_draining
     ~is_stopping =
   let watch =
     match on_disconnect with
@@ -350,7 +147,7 @@ let server ?(limits = default_limits) ?log ?error ~on_disconnect scope each ~is_
         ignore (Soil.Task.spawn_daemon ~protected:true scope (fun () -> watch_clients w each));
         Some w
   in
-  { limits; log; on_refusal = error; is_draining; is_stopping; watch }
+  { limits; log; on_refusal = error; is_draining; is_stopping; watch; http2 }
 
 (* What a connection without any request takes beside [Input]'s buffer. *)
 let conn_bytes = 2048
@@ -361,7 +158,7 @@ let conn server budget ~peer ~endpoint d =
   let output = Output.create input ~seconds:server.limits.write_seconds in
   let own_bytes = Budget.bytes budget in
   {
-    server; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
+    server; wire = Version_1; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
     working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore;
   }
 [@@ocamlformat "disable"]
@@ -376,7 +173,7 @@ let with_budget f =
       let budget = Budget.create () in
       Fun.protect ~finally:(fun () -> Budget.release budget) (fun () -> f budget)
 
-let connection ?limits ?log ?peer ?error ?(on_disconnect = `Cancel) d handler =
+let connection ?limits ?log ?peer ?error ?http2 ?(on_disconnect = `Cancel) d handler =
   let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
   with_budget @@ fun budget ->
   Soil.Task.scope @@ fun scope ->
@@ -384,11 +181,15 @@ let connection ?limits ?log ?peer ?error ?(on_disconnect = `Cancel) d handler =
   let each f = Option.iter f !own in
   let never () = false in
   let server =
-    server ?limits ?log ?error ~on_disconnect scope each ~is_draining:never ~is_stopping:never
+    server ?limits ?log ?error ?http2 ~on_disconnect scope each ~is_draining:never
+      ~is_stopping:never
   in
   let conn = conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow) in
   own := Some conn;
-  run conn handler
+  let failure = ref None in
+  let failed _ e backtrace = if Option.is_none !failure then failure := Some (e, backtrace) in
+  run conn handler ~failed;
+  Option.iter (fun (e, backtrace) -> Soil_backtrace.reraise e backtrace) !failure
 
 (* Reports *)
 
@@ -416,15 +217,17 @@ module Conns = Set.Make (struct
   let compare (a, _) (b, _) = Int.compare a b
 end)
 
-let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_disconnect = `Cancel)
-    ?on_error ?client ?secure listener handler =
+let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?http2
+    ?(on_disconnect = `Cancel) ?on_error ?client ?secure listener handler =
   if not (lame_duck >= 0.) then invalid_arg "Soil_http.Server.serve: lame_duck is negative";
   Soil.Task.scope @@ fun scope ->
   let draining = ref false and stopping = ref false and conns = ref Conns.empty and count = ref 0 in
   let each f = Conns.iter (fun (_, conn) -> f conn) !conns in
   let is_stopping () = !stopping || not (D.is_open listener) in
   let is_draining () = !draining || is_stopping () in
-  let server = server ?limits ?log ?error ~on_disconnect scope each ~is_draining ~is_stopping in
+  let server =
+    server ?limits ?log ?error ?http2 ~on_disconnect scope each ~is_draining ~is_stopping
+  in
   let stop () =
     stopping := true;
     (* New clients are refused at once, instead of waiting in the backlog. *)
@@ -442,13 +245,16 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
     in
     with_budget @@ fun budget ->
     let conn = conn server budget ~peer ~endpoint d in
+    let failed conn e backtrace =
+      match on_error with Some on_error -> on_error connection e | None -> report conn e backtrace
+    in
     incr count;
     let member = (!count, conn) in
     conns := Conns.add member !conns;
     Fun.protect
       ~finally:(fun () -> conns := Conns.remove member !conns)
       (fun () ->
-        match run conn handler with
+        match run conn handler ~failed with
         | () -> ()
         | exception e ->
             let backtrace = Soil_backtrace.get () in
@@ -513,5 +319,7 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?(on_dis
             accepting := Some within;
             serve ()));
     Soil.Task.check ())
+
+let early_hints = Server_answer.early_hints
 
 module Response = Server_response.View

@@ -18,7 +18,7 @@
 
 (** {1:requests Requests} *)
 
-type request
+type request = Server_request.request
 (** The type for requests. A request is valid until its response has been sent. *)
 
 val head : request -> Cohttp.Request.t
@@ -273,6 +273,9 @@ val default_limits : limits
 (** [default_limits] is 8 KiB for a line, 16 KiB and 100 fields for a head, 1 MiB for a body; 30 s
     until a request, 10 s for its head, 20 s and 500 bytes per second for a body, 30 s to write. *)
 
+type http2 = Server_request.http2
+(** The type for HTTP/2 in a server: {!Http2.server}. *)
+
 type entry = {
   peer : string;
   endpoint : Soil.Net.Endpoint.t option;
@@ -301,6 +304,7 @@ val serve :
   ?lame_duck:float ->
   ?grace:float ->
   ?error:(Error.t -> response) ->
+  ?http2:http2 ->
   ?on_disconnect:[ `Cancel | `Finish ] ->
   ?on_error:(Soil.Tcp.connection -> exn -> unit) ->
   ?client:(Soil.Tcp.connection -> Soil.Net.Endpoint.t) ->
@@ -317,6 +321,10 @@ val serve :
       [`Cancel] (the default) cancels it, within a second, as soon as the request's body has been
       read; [`Finish] lets it end. A client that ends its sending side alone counts as one that has
       left, as for nginx and Go. {!Soil.Task.protect} finishes a part of a handler.
+    - [http2] ({!Http2.server}[ ()]; default: none) serves the connections that begin with the
+      preface of HTTP/2, with the same handlers: those with prior knowledge, and over TLS those that
+      have chosen [h2] by ALPN. Their streams are handled concurrently. A handler is cancelled as
+      soon as its stream is reset.
     - An exception of [handler] responds with 500, ends the connection, and is passed to [on_error],
       which by default prints it with peer, method and path: on standard error, or by
       {!on_exception}.
@@ -345,6 +353,7 @@ val connection :
   ?log:(entry -> unit) ->
   ?peer:string ->
   ?error:(Error.t -> response) ->
+  ?http2:http2 ->
   ?on_disconnect:[ `Cancel | `Finish ] ->
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   (request -> response) ->

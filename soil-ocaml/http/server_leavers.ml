@@ -20,6 +20,14 @@ let is_gone conn =
   | Some true -> false
   | Some false | None -> is_over ()
 
+(** [leave conn] cancels the handler of [conn], whose client has left. *)
+let leave conn =
+  match conn.working with
+  | Some request ->
+      conn.has_left <- true;
+      Soil.Task.cancel_scope request.scope
+  | None -> ()
+
 let check_client conn =
   match conn.working with
   | None -> ()
@@ -31,9 +39,7 @@ let check_client conn =
         let is_gone =
           Soil.Private.finally (fun () -> conn.is_checked <- false) (fun () -> is_gone conn)
         in
-        if is_gone && Option.fold ~none:false ~some:(( == ) request) conn.working then (
-          conn.has_left <- true;
-          Soil.Task.cancel_scope request.scope))
+        if is_gone && Option.fold ~none:false ~some:(( == ) request) conn.working then leave conn)
 
 (* [each f] is [f conn] for all connections. *)
 let rec watch_clients w each =
@@ -45,9 +51,11 @@ let rec watch_clients w each =
   watch_clients w each
 
 let begin_work conn request =
-  match conn.server.watch with
-  | None -> ()
-  | Some w ->
+  match (conn.server.watch, conn.wire) with
+  | None, _ -> ()
+  (* Its client says so. *)
+  | Some _, Version_2 _ -> conn.working <- Some request
+  | Some w, Version_1 ->
       conn.working <- Some request;
       if not w.is_active then (
         w.is_active <- true;

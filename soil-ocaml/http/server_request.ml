@@ -30,10 +30,31 @@ type server = {
   is_draining : unit -> bool; (* A connection ends with its response. *)
   is_stopping : unit -> bool; (* No further request is waited for. *)
   watch : watch option;
+  http2 : http2 option;
+}
+
+(* What [Http2] has for connections that begin with its preface: [failed] gets the exceptions of
+   handlers. A value, so that only programs that ask for it link it. *)
+and http2 = {
+  run :
+    conn ->
+    (request -> Response.t) ->
+    failed:(conn -> exn -> Printexc.raw_backtrace -> unit) ->
+    unit;
+}
+
+(* How messages go to the client. *)
+and wire = Version_1 | Version_2 of stream
+
+(* A stream of HTTP/2: a [conn] for one request. *)
+and stream = {
+  respond : conn -> Response.t -> head_only:bool -> unit;
+  interim : int -> (string * string) list -> unit;
 }
 
 and conn = {
   server : server;
+  wire : wire;
   budget : Budget.t;
   own_bytes : int; (* Counted without any request. *)
   input : Input.t;

@@ -1,4 +1,4 @@
-(** HTTP/1.1 over any flow: TCP, TLS, pipes in a test.
+(** HTTP/1.1 and HTTP/2 over any flow: TCP, TLS, pipes in a test.
 
     Requests and responses have the types of [cohttp] ({!Cohttp.Request.t}, {!Cohttp.Header.t},
     {!Cohttp.Code.status_code}); bodies are flows ({!Soil.Flow}), for {!Soil.File_descriptor.copy},
@@ -14,6 +14,7 @@ module Access_log = Access_log
 module Client = Client
 module Files = Files
 module Limits = Limits
+module Http2 = Http2
 module Proxy = Proxy
 module Forwarded = Forwarded
 module Limit = Limit

@@ -1,0 +1,1 @@
+let server () : Server.http2 = { run = Http2_server.run }
