@@ -163,8 +163,6 @@ let conn server budget ~peer ~endpoint d =
   }
 [@@ocamlformat "disable"]
 
-let no_endpoint = Lazy.from_val None
-
 (* Of the connection, if [Tcp.serve] has accepted it. *)
 let with_budget f =
   match Budget.current () with
@@ -173,8 +171,13 @@ let with_budget f =
       let budget = Budget.create () in
       Fun.protect ~finally:(fun () -> Budget.release budget) (fun () -> f budget)
 
-let connection ?limits ?log ?peer ?error ?http2 ?(on_disconnect = `Cancel) d handler =
-  let peer = match peer with Some p -> Lazy.from_val p | None -> lazy (D.name d) in
+let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Cancel) d handler =
+  let peer =
+    match (peer, endpoint) with
+    | Some p, _ -> Lazy.from_val p
+    | None, Some e -> lazy (Soil.Net.Endpoint.to_string e)
+    | None, None -> lazy (D.name d)
+  in
   with_budget @@ fun budget ->
   Soil.Task.scope @@ fun scope ->
   let own = ref None in
@@ -184,7 +187,7 @@ let connection ?limits ?log ?peer ?error ?http2 ?(on_disconnect = `Cancel) d han
     server ?limits ?log ?error ?http2 ~on_disconnect scope each ~is_draining:never
       ~is_stopping:never
   in
-  let conn = conn server budget ~peer ~endpoint:no_endpoint (d :> D.flow) in
+  let conn = conn server budget ~peer ~endpoint:(Lazy.from_val endpoint) (d :> D.flow) in
   own := Some conn;
   let failure = ref None in
   let failed _ e backtrace = if Option.is_none !failure then failure := Some (e, backtrace) in

@@ -38,10 +38,10 @@ val header : request -> string -> string option
 (** [header r name] is the value of the field [name], the last one if there are several. *)
 
 val peer : request -> string
-(** [peer r] is the client: its endpoint for {!serve}, otherwise the name of the flow. *)
+(** [peer r] is the client: its endpoint for {!serve}; for others see {!connection}. *)
 
 val endpoint : request -> Soil.Net.Endpoint.t option
-(** [endpoint r] is the client's address and port; [None] outside {!serve}. *)
+(** [endpoint r] is the client's address and port; [None] if {!connection} wasn't given any. *)
 
 val scope : request -> Soil.Task.scope
 (** [scope r] is a scope for what the response needs: a task, a file, the response of another server
@@ -352,6 +352,7 @@ val connection :
   ?limits:limits ->
   ?log:(entry -> unit) ->
   ?peer:string ->
+  ?endpoint:Soil.Net.Endpoint.t ->
   ?error:(Error.t -> response) ->
   ?http2:http2 ->
   ?on_disconnect:[ `Cancel | `Finish ] ->
@@ -359,4 +360,6 @@ val connection :
   (request -> response) ->
   unit
 (** [connection d handler] handles the requests on [d], any flow; it returns when the connection has
-    ended, and doesn't close [d]. It raises an exception of [handler], after the response. *)
+    ended, and doesn't close [d]. It raises an exception of [handler], after the response.
+    [endpoint] is {!val-endpoint}, and [peer] {!val-peer} (default: [endpoint], or the name of [d]).
+    {!Test} does all that for tests of handlers. *)

@@ -32,3 +32,4 @@ module Multipart = Multipart
 module Media_type = Media_type
 module Encoding = Encoding
 module Date = Date
+module Test = Test

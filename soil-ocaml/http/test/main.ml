@@ -6,6 +6,7 @@ let () =
       ("files", Test_files.tests);
       ("client", Test_client.tests);
       ("streams", Test_streams.tests);
+      ("tests of handlers", Test_test.tests);
       ("proxy", Test_proxy.tests);
       ("fields of a proxy", Test_proxy_fields.tests);
       ("hostile peers of a proxy", Test_proxy_peers.tests);
