@@ -150,7 +150,9 @@ let read_by take t b off len =
         if t.step = Over then 0
         else
           let len =
-            if t.step = To_end then min len (max 1 (t.max - t.got + 1)) else min len t.left
+            if t.step <> To_end then min len t.left
+            else if t.max - t.got < len then t.max - t.got + 1
+            else len
           in
           let n = take t.input b off len in
           if n = 0 then at_end t else took t n;

@@ -93,7 +93,7 @@ let request ?(headers = H.init ()) ?(body = Empty) ?on_interim ?on_trailers t me
       let backtrace = Soil_backtrace.get () in
       Soil_backtrace.reraise (mistake x.sending e) backtrace
 
-let read_body t uri response source =
+let read_body (t : t) uri response source =
   match D.read_all ~max:t.limits.body_bytes source with
   | text -> (response, text)
   | exception Soil.Error { code = Too_large; _ } -> Soil_backtrace.raise (Failed (uri, Too_large))

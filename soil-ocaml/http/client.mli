@@ -1,4 +1,4 @@
-(** HTTP/1.1 clients: connection pools, redirects, TLS.
+(** Clients of HTTP/1.1 and HTTP/2: connection pools, redirects, TLS.
 
     {[
       module Client = Soil_http.Client
@@ -25,6 +25,9 @@ val default_limits : limits
     for an unused connection, 60 s for a head, 60 s and 500 bytes per second for a body, 30 s to
     write. *)
 
+type http2 = Exchange.http2
+(** The type for HTTP/2 in a client: {!Http2.client}. *)
+
 val create :
   ?limits:limits ->
   ?connect_seconds:float ->
@@ -35,6 +38,7 @@ val create :
     (host:string ->
     Soil.File_descriptor.flow ->
     [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
+  ?http2:http2 ->
   unit ->
   t
 (** [create ()] is a client without connections.
@@ -46,6 +50,8 @@ val create :
       to http isn't followed ({!Failed}).
     - [connect] (default: {!Soil.Tcp.connect_host}) opens connections. It has [connect_seconds]
       (default: 30), including the TLS handshake.
+    - [http2] ({!Http2.client}[ ()]; default: none) uses HTTP/2 where the server has it. Requests to
+      a host then share connections, of which there are at most [max_connections].
     - [tls] starts a session for [https]: [Soil_tls.client config]. Without it [https] fails, and no
       TLS is linked.
 

@@ -46,7 +46,51 @@ let problem_to_string = function
 
 (* The pool *)
 
-type conn = { input : Input.t; output : Output.t; mutable since : float (* Unused since. *) }
+(* A stream of HTTP/2, for one request. Heads are the texts of HTTP/1.1. *)
+type stream = {
+  send_head : string -> last:bool -> unit;
+  send_text : string -> unit;
+  send_end : unit -> unit;
+  next_head : unit -> Head.response;  (** Waits for it. Raises {!Not_seen} or {!Nothing_came}. *)
+  trailers : unit -> H.t;  (** Waits for the end of the response. *)
+  release : unit -> unit;  (** Gives up what is left of it. *)
+}
+(** The type for streams of HTTP/2, each for one request. Heads are texts of HTTP/1.1. *)
+
+type wire = Version_1 | Version_2 of stream
+
+type conn = {
+  input : Input.t;
+  output : Output.t;
+  wire : wire;
+  mutable since : float; (* Unused since. *)
+}
+
+exception Nothing_came
+(** The server has ended the connection before it sent anything. *)
+
+exception Not_seen
+(** The server has refused the request without handling it (RFC 9113 §8.7). *)
+
+exception No_upgrade
+(** The server has no upgrades in HTTP/2 (RFC 8441). *)
+
+type session = {
+  has_room : unit -> bool;  (** For another stream. *)
+  is_over : unit -> bool;
+  is_used : unit -> bool;
+  check : unit -> unit;  (** Handles what has come while nobody used it. Doesn't wait. *)
+  open_stream : meth:Cohttp.Code.meth -> conn;
+  close : unit -> unit;
+  mutable unused_since : float;
+}
+(** The type for connections of HTTP/2, which requests share. *)
+
+type http2 = {
+  speaks : scheme:string -> D.flow -> bool;  (** Whether it does on this new connection. *)
+  start : Limits.t -> scheme:string -> D.flow -> session;
+}
+(** The type for HTTP/2 in a client: a value, so that only programs that ask for it link it. *)
 
 (* Where a connection leads to. *)
 type origin = { scheme : string; host : string; port : int }
@@ -55,6 +99,10 @@ type origin = { scheme : string; host : string; port : int }
 type place = {
   room : Soil.Task.Semaphore.t;
   mutable unused : conn list; (* The one used last comes first. *)
+  mutable sessions : session list;
+  mutable has_sessions : bool; (* As far as is known. *)
+  mutable is_connecting : bool; (* A connection that may become a session. *)
+  changed : Soil.Task.Condition.t; (* A session has room, or its connection was opened. *)
   mutable users : int;
 }
 
@@ -65,6 +113,7 @@ type t = {
   max_redirects : int;
   connect : host:string -> port:int -> D.flow;
   tls : (host:string -> D.flow -> D.flow) option;
+  http2 : http2 option;
   places : (origin, place) Hashtbl.t;
   mutable opened : int;
   mutable swept : float; (* When old connections were closed. *)
@@ -73,7 +122,7 @@ type t = {
 let connect_host ~host ~port = (Soil.Tcp.connect_host host ~port :> D.flow)
 
 let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections = 16) ?(max_redirects = 10)
-    ?connect ?tls () =
+    ?connect ?tls ?http2 () =
   let connect =
     match connect with
     | None -> connect_host
@@ -82,23 +131,36 @@ let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections
   let tls = Option.map (fun tls ~host flow -> (tls ~host flow :> D.flow)) tls in
   if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
   {
-    limits; connect_seconds; max_connections; max_redirects; connect; tls; places = Hashtbl.create 8; opened = 0;
+    limits; connect_seconds; max_connections; max_redirects; connect; tls; http2; places = Hashtbl.create 8; opened = 0;
     swept = 0.;
   }
 [@@ocamlformat "disable"]
 
 let opened t = t.opened
-let idle t = Hashtbl.fold (fun _ place n -> n + List.length place.unused) t.places 0
-let drop conn = D.close (Input.flow conn.input)
+let unused_sessions place = List.filter (fun s -> not (s.is_used ())) place.sessions
+
+let idle t =
+  let add _ place n = n + List.length place.unused + List.length (unused_sessions place) in
+  Hashtbl.fold add t.places 0
+
+let drop conn =
+  match conn.wire with
+  | Version_1 -> D.close (Input.flow conn.input)
+  | Version_2 stream -> stream.release ()
 
 let sweep t keep =
   let places = Hashtbl.fold (fun origin place l -> (origin, place) :: l) t.places [] in
   List.iter
     (fun (origin, place) ->
-      let kept, old = List.partition keep place.unused in
+      let kept, old = List.partition (fun conn -> keep conn.since) place.unused in
       place.unused <- kept;
       List.iter drop old;
-      if kept = [] && place.users = 0 then Hashtbl.remove t.places origin)
+      let kept_sessions, old =
+        List.partition (fun s -> s.is_used () || keep s.unused_since) place.sessions
+      in
+      place.sessions <- kept_sessions;
+      List.iter (fun s -> s.close ()) old;
+      if kept = [] && kept_sessions = [] && place.users = 0 then Hashtbl.remove t.places origin)
     places
 
 let close t = sweep t (fun _ -> false)
@@ -112,18 +174,31 @@ let forget_old t =
   (* Not at each request: that visits all connections. *)
   if now -. t.swept >= t.limits.idle_seconds /. 8. then (
     t.swept <- now;
-    sweep t (fun conn -> now -. conn.since < t.limits.idle_seconds))
+    sweep t (fun since -> now -. since < t.limits.idle_seconds))
 
 let place_of t origin =
   match Hashtbl.find_opt t.places origin with
   | Some place -> place
   | None ->
       let room = Soil.Task.Semaphore.create t.max_connections in
-      let place = { room; unused = []; users = 0 } in
+      let changed = Soil.Task.Condition.create () in
+      let has_sessions = Option.is_some t.http2 in
+      let place =
+        {
+          room;
+          unused = [];
+          sessions = [];
+          has_sessions;
+          is_connecting = false;
+          changed;
+          users = 0;
+        }
+      in
       Hashtbl.replace t.places origin place;
       place
 
-let open_connection t uri origin =
+(* The flow of a new connection. *)
+let open_flow t uri origin =
   let connect () =
     let flow = t.connect ~host:origin.host ~port:origin.port in
     match (origin.scheme, t.tls) with "https", Some tls -> tls ~host:origin.host flow | _ -> flow
@@ -132,8 +207,12 @@ let open_connection t uri origin =
   | None -> Soil_backtrace.raise (Failed (uri, Too_slow))
   | Some flow ->
       t.opened <- t.opened + 1;
-      let input = Input.create flow in
-      { input; output = Output.create input ~seconds:t.limits.write_seconds; since = 0. }
+      flow
+
+let connection t flow =
+  let input = Input.create flow in
+  let output = Output.create input ~seconds:t.limits.write_seconds in
+  { input; output; wire = Version_1; since = 0. }
 
 (* Whether the server has kept an unused connection open: there is nothing to read, not even the end.
    *)
@@ -202,18 +281,23 @@ let failed uri = function
   | Head.Refused `Request_entity_too_large -> Failed (uri, Too_large)
   | Head.Refused _ -> Failed (uri, Malformed)
   | Input.Late | Soil.Task.Timeout _ -> Failed (uri, Too_slow)
+  | No_upgrade -> Failed (uri, Not_supported)
   | e -> e
-
-(* The server has ended the connection before it sent anything. *)
-exception Nothing_came
 
 (* Interim responses come before (RFC 9110 §15.2); the change of protocol is final. *)
 let rec response_head t conn meth ~on_interim =
-  let head = Head.response conn.input t.limits ~meth in
+  let head =
+    match conn.wire with
+    | Version_1 -> Head.response conn.input t.limits ~meth
+    | Version_2 stream -> stream.next_head ()
+  in
   if head.status < 200 && head.status <> 101 then (
     on_interim head;
     response_head t conn meth ~on_interim)
   else head
+
+(* Sent at once, without a task. *)
+let small = 16384
 
 type sending = {
   mutable is_sent : bool;
@@ -230,25 +314,59 @@ let rec wait_for_first t conn sending =
   | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
       wait_for_first t conn sending
 
+(* Likewise the head on a stream. *)
+let rec timed_head t conn meth sending ~on_interim =
+  let sent = Output.sent conn.output in
+  let head () = response_head t conn meth ~on_interim in
+  match Soil.Task.timeout_opt t.limits.head_seconds head with
+  | Some head -> head
+  | None when (not sending.is_sent) && Output.sent conn.output > sent ->
+      timed_head t conn meth sending ~on_interim
+  | None -> Soil_backtrace.raise Input.Late
+
 let first_head t conn uri meth sending ~on_interim =
   match
-    if not (wait_for_first t conn sending) then raise Nothing_came;
-    response_head t conn meth ~on_interim
+    match conn.wire with
+    | Version_2 _ -> timed_head t conn meth sending ~on_interim
+    | Version_1 ->
+        if not (wait_for_first t conn sending) then raise Nothing_came;
+        response_head t conn meth ~on_interim
   with
   | head -> head
+  | exception ((Nothing_came | Not_seen) as e) -> raise e
   | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
-    when Input.buffered conn.input = 0 ->
+    when conn.wire = Version_1 && Input.buffered conn.input = 0 ->
       raise Nothing_came
   | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
 
 (* In a task of its own, unless it is short: the server may answer before it has read all. *)
 let send scope conn ~head body =
   let sending = { is_sent = false; mistake = None; task = None } in
+  let send_head ~last =
+    match conn.wire with
+    | Version_1 -> Output.strings conn.output [ head ]
+    | Version_2 stream -> Input.guard conn.input (fun () -> stream.send_head head ~last)
+  in
+  let send_text s =
+    match conn.wire with
+    | Version_1 -> Output.string conn.output ~head s
+    | Version_2 stream ->
+        send_head ~last:(s = "");
+        if s <> "" then Output.whole conn.output (String.length s) (fun () -> stream.send_text s)
+  in
   let stream write =
-    Output.strings conn.output [ head ];
-    let sink, finish = Output.body conn.output ~framing:(framing body) in
+    send_head ~last:false;
+    let framing =
+      match (conn.wire, framing body) with
+      | Version_2 _, Chunked -> Head.To_end
+      | _, framing -> framing
+    in
+    let sink, finish = Output.body conn.output ~framing in
     write sink;
-    finish []
+    finish [];
+    match conn.wire with
+    | Version_1 -> ()
+    | Version_2 stream -> Input.guard conn.input stream.send_end
   in
   let in_task send =
     let run () =
@@ -265,12 +383,12 @@ let send scope conn ~head body =
   in
   (match body with
   | Empty ->
-      Output.strings conn.output [ head ];
+      send_head ~last:true;
       sending.is_sent <- true
-  | String s when String.length s <= 16384 ->
-      Output.strings conn.output [ head; s ];
+  | String s when String.length s <= small ->
+      send_text s;
       sending.is_sent <- true
-  | String s -> in_task (fun () -> Output.string conn.output ~head s)
+  | String s -> in_task (fun () -> send_text s)
   | Stream (_, write) -> in_task (fun () -> stream write));
   sending
 
@@ -299,14 +417,15 @@ let is_at_end body =
 
 (* A response whose connection is in use. *)
 type exchange = {
-  client : t;
-  origin : origin;
+  limits : Limits.t;
   uri : Uri.t;  (** For {!Failed}. *)
   place : place;
+  leave : unit -> unit;  (** Returns its place to other requests. *)
   conn : conn;
   sending : sending;
   head : Head.response;
   content : Body.t;
+  on_trailers : H.t -> unit;
   mutable is_finished : bool;
   held : exchange option ref;
 }
@@ -314,19 +433,12 @@ type exchange = {
 
 let forget_user t origin place =
   place.users <- place.users - 1;
-  if place.users = 0 && place.unused = [] then Hashtbl.remove t.places origin
-
-let leave t origin place =
-  Soil.Task.Semaphore.release place.room;
-  forget_user t origin place
+  if place.users = 0 && place.unused = [] && place.sessions = [] then Hashtbl.remove t.places origin
 
 let enter t origin =
   forget_old t;
   let place = place_of t origin in
   place.users <- place.users + 1;
-  Soil.Private.undoing
-    (fun () -> forget_user t origin place)
-    (fun () -> Soil.Task.Semaphore.acquire place.room);
   place
 
 (* Gives the connection to the next request, if [at_end ()] and nothing else is in the way. *)
@@ -339,7 +451,7 @@ let finish x at_end =
     x.is_finished <- true;
     x.held := None;
     let is_kept =
-      x.sending.is_sent && x.head.persistent && x.head.status <> 101
+      x.conn.wire = Version_1 && x.sending.is_sent && x.head.persistent && x.head.status <> 101
       (* What is behind the response would be taken for the next one. *)
       && (try at_end () with _ -> false)
       && Input.buffered x.conn.input = 0
@@ -349,7 +461,7 @@ let finish x at_end =
       x.conn.since <- Soil.Clock.monotonic ();
       x.place.unused <- x.conn :: x.place.unused)
     else drop x.conn;
-    leave x.client x.origin x.place)
+    x.leave ())
 
 (** [abandon x] finishes [x] by closing its connection. *)
 let abandon x = finish x (fun () -> false)
@@ -359,10 +471,22 @@ let mistake sending e = match sending.mistake with Some m -> m | None -> e
 
 (* The body, whose end gives the connection back. *)
 
+(* The fields behind a body with a length may come later. *)
+let end_of_stream x =
+  match x.conn.wire with
+  | Version_1 -> ()
+  | Version_2 stream ->
+      let trailers = Soil.Task.timeout x.limits.body_seconds stream.trailers in
+      if not (H.is_empty trailers) then x.on_trailers trailers
+
 let read_by take x b off len =
   if x.is_finished && not (Body.is_over x.content) then
     Soil.Error.fail Closed "read" ~subject:"body" ~detail:"its scope has ended";
-  match Body.read_by take x.content b off len with
+  match
+    let n = Body.read_by take x.content b off len in
+    if Body.is_over x.content && not x.is_finished then end_of_stream x;
+    n
+  with
   | n ->
       if Body.is_over x.content then finish x (fun () -> true);
       n
@@ -382,7 +506,7 @@ let source x =
     (read x)
 
 (* Sends the request on [conn], and waits for the head of the response. *)
-let exchange scope t origin place conn uri ~head meth body ~on_interim ~on_trailers =
+let exchange scope t place conn uri ~leave ~head meth body ~on_interim ~on_trailers =
   let sending =
     match send scope conn ~head body with
     | sending -> sending
@@ -396,7 +520,19 @@ let exchange scope t origin place conn uri ~head meth body ~on_interim ~on_trail
       let content = make_body t conn uri head ~on_trailers in
       let held = ref None in
       let x =
-        { client = t; origin; uri; place; conn; sending; head; content; is_finished = false; held }
+        {
+          limits = t.limits;
+          uri;
+          place;
+          leave;
+          conn;
+          sending;
+          head;
+          content;
+          on_trailers;
+          is_finished = false;
+          held;
+        }
       in
       held := Some x;
       x
@@ -410,6 +546,48 @@ let is_idempotent = function
   | `GET | `HEAD | `PUT | `DELETE | `OPTIONS | `TRACE -> true
   | _ -> false
 
+let is_stream = function Stream _ -> true | Empty | String _ -> false
+
+(* What a request has of its place. *)
+type connected =
+  | Shared of session
+  | Alone of conn option  (** A connection of HTTP/1.1, which may be open already. *)
+
+let is_usable s =
+  (if not (s.is_used ()) then try s.check () with Soil.Error _ -> s.close ());
+  (not (s.is_over ())) && s.has_room ()
+
+(* Requests that come meanwhile wait for the connection, and share it if it is one of HTTP/2. *)
+let rec session t place uri origin =
+  match t.http2 with
+  | Some http2 when place.has_sessions -> (
+      let over, others =
+        List.partition (fun s -> s.is_over () && not (s.is_used ())) place.sessions
+      in
+      place.sessions <- others;
+      List.iter (fun s -> s.close ()) over;
+      match List.find_opt is_usable place.sessions with
+      | Some s -> Shared s
+      | None when place.is_connecting || List.length place.sessions >= t.max_connections ->
+          Soil.Task.Condition.wait_no_mutex place.changed;
+          session t place uri origin
+      | None ->
+          place.is_connecting <- true;
+          let over () =
+            place.is_connecting <- false;
+            Soil.Task.Condition.broadcast place.changed
+          in
+          Soil.Private.finally over (fun () ->
+              let flow = open_flow t uri origin in
+              if http2.speaks ~scheme:origin.scheme flow then (
+                let s = http2.start t.limits ~scheme:origin.scheme flow in
+                place.sessions <- s :: place.sessions;
+                Shared s)
+              else (
+                place.has_sessions <- false;
+                Alone (Some (connection t flow)))))
+  | Some _ | None -> Alone None
+
 (** [once scope t origin uri ~head meth body] sends the text [head] and [body], and waits for the
     head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection.
     [on_connected ()] is called before anything is sent, [on_interim] with the head of each interim
@@ -417,26 +595,56 @@ let is_idempotent = function
 let once ?(fresh = false) ?(on_connected = ignore) ?(on_interim = ignore) ?(on_trailers = ignore)
     scope t origin uri ~head meth body =
   let place = enter t origin in
-  let on conn =
+  let forget () = forget_user t origin place in
+  let may_repeat = match body with Stream _ -> false | Empty | String _ -> is_idempotent meth in
+  let truncated () = Soil_backtrace.raise (Failed (uri, Truncated)) in
+  let on conn ~leave =
     on_connected ();
     Soil.Private.undoing
       (fun () -> drop conn)
-      (fun () -> exchange scope t origin place conn uri ~head meth body ~on_interim ~on_trailers)
+      (fun () -> exchange scope t place conn uri ~leave ~head meth body ~on_interim ~on_trailers)
   in
-  let on_new () =
-    try on (open_connection t uri origin)
-    with Nothing_came -> Soil_backtrace.raise (Failed (uri, Truncated))
+  (* On a connection that this request has alone. [first] is one that is new. *)
+  let on_connection first =
+    let give_back () = Soil.Task.Semaphore.release place.room in
+    let leave () =
+      give_back ();
+      forget ()
+    in
+    let on_new conn = try on conn ~leave with Nothing_came -> truncated () in
+    let new_connection () = connection t (open_flow t uri origin) in
+    match first with
+    | Some conn -> on_new conn
+    | None -> (
+        match if fresh then None else unused_connection place with
+        | None -> on_new (new_connection ())
+        | Some conn -> (
+            try on conn ~leave
+            with Nothing_came -> if may_repeat then on_new (new_connection ()) else truncated ()))
   in
-  let may_repeat = match body with Stream _ -> false | Empty | String _ -> is_idempotent meth in
-  let start () =
-    match if fresh then None else unused_connection place with
-    | None -> on_new ()
-    | Some conn -> (
-        try on conn
-        with Nothing_came ->
-          if may_repeat then on_new () else Soil_backtrace.raise (Failed (uri, Truncated)))
+  let with_room first =
+    Soil.Task.Semaphore.acquire place.room;
+    Soil.Private.undoing
+      (fun () -> Soil.Task.Semaphore.release place.room)
+      (fun () -> on_connection first)
   in
-  let x = Soil.Private.undoing (fun () -> leave t origin place) start in
+  let rec on_session left =
+    match session t place uri origin with
+    | Alone first -> with_room first
+    | Shared s -> (
+        let leave () =
+          s.unused_since <- Soil.Clock.monotonic ();
+          Soil.Task.Condition.broadcast place.changed;
+          forget ()
+        in
+        match on (s.open_stream ~meth) ~leave with
+        | x -> x
+        | exception Not_seen when left > 0 && not (is_stream body) -> on_session (left - 1)
+        | exception Nothing_came when left > 0 && may_repeat -> on_session (left - 1)
+        | exception (Not_seen | Nothing_came) -> truncated ())
+  in
+  let start () = if place.has_sessions then on_session 2 else with_room None in
+  let x = Soil.Private.undoing forget start in
   let held = x.held in
   Soil.Task.on_release scope (fun () -> Option.iter abandon !held);
   x

@@ -16,3 +16,9 @@
 
 val server : unit -> Server.http2
 (** [server ()] serves HTTP/2 on connections that begin with its preface. *)
+
+val client : ?protocol:(Soil.File_descriptor.flow -> string option) -> unit -> Client.http2
+(** [client ()] uses HTTP/2 on all connections, without asking the server (prior knowledge). With
+    [protocol], such as [Soil_tls.protocol], it is used on connections of [https] for which
+    [protocol] is [Some "h2"], and HTTP/1.1 on the others. The requests to an origin share a
+    connection, up to the number of streams that the server allows. *)

@@ -1,3 +1,123 @@
-let client ?protocol () =
-  ignore protocol;
-  failwith "later"
+(** Requests over HTTP/2. Private to [soil.http]; {!Http2} documents it. *)
+
+module C = Http2_connection
+module F = Http2_frame
+module Link = Http2_link
+module D = Soil.File_descriptor
+module H = Cohttp.Header
+
+(* A request whose stream is open. *)
+type asked = {
+  stream : Link.stream;
+  meth : Cohttp.Code.meth;
+  heads : Head.response Queue.t;
+  mutable is_upgrade : bool;
+}
+
+(* The answer to an extended CONNECT, as one to an upgrade. *)
+let upgraded (head : Head.response) =
+  if head.status <> 200 then head
+  else { head with status = 101; headers = H.add head.headers "upgrade" "websocket" }
+
+let on_head asked (link : Link.t) stream fields ~last =
+  match Http2_head.response fields ~last ~meth:asked.meth with
+  | head ->
+      (if head.status >= 200 && not last then
+         match head.framing with
+         | Length n when asked.meth <> `HEAD -> C.expect stream (Some n)
+         | Length _ | Chunked | To_end -> C.expect stream None);
+      Queue.push (if asked.is_upgrade then upgraded head else head) asked.heads
+  | exception (Http2_head.Malformed | Head.Refused _) -> C.refuse link.conn stream F.Protocol_error
+
+let fail_reset asked =
+  match C.reset_of asked.stream.stream with
+  | Some Not_seen -> raise Exchange.Not_seen
+  | Some Connection_over -> raise Exchange.Nothing_came
+  | Some (By_this_end _) -> Soil_backtrace.raise (Head.Refused `Bad_request)
+  | Some (By_peer _) | None -> Link.fail_reset asked.stream "read"
+
+let next_head asked () =
+  let is_there () = not (Queue.is_empty asked.heads) in
+  let ready () = is_there () || Link.is_reset asked.stream in
+  (try Link.await asked.stream ready with Link.Over -> raise Exchange.Nothing_came);
+  if not (is_there ()) then fail_reset asked;
+  Queue.pop asked.heads
+
+let trailers asked () =
+  let stream = asked.stream.stream in
+  Link.await asked.stream (fun () -> C.is_received stream || Link.is_reset asked.stream);
+  match Http2_head.trailers (C.trailers stream) with
+  | trailers -> trailers
+  | exception Http2_head.Malformed -> Soil_backtrace.raise (Head.Refused `Bad_request)
+
+let send_head asked ~scheme text ~last =
+  let fields, is_upgrade = Http2_head.of_text text ~scheme in
+  let s = asked.stream in
+  if is_upgrade then (
+    asked.is_upgrade <- true;
+    Link.await s (fun () -> C.has_settings s.link.conn || Link.is_reset s);
+    if not (C.peer_has_connect s.link.conn) then Soil_backtrace.raise Exchange.No_upgrade);
+  (* The stream of an upgrade stays open for what follows. *)
+  Link.send_head s fields ~last:(last && not is_upgrade)
+
+let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
+  let input = Input.unbuffered (Link.flow asked.stream :> D.flow) in
+  let output = Output.create input ~seconds:limits.write_seconds in
+  let stream =
+    {
+      Exchange.send_head = send_head asked ~scheme;
+      send_text = Link.send_text asked.stream;
+      send_end = (fun () -> Link.send_end asked.stream []);
+      next_head = next_head asked;
+      trailers = trailers asked;
+      release;
+    }
+  in
+  { input; output; wire = Version_2 stream; since = 0. }
+
+(* What has come while nobody read. *)
+let rec check link flow =
+  let has_come = match Soil.Private.would_wait flow with Some waits -> not waits | None -> true in
+  if has_come && link.Link.failure = None then
+    match Soil.Task.timeout_opt 0. (fun () -> Link.receive link) with
+    | Some () -> check link flow
+    | None -> ()
+    | exception Link.Over -> Link.fail link Link.Over
+
+let start (limits : Limits.t) ~scheme flow : Exchange.session =
+  let asked = Hashtbl.create 8 in
+  let the stream f = Option.iter f (Hashtbl.find_opt asked (C.id stream)) in
+  let on_head link stream fields ~last =
+    the stream (fun asked -> on_head asked link stream fields ~last)
+  and on_large_head (link : Link.t) stream = C.refuse link.conn stream F.Cancel in
+  let input = Input.create flow in
+  let link = Link.create By_users C.Client limits input ~on_head ~on_large_head in
+  let open_stream ~meth =
+    let stream = Link.make link (C.open_stream link.conn) in
+    let id = C.id stream.stream in
+    let request = { stream; meth; heads = Queue.create (); is_upgrade = false } in
+    Hashtbl.replace asked id request;
+    let release () =
+      if Hashtbl.mem asked id then (
+        Hashtbl.remove asked id;
+        Link.release stream)
+    in
+    conn request limits ~scheme ~release
+  in
+  {
+    has_room = (fun () -> C.streams link.conn < C.max_streams link.conn);
+    is_over = (fun () -> Link.is_over link);
+    is_used = (fun () -> Hashtbl.length asked > 0);
+    check = (fun () -> check link flow);
+    open_stream;
+    close = (fun () -> D.close flow);
+    unused_since = Soil.Clock.monotonic ();
+  }
+
+let client ?protocol () : Exchange.http2 =
+  let speaks ~scheme flow =
+    match protocol with
+    | None -> true
+    | Some protocol -> scheme = "https" && protocol flow = Some "h2"
+  in
+  { speaks; start }

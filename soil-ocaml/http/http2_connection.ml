@@ -87,6 +87,7 @@ let streams t = Hashtbl.length t.table
 let opened t = t.opened
 let max_streams t = t.peer_streams
 let peer_has_connect t = t.peer_has_connect
+let has_settings t = t.has_settings
 let held t = t.held
 let is_in_head t = Option.is_some t.fragments || not t.has_settings
 let unread s = s.last - s.first
@@ -443,10 +444,11 @@ let on_headers t ~flags ~stream b off len =
 let on_continuation t ~flags ~stream b off len =
   match t.fragments with
   | Some f when f.stream = stream ->
+      (* A head that is somewhat too large has an answer; what is larger isn't collected. *)
       f.continuations <- f.continuations + 1;
       if
         f.continuations > t.limits.http2.continuations
-        || Buffer.length f.text + len > t.limits.head_bytes
+        || Buffer.length f.text + len > 2 * t.limits.head_bytes
       then fail t F.Enhance_your_calm "a head in too many parts";
       if len = 0 then charge t;
       Buffer.add_subbytes f.text b off len;

@@ -69,6 +69,9 @@ val max_streams : t -> int
 val peer_has_connect : t -> bool
 (** [peer_has_connect t] is [true] if the peer takes extended [CONNECT] (RFC 8441). *)
 
+val has_settings : t -> bool
+(** [has_settings t] is [true] once the peer's settings have come. *)
+
 val held : t -> int
 (** [held t] is the number of bytes that heads and bodies take. *)
 

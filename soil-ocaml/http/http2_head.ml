@@ -10,6 +10,9 @@ module H = Cohttp.Header
 exception Malformed
 (** The head makes its message malformed (RFC 9113 §8.1.1): a stream error. *)
 
+(** The version of messages in HTTP/2. *)
+let version : Cohttp.Code.version = `Other "HTTP/2.0"
+
 let malformed () = Soil_backtrace.raise Malformed
 
 (* Of the connection, which HTTP/2 has other means for (RFC 9113 §8.2.2). *)
@@ -125,7 +128,7 @@ let request fields ~last : Head.request =
     | Some _ -> Head.refuse `Not_implemented
   in
   let request =
-    Message.request (Cohttp.Code.method_of_string meth, path, `HTTP_1_1) headers (encoding framing)
+    Message.request (Cohttp.Code.method_of_string meth, path, version) headers (encoding framing)
   in
   { request; framing; persistent = true; expects; size = size fields }
 
@@ -145,10 +148,33 @@ let fields headers =
       if is_of_connection name || name = "host" then None else Some field)
     headers
 
-(** [request_fields ~scheme ~authority ~meth ~target l] is the fields of a request. *)
-let request_fields ~scheme ~authority ~meth ~target l =
-  (":method", meth) :: (":scheme", scheme) :: (":authority", authority) :: (":path", target)
-  :: fields l
+let is_upgrade headers = Grammar.mem headers "connection" "upgrade"
+
+(** [of_text text ~scheme] is the fields of the request whose head in HTTP/1.1 is [text], as
+    {!Exchange} and {!Proxy} write it, and whether it asks for an upgrade: an extended [CONNECT]. *)
+let of_text text ~scheme =
+  let line text = fst (Soil.Private.cut '\r' text) in
+  let field text =
+    let name, value = Soil.Private.cut ':' (line text) in
+    (name, String.trim value)
+  in
+  match String.split_on_char '\n' text with
+  | [] -> malformed ()
+  | first :: rest -> (
+      let l = List.map field (List.filter (fun text -> line text <> "") rest) in
+      let headers = H.of_list l in
+      let authority = Option.value (H.get headers "host") ~default:"" in
+      match String.split_on_char ' ' (line first) with
+      | meth :: target :: _ when not (is_upgrade headers) ->
+          ((":method", meth) :: (":scheme", scheme) :: (":authority", authority) :: (":path", target) :: fields l, false)
+      | _ :: target :: _ ->
+          let protocol = Option.value (H.get headers "upgrade") ~default:"" in
+          let l = List.filter (fun (name, _) -> not (Grammar.equal name "sec-websocket-key")) l in
+          ( (":method", "CONNECT") :: (":protocol", protocol) :: (":scheme", scheme) :: (":authority", authority)
+            :: (":path", target) :: fields l,
+            true )
+      | _ -> malformed ())
+[@@ocamlformat "disable"]
 
 (* Responses *)
 
@@ -169,7 +195,7 @@ let response fields ~last ~meth : Head.response =
     else if meth = `HEAD || status = 204 || status = 304 then Length 0
     else framing headers ~last
   in
-  { status; version = `HTTP_1_1; headers; framing; persistent = true }
+  { status; version; headers; framing; persistent = true }
 
 (** [response_fields status l] is the fields of a response. *)
 let response_fields status l = (":status", string_of_int status) :: fields l

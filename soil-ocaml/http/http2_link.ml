@@ -152,6 +152,13 @@ let flush t =
           in
           ignore (T.spawn_daemon scope write))
 
+(** [flush_now t] writes what can be written at once: when a request is given up, nobody else may be
+    there to write that. *)
+let flush_now t =
+  if unwritten t > 0 && (not t.is_writing) && t.failure = None then
+    let write () = T.timeout_opt 0. (fun () -> as_writer t (fun () -> write_all t)) in
+    try ignore (T.protect write) with Soil.Error _ | T.Timeout _ -> ()
+
 (** [drain t] waits until all has been written. *)
 let rec drain t =
   if unwritten t > 0 then (
@@ -349,8 +356,10 @@ let reset s error = C.reset s.link.conn s.stream error
 
 (** [release s] gives up what is left of the stream. Doesn't wait. *)
 let release s =
-  C.release s.link.conn s.stream;
-  count s.link
+  let t = s.link in
+  C.release t.conn s.stream;
+  count t;
+  match t.drive with By_users -> flush_now t | In_scope _ -> flush t
 
 (** [flow s] is the bodies of both directions. *)
 let flow s =

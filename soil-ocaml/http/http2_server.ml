@@ -128,7 +128,6 @@ let serve t s request answer =
       Hashtbl.remove t.served id;
       Budget.release budget;
       Link.release s;
-      Link.flush t.link;
       if C.streams t.link.conn = 0 then t.idle_since <- Soil.Clock.monotonic ();
       if t.connection.server.is_draining () then announce_end t;
       end_if_unused t

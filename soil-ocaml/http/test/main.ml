@@ -23,4 +23,5 @@ let () =
       ("credentials", Test_auth.tests);
       ("forms", Test_form.tests);
       ("HPACK", Test_hpack.tests);
+      ("HTTP/2", Test_http2.tests);
     ]

@@ -1,0 +1,211 @@
+(* HTTP/2: this library's client and server on each other. Peers are in tests/cases/http2.py. *)
+open Check
+module Client = Soil_http.Client
+module Http2 = Soil_http.Http2
+module Websocket = Soil_http.Websocket
+module H = Cohttp.Header
+
+let uri = Uri.of_string
+
+(* A client whose connections are pairs of flows to [handler]. *)
+let with_server ?limits ?max_connections handler f =
+  Soil.Task.scope @@ fun scope ->
+  let connect ~host:_ ~port:_ =
+    let ours, theirs = Soil.Flow.pair ~capacity:65536 () in
+    let serve () =
+      D.with_close theirs (fun d ->
+          try Server.connection ?limits ~http2:(Http2.server ()) d handler with Failure _ -> ())
+    in
+    ignore (Soil.Task.spawn_daemon scope serve);
+    ours
+  in
+  let http2 = Http2.client () in
+  let client = Client.create ?max_connections ~http2 ~connect () in
+  f (Client.own scope client)
+
+let show request =
+  let head = Server.head request in
+  let fields = List.map (fun (n, v) -> n ^ "=" ^ v) (H.to_list head.headers) in
+  let body = Server.body_string request in
+  Server.string
+    (String.concat " "
+       ([
+          Cohttp.Code.string_of_method head.meth;
+          head.resource;
+          Cohttp.Code.string_of_version head.version;
+        ]
+       @ List.filter (fun f -> f <> "user-agent=soil") fields
+       @ [ "[" ^ body ^ "]" ]))
+
+let get ?headers client text = snd (Client.get ?headers client (uri text))
+
+let requests () =
+  with_server show @@ fun client ->
+  string "a GET" "GET /x?y=1 HTTP/2.0 host=a.example []" (get client "http://a.example/x?y=1");
+  let headers = H.of_list [ ("X-Mixed", "One"); ("connection", "close") ] in
+  string "fields" "GET / HTTP/2.0 host=a x-mixed=One []" (get ~headers client "http://a/");
+  let post body = snd (Client.post client (uri "http://a/") body) in
+  string "a string" "POST / HTTP/2.0 host=a content-length=5 [hello]" (post (String "hello"));
+  string "nothing" "POST / HTTP/2.0 host=a content-length=0 []" (post Empty);
+  let write sink =
+    D.write_string sink "by ";
+    D.write_string sink "pieces"
+  in
+  string "a stream" "POST / HTTP/2.0 host=a [by pieces]" (post (Stream (None, write)));
+  string "with a length" "POST / HTTP/2.0 host=a content-length=9 [by pieces]"
+    (post (Stream (Some 9, write)));
+  let large = String.make 1_000_000 'l' in
+  int "a long string" 1_000_000
+    (String.length (List.nth (String.split_on_char '[' (post (String large))) 1) - 1);
+  int "one connection for each host" 2 (Client.opened client);
+  int "which are unused" 2 (Client.idle client)
+
+let concurrent () =
+  let busy = ref 0 and most = ref 0 and all = Soil.Task.Promise.create () in
+  let handler _ =
+    incr busy;
+    most := max !most !busy;
+    if !busy = 20 then Soil.Task.Promise.fulfil all ();
+    Soil.Task.Promise.await all;
+    Server.string "ok"
+  in
+  with_server handler @@ fun client ->
+  let bodies = Soil.Task.map (fun _ -> get client "http://a/") (List.init 20 Fun.id) in
+  bool "all" true (List.for_all (( = ) "ok") bodies);
+  int "at a time" 20 !most;
+  int "on one connection" 1 (Client.opened client)
+
+(* More requests than streams: the others wait. *)
+let many () =
+  let handler request = Server.string (Server.path request) in
+  with_server ~max_connections:2 handler @@ fun client ->
+  let numbers = List.init 1000 Fun.id in
+  let one n =
+    let path = "/" ^ string_of_int n in
+    get client ("http://a" ^ path) = path
+  in
+  bool "each has its own" true (List.for_all Fun.id (Soil.Task.map one numbers));
+  bool "on at most two" true (Client.opened client <= 2)
+
+let large = String.init 700_000 (fun i -> Char.chr (i land 255))
+
+let trailers_and_hints () =
+  let handler request =
+    Server.early_hints request (H.init_with "link" "</a>");
+    let trailers () = H.of_list [ ("Sum", "3"); ("content-length", "9") ] in
+    Server.stream ~trailers (fun sink -> D.write_string sink large)
+  in
+  with_server handler @@ fun client ->
+  let interim = ref [] and after = ref [] in
+  let on_interim status headers =
+    interim := (Cohttp.Code.code_of_status status, H.get headers "link") :: !interim
+  and on_trailers headers = after := H.to_list headers :: !after in
+  let body =
+    Client.request ~on_interim ~on_trailers client `GET (uri "http://a/") (fun _ source ->
+        D.read_all ~max:max_int source)
+  in
+  bool "the body" true (body = large);
+  bool "103" true (!interim = [ (103, Some "</a>") ]);
+  bool "the fields after it" true (!after = [ [ ("sum", "3") ] ])
+
+(* Both directions at once, and a body that nobody reads. *)
+let both_directions () =
+  let handler request =
+    let source = Server.body ~max:max_int request in
+    Server.stream (fun sink -> ignore (D.copy ~src:source ~dst:sink ()))
+  in
+  with_server handler @@ fun client ->
+  let to_server = Soil.Task.Stream.create 1 in
+  let write sink = Soil.Task.Stream.iter (D.write_string sink) to_server in
+  Client.request
+    ~body:(Stream (None, write))
+    client `POST (uri "http://a/")
+    (fun _ source ->
+      let b = Bytes.create 100 in
+      for i = 1 to 5 do
+        let text = "message " ^ string_of_int i in
+        Soil.Task.Stream.push to_server text;
+        string "comes back" text (Bytes.sub_string b 0 (D.read source b 0 100))
+      done;
+      Soil.Task.Stream.close to_server;
+      int "the end" 0 (D.read source b 0 100))
+
+let unread () =
+  let handler request =
+    if Server.path request = "/early" then Server.status `Forbidden else show request
+  in
+  with_server handler @@ fun client ->
+  let body = Client.String (String.make 3_000_000 'x') in
+  for _ = 1 to 3 do
+    let response, _ =
+      Client.request ~body client `POST (uri "http://a/early") (fun r s -> (r, s))
+    in
+    bool "refused" true (response.status = `Forbidden)
+  done;
+  string "the connection goes on" "GET / HTTP/2.0 host=a []" (get client "http://a/");
+  int "the same one" 1 (Client.opened client)
+
+let cancelled () =
+  let left = Soil.Task.Promise.create () in
+  let handler request =
+    if Server.path request = "/hang" then (
+      try Soil.Clock.sleep infinity
+      with e ->
+        Soil.Task.Promise.fulfil left ();
+        raise e);
+    Server.string "ok"
+  in
+  with_server handler @@ fun client ->
+  bool "gives up" true (Soil.Task.timeout_opt 0.05 (fun () -> get client "http://a/hang") = None);
+  Soil.Task.Promise.await left;
+  string "another stream" "ok" (get client "http://a/");
+  int "on the same connection" 1 (Client.opened client)
+
+let failures () =
+  let handler request =
+    match Server.path request with
+    | "/raise" -> failwith "no"
+    | "/cut" ->
+        Server.stream (fun sink ->
+            D.write_string sink "a part";
+            failwith "no")
+    | "/large" -> Server.string (String.make 100_000 'l')
+    | _ -> Server.string "ok"
+  in
+  with_server handler @@ fun client ->
+  let response, _ = Client.get client (uri "http://a/raise") in
+  bool "500" true (response.status = `Internal_server_error);
+  (match get client "http://a/cut" with
+  | _ -> Alcotest.fail "a response that was cut"
+  | exception Soil.Error { code = Connection_reset; _ } -> ());
+  string "the others go on" "ok" (get client "http://a/");
+  int "on one connection" 1 (Client.opened client);
+  let headers = H.init_with "x" (String.make 20_000 'x') in
+  let response, _ = Client.get ~headers client (uri "http://a/") in
+  bool "431" true (response.status = `Request_header_fields_too_large)
+
+let websocket () =
+  let handler request =
+    Websocket.accept request @@ fun ws ->
+    Websocket.iter (function Text s -> Websocket.send ws (Text (s ^ "!")) | m -> Websocket.send ws m) ws
+  in
+  with_server handler @@ fun client ->
+  Websocket.Client.connect client (uri "ws://a/") @@ fun ws ->
+  Websocket.send ws (Text "over HTTP/2");
+  match Websocket.receive ws with
+  | Some (Text s) -> string "an echo" "over HTTP/2!" s
+  | _ -> Alcotest.fail "no text"
+[@@ocamlformat "disable"]
+
+let tests =
+  [
+    in_run "requests" requests;
+    in_run "streams at a time" concurrent;
+    in_run "more requests than streams" many;
+    in_run "trailers and interim responses" trailers_and_hints;
+    in_run "both directions" both_directions;
+    in_run "bodies that aren't read" unread;
+    in_run "a request that is given up" cancelled;
+    in_run "failures" failures;
+    in_run "WebSocket" websocket;
+  ]
