@@ -54,7 +54,7 @@ type t = {
   decoder : Hpack.decoder;
   encoder : Hpack.encoder;
   table : (int, stream) Hashtbl.t;
-  ended : int array; (* The streams reset last, in a ring. *)
+  ended : int array; (* The streams that this end has reset last, in a ring. *)
   mutable ended_at : int;
   mutable preface : int; (* Bytes of it that have to come. *)
   mutable has_settings : bool;
@@ -240,21 +240,22 @@ let forget_if_over t s =
     if t.role = Server then earn t;
     forget t s)
 
-let remember_end t s =
-  t.ended.(t.ended_at) <- s.id;
+(* The peer may have sent more before it learns of the end. *)
+let add_reset t id error =
+  F.add_rst_stream t.output ~stream:id error;
+  t.ended.(t.ended_at) <- id;
   t.ended_at <- (t.ended_at + 1) mod Array.length t.ended
 
 let end_early t s reason =
   if s.reset = None && Hashtbl.mem t.table s.id then (
     s.reset <- Some reason;
-    remember_end t s;
     forget t s;
     drop_bytes t s;
     s.changed ())
 
 let reset t s error =
   if s.reset = None && Hashtbl.mem t.table s.id then (
-    F.add_rst_stream t.output ~stream:s.id error;
+    add_reset t s.id error;
     end_early t s (By_this_end error))
 
 (* The peer's mistake, for which it may not make this end work for ever (CVE-2025-8671). *)
@@ -264,9 +265,7 @@ let refuse t s error =
 
 let refuse_id t id error =
   charge t;
-  F.add_rst_stream t.output ~stream:id error;
-  t.ended.(t.ended_at) <- id;
-  t.ended_at <- (t.ended_at + 1) mod Array.length t.ended
+  add_reset t id error
 
 let release t s =
   if not (s.is_sent && s.receiving = Received) then
@@ -349,7 +348,8 @@ let send_data t (s : stream) b off len ~last =
     Buffer.add_subbytes t.output b off len;
     t.send_window <- t.send_window - len;
     s.send_window <- s.send_window - len;
-    t.updates <- t.updates + 2;
+    (* Not for a few bytes, which the peer asks for one by one (CVE-2019-9511). *)
+    if last || len >= 256 then t.updates <- t.updates + 2;
     ended_by t s ~last)
 
 (* Receiving: heads *)
@@ -491,13 +491,14 @@ let body t s ~flags b off len ~whole =
         refuse t s F.Protocol_error)
       else (
         if s.expected >= 0 then s.expected <- s.expected - len;
-        if len > 0 then append t s b off len else if not last then charge t;
+        if len > 0 then append t s b off len;
         if whole > len then replenish t s (whole - len);
         if last then end_receiving t s else s.changed ())
 
 let on_data t ~flags ~stream b off whole =
   if stream = 0 then protocol t "DATA on stream 0";
   let off, len = unpadded t ~flags b off whole in
+  if len = 0 && flags land F.end_stream = 0 then charge t;
   t.receive_window <- t.receive_window - whole;
   if t.receive_window < 0 then fail t F.Flow_control_error "more DATA than the window";
   match Hashtbl.find_opt t.table stream with
@@ -552,7 +553,9 @@ let widen_all t by =
 (* Of many values of one setting only the last one counts, and so does the work. *)
 let on_settings t ~flags ~stream b off len =
   if stream <> 0 then protocol t "SETTINGS on a stream";
-  if flags land F.ack <> 0 then (if len <> 0 then wrong_size t "SETTINGS with ACK and values")
+  if flags land F.ack <> 0 then (
+    charge t;
+    if len <> 0 then wrong_size t "SETTINGS with ACK and values")
   else (
     if len mod 6 <> 0 then wrong_size t "SETTINGS not of pairs";
     if t.has_settings then charge t ~n:(1. +. (float_of_int len /. 60.));
@@ -585,9 +588,8 @@ let on_settings t ~flags ~stream b off len =
 let on_ping t ~flags ~stream b off len =
   if stream <> 0 then protocol t "PING on a stream";
   if len <> 8 then wrong_size t "PING not of 8 bytes";
-  if flags land F.ack = 0 then (
-    if t.updates > 0 then t.updates <- t.updates - 1 else charge t;
-    F.add_ping_ack t.output b off)
+  if t.updates > 0 then t.updates <- t.updates - 1 else charge t;
+  if flags land F.ack = 0 then F.add_ping_ack t.output b off
 
 let on_goaway t ~stream b off len =
   if stream <> 0 then protocol t "GOAWAY on a stream";

@@ -378,8 +378,7 @@ let create ?peer drive role limits input ~on_head ~on_large_head =
   let the f = Option.iter f !link in
   let events =
     {
-      C.on_head =
-        (fun stream fields ~last -> the (fun t -> on_head t stream fields ~last));
+      C.on_head = (fun stream fields ~last -> the (fun t -> on_head t stream fields ~last));
       on_large_head = (fun stream -> the (fun t -> on_large_head t stream));
       on_room = (fun () -> the wake_writer);
       on_goaway = ignore;
@@ -388,11 +387,23 @@ let create ?peer drive role limits input ~on_head ~on_large_head =
   let conn = C.create role limits events in
   let t =
     {
-      conn; drive; input; limits; peer; counted = 0; writing = Bytes.empty; written_to = 0; written = 0;
-      is_writing = false; progress = T.Condition.create (); is_reading = false; readers = Queue.create ();
-      writers = []; turn = 0; failure = None;
+      conn;
+      drive;
+      input;
+      limits;
+      peer;
+      counted = 0;
+      writing = Bytes.empty;
+      written_to = 0;
+      written = 0;
+      is_writing = false;
+      progress = T.Condition.create ();
+      is_reading = false;
+      readers = Queue.create ();
+      writers = [];
+      turn = 0;
+      failure = None;
     }
   in
   link := Some t;
   t
-[@@ocamlformat "disable"]

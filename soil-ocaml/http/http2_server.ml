@@ -42,8 +42,10 @@ let upgraded_fields (r : Response.t) =
     (H.to_list r.headers)
 
 let respond s conn (r : Response.t) ~head_only =
+  (* Its errors are the client's. *)
+  let send f = Input.guard conn.input f in
   let head status fields ~last =
-    Link.send_head s (Http2_head.response_fields status fields) ~last;
+    send (fun () -> Link.send_head s (Http2_head.response_fields status fields) ~last);
     conn.head_end <- Output.sent conn.output
   in
   let code = Cohttp.Code.code_of_status r.status in
@@ -51,8 +53,7 @@ let respond s conn (r : Response.t) ~head_only =
   | Upgrade f ->
       head 200 (upgraded_fields r) ~last:false;
       Server_answer.upgraded conn f
-  | _ when head_only || Server_response.has_no_body r.status ->
-      head code (fields_of r) ~last:true
+  | _ when head_only || Server_response.has_no_body r.status -> head code (fields_of r) ~last:true
   | Empty | Text "" -> head code (fields_of r) ~last:true
   | Text text ->
       head code (fields_of r) ~last:false;
@@ -60,12 +61,10 @@ let respond s conn (r : Response.t) ~head_only =
   | Buffer b ->
       head code (fields_of r) ~last:false;
       Output.buffer conn.output b 0 (Bigarray.Array1.dim b);
-      Link.send_end s []
+      send (fun () -> Link.send_end s [])
   | Direct { write; _ } | Stream { write; _ } ->
       head code (fields_of r) ~last:false;
-      let framing =
-        match Response.length r with Some n -> Head.Length n | None -> To_end
-      in
+      let framing = match Response.length r with Some n -> Head.Length n | None -> To_end in
       let sink, finish = Output.body conn.output ~framing in
       write sink;
       finish [];
@@ -74,10 +73,12 @@ let respond s conn (r : Response.t) ~head_only =
         | Stream { trailers = Some trailers; _ } -> Response.trailer_fields (trailers ())
         | _ -> []
       in
-      Link.send_end s (Http2_head.fields trailers)
+      let trailers = Http2_head.fields trailers in
+      send (fun () -> Link.send_end s trailers)
 
-let interim s code fields =
-  Link.send_head s (Http2_head.response_fields code fields) ~last:false
+let interim s input code fields =
+  Input.guard input (fun () ->
+      Link.send_head s (Http2_head.response_fields code fields) ~last:false)
 
 (* One stream *)
 
@@ -93,15 +94,14 @@ let end_if_unused t =
 let conn_of t s budget request =
   let input = Input.unbuffered ~peer:budget (Link.flow s :> D.flow) in
   let output = Output.create input ~seconds:t.connection.server.limits.write_seconds in
-  let wire = Version_2 { respond = respond s; interim = interim s } in
+  let wire = Version_2 { respond = respond s; interim = interim s input } in
   {
     t.connection with wire; budget; own_bytes = 0; input; output; head_end = max_int; current = request;
     working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore;
   }
 [@@ocamlformat "disable"]
 
-let cut s conn =
-  Link.reset s (if Server_answer.is_begun conn then F.Internal_error else F.Cancel)
+let cut s conn = Link.reset s (if Server_answer.is_begun conn then F.Internal_error else F.Cancel)
 
 let answer_or_cut t s conn answer =
   match Budget.run conn.budget answer with
@@ -215,7 +215,17 @@ let run connection handler ~failed =
   in
   let now = Soil.Clock.monotonic () in
   let t =
-    { connection; link; scope; handler; failed; served = Hashtbl.create 8; idle_since = now; second = now; opened_before = 0 }
+    {
+      connection;
+      link;
+      scope;
+      handler;
+      failed;
+      served = Hashtbl.create 8;
+      idle_since = now;
+      second = now;
+      opened_before = 0;
+    }
   in
   self := Some t;
   if connection.server.is_stopping () then announce_end t;
@@ -238,4 +248,3 @@ let run connection handler ~failed =
       over ()
   | exception e when Input.is_failure connection.input e -> over ());
   try Link.drain link with Link.Over -> ()
-[@@ocamlformat "disable"]
