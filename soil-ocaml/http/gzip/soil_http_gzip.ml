@@ -59,6 +59,64 @@ let compress ?(level = 6) s =
   run_all ~level (fun output n -> Buffer.add_subbytes b output 0 n) (fun t -> add_string t s 0);
   Buffer.contents b
 
+(* Decompression *)
+
+exception Malformed
+exception Too_large
+
+(* The first byte after the head that begins at [i] (RFC 1952 §2.3). *)
+let head_end s i =
+  let byte i = if i < String.length s then Char.code s.[i] else raise_notrace Malformed in
+  let rec text i = if byte i = 0 then i + 1 else text (i + 1) in
+  let flags = byte (i + 3) in
+  if byte i <> 0x1f || byte (i + 1) <> 0x8b || byte (i + 2) <> 8 || flags land 0xe0 <> 0 then
+    raise_notrace Malformed;
+  let has bit = flags land bit <> 0 in
+  let i = i + 10 in
+  let i = if has 4 then i + 2 + byte i + (byte (i + 1) lsl 8) else i in
+  let i = if has 8 then text i else i in
+  let i = if has 16 then text i else i in
+  if has 2 then i + 2 else i
+
+(* The file that begins at [i] is added to [b]; the first byte after it. *)
+let rec member b ~max output s i =
+  let inflate = Zlib.inflate_init false in
+  let checksum = ref 0l and length = ref 0 in
+  let rec go off =
+    let finished, used, made =
+      Zlib.inflate inflate (Bytes.unsafe_of_string s) off
+        (min piece (String.length s - off))
+        output 0 (Bytes.length output) Zlib.Z_SYNC_FLUSH
+    in
+    if Buffer.length b + made > max then raise_notrace Too_large;
+    Buffer.add_subbytes b output 0 made;
+    checksum := Zlib.update_crc !checksum output 0 made;
+    length := !length + made;
+    let off = off + used in
+    if finished then off
+    else if used = 0 && made = 0 then raise_notrace Malformed
+    else (
+      if !length / piece <> (!length - made) / piece then Soil.Task.yield ();
+      go off)
+  in
+  let i = head_end s i in
+  if i > String.length s then raise_notrace Malformed;
+  let i = Fun.protect ~finally:(fun () -> Zlib.inflate_end inflate) (fun () -> go i) in
+  let is_right =
+    i + 8 <= String.length s
+    && String.get_int32_le s i = !checksum
+    && String.get_int32_le s (i + 4) = Int32.of_int !length
+  in
+  if not is_right then raise_notrace Malformed;
+  if i + 8 < String.length s then member b ~max output s (i + 8)
+
+let decompress ~max s =
+  let b = Buffer.create (min max 4096) in
+  match member b ~max (Bytes.create 16384) s 0 with
+  | () -> Ok (Buffer.contents b)
+  | exception (Malformed | Zlib.Error _) -> Error `Malformed
+  | exception Too_large -> Error `Too_large
+
 let stream ~level write d =
   run_all ~level (fun output n -> D.write d output 0 n) @@ fun t ->
   let write_piece b off len =

@@ -10,3 +10,7 @@ val coding : ?level:int -> unit -> Soil_http.Encoding.coding
 
 val compress : ?level:int -> string -> string
 (** [compress s] is [s] as a file of gzip. *)
+
+val decompress : max:int -> string -> (string, [ `Malformed | `Too_large ]) result
+(** [decompress ~max s] is the contents of [s], one or more files of gzip. It stops, without further
+    memory, as soon as these would be more than [max] bytes. Other tasks run after each 64 KiB. *)

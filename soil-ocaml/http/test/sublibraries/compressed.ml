@@ -212,6 +212,51 @@ let levels () =
     [ -1; 0; 10 ];
   List.iter (fun level -> is_invalid "a level" (fun () -> ignore (G.compress ~level ""))) [ 0; 10 ]
 
+(* Decompression *)
+
+let result =
+  Alcotest.(
+    result string
+      (of_pp (fun f e ->
+           Format.pp_print_string f
+             (match e with `Malformed -> "malformed" | `Too_large -> "too large"))))
+
+let decompresses (level, s) = G.decompress ~max:(String.length s) (G.compress ~level s) = Ok s
+
+(* No prefix is a file, and no single changed byte gives another text. *)
+let damage =
+  let open QCheck2.Gen in
+  triple (string_size ~gen:printable (int_range 1 300)) nat (int_range 1 255)
+
+let refuses_damage (s, at, by) =
+  let file = G.compress s in
+  let at = at mod String.length file in
+  let changed =
+    String.mapi (fun i c -> if i = at then Char.chr (Char.code c lxor by) else c) file
+  in
+  G.decompress ~max:1000 (String.sub file 0 at) = Error `Malformed
+  && match G.decompress ~max:1000 changed with Ok text -> text = s | Error _ -> true
+
+let decompression () =
+  let is what expected got = Alcotest.check result what expected got in
+  let file = G.compress text and n = String.length text in
+  is "at the limit" (Ok text) (G.decompress ~max:n file);
+  is "above" (Error `Too_large) (G.decompress ~max:(n - 1) file);
+  is "nothing" (Ok "") (G.decompress ~max:0 (G.compress ""));
+  is "two files" (Ok (text ^ "a")) (G.decompress ~max:(n + 1) (file ^ G.compress "a"));
+  is "two, above" (Error `Too_large) (G.decompress ~max:n (file ^ G.compress "a"));
+  is "bytes after it" (Error `Malformed) (G.decompress ~max:n (file ^ "\x1f"));
+  is "no file" (Error `Malformed) (G.decompress ~max:n "");
+  (* Extra field, name, comment and checksum of the head. *)
+  let rest = String.sub file 10 (String.length file - 10) in
+  let head = "\x1f\x8b\x08\x1e\000\000\000\000\000\xff\003\000abcname\000comment\000xx" in
+  is "all of a head" (Ok text) (G.decompress ~max:n (head ^ rest));
+  (* A bomb: its limit costs no more than that. *)
+  let bomb = G.compress (String.make 50_000_000 'x') in
+  let before = Gc.allocated_bytes () in
+  is "a bomb" (Error `Too_large) (G.decompress ~max:100_000 bomb);
+  bool "memory" true (Gc.allocated_bytes () -. before < 1e6)
+
 let () =
   Alcotest.run "soil.http.gzip"
     [
@@ -223,5 +268,11 @@ let () =
           in_run "fields" fields;
           in_run "a stream goes at once" at_once;
           test "levels" levels;
+        ] );
+      ( "decompression",
+        [
+          property_in_run ~count:60 "there and back" gen decompresses;
+          property_in_run ~count:500 "refuses damage" damage refuses_damage;
+          in_run "limits and heads" decompression;
         ] );
     ]
