@@ -11,6 +11,7 @@ const OPTIONAL: &[(&str, &str)] = &[
     ("soil.cohttp", "cohttp"),
     ("soil.cstruct", "cstruct"),
     ("soil.fmt", "fmt"),
+    ("soil.grpc", "cohttp"),
     ("soil.http", "cohttp"),
     ("soil.http.gzip", "camlzip"),
     ("soil.http.logs", "logs"),
@@ -66,7 +67,7 @@ mod tests {
                 .map(|name| format!("{name}    (version: 0.1.0)\n"))
                 .collect()
         };
-        assert_eq!(missing(&all("")), Ok("all 17 optional ones".to_owned()));
+        assert_eq!(missing(&all("")), Ok("all 18 optional ones".to_owned()));
         assert_eq!(
             missing(&all("soil.http.gzip")),
             Err("no soil.http.gzip (for camlzip)".to_owned())
