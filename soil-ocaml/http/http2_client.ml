@@ -11,13 +11,16 @@ type asked = {
   stream : Link.stream;
   meth : Cohttp.Code.meth;
   heads : Head.response Queue.t;
-  mutable is_upgrade : bool;
+  mutable key : string option; (* Of an upgrade to WebSocket. *)
 }
 
 (* The answer to an extended CONNECT, as one to an upgrade. *)
-let upgraded (head : Head.response) =
-  if head.status <> 200 then head
-  else { head with status = 101; headers = H.add head.headers "upgrade" "websocket" }
+let upgraded asked (head : Head.response) =
+  match asked.key with
+  | Some key when head.status = 200 ->
+      let fields = [ ("upgrade", "websocket"); ("sec-websocket-accept", Sha1.accept_key key) ] in
+      { head with status = 101; headers = H.add_list head.headers fields }
+  | _ -> head
 
 let on_head asked (link : Link.t) stream fields ~last =
   match Http2_head.response fields ~last ~meth:asked.meth with
@@ -26,7 +29,7 @@ let on_head asked (link : Link.t) stream fields ~last =
          match head.framing with
          | Length n when asked.meth <> `HEAD -> C.expect stream (Some n)
          | Length _ | Chunked | To_end -> C.expect stream None);
-      Queue.push (if asked.is_upgrade then upgraded head else head) asked.heads
+      Queue.push (upgraded asked head) asked.heads
   | exception (Http2_head.Malformed | Head.Refused _) -> C.refuse link.conn stream F.Protocol_error
 
 let fail_reset asked =
@@ -51,14 +54,14 @@ let trailers asked () =
   | exception Http2_head.Malformed -> Soil_backtrace.raise (Head.Refused `Bad_request)
 
 let send_head asked ~scheme text ~last =
-  let fields, is_upgrade = Http2_head.of_text text ~scheme in
+  let fields, key = Http2_head.of_text text ~scheme in
   let s = asked.stream in
-  if is_upgrade then (
-    asked.is_upgrade <- true;
+  if Option.is_some key then (
+    asked.key <- key;
     Link.await s (fun () -> C.has_settings s.link.conn || Link.is_reset s);
     if not (C.peer_has_connect s.link.conn) then Soil_backtrace.raise Exchange.No_upgrade);
   (* The stream of an upgrade stays open for what follows. *)
-  Link.send_head s fields ~last:(last && not is_upgrade)
+  Link.send_head s fields ~last:(last && Option.is_none key)
 
 let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
   let input = Input.unbuffered (Link.flow asked.stream :> D.flow) in
@@ -95,7 +98,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let open_stream ~meth =
     let stream = Link.make link (C.open_stream link.conn) in
     let id = C.id stream.stream in
-    let request = { stream; meth; heads = Queue.create (); is_upgrade = false } in
+    let request = { stream; meth; heads = Queue.create (); key = None } in
     Hashtbl.replace asked id request;
     let release () =
       if Hashtbl.mem asked id then (

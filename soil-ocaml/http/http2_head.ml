@@ -114,7 +114,8 @@ let request fields ~last : Head.request =
   let host = authority found headers in
   if not (Grammar.is_host host) then malformed ();
   let headers = H.of_list (("host", host) :: H.to_list (H.remove headers "host")) in
-  let framing = framing headers ~last in
+  (* What follows an upgrade isn't a body. *)
+  let framing = if protocol = None then framing headers ~last else Length 0 in
   let expects =
     match H.get_multi headers "expect" with
     | [] -> false
@@ -151,7 +152,8 @@ let fields headers =
 let is_upgrade headers = Grammar.mem headers "connection" "upgrade"
 
 (** [of_text text ~scheme] is the fields of the request whose head in HTTP/1.1 is [text], as
-    {!Exchange} and {!Proxy} write it, and whether it asks for an upgrade: an extended [CONNECT]. *)
+    {!Exchange} and {!Proxy} write it. One that asks for an upgrade to WebSocket is an extended
+    [CONNECT], and its key the second result. *)
 let of_text text ~scheme =
   let line text = fst (Soil.Private.cut '\r' text) in
   let field text =
@@ -166,13 +168,13 @@ let of_text text ~scheme =
       let authority = Option.value (H.get headers "host") ~default:"" in
       match String.split_on_char ' ' (line first) with
       | meth :: target :: _ when not (is_upgrade headers) ->
-          ((":method", meth) :: (":scheme", scheme) :: (":authority", authority) :: (":path", target) :: fields l, false)
+          ((":method", meth) :: (":scheme", scheme) :: (":authority", authority) :: (":path", target) :: fields l, None)
       | _ :: target :: _ ->
           let protocol = Option.value (H.get headers "upgrade") ~default:"" in
           let l = List.filter (fun (name, _) -> not (Grammar.equal name "sec-websocket-key")) l in
           ( (":method", "CONNECT") :: (":protocol", protocol) :: (":scheme", scheme) :: (":authority", authority)
             :: (":path", target) :: fields l,
-            true )
+            Some (Option.value (H.get headers "sec-websocket-key") ~default:"") )
       | _ -> malformed ())
 [@@ocamlformat "disable"]
 

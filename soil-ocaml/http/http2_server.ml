@@ -144,7 +144,11 @@ let refuse t s status =
 let on_head t link stream fields ~last =
   match Http2_head.request fields ~last with
   | head ->
-      let length = match head.framing with Length n -> Some n | Chunked | To_end -> None in
+      let length =
+        match head.framing with
+        | Length n when H.mem head.request.headers "content-length" -> Some n
+        | Length _ | Chunked | To_end -> None
+      in
       if not last then C.expect stream length;
       Option.iter (C.set_priority stream) (H.get head.request.headers "priority");
       let answer conn =

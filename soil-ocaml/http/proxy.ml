@@ -180,12 +180,12 @@ exception Of_client of exn * Printexc.raw_backtrace
 let reading f = try f () with e -> Soil_backtrace.(reraise (Of_client (e, get ())) (get ()))
 
 (* [waits] is [true] as long as the client is to send more; it has sent [first]. *)
-let pass t first source waits sink =
+let pass first source waits ~stall_seconds sink =
   D.write_string sink first;
   Soil.Budget.hold small;
   let b = Bytes.create small in
   let read () =
-    match T.timeout_opt t.stall_seconds (fun () -> D.read source b 0 small) with
+    match T.timeout_opt stall_seconds (fun () -> D.read source b 0 small) with
     | Some n -> n
     | None -> Soil_backtrace.raise (Server.Refused `Request_timeout)
   in
@@ -212,15 +212,25 @@ let receive t request waits length : Exchange.body =
   in
   let n = fill 0 in
   let first = Bytes.sub_string b 0 n in
-  if n < room || length = Some n then String first else Stream (length, pass t first source waits)
+  if n < room || length = Some n then String first
+  else Stream (length, pass first source waits ~stall_seconds:t.stall_seconds)
 
-let body_of t request waits : Exchange.body =
-  let headers = (Server.head request).headers in
-  match (H.get headers "transfer-encoding", H.get headers "content-length") with
-  | Some _, _ -> receive t request waits None
-  | None, None -> Empty
-  | None, Some length -> (
-      match int_of_string length with 0 -> String "" | n -> receive t request waits (Some n))
+(* Both ends of a call of gRPC may wait for what the other one sends next: nothing is held back, and
+   the call may be silent for as long as a tunnel. *)
+let is_call (head : Cohttp.Request.t) =
+  match H.get head.headers "content-type" with
+  | Some s -> String.starts_with ~prefix:"application/grpc" s
+  | None -> false
+
+let body_of t (request : Server.request) waits : Exchange.body =
+  let head = request.head in
+  match head.framing with
+  | Length 0 -> if H.mem head.request.headers "content-length" then String "" else Empty
+  | Length n -> receive t request waits (Some n)
+  | (Chunked | To_end) when is_call head.request ->
+      let source = Server.body ~max:max_int ~patient:true request in
+      Stream (None, pass "" source waits ~stall_seconds:t.tunnel_seconds)
+  | Chunked | To_end -> receive t request waits None
 
 (* Responses *)
 
@@ -246,14 +256,14 @@ let rec write_slowly t sink b off len =
 
 let relayed = 65536
 
-let relay t b (x : Exchange.exchange) ~over sink =
+let relay t b (x : Exchange.exchange) ~read_seconds ~over sink =
   let source = Exchange.source x in
   (* The head has been sent: no other answer can be given. *)
   (try Soil.Budget.hold relayed
    with Soil.Error { code = Out_of_memory; _ } -> Soil_backtrace.raise Response.Cut);
   let buffer = Bytes.create relayed in
   let read () =
-    try D.read source buffer 0 (Bytes.length buffer) with
+    try T.timeout read_seconds (fun () -> D.read source buffer 0 (Bytes.length buffer)) with
     | Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
     | (Exchange.Failed _ | Soil.Error _) as e ->
         Option.iter (failed t b) (reason e);
@@ -284,14 +294,19 @@ let content_length headers =
       Some (int_of_string digits)
   | _ -> None
 
-let answer t b request (x : Exchange.exchange) ~over =
+let answer t b request (x : Exchange.exchange) ~trailers ~over =
   let status = Cohttp.Code.status_of_code x.head.status
   and headers = Proxy_fields.of_response ~name:t.name x.head [] in
-  let stream ?length () = Server.stream ~status ~headers ?length (relay t b x ~over) in
+  let is_call = is_call (Server.head request) in
+  let read_seconds = if is_call then t.tunnel_seconds else infinity in
+  let stream ?length () =
+    let trailers () = Proxy_fields.of_trailers !trailers in
+    Server.stream ~status ~headers ?length ~trailers (relay t b x ~read_seconds ~over)
+  in
   if Body.is_over x.content then (
     Exchange.finish x (fun () -> true);
     over ());
-  Body.set_pace x.content Each_read;
+  Body.set_pace x.content (if is_call then Patient else Each_read);
   match ((Server.head request).meth, x.head.framing) with
   | `HEAD, _ -> stream ?length:(content_length x.head.headers) ()
   | _, Length n when n <= small ->
@@ -381,6 +396,10 @@ let head_text t b request host body ~upgrade =
   (match host with
   | Some host -> Head.write_own text "host" host
   | None -> Head.write_field text ("host", Exchange.host_field b.origin));
+  if Grammar.mem head.headers "te" "trailers" then
+    List.iter
+      (fun (name, value) -> Head.write_own text name value)
+      [ ("te", "trailers"); ("connection", "te") ];
   Proxy_fields.write_request text ~name:t.name ~scheme:t.scheme request host;
   List.iter (Head.write_field text) (Exchange.framing_fields head.meth body);
   if upgrade then
@@ -401,10 +420,16 @@ let exchange t b p ~on_connected ~over =
   let head = Server.head p.request in
   let upgrade = Option.is_some p.tunnel in
   let head_text = head_text t b p.request (H.get head.headers "host") p.body ~upgrade in
+  let trailers = ref (H.init ()) in
+  let on_interim (interim : Head.response) =
+    if interim.status <> 100 then
+      let headers = Proxy_fields.of_response ~name:t.name interim [] in
+      Server_answer.interim p.request.conn ~version:head.version interim.status (H.to_list headers)
+  in
   let x =
     try
-      Exchange.once ~fresh:upgrade ~on_connected (Server.scope p.request) b.client b.origin b.uri
-        ~head:head_text head.meth p.body
+      Exchange.once ~fresh:upgrade ~on_connected ~on_interim ~on_trailers:(( := ) trailers)
+        (Server.scope p.request) b.client b.origin b.uri ~head:head_text head.meth p.body
     with Exchange.Failed (_, Too_slow) when !(p.waits) ->
       (* A backend can't answer what the client hasn't sent. *)
       let backtrace = Soil_backtrace.get () in
@@ -413,7 +438,7 @@ let exchange t b p ~on_connected ~over =
   let respond () =
     if x.head.status <> 101 then (
       Option.iter (fun leave -> leave ()) p.tunnel;
-      answer t b p.request x ~over)
+      answer t b p.request x ~trailers ~over)
     else if upgrade && Grammar.mem x.head.headers "upgrade" protocol then (
       enter_tunnel (Server.scope p.request) t b;
       over ();
@@ -557,9 +582,9 @@ let default_client request =
     (fun (e : Soil.Net.Endpoint.t) -> Limit.key_of_address e.address)
     (Server.endpoint request)
 
-let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?max_client_requests
-    ?(max_tunnels = 1000) ?max_client_tunnels ?(client = default_client) ?max_body
-    ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(retries = 1) ?(max_failures = 3)
+let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?http2 ?(max_requests = 100)
+    ?max_client_requests ?(max_tunnels = 1000) ?max_client_tunnels ?(client = default_client)
+    ?max_body ?(wait_seconds = 1.) ?(stall_seconds = 10.) ?(retries = 1) ?(max_failures = 3)
     ?(avoid_seconds = 10.) ?(tunnel_seconds = 600.) ?health ?(name = "soil") ?(scheme = "http")
     ?(on_failure = report) scope uris =
   let refuse what = invalid_arg ("Soil_http.Proxy.create: " ^ what) in
@@ -577,7 +602,8 @@ let create ?limits ?(connect_seconds = 5.) ?connect ?tls ?(max_requests = 100) ?
   (* One more for the health checks. *)
   let max_connections = max_requests + max_tunnels + 1 in
   let connections () =
-    Exchange.own scope (Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls ())
+    Exchange.own scope
+      (Exchange.create ?limits ~connect_seconds ~max_connections ?connect ?tls ?http2 ())
   in
   let t =
     {

@@ -17,6 +17,10 @@
     its own. An upgrade to WebSocket is passed on if the backend agrees; others aren't, as requests
     inside another protocol would get to a backend unchecked.
 
+    {b Versions.} The clients' is that of {!Server.serve}, the backends' that of [http2]. Interim
+    responses such as 103 and trailers are passed on. A call of gRPC ([application/grpc]) is passed
+    on piece by piece in both directions, and may be silent for [tunnel_seconds].
+
     {b Fields.} Those of one connection
     ({{:https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1}RFC 9110 §7.6.1}) are left out both
     ways. [Host] stays. The client's address is added to [X-Forwarded-For] and [Forwarded]
@@ -49,6 +53,7 @@ val create :
     (host:string ->
     Soil.File_descriptor.flow ->
     [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t) ->
+  ?http2:Client.http2 ->
   ?max_requests:int ->
   ?max_client_requests:int ->
   ?max_tunnels:int ->
@@ -71,8 +76,9 @@ val create :
 (** [create scope uris] is a proxy for the backends [uris], whose paths go before that of a request.
     Its connections and health checks end with [scope].
 
-    - [limits], [connect_seconds] (default: 5), [connect] and [tls] are those of {!Client.create}.
-      Of a response's body each piece may take [body_seconds], all of it as long as it wants.
+    - [limits], [connect_seconds] (default: 5), [connect], [tls] and [http2] are those of
+      {!Client.create}. Of a response's body each piece may take [body_seconds], all of it as long
+      as it wants.
     - A backend has at most [max_requests] (default: 100) at a time, and a client has at most
       [max_client_requests] (default: half of that) at all backends. A further request waits for
       [wait_seconds] (default: 1).

@@ -86,6 +86,12 @@ let write_list b name before write =
   write ();
   Buffer.add_string b "\r\n"
 
+(* The version in which a message has come (RFC 9110 §7.6.3). *)
+let via_version : Cohttp.Code.version -> string = function
+  | `HTTP_1_0 -> "1.0 "
+  | `HTTP_1_1 -> "1.1 "
+  | `Other _ -> "2.0 "
+
 let write_request b ~name ~scheme request host =
   let head = Server.head request in
   let addresses = ref "" and elements = ref "" and via = ref "" in
@@ -112,7 +118,7 @@ let write_request b ~name ~scheme request host =
   (match host with Some host -> Head.write_own b "x-forwarded-host" host | None -> ());
   write_list b "forwarded" !elements (fun () -> write_element b ~scheme host address);
   write_list b "via" !via (fun () ->
-      Buffer.add_string b (match head.version with `HTTP_1_0 -> "1.0 " | _ -> "1.1 ");
+      Buffer.add_string b (via_version head.version);
       Buffer.add_string b name)
 
 let of_response ~name (head : Head.response) extra =
@@ -127,4 +133,11 @@ let of_response ~name (head : Head.response) extra =
     else H.add kept field value
   in
   let kept = List.fold_left keep (H.init ()) (H.to_list head.headers) in
-  H.add_list (H.add kept "via" (extended !via ("1.1 " ^ name))) extra
+  H.add_list (H.add kept "via" (extended !via (via_version head.version ^ name))) extra
+
+(* Those of the connection and of framing can't follow a body. *)
+let of_trailers trailers =
+  H.of_list
+    (List.filter
+       (fun (name, _) -> not (is_own (normal (String.lowercase_ascii name))))
+       (H.to_list trailers))

@@ -9,3 +9,6 @@ val write_request :
 
 val of_response : name:string -> Head.response -> (string * string) list -> Cohttp.Header.t
 (** [of_response ~name h extra] is the fields of [h] for a client, and [extra]. *)
+
+val of_trailers : Cohttp.Header.t -> Cohttp.Header.t
+(** [of_trailers t] is likewise the fields behind a response. *)

@@ -37,3 +37,5 @@ let digest s =
   let out = Bytes.create 20 in
   Array.iteri (fun i x -> Bytes.set_int32_be out (4 * i) (Int32.of_int x)) h;
   Bytes.unsafe_to_string out
+
+let accept_key key = Base64.encode_string (digest (key ^ "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))

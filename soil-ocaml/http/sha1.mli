@@ -6,3 +6,6 @@
 
 val digest : string -> string
 (** [digest s] is the 20 bytes of the hash of [s]. *)
+
+val accept_key : string -> string
+(** [accept_key key] is a server's response to the [key] of a WebSocket client (RFC 6455 §4.2.2). *)

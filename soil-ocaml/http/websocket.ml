@@ -37,7 +37,7 @@ let accept ?(headers = H.init ()) ?(protocols = []) ?(origins = `Same)
           List.concat_map Grammar.elements (H.get_multi asked "sec-websocket-protocol")
         in
         let protocol = List.find_opt (fun p -> List.mem p offered) protocols in
-        let headers = H.add headers "sec-websocket-accept" (accept_key key) in
+        let headers = H.add headers "sec-websocket-accept" (Sha1.accept_key key) in
         let headers =
           match protocol with Some p -> H.add headers "sec-websocket-protocol" p | None -> headers
         in

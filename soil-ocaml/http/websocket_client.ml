@@ -18,9 +18,7 @@ let connect ?(headers = H.init ()) ?(protocols = []) ?(max_bytes = Websocket_cor
   let protocol = H.get response.headers "sec-websocket-protocol" in
   let is_offered = match protocol with Some p -> List.mem p protocols | None -> true in
   let key_is_known =
-    (* HTTP/2 has no keys (RFC 8441 §5). *)
-    response.version = `Other "HTTP/2.0"
-    || H.get_multi response.headers "sec-websocket-accept" = [ Websocket_core.accept_key key ]
+    H.get_multi response.headers "sec-websocket-accept" = [ Sha1.accept_key key ]
   in
   (* Extensions that weren't asked for would change what frames mean. *)
   let extended = H.mem response.headers "sec-websocket-extensions" in

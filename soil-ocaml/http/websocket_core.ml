@@ -36,9 +36,6 @@ let frame_bytes = 64 (* what a frame takes beside its payload *)
 let protocol t = t.protocol
 let closed_by_peer t = t.closed
 
-let accept_key key =
-  Base64.encode_string (Sha1.digest (key ^ "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-
 (* Sending *)
 
 let send_frame t opcode payload =

@@ -22,9 +22,6 @@ val run :
     ends afterwards. A client masks its output, with [mask]; a server doesn't. With [stop], [f] is
     cancelled as soon as it waits for a message of which nothing has been received. *)
 
-val accept_key : string -> string
-(** [accept_key key] is the server's response to the client's [key]. *)
-
 val default_max_bytes : int
 val default_ping_seconds : float
 

@@ -23,6 +23,26 @@ let with_server ?limits ?max_connections handler f =
   let client = Client.create ?max_connections ~http2 ~connect () in
   f (Client.own scope client)
 
+(* The same with a proxy between: [front] and [back] say which side has HTTP/2. *)
+let with_proxy ~front ~back handler f =
+  Soil.Task.scope @@ fun scope ->
+  let serving ~http2 handler ~host:_ ~port:_ =
+    let ours, theirs = Soil.Flow.pair ~capacity:65536 () in
+    let http2 = if http2 then Some (Http2.server ()) else None in
+    let serve () =
+      D.with_close theirs (fun d -> try Server.connection ?http2 d handler with Failure _ -> ())
+    in
+    ignore (Soil.Task.spawn_daemon scope serve);
+    ours
+  in
+  let client http2 = if http2 then Some (Http2.client ()) else None in
+  let proxy =
+    Soil_http.Proxy.create ?http2:(client back) ~connect:(serving ~http2:back handler) scope
+      [ uri "http://backend" ]
+  in
+  let connect = serving ~http2:front (Soil_http.Proxy.handle proxy) in
+  f (Client.own scope (Client.create ?http2:(client front) ~connect ()))
+
 let show request =
   let head = Server.head request in
   let fields = List.map (fun (n, v) -> n ^ "=" ^ v) (H.to_list head.headers) in
@@ -197,6 +217,57 @@ let websocket () =
   | _ -> Alcotest.fail "no text"
 [@@ocamlformat "disable"]
 
+let between_versions ~front ~back () =
+  let handler request =
+    match Server.path request with
+    | "/both" ->
+        let source = Server.body ~max:max_int ~patient:true request in
+        let trailers () = H.init_with "grpc-status" "0" in
+        Server.stream ~trailers (fun sink -> ignore (D.copy ~src:source ~dst:sink ()))
+    | "/hint" ->
+        Server.early_hints request (H.init_with "link" "</a>");
+        Server.string "hinted"
+    | "/chat" ->
+        Websocket.accept request @@ fun ws ->
+        Websocket.iter (fun message -> Websocket.send ws message) ws
+    | _ -> Server.string (Server.body_string request)
+  in
+  with_proxy ~front ~back handler @@ fun client ->
+  string "a body" "hello" (snd (Client.post client (uri "http://a/") (String "hello")));
+  let piece sink = D.write_string sink "by pieces" in
+  string "without a length" "by pieces"
+    (snd (Client.post client (uri "http://a/") (Stream (None, piece))));
+  let interim = ref [] in
+  let on_interim status _ = interim := Cohttp.Code.code_of_status status :: !interim in
+  let text =
+    Client.request ~on_interim client `GET (uri "http://a/hint") (fun _ s -> D.read_all s)
+  in
+  string "after 103" "hinted" text;
+  Alcotest.(check (list int)) "103" [ 103 ] !interim;
+  (* A call whose ends wait for each other. *)
+  let to_server = Soil.Task.Stream.create 1 and after = ref None in
+  let write sink = Soil.Task.Stream.iter (D.write_string sink) to_server in
+  let headers = H.of_list [ ("content-type", "application/grpc"); ("te", "trailers") ] in
+  let on_trailers headers = after := H.get headers "grpc-status" in
+  Client.request ~headers
+    ~body:(Stream (None, write))
+    ~on_trailers client `POST (uri "http://a/both")
+    (fun _ source ->
+      let b = Bytes.create 100 in
+      for i = 1 to 3 do
+        let text = "message " ^ string_of_int i in
+        Soil.Task.Stream.push to_server text;
+        string "comes back" text (Bytes.sub_string b 0 (D.read source b 0 100))
+      done;
+      Soil.Task.Stream.close to_server;
+      int "the end" 0 (D.read source b 0 100));
+  Alcotest.(check (option string)) "trailers" (Some "0") !after;
+  Websocket.Client.connect client (uri "ws://a/chat") @@ fun ws ->
+  Websocket.send ws (Text "through");
+  match Websocket.receive ws with
+  | Some (Text s) -> string "WebSocket" "through" s
+  | _ -> Alcotest.fail "no text"
+
 let tests =
   [
     in_run "requests" requests;
@@ -208,4 +279,8 @@ let tests =
     in_run "a request that is given up" cancelled;
     in_run "failures" failures;
     in_run "WebSocket" websocket;
+    in_run "a proxy from 2 to 2" (between_versions ~front:true ~back:true);
+    in_run "a proxy from 2 to 1.1" (between_versions ~front:true ~back:false);
+    in_run "a proxy from 1.1 to 2" (between_versions ~front:false ~back:true);
+    in_run "a proxy from 1.1 to 1.1" (between_versions ~front:false ~back:false);
   ]
