@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import tempfile
 import time
 
 import peer
@@ -51,6 +52,25 @@ def wrk(host, connections, seconds):
         raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
     scale = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}
     return float(rate[1]), float(tail[1]) * scale[tail[2]]
+
+
+def h2load(host, connections, streams, seconds):
+    """Likewise over HTTP/2 without TLS, with so many streams of each connection at a time."""
+    with tempfile.NamedTemporaryFile("r", encoding="ascii") as log:
+        done = subprocess.run(
+            ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{max(1, round(seconds))}"]
+            + [f"--log-file={log.name}", f"http://{host}/"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        # Start, status and duration in µs.
+        lines = [line.split() for line in log]
+    rate = re.search(r", ([0-9.]+) req/s", done.stdout)
+    if not rate or any(status != "200" for _, status, _ in lines) or not lines:
+        raise RuntimeError(f"h2load: {done.stdout}{done.stderr}")
+    times = sorted(int(duration) for _, _, duration in lines)
+    return float(rate[1]), times[len(times) * 99 // 100] / 1e3
 
 
 def guests(options, mode, port, program=SOIL + "serve.exe", **device):

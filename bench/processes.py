@@ -14,7 +14,7 @@ from boot import LINUX, built
 from harness.console import Child
 from harness.tap import Tap, ip
 from measure import Figure
-from network import load, wrk
+from network import h2load, load, wrk
 
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
@@ -45,9 +45,9 @@ SERVER = """server {
   }"""
 # What the gateway does, too: connections to the backend stay open, and the client's address is
 # added.
-PROXY = """upstream backend { server %s; keepalive 100; keepalive_requests 1000000000; }
+PROXY = """upstream backend { server %(backend)s; keepalive 100; keepalive_requests 1000000000; }
   server {
-    listen 80;
+    listen %(listen)s;
     location / {
       proxy_pass http://backend;
       proxy_http_version 1.1;
@@ -67,7 +67,9 @@ def prepare():
     for name, http in (
         ("nginx", SERVER % 80),
         ("backend", SERVER % backend),
-        ("proxy", PROXY % backend),
+        ("nginx2", SERVER % "80 http2"),
+        ("proxy", PROXY % {"listen": "80", "backend": backend}),
+        ("proxy2", PROXY % {"listen": "80 http2", "backend": backend}),
     ):
         with open(os.path.join(folder, name + ".conf"), "w", encoding="ascii") as file:
             file.write(NGINX % {"name": name, "http": http})
@@ -246,19 +248,43 @@ def soil_http(options):
     return figures
 
 
-def behind(proxy, options):
-    """Requests per second by a proxy, to a backend on this side of its interface."""
+def http2(options):
+    """HTTP/2 without TLS, 64 connections with 1 and with 32 streams at a time."""
+    figures = []
+    for streams in (1, 32):
+        rate = Figure(f"h2_rps_m{streams}", "requests/s", "higher")
+        tail = Figure(f"h2_p99_ms_m{streams}", "ms", "lower")
+        for _ in range(options.pairs):
+            with Page(80) as page:
+                ours = h2load(page.host, 64, streams, options.seconds)
+            with Nginx("nginx2") as other:
+                theirs = h2load(other.host, 64, streams, options.seconds)
+            rate.add(ours[0], theirs[0])
+            tail.add(ours[1], theirs[1])
+        figures += [rate, tail]
+    return figures
+
+
+def behind(proxy, measure):
+    """`measure` of a proxy, to a backend on this side of its interface."""
     with proxy, Child(nginx("backend")) as backend:
         backend.wait_line(Nginx.READY)
-        return wrk(proxy.host, 64, options.seconds)[0]
+        return measure(proxy.host)
 
 
 def proxies(options):
-    figure = Figure("proxy_rps", "requests/s", "higher")
-    for _ in range(options.pairs):
-        ours = behind(Gateway(80, f"http://{Linux.HOST}:8080"), options)
-        figure.add(ours, behind(Nginx("proxy"), options))
-    return [figure]
+    """Requests per second: HTTP/1.1 on both sides, and HTTP/2 on the clients'."""
+    figures = []
+    for name, configuration, measure in (
+        ("proxy_rps", "proxy", lambda host: wrk(host, 64, options.seconds)[0]),
+        ("proxy_h2_rps", "proxy2", lambda host: h2load(host, 64, 8, options.seconds)[0]),
+    ):
+        figure = Figure(name, "requests/s", "higher")
+        for _ in range(options.pairs):
+            ours = behind(Gateway(80, f"http://{Linux.HOST}:8080"), measure)
+            figure.add(ours, behind(Nginx(configuration), measure))
+        figures.append(figure)
+    return figures
 
 
 GROUPS = {
@@ -268,10 +294,12 @@ GROUPS = {
     "host_sockets_http": sockets_http,
     "host_sockets_tcp": sockets_tcp,
     "host_soil_http": soil_http,
+    "h2": http2,
     "proxy": proxies,
 }
 
 ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
 host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow
 host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps
-host_soil_http_rps_c12 host_soil_http_rps_c128 proxy_rps""".split()
+host_soil_http_rps_c12 host_soil_http_rps_c128 h2_rps_m1
+h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()

@@ -36,5 +36,5 @@ let () =
   Soil.Net.wait_up ();
   let proxy = Proxy.create ~health scope backends in
   print_endline ("the gateway listens on port " ^ string_of_int port);
-  Server.serve listener @@ fun request ->
+  Server.serve listener ~http2:(Soil_http.Http2.server ()) @@ fun request ->
   match Server.path request with "/gateway" -> show_state proxy | _ -> Proxy.handle proxy request
