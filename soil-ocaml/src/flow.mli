@@ -76,8 +76,9 @@ val make :
   t
 (** [make ~read ~write ~shutdown ()] is a bidirectional flow. *)
 
-val state : [> `Flow ] File_descriptor.t -> state option
-(** [state f] is the state passed at the creation of [f], also after it was closed. *)
+val state : _ File_descriptor.t -> state option
+(** [state f] is the state passed at the creation of [f], also after it was closed; [None] for
+    descriptors that aren't flows. *)
 
 (** {1:memory In memory} *)
 

@@ -11,7 +11,7 @@ val start :
 (** [start config ~host d] performs the handshake over [d], as a client of [host] or as a server. If
     it fails, [d] is closed. *)
 
-val of_flow : string -> [> `Flow ] Soil.File_descriptor.t -> t
+val of_flow : string -> _ Soil.File_descriptor.t -> t
 (** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if there is none. *)
 
 val fact : t -> int -> string

@@ -147,29 +147,29 @@ val with_server :
 
 (** {1:information Information}
 
-    These raise [Invalid_argument] for a flow that isn't a TLS connection. *)
+    These raise [Invalid_argument] for a descriptor that isn't a TLS connection. *)
 
-val version : [> `Flow ] Soil.File_descriptor.t -> version
+val version : _ Soil.File_descriptor.t -> version
 (** [version c] is the negotiated version. *)
 
-val cipher_suite : [> `Flow ] Soil.File_descriptor.t -> string
+val cipher_suite : _ Soil.File_descriptor.t -> string
 (** [cipher_suite c] is the name of the cipher suite, such as ["TLS13_AES_256_GCM_SHA384"]. *)
 
-val protocol : [> `Flow ] Soil.File_descriptor.t -> string option
+val protocol : _ Soil.File_descriptor.t -> string option
 (** [protocol c] is the protocol selected by ALPN. *)
 
-val resumed : [> `Flow ] Soil.File_descriptor.t -> bool
+val resumed : _ Soil.File_descriptor.t -> bool
 (** [resumed c] is [true] iff an earlier session was resumed. *)
 
-val peer_certificates : [> `Flow ] Soil.File_descriptor.t -> string list
+val peer_certificates : _ Soil.File_descriptor.t -> string list
 (** [peer_certificates c] is the peer's certificate chain in DER, its own first. *)
 
-val peer_name : [> `Flow ] Soil.File_descriptor.t -> string option
+val peer_name : _ Soil.File_descriptor.t -> string option
 (** [peer_name c] is the subject of the peer's certificate, such as ["CN=client, O=Example"]. Values
     are escaped ({{:https://www.rfc-editor.org/rfc/rfc4514#section-2.4}RFC 4514 §2.4}): a comma is
     ["\\,"]. *)
 
-val update_keys : [> `Flow ] Soil.File_descriptor.t -> unit
+val update_keys : _ Soil.File_descriptor.t -> unit
 (** [update_keys c] replaces the keys of sent data
     ({{:https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3}RFC 8446 §4.6.3}); the library also
     does so before a key's usage limit. Waits. Raises {!Soil.exception-Error} with
