@@ -83,7 +83,9 @@ let fields_to_a_backend () =
      \r\n"
   in
   strings "fields"
-    [ "GET /base/x%2Fy?q=%20 host=www.example:8080 te=trailers connection=te x-two=2 " ^ own ^ " []" ]
+    [
+      "GET /base/x%2Fy?q=%20 host=www.example:8080 te=trailers connection=te x-two=2 " ^ own ^ " []";
+    ]
     (seen_of (fun proxy -> string "status" "200" (status_of proxy request)))
 
 let fields_to_a_client () =
