@@ -117,7 +117,7 @@ let answer_or_cut t s conn answer =
       else t.failed conn e backtrace
 
 (* [answer conn] for the stream [s], in a task of its own. *)
-let serve t s request answer =
+let serve t s request ~size answer =
   let id = C.id s.Link.stream in
   let run () =
     let budget = Budget.create () in
@@ -132,12 +132,18 @@ let serve t s request answer =
       if t.connection.server.is_draining () then announce_end t;
       end_if_unused t
     in
-    Soil.Private.finally finish (fun () -> answer_or_cut t s conn (fun () -> answer conn))
+    let answer () =
+      (* The handler of a stream that was reset meanwhile doesn't begin (CVE-2023-44487). *)
+      if not (Link.is_reset s) then Budget.grow conn.budget size;
+      if Link.is_reset s then Soil_backtrace.raise Response.Cut;
+      answer conn
+    in
+    Soil.Private.finally finish (fun () -> answer_or_cut t s conn answer)
   in
   ignore (T.spawn t.scope run)
 
 let refuse t s status =
-  serve t s None (fun conn ->
+  serve t s None ~size:0 (fun conn ->
       Server_answer.refuse conn status;
       End)
 
@@ -151,11 +157,8 @@ let on_head t link stream fields ~last =
       in
       if not last then C.expect stream length;
       Option.iter (C.set_priority stream) (H.get head.request.headers "priority");
-      let answer conn =
-        Budget.grow conn.budget head.size;
-        Server_answer.answer conn head t.handler
-      in
-      serve t (Link.make link stream) (Some head.request) answer
+      let answer conn = Server_answer.answer conn head t.handler in
+      serve t (Link.make link stream) (Some head.request) ~size:head.size answer
   | exception Http2_head.Malformed -> C.refuse link.conn stream F.Protocol_error
   | exception Head.Refused status ->
       C.expect stream None;
