@@ -137,6 +137,9 @@ let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections
 [@@ocamlformat "disable"]
 
 let opened t = t.opened
+
+(* Whether the request has a connection of its own. *)
+let is_alone conn = match conn.wire with Version_1 -> true | Version_2 _ -> false
 let unused_sessions place = List.filter (fun s -> not (s.is_used ())) place.sessions
 
 let idle t =
@@ -335,7 +338,7 @@ let first_head t conn uri meth sending ~on_interim =
   | head -> head
   | exception ((Nothing_came | Not_seen) as e) -> raise e
   | exception Soil.Error { code = Connection_reset | Broken_pipe; _ }
-    when conn.wire = Version_1 && Input.buffered conn.input = 0 ->
+    when is_alone conn && Input.buffered conn.input = 0 ->
       raise Nothing_came
   | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
 
@@ -451,7 +454,7 @@ let finish x at_end =
     x.is_finished <- true;
     x.held := None;
     let is_kept =
-      x.conn.wire = Version_1 && x.sending.is_sent && x.head.persistent && x.head.status <> 101
+      is_alone x.conn && x.sending.is_sent && x.head.persistent && x.head.status <> 101
       (* What is behind the response would be taken for the next one. *)
       && (try at_end () with _ -> false)
       && Input.buffered x.conn.input = 0

@@ -6,16 +6,14 @@ module Link = Http2_link
 module T = Soil.Task
 open Server_request
 
-(* What the handler of one stream has. *)
-type served = { link_stream : Link.stream; conn : conn }
-
 type t = {
   connection : conn;
   link : Link.t;
   scope : T.scope;
   handler : request -> Response.t;
   failed : conn -> exn -> Printexc.raw_backtrace -> unit;
-  served : (int, served) Hashtbl.t;
+  served : (int, conn) Hashtbl.t; (* The streams that are answered, by number. *)
+  mutable handlers : int; (* Tasks of streams. *)
   mutable idle_since : float;
   mutable second : float; (* When the count of new streams began. *)
   mutable opened_before : int;
@@ -122,10 +120,11 @@ let serve t s request ~size answer =
   let run () =
     let budget = Budget.create () in
     let conn = conn_of t s budget request in
-    Hashtbl.replace t.served id { link_stream = s; conn };
+    Hashtbl.replace t.served id conn;
     s.on_reset <- (fun () -> Server_leavers.leave conn);
     let finish () =
       Hashtbl.remove t.served id;
+      t.handlers <- t.handlers - 1;
       Budget.release budget;
       Link.release s;
       if C.streams t.link.conn = 0 then t.idle_since <- Soil.Clock.monotonic ();
@@ -140,6 +139,7 @@ let serve t s request ~size answer =
     in
     Soil.Private.finally finish (fun () -> answer_or_cut t s conn answer)
   in
+  t.handlers <- t.handlers + 1;
   ignore (T.spawn t.scope run)
 
 let refuse t s status =
@@ -147,8 +147,12 @@ let refuse t s status =
       Server_answer.refuse conn status;
       End)
 
+(* Handlers of streams that were reset may still run. *)
+let has_place t = t.handlers < 2 * t.connection.server.limits.http2.streams
+
 let on_head t link stream fields ~last =
   match Http2_head.request fields ~last with
+  | _ when not (has_place t) -> C.refuse link.Link.conn stream F.Refused_stream
   | head ->
       let length =
         match head.framing with
@@ -190,8 +194,9 @@ let wait_and_receive t =
     Link.receive t.link;
     Budget.finished t.connection.budget)
   else (
-    Input.until input infinity;
-    Input.patiently input (fun () -> Link.receive t.link))
+    (* Nobody says when the last stream has ended: from then on, the client may be idle. *)
+    Input.within input ((limits t).idle_seconds /. 8.);
+    try Input.patiently input (fun () -> Link.receive t.link) with Input.Late -> ())
 
 (* The rest of a head has its time, whatever comes between. *)
 let rec receive_all t ~in_head =
@@ -206,7 +211,7 @@ let rec receive_all t ~in_head =
 
 let stop t =
   announce_end t;
-  Hashtbl.iter (fun _ { conn; _ } -> conn.at_stop ()) t.served;
+  Hashtbl.iter (fun _ conn -> conn.at_stop ()) t.served;
   end_if_unused t
 
 (** [run connection handler ~failed] serves the streams of a connection whose preface comes next. *)
@@ -229,6 +234,7 @@ let run connection handler ~failed =
       handler;
       failed;
       served = Hashtbl.create 8;
+      handlers = 0;
       idle_since = now;
       second = now;
       opened_before = 0;

@@ -8,19 +8,20 @@ module H = Cohttp.Header
 let uri = Uri.of_string
 
 (* A client whose connections are pairs of flows to [handler]. *)
-let with_server ?limits ?max_connections handler f =
+let with_server ?(limits = Server.default_limits) ?max_connections handler f =
   Soil.Task.scope @@ fun scope ->
   let connect ~host:_ ~port:_ =
     let ours, theirs = Soil.Flow.pair ~capacity:65536 () in
     let serve () =
       D.with_close theirs (fun d ->
-          try Server.connection ?limits ~http2:(Http2.server ()) d handler with Failure _ -> ())
+          try Server.connection ~limits ~http2:(Http2.server ()) d handler with Failure _ -> ())
     in
     ignore (Soil.Task.spawn_daemon scope serve);
     ours
   in
   let http2 = Http2.client () in
-  let client = Client.create ?max_connections ~http2 ~connect () in
+  let client_limits = { Client.default_limits with http2 = limits.http2 } in
+  let client = Client.create ~limits:client_limits ?max_connections ~http2 ~connect () in
   f (Client.own scope client)
 
 (* The same with a proxy between: [front] and [back] say which side has HTTP/2. *)
@@ -268,6 +269,52 @@ let between_versions ~front ~back () =
   | Some (Text s) -> string "WebSocket" "through" s
   | _ -> Alcotest.fail "no text"
 
+(* After its responses a connection is idle, although the server waits for frames all the time. *)
+let idle () =
+  let limits = { Server.default_limits with idle_seconds = 0.2 } in
+  let ended = Soil.Task.Promise.create () in
+  Soil.Task.scope @@ fun scope ->
+  let connect ~host:_ ~port:_ =
+    let ours, theirs = Soil.Flow.pair ~capacity:65536 () in
+    let serve () =
+      D.with_close theirs (fun d ->
+          Server.connection ~limits ~http2:(Http2.server ()) d (fun _ -> Server.string "ok"));
+      Soil.Task.Promise.fulfil ended ()
+    in
+    ignore (Soil.Task.spawn_daemon scope serve);
+    ours
+  in
+  let client = Client.create ~http2:(Http2.client ()) ~connect () in
+  string "a response" "ok" (get client "http://a/");
+  Soil.Task.Promise.await ended;
+  string "on a new connection" "ok" (get client "http://a/");
+  int "two in all" 2 (Client.opened client);
+  Client.close client
+
+(* A client that resets its requests doesn't get more handlers at a time. *)
+let reset_and_again () =
+  let running = ref 0 and most = ref 0 in
+  let handler _ =
+    incr running;
+    most := max !most !running;
+    Fun.protect
+      ~finally:(fun () -> decr running)
+      (fun () -> Soil.Task.protect (fun () -> Soil.Clock.sleep 0.5));
+    Server.string "ok"
+  in
+  let http2 = { Server.default_limits.http2 with odd_frames = 100_000 } in
+  with_server ~limits:{ Server.default_limits with http2 } handler @@ fun client ->
+  for _ = 1 to 20 do
+    ignore
+      (Soil.Task.timeout_opt 0.01 (fun () ->
+           Soil.Task.iter
+             (fun _ ->
+               try ignore (get client "http://a/") with Client.Failed _ | Soil.Error _ -> ())
+             (List.init 90 Fun.id)))
+  done;
+  bool "twice the streams at most" true (!most <= 200);
+  int "on one connection" 1 (Client.opened client)
+
 let tests =
   [
     in_run "requests" requests;
@@ -279,6 +326,8 @@ let tests =
     in_run "a request that is given up" cancelled;
     in_run "failures" failures;
     in_run "WebSocket" websocket;
+    in_run "an idle connection" idle;
+    in_run "requests that are given up, and again" reset_and_again;
     in_run "a proxy from 2 to 2" (between_versions ~front:true ~back:true);
     in_run "a proxy from 2 to 1.1" (between_versions ~front:true ~back:false);
     in_run "a proxy from 1.1 to 2" (between_versions ~front:false ~back:true);
