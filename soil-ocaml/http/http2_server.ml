@@ -114,6 +114,9 @@ let answer_or_cut t s conn answer =
       if Server_error.is_cancelled e then Soil_backtrace.reraise e backtrace
       else t.failed conn e backtrace
 
+(* What a stream and its task take beside their head, by measurement. *)
+let stream_bytes = 3072
+
 (* [answer conn] for the stream [s], in a task of its own. *)
 let serve t s request ~size answer =
   let id = C.id s.Link.stream in
@@ -133,7 +136,7 @@ let serve t s request ~size answer =
     in
     let answer () =
       (* The handler of a stream that was reset meanwhile doesn't begin (CVE-2023-44487). *)
-      if not (Link.is_reset s) then Budget.grow conn.budget size;
+      if not (Link.is_reset s) then Budget.grow conn.budget (size + stream_bytes);
       if Link.is_reset s then Soil_backtrace.raise Response.Cut;
       answer conn
     in

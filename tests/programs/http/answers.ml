@@ -5,6 +5,7 @@ module Server = Soil_http.Server
 module Websocket = Soil_http.Websocket
 
 let large = 1 lsl 26
+let large_text = String.make 1_000_000 'l'
 
 (* What comes, in capitals, as it comes. *)
 let capitals request =
@@ -55,6 +56,14 @@ let answer request =
          print_endline "cancelled";
          raise e);
       Server.string ""
-  | `GET, "/large" -> Server.string (String.make 1_000_000 'l')
+  | `GET, "/memory" ->
+      (* The bytes of values that live, those that peers take by the budget, and the peers. *)
+      let live = 8 * (Gc.stat ()).live_words
+      and { Soil.Budget.held; peers; _ } = Soil.Budget.statistics () in
+      Server.string (Printf.sprintf "%d %d %d" live held peers)
+  | _, "/wait" ->
+      Soil.Clock.sleep infinity;
+      Server.string ""
+  | `GET, "/large" -> Server.string large_text
   | `GET, path -> Server.string (path ^ "\n")
   | _ -> Server.status `Method_not_allowed
