@@ -38,7 +38,7 @@ CHARTS = [
     (
         "process",
         "Network and start: Soil's process and a Unix program",
-        r"host_.*|net_host_.*|proxy_.*",
+        r"host_.*|net_host_.*|proxy_.*|h2_.*",
     ),
     (
         "disks",
