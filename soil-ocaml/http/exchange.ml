@@ -53,6 +53,8 @@ type stream = {
   send_end : unit -> unit;
   next_head : unit -> Head.response;  (** Waits for it. Raises {!Not_seen} or {!Nothing_came}. *)
   trailers : unit -> H.t;  (** Waits for the end of the response. *)
+  suspect : unit -> unit;
+      (** Ends the connection if nothing has come of it since the stream was opened. *)
   release : unit -> unit;  (** Gives up what is left of it. *)
 }
 (** The type for streams of HTTP/2, each for one request. Heads are texts of HTTP/1.1. *)
@@ -318,19 +320,21 @@ let rec wait_for_first t conn sending =
       wait_for_first t conn sending
 
 (* Likewise the head on a stream. *)
-let rec timed_head t conn meth sending ~on_interim =
+let rec timed_head t conn stream meth sending ~on_interim =
   let sent = Output.sent conn.output in
   let head () = response_head t conn meth ~on_interim in
   match Soil.Task.timeout_opt t.limits.head_seconds head with
   | Some head -> head
   | None when (not sending.is_sent) && Output.sent conn.output > sent ->
-      timed_head t conn meth sending ~on_interim
-  | None -> Soil_backtrace.raise Input.Late
+      timed_head t conn stream meth sending ~on_interim
+  | None ->
+      stream.suspect ();
+      Soil_backtrace.raise Input.Late
 
 let first_head t conn uri meth sending ~on_interim =
   match
     match conn.wire with
-    | Version_2 _ -> timed_head t conn meth sending ~on_interim
+    | Version_2 stream -> timed_head t conn stream meth sending ~on_interim
     | Version_1 ->
         if not (wait_for_first t conn sending) then raise Nothing_came;
         response_head t conn meth ~on_interim
@@ -635,12 +639,15 @@ let once ?(fresh = false) ?(on_connected = ignore) ?(on_interim = ignore) ?(on_t
     match session t place uri origin with
     | Alone first -> with_room first
     | Shared s -> (
-        let leave () =
+        let has_room () =
           s.unused_since <- Soil.Clock.monotonic ();
-          Soil.Task.Condition.broadcast place.changed;
+          Soil.Task.Condition.broadcast place.changed
+        in
+        let leave () =
+          has_room ();
           forget ()
         in
-        match on (s.open_stream ~meth) ~leave with
+        match Soil.Private.undoing has_room (fun () -> on (s.open_stream ~meth) ~leave) with
         | x -> x
         | exception Not_seen when left > 0 && not (is_stream body) -> on_session (left - 1)
         | exception Nothing_came when left > 0 && may_repeat -> on_session (left - 1)

@@ -42,7 +42,7 @@ let fail_reset asked =
 let next_head asked () =
   let is_there () = not (Queue.is_empty asked.heads) in
   let ready () = is_there () || Link.is_reset asked.stream in
-  (try Link.await asked.stream ready with Link.Over -> raise Exchange.Nothing_came);
+  Link.await asked.stream ready;
   if not (is_there ()) then fail_reset asked;
   Queue.pop asked.heads
 
@@ -63,6 +63,9 @@ let send_head asked ~scheme text ~last =
   (* The stream of an upgrade stays open for what follows. *)
   Link.send_head s fields ~last:(last && Option.is_none key)
 
+(* A server of which nothing has come since [received] may be gone. *)
+let suspect (link : Link.t) ~received () = if link.received = received then Link.fail link Link.Over
+
 let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
   let input = Input.unbuffered (Link.flow asked.stream :> D.flow) in
   let output = Output.create input ~seconds:limits.write_seconds in
@@ -73,19 +76,11 @@ let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
       send_end = (fun () -> Link.send_end asked.stream []);
       next_head = next_head asked;
       trailers = trailers asked;
+      suspect = suspect asked.stream.link ~received:asked.stream.link.received;
       release;
     }
   in
   { input; output; wire = Version_2 stream; since = 0. }
-
-(* What has come while nobody read. *)
-let rec check link flow =
-  let has_come = match Soil.Private.would_wait flow with Some waits -> not waits | None -> true in
-  if has_come && link.Link.failure = None then
-    match Soil.Task.timeout_opt 0. (fun () -> Link.receive link) with
-    | Some () -> check link flow
-    | None -> ()
-    | exception Link.Over -> Link.fail link Link.Over
 
 let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let asked = Hashtbl.create 8 in
@@ -111,7 +106,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
     has_room = (fun () -> C.streams link.conn < C.max_streams link.conn);
     is_over = (fun () -> Link.is_over link);
     is_used = (fun () -> Hashtbl.length asked > 0);
-    check = (fun () -> check link flow);
+    check = (fun () -> Link.poll link);
     open_stream;
     close = (fun () -> D.close flow);
     unused_since = Soil.Clock.monotonic ();

@@ -34,6 +34,7 @@ type t = {
   readers : stream Queue.t; (* That wait for another one's reading; some no longer do. *)
   mutable writers : stream list; (* That wait for room. *)
   mutable turn : int;
+  mutable received : int; (* Times that something has come. *)
   mutable failure : exn option;
 }
 
@@ -129,7 +130,12 @@ let write_together t =
   T.yield ();
   write_all t
 
-let raise_failure t = match t.failure with Some e -> raise e | None -> ()
+let raise_failure t =
+  match t.failure with
+  | None -> ()
+  | Some Over ->
+      Soil.Error.fail Connection_reset "write" ~subject:"connection" ~detail:"it has ended"
+  | Some e -> raise e
 
 let rec await_written t upto =
   if t.written < upto then (
@@ -159,10 +165,9 @@ let flush_now t =
     let write () = T.timeout_opt 0. (fun () -> as_writer t (fun () -> write_all t)) in
     try ignore (T.protect write) with Soil.Error _ | T.Timeout _ -> ()
 
-(** [drain t] waits until all has been written. *)
+(** [drain t] waits until all has been written, or can't be. *)
 let rec drain t =
-  if unwritten t > 0 then (
-    raise_failure t;
+  if unwritten t > 0 && t.failure = None then (
     flush t;
     if t.is_writing then T.Condition.wait_no_mutex t.progress;
     drain t)
@@ -201,8 +206,8 @@ let handle t =
     @raise Over likewise, and at the end of input. *)
 let receive t =
   await_room t;
-  raise_failure t;
-  if not (Input.more t.input) then Soil_backtrace.raise Over;
+  if t.failure <> None || not (Input.more t.input) then Soil_backtrace.raise Over;
+  t.received <- t.received + 1;
   handle t
 
 let rec wake_reader t =
@@ -210,20 +215,30 @@ let rec wake_reader t =
   | None -> ()
   | Some s -> if s.waiters > 0 then T.Condition.broadcast s.changed else wake_reader t
 
-let read_for_all t ready =
+let as_reader t f =
   t.is_reading <- true;
   Soil.Private.finally
     (fun () ->
       t.is_reading <- false;
       wake_reader t)
-    (fun () ->
-      try
-        while not (ready () || t.failure <> None) do
-          receive t
-        done
-      with
-      | (T.Cancelled | Input.Late) as e -> raise e
-      | e -> fail t e)
+    (fun () -> try f () with T.Cancelled as e -> raise e | e -> fail t e)
+
+let read_for_all t ready =
+  as_reader t (fun () ->
+      while not (ready () || t.failure <> None) do
+        receive t
+      done)
+
+(** [poll t] handles what has come while nobody used the connection. Doesn't wait for more. *)
+let poll t =
+  let has_come () =
+    match Soil.Private.would_wait (Input.flow t.input) with Some waits -> not waits | None -> true
+  in
+  let rec go () =
+    if has_come () && t.failure = None then
+      match T.timeout_opt 0. (fun () -> receive t) with Some () -> go () | None -> ()
+  in
+  if not (t.is_reading || t.failure <> None) then as_reader t go
 
 let wait_for_change s =
   s.waiters <- s.waiters + 1;
@@ -402,6 +417,7 @@ let create ?peer drive role limits input ~on_head ~on_large_head =
       readers = Queue.create ();
       writers = [];
       turn = 0;
+      received = 0;
       failure = None;
     }
   in

@@ -258,9 +258,11 @@ let run connection handler ~failed =
   | exception Link.Over -> over ()
   | exception Input.Late ->
       announce_end t;
+      Link.drain link;
       over ()
   | exception e when Budget.is_refusal e ->
       C.goaway link.conn F.Enhance_your_calm;
+      Link.drain link;
       over ()
   | exception e when Input.is_failure connection.input e -> over ());
-  try Link.drain link with Link.Over -> ()
+  Link.drain link

@@ -315,6 +315,39 @@ let reset_and_again () =
   bool "twice the streams at most" true (!most <= 200);
   int "on one connection" 1 (Client.opened client)
 
+(* Requests that begin at the same time on a connection that nobody used. *)
+let together_after_a_pause () =
+  let handler request = Server.string (Server.path request) in
+  with_server handler @@ fun client ->
+  for _ = 1 to 20 do
+    let one n = get client (Printf.sprintf "http://a/%d" n) = "/" ^ string_of_int n in
+    bool "each has its own" true (List.for_all Fun.id (Soil.Task.map one (List.init 10 Fun.id)));
+    Soil.Clock.sleep 0.001
+  done;
+  int "one connection" 1 (Client.opened client)
+
+(* A server from which nothing comes gets a new connection the next time. *)
+let silent () =
+  let connections = ref 0 in
+  Soil.Task.scope @@ fun scope ->
+  let connect ~host:_ ~port:_ =
+    incr connections;
+    let ours, theirs = Soil.Flow.pair ~capacity:65536 () in
+    (if !connections > 1 then
+       let serve () =
+         Server.connection ~http2:(Http2.server ()) theirs (fun _ -> Server.string "ok")
+       in
+       ignore (Soil.Task.spawn_daemon scope serve));
+    ours
+  in
+  let limits = { Client.default_limits with head_seconds = 0.05 } in
+  let client = Client.create ~limits ~http2:(Http2.client ()) ~connect () in
+  (match get client "http://a/" with
+  | _ -> Alcotest.fail "an answer"
+  | exception Client.Failed (_, Too_slow) -> ());
+  string "the next one" "ok" (get client "http://a/");
+  Client.close client
+
 let tests =
   [
     in_run "requests" requests;
@@ -327,6 +360,8 @@ let tests =
     in_run "failures" failures;
     in_run "WebSocket" websocket;
     in_run "an idle connection" idle;
+    in_run "requests after a pause" together_after_a_pause;
+    in_run "a silent server" silent;
     in_run "requests that are given up, and again" reset_and_again;
     in_run "a proxy from 2 to 2" (between_versions ~front:true ~back:true);
     in_run "a proxy from 2 to 1.1" (between_versions ~front:true ~back:false);
