@@ -348,6 +348,19 @@ let silent () =
   string "the next one" "ok" (get client "http://a/");
   Client.close client
 
+(* What is more urgent is sent first, although it was asked for last. *)
+let urgency () =
+  let handler _ = Server.stream (fun sink -> D.write_string sink (String.make 200_000 'x')) in
+  with_server handler @@ fun client ->
+  ignore (get client "http://a/");
+  let ended = ref [] in
+  let ask value =
+    ignore (get ~headers:(H.init_with "priority" value) client "http://a/");
+    ended := value :: !ended
+  in
+  Soil.Task.iter ask [ "u=7"; "u=5, i"; "u=1" ];
+  strings "order" [ "u=1"; "u=5, i"; "u=7" ] (List.rev !ended)
+
 let tests =
   [
     in_run "requests" requests;
@@ -359,6 +372,7 @@ let tests =
     in_run "a request that is given up" cancelled;
     in_run "failures" failures;
     in_run "WebSocket" websocket;
+    in_run "urgency" urgency;
     in_run "an idle connection" idle;
     in_run "requests after a pause" together_after_a_pause;
     in_run "a silent server" silent;
