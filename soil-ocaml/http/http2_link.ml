@@ -31,7 +31,7 @@ type t = {
   mutable is_writing : bool;
   progress : T.Condition.t; (* Something was written, or nobody writes any more. *)
   mutable is_reading : bool;
-  readers : stream Queue.t; (* That wait for another one's reading; some no longer do. *)
+  readers : stream Queue.t; (* That wait for another one's reading, each once; some no longer do. *)
   mutable writers : stream list; (* That wait for room. *)
   mutable turn : int;
   mutable received : int; (* Times that something has come. *)
@@ -43,6 +43,7 @@ and stream = {
   stream : C.stream;
   changed : T.Condition.t;
   mutable waiters : int;
+  mutable is_queued : bool; (* In [readers]. *)
   mutable turn : int; (* When it began to wait for room. *)
   mutable on_reset : unit -> unit;
 }
@@ -213,7 +214,9 @@ let receive t =
 let rec wake_reader t =
   match Queue.take_opt t.readers with
   | None -> ()
-  | Some s -> if s.waiters > 0 then T.Condition.broadcast s.changed else wake_reader t
+  | Some s ->
+      s.is_queued <- false;
+      if s.waiters > 0 then T.Condition.broadcast s.changed else wake_reader t
 
 let as_reader t f =
   t.is_reading <- true;
@@ -246,6 +249,20 @@ let wait_for_change s =
     (fun () -> s.waiters <- s.waiters - 1)
     (fun () -> T.Condition.wait_no_mutex s.changed)
 
+(* Waits while another one reads. One that was woken to read next, and has no need to, wakes another
+   one. *)
+let await_reader s ready =
+  let t = s.link in
+  if not s.is_queued then (
+    s.is_queued <- true;
+    Queue.push s t.readers);
+  let is_awake = ref false in
+  Soil.Private.finally
+    (fun () -> if (not t.is_reading) && ((not !is_awake) || ready ()) then wake_reader t)
+    (fun () ->
+      wait_for_change s;
+      is_awake := true)
+
 (* [ready ()] is [true] also after a reset. *)
 let rec await s ready =
   let t = s.link in
@@ -256,16 +273,14 @@ let rec await s ready =
         flush t;
         (* Somebody may read by now. *)
         if not t.is_reading then read_for_all t ready
-    | By_users ->
-        Queue.push s t.readers;
-        wait_for_change s
+    | By_users -> await_reader s ready
     | In_scope _ -> wait_for_change s);
     await s ready)
 
 (* Streams *)
 
 let make link stream =
-  let s = { link; stream; changed = T.Condition.create (); waiters = 0; turn = 0; on_reset = ignore } in
+  let s = { link; stream; changed = T.Condition.create (); waiters = 0; is_queued = false; turn = 0; on_reset = ignore } in
   let change () =
     if C.reset_of stream <> None then s.on_reset ();
     if s.waiters > 0 then T.Condition.broadcast s.changed

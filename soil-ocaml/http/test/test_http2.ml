@@ -361,8 +361,39 @@ let urgency () =
   Soil.Task.iter ask [ "u=7"; "u=5, i"; "u=1" ];
   strings "order" [ "u=1"; "u=5, i"; "u=7" ] (List.rev !ended)
 
+(* Two responses come together: one of the tasks that wait for them reads both, and neither reads for
+   the third. *)
+let handed_on () =
+  let begun = ref 0 and answered = ref 0 in
+  let both = ref (Soil.Task.Promise.create ()) and last = ref (Soil.Task.Promise.create ()) in
+  let handler request =
+    incr begun;
+    if !begun = 3 then Soil.Task.Promise.fulfil !both ();
+    Soil.Task.Promise.await !both;
+    if Server.path request = "/last" then Soil.Task.Promise.await !last;
+    Server.status `No_content
+  in
+  with_server handler @@ fun client ->
+  let get path =
+    let response, _ = Client.get client (uri ("http://a" ^ path)) in
+    incr answered;
+    if !answered = 2 then Soil.Task.Promise.fulfil !last ();
+    Cohttp.Code.code_of_status response.status
+  in
+  let all paths =
+    begun := 0;
+    answered := 0;
+    both := Soil.Task.Promise.create ();
+    last := Soil.Task.Promise.create ();
+    Alcotest.(check (list int)) "all" [ 204; 204; 204 ] (Soil.Task.map get paths)
+  in
+  List.iter all [ [ "/1"; "/2"; "/last" ]; [ "/1"; "/last"; "/2" ]; [ "/last"; "/1"; "/2" ] ];
+  List.iter all [ [ "/1"; "/2"; "/last" ]; [ "/1"; "/last"; "/2" ]; [ "/last"; "/1"; "/2" ] ];
+  int "one connection" 1 (Client.opened client)
+
 let tests =
   [
+    in_run "reading is handed on" handed_on;
     in_run "requests" requests;
     in_run "streams at a time" concurrent;
     in_run "more requests than streams" many;
