@@ -348,8 +348,9 @@ let send_data t (s : stream) b off len ~last =
     Buffer.add_subbytes t.output b off len;
     t.send_window <- t.send_window - len;
     s.send_window <- s.send_window - len;
-    (* Not for a few bytes, which the peer asks for one by one (CVE-2019-9511). *)
-    if last || len >= 256 then t.updates <- t.updates + 2;
+    (* Not for the few bytes that its windows leave (CVE-2019-9511). *)
+    let is_whole = t.send_window > 0 && s.send_window > 0 in
+    if last || is_whole || len >= 256 then t.updates <- t.updates + 2;
     ended_by t s ~last)
 
 (* Receiving: heads *)
