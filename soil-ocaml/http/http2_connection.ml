@@ -95,6 +95,7 @@ let is_received s = s.receiving = Received
 let trailers s = s.trailers
 let priority s = (s.urgency, s.incremental)
 let is_sent s = s.is_sent
+let connection_window (limits : Limits.t) = max F.default_window limits.http2.window_bytes
 
 (* A stream's window: a few share that of the connection. *)
 let stream_window (limits : Limits.t) = max 16384 (limits.http2.window_bytes / 4)
@@ -121,7 +122,7 @@ let create role (limits : Limits.t) events =
   | Client ->
       Buffer.add_string output F.preface;
       F.add_settings output (common @ [ (F.enable_push, 0) ]));
-  let window = max F.default_window l.window_bytes in
+  let window = connection_window limits in
   if window > F.default_window then F.add_window_update output ~stream:0 (window - F.default_window);
   {
     role; limits; events; output; decoder = Hpack.decoder ~table_bytes:l.table_bytes;
@@ -165,13 +166,16 @@ let earn t = t.allowance.left <- t.allowance.left +. 1.
 
 (* Windows of this end *)
 
-let replenish t (s : stream) n =
-  let window = max F.default_window t.limits.http2.window_bytes in
+(* The peer may send [n] bytes more on the connection. *)
+let give_back t n =
   t.consumed <- t.consumed + n;
-  if 2 * t.consumed >= window then (
+  if 2 * t.consumed >= connection_window t.limits then (
     F.add_window_update t.output ~stream:0 t.consumed;
     t.receive_window <- t.receive_window + t.consumed;
-    t.consumed <- 0);
+    t.consumed <- 0)
+
+let replenish t (s : stream) n =
+  give_back t n;
   if s.receiving = Body && s.reset = None then (
     s.consumed <- s.consumed + n;
     if 2 * s.consumed >= stream_window t.limits then (
@@ -464,31 +468,22 @@ let on_continuation t ~flags ~stream b off len =
 
 (* Receiving: bodies *)
 
-(* Nobody reads them, so that the peer has its window of the connection back at once. *)
-let ignored t n =
-  t.consumed <- t.consumed + n;
-  let window = max F.default_window t.limits.http2.window_bytes in
-  if 2 * t.consumed >= window then (
-    F.add_window_update t.output ~stream:0 t.consumed;
-    t.receive_window <- t.receive_window + t.consumed;
-    t.consumed <- 0)
-
 let body t s ~flags b off len ~whole =
   let last = flags land F.end_stream <> 0 in
   match s.receiving with
   | Received ->
-      ignored t whole;
+      give_back t whole;
       refuse t s F.Stream_closed
   | Head ->
-      ignored t whole;
+      give_back t whole;
       refuse t s F.Protocol_error
   | Body ->
       s.receive_window <- s.receive_window - whole;
       if s.receive_window < 0 then (
-        ignored t whole;
+        give_back t whole;
         refuse t s F.Flow_control_error)
       else if s.expected >= 0 && len > s.expected then (
-        ignored t whole;
+        give_back t whole;
         refuse t s F.Protocol_error)
       else (
         if s.expected >= 0 then s.expected <- s.expected - len;
@@ -506,7 +501,7 @@ let on_data t ~flags ~stream b off whole =
   | Some s -> body t s ~flags b off len ~whole
   | None ->
       if is_idle t stream then protocol t "DATA on an idle stream"
-      else if was_reset t stream then ignored t whole
+      else if was_reset t stream then give_back t whole
       else fail t F.Stream_closed "DATA on a stream that has ended"
 
 (* Receiving: the rest *)

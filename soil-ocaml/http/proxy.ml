@@ -228,7 +228,9 @@ let body_of t (request : Server.request) waits : Exchange.body =
   | Length 0 -> if H.mem head.request.headers "content-length" then String "" else Empty
   | Length n -> receive t request waits (Some n)
   | (Chunked | To_end) when is_call head.request ->
-      let source = Server.body ~max:max_int ~patient:true request in
+      let source =
+        Server.body ~max:(Option.value t.max_body ~default:max_int) ~patient:true request
+      in
       Stream (None, pass "" source waits ~stall_seconds:t.tunnel_seconds)
   | Chunked | To_end -> receive t request waits None
 

@@ -67,3 +67,18 @@ let answer request =
   | `GET, "/large" -> Server.string large_text
   | `GET, path -> Server.string (path ^ "\n")
   | _ -> Server.status `Method_not_allowed
+
+let secure ?protocols folder =
+  let file name = folder ^ "/soil.test." ^ name in
+  Soil_tls.server_config ?protocols (Soil_tls.Files.certificates [ (file "pem", file "key") ])
+
+(* On port 8000, and with TLS on 8443, with the certificate in the folder given as argument. *)
+let serve ?protocols ?http2 () =
+  Soil.run @@ fun () ->
+  let config = secure ?protocols Sys.argv.(1) in
+  let plain = Soil.Tcp.listen ~port:8000 () and tls = Soil.Tcp.listen ~port:8443 () in
+  Soil.Net.wait_up ();
+  print_endline "ready";
+  Soil.Task.iter
+    (fun (secure, listener) -> Server.serve ~limits ?secure ?http2 ~grace:60. listener answer)
+    [ (None, plain); (Some (Soil_tls.server config), tls) ]
