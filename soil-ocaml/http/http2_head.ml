@@ -168,15 +168,16 @@ let of_text text ~scheme =
       let authority = Option.value (H.get headers "host") ~default:"" in
       match String.split_on_char ' ' (line first) with
       | meth :: target :: _ when not (is_upgrade headers) ->
-          ((":method", meth) :: (":scheme", scheme) :: (":authority", authority) :: (":path", target) :: fields l, None)
+          ( (":method", meth) :: (":scheme", scheme) :: (":authority", authority)
+            :: (":path", target) :: fields l,
+            None )
       | _ :: target :: _ ->
           let protocol = Option.value (H.get headers "upgrade") ~default:"" in
           let l = List.filter (fun (name, _) -> not (Grammar.equal name "sec-websocket-key")) l in
-          ( (":method", "CONNECT") :: (":protocol", protocol) :: (":scheme", scheme) :: (":authority", authority)
-            :: (":path", target) :: fields l,
+          ( (":method", "CONNECT") :: (":protocol", protocol) :: (":scheme", scheme)
+            :: (":authority", authority) :: (":path", target) :: fields l,
             Some (Option.value (H.get headers "sec-websocket-key") ~default:"") )
       | _ -> malformed ())
-[@@ocamlformat "disable"]
 
 (* Responses *)
 
