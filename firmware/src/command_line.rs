@@ -7,8 +7,8 @@
 //! wherever they occur, since QEMU appends them after `--` and others put them before it. One in
 //! quotes is the program's.
 //!
-//! A line that was written for Linux has the same meaning: its `init=PROGRAM` is the program's own
-//! name, its words without a value that Linux's kernel knows ([`FLAGS`]) are ignored, and single
+//! A line that was written for Linux has the same meaning: its `init=PROGRAM`, or with an initrd
+//! `rdinit=PROGRAM`, is the program's own name, its words without a value that Linux's kernel knows ([`FLAGS`]) are ignored, and single
 //! quotes around a word group it, literally, as urunc and urunit have it. Parameters such as
 //! `console=` and `root=` stay in the environment, where Linux would take them out.
 
@@ -82,6 +82,7 @@ impl CommandLine {
     /// The program's own name (`argv[0]`), if the line has one.
     pub fn program(&self) -> Option<&[u8]> {
         self.variable(b"SOIL_ARGV0")
+            .or_else(|| self.variable(b"rdinit"))
             .or_else(|| self.variable(b"init"))
     }
 

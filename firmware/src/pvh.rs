@@ -152,22 +152,40 @@ impl Info {
         })
     }
 
-    /// The address and the bytes of the loader's seed for a generator: a module of that name, which
-    /// Soil's UEFI loader gives. Another loader's modules are ignored.
-    pub fn seed(&self, memory: &impl Physical) -> Option<(u64, [u8; SEED])> {
+    /// Finds a module by its start, its length and whether it has the name of the seed.
+    fn module<T>(
+        &self,
+        memory: &impl Physical,
+        select: impl FnMut((u64, u64, bool)) -> Option<T>,
+    ) -> Option<T> {
         const NAME: &[u8] = &Module::SEED_NAME;
         let (address, count) = self.modules;
         let modules = memory.read(address, count * size_of::<Module>())?;
-        modules
-            .chunks_exact(size_of::<Module>())
-            .find_map(|module| {
-                let start = u64_at(module, offset_of!(Module, start))?;
-                let len = u64_at(module, offset_of!(Module, len))?;
-                let name = u64_at(module, offset_of!(Module, name))?;
-                let is_seed = len == SEED as u64 && memory.read(name, NAME.len())? == NAME;
-                let bytes = memory.read(start, SEED).filter(|_| is_seed)?;
-                Some((start, *bytes.first_chunk()?))
-            })
+        let modules = modules.chunks_exact(size_of::<Module>());
+        let mut parsed = modules.filter_map(|module| {
+            let start = u64_at(module, offset_of!(Module, start))?;
+            let len = u64_at(module, offset_of!(Module, len))?;
+            let name = u64_at(module, offset_of!(Module, name))?;
+            Some((start, len, memory.read(name, NAME.len()) == Some(NAME)))
+        });
+        parsed.find_map(select)
+    }
+
+    /// The address and the bytes of the loader's seed for a generator: a module of that name, which
+    /// Soil's UEFI loader gives.
+    pub fn seed(&self, memory: &impl Physical) -> Option<(u64, [u8; SEED])> {
+        self.module(memory, |(start, len, is_seed)| {
+            let bytes = memory.read(start, SEED)?;
+            (is_seed && len == SEED as u64).then_some((start, *bytes.first_chunk()?))
+        })
+    }
+
+    /// The place of the initrd: the first module that isn't the seed.
+    pub fn initrd(&self, memory: &impl Physical) -> Option<Region> {
+        self.module(memory, |(start, len, is_seed)| {
+            let end = start.checked_add(len)?;
+            (!is_seed && len > 0).then_some(Region { start, end })
+        })
     }
 
     /// The command line without its terminating zero; empty if there is none.

@@ -25,6 +25,7 @@ mod budget;
 mod buffer;
 mod bytes;
 mod cache;
+pub mod cpio;
 pub mod embedded;
 pub mod error;
 pub mod ext4;

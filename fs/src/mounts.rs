@@ -32,7 +32,7 @@ impl<'a> Word<'a> {
         let (kind, source) = match what.split_once(':') {
             Some((kind, source)) => (Some(kind), source),
             // The only kind that needs no source.
-            None if what == "memory" => (Some(what), ""),
+            None if matches!(what, "memory" | "initrd") => (Some(what), ""),
             None => (None, what),
         };
         Some(Self {

@@ -59,7 +59,7 @@ pub use space::{
 };
 pub use stacks::{grow_on_demand, kernel_stack};
 pub use start::start_page;
-pub use start::{DirectMemory, KEPT, SetupError, kept, release_kept, release_low, set_up};
+pub use start::{DirectMemory, KEPT, SetupError, initrd, kept, release_kept, release_low, set_up};
 pub use user::{
     atomic_word, bytes, bytes_mut, copy_out, is_empty, load, load_shared, path, store,
     store_shared, vectors,

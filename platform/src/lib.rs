@@ -199,6 +199,11 @@ pub trait System {
     /// The devices, one per line.
     fn devices() -> String;
 
+    /// The machine's initrd, in place.
+    fn initrd() -> Option<&'static [u8]> {
+        None
+    }
+
     /// An environment variable, if it is UTF-8 and not empty.
     fn variable(name: &str) -> Option<String>;
 

@@ -32,7 +32,7 @@ pub use calls::abandoned;
 pub use calls::descriptors::{allocate, contents, directory_next, file_stat, file_sync, next};
 pub use calls::descriptors::{read, seek, set_append, size, truncate, write, write_at};
 pub use calls::leases::{lease_end, lease_next, lend};
-pub use calls::mounting::{complete_tree, mount, sync, unmount};
+pub use calls::mounting::{complete_tree, mount, sync, unmount, use_initrd};
 pub use calls::paths::{directory, link, mkdir, open, readlink, realpath, remove_directory};
 pub use calls::paths::{rename, set_times, space, stat, symlink, sync_volume, time, unlink};
 pub use mounted_volume::statistics::statistics;

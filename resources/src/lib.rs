@@ -42,6 +42,7 @@ pub mod displays;
 pub mod draw;
 pub mod files;
 mod guest_agent;
+pub mod initrd;
 pub mod inputs;
 pub mod log_sink;
 pub mod metadata;

@@ -5,6 +5,7 @@
 //! from the top, away from them.
 
 use crate::arch::paging::PAGE;
+use core::ops::Range;
 
 /// The free frames of a machine. Frame `n` begins at physical address `n * PAGE`.
 pub struct Frames<'a> {
@@ -16,6 +17,8 @@ pub struct Frames<'a> {
     lowest_free: usize,
     /// No word below this one has a free frame.
     lowest: usize,
+    /// Frames that are never given, see [`Frames::keep`].
+    kept: Range<u64>,
 }
 
 impl<'a> Frames<'a> {
@@ -34,7 +37,14 @@ impl<'a> Frames<'a> {
             total: 0,
             lowest_free: 0,
             lowest,
+            kept: 0..0,
         }
+    }
+
+    /// Keeps the frames of `[start, end)` (physical addresses) away from the allocator. Once,
+    /// before any is added.
+    pub fn keep(&mut self, start: u64, end: u64) {
+        self.kept = start / PAGE..end.div_ceil(PAGE);
     }
 
     /// Frames that are free now.
@@ -57,8 +67,14 @@ impl<'a> Frames<'a> {
     pub fn add(&mut self, start: u64, end: u64) {
         let (mut frame, end) = (start.div_ceil(PAGE), end / PAGE);
         while frame < end {
+            if self.kept.contains(&frame) {
+                frame = self.kept.end;
+                continue;
+            }
             // Whole words at once: a machine has thousands.
-            let whole = frame % 64 == 0 && end - frame >= 64 && self.set(frame, u64::MAX);
+            let is_whole = frame % 64 == 0 && end - frame >= 64;
+            let kept = self.kept.start.wrapping_sub(frame);
+            let whole = is_whole && kept >= 64 && self.set(frame, u64::MAX);
             let count = if whole { 64 } else { 1 };
             if whole || self.set(frame, 1) {
                 self.total += count;
@@ -243,6 +259,34 @@ mod tests {
                 (frames.total_count(), frames.lowest_free_count()),
                 (all.len(), 0)
             );
+        }
+    }
+
+    /// The initrd's pages: within a word, over words, before and beyond what is added.
+    #[test]
+    fn what_is_kept_is_never_given() {
+        for (first, end) in [
+            (0, 1),
+            (5, 60),
+            (63, 65),
+            (64, 128),
+            (1, 191),
+            (130, 300),
+            (0, 300),
+        ] {
+            let mut bits = [0; 3];
+            let mut frames = Frames::new(&mut bits);
+            frames.keep(first * PAGE + first.min(1), end * PAGE - 1);
+            frames.add(0, 40 * PAGE);
+            frames.add(0, 192 * PAGE);
+            let all: BTreeSet<_> = core::iter::from_fn(|| frames.allocate()).collect();
+            let wanted = (0..192).filter(|frame| !(first..end).contains(frame));
+            assert_eq!(
+                all,
+                wanted.map(|frame| frame * PAGE).collect(),
+                "{first}..{end}"
+            );
+            assert_eq!(frames.total_count(), all.len());
         }
     }
 

@@ -36,6 +36,15 @@ pub fn release_kept() {
     }
 }
 
+/// The initrd's physical address and its length, 0 without one. Written once, by [`set_up`].
+static INITRD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// The loader's initrd, which stays where it is; `None` if there is none in usable memory.
+pub fn initrd() -> Option<&'static [u8]> {
+    let [start, len] = INITRD.each_ref().map(|word| word.load(Ordering::Relaxed));
+    DirectMemory::get(start, len as usize)
+}
+
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupError {
@@ -51,12 +60,16 @@ impl From<OutOfFrames> for SetupError {
     }
 }
 
-/// Takes over the machine's memory and switches to the real page tables. `noise` is for a processor
-/// without random numbers.
+/// Takes over the machine's memory, but for the initrd, and switches to the real page tables.
+/// `noise` is for a processor without random numbers.
 ///
 /// # Safety
-/// Called once, on the boot tables; `map` is the loader's.
-pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupError> {
+/// Called once, on the boot tables; `map` and `initrd` are the loader's.
+pub unsafe fn set_up(
+    map: &impl MemoryMap,
+    initrd: Option<Region>,
+    noise: Noise,
+) -> Result<(), SetupError> {
     let image = image::physical();
     let mapped = boot_mapped();
     let image_end = image.end.next_multiple_of(PAGE);
@@ -80,6 +93,14 @@ pub unsafe fn set_up(map: &impl MemoryMap, noise: Noise) -> Result<(), SetupErro
         frames: Frames::new(bits),
         taken: 0,
     };
+    if let Some(initrd) = initrd {
+        if initrd.start < free && initrd.end > image_end {
+            return Err(SetupError::TooLittle);
+        }
+        physical.frames.keep(initrd.start, initrd.end);
+        INITRD[0].store(initrd.start, Ordering::Relaxed);
+        INITRD[1].store(initrd.end - initrd.start, Ordering::Relaxed);
+    }
     // The memory below the image holds the loader's structures; see `release_low`.
     for region in map.usable(&BootMemory) {
         physical
@@ -223,8 +244,14 @@ pub fn release_low(map: &impl MemoryMap) {
 pub struct DirectMemory;
 
 impl Physical for DirectMemory {
-    #[inline(never)]
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
+        Self::get(address, len)
+    }
+}
+
+impl DirectMemory {
+    #[inline(never)]
+    fn get(address: u64, len: usize) -> Option<&'static [u8]> {
         let end = address.checked_add(len as u64)?;
         let known = (address..end)
             .step_by(PAGE as usize)

@@ -30,7 +30,7 @@ mod ticks;
 mod vsock;
 
 pub use idle::{Interest, LinkWake, Offload, Source};
-pub use kernel::{boot, part, wait::Ticks};
+pub use kernel::{boot, environment, part, wait::Ticks};
 
 use platform::{Folders, folders};
 

@@ -109,6 +109,10 @@ impl System for Image {
         power::reboot()
     }
 
+    fn initrd() -> Option<&'static [u8]> {
+        memory::initrd()
+    }
+
     fn last_failure() -> Option<Vec<u8>> {
         let failure::Last { record, report } = failure::last()?;
         let failure::Record {

@@ -1,5 +1,5 @@
-//! The tree of a program that mounts nothing itself: `/` in memory, with the usual directories and
-//! files, and each disk at `/NAME`.
+//! The tree of a program that mounts nothing itself: `/` in memory, with the files of the machine's
+//! initrd and the usual directories and files, and each disk at `/NAME`.
 
 use super::{DEVICES, names, zone};
 use crate::blocking::once::Once;
@@ -12,7 +12,7 @@ use alloc::string::ToString;
 use platform::{Memory, System};
 use resources::current::Current;
 use resources::files;
-use resources::files::drivers::{self, EXT4, MEMORY, TAR};
+use resources::files::drivers::{self, EXT4, INITRD, MEMORY, TAR};
 
 /// Done by the first call on a path. Other threads run while a directory is created, and must not
 /// see half of the tree.
@@ -46,9 +46,10 @@ pub fn begin() {
 fn make_tree() {
     // The volume in memory uses at most a quarter of the machine's memory.
     let limit = Current::total_memory() / 4;
-    let root = format!("/=memory:{}", limit.max(1 << 20));
+    let driver = Current::initrd().map_or(MEMORY, |_| INITRD);
+    let root = format!("/={}:{}", driver.name, limit.max(1 << 20));
     let is_new = at_once(|rt| {
-        for driver in [EXT4, TAR, MEMORY] {
+        for driver in [EXT4, TAR, MEMORY, INITRD] {
             drivers::register(rt, driver)?;
         }
         files::complete_tree(rt, &root).map(usize::from)
@@ -58,11 +59,15 @@ fn make_tree() {
     }
 }
 
-/// Creates the directories and files that programs expect. A failed one is missing for programs
-/// that use it.
+/// Creates the directories and files that programs expect, beside those of an initrd. A failed one
+/// is missing for programs that use it.
 fn fill() {
     for directory in ["/tmp", "/etc", "/dev", "/proc"] {
-        let _ = names::make_directory(directory);
+        match names::make_directory(directory) {
+            // The initrd is damaged, which is logged: once is enough.
+            Err(libc::EIO) => return,
+            _ => {}
+        }
     }
     for (name, text) in FILES {
         let _ = make(&format!("/etc/{name}"), text.as_bytes());
@@ -75,10 +80,10 @@ fn fill() {
     }
 }
 
-/// Creates a file, without the table of descriptors.
+/// Creates a file that doesn't exist, without the table of descriptors.
 fn make(path: &str, bytes: &[u8]) -> Result<usize> {
-    use resources::types::constants::{OPEN_CREATE, OPEN_WRITE};
-    let flags = OPEN_WRITE | OPEN_CREATE;
+    use resources::types::constants::{OPEN_CREATE, OPEN_EXCLUSIVE, OPEN_WRITE};
+    let flags = OPEN_WRITE | OPEN_CREATE | OPEN_EXCLUSIVE;
     let opened = block(|rt, token| files::open(rt, path, flags, token))?;
     let file = Regular::new(decode(opened)?, path.to_string());
     file.write(bytes, Offset::Position, 0)

@@ -37,6 +37,7 @@ struct Part;
 impl Files for Part {
     fn row(&self, number: u64) -> Option<SystemCall> {
         // The linker takes all or none.
+        resources::initrd::keep();
         keep(&TREE);
         keep(&FINISH);
         super::row_of_files(number)

@@ -66,6 +66,16 @@ impl Handover {
         TREE.store(tree, Ordering::Release);
     }
 
+    /// The place of the initrd.
+    pub fn initrd(&self, _: &impl Physical) -> Option<Region> {
+        let chosen = self.survey.chosen?;
+        let (start, end) = (
+            chosen.number("linux,initrd-start")?,
+            chosen.number("linux,initrd-end")?,
+        );
+        (start < end).then_some(Region { start, end })
+    }
+
     /// The command line; empty if there is none.
     pub fn command_line<'a>(&self, _: &'a impl Physical) -> &'a [u8] {
         let chosen = self.survey.chosen;

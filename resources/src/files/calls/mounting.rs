@@ -1,10 +1,12 @@
 //! Calls on whole volumes.
 
 use crate::Runtime;
+use crate::current::Current;
 use crate::files::engine::answer::Sync;
 use crate::files::engine::caller::Caller;
 use crate::files::engine::driver::begin;
 use crate::files::engine::{run, submit};
+use crate::files::mounted_volume::drivers::{self, INITRD};
 use crate::files::mounted_volume::job::request::Request;
 use crate::files::mounted_volume::job::{Job, Waiter};
 use crate::files::mounted_volume::specification::Specification;
@@ -13,6 +15,7 @@ use crate::types::Int;
 use ::fs::path;
 use alloc::format;
 use alloc::vec::Vec;
+use platform::System as _;
 use platform::error::{Answer, Error, Failure, Stop};
 use reactor::Cancelled;
 
@@ -33,6 +36,17 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
         return rt.fail(Failure::new(Error::from(failure), line));
     }
     submit(rt, volume, Waiter::Mount(token), Request::Mount)
+}
+
+/// Makes the initrd one of the file systems that can be mounted, and mounts that of the machine at
+/// `/`, unless something is mounted there.
+pub fn use_initrd(rt: &mut Runtime) -> Answer {
+    drivers::register(rt, INITRD)?;
+    crate::initrd::keep();
+    if Current::initrd().is_some() {
+        complete_tree(rt, "/=initrd")?;
+    }
+    Ok(0)
 }
 
 /// Completes the tree for a program without mounts of its own; see [`mounts::complete`].

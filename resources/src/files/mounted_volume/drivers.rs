@@ -5,13 +5,13 @@
 use crate::Runtime;
 use crate::current::{Current, Offload};
 pub use ::fs::VolumeOptions as Options;
-use ::fs::{Block, MountError, ext4, fat, memory, partition, tar};
+use ::fs::{Block, MountError, cpio, ext4, fat, memory, partition, tar};
 use alloc::boxed::Box;
 use alloc::format;
-use platform::Folders as _;
 use platform::error::{Answer, Error, Failure};
 pub use platform::folders::Mounted;
 use platform::folders::{Folders, MountFolder};
+use platform::{Folders as _, System as _};
 
 /// Block device of a file system.
 pub type Disk = Box<dyn Block + Send>;
@@ -91,15 +91,30 @@ pub const TAR: FileSystem = FileSystem {
 pub const MEMORY: FileSystem = FileSystem {
     name: "memory",
     stack: 0,
+    mount: Mount::Alone(mount_memory),
+    grow: None,
+};
+
+/// Files in memory, at first those of the machine's initrd. The source after the colon is the size
+/// limit in bytes.
+pub const INITRD: FileSystem = FileSystem {
+    name: "initrd",
+    stack: 0,
     mount: Mount::Alone(|source, options| {
-        let limit = size(source).ok_or_else(|| MountError {
-            error: ::fs::Error::Invalid,
-            detail: format!("\"{source}\" is no size such as 16M"),
-        })?;
-        Ok(memory::new(limit, options.clock))
+        let mut volume = mount_memory(source, options)?;
+        cpio::unpack(Current::initrd().unwrap_or_default(), &mut *volume)?;
+        Ok(volume)
     }),
     grow: None,
 };
+
+fn mount_memory(source: &str, options: &Options) -> Mounted {
+    let limit = size(source).ok_or_else(|| MountError {
+        error: ::fs::Error::Invalid,
+        detail: format!("\"{source}\" is no size such as 16M"),
+    })?;
+    Ok(memory::new(limit, options.clock))
+}
 
 /// Default size limit of a volume in memory, in bytes.
 const USUAL_MEMORY: u64 = 16 << 20;
@@ -119,11 +134,12 @@ fn size(text: &str) -> Option<u64> {
 }
 
 /// Names of file systems, and the library that each needs in the program's `libraries`.
-const LIBRARIES: [(&str, &str); 5] = [
+const LIBRARIES: [(&str, &str); 6] = [
     ("fat", "soil"),
     ("ext4", "soil.ext4"),
     ("tar", "soil.tar"),
     ("memory", "soil.memory"),
+    ("initrd", "soil.initrd"),
     ("host", "soil"),
 ];
 
@@ -145,7 +161,9 @@ pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
             format!("this program has no {name}: add {library} to (libraries …) in its dune file")
         }
         None => {
-            format!("no file system is called {name}: there are fat, ext4, tar, memory and host")
+            format!(
+                "no file system is called {name}: there are fat, ext4, tar, memory, initrd and host"
+            )
         }
     };
     Err(Failure::new(Error::Unsupported, detail))

@@ -51,7 +51,9 @@ impl Specification {
                 |_| wrong(),
             ));
         }
-        if !point.starts_with('/') || source.is_empty() && kind != Some("memory") {
+        if !point.starts_with('/')
+            || source.is_empty() && !matches!(kind, Some("memory" | "initrd"))
+        {
             return Err(wrong());
         }
         Ok(Specification {
@@ -73,7 +75,10 @@ impl Specification {
 
     /// Whether the source is a disk, and not memory or a folder.
     pub fn is_on_disk(&self) -> bool {
-        !matches!(self.driver.as_deref(), Some("memory" | "host" | "embed"))
+        !matches!(
+            self.driver.as_deref(),
+            Some("memory" | "initrd" | "host" | "embed")
+        )
     }
 
     /// Returns the name for messages.
@@ -114,6 +119,8 @@ mod tests {
         let spec = Specification::parse("/tmp=memory:16M").expect("valid");
         assert!(!spec.is_on_disk() && spec.label() == "/tmp (memory 16M)");
         assert!(Specification::parse("/tmp=memory").is_ok());
+        let spec = Specification::parse("/=initrd").expect("valid");
+        assert!(!spec.is_on_disk() && spec.label() == "/ (initrd)");
         for wrong in [
             "",
             "data=fat:disk0",

@@ -4,6 +4,7 @@
 
 use crate::Runtime;
 use crate::current::Current;
+use crate::files::mounted_volume::drivers::INITRD;
 use crate::files::mounted_volume::job::Job;
 use crate::files::mounted_volume::specification::Specification;
 use crate::files::mounted_volume::{Backing, Volume};
@@ -101,14 +102,16 @@ fn add(rt: &mut Runtime, specification: Specification) -> Result<usize, Error> {
 }
 
 /// Mounts `root` (a word of `SOIL_MOUNT`) if nothing is mounted at `/`, and each disk without a
-/// mount point at `/NAME`, as the first use of its path would. Opens nothing. Returns whether it
-/// mounted `root`.
+/// mount point at `/NAME`, as the first use of its path would. Opens nothing. Returns whether the
+/// files at `/` are the program's own: `root`, or the initrd of an earlier call.
 pub fn complete(rt: &mut Runtime, root: &str) -> Result<bool, Failure> {
     let root = Specification::parse(root)?;
     let disks = disks_at_root(rt);
     let files = &mut rt.resources.files;
-    if files.mounts.resolve(&root.point).is_ok() {
-        return Ok(false);
+    if let Ok((index, _)) = files.mounts.resolve(&root.point) {
+        let volume = files.volumes.get(*index);
+        let driver = volume.and_then(|volume| volume.specification.driver.as_deref());
+        return Ok(driver == Some(INITRD.name));
     }
     for name in disks {
         add_disk(rt, name)?;
