@@ -1,7 +1,7 @@
 //! Physical memory, as the parsers read it, and its map.
 
 /// A range of memory: `[start, end)`, physical addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Region {
     /// First byte.
     pub start: u64,

@@ -115,8 +115,10 @@ impl Entry {
 #[derive(Clone, Copy, Debug)]
 pub struct Info {
     command_line: u64,
-    /// The address of the list of modules, and their number.
-    modules: (u64, usize),
+    /// The address of the loader's seed, 0 if there is none.
+    seed: u64,
+    /// The place of the initrd, empty without one: the last module that isn't the seed.
+    pub initrd: Region,
     /// Physical address of ACPI's RSDP, 0 if there is none.
     pub rsdp: u64,
     /// The memory map's address and number of entries.
@@ -136,56 +138,52 @@ impl Info {
             let count = u32_at(info, count)? as usize;
             Some((u64_at(info, at)?, count.min(max)))
         };
-        Some(Self {
+        let (modules, count) = list(
+            offset_of!(StartInfo, modules_at),
+            offset_of!(StartInfo, modules),
+            MAX_MODULES,
+        )?;
+        let mut parsed = Self {
             command_line: u64_at(info, offset_of!(StartInfo, command_line))?,
-            modules: list(
-                offset_of!(StartInfo, modules_at),
-                offset_of!(StartInfo, modules),
-                MAX_MODULES,
-            )?,
+            seed: 0,
+            initrd: Region::default(),
             rsdp: u64_at(info, offset_of!(StartInfo, rsdp))?,
             map: list(
                 offset_of!(StartInfo, map),
                 offset_of!(StartInfo, entries),
                 MAX_REGIONS,
             )?,
-        })
+        };
+        parsed.find_modules(memory, modules, count);
+        Some(parsed)
     }
 
-    /// Finds a module by its start, its length and whether it has the name of the seed.
-    fn module<T>(
-        &self,
-        memory: &impl Physical,
-        select: impl FnMut((u64, u64, bool)) -> Option<T>,
-    ) -> Option<T> {
+    /// Finds the seed and the initrd among the loader's modules.
+    fn find_modules(&mut self, memory: &impl Physical, address: u64, count: usize) {
         const NAME: &[u8] = &Module::SEED_NAME;
-        let (address, count) = self.modules;
-        let modules = memory.read(address, count * size_of::<Module>())?;
-        let modules = modules.chunks_exact(size_of::<Module>());
-        let mut parsed = modules.filter_map(|module| {
-            let start = u64_at(module, offset_of!(Module, start))?;
-            let len = u64_at(module, offset_of!(Module, len))?;
-            let name = u64_at(module, offset_of!(Module, name))?;
-            Some((start, len, memory.read(name, NAME.len()) == Some(NAME)))
-        });
-        parsed.find_map(select)
+        let modules = memory.read(address, count * size_of::<Module>());
+        for module in modules
+            .unwrap_or_default()
+            .chunks_exact(size_of::<Module>())
+        {
+            let number = |at| u64_at(module, at).unwrap_or(0);
+            let start = number(offset_of!(Module, start));
+            let len = number(offset_of!(Module, len));
+            let name = memory.read(number(offset_of!(Module, name)), NAME.len());
+            if name != Some(NAME) {
+                let end = start.saturating_add(len);
+                self.initrd = Region { start, end };
+            } else if len == SEED as u64 {
+                self.seed = start;
+            }
+        }
     }
 
     /// The address and the bytes of the loader's seed for a generator: a module of that name, which
     /// Soil's UEFI loader gives.
     pub fn seed(&self, memory: &impl Physical) -> Option<(u64, [u8; SEED])> {
-        self.module(memory, |(start, len, is_seed)| {
-            let bytes = memory.read(start, SEED)?;
-            (is_seed && len == SEED as u64).then_some((start, *bytes.first_chunk()?))
-        })
-    }
-
-    /// The place of the initrd: the first module that isn't the seed.
-    pub fn initrd(&self, memory: &impl Physical) -> Option<Region> {
-        self.module(memory, |(start, len, is_seed)| {
-            let end = start.checked_add(len)?;
-            (!is_seed && len > 0).then_some(Region { start, end })
-        })
+        let bytes = memory.read(self.seed, SEED).filter(|_| self.seed != 0)?;
+        Some((self.seed, *bytes.first_chunk()?))
     }
 
     /// The command line without its terminating zero; empty if there is none.

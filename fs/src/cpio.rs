@@ -20,8 +20,9 @@ const MAX_LINKED: usize = 1024;
 
 /// Unpacks all entries of `archive`.
 ///
-/// Fails, with the position, for a damaged archive, and then leaves the volume unchanged. Fails,
-/// with the name, if the volume refuses an entry: the ones before it are there.
+/// [`Error::Corrupt`], with the position, for a damaged archive, which leaves the volume unchanged.
+/// [`Error::Io`], with the name and the reason, if the volume refuses an entry: the ones before it
+/// are there.
 pub fn unpack(archive: &[u8], volume: &mut dyn Volume) -> Result<(), MountError> {
     let mut entries = Entries::new(archive);
     while entries.next()?.is_some() {}
@@ -30,7 +31,7 @@ pub fn unpack(archive: &[u8], volume: &mut dyn Volume) -> Result<(), MountError>
     while let Some(entry) = entries.next()? {
         add(volume, &entry, &mut linked).map_err(|error| {
             let name: String = entry.name.chars().take(200).collect();
-            MountError::new(error, format!("{name:?} of the archive: {error}"))
+            MountError::new(Error::Io, format!("{name:?} of the archive: {error}"))
         })?;
     }
     Ok(())
@@ -152,7 +153,10 @@ fn make_room(volume: &mut dyn Volume, path: &str, kept: Option<crate::Kind>) -> 
     match volume.stat(path) {
         Err(Error::NotFound) => Ok(()),
         Ok(Stat { kind, .. }) if Some(kind) == kept => Ok(()),
-        Ok(Stat { kind, .. }) if kind == crate::Kind::Directory => volume.rmdir(path),
+        Ok(Stat {
+            kind: crate::Kind::Directory,
+            ..
+        }) => volume.rmdir(path),
         Ok(_) => volume.unlink(path),
         Err(error) => Err(error),
     }

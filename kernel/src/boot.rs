@@ -12,7 +12,7 @@ use crate::board::handover::{self, NAME};
 use crate::board::set_up;
 use crate::board::vectors::TIMER;
 use crate::board::{clock, control};
-use crate::memory::{BootMemory, DirectMemory, SetupError};
+use crate::memory::{DirectMemory, SetupError};
 use crate::{console, environment, interrupts, memory, power, syscall, threads, time, traps, wait};
 
 /// The exit status if the machine can't be started: the shell's "command can't be run".
@@ -32,9 +32,8 @@ pub extern "C" fn start(argument: u64) -> ! {
     let Some(loader) = loader else {
         stop(format_args!("the loader gave no {NAME}"));
     };
-    let initrd = loader.initrd(&BootMemory);
     // SAFETY: this is the only call, on the boot tables.
-    match unsafe { memory::set_up(&loader, initrd, clock::noise) } {
+    match unsafe { memory::set_up(&loader, loader.initrd, clock::noise) } {
         Ok(()) => {}
         Err(SetupError::NoMemory | SetupError::TooLittle) => stop_without_memory(),
     }

@@ -57,10 +57,9 @@ fn variables(text: &[u8]) -> Vec<(&'static str, String)> {
             Some("nameserver") => servers.extend(words.next()),
             Some("search" | "domain") => search = words.collect(),
             Some("options") => {
-                let given = words.filter_map(|word| word.strip_prefix("ndots:"));
+                let mut given = words.filter_map(|word| word.strip_prefix("ndots:"));
                 dots = given
-                    .filter(|number| number.parse::<u8>().is_ok())
-                    .last()
+                    .rfind(|number| number.parse::<u8>().is_ok())
                     .unwrap_or(dots);
             }
             _ => {}

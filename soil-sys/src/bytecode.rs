@@ -74,6 +74,7 @@ stubs! {
     fn soil_file_lease_end_bytecode = soil_file_lease_end(lease, buffer);
     fn soil_embed_file_bytecode = soil_embed_file(path, contents);
     fn soil_embed_mount_bytecode = soil_embed_mount(point);
+    fn soil_use_initrd_bytecode = soil_use_initrd();
     fn soil_input_open_bytecode = soil_input_open();
     fn soil_input_close_bytecode = soil_input_close();
     fn soil_input_describe_bytecode = soil_input_describe(device, into, off, len);

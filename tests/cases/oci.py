@@ -9,6 +9,8 @@ import signal
 import stat
 import subprocess
 
+from cases import initrd
+from cases.initrd import CONTENTS
 from harness.console import PATIENCE
 from harness.context import SOIL, Skip, clean, executable
 from harness.runner import test
@@ -205,7 +207,7 @@ def kubevirt_finds_kernel_and_disk(context):
 @test(limit=120)
 def urunc_starts_the_image_as_linux(context):
     """urunc's annotations name the image in its folder, and QEMU with urunc's own arguments boots
-    it: the address from ip=, the environment, and the arguments behind init=."""
+    it: the address from ip=, the environment, and the arguments behind rdinit=."""
     need("umoci", "skopeo")
     folder = image(context, ECHO, "microvm", "urunc", options=["--env", "A=1"])
     manifest = json.loads(context.run("skopeo", "inspect", "--raw", f"oci:{folder}:latest").stdout)
@@ -220,22 +222,60 @@ def urunc_starts_the_image_as_linux(context):
         }
         assert values["unikernelType"] == "linux" and values["hypervisor"] == "qemu", values
         assert values["binary"] == "/unikernel/image.elf", values
+        assert values["initrd"] == "/unikernel/initrd.cpio", values
     process = configuration["process"]
     assert process["args"] == [values["binary"]] and "A=1" in process["env"], process
     tap = context.tap()
-    # pkg/unikontainers/hypervisors/qemu.go and unikernels/linux.go: Execve and CommandString.
-    command = ["qemu-system-x86_64", "-m", "64M", "-L", "/usr/share/qemu"]
-    command += ["-cpu", "max", "-accel", "tcg"]  # Instead of -cpu host -enable-kvm.
-    command += ["-nographic", "-vga", "none", "--sandbox"]
-    command += ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
-    command += ["-kernel", os.path.join(bundle, "rootfs", values["binary"].lstrip("/"))]
-    command += ["-net", "nic,model=virtio", "-net"]
-    command += [f"tap,script=no,downscript=no,ifname={tap.name}"]
-    command += ["-no-reboot", "-serial", "stdio", "-nodefaults"]
+    network = ["-net", "nic,model=virtio", "-net"]
+    network += [f"tap,script=no,downscript=no,ifname={tap.name}"]
     address = f"ip={tap.guest}::{tap.host}:255.255.255.0:urunc:eth0:off"
-    line = f"panic=-1 console=ttyS0 {address} {' '.join(process['env'])}"
-    command += ["-append", f"{line} init={process['args'][0]} -- "]
-    child = context.child(command)
+    line = f"console=ttyS0 root=/dev/ram0 rw {address} {' '.join(process['env'])}"
+    console = ["-nographic", "-serial", "stdio"]
+    child = context.child(urunc(bundle, values, line, "", [*console, *network]))
     child.wait_line("listen", PATIENCE)
     assert "unknown word" not in clean(child.text), child.text
     context.load("copy", tap.guest, 7, 100_000)
+
+
+def urunc(bundle, values, line, arguments, devices):
+    """urunc's words for an image with an initrd (pkg/unikontainers/hypervisors/qemu.go and
+    unikernels/linux.go: BuildExecCmd and CommandString)."""
+    root = os.path.join(bundle, "rootfs")
+    command = ["qemu-system-x86_64", "-m", "64M", "-L", "/usr/share/qemu"]
+    command += ["-cpu", "max", "-accel", "tcg"]  # Instead of -cpu host -enable-kvm.
+    command += ["-vga", "none", "--sandbox"]
+    command += ["on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
+    command += ["-kernel", os.path.join(root, values["binary"].lstrip("/")), *devices]
+    command += ["-initrd", os.path.join(root, values["initrd"].lstrip("/"))]
+    line = f"panic=-1 {line} rdinit={values['binary']} -- {arguments}"
+    return [*command, "-no-reboot", "-nodefaults", "-append", line]
+
+
+@test(limit=120)
+def urunc_gives_the_files_of_a_pod(context):
+    """Files that urunc appends to the image's initrd are the program's: ConfigMaps, Secrets, and
+    the pod's hosts; with urunc's serial port, and with its virtio console."""
+    need("umoci")
+    folder = image(context, CONTENTS, "microvm", "urunc")
+    bundle, configuration = unpacked(context, folder)
+    values = {
+        name.removeprefix(PREFIX): base64.b64decode(value).decode()
+        for name, value in configuration["annotations"].items()
+        if name.startswith(PREFIX)
+    }
+    pod = {"/etc/hosts": b"10.0.0.9 pod\n", "/etc/app/settings": b"a=1\n"}
+    with open(os.path.join(bundle, "rootfs", values["initrd"].lstrip("/")), "ab") as file:
+        file.write(initrd.archive(pod))
+    serial = ["-nographic", "-serial", "stdio"]
+    virtio = ["-display", "none", "-chardev", "stdio,id=urunc-console,signal=off"]
+    virtio += ["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=urunc-console"]
+    for line, console in (
+        ("console=ttyS0", serial),
+        ("console=hvc0 8250.nr_uarts=0", ["-monitor", "null", *virtio]),
+    ):
+        line += " root=/dev/ram0 rw"
+        console += ["-nic", "none"]
+        child = context.child(urunc(bundle, values, line, " ".join(pod), console))
+        child.finish()
+        text = clean(child.text)
+        assert '/etc/hosts: "10.0.0.9 pod\\n"\n/etc/app/settings: "a=1\\n"\n' in text, text

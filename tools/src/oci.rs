@@ -55,6 +55,12 @@ const QEMU: Owner = Owner(107);
 const ROOT: Owner = Owner(0);
 /// The image's path for urunc.
 const UNIKERNEL: &str = "/unikernel/image.elf";
+/// The initrd's path: urunc appends the files that Kubernetes mounts (pkg/unikontainers/initrd).
+const INITRD: &str = "/unikernel/initrd.cpio";
+/// An archive without entries, in the format newc: the header of its end, and that entry's name.
+const NO_FILES: &str = "0707010000000000000000000000000000000000000001\
+                        0000000000000000000000000000000000000000000000000000000b00000000\
+                        TRAILER!!!\0\0\0\0";
 
 /// Writes the image as a layout in `output`, which is new or empty, or a layout to `replace`.
 /// Returns the digest of its manifest.
@@ -104,6 +110,7 @@ pub fn write(
         Engine::Urunc => {
             let kernel = kernel(arch, contents.program, scratch.path())?;
             tree.file(UNIKERNEL.trim_start_matches('/'), &kernel, 0o444, ROOT);
+            tree.bytes(INITRD.trim_start_matches('/'), NO_FILES.into(), 0o644, ROOT);
             annotations = urunc(contents)?;
             let file = serde_json::to_vec(&annotations).on("urunc.json")?;
             tree.bytes("urunc.json", file, 0o444, ROOT);
@@ -168,6 +175,7 @@ fn urunc(contents: &Contents<'_>) -> Result<Map<String, Value>, Failure> {
         ("unikernelType", "linux".to_owned()),
         ("hypervisor", "qemu".to_owned()),
         ("binary", UNIKERNEL.to_owned()),
+        ("initrd", INITRD.to_owned()),
         ("cmdline", words.collect::<Vec<_>>().join(" ")),
         ("useDMBlock", "false".to_owned()),
     ];
@@ -215,7 +223,7 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use super::{Contents, Engine, write};
+    use super::{Contents, Engine, NO_FILES, write};
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
     use serde_json::Value;
@@ -386,6 +394,8 @@ mod tests {
         };
         assert_eq!(value("unikernelType"), "linux");
         assert_eq!(value("binary"), "/unikernel/image.elf");
+        assert_eq!(value("initrd"), "/unikernel/initrd.cpio");
+        assert_eq!((NO_FILES.len(), NO_FILES.find("TRAILER")), (124, Some(110)));
         assert_eq!(value("cmdline"), "/unikernel/image.elf -v 'a b'");
         let entry = serde_json::json!(["/unikernel/image.elf"]);
         assert_eq!(config["config"]["Entrypoint"], entry);

@@ -69,23 +69,22 @@ fn finds_the_loaders_seed_among_modules() {
     put(0xd00, b"soil-rng-seed\0");
     let found = |memory: &Memory| Info::parse(memory, 0).unwrap().seed(memory);
     assert_eq!(found(&memory), Some((0xc00, [9; 32])));
-    let initrd = |memory: &Memory| Info::parse(memory, 0).unwrap().initrd(memory);
+    let initrd = |memory: &Memory| Info::parse(memory, 0).unwrap().initrd;
     let place = Region {
         start: 0xb00,
         end: 0xb20,
     };
-    assert_eq!(initrd(&memory), Some(place));
+    assert_eq!(initrd(&memory), place);
     let mut other = machine();
+    assert_eq!(initrd(&other), Region::default());
     other.0[..0xe00].copy_from_slice(&memory.0[..0xe00]);
-    // Only the seed; none of a length; one beyond all addresses.
+    // Only the seed; one up to the last address.
     other.0[12] = 1;
     other.0[16..24].copy_from_slice(&0xa20u64.to_le_bytes());
-    assert_eq!(initrd(&other), None);
+    assert_eq!(initrd(&other), Region::default());
     other.0[16..24].copy_from_slice(&0xa00u64.to_le_bytes());
-    other.0[0xa08..0xa10].fill(0);
-    assert_eq!(initrd(&other), None);
     other.0[0xa08..0xa10].fill(0xff);
-    assert_eq!(initrd(&other), None);
+    assert_eq!(initrd(&other).end, u64::MAX);
     memory.0[0xa28] = 31;
     assert_eq!(found(&memory), None, "too short");
     memory.0[0xa28] = 32;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Remakes the archives here: one tree in the formats of GNU tar and of Python's tarfile.
+# Remakes the archives here: one tree in the formats of GNU tar and of Python's tarfile, and one of
+# cpio.
 set -eu
 cd "$(dirname "$0")"
 here=$(pwd) LC_ALL=C.UTF-8
@@ -43,3 +44,15 @@ with tarfile.open(sys.argv[1], "w", format=tarfile.PAX_FORMAT) as archive:
         return member
     archive.add(".", filter=plain)
 PY
+
+# What an initrd has, in cpio's format newc.
+rm -r "$tree"/*
+mkdir -p etc/app var/empty dev
+printf 'a=b\n' > etc/app/settings
+ln etc/app/settings etc/app/same
+: > etc/empty
+ln -s ../run var/run
+head -c 20000 /dev/zero | tr '\0' x > large
+mkfifo dev/pipe
+find . -exec touch -h -d @1700000000 {} +
+find . | sort | cpio -o -H newc --quiet > "$here/gnu.cpio"

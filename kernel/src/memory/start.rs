@@ -65,11 +65,7 @@ impl From<OutOfFrames> for SetupError {
 ///
 /// # Safety
 /// Called once, on the boot tables; `map` and `initrd` are the loader's.
-pub unsafe fn set_up(
-    map: &impl MemoryMap,
-    initrd: Option<Region>,
-    noise: Noise,
-) -> Result<(), SetupError> {
+pub unsafe fn set_up(map: &impl MemoryMap, initrd: Region, noise: Noise) -> Result<(), SetupError> {
     let image = image::physical();
     let mapped = boot_mapped();
     let image_end = image.end.next_multiple_of(PAGE);
@@ -93,14 +89,12 @@ pub unsafe fn set_up(
         frames: Frames::new(bits),
         taken: 0,
     };
-    if let Some(initrd) = initrd {
-        if initrd.start < free && initrd.end > image_end {
-            return Err(SetupError::TooLittle);
-        }
-        physical.frames.keep(initrd.start, initrd.end);
-        INITRD[0].store(initrd.start, Ordering::Relaxed);
-        INITRD[1].store(initrd.end - initrd.start, Ordering::Relaxed);
+    if initrd.start < free && initrd.end > image_end {
+        return Err(SetupError::TooLittle);
     }
+    physical.frames.keep(initrd.start, initrd.end);
+    INITRD[0].store(initrd.start, Ordering::Relaxed);
+    INITRD[1].store(initrd.end - initrd.start, Ordering::Relaxed);
     // The memory below the image holds the loader's structures; see `release_low`.
     for region in map.usable(&BootMemory) {
         physical

@@ -63,10 +63,9 @@ fn make_tree() {
 /// is missing for programs that use it.
 fn fill() {
     for directory in ["/tmp", "/etc", "/dev", "/proc"] {
-        match names::make_directory(directory) {
-            // The initrd is damaged, which is logged: once is enough.
-            Err(libc::EIO) => return,
-            _ => {}
+        // The initrd is damaged, which is logged: once is enough.
+        if names::make_directory(directory) == Err(libc::EIO) {
+            return;
         }
     }
     for (name, text) in FILES {

@@ -16,6 +16,8 @@ pub struct Handover {
     pub(super) survey: Survey<'static>,
     /// Its physical addresses.
     place: Region,
+    /// The place of the initrd, empty without one.
+    pub initrd: Region,
 }
 
 /// The tree's address in the direct map; null before [`Handover::keep`]. Written once.
@@ -45,8 +47,10 @@ pub fn read(tree: u64) -> Option<Handover> {
         start: tree,
         end: tree + parsed.used() as u64,
     };
+    let survey = Survey::new(parsed);
     Some(Handover {
-        survey: Survey::new(parsed),
+        initrd: survey.initrd(),
+        survey,
         place,
     })
 }
@@ -64,16 +68,6 @@ impl Handover {
         let tree = (DIRECT + self.place.start) as *mut u8;
         // Release: pairs with the load in `tree`.
         TREE.store(tree, Ordering::Release);
-    }
-
-    /// The place of the initrd.
-    pub fn initrd(&self, _: &impl Physical) -> Option<Region> {
-        let chosen = self.survey.chosen?;
-        let (start, end) = (
-            chosen.number("linux,initrd-start")?,
-            chosen.number("linux,initrd-end")?,
-        );
-        (start < end).then_some(Region { start, end })
     }
 
     /// The command line; empty if there is none.

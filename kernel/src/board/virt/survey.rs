@@ -123,6 +123,15 @@ impl<'a> Survey<'a> {
         self.first.get(kind as usize)?.as_ref()
     }
 
+    /// The place of the initrd, empty without one.
+    pub fn initrd(&self) -> Region {
+        let number = |name| self.chosen.and_then(|node| node.number(name));
+        match (number("linux,initrd-start"), number("linux,initrd-end")) {
+            (Some(start), Some(end)) if start < end => Region { start, end },
+            _ => Region::default(),
+        }
+    }
+
     /// The usable parts of memory, in the tree's order, but for those in `kept` and those that the
     /// tree reserves.
     pub fn usable(&self, kept: Region) -> impl Iterator<Item = Region> + use<'a> {
@@ -235,6 +244,29 @@ mod tests {
         let [first, second] = Survey::new(Fdt::parse(&bytes).unwrap()).ports;
         assert_eq!(first.unwrap().name(), b"b@2");
         assert_eq!(second.unwrap().name(), b"a@1");
+    }
+
+    /// Addresses of one word or two, as QEMU and other loaders write them.
+    #[test]
+    fn an_initrd_has_a_start_and_an_end() {
+        for (start, end, expected) in [
+            (
+                &[0x4800_0000][..],
+                &[0, 0x4900_0000][..],
+                (0x4800_0000, 0x4900_0000),
+            ),
+            (&[8, 0], &[8, 4096], (8 << 32, (8 << 32) + 4096)),
+            (&[4096], &[4096], (0, 0)),
+            (&[4097], &[4096], (0, 0)),
+            (&[1, 2, 3], &[4096], (0, 0)),
+        ] {
+            let builder = Builder::new().begin("").begin("chosen");
+            let builder = builder.words("linux,initrd-start", start);
+            let bytes = builder.words("linux,initrd-end", end).end().end().finish();
+            let found = Survey::new(Fdt::parse(&bytes).unwrap()).initrd();
+            assert_eq!((found.start, found.end), expected, "{start:x?} {end:x?}");
+        }
+        assert_eq!(Survey::new(Fdt::parse(&virt()).unwrap()).initrd(), NONE);
     }
 
     #[test]

@@ -1,0 +1,1 @@
+let () = ignore (Soil_raw_initrd.use_initrd ())

@@ -1,0 +1,5 @@
+(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. The files of soil-sys/src/abi
+   document the externals, constants and records. *)
+
+external use_initrd : unit -> (int[@untagged])
+  = "soil_use_initrd_bytecode" "soil_use_initrd" [@@noalloc]
