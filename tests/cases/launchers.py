@@ -21,6 +21,8 @@ ABORTS = "tests/programs/aborts.exe"
 class Libvirt:
     """libvirt's session of an unprivileged user, which `virsh` starts and which ends when idle."""
 
+    uri = "qemu:///session"
+
     def __init__(self, context):
         self.context = context
         self.words = []
@@ -56,7 +58,7 @@ class Libvirt:
 
     def virsh(self, *words, check=True, quiet=True):
         options = ["-q"] if quiet else []
-        command = [*self.words, "virsh", *options, "-c", "qemu:///session", *words]
+        command = [*self.words, "virsh", *options, "-c", self.uri, *words]
         return self.context.run(*command, check=check, env=self.environment, cwd=self.directory)
 
     def define(self, program, *options):
