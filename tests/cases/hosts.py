@@ -156,12 +156,12 @@ def virt_install_imports_a_disk(context):
             disk = libvirt.path(f"{name}.qcow2")
             words = ["--format", "qcow2", "--data-size", "16M"]
             words += ["--env", f"SOIL_IP={tap.guest_cidr}"]
-            made(context, *words, name=disk, program=SERVICE)
+            made(context, *words, "--", "--port", "80", name=disk, program=SERVICE)
             network = f"type=ethernet,target.dev={tap.name},xpath1.set=./target/@managed=no"
             path = f"path={disk},bus={bus}"
             console = install(name, path, network, "--machine", machine, "--wait", "0")
             wait_text(console, "http: ready")
-            url = f"http://{tap.guest}/notes/one"
+            url = f"http://{tap.guest}/kv/place"
             context.run("curl", "-sSf", "--max-time", "20", "-X", "PUT", "-d", "kept", url)
             libvirt.virsh("shutdown", name)
             libvirt.wait_off(name)

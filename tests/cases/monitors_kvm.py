@@ -10,7 +10,8 @@ import signal
 import socket
 import time
 
-from cases import clones, vsock, website
+from cases import clones, services, tls, vsock, website
+from cases.programs import expected
 from harness import kvm
 from harness.console import PATIENCE
 from harness.context import SOIL, USED, Skip, clean, executable
@@ -19,6 +20,7 @@ from harness.runner import test
 FIRECRACKER, CLOUD_HYPERVISOR = "firecracker", "cloud-hypervisor"
 VMMS = (FIRECRACKER, CLOUD_HYPERVISOR)
 ECHO = "examples/echo/main.exe"
+TLS_SERVER = "tests/programs/tls/tls_server.exe"
 NONE = ("--net", "none")
 
 
@@ -234,6 +236,38 @@ def register(vmm):
         child.signal(signal.SIGTERM)
         assert child.finish(context.remaining()) == 143, child.text
         assert context.run("debugfs", "-R", "cat left", disk).stdout == "/data/left"
+
+    @test(f"{vmm}-signals", limit=120, long=True)
+    def signals(context):
+        """Handlers of signals, masks, and the end by a signal."""
+        status, text = run(context, vmm, "signals", "itself")
+        assert (status, text) == (138, expected("signals")), (status, text)
+
+    @test(f"{vmm}-tls", limit=240, long=True)
+    def secure(context):
+        """Handshakes of TLS 1.3 and 1.2, and 10 kB each way; SIGTERM ends the server."""
+        folder = tls.certificates(context)
+        inside, disk = services.folder_of(context, "microvm", folder)
+        tap = context.tap()
+        options = networked(tap, *disk, "--mem", "128M")
+        child = context.child(words(vmm, TLS_SERVER, inside, options=options))
+        child.wait_line("ready")
+        tap.wait_up()
+        curl = ["curl", "-sS", "--cacert", f"{folder}/authority.pem"]
+        sent = context.path("sent")
+        with open(sent, "w", encoding="ascii") as file:
+            file.write(tls.LARGE[:10_000])
+        for name, port, facts in (
+            ("soil.test", 8443, "1.3 http/1.1 full -\n"),
+            ("other.test", 8445, "1.2 http/1.1 full -\n"),
+        ):
+            at = [*curl, "--resolve", f"{name}:{port}:{tap.guest}"]
+            url = f"https://{name}:{port}"
+            assert context.run(*at, f"{url}/facts").stdout == facts
+            answer = context.run(*at, "--data-binary", f"@{sent}", f"{url}/").stdout
+            assert answer == tls.LARGE[:10_000].upper(), len(answer)
+        child.signal(signal.SIGTERM)
+        assert child.finish(context.remaining()) == 143, child.text
 
     @test(f"{vmm}-clones", limit=240, long=True)
     def clones_of_one_snapshot(context):
