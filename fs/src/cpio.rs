@@ -100,7 +100,7 @@ fn add(volume: &mut dyn Volume, entry: &Entry<'_>, linked: &mut Linked) -> Resul
         }
         Kind::File => {
             match linked.first(entry, &path)? {
-                // The contents are those of the last name.
+                // The last name has the contents.
                 Some(first) if first != path => {
                     make_room(volume, &path, None)?;
                     volume.link(first, &path)?;
@@ -148,7 +148,7 @@ fn directory(volume: &mut dyn Volume, path: &str) -> Result<(), Error> {
     }
 }
 
-/// Removes what is at `path`, unless it is of the kind `kept`.
+/// Removes the entry at `path`, unless it is of the kind `kept`.
 fn make_room(volume: &mut dyn Volume, path: &str, kept: Option<crate::Kind>) -> Result<(), Error> {
     match volume.stat(path) {
         Err(Error::NotFound) => Ok(()),

@@ -1,7 +1,7 @@
 """Hosts of virtual machines by what they document: the system's daemon of libvirt, virt-install,
 and the devices of Proxmox VE, oVirt and OpenStack, each with a disk of `soil image`. Changed are the
-accelerator, which is TCG, what only a host has (paths, bridges, machine types of a distribution),
-and the console, which is a file."""
+accelerator, which is TCG, the host's own paths, bridges and machine types, and the console, which
+is a file."""
 
 import os
 import shutil
@@ -311,7 +311,7 @@ pcie-root-port,id=ich9-pcie-port-2,multifunction=on,bus=pcie.0,addr=1c.1,port=2,
 PVE_PC = """pci-bridge,id=pci.1,chassis_nr=1,bus=pci.0,addr=0x1e
 pci-bridge,id=pci.2,chassis_nr=2,bus=pci.0,addr=0x1f
 pci-bridge,id=pci.3,chassis_nr=3,bus=pci.0,addr=0x5"""
-# The processor of new machines, x86-64-v2-AES, without what is KVM's.
+# The processor of new machines, x86-64-v2-AES, without KVM's own features.
 PVE_CPU = "qemu64,+aes,+pni,+popcnt,+sse4.1,+sse4.2,+ssse3"
 
 

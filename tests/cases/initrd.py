@@ -1,4 +1,4 @@
-"""Files of an initrd: archives of GNU cpio, and one that is appended, as urunc does for the files
+"""Files of an initrd: archives of GNU cpio, and an appended archive, as urunc has for the files
 that Kubernetes mounts (pkg/unikontainers/initrd: absolute names without directories)."""
 
 import os
@@ -59,7 +59,7 @@ def start(context, program, initrd, arguments, machine="pc", line="", devices=()
 
 
 def lines(child):
-    """What the program has printed."""
+    """The program's output."""
     child.finish()
     return [line for line in clean(child.text).splitlines() if not line.startswith("soil: status")]
 
@@ -113,7 +113,7 @@ def ocaml(data):
 
 @test(limit=120)
 def a_damaged_initrd_is_an_error(context):
-    """A damaged archive, one that isn't one, and one larger than the machine's memory for files: a
+    """Damaged archives, other files, and an archive larger than the machine's memory for files: a
     line with the reason, and errors of the program's calls; devices are there."""
     whole = archive({"/etc/settings": b"a=1\n"})
     size = whole.replace(b"00000004" + b"0" * 32, b"fffffff0" + b"0" * 32, 1)

@@ -30,7 +30,7 @@ const OTHERS: [(&[u8], &str); 6] = [
     ),
 ];
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use std::collections::BTreeMap;
 
@@ -297,6 +297,6 @@ proptest! {
     #[test]
     fn nothing_panics(bytes in vec(any::<u8>(), 0..300)) {
         let _ = unpacked(&bytes);
-        let _ = find(&bytes, &"x".to_string());
+        let _ = find(&bytes, "x");
     }
 }

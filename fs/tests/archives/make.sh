@@ -45,7 +45,7 @@ with tarfile.open(sys.argv[1], "w", format=tarfile.PAX_FORMAT) as archive:
     archive.add(".", filter=plain)
 PY
 
-# What an initrd has, in cpio's format newc.
+# An initrd, in cpio's format newc.
 rm -r "$tree"/*
 mkdir -p etc/app var/empty dev
 printf 'a=b\n' > etc/app/settings

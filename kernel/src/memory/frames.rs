@@ -262,7 +262,7 @@ mod tests {
         }
     }
 
-    /// The initrd's pages: within a word, over words, before and beyond what is added.
+    /// The initrd's pages: within a word, over words, before and beyond the added pages.
     #[test]
     fn what_is_kept_is_never_given() {
         for (first, end) in [

@@ -59,7 +59,7 @@ fn make_tree() {
     }
 }
 
-/// Creates the directories and files that programs expect, beside those of an initrd. A failed one
+/// Creates the directories and files that programs expect, beside an initrd's. A failed one
 /// is missing for programs that use it.
 fn fill() {
     for directory in ["/tmp", "/etc", "/dev", "/proc"] {

@@ -1,4 +1,4 @@
-(* What there is at each path of the arguments: a file's text, a directory's names, or the error.
+(* For each path of the arguments a file's text, a directory's names, or the error.
    `+PATH` writes a file first. *)
 
 let names path =

@@ -38,8 +38,8 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     submit(rt, volume, Waiter::Mount(token), Request::Mount)
 }
 
-/// Makes the initrd one of the file systems that can be mounted, and mounts that of the machine at
-/// `/`, unless something is mounted there.
+/// Makes the initrd one of the file systems that can be mounted, and mounts the
+/// machine's at `/`, unless something is mounted there.
 pub fn use_initrd(rt: &mut Runtime) -> Answer {
     drivers::register(rt, INITRD)?;
     crate::initrd::keep();

@@ -95,7 +95,7 @@ pub const MEMORY: FileSystem = FileSystem {
     grow: None,
 };
 
-/// Files in memory, at first those of the machine's initrd. The source after the colon is the size
+/// Files in memory, at first the machine's initrd's. The source after the colon is the size
 /// limit in bytes.
 pub const INITRD: FileSystem = FileSystem {
     name: "initrd",
