@@ -54,10 +54,10 @@ let redirect t origin uri meth headers body (head : Head.response) =
       else match body with Stream _ -> Done | Empty | String _ -> Again (meth, next, headers, body))
   | _ -> Done
 
-let rec follow ?on_interim ?on_trailers scope left t meth uri headers body =
+let rec follow ?patient ?on_interim ?on_trailers scope left t meth uri headers body =
   let origin = origin_of t uri in
   let head = head_text origin headers meth uri (framing_fields meth body) in
-  let x = once ?on_interim ?on_trailers scope t origin uri ~head meth body in
+  let x = once ?patient ?on_interim ?on_trailers scope t origin uri ~head meth body in
   let next () =
     if t.max_redirects = 0 then Done else redirect t origin uri meth headers body x.head
   in
@@ -66,18 +66,17 @@ let rec follow ?on_interim ?on_trailers scope left t meth uri headers body =
   | Again (meth, next, headers, body) ->
       finish x (fun () -> is_at_end x.content);
       if left = 0 then Soil_backtrace.raise (Failed (next, Too_many_redirects));
-      follow ?on_interim ?on_trailers scope (left - 1) t meth next headers body
+      follow ?patient ?on_interim ?on_trailers scope (left - 1) t meth next headers body
 
 let interim on_interim =
   Option.map
     (fun f (head : Head.response) -> f (Cohttp.Code.status_of_code head.status) head.headers)
     on_interim
 
-let open_ ?(headers = H.init ()) ?(body = Empty) ?(patient = false) ?on_interim ?on_trailers scope t
-    meth uri =
+let open_ ?(headers = H.init ()) ?(body = Empty) ?patient ?on_interim ?on_trailers scope t meth uri
+    =
   let on_interim = interim on_interim in
-  let x = follow ?on_interim ?on_trailers scope t.max_redirects t meth uri headers body in
-  if patient then Body.set_pace x.content Patient;
+  let x = follow ?patient ?on_interim ?on_trailers scope t.max_redirects t meth uri headers body in
   if Body.is_over x.content then finish x (fun () -> true);
   (cohttp_response x.head, source x)
 

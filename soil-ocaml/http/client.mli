@@ -118,8 +118,8 @@ val open_ :
 (** [open_ scope t meth uri] is the response to a request as in {!request}, and its body, a flow of
     [scope]: it can be read until [scope] ends. At the end of the body the connection is returned to
     the pool; if the flow is closed before, or [scope] ends, the connection is closed. The rest of a
-    [Stream] isn't sent after either. If [patient] (default: [false]), the body has no limit of
-    time. Waits for the head only. *)
+    [Stream] isn't sent after either. If [patient] (default: [false]), the head and the body have no
+    limit of time. Waits for the head only. *)
 
 val upgrade :
   ?headers:Cohttp.Header.t ->

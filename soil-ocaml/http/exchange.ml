@@ -311,32 +311,32 @@ type sending = {
 }
 
 (* Waits for the first byte. The time begins again as long as the server takes the request. *)
-let rec wait_for_first t conn sending =
+let rec wait_for_first conn sending ~seconds =
   let sent = Output.sent conn.output in
-  Input.within conn.input t.limits.head_seconds;
+  Input.within conn.input seconds;
   match Input.buffered conn.input > 0 || Input.more conn.input with
   | has_come -> has_come
   | exception Input.Late when (not sending.is_sent) && Output.sent conn.output > sent ->
-      wait_for_first t conn sending
+      wait_for_first conn sending ~seconds
 
 (* Likewise the head on a stream. *)
-let rec timed_head t conn stream meth sending ~on_interim =
+let rec timed_head t conn stream meth sending ~seconds ~on_interim =
   let sent = Output.sent conn.output in
   let head () = response_head t conn meth ~on_interim in
-  match Soil.Task.timeout_opt t.limits.head_seconds head with
+  match Soil.Task.timeout_opt seconds head with
   | Some head -> head
   | None when (not sending.is_sent) && Output.sent conn.output > sent ->
-      timed_head t conn stream meth sending ~on_interim
+      timed_head t conn stream meth sending ~seconds ~on_interim
   | None ->
       stream.suspect ();
       Soil_backtrace.raise Input.Late
 
-let first_head t conn uri meth sending ~on_interim =
+let first_head t conn uri meth sending ~seconds ~on_interim =
   match
     match conn.wire with
-    | Version_2 stream -> timed_head t conn stream meth sending ~on_interim
+    | Version_2 stream -> timed_head t conn stream meth sending ~seconds ~on_interim
     | Version_1 ->
-        if not (wait_for_first t conn sending) then raise Nothing_came;
+        if not (wait_for_first conn sending ~seconds) then raise Nothing_came;
         response_head t conn meth ~on_interim
   with
   | head -> head
@@ -513,7 +513,7 @@ let source x =
     (read x)
 
 (* Sends the request on [conn], and waits for the head of the response. *)
-let exchange scope t place conn uri ~leave ~head meth body ~on_interim ~on_trailers =
+let exchange scope (t : t) place conn uri ~leave ~head meth body ~patient ~on_interim ~on_trailers =
   let sending =
     match send scope conn ~head body with
     | sending -> sending
@@ -522,9 +522,11 @@ let exchange scope t place conn uri ~leave ~head meth body ~on_interim ~on_trail
         { is_sent = false; mistake = None; task = None }
     | exception e -> Soil_backtrace.(reraise (failed uri e) (get ()))
   in
-  match first_head t conn uri meth sending ~on_interim with
+  let seconds = if patient then infinity else t.limits.head_seconds in
+  match first_head t conn uri meth sending ~seconds ~on_interim with
   | head ->
       let content = make_body t conn uri head ~on_trailers in
+      if patient then Body.set_pace content Patient;
       let held = ref None in
       let x =
         {
@@ -596,11 +598,12 @@ let rec session t place uri origin =
   | Some _ | None -> Alone None
 
 (** [once scope t origin uri ~head meth body] sends the text [head] and [body], and waits for the
-    head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection.
-    [on_connected ()] is called before anything is sent, [on_interim] with the head of each interim
-    response, [on_trailers] with the fields after the body. Raises as {!Client.request}. *)
-let once ?(fresh = false) ?(on_connected = ignore) ?(on_interim = ignore) ?(on_trailers = ignore)
-    scope t origin uri ~head meth body =
+    head of the response. [scope] finishes it. [fresh] (default: [false]) uses no idle connection,
+    [patient] (default: [false]) has no limit of time for the head and the body. [on_connected ()]
+    is called before anything is sent, [on_interim] with the head of each interim response,
+    [on_trailers] with the fields after the body. Raises as {!Client.request}. *)
+let once ?(fresh = false) ?(patient = false) ?(on_connected = ignore) ?(on_interim = ignore)
+    ?(on_trailers = ignore) scope t origin uri ~head meth body =
   let place = enter t origin in
   let forget () = forget_user t origin place in
   let may_repeat = match body with Stream _ -> false | Empty | String _ -> is_idempotent meth in
@@ -609,7 +612,8 @@ let once ?(fresh = false) ?(on_connected = ignore) ?(on_interim = ignore) ?(on_t
     on_connected ();
     Soil.Private.undoing
       (fun () -> drop conn)
-      (fun () -> exchange scope t place conn uri ~leave ~head meth body ~on_interim ~on_trailers)
+      (fun () ->
+        exchange scope t place conn uri ~leave ~head meth body ~patient ~on_interim ~on_trailers)
   in
   (* On a connection that this request has alone. [first] is one that is new. *)
   let on_connection first =
