@@ -53,7 +53,7 @@ let trailers asked () =
   | trailers -> trailers
   | exception Http2_head.Malformed -> Soil_backtrace.raise (Head.Refused `Bad_request)
 
-let send_head asked ~scheme text ~last =
+let send_head asked ~scheme ~sent text ~last =
   let fields, key = Http2_head.of_text text ~scheme in
   let s = asked.stream in
   if Option.is_some key then (
@@ -61,17 +61,17 @@ let send_head asked ~scheme text ~last =
     Link.await s (fun () -> C.has_settings s.link.conn || Link.is_reset s);
     if not (C.peer_has_connect s.link.conn) then Soil_backtrace.raise Exchange.No_upgrade);
   (* The stream of an upgrade stays open for what follows. *)
-  Link.send_head s fields ~last:(last && Option.is_none key)
+  Link.send_head s fields ~sent ~last:(last && Option.is_none key)
 
 (* A server of which nothing has come since [received] may be gone. *)
 let suspect (link : Link.t) ~received () = if link.received = received then Link.fail link Link.Over
 
-let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
+let conn asked (limits : Limits.t) ~scheme ~sent ~release : Exchange.conn =
   let input = Input.unbuffered (Link.flow asked.stream :> D.flow) in
   let output = Output.create input ~seconds:limits.write_seconds in
   let stream =
     {
-      Exchange.send_head = send_head asked ~scheme;
+      Exchange.send_head = send_head asked ~scheme ~sent;
       send_text = Link.send_text asked.stream;
       send_end = (fun () -> Link.send_end asked.stream []);
       next_head = next_head asked;
@@ -83,7 +83,8 @@ let conn asked (limits : Limits.t) ~scheme ~release : Exchange.conn =
   { input; output; wire = Version_2 stream; since = 0. }
 
 let start (limits : Limits.t) ~scheme flow : Exchange.session =
-  let asked = Hashtbl.create 8 in
+  (* By the numbers of their streams. *)
+  let asked = Hashtbl.create 8 and users = ref 0 in
   let the stream f = Option.iter f (Hashtbl.find_opt asked (C.id stream)) in
   let on_head link stream fields ~last =
     the stream (fun asked -> on_head asked link stream fields ~last)
@@ -92,20 +93,23 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   let link = Link.create By_users C.Client limits input ~on_head ~on_large_head in
   let open_stream ~meth =
     let stream = Link.make link (C.open_stream link.conn) in
-    let id = C.id stream.stream in
     let request = { stream; meth; heads = Queue.create (); key = None } in
-    Hashtbl.replace asked id request;
+    let is_open = ref true in
+    incr users;
+    let sent () = if !is_open then Hashtbl.replace asked (C.id stream.stream) request in
     let release () =
-      if Hashtbl.mem asked id then (
-        Hashtbl.remove asked id;
+      if !is_open then (
+        is_open := false;
+        decr users;
+        Hashtbl.remove asked (C.id stream.stream);
         Link.release stream)
     in
-    conn request limits ~scheme ~release
+    conn request limits ~scheme ~sent ~release
   in
   {
     has_room = (fun () -> C.streams link.conn < C.max_streams link.conn);
     is_over = (fun () -> Link.is_over link);
-    is_used = (fun () -> Hashtbl.length asked > 0);
+    is_used = (fun () -> !users > 0);
     check = (fun () -> Link.poll link);
     open_stream;
     close = (fun () -> D.close flow);

@@ -7,7 +7,7 @@ type reset = By_peer of F.error | By_this_end of F.error | Not_seen | Connection
 type receiving = Head | Body | Received
 
 type stream = {
-  id : int;
+  mutable id : int;
   mutable receiving : receiving;
   mutable is_sent : bool;
   mutable reset : reset option;
@@ -61,6 +61,7 @@ type t = {
   mutable fragments : fragments option;
   mutable last_peer : int; (* The last stream that the peer has opened. *)
   mutable last_own : int;
+  mutable unnumbered : int; (* The last number of a stream without a head; they go down from -1. *)
   mutable opened : int;
   mutable send_window : int;
   mutable receive_window : int;
@@ -128,7 +129,7 @@ let create role (limits : Limits.t) events =
     role; limits; events; output; decoder = Hpack.decoder ~table_bytes:l.table_bytes;
     encoder = Hpack.encoder (); table = Hashtbl.create 8; ended = Array.make (2 * l.streams) 0; ended_at = 0;
     preface = (if role = Server then String.length F.preface else 0);
-    has_settings = false; fragments = None; last_peer = 0; last_own = -1; opened = 0;
+    has_settings = false; fragments = None; last_peer = 0; last_own = -1; unnumbered = 0; opened = 0;
     send_window = F.default_window; receive_window = window; consumed = 0; held = 0; heads = 0;
     peer_window = F.default_window; peer_frame = F.least_max_frame; peer_streams = peer_streams_at_first;
     peer_has_connect = false; has_sent_goaway = false; is_over = false;
@@ -257,9 +258,11 @@ let end_early t s reason =
     drop_bytes t s;
     s.changed ())
 
+let has_number s = s.id >= 0
+
 let reset t s error =
   if s.reset = None && Hashtbl.mem t.table s.id then (
-    add_reset t s.id error;
+    if has_number s then add_reset t s.id error;
     end_early t s (By_this_end error))
 
 (* The peer's mistake, for which it may not make this end work for ever (CVE-2025-8671). *)
@@ -283,10 +286,18 @@ let end_all t =
 
 let open_stream t =
   if t.is_over || streams t >= t.peer_streams then invalid_arg "Soil_http: no stream can be opened";
+  t.unnumbered <- t.unnumbered - 1;
+  new_stream t t.unnumbered
+
+(* Numbers follow the order of heads: with a head the streams below it end that have none (RFC 9113
+   §5.1.1). *)
+let number t s =
   t.last_own <- t.last_own + 2;
-  (* The numbers are used up. *)
-  if t.last_own >= F.largest_window - 2 then t.is_over <- true;
-  new_stream t t.last_own
+  (* The numbers are used up, but for the streams that are open. *)
+  if t.last_own >= F.largest_window - 4096 then t.is_over <- true;
+  Hashtbl.remove t.table s.id;
+  s.id <- t.last_own;
+  Hashtbl.replace t.table s.id s
 
 (* The other end's streams that aren't any more. *)
 let was_reset t id = Array.exists (fun other -> other = id) t.ended
@@ -331,6 +342,7 @@ let ended_by t (s : stream) ~last =
 
 let send_head t (s : stream) fields ~last =
   if s.reset = None && not s.is_sent then (
+    if not (has_number s) then number t s;
     let block = Buffer.create 256 in
     Hpack.encode t.encoder block fields;
     let length = Buffer.length block in
@@ -594,7 +606,9 @@ let on_goaway t ~stream b off len =
   let last = F.u31 b off and error = F.error_of_int (F.u32 b (off + 4)) in
   t.is_over <- true;
   (if t.role = Client then
-     let unseen = Hashtbl.fold (fun id s l -> if id > last then s :: l else l) t.table [] in
+     let unseen =
+       Hashtbl.fold (fun id s l -> if id > last || id < 0 then s :: l else l) t.table []
+     in
      List.iter (fun s -> end_early t s Not_seen) unseen);
   t.events.on_goaway error
 

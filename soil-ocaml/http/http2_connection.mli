@@ -81,7 +81,7 @@ val is_in_head : t -> bool
 (** {1 Streams} *)
 
 val open_stream : t -> stream
-(** [open_stream t] is a new stream of a client.
+(** [open_stream t] is a new stream of a client, which gets its number with its head.
     @raise Invalid_argument if {!is_over} or there are {!max_streams}. *)
 
 val id : stream -> int

@@ -50,6 +50,10 @@ and stream = {
 
 (* Beyond it, nothing is added but what the connection itself has to say. *)
 let output_bytes = 65536
+
+(* Beyond it nothing is read. It is more: two ends that wait for each other's reading, because both
+   have much to send, would wait for ever. *)
+let reply_bytes = 2 * output_bytes
 let unwritten t = Bytes.length t.writing - t.written_to + Buffer.length (C.output t.conn)
 let has_room t = unwritten t < output_bytes
 let is_over t = t.failure <> None || C.is_over t.conn
@@ -183,12 +187,14 @@ let count t =
       t.counted <- t.counted + more;
       if more > 0 then Soil.Budget.count peer more else Soil.Budget.shrink peer (-more)
 
-let rec await_room t =
-  if not (has_room t) then (
+let rec await_unwritten t below =
+  if unwritten t >= below then (
     raise_failure t;
     flush t;
-    if t.is_writing && not (has_room t) then T.Condition.wait_no_mutex t.progress;
-    await_room t)
+    if t.is_writing && unwritten t >= below then T.Condition.wait_no_mutex t.progress;
+    await_unwritten t below)
+
+let await_room t = await_unwritten t output_bytes
 
 (** [handle t] handles what has come.
     @raise Over when the connection is over by {!C.Failed}. *)
@@ -206,7 +212,7 @@ let handle t =
     from.
     @raise Over likewise, and at the end of input. *)
 let receive t =
-  await_room t;
+  await_unwritten t reply_bytes;
   if t.failure <> None || not (Input.more t.input) then Soil_backtrace.raise Over;
   t.received <- t.received + 1;
   handle t
@@ -359,11 +365,13 @@ let rec write_whole s b off len ~last =
     let n = write s b off len ~last in
     write_whole s b (off + n) (len - n) ~last
 
-(** [send_head s fields ~last] sends a head. *)
-let send_head s fields ~last =
+(** [send_head s fields ~last] sends a head. [sent ()] is called before the other end can have it.
+*)
+let send_head ?(sent = ignore) s fields ~last =
   await_room s.link;
   fail_reset s "write";
   C.send_head s.link.conn s.stream fields ~last;
+  sent ();
   flush s.link
 
 (** [send_text s text] sends [text] as the rest of the body. *)

@@ -391,8 +391,37 @@ let handed_on () =
   List.iter all [ [ "/1"; "/2"; "/last" ]; [ "/1"; "/last"; "/2" ]; [ "/last"; "/1"; "/2" ] ];
   int "one connection" 1 (Client.opened client)
 
+(* Some heads are sent by a task of their own, which may run after others. *)
+let in_order () =
+  with_server show @@ fun client ->
+  let ask n =
+    let target = uri (Printf.sprintf "http://a/%d" n) in
+    let text = string_of_int n in
+    let write sink = D.write_string sink text in
+    let body = if n land 1 = 0 then Client.Stream (None, write) else String text in
+    let _, answer = Client.post client target body in
+    bool "its own" true (String.ends_with ~suffix:("[" ^ text ^ "]") answer)
+  in
+  Soil.Task.iter ~max:30 ask (List.init 100 Fun.id);
+  int "one connection" 1 (Client.opened client)
+
+(* Both ends have more to send than the flow between them and their output hold, and both read. *)
+let full_both_ways () =
+  let echo request =
+    let body = Server.body ~max:max_int request in
+    Server.stream (fun sink -> ignore (D.copy ~src:body ~dst:sink ()))
+  in
+  with_server echo @@ fun client ->
+  let text = String.make 1_000_000 'x' in
+  let write sink = D.write_string sink text in
+  let post () = snd (Client.post client (uri "http://a/") (Stream (None, write))) in
+  bool "all of it" true
+    (List.for_all (( = ) text) (Soil.Task.map (fun _ -> post ()) [ 1; 2; 3; 4 ]))
+
 let tests =
   [
+    in_run "heads in the order of their streams" in_order;
+    in_run "full in both directions" full_both_ways;
     in_run "reading is handed on" handed_on;
     in_run "requests" requests;
     in_run "streams at a time" concurrent;
