@@ -37,6 +37,8 @@ let () =
         ("trees of supervisors", Test_supervisor_trees.tests);
         ("synchronisation", Test_sync.tests);
         ("group commit", Test_group_commit.tests);
+        ("the log of Kv", Test_kv_log.tests);
+        ("Kv and crashes", Test_kv_crash.tests);
         ("broadcasts", Test_broadcast.tests);
         ("PROXY protocol", Test_proxy_protocol.tests);
         ("descriptors", Test_descriptors.tests);

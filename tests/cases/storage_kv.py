@@ -10,9 +10,13 @@ import hashlib
 import os
 import random
 import re
+import shutil
+import signal
 import struct
+import time
 
-from cases.network import in_every_form
+from cases.network import in_every_form, machine_pid
+from cases.storage_kills import newest
 from cases.tasks import fat_disk
 from harness import faulty
 from harness.context import FORMS, REFERENCE, outcome
@@ -22,12 +26,18 @@ PROGRAM = "tests/programs/storage/kv_work.exe"
 MIB = 1 << 20
 SECTOR = 512
 FLUSH, FUA = 1, 2
+SEGMENT = ".soil-values-"
 STAMP = re.compile(rb"(set|moved|t\d\d) (\d{10})\n")
 
 
-def value(kind, number):
+def value(kind, number, most=700):
     """The value that kv_work.ml gives its key; none before the first."""
-    return f"{kind} {number:010}\n".encode() * (1 + number * 977 % 700) if number else None
+    return f"{kind} {number:010}\n".encode() * (1 + number * 977 % most) if number else None
+
+
+def values(kind, number):
+    """The same, large or small."""
+    return [value(kind, number, most) for most in (700, 200)]
 
 
 def fresh(context, path, *options):
@@ -62,20 +72,49 @@ def entries(log):
                 yield None
 
 
-def stored(context, disk, keys):
-    """The values of these keys on a disk, by debugfs."""
-    found = []
+def packed(folder):
+    """The small values in a directory's segments (soil-ocaml/src/operations/kv_log.ml)."""
+    found = {}
+    names = [name for name in os.listdir(folder) if name.startswith(SEGMENT)]
+    for name in sorted(names, key=lambda name: int(name[len(SEGMENT) :])):
+        with open(os.path.join(folder, name), "rb") as file:
+            data = file.read()
+        at = 16
+        while at + 22 <= len(data):
+            kind, length, size = struct.unpack_from("<BBH", data, at + 9)
+            value = at + 22 + length
+            end = value + size + data[at + 21]
+            digest = hashlib.md5(data[8:16] + data[at + 9 : end]).digest()
+            if end > len(data) or digest[:8] != data[at + 1 : at + 9]:
+                break
+            removed = data[at] == 255 or kind == 1
+            found[data[at + 22 : value].decode()] = None if removed else data[value : value + size]
+            found[data[value + size : end].decode()] = None
+            at = end
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def stored(context, disk, keys, directory="/store"):
+    """The values of these keys on a disk, by debugfs: files come before small ones."""
+    folder = context.path("stored")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder)
+    context.run("debugfs", "-R", f"rdump {directory} {folder}", disk)
+    folder = os.path.join(folder, os.path.basename(directory))
+    if not os.path.exists(folder):
+        return [None for _ in keys]
+    small, found = packed(folder), []
     for name in keys:
-        path = context.path(name)
+        path = os.path.join(folder, name)
         if os.path.exists(path):
-            os.unlink(path)
-        context.run("debugfs", "-R", f"dump /store/{name} {path}", disk)
-        with open(path, "rb") if os.path.exists(path) else open(os.devnull, "rb") as file:
-            found.append(file.read() or None)
+            with open(path, "rb") as file:
+                found.append(file.read())
+        else:
+            found.append(small.get(name))
     return found
 
 
-def replayed_by_soil(context, disk, keys):
+def replayed_by_soil(context, disk, keys, numbers=range(1, 1000)):
     """The same, read by Soil's own store after its own replay."""
     options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
     status, output = outcome(context.soil(PROGRAM, REFERENCE, "get", options=options), context)
@@ -83,11 +122,12 @@ def replayed_by_soil(context, disk, keys):
     context.run("e2fsck", "-fn", disk)
     found = dict(line.split(" ", 1) for line in output.splitlines() if " " in line)
     known = {
-        hashlib.md5(value(kind, number)).hexdigest(): (kind, number)
+        hashlib.md5(data).hexdigest(): data
         for kind in keys.values()
-        for number in range(1, 1000)
+        for number in numbers
+        for data in values(kind, number)
     }
-    return [known.get(found.get(key)) and value(*known[found[key]]) for key in keys]
+    return [known.get(found.get(key)) for key in keys]
 
 
 def in_sequence(begun):
@@ -107,7 +147,7 @@ def in_tasks(begun):
 
 def check(found, allowed, what):
     for (kind, numbers), data in zip(allowed.items(), found):
-        assert data in [value(kind, max(number, 0)) for number in numbers], (
+        assert data in [v for number in numbers for v in values(kind, max(number, 0))], (
             f"{what}: {kind} is {data and (len(data), data[:20])}, and had begun one of "
             f"{sorted(numbers)}"
         )
@@ -167,10 +207,10 @@ def cut(context, work, keys, allow, losses, journal=True):
     return begun, cuts
 
 
-def cut_in_sequence(context, steps, losses, journal=True):
+def cut_in_sequence(context, steps, losses, journal=True, work="set", least=20):
     keys = {"value": "set", "moved": "moved"}
-    begun, cuts = cut(context, ["set", steps], keys, in_sequence, losses, journal)
-    assert max(begun.values()) == steps and cuts > 20 * steps, (begun, cuts)
+    begun, cuts = cut(context, [work, steps], keys, in_sequence, losses, journal)
+    assert max(begun.values()) == steps and cuts > least * steps, (begun, cuts)
 
 
 def cut_in_tasks(context, steps, tasks, losses):
@@ -183,6 +223,46 @@ def cut_in_tasks(context, steps, tasks, losses):
 def kv_power_cuts(context):
     """Some 300 cuts: each value is old or new, and no returned change is lost."""
     cut_in_sequence(context, 12, 1)
+
+
+@test(limit=180)
+def kv_power_cuts_of_small_values(context):
+    """The same for values in a log, the last of which become files."""
+    cut_in_sequence(context, 16, 2, work="small", least=10)
+
+
+@test(limit=180)
+def kv_power_cuts_of_both_kinds(context):
+    """The same for values that become large and small in turn."""
+    cut_in_sequence(context, 12, 2, work="mixed", least=10)
+
+
+@in_every_form(forms=FORMS[:2], limit=120)
+def kv_killed(context, form):
+    """A program is killed in the middle of its changes, which also clean the log, five times: each
+    value is that of the last change that had returned, or of the next; what was removed is gone."""
+    rng = random.Random(form)
+    disk, copy = context.memory_path("kill.img"), context.memory_path("copy.img")
+    fresh(context, disk)
+    options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
+    keys, cleaned = {"value": "set", "both": "both", "gone": "moved"}, False
+    for _ in range(5):
+        child = context.soil(PROGRAM, form, "count", options=options)
+        child.wait_line("count 1")
+        time.sleep(rng.uniform(0.2, 1.5))
+        os.kill(machine_pid(child), signal.SIGKILL)
+        child.finish()
+        last = newest(child, "count")
+        allowed = {"set": {last, last + 1}, "both": {last, last + 1}, "moved": {0, last + 1}}
+        context.run("cp", "--sparse=always", disk, copy)
+        context.run("e2fsck", "-E", "journal_only", "-y", copy, check=False)
+        context.run("e2fsck", "-fn", copy)
+        check(stored(context, copy, keys), allowed, f"killed after {last}")
+        found = replayed_by_soil(context, disk, keys, range(last, last + 2))
+        check(found, allowed, f"killed after {last}, by Soil")
+        segments = [name for name in os.listdir(context.path("stored/store")) if SEGMENT in name]
+        cleaned = cleaned or f"{SEGMENT}1" not in segments
+    assert cleaned, f"no segment was cleaned: {segments}"
 
 
 @test(limit=180)

@@ -2,14 +2,20 @@
    replaced, and another one by a rename. Each value repeats its own number throughout, so that the
    contents of a recorded write tell how far the program had come. [set N] makes N changes;
    [together N TASKS] replaces a value in each of several tasks N times, after an attempt that is
-   cancelled; [get] prints a line for each key; [try TASKS] prints the result of one change in each
-   task; [links] sets keys in whose place there are a symbolic link and a directory. *)
+   cancelled; [small N] makes N changes of small values, which are packed, until the last one makes
+   one of them a large one and moves the other between dictionaries; [mixed N] makes N changes
+   between small and large values; [count] replaces a small value, removes one and sets a large one
+   for ever, and prints each number; [get] prints a line for each key; [try TASKS] prints the result
+   of one change in each task; [links] sets keys in whose place there are a symbolic link and a
+   directory. *)
 module Kv = Soil.Kv
 
-let value kind n =
+let repeated kind n count =
   let stamp = Printf.sprintf "%s %010d\n" kind n in
-  String.concat "" (List.init (1 + (n * 977 mod 700)) (fun _ -> stamp))
+  String.concat "" (List.init count (fun _ -> stamp))
 
+let value kind n = repeated kind n (1 + (n * 977 mod 700))
+let small kind n = repeated kind n (1 + (n * 977 mod 200))
 let ok = function Ok v -> v | Error e -> failwith (Kv.error_to_string e)
 
 let () =
@@ -24,6 +30,35 @@ let () =
         ok (Kv.rename store ~source:(key "above/next") ~dest:(key "moved"))
       done;
       print_endline "done"
+  | [| _; "small"; last |] ->
+      let last = int_of_string last in
+      for n = 1 to last do
+        let next = key (if n = last then "above/next" else "next") in
+        ok (Kv.set store (key "value") (if n = last then value "set" n else small "set" n));
+        ok (Kv.set store next (small "moved" n));
+        ok (Kv.rename store ~source:next ~dest:(key "moved"))
+      done;
+      print_endline "done"
+  | [| _; "mixed"; last |] ->
+      for n = 1 to int_of_string last do
+        let set_value = if n land 1 = 0 then value else small in
+        let moved_value = if n mod 3 = 0 then value else small in
+        ok (Kv.set store (key "value") (set_value "set" n));
+        ok (Kv.set store (key "next") (moved_value "moved" n));
+        ok (Kv.rename store ~source:(key "next") ~dest:(key "moved"))
+      done;
+      print_endline "done"
+  | [| _; "count" |] ->
+      let rec count n =
+        ok (Kv.set store (key "value") (small "set" n));
+        ok (Kv.set store (key "gone") (small "moved" n));
+        ok (Kv.remove store (key "gone"));
+        (* Of both kinds in turn. *)
+        ok (Kv.set store (key "both") ((if n land 1 = 0 then small else value) "both" n));
+        Printf.printf "count %d\n%!" n;
+        count (n + 1)
+      in
+      count 1
   | [| _; "together"; last; tasks |] ->
       let task number =
         let kind = Printf.sprintf "t%02d" number in
@@ -63,4 +98,4 @@ let () =
         Kv.list store Kv.Key.empty |> ok |> List.map (fun (key, _) -> Kv.Key.basename key)
       in
       List.iter show names
-  | _ -> failwith "set N, together N TASKS, try TASKS, links, or get"
+  | _ -> failwith "set N, small N, mixed N, count, together N TASKS, try TASKS, links, or get"
