@@ -76,6 +76,7 @@ type t = {
   mutable is_over : bool;
   allowance : allowance;
   mutable updates : int; (* Window updates that data sent explains. *)
+  mutable cut_bytes : int; (* of frames that a window has cut, and that don't explain one yet *)
   mutable now : float;
 }
 
@@ -101,6 +102,7 @@ let connection_window (limits : Limits.t) = max F.default_window limits.http2.wi
 (* A stream's window: a few share that of the connection. *)
 let stream_window (limits : Limits.t) = max 16384 (limits.http2.window_bytes / 4)
 let peer_streams_at_first = 100
+let bytes_per_update = 128
 
 let create role (limits : Limits.t) events =
   let l = limits.http2 and output = Buffer.create 256 in
@@ -133,7 +135,7 @@ let create role (limits : Limits.t) events =
     send_window = F.default_window; receive_window = window; consumed = 0; held = 0; heads = 0;
     peer_window = F.default_window; peer_frame = F.least_max_frame; peer_streams = peer_streams_at_first;
     peer_has_connect = false; has_sent_goaway = false; is_over = false;
-    allowance = { left = float_of_int l.odd_frames; since = 0. }; updates = 0; now = 0.;
+    allowance = { left = float_of_int l.odd_frames; since = 0. }; updates = 0; cut_bytes = 0; now = 0.;
   }
 [@@ocamlformat "disable"]
 
@@ -364,9 +366,11 @@ let send_data t (s : stream) b off len ~last =
     Buffer.add_subbytes t.output b off len;
     t.send_window <- t.send_window - len;
     s.send_window <- s.send_window - len;
-    (* Not for the few bytes that its windows leave (CVE-2019-9511). *)
-    let is_whole = t.send_window > 0 && s.send_window > 0 in
-    if last || is_whole || len >= 256 then t.updates <- t.updates + 2;
+    (* Not for the few bytes that its windows leave (CVE-2019-9511): these count together. *)
+    let is_whole = last || (t.send_window > 0 && s.send_window > 0) in
+    if not is_whole then t.cut_bytes <- t.cut_bytes + len;
+    t.updates <- (t.updates + if is_whole then 2 else t.cut_bytes / bytes_per_update);
+    t.cut_bytes <- t.cut_bytes mod bytes_per_update;
     ended_by t s ~last)
 
 (* Receiving: heads *)

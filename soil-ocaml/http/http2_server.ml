@@ -124,7 +124,10 @@ let serve t s request ~size answer =
     let budget = Budget.create () in
     let conn = conn_of t s budget request in
     Hashtbl.replace t.served id conn;
-    s.on_reset <- (fun () -> Server_leavers.leave conn);
+    s.on_reset <-
+      (fun () ->
+        t.idle_since <- Soil.Clock.monotonic ();
+        Server_leavers.leave conn);
     let finish () =
       Hashtbl.remove t.served id;
       t.handlers <- t.handlers - 1;
@@ -217,6 +220,8 @@ let stop t =
   Hashtbl.iter (fun _ conn -> conn.at_stop ()) t.served;
   end_if_unused t
 
+let turn_away_seconds = 1.
+
 (** [run connection handler ~failed] serves the streams of a connection whose preface comes next. *)
 let run connection handler ~failed =
   T.scope @@ fun scope ->
@@ -250,10 +255,11 @@ let run connection handler ~failed =
     connection.at_stop <- ignore;
     Link.fail link Link.Over
   in
-  (match
-     Link.handle link;
-     receive_all t ~in_head:false
-   with
+  let receive () =
+    Link.handle link;
+    receive_all t ~in_head:false
+  in
+  (match Budget.run connection.budget receive with
   | () -> ()
   | exception Link.Over -> over ()
   | exception Input.Late ->
@@ -261,8 +267,10 @@ let run connection handler ~failed =
       Link.drain link;
       over ()
   | exception e when Budget.is_refusal e ->
+      (* Memory is needed, so that the client isn't waited for. *)
       C.goaway link.conn F.Enhance_your_calm;
-      Link.drain link;
-      over ()
+      ignore (T.timeout_opt turn_away_seconds (fun () -> Link.drain link));
+      over ();
+      Soil_backtrace.raise Response.Cut
   | exception e when Input.is_failure connection.input e -> over ());
   Link.drain link

@@ -119,14 +119,15 @@ let rec begins_http2 conn at =
 
 let first_requests conn handler ~failed =
   match conn.server.http2 with
-  | Some http2 when is_asked conn ->
+  | Some _ when not (is_asked conn) -> finish conn
+  | Some http2 ->
       Input.within conn.input conn.server.limits.head_seconds;
       let is_http2 = try begins_http2 conn 0 with Input.Late -> false in
       if is_http2 then (
         http2.run conn handler ~failed;
         finish conn)
       else requests conn handler
-  | Some _ | None -> requests conn handler
+  | None -> requests conn handler
 
 let run conn handler ~failed =
   try Budget.run conn.budget (fun () -> first_requests conn handler ~failed) with

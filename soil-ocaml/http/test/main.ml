@@ -23,5 +23,6 @@ let () =
       ("credentials", Test_auth.tests);
       ("forms", Test_form.tests);
       ("HPACK", Test_hpack.tests);
+      ("attacks on HTTP/2", Test_http2_attacks.tests);
       ("HTTP/2", Test_http2.tests);
     ]

@@ -1,4 +1,4 @@
-(* The public cases of HPACK (github.com/http2jp/hpack-test-case) in the folder that SOIL_HPACK_CASES
+(* The public cases of HPACK (github.com/http2jp/hpack-test-case) in the folder that HPACK_CASES
    names: each implementation's blocks, and the same fields by this encoder. Nothing without it. *)
 open Yojson.Safe.Util
 
@@ -52,7 +52,7 @@ let folder path () =
   if blocks = [] then Alcotest.fail (path ^ ": no stories")
 
 let () =
-  match Sys.getenv_opt "SOIL_HPACK_CASES" with
+  match Sys.getenv_opt "HPACK_CASES" with
   | None | Some "" -> ()
   | Some cases ->
       let is_stories name =

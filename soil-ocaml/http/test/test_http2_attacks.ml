@@ -1,0 +1,202 @@
+(* Frames by hand to a server of HTTP/2, in virtual time: slow clients, resets and want of memory.
+   Floods are in tests/cases/http2.py. *)
+open Check
+module Http2 = Soil_http.Http2
+
+let frame ?(flags = 0) ?(stream = 0) kind payload =
+  let b = Buffer.create 32 in
+  Buffer.add_int32_be b (Int32.of_int ((String.length payload lsl 8) lor kind));
+  Buffer.add_uint8 b flags;
+  Buffer.add_int32_be b (Int32.of_int stream);
+  Buffer.add_string b payload;
+  Buffer.contents b
+
+let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+let settings = frame 4 ""
+let rst_stream stream = frame 3 ~stream "\000\000\000\b"
+
+let u32 n =
+  let b = Bytes.create 4 in
+  Bytes.set_int32_be b 0 (Int32.of_int n);
+  Bytes.to_string b
+
+let request ?(meth = "GET") ?(fields = []) path =
+  let out = Buffer.create 100 in
+  Hpack.encode (Hpack.encoder ()) out
+    ([ (":method", meth); (":scheme", "http"); (":authority", "a"); (":path", path) ] @ fields);
+  Buffer.contents out
+
+(* END_STREAM and END_HEADERS *)
+let get stream path = frame 1 ~flags:5 ~stream (request path)
+let post stream path = frame 1 ~flags:4 ~stream (request ~meth:"POST" path)
+
+(* The frames of what a server sends: kind, stream, and the error of the last. *)
+let names = [| "DATA"; "HEADERS"; "PRIORITY"; "RST_STREAM"; "SETTINGS"; "PUSH"; "PING"; "GOAWAY"; "WINDOW_UPDATE" |]
+[@@ocamlformat "disable"]
+
+let shown text =
+  let rec go at =
+    if at >= String.length text then []
+    else
+      let length = Int32.to_int (String.get_int32_be text at) lsr 8 in
+      let kind = String.get_uint8 text (at + 3) in
+      let stream = Int32.to_int (String.get_int32_be text (at + 5)) in
+      let code i = string_of_int (Int32.to_int (String.get_int32_be text (at + 9 + i))) in
+      let this =
+        match names.(kind) with
+        | "SETTINGS" | "WINDOW_UPDATE" -> []
+        | "RST_STREAM" -> [ Printf.sprintf "RST_STREAM %d %s" stream (code 0) ]
+        | "GOAWAY" -> [ "GOAWAY " ^ code 4 ]
+        | name -> [ Printf.sprintf "%s %d" name stream ]
+      in
+      this @ go (at + 9 + length)
+  in
+  String.concat ", " (go 0)
+
+(* What a server answers to [pieces], between which the client waits, and the seconds until the end
+   of the connection. The client reads what comes, or nothing at all. *)
+let talk ?limits ?(reads = true) ?capacity handler pieces =
+  let client, server = Soil.Flow.pair ?capacity () in
+  let serve () =
+    D.with_close server (fun server ->
+        Server.connection ?limits ~http2:(Http2.server ()) server handler)
+  in
+  let send () =
+    try
+      List.iter
+        (fun (seconds, piece) ->
+          Soil.Clock.sleep seconds;
+          D.write_string client piece)
+        pieces
+    with Soil.Error { code = Broken_pipe | Closed | Connection_reset; _ } -> ()
+  in
+  let began = Soil.Clock.monotonic () in
+  let ends = ref 0. in
+  let note () = ends := Soil.Clock.monotonic () -. began in
+  let serve () =
+    serve ();
+    if not reads then note ()
+  in
+  let receive () =
+    let text = if reads then D.read_all client else "" in
+    if reads then note ();
+    text
+  in
+  let (), ((), text) = Soil.Task.both serve (fun () -> Soil.Task.both send receive) in
+  D.close client;
+  (shown text, int_of_float (Float.round !ends))
+
+let limits =
+  { Server.default_limits with idle_seconds = 60.; head_seconds = 20.; write_seconds = 30. }
+
+let ends what ?reads ?capacity handler pieces wanted =
+  let frames, seconds = talk ~limits ?reads ?capacity handler pieces in
+  string what wanted (Printf.sprintf "%s after %d s" frames seconds)
+
+let ok _ = Server.string "ok"
+
+let slow_clients () =
+  ends "nothing" ok [] " after 60 s";
+  ends "a part of the preface" ok [ (0., "PRI * HTTP") ] "GOAWAY 0 after 20 s";
+  ends "the preface by and by" ok
+    (List.map (fun c -> (5., String.make 1 c)) (List.of_seq (String.to_seq preface)))
+    "GOAWAY 0 after 40 s";
+  ends "no settings" ok [ (0., preface) ] "GOAWAY 0 after 20 s";
+  let start = (0., preface ^ settings) in
+  ends "no request" ok [ start ] "GOAWAY 0 after 60 s";
+  ends "pings in place of requests" ok
+    (start :: List.init 100 (fun _ -> (10., frame 6 "12345678")))
+    "PING 0, PING 0, PING 0, PING 0, PING 0, GOAWAY 0 after 60 s";
+  ends "a request, then nothing" ok
+    [ start; (10., get 1 "/") ]
+    "HEADERS 1, DATA 1, GOAWAY 0 after 70 s";
+  (* A head: END_STREAM without END_HEADERS. *)
+  let head = request "/" ~fields:[ ("name", "value") ] in
+  let first = frame 1 ~flags:1 ~stream:1 (String.sub head 0 3) in
+  ends "a part of a head" ok [ start; (0., first) ] "GOAWAY 0 after 20 s";
+  ends "a head by and by" ok
+    (start :: (0., first)
+    :: List.init 4 (fun i -> (7., frame 9 ~stream:1 (String.sub head (3 + i) 1))))
+    "GOAWAY 0 after 20 s"
+
+let slow_bodies () =
+  let start = (0., preface ^ settings) in
+  let limits = { limits with body_seconds = 10.; body_rate = 100 } in
+  let handler request = Server.string (Server.body_string request) in
+  let frames, seconds = talk ~limits handler [ start; (0., post 1 "/") ] in
+  string "no body" "HEADERS 1, DATA 1, RST_STREAM 1 0, GOAWAY 0 after 70 s"
+    (Printf.sprintf "%s after %d s" frames seconds);
+  let drops = List.init 40 (fun _ -> (1., frame 0 ~stream:1 "x")) in
+  let frames, _ = talk ~limits handler (start :: (0., post 1 "/") :: drops) in
+  string "a byte a second" "HEADERS 1, DATA 1, RST_STREAM 1 0, GOAWAY 0" frames
+
+(* Windows that never open, and a client that reads nothing. *)
+let slow_readers () =
+  let closed = frame 4 ("\000\004" ^ u32 0) in
+  let start = (0., preface ^ closed) in
+  let large _ = Server.stream (fun sink -> D.write_string sink (String.make 1_000_000 'x')) in
+  ends "a closed window" large
+    [ start; (0., get 1 "/" ^ get 3 "/") ]
+    "HEADERS 1, HEADERS 3, RST_STREAM 1 2, RST_STREAM 3 2, GOAWAY 0 after 90 s";
+  let wide = frame 4 ("\000\004" ^ u32 10_000_000) ^ frame 8 (u32 10_000_000) in
+  let _, seconds =
+    talk ~limits ~reads:false ~capacity:65536 large [ (0., preface ^ wide ^ get 1 "/" ^ get 3 "/") ]
+  in
+  int "no reader" 30 seconds;
+  int "streams" 0 (Soil.Budget.statistics ()).peers
+
+(* A handler of a stream that is reset at once doesn't begin; of one that is reset later, it ends. *)
+let resets () =
+  let begun = ref 0 and ended = ref 0 in
+  let handler _ =
+    incr begun;
+    Fun.protect
+      ~finally:(fun () -> incr ended)
+      (fun () ->
+        Soil.Clock.sleep infinity;
+        Server.string "")
+  in
+  let start = (0., preface ^ settings) in
+  let many = String.concat "" (List.init 50 (fun i -> get ((2 * i) + 1) "/" ^ rst_stream ((2 * i) + 1))) in
+  ends "at once" handler [ start; (0., many) ] "GOAWAY 0 after 60 s";
+  int "begun" 0 !begun;
+  ends "later" handler
+    [ start; (0., get 1 "/" ^ get 3 "/"); (1., rst_stream 1 ^ rst_stream 3) ]
+    "GOAWAY 0 after 61 s";
+  int "begun" 2 !begun;
+  int "ended" 2 !ended;
+  (* Frames after a reset of the client's are a mistake; after one of the server's they cross. *)
+  ends "DATA after a reset" handler
+    [ start; (0., post 1 "/"); (1., rst_stream 1); (1., frame 0 ~stream:1 "x") ]
+    "GOAWAY 5 after 2 s";
+  ends "DATA that crosses" handler
+    [ start; (0., post 1 "/" ^ frame 8 ~stream:1 (u32 0)); (1., frame 0 ~stream:1 "x") ]
+    "RST_STREAM 1 1, GOAWAY 0 after 60 s"
+[@@ocamlformat "disable"]
+
+(* A client that is the slowest when memory is needed learns so by frames, not by HTTP/1.1. *)
+let evicted () =
+  with_budget ((Soil.Budget.statistics ()).held + 40_000) @@ fun () ->
+  let start = (0., preface ^ settings) in
+  let head = frame 1 ~flags:1 ~stream:1 (String.sub (request "/") 0 3) in
+  let need () =
+    Soil.Clock.sleep 0.1;
+    let other = Soil.Budget.create () in
+    Soil.Budget.grow ~patience:60. other 35_000;
+    Soil.Budget.release other
+  in
+  let frames, () =
+    Soil.Task.both (fun () -> talk ~limits ok [ start; (0., head) ]) need
+  in
+  string "evicted" "GOAWAY 11" (fst frames)
+[@@ocamlformat "disable"]
+
+let tests =
+  let in_virtual_time name f = in_run name (fun () -> Soil.Virtual_clock.run f) in
+  [
+    in_virtual_time "slow clients" slow_clients;
+    in_virtual_time "slow bodies" slow_bodies;
+    in_virtual_time "slow readers" slow_readers;
+    in_virtual_time "resets" resets;
+    in_run "want of memory" evicted;
+  ]
