@@ -3,14 +3,16 @@ attacks, each of which ends the attacker's connection and no honest client's."""
 
 import collections
 import itertools
+import os
+import shutil
 import struct
 import threading
 import time
 
 from cases.network import in_every_form
-from cases.services import authority, secure_server
+from cases.services import MEGABYTE, authority, folder_of, secure_server
 from harness.console import PATIENCE
-from harness.context import FORMS
+from harness.context import FORMS, ROOT, Skip, outcome
 from harness.http2 import (
     ACK,
     CONTINUATION,
@@ -249,6 +251,15 @@ def window_updates(c):
 
 
 @flood
+def dribble(c):
+    """A response that comes by one byte at a time (CVE-2019-9511)."""
+    yield settings((INITIAL_WINDOW, 0))
+    yield get(c.stream(), "/large")
+    while True:
+        yield window_update(1, 1)
+
+
+@flood
 def unknown_frames(c):
     """Frames of an unknown kind, which a server ignores."""
     while True:
@@ -431,3 +442,183 @@ def http2_memory_of_a_connection(context, form):
             first = memory(host)
     after = memory(host)
     assert after.live < first.live + 20_000, (first, after)
+
+
+# Other implementations
+
+
+def has(program):
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def go(context):
+    """tests/peers/http2.go as a program."""
+    if not has("go"):
+        raise Skip("Go is not installed; run: apt-get install golang-go")
+    program = context.path("http2")
+    context.run(
+        *("env", f"GOCACHE={context.path('go')}", "GO111MODULE=off", "CGO_ENABLED=0"),
+        *("go", "build", "-o", program, os.path.join(ROOT, "tests", "peers", "http2.go")),
+    )
+    return program
+
+
+@in_every_form(forms=TWO_FORMS)
+def http2_curl(context, form):
+    """curl, by prior knowledge and by ALPN: a hundred pages at once, a megabyte each way, trailers,
+    103, and HTTP/1.1 on the same ports."""
+    _, host, folder = server(context, form)
+    large, got = context.path("large"), context.path("got")
+    with open(large, "wb") as file:
+        file.write(MEGABYTE)
+    secure = [
+        "--http2",
+        "--cacert",
+        f"{folder}/authority.pem",
+        "--resolve",
+        f"soil.test:8443:{host}",
+    ]
+    for words, url in (
+        (["--http2-prior-knowledge"], f"http://{host}:8000"),
+        (secure, "https://soil.test:8443"),
+    ):
+        curl = ["curl", "-sS", "-w", "%{http_version} %{http_code}", *words]
+        assert context.run(*curl, f"{url}/pieces").stdout == "one after another\n2 200"
+        context.run(*curl, "-o", got, "--data-binary", f"@{large}", f"{url}/capitals")
+        with open(got, "rb") as file:
+            assert file.read() == MEGABYTE.upper()
+        # curl 7.88 reuses no connection that it has by prior knowledge, of nghttpd neither.
+        if "--http2" in words:
+            words = ["-Z", "--parallel-max", "100", f"{url}/page/[1-100]"]
+            pages = context.run(*curl, *words).stdout
+            assert pages.count("2 200") == 100, pages
+            assert all(f"/page/{number}\n" in pages for number in range(1, 101)), pages
+        heads = context.run(*curl, "-D", "-", f"{url}/trailers").stdout
+        assert heads.endswith("\n\none two\nsum: 3\n2 200"), repr(heads)
+        heads = context.run(*curl, "-D", "-", f"{url}/hints").stdout
+        hints = "HTTP/2 103 \nlink: </style.css>; rel=preload\n\nHTTP/2 200 \n"
+        assert heads.startswith(hints), repr(heads)
+        assert context.run(*curl, "--http1.1", f"{url}/pieces").stdout.endswith("1.1 200")
+
+
+@in_every_form(limit=180, forms=TWO_FORMS)
+def http2_nghttp(context, form):
+    """nghttp gets a page, sends a body and its trailers; h2load has 15,000 answers, all right, on 8
+    connections with 1 and with 100 requests at a time, also over TLS and with small windows."""
+    for program in ("nghttp", "h2load"):
+        if not has(program):
+            raise Skip(f"{program} is not installed; run: apt-get install nghttp2-client")
+    _, host, _ = server(context, form)
+    body = context.path("body")
+    with open(body, "wb") as file:
+        file.write(MEGABYTE)
+    for url in (f"http://{host}:8000", f"https://{host}:8443"):
+        assert context.run("nghttp", f"{url}/pieces").stdout.startswith("one after another\n")
+        words = ["-d", body, "--trailer", "a: b", f"{url}/capitals"]
+        assert context.run("nghttp", *words).stdout.encode() == MEGABYTE.upper()
+        for load in (
+            ("-n", "5000", "-c", "8", "-m", "1"),
+            ("-n", "10000", "-c", "8", "-m", "100"),
+            # Windows of 2^10 bytes for streams, 2^12 for the connection.
+            ("-n", "4", "-c", "2", "-m", "2", "-w", "10", "-W", "12"),
+        ):
+            path = "/large" if "-w" in load else "/page"
+            told = context.run("h2load", *load, f"{url}{path}").stdout
+            count = load[1]
+            assert f"{count} succeeded, 0 failed, 0 errored, 0 timeout" in told, told
+            assert f"status codes: {count} 2xx" in told, told
+
+
+@in_every_form(limit=180, forms=TWO_FORMS)
+def http2_go_client(context, form):
+    """Go's client: 200 requests at once, a megabyte each way, trailers, a cancelled request."""
+    program = go(context)
+    _, host, folder = server(context, form)
+    told = context.run(program, "client", host, f"{folder}/authority.pem").stdout
+    assert told.splitlines() == [
+        "HTTP/2.0 one after another",
+        "at once: 200",
+        "a megabyte: true",
+        "trailers: one two 3",
+        "cancelled: true",
+        "HTTP/2.0 /after",
+    ], told
+
+
+# Pages, and bodies that come back as they are.
+NGINX = """daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr notice;
+events {}
+http {
+  access_log off;
+  client_body_temp_path body;
+  proxy_temp_path proxy;
+  fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  ssl_certificate soil.test.pem;
+  ssl_certificate_key soil.test.key;
+  server {
+    listen %(host)s:9000 http2;
+    listen %(host)s:9443 ssl http2;
+    location /page/ { return 200 "nginx $uri\n"; }
+    location /capitals { return 200 "$content_length $server_protocol\n"; }
+    location /reset { return 444; }
+  }
+}
+"""
+
+
+def nginx(context, host, folder):
+    with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as file:
+        file.write(NGINX % {"host": host})
+    setup = os.path.join(ROOT, "tools", "setup", "setup.sh")
+    binary = context.run(setup, "nginx").stdout.strip()
+    child = context.child([binary, "-p", folder, "-c", "nginx.conf"])
+    child.wait_line('using the "epoll" event method')
+
+
+def client_of(context, form, folder, tap, *servers):
+    inside, options = folder_of(context, "microvm", folder)
+    words = [tap.host, inside, *servers]
+    child = context.soil(f"{PROGRAMS}http2_client.exe", form, *words, tap=tap, options=options)
+    status, output = outcome(child, context)
+    assert status == 0, (status, output)
+    return output.splitlines()
+
+
+@in_every_form(forms=TWO_FORMS)
+def http2_client_of_nginx(context, form):
+    """100 requests at once to nginx, by prior knowledge and by ALPN."""
+    folder = authority(context, "soil.test")
+    tap = context.tap()
+    nginx(context, tap.host, folder)
+    for server in ("9000:http", "9443:https"):
+        output = client_of(context, form, folder, tap, server)
+        assert output == [
+            f"{server}: HTTP/2.0 200 nginx /page/0",
+            "at once: 100 on 1",
+            "a megabyte: HTTP/2.0 200 1000000 HTTP/2.0",
+            "reset: connection reset by peer",
+            "after it: HTTP/2.0 200 nginx /page/1",
+        ], output
+
+
+@in_every_form(limit=180, forms=TWO_FORMS)
+def http2_client_of_go(context, form):
+    """100 requests at once to Go's server, a megabyte each way, a stream that it resets."""
+    program = go(context)
+    folder = authority(context, "soil.test")
+    tap = context.tap()
+    files = (f"{folder}/soil.test.pem", f"{folder}/soil.test.key")
+    context.child([program, "server", tap.host, *files]).wait_line("ready")
+    output = client_of(context, form, folder, tap, "8443:https")
+    assert output == [
+        "8443:https: HTTP/2.0 200 HTTP/2.0 /page/0",
+        "at once: 100 on 1",
+        "a megabyte: true",
+        "reset: connection reset by peer",
+        "after it: HTTP/2.0 200 HTTP/2.0 /page/1",
+    ], output
