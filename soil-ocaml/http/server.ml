@@ -327,3 +327,5 @@ let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?http2
 let early_hints = Server_answer.early_hints
 
 module Response = Server_response.View
+
+let report (r : request) e backtrace = report r.conn e backtrace

@@ -348,6 +348,10 @@ val on_exception : ((unit -> string) -> exn -> Printexc.raw_backtrace -> unit) -
     ["http 10.0.0.9:4242 GET /path: exception "]. Exceptions of [report] are ignored. The library
     [soil.http.logs] sets it to write to [Logs]. *)
 
+val report : request -> exn -> Printexc.raw_backtrace -> unit
+(** [report r e backtrace] reports [e] likewise, for a handler that makes a response of an
+    exception. *)
+
 val connection :
   ?limits:limits ->
   ?log:(entry -> unit) ->
