@@ -64,6 +64,7 @@ let release r =
 let too_large r =
   Status.fail Resource_exhausted (Printf.sprintf "a message of more than %d bytes" r.max)
 
+let malformed reason = Status.fail Internal ("a message is malformed" ^ reason)
 let incomplete () = Status.fail Internal "the stream ends within a message"
 
 let begin_message r =
@@ -123,7 +124,10 @@ let take r =
   r.was_compressed <- p.is_compressed;
   match r.decode text with
   | Ok v -> v
-  | Error reason -> Status.fail Internal ("a message is malformed: " ^ reason)
+  | Error reason -> malformed (": " ^ reason)
+  (* Generated code may raise for what it can't read. *)
+  | exception ((Out_of_memory | Stack_overflow | Soil.Task.Cancelled) as e) -> raise e
+  | exception _ -> malformed ""
 
 let next r =
   if r.partial = None then release r;

@@ -83,13 +83,10 @@ let encoding_of encodings = function
 let unsupported request =
   Http.error request ~detail:"the body's type isn't application/grpc" `Unsupported_media_type
 
-let print_exception (c : call) e backtrace =
-  Soil.Private.report
-    (fun () -> Printf.sprintf "grpc %s %s: exception " (Http.peer c.request) c.path)
-    e backtrace
+let report (c : call) e backtrace = Http.report c.request e backtrace
 
 let handler ?(max_message = 1 lsl 22) ?(max_metadata = 8192) ?(max_seconds = infinity)
-    ?(encodings = []) ?(web = false) ?(observe = fun _ _ _ -> ()) ?(on_exception = print_exception)
+    ?(encodings = []) ?(web = false) ?(observe = fun _ _ _ -> ()) ?(on_exception = report)
     ?(others = unsupported) rpcs =
   let table = Hashtbl.create 16 in
   List.iter

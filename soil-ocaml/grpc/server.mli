@@ -103,7 +103,7 @@ val handler :
       ([application/grpc-web] and [application/grpc-web-text]) and over each version of HTTP. Pages
       of other origins need {!Soil_http.Middleware.cors} with {!web_headers} and {!web_exposed}.
     - [observe call status seconds] is called at the end of each call: for logs and metrics.
-    - [on_exception] gets exceptions of handlers. By default it writes them to standard error.
+    - [on_exception] gets exceptions of handlers. By default it is {!Soil_http.Server.report}.
     - [others] handles requests that aren't gRPC, by their [Content-Type]. Without it they get 415.
 
     Raises [Invalid_argument] if a method occurs twice. *)

@@ -47,7 +47,10 @@ let runs =
   in
   Grpc.Encoding.v "runs" ~compress ~decompress
 
-(* [f client http], over pipes. *)
+(* The version of the tests that run. *)
+let is_http2 = ref true
+
+(* [f client], over pipes. *)
 let with_handler ?max_message ?encodings ?retry handler f =
   Soil.Task.scope @@ fun scope ->
   let connect ~host:_ ~port:_ =
@@ -56,13 +59,16 @@ let with_handler ?max_message ?encodings ?retry handler f =
       Fun.protect
         ~finally:(fun () -> D.close server)
         (fun () ->
-          try Server.connection server handler
+          try
+            let http2 = if !is_http2 then Some (Soil_http.Http2.server ()) else None in
+            Server.connection ?http2 server handler
           with Soil.Error { code = Broken_pipe | Closed; _ } -> ())
     in
     ignore (Soil.Task.spawn_daemon scope run);
     client
   in
-  let http = Http_client.create ~max_redirects:0 ~max_connections:50 ~connect () in
+  let http2 = if !is_http2 then Some (Soil_http.Http2.client ()) else None in
+  let http = Http_client.create ?http2 ~max_redirects:0 ~max_connections:50 ~connect () in
   let client = Client.create ?max_message ?encodings ?retry http (Uri.of_string "http://a/") in
   Fun.protect ~finally:(fun () -> Http_client.close http) (fun () -> f client)
 

@@ -71,6 +71,24 @@ let exceptions () =
   is_unknown "the connection is used again" (fun () -> Client.unary c echo "x")
 [@@ocamlformat "disable"]
 
+let reported () =
+  let seen = ref "" in
+  Server.on_exception (fun what e _ -> if e = Secret "x" then seen := what ());
+  Fun.protect ~finally:(fun () -> Server.on_exception Soil.Private.report) @@ fun () ->
+  with_rpcs [ S.unary echo (fun _ s -> raise (Secret s)) ] @@ fun c ->
+  fails "unary" Unknown (fun () -> Client.unary c echo "x");
+  bool "as by HTTP" true (String.ends_with ~suffix:"POST /test.Strings/Echo: exception " !seen)
+
+(* Generated code may raise for input that it can't read: the client's fault, and not reported. *)
+let undecodable () =
+  let on_exception _ _ _ = Alcotest.fail "reported" in
+  let decode = function "a" -> raise (Secret "a") | s -> Error ("not " ^ s) in
+  let odd = Grpc.Method.unary ~service "Echo" { bytes with decode } bytes in
+  with_rpcs ~on_exception [ S.unary odd (fun _ s -> s) ] @@ fun c ->
+  let is expected s = fails s Internal ~message:expected (fun () -> Client.unary c echo s) in
+  is "a message is malformed" "a";
+  is "a message is malformed: not b" "b"
+
 (* OK isn't a failure: a handler that fails with it has made a mistake. *)
 let ok_as_failure () =
   with_rpcs [ S.unary echo (fun _ _ -> Status.fail OK "") ] @@ fun c ->
@@ -192,6 +210,8 @@ let tests =
   [
     in_run "statuses" statuses;
     in_run "exceptions" exceptions;
+    in_run "exceptions are reported" reported;
+    in_run "undecodable messages" undecodable;
     in_run "OK as a failure" ok_as_failure;
     test "names and numbers" names;
     in_run "unknown methods" unknown_methods;

@@ -108,6 +108,39 @@ let malformed () =
   is "much metadata" "8" (message "a") ~fields:("X: " ^ String.make 8160 'x' ^ "\r\n");
   is "as much as may be" "0" (message "a") ~fields:("X: " ^ String.make 8100 'x' ^ "\r\n")
 
+(* A client that leaves while messages are sent: no exception of the handler's. *)
+let vanished () =
+  let ended = ref None in
+  let observe _ status _ = ended := Some status.Status.code in
+  let on_exception _ _ _ = Alcotest.fail "reported" in
+  let endless _ _ send =
+    while true do
+      send (String.make 10_000 'x')
+    done
+  in
+  let app = S.handler ~observe ~on_exception [ S.server_stream split endless ] in
+  let client, server = Soil.Flow.pair () in
+  let serve () = Server.connection ~on_disconnect:`Finish server app in
+  let leave () =
+    D.write_string client (request ~path:"/test.Strings/Split" (message ""));
+    ignore (D.read client (Bytes.create 100) 0 100);
+    D.close client
+  in
+  ignore (Soil.Task.both serve leave);
+  bool "cancelled" true (!ended = Some Cancelled)
+
+(* Memory is taken for what has come, and not for what is announced. *)
+let memory () =
+  Soil.Virtual_clock.run @@ fun () ->
+  with_budget 300_000 @@ fun () ->
+  let code body = code (ask (request ~path:"/test.Strings/Join" body)) in
+  string "4 MiB announced" "13" (code "\000\000\064\000\000abc");
+  string "1 MB came" "8" (code (message (String.make 1_000_000 'x')));
+  string "a few kilobytes" "0" (code (message (String.make 10_000 'x')));
+  let many = String.concat "" (List.init 200 (fun _ -> message (String.make 10_000 'x'))) in
+  string "each is given back" "0" (code many);
+  int "in the end all" 0 (Soil.Budget.statistics ()).held
+
 let timeouts () =
   let left = ref None in
   let rpcs =
@@ -251,6 +284,8 @@ let tests =
     in_run "responses" responses;
     in_run "types" kinds;
     in_run "malformed requests" malformed;
+    in_run "a client that leaves" vanished;
+    in_run "memory" memory;
     in_run "grpc-timeout" timeouts;
     in_run "gRPC-Web" web;
     in_run "gRPC-Web in base64" web_text;
