@@ -60,6 +60,8 @@ MEMORY = "/dev/shm"
 OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
     "tests/programs/browsers/browsers.exe": ("zip",),
+    "tests/programs/grpc/grpc_client.exe": ("zip",),
+    "tests/programs/grpc/grpc_server.exe": ("zip",),
     "tests/programs/guestbook/by_eio.exe": ("eio_main",),
     "tests/programs/libraries/awaiting.exe": ("domain-local-await",),
     "tests/programs/libraries/fibers.exe": ("eio_main",),
