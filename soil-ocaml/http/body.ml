@@ -151,7 +151,7 @@ let read_by take t b off len =
         else
           let len =
             if t.step <> To_end then min len t.left
-            else if t.max - t.got < len then t.max - t.got + 1
+            else if t.max - t.got < len then max 1 (t.max - t.got + 1)
             else len
           in
           let n = take t.input b off len in

@@ -17,7 +17,8 @@ let default_limits : limits =
     body_rate = 500;
     write_seconds = 30.;
     idle_seconds = 15.;
-    http2 = Head.default_http2;
+    (* A response that is read slowly delays no other one. *)
+    http2 = { Head.default_http2 with window_bytes = 100 lsl 18 };
   }
 
 type body = Empty | String of string | Stream of int option * (Soil.Flow.sink -> unit)
@@ -49,7 +50,7 @@ let problem_to_string = function
 (* A stream of HTTP/2, for one request. Heads are the texts of HTTP/1.1. *)
 type stream = {
   send_head : string -> last:bool -> unit;
-  send_text : string -> unit;
+  send_piece : string -> int -> int -> unit;  (** The end comes with the last one. *)
   send_end : unit -> unit;
   next_head : unit -> Head.response;  (** Waits for it. Raises {!Not_seen} or {!Nothing_came}. *)
   trailers : unit -> H.t;  (** Waits for the end of the response. *)
@@ -103,7 +104,7 @@ type place = {
   mutable unused : conn list; (* The one used last comes first. *)
   mutable sessions : session list;
   mutable has_sessions : bool; (* As far as is known. *)
-  mutable is_connecting : bool; (* A connection that may become a session. *)
+  mutable connecting : unit Soil.Task.Promise.t option; (* To what may become a session. *)
   changed : Soil.Task.Condition.t; (* A session has room, or its connection was opened. *)
   mutable users : int;
 }
@@ -189,15 +190,7 @@ let place_of t origin =
       let changed = Soil.Task.Condition.create () in
       let has_sessions = Option.is_some t.http2 in
       let place =
-        {
-          room;
-          unused = [];
-          sessions = [];
-          has_sessions;
-          is_connecting = false;
-          changed;
-          users = 0;
-        }
+        { room; unused = []; sessions = []; has_sessions; connecting = None; changed; users = 0 }
       in
       Hashtbl.replace t.places origin place;
       place
@@ -359,7 +352,7 @@ let send scope conn ~head body =
     | Version_1 -> Output.string conn.output ~head s
     | Version_2 stream ->
         send_head ~last:(s = "");
-        if s <> "" then Output.whole conn.output (String.length s) (fun () -> stream.send_text s)
+        if s <> "" then Output.by_pieces conn.output (String.length s) (stream.send_piece s)
   in
   let stream write =
     send_head ~last:false;
@@ -566,35 +559,56 @@ let is_usable s =
   (if not (s.is_used ()) then try s.check () with Soil.Error _ -> s.close ());
   (not (s.is_over ())) && s.has_room ()
 
-(* Requests that come meanwhile wait for the connection, and share it if it is one of HTTP/2. *)
+(* One that nobody uses has no room either if its server allows no streams: nothing would change
+   that. *)
+let drop_useless place =
+  let is_useless s = (not (s.is_used ())) && (s.is_over () || not (s.has_room ())) in
+  let useless, others = List.partition is_useless place.sessions in
+  place.sessions <- others;
+  List.iter (fun s -> s.close ()) useless
+
+(* Requests that come meanwhile wait for the connection, or fail as it does. *)
+let connect_for_all place connect =
+  let connected = Soil.Task.Promise.create () in
+  place.connecting <- Some connected;
+  match connect () with
+  | result ->
+      place.connecting <- None;
+      Soil.Task.Promise.fulfil connected ();
+      result
+  | exception e ->
+      let backtrace = Soil_backtrace.get () in
+      place.connecting <- None;
+      (match e with
+      | Soil.Task.Cancelled -> Soil.Task.Promise.fulfil connected ()
+      | e -> Soil.Task.Promise.break connected e);
+      Soil_backtrace.reraise e backtrace
+
 let rec session t place uri origin =
   match t.http2 with
   | Some http2 when place.has_sessions -> (
-      let over, others =
-        List.partition (fun s -> s.is_over () && not (s.is_used ())) place.sessions
-      in
-      place.sessions <- others;
-      List.iter (fun s -> s.close ()) over;
-      match List.find_opt is_usable place.sessions with
-      | Some s -> Shared s
-      | None when place.is_connecting || List.length place.sessions >= t.max_connections ->
-          Soil.Task.Condition.wait_no_mutex place.changed;
+      let usable = List.find_opt is_usable place.sessions in
+      match (usable, place.connecting) with
+      | Some s, _ -> Shared s
+      | None, Some connected ->
+          Soil.Task.Promise.await connected;
           session t place uri origin
-      | None ->
-          place.is_connecting <- true;
-          let over () =
-            place.is_connecting <- false;
-            Soil.Task.Condition.broadcast place.changed
-          in
-          Soil.Private.finally over (fun () ->
-              let flow = open_flow t uri origin in
-              if http2.speaks ~scheme:origin.scheme flow then (
-                let s = http2.start t.limits ~scheme:origin.scheme flow in
-                place.sessions <- s :: place.sessions;
-                Shared s)
-              else (
-                place.has_sessions <- false;
-                Alone (Some (connection t flow)))))
+      | None, None ->
+          drop_useless place;
+          let current = List.filter (fun s -> not (s.is_over ())) place.sessions in
+          if List.length current >= t.max_connections then (
+            Soil.Task.Condition.wait_no_mutex place.changed;
+            session t place uri origin)
+          else
+            connect_for_all place (fun () ->
+                let flow = open_flow t uri origin in
+                if http2.speaks ~scheme:origin.scheme flow then (
+                  let s = http2.start t.limits ~scheme:origin.scheme flow in
+                  place.sessions <- s :: place.sessions;
+                  Shared s)
+                else (
+                  place.has_sessions <- false;
+                  Alone (Some (connection t flow)))))
   | Some _ | None -> Alone None
 
 (** [once scope t origin uri ~head meth body] sends the text [head] and [body], and waits for the

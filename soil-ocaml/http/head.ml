@@ -37,6 +37,7 @@ let default_http2 : Limits.http2 =
     odd_frames = 200;
     odd_frames_per_second = 20;
     window_bytes = 1 lsl 20;
+    stream_bytes = 1 lsl 18;
     table_bytes = 4096;
   }
 

@@ -22,6 +22,9 @@ let upgraded asked (head : Head.response) =
       { head with status = 101; headers = H.add_list head.headers fields }
   | _ -> head
 
+(* Of interim responses that nobody has read yet. *)
+let max_heads = 8
+
 let on_head asked (link : Link.t) stream fields ~last =
   match Http2_head.response fields ~last ~meth:asked.meth with
   | head ->
@@ -29,7 +32,8 @@ let on_head asked (link : Link.t) stream fields ~last =
          match head.framing with
          | Length n when asked.meth <> `HEAD -> C.expect stream (Some n)
          | Length _ | Chunked | To_end -> C.expect stream None);
-      Queue.push (upgraded asked head) asked.heads
+      if Queue.length asked.heads >= max_heads then C.refuse link.conn stream F.Enhance_your_calm
+      else Queue.push (upgraded asked head) asked.heads
   | exception (Http2_head.Malformed | Head.Refused _) -> C.refuse link.conn stream F.Protocol_error
 
 let fail_reset asked =
@@ -72,7 +76,7 @@ let conn asked (limits : Limits.t) ~scheme ~sent ~release : Exchange.conn =
   let stream =
     {
       Exchange.send_head = send_head asked ~scheme ~sent;
-      send_text = Link.send_text asked.stream;
+      send_piece = Link.send_piece asked.stream;
       send_end = (fun () -> Link.send_end asked.stream []);
       next_head = next_head asked;
       trailers = trailers asked;
@@ -108,7 +112,7 @@ let start (limits : Limits.t) ~scheme flow : Exchange.session =
   in
   {
     has_room = (fun () -> C.streams link.conn < C.max_streams link.conn);
-    is_over = (fun () -> Link.is_over link);
+    is_over = (fun () -> Link.is_over link || C.own_resets link.conn > limits.http2.odd_frames / 2);
     is_used = (fun () -> !users > 0);
     check = (fun () -> Link.poll link);
     open_stream;

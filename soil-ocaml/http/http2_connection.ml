@@ -73,6 +73,8 @@ type t = {
   mutable peer_streams : int;
   mutable peer_has_connect : bool;
   mutable has_sent_goaway : bool;
+  mutable goaway_last : int; (* Streams of the peer beyond it are ignored. *)
+  mutable own_resets : int; (* That no response of a server has made up for. *)
   mutable is_over : bool;
   allowance : allowance;
   mutable updates : int; (* Window updates that data sent explains. *)
@@ -85,6 +87,7 @@ let on_change s f = s.changed <- f
 let reset_of s = s.reset
 let output t = t.output
 let is_over t = t.is_over
+let own_resets t = t.own_resets
 let streams t = Hashtbl.length t.table
 let opened t = t.opened
 let max_streams t = t.peer_streams
@@ -98,9 +101,7 @@ let trailers s = s.trailers
 let priority s = (s.urgency, s.incremental)
 let is_sent s = s.is_sent
 let connection_window (limits : Limits.t) = max F.default_window limits.http2.window_bytes
-
-(* A stream's window: a few share that of the connection. *)
-let stream_window (limits : Limits.t) = max 16384 (limits.http2.window_bytes / 4)
+let stream_window (limits : Limits.t) = max 16384 limits.http2.stream_bytes
 let peer_streams_at_first = 100
 let bytes_per_update = 128
 
@@ -134,7 +135,9 @@ let create role (limits : Limits.t) events =
     has_settings = false; fragments = None; last_peer = 0; last_own = -1; unnumbered = 0; opened = 0;
     send_window = F.default_window; receive_window = window; consumed = 0; held = 0; heads = 0;
     peer_window = F.default_window; peer_frame = F.least_max_frame; peer_streams = peer_streams_at_first;
-    peer_has_connect = false; has_sent_goaway = false; is_over = false;
+    peer_has_connect = false; has_sent_goaway = false;
+    goaway_last = max_int;
+    own_resets = 0; is_over = false;
     allowance = { left = float_of_int l.odd_frames; since = 0. }; updates = 0; cut_bytes = 0; now = 0.;
   }
 [@@ocamlformat "disable"]
@@ -145,7 +148,8 @@ let goaway t error =
   if not t.has_sent_goaway then (
     t.has_sent_goaway <- true;
     t.is_over <- true;
-    F.add_goaway t.output ~last:t.last_peer error)
+    t.goaway_last <- min t.goaway_last t.last_peer;
+    F.add_goaway t.output ~last:t.goaway_last error)
 
 let fail t error reason =
   (* Also after one without an error. *)
@@ -244,7 +248,8 @@ let forget t s =
 
 let forget_if_over t s =
   if s.is_sent && s.receiving = Received then (
-    if t.role = Server then earn t;
+    earn t;
+    t.own_resets <- max 0 (t.own_resets - 1);
     forget t s)
 
 (* The peer may have sent more before it learns of the end. *)
@@ -264,7 +269,9 @@ let has_number s = s.id >= 0
 
 let reset t s error =
   if s.reset = None && Hashtbl.mem t.table s.id then (
-    if has_number s then add_reset t s.id error;
+    if has_number s then (
+      add_reset t s.id error;
+      t.own_resets <- t.own_resets + 1);
     end_early t s (By_this_end error))
 
 (* The peer's mistake, for which it may not make this end work for ever (CVE-2025-8671). *)
@@ -302,7 +309,13 @@ let number t s =
   Hashtbl.replace t.table s.id s
 
 (* The other end's streams that aren't any more. *)
-let was_reset t id = Array.exists (fun other -> other = id) t.ended
+let was_reset t id =
+  id > t.goaway_last
+  ||
+  match t.role with
+  | Server -> Array.exists (fun other -> other = id) t.ended
+  (* A server isn't trusted to keep count. *)
+  | Client -> true
 
 let is_idle t id =
   match t.role with
@@ -393,7 +406,8 @@ let trailing_head t s fields ~last =
   match fields with
   | _ when s.receiving = Received -> refuse t s F.Stream_closed
   | Some fields when last && not (List.exists is_pseudo fields) ->
-      s.trailers <- fields;
+      (* A server has no use for them. *)
+      if t.role = Client then s.trailers <- fields;
       end_receiving t s
   | Some _ | None -> refuse t s F.Protocol_error
 
@@ -437,7 +451,7 @@ let head t ~stream:id ~flags ~depends_on_itself b off len =
           refuse_id t id F.Protocol_error)
         else new_head t id fields ~last
       else if is_idle t id then protocol t "a head on a stream of the other end"
-      else if was_reset t id then charge t
+      else if was_reset t id then (if t.role = Server && id <= t.goaway_last then charge t)
       else fail t F.Stream_closed "a head on a stream that has ended"
 
 (* The part of a frame without its padding. *)

@@ -54,6 +54,10 @@ val goaway : t -> Http2_frame.error -> unit
 val is_over : t -> bool
 (** [is_over t] is [true] once no further stream can begin: after [GOAWAY] of either end. *)
 
+val own_resets : t -> int
+(** [own_resets t] is the number of streams that this end has reset, without as many that have ended
+    by themselves since: the peer may count them as a flood. *)
+
 val end_all : t -> unit
 (** [end_all t] resets all streams, whose connection is over. *)
 

@@ -36,6 +36,7 @@ type t = {
   mutable turn : int;
   mutable received : int; (* Times that something has come. *)
   mutable failure : exn option;
+  mutable cannot_write : exn option; (* What has come can still be read. *)
 }
 
 and stream = {
@@ -56,7 +57,7 @@ let output_bytes = 65536
 let reply_bytes = 2 * output_bytes
 let unwritten t = Bytes.length t.writing - t.written_to + Buffer.length (C.output t.conn)
 let has_room t = unwritten t < output_bytes
-let is_over t = t.failure <> None || C.is_over t.conn
+let is_over t = t.failure <> None || t.cannot_write <> None || C.is_over t.conn
 
 (* Writing *)
 
@@ -86,7 +87,10 @@ let best_writer t =
 
 let wake_writer t =
   if t.writers <> [] then
-    match best_writer t with Some s -> T.Condition.broadcast s.changed | None -> ()
+    match t.drive with
+    | In_scope _ -> Option.iter (fun s -> T.Condition.broadcast s.changed) (best_writer t)
+    | By_users ->
+        List.iter (fun s -> if can_send t s then T.Condition.broadcast s.changed) t.writers
 
 let refill t =
   let output = C.output t.conn in
@@ -105,8 +109,12 @@ let write_some t =
       t.written <- t.written + n
     done
   in
+  let timed () = T.timeout t.limits.write_seconds write in
   Input.guard t.input (fun () ->
-      Input.waiting t.input (fun () -> T.timeout t.limits.write_seconds write));
+      (* A peer that takes nothing is slow, also while handlers work. *)
+      match t.peer with
+      | Some peer -> Soil.Budget.awaiting peer timed
+      | None -> timed ());
   t.writing <- Bytes.empty;
   t.written_to <- 0
 
@@ -116,6 +124,13 @@ let rec write_all t =
     T.Condition.broadcast t.progress;
     wake_writer t;
     write_all t)
+
+(* A server may have sent its last response before it closed its end. *)
+let give_up_output t e =
+  t.cannot_write <- Some e;
+  Buffer.clear (C.output t.conn);
+  t.writing <- Bytes.empty;
+  t.written_to <- 0
 
 let as_writer t f =
   t.is_writing <- true;
@@ -127,13 +142,11 @@ let as_writer t f =
       try f ()
       with e ->
         let backtrace = Soil_backtrace.get () in
-        (match e with T.Cancelled -> () | e -> fail t e);
+        (match (e, t.drive) with
+        | T.Cancelled, _ -> ()
+        | Soil.Error { code = Broken_pipe | Connection_reset; _ }, By_users -> give_up_output t e
+        | e, _ -> fail t e);
         Soil_backtrace.reraise e backtrace)
-
-(* Others may add to it first. *)
-let write_together t =
-  T.yield ();
-  write_all t
 
 let raise_failure t =
   match t.failure with
@@ -142,18 +155,23 @@ let raise_failure t =
       Soil.Error.fail Connection_reset "write" ~subject:"connection" ~detail:"it has ended"
   | Some e -> raise e
 
-let rec await_written t upto =
-  if t.written < upto then (
-    raise_failure t;
-    if t.is_writing then T.Condition.wait_no_mutex t.progress
-    else as_writer t (fun () -> write_together t);
-    await_written t upto)
+let check_writing t =
+  raise_failure t;
+  Option.iter raise t.cannot_write
 
-(** [flush t] sees to it that the output is written; it waits for that with {!By_users} alone. *)
-let flush t =
+(* What can be written at once. *)
+let write_now t =
+  if t.cannot_write <> None then Buffer.clear (C.output t.conn)
+  else if (not t.is_writing) && t.failure = None then
+    let write () = T.timeout_opt 0. (fun () -> as_writer t (fun () -> write_all t)) in
+    try ignore (T.protect write) with Soil.Error _ | T.Timeout _ -> ()
+
+(** [push t] begins to write the output. Doesn't wait; with {!By_users} the rest is for those that
+    read or send next. *)
+let push t =
   if unwritten t > 0 then
     match t.drive with
-    | By_users -> await_written t (t.written + unwritten t)
+    | By_users -> write_now t
     | In_scope scope ->
         if (not t.is_writing) && t.failure = None then (
           t.is_writing <- true;
@@ -163,38 +181,34 @@ let flush t =
           in
           ignore (T.spawn_daemon scope write))
 
-(** [flush_now t] writes what can be written at once: when a request is given up, nobody else may be
-    there to write that. *)
-let flush_now t =
-  if unwritten t > 0 && (not t.is_writing) && t.failure = None then
-    let write () = T.timeout_opt 0. (fun () -> as_writer t (fun () -> write_all t)) in
-    try ignore (T.protect write) with Soil.Error _ | T.Timeout _ -> ()
-
 (** [drain t] waits until all has been written, or can't be. *)
 let rec drain t =
   if unwritten t > 0 && t.failure = None then (
-    flush t;
-    if t.is_writing then T.Condition.wait_no_mutex t.progress;
-    drain t)
+    push t;
+    if t.is_writing then (
+      T.Condition.wait_no_mutex t.progress;
+      drain t))
 
 (* Reading *)
+
+let counted_now t = C.held t.conn + unwritten t
 
 let count t =
   match t.peer with
   | None -> ()
   | Some peer ->
-      let more = C.held t.conn + unwritten t - t.counted in
+      let more = counted_now t - t.counted in
       t.counted <- t.counted + more;
       if more > 0 then Soil.Budget.count peer more else Soil.Budget.shrink peer (-more)
 
-let rec await_unwritten t below =
-  if unwritten t >= below then (
-    raise_failure t;
-    flush t;
-    if t.is_writing && unwritten t >= below then T.Condition.wait_no_mutex t.progress;
-    await_unwritten t below)
-
-let await_room t = await_unwritten t output_bytes
+(* Likewise, without a wait for room: only what comes may wait. *)
+let count_less t =
+  match t.peer with
+  | Some peer when counted_now t < t.counted ->
+      let less = t.counted - counted_now t in
+      t.counted <- t.counted - less;
+      Soil.Budget.shrink peer less
+  | Some _ | None -> ()
 
 (** [handle t] handles what has come.
     @raise Over when the connection is over by {!C.Failed}. *)
@@ -203,16 +217,25 @@ let handle t =
   (match Input.consume t.input (fun b off len -> C.receive t.conn ~now b off len) with
   | () -> ()
   | exception C.Failed _ ->
-      (try drain t with _ -> T.check ());
+      C.end_all t.conn;
+      drain t;
       Soil_backtrace.raise Over);
   count t;
-  flush t
+  push t
 
-(** [receive t] waits for more, and handles that. A peer that doesn't take what is sent isn't read
-    from.
+(* A client that takes nothing isn't read from. A server always is: it may wait for that. *)
+let rec await_reading t =
+  match t.drive with
+  | In_scope _ when unwritten t >= reply_bytes && t.failure = None ->
+      push t;
+      if t.is_writing then T.Condition.wait_no_mutex t.progress;
+      await_reading t
+  | In_scope _ | By_users -> ()
+
+(** [receive t] waits for more, and handles that.
     @raise Over likewise, and at the end of input. *)
 let receive t =
-  await_unwritten t reply_bytes;
+  await_reading t;
   if t.failure <> None || not (Input.more t.input) then Soil_backtrace.raise Over;
   t.received <- t.received + 1;
   handle t
@@ -232,10 +255,20 @@ let as_reader t f =
       wake_reader t)
     (fun () -> try f () with T.Cancelled as e -> raise e | e -> fail t e)
 
+(* Bytes that couldn't be written at once may be what the peer waits for. *)
+let receive_and_write t =
+  push t;
+  if unwritten t > 0 && not t.is_writing then
+    let write () =
+      try as_writer t (fun () -> write_all t) with Soil.Error _ when t.cannot_write <> None -> ()
+    in
+    T.first [ write; (fun () -> receive t) ]
+  else receive t
+
 let read_for_all t ready =
   as_reader t (fun () ->
       while not (ready () || t.failure <> None) do
-        receive t
+        receive_and_write t
       done)
 
 (** [poll t] handles what has come while nobody used the connection. Doesn't wait for more. *)
@@ -248,6 +281,39 @@ let poll t =
       match T.timeout_opt 0. (fun () -> receive t) with Some () -> go () | None -> ()
   in
   if not (t.is_reading || t.failure <> None) then as_reader t go
+
+(* One of the users writes for all. If nobody reads, it also reads: the peer may wait for that. *)
+let rec await_written t upto =
+  if t.written < upto then (
+    check_writing t;
+    push t;
+    (if t.written < upto then
+       let write () =
+         if t.is_writing then T.Condition.wait_no_mutex t.progress
+         else as_writer t (fun () -> write_all t)
+       in
+       if t.is_reading then write ()
+       else T.first [ write; (fun () -> read_for_all t (fun () -> t.written >= upto)) ]);
+    await_written t upto)
+
+(** [flush t] sees to it that the output is written; it waits for that with {!By_users} alone. *)
+let flush t =
+  if unwritten t > 0 then
+    match t.drive with
+    | In_scope _ -> push t
+    | By_users ->
+        let upto = t.written + unwritten t in
+        (* Others may add to it first. *)
+        T.yield ();
+        await_written t upto
+
+(* Waits until there is room for more output. *)
+let rec await_room t =
+  if not (has_room t) then (
+    check_writing t;
+    flush t;
+    if t.is_writing && not (has_room t) then T.Condition.wait_no_mutex t.progress;
+    await_room t)
 
 let wait_for_change s =
   s.waiters <- s.waiters + 1;
@@ -275,10 +341,7 @@ let rec await s ready =
   if not (ready ()) then (
     raise_failure t;
     (match t.drive with
-    | By_users when not t.is_reading ->
-        flush t;
-        (* Somebody may read by now. *)
-        if not t.is_reading then read_for_all t ready
+    | By_users when not t.is_reading -> read_for_all t ready
     | By_users -> await_reader s ready
     | In_scope _ -> wait_for_change s);
     await s ready)
@@ -315,55 +378,63 @@ let read s blit len =
   if C.unread s.stream = 0 then (if not (C.is_received s.stream) then fail_reset s "read");
   let n = C.take t.conn s.stream blit len in
   if n > 0 then (
-    count t;
-    if unwritten t > 0 then flush t);
+    count_less t;
+    push t);
   n
 [@@ocamlformat "disable"]
 
-(* Waits until it is the turn of [s]. *)
+let as_waiting_writer s f =
+  let t = s.link in
+  t.turn <- t.turn + 1;
+  s.turn <- t.turn;
+  t.writers <- s :: t.writers;
+  let leave () =
+    t.writers <- List.filter (fun other -> other != s) t.writers;
+    wake_writer t
+  in
+  Soil.Private.finally leave f
+
+(* Waits until it is the turn of [s], among the streams of a server. *)
 let await_turn s =
   let t = s.link in
   let is_first () =
     can_send t s && match best_writer t with Some b -> b == s || is_before s b | None -> true
   in
   let ready () = is_reset s || is_first () in
-  if not (can_send t s && t.writers = []) then
-    if not (ready ()) then (
-      t.turn <- t.turn + 1;
-      s.turn <- t.turn;
-      t.writers <- s :: t.writers;
-      let leave () =
-        t.writers <- List.filter (fun other -> other != s) t.writers;
-        wake_writer t
-      in
-      let wait () =
-        match t.drive with
-        | In_scope _ -> await s ready
-        | By_users ->
-            (* The windows are the peer's to open, the output is this end's to write. *)
-            let rec go () =
-              if not (ready ()) then (
-                if has_room t then await s (fun () -> ready () || not (has_room t)) else flush t;
-                go ())
-            in
-            go ()
-      in
-      Soil.Private.finally leave wait);
-  fail_reset s "write"
+  if not ((can_send t s && t.writers = []) || ready ()) then
+    as_waiting_writer s (fun () -> await s ready)
+
+(* The windows are the peer's to open, the output is this end's to write. *)
+let rec await_window s =
+  let t = s.link in
+  let ready () = is_reset s || can_send t s in
+  if not (ready ()) then (
+    if has_room t then
+      as_waiting_writer s (fun () -> await s (fun () -> ready () || not (has_room t)))
+    else await_room t;
+    await_window s)
+
+let await_sending s =
+  (match s.link.drive with In_scope _ -> await_turn s | By_users -> await_window s);
+  fail_reset s "write";
+  if C.is_sent s.stream then
+    Soil.Error.fail Broken_pipe "write" ~subject:"stream" ~detail:"its end was sent"
 
 (* Sends at most [len] bytes. *)
 let write s b off len ~last =
   let t = s.link in
-  await_turn s;
+  await_sending s;
   let n = min len (C.room t.conn s.stream) in
   C.send_data t.conn s.stream b off n ~last:(last && n = len);
   flush t;
   n
 
-let rec write_whole s b off len ~last =
+(** [send_piece s text off len] sends these bytes of the body [text], and the end after the last. *)
+let rec send_piece s text off len =
   if len > 0 then
-    let n = write s b off len ~last in
-    write_whole s b (off + n) (len - n) ~last
+    let b = Bytes.unsafe_of_string text in
+    let n = write s b off len ~last:(off + len = Bytes.length b) in
+    send_piece s text (off + n) (len - n)
 
 (** [send_head s fields ~last] sends a head. [sent ()] is called before the other end can have it.
 *)
@@ -373,11 +444,6 @@ let send_head ?(sent = ignore) s fields ~last =
   C.send_head s.link.conn s.stream fields ~last;
   sent ();
   flush s.link
-
-(** [send_text s text] sends [text] as the rest of the body. *)
-let send_text s text =
-  let b = Bytes.unsafe_of_string text in
-  write_whole s b 0 (Bytes.length b) ~last:true
 
 (** [send_end s trailers] ends the message, unless that has been done. *)
 let send_end s trailers =
@@ -396,8 +462,8 @@ let reset s error = C.reset s.link.conn s.stream error
 let release s =
   let t = s.link in
   C.release t.conn s.stream;
-  count t;
-  match t.drive with By_users -> flush_now t | In_scope _ -> flush t
+  count_less t;
+  push t
 
 (** [flow s] is the bodies of both directions. *)
 let flow s =
@@ -442,6 +508,7 @@ let create ?peer drive role limits input ~on_head ~on_large_head =
       turn = 0;
       received = 0;
       failure = None;
+      cannot_write = None;
     }
   in
   link := Some t;

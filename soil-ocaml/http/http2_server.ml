@@ -39,7 +39,12 @@ let upgraded_fields (r : Response.t) =
     (fun (name, _) -> not (Grammar.equal name "sec-websocket-accept"))
     (H.to_list r.headers)
 
-let respond s conn (r : Response.t) ~head_only =
+let announce_end t =
+  C.goaway t.link.conn F.No_error;
+  Link.push t.link
+
+let respond t s conn (r : Response.t) ~head_only =
+  if Server_answer.is_close r then announce_end t;
   (* Its errors are the client's. *)
   let send f = Input.guard conn.input f in
   let head status fields ~last =
@@ -50,12 +55,13 @@ let respond s conn (r : Response.t) ~head_only =
   match r.body with
   | Upgrade f ->
       head 200 (upgraded_fields r) ~last:false;
-      Server_answer.upgraded conn f
+      Server_answer.upgraded conn f;
+      Link.send_end s []
   | _ when head_only || Server_response.has_no_body r.status -> head code (fields_of r) ~last:true
   | Empty | Text "" -> head code (fields_of r) ~last:true
   | Text text ->
       head code (fields_of r) ~last:false;
-      Output.whole conn.output (String.length text) (fun () -> Link.send_text s text)
+      Output.by_pieces conn.output (String.length text) (Link.send_piece s text)
   | Buffer b ->
       head code (fields_of r) ~last:false;
       Output.buffer conn.output b 0 (Bigarray.Array1.dim b);
@@ -80,10 +86,6 @@ let interim s input code fields =
 
 (* One stream *)
 
-let announce_end t =
-  C.goaway t.link.conn F.No_error;
-  Link.flush t.link
-
 (* Nobody else wakes the reader, which waits for a frame. *)
 let end_if_unused t =
   if C.is_over t.link.conn && C.streams t.link.conn = 0 then
@@ -92,7 +94,7 @@ let end_if_unused t =
 let conn_of t s budget request =
   let input = Input.unbuffered ~peer:budget (Link.flow s :> D.flow) in
   let output = Output.create input ~seconds:t.connection.server.limits.write_seconds in
-  let wire = Version_2 { respond = respond s; interim = interim s input } in
+  let wire = Version_2 { respond = respond t s; interim = interim s input } in
   {
     t.connection with wire; budget; own_bytes = 0; input; output; head_end = max_int; current = request;
     working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore;
@@ -251,26 +253,26 @@ let run connection handler ~failed =
   self := Some t;
   if connection.server.is_stopping () then announce_end t;
   connection.at_stop <- (fun () -> stop t);
-  let over () =
-    connection.at_stop <- ignore;
-    Link.fail link Link.Over
-  in
   let receive () =
     Link.handle link;
     receive_all t ~in_head:false
   in
+  let finish () =
+    (* Handlers end, and what they have sent is written. *)
+    C.end_all link.conn;
+    Link.drain link
+  in
+  Soil.Private.finally (fun () -> connection.at_stop <- ignore) @@ fun () ->
   (match Budget.run connection.budget receive with
-  | () -> ()
-  | exception Link.Over -> over ()
+  | () | (exception Link.Over) -> finish ()
   | exception Input.Late ->
       announce_end t;
-      Link.drain link;
-      over ()
+      finish ()
   | exception e when Budget.is_refusal e ->
       (* Memory is needed, so that the client isn't waited for. *)
       C.goaway link.conn F.Enhance_your_calm;
-      ignore (T.timeout_opt turn_away_seconds (fun () -> Link.drain link));
-      over ();
+      ignore (T.timeout_opt turn_away_seconds finish);
+      Link.fail link Link.Over;
       Soil_backtrace.raise Response.Cut
-  | exception e when Input.is_failure connection.input e -> over ());
-  Link.drain link
+  | exception e when Input.is_failure connection.input e -> finish ());
+  Link.fail link Link.Over

@@ -9,6 +9,7 @@ exception Incomplete
 type t = {
   flow : D.flow;
   mutable peer : Budget.t option;
+  mutable is_patient : bool;
   mutable bytes : bytes;
   mutable first : int; (* Bytes [first … last - 1] are buffered. *)
   mutable last : int;
@@ -21,7 +22,16 @@ let count t n = match t.peer with Some peer -> Budget.grow peer n | None -> ()
 let give_back t n = match t.peer with Some peer -> Budget.shrink peer n | None -> ()
 
 let unbuffered ?peer flow =
-  { flow; peer; bytes = Bytes.empty; first = 0; last = 0; until = infinity; failure = None }
+  {
+    flow;
+    peer;
+    is_patient = false;
+    bytes = Bytes.empty;
+    first = 0;
+    last = 0;
+    until = infinity;
+    failure = None;
+  }
 
 let create ?peer flow =
   let t = unbuffered ?peer flow in
@@ -32,9 +42,8 @@ let create ?peer flow =
 let extra t = Bytes.length t.bytes - size
 
 let patiently t f =
-  let peer = t.peer in
-  t.peer <- None;
-  Fun.protect ~finally:(fun () -> t.peer <- peer) f
+  t.is_patient <- true;
+  Fun.protect ~finally:(fun () -> t.is_patient <- false) f
 
 let flow t = t.flow
 let until t moment = t.until <- moment
@@ -82,8 +91,12 @@ let make_room t =
       count t t.last;
       move_to t (Bytes.create (2 * t.last)))
 
-let progressed t = Option.iter Budget.finished t.peer
-let waiting t f = match t.peer with Some peer -> Budget.awaiting peer f | None -> f ()
+let progressed t = if not t.is_patient then Option.iter Budget.finished t.peer
+
+let waiting t f =
+  match t.peer with
+  | Some peer when not t.is_patient -> Budget.awaiting peer f
+  | Some _ | None -> f ()
 
 let more t =
   make_room t;

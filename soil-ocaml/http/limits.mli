@@ -17,8 +17,9 @@ type http2 = {
           ones. Beyond it the connection ends. Each response gives one back. *)
   odd_frames_per_second : int;  (** So many are given back in a second. *)
   window_bytes : int;
-      (** Bytes of bodies that have come and wait for their reader, of all streams of a connection;
-          a stream has a quarter. *)
+      (** Bytes of bodies that have come and wait for their reader, of all streams of a connection.
+      *)
+  stream_bytes : int;  (** Those of a stream. *)
   table_bytes : int;  (** The table of HPACK. *)
 }
 (** The type for limits of HTTP/2, for each connection. *)

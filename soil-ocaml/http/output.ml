@@ -38,13 +38,6 @@ let send t n f =
   Input.progressed t.input;
   t.sent <- t.sent + n
 
-let whole t n f =
-  check t;
-  counted t n (fun () ->
-      Input.guard t.input (fun () ->
-          Soil.Task.timeout (t.seconds *. float_of_int (1 + (n / piece))) f));
-  t.sent <- t.sent + n
-
 let strings t l =
   let length = List.fold_left (fun n s -> n + String.length s) 0 l in
   send t length (fun d -> D.writev d l)
@@ -54,6 +47,8 @@ let rec pieces t send_piece off len =
     let n = min len piece in
     send t n (fun d -> send_piece d off n);
     pieces t send_piece (off + n) (len - n))
+
+let by_pieces t n f = pieces t (fun _ off len -> f off len) 0 n
 
 let string t ~head s =
   if String.length s <= small then strings t [ head ^ s ]

@@ -9,9 +9,9 @@ val create : Input.t -> seconds:float -> t
 val strings : t -> string list -> unit
 (** [strings t l] sends the strings as one write. *)
 
-val whole : t -> int -> (unit -> unit) -> unit
-(** [whole t n send] is [send ()], which sends [n] bytes by other means. It has the time of as many
-    pieces. *)
+val by_pieces : t -> int -> (int -> int -> unit) -> unit
+(** [by_pieces t n send] calls [send off len] for pieces of [n] bytes, which it sends by other
+    means, each within its time. *)
 
 val string : t -> head:string -> string -> unit
 (** [string t ~head s] sends [head] and [s], in one piece if [s] is short. *)

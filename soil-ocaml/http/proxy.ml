@@ -267,7 +267,7 @@ let relay t b (x : Exchange.exchange) ~read_seconds ~over sink =
   let read () =
     try T.timeout read_seconds (fun () -> D.read source buffer 0 (Bytes.length buffer)) with
     | Of_client (e, backtrace) -> Soil_backtrace.reraise e backtrace
-    | (Exchange.Failed _ | Soil.Error _) as e ->
+    | (Exchange.Failed _ | Soil.Error _ | T.Timeout _) as e ->
         Option.iter (failed t b) (reason e);
         Soil_backtrace.raise Response.Cut
   in
@@ -426,7 +426,9 @@ let exchange t b p ~on_connected ~over =
   let on_interim (interim : Head.response) =
     if interim.status <> 100 then
       let headers = Proxy_fields.of_response ~name:t.name interim [] in
-      Server_answer.interim p.request.conn ~version:head.version interim.status (H.to_list headers)
+      reading (fun () ->
+          Server_answer.interim p.request.conn ~version:head.version interim.status
+            (H.to_list headers))
   in
   let x =
     try

@@ -418,6 +418,67 @@ let full_both_ways () =
   bool "all of it" true
     (List.for_all (( = ) text) (Soil.Task.map (fun _ -> post ()) [ 1; 2; 3; 4 ]))
 
+(* The last response of a connection that ends is sent whole, to a client that reads it slowly. *)
+let last_response () =
+  let headers = H.init_with "connection" "close" in
+  with_server (fun _ -> Server.string ~headers large) @@ fun client ->
+  for i = 1 to 2 do
+    let body =
+      Client.request client `GET (uri "http://a/") (fun _ source ->
+          Soil.Clock.sleep 0.02;
+          D.read_all ~max:max_int source)
+    in
+    bool "whole" true (body = large);
+    int "each on a connection of its own" i (Client.opened client)
+  done
+
+(* The time for a response begins again as long as the server takes the request. *)
+let slow_upload () =
+  let read = ref 0 in
+  let handler request =
+    let source = Server.body ~max:max_int request and b = Bytes.create 16384 in
+    let rec go () =
+      Soil.Clock.sleep 0.01;
+      match D.read source b 0 (Bytes.length b) with
+      | 0 -> ()
+      | n ->
+          read := !read + n;
+          go ()
+    in
+    go ();
+    Server.string "taken"
+  in
+  Soil.Task.scope @@ fun scope ->
+  let connect ~host:_ ~port:_ =
+    let ours, theirs = Soil.Flow.pair ~capacity:4096 () in
+    let serve () =
+      D.with_close theirs (fun d -> Server.connection ~http2:(Http2.server ()) d handler)
+    in
+    ignore (Soil.Task.spawn_daemon scope serve);
+    ours
+  in
+  let http2 = { Client.default_limits.http2 with window_bytes = 65535 } in
+  let limits = { Client.default_limits with head_seconds = 0.25; http2 } in
+  let client = Client.create ~limits ~http2:(Http2.client ()) ~connect () in
+  let body = Client.String (String.make 1_500_000 'u') in
+  string "an answer" "taken" (snd (Client.post client (uri "http://a/") body));
+  int "all of it" 1_500_000 !read;
+  Client.close client
+
+(* Requests to a host that can't be connected to fail together. *)
+let no_connection () =
+  let attempts = ref 0 in
+  let connect ~host ~port:_ : Soil.Flow.t =
+    incr attempts;
+    Soil.Clock.sleep 0.01;
+    Soil.Error.fail Connection_refused "connect" ~subject:host ~detail:""
+  in
+  let client = Client.create ~http2:(Http2.client ()) ~connect () in
+  let one _ = try get client "http://a/" with Soil.Error _ -> "refused" in
+  let answers = Soil.Task.map one (List.init 10 Fun.id) in
+  bool "all" true (List.for_all (( = ) "refused") answers);
+  int "one attempt" 1 !attempts
+
 let tests =
   [
     in_run "heads in the order of their streams" in_order;
@@ -433,6 +494,9 @@ let tests =
     in_run "failures" failures;
     in_run "WebSocket" websocket;
     in_run "urgency" urgency;
+    in_run "the last response" last_response;
+    in_run "a slow upload" slow_upload;
+    in_run "no connection" no_connection;
     in_run "an idle connection" idle;
     in_run "requests after a pause" together_after_a_pause;
     in_run "a silent server" silent;
