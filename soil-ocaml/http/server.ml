@@ -172,7 +172,8 @@ let with_budget f =
       let budget = Budget.create () in
       Fun.protect ~finally:(fun () -> Budget.release budget) (fun () -> f budget)
 
-let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Cancel) d handler =
+let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Cancel) ?on_error d
+    handler =
   let peer =
     match (peer, endpoint) with
     | Some p, _ -> Lazy.from_val p
@@ -191,8 +192,14 @@ let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Can
   let conn = conn server budget ~peer ~endpoint:(Lazy.from_val endpoint) (d :> D.flow) in
   own := Some conn;
   let failure = ref None in
-  let failed _ e backtrace = if Option.is_none !failure then failure := Some (e, backtrace) in
-  run conn handler ~failed;
+  let failed _ e backtrace =
+    match on_error with
+    | Some on_error -> on_error e
+    | None -> if Option.is_none !failure then failure := Some (e, backtrace)
+  in
+  (try run conn handler ~failed
+   with e when Option.is_some on_error && not (is_cancelled e) ->
+     failed conn e (Soil_backtrace.get ()));
   Option.iter (fun (e, backtrace) -> Soil_backtrace.reraise e backtrace) !failure
 
 (* Reports *)

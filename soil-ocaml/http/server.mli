@@ -360,10 +360,12 @@ val connection :
   ?error:(Error.t -> response) ->
   ?http2:http2 ->
   ?on_disconnect:[ `Cancel | `Finish ] ->
+  ?on_error:(exn -> unit) ->
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   (request -> response) ->
   unit
 (** [connection d handler] handles the requests on [d], any flow; it returns when the connection has
-    ended, and doesn't close [d]. It raises an exception of [handler], after the response.
-    [endpoint] is {!val-endpoint}, and [peer] {!val-peer} (default: [endpoint], or the name of [d]).
-    {!Test} does all that for tests of handlers. *)
+    ended, and doesn't close [d]. [on_error] gets each exception of [handler], after the response;
+    without it [connection] raises the first one at its end. [endpoint] is {!val-endpoint}, and
+    [peer] {!val-peer} (default: [endpoint], or the name of [d]). {!Test} does all that for tests of
+    handlers. *)

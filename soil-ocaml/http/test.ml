@@ -120,21 +120,23 @@ let address = Soil.Net.Address.of_string "192.0.2.1"
 let report e = Soil.Private.report (fun () -> "http: exception ") e (Soil_backtrace.get ())
 
 let run ?limits ?log ?error ?on_disconnect ?(on_error = report)
-    ?(endpoint = { Soil.Net.Endpoint.address; port = 50000 }) ?(cookies = false) handler f =
+    ?(endpoint = { Soil.Net.Endpoint.address; port = 50000 }) ?(cookies = false) ?(http2 = false)
+    handler f =
   Soil.Task.scope @@ fun scope ->
   let connections = ref [] in
   let connect () =
     let client, server = Soil.Flow.pair () in
     let serve () =
       D.with_close server @@ fun server ->
-      try Server.connection ?limits ?log ?error ?on_disconnect ~endpoint server handler
-      with e when not (Server_error.is_cancelled e) -> on_error e
+      let http2 = if http2 then Some (Http2.server ()) else None in
+      Server.connection ?limits ?log ?error ?http2 ?on_disconnect ~on_error ~endpoint server handler
     in
     connections := (client, Soil.Task.spawn scope serve) :: !connections;
     client
   in
   let client =
     Client.create ~limits:client_limits ~max_redirects:0
+      ?http2:(if http2 then Some (Http2.client ()) else None)
       ~connect:(fun ~host:_ ~port:_ -> connect ())
       ~tls:(fun ~host:_ flow -> flow)
       ()

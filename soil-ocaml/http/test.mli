@@ -32,6 +32,7 @@ val run :
   ?on_error:(exn -> unit) ->
   ?endpoint:Soil.Net.Endpoint.t ->
   ?cookies:bool ->
+  ?http2:bool ->
   (Server.request -> Server.response) ->
   (t -> 'a) ->
   'a
@@ -43,7 +44,8 @@ val run :
     - [endpoint] is {!Server.endpoint} of the requests (default: [192.0.2.1:50000]). A second client
       is a second [run] of the same handler, inside [f].
     - With [cookies] (default: [false]) [t] keeps the cookies of responses, and sends them to the
-      same host and path until they expire, like a browser over TLS. [Domain] is ignored. *)
+      same host and path until they expire, like a browser over TLS. [Domain] is ignored.
+    - With [http2] (default: [false]) the requests are those of HTTP/2. *)
 
 (** {1:requests Requests}
 

@@ -298,6 +298,32 @@ let peers () =
   D.close server;
   bool "a name of its own" true (String.ends_with ~suffix:"named 77" (D.read_all client))
 
+(* The same in HTTP/2, whose requests share a connection. *)
+let version_2 () =
+  let caught = ref [] in
+  let answer request =
+    match Server.path request with
+    | "/raises" -> failwith "handler"
+    | "/slow" ->
+        Soil.Clock.sleep 1.;
+        Server.string "slow"
+    | "/set" -> Server.string ~headers:(H.init_with "set-cookie" "a=1") "set"
+    | _ -> show request
+  in
+  let on_error = function Failure what -> caught := what :: !caught | e -> raise e in
+  Test.run answer ~http2:true ~cookies:true ~on_error @@ fun t ->
+  string "POST" "POST /p host=localhost content-length=4 [text]" (Test.post t "/p" "text").body;
+  string "HEAD" "" (Test.request t `HEAD "/").body;
+  ignore (Test.get t "/set");
+  string "a cookie" "GET / host=localhost cookie=a=1 []" (Test.get t "/").body;
+  int "raises" 500 (code (Test.get t "/raises"));
+  strings "reported" [ "handler" ] !caught;
+  int "too large" 413 (code (Test.post t "/p" (String.make 2_000_000 'x')));
+  let start = Soil.Clock.now () in
+  Soil.Task.iter (fun _ -> string "slow" "slow" (Test.get t "/slow").body) (List.init 20 Fun.id);
+  Alcotest.(check (float 0.1)) "at the same time" 1. (Soil.Clock.now () -. start);
+  int "one connection" 1 (Client.opened (Test.client t))
+
 let tests =
   [
     in_virtual_time "requests" requests;
@@ -309,5 +335,6 @@ let tests =
     in_virtual_time "cookies" cookies;
     in_virtual_time "a session" sessions;
     in_virtual_time "streams" streams;
+    in_virtual_time "HTTP/2" version_2;
     in_run "peers" peers;
   ]
