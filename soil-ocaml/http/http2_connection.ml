@@ -411,9 +411,14 @@ let trailing_head t s fields ~last =
       end_receiving t s
   | Some _ | None -> refuse t s F.Protocol_error
 
+(* A head beyond the limits counts as so many frames: it may name an entry of the table 16,000 times
+   (CVE-2026-49975), each of which is read. *)
+let large_head = 10.
+
 let first_head t s fields ~last =
   match fields with
   | None ->
+      charge t ~n:large_head;
       if last then s.receiving <- Received;
       t.events.on_large_head s
   | Some fields ->

@@ -24,5 +24,6 @@ let () =
       ("forms", Test_form.tests);
       ("HPACK", Test_hpack.tests);
       ("attacks on HTTP/2", Test_http2_attacks.tests);
+      ("smuggling from HTTP/2", Test_http2_smuggling.tests);
       ("HTTP/2", Test_http2.tests);
     ]

@@ -272,14 +272,13 @@ let settings t =
 
 let window_update t =
   let by = if chance t 100 then pick t [| 0; F.largest_window |] else 1 + R.int t.r 40_000 in
-  if chance t 2 then (
-    t.window <- t.window + by;
-    frame F.window_update (u32 by))
-  else
-    on_stream t @@ fun stream ->
-    let s = theirs t stream in
-    s.window <- s.window + by;
-    frame F.window_update ~stream (u32 by)
+  match if chance t 2 then 0 else some_stream t with
+  | -1 -> ""
+  | stream ->
+      if stream = 0 then t.window <- t.window + by;
+      let s = theirs t stream in
+      s.window <- s.window + by;
+      frame F.window_update ~stream (u32 by)
 
 let any t =
   frame (R.int t.r 20) ~flags:(R.int t.r 256)
