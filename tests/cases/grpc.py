@@ -3,6 +3,7 @@ interoperability tests; gRPC-Web by Chromium."""
 
 import base64
 import json
+import signal
 
 from harness.chromium import Browser
 from harness.context import ROOT, Skip, outcome
@@ -163,6 +164,24 @@ def grpc_health_and_reflection(context, form):
         "EmptyCall UnaryCall StreamingOutputCall StreamingInputCall FullDuplexCall UnimplementedCall",
         "5",
     ], found
+
+
+@in_every_form(limit=120, forms=TWO_FORMS)
+def grpc_server_that_stops(context, form):
+    """A server that is asked to stop says so to a client that follows its health, ends a call that
+    has begun, and then itself."""
+    child, address, _ = server(context, form)
+    client = context.child(peer_words(context, "drain", address))
+    client.wait_line("SERVING")
+    child.signal(signal.SIGTERM)
+    assert client.finish(context.remaining()) == 0, client.text
+    assert client.text.splitlines() == [
+        "SERVING",
+        "NOT_SERVING",
+        "UNAVAILABLE the server stops",
+        "rest [2]",
+    ], client.text
+    assert child.finish(context.remaining()) == 143, child.text
 
 
 # What a client of gRPC-Web does: sends a message, and splits the response into messages and the

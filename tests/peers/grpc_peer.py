@@ -431,6 +431,21 @@ def health(address):
         call.cancel()
 
 
+def drain(address):
+    """Follows the health of a server that is asked to stop, during a call."""
+    channel = grpc.insecure_channel(address)
+    name = "grpc.health.v1.Health"
+    watch = method(channel, "unary_stream", "Watch", HealthRequest, HealthResponse, name)
+    call = Stub(channel).output(outputs({"size": 1}, {"size": 2, "interval_us": 5_000_000}))
+    assert len(next(call).payload.body) == 1
+    try:
+        for answer in watch(HealthRequest(service=SERVICE)):
+            print(HealthResponse.ServingStatus.Name(answer.status), flush=True)
+    except grpc.RpcError as problem:
+        print(problem.code().name, problem.details(), flush=True)
+    print("rest", sizes(call), flush=True)
+
+
 def reflection(address):
     """The services, and their descriptors in a pool of their own."""
     channel = grpc.insecure_channel(address)
