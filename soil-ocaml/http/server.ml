@@ -191,14 +191,14 @@ let connection ?limits ?log ?peer ?endpoint ?error ?http2 ?(on_disconnect = `Can
   in
   let conn = conn server budget ~peer ~endpoint:(Lazy.from_val endpoint) (d :> D.flow) in
   own := Some conn;
-  let failure = ref None in
+  let failure = ref None and is_own = ref false in
   let failed _ e backtrace =
     match on_error with
-    | Some on_error -> on_error e
+    | Some on_error -> Soil.Private.undoing (fun () -> is_own := true) (fun () -> on_error e)
     | None -> if Option.is_none !failure then failure := Some (e, backtrace)
   in
   (try run conn handler ~failed
-   with e when Option.is_some on_error && not (is_cancelled e) ->
+   with e when Option.is_some on_error && not (!is_own || is_cancelled e) ->
      failed conn e (Soil_backtrace.get ()));
   Option.iter (fun (e, backtrace) -> Soil_backtrace.reraise e backtrace) !failure
 

@@ -91,7 +91,14 @@ let exceptions () =
     (List.for_all2 is_of
        [ {|"GET /raises HTTP/1.1" 500|}; {|"GET / HTTP/1.1" 200|}; {|"GET /stream HTTP/1.1" 200|} ]
        (List.rev !entries));
-  (* As a failure of the test. *)
+  (* As a failure of the test, once. *)
+  let on_error = function Failure _ -> raise Exit | _ -> () in
+  List.iter
+    (fun http2 ->
+      match Test.run answer ~http2 ~on_error (fun t -> ignore (Test.get t "/raises")) with
+      | () -> Alcotest.fail "not raised"
+      | exception Exit -> ())
+    [ false; true ];
   match Test.run answer ~on_error:raise (fun t -> ignore (Test.get t "/raises")) with
   | () -> Alcotest.fail "not raised"
   | exception Failure what -> string "raised" "handler" what
