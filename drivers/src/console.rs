@@ -12,7 +12,10 @@ use crate::transport::{Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod control;
+mod output;
 mod pair;
+
+pub use output::Output;
 
 /// `VIRTIO_CONSOLE_F_MULTIPORT` (5.3.3).
 const MULTIPORT: u64 = 1 << 1;

@@ -192,6 +192,17 @@ impl Device {
         })
     }
 
+    /// As [`stop`](Device::stop), for a device whose memory is never freed: from any context,
+    /// without a clock or a log. Reads the status a few times only.
+    pub fn stop_now(&mut self) {
+        const MAX_READS: usize = 100;
+        if self.stopped.is_none() {
+            self.transport.set_status(Status::empty());
+            let mut reads = 0..MAX_READS;
+            self.stopped = Some(reads.any(|_| self.transport.status().is_empty()));
+        }
+    }
+
     pub fn config_u8(&self, offset: usize) -> Option<u8> {
         Some(self.transport.read_config(offset, 1)? as u8)
     }

@@ -1,6 +1,7 @@
 //! A queue to receive and a queue to transmit, with their buffers: a port's, or those of messages
 //! about ports.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::device::Device;
@@ -26,6 +27,10 @@ pub(super) struct Pair {
     reading: Option<(u16, usize, usize)>,
     /// Transmit buffers that the device doesn't have.
     free: Vec<u16>,
+    /// The others in the order of [`Pair::add`], with their number of bytes.
+    sent: VecDeque<(u16, usize)>,
+    /// Number of bytes of the first of these that [`Pair::take_unsent`] has returned.
+    unsent_at: usize,
 }
 
 impl Pair {
@@ -50,6 +55,8 @@ impl Pair {
             transmit_pool,
             reading: None,
             free,
+            sent: VecDeque::with_capacity(usize::from(sizes.transmit_buffers)),
+            unsent_at: 0,
         })
     }
 
@@ -92,16 +99,28 @@ impl Pair {
     }
 
     fn add(&mut self, bytes: &[u8]) -> bool {
+        self.add_filled(&mut |buffer| {
+            let count = bytes.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&bytes[..count]);
+            count
+        })
+    }
+
+    /// Has `fill` write one buffer, at least one byte, and adds it, without a doorbell. Returns
+    /// false if all buffers are in flight.
+    pub fn add_filled(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
         let Some(&index) = self.free.last() else {
             return false;
         };
-        let offset = usize::from(index) * self.sizes.transmit_len;
+        let len = self.sizes.transmit_len;
+        let offset = usize::from(index) * len;
         // SAFETY: the driver owns a free buffer.
-        unsafe { self.transmit_pool.slice(offset, bytes.len()) }.copy_from_slice(bytes);
-        let buffer = Buffer::readable(self.transmit_pool.phys(offset), bytes.len());
+        let count = fill(unsafe { self.transmit_pool.slice(offset, len) }).min(len);
+        let buffer = Buffer::readable(self.transmit_pool.phys(offset), count);
         let added = self.transmit.add(&[buffer], u32::from(index)).is_ok();
         if added {
             self.free.pop();
+            self.sent.push_back((index, count));
         }
         added
     }
@@ -116,9 +135,20 @@ impl Pair {
         Ok(self.transmit.in_flight() == 0)
     }
 
+    /// Numbers of transmit buffers: those that the device doesn't have, and all.
+    pub fn free(&mut self) -> Result<(usize, usize), DeviceError> {
+        self.reclaim()?;
+        Ok((self.free.len(), usize::from(self.transmit.size())))
+    }
+
     fn reclaim(&mut self) -> Result<(), DeviceError> {
         while let Some(completion) = self.transmit.pop()? {
-            self.free.push(completion.token as u16);
+            let index = completion.token as u16;
+            self.free.push(index);
+            // Mostly the first one.
+            if let Some(at) = self.sent.iter().position(|(sent, _)| *sent == index) {
+                self.sent.remove(at);
+            }
         }
         Ok(())
     }
@@ -198,6 +228,23 @@ impl Pair {
         let received = self.receive.enable_interrupts();
         let room = waiting && (!self.free.is_empty() || self.transmit.enable_interrupts());
         received || room
+    }
+
+    /// The next byte of the transmit buffers that the device hadn't returned at its stop.
+    pub fn take_unsent(&mut self) -> Option<u8> {
+        while let Some((index, len)) = self.sent.front().copied() {
+            if self.unsent_at < len {
+                let offset = usize::from(index) * self.sizes.transmit_len + self.unsent_at;
+                self.unsent_at += 1;
+                // SAFETY: the device is stopped.
+                return unsafe { self.transmit_pool.slice(offset, 1) }
+                    .first()
+                    .copied();
+            }
+            self.sent.pop_front();
+            self.unsent_at = 0;
+        }
+        None
     }
 
     pub fn mark_failed(&mut self) {

@@ -4,10 +4,13 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Console, MAX_PORTS, MULTIPORT, Port, SIZES};
+use super::{Console, MAX_PORTS, MULTIPORT, Output, Port, SIZES};
 use crate::Error;
+use crate::Memory as _;
 use crate::device_type::DeviceType;
-use crate::fake::{Handle, HostMemory, Liar, Lie, Options, Serial, SerialPort, Terminal, connect};
+use crate::fake::{
+    Backend, Handle, HostMemory, Liar, Lie, Options, Serial, SerialPort, Terminal, connect,
+};
 
 /// The only port of a console without multiport.
 const PORT: Port = Port(0);
@@ -392,6 +395,164 @@ proptest! {
             let _ = console.enable_interrupts();
         }
         drop(console);
+        prop_assert_eq!(memory.allocated(), 0);
+    }
+}
+
+/// A device whose port 1 is for output.
+fn for_output() -> Serial {
+    let mut device = Serial::new(2);
+    device.ports[1] = Some(SerialPort {
+        host_open: true,
+        ..SerialPort::named(b"output")
+    });
+    device
+}
+
+fn open<B: Backend + 'static>(
+    memory: &'static HostMemory,
+    device: B,
+) -> (Result<Output, Error>, Handle<B>) {
+    let (transport, handle) = connect(memory, device, Options::default());
+    (Output::open(Box::new(transport), memory, b"output"), handle)
+}
+
+/// Sends `bytes` by one buffer.
+fn send(output: &mut Output, bytes: &[u8]) -> Result<bool, Error> {
+    output.send(&mut |buffer| {
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        bytes.len()
+    })
+}
+
+#[test]
+fn output_takes_one_doorbell_for_each_buffer() {
+    let (output, handle) = open(HostMemory::new(), for_output());
+    let mut output = output.unwrap();
+    handle.with(|serial| assert!(serial.port(1).guest_open));
+    let rung = || handle.queue(5, |queue| queue.notifications);
+    let before = rung();
+    let mut expected = Vec::new();
+    for number in 0..100u8 {
+        let line = [number; 80];
+        assert_eq!(send(&mut output, &line), Ok(true));
+        expected.extend(line);
+    }
+    assert_eq!(send(&mut output, &[b'x'; Output::BUFFER]), Ok(true));
+    expected.extend([b'x'; Output::BUFFER]);
+    assert_eq!(rung(), before + 101);
+    assert_eq!((output.in_flight(), output.has_room()), (Ok(0), Ok(true)));
+    handle.with(|serial| assert!(serial.port(1).output == expected));
+}
+
+#[test]
+fn a_port_that_is_stuck_takes_all_buffers_and_no_more() {
+    let (output, handle) = open(HostMemory::new(), for_output());
+    let mut output = output.unwrap();
+    handle.with(|serial| serial.port(1).stuck = true);
+    for number in 0..SIZES.transmit_buffers {
+        assert_eq!(send(&mut output, &[number as u8]), Ok(true));
+    }
+    assert_eq!(output.has_room(), Ok(false));
+    let sent = output.send(&mut |_| panic!("there is no buffer"));
+    assert_eq!((sent, output.in_flight()), (Ok(false), Ok(8)));
+    handle.with(|serial| serial.port(1).stuck = false);
+    handle.step();
+    assert_eq!(output.in_flight(), Ok(0));
+    handle.with(|serial| assert_eq!(serial.port(1).output, [0, 1, 2, 3, 4, 5, 6, 7]));
+}
+
+/// A device that was stopped sends nothing more: what it hasn't returned is sent by other means.
+#[test]
+fn what_a_stopped_device_had_is_taken_back_in_order() {
+    let (output, handle) = open(HostMemory::new(), for_output());
+    let mut output = output.unwrap();
+    assert_eq!(send(&mut output, b"sent"), Ok(true));
+    handle.with(|serial| serial.port(1).stuck = true);
+    for text in ["one", "two", "three"] {
+        assert_eq!(send(&mut output, text.as_bytes()), Ok(true));
+    }
+    assert_eq!(output.take_unsent(), None, "the device runs");
+    output.stop();
+    handle.with(|serial| serial.port(1).stuck = false);
+    handle.step();
+    let unsent: Vec<u8> = core::iter::from_fn(|| output.take_unsent()).collect();
+    assert_eq!(unsent, b"onetwothree");
+    assert_eq!(send(&mut output, b"more"), Err(Error::DeviceError));
+    assert_eq!(output.take_unsent(), None);
+    handle.with(|serial| assert_eq!(serial.port(1).output, b"sent"));
+}
+
+/// Neither the stop nor what follows waits for the device.
+#[test]
+fn output_of_a_device_that_does_not_reset_is_taken_back() {
+    let memory = HostMemory::new();
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (transport, handle) = connect(memory, Terminal::default(), options);
+    let mut output = Output::open(Box::new(transport), memory, b"").unwrap();
+    handle.with(|terminal| terminal.stuck = true);
+    assert_eq!(send(&mut output, b"text"), Ok(true));
+    let [first, second] = [memory.now_ns(), memory.now_ns()];
+    output.stop();
+    assert_eq!(memory.now_ns() - second, second - first, "it has waited");
+    let unsent: Vec<u8> = core::iter::from_fn(|| output.take_unsent()).collect();
+    assert_eq!(unsent, b"text");
+}
+
+#[test]
+fn output_without_multiport_goes_to_the_only_port() {
+    let (output, handle) = open(HostMemory::new(), Terminal::default());
+    assert_eq!(send(&mut output.unwrap(), b"text"), Ok(true));
+    handle.with(|terminal| assert_eq!(terminal.screen, b"text"));
+}
+
+#[test]
+fn a_device_without_the_open_port_is_given_up() {
+    let memory = HostMemory::new();
+    let mut closed = for_output();
+    closed.ports[1].as_mut().expect("a port").host_open = false;
+    let mut other = for_output();
+    other.ports[1].as_mut().expect("a port").name = b"other".to_vec();
+    let mut console = Serial::new(2);
+    console.ports[0] = Some(SerialPort::console());
+    for device in [closed, other, console] {
+        let (output, _) = open(memory, device);
+        assert_eq!(output.err(), Some(Error::NoResponse));
+        assert_eq!(memory.allocated(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Each call returns, and after the first error all fail.
+    #[test]
+    fn output_survives_a_lying_device(
+        script in prop::collection::vec((Just(1usize), lie()), 1..60),
+        steps in 1..100usize,
+    ) {
+        let memory = HostMemory::new();
+        let mut device = Liar::new(DeviceType::CONSOLE, 0, Vec::new(), vec![8, 8]);
+        device.script = script.into();
+        let (output, handle) = open(memory, device);
+        let mut output = output.expect("the lies are about output");
+        let mut has_failed = false;
+        for _ in 0..steps {
+            handle.step();
+            let calls = [
+                send(&mut output, b"text").map(|_| ()),
+                output.in_flight().map(|count| assert!(count <= 8)),
+                output.has_room().map(|_| ()),
+            ];
+            for call in calls {
+                prop_assert!(!(has_failed && call.is_ok()));
+                has_failed |= call.is_err();
+            }
+        }
+        drop(output);
         prop_assert_eq!(memory.allocated(), 0);
     }
 }

@@ -26,6 +26,8 @@ pub struct SerialPort {
     pub input: VecDeque<u8>,
     /// Bytes that the driver wrote while the host's end was open.
     pub output: Vec<u8>,
+    /// Keeps what the driver writes, as while the reader of the port is full.
+    pub stuck: bool,
 }
 
 impl SerialPort {
@@ -182,7 +184,8 @@ impl Backend for Serial {
         queues[2].ask_for_notification();
         for (number, port) in self.ports.iter_mut().enumerate() {
             let first = if number == 0 { 0 } else { 2 * number + 2 };
-            while let Some(chain) = queues[first + 1].pop() {
+            let is_stuck = port.as_ref().is_some_and(|port| port.stuck);
+            while !is_stuck && let Some(chain) = queues[first + 1].pop() {
                 if let Some(port) = port.as_mut().filter(|port| port.host_open) {
                     port.output.extend(chain.read(memory));
                 }
