@@ -336,8 +336,12 @@ def rows_with(machine, disk):
         lambda _: marked(n, "end", "value"),
         {"durable_write": of("notification")},
     )
-    lines = program(SOIL + "lines.exe", [str(n)], "lines")
-    yield Row(lines, lambda _: marked(n), {"console_line": but_timer})
+    _, linux = program(SOIL + "lines.exe", [str(n)], "lines")
+
+    def soil(machine, tap):
+        return qemu.soil(image(SOIL + "lines.exe"), [str(n)], machine, tap=tap, port=True)
+
+    yield Row((soil, linux), lambda _: marked(n), {"console_line": but_timer})
     domains = program(SOIL + "domains.exe", ["hand_over", str(10 * n)], "domains-{}", cpus=2)
     yield Row(domains, lambda _: marked(10 * n), {"wake": but_timer})
     seconds = 10

@@ -45,9 +45,11 @@ def command(
     display=None,
     monitor=None,
     cpus=1,
+    port=False,
 ):
     """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface;
-    `display` the size of one, with a keyboard; `monitor` the path of QMP's socket."""
+    `display` the size of one, with a keyboard; `monitor` the path of QMP's socket; with `port`
+    output by a port, as `soil run` has it."""
     mmio = "virtio_mmio" in peer.TRANSPORT[machine]
     suffix = "device" if mmio else "pci"
     if machine == "microvm":
@@ -85,6 +87,14 @@ def command(
         words += [
             "-device", f"virtio-gpu-{suffix},xres={width},yres={height}",
             "-device", f"virtio-keyboard-{suffix}",
+        ]  # fmt: skip
+    if port:
+        options = "" if mmio else ",ioeventfd=off"
+        words += ["-global", "virtio-mmio.ioeventfd=off"] if mmio else []
+        words += [
+            "-chardev", "file,id=port,path=/dev/stdout,append=on",
+            "-device", f"virtio-serial-{suffix},max_ports=2{options}",
+            "-device", "virtserialport,chardev=port,nr=1,name=org.soil.output",
         ]  # fmt: skip
     if monitor:
         words += ["-qmp", f"unix:{monitor},server=on,wait=off"]
@@ -147,9 +157,12 @@ def soil(
     display=None,
     monitor=None,
     cpus=1,
+    port=False,
 ):
     """A Soil image with the same devices."""
     words = list(environment)
+    if port:
+        words.append("SOIL_CONSOLE=pipe,output")
     if tap:
         words += [f"SOIL_IP={tap.guest_cidr}", f"SOIL_GATEWAY={tap.host}"]
     words += ["--", *run]
@@ -166,6 +179,7 @@ def soil(
         display=display,
         monitor=monitor,
         cpus=cpus,
+        port=port,
     )
 
 

@@ -23,18 +23,23 @@
 //! byte ends when QEMU's output takes it, and the whole machine waits. `soil run` gives a `virt`
 //! another port for output.
 //!
+//! Under KVM each byte of a UART is an exit from the virtual machine. There `soil run` adds a port
+//! of a virtio console (`SOIL_CONSOLE=pipe,output`), which takes the program's output with one exit
+//! a line, once its driver has started ([`Line`]). Input, the output of the boot and reports of
+//! crashes stay with the UART, whose bytes arrive in the same pipe. Programs without devices
+//! contain no such driver.
+//!
 //! Output can also be shown on a display ([`Mirrors`]; `SOIL_CONSOLE=display`), by code that
 //! only programs with a display link.
 //!
-//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't accept at once
-//! (`flush_buf` in hw/char/virtio-console.c throttles only ports that aren't consoles), and the
-//! ports that wait need the multiport protocol, whose set-up and drivers a program without devices
-//! would otherwise not need. Source: QEMU docs/specs (isa-debugcon returns its own port number on
-//! reads).
+//! The port is no console to QEMU: its `virtconsole` drops what its reader doesn't accept at once
+//! (`flush_buf` in hw/char/virtio-console.c throttles only ports that aren't consoles). Sources:
+//! there, and QEMU docs/specs (isa-debugcon returns its own port number on reads).
 
 mod framing;
 mod input;
 pub mod kept;
+mod line;
 mod line_discipline;
 mod log;
 mod output;
@@ -45,14 +50,15 @@ pub use framing::Stream;
 pub use input::{
     has_input, listen, listen_for_reports, report_requested, select, set_up, try_read,
 };
+pub use line::{Line, PORT_NS, Port, Serial};
 pub use line_discipline::Sender;
 pub use log::{drain_now, drain_with, flush_log, log, restarting, status_line};
 pub use output::{
-    ErrorOutput, Mirror, Mirrors, POLL_NS, TIMEOUT_NS, find_control, has_room, line, mirror,
-    note_taken, try_write, write_control, write_now,
+    ErrorOutput, MAX_BURST, Mirror, Mirrors, POLL_NS, TIMEOUT_NS, UART, find_control, has_room,
+    line, mirror, note_taken, try_write, write_control, write_now, write_serial,
 };
 pub use pending::Pending;
-pub use port::{Driver, Drivers, Request, waits};
+pub use port::{Driver, Drivers, Request, Role, leave_port, waits};
 
 /// Whether there is a console at all.
 pub fn is_present() -> bool {

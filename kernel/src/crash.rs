@@ -56,6 +56,7 @@ impl Report {
             power::end_now(STATUS_FAULT);
         }
         cell::ignore_order();
+        console::leave_port();
         let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
         let mut report = Self { on_control };
         let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");

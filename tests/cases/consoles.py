@@ -1,16 +1,21 @@
 """The console of a machine without `soil run`: a UART or a port of virtio-serial, with a reader that
-is late, slow or absent."""
+is late, slow or absent. The output of a machine with `soil run` by a port."""
 
+import os
 import re
 import socket
+import subprocess
 import time
 
 from cases.machines import Bare, attach
 from harness.console import PATIENCE
-from harness.context import ARCH, TRANSPORT
+from harness.context import ARCH, MACHINES, REFERENCE, TRANSPORT, command
 from harness.runner import test
 
 PROGRAM = "tests/programs/soil/console_work.exe"
+OUTPUT = "tests/programs/consoles/output.exe"
+# Without it only machines under KVM have the port.
+BY_PORT = ("--env", "SOIL_CONSOLE=output")
 # Of arm64's machines each has a UART.
 WITHOUT_UART = "virt" if ARCH else "microvm,isa-serial=off"
 TWO_MACHINES = ("virt",) if ARCH else (WITHOUT_UART, "q35")
@@ -191,3 +196,111 @@ def a_reader_that_reads_nothing(context):
         tell(tap, "end")
         read_until(attached, "soil: status 0\n")
     bare.ends()
+
+
+def outcome_of(context, form, *arguments, program=OUTPUT, options=(), **others):
+    """A program's status, output and error output."""
+    if form != REFERENCE:
+        options = [*BY_PORT, *options]
+    words = command(program, form, arguments, options=options)
+    done = subprocess.run(
+        words, capture_output=True, timeout=context.remaining(), check=False, **others
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@test(limit=120)
+def output_by_a_port(context):
+    """Both streams, a line of 100 KB, lines of domains on two processors, input, the status, and the
+    report of a crash in the middle of a line arrive as by the serial line."""
+    for form in MACHINES:
+        for mode in ("both", "large", "exit"):
+            got, wanted = (outcome_of(context, each, mode) for each in (form, REFERENCE))
+            assert got == wanted, f"{form} {mode}: {got}"[:2000]
+        got = outcome_of(context, form, "domains", options=["--cpus", "2"])
+        assert got[0] == 0, f"{form}: {got}"[:2000]
+        for stream, numbers in ((got[1], (0, 2)), (got[2], (1, 3))):
+            # One of them is about the number of domains.
+            lines = [line for line in stream.decode().splitlines() if line.startswith("domain ")]
+            for number in numbers:
+                own = [line for line in lines if line.startswith(f"domain {number}, ")]
+                every = [f"domain {number}, line {i} of many" for i in range(1, 51)]
+                assert own == every, f"{form}: {own}"[:2000]
+            assert len(lines) == 100, f"{form}: {stream}"[:2000]
+        status, output, errors = outcome_of(context, form, "abort")
+        assert (status, output) == (134, b"in the middle"), f"{form}: {status} {output} {errors}"
+        assert errors.startswith(b"\nsoil: crash: the program ended itself by SIGABRT"), errors
+        status, output, errors = outcome_of(context, form, "fault")
+        assert (status, output) == (139, b"before\n"), f"{form}: {status} {output} {errors}"
+        assert errors.startswith(b"in the middle\nsoil: crash: page fault"), errors
+        got = outcome_of(context, form, "echo", program=PROGRAM, input=b"one\ntwo\nend\n")
+        assert got == (5, b"ready\ngot [one]\ngot [two]\n", b""), f"{form}: {got}"
+
+
+def streams(line):
+    """The bytes of each stream of a framed line (kernel/src/console/framing.rs)."""
+    found, current = {}, "O"
+    for piece in re.finditer(rb"\x10(.)|([^\x10]+)", line, re.DOTALL):
+        mark, text = piece.groups()
+        if mark is not None and mark != b"\x10":
+            current = mark.decode()
+        else:
+            found[current] = found.get(current, b"") + (mark or text)
+    return found
+
+
+def apart(context, machine, mode, port_path, name):
+    """A machine whose UART and port lead to files of their own: what the UART got."""
+    serial = context.path(f"{name}.serial")
+    chardev = f"file,id=port,path={port_path},append=on"
+    devices = port(machine, "virtserialport", chardev, "org.soil.output")
+    bare = Bare(
+        context, OUTPUT, machine, mode, serial=f"file:{serial}", devices=devices,
+        append="SOIL_CONSOLE=pipe,output", name=name,
+    )  # fmt: skip
+    bare.ends()
+    with open(serial, "rb") as file:
+        return file.read()
+
+
+@test()
+def a_port_takes_over_from_the_uart(context):
+    """With the two apart, the port gets all of a program's output, each byte once, and the UART the
+    report of a crash."""
+    for machine in BY_VARIABLE:
+        for mode in ("both", "abort"):
+            name = f"{machine}-{mode}"
+            path = context.path(f"{name}.port")
+            open(path, "wb").close()
+            by_uart = apart(context, machine, mode, path, name)
+            with open(path, "rb") as file:
+                by_port = file.read()
+            _, output, errors = outcome_of(context, REFERENCE, mode)
+            wanted = {"O": output, "E": errors} if mode == "both" else {"O": b"in the middle"}
+            got = streams(by_port)
+            status = got.pop("C", b"") + streams(by_uart).get("C", b"")
+            assert got == wanted, f"{name}: {by_port}"[:2000]
+            assert status.endswith(b"SOIL-EXIT 000\n" if mode == "both" else b"SOIL-EXIT 134\n")
+            report = streams(by_uart).get("E", b"")
+            assert report.startswith(b"\nsoil: crash: ") == (mode == "abort"), f"{name}: {by_uart}"
+
+
+@test()
+def a_port_that_takes_no_more(context):
+    """The UART gets what a port doesn't take for five seconds, and the rest: each byte once, in
+    order."""
+    machine = BY_VARIABLE[0]
+    path = context.path("pipe")
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    by_uart = apart(context, machine, "large", path, "full")
+    by_port = b""
+    with open(reader, "rb", buffering=0) as pipe:
+        while piece := pipe.read(65536):
+            by_port += piece
+    _, output, errors = outcome_of(context, REFERENCE, "large")
+    assert 4096 < len(by_port) < len(output), len(by_port)
+    got = streams(by_port + by_uart)
+    note = b"\nsoil: the console's port is out of use: the serial port has its output\n"
+    assert got["E"] == note + errors, got["E"]
+    assert got["O"] == output and b"SOIL-EXIT 000\n" in got["C"], f"{len(got['O'])} bytes"

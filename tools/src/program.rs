@@ -44,6 +44,8 @@ pub struct Program {
     pub arch: Arch,
     /// Whether Soil's network is linked in; `None` if the file has no symbols.
     pub network: Option<bool>,
+    /// Whether an image has the driver of virtio consoles; `None` if the file has no symbols.
+    pub has_console_driver: Option<bool>,
     /// Whether an image can show its console on a display; `None` if the file has no symbols.
     pub shows_console: Option<bool>,
     /// Whether the program answers queries for its needs.
@@ -126,6 +128,7 @@ pub fn inspect(path: &Path) -> Result<Program, Failure> {
         form: if bootable { Form::Image } else { Form::Process },
         arch,
         network: has_symbol(&["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]),
+        has_console_driver: has_symbol(&["soil_with_console"]),
         shows_console: has_symbol(&["soil_use_screen"]),
         has_needs,
         has_sections: header.e_shoff(endian) != 0,

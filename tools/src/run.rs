@@ -47,9 +47,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-/// The variable that selects an image's console, and its word for displays.
+/// The variable that selects an image's console, and its words for displays and for output by a
+/// port.
 const CONSOLE: &str = "SOIL_CONSOLE";
 const ON_DISPLAY: &str = "display";
+const BY_PORT: &str = "output";
 
 /// Runs the program and returns its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
@@ -85,7 +87,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
         Form::Image => {
             crate::warn_of_unknown_variables();
             check_vsock(run)?;
-            image(run, default_net)
+            image(run, &program, default_net)
         }
     }
 }
@@ -288,19 +290,42 @@ fn console(run: &Run) -> Option<OsString> {
     variables.find_map(|(name, value)| (name == CONSOLE).then_some(value))
 }
 
-/// Checks that a program with its console on a display supports that and has a display.
+/// Whether the value of the console variable has this word.
+fn says(run: &Run, word: &str) -> bool {
+    let words = console(run).unwrap_or_default();
+    let mut words = words.as_bytes().split(|byte| *byte == b',');
+    words.any(|other| other == word.as_bytes())
+}
+
+/// Checks that a program with its console on a display, or its output by a port, supports that, and
+/// that there is a display.
 fn check_console(run: &Run, program: &program::Program) -> Result<(), Failure> {
     let Some(words) = console(run) else {
         return Ok(());
     };
     let subject = format!("{CONSOLE}={}", words.display());
-    if words != ON_DISPLAY {
-        let reason =
-            format!("the console is the serial line to soil run, and {ON_DISPLAY} at most");
+    let mut all = words.as_bytes().split(|byte| *byte == b',');
+    if !all.all(|word| [ON_DISPLAY.as_bytes(), BY_PORT.as_bytes()].contains(&word)) {
+        let reason = format!(
+            "the console is the serial line to soil run, its output a port with {BY_PORT}, and \
+            {ON_DISPLAY} at most"
+        );
         return Err(Failure::on(subject, reason).remedy(format!("give {CONSOLE}={ON_DISPLAY}")));
     }
     if program.form == Form::Process {
         return Err(Failure::on(subject, "a process has its terminal").remedy("run the image"));
+    }
+    if says(run, BY_PORT) && program.has_console_driver == Some(false) {
+        let reason = format!("{} has no driver of ports", run.program.display());
+        let remedy = "link it with -ccopt -Wl,-u,soil_with_console, or leave the word out";
+        return Err(Failure::on(subject, reason).remedy(remedy));
+    }
+    if says(run, BY_PORT) && run.vmm != Vmm::Qemu {
+        let remedy = format!("leave out {BY_PORT}");
+        return Err(Failure::on(subject, "only QEMU has such a port").remedy(remedy));
+    }
+    if !says(run, ON_DISPLAY) {
+        return Ok(());
     }
     if program.shows_console == Some(false) {
         let reason = format!("{} has no console for displays", run.program.display());
@@ -332,7 +357,7 @@ fn check_on_failure(run: &Run, form: Form) -> Result<(), Failure> {
 }
 
 /// Runs the image.
-fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
+fn image(run: &Run, program: &program::Program, default_net: bool) -> Result<u8, Failure> {
     if let Some(mount) = run
         .mounts
         .iter()
@@ -350,10 +375,16 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
     // A machine started from a printed command line has no `soil run` at its serial line.
     let origin = serial::Origin::of_standard_input();
+    let kvm = run.vmm == Vmm::Qemu && takes_kvm(run)?;
+    // Translated, a byte of the serial line costs next to nothing.
+    let port = run.vmm == Vmm::Qemu
+        && run.dry_run.is_none()
+        && program.has_console_driver != Some(false)
+        && (kvm || says(run, BY_PORT));
     let Line {
         shown: line,
         hidden,
-    } = line(run, run.dry_run.is_none().then_some(origin))?;
+    } = line(run, run.dry_run.is_none().then_some(origin), port)?;
     if hidden.is_some() && run.dry_run.is_some() {
         let file = secrets::SHOWN_FILE;
         let names = secrets::names(&run.variables).join(" and ");
@@ -378,7 +409,6 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if run.vmm != Vmm::Qemu {
         return vmm::run(run, kernel, default_net, &line, origin).inspect(|_| say_command());
     }
-    let kvm = takes_kvm(run)?;
     if run.dry_run == Some(Launcher::Libvirt) {
         let settings = hidden.map(|_| Path::new(secrets::SHOWN_FILE));
         let domain = libvirt::domain(run, kernel, default_net, kvm, &line, settings)?;
@@ -389,6 +419,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     let wiring = Wiring {
         kernel: flat.as_ref().map(|flat| &*flat.file),
         kvm,
+        port,
         default_net,
         ..Wiring::default()
     };
@@ -504,7 +535,7 @@ struct Line {
 }
 
 /// Returns the kernel's command line.
-fn line(run: &Run, origin: Option<serial::Origin>) -> Result<Line, Failure> {
+fn line(run: &Run, origin: Option<serial::Origin>, port: bool) -> Result<Line, Failure> {
     let mut variables = command::variables(run);
     for (name, value) in &mut variables {
         if name == "TZ" {
@@ -521,15 +552,15 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<Line, Failure> {
         variables.push(("SOIL_DISKS".into(), names.join(",").into()));
     }
     // The word for the serial line comes first.
-    let on_display = console(run);
-    variables.retain(|(name, _)| name != CONSOLE);
-    let words: Vec<OsString> = origin
-        .map(|origin| origin.word().into())
+    let words: Vec<&str> = origin
+        .map(serial::Origin::word)
         .into_iter()
-        .chain(on_display)
+        .chain(port.then_some(BY_PORT))
+        .chain(says(run, ON_DISPLAY).then_some(ON_DISPLAY))
         .collect();
+    variables.retain(|(name, _)| name != CONSOLE);
     if !words.is_empty() {
-        variables.push((CONSOLE.into(), words.join(OsStr::new(","))));
+        variables.push((CONSOLE.into(), words.join(",").into()));
     }
     if let Some(name) = run.program.file_name() {
         variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));

@@ -61,7 +61,7 @@ pub fn transmit(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{MARK, Stream, transmit};
     use core::sync::atomic::AtomicU8;
     use proptest::prelude::*;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     /// The bytes of each stream, as `soil run` reads the line.
-    fn streams(line: &[u8]) -> [Vec<u8>; 3] {
+    pub fn streams(line: &[u8]) -> [Vec<u8>; 3] {
         let mut found = [const { Vec::new() }; 3];
         let (mut current, mut bytes) = (0, line.iter());
         while let Some(byte) = bytes.next() {

@@ -6,7 +6,7 @@
 use super::framing::Stream;
 use super::line_discipline::{LineDiscipline, Sender};
 use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, write_control};
-use super::port::{self, Request, call};
+use super::port::{self, Request, Role, call};
 use crate::board::uart::{RECEIVED, Uart};
 use crate::board::vectors::SERIAL;
 use crate::cell::{ExclusiveCell, rank};
@@ -38,15 +38,22 @@ pub fn set_up() {
 pub fn select(word: Option<&[u8]>) {
     // The first letter identifies it. More words may follow: other destinations of the output.
     let sender = match word {
-        Some([b'p', ..]) => Sender::Pipe,
-        Some([b't', ..]) => Sender::Terminal,
+        Some([b'p', ..]) => Some(Sender::Pipe),
+        Some([b't', ..]) => Some(Sender::Terminal),
         Some([b'u', ..]) => return,
-        Some([b'v', ..]) => return port::start(),
+        Some([b'v', ..]) => None,
         _ if has_serial() => return,
-        _ => return port::start(),
+        _ => None,
     };
-    INPUT.with(|input| input.set_sender(sender));
-    set_framed();
+    let role = match sender {
+        Some(sender) => {
+            INPUT.with(|input| input.set_sender(sender));
+            set_framed();
+            Role::Output
+        }
+        None => Role::Console,
+    };
+    port::start(role);
 }
 
 /// A received byte.

@@ -74,8 +74,13 @@ pub fn find_control() {
 /// Frames the output from now on.
 pub fn set_framed() {
     // `soil run` continues with the stream of the last boot, after a reset.
-    CURRENT.store(u8::MAX, Ordering::Relaxed);
+    forget_stream();
     FRAMED.store(true, Ordering::Relaxed);
+}
+
+/// Names the stream of the next byte, whatever it is.
+pub fn forget_stream() {
+    CURRENT.store(u8::MAX, Ordering::Relaxed);
 }
 
 /// Whether `soil run` is at the other end.
@@ -98,8 +103,8 @@ pub fn has_room() -> bool {
 
 /// Whether everything written has been sent.
 pub fn is_sent() -> bool {
-    match call(Request::Flush) {
-        Some(waiting) => waiting == 0,
+    match call(Request::IsSent) {
+        Some(sent) => sent != 0,
         None => !has_serial() || UART.line_status() & SENT != 0,
     }
 }
@@ -113,6 +118,9 @@ pub fn is_at_line_start() -> bool {
 pub fn note_taken(count: usize) {
     TAKEN.fetch_add(count as u64, Ordering::Relaxed);
 }
+
+/// Maximum number of bytes that a transmitter accepts at once: less than a page.
+pub const MAX_BURST: usize = 512;
 
 /// Held while a burst is sent, with interrupts disabled.
 static BURST: ExclusiveCell<(), rank::Line> = ExclusiveCell::new(());
@@ -131,13 +139,15 @@ fn burst(stream: Stream, bytes: &[u8]) -> usize {
 /// Passes as much of `bytes` to the transmitter as it accepts at once; returns how much.
 fn put(stream: Stream, bytes: &[u8]) -> usize {
     // A tick may have a line to log.
-    let count = without_interrupts(|| match call(Request::Write(bytes)) {
-        Some(count) => count,
-        None if !has_serial() => bytes.len(),
-        None => {
-            // The first touch of a page uses the address space, which comes before the line.
-            let last = bytes.get(FIFO - 1).or(bytes.last());
-            core::hint::black_box([bytes.first().copied(), last.copied()]);
+    let count = without_interrupts(|| {
+        // The first touch of a page uses the address space, which comes before the line.
+        let last = bytes.get(MAX_BURST - 1).or(bytes.last());
+        core::hint::black_box([bytes.first().copied(), last.copied()]);
+        if let Some(count) = call(Request::Write(stream, bytes)) {
+            count
+        } else if !has_serial() {
+            bytes.len()
+        } else {
             let sent = BURST.with_unless_own(|()| burst(stream, bytes));
             // A report of a crash may begin within a burst.
             sent.unwrap_or_else(|| burst(stream, bytes))
@@ -148,6 +158,20 @@ fn put(stream: Stream, bytes: &[u8]) -> usize {
         AT_LINE_START.store(*last == b'\n', Ordering::Relaxed);
     }
     count
+}
+
+/// Writes `bytes` by the UART, whatever transmits otherwise, for the holder of what serializes all
+/// output. Drops what the UART doesn't accept.
+pub fn write_serial(stream: Stream, bytes: &[u8]) {
+    /// Far more than a UART takes for its FIFO at 115200 baud.
+    const MAX_POLLS: usize = 1_000_000;
+    let mut rest = bytes;
+    for _ in 0..MAX_POLLS {
+        rest = rest.get(burst(stream, rest)..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+    }
 }
 
 /// Writes as much of `bytes` as the transmitter accepts without waiting; returns how much.

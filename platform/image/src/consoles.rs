@@ -1,21 +1,30 @@
-//! The console on a port of a virtio console: the port named [`NAME`], whose host applies
-//! back-pressure (QEMU's `virtconsole` drops what its reader doesn't accept at once), else the
-//! first that a device designates as a console.
+//! The console, or its output alone, on a port of a virtio console.
 //!
-//! Output that the device doesn't take waits in memory ([`Pending`]), so a reader that attaches
-//! late sees how the program began.
+//! The console is the port named [`NAME`], whose host applies back-pressure (QEMU's `virtconsole`
+//! drops what its reader doesn't accept at once), else the first that a device designates as a
+//! console. Output that the device doesn't take waits in memory ([`Pending`]), so a reader that
+//! attaches late sees how the program began.
+//!
+//! Output alone goes by the port named [`OUTPUT_NAME`] of the first device, in the place of the
+//! UART's transmitter ([`Line`]).
 
 use crate::found;
 use alloc::vec::Vec;
-use drivers::console::{Console, Port};
+use drivers::console::{Console, Output, Port};
 use drivers::device_type::DeviceType;
+use kernel::arch::counter::counter;
+use kernel::board::uart::Uart;
 use kernel::cell::{ExclusiveCell, rank};
-use kernel::console::{self, Pending, Request};
+use kernel::console::{self, Line, PORT_NS, Pending, Request, Role, Stream};
 use kernel::devices::MEMORY;
-use kernel::{memory, time};
+use kernel::{clock, environment, memory, time};
 
 /// The name of a port that is the console.
 const NAME: &[u8] = b"org.soil.console";
+/// The name of a port for output to `soil run`.
+const OUTPUT_NAME: &[u8] = b"org.soil.output";
+/// The word of `SOIL_CONSOLE` for that.
+const OUTPUT_WORD: &[u8] = b"output";
 /// Time after the start in which devices tell of their ports and readers, in nanoseconds: until
 /// then someone counts as attached, and the end of a short program waits.
 const DISCOVERY_NS: u64 = 1_000_000_000;
@@ -40,17 +49,123 @@ struct Driver;
 
 kernel::part! {
     /// The kernel's driver.
-    pub static DRIVER: console::Drivers = &Driver, in ".soil_part.console.virtio";
+    pub static DRIVER: console::Drivers = &Driver, in ".soil_part.console.virtio"
+    as "soil_with_console";
 }
 
 impl console::Driver for Driver {
-    fn start(&self) -> bool {
-        start()
+    fn start(&self, role: Role) -> bool {
+        match role {
+            Role::Output => start_output(),
+            Role::Console => start(),
+        }
     }
 
-    fn answer(&self, request: Request<'_>) -> usize {
-        answer(request)
+    fn answer(&self, request: Request<'_>) -> Option<usize> {
+        // A crash in the use of this cell leaves the rest to the UART.
+        let role = OUTPUT.with_unless_own(|line| match line {
+            Some(line) => Answer::Final(transmit(line, &request)),
+            None => Answer::Console,
+        })?;
+        match role {
+            Answer::Final(answer) => answer,
+            Answer::Console => answer(request),
+        }
     }
+}
+
+/// The line to `soil run`, if a port transmits. Used with interrupts disabled.
+static OUTPUT: ExclusiveCell<Option<Line<Wire, Uart>>, rank::Line> = ExclusiveCell::new(None);
+
+/// A port for output alone.
+struct Wire(Output);
+
+const _: () = assert!(Output::BUFFER <= console::MAX_BURST);
+
+impl console::Port for Wire {
+    fn send(&mut self, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> Option<bool> {
+        self.0.send(fill).ok()
+    }
+
+    fn in_flight(&mut self) -> Option<usize> {
+        self.0.in_flight().ok()
+    }
+
+    fn has_room(&mut self) -> Option<bool> {
+        self.0.has_room().ok()
+    }
+
+    fn stop(&mut self) {
+        self.0.stop();
+    }
+
+    fn take_unsent(&mut self) -> Option<u8> {
+        self.0.take_unsent()
+    }
+}
+
+/// Starts output by the first device, if the command line says that it has a port for that.
+fn start_output() -> bool {
+    let words = environment::variable(b"SOIL_CONSOLE").unwrap_or_default();
+    if !words
+        .split(|byte| *byte == b',')
+        .any(|word| word == OUTPUT_WORD)
+    {
+        return false;
+    }
+    let mut all = found::take(DeviceType::CONSOLE).into_iter();
+    let first = all.next();
+    found::release(all.collect());
+    let Some(first) = first else {
+        log::warn!("SOIL_CONSOLE=output: no virtio console");
+        return false;
+    };
+    match Output::open(first.transport, MEMORY, OUTPUT_NAME) {
+        Ok(output) => {
+            let line = Line::new(Wire(output), console::UART, clock::ticks(PORT_NS));
+            OUTPUT.with(|output| *output = Some(line));
+            true
+        }
+        Err(error) => {
+            log::warn!(
+                "SOIL_CONSOLE=output: the console at {}: {error}",
+                first.place
+            );
+            false
+        }
+    }
+}
+
+/// Answers a request for output.
+fn transmit(line: &mut Line<Wire, Uart>, request: &Request<'_>) -> Option<usize> {
+    if line.is_left() {
+        return None;
+    }
+    let now = counter();
+    let answer = match request {
+        Request::Write(stream, bytes) => line.write(now, *stream, bytes),
+        Request::HasRoom => line.has_room(now).map(usize::from),
+        Request::IsSent => line.is_sent(now).map(usize::from),
+        Request::Leave => {
+            while !line.finish(counter()) {
+                core::hint::spin_loop();
+            }
+            return None;
+        }
+        Request::Read(_) | Request::Flush => None,
+    };
+    if line.is_left() {
+        let text = b"\nsoil: the console's port is out of use: the serial port has its output\n";
+        console::write_serial(Stream::Error, text);
+    }
+    answer
+}
+
+/// How a request is answered.
+enum Answer {
+    Final(Option<usize>),
+    /// By the driver of the console.
+    Console,
 }
 
 fn start() -> bool {
@@ -77,18 +192,20 @@ fn start() -> bool {
     true
 }
 
-fn answer(request: Request<'_>) -> usize {
+fn answer(request: Request<'_>) -> Option<usize> {
     let answered = TERMINAL.try_with(|terminal| {
         let terminal = terminal.as_mut()?;
         Some(match request {
-            Request::Write(bytes) => terminal.write(bytes),
+            Request::Write(_, bytes) => terminal.write(bytes),
             Request::Read(into) => terminal.read(into),
             Request::HasRoom => terminal.has_room().into(),
+            Request::IsSent => (!terminal.flush()).into(),
             Request::Flush => terminal.flush().into(),
+            Request::Leave => 0,
         })
     });
     // A crash in this code can't be reported.
-    answered.flatten().unwrap_or(0)
+    Some(answered.flatten().unwrap_or(0))
 }
 
 impl Ports {

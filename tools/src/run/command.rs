@@ -19,6 +19,8 @@ pub struct Wiring<'a> {
     pub kernel: Option<&'a Path>,
     /// KVM instead of TCG.
     pub kvm: bool,
+    /// Output by a port of a virtio console, beside the serial line.
+    pub port: bool,
     /// The program uses the network and no option says otherwise.
     pub default_net: bool,
     /// Sockets that QEMU inherits; `None` for `--dry-run`, which names a file instead.
@@ -211,17 +213,30 @@ pub fn arguments(run: &Run, wiring: &Wiring<'_>, line: &str) -> Vec<OsString> {
         // Always at the same place on the bus, where the kernel finds it without a search.
         false => args.pair("-device", "pci-serial,chardev=soilctl,addr=1e"),
     }
-    if let Some(sockets) = wiring.sockets.filter(|_| !is_pc) {
-        // A write to QEMU's PL011 stops the machine until the byte is read, so the image sends its
-        // output by this port as soon as it has found it. Ours is a pipe, in the order of both. By
-        // its number: not every host, or sandbox, has a `/dev/stdout`, or one that leads here. QEMU
-        // truncates a file that it doesn't append to, which a pipe refuses.
+    if let Some(sockets) = wiring.sockets.filter(|_| !is_pc || wiring.port) {
+        // Ours is a pipe, in the order of all that leads there. By its number: not every host, or
+        // sandbox, has a `/dev/stdout`, or one that leads here. QEMU truncates a file that it
+        // doesn't append to, which a pipe refuses.
         args.pair(
             "-add-fd",
             format!("fd={},set=1,opaque=output", sockets.output),
         );
-        args.pair("-chardev", "file,id=output,path=/dev/fdset/1,append=on");
-        args.pair("-device", "pci-serial,chardev=output,addr=1d");
+        let output = |id| format!("file,id={id},path=/dev/fdset/1,append=on");
+        if !is_pc {
+            // A write to QEMU's PL011 stops the machine until the byte is read, so the image sends
+            // its output by this port as soon as it has found it.
+            args.pair("-chardev", output("output"));
+            args.pair("-device", "pci-serial,chardev=output,addr=1d");
+        }
+        if wiring.port {
+            args.pair("-chardev", output("port"));
+            args.pair("-device", console(run, wiring));
+            // QEMU has port 0 for consoles that drop what their reader doesn't accept at once.
+            args.pair(
+                "-device",
+                "virtserialport,chardev=port,nr=1,name=org.soil.output",
+            );
+        }
     }
     if run.screenshot.is_some() {
         // Pauses the machine at its end, which keeps its picture.
@@ -327,6 +342,17 @@ fn device(run: &Run, bus: Bus, kind: &str, properties: &str) -> String {
         text.push_str(&option.property);
     }
     text
+}
+
+/// The device for the port of the output.
+fn console(run: &Run, wiring: &Wiring<'_>) -> String {
+    let has_pci = run.machine() != Machine::Microvm || wiring.kvm;
+    match has_pci {
+        // The processor's thread of QEMU writes what it is notified of, in one exit: the image polls
+        // for free buffers.
+        true => device(run, Bus::Pci, "serial", "max_ports=2,ioeventfd=off"),
+        false => device(run, Bus::Mmio, "serial", "max_ports=2"),
+    }
 }
 
 /// Adds the virtio devices. The image finds them in the order of the options: interfaces, disks,
@@ -548,6 +574,7 @@ mod tests {
     const WIRING: Wiring<'_> = Wiring {
         kernel: None,
         kvm: false,
+        port: false,
         default_net: false,
         sockets: Some(Sockets {
             control: 7,
@@ -723,6 +750,41 @@ mod tests {
         let words = arguments(&run(virt), &shown, "");
         let output = "pci-serial,chardev=output,addr=1d";
         assert!(words.iter().all(|word| word != output));
+    }
+
+    #[test]
+    fn output_has_a_port_of_its_own() {
+        let command = |words: &str, kvm, port| {
+            let wiring = Wiring {
+                kvm,
+                port,
+                ..WIRING
+            };
+            let args = arguments(&run(words), &wiring, "");
+            let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
+        };
+        let port = "-chardev file,id=port,path=/dev/fdset/1,append=on";
+        let on_pci = "-device virtio-serial-pci,max_ports=2,ioeventfd=off,disable-legacy=on \
+            -device virtserialport,chardev=port,nr=1,name=org.soil.output ";
+        for (machine, kvm) in [
+            ("microvm", true),
+            ("q35", true),
+            ("pc", false),
+            ("virt", true),
+            ("virt", false),
+        ] {
+            let command = command(&format!("--machine {machine}"), kvm, true);
+            let both = format!("{port} {on_pci}");
+            assert!(command.contains(&both), "{command}");
+            assert_eq!(command.matches("-add-fd fd=9,set=1,").count(), 1);
+        }
+        let microvm = command("--machine microvm", false, true);
+        assert!(
+            microvm.contains("-device virtio-serial-device,max_ports=2 -device virtserialport")
+        );
+        let without = command("--machine microvm", true, false);
+        assert!(!without.contains("serial-pci") && !without.contains("-add-fd"));
     }
 
     #[test]

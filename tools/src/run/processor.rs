@@ -81,6 +81,7 @@ mod tests {
             form,
             arch,
             network: None,
+            has_console_driver: None,
             shows_console: None,
             has_needs: false,
             has_sections: true,
