@@ -99,9 +99,12 @@ impl Acpi {
         events
     }
 
-    /// The input that legacy interrupt `irq` is wired to, and whether it is active low.
+    /// The input that legacy interrupt `irq` is wired to, and whether it is active low: if firmware
+    /// doesn't say, only ACPI's own interrupt is (ACPI 6.5, 5.2.9, SCI_INT).
     pub fn legacy(&self, irq: u8) -> (Gsi, bool) {
+        let is_own = matches!(self.power, Some(Power::Fixed { irq: own, .. }) if own == irq);
         let found = self.overrides.iter().find(|other| other.irq == irq);
-        found.map_or((irq.into(), false), |other| (other.gsi, other.is_low))
+        let gsi = found.map_or(irq.into(), |other| other.gsi);
+        (gsi, found.and_then(|other| other.is_low).unwrap_or(is_own))
     }
 }

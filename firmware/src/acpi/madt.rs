@@ -17,8 +17,8 @@ pub struct Override {
     pub irq: u8,
     /// The input.
     pub gsi: Gsi,
-    /// The input is active low.
-    pub is_low: bool,
+    /// Whether the input is active low; `None`: as usual for the interrupt.
+    pub is_low: Option<bool>,
 }
 
 /// The entries of a MADT: type and bytes.
@@ -47,13 +47,17 @@ impl<'a> Entries<'a> {
     pub fn overrides(self) -> impl Iterator<Item = Override> {
         const OVERRIDE: u8 = 2;
         const POLARITY: u16 = 3;
+        const HIGH: u16 = 1;
         const LOW: u16 = 3;
         self.of(OVERRIDE).filter_map(|entry| {
             Some(Override {
                 irq: u8_at(entry, 3)?,
                 gsi: u32_at(entry, 4)?,
-                // As on the bus, which is active high, where firmware says nothing.
-                is_low: u16_at(entry, 8).unwrap_or(0) & POLARITY == LOW,
+                is_low: match u16_at(entry, 8).unwrap_or(0) & POLARITY {
+                    HIGH => Some(false),
+                    LOW => Some(true),
+                    _ => None,
+                },
             })
         })
     }

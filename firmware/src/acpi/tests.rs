@@ -221,6 +221,30 @@ fn reads_a_pc() {
     assert_eq!(lines, [(4, false), (20, false), (10, true), (16, false)]);
 }
 
+/// Its firmware may leave out the entry, or its polarity.
+#[test]
+fn the_interrupt_of_acpi_is_active_low_unless_firmware_says_otherwise() {
+    let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
+    let without = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x200]), 0);
+    assert_eq!(
+        [4, 9, 10].map(|irq| without.legacy(irq)),
+        [(4, false), (9, true), (10, false)]
+    );
+    // As on the bus; high; a reserved value; low.
+    for (polarity, is_low) in [(0, true), (1, false), (2, true), (3, true)] {
+        let mut madt = vec![0; 8];
+        madt.extend([2, 10, 0, 9, 20, 0, 0, 0, 0xc | polarity, 0]);
+        let mut memory = machine(1 << 10, dsdt);
+        let table = table(b"APIC", &madt);
+        memory.0[0x400..0x400 + table.len()].copy_from_slice(&table);
+        assert_eq!(
+            Acpi::parse(&memory, 0).legacy(9),
+            (20, is_low),
+            "{polarity}"
+        );
+    }
+}
+
 #[test]
 fn reads_a_microvm() {
     let mut dsdt = qemus_events(b"\x0c\x00\x00\xa0\xfe");
