@@ -14,6 +14,16 @@ pub struct CurrentDirectory {
     removed: bool,
 }
 
+/// The path of what has this name, or path, in a folder. In images without files, `format!` would
+/// be linked for it.
+pub fn joined(folder: &str, name: &str) -> String {
+    let mut path = String::with_capacity(folder.len() + 1 + name.len());
+    path.push_str(folder);
+    path.push('/');
+    path.push_str(name);
+    path
+}
+
 impl CurrentDirectory {
     /// The root.
     pub const ROOT: CurrentDirectory = CurrentDirectory {
@@ -47,7 +57,7 @@ impl CurrentDirectory {
     /// ENOENT if the directory was removed, which leaves its parent only.
     pub fn absolute(&self, path: &str) -> Result<String> {
         if !self.removed {
-            return Ok(format!("{}/{path}", self.path));
+            return Ok(joined(&self.path, path));
         }
         let mut rest = path;
         while let Some(("." | "", after)) = rest.split_once('/') {
@@ -55,7 +65,7 @@ impl CurrentDirectory {
         }
         let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
         match self.path.rsplit_once('/') {
-            Some((parent, _)) if first == ".." => Ok(format!("{parent}/{rest}")),
+            Some((parent, _)) if first == ".." => Ok(joined(parent, rest)),
             _ => Err(libc::ENOENT),
         }
     }

@@ -9,13 +9,12 @@ mod start;
 mod zone;
 
 use crate::console::Console;
-use crate::current_directory::CurrentDirectory;
+use crate::current_directory::{CurrentDirectory, joined};
 use crate::errors::Result;
 use crate::file::Description;
 use crate::files::devices;
 use crate::process;
 use crate::stat::{self, Stat};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
@@ -85,7 +84,7 @@ pub fn absolute(descriptor: u64, path: &[u8]) -> Result<String> {
         process::with(|process| process.directory.absolute(path))?
     } else {
         let description = process::get(descriptor)?;
-        format!("{}/{path}", description.file().directory()?)
+        joined(description.file().directory()?, path)
     };
     if absolute.len() >= MAX_PATH {
         return Err(libc::ENAMETOOLONG);
