@@ -67,7 +67,7 @@
 //! | the same | `libc-compat`: hooks of collections | in each image: the crate is above this one |
 //! | [`wait::Ticks`](crate::wait::Ticks) | `resources`: the network; `platform/image`: the display of the console | with the network, with displays |
 //! | [`console::Mirrors`](crate::console::Mirrors) | `platform/image`: the display of the console | with displays |
-//! | [`console::Drivers`](crate::console::Drivers) | `platform/image`: virtio consoles | 45 KB: an image without devices stays near 400 KB |
+//! | [`console::Drivers`](crate::console::Drivers) | `platform/image`: virtio consoles | 39 KB: an image without devices stays near 400 KB |
 //! | [`random::Sources`](crate::random::Sources) | `platform/image`: entropy devices | 43 KB: for the same reason |
 //!
 //! # Function pointers that are registered at run time
