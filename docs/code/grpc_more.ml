@@ -19,8 +19,3 @@ let app rpcs site =
   Middleware.cors ~origins:(Only [ "https://app.example.com" ])
     ~headers:("authorization" :: Server.web_headers)
     ~expose:Server.web_exposed () grpc
-
-(* The heads of a hundred calls. *)
-let limits =
-  let d = Http.default_limits in
-  { d with http2 = { d.http2 with heads_bytes = 1 lsl 17 } }

@@ -389,7 +389,7 @@ let send_data t (s : stream) b off len ~last =
 (* Receiving: heads *)
 
 let size_of fields =
-  List.fold_left (fun n (name, value) -> n + String.length name + String.length value + 80) 0 fields
+  List.fold_left (fun n (name, value) -> n + String.length name + String.length value + 32) 0 fields
 
 (* [None] if the head exceeds the limits; the table is right in any case. *)
 let decode t b off len =
