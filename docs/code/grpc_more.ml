@@ -1,6 +1,5 @@
 module Server = Soil_grpc.Server
 module Middleware = Soil_http.Middleware
-module Http = Soil_http.Server
 
 let gzip =
   Soil_grpc.Encoding.v "gzip" ~compress:Soil_http_gzip.compress
