@@ -7,7 +7,8 @@
    - It injects the exceptions that the instruction raises: #PF, #GP (alignment), #NM, #UD, #MF,
    #XM.
    - It removes AVX, BMI and XSAVE from the CPUID that the monitor sees: KVM's emulator decodes no
-     VEX prefix. kvm_pvm shows guests the host's CPUID all the same; XGETBV says that AVX is off.
+     VEX prefix. kvm_pvm shows guests the host's CPUID all the same; XGETBV says that AVX is off,
+     and programs use BMI1 and BMI2, whose instructions are executed here.
    - Limits: one machine a process; the guest's kernel mode only (in user mode KVM injects #UD); no
    5-level paging, SMEP, SMAP or protection keys; pages that it writes are missing in KVM's log of
    dirty pages; no maskmovq, maskmovdqu and SSE4a; an unmasked overflow also sets MXCSR.PE, an
@@ -113,6 +114,7 @@ static uint64_t *general(struct kvm_regs *r, int number) {
 struct instruction {
   int length, map, opcode, modrm; /* map 0: x87; 1: 0F; 2: 0F 38; 3: 0F 3A */
   int rex, prefix;                /* 0, or the mandatory one: 0x66, 0xf3, 0xf2 */
+  int vex; /* the third byte of a VEX prefix, and 0x100; 0 without one */
   bool operand16, locked, memory, immediate;
   uint8_t immediate_value;
   uint64_t address; /* linear, of the operand in memory */
@@ -126,6 +128,15 @@ static int operand_size(const struct instruction *i, bool *store) {
   int op = i->opcode, p = i->prefix, reg = reg_of(i), word = i->rex & 8 ? 8 : i->operand16 ? 2 : 4;
   int full = p ? 16 : 8; /* of an operation with an MMX and an SSE form */
   *store = false;
+  if (i->vex) { /* BMI1 and BMI2 */
+    bool known = i->map == 3 ? op == 0xf0 && p == 0xf2
+                 : op == 0xf2 ? p == 0
+                 : op == 0xf3 ? p == 0 && reg >= 1 && reg <= 3
+                 : op == 0xf5 ? p != 0x66
+                 : op == 0xf6 ? p == 0xf2
+                              : op == 0xf7;
+    return known ? i->rex & 8 ? 8 : 4 : -1;
+  }
   if (i->map == 0) {
     static const uint8_t sizes[8][8] = {{4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4, 4, 28, 2, 28, 2},
                                         {4, 4, 4, 4, 4, 4, 4, 4}, {4, 4, 4, 4, 0, 10, 0, 10},
@@ -286,6 +297,7 @@ static bool mmx(const struct instruction *i) {
 /* Whether it uses general registers and flags only. */
 static bool integer(const struct instruction *i) {
   int op = i->opcode;
+  if (i->vex) return true;
   return (i->map == 1 && (op == 0xae || op == 0xb8 || op == 0xc3 || op == 0xc7)) ||
          (i->map == 2 && op >= 0xf0);
 }
@@ -337,7 +349,17 @@ static bool decode(struct cpu *cpu, struct instruction *i) {
   if (!i->prefix && i->operand16) i->prefix = 0x66;
   if (wide && n < have && (bytes[n] & 0xf0) == 0x40) i->rex = bytes[n++];
   if (n + 3 >= 15 || n >= have) return false;
-  if (bytes[n] == 0x0f) {
+  if (bytes[n] == 0xc4 && wide) {
+    static const uint8_t prefixes[4] = {0, 0x66, 0xf3, 0xf2};
+    /* Prefixes of segments and addresses may stand before it. */
+    if (i->prefix || i->locked || i->rex || n + 5 > have) return false;
+    i->rex = 0x40 | (~bytes[n + 1] >> 5 & 7) | (bytes[n + 2] >> 4 & 8);
+    i->map = bytes[n + 1] & 31;
+    i->vex = bytes[n + 2] | 0x100;
+    i->prefix = prefixes[bytes[n + 2] & 3];
+    if (i->map < 2 || i->map > 3 || i->vex & 4) return false;
+    n += 3;
+  } else if (bytes[n] == 0x0f) {
     i->map = 1;
     n++;
     if (bytes[n] == 0x38 || bytes[n] == 0x3a) i->map = bytes[n++] == 0x38 ? 2 : 3;
@@ -461,12 +483,18 @@ static void execute(const struct instruction *i, const char *operand) {
   c = emit_at(c, "\xff\x35", 2, &room->flags, 0);
   c = emit(c, "\x9d", 1);
   c = emit_registers(c, 0x8b);
-  if (i->operand16) c = emit(c, "\x66", 1);
-  if (i->prefix == 0xf2 || i->prefix == 0xf3) c = emit(c, i->prefix == 0xf2 ? "\xf2" : "\xf3", 1);
   char rex = i->memory ? i->rex & ~3 : i->rex;
-  if (rex) c = emit(c, &rex, 1);
-  if (i->map) c = emit(c, "\x0f", 1);
-  if (i->map >= 2) c = emit(c, i->map == 2 ? "\x38" : "\x3a", 1);
+  if (i->vex) {
+    char bytes[3] = {0xc4, (~rex & 7) << 5 | i->map, i->vex};
+    c = emit(c, bytes, 3);
+  } else {
+    if (i->operand16) c = emit(c, "\x66", 1);
+    if (i->prefix == 0xf2 || i->prefix == 0xf3)
+      c = emit(c, i->prefix == 0xf2 ? "\xf2" : "\xf3", 1);
+    if (rex) c = emit(c, &rex, 1);
+    if (i->map) c = emit(c, "\x0f", 1);
+    if (i->map >= 2) c = emit(c, i->map == 2 ? "\x38" : "\x3a", 1);
+  }
   char opcode = i->opcode, modrm = i->modrm, last = i->immediate_value;
   c = emit(c, &opcode, 1);
   if (i->memory) {

@@ -279,7 +279,8 @@ static void run_native(const struct state *in, struct state *out, const uint8_t 
 }
 
 /* Classes of instructions: rows of opcodes, with their prefixes (n: none, 6: 66, 3: F3, 2: F2), in
-   registers (r) and memory (m), with an immediate (i), with REX.W or without (w), locked (l). */
+   registers (r) and memory (m), with an immediate (i), with REX.W or without (w), locked (l), with
+   a VEX prefix (v). */
 struct row {
   const char *class, *prefixes, *forms;
   uint8_t map, first, last;
@@ -376,6 +377,14 @@ static const struct row rows[] = {
     {"bits", "3", "rmw", 1, 0xb8, 0xb8, -1},
     {"bits", "2", "rmw", 2, 0xf0, 0xf1, -1},
     {"bits", "63", "rmw", 2, 0xf6, 0xf6, -1},
+    {"bits", "n", "rmwv", 2, 0xf2, 0xf2, -1},
+    {"bits", "n", "rmwv", 2, 0xf3, 0xf3, 1},
+    {"bits", "n", "rmwv", 2, 0xf3, 0xf3, 2},
+    {"bits", "n", "rmwv", 2, 0xf3, 0xf3, 3},
+    {"bits", "n32", "rmwv", 2, 0xf5, 0xf5, -1},
+    {"bits", "2", "rmwv", 2, 0xf6, 0xf6, -1},
+    {"bits", "n632", "rmwv", 2, 0xf7, 0xf7, -1},
+    {"bits", "2", "rmiwv", 3, 0xf0, 0xf0, -1},
     {"exchanges", "n", "mwl", 1, 0xc7, 0xc7, 1},
     {"controls", "n", "m", 1, 0xae, 0xae, 2},
     {"controls", "n", "m", 1, 0xae, 0xae, 3},
@@ -487,6 +496,7 @@ static int instance(const struct row *row, char prefix, int op, struct state *s,
   bool memory = strchr(row->forms, 'm') && (!strchr(row->forms, 'r') || below(2));
   int reg = row->reg >= 0 ? row->reg : below(8), displacement_size = 0, sib_size = 0;
   int32_t displacement = 0;
+  bool padded = strchr(row->forms, 'v') && below(4) == 0; /* by a prefix that has no meaning */
   if (row->map) rex = below(16) & (strchr(row->forms, 'w') ? 15 : 7);
   if (row->reg >= 0) rex &= ~4;
   if (strchr(row->forms, 'l')) rex |= 8;
@@ -518,7 +528,9 @@ static int instance(const struct row *row, char prefix, int op, struct state *s,
     }
     if (displacement == 1 && displacement_size == 4 && (modrm & 0xc7) == 5) {
       int length = (prefix != 'n') + (strchr(row->forms, 'l') != NULL && below(2)) + (rex != 0) +
-                   (row->map > 0) + (row->map > 1) + 2 + 4 + (strchr(row->forms, 'i') != NULL);
+                   (row->map > 0) + (row->map > 1);
+      if (strchr(row->forms, 'v')) length = 3 + padded;
+      length += 2 + 4 + (strchr(row->forms, 'i') != NULL);
       displacement = to - (START + length);
       if (strchr(row->forms, 'l')) displacement = (int32_t)(DATA + 128) - START - length;
     }
@@ -527,10 +539,20 @@ static int instance(const struct row *row, char prefix, int op, struct state *s,
   }
   bool locked = strchr(row->forms, 'l') && below(2);
   if (locked) *c++ = 0xf0;
-  if (prefix != 'n') *c++ = prefix == '6' ? 0x66 : prefix == '3' ? 0xf3 : 0xf2;
-  if (rex) *c++ = 0x40 | rex;
-  if (row->map) *c++ = 0x0f;
-  if (row->map >= 2) *c++ = row->map == 2 ? 0x38 : 0x3a;
+  if (strchr(row->forms, 'v')) {
+    /* rorx has no third operand. */
+    int third = row->map == 3 ? 15 : below(16);
+    const char *order = "n632";
+    if (padded) *c++ = 0x3e;
+    *c++ = 0xc4;
+    *c++ = (~rex & 7) << 5 | row->map;
+    *c++ = (rex & 8) << 4 | third << 3 | (strchr(order, prefix) - order);
+  } else {
+    if (prefix != 'n') *c++ = prefix == '6' ? 0x66 : prefix == '3' ? 0xf3 : 0xf2;
+    if (rex) *c++ = 0x40 | rex;
+    if (row->map) *c++ = 0x0f;
+    if (row->map >= 2) *c++ = row->map == 2 ? 0x38 : 0x3a;
+  }
   *c++ = op;
   if (row->map == 1 && op == 0x77) return c - code;
   *c++ = modrm;
