@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 
-from cases import clones, services, tls, vsock, website
+from cases import clones, initrd, services, tls, vsock, website
 from cases.programs import expected
 from harness import kvm
 from harness.console import PATIENCE
@@ -236,6 +236,27 @@ def register(vmm):
         child.signal(signal.SIGTERM)
         assert child.finish(context.remaining()) == 143, child.text
         assert context.run("debugfs", "-R", "cat left", disk).stdout == "/data/left"
+
+    @test(f"{vmm}-initrd", limit=120, long=True)
+    def files(context):
+        """The files of an initrd."""
+        path = context.path("initrd")
+        with open(path, "wb") as file:
+            file.write(initrd.archive({"/etc/app/settings": b"a=1\n"}))
+
+        def change(given):
+            if vmm == FIRECRACKER:
+                given["boot-source"]["initrd_path"] = path
+            else:
+                given += ["--initramfs", path]
+
+        shown = '/etc/app/settings: "a=1\\n"\n'
+        arguments = ("/etc/app/settings",)
+        machine = start(
+            context, vmm, "files", initrd.CONTENTS, *arguments, options=NONE, change=change
+        )
+        wait_text(machine, re.escape(shown))
+        machine.child.finish(context.remaining())
 
     @test(f"{vmm}-signals", limit=120, long=True)
     def signals(context):
