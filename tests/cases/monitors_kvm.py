@@ -278,11 +278,11 @@ def register(vmm):
         sent = context.path("sent")
         with open(sent, "w", encoding="ascii") as file:
             file.write(tls.LARGE[:10_000])
-        for name, port, facts in (
-            ("soil.test", 8443, "1.3 http/1.1 full -\n"),
-            ("other.test", 8445, "1.2 http/1.1 full -\n"),
+        for name, port, option, facts in (
+            ("soil.test", 8443, "--alpn", "1.3 http/1.1 full -\n"),
+            ("other.test", 8445, "--no-alpn", "1.2 - full -\n"),
         ):
-            at = [*curl, "--resolve", f"{name}:{port}:{tap.guest}"]
+            at = [*curl, option, "--resolve", f"{name}:{port}:{tap.guest}"]
             url = f"https://{name}:{port}"
             assert context.run(*at, f"{url}/facts").stdout == facts
             answer = context.run(*at, "--data-binary", f"@{sent}", f"{url}/").stdout
