@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use drivers::bochs::Bochs;
 use drivers::function::{Function, Started};
 use drivers::memory::{Access, Allocation, Segment};
@@ -250,8 +250,22 @@ fn find_or_set(values: &[AtomicU64], value: u64, index: usize) -> usize {
     })
 }
 
+/// How long a wait for devices may take, in nanoseconds, where one of them doesn't interrupt.
+const POLL_NS: u64 = 1_000_000;
+/// A device doesn't interrupt. Set at its discovery.
+static IS_POLLED: AtomicBool = AtomicBool::new(false);
+
+/// The deadline of a wait for devices that begins `now` and has this one of its own: it ends in time
+/// for those that don't interrupt.
+pub fn deadline(own: Option<u64>, now: impl FnOnce() -> u64) -> Option<u64> {
+    match IS_POLLED.load(Ordering::Relaxed) {
+        true => Some(own.unwrap_or(u64::MAX).min(now().saturating_add(POLL_NS))),
+        false => own,
+    }
+}
+
 /// Starts a PCI function with a message; without one with its interrupt line, and without
-/// an input for that only polled.
+/// an input for that only polled ([`deadline`]).
 fn with_interrupts<T>(
     address: Address,
     line: Option<u8>,
@@ -267,7 +281,9 @@ fn with_interrupts<T>(
     }
     let line = pci::line(address, line).filter(|line| irq::has_input(*line));
     let Some(line) = line else {
-        return start(Interrupts::None);
+        let device = start(Interrupts::None)?;
+        IS_POLLED.store(true, Ordering::Relaxed);
+        return Ok(device);
     };
     let device = start(Interrupts::Line)?;
     let vector = vector_of_line(line, vector);
@@ -295,8 +311,19 @@ fn mmio_places() -> Vec<(u64, usize, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::find_or_set;
-    use core::sync::atomic::AtomicU64;
+    use super::{IS_POLLED, POLL_NS, deadline, find_or_set};
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    #[test]
+    fn a_wait_ends_in_time_for_a_device_that_does_not_interrupt() {
+        let deadlines = [None, Some(5), Some(7 + POLL_NS), Some(u64::MAX)];
+        let found = || deadlines.map(|own| deadline(own, || 7));
+        assert_eq!(found(), deadlines);
+        IS_POLLED.store(true, Ordering::Relaxed);
+        let limit = Some(7 + POLL_NS);
+        assert_eq!(found(), [limit, Some(5), limit, limit]);
+        IS_POLLED.store(false, Ordering::Relaxed);
+    }
 
     #[test]
     fn devices_of_a_line_share_its_vector() {

@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::part::Slot as _;
 use crate::smp::{resume_interrupts, suspend_interrupts};
-use crate::{console, interrupts, power, signals, threads, time};
+use crate::{console, devices, interrupts, power, signals, threads, time};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use sync::atomic::AtomicU32;
@@ -135,6 +135,10 @@ pub fn pause_until(wait: For, deadline_ns: Option<u64>) {
 }
 
 fn halt(wait: For, deadline: Option<u64>) {
+    let deadline = match wait {
+        For::Devices | For::Call => devices::deadline(deadline, time::monotonic_ns),
+        For::Time | For::Interrupt(_) => deadline,
+    };
     power::listen();
     console::waits();
     let open = processor::are_enabled();

@@ -70,7 +70,7 @@ pub enum Interrupts<'a> {
     Messages(&'a [Message]),
     /// The interrupt line, which must be acknowledged ([`Interrupt::acknowledge`]).
     Line,
-    /// None: the device is polled whenever the processor runs, and nothing wakes a wait for it.
+    /// None: the device must be polled.
     None,
 }
 
