@@ -31,7 +31,7 @@ pub trait Port {
     /// Number of buffers that the device has.
     fn in_flight(&mut self) -> Option<usize>;
 
-    /// Whether [`Port::send`] would send.
+    /// Whether a buffer is free.
     fn has_room(&mut self) -> Option<bool>;
 
     /// Stops the device.
