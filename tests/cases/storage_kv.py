@@ -73,7 +73,7 @@ def entries(log):
 
 
 def packed(folder):
-    """The small values in a directory's segments (soil-ocaml/src/operations/kv_log.ml)."""
+    """The small values in a directory's segments (soil-ocaml/src/kv_log.ml)."""
     found = {}
     names = [name for name in os.listdir(folder) if name.startswith(SEGMENT)]
     for name in sorted(names, key=lambda name: int(name[len(SEGMENT) :])):
