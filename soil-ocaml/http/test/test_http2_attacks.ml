@@ -192,7 +192,6 @@ let evicted () =
 [@@ocamlformat "disable"]
 
 let tests =
-  let in_virtual_time name f = in_run name (fun () -> Soil.Virtual_clock.run f) in
   [
     in_virtual_time "slow clients" slow_clients;
     in_virtual_time "slow bodies" slow_bodies;

@@ -5,7 +5,6 @@ module Client = Soil_http.Client
 module H = Cohttp.Header
 
 (* Also ends a test that hangs, in real time. *)
-let in_virtual_time name f = in_run name (fun () -> Soil.Virtual_clock.run f)
 let code (r : Test.response) = Cohttp.Code.code_of_status r.status
 let field (r : Test.response) name = Option.value (H.get r.headers name) ~default:"none"
 
