@@ -24,8 +24,9 @@ module Ro : sig
   include Mirage_kv.RO with type error = error
 
   val connect : string -> t Lwt.t
-  (** [connect path] is the store of the contents of the directory [path]. It fails with
-      {!Soil.exception-Error} if that isn't a directory. It writes nothing. *)
+  (** [connect path] is the store of the files of the directory [path], without values that {!Rw} has
+      packed there. It fails with {!Soil.exception-Error} if that isn't a directory. It writes
+      nothing. *)
 end
 
 (** A {!Soil.Kv} store, with its durability: a value survives a crash once the promise of {!Rw.set}

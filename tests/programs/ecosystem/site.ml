@@ -21,7 +21,7 @@ module Site (Store : Mirage_kv.RO) (Clock : Mirage_clock.PCLOCK) (Http : Cohttp.
       | Error e, _ | _, Error e -> (`Internal_server_error, Fmt.str "%a\n" Store.pp_error e, []))
 end
 
-module S = Site (Soil_mirage_kv.Ro) (Soil_mirage_clock.Pclock) (Soil_cohttp.IO)
+module S = Site (Soil_mirage_kv.Rw) (Soil_mirage_clock.Pclock) (Soil_cohttp.IO)
 
 let fill root =
   let* store = Soil_mirage_kv.Rw.connect root in
@@ -35,8 +35,13 @@ let fill root =
           result;
         Lwt.return_unit
       in
-      Lwt_list.iter_s set
-        [ ("/index.html", "<h1>Soil</h1>\n"); ("/docs/index.html", "docs\n"); ("/docs", "a value") ]
+      let* () =
+        Lwt_list.iter_s set
+          [
+            ("/index.html", "<h1>Soil</h1>\n"); ("/docs/index.html", "docs\n"); ("/docs", "a value");
+          ]
+      in
+      Lwt.return store
 
 let serve store flow =
   let r = Soil.Reader.create flow and w = Soil.Writer.create flow in
@@ -79,9 +84,7 @@ let ask flow =
 
 let () =
   Soil_lwt.run @@ fun () ->
-  let root = "/memory/site" in
-  Soil_lwt.run_promise (fun () -> fill root);
-  let store = Soil_lwt.run_promise (fun () -> Soil_mirage_kv.Ro.connect root) in
+  let store = Soil_lwt.run_promise (fun () -> fill "/memory/site") in
   let here, there = Soil.Flow.pair () in
   ignore (Soil.Task.both (fun () -> serve store there) (fun () -> ask here));
   Fmt.pr "a date: %b@." (String.length (S.date ()) = String.length "2026-01-01T00:00:00-00:00");
