@@ -255,13 +255,15 @@ let as_reader t f =
       wake_reader t)
     (fun () -> try f () with T.Cancelled as e -> raise e | e -> fail t e)
 
+(* Begins in a task of its own: another one may write by then. *)
+let write_or_wait t =
+  if t.is_writing then T.Condition.wait_no_mutex t.progress else as_writer t (fun () -> write_all t)
+
 (* Bytes that couldn't be written at once may be what the peer waits for. *)
 let receive_and_write t =
   push t;
   if unwritten t > 0 && not t.is_writing then
-    let write () =
-      try as_writer t (fun () -> write_all t) with Soil.Error _ when t.cannot_write <> None -> ()
-    in
+    let write () = try write_or_wait t with Soil.Error _ when t.cannot_write <> None -> () in
     T.first [ write; (fun () -> receive t) ]
   else receive t
 
@@ -288,12 +290,10 @@ let rec await_written t upto =
     check_writing t;
     push t;
     (if t.written < upto then
-       let write () =
-         if t.is_writing then T.Condition.wait_no_mutex t.progress
-         else as_writer t (fun () -> write_all t)
-       in
-       if t.is_reading then write ()
-       else T.first [ write; (fun () -> read_for_all t (fun () -> t.written >= upto)) ]);
+       let write () = write_or_wait t in
+       (* Another task may read by the time this one begins. *)
+       let read () = if not t.is_reading then read_for_all t (fun () -> t.written >= upto) in
+       if t.is_reading then write () else T.first [ write; read ]);
     await_written t upto)
 
 (** [flush t] sees to it that the output is written; it waits for that with {!By_users} alone. *)

@@ -479,10 +479,50 @@ let no_connection () =
   bool "all" true (List.for_all (( = ) "refused") answers);
   int "one attempt" 1 !attempts
 
+(* Tasks of one connection that all have more to send than it takes at once, before any of them waits
+   for a response: one of them writes at a time, and one reads. *)
+let many_writers () =
+  let handler request =
+    let source = Server.body ~max:max_int request and b = Bytes.create 4096 in
+    let digest = ref 0 in
+    let rec go () =
+      Soil.Task.yield ();
+      match D.read source b 0 (Bytes.length b) with
+      | 0 -> ()
+      | n ->
+          for i = 0 to n - 1 do
+            digest := (31 * !digest) + Bytes.get_uint8 b i
+          done;
+          go ()
+    in
+    go ();
+    Server.string (string_of_int !digest)
+  in
+  Soil.Task.scope @@ fun scope ->
+  let connect ~host:_ ~port:_ =
+    let ours, theirs = Soil.Flow.pair ~capacity:1000 () in
+    let serve () =
+      D.with_close theirs (fun d -> Server.connection ~http2:(Http2.server ()) d handler)
+    in
+    ignore (Soil.Task.spawn_daemon scope serve);
+    ours
+  in
+  let client = Client.create ~http2:(Http2.client ()) ~connect () in
+  let post n =
+    let text = String.init (8000 + (340 * n)) (fun i -> Char.chr (i * (n + 3) land 255)) in
+    let wanted = String.fold_left (fun d c -> (31 * d) + Char.code c) 0 text in
+    let body = Client.String text in
+    string "what was sent" (string_of_int wanted) (snd (Client.post client (uri "http://a/") body))
+  in
+  Soil.Task.iter post (List.init 24 Fun.id);
+  int "one connection" 1 (Client.opened client);
+  Client.close client
+
 let tests =
   [
     in_run "heads in the order of their streams" in_order;
     in_run "full in both directions" full_both_ways;
+    in_run "many writers" many_writers;
     in_run "reading is handed on" handed_on;
     in_run "requests" requests;
     in_run "streams at a time" concurrent;
