@@ -518,6 +518,22 @@ let many_writers () =
   int "one connection" 1 (Client.opened client);
   Client.close client
 
+(* A client that opens more streams than a second may have waits for the next one. *)
+let paced () =
+  let http2 = { Server.default_limits.http2 with streams_per_second = 10 } in
+  let limits = { Server.default_limits with http2 } in
+  with_server ~limits (fun _ -> Server.string "ok") @@ fun client ->
+  let begun = Soil.Clock.monotonic () in
+  let seconds () = int_of_float (Soil.Clock.monotonic () -. begun) in
+  for _ = 1 to 10 do
+    ignore (get client "http://a/")
+  done;
+  int "at once" 0 (seconds ());
+  for _ = 1 to 25 do
+    ignore (get client "http://a/")
+  done;
+  bool "by and by" true (seconds () >= 2)
+
 let tests =
   [
     in_run "heads in the order of their streams" in_order;
@@ -534,6 +550,7 @@ let tests =
     in_run "failures" failures;
     in_run "WebSocket" websocket;
     in_run "urgency" urgency;
+    in_virtual_time "streams in a second" paced;
     in_virtual_time "the last response" last_response;
     in_virtual_time "a slow upload" slow_upload;
     in_virtual_time "no connection" no_connection;
