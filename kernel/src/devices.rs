@@ -255,8 +255,8 @@ const POLL_NS: u64 = 1_000_000;
 /// A device doesn't interrupt. Set at its discovery.
 static IS_POLLED: AtomicBool = AtomicBool::new(false);
 
-/// The deadline of a wait for devices that begins `now` and has this one of its own: it ends in time
-/// for those that don't interrupt.
+/// The deadline of a wait for devices that begins `now` and has a deadline of its `own`: it ends in
+/// time for devices that don't interrupt.
 pub fn deadline(own: Option<u64>, now: impl FnOnce() -> u64) -> Option<u64> {
     match IS_POLLED.load(Ordering::Relaxed) {
         true => Some(own.unwrap_or(u64::MAX).min(now().saturating_add(POLL_NS))),

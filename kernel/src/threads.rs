@@ -149,8 +149,8 @@ pub fn has_threads() -> bool {
     PREEMPTIBLE.load(Ordering::Relaxed)
 }
 
-/// Takes the note of an event that ends such a wait, if there is one. The notes are those of one
-/// thread each; any number may wait for an event after those that they know of.
+/// Takes this thread's note of an event that ends such a wait, if it has one. Any number of
+/// threads may wait for an event after the events that they know of.
 pub fn take_note(wait: For) -> bool {
     match wait {
         For::Interrupt(seen) => interrupts::events() != seen,

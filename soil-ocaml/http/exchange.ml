@@ -56,7 +56,7 @@ type stream = {
   trailers : unit -> H.t;  (** Waits for the end of the response. *)
   suspect : unit -> unit;
       (** Ends the connection if nothing has come of it since the stream was opened. *)
-  release : unit -> unit;  (** Gives up what is left of it. *)
+  release : unit -> unit;  (** Gives up the rest of it. *)
 }
 (** The type for streams of HTTP/2, each for one request. Heads are texts of HTTP/1.1. *)
 
@@ -82,7 +82,7 @@ type session = {
   has_room : unit -> bool;  (** For another stream. *)
   is_over : unit -> bool;
   is_used : unit -> bool;
-  check : unit -> unit;  (** Handles what has come while nobody used it. Doesn't wait. *)
+  check : unit -> unit;  (** Handles what has come while it was idle. Doesn't wait. *)
   open_stream : meth:Cohttp.Code.meth -> conn;
   close : unit -> unit;
   mutable unused_since : float;
@@ -559,8 +559,7 @@ let is_usable s =
   (if not (s.is_used ()) then try s.check () with Soil.Error _ -> s.close ());
   (not (s.is_over ())) && s.has_room ()
 
-(* One that nobody uses has no room either if its server allows no streams: nothing would change
-   that. *)
+(* An idle session also has no room if its server allows no streams, which would last. *)
 let drop_useless place =
   let is_useless s = (not (s.is_used ())) && (s.is_over () || not (s.has_room ())) in
   let useless, others = List.partition is_useless place.sessions in

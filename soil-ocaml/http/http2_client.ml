@@ -22,7 +22,7 @@ let upgraded asked (head : Head.response) =
       { head with status = 101; headers = H.add_list head.headers fields }
   | _ -> head
 
-(* Of interim responses that nobody has read yet. *)
+(* Of interim responses that aren't read yet. *)
 let max_heads = 8
 
 let on_head asked (link : Link.t) stream fields ~last =

@@ -190,7 +190,7 @@ let replenish t (s : stream) n =
       s.receive_window <- s.receive_window + s.consumed;
       s.consumed <- 0))
 
-(* Bytes that nobody will read. *)
+(* Discards the bytes that weren't read. *)
 let drop_bytes t (s : stream) =
   let n = unread s in
   t.held <- t.held - Bytes.length s.bytes;

@@ -5,7 +5,7 @@
     {b Limits.} Whatever the peer sends, a connection holds at most
 
     - [heads_bytes] of {!Limits.http2} for the heads of its streams, and one more head that arrives;
-    - [window_bytes] for bodies that nobody has read yet;
+    - [window_bytes] for bodies that aren't read yet;
     - [table_bytes] for each of the two tables of HPACK;
     - what {!output} has, which its user bounds: it doesn't call {!receive} beyond.
 

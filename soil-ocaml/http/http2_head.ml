@@ -140,7 +140,8 @@ let own_field (name, value) =
     invalid_arg ("Soil_http: not a header field: " ^ String.escaped name);
   (name, String.trim value)
 
-(** [fields headers] is those of [headers] that go into a head of HTTP/2, with names in lower case.
+(** [fields headers] is the fields of [headers] that go into a head of HTTP/2, with names in lower
+    case.
     @raise Invalid_argument as {!Head.write} does. *)
 let fields headers =
   List.filter_map

@@ -29,7 +29,7 @@ type t = {
   mutable written_to : int;
   mutable written : int; (* Of all bytes. *)
   mutable is_writing : bool;
-  progress : T.Condition.t; (* Something was written, or nobody writes any more. *)
+  progress : T.Condition.t; (* Bytes were written, or the writer has stopped. *)
   mutable is_reading : bool;
   readers : stream Queue.t; (* That wait for another one's reading, each once; some no longer do. *)
   mutable writers : stream list; (* That wait for room. *)
@@ -273,7 +273,7 @@ let read_for_all t ready =
         receive_and_write t
       done)
 
-(** [poll t] handles what has come while nobody used the connection. Doesn't wait for more. *)
+(** [poll t] handles what has come while the connection was idle. Doesn't wait for more. *)
 let poll t =
   let has_come () =
     match Soil.Private.would_wait (Input.flow t.input) with Some waits -> not waits | None -> true
@@ -284,7 +284,7 @@ let poll t =
   in
   if not (t.is_reading || t.failure <> None) then as_reader t go
 
-(* One of the users writes for all. If nobody reads, it also reads: the peer may wait for that. *)
+(* One of the users writes for all. Without a reader, it also reads: the peer may wait for that. *)
 let rec await_written t upto =
   if t.written < upto then (
     check_writing t;
@@ -458,7 +458,7 @@ let send_end s trailers =
 (** [reset s error] ends the stream at once. Doesn't wait. *)
 let reset s error = C.reset s.link.conn s.stream error
 
-(** [release s] gives up what is left of the stream. Doesn't wait. *)
+(** [release s] gives up the rest of the stream. Doesn't wait. *)
 let release s =
   let t = s.link in
   C.release t.conn s.stream;

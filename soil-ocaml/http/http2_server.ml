@@ -258,7 +258,7 @@ let run connection handler ~failed =
     receive_all t ~in_head:false
   in
   let finish () =
-    (* Handlers end, and what they have sent is written. *)
+    (* Handlers end, and their last output is written. *)
     C.end_all link.conn;
     Link.drain link
   in

@@ -44,7 +44,7 @@ let is_own = function
   | "content-length" | "transfer-encoding" | "connection" | "keep-alive" -> true
   | _ -> false
 
-(** [trailer_fields headers] is those of [headers] that may follow a body (RFC 9110 §6.5.1). *)
+(** [trailer_fields headers] is the fields of [headers] that may follow a body (RFC 9110 §6.5.1). *)
 let trailer_fields headers =
   List.filter (fun (name, _) -> not (is_own (String.lowercase_ascii name))) (H.to_list headers)
 

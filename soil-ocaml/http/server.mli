@@ -366,6 +366,6 @@ val connection :
   unit
 (** [connection d handler] handles the requests on [d], any flow; it returns when the connection has
     ended, and doesn't close [d]. [on_error] gets each exception of [handler], after the response;
-    without it [connection] raises the first one at its end. It raises those of [on_error].
+    without it [connection] raises the first one at its end. It also raises what [on_error] raises.
     [endpoint] is {!val-endpoint}, and [peer] {!val-peer} (default: [endpoint], or the name of [d]).
     {!Test} does all that for tests of handlers. *)

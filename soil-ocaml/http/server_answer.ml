@@ -105,7 +105,7 @@ let finished request response =
   request.finish <- Fun.id;
   finish response
 
-(* An error in place of a response; without what middlewares add if that is what fails. *)
+(* An error in place of a response; if a middleware fails, without its additions. *)
 let failed ?headers ?cause request status =
   let response = error ?headers ?cause request status in
   try finished request response with e when not (is_cancelled e) -> response

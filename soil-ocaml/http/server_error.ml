@@ -4,7 +4,7 @@ module H = Cohttp.Header
 open Server_request
 open Server_response
 
-(* Whether [e] is the cancellation of this task, and not of one that a handler waited for. *)
+(* Whether [e] is the cancellation of this task, not of a task for which a handler waited. *)
 let is_cancelled = function
   | Soil.Task.Cancelled -> (
       match Soil.Task.check () with () -> false | exception Soil.Task.Cancelled -> true)

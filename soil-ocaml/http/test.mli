@@ -45,7 +45,7 @@ val run :
       is a second [run] of the same handler, inside [f].
     - With [cookies] (default: [false]) [t] keeps the cookies of responses, and sends them to the
       same host and path until they expire, like a browser over TLS. [Domain] is ignored.
-    - With [http2] (default: [false]) the requests are those of HTTP/2. *)
+    - With [http2] (default: [false]) the requests use HTTP/2. *)
 
 (** {1:requests Requests}
 

@@ -24,8 +24,8 @@ module Ro : sig
   include Mirage_kv.RO with type error = error
 
   val connect : string -> t Lwt.t
-  (** [connect path] is the store of the files of the directory [path], without values that {!Rw} has
-      packed there. It fails with {!Soil.exception-Error} if that isn't a directory. It writes
+  (** [connect path] is the store of the files of the directory [path], without values that {!Rw}
+      has packed there. It fails with {!Soil.exception-Error} if that isn't a directory. It writes
       nothing. *)
 end
 

@@ -3,10 +3,10 @@
     The interface is that of [mirage-kv], in direct style: keys are paths, values are strings, a key
     is bound to a value or to a dictionary of further keys, and errors are returned as values.
 
-    {b Values} of at most 4 KiB are packed: those of a dictionary are records of a log, in files of
-    its directory named [.soil-values-NUMBER]. A larger value is a file of its own, and a dictionary
-    a directory. A small value may have a file, too: those of stores of earlier versions do, and
-    those that were renamed to another dictionary. It is packed when it is set again.
+    {b Values} of at most 4 KiB are packed: a dictionary's are records of a log, in files of its
+    directory named [.soil-values-NUMBER]. A larger value is a file of its own, and a dictionary a
+    directory. A small value may have a file, too, if an earlier version of the store wrote it or it
+    was renamed to another dictionary. It is packed when it is set again.
 
     {b Durability.} {!set} of a packed value appends a record with a checksum, and syncs it. Of
     another value it writes a temporary file, syncs it, renames it, and syncs the directory. Once it

@@ -55,7 +55,7 @@ let moved a b path =
     Some (b ^ String.sub path (String.length a) (String.length path - String.length a))
   else None
 
-(* Nothing, if what it is about was lost. *)
+(* Nothing, if its file was lost. *)
 let apply all change =
   let edit path f = Files.update path (Option.map (fun (kind, text) -> (kind, f text))) all in
   match change with

@@ -63,8 +63,8 @@ let is_unlink = function
   | F.Unlink _ -> true
   | F.Create _ | Write _ | Truncate _ | Rename _ -> false
 
-(* The disk stops in the middle of a write, at each byte: what is there is the store after the last
-   step that was complete, or after the next. *)
+(* The disk stops in the middle of a write, at each byte: the store is as after the last
+   complete step, or the next. *)
 let each_byte () =
   F.reset ();
   let log = load () in

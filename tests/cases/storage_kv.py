@@ -240,7 +240,7 @@ def kv_power_cuts_of_both_kinds(context):
 @in_every_form(forms=FORMS[:2], limit=120)
 def kv_killed(context, form):
     """A program is killed in the middle of its changes, which also clean the log, five times: each
-    value is that of the last change that had returned, or of the next; what was removed is gone."""
+    value comes from the last change that had returned, or the next; what was removed is gone."""
     rng = random.Random(form)
     disk, copy = context.memory_path("kill.img"), context.memory_path("copy.img")
     fresh(context, disk)

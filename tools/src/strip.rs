@@ -50,7 +50,7 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
 }
 
 /// Removes the table of sections and their names: machines, and Linux, load segments. (binutils'
-/// strip has an option for it since 2.41.) Leaves bytes that are no ELF file of 64 bits as they are.
+/// strip has an option for it since 2.41.) Bytes that are no 64-bit ELF file stay as they are.
 fn remove_sections(bytes: &mut Vec<u8>) {
     let segments = |bytes: &[u8]| {
         let header = elf::FileHeader64::<LittleEndian>::parse(bytes).ok()?;

@@ -13,7 +13,8 @@ use crate::{Error, MemoryRef};
 const OPEN_NS: u64 = 1_000_000_000;
 
 /// The open port of a device, for output. Nothing but [`open`](Output::open) and the drop
-/// allocates, waits or logs. Dropping it resets the device, which discards output that the device hasn't taken yet.
+/// allocates, waits or logs. Dropping it resets the device, which discards output that the device
+/// hasn't taken yet.
 ///
 /// ```
 /// use drivers::console::Output;
@@ -59,9 +60,9 @@ impl Output {
         Ok(Output { console, port })
     }
 
-    /// Has `fill` write the next buffer, of [`Output::BUFFER`] bytes, and return how many it wrote, at
-    /// least one; and gives these to the device with one doorbell. Returns false, without a call,
-    /// if the device has all buffers.
+    /// Has `fill` write the next buffer, of [`Output::BUFFER`] bytes, and return how many it wrote,
+    /// at least one; and gives these to the device with one doorbell. Returns false, without a
+    /// call, if the device has all buffers.
     ///
     /// # Errors
     ///

@@ -259,7 +259,7 @@ proptest! {
 
     /// A part of an archive is an error, and leaves the volume as it was.
     #[test]
-    fn an_archive_that_is_cut_short_is_refused(files in files(), at in any::<prop::sample::Index>()) {
+    fn a_truncated_archive_is_refused(files in files(), at in any::<prop::sample::Index>()) {
         let entries: Vec<(&str, u32, &[u8])> =
             files.iter().map(|(path, data)| (path.as_str(), FILE, &data[..])).collect();
         let bytes = archive(&entries);

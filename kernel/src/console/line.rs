@@ -103,8 +103,8 @@ impl<P: Port, S: Serial> Line<P, S> {
         self.stage == Stage::Left
     }
 
-    /// Sends as many of `bytes`, of which there are some, as fit a buffer; returns how many. `None`:
-    /// the line is left.
+    /// Sends as many of `bytes`, which aren't empty, as fit a buffer; returns how many. `None`: the
+    /// line is left.
     pub fn write(&mut self, now: u64, stream: Stream, bytes: &[u8]) -> Option<usize> {
         if !self.has_room(now)? {
             return Some(0);

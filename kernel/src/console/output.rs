@@ -140,7 +140,8 @@ fn burst(stream: Stream, bytes: &[u8]) -> usize {
 fn put(stream: Stream, bytes: &[u8]) -> usize {
     // A tick may have a line to log.
     let count = without_interrupts(|| {
-        // The first touch of a page uses the address space, which comes before the line.
+        // A first touch of a page locks the address space, whose lock comes before the line's. The
+        // black box keeps these reads, of unused values, here.
         let last = bytes.get(MAX_BURST - 1).or(bytes.last());
         core::hint::black_box([bytes.first().copied(), last.copied()]);
         if let Some(count) = call(Request::Write(stream, bytes)) {

@@ -129,7 +129,7 @@ let vanished () =
   ignore (Soil.Task.both serve leave);
   bool "cancelled" true (!ended = Some Cancelled)
 
-(* Memory is taken for what has come, and not for what is announced. *)
+(* Memory is taken for the bytes that have come, not for the announced size. *)
 let memory () =
   Soil.Virtual_clock.run @@ fun () ->
   with_budget 300_000 @@ fun () ->

@@ -129,7 +129,7 @@ let trailers_and_hints () =
   bool "103" true (!interim = [ (103, Some "</a>") ]);
   bool "the fields after it" true (!after = [ [ ("sum", "3") ] ])
 
-(* Both directions at once, and a body that nobody reads. *)
+(* Both directions at once, and a body that the handler doesn't read. *)
 let both_directions () =
   let handler request =
     let source = Server.body ~max:max_int request in
@@ -315,7 +315,7 @@ let reset_and_again () =
   bool "twice the streams at most" true (!most <= 200);
   int "on one connection" 1 (Client.opened client)
 
-(* Requests that begin at the same time on a connection that nobody used. *)
+(* Requests that begin at the same time on an idle connection. *)
 let together_after_a_pause () =
   let handler request = Server.string (Server.path request) in
   with_server handler @@ fun client ->

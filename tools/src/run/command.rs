@@ -348,8 +348,8 @@ fn device(run: &Run, bus: Bus, kind: &str, properties: &str) -> String {
 fn console(run: &Run, wiring: &Wiring<'_>) -> String {
     let has_pci = run.machine() != Machine::Microvm || wiring.kvm;
     match has_pci {
-        // The processor's thread of QEMU writes what it is notified of, in one exit: the image polls
-        // for free buffers.
+        // QEMU's thread of the processor writes the output within the exit of its doorbell: the
+        // image polls for free buffers.
         true => device(run, Bus::Pci, "serial", "max_ports=2,ioeventfd=off"),
         false => device(run, Bus::Mmio, "serial", "max_ports=2"),
     }
