@@ -9,9 +9,9 @@
 //!
 //! A line that was written for Linux has the same meaning: its `init=PROGRAM`, or with an initrd
 //! `rdinit=PROGRAM`, is the program's own name, its words without a value that Linux's kernel knows
-//! ([`FLAGS`]) are ignored, and single quotes around a word group it, literally, as urunc and urunit
-//! have it. Parameters such as `console=` and `root=` stay in the environment, where Linux would
-//! take them out.
+//! ([`FLAGS`]) are ignored, and single quotes around a word group it, literally, as urunc and
+//! urunit have it. Parameters such as `console=` and `root=` stay in the environment, where Linux
+//! would take them out.
 
 use alloc::vec::Vec;
 
