@@ -30,6 +30,13 @@ cgroup_controllers = []
 namespaces = []
 stdio_handler = "file"
 END
+# The daemon needs this user, which another package adds, also where it runs QEMU as root.
+if ! getent passwd libvirt-qemu >/dev/null; then
+  for file in passwd group; do cp /etc/$file /run/$file; done
+  echo 'libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin' >>/run/passwd
+  echo 'libvirt-qemu:x:64055:' >>/run/group
+  for file in passwd group; do mount --bind /run/$file /etc/$file; done
+fi
 exec libvirtd --config "$1"
 """
 
