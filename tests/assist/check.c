@@ -570,6 +570,17 @@ static bool by_kvm(const struct row *row, const struct state *native) {
   return native->vector == 14 && (states || !strcmp(row->class, "moves"));
 }
 
+/* A store of the x87 unit by which an exception that isn't masked becomes pending: some processors
+   test the operand's pages first, which the shim does, and some don't. */
+static bool tests_late(const struct row *row, const struct state *native) {
+  return !strcmp(row->class, "x87") && native->vector < 0 && native->fx[2] & 0x80;
+}
+
+/* fstp of 80 bits whose second page faults: some processors have by then written the first part. */
+static bool writes_part(const struct row *row, const struct state *native) {
+  return row->map == 0 && row->first == 0xdb && row->reg == 7 && native->vector == 14;
+}
+
 static const char *difference(const struct row *row, const struct state *a, const struct state *b) {
   static char text[160];
   uint32_t mxcsr[2] = {*(uint32_t *)(a->fx + 24), *(uint32_t *)(b->fx + 24)};
@@ -578,6 +589,7 @@ static const char *difference(const struct row *row, const struct state *a, cons
   bool fldenv = row->map == 0 && row->first == 0xd9 && row->reg == 4 && a->address != b->address &&
                 !(a->address & 4095);
   uint64_t error = b->error & ~4ull; /* it is of user mode */
+  if (a->vector == 14 && tests_late(row, b)) return NULL;
   if (a->vector != b->vector)
     sprintf(text, "exception %d, natively %d", a->vector, b->vector);
   else if (a->vector == 14 &&
@@ -604,7 +616,7 @@ static const char *difference(const struct row *row, const struct state *a, cons
     for (int k = 0; k < 16; k++)
       if (memcmp(a->fx + 160 + 16 * k, b->fx + 160 + 16 * k, 16))
         return sprintf(text, "XMM%d", k), text;
-    for (int k = 0; k < PAGES * PAGE && !by_kvm(row, b); k++)
+    for (int k = 0; k < PAGES * PAGE && !by_kvm(row, b) && !writes_part(row, b); k++)
       if (a->data[k] != b->data[k])
         return sprintf(text, "memory at %x: %x, natively %x", DATA + k, a->data[k], b->data[k]),
                text;
