@@ -18,11 +18,15 @@ use crate::arch::interrupts;
 use crate::arch::local::park;
 use crate::board::power as machine;
 use crate::{clock, console, stop};
+use core::sync::atomic::{AtomicBool, Ordering};
 use failure::Action;
 
 /// How long a VMM has to end the machine, in nanoseconds. QEMU does it in another thread, while the
 /// processor goes on.
 const END_NS: u64 = 5_000_000_000;
+
+/// A status was reported, and goes to `isa-debug-exit` next.
+static REPORTED: AtomicBool = AtomicBool::new(false);
 
 /// Ends the machine with `status`, as a process would end. From any context; interrupts stay
 /// disabled.
@@ -56,6 +60,10 @@ pub fn exit_crashed(status: u8) -> ! {
     console::status_line(status);
     machine::report_crash();
     machine::write_exit(status);
+    // QEMU ends in another thread. What comes next may need a cell of a stopped processor.
+    if machine::has_exit() {
+        await_end();
+    }
     off()
 }
 
@@ -92,17 +100,20 @@ fn prepare(status: u8) {
     write_control(status);
 }
 
-/// As [`exit`], after a second fault during the report of a first: without cells or tables, which
-/// may be broken.
+/// As [`exit`], after a second fault during the report of a first, or during the end after it:
+/// without cells or tables, which may be broken. A status that was reported stays.
 pub fn end_now(status: u8) -> ! {
-    write_control(status);
-    machine::write_exit(status);
+    if !REPORTED.load(Ordering::Relaxed) {
+        write_control(status);
+        machine::write_exit(status);
+    }
     machine::end_now()
 }
 
 /// Reports the status to `soil run`, with three digits. Without allocation or formatting, which may
 /// be broken.
 fn write_control(status: u8) {
+    REPORTED.store(true, Ordering::Relaxed);
     let mut text = *b"SOIL-EXIT 000\n";
     let mut rest = status;
     for digit in text[10..13].iter_mut().rev() {

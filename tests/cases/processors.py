@@ -261,12 +261,14 @@ def add(form):
     @test(name=f"threads-end-{form}", limit=180)
     def threads_end(context):
         """Memory that one thread unmaps or protects faults for one that has used it on another
-        processor; and the end comes from a thread on any of them, beside others that compute."""
+        processor; and the end comes from a thread on any of them, beside others that compute, or
+        that use the address space when they are stopped."""
         for which in range(3):
             for deed, status, text in (
                 ("unmapped", 139, "page fault: read"),
                 ("protected", 139, "page fault: write"),
                 ("abort", 134, "SIGABRT"),
+                ("unmapping", 134, "SIGABRT"),
                 ("exit", 7, ""),
             ):
                 found = run(context, form, 4, deed, str(which), program=TOGETHER)

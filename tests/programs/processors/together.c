@@ -396,11 +396,16 @@ static void *end_it(void *argument) {
     }
     atomic_fetch_add(&gone, 1);
     if (number != doer) {
+        while (!strcmp(deed, "unmapping")) {
+            void *page = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            *(volatile char *)page = 1;
+            munmap(page, PAGE);
+        }
         for (;;) relax();
     }
     while (atomic_load(&gone) < (count > 1 ? count - 1 : 1)) relax();
     if (!strcmp(deed, "exit")) exit(7);
-    if (!strcmp(deed, "abort")) abort();
+    if (!strcmp(deed, "abort") || !strcmp(deed, "unmapping")) abort();
     use_what_is_gone();
     printf("%s: no fault\n", deed);
     fflush(stdout);
