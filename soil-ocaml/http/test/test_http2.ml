@@ -432,6 +432,15 @@ let last_response () =
     int "each on a connection of its own" i (Client.opened client)
   done
 
+(* Connects to a server of [handler] in a task of [scope], by a flow of so many bytes. *)
+let connect_through scope ~capacity handler ~host:_ ~port:_ =
+  let ours, theirs = Soil.Flow.pair ~capacity () in
+  let serve () =
+    D.with_close theirs (fun d -> Server.connection ~http2:(Http2.server ()) d handler)
+  in
+  ignore (Soil.Task.spawn_daemon scope serve);
+  ours
+
 (* The time for a response begins again as long as the server takes the request. *)
 let slow_upload () =
   let read = ref 0 in
@@ -449,14 +458,7 @@ let slow_upload () =
     Server.string "taken"
   in
   Soil.Task.scope @@ fun scope ->
-  let connect ~host:_ ~port:_ =
-    let ours, theirs = Soil.Flow.pair ~capacity:4096 () in
-    let serve () =
-      D.with_close theirs (fun d -> Server.connection ~http2:(Http2.server ()) d handler)
-    in
-    ignore (Soil.Task.spawn_daemon scope serve);
-    ours
-  in
+  let connect = connect_through scope ~capacity:4096 handler in
   let http2 = { Client.default_limits.http2 with window_bytes = 65535 } in
   let limits = { Client.default_limits with head_seconds = 0.25; http2 } in
   let client = Client.create ~limits ~http2:(Http2.client ()) ~connect () in
@@ -499,14 +501,7 @@ let many_writers () =
     Server.string (string_of_int !digest)
   in
   Soil.Task.scope @@ fun scope ->
-  let connect ~host:_ ~port:_ =
-    let ours, theirs = Soil.Flow.pair ~capacity:1000 () in
-    let serve () =
-      D.with_close theirs (fun d -> Server.connection ~http2:(Http2.server ()) d handler)
-    in
-    ignore (Soil.Task.spawn_daemon scope serve);
-    ours
-  in
+  let connect = connect_through scope ~capacity:1000 handler in
   let client = Client.create ~http2:(Http2.client ()) ~connect () in
   let post n =
     let text = String.init (8000 + (340 * n)) (fun i -> Char.chr (i * (n + 3) land 255)) in
