@@ -571,8 +571,8 @@ static bool by_kvm(const struct row *row, const struct state *native) {
 }
 
 /* A store of the x87 unit by which an exception that isn't masked becomes pending, so that it
-   writes nothing: some processors test the operand's pages first, as the shim does, and fault; others end
-   the instruction without. All else is as before it. */
+   writes nothing. Some processors test the operand's pages first, as the shim does, and fault;
+   others end the instruction without. All else is as before it. */
 static bool tests_late(const struct row *row, const struct state *in, const struct state *guest,
                        const struct state *native) {
   bool pending = !(in->fx[2] & 0x80) && native->fx[2] & 0x80;
