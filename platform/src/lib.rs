@@ -214,7 +214,8 @@ pub trait System {
     /// A number of the current thread, unique among living threads and never 0.
     fn thread() -> usize;
 
-    /// The number of the current thread's OCaml domain. The thread is registered with OCaml.
+    /// The index of the current thread's OCaml domain, which no other running one has; 0 for the
+    /// first. The thread is registered with OCaml.
     fn domain() -> usize;
 
     /// Number of requests to stop so far.

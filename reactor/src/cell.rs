@@ -2,22 +2,22 @@
 
 use crate::completions::{FOLLOWS, Leader};
 use crate::lock::Lock;
-use crate::wait::{FINISH, From, Next, continue_wait, finished};
+use crate::wait::{FINISH, From, Next, SCHEDULERS, continue_wait, finished};
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
 use platform::{Clock, System, Wait};
 use sync::atomic::{AtomicUsize, Ordering};
 use sync::cell::UnsafeCell;
 
-/// [`Cell::owner`] before the first call of [`Cell::own`].
-const NO_OWNER: usize = usize::MAX;
+/// Words of a bit for each domain that has a scheduler.
+const WORDS: usize = SCHEDULERS / usize::BITS as usize;
 
-/// The program's one runtime behind its lock. Any thread of the owner's OCaml domain and a tick may
-/// use it; one at a time gets the runtime.
+/// The program's one runtime behind its lock. Any thread of the OCaml domains that it serves and a
+/// tick may use it; one at a time gets the runtime.
 pub struct Cell<R: Resources> {
     lock: Lock<R::Platform>,
-    /// The OCaml domain to which the runtime belongs.
-    owner: AtomicUsize,
+    /// The OCaml domains that the runtime serves, a bit each; none: all.
+    served: [AtomicUsize; WORDS],
     runtime: UnsafeCell<Runtime<R>>,
 }
 
@@ -26,26 +26,58 @@ pub struct Cell<R: Resources> {
 unsafe impl<R: Resources> Sync for Cell<R> {}
 
 impl<R: Resources> Cell<R> {
-    /// A new runtime without an owner.
+    /// A new runtime, which serves all domains until the first [`Cell::join`].
     #[expect(clippy::new_without_default, reason = "made at compile time")]
     pub const fn new() -> Cell<R> {
         Cell {
             lock: Lock::new(),
-            owner: AtomicUsize::new(NO_OWNER),
+            served: [const { AtomicUsize::new(0) }; WORDS],
             runtime: UnsafeCell::new(Runtime::new()),
         }
     }
 
-    /// Makes the current domain the owner: from now on [`Cell::call`] serves only its threads.
-    pub fn own(&self) {
-        self.owner.store(R::Platform::domain(), Ordering::Relaxed);
+    /// The word and the bit of the current domain, if it can have a scheduler.
+    fn place() -> Option<(usize, usize)> {
+        let domain = R::Platform::domain();
+        let bits = usize::BITS as usize;
+        (domain < SCHEDULERS).then_some((domain / bits, 1 << (domain % bits)))
     }
 
-    /// Takes the lock for a call of the owner's.
+    /// From now on [`Cell::call`] serves the threads of the current domain, too; `false`: it has
+    /// too high a number. The first call ends the service of all others.
+    pub fn join(&self) -> bool {
+        let place = Self::place();
+        if let Some((word, bit)) = place {
+            self.served[word].fetch_or(bit, Ordering::Relaxed);
+        }
+        place.is_some()
+    }
+
+    /// Ends what [`Cell::join`] began: the domain is about to end. Not for the first that joined.
+    pub fn leave_domain(&self) {
+        if let Some((word, bit)) = Self::place() {
+            self.served[word].fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the runtime serves the current domain.
+    pub fn serves(&self) -> bool {
+        // Relaxed: a domain that has joined sees its own bit.
+        let [first, rest @ ..] = self
+            .served
+            .each_ref()
+            .map(|word| word.load(Ordering::Relaxed));
+        match R::Platform::domain() {
+            // The first to join is the first domain.
+            domain if domain < usize::BITS as usize => first & 1 << domain != 0 || first == 0,
+            _ => Self::place().is_some_and(|(word, bit)| rest[word - 1] & bit != 0),
+        }
+    }
+
+    /// Takes the lock for a call of a domain that is served.
     #[inline(never)]
     fn enter(&self) -> bool {
-        let owner = self.owner.load(Ordering::Relaxed);
-        (owner == NO_OWNER || owner == R::Platform::domain()) && self.enter_from_anywhere()
+        self.serves() && self.enter_from_anywhere()
     }
 
     /// Takes the lock for a call.
@@ -58,8 +90,9 @@ impl<R: Resources> Cell<R> {
     }
 
     /// Runs `f` on the runtime; waits while another thread's call is inside. `Busy`: this is a
-    /// nested call (an OCaml finalizer), or one from another domain than the owner; the owner's
-    /// call isn't disturbed.
+    /// nested call (an OCaml finalizer), or one from a domain that isn't served; the call inside
+    /// isn't disturbed. The lock's holder never waits for OCaml, so that a domain that waits here,
+    /// and with it a garbage collection of all, is delayed by one call at most.
     #[inline(always)]
     pub fn call(&self, f: impl FnOnce(&mut Runtime<R>) -> Answer) -> Answer {
         self.call_as(f, |answer| answer)
@@ -81,8 +114,7 @@ impl<R: Resources> Cell<R> {
     }
 
     /// [`Cell::call_as`] for threads of any domain, and of none. `f` must not use OCaml's memory,
-    /// which only the owner's calls keep from moving. The lock's holder never waits for OCaml, so
-    /// that a domain that waits here delays others by one call at most.
+    /// which only calls of domains keep from moving.
     pub fn call_from_anywhere<T>(
         &self,
         f: impl FnOnce(&mut Runtime<R>) -> Answer,
@@ -269,7 +301,7 @@ mod tests {
     fn one_call_at_a_time_is_served() {
         static CELL: Cell<Fake> = Cell::new();
         let elsewhere = |f: fn() -> Answer| thread::spawn(f).join().expect("no panic");
-        CELL.own();
+        assert!(CELL.join());
         assert_eq!(CELL.call(|_| Ok(7)), Ok(7));
         assert_eq!(elsewhere(|| CELL.call(|_| Ok(8))), Ok(8));
         // Neither a nested call, nor a tick that interrupts one.
@@ -303,7 +335,7 @@ mod tests {
             (Leader::Asleep, parents, true),
         ] {
             let cell = Cell::<Fake>::new();
-            cell.own();
+            assert!(cell.join());
             // SAFETY: no other thread uses the cell.
             let rt = unsafe { &mut *cell.runtime.get() };
             (rt.leader, rt.led_in) = (leader, led_in);
@@ -317,7 +349,7 @@ mod tests {
     fn other_domains_are_refused() {
         static CELL: Cell<Fake> = Cell::new();
         // This crate's platform for tests has one domain, with the number 0.
-        CELL.owner.store(1, Ordering::Relaxed);
+        CELL.served[0].store(2, Ordering::Relaxed);
         assert_eq!(CELL.call(|_| Ok(7)), BUSY);
         assert_eq!(CELL.wait(SCHEDULER, Some(0), |_| Ok(7)), BUSY);
         assert_eq!(CELL.finish(0), Ok(0), "the program's end is any domain's");
@@ -331,5 +363,10 @@ mod tests {
                 assert_eq!(answer, Ok(1), "within a call");
             },
         );
+        // Until it joins, and again when it has left.
+        assert!(CELL.join());
+        assert_eq!(CELL.call(|_| Ok(7)), Ok(7));
+        CELL.leave_domain();
+        assert_eq!(CELL.call(|_| Ok(7)), BUSY);
     }
 }

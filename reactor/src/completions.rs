@@ -26,13 +26,37 @@ pub(crate) enum Leader {
     Nudged,
 }
 
-/// The waiter that takes the completions of all operations with a token below [`FIRST_OF_THREADS`],
-/// one after another.
+/// The waiter that takes the completions of the first domain's scheduler, one after another.
+/// [`scheduler`] numbers those of other domains.
 pub const SCHEDULER: u64 = 0;
+/// Number of schedulers, one of each domain of OCaml that has one.
+pub const SCHEDULERS: usize = 128;
+/// The bits of a token below the number of its scheduler.
+const SCHEDULER_SHIFT: u32 = 32;
 /// The first token of an operation that one thread waits for; the waiter has its number.
-pub const FIRST_OF_THREADS: u64 = 1 << 39;
+pub const FIRST_OF_THREADS: u64 = (SCHEDULERS as u64) << SCHEDULER_SHIFT;
 /// The waiter for the end of all drivers' work. It leads before all others.
 pub const FINISH: u64 = u64::MAX;
+
+/// The scheduler of a domain, as a waiter. Of its tokens the upper bits are the waiter's.
+pub const fn scheduler(domain: usize) -> u64 {
+    (domain as u64) << SCHEDULER_SHIFT
+}
+
+/// The domain whose scheduler waits for this token.
+const fn domain_of(token: u64) -> usize {
+    (token >> SCHEDULER_SHIFT) as usize
+}
+
+/// The domain whose scheduler this waiter is.
+pub(crate) const fn scheduled_domain(waiter: u64) -> Option<usize> {
+    let domain = domain_of(waiter);
+    if domain < SCHEDULERS && waiter == scheduler(domain) {
+        Some(domain)
+    } else {
+        None
+    }
+}
 
 /// A follower sleeps while its word has this value.
 pub(crate) const FOLLOWS: u32 = 0;
@@ -41,9 +65,17 @@ const DUE: u32 = 1;
 /// It is the leader now.
 pub(crate) const LEADS: u32 = 2;
 
-/// The scheduler's completions that were not fetched, and followers.
+/// What a scheduler has to fetch.
+struct Due {
+    completions: VecDeque<(u64, Answer)>,
+    /// Another domain has something for its tasks.
+    called: bool,
+}
+
+/// The schedulers' completions that were not fetched, and followers.
 pub(crate) struct Completions {
-    queue: VecDeque<(u64, Answer)>,
+    /// By the scheduler's domain.
+    due: [Due; SCHEDULERS],
     /// Waiters and their words, in order of the waiters.
     followers: Vec<(u64, Arc<AtomicU32>)>,
 }
@@ -52,22 +84,48 @@ impl Completions {
     /// Without completions or followers.
     pub(crate) const fn new() -> Completions {
         Completions {
-            queue: VecDeque::new(),
+            due: [const {
+                Due {
+                    completions: VecDeque::new(),
+                    called: false,
+                }
+            }; SCHEDULERS],
             followers: Vec::new(),
         }
     }
 
-    /// Makes room for the completions of `operations` operations, and the request to stop:
-    /// [`Completions::add`] never fails.
-    pub(crate) fn reserve(&mut self, operations: usize) -> Result<(), Error> {
-        let reserved = self.queue.try_reserve(operations + 1);
-        reserved.map_err(|_| Error::OutOfMemory)
+    /// Makes room for the completions of `operations` operations of the scheduler of `token`, and
+    /// the request to stop: [`Completions::add`] never fails.
+    pub(crate) fn reserve(&mut self, token: u64, operations: usize) -> Result<(), Error> {
+        match self.due.get_mut(domain_of(token)) {
+            Some(due) => {
+                let reserved = due.completions.try_reserve(operations + 1);
+                reserved.map_err(|_| Error::OutOfMemory)
+            }
+            // A thread's: its answer takes the place of the operation.
+            None => Ok(()),
+        }
     }
 
-    /// Adds a completion of the scheduler's, and wakes it if it follows.
+    /// Adds a completion of a scheduler's operation, and wakes the scheduler if it follows.
     pub(crate) fn add<W: Wait>(&mut self, completion: (u64, Answer)) {
-        self.queue.push_back(completion);
-        self.wake::<W>(SCHEDULER);
+        let domain = domain_of(completion.0);
+        if let Some(due) = self.due.get_mut(domain) {
+            due.completions.push_back(completion);
+            self.wake::<W>(scheduler(domain));
+        }
+    }
+
+    /// Ends the wait of the domain's scheduler, or its next one; `false`: there is none.
+    pub(crate) fn call<W: Wait>(&mut self, domain: usize) -> bool {
+        match self.due.get_mut(domain) {
+            Some(due) => {
+                due.called = true;
+                self.wake::<W>(scheduler(domain));
+                true
+            }
+            None => false,
+        }
     }
 
     /// Wakes the follower that waits as `waiter`, for which there is a completion.
@@ -77,14 +135,17 @@ impl Completions {
         }
     }
 
-    /// The scheduler's next completion.
-    pub(crate) fn next(&mut self) -> Option<(u64, Answer)> {
-        self.queue.pop_front()
+    /// The next completion of the domain's scheduler, whose calls it has heard then.
+    pub(crate) fn next(&mut self, domain: usize) -> Option<(u64, Answer)> {
+        let due = self.due.get_mut(domain)?;
+        due.called = false;
+        due.completions.pop_front()
     }
 
-    /// Whether there is a completion for the scheduler.
-    pub(crate) fn is_due(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether there is a completion for the domain's scheduler, or a call.
+    pub(crate) fn is_due(&self, domain: usize) -> bool {
+        let due = self.due.get(domain);
+        due.is_some_and(|due| due.called || !due.completions.is_empty())
     }
 
     /// The index of a follower, or the index to insert it at.
@@ -139,7 +200,10 @@ fn notify<W: Wait>(word: &AtomicU32, state: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Completions, DUE, FINISH, FOLLOWS, LEADS, SCHEDULER};
+    use super::{
+        Completions, DUE, FINISH, FIRST_OF_THREADS, FOLLOWS, LEADS, SCHEDULER, SCHEDULERS,
+        scheduled_domain, scheduler,
+    };
     use core::sync::atomic::Ordering;
     use host::Host;
     use std::vec::Vec;
@@ -180,8 +244,48 @@ mod tests {
         }
         assert!(!completions.has_finisher() && completions.followers.is_empty());
         assert_eq!(
-            (completions.next(), completions.next()),
+            (completions.next(0), completions.next(0)),
             (Some((3, Ok(1))), None)
         );
+    }
+
+    /// Tokens and calls reach the scheduler whose number they have, and no other.
+    #[test]
+    fn each_scheduler_gets_its_own() {
+        let mut completions = Completions::new();
+        let domains = [0, 1, 5, SCHEDULERS - 1];
+        let words = domains.map(|domain| completions.follow(scheduler(domain)).expect("memory"));
+        for (n, domain) in domains.into_iter().enumerate() {
+            let token = scheduler(domain) + 7;
+            completions.reserve(token, 1).expect("memory");
+            completions.add::<Host>((token, Ok(domain)));
+            let woken = words
+                .each_ref()
+                .map(|word| word.load(Ordering::Relaxed) == DUE);
+            assert_eq!(woken, core::array::from_fn(|at| at <= n));
+            let due = domains.map(|domain| completions.is_due(domain));
+            assert_eq!(due, woken);
+        }
+        for domain in domains {
+            let token = scheduler(domain) + 7;
+            assert_eq!(completions.next(domain), Some((token, Ok(domain))));
+            assert!(!completions.is_due(domain));
+            assert!(completions.call::<Host>(domain) && completions.is_due(domain));
+            assert_eq!(completions.next(domain), None);
+            assert!(!completions.is_due(domain));
+        }
+        assert!(!completions.call::<Host>(SCHEDULERS));
+        assert!(completions.reserve(FIRST_OF_THREADS, 1).is_ok());
+        assert_eq!(scheduler(SCHEDULERS), FIRST_OF_THREADS);
+        let waiters = [
+            0,
+            1,
+            FIRST_OF_THREADS,
+            FINISH,
+            scheduler(3),
+            scheduler(3) + 1,
+        ];
+        let scheduled = waiters.map(scheduled_domain);
+        assert_eq!(scheduled, [Some(0), None, None, None, Some(3), None]);
     }
 }

@@ -1,6 +1,6 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
-use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER};
+use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER, scheduled_domain};
 use crate::messages::Messages;
 use crate::table::{ANY, Fd, Kind, Table};
 use crate::{Interest, Resources};
@@ -239,7 +239,7 @@ impl<R: Resources> Runtime<R> {
         self.operations
             .try_reserve(1)
             .map_err(|_| Error::OutOfMemory)?;
-        self.completions.reserve(self.operations.len() + 1)?;
+        self.completions.reserve(token, self.operations.len() + 1)?;
         self.operations.insert(token, operation);
         Ok(())
     }
@@ -287,9 +287,18 @@ impl<R: Resources> Runtime<R> {
         self.park_at(ANY, Direction::Read, token)
     }
 
-    /// The scheduler's next completion.
-    pub fn next_completion(&mut self) -> Option<(u64, Answer)> {
-        self.completions.next()
+    /// The next completion of the domain's scheduler.
+    pub fn next_completion(&mut self, domain: usize) -> Option<(u64, Answer)> {
+        self.completions.next(domain)
+    }
+
+    /// See `soil_domain_call`.
+    pub fn call_domain(&mut self, domain: usize) -> Answer {
+        if self.completions.call::<R::Platform>(domain) {
+            Ok(0)
+        } else {
+            Err(Error::Invalid.into())
+        }
     }
 
     /// The completion of the operation that a thread waits for.
@@ -311,10 +320,9 @@ impl<R: Resources> Runtime<R> {
 
     /// Whether there is a completion for the waiter.
     pub(crate) fn is_due(&self, waiter: u64) -> bool {
-        if waiter == SCHEDULER {
-            self.completions.is_due()
-        } else {
-            matches!(self.operations.get(&waiter), Some(Operation::Completed(_)))
+        match scheduled_domain(waiter) {
+            Some(domain) => self.completions.is_due(domain),
+            None => matches!(self.operations.get(&waiter), Some(Operation::Completed(_))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one wait: runs pending work, then sleeps until an event. Of several waiting threads, one
 //! does that for all (`completions`).
 
-pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER};
+pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER, SCHEDULERS, scheduler};
 use crate::completions::{FOLLOWS, LEADS, Leader};
 use crate::{Resources, Runtime};
 use platform::error::Stop;

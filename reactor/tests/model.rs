@@ -15,9 +15,9 @@ use machine::{
 };
 use platform::error::{Answer, Error, Stop};
 use reactor::cell::Cell;
-use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
+use reactor::wait::{FIRST_OF_THREADS, SCHEDULER, scheduler};
 use reactor::{Cancelled, Driver, Runtime};
-use shuttle::sync::Arc;
+use shuttle::sync::{Arc, Mutex};
 use shuttle::thread::{self, JoinHandle};
 use std::panic::catch_unwind;
 
@@ -39,7 +39,7 @@ fn runtime<const FAULT: u8>(
     events: usize,
 ) -> Shared<FAULT> {
     let cell: Shared<FAULT> = Arc::new(Cell::new());
-    cell.own();
+    assert!(cell.join());
     let registered = cell.call(|rt| Ok(rt.register(driver).map(|()| 0)?));
     assert_eq!(registered, Ok(0));
     for event in 0..events {
@@ -165,7 +165,7 @@ fn program<const FAULT: u8>() {
             }
             while seen < ROUNDS {
                 let fetch = |rt: &mut Runtime<_>| {
-                    let completions = core::iter::from_fn(|| rt.next_completion());
+                    let completions = core::iter::from_fn(|| rt.next_completion(0));
                     Ok(completions
                         .inspect(|(token, answer)| assert_eq!(*answer, Ok(*token as usize)))
                         .count())
@@ -220,6 +220,39 @@ fn domains<const FAULT: u8>() {
         }));
     }
     join::<FAULT>(threads);
+}
+
+/// Each domain has a scheduler with a request of its own, and calls the next domain's, whose wait
+/// ends by both.
+fn schedulers<const FAULT: u8>() {
+    let cell = runtime(driver::<FAULT>(), 0);
+    let calls = Arc::new(Mutex::new([false; DOMAINS]));
+    let mut threads = vec![thread::spawn(|| Model::<FAULT>::serve(DOMAINS))];
+    for domain in 0..DOMAINS {
+        let calls = calls.clone();
+        threads.push(in_domain(domain, &cell, move |cell| {
+            assert!(cell.join());
+            let token = scheduler(domain) + 1;
+            assert_eq!(cell.call(|rt| submit(rt, token)), PENDING);
+            let next = (domain + 1) % DOMAINS;
+            calls.lock().expect("no panic")[next] = true;
+            let call = |rt: &mut Runtime<_>| rt.call_domain(next);
+            assert_eq!(cell.call_from_anywhere(call, |answer| answer), Ok(0));
+            let mut completed = false;
+            while !(completed && calls.lock().expect("no panic")[domain]) {
+                let fetch = |rt: &mut Runtime<_>| {
+                    let next = rt.next_completion(domain);
+                    if let Some(completion) = next {
+                        assert_eq!(completion, (token, Ok(token as usize)));
+                    }
+                    Ok(usize::from(next.is_some()))
+                };
+                completed |= cell.wait(scheduler(domain), None, fetch) == Ok(1);
+            }
+        }));
+    }
+    join::<FAULT>(threads);
+    assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
 }
 
 /// Threads come and go, whose waits end at a time: each may lead, or be made the leader as its time
@@ -337,6 +370,11 @@ fn a_wait_ends_by_other_domains_and_delays_no_collection() {
 }
 
 #[test]
+fn each_scheduler_hears_of_its_operations_and_of_other_domains() {
+    check(schedulers::<NONE>);
+}
+
+#[test]
 fn a_wait_that_ends_at_a_time_passes_the_lead_on() {
     check(deadlines::<NONE>);
 }
@@ -375,7 +413,12 @@ fn a_lost_nudge_is_found() {
 
 #[test]
 fn a_lost_wake_up_is_found() {
-    assert_deadlocks(&[program::<NO_WAKE>, deadlines::<NO_WAKE>, end::<NO_WAKE>]);
+    assert_deadlocks(&[
+        program::<NO_WAKE>,
+        schedulers::<NO_WAKE>,
+        deadlines::<NO_WAKE>,
+        end::<NO_WAKE>,
+    ]);
 }
 
 #[test]

@@ -17,9 +17,20 @@ const _: () = assert!(FIRST_TOKEN_OF_THREADS as u64 == reactor::wait::FIRST_OF_T
 
 static RUNTIME: Cell<Resources> = Cell::new();
 
-/// Makes the current OCaml domain the owner, whose threads [`call`] serves.
-pub fn own() {
-    RUNTIME.own();
+/// From now on [`call`] serves the threads of the current OCaml domain; `false`: its number is too
+/// high.
+pub fn join() -> bool {
+    RUNTIME.join()
+}
+
+/// Ends what [`join`] began, before the domain ends.
+pub fn leave_domain() {
+    RUNTIME.leave_domain();
+}
+
+/// Whether [`call`] serves the threads of the current OCaml domain.
+pub fn serves() -> bool {
+    RUNTIME.serves()
 }
 
 /// Encodes an answer for the interface.
@@ -32,9 +43,9 @@ pub fn encode(answer: Answer) -> Int {
     }
 }
 
-/// Returns the next completion, encoded for the interface.
-pub fn next_completion(rt: &mut Runtime) -> Option<(u64, Int)> {
-    let (token, answer) = rt.next_completion()?;
+/// Returns the next completion of the domain's scheduler, encoded for the interface.
+pub fn next_completion(rt: &mut Runtime, domain: usize) -> Option<(u64, Int)> {
+    let (token, answer) = rt.next_completion(domain)?;
     Some((token, encode(answer)))
 }
 
@@ -48,7 +59,7 @@ pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
 }
 
 /// Runs `f` on the runtime. Returns `Busy` for a call within a call (an OCaml finalizer), or from a
-/// domain other than the owner.
+/// domain that isn't served.
 pub fn enter(f: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     RUNTIME.call(f)
 }

@@ -138,7 +138,7 @@ mod tests {
 
     fn completed(rt: &mut Runtime) -> Vec<(u64, Answer)> {
         poll(rt);
-        core::iter::from_fn(|| rt.next_completion()).collect()
+        core::iter::from_fn(|| rt.next_completion(0)).collect()
     }
 
     #[test]

@@ -19,15 +19,15 @@
 //! # Tokens
 //! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. Those from
 //! `FIRST_TOKEN_OF_THREADS` on complete through [`soil_await`], others through [`soil_wait`], which
-//! is for the thread that called `soil_start`. A completion
+//! is for one thread of each domain. A completion
 //! with token 0 says that the machine asks the program to stop (SIGTERM, SIGINT, power button); its
 //! result counts these requests: 1, 2, ….
 //!
 //! # Blocking
 //! Only functions marked `@ocaml blocking` can wait; all others return at once and are
 //! `[@@noalloc]` on the OCaml side. They serve all threads of the OCaml domain that called
-//! `soil_start`, one at a time; a call in another domain, or made while one of the same thread is
-//! inside, is answered `-15` (`Busy`).
+//! `soil_start`, and of those that called `soil_domain_join`, one at a time; a call in another
+//! domain, or made while one of the same thread is inside, is answered `-15` (`Busy`).
 //!
 //! # Ownership
 //! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or

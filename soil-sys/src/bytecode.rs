@@ -120,6 +120,9 @@ stubs! {
     fn soil_wait_bytecode = soil_wait(deadline, completions, max);
     fn soil_await_bytecode = soil_await(token, deadline);
     fn soil_expect_threads_bytecode = soil_expect_threads();
+    fn soil_domain_join_bytecode = soil_domain_join();
+    fn soil_domain_leave_bytecode = soil_domain_leave();
+    fn soil_domain_call_bytecode = soil_domain_call(domain);
     fn soil_event_bytecode = soil_event(token);
     fn soil_event_set_bytecode = soil_event_set(token);
     fn soil_cancel_bytecode = soil_cancel(token);

@@ -1,10 +1,12 @@
 //! The interface of the wait: decodes deadlines and encodes completions.
 
 use crate::ffi::Int;
+use platform::System;
 use platform::error::{Answer, Error, Stop};
 use reactor::runtime::MAX_TOKEN;
-use reactor::wait::{FIRST_OF_THREADS, SCHEDULER};
+use reactor::wait::{FIRST_OF_THREADS, scheduler};
 use resources::Runtime;
+use resources::current::Current;
 use resources::runtime::{self, next_completion};
 
 /// Decodes a time in monotonic nanoseconds, -1 for never.
@@ -24,7 +26,10 @@ pub fn wait(deadline: Int, completions: &mut [Int], max: Int) -> Answer {
     if max == 0 || completions.len() < 2 {
         return Err(Error::Invalid.into());
     }
-    runtime::wait(SCHEDULER, until, |rt| Ok(fetch(rt, completions, max)))
+    let domain = Current::domain();
+    runtime::wait(scheduler(domain), until, |rt| {
+        Ok(fetch(rt, domain, completions, max))
+    })
 }
 
 /// See `soil_await`.
@@ -39,12 +44,12 @@ pub fn wait_for(token: Int, deadline: Int) -> Answer {
     })
 }
 
-/// Moves completions to the caller's array. Returns their number.
-fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
+/// Moves completions of the domain's scheduler to the caller's array. Returns their number.
+fn fetch(rt: &mut Runtime, domain: usize, completions: &mut [Int], max: usize) -> usize {
     let mut n = 0;
     for pair in completions.chunks_exact_mut(2).take(max) {
         let [token, result] = pair else { break };
-        let Some(completion) = next_completion(rt) else {
+        let Some(completion) = next_completion(rt, domain) else {
             break;
         };
         *token = completion.0 as Int;
@@ -69,17 +74,17 @@ mod tests {
             rt.complete(token, Ok(token as usize * 10));
         }
         let mut room = [0; 8];
-        assert_eq!(fetch(&mut rt, &mut room, 2), 2);
+        assert_eq!(fetch(&mut rt, 0, &mut room, 2), 2);
         assert_eq!(room, [1, 10, 2, 20, 0, 0, 0, 0]);
         // Room for one although two are wanted.
         rt.give(4, |_, _| Cancelled::Done).expect("memory");
         rt.complete(4, Err(Error::Io.into()));
         let mut room = [0; 3];
-        assert_eq!(fetch(&mut rt, &mut room, 9), 1);
+        assert_eq!(fetch(&mut rt, 0, &mut room, 9), 1);
         assert_eq!(room, [3, 30, 0]);
-        assert_eq!(fetch(&mut rt, &mut room, 9), 1);
+        assert_eq!(fetch(&mut rt, 0, &mut room, 9), 1);
         assert_eq!(room, [4, -(Error::Io as isize), 0]);
-        assert_eq!(fetch(&mut rt, &mut room, 9), 0);
+        assert_eq!(fetch(&mut rt, 0, &mut room, 9), 0);
     }
 
     #[test]

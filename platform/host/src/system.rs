@@ -19,7 +19,7 @@ mod ocaml {
 
     unsafe extern "C" {
         /// `Domain.self`.
-        pub fn caml_ml_domain_id(unit: usize) -> usize;
+        pub fn caml_ml_domain_index(unit: usize) -> usize;
     }
 }
 
@@ -197,9 +197,9 @@ impl System for Host {
     }
 
     fn domain() -> usize {
-        // SAFETY: it reads the number of this thread's domain.
+        // SAFETY: it reads the index of this thread's domain.
         #[cfg(feature = "ocaml")]
-        return unsafe { ocaml::caml_ml_domain_id(ocaml::UNIT) };
+        return unsafe { ocaml::caml_ml_domain_index(ocaml::UNIT) };
         #[cfg(not(feature = "ocaml"))]
         0
     }

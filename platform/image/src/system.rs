@@ -15,7 +15,7 @@ const UNIT: usize = 1;
 
 unsafe extern "C" {
     /// `Domain.self`.
-    fn caml_ml_domain_id(unit: usize) -> usize;
+    fn caml_ml_domain_index(unit: usize) -> usize;
 }
 
 /// Bytes of the unmapped page below a stack.
@@ -147,8 +147,8 @@ impl System for Image {
     }
 
     fn domain() -> usize {
-        // SAFETY: it reads the number of this thread's domain.
-        unsafe { caml_ml_domain_id(UNIT) }
+        // SAFETY: it reads the index of this thread's domain.
+        unsafe { caml_ml_domain_index(UNIT) }
     }
 
     fn stop_requests() -> usize {

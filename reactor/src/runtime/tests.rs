@@ -104,7 +104,7 @@ fn pipe_of(rt: &mut Runtime, capacity: usize) -> (Fd, Fd) {
 
 /// The completions, in order.
 fn completions(rt: &mut Runtime) -> Vec<(u64, Answer)> {
-    core::iter::from_fn(|| rt.next_completion()).collect()
+    core::iter::from_fn(|| rt.next_completion(0)).collect()
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn wakes_for_the_earliest_deadline() {
         let start = Instant::now();
         assert_eq!(wait(&mut rt, in_ms(60_000)), Ok(()));
         assert!(start.elapsed() < Duration::from_secs(50));
-        assert_eq!(rt.next_completion(), Some((1, Ok(7))));
+        assert_eq!(rt.next_completion(0), Some((1, Ok(7))));
         assert!(Host::monotonic_ns() >= DUE.load(Ordering::Relaxed));
     }
     // The caller's own deadline.
@@ -123,7 +123,7 @@ fn a_change_within_a_wait_renews_the_sleep_of_the_leader() {
                 assert!((rt.leader == Leader::Nudged) == sleeps, "{way}");
                 assert!(sleeps || rt.leader == leader);
                 let woken = (watches && way == 0).then_some((7, Ok(0)));
-                assert_eq!(rt.next_completion(), woken);
+                assert_eq!(rt.next_completion(0), woken);
             }
         }
     }

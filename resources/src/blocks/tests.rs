@@ -167,7 +167,7 @@ fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
     for driver in rt.drivers().iter().flatten() {
         (driver.poll)(rt, now);
     }
-    next_completion(rt)
+    next_completion(rt, 0)
 }
 
 /// Returns the result of operation `token`, whose call returned `answer`.
@@ -230,7 +230,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
     assert_eq!(step(rt, now), None);
     let timed_out = -(Error::TimedOut as Int);
     assert_eq!(step(rt, LATER), Some((2, timed_out)));
-    assert_eq!(next_completion(rt), Some((3, timed_out)));
+    assert_eq!(next_completion(rt, 0), Some((3, timed_out)));
     assert_eq!(given_up(rt), 2);
     let none = rt
         .drivers()
@@ -252,7 +252,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
     let answer = read(rt, fd, 1, Piece::of(&mut memory), 2);
     assert_eq!(result(rt, 2, answer), 1024);
     give_up(rt, LATER);
-    assert_eq!(next_completion(rt), None);
+    assert_eq!(next_completion(rt, 0), None);
 }
 
 /// Deadline of the first request.
@@ -292,7 +292,7 @@ fn of_several_deadlines_the_earliest_counts() {
         assert_eq!(earliest(rt), Some(*deadline));
         assert_eq!(step(rt, deadline - 1), None);
         assert_eq!(step(rt, *deadline), Some((at as u64 + 2, timed_out)));
-        assert_eq!(next_completion(rt), None, "only what is due");
+        assert_eq!(next_completion(rt, 0), None, "only what is due");
         assert_eq!(given_up(rt), at + 1);
     }
     assert_eq!(earliest(rt), None);
@@ -621,7 +621,7 @@ fn neighbours_are_open_together() {
     );
     orders.hold.set(false);
     assert_eq!(step(rt, 0), Some((2, 512)));
-    assert_eq!(next_completion(rt), Some((3, 512)));
+    assert_eq!(next_completion(rt, 0), Some((3, 512)));
     assert_eq!(step(rt, 0), None);
     let data = orders.data.borrow();
     assert_eq!([8, 16, 24].map(|sector| data[sector * 512]), [1, 2, 0]);

@@ -124,7 +124,7 @@ fn start() -> (Runtime, Rc<Orders>) {
 
 fn completed(rt: &mut Runtime, now: u64) -> Vec<(u64, Answer)> {
     poll(rt, now);
-    core::iter::from_fn(|| rt.next_completion()).collect()
+    core::iter::from_fn(|| rt.next_completion(0)).collect()
 }
 
 fn now() -> u64 {

@@ -221,7 +221,7 @@ fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
     }
     for _ in 0..10_000 {
         step(rt);
-        if let Some((completed, result)) = next_completion(rt) {
+        if let Some((completed, result)) = next_completion(rt, 0) {
             assert_eq!(completed as Int, token);
             return result;
         }
@@ -269,7 +269,7 @@ fn others_go_on_while_the_disk_is_busy() {
     assert_eq!(rt.cancel(3), Ok(0));
     orders.hold.set(false);
     assert!(result(rt, 1, Err(Stop::Pending)) > 0);
-    assert!(next_completion(rt).is_none());
+    assert!(next_completion(rt, 0).is_none());
     let answer = open(rt, "/data/b", OPEN_READ, 4);
     assert_eq!(result(rt, 4, answer), -(Error::NotFound as Int));
 }
@@ -290,7 +290,7 @@ fn reading_goes_on_during_a_flush() {
     for _ in 0..100 {
         step(rt);
     }
-    assert!(next_completion(rt).is_none());
+    assert!(next_completion(rt, 0).is_none());
     let mut back = vec![0; 300_000];
     let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
     assert_eq!(result(rt, 4, answer), 300_000);
@@ -325,7 +325,7 @@ fn reading_goes_on_during_a_flush() {
     for _ in 0..100 {
         step(rt);
     }
-    assert!(next_completion(rt).is_none());
+    assert!(next_completion(rt, 0).is_none());
     orders.hold_flush.set(false);
     assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
     // The three waiting syncs are merged; the write needn't wait for their flush, but for the jobs
@@ -434,7 +434,7 @@ const IO: Int = -(Error::Io as Int);
 
 /// Returns the results of all completed operations, by token.
 fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
-    let mut all: Vec<_> = core::iter::from_fn(|| next_completion(rt)).collect();
+    let mut all: Vec<_> = core::iter::from_fn(|| next_completion(rt, 0)).collect();
     all.sort_unstable();
     all
 }

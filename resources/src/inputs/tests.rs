@@ -95,7 +95,7 @@ fn event(kind: u16, code: u16, value: i32) -> Event {
 
 fn completed(rt: &mut Runtime) -> Vec<(u64, Answer)> {
     poll(rt);
-    core::iter::from_fn(|| rt.next_completion()).collect()
+    core::iter::from_fn(|| rt.next_completion(0)).collect()
 }
 
 #[test]

@@ -14,7 +14,7 @@ const WOULD_BLOCK: Result<usize, Stop> = Err(Stop::WouldBlock);
 const BROKEN: Result<usize, Stop> = Err(Stop::Error(Error::BrokenPipe));
 
 fn completions(rt: &mut Runtime) -> Vec<(u64, isize)> {
-    core::iter::from_fn(|| next_completion(rt)).collect()
+    core::iter::from_fn(|| next_completion(rt, 0)).collect()
 }
 
 /// Arbitrary lengths, so that the end of the ring falls at any place in a write or read.

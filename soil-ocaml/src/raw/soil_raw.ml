@@ -64,7 +64,7 @@ let error_code r =
   else Error_code.Unknown (-r)
 (** [error_code r] is the code of the negative result [r]. *)
 
-let abi = 6
+let abi = 7
 let pending = -1000
 let would_block = -1001
 let max_token = 1 lsl 40
@@ -289,6 +289,15 @@ external await : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
 
 external expect_threads : unit -> (int[@untagged])
   = "soil_expect_threads_bytecode" "soil_expect_threads" [@@noalloc]
+
+external domain_join : unit -> (int[@untagged])
+  = "soil_domain_join_bytecode" "soil_domain_join" [@@noalloc]
+
+external domain_leave : unit -> (int[@untagged])
+  = "soil_domain_leave_bytecode" "soil_domain_leave" [@@noalloc]
+
+external domain_call : (int[@untagged]) -> (int[@untagged])
+  = "soil_domain_call_bytecode" "soil_domain_call" [@@noalloc]
 
 external event : (int[@untagged]) -> (int[@untagged])
   = "soil_event_bytecode" "soil_event" [@@noalloc]

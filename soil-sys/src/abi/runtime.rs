@@ -9,7 +9,7 @@ use resources::clock;
 use resources::current::Current;
 use resources::log_sink;
 use resources::runtime::{
-    call, call_from_anywhere, counter, encode, finish, own, take_power_button,
+    call, call_from_anywhere, counter, encode, finish, join, leave_domain, take_power_button,
 };
 
 /// The number of this interface, [`SOIL_ABI`].
@@ -19,11 +19,12 @@ pub extern "C" fn soil_abi_version() -> Int {
 }
 
 /// Starts the platform: log level, signals or power button. No device is touched. Calling it again
-/// does nothing. All other functions but [`soil_event_set`] and [`soil_sync_all`] serve the OCaml domain of the calling
-/// thread from then on: in others they answer `Busy`. Errors: `Bad_configuration` with a detail.
+/// does nothing. All other functions but [`soil_event_set`], [`soil_domain_call`] and
+/// [`soil_sync_all`] serve the OCaml domain of the calling thread from then on: in others they
+/// answer `Busy`, until [`soil_domain_join`]. Errors: `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_start() -> Int {
-    own();
+    join();
     call(|rt| {
         rt.start()?;
         take_power_button();
@@ -34,8 +35,9 @@ pub extern "C" fn soil_start() -> Int {
 /// Runs stack and devices until at least one operation completes, the time `deadline` (monotonic
 /// nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills `completions[2i]`
 /// with a token and `completions[2i + 1]` with its result, for at most `max` operations (at most
-/// half the length of `completions`), and returns their number: 0 after the deadline or a signal.
-/// Other OCaml threads may run meanwhile. For one thread.
+/// half the length of `completions`), and returns their number: 0 after the deadline, a signal or
+/// [`soil_domain_call`]. Other OCaml threads may run meanwhile. For one thread of each domain, which
+/// gets the completions of tokens with the domain's index in the bits from 32 to 38.
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> Int {
@@ -59,6 +61,36 @@ pub extern "C" fn soil_await(token: Int, deadline: Int) -> Int {
 pub extern "C" fn soil_expect_threads() -> Int {
     Current::expect_threads();
     0
+}
+
+/// Serves the calling thread's OCaml domain, too, from now on; 0. Errors: `Invalid` (its index is
+/// 128 or more).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_domain_join() -> Int {
+    Current::expect_threads();
+    encode(if join() {
+        Ok(0)
+    } else {
+        Err(Error::Invalid.into())
+    })
+}
+
+/// Ends the service of the calling thread's OCaml domain, which has joined, before its end; 0. Its
+/// operations have completed, or were cancelled.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_domain_leave() -> Int {
+    leave_domain();
+    0
+}
+
+/// Ends the [`soil_wait`] of the OCaml domain with this index, or its next one, without a
+/// completion; 0. From any thread of any OCaml domain. Errors: `Invalid` (the index).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_domain_call(domain: Int) -> Int {
+    call_from_anywhere(|rt| {
+        let domain = usize::try_from(domain).map_err(|_| Error::Invalid)?;
+        rt.call_domain(domain)
+    })
 }
 
 /// Starts an operation that [`soil_event_set`] completes, with 0.

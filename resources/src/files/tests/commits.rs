@@ -105,7 +105,7 @@ fn share_a_commit(name: &str, sync_one: &dyn Fn(&mut Runtime, Fd, Int) -> Answer
             }
         }
         step(rt);
-        while let Some((token, result)) = next_completion(rt) {
+        while let Some((token, result)) = next_completion(rt, 0) {
             assert!(result >= 0, "{token}: {result}");
             ready.push(token as usize - 1);
         }

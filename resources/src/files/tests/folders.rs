@@ -44,7 +44,7 @@ fn complete(
     while !enough(found) {
         assert!(Current::monotonic_ns() < until, "only {found:?} completed");
         wait(rt, Some(until)).expect("a wait");
-        let completed = core::iter::from_fn(|| next_completion(rt));
+        let completed = core::iter::from_fn(|| next_completion(rt, 0));
         found.extend(completed.map(|(token, result)| (token as Int, result)));
     }
 }

@@ -293,7 +293,7 @@ pub fn hand_over() {
     submit(&cell, 1);
     let mut seen = 0;
     while seen == 0 {
-        let fetch = |rt: &mut Runtime<_>| Ok(rt.next_completion().into_iter().count());
+        let fetch = |rt: &mut Runtime<_>| Ok(rt.next_completion(0).into_iter().count());
         seen = cell.wait(SCHEDULER, None, fetch).expect("it waits");
     }
     other.join().expect("no panic");
