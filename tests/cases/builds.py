@@ -143,3 +143,16 @@ def translations_are_flushed_after_the_change(context):
             checked += 1
             assert max(changes) < min(flushes), f"{name}: invlpg before the entry's change"
     assert checked, "no function of the image does both"
+
+
+@test(limit=60)
+def the_code_of_ocaml_begins_at_a_page(_):
+    """The text of an image begins at a page with OCaml's own code: which functions of a program lie
+    across two pages doesn't depend on the size of what Soil adds."""
+    path = executable("examples/hello/main.exe", "microvm")
+    listing = subprocess.run(
+        ["readelf", "-SsW", path], check=True, capture_output=True, text=True
+    ).stdout
+    text = int(re.search(r" \.text +PROGBITS +([0-9a-f]+)", listing)[1], 16)
+    program = int(re.search(r" ([0-9a-f]+) .* caml_program$", listing, re.MULTILINE)[1], 16)
+    assert text % 4096 == 0 and text < program < text + 4096, (hex(text), hex(program))
