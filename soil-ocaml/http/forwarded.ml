@@ -107,15 +107,15 @@ let value s i =
     let last = quoted (i + 1) in
     (Buffer.contents b, last)
   else
-    let last = Grammar.end_of Grammar.is_token_char s i (String.length s) in
+    let last = Grammar.end_of Grammar.token_chars s i (String.length s) in
     (String.sub s i (last - i), last)
 
 (* Pairs [token "=" value] between ";" (RFC 7239 §4), and white space, which some proxies add. *)
 let pairs s =
   let length = String.length s in
-  let skip i = Grammar.end_of (fun c -> c = ' ' || c = '\t') s i length in
+  let skip i = Grammar.(end_of space_chars) s i length in
   let rec go found i =
-    let last = Grammar.end_of Grammar.is_token_char s i length in
+    let last = Grammar.end_of Grammar.token_chars s i length in
     if last = i || last >= length || s.[last] <> '=' then raise_notrace Malformed;
     let text, next = value s (last + 1) in
     let found = (String.lowercase_ascii (String.sub s i (last - i)), text) :: found in

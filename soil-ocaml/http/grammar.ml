@@ -1,53 +1,67 @@
-let is_digit c = c >= '0' && c <= '9'
+(* All names of fields are checked: a table takes less than a test of ranges. *)
+type set = string
 
-(* A bit for each of "!#$%&'*+-.", digits, letters and "^_`|~". All names of fields are checked:
-   two masks take less than a table of jumps. *)
-let[@inline] is_token_char c =
-  let code = Char.code c in
-  if code < 64 then (0x3ff6cfa00000000 lsr code) land 1 = 1
-  else code < 128 && (0x57ffffffc7fffffe lsr (code - 64)) land 1 = 1
+let set is = String.init 256 (fun code -> if is (Char.chr code) then '\001' else '\000')
+let[@inline] is_in set c = String.unsafe_get set (Char.code c) <> '\000'
 
-let[@inline] is_value_char c = (c >= ' ' && c <> '\127') || c = '\t'
+(* The place of the first character in [i … length - 1] of [s] that isn't in [set], or [length]. *)
+let rec end_of set s i length =
+  if i < length && is_in set (String.unsafe_get s i) then end_of set s (i + 1) length else i
 
-(* The place of the first character in [i … length - 1] of [s] that isn't such a one, or [length]. *)
-let rec end_of is s i length =
-  if i < length && is (String.unsafe_get s i) then end_of is s (i + 1) length else i
+let all set s i = end_of set s i (String.length s) = String.length s
+let is_digit = function '0' .. '9' -> true | _ -> false
+let digit_chars = set is_digit
 
-let all is s i = end_of is s i (String.length s) = String.length s
+let token_chars =
+  set (function
+    | '0' .. '9' | 'A' .. 'Z' | 'a' .. 'z' -> true
+    | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '.' | '^' | '_' | '`' | '|' | '~' ->
+        true
+    | _ -> false)
 
-(* Not by [all], which calls a function for each character. *)
-let rec consists_of ~token s i length =
-  i = length
-  ||
-  let c = String.unsafe_get s i in
-  (if token then is_token_char c else is_value_char c) && consists_of ~token s (i + 1) length
-
-let is_token s = s <> "" && consists_of ~token:true s 0 (String.length s)
-let is_value s = consists_of ~token:false s 0 (String.length s)
-let is_digits s = s <> "" && all is_digit s 0
+let space_chars = set (fun c -> c = ' ' || c = '\t')
+let value_chars = set (fun c -> (c >= ' ' && c <> '\127') || c = '\t')
+let is_token s = s <> "" && all token_chars s 0
+let is_value s = all value_chars s (Scan.printable s)
+let is_digits s = s <> "" && all digit_chars s 0
 
 (* RFC 3986 §3.2.2; what is between brackets, the resolver judges. *)
-let is_name_char = function
-  | '0' .. '9' | 'A' .. 'Z' | 'a' .. 'z' -> true
-  | '-' | '.' | '_' | '~' | '%' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ';' | '=' -> true
-  | _ -> false
+let name_chars =
+  set (function
+    | '0' .. '9' | 'A' .. 'Z' | 'a' .. 'z' -> true
+    | '-' | '.' | '_' | '~' | '%' | '!' | '$' | '&' | '\'' | '(' | ')' -> true
+    | '*' | '+' | ';' | '=' -> true
+    | _ -> false)
 
-let is_address_char = function
-  | '0' .. '9' | 'A' .. 'F' | 'a' .. 'f' | ':' | '.' -> true
-  | _ -> false
+let address_chars =
+  set (function '0' .. '9' | 'A' .. 'F' | 'a' .. 'f' | ':' | '.' -> true | _ -> false)
 
 let is_host s =
   let length = String.length s in
-  let is_port i = i = length || (s.[i] = ':' && all is_digit s (i + 1)) in
+  let is_port i = i = length || (s.[i] = ':' && all digit_chars s (i + 1)) in
   if length > 0 && s.[0] = '[' then
-    let i = end_of is_address_char s 1 length in
+    let i = end_of address_chars s 1 length in
     i > 1 && i < length && s.[i] = ']' && is_port (i + 1)
   else
-    let i = end_of is_name_char s 0 length in
+    let i = end_of name_chars s 0 length in
     i > 0 && is_port i
 
-let equal a b =
-  String.length a = String.length b && String.lowercase_ascii a = String.lowercase_ascii b
+let[@inline] lower c = match c with 'A' .. 'Z' -> Char.unsafe_chr (Char.code c + 32) | _ -> c
+let[@inline] are_equal c d = c = d || lower c = lower d
+
+let rec equal_from a b i =
+  i = String.length a
+  || (are_equal (String.unsafe_get a i) (String.unsafe_get b i) && equal_from a b (i + 1))
+
+let equal a b = String.length a = String.length b && equal_from a b 0
+
+let rec taken_from a b i =
+  i = String.length a
+  ||
+  let c = String.unsafe_get a i and d = String.unsafe_get b i in
+  (are_equal c d || (c = '_' && d = '-')) && taken_from a b (i + 1)
+
+let is_taken_for a b = String.length a = String.length b && taken_from a b 0
 
 (* From the start, as another parser of the list may read it. A backslash outside has no meaning, and
    a parser may give it one. *)

@@ -1,8 +1,20 @@
 (** Tokens and lists of HTTP ({{:https://www.rfc-editor.org/rfc/rfc9110#section-5.6}RFC 9110 §5.6}).
     Private to [soil.http]. *)
 
-val is_token_char : char -> bool
-(** [is_token_char c] is [true] iff method and field names may contain [c]. *)
+type set
+(** The type for sets of characters. *)
+
+val set : (char -> bool) -> set
+(** [set is] is the set of the characters [c] with [is c]. *)
+
+val is_in : set -> char -> bool
+(** [is_in s c] is [true] iff [c] is in [s]. *)
+
+val token_chars : set
+(** [token_chars] is the characters of method and field names. *)
+
+val space_chars : set
+(** [space_chars] is the white space within lines: spaces and tabs. *)
 
 val is_token : string -> bool
 (** [is_token s] is [true] iff [s] isn't empty and consists of such characters. *)
@@ -20,6 +32,10 @@ val is_host : string -> bool
 val equal : string -> string -> bool
 (** [equal a b] compares case-insensitively. *)
 
+val is_taken_for : string -> string -> bool
+(** [is_taken_for a b] is [true] iff a peer may take the name [a] for [b]: some take an underscore
+    for a hyphen, and what they believe of one name, they do of both. *)
+
 val is_closed : string -> bool
 (** [is_closed s] is [true] iff each quoted string and each comment that begins in [s] ends there,
     so that what is added to the list [s] can't become a part of them. *)
@@ -36,9 +52,9 @@ val weight : Cohttp.Header.t -> string -> string -> float
     ({{:https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2}RFC 9110 §12.4.2}): that of ["*"] if
     the list doesn't contain it, or 0. *)
 
-val end_of : (char -> bool) -> string -> int -> int -> int
-(** [end_of is s i length] is the index of the first character in [i … length - 1] of [s] that isn't
-    such a one, or [length]. *)
+val end_of : set -> string -> int -> int -> int
+(** [end_of set s i length] is the index of the first character in [i … length - 1] of [s] that
+    isn't in [set], or [length]. *)
 
 val escaped : string -> string
 (** [escaped s] is [s] in printable ASCII, as in a quoted string: quotes and backslashes behind a

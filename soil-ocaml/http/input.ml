@@ -108,12 +108,9 @@ let more t =
   t.last <- t.last + n;
   n > 0
 
-let rec index_from bytes c i last =
-  if i >= last || Bytes.unsafe_get bytes i = c then i else index_from bytes c (i + 1) last
-
 (* [wait seen]: there is no end of line in the first [seen] bytes. *)
 let find_line t ~from ~max ~seen wait =
-  let at = index_from t.bytes '\n' (t.first + seen) t.last in
+  let at = Scan.index t.bytes '\n' (t.first + seen) t.last in
   let length = at - t.first - from - 1 in
   if length > max then raise Too_long
   else if at < t.last then
@@ -128,7 +125,7 @@ let rec line_after t ~from ~max seen =
 
 let line ?(from = 0) t ~max = line_after t ~from ~max from
 let get t i = Bytes.get t.bytes (t.first + i)
-let index t c i n = index_from t.bytes c (t.first + i) (t.first + n) - t.first
+let index t c i n = Scan.index t.bytes c (t.first + i) (t.first + n) - t.first
 let sub t off len = Bytes.sub_string t.bytes (t.first + off) len
 let skip t n = t.first <- t.first + n
 let skip_line t n = skip t (n + 2)

@@ -1,6 +1,5 @@
 (* Each is compared with all before it. *)
 let max_parameters = 32
-let is_space c = c = ' ' || c = '\t'
 
 (* [parse_quoted s i b] is the index after the quote that ends the string from [i] on. *)
 let rec parse_quoted s i b =
@@ -15,30 +14,31 @@ let rec parse_quoted s i b =
         Buffer.add_char b c;
         parse_quoted s (i + 1) b
 
-let skip is s i = Grammar.end_of is s i (String.length s)
+let skip set s i = Grammar.end_of set s i (String.length s)
 
 (* RFC 2046 §5.1.1 without the space. Some clients (React Native's) don't quote a boundary with
    characters that no token has; none of them ends a parameter. *)
-let is_boundary_char c =
-  Grammar.is_token_char c
-  || match c with '(' | ')' | ',' | '/' | ':' | '=' | '?' -> true | _ -> false
+let boundary_chars =
+  Grammar.set (fun c ->
+      Grammar.(is_in token_chars) c
+      || match c with '(' | ')' | ',' | '/' | ':' | '=' | '?' -> true | _ -> false)
 
 let parse_value ~name s i =
   if i < String.length s && s.[i] = '"' then
     let b = Buffer.create 32 in
     Option.map (fun i -> (Buffer.contents b, i)) (parse_quoted s (i + 1) b)
   else
-    let stop = skip (if name = "boundary" then is_boundary_char else Grammar.is_token_char) s i in
+    let stop = skip (if name = "boundary" then boundary_chars else Grammar.token_chars) s i in
     if stop = i then None else Some (String.sub s i (stop - i), stop)
 
 (* The parameters from the semicolon at [i] on, or from the end. *)
 let rec parse_from s i parsed =
-  let i = skip is_space s i in
+  let i = skip Grammar.space_chars s i in
   if i = String.length s then Some (List.rev parsed)
   else if s.[i] <> ';' then None
   else
-    let i = skip is_space s (i + 1) in
-    let stop = skip Grammar.is_token_char s i in
+    let i = skip Grammar.space_chars s (i + 1) in
+    let stop = skip Grammar.token_chars s i in
     if stop = i && (i = String.length s || s.[i] = ';') then parse_from s i parsed
     else if stop = i || stop = String.length s || s.[stop] <> '=' then None
     else

@@ -1,40 +1,42 @@
 module H = Cohttp.Header
 
-(* Some backends take an underscore for a hyphen: what they believe of one name, they do of both. *)
-let normal name =
-  if String.contains name '_' then String.map (fun c -> if c = '_' then '-' else c) name else name
-
-(* Of one connection (RFC 9110 §7.6.1), or written by this side. *)
-let is_own = function
-  | "connection" | "keep-alive" | "proxy-connection" | "proxy-authenticate" | "proxy-authorization"
-  | "te" | "trailer" | "transfer-encoding" | "upgrade" | "content-length" | "host" | "expect" ->
-      true
-  | _ -> false
-
-(* Fields about clients that backends trust. *)
-let is_about_client = function
-  | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded" | "via"
-    ->
-      true
-  | _ -> false
-
 let rec is_listed name = function
   | [] -> false
-  | other :: rest -> Grammar.equal name other || is_listed name rest
+  | other :: rest -> Grammar.is_taken_for name other || is_listed name rest
 
-(* Writes the fields that go on to the other side, but for those of which [take name value] is
-   [true]. [Head] checked them when they came. *)
+(* Sets of names, by their length: most names are compared with none. *)
+let by_length names =
+  let longest = List.fold_left (fun n name -> max n (String.length name)) 0 names in
+  Array.init (longest + 1) (fun n -> List.filter (fun name -> String.length name = n) names)
+
+let is_in set name =
+  String.length name < Array.length set && is_listed name set.(String.length name)
+
+(* Of one connection (RFC 9110 §7.6.1), or written by this side. *)
+let own =
+  by_length
+    [
+      "connection"; "keep-alive"; "proxy-connection"; "proxy-authenticate"; "proxy-authorization";
+      "te"; "trailer"; "transfer-encoding"; "upgrade"; "content-length"; "host"; "expect";
+    ]
+[@@ocamlformat "disable"]
+
+(* Fields about clients that backends trust. *)
+let about_client =
+  by_length
+    [ "x-forwarded-for"; "x-forwarded-proto"; "x-forwarded-host"; "x-real-ip"; "forwarded"; "via" ]
+
+let named_by_connection headers =
+  List.concat_map Grammar.elements (H.get_multi headers "connection")
+
+(* Writes the fields that go on to the other side. Those about the client go to [take name value].
+   [Head] checked them when they came. *)
 let write_end_to_end b headers take =
-  let named = List.concat_map Grammar.elements (H.get_multi headers "connection") in
+  let named = named_by_connection headers in
   List.iter
     (fun (name, value) ->
-      let lower = String.lowercase_ascii name in
-      let normal = normal lower in
-      if
-        not
-          (is_own normal || is_listed lower named || is_listed normal named || take lower value
-         || is_about_client normal)
-      then Head.write_own b name value)
+      if not (is_in own name || is_listed name named) then
+        if is_in about_client name then take name value else Head.write_own b name value)
     (H.to_list headers)
 
 let extended before value = match before with "" -> value | before -> before ^ ", " ^ value
@@ -96,16 +98,13 @@ let write_request b ~name ~scheme request host =
   let head = Server.head request in
   let addresses = ref "" and elements = ref "" and via = ref "" in
   (* What a value leaves open would swallow the element that is added. *)
-  let add list value =
-    if Grammar.is_closed value then list := extended !list value;
-    true
-  in
-  let take field value =
-    match field with
+  let add list value = if Grammar.is_closed value then list := extended !list value in
+  let take name value =
+    match String.lowercase_ascii name with
     | "x-forwarded-for" -> add addresses value
     | "forwarded" -> add elements value
     | "via" -> add via value
-    | _ -> false
+    | _ -> ()
   in
   write_end_to_end b head.headers take;
   let address =
@@ -122,14 +121,13 @@ let write_request b ~name ~scheme request host =
       Buffer.add_string b name)
 
 let of_response ~name (head : Head.response) extra =
-  let named = List.concat_map Grammar.elements (H.get_multi head.headers "connection") in
+  let named = named_by_connection head.headers in
   let via = ref "" in
   let keep kept (field, value) =
-    let lower = String.lowercase_ascii field in
-    if lower = "via" then (
+    if Grammar.equal field "via" then (
       if Grammar.is_closed value then via := extended !via value;
       kept)
-    else if is_own (normal lower) || is_listed lower named then kept
+    else if is_in own field || is_listed field named then kept
     else H.add kept field value
   in
   let kept = List.fold_left keep (H.init ()) (H.to_list head.headers) in
@@ -137,7 +135,4 @@ let of_response ~name (head : Head.response) extra =
 
 (* Those of the connection and of framing can't follow a body. *)
 let of_trailers trailers =
-  H.of_list
-    (List.filter
-       (fun (name, _) -> not (is_own (normal (String.lowercase_ascii name))))
-       (H.to_list trailers))
+  H.of_list (List.filter (fun (name, _) -> not (is_in own name)) (H.to_list trailers))

@@ -40,13 +40,16 @@ let length r =
   | Direct { length; _ } -> Some length
 
 (* What the connection decides, and not the program. *)
-let is_own = function
-  | "content-length" | "transfer-encoding" | "connection" | "keep-alive" -> true
-  | _ -> false
+let is_own name =
+  List.exists (Grammar.equal name)
+    (match String.length name with
+    | 10 -> [ "connection"; "keep-alive" ]
+    | 14 -> [ "content-length" ]
+    | 17 -> [ "transfer-encoding" ]
+    | _ -> [])
 
 (** [trailer_fields headers] is the fields of [headers] that may follow a body (RFC 9110 §6.5.1). *)
-let trailer_fields headers =
-  List.filter (fun (name, _) -> not (is_own (String.lowercase_ascii name))) (H.to_list headers)
+let trailer_fields headers = List.filter (fun (name, _) -> not (is_own name)) (H.to_list headers)
 
 let write_framing b code framing =
   if not (code < 200 || code = 204 || code = 304) then
@@ -67,10 +70,7 @@ let write_connection b r ~version ~keep =
 (** [head b r ~version ~framing ~keep] writes the head of [r] for a request of this version to [b].
 *)
 let head b r ~version ~framing ~keep =
-  let write (name, value) =
-    if String.length name < 10 || not (is_own (String.lowercase_ascii name)) then
-      Head.write_field b (name, value)
-  in
+  let write (name, value) = if not (is_own name) then Head.write_field b (name, value) in
   let code = Cohttp.Code.code_of_status r.status in
   Buffer.clear b;
   Buffer.add_string b "HTTP/1.1 ";
