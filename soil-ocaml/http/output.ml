@@ -24,8 +24,7 @@ let counted t n f =
     Input.count t.input beyond;
     Fun.protect ~finally:(fun () -> Input.give_back t.input beyond) f)
 
-let send t n f =
-  check t;
+let send_checked t n f =
   let write () =
     try f (Input.flow t.input)
     with e ->
@@ -38,9 +37,33 @@ let send t n f =
   Input.progressed t.input;
   t.sent <- t.sent + n
 
+let send t n f =
+  check t;
+  send_checked t n f
+
+(* What the connection takes at once needs no timeout, and holds nothing. *)
+let bytes t b off len =
+  check t;
+  let n = Soil.Private.write_at_once (Input.flow t.input) b off len in
+  if n = len then (
+    Input.progressed t.input;
+    t.sent <- t.sent + n)
+  else (
+    (* Unless the rest follows. *)
+    t.is_cut <- n > 0;
+    send_checked t (len - n) (fun d -> D.write d b (off + n) (len - n));
+    t.is_cut <- false;
+    t.sent <- t.sent + n)
+
+(* Only read, whatever its type says. *)
+let text t s = bytes t (Bytes.unsafe_of_string s) 0 (String.length s)
+
 let strings t l =
   let length = List.fold_left (fun n s -> n + String.length s) 0 l in
-  send t length (fun d -> D.writev d l)
+  match l with
+  | [ s ] -> text t s
+  | l when length <= small -> text t (String.concat "" l)
+  | l -> send t length (fun d -> D.writev d l)
 
 let rec pieces t send_piece off len =
   if len > 0 then (
@@ -51,9 +74,9 @@ let rec pieces t send_piece off len =
 let by_pieces t n f = pieces t (fun _ off len -> f off len) 0 n
 
 let string t ~head s =
-  if String.length s <= small then strings t [ head ^ s ]
+  if String.length s <= small then text t (head ^ s)
   else (
-    strings t [ head ];
+    text t head;
     pieces t (fun d off len -> D.write_string ~off ~len d s) 0 (String.length s))
 
 let buffer t b off len = pieces t (fun d off len -> D.write_from d b off len) off len
@@ -72,10 +95,10 @@ let body t ~framing =
   in
   let write b off len =
     let n = take len in
-    if framing <> Head.Chunked then send t n (fun d -> D.write d b off n)
+    if framing <> Head.Chunked then bytes t b off n
     else if n <= small then
       strings t [ Printf.sprintf "%x\r\n" n; Bytes.sub_string b off n; "\r\n" ]
-    else chunk t n (fun () -> send t n (fun d -> D.write d b off n));
+    else chunk t n (fun () -> bytes t b off n);
     left := !left - n;
     n
   in

@@ -26,6 +26,16 @@ let would_wait d =
     Descriptor.unread d b 0 (max n 0);
     Some (n = Soil_raw.would_block)
 
+let write_at_once d b off len =
+  let d : Descriptor.t = Typed.any d in
+  if d.handle < 0 || Owner.is_other () then 0
+  else (
+    Scheduler.spend ();
+    if Descriptor.is_busy d || not d.is_open then 0
+    else
+      let n = Soil_raw.fd_write d.handle b off len in
+      if n > 0 then Scheduler.at_once "write" n else 0)
+
 let finally = Failure.finally
 let undoing = Failure.undoing
 

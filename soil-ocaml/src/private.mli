@@ -48,6 +48,11 @@ val would_wait : [> `Read ] File_descriptor.t -> bool option
 (** [would_wait d] is whether a read of [d] would wait, and not give bytes, the end or an error;
     [None] for flows of the program. Doesn't wait, and takes nothing. *)
 
+val write_at_once : [> `Write ] File_descriptor.t -> bytes -> int -> int -> int
+(** [write_at_once d b off len] writes as many bytes as [d] takes now, and is their number. It is 0
+    for flows of the program, where another task writes, and where writing fails: the next
+    {!File_descriptor.write} waits, or raises the error. The range isn't checked. *)
+
 val finally : (unit -> unit) -> (unit -> 'a) -> 'a
 (** [finally finish f] is [f ()]; [finish ()] is called in any case. It links less than
     [Fun.protect]. *)
