@@ -118,6 +118,7 @@ type t = {
   tls : (host:string -> D.flow -> D.flow) option;
   http2 : http2 option;
   places : (origin, place) Hashtbl.t;
+  mutable last : (origin * place) option; (* Of the last request, while it is in [places]. *)
   mutable opened : int;
   mutable swept : float; (* When old connections were closed. *)
 }
@@ -134,7 +135,7 @@ let create ?(limits = default_limits) ?(connect_seconds = 30.) ?(max_connections
   let tls = Option.map (fun tls ~host flow -> (tls ~host flow :> D.flow)) tls in
   if max_connections < 1 then invalid_arg "Soil_http.Client.create: max_connections is less than 1";
   {
-    limits; connect_seconds; max_connections; max_redirects; connect; tls; http2; places = Hashtbl.create 8; opened = 0;
+    limits; connect_seconds; max_connections; max_redirects; connect; tls; http2; places = Hashtbl.create 8; last = None; opened = 0;
     swept = 0.;
   }
 [@@ocamlformat "disable"]
@@ -154,6 +155,10 @@ let drop conn =
   | Version_1 -> D.close (Input.flow conn.input)
   | Version_2 stream -> stream.release ()
 
+let remove_place t origin =
+  t.last <- None;
+  Hashtbl.remove t.places origin
+
 let sweep t keep =
   let places = Hashtbl.fold (fun origin place l -> (origin, place) :: l) t.places [] in
   List.iter
@@ -166,7 +171,7 @@ let sweep t keep =
       in
       place.sessions <- kept_sessions;
       List.iter (fun s -> s.close ()) old;
-      if kept = [] && kept_sessions = [] && place.users = 0 then Hashtbl.remove t.places origin)
+      if kept = [] && kept_sessions = [] && place.users = 0 then remove_place t origin)
     places
 
 let close t = sweep t (fun _ -> false)
@@ -182,7 +187,7 @@ let forget_old t =
     t.swept <- now;
     sweep t (fun since -> now -. since < t.limits.idle_seconds))
 
-let place_of t origin =
+let find_place t origin =
   match Hashtbl.find_opt t.places origin with
   | Some place -> place
   | None ->
@@ -193,6 +198,14 @@ let place_of t origin =
         { room; unused = []; sessions = []; has_sessions; connecting = None; changed; users = 0 }
       in
       Hashtbl.replace t.places origin place;
+      place
+
+let place_of t origin =
+  match t.last with
+  | Some (last, place) when last == origin -> place
+  | Some _ | None ->
+      let place = find_place t origin in
+      t.last <- Some (origin, place);
       place
 
 (* The flow of a new connection. *)
@@ -433,7 +446,8 @@ type exchange = {
 
 let forget_user t origin place =
   place.users <- place.users - 1;
-  if place.users = 0 && place.unused = [] && place.sessions = [] then Hashtbl.remove t.places origin
+  if place.users = 0 && List.is_empty place.unused && List.is_empty place.sessions then
+    remove_place t origin
 
 let enter t origin =
   forget_old t;
