@@ -197,9 +197,9 @@ impl System for Host {
     }
 
     fn domain() -> usize {
-        // SAFETY: it reads the index of this thread's domain.
+        // SAFETY: it reads the index of this thread's domain, an OCaml `int`.
         #[cfg(feature = "ocaml")]
-        return unsafe { ocaml::caml_ml_domain_index(ocaml::UNIT) };
+        return unsafe { ocaml::caml_ml_domain_index(ocaml::UNIT) >> 1 };
         #[cfg(not(feature = "ocaml"))]
         0
     }

@@ -147,8 +147,8 @@ impl System for Image {
     }
 
     fn domain() -> usize {
-        // SAFETY: it reads the index of this thread's domain.
-        unsafe { caml_ml_domain_index(UNIT) }
+        // SAFETY: it reads the index of this thread's domain, an OCaml `int`.
+        unsafe { caml_ml_domain_index(UNIT) >> 1 }
     }
 
     fn stop_requests() -> usize {
