@@ -67,9 +67,13 @@ impl<R: Resources> Cell<R> {
             .served
             .each_ref()
             .map(|word| word.load(Ordering::Relaxed));
+        // The first to join is the first domain. Before it does, OCaml may not have started, and
+        // has no domain to ask for.
+        if first == 0 {
+            return true;
+        }
         match R::Platform::domain() {
-            // The first to join is the first domain.
-            domain if domain < usize::BITS as usize => first & 1 << domain != 0 || first == 0,
+            domain if domain < usize::BITS as usize => first & 1 << domain != 0,
             _ => Self::place().is_some_and(|(word, bit)| rest[word - 1] & bit != 0),
         }
     }
