@@ -99,7 +99,7 @@ let rec await_place t tried =
   match place t tried with Busy -> await_place t tried | found -> found
 
 let wait_for_place t tried =
-  let selective = if tried = [] then 0 else 1 in
+  let selective = if List.is_empty tried then 0 else 1 in
   t.selective <- t.selective + selective;
   Fun.protect
     ~finally:(fun () -> t.selective <- t.selective - selective)
@@ -390,9 +390,11 @@ let climbs path =
       (* Some backends decode twice. *)
       match Percent.decode decoded with None -> false | Some again -> goes_up again)
 
-let head_text t b request host body ~upgrade =
+let head_text t b (request : Server.request) host body ~upgrade =
   let head = Server.head request in
-  let text = Buffer.create 512 in
+  (* Until the response its connection has no use for it. *)
+  let text = request.conn.text in
+  Buffer.clear text;
   List.iter (Buffer.add_string text)
     [ Cohttp.Code.string_of_method head.meth; " "; target b head.resource; " HTTP/1.1\r\n" ];
   (match host with

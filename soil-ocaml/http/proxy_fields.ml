@@ -83,8 +83,9 @@ let write_element b ~scheme host address =
 let write_list b name before write =
   Buffer.add_string b name;
   Buffer.add_string b ": ";
-  Buffer.add_string b before;
-  if before <> "" then Buffer.add_string b ", ";
+  if before <> "" then (
+    Buffer.add_string b before;
+    Buffer.add_string b ", ");
   write ();
   Buffer.add_string b "\r\n"
 
@@ -94,8 +95,37 @@ let via_version : Cohttp.Code.version -> string = function
   | `HTTP_1_1 -> "1.1 "
   | `Other _ -> "2.0 "
 
-let write_request b ~name ~scheme request host =
+(* The fields about a client, behind what came of them. *)
+let write_about_client b ~name ~scheme ~version ~addresses ~elements ~via host address =
+  (match address with
+  | Some address -> write_list b "x-forwarded-for" addresses (fun () -> write_address b address)
+  | None -> if addresses <> "" then Head.write_own b "x-forwarded-for" addresses);
+  Head.write_own b "x-forwarded-proto" scheme;
+  (match host with Some host -> Head.write_own b "x-forwarded-host" host | None -> ());
+  write_list b "forwarded" elements (fun () -> write_element b ~scheme host address);
+  write_list b "via" via (fun () ->
+      Buffer.add_string b (via_version version);
+      Buffer.add_string b name)
+
+(* A longer text isn't kept: it counts as a part of what each connection takes. *)
+let longest_added = 512
+
+(* The same for each request of a connection, if none of these fields came. *)
+let added (conn : Server_request.conn) ~name ~scheme ~version host address =
+  match conn.added with
+  | Some a when a.name == name && a.scheme == scheme && a.version == version && a.host = host ->
+      a.text
+  | Some _ | None ->
+      let b = Buffer.create 256 in
+      write_about_client b ~name ~scheme ~version ~addresses:"" ~elements:"" ~via:"" host address;
+      let text = Buffer.contents b in
+      if String.length text <= longest_added then
+        conn.added <- Some { name; scheme; version; host; text };
+      text
+
+let write_request b ~name ~scheme (request : Server_request.request) host =
   let head = Server.head request in
+  let version = head.version in
   let addresses = ref "" and elements = ref "" and via = ref "" in
   (* What a value leaves open would swallow the element that is added. *)
   let add list value = if Grammar.is_closed value then list := extended !list value in
@@ -110,15 +140,10 @@ let write_request b ~name ~scheme request host =
   let address =
     match Server.endpoint request with None -> None | Some { address; _ } -> Some address
   in
-  (match address with
-  | Some address -> write_list b "x-forwarded-for" !addresses (fun () -> write_address b address)
-  | None -> if !addresses <> "" then Head.write_own b "x-forwarded-for" !addresses);
-  Head.write_own b "x-forwarded-proto" scheme;
-  (match host with Some host -> Head.write_own b "x-forwarded-host" host | None -> ());
-  write_list b "forwarded" !elements (fun () -> write_element b ~scheme host address);
-  write_list b "via" !via (fun () ->
-      Buffer.add_string b (via_version head.version);
-      Buffer.add_string b name)
+  match (!addresses, !elements, !via) with
+  | "", "", "" -> Buffer.add_string b (added request.conn ~name ~scheme ~version host address)
+  | addresses, elements, via ->
+      write_about_client b ~name ~scheme ~version ~addresses ~elements ~via host address
 
 let of_response ~name (head : Head.response) extra =
   let named = named_by_connection head.headers in

@@ -160,7 +160,7 @@ let conn server budget ~peer ~endpoint d =
   let own_bytes = Budget.bytes budget in
   {
     server; wire = Version_1; budget; own_bytes; input; output; peer; endpoint; text = Buffer.create 512; head_end = 0; current = None;
-    working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore;
+    working = None; seen = None; is_checked = false; has_left = false; idle = false; at_stop = ignore; added = None;
   }
 [@@ocamlformat "disable"]
 

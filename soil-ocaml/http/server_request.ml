@@ -22,6 +22,16 @@ type entry = {
 (* A value of a request, by its key. *)
 type binding = Binding : 'a Type.Id.t * 'a -> binding
 
+(* The fields about a client that a proxy adds to a request that has none: [text], which depends on
+   the others. *)
+type added = {
+  name : string; (* The proxy's. *)
+  scheme : string;
+  version : Cohttp.Code.version;
+  host : string option;
+  text : string;
+}
+
 (* What the connections of a listener share. *)
 type server = {
   limits : limits;
@@ -70,6 +80,7 @@ and conn = {
   mutable has_left : bool;
   mutable idle : bool;
   mutable at_stop : unit -> unit;
+  mutable added : added option; (* To its last request, by a proxy. *)
 }
 
 and request = {

@@ -68,6 +68,20 @@ let addresses () =
   check "[2001:db8::1]:80" ~before:"10.0.0.1, b" "2001:db8::1" "\"[2001:db8::1]\"";
   check "[::ffff:10.0.0.99]:80" "10.0.0.99" "10.0.0.99"
 
+(* The fields about a client are kept for the next request of its connection. *)
+let kept () =
+  let last requests = seen_of_client "192.0.2.1:80" (String.concat "" requests) in
+  let request ?(version = "1.1") ?(fields = "") host =
+    "GET / HTTP/" ^ version ^ "\r\nHost: " ^ host ^ "\r\n" ^ fields ^ "\r\n"
+  in
+  let a = request "a" and b = request "b" in
+  let chain = request "b" ~fields:"Via: 1.1 c\r\n" and old = request "b" ~version:"1.0" in
+  strings "the same" (last [ b ]) (last [ b; b ]);
+  strings "another host" (last [ b ]) (last [ a; b ]);
+  strings "behind another proxy" (last [ chain ]) (last [ b; chain ]);
+  strings "after such a request" (last [ b ]) (last [ chain; b ]);
+  strings "another version" (last [ old ]) (last [ b; old ])
+
 let invalid what f =
   match f () with _ -> Alcotest.fail (what ^ ": taken") | exception Invalid_argument _ -> ()
 
@@ -86,5 +100,6 @@ let tests =
   [
     in_run "characters" characters;
     in_run "addresses of clients" addresses;
+    in_run "requests of a connection" kept;
     in_run "names of the program" own_names;
   ]
