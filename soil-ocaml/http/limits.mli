@@ -25,8 +25,13 @@ type http2 = {
 (** The type for limits of HTTP/2, for each connection. *)
 
 type t = {
-  line_bytes : int;  (** A request line, status line or field. *)
-  head_bytes : int;  (** All of them. *)
+  line_bytes : int;
+      (** A request line, status line or field of HTTP/1.1, without its line end. HTTP/2 has no
+          lines: there only [head_bytes] counts. *)
+  head_bytes : int;
+      (** All lines of a head, with their line ends and the empty line. In HTTP/2 the names and
+          values of all fields, also of pseudo-header fields, and 32 bytes for each
+          ({{:https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2}RFC 9113 §6.5.2}). *)
   fields : int;  (** Number of fields. *)
   body_bytes : int;
       (** A body: in a server unless {!Server.val-body} has another limit, in a client for
