@@ -56,10 +56,11 @@ soil_pvh_start:
     retf
     .code64
 soil_long_mode:
+    mov eax, 16
+    mov ss, eax
     xor eax, eax
     mov ds, eax
     mov es, eax
-    mov ss, eax
     mov fs, eax
     mov gs, eax
     fninit
@@ -82,10 +83,10 @@ soil_linux_start:
     syscall
     .balign 8
     .globl soil_boot_gdt
-soil_boot_gdt:
-    .quad 0, 0x00af9b000000ffff
+soil_boot_gdt:                          // null, code, stack as in the kernel's own (`gates.rs`)
+    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 soil_boot_gdt_pointer:
-    .word 15
+    .word 23
     .long soil_boot_gdt
     .popsection
     "#,

@@ -49,16 +49,17 @@ soil_secondary:
     ljmpl $8, $soil_secondary_entry
     .balign 8
 soil_secondary_table:
-    .word 15
+    .word 23
     .long soil_boot_gdt
     .globl soil_secondary_end
 soil_secondary_end:
     .code64
 soil_secondary_entry:
+    movl $16, %eax
+    movl %eax, %ss
     xorl %eax, %eax
     movl %eax, %ds
     movl %eax, %es
-    movl %eax, %ss
     movl %eax, %fs
     movl %eax, %gs
     fninit
