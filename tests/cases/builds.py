@@ -5,10 +5,14 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 
 from harness.context import ARCH, ROOT, Skip, executable
 from harness.runner import test
+
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+import qemu  # noqa: E402
 
 EXAMPLES = ("hello", "echo", "website")
 LEFT_OUT = shutil.ignore_patterns(".git", "_build", "target", "work", "results", "__pycache__")
@@ -156,3 +160,21 @@ def the_code_of_ocaml_begins_at_a_page(_):
     text = int(re.search(r" \.text +PROGBITS +([0-9a-f]+)", listing)[1], 16)
     program = int(re.search(r" ([0-9a-f]+) .* caml_program$", listing, re.MULTILINE)[1], 16)
     assert text % 4096 == 0 and text < program < text + 4096, (hex(text), hex(program))
+
+
+@test(limit=60)
+def a_boot_translates_few_blocks(context):
+    """QEMU without KVM translates at most 3,000 blocks of code for a whole run of hello, which is
+    most of its time, and at most 100 of them a second time: a second set of the flags that a block
+    depends on (segments, CR0, CR4) has all code translated again."""
+    if ARCH:
+        raise Skip("the limits are of x86-64's code")
+    log = context.path("blocks")
+    with qemu.accelerated("tcg"):
+        words = qemu.soil(executable("examples/hello/main.exe", "microvm"), [], "microvm")
+    context.run(*words, "-d", "in_asm", "-D", log, check=False)
+    with open(log, encoding="ascii", errors="replace") as file:
+        starts = [int(at, 16) for at in re.findall(r"^IN:.*\n0x([0-9a-f]+):", file.read(), re.M)]
+    ours = [at for at in starts if 1 << 20 <= at < 1 << 24]  # the firmware is elsewhere
+    again = len(ours) - len(set(ours))
+    assert 1000 < len(ours) <= 3000 and again <= 100, (len(ours), again)

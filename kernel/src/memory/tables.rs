@@ -164,6 +164,9 @@ fn store(place: &mut u64, entry: u64) {
 }
 
 /// Replaces the entry `old` by `new`. Another processor may record a write there meanwhile.
+///
+/// Not inlined, so that a test finds its calls before the flushes (`tests/cases/builds.py`).
+#[inline(never)]
 fn replace(place: &mut u64, old: u64, new: u64) {
     if RECORDS_WRITES && is_smp() {
         replace_shared(place, old, new);
