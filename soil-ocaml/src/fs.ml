@@ -378,6 +378,7 @@ let locks : lock list ref = ref []
 
 let with_lock path f =
   Owner.check ();
+  Owner.check_first ();
   let path = realpath path in
   let lock =
     match Stdlib.List.find_opt (fun lock -> lock.path = path) !locks with

@@ -558,6 +558,7 @@ let shared root =
       shared
 
 let connect ?index directory =
+  Owner.check_first ();
   let index = match index with Some n -> n | None -> (Machine.memory ()).total / 8 in
   match
     Fs.mkdir_p directory;

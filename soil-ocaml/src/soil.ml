@@ -67,6 +67,7 @@ exception Error = Error.Error
 (** {1:modules Modules} *)
 
 module Task = Task
+module Domain = Domain
 module Supervisor = Supervisor
 module Broadcast = Broadcast
 module Inbox = Inbox

@@ -2,6 +2,7 @@ exception Cancelled = Scheduler.Cancelled
 exception Timeout of float
 
 type scope = {
+  home : int;  (** The domain that it was opened in, to which its tasks belong. *)
   context : Scheduler.context;
   mutable running : int;  (** Tasks that haven't ended, but for daemons. *)
   mutable daemons : Scheduler.context list;  (** Those that haven't ended. *)
@@ -26,9 +27,12 @@ let yield = Scheduler.yield
 let check = Scheduler.check
 let protect = Scheduler.protect
 
+(* In the domain that the context belongs to. *)
+let at_home home f = if Scheduler.domain () = home then f () else ignore (Scheduler.post home f)
+
 let cancel_scope scope =
   Owner.check ();
-  if not scope.ended then Scheduler.cancel scope.context
+  at_home scope.home (fun () -> if not scope.ended then Scheduler.cancel scope.context)
 
 let fail scope e backtrace =
   if scope.failure = None then scope.failure <- Some (e, backtrace);
@@ -54,6 +58,7 @@ let rec release scope =
 let scope_in_task body =
   let scope =
     {
+      home = Scheduler.domain ();
       context = Scheduler.enter ();
       running = 0;
       daemons = [];
@@ -89,6 +94,9 @@ let scope body =
 
 let check_open scope name =
   Owner.check ();
+  if scope.home <> Scheduler.domain () then
+    invalid_arg
+      ("Soil.Task." ^ name ^ ": the scope belongs to another domain (see Soil.Domain.spawn)");
   if scope.ended || Scheduler.is_left scope.context then
     invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
 
@@ -145,6 +153,8 @@ let spawn_result scope f =
   | exception Cancelled when Scheduler.(is_cancelled (current_context ())) -> Scheduler.cancelled ()
   | exception e -> Result.Error e
 
+let is_over task = match task.state with Running -> false | Returned _ | Raised _ -> true
+
 let rec await task =
   match task.state with
   | Returned v -> v
@@ -152,7 +162,7 @@ let rec await task =
   | Running when Scheduler.is_left task.task_context ->
       invalid_arg "Soil.Task.await: the task was of a run that has failed"
   | Running ->
-      Scheduler.wait_in task.awaiting;
+      Scheduler.wait_unless (fun () -> is_over task) task.awaiting;
       await task
 
 let result task =
@@ -173,9 +183,8 @@ let on_end task f =
 
 let cancel task =
   Owner.check ();
-  match task.state with
-  | Running -> Scheduler.cancel task.task_context
-  | Returned _ | Raised _ -> ()
+  let cancel () = if not (is_over task) then Scheduler.cancel task.task_context in
+  at_home task.task_context.owner.home cancel
 
 let both f g =
   scope @@ fun s ->

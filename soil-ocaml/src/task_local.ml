@@ -1,28 +1,29 @@
-type 'a t = { key : int; mutable slot : 'a option }
+(* A type of values for each [t], by which [Scheduler.local] has values of any type. *)
+module type KEY = sig
+  type value
+  type Scheduler.local += Value of value
+end
 
-let last = ref 0
+type 'a t = (module KEY with type value = 'a)
 
-let create () =
-  incr last;
-  { key = !last; slot = None }
+let create (type a) () : a t =
+  (module struct
+    type value = a
+    type Scheduler.local += Value of a
+  end)
 
-let get t =
+let get (type a) ((module Key) : a t) =
   Owner.check ();
-  let rec find : Scheduler.local list -> _ = function
+  let rec find : Scheduler.local list -> a option = function
     | [] -> None
-    | { key; put } :: _ when key = t.key ->
-        put ();
-        let found = t.slot in
-        t.slot <- None;
-        found
+    | Key.Value v :: _ -> Some v
     | _ :: rest -> find rest
   in
   find (Scheduler.locals ())
 
-let bound t v f =
+let bound (type a) ((module Key) : a t) (v : a) f =
   let before = Scheduler.locals () in
-  let put () = t.slot <- Some v in
-  Scheduler.set_locals ({ key = t.key; put } :: before);
+  Scheduler.set_locals (Key.Value v :: before);
   Failure.finally (fun () -> Scheduler.set_locals before) f
 
 let with_ t v f =

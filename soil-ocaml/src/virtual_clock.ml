@@ -227,6 +227,7 @@ let set_time_of_day c ahead =
   show c
 
 let run ?now ?(io_seconds = 0.01) f =
+  Owner.check_first ();
   let now = Option.map (ns "run: now isn't between 0 and 4e9" 0. 4e9) now in
   let io_ns = ns "run: io_seconds isn't between 0 and 1e6" 0. 1e6 io_seconds in
   Scheduler.run @@ fun () ->

@@ -19,6 +19,8 @@
 
    Context. [context] is the innermost that the fiber has entered. No two fibers are in the same. *)
 
+type local = ..
+
 type wait =
   | Nothing  (** It runs or is ready. *)
   | Turn  (** Other fibers' turns; it is ready as soon as it has parked. *)
@@ -39,11 +41,10 @@ type t = {
   mutable detail : string;  (** Of the failed operation that it waited for. *)
   mutable context : context;
   run : int;
+  home : int;  (** The index of its scheduler's domain. *)
   number : int;  (** Among all that were started. *)
   mutable locals : local list;  (** The youngest first. *)
 }
-
-and local = { key : int; put : unit -> unit }
 
 and context = {
   mutable cancelled : bool;
@@ -88,6 +89,7 @@ and none =
     detail = "";
     context = nil;
     run = no_run;
+    home = 0;
     number = 0;
     locals = [];
   }

@@ -12,13 +12,20 @@ external sub : buffer -> int -> int -> buffer = "caml_ba_sub"
 let size = 65536
 let unused_max = 8 (* the most unused buffers in the pool *)
 let free : buffer list ref = ref []
+let guard = Guard.create ()
 
-let take () =
+(* Others may have changed [list] since it was [before]; then nothing changes. *)
+let replace list before after =
+  Guard.enter guard;
+  let same = !list == before in
+  if same then list := after;
+  Guard.leave guard;
+  same
+
+let rec take () =
   match !free with
   | [] -> create size
-  | b :: rest ->
-      free := rest;
-      b
+  | b :: rest as before -> if replace free before rest then b else take ()
 
 (* Buffers that a device may still use, each of them with the number of its volume. *)
 let lost : (int * buffer) list ref = ref []
@@ -26,18 +33,14 @@ let lost : (int * buffer) list ref = ref []
 let rec lose volume b =
   let before = !lost in
   let after = (volume, b) :: List.filter (fun (v, _) -> v <> volume) before in
-  (* Another thread may have come between. *)
-  if !lost == before then lost := after else lose volume b
+  if not (replace lost before after) then lose volume b
 
 let with_buffer f =
   let b = take () in
   let v = f b in
   (* Not after an exception: it may have left the device at work with the buffer. *)
   (let before = !free in
-   if List.length before < unused_max then
-     let after = b :: before in
-     (* Another thread may have taken one meanwhile. *)
-     if !free == before then free := after);
+   if List.length before < unused_max then ignore (replace free before (b :: before)));
   v
 
 external get64 : buffer -> int -> int64 = "%caml_bigstring_get64u"

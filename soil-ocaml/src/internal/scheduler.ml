@@ -1,9 +1,15 @@
 (* One fiber runs at a time, until it parks. [run] resumes the ready ones in rounds, in the order in
    which they became ready, and waits for the machine when there are none.
 
-   State. All of it is in one record, which each function that is called from outside fetches by
-   [get] and passes on. Of several processors each would have its own; a fiber stays with the one
-   that it was started in, so that what was fetched before a wait is right after it.
+   State. All of it is in one record for each domain, which each function that is called from outside
+   fetches by [get] and passes on. A fiber stays in the domain that it was started in, so that what
+   was fetched before a wait is right after it.
+
+   Domains. A scheduler's state is changed by its own domain only. Others [post] functions to it,
+   which it calls between turns. A fiber in a queue that several domains use is taken out under the
+   queue's guard by whoever wakes it, or by its own domain, whose cancellation finds it still there;
+   the one who took it out posts the wake. Handlers of signals must not raise in a program with
+   several domains: the posted wake would be lost.
 
    Waiting. [park] says in [fiber.wait] what holds the fiber, and suspends it. It enters the ring
    only by [wake], and only from [wait = Turn] or from what held it (fiber.ml). A fiber that parks
@@ -31,7 +37,7 @@ let cancelled () = Soil_backtrace.raise Cancelled
 
 type fiber = Fiber.t
 type context = Fiber.context
-type local = Fiber.local = { key : int; put : unit -> unit }
+type local = Fiber.local = ..
 
 let no_fiber = Fiber.none
 
@@ -41,9 +47,14 @@ external create_array :
 
 let create_ints n : Soil_raw.int_buffer = create_array Bigarray.Int Bigarray.C_layout [| n |]
 
+type posts = Open of (unit -> unit) list | Closed  (** The youngest first. *)
 type stop = Running | Stop_requested | Deadlocked of int | Exit of int
 
 type state = {
+  domain : int;  (** Its index. *)
+  posts : posts Atomic.t;
+  mutable posted : (unit -> unit) list;  (** Taken from [posts], the oldest first. *)
+  asleep : bool Atomic.t;  (** Waits, or is about to, and is called by who posts. *)
   mutable current : fiber;  (** {!no_fiber} outside of fibers. *)
   ready : fiber Ring.t;
   tokens : Tokens.t;
@@ -64,11 +75,15 @@ type state = {
 
 let batch = 256
 
-let state =
+let create domain =
   {
+    domain;
+    posts = Atomic.make (Open []);
+    posted = [];
+    asleep = Atomic.make false;
     current = no_fiber;
     ready = Ring.create no_fiber;
-    tokens = Tokens.create ();
+    tokens = Tokens.create domain;
     timers = Timers.create ();
     completions = create_ints (2 * batch);
     first = 0;
@@ -84,8 +99,45 @@ let state =
     turns_taken = 0;
   }
 
-let[@inline] get () = state
-let timers = state.timers
+let first_state = create 0
+
+(* By domain; the first one's where there is none. *)
+let states = Slots.make Owner.domains first_state
+let[@inline never] current_state () = states.(Owner.domain ())
+let[@inline] get () = if !Guard.several then current_state () else first_state
+let timers = first_state.timers
+
+(** Other domains *)
+
+(* [f ()] runs in the scheduler of [domain], and neither waits nor raises; [false]: that has ended. *)
+let rec post domain f =
+  let s = states.(domain) in
+  match Atomic.get s.posts with
+  | Closed -> false
+  | Open posts as before ->
+      if Atomic.compare_and_set s.posts before (Open (f :: posts)) then (
+        (* The first of several who post calls it. *)
+        if Atomic.get s.asleep && Atomic.exchange s.asleep false then
+          ignore (Soil_raw.domain_call domain);
+        true)
+      else post domain f
+
+let has_posts s = match Atomic.get s.posts with Open (_ :: _) -> true | Open [] | Closed -> false
+
+let rec run_posted s =
+  match s.posted with
+  | [] -> ()
+  | f :: rest ->
+      s.posted <- rest;
+      f ();
+      run_posted s
+
+let hear s =
+  if has_posts s then (
+    (match Atomic.exchange s.posts (Open []) with
+    | Open posts -> s.posted <- s.posted @ List.rev posts
+    | Closed -> ());
+    run_posted s)
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
@@ -101,7 +153,7 @@ let[@inline never] reason (wait : Fiber.wait) =
   | Queue | Protected_queue -> "other task"
 
 let is_over_in s (fiber : fiber) = fiber.run <> s.this_run && fiber.run <> Fiber.no_run
-let is_over fiber = is_over_in (get ()) fiber
+let is_over (fiber : fiber) = is_over_in states.(fiber.home) fiber
 let is_left (context : context) = is_over context.owner
 
 let in_task () =
@@ -116,6 +168,7 @@ let current_context () = (get ()).current.context
 let locals () = (get ()).current.locals
 let set_locals locals = (get ()).current.locals <- locals
 let is_cancelled (context : context) = context.cancelled
+let domain () = if !Guard.several then Owner.domain () else 0
 
 (* All of it or, if a signal's handler raises, nothing. *)
 let wake s (fiber : fiber) value =
@@ -123,12 +176,30 @@ let wake s (fiber : fiber) value =
   fiber.wait <- Fiber.Nothing;
   fiber.value <- value
 
+(* [entry] was taken out of its queue for this. *)
+let resume s entry (fiber : fiber) =
+  if fiber.home = s.domain then wake s fiber 0
+  else
+    let home = states.(fiber.home) in
+    (* A handler of a signal may have ended the wait. *)
+    let resume () = if fiber.entry == entry && not (is_over_in home fiber) then wake home fiber 0 in
+    ignore (post fiber.home resume)
+
 (* Cancellation *)
 
 let cancel_alarm s (fiber : fiber) =
   if fiber.timer != Fiber.no_timer then (
     Timers.remove s.timers fiber.timer;
     fiber.timer <- Fiber.no_timer)
+
+(* [false]: another domain has taken it out, and wakes its fiber. *)
+let take_out entry =
+  let guard = Waiters.guard entry in
+  Guard.enter guard;
+  let linked = Waiters.is_linked entry in
+  if linked then Waiters.remove entry;
+  Guard.leave guard;
+  linked
 
 (* Whether the fiber's wait has been cancelled; the cancellation can be tried again. *)
 let take_back s (fiber : fiber) =
@@ -138,11 +209,9 @@ let take_back s (fiber : fiber) =
          use. *)
       Soil_raw.cancel fiber.token = 1
       &&
-      (Tokens.free s.tokens s.tokens.slots.(fiber.token);
+      (Tokens.free s.tokens (Tokens.slot s.tokens fiber.token);
        true)
-  | Queue ->
-      Waiters.remove fiber.entry;
-      true
+  | Queue -> take_out fiber.entry
   | Sleep ->
       cancel_alarm s fiber;
       true
@@ -186,7 +255,7 @@ let stop_requested s times =
 let complete s token result =
   if token = 0 then stop_requested s result
   else
-    let slot = s.tokens.slots.(token) in
+    let slot = Tokens.slot s.tokens token in
     let fiber = slot.fiber in
     if result < 0 then fiber.detail <- Failure.detail_of token;
     wake s fiber result;
@@ -217,18 +286,29 @@ let deliver_completions s =
     s.first <- i + 1
   done
 
+(* The deadline of a wait that others' posts end. *)
+let sleep s deadline =
+  if deadline = 0 then 0
+  else (
+    Atomic.set s.asleep true;
+    if has_posts s then 0 else deadline)
+
 (* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
 let poll s deadline =
   if s.first = s.last then (
     trace Soil_raw.trace_sleeps 0 "";
-    let n = Soil_raw.wait deadline s.completions batch in
+    let n =
+      Soil_raw.wait (if !Guard.several then sleep s deadline else deadline) s.completions batch
+    in
+    if !Guard.several then Atomic.set s.asleep false;
     trace Soil_raw.trace_wakes 0 "";
     if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
     s.first <- 0;
     s.last <- n);
   deliver_completions s;
   s.last_poll <- Soil_raw.clock_monotonic_ns ();
-  if not (Timers.is_empty s.timers) then go_off s s.last_poll
+  if not (Timers.is_empty s.timers) then go_off s s.last_poll;
+  hear s
 
 let next_deadline s =
   if Timers.is_empty s.timers then -1
@@ -237,7 +317,7 @@ let next_deadline s =
     if at = max_int then -1 else if at < 1 then 1 else at
 
 (* Whether something but a fiber can still wake one. *)
-let can_wake s = s.tokens.in_progress > 0 || not (Timers.is_empty s.timers)
+let can_wake s = s.tokens.in_progress > 0 || (not (Timers.is_empty s.timers)) || !Guard.several
 
 (* Ends the program's wait after a signal's handler has raised an exception out of it. *)
 let give_up s (fiber : fiber) =
@@ -245,10 +325,12 @@ let give_up s (fiber : fiber) =
   fiber.wait <- Fiber.Nothing;
   match wait with
   | Completion ->
-      let slot = s.tokens.slots.(fiber.token) in
+      let slot = Tokens.slot s.tokens fiber.token in
       if Soil_raw.cancel fiber.token = 1 then Tokens.free s.tokens slot else Tokens.abandon slot
   | Sleep -> cancel_alarm s fiber
-  | Queue | Protected_queue -> Waiters.remove fiber.entry
+  | Queue | Protected_queue ->
+      ignore (take_out fiber.entry);
+      fiber.entry <- Fiber.no_entry
   | Turn | Nothing -> ()
 
 let rec block s (fiber : fiber) =
@@ -295,7 +377,7 @@ let park s wait =
 let wait_completion s (slot : Tokens.slot) =
   let fiber = s.current in
   slot.fiber <- fiber;
-  fiber.token <- slot.number;
+  fiber.token <- slot.token;
   let value = park s Completion in
   if value = interrupted then cancelled () else value
 
@@ -343,7 +425,7 @@ let operation_in_task ~operation ~subject submit =
   spend_in s;
   let slot = Tokens.take s.tokens in
   slot.submission <- submit;
-  let result = submit slot.number in
+  let result = submit slot.token in
   if result = Soil_raw.pending then (
     trace Soil_raw.trace_operation s.current.number operation;
     let result = wait_completion s slot in
@@ -366,7 +448,7 @@ let operation ~operation ~subject submit =
 let wait_ready_in_task handle direction =
   let s = get () in
   let slot = Tokens.take s.tokens in
-  let result = Soil_raw.fd_park handle direction slot.number in
+  let result = Soil_raw.fd_park handle direction slot.token in
   if result = Soil_raw.pending then (
     trace Soil_raw.trace_operation s.current.number (if direction = 0 then "read" else "write");
     (* If it failed, the next try returns the reason. *)
@@ -380,33 +462,54 @@ let wait_ready handle direction =
   if Owner.is_other () then (Blocking.get ()).wait_ready handle direction
   else wait_ready_in_task handle direction
 
-let wait_in queue =
+let never () = false
+
+(* Calls [ready] within the guard of [queue], and [queued] after it, when the fiber is in [queue]. *)
+let wait_with s wait queue ~ready ~queued =
+  let fiber = s.current in
+  let entry = Waiters.entry queue fiber and guard = Waiters.guard queue in
+  Guard.enter guard;
+  if ready () then (
+    Guard.leave guard;
+    0)
+  else (
+    Waiters.link queue entry;
+    Guard.leave guard;
+    fiber.entry <- entry;
+    queued ();
+    let value = park s wait in
+    fiber.entry <- Fiber.no_entry;
+    value)
+
+let wait_unless ?(queued = ignore) ready queue =
   Owner.check ();
   let s = get () in
   check_in s;
-  let fiber = s.current in
-  fiber.entry <- Waiters.add queue fiber;
-  let value = park s Queue in
-  fiber.entry <- Fiber.no_entry;
-  if value = interrupted then cancelled ()
+  if wait_with s Queue queue ~ready ~queued = interrupted then cancelled ()
 
-let wait_in_protected queue =
-  Owner.check ();
-  let s = get () in
-  let fiber = s.current in
-  fiber.entry <- Waiters.add queue fiber;
-  ignore (park s Protected_queue);
-  fiber.entry <- Fiber.no_entry
+let wait_in queue = wait_unless never queue
 
-let rec wake_first queue =
+let wait_unless_protected ready queue =
   Owner.check ();
-  let s = get () in
-  match Waiters.take queue with
-  | None -> None
-  | Some fiber when is_over_in s fiber -> wake_first queue
-  | Some fiber as first ->
-      wake s fiber 0;
-      first
+  ignore (wait_with (get ()) Protected_queue queue ~ready ~queued:ignore)
+
+let wait_in_protected queue = wait_unless_protected never queue
+
+let rec take_first queue =
+  let entry = Waiters.take_entry queue in
+  match Waiters.value entry with Some fiber when is_over fiber -> take_first queue | _ -> entry
+
+let wake_taken entry =
+  match Waiters.value entry with None -> () | Some fiber -> resume (get ()) entry fiber
+
+let wake_first queue =
+  Owner.check ();
+  let guard = Waiters.guard queue in
+  Guard.enter guard;
+  let entry = take_first queue in
+  Guard.leave guard;
+  wake_taken entry;
+  Waiters.value entry
 
 let deadline_after seconds =
   (* Not the module Float: it would link much of the C library's mathematics. *)
@@ -500,6 +603,7 @@ let new_fiber s body context =
       detail = "";
       context;
       run = s.this_run;
+      home = s.domain;
       number = s.started;
       locals = s.current.locals;
     }
@@ -530,6 +634,7 @@ let deadlock count =
 
 (* Runs fibers until [finished ()]; [false] if none can run before. *)
 let rec run_all s finished =
+  hear s;
   if finished () then true
   else if Ring.length s.ready = 0 then
     if can_wake s then (
@@ -601,51 +706,78 @@ let rec run_until s finished raised =
 let starting = ref ignore
 let first_in_task = ref ignore
 
+let run_in s main =
+  let outcome = ref Pending in
+  let body () =
+    outcome :=
+      match main () with v -> Returned v | exception e -> Raised (e, Failure.get_backtrace ())
+  in
+  s.stop <- Running;
+  s.root <- spawn_in s ~shielded:false Fiber.nil body;
+  let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
+  match run_until s ended Nothing with
+  | Nothing ->
+      s.root <- Fiber.nil;
+      !outcome
+  | Exception (e, backtrace) ->
+      s.root <- Fiber.nil;
+      Soil_backtrace.reraise e backtrace
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      s.root <- Fiber.nil;
+      Soil_backtrace.reraise e backtrace
+
+let result = function
+  | Returned v -> v
+  | Raised (e, backtrace) -> Soil_backtrace.reraise e backtrace
+  | Pending -> assert false
+
 let run main =
   if in_task () then main ()
   else (
+    Owner.check_first ();
     !starting ();
     Failure.record_backtraces ();
     let s = get () in
-    let outcome = ref Pending in
-    let body () =
-      outcome :=
-        match
-          !first_in_task ();
-          main ()
-        with
-        | v -> Returned v
-        | exception e -> Raised (e, Failure.get_backtrace ())
+    let main () =
+      !first_in_task ();
+      main ()
     in
-    s.stop <- Running;
-    s.root <- spawn_in s ~shielded:false Fiber.nil body;
-    let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
-    let raised =
-      match run_until s ended Nothing with
-      | raised ->
-          s.root <- Fiber.nil;
-          raised
-      | exception e ->
-          let backtrace = Failure.get_backtrace () in
-          s.root <- Fiber.nil;
-          Soil_backtrace.reraise e backtrace
-    in
-    match (raised, s.stop, !outcome) with
-    | Exception (e, backtrace), _, _ -> Soil_backtrace.reraise e backtrace
-    | Nothing, Exit status, _ -> Stdlib.exit status
-    | Nothing, Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
-    | Nothing, Deadlocked count, Raised (Cancelled, _) -> deadlock count
-    | Nothing, _, Returned v -> v
-    | Nothing, _, Raised (e, backtrace) -> Soil_backtrace.reraise e backtrace
-    | Nothing, _, Pending -> assert false)
+    let outcome = run_in s main in
+    match (s.stop, outcome) with
+    | Exit status, _ -> Stdlib.exit status
+    | Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
+    | Deadlocked count, Raised (Cancelled, _) -> deadlock count
+    | _ -> result outcome)
+
+(* The state is that of the last domain with this index: the fibers of its runs are over. *)
+let run_domain main =
+  Failure.record_backtraces ();
+  Owner.join ();
+  let domain = Owner.domain () in
+  let s = if states.(domain) == first_state then create domain else states.(domain) in
+  states.(domain) <- s;
+  Atomic.set s.posts (Open []);
+  let over () =
+    (match Atomic.exchange s.posts Closed with
+    | Open posts -> s.posted <- s.posted @ List.rev posts
+    | Closed -> ());
+    run_posted s;
+    Owner.leave ()
+  in
+  Failure.finally over (fun () -> result (run_in s main))
+
+let exit_in s status =
+  s.stop <- Exit status;
+  cancel s.root
 
 let exit status =
   if status < 0 || status > 255 then invalid_arg "Soil.exit: status not between 0 and 255";
   if not (in_task ()) then Stdlib.exit status
   else
     let s = get () in
-    s.stop <- Exit status;
-    cancel s.root;
+    exit_in s status;
+    if s != first_state then ignore (post 0 (fun () -> exit_in first_state status));
     cancelled ()
 
 let is_exiting () = match (get ()).stop with Exit _ -> true | _ -> false

@@ -53,7 +53,18 @@ val poll : state -> int -> unit
     and for the time. *)
 
 val timers : Fiber.event Timers.t
-(** What waits for the time. *)
+(** What waits for the time, in the first domain. *)
+
+val domain : unit -> int
+(** [domain ()] is the index of the current domain, which has tasks. *)
+
+val post : int -> (unit -> unit) -> bool
+(** [post domain f] calls [f ()] in the scheduler of [domain] soon, after all that was posted there
+    before; [false]: it has none any more. [f ()] neither waits nor raises. From any domain. *)
+
+val run_domain : (unit -> 'a) -> 'a
+(** [run_domain main] is {!run}[ main] in a domain that isn't the program's first. It fails no wait
+    as a deadlock. *)
 
 (** {1 Waiting for others} *)
 
@@ -64,12 +75,27 @@ val wait_in : fiber Waiters.t -> unit
 (** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber. Also raises [Cancelled] if
     the fiber was cancelled before, without entering the queue. *)
 
+val wait_unless : ?queued:(unit -> unit) -> (unit -> bool) -> fiber Waiters.t -> unit
+(** [wait_unless ready queue] is {!wait_in}[ queue] unless [ready ()], which is called within the
+    queue's guard: nothing changes within it between the answer and the wait. [queued ()] is called
+    when the fiber is in [queue], and doesn't wait. *)
+
 val wait_in_protected : fiber Waiters.t -> unit
 (** [wait_in_protected] is {!wait_in} ignoring cancellation. *)
+
+val wait_unless_protected : (unit -> bool) -> fiber Waiters.t -> unit
+(** [wait_unless_protected] is {!wait_unless} ignoring cancellation. *)
 
 val wake_first : fiber Waiters.t -> fiber option
 (** [wake_first queue] wakes and returns the fiber that has waited longest, or is [None] if there is
     none. *)
+
+val take_first : fiber Waiters.t -> fiber Waiters.t
+(** [take_first queue] takes the entry of the fiber that has waited longest out of [queue], within
+    its guard; [queue] itself if there is none. {!wake_taken} must follow after the guard. *)
+
+val wake_taken : fiber Waiters.t -> unit
+(** [wake_taken (take_first queue)] wakes the fiber, if there is one, in its own domain. *)
 
 val deadline_after : float -> int
 (** [deadline_after s] is the time in [s] seconds, in monotonic nanoseconds; [max_int] is never.
@@ -93,8 +119,8 @@ val is_left : context -> bool
 
 val current_context : unit -> context
 
-type local = Fiber.local = { key : int; put : unit -> unit }
-(** A task-local value: [put ()] stores it for {!Task.Local}. *)
+type local = Fiber.local = ..
+(** A task-local value of {!Task.Local}. *)
 
 val locals : unit -> local list
 (** [locals ()] is the current fiber's values, inherited by fibers that it spawns. *)

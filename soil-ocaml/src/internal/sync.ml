@@ -1,3 +1,6 @@
+(* What tasks of several domains change is changed within a guard. Whoever is to be woken is woken
+   after it. *)
+
 let rec wake_all queue =
   match Scheduler.wake_first queue with None -> () | Some _ -> wake_all queue
 
@@ -6,15 +9,17 @@ module Promise = struct
   type 'a t = { mutable state : 'a state; awaiting : Scheduler.fiber Waiters.t }
 
   let create () = { state = Empty; awaiting = Waiters.create () }
+  let is_empty p = match p.state with Empty -> true | Value _ | Broken _ -> false
 
   let try_resolve p state =
     Owner.check ();
-    match p.state with
-    | Empty ->
-        p.state <- state;
-        wake_all p.awaiting;
-        true
-    | Value _ | Broken _ -> false
+    let guard = Waiters.guard p.awaiting in
+    Guard.enter guard;
+    let first = is_empty p in
+    if first then p.state <- state;
+    Guard.leave guard;
+    if first then wake_all p.awaiting;
+    first
 
   let resolve p state =
     if not (try_resolve p state) then
@@ -29,44 +34,57 @@ module Promise = struct
     | Value v -> v
     | Broken e -> raise e
     | Empty ->
-        Scheduler.wait_in p.awaiting;
+        Scheduler.wait_unless (fun () -> not (is_empty p)) p.awaiting;
         await p
 
   let peek p = match p.state with Value v -> Some v | Empty | Broken _ -> None
 end
 
 module Mutex = struct
-  type t = { mutable holder : Scheduler.fiber option; waiting : Scheduler.fiber Waiters.t }
+  type t = { mutable holder : Scheduler.fiber; waiting : Scheduler.fiber Waiters.t }
 
-  let create () = { holder = None; waiting = Waiters.create () }
-  let is_held_by fiber m = match m.holder with Some f -> f == fiber | None -> false
+  (* Outside of [run] the program is one holder, too. *)
+  let nobody = Fiber.ended
+  let create () = { holder = nobody; waiting = Waiters.create () }
 
-  let lock_with wait m =
+  (* Within the guard. *)
+  let take m self () =
+    let free = m.holder == nobody in
+    if free then m.holder <- self;
+    free
+
+  let lock_with wait_unless m =
     let self = Scheduler.self () in
-    match m.holder with
-    | None -> m.holder <- Some self
-    | Some fiber when fiber == self ->
-        invalid_arg "Soil.Task.Mutex.lock: this task holds the mutex already"
-    | Some fiber when Scheduler.is_over fiber ->
-        invalid_arg "Soil.Task.Mutex.lock: a task of a run that has failed holds the mutex"
-    | Some _ ->
-        (* [unlock] hands it over. *)
-        wait m.waiting
-
-  let lock m = lock_with Scheduler.wait_in m
-  let lock_protected m = lock_with Scheduler.wait_in_protected m
+    let holder = m.holder in
+    if holder == self then invalid_arg "Soil.Task.Mutex.lock: this task holds the mutex already"
+    else if holder != nobody && Scheduler.is_over holder then
+      invalid_arg "Soil.Task.Mutex.lock: a task of a run that has failed holds the mutex"
+    else
+      (* [unlock] hands it over. *)
+      wait_unless (take m self) m.waiting
 
   let try_lock m =
-    match m.holder with
-    | None ->
-        m.holder <- Some (Scheduler.self ());
-        true
-    | Some _ -> false
+    let self = Scheduler.self () and guard = Waiters.guard m.waiting in
+    Guard.enter guard;
+    let taken = take m self () in
+    Guard.leave guard;
+    taken
+
+  let lock m = if m.holder != nobody || not (try_lock m) then lock_with Scheduler.wait_unless m
+  let lock_protected m = lock_with Scheduler.wait_unless_protected m
+  let is_held m = m.holder == Scheduler.self ()
+
+  let check_held m =
+    if not (is_held m) then invalid_arg "Soil.Task.Mutex.unlock: this task doesn't hold the mutex"
 
   let unlock m =
-    if not (is_held_by (Scheduler.self ()) m) then
-      invalid_arg "Soil.Task.Mutex.unlock: this task doesn't hold the mutex";
-    m.holder <- Scheduler.wake_first m.waiting
+    check_held m;
+    let guard = Waiters.guard m.waiting in
+    Guard.enter guard;
+    let next = Scheduler.take_first m.waiting in
+    (match Waiters.value next with Some fiber -> m.holder <- fiber | None -> m.holder <- nobody);
+    Guard.leave guard;
+    Scheduler.wake_taken next
 
   let protect m f =
     lock m;
@@ -79,10 +97,12 @@ module Condition = struct
   let create = Waiters.create
   let wait_no_mutex = Scheduler.wait_in
 
+  (* The task is in the queue before others can have the mutex. *)
   let wait c m =
-    let lock () = Mutex.lock_protected m and wait () = Scheduler.wait_in c in
-    Mutex.unlock m;
-    Failure.finally lock wait
+    Mutex.check_held m;
+    let queued () = Mutex.unlock m in
+    let lock () = if not (Mutex.is_held m) then Mutex.lock_protected m in
+    Failure.finally lock (fun () -> Scheduler.wait_unless ~queued (fun () -> false) c)
 
   let signal c = ignore (Scheduler.wake_first c)
 
@@ -97,18 +117,32 @@ module Semaphore = struct
     if units < 0 then invalid_arg "Soil.Task.Semaphore.create: less than 0 units";
     { units; waiting = Waiters.create () }
 
-  let try_acquire s =
-    Owner.check ();
+  (* Within the guard. *)
+  let take s () =
     s.units > 0
     &&
     (s.units <- s.units - 1;
      true)
 
+  let try_acquire s =
+    Owner.check ();
+    let guard = Waiters.guard s.waiting in
+    Guard.enter guard;
+    let taken = take s () in
+    Guard.leave guard;
+    taken
+
   (* A released unit goes to the first waiter, so there are no waiters while there are units. *)
-  let acquire s = if not (try_acquire s) then Scheduler.wait_in s.waiting
+  let acquire s = if not (try_acquire s) then Scheduler.wait_unless (take s) s.waiting
 
   let release s =
-    match Scheduler.wake_first s.waiting with None -> s.units <- s.units + 1 | Some _ -> ()
+    Owner.check ();
+    let guard = Waiters.guard s.waiting in
+    Guard.enter guard;
+    let next = Scheduler.take_first s.waiting in
+    if next == s.waiting then s.units <- s.units + 1;
+    Guard.leave guard;
+    Scheduler.wake_taken next
 
   let available s = s.units
 
@@ -130,51 +164,85 @@ module Stream = struct
 
   let create capacity =
     if capacity < 0 then invalid_arg "Soil.Task.Stream.create: capacity is negative";
+    let guard = Guard.create () in
     {
       capacity;
-      values = Waiters.create ();
+      values = Waiters.create_under guard;
       length = 0;
       closed = false;
       woken = 0;
-      for_value = Waiters.create ();
-      for_room = Waiters.create ();
+      for_value = Waiters.create_under guard;
+      for_room = Waiters.create_under guard;
     }
 
   let length s = s.length
+  let enter s = Guard.enter (Waiters.guard s.values)
+  let leave s = Guard.leave (Waiters.guard s.values)
+  let is_waited queue = not (Waiters.is_empty queue)
+  let has_room s () = s.closed || s.length - s.woken < s.capacity || is_waited s.for_value
 
   let try_push s v =
     Owner.check ();
-    if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed";
-    (s.length - s.woken < s.capacity || not (Waiters.is_empty s.for_value))
-    &&
-    (ignore (Waiters.add s.values v);
-     s.length <- s.length + 1;
-     (match Scheduler.wake_first s.for_value with Some _ -> s.woken <- s.woken + 1 | None -> ());
-     true)
+    let entry = Waiters.entry s.values v in
+    enter s;
+    let closed = s.closed in
+    let pushed = (not closed) && has_room s () in
+    let taker =
+      if pushed then (
+        Waiters.link s.values entry;
+        s.length <- s.length + 1;
+        let taker = Scheduler.take_first s.for_value in
+        if taker != s.for_value then s.woken <- s.woken + 1;
+        taker)
+      else s.for_value
+    in
+    leave s;
+    Scheduler.wake_taken taker;
+    if closed then Error.fail Closed "stream push" ~detail:"the stream is closed";
+    pushed
 
   let rec push s v =
     if not (try_push s v) then (
-      Scheduler.wait_in s.for_room;
+      Scheduler.wait_unless (has_room s) s.for_room;
       push s v)
+
+  (* A value, and whom its room wakes. Within the guard. *)
+  let take_value s =
+    let value = Waiters.take s.values in
+    if value != None then s.length <- s.length - 1;
+    value
 
   let poll s =
     Owner.check ();
-    let v = Waiters.take s.values in
-    (match v with
-    | None -> ()
-    | Some _ ->
-        s.length <- s.length - 1;
-        ignore (Scheduler.wake_first s.for_room));
-    v
+    enter s;
+    let value = take_value s in
+    let pusher = if value != None then Scheduler.take_first s.for_room else s.for_room in
+    leave s;
+    Scheduler.wake_taken pusher;
+    value
+
+  (* Woken, a taker has a value of its own, unless the stream was closed. *)
+  let await_value s =
+    let waited = ref true in
+    let has_value () =
+      let ready = s.closed || s.length > 0 in
+      if ready then waited := false;
+      ready
+    in
+    (* Of a stream without room for a value, a pusher waits for a taker in the queue. *)
+    let queued () = ignore (Scheduler.wake_first s.for_room) in
+    Scheduler.wait_unless ~queued has_value s.for_value;
+    if !waited then (
+      enter s;
+      if s.woken > 0 then s.woken <- s.woken - 1;
+      leave s)
 
   let rec take_opt s =
     match poll s with
     | Some _ as v -> v
-    | None when s.closed -> None
+    | None when s.closed && s.length = 0 -> None
     | None ->
-        ignore (Scheduler.wake_first s.for_room);
-        Scheduler.wait_in s.for_value;
-        if s.woken > 0 then s.woken <- s.woken - 1;
+        await_value s;
         take_opt s
 
   let rec iter f s =
@@ -188,7 +256,9 @@ module Stream = struct
 
   let close s =
     Owner.check ();
+    enter s;
     s.closed <- true;
+    leave s;
     wake_all s.for_value;
     wake_all s.for_room
 end

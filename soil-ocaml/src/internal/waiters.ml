@@ -1,15 +1,24 @@
-type 'a t = { mutable previous : 'a t; mutable next : 'a t; value : 'a option }
+(* What several domains change of a ring, they change under its guard. *)
+type 'a t = { mutable previous : 'a t; mutable next : 'a t; value : 'a option; guard : Guard.t }
 
-let create () =
-  let rec ring = { previous = ring; next = ring; value = None } in
+let create_under guard =
+  let rec ring = { previous = ring; next = ring; value = None; guard } in
   ring
 
+let create () = create_under (Guard.create ())
+let guard ring = ring.guard
 let is_empty ring = ring.next == ring
+let entry ring v = { previous = ring; next = ring; value = Some v; guard = ring.guard }
+
+let link ring entry =
+  entry.previous <- ring.previous;
+  entry.next <- ring;
+  ring.previous.next <- entry;
+  ring.previous <- entry
 
 let add ring v =
-  let entry = { previous = ring.previous; next = ring; value = Some v } in
-  ring.previous.next <- entry;
-  ring.previous <- entry;
+  let entry = entry ring v in
+  link ring entry;
   entry
 
 let remove entry =
@@ -18,12 +27,15 @@ let remove entry =
   entry.previous <- entry;
   entry.next <- entry
 
-let take ring =
-  if is_empty ring then None
-  else
-    let entry = ring.next in
-    remove entry;
-    entry.value
+let is_linked entry = entry.next != entry
+
+let take_entry ring =
+  let entry = ring.next in
+  if entry != ring then remove entry;
+  entry
+
+let value entry = entry.value
+let take ring = value (take_entry ring)
 
 let iter_while f ring =
   let rec go entry =

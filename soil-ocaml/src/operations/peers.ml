@@ -7,6 +7,10 @@
    its end. Those of whose peers nothing is expected are in none. [waits] is whether the task waits
    right now: what it does between two waits can't be interrupted.
 
+   Domains. The bytes of all are one number, and whoever waits for room waits for all of them. The
+   queues are each domain's own, because the tasks are; a domain whose peers aren't enough asks the
+   next one to evict, too, at each try.
+
    Eviction. The context of [run] is cancelled, whose task then unwinds and gives its bytes back.
    Until then they are [leaving], so that nobody else has to go for the same room. *)
 
@@ -44,9 +48,31 @@ let peers = ref 0
 let waiting = ref 0
 let refused = ref 0
 let evicted = ref 0
-let idle_ones : t Waiters.t = Waiters.create ()
-let busy_ones : t Waiters.t = Waiters.create ()
-let quiet_ones : t Waiters.t = Waiters.create ()
+
+type queues = { idle_ones : t Waiters.t; busy_ones : t Waiters.t; quiet_ones : t Waiters.t }
+
+let new_queues () =
+  { idle_ones = Waiters.create (); busy_ones = Waiters.create (); quiet_ones = Waiters.create () }
+
+let first_queues = new_queues ()
+
+(* By domain; the first one's until another has peers. *)
+let all_queues = Slots.make Owner.domains first_queues
+
+let queues () =
+  match Scheduler.domain () with
+  | 0 -> first_queues
+  | domain ->
+      if all_queues.(domain) == first_queues then all_queues.(domain) <- new_queues ();
+      all_queues.(domain)
+
+let guard = Guard.create ()
+
+let change counter n =
+  Guard.enter guard;
+  counter := !counter + n;
+  Guard.leave guard
+
 let no_entry : t Waiters.t = Waiters.create ()
 let room : Scheduler.fiber Waiters.t = Waiters.create ()
 
@@ -117,14 +143,14 @@ let enter queue t =
 
 let idle t =
   leave_queue t;
-  enter idle_ones t
+  enter (queues ()).idle_ones t
 
 let finished = leave_queue
 
 let awaiting t f =
   if t.waits || t.state <> Open then f ()
   else (
-    if t.entry == no_entry then enter busy_ones t;
+    if t.entry == no_entry then enter (queues ()).busy_ones t;
     let over () = t.waits <- false in
     t.waits <- true;
     Failure.finally over f)
@@ -136,7 +162,7 @@ let wait_quietly t handle direction =
   if t.waits || t.state <> Open || Owner.is_other () then Scheduler.wait_ready handle direction
   else
     let is_quiet = t.entry == no_entry in
-    if is_quiet then enter quiet_ones t;
+    if is_quiet then enter (queues ()).quiet_ones t;
     t.waits <- true;
     let over () =
       t.waits <- false;
@@ -149,13 +175,14 @@ let wait_quietly t handle direction =
 let patience_ns = 1_000_000_000
 
 let evict t =
-  incr evicted;
-  leaving := !leaving + t.bytes;
+  change evicted 1;
+  change leaving t.bytes;
   t.state <- Evicted;
   leave_queue t;
   Scheduler.cancel t.context
 
-(* The oldest of those that have had their second, until [cost] of them makes [need]. *)
+(* The oldest of those that have had their second, until [cost] of them makes [need]; what is still
+   needed then. *)
 let evict_oldest queues need cost =
   let left = ref need and now = Soil_raw.clock_monotonic_ns () in
   let consider t =
@@ -167,17 +194,41 @@ let evict_oldest queues need cost =
        if cost t > 0 then evict t);
      true)
   in
-  List.iter (Waiters.iter_while consider) queues
+  List.iter (Waiters.iter_while consider) queues;
+  !left
 
-let all = [ idle_ones; busy_ones; quiet_ones ]
-let evict_for need = evict_oldest all need bytes
+let all () =
+  let { idle_ones; busy_ones; quiet_ones } = queues () in
+  [ idle_ones; busy_ones; quiet_ones ]
+
+(* The domain after [domain] that has peers, but for the current one. *)
+let rec next_domain current domain tries =
+  let domain = (domain + 1) mod Owner.domains in
+  if tries = 0 then None
+  else if domain <> current && (domain = 0 || all_queues.(domain) != first_queues) then Some domain
+  else next_domain current domain (tries - 1)
+
+let last_asked = ref 0
+
+let evict_elsewhere need =
+  match next_domain (Scheduler.domain ()) !last_asked Owner.domains with
+  | Some domain ->
+      last_asked := domain;
+      ignore (Scheduler.post domain (fun () -> ignore (evict_oldest (all ()) need bytes)))
+  | None -> ()
+
+let evict_for need =
+  let left = evict_oldest (all ()) need bytes in
+  if left > 0 && !Guard.several then evict_elsewhere left
 
 (** [evict_for_connections n] closes the [n] slowest peers that have had their second. *)
-let evict_for_connections n = evict_oldest all n (fun _ -> 1)
+let evict_for_connections n = ignore (evict_oldest (all ()) n (fun _ -> 1))
 
 (** [evict_idle server] closes the peer of [server] that has been idle for the longest time, if that
     is a second. *)
-let evict_idle server = evict_oldest [ idle_ones ] 1 (fun t -> if t.server = server then 1 else 0)
+let evict_idle server =
+  let of_server t = if t.server = server then 1 else 0 in
+  ignore (evict_oldest [ (queues ()).idle_ones ] 1 of_server)
 
 (* The last eighth is for connections and small messages: those who hold the rest, and have a second
    for it, don't keep others out. *)
@@ -191,11 +242,11 @@ let has_room n = fits n n
 
 let add t n =
   t.bytes <- t.bytes + n;
-  if t.state = Evicted then leaving := !leaving + n;
-  held := !held + n
+  if t.state = Evicted then change leaving n;
+  change held n
 
 let refuse n =
-  incr refused;
+  change refused 1;
   let number = string_of_int in
   let detail =
     "no room for " ^ number n ^ " bytes: peers hold " ^ number !held ^ " of "
@@ -224,8 +275,8 @@ let wait_for_room ?(taken = false) t n ~patience ~wanted =
       if t.bytes > 0 then awaiting t wait else wait ();
       go ())
   in
-  incr waiting;
-  Failure.finally (fun () -> decr waiting) go
+  change waiting 1;
+  Failure.finally (fun () -> change waiting (-1)) go
 
 let default_patience = 2.
 let always () = true
@@ -238,8 +289,8 @@ let shrink t n =
   let n = min n t.bytes in
   if n > 0 then (
     t.bytes <- t.bytes - n;
-    held := !held - n;
-    if t.state = Evicted then leaving := !leaving - n;
+    change held (-n);
+    if t.state = Evicted then change leaving (-n);
     if !waiting > 0 then ignore (Scheduler.wake_first room))
 
 let count t n =
@@ -282,16 +333,14 @@ let receive f =
       finished t;
       v
 
-let servers = ref 0
+let servers = Atomic.make 1
 
 (** [server ()] is a new server's number. *)
-let server () =
-  incr servers;
-  !servers
+let server () = Atomic.fetch_and_add servers 1
 
 (** [create_for server] is a new peer of [server]. *)
 let create_for server =
-  incr peers;
+  change peers 1;
   {
     server;
     bytes = 0;
@@ -307,7 +356,7 @@ let create () = create_for 0
 
 let release t =
   if t.state <> Over then (
-    decr peers;
+    change peers (-1);
     leave_queue t;
     shrink t t.bytes;
     t.state <- Over)

@@ -1,0 +1,129 @@
+(* Each domain has one scope, in which others start tasks. It stays open until [main] has returned,
+   which is after the end of these tasks: each has a task that waits for its outcome, in the scope
+   that it was started for. *)
+
+module Promise = Sync.Promise
+
+type t = { index : int;  (** Of OCaml's domain. *) scope : Task.scope }
+
+(* By number; none outside of [run]. *)
+let domains : t array ref = ref [||]
+let running = ref false
+let count () = max 1 (Array.length !domains)
+
+let rec number_of index i =
+  if i >= Array.length !domains then 0
+  else if !domains.(i).index = index then i
+  else number_of index (i + 1)
+
+let self () = number_of (Scheduler.domain ()) 0
+let maximum () = Stdlib.Domain.recommended_domain_count ()
+
+let number_of_domains = function
+  | None -> min Owner.domains (maximum ())
+  | Some n when n < 1 || n > Owner.domains ->
+      invalid_arg "Soil.Domain.run: domains not between 1 and 128"
+  | Some n -> if Soil_raw.on_vm () = 1 then min n (maximum ()) else n
+
+let work closing started () =
+  Scheduler.run_domain @@ fun () ->
+  Task.scope @@ fun scope ->
+  Promise.fulfil started { index = Scheduler.domain (); scope };
+  Promise.await closing
+
+let start closing =
+  let started = Promise.create () in
+  let work () =
+    try work closing started ()
+    with e ->
+      let backtrace = Failure.get_backtrace () in
+      (* If it can't start. *)
+      ignore (Promise.try_resolve started (Broken e));
+      Soil_backtrace.reraise e backtrace
+  in
+  (Stdlib.Domain.spawn work, started)
+
+let with_others n main =
+  Guard.start ();
+  let closing = Promise.create () and others = ref [] in
+  let join () =
+    Promise.fulfil closing ();
+    domains := [||];
+    List.iter (fun (domain, _) -> Stdlib.Domain.join domain) !others;
+    running := false
+  in
+  running := true;
+  Failure.finally join @@ fun () ->
+  Task.scope @@ fun scope ->
+  let all = Slots.make n { index = 0; scope } in
+  for _ = 2 to n do
+    others := start closing :: !others
+  done;
+  List.iteri (fun i (_, started) -> all.(n - 1 - i) <- Promise.await started) !others;
+  domains := all;
+  main ()
+
+let run ?domains main =
+  let n = number_of_domains domains in
+  if n = 1 || !running then Scheduler.run main
+  else Scheduler.run (fun () -> if !running then main () else with_others n main)
+
+type 'a outcome = ('a, exn * Failure.backtrace) result
+
+let ended () = Error.fail Closed "domain" ~detail:"it has ended"
+
+(* Runs [f ()] in the domain, and waits for its end. *)
+let remote domain f =
+  let outcome : _ outcome Promise.t = Promise.create () in
+  let task = ref None in
+  let locals = Scheduler.locals () in
+  let body () =
+    Scheduler.set_locals locals;
+    let result =
+      match f () with v -> Ok v | exception e -> Stdlib.Error (e, Failure.get_backtrace ())
+    in
+    ignore (Promise.try_fulfil outcome result)
+  in
+  let unstarted e =
+    ignore (Promise.try_fulfil outcome (Stdlib.Error (e, Failure.get_backtrace ())))
+  in
+  let start () =
+    match Task.spawn domain.scope body with
+    | spawned ->
+        task := Some spawned;
+        (* Also of one that is cancelled before its first turn. *)
+        Task.on_end spawned (fun () -> unstarted Scheduler.Cancelled)
+    | exception e -> unstarted e
+  in
+  let cancel () = match !task with Some task -> Task.cancel task | None -> () in
+  if not (Scheduler.post domain.index start) then ended ();
+  let await () = Promise.await outcome in
+  let give_up () =
+    ignore (Scheduler.post domain.index cancel);
+    ignore (Scheduler.protect await)
+  in
+  match Failure.undoing give_up await with
+  | Ok v -> v
+  | Stdlib.Error (e, backtrace) -> Soil_backtrace.reraise e backtrace
+
+let turn = Atomic.make 0
+
+let spawn ?domain scope f =
+  let n = count () in
+  let number =
+    match domain with
+    | None -> Atomic.fetch_and_add turn 1 land max_int mod n
+    | Some i when i < 0 || i >= n -> invalid_arg "Soil.Domain.spawn: no such domain"
+    | Some i -> i
+  in
+  if number = self () then Task.spawn scope f
+  else
+    let domain = !domains.(number) in
+    Task.spawn scope (fun () -> remote domain f)
+
+let each f =
+  let n = count () in
+  Task.scope @@ fun scope ->
+  for i = 0 to n - 1 do
+    ignore (spawn ~domain:i scope (fun () -> f i))
+  done
