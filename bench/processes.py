@@ -11,7 +11,7 @@ import subprocess
 import peer
 import quota
 from boot import LINUX, built
-from harness.console import Child
+from harness.console import Child, cpu_seconds
 from harness.tap import Tap, ip
 from measure import Figure
 from network import h2load, load, wrk
@@ -74,6 +74,11 @@ def prepare():
         with open(os.path.join(folder, name + ".conf"), "w", encoding="ascii") as file:
             file.write(NGINX % {"name": name, "http": http})
     peer.set_up("nginx")
+
+
+# The numbers of connections of the figures for one request.
+SOCKETS_CONNECTIONS = (1, 8, 64, 512)
+PAGE_CONNECTIONS = (1, 8, 12, 64, 128, 512)
 
 
 class Soil:
@@ -212,17 +217,34 @@ def tcp_out(options, suffix, prefix):
     return [figure]
 
 
-def sockets_http(options):
+def requests(server, connections, seconds):
+    """Requests per second with so many connections, and the server's processor time for one in µs,
+    which other load on the machine changes less."""
+    with server:
+        before = cpu_seconds(server.child.pid)
+        rate = wrk(server.host, connections, seconds)[0]
+        used = cpu_seconds(server.child.pid) - before
+        return rate, used / (rate * max(1, round(seconds))) * 1e6
+
+
+def each_request(options, name, numbers, soil, peer):
+    """Rates, and processor time for each request, with these numbers of connections."""
     figures = []
-    for connections in (8, 64):
-        figure = Figure(f"host_sockets_http_rps_c{connections}", "requests/s", "higher")
+    for connections in numbers:
+        rate = Figure(f"{name}_rps_c{connections}", "requests/s", "higher")
+        cost = Figure(f"{name}_cpu_us_c{connections}", "us", "lower")
         for _ in range(options.pairs):
-            with Sockets("http", 80) as soil:
-                ours = wrk(soil.host, connections, options.seconds)[0]
-            with Linux("http", 80) as linux:
-                figure.add(ours, wrk(linux.host, connections, options.seconds)[0])
-        figures.append(figure)
+            ours = requests(soil(), connections, options.seconds)
+            theirs = requests(peer(), connections, options.seconds)
+            rate.add(ours[0], theirs[0])
+            cost.add(ours[1], theirs[1])
+        figures += [rate, cost]
     return figures
+
+
+def sockets_http(options):
+    soil, peer = lambda: Sockets("http", 80), lambda: Linux("http", 80)
+    return each_request(options, "host_sockets_http", SOCKETS_CONNECTIONS, soil, peer)
 
 
 def sockets_tcp(options):
@@ -236,16 +258,7 @@ def sockets_tcp(options):
 
 
 def soil_http(options):
-    figures = []
-    for connections in (12, 128):
-        figure = Figure(f"host_soil_http_rps_c{connections}", "requests/s", "higher")
-        for _ in range(options.pairs):
-            with Page(80) as page:
-                ours = wrk(page.host, connections, options.seconds)[0]
-            with Nginx() as nginx:
-                figure.add(ours, wrk(nginx.host, connections, options.seconds)[0])
-        figures.append(figure)
-    return figures
+    return each_request(options, "host_soil_http", PAGE_CONNECTIONS, lambda: Page(80), Nginx)
 
 
 def http2(options):
@@ -298,8 +311,15 @@ GROUPS = {
     "proxy": proxies,
 }
 
+
+def each_order(name, numbers):
+    """The names of `each_request`'s figures."""
+    return [f"{name}_{what}_c{n}" for n in numbers for what in ("rps", "cpu_us")]
+
+
 ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
-host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow
-host_sockets_http_rps_c8 host_sockets_http_rps_c64 host_sockets_tcp_out_gbps
-host_soil_http_rps_c12 host_soil_http_rps_c128 h2_rps_m1
-h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()
+host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow""".split()
+ORDER += each_order("host_sockets_http", SOCKETS_CONNECTIONS)
+ORDER += ["host_sockets_tcp_out_gbps"]
+ORDER += each_order("host_soil_http", PAGE_CONNECTIONS)
+ORDER += """h2_rps_m1 h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()
