@@ -54,6 +54,7 @@ fn prepare<R: Resources>(rt: &mut Runtime<R>, waiter: u64, until: Option<u64>) -
     }
     rt.interest = interest;
     rt.sleeps += 1;
+    // Not the time before the drivers ran: their work is no sleep.
     rt.asleep_since = R::Platform::monotonic_ns();
     let signals = match waiter {
         FINISH => Signals::Ignored,
@@ -62,12 +63,13 @@ fn prepare<R: Resources>(rt: &mut Runtime<R>, waiter: u64, until: Option<u64>) -
     R::Platform::prepare(&mut rt.interest, until, signals)
 }
 
-/// Ends a sleep; returns what ended it.
-fn finish<R: Resources>(rt: &mut Runtime<R>, sleep: Sleep<R>) -> Woken {
+/// Ends a sleep; returns what ended it, and the time.
+fn finish<R: Resources>(rt: &mut Runtime<R>, sleep: Sleep<R>) -> (Woken, u64) {
     rt.leader = Leader::Awake;
     let woken = R::Platform::finish(&mut rt.interest, sleep);
-    rt.slept_ns += R::Platform::monotonic_ns().saturating_sub(rt.asleep_since);
-    woken
+    let now = R::Platform::monotonic_ns();
+    rt.slept_ns += now.saturating_sub(rt.asleep_since);
+    (woken, now)
 }
 
 /// The earlier of `until` and the drivers' deadlines.
@@ -108,12 +110,18 @@ pub(crate) fn continue_wait<R: Resources>(
     until: Option<u64>,
     from: From<R>,
 ) -> Result<Next<R>, Stop> {
+    // The time, where it is known: a wait has few other costs.
+    let mut now = None;
     let (leads, woken) = match from {
         From::Call => {
             rt.start()?;
             (is_free(rt), Woken::Event)
         }
-        From::Sleep(sleep) => (true, finish(rt, sleep)),
+        From::Sleep(sleep) => {
+            let (woken, woken_at) = finish(rt, sleep);
+            now = Some(woken_at);
+            (true, woken)
+        }
         From::Following(word) => {
             rt.completions.unfollow(waiter);
             // Acquire: pairs with the store of the thread that notified it. What that did to the
@@ -130,7 +138,8 @@ pub(crate) fn continue_wait<R: Resources>(
         }
     };
     if leads {
-        Ok(lead(rt, waiter, until, woken))
+        let now = now.unwrap_or_else(R::Platform::monotonic_ns);
+        Ok(lead(rt, waiter, now, until, woken))
     } else {
         follow(rt, waiter, until, woken)
     }
@@ -151,17 +160,17 @@ fn is_inherited<R: Resources>(rt: &mut Runtime<R>) -> bool {
     inherited
 }
 
-/// Leads: runs the drivers until `waiter`'s wait is over, or there is nothing to run.
+/// Leads from `now` on: runs the drivers until `waiter`'s wait is over, or there is nothing to run.
 fn lead<R: Resources>(
     rt: &mut Runtime<R>,
     waiter: u64,
+    mut now: u64,
     until: Option<u64>,
     woken: Woken,
 ) -> Next<R> {
     rt.leader = Leader::Awake;
     rt.led_in = R::Platform::forks();
     loop {
-        let now = R::Platform::monotonic_ns();
         step(rt, now);
         let interrupted = woken == Woken::Interrupted && waiter != FINISH;
         if is_due(rt, waiter) || until.is_some_and(|until| until <= now) || interrupted {
@@ -181,6 +190,7 @@ fn lead<R: Resources>(
             rt.leader = Leader::Asleep;
             return Next::Sleep(sleep);
         }
+        now = R::Platform::monotonic_ns();
     }
 }
 

@@ -27,7 +27,7 @@ impl Transport for Sockets {
     }
 
     fn take_events(&mut self, f: &mut dyn FnMut(Handle)) {
-        for handle in core::mem::take(&mut self.events) {
+        for handle in self.events.drain(..) {
             f(handle);
         }
     }
