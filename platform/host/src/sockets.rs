@@ -226,6 +226,11 @@ impl Sockets {
         let Some(socket) = self.table.get_mut(index(handle)) else {
             return;
         };
+        // Most calls end here.
+        let way = socket.way(direction);
+        if !way.blocked || way.asked != Pending::Nothing {
+            return;
+        }
         let place = Place {
             index: index(handle) as u32,
             generation: socket.generation,
@@ -236,15 +241,8 @@ impl Sockets {
             Direction::Read => (Request::Readable, Pending::Event),
             Direction::Write => (Request::Writable, Pending::Event),
         };
-        let way = match direction {
-            Direction::Read => &mut socket.read,
-            Direction::Write => &mut socket.write,
-        };
-        if !way.blocked || way.asked != Pending::Nothing {
-            return;
-        }
         if self.watch.request(&socket.fd, place, request) {
-            way.asked = asked;
+            socket.way(direction).asked = asked;
         } else {
             self.renew_watch();
         }
@@ -407,10 +405,13 @@ impl Sockets {
             hangup: false,
             error: matches!(&socket.kind, Kind::Connection(one) if one.failure.is_some()),
         };
-        if !connecting {
+        let (read, write) = (socket.read.blocked && !connecting, socket.write.blocked);
+        if read {
             self.arm(handle, Direction::Read);
         }
-        self.arm(handle, Direction::Write);
+        if write {
+            self.arm(handle, Direction::Write);
+        }
         Ok(ready)
     }
 }
