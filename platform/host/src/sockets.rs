@@ -364,6 +364,7 @@ impl Sockets {
         match data.buffer {
             Some((id, len)) if len > 0 => buffers.add(&mut socket.received, id, len),
             Some((id, _)) => buffers.recycle(id),
+            None if data.is_starved => buffers.grow(),
             None => {}
         }
         if let Kind::Connection(connection) = &mut socket.kind {

@@ -2,7 +2,8 @@
 //! (io_uring_register_buf_ring(3)), which saves recv(2).
 //!
 //! Connections share the buffers: a waiting one has none. Buffers with unread bytes are in a
-//! [`Chain`] of their connection.
+//! [`Chain`] of their connection. When more connections receive at a time than there are buffers,
+//! their number doubles.
 
 use crate::ring::Owner;
 use alloc::vec::Vec;
@@ -10,12 +11,15 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 use rustix_uring::types::BufRingEntry;
 
-/// Number of buffers: a power of two.
-const COUNT: u16 = 128;
+/// The largest number of buffers: a power of two. What the kernel never had takes no memory.
+const MAX_COUNT: u16 = 2048;
+/// The number of buffers that the kernel has at first. It uses one after another, so that more than
+/// it needs would only be out of the processor's cache.
+const FIRST_COUNT: u16 = 128;
 /// Bytes of a buffer. A connection that receives more at a time is read by calls.
 pub const SIZE: usize = 4096;
 /// Bytes of the ring of buffers, which has its own pages.
-const RING: usize = 4096;
+const RING: usize = MAX_COUNT as usize * size_of::<BufRingEntry>();
 /// The kernel's name for the buffers.
 pub const GROUP: u16 = 0;
 
@@ -63,8 +67,10 @@ impl Chain {
 pub struct Buffers {
     /// The ring from which the kernel takes them, followed by the buffers.
     memory: NonNull<u8>,
-    /// Number of buffers added so far; it wraps.
+    /// Number of buffers added to the ring so far; it wraps.
     given: u16,
+    /// Number of buffers in use, by the kernel or chains.
+    count: u16,
     pieces: Vec<Piece>,
 }
 
@@ -73,17 +79,11 @@ impl Buffers {
     /// no memory.
     pub fn open(owner: &Owner) -> Option<Buffers> {
         let mut pieces = Vec::new();
-        pieces.try_reserve_exact(usize::from(COUNT)).ok()?;
-        let piece = Piece {
-            from: 0,
-            end: 0,
-            next: NONE,
-        };
-        pieces.resize(usize::from(COUNT), piece);
-        let len = RING + usize::from(COUNT) * SIZE;
+        pieces.try_reserve_exact(usize::from(FIRST_COUNT)).ok()?;
+        let len = RING + usize::from(MAX_COUNT) * SIZE;
         let (access, kind) = (
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
         );
         // SAFETY: new memory.
         let memory = unsafe { libc::mmap(core::ptr::null_mut(), len, access, kind, -1, 0) };
@@ -92,7 +92,7 @@ impl Buffers {
         }
         let memory = NonNull::new(memory.cast::<u8>())?;
         // SAFETY: the ring is at the beginning of memory that stays.
-        if !unsafe { owner.register_buffers(memory, COUNT, GROUP) } {
+        if !unsafe { owner.register_buffers(memory, MAX_COUNT, GROUP) } {
             // SAFETY: the mapping created above, which nothing uses.
             unsafe { libc::munmap(memory.as_ptr().cast(), len) };
             return None;
@@ -100,25 +100,48 @@ impl Buffers {
         let mut buffers = Buffers {
             memory,
             given: 0,
+            count: 0,
             pieces,
         };
-        for id in 0..COUNT {
-            buffers.provide(id);
-        }
+        buffers.grow_to(FIRST_COUNT);
         Some(buffers)
+    }
+
+    /// Doubles the number of buffers, up to [`MAX_COUNT`]: the kernel had none left.
+    pub fn grow(&mut self) {
+        self.grow_to(self.count.saturating_mul(2).min(MAX_COUNT));
+    }
+
+    /// Gives the kernel new buffers, so that there are `count`. Without memory for that there are
+    /// as many as before, and reads are calls while the kernel has none.
+    fn grow_to(&mut self, count: u16) {
+        let more = usize::from(count.saturating_sub(self.count));
+        if self.pieces.try_reserve_exact(more).is_err() {
+            return;
+        }
+        let piece = Piece {
+            from: 0,
+            end: 0,
+            next: NONE,
+        };
+        self.pieces.resize(usize::from(count), piece);
+        for id in self.count..count {
+            self.provide(id);
+        }
+        self.count = count;
     }
 
     fn at(&self, id: u16) -> NonNull<u8> {
         // SAFETY: within the memory for any number.
         unsafe {
             self.memory
-                .add(RING + usize::from(id.min(COUNT - 1)) * SIZE)
+                .add(RING + usize::from(id.min(MAX_COUNT - 1)) * SIZE)
         }
     }
 
     /// Adds a buffer to the kernel's ring. The kernel must not have it already.
     fn provide(&mut self, id: u16) {
-        let place = usize::from(self.given % COUNT);
+        let place = usize::from(self.given % MAX_COUNT);
         let start = self.at(id).as_ptr().cast();
         self.given = self.given.wrapping_add(1);
         // SAFETY: an entry of the ring, which the kernel doesn't read before the new tail; the tail
@@ -156,7 +179,7 @@ impl Buffers {
 
     /// Returns a buffer to the kernel.
     pub fn recycle(&mut self, id: u16) {
-        if id < COUNT {
+        if id < self.count {
             self.provide(id);
         }
     }

@@ -621,7 +621,7 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         let block: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
         let mut brought = 0;
         let pairs: Vec<_> = (0..200).map(|_| world.pair()).collect();
-        // Each waits for bytes, and none is read: more than there are buffers.
+        // Each waits for bytes, and none is read: more than there are buffers at first.
         for (client, server) in &pairs {
             let nothing = world.sockets.read(*server, &mut [0], 0);
             assert_eq!(nothing, Err(Error::WouldBlock));
@@ -668,6 +668,35 @@ fn connections_that_arent_read_leave_room_for_others_and_stop_their_peers() {
         // The first time, some are still held by connections that receive much at a time.
         if world.sockets.buffers.is_some() {
             assert!(brought >= 200, "{brought}");
+        }
+    });
+}
+
+#[test]
+fn connections_that_receive_together_get_buffers_for_all() {
+    with_each(|world| {
+        // More than there are buffers at first.
+        let pairs: Vec<_> = (0..150).map(|_| world.pair()).collect();
+        let mut brought = 0;
+        for _ in 0..3 {
+            for (_, server) in &pairs {
+                let nothing = world.sockets.read(*server, &mut [0], 0);
+                assert_eq!(nothing, Err(Error::WouldBlock));
+            }
+            step(world);
+            for (client, _) in &pairs {
+                assert_eq!(world.sockets.write(*client, b"all"), Ok(3));
+            }
+            drain(world);
+            brought = 0;
+            for (_, server) in &pairs {
+                let socket = world.sockets.socket(*server).expect("open");
+                brought += usize::from(!socket.received.is_empty());
+                assert_eq!(world.read(*server), Ok(b"all".to_vec()));
+            }
+        }
+        if world.sockets.brings {
+            assert_eq!(brought, pairs.len());
         }
     });
 }

@@ -79,6 +79,8 @@ pub struct Data {
     pub is_behind: bool,
     /// The kernel doesn't support such requests.
     pub is_unknown: bool,
+    /// The kernel had no buffer left.
+    pub is_starved: bool,
 }
 
 impl Data {
@@ -94,6 +96,7 @@ impl Data {
             continues: cqueue::more(flags),
             is_behind: cqueue::sock_nonempty(flags),
             is_unknown: result == Err(Errno::INVAL),
+            is_starved: result == Err(Errno::NOBUFS),
         }
     }
 }
