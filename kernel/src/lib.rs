@@ -35,7 +35,7 @@
 //! | system call | disabled but for its halts | everything |
 //! | page fault | disabled | [`memory`], if no operation on memory was interrupted |
 //! | thread change: the timer or a device during a task | disabled | all, unless a cell is in use |
-//! | tick: the timer during a task | disabled | everything, unless it interrupted the runtime |
+//! | tick: the same, unless a cell is in use | disabled | all, unless it interrupted the runtime |
 //! | interrupt of a device | disabled | atomics, ports and registers |
 //! | crash | disabled | output, and cells that aren't in use |
 //!

@@ -4,8 +4,8 @@
 //! `space` holds them with the page tables behind one cell, and the other modules are its
 //! operations. What takes memory away has the other processors forget it first ([`crate::smp`]).
 //! They run in system calls, page faults and calls of the runtime, and never in an interrupt of a
-//! device: at a tick the runtime may request memory only because it has made sure that no other
-//! Rust code was interrupted.
+//! device: at a tick the runtime may request memory only because no tick interrupts the use of a
+//! cell.
 //!
 //! Addresses (one address space, everything in ring 0):
 //!

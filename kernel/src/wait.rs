@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::halt::{self, polling};
 use crate::part::Slot as _;
 use crate::smp::{resume_interrupts, suspend_interrupts};
-use crate::{console, devices, interrupts, power, signals, threads, time};
+use crate::{cell, console, devices, interrupts, power, signals, threads, time};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use sync::atomic::AtomicU32;
@@ -56,8 +56,9 @@ pub fn await_release(word: &AtomicU32, value: u32) {
 }
 
 crate::slot! {
-    /// The functions that run at a tick. Each has to find out whether it interrupted Rust code whose
-    /// data it needs.
+    /// The functions that run at a tick, unless that interrupted the use of a cell: the heap's and
+    /// the random numbers' are used also by calls that hold no lock. Each function has to find out
+    /// whether it interrupted other Rust code whose data it needs.
     pub enum Ticks: fn() = "ticks";
 }
 
@@ -183,7 +184,7 @@ pub fn timer_interrupt(_: u8) {
     if halt::timer_expired() {
         return;
     }
-    if local::get().ticks.load(Ordering::Relaxed) {
+    if local::get().ticks.load(Ordering::Relaxed) && !cell::any_in_use() {
         float::with_default_rounding(|| Ticks::parts().iter().for_each(|tick| tick()));
     }
     // With threads their deadlines come first ([`threads::interrupted`]).

@@ -57,7 +57,8 @@ pub trait Clock {
     }
 }
 
-/// Memory. From calls and ticks, except where noted.
+/// Memory. From calls and ticks, except where noted; [`Memory::total_memory`] and
+/// [`Memory::memory_short`] from any thread.
 pub trait Memory {
     /// Bytes of memory: total, in use, free, maximum in use.
     fn memory() -> [u64; 4];
@@ -89,7 +90,7 @@ pub trait Memory {
 /// Bytes of a seed in a file.
 pub const SEED: usize = 32;
 
-/// Random numbers. From calls and ticks.
+/// Random numbers. From ticks, and from any thread.
 pub trait Entropy {
     /// Error text when there are no random numbers.
     const NO_ENTROPY: &str;

@@ -1,6 +1,6 @@
 //! Rust's heap: a TLSF allocator (crate `rlsf`) over pages that are added on demand.
 //!
-//! Used by system calls and by the runtime, whose ticks run only if no other Rust code was
+//! Used by system calls, by calls of OCaml's, and by ticks, which run only if no use of a cell was
 //! interrupted; never by an interrupt's handler.
 
 use super::reserve::{on_heap_allocated, on_heap_freed};
