@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use platform::error::{Answer, Error, Failure, Stop};
-use platform::{Clock, Entropy, Memory};
+use platform::{Clock, Entropy, Memory, System};
 use slab::Slab;
 use sync::mutex::{Mutex, level};
 use tls::{
@@ -29,6 +29,10 @@ impl Environment for Machine {
 
     fn fill(into: &mut [u8]) -> bool {
         Current::random(into).is_ok()
+    }
+
+    fn thread() -> usize {
+        Current::thread()
     }
 
     #[cfg(target_arch = "x86_64")]

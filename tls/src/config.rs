@@ -179,7 +179,7 @@ impl Config {
     /// The configuration of clients.
     pub fn client<E: Environment>(options: ClientOptions) -> Result<Config, Error> {
         let (common, provider) = (options.common, provider::<E>());
-        let report = Arc::<Report>::default();
+        let report = Report::new::<E>();
         let roots = options.trust.store()?;
         let inner = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
             .with_crls(options.trust.lists()?)
@@ -218,7 +218,7 @@ impl Config {
         if options.credentials.is_empty() {
             return Err(Error::configuration("a server needs a certificate"));
         }
-        let report = Arc::<Report>::default();
+        let report = Report::new::<E>();
         let builder =
             ServerConfig::builder_with_details(provider.clone(), Arc::new(Sources::<E>::NEW))
                 .with_protocol_versions(common.versions.supported())?;

@@ -18,6 +18,10 @@ pub trait Environment: fmt::Debug + Send + Sync + 'static {
     /// Whether the processor has instructions for AES-GCM. Otherwise ChaCha20-Poly1305 is several
     /// times as fast, and preferred.
     fn fast_aes() -> bool;
+
+    /// A number of the running thread, which differs from those of the threads that use sessions
+    /// meanwhile.
+    fn thread() -> usize;
 }
 
 /// An [`Environment`] as rustls' sources.

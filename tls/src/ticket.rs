@@ -1,6 +1,7 @@
 //! Tickets: sealed sessions that clients store for the server (RFC 8446, 4.6.1; RFC 5077).
 
 use crate::environment::Environment;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -54,10 +55,12 @@ impl Key {
     }
 }
 
+type Keys = [Option<Arc<Key>>; 2];
+
 /// Seals tickets with a key that is replaced every six hours.
 pub(crate) struct Ticketer<E> {
     /// The current key and the previous one.
-    keys: Mutex<[Option<Key>; 2], level::Tickets>,
+    keys: Mutex<Keys, level::Tickets>,
     environment: PhantomData<E>,
 }
 
@@ -69,16 +72,23 @@ impl<E: Environment> Ticketer<E> {
         }
     }
 
-    /// Calls `f` with the keys that are valid now.
-    fn with<T>(&self, f: impl FnOnce(&[Option<Key>; 2]) -> Option<T>) -> Option<T> {
+    /// The keys that are valid now. The lock isn't held while a ticket is sealed or opened, or
+    /// random numbers are waited for.
+    fn keys(&self) -> Option<Keys> {
         let now = E::now()?;
+        let is_over = |keys: &Keys| keys[0].as_ref().is_none_or(|key| key.until <= now);
+        let keys = self.keys.lock().clone();
+        if !is_over(&keys) {
+            return Some(keys);
+        }
+        let fresh = Arc::new(Key::new::<E>(now)?);
         let mut keys = self.keys.lock();
-        if keys[0].as_ref().is_none_or(|key| key.until <= now) {
-            let fresh = Key::new::<E>(now)?;
+        // Another handshake may have replaced it meanwhile.
+        if is_over(&keys) {
             let last = keys[0].replace(fresh);
             keys[1] = last.filter(|key| now < key.until.saturating_add(PERIOD));
         }
-        f(&keys)
+        Some(keys.clone())
     }
 }
 
@@ -102,23 +112,23 @@ impl<E: Environment> ProducesTickets for Ticketer<E> {
         if !E::fill(&mut nonce) {
             return None;
         }
-        self.with(|keys| {
-            let key = keys[0].as_ref()?;
-            let mut sealed = plain.to_vec();
-            let aad = Aad::from(key.name);
-            let place = Nonce::assume_unique_for_key(nonce);
-            (key.key)
-                .seal_in_place_append_tag(place, aad, &mut sealed)
-                .ok()?;
-            Some([&key.name[..], &nonce, &sealed].concat())
-        })
+        let [key, _] = self.keys()?;
+        let key = key?;
+        let mut sealed = plain.to_vec();
+        let aad = Aad::from(key.name);
+        let place = Nonce::assume_unique_for_key(nonce);
+        (key.key)
+            .seal_in_place_append_tag(place, aad, &mut sealed)
+            .ok()?;
+        Some([&key.name[..], &nonce, &sealed].concat())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         if cipher.len() > MAX_TICKET {
             return None;
         }
-        self.with(|keys| keys.iter().flatten().find_map(|key| key.open(cipher)))
+        let keys = self.keys()?;
+        keys.iter().flatten().find_map(|key| key.open(cipher))
     }
 }
 
@@ -146,6 +156,10 @@ mod tests {
 
         fn fast_aes() -> bool {
             true
+        }
+
+        fn thread() -> usize {
+            0
         }
     }
 
@@ -188,6 +202,10 @@ mod tests {
 
                 fn fast_aes() -> bool {
                     true
+                }
+
+                fn thread() -> usize {
+                    0
                 }
             }
         };

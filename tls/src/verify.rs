@@ -1,6 +1,7 @@
 //! The verification of the peer's certificates: webpki's, with readable errors.
 
 use crate::certificate::{Summary, format_time};
+use crate::environment::Environment;
 use crate::names;
 use alloc::format;
 use alloc::string::String;
@@ -12,15 +13,53 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use sync::mutex::{Mutex, level};
 
-/// The findings of the last verification. rustls' errors have no room for them.
-#[derive(Debug, Default)]
-pub(crate) struct Report(Mutex<Option<(CertificateError, String)>, level::Refusal>);
+/// The findings of the verifications that go on, by thread. rustls' errors have no room for them.
+#[derive(Debug)]
+pub(crate) struct Report {
+    thread: fn() -> usize,
+    found: Mutex<Vec<Finding>, level::Refusal>,
+}
+
+/// What a verification has found.
+#[derive(Debug)]
+struct Finding {
+    thread: usize,
+    error: CertificateError,
+    words: String,
+}
+
+/// Maximum number of findings: more than processors, each of which verifies one chain at a time.
+const MAX_FINDINGS: usize = 256;
 
 impl Report {
-    /// The text for `error`, if it is the last one.
+    /// Without findings.
+    pub(crate) fn new<E: Environment>() -> Arc<Report> {
+        Arc::new(Report {
+            thread: E::thread,
+            found: Mutex::default(),
+        })
+    }
+
+    /// The text for `error`, if it is the last one that this thread has found.
     pub(crate) fn take(&self, error: &CertificateError) -> Option<String> {
-        let (_, words) = self.0.lock().take_if(|(last, _)| same(last, error))?;
-        Some(words)
+        let thread = (self.thread)();
+        let mut found = self.found.lock();
+        let place = found.iter().position(|finding| finding.thread == thread)?;
+        let finding = found.swap_remove(place);
+        same(&finding.error, error).then_some(finding.words)
+    }
+
+    fn add(&self, error: CertificateError, words: String) {
+        let thread = (self.thread)();
+        let mut found = self.found.lock();
+        found.retain(|finding| finding.thread != thread);
+        if found.len() < MAX_FINDINGS {
+            found.push(Finding {
+                thread,
+                error,
+                words,
+            });
+        }
     }
 
     fn note<T>(
@@ -32,7 +71,7 @@ impl Report {
     ) -> Result<T, Error> {
         if let Err(Error::InvalidCertificate(error)) = &result {
             let words = explain(error, chain, host, now);
-            *self.0.lock() = Some((error.clone(), words));
+            self.add(error.clone(), words);
         }
         result
     }
@@ -238,4 +277,61 @@ impl<V: ClientCertVerifier + ?Sized> ClientCertVerifier for Reporting<V> {
     }
 
     signatures_of_inner!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CertificateError, Environment, MAX_FINDINGS, Report};
+    use alloc::string::{String, ToString as _};
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static THREAD: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[derive(Debug)]
+    struct Threads;
+
+    impl Environment for Threads {
+        fn now() -> Option<u64> {
+            None
+        }
+
+        fn fill(_: &mut [u8]) -> bool {
+            false
+        }
+
+        fn fast_aes() -> bool {
+            true
+        }
+
+        fn thread() -> usize {
+            THREAD.get()
+        }
+    }
+
+    /// Two sessions fail for the same reason at once.
+    #[test]
+    fn each_thread_gets_its_own_findings() {
+        let report = Report::new::<Threads>();
+        let (unknown, expired) = (CertificateError::UnknownIssuer, CertificateError::Expired);
+        for thread in [1, 2] {
+            THREAD.set(thread);
+            report.add(expired.clone(), "earlier".into());
+            report.add(unknown.clone(), thread.to_string());
+        }
+        for thread in [1, 2] {
+            THREAD.set(thread);
+            assert_eq!(report.take(&unknown), Some(thread.to_string()));
+            assert_eq!(report.take(&unknown), None);
+        }
+        report.add(expired, "another error's".into());
+        assert_eq!(report.take(&unknown), None);
+        assert!(report.found.lock().is_empty());
+        for thread in 0..2 * MAX_FINDINGS {
+            THREAD.set(thread);
+            report.add(unknown.clone(), String::new());
+        }
+        assert_eq!(report.found.lock().len(), MAX_FINDINGS);
+    }
 }

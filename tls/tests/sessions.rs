@@ -26,6 +26,7 @@ const YEAR_2030: u64 = 1_893_456_000;
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(YEAR_2030) };
     static FAST_AES: Cell<bool> = const { Cell::new(true) };
+    static THREAD: u8 = const { 0 };
 }
 
 #[derive(Debug)]
@@ -42,6 +43,10 @@ impl Environment for Test {
 
     fn fast_aes() -> bool {
         FAST_AES.get()
+    }
+
+    fn thread() -> usize {
+        THREAD.with(|thread| &raw const *thread as usize)
     }
 }
 
