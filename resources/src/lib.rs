@@ -25,7 +25,8 @@
 //! uses them.
 //!
 //! # Contexts
-//! All code runs inside a call or a tick, one at a time ([`runtime`]). Ticks only poll the network.
+//! All code runs inside a call or a tick, one at a time ([`runtime`]); but [`tls`] has locks of its
+//! own, since its calls compute for long. Ticks only poll the network.
 //! Only the reactor's wait blocks.
 
 #![cfg_attr(not(test), no_std)]

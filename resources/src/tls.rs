@@ -1,18 +1,17 @@
 //! TLS: sessions of the crate `tls`, by number, with the platform's clock and random numbers.
 //!
-//! Nothing here blocks or uses a descriptor: the program transfers the records.
+//! Nothing here blocks or uses a descriptor: the program transfers the records. Nor does it need
+//! the runtime: domains seal records and shake hands at once, each on its sessions.
 
-use crate::Runtime;
 use crate::current::Current;
+use crate::runtime;
 use crate::types::{Int, copy};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::convert::Infallible;
-use platform::error::{Answer, Error, Failure, Stop};
+use platform::error::{Error, Failure, Stop};
 use platform::{Clock, Entropy, Memory, System};
 use slab::Slab;
-use sync::mutex::{Mutex, level};
+use sync::mutex::{Mutex, MutexGuard, level};
 use tls::{
     ClientOptions, Common, Config, Credentials, Environment, Kind, Read, ServerOptions, Session,
     Trust, Versions,
@@ -60,14 +59,16 @@ enum Object {
     Credentials(Arc<Credentials>, Vec<Pair>),
     Options(Options),
     Config(Config),
-    Session(Box<Session>, Begun),
+    /// With its number.
+    Session(usize, Arc<Connection>),
 }
 
-/// Start of a session.
-#[derive(Clone, Copy)]
-struct Begun {
-    /// Monotonic time in nanoseconds.
-    at_ns: u64,
+/// A session and what its calls need. No one waits for it: a program uses it from one domain at a
+/// time.
+type Connection = Mutex<Inner, level::Connection>;
+
+struct Inner {
+    session: Session,
     /// See [`Entropy::snapshots`].
     snapshots: u32,
 }
@@ -83,21 +84,159 @@ pub struct Options {
     protocols: Vec<Vec<u8>>,
 }
 
-/// All objects of the program. They aren't in `Resources`, so that a program without TLS contains
-/// none of this. Only calls use them, one at a time: the lock is never contended.
-static OBJECTS: Mutex<Slab<Object>, level::Objects> = Mutex::new(Slab::new());
+/// Why a call gives no number.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Without a detail.
+    Stop(Stop),
+    /// With a detail, or none.
+    Failure(Failure),
+}
 
-/// Server handshakes in progress, which unauthenticated peers have started.
-struct Handshakes {
-    /// Memory of these handshakes in bytes; see [`Session::handshake_memory`].
+/// A result of the functions here.
+pub type Outcome = Result<usize, Fault>;
+
+impl From<Stop> for Fault {
+    fn from(stop: Stop) -> Fault {
+        Fault::Stop(stop)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Stop(error.into())
+    }
+}
+
+impl From<tls::Error> for Fault {
+    fn from(error: tls::Error) -> Fault {
+        let code = match error.kind {
+            Kind::Certificate => Error::Certificate,
+            Kind::Truncated => Error::ConnectionReset,
+            Kind::Protocol => Error::Tls,
+            Kind::Configuration => Error::BadConfiguration,
+            Kind::Environment => Error::NoEntropy,
+            Kind::Busy => Error::Busy,
+        };
+        Fault::Failure(Failure::new(code, error.detail))
+    }
+}
+
+/// Runs `f`, and encodes its answer. Doesn't enter the runtime, except to record a failure: a
+/// handshake takes milliseconds, for which every call of another domain would wait. `Busy` for
+/// domains that the runtime doesn't serve.
+pub fn call(f: impl FnOnce() -> Outcome) -> Int {
+    match runtime::serves() {
+        true => answer(f()),
+        false => runtime::encode(Err(Error::Busy.into())),
+    }
+}
+
+/// Encodes an answer. Not inline: each function of the boundary has a copy of [`call`].
+#[inline(never)]
+fn answer(outcome: Outcome) -> Int {
+    runtime::encode(outcome.map_err(recorded))
+}
+
+/// Records a failure, as the last one of the thread.
+fn recorded(fault: Fault) -> Stop {
+    let (error, detail) = match fault {
+        Fault::Stop(Stop::Error(error)) => (error, None),
+        Fault::Stop(stop) => return stop,
+        Fault::Failure(failure) => (failure.error, Some(failure)),
+    };
+    // Within a call of the runtime (an OCaml finalizer's) the record stays that call's.
+    let _ = runtime::enter(|rt| match detail {
+        Some(failure) => rt.fail(failure),
+        None => Err(error.into()),
+    });
+    error.into()
+}
+
+/// All objects of the program.
+struct Objects {
+    all: Slab<Object>,
+    /// How many sessions were made.
+    sessions: usize,
+}
+
+/// Bits of a number for the index in [`Objects::all`]. Those of a session above them are never the
+/// same as another session's: another domain may still have the number of a session that was given
+/// back, and of a refused one.
+const PLACE: u32 = 20;
+
+/// They aren't in `Resources`, so that a program without TLS contains none of this. Held to find an
+/// object, never during cryptography.
+static OBJECTS: Mutex<Objects, level::Objects> = Mutex::new(Objects {
+    all: Slab::new(),
+    sessions: 0,
+});
+
+impl Objects {
+    /// The index of a number; `Invalid` if no object has this number.
+    fn place(&self, handle: Int) -> Result<usize, Error> {
+        let number = usize::try_from(handle).map_err(|_| Error::Invalid)?;
+        let place = number & ((1 << PLACE) - 1);
+        let own = match self.all.get(place) {
+            Some(Object::Session(own, _)) => *own,
+            Some(_) => place,
+            None => return Err(Error::Invalid),
+        };
+        (own == number).then_some(place).ok_or(Error::Invalid)
+    }
+
+    fn get(&mut self, handle: Int) -> Result<&mut Object, Error> {
+        let place = self.place(handle)?;
+        Ok(&mut self.all[place])
+    }
+
+    /// The index of the next object.
+    fn next(&self) -> Result<usize, Error> {
+        let place = self.all.vacant_key();
+        (place >> PLACE == 0)
+            .then_some(place)
+            .ok_or(Error::TooManyOpen)
+    }
+
+    fn add(&mut self, object: Object) -> Outcome {
+        self.next()?;
+        Ok(self.all.insert(object))
+    }
+
+    fn add_session(&mut self, connection: Arc<Connection>) -> Outcome {
+        let place = self.next()?;
+        self.sessions += 1;
+        // A positive integer of OCaml.
+        let number = (self.sessions << PLACE | place) & (usize::MAX >> 2);
+        self.all.insert(Object::Session(number, connection));
+        Ok(number)
+    }
+}
+
+/// A server's handshake in progress, which an unauthenticated peer has started.
+struct Handshake {
+    number: usize,
+    /// See [`Session::handshake_memory`]; not 0.
     bytes: usize,
-    /// Sessions that were refused in favour of others, and whose tasks don't know it yet.
+    connection: Arc<Connection>,
+}
+
+/// All of them, and those that were refused in favour of others.
+struct Handshakes {
+    /// The sum of their memory.
+    bytes: usize,
+    /// By number: oldest first.
+    open: Vec<Handshake>,
+    /// The numbers of refused sessions whose tasks don't know it yet.
     refused: Vec<usize>,
 }
 
-/// Used like [`OBJECTS`].
+/// Held for the accounts only. Who refuses another's session, or ends a call of a handshake, holds
+/// it until the session is free again: so a session that is in use when it is refused finds that
+/// out at the end of its call, if not before.
 static HANDSHAKES: Mutex<Handshakes, level::Handshakes> = Mutex::new(Handshakes {
     bytes: 0,
+    open: Vec::new(),
     refused: Vec::new(),
 });
 
@@ -107,172 +246,179 @@ impl Handshakes {
         (Current::total_memory() as usize / 16).clamp(1 << 20, 64 << 20)
     }
 
-    /// Records that a session's memory changed from `before` to `now`. If the total is too high, or
-    /// memory is short, refuses the largest session, and among equals the oldest.
-    fn changed(&mut self, objects: &mut Slab<Object>, before: usize, now: usize) {
-        self.bytes = (self.bytes + now).saturating_sub(before);
-        if now <= before {
-            return;
+    /// The index of a session in [`Handshakes::open`], or where it would be.
+    fn place(&self, number: usize) -> Result<usize, usize> {
+        self.open
+            .binary_search_by_key(&number, |handshake| handshake.number)
+    }
+
+    fn begin(&mut self, handshake: Handshake) {
+        self.bytes += handshake.bytes;
+        if let Err(place) = self.place(handshake.number) {
+            self.open.insert(place, handshake);
         }
+        self.make_room();
+    }
+
+    /// Records that a session's memory is `now`, 0 at the end of the handshake. False: the session
+    /// has been refused, just now or during the call that ends here.
+    fn changed(&mut self, number: usize, now: usize) -> bool {
+        let Ok(place) = self.place(number) else {
+            return false;
+        };
+        let before = core::mem::replace(&mut self.open[place].bytes, now);
+        self.bytes = self.bytes - before + now;
+        if now == 0 {
+            self.open.remove(place);
+        } else if now > before {
+            self.make_room();
+            return self.place(number).is_ok();
+        }
+        true
+    }
+
+    /// The session was given back.
+    fn end(&mut self, number: usize) {
+        self.refused.retain(|refused| *refused != number);
+        self.changed(number, 0);
+    }
+
+    /// While the total is too high, or memory is short, refuses the largest session, and among
+    /// equals the oldest.
+    fn make_room(&mut self) {
         while self.bytes > Self::limit() || self.bytes > 0 && Current::memory_short() {
-            let sessions = objects
-                .iter_mut()
-                .filter_map(|(number, object)| match object {
-                    Object::Session(session, begun) => Some((number, session, begun.at_ns)),
-                    _ => None,
-                });
-            let largest = sessions.max_by_key(|(_, session, begun)| {
-                (session.handshake_memory(), core::cmp::Reverse(*begun))
-            });
-            let Some((number, session, _)) = largest else {
+            let all = self.open.iter().enumerate();
+            let largest =
+                all.max_by_key(|(place, handshake)| (handshake.bytes, core::cmp::Reverse(*place)));
+            let Some((place, _)) = largest else {
                 return;
             };
-            let bytes = session.handshake_memory();
-            if bytes == 0 || self.refused.try_reserve(1).is_err() {
+            if self.refused.try_reserve(1).is_err() {
                 return;
             }
-            session.refuse();
-            self.bytes = self.bytes.saturating_sub(bytes);
-            self.refused.push(number);
+            let handshake = self.open.remove(place);
+            self.bytes -= handshake.bytes;
+            self.refused.push(handshake.number);
+            // One that is in use frees its memory at the end of its call.
+            if let Some(mut inner) = handshake.connection.try_lock() {
+                inner.session.refuse();
+            }
         }
     }
 }
 
 /// See `soil_tls_refused`.
-pub fn refused() -> Answer {
-    HANDSHAKES.lock().refused.pop().ok_or(Stop::WouldBlock)
-}
-
-fn add(object: Object) -> Answer {
-    Ok(OBJECTS.lock().insert(object))
+pub fn refused() -> Outcome {
+    let number = HANDSHAKES.lock().refused.pop();
+    number.ok_or(Stop::WouldBlock.into())
 }
 
 /// Adds a session, as the most recent one.
-fn add_session(session: Session) -> Answer {
+fn add_session(session: Session) -> Outcome {
     let bytes = session.handshake_memory();
-    let mut objects = OBJECTS.lock();
-    let begun = Begun {
-        at_ns: Current::monotonic_ns(),
+    let connection = Arc::new(Mutex::new(Inner {
+        session,
         snapshots: Current::snapshots(),
-    };
-    let number = objects.insert(Object::Session(Box::new(session), begun));
-    HANDSHAKES
-        .lock_within(&objects)
-        .changed(&mut objects, 0, bytes);
+    }));
+    let number = OBJECTS.lock().add_session(connection.clone())?;
+    if bytes > 0 {
+        HANDSHAKES.lock().begin(Handshake {
+            number,
+            bytes,
+            connection,
+        });
+    }
     Ok(number)
 }
 
-/// Returns the index of a number in [`OBJECTS`].
-fn place(handle: Int) -> Result<usize, Error> {
-    usize::try_from(handle).map_err(|_| Error::Invalid)
-}
-
-fn failed(rt: &mut Runtime, error: tls::Error) -> Stop {
-    let code = match error.kind {
-        Kind::Certificate => Error::Certificate,
-        Kind::Truncated => Error::ConnectionReset,
-        Kind::Protocol => Error::Tls,
-        Kind::Configuration => Error::BadConfiguration,
-        Kind::Environment => Error::NoEntropy,
-        Kind::Busy => Error::Busy,
-    };
-    let Err(stop) = rt.fail::<Infallible>(Failure::new(code, error.detail));
-    stop
-}
-
 /// See `soil_tls_credentials`.
-pub fn credentials() -> Answer {
+pub fn credentials() -> Outcome {
     let none = Credentials::new(&[]).map_err(|_| Error::Invalid)?;
-    add(Object::Credentials(Arc::new(none), Vec::new()))
+    let none = Object::Credentials(Arc::new(none), Vec::new());
+    OBJECTS.lock().add(none)
 }
 
 /// See `soil_tls_credentials_add`.
-pub fn credentials_add(handle: Int, chain: &[u8], key: &[u8]) -> Answer {
-    let mut objects = OBJECTS.lock();
-    let index = place(handle)?;
-    match objects.get_mut(index) {
-        Some(Object::Credentials(_, pairs)) => pairs.push((chain.into(), key.into())),
+pub fn credentials_add(handle: Int, chain: &[u8], key: &[u8]) -> Outcome {
+    let pair = (chain.into(), key.into());
+    match OBJECTS.lock().get(handle)? {
+        Object::Credentials(_, pairs) => pairs.push(pair),
         _ => return Err(Error::Invalid.into()),
     }
     Ok(0)
 }
 
 /// See `soil_tls_credentials_apply`.
-pub fn credentials_apply(rt: &mut Runtime, handle: Int) -> Answer {
-    let mut objects = OBJECTS.lock();
-    let index = place(handle)?;
-    let Some(Object::Credentials(credentials, pairs)) = objects.get_mut(index) else {
-        return Err(Error::Invalid.into());
+pub fn credentials_apply(handle: Int) -> Outcome {
+    let (credentials, pairs) = match OBJECTS.lock().get(handle)? {
+        Object::Credentials(credentials, pairs) => (credentials.clone(), core::mem::take(pairs)),
+        _ => return Err(Error::Invalid.into()),
     };
-    let pairs = core::mem::take(pairs);
     let pairs: Vec<(&[u8], &[u8])> = pairs.iter().map(|(a, b)| (&a[..], &b[..])).collect();
-    credentials.replace(&pairs).map_err(|e| failed(rt, e))?;
+    credentials.replace(&pairs)?;
     Ok(0)
 }
 
 /// See `soil_tls_options`.
-pub fn options(credentials: Int) -> Answer {
-    let pick = |object: &mut Object| match object {
-        Object::Credentials(credentials, _) => Some(credentials.clone()),
-        _ => None,
+pub fn options(credentials: Int) -> Outcome {
+    let mut objects = OBJECTS.lock();
+    let credentials = match objects.get(credentials)? {
+        Object::Credentials(credentials, _) => credentials.clone(),
+        _ => return Err(Error::Invalid.into()),
     };
-    let index = place(credentials)?;
-    let credentials = OBJECTS.lock().get_mut(index).and_then(pick);
-    add(Object::Options(Options {
-        credentials: credentials.ok_or(Error::Invalid)?,
+    objects.add(Object::Options(Options {
+        credentials,
         trust: Trust::default(),
         protocols: Vec::new(),
     }))
 }
 
-/// Calls `f` with the options of number `handle`.
-pub fn with_options(handle: Int, f: impl FnOnce(&mut Options)) -> Answer {
-    let index = place(handle)?;
-    match OBJECTS.lock().get_mut(index) {
-        Some(Object::Options(options)) => f(options),
+/// Calls `f`, which is short, with the options of number `handle`.
+pub fn with_options(handle: Int, f: impl FnOnce(&mut Options)) -> Outcome {
+    match OBJECTS.lock().get(handle)? {
+        Object::Options(options) => f(options),
         _ => return Err(Error::Invalid.into()),
     }
     Ok(0)
 }
 
 /// See `soil_tls_trust`.
-pub fn trust(handle: Int, roots: &[u8]) -> Answer {
-    with_options(handle, |options| options.trust.roots.push(roots.into()))
+pub fn trust(handle: Int, roots: &[u8]) -> Outcome {
+    let roots = roots.into();
+    with_options(handle, |options| options.trust.roots.push(roots))
 }
 
 /// See `soil_tls_trust_mozilla`.
-pub fn trust_mozilla(handle: Int) -> Answer {
-    with_options(handle, |options| {
-        options.trust.anchors.extend(tls::mozilla_roots());
-    })
+pub fn trust_mozilla(handle: Int) -> Outcome {
+    let roots = tls::mozilla_roots();
+    with_options(handle, |options| options.trust.anchors.extend(roots))
 }
 
 /// See `soil_tls_revoke`.
-pub fn revoke(handle: Int, lists: &[u8]) -> Answer {
-    with_options(handle, |options| options.trust.revoked.push(lists.into()))
+pub fn revoke(handle: Int, lists: &[u8]) -> Outcome {
+    let lists = lists.into();
+    with_options(handle, |options| options.trust.revoked.push(lists))
 }
 
 /// See `soil_tls_protocol`.
-pub fn protocol(handle: Int, name: &[u8]) -> Answer {
+pub fn protocol(handle: Int, name: &[u8]) -> Outcome {
     if name.is_empty() || name.len() > 255 {
         return Err(Error::Invalid.into());
     }
-    with_options(handle, |options| options.protocols.push(name.into()))
+    let name = name.into();
+    with_options(handle, |options| options.protocols.push(name))
 }
 
 /// Removes the options of number `handle`.
-fn take_options(handle: Int) -> Result<Options, Stop> {
+fn take_options(handle: Int) -> Result<Options, Fault> {
     let mut objects = OBJECTS.lock();
-    let index = place(handle)?;
-    match objects.try_remove(index) {
-        Some(Object::Options(options)) => Ok(options),
-        Some(other) => {
-            // Reuses the slot that was just freed.
-            objects.insert(other);
-            Err(Error::Invalid.into())
-        }
-        None => Err(Error::Invalid.into()),
+    let place = objects.place(handle)?;
+    if let Object::Options(_) = objects.all[place]
+        && let Object::Options(options) = objects.all.remove(place)
+    {
+        return Ok(options);
     }
+    Err(Error::Invalid.into())
 }
 
 fn common(
@@ -280,7 +426,7 @@ fn common(
     versions: Int,
     sessions: Int,
     key_log: Int,
-) -> Result<Common, Stop> {
+) -> Result<Common, Fault> {
     Ok(Common {
         versions: match versions {
             0 => Versions::Both,
@@ -295,104 +441,123 @@ fn common(
 }
 
 /// See `soil_tls_client`.
-pub fn client(rt: &mut Runtime, handle: Int, versions: Int, sessions: Int, key_log: Int) -> Answer {
+pub fn client(handle: Int, versions: Int, sessions: Int, key_log: Int) -> Outcome {
     let options = take_options(handle)?;
     let config = Config::client::<Machine>(ClientOptions {
         common: common(options.protocols, versions, sessions, key_log)?,
         trust: options.trust,
         credentials: options.credentials,
-    });
-    add(Object::Config(config.map_err(|e| failed(rt, e))?))
+    })?;
+    OBJECTS.lock().add(Object::Config(config))
 }
 
 /// See `soil_tls_server`.
-pub fn server(
-    rt: &mut Runtime,
-    handle: Int,
-    versions: Int,
-    sessions: Int,
-    key_log: Int,
-    clients: Int,
-) -> Answer {
+pub fn server(handle: Int, versions: Int, sessions: Int, key_log: Int, clients: Int) -> Outcome {
     let options = take_options(handle)?;
     let config = Config::server::<Machine>(ServerOptions {
         common: common(options.protocols, versions, sessions, key_log)?,
         credentials: options.credentials,
         clients: (clients > 0).then_some(options.trust),
         clients_optional: clients == 1,
-    });
-    add(Object::Config(config.map_err(|e| failed(rt, e))?))
+    })?;
+    OBJECTS.lock().add(Object::Config(config))
 }
 
 /// Returns the configuration of number `handle`.
-fn config(handle: Int) -> Result<Config, Stop> {
-    let index = place(handle)?;
-    match OBJECTS.lock().get(index) {
-        Some(Object::Config(config)) => Ok(config.clone()),
+fn config(handle: Int) -> Result<Config, Fault> {
+    match OBJECTS.lock().get(handle)? {
+        Object::Config(config) => Ok(config.clone()),
         _ => Err(Error::Invalid.into()),
     }
 }
 
 /// See `soil_tls_key_log`.
-pub fn key_log(handle: Int, into: &mut [u8]) -> Answer {
+pub fn key_log(handle: Int, into: &mut [u8]) -> Outcome {
     Ok(config(handle)?.take_key_log(into))
 }
 
 /// See `soil_tls_connect`.
-pub fn connect(rt: &mut Runtime, handle: Int, host: &str) -> Answer {
-    let session = Session::client(&config(handle)?, host);
-    add_session(session.map_err(|e| failed(rt, e))?)
+pub fn connect(handle: Int, host: &str) -> Outcome {
+    add_session(Session::client(&config(handle)?, host)?)
 }
 
 /// See `soil_tls_accept`.
-pub fn accept(rt: &mut Runtime, handle: Int) -> Answer {
-    let session = Session::server(&config(handle)?);
-    add_session(session.map_err(|e| failed(rt, e))?)
+pub fn accept(handle: Int) -> Outcome {
+    add_session(Session::server(&config(handle)?)?)
 }
 
-/// Calls `f` with the session of number `handle`.
-pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Answer) -> Answer {
-    let index = place(handle)?;
-    let mut objects = OBJECTS.lock();
-    let Some(Object::Session(session, begun)) = objects.get_mut(index) else {
-        return Err(Error::Invalid.into());
-    };
-    let before = session.handshake_memory();
-    let snapshots = Current::snapshots();
-    if begun.snapshots != snapshots {
-        begun.snapshots = snapshots;
-        // Two sessions with the same keys and nonces would reveal their plaintexts.
-        session.end("the machine goes on from a snapshot, of which others have the same keys");
+/// A session in use.
+type InUse<'a> = MutexGuard<'a, Inner, level::Connection>;
+
+/// The session of number `handle`.
+fn find(handle: Int) -> Result<(usize, Arc<Connection>), Fault> {
+    match OBJECTS.lock().get(handle)? {
+        Object::Session(number, connection) => Ok((*number, connection.clone())),
+        _ => Err(Error::Invalid.into()),
     }
-    let done = f(session);
-    let now = session.handshake_memory();
-    if now != before {
-        HANDSHAKES
-            .lock_within(&objects)
-            .changed(&mut objects, before, now);
+}
+
+/// Begins a call of a session. `Busy`: one is inside already, of another domain or around this one.
+fn begin(connection: &Connection) -> Result<InUse<'_>, Fault> {
+    let mut inner = connection.try_lock();
+    if inner.is_none() {
+        // It may be just being refused, which is over then.
+        drop(HANDSHAKES.lock());
+        inner = connection.try_lock();
+    }
+    inner.ok_or(Error::Busy.into())
+}
+
+impl Inner {
+    /// Ends a session that a copy of this machine has, too.
+    fn check_copies(&mut self) {
+        let snapshots = Current::snapshots();
+        if core::mem::replace(&mut self.snapshots, snapshots) != snapshots {
+            // Two sessions with the same keys and nonces would reveal their plaintexts.
+            let why = "the machine goes on from a snapshot, of which others have the same keys";
+            self.session.end(why);
+        }
+    }
+}
+
+/// Ends a call of a handshake.
+fn end(number: usize, mut inner: InUse<'_>) {
+    let mut handshakes = HANDSHAKES.lock_within(&inner);
+    let now = inner.session.handshake_memory();
+    if !handshakes.changed(number, now) {
+        inner.session.refuse();
+    }
+    // Before the accounts are free for who refuses it next, see `HANDSHAKES`.
+    drop(inner);
+}
+
+/// Calls `f` with the session of number `handle`. No other call waits for it.
+pub fn with_session(handle: Int, f: impl FnOnce(&mut Session) -> Outcome) -> Outcome {
+    let (number, connection) = find(handle)?;
+    let mut inner = begin(&connection)?;
+    let is_handshake = inner.session.handshake_memory() > 0;
+    inner.check_copies();
+    let done = f(&mut inner.session);
+    if is_handshake {
+        end(number, inner);
     }
     done
 }
 
 /// See `soil_tls_handshake`.
-pub fn handshake(rt: &mut Runtime, handle: Int) -> Answer {
-    with_session(handle, |session| {
-        let done = session.handshake().map_err(|e| failed(rt, e))?;
-        Ok(usize::from(done))
-    })
+pub fn handshake(handle: Int) -> Outcome {
+    with_session(handle, |session| Ok(usize::from(session.handshake()?)))
 }
 
 /// See `soil_tls_read`.
-pub fn read(rt: &mut Runtime, handle: Int, into: &mut [u8]) -> Answer {
+pub fn read(handle: Int, into: &mut [u8]) -> Outcome {
     if into.is_empty() {
         return Err(Error::Invalid.into());
     }
-    with_session(handle, |session| {
-        match session.read(into).map_err(|e| failed(rt, e))? {
-            Read::Bytes(n) => Ok(n),
-            Read::End => Ok(0),
-            Read::NeedsInput => Err(Stop::WouldBlock),
-        }
+    with_session(handle, |session| match session.read(into)? {
+        Read::Bytes(n) => Ok(n),
+        Read::End => Ok(0),
+        Read::NeedsInput => Err(Stop::WouldBlock.into()),
     })
 }
 
@@ -400,35 +565,35 @@ pub fn read(rt: &mut Runtime, handle: Int, into: &mut [u8]) -> Answer {
 const MADE: u32 = 24;
 
 /// See `soil_tls_write`.
-pub fn write(rt: &mut Runtime, handle: Int, from: &[u8], into: &mut [u8]) -> Answer {
+pub fn write(handle: Int, from: &[u8], into: &mut [u8]) -> Outcome {
     let most = (1 << MADE) - 1;
     let from = &from[..from.len().min(most)];
     let room = into.len().min(most);
     let into = &mut into[..room];
     with_session(handle, |session| {
-        let (taken, made) = session.write(from, into).map_err(|e| failed(rt, e))?;
+        let (taken, made) = session.write(from, into)?;
         Ok(taken << MADE | made)
     })
 }
 
 /// See `soil_tls_close_notify`.
-pub fn close_notify(rt: &mut Runtime, handle: Int) -> Answer {
+pub fn close_notify(handle: Int) -> Outcome {
     with_session(handle, |session| {
-        session.close_notify().map_err(|e| failed(rt, e))?;
+        session.close_notify()?;
         Ok(0)
     })
 }
 
 /// See `soil_tls_update_keys`.
-pub fn update_keys(rt: &mut Runtime, handle: Int) -> Answer {
+pub fn update_keys(handle: Int) -> Outcome {
     with_session(handle, |session| {
-        session.update_keys().map_err(|e| failed(rt, e))?;
+        session.update_keys()?;
         Ok(0)
     })
 }
 
 /// See `soil_tls_fact`.
-pub fn fact(handle: Int, which: Int, into: &mut [u8]) -> Answer {
+pub fn fact(handle: Int, which: Int, into: &mut [u8]) -> Outcome {
     with_session(handle, |session| match which {
         0 => Ok(copy(session.version().as_bytes(), into)),
         1 => Ok(copy(session.cipher_suite().as_bytes(), into)),
@@ -445,7 +610,7 @@ pub fn fact(handle: Int, which: Int, into: &mut [u8]) -> Answer {
 }
 
 /// See `soil_tls_peer_certificate`.
-pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Answer {
+pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Outcome {
     with_session(handle, |session| {
         let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
         let certificate = session.peer_certificates().get(index);
@@ -453,15 +618,15 @@ pub fn peer_certificate(handle: Int, index: Int, into: &mut [u8]) -> Answer {
     })
 }
 
-/// See `soil_tls_free`.
-pub fn free(handle: Int) -> Answer {
-    let index = place(handle)?;
-    let mut objects = OBJECTS.lock();
-    let object = objects.try_remove(index).ok_or(Error::Invalid)?;
-    if let Object::Session(session, _) = object {
-        let mut handshakes = HANDSHAKES.lock_within(&objects);
-        handshakes.refused.retain(|number| *number != index);
-        handshakes.changed(&mut objects, session.handshake_memory(), 0);
+/// See `soil_tls_free`. A call of another domain that is inside the session goes on.
+pub fn free(handle: Int) -> Outcome {
+    let object = {
+        let mut objects = OBJECTS.lock();
+        let place = objects.place(handle)?;
+        objects.all.remove(place)
+    };
+    if let Object::Session(number, _) = object {
+        HANDSHAKES.lock().end(number);
     }
     Ok(0)
 }
@@ -469,49 +634,248 @@ pub fn free(handle: Int) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{MutexGuard, PoisonError, mpsc};
+    use std::thread;
+
+    const BUSY: Outcome = Err(Fault::Stop(Stop::Error(Error::Busy)));
+    const INVALID: Outcome = Err(Fault::Stop(Stop::Error(Error::Invalid)));
+    const NONE: Outcome = Err(Fault::Stop(Stop::WouldBlock));
+
+    /// Handshakes have one budget, also those of other tests.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    macro_rules! pem {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tls/tests/certificates/", $name)).as_slice()
+        };
+    }
+
+    fn number(outcome: Outcome) -> Int {
+        outcome.expect("a number") as Int
+    }
+
+    /// The configurations of a client and of a server that it trusts.
+    fn configs() -> [Int; 2] {
+        let made = number(credentials());
+        number(credentials_add(
+            made,
+            pem!("server.pem"),
+            pem!("server.key"),
+        ));
+        number(credentials_apply(made));
+        let options = || number(options(made));
+        let trusting = options();
+        number(trust(trusting, pem!("root.pem")));
+        let made_of = [client(trusting, 0, 0, 0), server(options(), 0, 0, 0, 0)].map(number);
+        number(free(made));
+        made_of
+    }
+
+    fn free_all(numbers: impl IntoIterator<Item = Int>) {
+        for number in numbers {
+            assert_eq!(free(number), Ok(0));
+        }
+    }
+
+    fn feed(number: Int, bytes: &[u8]) -> Outcome {
+        with_session(number, |session| Ok(usize::from(session.feed(bytes))))
+    }
+
+    /// Moves what one session has to send to the other.
+    fn carry(from: Int, to: Int) {
+        let mut records = vec![0; 1 << 16];
+        let n = with_session(from, |session| Ok(session.take(&mut records)));
+        assert_eq!(feed(to, &records[..n.expect("records")]), Ok(1));
+    }
+
+    /// A handshake on sessions of their own.
+    fn shake([client, server]: [Int; 2]) -> [Int; 2] {
+        let ends = [connect(client, "server.test"), accept(server)].map(number);
+        let [a, b] = ends;
+        let mut done = [false; 2];
+        for _ in 0..4 {
+            done[0] = handshake(a) == Ok(1);
+            carry(a, b);
+            done[1] = handshake(b) == Ok(1);
+            carry(b, a);
+        }
+        assert_eq!(done, [true; 2]);
+        ends
+    }
 
     /// Creates sessions of unauthenticated peers, in order, each with this many bytes of a
     /// ClientHello.
-    fn strangers(config: &Config, count: usize, bytes: usize) -> Vec<usize> {
+    fn strangers(config: Int, count: usize, bytes: usize) -> Vec<Int> {
         let begin = |_| {
-            let number = add_session(Session::server(config).expect("a session")).expect("room");
-            let feed = |session: &mut Session| Ok(usize::from(session.feed(&vec![0; bytes])));
-            assert!(matches!(with_session(number as Int, feed), Ok(1)));
+            let number = number(accept(config));
+            assert_eq!(feed(number, &vec![0; bytes]), Ok(1));
             number
         };
         (0..count).map(begin).collect()
     }
 
+    /// How many [`strangers`] of this many bytes there may be.
+    fn fitting(bytes: usize) -> usize {
+        Handshakes::limit() / ((16 << 10) + bytes)
+    }
+
+    fn all_refused() -> Vec<Int> {
+        core::iter::from_fn(|| refused().ok().map(|number| number as Int)).collect()
+    }
+
     #[test]
     fn handshakes_in_progress_have_one_budget_and_the_newest_goes_on() {
-        let pair = (
-            &include_bytes!("../../tls/tests/certificates/server.pem")[..],
-            &include_bytes!("../../tls/tests/certificates/server.key")[..],
-        );
-        let config = Config::server::<Machine>(ServerOptions {
-            common: common(Vec::new(), 0, 0, 0).expect("options"),
-            credentials: Arc::new(Credentials::new(&[pair]).expect("certificates")),
-            clients: None,
-            clients_optional: false,
-        });
-        let config = config.expect("a configuration");
-        let limit = Handshakes::limit();
-        let each = (16 << 10) + (20 << 10);
-        let fits = limit / each;
-        let numbers = strangers(&config, fits, 20 << 10);
-        assert!(matches!(refused(), Err(Stop::WouldBlock)));
+        let _alone = alone();
+        let [client, server] = configs();
+        let bytes = 20 << 10;
+        let numbers = strangers(server, fitting(bytes), bytes);
+        assert_eq!(refused(), NONE);
         // Each new one displaces the first.
-        let more = strangers(&config, 5, 20 << 10);
-        let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
+        let more = strangers(server, 5, bytes);
+        let ended = all_refused();
         assert!(ended.iter().rev().eq(&numbers[..5]), "{ended:?}");
         // A small one is refused last.
-        let late = strangers(&config, 1, 500);
-        let ended: Vec<usize> = core::iter::from_fn(|| refused().ok()).collect();
+        let late = strangers(server, 1, 500);
+        let ended = all_refused();
         assert!(!ended.contains(&late[0]), "{ended:?}");
-        assert!(HANDSHAKES.lock().bytes <= limit);
-        for number in numbers.into_iter().chain(more).chain(late) {
-            assert!(free(number as Int).is_ok());
-        }
+        assert!(HANDSHAKES.lock().bytes <= Handshakes::limit());
+        free_all(numbers.into_iter().chain(more).chain(late));
         assert_eq!(HANDSHAKES.lock().bytes, 0);
+        free_all([client, server]);
+    }
+
+    /// Two domains: a call inside a session keeps out nothing but other calls of this session.
+    #[test]
+    fn sessions_are_used_at_once() {
+        let _alone = alone();
+        let configs = configs();
+        let held = number(accept(configs[1]));
+        thread::scope(|scope| {
+            // Dropped at the end, also of a failure.
+            let (end, ended) = mpsc::channel::<()>();
+            let (begin, begun) = mpsc::channel();
+            scope.spawn(move || {
+                let outcome = with_session(held, |_| {
+                    begin.send(()).expect("it is awaited");
+                    let _ = ended.recv();
+                    Ok(7)
+                });
+                assert_eq!(outcome, Ok(7));
+            });
+            begun.recv().expect("a call");
+            let ends = shake(configs);
+            assert_eq!(feed(held, &[0]), BUSY);
+            assert_eq!(handshake(held), BUSY);
+            free_all(ends);
+            drop(end);
+        });
+        assert_eq!(feed(held, &[0]), Ok(1));
+        free_all(configs.into_iter().chain([held]));
+        assert_eq!(HANDSHAKES.lock().bytes, 0);
+    }
+
+    #[test]
+    fn handshakes_of_several_threads_are_counted_exactly() {
+        let _alone = alone();
+        let configs = configs();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        free_all(shake(configs));
+                    }
+                });
+            }
+        });
+        let handshakes = HANDSHAKES.lock();
+        assert_eq!((handshakes.bytes, handshakes.open.len()), (0, 0));
+        drop(handshakes);
+        assert_eq!(refused(), NONE);
+        free_all(configs);
+    }
+
+    /// An OCaml finalizer, as OCaml's runtime wouldn't call it.
+    #[test]
+    fn a_call_within_a_call_is_refused() {
+        let _alone = alone();
+        let configs = configs();
+        let held = number(accept(configs[1]));
+        let outcome = with_session(held, |_| {
+            assert_eq!(handshake(held), BUSY);
+            assert_eq!(fact(held, 0, &mut []), BUSY);
+            free_all(shake(configs));
+            Ok(7)
+        });
+        assert_eq!(outcome, Ok(7));
+        assert_eq!(handshake(held), Ok(0));
+        free_all(configs.into_iter().chain([held]));
+    }
+
+    /// The largest is in another domain's call when room is needed.
+    #[test]
+    fn a_session_is_refused_while_it_is_used() {
+        let _alone = alone();
+        let configs = configs();
+        let large = strangers(configs[1], 1, 23 << 10);
+        let used = large[0];
+        let others = thread::scope(|scope| {
+            let (end, ended) = mpsc::channel::<()>();
+            let (begin, begun) = mpsc::channel();
+            scope.spawn(move || {
+                let outcome = with_session(used, |session| {
+                    begin.send(()).expect("it is awaited");
+                    let _ = ended.recv();
+                    // Its memory is there until the end of the call.
+                    Ok(session.handshake_memory())
+                });
+                assert_eq!(outcome, Ok((16 << 10) + (23 << 10)));
+            });
+            begun.recv().expect("a call");
+            let bytes = 20 << 10;
+            let others = strangers(configs[1], fitting(bytes), bytes);
+            assert_eq!(all_refused(), large);
+            let handshakes = HANDSHAKES.lock();
+            assert_eq!(handshakes.bytes, others.len() * ((16 << 10) + bytes));
+            drop(handshakes);
+            drop(end);
+            others
+        });
+        let left = with_session(used, |session| Ok(session.handshake_memory()));
+        assert_eq!(left, Ok(0));
+        let failure = handshake(used);
+        let is_refusal = |failure: &Failure| {
+            failure.error == Error::Busy && failure.detail.contains("too many handshakes")
+        };
+        let is_refused = matches!(&failure, Err(Fault::Failure(failure)) if is_refusal(failure));
+        assert!(is_refused, "{failure:?}");
+        free_all(others.into_iter().chain(large).chain(configs));
+        assert_eq!(HANDSHAKES.lock().bytes, 0);
+    }
+
+    #[test]
+    fn numbers_of_sessions_are_used_once() {
+        let _alone = alone();
+        let [client, server] = configs();
+        let first = number(accept(server));
+        let outcome = with_session(first, |_| {
+            // Another domain gives it back during the call.
+            assert_eq!(free(first), Ok(0));
+            Ok(usize::from(HANDSHAKES.lock().bytes == 0))
+        });
+        assert_eq!(outcome, Ok(1));
+        assert_eq!(HANDSHAKES.lock().bytes, 0);
+        let second = number(accept(server));
+        assert_ne!(first, second);
+        assert_eq!([handshake(first), free(first)], [INVALID; 2]);
+        // Nor are they those of other objects.
+        let place = second & ((1 << PLACE) - 1);
+        for other in [place, client, client | 1 << PLACE, -1, Int::MAX] {
+            assert_eq!(handshake(other), INVALID, "{other}");
+        }
+        assert_eq!(free(client | 1 << PLACE), INVALID);
+        free_all([client, server, second]);
     }
 }

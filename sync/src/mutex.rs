@@ -85,6 +85,8 @@ pub mod level {
         Resolver,
         /// Memory that is lent to devices.
         Lent,
+        /// A session of TLS.
+        Connection,
         /// The objects of TLS.
         Objects,
         /// Handshakes of servers.
