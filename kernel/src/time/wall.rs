@@ -25,8 +25,8 @@ pub trait Machine {
     fn vmclock(&self) -> Option<State>;
 }
 
-/// The wall clock. Read by one processor at a time before [`Wall::is_for_all`]; changed with
-/// interrupts disabled.
+/// The wall clock. Several processors may read it at once, the first time, too: sessions of TLS
+/// do. Changed with interrupts disabled.
 pub struct Wall {
     /// Wall time at monotonic time 0; [`NONE`] before the first read. Changed by [`Wall::adjust`].
     base: AtomicU64,
@@ -76,8 +76,15 @@ impl Wall {
         self.check_at.store(now + interval, Ordering::Relaxed);
         let found = machine_base(machine);
         let base = found.map_or(0, |(base, _)| base);
-        self.set(base);
-        (base, found.is_some())
+        if self.base().is_none() {
+            self.machine.store(base, Ordering::Relaxed);
+            self.seen.store(base, Ordering::Relaxed);
+        }
+        // Of several first readings one counts: a correction may have come since. Release and
+        // acquire: as in `set` and `base`.
+        let order = (Ordering::Release, Ordering::Acquire);
+        let first = self.base.compare_exchange(NONE, base, order.0, order.1);
+        (first.err().unwrap_or(base), found.is_some())
     }
 
     /// Sets the clock to the machine's own.
@@ -371,6 +378,17 @@ mod tests {
             wall.follow(&model);
             assert_eq!(model.ahead(&wall), ahead);
         }
+    }
+
+    /// Another processor has read it, and a correction has come, while this one reads.
+    #[test]
+    fn the_first_of_several_first_readings_counts() {
+        let (model, wall) = (Model::new(), Wall::new());
+        let (base, _) = wall.begin(&model);
+        wall.correct(5);
+        model.resume(NS);
+        assert_eq!(wall.begin(&model), (base + 5, true));
+        assert_eq!(wall.base(), Some(base + 5));
     }
 
     #[test]
