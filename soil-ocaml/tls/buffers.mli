@@ -1,5 +1,5 @@
 (** Shared buffers for records: a connection that waits for input holds a small one, otherwise none.
-*)
+    For all domains. *)
 
 val small : int
 (** [small] is the length of small buffers. *)

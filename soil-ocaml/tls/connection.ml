@@ -107,13 +107,23 @@ let fill_streaming t operation =
   let r = fill ~size:(if t.streaming then Buffers.large else Buffers.small) t in
   ignore (check t operation r)
 
-(* Handshakes of servers in progress: all have one budget. Who is refused for others waits for a
-   stranger, in a call that ends when its flow is closed. *)
-let in_progress = ref []
+(* Handshakes of servers in progress, of all domains: all have one budget. Who is refused for others
+   waits for a stranger, in a call that ends when its flow is closed, by any domain. No session has
+   the number of an earlier one, so what is closed late is a refused one still. Changed by
+   compare-and-set. *)
+let in_progress = Atomic.make []
 
 let rec without t = function
   | [] -> []
   | other :: rest -> if other == t then rest else other :: without t rest
+
+let rec begin_progress t =
+  let all = Atomic.get in_progress in
+  if not (Atomic.compare_and_set in_progress all (t :: all)) then begin_progress t
+
+let rec end_progress t =
+  let all = Atomic.get in_progress in
+  if not (Atomic.compare_and_set in_progress all (without t all)) then end_progress t
 
 let rec end_refused () =
   let number = Raw.tls_refused () in
@@ -122,7 +132,7 @@ let rec end_refused () =
       | [] -> ()
       | t :: rest -> if t.session = number then t.close_below () else go rest
     in
-    go !in_progress;
+    go (Atomic.get in_progress);
     end_refused ())
 
 let fill_handshake t =
@@ -225,12 +235,12 @@ let start (config : Settings.config) ~host d =
   in
   let begun () =
     ignore (Settings.check "tls" name session);
-    in_progress := t :: !in_progress;
+    begin_progress t;
     end_refused ();
     handshake t;
     Settings.log_keys config
   in
-  let over () = in_progress := without t !in_progress in
+  let over () = end_progress t in
   Soil.Private.(undoing (fun () -> close t) (fun () -> finally over begun));
   Soil.Flow.make ~name ~state:(Tls t) ~read:(read_by Raw.tls_read t)
     ~read_into:(read_by Raw.tls_read_into t) ~write:(write_by Raw.tls_write t)

@@ -4,8 +4,8 @@ let error operation subject r = Soil.Private.error ~operation ~subject r
 let check operation subject r = Soil.Private.check ~operation ~subject r
 
 (* What the collector found to be unused is given back by the next call that makes something: a
-   finaliser may run within another call. *)
-let unused = ref []
+   finaliser may run within another call. Finalisers of several domains run at the same time. *)
+let unused = Atomic.make []
 
 (* [List.iter] and [Gc.finalise] without the modules, which would add 200 KB to an image. *)
 let rec iter f = function
@@ -16,13 +16,15 @@ let rec iter f = function
 
 external finalise : ('a -> unit) -> 'a -> unit = "caml_final_register"
 
+let rec add_unused number =
+  let numbers = Atomic.get unused in
+  if not (Atomic.compare_and_set unused numbers (number :: numbers)) then add_unused number
+
 let release_sessions () =
-  let numbers = !unused in
-  unused := [];
-  iter (fun number -> ignore (Raw.tls_free number)) numbers
+  iter (fun number -> ignore (Raw.tls_free number)) (Atomic.exchange unused [])
 
 let owned number value =
-  finalise (fun _ -> unused := number :: !unused) value;
+  finalise (fun _ -> add_unused number) value;
   value
 
 type roots = int -> unit
