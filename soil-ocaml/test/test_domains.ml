@@ -295,6 +295,33 @@ let echo () =
               done)
             (List.init 8 Fun.id)));
   int "connections" clients (Array.fold_left (fun n count -> n + Atomic.get count) 0 served);
+  (* Each domain has as many as the others: they stay open. *)
+  let serving = Array.init (D.count ()) (fun _ -> Atomic.make 0) and enough = T.Promise.create () in
+  let hold i =
+    Soil.Tcp.serve listener @@ fun c ->
+    Atomic.incr serving.(i);
+    F.write_string c "!";
+    T.Promise.await enough
+  in
+  T.scope (fun s ->
+      ignore (T.spawn_daemon s (fun () -> D.each hold));
+      let connect () =
+        let c = Soil.Tcp.connect address in
+        F.really_read c (Bytes.create 1) 0 1;
+        c
+      in
+      let all_serve () = Array.for_all (fun n -> Atomic.get n > 0) serving in
+      let rec until_all_serve connections =
+        if all_serve () then connections else until_all_serve (connect () :: connections)
+      in
+      let first = until_all_serve [] in
+      let most = Array.fold_left (fun most n -> max most (Atomic.get n)) 0 serving in
+      let each = most + 10 in
+      let more = List.init ((each * D.count ()) - List.length first) (fun _ -> connect ()) in
+      Array.iter (fun n -> int "even" each (Atomic.get n)) serving;
+      let connections = first @ more in
+      T.Promise.fulfil enough ();
+      List.iter F.close connections);
   F.close listener
 
 (* What one domain computes delays no other one's tasks: they come and go while it does nothing else. *)

@@ -6,9 +6,9 @@
    was fetched before a wait is right after it.
 
    Domains. A scheduler's state is changed by its own domain only. Others [post] functions to it,
-   which it calls between turns. A fiber in a queue that several domains use is taken out under the
-   queue's guard by whoever wakes it, or by its own domain, whose cancellation finds it still there;
-   the one who took it out posts the wake. Handlers of signals must not raise in a program with
+   which it calls between turns. The domain that wakes a fiber in a queue takes it out within the
+   queue's guard, and then posts the wake to the fiber's domain. A cancellation in the fiber's domain
+   takes it out in the same way; where it finds that another domain has, the wake will come. Handlers of signals must not raise in a program with
    several domains: the posted wake would be lost.
 
    Waiting. [park] says in [fiber.wait] what holds the fiber, and suspends it. It enters the ring

@@ -1,5 +1,4 @@
-(* What tasks of several domains change is changed within a guard. Whoever is to be woken is woken
-   after it. *)
+(* Tasks of several domains change these values within a guard. Wakes follow after it. *)
 
 let rec wake_all queue =
   match Scheduler.wake_first queue with None -> () | Some _ -> wake_all queue

@@ -7,9 +7,9 @@
    its end. Those of whose peers nothing is expected are in none. [waits] is whether the task waits
    right now: what it does between two waits can't be interrupted.
 
-   Domains. The bytes of all are one number, and whoever waits for room waits for all of them. The
-   queues are each domain's own, because the tasks are; a domain whose peers aren't enough asks the
-   next one to evict, too, at each try.
+   Domains. The bytes of all domains are one number, with one queue for room. The queues of peers
+   are each domain's own, because their tasks are. A domain whose peers don't make enough room asks
+   the next domain to evict some, too, at each try.
 
    Eviction. The context of [run] is cancelled, whose task then unwinds and gives its bytes back.
    Until then they are [leaving], so that nobody else has to go for the same room. *)

@@ -52,7 +52,7 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
   let on_error = match on_error with Some f -> fun d e -> f (Typed.typed d) e | None -> report in
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
   let server = Peers.server () in
-  let connected = ref 0 and one_ended = Task.Condition.create () in
+  let connected = Atomic.make 0 and one_ended = Task.Condition.create () in
   let start connections d peer =
     let accepting = Scheduler.current_context () in
     let work () =
@@ -67,7 +67,7 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
     let ended () =
       Descriptor.close d;
       Peers.release peer;
-      decr connected;
+      Atomic.decr connected;
       Task.Condition.broadcast one_ended
     in
     Task.on_end (Task.spawn connections work) ended
@@ -75,41 +75,60 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
   let await_end () = Task.Condition.wait_no_mutex one_ended in
   let rec await_place () =
     if not l.is_open then Error.fail Closed "accept";
-    if !connected >= max_connections then (
+    if Atomic.get connected > max_connections then (
       Peers.evict_idle server;
       ignore (Task.timeout_opt pause_when_full await_end);
       await_place ())
   in
+  let uncount () = Atomic.decr connected in
   (* Nobody goes before somebody comes. The others wait in the backlog. *)
-  let accept_one connections =
-    let d : Descriptor.t = accept_next l in
-    Descriptor.closed_on_failure d @@ fun () ->
-    await_place ();
-    incr connected;
+  let admit connections (d : Descriptor.t) =
+    Failure.undoing uncount await_place;
     let peer = Peers.create_for server in
     let undo () =
       Peers.release peer;
-      decr connected
+      uncount ()
     in
     Failure.undoing undo @@ fun () ->
     Peers.grow peer connection_bytes ~patience:infinity ~wanted:(fun () -> l.is_open);
     d.wait <- Peers.wait_quietly peer;
     start connections d peer
   in
-  let rec accept_all connections =
-    match accept_one connections with
-    | () -> accept_all connections
+  (* The scope may have ended since another domain has chosen this one. *)
+  let adopt connections d =
+    let begun = ref false in
+    let admit () =
+      begun := true;
+      try Descriptor.closed_on_failure d (fun () -> admit connections d)
+      with e when is_shortage e || is_end e -> ()
+    in
+    let refuse () =
+      if not !begun then (
+        uncount ();
+        Descriptor.close d)
+    in
+    match Task.spawn connections admit with
+    | task -> Task.on_end task refuse
+    | exception Invalid_argument _ -> refuse ()
+  in
+  let rec accept_all connections place =
+    match
+      let d : Descriptor.t = accept_next l in
+      Descriptor.closed_on_failure d @@ fun () ->
+      if not (Shared_listener.pass_on l place d) then admit connections d
+    with
+    | () -> accept_all connections place
     | exception e -> (
         let backtrace = Failure.get_backtrace () in
         match e with
         | _ when (not l.is_open) && is_end e -> ()
         | e when is_shortage e ->
             Clock.sleep pause_after_shortage;
-            accept_all connections
+            accept_all connections place
         | e -> Soil_backtrace.reraise e backtrace)
   in
   let rec wait_for_all () =
-    if !connected > 0 then (
+    if Atomic.get connected > 0 then (
       await_end ();
       wait_for_all ())
   in
@@ -119,8 +138,11 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
     let caller = Scheduler.current_context () in
     Task.protect @@ fun () ->
     Task.scope @@ fun connections ->
+    let place : Shared_listener.place =
+      { domain = Scheduler.domain (); load = connected; adopt = adopt connections }
+    in
     let serve_all () =
-      accept_all connections;
+      Shared_listener.serving l place (fun () -> accept_all connections place);
       wait_for_all ()
     in
     try Scheduler.within caller serve_all
