@@ -77,10 +77,19 @@ struct Due {
     called: bool,
 }
 
+impl Due {
+    const NOTHING: Due = Due {
+        completions: VecDeque::new(),
+        called: false,
+    };
+}
+
 /// The schedulers' completions that were not fetched, and followers.
 pub(crate) struct Completions {
-    /// By the scheduler's domain.
-    due: [Due; SCHEDULERS],
+    /// Of the first domain.
+    first: Due,
+    /// Of the others, as far as one has been used.
+    others: Vec<Due>,
     /// Waiters and their words, in order of the waiters.
     followers: Vec<(u64, Arc<AtomicU32>)>,
 }
@@ -89,12 +98,8 @@ impl Completions {
     /// Without completions or followers.
     pub(crate) const fn new() -> Completions {
         Completions {
-            due: [const {
-                Due {
-                    completions: VecDeque::new(),
-                    called: false,
-                }
-            }; SCHEDULERS],
+            first: Due::NOTHING,
+            others: Vec::new(),
             followers: Vec::new(),
         }
     }
@@ -102,35 +107,59 @@ impl Completions {
     /// Makes room for the completions of `operations` operations of the scheduler of `token`, and
     /// the request to stop: [`Completions::add`] never fails.
     pub(crate) fn reserve(&mut self, token: u64, operations: usize) -> Result<(), Error> {
-        match self.due.get_mut(domain_of(token)) {
-            Some(due) => {
-                let reserved = due.completions.try_reserve(operations + 1);
-                reserved.map_err(|_| Error::OutOfMemory)
-            }
+        let domain = domain_of(token);
+        if domain >= SCHEDULERS {
             // A thread's: its answer takes the place of the operation.
-            None => Ok(()),
+            return Ok(());
+        }
+        self.extend(domain)?;
+        let due = self.due_mut(domain).ok_or(Error::Invalid)?;
+        let reserved = due.completions.try_reserve(operations + 1);
+        reserved.map_err(|_| Error::OutOfMemory)
+    }
+
+    /// Makes room for what is due to the domain's scheduler.
+    fn extend(&mut self, domain: usize) -> Result<(), Error> {
+        let missing = domain.saturating_sub(self.others.len());
+        let reserved = self.others.try_reserve(missing);
+        reserved.map_err(|_| Error::OutOfMemory)?;
+        self.others
+            .extend(core::iter::repeat_with(|| Due::NOTHING).take(missing));
+        Ok(())
+    }
+
+    fn due(&self, domain: usize) -> Option<&Due> {
+        match domain.checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.others.get(other),
+        }
+    }
+
+    fn due_mut(&mut self, domain: usize) -> Option<&mut Due> {
+        match domain.checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(other) => self.others.get_mut(other),
         }
     }
 
     /// Adds a completion of a scheduler's operation, and wakes the scheduler if it follows.
     pub(crate) fn add<W: Wait>(&mut self, completion: (u64, Answer)) {
         let domain = domain_of(completion.0);
-        if let Some(due) = self.due.get_mut(domain) {
+        if let Some(due) = self.due_mut(domain) {
             due.completions.push_back(completion);
             self.wake::<W>(scheduler(domain));
         }
     }
 
-    /// Ends the wait of the domain's scheduler, or its next one; `false`: there is none.
-    pub(crate) fn call<W: Wait>(&mut self, domain: usize) -> bool {
-        match self.due.get_mut(domain) {
-            Some(due) => {
-                due.called = true;
-                self.wake::<W>(scheduler(domain));
-                true
-            }
-            None => false,
+    /// Ends the wait of the domain's scheduler, or its next one.
+    pub(crate) fn call<W: Wait>(&mut self, domain: usize) -> Result<(), Error> {
+        if domain >= SCHEDULERS {
+            return Err(Error::Invalid);
         }
+        self.extend(domain)?;
+        self.due_mut(domain).ok_or(Error::Invalid)?.called = true;
+        self.wake::<W>(scheduler(domain));
+        Ok(())
     }
 
     /// Wakes the follower that waits as `waiter`, for which there is a completion.
@@ -142,14 +171,14 @@ impl Completions {
 
     /// The next completion of the domain's scheduler, whose calls it has heard then.
     pub(crate) fn next(&mut self, domain: usize) -> Option<(u64, Answer)> {
-        let due = self.due.get_mut(domain)?;
+        let due = self.due_mut(domain)?;
         due.called = false;
         due.completions.pop_front()
     }
 
     /// Whether there is a completion for the domain's scheduler, or a call.
     pub(crate) fn is_due(&self, domain: usize) -> bool {
-        let due = self.due.get(domain);
+        let due = self.due(domain);
         due.is_some_and(|due| due.called || !due.completions.is_empty())
     }
 
@@ -281,11 +310,13 @@ mod tests {
             let token = scheduler(domain) + 7;
             assert_eq!(completions.next(domain), Some((token, Ok(domain))));
             assert!(!completions.is_due(domain));
-            assert!(completions.call::<Host>(domain) && completions.is_due(domain));
+            assert_eq!(completions.call::<Host>(domain), Ok(()));
+            assert!(completions.is_due(domain));
             assert_eq!(completions.next(domain), None);
             assert!(!completions.is_due(domain));
         }
-        assert!(!completions.call::<Host>(SCHEDULERS));
+        let none = completions.call::<Host>(SCHEDULERS);
+        assert_eq!(none, Err(super::Error::Invalid));
         assert!(completions.reserve(FIRST_OF_THREADS, 1).is_ok());
         assert_eq!(scheduler(SCHEDULERS), FIRST_OF_THREADS);
         let waiters = [

@@ -321,11 +321,8 @@ impl<R: Resources> Runtime<R> {
 
     /// See `soil_domain_call`.
     pub fn call_domain(&mut self, domain: usize) -> Answer {
-        if self.completions.call::<R::Platform>(domain) {
-            Ok(0)
-        } else {
-            Err(Error::Invalid.into())
-        }
+        self.completions.call::<R::Platform>(domain)?;
+        Ok(0)
     }
 
     /// The completion of the operation that a thread waits for.
