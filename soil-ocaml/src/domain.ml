@@ -17,13 +17,12 @@ let rec number_of index i =
   else number_of index (i + 1)
 
 let self () = number_of (Scheduler.domain ()) 0
-let maximum () = Stdlib.Domain.recommended_domain_count ()
 
 let number_of_domains = function
-  | None -> min Owner.domains (maximum ())
+  | None -> min Owner.domains (Stdlib.Domain.recommended_domain_count ())
   | Some n when n < 1 || n > Owner.domains ->
       invalid_arg "Soil.Domain.run: domains not between 1 and 128"
-  | Some n -> if Soil_raw.on_vm () = 1 then min n (maximum ()) else n
+  | Some n -> n
 
 let work closing started () =
   Scheduler.run_domain @@ fun () ->

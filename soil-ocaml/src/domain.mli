@@ -24,7 +24,7 @@
     raise. *)
 
 val run : ?domains:int -> (unit -> 'a) -> 'a
-(** [run main] is {!Soil.run}[ main] with [domains] domains (default and, in an image, maximum:
+(** [run main] is {!Soil.run}[ main] with [domains] domains (default:
     [Stdlib.Domain.recommended_domain_count ()]): the current one, in which [main] runs, and others,
     which end with it. Inside another {!run} it is [main ()].
 

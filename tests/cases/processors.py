@@ -17,6 +17,7 @@ COUNTS = (1, 2, 4, 8)
 FEW, MANY = COUNTS[:2], COUNTS[2:]
 FORM = MACHINES[0]
 DOMAINS = "tests/programs/processors/domains.exe"
+SCHEDULERS = "tests/programs/processors/schedulers.exe"
 BARRIER = "tests/programs/processors/barrier.exe"
 ALLOCATIONS = "tests/programs/processors/allocations.exe"
 OWN_MALLOC = "tests/programs/processors/own_malloc.exe"
@@ -285,6 +286,16 @@ def add(form):
         at_exit, what they share, threads in each, system calls of all at once."""
         for count in FEW:
             check_domains(context, form, 4, count)
+
+    @test(name=f"schedulers-{form}", limit=600)
+    def schedulers(context):
+        """Soil's tasks in four domains on one, two and four processors: what crosses between them,
+        cancellations, connections that each domain accepts."""
+        for count in (*FEW, 4):
+            memory = ["--mem", "256M"]
+            status, output = run(context, form, count, program=SCHEDULERS, options=memory)
+            lines = of_domains(output, 3, count)
+            assert (status, len(lines), lines[-1:]) == (0, 15, ["of the first domain"]), output
 
     @test(name=f"domains-on-many-{form}", limit=1800, long=True)
     def domains_on_many(context):

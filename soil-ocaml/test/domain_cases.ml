@@ -1,0 +1,409 @@
+(* Tasks of several domains, as many as SOIL_TEST_DOMAINS says (default: 4). Without a library for
+   tests: an image runs them, too (tests/programs/processors/schedulers.ml), and such libraries are
+   one domain's. *)
+module T = Soil.Task
+module D = Soil.Domain
+module F = Soil.File_descriptor
+
+let fail what = failwith what
+let same what wanted got = if wanted <> got then fail (what ^ ": not what was wanted")
+
+let int what wanted got =
+  if wanted <> got then fail (Printf.sprintf "%s: %d, not %d" what got wanted)
+
+let string what wanted got = if wanted <> got then fail (what ^ ": " ^ got ^ ", not " ^ wanted)
+
+let fails_in_time what f =
+  match f () with _ -> fail (what ^ ": no timeout") | exception T.Timeout _ -> ()
+
+let is_invalid what f =
+  match f () with _ -> fail (what ^ ": not refused") | exception Invalid_argument _ -> ()
+
+let domains = match Sys.getenv_opt "SOIL_TEST_DOMAINS" with Some n -> int_of_string n | None -> 4
+
+(* Whatever hangs is a failure. *)
+let patience = 120.
+
+let in_domains name f =
+  (name, fun () -> D.run ~domains (fun () -> T.timeout patience (fun () -> f ())))
+
+let others () = List.init (D.count () - 1) succ
+
+let numbers () =
+  int "as many as asked for" domains (D.count ());
+  let seen = Array.make (D.count ()) (-1) and indices = Array.make (D.count ()) (-1) in
+  D.each (fun i ->
+      seen.(i) <- D.self ();
+      indices.(i) <- (Domain.self () :> int));
+  Array.iteri (fun i number -> int "its number" i number) seen;
+  let distinct = List.sort_uniq Int.compare (Array.to_list indices) in
+  int "domains of OCaml" (D.count ()) (List.length distinct);
+  int "inside" (D.count ()) (D.run ~domains:1 D.count);
+  is_invalid "no such domain" (fun () ->
+      T.scope (fun s -> ignore (D.spawn ~domain:(D.count ()) s ignore)))
+
+let one () =
+  int "one" 1 (D.run ~domains:1 D.count);
+  int "outside" 1 (D.count ());
+  List.iter
+    (fun domains -> is_invalid "domains" (fun () -> D.run ~domains ignore))
+    [ 0; -1; 129; max_int ];
+  int "again and again" 60
+    (List.fold_left ( + ) 0
+       (List.init 30 (fun _ -> D.run ~domains:2 (fun () -> if D.count () = 2 then 2 else 2))))
+
+exception Ours of int
+
+let results () =
+  T.scope @@ fun s ->
+  let tasks = List.map (fun i -> D.spawn ~domain:i s (fun () -> (i, D.self ()))) (others ()) in
+  List.iter
+    (fun task ->
+      let wanted, got = T.await task in
+      int "where" wanted got)
+    tasks;
+  List.iter
+    (fun i ->
+      match T.scope (fun s -> T.await (D.spawn ~domain:i s (fun () -> raise (Ours i)))) with
+      | () -> fail "no exception"
+      | exception Ours n -> int "its exception" i n)
+    (others ());
+  (* One that raises cancels the others, and all have ended then. *)
+  let ended = Atomic.make 0 and begun = T.Semaphore.create 0 in
+  let work i =
+    if i < D.count () - 1 then (
+      T.Semaphore.release begun;
+      Soil.Clock.sleep 1000.)
+    else (
+      List.iter (fun _ -> T.Semaphore.acquire begun) (others ());
+      raise (Ours i))
+  in
+  (match
+     D.each (fun i -> Fun.protect ~finally:(fun () -> Atomic.incr ended) (fun () -> work i))
+   with
+  | () -> fail "no exception"
+  | exception Ours _ -> ());
+  int "all have ended" (D.count ()) (Atomic.get ended)
+
+let cancellation () =
+  let state = Atomic.make "" in
+  let waits begun () =
+    T.Promise.fulfil begun ();
+    match Soil.Clock.sleep 1000. with
+    | () -> ()
+    | exception T.Cancelled ->
+        Atomic.set state "cancelled";
+        raise T.Cancelled
+  in
+  List.iter
+    (fun i ->
+      let spawn s =
+        let begun = T.Promise.create () in
+        let task = D.spawn ~domain:i s (waits begun) in
+        T.Promise.await begun;
+        task
+      in
+      Atomic.set state "";
+      T.scope (fun s -> T.cancel (spawn s));
+      string "after its wait" "cancelled" (Atomic.get state);
+      Atomic.set state "";
+      (match
+         T.scope (fun outer ->
+             T.scope (fun s ->
+                 let task = spawn s in
+                 ignore (T.spawn outer (fun () -> T.cancel_scope outer));
+                 T.await task))
+       with
+      | () -> fail "not cancelled"
+      | exception T.Cancelled -> ());
+      string "of a scope above" "cancelled" (Atomic.get state);
+      (* At any time; it may never have begun. *)
+      for n = 0 to 20 do
+        let seconds = float_of_int n *. 0.0001 in
+        fails_in_time "a timeout" (fun () ->
+            T.timeout seconds (fun () ->
+                T.scope (fun s -> T.await (D.spawn ~domain:i s (waits (T.Promise.create ()))))))
+      done;
+      T.scope (fun s -> T.cancel (D.spawn ~domain:i s (waits (T.Promise.create ())))))
+    (others ());
+  (* A scope and a task of another domain. *)
+  List.iter
+    (fun i ->
+      let opened = T.Promise.create () in
+      T.scope @@ fun s ->
+      let task =
+        D.spawn ~domain:i s (fun () ->
+            match
+              T.scope (fun inner ->
+                  let task = T.spawn inner (fun () -> Soil.Clock.sleep 1000.) in
+                  T.Promise.fulfil opened (inner, task);
+                  Soil.Clock.sleep 1000.)
+            with
+            | () -> "ended"
+            | exception T.Cancelled -> "cancelled")
+      in
+      let inner, sleeper = T.Promise.await opened in
+      is_invalid "a task for another domain's scope" (fun () -> ignore (T.spawn inner ignore));
+      T.cancel sleeper;
+      (match T.await sleeper with () -> fail "not cancelled" | exception T.Cancelled -> ());
+      T.cancel_scope inner;
+      string "the scope" "cancelled" (T.await task))
+    (others ())
+
+(* Values of several producers reach several consumers, once each and in the order of each producer. *)
+let stream capacity () =
+  let n = 2000 in
+  let stream = T.Stream.create capacity in
+  let got = Array.make (D.count ()) [] in
+  T.scope (fun all ->
+      ignore
+      @@ T.spawn all (fun () ->
+             D.each (fun i ->
+                 for v = 1 to n do
+                   T.Stream.push stream (i, v);
+                   if v mod 97 = 0 then T.yield ()
+                 done);
+             T.Stream.close stream);
+      D.each (fun i -> T.Stream.iter (fun v -> got.(i) <- v :: got.(i)) stream));
+  let values = List.concat (Array.to_list got) in
+  int "values" (n * D.count ()) (List.length (List.sort_uniq compare values));
+  int "once" (n * D.count ()) (List.length values);
+  Array.iter
+    (fun values ->
+      List.iteri
+        (fun i _ ->
+          let of_producer = List.filter_map (fun (p, v) -> if p = i then Some v else None) values in
+          same "in order" true (List.sort (fun a b -> Int.compare b a) of_producer = of_producer))
+        (Array.to_list got))
+    got
+
+let exclusion () =
+  let n = 2000 and count = ref 0 in
+  let mutex = T.Mutex.create () in
+  D.each (fun _ ->
+      for _ = 1 to n do
+        T.Mutex.protect mutex (fun () ->
+            let before = !count in
+            if before mod 50 = 0 then T.yield ();
+            count := before + 1)
+      done);
+  int "each counted" (n * D.count ()) !count;
+  let units = T.Semaphore.create 2 and inside = Atomic.make 0 and most = Atomic.make 0 in
+  D.each (fun _ ->
+      for _ = 1 to 300 do
+        T.Semaphore.with_unit units (fun () ->
+            let now = Atomic.fetch_and_add inside 1 + 1 in
+            if now > Atomic.get most then Atomic.set most now;
+            T.yield ();
+            Atomic.decr inside)
+      done);
+  same "no more than its units" true (Atomic.get most <= 2);
+  int "all units are back" 2 (T.Semaphore.available units);
+  (* A queue with a condition, which loses no signal. *)
+  let changed = T.Condition.create () and waiting = Queue.create () and sum = Atomic.make 0 in
+  T.scope (fun s ->
+      ignore
+      @@ T.spawn s (fun () ->
+             D.each (fun _ ->
+                 for _ = 1 to 500 do
+                   T.Mutex.protect mutex (fun () ->
+                       while Queue.is_empty waiting do
+                         T.Condition.wait changed mutex
+                       done;
+                       ignore (Atomic.fetch_and_add sum (Queue.take waiting)))
+                 done));
+      D.each (fun _ ->
+          for v = 1 to 500 do
+            T.Mutex.protect mutex (fun () -> Queue.add v waiting);
+            T.Condition.signal changed
+          done));
+  int "the sum" (D.count () * 500 * 501 / 2) (Atomic.get sum)
+
+let promises () =
+  for round = 1 to 200 do
+    let promises = Array.init (D.count ()) (fun _ -> T.Promise.create ()) in
+    let fulfilled = Atomic.make 0 in
+    (* Each waits for the next one's; one resolution of several wins. *)
+    D.each (fun i ->
+        if T.Promise.try_fulfil promises.((i + 1) mod D.count ()) (round + i) then
+          Atomic.incr fulfilled;
+        if T.Promise.try_fulfil promises.((i + 1) mod D.count ()) (-1) then Atomic.incr fulfilled;
+        let from = (i + D.count () - 1) mod D.count () in
+        same "its value" (round + from) (T.Promise.await promises.(i)));
+    int "once each" (D.count ()) (Atomic.get fulfilled)
+  done
+
+(* Waits that are cancelled at any moment lose no unit and no value. *)
+let cancelled_waits () =
+  let units = T.Semaphore.create 1 and stream = T.Stream.create 1 in
+  let taken = Atomic.make 0 and pushed = Atomic.make 0 in
+  let briefly f = ignore (T.timeout_opt 0.0003 f) in
+  D.each (fun i ->
+      for n = 1 to 200 do
+        briefly (fun () -> T.Semaphore.with_unit units (fun () -> if n mod 3 = 0 then T.yield ()));
+        if i land 1 = 0 then
+          briefly (fun () ->
+              T.Stream.push stream 1;
+              Atomic.incr pushed)
+        else
+          briefly (fun () ->
+              let v = T.Stream.take stream in
+              ignore (Atomic.fetch_and_add taken v))
+      done);
+  int "the unit is there" 1 (T.Semaphore.available units);
+  let rec rest n = match T.Stream.poll stream with Some v -> rest (n + v) | None -> n in
+  int "all values" (Atomic.get pushed) (Atomic.get taken + rest 0)
+
+let broadcasts () =
+  let broadcast = Soil.Broadcast.create 64 in
+  let ready = T.Semaphore.create 0 and n = 300 in
+  T.scope (fun s ->
+      ignore
+      @@ T.spawn s (fun () ->
+             D.each (fun _ ->
+                 T.scope (fun s ->
+                     let subscription = Soil.Broadcast.subscribe s broadcast in
+                     T.Semaphore.release ready;
+                     let rec go last missed =
+                       match Soil.Broadcast.take subscription with
+                       | Message v ->
+                           same "in order" true (v > last);
+                           go v missed
+                       | Missed m -> go (last + m) (missed + m)
+                       | Ended -> same "the last" n last
+                     in
+                     go 0 0)));
+      for _ = 1 to D.count () do
+        T.Semaphore.acquire ready
+      done;
+      for v = 1 to n do
+        Soil.Broadcast.publish broadcast v;
+        if v mod 20 = 0 then T.yield ()
+      done;
+      Soil.Broadcast.close broadcast);
+  int "nobody subscribes" 0 (Soil.Broadcast.subscribers broadcast)
+
+let locals () =
+  let a = T.Local.create () and b = T.Local.create () in
+  T.Local.with_ a 7 @@ fun () ->
+  D.each (fun i ->
+      same "inherited" (Some 7) (T.Local.get a);
+      for n = 1 to 100 do
+        T.Local.with_ b (i + n) (fun () ->
+            T.yield ();
+            same "its own" (Some (i + n)) (T.Local.get b))
+      done)
+
+let echo () =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  let address = Soil.Tcp.local listener in
+  let served = Array.init (D.count ()) (fun _ -> Atomic.make 0) in
+  let serve i =
+    Soil.Tcp.serve listener @@ fun c ->
+    Atomic.incr served.(i);
+    let b = Bytes.create 4096 in
+    let rec go () =
+      let n = F.read c b 0 4096 in
+      if n > 0 then (
+        F.write c b 0 n;
+        go ())
+    in
+    go ()
+  in
+  let clients = 8 * D.count () in
+  T.scope (fun s ->
+      ignore (T.spawn_daemon s (fun () -> D.each serve));
+      D.each (fun i ->
+          T.iter
+            (fun n ->
+              Soil.Tcp.with_connection address @@ fun c ->
+              let text = String.init (1000 + n) (fun k -> Char.chr ((i + n + k) land 255)) in
+              for _ = 1 to 5 do
+                F.write_string c text;
+                let b = Bytes.create (String.length text) in
+                F.really_read c b 0 (Bytes.length b);
+                same "the same" text (Bytes.to_string b)
+              done)
+            (List.init 8 Fun.id)));
+  int "connections" clients (Array.fold_left (fun n count -> n + Atomic.get count) 0 served);
+  (* Each domain has as many as the others: they stay open. *)
+  let serving = Array.init (D.count ()) (fun _ -> Atomic.make 0) and enough = T.Promise.create () in
+  let hold i =
+    Soil.Tcp.serve listener @@ fun c ->
+    Atomic.incr serving.(i);
+    F.write_string c "!";
+    T.Promise.await enough
+  in
+  T.scope (fun s ->
+      ignore (T.spawn_daemon s (fun () -> D.each hold));
+      let connect () =
+        let c = Soil.Tcp.connect address in
+        F.really_read c (Bytes.create 1) 0 1;
+        c
+      in
+      let all_serve () = Array.for_all (fun n -> Atomic.get n > 0) serving in
+      let rec until_all_serve connections =
+        if all_serve () then connections else until_all_serve (connect () :: connections)
+      in
+      let first = until_all_serve [] in
+      let most = Array.fold_left (fun most n -> max most (Atomic.get n)) 0 serving in
+      let each = most + 10 in
+      let more = List.init ((each * D.count ()) - List.length first) (fun _ -> connect ()) in
+      Array.iter (fun n -> int "even" each (Atomic.get n)) serving;
+      let connections = first @ more in
+      T.Promise.fulfil enough ();
+      List.iter F.close connections);
+  F.close listener
+
+(* What one domain computes delays no other one's tasks: they come and go while it does nothing else. *)
+let computing () =
+  if D.count () > 1 then (
+    let stop = Atomic.make false and pings = T.Stream.create 0 and pongs = T.Stream.create 0 in
+    T.scope @@ fun s ->
+    let started = T.Promise.create () in
+    let quiet =
+      D.spawn ~domain:1 s (fun () ->
+          T.Promise.fulfil started ();
+          T.scope (fun s ->
+              ignore
+              @@ T.spawn s (fun () ->
+                     for n = 1 to 100 do
+                       T.Stream.push pongs (T.Stream.take pings + n)
+                     done);
+              for n = 1 to 100 do
+                T.Stream.push pings n;
+                same "an answer" (2 * n) (T.Stream.take pongs);
+                if n mod 10 = 0 then Soil.Clock.sleep 0.0001
+              done);
+          Atomic.set stop true)
+    in
+    T.Promise.await started;
+    while not (Atomic.get stop) do
+      Domain.cpu_relax ()
+    done;
+    T.await quiet)
+
+let files () =
+  D.each (fun i ->
+      match Soil.Kv.connect "/nothing" with
+      | _ -> same "the domain" 0 i
+      | exception Invalid_argument _ -> same "another" true (i > 0))
+
+let cases =
+  [
+    ("one", one);
+    in_domains "numbers" numbers;
+    in_domains "results and exceptions" results;
+    in_domains "cancellation" cancellation;
+    in_domains "a stream without room" (stream 0);
+    in_domains "a stream of one" (stream 1);
+    in_domains "a stream of ten" (stream 10);
+    in_domains "mutexes, semaphores, conditions" exclusion;
+    in_domains "promises" promises;
+    in_domains "waits that are cancelled" cancelled_waits;
+    in_domains "broadcasts" broadcasts;
+    in_domains "locals" locals;
+    in_domains "connections" echo;
+    in_domains "a domain that computes" computing;
+    in_domains "of the first domain" files;
+  ]
