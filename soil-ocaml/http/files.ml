@@ -160,15 +160,21 @@ let hash (contents : D.buffer) =
   done;
   !h land max_int
 
-(* Of embedded files, which never change: there are as many as the program has. *)
-let hashes : (string, int) Hashtbl.t = Hashtbl.create 16
+module Paths = Map.Make (String)
+
+(* Of embedded files, which never change: there are as many as the program has. For all domains. *)
+let hashes : int Paths.t Atomic.t = Atomic.make Paths.empty
+
+let rec add path h =
+  let before = Atomic.get hashes in
+  if not (Atomic.compare_and_set hashes before (Paths.add path h before)) then add path h
 
 let hash_of path contents =
-  match Hashtbl.find_opt hashes path with
+  match Paths.find_opt path (Atomic.get hashes) with
   | Some h -> h
   | None ->
       let h = hash contents in
-      Hashtbl.replace hashes path h;
+      add path h;
       h
 
 (* RFC 9110 §14.6. *)

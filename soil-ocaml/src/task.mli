@@ -32,9 +32,10 @@
     need the library [soil.threads] ({!Soil.Threads}), and block their thread only; {!timeout},
     {!timeout_opt} and {!protect} work there too. Writes to one descriptor are serialised; two
     threads must not read from one descriptor at the same time. {!Soil.Tcp.serve} and
-    {!Soil.Fs.with_lock} are for tasks. In another domain ([Domain.spawn]) calls that wait raise
-    [Invalid_argument], and so does what uses descriptors, the network, disks or random numbers, in
-    a process and in an image.
+    {!Soil.Fs.with_lock} are for tasks. {!Soil.Domain} starts domains that have tasks of their own,
+    and says what works between them. In any other domain ([Stdlib.Domain.spawn]) calls that wait
+    raise [Invalid_argument], and so does what uses descriptors, the network, disks or random
+    numbers, in a process and in an image.
 
     {b Signals.} An exception of a signal handler ([Sys.signal], or [Sys.Break] of
     [Sys.catch_break]) while tasks wait cancels all of them, and {!Soil.run} raises it after they
