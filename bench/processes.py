@@ -18,6 +18,7 @@ from network import h2load, load, wrk
 
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
+PAGES = "_build/default/bench/programs/soil/pages.exe"
 GATEWAY = "_build/default/examples/servers/gateway.exe"
 # One worker, no log, and connections that stay open as long as the client wants. The answer has as
 # many bytes as PAGE's.
@@ -68,11 +69,15 @@ def prepare():
         ("nginx", SERVER % 80),
         ("backend", SERVER % backend),
         ("nginx2", SERVER % "80 http2"),
+        ("workers", SERVER % "80 reuseport"),
         ("proxy", PROXY % {"listen": "80", "backend": backend}),
         ("proxy2", PROXY % {"listen": "80 http2", "backend": backend}),
     ):
         with open(os.path.join(folder, name + ".conf"), "w", encoding="ascii") as file:
-            file.write(NGINX % {"name": name, "http": http})
+            text = NGINX % {"name": name, "http": http}
+            if name == "workers":
+                text = text.replace("master_process off", "worker_processes 2")
+            file.write(text)
     peer.set_up("nginx")
 
 
@@ -156,6 +161,12 @@ class Page(Sockets):
     """Runs a server of soil.http on Linux's own sockets."""
 
     PROGRAM = PAGE
+
+
+class Pages(Sockets):
+    """Runs the same in several domains."""
+
+    PROGRAM = PAGES
 
 
 class Gateway(Sockets):
@@ -300,6 +311,34 @@ def proxies(options):
     return figures
 
 
+# About 200 us of a slow processor.
+ROUNDS = 100_000
+
+
+def several(options):
+    """soil.http in two domains: requests per second beside nginx with two workers, also with 12 and
+    128 connections; and how many times those of one domain with a handler that computes. The client
+    has a part of the same processors."""
+    figures = []
+    for connections in (12, 64, 128):
+        figure = Figure(f"host_soil_http_2domains_rps_c{connections}", "requests/s", "higher")
+        figures.append(figure)
+        for _ in range(options.pairs):
+            ours, theirs = (
+                behind(side, lambda host, n=connections: wrk(host, n, options.seconds)[0])
+                for side in (Pages(80, 2, 0), Nginx("workers"))
+            )
+            figure.add(ours, theirs)
+    speedup = Figure("host_soil_http_2domains_speedup", "times one domain", "higher")
+    for _ in range(options.pairs):
+        one, two = (
+            behind(Pages(80, n, ROUNDS), lambda host: wrk(host, 64, options.seconds)[0])
+            for n in (1, 2)
+        )
+        speedup.add(two / one, None)
+    return [*figures, speedup]
+
+
 GROUPS = {
     "host_start": quota.beside("host_start", start),
     "host_http": quota.beside("host_http", http),
@@ -307,6 +346,7 @@ GROUPS = {
     "host_sockets_http": sockets_http,
     "host_sockets_tcp": sockets_tcp,
     "host_soil_http": soil_http,
+    "host_soil_domains": several,
     "h2": http2,
     "proxy": proxies,
 }
@@ -322,4 +362,6 @@ host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow""".split()
 ORDER += each_order("host_sockets_http", SOCKETS_CONNECTIONS)
 ORDER += ["host_sockets_tcp_out_gbps"]
 ORDER += each_order("host_soil_http", PAGE_CONNECTIONS)
+ORDER += [f"host_soil_http_2domains_rps_c{n}" for n in (12, 64, 128)]
+ORDER += ["host_soil_http_2domains_speedup"]
 ORDER += """h2_rps_m1 h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()

@@ -40,7 +40,16 @@ let start closing =
       ignore (Promise.try_resolve started (Broken e));
       Soil_backtrace.reraise e backtrace
   in
-  (Stdlib.Domain.spawn work, started)
+  let ended () = Atomic.decr Scheduler.others in
+  Atomic.incr Scheduler.others;
+  let work () = Failure.finally ended work in
+  (Failure.undoing ended (fun () -> Stdlib.Domain.spawn work), started)
+
+(* All of them, also if one ended by an exception. *)
+let rec join_all = function
+  | [] -> ()
+  | (domain, _) :: rest ->
+      Failure.finally (fun () -> join_all rest) (fun () -> Stdlib.Domain.join domain)
 
 let with_others n main =
   Guard.start ();
@@ -48,8 +57,8 @@ let with_others n main =
   let join () =
     Promise.fulfil closing ();
     domains := [||];
-    List.iter (fun (domain, _) -> Stdlib.Domain.join domain) !others;
-    running := false
+    running := false;
+    join_all !others
   in
   running := true;
   Failure.finally join @@ fun () ->

@@ -48,6 +48,11 @@ let one () =
   List.iter
     (fun domains -> is_invalid "domains" (fun () -> D.run ~domains ignore))
     [ 0; -1; 129; max_int ];
+  let deadlock () = Soil.run (fun () -> T.Promise.await (T.Promise.create ())) in
+  D.run ~domains:2 ignore;
+  (match deadlock () with
+  | () -> fail "no deadlock"
+  | exception Soil.Error { code = Deadlock; _ } -> ());
   int "again and again" 60
     (List.fold_left ( + ) 0
        (List.init 30 (fun _ -> D.run ~domains:2 (fun () -> if D.count () = 2 then 2 else 2))))

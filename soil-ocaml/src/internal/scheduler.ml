@@ -316,8 +316,12 @@ let next_deadline s =
     let at = Timers.earliest s.timers in
     if at = max_int then -1 else if at < 1 then 1 else at
 
+(* Other domains with a scheduler, or about to have one: they may wake any fiber. *)
+let others = Atomic.make 0
+
 (* Whether something but a fiber can still wake one. *)
-let can_wake s = s.tokens.in_progress > 0 || (not (Timers.is_empty s.timers)) || !Guard.several
+let can_wake s =
+  s.tokens.in_progress > 0 || (not (Timers.is_empty s.timers)) || Atomic.get others > 0
 
 (* Ends the program's wait after a signal's handler has raised an exception out of it. *)
 let give_up s (fiber : fiber) =

@@ -62,9 +62,13 @@ val post : int -> (unit -> unit) -> bool
 (** [post domain f] calls [f ()] in the scheduler of [domain] soon, after all that was posted there
     before; [false]: it has none any more. [f ()] neither waits nor raises. From any domain. *)
 
+val others : int Atomic.t
+(** The number of domains for {!run_domain} that haven't ended. While it isn't 0, no wait fails as a
+    deadlock. *)
+
 val run_domain : (unit -> 'a) -> 'a
-(** [run_domain main] is {!run}[ main] in a domain that isn't the program's first. It fails no wait
-    as a deadlock. *)
+(** [run_domain main] is {!run}[ main] in a domain that isn't the program's first, and that
+    {!others} counts. *)
 
 (** {1 Waiting for others} *)
 

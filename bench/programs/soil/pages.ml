@@ -1,0 +1,20 @@
+(* page.ml with HTTP/1.1 only, in several domains, whose handler also computes. Arguments: PORT DOMAINS
+   ROUNDS. *)
+
+let compute rounds =
+  let h = ref 0 in
+  for i = 1 to rounds do
+    h := (!h * 31) + i
+  done;
+  !h
+
+let () =
+  let number i = int_of_string Sys.argv.(i) in
+  let rounds = number 3 and body = String.make 54 'x' in
+  Soil.Domain.run ~domains:(number 2) @@ fun () ->
+  let listener = Soil.Tcp.listen ~port:(number 1) () in
+  print_endline "ready";
+  Soil.Domain.each @@ fun _ ->
+  Soil_http.Server.serve listener @@ fun _ ->
+  ignore (Sys.opaque_identity (compute rounds));
+  Soil_http.Server.string body
