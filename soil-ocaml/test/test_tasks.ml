@@ -554,6 +554,11 @@ let without_memory f =
 
 (* Waits, each with an alarm, until there is no memory for a larger heap of alarms. *)
 let alarm_without_memory () =
+  (* The scheduler has room for more tasks than will wait. *)
+  T.scope (fun scope ->
+      for _ = 1 to 2000 do
+        ignore (T.spawn scope T.yield)
+      done);
   let tasks () = (Soil.Machine.scheduler ()).tasks in
   let before = tasks () and failed = ref false in
   let c = T.Condition.create () in
