@@ -26,6 +26,19 @@ let () =
           Soil.Task.scope (fun s ->
               ignore (Soil.Task.spawn s (fun () -> Soil.exit 6));
               unwinding wait_for_ever))
+  | "exit in a domain" ->
+      Soil.Domain.run ~domains:3 (fun () ->
+          let waiting = Soil.Task.Semaphore.create 0 in
+          let wait () =
+            Soil.Task.Semaphore.release waiting;
+            wait_for_ever ()
+          in
+          Soil.Domain.each (function
+            | 1 ->
+                Soil.Task.Semaphore.acquire waiting;
+                Soil.Task.Semaphore.acquire waiting;
+                Soil.exit 4
+            | _ -> unwinding wait))
   | "exit in a child" ->
       Soil.run (fun () ->
           Soil.Supervisor.run (fun s ->

@@ -13,6 +13,11 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
   at_exit
   [9]
 
+  $ ./ends.exe "exit in a domain"
+  unwound
+  unwound
+  at_exit
+  [4]
   $ ./ends.exe "exit in a child"
   unwound
   at_exit
