@@ -1,6 +1,7 @@
 (* What Soil answers in another domain than the first: it refuses, the same in every form. *)
 
-let refused = "Soil: called from another domain than the program's first one"
+let refused =
+  "Soil: called from another domain than the program's first one and those of Soil.Domain.run"
 
 let answer f =
   match f () with
