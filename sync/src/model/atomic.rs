@@ -84,13 +84,23 @@ macro_rules! atomics {
     )*};
 }
 
-macro_rules! sums {
+macro_rules! integers {
     ($($name:ident of $value:ty),*) => {$(
         #[expect(missing_docs, reason = "as in `core`")]
         impl $name {
             #[track_caller]
             pub fn fetch_add(&self, by: $value, ordering: Ordering) -> $value {
                 self.object().fetch_add(by, order(ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_and(&self, mask: $value, ordering: Ordering) -> $value {
+                self.object().fetch_and(mask, order(ordering))
+            }
+
+            #[track_caller]
+            pub fn fetch_or(&self, bits: $value, ordering: Ordering) -> $value {
+                self.object().fetch_or(bits, order(ordering))
             }
         }
     )*};
@@ -107,4 +117,4 @@ atomics!(
     AtomicUsize of usize,
     AtomicPtr<T> of *mut T
 );
-sums!(AtomicU32 of u32, AtomicU64 of u64, AtomicUsize of usize);
+integers!(AtomicU32 of u32, AtomicU64 of u64, AtomicUsize of usize);
