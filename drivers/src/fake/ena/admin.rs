@@ -78,7 +78,11 @@ impl Model {
             let mut command = [0; ENTRY];
             let at = ring.address + u64::from(ring.slot()) * ENTRY as u64;
             self.memory.read(at, &mut command);
-            assert_eq!(command[3] & 1 != 0, ring.phase, "the phase of a command");
+            let is_written = (command[3] & 1 != 0) == ring.phase;
+            assert!(is_written || self.lied, "the phase of a command");
+            if !is_written {
+                return;
+            }
             ring.advance();
             self.commands = Some(ring);
             self.complete(&command);
