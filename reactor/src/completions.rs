@@ -48,11 +48,6 @@ const fn domain_of(token: u64) -> usize {
     (token >> SCHEDULER_SHIFT) as usize
 }
 
-/// The scheduler that waits for this token.
-pub(crate) const fn scheduler_of(token: u64) -> u64 {
-    scheduler(domain_of(token))
-}
-
 /// The domain whose scheduler this waiter is.
 pub(crate) const fn scheduled_domain(waiter: u64) -> Option<usize> {
     let domain = domain_of(waiter);
@@ -185,12 +180,6 @@ impl Completions {
     /// The index of a follower, or the index to insert it at.
     fn place(&self, waiter: u64) -> Result<usize, usize> {
         self.followers.binary_search_by_key(&waiter, |(of, _)| *of)
-    }
-
-    /// Whether the scheduler of `token` waits as a follower, and wasn't notified.
-    pub(crate) fn idles(&self, token: u64) -> bool {
-        let place = self.place(scheduler_of(token));
-        place.is_ok_and(|at| self.followers[at].1.load(Ordering::Relaxed) == FOLLOWS)
     }
 
     /// Adds a follower; returns its word.

@@ -1,8 +1,6 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
-use crate::completions::{
-    Completions, FIRST_OF_THREADS, Leader, SCHEDULER, scheduled_domain, scheduler_of,
-};
+use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER, scheduled_domain};
 use crate::messages::Messages;
 use crate::table::{ANY, Fd, Kind, Table};
 use crate::{Interest, Resources};
@@ -130,8 +128,6 @@ pub struct Runtime<R: Resources> {
     started: bool,
     /// The state of the leader: the thread that runs the drivers for all waiting ones.
     pub(crate) leader: Leader,
-    /// The leader as a waiter, or the last one.
-    pub(crate) leads: u64,
     /// Number of forks when the leader began.
     pub(crate) led_in: u32,
     /// When the leader's last sleep began, in monotonic nanoseconds.
@@ -163,7 +159,6 @@ impl<R: Resources> Runtime<R> {
             drivers: [None; MAX_DRIVERS],
             started: false,
             leader: Leader::Absent,
-            leads: SCHEDULER,
             led_in: 0,
             asleep_since: 0,
             sleeps: 0,
@@ -260,29 +255,7 @@ impl<R: Resources> Runtime<R> {
     }
 
     /// Completes everything parked there, and everything that waits for a change of any descriptor.
-    /// Of several schedulers that wait for connections of a listener one is enough, if it sleeps or
-    /// runs the drivers: the others would find nothing.
     pub fn wake(&mut self, index: u32, direction: Direction) {
-        let Runtime {
-            table,
-            completions,
-            leads,
-            leader,
-            ..
-        } = self;
-        if direction == Direction::Read && table.kind(index) == Some(Kind::Listener) {
-            let idles = |token| {
-                *leader != Leader::Absent && scheduler_of(token) == *leads
-                    || completions.idles(token)
-            };
-            if let Some(token) = table.pop_one_of_several(index, idles) {
-                self.complete(token, Ok(0));
-                while let Some(token) = self.table.pop(ANY, Direction::Read) {
-                    self.complete(token, Ok(0));
-                }
-                return;
-            }
-        }
         let next = |table: &mut Table<Runtime<R>>| {
             let watcher = |table: &mut Table<Runtime<R>>| table.pop(ANY, Direction::Read);
             table.pop(index, direction).or_else(|| watcher(table))

@@ -154,13 +154,6 @@ impl Waiters {
         Some(token)
     }
 
-    /// Of two or more, the first that is `wanted`.
-    fn one_of_several(&self, wanted: impl Fn(u64) -> bool) -> Option<u64> {
-        let several = !self.more.is_empty();
-        let all = core::iter::once(self.first).chain(self.more.iter().copied());
-        several.then_some(all)?.find(|&token| wanted(token))
-    }
-
     /// Whether no task waits.
     fn is_empty(&self) -> bool {
         self.first == 0
@@ -333,19 +326,6 @@ impl<T: 'static> Table<T> {
         let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
         open.changes += 1;
         open.waiters(direction).pop()
-    }
-
-    /// Takes one of several readers, the first that is `wanted`.
-    pub(crate) fn pop_one_of_several(
-        &mut self,
-        index: u32,
-        wanted: impl Fn(u64) -> bool,
-    ) -> Option<u64> {
-        let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
-        let token = open.readers.one_of_several(wanted)?;
-        open.changes += 1;
-        open.readers.remove(token);
-        Some(token)
     }
 
     /// A number that grows with each change of a descriptor's readiness; 0 for a closed one.

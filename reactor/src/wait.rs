@@ -169,7 +169,6 @@ fn lead<R: Resources>(
     woken: Woken,
 ) -> Next<R> {
     rt.leader = Leader::Awake;
-    rt.leads = waiter;
     rt.led_in = R::Platform::forks();
     loop {
         step(rt, now);

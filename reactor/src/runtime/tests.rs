@@ -3,7 +3,7 @@
 use super::{Cancelled, MAX_DRIVERS, MAX_TOKEN, TokenHasher};
 use crate::Resources;
 use crate::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
-use crate::wait::FIRST_OF_THREADS;
+use crate::wait::{FIRST_OF_THREADS, scheduler};
 use core::hash::Hasher;
 use host::Host;
 use platform::Direction;
@@ -315,4 +315,28 @@ fn a_counter_is_the_sum_of_the_drivers_shares() {
     }
     assert_eq!(rt.register(driver), Err(Error::TooManyOpen));
     assert_eq!((rt.counter(3), rt.counter(4)), (10 * MAX_DRIVERS, 0));
+}
+
+/// All that wait for a connection are woken: each may accept one only, and several may have come.
+#[test]
+fn a_connection_wakes_tasks_and_threads_of_all_domains() {
+    static LISTENER: Operations =
+        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
+    let mut rt = Runtime::new();
+    let fd = rt.table.insert(&LISTENER, 0).expect("room");
+    let tasks = [1, 2, scheduler(1) + 1, scheduler(2) + 1];
+    let thread = FIRST_OF_THREADS + 1;
+    for token in tasks.into_iter().chain([thread]) {
+        assert_eq!(rt.park(fd, Direction::Read, token as isize), PENDING);
+    }
+    rt.completions.follow(scheduler(1)).expect("memory");
+    rt.wake(fd.index, Direction::Read);
+    let mut woken: Vec<_> = (0..3)
+        .flat_map(|domain| core::iter::from_fn(move || Some(domain)).take(2))
+        .filter_map(|domain| rt.next_completion(domain))
+        .map(|(token, _)| token)
+        .collect();
+    woken.sort_unstable();
+    assert_eq!(woken, tasks);
+    assert_eq!(rt.take_completion(thread), Some(Ok(0)));
 }
