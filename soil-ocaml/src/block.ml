@@ -45,12 +45,12 @@ let of_descriptor d =
 (* Submissions of operations that timed out, with all that they refer to: their devices may still
    use the buffers. *)
 let retained : (int -> int) list ref = ref []
+let guard = Guard.create ()
 
 let rec keep submit =
   let before = !retained in
   let after = submit :: (if Soil_raw_blocks.block_given_up () = 0 then [] else before) in
-  (* Another thread may have come between. *)
-  if !retained == before then retained := after else keep submit
+  if not (Guard.replace guard retained before after) then keep submit
 
 let operation disk name submit =
   match Scheduler.operation ~operation:name ~subject:disk.subject submit with

@@ -12,18 +12,14 @@ let console_named name =
 
 let console = ref None
 let console_error = ref None
+let guard = Guard.create ()
 
-let once cell make =
+let rec once cell make =
   match !cell with
   | Some d -> d
-  | None -> (
-      let d = make () in
-      let made = Some d in
-      match !cell with
-      | Some first -> first (* Another thread's. *)
-      | None ->
-          cell := made;
-          d)
+  | None as before ->
+      ignore (Guard.replace guard cell before (Some (make ())));
+      once cell make
 
 let opened name handle = console_named name (Failure.check ~operation:"open" ~subject:name handle)
 let of_console () = once console (fun () -> opened "console" (Soil_raw.console ()))

@@ -28,3 +28,10 @@ let rec wait lock =
 
 let[@inline] enter g = if !several then wait !locks.(g)
 let[@inline] leave g = if !several then Atomic.set !locks.(g) false
+
+let replace g cell before after =
+  enter g;
+  let same = !cell == before in
+  if same then cell := after;
+  leave g;
+  same

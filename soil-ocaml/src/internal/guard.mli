@@ -15,6 +15,10 @@ val enter : t -> unit
 
 val leave : t -> unit
 
+val replace : t -> 'a ref -> 'a -> 'a -> bool
+(** [replace g cell before after] sets [cell] to [after] within [g] if it is [before], physically,
+    and is whether it did. *)
+
 val several : bool ref
 (** [!several] is whether several domains have tasks, or had. Set by {!start} only. *)
 

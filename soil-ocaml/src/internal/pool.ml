@@ -14,18 +14,10 @@ let unused_max = 8 (* the most unused buffers in the pool *)
 let free : buffer list ref = ref []
 let guard = Guard.create ()
 
-(* Others may have changed [list] since it was [before]; then nothing changes. *)
-let replace list before after =
-  Guard.enter guard;
-  let same = !list == before in
-  if same then list := after;
-  Guard.leave guard;
-  same
-
 let rec take () =
   match !free with
   | [] -> create size
-  | b :: rest as before -> if replace free before rest then b else take ()
+  | b :: rest as before -> if Guard.replace guard free before rest then b else take ()
 
 (* Buffers that a device may still use, each of them with the number of its volume. *)
 let lost : (int * buffer) list ref = ref []
@@ -33,14 +25,14 @@ let lost : (int * buffer) list ref = ref []
 let rec lose volume b =
   let before = !lost in
   let after = (volume, b) :: List.filter (fun (v, _) -> v <> volume) before in
-  if not (replace lost before after) then lose volume b
+  if not (Guard.replace guard lost before after) then lose volume b
 
 let with_buffer f =
   let b = take () in
   let v = f b in
   (* Not after an exception: it may have left the device at work with the buffer. *)
   (let before = !free in
-   if List.length before < unused_max then ignore (replace free before (b :: before)));
+   if List.length before < unused_max then ignore (Guard.replace guard free before (b :: before)));
   v
 
 external get64 : buffer -> int -> int64 = "%caml_bigstring_get64u"
