@@ -36,6 +36,7 @@ let () =
         ("supervisors", Test_supervisor.tests);
         ("trees of supervisors", Test_supervisor_trees.tests);
         ("synchronisation", Test_sync.tests);
+        ("posts", Test_posts.tests);
         ("group commit", Test_group_commit.tests);
         ("the log of Kv", Test_kv_log.tests);
         ("Kv and crashes", Test_kv_crash.tests);

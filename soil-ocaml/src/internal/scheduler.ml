@@ -47,14 +47,11 @@ external create_array :
 
 let create_ints n : Soil_raw.int_buffer = create_array Bigarray.Int Bigarray.C_layout [| n |]
 
-type posts = Open of (unit -> unit) list | Closed  (** The youngest first. *)
 type stop = Running | Stop_requested | Deadlocked of int | Exit of int
 
 type state = {
   domain : int;  (** Its index. *)
-  posts : posts Atomic.t;
-  mutable posted : (unit -> unit) list;  (** Taken from [posts], the oldest first. *)
-  asleep : bool Atomic.t;  (** Waits, or is about to, and is called by who posts. *)
+  posts : Posts.t;  (** Of other domains. *)
   mutable current : fiber;  (** {!no_fiber} outside of fibers. *)
   ready : fiber Ring.t;
   tokens : Tokens.t;
@@ -78,9 +75,7 @@ let batch = 256
 let create domain =
   {
     domain;
-    posts = Atomic.make (Open []);
-    posted = [];
-    asleep = Atomic.make false;
+    posts = Posts.create domain;
     current = no_fiber;
     ready = Ring.create no_fiber;
     tokens = Tokens.create domain;
@@ -106,38 +101,7 @@ let states = Slots.make Owner.domains first_state
 let[@inline never] current_state () = states.(Owner.domain ())
 let[@inline] get () = if !Guard.several then current_state () else first_state
 let timers = first_state.timers
-
-(** Other domains *)
-
-(* [f ()] runs in the scheduler of [domain], and neither waits nor raises; [false]: that has ended. *)
-let rec post domain f =
-  let s = states.(domain) in
-  match Atomic.get s.posts with
-  | Closed -> false
-  | Open posts as before ->
-      if Atomic.compare_and_set s.posts before (Open (f :: posts)) then (
-        (* The first of several who post calls it. *)
-        if Atomic.get s.asleep && Atomic.exchange s.asleep false then
-          ignore (Soil_raw.domain_call domain);
-        true)
-      else post domain f
-
-let has_posts s = match Atomic.get s.posts with Open (_ :: _) -> true | Open [] | Closed -> false
-
-let rec run_posted s =
-  match s.posted with
-  | [] -> ()
-  | f :: rest ->
-      s.posted <- rest;
-      f ();
-      run_posted s
-
-let hear s =
-  if has_posts s then (
-    (match Atomic.exchange s.posts (Open []) with
-    | Open posts -> s.posted <- s.posted @ List.rev posts
-    | Closed -> ());
-    run_posted s)
+let post domain f = Posts.send states.(domain).posts f
 
 (* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
@@ -286,21 +250,14 @@ let deliver_completions s =
     s.first <- i + 1
   done
 
-(* The deadline of a wait that others' posts end. *)
-let sleep s deadline =
-  if deadline = 0 then 0
-  else (
-    Atomic.set s.asleep true;
-    if has_posts s then 0 else deadline)
-
 (* [deadline]: monotonic nanoseconds, 0 to poll, -1 for none. *)
 let poll s deadline =
   if s.first = s.last then (
     trace Soil_raw.trace_sleeps 0 "";
-    let n =
-      Soil_raw.wait (if !Guard.several then sleep s deadline else deadline) s.completions batch
-    in
-    if !Guard.several then Atomic.set s.asleep false;
+    let several = !Guard.several in
+    let deadline = if several then Posts.sleep_until s.posts deadline else deadline in
+    let n = Soil_raw.wait deadline s.completions batch in
+    if several then Posts.awake s.posts;
     trace Soil_raw.trace_wakes 0 "";
     if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
     s.first <- 0;
@@ -308,7 +265,7 @@ let poll s deadline =
   deliver_completions s;
   s.last_poll <- Soil_raw.clock_monotonic_ns ();
   if not (Timers.is_empty s.timers) then go_off s s.last_poll;
-  hear s
+  Posts.run s.posts
 
 let next_deadline s =
   if Timers.is_empty s.timers then -1
@@ -638,7 +595,7 @@ let deadlock count =
 
 (* Runs fibers until [finished ()]; [false] if none can run before. *)
 let rec run_all s finished =
-  hear s;
+  Posts.run s.posts;
   if finished () then true
   else if Ring.length s.ready = 0 then
     if can_wake s then (
@@ -761,12 +718,9 @@ let run_domain main =
   let domain = Owner.domain () in
   let s = if states.(domain) == first_state then create domain else states.(domain) in
   states.(domain) <- s;
-  Atomic.set s.posts (Open []);
+  Posts.open_ s.posts;
   let over () =
-    (match Atomic.exchange s.posts Closed with
-    | Open posts -> s.posted <- s.posted @ List.rev posts
-    | Closed -> ());
-    run_posted s;
+    Posts.close s.posts;
     Owner.leave ()
   in
   Failure.finally over (fun () -> result (run_in s main))
