@@ -42,13 +42,13 @@ end
 module Mutex = struct
   type t = { mutable holder : Scheduler.fiber; waiting : Scheduler.fiber Waiters.t }
 
-  (* Outside of [run] the program is one holder, too. *)
-  let nobody = Fiber.ended
-  let create () = { holder = nobody; waiting = Waiters.create () }
+  (* The holder of a free mutex: no task's fiber. Outside of [run] the program may hold one, too. *)
+  let unheld = Fiber.ended
+  let create () = { holder = unheld; waiting = Waiters.create () }
 
   (* Within the guard. *)
   let take m self () =
-    let free = m.holder == nobody in
+    let free = m.holder == unheld in
     if free then m.holder <- self;
     free
 
@@ -56,7 +56,7 @@ module Mutex = struct
     let self = Scheduler.self () in
     let holder = m.holder in
     if holder == self then invalid_arg "Soil.Task.Mutex.lock: this task holds the mutex already"
-    else if holder != nobody && Scheduler.is_over holder then
+    else if holder != unheld && Scheduler.is_over holder then
       invalid_arg "Soil.Task.Mutex.lock: a task of a run that has failed holds the mutex"
     else
       (* [unlock] hands it over. *)
@@ -69,7 +69,7 @@ module Mutex = struct
     Guard.leave guard;
     taken
 
-  let lock m = if m.holder != nobody || not (try_lock m) then lock_with Scheduler.wait_unless m
+  let lock m = if m.holder != unheld || not (try_lock m) then lock_with Scheduler.wait_unless m
   let lock_protected m = lock_with Scheduler.wait_unless_protected m
   let is_held m = m.holder == Scheduler.self ()
 
@@ -81,7 +81,7 @@ module Mutex = struct
     let guard = Waiters.guard m.waiting in
     Guard.enter guard;
     let next = Scheduler.take_first m.waiting in
-    (match Waiters.value next with Some fiber -> m.holder <- fiber | None -> m.holder <- nobody);
+    (match Waiters.value next with Some fiber -> m.holder <- fiber | None -> m.holder <- unheld);
     Guard.leave guard;
     Scheduler.wake_taken next
 
@@ -205,7 +205,7 @@ module Stream = struct
       Scheduler.wait_unless (has_room s) s.for_room;
       push s v)
 
-  (* A value, and whom its room wakes. Within the guard. *)
+  (* Within the guard. *)
   let take_value s =
     let value = Waiters.take s.values in
     if value != None then s.length <- s.length - 1;
