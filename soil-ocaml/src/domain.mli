@@ -16,9 +16,9 @@
     {!Inbox.post} work between tasks of all domains. {!Task.Local} is inherited. A listener may
     accept in several domains at once; any other descriptor is used by one domain at a time, and may
     be passed on, with the reader or writer on it. {!File_descriptor.exclusively} is for tasks of
-    one domain. A supervisor and its entries are tasks of one domain. {!Kv}, {!Virtual_clock} and
-    {!Fs.with_lock} belong to the first domain. Other data that tasks of several domains change must
-    be made for that, as [Atomic] is.
+    one domain. A supervisor and its entries are tasks of one domain. {!Kv}, {!Virtual_clock},
+    {!Fs.with_lock} and the waits of {!Threads} belong to the first domain. Other data that tasks of
+    several domains change must be made for that, as [Atomic] is.
 
     While other domains have tasks, [Deadlock] isn't raised, and a handler of a signal must not
     raise. *)
@@ -39,9 +39,9 @@ val self : unit -> int
 
 val spawn : ?domain:int -> Task.scope -> (unit -> 'a) -> 'a Task.t
 (** [spawn scope f] is {!Task.spawn}[ scope f] with [f ()] as a task of the domain with that number
-    (default: the next one in turn). If [scope] is cancelled, so is [f ()], and [scope] waits for
-    its end; an exception of [f ()] fails [scope]. Raises [Invalid_argument] if there is no such
-    domain. *)
+    (default: the next one in turn). It is on its way when the calling task waits. If [scope] is
+    cancelled, so is [f ()], and [scope] waits for its end; an exception of [f ()] fails [scope].
+    Raises [Invalid_argument] if there is no such domain. *)
 
 val each : (int -> unit) -> unit
 (** [each f] runs [f i] in each domain [i] and waits for all of them. If one raises, it cancels the

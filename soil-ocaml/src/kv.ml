@@ -97,7 +97,11 @@ let sync t =
 
 (* [f ()], after which the name of a file is gone. *)
 let removing t f = Failure.finally (fun () -> t.shared.removals <- t.shared.removals + 1) f
-let alone t f = if t.in_batch then f () else Sync.Mutex.protect t.shared.mutex f
+
+let alone t f =
+  Owner.check_first ();
+  if t.in_batch then f () else Sync.Mutex.protect t.shared.mutex f
+
 let operation t key f = alone t (fun () -> result key f)
 
 (* Others may change the store during the sync of a change, and have one in common. *)

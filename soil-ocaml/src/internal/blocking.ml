@@ -21,5 +21,9 @@ let[@inline never] missing () =
     "Soil: called from another thread than the program's first one, without the library \
      soil.threads (add it to the libraries in the program's dune file)"
 
-(** [get ()] is the registered value. Raises [Invalid_argument] if there is none. *)
-let get () = match !registered with Some blocking -> blocking | None -> missing ()
+(** [get ()] is the registered value. Raises [Invalid_argument] if there is none, and in another
+    domain than the first. *)
+let get () =
+  (* Tokens and limits of threads are the first domain's. *)
+  Owner.check_first ();
+  match !registered with Some blocking -> blocking | None -> missing ()
