@@ -106,13 +106,17 @@ let remote domain f =
   let cancel () = match !task with Some task -> Task.cancel task | None -> () in
   if not (Scheduler.post domain.index start) then ended ();
   let await () = Promise.await outcome in
-  let give_up () =
-    ignore (Scheduler.post domain.index cancel);
-    ignore (Scheduler.protect await)
-  in
-  match Failure.undoing give_up await with
+  match await () with
   | Ok v -> v
   | Stdlib.Error (e, backtrace) -> Soil_backtrace.reraise e backtrace
+  | exception e -> (
+      let backtrace = Failure.get_backtrace () in
+      ignore (Scheduler.post domain.index cancel);
+      match Scheduler.protect await with
+      (* A cancelled task that fails fails its scope, here as there. *)
+      | Stdlib.Error (failure, backtrace) when failure != Scheduler.Cancelled ->
+          Soil_backtrace.reraise failure backtrace
+      | Ok _ | Stdlib.Error _ -> Soil_backtrace.reraise e backtrace)
 
 let turn = Atomic.make 0
 

@@ -122,6 +122,17 @@ let cancellation () =
       | () -> fail "not cancelled"
       | exception T.Cancelled -> ());
       string "of a scope above" "cancelled" (Atomic.get state);
+      (* What it raises then isn't lost. *)
+      let failing begun () = try waits begun () with T.Cancelled -> raise (Ours i) in
+      (match
+         T.scope (fun s ->
+             let begun = T.Promise.create () in
+             let task = D.spawn ~domain:i s (failing begun) in
+             T.Promise.await begun;
+             T.cancel task)
+       with
+      | () -> fail "no exception of a cancelled task"
+      | exception Ours n -> int "of a cancelled task" i n);
       (* At any time; it may never have begun. *)
       for n = 0 to 20 do
         let seconds = float_of_int n *. 0.0001 in
@@ -286,7 +297,110 @@ let broadcasts () =
         if v mod 20 = 0 then T.yield ()
       done;
       Soil.Broadcast.close broadcast);
-  int "nobody subscribes" 0 (Soil.Broadcast.subscribers broadcast)
+  int "no subscriber is left" 0 (Soil.Broadcast.subscribers broadcast)
+
+(* Two domains in step, where no third one's wake makes up for one that is lost: a pusher and a taker
+   of a stream without room, and a publisher that waits for its only subscriber. *)
+let in_step () =
+  let last = D.count () - 1 and rounds = 4000 in
+  let stream = T.Stream.create 0 in
+  T.scope (fun s ->
+      ignore
+        (D.spawn ~domain:last s (fun () ->
+             for v = 1 to rounds do
+               T.Stream.push stream v
+             done));
+      for v = 1 to rounds do
+        int "the next" v (T.Stream.take stream)
+      done);
+  let broadcast = Soil.Broadcast.create 1 and taken = T.Semaphore.create 0 in
+  T.scope (fun s ->
+      let subscribe () =
+        T.scope @@ fun s ->
+        let subscription = Soil.Broadcast.subscribe s broadcast in
+        T.Semaphore.release taken;
+        for v = 1 to rounds do
+          same "the next value" (Soil.Broadcast.Message v) (Soil.Broadcast.take subscription);
+          T.Semaphore.release taken
+        done
+      in
+      ignore (D.spawn ~domain:last s subscribe);
+      T.Semaphore.acquire taken;
+      for v = 1 to rounds do
+        Soil.Broadcast.publish broadcast v;
+        T.Semaphore.acquire taken
+      done);
+  let mutex = T.Mutex.create () and changed = T.Condition.create () and full = ref false in
+  T.scope (fun s ->
+      let consume () =
+        for _ = 1 to rounds do
+          T.Mutex.protect mutex (fun () ->
+              while not !full do
+                T.Condition.wait changed mutex
+              done;
+              full := false);
+          T.Semaphore.release taken
+        done
+      in
+      ignore (D.spawn ~domain:last s consume);
+      for _ = 1 to rounds do
+        (* At once, when the consumer gives it back. *)
+        while not (T.Mutex.try_lock mutex) do
+          Domain.cpu_relax ()
+        done;
+        full := true;
+        T.Mutex.unlock mutex;
+        T.Condition.signal changed;
+        T.Semaphore.acquire taken
+      done)
+
+(* A unit that comes from another domain while its taker is cancelled is taken, or is still there. *)
+let cancelled_in_step () =
+  let last = D.count () - 1 and rounds = 3000 in
+  if last > 0 then (
+    T.scope @@ fun s ->
+    let units = T.Semaphore.create 0 in
+    let waiting = Atomic.make 0 and released = Atomic.make 0 in
+    let begun = T.Promise.create () in
+    let cancel () =
+      T.Promise.fulfil begun ();
+      let tasks () = (Soil.Machine.scheduler ()).tasks in
+      let before = tasks () in
+      for round = 1 to rounds do
+        let taken = ref false in
+        T.scope (fun s ->
+            let take () =
+              T.Semaphore.acquire units;
+              taken := true
+            in
+            let taker = T.spawn s take in
+            T.yield ();
+            Atomic.set waiting round;
+            (* After the release, or at about the same time. *)
+            if round land 1 = 0 then
+              while Atomic.get released < round do
+                Domain.cpu_relax ()
+              done
+            else
+              for _ = 1 to round mod 300 do
+                Domain.cpu_relax ()
+              done;
+            T.cancel taker);
+        if not !taken then T.Semaphore.acquire units
+      done;
+      same "each task has ended once" before (tasks ())
+    in
+    let canceller = D.spawn ~domain:last s cancel in
+    T.Promise.await begun;
+    for round = 1 to rounds do
+      while Atomic.get waiting < round do
+        Domain.cpu_relax ()
+      done;
+      T.Semaphore.release units;
+      Atomic.set released round
+    done;
+    T.await canceller;
+    int "no unit is left" 0 (T.Semaphore.available units))
 
 let locals () =
   let a = T.Local.create () and b = T.Local.create () in
@@ -360,6 +474,43 @@ let echo () =
       List.iter F.close connections);
   F.close listener
 
+(* A listener is closed while a connection is on its way to a domain that computes. *)
+let closing () =
+  if D.count () > 1 then (
+    let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+    let address = Soil.Tcp.local listener in
+    let descriptors () = Option.get (Soil.Machine.counter "descriptors") in
+    let stop = Atomic.make false and ready = T.Semaphore.create 0 in
+    let until_stopped relax =
+      while not (Atomic.get stop) do
+        relax ()
+      done
+    in
+    let all = List.init (D.count ()) Fun.id in
+    T.scope @@ fun s ->
+    let serve _ =
+      T.Semaphore.release ready;
+      Soil.Tcp.serve listener (fun _ -> until_stopped (fun () -> Soil.Clock.sleep 0.001))
+    in
+    let serving = T.spawn s (fun () -> D.each serve) in
+    List.iter (fun _ -> T.Semaphore.acquire ready) all;
+    let compute () =
+      T.Semaphore.release ready;
+      until_stopped Domain.cpu_relax
+    in
+    List.iter (fun i -> ignore (D.spawn ~domain:i s compute)) (others ());
+    List.iter (fun _ -> T.Semaphore.acquire ready) (others ());
+    (* The first domain accepts all of them, and keeps one. *)
+    let before = descriptors () in
+    let clients = List.map (fun _ -> Soil.Tcp.connect address) all in
+    while descriptors () < before + (2 * D.count ()) do
+      Soil.Clock.sleep 0.001
+    done;
+    F.close listener;
+    Atomic.set stop true;
+    T.await serving;
+    List.iter F.close clients)
+
 (* What one domain computes delays no other one's tasks: they come and go while it does nothing else. *)
 let computing () =
   if D.count () > 1 then (
@@ -407,8 +558,11 @@ let cases =
     in_domains "promises" promises;
     in_domains "waits that are cancelled" cancelled_waits;
     in_domains "broadcasts" broadcasts;
+    in_domains "two domains in step" in_step;
+    in_domains "cancelled in step" cancelled_in_step;
     in_domains "locals" locals;
     in_domains "connections" echo;
+    in_domains "a listener that is closed" closing;
     in_domains "a domain that computes" computing;
     in_domains "of the first domain" files;
   ]

@@ -53,6 +53,11 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
   if max_connections < 1 then invalid_arg (name ^ ": max_connections is less than 1");
   let server = Peers.server () in
   let connected = Atomic.make 0 and one_ended = Task.Condition.create () in
+  (* For those that wait for a place, and for the end of all. *)
+  let uncount () =
+    Atomic.decr connected;
+    Task.Condition.broadcast one_ended
+  in
   let start connections d peer =
     let accepting = Scheduler.current_context () in
     let work () =
@@ -67,8 +72,7 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
     let ended () =
       Descriptor.close d;
       Peers.release peer;
-      Atomic.decr connected;
-      Task.Condition.broadcast one_ended
+      uncount ()
     in
     Task.on_end (Task.spawn connections work) ended
   in
@@ -80,7 +84,6 @@ let serve name accept_next ~abort ?(max_connections = 4096) ?(grace = 5.) ?on_er
       ignore (Task.timeout_opt pause_when_full await_end);
       await_place ())
   in
-  let uncount () = Atomic.decr connected in
   (* Nobody goes before somebody comes. The others wait in the backlog. *)
   let admit connections (d : Descriptor.t) =
     Failure.undoing uncount await_place;
