@@ -66,6 +66,21 @@ let () =
           unwinding (fun () ->
               print_endline "waiting";
               wait_for_ever ()))
+  | "sleep in domains" ->
+      Soil.Domain.run ~domains:3 (fun () ->
+          let waiting = Soil.Task.Semaphore.create 0 in
+          let wait () =
+            Soil.Task.Semaphore.release waiting;
+            wait_for_ever ()
+          in
+          Soil.Task.both
+            (fun () -> Soil.Domain.each (fun _ -> unwinding wait))
+            (fun () ->
+              for _ = 1 to 3 do
+                Soil.Task.Semaphore.acquire waiting
+              done;
+              print_endline "waiting")
+          |> ignore)
   | "keep on" ->
       Soil.run (fun () ->
           Soil.Task.protect (fun () ->

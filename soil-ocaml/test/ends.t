@@ -89,6 +89,14 @@ SIGTERM and SIGINT cancel everything. The shell ignores SIGINT for what runs in 
   at_exit
   [143]
 
+  $ ended_by TERM "sleep in domains"
+  waiting
+  unwound
+  unwound
+  unwound
+  at_exit
+  [143]
+
 What doesn't end by being cancelled ends ten seconds after the request.
 
   $ ended_by TERM "keep on"
