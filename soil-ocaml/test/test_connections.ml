@@ -134,12 +134,16 @@ let sight () =
 
 (* Several addresses of one name, all of the loopback. *)
 let by_name () =
-  D.with_close (listen ()) @@ fun l ->
+  ( D.with_close (listen ()) @@ fun l ->
+    let port = (Soil.Tcp.local l).port in
+    D.close (Soil.Tcp.connect_host "localhost" ~port);
+    D.close (Soil.Tcp.accept l);
+    D.close (Soil.Tcp.connect_host "127.0.0.1" ~port);
+    D.close (Soil.Tcp.accept l) );
+  (* A listener whose queue is full is silent. *)
+  D.with_close (listen ~backlog:1 ()) @@ fun l ->
   let port = (Soil.Tcp.local l).port in
-  D.close (Soil.Tcp.connect_host "localhost" ~port);
-  D.close (Soil.Tcp.accept l);
-  D.close (Soil.Tcp.connect_host "127.0.0.1" ~port);
-  D.close (Soil.Tcp.accept l);
+  D.with_close (Soil.Tcp.connect_host "localhost" ~port) @@ fun _ ->
   let before = Soil.Machine.counter "descriptors" in
   let connect () = Soil.Tcp.connect_host "localhost" ~port in
   bool "cancelled" true (T.timeout_opt 0. connect = None);
