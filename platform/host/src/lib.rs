@@ -10,7 +10,7 @@
 //! - Offload workers (`offload`): one per blocking system call, if there is no ring. They share
 //!   nothing with the program except that call and an eventfd.
 //! - The ring's starter: submits requests for threads of the program that may end, since Linux
-//!   would then cancel them. A ring of the program's first thread has none: other threads interrupt
+//!   would then cancel them; but not those that are made again then. A ring of the program's first thread has none: other threads interrupt
 //!   that one (`ring`).
 //!
 //! `thread` creates the last three: they run no OCaml, and block all signals. The handler of
@@ -87,7 +87,7 @@ pub mod model {
 pub use interest::Interest;
 pub use link_wake::LinkWake;
 pub use offload::Offload;
-pub use ring::Handle as Ring;
+pub use ring::{Handle as Ring, Requests};
 
 use alloc::format;
 use platform::error::{Answer, Error, Failure, Stop};

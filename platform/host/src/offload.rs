@@ -4,7 +4,7 @@
 //! The caller polls for the outcome after each wait; both ways end the wait.
 
 use crate::owned_fd::OwnedFd;
-use crate::ring::{Handle, Owner};
+use crate::ring::{Handle, Owner, Requests};
 use crate::{Host, errno, thread};
 use alloc::rc::Rc;
 use alloc::sync::Arc;
@@ -182,7 +182,7 @@ impl Offload {
 
     fn owner(&self) -> Option<&Owner> {
         let State { ring, owner, .. } = &*self.0;
-        owner.get_or_init(|| ring.open(false)).as_ref()
+        owner.get_or_init(|| ring.open(Requests::Lasting)).as_ref()
     }
 
     /// Begins a call with the program's next wait, or at once. Without a ring and threads it is
@@ -349,7 +349,7 @@ impl Begun {
 #[cfg(test)]
 mod tests {
     use super::{Begun, Call, Offload, Outcome};
-    use crate::ring::{Handle, Ring};
+    use crate::ring::{Handle, Requests, Ring};
     use crate::sleep::count_forks;
     use crate::sleep::tests::{in_child, is_readable};
     use std::time::{Duration, Instant};
@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn the_ring_does_what_takes_long() {
         let (handle, mut ends, mut byte) = (Handle::default(), [0; 2], 0u8);
-        if handle.open(false).is_none() {
+        if handle.open(Requests::Lasting).is_none() {
             return std::println!("this kernel has no io_uring for us: not tested");
         }
         // SAFETY: room for both ends.
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn outcomes_taken_by_another_are_reported() {
         let handle = Handle::default();
-        if handle.open(false).is_none() {
+        if handle.open(Requests::Lasting).is_none() {
             return std::println!("this kernel has no io_uring for us: not tested");
         }
         let offload = Offload::new(handle.clone());

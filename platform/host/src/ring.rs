@@ -14,8 +14,9 @@
 //!   has a stack of its own). Only that thread makes the ring's system calls; others interrupt it.
 //!   No completion is visible before such a call, so [`Ring::reap`] makes one if the kernel reports
 //!   that something is due.
-//! - Any other ring, and each one before Linux 6.1, is entered by any waiting thread. The
-//!   [`Starter`] submits the requests of a thread that may end.
+//! - Any other ring, and each one before Linux 6.1, is entered by any waiting thread. Linux cancels
+//!   the requests of a thread that ends: the [`Starter`] submits those that must not be cancelled,
+//!   in place of a thread that may end.
 
 mod issuer;
 
@@ -74,7 +75,18 @@ struct Poll {
 struct Share {
     /// Completions, until the owner takes them.
     ended: VecDeque<Ended>,
-    quiet: bool,
+    kind: Requests,
+}
+
+/// The requests of an owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Requests {
+    /// They last as long as they take.
+    Lasting,
+    /// The same; they end in the system call that begins them, and don't end a sleep.
+    Quiet,
+    /// One that Linux cancels is made again.
+    Repeated,
 }
 
 /// The process's `io_uring`.
@@ -94,6 +106,8 @@ pub struct Ring {
     overflow: VecDeque<Entry>,
     /// Requests of quiet owners that the next system call begins and ends.
     quiet: usize,
+    /// A request was added that must not end with the thread that submits it.
+    lasts: bool,
     /// A request was added that should begin before the program resumes.
     urgent: bool,
     /// A thread sleeps, which takes the completions.
@@ -152,9 +166,8 @@ impl Handle {
         Handle(Rc::new(RefCell::new(State::Forbidden)))
     }
 
-    /// Creates an owner of requests; `None` if the kernel offers no ring. The requests of a `quiet`
-    /// owner end in the system call that begins them, and don't end a sleep.
-    pub fn open(&self, quiet: bool) -> Option<Owner> {
+    /// Creates an owner of requests of this kind; `None` if the kernel offers no ring.
+    pub fn open(&self, kind: Requests) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
         if let State::Untried(is_single_threaded) = *state {
             let ring = Ring::open(is_single_threaded());
@@ -168,12 +181,12 @@ impl Handle {
         }
         ring.owners.push(Share {
             ended: VecDeque::new(),
-            quiet,
+            kind,
         });
         Some(Owner {
             ring: self.clone(),
             index: ring.owners.len(),
-            quiet,
+            kind,
         })
     }
 
@@ -191,7 +204,7 @@ pub struct Owner {
     ring: Handle,
     /// Its share has the previous index; 0 is [`POLLS`].
     index: usize,
-    quiet: bool,
+    kind: Requests,
 }
 
 impl Owner {
@@ -205,8 +218,10 @@ impl Owner {
         let data = (self.index as u64) << TAG_BITS | tag & ((1 << TAG_BITS) - 1);
         let push = |ring: &mut Ring| {
             ring.urgent |= urgent;
+            ring.lasts &= !(ring.queue().is_empty() && ring.overflow.is_empty());
             let pushed = ring.push(&request.user_data(data));
-            ring.quiet += usize::from(pushed && self.quiet);
+            ring.quiet += usize::from(pushed && self.kind == Requests::Quiet);
+            ring.lasts |= self.kind != Requests::Repeated;
             pushed
         };
         self.ring.with(push).unwrap_or(false)
@@ -295,6 +310,7 @@ impl Ring {
             owners: Vec::new(),
             overflow: VecDeque::new(),
             quiet: 0,
+            lasts: false,
             urgent: false,
             asleep: false,
             entered: false,
@@ -352,6 +368,9 @@ impl Ring {
         if !(self.may_end)() {
             return Entrance::Itself;
         }
+        if !self.lasts {
+            return Entrance::Briefly;
+        }
         if self.starter.is_none() {
             self.starter = Starter::make(&self.uring);
         }
@@ -379,7 +398,7 @@ impl Ring {
         while !self.queue().is_empty() {
             match self.entrance() {
                 // Entries that the kernel doesn't take now stay in the queue for the next call.
-                Entrance::Itself => drop(self.uring.submitter().submit()),
+                Entrance::Itself | Entrance::Briefly => drop(self.uring.submitter().submit()),
                 Entrance::Starter(starter) => starter.begin(),
                 Entrance::Issuer(issuer) => issuer.interrupt(),
             }
@@ -410,7 +429,7 @@ impl Ring {
             return false;
         }
         match self.entrance() {
-            Entrance::Itself => {
+            Entrance::Itself | Entrance::Briefly => {
                 issuer::enter(self.uring.as_raw_fd(), queued, issuer::GET_EVENTS);
                 self.quiet = 0;
                 self.refill();
@@ -442,7 +461,7 @@ impl Ring {
                     poll.armed = false;
                 }
             } else if let Some(share) = owners.get_mut(owner - 1) {
-                any |= !share.quiet;
+                any |= share.kind != Requests::Quiet;
                 share.ended.push_back(Ended {
                     tag,
                     result: entry.result(),
@@ -488,15 +507,21 @@ impl Ring {
         self.entered = true;
         // A completion that its owner hasn't taken forbids a sleep: another owner may have reaped
         // it.
-        let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
+        let unseen = |share: &Share| share.kind != Requests::Quiet && !share.ended.is_empty();
         let reaped = self.reap() || self.owners.iter().any(unseen);
         self.refill();
+        let mut entrance = self.entrance();
+        if matches!(entrance, Entrance::Briefly) {
+            self.submit();
+            // Others' requests may have been among those in the way.
+            entrance = self.entrance();
+        }
         let queued = !self.queue().is_empty();
         self.urgent = false;
         self.asleep = true;
         Sleep {
             uring: self.uring.clone(),
-            entrance: self.entrance(),
+            entrance,
             queued,
             // Requests of quiet owners end in this call, and must not end the wait.
             want: core::mem::take(&mut self.quiet) + 1,
@@ -533,6 +558,9 @@ impl Ring {
 enum Entrance {
     /// By its own system call.
     Itself,
+    /// By its own system call, but not to sleep: this thread may end, and would submit what others
+    /// add meanwhile.
+    Briefly,
     /// By the starter's: this thread may end.
     Starter(Arc<Starter>),
     /// By the issuer's, which is another thread.
@@ -563,6 +591,9 @@ impl Sleep {
         };
         match &self.entrance {
             Entrance::Itself => self.enter(time, mask),
+            Entrance::Briefly => {
+                self.await_end(time, mask);
+            }
             Entrance::Starter(starter) => {
                 if self.queued {
                     starter.begin();

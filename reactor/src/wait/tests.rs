@@ -5,7 +5,7 @@ use crate::Cancelled;
 use crate::cell::Cell;
 use crate::runtime::tests::{Driver, Fake, Runtime};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use host::{Host, Ring};
+use host::{Host, Requests, Ring};
 use platform::error::{Error, Stop};
 use platform::{Clock, Wait as _};
 use std::thread;
@@ -142,7 +142,7 @@ fn a_signal_ends_the_wait() {
     for ring in [false, true] {
         let mut rt = Runtime::new();
         let handle = Ring::default();
-        let owner = ring.then(|| handle.open(false));
+        let owner = ring.then(|| handle.open(Requests::Lasting));
         rt.interest.use_ring(handle);
         // SAFETY: this thread's own handle, used while it lives.
         let waiter = unsafe { libc::pthread_self() } as usize;

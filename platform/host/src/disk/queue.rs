@@ -21,7 +21,7 @@ use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
 use super::request::{IoRequest, Kind};
 use super::unflushed::Unflushed;
-use crate::ring::{Handle, Owner};
+use crate::ring::{Handle, Owner, Requests};
 use crate::system::setting;
 use crate::{Host, Interest, check};
 use alloc::collections::VecDeque;
@@ -95,7 +95,7 @@ impl Queue {
         Queue {
             file,
             sector,
-            ring: ring.open(false),
+            ring: ring.open(Requests::Lasting),
             aio: direct.as_ref().and_then(Aio::new),
             takes_direct: direct.is_some(),
             direct,

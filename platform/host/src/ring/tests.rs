@@ -1,6 +1,6 @@
 //! Unit tests of the ring.
 
-use super::{Entrance, Handle, Owner, Ring, Sleep};
+use super::{Entrance, Handle, Owner, Requests, Ring, Sleep};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use rustix_uring::{Errno, opcode, types::Fd};
@@ -35,7 +35,7 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 fn with_both(test: fn(Handle)) {
     let _alone = alone();
     for handle in [Handle::default(), Handle::of_one_thread()] {
-        if handle.open(false).is_none() {
+        if handle.open(Requests::Lasting).is_none() {
             return println!("this kernel has no io_uring for us: not tested");
         }
         test(handle);
@@ -48,7 +48,7 @@ fn waits_for_descriptors_requests_and_the_time() {
 }
 
 fn waits(handle: Handle) {
-    let owner = handle.open(false).expect("a ring");
+    let owner = handle.open(Requests::Lasting).expect("a ring");
     let wait = |fds: &mut [libc::pollfd], ms| {
         let time = Duration::from_millis(ms);
         handle.with(|ring| ring.wait(fds, Some(time)))
@@ -90,7 +90,7 @@ fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
 #[test]
 fn a_child_does_not_touch_its_parents_ring() {
     with_both(|handle| {
-        let Some(owner) = handle.open(false) else {
+        let Some(owner) = handle.open(Requests::Lasting) else {
             return;
         };
         let ([reader, writer], mut byte) = (pipe(), 0);
@@ -102,7 +102,8 @@ fn a_child_does_not_touch_its_parents_ring() {
         unsafe {
             let child = libc::fork();
             if child == 0 {
-                let left_alone = ended(&owner).is_none() && handle.open(false).is_none();
+                let left_alone =
+                    ended(&owner).is_none() && handle.open(Requests::Lasting).is_none();
                 libc::_exit(i32::from(!left_alone));
             }
             let mut status = -1;
@@ -116,7 +117,7 @@ fn a_child_does_not_touch_its_parents_ring() {
 #[test]
 fn what_is_not_urgent_begins_with_the_second_chance() {
     with_both(|handle| {
-        let Some(owner) = handle.open(false) else {
+        let Some(owner) = handle.open(Requests::Lasting) else {
             return;
         };
         let ([reader, writer], mut byte) = (pipe(), 0);
@@ -138,7 +139,10 @@ fn what_is_not_urgent_begins_with_the_second_chance() {
 #[test]
 fn nobody_sleeps_on_what_another_has_found() {
     with_both(|handle| {
-        let (Some(one), Some(other)) = (handle.open(false), handle.open(false)) else {
+        let (Some(one), Some(other)) = (
+            handle.open(Requests::Lasting),
+            handle.open(Requests::Lasting),
+        ) else {
             return;
         };
         let ([reader, writer], mut byte) = (pipe(), 0);
@@ -159,7 +163,9 @@ fn nobody_sleeps_on_what_another_has_found() {
 #[test]
 fn what_ends_at_once_ends_no_wait() {
     with_both(|handle| {
-        let (Some(quiet), Some(loud)) = (handle.open(true), handle.open(false)) else {
+        let (Some(quiet), Some(loud)) =
+            (handle.open(Requests::Quiet), handle.open(Requests::Lasting))
+        else {
             return;
         };
         let ([reader, writer], mut byte) = (pipe(), 0);
@@ -197,7 +203,7 @@ unsafe impl Send for Passed {}
 #[test]
 fn a_request_outlives_the_thread_that_began_it() {
     let handle = Handle::default();
-    let Some(owner) = handle.open(false) else {
+    let Some(owner) = handle.open(Requests::Lasting) else {
         return;
     };
     let ([reader, writer], mut byte) = (pipe(), 0);
@@ -236,7 +242,7 @@ fn on_another_thread<T: Send>(handle: &Handle, f: impl FnOnce(&Handle) -> T + Se
 #[test]
 fn another_thread_waits_on_the_ring_of_one() {
     with_both(|handle| {
-        let owner = handle.open(false).expect("a ring");
+        let owner = handle.open(Requests::Lasting).expect("a ring");
         let ([reader, writer], mut byte) = (pipe(), 0);
         // SAFETY: `byte` lives until the end of the test, and the request ends before.
         assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
@@ -263,11 +269,57 @@ fn another_thread_waits_on_the_ring_of_one() {
     });
 }
 
+/// Linux cancels what such a thread has submitted, some of it only at its event. So that is what its
+/// owner makes again.
+#[test]
+fn a_thread_that_ends_leaves_lasting_requests_to_the_starter() {
+    let handle = Handle::default();
+    let kinds = [Requests::Repeated, Requests::Lasting].map(|kind| handle.open(kind));
+    let [Some(repeated), Some(lasting)] = kinds else {
+        return println!("this kernel has no io_uring for us: not tested");
+    };
+    let [reader, writer] = pipe();
+    let submit = |owner: Owner| {
+        let owner = Shared(owner);
+        let used = &owner;
+        on_another_thread(&handle, |handle| {
+            let poll = opcode::PollAdd::new(Fd(reader), libc::POLLIN as u32).build();
+            // SAFETY: a request without memory.
+            assert!(unsafe { used.0.push(poll, 1, true) });
+            let mut slept = handle.with(|ring| {
+                ring.may_end = || true;
+                ring.prepare(&[])
+            });
+            slept
+                .as_mut()
+                .expect("a ring")
+                .sleep(Some(Duration::ZERO), None);
+            handle.with(|ring| {
+                ring.may_end = || false;
+                ring.finish(&mut [], slept.expect("a ring"));
+                assert_eq!(ring.starter.is_some(), used.0.kind == Requests::Lasting);
+            });
+        });
+        owner.0
+    };
+    let (repeated, lasting) = (submit(repeated), submit(lasting));
+    put(writer);
+    let (mut results, end) = ([None; 2], Instant::now() + Duration::from_secs(20));
+    while results.contains(&None) && Instant::now() < end {
+        handle.with(|ring| ring.wait(&mut [], Some(Duration::from_millis(100))));
+        for (owner, result) in [&repeated, &lasting].into_iter().zip(&mut results) {
+            *result = result.or_else(|| ended(owner));
+        }
+    }
+    let ready = Ok(libc::POLLIN as u32);
+    assert_eq!(results, [Some((1, Err(Errno::CANCELED))), Some((1, ready))]);
+}
+
 #[test]
 fn more_requests_than_the_queue_holds_all_end() {
     const COUNT: u64 = 2000;
     with_both(|handle| {
-        let owner = Shared(handle.open(false).expect("a ring"));
+        let owner = Shared(handle.open(Requests::Lasting).expect("a ring"));
         let push = |_: &Handle| {
             let owner = &owner;
             for tag in 0..COUNT {
@@ -294,7 +346,7 @@ fn more_requests_than_the_queue_holds_all_end() {
 #[test]
 fn what_is_due_is_seen_without_a_wait() {
     with_both(|handle| {
-        let owner = handle.open(false).expect("a ring");
+        let owner = handle.open(Requests::Lasting).expect("a ring");
         let ([reader, writer], mut byte) = (pipe(), 0);
         for _ in 0..3 {
             // SAFETY: `byte` lives until the end of the test, and the request ends before.
@@ -325,7 +377,7 @@ fn what_is_due_is_seen_without_a_wait() {
 fn a_sleep_that_begins_takes_no_request_back() {
     const ROUNDS: u64 = 500_000;
     let handle = Handle::default();
-    let Some(owner) = handle.open(false) else {
+    let Some(owner) = handle.open(Requests::Lasting) else {
         return;
     };
     let (sleeps, rounds) = (AtomicBool::new(true), AtomicU64::new(0));

@@ -9,6 +9,7 @@
 use super::{buffers, calls};
 use crate::interest::Epoll;
 use crate::owned_fd::OwnedFd;
+use crate::ring::Requests;
 use crate::{Host, Ring, ring};
 use alloc::vec::Vec;
 use net::Error;
@@ -119,7 +120,7 @@ impl Watch {
     /// The ring if the kernel has one, else an epoll instance, which is stored in `epoll` for the
     /// wait. If neither is available, adding a socket fails.
     pub fn open(ring: &Ring, epoll: &Epoll) -> Watch {
-        if let Some(owner) = ring.open(false) {
+        if let Some(owner) = ring.open(Requests::Repeated) {
             return Watch::Ring(owner);
         }
         // SAFETY: a call without pointers.
@@ -187,7 +188,12 @@ impl Watch {
                 let what = if is(tag, Request::Data) {
                     What::Data(Data::new(result, flags))
                 } else {
-                    let events = result.unwrap_or(libc::POLLERR as u32);
+                    // The thread that made the request has ended: whether the socket is ready is
+                    // unknown.
+                    let events = match result {
+                        Err(Errno::CANCELED) => 0,
+                        result => result.unwrap_or(libc::POLLERR as u32),
+                    };
                     let over = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as u32;
                     What::Ready {
                         read: is(tag, Request::Readable),

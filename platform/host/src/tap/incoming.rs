@@ -2,7 +2,7 @@
 //! the call that waits.
 
 use super::slots::{SLOT, Slots};
-use crate::ring::Handle;
+use crate::ring::{Handle, Requests};
 use core::ptr::NonNull;
 use rustix_uring::types::Fd;
 use rustix_uring::{Errno, opcode};
@@ -29,7 +29,7 @@ pub enum Read {
 impl Incoming {
     /// For the device `fd`; `None` without a ring or memory.
     pub fn new(fd: i32, ring: &Handle) -> Option<Incoming> {
-        let slots = Slots::new(ring, 1, false)?;
+        let slots = Slots::new(ring, 1, Requests::Lasting)?;
         Some(Incoming { fd, slots })
     }
 

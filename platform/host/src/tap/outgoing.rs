@@ -1,7 +1,7 @@
 //! Frames that are sent together: the system call that begins the wait sends them all, on the ring.
 
 use super::slots::{SLOT, Slots};
-use crate::ring::Handle;
+use crate::ring::{Handle, Requests};
 use rustix_uring::opcode;
 use rustix_uring::types::Fd;
 
@@ -17,7 +17,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// For the device `fd`; `None` without a ring or memory.
     pub fn new(fd: i32, ring: &Handle) -> Option<Outgoing> {
-        let slots = Slots::new(ring, FRAMES, true)?;
+        let slots = Slots::new(ring, FRAMES, Requests::Quiet)?;
         Some(Outgoing { fd, slots })
     }
 

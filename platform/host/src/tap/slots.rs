@@ -2,7 +2,7 @@
 //! and leaked if its owner is dropped while requests are in flight.
 
 use super::{HEADER, MAX_FRAME};
-use crate::ring::{Handle, Owner};
+use crate::ring::{Handle, Owner, Requests};
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -31,9 +31,9 @@ fn layout(count: u32) -> Option<Layout> {
 }
 
 impl Slots {
-    /// 1 to 31 slots; `None` without a ring or memory. `quiet`: see [`Handle::open`].
-    pub fn new(ring: &Handle, count: u32, quiet: bool) -> Option<Slots> {
-        let owner = ring.open(quiet)?;
+    /// 1 to 31 slots for requests of this kind; `None` without a ring or memory.
+    pub fn new(ring: &Handle, count: u32, kind: Requests) -> Option<Slots> {
+        let owner = ring.open(kind)?;
         // SAFETY: the layout isn't empty.
         let start = NonNull::new(unsafe { alloc_zeroed(layout(count)?) })?;
         Some(Slots {

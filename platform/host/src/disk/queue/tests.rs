@@ -1,7 +1,7 @@
 //! Sectors on all ways of requests.
 
 use super::{OwnedFd, Queue};
-use crate::ring::Handle;
+use crate::ring::{Handle, Requests};
 use crate::{Host, Interest};
 use core::ptr::NonNull;
 use core::time::Duration;
@@ -123,7 +123,7 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
         queue.aio.is_some() && queue.takes_direct || queue.ring.is_some()
     );
     assert_eq!(fs::read(&path).expect("read"), expected);
-    if handle.open(false).is_some() {
+    if handle.open(Requests::Lasting).is_some() {
         assert!((128..=256).contains(&most), "{most} requests under way");
     }
 
