@@ -304,6 +304,10 @@ pub trait Wait {
     /// A prepared sleep: its own part of the interest, which no call touches.
     type Sleep;
 
+    /// How often a thread tries the runtime's lock again before it sleeps for it. The lock is held
+    /// for a few hundred instructions, and a sleep takes thousands.
+    const LOCK_TRIES: u32 = 0;
+
     /// Prepares a sleep until an event of `interest`, a request to stop, or the time `until`
     /// (monotonic nanoseconds), or a signal. Calls only; [`Wait::sleep`] and [`Wait::finish`]
     /// follow, on the same thread.

@@ -83,6 +83,12 @@ impl<P: Clock + System + Wait> Lock<P> {
         if self.holder.load(Ordering::Relaxed) == thread {
             return false;
         }
+        for _ in 0..P::LOCK_TRIES {
+            core::hint::spin_loop();
+            if self.lock.take() {
+                return true;
+            }
+        }
         let mut since = None;
         self.lock.await_release(|word, value| {
             since.get_or_insert_with(P::monotonic_ns);

@@ -86,6 +86,8 @@ impl Wait for Host {
     type Interest = Interest;
     type Sleep = Sleep;
 
+    const LOCK_TRIES: u32 = 100;
+
     fn prepare(interest: &mut Interest, until: Option<u64>, signals: Signals) -> Sleep {
         let is_watched = ticker::sleeps();
         let fds = core::mem::take(&mut interest.fds);
