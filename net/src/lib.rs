@@ -52,6 +52,6 @@ pub use transport::Transport;
 pub use types::{
     Cidr, Config, Congestion, Counters, Dhcp, Error, Handle, InterfaceConfig, InterfaceId,
     InterfaceStatus, Keepalive, Link, LinkCapabilities, PartialChecksum, RandomBits, Readiness,
-    RxChecksum, RxMeta, SegmentKind, Segmentation, SocketKind, TxMeta, name_server,
+    RxChecksum, RxMeta, SegmentKind, Segmentation, Sender, SocketKind, TxMeta, name_server,
 };
 pub use udp::{Received, Source};

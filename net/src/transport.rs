@@ -14,7 +14,7 @@ use crate::tcp::machine::{Info, SendBuffer, TcpOptions};
 use crate::tcp::{ConnectOptions, Lease};
 use crate::types::{
     Congestion, Error, Handle, InterfaceConfig, InterfaceId, InterfaceStatus, Keepalive, Link,
-    Readiness,
+    Readiness, Sender,
 };
 use crate::udp::{Received, Source};
 
@@ -58,6 +58,7 @@ operations! {
     fn promised_memory() -> usize;
     fn note_idle(idle_ns: u64);
     fn undelivered() -> usize;
+    fn waits_by_requests() -> bool;
     fn abort_all();
     fn release_leases() -> bool;
     fn is_drained() -> bool;
@@ -109,6 +110,10 @@ operations! {
     fn tcp_read_lease(connection: Handle) -> Result<Option<Lease>, Error>;
     fn tcp_return(lease: Lease);
     fn tcp_write(connection: Handle, data: &[u8]) -> Result<usize, Error>;
+    fn tcp_sender(connection: Handle) -> Option<Arc<dyn Sender>>;
+    fn tcp_sent(
+        connection: Handle, sent: Result<usize, Error>
+    ) -> Result<usize, Error>;
     fn tcp_write_shared(connection: Handle, bytes: Arc<dyn SendBuffer>) -> Result<(), Error>;
     fn send_now(handle: Handle, now_ns: u64);
     fn tcp_shutdown(connection: Handle) -> Result<(), Error>;

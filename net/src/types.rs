@@ -8,6 +8,7 @@ mod error;
 mod handle;
 mod interface;
 mod link;
+mod sender;
 mod socket;
 mod tcp;
 
@@ -22,6 +23,7 @@ pub use interface::{Counters, Dhcp, InterfaceConfig, InterfaceId, InterfaceStatu
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
+pub use sender::Sender;
 pub(crate) use socket::WakeFlags;
 pub use socket::{Readiness, SocketKind};
 pub use tcp::{Congestion, Keepalive};

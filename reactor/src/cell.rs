@@ -5,7 +5,7 @@ use crate::lock::Lock;
 use crate::wait::{FINISH, From, Next, SCHEDULERS, continue_wait, finished};
 use crate::{Resources, Runtime};
 use platform::error::{Answer, Error, Stop};
-use platform::{Clock, System, Wait};
+use platform::{Clock, Interest as _, System, Wait};
 use sync::atomic::{AtomicUsize, Ordering};
 use sync::cell::UnsafeCell;
 
@@ -78,6 +78,13 @@ impl<R: Resources> Cell<R> {
         }
     }
 
+    /// Whether the runtime serves several domains.
+    pub fn is_shared(&self) -> bool {
+        let words = self.served.iter();
+        let served = words.map(|word| word.load(Ordering::Relaxed).count_ones());
+        served.sum::<u32>() > 1
+    }
+
     /// Takes the lock for a call of a domain that is served.
     #[inline(never)]
     fn enter(&self) -> bool {
@@ -139,7 +146,10 @@ impl<R: Resources> Cell<R> {
         // SAFETY: the lock is ours until it is released below.
         let rt = unsafe { &mut *self.runtime.get() };
         if rt.leader == Leader::Asleep {
-            rt.nudge();
+            match core::mem::take(&mut rt.adds_requests_only) {
+                true => rt.interest.submit_all(),
+                false => rt.nudge(),
+            }
         }
         self.release(rt, &answer);
         form(answer)
@@ -347,6 +357,24 @@ mod tests {
             cell.tick(|_| ran = true);
             assert_eq!(ran, runs);
         }
+    }
+
+    /// The leader's sleep covers what the platform submits meanwhile.
+    #[test]
+    fn requests_alone_end_no_sleep() {
+        let cell = Cell::<Fake>::new();
+        assert!(cell.join());
+        // SAFETY: no other thread uses the cell.
+        let rt = unsafe { &mut *cell.runtime.get() };
+        (rt.leader, rt.led_in) = (Leader::Asleep, Host::forks());
+        let adds_requests = |rt: &mut crate::Runtime<Fake>| {
+            rt.note_requests_only();
+            Ok(0)
+        };
+        assert_eq!(cell.call(adds_requests), Ok(0));
+        assert!(rt.leader == Leader::Asleep);
+        assert_eq!(cell.call(|_| Ok(0)), Ok(0));
+        assert!(rt.leader == Leader::Nudged);
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub struct Runtime<R: Resources> {
     started: bool,
     /// The state of the leader: the thread that runs the drivers for all waiting ones.
     pub(crate) leader: Leader,
+    /// The current call has added to the sleeping leader's interest at most requests.
+    pub(crate) adds_requests_only: bool,
     /// Number of forks when the leader began.
     pub(crate) led_in: u32,
     /// When the leader's last sleep began, in monotonic nanoseconds.
@@ -159,6 +161,7 @@ impl<R: Resources> Runtime<R> {
             drivers: [None; MAX_DRIVERS],
             started: false,
             leader: Leader::Absent,
+            adds_requests_only: false,
             led_in: 0,
             asleep_since: 0,
             sleeps: 0,
@@ -416,6 +419,12 @@ impl<R: Resources> Runtime<R> {
             return Err(error.into());
         }
         Err(Stop::Pending)
+    }
+
+    /// Records that what the current call waits for are requests of the platform: they are
+    /// submitted while another thread sleeps for all, and its sleep goes on.
+    pub fn note_requests_only(&mut self) {
+        self.adds_requests_only = self.leader == Leader::Asleep;
     }
 
     /// Whether reading or writing is worthwhile: data, room, end, or a pending error.

@@ -73,6 +73,17 @@ fn driver<const FAULT: u8>() -> &'static Driver<Device<FAULT>> {
     }
 }
 
+/// A driver whose requests any sleep covers, also those that are submitted meanwhile.
+fn covering<const FAULT: u8>() -> &'static Driver<Device<FAULT>> {
+    &Driver {
+        poll: |rt, now| (driver::<FAULT>().poll)(rt, now),
+        deadline: |_| None,
+        interest: |_, interest| interest.device = true,
+        finish: |_| true,
+        counter: |_, _| 0,
+    }
+}
+
 /// Submits a request to the device.
 fn submit<const FAULT: u8>(rt: &mut Runtime<Device<FAULT>>, token: u64) -> Answer {
     rt.give(token, |_, _| Cancelled::Later)?;
@@ -255,6 +266,29 @@ fn schedulers<const FAULT: u8>() {
     assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
 }
 
+/// While one domain waits for another, that one's calls add requests only, which end no sleep.
+fn requests(driver: &'static Driver<Device<NONE>>) {
+    const ROUNDS: u64 = 2;
+    let cell = runtime(driver, 1);
+    let threads = vec![
+        thread::spawn(|| Model::<NONE>::serve(ROUNDS as usize)),
+        in_ocaml(&cell, |cell| assert_eq!(await_token(cell, EVENT), 0)),
+        in_domain(1, &cell, |cell| {
+            assert!(cell.join());
+            for token in FIRST_OF_THREADS..FIRST_OF_THREADS + ROUNDS {
+                let submit = |rt: &mut Runtime<_>| {
+                    rt.note_requests_only();
+                    submit(rt, token)
+                };
+                assert_eq!(cell.call(submit), PENDING);
+                assert_eq!(await_token(cell, token), token as usize);
+            }
+            assert_eq!(set_from_anywhere(cell, EVENT), Ok(1));
+        }),
+    ];
+    join::<NONE>(threads);
+}
+
 /// Threads come and go, whose waits end at a time: each may lead, or be made the leader as its time
 /// comes. One waits for the device meanwhile.
 fn deadlines<const FAULT: u8>() {
@@ -372,6 +406,16 @@ fn a_wait_ends_by_other_domains_and_delays_no_collection() {
 #[test]
 fn each_scheduler_hears_of_its_operations_and_of_other_domains() {
     check(schedulers::<NONE>);
+}
+
+#[test]
+fn requests_that_end_no_sleep_are_covered_by_it() {
+    check(|| requests(covering()));
+}
+
+#[test]
+fn a_request_that_no_sleep_covers_is_found() {
+    assert_deadlocks(&[|| requests(driver())]);
 }
 
 #[test]

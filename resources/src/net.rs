@@ -31,6 +31,7 @@ pub mod mdns;
 mod metadata;
 mod offload;
 mod recording;
+pub mod requests;
 mod services;
 mod sockets;
 mod status;

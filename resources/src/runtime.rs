@@ -33,6 +33,11 @@ pub fn serves() -> bool {
     RUNTIME.serves()
 }
 
+/// Whether [`call`] serves threads of several OCaml domains.
+pub fn is_shared() -> bool {
+    RUNTIME.is_shared()
+}
+
 /// Encodes an answer for the interface.
 pub fn encode(answer: Answer) -> Int {
     match answer {

@@ -153,6 +153,12 @@ impl Stack {
         self.connections_where(|_| true) + tcp.half_open.len() + tcp.time_wait.len()
     }
 
+    /// Whether a wait for a socket is nothing but a request that the system has. The stack's own are
+    /// timers and interrupts.
+    pub fn waits_by_requests(&self) -> bool {
+        false
+    }
+
     /// Number of closed connections with data or a FIN that the peer hasn't acknowledged yet, which
     /// would be lost if the machine stopped now.
     pub fn undelivered(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::tcp::counters::count;
 use crate::tcp::flow::FlowKey;
 use crate::tcp::listener::Listener;
 use crate::tcp::machine::{Info, Machine, SendBuffer, Seq, TcpOptions};
-use crate::types::{Binding, Error, Handle, Keepalive, WakeFlags, scope_of};
+use crate::types::{Binding, Error, Handle, Keepalive, Sender, WakeFlags, scope_of};
 
 /// Maximum number of bytes written by reference at once; sequence numbers wrap at four times as
 /// many.
@@ -285,6 +285,17 @@ impl Stack {
         }
         self.sockets
             .write(connection, |machine, budget| machine.write(budget, data))
+    }
+
+    /// A way to send without the transport. `None`: there is none now, so [`Stack::tcp_write`] is
+    /// left. The stack has none at any time, as it sends itself.
+    pub fn tcp_sender(&mut self, _: Handle) -> Option<Arc<dyn Sender>> {
+        None
+    }
+
+    /// Records an answer of a [`Sender`] that isn't the whole length; returns the write's.
+    pub fn tcp_sent(&mut self, _: Handle, sent: Result<usize, Error>) -> Result<usize, Error> {
+        sent
     }
 
     /// Sends bytes without copying them. The stack holds them until the peer has acknowledged them

@@ -33,6 +33,7 @@ mod watch;
 use crate::interest::Epoll;
 use crate::owned_fd::OwnedFd;
 use crate::{Interest, Ring};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use buffers::{Buffers, Chain};
 use net::{Congestion, Error, Handle, Progress, Readiness, TcpOptions};
@@ -73,7 +74,8 @@ unsafe impl Send for Sockets {}
 
 /// One socket.
 struct Socket {
-    fd: OwnedFd,
+    /// Shared with calls that send without the runtime's lock.
+    fd: Arc<OwnedFd>,
     /// Of the handle, and of polls.
     generation: u32,
     /// Of the family `AF_INET6`.
@@ -196,7 +198,7 @@ impl Sockets {
             return Err(Error::OutOfMemory);
         }
         entry.insert(Socket {
-            fd,
+            fd: Arc::new(fd),
             generation: place.generation,
             v6,
             kind,

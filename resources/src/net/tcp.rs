@@ -1,11 +1,13 @@
 //! TCP connections and listeners.
 
 use super::errors::{error, refused, stop};
+use super::requests::enter_on;
 use super::sockets::{close, open, ready, socket};
 use super::{address, needs_stack, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::current::Current;
+use crate::runtime;
 use crate::types::Int;
 use crate::types::constants::{
     OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS, OPTION_NODELAY,
@@ -13,7 +15,8 @@ use crate::types::constants::{
     OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::types::records::TcpInfo;
-use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
+use ::net::{Congestion, ConnectOptions, Handle, Keepalive, Sender, TcpOptions};
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 use platform::Clock;
 use platform::Direction;
@@ -56,6 +59,42 @@ pub(super) static CONNECTION: Operations = Operations {
     },
     close,
 };
+
+/// [`Runtime::write`] of a call. The runtime's lock is free while Linux sends, if several domains
+/// use it.
+pub fn write(fd: Int, from: Result<&[u8], Error>) -> Answer {
+    let mut direct = None;
+    let answer = enter_on(fd, |rt, fd| {
+        let from = from?;
+        if runtime::is_shared() {
+            direct = sender(rt, fd).map(|(sender, handle)| (sender, handle, from));
+        }
+        match direct {
+            Some(_) => Ok(0),
+            None => rt.write(fd, from),
+        }
+    });
+    let Some((sender, handle, from)) = direct else {
+        return answer;
+    };
+    match sender.send(from) {
+        Ok(sent) if sent == from.len() => Ok(sent),
+        sent => runtime::enter(|rt| {
+            let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
+            net.stack.tcp_sent(handle, sent).map_err(stop)
+        }),
+    }
+}
+
+/// How to send on a connection without the runtime, and its handle.
+fn sender(rt: &mut Runtime, fd: Fd) -> Option<(Arc<dyn Sender>, Handle)> {
+    let (operations, key) = rt.table.get(fd).ok()?;
+    if operations.kind != Kind::Tcp {
+        return None;
+    }
+    let (stack, socket) = socket(rt, key).ok()?;
+    Some((stack.tcp_sender(socket.handle)?, socket.handle))
+}
 
 pub(super) static LISTENER: Operations = Operations::without_data(Kind::Listener, ready, close);
 

@@ -8,6 +8,8 @@ use crate::ffi::{Buffer, Bytes, Int, Ints};
 use platform::Stream;
 use platform::error::Stop;
 use reactor::table::Fd;
+use resources::net::requests::enter_on;
+use resources::net::tcp;
 use resources::runtime::{call, decode_direction, encode};
 use resources::system_descriptors::await_ready;
 use resources::types::records::PipeEnds;
@@ -17,13 +19,13 @@ use resources::{console, pipe};
 /// Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_read(fd: Int, mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| rt.read(Fd::decode(fd)?, into.range(off, len)?))
+    encode(enter_on(fd, |rt, fd| rt.read(fd, into.range(off, len)?)))
 }
 
 /// [`soil_fd_read`] into a bigarray.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_read_buffer(fd: Int, mut into: Buffer, off: Int, len: Int) -> Int {
-    call(|rt| rt.read(Fd::decode(fd)?, into.range(off, len)?))
+    encode(enter_on(fd, |rt, fd| rt.read(fd, into.range(off, len)?)))
 }
 
 /// Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len`
@@ -31,13 +33,13 @@ pub extern "C" fn soil_fd_read_buffer(fd: Int, mut into: Buffer, off: Int, len: 
 /// `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_write(fd: Int, mut from: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| rt.write(Fd::decode(fd)?, from.range(off, len)?))
+    encode(tcp::write(fd, from.range(off, len).map(|from| &*from)))
 }
 
 /// [`soil_fd_write`] from a bigarray.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_write_buffer(fd: Int, mut from: Buffer, off: Int, len: Int) -> Int {
-    call(|rt| rt.write(Fd::decode(fd)?, from.range(off, len)?))
+    encode(tcp::write(fd, from.range(off, len).map(|from| &*from)))
 }
 
 /// Completes `token` with 0 once the operation is worth retrying: `direction` is `PARK_READ` or
@@ -46,7 +48,9 @@ pub extern "C" fn soil_fd_write_buffer(fd: Int, mut from: Buffer, off: Int, len:
 /// Errors: `Closed`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_park(fd: Int, direction: Int, token: Int) -> Int {
-    call(|rt| rt.park(Fd::decode(fd)?, decode_direction(direction)?, token))
+    encode(enter_on(fd, |rt, fd| {
+        rt.park(fd, decode_direction(direction)?, token)
+    }))
 }
 
 /// Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads

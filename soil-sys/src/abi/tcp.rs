@@ -4,7 +4,8 @@ use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use platform::error::Error;
 use reactor::table::Fd;
 use resources::net as glue;
-use resources::runtime::call;
+use resources::net::requests::enter_on;
+use resources::runtime::{call, encode};
 
 /// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
 /// `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
@@ -18,7 +19,7 @@ pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int, how: Int) -> Int
 /// Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
-    call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
+    encode(enter_on(listener, glue::tcp::accept))
 }
 
 /// The number of connections of the listener that weren't established since the last call, because

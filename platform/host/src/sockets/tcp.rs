@@ -9,7 +9,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use libc::{IPPROTO_TCP, SOL_SOCKET};
-use net::{Congestion, ConnectOptions, Error, Handle, Keepalive, Lease, SendBuffer, TcpOptions};
+use net::{
+    Congestion, ConnectOptions, Error, Handle, Keepalive, Lease, SendBuffer, Sender, TcpOptions,
+};
 use platform::Direction;
 
 /// Bytes of a lease, which is a copy.
@@ -62,6 +64,12 @@ impl Connection {
             is_orphan: false,
             options,
         }
+    }
+}
+
+impl Sender for OwnedFd {
+    fn send(&self, data: &[u8]) -> Result<usize, Error> {
+        calls::send(self, data)
     }
 }
 
@@ -142,6 +150,11 @@ impl Socket {
             |fd| calls::send(fd, from),
             |done| *done < from.len(),
         );
+        self.note_sent(answer)
+    }
+
+    /// Records what a send has returned.
+    fn note_sent(&mut self, answer: Result<usize, Error>) -> Result<usize, Error> {
         let (_, connection) = self.connection()?;
         match answer {
             Err(Error::BrokenPipe) if !connection.shut => {
@@ -435,6 +448,33 @@ impl Sockets {
             None => socket.send(from),
             Some(_) => Err(Error::WouldBlock),
         };
+        if answer == Err(Error::WouldBlock) {
+            self.arm(handle, Direction::Write);
+        }
+        answer
+    }
+
+    /// See [`net::Sender`]. `None`: [`Sockets::write`] would block or fail, or leased bytes count
+    /// what is sent.
+    pub fn sender(&mut self, handle: Handle) -> Option<Arc<dyn Sender>> {
+        let socket = self.socket(handle).ok()?;
+        let Kind::Connection(connection) = &socket.kind else {
+            return None;
+        };
+        let is_free = connection.phase == Phase::Open
+            && connection.failure.is_none()
+            && !connection.shut
+            && connection.shared.is_none()
+            && connection.unacknowledged.is_empty()
+            && !socket.write.blocked;
+        is_free.then(|| socket.fd.clone() as Arc<dyn Sender>)
+    }
+
+    /// See [`net::Sender`].
+    pub fn sent(&mut self, handle: Handle, answer: Result<usize, Error>) -> Result<usize, Error> {
+        let socket = self.socket(handle)?;
+        socket.write.blocked = matches!(answer, Ok(_) | Err(Error::WouldBlock));
+        let answer = socket.note_sent(answer);
         if answer == Err(Error::WouldBlock) {
             self.arm(handle, Direction::Write);
         }

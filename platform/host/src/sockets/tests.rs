@@ -111,6 +111,87 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
     });
 }
 
+/// A sender sends without the sockets; only what it couldn't send comes back to them.
+#[test]
+fn a_sender_sends_without_the_sockets() {
+    with_each(|world| {
+        let (client, server) = world.pair();
+        let piece = vec![7; 1 << 16];
+        let mut total = 0;
+        let full = loop {
+            let sender = world.sockets.tcp_sender(client).expect("room");
+            match sender.send(&piece) {
+                Ok(sent) if sent == piece.len() => total += sent,
+                sent => break sent,
+            }
+        };
+        let rest = world.sockets.tcp_sent(client, full);
+        total += rest.unwrap_or(0);
+        assert_eq!(rest, full);
+        // There is no room now, so a writer waits as without a sender.
+        assert!(world.sockets.tcp_sender(client).is_none());
+        assert_eq!(
+            world.sockets.tcp_write(client, b"x"),
+            Err(Error::WouldBlock)
+        );
+        let mut read = 0;
+        while read < total {
+            read += world.read(server).expect("bytes").len();
+        }
+        let answer = world.until(|s| s.tcp_write(client, b"y"));
+        assert_eq!(answer, Ok(1));
+        assert_eq!(world.read(server), Ok(b"y".to_vec()));
+        // A failure of a send is the connection's; one after its end concerns no other.
+        let sender = world.sockets.tcp_sender(client).expect("room");
+        assert_eq!(world.sockets.abort(server), Ok(()));
+        let failed = loop {
+            match sender.send(b"z") {
+                Ok(1) | Err(Error::WouldBlock) => step(world),
+                failed => break failed,
+            }
+        };
+        let reset = Err(Error::ConnectionReset);
+        assert_eq!(world.sockets.tcp_sent(client, failed), reset);
+        assert!(world.sockets.tcp_sender(client).is_none());
+        assert_eq!(world.sockets.tcp_write(client, b"z"), reset);
+        assert_eq!(world.sockets.close(client), Ok(()));
+        let (other, _) = world.pair();
+        assert_eq!(world.sockets.tcp_sent(client, Ok(0)), Err(Error::BadHandle));
+        assert!(world.sockets.tcp_sender(other).is_some());
+        // Nor after the end of sending, or while bytes are lent.
+        assert_eq!(world.sockets.tcp_shutdown(other), Ok(()));
+        assert!(world.sockets.tcp_sender(other).is_none());
+    });
+}
+
+/// A request that ends with its thread leaves the socket as if it were ready.
+#[test]
+fn a_socket_whose_request_was_cancelled_is_asked_again() {
+    let data = Data::new(Err(Errno::CANCELED), Flags::empty());
+    assert!(!data.continues && data.failure.is_none() && data.buffer.is_none());
+    with_each(|world| {
+        let (client, server) = world.pair();
+        let mut byte = [0];
+        for request in [watch::Request::Data, watch::Request::Readable] {
+            // As a thread does that then ends.
+            assert_eq!(
+                world.sockets.read(server, &mut byte, 0),
+                Err(Error::WouldBlock)
+            );
+            world.sockets.watch.submit();
+            let place = Place {
+                index: super::index(server) as u32,
+                generation: (server.to_raw() >> 32) as u32,
+            };
+            world.sockets.watch.cancel(place, request);
+            world.sockets.watch.submit();
+            assert_eq!(world.sockets.write(client, b"x"), Ok(1));
+            assert_eq!(world.read(server), Ok(b"x".to_vec()));
+            assert!(!world.sockets.socket(server).expect("open").more_follows);
+        }
+    });
+}
+
 /// A child of a fork doesn't take the events of its parent.
 #[test]
 fn events_arrive_in_both_processes_of_a_fork() {

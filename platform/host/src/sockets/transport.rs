@@ -1,5 +1,6 @@
 //! The operations of `net::Transport`, each in its part.
 
+use super::watch::Watch;
 use super::{Kind, Sockets, calls, system, udp};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -9,7 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 use net::{
     Congestion, ConnectOptions, Error, FilterRule, Handle, InterfaceConfig, InterfaceId,
     InterfaceStatus, Keepalive, Lease, Link, PingReply, Progress, Readiness, Received, RouteInfo,
-    SendBuffer, SocketInfo, Source, TcpInfo, TcpOptions, Transport,
+    SendBuffer, Sender, SocketInfo, Source, TcpInfo, TcpOptions, Transport,
 };
 
 /// The result of operations that a program's sockets don't support. `resources` returns it before
@@ -43,6 +44,10 @@ impl Transport for Sockets {
     }
 
     fn note_idle(&mut self, _: u64) {}
+
+    fn waits_by_requests(&mut self) -> bool {
+        matches!(self.watch, Watch::Ring(_))
+    }
 
     fn undelivered(&mut self) -> usize {
         self.orphans
@@ -241,6 +246,14 @@ impl Transport for Sockets {
 
     fn tcp_write(&mut self, connection: Handle, data: &[u8]) -> Result<usize, Error> {
         self.write(connection, data)
+    }
+
+    fn tcp_sender(&mut self, connection: Handle) -> Option<Arc<dyn Sender>> {
+        self.sender(connection)
+    }
+
+    fn tcp_sent(&mut self, connection: Handle, sent: Result<usize, Error>) -> Result<usize, Error> {
+        self.sent(connection, sent)
     }
 
     fn tcp_write_shared(
