@@ -26,6 +26,8 @@ const RECLAIM_INTERVAL_NS: u64 = 1_000_000;
 /// A connection.
 pub struct Connection {
     phase: Phase,
+    /// Linux forgets it when the connection fails.
+    pub peer: SocketAddr,
     /// Why it is over.
     pub failure: Option<Error>,
     /// The program sends no more.
@@ -51,9 +53,10 @@ enum Phase {
 }
 
 impl Connection {
-    fn new(phase: Phase, options: TcpOptions) -> Connection {
+    fn new(phase: Phase, peer: SocketAddr, options: TcpOptions) -> Connection {
         Connection {
             phase,
+            peer,
             failure: None,
             shut: false,
             shared: None,
@@ -305,8 +308,8 @@ impl Sockets {
                     return Err(Error::WouldBlock);
                 }
                 Err(failure) => return Err(failure),
-                Ok((fd, _)) => {
-                    let connection = Connection::new(Phase::Open, options);
+                Ok((fd, peer)) => {
+                    let connection = Connection::new(Phase::Open, peer, options);
                     return self.insert(fd, v6, Kind::Connection(connection));
                 }
             }
@@ -363,7 +366,7 @@ impl Sockets {
         options: TcpOptions,
     ) -> Result<Handle, Error> {
         let begun = calls::connect(&fd, &Name::new(remote, v6));
-        let mut connection = Connection::new(Phase::Connecting, options);
+        let mut connection = Connection::new(Phase::Connecting, remote, options);
         connection.is_active = true;
         let waits = match begun {
             Ok(()) => {

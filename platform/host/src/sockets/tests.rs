@@ -92,6 +92,7 @@ fn with_each(test: fn(&mut World)) {
 fn what_was_sent_before_a_reset_is_read_before_it() {
     with_each(|world| {
         let (client, server) = world.pair();
+        let address = world.sockets.local_address(client).expect("open");
         assert_eq!(world.sockets.write(client, b"last words"), Ok(10));
         // The server's own bytes are unread: a close is then a reset.
         assert_eq!(world.sockets.write(server, b"unread"), Ok(6));
@@ -104,6 +105,7 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
             world.sockets.write(server, b"x"),
             Err(Error::ConnectionReset)
         );
+        assert_eq!(world.sockets.peer_address(server), Ok(address));
         assert_eq!(
             world.sockets.read(client, &mut [0], 0),
             Err(Error::BadHandle)

@@ -164,7 +164,7 @@ impl Transport for Sockets {
     fn peer_address(&mut self, handle: Handle) -> Result<SocketAddr, Error> {
         let socket = self.socket(handle)?;
         match &socket.kind {
-            Kind::Connection(_) => calls::peer(&socket.fd),
+            Kind::Connection(connection) => Ok(connection.peer),
             Kind::Udp(_) => self.udp_peer(handle)?.ok_or(Error::InvalidOperation),
             Kind::Port { .. } => Err(Error::InvalidOperation),
         }
