@@ -4,12 +4,16 @@ let default = Registry.with_machine Machine.families
 let registry = Registry.create
 let refuse name reason = invalid_arg ("Soil_metrics: " ^ name ^ ": " ^ reason)
 
-(* The members of a family, by the values of their labels. *)
+(* For what tasks of several domains count. *)
+module Guard = Soil.Private.Guard
+
+(* The members of a family, by the values of their labels. The table is replaced by a larger one:
+   tasks of other domains read it. *)
 type 'm members = {
   name : string;
   label_count : int;
   limit : int;
-  table : (string list, 'm) Hashtbl.t;
+  table : (string list, 'm) Hashtbl.t Atomic.t;
   make : unit -> 'm;
 }
 
@@ -18,23 +22,23 @@ let max_label_sets = 100
 let members name label_names limit make =
   if limit < 1 then refuse name "max_label_sets is less than 1";
   let label_count = List.length label_names in
-  { name; label_count; limit; table = Hashtbl.create 8; make }
+  { name; label_count; limit; table = Atomic.make (Hashtbl.create 8); make }
 
-let add members values =
-  let m = members.make () in
-  Hashtbl.replace members.table values m;
-  m
-
-let member members values =
-  match Hashtbl.find_opt members.table values with
+let rec member members values =
+  let table = Atomic.get members.table in
+  match Hashtbl.find_opt table values with
   | Some m -> m
   | None -> (
       if List.compare_length_with values members.label_count <> 0 then
         refuse members.name ("it has " ^ string_of_int members.label_count ^ " labels");
-      if Hashtbl.length members.table < members.limit then add members values
-      else
-        let values = List.map (fun _ -> "overflow") values in
-        match Hashtbl.find_opt members.table values with Some m -> m | None -> add members values)
+      let is_full = Hashtbl.length table >= members.limit in
+      let own = if is_full then List.map (fun _ -> "overflow") values else values in
+      match Hashtbl.find_opt table own with
+      | Some m -> m
+      | None ->
+          let m = members.make () and larger = Hashtbl.copy table in
+          Hashtbl.replace larger own m;
+          if Atomic.compare_and_set members.table table larger then m else member members values)
 
 let register registry name help kind label_names read =
   Registry.add registry { name; help; kind; label_names; read }
@@ -42,7 +46,9 @@ let register registry name help kind label_names read =
 let family ?(registry = default) ?(limit = max_label_sets) ~label_names ~help ~make ~read kind name
     =
   let members = members name label_names limit make in
-  let read () = Hashtbl.fold (fun values m all -> (values, read m) :: all) members.table [] in
+  let read () =
+    Hashtbl.fold (fun values m all -> (values, read m) :: all) (Atomic.get members.table) []
+  in
   register registry name help kind label_names read;
   members
 
@@ -51,19 +57,26 @@ let single ?registry ~help ~make ~read kind name =
 
 module Number = struct
   (* A record of one float: it is changed in place. *)
-  type t = { mutable value : float }
+  type cell = { mutable value : float }
+  type t = { cell : cell; guard : Guard.t }
   type family = t members
 
-  let make () = { value = 0. }
-  let read t = Registry.Number t.value
+  let make () = { cell = { value = 0. }; guard = Guard.create () }
+  let read t = Registry.Number t.cell.value
   let v kind ?registry ~help name = single ?registry ~help ~make ~read kind name
 
   let v_labels kind ?registry ?max_label_sets ~label_names ~help name =
     family ?registry ?limit:max_label_sets ~label_names ~help ~make ~read kind name
 
   let labels = member
-  let value t = t.value
-  let inc_one t = t.value <- t.value +. 1.
+  let value t = t.cell.value
+
+  let add t x =
+    Guard.enter t.guard;
+    t.cell.value <- t.cell.value +. x;
+    Guard.leave t.guard
+
+  let inc_one t = add t 1.
 end
 
 module Counter = struct
@@ -74,7 +87,7 @@ module Counter = struct
 
   let inc t x =
     if not (x >= 0.) then invalid_arg "Soil_metrics.Counter.inc: a negative number, or none";
-    t.value <- t.value +. x
+    add t x
 end
 
 module Gauge = struct
@@ -82,9 +95,14 @@ module Gauge = struct
 
   let v ?registry = v Registry.Gauge ?registry
   let v_labels ?registry = v_labels Registry.Gauge ?registry
-  let set t x = t.value <- x
-  let inc t x = t.value <- t.value +. x
-  let dec_one t = t.value <- t.value -. 1.
+
+  let set t x =
+    Guard.enter t.guard;
+    t.cell.value <- x;
+    Guard.leave t.guard
+
+  let inc = add
+  let dec_one t = add t (-1.)
 
   let track t f =
     inc_one t;
@@ -93,7 +111,7 @@ end
 
 module Histogram = struct
   type sum = { mutable total : float }
-  type t = { bounds : float array; counts : int array; sum : sum }
+  type t = { bounds : float array; counts : int array; sum : sum; guard : Guard.t }
   type family = t members
 
   let durations = [ 0.005; 0.01; 0.025; 0.05; 0.1; 0.25; 0.5; 1.; 2.5; 5.; 10. ]
@@ -105,9 +123,10 @@ module Histogram = struct
 
   let make bounds () =
     let bounds = Array.of_list bounds in
-    { bounds; counts = Array.make (Array.length bounds + 1) 0; sum = { total = 0. } }
+    let counts = Array.make (Array.length bounds + 1) 0 in
+    { bounds; counts; sum = { total = 0. }; guard = Guard.create () }
 
-  let read { bounds; counts; sum } =
+  let read { bounds; counts; sum; guard = _ } =
     Registry.Distribution { bounds; counts = Array.copy counts; sum = sum.total }
 
   let v ?registry ?(bounds = durations) ~help name =
@@ -126,8 +145,10 @@ module Histogram = struct
       if i = Array.length t.bounds || x <= t.bounds.(i) then i else bucket (i + 1)
     in
     let i = bucket 0 in
+    Guard.enter t.guard;
     t.counts.(i) <- t.counts.(i) + 1;
-    if not (Float.is_nan x) then t.sum.total <- t.sum.total +. x
+    if not (Float.is_nan x) then t.sum.total <- t.sum.total +. x;
+    Guard.leave t.guard
 
   let time t f =
     let start = Soil.Clock.monotonic_ns () in

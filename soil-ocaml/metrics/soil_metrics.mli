@@ -20,7 +20,8 @@
     disks and volumes in use. [docs/sight.md] lists them.
 
     Create metrics once, at the top of a module; an update takes some nanoseconds and no memory.
-    Every thread of the program's first domain may update them.
+    Every thread of the program's first domain may update them, and tasks of all domains of
+    {!Soil.Domain}.
 
     {b Names} consist of letters, digits and [_]. A counter's ends in [_total]. The unit comes at
     the end, before [_total]: [_seconds], [_bytes], [_ratio].

@@ -51,4 +51,5 @@ let date days =
   let month = if from_march < 10 then from_march + 3 else from_march - 9 in
   ((year + (era * 400) + if month <= 2 then 1 else 0), month, day)
 
+module Guard = Guard
 module Mailbox = Mailbox

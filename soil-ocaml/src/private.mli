@@ -63,4 +63,5 @@ val undoing : (unit -> unit) -> (unit -> 'a) -> 'a
 val date : int -> int * int * int
 (** [date n] is year, month and day, [n] days after 1970-01-01. *)
 
+module Guard : module type of Guard
 module Mailbox : module type of Mailbox

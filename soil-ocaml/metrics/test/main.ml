@@ -290,6 +290,32 @@ let properties =
           [ ("1.0", 1.); ("2.5", 2.5); ("10.0", 10.); ("+Inf", infinity) ]);
   ]
 
+(* Nothing is lost that tasks of several domains count at the same moment. *)
+let domains () =
+  let count = 200_000 and domains = 4 in
+  Soil.Domain.run ~domains @@ fun () ->
+  let registry = M.registry () in
+  let total = M.Counter.v ~registry ~help:"C." "c_total" in
+  let level = M.Gauge.v ~registry ~help:"G." "g" in
+  let sizes = M.Histogram.v ~registry ~bounds:[ 1. ] ~help:"H." "h" in
+  let labelled = M.Counter.v_labels ~registry ~label_names:[ "n" ] ~help:"L." "l_total" in
+  Soil.Domain.each (fun _ ->
+      for i = 1 to count do
+        M.Counter.inc_one total;
+        M.Gauge.inc level 2.;
+        M.Gauge.dec_one level;
+        M.Histogram.observe sizes 1.;
+        M.Counter.inc_one (M.Counter.labels labelled [ string_of_int (i land 63) ])
+      done);
+  let all = count * domains in
+  int "counter" all (int_of_float (M.Counter.value total));
+  int "gauge" all (int_of_float (M.Gauge.value level));
+  int "histogram" all (M.Histogram.count sizes);
+  int "sum" all (int_of_float (M.Histogram.sum sizes));
+  let of_label n = M.Counter.value (M.Counter.labels labelled [ string_of_int n ]) in
+  let sum = List.fold_left (fun sum n -> sum +. of_label n) 0. (List.init 64 Fun.id) in
+  int "labels" all (int_of_float sum)
+
 let () =
   Alcotest.run "metrics"
     [
@@ -301,6 +327,7 @@ let () =
           test "around a function" around;
           test "content negotiation" accepted;
           test "the machine's own" machine;
+          test "several domains" domains;
         ] );
       ("properties", properties);
     ]
