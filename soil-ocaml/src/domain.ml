@@ -18,11 +18,15 @@ let rec number_of index i =
 
 let self () = number_of (Scheduler.domain ()) 0
 
+let check name n =
+  if n < 1 || n > Owner.domains then
+    invalid_arg ("Soil.Domain." ^ name ^ ": domains not between 1 and 128")
+
 let number_of_domains = function
   | None -> min Owner.domains (Stdlib.Domain.recommended_domain_count ())
-  | Some n when n < 1 || n > Owner.domains ->
-      invalid_arg "Soil.Domain.run: domains not between 1 and 128"
-  | Some n -> n
+  | Some n ->
+      check "run" n;
+      n
 
 let work closing started () =
   Scheduler.run_domain @@ fun () ->
@@ -133,9 +137,15 @@ let spawn ?domain scope f =
     let domain = !domains.(number) in
     Task.spawn scope (fun () -> remote domain f)
 
-let each f =
-  let n = count () in
+let each_of n f =
   Task.scope @@ fun scope ->
   for i = 0 to n - 1 do
     ignore (spawn ~domain:i scope (fun () -> f i))
   done
+
+let each ?domains f =
+  Option.iter (check "each") domains;
+  match domains with
+  | None -> each_of (count ()) f
+  | Some n when !running -> each_of (min n (count ())) f
+  | Some domains -> run ~domains (fun () -> each_of domains f)

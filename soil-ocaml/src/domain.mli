@@ -43,6 +43,8 @@ val spawn : ?domain:int -> Task.scope -> (unit -> 'a) -> 'a Task.t
     cancelled, so is [f ()], and [scope] waits for its end; an exception of [f ()] fails [scope].
     Raises [Invalid_argument] if there is no such domain. *)
 
-val each : (int -> unit) -> unit
+val each : ?domains:int -> (int -> unit) -> unit
 (** [each f] runs [f i] in each domain [i] and waits for all of them. If one raises, it cancels the
-    others and raises that exception. *)
+    others and raises that exception. With [domains] it runs in at most so many; outside of {!run}
+    it is {!run}[ ~domains] of that. Raises [Invalid_argument] if [domains] isn't between 1 and 128.
+*)

@@ -51,6 +51,7 @@ val accept : ?timeout:float -> [> `Listener ] File_descriptor.t -> connection
     connection can still be accepted later). *)
 
 val serve :
+  ?domains:int ->
   ?max_connections:int ->
   ?grace:float ->
   ?on_error:(connection -> exn -> unit) ->
@@ -60,10 +61,12 @@ val serve :
 (** [serve l handler] accepts connections until [l] is closed and runs [handler c] for each in its
     own task; [c] is closed at its end. It returns after all connections have ended.
 
-    - At most [max_connections] (default: 4096) are served at once, and as many as there is memory
-      for ({!Budget}); others wait in the backlog. While one waits, connections are closed whose
-      peers {!Budget} knows as idle, the one that has been for the longest time first; if memory is
-      missing, other slow ones as well. Then [on_error] gets {!Soil.exception-Error} with
+    - [domains] (default: 1, the calling one) is the number of domains that serve, as by
+      {!Domain.each}[ ~domains]: each connection in the one with the fewest.
+    - At most [max_connections] (default: 4096) are served at once in a domain, and as many as there
+      is memory for ({!Budget}); others wait in the backlog. While one waits, connections are closed
+      whose peers {!Budget} knows as idle, the one that has been for the longest time first; if
+      memory is missing, other slow ones as well. Then [on_error] gets {!Soil.exception-Error} with
       [Out_of_memory]; by default it isn't printed.
     - An exception [e] of [handler] ends that connection only, after [on_error c e] (default: it is
       printed with its backtrace on standard error, by the printers registered with [Printexc] if

@@ -474,6 +474,33 @@ let echo () =
       List.iter F.close connections);
   F.close listener
 
+(* A server starts its domains, unless they run, and ends them. *)
+let of_a_server () =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  let address = Soil.Tcp.local listener in
+  let serves = Array.init domains (fun _ -> Atomic.make false) in
+  let handler c =
+    Atomic.set serves.(D.self ()) true;
+    F.write_string c "!";
+    ignore (F.read c (Bytes.create 1) 0 1)
+  in
+  let rec connect_until_all_serve connections =
+    let c = Soil.Tcp.connect address in
+    F.really_read c (Bytes.create 1) 0 1;
+    let connections = c :: connections in
+    if Array.for_all Atomic.get serves then connections else connect_until_all_serve connections
+  in
+  is_invalid "no domain" (fun () -> Soil.Tcp.serve ~domains:0 listener handler);
+  T.scope (fun s ->
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~domains listener handler) in
+      List.iter F.close (connect_until_all_serve []);
+      F.close listener;
+      T.await server)
+
+let server_outside () =
+  Soil.run (fun () -> T.timeout patience of_a_server);
+  int "domains afterwards" 1 (D.count ())
+
 (* A listener is closed while a connection is on its way to a domain that computes. *)
 let closing () =
   if D.count () > 1 then (
@@ -562,6 +589,8 @@ let cases =
     in_domains "cancelled in step" cancelled_in_step;
     in_domains "locals" locals;
     in_domains "connections" echo;
+    ("a server's own domains", server_outside);
+    in_domains "a server in domains that run" of_a_server;
     in_domains "a listener that is closed" closing;
     in_domains "a domain that computes" computing;
     in_domains "of the first domain" files;

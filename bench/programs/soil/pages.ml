@@ -11,10 +11,9 @@ let compute rounds =
 let () =
   let number i = int_of_string Sys.argv.(i) in
   let rounds = number 3 and body = String.make 54 'x' in
-  Soil.Domain.run ~domains:(number 2) @@ fun () ->
+  Soil.run @@ fun () ->
   let listener = Soil.Tcp.listen ~port:(number 1) () in
   print_endline "ready";
-  Soil.Domain.each @@ fun _ ->
-  Soil_http.Server.serve listener @@ fun _ ->
+  Soil_http.Server.serve ~domains:(number 2) listener @@ fun _ ->
   ignore (Sys.opaque_identity (compute rounds));
   Soil_http.Server.string body

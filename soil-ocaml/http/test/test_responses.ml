@@ -375,6 +375,30 @@ let exceptions () =
     Soil.Task.first [ (fun () -> Server.serve listener handler); clients ] );
   Server.on_exception Soil.Private.report
 
+(* Clients stay connected until each domain has one. *)
+let several_domains () =
+  Soil.run @@ fun () ->
+  Soil.Task.timeout patience @@ fun () ->
+  loopback @@ fun listener connect ->
+  let serves = Array.init 3 (fun _ -> Atomic.make false) in
+  let handler _ =
+    Atomic.set serves.(Soil.Domain.self ()) true;
+    Server.string "served"
+  in
+  let ask () =
+    let c = connect () in
+    D.write_string c (get "/");
+    let line = Bytes.create 15 in
+    D.really_read c line 0 15;
+    string "answered" "HTTP/1.1 200 OK" (Bytes.to_string line);
+    c
+  in
+  let rec until_all_serve () =
+    if not (Array.for_all Atomic.get serves) then
+      D.with_close (ask ()) (fun _ -> until_all_serve ())
+  in
+  Soil.Task.first [ (fun () -> Server.serve ~domains:3 listener handler); until_all_serve ]
+
 let handshakes () =
   loopback @@ fun listener connect ->
   loopback @@ fun hasty connect_to_hasty ->
@@ -485,6 +509,7 @@ let tests =
     in_run "each response has an entry in the log" logged;
     in_run "entries have the formats of other programs" formats;
     in_run "an exception of a handler is reported with its request" exceptions;
+    test "a server of several domains" several_domains;
     in_run "a handshake that fails is reported" handshakes;
     in_run "accessors show path, query, fields and peer" accessors;
     in_run "an upgraded connection is a flow" upgraded;
