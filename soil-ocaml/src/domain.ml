@@ -57,6 +57,8 @@ let rec join_all = function
 
 let with_others n main =
   Guard.start ();
+  (* Before they wait: this domain can still change how. *)
+  ignore (Soil_raw.expect_threads ());
   let closing = Promise.create () and others = ref [] in
   let join () =
     Promise.fulfil closing ();

@@ -14,6 +14,8 @@
 //!   has a stack of its own). Only that thread makes the ring's system calls; others interrupt it.
 //!   No completion is visible before such a call, so [`Ring::reap`] makes one if the kernel reports
 //!   that something is due.
+//!   If other threads are expected later, a ring that is still as it was opened is replaced by one of
+//!   all ([`Ring::share`]); otherwise that costs each of their waits a signal.
 //! - Any other ring, and each one before Linux 6.1, is entered by any waiting thread. Linux cancels
 //!   the requests of a thread that ends: the [`Starter`] submits those that must not be cancelled,
 //!   in place of a thread that may end.
@@ -32,7 +34,7 @@ use core::time::Duration;
 use issuer::Issuer;
 use platform::Wait;
 use rustix::fd::AsRawFd;
-use rustix_uring::cqueue::Flags;
+use rustix_uring::cqueue::{self, Flags};
 use rustix_uring::squeue::{Entry, SubmissionQueue};
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
 use rustix_uring::{Errno, IoUring, opcode};
@@ -99,11 +101,17 @@ pub struct Ring {
     starter: Option<Arc<Starter>>,
     /// Whether the current thread may end before the process.
     may_end: fn() -> bool,
+    /// Whether threads other than the program's first wait.
+    is_shared: fn() -> bool,
     polls: Vec<Poll>,
     owners: Vec<Share>,
     /// Requests that found the queue full: not every thread enters the ring at once, and the kernel
     /// may be out of memory.
     overflow: VecDeque<Entry>,
+    /// Requests of owners that haven't ended.
+    in_flight: usize,
+    /// What [`Owner::register_buffers`] has registered.
+    buffers: Option<Buffers>,
     /// Requests of quiet owners that the next system call begins and ends.
     quiet: usize,
     /// A request was added that must not end with the thread that submits it.
@@ -114,6 +122,23 @@ pub struct Ring {
     asleep: bool,
     /// The ring was entered since the last wait, to complete due work.
     entered: bool,
+}
+
+/// A registered ring of buffers.
+struct Buffers {
+    start: NonNull<u8>,
+    count: u16,
+    group: u16,
+    /// The kernel has used one: it counts from there.
+    used: bool,
+}
+
+impl Buffers {
+    fn register(&self, uring: &IoUring) -> bool {
+        let (start, submitter) = (self.start.as_ptr().cast(), uring.submitter());
+        // SAFETY: the promise of `Owner::register_buffers`.
+        unsafe { submitter.register_buf_ring(start, self.count, self.group) }.is_ok()
+    }
 }
 
 enum State {
@@ -149,9 +174,13 @@ pub fn expect_threads() {
     OTHER_WAITERS.store(true, Ordering::Relaxed);
 }
 
+fn others_wait() -> bool {
+    OTHER_WAITERS.load(Ordering::Relaxed)
+}
+
 /// Whether only the current thread is expected to enter a ring.
 fn is_single_threaded() -> bool {
-    thread::is_main() && !OTHER_WAITERS.load(Ordering::Relaxed) && hosted::may_be()
+    thread::is_main() && !others_wait() && hosted::may_be()
 }
 
 impl Handle {
@@ -220,6 +249,7 @@ impl Owner {
             ring.urgent |= urgent;
             ring.lasts &= !(ring.queue().is_empty() && ring.overflow.is_empty());
             let pushed = ring.push(&request.user_data(data));
+            ring.in_flight += usize::from(pushed);
             ring.quiet += usize::from(pushed && self.kind == Requests::Quiet);
             ring.lasts |= self.kind != Requests::Repeated;
             pushed
@@ -243,11 +273,16 @@ impl Owner {
     /// `start` begins pages with room for the ring's entries. They and the buffers in them stay for
     /// as long as the program lives.
     pub unsafe fn register_buffers(&self, start: NonNull<u8>, count: u16, group: u16) -> bool {
-        let start = start.as_ptr().cast();
+        let buffers = Buffers {
+            start,
+            count,
+            group,
+            used: false,
+        };
         let register = |ring: &mut Ring| {
-            let submitter = ring.uring.submitter();
-            // SAFETY: the caller's promise.
-            unsafe { submitter.register_buf_ring(start, count, group) }.is_ok()
+            let registered = buffers.register(&ring.uring);
+            ring.buffers = registered.then_some(buffers);
+            registered
         };
         self.ring.with(register).unwrap_or(false)
     }
@@ -282,13 +317,7 @@ impl Ring {
             let issuer = Issuer::of(uring.as_raw_fd());
             Some((uring, Some(issuer)))
         };
-        // Requests that complete while the program runs don't interrupt it: its next system call
-        // handles them. Unsupported before Linux 5.19.
-        let cooperative = || IoUring::builder().setup_coop_taskrun().build(ENTRIES);
-        let of_all = || {
-            let uring = cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()?;
-            Some((uring, None))
-        };
+        let of_all = || Ring::of_all().map(|uring| (uring, None));
         let (uring, issuer) = alone.then(of_one_thread).flatten().or_else(of_all)?;
         let can = uring.params();
         // A wait with a timeout, no lost completions, waiting for files without a thread: all of
@@ -306,15 +335,57 @@ impl Ring {
             issuer,
             starter: None,
             may_end: thread::may_end,
+            is_shared: others_wait,
             polls: Vec::new(),
             owners: Vec::new(),
             overflow: VecDeque::new(),
+            in_flight: 0,
+            buffers: None,
             quiet: 0,
             lasts: false,
             urgent: false,
             asleep: false,
             entered: false,
         })
+    }
+
+    /// A ring that any thread may enter.
+    fn of_all() -> Option<IoUring> {
+        // Requests that complete while the program runs don't interrupt it: its next system call
+        // handles them. Unsupported before Linux 5.19.
+        let cooperative = || IoUring::builder().setup_coop_taskrun().build(ENTRIES);
+        cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()
+    }
+
+    fn share_if_needed(&mut self) {
+        if self.issuer.is_some() && (self.is_shared)() {
+            self.share();
+        }
+    }
+
+    /// Other threads are expected: replaces an issuer's ring by one of all threads, if the kernel
+    /// has nothing of the first one. On the issuer.
+    fn share(&mut self) {
+        let is_unused =
+            self.in_flight == 0 && self.buffers.as_ref().is_none_or(|found| !found.used);
+        if !self.issuer.is_some_and(|issuer| issuer.is_current()) || !is_unused {
+            return;
+        }
+        let Some(uring) = Ring::of_all() else {
+            return;
+        };
+        if self
+            .buffers
+            .as_ref()
+            .is_some_and(|found| !found.register(&uring))
+        {
+            return;
+        }
+        self.uring = Arc::new(uring);
+        self.issuer = None;
+        for poll in &mut self.polls {
+            poll.armed = false;
+        }
     }
 
     /// The queue of requests that wait for the next system call.
@@ -324,6 +395,7 @@ impl Ring {
     }
 
     fn push(&mut self, request: &Entry) -> bool {
+        self.share_if_needed();
         if self.overflow.is_empty() && self.add(request) {
             return true;
         }
@@ -448,6 +520,8 @@ impl Ring {
             uring,
             polls,
             owners,
+            in_flight,
+            buffers,
             ..
         } = self;
         let mut any = false;
@@ -461,6 +535,10 @@ impl Ring {
                     poll.armed = false;
                 }
             } else if let Some(share) = owners.get_mut(owner - 1) {
+                *in_flight -= usize::from(!cqueue::more(entry.flags()));
+                if let Some(buffers) = buffers {
+                    buffers.used |= cqueue::buffer_select(entry.flags()).is_some();
+                }
                 any |= share.kind != Requests::Quiet;
                 share.ended.push_back(Ended {
                     tag,
@@ -500,6 +578,7 @@ impl Ring {
     /// other threads may add and submit requests. Only the sleeper takes completions meanwhile: it
     /// would sleep on if another took the one that is to wake it.
     pub fn prepare(&mut self, fds: &[libc::pollfd]) -> Sleep {
+        self.share_if_needed();
         for poll in fds {
             self.arm(poll.fd, poll.events);
         }

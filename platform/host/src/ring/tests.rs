@@ -31,6 +31,11 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// From now on the ring is as if other threads waited.
+pub(crate) fn expect_others(ring: &mut Ring) {
+    ring.is_shared = || true;
+}
+
 /// Runs a test on a ring of all threads, and on one of this thread.
 fn with_both(test: fn(Handle)) {
     let _alone = alone();
@@ -267,6 +272,51 @@ fn another_thread_waits_on_the_ring_of_one() {
         });
         assert_eq!(ended(&owner), None);
     });
+}
+
+/// The ring of one thread becomes one of all when others are expected: not while the kernel has a
+/// request of it.
+#[test]
+fn a_ring_of_one_thread_is_replaced_when_others_wait() {
+    let _alone = alone();
+    let handle = Handle::of_one_thread();
+    let Some(owner) = handle.open(Requests::Lasting) else {
+        return println!("this kernel has no io_uring for us: not tested");
+    };
+    let is_of_one = || handle.with(|ring| ring.issuer.is_some()) == Some(true);
+    if !is_of_one() {
+        return println!("this kernel has no ring of one thread: not tested");
+    }
+    let wait = |ms| {
+        let [reader, writer] = pipe();
+        put(writer);
+        let mut fds = [libc::pollfd {
+            fd: reader,
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        let time = Some(Duration::from_millis(ms));
+        assert_eq!(handle.with(|ring| ring.wait(&mut fds, time)), Some(true));
+        assert_eq!(fds[0].revents, libc::POLLIN);
+    };
+    let ([reader, writer], mut byte) = (pipe(), 0);
+    // SAFETY: `byte` lives until the end of the test, and the request ends before.
+    assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
+    handle.with(expect_others);
+    wait(20_000);
+    assert!(is_of_one(), "a request is in flight");
+    put(writer);
+    handle.with(|ring| ring.wait(&mut [], Some(Duration::from_secs(20))));
+    assert_eq!(ended(&owner), Some((1, Ok(1))));
+    wait(20_000);
+    assert!(!is_of_one());
+    // SAFETY: as above.
+    assert!(unsafe { owner.push(read_of(reader, &mut byte), 2, true) });
+    put(writer);
+    on_another_thread(&handle, |handle| {
+        handle.with(|ring| ring.wait(&mut [], Some(Duration::from_secs(20))));
+    });
+    assert_eq!(ended(&owner), Some((2, Ok(1))));
 }
 
 /// Linux cancels what such a thread has submitted, some of it only at its event. So that is what its

@@ -166,6 +166,31 @@ fn a_sender_sends_without_the_sockets() {
     });
 }
 
+/// What a listener's ring has registered serves its connections when other threads are expected.
+#[test]
+fn a_ring_that_is_replaced_brings_what_is_received() {
+    let _alone = crate::ring::tests::alone();
+    let mut interest = Interest::EMPTY;
+    let ring = Ring::of_one_thread();
+    interest.use_ring(ring.clone());
+    let sockets = Sockets::new(&mut interest, Congestion::Cubic);
+    let mut world = World { sockets, interest };
+    let brings = world.sockets.brings;
+    let (listener, address) = world.listener("127.0.0.1:0");
+    ring.with(crate::ring::tests::expect_others);
+    for turn in 0..3 {
+        let client = world.sockets.tcp_connect(address, None).expect("begun");
+        assert_eq!(world.until(|s| s.connect_result(client)), Ok(()));
+        let server = world.until(|s| s.accept(listener)).expect("a connection");
+        for round in 0..80 {
+            let text = vec![turn * 80 + round; 1000];
+            assert_eq!(world.sockets.write(client, &text), Ok(1000));
+            assert_eq!(world.read(server), Ok(text));
+        }
+    }
+    assert_eq!(world.sockets.brings, brings);
+}
+
 /// A request that ends with its thread leaves the socket as if it were ready.
 #[test]
 fn a_socket_whose_request_was_cancelled_is_asked_again() {
