@@ -12,7 +12,8 @@ let () =
   let handshake () =
     let ours, theirs = Soil.Flow.pair () in
     Soil.Task.both
-      (fun () -> Soil_tls.with_server server theirs (fun c -> Soil.File_descriptor.write_string c "x"))
+      (fun () ->
+        Soil_tls.with_server server theirs (fun c -> Soil.File_descriptor.write_string c "x"))
       (fun () ->
         Soil_tls.with_client client ~host:"server.test" ours (fun c ->
             ignore (Soil.File_descriptor.read c (Bytes.create 1) 0 1)))
