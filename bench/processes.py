@@ -10,7 +10,7 @@ import subprocess
 
 import peer
 import quota
-from boot import LINUX, built
+from boot import LINUX, ROOT, built
 from harness.console import Child, cpu_seconds
 from harness.tap import Tap, ip
 from measure import Figure
@@ -19,6 +19,7 @@ from network import h2load, load, wrk
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
 PAGES = "_build/default/bench/programs/soil/pages.exe"
+HANDSHAKES = "_build/default/bench/programs/soil/handshakes.exe"
 GATEWAY = "_build/default/examples/servers/gateway.exe"
 # One worker, no log, and connections that stay open as long as the client wants. The answer has as
 # many bytes as PAGE's.
@@ -336,7 +337,20 @@ def several(options):
             for n in (1, 2)
         )
         speedup.add(two / one, None)
-    return [*figures, speedup]
+    handshakes = Figure("host_tls_handshakes_2domains_speedup", "times one domain", "higher")
+    for _ in range(options.pairs):
+        one, two = (shakes(n, options.seconds) for n in (1, 2))
+        handshakes.add(two / one, None)
+    return [*figures, speedup, handshakes]
+
+
+def shakes(domains, seconds):
+    """Full TLS handshakes per second in so many domains, with both ends in the program."""
+    certificates = os.path.join(ROOT, "tls", "tests", "certificates")
+    environment = {**os.environ, "SOIL_MOUNT": f"/certificates=host:{certificates}"}
+    command = [built(HANDSHAKES), str(domains), str(seconds)]
+    with Child(command, env=environment) as child:
+        return float(child.wait_line("handshakes/s")[1].split()[0])
 
 
 GROUPS = {
@@ -363,5 +377,5 @@ ORDER += each_order("host_sockets_http", SOCKETS_CONNECTIONS)
 ORDER += ["host_sockets_tcp_out_gbps"]
 ORDER += each_order("host_soil_http", PAGE_CONNECTIONS)
 ORDER += [f"host_soil_http_2domains_rps_c{n}" for n in (12, 64, 128)]
-ORDER += ["host_soil_http_2domains_speedup"]
+ORDER += ["host_soil_http_2domains_speedup", "host_tls_handshakes_2domains_speedup"]
 ORDER += """h2_rps_m1 h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()
