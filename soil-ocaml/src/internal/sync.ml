@@ -211,14 +211,19 @@ module Stream = struct
     if value != None then s.length <- s.length - 1;
     value
 
-  let poll s =
+  (* The oldest value, if there is one; [at_end] if there will be none. *)
+  let take_oldest s at_end =
     Owner.check ();
     enter s;
     let value = take_value s in
     let pusher = if value != None then Scheduler.take_first s.for_room else s.for_room in
+    (* Within the guard: outside, another domain's push may be seen after its close. *)
+    at_end := value == None && s.closed;
     leave s;
     Scheduler.wake_taken pusher;
     value
+
+  let poll s = take_oldest s (ref false)
 
   (* Woken, a taker has a value of its own, unless the stream was closed. *)
   let await_value s =
@@ -237,12 +242,12 @@ module Stream = struct
       leave s)
 
   let rec take_opt s =
-    match poll s with
-    | Some _ as v -> v
-    | None when s.closed && s.length = 0 -> None
-    | None ->
-        await_value s;
-        take_opt s
+    let at_end = ref false in
+    let value = take_oldest s at_end in
+    if value != None || !at_end then value
+    else (
+      await_value s;
+      take_opt s)
 
   let rec iter f s =
     match take_opt s with
