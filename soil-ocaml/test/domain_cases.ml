@@ -572,6 +572,11 @@ let files () =
       | _ -> same "the domain" 0 i
       | exception Invalid_argument _ -> same "another" true (i > 0))
 
+(* On one processor calls seldom meet. *)
+let orders () =
+  let rounds = if Domain.recommended_domain_count () > 1 then 4000 else 50 in
+  if D.count () > 1 then Orders.all rounds
+
 let cases =
   [
     ("one", one);
@@ -583,6 +588,7 @@ let cases =
     in_domains "a stream of ten" (stream 10);
     in_domains "mutexes, semaphores, conditions" exclusion;
     in_domains "promises" promises;
+    in_domains "orders of calls" orders;
     in_domains "waits that are cancelled" cancelled_waits;
     in_domains "broadcasts" broadcasts;
     in_domains "two domains in step" in_step;
