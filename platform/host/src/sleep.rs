@@ -5,7 +5,7 @@ use crate::{Host, Interest, Ring, errno, event, ring, signals, ticker};
 use alloc::vec::Vec;
 use core::time::Duration;
 use platform::{Clock, Signals, Ticker, Wait, Woken};
-use sync::atomic::{AtomicU32, Ordering};
+use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 #[cfg(feature = "ocaml")]
 mod ocaml {
@@ -70,6 +70,18 @@ impl Sleep {
 /// Number of forks between the program's first process and this one.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
+/// This process has forked, too.
+static HAS_CHILDREN: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_parent() {
+    HAS_CHILDREN.store(true, Ordering::Relaxed);
+}
+
+/// Whether another process may have the descriptors of this one.
+pub fn shares_descriptors() -> bool {
+    HAS_CHILDREN.load(Ordering::Relaxed) || Host::forks() > 0
+}
+
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     event::reopen();
@@ -79,7 +91,7 @@ extern "C" fn in_child() {
 pub fn count_forks() {
     // SAFETY: the function lives as long as the program, and calls only what a child of threads
     // may. Without memory for it a child may take its parent's threads and wake-ups for its own.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    unsafe { libc::pthread_atfork(None, Some(in_parent), Some(in_child)) };
 }
 
 impl Wait for Host {

@@ -32,7 +32,7 @@ mod watch;
 
 use crate::interest::Epoll;
 use crate::owned_fd::OwnedFd;
-use crate::{Interest, Ring};
+use crate::{Interest, Ring, sleep};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use buffers::{Buffers, Chain};
@@ -284,7 +284,16 @@ impl Sockets {
             let _ = calls::set_linger(&socket.fd, true);
             buffers.clear(&mut socket.received);
         }
-        // A request would keep the socket open.
+        // A request keeps the socket open until the thread that made it enters the kernel. A
+        // listener's port is free before that.
+        if let Kind::Port {
+            listening: true, ..
+        } = socket.kind
+            && !sleep::shares_descriptors()
+        {
+            // SAFETY: a call without pointers.
+            unsafe { libc::shutdown(socket.fd.0, libc::SHUT_RD) };
+        }
         let requests = [
             (socket.read.asked, Request::Readable),
             (socket.write.asked, Request::Writable),

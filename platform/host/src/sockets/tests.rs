@@ -408,11 +408,17 @@ fn a_closed_port_is_free_at_once() {
         world.interest.submit_all();
         assert_eq!(world.sockets.bind(address, false), Err(Error::AddressInUse));
         assert_eq!(world.sockets.close(listener), Ok(()));
-        let again = world.until(|s| match s.bind(address, false) {
-            Err(Error::AddressInUse) => Err(Error::WouldBlock),
-            answer => answer,
-        });
-        assert!(again.is_ok());
+        let at_once = world.sockets.bind(address, false);
+        // Other tests of this process fork: a child may have the listener.
+        if crate::sleep::shares_descriptors() && at_once == Err(Error::AddressInUse) {
+            let again = world.until(|s| match s.bind(address, false) {
+                Err(Error::AddressInUse) => Err(Error::WouldBlock),
+                answer => answer,
+            });
+            assert!(again.is_ok());
+        } else {
+            assert!(at_once.is_ok());
+        }
     });
 }
 
