@@ -572,6 +572,58 @@ let files () =
       | _ -> same "the domain" 0 i
       | exception Invalid_argument _ -> same "another" true (i > 0))
 
+(* A server that fails in any domain is reported, and replaced with its listener. *)
+let supervised () =
+  let module S = Soil.Supervisor in
+  let port = ref 0 and reasons = ref [] in
+  let listen scope =
+    let l = F.own scope (Soil.Tcp.listen ~address:Soil.Net.loopback ~port:!port ()) in
+    port := (Soil.Tcp.local l).port;
+    l
+  in
+  let handler c =
+    let b = Bytes.create 1 in
+    F.really_read c b 0 1;
+    if Bytes.get b 0 = '!' then raise (Ours (D.self ()));
+    F.write c b 0 1
+  in
+  let serve l = Soil.Tcp.serve ~domains:(D.count ()) ~on_error:(fun _ e -> raise e) l handler in
+  let report _ (h : S.health) =
+    match (h.state, h.last) with
+    | S.Waiting _, Some reason -> reasons := reason :: !reasons
+    | _ -> ()
+  in
+  let backoff = { S.first = 0.; most = 0.; jitter = 0. } in
+  let limit = { S.restarts = max_int; within = 1. } in
+  S.run ~report ~backoff ~limit @@ fun s ->
+  ignore (S.add s "server" listen ~run:serve);
+  let ask what =
+    let endpoint = { Soil.Net.address = Soil.Net.loopback; port = !port } in
+    match
+      Soil.Tcp.with_connection endpoint @@ fun c ->
+      F.write_string c what;
+      F.read c (Bytes.create 1) 0 1
+    with
+    | n -> n
+    | exception Soil.Error _ -> 0
+  in
+  let rec until_served () =
+    if ask "x" = 0 then (
+      Soil.Clock.sleep 0.001;
+      until_served ())
+  in
+  for round = 1 to 3 do
+    until_served ();
+    int "no answer" 0 (ask "!");
+    while List.length !reasons < round do
+      Soil.Clock.sleep 0.001
+    done
+  done;
+  until_served ();
+  let is_ours = function S.Failed (Ours _, _) -> true | _ -> false in
+  List.iter (fun reason -> if not (is_ours reason) then fail (S.reason_to_string reason)) !reasons;
+  S.stop s
+
 (* On one processor calls seldom meet. *)
 let orders () =
   let rounds = if Domain.recommended_domain_count () > 1 then 4000 else 50 in
@@ -597,6 +649,7 @@ let cases =
     in_domains "connections" echo;
     ("a server's own domains", server_outside);
     in_domains "a server in domains that run" of_a_server;
+    in_domains "a supervised server" supervised;
     in_domains "a listener that is closed" closing;
     in_domains "a domain that computes" computing;
     in_domains "of the first domain" files;
