@@ -83,11 +83,11 @@ struct Share {
 /// The requests of an owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Requests {
-    /// They last as long as they take.
+    /// They must not end with the thread that submits them.
     Lasting,
-    /// The same; they end in the system call that begins them, and don't end a sleep.
+    /// Lasting ones that end in the system call that begins them, and don't end a sleep.
     Quiet,
-    /// One that Linux cancels is made again.
+    /// Their owner makes one again that has ended with its thread.
     Repeated,
 }
 
@@ -357,18 +357,12 @@ impl Ring {
         cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()
     }
 
-    fn share_if_needed(&mut self) {
-        if self.issuer.is_some() && (self.is_shared)() {
-            self.share();
-        }
-    }
-
-    /// Other threads are expected: replaces an issuer's ring by one of all threads, if the kernel
-    /// has nothing of the first one. On the issuer.
+    /// If other threads are expected: replaces an issuer's ring by one of all threads, on the issuer,
+    /// and only if the kernel has nothing of the first one.
     fn share(&mut self) {
-        let is_unused =
-            self.in_flight == 0 && self.buffers.as_ref().is_none_or(|found| !found.used);
-        if !self.issuer.is_some_and(|issuer| issuer.is_current()) || !is_unused {
+        let is_own = |issuer: Issuer| (self.is_shared)() && issuer.is_current();
+        let is_used = self.buffers.as_ref().is_some_and(|found| found.used);
+        if !self.issuer.is_some_and(is_own) || self.in_flight > 0 || is_used {
             return;
         }
         let Some(uring) = Ring::of_all() else {
@@ -395,7 +389,7 @@ impl Ring {
     }
 
     fn push(&mut self, request: &Entry) -> bool {
-        self.share_if_needed();
+        self.share();
         if self.overflow.is_empty() && self.add(request) {
             return true;
         }
@@ -578,7 +572,7 @@ impl Ring {
     /// other threads may add and submit requests. Only the sleeper takes completions meanwhile: it
     /// would sleep on if another took the one that is to wake it.
     pub fn prepare(&mut self, fds: &[libc::pollfd]) -> Sleep {
-        self.share_if_needed();
+        self.share();
         for poll in fds {
             self.arm(poll.fd, poll.events);
         }
