@@ -624,9 +624,9 @@ let supervised () =
   List.iter (fun reason -> if not (is_ours reason) then fail (S.reason_to_string reason)) !reasons;
   S.stop s
 
-(* On one processor calls seldom meet. *)
+(* On one processor calls seldom meet, and emulated ones take long. *)
 let orders () =
-  let rounds = if Domain.recommended_domain_count () > 1 then 4000 else 50 in
+  let rounds = if Domain.recommended_domain_count () > 1 && not Soil.on_vm then 4000 else 50 in
   if D.count () > 1 then Orders.all rounds
 
 let cases =
