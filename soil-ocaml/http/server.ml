@@ -228,7 +228,7 @@ module Conns = Set.Make (struct
   let compare (a, _) (b, _) = Int.compare a b
 end)
 
-let serve_in_domain ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?http2
+let serve ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?error ?http2
     ?(on_disconnect = `Cancel) ?on_error ?client ?secure listener handler =
   if not (lame_duck >= 0.) then invalid_arg "Soil_http.Server.serve: lame_duck is negative";
   Soil.Task.scope @@ fun scope ->
@@ -330,14 +330,6 @@ let serve_in_domain ?limits ?log ?max_connections ?(lame_duck = 0.) ?grace ?erro
             accepting := Some within;
             serve ()));
     Soil.Task.check ())
-
-let serve ?(domains = 1) ?limits ?log ?max_connections ?lame_duck ?grace ?error ?http2
-    ?on_disconnect ?on_error ?client ?secure listener handler =
-  let serve _ =
-    serve_in_domain ?limits ?log ?max_connections ?lame_duck ?grace ?error ?http2 ?on_disconnect
-      ?on_error ?client ?secure listener handler
-  in
-  if domains = 1 then serve 0 else Soil.Domain.each ~domains serve
 
 let early_hints = Server_answer.early_hints
 

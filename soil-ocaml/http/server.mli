@@ -298,7 +298,6 @@ val entry_to_string : entry -> string
     milliseconds. {!Access_log} has the standard formats. *)
 
 val serve :
-  ?domains:int ->
   ?limits:limits ->
   ?log:(entry -> unit) ->
   ?max_connections:int ->
@@ -314,8 +313,9 @@ val serve :
   (request -> response) ->
   unit
 (** [serve listener handler] handles the requests of all clients, each connection in its own task,
-    like {!Soil.Tcp.serve}, with the same [domains], [max_connections], [grace] and [on_error].
-    Several domains call [handler], [log] and the other functions at the same time.
+    like {!Soil.Tcp.serve}, with the same [max_connections], [grace] and [on_error]. In several
+    domains, by {!Soil.Domain.each}, they call [handler], [log] and the other functions at the same
+    time.
 
     - [error] shows the errors of the library and of {!val-error} (default: {!Error.text}): 404 and
       405 of {!Router}, 429 of {!Limit}, 400 of a malformed request, 500 of an exception, …

@@ -214,10 +214,7 @@ let make_room (l : Descriptor.t) =
   let refused = Soil_raw_tcp.tcp_refused l.handle in
   if refused > 0 then Peers.evict_for_connections refused
 
-let serve ?(domains = 1) ?max_connections ?grace ?on_error l handler =
+let serve ?max_connections ?grace ?on_error l handler =
   let abort (d : Descriptor.t) = ignore (Soil_raw_tcp.tcp_abort d.handle) in
-  let serve _ =
-    Serving.serve "Soil.Tcp.serve" (accept_next make_room) ~abort ?max_connections ?grace ?on_error
-      l handler
-  in
-  if domains = 1 then serve 0 else Domain.each ~domains serve
+  Serving.serve "Soil.Tcp.serve" (accept_next make_room) ~abort ?max_connections ?grace ?on_error l
+    handler

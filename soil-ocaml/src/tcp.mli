@@ -51,7 +51,6 @@ val accept : ?timeout:float -> [> `Listener ] File_descriptor.t -> connection
     connection can still be accepted later). *)
 
 val serve :
-  ?domains:int ->
   ?max_connections:int ->
   ?grace:float ->
   ?on_error:(connection -> exn -> unit) ->
@@ -61,8 +60,8 @@ val serve :
 (** [serve l handler] accepts connections until [l] is closed and runs [handler c] for each in its
     own task; [c] is closed at its end. It returns after all connections have ended.
 
-    - [domains] (default: 1, the calling one) is the number of domains that serve, as by
-      {!Domain.each}[ ~domains]: each connection in the one with the fewest.
+    - It serves in the domain that calls it. {!Domain.each}[ ~domains:4 (fun _ -> serve l handler)]
+      serves in four: each connection in the one with the fewest.
     - At most [max_connections] (default: 4096) are served at once in a domain, and as many as there
       is memory for ({!Budget}); others wait in the backlog. While one waits, connections are closed
       whose peers {!Budget} knows as idle, the one that has been for the longest time first; if

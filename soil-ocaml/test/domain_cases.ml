@@ -490,9 +490,11 @@ let of_a_server () =
     let connections = c :: connections in
     if Array.for_all Atomic.get serves then connections else connect_until_all_serve connections
   in
-  is_invalid "no domain" (fun () -> Soil.Tcp.serve ~domains:0 listener handler);
+  is_invalid "no domain" (fun () -> D.each ~domains:0 ignore);
   T.scope (fun s ->
-      let server = T.spawn s (fun () -> Soil.Tcp.serve ~domains listener handler) in
+      let server =
+        T.spawn s (fun () -> D.each ~domains (fun _ -> Soil.Tcp.serve listener handler))
+      in
       List.iter F.close (connect_until_all_serve []);
       F.close listener;
       T.await server)
@@ -587,7 +589,7 @@ let supervised () =
     if Bytes.get b 0 = '!' then raise (Ours (D.self ()));
     F.write c b 0 1
   in
-  let serve l = Soil.Tcp.serve ~domains:(D.count ()) ~on_error:(fun _ e -> raise e) l handler in
+  let serve l = D.each (fun _ -> Soil.Tcp.serve ~on_error:(fun _ e -> raise e) l handler) in
   let report _ (h : S.health) =
     match (h.state, h.last) with
     | S.Waiting _, Some reason -> reasons := reason :: !reasons

@@ -14,6 +14,7 @@ let () =
   Soil.run @@ fun () ->
   let listener = Soil.Tcp.listen ~port:(number 1) () in
   print_endline "ready";
-  Soil_http.Server.serve ~domains:(number 2) listener @@ fun _ ->
+  Soil.Domain.each ~domains:(number 2) @@ fun _ ->
+  Soil_http.Server.serve listener @@ fun _ ->
   ignore (Sys.opaque_identity (compute rounds));
   Soil_http.Server.string body

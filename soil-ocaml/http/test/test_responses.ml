@@ -397,7 +397,11 @@ let several_domains () =
     if not (Array.for_all Atomic.get serves) then
       D.with_close (ask ()) (fun _ -> until_all_serve ())
   in
-  Soil.Task.first [ (fun () -> Server.serve ~domains:3 listener handler); until_all_serve ]
+  Soil.Task.first
+    [
+      (fun () -> Soil.Domain.each ~domains:3 (fun _ -> Server.serve listener handler));
+      until_all_serve;
+    ]
 
 let handshakes () =
   loopback @@ fun listener connect ->

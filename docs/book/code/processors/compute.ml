@@ -9,4 +9,5 @@ let () =
   let domains = int_of_string Sys.argv.(1) in
   Soil.run @@ fun () ->
   let listener = Soil.Tcp.listen ~port:8080 () in
-  Soil_http.Server.serve ~domains listener (fun _ -> Soil_http.Server.string (compute ()))
+  Soil.Domain.each ~domains @@ fun _ ->
+  Soil_http.Server.serve listener (fun _ -> Soil_http.Server.string (compute ()))
