@@ -8,7 +8,16 @@ type t = { index : int;  (** Of OCaml's domain. *) scope : Task.scope }
 
 (* By number; none outside of [run]. *)
 let domains : t array ref = ref [||]
-let running = ref false
+
+(* What the first domain knows of them, from their start until their end. *)
+type running = {
+  started : unit Promise.t;
+  mutable users : int;
+      (** Calls of [run] that haven't returned, but for the one that starts them. *)
+  unused : Sync.Condition.t;
+}
+
+let running : running option ref = ref None
 let count () = max 1 (Array.length !domains)
 
 let rec number_of index i =
@@ -55,32 +64,63 @@ let rec join_all = function
   | (domain, _) :: rest ->
       Failure.finally (fun () -> join_all rest) (fun () -> Stdlib.Domain.join domain)
 
-let with_others n main =
-  Guard.start ();
-  (* Before they wait: this domain can still change how. *)
-  ignore (Soil_raw.expect_threads ());
-  let closing = Promise.create () and others = ref [] in
-  let join () =
-    Promise.fulfil closing ();
-    domains := [||];
-    running := false;
-    join_all !others
+let use running main =
+  running.users <- running.users + 1;
+  let leave () =
+    running.users <- running.users - 1;
+    if running.users = 0 then Sync.Condition.broadcast running.unused
   in
-  running := true;
-  Failure.finally join @@ fun () ->
-  Task.scope @@ fun scope ->
+  Failure.finally leave @@ fun () ->
+  Promise.await running.started;
+  main ()
+
+let rec await_others own () =
+  if own.users > 0 then (
+    Sync.Condition.wait_no_mutex own.unused;
+    await_others own ())
+
+let start_others n closing others scope =
   let all = Slots.make n { index = 0; scope } in
   for _ = 2 to n do
     others := start closing :: !others
   done;
   List.iteri (fun i (_, started) -> all.(n - 1 - i) <- Promise.await started) !others;
-  domains := all;
-  main ()
+  domains := all
+
+(* For a task that waits for the start by another one. *)
+let not_started =
+  let detail = "another task could not start them" in
+  Error.Error { code = Closed; operation = "domains"; subject = ""; detail }
+
+let with_others n main =
+  Guard.start ();
+  (* Before they wait: this domain can still change how. *)
+  ignore (Soil_raw.expect_threads ());
+  let closing = Promise.create () and others = ref [] in
+  let own = { started = Promise.create (); users = 0; unused = Sync.Condition.create () } in
+  let join () =
+    Promise.fulfil closing ();
+    domains := [||];
+    running := None;
+    join_all !others
+  in
+  running := Some own;
+  Failure.finally join @@ fun () ->
+  Task.scope @@ fun scope ->
+  let failed () = Promise.break own.started not_started in
+  Failure.undoing failed (fun () -> start_others n closing others scope);
+  Promise.fulfil own.started ();
+  Failure.finally (fun () -> Scheduler.protect (await_others own)) main
 
 let run ?domains main =
   let n = number_of_domains domains in
-  if n = 1 || !running then Scheduler.run main
-  else Scheduler.run (fun () -> if !running then main () else with_others n main)
+  let main () =
+    match !running with
+    | Some running when self () = 0 -> use running main
+    | Some _ -> main ()
+    | None -> if n = 1 then main () else with_others n main
+  in
+  Scheduler.run main
 
 type 'a outcome = ('a, exn * Failure.backtrace) result
 
@@ -146,8 +186,8 @@ let each_of n f =
   done
 
 let each ?domains f =
-  Option.iter (check "each") domains;
   match domains with
   | None -> each_of (count ()) f
-  | Some n when !running -> each_of (min n (count ())) f
-  | Some domains -> run ~domains (fun () -> each_of domains f)
+  | Some n ->
+      check "each" n;
+      run ~domains:n (fun () -> each_of (min n (count ())) f)

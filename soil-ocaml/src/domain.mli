@@ -26,7 +26,8 @@
 val run : ?domains:int -> (unit -> 'a) -> 'a
 (** [run main] is {!Soil.run}[ main] with [domains] domains (default:
     [Stdlib.Domain.recommended_domain_count ()]): the current one, in which [main] runs, and others,
-    which end with it. Inside another {!run} it is [main ()].
+    which end with it. Inside another {!run} it is [main ()]. Tasks that call it at the same time
+    share the domains of the first call, which returns when the others have.
 
     Raises [Invalid_argument] if [domains] isn't between 1 and 128, and [Failure] if the program
     can't have so many. *)

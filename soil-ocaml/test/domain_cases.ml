@@ -503,6 +503,31 @@ let server_outside () =
   Soil.run (fun () -> T.timeout patience of_a_server);
   int "domains afterwards" 1 (D.count ())
 
+(* Two tasks start the domains together: both have all of them, as long as each lasts. *)
+let two_servers () =
+  Soil.run @@ fun () ->
+  T.timeout patience @@ fun () ->
+  let serve until =
+    let runs = Atomic.make 0 in
+    D.each ~domains (fun i ->
+        int "its number" i (D.self ());
+        Atomic.incr runs;
+        T.Promise.await until;
+        int "its number, later" i (D.self ()));
+    int "in all domains" domains (Atomic.get runs)
+  in
+  (* The one that starts them ends first. *)
+  let first_over = T.Promise.create () and second_over = T.Promise.create () in
+  T.scope (fun s ->
+      let first = T.spawn s (fun () -> serve first_over) in
+      let second = T.spawn s (fun () -> serve second_over) in
+      T.Promise.fulfil first_over ();
+      Soil.Clock.sleep 0.01;
+      T.Promise.fulfil second_over ();
+      T.await first;
+      T.await second);
+  int "domains afterwards" 1 (D.count ())
+
 (* A listener is closed while a connection is on its way to a domain that computes. *)
 let closing () =
   if D.count () > 1 then (
@@ -650,6 +675,7 @@ let cases =
     in_domains "locals" locals;
     in_domains "connections" echo;
     ("a server's own domains", server_outside);
+    ("two servers' domains", two_servers);
     in_domains "a server in domains that run" of_a_server;
     in_domains "a supervised server" supervised;
     in_domains "a listener that is closed" closing;
