@@ -14,15 +14,17 @@
 //!   has a stack of its own). Only that thread makes the ring's system calls; others interrupt it.
 //!   No completion is visible before such a call, so [`Ring::reap`] makes one if the kernel reports
 //!   that something is due.
-//!   If other threads are expected later, a ring that is still as it was opened is replaced by one of
-//!   all ([`Ring::share`]); otherwise that costs each of their waits a signal.
+//!   If other threads are expected later, a ring that is still as it was opened is replaced by one
+//!   of all ([`Ring::share`]); otherwise that costs each of their waits a signal.
 //! - Any other ring, and each one before Linux 6.1, is entered by any waiting thread. Linux cancels
 //!   the requests of a thread that ends: the [`Starter`] submits those that must not be cancelled,
 //!   in place of a thread that may end.
 
 mod issuer;
+mod sleep;
+mod starter;
 
-use crate::{Host, hosted, poll, thread};
+use crate::{hosted, thread};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -30,15 +32,16 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ptr::NonNull;
-use core::time::Duration;
 use issuer::Issuer;
-use platform::Wait;
 use rustix::fd::AsRawFd;
 use rustix_uring::cqueue::{self, Flags};
 use rustix_uring::squeue::{Entry, SubmissionQueue};
-use rustix_uring::types::{Fd, SubmitArgs, Timespec};
+use rustix_uring::types::Fd;
 use rustix_uring::{Errno, IoUring, opcode};
-use sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use sleep::Entrance;
+pub use sleep::Sleep;
+use starter::Starter;
+use sync::atomic::{AtomicBool, Ordering};
 
 /// Slots for requests that wait for the next system call; more only cost a call of their own.
 const ENTRIES: u32 = 256;
@@ -49,10 +52,6 @@ const WORKERS: u32 = 1024;
 const POLLS: usize = 0;
 /// Bits of a request's tag; the rest identifies its owner.
 const TAG_BITS: u32 = 48;
-
-/// How long a thread waits for completions of the issuer before it asks again: Linux doesn't notify
-/// other threads of due work.
-const RETRY_DELAY: Duration = Duration::from_millis(5);
 
 /// The tag of a request whose completion no owner reads.
 const NO_TAG: u64 = (1 << TAG_BITS) - 1;
@@ -357,8 +356,8 @@ impl Ring {
         cooperative().or_else(|_| IoUring::new(ENTRIES)).ok()
     }
 
-    /// If other threads are expected: replaces an issuer's ring by one of all threads, on the issuer,
-    /// and only if the kernel has nothing of the first one.
+    /// If other threads are expected: replaces an issuer's ring by one of all threads, on the
+    /// issuer, and only if the kernel has nothing of the first one.
     fn share(&mut self) {
         let is_own = |issuer: Issuer| (self.is_shared)() && issuer.is_current();
         let is_used = self.buffers.as_ref().is_some_and(|found| found.used);
@@ -620,145 +619,10 @@ impl Ring {
 
     /// A whole sleep; returns whether there was a completion or an event.
     #[cfg(test)]
-    pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+    pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<core::time::Duration>) -> bool {
         let mut sleep = self.prepare(fds);
         sleep.sleep(time, None);
         self.finish(fds, sleep)
-    }
-}
-
-/// How a thread enters a ring.
-enum Entrance {
-    /// By its own system call.
-    Itself,
-    /// By its own system call, but not to sleep: this thread may end, and would submit what others
-    /// add meanwhile.
-    Briefly,
-    /// By the starter's: this thread may end.
-    Starter(Arc<Starter>),
-    /// By the issuer's, which is another thread.
-    Issuer(Issuer),
-}
-
-/// A prepared sleep.
-pub struct Sleep {
-    uring: Arc<IoUring>,
-    entrance: Entrance,
-    /// There are requests to submit. The queue isn't accessed without the runtime's lock: a
-    /// [`SubmissionQueue`] takes back what another thread adds while there is one.
-    queued: bool,
-    /// Number of completions that end it.
-    want: usize,
-    /// There was a completion or an event.
-    event: bool,
-}
-
-impl Sleep {
-    /// Submits added requests and waits for a completion or until `time` has passed (`None`:
-    /// forever): one system call, with the signal mask `mask` if one is given.
-    pub fn sleep(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
-        let time = if self.event {
-            Some(Duration::ZERO)
-        } else {
-            time
-        };
-        match &self.entrance {
-            Entrance::Itself => self.enter(time, mask),
-            Entrance::Briefly => {
-                self.await_end(time, mask);
-            }
-            Entrance::Starter(starter) => {
-                if self.queued {
-                    starter.begin();
-                }
-                self.await_end(time, mask);
-            }
-            Entrance::Issuer(issuer) => {
-                issuer.interrupt();
-                let time = time.map_or(RETRY_DELAY, |time| time.min(RETRY_DELAY));
-                // Unless a signal ends it, the program has to check again.
-                self.event |= !self.await_end(Some(time), mask);
-            }
-        }
-    }
-
-    /// Sleeps by this thread's own system call on the ring.
-    fn enter(&mut self, time: Option<Duration>, mask: Option<&libc::sigset_t>) {
-        let time_given = time.map(Timespec::from);
-        let mut arguments = SubmitArgs::new();
-        if let Some(mask) = mask {
-            // SAFETY: the kernel's set is the beginning of the C library's, in every libc
-            // (`rustix::io_uring::KernelSigSet`), and lives as long.
-            arguments = arguments.sigmask(unsafe { &*core::ptr::from_ref(mask).cast() });
-        }
-        let submitter = self.uring.submitter();
-        let answer = match &time_given {
-            _ if time == Some(Duration::ZERO) => {
-                if self.queued {
-                    let _ = submitter.submit();
-                }
-                Ok(0)
-            }
-            Some(time) => submitter.submit_with_args(self.want, &arguments.timespec(time)),
-            None => submitter.submit_with_args(self.want, &arguments),
-        };
-        // A kernel out of memory: let the program check again.
-        self.event |= !matches!(answer, Ok(_) | Err(Errno::TIME | Errno::INTR));
-    }
-
-    /// Sleeps until the ring is readable, that is until a completion, or until `time` has passed;
-    /// returns whether a signal ended that.
-    fn await_end(&self, time: Option<Duration>, mask: Option<&libc::sigset_t>) -> bool {
-        let mut fds = [libc::pollfd {
-            fd: self.uring.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        }];
-        poll::poll(&mut fds, time, mask)
-    }
-}
-
-/// A thread that submits requests: Linux cancels the requests of a thread that ends.
-struct Starter {
-    uring: Arc<IoUring>,
-    /// Changes when there are requests to submit.
-    turn: AtomicU32,
-}
-
-impl Starter {
-    /// Bytes of the thread's stack.
-    const STACK: usize = 64 << 10;
-
-    fn make(uring: &Arc<IoUring>) -> Option<Arc<Starter>> {
-        let starter = Arc::new(Starter {
-            uring: uring.clone(),
-            turn: AtomicU32::new(0),
-        });
-        let argument = Arc::into_raw(starter.clone());
-        if thread::make(Starter::run, argument.cast_mut().cast(), Starter::STACK) == 0 {
-            return Some(starter);
-        }
-        // SAFETY: no thread was created, so the reference is still this function's.
-        drop(unsafe { Arc::from_raw(argument) });
-        None
-    }
-
-    /// Submits the ring's added requests, soon.
-    fn begin(&self) {
-        // Release: the requests are in the ring before the number changes.
-        self.turn.fetch_add(1, Ordering::Release);
-        Host::wake(&self.turn);
-    }
-
-    extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
-        // SAFETY: what `make` gave.
-        let starter = unsafe { Arc::from_raw(argument.cast_const().cast::<Starter>()) };
-        loop {
-            // Acquire: pairs with `begin`; a request of a later number ends the wait at once.
-            let turn = starter.turn.load(Ordering::Acquire);
-            let _ = starter.uring.submitter().submit();
-            Host::await_change(&starter.turn, turn, None);
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Unit tests of the ring.
 
-use super::{Entrance, Handle, Owner, Requests, Ring, Sleep};
+use super::sleep::Entrance;
+use super::{Handle, Owner, Requests, Ring, Sleep};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use rustix_uring::{Errno, opcode, types::Fd};
@@ -319,8 +320,8 @@ fn a_ring_of_one_thread_is_replaced_when_others_wait() {
     assert_eq!(ended(&owner), Some((2, Ok(1))));
 }
 
-/// Linux cancels what such a thread has submitted, some of it only at its event. So that is what its
-/// owner makes again.
+/// Linux cancels what such a thread has submitted, some of it only at its event. So it submits only
+/// what its owner makes again.
 #[test]
 fn a_thread_that_ends_leaves_lasting_requests_to_the_starter() {
     let handle = Handle::default();
