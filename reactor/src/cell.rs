@@ -1,6 +1,6 @@
 //! The program's one runtime, behind its lock.
 
-use crate::completions::{FOLLOWS, Leader};
+use crate::completions::FOLLOWS;
 use crate::lock::Lock;
 use crate::wait::{FINISH, From, Next, SCHEDULERS, continue_wait, finished};
 use crate::{Resources, Runtime};
@@ -80,9 +80,12 @@ impl<R: Resources> Cell<R> {
 
     /// Whether the runtime serves several domains.
     pub fn is_shared(&self) -> bool {
-        let words = self.served.iter();
-        let served = words.map(|word| word.load(Ordering::Relaxed).count_ones());
-        served.sum::<u32>() > 1
+        let [first, rest @ ..] = self
+            .served
+            .each_ref()
+            .map(|word| word.load(Ordering::Relaxed));
+        // The first domain has joined first.
+        first > 1 || rest != [0; WORDS - 1]
     }
 
     /// Takes the lock for a call of a domain that is served.
@@ -145,7 +148,7 @@ impl<R: Resources> Cell<R> {
     fn leave<T>(&self, answer: Answer, form: impl Fn(Answer) -> T) -> T {
         // SAFETY: the lock is ours until it is released below.
         let rt = unsafe { &mut *self.runtime.get() };
-        if rt.leader == Leader::Asleep {
+        if rt.is_slept_on() {
             match core::mem::take(&mut rt.adds_requests_only) {
                 true => rt.interest.submit_all(),
                 false => rt.nudge(),

@@ -421,10 +421,15 @@ impl<R: Resources> Runtime<R> {
         Err(Stop::Pending)
     }
 
-    /// Records that what the current call waits for are requests of the platform: they are
-    /// submitted while another thread sleeps for all, and its sleep goes on.
+    /// Whether another thread sleeps for all, so that a changed interest ends its sleep.
+    pub fn is_slept_on(&self) -> bool {
+        self.leader == Leader::Asleep
+    }
+
+    /// Records, if [`Runtime::is_slept_on`], that the current call has added nothing but requests of
+    /// the platform to what is waited for: its end submits them, and the sleep goes on.
     pub fn note_requests_only(&mut self) {
-        self.adds_requests_only = self.leader == Leader::Asleep;
+        self.adds_requests_only = self.is_slept_on();
     }
 
     /// Whether reading or writing is worthwhile: data, room, end, or a pending error.

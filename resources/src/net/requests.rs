@@ -1,5 +1,5 @@
-//! Calls on sockets of the system, whose waits are requests that it has ([`Runtime`]'s leader sleeps
-//! on while another domain adds some).
+//! Calls on sockets whose waits are requests of the system: the leader sleeps on when another domain
+//! adds some.
 
 use crate::types::Int;
 use crate::{Runtime, runtime};
@@ -11,7 +11,7 @@ pub fn enter_on(fd: Int, f: impl FnOnce(&mut Runtime, Fd) -> Answer) -> Answer {
     runtime::enter(|rt| {
         let fd = Fd::decode(fd)?;
         let answer = f(rt, fd);
-        if waits_by_requests(rt, fd) {
+        if rt.is_slept_on() && waits_by_requests(rt, fd) {
             rt.note_requests_only();
         }
         answer
