@@ -153,7 +153,7 @@ impl Stack {
         self.connections_where(|_| true) + tcp.half_open.len() + tcp.time_wait.len()
     }
 
-    /// Whether a wait for a socket is nothing but a request that the system has. The stack's own are
+    /// Whether a wait for a socket is nothing but a request that the system has. This stack waits for
     /// timers and interrupts.
     pub fn waits_by_requests(&self) -> bool {
         false

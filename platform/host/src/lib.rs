@@ -10,8 +10,8 @@
 //! - Offload workers (`offload`): one per blocking system call, if there is no ring. They share
 //!   nothing with the program except that call and an eventfd.
 //! - The ring's starter: submits requests for threads of the program that may end, since Linux
-//!   would then cancel them; but not those that are made again then. A ring of the program's first thread has none: other threads interrupt
-//!   that one (`ring`).
+//!   would then cancel them; but not those that are made again then. A ring of the program's first
+//!   thread has none: other threads interrupt that one (`ring`).
 //!
 //! `thread` creates the last three: they run no OCaml, and block all signals. The handler of
 //! `signals` may run on any other thread; it only counts, and writes to an eventfd.
