@@ -12,8 +12,7 @@ let domains : t array ref = ref [||]
 (* What the first domain knows of them, from their start until their end. *)
 type running = {
   started : unit Promise.t;
-  mutable users : int;
-      (** Calls of [run] that haven't returned, but for the one that starts them. *)
+  mutable users : int;  (** Calls of [run] that haven't returned, beside the first. *)
   unused : Sync.Condition.t;
 }
 

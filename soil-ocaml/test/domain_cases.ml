@@ -516,7 +516,7 @@ let two_servers () =
         int "its number, later" i (D.self ()));
     int "in all domains" domains (Atomic.get runs)
   in
-  (* The one that starts them ends first. *)
+  (* The first task starts them, and ends before the second. *)
   let first_over = T.Promise.create () and second_over = T.Promise.create () in
   T.scope (fun s ->
       let first = T.spawn s (fun () -> serve first_over) in
