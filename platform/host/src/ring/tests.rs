@@ -37,6 +37,11 @@ pub(crate) fn expect_others(ring: &mut Ring) {
     ring.is_shared = || true;
 }
 
+/// Whether the kernel has used one of the registered buffers.
+pub(crate) fn uses_buffers(ring: &Ring) -> bool {
+    ring.buffers.as_ref().is_some_and(|buffers| buffers.used)
+}
+
 /// Runs a test on a ring of all threads, and on one of this thread.
 fn with_both(test: fn(Handle)) {
     let _alone = alone();

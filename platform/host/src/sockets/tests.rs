@@ -198,6 +198,8 @@ fn a_ring_that_is_replaced_brings_what_is_received() {
         }
     }
     assert_eq!(world.sockets.brings, brings);
+    let used = ring.with(|ring| crate::ring::tests::uses_buffers(ring));
+    assert!(!brings || used == Some(true), "the kernel has no buffers");
 }
 
 /// A request that ends with its thread leaves the socket as if it were ready.
@@ -206,24 +208,29 @@ fn a_socket_whose_request_was_cancelled_is_asked_again() {
     let data = Data::new(Err(Errno::CANCELED), Flags::empty());
     assert!(!data.continues && data.failure.is_none() && data.buffer.is_none());
     with_each(|world| {
-        let (client, server) = world.pair();
-        let mut byte = [0];
-        for request in [watch::Request::Data, watch::Request::Readable] {
-            // As a thread does that then ends.
-            assert_eq!(
-                world.sockets.read(server, &mut byte, 0),
-                Err(Error::WouldBlock)
-            );
+        // As a thread does that then ends.
+        let end_request = |world: &mut World, of: Handle, request| {
             world.sockets.watch.submit();
             let place = Place {
-                index: super::index(server) as u32,
-                generation: (server.to_raw() >> 32) as u32,
+                index: super::index(of) as u32,
+                generation: (of.to_raw() >> 32) as u32,
             };
             world.sockets.watch.cancel(place, request);
             world.sockets.watch.submit();
-            assert_eq!(world.sockets.write(client, b"x"), Ok(1));
-            assert_eq!(world.read(server), Ok(b"x".to_vec()));
-            assert!(!world.sockets.socket(server).expect("open").more_follows);
+        };
+        let (listener, address) = world.listener("127.0.0.1:0");
+        assert_eq!(world.sockets.accept(listener), Err(Error::WouldBlock));
+        end_request(world, listener, watch::Request::Readable);
+        let client = world.sockets.tcp_connect(address, None).expect("begun");
+        assert_eq!(world.until(|s| s.connect_result(client)), Ok(()));
+        let server = world.until(|s| s.accept(listener)).expect("a connection");
+        let wait = world.sockets.read(server, &mut [0], 0);
+        assert_eq!(wait, Err(Error::WouldBlock));
+        end_request(world, server, watch::Request::Data);
+        assert_eq!(world.sockets.write(client, b"x"), Ok(1));
+        assert_eq!(world.read(server), Ok(b"x".to_vec()));
+        for socket in [listener, server] {
+            assert!(!world.sockets.socket(socket).expect("open").more_follows);
         }
     });
 }
