@@ -552,4 +552,5 @@ let () =
         ] );
       ("tree", Tree.all);
       ("keys and values", Kv.all);
+      ("files of values", Kv_files.all);
     ]
