@@ -482,6 +482,18 @@ let virtual_time () =
   bool "the thread's timeout" true !timed_out;
   bool "its moments" true (!seen >= 0.02 && !seen < 60.)
 
+(* Waits of threads belong to the first domain. *)
+let of_another_domain () =
+  Soil.Domain.run ~domains:2 @@ fun () ->
+  T.scope @@ fun s ->
+  let in_thread () =
+    let refused = ref false in
+    let wait () = try Soil.Clock.sleep 0.001 with Invalid_argument _ -> refused := true in
+    Thread.join (Thread.create wait ());
+    !refused
+  in
+  bool "refused" true (T.await (Soil.Domain.spawn ~domain:1 s in_thread))
+
 let () =
   Alcotest.run ~and_exit:false "threads"
     [
@@ -506,6 +518,7 @@ let () =
           Alcotest.test_case "submit within a time" `Quick submit_within_a_time;
           Alcotest.test_case "submit to a scope that ends" `Quick submit_to_a_scope_that_ends;
           Alcotest.test_case "what blocks leaves tasks running" `Quick (fun () -> Soil.run blocking);
+          Alcotest.test_case "threads of another domain" `Quick of_another_domain;
         ] );
     ];
   (* The program ends although a thread waits, which runs the drivers for it. *)
