@@ -48,6 +48,15 @@ const fn domain_of(token: u64) -> usize {
     (token >> SCHEDULER_SHIFT) as usize
 }
 
+/// The waiter for the operation with this token.
+pub(crate) const fn waiter_of(token: u64) -> u64 {
+    if token < FIRST_OF_THREADS {
+        scheduler(domain_of(token))
+    } else {
+        token
+    }
+}
+
 /// The domain whose scheduler this waiter is.
 pub(crate) const fn scheduled_domain(waiter: u64) -> Option<usize> {
     let domain = domain_of(waiter);
@@ -197,6 +206,12 @@ impl Completions {
         if let Ok(at) = self.place(waiter) {
             self.followers.remove(at);
         }
+    }
+
+    /// Whether the waiter is a follower that has not been notified.
+    pub(crate) fn follows(&self, waiter: u64) -> bool {
+        let at = self.place(waiter);
+        at.is_ok_and(|at| self.followers[at].1.load(Ordering::Relaxed) == FOLLOWS)
     }
 
     /// Removes all followers: they are threads of a parent process.

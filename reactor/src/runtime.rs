@@ -1,6 +1,8 @@
 //! Outstanding operations and their completions, descriptors, and the drivers of resources.
 
-use crate::completions::{Completions, FIRST_OF_THREADS, Leader, SCHEDULER, scheduled_domain};
+use crate::completions::{
+    Completions, FIRST_OF_THREADS, Leader, SCHEDULER, scheduled_domain, waiter_of,
+};
 use crate::messages::Messages;
 use crate::table::{ANY, Fd, Kind, Table};
 use crate::{Interest, Resources};
@@ -128,6 +130,8 @@ pub struct Runtime<R: Resources> {
     started: bool,
     /// The state of the leader: the thread that runs the drivers for all waiting ones.
     pub(crate) leader: Leader,
+    /// The waiter whose thread is the leader, or was the last one.
+    pub(crate) led_by: u64,
     /// The current call has added to the sleeping leader's interest at most requests.
     pub(crate) adds_requests_only: bool,
     /// Number of forks when the leader began.
@@ -161,6 +165,7 @@ impl<R: Resources> Runtime<R> {
             drivers: [None; MAX_DRIVERS],
             started: false,
             leader: Leader::Absent,
+            led_by: SCHEDULER,
             adds_requests_only: false,
             led_in: 0,
             asleep_since: 0,
@@ -266,6 +271,39 @@ impl<R: Resources> Runtime<R> {
         while let Some(token) = next(&mut self.table) {
             self.complete(token, Ok(0));
         }
+    }
+
+    /// Completes one operation that is parked there, of a thread that sleeps, and everything that
+    /// waits for a change of any descriptor; [`Runtime::wake`] if all these threads run. Returns
+    /// whether others are still parked.
+    pub fn wake_one(&mut self, index: u32, direction: Direction) -> bool {
+        let Runtime {
+            table,
+            completions,
+            leader,
+            led_by,
+            ..
+        } = self;
+        let of_leader = match leader {
+            Leader::Awake => Some(2),
+            Leader::Asleep | Leader::Nudged => Some(0),
+            Leader::Absent => None,
+        };
+        let sleeps = |token| match waiter_of(token) {
+            waiter if waiter == *led_by => of_leader,
+            waiter => completions.follows(waiter).then_some(1),
+        };
+        let Some(token) = table.take(index, direction, sleeps) else {
+            self.wake(index, direction);
+            return false;
+        };
+        let is_leader = waiter_of(token) == *led_by;
+        self.complete(token, Ok(0));
+        if is_leader {
+            self.renew_sleep();
+        }
+        self.wake(ANY, Direction::Read);
+        self.table.has_waiters(index, direction)
     }
 
     /// Completes everything that waits for a change of any descriptor: something has become ready

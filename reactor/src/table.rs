@@ -137,11 +137,19 @@ impl Waiters {
 
     /// Removes `token`.
     fn remove(&mut self, token: u64) {
-        if self.first == token {
-            self.first = self.more.pop().unwrap_or(0);
-        } else {
+        if self.first != token {
             self.more.retain(|&other| other != token);
+        } else if self.more.is_empty() {
+            self.first = 0;
+        } else {
+            self.first = self.more.remove(0);
         }
+    }
+
+    /// All, the longest parked first.
+    fn tokens(&self) -> impl Iterator<Item = u64> {
+        let first = Some(self.first).filter(|&token| token != 0);
+        first.into_iter().chain(self.more.iter().copied())
     }
 
     /// Takes one.
@@ -258,7 +266,7 @@ impl<T: 'static> Table<T> {
     }
 
     /// The kind of the object at an index in use.
-    pub(crate) fn kind(&self, index: u32) -> Option<Kind> {
+    pub fn kind(&self, index: u32) -> Option<Kind> {
         let open = self.slots.get(index as usize)?.open.as_ref()?;
         Some(open.operations.kind)
     }
@@ -326,6 +334,26 @@ impl<T: 'static> Table<T> {
         let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
         open.changes += 1;
         open.waiters(direction).pop()
+    }
+
+    /// Takes one of the tokens that are parked there, the longest parked of those that `prefer`
+    /// rates highest; `None` if it rates none of them.
+    pub(crate) fn take(
+        &mut self,
+        index: u32,
+        direction: Direction,
+        prefer: impl Fn(u64) -> Option<u8>,
+    ) -> Option<u64> {
+        let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
+        let waiters = open.waiters(direction);
+        let rated = waiters
+            .tokens()
+            .filter_map(|token| Some((prefer(token)?, token)));
+        // The first of equal ones.
+        let (_, token) = rated.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
+        waiters.remove(token);
+        open.changes += 1;
+        Some(token)
     }
 
     /// A number that grows with each change of a descriptor's readiness; 0 for a closed one.

@@ -169,6 +169,7 @@ fn lead<R: Resources>(
     woken: Woken,
 ) -> Next<R> {
     rt.leader = Leader::Awake;
+    rt.led_by = waiter;
     rt.led_in = R::Platform::forks();
     loop {
         step(rt, now);

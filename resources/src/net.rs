@@ -13,6 +13,7 @@
 //!               address, errors                  the forms in which both cross
 //! ```
 
+mod acceptors;
 pub mod address;
 pub mod bound;
 mod configuration;
@@ -102,6 +103,7 @@ pub struct Net {
     snapshots: u32,
     /// Scratch buffer, kept to reuse its allocation.
     events: Vec<Handle>,
+    offers: Vec<acceptors::Offer>,
     zero_copy: zero_copy::ZeroCopy,
 }
 
@@ -193,6 +195,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         drain_until: None,
         snapshots: Current::snapshots(),
         events: Vec::new(),
+        offers: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
     if let Some((domains, dots)) = net.stack.name_options() {

@@ -117,6 +117,8 @@ enum Kind {
     /// A TCP port: bound or listening.
     Port {
         listening: bool,
+        /// A connection was accepted since the last event: whether there are more is unknown.
+        accepted: bool,
         options: TcpOptions,
     },
     Connection(tcp::Connection),
@@ -353,6 +355,9 @@ impl Sockets {
                 socket.more_follows |= more_follows;
                 if *read {
                     socket.read = Way::default();
+                    if let Kind::Port { accepted, .. } = &mut socket.kind {
+                        *accepted = false;
+                    }
                 }
                 if *write {
                     socket.write = Way::default();
@@ -410,6 +415,11 @@ impl Sockets {
     /// Which operations are worth a try; requests an event for the others.
     fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
         let socket = self.socket(handle)?;
+        if let Kind::Port { accepted, .. } = &mut socket.kind
+            && core::mem::take(accepted)
+        {
+            socket.read.blocked |= !calls::is_readable(&socket.fd);
+        }
         let connecting = socket.is_connecting();
         let ready = Readiness {
             readable: !socket.read.blocked && !connecting,

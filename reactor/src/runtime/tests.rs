@@ -2,6 +2,7 @@
 
 use super::{Cancelled, MAX_DRIVERS, MAX_TOKEN, TokenHasher};
 use crate::Resources;
+use crate::completions::Leader;
 use crate::table::{Fd, Kind, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use crate::wait::{FIRST_OF_THREADS, scheduler};
 use core::hash::Hasher;
@@ -317,9 +318,9 @@ fn a_counter_is_the_sum_of_the_drivers_shares() {
     assert_eq!((rt.counter(3), rt.counter(4)), (10 * MAX_DRIVERS, 0));
 }
 
-/// All that wait for a connection are woken: each may accept one only, and several may have come.
+/// All that wait are woken.
 #[test]
-fn a_connection_wakes_tasks_and_threads_of_all_domains() {
+fn a_change_wakes_tasks_and_threads_of_all_domains() {
     static LISTENER: Operations =
         Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
     let mut rt = Runtime::new();
@@ -339,4 +340,52 @@ fn a_connection_wakes_tasks_and_threads_of_all_domains() {
     woken.sort_unstable();
     assert_eq!(woken, tasks);
     assert_eq!(rt.take_completion(thread), Some(Ok(0)));
+}
+
+/// A listener's connection wakes one of those that sleep, the leader before followers; where all
+/// run, it reaches all of them.
+#[test]
+fn a_connection_wakes_one_that_sleeps() {
+    static LISTENER: Operations =
+        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
+    let mut rt = Runtime::new();
+    let fd = rt.table.insert(&LISTENER, 0).expect("room");
+    let thread = FIRST_OF_THREADS + 1;
+    let tokens = [scheduler(3) + 1, scheduler(1) + 1, scheduler(2) + 1, thread];
+    for token in tokens {
+        assert_eq!(rt.park(fd, Direction::Read, token as isize), PENDING);
+    }
+    // Two sleep, of which domain 2 has waited for longer. Domain 1 leads.
+    for waiter in [thread, scheduler(2)] {
+        rt.completions.follow(waiter).expect("memory");
+    }
+    rt.leader = Leader::Awake;
+    rt.led_by = scheduler(1);
+    assert!(rt.wake_one(fd.index, Direction::Read));
+    assert_eq!(rt.next_completion(1), Some((tokens[1], Ok(0))));
+    assert!(rt.wake_one(fd.index, Direction::Read));
+    assert_eq!(rt.next_completion(2), Some((tokens[2], Ok(0))));
+    assert!(rt.wake_one(fd.index, Direction::Read));
+    assert_eq!(rt.take_completion(thread), Some(Ok(0)));
+    // Domain 3 runs.
+    assert_eq!(rt.next_completion(3), None);
+    assert!(!rt.wake_one(fd.index, Direction::Read));
+    assert_eq!(rt.next_completion(3), Some((tokens[0], Ok(0))));
+    assert!(!rt.table.has_waiters(fd.index, Direction::Read));
+}
+
+/// The leader's sleep ends if no other thread waits.
+#[test]
+fn a_connection_wakes_a_leader_that_sleeps() {
+    static LISTENER: Operations =
+        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
+    let mut rt = Runtime::new();
+    let fd = rt.table.insert(&LISTENER, 0).expect("room");
+    let token = scheduler(2) + 1;
+    assert_eq!(rt.park(fd, Direction::Read, token as isize), PENDING);
+    rt.leader = Leader::Asleep;
+    rt.led_by = scheduler(2);
+    assert!(!rt.wake_one(fd.index, Direction::Read));
+    assert_eq!(rt.next_completion(2), Some((token, Ok(0))));
+    assert!(rt.leader == Leader::Nudged);
 }

@@ -1,6 +1,6 @@
 //! The network's hooks in the wait, and its tick during computations.
 
-use super::{BUDGET, inspect, services, sockets, status};
+use super::{BUDGET, acceptors, inspect, services, sockets, status};
 use crate::current::{Current, Interest};
 use crate::runtime;
 use crate::types::Int;
@@ -64,6 +64,9 @@ pub fn poll(rt: &mut Runtime, now: u64) {
     if let Some(net) = rt.resources.net.as_deref_mut() {
         net.events = events;
     }
+    while let Some(listener) = acceptors::next_late(rt, now) {
+        sockets::event(rt, listener);
+    }
     services::poll(rt, now);
     inspect::poll(rt);
     status::check(rt, now);
@@ -85,6 +88,7 @@ pub fn poll_until_idle(rt: &mut Runtime) {
 
 fn deadline(rt: &mut Runtime) -> Option<u64> {
     let patience = status::deadline(rt);
+    let offers = acceptors::deadline(rt);
     let progress = rt.resources.net.as_deref()?.progress;
     let stack = if progress.more_work {
         Some(0)
@@ -92,7 +96,10 @@ fn deadline(rt: &mut Runtime) -> Option<u64> {
         progress.next_deadline_ns
     };
     let services = rt.resources.net.as_deref()?.services.next_ns;
-    [stack, patience, services].into_iter().flatten().min()
+    [stack, patience, offers, services]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 fn interest(rt: &mut Runtime, interest: &mut Interest) {

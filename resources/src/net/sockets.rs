@@ -1,8 +1,8 @@
 //! The table of sockets: maps a descriptor to the stack's handle, and a ready handle to the tasks
 //! that wait for it.
 
-use super::address;
 use super::errors::error;
+use super::{acceptors, address};
 use crate::current::Transport;
 use crate::types::Int;
 use crate::types::constants::{MARK_DSCP, MARK_HOP_LIMIT};
@@ -66,7 +66,11 @@ pub fn event(rt: &mut Runtime, handle: Handle) {
     socket.refused = socket.refused.saturating_add(refused as u32);
     let noticed = urgent || refused > 0;
     socket.noticed |= noticed;
-    if ready.readable || ready.hangup || ready.error || noticed {
+    if noticed || ready.hangup || ready.error {
+        rt.wake(fd, Direction::Read);
+    } else if ready.readable && rt.table.kind(fd) == Some(Kind::Listener) {
+        acceptors::wake(rt, handle, fd);
+    } else if ready.readable {
         rt.wake(fd, Direction::Read);
     }
     if ready.writable || ready.hangup || ready.error {

@@ -2,8 +2,8 @@
 
 use super::errors::{error, refused, stop};
 use super::requests::enter_on;
-use super::sockets::{close, open, ready, socket};
-use super::{address, needs_stack, stack_for};
+use super::sockets::{close, event, open, ready, socket};
+use super::{acceptors, address, needs_stack, stack_for};
 use crate::Operations;
 use crate::Runtime;
 use crate::current::Current;
@@ -182,8 +182,14 @@ pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int, how: Int) -> Answ
 pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
     let key = rt.table.key_of(listener, &LISTENER)?;
     let (stack, socket) = socket(rt, key)?;
-    let handle = stack.tcp_accept(socket.handle).map_err(stop)?;
-    open(rt, handle, &CONNECTION)
+    let (handle, index) = (socket.handle, socket.fd);
+    let accepted = stack.tcp_accept(handle).map_err(stop);
+    acceptors::take(rt, handle);
+    if accepted != Err(Stop::WouldBlock) && rt.table.has_waiters(index, Direction::Read) {
+        // There may be more connections, and this task need not come back.
+        event(rt, handle);
+    }
+    open(rt, accepted?, &CONNECTION)
 }
 
 /// See `soil_tcp_refused`.

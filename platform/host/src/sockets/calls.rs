@@ -3,7 +3,9 @@
 use super::address::Name;
 use crate::errno;
 use crate::owned_fd::OwnedFd;
+use crate::poll::poll;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
 use net::Error;
 
 /// The nearest error of `net` for an `errno`.
@@ -60,6 +62,17 @@ pub fn number(fd: &OwnedFd, level: i32, option: i32) -> Result<i32, Error> {
     // SAFETY: writes at most a number.
     let done = unsafe { libc::getsockopt(fd.0, level, option, place, &raw mut len) };
     check(done as isize).map(|_| value)
+}
+
+/// Whether a read or accept would not block.
+pub fn is_readable(fd: &OwnedFd) -> bool {
+    let mut fds = [libc::pollfd {
+        fd: fd.0,
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    poll(&mut fds, Some(Duration::ZERO), None);
+    fds[0].revents != 0
 }
 
 /// Takes the pending error of a socket.

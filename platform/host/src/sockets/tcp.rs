@@ -267,6 +267,7 @@ impl Sockets {
         }
         let kind = Kind::Port {
             listening: false,
+            accepted: false,
             options: TcpOptions::default(),
         };
         self.insert(fd, v6, kind)
@@ -292,6 +293,7 @@ impl Sockets {
         let Kind::Port {
             listening: true,
             options,
+            ..
         } = socket.kind
         else {
             return Err(Error::InvalidOperation);
@@ -309,6 +311,9 @@ impl Sockets {
                 }
                 Err(failure) => return Err(failure),
                 Ok((fd, peer)) => {
+                    if let Kind::Port { accepted, .. } = &mut socket.kind {
+                        *accepted = true;
+                    }
                     let connection = Connection::new(Phase::Open, peer, options);
                     return self.insert(fd, v6, Kind::Connection(connection));
                 }
@@ -341,6 +346,7 @@ impl Sockets {
         let Kind::Port {
             listening: false,
             options,
+            ..
         } = socket.kind
         else {
             return Err(Error::InvalidOperation);

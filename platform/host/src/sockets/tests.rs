@@ -438,6 +438,26 @@ fn a_closed_port_is_free_at_once() {
     });
 }
 
+/// After an accept it is ready only for another connection, without an event.
+#[test]
+fn a_listener_is_ready_while_connections_wait() {
+    with_each(|world| {
+        let (listener, address) = world.listener("127.0.0.1:0");
+        let connect = || std::net::TcpStream::connect(address).expect("accepted by the system");
+        let clients = (connect(), connect());
+        for more in [true, false] {
+            let accepted = world.until(|s| s.accept(listener)).expect("a connection");
+            let ready = world.sockets.readiness(listener).expect("a listener");
+            assert_eq!(ready.readable, more);
+            assert_eq!(Transport::close(&mut world.sockets, accepted), Ok(()));
+        }
+        drop(clients);
+        let client = connect();
+        assert!(world.until(|s| s.accept(listener)).is_ok());
+        drop(client);
+    });
+}
+
 #[test]
 fn a_bound_port_connects_or_stays_bound() {
     with_each(|world| {
