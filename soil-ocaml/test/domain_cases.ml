@@ -468,8 +468,14 @@ let echo () =
       let most = Array.fold_left (fun most n -> max most (Atomic.get n)) 0 serving in
       let each = most + 10 in
       let more = List.init ((each * D.count ()) - List.length first) (fun _ -> connect ()) in
-      Array.iter (fun n -> int "even" each (Atomic.get n)) serving;
-      let connections = first @ more in
+      let is_even () = Array.for_all (fun n -> Atomic.get n = Atomic.get serving.(0)) serving in
+      (* A domain that the machine kept from running for a while has fewer. The next ones are its. *)
+      let rec until_even left connections =
+        if is_even () then connections
+        else if left = 0 then fail "uneven"
+        else until_even (left - 1) (connect () :: connections)
+      in
+      let connections = until_even (4 * D.count ()) (first @ more) in
       T.Promise.fulfil enough ();
       List.iter F.close connections);
   F.close listener
@@ -593,6 +599,69 @@ let computing () =
     done;
     T.await quiet)
 
+(* New connections go to the domains that don't compute, however few the others have. *)
+let around () =
+  if D.count () > 1 then (
+    let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+    let stop = Atomic.make false and served = Array.init (D.count ()) (fun _ -> Atomic.make 0) in
+    T.scope @@ fun s ->
+    let ready = T.Semaphore.create 0 in
+    let serve i =
+      T.Semaphore.release ready;
+      Soil.Tcp.serve listener @@ fun c ->
+      Atomic.incr served.(i);
+      F.write_string c "!";
+      ignore (F.read c (Bytes.create 1) 0 1)
+    in
+    let serving = T.spawn s (fun () -> D.each serve) in
+    let compute () =
+      T.Semaphore.release ready;
+      while not (Atomic.get stop) do
+        Domain.cpu_relax ()
+      done
+    in
+    let all_ready = List.iter (fun _ -> T.Semaphore.acquire ready) in
+    all_ready (List.init (D.count ()) Fun.id);
+    List.iter (fun i -> ignore (D.spawn ~domain:i s compute)) (others ());
+    all_ready (others ());
+    (* For longer than a domain computes usually. *)
+    Soil.Clock.sleep 0.2;
+    let connect _ =
+      let c = Soil.Tcp.connect (Soil.Tcp.local listener) in
+      F.really_read c (Bytes.create 1) 0 1;
+      c
+    in
+    let clients = List.init 20 connect in
+    int "of the domain that is free" 20 (Atomic.get served.(0));
+    Atomic.set stop true;
+    List.iter F.close clients;
+    F.close listener;
+    T.await serving)
+
+(* A connection reaches another one of those that wait for it if the first is cancelled, or accepts
+   no more. *)
+let acceptors () =
+  let listener = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  for round = 1 to 20 do
+    T.scope @@ fun s ->
+    let accepted = Atomic.make 0 and all_accepted = T.Promise.create () in
+    let wanted = 2 * D.count () in
+    let accept () =
+      F.close (Soil.Tcp.accept listener);
+      if Atomic.fetch_and_add accepted 1 = wanted - 1 then T.Promise.fulfil all_accepted ()
+    in
+    let tasks = List.init (3 * D.count ()) (fun i -> D.spawn ~domain:(i mod D.count ()) s accept) in
+    let connect _ = Soil.Tcp.connect (Soil.Tcp.local listener) in
+    let early = if round mod 2 = 0 then List.init (D.count ()) connect else [] in
+    (* A third of them. *)
+    List.iteri (fun i task -> if i < D.count () then T.cancel task) tasks;
+    let late = List.init (wanted - List.length early) connect in
+    T.Promise.await all_accepted;
+    List.iter F.close (early @ late);
+    T.cancel_scope s
+  done;
+  F.close listener
+
 let files () =
   D.each (fun i ->
       match Soil.Kv.connect "/nothing" with
@@ -680,5 +749,7 @@ let cases =
     in_domains "a supervised server" supervised;
     in_domains "a listener that is closed" closing;
     in_domains "a domain that computes" computing;
+    in_domains "connections beside domains that compute" around;
+    in_domains "several that accept" acceptors;
     in_domains "of the first domain" files;
   ]

@@ -295,7 +295,7 @@ def add(form):
             memory = ["--mem", "256M"]
             status, output = run(context, form, count, program=SCHEDULERS, options=memory)
             lines = of_domains(output, 3, count)
-            assert (status, len(lines), lines[-1:]) == (0, 23, ["of the first domain"]), output
+            assert (status, len(lines), lines[-1:]) == (0, 25, ["of the first domain"]), output
 
     @test(name=f"domains-on-many-{form}", limit=1800, long=True)
     def domains_on_many(context):

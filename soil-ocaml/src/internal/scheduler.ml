@@ -59,7 +59,7 @@ type state = {
   completions : Soil_raw.int_buffer;  (** Pairs of token and result. *)
   mutable first : int;  (** Of the completions that haven't been handled yet. *)
   mutable last : int;  (** After the last one. *)
-  mutable last_poll : int;  (** The time. *)
+  mutable last_poll : int;  (** The time; [max_int] during it. *)
   mutable turns : int;  (** Since the last poll. *)
   mutable spent : int;  (** Calls of this turn that needn't wait. *)
   mutable this_run : int;  (** The number of the current run, or of the next one. *)
@@ -101,6 +101,10 @@ let states = Slots.make Owner.domains first_state
 let[@inline never] current_state () = states.(Owner.domain ())
 let[@inline] get () = if !Guard.several then current_state () else first_state
 let timers = first_state.timers
+
+(* Most handlers compute for less, also where the machine keeps a processor from running. *)
+let engaged_ns = 100_000_000
+let is_engaged domain ~now = now - states.(domain).last_poll > engaged_ns
 let post domain f = Posts.send states.(domain).posts f
 
 (* Result of a parked call that was cancelled; no operation has it. *)
@@ -254,6 +258,7 @@ let deliver_completions s =
 let poll s deadline =
   if s.first = s.last then (
     trace Soil_raw.trace_sleeps 0 "";
+    s.last_poll <- max_int;
     let several = !Guard.several in
     let deadline = if several then Posts.sleep_until s.posts deadline else deadline in
     let n = Soil_raw.wait deadline s.completions batch in

@@ -58,6 +58,10 @@ val timers : Fiber.event Timers.t
 val domain : unit -> int
 (** [domain ()] is the index of the current domain, which has tasks. *)
 
+val is_engaged : int -> now:int -> bool
+(** [is_engaged domain ~now] is [true] if its tasks have run for 100 ms without an end of their
+    turns: one computes. From any domain. *)
+
 val post : int -> (unit -> unit) -> bool
 (** [post domain f] calls [f ()] in the scheduler of [domain] soon, after all that was posted there
     before; [false]: it has none any more. [f ()] neither waits nor raises. From any domain. *)

@@ -1,7 +1,7 @@
 (** Listeners that several domains serve. Private to Soil.
 
-    Each new connection goes to the domain with the fewest: the one that has accepted it posts it
-    there. *)
+    Each new connection goes to the domain with the fewest that doesn't compute: its acceptor posts
+    it there. *)
 
 type place = {
   domain : int;
@@ -27,9 +27,16 @@ let serving l place f =
     let leave () = update (List.filter (fun (_, other) -> other != place)) in
     Failure.finally leave f)
 
+(* A domain that computes would let a new connection wait. *)
 let fewest l own =
+  let now = Soil_raw.clock_monotonic_ns () in
   let fewer least (listener, place) =
-    if listener == l && Atomic.get place.load < Atomic.get least.load then place else least
+    if
+      listener == l
+      && Atomic.get place.load < Atomic.get least.load
+      && not (Scheduler.is_engaged place.domain ~now)
+    then place
+    else least
   in
   List.fold_left fewer own (Atomic.get all)
 
