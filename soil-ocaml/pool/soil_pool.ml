@@ -135,7 +135,7 @@ let close pool () =
   List.iter (fun join -> join ()) pool.joins
 
 let maximum () = if parallel () then Domain.recommended_domain_count () else max_int
-let default () = max 1 (Domain.recommended_domain_count () - 1)
+let default () = max 1 (Domain.recommended_domain_count () - Soil.Domain.count ())
 
 let create ?workers ?(capacity = 64) scope =
   let workers = match workers with Some n -> n | None -> default () in

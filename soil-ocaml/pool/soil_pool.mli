@@ -32,8 +32,11 @@ val create : ?workers:int -> ?capacity:int -> Soil.Task.scope -> t
     While [scope] lasts, [Deadlock] isn't raised.
 
     [workers] is the number of workers: at most [Domain.recommended_domain_count], but in an image
-    with one processor. The default is one less than that, and at least 1. [capacity] is the maximum
-    number of jobs in the queue while all workers run one (default 64).
+    with one processor. The default leaves a processor to each domain with tasks
+    ({!Soil.Domain.count}), and is at least 1. [capacity] is the maximum number of jobs in the queue
+    while all workers run one (default 64).
+
+    A pool belongs to the domain of [scope]: tasks of that domain submit.
 
     For tasks. Raises [Invalid_argument] if [workers < 1] or [capacity < 0], and [Failure] if the
     program has too many domains or threads. *)

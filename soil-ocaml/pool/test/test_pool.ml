@@ -269,6 +269,18 @@ let wrong scope =
   bool "bounded" true (P.workers pool <= Domain.recommended_domain_count ());
   bool "of another thread" true (refused (fun () -> P.submit pool (fun () -> P.submit pool ignore)))
 
+(* A pool of each domain, on the processors that the domains leave. *)
+let domains () =
+  let left = Domain.recommended_domain_count () - 2 in
+  let submit _ =
+    T.scope @@ fun scope ->
+    let pool = P.create scope in
+    int "workers" (max 1 left) (P.workers pool);
+    let jobs = List.init 20 (fun n () -> P.submit pool (fun () -> n * n)) in
+    bool "results" true (T.all jobs = List.init 20 (fun n -> n * n))
+  in
+  Soil.Domain.run ~domains:2 (fun () -> T.timeout patience (fun () -> Soil.Domain.each submit))
+
 (* Against a model: one worker, whose jobs end one by one. *)
 
 type step = Submit of int | Cancel of int | Finish
@@ -399,6 +411,7 @@ let () =
           test "the scope fails" scope_fails;
           test "many jobs" many;
           test "wrong arguments" wrong;
+          Alcotest.test_case "of several domains" `Quick domains;
           property;
         ] );
     ]
