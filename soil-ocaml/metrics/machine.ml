@@ -45,14 +45,19 @@ let budget () =
   ]
 
 let tasks () =
-  let scheduler = Soil.Machine.scheduler () in
+  let schedulers = Soil.Machine.schedulers () in
+  let by_domain kind name help (n : Soil.Machine.scheduler -> int) =
+    let sample (domain, scheduler) = ([ string_of_int domain ], float_of_int (n scheduler)) in
+    family kind name help [ "domain" ] (List.map sample schedulers)
+  in
   [
-    count Gauge "soil_tasks" "Tasks that haven't ended." scheduler.tasks;
-    count Gauge "soil_tasks_ready" "Tasks that could run now." scheduler.ready;
-    count Counter "soil_tasks_started_total" "Tasks that were started." scheduler.started;
-    count Counter "soil_task_turns_total" "Times that a task ran until it waited." scheduler.turns;
-    count Gauge "soil_operations" "Operations of devices, network and files that tasks wait for."
-      scheduler.operations;
+    by_domain Gauge "soil_tasks" "Tasks that haven't ended." (fun s -> s.tasks);
+    by_domain Gauge "soil_tasks_ready" "Tasks that could run now." (fun s -> s.ready);
+    by_domain Counter "soil_tasks_started_total" "Tasks that were started." (fun s -> s.started);
+    by_domain Counter "soil_task_turns_total" "Times that a task ran until it waited." (fun s ->
+        s.turns);
+    by_domain Gauge "soil_operations"
+      "Operations of devices, network and files that tasks wait for." (fun s -> s.operations);
     count Counter "soil_sleeps_total" "Times that the program slept, because no task could run."
       (counter "sleeps");
     count Counter "soil_lock_waits_total" "Calls of threads that waited for the end of another's."

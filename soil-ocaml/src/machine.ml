@@ -14,10 +14,16 @@ let memory () =
 
 type scheduler = { tasks : int; ready : int; operations : int; started : int; turns : int }
 
-let scheduler () =
-  let operations, tasks = Scheduler.counts () in
-  let ready, started, turns = Scheduler.activity () in
+let scheduler_of domain =
+  let operations, tasks = Scheduler.counts domain in
+  let ready, started, turns = Scheduler.activity domain in
   { tasks; ready; operations; started; turns }
+
+let scheduler () = scheduler_of (Scheduler.domain ())
+
+let schedulers () =
+  let domains = List.filter Scheduler.has_run (List.init Owner.domains Fun.id) in
+  List.map (fun domain -> (domain, scheduler_of domain)) domains
 
 external cpus : unit -> int = "caml_recommended_domain_count"
 

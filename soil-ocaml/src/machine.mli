@@ -23,7 +23,11 @@ type scheduler = {
 (** The type for scheduler statistics. *)
 
 val scheduler : unit -> scheduler
-(** [scheduler ()] is the current statistics. *)
+(** [scheduler ()] is the current statistics of the current domain's scheduler. *)
+
+val schedulers : unit -> (int * scheduler) list
+(** [schedulers ()] are the statistics of all domains that have or had tasks ({!Domain}), by the
+    index of OCaml's domain: 0 is the first. *)
 
 val cpus : unit -> int
 (** [cpus ()] is the number of processors that the program may use. An image without [Domain.spawn]

@@ -118,7 +118,7 @@ let deadlock () =
 (* The clock *)
 
 let is_alone () =
-  let ready, _, _ = Scheduler.activity () in
+  let ready, _, _ = Scheduler.activity (Scheduler.domain ()) in
   ready = 0
 
 let poll () = Scheduler.poll (Scheduler.get ()) 0

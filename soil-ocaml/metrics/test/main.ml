@@ -177,6 +177,8 @@ let value text name =
   in
   match line with Some line -> value line | None -> Alcotest.fail (name ^ ": not there")
 
+let of_first name = name ^ "{domain=\"0\"}"
+
 let machine () =
   Soil.run @@ fun () ->
   let absent = M.to_string Prometheus in
@@ -184,7 +186,7 @@ let machine () =
   bool "asking starts no network" false (has "soil_link" absent);
   bool "nor mounts" false (has "soil_volume" absent);
   Soil.Fs.write_file "/memory/file" "text";
-  let started = value absent "soil_tasks_started_total" in
+  let started = value absent (of_first "soil_tasks_started_total") in
   let collected = value absent "ocaml_gc_minor_collections_total" in
   Soil.Task.scope (fun scope ->
       for _ = 1 to 7 do
@@ -192,10 +194,13 @@ let machine () =
       done);
   Gc.minor ();
   let text = M.to_string Prometheus in
-  Alcotest.(check (float 0.)) "tasks" 7. (value text "soil_tasks_started_total" -. started);
-  Alcotest.(check (float 0.)) "this one is left" 1. (value text "soil_tasks");
+  Alcotest.(check (float 0.))
+    "tasks" 7.
+    (value text (of_first "soil_tasks_started_total") -. started);
+  Alcotest.(check (float 0.)) "this one is left" 1. (value text (of_first "soil_tasks"));
   bool "turns" true
-    (value text "soil_task_turns_total" >= value absent "soil_task_turns_total" +. 14.);
+    (value text (of_first "soil_task_turns_total")
+    >= value absent (of_first "soil_task_turns_total") +. 14.);
   bool "collections" true (value text "ocaml_gc_minor_collections_total" > collected);
   Alcotest.(check (float 0.))
     "size" 1048576.
@@ -307,6 +312,11 @@ let domains () =
         M.Histogram.observe sizes 1.;
         M.Counter.inc_one (M.Counter.labels labelled [ string_of_int (i land 63) ])
       done);
+  let text = M.to_string Prometheus in
+  for domain = 0 to domains - 1 do
+    let name = Printf.sprintf "soil_tasks{domain=\"%d\"}" domain in
+    bool name true (value text name >= 1.)
+  done;
   let all = count * domains in
   int "counter" all (int_of_float (M.Counter.value total));
   int "gauge" all (int_of_float (M.Gauge.value level));

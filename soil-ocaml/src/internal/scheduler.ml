@@ -744,13 +744,14 @@ let exit status =
     cancelled ()
 
 let is_exiting () = match (get ()).stop with Exit _ -> true | _ -> false
+let has_run domain = domain = 0 || states.(domain) != first_state
 
-let counts () =
-  let s = get () in
+let counts domain =
+  let s = states.(domain) in
   (s.tokens.in_progress, s.fibers)
 
-let activity () =
-  let s = get () in
+let activity domain =
+  let s = states.(domain) in
   (Ring.length s.ready, s.started, s.turns_taken)
 
 let () =

@@ -33,12 +33,15 @@ val at_once : string -> int -> int
 (** [at_once operation result] is [result], of an operation that completed without a wait: an
     instant event in a trace. From any thread; only those of tasks are recorded. *)
 
-val counts : unit -> int * int
-(** [counts ()] is the number of operations in progress and of fibers. *)
+val has_run : int -> bool
+(** [has_run domain] is [true] if the domain has or had tasks. From any domain. *)
 
-val activity : unit -> int * int * int
-(** [activity ()] is the number of ready fibers, and the totals of started fibers and of their
-    turns. *)
+val counts : int -> int * int
+(** [counts domain] is its number of operations in progress and of fibers. From any domain. *)
+
+val activity : int -> int * int * int
+(** [activity domain] is its number of ready fibers, and the totals of started fibers and of their
+    turns. From any domain. *)
 
 val create_ints : int -> Soil_raw.int_buffer
 (** [create_ints n] is a new array of [n] numbers for Rust to fill. *)
