@@ -21,20 +21,23 @@ BESIDE = ("waiting", "collecting")
 ORDER = [f"domain_speedup_2_{name}" for name, _ in WORKS.values()]
 ORDER += ["malloc_2domains_per_s", *(name for name, _ in TURNS.values())]
 ORDER += [f"http_share_beside_{kind}_domain" for kind in BESIDE]
+ORDER += ["http_rps_c64_2cpu"]
 ORDER += [f"http_rps_c64_beside_{kind}_domain" for kind in BESIDE]
 ORDER += [f"http_p99_ms_beside_{kind}_domain" for kind in BESIDE]
 
 
 def prepare():
     for machine, transport in peer.TRANSPORT.items():
-        peer.initramfs("domains-" + machine, transport + peer.NET, built(LINUX + "domains.exe"))
+        for program in ("domains", "servers"):
+            archive = f"{program}-{machine}"
+            peer.initramfs(archive, transport + peer.NET, built(f"{LINUX}{program}.exe"))
 
 
-def guests(options, *words):
+def guests(options, *words, program="domains"):
     """Soil's and the peer's guest, as functions of a TAP or None."""
     modules = peer.TRANSPORT[options.machine] + peer.NET
-    archive = peer.work(f"domains-{options.machine}.cpio")
-    program = image(SOIL + "domains.exe")
+    archive = peer.work(f"{program}-{options.machine}.cpio")
+    program = image(f"{SOIL}{program}.exe")
     return (
         lambda tap=None: qemu.soil(program, words, options.machine, tap=tap, cpus=PROCESSORS),
         lambda tap=None: qemu.linux(
@@ -68,8 +71,10 @@ def domains(options):
 
 
 def http(options):
-    """Requests of 64 connections to one domain beside a second one: their rate, also as a share of
-    that without a second one, and the 99th percentile of their times in ms."""
+    """Requests of 64 connections to two domains, or two processes; and to one domain beside a second
+    one: their rate, also as a share of that without a second one, and the 99th percentile of their
+    times in ms."""
+    two = Figure("http_rps_c64_2cpu", "requests/s", "higher")
     shares = [Figure(f"http_share_beside_{kind}_domain", "share", "higher") for kind in BESIDE]
     rates = [
         Figure(f"http_rps_c64_beside_{kind}_domain", "requests/s", "higher") for kind in BESIDE
@@ -80,13 +85,14 @@ def http(options):
         return served(command, lambda host, _pid: wrk(host, 64, options.seconds))
 
     for _ in range(options.pairs):
+        two.add(*(load(guest)[0] for guest in guests(options, "80", program="servers")))
         alone = [load(guest)[0] for guest in guests(options, "alone", "80")]
         for kind, share, rate, time in zip(BESIDE, shares, rates, times, strict=True):
             both, tails = zip(*map(load, guests(options, kind, "80")), strict=True)
             share.add(*(beside / of for beside, of in zip(both, alone, strict=True)))
             rate.add(*both)
             time.add(*tails)
-    return shares + rates + times
+    return [two, *shares, *rates, *times]
 
 
 GROUPS = {"domains": domains, "domains_http": http}
