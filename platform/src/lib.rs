@@ -305,8 +305,11 @@ pub trait Wait {
     type Sleep;
 
     /// How often a thread tries the runtime's lock again before it sleeps for it. The lock is held
-    /// for a few hundred instructions, and a sleep takes thousands.
-    const LOCK_TRIES: u32 = 0;
+    /// for a few hundred instructions, and a sleep takes thousands. 0 where no other thread runs
+    /// meanwhile.
+    fn lock_tries() -> u32 {
+        0
+    }
 
     /// Prepares a sleep until an event of `interest`, a request to stop, or the time `until`
     /// (monotonic nanoseconds), or a signal. Calls only; [`Wait::sleep`] and [`Wait::finish`]

@@ -83,7 +83,7 @@ impl<P: Clock + System + Wait> Lock<P> {
         if self.holder.load(Ordering::Relaxed) == thread {
             return false;
         }
-        for _ in 0..P::LOCK_TRIES {
+        for _ in 0..P::lock_tries() {
             core::hint::spin_loop();
             if self.lock.take() {
                 return true;

@@ -98,7 +98,9 @@ impl Wait for Host {
     type Interest = Interest;
     type Sleep = Sleep;
 
-    const LOCK_TRIES: u32 = 100;
+    fn lock_tries() -> u32 {
+        100
+    }
 
     fn prepare(interest: &mut Interest, until: Option<u64>, signals: Signals) -> Sleep {
         let is_watched = ticker::sleeps();

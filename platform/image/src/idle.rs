@@ -3,7 +3,7 @@
 use crate::{Image, ticks};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use kernel::{console, time, wait};
+use kernel::{console, smp, time, wait};
 use platform::{Direction, Signals, Stream, Ticker, Wait, Woken};
 use sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -119,6 +119,11 @@ impl platform::Interest for Interest {
 }
 
 impl Wait for Image {
+    // The stack's work is done with the lock, so that it is held for longer than in a process.
+    fn lock_tries() -> u32 {
+        if smp::is_smp() { 400 } else { 0 }
+    }
+
     type Interest = Interest;
     type Sleep = Sleep;
 
