@@ -233,6 +233,7 @@ impl<R: Resources> Cell<R> {
     /// reacquired once the lock is released.
     fn block(&self, waiter: u64, until: Option<u64>) -> (Result<(), Stop>, bool) {
         let (mut from, mut blocking) = (From::Call, false);
+        let shared = self.is_shared();
         let mut enter_blocking = || {
             if !core::mem::replace(&mut blocking, true) {
                 R::Platform::enter_blocking();
@@ -241,6 +242,7 @@ impl<R: Resources> Cell<R> {
         let waited = loop {
             // SAFETY: the lock is held here and at each iteration of the loop.
             let rt = unsafe { &mut *self.runtime.get() };
+            rt.is_shared = shared;
             match continue_wait(rt, waiter, until, from) {
                 Err(stop) => break Err(stop),
                 Ok(Next::Return) => break Ok(()),
@@ -250,14 +252,16 @@ impl<R: Resources> Cell<R> {
                     R::Platform::sleep(&mut sleep);
                     from = From::Sleep(sleep);
                 }
-                Ok(Next::Follow(word)) => {
+                Ok(Next::Follow(word, guard)) => {
                     self.lock.leave();
                     enter_blocking();
+                    let watch = guard.map(|guard| guard.until);
+                    let until = watch.into_iter().chain(until).min();
                     match waiter {
                         FINISH => R::Platform::await_change(&word, FOLLOWS, until),
                         _ => R::Platform::await_change_or_signal(&word, FOLLOWS, until),
                     }
-                    from = From::Following(word);
+                    from = From::Following(word, guard);
                 }
             }
             // No call of this thread is inside: it was asleep.

@@ -94,6 +94,8 @@ pub(crate) struct Completions {
     first: Due,
     /// Of the others, as far as one has been used.
     others: Vec<Due>,
+    /// Number of times that a scheduler was woken for something to fetch.
+    pub(crate) woken_schedulers: usize,
     /// Waiters and their words, in order of the waiters.
     followers: Vec<(u64, Arc<AtomicU32>)>,
 }
@@ -104,6 +106,7 @@ impl Completions {
         Completions {
             first: Due::NOTHING,
             others: Vec::new(),
+            woken_schedulers: 0,
             followers: Vec::new(),
         }
     }
@@ -167,9 +170,12 @@ impl Completions {
     }
 
     /// Wakes the follower that waits as `waiter`, for which there is a completion.
-    pub(crate) fn wake<W: Wait>(&self, waiter: u64) {
-        if let Ok(at) = self.place(waiter) {
-            notify::<W>(&self.followers[at].1, DUE);
+    pub(crate) fn wake<W: Wait>(&mut self, waiter: u64) {
+        if let Ok(at) = self.place(waiter)
+            && notify::<W>(&self.followers[at].1, DUE)
+            && scheduled_domain(waiter).is_some()
+        {
+            self.woken_schedulers = self.woken_schedulers.wrapping_add(1);
         }
     }
 
@@ -224,22 +230,25 @@ impl Completions {
         matches!(self.followers.last(), Some((FINISH, _)))
     }
 
-    /// Makes a follower the leader, preferably that of [`FINISH`]; `false` if none is still
+    /// Makes a follower the leader, preferably the waiter [`FINISH`]; `None` if none is still
     /// waiting.
-    pub(crate) fn promote_follower<W: Wait>(&self) -> bool {
-        let words = self.followers.iter().rev().map(|(_, word)| word);
-        let next = { words }.find(|word| word.load(Ordering::Relaxed) == FOLLOWS);
-        next.inspect(|word| notify::<W>(word, LEADS)).is_some()
+    pub(crate) fn promote_follower<W: Wait>(&self) -> Option<u64> {
+        let mut all = self.followers.iter().rev();
+        let (waiter, word) = all.find(|(_, word)| word.load(Ordering::Relaxed) == FOLLOWS)?;
+        notify::<W>(word, LEADS);
+        Some(*waiter)
     }
 }
 
-/// Wakes a follower, unless it was already notified. With the runtime's lock.
-fn notify<W: Wait>(word: &AtomicU32, state: u32) {
-    if word.load(Ordering::Relaxed) == FOLLOWS {
+/// Wakes a follower, unless it was already notified; whether it does. With the runtime's lock.
+fn notify<W: Wait>(word: &AtomicU32, state: u32) -> bool {
+    let follows = word.load(Ordering::Relaxed) == FOLLOWS;
+    if follows {
         // Release: the follower may look at the word before it takes the lock.
         word.store(state, Ordering::Release);
         W::wake(word);
     }
+    follows
 }
 
 #[cfg(test)]
@@ -275,14 +284,14 @@ mod tests {
         assert_eq!(state(), expected);
         // The program's end first, then the remaining followers.
         for next in [2, 5, 0, 6, 7] {
-            assert!(completions.promote_follower::<Host>());
+            assert_eq!(completions.promote_follower::<Host>(), Some(waiters[next]));
             expected[next] = LEADS;
             assert_eq!(state(), expected);
             // A leader whose operation completes stays the leader.
             completions.wake::<Host>(waiters[next]);
             assert_eq!(state(), expected);
         }
-        assert!(!completions.promote_follower::<Host>());
+        assert_eq!(completions.promote_follower::<Host>(), None);
         for waiter in waiters {
             completions.unfollow(waiter);
         }

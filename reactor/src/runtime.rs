@@ -132,6 +132,12 @@ pub struct Runtime<R: Resources> {
     pub(crate) leader: Leader,
     /// The waiter whose thread is the leader, or was the last one.
     pub(crate) led_by: u64,
+    /// Number of times that a waiter began to lead.
+    pub(crate) leads: usize,
+    /// Until when a guard watches ([`crate::wait`]), in monotonic nanoseconds; 0: there is none.
+    pub(crate) guarded_until: u64,
+    /// Several domains have schedulers.
+    pub(crate) is_shared: bool,
     /// The current call has added to the sleeping leader's interest at most requests.
     pub(crate) adds_requests_only: bool,
     /// Number of forks when the leader began.
@@ -166,6 +172,9 @@ impl<R: Resources> Runtime<R> {
             started: false,
             leader: Leader::Absent,
             led_by: SCHEDULER,
+            leads: 0,
+            guarded_until: 0,
+            is_shared: false,
             adds_requests_only: false,
             led_in: 0,
             asleep_since: 0,

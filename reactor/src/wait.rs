@@ -1,8 +1,15 @@
 //! The one wait: runs pending work, then sleeps until an event. Of several waiting threads, one
 //! does that for all (`completions`).
+//!
+//! # Several domains
+//! A leader whose steps had work for other schedulers only leaves the lead, and so does a nudged
+//! leader: these domains run, are about to wait, and lead then. Their calls and next events
+//! wake no other thread. The previous leader becomes the *guard*: a follower that wakes after
+//! [`GUARD_NS`], and leads again if none has led meanwhile, because they compute. While there is a
+//! guard, a leader that resumes wakes no follower to lead.
 
 pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER, SCHEDULERS, scheduler};
-use crate::completions::{FOLLOWS, LEADS, Leader};
+use crate::completions::{FOLLOWS, LEADS, Leader, scheduled_domain};
 use crate::{Resources, Runtime};
 use platform::error::Stop;
 use platform::{Clock, Interest as _, Signals, System, Wait, Woken};
@@ -12,6 +19,18 @@ use sync::atomic::{AtomicU32, Ordering};
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
 
+/// How long no domain may have led before a guard does.
+const GUARD_NS: u64 = 1_000_000;
+
+/// The guard's watch.
+#[derive(Clone, Copy)]
+pub(crate) struct Guard {
+    /// When it ends, in monotonic nanoseconds.
+    pub(crate) until: u64,
+    /// [`Runtime::leads`] when it began.
+    leads: usize,
+}
+
 /// The previous state of a waiting thread, with the runtime's lock.
 pub(crate) enum From<R: Resources> {
     /// A new call.
@@ -19,7 +38,7 @@ pub(crate) enum From<R: Resources> {
     /// The leader's sleep.
     Sleep(Sleep<R>),
     /// A follower's sleep, on this word.
-    Following(Arc<AtomicU32>),
+    Following(Arc<AtomicU32>, Option<Guard>),
 }
 
 /// The next step of a waiting thread, without the lock.
@@ -28,8 +47,8 @@ pub(crate) enum Next<R: Resources> {
     Return,
     /// Sleeps as the leader.
     Sleep(Sleep<R>),
-    /// Sleeps while the word is [`FOLLOWS`].
-    Follow(Arc<AtomicU32>),
+    /// Sleeps while the word is [`FOLLOWS`], a guard until the end of its watch.
+    Follow(Arc<AtomicU32>, Option<Guard>),
 }
 
 /// Lets every driver do a bounded amount of work.
@@ -112,37 +131,51 @@ pub(crate) fn continue_wait<R: Resources>(
 ) -> Result<Next<R>, Stop> {
     // The time, where it is known: a wait has few other costs.
     let mut now = None;
+    let (mut nudged, mut watched, mut guarded) = (false, None, false);
     let (leads, woken) = match from {
         From::Call => {
             rt.start()?;
             (is_free(rt), Woken::Event)
         }
         From::Sleep(sleep) => {
+            nudged = rt.leader == Leader::Nudged;
             let (woken, woken_at) = finish(rt, sleep);
             now = Some(woken_at);
             (true, woken)
         }
-        From::Following(word) => {
+        From::Following(word, guard) => {
             rt.completions.unfollow(waiter);
             // Acquire: pairs with the store of the thread that notified it. What that did to the
             // runtime is seen anyway, by the lock.
             let state = word.load(Ordering::Acquire);
+            let over = guard
+                .filter(|guard| state == FOLLOWS && guard.until <= R::Platform::monotonic_ns());
+            guarded = guard.is_some();
+            if guarded {
+                rt.guarded_until = 0;
+            }
             // Before the time, only a signal ends its sleep without a notification.
-            let woken = if state == FOLLOWS {
-                Woken::Interrupted
-            } else {
-                Woken::Event
+            let woken = match state {
+                FOLLOWS if over.is_none() => Woken::Interrupted,
+                _ => Woken::Event,
             };
+            watched = over;
             // No thread leads any more: a follower wakes to lead.
-            (state == LEADS, woken)
+            let unled = |guard: Guard| is_free(rt) && guard.leads == rt.leads;
+            (state == LEADS || over.is_some_and(unled), woken)
         }
     };
-    if leads {
+    let next = if leads {
         let now = now.unwrap_or_else(R::Platform::monotonic_ns);
-        Ok(lead(rt, waiter, now, until, woken))
+        Ok(lead(rt, waiter, now, until, woken, nudged))
     } else {
-        follow(rt, waiter, until, woken)
+        follow(rt, waiter, until, woken, watched)
+    };
+    if guarded && rt.leader == Leader::Absent && !matches!(next, Ok(Next::Follow(_, Some(_)))) {
+        // Those for which it was the guard may compute.
+        promote(rt);
     }
+    next
 }
 
 /// Whether no other thread leads.
@@ -167,10 +200,13 @@ fn lead<R: Resources>(
     mut now: u64,
     until: Option<u64>,
     woken: Woken,
+    nudged: bool,
 ) -> Next<R> {
     rt.leader = Leader::Awake;
     rt.led_by = waiter;
     rt.led_in = R::Platform::forks();
+    rt.leads = rt.leads.wrapping_add(1);
+    let woken_before = rt.completions.woken_schedulers;
     loop {
         step(rt, now);
         let interrupted = woken == Woken::Interrupted && waiter != FINISH;
@@ -182,11 +218,19 @@ fn lead<R: Resources>(
             && rt.completions.has_finisher()
             && let Ok(word) = rt.completions.follow(waiter)
         {
-            rt.completions.promote_follower::<R::Platform>();
-            return Next::Follow(word);
+            promote(rt);
+            return Next::Follow(word, None);
         }
         let until = earliest(rt, until);
         if until.is_none_or(|until| until > now) {
+            let others_run = nudged || rt.completions.woken_schedulers != woken_before;
+            if rt.is_shared
+                && others_run
+                && scheduled_domain(waiter).is_some()
+                && let Ok(word) = rt.completions.follow(waiter)
+            {
+                return leave_to_others(rt, word, now);
+            }
             let sleep = prepare(rt, waiter, until);
             rt.leader = Leader::Asleep;
             return Next::Sleep(sleep);
@@ -202,8 +246,36 @@ fn leave_lead<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
     if waiter != FINISH {
         R::Platform::resume(now);
     }
-    if !rt.completions.promote_follower::<R::Platform>() {
+    if rt.guarded_until > now {
         rt.leader = Leader::Absent;
+    } else {
+        promote(rt);
+    }
+}
+
+/// Hands the lead over to a follower, if there is one.
+fn promote<R: Resources>(rt: &mut Runtime<R>) {
+    match rt.completions.promote_follower::<R::Platform>() {
+        Some(waiter) => {
+            rt.leader = Leader::Awake;
+            rt.led_by = waiter;
+        }
+        None => rt.leader = Leader::Absent,
+    }
+}
+
+/// Leaves the lead to a scheduler that runs, as its guard.
+fn leave_to_others<R: Resources>(rt: &mut Runtime<R>, word: Arc<AtomicU32>, now: u64) -> Next<R> {
+    rt.interest.submit();
+    rt.leader = Leader::Absent;
+    Next::Follow(word, Some(guard(rt, now)))
+}
+
+fn guard<R: Resources>(rt: &mut Runtime<R>, now: u64) -> Guard {
+    rt.guarded_until = now.saturating_add(GUARD_NS);
+    Guard {
+        until: rt.guarded_until,
+        leads: rt.leads,
     }
 }
 
@@ -214,6 +286,7 @@ fn follow<R: Resources>(
     waiter: u64,
     until: Option<u64>,
     woken: Woken,
+    watched: Option<Guard>,
 ) -> Result<Next<R>, Stop> {
     let interrupted = woken == Woken::Interrupted && waiter != FINISH;
     let late = until.is_some_and(|until| until <= R::Platform::monotonic_ns());
@@ -225,7 +298,10 @@ fn follow<R: Resources>(
         // It hands over the lead.
         rt.nudge();
     }
-    Ok(Next::Follow(word))
+    // While a leader sleeps, nothing needs a guard.
+    let watched = watched.filter(|_| matches!(rt.leader, Leader::Absent | Leader::Awake));
+    let watch = watched.map(|_| guard(rt, R::Platform::monotonic_ns()));
+    Ok(Next::Follow(word, watch))
 }
 
 impl<R: Resources> Runtime<R> {
@@ -252,7 +328,7 @@ pub fn wait<R: Resources>(rt: &mut Runtime<R>, until: Option<u64>) -> Result<(),
     let mut from = From::Call;
     loop {
         from = match continue_wait(rt, SCHEDULER, until, from)? {
-            Next::Return | Next::Follow(_) => return Ok(()),
+            Next::Return | Next::Follow(..) => return Ok(()),
             Next::Sleep(mut sleep) => {
                 R::Platform::sleep(&mut sleep);
                 From::Sleep(sleep)

@@ -10,14 +10,14 @@ mod machine;
 
 use machine::{
     COMPARED_OUTSIDE, DOMAINS, Device, HALTS_UNASKED, KEEPS_OCAML, KICK_LOST, Last, Model,
-    NO_NUDGE, NO_WAKE, NONE, NOTED_LATE, NOTED_OUTSIDE, OCAML_INSIDE, ONE_NOTE, World, await_world,
-    change, collect, dawdle, give_ocaml, join_domain, take_ocaml,
+    NO_NUDGE, NO_SIGNALS, NO_WAKE, NONE, NOTED_LATE, NOTED_OUTSIDE, OCAML_INSIDE, ONE_NOTE, World,
+    await_world, change, collect, dawdle, give_ocaml, join_domain, take_ocaml,
 };
 use platform::error::{Answer, Error, Stop};
 use reactor::cell::Cell;
 use reactor::wait::{FIRST_OF_THREADS, SCHEDULER, scheduler};
 use reactor::{Cancelled, Driver, Runtime};
-use shuttle::sync::{Arc, Mutex};
+use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread::{self, JoinHandle};
 use std::panic::catch_unwind;
 
@@ -266,6 +266,47 @@ fn schedulers<const FAULT: u8>() {
     assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
 }
 
+/// Schedulers that have led, or guarded, compute until another one's request has completed, for
+/// which none of them waits any more.
+fn guards<const FAULT: u8>() {
+    const ROUNDS: u64 = 2;
+    let cell = runtime(driver::<FAULT>(), 0);
+    let over = Arc::new((Mutex::new(false), Condvar::new()));
+    let request = |cell: &Cell<_>, domain, round| {
+        let token = scheduler(domain) + round;
+        assert_eq!(cell.call(|rt| submit(rt, token)), PENDING);
+        let fetch = |rt: &mut Runtime<_>| match rt.next_completion(domain) {
+            Some((_, answer)) => answer,
+            None => Ok(0),
+        };
+        while cell.wait(scheduler(domain), None, fetch) != Ok(token as usize) {}
+    };
+    let requests = 1 + (DOMAINS - 1) * ROUNDS as usize;
+    let mut threads = vec![thread::spawn(move || Model::<FAULT>::serve(requests))];
+    for domain in 1..DOMAINS {
+        let over = over.clone();
+        threads.push(in_domain(domain, &cell, move |cell| {
+            assert!(cell.join());
+            for round in 1..=ROUNDS {
+                request(cell, domain, round);
+            }
+            give_ocaml();
+            let mut is_over = over.0.lock().expect("no panic");
+            while !*is_over {
+                is_over = over.1.wait(is_over).expect("no panic");
+            }
+            drop(is_over);
+            take_ocaml();
+        }));
+    }
+    threads.push(in_domain(0, &cell, move |cell| {
+        request(cell, 0, 1);
+        *over.0.lock().expect("no panic") = true;
+        over.1.notify_all();
+    }));
+    join::<FAULT>(threads);
+}
+
 /// While one domain waits for another, that one's calls add requests only, which end no sleep.
 fn requests(driver: &'static Driver<Device<NONE>>) {
     const ROUNDS: u64 = 2;
@@ -406,6 +447,11 @@ fn a_wait_ends_by_other_domains_and_delays_no_collection() {
 #[test]
 fn each_scheduler_hears_of_its_operations_and_of_other_domains() {
     check(schedulers::<NONE>);
+}
+
+#[test]
+fn a_guard_leads_while_the_others_compute() {
+    check(guards::<NO_SIGNALS>);
 }
 
 #[test]

@@ -119,13 +119,13 @@ impl platform::Interest for Interest {
 }
 
 impl Wait for Image {
+    type Interest = Interest;
+    type Sleep = Sleep;
+
     // The stack's work is done with the lock, so that it is held for longer than in a process.
     fn lock_tries() -> u32 {
         if smp::is_smp() { 400 } else { 0 }
     }
-
-    type Interest = Interest;
-    type Sleep = Sleep;
 
     // Handlers run where a sleep begins and ends: there are no earlier ones to check for.
     fn prepare(interest: &mut Interest, until: Option<u64>, _: Signals) -> Sleep {

@@ -1,6 +1,6 @@
 //! Waits of runtimes with fake drivers.
 
-use super::{FINISH, FIRST_OF_THREADS, Leader, wait};
+use super::{FINISH, FIRST_OF_THREADS, From, LEADS, Leader, Next, continue_wait, scheduler, wait};
 use crate::Cancelled;
 use crate::cell::Cell;
 use crate::runtime::tests::{Driver, Fake, Runtime};
@@ -176,4 +176,51 @@ fn a_forked_child_forgets_the_threads_of_its_parent() {
         assert!(rt.leader == Leader::Absent, "follower {follower}");
         assert!(!rt.completions.has_finisher());
     }
+}
+
+/// With several domains, the lead is with a scheduler that runs, and there is always a thread that
+/// watches the devices for those that wait.
+#[test]
+fn the_lead_is_with_the_domains_that_run() {
+    let mut rt = Runtime::new();
+    rt.is_shared = true;
+    let [first, second, third] = [0, 1, 2].map(scheduler);
+    let complete = |rt: &mut Runtime, waiter: u64| {
+        let token = waiter + 1;
+        rt.give(token, |_, _| Cancelled::Done).expect("memory");
+        rt.complete(token, Ok(7));
+    };
+    let begin = |rt: &mut Runtime, waiter| continue_wait(rt, waiter, None, From::Call);
+    let Ok(Next::Sleep(sleep)) = begin(&mut rt, first) else {
+        panic!("it doesn't lead");
+    };
+    let (Ok(Next::Follow(word, None)), Ok(Next::Follow(last, None))) =
+        (begin(&mut rt, second), begin(&mut rt, third))
+    else {
+        panic!("they don't follow");
+    };
+    // A call for the second one, which nudges the leader.
+    complete(&mut rt, second);
+    rt.nudge();
+    let Ok(Next::Follow(guards, Some(guard))) =
+        continue_wait(&mut rt, first, None, From::Sleep(sleep))
+    else {
+        panic!("the first one doesn't guard");
+    };
+    assert!(rt.leader == Leader::Absent);
+    let resumed = continue_wait(&mut rt, second, None, From::Following(word, None));
+    assert!(matches!(resumed, Ok(Next::Return)));
+    assert_eq!(rt.next_completion(1), Some((second + 1, Ok(7))));
+    // It leads, with work for itself and for the guard, and leaves the lead to the guard.
+    for waiter in [first, second] {
+        complete(&mut rt, waiter);
+    }
+    assert!(matches!(begin(&mut rt, second), Ok(Next::Return)));
+    assert!(rt.leader == Leader::Absent);
+    // The guard's wait is over: another one takes its place.
+    let resumed = continue_wait(&mut rt, first, None, From::Following(guards, Some(guard)));
+    assert!(matches!(resumed, Ok(Next::Return)));
+    assert_eq!(last.load(Ordering::Relaxed), LEADS);
+    let leads = continue_wait(&mut rt, third, None, From::Following(last, None));
+    assert!(matches!(leads, Ok(Next::Sleep(_))));
 }

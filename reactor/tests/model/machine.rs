@@ -47,6 +47,8 @@ pub const KICK_LOST: u8 = 8;
 pub const HALTS_UNASKED: u8 = 9;
 /// OCaml is reacquired before the runtime's lock is released.
 pub const OCAML_INSIDE: u8 = 10;
+/// No fault: sleeps end without signals.
+pub const NO_SIGNALS: u8 = 11;
 
 /// OCaml's domains. The runtime belongs to the first.
 pub const DOMAINS: usize = 3;
@@ -307,17 +309,18 @@ impl<const FAULT: u8> Model<FAULT> {
         }
     }
 
-    /// The timer: time advances while a thread waits for a time, until the program has ended.
+    /// The timer: time advances to the next deadline of a thread, until the program has
+    /// ended.
     pub fn run_timer() {
-        let is_over = |world: &mut World| match world.over {
-            true => Some(true),
+        let next = |world: &mut World| match world.over {
+            true => Some(None),
             false => {
-                let timed = world.asleep.iter().any(|sleeper| sleeper.until.is_some());
-                timed.then_some(false)
+                let times = world.asleep.iter().filter_map(|sleeper| sleeper.until);
+                times.min().map(Some)
             }
         };
-        while !await_world(is_over) {
-            change(|world| world.now += 1);
+        while let Some(time) = await_world(next) {
+            change(|world| world.now = world.now.max(time));
             Self::wake_all(|world, sleeper| sleeper.until.is_some_and(|until| until <= world.now));
         }
     }
@@ -489,7 +492,7 @@ impl<const FAULT: u8> Wait for Model<FAULT> {
 
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>) {
         // One sleep in ten ends with a signal.
-        if !thread_rng().gen_bool(0.1) {
+        if FAULT == NO_SIGNALS || !thread_rng().gen_bool(0.1) {
             Self::await_word(word, value, until);
         }
     }
