@@ -2,7 +2,7 @@
 module P = Soil_password
 
 let bool = Alcotest.(check bool)
-let test name f = Alcotest.test_case name `Quick (fun () -> Soil.run f)
+let test = Check.in_run
 
 (* Of the reference implementation. *)
 let known () =

@@ -17,7 +17,6 @@ let connected ?(client = client_config) ?(server = server_config) ?(host = "serv
     (fun () -> Tls.with_client client ~host a of_client)
     (fun () -> Tls.with_server server b of_server)
 
-let run f () = Soil.run f
 let text n = String.init n (fun i -> Char.chr (i * 7 / 3 land 255))
 let check_text what expected got = Alcotest.(check bool) what true (String.equal expected got)
 
@@ -300,7 +299,7 @@ let a_flow_without_tls_is_refused () =
   Alcotest.(check string) "detail" "the peer doesn't speak TLS (what it sent is no record)" e.detail
 
 let () =
-  let case name f = Alcotest.test_case name `Quick (run f) in
+  let case = Check.in_run in
   Alcotest.run "tls"
     [
       ( "connections",
