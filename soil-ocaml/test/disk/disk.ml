@@ -2,22 +2,12 @@ module D = Soil.File_descriptor
 module Fs = Soil.Fs
 module T = Soil.Task
 
-let bool = Alcotest.(check bool)
-let int = Alcotest.(check int)
-let string = Alcotest.(check string)
-let test name f = Alcotest.test_case name `Quick (fun () -> Soil.run (fun () -> T.timeout 240. f))
-
-let fails_with what code f =
-  let found =
-    match f () with
-    | _ -> "no error"
-    | exception Soil.Error e -> Soil.Error.message e.code
-    | exception e -> Printexc.to_string e
-  in
-  string what (Soil.Error.message code) found
-
-let is_invalid what f =
-  match f () with _ -> Alcotest.fail (what ^ ": not refused") | exception Invalid_argument _ -> ()
+let bool = Check.bool
+let int = Check.int
+let string = Check.string
+let test = Check.in_run
+let fails_with = Check.fails_with
+let is_invalid = Check.is_invalid
 
 (* A folder for each test. *)
 let folder =
@@ -407,11 +397,7 @@ let caches () =
     (Soil.Cache.volume "/memory" = { hits = 0; misses = 0; dirty = 0; read_ahead = 0 })
 
 let property =
-  let cell =
-    QCheck2.Test.make ~count:100 ~name:"a file is what a model says" gen_steps (fun steps ->
-        Soil.run (fun () -> against_model steps))
-  in
-  Alcotest.test_case "a file is what a model says" `Quick (fun () -> QCheck2.Test.check_exn cell)
+  Check.property_in_run ~count:100 "a file is what a model says" gen_steps against_model
 
 (* Whichever calls are cancelled, the position ends behind the bytes that the others returned. *)
 let nothing_lost () =
