@@ -19,6 +19,7 @@ from network import h2load, load, wrk
 PROCESS = "_build/default/bench/programs/soil/serve.exe"
 PAGE = "_build/default/bench/programs/soil/page.exe"
 PAGES = "_build/default/bench/programs/soil/pages.exe"
+BESIDE = "_build/default/bench/programs/soil/beside.exe"
 HANDSHAKES = "_build/default/bench/programs/soil/handshakes.exe"
 GATEWAY = "_build/default/examples/servers/gateway.exe"
 # One worker, no log, and connections that stay open as long as the client wants. The answer has as
@@ -170,6 +171,12 @@ class Pages(Sockets):
     PROGRAM = PAGES
 
 
+class Beside(Sockets):
+    """Runs the same beside a domain that computes or is idle."""
+
+    PROGRAM = BESIDE
+
+
 class Gateway(Sockets):
     """Runs the example of a proxy on Linux's own sockets."""
 
@@ -318,7 +325,8 @@ ROUNDS = 100_000
 
 def several(options):
     """soil.http in two domains: requests per second beside nginx with two workers, also with 12 and
-    128 connections; and how many times those of one domain with a handler that computes. The client
+    128 connections; how many times those of one domain with a handler that computes; and how much
+    longer answers take beside a domain that computes than beside a process that does. The client
     has a part of the same processors."""
     figures = []
     for connections in (12, 64, 128):
@@ -337,11 +345,17 @@ def several(options):
             for n in (1, 2)
         )
         speedup.add(two / one, None)
+    tail = Figure("host_soil_http_p99_beside_computing", "times beside a process", "lower")
+    for _ in range(options.pairs):
+        domain = behind(Beside(80, "computes"), lambda host: wrk(host, 1, options.seconds)[1])
+        with Child(["sh", "-c", "while :; do :; done"]):
+            process = behind(Beside(80, "idle"), lambda host: wrk(host, 1, options.seconds)[1])
+        tail.add(domain / process, None)
     handshakes = Figure("host_tls_handshakes_2domains_speedup", "times one domain", "higher")
     for _ in range(options.pairs):
         one, two = (shakes(n, options.seconds) for n in (1, 2))
         handshakes.add(two / one, None)
-    return [*figures, speedup, handshakes]
+    return [*figures, speedup, tail, handshakes]
 
 
 def shakes(domains, seconds):
@@ -377,5 +391,6 @@ ORDER += each_order("host_sockets_http", SOCKETS_CONNECTIONS)
 ORDER += ["host_sockets_tcp_out_gbps"]
 ORDER += each_order("host_soil_http", PAGE_CONNECTIONS)
 ORDER += [f"host_soil_http_2domains_rps_c{n}" for n in (12, 64, 128)]
-ORDER += ["host_soil_http_2domains_speedup", "host_tls_handshakes_2domains_speedup"]
+ORDER += ["host_soil_http_2domains_speedup", "host_soil_http_p99_beside_computing"]
+ORDER += ["host_tls_handshakes_2domains_speedup"]
 ORDER += """h2_rps_m1 h2_p99_ms_m1 h2_rps_m32 h2_p99_ms_m32 proxy_rps proxy_h2_rps""".split()

@@ -9,12 +9,13 @@ let compute rounds =
   !h
 
 let () =
-  let number i = int_of_string Sys.argv.(i) in
-  let rounds = number 3 and body = String.make 54 'x' in
+  let argument i = int_of_string Sys.argv.(i) in
+  let domains = argument 2 and rounds = argument 3 and body = String.make 54 'x' in
   Soil.run @@ fun () ->
-  let listener = Soil.Tcp.listen ~port:(number 1) () in
-  print_endline "ready";
-  Soil.Domain.each ~domains:(number 2) @@ fun _ ->
+  let listener = Soil.Tcp.listen ~port:(argument 1) () in
+  Soil.Domain.each ~domains @@ fun number ->
+  (* The others have begun before. *)
+  if number = domains - 1 then print_endline "ready";
   Soil_http.Server.serve listener @@ fun _ ->
   ignore (Sys.opaque_identity (compute rounds));
   Soil_http.Server.string body

@@ -505,9 +505,10 @@ let pinned () =
       let rec freed_after waits =
         !freed
         || waits > 0
-           && (Soil.Clock.sleep 0.001;
-               Gc.full_major ();
-               freed_after (waits - 1))
+           &&
+           (Soil.Clock.sleep 0.001;
+            Gc.full_major ();
+            freed_after (waits - 1))
       in
       bool "freed in the end" true (freed_after 100))
   done;
