@@ -21,7 +21,7 @@ BESIDE = ("waiting", "collecting")
 ORDER = [f"domain_speedup_2_{name}" for name, _ in WORKS.values()]
 ORDER += ["malloc_2domains_per_s", *(name for name, _ in TURNS.values())]
 ORDER += [f"http_share_beside_{kind}_domain" for kind in BESIDE]
-ORDER += ["http_rps_c64_2cpu"]
+ORDER += ["domain_minor_gc_times_alone", "http_rps_c64_2cpu"]
 ORDER += [f"http_rps_c64_beside_{kind}_domain" for kind in BESIDE]
 ORDER += [f"http_p99_ms_beside_{kind}_domain" for kind in BESIDE]
 
@@ -61,13 +61,16 @@ def domains(options):
             if kind == "allocate":
                 malloc.add(*(2 * count / both for _, both in pair))
     figures.append(malloc)
+    beside = Figure("domain_minor_gc_times_alone", "times alone", "lower")
     for kind, (name, count) in TURNS.items():
         figure = Figure(name, "us", "lower")
         figures.append(figure)
         for _ in range(options.pairs):
-            pair = [results(guest())[0] for guest in guests(options, kind, str(count))]
-            figure.add(*(seconds * 1e6 / count for seconds in pair))
-    return figures
+            pair = [results(guest()) for guest in guests(options, kind, str(count))]
+            figure.add(*(seconds[-1] * 1e6 / count for seconds in pair))
+            if kind == "minor":
+                beside.add(*(waiting / alone for alone, waiting in pair))
+    return [*figures, beside]
 
 
 def http(options):

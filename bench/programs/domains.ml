@@ -69,12 +69,16 @@ let beside_waiting f =
       Condition.signal changed);
   Domain.join other
 
+(* Alone, and beside a domain that waits. *)
 let minor_collections count =
-  beside_waiting (fun () ->
-      timed (fun () ->
-          for _ = 1 to count do
-            Gc.minor ()
-          done))
+  let collect () =
+    timed (fun () ->
+        for _ = 1 to count do
+          Gc.minor ()
+        done)
+  in
+  collect ();
+  beside_waiting collect
 
 let hand_over count =
   let mutex = Mutex.create () and changed = Condition.create () and turn = ref 0 in
