@@ -252,16 +252,16 @@ impl<R: Resources> Cell<R> {
                     R::Platform::sleep(&mut sleep);
                     from = From::Sleep(sleep);
                 }
-                Ok(Next::Follow(word, guard)) => {
+                Ok(Next::Follow(word, standby)) => {
                     self.lock.leave();
                     enter_blocking();
-                    let watch = guard.map(|guard| guard.until);
-                    let until = watch.into_iter().chain(until).min();
+                    let standby_until = standby.map(|standby| standby.until);
+                    let until = standby_until.into_iter().chain(until).min();
                     match waiter {
                         FINISH => R::Platform::await_change(&word, FOLLOWS, until),
                         _ => R::Platform::await_change_or_signal(&word, FOLLOWS, until),
                     }
-                    from = From::Following(word, guard);
+                    from = From::Following(word, standby);
                 }
             }
             // No call of this thread is inside: it was asleep.

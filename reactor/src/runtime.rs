@@ -134,8 +134,8 @@ pub struct Runtime<R: Resources> {
     pub(crate) led_by: u64,
     /// Number of times that a waiter began to lead.
     pub(crate) leads: usize,
-    /// Until when a guard watches ([`crate::wait`]), in monotonic nanoseconds; 0: there is none.
-    pub(crate) guarded_until: u64,
+    /// Until when a follower stands by ([`crate::wait`]), in monotonic nanoseconds; 0: none does.
+    pub(crate) standby_until: u64,
     /// Several domains have schedulers.
     pub(crate) is_shared: bool,
     /// The current call has added to the sleeping leader's interest at most requests.
@@ -173,7 +173,7 @@ impl<R: Resources> Runtime<R> {
             leader: Leader::Absent,
             led_by: SCHEDULER,
             leads: 0,
-            guarded_until: 0,
+            standby_until: 0,
             is_shared: false,
             adds_requests_only: false,
             led_in: 0,

@@ -3,10 +3,10 @@
 //!
 //! # Several domains
 //! A leader whose steps had work for other schedulers only leaves the lead, and so does a nudged
-//! leader: these domains run, are about to wait, and lead then. Their calls and next events
-//! wake no other thread. The previous leader becomes the *guard*: a follower that wakes after
-//! [`GUARD_NS`], and leads again if none has led meanwhile, because they compute. While there is a
-//! guard, a leader that resumes wakes no follower to lead.
+//! leader: these domains run, are about to wait, and lead then. Their calls and next events wake no
+//! other thread. The previous leader stands by: it is a follower that wakes after [`STANDBY_NS`],
+//! and leads again if none has led meanwhile, because they compute. While one stands by, a leader
+//! that resumes wakes no follower to lead.
 
 pub use crate::completions::{FINISH, FIRST_OF_THREADS, SCHEDULER, SCHEDULERS, scheduler};
 use crate::completions::{FOLLOWS, LEADS, Leader, scheduled_domain};
@@ -19,12 +19,12 @@ use sync::atomic::{AtomicU32, Ordering};
 /// A sleep of the platform of `R`.
 pub(crate) type Sleep<R> = <<R as Resources>::Platform as Wait>::Sleep;
 
-/// How long no domain may have led before a guard does.
-const GUARD_NS: u64 = 1_000_000;
+/// For how long no domain may have led before the one that stands by does.
+const STANDBY_NS: u64 = 1_000_000;
 
-/// The guard's watch.
+/// The time for which a follower stands by.
 #[derive(Clone, Copy)]
-pub(crate) struct Guard {
+pub(crate) struct Standby {
     /// When it ends, in monotonic nanoseconds.
     pub(crate) until: u64,
     /// [`Runtime::leads`] when it began.
@@ -38,7 +38,7 @@ pub(crate) enum From<R: Resources> {
     /// The leader's sleep.
     Sleep(Sleep<R>),
     /// A follower's sleep, on this word.
-    Following(Arc<AtomicU32>, Option<Guard>),
+    Following(Arc<AtomicU32>, Option<Standby>),
 }
 
 /// The next step of a waiting thread, without the lock.
@@ -47,8 +47,8 @@ pub(crate) enum Next<R: Resources> {
     Return,
     /// Sleeps as the leader.
     Sleep(Sleep<R>),
-    /// Sleeps while the word is [`FOLLOWS`], a guard until the end of its watch.
-    Follow(Arc<AtomicU32>, Option<Guard>),
+    /// Sleeps while the word is [`FOLLOWS`], and not after the end of the standby.
+    Follow(Arc<AtomicU32>, Option<Standby>),
 }
 
 /// Lets every driver do a bounded amount of work.
@@ -131,7 +131,7 @@ pub(crate) fn continue_wait<R: Resources>(
 ) -> Result<Next<R>, Stop> {
     // The time, where it is known: a wait has few other costs.
     let mut now = None;
-    let (mut nudged, mut watched, mut guarded) = (false, None, false);
+    let (mut nudged, mut stands_by, mut stood_by) = (false, None, false);
     let (leads, woken) = match from {
         From::Call => {
             rt.start()?;
@@ -143,25 +143,25 @@ pub(crate) fn continue_wait<R: Resources>(
             now = Some(woken_at);
             (true, woken)
         }
-        From::Following(word, guard) => {
+        From::Following(word, standby) => {
             rt.completions.unfollow(waiter);
             // Acquire: pairs with the store of the thread that notified it. What that did to the
             // runtime is seen anyway, by the lock.
             let state = word.load(Ordering::Acquire);
-            let over = guard
-                .filter(|guard| state == FOLLOWS && guard.until <= R::Platform::monotonic_ns());
-            guarded = guard.is_some();
-            if guarded {
-                rt.guarded_until = 0;
+            let over = standby
+                .filter(|standby| state == FOLLOWS && standby.until <= R::Platform::monotonic_ns());
+            stood_by = standby.is_some();
+            if stood_by {
+                rt.standby_until = 0;
             }
             // Before the time, only a signal ends its sleep without a notification.
             let woken = match state {
                 FOLLOWS if over.is_none() => Woken::Interrupted,
                 _ => Woken::Event,
             };
-            watched = over;
+            stands_by = over;
             // No thread leads any more: a follower wakes to lead.
-            let unled = |guard: Guard| is_free(rt) && guard.leads == rt.leads;
+            let unled = |standby: Standby| is_free(rt) && standby.leads == rt.leads;
             (state == LEADS || over.is_some_and(unled), woken)
         }
     };
@@ -169,10 +169,10 @@ pub(crate) fn continue_wait<R: Resources>(
         let now = now.unwrap_or_else(R::Platform::monotonic_ns);
         Ok(lead(rt, waiter, now, until, woken, nudged))
     } else {
-        follow(rt, waiter, until, woken, watched)
+        follow(rt, waiter, until, woken, stands_by)
     };
-    if guarded && rt.leader == Leader::Absent && !matches!(next, Ok(Next::Follow(_, Some(_)))) {
-        // Those for which it was the guard may compute.
+    if stood_by && rt.leader == Leader::Absent && !matches!(next, Ok(Next::Follow(_, Some(_)))) {
+        // Those for which it stood by may compute.
         promote(rt);
     }
     next
@@ -246,7 +246,7 @@ fn leave_lead<R: Resources>(rt: &mut Runtime<R>, waiter: u64, now: u64) {
     if waiter != FINISH {
         R::Platform::resume(now);
     }
-    if rt.guarded_until > now {
+    if rt.standby_until > now {
         rt.leader = Leader::Absent;
     } else {
         promote(rt);
@@ -264,17 +264,17 @@ fn promote<R: Resources>(rt: &mut Runtime<R>) {
     }
 }
 
-/// Leaves the lead to a scheduler that runs, as its guard.
+/// Leaves the lead to a scheduler that runs, and stands by.
 fn leave_to_others<R: Resources>(rt: &mut Runtime<R>, word: Arc<AtomicU32>, now: u64) -> Next<R> {
     rt.interest.submit();
     rt.leader = Leader::Absent;
-    Next::Follow(word, Some(guard(rt, now)))
+    Next::Follow(word, Some(stand_by(rt, now)))
 }
 
-fn guard<R: Resources>(rt: &mut Runtime<R>, now: u64) -> Guard {
-    rt.guarded_until = now.saturating_add(GUARD_NS);
-    Guard {
-        until: rt.guarded_until,
+fn stand_by<R: Resources>(rt: &mut Runtime<R>, now: u64) -> Standby {
+    rt.standby_until = now.saturating_add(STANDBY_NS);
+    Standby {
+        until: rt.standby_until,
         leads: rt.leads,
     }
 }
@@ -286,7 +286,7 @@ fn follow<R: Resources>(
     waiter: u64,
     until: Option<u64>,
     woken: Woken,
-    watched: Option<Guard>,
+    stands_by: Option<Standby>,
 ) -> Result<Next<R>, Stop> {
     let interrupted = woken == Woken::Interrupted && waiter != FINISH;
     let late = until.is_some_and(|until| until <= R::Platform::monotonic_ns());
@@ -298,9 +298,9 @@ fn follow<R: Resources>(
         // It hands over the lead.
         rt.nudge();
     }
-    // While a leader sleeps, nothing needs a guard.
-    let watched = watched.filter(|_| matches!(rt.leader, Leader::Absent | Leader::Awake));
-    let watch = watched.map(|_| guard(rt, R::Platform::monotonic_ns()));
+    // While a leader sleeps, none has to stand by.
+    let stands_by = stands_by.filter(|_| matches!(rt.leader, Leader::Absent | Leader::Awake));
+    let watch = stands_by.map(|_| stand_by(rt, R::Platform::monotonic_ns()));
     Ok(Next::Follow(word, watch))
 }
 

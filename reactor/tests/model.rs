@@ -266,9 +266,9 @@ fn schedulers<const FAULT: u8>() {
     assert_eq!(cell.call(|rt| Ok(rt.outstanding())), Ok(0));
 }
 
-/// Schedulers that have led, or guarded, compute until another one's request has completed, for
+/// Schedulers that have led, or stood by, compute until another one's request has completed, for
 /// which none of them waits any more.
-fn guards<const FAULT: u8>() {
+fn standbys<const FAULT: u8>() {
     const ROUNDS: u64 = 2;
     let cell = runtime(driver::<FAULT>(), 0);
     let over = Arc::new((Mutex::new(false), Condvar::new()));
@@ -450,8 +450,8 @@ fn each_scheduler_hears_of_its_operations_and_of_other_domains() {
 }
 
 #[test]
-fn a_guard_leads_while_the_others_compute() {
-    check(guards::<NO_SIGNALS>);
+fn a_standby_leads_while_the_others_compute() {
+    check(standbys::<NO_SIGNALS>);
 }
 
 #[test]

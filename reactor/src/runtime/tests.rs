@@ -318,11 +318,13 @@ fn a_counter_is_the_sum_of_the_drivers_shares() {
     assert_eq!((rt.counter(3), rt.counter(4)), (10 * MAX_DRIVERS, 0));
 }
 
+/// A listener that is never ready.
+static LISTENER: Operations =
+    Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
+
 /// All that wait are woken.
 #[test]
 fn a_change_wakes_tasks_and_threads_of_all_domains() {
-    static LISTENER: Operations =
-        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
     let mut rt = Runtime::new();
     let fd = rt.table.insert(&LISTENER, 0).expect("room");
     let tasks = [1, 2, scheduler(1) + 1, scheduler(2) + 1];
@@ -346,8 +348,6 @@ fn a_change_wakes_tasks_and_threads_of_all_domains() {
 /// run, it reaches all of them.
 #[test]
 fn a_connection_wakes_one_that_sleeps() {
-    static LISTENER: Operations =
-        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
     let mut rt = Runtime::new();
     let fd = rt.table.insert(&LISTENER, 0).expect("room");
     let thread = FIRST_OF_THREADS + 1;
@@ -377,8 +377,6 @@ fn a_connection_wakes_one_that_sleeps() {
 /// The leader's sleep ends if no other thread waits.
 #[test]
 fn a_connection_wakes_a_leader_that_sleeps() {
-    static LISTENER: Operations =
-        Operations::without_data(Kind::Listener, |_, _, _| Ok(false), |_, _| ());
     let mut rt = Runtime::new();
     let fd = rt.table.insert(&LISTENER, 0).expect("room");
     let token = scheduler(2) + 1;

@@ -202,23 +202,28 @@ fn the_lead_is_with_the_domains_that_run() {
     // A call for the second one, which nudges the leader.
     complete(&mut rt, second);
     rt.nudge();
-    let Ok(Next::Follow(guards, Some(guard))) =
+    let Ok(Next::Follow(first_word, Some(standby))) =
         continue_wait(&mut rt, first, None, From::Sleep(sleep))
     else {
-        panic!("the first one doesn't guard");
+        panic!("the first one doesn't stand by");
     };
     assert!(rt.leader == Leader::Absent);
     let resumed = continue_wait(&mut rt, second, None, From::Following(word, None));
     assert!(matches!(resumed, Ok(Next::Return)));
     assert_eq!(rt.next_completion(1), Some((second + 1, Ok(7))));
-    // It leads, with work for itself and for the guard, and leaves the lead to the guard.
+    // It leads, with work for itself and for the first one, which stands by.
     for waiter in [first, second] {
         complete(&mut rt, waiter);
     }
     assert!(matches!(begin(&mut rt, second), Ok(Next::Return)));
     assert!(rt.leader == Leader::Absent);
-    // The guard's wait is over: another one takes its place.
-    let resumed = continue_wait(&mut rt, first, None, From::Following(guards, Some(guard)));
+    // That one's wait is over: another one takes its place.
+    let resumed = continue_wait(
+        &mut rt,
+        first,
+        None,
+        From::Following(first_word, Some(standby)),
+    );
     assert!(matches!(resumed, Ok(Next::Return)));
     assert_eq!(last.load(Ordering::Relaxed), LEADS);
     let leads = continue_wait(&mut rt, third, None, From::Following(last, None));
