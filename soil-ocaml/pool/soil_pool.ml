@@ -23,6 +23,7 @@ type job = {
 type queue = Open of job Jobs.t | Closed
 
 type t = {
+  domain : Domain.id;  (** Whose tasks submit. *)
   queue : queue Atomic.t;
   units : Semaphore.Counting.t;  (** One for each job that was added to the queue. *)
   news : (unit -> unit) Mailbox.t;
@@ -144,6 +145,7 @@ let create ?workers ?(capacity = 64) scope =
   let workers = min workers (maximum ()) in
   let pool =
     {
+      domain = Domain.self ();
       queue = Atomic.make (Open Jobs.empty);
       units = Semaphore.Counting.make 0;
       news = Mailbox.create ();
@@ -222,6 +224,8 @@ let run pool key f =
 
 let submission pool priority =
   Task.check ();
+  if Domain.self () <> pool.domain then
+    invalid_arg "Soil_pool.submit: the pool belongs to another domain";
   if is_closed pool then invalid_arg "Soil_pool.submit: the pool's scope has ended";
   pool.submissions <- pool.submissions + 1;
   (priority, pool.submissions)

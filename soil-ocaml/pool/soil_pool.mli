@@ -36,7 +36,7 @@ val create : ?workers:int -> ?capacity:int -> Soil.Task.scope -> t
     ({!Soil.Domain.count}), and is at least 1. [capacity] is the maximum number of jobs in the queue
     while all workers run one (default 64).
 
-    A pool belongs to the domain of [scope]: tasks of that domain submit.
+    A pool belongs to the domain of [scope]: only tasks of that domain submit.
 
     For tasks. Raises [Invalid_argument] if [workers < 1] or [capacity < 0], and [Failure] if the
     program has too many domains or threads. *)
@@ -48,7 +48,8 @@ val submit : ?priority:int -> t -> (unit -> 'a) -> 'a
     for room. A job that runs is never interrupted for another.
 
     If the task is cancelled, [f] isn't begun any more; if it has begun, [submit] waits for its end
-    and drops its result. For tasks. Raises [Invalid_argument] if the pool's scope has ended. *)
+    and drops its result. For tasks. Raises [Invalid_argument] if the pool's scope has ended, and in
+    another domain than the pool's. *)
 
 val try_submit : ?priority:int -> t -> (unit -> 'a) -> 'a option
 (** [try_submit pool f] is [Some (submit pool f)], or [None] if the queue is full; then a server

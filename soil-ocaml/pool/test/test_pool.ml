@@ -279,7 +279,18 @@ let domains () =
     let jobs = List.init 20 (fun n () -> P.submit pool (fun () -> n * n)) in
     bool "results" true (T.all jobs = List.init 20 (fun n -> n * n))
   in
-  Soil.Domain.run ~domains:2 (fun () -> T.timeout patience (fun () -> Soil.Domain.each submit))
+  let elsewhere () =
+    T.scope @@ fun scope ->
+    let pool = P.create ~workers:1 scope in
+    let refused () =
+      match P.submit pool ignore with () -> false | exception Invalid_argument _ -> true
+    in
+    bool "refused elsewhere" true (T.await (Soil.Domain.spawn ~domain:1 scope refused))
+  in
+  Soil.Domain.run ~domains:2 @@ fun () ->
+  T.timeout patience @@ fun () ->
+  Soil.Domain.each submit;
+  elsewhere ()
 
 (* Against a model: one worker, whose jobs end one by one. *)
 
