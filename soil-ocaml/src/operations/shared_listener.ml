@@ -28,24 +28,26 @@ let serving l place f =
     Failure.finally leave f)
 
 (* A domain that computes would let a new connection wait. *)
-let fewest l own =
-  let now = Soil_raw.clock_monotonic_ns () in
-  let fewer least (listener, place) =
-    if
-      listener == l
-      && Atomic.get place.load < Atomic.get least.load
-      && not (Scheduler.is_engaged place.domain ~now)
-    then place
-    else least
-  in
-  List.fold_left fewer own (Atomic.get all)
+let fewest l own = function
+  | [] -> own
+  | places ->
+      let now = Soil_raw.clock_monotonic_ns () in
+      let fewer least (listener, place) =
+        if
+          listener == l
+          && Atomic.get place.load < Atomic.get least.load
+          && not (Scheduler.is_engaged place.domain ~now)
+        then place
+        else least
+      in
+      List.fold_left fewer own places
 
 (* Two domains that choose at the same time choose one after the other. *)
 let guard = Guard.create ()
 
 let choose l own =
   Guard.enter guard;
-  let place = fewest l own in
+  let place = fewest l own (Atomic.get all) in
   Atomic.incr place.load;
   Guard.leave guard;
   place
