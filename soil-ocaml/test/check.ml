@@ -6,7 +6,7 @@ let test name f = Alcotest.test_case name `Quick f
 
 (* A test inside of [Soil.run]; whatever hangs is a failure. Nothing takes more than a second where
    a machine has two busy cores. *)
-let patience = 120.
+let patience = 240.
 
 (* The last of as many domains as SOIL_TEST_DOMAINS says runs it; without that, [Soil.run] does. *)
 let run f =
