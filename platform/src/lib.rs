@@ -227,6 +227,32 @@ pub trait System {
     fn request_stop(_end: End) {}
 }
 
+/// The simulation of a process by `soil simulate`. Machines have none. Calls only.
+pub trait Simulation {
+    /// Makes this process a node of the coordinator at the other end of the socket `fd`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](error::Error::Unsupported): a machine, or another processor than x86-64.
+    fn attach(_fd: i32) -> Result<(), Failure> {
+        Err(error::Error::Unsupported.into())
+    }
+
+    /// Sends a note to the coordinator; whether there is one.
+    fn note(_bytes: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether this process is a node.
+    fn is_simulated() -> bool {
+        false
+    }
+
+    /// A number below `bound`, by the simulation's seed; 0 without a simulation.
+    fn choose(_bound: usize) -> usize {
+        0
+    }
+}
+
 /// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {

@@ -132,6 +132,7 @@ stubs! {
     fn soil_exit_bytecode = soil_exit(status);
     fn soil_counters_bytecode = soil_counters(which);
     fn soil_thread_bytecode = soil_thread();
+    fn soil_choose_bytecode = soil_choose(bound);
     fn soil_on_vm_bytecode = soil_on_vm();
     fn soil_log_bytecode = soil_log(level, text, off, len);
     fn soil_clock_monotonic_ns_bytecode = soil_clock_monotonic_ns();
@@ -139,6 +140,8 @@ stubs! {
     fn soil_use_screen_bytecode = soil_use_screen();
     fn soil_sha256_bytecode = soil_sha256(data, into);
     fn soil_hmac_sha256_bytecode = soil_hmac_sha256(key, data, into);
+    fn soil_simulation_attach_bytecode = soil_simulation_attach(fd);
+    fn soil_simulation_note_bytecode = soil_simulation_note(from, off, len);
     fn soil_use_tar_bytecode = soil_use_tar();
     fn soil_tcp_listen_bytecode = soil_tcp_listen(endpoint, backlog, how);
     fn soil_tcp_accept_bytecode = soil_tcp_accept(listener);

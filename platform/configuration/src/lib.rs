@@ -52,7 +52,8 @@ pub const OF_COMMANDS: &[&str] = &[
     "UNLINKABLE",
 ];
 
-/// How the other names begin: disks, and the variables of Soil's own build and tests.
+/// How the other names begin: disks, `soil simulate`, and Soil's own
+/// build and tests.
 const BEGINNINGS: &[&str] = &[
     "DISK_",
     "BARE",
@@ -63,6 +64,7 @@ const BEGINNINGS: &[&str] = &[
     "FUZZ_",
     "KUBEVIRT_",
     "PICTURES",
+    "SIM",
     "TEST",
     "UPDATE_",
 ];

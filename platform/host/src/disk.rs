@@ -64,7 +64,7 @@ struct Open {
 
 impl Disks for Host {
     fn disks(interest: &mut Interest) -> Result<Named<Host>, Failure> {
-        Ok(all(&interest.ring()))
+        Ok(sim::disks().unwrap_or_else(|| all(&interest.ring())))
     }
 }
 

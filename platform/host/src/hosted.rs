@@ -11,6 +11,7 @@ static CHOICE: AtomicU8 = AtomicU8::new(0);
 /// Whether the sockets are Linux's own, as far as known; doesn't decide.
 pub fn may_be() -> bool {
     match CHOICE.load(Ordering::Relaxed) {
+        0 if sim::is_simulated() => false,
         0 => Host::variable("SOIL_NET").is_none_or(|choice| choice == "host"),
         choice => choice == 2,
     }

@@ -28,6 +28,16 @@ impl LinkWake {
         }
     }
 
+    /// For a link whose frames end every wait.
+    pub fn none() -> LinkWake {
+        LinkWake {
+            state: Rc::new(Wake {
+                fd: Cell::new(-1),
+                readable: Cell::new(None),
+            }),
+        }
+    }
+
     /// The descriptor to poll; -1 if there is none, or the ring reports it.
     pub fn fd(&self) -> i32 {
         self.state.fd.get()

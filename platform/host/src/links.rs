@@ -17,6 +17,7 @@ use crate::sockets::Sockets;
 use crate::{Host, Interest, hosted, passt, recording, ring, tap};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use platform::error::{Error, Failure};
 use platform::link::{Device, RecordingSink, Settings};
@@ -51,6 +52,13 @@ fn refuse_settings() -> Result<(), Failure> {
 fn open(ring: &ring::Handle, settings: Settings) -> Result<Vec<Device<Host>>, Failure> {
     if Host::hosted() {
         return refuse_settings().map(|()| Vec::new());
+    }
+    if let Some(link) = sim::SimulatedLink::open() {
+        return Ok(alloc::vec![Device {
+            name: String::from("eth0"),
+            link: Box::new(link),
+            wake: LinkWake::none(),
+        }]);
     }
     let text = Host::variable("SOIL_NET");
     let text = text.as_deref().unwrap_or("user");

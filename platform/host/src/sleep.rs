@@ -117,6 +117,10 @@ impl Wait for Host {
     }
 
     fn sleep(sleep: &mut Sleep) {
+        if sim::is_simulated() {
+            sim::wait(sleep.until);
+            return;
+        }
         sleep.interrupted = match sleep.signals {
             Signals::End => sleep.until_signal(),
             Signals::Ignored => sleep.once(sleep.until, None),
@@ -184,7 +188,10 @@ impl Wait for Host {
     }
 
     fn start_ticker(ticker: &'static Ticker) {
-        ticker::start(ticker);
+        // In a simulation no time passes while the program computes.
+        if !sim::is_simulated() {
+            ticker::start(ticker);
+        }
     }
 
     fn await_change(word: &AtomicU32, value: u32, until: Option<u64>) {

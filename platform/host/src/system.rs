@@ -7,8 +7,8 @@ use alloc::string::{String, ToString};
 use core::ffi::CStr;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use platform::error::{Answer, Error, Stop};
-use platform::{Clock, Entropy, Memory, System};
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Clock, Entropy, Memory, Simulation, System};
 
 mod limit;
 
@@ -47,11 +47,13 @@ pub fn setting(name: i32) -> u64 {
 
 impl Clock for Host {
     fn monotonic_ns() -> u64 {
-        clock(libc::CLOCK_MONOTONIC)
+        sim::monotonic_ns().unwrap_or_else(|| clock(libc::CLOCK_MONOTONIC))
     }
 
     fn wall_ns() -> u64 {
-        clock(libc::CLOCK_REALTIME).wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+        sim::wall_ns()
+            .unwrap_or_else(|| clock(libc::CLOCK_REALTIME))
+            .wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
     }
 
     fn adjust_wall(offset_ns: i64) {
@@ -61,6 +63,10 @@ impl Clock for Host {
 
 impl Memory for Host {
     fn memory() -> [u64; 4] {
+        // How much of it is in use differs between runs.
+        if let Some(total) = sim::total_memory() {
+            return [total, 0, total, 0];
+        }
         // SAFETY: a plain query of the C library, which writes `usage`.
         let usage = unsafe {
             let mut usage: libc::rusage = core::mem::zeroed();
@@ -78,6 +84,9 @@ impl Memory for Host {
 
     fn total_memory() -> u64 {
         static TOTAL: AtomicU64 = AtomicU64::new(0);
+        if let Some(total) = sim::total_memory() {
+            return total;
+        }
         match TOTAL.load(Ordering::Relaxed) {
             0 => {
                 let physical = setting(libc::_SC_PHYS_PAGES) * setting(libc::_SC_PAGESIZE);
@@ -115,6 +124,9 @@ impl Entropy for Host {
     const NO_ENTROPY: &str = "no random numbers: getrandom(2) fails";
 
     fn random(into: &mut [u8]) -> Answer {
+        if sim::random(into) {
+            return Ok(into.len());
+        }
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             // SAFETY: writes within `rest`.
@@ -205,7 +217,25 @@ impl System for Host {
     }
 
     fn stop_requests() -> usize {
-        signals::count()
+        signals::count() + sim::stops()
+    }
+}
+
+impl Simulation for Host {
+    fn attach(fd: i32) -> Result<(), Failure> {
+        sim::attach(fd)
+    }
+
+    fn note(bytes: &[u8]) -> bool {
+        sim::note(bytes)
+    }
+
+    fn is_simulated() -> bool {
+        sim::is_simulated()
+    }
+
+    fn choose(bound: usize) -> usize {
+        sim::choose(bound)
     }
 }
 

@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use kernel::memory::Protection;
 use kernel::power::failure;
 use kernel::{environment, memory, power, time, wait};
-use platform::{Clock, End, Memory, System};
+use platform::{Clock, End, Memory, Simulation, System};
 
 /// OCaml's value `()`.
 const UNIT: usize = 1;
@@ -38,6 +38,8 @@ impl Clock for Image {
         time::machine_wall_ns()
     }
 }
+
+impl Simulation for Image {}
 
 impl Memory for Image {
     fn memory() -> [u64; 4] {

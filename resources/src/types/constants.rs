@@ -6,7 +6,7 @@ use super::Int;
 
 /// Number of this interface: it changes with every incompatible change, and OCaml checks it at
 /// start.
-pub const SOIL_ABI: Int = 7;
+pub const SOIL_ABI: Int = 8;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;
 /// Nothing was done: park and try again.

@@ -23,6 +23,13 @@ let push ring v =
   ring.slots.(slot ring ring.length) <- v;
   ring.length <- ring.length + 1
 
+(* Exchanges element [i] with the first one. *)
+let put_first ring i =
+  let i = slot ring i in
+  let v = ring.slots.(i) in
+  ring.slots.(i) <- ring.slots.(ring.first);
+  ring.slots.(ring.first) <- v
+
 let pop ring =
   let v = ring.slots.(ring.first) in
   ring.slots.(ring.first) <- ring.empty;

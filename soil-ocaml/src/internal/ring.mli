@@ -18,3 +18,6 @@ val push : 'a t -> 'a -> unit
 
 val pop : 'a t -> 'a
 (** [pop q] removes the oldest element; [q] isn't empty. *)
+
+val put_first : 'a t -> int -> unit
+(** [put_first q i] exchanges the oldest element with the [i]th after it, [0 <= i < length q]. *)

@@ -68,6 +68,7 @@ type state = {
   mutable fibers : int;  (** Of the current run; they haven't ended. *)
   mutable started : int;  (** Fibers so far. *)
   mutable turns_taken : int;  (** So far. *)
+  mutable simulated : bool;  (** The seed of a simulation says which ready fiber runs. *)
 }
 
 let batch = 256
@@ -92,6 +93,7 @@ let create domain =
     fibers = 0;
     started = 0;
     turns_taken = 0;
+    simulated = false;
   }
 
 let first_state = create 0
@@ -616,6 +618,7 @@ let rec run_all s finished =
   else
     let round = Ring.length s.ready in
     for _ = 1 to round do
+      if s.simulated then Ring.put_first s.ready (Soil_raw.choose (Ring.length s.ready));
       run_fiber s (Ring.pop s.ready)
     done;
     s.turns <- s.turns + round;
@@ -679,6 +682,7 @@ let run_in s main =
       match main () with v -> Returned v | exception e -> Raised (e, Failure.get_backtrace ())
   in
   s.stop <- Running;
+  s.simulated <- Soil_raw.choose 0 = 1;
   s.root <- spawn_in s ~shielded:false Fiber.nil body;
   let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
   match run_until s ended Nothing with

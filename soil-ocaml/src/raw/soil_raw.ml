@@ -64,7 +64,7 @@ let error_code r =
   else Error_code.Unknown (-r)
 (** [error_code r] is the code of the negative result [r]. *)
 
-let abi = 7
+let abi = 8
 let pending = -1000
 let would_block = -1001
 let max_token = 1 lsl 40
@@ -326,6 +326,9 @@ external counters : (int[@untagged]) -> (int[@untagged])
 
 external thread : unit -> (int[@untagged])
   = "soil_thread_bytecode" "soil_thread" [@@noalloc]
+
+external choose : (int[@untagged]) -> (int[@untagged])
+  = "soil_choose_bytecode" "soil_choose" [@@noalloc]
 
 external on_vm : unit -> (int[@untagged])
   = "soil_on_vm_bytecode" "soil_on_vm" [@@noalloc]

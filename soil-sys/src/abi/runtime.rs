@@ -4,7 +4,7 @@ use super::SOIL_ABI;
 use crate::completions;
 use crate::ffi::{Bytes, Int, Ints, Text};
 use platform::error::Error;
-use platform::{System, Wait};
+use platform::{Simulation, System, Wait};
 use resources::clock;
 use resources::current::Current;
 use resources::log_sink;
@@ -156,6 +156,17 @@ pub extern "C" fn soil_counters(which: Int) -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_thread() -> Int {
     Current::thread() as Int
+}
+
+/// A number below `bound`, by the seed of `soil simulate`: the ready task that runs next. 0 without
+/// a simulation. With a `bound` of 0: 1 in a simulation, else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_choose(bound: Int) -> Int {
+    match usize::try_from(bound) {
+        Ok(0) => Int::from(Current::is_simulated()),
+        Ok(bound) => Current::choose(bound) as Int,
+        Err(_) => 0,
+    }
 }
 
 /// 1 in the image, 0 in the process.

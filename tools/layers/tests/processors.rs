@@ -3,7 +3,7 @@
 use layers::check_places;
 
 /// See [`check_places`].
-const PLACES: [(&str, &str); 12] = [
+const PLACES: [(&str, &str); 13] = [
     ("kernel/src/arch", "the border: processors"),
     ("kernel/src/board", "the border: machines"),
     ("kernel/Cargo.toml", "a crate of x86-64's registers"),
@@ -13,6 +13,7 @@ const PLACES: [(&str, &str); 12] = [
         "accesses of registers, which KVM emulates on arm64 in plain forms only",
     ),
     ("reactor/src/fiber.rs", "the switch of stacks"),
+    ("platform/sim/src", "traps of a processor's system calls"),
     (
         "resources/src/tls.rs",
         "instructions for AES, in both platforms",

@@ -1,0 +1,80 @@
+//! The system calls of a node's program, its libraries and the C library: most are trapped.
+//!
+//! seccomp(2) allows those of [`crate::stub`], and those in [`filter`], which have no effect outside of
+//! the process. Others raise SIGSYS, whose handler answers by the simulation, makes the call, or
+//! reports it and lets it fail ([`calls`]). Functions of the vDSO make system calls ([`vdso`]), and
+//! reading the processor's counter raises SIGSEGV ([`counter`]).
+
+mod calls;
+mod counter;
+mod files;
+mod filter;
+mod names;
+mod vdso;
+
+use crate::stub::Call;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use platform::error::{Error, Failure};
+
+/// Installs the traps, for the rest of the process.
+///
+/// # Errors
+/// `Unsupported`: Linux has no seccomp(2), or a program that started this one forbids it.
+pub fn install() -> Result<(), Failure> {
+    vdso::redirect();
+    take_signal(libc::SIGSYS, on_call);
+    counter::trap();
+    if filter::install() {
+        return Ok(());
+    }
+    let detail = "soil simulate: seccomp(2) is refused: run it outside of this container";
+    Err(Failure::new(Error::Unsupported, detail))
+}
+
+/// The type for handlers with a context.
+type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+
+/// Installs a handler, on the stack that OCaml's runtime has for handlers.
+fn take_signal(signal: i32, handler: Handler) {
+    // SAFETY: valid arguments; the handlers passed here interrupt no call of this crate.
+    unsafe {
+        let mut new: libc::sigaction = core::mem::zeroed();
+        new.sa_sigaction = handler as *const () as usize;
+        new.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+        libc::sigemptyset(&raw mut new.sa_mask);
+        libc::sigaction(signal, &raw const new, null_mut());
+    }
+}
+
+/// A register of an interrupted program.
+fn register(context: *mut c_void, which: i32) -> *mut i64 {
+    let context = context.cast::<libc::ucontext_t>();
+    // SAFETY: the kernel passes the context to the handler, and the registers are in it.
+    unsafe { (&raw mut (*context).uc_mcontext.gregs[which as usize]).cast() }
+}
+
+extern "C" fn on_call(_: i32, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: registers of this handler's context.
+    let read = |which| unsafe { *register(context, which) };
+    let arguments = [
+        libc::REG_RDI,
+        libc::REG_RSI,
+        libc::REG_RDX,
+        libc::REG_R10,
+        libc::REG_R8,
+        libc::REG_R9,
+    ];
+    let call = Call {
+        number: read(libc::REG_RAX),
+        arguments: arguments.map(|which| read(which) as usize),
+    };
+    // SAFETY: `errno` is that of the interrupted program.
+    let errno = unsafe { *libc::__errno_location() };
+    let answer = calls::answer(&call);
+    // SAFETY: as above.
+    unsafe {
+        *libc::__errno_location() = errno;
+        *register(context, libc::REG_RAX) = answer as i64;
+    }
+}
