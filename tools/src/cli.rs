@@ -2,6 +2,7 @@
 
 pub mod image;
 mod machine;
+pub mod simulate;
 
 pub use machine::{Controller, Firmware, Machine, OnFailure};
 
@@ -151,6 +152,10 @@ pub enum Command {
     /// Run the workspace's tests, each as a process and as an image.
     #[command(after_help = TEST_HELP)]
     Test(Testing),
+    /// Run a test of a distributed system with many seeds, in virtual time and with faults, and
+    /// shrink its failures.
+    #[command(after_help = simulate::HELP)]
+    Simulate(Box<simulate::Simulate>),
     /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
     Init {
         /// The processor that images are for; another one than this machine's has a context of its

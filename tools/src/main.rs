@@ -37,6 +37,7 @@ mod report;
 mod run;
 mod secrets;
 mod sexp;
+mod simulate;
 mod stand_in;
 mod strip;
 mod symbols;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         Command::New { name, template } => said(project::new(&name, template)),
         Command::Build { release, json } => done(build::run(release, json)),
         Command::Test(options) => testing::run(&options).map(|passed| u8::from(!passed)),
+        Command::Simulate(options) => simulate::run(&options).map(|passed| u8::from(!passed)),
         Command::Init { arch } => said(project::init(Path::new("."), arch)),
         Command::Doctor(options) => doctor::run(&options).map(|complete| u8::from(!complete)),
         Command::Completions { shell } => done(manual::completions(shell)),

@@ -1,0 +1,254 @@
+//! `soil simulate`: runs a test of the library `soil.sim` with many seeds, shrinks its failures, and
+//! draws, debugs or bisects one run.
+//!
+//! The test runs whole programs in virtual time, with faults that its seed draws. This command and
+//! the test agree on variables and on the report ([`execution`], [`report`]), which docs/tools.md
+//! describes.
+
+mod bisect;
+mod campaign;
+mod coverage;
+mod drawing;
+mod events;
+mod execution;
+mod page;
+mod report;
+mod shrink;
+mod summary;
+
+use crate::cli::simulate::{Instant as Virtual, Simulate};
+use crate::failure::{Context as _, Failure};
+use crate::json;
+use crate::messages::{print, print_styled, say};
+use crate::options::given;
+use crate::progress;
+use campaign::{Group, Plan, Results};
+use execution::{Case, Test};
+use report::Report;
+use shrink::Found;
+use signal_hook::consts::SIGINT;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::Instant;
+use summary::{Failed, Summary};
+
+/// The kinds of failures that are shrunk; the first ones.
+const MAX_SHRUNK: usize = 10;
+
+/// Does what the options say. Returns whether nothing failed.
+pub fn run(options: &Simulate) -> Result<bool, Failure> {
+    let test = Test::new(&options.test, given(&options.variables), options.limit)?;
+    let Some(seed) = options.seed else {
+        return all(&test, options);
+    };
+    let case = Case {
+        seed,
+        faults: options.faults.clone(),
+        operations: options.operations,
+        until: options.until,
+    };
+    if let (Some(node), Some(at)) = (&options.gdb, options.at) {
+        return debug(&test, &case, node, at);
+    }
+    if let Some(good) = &options.bisect {
+        print(&bisect::run(&test, &case, good, &options.targets)?)?;
+        return Ok(true);
+    }
+    let began = Instant::now();
+    let ended = progress::during("the seed runs", || campaign::checked(&test, &case, true))?;
+    let mut results = Results::default();
+    results.add(ended);
+    if let Some(file) = &options.trace {
+        say(&draw(&test, &case, file, options.events)?);
+    }
+    let failures = results.groups.values().map(|group| {
+        let command = command(options);
+        failed(&case, group.report.clone(), group, &command)
+    });
+    let failures = failures.collect();
+    finish(options, &results, failures, began)
+}
+
+/// Runs all seeds and shrinks the failures.
+fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
+    let began = Instant::now();
+    let processors = available_parallelism().map_or(1, usize::from);
+    let seeds = options.seeds;
+    let count = (seeds.last - seeds.first).saturating_add(1);
+    let most = usize::try_from(count).unwrap_or(usize::MAX);
+    let plan = Plan {
+        first: seeds.first,
+        count: options.duration.is_none().then_some(count),
+        duration: options.duration,
+        jobs: match options.jobs.unwrap_or(processors) {
+            jobs if options.duration.is_none() => jobs.min(most),
+            jobs => jobs,
+        },
+        twice: options.check_determinism,
+    };
+    let results = campaign::run(test, plan)?;
+    let failures = shrunk(test, options, &results, plan.jobs)?;
+    finish(options, &results, failures, began)
+}
+
+/// Shrinks the first failure of each kind, several side by side.
+fn shrunk(
+    test: &Test,
+    options: &Simulate,
+    results: &Results,
+    jobs: usize,
+) -> Result<Vec<Failed>, Failure> {
+    let mut groups: Vec<&Group> = results.groups.values().collect();
+    groups.sort_by_key(|group| group.report.seed);
+    let command = command(options);
+    let next = AtomicUsize::new(0);
+    let failures: Mutex<Vec<Failed>> = Mutex::default();
+    let work = || -> Result<(), Failure> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(number) else {
+                return Ok(());
+            };
+            let mut found = Found {
+                case: Case::of(group.report.seed),
+                report: group.report.clone(),
+            };
+            let is_shrunk = !options.no_shrink && number < MAX_SHRUNK && found.report.can_shrink();
+            if is_shrunk {
+                found = smaller(test, found, options.shrink_runs)?;
+            }
+            let failed = failed(&found.case, found.report, group, &command);
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push(failed);
+        }
+    };
+    // A test is killed when the thread that started it ends, so each thread waits for its test.
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ended.collect::<Result<Vec<()>, Failure>>()
+    })?;
+    Ok(failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Shrinks a failure, with its progress on a terminal.
+fn smaller(test: &Test, found: Found, limit: usize) -> Result<Found, Failure> {
+    let seed = found.case.seed;
+    let bar = progress::busy(&format!("shrinking seed {seed}"));
+    let mut runs = 0;
+    let run = |case: &Case| {
+        runs += 1;
+        bar.set_message(format!(
+            "shrinking seed {seed}: run {runs} of at most {limit}"
+        ));
+        Ok(test.run(case, None)?.report)
+    };
+    let found = shrink::shrink(found, limit, run);
+    bar.finish_and_clear();
+    found
+}
+
+fn failed(case: &Case, report: Report, group: &Group, command: &str) -> Failed {
+    Failed::new(case, report, &group.seeds, group.output.clone(), command)
+}
+
+/// Prints the summary and writes the hashes. Returns whether nothing failed.
+fn finish(
+    options: &Simulate,
+    results: &Results,
+    failures: Vec<Failed>,
+    began: Instant,
+) -> Result<bool, Failure> {
+    if let Some(file) = &options.hashes {
+        let lines = results.hashes.iter();
+        let text: String = lines
+            .map(|(seed, hash)| format!("{seed} {hash}\n"))
+            .collect();
+        std::fs::write(file, text).on(file)?;
+    }
+    let summary = Summary::new(results, failures, began.elapsed());
+    match options.json {
+        true => json::print(&summary)?,
+        false => print_styled(&summary.text())?,
+    }
+    Ok(summary.passed())
+}
+
+/// The beginning of a command that repeats a run.
+fn command(options: &Simulate) -> String {
+    let program = shown(&options.test, std::env::var_os("INSIDE_DUNE").is_some());
+    let mut words = vec!["soil".to_owned(), "simulate".to_owned(), program];
+    for variable in &options.variables {
+        words.push("--env".to_owned());
+        words.push(match &variable.value {
+            Some(value) => format!("{}={value}", variable.name),
+            None => variable.name.clone(),
+        });
+    }
+    let words = words.iter().map(String::as_str);
+    shlex::try_join(words).unwrap_or_else(|_| "soil simulate".to_owned())
+}
+
+/// The test's file as its user would write it: dune runs this command inside of `_build`.
+fn shown(program: &Path, is_inside_dune: bool) -> String {
+    let absolute = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
+    let parts: Vec<_> = absolute.iter().collect();
+    let build = parts.iter().rposition(|part| *part == "_build");
+    let path = match build.and_then(|build| parts.get(build..)) {
+        Some(parts) if is_inside_dune => parts.iter().collect(),
+        _ => program.to_owned(),
+    };
+    path.display().to_string()
+}
+
+/// Stops a node in gdb. Ctrl-C is gdb's.
+fn debug(test: &Test, case: &Case, node: &str, at: Virtual) -> Result<bool, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGINT, interrupted)
+        .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
+    let report = test.debug(case, node, at)?;
+    say(&format!("{}: {}", report.verdict, report.described()));
+    Ok(report.kind().is_none())
+}
+
+/// Runs the case once more and draws its events. Returns a line about the file.
+fn draw(test: &Test, case: &Case, file: &Path, limit: usize) -> Result<String, Failure> {
+    let trace = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
+    progress::during("the seed runs again", || test.run(case, Some(trace.path())))?;
+    let text = std::fs::read(trace.path()).on(trace.path())?;
+    let events = events::parse(&String::from_utf8_lossy(&text)).on(test.program())?;
+    if events.is_empty() {
+        return Err(Failure::on(test.program(), "the run wrote no events")
+            .remedy("build the test with this version of Soil's libraries"));
+    }
+    let part = events::Part::before_failure(&events, limit);
+    let title = format!("seed {}", case.seed);
+    let picture = drawing::svg(&events, &part, &title);
+    let text = match file.extension().is_some_and(|end| end == "html") {
+        true => page::html(&picture, &events, &part, &title),
+        false => picture,
+    };
+    std::fs::write(file, text).on(file)?;
+    Ok(format!("{}: {}", file.display(), part.described()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+    use std::path::Path;
+
+    #[test]
+    fn inside_dune_the_test_is_named_from_the_workspace() {
+        let program = Path::new("/home/a/project/_build/default/test/simulate.exe");
+        assert_eq!(shown(program, true), "_build/default/test/simulate.exe");
+        assert_eq!(shown(Path::new("./test.exe"), false), "./test.exe");
+        assert_eq!(shown(Path::new("./test.exe"), true), "./test.exe");
+    }
+}

@@ -1,0 +1,301 @@
+//! Runs of many seeds, side by side.
+
+use super::coverage::Coverage;
+use super::execution::{Case, Ended, Test};
+use super::report::{Kind, Report, Verdict};
+use crate::failure::Failure;
+use crate::messages::say;
+use crate::progress;
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The seeds that run twice in any case.
+const ALWAYS_TWICE: u64 = 3;
+/// The time between two lines of progress where no terminal shows it.
+const LINES: Duration = Duration::from_secs(10);
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The first seed.
+    pub first: u64,
+    /// The number of seeds; `None`: until the time is over.
+    pub count: Option<u64>,
+    /// The time after which no run begins.
+    pub duration: Option<Duration>,
+    /// Runs side by side.
+    pub jobs: usize,
+    /// Whether every seed runs twice.
+    pub twice: bool,
+}
+
+/// The failures of one kind.
+pub struct Group {
+    /// The report of the lowest seed.
+    pub report: Report,
+    /// The end of its output.
+    pub output: String,
+    /// The seeds that failed, in ascending order at the end.
+    pub seeds: Vec<u64>,
+}
+
+/// The results of the seeds so far.
+#[derive(Default)]
+pub struct Results {
+    /// The number of seeds.
+    pub seeds: u64,
+    /// The virtual time of all seeds.
+    pub virtual_time: Duration,
+    /// The events of all seeds.
+    pub events: u64,
+    /// The failures by kind.
+    pub groups: BTreeMap<Kind, Group>,
+    /// The coverage.
+    pub coverage: Coverage,
+    /// Seeds and the hashes of their runs, in ascending order at the end.
+    pub hashes: Vec<(u64, String)>,
+}
+
+impl Results {
+    /// Adds the run of a seed.
+    pub fn add(&mut self, ended: Ended) {
+        let Ended { report, output } = ended;
+        self.seeds += 1;
+        self.virtual_time += Duration::from_nanos(report.virtual_ns);
+        self.events = self.events.saturating_add(report.events);
+        self.coverage.add(&report);
+        self.hashes.push((report.seed, report.hash.clone()));
+        let Some(kind) = report.kind() else {
+            return;
+        };
+        let seed = report.seed;
+        match self.groups.get_mut(&kind) {
+            None => {
+                let seeds = vec![seed];
+                let group = Group {
+                    report,
+                    output,
+                    seeds,
+                };
+                self.groups.insert(kind, group);
+            }
+            Some(group) => {
+                group.seeds.push(seed);
+                if seed < group.report.seed {
+                    (group.report, group.output) = (report, output);
+                }
+            }
+        }
+    }
+
+    /// The number of seeds that failed.
+    pub fn failures(&self) -> usize {
+        self.groups.values().map(|group| group.seeds.len()).sum()
+    }
+}
+
+/// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure.
+pub fn checked(test: &Test, case: &Case, twice: bool) -> Result<Ended, Failure> {
+    let mut ended = test.run(case, None)?;
+    let report = &ended.report;
+    let is_checked = report.verdict == Verdict::Nondeterministic;
+    let has_failed = report.kind().is_some() && !report.hash.is_empty();
+    if !is_checked && (twice || has_failed) {
+        let again = test.run(case, None)?.report;
+        if again.hash != report.hash || again.kind() != report.kind() {
+            ended.report = different(report, &again);
+        }
+    }
+    Ok(ended)
+}
+
+/// The report about two runs that differ.
+fn different(first: &Report, second: &Report) -> Report {
+    let line = |report: &Report| {
+        let described = match report.kind() {
+            None => String::new(),
+            Some(_) => format!(": {}", report.described()),
+        };
+        let first = described.lines().next().unwrap_or_default().to_owned();
+        let Report { hash, verdict, .. } = report;
+        format!("hash {hash}, {verdict}{first}")
+    };
+    Report {
+        verdict: Verdict::Nondeterministic,
+        check: String::new(),
+        message: format!(
+            "two runs of the same seed differ\nthe first: {}\nthe second: {}",
+            line(first),
+            line(second)
+        ),
+        ..first.clone()
+    }
+}
+
+/// Runs the seeds. A new kind of failure is said at once.
+pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let is_over = AtomicBool::new(false);
+    let shared = Mutex::new((Results::default(), Progress::new(plan, began)));
+    let work = || -> Result<(), Failure> {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let is_last = plan.count.is_some_and(|count| number >= count)
+                || plan.duration.is_some_and(|time| began.elapsed() >= time);
+            let seed = plan.first.checked_add(number).filter(|_| !is_last);
+            let Some(seed) = seed.filter(|_| !is_over.load(Ordering::Relaxed)) else {
+                return Ok(());
+            };
+            let ended = checked(test, &Case::of(seed), plan.twice || number < ALWAYS_TWICE);
+            let ended = ended.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let (results, progress) = &mut *shared;
+            let kind = ended.report.kind();
+            let is_new = kind.is_some_and(|kind| !results.groups.contains_key(&kind));
+            let said = is_new.then(|| ended.report.described());
+            results.add(ended);
+            if let Some(line) = said.as_deref().and_then(|text| text.lines().next()) {
+                progress.note(&format!("seed {seed}: {line}"));
+            }
+            progress.show(results);
+        }
+    };
+    // A test is killed when the thread that started it ends, so each thread waits for its test.
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        ended.collect::<Result<Vec<()>, Failure>>()
+    })?;
+    let (mut results, progress) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    progress.bar.finish_and_clear();
+    results.hashes.sort_unstable();
+    for group in results.groups.values_mut() {
+        group.seeds.sort_unstable();
+    }
+    Ok(results)
+}
+
+/// One line on a terminal, or a line now and then.
+struct Progress {
+    bar: ProgressBar,
+    total: Option<u64>,
+    began: Instant,
+    said: Instant,
+}
+
+impl Progress {
+    fn new(plan: Plan, began: Instant) -> Self {
+        Self {
+            bar: progress::busy("the first seeds run"),
+            total: plan.count,
+            began,
+            said: began,
+        }
+    }
+
+    /// Says a line beside the progress.
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| say(text));
+    }
+
+    fn show(&mut self, results: &Results) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(self.line(results));
+        } else if self.said.elapsed() >= LINES {
+            self.said = Instant::now();
+            say(&self.line(results));
+        }
+    }
+
+    fn line(&self, results: &Results) -> String {
+        let seeds = results.seeds;
+        let of = self
+            .total
+            .map_or_else(String::new, |total| format!(" of {total}"));
+        let rate = rate(seeds, self.began.elapsed());
+        let time = shown(results.virtual_time);
+        let failures = results.failures();
+        format!("{seeds}{of} seeds, {rate}, {time} of virtual time, {failures} failed")
+    }
+}
+
+/// Seeds a second, as text.
+fn rate(seeds: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    let seeds = u32::try_from(seeds).unwrap_or(u32::MAX);
+    format!("{:.1} a second", f64::from(seeds) / seconds)
+}
+
+/// A duration as text, such as "2 h 3 min" or "4.2 s".
+pub fn shown(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{:.1} s", time.as_secs_f64()),
+        (0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, Results, different, shown};
+    use crate::simulate::report::{Report, Verdict};
+    use std::time::Duration;
+
+    fn failed(seed: u64, message: &str) -> Ended {
+        let report = Report::error(seed, message.to_owned());
+        let output = format!("output of {seed}");
+        Ended { report, output }
+    }
+
+    #[test]
+    fn the_first_of_each_kind_is_kept() {
+        let mut results = Results::default();
+        for (seed, message) in [(5, "term 3"), (4, "crash"), (2, "term 17"), (9, "term 1")] {
+            results.add(failed(seed, message));
+        }
+        assert_eq!(
+            (results.seeds, results.failures(), results.groups.len()),
+            (4, 4, 2)
+        );
+        let group = results.groups.values().find(|group| group.seeds.len() == 3);
+        let group = group.expect("of three");
+        assert_eq!(
+            (group.report.seed, group.output.as_str()),
+            (2, "output of 2")
+        );
+        assert_eq!(group.report.message, "term 17");
+    }
+
+    #[test]
+    fn runs_that_differ_are_one_kind_of_failure() {
+        let run = |hash: &str, verdict| {
+            let mut report = Report::error(1, "a".to_owned());
+            (report.hash, report.verdict) = (hash.to_owned(), verdict);
+            report
+        };
+        let one = different(&run("9f", Verdict::Passed), &run("a0", Verdict::Failed));
+        assert_eq!(
+            one.message,
+            "two runs of the same seed differ\nthe first: hash 9f, passed\nthe second: hash a0, \
+             failed: a"
+        );
+        let other = different(&run("b1", Verdict::Failed), &run("c2", Verdict::Failed));
+        assert_eq!(one.kind(), other.kind());
+    }
+
+    #[test]
+    fn times_are_written_in_two_units() {
+        for (seconds, text) in [(4.21, "4.2 s"), (61.0, "1 min 1 s"), (7380.0, "2 h 3 min")] {
+            assert_eq!(shown(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+}

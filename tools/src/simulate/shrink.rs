@@ -1,0 +1,314 @@
+//! Shrinks a failure: fewer faults, fewer operations and a shorter run that fail in the same way.
+
+use super::execution::Case;
+use super::report::{Kind, Report};
+use crate::cli::simulate::{Faults, Instant};
+use crate::failure::Failure;
+
+/// The rounds over faults, operations and time: a smaller case may have room again.
+const MAX_ROUNDS: usize = 3;
+/// The numbers of operations below the one that a binary search finds, each of which is tried: a
+/// failure may need an exact number.
+const LINEAR: u64 = 8;
+
+/// A case and the report of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The case.
+    pub case: Case,
+    /// Its report.
+    pub report: Report,
+}
+
+/// Returns the smallest case found that fails as `found` does, by at most `limit` runs.
+pub fn shrink(
+    found: Found,
+    limit: usize,
+    run: impl FnMut(&Case) -> Result<Report, Failure>,
+) -> Result<Found, Failure> {
+    let Some(kind) = found.report.kind() else {
+        return Ok(found);
+    };
+    let mut shrinker = Shrinker {
+        kind,
+        best: found,
+        run,
+        left: limit,
+        tried: Vec::new(),
+    };
+    for _ in 0..MAX_ROUNDS {
+        let before = shrinker.best.case.clone();
+        shrinker.faults()?;
+        shrinker.operations()?;
+        shrinker.time()?;
+        if shrinker.best.case == before || shrinker.left == 0 {
+            break;
+        }
+    }
+    Ok(shrinker.best)
+}
+
+struct Shrinker<R> {
+    kind: Kind,
+    best: Found,
+    run: R,
+    /// The runs that may follow.
+    left: usize,
+    /// Cases that don't fail in this way.
+    tried: Vec<Case>,
+}
+
+impl<R> Shrinker<R>
+where
+    R: FnMut(&Case) -> Result<Report, Failure>,
+{
+    /// Runs a case. Keeps it, and returns true, if it fails in the same way.
+    fn fails(&mut self, case: Case) -> Result<bool, Failure> {
+        if self.best.case == case {
+            return Ok(true);
+        }
+        if self.left == 0 || self.tried.contains(&case) {
+            return Ok(false);
+        }
+        self.left -= 1;
+        let report = (self.run)(&case)?;
+        if report.kind().as_ref() != Some(&self.kind) {
+            self.tried.push(case);
+            return Ok(false);
+        }
+        self.best = Found { case, report };
+        Ok(true)
+    }
+
+    fn faults(&mut self) -> Result<(), Failure> {
+        let mut injected: Vec<u64> = self.best.report.faults.iter().map(|it| it.id).collect();
+        injected.sort_unstable();
+        injected.dedup();
+        let base = self.best.case.clone();
+        minimise(&injected, |ids| {
+            self.fails(Case {
+                faults: Some(Faults(ids.to_vec())),
+                ..base.clone()
+            })
+        })?;
+        Ok(())
+    }
+
+    fn operations(&mut self) -> Result<(), Failure> {
+        let base = self.best.case.clone();
+        let with = |operations| Case {
+            operations: Some(operations),
+            ..base.clone()
+        };
+        let most = self.best.report.operations;
+        let mut high = base.operations.map_or(most, |limit| limit.min(most));
+        let mut low = 0;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.fails(with(middle))? {
+                true => high = middle.min(self.best.report.operations.max(low)),
+                false => low = middle + 1,
+            }
+        }
+        let mut below = high;
+        while below > 0 && high - below < LINEAR {
+            below -= 1;
+            if self.fails(with(below))? {
+                high = below;
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&mut self) -> Result<(), Failure> {
+        let base = self.best.case.clone();
+        let step = step(self.best.report.virtual_ns);
+        let with = |steps: u64| Case {
+            until: Some(Instant(steps.saturating_mul(step))),
+            ..base.clone()
+        };
+        let mut high = self.best.report.virtual_ns.div_ceil(step);
+        // A later end than the present one is no progress.
+        let is_later = base
+            .until
+            .is_some_and(|until| with(high).until >= Some(until));
+        if high == 0 || (!is_later && !self.fails(with(high))?) {
+            return Ok(());
+        }
+        let mut low = 0;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.fails(with(middle))? {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The precision of a time for `--until`: a power of ten, for two or three digits.
+fn step(ns: u64) -> u64 {
+    let mut step = 1;
+    while ns / step >= 1000 {
+        step *= 10;
+    }
+    step
+}
+
+/// Delta debugging (ddmin): a subset for which `fails` holds, and none of its parts found smaller.
+/// Assumes that it holds for `items`.
+fn minimise<T: Clone, E>(
+    items: &[T],
+    mut fails: impl FnMut(&[T]) -> Result<bool, E>,
+) -> Result<Vec<T>, E> {
+    if fails(&[])? {
+        return Ok(Vec::new());
+    }
+    let mut kept = items.to_vec();
+    let mut parts = 2;
+    while kept.len() >= 2 {
+        let size = kept.len().div_ceil(parts);
+        let chunks: Vec<Vec<T>> = kept.chunks(size).map(<[T]>::to_vec).collect();
+        let others = |left_out: usize| -> Vec<T> {
+            let rest = chunks.iter().enumerate();
+            let rest = rest.filter(|(index, _)| *index != left_out);
+            rest.flat_map(|(_, chunk)| chunk.clone()).collect()
+        };
+        let mut smaller = None;
+        for chunk in &chunks {
+            if fails(chunk)? {
+                smaller = Some((chunk.clone(), 2));
+                break;
+            }
+        }
+        for index in 0..chunks.len() {
+            // With two parts the others are the parts themselves.
+            if smaller.is_some() || chunks.len() == 2 {
+                break;
+            }
+            let others = others(index);
+            if fails(&others)? {
+                smaller = Some((others, (chunks.len() - 1).max(2)));
+            }
+        }
+        match smaller {
+            Some((items, next)) => (kept, parts) = (items, next),
+            None if size == 1 => break,
+            None => parts = (parts * 2).min(kept.len()),
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, minimise, shrink, step};
+    use crate::cli::simulate::{Faults, Instant};
+    use crate::simulate::execution::Case;
+    use crate::simulate::report::{Fault, Report, Verdict};
+    use proptest::prelude::{prop_assert_eq, proptest};
+    use std::convert::Infallible;
+
+    proptest! {
+        #[test]
+        fn the_faults_that_are_needed_remain(
+            count in 1_u64..60,
+            needed in proptest::collection::btree_set(0_u64..60, 0..5),
+        ) {
+            let needed: Vec<u64> = needed.into_iter().filter(|id| *id < count).collect();
+            let all: Vec<u64> = (0..count).collect();
+            let mut runs = 0;
+            let found = minimise(&all, |ids| {
+                runs += 1;
+                Ok::<_, Infallible>(needed.iter().all(|id| ids.contains(id)))
+            });
+            prop_assert_eq!(found, Ok(needed));
+            assert!(runs < 200, "{runs}");
+        }
+    }
+
+    /// A system that fails at 4.17 s once both faults have happened, if each client does at least
+    /// `enough` operations.
+    fn run(case: &Case, enough: u64) -> Report {
+        let all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let faults = all.iter().filter(|id| {
+            let wanted = case.faults.as_ref();
+            wanted.is_none_or(|faults| faults.0.contains(id))
+        });
+        let end = case.until.map_or(60_000_000_000, |until| until.0);
+        let faults: Vec<Fault> = faults
+            .map(|id| Fault {
+                id: *id,
+                name: "kill".to_owned(),
+                what: "db0".to_owned(),
+                at: id * 500_000_000,
+            })
+            .filter(|fault| fault.at < end)
+            .collect();
+        let done = case.operations.unwrap_or(240).min(240);
+        let has = |id| faults.iter().any(|fault: &Fault| fault.id == id);
+        let fails = has(3) && has(7) && done >= enough && end >= 4_170_000_000;
+        let mut report = Report::error(case.seed, "in term 3".to_owned());
+        report.verdict = match fails {
+            true => Verdict::Failed,
+            false => Verdict::Passed,
+        };
+        report.operations = done;
+        report.virtual_ns = end;
+        report.faults = faults;
+        report
+    }
+
+    fn shrunk(enough: u64, limit: usize) -> (Case, usize) {
+        let case = Case::of(41);
+        let report = run(&case, enough);
+        let mut runs = 0;
+        let counted = |case: &Case| {
+            runs += 1;
+            Ok(run(case, enough))
+        };
+        let found = shrink(Found { case, report }, limit, counted).expect("it runs");
+        assert_eq!(found.report, run(&found.case, enough));
+        assert_eq!(found.report.verdict, Verdict::Failed);
+        (found.case, runs)
+    }
+
+    #[test]
+    fn faults_operations_and_time_are_shrunk() {
+        let (case, runs) = shrunk(17, 200);
+        let expected = Case {
+            seed: 41,
+            faults: Some(Faults(vec![3, 7])),
+            operations: Some(17),
+            until: Some(Instant(4_170_000_000)),
+        };
+        assert_eq!(case, expected);
+        assert!(runs < 100, "{runs}");
+    }
+
+    #[test]
+    fn no_more_runs_are_made_than_the_limit() {
+        for limit in 0..40 {
+            let (_, runs) = shrunk(17, limit);
+            assert!(runs <= limit, "{runs} of {limit}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_another_kind_is_none() {
+        let case = Case::of(1);
+        let report = Report::error(1, "one".to_owned());
+        let other = |case: &Case| Ok(Report::error(case.seed, "another".to_owned()));
+        let found = Found { case, report };
+        assert_eq!(shrink(found.clone(), 50, other), Ok(found));
+    }
+
+    #[test]
+    fn times_have_two_or_three_digits() {
+        assert_eq!(step(60_000_000_000), 100_000_000);
+        assert_eq!(step(4_170_000_000), 10_000_000);
+        assert_eq!(step(0), 1);
+        assert_eq!(step(999), 1);
+    }
+}
