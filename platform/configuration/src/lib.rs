@@ -163,6 +163,7 @@ mod tests {
             "SOIL_DISK_data",
             "SOIL_TEST_LONG",
             "SOIL_FS_SEED",
+            "SOIL_SIM_SEED",
             "SOIL_IP",
         ] {
             assert_eq!(meant(known), None, "{known}");

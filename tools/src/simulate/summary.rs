@@ -178,7 +178,9 @@ impl Summary {
         for failed in &self.failures {
             text.push_str(&failed.text(self.seeds));
         }
-        text.push_str(&self.table);
+        if self.seeds > 1 {
+            text.push_str(&self.table);
+        }
         let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
         for name in &self.never_exercised {
             text.push_str(&format!("{red}FAILED{red:#} never exercised: {name}\n"));

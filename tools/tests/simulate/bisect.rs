@@ -1,0 +1,107 @@
+//! `soil simulate --bisect`, with a shell script in dune's place that copies the test.
+
+use super::stand_in::{Ran, Test, script, write_script};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs git in a folder.
+fn git(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=a", "-c", "user.email=a@b.c", "-C"])
+        .arg(folder)
+        .args(words)
+        .output()
+        .expect("git runs");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A repository with seven commits: the third can't be built, the fifth fails first, in term 5.
+struct Repository {
+    /// Its folder is the repository.
+    test: Test,
+}
+
+impl Repository {
+    fn new() -> Self {
+        let test = Test::new("");
+        let root = test.path("");
+        fs::create_dir(test.path("programs")).expect("made");
+        write_script(
+            &test.path("programs/dune"),
+            "#!/bin/sh\n[ \"$1 $2 $4\" = 'build --root @_build/default/default' ] || exit 9\n\
+            cd \"$3\" && ! grep -q broken test.sh && mkdir -p _build/default/test &&\n\
+            cp test.sh _build/default/test/sim.exe\n",
+        );
+        git(&root, &["init", "-q", "-b", "main"]);
+        fs::write(test.path(".gitignore"), "_build\nprograms\ntest.exe\n").expect("written");
+        for number in 1..=7 {
+            let body = match number {
+                3 => "broken".to_owned(),
+                1..5 => format!("# {number}\nreport passed"),
+                _ => format!("# {number}\nreport failed ',\"message\":\"in term {number}\"'"),
+            };
+            write_script(&test.path("test.sh"), &script(&body));
+            git(&root, &["add", "."]);
+            git(&root, &["commit", "-qm", &format!("commit {number}")]);
+        }
+        fs::create_dir_all(test.path("_build/default/test")).expect("made");
+        let built = test.path("_build/default/test/sim.exe");
+        fs::copy(test.path("test.sh"), built).expect("copied");
+        Self { test }
+    }
+
+    fn bisect(&self, good: &str) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
+        let path = std::env::var("PATH").expect("a PATH");
+        let programs = self.test.path("programs");
+        command
+            .args(["simulate", "_build/default/test/sim.exe", "--seed", "1"])
+            .args(["--bisect", good])
+            .current_dir(self.test.path(""))
+            .env("PATH", format!("{}:{path}", programs.display()));
+        Ran::of(&command.output().expect("soil starts"))
+    }
+}
+
+#[test]
+fn the_first_bad_commit_is_named_and_the_checkout_left_alone() {
+    let repository = Repository::new();
+    let root = repository.test.path("");
+    fs::write(repository.test.path("test.sh"), "changed").expect("written");
+    let ran = repository.bisect("HEAD~6");
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.output.contains("is the first bad commit"), "{ran:?}");
+    assert!(ran.output.contains("commit 5"), "{ran:?}");
+    assert!(
+        ran.errors.contains("changes that aren't committed"),
+        "{ran:?}"
+    );
+    let changed = fs::read_to_string(repository.test.path("test.sh")).expect("there");
+    assert_eq!(changed, "changed");
+    assert_eq!(git(&root, &["branch", "--show-current"]), "main\n");
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_search_needs_a_good_and_a_bad_commit() {
+    let repository = Repository::new();
+    let ran = repository.bisect("HEAD~1");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(
+        ran.errors
+            .contains(" isn't good: in term 6: name an older commit"),
+        "{ran:?}"
+    );
+    let ran = repository.bisect("nothing");
+    assert!(ran.errors.contains("git: "), "{ran:?}");
+    let root = repository.test.path("");
+    git(&root, &["checkout", "-q", "HEAD~3"]);
+    let ran = repository.bisect("HEAD~3");
+    assert!(
+        ran.errors.contains("doesn't fail with these options"),
+        "{ran:?}"
+    );
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
+}
