@@ -24,6 +24,9 @@ pub enum What {
         node: String,
         #[serde(default)]
         status: i64,
+        /// The end in words, in place of the status.
+        #[serde(default)]
+        how: String,
     },
     /// A node sends a message, which arrives at `at`; `None`: it is lost.
     Send {
@@ -72,9 +75,9 @@ pub enum What {
         #[serde(default)]
         message: String,
     },
-    /// An event of a later version.
+    /// Another event, which isn't drawn.
     #[serde(other)]
-    Unknown,
+    Other,
 }
 
 impl Event {
@@ -84,7 +87,10 @@ impl Event {
         // Writing to a String can't fail.
         let _ = match &self.what {
             What::Start { node } => write!(text, "{node} starts"),
-            What::Exit { node, status } => write!(text, "{node} ends with status {status}"),
+            What::Exit { node, status, how } => match how.as_str() {
+                "" => write!(text, "{node} ends with status {status}"),
+                how => write!(text, "{node} ends: {how}"),
+            },
             What::Send {
                 from,
                 to,
@@ -113,7 +119,7 @@ impl Event {
                 ..
             } => write!(text, "{node}: disk {what}, {count} sectors from {sector}"),
             What::Check { name, message } => write!(text, "FAILED {name}: {message}"),
-            What::Unknown => write!(text, "unknown event"),
+            What::Other => write!(text, "another event"),
         };
         text
     }
@@ -125,7 +131,7 @@ pub fn time(ns: u64) -> String {
     format!("{}.{:06} s", us / 1_000_000, us % 1_000_000)
 }
 
-/// Reads the events, in the order of their times. The last line may be incomplete: the run was
+/// Reads the events that can be drawn, in the order of their times. The last line may be incomplete: the run was
 /// killed. Errors: the first line that can't be read, and the reason.
 pub fn parse(text: &str) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
@@ -135,6 +141,9 @@ pub fn parse(text: &str) -> Result<Vec<Event>, String> {
             continue;
         }
         match serde_json::from_str::<Event>(line) {
+            Ok(Event {
+                what: What::Other, ..
+            }) => {}
             Ok(event) => events.push(event),
             Err(_) if lines.peek().is_none() => {}
             Err(error) => return Err(format!("line {} of its events: {error}", number + 1)),
@@ -193,7 +202,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, What, parse};
+    use super::{Part, parse};
 
     #[test]
     fn each_kind_of_event_is_read_and_described() {
@@ -206,7 +215,9 @@ mod tests {
             {"t":7,"k":"invoke","client":"client0","op":"put x 1","id":7}
             {"t":8,"k":"return","id":7,"result":"ok"}
             {"t":9,"k":"disk","node":"db0","what":"write","sector":8,"count":2,"until":20}
-            {"t":9,"k":"later","of":"another version"}
+            {"t":9,"k":"wait","node":"db0","until":12}
+            {"t":9,"k":"send","from":"db0","to":"db1","bytes":9,"what":"arp","why":"cut"}
+            {"t":9,"k":"exit","node":"db0","how":"signal 9"}
             {"t":10,"k":"exit","node":"db0","status":2}
             {"t":11,"k":"check","name":"one leader","message":"two"}
             {"t":12,"k":"lo"#;
@@ -224,12 +235,12 @@ mod tests {
                 "client0: put x 1 (operation 7)",
                 "operation 7 returns ok",
                 "db0: disk write, 2 sectors from 8",
-                "unknown event",
+                "db0 → db1: arp, 9 bytes, lost: cut",
+                "db0 ends: signal 9",
                 "db0 ends with status 2",
                 "FAILED one leader: two",
             ]
         );
-        assert_eq!(events[9].what, What::Unknown);
         let error = parse("{\"t\":1,\"k\":\"log\"}\n{\"t\":2,\"k\":\"x\"}\n").expect_err("no node");
         assert!(
             error.starts_with("line 1 of its events: missing field"),
@@ -240,7 +251,7 @@ mod tests {
     #[test]
     fn the_end_before_the_failure_is_drawn() {
         let mut text: String = (0..100)
-            .map(|t| format!("{{\"t\":{t},\"k\":\"x\"}}\n"))
+            .map(|t| format!("{{\"t\":{t},\"k\":\"heal\",\"id\":1}}\n"))
             .collect();
         text.push_str("{\"t\":60,\"k\":\"check\",\"name\":\"a\"}\n");
         let events = parse(&text).expect("valid");
