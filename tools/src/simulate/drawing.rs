@@ -21,7 +21,7 @@ text{font:12px sans-serif;fill:#222}
 .axis{stroke:#888}
 #marks line,#marks rect,#marks path{vector-effect:non-scaling-stroke}
 .alive{fill:#8b98a5}
-.exit{stroke:#c00;stroke-width:3}
+.exit{stroke:#444;stroke-width:3}
 .message{stroke:#3b76c4;stroke-opacity:.55}
 .lost{stroke:#c00;stroke-dasharray:3 3}
 .cross{stroke:#c00;stroke-width:1.5}
