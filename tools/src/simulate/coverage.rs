@@ -1,6 +1,6 @@
 //! The faults that the seeds exercised, and the situations that they reached.
 
-use super::report::Report;
+use super::report::{Report, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,8 +32,7 @@ pub struct Coverage {
 impl Coverage {
     /// Adds a run of a seed.
     pub fn add(&mut self, report: &Report) {
-        if report.hash.is_empty() && report.covered.is_empty() && report.sometimes.is_empty() {
-            // It ended without a report.
+        if report.verdict == Verdict::Error {
             return;
         }
         self.seeds += 1;
@@ -91,7 +90,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::Coverage;
-    use crate::simulate::report::Report;
+    use crate::simulate::report::{Report, Verdict};
 
     fn report(covered: &[(&str, u64)], sometimes: &[(&str, u64)]) -> Report {
         let named = |pairs: &[(&str, u64)]| {
@@ -101,6 +100,7 @@ mod tests {
             pairs.collect()
         };
         let mut report = Report::error(1, String::new());
+        report.verdict = Verdict::Passed;
         report.covered = named(covered);
         report.sometimes = named(sometimes);
         report
