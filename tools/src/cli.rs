@@ -261,6 +261,8 @@ pub enum Template {
     Kv,
     /// A command-line tool.
     Cli,
+    /// A server with a disk, and a test of it in virtual time (needs e2fsprogs).
+    Simulation,
 }
 
 const TEST_HELP: &str = "\

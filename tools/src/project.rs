@@ -89,13 +89,17 @@ impl Template {
             Self::Cli => template!(
                 "cli": "README.md" "dune" "main.ml" "count.ml" "test/dune" "test/test.ml"
             ),
+            Self::Simulation => template!(
+                "simulation": "README.md" "dune" "main.ml" "register.ml" "test/dune"
+                "test/test.ml" "test/simulate.ml"
+            ),
         }
     }
 
     /// The command that prepares the first run.
     const fn preparation(self) -> &'static str {
         match self {
-            Self::Kv => "\n  soil disk make data.img --fs ext4 --size 64M",
+            Self::Kv | Self::Simulation => "\n  soil disk make data.img --fs ext4 --size 64M",
             Self::Tcp | Self::Http | Self::Cli => "",
         }
     }
@@ -104,7 +108,7 @@ impl Template {
     const fn options(self) -> &'static str {
         match self {
             Self::Tcp => " --forward 7007:7",
-            Self::Kv => " --disk data=data.img",
+            Self::Kv | Self::Simulation => " --disk data=data.img",
             Self::Http => " --forward 8080:80",
             Self::Cli => " < README.md",
         }
