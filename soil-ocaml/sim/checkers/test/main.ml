@@ -1,2 +1,7 @@
 let () =
-  Alcotest.run "checkers" [ ("orders", Test_orders.cases); ("generate", Test_generate.cases) ]
+  Alcotest.run "checkers"
+    [
+      ("orders", Test_orders.cases);
+      ("sessions", Test_sessions.cases);
+      ("generate", Test_generate.cases);
+    ]
