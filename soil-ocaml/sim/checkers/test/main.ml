@@ -3,5 +3,6 @@ let () =
     [
       ("orders", Test_orders.cases);
       ("sessions", Test_sessions.cases);
+      ("workloads", Test_workloads.cases);
       ("generate", Test_generate.cases);
     ]
