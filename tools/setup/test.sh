@@ -151,6 +151,10 @@ if [ -n "$second" ]; then
   fi
   step 'dune @bindings' dune build @_build/default/bindings
   step 'dune runtest' tools/setup/dunetest.py @_build/default/runtest
+  if [ -n "$long" ]; then
+    step 'systems in virtual time: 1,000 seeds' env SOIL_TEST_LONG=1 dune build --force @_build/default/soil-ocaml/sim/test/runtest
+    step 'replicated: 10,000 seeds' _build/install/default/bin/soil simulate _build/default/examples/replicated/simulation/simulate.exe --seeds 1-10000
+  fi
   step 'what end-to-end tests run' tests/run.py --build
   # Of images for arm64 some, where their compilers and QEMU are installed.
   if tools/setup/setup.sh has-aarch64; then

@@ -15,6 +15,7 @@ mod page;
 mod report;
 mod shrink;
 mod summary;
+mod workers;
 
 use crate::cli::simulate::{Instant as Virtual, Simulate};
 use crate::failure::{Context as _, Failure};
@@ -124,15 +125,7 @@ fn shrunk(
             failures.push(failed);
         }
     };
-    // A test is killed when the thread that started it ends, so each thread waits for its test.
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        ended.collect::<Result<Vec<()>, Failure>>()
-    })?;
+    workers::run(jobs, work)?;
     Ok(failures
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner))

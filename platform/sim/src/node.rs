@@ -192,6 +192,8 @@ pub fn attach(fd: i32) -> Result<(), Failure> {
     // SAFETY: calls without pointers.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // `--gdb`: its debugger isn't a parent of the node.
+        libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
         libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
     }
     let mut hello = Vec::new();

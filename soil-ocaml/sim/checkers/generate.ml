@@ -33,6 +33,7 @@ let split t =
   let state = bits64 t in
   { state; gamma = mix_gamma (next t) }
 
+let derive t n = { state = mix (Int64.logxor (mix t.state) (Int64.of_int n)); gamma = golden_gamma }
 let bits62 t = Int64.to_int (Int64.shift_right_logical (bits64 t) 2)
 
 (* The last, incomplete range of multiples of [bound] is drawn again. *)

@@ -13,6 +13,9 @@ val split : t -> t
 (** [split t] is a stream that is independent of the rest of [t]. Give each part of a program, such
     as a client, a stream of its own: what it draws then doesn't depend on the others. *)
 
+val derive : t -> int -> t
+(** [derive t n] is stream [n] of [t], by the present state of [t], which doesn't change. *)
+
 val bits64 : t -> int64
 
 val int : t -> int -> int

@@ -2,6 +2,7 @@
 
 use super::coverage::Coverage;
 use super::execution::{Case, Ended, Test};
+use super::workers;
 use super::report::{Kind, Report, Verdict};
 use crate::failure::Failure;
 use crate::messages::say;
@@ -164,15 +165,7 @@ pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
             progress.show(results);
         }
     };
-    // A test is killed when the thread that started it ends, so each thread waits for its test.
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
-        let ended = workers.into_iter().map(|worker| match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        ended.collect::<Result<Vec<()>, Failure>>()
-    })?;
+    workers::run(plan.jobs, work)?;
     let (mut results, progress) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     progress.bar.finish_and_clear();
     results.hashes.sort_unstable();

@@ -1,0 +1,1 @@
+include Soil_sim_checkers.Generate

@@ -1,0 +1,70 @@
+type verdict =
+  | Passed
+  | Failed of { check : string; message : string }
+  | Nondeterministic of { check : string; message : string }
+  | Error of string
+
+type fault = { id : int; name : string; what : string; at : int }
+
+type t = {
+  seed : int;
+  verdict : verdict;
+  hash : string;
+  virtual_ns : int;
+  events : int;
+  faults : fault list;
+  declared : string list;
+  operations : int;
+  sometimes : (string * int) list;
+}
+
+let quote = Events.quote
+let list f l = String.concat "," (List.map f l)
+let number (name, n) = Printf.sprintf "%s:%d" (quote name) n
+
+let words = function
+  | Passed -> ("passed", "", "")
+  | Failed { check; message } -> ("failed", check, message)
+  | Nondeterministic { check; message } -> ("nondeterministic", check, message)
+  | Error message -> ("error", "", message)
+
+let covered r =
+  let count name = List.length (List.filter (fun fault -> fault.name = name) r.faults) in
+  List.map (fun name -> (name, count name)) (List.sort_uniq compare r.declared)
+
+let to_json r =
+  let verdict, check, message = words r.verdict in
+  let fault { id; name; what; at } =
+    Printf.sprintf "{\"id\":%d,\"name\":%s,\"what\":%s,\"at\":%d}" id (quote name) (quote what) at
+  in
+  String.concat ""
+    [
+      Printf.sprintf "{\"seed\":%d,\"verdict\":%s,\"check\":%s,\"message\":%s," r.seed
+        (quote verdict) (quote check) (quote message);
+      Printf.sprintf "\"hash\":%s,\"virtual_ns\":%d,\"events\":%d,\"operations\":%d," (quote r.hash)
+        r.virtual_ns r.events r.operations;
+      Printf.sprintf "\"faults\":[%s],\"covered\":{%s},\"sometimes\":{%s}}" (list fault r.faults)
+        (list number (covered r))
+        (list number r.sometimes);
+    ]
+
+let seconds ns = Printf.sprintf "%.3f s" (float ns /. 1e9)
+
+let to_text r =
+  let verdict, check, message = words r.verdict in
+  let fault f = Printf.sprintf "  %d: %s %s at %s\n" f.id f.name f.what (seconds f.at) in
+  let seen (name, times) = if times = 0 then Printf.sprintf "  never seen: %s\n" name else "" in
+  String.concat ""
+    ([
+       Printf.sprintf "seed %d: %s%s\n" r.seed verdict
+         (match (check, message) with
+         | "", "" -> ""
+         | "", message -> ": " ^ message
+         | check, message -> Printf.sprintf ": %s: %s" check message);
+       Printf.sprintf "  %s of virtual time, %d events, hash %s\n" (seconds r.virtual_ns) r.events
+         r.hash;
+     ]
+    @ List.map fault r.faults @ List.map seen r.sometimes)
+
+let status r =
+  match r.verdict with Passed -> 0 | Failed _ | Nondeterministic _ -> 1 | Error _ -> 2

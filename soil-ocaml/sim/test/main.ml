@@ -1,0 +1,80 @@
+(* The library's tests: equal events, named calls, bugs that are found, settings, errors. *)
+
+open Runs
+
+let run = run "./worlds.exe"
+let test_equal world () = check_equal "./worlds.exe" [ world ]
+
+let test_named (word, call) () =
+  let report = run [ word ] in
+  check_string report "nondeterministic" (verdict report);
+  let message = field report "message" in
+  Alcotest.(check bool) (message ^ ": names " ^ call) true (contains message call);
+  check_string "the node" "careless" (field report "check")
+
+(* A program that says that a number is durable before it is. *)
+let test_found () =
+  let fails seed =
+    let report = run ~seed [ "early" ] in
+    verdict report = "failed" && field report "check" = "durable"
+  in
+  Alcotest.(check bool) "is found" true (List.exists fails (List.init 20 succ))
+
+let test_faults () =
+  let only ids = run ~variables:[ "SOIL_SIM_FAULTS=" ^ ids ] [ "ext4" ] in
+  let none = only "" in
+  check_string none "passed" (verdict none);
+  Alcotest.(check bool) "none" true (contains none "\"faults\":[]");
+  let all = run [ "ext4" ] and one = only "2" in
+  let second report = contains report "{\"id\":2,\"name\":\"power cut\"" in
+  Alcotest.(check bool) "the same one" true (second all && second one);
+  Alcotest.(check bool) "no other" false (contains one "\"id\":1,");
+  check_string "the end" "1000000000"
+    (field (run ~variables:[ "SOIL_SIM_UNTIL=1000000000" ] [ "ext4" ]) "virtual_ns")
+
+let test_error (arguments, verdict_, message) () =
+  let report = run arguments in
+  check_string report verdict_ (verdict report);
+  Alcotest.(check bool) report true (contains report message)
+
+let test_setting () =
+  let report = run ~variables:[ "SOIL_SIM_FAULTS=1,x" ] [ "register" ] in
+  check_string "no report" "" report
+
+let calls =
+  [
+    ("file", "openat(\\\"/etc/hostname\\\")");
+    ("directory", "openat(\\\"/tmp\\\")");
+    ("time-of-file", "/etc/passwd");
+    ("thread", "clone");
+    ("process", "clone");
+    ("command", "clone");
+    ("socket", "socket: use Soil.Tcp");
+    ("timer", "setitimer");
+    ("counter", "rdtsc");
+  ]
+
+let errors =
+  [
+    ([ "program"; "./none.exe" ], "error", "no such file: build it");
+    ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
+    ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");
+    ([ "disk"; "/dev/null" ], "error", "has no sectors");
+  ]
+
+let case name f = Alcotest.test_case name `Quick f
+
+let () =
+  let worlds = [ "own"; "race"; "register"; "transfer"; "ext4"; "fat"; "store" ] in
+  Alcotest.run "soil.sim"
+    [
+      ("equal events", List.map (fun world -> case world (test_equal world)) worlds);
+      ("calls are named", List.map (fun (word, call) -> case word (test_named (word, call))) calls);
+      ("bugs", [ case "said before it is durable" test_found ]);
+      ("settings", [ case "faults and the end" test_faults; case "a wrong one" test_setting ]);
+      ( "errors",
+        List.map
+          (fun (arguments, verdict, message) ->
+            case (String.concat " " arguments) (test_error (arguments, verdict, message)))
+          errors );
+    ]

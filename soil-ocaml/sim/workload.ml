@@ -1,0 +1,100 @@
+module History = Soil_sim_checkers.History
+
+type failure = No_effect | Ambiguous
+
+exception Failure of failure
+
+module type S = sig
+  type operation
+  type result
+  type client
+
+  val connect : number:int -> string list -> client
+  val operation : Generate.t -> number:int -> operation
+  val perform : client -> operation -> result
+  val think : Generate.t -> float
+  val operation_to_string : operation -> string
+  val result_to_string : result -> string
+end
+
+(* What a client says of itself. It is a child of the coordinator's process, so that both have the
+   same types. *)
+type ('o, 'r) note = Invoked of 'o | Ended of ('r, failure) result
+
+let say note =
+  let text = Marshal.to_string note [] in
+  ignore (Soil_raw_simulation.simulation_note text 0 (String.length text))
+
+let client (type o r) (module W : S with type operation = o and type result = r) ~number ~operations
+    ~rng servers () =
+  Soil.run @@ fun () ->
+  let client = W.connect ~number servers in
+  for _ = 1 to operations do
+    Soil.Clock.sleep (W.think rng);
+    let operation = W.operation rng ~number in
+    say (Invoked operation : (o, r) note);
+    let outcome =
+      match W.perform client operation with
+      | result -> Ok result
+      | exception Failure failure -> Error failure
+      | exception Soil.Task.Cancelled -> raise Soil.Task.Cancelled
+      | exception _ -> Error Ambiguous
+    in
+    say (Ended outcome : (o, r) note)
+  done
+
+type ('o, 'r) pending = { client : int; operation : 'o; invoked : int; id : int }
+
+let start (type o r) world (module W : S with type operation = o and type result = r) ~clients
+    ~operations servers =
+  let operations =
+    Option.fold ~none:operations ~some:(min operations) (World.settings world).operations
+  in
+  let addresses = List.map (fun node -> Network.address (World.index node)) servers in
+  let history : (o, r) History.operation list ref = ref [] in
+  let pending = ref [] and invoked = Array.make clients 0 in
+  let log kind fields = Events.add (World.events world) ~at:(World.now world) kind fields in
+  let add { client; operation; invoked; _ } outcome =
+    history := { History.client; operation; invoked; outcome } :: !history
+  in
+  let note number text =
+    match (Marshal.from_string text 0 : (o, r) note) with
+    | Invoked operation ->
+        invoked.(number) <- invoked.(number) + 1;
+        let id = World.count_operation world ~of_client:invoked.(number) in
+        let text = W.operation_to_string operation in
+        log "invoke"
+          [ ("client", Text (Printf.sprintf "client%d" number)); ("op", Text text); ("id", Int id) ];
+        pending := { client = number; operation; invoked = World.now world; id } :: !pending
+    | Ended outcome -> (
+        match List.partition (fun p -> p.client = number) !pending with
+        | [ p ], others ->
+            pending := others;
+            let text, outcome =
+              match outcome with
+              | Ok result ->
+                  (W.result_to_string result, History.Returned { at = World.now world; result })
+              | Error No_effect -> ("failed", Failed)
+              | Error Ambiguous -> ("unknown", Unknown)
+            in
+            log "return" [ ("id", Int p.id); ("result", Text text) ];
+            add p outcome
+        | _ -> ())
+  in
+  for number = 0 to clients - 1 do
+    let rng = World.rng world in
+    let run = client (module W) ~number ~operations ~rng addresses in
+    let node =
+      World.add world
+        ~name:(Printf.sprintf "client%d" number)
+        ~variables:[] ~disks:[] ~memory:(256 lsl 20) ~at_exit:Fails ~on_note:(note number)
+        (Function run)
+    in
+    ignore node
+  done;
+  fun () ->
+    let unknown = List.map (fun p -> (p, History.Unknown)) !pending in
+    let unfinished (p, outcome) =
+      { History.client = p.client; operation = p.operation; invoked = p.invoked; outcome }
+    in
+    History.sort (List.rev_append !history (List.map unfinished unknown))

@@ -1,0 +1,116 @@
+(** A simulated world: its time, its nodes, and what is checked. Tests use {!Soil_sim}. *)
+
+type t
+(** The type for worlds. *)
+
+type node
+(** The type for nodes. *)
+
+exception Failed of { check : string; message : string; nondeterministic : bool }
+(** The run ends: a check has failed, or a node has made a call that the simulation doesn't own. *)
+
+val create : Settings.t -> ends:int -> quality:Network.quality -> t
+(** [create settings ~ends ~quality] is a world at time 0, which ends at [ends] nanoseconds. *)
+
+val now : t -> int
+(** [now w] is the virtual time in nanoseconds. *)
+
+val ends : t -> int
+(** [ends w] is when the run ends. *)
+
+val rng : t -> Generate.t
+(** [rng w] is a new stream of random numbers. *)
+
+val network : t -> Network.t
+val names : t -> Names.t
+val events : t -> Events.t
+val settings : t -> Settings.t
+
+val nodes : t -> node list
+(** [nodes w] are the nodes in the order in which they were added. *)
+
+val at : t -> int -> (unit -> unit) -> unit
+(** [at w time f] calls [f] at a time; the order of several at one time is by the seed. *)
+
+val run : t -> unit
+(** [run w] starts the nodes and lets time pass until the end. Raises {!Failed}. All processes have
+    ended when it returns or raises. *)
+
+val count_operation : t -> of_client:int -> int
+(** [count_operation w ~of_client] is the number of an operation that a client begins, its
+    [of_client]th. *)
+
+val most_operations : t -> int
+(** [most_operations w] is the largest number of operations that a client has begun. *)
+
+(** {1 Nodes} *)
+
+(** The type for what an unexpected end of a node's process means. *)
+type at_exit =
+  | Fails  (** The run has failed, unless the status is 0. *)
+  | Restarts of int  (** It starts again after so many nanoseconds. *)
+
+val add :
+  t ->
+  name:string ->
+  variables:(string * string) list ->
+  disks:(string * Disk.image) list ->
+  memory:int ->
+  at_exit:at_exit ->
+  on_note:(string -> unit) ->
+  Process.program ->
+  node
+(** [add w ~name ~variables ~disks ~memory ~at_exit ~on_note program] is a node, which starts when
+    the world runs. [on_note] is called with what it sends by [Soil_raw_simulation.simulation_note].
+*)
+
+val index : node -> int
+val name : node -> string
+
+val lines : node -> (int * string) list
+(** [lines n] are the lines of its output with their times, the last one first. *)
+
+val on_line : node -> (string -> unit) -> unit
+(** [on_line n f] calls [f] with each line that it writes from now on. *)
+
+val is_up : node -> bool
+(** [is_up n] is whether its process runs. *)
+
+val has_ended : node -> bool
+(** [has_ended n] is whether its program has ended by itself, with status 0. *)
+
+val clock : node -> Clock.t
+val disks : node -> Disk.t list
+
+val kill : t -> node -> unit
+(** [kill w n] ends its process; requests of its disks are carried out. *)
+
+val kill_during : node -> int -> unit
+(** [kill_during n k] ends its process at its [k]th message from now on: a frame, a request of a
+    disk, a line of output or a wait. {!start} ends that. *)
+
+val lose_power : t -> node -> torn:bool -> unit
+(** [lose_power w n ~torn] ends its process; its disks lose what isn't flushed. *)
+
+val start : t -> node -> unit
+(** [start w n] starts its process, unless it runs. *)
+
+val pause : node -> unit
+(** [pause n] lets it run no more until {!go_on}. *)
+
+val go_on : t -> node -> unit
+(** [go_on w n] ends {!pause}. *)
+
+val stop : t -> node -> unit
+(** [stop w n] requests it to stop, as SIGTERM does. *)
+
+(** {1 Checks} *)
+
+val always : t -> string -> (unit -> bool) -> unit
+val sometimes : t -> string -> (unit -> bool) -> unit
+
+val seen : t -> (string * int) list
+(** [seen w] are the names of {!sometimes} with the number of turns after which they held. *)
+
+val fail : check:string -> string -> 'a
+(** [fail ~check message] ends the run. *)
