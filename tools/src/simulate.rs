@@ -2,8 +2,8 @@
 //! draws, debugs or bisects one run.
 //!
 //! The test runs whole programs in virtual time, with faults that its seed draws. This command and
-//! the test agree on variables and on the report ([`execution`], [`report`]), which docs/tools.md
-//! describes.
+//! the test agree on variables and on the report ([`execution`], [`report`]), which
+//! docs/simulation.md describes.
 
 mod bisect;
 mod campaign;
