@@ -2,8 +2,8 @@
 
 use super::coverage::Coverage;
 use super::execution::{Case, Ended, Test};
-use super::workers;
 use super::report::{Kind, Report, Verdict};
+use super::workers;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::progress;
