@@ -42,11 +42,12 @@ let is_up = World.is_up
 let nothing_noted _ = ()
 
 let node w ~name ?(arguments = []) ?(env = []) ?(files = []) ?(disks = []) ?(memory = mib 256)
-    ?(at_exit = Fails) path =
+    ?(at_exit = Fails) ?(unmodified = false) path =
+  let preload = if unmodified then Preload.variables path else [] in
   let files =
     match files with [] -> [] | files -> [ ("SOIL_SIMULATION_FILES", String.concat ":" files) ]
   in
-  World.add w.world ~name ~variables:(files @ env) ~disks ~memory ~at_exit ~on_note:nothing_noted
+  World.add w.world ~name ~variables:(preload @ files @ env) ~disks ~memory ~at_exit ~on_note:nothing_noted
     (File { path; arguments })
 
 let task w ~name ?(disks = []) ?(memory = mib 256) ?(at_exit = Fails) f =

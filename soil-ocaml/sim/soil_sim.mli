@@ -74,12 +74,16 @@ val node :
   ?disks:(string * image) list ->
   ?memory:int ->
   ?at_exit:at_exit ->
+  ?unmodified:bool ->
   string ->
   node
 (** [node world ~name program] is a node that runs the executable [program], a process form that
     dune has built, with [arguments], and with [env] besides the variables of its network. It may
     read [files] of the host. Its disks have these names. It has [memory] bytes (default: 256 MiB).
-*)
+
+    An [unmodified] program (default: [false]) is any other executable with one thread that is linked
+    dynamically: its sockets, clocks and waits are simulated, by a library that is preloaded. The names
+    of nodes resolve in it. *)
 
 val task :
   world ->

@@ -98,6 +98,11 @@ let fail_with ~nondeterministic ~check message = raise (Failed { check; message;
 let fail ~check message = fail_with ~nondeterministic:false ~check message
 let network_of index = [ ("SOIL_IP", Network.address index ^ "/24"); ("SOIL_DNS", Names.address) ]
 
+(* The names of all nodes, for programs that read hosts(5). *)
+let hosts w =
+  let host n = Printf.sprintf "%s=%s" n.name (Network.address n.index) in
+  ("SOIL_SIMULATION_HOSTS", String.concat ";" (List.map host (nodes w)))
+
 let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
   let index = List.length w.nodes in
   if List.exists (fun n -> String.equal n.name name) w.nodes then
@@ -336,7 +341,7 @@ and start w n =
     n.output <- "";
     n.ended <- false;
     of_node w "start" n [];
-    let process = Process.start program n.variables in
+    let process = Process.start program (hosts w :: n.variables) in
     n.process <- Some process;
     let rng = Generate.derive n.rng n.starts in
     let seed = String.init 32 (fun _ -> Char.chr (Generate.int rng 256)) in

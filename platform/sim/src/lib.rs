@@ -29,8 +29,11 @@ mod traps;
 pub use disk::{Disk, disks};
 pub use link::SimulatedLink;
 pub use node::{
-    choose, console, is_simulated, monotonic_ns, note, random, stops, total_memory, wait, wall_ns,
+    choose, console, ends, is_simulated, monotonic_ns, note, random, stops, total_memory, unowned,
+    wait, wall_ns,
 };
+#[cfg(target_arch = "x86_64")]
+pub use traps::hook::{Answer, set_answer, system_call};
 
 use platform::error::{Error, Failure};
 

@@ -3,12 +3,14 @@
 //! seccomp(2) allows those of [`crate::stub`], and those in [`filter`], which have no effect outside of
 //! the process. Others raise SIGSYS, whose handler answers by the simulation, makes the call, or
 //! reports it and lets it fail ([`calls`]). Functions of the vDSO make system calls ([`vdso`]), and
-//! reading the processor's counter raises SIGSEGV ([`counter`]).
+//! reading the processor's counter raises SIGSEGV ([`counter`]). A preloaded library answers first
+//! ([`hook`]).
 
 mod calls;
 mod counter;
 mod files;
 mod filter;
+pub mod hook;
 mod names;
 mod vdso;
 
@@ -23,7 +25,10 @@ use platform::error::{Error, Failure};
 /// `Unsupported`: Linux has no seccomp(2), or a program that started this one forbids it.
 pub fn install() -> Result<(), Failure> {
     vdso::redirect();
-    take_signal(libc::SIGSYS, on_call);
+    // A hook needs more stack than programs have for handlers. Its programs make calls on the stack
+    // of C alone.
+    let stack = if hook::is_set() { 0 } else { libc::SA_ONSTACK };
+    take_signal(libc::SIGSYS, on_call, stack);
     counter::trap();
     if filter::install() {
         return Ok(());
@@ -35,13 +40,14 @@ pub fn install() -> Result<(), Failure> {
 /// The type for handlers with a context.
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
 
-/// Installs a handler, on the stack that OCaml's runtime has for handlers.
-fn take_signal(signal: i32, handler: Handler) {
+/// Installs a handler. `stack` is SA_ONSTACK for the stack that OCaml's runtime has for handlers, or
+/// 0 for the interrupted one.
+fn take_signal(signal: i32, handler: Handler, stack: i32) {
     // SAFETY: valid arguments; the handlers passed here interrupt no call of this crate.
     unsafe {
         let mut new: libc::sigaction = core::mem::zeroed();
         new.sa_sigaction = handler as *const () as usize;
-        new.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+        new.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | stack;
         libc::sigemptyset(&raw mut new.sa_mask);
         libc::sigaction(signal, &raw const new, null_mut());
     }
@@ -71,7 +77,7 @@ extern "C" fn on_call(_: i32, _: *mut libc::siginfo_t, context: *mut c_void) {
     };
     // SAFETY: `errno` is that of the interrupted program.
     let errno = unsafe { *libc::__errno_location() };
-    let answer = calls::answer(&call);
+    let answer = hook::answer(&call).unwrap_or_else(|| calls::answer(&call));
     // SAFETY: as above.
     unsafe {
         *libc::__errno_location() = errno;

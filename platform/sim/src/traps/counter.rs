@@ -18,7 +18,7 @@ static REPORTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the counter raise SIGSEGV.
 pub fn trap() {
-    take_signal(libc::SIGSEGV, on_fault);
+    take_signal(libc::SIGSEGV, on_fault, libc::SA_ONSTACK);
     // SAFETY: a call without pointers.
     unsafe { libc::prctl(libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) };
 }

@@ -1,0 +1,93 @@
+//! Calls of Linux that aren't trapped.
+
+use std::ffi::CStr;
+
+/// The program's own call.
+pub fn pass(number: i64, arguments: &[usize; 6]) -> isize {
+    // SAFETY: the arguments are the program's.
+    unsafe { sim::system_call(number, *arguments) }
+}
+
+/// A call without pointers.
+pub fn call(number: i64, [a, b, c]: [usize; 3]) -> isize {
+    // SAFETY: the callers in this crate pass numbers.
+    unsafe { sim::system_call(number, [a, b, c, 0, 0, 0]) }
+}
+
+/// The result of a call that returns a descriptor, or the error number.
+pub fn descriptor(result: isize) -> Result<i32, i32> {
+    if result < 0 { Err(-result as i32) } else { Ok(result as i32) }
+}
+
+/// A descriptor of an empty file, which reserves the number of an object of this crate.
+pub fn reserve(close_on_exec: bool) -> Result<i32, i32> {
+    let path = c"/dev/null".as_ptr().expose_provenance();
+    let flags = libc::O_RDWR | if close_on_exec { libc::O_CLOEXEC } else { 0 };
+    let arguments = [libc::AT_FDCWD as usize, path, flags as usize, 0, 0, 0];
+    // SAFETY: a valid path.
+    descriptor(unsafe { sim::system_call(libc::SYS_openat, arguments) })
+}
+
+/// Closes a descriptor.
+pub fn close(fd: i32) -> isize {
+    call(libc::SYS_close, [fd as usize, 0, 0])
+}
+
+/// Whether Linux has a descriptor with this number.
+pub fn is_open(fd: i32) -> bool {
+    call(libc::SYS_fcntl, [fd as usize, libc::F_GETFD as usize, 0]) >= 0
+}
+
+/// A file in memory with these contents, open at its start.
+pub fn file(name: &CStr, contents: &[u8], close_on_exec: bool) -> Result<i32, i32> {
+    let flags = if close_on_exec { libc::MFD_CLOEXEC } else { 0 };
+    let name = name.as_ptr().expose_provenance();
+    let from = contents.as_ptr().expose_provenance();
+    // SAFETY: a name that ends with a zero byte; reads within `contents`.
+    unsafe {
+        let arguments = [name, flags as usize, 0, 0, 0, 0];
+        let fd = descriptor(sim::system_call(libc::SYS_memfd_create, arguments))?;
+        let arguments = [fd as usize, from, contents.len(), 0, 0, 0];
+        sim::system_call(libc::SYS_write, arguments);
+        call(libc::SYS_lseek, [fd as usize, 0, libc::SEEK_SET as usize]);
+        Ok(fd)
+    }
+}
+
+/// The program's action for a signal as rt_sigaction(2) has it: handler and flags.
+fn action(signal: i32) -> (usize, u64) {
+    let mut old = [0u64; 4];
+    let into = old.as_mut_ptr().expose_provenance();
+    // SAFETY: writes the four words of the kernel's structure.
+    unsafe { sim::system_call(libc::SYS_rt_sigaction, [signal as usize, 0, into, 8, 0, 0]) };
+    (old[0] as usize, old[1])
+}
+
+/// What a signal meant to the program.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It ignores the signal.
+    Ignored,
+    /// A handler ran; calls that it interrupts fail.
+    Handled,
+    /// A handler ran; most calls that it interrupts continue (`SA_RESTART`).
+    Restarts,
+}
+
+/// Sends a signal to the process, which ends it or runs its handler before this returns.
+pub fn raise(signal: i32) -> Signal {
+    let (handler, flags) = action(signal);
+    if handler == libc::SIG_IGN {
+        return Signal::Ignored;
+    }
+    if handler == libc::SIG_DFL {
+        sim::ends(128 + signal as u8);
+    }
+    let process = call(libc::SYS_getpid, [0; 3]) as usize;
+    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
+    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+    match flags & libc::SA_RESTART as u64 {
+        0 => Signal::Handled,
+        _ => Signal::Restarts,
+    }
+}

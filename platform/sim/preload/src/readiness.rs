@@ -1,0 +1,176 @@
+//! What descriptors are ready for: poll(2), select(2).
+
+use crate::kernel;
+use crate::memory::{load, store};
+use crate::objects::{Kind, Phase};
+use crate::sockets::established;
+use crate::state::State;
+use crate::wait::{block, now};
+
+const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
+const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
+const ERROR: u32 = libc::POLLERR as u32;
+const HANGUP: u32 = libc::POLLHUP as u32;
+const PEER_SHUT: u32 = libc::POLLRDHUP as u32;
+
+/// Depth of epoll descriptors in one another.
+const DEPTH: u32 = 5;
+
+/// The events of a descriptor, as poll(2) has them.
+pub fn events(state: &mut State, fd: i32) -> u32 {
+    match state.id(fd) {
+        Some(id) => of_object(state, fd, id, DEPTH),
+        // Files are always ready.
+        None if kernel::is_open(fd) => READ | WRITE,
+        None => libc::POLLNVAL as u32,
+    }
+}
+
+/// The events of an object, one of whose descriptors is `fd`.
+pub fn of_object(state: &mut State, fd: i32, id: u64, depth: u32) -> u32 {
+    // After dup2(2) the number may name another one.
+    let names_it = state.id(fd) == Some(id);
+    let Some(object) = state.by_id(id).filter(|_| names_it) else {
+        return 0;
+    };
+    match &object.kind {
+        Kind::Socket(_) => of_socket(state, fd).unwrap_or(ERROR),
+        Kind::Local => WRITE | HANGUP,
+        Kind::End(end) => end.events(),
+        Kind::Counter { value, .. } => match value {
+            0 => WRITE,
+            _ => READ | WRITE,
+        },
+        Kind::Timer(timer) => match timer.next {
+            Some(next) if next <= now() => READ,
+            _ => 0,
+        },
+        Kind::Epoll(epoll) => {
+            let interests = epoll.interests.iter();
+            let waited: Vec<_> = interests.map(|(key, one)| (*key, one.events)).collect();
+            let mut ready = |((fd, id), events): ((i32, u64), u32)| {
+                let always = ERROR | HANGUP;
+                depth > 0 && of_object(state, fd, id, depth - 1) & (events | always) != 0
+            };
+            if waited.into_iter().any(&mut ready) { READ } else { 0 }
+        }
+        Kind::Console(_) => WRITE,
+    }
+}
+
+fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
+    let (socket, _) = state.socket(fd)?;
+    if socket.phase == Phase::Connecting && established(state, fd) == Err(libc::EAGAIN) {
+        return Ok(0);
+    }
+    let (socket, network) = state.socket(fd)?;
+    let handle = match socket.handle {
+        Some(handle) if !socket.stream || socket.phase != Phase::Idle => handle,
+        _ if socket.stream => return Ok(WRITE | HANGUP),
+        _ => return Ok(WRITE),
+    };
+    let mut events = 0;
+    let Ok(ready) = network.stack.readiness(handle) else {
+        return Ok(ERROR | HANGUP);
+    };
+    if ready.readable || socket.peeked.is_some() || socket.read_shut {
+        events |= READ;
+    }
+    if ready.writable {
+        events |= WRITE;
+    }
+    if socket.stream && socket.phase == Phase::Connected {
+        if ready.readable && network.stack.tcp_peek(handle, &mut [0]) == Ok(0) {
+            events |= PEER_SHUT;
+        }
+        if ready.hangup {
+            events |= HANGUP | PEER_SHUT;
+        }
+    }
+    if ready.error {
+        events |= READ | WRITE | if socket.stream { HANGUP } else { 0 };
+        if !socket.error_fetched {
+            events |= ERROR;
+        }
+    }
+    Ok(events)
+}
+
+/// Calls `count` until descriptors are ready or the time comes; the number of ready ones.
+pub fn wait_for(
+    until: u64,
+    mut count: impl FnMut(&mut State) -> Result<usize, i32>,
+) -> Result<isize, i32> {
+    let ready = block(until, |state| match count(state)? {
+        0 => Err(libc::EAGAIN),
+        count => Ok(count as isize),
+    });
+    match ready {
+        Err(libc::EAGAIN) => Ok(0),
+        other => other,
+    }
+}
+
+/// Bytes of `struct pollfd`, and offsets in it.
+const POLLED: usize = 8;
+const REQUESTED: usize = 4;
+const RETURNED: usize = 6;
+
+/// poll(2): the array at `at`.
+pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
+    let always = ERROR | HANGUP | libc::POLLNVAL as u32;
+    wait_for(until, |state| {
+        let mut count = 0;
+        for entry in (0..len).map(|i| at + i * POLLED) {
+            let fd: i32 = load(entry);
+            let wanted = u32::from(load::<u16>(entry + REQUESTED));
+            let ready = if fd < 0 { 0 } else { events(state, fd) & (wanted | always) };
+            store(entry + RETURNED, ready as u16);
+            count += usize::from(ready != 0);
+        }
+        Ok(count)
+    })
+}
+
+/// Bits in a word of `fd_set`.
+const BITS: usize = 64;
+
+/// select(2): the sets at `sets` (null: none) with `len` descriptors.
+pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
+    let len = len.min(libc::FD_SETSIZE);
+    let words = len.div_ceil(BITS);
+    let word = |set: usize, i: usize| set + i * size_of::<u64>();
+    let read = |set: usize| -> Vec<u64> {
+        let one = |i| if set == 0 { 0 } else { load(word(set, i)) };
+        (0..words).map(one).collect()
+    };
+    let wanted = sets.map(read);
+    let mut ready = wanted.each_ref().map(|_| vec![0u64; words]);
+    let conditions = [READ | ERROR | HANGUP, WRITE | ERROR, libc::POLLPRI as u32];
+    let result = wait_for(until, |state| {
+        let mut count = 0;
+        for fd in 0..len {
+            let (i, bit) = (fd / BITS, 1u64 << (fd % BITS));
+            if wanted.iter().all(|set| set[i] & bit == 0) {
+                continue;
+            }
+            let events = events(state, fd as i32);
+            if events & libc::POLLNVAL as u32 != 0 {
+                return Err(libc::EBADF);
+            }
+            for (which, condition) in conditions.into_iter().enumerate() {
+                if wanted[which][i] & bit != 0 && events & condition != 0 {
+                    ready[which][i] |= bit;
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    })?;
+    for (set, bits) in sets.into_iter().zip(ready) {
+        if set != 0 {
+            bits.into_iter().enumerate().for_each(|(i, bits)| store(word(set, i), bits));
+        }
+    }
+    Ok(result)
+}

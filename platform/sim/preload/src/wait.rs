@@ -1,0 +1,101 @@
+//! Calls that block: they try, and let virtual time pass until they succeed.
+
+use crate::kernel::{self, Signal};
+use crate::state::{self, State};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Waits without a limit.
+pub const FOREVER: u64 = u64::MAX;
+/// Doesn't wait.
+pub const NOT: u64 = 0;
+
+/// The monotonic clock in nanoseconds.
+pub fn now() -> u64 {
+    sim::monotonic_ns().unwrap_or(0)
+}
+
+/// The time `after` nanoseconds from now; 0 is [`NOT`].
+pub fn after(after: u64) -> u64 {
+    if after == 0 { NOT } else { now().saturating_add(after) }
+}
+
+/// Requests to stop that were passed on.
+static STOPS: AtomicUsize = AtomicUsize::new(0);
+
+/// Raises SIGTERM for a request of the coordinator; whether a handler has run.
+fn is_interrupted() -> bool {
+    let stops = sim::stops();
+    if STOPS.swap(stops, Ordering::Relaxed) == stops {
+        return false;
+    }
+    kernel::raise(libc::SIGTERM) != Signal::Ignored
+}
+
+/// Calls `attempt` with the stack up to date, and passes on what it sends.
+fn run<T>(
+    state: &mut State,
+    attempt: &mut impl FnMut(&mut State) -> Result<T, i32>,
+) -> Result<T, i32> {
+    state.poll();
+    let result = attempt(state);
+    state.poll();
+    if !matches!(result, Err(libc::EAGAIN)) {
+        return result;
+    }
+    // The stack has delivered what the process sends to itself.
+    let result = attempt(state);
+    state.poll();
+    result
+}
+
+/// Calls `attempt` until it returns something other than `EAGAIN`, or until a time of the
+/// monotonic clock.
+///
+/// # Errors
+/// Those of `attempt`; `EAGAIN` at the time; `EINTR` after a signal.
+pub fn block<T>(
+    until: u64,
+    mut attempt: impl FnMut(&mut State) -> Result<T, i32>,
+) -> Result<T, i32> {
+    loop {
+        let (result, wake) = state::with(|state| (run(state, &mut attempt), state.deadline()));
+        if !matches!(result, Err(libc::EAGAIN)) || until <= now() {
+            return result;
+        }
+        if is_interrupted() {
+            return Err(libc::EINTR);
+        }
+        sim::wait(Some(until.min(wake)).filter(|time| *time != u64::MAX));
+        if is_interrupted() {
+            return Err(libc::EINTR);
+        }
+    }
+}
+
+/// Lets time pass until a time of the monotonic clock: 0, or `EINTR`.
+pub fn sleep(until: u64) -> Result<isize, i32> {
+    match block(until, |_| Err::<(), i32>(libc::EAGAIN)) {
+        Err(libc::EINTR) => Err(libc::EINTR),
+        _ => Ok(0),
+    }
+}
+
+/// The most time that a process takes to end, in nanoseconds, while connections deliver.
+const END_NS: u64 = 60_000_000_000;
+
+/// Closes what the process has open, and waits until the peers have what it wrote: Linux delivers
+/// it after the end of a process.
+pub fn finish() {
+    let until = after(END_NS);
+    state::with(State::close_all);
+    loop {
+        let (delivers, wake) = state::with(|state| {
+            state.poll();
+            (state.delivers(), state.deadline())
+        });
+        if !delivers || now() >= until {
+            return;
+        }
+        sim::wait(Some(until.min(wake)));
+    }
+}

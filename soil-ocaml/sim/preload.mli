@@ -1,0 +1,7 @@
+(** The object that is preloaded into programs without Soil ([platform/sim/preload]). Private to
+    Soil. *)
+
+val variables : string -> (string * string) list
+(** [variables program] is the environment with which [program] becomes a node. Raises [Failure] if
+    the object isn't installed, or nothing can be preloaded into [program], which is linked
+    statically. *)
