@@ -46,7 +46,8 @@ let is_dynamic path =
     let size = String.get_uint16_le file size_at in
     let kind i = String.get_int32_le file (start + (i * size)) in
     String.starts_with ~prefix:"\x7fELF" file
-    && List.exists (fun i -> kind i = interpreter)
+    && List.exists
+         (fun i -> kind i = interpreter)
          (List.init (String.get_uint16_le file count_at) Fun.id)
   with Invalid_argument _ -> false
 

@@ -47,7 +47,9 @@ let node w ~name ?(arguments = []) ?(env = []) ?(files = []) ?(disks = []) ?(mem
   let files =
     match files with [] -> [] | files -> [ ("SOIL_SIMULATION_FILES", String.concat ":" files) ]
   in
-  World.add w.world ~name ~variables:(preload @ files @ env) ~disks ~memory ~at_exit ~on_note:nothing_noted
+  World.add w.world ~name
+    ~variables:(preload @ files @ env)
+    ~disks ~memory ~at_exit ~on_note:nothing_noted
     (File { path; arguments })
 
 let task w ~name ?(disks = []) ?(memory = mib 256) ?(at_exit = Fails) f =

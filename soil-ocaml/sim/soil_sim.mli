@@ -81,9 +81,9 @@ val node :
     dune has built, with [arguments], and with [env] besides the variables of its network. It may
     read [files] of the host. Its disks have these names. It has [memory] bytes (default: 256 MiB).
 
-    An [unmodified] program (default: [false]) is any other executable with one thread that is linked
-    dynamically: its sockets, clocks and waits are simulated, by a library that is preloaded. The names
-    of nodes resolve in it. *)
+    An [unmodified] program (default: [false]) is any other executable with one thread that is
+    linked dynamically: its sockets, clocks and waits are simulated, by a library that is preloaded.
+    The names of nodes resolve in it. *)
 
 val task :
   world ->

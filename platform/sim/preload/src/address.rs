@@ -26,7 +26,10 @@ pub fn read(address: usize, len: usize) -> Result<Given, i32> {
             let (port, rest) = rest.split_first_chunk().ok_or(libc::EINVAL)?;
             let ip: [u8; 4] = *rest.first_chunk().ok_or(libc::EINVAL)?;
             let ip = IpAddr::V4(Ipv4Addr::from(ip));
-            Ok(Given::Internet(SocketAddr::new(ip, u16::from_be_bytes(*port))))
+            Ok(Given::Internet(SocketAddr::new(
+                ip,
+                u16::from_be_bytes(*port),
+            )))
         }
         libc::AF_UNIX => {
             let end = rest.iter().position(|byte| *byte == 0);

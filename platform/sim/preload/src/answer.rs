@@ -89,13 +89,9 @@ fn on_descriptors(number: i64, arguments: &[usize; 6]) -> Option<isize> {
     let fd = a as i32;
     Some(match number {
         libc::SYS_read if is_own(a) => raw(transfer::read(fd, &Pieces::one(b, c), 0, (0, 0))),
-        libc::SYS_readv if is_own(a) => {
-            raw(transfer::read(fd, &Pieces::of_array(b, c), 0, (0, 0)))
-        }
+        libc::SYS_readv if is_own(a) => raw(transfer::read(fd, &Pieces::of_array(b, c), 0, (0, 0))),
         libc::SYS_write if is_own(a) => raw(transfer::write(fd, &Pieces::one(b, c), 0, None)),
-        libc::SYS_writev if is_own(a) => {
-            raw(transfer::write(fd, &Pieces::of_array(b, c), 0, None))
-        }
+        libc::SYS_writev if is_own(a) => raw(transfer::write(fd, &Pieces::of_array(b, c), 0, None)),
         libc::SYS_close => {
             descriptors::close(fd);
             return None;
@@ -158,13 +154,15 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
         libc::SYS_ppoll => raw(readiness::poll(a, b, time_at(c))),
         libc::SYS_select | libc::SYS_pselect6 => select(number, arguments),
         libc::SYS_epoll_create | libc::SYS_epoll_create1 => {
-            let flags = if number == libc::SYS_epoll_create { NO_FLAGS } else { fd };
+            let flags = if number == libc::SYS_epoll_create {
+                NO_FLAGS
+            } else {
+                fd
+            };
             raw_descriptor(epoll::create(flags))
         }
         libc::SYS_epoll_ctl => raw(epoll::control(fd, b as i32, c as i32, d)),
-        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => {
-            raw(epoll::wait(fd, b, c, milliseconds(d)))
-        }
+        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => raw(epoll::wait(fd, b, c, milliseconds(d))),
         libc::SYS_epoll_pwait2 => raw(epoll::wait(fd, b, c, time_at(d))),
         libc::SYS_nanosleep => sleep(after(nanoseconds(load(a))), b),
         libc::SYS_clock_nanosleep if b as i32 & libc::TIMER_ABSTIME != 0 => {
@@ -187,7 +185,14 @@ fn select(number: i64, [len, read, write, except, timeout, _]: &[usize; 6]) -> i
         0 => FOREVER,
         at => {
             let [seconds, part]: [i64; 2] = load(at);
-            after(nanoseconds([seconds, if micros { part.saturating_mul(1000) } else { part }]))
+            after(nanoseconds([
+                seconds,
+                if micros {
+                    part.saturating_mul(1000)
+                } else {
+                    part
+                },
+            ]))
         }
     };
     let result = readiness::select(*len, [*read, *write, *except], until);

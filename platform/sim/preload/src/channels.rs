@@ -107,7 +107,9 @@ impl End {
 
     /// Bytes to read.
     pub fn unread(&self) -> usize {
-        self.input.as_ref().map_or(0, |input| input.borrow().bytes.len())
+        self.input
+            .as_ref()
+            .map_or(0, |input| input.borrow().bytes.len())
     }
 
     /// What poll(2) says of it.
@@ -120,13 +122,21 @@ impl End {
                 events |= libc::POLLIN | libc::POLLRDNORM;
             }
             if at_end {
-                events |= if self.socket { libc::POLLRDHUP } else { libc::POLLHUP };
+                events |= if self.socket {
+                    libc::POLLRDHUP
+                } else {
+                    libc::POLLHUP
+                };
             }
         }
         if let Some(output) = &self.output {
             let output = output.borrow();
             if output.reader_gone {
-                events |= if self.socket { libc::POLLHUP } else { libc::POLLERR };
+                events |= if self.socket {
+                    libc::POLLHUP
+                } else {
+                    libc::POLLERR
+                };
             }
             if output.reader_gone || CAPACITY - output.bytes.len() >= ATOMIC {
                 events |= libc::POLLOUT | libc::POLLWRNORM;
@@ -171,7 +181,10 @@ mod tests {
         assert_eq!(writer.write(&bytes), Ok(bytes.len()));
         assert_eq!(writer.write(&[2; 11]), Err(libc::EAGAIN));
         assert_eq!(writer.events(), 0);
-        assert_eq!(reader.read(ATOMIC, false).map(|read| read.len()), Ok(ATOMIC));
+        assert_eq!(
+            reader.read(ATOMIC, false).map(|read| read.len()),
+            Ok(ATOMIC)
+        );
         assert_eq!(writer.write(&[2; 11]), Ok(11));
         reader.input.as_ref().unwrap().borrow_mut().reader_gone = true;
         assert_eq!(writer.write(b"x"), Err(libc::EPIPE));

@@ -43,7 +43,11 @@ pub fn control(arguments: &[usize; 6]) -> isize {
         return duplicate(libc::SYS_fcntl, arguments);
     }
     let flags = |object: &mut Object| {
-        let nonblocking = if object.nonblocking { libc::O_NONBLOCK } else { 0 };
+        let nonblocking = if object.nonblocking {
+            libc::O_NONBLOCK
+        } else {
+            0
+        };
         Some((access(object) | nonblocking) as isize)
     };
     let set = |object: &mut Object| {
@@ -67,9 +71,10 @@ fn unread(state: &mut State, fd: i32) -> Result<i32, i32> {
             let (socket, network) = state.socket(fd)?;
             match (socket.handle, &socket.peeked) {
                 (_, Some((bytes, _))) => bytes.len(),
-                (Some(handle), _) if socket.stream => {
-                    network.stack.tcp_info(handle).map_or(0, |info| info.unread as usize)
-                }
+                (Some(handle), _) if socket.stream => network
+                    .stack
+                    .tcp_info(handle)
+                    .map_or(0, |info| info.unread as usize),
                 _ => 0,
             }
         }

@@ -35,7 +35,11 @@ pub fn control(fd: i32, operation: i32, target: i32, event: usize) -> Result<isi
     state::with(|state| {
         let Some(id) = state.id(target) else {
             // As for files, which are always ready.
-            return Err(if kernel::is_open(target) { libc::EPERM } else { libc::EBADF });
+            return Err(if kernel::is_open(target) {
+                libc::EPERM
+            } else {
+                libc::EBADF
+            });
         };
         if state.id(fd) == Some(id) {
             return Err(libc::EINVAL);
@@ -88,7 +92,9 @@ fn collect(state: &mut State, fd: i32, max: usize) -> Result<Vec<(u32, u64)>, i3
             find(state, fd)?.next = key;
             break;
         }
-        let Some((reads, writes)) = state.by_id(key.1).map(|object| (object.reads, object.writes))
+        let Some((reads, writes)) = state
+            .by_id(key.1)
+            .map(|object| (object.reads, object.writes))
         else {
             // Its last descriptor is closed.
             find(state, fd)?.interests.remove(&key);

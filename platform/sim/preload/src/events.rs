@@ -62,7 +62,9 @@ impl Timer {
 
     /// The `struct itimerspec`: the interval, and the time left.
     fn status(&self) -> [i64; 4] {
-        let left = self.next.map_or(0, |next| next.saturating_sub(now()).max(1));
+        let left = self
+            .next
+            .map_or(0, |next| next.saturating_sub(now()).max(1));
         let ([a, b], [c, d]) = (timespec(self.interval), timespec(left));
         [a, b, c, d]
     }

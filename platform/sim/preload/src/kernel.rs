@@ -16,7 +16,11 @@ pub fn call(number: i64, [a, b, c]: [usize; 3]) -> isize {
 
 /// The result of a call that returns a descriptor, or the error number.
 pub fn descriptor(result: isize) -> Result<i32, i32> {
-    if result < 0 { Err(-result as i32) } else { Ok(result as i32) }
+    if result < 0 {
+        Err(-result as i32)
+    } else {
+        Ok(result as i32)
+    }
 }
 
 /// A descriptor of an empty file, which reserves the number of an object of this crate.

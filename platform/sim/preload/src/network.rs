@@ -20,7 +20,10 @@ pub struct Network {
 fn values<T: std::str::FromStr>(variable: &str) -> Vec<T> {
     let text = std::env::var(variable).unwrap_or_default();
     let first = text.split(';').next().unwrap_or_default();
-    first.split(',').filter_map(|value| value.trim().parse().ok()).collect()
+    first
+        .split(',')
+        .filter_map(|value| value.trim().parse().ok())
+        .collect()
 }
 
 /// 64 random bits of the node's seed.
@@ -44,8 +47,7 @@ impl Network {
             gateways: values("SOIL_GATEWAY"),
             ..InterfaceConfig::default()
         };
-        let added = SimulatedLink::open()
-            .map(|link| stack.add_interface(Box::new(link), &config));
+        let added = SimulatedLink::open().map(|link| stack.add_interface(Box::new(link), &config));
         if !matches!(added, Some(Ok(_))) {
             sim::unowned("SOIL_IP or SOIL_GATEWAY: an address that the network refuses");
         }

@@ -59,7 +59,10 @@ fn default(option: (i32, i32)) -> i32 {
 
 fn get_number(socket: &Socket, option: (i32, i32)) -> i32 {
     let numbers = &socket.options.numbers;
-    numbers.get(&option).copied().unwrap_or_else(|| default(option))
+    numbers
+        .get(&option)
+        .copied()
+        .unwrap_or_else(|| default(option))
 }
 
 /// Gives a connection the socket's options.
@@ -185,7 +188,11 @@ pub fn get(
         return put(&value.to_ne_bytes());
     }
     let (socket, network) = state.socket(fd)?;
-    let time = |ns: u64| [ns / SECOND, ns % SECOND / 1000].map(u64::to_ne_bytes).concat();
+    let time = |ns: u64| {
+        [ns / SECOND, ns % SECOND / 1000]
+            .map(u64::to_ne_bytes)
+            .concat()
+    };
     let value = match option {
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
             let (on, seconds) = match socket.options.linger {
@@ -207,9 +214,7 @@ pub fn get(
             false => libc::IPPROTO_UDP,
         },
         (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => i32::from(socket.phase == Phase::Listening),
-        option if KEPT.contains(&option) || APPLIED.contains(&option) => {
-            get_number(socket, option)
-        }
+        option if KEPT.contains(&option) || APPLIED.contains(&option) => get_number(socket, option),
         _ => return Err(libc::ENOPROTOOPT),
     };
     put(&value.to_ne_bytes())

@@ -52,7 +52,11 @@ pub fn of_object(state: &mut State, fd: i32, id: u64, depth: u32) -> u32 {
                 let always = ERROR | HANGUP;
                 depth > 0 && of_object(state, fd, id, depth - 1) & (events | always) != 0
             };
-            if waited.into_iter().any(&mut ready) { READ } else { 0 }
+            if waited.into_iter().any(&mut ready) {
+                READ
+            } else {
+                0
+            }
         }
         Kind::Console(_) => WRITE,
     }
@@ -124,7 +128,11 @@ pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
         for entry in (0..len).map(|i| at + i * POLLED) {
             let fd: i32 = load(entry);
             let wanted = u32::from(load::<u16>(entry + REQUESTED));
-            let ready = if fd < 0 { 0 } else { events(state, fd) & (wanted | always) };
+            let ready = if fd < 0 {
+                0
+            } else {
+                events(state, fd) & (wanted | always)
+            };
             store(entry + RETURNED, ready as u16);
             count += usize::from(ready != 0);
         }
@@ -169,7 +177,9 @@ pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
     })?;
     for (set, bits) in sets.into_iter().zip(ready) {
         if set != 0 {
-            bits.into_iter().enumerate().for_each(|(i, bits)| store(word(set, i), bits));
+            bits.into_iter()
+                .enumerate()
+                .for_each(|(i, bits)| store(word(set, i), bits));
         }
     }
     Ok(result)

@@ -45,9 +45,8 @@ pub fn name(what: Naming, fd: i32, at: usize, len: usize) -> Option<Result<isize
         Ok(given) => given,
         Err(error) => return Some(Err(error)),
     };
-    let local = state::with(|state| {
-        matches!(state.object(fd).map(|object| &object.kind), Ok(Kind::Local))
-    });
+    let local =
+        state::with(|state| matches!(state.object(fd).map(|object| &object.kind), Ok(Kind::Local)));
     Some(match (what, given) {
         (Naming::Connect, Given::Path(path)) if path == NAME_CACHE => Err(libc::ENOENT),
         (_, Given::Path(_)) if local => return None,
@@ -96,7 +95,10 @@ pub fn listen(fd: i32, backlog: i32) -> Result<isize, i32> {
         };
         socket.handle = Some(handle);
         let backlog = usize::try_from(backlog).unwrap_or(0);
-        network.stack.tcp_listen_bound(handle, backlog).map_err(number)?;
+        network
+            .stack
+            .tcp_listen_bound(handle, backlog)
+            .map_err(number)?;
         socket.phase = Phase::Listening;
         Ok(0)
     })
@@ -131,7 +133,11 @@ pub fn until(fd: i32, flags: i32, reads: bool) -> Result<u64, i32> {
 fn accept_one(state: &mut State, fd: i32, flags: i32) -> Result<(i32, SocketAddr), i32> {
     let (listener, network) = state.socket(fd)?;
     if listener.phase != Phase::Listening {
-        return Err(if listener.stream { libc::EINVAL } else { libc::EOPNOTSUPP });
+        return Err(if listener.stream {
+            libc::EINVAL
+        } else {
+            libc::EOPNOTSUPP
+        });
     }
     let listening = listener.handle.ok_or(libc::EINVAL)?;
     let accepted = network.stack.tcp_accept(listening).map_err(number);
@@ -172,7 +178,12 @@ fn connect(fd: i32, remote: SocketAddr) -> Result<isize, i32> {
             begin(state, fd, remote)?;
             started = true;
         }
-        established(state, fd)
+        let result = established(state, fd);
+        if !matches!(result, Ok(_) | Err(libc::EAGAIN)) {
+            // The program gets the error by this call.
+            state.socket(fd)?.0.error_fetched = true;
+        }
+        result
     });
     match result {
         Err(libc::EAGAIN) => Err(libc::EINPROGRESS),
@@ -187,7 +198,10 @@ fn begin(state: &mut State, fd: i32, remote: SocketAddr) -> Result<(), i32> {
         bind_any(state, fd)?;
         let (socket, network) = state.socket(fd)?;
         let handle = socket.handle.ok_or(libc::EINVAL)?;
-        network.stack.udp_connect(handle, Some(remote)).map_err(number)?;
+        network
+            .stack
+            .udp_connect(handle, Some(remote))
+            .map_err(number)?;
         socket.phase = Phase::Connected;
         return Ok(());
     }

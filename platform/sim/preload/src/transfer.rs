@@ -46,7 +46,9 @@ impl Received {
 
 /// A wait for what the process itself would have to do: it has one thread, which waits.
 fn deadlock(what: &str) -> i32 {
-    sim::unowned(&format!("{what}, which another thread would have to end: a node has one thread"));
+    sim::unowned(&format!(
+        "{what}, which another thread would have to end: a node has one thread"
+    ));
     libc::EDEADLK
 }
 
@@ -134,7 +136,11 @@ fn is_internal(state: &mut State, fd: i32) -> bool {
 /// Reads into the pieces.
 fn receive(fd: i32, pieces: &Pieces, flags: i32) -> Result<Received, i32> {
     if flags & (libc::MSG_OOB | libc::MSG_ERRQUEUE) != 0 {
-        return Err(if flags & libc::MSG_OOB != 0 { libc::EINVAL } else { libc::EAGAIN });
+        return Err(if flags & libc::MSG_OOB != 0 {
+            libc::EINVAL
+        } else {
+            libc::EAGAIN
+        });
     }
     let until = until(fd, flags, true)?;
     let whole = flags & libc::MSG_WAITALL != 0 && flags & libc::MSG_PEEK == 0;
@@ -142,7 +148,9 @@ fn receive(fd: i32, pieces: &Pieces, flags: i32) -> Result<Received, i32> {
     let result = block(until, |state| {
         let received = match read_once(state, fd, pieces.len() - all.bytes.len(), flags) {
             Err(libc::EAGAIN) if until != NOT && is_internal(state, fd) => {
-                return Err(deadlock("a read of an empty pipe, pair of sockets or eventfd"));
+                return Err(deadlock(
+                    "a read of an empty pipe, pair of sockets or eventfd",
+                ));
             }
             received => received?,
         };
@@ -176,7 +184,11 @@ pub fn read(
         store(len_at, 0u32);
     }
     let whole = flags & libc::MSG_TRUNC != 0 && received.from.is_some();
-    Ok(if whole { received.len } else { received.bytes.len() } as isize)
+    Ok(if whole {
+        received.len
+    } else {
+        received.bytes.len()
+    } as isize)
 }
 
 /// recvmsg(2).
@@ -193,7 +205,11 @@ pub fn read_message(fd: i32, message: usize, flags: i32) -> Result<isize, i32> {
     let cut = received.from.is_some() && received.len > received.bytes.len();
     store(message + FLAGS, if cut { libc::MSG_TRUNC } else { 0 });
     let whole = flags & libc::MSG_TRUNC != 0 && received.from.is_some();
-    Ok(if whole { received.len } else { received.bytes.len() } as isize)
+    Ok(if whole {
+        received.len
+    } else {
+        received.bytes.len()
+    } as isize)
 }
 
 fn write_once(
@@ -244,7 +260,10 @@ fn write_socket(
         let handle = socket.handle.ok_or(libc::ENOTCONN)?;
         let peer = || network.stack.peer_address(handle).ok();
         let to = to.or_else(peer).ok_or(libc::EDESTADDRREQ)?;
-        network.stack.udp_send_to(handle, from, to).map_err(number)?;
+        network
+            .stack
+            .udp_send_to(handle, from, to)
+            .map_err(number)?;
         return Ok(from.len());
     }
     match established(state, fd) {
@@ -260,12 +279,7 @@ fn write_socket(
 }
 
 /// write(2), writev(2), and sendto(2) with an address.
-pub fn write(
-    fd: i32,
-    pieces: &Pieces,
-    flags: i32,
-    to: Option<SocketAddr>,
-) -> Result<isize, i32> {
+pub fn write(fd: i32, pieces: &Pieces, flags: i32, to: Option<SocketAddr>) -> Result<isize, i32> {
     if flags & libc::MSG_OOB != 0 {
         return Err(libc::EOPNOTSUPP);
     }
@@ -277,7 +291,9 @@ pub fn write(
             let rest = bytes.get(done..).unwrap_or_default();
             done += match write_once(state, fd, rest, to) {
                 Err(libc::EAGAIN) if until != NOT && is_internal(state, fd) => {
-                    return Err(deadlock("a write to a full pipe, pair of sockets or eventfd"));
+                    return Err(deadlock(
+                        "a write to a full pipe, pair of sockets or eventfd",
+                    ));
                 }
                 written => written?,
             };
@@ -330,7 +346,11 @@ pub fn many(
     let mut done = 0;
     while done < count {
         let message = messages + done * ONE_OF_MANY;
-        let flags = if done == 0 { flags } else { flags | libc::MSG_DONTWAIT };
+        let flags = if done == 0 {
+            flags
+        } else {
+            flags | libc::MSG_DONTWAIT
+        };
         match one(fd, message, flags) {
             Ok(len) => store(message + MESSAGE, len as u32),
             Err(error) if done == 0 => return Err(error),

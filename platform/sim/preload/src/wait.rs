@@ -16,7 +16,11 @@ pub fn now() -> u64 {
 
 /// The time `after` nanoseconds from now; 0 is [`NOT`].
 pub fn after(after: u64) -> u64 {
-    if after == 0 { NOT } else { now().saturating_add(after) }
+    if after == 0 {
+        NOT
+    } else {
+        now().saturating_add(after)
+    }
 }
 
 /// Requests to stop that were passed on.

@@ -81,7 +81,9 @@ fn program() -> Vec<sock_filter> {
         step(LOAD, NUMBER, 0, 0),
     ];
     let hooked = hook::is_set();
-    let allowed = ALLOWED.iter().filter(|number| !(hooked && HOOKED.contains(number)));
+    let allowed = ALLOWED
+        .iter()
+        .filter(|number| !(hooked && HOOKED.contains(number)));
     for &number in allowed {
         program.push(step(JUMP_EQUAL, number as u32, 0, 1));
         program.push(step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0));

@@ -21,9 +21,7 @@ let exchange fd line =
   let into = Bytes.create sent in
   let rec read from =
     if from < sent then
-      match Unix.read fd into from (sent - from) with
-      | 0 -> raise End_of_file
-      | n -> read (from + n)
+      match Unix.read fd into from (sent - from) with 0 -> raise End_of_file | n -> read (from + n)
   in
   read 0;
   Bytes.to_string into
@@ -32,7 +30,7 @@ let () =
   Sys.set_signal Sys.sigpipe Signal_ignore;
   let host = Sys.argv.(1) in
   let rec run fd i =
-    if i <= lines then (
+    if i <= lines then
       let line = Printf.sprintf "%s %d" host i in
       match fd with
       | None -> (
@@ -50,7 +48,7 @@ let () =
               run (Some fd) (i + 1)
           | exception (End_of_file | Unix.Unix_error _) ->
               Unix.close fd;
-              run None i))
+              run None i)
     else Option.iter Unix.close fd
   in
   run None 1;

@@ -20,7 +20,8 @@ let serve fd =
   in
   let closed () = Lwt_unix.close fd in
   Lwt.finalize
-    (fun () -> Lwt.catch loop (function Unix.Unix_error _ -> Lwt.return_unit | e -> Lwt.reraise e))
+    (fun () ->
+      Lwt.catch loop (function Unix.Unix_error _ -> Lwt.return_unit | e -> Lwt.reraise e))
     closed
 
 let () =

@@ -1,22 +1,20 @@
-(* Programs without Soil as nodes: two echo servers and their clients, on a network that loses
-   frames and falls apart. Every line comes back. *)
+(* Programs without Soil as nodes: echo servers and their clients, on a network that loses frames
+   and falls apart. Every line comes back. With an argument: that program alone. *)
 
-let () =
-  let seconds = Soil_sim.seconds in
-  let network = { Soil_sim.Network.lan with loss = 0.02 } in
-  Soil_sim.main ~duration:(seconds 120.) ~calm:(seconds 60.) ~network @@ fun world ->
+let seconds = Soil_sim.seconds
+
+let echoes world =
   let node = Soil_sim.node world ~unmodified:true in
   let servers = [ ("select", node ~name:"select" "./select_echo.exe") ] in
   let servers =
-    if Sys.getenv_opt "NOLWT" = None && Sys.file_exists "./lwt_echo.exe" then
+    if Sys.file_exists "./lwt_echo.exe" then
       let lwt name arguments = (name, node ~name ~arguments "./lwt_echo.exe") in
       servers @ [ lwt "lwt" []; lwt "lwt-select" [ "select" ] ]
     else servers
   in
   let client (name, _) = node ~name:("client-of-" ^ name) ~arguments:[ name ] "./client.exe" in
   let clients = List.map client servers in
-  let all = List.map snd servers @ clients in
-  Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition all);
+  Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition (List.map snd servers @ clients));
   Soil_sim.finally world (fun () ->
       List.iter2
         (fun (name, _) client ->
@@ -25,3 +23,10 @@ let () =
           let expected = List.init 20 (fun i -> Printf.sprintf "echo %s %d" name (i + 1)) in
           if echoes <> expected then Soil_sim.fail name (String.concat "\n" lines))
         servers clients)
+
+let () =
+  let network = { Soil_sim.Network.lan with loss = 0.02 } in
+  Soil_sim.main ~duration:(seconds 120.) ~calm:(seconds 60.) ~network @@ fun world ->
+  match Sys.argv with
+  | [| _; program |] -> ignore (Soil_sim.node world ~unmodified:true ~name:"other" program)
+  | _ -> echoes world
