@@ -39,8 +39,7 @@ let size_at = 54
 let count_at = 56
 let interpreter = 3l
 
-let is_dynamic path =
-  let file = In_channel.with_open_bin path In_channel.input_all in
+let is_dynamic file =
   try
     let start = Int64.to_int (String.get_int64_le file headers_at) in
     let size = String.get_uint16_le file size_at in
@@ -53,11 +52,27 @@ let is_dynamic path =
 
 let absolute path = if Filename.is_relative path then Filename.concat (Sys.getcwd ()) path else path
 
+let contains file text =
+  let n = String.length text in
+  let rec at i =
+    match String.index_from_opt file i text.[0] with
+    | Some i when i + n <= String.length file -> String.sub file i n = text || at (i + 1)
+    | _ -> false
+  in
+  at 0
+
+(* Of a program with Soil, the code that makes it a node reads this variable. *)
+let has_soil file = contains file "SOIL_SIMULATION\000"
+
+let check program =
+  let fail reason = failwith (Printf.sprintf "node's program %s: %s" program reason) in
+  let file = In_channel.with_open_bin program In_channel.input_all in
+  if has_soil file then fail "links Soil: leave ~unmodified out";
+  if not (is_dynamic file) then
+    fail
+      "linked statically, or no program: nothing can be preloaded into it; link it dynamically, or \
+       write it with Soil"
+
 let variables program =
-  if Sys.file_exists program && not (is_dynamic program) then
-    failwith
-      (Printf.sprintf
-         "node's program %s: linked statically, or no program: nothing can be preloaded into it; \
-          link it dynamically, or write it with Soil"
-         program);
+  if Sys.file_exists program then check program;
   [ ("LD_PRELOAD", absolute (find ())) ]

@@ -356,7 +356,7 @@ and start w n =
         ignore (gone w n `Killed);
         fail ~check:n.name
           "its program isn't one of Soil, or ended before it began: give (libraries soil), and a \
-           program that calls Soil.run")
+           program that calls Soil.run; programs without Soil need ~unmodified:true")
 
 let pause n = n.paused <- true
 

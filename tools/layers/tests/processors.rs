@@ -13,7 +13,7 @@ const PLACES: [(&str, &str); 13] = [
         "accesses of registers, which KVM emulates on arm64 in plain forms only",
     ),
     ("reactor/src/fiber.rs", "the switch of stacks"),
-    ("platform/sim/src", "traps of a processor's system calls"),
+    ("platform/sim", "traps of a processor's system calls"),
     (
         "resources/src/tls.rs",
         "instructions for AES, in both platforms",

@@ -5,7 +5,7 @@ use crate::memory::{load, store};
 use crate::objects::{Kind, Phase};
 use crate::sockets::established;
 use crate::state::State;
-use crate::wait::{block, now};
+use crate::wait::{Interrupted, block_as, now};
 
 const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
 const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
@@ -105,7 +105,7 @@ pub fn wait_for(
     until: u64,
     mut count: impl FnMut(&mut State) -> Result<usize, i32>,
 ) -> Result<isize, i32> {
-    let ready = block(until, |state| match count(state)? {
+    let ready = block_as(Interrupted::Fails, until, |state| match count(state)? {
         0 => Err(libc::EAGAIN),
         count => Ok(count as isize),
     });

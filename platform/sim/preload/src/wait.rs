@@ -26,13 +26,24 @@ pub fn after(after: u64) -> u64 {
 /// Requests to stop that were passed on.
 static STOPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Raises SIGTERM for a request of the coordinator; whether a handler has run.
-fn is_interrupted() -> bool {
+/// Raises SIGTERM for a request of the coordinator; whether that ends a call.
+fn is_interrupted(call: Interrupted) -> bool {
     let stops = sim::stops();
     if STOPS.swap(stops, Ordering::Relaxed) == stops {
         return false;
     }
-    kernel::raise(libc::SIGTERM) != Signal::Ignored
+    match kernel::raise(libc::SIGTERM) {
+        Signal::Ignored => false,
+        Signal::Handled => true,
+        Signal::Restarts => call == Interrupted::Fails,
+    }
+}
+
+/// What a call does after a handler with `SA_RESTART` (signal(7)). Without that it fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Interrupted {
+    Continues,
+    Fails,
 }
 
 /// Calls `attempt` with the stack up to date, and passes on what it sends.
@@ -56,8 +67,14 @@ fn run<T>(
 /// monotonic clock.
 ///
 /// # Errors
-/// Those of `attempt`; `EAGAIN` at the time; `EINTR` after a signal.
-pub fn block<T>(
+/// Those of `attempt`; `EAGAIN` at the time; `EINTR` after a signal without `SA_RESTART`.
+pub fn block<T>(until: u64, attempt: impl FnMut(&mut State) -> Result<T, i32>) -> Result<T, i32> {
+    block_as(Interrupted::Continues, until, attempt)
+}
+
+/// The same for a call that a signal interrupts so.
+pub fn block_as<T>(
+    call: Interrupted,
     until: u64,
     mut attempt: impl FnMut(&mut State) -> Result<T, i32>,
 ) -> Result<T, i32> {
@@ -66,11 +83,11 @@ pub fn block<T>(
         if !matches!(result, Err(libc::EAGAIN)) || until <= now() {
             return result;
         }
-        if is_interrupted() {
+        if is_interrupted(call) {
             return Err(libc::EINTR);
         }
         sim::wait(Some(until.min(wake)).filter(|time| *time != u64::MAX));
-        if is_interrupted() {
+        if is_interrupted(call) {
             return Err(libc::EINTR);
         }
     }
@@ -78,7 +95,7 @@ pub fn block<T>(
 
 /// Lets time pass until a time of the monotonic clock: 0, or `EINTR`.
 pub fn sleep(until: u64) -> Result<isize, i32> {
-    match block(until, |_| Err::<(), i32>(libc::EAGAIN)) {
+    match block_as(Interrupted::Fails, until, |_| Err::<(), i32>(libc::EAGAIN)) {
         Err(libc::EINTR) => Err(libc::EINTR),
         _ => Ok(0),
     }

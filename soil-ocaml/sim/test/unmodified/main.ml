@@ -51,6 +51,7 @@ let () =
           [
             ("./threads.exe", "nondeterministic: other: calls clone");
             ("./static.exe", "linked statically");
+            ("./unmodified.exe", "links Soil");
             ("./pipe.exe", "a read of an empty pipe");
           ] );
     ]

@@ -14,8 +14,20 @@ let echoes world =
   in
   let client (name, _) = node ~name:("client-of-" ^ name) ~arguments:[ name ] "./client.exe" in
   let clients = List.map client servers in
+  let stopped = node ~name:"stopped" ~at_exit:(Restarts (seconds 1.)) "./stopped.exe" in
   Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition (List.map snd servers @ clients));
+  Soil_sim.every world (seconds 20.) (Soil_sim.Faults.kill (List.map snd servers));
+  Soil_sim.every world (seconds 10.) (Soil_sim.Faults.stop [ stopped ]);
   Soil_sim.finally world (fun () ->
+      let rec in_order = function
+        | "recvfrom: Interrupted system call" :: "SIGTERM" :: "waits" :: rest -> in_order rest
+        | [ "waits" ] | [] -> true
+        | _ -> false
+      in
+      let lines = List.map snd (Soil_sim.lines stopped) in
+      let whole = match lines with "waits" :: rest -> rest | lines -> lines in
+      if lines = [] || not (in_order whole) then
+        Soil_sim.fail "stopped" (String.concat "\n" (List.rev lines));
       List.iter2
         (fun (name, _) client ->
           let lines = List.rev_map snd (Soil_sim.lines client) in
