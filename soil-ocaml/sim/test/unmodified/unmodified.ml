@@ -14,6 +14,7 @@ let echoes world =
   in
   let client (name, _) = node ~name:("client-of-" ^ name) ~arguments:[ name ] "./client.exe" in
   let clients = List.map client servers in
+  let calls = node ~name:"calls" "./calls.exe" in
   let stopped = node ~name:"stopped" ~at_exit:(Restarts (seconds 1.)) "./stopped.exe" in
   Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition (List.map snd servers @ clients));
   Soil_sim.every world (seconds 20.) (Soil_sim.Faults.kill (List.map snd servers));
@@ -26,6 +27,8 @@ let echoes world =
       in
       let lines = List.map snd (Soil_sim.lines stopped) in
       let whole = match lines with "waits" :: rest -> rest | lines -> lines in
+      let lines_of_calls = List.map snd (Soil_sim.lines calls) in
+      if lines_of_calls <> [ "done" ] then Soil_sim.fail "calls" (String.concat "\n" lines_of_calls);
       if lines = [] || not (in_order whole) then
         Soil_sim.fail "stopped" (String.concat "\n" (List.rev lines));
       List.iter2

@@ -1,0 +1,265 @@
+/* Calls of the preloaded object that OCaml's libraries don't make, or not with all of their results.
+   Each check is what Linux answers: the tests run it there, too, with the argument `linux`. */
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(what)                                                                        \
+  do {                                                                                     \
+    if (!(what)) {                                                                         \
+      printf("line %d: %s: %s\n", __LINE__, #what, strerror(errno));                       \
+      exit(1);                                                                             \
+    }                                                                                      \
+  } while (0)
+#define FAILS(what, error) CHECK((what) == -1 && errno == (error))
+
+/* The port of the listener. */
+static int server;
+
+static char buffer[65536];
+static volatile int sigpipes;
+
+static void on_sigpipe(int signal) {
+  (void)signal;
+  sigpipes++;
+}
+
+static struct sockaddr_in local(int port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+static int call(int (*f)(int, const struct sockaddr *, socklen_t), int fd, int port) {
+  struct sockaddr_in address = local(port);
+  return f(fd, (struct sockaddr *)&address, sizeof address);
+}
+
+/* Binds a socket to any port, which it returns. */
+static int bind_any(int fd) {
+  struct sockaddr_in own;
+  socklen_t len = sizeof own;
+  CHECK(call(bind, fd, 0) == 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0);
+  return ntohs(own.sin_port);
+}
+
+static int is_ready(int fd, int events, int timeout) {
+  struct pollfd polled = {.fd = fd, .events = events};
+  int ready = poll(&polled, 1, timeout);
+  CHECK(ready >= 0);
+  return polled.revents;
+}
+
+static int error_of(int fd) {
+  int error = -1;
+  socklen_t len = sizeof error;
+  CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && len == sizeof error);
+  return error;
+}
+
+static int64_t now_us(void) {
+  struct timespec now;
+  CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+  return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
+
+/* A connected pair; the first one doesn't block. */
+static void connected(int listener, int pair[2]) {
+  pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  int begun = call(connect, pair[0], server);
+  CHECK(begun == 0 || errno == EINPROGRESS);
+  CHECK(is_ready(pair[0], POLLOUT, 1000) == POLLOUT);
+  CHECK(error_of(pair[0]) == 0);
+  struct sockaddr_in peer, own;
+  socklen_t peer_len = sizeof peer, own_len = sizeof own;
+  pair[1] = accept4(listener, (struct sockaddr *)&peer, &peer_len, SOCK_CLOEXEC);
+  CHECK(pair[1] >= 0 && peer_len == sizeof peer);
+  CHECK(getsockname(pair[0], (struct sockaddr *)&own, &own_len) == 0);
+  CHECK(own.sin_port == peer.sin_port);
+  CHECK(getpeername(pair[0], (struct sockaddr *)&own, &own_len) == 0);
+  CHECK(ntohs(own.sin_port) == server);
+}
+
+static void test_streams(int listener) {
+  int pair[2], unread;
+  struct stat status;
+  connected(listener, pair);
+  CHECK(fstat(pair[0], &status) == 0 && S_ISSOCK(status.st_mode));
+  FAILS(lseek(pair[0], 0, SEEK_CUR), ESPIPE);
+  CHECK(fcntl(pair[0], F_GETFL) == (O_RDWR | O_NONBLOCK));
+  CHECK(fcntl(pair[0], F_GETFD) == 0 && fcntl(pair[1], F_GETFD) == FD_CLOEXEC);
+  FAILS(read(pair[0], buffer, 1), EAGAIN);
+  CHECK(write(pair[1], "hello", 5) == 5);
+  CHECK(recv(pair[0], buffer, 2, MSG_PEEK) == 2);
+  CHECK(ioctl(pair[0], FIONREAD, &unread) == 0 && unread == 5);
+  CHECK(recv(pair[0], buffer, 9, 0) == 5 && memcmp(buffer, "hello", 5) == 0);
+  /* The connection ends with its last descriptor. */
+  int copy = dup(pair[0]), high = fcntl(pair[0], F_DUPFD_CLOEXEC, 50);
+  CHECK(high >= 50 && dup2(high, 60) == 60);
+  CHECK(close(pair[0]) == 0 && close(high) == 0 && close(60) == 0);
+  FAILS(write(pair[0], "x", 1), EBADF);
+  CHECK(write(copy, "x", 1) == 1 && read(pair[1], buffer, 9) == 1);
+  /* Each direction ends by itself. */
+  CHECK(shutdown(copy, SHUT_WR) == 0 && read(pair[1], buffer, 9) == 0);
+  CHECK(is_ready(pair[1], POLLIN | POLLRDHUP, 0) == (POLLIN | POLLRDHUP));
+  FAILS(send(copy, "x", 1, MSG_NOSIGNAL), EPIPE);
+  CHECK(sigpipes == 0);
+  FAILS(write(copy, "x", 1), EPIPE);
+  CHECK(sigpipes == 1);
+  CHECK(write(pair[1], "bye", 3) == 3 && close(pair[1]) == 0);
+  CHECK(is_ready(copy, POLLIN, 1000) & POLLIN);
+  CHECK(read(copy, buffer, 9) == 3 && read(copy, buffer, 9) == 0 && close(copy) == 0);
+  /* A reset. */
+  struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+  connected(listener, pair);
+  CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 1000) & POLLIN);
+  FAILS(read(pair[0], buffer, 1), ECONNRESET);
+  CHECK(close(pair[0]) == 0);
+}
+
+static void test_refused(void) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0), closed = socket(AF_INET, SOCK_STREAM, 0);
+  FAILS(call(connect, fd, bind_any(closed)), ECONNREFUSED);
+  CHECK(error_of(fd) == 0 && call(connect, fd, server) == 0 && close(fd) == 0);
+  FAILS(close(fd), EBADF);
+  CHECK(is_ready(fd, POLLIN, 0) == POLLNVAL);
+}
+
+static void test_bulk(int listener) {
+  enum { TOTAL = 4 << 20 };
+  int pair[2], written = 0, got = 0;
+  connected(listener, pair);
+  CHECK(fcntl(pair[1], F_SETFL, O_NONBLOCK) == 0);
+  while (got < TOTAL) {
+    struct pollfd polled[] = {{pair[0], written < TOTAL ? POLLOUT : 0, 0}, {pair[1], POLLIN, 0}};
+    CHECK(poll(polled, 2, 1000) > 0);
+    if (polled[0].revents) {
+      ssize_t n = write(pair[0], buffer, sizeof buffer);
+      CHECK(n > 0);
+      written += n;
+    }
+    if (polled[1].revents) {
+      ssize_t n = read(pair[1], buffer, sizeof buffer);
+      CHECK(n > 0);
+      got += n;
+    }
+  }
+  CHECK(got == written && close(pair[0]) == 0 && close(pair[1]) == 0);
+}
+
+static void test_datagrams(void) {
+  int one = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
+  int port = bind_any(one);
+  struct sockaddr_in to = local(port), from;
+  socklen_t len = sizeof from;
+  CHECK(sendto(other, "two", 3, 0, (struct sockaddr *)&to, sizeof to) == 3);
+  CHECK(recvfrom(one, buffer, 1, MSG_PEEK | MSG_TRUNC, NULL, NULL) == 3);
+  CHECK(recvfrom(one, buffer, 9, 0, (struct sockaddr *)&from, &len) == 3 && len == sizeof from);
+  CHECK(call(connect, other, port) == 0);
+  struct iovec out[] = {{"abc", 3}, {"def", 3}}, in = {buffer, 4};
+  struct msghdr sent = {.msg_iov = out, .msg_iovlen = 2};
+  struct msghdr got = {.msg_iov = &in, .msg_iovlen = 1, .msg_name = &from, .msg_namelen = len};
+  CHECK(sendmsg(other, &sent, 0) == 6);
+  CHECK(recvmsg(one, &got, 0) == 4 && got.msg_flags == MSG_TRUNC && got.msg_namelen == len);
+  struct timeval limit = {.tv_usec = 50000};
+  CHECK(setsockopt(one, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+  int64_t before = now_us();
+  FAILS(recv(one, buffer, 9, 0), EAGAIN);
+  CHECK(now_us() - before >= 50000 && close(one) == 0 && close(other) == 0);
+}
+
+static void test_events(int listener) {
+  int pair[2], epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 77}, ready[4];
+  connected(listener, pair);
+  CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &event) == 0);
+  FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &event), EEXIST);
+  CHECK(epoll_wait(epoll, ready, 4, 0) == 0);
+  CHECK(write(pair[0], "x", 1) == 1 && epoll_wait(epoll, ready, 4, -1) == 1);
+  CHECK(ready[0].data.u64 == 77 && ready[0].events == EPOLLIN);
+  CHECK(epoll_wait(epoll, ready, 4, 5) == 0);
+  CHECK(read(pair[1], buffer, 9) == 1 && write(pair[0], "y", 1) == 1);
+  CHECK(epoll_wait(epoll, ready, 4, 100) == 1 && read(pair[1], buffer, 9) == 1);
+  int file = open("/dev/null", O_RDONLY);
+  FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, file, &event), EPERM);
+  int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+  struct itimerspec times = {.it_value.tv_nsec = 10000000, .it_interval.tv_nsec = 5000000};
+  event = (struct epoll_event){.events = EPOLLIN, .data.fd = timer};
+  CHECK(timerfd_settime(timer, 0, &times, NULL) == 0);
+  CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event) == 0);
+  int64_t before = now_us();
+  uint64_t count;
+  CHECK(epoll_wait(epoll, ready, 4, 1000) == 1 && ready[0].data.fd == timer);
+  CHECK(now_us() - before >= 9900 && read(timer, &count, 8) == 8 && count >= 1);
+  FAILS(read(timer, &count, 8), EAGAIN);
+  /* Its interest ends with it. */
+  CHECK(close(timer) == 0 && epoll_wait(epoll, ready, 4, 20) == 0);
+  int counter = eventfd(3, EFD_NONBLOCK);
+  CHECK(read(counter, &count, 8) == 8 && count == 3);
+  FAILS(read(counter, &count, 8), EAGAIN);
+  CHECK(write(counter, &count, 8) == 8);
+  fd_set read_set;
+  FD_ZERO(&read_set);
+  FD_SET(counter, &read_set);
+  FD_SET(pair[0], &read_set);
+  struct timeval limit = {.tv_sec = 1};
+  int last = counter > pair[0] ? counter : pair[0];
+  CHECK(select(last + 1, &read_set, NULL, NULL, &limit) == 1);
+  CHECK(FD_ISSET(counter, &read_set) && !FD_ISSET(pair[0], &read_set));
+}
+
+static void test_pipes(void) {
+  int pipes[2], pair[2], before = sigpipes;
+  CHECK(pipe(pipes) == 0 && write(pipes[1], "pipe", 4) == 4);
+  CHECK(read(pipes[0], buffer, 9) == 4 && close(pipes[0]) == 0);
+  FAILS(write(pipes[1], "x", 1), EPIPE);
+  CHECK(sigpipes == before + 1 && is_ready(pipes[1], POLLOUT, 0) == (POLLOUT | POLLERR));
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && send(pair[0], "x", 1, 0) == 1);
+  CHECK(read(pair[1], buffer, 9) == 1 && close(pair[0]) == 0 && read(pair[1], buffer, 9) == 0);
+}
+
+/* Where a node differs from the machines that run tests. */
+static void test_nodes(void) {
+  FAILS(socket(AF_INET6, SOCK_STREAM, 0), EAFNOSUPPORT);
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+  CHECK(getaddrinfo("select", "http", &hints, &found) == 0);
+  struct sockaddr_in *address = (struct sockaddr_in *)found->ai_addr;
+  CHECK(ntohl(address->sin_addr.s_addr) == 0x0a000001 && ntohs(address->sin_port) == 80);
+  CHECK(getaddrinfo("nowhere.example", "80", &hints, &found) == EAI_NONAME);
+}
+
+int main(int count, char **arguments) {
+  setvbuf(stdout, NULL, _IONBF, 0);
+  signal(SIGPIPE, on_sigpipe);
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
+  CHECK(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0);
+  server = bind_any(listener);
+  CHECK(listen(listener, 5) == 0);
+  test_streams(listener);
+  test_bulk(listener);
+  test_datagrams();
+  test_events(listener);
+  test_pipes();
+  test_refused();
+  if (count < 2 || strcmp(arguments[1], "linux") != 0) test_nodes();
+  CHECK(dup2(STDOUT_FILENO, 70) == 70 && dprintf(70, "done\n") == 5);
+  return 0;
+}
