@@ -29,7 +29,7 @@ let echoes world =
       let whole = match lines with "waits" :: rest -> rest | lines -> lines in
       let lines_of_calls = List.map snd (Soil_sim.lines calls) in
       if lines_of_calls <> [ "done" ] then Soil_sim.fail "calls" (String.concat "\n" lines_of_calls);
-      if lines = [] || not (in_order whole) then
+      if whole = [] || not (in_order whole) then
         Soil_sim.fail "stopped" (String.concat "\n" (List.rev lines));
       List.iter2
         (fun (name, _) client ->
