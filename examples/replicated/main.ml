@@ -1,0 +1,14 @@
+(* A server of a replicated key-value store. Its settings are in the environment (README.md). *)
+
+open Replicated
+
+let data () = Soil.Needs.volume "data" ~doc:"the log and the snapshots"
+
+(* A server whose disk fails doesn't go on: what it has promised may be lost. *)
+let () =
+  try
+    let settings = Settings.of_environment ~data in
+    Soil.run @@ fun () -> Server.run settings
+  with (Settings.Invalid _ | Storage.Damaged _ | Soil.Error _ | Failure _) as e ->
+    prerr_endline (Printexc.to_string e);
+    exit 1
