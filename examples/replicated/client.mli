@@ -53,7 +53,7 @@ val append : t -> string -> string -> unit
 (** {1 Members} *)
 
 val members : t -> Message.configuration
-(** [members t] is the members, as of one of the servers: maybe not the latest ones. *)
+(** [members t] is the members, also those whose change isn't committed yet. *)
 
 val add_server : t -> id:int -> address:string -> unit
 (** [add_server t ~id ~address] adds a learner, with the address of its port for servers. It becomes

@@ -5,7 +5,7 @@ type request =
   | Read of string  (** Linearizable; not an entry of the log. *)
   | Execute of Command.t
   | Change of Membership.change
-  | Members  (** The members, as of the server that answers. *)
+  | Members  (** The latest members; linearizable, too. *)
 
 type response =
   | Result of Command.result

@@ -99,9 +99,7 @@ let check_time t =
   match t.role with
   | Leader l -> if Replication.is_quorum_heard t l then t else become_follower t ~term:t.term None
   | Follower _ | Pre_candidate _ | Candidate _ ->
-      if t.now < t.deadline then t
-      else if is_voter t t.id then Election.begin_ t
-      else restart_timer t
+      if t.now < t.deadline then t else if may_lead t then Election.begin_ t else restart_timer t
 
 let lead_on t =
   let t = with_leader t (Replication.advance_commit t) in

@@ -41,7 +41,7 @@ let send_heartbeat t l id p =
   send_entries t l id { p with next = max p.next (Log.base t.log + 1) } []
 
 let rec replicate t l id p =
-  let due = t.now -. p.sent >= t.settings.heartbeat || p.sent_round < l.round in
+  let due = t.now >= p.sent +. t.settings.heartbeat || p.sent_round < l.round in
   let heartbeat () =
     if not due then (t, p)
     else

@@ -3,7 +3,7 @@ module Stream = Soil.Task.Stream
 
 type pending = {
   respond : Protocol.response -> unit;
-  key : string;  (** The key that a read asks for. *)
+  read : unit -> Protocol.response;  (** The response to a read, when it is ready. *)
 }
 
 type t = {
@@ -107,8 +107,7 @@ let perform t : State.action -> unit = function
   | Send_snapshot { peer; round; index; offset } -> send_snapshot t ~peer ~round ~index ~offset
   | Commit { first; entries } -> List.iteri (fun i entry -> apply t (first + i) entry) entries
   | Proposed { token; index } -> Hashtbl.replace t.proposed index (t.raft.term, token)
-  | Read_ready token ->
-      answer t token (fun request -> Result (Value (Store.find t.store request.key)))
+  | Read_ready token -> answer t token (fun request -> request.read ())
   | Not_leader token -> answer t token (fun _ -> Redirect (leader_address t))
   | Refused (token, reason) -> answer t token (fun _ -> Refused reason)
   | Became { term; role } ->
@@ -180,11 +179,11 @@ let rec loop t =
 let request_timeout = 10.
 let max_clients = 1024
 
-(* Waits for the answer to an input. *)
-let ask t ?(key = "") input =
+(* Waits for the answer to an input; only a read has an answer of its own. *)
+let ask t ?(read = fun () -> Protocol.Unknown) input =
   let token = t.next_token and promise = Task.Promise.create () in
   t.next_token <- token + 1;
-  Hashtbl.replace t.pending token { respond = Task.Promise.fulfil promise; key };
+  Hashtbl.replace t.pending token { respond = Task.Promise.fulfil promise; read };
   Fun.protect ~finally:(fun () -> Hashtbl.remove t.pending token) @@ fun () ->
   Task.timeout_opt request_timeout (fun () ->
       Stream.push t.inputs (input token);
@@ -192,14 +191,18 @@ let ask t ?(key = "") input =
   |> Option.value ~default:Protocol.Unknown
 
 let respond t : Protocol.request -> Protocol.response = function
-  | Read key -> ask t ~key (fun token -> Read token)
+  | Read key ->
+      let read () = Protocol.Result (Value (Store.find t.store key)) in
+      ask t ~read (fun token -> Read token)
   | Execute c ->
       let command = Wire.encode Command.encoder c in
       ask t (fun token -> Propose { token; command })
   | Change (Add { address; _ }) when Soil.Net.Endpoint.of_string_opt address = None ->
       Refused ("not an address with a port: " ^ address)
   | Change change -> ask t (fun token -> Change { token; change })
-  | Members -> Members_are t.raft.configuration
+  | Members ->
+      let read () = Protocol.Members_are t.raft.configuration in
+      ask t ~read (fun token -> Read token)
 
 let serve_clients t listener =
   Soil.Tcp.serve ~max_connections:max_clients listener @@ fun c ->
@@ -221,8 +224,9 @@ let initial (settings : Settings.t) : Message.snapshot =
   { index = 0; term = 0; configuration = settings.members }
 
 let run (settings : Settings.t) =
+  Task.scope @@ fun scope ->
   let storage, recovered =
-    Storage.open_ ~initial:(initial settings) ~data:(Store.save Store.empty) settings.data
+    Storage.open_ scope ~initial:(initial settings) ~data:(Store.save Store.empty) settings.data
   in
   let { Storage.term; vote; log; snapshot; data } = recovered in
   let seed = Soil.Random.int max_int in
@@ -231,9 +235,9 @@ let run (settings : Settings.t) =
       log
   in
   let port = Settings.port settings in
-  let listener = Soil.Tcp.listen ~port () in
-  let clients = Soil.Tcp.listen ~port:(port + 1) () in
-  Task.scope @@ fun scope ->
+  let own = Soil.File_descriptor.own scope in
+  let listener = own (Soil.Tcp.listen ~port ()) in
+  let clients = own (Soil.Tcp.listen ~port:(port + 1) ()) in
   let transport = Transport.create scope ~id:settings.id ~address:settings.address in
   let t =
     {

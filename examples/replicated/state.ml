@@ -150,6 +150,16 @@ let rec configuration_at t index =
     | Configuration c -> (c, index)
     | Noop | Command _ -> configuration_at t (index - 1)
 
+(** [may_lead t] is [true] iff this server is a voter, or was one before the latest change of the
+    members, which isn't committed: its log may be the only one that can commit that change (thesis,
+    section 4.2.2). *)
+let may_lead t =
+  is_voter t t.id
+  || t.configured > t.commit
+     &&
+     let before, _ = configuration_at t (t.configured - 1) in
+     List.exists (fun (m : member) -> m.id = t.id && m.voter) before
+
 let refresh_configuration t =
   let configuration, configured = configuration_at t (Log.last t.log) in
   { t with configuration; configured }

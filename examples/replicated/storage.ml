@@ -130,6 +130,7 @@ let remove_unfinished t =
 let magic = "soil-raft-log\n\000\001"
 let nonce_size = 16
 let start = String.length magic + nonce_size
+let close t = Option.iter Fd.close t.file
 
 let append t ~hard_state entries =
   match t.file with
@@ -152,7 +153,7 @@ let rewrite t ~term ~vote log =
   let number = t.number + 1 in
   let name = log_prefix ^ string_of_int number in
   create t name contents;
-  Option.iter Fd.close t.file;
+  close t;
   t.file <- Some (Fs.open_ ~mode:Write (path t name));
   t.number <- number;
   t.nonce <- nonce;
@@ -252,12 +253,13 @@ let join (snapshot : Message.snapshot) log =
             (Log.base log) snapshot.index))
   else Log.create ~base:snapshot.index ~base_term:snapshot.term
 
-let open_ ~initial ~data directory =
+let open_ scope ~initial ~data directory =
   Fs.mkdir_p directory;
   let saving = Soil.Task.Mutex.create () in
   let t =
     { directory; number = 0; file = None; nonce = ""; size = 0; snapshot = initial; saving }
   in
+  Soil.Task.on_release scope (fun () -> close t);
   remove_unfinished t;
   let number = last (numbers t log_prefix) in
   let snapshot, data =

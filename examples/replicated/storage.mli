@@ -27,9 +27,10 @@ type recovered = {
 exception Damaged of string
 (** Raised by {!open_} with the file, the damage and the remedy. *)
 
-val open_ : initial:Message.snapshot -> data:string -> string -> t * recovered
-(** [open_ ~initial ~data directory] is the state in [directory]. In an empty one it begins with the
-    snapshot [initial], whose data is [data]. *)
+val open_ : Soil.Task.scope -> initial:Message.snapshot -> data:string -> string -> t * recovered
+(** [open_ scope ~initial ~data directory] is the state in [directory]. In an empty one it begins
+    with the snapshot [initial], whose data is [data]. The files are closed at the end of [scope].
+*)
 
 val append : t -> hard_state:(int * int option) option -> (int * Message.entry list) option -> unit
 (** [append t ~hard_state:(Some (term, vote)) (Some (first, entries))] makes the term and the vote
