@@ -104,8 +104,8 @@ let attempt t ~left request =
         (fun reason -> Missing reason))
     (fun reason -> Failed reason)
 
-(* Tries until the deadline. [again] is [true] if the request may be sent twice;
-   [missing] is the reason of the first attempt without a response. *)
+(* Tries until the deadline. [again] is [true] if the request may be sent twice; [missing] is the
+   reason of the first attempt without a response. *)
 let rec try_until t ~deadline ~again ?missing ?(last = "no server was tried") request =
   let left = deadline -. now () in
   let retry ?missing last =

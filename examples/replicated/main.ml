@@ -9,6 +9,10 @@ let () =
   try
     let settings = Settings.of_environment ~data in
     Soil.run @@ fun () -> Server.run settings
-  with (Settings.Invalid _ | Storage.Damaged _ | Soil.Error _ | Failure _) as e ->
-    prerr_endline (Printexc.to_string e);
-    exit 1
+  with
+  | Soil.Error e ->
+      prerr_endline ("replicated: the server ends: " ^ Soil.Error.to_string e);
+      exit 1
+  | (Settings.Invalid _ | Storage.Damaged _ | Failure _) as e ->
+      prerr_endline (Printexc.to_string e);
+      exit 1

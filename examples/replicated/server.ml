@@ -133,7 +133,7 @@ let is_durable : State.action -> bool = function
    that. But its term is durable before. *)
 let is_early actions =
   let begins_term =
-    List.exists (function State.Save _ | Install _ -> true | _ -> false) actions
+    List.exists (function State.Save _ | Install _ | Rewrite -> true | _ -> false) actions
   in
   function State.Send (_, Append_request _) -> not begins_term | _ -> false
 
