@@ -36,12 +36,18 @@ let rec skip from_index prev_index (entries : entry list) =
   | _ :: rest when prev_index < from_index -> skip from_index (prev_index + 1) rest
   | _ -> (prev_index, entries)
 
+(* Refuses a request of an earlier term. Its round isn't repeated: the sender may be the leader of the
+   current term now, whose rounds begin again. *)
+let refuse t from ~prev_index =
+  let outcome = Rejected 0 in
+  send from (Append_response { term = t.term; round = 0; prev_index; outcome }) t
+
 (** [on_append t from] adds the entries of an [Append_request]. *)
 let on_append t from ~term ~round ~prev_index ~prev_term ~entries ~commit =
   let respond t outcome =
     send from (Append_response { term = t.term; round; prev_index; outcome }) t
   in
-  if term < t.term then respond t (Rejected 0)
+  if term < t.term then refuse t from ~prev_index
   else
     let t = follow t from ~term in
     let last = prev_index + List.length entries in
@@ -97,7 +103,7 @@ let on_snapshot t from ~term ~round ~(snapshot : snapshot) ~offset ~total chunk 
     let outcome = Accepted index in
     send from (Append_response { term = t.term; round; prev_index = index; outcome }) t
   in
-  if term < t.term then received t 0
+  if term < t.term then refuse t from ~prev_index:index
   else
     let t = follow t from ~term in
     if index <= t.commit then accepted { t with receiving = None }

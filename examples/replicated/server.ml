@@ -77,12 +77,13 @@ let kept t = t.settings.snapshot / 4
 (* The state machine is immutable: so the snapshot is written while the server goes on. *)
 let save_snapshot t =
   let snapshot = Raft.snapshot_at t.raft t.raft.commit and store = t.store in
+  let save () =
+    Storage.save_snapshot t.storage snapshot (Store.save store);
+    Stream.push t.inputs (Compact { snapshot; keep = kept t });
+    print_endline ("snapshot " ^ string_of_int snapshot.index)
+  in
   t.saving <- true;
-  ignore
-    ( Task.spawn t.scope @@ fun () ->
-      Storage.save_snapshot t.storage snapshot (Store.save store);
-      Stream.push t.inputs (Compact { snapshot; keep = kept t });
-      print_endline ("snapshot " ^ string_of_int snapshot.index) )
+  ignore (Task.spawn t.scope save)
 
 let install t (snapshot : Message.snapshot) data =
   Storage.save_snapshot t.storage snapshot data;

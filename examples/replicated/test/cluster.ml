@@ -27,6 +27,7 @@ type t = {
   mutable flying : (float * int * int * Message.t) list;  (** Arrival, from, to, message. *)
   mutable cut : (int * int) list;  (** Pairs that no message gets through. *)
   mutable loss : float;  (** The probability that a message is lost. *)
+  mutable late : float;  (** The probability that a message takes longer than an election. *)
   mutable next_token : int;
   mutable answers : (int * State.action) list;  (** To the requests of these tokens. *)
   reads : (int, int) Hashtbl.t;  (** By the token: the entries that were committed before. *)
@@ -66,6 +67,7 @@ let create ~seed ~voters count =
       flying = [];
       cut = [];
       loss = 0.;
+      late = 0.;
       next_token = 0;
       answers = [];
       reads = Hashtbl.create 16;
@@ -115,7 +117,7 @@ let decode data =
 
 let post t from peer m =
   if not (List.mem (from, peer) t.cut || Rng.float t.rng 1. < t.loss) then
-    let delay = 0.001 +. Rng.float t.rng (if Rng.int t.rng 20 = 0 then 0.2 else 0.01) in
+    let delay = 0.001 +. Rng.float t.rng (if Rng.float t.rng 1. < t.late then 0.6 else 0.01) in
     t.flying <- (t.now +. delay, from, peer, m) :: t.flying
 
 let apply t server index (entry : Message.entry) =
@@ -164,14 +166,14 @@ let rec step t server inputs =
   | Some raft ->
       let raft, actions = Raft.step raft ~now:t.now inputs in
       server.raft <- Some raft;
-      check_leader t raft;
       (* A crash may come before the disk has anything, or before the messages leave. *)
-      let crashes = Rng.int t.rng 2000 = 0 && t.loss > 0. in
+      let crashes = t.loss > 0. && Rng.int t.rng 500 = 0 in
       if crashes && Rng.bool t.rng then server.raft <- None
       else (
         List.iter (fun a -> if is_durable a then perform t server raft a) actions;
         if crashes then server.raft <- None
         else (
+          check_leader t raft;
           List.iter (fun a -> if not (is_durable a) then perform t server raft a) actions;
           if List.exists is_durable actions then step t server [ Flushed ]))
 

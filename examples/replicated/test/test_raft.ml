@@ -124,7 +124,7 @@ let chaos seed =
   let rng = Random.State.make [| seed; 1 |] in
   let any () = Random.State.int rng 5 in
   let fault () =
-    match Random.State.int rng 12 with
+    match Random.State.int rng 14 with
     | 0 -> isolate t (any ())
     | 1 -> t.cut <- (any (), any ()) :: t.cut
     | 2 | 3 -> heal t
@@ -135,9 +135,14 @@ let chaos seed =
         let id = any () in
         Option.iter (fun l -> ignore (change t l (Add { id; address = address id }))) (leader t)
     | 9 -> Option.iter (fun l -> ignore (change t l (Remove (any ())))) (leader t)
+    | 10 | 11 ->
+        let id = any () in
+        crash t id;
+        restart t id
     | _ -> Array.iter (fun s -> restart t s.id) t.servers
   in
   t.loss <- Random.State.float rng 0.2;
+  t.late <- Random.State.float rng 0.3;
   for i = 1 to 300 do
     if Random.State.int rng 4 = 0 then fault ();
     let id = any () in
@@ -147,6 +152,7 @@ let chaos seed =
   done;
   heal t;
   t.loss <- 0.;
+  t.late <- 0.;
   Array.iter (fun s -> restart t s.id) t.servers;
   run t 10.;
   let id = leader_of t in
