@@ -82,7 +82,7 @@ let response_timeout = 2.
 let pause = 0.03
 let now = Soil.Clock.monotonic
 
-(* What is known of a request: [Missing] may have had its effect. *)
+(* The outcome of one attempt: a [Missing] one may have had its effect. *)
 type attempt = Answered of Protocol.response | Failed of string | Missing of string
 
 let reason = function

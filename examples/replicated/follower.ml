@@ -59,7 +59,7 @@ let on_append t from ~term ~round ~prev_index ~prev_term ~entries ~commit =
       if not fits then respond t (Rejected (hint t prev_index))
       else
         let t = add t (at + 1) entries in
-        (* Entries behind [last] may be those of an earlier leader. *)
+        (* Entries behind [last] may be an earlier leader's. *)
         respond (commit_to t (min commit last)) (Accepted last)
 
 (* The log behind the snapshot stays if it continues the snapshot. *)
@@ -81,7 +81,7 @@ let install t (snapshot : snapshot) data =
       changed = None;
     }
 
-(* What was received of this snapshot, after [chunk] if that is the next part. *)
+(* The received part of this snapshot, after [chunk] if that is the next part. *)
 let receive t snapshot ~offset chunk =
   let r =
     match t.receiving with

@@ -10,13 +10,13 @@ val base : t -> int
 val last : t -> int
 
 val term : t -> int -> int option
-(** [term l index] is the term of that entry; also of the base, and [None] of any other entry that
-    isn't there. *)
+(** [term l index] is the term of that entry; also of the base, and [None] of any other missing
+    entry. *)
 
 val last_term : t -> int
 
 val entry : t -> int -> Message.entry
-(** [entry l index] raises [Not_found] if it isn't there. *)
+(** [entry l index] raises [Not_found] if it is missing. *)
 
 val append : t -> Message.entry -> t
 

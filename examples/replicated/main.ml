@@ -4,7 +4,7 @@ open Replicated
 
 let data () = Soil.Needs.volume "data" ~doc:"the log and the snapshots"
 
-(* A server whose disk fails doesn't go on: what it has promised may be lost. *)
+(* A server whose disk fails doesn't go on: its promises may be lost. *)
 let () =
   try
     let settings = Settings.of_environment ~data in

@@ -28,12 +28,12 @@ val create :
   snapshot:Message.snapshot ->
   Log.t ->
   t
-(** [create ~id ~seed ~now ~term ~vote ~snapshot log] is a follower with what its disk has. [seed]
-    makes its timeouts random. Times are in seconds of one monotonic clock. *)
+(** [create ~id ~seed ~now ~term ~vote ~snapshot log] is a follower with the state of its disk.
+    [seed] makes its timeouts random. Times are in seconds of one monotonic clock. *)
 
 val step : t -> now:float -> input list -> t * State.action list
-(** [step t ~now inputs] handles the inputs, and what is due at the time [now]. Raises [Failure] if
-    the servers' logs contradict each other, after the loss of what was durable. *)
+(** [step t ~now inputs] handles the inputs, and all that is due at the time [now]. Raises [Failure]
+    if the servers' logs contradict each other, after the loss of durable data. *)
 
 val deadline : t -> float
 (** [deadline t] is the time of the next {!step}, if there is no input before. *)

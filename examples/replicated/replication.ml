@@ -68,8 +68,8 @@ let rec replicate t l id p =
       replicate t l id { p with next = p.next + List.length entries }
   | Pipeline -> heartbeat ()
 
-(** [flush t] sends what is due: entries that a follower's window has room for, heartbeats, parts of
-    the snapshot. *)
+(** [flush t] sends all that is due: entries that a follower's window has room for, heartbeats,
+    parts of the snapshot. *)
 let flush t =
   match t.role with
   | Follower _ | Pre_candidate _ | Candidate _ -> t
@@ -89,8 +89,8 @@ let next_heartbeat t l =
 
 (* Commitment and reads *)
 
-(** [advance_commit t l] commits what a majority has on its disks, if the last such entry is of the
-    leader's own term. *)
+(** [advance_commit t l] commits the entries on the disks of a majority, if the last such entry is
+    of the leader's own term. *)
 let advance_commit t l =
   let matched id =
     if id = t.id then t.durable
@@ -154,7 +154,7 @@ let accept t p index =
   | Snapshot _ when index < Log.base t.log -> p
   | Snapshot _ | Probe -> { p with next = matched + 1; sending = Pipeline; awaiting = false }
 
-(** [on_append_response t l from] updates what is known of a follower. *)
+(** [on_append_response t l from] updates the progress of a follower. *)
 let on_append_response t l from ~round ~prev_index outcome =
   match Peers.find_opt from l.peers with
   | None -> t

@@ -280,7 +280,7 @@ let open_ scope ~initial ~data directory =
         read_log t number
   in
   let log = join snapshot log in
-  (* Also makes durable what was found behind the last sync, and drops a torn end. *)
+  (* Also makes the records durable that were found behind the last sync, and drops a torn end. *)
   rewrite t ~term ~vote log;
   remove_others t snapshot_prefix snapshot.index;
   (t, { term; vote; log; snapshot; data })

@@ -12,8 +12,7 @@ val apply : t -> index:int -> Command.t -> t * Command.result
 (** [apply s ~index command] is the effect of the entry [index], and its result. *)
 
 val max_sessions : int
-(** The number of sessions that are kept: opening one more drops the one that wasn't used for the
-    longest time. *)
+(** The number of sessions that are kept: opening one more drops the least recently used one. *)
 
 val save : t -> string
 (** [save s] is the data of a snapshot. *)

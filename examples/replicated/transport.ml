@@ -56,7 +56,7 @@ let connect t peer =
   Wire.write_frame w (Wire.encode hello (t.id, t.own));
   send_all w peer.queue
 
-(* What was queued for the last connection is too old for the next one. *)
+(* Messages for the last connection are too old for the next one. *)
 let rec keep_connected t peer =
   (try connect t peer with Soil.Error _ -> ());
   Soil.Clock.sleep retry_after;

@@ -4,7 +4,7 @@
 open Replicated
 module Rng = Random.State
 
-(* What a server's disk has. *)
+(* The contents of a server's disk. *)
 type disk = {
   term : int;
   vote : int option;

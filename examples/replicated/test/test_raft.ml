@@ -63,6 +63,35 @@ let restart_keeps_everything () =
   run t 2.;
   List.iter (fun id -> check_commands t id [ "a" ]) [ 0; 1; 2 ]
 
+let restart_keeps_vote () =
+  let t = create ~seed:10 ~voters:3 3 in
+  let ask from =
+    step t t.servers.(0)
+      [ Received (from, Vote_request { pre = false; term = 1; last_index = 0; last_term = 0 }) ]
+  in
+  ask 1;
+  crash t 0;
+  restart t 0;
+  ask 2;
+  Alcotest.(check (option int)) "vote" (Some 1) (raft t 0).vote
+
+(* Figure 3.7 of the thesis. *)
+let earlier_terms_commit_with_own_entry () =
+  let log = Log.append (Log.create ~base:0 ~base_term:0) { term = 2; payload = Command "a" } in
+  let snapshot : Message.snapshot = { index = 0; term = 0; configuration = members [ 0; 1; 2 ] } in
+  let raft = Raft.create ~id:0 ~seed:1 ~now:0. ~term:3 ~vote:None ~snapshot log in
+  let step raft m = fst (Raft.step raft ~now:1. [ Received (1, m); Flushed ]) in
+  let accepted index : Message.t =
+    Append_response { term = 4; round = 1; prev_index = index - 1; outcome = Accepted index }
+  in
+  let raft = fst (Raft.step raft ~now:1. []) in
+  let raft = step raft (Vote_response { pre = true; term = 4; granted = true }) in
+  let raft = step raft (Vote_response { pre = false; term = 4; granted = true }) in
+  let raft = step raft (accepted 1) in
+  Alcotest.(check int) "on a majority" 0 raft.commit;
+  let raft = step raft (accepted 2) in
+  Alcotest.(check int) "with the next one" 2 raft.commit
+
 let installs_snapshots () =
   let t = started 6 in
   let id = leader_of t in
@@ -181,6 +210,9 @@ let () =
           case "an isolated leader steps down" isolated_leader_steps_down;
           case "a follower that returns deposes no leader" returning_follower_deposes_nobody;
           case "a restart keeps term, vote and log" restart_keeps_everything;
+          case "a restart keeps the vote" restart_keeps_vote;
+          case "entries of earlier terms commit with one of the leader's"
+            earlier_terms_commit_with_own_entry;
           case "a late follower gets a snapshot" installs_snapshots;
           case "a read waits for a round of heartbeats" reads_see_commands;
           case "members change one at a time" members_change;
