@@ -41,6 +41,7 @@ import processes  # noqa: E402
 import qemu  # noqa: E402
 import resp  # noqa: E402
 import secure  # noqa: E402
+import simulation  # noqa: E402
 import start  # noqa: E402
 import storage  # noqa: E402
 import target  # noqa: E402
@@ -78,10 +79,12 @@ GROUPS = {
     **cpu.GROUPS,
     **resp.GROUPS,
     **exits.GROUPS,
+    **simulation.GROUPS,
 }
 
 # Groups without figures for another processor.
 OMITTED = {
+    **dict.fromkeys(simulation.GROUPS, "nodes run on x86-64 only"),
     **dict.fromkeys(
         [*processes.GROUPS]
         + "net_host net_stack fs_host fs_host_files host_cpu host_resp".split(),
@@ -108,7 +111,7 @@ idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + domains.ORDER
     + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
-    + exits.ORDER
+    + exits.ORDER + simulation.ORDER
 )
 
 

@@ -1,0 +1,181 @@
+(* The replicated store in virtual time: servers, clients, and faults of the network, the disks, the
+   clocks and the processes. *)
+
+open Replicated
+module Generate = Soil_sim.Generate
+module Faults = Soil_sim.Faults
+
+let second = Soil_sim.seconds 1.
+
+(* The store as one object, by key. *)
+module Model = struct
+  type operation = Command.operation
+  type result = Command.result
+  type state = string option
+
+  let initial = None
+
+  let step state (operation : operation) (result : result option) =
+    let next, expected =
+      match operation with
+      | Get _ -> (state, Command.Value state)
+      | Put (_, value) -> (Some value, Done)
+      | Delete _ -> (None, Existed (state <> None))
+      | Append (_, text) -> (Some (Option.value state ~default:"" ^ text), Done)
+      | Compare_and_set { expected; value; _ } ->
+          if state = expected then (value, Swapped true) else (state, Swapped false)
+    in
+    match result with Some result when result <> expected -> [] | _ -> [ next ]
+
+  let equal = Option.equal String.equal
+  let hash = Hashtbl.hash
+
+  let key : operation -> string = function
+    | Get key | Put (key, _) | Delete key | Append (key, _) | Compare_and_set { key; _ } -> key
+
+  let text = Option.value ~default:"none"
+
+  let pp_operation : operation -> string = function
+    | Get key -> "get " ^ key
+    | Put (key, value) -> Printf.sprintf "put %s %s" key value
+    | Delete key -> "delete " ^ key
+    | Append (key, value) -> Printf.sprintf "append %s %s" key value
+    | Compare_and_set { key; expected; value } ->
+        Printf.sprintf "change %s from %s to %s" key (text expected) (text value)
+
+  let pp_result : result -> string = function
+    | Value value -> text value
+    | Existed b | Swapped b -> string_of_bool b
+    | _ -> "done"
+end
+
+let client_port = "7001"
+
+module Load = struct
+  type operation = Command.operation
+  type result = Command.result
+  type client = Client.t
+
+  (* One of them has no session, and doesn't repeat what may have had its effect. *)
+  let connect ~number servers =
+    let servers = List.map (fun ip -> ip ^ ":" ^ client_port) servers in
+    Client.create ~timeout:4. ~session:(number > 0) servers
+
+  let operation rng ~number : operation =
+    let key = Generate.weighted rng [ (3, "a"); (2, "b"); (1, "c") ] in
+    let value = Printf.sprintf "%d.%d" number (Generate.int rng 1_000_000) in
+    match Generate.int rng 10 with
+    | 0 | 1 | 2 | 3 -> Get key
+    | 4 | 5 | 6 -> Put (key, value)
+    | 7 -> Append (key, "+" ^ value)
+    | 8 -> Delete key
+    | _ -> Compare_and_set { key; expected = None; value = Some value }
+
+  let perform client (operation : operation) : result =
+    match
+      match operation with
+      | Get key -> Command.Value (Client.get client key)
+      | Put (key, value) ->
+          Client.put client key value;
+          Done
+      | Delete key -> Existed (Client.delete client key)
+      | Append (key, text) ->
+          Client.append client key text;
+          Done
+      | Compare_and_set { key; expected; value } ->
+          Swapped (Client.compare_and_set client key ~expected value)
+    with
+    | result -> result
+    | exception (Client.Unavailable _ | Client.Refused _) ->
+        raise (Soil_sim.Workload.Failure No_effect)
+
+  (* Bursts, and times without operations. *)
+  let think rng = if Generate.int rng 10 = 0 then Generate.float rng 3. else Generate.float rng 0.3
+  let operation_to_string = Model.pp_operation
+  let result_to_string = Model.pp_result
+end
+
+let joins_later i = i >= 3
+
+let server world ~servers i =
+  let peers =
+    List.init servers (fun i -> Printf.sprintf "10.0.0.%d:7000" (i + 1))
+    |> List.filteri (fun peer _ -> joins_later i || not (joins_later peer))
+  in
+  Soil_sim.node world ~name:(Printf.sprintf "db%d" i)
+    ~env:
+      [
+        ("REPLICATED_ID", string_of_int i);
+        ("REPLICATED_PEERS", String.concat "," peers);
+        ("REPLICATED_JOIN", if joins_later i then "1" else "0");
+        ("REPLICATED_SNAPSHOT", "60");
+      ]
+    ~disks:[ ("data", Ext4 (Soil_sim.mib 16)) ]
+    "../main.exe"
+
+(* Adds a server and removes one, again and again. *)
+let change_members servers () =
+  let client = Client.create ~timeout:4. (List.map (fun ip -> ip ^ ":" ^ client_port) servers) in
+  let address = List.nth servers 3 ^ ":7000" in
+  let attempt f =
+    try f () with Client.Unknown _ | Client.Unavailable _ | Client.Refused _ -> ()
+  in
+  while true do
+    Soil.Clock.sleep (float (1 + Soil.Random.int 8));
+    attempt (fun () -> Client.add_server client ~id:3 ~address);
+    Soil.Clock.sleep (float (1 + Soil.Random.int 8));
+    attempt (fun () -> Client.remove_server client 3)
+  done
+
+(* A term has one leader, as the servers' lines say. *)
+let watch_leaders db =
+  let leaders = Hashtbl.create 64 in
+  let on_line node text =
+    match String.split_on_char ' ' text with
+    | [ "term"; term; "leader" ] -> (
+        match Hashtbl.find_opt leaders term with
+        | Some other when other != node ->
+            Soil_sim.fail "one leader" ("two servers lead in term " ^ term)
+        | _ -> Hashtbl.replace leaders term node)
+    | _ -> ()
+  in
+  List.iter (fun node -> Soil_sim.on_line node (on_line node)) db;
+  leaders
+
+(* Three servers, and others that join and leave. *)
+let run ~servers ~clients =
+  Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
+  let db = List.init servers (server world ~servers) in
+  let addresses = List.map Soil_sim.address db in
+  if servers > 3 then
+    ignore (Soil_sim.task world ~name:"operator" (change_members addresses));
+  let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
+  let every seconds fault = Soil_sim.every world (Soil_sim.seconds seconds) (fault db) in
+  every 8. Faults.partition;
+  every 10. Faults.isolate;
+  every 12. Faults.one_way;
+  every 9. Faults.kill_during;
+  every 11. Faults.power_cut;
+  every 30. Faults.power_cut_of_all;
+  every 13. Faults.pause;
+  every 14. Faults.slow_disk;
+  every 15. Faults.slow_link;
+  every 16. Faults.lossy;
+  every 17. Faults.unordered;
+  every 20. Faults.clock_drift;
+  every 20. Faults.clock_step;
+  let leaders = watch_leaders db in
+  Soil_sim.sometimes world "three terms" (fun () -> Hashtbl.length leaders >= 3);
+  let installed = ref false in
+  let on_line text = if String.ends_with ~suffix:"installed" text then installed := true in
+  List.iter (fun node -> Soil_sim.on_line node on_line) db;
+  Soil_sim.sometimes world "a snapshot was installed" (fun () -> !installed);
+  Soil_sim.finally world (fun () ->
+      let history = history () in
+      Soil_sim.check "linearizable" (Soil_sim.Linearizable.check (module Model) history);
+      let late = (60 * second) - (8 * second) in
+      let is_late (operation : _ Soil_sim.History.operation) =
+        match operation.outcome with Returned { at; _ } -> at > late | _ -> false
+      in
+      if Soil_sim.now world = 60 * second && not (List.exists is_late history) then
+        Soil_sim.fail "progress" "no operation has returned in the last 8 s, without faults")
