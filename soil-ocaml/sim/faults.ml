@@ -108,22 +108,29 @@ let kill nodes =
       World.kill world node;
       Some (World.name node, restart world node))
 
+(* Most of what a fault may interrupt happens close to messages: between a write and its flush, between
+   two frames. *)
+let at_message rng node f =
+  let messages = 1 + Generate.int rng 40 in
+  World.at_message node messages f;
+  Printf.sprintf "%s at message %d" (World.name node) messages
+
 let kill_during nodes =
   of_one "kill in a turn" nodes ~suits:World.is_up (fun world rng node ->
-      let messages = 1 + Generate.int rng 40 in
-      World.kill_during node messages;
-      Some (Printf.sprintf "%s at message %d" (World.name node) messages, restart world node))
+      let what = at_message rng node (fun () -> World.kill world node) in
+      Some (what, restart world node))
 
 let power_cut ?(torn = false) nodes =
-  of_one "power cut" nodes ~suits:World.is_up (fun world _ node ->
-      World.lose_power world node ~torn;
-      Some (World.name node, restart world node))
+  of_one "power cut" nodes ~suits:World.is_up (fun world rng node ->
+      let what = at_message rng node (fun () -> World.lose_power world node ~torn) in
+      Some (what, restart world node))
 
 let power_cut_of_all ?(torn = false) nodes =
-  make ~name:"power cut of all" (fun world _ ->
-      List.iter (fun node -> World.lose_power world node ~torn) nodes;
+  of_one "power cut of all" nodes ~suits:World.is_up (fun world rng node ->
+      let cut () = List.iter (fun node -> World.lose_power world node ~torn) nodes in
+      let what = at_message rng node cut in
       let heal () = List.iter (World.start world) nodes in
-      Some (names nodes, heal))
+      Some (what, heal))
 
 let pause nodes =
   of_one "pause" nodes ~suits:World.is_up (fun world _ node ->

@@ -67,11 +67,11 @@ val kill_during : node list -> t
 (** [kill_during nodes] does so in the middle of a turn: after a frame, before a write. *)
 
 val power_cut : ?torn:bool -> node list -> t
-(** [power_cut nodes] ends one process, and its disks keep any subset of the sectors that weren't
-    flushed; with [torn] (default: [false]) also parts of sectors. *)
+(** [power_cut nodes] ends one process in the middle of a turn, and its disks keep any subset of the
+    sectors that weren't flushed; with [torn] (default: [false]) also parts of sectors. *)
 
 val power_cut_of_all : ?torn:bool -> node list -> t
-(** [power_cut_of_all nodes] does so to all of them at once. *)
+(** [power_cut_of_all nodes] does so to all of them at once, in the middle of a turn of one. *)
 
 val pause : node list -> t
 (** [pause nodes] lets one process run no more for a while, as SIGSTOP does, or a long collection of

@@ -22,7 +22,8 @@ type node = {
   mutable paused : bool;
   mutable late : bool;  (** A turn came while it was paused. *)
   mutable stops : int;
-  mutable kill_at : int;  (** Messages until it is killed; 0: it isn't. *)
+  mutable messages : int;  (** Until [at_message]; 0: never. *)
+  mutable at_message : unit -> unit;
   mutable output : string;  (** A line that hasn't ended. *)
   mutable lines : (int * string) list;
   mutable on_line : (string -> unit) list;
@@ -128,7 +129,8 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
       paused = false;
       late = false;
       stops = 0;
-      kill_at = 0;
+      messages = 0;
+      at_message = ignore;
       output = "";
       lines = [];
       on_line = [];
@@ -171,7 +173,7 @@ let gone w n reason =
       n.process <- None;
       n.next_turn <- max_int;
       n.inbox <- [];
-      n.kill_at <- 0;
+      n.messages <- 0;
       let ended = Process.ended process in
       of_node w "exit" n [ ("how", Text (Option.value ended ~default:"status 0")) ];
       ended
@@ -183,7 +185,10 @@ let lose_power w n ~torn =
   n.power_cuts <- n.power_cuts + 1;
   List.iter (fun disk -> Disk.lose_power disk n.rng ~torn) n.disks
 
-let kill_during n messages = if is_up n then n.kill_at <- max 1 messages
+let at_message n messages f =
+  if is_up n then (
+    n.messages <- max 1 messages;
+    n.at_message <- f)
 
 (* Turns *)
 
@@ -230,8 +235,10 @@ and resume w n =
 (* Takes the messages of a turn. *)
 and listen w n process =
   let message = Wire.receive (Process.wire process) in
-  if n.kill_at > 1 then n.kill_at <- n.kill_at - 1
-  else if n.kill_at = 1 && message <> Closed then kill w n;
+  if n.messages > 1 then n.messages <- n.messages - 1
+  else if n.messages = 1 && message <> Closed then (
+    n.messages <- 0;
+    n.at_message ());
   if is_up n then
     match message with
     | Wait { now; until } ->
@@ -330,7 +337,7 @@ and request w n ~disk:index operation ~number ~sector ~count ~data =
       at w until complete
 
 and start w n =
-  n.kill_at <- 0;
+  n.messages <- 0;
   if not (is_up n) then (
     let program = n.program in
     n.starts <- n.starts + 1;

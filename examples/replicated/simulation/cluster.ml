@@ -147,8 +147,7 @@ let run ~servers ~clients =
   Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
   let db = List.init servers (server world ~servers) in
   let addresses = List.map Soil_sim.address db in
-  if servers > 3 then
-    ignore (Soil_sim.task world ~name:"operator" (change_members addresses));
+  if servers > 3 then ignore (Soil_sim.task world ~name:"operator" (change_members addresses));
   let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
   let every seconds fault = Soil_sim.every world (Soil_sim.seconds seconds) (fault db) in
   every 8. Faults.partition;
