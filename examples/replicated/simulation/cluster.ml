@@ -149,18 +149,22 @@ let run ~servers ~clients =
   let addresses = List.map Soil_sim.address db in
   if servers > 3 then ignore (Soil_sim.task world ~name:"operator" (change_members addresses));
   let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
-  let every seconds fault = Soil_sim.every world (Soil_sim.seconds seconds) (fault db) in
+  let every ?lasting seconds fault =
+    let lasting = Option.map Soil_sim.seconds lasting in
+    Soil_sim.every world ?lasting (Soil_sim.seconds seconds) (fault db)
+  in
+  (* Short ones meet an election, or a server that has just voted. *)
+  every 2. ~lasting:0.1 Faults.kill_during;
+  every 4. ~lasting:0.1 Faults.power_cut;
+  every 6. ~lasting:1. Faults.isolate;
+  every 5. ~lasting:0.4 Faults.pause;
   every 8. Faults.partition;
-  every 10. Faults.isolate;
+  every 20. Faults.power_cut_of_all;
   every 12. Faults.one_way;
-  every 9. Faults.kill_during;
-  every 11. Faults.power_cut;
-  every 30. Faults.power_cut_of_all;
-  every 13. Faults.pause;
   every 14. Faults.slow_disk;
-  every 15. Faults.slow_link;
-  every 16. Faults.lossy;
-  every 17. Faults.unordered;
+  every 10. ~lasting:3. Faults.slow_link;
+  every 12. ~lasting:3. Faults.lossy;
+  every 12. ~lasting:3. Faults.unordered;
   every 20. Faults.clock_drift;
   every 20. Faults.clock_step;
   let leaders = watch_leaders db in
