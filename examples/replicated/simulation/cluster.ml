@@ -4,6 +4,7 @@
 open Replicated
 module Generate = Soil_sim.Generate
 module Faults = Soil_sim.Faults
+module World = Soil_sim.World
 
 let second = Soil_sim.seconds 1.
 
@@ -142,6 +143,33 @@ let watch_leaders db =
   List.iter (fun node -> Soil_sim.on_line node (on_line node)) db;
   leaders
 
+(* Another server falls while one asks for votes, and is back before the election is over. *)
+let voter_falls db =
+  let armed = ref None in
+  let on_line candidate text =
+    match (String.split_on_char ' ' text, !armed) with
+    | [ "term"; _; "candidate" ], Some fall ->
+        armed := None;
+        fall candidate
+    | _ -> ()
+  in
+  List.iter (fun node -> Soil_sim.on_line node (on_line node)) db;
+  Faults.make ~name:"a voter falls" (fun world rng ->
+      let fall candidate =
+        let suits node = node != candidate && World.is_up node in
+        let others = List.filter suits db in
+        if others <> [] then
+          let voter = Generate.choice rng others in
+          World.at_message voter
+            (1 + Generate.int rng 20)
+            (fun () ->
+              World.kill world voter;
+              let back = World.now world + 1_000_000 + Generate.int rng 50_000_000 in
+              World.at world back (fun () -> World.start world voter))
+      in
+      armed := Some fall;
+      Some ("in the next election", fun () -> armed := None))
+
 (* Three servers, and others that join and leave. *)
 let run ~servers ~clients =
   Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
@@ -158,6 +186,7 @@ let run ~servers ~clients =
   every 4. ~lasting:0.1 Faults.power_cut;
   every 6. ~lasting:1. Faults.isolate;
   every 5. ~lasting:0.4 Faults.pause;
+  every 3. ~lasting:6. voter_falls;
   every 8. Faults.partition;
   every 20. Faults.power_cut_of_all;
   every 12. Faults.one_way;
