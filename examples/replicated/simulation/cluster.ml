@@ -55,12 +55,25 @@ let client_port = "7001"
 module Load = struct
   type operation = Command.operation
   type result = Command.result
-  type client = Client.t
 
-  (* One of them has no session, and doesn't repeat what may have had its effect. *)
+  (* Those with an odd number know nothing of earlier operations: they meet a new leader at once, while
+     others still ask the former one. *)
+  type client = Lasting of Client.t | Forgetful of string list
+
+  (* One of the others has no session, and doesn't repeat what may have had its effect. *)
   let connect ~number servers =
     let servers = List.map (fun ip -> ip ^ ":" ^ client_port) servers in
-    Client.create ~timeout:4. ~session:(number > 0) servers
+    if number mod 2 = 1 then Forgetful servers
+    else Lasting (Client.create ~timeout:4. ~session:(number > 0) servers)
+
+  let with_client client f =
+    match client with
+    | Lasting client -> f client
+    | Forgetful servers ->
+        let order = List.map (fun server -> (Soil.Random.int 1000, server)) servers in
+        let servers = List.map snd (List.sort compare order) in
+        let client = Client.create ~timeout:4. ~session:false servers in
+        Fun.protect ~finally:(fun () -> Client.close client) (fun () -> f client)
 
   let operation rng ~number : operation =
     let key = Generate.weighted rng [ (3, "a"); (2, "b"); (1, "c") ] in
@@ -72,26 +85,25 @@ module Load = struct
     | 8 -> Delete key
     | _ -> Compare_and_set { key; expected = None; value = Some value }
 
-  let perform client (operation : operation) : result =
-    match
-      match operation with
-      | Get key -> Command.Value (Client.get client key)
-      | Put (key, value) ->
-          Client.put client key value;
-          Done
-      | Delete key -> Existed (Client.delete client key)
-      | Append (key, text) ->
-          Client.append client key text;
-          Done
-      | Compare_and_set { key; expected; value } ->
-          Swapped (Client.compare_and_set client key ~expected value)
-    with
-    | result -> result
-    | exception (Client.Unavailable _ | Client.Refused _) ->
-        raise (Soil_sim.Workload.Failure No_effect)
+  let ask (operation : operation) client : result =
+    match operation with
+    | Get key -> Value (Client.get client key)
+    | Put (key, value) ->
+        Client.put client key value;
+        Done
+    | Delete key -> Existed (Client.delete client key)
+    | Append (key, text) ->
+        Client.append client key text;
+        Done
+    | Compare_and_set { key; expected; value } ->
+        Swapped (Client.compare_and_set client key ~expected value)
+
+  let perform client operation =
+    try with_client client (ask operation)
+    with Client.Unavailable _ | Client.Refused _ -> raise (Soil_sim.Workload.Failure No_effect)
 
   (* Bursts, and times without operations. *)
-  let think rng = if Generate.int rng 10 = 0 then Generate.float rng 3. else Generate.float rng 0.3
+  let think rng = if Generate.int rng 20 = 0 then Generate.float rng 3. else Generate.float rng 0.1
   let operation_to_string = Model.pp_operation
   let result_to_string = Model.pp_result
 end
