@@ -1,0 +1,1 @@
+let () = Simulated_checks.run ~server:"./server.exe" ()
