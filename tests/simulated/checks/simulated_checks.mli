@@ -1,5 +1,9 @@
 (** The world of a server and of clients that use a library, and what a library should keep to. *)
 
+val selected : (string * string list) list -> (string * string list) list
+(** [selected clients] are those whose name is the value of the variable [CLIENT], or all without
+    it. *)
+
 val run : ?limit:float -> ?clients:(string * string list) list -> server:string -> unit -> unit
 (** [run ~limit ~clients ~server ()] is the main function of a world: the program [server], and the
     program client.exe as each of [clients], which are names and arguments (default: one, without

@@ -1,5 +1,5 @@
-(* A pool of two connections. Each request has a second for its commands, and three seconds in
-   all. *)
+(* A pool of two connections. Each request has a second for its commands, and unless the second
+   argument is "patient" three seconds in all. *)
 
 open Lwt.Syntax
 open Simulated_load
@@ -13,6 +13,8 @@ let pool =
       (fun _ -> create ())
   in
   lazy (create ())
+
+let in_all f = if Array.mem "patient" Sys.argv then f () else within 3. f
 
 let commands i connection =
   let text = string_of_int i in
@@ -29,7 +31,7 @@ let () =
     let* pool = Lazy.force pool in
     Lwt.catch
       (fun () ->
-        let* () = within 3. (fun () -> Redis_lwt.Pool.with_connection pool (commands i)) in
+        let* () = in_all (fun () -> Redis_lwt.Pool.with_connection pool (commands i)) in
         failed := false;
         Lwt.return_unit)
       (fun e ->

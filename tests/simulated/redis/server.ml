@@ -28,7 +28,9 @@ let read_argument input =
 let serve _ (input, output) =
   let rec loop () =
     let* count = Lwt_io.read_line input in
-    let* arguments = Lwt_list.map_s (fun _ -> read_argument input) (List.init (number count) Fun.id) in
+    let* arguments =
+      Lwt_list.map_s (fun _ -> read_argument input) (List.init (number count) Fun.id)
+    in
     let* () = Lwt_io.write output (answer arguments) in
     let* () = Lwt_io.flush output in
     loop ()

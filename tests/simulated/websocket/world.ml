@@ -1,1 +1,3 @@
-let () = Simulated_checks.run ~server:"./server.exe" ()
+let () =
+  let clients = [ ("closing", []); ("reading", [ "reading" ]) ] in
+  Simulated_checks.run ~clients:(Simulated_checks.selected clients) ~server:"./server.exe" ()
