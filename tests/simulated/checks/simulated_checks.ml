@@ -78,7 +78,7 @@ let run ?(limit = 25.) ?(clients = [ ("client", []) ]) ~server () =
   every (seconds 25.) (Soil_sim.Faults.partition (server :: clients));
   every (seconds 40.) (Soil_sim.Faults.slow_link (server :: clients));
   every ~lasting:(seconds 8.) (seconds 30.) (Soil_sim.Faults.kill [ server ]);
-  every ~lasting:(seconds 2.) (seconds 20.) (Soil_sim.Faults.kill_during [ server ]);
+  every ~lasting:(seconds 15.) (seconds 30.) (Soil_sim.Faults.kill_during [ server ]);
   every (seconds 40.) (Soil_sim.Faults.pause [ server ]);
   Soil_sim.sometimes world "a request failed" (fun () ->
       let failed (_, text) =
