@@ -65,7 +65,7 @@ let errors =
 let case name f = Alcotest.test_case name `Quick f
 
 let () =
-  let worlds = [ "own"; "race"; "register"; "transfer"; "ext4"; "fat"; "store" ] in
+  let worlds = [ "own"; "race"; "idle"; "register"; "transfer"; "ext4"; "fat"; "store" ] in
   Alcotest.run "soil.sim"
     [
       ("equal events", List.map (fun world -> case world (test_equal world)) worlds);

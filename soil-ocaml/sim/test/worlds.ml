@@ -141,11 +141,23 @@ let transfer world =
       | [ [ "received"; n ] ] when number n = total -> ()
       | _ -> fail "stall" "not all bytes have arrived")
 
+(* Faults that last for less time than the node needs for the messages of a kill in a turn. *)
+let idle world =
+  let rec tick () =
+    Soil.Clock.sleep 1.;
+    print_endline "tick";
+    tick ()
+  in
+  let node = task world ~name:"idle" tick in
+  every world (seconds 2.) ~lasting:(seconds 0.1) (Faults.kill_during [ node ]);
+  at world (seconds 29.) (fun () -> if not (is_up node) then fail "calm" "the node is down")
+
 let second = seconds 1.
 
 let () =
   match Sys.argv.(1) with
   | "register" -> main ~duration:(20 * second) ~calm:(5 * second) register
+  | "idle" -> main ~duration:(30 * second) ~calm:(5 * second) idle
   | "race" -> main ~duration:(3 * second) ~calm:second race
   | "ext4" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Ext4 (mib 16)))
   | "early" ->
