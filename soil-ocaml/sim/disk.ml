@@ -83,6 +83,9 @@ let duration d rng (operation : Wire.operation) ~count =
     | Write | Discard | Zero -> 30_000
     | Flush | Write_durably -> 400_000
   in
+  (* Flash memory erases blocks now and then. *)
+  let is_long = operation = Flush && Generate.int rng 8 = 0 in
+  let base = if is_long then 20 * base else base in
   (base + Generate.int rng base + (count * 300)) * d.trouble.slow
 
 let zeros = String.make sector_size '\000'

@@ -110,25 +110,29 @@ let kill nodes =
 
 (* Most of what a fault may interrupt happens close to messages: between a write and its flush, between
    two frames. *)
-let at_message rng node f =
+let at_message world rng ~name node f =
   let messages = 1 + Generate.int rng 40 in
-  World.at_message node messages f;
-  Printf.sprintf "%s at message %d" (World.name node) messages
+  World.at_message world node ~name messages f;
+  Printf.sprintf "%s, at its message %d from there" (World.name node) messages
 
 let kill_during nodes =
   of_one "kill in a turn" nodes ~suits:World.is_up (fun world rng node ->
-      let what = at_message rng node (fun () -> World.kill world node) in
+      let what =
+        at_message world rng ~name:"kill in a turn" node (fun () -> World.kill world node)
+      in
       Some (what, restart world node))
 
 let power_cut ?(torn = false) nodes =
   of_one "power cut" nodes ~suits:World.is_up (fun world rng node ->
-      let what = at_message rng node (fun () -> World.lose_power world node ~torn) in
+      let what =
+        at_message world rng ~name:"power cut" node (fun () -> World.lose_power world node ~torn)
+      in
       Some (what, restart world node))
 
 let power_cut_of_all ?(torn = false) nodes =
   of_one "power cut of all" nodes ~suits:World.is_up (fun world rng node ->
       let cut () = List.iter (fun node -> World.lose_power world node ~torn) nodes in
-      let what = at_message rng node cut in
+      let what = at_message world rng ~name:"power cut of all" node cut in
       let heal () = List.iter (World.start world) nodes in
       Some (what, heal))
 

@@ -185,10 +185,14 @@ let lose_power w n ~torn =
   n.power_cuts <- n.power_cuts + 1;
   List.iter (fun disk -> Disk.lose_power disk n.rng ~torn) n.disks
 
-let at_message n messages f =
+let at_message w n ~name messages f =
+  let strike () =
+    of_node w "log" n [ ("text", Text ("(" ^ name ^ ")")) ];
+    f ()
+  in
   if is_up n then (
     n.messages <- max 1 messages;
-    n.at_message <- f)
+    n.at_message <- strike)
 
 (* Turns *)
 

@@ -85,9 +85,10 @@ val disks : node -> Disk.t list
 val kill : t -> node -> unit
 (** [kill w n] ends its process; requests of its disks are carried out. *)
 
-val at_message : node -> int -> (unit -> unit) -> unit
-(** [at_message n k f] calls [f] before the [k]th message that the node sends from now on takes
-    effect: a frame, a request of a disk, a line of output or a wait. {!start} ends that. *)
+val at_message : t -> node -> name:string -> int -> (unit -> unit) -> unit
+(** [at_message w n ~name k f] calls [f], which the trace calls [name], before the [k]th message
+    that the node sends from now on takes effect: a frame, a request of a disk, a line of output or
+    a wait. {!start} ends that. *)
 
 val lose_power : t -> node -> torn:bool -> unit
 (** [lose_power w n ~torn] ends its process; its disks lose what isn't flushed. *)

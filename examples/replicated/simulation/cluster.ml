@@ -172,7 +172,7 @@ let voter_falls db =
         let others = List.filter suits db in
         if others <> [] then
           let voter = Generate.choice rng others in
-          World.at_message voter
+          World.at_message world voter ~name:"a voter falls"
             (1 + Generate.int rng 20)
             (fun () ->
               World.kill world voter;
