@@ -53,6 +53,7 @@ CHARTS = [
         r"thread_.*|mutex_.*|domain_.*|malloc_.*|futex_.*|unix_.*|lwt_.*|sqlite_.*",
     ),
     ("display", "Displays: image and Linux micro-VM", r"display_.*"),
+    ("simulation", "Virtual time beside real time", r"simulation_.*"),
     ("exits", "Exits under KVM: image and Linux micro-VM", r"kvm_exits_.*"),
 ]
 
