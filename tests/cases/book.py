@@ -9,6 +9,11 @@ Each chapter's blocks run in order, in one folder and one shell:
 - the COMMANDS of `<!-- before: COMMANDS -->` are typed first, and not shown;
 - the lines of a block of `text` right after it occur in its output in this order. `…` stands for
   any text within a line;
+- below `<!-- shows: COMMANDS -->`, which are typed and not shown, a block of `text` is checked in
+  the same way against their output. `<!-- as of VERSION -->` before it leaves out the check with
+  another version of mkfs.ext4, with which a simulation has other numbers; `varies: PART | PART`
+  behind VERSION names parts of the block that may be any text;
+- a block of `diff` changes files so that they can be built, and is taken back;
 - a block of `gdb` is a dialogue with `gdb PROGRAM`, below `<!-- gdb PROGRAM -->`: what is behind
   `(gdb) ` is typed, and the other lines occur in its output as those of `text` do. Without gdb it
   is left out.
@@ -21,6 +26,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import urllib.parse
 
 from harness.context import ROOT, Skip, executable
@@ -33,10 +39,26 @@ BEFORE = re.compile(r"<!-- before: (.+?) -->", re.DOTALL)
 GDB = re.compile(r"<!-- gdb (\S+) -->\s*$")
 PROMPT = "(gdb) "
 RUNS = re.compile(r"<!-- runs until it says (.+?) -->\s*$")
+SHOWS = re.compile(r"<!-- shows: (.+?) -->\s*$", re.DOTALL)
+AS_OF = re.compile(r"<!-- as of (.+?)(?:; varies: (.+?))? -->")
 FILE = re.compile(r"<!-- file: (\S+) -->\s*(?:<!-- \$MDX .*? -->\s*)?$")
 # The shell's settings besides the reader's: Soil as `make install` installs it.
 INSTALLED = os.path.join(ROOT, "_build", "install", "default")
 MARK = "== block of line "
+
+
+def version_of_mkfs():
+    """Such as "mke2fs 1.47.0"."""
+    done = subprocess.run(["mkfs.ext4", "-V"], capture_output=True, text=True, check=False)
+    return " ".join(done.stderr.split()[:2])
+
+
+def any_part(body, parts):
+    """The body with `…` in place of its parts that vary."""
+    for part in parts.split(" | ") if parts else ():
+        assert part in body, f"{part!r} isn't in\n{body}"
+        body = body.replace(part, "…")
+    return body
 
 
 def blocks(text):
@@ -52,12 +74,19 @@ def blocks(text):
             yield line, "end", None, ""
         for before in BEFORE.findall(between):
             yield line, "shell", None, before + "\n"
-        if file:
+        if shows := SHOWS.search(between):
+            as_of = AS_OF.search(between)
+            yield line, "shell", None, shows[1] + "\n"
+            if not as_of or as_of[1] == version_of_mkfs():
+                yield line, "text", None, any_part(body, as_of and as_of[2])
+        elif file:
             yield line, "file", file[1], body
         elif runs:
             yield line, "runs", runs[1], body
         elif language == "shell":
             yield line, "shell", None, body
+        elif language == "diff":
+            yield line, "diff", None, body
         elif dialogue := GDB.search(between):
             yield line, "gdb", dialogue[1], body
         elif language == "text" and not between.strip():
@@ -120,6 +149,11 @@ def script(text):
             typed = " ".join(map(shlex.quote, words))
             debug = f"printf '%s\\n' {typed} | gdb -q -nx {shlex.quote(argument)} 2>&1"
             lines.append(f"if command -v gdb >/dev/null; then {debug}; fi")
+        elif kind == "diff":
+            changes = shlex.quote(body)
+            lines.append(f"printf %s {changes} | patch -p1")
+            lines.append("dune build ./main.exe 2>&1")
+            lines.append(f"printf %s {changes} | patch -p1 -R")
         elif kind == "file":
             path = shlex.quote(argument)
             lines.append(f'mkdir -p "$(dirname {path})"')
@@ -178,7 +212,7 @@ def chapter(path):
         assert status == 0, f"status {status} after the last of these blocks:\n{child.text}"
         check_printed(text, child.text)
 
-    test(name=name, limit=120, shows=f"What the chapter {name} tells its reader to type works.")(
+    test(name=name, limit=180, shows=f"What the chapter {name} tells its reader to type works.")(
         run
     )
 
@@ -188,6 +222,21 @@ for folder in (BOOK, DOCS):
         path = os.path.join(folder, file)
         if file.endswith(".md") and "```shell" in read(path):
             chapter(path)
+
+
+@test()
+def the_simulation_tells_what_it_shows(_):
+    """The chapter on simulation quotes times, values and operations of the outputs that it shows,
+    and repeats the failure that it shows."""
+    text = read(os.path.join(BOOK, "simulation.md"))
+    shown = "\n".join(body for language, body in FENCE.findall(text) if language == "text")
+    prose = FENCE.sub("", text)
+    quoted = re.findall(r"\d+\.\d{3,} s|\d-\d{6,}|operation \d+|message \d+", prose)
+    joined = text.replace("\\\n    ", "")
+    quoted += re.findall(r"soil simulate \S+ --seed \d+ .*? --until [\d.]+", joined)
+    assert len(quoted) >= 10, quoted
+    missing = [each for each in quoted if each not in shown]
+    assert not missing, f"not in the outputs: {missing}"
 
 
 @test()
