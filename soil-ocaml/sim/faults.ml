@@ -101,7 +101,8 @@ let wrong_names nodes =
 
 (* Processes *)
 
-let restart world node () = World.start world node
+(* A program that has ended by itself stays down. *)
+let restart world node () = if not (World.has_ended node) then World.start world node
 
 let kill nodes =
   of_one "kill" nodes ~suits:World.is_up (fun world _ node ->
@@ -133,7 +134,7 @@ let power_cut_of_all ?(torn = false) nodes =
   of_one "power cut of all" nodes ~suits:World.is_up (fun world rng node ->
       let cut () = List.iter (fun node -> World.lose_power world node ~torn) nodes in
       let what = at_message world rng ~name:"power cut of all" node cut in
-      let heal () = List.iter (World.start world) nodes in
+      let heal () = List.iter (fun node -> restart world node ()) nodes in
       Some (what, heal))
 
 let pause nodes =
@@ -145,7 +146,7 @@ let pause nodes =
 let stop nodes =
   of_one "stop" nodes ~suits:World.is_up (fun world _ node ->
       World.stop world node;
-      Some (World.name node, restart world node))
+      Some (World.name node, fun () -> World.start world node))
 
 (* Clocks *)
 

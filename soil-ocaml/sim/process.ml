@@ -70,12 +70,15 @@ let rec wait pid =
 let signals =
   Sys.[ (sigsegv, "SIGSEGV"); (sigabrt, "SIGABRT"); (sigkill, "SIGKILL"); (sigterm, "SIGTERM") ]
 
+let status n = Printf.sprintf "status %d" n
+let stopped = status 143
+
 let ended t =
   Wire.close t.wire;
   Hashtbl.remove ends t.pid;
   match wait t.pid with
   | WEXITED 0 -> None
-  | WEXITED n -> Some (Printf.sprintf "status %d" n)
+  | WEXITED n -> Some (status n)
   | WSIGNALED n | WSTOPPED n ->
       let name = List.assoc_opt n signals in
       Some (Option.value name ~default:(Printf.sprintf "signal %d" n))

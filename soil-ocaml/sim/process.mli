@@ -21,6 +21,10 @@ val pid : t -> int
 val kill : t -> unit
 (** [kill p] ends it at once. *)
 
+val stopped : string
+(** [stopped] is what a program ends by after a request to stop: status 143, as {!Soil.run} does it.
+*)
+
 val ended : t -> string option
 (** [ended p] waits for its end: [None] for status 0, else what it ended by. Closes the connection.
 *)

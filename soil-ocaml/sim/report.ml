@@ -14,6 +14,7 @@ type t = {
   events : int;
   faults : fault list;
   declared : string list;
+  strikes : (string * int) list;
   operations : int;
   sometimes : (string * int) list;
 }
@@ -29,7 +30,8 @@ let words = function
   | Error message -> ("error", "", message)
 
 let covered r =
-  let count name = List.length (List.filter (fun fault -> fault.name = name) r.faults) in
+  let begun name = List.length (List.filter (fun fault -> fault.name = name) r.faults) in
+  let count name = Option.value (List.assoc_opt name r.strikes) ~default:(begun name) in
   List.map (fun name -> (name, count name)) (List.sort_uniq compare r.declared)
 
 let to_json r =

@@ -19,6 +19,8 @@ type t = {
   events : int;
   faults : fault list;
   declared : string list;  (** The names of faults that might have happened. *)
+  strikes : (string * int) list;
+      (** How often those struck that wait for a message of their node ({!World.at_message}). *)
   operations : int;  (** The largest number of a client. *)
   sometimes : (string * int) list;
 }

@@ -25,7 +25,6 @@ type world = {
   mutable next_fault : int;
   mutable faults : Report.fault list;  (** The last one first. *)
   mutable declared : string list;
-  mutable lasting : (unit -> unit) list;  (** Undoes faults. *)
   mutable finally : (unit -> unit) list;  (** The last one first. *)
 }
 
@@ -76,12 +75,9 @@ let inject w fault rng lasting =
         log w "fault" [ ("id", Int id); ("name", Text name); ("what", Text what) ];
         w.faults <- { id; name; what; at = now w } :: w.faults;
         let heal () =
-          if List.memq undo w.lasting then (
-            w.lasting <- List.filter (( != ) undo) w.lasting;
-            log w "heal" [ ("id", Int id) ];
-            undo ())
+          log w "heal" [ ("id", Int id) ];
+          undo ()
         in
-        w.lasting <- undo :: w.lasting;
         World.at w.world (min (now w + lasting) w.calm_from) heal
 
 let around rng mean = (mean / 2) + Generate.int rng (max 1 mean)
@@ -130,6 +126,7 @@ let report w (settings : Settings.t) verdict =
     events = Events.count (World.events w.world);
     faults = List.rev w.faults;
     declared = w.declared;
+    strikes = World.strikes w.world;
     operations = World.most_operations w.world;
     sometimes = World.seen w.world;
   }
@@ -173,7 +170,6 @@ let main ?(duration = seconds 60.) ?(calm = seconds 10.) ?(network = Network.lan
       next_fault = 0;
       faults = [];
       declared = [];
-      lasting = [];
       finally = [];
     }
   in

@@ -45,6 +45,7 @@ type t = {
   mutable nodes : node list;  (** The last one first. *)
   mutable always : (string * (unit -> bool)) list;
   mutable sometimes : sometimes list;
+  strikes : (string, int) Hashtbl.t;
   mutable operations : int;
   mutable most_operations : int;  (** Of a client. *)
   mutable debugger : int option;  (** A process. *)
@@ -65,6 +66,7 @@ let create (settings : Settings.t) ~ends ~quality =
     nodes = [];
     always = [];
     sometimes = [];
+    strikes = Hashtbl.create 8;
     operations = 0;
     most_operations = 0;
     debugger = None;
@@ -185,8 +187,13 @@ let lose_power w n ~torn =
   n.power_cuts <- n.power_cuts + 1;
   List.iter (fun disk -> Disk.lose_power disk n.rng ~torn) n.disks
 
+let struck w name = Option.value (Hashtbl.find_opt w.strikes name) ~default:0
+let strikes w = List.sort compare (List.of_seq (Hashtbl.to_seq w.strikes))
+
 let at_message w n ~name messages f =
+  Hashtbl.replace w.strikes name (struck w name);
   let strike () =
+    Hashtbl.replace w.strikes name (struck w name + 1);
     of_node w "log" n [ ("text", Text ("(" ^ name ^ ")")) ];
     f ()
   in
@@ -204,8 +211,11 @@ let debug w n =
       | Some process ->
           let pid = string_of_int (Process.pid process) in
           let arguments = [| "gdb"; "-q"; "-p"; pid |] in
-          w.debugger <-
-            Some (Unix.create_process "gdb" arguments Unix.stdin Unix.stdout Unix.stderr);
+          let start () = Unix.create_process "gdb" arguments Unix.stdin Unix.stdout Unix.stderr in
+          (match start () with
+          | debugger -> w.debugger <- Some debugger
+          | exception Unix.Unix_error (error, _, _) ->
+              failwith ("gdb: " ^ Unix.error_message error ^ ": install the package gdb"));
           (* It attaches while the process waits for its turn. *)
           Unix.sleepf 1.)
   | _ -> ()
@@ -277,6 +287,7 @@ and take w n (message : Wire.message) =
 and closed w n =
   match (gone w n `Ended, n.at_exit) with
   | None, _ -> n.ended <- true
+  | Some how, _ when n.stops > 0 && how = Process.stopped -> n.ended <- true
   | Some how, Fails -> fail ~check:n.name (Printf.sprintf "ended by %s\n%s" how (last_lines n))
   | Some _, Restarts after -> at w (w.now + after) (fun () -> start w n)
 

@@ -90,6 +90,9 @@ val at_message : t -> node -> name:string -> int -> (unit -> unit) -> unit
     that the node sends from now on takes effect: a frame, a request of a disk, a line of output or
     a wait. {!start} ends that. *)
 
+val strikes : t -> (string * int) list
+(** [strikes w] are the names that {!at_message} got, with the number of calls of its functions. *)
+
 val lose_power : t -> node -> torn:bool -> unit
 (** [lose_power w n ~torn] ends its process; its disks lose what isn't flushed. *)
 

@@ -1,5 +1,5 @@
-//! `soil simulate`: runs a test of the library `soil.sim` with many seeds, shrinks its failures, and
-//! draws, debugs or bisects one run.
+//! `soil simulate`: runs a test of the library `soil.sim` with many seeds, shrinks its failures,
+//! and draws, debugs or bisects one run.
 //!
 //! The test runs whole programs in virtual time, with faults that its seed draws. This command and
 //! the test agree on variables and on the report ([`execution`], [`report`]), which

@@ -1,10 +1,10 @@
 //! The system calls of a node's program, its libraries and the C library: most are trapped.
 //!
-//! seccomp(2) allows those of [`crate::stub`], and those in [`filter`], which have no effect outside of
-//! the process. Others raise SIGSYS, whose handler answers by the simulation, makes the call, or
-//! reports it and lets it fail ([`calls`]). Functions of the vDSO make system calls ([`vdso`]), and
-//! reading the processor's counter raises SIGSEGV ([`counter`]). A preloaded library answers first
-//! ([`hook`]).
+//! seccomp(2) allows those of [`crate::stub`], and those in [`filter`], which have no effect
+//! outside of the process. Others raise SIGSYS, whose handler answers by the simulation, makes the
+//! call, or reports it and lets it fail ([`calls`]). Functions of the vDSO make system calls
+//! ([`vdso`]), and reading the processor's counter raises SIGSEGV ([`counter`]). A preloaded
+//! library answers first ([`hook`]).
 
 mod calls;
 mod counter;
@@ -40,8 +40,8 @@ pub fn install() -> Result<(), Failure> {
 /// The type for handlers with a context.
 type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
 
-/// Installs a handler. `stack` is SA_ONSTACK for the stack that OCaml's runtime has for handlers, or
-/// 0 for the interrupted one.
+/// Installs a handler. `stack` is SA_ONSTACK for the stack that OCaml's runtime has for handlers,
+/// or 0 for the interrupted one.
 fn take_signal(signal: i32, handler: Handler, stack: i32) {
     // SAFETY: valid arguments; the handlers passed here interrupt no call of this crate.
     unsafe {

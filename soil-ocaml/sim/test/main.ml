@@ -32,6 +32,34 @@ let test_faults () =
   check_string "the end" "1000000000"
     (field (run ~variables:[ "SOIL_SIM_UNTIL=1000000000" ] [ "ext4" ]) "virtual_ns")
 
+(* The effect is seen with the fault, and not without. *)
+let test_effect name () =
+  let run variables = Runs.run "./effects.exe" ~variables [ name ] in
+  let with_fault = run [] and without = run [ "SOIL_SIM_FAULTS=" ] in
+  check_string with_fault "passed" (verdict with_fault);
+  check_string without "effect" (field without "check")
+
+let faults =
+  [
+    "kill";
+    "stop";
+    "power cut";
+    "torn sectors";
+    "bit rot";
+    "disk errors";
+    "full disk";
+    "clock step";
+    "leap second";
+    "clock drift";
+    "pause";
+    "isolate";
+    "slow link";
+    "loss";
+    "late names";
+    "silent names";
+    "wrong names";
+  ]
+
 let test_error (arguments, verdict_, message) () =
   let report = run arguments in
   check_string report verdict_ (verdict report);
@@ -70,6 +98,7 @@ let () =
     [
       ("equal events", List.map (fun world -> case world (test_equal world)) worlds);
       ("calls are named", List.map (fun (word, call) -> case word (test_named (word, call))) calls);
+      ("effects of faults", List.map (fun name -> case name (test_effect name)) faults);
       ("bugs", [ case "said before it is durable" test_found ]);
       ("settings", [ case "faults and the end" test_faults; case "a wrong one" test_setting ]);
       ( "errors",

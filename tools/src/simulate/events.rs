@@ -131,8 +131,8 @@ pub fn time(ns: u64) -> String {
     format!("{}.{:06} s", us / 1_000_000, us % 1_000_000)
 }
 
-/// Reads the events that can be drawn, in the order of their times. The last line may be incomplete: the run was
-/// killed. Errors: the first line that can't be read, and the reason.
+/// Reads the events that can be drawn, in the order of their times. The last line may be
+/// incomplete: the run was killed. Errors: the first line that can't be read, and the reason.
 pub fn parse(text: &str) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
     let mut lines = text.split('\n').enumerate().peekable();

@@ -1,8 +1,9 @@
 //! One run of a test: starts it with a seed, and reads its report.
 //!
 //! The test is in a process group of its own, which ends with this process: the kernel kills the
-//! test (PR_SET_PDEATHSIG), and its nodes end with it. All that may differ from run to run is fixed:
-//! the environment, the folder, and the addresses of memory (personality(2), ADDR_NO_RANDOMIZE).
+//! test (PR_SET_PDEATHSIG), and its nodes end with it. All that may differ from run to run is
+//! fixed: the environment, the folder, and the addresses of memory (personality(2),
+//! ADDR_NO_RANDOMIZE).
 
 use super::report::Report;
 use crate::child::{dies_with_us, inherit};

@@ -2,8 +2,8 @@
 //!
 //! It contains the crate `sim`, which makes the process a node before `main`, and answers the
 //! system calls on sockets, pipes, timers and readiness that `sim` leaves: on a TCP/IP stack in the
-//! process, whose frames go through the coordinator, in virtual time. `platform/sim/preload/README.md`
-//! lists the calls.
+//! process, whose frames go through the coordinator, in virtual time.
+//! `platform/sim/preload/README.md` lists the calls.
 //!
 //! # Layers
 //!

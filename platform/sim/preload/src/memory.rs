@@ -1,6 +1,6 @@
 //! The program's memory, at the addresses that its calls have as arguments. As in the kernel's
-//! interface an address may be null; unlike there an invalid one ends the process (SIGSEGV), instead
-//! of `EFAULT`.
+//! interface an address may be null; unlike there an invalid one ends the process (SIGSEGV),
+//! instead of `EFAULT`.
 
 use std::ffi::CStr;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};

@@ -39,7 +39,8 @@ fn is_interrupted(call: Interrupted) -> bool {
     }
 }
 
-/// What a call does after a handler with `SA_RESTART` (signal(7)). Without that it fails.
+/// The continuation of a call after a handler with `SA_RESTART` (signal(7)). After any other
+/// handler the call fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Interrupted {
     Continues,

@@ -18,6 +18,21 @@ static REPORTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the counter raise SIGSEGV.
 pub fn trap() {
+    // The action of a program that attaches in the middle of its run.
+    let mut present = [0u64; 4];
+    let arguments = [
+        libc::SIGSEGV as usize,
+        0,
+        present.as_mut_ptr().expose_provenance(),
+        8,
+        0,
+        0,
+    ];
+    // SAFETY: writes the kernel's structure, which has four words.
+    unsafe { stub::call(libc::SYS_rt_sigaction, arguments) };
+    for (word, value) in ACTION.iter().zip(present) {
+        word.store(value, Ordering::Relaxed);
+    }
     take_signal(libc::SIGSEGV, on_fault, libc::SA_ONSTACK);
     // SAFETY: a call without pointers.
     unsafe { libc::prctl(libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) };
@@ -86,6 +101,7 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_
             give_up();
             return;
         }
+        // A number is all that the program's call to rt_sigaction(2) gives.
         let handler: Handler = core::mem::transmute::<usize, Handler>(handler);
         handler(signal, info, context);
     }

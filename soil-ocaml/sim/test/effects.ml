@@ -1,0 +1,146 @@
+(* For each fault, by the first argument, a program that notices its effect. A run without the effect
+   fails, such as one without faults. *)
+
+open Soil_sim
+
+let say = Printf.printf "%s\n%!"
+
+let for_ever pause f =
+  while true do
+    Soil.Clock.sleep pause;
+    f ()
+  done
+
+let starts () =
+  say "start";
+  Fun.protect ~finally:(fun () -> say "end") (fun () -> for_ever 1. ignore)
+
+let starts_and_writes files () =
+  say "start";
+  files ()
+
+(* The wall clock beside the monotonic one, in tenths of a second. *)
+let clocks () =
+  let ahead () = Soil.Clock.now () -. Soil.Clock.monotonic () in
+  let last = ref (ahead ()) in
+  for_ever 0.2 (fun () ->
+      let now = ahead () in
+      if now < !last -. 0.9 then say "backwards";
+      if Float.abs (now -. !last) > 0.01 then say "step";
+      last := now)
+
+let ticks () = for_ever 1. (fun () -> say "tick")
+
+let files () =
+  let write n =
+    try
+      Soil.Fs.write_file "/data/file" (String.make 40_000 (Char.chr (65 + (n mod 26))));
+      Soil.Fs.sync_volume "/data/file"
+    with Soil.Error { code; _ } ->
+      say (match code with No_space -> "no space" | Io -> "error" | _ -> "other")
+  in
+  let n = ref 0 in
+  for_ever 0.3 (fun () ->
+      incr n;
+      write !n)
+
+let sector = 512
+
+(* Whether a sector has one letter only, which is written over and over. *)
+let sectors () =
+  Soil.Block.with_disk "data" @@ fun disk ->
+  let b = Soil.Block.buffer sector in
+  let n = ref 0 in
+  let read () =
+    Soil.Block.read disk ~first_sector:8 b 0 sector;
+    for i = 1 to sector - 1 do
+      if Bigarray.Array1.get b i <> Bigarray.Array1.get b 0 then n := i
+    done;
+    if !n > 0 then say "mixed";
+    n := 0
+  in
+  read ();
+  let rec write letter =
+    Bigarray.Array1.fill b letter;
+    Soil.Block.write disk ~first_sector:8 b 0 sector;
+    Soil.Clock.sleep 0.05;
+    read ();
+    write (if letter = 'a' then 'b' else 'a')
+  in
+  write 'a'
+
+let serve () =
+  Soil.Tcp.serve (Soil.Tcp.listen ~port:7 ()) @@ fun conn ->
+  Soil.File_descriptor.write_string conn "x"
+
+let connect () =
+  let peer = Soil.Net.Endpoint.of_string "10.0.0.2:7" in
+  for_ever 0.3 (fun () ->
+      let began = Soil.Clock.monotonic () in
+      match Soil.Tcp.connect ~timeout:1. peer with
+      | conn ->
+          Soil.File_descriptor.close conn;
+          if Soil.Clock.monotonic () -. began > 0.005 then say "slow"
+      | exception Soil.Error _ -> say "lost")
+
+let lookup () =
+  for_ever 1. (fun () ->
+      let began = Soil.Clock.monotonic () in
+      match Soil.Dns.lookup ~family:`V4 ~timeout:8. "peer" with
+      | addresses ->
+          if not (List.exists (fun a -> Soil.Net.Address.to_string a = "10.0.0.2") addresses) then
+            say "wrong";
+          if Soil.Clock.monotonic () -. began > 1. then say "late"
+      | exception Soil.Error _ -> say "none")
+
+let count word node =
+  List.length (List.filter (fun (_, line) -> String.equal line word) (lines node))
+
+let said word node = count word node > 0
+
+(* Some second of the node isn't one of the others'. *)
+let drifts node =
+  let rec irregular = function
+    | (later, _) :: ((earlier, _) :: _ as rest) ->
+        abs (later - earlier - 1_000_000_000) > 1_000_000 || irregular rest
+    | _ -> false
+  in
+  irregular (lines node)
+
+let ext4 = [ ("data", Ext4 (mib 16)) ]
+let raw = [ ("data", Blank (mib 1)) ]
+
+(* The disks and the program of a node, its fault, and the effect. *)
+let cases :
+    (string * ((string * image) list * (unit -> unit) * (node list -> Faults.t) * (node -> bool)))
+    list =
+  let restarted node = count "start" node > 1 in
+  [
+    ("kill", ([], starts, Faults.kill, fun n -> restarted n && not (said "end" n)));
+    ("stop", ([], starts, Faults.stop, fun n -> restarted n && said "end" n));
+    ("power cut", (ext4, starts_and_writes files, (fun n -> Faults.power_cut n), restarted));
+    ("torn sectors", (raw, sectors, Faults.power_cut ~torn:true, said "mixed"));
+    ("bit rot", (raw, sectors, Faults.bit_rot, said "mixed"));
+    ("disk errors", (ext4, files, Faults.disk_errors ~share:0.5, said "error"));
+    ("full disk", (ext4, files, Faults.full_disk, said "no space"));
+    ("clock step", ([], clocks, (fun n -> Faults.clock_step n), said "step"));
+    ("leap second", ([], clocks, Faults.leap_second, said "backwards"));
+    ("clock drift", ([], ticks, (fun n -> Faults.clock_drift n), drifts));
+    ("pause", ([], ticks, Faults.pause, drifts));
+    ("isolate", ([], connect, Faults.isolate, said "lost"));
+    ("slow link", ([], connect, (fun n -> Faults.slow_link n), said "slow"));
+    ("loss", ([], connect, Faults.lossy ~share:1., said "lost"));
+    ("late names", ([], lookup, (fun _ -> Faults.late_names ()), said "late"));
+    ("silent names", ([], lookup, (fun _ -> Faults.silent_names ()), said "none"));
+    ("wrong names", ([], lookup, (fun n -> Faults.wrong_names n), said "wrong"));
+  ]
+
+let () =
+  let name = Sys.argv.(1) in
+  let disks, program, fault, has_effect = List.assoc name cases in
+  main ~duration:(seconds 120.) ~calm:(seconds 1.) @@ fun world ->
+  let node = task world ~name:"subject" ~disks program in
+  let peer = task world ~name:"peer" serve in
+  let nodes = if name = "wrong names" then [ peer; node ] else [ node ] in
+  every world ~lasting:(seconds 8.) (seconds 10.) (fault nodes);
+  finally world (fun () -> if not (has_effect node) then fail "effect" "isn't seen")
