@@ -5,6 +5,27 @@ open Runs
 let run = run "./worlds.exe"
 let test_equal world () = check_equal "./worlds.exe" [ world ]
 
+(* The order of tasks that are ready at once is the seed's. *)
+let test_order () =
+  let trace = Filename.temp_file "soil-sim-" ".trace" in
+  Fun.protect ~finally:(fun () -> Sys.remove trace) @@ fun () ->
+  let order seed =
+    ignore (run ~variables:[ "SOIL_SIM_TRACE=" ^ trace ] ~seed [ "race" ]);
+    let events = String.split_on_char '\n' (In_channel.with_open_text trace In_channel.input_all) in
+    field (List.find (fun event -> contains event "\"k\":\"log\"") events) "text"
+  in
+  let orders = List.sort_uniq compare (List.init 10 (fun i -> order (i + 1))) in
+  Alcotest.(check bool) (String.concat " " orders) true (List.length orders > 2)
+
+let test_struck () =
+  let report = run [ "idle" ] in
+  check_string report "passed" (verdict report);
+  check_string "begun, and never struck" "0" (field report "kill in a turn")
+
+let test_ended () =
+  let report = run ~seed:2 [ "ended" ] in
+  check_string report "passed" (verdict report)
+
 let test_named (word, call) () =
   let report = run [ word ] in
   check_string report "nondeterministic" (verdict report);
@@ -98,6 +119,12 @@ let () =
     [
       ("equal events", List.map (fun world -> case world (test_equal world)) worlds);
       ("calls are named", List.map (fun (word, call) -> case word (test_named (word, call))) calls);
+      ("order", [ case "of tasks" test_order ]);
+      ( "delayed faults",
+        [
+          case "are counted when they strike" test_struck;
+          case "start no program that has ended" test_ended;
+        ] );
       ("effects of faults", List.map (fun name -> case name (test_effect name)) faults);
       ("bugs", [ case "said before it is durable" test_found ]);
       ("settings", [ case "faults and the end" test_faults; case "a wrong one" test_setting ]);

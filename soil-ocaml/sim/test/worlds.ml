@@ -152,6 +152,22 @@ let idle world =
   every world (seconds 2.) ~lasting:(seconds 0.1) (Faults.kill_during [ node ]);
   at world (seconds 29.) (fun () -> if not (is_up node) then fail "calm" "the node is down")
 
+(* A program that has ended by itself isn't started by the end of a fault. *)
+let ended world =
+  let run () =
+    for _ = 1 to 30 do
+      print_endline "runs";
+      Soil.Clock.sleep 0.1
+    done;
+    print_endline "ends"
+  in
+  let node = task world ~name:"short" run in
+  every world (seconds 1.5) ~lasting:(seconds 1.) (Faults.kill_during [ node ]);
+  finally world (fun () ->
+      match lines node with
+      | (_, "ends") :: _ -> ()
+      | _ -> fail "ended" "the program runs again, or never ended")
+
 let second = seconds 1.
 
 let () =
@@ -166,6 +182,7 @@ let () =
   | "fat" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Fat (mib 16)))
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
+  | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
   | "disk" ->
       let disks = [ ("data", File Sys.argv.(2)) ] in
