@@ -60,6 +60,14 @@ let give_up_proposed t ~term role =
 
 (* The state machine *)
 
+(* Servers with other lines for the same entry have different data. *)
+let print_digest t index (entry : Message.entry) =
+  match t.settings.digest with
+  | Some every when index mod every = 0 ->
+      let digest = Digest.to_hex (Digest.string (Store.save t.store)) in
+      print_endline (Printf.sprintf "entry %d term %d digest %s" index entry.term digest)
+  | Some _ | None -> ()
+
 let apply t index (entry : Message.entry) =
   let result : Command.result =
     match entry.payload with
@@ -69,6 +77,7 @@ let apply t index (entry : Message.entry) =
         t.store <- store;
         result
   in
+  print_digest t index entry;
   answer_proposed t index entry.term result
 
 (* The entries behind a snapshot's last one that stay for followers that are a little late. *)
@@ -104,7 +113,12 @@ let perform t : State.action -> unit = function
   | Install (snapshot, data) -> install t snapshot data
   | Rewrite -> Storage.rewrite t.storage ~term:t.raft.term ~vote:t.raft.vote t.raft.log
   | Save _ | Append _ -> ()
-  | Send (peer, m) -> Transport.send t.transport peer m
+  | Send (peer, m) ->
+      (match m with
+      | Vote_response { pre = false; term; granted = true } ->
+          print_endline (Printf.sprintf "term %d votes for %d" term peer)
+      | _ -> ());
+      Transport.send t.transport peer m
   | Send_snapshot { peer; round; index; offset } -> send_snapshot t ~peer ~round ~index ~offset
   | Commit { first; entries } -> List.iteri (fun i entry -> apply t (first + i) entry) entries
   | Proposed { token; index } -> Hashtbl.replace t.proposed index (t.raft.term, token)

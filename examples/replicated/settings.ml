@@ -5,6 +5,7 @@ type t = {
   peers : (int * string) list;
   data : string;
   snapshot : int;
+  digest : int option;
   raft : State.settings;
 }
 
@@ -93,6 +94,10 @@ let of_environment ~data =
     snapshot =
       parse "REPLICATED_SNAPSHOT" ~expected:"a number of entries, at least 1" (at_least 1)
         ~default:(fun () -> 1000);
+    digest =
+      parse "REPLICATED_DIGEST" ~expected:"a number of entries, at least 1"
+        (fun s -> Option.map Option.some (at_least 1 s))
+        ~default:(fun () -> None);
     raft = raft ();
   }
 

@@ -7,6 +7,7 @@ type t = {
   peers : (int * string) list;  (** Numbers and addresses of all servers that are known. *)
   data : string;  (** The directory. *)
   snapshot : int;  (** Entries between snapshots. *)
+  digest : int option;  (** Entries between two lines with a digest of the data. *)
   raft : State.settings;
 }
 

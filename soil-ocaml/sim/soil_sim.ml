@@ -97,7 +97,12 @@ let every w ?lasting period fault =
   in
   wait ()
 
+let rng w = World.rng w.world
 let at w time f = World.at w.world time f
+
+let set_network w quality =
+  let (_ : unit -> unit) = Network.set_quality (World.network w.world) (fun _ -> quality) in
+  ()
 
 (* Loads and checks *)
 

@@ -113,6 +113,7 @@ val now : world -> int
 
 (** {1 Faults} *)
 
+module Generate = Generate
 module Faults = Faults
 
 module World = World
@@ -122,11 +123,17 @@ val every : world -> ?lasting:int -> int -> Faults.t -> unit
 (** [every world ~lasting period fault] makes [fault] happen at random times, on average after
     [period] nanoseconds, for on average [lasting] (default: half of [period]). *)
 
+val rng : world -> Generate.t
+(** [rng world] is a new stream of random numbers, by the seed: a test whose settings and faults
+    differ from seed to seed finds more than one with the same for all. *)
+
 val at : world -> int -> (unit -> unit) -> unit
 (** [at world time f] calls [f] at a time. *)
 
 module Network = Network
-module Generate = Generate
+
+val set_network : world -> Network.quality -> unit
+(** [set_network world quality] replaces the quality that {!main} got. *)
 
 (** {1 Loads} *)
 

@@ -110,50 +110,93 @@ end
 
 let joins_later i = i >= 3
 
-let server world ~servers i =
+(* What differs from seed to seed besides the faults. *)
+let settings rng =
+  [
+    ("REPLICATED_SNAPSHOT", Generate.choice rng [ "8"; "60"; "300" ]);
+    ("REPLICATED_ELECTION", Generate.choice rng [ "150-160"; "150-300"; "150-1000" ]);
+    ("REPLICATED_DIGEST", "4");
+  ]
+
+let network rng : Soil_sim.Network.quality =
+  let far = { Soil_sim.Network.lan with latency = second / 500; jitter = second / 100 } in
+  Generate.weighted rng [ (2, Soil_sim.Network.lan); (1, far) ]
+
+let server world ~servers settings i =
   let peers =
     List.init servers (fun i -> Printf.sprintf "10.0.0.%d:7000" (i + 1))
     |> List.filteri (fun peer _ -> joins_later i || not (joins_later peer))
   in
   Soil_sim.node world ~name:(Printf.sprintf "db%d" i)
     ~env:
-      [
-        ("REPLICATED_ID", string_of_int i);
-        ("REPLICATED_PEERS", String.concat "," peers);
-        ("REPLICATED_JOIN", if joins_later i then "1" else "0");
-        ("REPLICATED_SNAPSHOT", "60");
-      ]
+      ([
+         ("REPLICATED_ID", string_of_int i);
+         ("REPLICATED_PEERS", String.concat "," peers);
+         ("REPLICATED_JOIN", if joins_later i then "1" else "0");
+       ]
+      @ settings)
     ~disks:[ ("data", Ext4 (Soil_sim.mib 16)) ]
     "../main.exe"
 
-(* Adds a server and removes one, again and again. *)
-let change_members servers () =
+(* Adds a server and removes it, again and again. *)
+let change_members servers id () =
   let client = Client.create ~timeout:4. (List.map (fun ip -> ip ^ ":" ^ client_port) servers) in
-  let address = List.nth servers 3 ^ ":7000" in
+  let address = List.nth servers id ^ ":7000" in
   let attempt f =
     try f () with Client.Unknown _ | Client.Unavailable _ | Client.Refused _ -> ()
   in
   while true do
     Soil.Clock.sleep (float (1 + Soil.Random.int 8));
-    attempt (fun () -> Client.add_server client ~id:3 ~address);
+    attempt (fun () -> Client.add_server client ~id ~address);
     Soil.Clock.sleep (float (1 + Soil.Random.int 8));
-    attempt (fun () -> Client.remove_server client 3)
+    attempt (fun () -> Client.remove_server client id)
   done
 
-(* A term has one leader, as the servers' lines say. *)
+(* What the servers print *)
+
+let on_words db f =
+  let on_line node text = f node (String.split_on_char ' ' text) in
+  List.iter (fun node -> Soil_sim.on_line node (on_line node)) db
+
+(* Fails if [key] gets a second value. *)
+let only_one table ~check ~key value describe =
+  match Hashtbl.find_opt table key with
+  | Some other when other <> value -> Soil_sim.fail check (describe ())
+  | Some _ -> ()
+  | None -> Hashtbl.add table key value
+
+(* A term has one leader. *)
 let watch_leaders db =
   let leaders = Hashtbl.create 64 in
-  let on_line node text =
-    match String.split_on_char ' ' text with
-    | [ "term"; term; "leader" ] -> (
-        match Hashtbl.find_opt leaders term with
-        | Some other when other != node ->
-            Soil_sim.fail "one leader" ("two servers lead in term " ^ term)
-        | _ -> Hashtbl.replace leaders term node)
-    | _ -> ()
-  in
-  List.iter (fun node -> Soil_sim.on_line node (on_line node)) db;
+  on_words db (fun node -> function
+    | [ "term"; term; "leader" ] ->
+        only_one leaders ~check:"one leader" ~key:term (World.name node) (fun () ->
+            "two servers lead in term " ^ term)
+    | _ -> ());
   leaders
+
+(* A server votes once in a term, also after a restart. *)
+let watch_votes db =
+  let votes = Hashtbl.create 64 in
+  let vote node term candidate =
+    only_one votes ~check:"one vote"
+      ~key:(term, World.name node)
+      candidate
+      (fun () -> World.name node ^ " votes twice in term " ^ term)
+  in
+  on_words db (fun node -> function
+    | [ "term"; term; "candidate" ] -> vote node term (string_of_int (World.index node))
+    | [ "term"; term; "votes"; "for"; id ] -> vote node term id
+    | _ -> ())
+
+(* Servers that have applied the same entries have the same data. *)
+let watch_data db =
+  let digests = Hashtbl.create 256 in
+  on_words db (fun _ -> function
+    | [ "entry"; index; "term"; term; "digest"; digest ] ->
+        only_one digests ~check:"same data" ~key:index (term, digest) (fun () ->
+            "two servers have other data after entry " ^ index)
+    | _ -> ())
 
 (* Another server falls while one asks for votes, and is back before the election is over. *)
 let voter_falls db =
@@ -182,16 +225,14 @@ let voter_falls db =
       armed := Some fall;
       Some ("in the next election", fun () -> armed := None))
 
-(* Three servers, and others that join and leave. *)
-let run ~servers ~clients =
-  Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
-  let db = List.init servers (server world ~servers) in
-  let addresses = List.map Soil_sim.address db in
-  if servers > 3 then ignore (Soil_sim.task world ~name:"operator" (change_members addresses));
-  let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
+(* Each seed leaves some kinds of faults out, and has rates of its own: a frequent fault hides what a
+   rare one would show. *)
+let add_faults world rng db =
   let every ?lasting seconds fault =
-    let lasting = Option.map Soil_sim.seconds lasting in
-    Soil_sim.every world ?lasting (Soil_sim.seconds seconds) (fault db)
+    if Generate.chance rng 0.7 then
+      let rate = Generate.choice rng [ 0.5; 1.; 2. ] in
+      let lasting = Option.map Soil_sim.seconds lasting in
+      Soil_sim.every world ?lasting (Soil_sim.seconds (seconds /. rate)) (fault db)
   in
   (* Short ones meet an election, or a server that has just voted. *)
   every 2. ~lasting:0.1 Faults.kill_during;
@@ -206,8 +247,26 @@ let run ~servers ~clients =
   every 10. ~lasting:3. Faults.slow_link;
   every 12. ~lasting:3. Faults.lossy;
   every 12. ~lasting:3. Faults.unordered;
-  every 20. Faults.clock_drift;
-  every 20. Faults.clock_step;
+  every 10. (Faults.clock_drift ~most:100_000);
+  every 20. Faults.clock_step
+
+(* Three servers, and others that join and leave. *)
+let run ~servers ~clients =
+  Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
+  let rng = Soil_sim.rng world in
+  let settings = settings rng in
+  Soil_sim.set_network world (network rng);
+  let db = List.init servers (server world ~servers settings) in
+  let addresses = List.map Soil_sim.address db in
+  let operator id =
+    let name = Printf.sprintf "operator of db%d" id in
+    ignore (Soil_sim.task world ~name (change_members addresses id))
+  in
+  if servers > 3 then List.iter operator [ 2; 3 ];
+  let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
+  add_faults world rng db;
+  watch_votes db;
+  watch_data db;
   let leaders = watch_leaders db in
   Soil_sim.sometimes world "three terms" (fun () -> Hashtbl.length leaders >= 3);
   let installed = ref false in

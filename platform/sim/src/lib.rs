@@ -44,7 +44,15 @@ use platform::error::{Error, Failure};
 /// another version of the protocol.
 pub fn attach(fd: i32) -> Result<(), Failure> {
     #[cfg(target_arch = "x86_64")]
-    return node::attach(fd).and_then(|()| traps::install());
+    {
+        node::attach(fd)?;
+        // The node's error output is the coordinator's.
+        traps::install().inspect_err(|failure| {
+            let text = alloc::format!("soil: {}\n", failure.detail);
+            console(libc::STDERR_FILENO as u8, text.as_bytes());
+            ends(2);
+        })
+    }
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = fd;

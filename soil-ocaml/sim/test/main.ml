@@ -86,6 +86,15 @@ let test_error (arguments, verdict_, message) () =
   check_string report verdict_ (verdict report);
   Alcotest.(check bool) report true (contains report message)
 
+let test_refused () =
+  let refused world =
+    let report = Runs.run "./refused.exe" [ "./worlds.exe"; world ] in
+    check_string report "failed" (verdict report);
+    Alcotest.(check bool) report true (contains report "seccomp(2) is refused")
+  in
+  (* A function of the test, and a program. *)
+  List.iter refused [ "race"; "ext4" ]
+
 let test_setting () =
   let report = run ~variables:[ "SOIL_SIM_FAULTS=1,x" ] [ "register" ] in
   check_string "no report" "" report
@@ -128,6 +137,7 @@ let () =
       ("effects of faults", List.map (fun name -> case name (test_effect name)) faults);
       ("bugs", [ case "said before it is durable" test_found ]);
       ("settings", [ case "faults and the end" test_faults; case "a wrong one" test_setting ]);
+      ("no seccomp", [ case "is the reason" test_refused ]);
       ( "errors",
         List.map
           (fun (arguments, verdict, message) ->
