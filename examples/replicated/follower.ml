@@ -62,7 +62,10 @@ let on_append t from ~term ~round ~prev_index ~prev_term ~entries ~commit =
         (* Entries behind [last] may be an earlier leader's. *)
         respond (commit_to t (min commit last)) (Accepted last)
 
-(* The log behind the snapshot stays if it continues the snapshot. *)
+let is_commit = function Commit _ -> true | _ -> false
+
+(* The log behind the snapshot stays if it continues the snapshot. The state machine already is the
+   snapshot's when the actions of this step are performed: it has what the step committed before. *)
 let install t (snapshot : snapshot) data =
   let log =
     if Log.term t.log snapshot.index = Some snapshot.term then Log.drop t.log snapshot.index
@@ -79,6 +82,7 @@ let install t (snapshot : snapshot) data =
       installed = Some data;
       rewrite = true;
       changed = None;
+      outbox = List.filter (fun action -> not (is_commit action)) t.outbox;
     }
 
 (* The received part of this snapshot, after [chunk] if that is the next part. *)

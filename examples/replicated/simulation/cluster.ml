@@ -192,10 +192,11 @@ let watch_votes db =
 (* Servers that have applied the same entries have the same data. *)
 let watch_data db =
   let digests = Hashtbl.create 256 in
-  on_words db (fun _ -> function
+  on_words db (fun node -> function
     | [ "entry"; index; "term"; term; "digest"; digest ] ->
         only_one digests ~check:"same data" ~key:index (term, digest) (fun () ->
-            "two servers have other data after entry " ^ index)
+            Printf.sprintf "%s has other data after entry %s (term %s, digest %s)" (World.name node)
+              index term digest)
     | _ -> ())
 
 (* Another server falls while one asks for votes, and is back before the election is over. *)

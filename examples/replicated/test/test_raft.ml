@@ -106,6 +106,25 @@ let installs_snapshots () =
   check_commands t other expected;
   Alcotest.(check bool) "a snapshot" true ((raft t other).snapshot.index > 0)
 
+(* Entries that one step commits before a snapshot comes are in the snapshot. *)
+let snapshot_replaces_commits () =
+  let configuration = members [ 0; 1; 2 ] in
+  let snapshot : Message.snapshot = { index = 0; term = 0; configuration } in
+  let entry : Message.entry = { term = 1; payload = Command "a" } in
+  let log = Log.append (Log.create ~base:0 ~base_term:0) entry in
+  let raft = Raft.create ~id:0 ~seed:1 ~now:0. ~term:1 ~vote:None ~snapshot log in
+  let heartbeat : Message.t =
+    Append_request { term = 1; round = 1; prev_index = 1; prev_term = 1; entries = []; commit = 1 }
+  and last_part : Message.t =
+    let snapshot : Message.snapshot = { index = 5; term = 1; configuration } in
+    Snapshot_request { term = 1; round = 1; snapshot; offset = 0; total = 1; chunk = "x" }
+  in
+  let _, actions = Raft.step raft ~now:1. [ Received (1, heartbeat); Received (1, last_part) ] in
+  let installs = function State.Install _ -> true | _ -> false
+  and commits = function State.Commit _ -> true | _ -> false in
+  Alcotest.(check bool) "installs" true (List.exists installs actions);
+  Alcotest.(check bool) "commits" false (List.exists commits actions)
+
 let reads_see_commands () =
   let t = started 7 in
   let id = leader_of t in
@@ -214,6 +233,7 @@ let () =
           case "entries of earlier terms commit with one of the leader's"
             earlier_terms_commit_with_own_entry;
           case "a late follower gets a snapshot" installs_snapshots;
+          case "a snapshot replaces what the same step commits" snapshot_replaces_commits;
           case "a read waits for a round of heartbeats" reads_see_commands;
           case "members change one at a time" members_change;
           case "a learner has no vote" learners_have_no_vote;
