@@ -271,6 +271,8 @@ let run (settings : Settings.t) =
   in
   List.iter (fun (id, address) -> Transport.learn transport ~id ~address) settings.peers;
   learn_members t;
+  let voted = Option.fold ~none:"none" ~some:string_of_int vote in
+  print_endline (Printf.sprintf "recovered term %d vote %s" term voted);
   print_endline (Printf.sprintf "term %d follower" term);
   let receive from m = Stream.push t.inputs (Received (from, m)) in
   ignore (Task.spawn scope (fun () -> Transport.serve transport listener receive));

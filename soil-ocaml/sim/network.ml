@@ -42,10 +42,25 @@ let number t =
   t.added <- t.added + 1;
   t.added
 
+let concerns change a b =
+  let is node = function None -> true | Some other -> node = other in
+  is a change.from && is b change.into
+
+(* Frames that are on a slow way when it ends arrive late: they don't hold up the next ones. *)
+let release t change =
+  let free (a, b) path =
+    if concerns change a b then (
+      path.free_at <- 0;
+      path.last_arrival <- 0)
+  in
+  Hashtbl.iter free t.paths
+
 let set_quality t ?from ?into change =
-  let id = number t in
-  t.changes <- (id, { from; into; change }) :: t.changes;
-  fun () -> t.changes <- List.remove_assoc id t.changes
+  let id = number t and change = { from; into; change } in
+  t.changes <- (id, change) :: t.changes;
+  fun () ->
+    t.changes <- List.remove_assoc id t.changes;
+    release t change
 
 let block t ~reason f =
   let id = number t in
@@ -53,10 +68,7 @@ let block t ~reason f =
   fun () -> t.blocks <- List.remove_assoc id t.blocks
 
 let quality t a b =
-  let apply (_, { from; into; change }) quality =
-    let concerns node = function None -> true | Some other -> node = other in
-    if concerns a from && concerns b into then change quality else quality
-  in
+  let apply (_, change) quality = if concerns change a b then change.change quality else quality in
   List.fold_right apply t.changes t.base
 
 type fate = Lost of string | Arrives of int * string
@@ -77,6 +89,8 @@ let flip rng frame =
   Bytes.set_uint8 bytes (bit / 8) (Bytes.get_uint8 bytes (bit / 8) lxor (1 lsl (bit mod 8)));
   Bytes.to_string bytes
 
+(* What waits for the wire: more is lost, as in a switch. *)
+let queue_ns = 2_000_000_000
 let happens rng share = share > 0. && Generate.float rng 1. < share
 
 let travel path (q : quality) ~now frame =
@@ -99,6 +113,7 @@ let to_one t ~now ~from ~into frame =
   | None ->
       let q = quality t from into and path = path t from into in
       if happens path.rng q.loss then [ Lost "loss" ]
+      else if path.free_at > now + queue_ns then [ Lost "full queue" ]
       else
         let first = travel path q ~now frame in
         if happens path.rng q.duplicate then [ first; travel path q ~now frame ] else [ first ]

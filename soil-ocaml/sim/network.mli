@@ -6,7 +6,7 @@ type t
 type quality = {
   latency : int;  (** The least one. *)
   jitter : int;  (** The mean of what is added, exponentially distributed. *)
-  bandwidth : int;  (** Bytes per second. *)
+  bandwidth : int;  (** Bytes per second. Frames that would wait for more than 2 s are lost. *)
   loss : float;  (** The share of frames that are lost. *)
   duplicate : float;  (** The share that arrive twice. *)
   corrupt : float;  (** The share with a wrong bit. *)

@@ -71,7 +71,7 @@ let signals =
   Sys.[ (sigsegv, "SIGSEGV"); (sigabrt, "SIGABRT"); (sigkill, "SIGKILL"); (sigterm, "SIGTERM") ]
 
 let status n = Printf.sprintf "status %d" n
-let stopped = status 143
+let is_stopped how = how = status 143 || how = "SIGTERM"
 
 let ended t =
   Wire.close t.wire;

@@ -21,9 +21,9 @@ val pid : t -> int
 val kill : t -> unit
 (** [kill p] ends it at once. *)
 
-val stopped : string
-(** [stopped] is what a program ends by after a request to stop: status 143, as {!Soil.run} does it.
-*)
+val is_stopped : string -> bool
+(** [is_stopped how] is whether a program ended so by a request to stop: with status 143, as
+    {!Soil.run} does it, or by SIGTERM, which it didn't handle. *)
 
 val ended : t -> string option
 (** [ended p] waits for its end: [None] for status 0, else what it ended by. Closes the connection.

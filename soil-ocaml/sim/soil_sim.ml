@@ -107,7 +107,11 @@ let set_network w quality =
 (* Loads and checks *)
 
 let workload w load ?(clients = 3) ?(operations = 100) servers =
-  Workload.start w.world load ~clients ~operations servers
+  let history, check = Workload.start w.world load ~clients ~operations servers in
+  let { Settings.until; operations; _ } = World.settings w.world in
+  (* A run that ends early may end before the first result. *)
+  if until = None && operations = None then w.finally <- check :: w.finally;
+  history
 
 let always w name f = World.always w.world name f
 let sometimes w name f = World.sometimes w.world name f

@@ -148,7 +148,8 @@ val workload :
   unit ->
   ('o, 'r) History.t
 (** [workload world (module W) servers] adds [clients] (default: 3) nodes, each of which makes
-    [operations] (default: 100). The function that it returns is the history so far. *)
+    [operations] (default: 100). The function that it returns is the history so far. The run fails
+    if operations end and none of them returns a result. *)
 
 (** {1 Checks} *)
 

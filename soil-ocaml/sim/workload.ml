@@ -19,7 +19,7 @@ end
 
 (* What a client says of itself. It is a child of the coordinator's process, so that both have the
    same types. *)
-type ('o, 'r) note = Invoked of 'o | Ended of ('r, failure) result
+type ('o, 'r) note = Invoked of 'o | Ended of ('r, failure * string) result
 
 let say note =
   let text = Marshal.to_string note [] in
@@ -36,9 +36,9 @@ let client (type o r) (module W : S with type operation = o and type result = r)
     let outcome =
       match W.perform client operation with
       | result -> Ok result
-      | exception Failure failure -> Error failure
+      | exception Failure failure -> Error (failure, "")
       | exception Soil.Task.Cancelled -> raise Soil.Task.Cancelled
-      | exception _ -> Error Ambiguous
+      | exception e -> Error (Ambiguous, ": " ^ Printexc.to_string e)
     in
     say (Ended outcome : (o, r) note)
   done
@@ -52,6 +52,7 @@ let start (type o r) world (module W : S with type operation = o and type result
   in
   let addresses = List.map (fun node -> Network.address (World.index node)) servers in
   let history : (o, r) History.operation list ref = ref [] in
+  let last_exception = ref "" in
   let pending = ref [] and invoked = Array.make clients 0 in
   let log kind fields = Events.add (World.events world) ~at:(World.now world) kind fields in
   let add { client; operation; invoked; _ } outcome =
@@ -74,8 +75,10 @@ let start (type o r) world (module W : S with type operation = o and type result
               match outcome with
               | Ok result ->
                   (W.result_to_string result, History.Returned { at = World.now world; result })
-              | Error No_effect -> ("failed", Failed)
-              | Error Ambiguous -> ("unknown", Unknown)
+              | Error (No_effect, reason) -> ("failed" ^ reason, Failed)
+              | Error (Ambiguous, reason) ->
+                  if reason <> "" then last_exception := reason;
+                  ("unknown" ^ reason, Unknown)
             in
             log "return" [ ("id", Int p.id); ("result", Text text) ];
             add p outcome
@@ -92,9 +95,18 @@ let start (type o r) world (module W : S with type operation = o and type result
     in
     ignore node
   done;
-  fun () ->
+  let all () =
     let unknown = List.map (fun p -> (p, History.Unknown)) !pending in
     let unfinished (p, outcome) =
       { History.client = p.client; operation = p.operation; invoked = p.invoked; outcome }
     in
     History.sort (List.rev_append !history (List.map unfinished unknown))
+  in
+  let is_returned (operation : _ History.operation) =
+    match operation.outcome with Returned _ -> true | Failed | Unknown -> false
+  in
+  let check () =
+    if !history <> [] && not (List.exists is_returned !history) then
+      World.fail ~check:"workload" ("no operation has returned a result" ^ !last_exception)
+  in
+  (all, check)

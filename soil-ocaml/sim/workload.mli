@@ -6,7 +6,8 @@ type failure =
   | Ambiguous  (** It may have happened, or may happen yet. *)
 
 exception Failure of failure
-(** {!S.perform} raises it. Any other exception counts as {!Ambiguous}. *)
+(** {!S.perform} raises it. Any other exception counts as {!Ambiguous}, and the trace has its text.
+*)
 
 (** The signature for loads. Its functions run in the process of a client. *)
 module type S = sig
@@ -39,7 +40,8 @@ val start :
   clients:int ->
   operations:int ->
   World.node list ->
-  unit ->
-  ('o, 'r) Soil_sim_checkers.History.t
+  (unit -> ('o, 'r) Soil_sim_checkers.History.t) * (unit -> unit)
 (** [start world (module W) ~clients ~operations servers] adds nodes for the clients, each of which
-    makes so many operations. The function that it returns is the history so far. *)
+    makes so many operations. The functions that it returns are the history so far, and a check that
+    fails if operations have ended and none has returned a result: no check of such a history says
+    anything. *)

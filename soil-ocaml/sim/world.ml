@@ -287,7 +287,7 @@ and take w n (message : Wire.message) =
 and closed w n =
   match (gone w n `Ended, n.at_exit) with
   | None, _ -> n.ended <- true
-  | Some how, _ when n.stops > 0 && how = Process.stopped -> n.ended <- true
+  | Some how, _ when n.stops > 0 && Process.is_stopped how -> n.ended <- true
   | Some how, Fails -> fail ~check:n.name (Printf.sprintf "ended by %s\n%s" how (last_lines n))
   | Some _, Restarts after -> at w (w.now + after) (fun () -> start w n)
 

@@ -75,15 +75,18 @@ module Load = struct
         let client = Client.create ~timeout:4. ~session:false servers in
         Fun.protect ~finally:(fun () -> Client.close client) (fun () -> f client)
 
+  (* A leader that is cut off keeps a client waiting that writes: those that mostly read see what it
+     answers. *)
   let operation rng ~number : operation =
     let key = Generate.weighted rng [ (3, "a"); (2, "b"); (1, "c") ] in
     let value = Printf.sprintf "%d.%d" number (Generate.int rng 1_000_000) in
-    match Generate.int rng 10 with
-    | 0 | 1 | 2 | 3 -> Get key
-    | 4 | 5 | 6 -> Put (key, value)
-    | 7 -> Append (key, "+" ^ value)
-    | 8 -> Delete key
-    | _ -> Compare_and_set { key; expected = None; value = Some value }
+    if Generate.chance rng (if number >= 2 then 0.9 else 0.2) then Get key
+    else
+      match Generate.int rng 6 with
+      | 0 | 1 | 2 -> Put (key, value)
+      | 3 -> Append (key, "+" ^ value)
+      | 4 -> Delete key
+      | _ -> Compare_and_set { key; expected = None; value = Some value }
 
   let ask (operation : operation) client : result =
     match operation with
@@ -118,9 +121,7 @@ let settings rng =
     ("REPLICATED_DIGEST", "4");
   ]
 
-let network rng : Soil_sim.Network.quality =
-  let far = { Soil_sim.Network.lan with latency = second / 500; jitter = second / 100 } in
-  Generate.weighted rng [ (2, Soil_sim.Network.lan); (1, far) ]
+let far = { Soil_sim.Network.lan with latency = second / 500; jitter = second / 100 }
 
 let server world ~servers settings i =
   let peers =
@@ -167,26 +168,29 @@ let only_one table ~check ~key value describe =
 
 (* A term has one leader. *)
 let watch_leaders db =
-  let leaders = Hashtbl.create 64 in
+  let leaders = Hashtbl.create 64 and latest = ref None in
   on_words db (fun node -> function
     | [ "term"; term; "leader" ] ->
+        latest := Some node;
         only_one leaders ~check:"one leader" ~key:term (World.name node) (fun () ->
             "two servers lead in term " ^ term)
     | _ -> ());
-  leaders
+  (leaders, latest)
 
-(* A server votes once in a term, also after a restart. *)
+(* A server votes once in a term, and its disk has the vote. *)
 let watch_votes db =
   let votes = Hashtbl.create 64 in
-  let vote node term candidate =
+  let vote ?(says = " votes twice in term ") node term candidate =
     only_one votes ~check:"one vote"
       ~key:(term, World.name node)
       candidate
-      (fun () -> World.name node ^ " votes twice in term " ^ term)
+      (fun () -> World.name node ^ says ^ term)
   in
   on_words db (fun node -> function
     | [ "term"; term; "candidate" ] -> vote node term (string_of_int (World.index node))
     | [ "term"; term; "votes"; "for"; id ] -> vote node term id
+    | [ "recovered"; "term"; term; "vote"; id ] when Hashtbl.mem votes (term, World.name node) ->
+        vote ~says:" has lost its vote in term " node term id
     | _ -> ())
 
 (* Servers that have applied the same entries have the same data. *)
@@ -198,6 +202,38 @@ let watch_data db =
             Printf.sprintf "%s has other data after entry %s (term %s, digest %s)" (World.name node)
               index term digest)
     | _ -> ())
+
+(* Servers that are always members have all entries soon. *)
+let watch_followers world db =
+  let late = 5 * second in
+  let reached = Hashtbl.create 8 and old = ref 0 in
+  let last node = Option.value (Hashtbl.find_opt reached (World.name node)) ~default:0 in
+  on_words db (fun node -> function
+    | "entry" :: index :: _ ->
+        let index = int_of_string index in
+        if Soil_sim.now world < (60 * second) - late then old := max !old index;
+        Hashtbl.replace reached (World.name node) index
+    | _ -> ());
+  fun () ->
+    let check node =
+      if last node < !old then
+        Soil_sim.fail "followers"
+          (Printf.sprintf "%s is at entry %d, and others were at %d 5 s ago" (World.name node)
+             (last node) !old)
+    in
+    List.iter check (List.filteri (fun i _ -> i < 2) db)
+
+(* The clients reach both sides. *)
+let leader_cut_off leader db =
+  Faults.make ~name:"the leader is cut off" (fun world _ ->
+      match !leader with
+      | None -> None
+      | Some node ->
+          let is_server i = List.exists (fun node -> World.index node = i) db in
+          let i = World.index node in
+          let concerns a b = is_server a && is_server b && (a = i || b = i) in
+          let network = World.network world in
+          Some (World.name node, Soil_sim.Network.block network ~reason:"cut off" concerns))
 
 (* Another server falls while one asks for votes, and is back before the election is over. *)
 let voter_falls db =
@@ -228,7 +264,7 @@ let voter_falls db =
 
 (* Each seed leaves some kinds of faults out, and has rates of its own: a frequent fault hides what a
    rare one would show. *)
-let add_faults world rng db =
+let add_faults world rng ~leader ~far db =
   let every ?lasting seconds fault =
     if Generate.chance rng 0.7 then
       let rate = Generate.choice rng [ 0.5; 1.; 2. ] in
@@ -242,13 +278,14 @@ let add_faults world rng db =
   every 5. ~lasting:0.4 Faults.pause;
   every 3. ~lasting:6. voter_falls;
   every 8. Faults.partition;
+  every 5. ~lasting:2. (leader_cut_off leader);
   every 20. Faults.power_cut_of_all;
   every 12. Faults.one_way;
   every 14. Faults.slow_disk;
-  every 10. ~lasting:3. Faults.slow_link;
+  every 10. ~lasting:3. (Faults.slow_link ~factor:(if far then 4 else 50));
   every 12. ~lasting:3. Faults.lossy;
   every 12. ~lasting:3. Faults.unordered;
-  every 10. (Faults.clock_drift ~most:100_000);
+  every 10. (Faults.clock_drift ~most:(Generate.choice rng [ 50_000; 500_000 ]));
   every 20. Faults.clock_step
 
 (* Three servers, and others that join and leave. *)
@@ -256,7 +293,8 @@ let run ~servers ~clients =
   Soil_sim.main ~duration:(60 * second) ~calm:(15 * second) @@ fun world ->
   let rng = Soil_sim.rng world in
   let settings = settings rng in
-  Soil_sim.set_network world (network rng);
+  let is_far = Generate.int rng 3 = 0 in
+  if is_far then Soil_sim.set_network world far;
   let db = List.init servers (server world ~servers settings) in
   let addresses = List.map Soil_sim.address db in
   let operator id =
@@ -265,10 +303,11 @@ let run ~servers ~clients =
   in
   if servers > 3 then List.iter operator [ 2; 3 ];
   let history = Soil_sim.workload world (module Load) ~clients ~operations:1000 db in
-  add_faults world rng db;
   watch_votes db;
   watch_data db;
-  let leaders = watch_leaders db in
+  let check_followers = watch_followers world db in
+  let leaders, leader = watch_leaders db in
+  add_faults world rng ~leader ~far:is_far db;
   Soil_sim.sometimes world "three terms" (fun () -> Hashtbl.length leaders >= 3);
   let installed = ref false in
   let on_line text = if String.ends_with ~suffix:"installed" text then installed := true in
@@ -281,5 +320,6 @@ let run ~servers ~clients =
       let is_late (operation : _ Soil_sim.History.operation) =
         match operation.outcome with Returned { at; _ } -> at > late | _ -> false
       in
+      if Soil_sim.now world = 60 * second then check_followers ();
       if Soil_sim.now world = 60 * second && not (List.exists is_late history) then
         Soil_sim.fail "progress" "no operation has returned in the last 8 s, without faults")

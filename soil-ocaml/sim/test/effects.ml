@@ -69,7 +69,21 @@ let sectors () =
   in
   write 'a'
 
+let receive ?timeout socket =
+  let b = Bytes.create 100 in
+  let n, from = Soil.Udp.receive ?timeout socket b 0 100 in
+  (Bytes.sub_string b 0 n, from)
+
+let echo () =
+  let socket = Soil.Udp.bind ~port:7 () in
+  while true do
+    let text, from = receive socket in
+    Soil.Udp.send_string socket from text
+  done
+
 let serve () =
+  Soil.Task.scope @@ fun scope ->
+  ignore (Soil.Task.spawn scope echo);
   Soil.Tcp.serve (Soil.Tcp.listen ~port:7 ()) @@ fun conn ->
   Soil.File_descriptor.write_string conn "x"
 
@@ -82,6 +96,24 @@ let connect () =
           Soil.File_descriptor.close conn;
           if Soil.Clock.monotonic () -. began > 0.005 then say "slow"
       | exception Soil.Error _ -> say "lost")
+
+(* Bursts of numbered datagrams, which come back. *)
+let bursts () =
+  let peer = Soil.Net.Endpoint.of_string "10.0.0.2:7" in
+  let socket = Soil.Udp.bind ~port:8 () in
+  let rec answers last =
+    match receive ~timeout:0.1 socket with
+    | exception Soil.Error _ -> ()
+    | text, _ ->
+        let n = int_of_string text in
+        if n = last then say "twice" else if n < last then say "disorder";
+        answers (max n last)
+  in
+  for_ever 0.3 (fun () ->
+      for n = 1 to 10 do
+        Soil.Udp.send_string socket peer (string_of_int n)
+      done;
+      answers 0)
 
 let lookup () =
   for_ever 1. (fun () ->
@@ -119,6 +151,9 @@ let cases :
     ("kill", ([], starts, Faults.kill, fun n -> restarted n && not (said "end" n)));
     ("stop", ([], starts, Faults.stop, fun n -> restarted n && said "end" n));
     ("power cut", (ext4, starts_and_writes files, (fun n -> Faults.power_cut n), restarted));
+    ( "power cut of all",
+      (ext4, starts_and_writes files, (fun n -> Faults.power_cut_of_all n), restarted) );
+    ("kill in a turn", ([], starts, Faults.kill_during, fun n -> restarted n && not (said "end" n)));
     ("torn sectors", (raw, sectors, Faults.power_cut ~torn:true, said "mixed"));
     ("bit rot", (raw, sectors, Faults.bit_rot, said "mixed"));
     ("disk errors", (ext4, files, Faults.disk_errors ~share:0.5, said "error"));
@@ -128,6 +163,12 @@ let cases :
     ("clock drift", ([], ticks, (fun n -> Faults.clock_drift n), drifts));
     ("pause", ([], ticks, Faults.pause, drifts));
     ("isolate", ([], connect, Faults.isolate, said "lost"));
+    ("partition", ([], connect, Faults.partition, said "lost"));
+    ("one way", ([], connect, Faults.one_way, said "lost"));
+    ("slow reader", ([], connect, (fun n -> Faults.slow_reader n), said "slow"));
+    ("corruption", ([], connect, Faults.corrupt ~share:1., said "lost"));
+    ( "reordering",
+      ([], bursts, (fun n -> Faults.unordered n), fun n -> said "disorder" n && said "twice" n) );
     ("slow link", ([], connect, (fun n -> Faults.slow_link n), said "slow"));
     ("loss", ([], connect, Faults.lossy ~share:1., said "lost"));
     ("late names", ([], lookup, (fun _ -> Faults.late_names ()), said "late"));
@@ -141,6 +182,7 @@ let () =
   main ~duration:(seconds 120.) ~calm:(seconds 1.) @@ fun world ->
   let node = task world ~name:"subject" ~disks program in
   let peer = task world ~name:"peer" serve in
-  let nodes = if name = "wrong names" then [ peer; node ] else [ node ] in
+  let of_two = [ "wrong names"; "partition"; "one way" ] in
+  let nodes = if List.mem name of_two then [ peer; node ] else [ node ] in
   every world ~lasting:(seconds 8.) (seconds 10.) (fault nodes);
   finally world (fun () -> if not (has_effect node) then fail "effect" "isn't seen")

@@ -65,6 +65,8 @@ let faults =
     "kill";
     "stop";
     "power cut";
+    "power cut of all";
+    "kill in a turn";
     "torn sectors";
     "bit rot";
     "disk errors";
@@ -74,6 +76,11 @@ let faults =
     "clock drift";
     "pause";
     "isolate";
+    "partition";
+    "one way";
+    "slow reader";
+    "corruption";
+    "reordering";
     "slow link";
     "loss";
     "late names";
@@ -114,6 +121,7 @@ let calls =
 
 let errors =
   [
+    ([ "broken" ], "failed", "no operation has returned a result: Failure(\\\"broken\\\")");
     ([ "program"; "./none.exe" ], "error", "no such file: build it");
     ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
     ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");

@@ -152,6 +152,24 @@ let idle world =
   every world (seconds 2.) ~lasting:(seconds 0.1) (Faults.kill_during [ node ]);
   at world (seconds 29.) (fun () -> if not (is_up node) then fail "calm" "the node is down")
 
+(* A load whose operations all raise. *)
+module Broken = struct
+  type operation = unit
+  type result = unit
+  type client = unit
+
+  let connect ~number:_ _ = ()
+  let operation _ ~number:_ = ()
+  let perform () () = failwith "broken"
+  let think _ = 0.1
+  let operation_to_string () = "op"
+  let result_to_string () = "done"
+end
+
+let broken world =
+  let (_ : unit -> (unit, unit) History.t) = workload world (module Broken) [] in
+  ()
+
 (* A program that has ended by itself isn't started by the end of a fault. *)
 let ended world =
   let run () =
@@ -163,10 +181,11 @@ let ended world =
   in
   let node = task world ~name:"short" run in
   every world (seconds 1.5) ~lasting:(seconds 1.) (Faults.kill_during [ node ]);
-  finally world (fun () ->
-      match lines node with
-      | (_, "ends") :: _ -> ()
-      | _ -> fail "ended" "the program runs again, or never ended")
+  let has_ended = ref false in
+  on_line node (fun line ->
+      if !has_ended then fail "ended" "the program runs again";
+      if line = "ends" then has_ended := true);
+  finally world (fun () -> if not !has_ended then fail "ended" "the program never ended")
 
 let second = seconds 1.
 
@@ -183,6 +202,7 @@ let () =
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
+  | "broken" -> main ~duration:(10 * second) ~calm:second broken
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
   | "disk" ->
       let disks = [ ("data", File Sys.argv.(2)) ] in

@@ -19,6 +19,8 @@ let echoes world =
   Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition (List.map snd servers @ clients));
   Soil_sim.every world (seconds 20.) (Soil_sim.Faults.kill (List.map snd servers));
   Soil_sim.every world (seconds 10.) (Soil_sim.Faults.stop [ stopped ]);
+  (* Ends by SIGTERM, which it doesn't handle. *)
+  Soil_sim.every world (seconds 30.) (Soil_sim.Faults.stop [ List.assoc "select" servers ]);
   Soil_sim.finally world (fun () ->
       let rec in_order = function
         | "recvfrom: Interrupted system call" :: "SIGTERM" :: "waits" :: rest -> in_order rest
