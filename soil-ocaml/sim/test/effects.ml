@@ -153,7 +153,7 @@ let cases :
     ("power cut", (ext4, starts_and_writes files, (fun n -> Faults.power_cut n), restarted));
     ( "power cut of all",
       (ext4, starts_and_writes files, (fun n -> Faults.power_cut_of_all n), restarted) );
-    ("kill in a turn", ([], starts, Faults.kill_during, fun n -> restarted n && not (said "end" n)));
+    ("kill in a turn", (ext4, starts_and_writes files, Faults.kill_during, restarted));
     ("torn sectors", (raw, sectors, Faults.power_cut ~torn:true, said "mixed"));
     ("bit rot", (raw, sectors, Faults.bit_rot, said "mixed"));
     ("disk errors", (ext4, files, Faults.disk_errors ~share:0.5, said "error"));
