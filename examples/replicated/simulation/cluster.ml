@@ -166,18 +166,26 @@ let only_one table ~check ~key value describe =
   | Some _ -> ()
   | None -> Hashtbl.add table key value
 
-(* A term has one leader. *)
+(* A term has one leader, and a server asks for votes and wins once in it, also if it falls. *)
 let watch_leaders db =
-  let leaders = Hashtbl.create 64 and latest = ref None in
-  on_words db (fun node -> function
-    | [ "term"; term; "leader" ] ->
-        latest := Some node;
-        only_one leaders ~check:"one leader" ~key:term (World.name node) (fun () ->
-            "two servers lead in term " ^ term)
-    | _ -> ());
+  let leaders = Hashtbl.create 64 and candidates = Hashtbl.create 64 and latest = ref None in
+  let lines = ref 0 in
+  on_words db (fun node words ->
+      incr lines;
+      match words with
+      | [ "term"; term; "leader" ] ->
+          latest := Some node;
+          only_one leaders ~check:"one leader" ~key:term !lines (fun () ->
+              "term " ^ term ^ " has a second leader, " ^ World.name node)
+      | [ "term"; term; "candidate" ] ->
+          only_one candidates ~check:"one election"
+            ~key:(term, World.name node)
+            !lines
+            (fun () -> World.name node ^ " asks for votes again in term " ^ term)
+      | _ -> ());
   (leaders, latest)
 
-(* A server votes once in a term, and its disk has the vote. *)
+(* A server votes once in a term, its disk has the vote, and a leader got votes. *)
 let watch_votes db =
   let votes = Hashtbl.create 64 in
   let vote ?(says = " votes twice in term ") node term candidate =
@@ -191,6 +199,13 @@ let watch_votes db =
     | [ "term"; term; "votes"; "for"; id ] -> vote node term id
     | [ "recovered"; "term"; term; "vote"; id ] when Hashtbl.mem votes (term, World.name node) ->
         vote ~says:" has lost its vote in term " node term id
+    | [ "term"; term; "leader" ] ->
+        let is_for_it ((in_term, _), id) =
+          in_term = term && id = string_of_int (World.index node)
+        in
+        (* At least two servers are voters. *)
+        if Seq.length (Seq.filter is_for_it (Hashtbl.to_seq votes)) < 2 then
+          Soil_sim.fail "votes" (World.name node ^ " leads without votes in term " ^ term)
     | _ -> ())
 
 (* Servers that have applied the same entries have the same data. *)
@@ -224,16 +239,29 @@ let watch_followers world db =
     List.iter check (List.filteri (fun i _ -> i < 2) db)
 
 (* The clients reach both sides. *)
+let cut_off world db node =
+  let is_server i = List.exists (fun node -> World.index node = i) db in
+  let i = World.index node in
+  let concerns a b = is_server a && is_server b && (a = i || b = i) in
+  Soil_sim.Network.block (World.network world) ~reason:"cut off" concerns
+
+let of_leader ~name leader f =
+  let inject world node = Some (World.name node, f world node) in
+  Faults.make ~name (fun world _ -> Option.bind !leader (inject world))
+
 let leader_cut_off leader db =
-  Faults.make ~name:"the leader is cut off" (fun world _ ->
-      match !leader with
-      | None -> None
-      | Some node ->
-          let is_server i = List.exists (fun node -> World.index node = i) db in
-          let i = World.index node in
-          let concerns a b = is_server a && is_server b && (a = i || b = i) in
-          let network = World.network world in
-          Some (World.name node, Soil_sim.Network.block network ~reason:"cut off" concerns))
+  of_leader ~name:"the leader is cut off" leader (fun world node -> cut_off world db node)
+
+(* It goes on with the responses of before, and hears of a new leader later. *)
+let leader_pauses leader db =
+  of_leader ~name:"the leader pauses" leader (fun world node ->
+      let heal = ref ignore in
+      let cut () = heal := cut_off world db node in
+      World.pause node;
+      World.at world (World.now world + (second / 200)) cut;
+      fun () ->
+        World.go_on world node;
+        World.at world (World.now world + (second / 3)) (fun () -> !heal ()))
 
 (* Another server falls while one asks for votes, and is back before the election is over. *)
 let voter_falls db =
@@ -279,6 +307,7 @@ let add_faults world rng ~leader ~far db =
   every 3. ~lasting:6. voter_falls;
   every 8. Faults.partition;
   every 5. ~lasting:2. (leader_cut_off leader);
+  every 6. ~lasting:0.6 (leader_pauses leader);
   every 20. Faults.power_cut_of_all;
   every 12. Faults.one_way;
   every 14. Faults.slow_disk;
