@@ -58,21 +58,23 @@ module Load = struct
 
   (* Those with an odd number know nothing of earlier operations: they meet a new leader at once, while
      others still ask the former one. *)
-  type client = Lasting of Client.t | Forgetful of string list
+  type client = Lasting of Client.t | Forgetful of { servers : string list; timeout : float }
 
   (* One of the others has no session, and doesn't repeat what may have had its effect. *)
   let connect ~number servers =
     let servers = List.map (fun ip -> ip ^ ":" ^ client_port) servers in
-    if number mod 2 = 1 then Forgetful servers
-    else Lasting (Client.create ~timeout:4. ~session:(number > 0) servers)
+    (* An impatient client goes on: a leader that is cut off gets more entries. *)
+    let timeout = if Soil.Random.int 3 = 0 then 0.3 else 4. in
+    if number mod 2 = 1 then Forgetful { servers; timeout }
+    else Lasting (Client.create ~timeout ~session:(number > 0) servers)
 
   let with_client client f =
     match client with
     | Lasting client -> f client
-    | Forgetful servers ->
+    | Forgetful { servers; timeout } ->
         let order = List.map (fun server -> (Soil.Random.int 1000, server)) servers in
         let servers = List.map snd (List.sort compare order) in
-        let client = Client.create ~timeout:4. ~session:false servers in
+        let client = Client.create ~timeout ~session:false servers in
         Fun.protect ~finally:(fun () -> Client.close client) (fun () -> f client)
 
   (* A leader that is cut off keeps a client waiting that writes: those that mostly read see what it
@@ -117,7 +119,7 @@ let joins_later i = i >= 3
 let settings rng =
   [
     ("REPLICATED_SNAPSHOT", Generate.choice rng [ "8"; "60"; "300" ]);
-    ("REPLICATED_ELECTION", Generate.choice rng [ "150-160"; "150-300"; "150-1000" ]);
+    ("REPLICATED_ELECTION", Generate.choice rng [ "150-160"; "150-300"; "150-2500" ]);
     ("REPLICATED_DIGEST", "4");
   ]
 
