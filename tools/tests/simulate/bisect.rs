@@ -17,7 +17,10 @@ fn git(folder: &Path, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A repository with seven commits: the third can't be built, the fifth fails first, in term 5.
+/// A repository with seven commits: the fourth can't be built, the sixth fails first, in term 6.
+///
+/// Its dune acts as dune does: it builds no target whose source is the same as at the last build,
+/// even if the target has gone, and each build promotes a file that git tracks.
 struct Repository {
     /// Its folder is the repository.
     test: Test,
@@ -31,18 +34,21 @@ impl Repository {
         write_script(
             &test.path("programs/dune"),
             "#!/bin/sh\n[ \"$1 $2 $4\" = 'build --root @_build/default/default' ] || exit 9\n\
-            cd \"$3\" && ! grep -q broken test.sh && mkdir -p _build/default/test &&\n\
+            cd \"$3\" && echo \"$$\" >promoted && ! grep -q broken test.sh || exit 1\n\
+            ! cmp -s test.sh _build/built || exit 0\n\
+            mkdir -p _build/default/test && cp test.sh _build/built &&\n\
             cp test.sh _build/default/test/sim.exe\n",
         );
         git(&root, &["init", "-q", "-b", "main"]);
         fs::write(test.path(".gitignore"), "_build\nprograms\ntest.exe\n").expect("written");
         for number in 1..=7 {
             let body = match number {
-                3 => "broken".to_owned(),
-                1..5 => format!("# {number}\nreport passed"),
-                _ => format!("# {number}\nreport failed ',\"message\":\"in term {number}\"'"),
+                4 => "broken".to_owned(),
+                1..6 => "report passed".to_owned(),
+                _ => format!("report failed ',\"message\":\"in term {number}\"'"),
             };
             write_script(&test.path("test.sh"), &script(&body));
+            fs::write(test.path("promoted"), number.to_string()).expect("written");
             git(&root, &["add", "."]);
             git(&root, &["commit", "-qm", &format!("commit {number}")]);
         }
@@ -73,7 +79,10 @@ fn the_first_bad_commit_is_named_and_the_checkout_left_alone() {
     let ran = repository.bisect("HEAD~6");
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.output.contains("is the first bad commit"), "{ran:?}");
-    assert!(ran.output.contains("commit 5"), "{ran:?}");
+    assert!(ran.output.contains("commit 6"), "{ran:?}");
+    for line in ["skip: ", "good: "] {
+        assert!(ran.errors.contains(&format!("soil: {line}")), "{ran:?}");
+    }
     assert!(
         ran.errors.contains("changes that aren't committed"),
         "{ran:?}"
@@ -97,7 +106,7 @@ fn a_search_needs_a_good_and_a_bad_commit() {
     let ran = repository.bisect("nothing");
     assert!(ran.errors.contains("git: "), "{ran:?}");
     let root = repository.test.path("");
-    git(&root, &["checkout", "-q", "HEAD~3"]);
+    git(&root, &["checkout", "-q", "HEAD~2"]);
     let ran = repository.bisect("HEAD~3");
     assert!(
         ran.errors.contains("doesn't fail with these options"),
