@@ -28,7 +28,7 @@ use execution::{Case, Test};
 use report::Report;
 use shrink::Found;
 use signal_hook::consts::SIGINT;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
@@ -189,12 +189,16 @@ fn command(options: &Simulate) -> String {
     shlex::try_join(words).unwrap_or_else(|_| "soil simulate".to_owned())
 }
 
-/// The test's file as its user would write it: dune runs this command inside of `_build`.
+/// The test's file as its user would write it: dune runs this command inside of `_build`, where a
+/// sandbox is a copy that lasts only for one action.
 fn shown(program: &Path, is_inside_dune: bool) -> String {
     let absolute = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
     let parts: Vec<_> = absolute.iter().collect();
     let build = parts.iter().rposition(|part| *part == "_build");
     let path = match build.and_then(|build| parts.get(build..)) {
+        Some([build, sandbox, _, rest @ ..]) if is_inside_dune && *sandbox == ".sandbox" => {
+            Path::new(build).join(rest.iter().collect::<PathBuf>())
+        }
         Some(parts) if is_inside_dune => parts.iter().collect(),
         _ => program.to_owned(),
     };
@@ -241,6 +245,12 @@ mod tests {
     fn inside_dune_the_test_is_named_from_the_workspace() {
         let program = Path::new("/home/a/project/_build/default/test/simulate.exe");
         assert_eq!(shown(program, true), "_build/default/test/simulate.exe");
+        let hash = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+        let copy = format!("/home/a/project/_build/.sandbox/{hash}/default/test/simulate.exe");
+        assert_eq!(
+            shown(Path::new(&copy), true),
+            "_build/default/test/simulate.exe"
+        );
         assert_eq!(shown(Path::new("./test.exe"), false), "./test.exe");
         assert_eq!(shown(Path::new("./test.exe"), true), "./test.exe");
     }
