@@ -189,10 +189,14 @@ impl Summary {
         let (seeds, events) = (self.seeds, self.events);
         let time = shown(Duration::from_secs_f64(self.virtual_seconds));
         let real = shown(Duration::from_secs_f64(self.seconds));
-        let ended = match failed {
-            0 => "all passed".to_owned(),
+        let mut ended = match failed {
+            0 if self.passed => "all passed".to_owned(),
+            0 => "none failed".to_owned(),
             failed => format!("{failed} failed"),
         };
+        if !self.never_exercised.is_empty() {
+            ended.push_str(&format!(", {} never exercised", self.never_exercised.len()));
+        }
         let noun = if seeds == 1 { "seed" } else { "seeds" };
         text + &format!(
             "{seeds} {noun}, {ended}: {time} of virtual time and {events} events in {real}\n"

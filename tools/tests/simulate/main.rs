@@ -94,6 +94,7 @@ fn what_never_happens_in_twenty_seeds_is_a_failure() {
         "FAILED never exercised: kill\n",
         "FAILED never exercised: it fell\n",
         "  no fault at all in 20 seeds\n",
+        "20 seeds, none failed, 2 never exercised: ",
     ] {
         assert!(ran.output.contains(line), "{ran:?}");
     }
