@@ -61,15 +61,16 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     let ended = progress::during("the seed runs", || campaign::checked(&test, &case, true))?;
     let mut results = Results::default();
     results.add(ended);
-    if let Some(file) = &options.trace {
-        say(&draw(&test, &case, file, options.events)?);
-    }
     let failures = results.groups.values().map(|group| {
         let command = command(options);
         failed(&case, group.report.clone(), group, &command)
     });
     let failures = failures.collect();
-    finish(options, &results, failures, began)
+    let passed = finish(options, &results, failures, began)?;
+    if let Some(file) = &options.trace {
+        say(&draw(&test, &case, file, options.events)?);
+    }
+    Ok(passed)
 }
 
 /// Runs all seeds and shrinks the failures.
@@ -89,46 +90,55 @@ fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
         },
         twice: options.check_determinism,
     };
-    let results = campaign::run(test, plan)?;
-    let failures = shrunk(test, options, &results, plan.jobs)?;
-    finish(options, &results, failures, began)
+    let (results, ran) = campaign::run(test, plan);
+    if results.seeds == 0 {
+        return ran.map(|()| true);
+    }
+    let (failures, were_shrunk) = shrunk(test, options, &results, plan.jobs);
+    // An error doesn't take the results before it away.
+    let passed = finish(options, &results, failures, began);
+    ran.and(were_shrunk).and(passed)
 }
 
-/// Shrinks the first failure of each kind, several side by side.
+/// Shrinks the first failure of each kind, several side by side. After an error failures stay as
+/// they were found.
 fn shrunk(
     test: &Test,
     options: &Simulate,
     results: &Results,
     jobs: usize,
-) -> Result<Vec<Failed>, Failure> {
+) -> (Vec<Failed>, Result<(), Failure>) {
     let mut groups: Vec<&Group> = results.groups.values().collect();
     groups.sort_by_key(|group| group.report.seed);
     let command = command(options);
     let next = AtomicUsize::new(0);
     let failures: Mutex<Vec<Failed>> = Mutex::default();
     let work = || -> Result<(), Failure> {
+        let mut ended = Ok(());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(group) = groups.get(number) else {
-                return Ok(());
+                return ended;
             };
             let mut found = Found {
                 case: Case::of(group.report.seed),
                 report: group.report.clone(),
             };
             let is_shrunk = !options.no_shrink && number < MAX_SHRUNK && found.report.can_shrink();
-            if is_shrunk {
-                found = smaller(test, found, options.shrink_runs)?;
+            if is_shrunk && ended.is_ok() {
+                match smaller(test, found.clone(), options.shrink_runs) {
+                    Ok(smaller) => found = smaller,
+                    Err(error) => ended = Err(error),
+                }
             }
             let failed = failed(&found.case, found.report, group, &command);
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             failures.push(failed);
         }
     };
-    workers::run(jobs, work)?;
-    Ok(failures
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner))
+    let ended = workers::run(jobs, work);
+    let failures = failures.into_inner();
+    (failures.unwrap_or_else(PoisonError::into_inner), ended)
 }
 
 /// Shrinks a failure, with its progress on a terminal.
@@ -152,24 +162,24 @@ fn failed(case: &Case, report: Report, group: &Group, command: &str) -> Failed {
     Failed::new(case, report, &group.seeds, group.output.clone(), command)
 }
 
-/// Prints the summary and writes the hashes. Returns whether nothing failed.
+/// Prints the summary, and then writes the hashes. Returns whether nothing failed.
 fn finish(
     options: &Simulate,
     results: &Results,
     failures: Vec<Failed>,
     began: Instant,
 ) -> Result<bool, Failure> {
+    let summary = Summary::new(results, failures, began.elapsed());
+    match options.json {
+        true => json::print(&summary)?,
+        false => print_styled(&summary.text())?,
+    }
     if let Some(file) = &options.hashes {
         let lines = results.hashes.iter();
         let text: String = lines
             .map(|(seed, hash)| format!("{seed} {hash}\n"))
             .collect();
         std::fs::write(file, text).on(file)?;
-    }
-    let summary = Summary::new(results, failures, began.elapsed());
-    match options.json {
-        true => json::print(&summary)?,
-        false => print_styled(&summary.text())?,
     }
     Ok(summary.passed())
 }

@@ -48,6 +48,8 @@ pub struct Group {
 pub struct Results {
     /// The number of seeds.
     pub seeds: u64,
+    /// Whether an error kept further seeds from running.
+    pub is_cut: bool,
     /// The virtual time of all seeds.
     pub virtual_time: Duration,
     /// The events of all seeds.
@@ -136,8 +138,8 @@ fn different(first: &Report, second: &Report) -> Report {
     }
 }
 
-/// Runs the seeds. A new kind of failure is said at once.
-pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
+/// Runs the seeds. A new kind of failure is said at once. Returns the results up to an error, too.
+pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
     let began = Instant::now();
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
@@ -165,14 +167,15 @@ pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
             progress.show(results);
         }
     };
-    workers::run(plan.jobs, work)?;
+    let ended = workers::run(plan.jobs, work);
     let (mut results, progress) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     progress.bar.finish_and_clear();
+    results.is_cut = ended.is_err();
     results.hashes.sort_unstable();
     for group in results.groups.values_mut() {
         group.seeds.sort_unstable();
     }
-    Ok(results)
+    (results, ended)
 }
 
 /// One line on a terminal, or a line now and then.

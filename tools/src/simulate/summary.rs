@@ -158,7 +158,7 @@ impl Summary {
             seconds: elapsed.as_secs_f64(),
             virtual_seconds: results.virtual_time.as_secs_f64(),
             events: results.events,
-            passed: failures.is_empty() && never_exercised.is_empty(),
+            passed: failures.is_empty() && never_exercised.is_empty() && !results.is_cut,
             failures,
             faults: results.coverage.faults.clone(),
             sometimes: results.coverage.sometimes.clone(),

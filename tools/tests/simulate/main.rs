@@ -101,6 +101,34 @@ fn what_never_happens_in_twenty_seeds_is_a_failure() {
 }
 
 #[test]
+fn a_late_error_leaves_the_results() {
+    let test = Test::new("report passed");
+    for (arguments, error) in [
+        (["--hashes", "no/hashes"], "no/hashes: "),
+        (["--trace", "no/run.svg"], "the run wrote no events"),
+    ] {
+        let ran = test.run(&[&["--seed", "1"][..], &arguments].concat());
+        assert_eq!(ran.status, Some(1), "{ran:?}");
+        assert!(ran.output.starts_with("1 seed, all passed: "), "{ran:?}");
+        assert!(ran.errors.contains(error), "{ran:?}");
+    }
+    // A test that vanishes, at a seed and while a failure is shrunk.
+    let script = "[ $seed -lt 6 ] || rm -f test.exe; report passed";
+    let ran = Test::new(script).run(&["--seeds", "1-30"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.output.contains(" seeds, none failed: "), "{ran:?}");
+    assert!(ran.errors.contains("did not start"), "{ran:?}");
+    let script = format!("[ -z \"${{SOIL_SIM_FAULTS+set}}\" ] || rm -f test.exe\n{ONE_LEADER}");
+    let ran = Test::new(&script).run(&["--seeds", "1-3"]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(
+        ran.output.contains("  soil simulate test.exe --seed 2\n"),
+        "{ran:?}"
+    );
+    assert!(ran.errors.contains("did not start"), "{ran:?}");
+}
+
+#[test]
 fn runs_that_differ_are_failures() {
     let test = Test::new("hash=$RANDOM$RANDOM$$; report passed");
     let ran = test.run(&["--seeds", "1-8"]);
