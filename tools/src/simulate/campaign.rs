@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// The seeds that run twice in any case.
 const ALWAYS_TWICE: u64 = 3;
+/// The kinds of failures of which a report and an output are kept. Messages with words drawn from
+/// the seed make each seed a kind of its own.
+const MAX_KINDS: usize = 100;
 /// The time between two lines of progress where no terminal shows it.
 const LINES: Duration = Duration::from_secs(10);
 
@@ -56,6 +59,8 @@ pub struct Results {
     pub events: u64,
     /// The failures by kind.
     pub groups: BTreeMap<Kind, Group>,
+    /// The number of seeds with failures of further kinds.
+    pub others: usize,
     /// The coverage.
     pub coverage: Coverage,
     /// Seeds and the hashes of their runs, in ascending order at the end.
@@ -63,8 +68,8 @@ pub struct Results {
 }
 
 impl Results {
-    /// Adds the run of a seed.
-    pub fn add(&mut self, ended: Ended) {
+    /// Adds the run of a seed. Returns whether it is the first failure of a kind that is kept.
+    pub fn add(&mut self, ended: Ended) -> bool {
         let Ended { report, output } = ended;
         self.seeds += 1;
         self.virtual_time += Duration::from_nanos(report.virtual_ns);
@@ -72,10 +77,12 @@ impl Results {
         self.coverage.add(&report);
         self.hashes.push((report.seed, report.hash.clone()));
         let Some(kind) = report.kind() else {
-            return;
+            return false;
         };
         let seed = report.seed;
+        let is_full = self.groups.len() >= MAX_KINDS;
         match self.groups.get_mut(&kind) {
+            None if is_full => self.others += 1,
             None => {
                 let seeds = vec![seed];
                 let group = Group {
@@ -84,6 +91,7 @@ impl Results {
                     seeds,
                 };
                 self.groups.insert(kind, group);
+                return true;
             }
             Some(group) => {
                 group.seeds.push(seed);
@@ -92,11 +100,13 @@ impl Results {
                 }
             }
         }
+        false
     }
 
     /// The number of seeds that failed.
     pub fn failures(&self) -> usize {
-        self.groups.values().map(|group| group.seeds.len()).sum()
+        let counts = self.groups.values().map(|group| group.seeds.len());
+        counts.sum::<usize>() + self.others
     }
 }
 
@@ -157,11 +167,10 @@ pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
             let ended = ended.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let (results, progress) = &mut *shared;
-            let kind = ended.report.kind();
-            let is_new = kind.is_some_and(|kind| !results.groups.contains_key(&kind));
-            let said = is_new.then(|| ended.report.described());
-            results.add(ended);
-            if let Some(line) = said.as_deref().and_then(|text| text.lines().next()) {
+            let described = ended.report.described();
+            if results.add(ended)
+                && let Some(line) = described.lines().next()
+            {
                 progress.note(&format!("seed {seed}: {line}"));
             }
             progress.show(results);
@@ -269,6 +278,18 @@ mod tests {
             (2, "output of 2")
         );
         assert_eq!(group.report.message, "term 17");
+    }
+
+    #[test]
+    fn kinds_beyond_a_hundred_are_counted() {
+        let mut results = Results::default();
+        for seed in 0..150 {
+            let word = "x".repeat(usize::try_from(seed).expect("small"));
+            assert_eq!(results.add(failed(seed, &word)), seed < 100);
+        }
+        results.add(failed(200, "xx"));
+        let kept = results.groups.len();
+        assert_eq!((kept, results.others, results.failures()), (100, 50, 151));
     }
 
     #[test]

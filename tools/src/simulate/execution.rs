@@ -147,7 +147,7 @@ impl Test {
         let mut output = Pipe::new(output, MAX_OUTPUT);
         let ended = wait(&mut child, self.limit, &mut reports.pipe, &mut output);
         let ended = ended.on(&self.program)?;
-        let output = String::from_utf8_lossy(&output.bytes).into_owned();
+        let output = String::from_utf8_lossy(output.end()).into_owned();
         let report = match ended {
             End::TimedOut => {
                 let limit = self.limit.as_secs_f64();
@@ -211,7 +211,7 @@ fn pipe() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
 /// The bytes from a pipe.
 struct Pipe {
     /// `None` after its end.
-    end: Option<OwnedFd>,
+    source: Option<OwnedFd>,
     bytes: Vec<u8>,
     /// The number of bytes that are kept, the last ones.
     limit: usize,
@@ -220,7 +220,7 @@ struct Pipe {
 impl Pipe {
     const fn new(end: OwnedFd, limit: usize) -> Self {
         Self {
-            end: Some(end),
+            source: Some(end),
             bytes: Vec::new(),
             limit,
         }
@@ -228,25 +228,31 @@ impl Pipe {
 
     const fn closed() -> Self {
         Self {
-            end: None,
+            source: None,
             bytes: Vec::new(),
             limit: 0,
         }
     }
 
+    /// The bytes that are kept. Up to as many more wait for [`Self::read`] to drop them at once.
+    fn end(&self) -> &[u8] {
+        let first = self.bytes.len().saturating_sub(self.limit);
+        self.bytes.get(first..).unwrap_or_default()
+    }
+
     /// Reads once, if there is something to read. Returns whether there may be more.
     fn read(&mut self) -> rustix::io::Result<bool> {
-        let Some(end) = &self.end else {
+        let Some(source) = &self.source else {
             return Ok(false);
         };
         let now = Timespec::default();
-        if poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&now))? == 0 {
+        if poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&now))? == 0 {
             return Ok(false);
         }
         let mut buffer = vec![0; 64 << 10];
-        let count = rustix::io::read(end, &mut buffer)?;
+        let count = rustix::io::read(source, &mut buffer)?;
         if count == 0 {
-            self.end = None;
+            self.source = None;
         }
         self.bytes.extend(buffer.iter().take(count));
         if self.bytes.len() > 2 * self.limit {
@@ -310,7 +316,11 @@ fn wait(
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
         for pipe in [&*report, &*output] {
-            ends.extend(pipe.end.iter().map(|end| PollFd::new(end, PollFlags::IN)));
+            ends.extend(
+                pipe.source
+                    .iter()
+                    .map(|end| PollFd::new(end, PollFlags::IN)),
+            );
         }
         match poll(&mut ends, left.as_ref()) {
             Err(Errno::INTR) | Ok(0) => continue,
@@ -374,7 +384,7 @@ fn cause(output: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cause, report};
+    use super::{Pipe, cause, pipe, report};
     use crate::simulate::report::Verdict;
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
@@ -410,6 +420,18 @@ mod tests {
         assert_eq!(message(0, other, ""), "its report is about the seed 8");
         let ended = report(7, ExitStatus::from_raw(0), passed.as_bytes(), "");
         assert_eq!(ended.verdict, Verdict::Passed);
+    }
+
+    #[test]
+    fn the_end_of_an_output_is_kept() {
+        let (source, written) = pipe().expect("a pipe");
+        let mut pipe = Pipe::new(source, 4);
+        for (text, end) in [("ab", "ab"), ("cde", "bcde"), ("fghi", "fghi")] {
+            rustix::io::write(&written, text.as_bytes()).expect("room");
+            assert!(pipe.read().expect("readable"));
+            assert_eq!(pipe.end(), end.as_bytes());
+            assert!(pipe.bytes.len() <= 8);
+        }
     }
 
     #[test]
