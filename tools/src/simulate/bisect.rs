@@ -107,7 +107,7 @@ pub fn run(test: &Test, case: &Case, good: &str, targets: &[String]) -> Result<S
         [] => vec![places.target()],
         targets => targets.to_vec(),
     };
-    let worktree = Worktree::new(&places.origin)?;
+    let worktree = Worktree::new(&places.origin, Arc::clone(&test.stopped))?;
     let at = |commit: &str| -> Result<Option<Report>, Failure> {
         worktree.clean()?;
         worktree.git(&["checkout", "--quiet", "--detach", commit])?;
@@ -148,10 +148,9 @@ fn is_over(said: &str) -> bool {
 }
 
 impl Worktree {
-    /// Makes a worktree with the commit at HEAD.
-    fn new(origin: &Path) -> Result<Self, Failure> {
+    /// Makes a worktree with the commit at HEAD. A signal that requests an end sets `stopped`.
+    fn new(origin: &Path, stopped: Arc<AtomicBool>) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().on(std::env::temp_dir())?;
-        let stopped = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&stopped))
                 .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;

@@ -70,7 +70,7 @@ pub struct Results {
 impl Results {
     /// Adds the run of a seed. Returns whether it is the first failure of a kind that is kept.
     pub fn add(&mut self, ended: Ended) -> bool {
-        let Ended { report, output } = ended;
+        let Ended { report, output, .. } = ended;
         self.seeds += 1;
         self.virtual_time += Duration::from_nanos(report.virtual_ns);
         self.events = self.events.saturating_add(report.events);
@@ -110,14 +110,20 @@ impl Results {
     }
 }
 
-/// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure.
+/// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure, and
+/// so is one that runs into the limit.
 pub fn checked(test: &Test, case: &Case, twice: bool) -> Result<Ended, Failure> {
     let mut ended = test.run(case, None)?;
     let report = &ended.report;
-    let is_checked = report.verdict == Verdict::Nondeterministic;
+    let is_checked = report.verdict == Verdict::Nondeterministic || ended.is_killed;
     let has_failed = report.kind().is_some() && !report.hash.is_empty();
     if !is_checked && (twice || has_failed) {
-        let again = test.run(case, None)?.report;
+        let again = test.run(case, None)?;
+        // A busy machine can slow down one of two runs that are the same.
+        if again.is_killed {
+            return Ok(again);
+        }
+        let again = again.report;
         if again.hash != report.hash || again.kind() != report.kind() {
             ended.report = different(report, &again);
         }
@@ -258,7 +264,11 @@ mod tests {
     fn failed(seed: u64, message: &str) -> Ended {
         let report = Report::error(seed, message.to_owned());
         let output = format!("output of {seed}");
-        Ended { report, output }
+        Ended {
+            report,
+            output,
+            is_killed: false,
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One run of a test: starts it with a seed, and reads its report.
 //!
 //! The test is in a process group of its own, which ends with this process: the kernel kills the
-//! test (PR_SET_PDEATHSIG), and its nodes end with it. All that may differ from run to run is
+//! test (PR_SET_PDEATHSIG), and its nodes end with it. What is left of the group at the end of a run
+//! is killed. All that may differ from run to run is
 //! fixed: the environment, the folder, and the addresses of memory (personality(2),
 //! ADDR_NO_RANDOMIZE).
 
@@ -18,6 +19,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The lowest number of the report's descriptor, above those that scripts use.
@@ -34,6 +37,8 @@ pub struct Test {
     program: PathBuf,
     variables: Vec<(String, OsString)>,
     limit: Duration,
+    /// Ends the present run, if set when a signal arrives.
+    pub stopped: Arc<AtomicBool>,
 }
 
 /// One run.
@@ -65,6 +70,8 @@ pub struct Ended {
     pub report: Report,
     /// The end of what the test printed, on both outputs.
     pub output: String,
+    /// Whether it was killed, after the limit.
+    pub is_killed: bool,
 }
 
 /// A variable of the contract between this command and the test.
@@ -84,6 +91,7 @@ impl Test {
             program,
             variables,
             limit,
+            stopped: Arc::default(),
         })
     }
 
@@ -145,20 +153,22 @@ impl Test {
         drop(command);
         reports.close();
         let mut output = Pipe::new(output, MAX_OUTPUT);
-        let ended = wait(&mut child, self.limit, &mut reports.pipe, &mut output);
-        let ended = ended.on(&self.program)?;
+        let ended = self.wait(&mut child, self.limit, &mut reports.pipe, &mut output);
+        let End { status, is_killed } = ended.on(&self.program)?;
         let output = String::from_utf8_lossy(output.end()).into_owned();
-        let report = match ended {
-            End::TimedOut => {
-                let limit = self.limit.as_secs_f64();
-                Report::error(
-                    case.seed,
-                    format!("still running after {limit} s (--limit)"),
-                )
-            }
-            End::Ended(status) => report(case.seed, status, &reports.pipe.bytes, &output),
+        let limit = self.limit.as_secs_f64();
+        let report = match is_killed {
+            true => Report::error(
+                case.seed,
+                format!("still running after {limit} s (--limit)"),
+            ),
+            false => report(case.seed, status, &reports.pipe.bytes, &output),
         };
-        Ok(Ended { report, output })
+        Ok(Ended {
+            report,
+            output,
+            is_killed,
+        })
     }
 
     /// Runs a case on this terminal, and stops the node in gdb at a virtual time. Returns the
@@ -172,9 +182,62 @@ impl Test {
         drop(command);
         reports.close();
         let mut none = Pipe::closed();
-        match wait(&mut child, Duration::MAX, &mut reports.pipe, &mut none).on(&self.program)? {
-            End::Ended(status) => Ok(report(case.seed, status, &reports.pipe.bytes, "")),
-            End::TimedOut => Ok(Report::error(case.seed, String::new())),
+        let ended = self.wait(&mut child, Duration::MAX, &mut reports.pipe, &mut none);
+        let status = ended.on(&self.program)?.status;
+        Ok(report(case.seed, status, &reports.pipe.bytes, ""))
+    }
+
+    /// Waits for the child's end and reads both pipes meanwhile. Kills its process group after the
+    /// limit or a request to stop, and the rest of it at the end.
+    fn wait(
+        &self,
+        child: &mut Child,
+        limit: Duration,
+        report: &mut Pipe,
+        output: &mut Pipe,
+    ) -> std::io::Result<End> {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let deadline = Instant::now().checked_add(limit);
+        let mut is_killed = false;
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            let is_over = left == Some(Duration::ZERO) || self.stopped.load(Ordering::Relaxed);
+            if is_over && !is_killed {
+                is_killed = true;
+                // The nodes, too, where they are in the group. It may have none in a debugger.
+                let _ = kill_process_group(pid, Signal::KILL);
+                child.kill()?;
+            }
+            let left = left.filter(|_| !is_killed);
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
+            for pipe in [&*report, &*output] {
+                ends.extend(
+                    pipe.source
+                        .iter()
+                        .map(|end| PollFd::new(end, PollFlags::IN)),
+                );
+            }
+            match poll(&mut ends, left.as_ref()) {
+                Err(Errno::INTR) | Ok(0) => continue,
+                answer => answer?,
+            };
+            let has_ended = ends.first().is_some_and(|end| !end.revents().is_empty());
+            if has_ended {
+                // No other group has its number before the child is waited for.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            for pipe in [&mut *report, &mut *output] {
+                // Until the pipe is empty, if no more follows: a process that has kept it open
+                // isn't waited for.
+                while pipe.read()? && has_ended {}
+            }
+            if has_ended {
+                let status = child.wait()?;
+                return Ok(End { status, is_killed });
+            }
         }
     }
 
@@ -287,59 +350,10 @@ impl Reports {
     }
 }
 
-enum End {
-    Ended(ExitStatus),
-    TimedOut,
-}
-
-/// Waits for the child's end and reads both pipes meanwhile. Kills its process group after the
-/// limit.
-fn wait(
-    child: &mut Child,
-    limit: Duration,
-    report: &mut Pipe,
-    output: &mut Pipe,
-) -> std::io::Result<End> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now().checked_add(limit);
-    let mut timed_out = false;
-    loop {
-        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) && !timed_out {
-            timed_out = true;
-            // The nodes, too, where they are in the group.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        let left = left.filter(|_| !timed_out);
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
-        for pipe in [&*report, &*output] {
-            ends.extend(
-                pipe.source
-                    .iter()
-                    .map(|end| PollFd::new(end, PollFlags::IN)),
-            );
-        }
-        match poll(&mut ends, left.as_ref()) {
-            Err(Errno::INTR) | Ok(0) => continue,
-            answer => answer?,
-        };
-        let has_ended = ends.first().is_some_and(|end| !end.revents().is_empty());
-        for pipe in [&mut *report, &mut *output] {
-            // Until the pipe is empty, if no more follows: a process that has kept it open isn't
-            // waited for.
-            while pipe.read()? && has_ended {}
-        }
-        if has_ended {
-            let status = child.wait()?;
-            return Ok(match timed_out {
-                true => End::TimedOut,
-                false => End::Ended(status),
-            });
-        }
-    }
+struct End {
+    status: ExitStatus,
+    /// Whether it was killed here before its end.
+    is_killed: bool,
 }
 
 /// The report in these bytes, or one about its absence.

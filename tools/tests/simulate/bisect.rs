@@ -1,9 +1,11 @@
 //! `soil simulate --bisect`, with a shell script in dune's place that copies the test.
 
 use super::stand_in::{Ran, Test, script, write_script};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs git in a folder.
 fn git(folder: &Path, words: &[&str]) -> String {
@@ -59,6 +61,10 @@ impl Repository {
     }
 
     fn bisect(&self, good: &str) -> Ran {
+        Ran::of(&self.command(good).output().expect("soil starts"))
+    }
+
+    fn command(&self, good: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
         let path = std::env::var("PATH").expect("a PATH");
         let programs = self.test.path("programs");
@@ -67,7 +73,7 @@ impl Repository {
             .args(["--bisect", good])
             .current_dir(self.test.path(""))
             .env("PATH", format!("{}:{path}", programs.display()));
-        Ran::of(&command.output().expect("soil starts"))
+        command
     }
 }
 
@@ -112,5 +118,30 @@ fn a_search_needs_a_good_and_a_bad_commit() {
         ran.errors.contains("doesn't fail with these options"),
         "{ran:?}"
     );
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_signal_ends_the_search_during_a_run() {
+    let repository = Repository::new();
+    let root = repository.test.path("");
+    let started = repository.test.path("started");
+    let body = format!("touch '{}'; sleep 1000", started.display());
+    write_script(&repository.test.path("test.sh"), &script(&body));
+    git(&root, &["commit", "-qam", "commit 8"]);
+    let mut command = repository.command("HEAD~7");
+    command.args(["--limit", "40s"]).stderr(Stdio::piped());
+    let soil = command.spawn().expect("soil starts");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !started.exists() {
+        assert!(Instant::now() < until, "no run starts");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let began = Instant::now();
+    kill_process(Pid::from_child(&soil), Signal::INT).expect("it runs");
+    let ran = Ran::of(&soil.wait_with_output().expect("waited for"));
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.errors.ends_with("interrupted\n"), "{ran:?}");
+    assert!(began.elapsed().as_secs() < 30, "it waited for the limit");
     assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
 }

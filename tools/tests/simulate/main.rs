@@ -198,6 +198,13 @@ fn a_test_that_dies_or_hangs_has_failed() {
         "{ran:?}"
     );
     assert_gone(&test);
+    // The second of two runs.
+    let test = Test::new("[ -e ran ] && exec sleep 1000; touch ran; report passed");
+    let ran = test.run(&["--seeds", "1", "--limit", "1s", "--no-shrink"]);
+    assert!(
+        ran.output.starts_with("ERROR still running after 1 s"),
+        "{ran:?}"
+    );
     fs::remove_file(test.path("test.exe")).expect("removed");
     let ran = test.run(&["--seeds", "1-3"]);
     assert_eq!((ran.status, ran.output.as_str()), (Some(1), ""), "{ran:?}");
@@ -289,6 +296,7 @@ fn output_that_is_long_or_held_open_stops_nothing() {
     let test = Test::new(
         "for n in $(seq 20000); do echo \"a line of output $n\"; done
         sleep 1000 & echo $! >node
+        setsid sleep 1000 & echo $! >apart
         exit 3",
     );
     let mut soil = test
@@ -302,6 +310,8 @@ fn output_that_is_long_or_held_open_stops_nothing() {
         "{first}"
     );
     soil.wait().expect("waited for");
-    let node = test.lines("node")[0].parse().expect("a number");
-    kill_process(Pid::from_raw(node).expect("a process"), Signal::KILL).expect("it runs");
+    assert_gone(&test);
+    // A process in a group of its own isn't the command's to end.
+    let apart = test.lines("apart")[0].parse().expect("a number");
+    kill_process(Pid::from_raw(apart).expect("a process"), Signal::KILL).expect("it runs");
 }
