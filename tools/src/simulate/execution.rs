@@ -177,6 +177,7 @@ impl Test {
         let mut command = self.command(case);
         command.env(variable("GDB"), format!("{node}@{}", at.0));
         command.envs(std::env::var_os("TERM").map(|value| ("TERM", value)));
+        without_interrupts(&mut command);
         let mut reports = Reports::new(&mut command).on(&self.program)?;
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         drop(command);
@@ -261,6 +262,18 @@ fn without_randomisation(command: &mut Command) {
                 let wanted = present | libc::ADDR_NO_RANDOMIZE.unsigned_abs();
                 libc::personality(wanted.into());
             }
+            Ok(())
+        });
+    }
+}
+
+/// Ignores SIGINT in the program: Ctrl-C in gdb, which handles it, reaches all processes of the
+/// terminal.
+fn without_interrupts(command: &mut Command) {
+    // SAFETY: between fork and exec only a system call without pointers is made.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
             Ok(())
         });
     }

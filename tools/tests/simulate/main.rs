@@ -278,7 +278,9 @@ fn a_run_is_drawn() {
 
 #[test]
 fn a_debugger_has_the_terminal() {
-    let test = Test::new("read -r line; echo \"$SOIL_SIM_GDB $line\"; report passed");
+    // Ctrl-C is gdb's.
+    let script = "kill -INT $$; read -r line; echo \"$SOIL_SIM_GDB $line\"; report passed";
+    let test = Test::new(script);
     let mut command = test.command(&["--seed", "2", "--gdb", "db1", "--at", "4.1"]);
     let file = test.path("input");
     fs::write(&file, "continue\n").expect("written");
