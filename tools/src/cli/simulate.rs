@@ -22,7 +22,7 @@ HOME, TZ=UTC, LC_ALL=C and the variables of --env only. Exit status: 0 if nothin
 1.";
 
 /// The largest seed: the largest integer of OCaml.
-const MAX_SEED: u64 = (1 << 62) - 1;
+pub const MAX_SEED: u64 = (1 << 62) - 1;
 
 /// `soil simulate`.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Simulate {
     /// The seeds, each of which is one run; with --for the first one counts.
     #[arg(long, value_name = "FIRST-LAST", default_value = "1-100")]
     pub seeds: Seeds,
-    /// Run seed after seed until this time is over.
+    /// Run seed after seed, at least one, until this time is over.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Run this seed only, and print its report. Failures aren't shrunk.

@@ -4,6 +4,7 @@ use super::coverage::Coverage;
 use super::execution::{Case, Ended, Test};
 use super::report::{Kind, Report, Verdict};
 use super::workers;
+use crate::cli::simulate::MAX_SEED;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::progress;
@@ -28,7 +29,7 @@ pub struct Plan {
     pub first: u64,
     /// The number of seeds; `None`: until the time is over.
     pub count: Option<u64>,
-    /// The time after which no run begins.
+    /// The time after which no further run begins.
     pub duration: Option<Duration>,
     /// Runs side by side.
     pub jobs: usize,
@@ -163,9 +164,11 @@ pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
     let work = || -> Result<(), Failure> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let is_last = plan.count.is_some_and(|count| number >= count)
-                || plan.duration.is_some_and(|time| began.elapsed() >= time);
+            // A run that tests nothing wouldn't have passed.
+            let is_late = || plan.duration.is_some_and(|time| began.elapsed() >= time);
+            let is_last = plan.count.is_some_and(|count| number >= count) || number > 0 && is_late();
             let seed = plan.first.checked_add(number).filter(|_| !is_last);
+            let seed = seed.filter(|seed| *seed <= MAX_SEED);
             let Some(seed) = seed.filter(|_| !is_over.load(Ordering::Relaxed)) else {
                 return Ok(());
             };

@@ -64,6 +64,12 @@ fn without_failures_the_status_is_0_and_hashes_are_written() {
         test.lines("hashes"),
         ["8 9f8", "9 9f9", "10 9f10", "11 9f11"]
     );
+    // At least one, and none beyond the last.
+    for seeds in ["1-2", "4611686018427387903"] {
+        let time = if seeds == "1-2" { "0.000001s" } else { "1m" };
+        let ran = test.run(&["--seeds", seeds, "--for", time]);
+        assert!(ran.output.starts_with("1 seed, all passed: "), "{ran:?}");
+    }
     let ran = test.run(&["--for", "0.3s", "--json"]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     let summary: serde_json::Value = serde_json::from_str(&ran.output).expect("JSON");
