@@ -25,7 +25,7 @@ use crate::options::given;
 use crate::progress;
 use campaign::{Group, Plan, Results};
 use execution::{Case, Test};
-use report::Report;
+use report::{Report, Verdict};
 use shrink::Found;
 use signal_hook::consts::SIGINT;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,7 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     let began = Instant::now();
     let ended = progress::during("the seed runs", || campaign::checked(&test, &case, true))?;
     let mut results = Results::default();
+    let first = ended.report.clone();
     results.add(ended);
     let failures = results.groups.values().map(|group| {
         let command = command(options);
@@ -68,7 +69,7 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     let failures = failures.collect();
     let passed = finish(options, &results, failures, began)?;
     if let Some(file) = &options.trace {
-        say(&draw(&test, &case, file, options.events)?);
+        say(&draw(&test, &case, file, options.events, &first)?);
     }
     Ok(passed)
 }
@@ -195,6 +196,9 @@ fn command(options: &Simulate) -> String {
             None => variable.name.clone(),
         });
     }
+    if let Some(limit) = options.own_limit() {
+        words.extend(["--limit".to_owned(), limit]);
+    }
     let words = words.iter().map(String::as_str);
     shlex::try_join(words).unwrap_or_else(|_| "soil simulate".to_owned())
 }
@@ -225,10 +229,26 @@ fn debug(test: &Test, case: &Case, node: &str, at: Virtual) -> Result<bool, Fail
     Ok(report.kind().is_none())
 }
 
-/// Runs the case once more and draws its events. Returns a line about the file.
-fn draw(test: &Test, case: &Case, file: &Path, limit: usize) -> Result<String, Failure> {
+/// Runs the case once more and draws its events. Returns a line about the file. Says if that run
+/// isn't the same as the `first` one.
+fn draw(
+    test: &Test,
+    case: &Case,
+    file: &Path,
+    limit: usize,
+    first: &Report,
+) -> Result<String, Failure> {
     let trace = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
-    progress::during("the seed runs again", || test.run(case, Some(trace.path())))?;
+    let drawn = progress::during("the seed runs again", || test.run(case, Some(trace.path())))?;
+    let drawn = drawn.report;
+    // The kind of two runs that differ is of neither.
+    let is_one = first.verdict != Verdict::Nondeterministic;
+    if drawn.hash != first.hash || is_one && drawn.kind() != first.kind() {
+        let described = drawn.described();
+        let line = described.lines().next().unwrap_or_default();
+        let verdict = drawn.verdict;
+        say(&format!("the run that is drawn differs: {verdict}: {line}"));
+    }
     let text = std::fs::read(trace.path()).on(trace.path())?;
     let events = events::parse(&String::from_utf8_lossy(&text)).on(test.program())?;
     if events.is_empty() {

@@ -24,6 +24,9 @@ HOME, TZ=UTC, LC_ALL=C and the variables of --env only. Exit status: 0 if nothin
 /// The largest seed: the largest integer of OCaml.
 pub const MAX_SEED: u64 = (1 << 62) - 1;
 
+/// The value of `--limit` if none is given.
+const DEFAULT_LIMIT: &str = "120s";
+
 /// `soil simulate`.
 #[derive(Args, Clone, Debug)]
 pub struct Simulate {
@@ -95,7 +98,7 @@ pub struct Simulate {
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// End a run after this time; it has failed then.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_LIMIT)]
     pub limit: Duration,
     /// Run every seed twice, and fail if the two runs differ. Without it: the first three seeds
     /// and those that fail.
@@ -116,6 +119,14 @@ pub struct Simulate {
     /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Simulate {
+    /// The value of `--limit`, if it isn't the default.
+    pub fn own_limit(&self) -> Option<String> {
+        let is_own = duration(DEFAULT_LIMIT) != Ok(self.limit);
+        is_own.then(|| format!("{}s", self.limit.as_secs_f64()))
+    }
 }
 
 /// Seeds from `first` to `last`.

@@ -166,7 +166,8 @@ pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             // A run that tests nothing wouldn't have passed.
             let is_late = || plan.duration.is_some_and(|time| began.elapsed() >= time);
-            let is_last = plan.count.is_some_and(|count| number >= count) || number > 0 && is_late();
+            let is_last =
+                plan.count.is_some_and(|count| number >= count) || number > 0 && is_late();
             let seed = plan.first.checked_add(number).filter(|_| !is_last);
             let seed = seed.filter(|seed| *seed <= MAX_SEED);
             let Some(seed) = seed.filter(|_| !is_over.load(Ordering::Relaxed)) else {
