@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use signal_hook::low_level::signal_name;
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -373,7 +374,12 @@ struct End {
 fn report(seed: u64, status: ExitStatus, bytes: &[u8], output: &str) -> Report {
     let ended = match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
-        (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
+        (None, signal) => {
+            let number = signal.unwrap_or_default();
+            let name = signal_name(number).map(str::to_owned);
+            let name = name.unwrap_or_else(|| format!("signal {number}"));
+            format!("was ended by {name}")
+        }
     };
     if bytes.is_empty() {
         let hint = match (status.success(), cause(output)) {
@@ -434,7 +440,7 @@ mod tests {
         );
         assert_eq!(
             message(11, "", ""),
-            "was ended by signal 11, without a report"
+            "was ended by SIGSEGV, without a report"
         );
         assert!(message(0, "", "").contains("Soil_sim.main"));
         assert!(message(256, "{", "").contains("can't be read"));
