@@ -25,10 +25,10 @@ use crate::options::given;
 use crate::progress;
 use campaign::{Group, Plan, Results};
 use execution::{Case, Test};
-use report::Report;
+use report::{Report, Verdict};
 use shrink::Found;
 use signal_hook::consts::SIGINT;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
@@ -60,16 +60,18 @@ pub fn run(options: &Simulate) -> Result<bool, Failure> {
     let began = Instant::now();
     let ended = progress::during("the seed runs", || campaign::checked(&test, &case, true))?;
     let mut results = Results::default();
+    let first = ended.report.clone();
     results.add(ended);
-    if let Some(file) = &options.trace {
-        say(&draw(&test, &case, file, options.events)?);
-    }
     let failures = results.groups.values().map(|group| {
         let command = command(options);
         failed(&case, group.report.clone(), group, &command)
     });
     let failures = failures.collect();
-    finish(options, &results, failures, began)
+    let passed = finish(options, &results, failures, began)?;
+    if let Some(file) = &options.trace {
+        say(&draw(&test, &case, file, options.events, &first)?);
+    }
+    Ok(passed)
 }
 
 /// Runs all seeds and shrinks the failures.
@@ -89,46 +91,55 @@ fn all(test: &Test, options: &Simulate) -> Result<bool, Failure> {
         },
         twice: options.check_determinism,
     };
-    let results = campaign::run(test, plan)?;
-    let failures = shrunk(test, options, &results, plan.jobs)?;
-    finish(options, &results, failures, began)
+    let (results, ran) = campaign::run(test, plan);
+    if results.seeds == 0 {
+        return ran.map(|()| true);
+    }
+    let (failures, were_shrunk) = shrunk(test, options, &results, plan.jobs);
+    // An error doesn't take the results before it away.
+    let passed = finish(options, &results, failures, began);
+    ran.and(were_shrunk).and(passed)
 }
 
-/// Shrinks the first failure of each kind, several side by side.
+/// Shrinks the first failure of each kind, several side by side. After an error failures stay as
+/// they were found.
 fn shrunk(
     test: &Test,
     options: &Simulate,
     results: &Results,
     jobs: usize,
-) -> Result<Vec<Failed>, Failure> {
+) -> (Vec<Failed>, Result<(), Failure>) {
     let mut groups: Vec<&Group> = results.groups.values().collect();
     groups.sort_by_key(|group| group.report.seed);
     let command = command(options);
     let next = AtomicUsize::new(0);
     let failures: Mutex<Vec<Failed>> = Mutex::default();
     let work = || -> Result<(), Failure> {
+        let mut ended = Ok(());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(group) = groups.get(number) else {
-                return Ok(());
+                return ended;
             };
             let mut found = Found {
                 case: Case::of(group.report.seed),
                 report: group.report.clone(),
             };
             let is_shrunk = !options.no_shrink && number < MAX_SHRUNK && found.report.can_shrink();
-            if is_shrunk {
-                found = smaller(test, found, options.shrink_runs)?;
+            if is_shrunk && ended.is_ok() {
+                match smaller(test, found.clone(), options.shrink_runs) {
+                    Ok(smaller) => found = smaller,
+                    Err(error) => ended = Err(error),
+                }
             }
             let failed = failed(&found.case, found.report, group, &command);
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
             failures.push(failed);
         }
     };
-    workers::run(jobs, work)?;
-    Ok(failures
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner))
+    let ended = workers::run(jobs, work);
+    let failures = failures.into_inner();
+    (failures.unwrap_or_else(PoisonError::into_inner), ended)
 }
 
 /// Shrinks a failure, with its progress on a terminal.
@@ -152,24 +163,24 @@ fn failed(case: &Case, report: Report, group: &Group, command: &str) -> Failed {
     Failed::new(case, report, &group.seeds, group.output.clone(), command)
 }
 
-/// Prints the summary and writes the hashes. Returns whether nothing failed.
+/// Prints the summary, and then writes the hashes. Returns whether nothing failed.
 fn finish(
     options: &Simulate,
     results: &Results,
     failures: Vec<Failed>,
     began: Instant,
 ) -> Result<bool, Failure> {
+    let summary = Summary::new(results, failures, began.elapsed());
+    match options.json {
+        true => json::print(&summary)?,
+        false => print_styled(&summary.text())?,
+    }
     if let Some(file) = &options.hashes {
         let lines = results.hashes.iter();
         let text: String = lines
             .map(|(seed, hash)| format!("{seed} {hash}\n"))
             .collect();
         std::fs::write(file, text).on(file)?;
-    }
-    let summary = Summary::new(results, failures, began.elapsed());
-    match options.json {
-        true => json::print(&summary)?,
-        false => print_styled(&summary.text())?,
     }
     Ok(summary.passed())
 }
@@ -185,16 +196,23 @@ fn command(options: &Simulate) -> String {
             None => variable.name.clone(),
         });
     }
+    if let Some(limit) = options.own_limit() {
+        words.extend(["--limit".to_owned(), limit]);
+    }
     let words = words.iter().map(String::as_str);
     shlex::try_join(words).unwrap_or_else(|_| "soil simulate".to_owned())
 }
 
-/// The test's file as its user would write it: dune runs this command inside of `_build`.
+/// The test's file as its user would write it: dune runs this command inside of `_build`, where a
+/// sandbox is a copy that lasts only for one action.
 fn shown(program: &Path, is_inside_dune: bool) -> String {
     let absolute = std::path::absolute(program).unwrap_or_else(|_| program.to_owned());
     let parts: Vec<_> = absolute.iter().collect();
     let build = parts.iter().rposition(|part| *part == "_build");
     let path = match build.and_then(|build| parts.get(build..)) {
+        Some([build, sandbox, _, rest @ ..]) if is_inside_dune && *sandbox == ".sandbox" => {
+            Path::new(build).join(rest.iter().collect::<PathBuf>())
+        }
         Some(parts) if is_inside_dune => parts.iter().collect(),
         _ => program.to_owned(),
     };
@@ -211,10 +229,26 @@ fn debug(test: &Test, case: &Case, node: &str, at: Virtual) -> Result<bool, Fail
     Ok(report.kind().is_none())
 }
 
-/// Runs the case once more and draws its events. Returns a line about the file.
-fn draw(test: &Test, case: &Case, file: &Path, limit: usize) -> Result<String, Failure> {
+/// Runs the case once more and draws its events. Returns a line about the file. Says if that run
+/// isn't the same as the `first` one.
+fn draw(
+    test: &Test,
+    case: &Case,
+    file: &Path,
+    limit: usize,
+    first: &Report,
+) -> Result<String, Failure> {
     let trace = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
-    progress::during("the seed runs again", || test.run(case, Some(trace.path())))?;
+    let drawn = progress::during("the seed runs again", || test.run(case, Some(trace.path())))?;
+    let drawn = drawn.report;
+    // The kind of two runs that differ is of neither.
+    let is_one = first.verdict != Verdict::Nondeterministic;
+    if drawn.hash != first.hash || is_one && drawn.kind() != first.kind() {
+        let described = drawn.described();
+        let line = described.lines().next().unwrap_or_default();
+        let verdict = drawn.verdict;
+        say(&format!("the run that is drawn differs: {verdict}: {line}"));
+    }
     let text = std::fs::read(trace.path()).on(trace.path())?;
     let events = events::parse(&String::from_utf8_lossy(&text)).on(test.program())?;
     if events.is_empty() {
@@ -241,6 +275,12 @@ mod tests {
     fn inside_dune_the_test_is_named_from_the_workspace() {
         let program = Path::new("/home/a/project/_build/default/test/simulate.exe");
         assert_eq!(shown(program, true), "_build/default/test/simulate.exe");
+        let hash = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+        let copy = format!("/home/a/project/_build/.sandbox/{hash}/default/test/simulate.exe");
+        assert_eq!(
+            shown(Path::new(&copy), true),
+            "_build/default/test/simulate.exe"
+        );
         assert_eq!(shown(Path::new("./test.exe"), false), "./test.exe");
         assert_eq!(shown(Path::new("./test.exe"), true), "./test.exe");
     }

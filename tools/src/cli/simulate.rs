@@ -22,7 +22,10 @@ HOME, TZ=UTC, LC_ALL=C and the variables of --env only. Exit status: 0 if nothin
 1.";
 
 /// The largest seed: the largest integer of OCaml.
-const MAX_SEED: u64 = (1 << 62) - 1;
+pub const MAX_SEED: u64 = (1 << 62) - 1;
+
+/// The value of `--limit` if none is given.
+const DEFAULT_LIMIT: &str = "120s";
 
 /// `soil simulate`.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +35,7 @@ pub struct Simulate {
     /// The seeds, each of which is one run; with --for the first one counts.
     #[arg(long, value_name = "FIRST-LAST", default_value = "1-100")]
     pub seeds: Seeds,
-    /// Run seed after seed until this time is over.
+    /// Run seed after seed, at least one, until this time is over.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Run this seed only, and print its report. Failures aren't shrunk.
@@ -95,7 +98,7 @@ pub struct Simulate {
     #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<usize>,
     /// End a run after this time; it has failed then.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "120s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = DEFAULT_LIMIT)]
     pub limit: Duration,
     /// Run every seed twice, and fail if the two runs differ. Without it: the first three seeds
     /// and those that fail.
@@ -116,6 +119,14 @@ pub struct Simulate {
     /// Print the summary as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+impl Simulate {
+    /// The value of `--limit`, if it isn't the default.
+    pub fn own_limit(&self) -> Option<String> {
+        let is_own = duration(DEFAULT_LIMIT) != Ok(self.limit);
+        is_own.then(|| format!("{}s", self.limit.as_secs_f64()))
+    }
 }
 
 /// Seeds from `first` to `last`.

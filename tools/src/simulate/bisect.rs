@@ -107,8 +107,9 @@ pub fn run(test: &Test, case: &Case, good: &str, targets: &[String]) -> Result<S
         [] => vec![places.target()],
         targets => targets.to_vec(),
     };
-    let worktree = Worktree::new(&places.origin)?;
+    let worktree = Worktree::new(&places.origin, Arc::clone(&test.stopped))?;
     let at = |commit: &str| -> Result<Option<Report>, Failure> {
+        worktree.clean()?;
         worktree.git(&["checkout", "--quiet", "--detach", commit])?;
         worktree.report(test, case, &places, &targets)
     };
@@ -127,6 +128,7 @@ pub fn run(test: &Test, case: &Case, good: &str, targets: &[String]) -> Result<S
                 .remedy("name an older commit, at which the run passes"));
         }
     }
+    worktree.clean()?;
     let mut said = worktree.git(&["bisect", "start", &bad, &good])?;
     while !is_over(&said) {
         let judged = match worktree.report(test, case, &places, &targets)? {
@@ -146,10 +148,9 @@ fn is_over(said: &str) -> bool {
 }
 
 impl Worktree {
-    /// Makes a worktree with the commit at HEAD.
-    fn new(origin: &Path) -> Result<Self, Failure> {
+    /// Makes a worktree with the commit at HEAD. A signal that requests an end sets `stopped`.
+    fn new(origin: &Path, stopped: Arc<AtomicBool>) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().on(std::env::temp_dir())?;
-        let stopped = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&stopped))
                 .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
@@ -173,9 +174,16 @@ impl Worktree {
         text(git(&self.root()).args(words))
     }
 
+    /// Undoes changes of files that git tracks, which a build may have promoted: git checks out no
+    /// other commit over them.
+    fn clean(&self) -> Result<(), Failure> {
+        self.git(&["reset", "--quiet", "--hard"]).map(drop)
+    }
+
     /// Gives git the outcome at the present commit. Git fails if only skipped commits are left,
     /// and lists them.
     fn bisect(&self, judged: Judged) -> Result<String, Failure> {
+        self.clean()?;
         let output = output(git(&self.root()).args(["bisect", judged.word()]))?;
         self.alive()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -206,8 +214,6 @@ impl Worktree {
     ) -> Result<Option<Report>, Failure> {
         let workspace = self.root().join(&places.workspace);
         let program = workspace.join(&places.program);
-        // The file of another commit isn't the one that this commit builds.
-        let _ = std::fs::remove_file(&program);
         let built = output(
             Command::new("dune")
                 .args(["build", "--root"])
@@ -217,7 +223,8 @@ impl Worktree {
                 .current_dir(self.root()),
         )?;
         self.alive()?;
-        if !built.status.success() || !program.is_file() {
+        // The program is a target of its own: dune fails if this commit doesn't build it.
+        if !built.status.success() {
             return Ok(None);
         }
         let report = test.at(program).run(case, None)?.report;

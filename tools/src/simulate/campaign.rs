@@ -4,6 +4,7 @@ use super::coverage::Coverage;
 use super::execution::{Case, Ended, Test};
 use super::report::{Kind, Report, Verdict};
 use super::workers;
+use crate::cli::simulate::MAX_SEED;
 use crate::failure::Failure;
 use crate::messages::say;
 use crate::progress;
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// The seeds that run twice in any case.
 const ALWAYS_TWICE: u64 = 3;
+/// The kinds of failures of which a report and an output are kept. Messages with words drawn from
+/// the seed make each seed a kind of its own.
+const MAX_KINDS: usize = 100;
 /// The time between two lines of progress where no terminal shows it.
 const LINES: Duration = Duration::from_secs(10);
 
@@ -25,7 +29,7 @@ pub struct Plan {
     pub first: u64,
     /// The number of seeds; `None`: until the time is over.
     pub count: Option<u64>,
-    /// The time after which no run begins.
+    /// The time after which no further run begins.
     pub duration: Option<Duration>,
     /// Runs side by side.
     pub jobs: usize,
@@ -48,12 +52,16 @@ pub struct Group {
 pub struct Results {
     /// The number of seeds.
     pub seeds: u64,
+    /// Whether an error kept further seeds from running.
+    pub is_cut: bool,
     /// The virtual time of all seeds.
     pub virtual_time: Duration,
     /// The events of all seeds.
     pub events: u64,
     /// The failures by kind.
     pub groups: BTreeMap<Kind, Group>,
+    /// The number of seeds with failures of further kinds.
+    pub others: usize,
     /// The coverage.
     pub coverage: Coverage,
     /// Seeds and the hashes of their runs, in ascending order at the end.
@@ -61,19 +69,21 @@ pub struct Results {
 }
 
 impl Results {
-    /// Adds the run of a seed.
-    pub fn add(&mut self, ended: Ended) {
-        let Ended { report, output } = ended;
+    /// Adds the run of a seed. Returns whether it is the first failure of a kind that is kept.
+    pub fn add(&mut self, ended: Ended) -> bool {
+        let Ended { report, output, .. } = ended;
         self.seeds += 1;
         self.virtual_time += Duration::from_nanos(report.virtual_ns);
         self.events = self.events.saturating_add(report.events);
         self.coverage.add(&report);
         self.hashes.push((report.seed, report.hash.clone()));
         let Some(kind) = report.kind() else {
-            return;
+            return false;
         };
         let seed = report.seed;
+        let is_full = self.groups.len() >= MAX_KINDS;
         match self.groups.get_mut(&kind) {
+            None if is_full => self.others += 1,
             None => {
                 let seeds = vec![seed];
                 let group = Group {
@@ -82,6 +92,7 @@ impl Results {
                     seeds,
                 };
                 self.groups.insert(kind, group);
+                return true;
             }
             Some(group) => {
                 group.seeds.push(seed);
@@ -90,22 +101,30 @@ impl Results {
                 }
             }
         }
+        false
     }
 
     /// The number of seeds that failed.
     pub fn failures(&self) -> usize {
-        self.groups.values().map(|group| group.seeds.len()).sum()
+        let counts = self.groups.values().map(|group| group.seeds.len());
+        counts.sum::<usize>() + self.others
     }
 }
 
-/// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure.
+/// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure, and
+/// so is one that runs into the limit.
 pub fn checked(test: &Test, case: &Case, twice: bool) -> Result<Ended, Failure> {
     let mut ended = test.run(case, None)?;
     let report = &ended.report;
-    let is_checked = report.verdict == Verdict::Nondeterministic;
+    let is_checked = report.verdict == Verdict::Nondeterministic || ended.is_killed;
     let has_failed = report.kind().is_some() && !report.hash.is_empty();
     if !is_checked && (twice || has_failed) {
-        let again = test.run(case, None)?.report;
+        let again = test.run(case, None)?;
+        // A busy machine can slow down one of two runs that are the same.
+        if again.is_killed {
+            return Ok(again);
+        }
+        let again = again.report;
         if again.hash != report.hash || again.kind() != report.kind() {
             ended.report = different(report, &again);
         }
@@ -136,8 +155,8 @@ fn different(first: &Report, second: &Report) -> Report {
     }
 }
 
-/// Runs the seeds. A new kind of failure is said at once.
-pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
+/// Runs the seeds. A new kind of failure is said at once. Returns the results up to an error, too.
+pub fn run(test: &Test, plan: Plan) -> (Results, Result<(), Failure>) {
     let began = Instant::now();
     let next = AtomicU64::new(0);
     let is_over = AtomicBool::new(false);
@@ -145,9 +164,12 @@ pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
     let work = || -> Result<(), Failure> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let is_last = plan.count.is_some_and(|count| number >= count)
-                || plan.duration.is_some_and(|time| began.elapsed() >= time);
+            // A run that tests nothing wouldn't have passed.
+            let is_late = || plan.duration.is_some_and(|time| began.elapsed() >= time);
+            let is_last =
+                plan.count.is_some_and(|count| number >= count) || number > 0 && is_late();
             let seed = plan.first.checked_add(number).filter(|_| !is_last);
+            let seed = seed.filter(|seed| *seed <= MAX_SEED);
             let Some(seed) = seed.filter(|_| !is_over.load(Ordering::Relaxed)) else {
                 return Ok(());
             };
@@ -155,24 +177,24 @@ pub fn run(test: &Test, plan: Plan) -> Result<Results, Failure> {
             let ended = ended.inspect_err(|_| is_over.store(true, Ordering::Relaxed))?;
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             let (results, progress) = &mut *shared;
-            let kind = ended.report.kind();
-            let is_new = kind.is_some_and(|kind| !results.groups.contains_key(&kind));
-            let said = is_new.then(|| ended.report.described());
-            results.add(ended);
-            if let Some(line) = said.as_deref().and_then(|text| text.lines().next()) {
+            let described = ended.report.described();
+            if results.add(ended)
+                && let Some(line) = described.lines().next()
+            {
                 progress.note(&format!("seed {seed}: {line}"));
             }
             progress.show(results);
         }
     };
-    workers::run(plan.jobs, work)?;
+    let ended = workers::run(plan.jobs, work);
     let (mut results, progress) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     progress.bar.finish_and_clear();
+    results.is_cut = ended.is_err();
     results.hashes.sort_unstable();
     for group in results.groups.values_mut() {
         group.seeds.sort_unstable();
     }
-    Ok(results)
+    (results, ended)
 }
 
 /// One line on a terminal, or a line now and then.
@@ -246,7 +268,11 @@ mod tests {
     fn failed(seed: u64, message: &str) -> Ended {
         let report = Report::error(seed, message.to_owned());
         let output = format!("output of {seed}");
-        Ended { report, output }
+        Ended {
+            report,
+            output,
+            is_killed: false,
+        }
     }
 
     #[test]
@@ -266,6 +292,18 @@ mod tests {
             (2, "output of 2")
         );
         assert_eq!(group.report.message, "term 17");
+    }
+
+    #[test]
+    fn kinds_beyond_a_hundred_are_counted() {
+        let mut results = Results::default();
+        for seed in 0..150 {
+            let word = "x".repeat(usize::try_from(seed).expect("small"));
+            assert_eq!(results.add(failed(seed, &word)), seed < 100);
+        }
+        results.add(failed(200, "xx"));
+        let kept = results.groups.len();
+        assert_eq!((kept, results.others, results.failures()), (100, 50, 151));
     }
 
     #[test]

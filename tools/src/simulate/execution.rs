@@ -1,7 +1,8 @@
 //! One run of a test: starts it with a seed, and reads its report.
 //!
 //! The test is in a process group of its own, which ends with this process: the kernel kills the
-//! test (PR_SET_PDEATHSIG), and its nodes end with it. All that may differ from run to run is
+//! test (PR_SET_PDEATHSIG), and its nodes end with it. What is left of the group at the end of a run
+//! is killed. All that may differ from run to run is
 //! fixed: the environment, the folder, and the addresses of memory (personality(2),
 //! ADDR_NO_RANDOMIZE).
 
@@ -13,11 +14,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use signal_hook::low_level::signal_name;
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The lowest number of the report's descriptor, above those that scripts use.
@@ -34,6 +38,8 @@ pub struct Test {
     program: PathBuf,
     variables: Vec<(String, OsString)>,
     limit: Duration,
+    /// Ends the present run, if set when a signal arrives.
+    pub stopped: Arc<AtomicBool>,
 }
 
 /// One run.
@@ -65,6 +71,8 @@ pub struct Ended {
     pub report: Report,
     /// The end of what the test printed, on both outputs.
     pub output: String,
+    /// Whether it was killed, after the limit.
+    pub is_killed: bool,
 }
 
 /// A variable of the contract between this command and the test.
@@ -84,6 +92,7 @@ impl Test {
             program,
             variables,
             limit,
+            stopped: Arc::default(),
         })
     }
 
@@ -145,20 +154,22 @@ impl Test {
         drop(command);
         reports.close();
         let mut output = Pipe::new(output, MAX_OUTPUT);
-        let ended = wait(&mut child, self.limit, &mut reports.pipe, &mut output);
-        let ended = ended.on(&self.program)?;
-        let output = String::from_utf8_lossy(&output.bytes).into_owned();
-        let report = match ended {
-            End::TimedOut => {
-                let limit = self.limit.as_secs_f64();
-                Report::error(
-                    case.seed,
-                    format!("still running after {limit} s (--limit)"),
-                )
-            }
-            End::Ended(status) => report(case.seed, status, &reports.pipe.bytes, &output),
+        let ended = self.wait(&mut child, self.limit, &mut reports.pipe, &mut output);
+        let End { status, is_killed } = ended.on(&self.program)?;
+        let output = String::from_utf8_lossy(output.end()).into_owned();
+        let limit = self.limit.as_secs_f64();
+        let report = match is_killed {
+            true => Report::error(
+                case.seed,
+                format!("still running after {limit} s (--limit)"),
+            ),
+            false => report(case.seed, status, &reports.pipe.bytes, &output),
         };
-        Ok(Ended { report, output })
+        Ok(Ended {
+            report,
+            output,
+            is_killed,
+        })
     }
 
     /// Runs a case on this terminal, and stops the node in gdb at a virtual time. Returns the
@@ -167,14 +178,68 @@ impl Test {
         let mut command = self.command(case);
         command.env(variable("GDB"), format!("{node}@{}", at.0));
         command.envs(std::env::var_os("TERM").map(|value| ("TERM", value)));
+        without_interrupts(&mut command);
         let mut reports = Reports::new(&mut command).on(&self.program)?;
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         drop(command);
         reports.close();
         let mut none = Pipe::closed();
-        match wait(&mut child, Duration::MAX, &mut reports.pipe, &mut none).on(&self.program)? {
-            End::Ended(status) => Ok(report(case.seed, status, &reports.pipe.bytes, "")),
-            End::TimedOut => Ok(Report::error(case.seed, String::new())),
+        let ended = self.wait(&mut child, Duration::MAX, &mut reports.pipe, &mut none);
+        let status = ended.on(&self.program)?.status;
+        Ok(report(case.seed, status, &reports.pipe.bytes, ""))
+    }
+
+    /// Waits for the child's end and reads both pipes meanwhile. Kills its process group after the
+    /// limit or a request to stop, and the rest of it at the end.
+    fn wait(
+        &self,
+        child: &mut Child,
+        limit: Duration,
+        report: &mut Pipe,
+        output: &mut Pipe,
+    ) -> std::io::Result<End> {
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
+        let process = pidfd_open(pid, PidfdFlags::empty())?;
+        let deadline = Instant::now().checked_add(limit);
+        let mut is_killed = false;
+        loop {
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            let is_over = left == Some(Duration::ZERO) || self.stopped.load(Ordering::Relaxed);
+            if is_over && !is_killed {
+                is_killed = true;
+                // The nodes, too, where they are in the group. It may have none in a debugger.
+                let _ = kill_process_group(pid, Signal::KILL);
+                child.kill()?;
+            }
+            let left = left.filter(|_| !is_killed);
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
+            for pipe in [&*report, &*output] {
+                ends.extend(
+                    pipe.source
+                        .iter()
+                        .map(|end| PollFd::new(end, PollFlags::IN)),
+                );
+            }
+            match poll(&mut ends, left.as_ref()) {
+                Err(Errno::INTR) | Ok(0) => continue,
+                answer => answer?,
+            };
+            let has_ended = ends.first().is_some_and(|end| !end.revents().is_empty());
+            if has_ended {
+                // No other group has its number before the child is waited for.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            for pipe in [&mut *report, &mut *output] {
+                // Until the pipe is empty, if no more follows: a process that has kept it open
+                // isn't waited for.
+                while pipe.read()? && has_ended {}
+            }
+            if has_ended {
+                let status = child.wait()?;
+                return Ok(End { status, is_killed });
+            }
         }
     }
 
@@ -203,6 +268,18 @@ fn without_randomisation(command: &mut Command) {
     }
 }
 
+/// Ignores SIGINT in the program: Ctrl-C in gdb, which handles it, reaches all processes of the
+/// terminal.
+fn without_interrupts(command: &mut Command) {
+    // SAFETY: between fork and exec only a system call without pointers is made.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+}
+
 /// Both ends of a pipe that children don't inherit.
 fn pipe() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC)
@@ -211,7 +288,7 @@ fn pipe() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
 /// The bytes from a pipe.
 struct Pipe {
     /// `None` after its end.
-    end: Option<OwnedFd>,
+    source: Option<OwnedFd>,
     bytes: Vec<u8>,
     /// The number of bytes that are kept, the last ones.
     limit: usize,
@@ -220,7 +297,7 @@ struct Pipe {
 impl Pipe {
     const fn new(end: OwnedFd, limit: usize) -> Self {
         Self {
-            end: Some(end),
+            source: Some(end),
             bytes: Vec::new(),
             limit,
         }
@@ -228,25 +305,31 @@ impl Pipe {
 
     const fn closed() -> Self {
         Self {
-            end: None,
+            source: None,
             bytes: Vec::new(),
             limit: 0,
         }
     }
 
+    /// The bytes that are kept. Up to as many more wait for [`Self::read`] to drop them at once.
+    fn end(&self) -> &[u8] {
+        let first = self.bytes.len().saturating_sub(self.limit);
+        self.bytes.get(first..).unwrap_or_default()
+    }
+
     /// Reads once, if there is something to read. Returns whether there may be more.
     fn read(&mut self) -> rustix::io::Result<bool> {
-        let Some(end) = &self.end else {
+        let Some(source) = &self.source else {
             return Ok(false);
         };
         let now = Timespec::default();
-        if poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&now))? == 0 {
+        if poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&now))? == 0 {
             return Ok(false);
         }
         let mut buffer = vec![0; 64 << 10];
-        let count = rustix::io::read(end, &mut buffer)?;
+        let count = rustix::io::read(source, &mut buffer)?;
         if count == 0 {
-            self.end = None;
+            self.source = None;
         }
         self.bytes.extend(buffer.iter().take(count));
         if self.bytes.len() > 2 * self.limit {
@@ -281,62 +364,22 @@ impl Reports {
     }
 }
 
-enum End {
-    Ended(ExitStatus),
-    TimedOut,
-}
-
-/// Waits for the child's end and reads both pipes meanwhile. Kills its process group after the
-/// limit.
-fn wait(
-    child: &mut Child,
-    limit: Duration,
-    report: &mut Pipe,
-    output: &mut Pipe,
-) -> std::io::Result<End> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let deadline = Instant::now().checked_add(limit);
-    let mut timed_out = false;
-    loop {
-        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) && !timed_out {
-            timed_out = true;
-            // The nodes, too, where they are in the group.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        let left = left.filter(|_| !timed_out);
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
-        for pipe in [&*report, &*output] {
-            ends.extend(pipe.end.iter().map(|end| PollFd::new(end, PollFlags::IN)));
-        }
-        match poll(&mut ends, left.as_ref()) {
-            Err(Errno::INTR) | Ok(0) => continue,
-            answer => answer?,
-        };
-        let has_ended = ends.first().is_some_and(|end| !end.revents().is_empty());
-        for pipe in [&mut *report, &mut *output] {
-            // Until the pipe is empty, if no more follows: a process that has kept it open isn't
-            // waited for.
-            while pipe.read()? && has_ended {}
-        }
-        if has_ended {
-            let status = child.wait()?;
-            return Ok(match timed_out {
-                true => End::TimedOut,
-                false => End::Ended(status),
-            });
-        }
-    }
+struct End {
+    status: ExitStatus,
+    /// Whether it was killed here before its end.
+    is_killed: bool,
 }
 
 /// The report in these bytes, or one about its absence.
 fn report(seed: u64, status: ExitStatus, bytes: &[u8], output: &str) -> Report {
     let ended = match (status.code(), status.signal()) {
         (Some(code), _) => format!("ended with status {code}"),
-        (None, signal) => format!("was ended by signal {}", signal.unwrap_or_default()),
+        (None, signal) => {
+            let number = signal.unwrap_or_default();
+            let name = signal_name(number).map(str::to_owned);
+            let name = name.unwrap_or_else(|| format!("signal {number}"));
+            format!("was ended by {name}")
+        }
     };
     if bytes.is_empty() {
         let hint = match (status.success(), cause(output)) {
@@ -374,7 +417,7 @@ fn cause(output: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cause, report};
+    use super::{Pipe, cause, pipe, report};
     use crate::simulate::report::Verdict;
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
@@ -397,7 +440,7 @@ mod tests {
         );
         assert_eq!(
             message(11, "", ""),
-            "was ended by signal 11, without a report"
+            "was ended by SIGSEGV, without a report"
         );
         assert!(message(0, "", "").contains("Soil_sim.main"));
         assert!(message(256, "{", "").contains("can't be read"));
@@ -410,6 +453,18 @@ mod tests {
         assert_eq!(message(0, other, ""), "its report is about the seed 8");
         let ended = report(7, ExitStatus::from_raw(0), passed.as_bytes(), "");
         assert_eq!(ended.verdict, Verdict::Passed);
+    }
+
+    #[test]
+    fn the_end_of_an_output_is_kept() {
+        let (source, written) = pipe().expect("a pipe");
+        let mut pipe = Pipe::new(source, 4);
+        for (text, end) in [("ab", "ab"), ("cde", "bcde"), ("fghi", "fghi")] {
+            rustix::io::write(&written, text.as_bytes()).expect("room");
+            assert!(pipe.read().expect("readable"));
+            assert_eq!(pipe.end(), end.as_bytes());
+            assert!(pipe.bytes.len() <= 8);
+        }
     }
 
     #[test]

@@ -14,8 +14,6 @@ pub enum Verdict {
     Failed,
     /// Two runs of one seed differed.
     Nondeterministic,
-    /// The run says too little to count as passed.
-    Weak,
     /// The test itself failed, without a verdict.
     Error,
 }
@@ -26,7 +24,6 @@ impl Display for Verdict {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Nondeterministic => "nondeterministic",
-            Self::Weak => "weak",
             Self::Error => "error",
         })
     }
@@ -135,25 +132,32 @@ pub fn described(check: &str, message: &str) -> String {
 pub struct Kind {
     verdict: Verdict,
     check: String,
-    /// The first line of the message, without its numbers.
+    /// The first line of the message, without its numbers but exit statuses.
     line: String,
 }
 
-/// A line with `#` in place of each number, decimal or hexadecimal (0x…).
+/// What precedes an exit status, which tells causes apart as other numbers don't.
+const STATUS: &str = "ended with status ";
+
+/// A line with `#` in place of each number, decimal or hexadecimal (0x…), except exit statuses.
 fn normalised(line: &str) -> String {
     let mut shown = String::new();
     let mut rest = line;
+    // Whether the digits that follow are an exit status.
+    let mut is_status = false;
     while let Some(character) = rest.chars().next() {
         let hex = rest.strip_prefix("0x");
         let hex = hex.filter(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()));
         if let Some(digits) = hex {
             shown.push('#');
             rest = digits.trim_start_matches(|c: char| c.is_ascii_hexdigit());
-        } else if character.is_ascii_digit() {
+        } else if character.is_ascii_digit() && !is_status {
             shown.push('#');
             rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
         } else {
+            is_status &= character.is_ascii_digit();
             shown.push(character);
+            is_status |= shown.ends_with(STATUS);
             rest = rest.get(character.len_utf8()..).unwrap_or_default();
         }
     }
@@ -178,6 +182,10 @@ mod tests {
             normalised("db0 and db12 lead in term 3: 0xdeadBEEF"),
             "db# and db# lead in term #: #"
         );
+        assert_eq!(
+            normalised("db0 ended with status 127 at 0.5 s"),
+            "db# ended with status 127 at #.# s"
+        );
         assert_eq!(normalised("né 0x 0xg"), "né #x #xg");
         let one = failed("one leader", "db0 and db2 in term 3\nlog of db0").kind();
         assert_eq!(one, failed("one leader", "db1 and db0 in term 17").kind());
@@ -194,10 +202,10 @@ mod tests {
 
     #[test]
     fn a_report_may_leave_out_all_but_the_verdict() {
-        let text = r#"{"seed":7,"verdict":"weak","unknown":[1],
+        let text = r#"{"seed":7,"verdict":"failed","unknown":[1],
             "faults":[{"id":0,"name":"kill","what":"db1","at":12}]}"#;
         let report: Report = serde_json::from_str(text).expect("valid");
-        assert_eq!((report.seed, report.verdict), (7, Verdict::Weak));
+        assert_eq!((report.seed, report.verdict), (7, Verdict::Failed));
         assert_eq!(report.faults[0].at, 12);
         assert_eq!(report.described(), "no message");
         assert_eq!(failed("a", "b\nc").described(), "a: b\nc");

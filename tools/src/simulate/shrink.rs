@@ -80,6 +80,32 @@ where
         Ok(true)
     }
 
+    /// Like [`Self::fails`], but no if the case fails without faults, too: a check at the end of a
+    /// run that is cut short may fail only because operations or time are missing.
+    fn fails_by_faults(&mut self, case: Case) -> Result<bool, Failure> {
+        if self.best.case == case || self.best.report.faults.is_empty() {
+            return self.fails(case);
+        }
+        // The second run may not be left out.
+        if self.left < 2 {
+            return Ok(false);
+        }
+        let before = self.best.clone();
+        let without = Case {
+            faults: Some(Faults::default()),
+            ..case.clone()
+        };
+        if !self.fails(case.clone())? {
+            return Ok(false);
+        }
+        if self.fails(without)? {
+            self.tried.push(case);
+            self.best = before;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     fn faults(&mut self) -> Result<(), Failure> {
         let mut injected: Vec<u64> = self.best.report.faults.iter().map(|it| it.id).collect();
         injected.sort_unstable();
@@ -105,7 +131,7 @@ where
         let mut low = 0;
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.fails(with(middle))? {
+            match self.fails_by_faults(with(middle))? {
                 true => high = middle.min(self.best.report.operations.max(low)),
                 false => low = middle + 1,
             }
@@ -113,7 +139,7 @@ where
         let mut below = high;
         while below > 0 && high - below < LINEAR {
             below -= 1;
-            if self.fails(with(below))? {
+            if self.fails_by_faults(with(below))? {
                 high = below;
             }
         }
@@ -132,13 +158,13 @@ where
         let is_later = base
             .until
             .is_some_and(|until| with(high).until >= Some(until));
-        if high == 0 || (!is_later && !self.fails(with(high))?) {
+        if high == 0 || (!is_later && !self.fails_by_faults(with(high))?) {
             return Ok(());
         }
         let mut low = 0;
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.fails(with(middle))? {
+            match self.fails_by_faults(with(middle))? {
                 true => high = middle,
                 false => low = middle + 1,
             }
@@ -228,9 +254,18 @@ mod tests {
         }
     }
 
-    /// A system that fails at 4.17 s once both faults have happened, if each client does at least
-    /// `enough` operations.
-    fn run(case: &Case, enough: u64) -> Report {
+    /// A system with faults and operations.
+    #[derive(Clone, Copy)]
+    struct System {
+        /// It fails at 4.17 s once two faults have happened, if each client does at least this many
+        /// operations.
+        enough: u64,
+        /// It fails without faults, too, if a client does fewer operations than this, or the run
+        /// ends before this time in nanoseconds.
+        least: (u64, u64),
+    }
+
+    fn run(case: &Case, system: System) -> Report {
         let all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
         let faults = all.iter().filter(|id| {
             let wanted = case.faults.as_ref();
@@ -248,7 +283,9 @@ mod tests {
             .collect();
         let done = case.operations.unwrap_or(240).min(240);
         let has = |id| faults.iter().any(|fault: &Fault| fault.id == id);
-        let fails = has(3) && has(7) && done >= enough && end >= 4_170_000_000;
+        let System { enough, least } = system;
+        let is_cut = done < least.0 || end < least.1;
+        let fails = is_cut || has(3) && has(7) && done >= enough && end >= 4_170_000_000;
         let mut report = Report::error(case.seed, "in term 3".to_owned());
         report.verdict = match fails {
             true => Verdict::Failed,
@@ -260,23 +297,28 @@ mod tests {
         report
     }
 
-    fn shrunk(enough: u64, limit: usize) -> (Case, usize) {
+    fn shrunk(system: System, limit: usize) -> (Case, usize) {
         let case = Case::of(41);
-        let report = run(&case, enough);
+        let report = run(&case, system);
         let mut runs = 0;
         let counted = |case: &Case| {
             runs += 1;
-            Ok(run(case, enough))
+            Ok(run(case, system))
         };
         let found = shrink(Found { case, report }, limit, counted).expect("it runs");
-        assert_eq!(found.report, run(&found.case, enough));
+        assert_eq!(found.report, run(&found.case, system));
         assert_eq!(found.report.verdict, Verdict::Failed);
         (found.case, runs)
     }
 
+    const WHOLE: System = System {
+        enough: 17,
+        least: (0, 0),
+    };
+
     #[test]
     fn faults_operations_and_time_are_shrunk() {
-        let (case, runs) = shrunk(17, 200);
+        let (case, runs) = shrunk(WHOLE, 200);
         let expected = Case {
             seed: 41,
             faults: Some(Faults(vec![3, 7])),
@@ -288,9 +330,26 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_needs_a_longer_run_leaves_the_faults() {
+        let system = System {
+            enough: 0,
+            least: (20, 6_000_000_000),
+        };
+        let (case, runs) = shrunk(system, 200);
+        let expected = Case {
+            seed: 41,
+            faults: Some(Faults(vec![3, 7])),
+            operations: Some(20),
+            until: Some(Instant(6_000_000_000)),
+        };
+        assert_eq!(case, expected);
+        assert!(runs < 150, "{runs}");
+    }
+
+    #[test]
     fn no_more_runs_are_made_than_the_limit() {
         for limit in 0..40 {
-            let (_, runs) = shrunk(17, limit);
+            let (_, runs) = shrunk(WHOLE, limit);
             assert!(runs <= limit, "{runs} of {limit}");
         }
     }

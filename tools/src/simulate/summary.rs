@@ -43,6 +43,8 @@ pub struct Summary {
     virtual_seconds: f64,
     events: u64,
     failures: Vec<Failed>,
+    /// The number of seeds with failures of further kinds.
+    other_failures: usize,
     faults: BTreeMap<String, Exercised>,
     sometimes: BTreeMap<String, u64>,
     /// The faults and situations that occurred in no seed, which is a failure.
@@ -158,8 +160,9 @@ impl Summary {
             seconds: elapsed.as_secs_f64(),
             virtual_seconds: results.virtual_time.as_secs_f64(),
             events: results.events,
-            passed: failures.is_empty() && never_exercised.is_empty(),
+            passed: failures.is_empty() && never_exercised.is_empty() && !results.is_cut,
             failures,
+            other_failures: results.others,
             faults: results.coverage.faults.clone(),
             sometimes: results.coverage.sometimes.clone(),
             never_exercised,
@@ -178,6 +181,10 @@ impl Summary {
         for failed in &self.failures {
             text.push_str(&failed.text(self.seeds));
         }
+        if self.other_failures > 0 {
+            let count = self.other_failures;
+            text.push_str(&format!("… and {count} more that failed in other ways\n"));
+        }
         if self.seeds > 1 {
             text.push_str(&self.table);
         }
@@ -185,14 +192,19 @@ impl Summary {
         for name in &self.never_exercised {
             text.push_str(&format!("{red}FAILED{red:#} never exercised: {name}\n"));
         }
-        let failed: usize = self.failures.iter().map(|failed| failed.count).sum();
+        let counts = self.failures.iter().map(|failed| failed.count);
+        let failed = counts.sum::<usize>() + self.other_failures;
         let (seeds, events) = (self.seeds, self.events);
         let time = shown(Duration::from_secs_f64(self.virtual_seconds));
         let real = shown(Duration::from_secs_f64(self.seconds));
-        let ended = match failed {
-            0 => "all passed".to_owned(),
+        let mut ended = match failed {
+            0 if self.passed => "all passed".to_owned(),
+            0 => "none failed".to_owned(),
             failed => format!("{failed} failed"),
         };
+        if !self.never_exercised.is_empty() {
+            ended.push_str(&format!(", {} never exercised", self.never_exercised.len()));
+        }
         let noun = if seeds == 1 { "seed" } else { "seeds" };
         text + &format!(
             "{seeds} {noun}, {ended}: {time} of virtual time and {events} events in {real}\n"
@@ -234,6 +246,7 @@ mod tests {
         let failed = Failed::new(&case, report, &[41, 57], output, "soil simulate test.exe");
         let results = Results {
             seeds: 1000,
+            others: 3,
             ..Results::default()
         };
         let summary = Summary::new(&results, vec![failed], Duration::from_secs(61));
@@ -245,7 +258,8 @@ mod tests {
                partition db0 | db1 db2 at 1.200 s\n  \
                kill db1 at 2.513 s\n  \
                soil simulate test.exe --seed 41 --faults 3,7 --operations 2 --until 4.2\n\
-             1000 seeds, 2 failed: 0.0 s of virtual time and 0 events in 1 min 1 s\n"
+             … and 3 more that failed in other ways\n\
+             1000 seeds, 5 failed: 0.0 s of virtual time and 0 events in 1 min 1 s\n"
         );
         assert!(!summary.passed());
         let none = Case {

@@ -1,9 +1,11 @@
 //! `soil simulate --bisect`, with a shell script in dune's place that copies the test.
 
 use super::stand_in::{Ran, Test, script, write_script};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs git in a folder.
 fn git(folder: &Path, words: &[&str]) -> String {
@@ -17,7 +19,10 @@ fn git(folder: &Path, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A repository with seven commits: the third can't be built, the fifth fails first, in term 5.
+/// A repository with seven commits: the fourth can't be built, the sixth fails first, in term 6.
+///
+/// Its dune acts as dune does: it builds no target whose source is the same as at the last build,
+/// even if the target has gone, and each build promotes a file that git tracks.
 struct Repository {
     /// Its folder is the repository.
     test: Test,
@@ -31,18 +36,21 @@ impl Repository {
         write_script(
             &test.path("programs/dune"),
             "#!/bin/sh\n[ \"$1 $2 $4\" = 'build --root @_build/default/default' ] || exit 9\n\
-            cd \"$3\" && ! grep -q broken test.sh && mkdir -p _build/default/test &&\n\
+            cd \"$3\" && echo \"$$\" >promoted && ! grep -q broken test.sh || exit 1\n\
+            ! cmp -s test.sh _build/built || exit 0\n\
+            mkdir -p _build/default/test && cp test.sh _build/built &&\n\
             cp test.sh _build/default/test/sim.exe\n",
         );
         git(&root, &["init", "-q", "-b", "main"]);
         fs::write(test.path(".gitignore"), "_build\nprograms\ntest.exe\n").expect("written");
         for number in 1..=7 {
             let body = match number {
-                3 => "broken".to_owned(),
-                1..5 => format!("# {number}\nreport passed"),
-                _ => format!("# {number}\nreport failed ',\"message\":\"in term {number}\"'"),
+                4 => "broken".to_owned(),
+                1..6 => "report passed".to_owned(),
+                _ => format!("report failed ',\"message\":\"in term {number}\"'"),
             };
             write_script(&test.path("test.sh"), &script(&body));
+            fs::write(test.path("promoted"), number.to_string()).expect("written");
             git(&root, &["add", "."]);
             git(&root, &["commit", "-qm", &format!("commit {number}")]);
         }
@@ -53,6 +61,10 @@ impl Repository {
     }
 
     fn bisect(&self, good: &str) -> Ran {
+        Ran::of(&self.command(good).output().expect("soil starts"))
+    }
+
+    fn command(&self, good: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
         let path = std::env::var("PATH").expect("a PATH");
         let programs = self.test.path("programs");
@@ -61,7 +73,7 @@ impl Repository {
             .args(["--bisect", good])
             .current_dir(self.test.path(""))
             .env("PATH", format!("{}:{path}", programs.display()));
-        Ran::of(&command.output().expect("soil starts"))
+        command
     }
 }
 
@@ -73,7 +85,10 @@ fn the_first_bad_commit_is_named_and_the_checkout_left_alone() {
     let ran = repository.bisect("HEAD~6");
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.output.contains("is the first bad commit"), "{ran:?}");
-    assert!(ran.output.contains("commit 5"), "{ran:?}");
+    assert!(ran.output.contains("commit 6"), "{ran:?}");
+    for line in ["skip: ", "good: "] {
+        assert!(ran.errors.contains(&format!("soil: {line}")), "{ran:?}");
+    }
     assert!(
         ran.errors.contains("changes that aren't committed"),
         "{ran:?}"
@@ -97,11 +112,36 @@ fn a_search_needs_a_good_and_a_bad_commit() {
     let ran = repository.bisect("nothing");
     assert!(ran.errors.contains("git: "), "{ran:?}");
     let root = repository.test.path("");
-    git(&root, &["checkout", "-q", "HEAD~3"]);
+    git(&root, &["checkout", "-q", "HEAD~2"]);
     let ran = repository.bisect("HEAD~3");
     assert!(
         ran.errors.contains("doesn't fail with these options"),
         "{ran:?}"
     );
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_signal_ends_the_search_during_a_run() {
+    let repository = Repository::new();
+    let root = repository.test.path("");
+    let started = repository.test.path("started");
+    let body = format!("touch '{}'; sleep 1000", started.display());
+    write_script(&repository.test.path("test.sh"), &script(&body));
+    git(&root, &["commit", "-qam", "commit 8"]);
+    let mut command = repository.command("HEAD~7");
+    command.args(["--limit", "40s"]).stderr(Stdio::piped());
+    let soil = command.spawn().expect("soil starts");
+    let until = Instant::now() + Duration::from_secs(60);
+    while !started.exists() {
+        assert!(Instant::now() < until, "no run starts");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let began = Instant::now();
+    kill_process(Pid::from_child(&soil), Signal::INT).expect("it runs");
+    let ran = Ran::of(&soil.wait_with_output().expect("waited for"));
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.errors.ends_with("interrupted\n"), "{ran:?}");
+    assert!(began.elapsed().as_secs() < 30, "it waited for the limit");
     assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
 }
