@@ -3,6 +3,7 @@
 use crate::kernel;
 use crate::network::Network;
 use crate::objects::{Kind, Object, Socket};
+use crate::wait::now;
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -188,12 +189,37 @@ impl State {
 
     /// The time at which something may change without an event: of the stack, or of a timer.
     pub fn deadline(&self) -> u64 {
+        let now = now();
         let timer = |object: &Object| match &object.kind {
-            Kind::Timer(timer) => timer.next,
+            // One that has expired changes by a read only: a wait for other things would spin.
+            Kind::Timer(timer) => timer.next.filter(|next| *next > now),
             _ => None,
         };
         let timers = self.objects.values().filter_map(timer);
         let network = self.network.as_ref().map(Network::deadline);
         timers.chain(network).min().unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use crate::objects::{Kind, Timer};
+
+    #[test]
+    fn an_expired_timer_wakes_no_wait() {
+        let mut state = State::new();
+        let mut add = |next| {
+            let timer = Timer {
+                clock: libc::CLOCK_MONOTONIC,
+                next: Some(next),
+                interval: 3,
+            };
+            state.insert(100 + next as i32, Kind::Timer(timer), false);
+            state.deadline()
+        };
+        // Without a coordinator it is always 0.
+        assert_eq!(add(0), u64::MAX);
+        assert_eq!(add(7), 7);
     }
 }
