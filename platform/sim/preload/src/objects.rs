@@ -12,9 +12,10 @@ pub struct Object {
     pub references: u32,
     /// `O_NONBLOCK`.
     pub nonblocking: bool,
-    /// Attempts to read that took data or found none, and the same to write: an edge-triggered
-    /// interest is reported again after them.
-    pub reads: u64,
+    /// What arrived so far, unless the object itself tells: an edge-triggered interest in reading
+    /// is reported again when it changes ([`crate::readiness::arrivals`]).
+    pub arrivals: u64,
+    /// Attempts to write that succeeded or found no room: the same for interests in writing.
     pub writes: u64,
     pub kind: Kind,
 }
@@ -57,6 +58,8 @@ pub struct Socket {
     pub error_fetched: bool,
     /// shutdown(2) for reading.
     pub read_shut: bool,
+    /// Bytes of datagrams, or accepted connections, that it took from the stack.
+    pub taken: u64,
     /// A datagram that was read with `MSG_PEEK`.
     pub peeked: Option<(Vec<u8>, SocketAddr)>,
     pub options: Options,
@@ -70,6 +73,7 @@ impl Socket {
             phase: Phase::Idle,
             error_fetched: false,
             read_shut: false,
+            taken: 0,
             peeked: None,
             options: Options::default(),
         }
@@ -91,6 +95,8 @@ pub struct Options {
 /// Bytes on their way inside the process.
 pub struct Channel {
     pub bytes: VecDeque<u8>,
+    /// Number of writes.
+    pub arrivals: u64,
     pub reader_gone: bool,
     pub writer_gone: bool,
 }
@@ -130,6 +136,6 @@ pub struct Interest {
     /// Edge-triggered: the events that were reported.
     pub reported: u32,
     /// Counts of the object when they were.
-    pub reads: u64,
+    pub arrivals: u64,
     pub writes: u64,
 }

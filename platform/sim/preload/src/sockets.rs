@@ -140,21 +140,14 @@ fn accept_one(state: &mut State, fd: i32, flags: i32) -> Result<(i32, SocketAddr
         });
     }
     let listening = listener.handle.ok_or(libc::EINVAL)?;
-    let accepted = network.stack.tcp_accept(listening).map_err(number);
-    let handle = match accepted {
-        Ok(handle) => handle,
-        Err(error) => {
-            state.object(fd)?.reads += 1;
-            return Err(error);
-        }
-    };
+    let handle = network.stack.tcp_accept(listening).map_err(number)?;
+    listener.taken += 1;
     let peer = network.stack.peer_address(handle).unwrap_or(ANY);
     let mut socket = Socket::new(true);
     socket.options = listener.options.clone();
     socket.handle = Some(handle);
     socket.phase = Phase::Connected;
     options::apply(&socket, network);
-    state.object(fd)?.reads += 1;
     let new = state.add(Kind::Socket(socket), flags);
     if new.is_err() {
         let (_, network) = state.socket(fd)?;

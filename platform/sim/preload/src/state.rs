@@ -70,7 +70,7 @@ impl State {
         let object = Object {
             references: 1,
             nonblocking,
-            reads: 0,
+            arrivals: 0,
             writes: 0,
             kind,
         };

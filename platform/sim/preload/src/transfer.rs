@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 
 /// The most bytes of a datagram.
 const DATAGRAM: usize = 65_535;
+/// What `net` counts for each unread datagram beside its bytes.
+const COST: usize = 32;
 
 /// Offsets in `struct msghdr`, in words, and in bytes for the flags.
 const NAME: usize = 0;
@@ -55,7 +57,7 @@ fn deadlock(what: &str) -> i32 {
 fn read_once(state: &mut State, fd: i32, max: usize, flags: i32) -> Result<Received, i32> {
     let peek = flags & libc::MSG_PEEK != 0;
     let object = state.object(fd)?;
-    let result = match &mut object.kind {
+    match &mut object.kind {
         Kind::Socket(_) => read_socket(state, fd, max, peek),
         Kind::End(end) => end.read(max, peek).map(Received::bytes),
         Kind::Counter { .. } | Kind::Timer(_) if max < 8 => Err(libc::EINVAL),
@@ -67,19 +69,14 @@ fn read_once(state: &mut State, fd: i32, max: usize, flags: i32) -> Result<Recei
         }
         Kind::Timer(timer) => match timer.expirations() {
             0 => Err(libc::EAGAIN),
-            count => Ok(Received::bytes(count.to_ne_bytes().to_vec())),
+            count => {
+                object.arrivals += 1;
+                Ok(Received::bytes(count.to_ne_bytes().to_vec()))
+            }
         },
         Kind::Console(_) => Ok(Received::default()),
         Kind::Epoll(_) | Kind::Local => Err(libc::EINVAL),
-    };
-    let has_more = match &result {
-        Ok(received) => received.len > 0,
-        Err(error) => *error == libc::EAGAIN,
-    };
-    if has_more {
-        state.object(fd)?.reads += 1;
     }
-    result
 }
 
 fn read_socket(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<Received, i32> {
@@ -112,6 +109,7 @@ fn read_datagram(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<R
             let read = network.stack.udp_recv_from(handle, &mut bytes);
             let (len, from) = read.map_err(number)?;
             bytes.truncate(len);
+            socket.taken += (len + COST) as u64;
             (bytes, from)
         }
     };
@@ -230,6 +228,7 @@ fn write_once(
                     None | Some(u64::MAX) => Err(libc::EAGAIN),
                     Some(sum) => {
                         *value = sum;
+                        object.arrivals += 1;
                         Ok(8)
                     }
                 },
