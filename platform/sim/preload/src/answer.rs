@@ -2,6 +2,7 @@
 
 use crate::events::{monotonic_at, nanoseconds, timespec};
 use crate::memory::{Pieces, load, store, text};
+use crate::readiness::Limit;
 use crate::sockets::Naming;
 use crate::wait::{self, FOREVER, after, now};
 use crate::{
@@ -132,6 +133,16 @@ fn time_at(address: usize) -> u64 {
     }
 }
 
+fn unmasked(until: u64) -> Limit {
+    Limit { until, mask: None }
+}
+
+/// A limit with the mask of signals at an address, unless that is null.
+fn masked(until: u64, mask: usize) -> Limit {
+    let mask = (mask != 0).then(|| load(mask));
+    Limit { until, mask }
+}
+
 /// Nanoseconds until a time.
 fn left(until: u64) -> u64 {
     until.saturating_sub(now())
@@ -147,11 +158,11 @@ fn sleep(until: u64, rest_at: usize) -> isize {
 }
 
 fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
-    let [a, b, c, d, ..] = *arguments;
+    let [a, b, c, d, e, _] = *arguments;
     let fd = a as i32;
     Some(match number {
-        libc::SYS_poll => raw(readiness::poll(a, b, milliseconds(c))),
-        libc::SYS_ppoll => raw(readiness::poll(a, b, time_at(c))),
+        libc::SYS_poll => raw(readiness::poll(a, b, unmasked(milliseconds(c)))),
+        libc::SYS_ppoll => raw(readiness::poll(a, b, masked(time_at(c), d))),
         libc::SYS_select | libc::SYS_pselect6 => select(number, arguments),
         libc::SYS_epoll_create | libc::SYS_epoll_create1 => {
             let flags = if number == libc::SYS_epoll_create {
@@ -162,8 +173,9 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
             raw_descriptor(epoll::create(flags))
         }
         libc::SYS_epoll_ctl => raw(epoll::control(fd, b as i32, c as i32, d)),
-        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => raw(epoll::wait(fd, b, c, milliseconds(d))),
-        libc::SYS_epoll_pwait2 => raw(epoll::wait(fd, b, c, time_at(d))),
+        libc::SYS_epoll_wait => raw(epoll::wait(fd, b, c, unmasked(milliseconds(d)))),
+        libc::SYS_epoll_pwait => raw(epoll::wait(fd, b, c, masked(milliseconds(d), e))),
+        libc::SYS_epoll_pwait2 => raw(epoll::wait(fd, b, c, masked(time_at(d), e))),
         libc::SYS_nanosleep => sleep(after(nanoseconds(load(a))), b),
         libc::SYS_clock_nanosleep if b as i32 & libc::TIMER_ABSTIME != 0 => {
             sleep(monotonic_at(fd, nanoseconds(load(c))), 0)
@@ -174,12 +186,24 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
             wait::finish();
             return None;
         }
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
+            if sim::signals::ends(number, arguments) {
+                wait::finish();
+            }
+            return None;
+        }
+        libc::SYS_rt_sigprocmask => {
+            if b != 0 {
+                wait::unblock(fd, load(b));
+            }
+            return None;
+        }
         _ => return None,
     })
 }
 
 /// select(2) and pselect6(2), which store the time left.
-fn select(number: i64, [len, read, write, except, timeout, _]: &[usize; 6]) -> isize {
+fn select(number: i64, [len, read, write, except, timeout, mask]: &[usize; 6]) -> isize {
     let micros = number == libc::SYS_select;
     let until = match *timeout {
         0 => FOREVER,
@@ -195,7 +219,12 @@ fn select(number: i64, [len, read, write, except, timeout, _]: &[usize; 6]) -> i
             ]))
         }
     };
-    let result = readiness::select(*len, [*read, *write, *except], until);
+    // The mask is behind a pointer: a call has six arguments.
+    let mask = match *mask {
+        at if at != 0 && !micros => load(at),
+        _ => 0,
+    };
+    let result = readiness::select(*len, [*read, *write, *except], masked(until, mask));
     if *timeout != 0 {
         let [seconds, part] = timespec(left(until));
         store(*timeout, [seconds, if micros { part / 1000 } else { part }]);

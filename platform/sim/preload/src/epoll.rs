@@ -3,7 +3,7 @@
 use crate::kernel;
 use crate::memory::{load, store};
 use crate::objects::{Epoll, Interest, Kind};
-use crate::readiness::{arrivals, of_object, wait_for};
+use crate::readiness::{Limit, arrivals, of_object, wait_for};
 use crate::state::{self, State};
 
 /// Bytes of `struct epoll_event`, which is packed.
@@ -68,11 +68,11 @@ pub fn control(fd: i32, operation: i32, target: i32, event: usize) -> Result<isi
 }
 
 /// epoll_wait(2): the array at `at` has room for `max` events.
-pub fn wait(fd: i32, at: usize, max: usize, until: u64) -> Result<isize, i32> {
+pub fn wait(fd: i32, at: usize, max: usize, limit: Limit) -> Result<isize, i32> {
     if max == 0 || max > i32::MAX as usize {
         return Err(libc::EINVAL);
     }
-    wait_for(until, |state| {
+    wait_for(limit, |state| {
         let ready = collect(state, fd, max)?;
         for (i, (events, data)) in ready.iter().enumerate() {
             store(at + i * EVENT, *events);

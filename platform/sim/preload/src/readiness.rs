@@ -141,14 +141,24 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
     Ok(events)
 }
 
+/// What ends a wait for descriptors.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    pub until: u64,
+    /// The signals that are blocked meanwhile, if the call has a mask.
+    pub mask: Option<u64>,
+}
+
 /// Calls `count` until descriptors are ready or the time comes; the number of ready ones.
 pub fn wait_for(
-    until: u64,
+    Limit { until, mask }: Limit,
     mut count: impl FnMut(&mut State) -> Result<usize, i32>,
 ) -> Result<isize, i32> {
-    let ready = block_as(Interrupted::Fails, until, |state| match count(state)? {
-        0 => Err(libc::EAGAIN),
-        count => Ok(count as isize),
+    let ready = block_as(Interrupted::Fails, mask, until, |state| {
+        match count(state)? {
+            0 => Err(libc::EAGAIN),
+            count => Ok(count as isize),
+        }
     });
     match ready {
         Err(libc::EAGAIN) => Ok(0),
@@ -162,9 +172,9 @@ const REQUESTED: usize = 4;
 const RETURNED: usize = 6;
 
 /// poll(2): the array at `at`.
-pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
+pub fn poll(at: usize, len: usize, limit: Limit) -> Result<isize, i32> {
     let always = ERROR | HANGUP | libc::POLLNVAL as u32;
-    wait_for(until, |state| {
+    wait_for(limit, |state| {
         let mut count = 0;
         for entry in (0..len).map(|i| at + i * POLLED) {
             let fd: i32 = load(entry);
@@ -185,7 +195,7 @@ pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
 const BITS: usize = 64;
 
 /// select(2): the sets at `sets` (null: none) with `len` descriptors.
-pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
+pub fn select(len: usize, sets: [usize; 3], limit: Limit) -> Result<isize, i32> {
     let len = len.min(libc::FD_SETSIZE);
     let words = len.div_ceil(BITS);
     let word = |set: usize, i: usize| set + i * size_of::<u64>();
@@ -196,7 +206,7 @@ pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
     let wanted = sets.map(read);
     let mut ready = wanted.each_ref().map(|_| vec![0u64; words]);
     let conditions = [READ | ERROR | HANGUP, WRITE | ERROR, libc::POLLPRI as u32];
-    let result = wait_for(until, |state| {
+    let result = wait_for(limit, |state| {
         let mut count = 0;
         for fd in 0..len {
             let (i, bit) = (fd / BITS, 1u64 << (fd % BITS));

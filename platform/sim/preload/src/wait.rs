@@ -2,6 +2,7 @@
 
 use crate::kernel::{self, Signal};
 use crate::state::{self, State};
+use sim::signals;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Waits without a limit.
@@ -26,13 +27,34 @@ pub fn after(after: u64) -> u64 {
 /// Requests to stop that were passed on.
 static STOPS: AtomicUsize = AtomicUsize::new(0);
 
-/// Raises SIGTERM for a request of the coordinator; whether that ends a call.
-fn is_interrupted(call: Interrupted) -> bool {
+/// Raises SIGTERM for a request of the coordinator, unless it is blocked, by `mask` or by the
+/// program's mask.
+fn pass_on(mask: Option<u64>) -> Signal {
     let stops = sim::stops();
-    if STOPS.swap(stops, Ordering::Relaxed) == stops {
-        return false;
+    if STOPS.load(Ordering::Relaxed) == stops || kernel::is_blocked(mask, libc::SIGTERM) {
+        return Signal::Ignored;
     }
-    match kernel::raise(libc::SIGTERM) {
+    STOPS.store(stops, Ordering::Relaxed);
+    kernel::with_mask(mask, || kernel::raise(libc::SIGTERM))
+}
+
+/// The program is about to replace its mask: a request that was blocked is passed on.
+pub fn unblock(how: i32, set: u64) {
+    let old = signals::exchange_mask(None);
+    let new = match how {
+        libc::SIG_BLOCK => return,
+        libc::SIG_UNBLOCK => old & !set,
+        _ => set,
+    };
+    pass_on(Some(new));
+}
+
+/// Passes on signals; whether that ends a call with a mask of its own.
+fn is_interrupted(call: Interrupted, mask: Option<u64>) -> bool {
+    if mask.is_some_and(kernel::run_pending) {
+        return true;
+    }
+    match pass_on(mask) {
         Signal::Ignored => false,
         Signal::Handled => true,
         Signal::Restarts => call == Interrupted::Fails,
@@ -70,12 +92,13 @@ fn run<T>(
 /// # Errors
 /// Those of `attempt`; `EAGAIN` at the time; `EINTR` after a signal without `SA_RESTART`.
 pub fn block<T>(until: u64, attempt: impl FnMut(&mut State) -> Result<T, i32>) -> Result<T, i32> {
-    block_as(Interrupted::Continues, until, attempt)
+    block_as(Interrupted::Continues, None, until, attempt)
 }
 
-/// The same for a call that a signal interrupts so.
+/// The same for a call that a signal interrupts so, and that may have a mask of blocked signals.
 pub fn block_as<T>(
     call: Interrupted,
+    mask: Option<u64>,
     until: u64,
     mut attempt: impl FnMut(&mut State) -> Result<T, i32>,
 ) -> Result<T, i32> {
@@ -84,11 +107,11 @@ pub fn block_as<T>(
         if !matches!(result, Err(libc::EAGAIN)) || until <= now() {
             return result;
         }
-        if is_interrupted(call) {
+        if is_interrupted(call, mask) {
             return Err(libc::EINTR);
         }
         sim::wait(Some(until.min(wake)).filter(|time| *time != u64::MAX));
-        if is_interrupted(call) {
+        if is_interrupted(call, mask) {
             return Err(libc::EINTR);
         }
     }
@@ -96,7 +119,9 @@ pub fn block_as<T>(
 
 /// Lets time pass until a time of the monotonic clock: 0, or `EINTR`.
 pub fn sleep(until: u64) -> Result<isize, i32> {
-    match block_as(Interrupted::Fails, until, |_| Err::<(), i32>(libc::EAGAIN)) {
+    match block_as(Interrupted::Fails, None, until, |_| {
+        Err::<(), i32>(libc::EAGAIN)
+    }) {
         Err(libc::EINTR) => Err(libc::EINTR),
         _ => Ok(0),
     }
