@@ -54,9 +54,15 @@ pub fn file(name: &CStr, contents: &[u8], close_on_exec: bool) -> Result<i32, i3
         let arguments = [name, flags as usize, 0, 0, 0, 0];
         let fd = descriptor(sim::system_call(libc::SYS_memfd_create, arguments))?;
         let arguments = [fd as usize, from, contents.len(), 0, 0, 0];
-        sim::system_call(libc::SYS_write, arguments);
+        let written = descriptor(sim::system_call(libc::SYS_write, arguments));
         call(libc::SYS_lseek, [fd as usize, 0, libc::SEEK_SET as usize]);
-        Ok(fd)
+        match written {
+            Ok(len) if len as usize == contents.len() => Ok(fd),
+            other => {
+                close(fd);
+                Err(other.err().unwrap_or(libc::ENOSPC))
+            }
+        }
     }
 }
 
