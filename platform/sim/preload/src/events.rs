@@ -61,7 +61,8 @@ impl Timer {
             return 0;
         };
         let more = (now - next).checked_div(self.interval).unwrap_or(0);
-        self.next = (self.interval > 0).then(|| next + (more + 1) * self.interval);
+        let passed = (more + 1).saturating_mul(self.interval);
+        self.next = (self.interval > 0).then(|| next.saturating_add(passed));
         more + 1
     }
 
