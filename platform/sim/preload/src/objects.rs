@@ -54,10 +54,13 @@ pub struct Socket {
     /// None before it is bound or connected.
     pub handle: Option<Handle>,
     pub phase: Phase,
+    /// A connect has returned that it is connected.
+    pub connect_reported: bool,
     /// The program has fetched the error of the failed connection.
     pub error_fetched: bool,
-    /// shutdown(2) for reading.
+    /// shutdown(2) for reading, and for writing.
     pub read_shut: bool,
+    pub write_shut: bool,
     /// Bytes of datagrams, or accepted connections, that it took from the stack.
     pub taken: u64,
     /// A datagram that was read with `MSG_PEEK`.
@@ -71,12 +74,21 @@ impl Socket {
             stream,
             handle: None,
             phase: Phase::Idle,
+            connect_reported: false,
             error_fetched: false,
             read_shut: false,
+            write_shut: false,
             taken: 0,
             peeked: None,
             options: Options::default(),
         }
+    }
+}
+
+impl Socket {
+    /// The program gets the error of the connection, unless it had it before.
+    pub fn take_failure(&mut self) -> bool {
+        !std::mem::replace(&mut self.error_fetched, true)
     }
 }
 

@@ -124,6 +124,9 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
     if ready.writable {
         events |= WRITE;
     }
+    if socket.read_shut {
+        events |= PEER_SHUT | if socket.write_shut { HANGUP } else { 0 };
+    }
     if socket.stream && socket.phase == Phase::Connected {
         if ready.readable && network.stack.tcp_peek(handle, &mut [0]) == Ok(0) {
             events |= PEER_SHUT;
@@ -133,7 +136,10 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
         }
     }
     if ready.error {
-        events |= READ | WRITE | if socket.stream { HANGUP } else { 0 };
+        events |= READ | WRITE;
+        if socket.stream {
+            events |= HANGUP | PEER_SHUT;
+        }
         if !socket.error_fetched {
             events |= ERROR;
         }

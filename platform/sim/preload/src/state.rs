@@ -66,7 +66,8 @@ impl State {
         state
     }
 
-    fn insert(&mut self, fd: i32, kind: Kind, nonblocking: bool) {
+    /// Adds an object whose descriptor was reserved.
+    pub fn insert(&mut self, fd: i32, kind: Kind, nonblocking: bool) {
         self.opened += 1;
         let object = Object {
             references: 1,
