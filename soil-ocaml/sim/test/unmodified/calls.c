@@ -484,8 +484,65 @@ static void test_nodes(void) {
   CHECK(memcmp(&by_path, &by_descriptor, sizeof by_path) == 0 && by_path.st_size > 0);
 }
 
+/* Parts of the nodes that `unmodified.ml` starts */
+
+enum { TEXT = 2 << 20 };
+
+static int connection(const char *node, const char *port) {
+  struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+  CHECK(getaddrinfo(node, port, &hints, &found) == 0);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int error = connect(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
+  freeaddrinfo(found);
+  if (error == 0) return fd;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+/* Writes more than buffers hold, and dies by a signal. */
+static void speak(void) {
+  char *text = calloc(1, TEXT);
+  /* A node that sleeps answers. */
+  FAILS(connection("sleeps", "9"), ECONNREFUSED);
+  int fd = connection("hears", "7");
+  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT && raise(SIGTERM) == 0);
+}
+
+/* Prints what comes, up to the end. */
+static void hear(void) {
+  char *text = calloc(1, TEXT);
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7)};
+  CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 5) == 0);
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    CHECK(fd >= 0 && recv(fd, text, TEXT, MSG_WAITALL) == TEXT && read(fd, text, 1) == 0);
+    CHECK(close(fd) == 0 && puts("all") > 0);
+  }
+}
+
+/* Is requested to stop, which it allows at one place. */
+static void hold(void) {
+  sigset_t term, none;
+  struct timespec second = {.tv_sec = 1}, soon = {.tv_nsec = 1000000};
+  struct sigaction action = {.sa_handler = on_signal};
+  sigemptyset(&none);
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  CHECK(sigprocmask(SIG_BLOCK, &term, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0);
+  do CHECK(nanosleep(&second, NULL) == 0 && signals == 0);
+  while (ppoll(NULL, 0, &soon, &none) == 0);
+  CHECK(errno == EINTR && signals == 1 && puts("stopped") > 0);
+}
+
 int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IONBF, 0);
+  const char *part = count > 1 ? arguments[1] : "";
+  if (strcmp(part, "speaks") == 0) speak();
+  if (strcmp(part, "hears") == 0) hear();
+  if (strcmp(part, "holds") == 0) return hold(), 0;
+  if (strcmp(part, "sleeps") == 0) pause();
   signal(SIGPIPE, on_sigpipe);
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
   CHECK(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0);
@@ -502,7 +559,7 @@ int main(int count, char **arguments) {
   test_connections(listener);
   test_errors(listener);
   test_refused();
-  if (count < 2 || strcmp(arguments[1], "linux") != 0) test_nodes();
+  if (strcmp(part, "linux") != 0) test_nodes();
   CHECK(dup2(STDOUT_FILENO, 70) == 70 && dprintf(70, "done\n") == 5);
   return 0;
 }
