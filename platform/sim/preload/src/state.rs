@@ -3,7 +3,6 @@
 use crate::kernel;
 use crate::network::Network;
 use crate::objects::{Kind, Object, Socket};
-use crate::wait::now;
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,7 +185,7 @@ impl State {
 
     /// The time at which something may change without an event: of the stack, or of a timer.
     pub fn deadline(&self) -> u64 {
-        let now = now();
+        let now = kernel::now();
         let timer = |object: &Object| match &object.kind {
             // One that has expired changes by a read only: a wait for other things would spin.
             Kind::Timer(timer) => timer.next.filter(|next| *next > now),

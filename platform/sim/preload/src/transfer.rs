@@ -1,10 +1,10 @@
 //! Reading and writing: bytes, datagrams, messages.
 
 use crate::address::{self, Given};
-use crate::kernel;
 use crate::memory::{Pieces, load, store};
 use crate::network::number;
 use crate::objects::{Kind, Socket};
+use crate::signals;
 use crate::sockets::{bind_any, established, until};
 use crate::state::{self, State};
 use crate::wait::{NOT, block};
@@ -358,7 +358,7 @@ pub fn write(fd: i32, pieces: &Pieces, flags: i32, to: Option<SocketAddr>) -> Re
             };
             let is_silent = flags & libc::MSG_NOSIGNAL != 0 || state::with(datagrams);
             if error == libc::EPIPE && !is_silent {
-                kernel::raise(libc::SIGPIPE);
+                signals::raise(libc::SIGPIPE);
             }
             Err(error)
         }

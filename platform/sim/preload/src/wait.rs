@@ -1,19 +1,14 @@
 //! Calls that block: they try, and let virtual time pass until they succeed.
 
-use crate::kernel::{self, Signal};
+pub use crate::kernel::now;
+use crate::signals::{self, Signal};
 use crate::state::{self, State};
-use sim::signals;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Waits without a limit.
 pub const FOREVER: u64 = u64::MAX;
 /// Doesn't wait.
 pub const NOT: u64 = 0;
-
-/// The monotonic clock in nanoseconds.
-pub fn now() -> u64 {
-    sim::monotonic_ns().unwrap_or(0)
-}
 
 /// The time `after` nanoseconds from now; 0 is [`NOT`].
 pub fn after(after: u64) -> u64 {
@@ -31,16 +26,16 @@ static STOPS: AtomicUsize = AtomicUsize::new(0);
 /// program's mask.
 fn pass_on(mask: Option<u64>) -> Signal {
     let stops = sim::stops();
-    if STOPS.load(Ordering::Relaxed) == stops || kernel::is_blocked(mask, libc::SIGTERM) {
+    if STOPS.load(Ordering::Relaxed) == stops || signals::is_blocked(mask, libc::SIGTERM) {
         return Signal::Ignored;
     }
     STOPS.store(stops, Ordering::Relaxed);
-    kernel::with_mask(mask, || kernel::raise(libc::SIGTERM))
+    signals::with_mask(mask, || signals::raise(libc::SIGTERM))
 }
 
 /// The program is about to replace its mask: a request that was blocked is passed on.
 pub fn unblock(how: i32, set: u64) {
-    let old = signals::exchange_mask(None);
+    let old = sim::signals::exchange_mask(None);
     let new = match how {
         libc::SIG_BLOCK => return,
         libc::SIG_UNBLOCK => old & !set,
@@ -51,7 +46,7 @@ pub fn unblock(how: i32, set: u64) {
 
 /// Passes on signals; whether that ends a call with a mask of its own.
 fn is_interrupted(call: Interrupted, mask: Option<u64>) -> bool {
-    if mask.is_some_and(kernel::run_pending) {
+    if mask.is_some_and(signals::run_pending) {
         return true;
     }
     match pass_on(mask) {
