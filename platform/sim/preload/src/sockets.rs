@@ -191,7 +191,7 @@ fn connect(fd: i32, remote: SocketAddr) -> Result<isize, i32> {
     }
 }
 
-/// A connect has failed with `error`: the one that it returns. Another may follow.
+/// A connect has failed with `error`; returns its result. Another may follow.
 fn failed(state: &mut State, fd: i32, error: i32) -> Result<i32, i32> {
     let (socket, network) = state.socket(fd)?;
     let error = match socket.take_failure() {

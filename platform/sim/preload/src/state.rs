@@ -187,7 +187,7 @@ impl State {
     pub fn deadline(&self) -> u64 {
         let now = kernel::now();
         let timer = |object: &Object| match &object.kind {
-            // One that has expired changes by a read only: a wait for other things would spin.
+            // An expired timer changes by a read only: a wait for other things would spin.
             Kind::Timer(timer) => timer.next.filter(|next| *next > now),
             _ => None,
         };

@@ -98,8 +98,8 @@ fn read_socket(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<Rec
         other => other?,
     };
     let handle = socket.handle.ok_or(libc::ENOTCONN)?;
-    // By what there is, as the program may have room for far more. After the end of a connection the
-    // stack doesn't tell.
+    // By what there is, as the program may have room for far more. After the end of a connection
+    // the stack doesn't tell.
     let unread = network.stack.tcp_info(handle).map_or(0, |info| info.unread);
     let mut bytes = vec![0; max.min((unread as usize).max(CHUNK))];
     let read = match peek {

@@ -311,8 +311,8 @@ static void test_edges(int listener) {
   int once = watch(counter, EPOLLIN | EPOLLONESHOT);
   CHECK(is_ready(once, POLLIN, 0) == POLLIN && events_of(once) == EPOLLIN);
   CHECK(is_ready(once, POLLIN, 0) == 0);
-  int all[] = {counter, edges, timer, ticks, pipes[0], pipes[1], pipe_edges, pair[0], pair[1], bytes,
-               accepts, datagrams, sender, arrivals, inner, outer, once};
+  int all[] = {counter, edges, timer, ticks, pipes[0], pipes[1], pipe_edges, pair[0], pair[1],
+               bytes, accepts, datagrams, sender, arrivals, inner, outer, once};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) CHECK(close(all[i]) == 0);
 }
 
