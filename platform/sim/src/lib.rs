@@ -34,6 +34,8 @@ pub use node::{
 };
 #[cfg(target_arch = "x86_64")]
 pub use traps::hook::{Answer, set_answer, system_call};
+#[cfg(target_arch = "x86_64")]
+pub use traps::signals;
 
 use platform::error::{Error, Failure};
 

@@ -12,6 +12,7 @@ mod files;
 mod filter;
 pub mod hook;
 mod names;
+pub mod signals;
 mod vdso;
 
 use crate::stub::Call;
@@ -78,6 +79,9 @@ extern "C" fn on_call(_: i32, _: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: `errno` is that of the interrupted program.
     let errno = unsafe { *libc::__errno_location() };
     let answer = hook::answer(&call).unwrap_or_else(|| calls::answer(&call));
+    if call.number == libc::SYS_rt_sigprocmask {
+        signals::keep_mask(context);
+    }
     // SAFETY: as above.
     unsafe {
         *libc::__errno_location() = errno;

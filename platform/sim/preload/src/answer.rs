@@ -2,6 +2,8 @@
 
 use crate::events::{monotonic_at, nanoseconds, timespec};
 use crate::memory::{Pieces, load, store, text};
+use crate::objects::{End, Kind};
+use crate::readiness::Limit;
 use crate::sockets::Naming;
 use crate::wait::{self, FOREVER, after, now};
 use crate::{
@@ -38,11 +40,52 @@ fn is_own(fd: usize) -> bool {
     state::with(|state| state.id(fd as i32).is_some())
 }
 
+/// Calls on sockets alone.
+const TAKES_SOCKET: &[i64] = &[
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_setsockopt,
+    libc::SYS_getsockopt,
+    libc::SYS_sendto,
+    libc::SYS_recvfrom,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+];
+
+/// The error of such a call on another descriptor; `None` for a socket.
+fn not_a_socket(fd: i32) -> Option<i32> {
+    let is_socket = state::with(|state| {
+        let kind = state.object(fd).map(|object| &object.kind);
+        matches!(
+            kind,
+            Ok(Kind::Socket(_) | Kind::Local | Kind::End(End { socket: true, .. }))
+        )
+    });
+    match is_socket {
+        true => None,
+        false if kernel::is_open(fd) => Some(libc::ENOTSOCK),
+        false => Some(libc::EBADF),
+    }
+}
+
 fn on_sockets(number: i64, arguments: &[usize; 6]) -> Option<isize> {
     let [a, b, c, d, e, f] = *arguments;
     let fd = a as i32;
     if matches!(number, libc::SYS_socket | libc::SYS_socketpair) {
         return create_socket(number, arguments);
+    }
+    if TAKES_SOCKET.contains(&number)
+        && let Some(error) = not_a_socket(fd)
+    {
+        return Some(raw(Err(error)));
     }
     Some(raw(match number {
         libc::SYS_bind => return sockets::name(Naming::Bind, fd, b, c).map(raw),
@@ -101,11 +144,9 @@ fn on_descriptors(number: i64, arguments: &[usize; 6]) -> Option<isize> {
         }
         libc::SYS_fcntl => descriptors::control(arguments),
         libc::SYS_ioctl => return descriptors::device(fd, b as u64, c).map(raw),
-        libc::SYS_fstat => {
-            descriptors::status(fd, b).unwrap_or_else(|| kernel::pass(number, arguments))
-        }
+        libc::SYS_fstat => descriptors::status(fd, b),
         // fstat(2) by another name.
-        libc::SYS_newfstatat if text(b).is_empty() => return descriptors::status(fd, c),
+        libc::SYS_newfstatat if fd >= 0 && text(b).is_empty() => descriptors::status(fd, c),
         libc::SYS_lseek if descriptors::is_stream(fd) => raw(Err(libc::ESPIPE)),
         libc::SYS_lseek => kernel::pass(number, arguments),
         libc::SYS_pipe => raw(channels::pipe(a, NO_FLAGS)),
@@ -132,6 +173,16 @@ fn time_at(address: usize) -> u64 {
     }
 }
 
+fn unmasked(until: u64) -> Limit {
+    Limit { until, mask: None }
+}
+
+/// A limit with the mask of signals at an address, unless that is null.
+fn masked(until: u64, mask: usize) -> Limit {
+    let mask = (mask != 0).then(|| load(mask));
+    Limit { until, mask }
+}
+
 /// Nanoseconds until a time.
 fn left(until: u64) -> u64 {
     until.saturating_sub(now())
@@ -147,11 +198,11 @@ fn sleep(until: u64, rest_at: usize) -> isize {
 }
 
 fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
-    let [a, b, c, d, ..] = *arguments;
+    let [a, b, c, d, e, _] = *arguments;
     let fd = a as i32;
     Some(match number {
-        libc::SYS_poll => raw(readiness::poll(a, b, milliseconds(c))),
-        libc::SYS_ppoll => raw(readiness::poll(a, b, time_at(c))),
+        libc::SYS_poll => raw(readiness::poll(a, b, unmasked(milliseconds(c)))),
+        libc::SYS_ppoll => raw(readiness::poll(a, b, masked(time_at(c), d))),
         libc::SYS_select | libc::SYS_pselect6 => select(number, arguments),
         libc::SYS_epoll_create | libc::SYS_epoll_create1 => {
             let flags = if number == libc::SYS_epoll_create {
@@ -162,8 +213,9 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
             raw_descriptor(epoll::create(flags))
         }
         libc::SYS_epoll_ctl => raw(epoll::control(fd, b as i32, c as i32, d)),
-        libc::SYS_epoll_wait | libc::SYS_epoll_pwait => raw(epoll::wait(fd, b, c, milliseconds(d))),
-        libc::SYS_epoll_pwait2 => raw(epoll::wait(fd, b, c, time_at(d))),
+        libc::SYS_epoll_wait => raw(epoll::wait(fd, b, c, unmasked(milliseconds(d)))),
+        libc::SYS_epoll_pwait => raw(epoll::wait(fd, b, c, masked(milliseconds(d), e))),
+        libc::SYS_epoll_pwait2 => raw(epoll::wait(fd, b, c, masked(time_at(d), e))),
         libc::SYS_nanosleep => sleep(after(nanoseconds(load(a))), b),
         libc::SYS_clock_nanosleep if b as i32 & libc::TIMER_ABSTIME != 0 => {
             sleep(monotonic_at(fd, nanoseconds(load(c))), 0)
@@ -174,12 +226,28 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
             wait::finish();
             return None;
         }
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
+            if sim::signals::ends(number, arguments) {
+                wait::finish();
+            }
+            return None;
+        }
+        libc::SYS_rt_sigprocmask => {
+            if b != 0 {
+                wait::unblock(fd, load(b));
+            }
+            return None;
+        }
         _ => return None,
     })
 }
 
 /// select(2) and pselect6(2), which store the time left.
-fn select(number: i64, [len, read, write, except, timeout, _]: &[usize; 6]) -> isize {
+fn select(number: i64, [len, read, write, except, timeout, mask]: &[usize; 6]) -> isize {
+    // An `int`, whose upper half means nothing.
+    let Ok(len) = usize::try_from(*len as i32) else {
+        return raw(Err(libc::EINVAL));
+    };
     let micros = number == libc::SYS_select;
     let until = match *timeout {
         0 => FOREVER,
@@ -195,7 +263,12 @@ fn select(number: i64, [len, read, write, except, timeout, _]: &[usize; 6]) -> i
             ]))
         }
     };
-    let result = readiness::select(*len, [*read, *write, *except], until);
+    // The mask is behind a pointer: a call has six arguments.
+    let mask = match *mask {
+        at if at != 0 && !micros => load(at),
+        _ => 0,
+    };
+    let result = readiness::select(len, [*read, *write, *except], masked(until, mask));
     if *timeout != 0 {
         let [seconds, part] = timespec(left(until));
         store(*timeout, [seconds, if micros { part / 1000 } else { part }]);

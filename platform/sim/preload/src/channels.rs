@@ -15,6 +15,7 @@ const ATOMIC: usize = 4096;
 fn channel() -> SharedChannel {
     Rc::new(RefCell::new(Channel {
         bytes: VecDeque::new(),
+        arrivals: 0,
         reader_gone: false,
         writer_gone: false,
     }))
@@ -102,6 +103,7 @@ impl End {
         }
         let len = from.len().min(room);
         channel.bytes.extend(from.iter().take(len));
+        channel.arrivals += 1;
         Ok(len)
     }
 
@@ -110,6 +112,14 @@ impl End {
         self.input
             .as_ref()
             .map_or(0, |input| input.borrow().bytes.len())
+    }
+
+    /// How often something arrived; the end counts.
+    pub fn arrivals(&self) -> u64 {
+        self.input.as_ref().map_or(0, |input| {
+            let input = input.borrow();
+            input.arrivals + u64::from(input.writer_gone || input.reader_gone)
+        })
     }
 
     /// What poll(2) says of it.

@@ -1,9 +1,11 @@
 //! Calls on descriptors of any kind: close(2), dup(2), fcntl(2), ioctl(2), fstat(2).
 
+use crate::files;
 use crate::kernel;
 use crate::memory::{load, store};
 use crate::objects::{Kind, Object};
 use crate::state::{self, State};
+use crate::transfer;
 use crate::wait::{NOT, block};
 
 /// A descriptor is about to be closed; the caller closes Linux's.
@@ -69,13 +71,13 @@ fn unread(state: &mut State, fd: i32) -> Result<i32, i32> {
         Kind::End(end) => end.unread(),
         Kind::Socket(_) => {
             let (socket, network) = state.socket(fd)?;
-            match (socket.handle, &socket.peeked) {
-                (_, Some((bytes, _))) => bytes.len(),
-                (Some(handle), _) if socket.stream => network
+            match socket.handle {
+                Some(handle) if socket.stream => network
                     .stack
                     .tcp_info(handle)
                     .map_or(0, |info| info.unread as usize),
-                _ => 0,
+                Some(_) => transfer::unread_datagram(state, fd),
+                None => 0,
             }
         }
         _ => return Err(libc::ENOTTY),
@@ -117,16 +119,22 @@ fn mode(state: &mut State, fd: i32) -> Option<u32> {
     }
 }
 
-/// fstat(2) on an object of this crate; `None` for others.
-pub fn status(fd: i32, to: usize) -> Option<isize> {
-    let mode = state::with(|state| mode(state, fd))?;
+/// fstat(2).
+pub fn status(fd: i32, to: usize) -> isize {
+    let Some(mode) = state::with(|state| mode(state, fd)) else {
+        let result = kernel::pass(libc::SYS_fstat, &[fd as usize, to, 0, 0, 0, 0]);
+        if result == 0 {
+            files::correct(&load(to), to);
+        }
+        return result;
+    };
     // SAFETY: numbers, of which 0 is valid.
     let mut status: libc::stat = unsafe { std::mem::zeroed() };
     status.st_mode = mode;
     status.st_nlink = 1;
     status.st_blksize = 4096;
     store(to, status);
-    Some(0)
+    0
 }
 
 /// Whether lseek(2) fails on a descriptor, as on sockets and pipes.

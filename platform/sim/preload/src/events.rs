@@ -49,6 +49,11 @@ pub fn monotonic_at(clock: i32, time: u64) -> u64 {
 }
 
 impl Timer {
+    /// Whether it has expired since it was read.
+    pub fn has_expired(&self) -> bool {
+        self.next.is_some_and(|next| next <= now())
+    }
+
     /// How often it has expired since the last call.
     pub fn expirations(&mut self) -> u64 {
         let now = now();
@@ -56,7 +61,8 @@ impl Timer {
             return 0;
         };
         let more = (now - next).checked_div(self.interval).unwrap_or(0);
-        self.next = (self.interval > 0).then(|| next + (more + 1) * self.interval);
+        let passed = (more + 1).saturating_mul(self.interval);
+        self.next = (self.interval > 0).then(|| next.saturating_add(passed));
         more + 1
     }
 
@@ -81,6 +87,7 @@ fn find(state: &mut State, fd: i32) -> Result<&mut Timer, i32> {
 pub fn set_timer(fd: i32, flags: i32, new: usize, old: usize) -> Result<isize, i32> {
     state::with(|state| {
         let timer = find(state, fd)?;
+        let unread = u64::from(timer.has_expired());
         store(old, timer.status());
         let [a, b, c, d]: [i64; 4] = load(new);
         timer.interval = nanoseconds([a, b]);
@@ -89,6 +96,8 @@ pub fn set_timer(fd: i32, flags: i32, new: usize, old: usize) -> Result<isize, i
             time if flags & libc::TFD_TIMER_ABSTIME != 0 => Some(monotonic_at(timer.clock, time)),
             left => Some(now().saturating_add(left)),
         };
+        // The unread expiration is gone; the count doesn't go back.
+        state.object(fd)?.arrivals += unread;
         Ok(0)
     })
 }

@@ -2,6 +2,11 @@
 
 use std::ffi::CStr;
 
+/// The monotonic clock in nanoseconds, of which Linux has another one.
+pub fn now() -> u64 {
+    sim::monotonic_ns().unwrap_or(0)
+}
+
 /// The program's own call.
 pub fn pass(number: i64, arguments: &[usize; 6]) -> isize {
     // SAFETY: the arguments are the program's.
@@ -52,46 +57,14 @@ pub fn file(name: &CStr, contents: &[u8], close_on_exec: bool) -> Result<i32, i3
         let arguments = [name, flags as usize, 0, 0, 0, 0];
         let fd = descriptor(sim::system_call(libc::SYS_memfd_create, arguments))?;
         let arguments = [fd as usize, from, contents.len(), 0, 0, 0];
-        sim::system_call(libc::SYS_write, arguments);
+        let written = descriptor(sim::system_call(libc::SYS_write, arguments));
         call(libc::SYS_lseek, [fd as usize, 0, libc::SEEK_SET as usize]);
-        Ok(fd)
-    }
-}
-
-/// The program's action for a signal as rt_sigaction(2) has it: handler and flags.
-fn action(signal: i32) -> (usize, u64) {
-    let mut old = [0u64; 4];
-    let into = old.as_mut_ptr().expose_provenance();
-    // SAFETY: writes the four words of the kernel's structure.
-    unsafe { sim::system_call(libc::SYS_rt_sigaction, [signal as usize, 0, into, 8, 0, 0]) };
-    (old[0] as usize, old[1])
-}
-
-/// What a signal meant to the program.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// It ignores the signal.
-    Ignored,
-    /// A handler ran; calls that it interrupts fail.
-    Handled,
-    /// A handler ran; most calls that it interrupts continue (`SA_RESTART`).
-    Restarts,
-}
-
-/// Sends a signal to the process, which ends it or runs its handler before this returns.
-pub fn raise(signal: i32) -> Signal {
-    let (handler, flags) = action(signal);
-    if handler == libc::SIG_IGN {
-        return Signal::Ignored;
-    }
-    if handler == libc::SIG_DFL {
-        sim::ends(128 + signal as u8);
-    }
-    let process = call(libc::SYS_getpid, [0; 3]) as usize;
-    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
-    call(libc::SYS_tgkill, [process, thread, signal as usize]);
-    match flags & libc::SA_RESTART as u64 {
-        0 => Signal::Handled,
-        _ => Signal::Restarts,
+        match written {
+            Ok(len) if len as usize == contents.len() => Ok(fd),
+            other => {
+                close(fd);
+                Err(other.err().unwrap_or(libc::ENOSPC))
+            }
+        }
     }
 }

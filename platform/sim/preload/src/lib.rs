@@ -10,7 +10,7 @@
 //! ```text
 //! answer                               the calls by number
 //! sockets  transfer  descriptors  readiness  epoll  options  channels  events  files
-//! wait                                 calls that block; signals
+//! wait  signals                        calls that block; signals
 //! state                                descriptors and their objects
 //! objects  network  address            kinds of objects; the stack; addresses of sockets
 //! memory  kernel                       the program's memory; Linux
@@ -31,6 +31,7 @@ mod network;
 mod objects;
 mod options;
 mod readiness;
+mod signals;
 mod sockets;
 mod state;
 mod transfer;

@@ -5,8 +5,8 @@
 use std::ffi::CStr;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
-/// The most bytes that one call transfers; Linux transfers parts as well.
-const MAX: usize = 1 << 20;
+/// The most bytes that one call transfers, as on Linux.
+const MAX: usize = 0x7fff_f000;
 
 /// Reads a value.
 pub fn load<T: Copy>(address: usize) -> T {
@@ -76,10 +76,16 @@ impl Pieces {
         self.0.iter().map(|(_, len)| len).sum()
     }
 
-    /// What they contain.
-    pub fn gather(&self) -> Vec<u8> {
-        let parts = self.0.iter().map(|&(start, len)| bytes(start, len));
-        parts.collect::<Vec<_>>().concat()
+    /// Up to `max` bytes of what they contain, after the first `skipped` ones.
+    pub fn gather(&self, mut skipped: usize, max: usize) -> Vec<u8> {
+        let mut gathered = Vec::new();
+        for &(start, len) in &self.0 {
+            let before = skipped.min(len);
+            skipped -= before;
+            let len = (len - before).min(max - gathered.len());
+            gathered.extend_from_slice(bytes(start + before, len));
+        }
+        gathered
     }
 
     /// Fills them with as many bytes of `from` as fit.
@@ -107,6 +113,8 @@ mod tests {
         assert_eq!(pieces.len(), 7);
         pieces.scatter(b"hello");
         assert_eq!((&a, &b), (b"hel", b"lo\0\0"));
-        assert_eq!(pieces.gather(), b"hello\0\0");
+        assert_eq!(pieces.gather(0, 9), b"hello\0\0");
+        assert_eq!(pieces.gather(4, 2), b"o\0");
+        assert_eq!(pieces.gather(2, 2), b"ll");
     }
 }

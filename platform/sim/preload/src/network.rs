@@ -20,9 +20,17 @@ pub struct Network {
 fn values<T: std::str::FromStr>(variable: &str) -> Vec<T> {
     let text = std::env::var(variable).unwrap_or_default();
     let first = text.split(';').next().unwrap_or_default();
-    first
-        .split(',')
-        .filter_map(|value| value.trim().parse().ok())
+    let parse = |value: &str| {
+        let parsed = value.parse().ok();
+        if parsed.is_none() {
+            sim::unowned(&format!("{variable}: {value} is no address"));
+        }
+        parsed
+    };
+    let given = first.split(',').map(str::trim);
+    given
+        .filter(|value| !value.is_empty())
+        .filter_map(parse)
         .collect()
 }
 

@@ -12,9 +12,10 @@ pub struct Object {
     pub references: u32,
     /// `O_NONBLOCK`.
     pub nonblocking: bool,
-    /// Attempts to read that took data or found none, and the same to write: an edge-triggered
-    /// interest is reported again after them.
-    pub reads: u64,
+    /// What arrived so far, unless the object itself tells: an edge-triggered interest in reading
+    /// is reported again when it changes ([`crate::readiness::arrivals`]).
+    pub arrivals: u64,
+    /// Attempts to write that succeeded or found no room: the same for interests in writing.
     pub writes: u64,
     pub kind: Kind,
 }
@@ -53,10 +54,15 @@ pub struct Socket {
     /// None before it is bound or connected.
     pub handle: Option<Handle>,
     pub phase: Phase,
+    /// A connect has returned that it is connected.
+    pub connect_reported: bool,
     /// The program has fetched the error of the failed connection.
     pub error_fetched: bool,
-    /// shutdown(2) for reading.
+    /// shutdown(2) for reading, and for writing.
     pub read_shut: bool,
+    pub write_shut: bool,
+    /// Bytes of datagrams, or accepted connections, that it took from the stack.
+    pub taken: u64,
     /// A datagram that was read with `MSG_PEEK`.
     pub peeked: Option<(Vec<u8>, SocketAddr)>,
     pub options: Options,
@@ -68,11 +74,21 @@ impl Socket {
             stream,
             handle: None,
             phase: Phase::Idle,
+            connect_reported: false,
             error_fetched: false,
             read_shut: false,
+            write_shut: false,
+            taken: 0,
             peeked: None,
             options: Options::default(),
         }
+    }
+}
+
+impl Socket {
+    /// The program gets the error of the connection, unless it had it before.
+    pub fn take_failure(&mut self) -> bool {
+        !std::mem::replace(&mut self.error_fetched, true)
     }
 }
 
@@ -91,6 +107,8 @@ pub struct Options {
 /// Bytes on their way inside the process.
 pub struct Channel {
     pub bytes: VecDeque<u8>,
+    /// Number of writes.
+    pub arrivals: u64,
     pub reader_gone: bool,
     pub writer_gone: bool,
 }
@@ -130,6 +148,6 @@ pub struct Interest {
     /// Edge-triggered: the events that were reported.
     pub reported: u32,
     /// Counts of the object when they were.
-    pub reads: u64,
+    pub arrivals: u64,
     pub writes: u64,
 }

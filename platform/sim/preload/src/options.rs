@@ -81,12 +81,17 @@ pub fn apply(socket: &Socket, network: &mut Network) {
     // A connection has them all, unless it has failed.
     let _ = stack.tcp_set_nodelay(handle, get(NODELAY) != 0);
     let _ = stack.tcp_set_keepalive(handle, keepalive);
-    if let timeout @ 1.. = get(USER_TIMEOUT) {
-        let _ = stack.tcp_set_user_timeout(handle, timeout as u64 * 1_000_000);
+    let defaults = net::Config::default();
+    if let Some(timeout) = socket.options.numbers.get(&USER_TIMEOUT) {
+        let timeout = match u64::try_from(*timeout) {
+            Ok(ms @ 1..) => ms * 1_000_000,
+            _ => defaults.send_timeout_ns,
+        };
+        let _ = stack.tcp_set_user_timeout(handle, timeout);
     }
-    if let Some(linger) = socket.options.linger {
-        let _ = stack.tcp_set_linger(handle, u64::from(linger) * SECOND);
-    }
+    let linger = socket.options.linger;
+    let linger = linger.map_or(defaults.linger_ns, |seconds| u64::from(seconds) * SECOND);
+    let _ = stack.tcp_set_linger(handle, linger);
 }
 
 /// Whether the socket has a connection.
@@ -110,8 +115,13 @@ pub fn set(
         _ => Err(libc::EINVAL),
     };
     let nanoseconds = |[seconds, micros]: [i64; 2]| {
-        let [seconds, micros] = [seconds, micros].map(|part| u64::try_from(part).unwrap_or(0));
-        seconds.saturating_mul(SECOND).saturating_add(micros * 1000)
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        match u64::try_from(micros) {
+            Ok(micros @ ..1_000_000) => {
+                Ok(seconds.saturating_mul(SECOND).saturating_add(micros * 1000))
+            }
+            _ => Err(libc::EDOM),
+        }
     };
     match option {
         (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -122,10 +132,10 @@ pub fn set(
             socket.options.linger = (on != 0).then_some(seconds as u32);
         }
         (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => {
-            socket.options.receive_timeout = nanoseconds(pair()?);
+            socket.options.receive_timeout = nanoseconds(pair()?)?;
         }
         (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => {
-            socket.options.send_timeout = nanoseconds(pair()?);
+            socket.options.send_timeout = nanoseconds(pair()?)?;
         }
         option if KEPT.contains(&option) || APPLIED.contains(&option) => {
             let value = match len {
@@ -160,7 +170,7 @@ fn fetch_error(socket: &mut Socket, network: &mut Network) -> i32 {
         },
     };
     match failed {
-        Some(error) if !std::mem::replace(&mut socket.error_fetched, true) => number(error),
+        Some(error) if socket.take_failure() => number(error),
         _ => 0,
     }
 }

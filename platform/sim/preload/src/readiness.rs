@@ -1,11 +1,13 @@
 //! What descriptors are ready for: poll(2), select(2).
 
+use crate::epoll;
 use crate::kernel;
 use crate::memory::{load, store};
+use crate::network::number;
 use crate::objects::{Kind, Phase};
 use crate::sockets::established;
 use crate::state::State;
-use crate::wait::{Interrupted, block_as, now};
+use crate::wait::{Interrupted, block_as};
 
 const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
 const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
@@ -13,13 +15,10 @@ const ERROR: u32 = libc::POLLERR as u32;
 const HANGUP: u32 = libc::POLLHUP as u32;
 const PEER_SHUT: u32 = libc::POLLRDHUP as u32;
 
-/// Depth of epoll descriptors in one another.
-const DEPTH: u32 = 5;
-
 /// The events of a descriptor, as poll(2) has them.
 pub fn events(state: &mut State, fd: i32) -> u32 {
     match state.id(fd) {
-        Some(id) => of_object(state, fd, id, DEPTH),
+        Some(id) => of_object(state, fd, id, epoll::DEPTH + 1),
         // Files are always ready.
         None if kernel::is_open(fd) => READ | WRITE,
         None => libc::POLLNVAL as u32,
@@ -41,17 +40,13 @@ pub fn of_object(state: &mut State, fd: i32, id: u64, depth: u32) -> u32 {
             0 => WRITE,
             _ => READ | WRITE,
         },
-        Kind::Timer(timer) => match timer.next {
-            Some(next) if next <= now() => READ,
-            _ => 0,
+        Kind::Timer(timer) => match timer.has_expired() {
+            true => READ,
+            false => 0,
         },
-        Kind::Epoll(epoll) => {
-            let interests = epoll.interests.iter();
-            let waited: Vec<_> = interests.map(|(key, one)| (*key, one.events)).collect();
-            let mut ready = |((fd, id), events): ((i32, u64), u32)| {
-                let always = ERROR | HANGUP;
-                depth > 0 && of_object(state, fd, id, depth - 1) & (events | always) != 0
-            };
+        Kind::Epoll(own) => {
+            let waited: Vec<_> = own.interests.keys().copied().collect();
+            let mut ready = |key| depth > 0 && epoll::is_ready(state, id, key, depth - 1);
             if waited.into_iter().any(&mut ready) {
                 READ
             } else {
@@ -60,6 +55,52 @@ pub fn of_object(state: &mut State, fd: i32, id: u64, depth: u32) -> u32 {
         }
         Kind::Console(_) => WRITE,
     }
+}
+
+/// A number that changes when something arrives at an object, one of whose descriptors is `fd`.
+pub fn arrivals(state: &mut State, fd: i32, id: u64, depth: u32) -> u64 {
+    let Some(object) = state.by_id(id) else {
+        return 0;
+    };
+    let count = object.arrivals;
+    match &object.kind {
+        Kind::Socket(_) => of_stack(state, fd).unwrap_or(0),
+        Kind::End(end) => end.arrivals(),
+        Kind::Timer(timer) => count + u64::from(timer.has_expired()),
+        Kind::Epoll(own) if depth > 0 => {
+            let waited: Vec<_> = own.interests.keys().copied().collect();
+            let counts = waited
+                .into_iter()
+                .map(|(fd, id)| arrivals(state, fd, id, depth - 1));
+            counts.fold(0, u64::wrapping_add)
+        }
+        _ => count,
+    }
+}
+
+/// The same for a socket.
+fn of_stack(state: &mut State, fd: i32) -> Result<u64, i32> {
+    let (socket, network) = state.socket(fd)?;
+    let Some(handle) = socket.handle else {
+        return Ok(0);
+    };
+    let stack = &network.stack;
+    if socket.stream && socket.phase != Phase::Listening {
+        // Both are 0 once the connection is over, which is an arrival, too.
+        let info = stack.tcp_info(handle).unwrap_or_default();
+        let has_ended = matches!(info.state, "CLOSE-WAIT" | "CLOSING" | "LAST-ACK");
+        return Ok(info.bytes_received + u64::from(has_ended));
+    }
+    // The stack has no lookup by handle; bound addresses are unique.
+    let kind = stack.kind(handle);
+    let local = stack.local_address(handle).map_err(number)?;
+    let mut unread = 0;
+    stack.sockets(&mut |info| {
+        if Some(info.kind) == kind && info.local == local {
+            unread = info.unread as u64;
+        }
+    });
+    Ok(socket.taken + unread)
 }
 
 fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
@@ -83,6 +124,9 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
     if ready.writable {
         events |= WRITE;
     }
+    if socket.read_shut {
+        events |= PEER_SHUT | if socket.write_shut { HANGUP } else { 0 };
+    }
     if socket.stream && socket.phase == Phase::Connected {
         if ready.readable && network.stack.tcp_peek(handle, &mut [0]) == Ok(0) {
             events |= PEER_SHUT;
@@ -92,7 +136,10 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
         }
     }
     if ready.error {
-        events |= READ | WRITE | if socket.stream { HANGUP } else { 0 };
+        events |= READ | WRITE;
+        if socket.stream {
+            events |= HANGUP | PEER_SHUT;
+        }
         if !socket.error_fetched {
             events |= ERROR;
         }
@@ -100,14 +147,24 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
     Ok(events)
 }
 
+/// What ends a wait for descriptors.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    pub until: u64,
+    /// The signals that are blocked meanwhile, if the call has a mask.
+    pub mask: Option<u64>,
+}
+
 /// Calls `count` until descriptors are ready or the time comes; the number of ready ones.
 pub fn wait_for(
-    until: u64,
+    Limit { until, mask }: Limit,
     mut count: impl FnMut(&mut State) -> Result<usize, i32>,
 ) -> Result<isize, i32> {
-    let ready = block_as(Interrupted::Fails, until, |state| match count(state)? {
-        0 => Err(libc::EAGAIN),
-        count => Ok(count as isize),
+    let ready = block_as(Interrupted::Fails, mask, until, |state| {
+        match count(state)? {
+            0 => Err(libc::EAGAIN),
+            count => Ok(count as isize),
+        }
     });
     match ready {
         Err(libc::EAGAIN) => Ok(0),
@@ -121,9 +178,9 @@ const REQUESTED: usize = 4;
 const RETURNED: usize = 6;
 
 /// poll(2): the array at `at`.
-pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
+pub fn poll(at: usize, len: usize, limit: Limit) -> Result<isize, i32> {
     let always = ERROR | HANGUP | libc::POLLNVAL as u32;
-    wait_for(until, |state| {
+    wait_for(limit, |state| {
         let mut count = 0;
         for entry in (0..len).map(|i| at + i * POLLED) {
             let fd: i32 = load(entry);
@@ -144,7 +201,7 @@ pub fn poll(at: usize, len: usize, until: u64) -> Result<isize, i32> {
 const BITS: usize = 64;
 
 /// select(2): the sets at `sets` (null: none) with `len` descriptors.
-pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
+pub fn select(len: usize, sets: [usize; 3], limit: Limit) -> Result<isize, i32> {
     let len = len.min(libc::FD_SETSIZE);
     let words = len.div_ceil(BITS);
     let word = |set: usize, i: usize| set + i * size_of::<u64>();
@@ -155,7 +212,7 @@ pub fn select(len: usize, sets: [usize; 3], until: u64) -> Result<isize, i32> {
     let wanted = sets.map(read);
     let mut ready = wanted.each_ref().map(|_| vec![0u64; words]);
     let conditions = [READ | ERROR | HANGUP, WRITE | ERROR, libc::POLLPRI as u32];
-    let result = wait_for(until, |state| {
+    let result = wait_for(limit, |state| {
         let mut count = 0;
         for fd in 0..len {
             let (i, bit) = (fd / BITS, 1u64 << (fd % BITS));

@@ -1,7 +1,8 @@
 //! Sockets: their creation, connections, addresses.
 
 use crate::address::{self, Given};
-use crate::network::number;
+use crate::kernel;
+use crate::network::{Network, number};
 use crate::objects::{Kind, Phase, Socket};
 use crate::options;
 use crate::state::{self, State};
@@ -94,7 +95,8 @@ pub fn listen(fd: i32, backlog: i32) -> Result<isize, i32> {
             None => network.stack.tcp_bind(ANY).map_err(number)?,
         };
         socket.handle = Some(handle);
-        let backlog = usize::try_from(backlog).unwrap_or(0);
+        // As on Linux a negative one is large; this is the limit of its sysctl.
+        let backlog = (backlog as u32).min(4096) as usize;
         network
             .stack
             .tcp_listen_bound(handle, backlog)
@@ -107,9 +109,18 @@ pub fn listen(fd: i32, backlog: i32) -> Result<isize, i32> {
 /// accept4(2). The peer's address goes to `to`.
 pub fn accept(fd: i32, to: usize, len_at: usize, flags: i32) -> Result<isize, i32> {
     let until = until(fd, 0, true)?;
-    let (new, peer) = block(until, |state| accept_one(state, fd, flags))?;
-    address::write(to, len_at, Some(peer));
-    Ok(new as isize)
+    // Before the connection leaves the queue: without a free descriptor it stays there.
+    let new = kernel::reserve(flags & libc::SOCK_CLOEXEC != 0)?;
+    match block(until, |state| accept_one(state, fd, new, flags)) {
+        Ok(peer) => {
+            address::write(to, len_at, Some(peer));
+            Ok(new as isize)
+        }
+        Err(error) => {
+            kernel::close(new);
+            Err(error)
+        }
+    }
 }
 
 /// Until when a call on a descriptor waits that has the flags of recv(2).
@@ -130,7 +141,7 @@ pub fn until(fd: i32, flags: i32, reads: bool) -> Result<u64, i32> {
     })
 }
 
-fn accept_one(state: &mut State, fd: i32, flags: i32) -> Result<(i32, SocketAddr), i32> {
+fn accept_one(state: &mut State, fd: i32, new: i32, flags: i32) -> Result<SocketAddr, i32> {
     let (listener, network) = state.socket(fd)?;
     if listener.phase != Phase::Listening {
         return Err(if listener.stream {
@@ -140,28 +151,17 @@ fn accept_one(state: &mut State, fd: i32, flags: i32) -> Result<(i32, SocketAddr
         });
     }
     let listening = listener.handle.ok_or(libc::EINVAL)?;
-    let accepted = network.stack.tcp_accept(listening).map_err(number);
-    let handle = match accepted {
-        Ok(handle) => handle,
-        Err(error) => {
-            state.object(fd)?.reads += 1;
-            return Err(error);
-        }
-    };
+    let handle = network.stack.tcp_accept(listening).map_err(number)?;
+    listener.taken += 1;
     let peer = network.stack.peer_address(handle).unwrap_or(ANY);
     let mut socket = Socket::new(true);
     socket.options = listener.options.clone();
     socket.handle = Some(handle);
     socket.phase = Phase::Connected;
+    socket.connect_reported = true;
     options::apply(&socket, network);
-    state.object(fd)?.reads += 1;
-    let new = state.add(Kind::Socket(socket), flags);
-    if new.is_err() {
-        let (_, network) = state.socket(fd)?;
-        // It was opened just now.
-        let _ = network.stack.abort(handle);
-    }
-    Ok((new?, peer))
+    state.insert(new, Kind::Socket(socket), flags & libc::SOCK_NONBLOCK != 0);
+    Ok(peer)
 }
 
 /// connect(2).
@@ -175,15 +175,15 @@ fn connect(fd: i32, remote: SocketAddr) -> Result<isize, i32> {
     let mut started = false;
     let result = block(until, |state| {
         if !started {
-            begin(state, fd, remote)?;
+            begin(state, fd, remote, until != NOT)?;
             started = true;
         }
-        let result = established(state, fd);
-        if !matches!(result, Ok(_) | Err(libc::EAGAIN)) {
-            // The program gets the error by this call.
-            state.socket(fd)?.0.error_fetched = true;
+        match established(state, fd) {
+            Ok(_) => state.socket(fd)?.0.connect_reported = true,
+            Err(libc::EAGAIN) => return Err(libc::EAGAIN),
+            Err(error) => return Err(failed(state, fd, error)?),
         }
-        result
+        Ok(0)
     });
     match result {
         Err(libc::EAGAIN) => Err(libc::EINPROGRESS),
@@ -191,8 +191,24 @@ fn connect(fd: i32, remote: SocketAddr) -> Result<isize, i32> {
     }
 }
 
-/// Starts a connection, or chooses the peer of datagrams.
-fn begin(state: &mut State, fd: i32, remote: SocketAddr) -> Result<(), i32> {
+/// A connect has failed with `error`; returns its result. Another may follow.
+fn failed(state: &mut State, fd: i32, error: i32) -> Result<i32, i32> {
+    let (socket, network) = state.socket(fd)?;
+    let error = match socket.take_failure() {
+        true => error,
+        false => libc::ECONNABORTED,
+    };
+    if let Some(handle) = socket.handle.take() {
+        // It has failed, and so has nothing to deliver.
+        let _ = network.stack.abort(handle);
+    }
+    socket.phase = Phase::Idle;
+    socket.error_fetched = false;
+    Ok(error)
+}
+
+/// Starts a connection, or chooses the peer of datagrams; `waits` if the call does.
+fn begin(state: &mut State, fd: i32, remote: SocketAddr, waits: bool) -> Result<(), i32> {
     let stream = state.socket(fd)?.0.stream;
     if !stream {
         bind_any(state, fd)?;
@@ -205,28 +221,22 @@ fn begin(state: &mut State, fd: i32, remote: SocketAddr) -> Result<(), i32> {
         socket.phase = Phase::Connected;
         return Ok(());
     }
-    match established(state, fd) {
-        // The attempt before has failed.
-        Err(error) if error != libc::EAGAIN && error != libc::ENOTCONN => {
-            let (socket, network) = state.socket(fd)?;
-            let fetched = std::mem::replace(&mut socket.error_fetched, false);
-            if let Some(handle) = socket.handle.take() {
-                // It has failed, and so has nothing to deliver.
-                let _ = network.stack.abort(handle);
-            }
-            socket.phase = Phase::Idle;
-            if !fetched {
-                return Err(error);
-            }
+    let before = established(state, fd);
+    let (socket, _) = state.socket(fd)?;
+    match (socket.phase, before) {
+        (Phase::Idle, _) => (),
+        (Phase::Listening, _) => return Err(libc::EISCONN),
+        (Phase::Connected, _) if socket.connect_reported => return Err(libc::EISCONN),
+        // The first call after the establishment reports it, and others wait for it.
+        (Phase::Connected, _) => return Ok(()),
+        (Phase::Connecting, Err(libc::EAGAIN)) if waits => return Ok(()),
+        (Phase::Connecting, Err(libc::EAGAIN)) => return Err(libc::EALREADY),
+        (Phase::Connecting, result) => {
+            let error = result.err().unwrap_or(libc::ECONNABORTED);
+            return Err(failed(state, fd, error)?);
         }
-        _ => (),
     }
     let (socket, network) = state.socket(fd)?;
-    match socket.phase {
-        Phase::Idle => (),
-        Phase::Connecting => return Err(libc::EALREADY),
-        Phase::Listening | Phase::Connected => return Err(libc::EISCONN),
-    }
     let stack = &mut network.stack;
     let opened = match socket.handle {
         Some(bound) => stack.tcp_connect_bound(bound, remote),
@@ -235,7 +245,11 @@ fn begin(state: &mut State, fd: i32, remote: SocketAddr) -> Result<(), i32> {
     socket.handle = Some(opened.map_err(number)?);
     socket.phase = Phase::Connecting;
     options::apply(socket, network);
-    Ok(())
+    // Without a wait it doesn't even return what the loopback has answered meanwhile.
+    match waits {
+        true => Ok(()),
+        false => Err(libc::EINPROGRESS),
+    }
 }
 
 /// The result of a connect: `EAGAIN` while it is in progress, `ENOTCONN` if there was none.
@@ -267,6 +281,9 @@ fn disconnect(state: &mut State, fd: i32) -> Result<isize, i32> {
 
 /// shutdown(2).
 pub fn shutdown(fd: i32, how: i32) -> Result<isize, i32> {
+    if !matches!(how, libc::SHUT_RD | libc::SHUT_WR | libc::SHUT_RDWR) {
+        return Err(libc::EINVAL);
+    }
     block(NOT, |state| {
         let object = state.object(fd)?;
         if let Kind::End(end) = &mut object.kind {
@@ -283,18 +300,39 @@ pub fn shutdown(fd: i32, how: i32) -> Result<isize, i32> {
         }
         let connected = established(state, fd);
         let (socket, network) = state.socket(fd)?;
-        if socket.phase == Phase::Listening {
-            return Ok(0);
+        let stops_reading = how != libc::SHUT_WR;
+        match (socket.phase, connected) {
+            (Phase::Listening, _) if stops_reading => return stop_listening(socket, network),
+            (Phase::Listening, _) => return Ok(0),
+            (Phase::Connecting, Err(libc::EAGAIN)) => {
+                if let Some(handle) = socket.handle.take() {
+                    // It has nothing to deliver.
+                    let _ = network.stack.abort(handle);
+                }
+                socket.phase = Phase::Idle;
+                return Ok(0);
+            }
+            (_, Ok(_)) => (),
+            _ => return Err(libc::ENOTCONN),
         }
-        if connected.is_err() {
-            return Err(libc::ENOTCONN);
-        }
-        socket.read_shut |= how != libc::SHUT_WR;
+        socket.read_shut |= stops_reading;
+        socket.write_shut |= how != libc::SHUT_RD;
         if let (true, Some(handle)) = (socket.stream && how != libc::SHUT_RD, socket.handle) {
             network.stack.tcp_shutdown(handle).map_err(number)?;
         }
         Ok(0)
     })
+}
+
+/// The listener becomes a bound socket.
+fn stop_listening(socket: &mut Socket, network: &mut Network) -> Result<isize, i32> {
+    if let Some(handle) = socket.handle.take() {
+        let local = network.stack.local_address(handle).map_err(number)?;
+        network.stack.close(handle).map_err(number)?;
+        socket.handle = Some(network.stack.tcp_bind(local).map_err(number)?);
+    }
+    socket.phase = Phase::Idle;
+    Ok(0)
 }
 
 /// getsockname(2), and with `peer` getpeername(2).

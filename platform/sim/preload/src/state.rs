@@ -14,7 +14,7 @@ pub struct State {
     objects: BTreeMap<u64, Object>,
     /// Number of objects so far.
     opened: u64,
-    network: Option<Network>,
+    network: Network,
 }
 
 struct Slot {
@@ -50,13 +50,14 @@ pub fn with<T>(f: impl FnOnce(&mut State) -> T) -> T {
 }
 
 impl State {
-    /// The descriptors of a process at its start: the console's.
+    /// The descriptors of a process at its start, the console's, and the stack: it answers others,
+    /// even if the program opens no socket.
     fn new() -> State {
         let mut state = State {
             descriptors: BTreeMap::new(),
             objects: BTreeMap::new(),
             opened: 0,
-            network: None,
+            network: Network::start(),
         };
         for stream in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             state.insert(stream, Kind::Console(stream as u8), false);
@@ -64,12 +65,13 @@ impl State {
         state
     }
 
-    fn insert(&mut self, fd: i32, kind: Kind, nonblocking: bool) {
+    /// Adds an object whose descriptor was reserved.
+    pub fn insert(&mut self, fd: i32, kind: Kind, nonblocking: bool) {
         self.opened += 1;
         let object = Object {
             references: 1,
             nonblocking,
-            reads: 0,
+            arrivals: 0,
             writes: 0,
             kind,
         };
@@ -110,9 +112,7 @@ impl State {
     pub fn socket(&mut self, fd: i32) -> Result<(&mut Socket, &mut Network), i32> {
         let id = self.descriptors.get(&fd).ok_or(libc::EBADF)?;
         match self.objects.get_mut(id).map(|object| &mut object.kind) {
-            Some(Kind::Socket(socket)) => {
-                Ok((socket, self.network.get_or_insert_with(Network::start)))
-            }
+            Some(Kind::Socket(socket)) => Ok((socket, &mut self.network)),
             _ => Err(libc::ENOTSOCK),
         }
     }
@@ -150,9 +150,9 @@ impl State {
     fn end(&mut self, object: Object) {
         match object.kind {
             Kind::Socket(socket) => {
-                if let (Some(handle), Some(network)) = (socket.handle, &mut self.network) {
+                if let Some(handle) = socket.handle {
                     // The stack knows the handle: sockets alone close theirs.
-                    let _ = network.stack.close(handle);
+                    let _ = self.network.stack.close(handle);
                 }
             }
             Kind::End(end) => {
@@ -175,25 +175,46 @@ impl State {
 
     /// Whether closed connections have something to deliver.
     pub fn delivers(&self) -> bool {
-        let network = self.network.as_ref();
-        network.is_some_and(|network| network.stack.undelivered() > 0)
+        self.network.stack.undelivered() > 0
     }
 
     /// Has the stack receive and send.
     pub fn poll(&mut self) {
-        if let Some(network) = &mut self.network {
-            network.poll();
-        }
+        self.network.poll();
     }
 
     /// The time at which something may change without an event: of the stack, or of a timer.
     pub fn deadline(&self) -> u64 {
+        let now = kernel::now();
         let timer = |object: &Object| match &object.kind {
-            Kind::Timer(timer) => timer.next,
+            // An expired timer changes by a read only: a wait for other things would spin.
+            Kind::Timer(timer) => timer.next.filter(|next| *next > now),
             _ => None,
         };
         let timers = self.objects.values().filter_map(timer);
-        let network = self.network.as_ref().map(Network::deadline);
-        timers.chain(network).min().unwrap_or(u64::MAX)
+        timers.fold(self.network.deadline(), u64::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+    use crate::objects::{Kind, Timer};
+
+    #[test]
+    fn an_expired_timer_wakes_no_wait() {
+        let mut state = State::new();
+        let mut add = |next| {
+            let timer = Timer {
+                clock: libc::CLOCK_MONOTONIC,
+                next: Some(next),
+                interval: 3,
+            };
+            state.insert(100 + next as i32, Kind::Timer(timer), false);
+            state.deadline()
+        };
+        // Without a coordinator it is always 0.
+        assert_eq!(add(0), u64::MAX);
+        assert_eq!(add(7), 7);
     }
 }

@@ -1,17 +1,23 @@
 //! Reading and writing: bytes, datagrams, messages.
 
 use crate::address::{self, Given};
-use crate::kernel;
 use crate::memory::{Pieces, load, store};
 use crate::network::number;
-use crate::objects::{Kind, Phase};
+use crate::objects::{Kind, Socket};
+use crate::signals;
 use crate::sockets::{bind_any, established, until};
-use crate::state::State;
+use crate::state::{self, State};
 use crate::wait::{NOT, block};
+use net::Error;
 use std::net::SocketAddr;
 
 /// The most bytes of a datagram.
 const DATAGRAM: usize = 65_535;
+/// The most bytes that a write copies at once, more than a datagram has; a read allocates as many
+/// without knowing that there are some.
+const CHUNK: usize = 64 << 10;
+/// What `net` counts for each unread datagram beside its bytes.
+const COST: usize = 32;
 
 /// Offsets in `struct msghdr`, in words, and in bytes for the flags.
 const NAME: usize = 0;
@@ -55,7 +61,7 @@ fn deadlock(what: &str) -> i32 {
 fn read_once(state: &mut State, fd: i32, max: usize, flags: i32) -> Result<Received, i32> {
     let peek = flags & libc::MSG_PEEK != 0;
     let object = state.object(fd)?;
-    let result = match &mut object.kind {
+    match &mut object.kind {
         Kind::Socket(_) => read_socket(state, fd, max, peek),
         Kind::End(end) => end.read(max, peek).map(Received::bytes),
         Kind::Counter { .. } | Kind::Timer(_) if max < 8 => Err(libc::EINVAL),
@@ -67,19 +73,14 @@ fn read_once(state: &mut State, fd: i32, max: usize, flags: i32) -> Result<Recei
         }
         Kind::Timer(timer) => match timer.expirations() {
             0 => Err(libc::EAGAIN),
-            count => Ok(Received::bytes(count.to_ne_bytes().to_vec())),
+            count => {
+                object.arrivals += 1;
+                Ok(Received::bytes(count.to_ne_bytes().to_vec()))
+            }
         },
         Kind::Console(_) => Ok(Received::default()),
         Kind::Epoll(_) | Kind::Local => Err(libc::EINVAL),
-    };
-    let has_more = match &result {
-        Ok(received) => received.len > 0,
-        Err(error) => *error == libc::EAGAIN,
-    };
-    if has_more {
-        state.object(fd)?.reads += 1;
     }
-    result
 }
 
 fn read_socket(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<Received, i32> {
@@ -87,19 +88,44 @@ fn read_socket(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<Rec
         bind_any(state, fd)?;
         return read_datagram(state, fd, max, peek);
     }
-    established(state, fd)?;
+    let connected = established(state, fd);
     let (socket, network) = state.socket(fd)?;
-    if socket.read_shut {
-        return Ok(Received::default());
-    }
+    match connected {
+        // A connect that failed.
+        Err(error) if error != libc::EAGAIN && error != libc::ENOTCONN => {
+            return at_failure(socket, error);
+        }
+        other => other?,
+    };
     let handle = socket.handle.ok_or(libc::ENOTCONN)?;
-    let mut bytes = vec![0; max];
+    // By what there is, as the program may have room for far more. After the end of a connection
+    // the stack doesn't tell.
+    let unread = network.stack.tcp_info(handle).map_or(0, |info| info.unread);
+    let mut bytes = vec![0; max.min((unread as usize).max(CHUNK))];
     let read = match peek {
         true => network.stack.tcp_peek(handle, &mut bytes),
         false => network.stack.tcp_read(handle, &mut bytes),
     };
-    bytes.truncate(read.map_err(number)?);
+    match read {
+        Ok(len) => bytes.truncate(len),
+        Err(Error::WouldBlock) if socket.read_shut => bytes.clear(),
+        Err(Error::WouldBlock) => return Err(libc::EAGAIN),
+        Err(error) => return at_failure(socket, number(error)),
+    }
     Ok(Received::bytes(bytes))
+}
+
+/// A read from a connection that has failed: one call returns the error, and others find the end.
+fn at_failure(socket: &mut Socket, error: i32) -> Result<Received, i32> {
+    match socket.take_failure() {
+        true => Err(error),
+        false => Ok(Received::default()),
+    }
+}
+
+/// Bytes of the datagram that a read would return now.
+pub fn unread_datagram(state: &mut State, fd: i32) -> usize {
+    read_datagram(state, fd, 0, true).map_or(0, |received| received.len)
 }
 
 fn read_datagram(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<Received, i32> {
@@ -112,6 +138,7 @@ fn read_datagram(state: &mut State, fd: i32, max: usize, peek: bool) -> Result<R
             let read = network.stack.udp_recv_from(handle, &mut bytes);
             let (len, from) = read.map_err(number)?;
             bytes.truncate(len);
+            socket.taken += (len + COST) as u64;
             (bytes, from)
         }
     };
@@ -133,6 +160,10 @@ fn is_internal(state: &mut State, fd: i32) -> bool {
     matches!(kind, Ok(Kind::End(_) | Kind::Counter { .. }))
 }
 
+fn is_shut(state: &mut State, fd: i32) -> bool {
+    state.socket(fd).is_ok_and(|(socket, _)| socket.read_shut)
+}
+
 /// Reads into the pieces.
 fn receive(fd: i32, pieces: &Pieces, flags: i32) -> Result<Received, i32> {
     if flags & (libc::MSG_OOB | libc::MSG_ERRQUEUE) != 0 {
@@ -152,6 +183,8 @@ fn receive(fd: i32, pieces: &Pieces, flags: i32) -> Result<Received, i32> {
                     "a read of an empty pipe, pair of sockets or eventfd",
                 ));
             }
+            // Datagrams that come after SHUT_RD are read, but not waited for.
+            Err(libc::EAGAIN) if until != NOT && is_shut(state, fd) => return Ok(()),
             received => received?,
         };
         let at_end = received.bytes.is_empty() || received.from.is_some();
@@ -223,13 +256,15 @@ fn write_once(
         Kind::Socket(_) => write_socket(state, fd, from, to),
         Kind::End(end) => end.write(from),
         Kind::Counter { value, .. } => {
-            let added = from.first_chunk().copied().map(u64::from_ne_bytes);
-            match added.ok_or(libc::EINVAL)? {
+            // Of more bytes, older Linux takes the first ones.
+            let added = <[u8; 8]>::try_from(from).map(u64::from_ne_bytes);
+            match added.map_err(|_| libc::EINVAL)? {
                 u64::MAX => Err(libc::EINVAL),
                 added => match value.checked_add(added) {
                     None | Some(u64::MAX) => Err(libc::EAGAIN),
                     Some(sum) => {
                         *value = sum;
+                        object.arrivals += 1;
                         Ok(8)
                     }
                 },
@@ -257,6 +292,9 @@ fn write_socket(
     if !state.socket(fd)?.0.stream {
         bind_any(state, fd)?;
         let (socket, network) = state.socket(fd)?;
+        if socket.write_shut {
+            return Err(libc::EPIPE);
+        }
         let handle = socket.handle.ok_or(libc::ENOTCONN)?;
         let peer = || network.stack.peer_address(handle).ok();
         let to = to.or_else(peer).ok_or(libc::EDESTADDRREQ)?;
@@ -266,16 +304,25 @@ fn write_socket(
             .map_err(number)?;
         return Ok(from.len());
     }
-    match established(state, fd) {
-        Err(libc::ENOTCONN) => return Err(libc::EPIPE),
-        result => result?,
-    };
+    let connected = established(state, fd);
     let (socket, network) = state.socket(fd)?;
-    if socket.phase != Phase::Connected {
-        return Err(libc::EPIPE);
-    }
     let handle = socket.handle.ok_or(libc::EPIPE)?;
-    network.stack.tcp_write(handle, from).map_err(number)
+    let written = match connected {
+        Ok(_) => network.stack.tcp_write(handle, from).map_err(number),
+        Err(libc::ENOTCONN) => Err(libc::EPIPE),
+        Err(error) => Err(error),
+    };
+    match written {
+        Err(error) if error != libc::EAGAIN && error != libc::EPIPE => {
+            // A connection that has failed: one call returns the error.
+            Err(if socket.take_failure() {
+                error
+            } else {
+                libc::EPIPE
+            })
+        }
+        other => other,
+    }
 }
 
 /// write(2), writev(2), and sendto(2) with an address.
@@ -284,12 +331,13 @@ pub fn write(fd: i32, pieces: &Pieces, flags: i32, to: Option<SocketAddr>) -> Re
         return Err(libc::EOPNOTSUPP);
     }
     let until = until(fd, flags, false)?;
-    let bytes = pieces.gather();
+    let total = pieces.len();
     let mut done = 0;
     let result = block(until, |state| {
         loop {
-            let rest = bytes.get(done..).unwrap_or_default();
-            done += match write_once(state, fd, rest, to) {
+            // Datagrams of more than this are too long.
+            let next = pieces.gather(done, CHUNK);
+            done += match write_once(state, fd, &next, to) {
                 Err(libc::EAGAIN) if until != NOT && is_internal(state, fd) => {
                     return Err(deadlock(
                         "a write to a full pipe, pair of sockets or eventfd",
@@ -297,15 +345,20 @@ pub fn write(fd: i32, pieces: &Pieces, flags: i32, to: Option<SocketAddr>) -> Re
                 }
                 written => written?,
             };
-            if done >= bytes.len() {
+            if done >= total {
                 return Ok(());
             }
         }
     });
     match result {
         Err(error) if done == 0 => {
-            if error == libc::EPIPE && flags & libc::MSG_NOSIGNAL == 0 {
-                kernel::raise(libc::SIGPIPE);
+            let datagrams = |state: &mut State| {
+                let socket = state.socket(fd);
+                socket.is_ok_and(|(socket, _)| !socket.stream)
+            };
+            let is_silent = flags & libc::MSG_NOSIGNAL != 0 || state::with(datagrams);
+            if error == libc::EPIPE && !is_silent {
+                signals::raise(libc::SIGPIPE);
             }
             Err(error)
         }

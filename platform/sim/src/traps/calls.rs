@@ -1,7 +1,7 @@
 //! The answers to trapped system calls.
 
 use super::files::{self, Place};
-use super::{counter, names};
+use super::{counter, names, signals};
 use crate::node;
 use crate::stub::{self, Call};
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
@@ -9,11 +9,9 @@ use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 const SECOND: u64 = 1_000_000_000;
 
 /// The process's number: the same in each run.
-const PROCESS: isize = 1000;
+pub const PROCESS: isize = 1000;
 /// The parent's.
 const PARENT: isize = 1;
-/// Bytes in `sigset_t` of the kernel, and the bits of the signals that a node handles.
-const KEPT_SIGNALS: u64 = 1 << (libc::SIGSYS - 1) | 1 << (libc::SIGSEGV - 1);
 /// A terminal's attributes are asked for.
 const TCGETS: usize = 0x5401;
 
@@ -141,17 +139,6 @@ fn write_vector(call: &Call) -> isize {
     total as isize
 }
 
-/// rt_sigprocmask(2), with which nothing blocks the signals that a node handles.
-fn mask(call: &Call) -> isize {
-    let mut call = *call;
-    let set;
-    if call.arguments[1] != 0 && call.arguments[0] as i32 != libc::SIG_UNBLOCK {
-        set = load::<u64>(call.arguments[1]) & !KEPT_SIGNALS;
-        call.arguments[1] = (&raw const set).expose_provenance();
-    }
-    stub::pass(&call)
-}
-
 /// What sysinfo(2) says of the simulated machine.
 fn system_information(address: usize) -> isize {
     // SAFETY: numbers, of which 0 is valid.
@@ -225,11 +212,13 @@ pub fn answer(call: &Call) -> isize {
             node::ends(a as u8);
             stub::pass(call)
         }
-        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => signal(call),
+        libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
+            signals::send(call).unwrap_or_else(|| unowned(call))
+        }
         libc::SYS_rt_sigaction if a as i32 == libc::SIGSEGV => counter::action(b, c),
         libc::SYS_rt_sigaction if a as i32 == libc::SIGSYS => 0,
         libc::SYS_rt_sigaction => stub::pass(call),
-        libc::SYS_rt_sigprocmask => mask(call),
+        libc::SYS_rt_sigprocmask => signals::change_mask(call),
         libc::SYS_poll => {
             let timeout = u64::try_from(c as i32).ok().map(|ms| ms * 1_000_000);
             wait(call, b, timeout)
@@ -291,25 +280,4 @@ pub fn answer(call: &Call) -> isize {
 /// The fifth argument.
 fn fifth(call: &Call) -> usize {
     call.arguments[4]
-}
-
-/// A signal to the process itself, by the number that it knows.
-fn signal(call: &Call) -> isize {
-    let (target, number) = match call.number {
-        libc::SYS_tgkill => (call.arguments[0], call.arguments[2]),
-        _ => (call.arguments[0], call.arguments[1]),
-    };
-    if target as isize != PROCESS {
-        return unowned(call);
-    }
-    if number == 0 {
-        return 0;
-    }
-    node::ends(128u8.wrapping_add(number as u8));
-    // SAFETY: calls without pointers.
-    unsafe {
-        let process = stub::call(libc::SYS_getpid, [0; 6]) as usize;
-        let thread = stub::call(libc::SYS_gettid, [0; 6]) as usize;
-        stub::call(libc::SYS_tgkill, [process, thread, number, 0, 0, 0])
-    }
 }

@@ -15,9 +15,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,11 +36,16 @@
 static int server;
 
 static char buffer[65536];
-static volatile int sigpipes;
+static volatile int sigpipes, signals;
 
 static void on_sigpipe(int signal) {
   (void)signal;
   sigpipes++;
+}
+
+static void on_signal(int signal) {
+  (void)signal;
+  signals++;
 }
 
 static struct sockaddr_in local(int port) {
@@ -83,8 +90,7 @@ static int64_t now_us(void) {
 /* A connected pair; the first one doesn't block. */
 static void connected(int listener, int pair[2]) {
   pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  int begun = call(connect, pair[0], server);
-  CHECK(begun == 0 || errno == EINPROGRESS);
+  FAILS(call(connect, pair[0], server), EINPROGRESS);
   CHECK(is_ready(pair[0], POLLOUT, 1000) == POLLOUT);
   CHECK(error_of(pair[0]) == 0);
   struct sockaddr_in peer, own;
@@ -236,6 +242,234 @@ static void test_pipes(void) {
   CHECK(read(pair[1], buffer, 9) == 1 && close(pair[0]) == 0 && read(pair[1], buffer, 9) == 0);
 }
 
+static int events_of(int epoll) {
+  struct epoll_event ready[4];
+  int count = epoll_wait(epoll, ready, 4, 50);
+  CHECK(count >= 0);
+  return count == 0 ? 0 : (int)ready[0].events;
+}
+
+static int watch(int fd, int events) {
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  struct epoll_event event = {.events = events};
+  CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+  return epoll;
+}
+
+/* What arrives is an edge, even if the program reads nothing; a read that leaves bytes is none. */
+static void test_edges(int listener) {
+  uint64_t one = 1;
+  int counter = eventfd(0, EFD_NONBLOCK), edges = watch(counter, EPOLLIN | EPOLLET);
+  for (int i = 0; i < 3; i++) {
+    CHECK(write(counter, &one, 8) == 8 && events_of(edges) == EPOLLIN);
+    CHECK(events_of(edges) == 0);
+  }
+  int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+  struct itimerspec times = {.it_value.tv_nsec = 5000000, .it_interval.tv_nsec = 5000000};
+  int ticks = watch(timer, EPOLLIN | EPOLLET);
+  CHECK(timerfd_settime(timer, 0, &times, NULL) == 0);
+  uint64_t expirations;
+  for (int i = 0; i < 3; i++) {
+    CHECK(events_of(ticks) == EPOLLIN);
+    CHECK(events_of(ticks) == 0 && read(timer, &expirations, 8) == 8 && expirations >= 10);
+  }
+  int pipes[2], pair[2];
+  CHECK(pipe(pipes) == 0);
+  int pipe_edges = watch(pipes[0], EPOLLIN | EPOLLET);
+  CHECK(write(pipes[1], "abc", 3) == 3 && events_of(pipe_edges) == EPOLLIN);
+  CHECK(write(pipes[1], "abc", 3) == 3 && events_of(pipe_edges) == EPOLLIN);
+  CHECK(read(pipes[0], buffer, 2) == 2 && events_of(pipe_edges) == 0);
+  connected(listener, pair);
+  int bytes = watch(pair[1], EPOLLIN | EPOLLET);
+  CHECK(write(pair[0], "abc", 3) == 3 && events_of(bytes) == EPOLLIN);
+  CHECK(write(pair[0], "abc", 3) == 3 && events_of(bytes) == EPOLLIN);
+  CHECK(read(pair[1], buffer, 2) == 2 && events_of(bytes) == 0);
+  CHECK(shutdown(pair[0], SHUT_WR) == 0 && events_of(bytes) == EPOLLIN);
+  CHECK(events_of(bytes) == 0);
+  int accepts = watch(listener, EPOLLIN | EPOLLET), waiting[2];
+  for (int i = 0; i < 2; i++) {
+    waiting[i] = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(call(connect, waiting[i], server) == 0 && events_of(accepts) == EPOLLIN);
+  }
+  for (int i = 0; i < 2; i++) {
+    CHECK(events_of(accepts) == 0);
+    CHECK(close(accept(listener, NULL, NULL)) == 0 && close(waiting[i]) == 0);
+  }
+  int datagrams = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(call(connect, sender, bind_any(datagrams)) == 0);
+  int arrivals = watch(datagrams, EPOLLIN | EPOLLET);
+  for (int i = 0; i < 2; i++) {
+    CHECK(send(sender, "abc", 3, 0) == 3 && events_of(arrivals) == EPOLLIN);
+    CHECK(events_of(arrivals) == 0);
+  }
+  CHECK(read(datagrams, buffer, 9) == 3 && events_of(arrivals) == 0);
+  /* Descriptors of epoll in one another. */
+  int inner = watch(counter, EPOLLIN | EPOLLET), outer = watch(inner, EPOLLIN);
+  CHECK(is_ready(outer, POLLIN, 0) == POLLIN && events_of(inner) == EPOLLIN);
+  CHECK(is_ready(outer, POLLIN, 0) == 0 && events_of(outer) == 0);
+  CHECK(write(counter, &one, 8) == 8 && is_ready(outer, POLLIN, 0) == POLLIN);
+  int once = watch(counter, EPOLLIN | EPOLLONESHOT);
+  CHECK(is_ready(once, POLLIN, 0) == POLLIN && events_of(once) == EPOLLIN);
+  CHECK(is_ready(once, POLLIN, 0) == 0);
+  int all[] = {counter, edges, timer, ticks, pipes[0], pipes[1], pipe_edges, pair[0], pair[1],
+               bytes, accepts, datagrams, sender, arrivals, inner, outer, once};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) CHECK(close(all[i]) == 0);
+}
+
+/* Signals that are blocked wait, and the masks of waits apply. */
+static void test_masks(void) {
+  sigset_t usr1, none, old;
+  struct timespec soon = {.tv_nsec = 1000000};
+  sigemptyset(&none);
+  sigemptyset(&usr1);
+  sigaddset(&usr1, SIGUSR1);
+  struct sigaction action = {.sa_handler = on_signal};
+  CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+  CHECK(raise(SIGUSR1) == 0 && signals == 1);
+  CHECK(sigprocmask(SIG_BLOCK, &usr1, &old) == 0 && raise(SIGUSR1) == 0 && signals == 1);
+  CHECK(poll(NULL, 0, 1) == 0 && signals == 1);
+  CHECK(ppoll(NULL, 0, &soon, &usr1) == 0 && signals == 1);
+  FAILS(ppoll(NULL, 0, &soon, &none), EINTR);
+  CHECK(signals == 2 && raise(SIGUSR1) == 0);
+  FAILS(pselect(0, NULL, NULL, NULL, &soon, &none), EINTR);
+  CHECK(signals == 3 && raise(SIGUSR1) == 0);
+  struct epoll_event ready;
+  int epoll = epoll_create1(0);
+  FAILS(epoll_pwait(epoll, &ready, 1, 1, &none), EINTR);
+  CHECK(signals == 4 && raise(SIGUSR1) == 0 && signals == 4 && close(epoll) == 0);
+  CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
+}
+
+/* A connection that its peer has reset. */
+static void reset(int listener, int pair[2]) {
+  struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+  connected(listener, pair);
+  CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+  CHECK(close(pair[1]) == 0);
+  int expected = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDHUP;
+  CHECK(is_ready(pair[0], POLLIN | POLLOUT | POLLRDHUP, 1000) == expected);
+}
+
+static void test_resets(int listener) {
+  int pair[2], before = sigpipes;
+  reset(listener, pair);
+  FAILS(read(pair[0], buffer, 1), ECONNRESET);
+  CHECK((is_ready(pair[0], POLLIN | POLLOUT, 0) & POLLERR) == 0);
+  CHECK(read(pair[0], buffer, 1) == 0 && error_of(pair[0]) == 0);
+  FAILS(write(pair[0], "x", 1), EPIPE);
+  CHECK(sigpipes == before + 1 && close(pair[0]) == 0);
+  reset(listener, pair);
+  FAILS(write(pair[0], "x", 1), ECONNRESET);
+  CHECK(sigpipes == before + 1);
+  FAILS(write(pair[0], "x", 1), EPIPE);
+  CHECK(sigpipes == before + 2 && read(pair[0], buffer, 1) == 0 && close(pair[0]) == 0);
+  reset(listener, pair);
+  CHECK(error_of(pair[0]) == ECONNRESET && error_of(pair[0]) == 0);
+  CHECK(read(pair[0], buffer, 1) == 0 && close(pair[0]) == 0);
+  /* Without SO_LINGER a close is orderly again. */
+  struct linger linger = {.l_onoff = 1, .l_linger = 0};
+  connected(listener, pair);
+  CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+  linger.l_onoff = 0;
+  CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 1000) == POLLIN);
+  CHECK(read(pair[0], buffer, 1) == 0 && close(pair[0]) == 0);
+  struct timeval limit = {.tv_sec = 1, .tv_usec = INT64_MAX / 2};
+  FAILS(setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), EDOM);
+}
+
+static void test_connections(int listener) {
+  int pair[2], many[4];
+  /* The first connect after the establishment reports it. */
+  connected(listener, pair);
+  CHECK(call(connect, pair[0], server) == 0);
+  FAILS(call(connect, pair[0], server), EISCONN);
+  FAILS(call(connect, pair[1], server), EISCONN);
+  FAILS(call(connect, listener, server), EISCONN);
+  /* What has arrived is read after SHUT_RD. */
+  CHECK(write(pair[0], "abc", 3) == 3 && is_ready(pair[1], POLLIN, 1000) == POLLIN);
+  FAILS(shutdown(pair[1], 7), EINVAL);
+  CHECK(shutdown(pair[1], SHUT_RD) == 0 && read(pair[1], buffer, 9) == 3);
+  CHECK(read(pair[1], buffer, 9) == 0);
+  CHECK(is_ready(pair[1], POLLIN | POLLRDHUP, 0) == (POLLIN | POLLRDHUP));
+  CHECK(close(pair[0]) == 0 && close(pair[1]) == 0);
+  /* A negative backlog is a large one. */
+  int other = socket(AF_INET, SOCK_STREAM, 0), port = bind_any(other);
+  CHECK(listen(other, -1) == 0);
+  for (int i = 0; i < 4; i++) {
+    many[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CHECK(call(connect, many[i], port) == 0 || errno == EINPROGRESS);
+    CHECK(is_ready(many[i], POLLOUT, 200) == POLLOUT);
+  }
+  CHECK(shutdown(other, SHUT_WR) == 0 && is_ready(other, POLLIN, 100) == POLLIN);
+  CHECK(shutdown(other, SHUT_RD) == 0);
+  FAILS(accept(other, NULL, NULL), EINVAL);
+  CHECK(listen(other, 1) == 0 && close(other) == 0);
+  for (int i = 0; i < 4; i++) CHECK(close(many[i]) == 0);
+  int fresh = socket(AF_INET, SOCK_STREAM, 0);
+  FAILS(shutdown(fresh, SHUT_RDWR), ENOTCONN);
+  CHECK(close(fresh) == 0);
+  int one = socket(AF_INET, SOCK_DGRAM, 0), two = socket(AF_INET, SOCK_DGRAM, 0), unread = -1;
+  int to = bind_any(one), from = bind_any(two);
+  FAILS(shutdown(two, SHUT_WR), ENOTCONN);
+  CHECK(close(two) == 0);
+  two = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK(call(bind, two, from) == 0 && call(connect, two, to) == 0 && call(connect, one, from) == 0);
+  CHECK(ioctl(one, FIONREAD, &unread) == 0 && unread == 0);
+  CHECK(send(two, "abcde", 5, 0) == 5 && send(two, "x", 1, 0) == 1);
+  CHECK(is_ready(one, POLLIN, 100) == POLLIN);
+  CHECK(ioctl(one, FIONREAD, &unread) == 0 && unread == 5);
+  CHECK(shutdown(one, SHUT_RD) == 0 && read(one, buffer, 9) == 5 && read(one, buffer, 9) == 1);
+  CHECK(read(one, buffer, 9) == 0 && is_ready(one, POLLIN, 0) == POLLIN);
+  CHECK(shutdown(two, SHUT_WR) == 0);
+  FAILS(send(two, "x", 1, MSG_NOSIGNAL), EPIPE);
+  CHECK(close(one) == 0 && close(two) == 0);
+}
+
+static void test_errors(int listener) {
+  uint64_t counts[] = {1, 1}, count;
+  int counter = eventfd(0, EFD_NONBLOCK), file = open("/dev/null", O_RDWR), pipes[2], pair[2];
+  /* Older Linux takes the first 8 bytes. */
+  ssize_t written = write(counter, counts, 16);
+  CHECK(written == 8 || (written == -1 && errno == EINVAL));
+  CHECK(pipe(pipes) == 0);
+  FAILS(listen(file, 1), ENOTSOCK);
+  FAILS(listen(counter, 1), ENOTSOCK);
+  FAILS(send(pipes[1], "x", 1, 0), ENOTSOCK);
+  FAILS(recv(pipes[0], buffer, 1, MSG_DONTWAIT), ENOTSOCK);
+  FAILS(call(bind, file, 0), ENOTSOCK);
+  FAILS(call(connect, pipes[0], server), ENOTSOCK);
+  FAILS(shutdown(counter, SHUT_RD), ENOTSOCK);
+  FAILS(accept(file, NULL, NULL), ENOTSOCK);
+  FAILS(setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &counter, sizeof counter), ENOTSOCK);
+  struct sockaddr_in own;
+  socklen_t len = sizeof own;
+  FAILS(getsockname(counter, (struct sockaddr *)&own, &len), ENOTSOCK);
+  FAILS(listen(999, 1), EBADF);
+  FAILS(select(-1, NULL, NULL, NULL, NULL), EINVAL);
+  /* An interval near the end of time. */
+  int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+  struct itimerspec times = {.it_value.tv_nsec = 1, .it_interval.tv_sec = INT64_MAX};
+  CHECK(timerfd_settime(timer, 0, &times, NULL) == 0);
+  CHECK(read(timer, &count, 8) == 8 && count == 1 && is_ready(timer, POLLIN, 5) == 0);
+  CHECK(close(timer) == 0 && close(file) == 0 && close(counter) == 0);
+  CHECK(close(pipes[0]) == 0 && close(pipes[1]) == 0);
+  /* An accept that finds no free descriptor leaves the connection. */
+  struct rlimit limit;
+  pair[0] = socket(AF_INET, SOCK_STREAM, 0);
+  CHECK(call(connect, pair[0], server) == 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  struct rlimit few = {.rlim_cur = 100, .rlim_max = limit.rlim_max};
+  CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+  int copies[100], last = 0;
+  while ((copies[last] = dup(listener)) >= 0) last++;
+  CHECK(errno == EMFILE);
+  FAILS(accept(listener, NULL, NULL), EMFILE);
+  while (last > 0) CHECK(close(copies[--last]) == 0);
+  pair[1] = accept(listener, NULL, NULL);
+  CHECK(pair[1] >= 0 && write(pair[1], "x", 1) == 1 && read(pair[0], buffer, 9) == 1);
+  CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0 && close(pair[0]) == 0 && close(pair[1]) == 0);
+}
+
 /* Where a node differs from the machines that run tests. */
 static void test_nodes(void) {
   FAILS(socket(AF_INET6, SOCK_STREAM, 0), EAFNOSUPPORT);
@@ -244,10 +478,71 @@ static void test_nodes(void) {
   struct sockaddr_in *address = (struct sockaddr_in *)found->ai_addr;
   CHECK(ntohl(address->sin_addr.s_addr) == 0x0a000001 && ntohs(address->sin_port) == 80);
   CHECK(getaddrinfo("nowhere.example", "80", &hints, &found) == EAI_NONAME);
+  struct stat by_path, by_descriptor;
+  int hosts = open("/etc/hosts", O_RDONLY);
+  CHECK(stat("/etc/hosts", &by_path) == 0 && fstat(hosts, &by_descriptor) == 0);
+  CHECK(memcmp(&by_path, &by_descriptor, sizeof by_path) == 0 && by_path.st_size > 0);
+}
+
+/* Parts of the nodes that `unmodified.ml` starts */
+
+enum { TEXT = 2 << 20 };
+
+static int connection(const char *node, const char *port) {
+  struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
+  CHECK(getaddrinfo(node, port, &hints, &found) == 0);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int error = connect(fd, found->ai_addr, found->ai_addrlen) == 0 ? 0 : errno;
+  freeaddrinfo(found);
+  if (error == 0) return fd;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+/* Writes more than buffers hold, and dies by a signal. */
+static void speak(void) {
+  char *text = calloc(1, TEXT);
+  /* A node that sleeps answers. */
+  FAILS(connection("sleeps", "9"), ECONNREFUSED);
+  int fd = connection("hears", "7");
+  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT && raise(SIGTERM) == 0);
+}
+
+/* Prints what comes, up to the end. */
+static void hear(void) {
+  char *text = calloc(1, TEXT);
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(7)};
+  CHECK(bind(listener, (struct sockaddr *)&any, sizeof any) == 0 && listen(listener, 5) == 0);
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    CHECK(fd >= 0 && recv(fd, text, TEXT, MSG_WAITALL) == TEXT && read(fd, text, 1) == 0);
+    CHECK(close(fd) == 0 && puts("all") > 0);
+  }
+}
+
+/* Is requested to stop, which it allows at one place. */
+static void hold(void) {
+  sigset_t term, none;
+  struct timespec second = {.tv_sec = 1}, soon = {.tv_nsec = 1000000};
+  struct sigaction action = {.sa_handler = on_signal};
+  sigemptyset(&none);
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  CHECK(sigprocmask(SIG_BLOCK, &term, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0);
+  do CHECK(nanosleep(&second, NULL) == 0 && signals == 0);
+  while (ppoll(NULL, 0, &soon, &none) == 0);
+  CHECK(errno == EINTR && signals == 1 && puts("stopped") > 0);
 }
 
 int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IONBF, 0);
+  const char *part = count > 1 ? arguments[1] : "";
+  if (strcmp(part, "speaks") == 0) speak();
+  if (strcmp(part, "hears") == 0) hear();
+  if (strcmp(part, "holds") == 0) return hold(), 0;
+  if (strcmp(part, "sleeps") == 0) pause();
   signal(SIGPIPE, on_sigpipe);
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), yes = 1;
   CHECK(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0);
@@ -258,8 +553,13 @@ int main(int count, char **arguments) {
   test_datagrams();
   test_events(listener);
   test_pipes();
+  test_edges(listener);
+  test_masks();
+  test_resets(listener);
+  test_connections(listener);
+  test_errors(listener);
   test_refused();
-  if (count < 2 || strcmp(arguments[1], "linux") != 0) test_nodes();
+  if (strcmp(part, "linux") != 0) test_nodes();
   CHECK(dup2(STDOUT_FILENO, 70) == 70 && dprintf(70, "done\n") == 5);
   return 0;
 }

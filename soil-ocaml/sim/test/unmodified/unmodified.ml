@@ -15,12 +15,18 @@ let echoes world =
   let client (name, _) = node ~name:("client-of-" ^ name) ~arguments:[ name ] "./client.exe" in
   let clients = List.map client servers in
   let calls = node ~name:"calls" "./calls.exe" in
+  let part ?at_exit name = node ?at_exit ~name ~arguments:[ name ] "./calls.exe" in
+  let hears = part "hears" in
+  ignore (part "sleeps");
+  let speaks = part ~at_exit:(Restarts (seconds 30.)) "speaks" in
+  let holds = part ~at_exit:(Restarts (seconds 1.)) "holds" in
   let stopped = node ~name:"stopped" ~at_exit:(Restarts (seconds 1.)) "./stopped.exe" in
   Soil_sim.every world (seconds 5.) (Soil_sim.Faults.partition (List.map snd servers @ clients));
   Soil_sim.every world (seconds 20.) (Soil_sim.Faults.kill (List.map snd servers));
   Soil_sim.every world (seconds 10.) (Soil_sim.Faults.stop [ stopped ]);
   (* Ends by SIGTERM, which it doesn't handle. *)
   Soil_sim.every world (seconds 30.) (Soil_sim.Faults.stop [ List.assoc "select" servers ]);
+  Soil_sim.every world (seconds 10.) (Soil_sim.Faults.stop [ holds ]);
   Soil_sim.finally world (fun () ->
       let rec in_order = function
         | "recvfrom: Interrupted system call" :: "SIGTERM" :: "waits" :: rest -> in_order rest
@@ -29,6 +35,14 @@ let echoes world =
       in
       let lines = List.map snd (Soil_sim.lines stopped) in
       let whole = match lines with "waits" :: rest -> rest | lines -> lines in
+      let expect node name line =
+        let lines = List.map snd (Soil_sim.lines node) in
+        if List.exists (( <> ) line) lines then Soil_sim.fail name (String.concat "\n" lines)
+      in
+      expect hears "hears" "all";
+      expect holds "holds" "stopped";
+      expect speaks "speaks" "";
+      if Soil_sim.lines hears = [] then Soil_sim.fail "hears" "nothing";
       let lines_of_calls = List.map snd (Soil_sim.lines calls) in
       if lines_of_calls <> [ "done" ] then Soil_sim.fail "calls" (String.concat "\n" lines_of_calls);
       if whole = [] || not (in_order whole) then

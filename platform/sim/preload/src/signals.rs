@@ -1,0 +1,87 @@
+//! Signals to the process: their actions, and those that are blocked.
+
+use crate::kernel::call;
+use crate::wait;
+use sim::signals as mask;
+
+/// The program's action for a signal as rt_sigaction(2) has it: handler and flags.
+fn action(signal: i32) -> (usize, u64) {
+    let mut old = [0u64; 4];
+    let into = old.as_mut_ptr().expose_provenance();
+    // SAFETY: writes the four words of the kernel's structure.
+    unsafe { sim::system_call(libc::SYS_rt_sigaction, [signal as usize, 0, into, 8, 0, 0]) };
+    (old[0] as usize, old[1])
+}
+
+/// What a signal meant to the program.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It ignores the signal.
+    Ignored,
+    /// A handler ran; calls that it interrupts fail.
+    Handled,
+    /// A handler ran; most calls that it interrupts continue (`SA_RESTART`).
+    Restarts,
+}
+
+/// Ends the process by a signal, as Linux does: what it wrote is delivered.
+fn end(signal: i32) {
+    wait::finish();
+    sim::ends(128 + signal as u8);
+}
+
+/// Sends a signal to the process that isn't blocked: it ends the process, or runs its handler
+/// before this returns.
+pub fn raise(signal: i32) -> Signal {
+    let (handler, flags) = action(signal);
+    if handler == libc::SIG_IGN {
+        return Signal::Ignored;
+    }
+    if handler == libc::SIG_DFL {
+        end(signal);
+    }
+    let process = call(libc::SYS_getpid, [0; 3]) as usize;
+    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
+    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+    match flags & libc::SA_RESTART as u64 {
+        0 => Signal::Handled,
+        _ => Signal::Restarts,
+    }
+}
+
+/// Whether a signal is blocked: by `mask`, or by the program's mask.
+pub fn is_blocked(mask: Option<u64>, signal: i32) -> bool {
+    let mask = mask.unwrap_or_else(|| mask::exchange_mask(None));
+    mask::is_in(mask, signal)
+}
+
+/// Calls `f` with another mask of blocked signals, if there is one.
+pub fn with_mask<T>(mask: Option<u64>, f: impl FnOnce() -> T) -> T {
+    let old = mask::exchange_mask(mask);
+    let result = f();
+    mask::exchange_mask(mask.map(|_| old));
+    result
+}
+
+/// Runs the handlers of signals that wait because they are blocked, and that `mask` doesn't block;
+/// whether there are some.
+pub fn run_pending(mask: u64) -> bool {
+    let mut pending = 0u64;
+    let into = (&raw mut pending).expose_provenance();
+    // SAFETY: writes the kernel's mask, which is a word.
+    unsafe {
+        sim::system_call(
+            libc::SYS_rt_sigpending,
+            [into, size_of::<u64>(), 0, 0, 0, 0],
+        )
+    };
+    let mut due = (1..=64).filter(|signal| mask::is_in(pending & !mask, *signal));
+    let Some(first) = due.next() else {
+        return false;
+    };
+    if mask::is_fatal(first) {
+        end(first);
+    }
+    with_mask(Some(mask), || ());
+    true
+}
