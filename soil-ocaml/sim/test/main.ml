@@ -76,6 +76,8 @@ let faults =
     "isolate";
     "slow link";
     "loss";
+    "partition through a nat";
+    "nat forgets";
     "late names";
     "silent names";
     "wrong names";
@@ -123,7 +125,7 @@ let errors =
 let case name f = Alcotest.test_case name `Quick f
 
 let () =
-  let worlds = [ "own"; "race"; "idle"; "register"; "transfer"; "ext4"; "fat"; "store" ] in
+  let worlds = [ "own"; "race"; "idle"; "register"; "transfer"; "nat"; "ext4"; "fat"; "store" ] in
   Alcotest.run "soil.sim"
     [
       ("equal events", List.map (fun world -> case world (test_equal world)) worlds);
