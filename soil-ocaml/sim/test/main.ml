@@ -129,6 +129,7 @@ let errors =
     ([ "program"; "./none.exe" ], "error", "no such file: build it");
     ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
     ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");
+    ([ "routers" ], "error", "node is behind two routers: give it one");
     ([ "disk"; "/dev/null" ], "error", "has no sectors");
   ]
 

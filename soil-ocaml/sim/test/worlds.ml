@@ -279,6 +279,10 @@ let () =
   | "nat" -> main ~duration:(200 * second) ~calm:(70 * second) behind
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
+  | "routers" ->
+      main (fun world ->
+          let node = task world ~name:"node" ignore in
+          List.iter (fun name -> ignore (nat world ~name [ node ])) [ "router"; "other" ])
   | "disk" ->
       let disks = [ ("data", File Sys.argv.(2)) ] in
       main (fun world -> ignore (node world ~name:"disk" ~disks "./journal.exe"))
