@@ -1,4 +1,5 @@
 type node = World.node
+type nat = Nat.t
 type t = { name : string; inject : World.t -> Generate.t -> (string * (unit -> unit)) option }
 
 let name t = t.name
@@ -73,6 +74,13 @@ let corrupt ?(share = 0.05) nodes =
 
 let slow_reader ?(bandwidth = 2_000) nodes =
   change_quality "slow reader" nodes ~outwards:false (fun q -> { q with bandwidth })
+
+let nat_forgets nats =
+  of_one "nat forgets" nats
+    ~suits:(fun nat -> not (Nat.is_empty nat))
+    (fun _ _ nat ->
+      Nat.forget nat;
+      Some (Nat.name nat, nothing))
 
 (* Names *)
 

@@ -4,6 +4,7 @@
     process starts again. *)
 
 type node = World.node
+type nat = Nat.t
 
 type t
 (** The type for faults. *)
@@ -46,6 +47,10 @@ val corrupt : ?share:float -> node list -> t
 
 val slow_reader : ?bandwidth:int -> node list -> t
 (** [slow_reader nodes] lets one of them receive [bandwidth] (default: 2,000) bytes a second. *)
+
+val nat_forgets : nat list -> t
+(** [nat_forgets nats] restarts one of these routers: all its mappings are gone. A connection that
+    went on through it gets another port, which its peer refuses. *)
 
 (** {1 Names} *)
 

@@ -32,23 +32,10 @@ let checksum text =
   let rec fold sum = if sum > 0xffff then fold ((sum land 0xffff) + (sum lsr 16)) else sum in
   lnot (fold !sum) land 0xffff
 
-(* RFC 826. *)
 let arp frame =
-  let request = at16 frame 20 = 1 && String.equal (String.sub frame 38 4) own in
-  if not request then None
-  else
-    let asker = String.sub frame 22 10 in
-    Some
-      (String.concat ""
-         [
-           String.sub frame 6 6;
-           mac;
-           "\x08\x06";
-           "\x00\x01\x08\x00\x06\x04\x00\x02";
-           mac;
-           own;
-           asker;
-         ])
+  match Arp.asked frame with
+  | Some address when String.equal address own -> Some (Arp.reply ~mac frame)
+  | _ -> None
 
 (* The labels of a name from a place on, and the place after it. Questions aren't compressed. *)
 let rec labels message at =

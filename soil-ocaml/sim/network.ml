@@ -30,13 +30,23 @@ type t = {
   mutable changes : (int * change) list;  (** The last one first. *)
   mutable blocks : (int * (string * (int -> int -> bool))) list;
   mutable added : int;
+  routers : (int, int) Hashtbl.t;  (** By the nodes behind them. *)
 }
 
 let create rng base =
-  { seed = rng; base; paths = Hashtbl.create 64; changes = []; blocks = []; added = 0 }
+  {
+    seed = rng;
+    base;
+    paths = Hashtbl.create 64;
+    changes = [];
+    blocks = [];
+    added = 0;
+    routers = Hashtbl.create 8;
+  }
 
 let mac i = Printf.sprintf "\x02S\x00\x00%c%c" (Char.chr (i / 256)) (Char.chr (i land 255))
 let address i = Printf.sprintf "10.0.0.%d" (i + 1)
+let ip i = 0x0a000001 + i
 
 let number t =
   t.added <- t.added + 1;
@@ -106,8 +116,8 @@ let travel path (q : quality) ~now frame =
   path.last_arrival <- max path.last_arrival arrival;
   Arrives (arrival, if happens rng q.corrupt then flip rng frame else frame)
 
-let to_one t ~now ~from ~into frame =
-  let blocked = List.find_opt (fun (_, (_, f)) -> f from into) t.blocks in
+let to_one t ~now ~origin ~from ~into frame =
+  let blocked = List.find_opt (fun (_, (_, f)) -> f from into || f origin into) t.blocks in
   match blocked with
   | Some (_, (reason, _)) -> [ Lost reason ]
   | None ->
@@ -119,15 +129,25 @@ let to_one t ~now ~from ~into frame =
         if happens path.rng q.duplicate then [ first; travel path q ~now frame ] else [ first ]
 
 let ethernet_header = 14
+let put_behind t ~router node = Hashtbl.replace t.routers node router
+let router t node = Hashtbl.find_opt t.routers node
 
-let carry t ~now ~from ~nodes frame =
+(* A router is on its own Ethernet and on the others'. *)
+let are_beside t a b =
+  let behind a = router t a in
+  behind a = behind b || behind a = Some b || behind b = Some a
+
+let carry t ~now ?origin ~from ~nodes frame =
   if String.length frame < ethernet_header then []
   else
     let destination = String.sub frame 0 6 in
     let everyone = Char.code destination.[0] land 1 = 1 in
-    let is_for i = i <> from && (everyone || String.equal destination (mac i)) in
+    let is_for i =
+      i <> from && are_beside t from i && (everyone || String.equal destination (mac i))
+    in
     let targets = List.filter is_for (List.init nodes Fun.id) in
-    List.map (fun into -> (into, to_one t ~now ~from ~into frame)) targets
+    let origin = Option.value origin ~default:from in
+    List.map (fun into -> (into, to_one t ~now ~origin ~from ~into frame)) targets
 
 let flags = [ (0x02, "SYN"); (0x01, "FIN"); (0x04, "RST"); (0x08, "PSH"); (0x10, "ACK") ]
 

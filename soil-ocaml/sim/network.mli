@@ -21,10 +21,19 @@ val create : Generate.t -> quality -> t
 (** [create rng quality] has no nodes; all directions have this quality. *)
 
 val mac : int -> string
-(** [mac i] is the Ethernet address of node [i], 6 bytes. *)
+(** [mac i] is the Ethernet address of node or router [i], 6 bytes. *)
 
 val address : int -> string
 (** [address i] is its IP address: 10.0.0.1 for 0. *)
+
+val ip : int -> int
+(** [ip i] is the same as a number. *)
+
+val put_behind : t -> router:int -> int -> unit
+(** [put_behind t ~router i] moves node [i] to the Ethernet behind [router]. *)
+
+val router : t -> int -> int option
+(** [router t i] is the router that node [i] is behind. *)
 
 val set_quality : t -> ?from:int -> ?into:int -> (quality -> quality) -> unit -> unit
 (** [set_quality t ~from ~into change] changes the quality of the directions from node [from] (all
@@ -39,9 +48,10 @@ type fate =
   | Lost of string  (** The reason. *)
   | Arrives of int * string  (** When, and as what. *)
 
-val carry : t -> now:int -> from:int -> nodes:int -> string -> (int * fate list) list
-(** [carry t ~now ~from ~nodes frame] is the fate of a frame that node [from] of so many sends, for
-    each node that it is for. *)
+val carry : t -> now:int -> ?origin:int -> from:int -> nodes:int -> string -> (int * fate list) list
+(** [carry t ~now ~origin ~from ~nodes frame] is the fate of a frame that [from] of so many nodes
+    and routers sends, for each that it is for. A router passes the node from which it got the frame
+    as [origin] (default: [from]): {!block} concerns that node, too. *)
 
 val describe : string -> string
 (** [describe frame] is its protocol in a few words. *)

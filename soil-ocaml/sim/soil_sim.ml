@@ -18,6 +18,7 @@ module Appends = Soil_sim_checkers.Appends
 type image = Disk.image = Blank of int | File of string | Ext4 of int | Fat of int
 type at_exit = World.at_exit = Fails | Restarts of int
 type node = World.node
+type nat = Nat.t
 
 type world = {
   world : World.t;
@@ -54,6 +55,9 @@ let node w ~name ?(arguments = []) ?(env = []) ?(files = []) ?(disks = []) ?(mem
 let task w ~name ?(disks = []) ?(memory = mib 256) ?(at_exit = Fails) f =
   World.add w.world ~name ~variables:[] ~disks ~memory ~at_exit ~on_note:nothing_noted
     (Function (fun () -> Soil.run f))
+
+let nat w ~name ?idle ?(most = 1000) nodes = World.add_nat w.world ~name ~idle ~most nodes
+let nat_address nat = Network.address (Nat.index nat)
 
 (* Faults *)
 

@@ -23,7 +23,7 @@
     takes some microseconds of virtual time, whatever it computes.
 
     {b Networks.} Node [i], in the order of creation from 0, has the address 10.0.0.[i + 1] on one
-    Ethernet, on Soil's own TCP/IP stack.
+    Ethernet, on Soil's own TCP/IP stack. Some may be behind a router with NAT ({!val-nat}).
 
     {b Programs.} A node's program uses Soil, and has one thread. A call that the simulation doesn't
     own, such as one to read a file of the host, fails the run and is named.
@@ -97,6 +97,22 @@ val task :
 
 val address : node -> string
 (** [address n] is its IP address. *)
+
+type nat = Faults.nat
+(** The type for routers with network address and port translation. *)
+
+val nat : world -> name:string -> ?idle:int -> ?most:int -> node list -> nat
+(** [nat world ~name nodes] puts [nodes] behind a router, which takes the next address as a node
+    does. They reach the nodes outside, which see the router's address and a port of its own. From
+    outside only answers reach them; the router loses other frames, with the reason [nat] in the
+    trace.
+
+    A mapping, of a port inside and a peer, ends when no frame has passed for [idle] nanoseconds
+    (default: 2 h 4 min for TCP, 5 min for UDP, 1 min for ICMP). There are at most [most] (default:
+    1000): then a new one ends the least recently used one. *)
+
+val nat_address : nat -> string
+(** [nat_address nat] is the IP address that nodes outside see. *)
 
 val lines : node -> (int * string) list
 (** [lines n] are the lines that it has written so far to its standard and error output, the last

@@ -43,6 +43,7 @@ type t = {
   queue : (unit -> unit) Heap.t;
   mutable now : int;
   mutable nodes : node list;  (** The last one first. *)
+  mutable nats : Nat.t list;
   mutable always : (string * (unit -> bool)) list;
   mutable sometimes : sometimes list;
   strikes : (string, int) Hashtbl.t;
@@ -64,6 +65,7 @@ let create (settings : Settings.t) ~ends ~quality =
     queue = Heap.create ();
     now = 0;
     nodes = [];
+    nats = [];
     always = [];
     sometimes = [];
     strikes = Hashtbl.create 8;
@@ -106,10 +108,17 @@ let hosts w =
   let host n = Printf.sprintf "%s=%s" n.name (Network.address n.index) in
   ("SOIL_SIMULATION_HOSTS", String.concat ";" (List.map host (nodes w)))
 
-let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
-  let index = List.length w.nodes in
-  if List.exists (fun n -> String.equal n.name name) w.nodes then
+(* Nodes and routers have their numbers, and so their addresses, in the order of creation. *)
+let count w = List.length w.nodes + List.length w.nats
+
+let add_number w name =
+  let names = List.map (fun n -> n.name) w.nodes @ List.map Nat.name w.nats in
+  if List.mem name names then
     failwith (Printf.sprintf "two nodes have the name %s: give each its own" name);
+  count w
+
+let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
+  let index = add_number w name in
   let node =
     {
       index;
@@ -142,6 +151,21 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
   w.nodes <- node :: w.nodes;
   Names.set w.names name (Some (Network.address index));
   node
+
+let add_nat w ~name ~idle ~most nodes =
+  let index = add_number w name in
+  let put n =
+    if Network.router w.network n.index <> None then
+      failwith (Printf.sprintf "%s is behind two routers: give it one" n.name);
+    Network.put_behind w.network ~router:index n.index
+  in
+  List.iter put nodes;
+  let inside = List.map (fun n -> n.index) nodes in
+  let outside i = i <> index && i < count w && Network.router w.network i = None in
+  let rng = Generate.derive w.seed (1000 + index) in
+  let nat = Nat.create rng ~index ~name ~idle ~most ~inside ~outside in
+  w.nats <- nat :: w.nats;
+  nat
 
 (* Output *)
 
@@ -292,33 +316,45 @@ and closed w n =
   | Some _, Restarts after -> at w (w.now + after) (fun () -> start w n)
 
 and send w n frame =
+  transmit w ~origin:n.index ~from:n.index frame;
+  let reply (after, frame) = at w (w.now + after) (fun () -> deliver w n (Wire.Arrived frame)) in
+  Option.iter reply (Names.answer w.names frame)
+
+and transmit w ~origin ~from frame =
   Events.bytes w.events frame;
-  let nodes = w.nodes in
-  let fates = Network.carry w.network ~now:w.now ~from:n.index ~nodes:(List.length nodes) frame in
-  let what = Network.describe frame in
+  let fates = Network.carry w.network ~now:w.now ~origin ~from ~nodes:(count w) frame in
   let one (into, fates) =
-    let target = List.find (fun other -> other.index = into) nodes in
-    let fields fate =
-      let how : (string * Events.field) list =
-        match fate with
-        | Network.Lost why -> [ ("why", Text why) ]
-        | Arrives (at, _) -> [ ("at", Int at) ]
-      in
-      ("from", Events.Text n.name) :: ("to", Events.Text target.name)
-      :: ("bytes", Events.Int (String.length frame))
-      :: ("what", Events.Text what) :: how
-    in
-    let fate fate =
-      log w "send" (fields fate);
-      match fate with
-      | Network.Lost _ -> ()
-      | Arrives (time, frame) -> at w time (fun () -> deliver w target (Wire.Arrived frame))
+    let fate = function
+      | Network.Lost why -> sent w ~from ~into frame [ ("why", Events.Text why) ]
+      | Arrives (time, arrived) ->
+          sent w ~from ~into frame [ ("at", Events.Int time) ];
+          at w time (fun () -> arrive w ~from ~into arrived)
     in
     List.iter fate fates
   in
-  List.iter one fates;
-  let reply (after, frame) = at w (w.now + after) (fun () -> deliver w n (Wire.Arrived frame)) in
-  Option.iter reply (Names.answer w.names frame)
+  List.iter one fates
+
+and sent w ~from ~into frame how =
+  let name i =
+    match List.find_opt (fun n -> n.index = i) w.nodes with
+    | Some n -> n.name
+    | None -> Nat.name (List.find (fun nat -> Nat.index nat = i) w.nats)
+  in
+  log w "send"
+    (("from", Events.Text (name from))
+    :: ("to", Events.Text (name into))
+    :: ("bytes", Events.Int (String.length frame))
+    :: ("what", Events.Text (Network.describe frame))
+    :: how)
+
+and arrive w ~from ~into frame =
+  match List.find_opt (fun nat -> Nat.index nat = into) w.nats with
+  | None -> deliver w (List.find (fun n -> n.index = into) w.nodes) (Wire.Arrived frame)
+  | Some nat -> (
+      match Nat.route nat ~now:w.now ~from frame with
+      | Ignores -> ()
+      | Drops -> sent w ~from ~into frame [ ("why", Events.Text "nat") ]
+      | Sends frame -> transmit w ~origin:from ~from:into frame)
 
 and deliver w n event =
   if is_up n then (

@@ -64,6 +64,10 @@ val add :
     the world runs. [on_note] is called with what it sends by [Soil_raw_simulation.simulation_note].
 *)
 
+val add_nat : t -> name:string -> idle:int option -> most:int -> node list -> Nat.t
+(** [add_nat w ~name ~idle ~most nodes] puts [nodes] behind a router, as {!Nat.create} describes.
+    Raises [Failure] if one is behind another. *)
+
 val index : node -> int
 val name : node -> string
 

@@ -116,7 +116,7 @@ end
 
 let joins_later i = i >= 3
 
-(* What differs from seed to seed besides the faults. *)
+(* By the seed, as the faults. *)
 let settings rng =
   [
     ("REPLICATED_SNAPSHOT", Generate.choice rng [ "8"; "60"; "300" ]);

@@ -85,10 +85,12 @@ let serve () =
   Soil.Task.scope @@ fun scope ->
   ignore (Soil.Task.spawn scope echo);
   Soil.Tcp.serve (Soil.Tcp.listen ~port:7 ()) @@ fun conn ->
-  Soil.File_descriptor.write_string conn "x"
+  Soil.File_descriptor.write_string conn "x";
+  ignore (Soil.File_descriptor.copy ~src:conn ~dst:conn ())
+
+let peer = Soil.Net.Endpoint.of_string "10.0.0.2:7"
 
 let connect () =
-  let peer = Soil.Net.Endpoint.of_string "10.0.0.2:7" in
   for_ever 0.3 (fun () ->
       let began = Soil.Clock.monotonic () in
       match Soil.Tcp.connect ~timeout:1. peer with
@@ -99,7 +101,6 @@ let connect () =
 
 (* Bursts of numbered datagrams, which come back. *)
 let bursts () =
-  let peer = Soil.Net.Endpoint.of_string "10.0.0.2:7" in
   let socket = Soil.Udp.bind ~port:8 () in
   let rec answers last =
     match receive ~timeout:0.1 socket with
@@ -114,6 +115,18 @@ let bursts () =
         Soil.Udp.send_string socket peer (string_of_int n)
       done;
       answers 0)
+
+(* A connection that is idle most of the time. *)
+let converse () =
+  let byte = Bytes.create 1 in
+  let exchange conn =
+    for_ever 1. (fun () ->
+        Soil.File_descriptor.write_string conn "x";
+        ignore (Soil.Task.timeout 10. (fun () -> Soil.File_descriptor.read conn byte 0 1)))
+  in
+  for_ever 1. (fun () ->
+      try Soil.Tcp.with_connection peer exchange
+      with Soil.Error { code = Connection_reset; _ } -> say "reset")
 
 let lookup () =
   for_ever 1. (fun () ->
@@ -142,38 +155,57 @@ let drifts node =
 let ext4 = [ ("data", Ext4 (mib 16)) ]
 let raw = [ ("data", Blank (mib 1)) ]
 
+(* A fault of the subject, and one of a network in which the subject is behind a router. *)
+let of_subject fault _ subject _ = fault [ subject ]
+let of_both fault _ subject peer = fault [ peer; subject ]
+
+let behind_nat fault world subject peer =
+  fault (nat world ~name:"router" [ subject ]) [ subject; peer ]
+
 (* The disks and the program of a node, its fault, and the effect. *)
 let cases :
-    (string * ((string * image) list * (unit -> unit) * (node list -> Faults.t) * (node -> bool)))
+    (string
+    * ((string * image) list
+      * (unit -> unit)
+      * (world -> node -> node -> Faults.t)
+      * (node -> bool)))
     list =
   let restarted node = count "start" node > 1 in
+  let power_cut = of_subject (fun n -> Faults.power_cut n) in
+  let forgets = behind_nat (fun nat _ -> Faults.nat_forgets [ nat ]) in
+  let partition_of_both = behind_nat (fun _ nodes -> Faults.partition nodes) in
   [
-    ("kill", ([], starts, Faults.kill, fun n -> restarted n && not (said "end" n)));
-    ("stop", ([], starts, Faults.stop, fun n -> restarted n && said "end" n));
-    ("power cut", (ext4, starts_and_writes files, (fun n -> Faults.power_cut n), restarted));
+    ("kill", ([], starts, of_subject Faults.kill, fun n -> restarted n && not (said "end" n)));
+    ("stop", ([], starts, of_subject Faults.stop, fun n -> restarted n && said "end" n));
+    ("power cut", (ext4, starts_and_writes files, power_cut, restarted));
     ( "power cut of all",
-      (ext4, starts_and_writes files, (fun n -> Faults.power_cut_of_all n), restarted) );
-    ("kill in a turn", (ext4, starts_and_writes files, Faults.kill_during, restarted));
-    ("torn sectors", (raw, sectors, Faults.power_cut ~torn:true, said "mixed"));
-    ("bit rot", (raw, sectors, Faults.bit_rot, said "mixed"));
-    ("disk errors", (ext4, files, Faults.disk_errors ~share:0.5, said "error"));
-    ("full disk", (ext4, files, Faults.full_disk, said "no space"));
-    ("clock step", ([], clocks, (fun n -> Faults.clock_step n), said "step"));
-    ("leap second", ([], clocks, Faults.leap_second, said "backwards"));
-    ("clock drift", ([], ticks, (fun n -> Faults.clock_drift n), drifts));
-    ("pause", ([], ticks, Faults.pause, drifts));
-    ("isolate", ([], connect, Faults.isolate, said "lost"));
-    ("partition", ([], connect, Faults.partition, said "lost"));
-    ("one way", ([], connect, Faults.one_way, said "lost"));
-    ("slow reader", ([], connect, (fun n -> Faults.slow_reader n), said "slow"));
-    ("corruption", ([], connect, Faults.corrupt ~share:1., said "lost"));
+      (ext4, starts_and_writes files, of_subject (fun n -> Faults.power_cut_of_all n), restarted) );
+    ("kill in a turn", (ext4, starts_and_writes files, of_subject Faults.kill_during, restarted));
+    ("torn sectors", (raw, sectors, of_subject (Faults.power_cut ~torn:true), said "mixed"));
+    ("bit rot", (raw, sectors, of_subject Faults.bit_rot, said "mixed"));
+    ("disk errors", (ext4, files, of_subject (Faults.disk_errors ~share:0.5), said "error"));
+    ("full disk", (ext4, files, of_subject Faults.full_disk, said "no space"));
+    ("clock step", ([], clocks, of_subject (fun n -> Faults.clock_step n), said "step"));
+    ("leap second", ([], clocks, of_subject Faults.leap_second, said "backwards"));
+    ("clock drift", ([], ticks, of_subject (fun n -> Faults.clock_drift n), drifts));
+    ("pause", ([], ticks, of_subject Faults.pause, drifts));
+    ("isolate", ([], connect, of_subject Faults.isolate, said "lost"));
+    ("partition", ([], connect, of_both Faults.partition, said "lost"));
+    ("one way", ([], connect, of_both Faults.one_way, said "lost"));
+    ("slow reader", ([], connect, of_subject (fun n -> Faults.slow_reader n), said "slow"));
+    ("corruption", ([], connect, of_subject (Faults.corrupt ~share:1.), said "lost"));
     ( "reordering",
-      ([], bursts, (fun n -> Faults.unordered n), fun n -> said "disorder" n && said "twice" n) );
-    ("slow link", ([], connect, (fun n -> Faults.slow_link n), said "slow"));
-    ("loss", ([], connect, Faults.lossy ~share:1., said "lost"));
-    ("late names", ([], lookup, (fun _ -> Faults.late_names ()), said "late"));
-    ("silent names", ([], lookup, (fun _ -> Faults.silent_names ()), said "none"));
-    ("wrong names", ([], lookup, (fun n -> Faults.wrong_names n), said "wrong"));
+      ( [],
+        bursts,
+        of_subject (fun n -> Faults.unordered n),
+        fun n -> said "disorder" n && said "twice" n ) );
+    ("slow link", ([], connect, of_subject (fun n -> Faults.slow_link n), said "slow"));
+    ("loss", ([], connect, of_subject (Faults.lossy ~share:1.), said "lost"));
+    ("partition through a nat", ([], connect, partition_of_both, said "lost"));
+    ("nat forgets", ([], converse, forgets, said "reset"));
+    ("late names", ([], lookup, of_subject (fun _ -> Faults.late_names ()), said "late"));
+    ("silent names", ([], lookup, of_subject (fun _ -> Faults.silent_names ()), said "none"));
+    ("wrong names", ([], lookup, of_both Faults.wrong_names, said "wrong"));
   ]
 
 let () =
@@ -182,7 +214,5 @@ let () =
   main ~duration:(seconds 120.) ~calm:(seconds 1.) @@ fun world ->
   let node = task world ~name:"subject" ~disks program in
   let peer = task world ~name:"peer" serve in
-  let of_two = [ "wrong names"; "partition"; "one way" ] in
-  let nodes = if List.mem name of_two then [ peer; node ] else [ node ] in
-  every world ~lasting:(seconds 8.) (seconds 10.) (fault nodes);
+  every world ~lasting:(seconds 8.) (seconds 10.) (fault world node peer);
   finally world (fun () -> if not (has_effect node) then fail "effect" "isn't seen")

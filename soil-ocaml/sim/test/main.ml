@@ -5,17 +5,27 @@ open Runs
 let run = run "./worlds.exe"
 let test_equal world () = check_equal "./worlds.exe" [ world ]
 
+let trace ~seed world =
+  let file = Filename.temp_file "soil-sim-" ".trace" in
+  Fun.protect ~finally:(fun () -> Sys.remove file) @@ fun () ->
+  ignore (run ~variables:[ "SOIL_SIM_TRACE=" ^ file ] ~seed [ world ]);
+  String.split_on_char '\n' (In_channel.with_open_text file In_channel.input_all)
+
 (* The order of tasks that are ready at once is the seed's. *)
 let test_order () =
-  let trace = Filename.temp_file "soil-sim-" ".trace" in
-  Fun.protect ~finally:(fun () -> Sys.remove trace) @@ fun () ->
   let order seed =
-    ignore (run ~variables:[ "SOIL_SIM_TRACE=" ^ trace ] ~seed [ "race" ]);
-    let events = String.split_on_char '\n' (In_channel.with_open_text trace In_channel.input_all) in
-    field (List.find (fun event -> contains event "\"k\":\"log\"") events) "text"
+    let is_line event = contains event "\"k\":\"log\"" in
+    field (List.find is_line (trace ~seed "race")) "text"
   in
   let orders = List.sort_uniq compare (List.init 10 (fun i -> order (i + 1))) in
   Alcotest.(check bool) (String.concat " " orders) true (List.length orders > 2)
+
+(* The trace says where a router loses a frame. *)
+let test_router () =
+  let is_lost event =
+    contains event "\"from\":\"outsider\",\"to\":\"router\"" && contains event "\"why\":\"nat\""
+  in
+  Alcotest.(check bool) "is seen" true (List.exists is_lost (trace ~seed:1 "nat"))
 
 let test_struck () =
   let report = run [ "idle" ] in
@@ -83,6 +93,8 @@ let faults =
     "reordering";
     "slow link";
     "loss";
+    "partition through a nat";
+    "nat forgets";
     "late names";
     "silent names";
     "wrong names";
@@ -125,18 +137,20 @@ let errors =
     ([ "program"; "./none.exe" ], "error", "no such file: build it");
     ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
     ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");
+    ([ "routers" ], "error", "node is behind two routers: give it one");
     ([ "disk"; "/dev/null" ], "error", "has no sectors");
   ]
 
 let case name f = Alcotest.test_case name `Quick f
 
 let () =
-  let worlds = [ "own"; "race"; "idle"; "register"; "transfer"; "ext4"; "fat"; "store" ] in
+  let worlds = [ "own"; "race"; "idle"; "register"; "transfer"; "nat"; "ext4"; "fat"; "store" ] in
   Alcotest.run "soil.sim"
     [
       ("equal events", List.map (fun world -> case world (test_equal world)) worlds);
       ("calls are named", List.map (fun (word, call) -> case word (test_named (word, call))) calls);
       ("order", [ case "of tasks" test_order ]);
+      ("nat", [ case "loses frames" test_router ]);
       ( "delayed faults",
         [
           case "are counted when they strike" test_struck;

@@ -141,6 +141,100 @@ let transfer world =
       | [ [ "received"; n ] ] when number n = total -> ()
       | _ -> fail "stall" "not all bytes have arrived")
 
+(* Nodes behind a router reach a server outside, which sees the router; from outside nothing reaches
+   them. Corruption is found as without a router. *)
+let behind world =
+  let echo () =
+    Soil.Tcp.serve (Soil.Tcp.listen ~port:7 ()) @@ fun conn ->
+    print_endline (Soil.Net.Address.to_string (Soil.Tcp.peer conn).address);
+    ignore (Soil.File_descriptor.copy ~src:conn ~dst:conn ())
+  in
+  let echo_datagrams () =
+    let socket = Soil.Udp.bind ~port:7 () in
+    let bytes = Bytes.create 1500 in
+    while true do
+      let n, peer = Soil.Udp.receive socket bytes 0 1500 in
+      Soil.Udp.send socket peer bytes 0 n
+    done
+  in
+  let server =
+    task world ~name:"server" (fun () -> Soil.Task.iter (fun f -> f ()) [ echo; echo_datagrams ])
+  in
+  let hidden = task world ~name:"hidden" echo in
+  let address node = Soil.Net.Address.of_string (address node) in
+  let compare_with text receive =
+    let bytes = Bytes.create (String.length text) in
+    receive bytes;
+    print_endline (if String.equal (Bytes.to_string bytes) text then "equal" else "wrong")
+  in
+  let text i = String.init 200 (fun j -> Char.chr ((i + 1) * (j + 7) land 255)) in
+  let say_if_lost what f =
+    match f () with
+    | () -> print_endline what
+    | exception Soil.Error { code = Timed_out | Unreachable; _ } -> print_endline ("lost " ^ what)
+  in
+  let converse i =
+    let conn = Soil.Tcp.connect (Soil.Net.endpoint (address server) 7) in
+    Soil.File_descriptor.write_string conn (text i);
+    compare_with (text i) (fun b -> Soil.File_descriptor.really_read conn b 0 (Bytes.length b));
+    Soil.File_descriptor.close conn
+  in
+  let send_datagram i () =
+    let socket = Soil.Udp.bind ~port:0 () in
+    Fun.protect ~finally:(fun () -> Soil.File_descriptor.close socket) @@ fun () ->
+    Soil.Udp.send_string socket (Soil.Net.endpoint (address server) 7) (text i);
+    compare_with (text i) (fun b ->
+        ignore (Soil.Udp.receive ~timeout:0.1 socket b 0 (Bytes.length b)))
+  in
+  let ping () =
+    let { Soil.Icmp.hop_limit; _ } = Soil.Icmp.ping ~timeout:0.1 (address server) in
+    if hop_limit <> 63 then Printf.printf "wrong hop limit %d\n%!" hop_limit
+  in
+  let connect address () =
+    Soil.Tcp.with_connection ~timeout:1. (Soil.Net.endpoint address 7) ignore
+  in
+  let client () =
+    for i = 1 to 60 do
+      Soil.Clock.sleep 0.3;
+      converse i;
+      for _ = 1 to 4 do
+        say_if_lost "udp" (send_datagram i);
+        say_if_lost "echo" ping
+      done
+    done;
+    (* In the calm part. *)
+    Soil.Clock.sleep (Float.max 0. (140. -. Soil.Clock.monotonic ()));
+    say_if_lost "hidden" (connect (address hidden))
+  in
+  let client = task world ~name:"client" client in
+  let router = nat world ~name:"router" [ hidden; client ] in
+  let outsider () =
+    Soil.Clock.sleep 1.;
+    List.iter
+      (fun (name, address) -> say_if_lost name (connect address))
+      [
+        ("server", address server);
+        ("hidden", address hidden);
+        ("router", Soil.Net.Address.of_string (nat_address router));
+      ]
+  in
+  let outsider = task world ~name:"outsider" outsider in
+  (* One at a time: two wrong bits may have a right checksum. *)
+  every world (seconds 4.) ~lasting:(seconds 1.2) (Faults.corrupt ~share:0.25 [ server; client ]);
+  finally world (fun () ->
+      let said node text = List.length (List.filter (fun (_, line) -> line = text) (lines node)) in
+      let expect what holds = if not holds then fail "nat" what in
+      let starts_with prefix (_, line) = String.starts_with ~prefix line in
+      expect "a byte or a hop differs" (not (List.exists (starts_with "wrong") (lines client)));
+      expect "not all exchanges were possible"
+        (said client "equal" > 180 && said client "echo" > 120);
+      expect "corruption had no effect" (said client "lost udp" + said client "lost echo" > 0);
+      expect "neighbours don't meet" (said client "hidden" = 1);
+      expect "the server sees others"
+        (said server (nat_address router) = 60 && List.length (lines server) = 61);
+      let outside = List.rev_map snd (lines outsider) in
+      expect "the outsider reaches another" (outside = [ "server"; "lost hidden"; "lost router" ]))
+
 (* Faults that last for less time than the node needs for the messages of a kill in a turn. *)
 let idle world =
   let rec tick () =
@@ -201,9 +295,14 @@ let () =
   | "fat" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Fat (mib 16)))
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
+  | "nat" -> main ~duration:(200 * second) ~calm:(70 * second) behind
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "broken" -> main ~duration:(10 * second) ~calm:second broken
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
+  | "routers" ->
+      main (fun world ->
+          let node = task world ~name:"node" ignore in
+          List.iter (fun name -> ignore (nat world ~name [ node ])) [ "router"; "other" ])
   | "disk" ->
       let disks = [ ("data", File Sys.argv.(2)) ] in
       main (fun world -> ignore (node world ~name:"disk" ~disks "./journal.exe"))
