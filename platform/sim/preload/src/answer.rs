@@ -1,14 +1,14 @@
 //! The answers to system calls, by number.
 
+use crate::end::finish;
 use crate::events::{monotonic_at, nanoseconds, timespec};
 use crate::memory::{Pieces, load, store, text};
 use crate::objects::{End, Kind};
-use crate::readiness::Limit;
+use crate::poll::Limit;
 use crate::sockets::Naming;
 use crate::wait::{self, FOREVER, after, now};
 use crate::{
-    channels, descriptors, epoll, events, files, kernel, options, readiness, sockets, state,
-    transfer,
+    channels, descriptors, epoll, events, files, kernel, options, poll, sockets, state, transfer,
 };
 
 /// Flags of the older calls without them.
@@ -201,8 +201,8 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
     let [a, b, c, d, e, _] = *arguments;
     let fd = a as i32;
     Some(match number {
-        libc::SYS_poll => raw(readiness::poll(a, b, unmasked(milliseconds(c)))),
-        libc::SYS_ppoll => raw(readiness::poll(a, b, masked(time_at(c), d))),
+        libc::SYS_poll => raw(poll::poll(a, b, unmasked(milliseconds(c)))),
+        libc::SYS_ppoll => raw(poll::poll(a, b, masked(time_at(c), d))),
         libc::SYS_select | libc::SYS_pselect6 => select(number, arguments),
         libc::SYS_epoll_create | libc::SYS_epoll_create1 => {
             let flags = if number == libc::SYS_epoll_create {
@@ -223,12 +223,12 @@ fn on_waits(number: i64, arguments: &[usize; 6]) -> Option<isize> {
         libc::SYS_clock_nanosleep => sleep(after(nanoseconds(load(c))), d),
         libc::SYS_pause => raw(wait::sleep(FOREVER)),
         libc::SYS_exit | libc::SYS_exit_group => {
-            wait::finish();
+            finish();
             return None;
         }
         libc::SYS_kill | libc::SYS_tkill | libc::SYS_tgkill => {
             if sim::signals::ends(number, arguments) {
-                wait::finish();
+                finish();
             }
             return None;
         }
@@ -268,7 +268,7 @@ fn select(number: i64, [len, read, write, except, timeout, mask]: &[usize; 6]) -
         at if at != 0 && !micros => load(at),
         _ => 0,
     };
-    let result = readiness::select(len, [*read, *write, *except], masked(until, mask));
+    let result = poll::select(len, [*read, *write, *except], masked(until, mask));
     if *timeout != 0 {
         let [seconds, part] = timespec(left(until));
         store(*timeout, [seconds, if micros { part / 1000 } else { part }]);

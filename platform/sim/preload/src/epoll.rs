@@ -3,22 +3,13 @@
 use crate::kernel;
 use crate::memory::{load, store};
 use crate::objects::{Epoll, Interest, Kind};
-use crate::readiness::{Limit, arrivals, of_object, wait_for};
+use crate::poll::{Limit, wait_for};
+use crate::readiness::{DEPTH, current};
 use crate::state::{self, State};
 
 /// Bytes of `struct epoll_event`, which is packed.
 const EVENT: usize = 12;
 const DATA: usize = 4;
-
-/// Reported without a request.
-const ALWAYS: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
-/// Requests that are no events.
-const MODES: u32 =
-    (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
-/// Depth of epoll descriptors in one another.
-pub const DEPTH: u32 = 4;
-const EDGE: u32 = libc::EPOLLET as u32;
-const ONCE: u32 = libc::EPOLLONESHOT as u32;
 
 /// epoll_create1(2).
 pub fn create(flags: i32) -> Result<i32, i32> {
@@ -82,51 +73,6 @@ pub fn wait(fd: i32, at: usize, max: usize, limit: Limit) -> Result<isize, i32> 
     })
 }
 
-/// What an object has at this time.
-struct Current {
-    events: u32,
-    arrivals: u64,
-    writes: u64,
-}
-
-/// The same for an interest in `wanted`; `None` if the object's last descriptor is closed.
-fn current(state: &mut State, key: (i32, u64), wanted: u32, depth: u32) -> Option<Current> {
-    let (fd, id) = key;
-    let writes = state.by_id(id)?.writes;
-    let arrivals = match wanted & EDGE {
-        0 => 0,
-        _ => arrivals(state, fd, id, depth),
-    };
-    Some(Current {
-        events: of_object(state, fd, id, depth),
-        arrivals,
-        writes,
-    })
-}
-
-/// The events that an interest of the epoll object `id` requests.
-fn wanted(state: &mut State, id: u64, key: (i32, u64)) -> Option<u32> {
-    match &state.by_id(id)?.kind {
-        Kind::Epoll(epoll) => epoll.interests.get(&key).map(|interest| interest.events),
-        _ => None,
-    }
-}
-
-/// Whether an interest of the epoll object `id` would be reported now; it isn't thereby.
-pub fn is_ready(state: &mut State, id: u64, key: (i32, u64), depth: u32) -> bool {
-    let wanted = wanted(state, id, key);
-    let Some(now) = wanted.and_then(|wanted| current(state, key, wanted, depth)) else {
-        return false;
-    };
-    match state.by_id(id).map(|object| &object.kind) {
-        Some(Kind::Epoll(epoll)) => {
-            let interest = epoll.interests.get(&key);
-            interest.is_some_and(|interest| interest.fresh(&now) != 0)
-        }
-        _ => false,
-    }
-}
-
 /// Up to `max` events with their data, which are thereby reported.
 fn collect(state: &mut State, fd: i32, max: usize) -> Result<Vec<(u32, u64)>, i32> {
     let epoll = find(state, fd)?;
@@ -156,104 +102,4 @@ fn collect(state: &mut State, fd: i32, max: usize) -> Result<Vec<(u32, u64)>, i3
         }
     }
     Ok(ready)
-}
-
-impl Interest {
-    /// Those of the requested events that are there.
-    fn requested(&self, events: u32) -> u32 {
-        if self.events & !MODES == 0 && self.events & ONCE != 0 {
-            return 0;
-        }
-        events & (self.events & !MODES | ALWAYS)
-    }
-
-    /// Those that a report would be for.
-    fn fresh(&self, now: &Current) -> u32 {
-        let ready = self.requested(now.events);
-        if self.events & EDGE == 0 {
-            return ready;
-        }
-        let mut reported = self.reported;
-        if self.arrivals != now.arrivals {
-            reported &= !((libc::EPOLLIN | libc::EPOLLRDNORM) as u32);
-        }
-        if self.writes != now.writes {
-            reported &= !((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
-        }
-        ready & !reported
-    }
-
-    /// The events to report, if any.
-    fn report(&mut self, now: &Current) -> Option<u32> {
-        let fresh = self.fresh(now);
-        self.reported = self.requested(now.events);
-        (self.arrivals, self.writes) = (now.arrivals, now.writes);
-        if fresh == 0 {
-            return None;
-        }
-        let ready = self.reported;
-        if self.events & ONCE != 0 {
-            // Disabled until EPOLL_CTL_MOD.
-            self.events = ONCE;
-        }
-        Some(ready)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Current, EDGE, Interest, ONCE};
-
-    const IN: u32 = libc::EPOLLIN as u32;
-    const OUT: u32 = libc::EPOLLOUT as u32;
-
-    fn interest(events: u32) -> Interest {
-        Interest {
-            events,
-            data: 0,
-            reported: 0,
-            arrivals: 0,
-            writes: 0,
-        }
-    }
-
-    fn report(interest: &mut Interest, events: u32, arrivals: u64) -> Option<u32> {
-        let now = Current {
-            events,
-            arrivals,
-            writes: 0,
-        };
-        let is_ready = interest.fresh(&now) != 0;
-        let reported = interest.report(&now);
-        assert_eq!(reported.is_some(), is_ready);
-        reported
-    }
-
-    #[test]
-    fn a_level_is_reported_again() {
-        let mut level = interest(IN);
-        assert_eq!(report(&mut level, IN | OUT, 0), Some(IN));
-        assert_eq!(report(&mut level, IN, 0), Some(IN));
-        assert_eq!(report(&mut level, OUT, 0), None);
-    }
-
-    #[test]
-    fn an_edge_is_reported_again_after_an_arrival() {
-        let mut edge = interest(IN | OUT | EDGE);
-        assert_eq!(report(&mut edge, OUT, 0), Some(OUT));
-        assert_eq!(report(&mut edge, IN | OUT, 0), Some(IN | OUT));
-        assert_eq!(report(&mut edge, IN | OUT, 0), None);
-        assert_eq!(report(&mut edge, IN | OUT, 1), Some(IN | OUT));
-        assert_eq!(report(&mut edge, OUT, 2), None);
-        assert_eq!(report(&mut edge, IN | OUT, 2), Some(IN | OUT));
-    }
-
-    #[test]
-    fn a_request_for_one_event_is_disabled_after_it() {
-        let mut once = interest(IN | ONCE);
-        assert_eq!(report(&mut once, IN, 0), Some(IN));
-        assert_eq!(report(&mut once, IN, 0), None);
-        let hangup = libc::EPOLLHUP as u32;
-        assert_eq!(report(&mut once, hangup, 0), None);
-    }
 }

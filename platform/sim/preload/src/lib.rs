@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! answer                               the calls by number
-//! sockets  transfer  descriptors  readiness  epoll  options  channels  events  files
+//! sockets  transfer  descriptors  poll  epoll  readiness  options  channels  events  files
 //! wait  signals                        calls that block; signals
 //! state                                descriptors and their objects
 //! objects  network  address            kinds of objects; the stack; addresses of sockets
@@ -22,6 +22,7 @@ mod address;
 mod answer;
 mod channels;
 mod descriptors;
+mod end;
 mod epoll;
 mod events;
 mod files;
@@ -30,6 +31,7 @@ mod memory;
 mod network;
 mod objects;
 mod options;
+mod poll;
 mod readiness;
 mod signals;
 mod sockets;

@@ -1,24 +1,31 @@
-//! What descriptors are ready for: poll(2), select(2).
+//! What descriptors are ready for, also epoll descriptors, which wait for others.
 
-use crate::epoll;
 use crate::kernel;
-use crate::memory::{load, store};
 use crate::network::number;
-use crate::objects::{Kind, Phase};
+use crate::objects::{Interest, Kind, Phase};
 use crate::sockets::established;
 use crate::state::State;
-use crate::wait::{Interrupted, block_as};
 
-const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
-const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
-const ERROR: u32 = libc::POLLERR as u32;
-const HANGUP: u32 = libc::POLLHUP as u32;
+pub const READ: u32 = (libc::POLLIN | libc::POLLRDNORM) as u32;
+pub const WRITE: u32 = (libc::POLLOUT | libc::POLLWRNORM) as u32;
+pub const ERROR: u32 = libc::POLLERR as u32;
+pub const HANGUP: u32 = libc::POLLHUP as u32;
 const PEER_SHUT: u32 = libc::POLLRDHUP as u32;
+
+/// Reported without a request.
+const ALWAYS: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
+/// Requests that are no events.
+const MODES: u32 =
+    (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLEXCLUSIVE | libc::EPOLLWAKEUP) as u32;
+/// Depth of epoll descriptors in one another.
+pub const DEPTH: u32 = 4;
+const EDGE: u32 = libc::EPOLLET as u32;
+const ONCE: u32 = libc::EPOLLONESHOT as u32;
 
 /// The events of a descriptor, as poll(2) has them.
 pub fn events(state: &mut State, fd: i32) -> u32 {
     match state.id(fd) {
-        Some(id) => of_object(state, fd, id, epoll::DEPTH + 1),
+        Some(id) => of_object(state, fd, id, DEPTH + 1),
         // Files are always ready.
         None if kernel::is_open(fd) => READ | WRITE,
         None => libc::POLLNVAL as u32,
@@ -46,7 +53,7 @@ pub fn of_object(state: &mut State, fd: i32, id: u64, depth: u32) -> u32 {
         },
         Kind::Epoll(own) => {
             let waited: Vec<_> = own.interests.keys().copied().collect();
-            let mut ready = |key| depth > 0 && epoll::is_ready(state, id, key, depth - 1);
+            let mut ready = |key| depth > 0 && is_ready(state, id, key, depth - 1);
             if waited.into_iter().any(&mut ready) {
                 READ
             } else {
@@ -147,97 +154,147 @@ fn of_socket(state: &mut State, fd: i32) -> Result<u32, i32> {
     Ok(events)
 }
 
-/// What ends a wait for descriptors.
-#[derive(Clone, Copy)]
-pub struct Limit {
-    pub until: u64,
-    /// The signals that are blocked meanwhile, if the call has a mask.
-    pub mask: Option<u64>,
+/// What an object has at this time.
+pub struct Current {
+    events: u32,
+    arrivals: u64,
+    writes: u64,
 }
 
-/// Calls `count` until descriptors are ready or the time comes; the number of ready ones.
-pub fn wait_for(
-    Limit { until, mask }: Limit,
-    mut count: impl FnMut(&mut State) -> Result<usize, i32>,
-) -> Result<isize, i32> {
-    let ready = block_as(Interrupted::Fails, mask, until, |state| {
-        match count(state)? {
-            0 => Err(libc::EAGAIN),
-            count => Ok(count as isize),
-        }
-    });
-    match ready {
-        Err(libc::EAGAIN) => Ok(0),
-        other => other,
-    }
-}
-
-/// Bytes of `struct pollfd`, and offsets in it.
-const POLLED: usize = 8;
-const REQUESTED: usize = 4;
-const RETURNED: usize = 6;
-
-/// poll(2): the array at `at`.
-pub fn poll(at: usize, len: usize, limit: Limit) -> Result<isize, i32> {
-    let always = ERROR | HANGUP | libc::POLLNVAL as u32;
-    wait_for(limit, |state| {
-        let mut count = 0;
-        for entry in (0..len).map(|i| at + i * POLLED) {
-            let fd: i32 = load(entry);
-            let wanted = u32::from(load::<u16>(entry + REQUESTED));
-            let ready = if fd < 0 {
-                0
-            } else {
-                events(state, fd) & (wanted | always)
-            };
-            store(entry + RETURNED, ready as u16);
-            count += usize::from(ready != 0);
-        }
-        Ok(count)
+/// The same for an interest in `wanted`; `None` if the object's last descriptor is closed.
+pub fn current(state: &mut State, key: (i32, u64), wanted: u32, depth: u32) -> Option<Current> {
+    let (fd, id) = key;
+    let writes = state.by_id(id)?.writes;
+    let arrivals = match wanted & EDGE {
+        0 => 0,
+        _ => arrivals(state, fd, id, depth),
+    };
+    Some(Current {
+        events: of_object(state, fd, id, depth),
+        arrivals,
+        writes,
     })
 }
 
-/// Bits in a word of `fd_set`.
-const BITS: usize = 64;
+/// The events that an interest of the epoll object `id` requests.
+fn wanted(state: &mut State, id: u64, key: (i32, u64)) -> Option<u32> {
+    match &state.by_id(id)?.kind {
+        Kind::Epoll(epoll) => epoll.interests.get(&key).map(|interest| interest.events),
+        _ => None,
+    }
+}
 
-/// select(2): the sets at `sets` (null: none) with `len` descriptors.
-pub fn select(len: usize, sets: [usize; 3], limit: Limit) -> Result<isize, i32> {
-    let len = len.min(libc::FD_SETSIZE);
-    let words = len.div_ceil(BITS);
-    let word = |set: usize, i: usize| set + i * size_of::<u64>();
-    let read = |set: usize| -> Vec<u64> {
-        let one = |i| if set == 0 { 0 } else { load(word(set, i)) };
-        (0..words).map(one).collect()
+/// Whether an interest of the epoll object `id` would be reported now; it isn't thereby.
+fn is_ready(state: &mut State, id: u64, key: (i32, u64), depth: u32) -> bool {
+    let wanted = wanted(state, id, key);
+    let Some(now) = wanted.and_then(|wanted| current(state, key, wanted, depth)) else {
+        return false;
     };
-    let wanted = sets.map(read);
-    let mut ready = wanted.each_ref().map(|_| vec![0u64; words]);
-    let conditions = [READ | ERROR | HANGUP, WRITE | ERROR, libc::POLLPRI as u32];
-    let result = wait_for(limit, |state| {
-        let mut count = 0;
-        for fd in 0..len {
-            let (i, bit) = (fd / BITS, 1u64 << (fd % BITS));
-            if wanted.iter().all(|set| set[i] & bit == 0) {
-                continue;
-            }
-            let events = events(state, fd as i32);
-            if events & libc::POLLNVAL as u32 != 0 {
-                return Err(libc::EBADF);
-            }
-            for (which, condition) in conditions.into_iter().enumerate() {
-                if wanted[which][i] & bit != 0 && events & condition != 0 {
-                    ready[which][i] |= bit;
-                    count += 1;
-                }
-            }
+    match state.by_id(id).map(|object| &object.kind) {
+        Some(Kind::Epoll(epoll)) => {
+            let interest = epoll.interests.get(&key);
+            interest.is_some_and(|interest| interest.fresh(&now) != 0)
         }
-        Ok(count)
-    })?;
-    for (set, bits) in sets.into_iter().zip(ready) {
-        if set != 0 {
-            bits.into_iter()
-                .enumerate()
-                .for_each(|(i, bits)| store(word(set, i), bits));
+        _ => false,
+    }
+}
+
+impl Interest {
+    /// Those of the requested events that are there.
+    fn requested(&self, events: u32) -> u32 {
+        if self.events & !MODES == 0 && self.events & ONCE != 0 {
+            return 0;
+        }
+        events & (self.events & !MODES | ALWAYS)
+    }
+
+    /// Those that a report would be for.
+    fn fresh(&self, now: &Current) -> u32 {
+        let ready = self.requested(now.events);
+        if self.events & EDGE == 0 {
+            return ready;
+        }
+        let mut reported = self.reported;
+        if self.arrivals != now.arrivals {
+            reported &= !((libc::EPOLLIN | libc::EPOLLRDNORM) as u32);
+        }
+        if self.writes != now.writes {
+            reported &= !((libc::EPOLLOUT | libc::EPOLLWRNORM) as u32);
+        }
+        ready & !reported
+    }
+
+    /// The events to report, if any.
+    pub fn report(&mut self, now: &Current) -> Option<u32> {
+        let fresh = self.fresh(now);
+        self.reported = self.requested(now.events);
+        (self.arrivals, self.writes) = (now.arrivals, now.writes);
+        if fresh == 0 {
+            return None;
+        }
+        let ready = self.reported;
+        if self.events & ONCE != 0 {
+            // Disabled until EPOLL_CTL_MOD.
+            self.events = ONCE;
+        }
+        Some(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Current, EDGE, Interest, ONCE};
+
+    const IN: u32 = libc::EPOLLIN as u32;
+    const OUT: u32 = libc::EPOLLOUT as u32;
+
+    fn interest(events: u32) -> Interest {
+        Interest {
+            events,
+            data: 0,
+            reported: 0,
+            arrivals: 0,
+            writes: 0,
         }
     }
-    Ok(result)
+
+    fn report(interest: &mut Interest, events: u32, arrivals: u64) -> Option<u32> {
+        let now = Current {
+            events,
+            arrivals,
+            writes: 0,
+        };
+        let is_ready = interest.fresh(&now) != 0;
+        let reported = interest.report(&now);
+        assert_eq!(reported.is_some(), is_ready);
+        reported
+    }
+
+    #[test]
+    fn a_level_is_reported_again() {
+        let mut level = interest(IN);
+        assert_eq!(report(&mut level, IN | OUT, 0), Some(IN));
+        assert_eq!(report(&mut level, IN, 0), Some(IN));
+        assert_eq!(report(&mut level, OUT, 0), None);
+    }
+
+    #[test]
+    fn an_edge_is_reported_again_after_an_arrival() {
+        let mut edge = interest(IN | OUT | EDGE);
+        assert_eq!(report(&mut edge, OUT, 0), Some(OUT));
+        assert_eq!(report(&mut edge, IN | OUT, 0), Some(IN | OUT));
+        assert_eq!(report(&mut edge, IN | OUT, 0), None);
+        assert_eq!(report(&mut edge, IN | OUT, 1), Some(IN | OUT));
+        assert_eq!(report(&mut edge, OUT, 2), None);
+        assert_eq!(report(&mut edge, IN | OUT, 2), Some(IN | OUT));
+    }
+
+    #[test]
+    fn a_request_for_one_event_is_disabled_after_it() {
+        let mut once = interest(IN | ONCE);
+        assert_eq!(report(&mut once, IN, 0), Some(IN));
+        assert_eq!(report(&mut once, IN, 0), None);
+        let hangup = libc::EPOLLHUP as u32;
+        assert_eq!(report(&mut once, hangup, 0), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Signals to the process: their actions, and those that are blocked.
 
+use crate::end::finish;
 use crate::kernel::call;
-use crate::wait;
 use sim::signals as mask;
 
 /// The program's action for a signal as rt_sigaction(2) has it: handler and flags.
@@ -26,7 +26,7 @@ pub enum Signal {
 
 /// Ends the process by a signal, as Linux does: what it wrote is delivered.
 fn end(signal: i32) {
-    wait::finish();
+    finish();
     sim::ends(128 + signal as u8);
 }
 

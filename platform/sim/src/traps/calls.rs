@@ -1,15 +1,14 @@
 //! The answers to trapped system calls.
 
 use super::files::{self, Place};
-use super::{counter, names, signals};
+use super::signals::{self, PROCESS};
+use super::{counter, names};
 use crate::node;
 use crate::stub::{self, Call};
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// The process's number: the same in each run.
-pub const PROCESS: isize = 1000;
 /// The parent's.
 const PARENT: isize = 1;
 /// A terminal's attributes are asked for.

@@ -1,10 +1,11 @@
 //! Signals that a node sends to itself, and its mask of signals.
 
-use super::calls::PROCESS;
 use crate::node;
 use crate::stub::{self, Call};
 use core::ptr::with_exposed_provenance;
 
+/// The process's number: the same in each run.
+pub const PROCESS: isize = 1000;
 /// The bits of the signals that a node handles.
 const KEPT: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV);
 /// Signals that have no effect by default.
