@@ -9,8 +9,10 @@
 //!
 //! ```text
 //! answer                               the calls by number
-//! sockets  transfer  descriptors  poll  epoll  readiness  options  channels  events  files
-//! wait  signals                        calls that block; signals
+//! poll  epoll                          waits for descriptors
+//! readiness                            what descriptors are ready for
+//! sockets  transfer  descriptors  options  channels  events  files
+//! wait  signals  end                   calls that block; signals; the end of the process
 //! state                                descriptors and their objects
 //! objects  network  address            kinds of objects; the stack; addresses of sockets
 //! memory  kernel                       the program's memory; Linux
