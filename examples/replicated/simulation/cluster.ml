@@ -296,21 +296,24 @@ let voter_falls db =
 (* Each seed leaves some kinds of faults out, and has rates of its own: a frequent fault hides what a
    rare one would show. *)
 let add_faults world rng ~leader ~far db =
-  let every ?lasting seconds fault =
+  let every ?(nodes = db) ?lasting seconds fault =
     if Generate.chance rng 0.7 then
       let rate = Generate.choice rng [ 0.5; 1.; 2. ] in
       let lasting = Option.map Soil_sim.seconds lasting in
-      Soil_sim.every world ?lasting (Soil_sim.seconds (seconds /. rate)) (fault db)
+      Soil_sim.every world ?lasting (Soil_sim.seconds (seconds /. rate)) (fault nodes)
   in
+  (* A server that never falls has what is left behind by all that do. *)
+  let spared = if Generate.int rng 3 = 0 then Some (Generate.choice rng db) else None in
+  let falling = List.filter (fun node -> Option.fold ~none:true ~some:(( != ) node) spared) db in
   (* Short ones meet an election, or a server that has just voted. *)
-  every 2. ~lasting:0.1 Faults.kill_during;
-  every 4. ~lasting:0.1 Faults.power_cut;
+  every 2. ~nodes:falling ~lasting:0.1 Faults.kill_during;
+  every 4. ~nodes:falling ~lasting:0.1 Faults.power_cut;
   every 6. ~lasting:1. Faults.isolate;
   every 5. ~lasting:0.4 Faults.pause;
-  every 3. ~lasting:6. voter_falls;
+  every 3. ~nodes:falling ~lasting:6. voter_falls;
   every 8. Faults.partition;
   every 5. ~lasting:2. (leader_cut_off leader);
-  every 6. ~lasting:0.6 (leader_pauses leader);
+  every 6. ~lasting:1.2 (leader_pauses leader);
   every 20. Faults.power_cut_of_all;
   every 12. Faults.one_way;
   every 14. Faults.slow_disk;
