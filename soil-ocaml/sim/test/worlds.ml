@@ -168,6 +168,18 @@ let ended world =
       | (_, "ends") :: _ -> ()
       | _ -> fail "ended" "the program runs again, or never ended")
 
+(* A program that needs longer to stop than the fault lasts runs again nevertheless. *)
+let stopped world =
+  let run () =
+    Fun.protect
+      ~finally:(fun () -> Soil.Task.protect (fun () -> Soil.Clock.sleep 3.))
+      (fun () -> Soil.Clock.sleep infinity)
+  in
+  let node = task world ~name:"slow" run in
+  every world (seconds 6.) ~lasting:(seconds 0.5) (Faults.stop [ node ]);
+  at world (seconds 29.) (fun () ->
+      if not (is_up node) then fail "stopped" "the program doesn't run")
+
 let second = seconds 1.
 
 let () =
@@ -182,6 +194,7 @@ let () =
   | "fat" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Fat (mib 16)))
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
+  | "stopped" -> main ~duration:(30 * second) ~calm:(10 * second) stopped
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
   | "disk" ->
