@@ -72,7 +72,7 @@ let broker () =
 let journal () =
   let path = "/data/effects" and length = 9 in
   let text = if Soil.Fs.exists path then Soil.Fs.read_file path else "" in
-  let seen = Hashtbl.create 64 in
+  let seen = Hashtbl.create 64 and lines = ref 0 in
   let rec load n =
     let line =
       if (n + 1) * length <= String.length text then String.sub text (n * length) length else ""
@@ -80,6 +80,7 @@ let journal () =
     match Scanf.sscanf_opt line "%8d\n%!" Fun.id with
     | Some id ->
         Hashtbl.replace seen (Printf.sprintf "%08d" id) ();
+        incr lines;
         load (n + 1)
     | None -> ()
   in
@@ -91,8 +92,9 @@ let journal () =
     if Hashtbl.mem seen id then print_endline "known"
     else
       let line = Bytes.of_string (id ^ "\n") in
-      Soil.Fs.pwrite file ~position:(Hashtbl.length seen * length) line 0 length;
+      Soil.Fs.pwrite file ~position:(!lines * length) line 0 length;
       Soil.Fs.sync file;
+      incr lines;
       Hashtbl.replace seen id ()
   in
   serve @@ function
@@ -103,7 +105,7 @@ let journal () =
       Soil.Task.Mutex.protect lock @@ fun () ->
       let text = Soil.Fs.read_file path in
       let line n = String.sub text (n * length) (length - 1) in
-      String.concat " " (List.init (Hashtbl.length seen) line)
+      String.concat " " (List.init !lines line)
   | _ -> ""
 
 let rec worker broker journal =

@@ -186,20 +186,25 @@ let check_server () =
 
 let check_result (operation : _ Soil_sim.History.operation) =
   match operation.outcome with
-  | Returned { result = before, Accepted { number; resumed }, after; _ } ->
-      (* A session goes on if the client's clock goes back. *)
-      let too_early = after < valid_from number && not resumed in
-      if too_early || before > valid_to number +. 1. then
-        Soil_sim.fail
-          (if resumed then "resumed" else "accepted")
-          (Printf.sprintf "certificate %d, valid from %.3f to %.3f s, at %.3f s" number
-             (valid_from number -. epoch)
-             (valid_to number -. epoch)
-             (before -. epoch))
-  | Returned { result = before, Refused { number; why }, after; _ } ->
-      if number < 0 || (before >= valid_from number && after <= valid_to number) then
-        Soil_sim.fail "refused" why
   | Failed | Unknown -> ()
+  | Returned { result = before, result, after; _ } -> (
+      (* The client's clock may have been stepped meanwhile. *)
+      let first = min before after
+      and last = max before after in
+      match result with
+      | Accepted { number; resumed } ->
+          (* A session goes on if the client's clock goes back. *)
+          let too_early = last < valid_from number && not resumed in
+          if too_early || first > valid_to number +. 1. then
+            Soil_sim.fail
+              (if resumed then "resumed" else "accepted")
+              (Printf.sprintf "certificate %d, valid from %.3f to %.3f s, at %.3f s" number
+                 (valid_from number -. epoch)
+                 (valid_to number -. epoch)
+                 (first -. epoch))
+      | Refused { number; why } ->
+          if number < 0 || (first >= valid_from number && last <= valid_to number) then
+            Soil_sim.fail "refused" why)
 
 let () =
   Soil_sim.main ~duration:(80 * second) ~calm:(25 * second) @@ fun world ->
