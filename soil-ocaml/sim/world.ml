@@ -28,6 +28,7 @@ type node = {
   mutable lines : (int * string) list;
   mutable on_line : (string -> unit) list;
   mutable ended : bool;
+  mutable starts_again : bool;  (** When the process has ended that was requested to stop. *)
 }
 
 type sometimes = { what : string; holds : unit -> bool; mutable times : int }
@@ -146,6 +147,7 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
       lines = [];
       on_line = [];
       ended = false;
+      starts_again = false;
     }
   in
   w.nodes <- node :: w.nodes;
@@ -310,10 +312,14 @@ and take w n (message : Wire.message) =
 
 and closed w n =
   match (gone w n `Ended, n.at_exit) with
-  | None, _ -> n.ended <- true
-  | Some how, _ when n.stops > 0 && Process.is_stopped how -> n.ended <- true
+  | None, _ -> ended w n
+  | Some how, _ when n.stops > 0 && Process.is_stopped how -> ended w n
   | Some how, Fails -> fail ~check:n.name (Printf.sprintf "ended by %s\n%s" how (last_lines n))
   | Some _, Restarts after -> at w (w.now + after) (fun () -> start w n)
+
+and ended w n =
+  n.ended <- true;
+  if n.starts_again then start w n
 
 and send w n frame =
   transmit w ~origin:n.index ~from:n.index frame;
@@ -389,7 +395,8 @@ and request w n ~disk:index operation ~number ~sector ~count ~data =
 
 and start w n =
   n.messages <- 0;
-  if not (is_up n) then (
+  if is_up n then n.starts_again <- n.stops > 0
+  else
     let program = n.program in
     n.starts <- n.starts + 1;
     n.stops <- 0;
@@ -398,6 +405,7 @@ and start w n =
     n.not_before <- w.now;
     n.output <- "";
     n.ended <- false;
+    n.starts_again <- false;
     of_node w "start" n [];
     let process = Process.start program (hosts w :: n.variables) in
     n.process <- Some process;
@@ -414,7 +422,7 @@ and start w n =
         ignore (gone w n `Killed);
         fail ~check:n.name
           "its program isn't one of Soil, or ended before it began: give (libraries soil), and a \
-           program that calls Soil.run; programs without Soil need ~unmodified:true")
+           program that calls Soil.run; programs without Soil need ~unmodified:true"
 
 let pause n = n.paused <- true
 

@@ -101,7 +101,8 @@ val lose_power : t -> node -> torn:bool -> unit
 (** [lose_power w n ~torn] ends its process; its disks lose what isn't flushed. *)
 
 val start : t -> node -> unit
-(** [start w n] starts its process, unless it runs. *)
+(** [start w n] starts its process, unless it runs; if that was requested to stop, when it has
+    ended. *)
 
 val pause : node -> unit
 (** [pause n] lets it run no more until {!go_on}. *)

@@ -83,8 +83,8 @@ val client_config :
     - [revoked] are PEM texts of revocation lists: a certificate on its issuer's list is rejected;
       without a list of its issuer it is accepted. When a list has expired ([nextUpdate]), all
       certificates of that issuer are rejected: make a configuration with the current list before.
-    - Sessions of up to [sessions] servers (default: 256) are stored for resumption; [0] stores
-      none.
+    - Sessions of up to [sessions] servers (default: 256) are stored for resumption, until the
+      server's certificate expires; [0] stores none.
     - [key_log] gets the keys of each session after its handshake, as lines for Wireshark; they
       decrypt all traffic. For debugging only.
 

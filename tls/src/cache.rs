@@ -1,5 +1,6 @@
 //! Bounded caches of sessions for resumption.
 
+use crate::certificate::format_time;
 use crate::names;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -106,20 +107,58 @@ struct Server {
     group: Option<NamedGroup>,
     tls12: Option<Tls12ClientSessionValue>,
     tls13: VecDeque<Tls13ClientSessionValue>,
+    /// The first end of the certificates by which the sessions' servers were verified, in the form
+    /// of [`format_time`].
+    expires: String,
+}
+
+impl Server {
+    fn has_sessions(&self) -> bool {
+        self.tls12.is_some() || !self.tls13.is_empty()
+    }
+
+    /// Forgets the sessions if the certificate has expired at `now`.
+    fn expire(&mut self, now: Option<u64>) {
+        if now.is_some_and(|now| format_time(now) > self.expires) {
+            self.tls12 = None;
+            self.tls13.clear();
+        }
+    }
 }
 
 /// A client's sessions by server.
-pub(crate) struct ClientSessions(Mutex<Bounded<String, Server>, level::Sessions>);
+///
+/// A resumed session doesn't verify the server again, and gets new tickets, without an end. The end
+/// of the server's certificate ends its sessions, too (RFC 8446, 4.6.1).
+pub(crate) struct ClientSessions {
+    servers: Mutex<Bounded<String, Server>, level::Sessions>,
+    /// Seconds since 1970; `None` without a clock.
+    now: fn() -> Option<u64>,
+}
 
 impl ClientSessions {
     /// A cache of the sessions with at most `capacity` servers.
-    pub(crate) fn new(capacity: usize) -> ClientSessions {
-        ClientSessions(Mutex::new(Bounded::new(capacity)))
+    pub(crate) fn new(capacity: usize, now: fn() -> Option<u64>) -> ClientSessions {
+        ClientSessions {
+            servers: Mutex::new(Bounded::new(capacity)),
+            now,
+        }
+    }
+
+    /// Called when a server was verified by a certificate that `expires` then, in the form of
+    /// [`format_time`].
+    pub(crate) fn verified(&self, name: &ServerName<'_>, expires: String) {
+        self.change(name, |server| {
+            // The earlier ones may go on until their end.
+            if !server.has_sessions() || expires < server.expires {
+                server.expires = expires;
+            }
+        });
     }
 
     fn change(&self, name: &ServerName<'_>, change: impl FnOnce(&mut Server)) {
         let key = names::text(name);
-        if let Some(server) = self.0.lock().entry(key, Server::default) {
+        if let Some(server) = self.servers.lock().entry(key, Server::default) {
             change(server);
         }
     }
@@ -129,7 +168,11 @@ impl ClientSessions {
         name: &ServerName<'_>,
         f: impl FnOnce(&mut Server) -> Option<T>,
     ) -> Option<T> {
-        f(self.0.lock().entries.get_mut(&names::text(name))?)
+        let now = (self.now)();
+        let mut servers = self.servers.lock();
+        let server = servers.entries.get_mut(&names::text(name))?;
+        server.expire(now);
+        f(server)
     }
 }
 

@@ -187,18 +187,23 @@ impl Config {
             .allow_unknown_revocation_status()
             .build()
             .map_err(unusable)?;
+        let sessions = match common.sessions {
+            0 => None,
+            servers => Some(Arc::new(ClientSessions::new(servers, E::now))),
+        };
         let verifier = Arc::new(Reporting {
             inner,
             report: report.clone(),
+            sessions: sessions.clone(),
         });
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Sources::<E>::NEW))
             .with_protocol_versions(common.versions.supported())?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
         let mut config = builder.with_client_cert_resolver(options.credentials);
-        config.resumption = match common.sessions {
-            0 => Resumption::disabled(),
-            servers => Resumption::store(Arc::new(ClientSessions::new(servers))),
+        config.resumption = match sessions {
+            None => Resumption::disabled(),
+            Some(sessions) => Resumption::store(sessions),
         };
         config.alpn_protocols = common.protocols;
         let keys = common.key_log.then(Arc::<Keys>::default);
@@ -237,6 +242,7 @@ impl Config {
                 builder.with_client_cert_verifier(Arc::new(Reporting {
                     inner: inner.build().map_err(unusable)?,
                     report: report.clone(),
+                    sessions: None,
                 }))
             }
         };

@@ -1,5 +1,6 @@
 //! The verification of the peer's certificates: webpki's, with readable errors.
 
+use crate::cache::ClientSessions;
 use crate::certificate::{Summary, format_time};
 use crate::environment::Environment;
 use crate::names;
@@ -200,6 +201,8 @@ fn offered(presented: &[String]) -> String {
 pub(crate) struct Reporting<V: ?Sized> {
     pub(crate) inner: Arc<V>,
     pub(crate) report: Arc<Report>,
+    /// A client's sessions, which end with the certificates.
+    pub(crate) sessions: Option<Arc<ClientSessions>>,
 }
 
 /// The common methods of both traits, delegated to `inner`.
@@ -246,6 +249,11 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for Reporting<V> {
             ocsp_response,
             now,
         );
+        if let (Ok(_), Some(sessions)) = (&result, &self.sessions)
+            && let Some(certificate) = Summary::of(end_entity)
+        {
+            sessions.verified(server_name, certificate.not_after);
+        }
         let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
         self.report.note(result, &chain, Some(server_name), now)
     }

@@ -265,6 +265,32 @@ fn a_session_is_resumed_by_ticket_and_by_identifier() {
     }
 }
 
+/// Each resumed session gets new tickets, so that their lifetime alone would never end a series.
+#[test]
+fn no_session_is_resumed_after_the_end_of_the_server_s_certificate() {
+    /// Less than the time after which servers change the keys of tickets.
+    const HOUR: u64 = 60 * 60;
+    /// 2120-01-01, the end of all certificates.
+    const END: u64 = 4_733_510_400;
+    for versions in [Versions::Both, Versions::Tls12] {
+        NOW.set(END - HOUR);
+        let client = client(|options| options.common.versions = versions);
+        let server = server(&[SERVER], |_| ());
+        for (now, resumed) in [(END - HOUR, false), (END - HOUR, true), (END, true)] {
+            NOW.set(now);
+            let (mut client, mut server) = connected(&client, &server);
+            assert_eq!(client.resumed(), resumed);
+            assert_eq!(send(&mut server, &mut client, b"hello"), b"hello");
+        }
+        NOW.set(END + 1);
+        let (mut client, mut server) = pair(&client, &server, "server.test");
+        let [of_client, _] = shake(&mut client, &mut server, 4096);
+        let error = of_client.unwrap_err();
+        assert_eq!(error.kind, Kind::Certificate);
+        assert!(error.detail.contains("has expired"), "{}", error.detail);
+    }
+}
+
 #[test]
 fn the_first_protocol_that_both_speak_is_chosen() {
     let client = client(|options| {

@@ -11,7 +11,7 @@ pub mod driver;
 pub mod freezing;
 
 use super::mounted_volume::drivers::WAITS;
-use super::mounted_volume::fiber::Access;
+use super::mounted_volume::fiber::{Access, Port};
 use super::mounted_volume::job::request::{Request, detail, perform};
 use super::mounted_volume::job::resolution::Resolution;
 use super::mounted_volume::job::{Ended, Job, Output, Waiter};
@@ -174,7 +174,12 @@ fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
     };
     if let Some(volume) = volume(rt, index) {
         match opened {
-            Ok(()) => volume.schedule.opened(volume.disk().is_some()),
+            Ok(()) => {
+                if volume.port().is_some_and(Port::is_empty) {
+                    volume.schedule.forget_loss();
+                }
+                volume.schedule.opened(volume.disk().is_some());
+            }
             Err(failure) => volume.schedule.finish(Err(failure)),
         }
     }

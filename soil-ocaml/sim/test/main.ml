@@ -36,6 +36,11 @@ let test_ended () =
   let report = run ~seed:2 [ "ended" ] in
   check_string report "passed" (verdict report)
 
+let test_stopped () =
+  let report = run [ "stopped" ] in
+  check_string report "passed" (verdict report);
+  Alcotest.(check bool) "the fault happened" true (contains report "\"name\":\"stop\"")
+
 let test_named (word, call) () =
   let report = run [ word ] in
   check_string report "nondeterministic" (verdict report);
@@ -155,6 +160,7 @@ let () =
         [
           case "are counted when they strike" test_struck;
           case "start no program that has ended" test_ended;
+          case "start a program that stops slowly" test_stopped;
         ] );
       ("effects of faults", List.map (fun name -> case name (test_effect name)) faults);
       ("bugs", [ case "said before it is durable" test_found ]);

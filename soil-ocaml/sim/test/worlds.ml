@@ -281,6 +281,18 @@ let ended world =
       if line = "ends" then has_ended := true);
   finally world (fun () -> if not !has_ended then fail "ended" "the program never ended")
 
+(* A program that needs longer to stop than the fault lasts runs again nevertheless. *)
+let stopped world =
+  let run () =
+    Fun.protect
+      ~finally:(fun () -> Soil.Task.protect (fun () -> Soil.Clock.sleep 3.))
+      (fun () -> Soil.Clock.sleep infinity)
+  in
+  let node = task world ~name:"slow" run in
+  every world (seconds 6.) ~lasting:(seconds 0.5) (Faults.stop [ node ]);
+  at world (seconds 29.) (fun () ->
+      if not (is_up node) then fail "stopped" "the program doesn't run")
+
 let second = seconds 1.
 
 let () =
@@ -295,7 +307,11 @@ let () =
   | "fat" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Fat (mib 16)))
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
+<<<<<<< HEAD
   | "nat" -> main ~duration:(200 * second) ~calm:(70 * second) behind
+=======
+  | "stopped" -> main ~duration:(30 * second) ~calm:(10 * second) stopped
+>>>>>>> d6abfbc7c3950538b61a93bc6c979be7522f14bb
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "broken" -> main ~duration:(10 * second) ~calm:second broken
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))

@@ -436,6 +436,14 @@ impl Schedule {
 
     // Events.
 
+    /// Nothing is mounted: the next mount relies on no write that a failed one has lost, since it
+    /// reads the disk.
+    pub fn forget_loss(&mut self) {
+        if !self.barrier.is_pending() {
+            self.barrier = Barrier::new();
+        }
+    }
+
     /// The volume is open; `on_disk` reports whether it is on a disk.
     pub fn opened(&mut self, on_disk: bool) {
         self.merges_syncs = on_disk;

@@ -277,6 +277,51 @@ fn the_end_of_a_commit_is_repeated_until_the_disk_takes_it() {
     }
 }
 
+/// A mount fails while the flush of its replay goes on, and the disk refuses the block that ends the
+/// replay. The next mount begins again with what is on the disk.
+#[test]
+fn a_mount_that_fails_within_its_replay_is_repeated() {
+    let (mut rt, orders) = ext4_runtime("replay");
+    let mut text = vec![5; 3000];
+    let fds = two_files(&mut rt, &mut text);
+    let answer = file_sync(&mut rt, fds[1], 2);
+    assert_eq!(result(&mut rt, 2, answer), 0);
+    let crashed = orders.data.borrow().clone();
+    let (mut rt, orders) = runtime_with(crashed);
+    let rt = &mut rt;
+    drivers::register(rt, drivers::EXT4).expect("room");
+    orders.hold_flush.set(true);
+    assert_eq!(open(rt, "/data/a", MODE, 1), Err(Stop::Pending));
+    while !orders.log.borrow().ends_with('f') {
+        step(rt);
+    }
+    orders.fail.set(true);
+    for _ in 0..10 {
+        step(rt);
+    }
+    orders.fail.set(false);
+    orders.full.set(true);
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 1, Err(Stop::Pending)), IO);
+    for _ in 0..10 {
+        step(rt);
+    }
+    assert!(orders.log.borrow().ends_with("fF"), "refused after a flush");
+    orders.full.set(false);
+    // A change would have the refused write repeated.
+    assert_eq!(health(rt, 2), 0);
+    let answer = open(rt, "/data/a", MODE, 2);
+    let file = Fd::decode(result(rt, 2, answer)).expect("opened");
+    let mut back = vec![0; 3000];
+    let answer = read(rt, file, Piece::of(&mut back), 0, 3);
+    assert_eq!(result(rt, 3, answer), 3000);
+    assert!(back == text);
+    assert_eq!(rt.close(file), Ok(0));
+    let answer = unmount(rt, "/data", 4);
+    assert_eq!(result(rt, 4, answer), 0);
+    changed_by("replay", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
 /// An unmount whose commit fails late reports it. The volume is removed all the same, and the disk
 /// can be mounted.
 #[test]
