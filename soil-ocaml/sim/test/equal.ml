@@ -1,5 +1,5 @@
-(* Whether the world that the first argument runs passes, with equal events; the second is the number
-   of seeds. *)
+(* Whether the world that the first argument runs passes, with equal events; the second is the
+   number of seeds. *)
 
 let () =
   let program = Sys.argv.(1) in

@@ -9,8 +9,9 @@ module Sets = Soil_sim.Sets
 let second = Soil_sim.seconds 1.
 let jobs = Key.v "jobs"
 
-(* Requests and responses are lines, one on a connection. A program whose disk fails ends, and starts
-   again: a volume that has refused a commit may refuse all changes until it is mounted again. *)
+(* Requests and responses are lines, one on a connection. A program whose disk fails ends, and
+   starts again: a volume that has refused a commit may refuse all changes until it is
+   mounted again. *)
 let serve answer =
   let handle conn =
     let request = Soil.Reader.(line (create conn)) in

@@ -1,6 +1,6 @@
-(* A TLS server renews its certificate, which is valid for 40 s, from an issuer, and stores it on its
-   disk. Clients verify it by their clocks. After each start the server must have a whole pair of
-   certificate and key, at least as new as the last that it said to be stored. *)
+(* A TLS server renews its certificate, which is valid for 40 s, from an issuer, and stores it on
+   its disk. Clients verify it by their clocks. After each start the server must have a whole pair
+   of certificate and key, at least as new as the last that it said to be stored. *)
 
 module Tls = Soil_tls
 module Faults = Soil_sim.Faults

@@ -194,7 +194,7 @@ let waiting m s e reason not_before =
       if reason = "stopped" then fail m "isolation" e "was stopped without a reason";
       own_end m s e not_before;
       let concerned = match s.rule with One -> [] | All -> s.entries | Rest -> snd (around s e) in
-      List.iter (fun other -> if other != e && is_alive other then other.renewed <- true) concerned);
+      List.iter (fun x -> if x != e && is_alive x then x.renewed <- true) concerned);
   e.not_before <- not_before
 
 let ended m s e reason =

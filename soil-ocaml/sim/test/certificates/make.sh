@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the certificates of the world `renewal` again, with openssl. Certificate N is valid for 40 s,
-# from 10 * N - 15 s after the wall clock's beginning in a simulation. Their serial number is N + 1.
+# Makes the certificates of the world `renewal` again, with openssl. Certificate N is valid for 40
+# s, from 10 * N - 15 s after the wall clock's beginning in a simulation. Their serial number is N + 1.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
