@@ -169,9 +169,9 @@ let clock_step ?(most = 60.) nodes =
 let clock_drift ?(most = 50_000) nodes =
   of_one "clock drift" nodes (fun world rng node ->
       let ppm = Generate.int rng ((2 * most) + 1) - most in
-      let drift ppm = Clock.drift (World.clock node) ~now:(World.now world) ppm in
-      drift ppm;
-      Some (Printf.sprintf "%s by %d ppm" (World.name node) ppm, fun () -> drift 0))
+      World.drift world node ppm;
+      let heal () = World.drift world node 0 in
+      Some (Printf.sprintf "%s by %d ppm" (World.name node) ppm, heal))
 
 let leap_second nodes =
   make ~name:"leap second" (fun _ _ ->

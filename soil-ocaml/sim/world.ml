@@ -18,6 +18,7 @@ type node = {
   mutable power_cuts : int;
   mutable inbox : Wire.event list;  (** The last one first. *)
   mutable next_turn : int;  (** When it is resumed; [max_int] if it isn't. *)
+  mutable until : int;  (** Its monotonic time until which it waits. *)
   mutable not_before : int;  (** It computes, or is paused. *)
   mutable paused : bool;
   mutable late : bool;  (** A turn came while it was paused. *)
@@ -137,6 +138,7 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
       power_cuts = 0;
       inbox = [];
       next_turn = max_int;
+      until = max_int;
       not_before = 0;
       paused = false;
       late = false;
@@ -284,6 +286,7 @@ and listen w n process =
     | Wait { now; until } ->
         let spent = turn_ns + Generate.int n.rng turn_jitter_ns in
         n.not_before <- max n.not_before (max w.now (Clock.time_of n.clock now) + spent);
+        n.until <- until;
         of_node w "wait" n [ ("until", Int until) ];
         if n.inbox <> [] then schedule w n w.now
         else if until < max_int then schedule w n (Clock.time_of n.clock until)
@@ -402,6 +405,7 @@ and start w n =
     n.stops <- 0;
     n.paused <- false;
     n.next_turn <- max_int;
+    n.until <- max_int;
     n.not_before <- w.now;
     n.output <- "";
     n.ended <- false;
@@ -429,6 +433,11 @@ let pause n = n.paused <- true
 let go_on w n =
   n.paused <- false;
   if n.late then schedule w n w.now
+
+(* A clock that is faster now ends the wait sooner. *)
+let drift w n ppm =
+  Clock.drift n.clock ~now:w.now ppm;
+  if n.until < max_int then schedule w n (Clock.time_of n.clock n.until)
 
 let stop w n =
   n.stops <- n.stops + 1;

@@ -110,6 +110,9 @@ val pause : node -> unit
 val go_on : t -> node -> unit
 (** [go_on w n] ends {!pause}. *)
 
+val drift : t -> node -> int -> unit
+(** [drift w n ppm] lets its clocks run by [ppm] parts in a million too fast from now on. *)
+
 val stop : t -> node -> unit
 (** [stop w n] requests it to stop, as SIGTERM does. *)
 
