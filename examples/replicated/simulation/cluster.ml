@@ -119,7 +119,7 @@ let joins_later i = i >= 3
 (* By the seed, as the faults. *)
 let settings rng =
   [
-    ("REPLICATED_SNAPSHOT", Generate.choice rng [ "8"; "60"; "300" ]);
+    ("REPLICATED_SNAPSHOT", Generate.choice rng [ "2"; "8"; "60"; "300" ]);
     ("REPLICATED_ELECTION", Generate.choice rng [ "150-160"; "150-300"; "150-2500" ]);
     ("REPLICATED_DIGEST", "4");
   ]
@@ -266,32 +266,43 @@ let leader_pauses leader db =
         World.go_on world node;
         World.at world (World.now world + (second / 3)) (fun () -> !heal ()))
 
+(* Strikes at the next line of a server for which [suits]. *)
+let at_line ~name ~at db suits strike =
+  let armed = ref None in
+  on_words db (fun node words ->
+      match !armed with
+      | Some strike when suits words ->
+          armed := None;
+          strike node
+      | Some _ | None -> ());
+  Faults.make ~name (fun world rng ->
+      armed := Some (strike world rng);
+      Some (at, fun () -> armed := None))
+
+(* One of its next messages is its last one, and it soon starts again. *)
+let fall ~name world rng node =
+  World.at_message world node ~name
+    (1 + Generate.int rng 20)
+    (fun () ->
+      if Generate.bool rng then World.kill world node else World.lose_power world node ~torn:false;
+      let back = World.now world + 1_000_000 + Generate.int rng 50_000_000 in
+      World.at world back (fun () -> World.start world node))
+
 (* Another server falls while one asks for votes, and is back before the election is over. *)
 let voter_falls db =
-  let armed = ref None in
-  let on_line candidate text =
-    match (String.split_on_char ' ' text, !armed) with
-    | [ "term"; _; "candidate" ], Some fall ->
-        armed := None;
-        fall candidate
-    | _ -> ()
-  in
-  List.iter (fun node -> Soil_sim.on_line node (on_line node)) db;
-  Faults.make ~name:"a voter falls" (fun world rng ->
-      let fall candidate =
-        let suits node = node != candidate && World.is_up node in
-        let others = List.filter suits db in
-        if others <> [] then
-          let voter = Generate.choice rng others in
-          World.at_message world voter ~name:"a voter falls"
-            (1 + Generate.int rng 20)
-            (fun () ->
-              World.kill world voter;
-              let back = World.now world + 1_000_000 + Generate.int rng 50_000_000 in
-              World.at world back (fun () -> World.start world voter))
-      in
-      armed := Some fall;
-      Some ("in the next election", fun () -> armed := None))
+  let name = "a voter falls" in
+  let asks = function [ "term"; _; "candidate" ] -> true | _ -> false in
+  at_line ~name ~at:"in the next election" db asks (fun world rng candidate ->
+      let suits node = node != candidate && World.is_up node in
+      match List.filter suits db with
+      | [] -> ()
+      | others -> fall ~name world rng (Generate.choice rng others))
+
+(* Between a change of the log, a snapshot, and the removal of what it replaces. *)
+let falls_at_entry db =
+  let name = "fall at an entry" in
+  let applies = function "entry" :: _ -> true | _ -> false in
+  at_line ~name ~at:"the next one" db applies (fall ~name)
 
 (* Each seed leaves some kinds of faults out, and has rates of its own: a frequent fault hides what a
    rare one would show. *)
@@ -311,6 +322,7 @@ let add_faults world rng ~leader ~far db =
   every 6. ~lasting:1. Faults.isolate;
   every 5. ~lasting:0.4 Faults.pause;
   every 3. ~nodes:falling ~lasting:6. voter_falls;
+  every 2. ~nodes:falling ~lasting:1. falls_at_entry;
   every 8. Faults.partition;
   every 5. ~lasting:2. (leader_cut_off leader);
   every 6. ~lasting:1.2 (leader_pauses leader);

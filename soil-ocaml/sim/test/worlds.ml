@@ -307,11 +307,8 @@ let () =
   | "fat" -> main ~duration:(30 * second) ~calm:(5 * second) (journal (Fat (mib 16)))
   | "store" -> main ~duration:(30 * second) ~calm:(5 * second) store
   | "transfer" -> main ~duration:(200 * second) ~calm:(140 * second) transfer
-<<<<<<< HEAD
   | "nat" -> main ~duration:(200 * second) ~calm:(70 * second) behind
-=======
   | "stopped" -> main ~duration:(30 * second) ~calm:(10 * second) stopped
->>>>>>> d6abfbc7c3950538b61a93bc6c979be7522f14bb
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "broken" -> main ~duration:(10 * second) ~calm:second broken
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
