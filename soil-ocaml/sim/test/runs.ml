@@ -1,7 +1,6 @@
 (* Runs worlds as `soil simulate` does, and reads their reports. *)
 
-let few_seeds = 5
-let is_long = Sys.getenv_opt "SOIL_TEST_LONG" <> None
+let seeds = if Sys.getenv_opt "SOIL_TEST_LONG" = None then 5 else 1000
 
 let contains text part =
   let n = String.length part in
@@ -50,8 +49,7 @@ let verdict report = field report "verdict"
 let check_string = Alcotest.(check string)
 
 (* Runs of one seed have equal events, whatever the environment and the addresses are. *)
-let check_equal ?(seeds = few_seeds) program arguments =
-  let seeds = if is_long then 1000 else seeds in
+let check_equal program arguments =
   let hash ?variables seed =
     let report = run program ?variables ~seed arguments in
     check_string report "passed" (verdict report);
