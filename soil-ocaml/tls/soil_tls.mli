@@ -110,7 +110,9 @@ val server_config :
     - The first of [protocols] that the client offers is selected. A client that offers only others
       is rejected.
     - Sessions are resumed by tickets, with keys rotated every six hours, and up to [sessions]
-      (default: 4096) by identifier; [0] disables resumption.
+      (default: 4096) by identifier; [0] disables resumption. A resumed session verifies no client
+      certificate again, and gets a new ticket: with [clients] whose certificates expire soon or are
+      revoked, use [0].
 
     Otherwise as {!client_config}. *)
 

@@ -107,19 +107,19 @@ struct Server {
     group: Option<NamedGroup>,
     tls12: Option<Tls12ClientSessionValue>,
     tls13: VecDeque<Tls13ClientSessionValue>,
-    /// The first end of the certificates by which the sessions' servers were verified, in the form
-    /// of [`format_time`].
+    /// The first end that hasn't passed of the certificates by which the server was verified, in the
+    /// form of [`format_time`]; empty if that is unknown, which ends each session at once.
     expires: String,
 }
 
 impl Server {
-    fn has_sessions(&self) -> bool {
-        self.tls12.is_some() || !self.tls13.is_empty()
+    fn has_expired(&self, now: Option<u64>) -> bool {
+        now.is_some_and(|now| format_time(now) > self.expires)
     }
 
-    /// Forgets the sessions if the certificate has expired at `now`.
+    /// Forgets the sessions if a certificate has expired at `now`.
     fn expire(&mut self, now: Option<u64>) {
-        if now.is_some_and(|now| format_time(now) > self.expires) {
+        if self.has_expired(now) {
             self.tls12 = None;
             self.tls13.clear();
         }
@@ -145,12 +145,14 @@ impl ClientSessions {
         }
     }
 
-    /// Called when a server was verified by a certificate that `expires` then, in the form of
-    /// [`format_time`].
+    /// Called when a server was verified by certificates the first of which `expires` then, in the
+    /// form of [`format_time`]; empty if that is unknown.
     pub(crate) fn verified(&self, name: &ServerName<'_>, expires: String) {
+        let now = (self.now)();
         self.change(name, |server| {
-            // The earlier ones may go on until their end.
-            if !server.has_sessions() || expires < server.expires {
+            // Tickets of a connection that began with the certificates before may still come.
+            let is_first = server.expires.is_empty() || server.has_expired(now);
+            if is_first || expires < server.expires {
                 server.expires = expires;
             }
         });
@@ -223,8 +225,9 @@ impl ClientSessionStore for ClientSessions {
 
 #[cfg(test)]
 mod tests {
-    use super::{ServerSessions, TICKETS, keep};
+    use super::{ClientSessions, ServerSessions, TICKETS, keep};
     use alloc::collections::VecDeque;
+    use rustls::pki_types::ServerName;
     use rustls::server::StoresServerSessions as _;
 
     #[test]
@@ -269,6 +272,32 @@ mod tests {
             keep(&mut tickets, ticket);
         }
         assert!(tickets.into_iter().eq(2 * TICKETS..3 * TICKETS));
+    }
+
+    /// 2026-01-01.
+    const NOW: u64 = 1_767_225_600;
+
+    #[test]
+    fn the_first_end_of_certificates_counts_until_it_has_passed() {
+        let sessions = ClientSessions::new(1, || Some(NOW));
+        let name = ServerName::try_from("server.test").unwrap();
+        let after = |expires: &str| {
+            sessions.verified(&name, expires.into());
+            let servers = sessions.servers.lock();
+            servers.entries["server.test"].expires.clone()
+        };
+        let [passed, first, later] = [
+            "2025-12-31 23:59:59 UTC",
+            "2026-01-31 12:00:00 UTC",
+            "2027-01-31 12:00:00 UTC",
+        ];
+        assert_eq!(after(passed), passed);
+        assert_eq!(after(later), later);
+        assert_eq!(after(first), first);
+        // Of a renewed certificate.
+        assert_eq!(after(later), first);
+        assert_eq!(after(""), "");
+        assert_eq!(after(later), later);
     }
 
     #[test]

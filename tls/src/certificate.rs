@@ -1,6 +1,7 @@
 //! The parts of an X.509 certificate that identify it to people (RFC 5280).
 //!
-//! Only for messages: webpki decides whether a certificate is valid.
+//! For messages, and for the time after which sessions aren't resumed: webpki decides whether a
+//! certificate is valid.
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -249,12 +249,13 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for Reporting<V> {
             ocsp_response,
             now,
         );
-        if let (Ok(_), Some(sessions)) = (&result, &self.sessions)
-            && let Some(certificate) = Summary::of(end_entity)
-        {
-            sessions.verified(server_name, certificate.not_after);
-        }
         let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+        if let (Ok(_), Some(sessions)) = (&result, &self.sessions) {
+            // Empty, before all others, of a certificate that can't be parsed.
+            let end = |der: &&CertificateDer<'_>| Summary::of(der).map(|found| found.not_after);
+            let first = chain.iter().map(|der| end(der).unwrap_or_default()).min();
+            sessions.verified(server_name, first.unwrap_or_default());
+        }
         self.report.note(result, &chain, Some(server_name), now)
     }
 
