@@ -119,31 +119,25 @@ let kill nodes =
 
 (* Most of what a fault may interrupt happens close to messages: between a write and its flush, between
    two frames. *)
-let at_message world rng ~name node f =
-  let messages = 1 + Generate.int rng 40 in
-  World.at_message world node ~name messages f;
-  Printf.sprintf "%s, at its message %d from there" (World.name node) messages
-
-let kill_during nodes =
-  of_one "kill in a turn" nodes ~suits:World.is_up (fun world rng node ->
-      let what =
-        at_message world rng ~name:"kill in a turn" node (fun () -> World.kill world node)
+let strike ~name nodes f ~struck =
+  of_one name nodes ~suits:World.is_up (fun world rng node ->
+      let messages = 1 + Generate.int rng 40 in
+      let take_back = World.at_message world node ~name messages (fun () -> f world node) in
+      let heal () =
+        take_back ();
+        List.iter (fun node -> restart world node ()) (struck node)
       in
-      Some (what, restart world node))
+      Some (Printf.sprintf "%s, at its message %d from there" (World.name node) messages, heal))
+
+let itself node = [ node ]
+let kill_during nodes = strike ~name:"kill in a turn" nodes World.kill ~struck:itself
 
 let power_cut ?(torn = false) nodes =
-  of_one "power cut" nodes ~suits:World.is_up (fun world rng node ->
-      let what =
-        at_message world rng ~name:"power cut" node (fun () -> World.lose_power world node ~torn)
-      in
-      Some (what, restart world node))
+  strike ~name:"power cut" nodes (World.lose_power ~torn) ~struck:itself
 
 let power_cut_of_all ?(torn = false) nodes =
-  of_one "power cut of all" nodes ~suits:World.is_up (fun world rng node ->
-      let cut () = List.iter (fun node -> World.lose_power world node ~torn) nodes in
-      let what = at_message world rng ~name:"power cut of all" node cut in
-      let heal () = List.iter (fun node -> restart world node ()) nodes in
-      Some (what, heal))
+  let cut world _ = List.iter (World.lose_power ~torn world) nodes in
+  strike ~name:"power cut of all" nodes cut ~struck:(fun _ -> nodes)
 
 let pause nodes =
   of_one "pause" nodes ~suits:World.is_up (fun world _ node ->
@@ -154,7 +148,7 @@ let pause nodes =
 let stop nodes =
   of_one "stop" nodes ~suits:World.is_up (fun world _ node ->
       World.stop world node;
-      Some (World.name node, fun () -> World.start world node))
+      Some (World.name node, fun () -> World.start_again world node))
 
 (* Clocks *)
 

@@ -22,8 +22,10 @@ type t = {
   mutable mappings : mapping list;
 }
 
-type action = Ignores | Drops | Sends of string
+type action = Ignores | Drops | Sends of string | Answers of string
 
+(* Half of the ports: a random one is free soon. *)
+let max_mappings = 32_000
 let minute = 60_000_000_000
 let usual_idle = function Tcp -> 124 * minute | Udp -> 5 * minute | Echo -> minute
 
@@ -171,7 +173,7 @@ let route t ~now ~from frame =
   try
     match (Arp.asked frame, String.get_uint16_be frame 12) with
     | Some asked, _ when answers t ~is_inside asked ->
-        Sends (Arp.reply ~mac:(Network.mac t.index) frame)
+        Answers (Arp.reply ~mac:(Network.mac t.index) frame)
     | _, 0x0800 when is_for_router -> (
         let frame = Bytes.of_string frame in
         match parse frame with

@@ -26,11 +26,15 @@ val create :
 val index : t -> int
 val name : t -> string
 
+val max_mappings : int
+(** [max_mappings] is the largest [most]. *)
+
 (** The type for what a router does with a frame. *)
 type action =
   | Ignores  (** It isn't for a router. *)
   | Drops  (** It has no way on. *)
-  | Sends of string  (** The frame with other addresses, or an answer. *)
+  | Sends of string  (** The frame with other addresses. *)
+  | Answers of string  (** A frame of the router's own. *)
 
 val route : t -> now:int -> from:int -> string -> action
 (** [route t ~now ~from frame] is what becomes of a frame that arrives from [from]. *)

@@ -25,7 +25,7 @@ type change = { from : int option; into : int option; change : quality -> qualit
 
 type t = {
   seed : Generate.t;
-  base : quality;
+  mutable base : quality;
   paths : (int * int, path) Hashtbl.t;
   mutable changes : (int * change) list;  (** The last one first. *)
   mutable blocks : (int * (string * (int -> int -> bool))) list;
@@ -56,30 +56,35 @@ let concerns change a b =
   let is node = function None -> true | Some other -> node = other in
   is a change.from && is b change.into
 
+let quality t a b =
+  let apply (_, change) quality = if concerns change a b then change.change quality else quality in
+  List.fold_right apply t.changes t.base
+
+let is_faster a b = a.latency < b.latency || a.jitter < b.jitter || a.bandwidth > b.bandwidth
+
 (* Frames that are on a slow way when it ends arrive late: they don't hold up the next ones. *)
-let release t change =
-  let free (a, b) path =
-    if concerns change a b then (
+let change_quality t f =
+  let ways = List.map (fun ((a, b), path) -> (a, b, path, quality t a b)) in
+  let before = ways (List.of_seq (Hashtbl.to_seq t.paths)) in
+  f ();
+  let free (a, b, path, before) =
+    if is_faster (quality t a b) before then (
       path.free_at <- 0;
       path.last_arrival <- 0)
   in
-  Hashtbl.iter free t.paths
+  List.iter free before
+
+let set_base t base = change_quality t (fun () -> t.base <- base)
 
 let set_quality t ?from ?into change =
-  let id = number t and change = { from; into; change } in
-  t.changes <- (id, change) :: t.changes;
-  fun () ->
-    t.changes <- List.remove_assoc id t.changes;
-    release t change
+  let id = number t in
+  t.changes <- (id, { from; into; change }) :: t.changes;
+  fun () -> change_quality t (fun () -> t.changes <- List.remove_assoc id t.changes)
 
 let block t ~reason f =
   let id = number t in
   t.blocks <- (id, (reason, f)) :: t.blocks;
   fun () -> t.blocks <- List.remove_assoc id t.blocks
-
-let quality t a b =
-  let apply (_, change) quality = if concerns change a b then change.change quality else quality in
-  List.fold_right apply t.changes t.base
 
 type fate = Lost of string | Arrives of int * string
 

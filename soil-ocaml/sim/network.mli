@@ -35,6 +35,9 @@ val put_behind : t -> router:int -> int -> unit
 val router : t -> int -> int option
 (** [router t i] is the router that node [i] is behind. *)
 
+val set_base : t -> quality -> unit
+(** [set_base t quality] is the quality of all directions from now on, besides changes. *)
+
 val set_quality : t -> ?from:int -> ?into:int -> (quality -> quality) -> unit -> unit
 (** [set_quality t ~from ~into change] changes the quality of the directions from node [from] (all
     without it) to [into], and is a function that undoes that. *)

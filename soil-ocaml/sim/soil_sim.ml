@@ -103,10 +103,7 @@ let every w ?lasting period fault =
 
 let rng w = World.rng w.world
 let at w time f = World.at w.world time f
-
-let set_network w quality =
-  let (_ : unit -> unit) = Network.set_quality (World.network w.world) (fun _ -> quality) in
-  ()
+let set_network w quality = Network.set_base (World.network w.world) quality
 
 (* Loads and checks *)
 

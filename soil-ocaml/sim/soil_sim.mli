@@ -149,7 +149,8 @@ val at : world -> int -> (unit -> unit) -> unit
 module Network = Network
 
 val set_network : world -> Network.quality -> unit
-(** [set_network world quality] replaces the quality that {!main} got. *)
+(** [set_network world quality] replaces the quality that {!main} got; faults change it as before.
+*)
 
 (** {1 Loads} *)
 

@@ -2,6 +2,9 @@ exception Failed of { check : string; message : string; nondeterministic : bool 
 
 type at_exit = Fails | Restarts of int
 
+(* What happens before the message after so many others takes effect. *)
+type strike = { mutable messages : int; strike : unit -> unit }
+
 type node = {
   index : int;
   name : string;
@@ -23,8 +26,7 @@ type node = {
   mutable paused : bool;
   mutable late : bool;  (** A turn came while it was paused. *)
   mutable stops : int;
-  mutable messages : int;  (** Until [at_message]; 0: never. *)
-  mutable at_message : unit -> unit;
+  mutable strikes_due : strike list;  (** The first one first. *)
   mutable output : string;  (** A line that hasn't ended. *)
   mutable lines : (int * string) list;
   mutable on_line : (string -> unit) list;
@@ -143,8 +145,7 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
       paused = false;
       late = false;
       stops = 0;
-      messages = 0;
-      at_message = ignore;
+      strikes_due = [];
       output = "";
       lines = [];
       on_line = [];
@@ -157,6 +158,8 @@ let add w ~name ~variables ~disks ~memory ~at_exit ~on_note program =
   node
 
 let add_nat w ~name ~idle ~most nodes =
+  if most < 1 || most > Nat.max_mappings then
+    failwith (Printf.sprintf "%s: ~most is 1 to %d mappings" name Nat.max_mappings);
   let index = add_number w name in
   let put n =
     if Network.router w.network n.index <> None then
@@ -203,31 +206,38 @@ let gone w n reason =
       n.process <- None;
       n.next_turn <- max_int;
       n.inbox <- [];
-      n.messages <- 0;
+      n.strikes_due <- [];
       let ended = Process.ended process in
       of_node w "exit" n [ ("how", Text (Option.value ended ~default:"status 0")) ];
       ended
 
 let kill w n = ignore (gone w n `Killed)
 
-let lose_power w n ~torn =
+let lose_power ~torn w n =
   kill w n;
   n.power_cuts <- n.power_cuts + 1;
   List.iter (fun disk -> Disk.lose_power disk n.rng ~torn) n.disks
 
 let struck w name = Option.value (Hashtbl.find_opt w.strikes name) ~default:0
 let strikes w = List.sort compare (List.of_seq (Hashtbl.to_seq w.strikes))
+let delayed w name = Hashtbl.replace w.strikes name (struck w name)
 
 let at_message w n ~name messages f =
-  Hashtbl.replace w.strikes name (struck w name);
+  delayed w name;
   let strike () =
     Hashtbl.replace w.strikes name (struck w name + 1);
     of_node w "log" n [ ("text", Text ("(" ^ name ^ ")")) ];
     f ()
   in
-  if is_up n then (
-    n.messages <- max 1 messages;
-    n.at_message <- strike)
+  let due = { messages = max 1 messages; strike } in
+  if is_up n then n.strikes_due <- n.strikes_due @ [ due ];
+  fun () -> n.strikes_due <- List.filter (( != ) due) n.strikes_due
+
+let strike n =
+  List.iter (fun due -> due.messages <- due.messages - 1) n.strikes_due;
+  let now, later = List.partition (fun due -> due.messages = 0) n.strikes_due in
+  n.strikes_due <- later;
+  List.iter (fun due -> due.strike ()) now
 
 (* Turns *)
 
@@ -277,10 +287,7 @@ and resume w n =
 (* Takes the messages of a turn. *)
 and listen w n process =
   let message = Wire.receive (Process.wire process) in
-  if n.messages > 1 then n.messages <- n.messages - 1
-  else if n.messages = 1 && message <> Closed then (
-    n.messages <- 0;
-    n.at_message ());
+  if message <> Closed then strike n;
   if is_up n then
     match message with
     | Wait { now; until } ->
@@ -318,7 +325,9 @@ and closed w n =
   | None, _ -> ended w n
   | Some how, _ when n.stops > 0 && Process.is_stopped how -> ended w n
   | Some how, Fails -> fail ~check:n.name (Printf.sprintf "ended by %s\n%s" how (last_lines n))
-  | Some _, Restarts after -> at w (w.now + after) (fun () -> start w n)
+  | Some _, Restarts after ->
+      let starts = n.starts in
+      at w (w.now + after) (fun () -> if n.starts = starts then start w n)
 
 and ended w n =
   n.ended <- true;
@@ -363,7 +372,8 @@ and arrive w ~from ~into frame =
       match Nat.route nat ~now:w.now ~from frame with
       | Ignores -> ()
       | Drops -> sent w ~from ~into frame [ ("why", Events.Text "nat") ]
-      | Sends frame -> transmit w ~origin:from ~from:into frame)
+      | Sends frame -> transmit w ~origin:from ~from:into frame
+      | Answers frame -> transmit w ~origin:into ~from:into frame)
 
 and deliver w n event =
   if is_up n then (
@@ -397,9 +407,7 @@ and request w n ~disk:index operation ~number ~sector ~count ~data =
       at w until complete
 
 and start w n =
-  n.messages <- 0;
-  if is_up n then n.starts_again <- n.stops > 0
-  else
+  if not (is_up n) then (
     let program = n.program in
     n.starts <- n.starts + 1;
     n.stops <- 0;
@@ -426,8 +434,10 @@ and start w n =
         ignore (gone w n `Killed);
         fail ~check:n.name
           "its program isn't one of Soil, or ended before it began: give (libraries soil), and a \
-           program that calls Soil.run; programs without Soil need ~unmodified:true"
+           program that calls Soil.run; programs without Soil need ~unmodified:true")
 
+(* A program may stop more slowly than the request to stop lasts. *)
+let start_again w n = if is_up n then n.starts_again <- n.stops > 0 else start w n
 let pause n = n.paused <- true
 
 let go_on w n =

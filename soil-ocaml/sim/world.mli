@@ -81,7 +81,7 @@ val is_up : node -> bool
 (** [is_up n] is whether its process runs. *)
 
 val has_ended : node -> bool
-(** [has_ended n] is whether its program has ended by itself, with status 0. *)
+(** [has_ended n] is whether its program has ended with status 0, or as it was requested to. *)
 
 val clock : node -> Clock.t
 val disks : node -> Disk.t list
@@ -89,20 +89,27 @@ val disks : node -> Disk.t list
 val kill : t -> node -> unit
 (** [kill w n] ends its process; requests of its disks are carried out. *)
 
-val at_message : t -> node -> name:string -> int -> (unit -> unit) -> unit
+val delayed : t -> string -> unit
+(** [delayed w name] counts the strikes of a fault of this name, from 0 on: a fault that has begun,
+    and may never strike. *)
+
+val at_message : t -> node -> name:string -> int -> (unit -> unit) -> unit -> unit
 (** [at_message w n ~name k f] calls [f], which the trace calls [name], before the [k]th message
     that the node sends from now on takes effect: a frame, a request of a disk, a line of output or
-    a wait. {!start} ends that. *)
+    a wait. The end of the process, or the function that it returns, takes that back. Implies
+    {!delayed}. *)
 
 val strikes : t -> (string * int) list
 (** [strikes w] are the names that {!at_message} got, with the number of calls of its functions. *)
 
-val lose_power : t -> node -> torn:bool -> unit
-(** [lose_power w n ~torn] ends its process; its disks lose what isn't flushed. *)
+val lose_power : torn:bool -> t -> node -> unit
+(** [lose_power ~torn w n] ends its process; its disks lose what isn't flushed. *)
 
 val start : t -> node -> unit
-(** [start w n] starts its process, unless it runs; if that was requested to stop, when it has
-    ended. *)
+(** [start w n] starts its process, unless it runs. *)
+
+val start_again : t -> node -> unit
+(** [start_again w n] ends {!stop}: it is {!start}, if need be when the process has ended. *)
 
 val pause : node -> unit
 (** [pause n] lets it run no more until {!go_on}. *)

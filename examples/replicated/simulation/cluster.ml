@@ -231,6 +231,8 @@ let watch_followers world db =
         let index = int_of_string index in
         if Soil_sim.now world < (60 * second) - late then old := max !old index;
         Hashtbl.replace reached (World.name node) index
+    | [ "snapshot"; index; "installed" ] ->
+        Hashtbl.replace reached (World.name node) (int_of_string index)
     | _ -> ());
   fun () ->
     let check node =
@@ -249,7 +251,7 @@ let cut_off world db node =
   Soil_sim.Network.block (World.network world) ~reason:"cut off" concerns
 
 let of_leader ~name leader f =
-  let inject world node = Some (World.name node, f world node) in
+  let inject world node = if World.is_up node then Some (World.name node, f world node) else None in
   Faults.make ~name (fun world _ -> Option.bind !leader (inject world))
 
 let leader_cut_off leader db =
@@ -268,25 +270,28 @@ let leader_pauses leader db =
 
 (* Strikes at the next line of a server for which [suits]. *)
 let at_line ~name ~at db suits strike =
-  let armed = ref None in
+  let armed = ref [] in
   on_words db (fun node words ->
       match !armed with
-      | Some strike when suits words ->
-          armed := None;
-          strike node
-      | Some _ | None -> ());
+      | first :: later when suits words ->
+          armed := later;
+          first node
+      | _ -> ());
   Faults.make ~name (fun world rng ->
-      armed := Some (strike world rng);
-      Some (at, fun () -> armed := None))
+      World.delayed world name;
+      let strike = strike world rng in
+      armed := !armed @ [ strike ];
+      Some (at, fun () -> armed := List.filter (( != ) strike) !armed))
 
 (* One of its next messages is its last one, and it soon starts again. *)
 let fall ~name world rng node =
-  World.at_message world node ~name
-    (1 + Generate.int rng 20)
-    (fun () ->
-      if Generate.bool rng then World.kill world node else World.lose_power world node ~torn:false;
-      let back = World.now world + 1_000_000 + Generate.int rng 50_000_000 in
-      World.at world back (fun () -> World.start world node))
+  let strike () =
+    if Generate.bool rng then World.kill world node else World.lose_power ~torn:false world node;
+    let back = World.now world + 1_000_000 + Generate.int rng 50_000_000 in
+    World.at world back (fun () -> World.start world node)
+  in
+  let (_ : unit -> unit) = World.at_message world node ~name (1 + Generate.int rng 20) strike in
+  ()
 
 (* Another server falls while one asks for votes, and is back before the election is over. *)
 let voter_falls db =
@@ -326,7 +331,7 @@ let add_faults world rng ~leader ~far db =
   every 8. Faults.partition;
   every 5. ~lasting:2. (leader_cut_off leader);
   every 6. ~lasting:1.2 (leader_pauses leader);
-  every 20. Faults.power_cut_of_all;
+  every 20. ~nodes:falling Faults.power_cut_of_all;
   every 12. Faults.one_way;
   every 14. Faults.slow_disk;
   every 10. ~lasting:3. (Faults.slow_link ~factor:(if far then 4 else 50));

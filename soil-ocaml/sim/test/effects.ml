@@ -41,9 +41,11 @@ let sleeps () =
 
 let files () =
   let write n =
+    let began = Soil.Clock.monotonic () in
     try
       Soil.Fs.write_file "/data/file" (String.make 40_000 (Char.chr (65 + (n mod 26))));
-      Soil.Fs.sync_volume "/data/file"
+      Soil.Fs.sync_volume "/data/file";
+      if Soil.Clock.monotonic () -. began > 0.2 then say "slow"
     with Soil.Error { code; _ } ->
       say (match code with No_space -> "no space" | Io -> "error" | _ -> "other")
   in
@@ -192,6 +194,7 @@ let cases :
     ("torn sectors", (raw, sectors, of_subject (Faults.power_cut ~torn:true), said "mixed"));
     ("bit rot", (raw, sectors, of_subject Faults.bit_rot, said "mixed"));
     ("disk errors", (ext4, files, of_subject (Faults.disk_errors ~share:0.5), said "error"));
+    ("slow disk", (ext4, files, of_subject (fun n -> Faults.slow_disk n), said "slow"));
     ("full disk", (ext4, files, of_subject Faults.full_disk, said "no space"));
     ("clock step", ([], clocks, of_subject (fun n -> Faults.clock_step n), said "step"));
     ("leap second", ([], clocks, of_subject Faults.leap_second, said "backwards"));

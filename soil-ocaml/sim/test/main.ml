@@ -85,6 +85,7 @@ let faults =
     "torn sectors";
     "bit rot";
     "disk errors";
+    "slow disk";
     "full disk";
     "clock step";
     "leap second";

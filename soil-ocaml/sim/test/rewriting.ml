@@ -84,7 +84,7 @@ let leave ?(now = 0) t frame = Nat.route t ~now ~from:inside frame
 let come ?(now = 0) ?(from = server) t frame = Nat.route t ~now ~from frame
 
 let sent = function
-  | Nat.Sends frame -> frame
+  | Nat.Sends frame | Nat.Answers frame -> frame
   | Drops -> Alcotest.fail "the frame is dropped"
   | Ignores -> Alcotest.fail "the frame is ignored"
 
@@ -138,7 +138,7 @@ let test_corruption () =
       | Sends frame ->
           let right = totals kind frame = (0xffff, 0xffff) && number kind = Char.code frame.[23] in
           Alcotest.(check bool) (Printf.sprintf "bit %d is found" bit) false right
-      | Drops | Ignores -> ()
+      | Answers _ | Drops | Ignores -> ()
     done
   in
   List.iter each [ Tcp; Udp; Request ]

@@ -378,8 +378,7 @@ let () =
   every 9. ~lasting:3. (known ~starts:is_asked (Faults.stop nodes));
   every 9. ~lasting:2. (known ~starts:(late 0.1) ~ends:(late 0.1) (Faults.pause nodes));
   every 5. (Faults.clock_step nodes);
-  (* A wait that goes on while the clock's rate changes, at most until a tick, is too long. *)
-  every 9. (known ~starts:(late 0.7) ~ends:(late 0.7) (Faults.clock_drift nodes));
+  every 9. (Faults.clock_drift nodes);
   List.iter
     (fun what -> Soil_sim.sometimes world what (fun () -> Hashtbl.mem counts what))
     [ "gives up"; "stops"; "overdue"; "late" ];
