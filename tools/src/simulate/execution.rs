@@ -30,6 +30,9 @@ const APART: i32 = 100;
 const MAX_OUTPUT: usize = 64 << 10;
 /// The longest report, in bytes.
 const MAX_REPORT: usize = 64 << 20;
+/// The longest wait for the test between two checks of [`Test::stopped`]: no wait ends by a signal
+/// that arrives just before it.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// A test and the surroundings of all its runs.
 #[derive(Clone, Debug)]
@@ -213,7 +216,8 @@ impl Test {
                 child.kill()?;
             }
             let left = left.filter(|_| !is_killed);
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let wait = left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT));
+            let wait = Timespec::try_from(wait).ok();
             let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
             for pipe in [&*report, &*output] {
                 ends.extend(
@@ -222,7 +226,7 @@ impl Test {
                         .map(|end| PollFd::new(end, PollFlags::IN)),
                 );
             }
-            match poll(&mut ends, left.as_ref()) {
+            match poll(&mut ends, wait.as_ref()) {
                 Err(Errno::INTR) | Ok(0) => continue,
                 answer => answer?,
             };
