@@ -33,7 +33,9 @@ fn a_failure_is_shrunk_and_the_command_repeats_it() {
         said.ends_with(": one leader: db0 and db2 both lead"),
         "{ran:?}"
     );
-    assert_eq!(ran.errors.lines().count(), 1, "{ran:?}");
+    // A slow machine has lines of progress, too.
+    let said = ran.errors.lines().filter(|it| it.contains("one leader"));
+    assert_eq!(said.count(), 1, "{ran:?}");
     let options = "--seed 2 --faults 3,6 --operations 2 --until 4.17";
     let options: Vec<&str> = options.split(' ').collect();
     let ran = test.run(&options);
