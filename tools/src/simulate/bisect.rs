@@ -174,10 +174,13 @@ impl Worktree {
         text(git(&self.root()).args(words))
     }
 
-    /// Undoes changes of files that git tracks, which a build may have promoted: git checks out no
-    /// other commit over them.
+    /// Undoes changes of files that git tracks, and removes others. A build may have promoted both:
+    /// git checks out no other commit over them. What is built stays. Git removes files in the
+    /// temporary folder alone: those below the folder in which it runs.
     fn clean(&self) -> Result<(), Failure> {
-        self.git(&["reset", "--quiet", "--hard"]).map(drop)
+        self.git(&["reset", "--quiet", "--hard"])?;
+        self.git(&["clean", "--quiet", "--force", "-d", "--exclude=_build"])?;
+        Ok(())
     }
 
     /// Gives git the outcome at the present commit. Git fails if only skipped commits are left,

@@ -112,16 +112,20 @@ impl Results {
 }
 
 /// Runs a case, and again if `twice` says so or it fails. Two runs that differ are a failure, and
-/// so is one that runs into the limit.
+/// so is one that runs into the limit, unless the first has failed already.
 pub fn checked(test: &Test, case: &Case, twice: bool) -> Result<Ended, Failure> {
     let mut ended = test.run(case, None)?;
     let report = &ended.report;
     let is_checked = report.verdict == Verdict::Nondeterministic || ended.is_killed;
     let has_failed = report.kind().is_some() && !report.hash.is_empty();
     if !is_checked && (twice || has_failed) {
-        let again = test.run(case, None)?;
+        let mut again = test.run(case, None)?;
         // A busy machine can slow down one of two runs that are the same.
         if again.is_killed {
+            if report.kind().is_some() {
+                return Ok(ended);
+            }
+            again.report.hash = ended.report.hash;
             return Ok(again);
         }
         let again = again.report;

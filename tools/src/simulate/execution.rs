@@ -30,6 +30,14 @@ const APART: i32 = 100;
 const MAX_OUTPUT: usize = 64 << 10;
 /// The longest report, in bytes.
 const MAX_REPORT: usize = 64 << 20;
+/// The bytes that are read at once.
+const PIECE: usize = 64 << 10;
+/// The reads of a pipe after the test's end: of 1 MiB, which is more than the test can have left in
+/// it by default.
+const LAST_READS: usize = 16;
+/// The longest wait for the test between two checks of [`Test::stopped`]: no wait ends by a signal
+/// that arrives just before it.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// A test and the surroundings of all its runs.
 #[derive(Clone, Debug)]
@@ -213,7 +221,8 @@ impl Test {
                 child.kill()?;
             }
             let left = left.filter(|_| !is_killed);
-            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let wait = left.map_or(MAX_WAIT, |left| left.min(MAX_WAIT));
+            let wait = Timespec::try_from(wait).ok();
             let mut ends = vec![PollFd::new(&process, PollFlags::IN)];
             for pipe in [&*report, &*output] {
                 ends.extend(
@@ -222,7 +231,7 @@ impl Test {
                         .map(|end| PollFd::new(end, PollFlags::IN)),
                 );
             }
-            match poll(&mut ends, left.as_ref()) {
+            match poll(&mut ends, wait.as_ref()) {
                 Err(Errno::INTR) | Ok(0) => continue,
                 answer => answer?,
             };
@@ -232,9 +241,10 @@ impl Test {
                 let _ = kill_process_group(pid, Signal::KILL);
             }
             for pipe in [&mut *report, &mut *output] {
-                // Until the pipe is empty, if no more follows: a process that has kept it open
-                // isn't waited for.
-                while pipe.read()? && has_ended {}
+                match has_ended {
+                    true => pipe.read_rest()?,
+                    false => drop(pipe.read()?),
+                }
             }
             if has_ended {
                 let status = child.wait()?;
@@ -326,7 +336,7 @@ impl Pipe {
         if poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&now))? == 0 {
             return Ok(false);
         }
-        let mut buffer = vec![0; 64 << 10];
+        let mut buffer = vec![0; PIECE];
         let count = rustix::io::read(source, &mut buffer)?;
         if count == 0 {
             self.source = None;
@@ -336,6 +346,17 @@ impl Pipe {
             self.bytes.drain(..self.bytes.len() - self.limit);
         }
         Ok(count > 0)
+    }
+
+    /// Reads until the pipe is empty, at most [`LAST_READS`] times: a process that has kept it open
+    /// isn't waited for, and may write for ever.
+    fn read_rest(&mut self) -> rustix::io::Result<()> {
+        for _ in 0..LAST_READS {
+            if !self.read()? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -465,6 +486,14 @@ mod tests {
             assert_eq!(pipe.end(), end.as_bytes());
             assert!(pipe.bytes.len() <= 8);
         }
+    }
+
+    #[test]
+    fn an_endless_rest_of_an_output_is_cut() {
+        let zeros = std::fs::File::open("/dev/zero").expect("there");
+        let mut pipe = Pipe::new(zeros.into(), 4 << 20);
+        pipe.read_rest().expect("readable");
+        assert_eq!(pipe.end().len(), 1 << 20);
     }
 
     #[test]

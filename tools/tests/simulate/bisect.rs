@@ -22,7 +22,8 @@ fn git(folder: &Path, words: &[&str]) -> String {
 /// A repository with seven commits: the fourth can't be built, the sixth fails first, in term 6.
 ///
 /// Its dune acts as dune does: it builds no target whose source is the same as at the last build,
-/// even if the target has gone, and each build promotes a file that git tracks.
+/// even if the target has gone, and each build promotes a file that git tracks, and another that
+/// it tracks from the fifth commit on.
 struct Repository {
     /// Its folder is the repository.
     test: Test,
@@ -36,7 +37,7 @@ impl Repository {
         write_script(
             &test.path("programs/dune"),
             "#!/bin/sh\n[ \"$1 $2 $4\" = 'build --root @_build/default/default' ] || exit 9\n\
-            cd \"$3\" && echo \"$$\" >promoted && ! grep -q broken test.sh || exit 1\n\
+            cd \"$3\" && echo \"$$\" | tee promoted >late && ! grep -q broken test.sh || exit 1\n\
             ! cmp -s test.sh _build/built || exit 0\n\
             mkdir -p _build/default/test && cp test.sh _build/built &&\n\
             cp test.sh _build/default/test/sim.exe\n",
@@ -51,6 +52,9 @@ impl Repository {
             };
             write_script(&test.path("test.sh"), &script(&body));
             fs::write(test.path("promoted"), number.to_string()).expect("written");
+            if number >= 5 {
+                fs::write(test.path("late"), number.to_string()).expect("written");
+            }
             git(&root, &["add", "."]);
             git(&root, &["commit", "-qm", &format!("commit {number}")]);
         }
@@ -82,6 +86,7 @@ fn the_first_bad_commit_is_named_and_the_checkout_left_alone() {
     let repository = Repository::new();
     let root = repository.test.path("");
     fs::write(repository.test.path("test.sh"), "changed").expect("written");
+    fs::write(repository.test.path("untracked"), "own").expect("written");
     let ran = repository.bisect("HEAD~6");
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.output.contains("is the first bad commit"), "{ran:?}");
@@ -95,6 +100,7 @@ fn the_first_bad_commit_is_named_and_the_checkout_left_alone() {
     );
     let changed = fs::read_to_string(repository.test.path("test.sh")).expect("there");
     assert_eq!(changed, "changed");
+    assert!(repository.test.path("untracked").exists());
     assert_eq!(git(&root, &["branch", "--show-current"]), "main\n");
     assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
 }
