@@ -16,7 +16,7 @@ fn action(signal: i32) -> (usize, u64) {
 /// What a signal meant to the program.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// It ignores the signal.
+    /// It ignores the signal, or has it wait.
     Ignored,
     /// A handler ran; calls that it interrupts fail.
     Handled,
@@ -28,11 +28,26 @@ pub enum Signal {
 fn end(signal: i32) {
     finish();
     sim::ends(128 + signal as u8);
+    // By this signal alone: no handler of another one runs in a process that has closed everything.
+    mask::exchange_mask(Some(!mask::bit(signal)));
+    send(signal);
 }
 
-/// Sends a signal to the process that isn't blocked: it ends the process, or runs its handler
-/// before this returns.
+/// Sends a signal to the process by Linux.
+fn send(signal: i32) {
+    let process = call(libc::SYS_getpid, [0; 3]) as usize;
+    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
+    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+}
+
+/// Sends a signal to the process: it ends the process, or runs its handler before this returns. One
+/// that the program's mask blocks waits.
 pub fn raise(signal: i32) -> Signal {
+    if is_blocked(None, signal) {
+        // Even one that the program ignores: its action may change until it is unblocked.
+        send(signal);
+        return Signal::Ignored;
+    }
     let (handler, flags) = action(signal);
     if handler == libc::SIG_IGN {
         return Signal::Ignored;
@@ -40,9 +55,7 @@ pub fn raise(signal: i32) -> Signal {
     if handler == libc::SIG_DFL {
         end(signal);
     }
-    let process = call(libc::SYS_getpid, [0; 3]) as usize;
-    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
-    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+    send(signal);
     match flags & libc::SA_RESTART as u64 {
         0 => Signal::Handled,
         _ => Signal::Restarts,

@@ -16,7 +16,7 @@ const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGT
 const MASK: usize = size_of::<u64>();
 
 /// A signal's bit in a mask.
-const fn bit(signal: i32) -> u64 {
+pub const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 

@@ -340,6 +340,24 @@ static void test_masks(void) {
   CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
 }
 
+/* SIGPIPE that is blocked waits, and does to the program what it then does. */
+static void test_blocked_sigpipe(void) {
+  sigset_t sigpipe, old;
+  int pipes[2], before = sigpipes;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  CHECK(pipe(pipes) == 0 && close(pipes[0]) == 0);
+  CHECK(sigprocmask(SIG_BLOCK, &sigpipe, &old) == 0);
+  for (int i = 0; i < 2; i++) {
+    signal(SIGPIPE, i == 0 ? SIG_DFL : SIG_IGN);
+    FAILS(write(pipes[1], "x", 1), EPIPE);
+    signal(SIGPIPE, on_sigpipe);
+    CHECK(sigpipes == before + i && sigprocmask(SIG_SETMASK, &old, NULL) == 0);
+    CHECK(sigpipes == before + i + 1 && sigprocmask(SIG_BLOCK, &sigpipe, NULL) == 0);
+  }
+  CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && close(pipes[1]) == 0);
+}
+
 /* A connection that its peer has reset. */
 static void reset(int listener, int pair[2]) {
   struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -555,6 +573,7 @@ int main(int count, char **arguments) {
   test_pipes();
   test_edges(listener);
   test_masks();
+  test_blocked_sigpipe();
   test_resets(listener);
   test_connections(listener);
   test_errors(listener);
