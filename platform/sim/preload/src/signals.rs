@@ -76,9 +76,8 @@ pub fn with_mask<T>(mask: Option<u64>, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs the handlers of signals that wait because they are blocked, and that `mask` doesn't block;
-/// whether there are some.
-pub fn run_pending(mask: u64) -> bool {
+/// The signals that wait because they are blocked, and that `mask` doesn't block.
+fn due(mask: u64) -> impl Iterator<Item = i32> {
     let mut pending = 0u64;
     let into = (&raw mut pending).expose_provenance();
     // SAFETY: writes the kernel's mask, which is a word.
@@ -88,13 +87,23 @@ pub fn run_pending(mask: u64) -> bool {
             [into, size_of::<u64>(), 0, 0, 0, 0],
         )
     };
-    let mut due = (1..=64).filter(|signal| mask::is_in(pending & !mask, *signal));
-    let Some(first) = due.next() else {
-        return false;
-    };
-    if mask::is_fatal(first) {
-        end(first);
+    (1..=64).filter(move |signal| mask::is_in(pending & !mask, *signal))
+}
+
+/// Ends the process if a signal that waits, and that `mask` doesn't block, is fatal. Handlers of
+/// others don't run: Linux runs none before it has seen all of them.
+pub fn end_if_due(mask: u64) {
+    if let Some(fatal) = due(mask).find(|signal| mask::is_fatal(*signal)) {
+        end(fatal);
     }
+}
+
+/// Delivers the signals that wait because they are blocked, and that `mask` doesn't block; whether
+/// one of them has a handler.
+pub fn run_pending(mask: u64) -> bool {
+    end_if_due(mask);
+    let has_handler = |signal| !matches!(action(signal).0, libc::SIG_IGN | libc::SIG_DFL);
+    let handled = due(mask).any(has_handler);
     with_mask(Some(mask), || ());
-    true
+    handled
 }

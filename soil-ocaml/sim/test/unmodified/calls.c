@@ -338,6 +338,18 @@ static void test_masks(void) {
   FAILS(epoll_pwait(epoll, &ready, 1, 1, &none), EINTR);
   CHECK(signals == 4 && raise(SIGUSR1) == 0 && signals == 4 && close(epoll) == 0);
   CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
+  /* A signal without a handler ends no wait. */
+  for (int i = 0; i < 2; i++) {
+    int signal_of[] = {SIGCHLD, SIGUSR2};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, signal_of[i]);
+    signal(SIGUSR2, SIG_IGN);
+    CHECK(sigprocmask(SIG_BLOCK, &one, &old) == 0 && raise(signal_of[i]) == 0);
+    CHECK(ppoll(NULL, 0, &soon, &none) == 0 && raise(signal_of[i]) == 0);
+    CHECK(pselect(0, NULL, NULL, NULL, &soon, &none) == 0);
+    CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
+  }
 }
 
 /* SIGPIPE that is blocked waits, and does to the program what it then does. */
