@@ -48,6 +48,11 @@ static void on_signal(int signal) {
   signals++;
 }
 
+static void on_late(int signal) {
+  (void)signal;
+  puts("late");
+}
+
 static struct sockaddr_in local(int port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -530,16 +535,31 @@ static int connection(const char *node, const char *port) {
   return -1;
 }
 
-/* Writes more than buffers hold, and dies by a signal. */
-static void speak(void) {
+/* Writes more than buffers hold, and dies by a signal: at once, when it unblocks it, or during a
+   wait that unblocks it with another one, whose handler doesn't run. */
+static void speak(const char *part) {
   char *text = calloc(1, TEXT);
+  strcpy(text, part);
+  sigset_t both, none;
+  sigemptyset(&none);
+  sigemptyset(&both);
+  sigaddset(&both, SIGUSR1);
+  sigaddset(&both, SIGTERM);
   /* A node that sleeps answers. */
   FAILS(connection("sleeps", "9"), ECONNREFUSED);
   int fd = connection("hears", "7");
-  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT && raise(SIGTERM) == 0);
+  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT);
+  if (strcmp(part, "speaks") != 0) {
+    signal(SIGUSR1, on_late);
+    CHECK(sigprocmask(SIG_BLOCK, &both, NULL) == 0 && raise(SIGUSR1) == 0);
+  }
+  CHECK(raise(SIGTERM) == 0);
+  if (strcmp(part, "waits") == 0) ppoll(NULL, 0, NULL, &none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  puts("lives");
 }
 
-/* Prints what comes, up to the end. */
+/* Prints whose text has come, up to the end. */
 static void hear(void) {
   char *text = calloc(1, TEXT);
   int listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -548,7 +568,7 @@ static void hear(void) {
   for (;;) {
     int fd = accept(listener, NULL, NULL);
     CHECK(fd >= 0 && recv(fd, text, TEXT, MSG_WAITALL) == TEXT && read(fd, text, 1) == 0);
-    CHECK(close(fd) == 0 && puts("all") > 0);
+    CHECK(close(fd) == 0 && puts(text) > 0);
   }
 }
 
@@ -569,7 +589,8 @@ static void hold(void) {
 int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IONBF, 0);
   const char *part = count > 1 ? arguments[1] : "";
-  if (strcmp(part, "speaks") == 0) speak();
+  if (strcmp(part, "speaks") == 0 || strcmp(part, "frees") == 0 || strcmp(part, "waits") == 0)
+    speak(part);
   if (strcmp(part, "hears") == 0) hear();
   if (strcmp(part, "holds") == 0) return hold(), 0;
   if (strcmp(part, "sleeps") == 0) pause();
