@@ -16,7 +16,7 @@ fn action(signal: i32) -> (usize, u64) {
 /// What a signal meant to the program.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// It ignores the signal.
+    /// It ignores the signal, or has it wait.
     Ignored,
     /// A handler ran; calls that it interrupts fail.
     Handled,
@@ -28,11 +28,26 @@ pub enum Signal {
 fn end(signal: i32) {
     finish();
     sim::ends(128 + signal as u8);
+    // By this signal alone: no handler of another one runs in a process that has closed everything.
+    mask::exchange_mask(Some(!mask::bit(signal)));
+    send(signal);
 }
 
-/// Sends a signal to the process that isn't blocked: it ends the process, or runs its handler
-/// before this returns.
+/// Sends a signal to the process by Linux.
+fn send(signal: i32) {
+    let process = call(libc::SYS_getpid, [0; 3]) as usize;
+    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
+    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+}
+
+/// Sends a signal to the process: it ends the process, or runs its handler before this returns. One
+/// that the program's mask blocks waits.
 pub fn raise(signal: i32) -> Signal {
+    if is_blocked(None, signal) {
+        // Even one that the program ignores: its action may change until it is unblocked.
+        send(signal);
+        return Signal::Ignored;
+    }
     let (handler, flags) = action(signal);
     if handler == libc::SIG_IGN {
         return Signal::Ignored;
@@ -40,9 +55,7 @@ pub fn raise(signal: i32) -> Signal {
     if handler == libc::SIG_DFL {
         end(signal);
     }
-    let process = call(libc::SYS_getpid, [0; 3]) as usize;
-    let thread = call(libc::SYS_gettid, [0; 3]) as usize;
-    call(libc::SYS_tgkill, [process, thread, signal as usize]);
+    send(signal);
     match flags & libc::SA_RESTART as u64 {
         0 => Signal::Handled,
         _ => Signal::Restarts,
@@ -63,9 +76,8 @@ pub fn with_mask<T>(mask: Option<u64>, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs the handlers of signals that wait because they are blocked, and that `mask` doesn't block;
-/// whether there are some.
-pub fn run_pending(mask: u64) -> bool {
+/// The signals that wait because they are blocked, and that `mask` doesn't block.
+fn due(mask: u64) -> impl Iterator<Item = i32> {
     let mut pending = 0u64;
     let into = (&raw mut pending).expose_provenance();
     // SAFETY: writes the kernel's mask, which is a word.
@@ -75,13 +87,23 @@ pub fn run_pending(mask: u64) -> bool {
             [into, size_of::<u64>(), 0, 0, 0, 0],
         )
     };
-    let mut due = (1..=64).filter(|signal| mask::is_in(pending & !mask, *signal));
-    let Some(first) = due.next() else {
-        return false;
-    };
-    if mask::is_fatal(first) {
-        end(first);
+    (1..=64).filter(move |signal| mask::is_in(pending & !mask, *signal))
+}
+
+/// Ends the process if a signal that waits, and that `mask` doesn't block, is fatal. Handlers of
+/// others don't run: Linux runs none before it has seen all of them.
+pub fn end_if_due(mask: u64) {
+    if let Some(fatal) = due(mask).find(|signal| mask::is_fatal(*signal)) {
+        end(fatal);
     }
+}
+
+/// Delivers the signals that wait because they are blocked, and that `mask` doesn't block; whether
+/// one of them has a handler.
+pub fn run_pending(mask: u64) -> bool {
+    end_if_due(mask);
+    let has_handler = |signal| !matches!(action(signal).0, libc::SIG_IGN | libc::SIG_DFL);
+    let handled = due(mask).any(has_handler);
     with_mask(Some(mask), || ());
-    true
+    handled
 }

@@ -326,12 +326,13 @@ pub fn shutdown(fd: i32, how: i32) -> Result<isize, i32> {
 
 /// The listener becomes a bound socket.
 fn stop_listening(socket: &mut Socket, network: &mut Network) -> Result<isize, i32> {
+    // Before what can fail: without its handle the socket doesn't listen.
+    socket.phase = Phase::Idle;
     if let Some(handle) = socket.handle.take() {
         let local = network.stack.local_address(handle).map_err(number)?;
         network.stack.close(handle).map_err(number)?;
         socket.handle = Some(network.stack.tcp_bind(local).map_err(number)?);
     }
-    socket.phase = Phase::Idle;
     Ok(0)
 }
 

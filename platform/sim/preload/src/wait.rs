@@ -33,7 +33,8 @@ fn pass_on(mask: Option<u64>) -> Signal {
     signals::with_mask(mask, || signals::raise(libc::SIGTERM))
 }
 
-/// The program is about to replace its mask: a request that was blocked is passed on.
+/// The program is about to replace its mask: a signal that was blocked ends the process, or a
+/// request that was blocked is passed on.
 pub fn unblock(how: i32, set: u64) {
     let old = sim::signals::exchange_mask(None);
     let new = match how {
@@ -41,6 +42,7 @@ pub fn unblock(how: i32, set: u64) {
         libc::SIG_UNBLOCK => old & !set,
         _ => set,
     };
+    signals::end_if_due(new);
     pass_on(Some(new));
 }
 

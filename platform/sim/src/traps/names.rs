@@ -3,6 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
+/// What a test has in place of signals to other processes, and of those that stop the sender.
+const SIGNAL: &str = "a signal to another process, or one that stops it: use Soil_sim.Faults";
+
 /// Calls with an effect or an answer outside of the process, and what programs use in their place.
 const CALLS: &[(i64, &str, &str)] = &[
     (libc::SYS_socket, "socket", "use Soil.Tcp and Soil.Udp"),
@@ -24,6 +27,9 @@ const CALLS: &[(i64, &str, &str)] = &[
         "execve",
         "another program: make it a node",
     ),
+    (libc::SYS_kill, "kill", SIGNAL),
+    (libc::SYS_tkill, "tkill", SIGNAL),
+    (libc::SYS_tgkill, "tgkill", SIGNAL),
     (libc::SYS_poll, "poll", "use Soil.Task"),
     (libc::SYS_ppoll, "ppoll", "use Soil.Task"),
     (libc::SYS_select, "select", "use Soil.Task"),

@@ -10,11 +10,13 @@ pub const PROCESS: isize = 1000;
 const KEPT: u64 = bit(libc::SIGSYS) | bit(libc::SIGSEGV);
 /// Signals that have no effect by default.
 const HARMLESS: [i32; 4] = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
+/// Signals that stop the process by default.
+const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 /// Bytes of the kernel's mask.
 const MASK: usize = size_of::<u64>();
 
 /// A signal's bit in a mask.
-const fn bit(signal: i32) -> u64 {
+pub const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
@@ -37,14 +39,19 @@ pub fn is_in(mask: u64, signal: i32) -> bool {
     (1..=64).contains(&signal) && mask & bit(signal) != 0
 }
 
-/// Whether the program's action for a signal, which isn't blocked, ends the process.
-pub fn is_fatal(signal: i32) -> bool {
+/// Whether the program has the default action for a signal.
+fn has_default(signal: i32) -> bool {
     let mut action = [0u64; 4];
     let into = action.as_mut_ptr().expose_provenance();
     let arguments = [signal as usize, 0, into, MASK, 0, 0];
     // SAFETY: writes the four words of the kernel's structure.
     let found = unsafe { stub::call(libc::SYS_rt_sigaction, arguments) };
-    found == 0 && action[0] as usize == libc::SIG_DFL && !HARMLESS.contains(&signal)
+    found == 0 && action[0] as usize == libc::SIG_DFL
+}
+
+/// Whether the program's action for a signal, which isn't blocked, ends the process.
+pub fn is_fatal(signal: i32) -> bool {
+    has_default(signal) && !HARMLESS.contains(&signal) && !STOPS.contains(&signal)
 }
 
 /// Whether a call sends a signal to the process itself that ends it now.
@@ -64,11 +71,15 @@ fn to_itself(number: i64, arguments: &[usize; 6]) -> Option<i32> {
     (target as isize == PROCESS).then_some(signal as i32)
 }
 
-/// kill(2), and the same for threads; `None` for another process.
+/// kill(2), and the same for threads; `None` for another process, and for a signal that stops this
+/// one, now or when it is unblocked.
 pub fn send(call: &Call) -> Option<isize> {
     let signal = to_itself(call.number, &call.arguments)?;
     if signal == 0 {
         return Some(0);
+    }
+    if STOPS.contains(&signal) && has_default(signal) {
+        return None;
     }
     if ends(call.number, &call.arguments) {
         node::ends(128u8.wrapping_add(signal as u8));

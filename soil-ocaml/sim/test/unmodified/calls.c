@@ -48,6 +48,11 @@ static void on_signal(int signal) {
   signals++;
 }
 
+static void on_late(int signal) {
+  (void)signal;
+  puts("late");
+}
+
 static struct sockaddr_in local(int port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -91,7 +96,7 @@ static int64_t now_us(void) {
 static void connected(int listener, int pair[2]) {
   pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   FAILS(call(connect, pair[0], server), EINPROGRESS);
-  CHECK(is_ready(pair[0], POLLOUT, 1000) == POLLOUT);
+  CHECK(is_ready(pair[0], POLLOUT, 10000) == POLLOUT);
   CHECK(error_of(pair[0]) == 0);
   struct sockaddr_in peer, own;
   socklen_t peer_len = sizeof peer, own_len = sizeof own;
@@ -130,13 +135,13 @@ static void test_streams(int listener) {
   FAILS(write(copy, "x", 1), EPIPE);
   CHECK(sigpipes == 1);
   CHECK(write(pair[1], "bye", 3) == 3 && close(pair[1]) == 0);
-  CHECK(is_ready(copy, POLLIN, 1000) & POLLIN);
+  CHECK(is_ready(copy, POLLIN, 10000) & POLLIN);
   CHECK(read(copy, buffer, 9) == 3 && read(copy, buffer, 9) == 0 && close(copy) == 0);
   /* A reset. */
   struct linger at_once = {.l_onoff = 1, .l_linger = 0};
   connected(listener, pair);
   CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
-  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 1000) & POLLIN);
+  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 10000) & POLLIN);
   FAILS(read(pair[0], buffer, 1), ECONNRESET);
   CHECK(close(pair[0]) == 0);
 }
@@ -203,7 +208,7 @@ static void test_events(int listener) {
   CHECK(ready[0].data.u64 == 77 && ready[0].events == EPOLLIN);
   CHECK(epoll_wait(epoll, ready, 4, 5) == 0);
   CHECK(read(pair[1], buffer, 9) == 1 && write(pair[0], "y", 1) == 1);
-  CHECK(epoll_wait(epoll, ready, 4, 100) == 1 && read(pair[1], buffer, 9) == 1);
+  CHECK(epoll_wait(epoll, ready, 4, 10000) == 1 && read(pair[1], buffer, 9) == 1);
   int file = open("/dev/null", O_RDONLY);
   FAILS(epoll_ctl(epoll, EPOLL_CTL_ADD, file, &event), EPERM);
   int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
@@ -213,7 +218,7 @@ static void test_events(int listener) {
   CHECK(timerfd_settime(timer, 0, &times, NULL) == 0);
   CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event) == 0);
   uint64_t count;
-  CHECK(epoll_wait(epoll, ready, 4, 1000) == 1 && ready[0].data.fd == timer);
+  CHECK(epoll_wait(epoll, ready, 4, 10000) == 1 && ready[0].data.fd == timer);
   CHECK(now_us() - before >= 9900 && read(timer, &count, 8) == 8 && count >= 1);
   FAILS(read(timer, &count, 8), EAGAIN);
   /* Its interest ends with it. */
@@ -242,11 +247,20 @@ static void test_pipes(void) {
   CHECK(read(pair[1], buffer, 9) == 1 && close(pair[0]) == 0 && read(pair[1], buffer, 9) == 0);
 }
 
-static int events_of(int epoll) {
+static int events_within(int epoll, int milliseconds) {
   struct epoll_event ready[4];
-  int count = epoll_wait(epoll, ready, 4, 50);
+  int count = epoll_wait(epoll, ready, 4, milliseconds);
   CHECK(count >= 0);
   return count == 0 ? 0 : (int)ready[0].events;
+}
+
+/* The events that are to come; on a busy machine they take their time. */
+static int events_of(int epoll) {
+  return events_within(epoll, 10000);
+}
+
+static int is_quiet(int epoll) {
+  return events_within(epoll, 50) == 0;
 }
 
 static int watch(int fd, int events) {
@@ -262,7 +276,7 @@ static void test_edges(int listener) {
   int counter = eventfd(0, EFD_NONBLOCK), edges = watch(counter, EPOLLIN | EPOLLET);
   for (int i = 0; i < 3; i++) {
     CHECK(write(counter, &one, 8) == 8 && events_of(edges) == EPOLLIN);
-    CHECK(events_of(edges) == 0);
+    CHECK(is_quiet(edges));
   }
   int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
   struct itimerspec times = {.it_value.tv_nsec = 5000000, .it_interval.tv_nsec = 5000000};
@@ -271,28 +285,28 @@ static void test_edges(int listener) {
   uint64_t expirations;
   for (int i = 0; i < 3; i++) {
     CHECK(events_of(ticks) == EPOLLIN);
-    CHECK(events_of(ticks) == 0 && read(timer, &expirations, 8) == 8 && expirations >= 10);
+    CHECK(is_quiet(ticks) && read(timer, &expirations, 8) == 8 && expirations >= 10);
   }
   int pipes[2], pair[2];
   CHECK(pipe(pipes) == 0);
   int pipe_edges = watch(pipes[0], EPOLLIN | EPOLLET);
   CHECK(write(pipes[1], "abc", 3) == 3 && events_of(pipe_edges) == EPOLLIN);
   CHECK(write(pipes[1], "abc", 3) == 3 && events_of(pipe_edges) == EPOLLIN);
-  CHECK(read(pipes[0], buffer, 2) == 2 && events_of(pipe_edges) == 0);
+  CHECK(read(pipes[0], buffer, 2) == 2 && is_quiet(pipe_edges));
   connected(listener, pair);
   int bytes = watch(pair[1], EPOLLIN | EPOLLET);
   CHECK(write(pair[0], "abc", 3) == 3 && events_of(bytes) == EPOLLIN);
   CHECK(write(pair[0], "abc", 3) == 3 && events_of(bytes) == EPOLLIN);
-  CHECK(read(pair[1], buffer, 2) == 2 && events_of(bytes) == 0);
+  CHECK(read(pair[1], buffer, 2) == 2 && is_quiet(bytes));
   CHECK(shutdown(pair[0], SHUT_WR) == 0 && events_of(bytes) == EPOLLIN);
-  CHECK(events_of(bytes) == 0);
+  CHECK(is_quiet(bytes));
   int accepts = watch(listener, EPOLLIN | EPOLLET), waiting[2];
   for (int i = 0; i < 2; i++) {
     waiting[i] = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(call(connect, waiting[i], server) == 0 && events_of(accepts) == EPOLLIN);
   }
   for (int i = 0; i < 2; i++) {
-    CHECK(events_of(accepts) == 0);
+    CHECK(is_quiet(accepts));
     CHECK(close(accept(listener, NULL, NULL)) == 0 && close(waiting[i]) == 0);
   }
   int datagrams = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0);
@@ -300,13 +314,13 @@ static void test_edges(int listener) {
   int arrivals = watch(datagrams, EPOLLIN | EPOLLET);
   for (int i = 0; i < 2; i++) {
     CHECK(send(sender, "abc", 3, 0) == 3 && events_of(arrivals) == EPOLLIN);
-    CHECK(events_of(arrivals) == 0);
+    CHECK(is_quiet(arrivals));
   }
-  CHECK(read(datagrams, buffer, 9) == 3 && events_of(arrivals) == 0);
+  CHECK(read(datagrams, buffer, 9) == 3 && is_quiet(arrivals));
   /* Descriptors of epoll in one another. */
   int inner = watch(counter, EPOLLIN | EPOLLET), outer = watch(inner, EPOLLIN);
   CHECK(is_ready(outer, POLLIN, 0) == POLLIN && events_of(inner) == EPOLLIN);
-  CHECK(is_ready(outer, POLLIN, 0) == 0 && events_of(outer) == 0);
+  CHECK(is_ready(outer, POLLIN, 0) == 0 && is_quiet(outer));
   CHECK(write(counter, &one, 8) == 8 && is_ready(outer, POLLIN, 0) == POLLIN);
   int once = watch(counter, EPOLLIN | EPOLLONESHOT);
   CHECK(is_ready(once, POLLIN, 0) == POLLIN && events_of(once) == EPOLLIN);
@@ -338,6 +352,36 @@ static void test_masks(void) {
   FAILS(epoll_pwait(epoll, &ready, 1, 1, &none), EINTR);
   CHECK(signals == 4 && raise(SIGUSR1) == 0 && signals == 4 && close(epoll) == 0);
   CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
+  /* A signal without a handler ends no wait. */
+  for (int i = 0; i < 2; i++) {
+    int signal_of[] = {SIGCHLD, SIGUSR2};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, signal_of[i]);
+    signal(SIGUSR2, SIG_IGN);
+    CHECK(sigprocmask(SIG_BLOCK, &one, &old) == 0 && raise(signal_of[i]) == 0);
+    CHECK(ppoll(NULL, 0, &soon, &none) == 0 && raise(signal_of[i]) == 0);
+    CHECK(pselect(0, NULL, NULL, NULL, &soon, &none) == 0);
+    CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && signals == 5);
+  }
+}
+
+/* SIGPIPE that is blocked waits, and does to the program what it then does. */
+static void test_blocked_sigpipe(void) {
+  sigset_t sigpipe, old;
+  int pipes[2], before = sigpipes;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  CHECK(pipe(pipes) == 0 && close(pipes[0]) == 0);
+  CHECK(sigprocmask(SIG_BLOCK, &sigpipe, &old) == 0);
+  for (int i = 0; i < 2; i++) {
+    signal(SIGPIPE, i == 0 ? SIG_DFL : SIG_IGN);
+    FAILS(write(pipes[1], "x", 1), EPIPE);
+    signal(SIGPIPE, on_sigpipe);
+    CHECK(sigpipes == before + i && sigprocmask(SIG_SETMASK, &old, NULL) == 0);
+    CHECK(sigpipes == before + i + 1 && sigprocmask(SIG_BLOCK, &sigpipe, NULL) == 0);
+  }
+  CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && close(pipes[1]) == 0);
 }
 
 /* A connection that its peer has reset. */
@@ -347,7 +391,7 @@ static void reset(int listener, int pair[2]) {
   CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
   CHECK(close(pair[1]) == 0);
   int expected = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDHUP;
-  CHECK(is_ready(pair[0], POLLIN | POLLOUT | POLLRDHUP, 1000) == expected);
+  CHECK(is_ready(pair[0], POLLIN | POLLOUT | POLLRDHUP, 10000) == expected);
 }
 
 static void test_resets(int listener) {
@@ -372,7 +416,7 @@ static void test_resets(int listener) {
   CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
   linger.l_onoff = 0;
   CHECK(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
-  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 1000) == POLLIN);
+  CHECK(close(pair[1]) == 0 && is_ready(pair[0], POLLIN, 10000) == POLLIN);
   CHECK(read(pair[0], buffer, 1) == 0 && close(pair[0]) == 0);
   struct timeval limit = {.tv_sec = 1, .tv_usec = INT64_MAX / 2};
   FAILS(setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), EDOM);
@@ -387,7 +431,7 @@ static void test_connections(int listener) {
   FAILS(call(connect, pair[1], server), EISCONN);
   FAILS(call(connect, listener, server), EISCONN);
   /* What has arrived is read after SHUT_RD. */
-  CHECK(write(pair[0], "abc", 3) == 3 && is_ready(pair[1], POLLIN, 1000) == POLLIN);
+  CHECK(write(pair[0], "abc", 3) == 3 && is_ready(pair[1], POLLIN, 10000) == POLLIN);
   FAILS(shutdown(pair[1], 7), EINVAL);
   CHECK(shutdown(pair[1], SHUT_RD) == 0 && read(pair[1], buffer, 9) == 3);
   CHECK(read(pair[1], buffer, 9) == 0);
@@ -399,9 +443,9 @@ static void test_connections(int listener) {
   for (int i = 0; i < 4; i++) {
     many[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     CHECK(call(connect, many[i], port) == 0 || errno == EINPROGRESS);
-    CHECK(is_ready(many[i], POLLOUT, 200) == POLLOUT);
+    CHECK(is_ready(many[i], POLLOUT, 10000) == POLLOUT);
   }
-  CHECK(shutdown(other, SHUT_WR) == 0 && is_ready(other, POLLIN, 100) == POLLIN);
+  CHECK(shutdown(other, SHUT_WR) == 0 && is_ready(other, POLLIN, 10000) == POLLIN);
   CHECK(shutdown(other, SHUT_RD) == 0);
   FAILS(accept(other, NULL, NULL), EINVAL);
   CHECK(listen(other, 1) == 0 && close(other) == 0);
@@ -417,7 +461,7 @@ static void test_connections(int listener) {
   CHECK(call(bind, two, from) == 0 && call(connect, two, to) == 0 && call(connect, one, from) == 0);
   CHECK(ioctl(one, FIONREAD, &unread) == 0 && unread == 0);
   CHECK(send(two, "abcde", 5, 0) == 5 && send(two, "x", 1, 0) == 1);
-  CHECK(is_ready(one, POLLIN, 100) == POLLIN);
+  CHECK(is_ready(one, POLLIN, 10000) == POLLIN);
   CHECK(ioctl(one, FIONREAD, &unread) == 0 && unread == 5);
   CHECK(shutdown(one, SHUT_RD) == 0 && read(one, buffer, 9) == 5 && read(one, buffer, 9) == 1);
   CHECK(read(one, buffer, 9) == 0 && is_ready(one, POLLIN, 0) == POLLIN);
@@ -500,16 +544,31 @@ static int connection(const char *node, const char *port) {
   return -1;
 }
 
-/* Writes more than buffers hold, and dies by a signal. */
-static void speak(void) {
+/* Writes more than buffers hold, and dies by a signal: at once, when it unblocks it, or during a
+   wait that unblocks it with another one, whose handler doesn't run. */
+static void speak(const char *part) {
   char *text = calloc(1, TEXT);
+  strcpy(text, part);
+  sigset_t both, none;
+  sigemptyset(&none);
+  sigemptyset(&both);
+  sigaddset(&both, SIGUSR1);
+  sigaddset(&both, SIGTERM);
   /* A node that sleeps answers. */
   FAILS(connection("sleeps", "9"), ECONNREFUSED);
   int fd = connection("hears", "7");
-  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT && raise(SIGTERM) == 0);
+  CHECK(fd >= 0 && write(fd, text, TEXT) == TEXT);
+  if (strcmp(part, "speaks") != 0) {
+    signal(SIGUSR1, on_late);
+    CHECK(sigprocmask(SIG_BLOCK, &both, NULL) == 0 && raise(SIGUSR1) == 0);
+  }
+  CHECK(raise(SIGTERM) == 0);
+  if (strcmp(part, "waits") == 0) ppoll(NULL, 0, NULL, &none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  puts("lives");
 }
 
-/* Prints what comes, up to the end. */
+/* Prints whose text has come, up to the end. */
 static void hear(void) {
   char *text = calloc(1, TEXT);
   int listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -518,7 +577,7 @@ static void hear(void) {
   for (;;) {
     int fd = accept(listener, NULL, NULL);
     CHECK(fd >= 0 && recv(fd, text, TEXT, MSG_WAITALL) == TEXT && read(fd, text, 1) == 0);
-    CHECK(close(fd) == 0 && puts("all") > 0);
+    CHECK(close(fd) == 0 && puts(text) > 0);
   }
 }
 
@@ -539,7 +598,8 @@ static void hold(void) {
 int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IONBF, 0);
   const char *part = count > 1 ? arguments[1] : "";
-  if (strcmp(part, "speaks") == 0) speak();
+  if (strcmp(part, "speaks") == 0 || strcmp(part, "frees") == 0 || strcmp(part, "waits") == 0)
+    speak(part);
   if (strcmp(part, "hears") == 0) hear();
   if (strcmp(part, "holds") == 0) return hold(), 0;
   if (strcmp(part, "sleeps") == 0) pause();
@@ -555,6 +615,7 @@ int main(int count, char **arguments) {
   test_pipes();
   test_edges(listener);
   test_masks();
+  test_blocked_sigpipe();
   test_resets(listener);
   test_connections(listener);
   test_errors(listener);

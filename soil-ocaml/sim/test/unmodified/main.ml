@@ -53,5 +53,6 @@ let () =
             ("./static.exe", "linked statically");
             ("./unmodified.exe", "links Soil");
             ("./pipe.exe", "a read of an empty pipe");
+            ("./suspends.exe", "nondeterministic: other: calls kill");
           ] );
     ]
