@@ -232,6 +232,22 @@ macro_rules! signatures_of_inner {
     };
 }
 
+/// The first end of a verified chain's certificates, in the form of [`format_time`]; empty if that
+/// of the end entity can't be parsed. Intermediates that have ended verified nothing: servers send
+/// them for other clients.
+fn first_end(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> String {
+    let now = format_time(now.as_secs());
+    let end = |der| Summary::of(der).map(|certificate| certificate.not_after);
+    let others = intermediates.iter().filter_map(|der| end(der));
+    let others = others.filter(|end| *end >= now);
+    let own = end(end_entity).unwrap_or_default();
+    others.fold(own, Ord::min)
+}
+
 /// A client's, of servers.
 impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for Reporting<V> {
     fn verify_server_cert(
@@ -251,10 +267,7 @@ impl<V: ServerCertVerifier + ?Sized> ServerCertVerifier for Reporting<V> {
         );
         let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
         if let (Ok(_), Some(sessions)) = (&result, &self.sessions) {
-            // Empty, before all others, of a certificate that can't be parsed.
-            let end = |der: &&CertificateDer<'_>| Summary::of(der).map(|found| found.not_after);
-            let first = chain.iter().map(|der| end(der).unwrap_or_default()).min();
-            sessions.verified(server_name, first.unwrap_or_default());
+            sessions.verified(server_name, first_end(end_entity, intermediates, now));
         }
         self.report.note(result, &chain, Some(server_name), now)
     }
@@ -290,8 +303,12 @@ impl<V: ClientCertVerifier + ?Sized> ClientCertVerifier for Reporting<V> {
 
 #[cfg(test)]
 mod tests {
-    use super::{CertificateError, Environment, MAX_FINDINGS, Report};
+    use super::{
+        CertificateDer, CertificateError, Environment, MAX_FINDINGS, Report, UnixTime, first_end,
+    };
     use alloc::string::{String, ToString as _};
+    use core::time::Duration;
+    use rustls::pki_types::pem::PemObject as _;
     use std::cell::Cell;
 
     std::thread_local! {
@@ -342,5 +359,33 @@ mod tests {
             report.add(unknown.clone(), String::new());
         }
         assert_eq!(report.found.lock().len(), MAX_FINDINGS);
+    }
+
+    /// A certificate whose validity ends with a year's first second; its signature is wrong.
+    fn ending(year: &[u8; 4]) -> CertificateDer<'static> {
+        let pem = include_bytes!("../tests/certificates/server.pem");
+        let mut der = CertificateDer::from_pem_slice(pem).unwrap().to_vec();
+        let end = der.windows(8).position(|part| part == b"21200101");
+        der[end.unwrap()..][..4].copy_from_slice(year);
+        der.into()
+    }
+
+    #[test]
+    fn the_first_certificate_that_ends_counts() {
+        let year_2050 = UnixTime::since_unix_epoch(Duration::from_secs(2_524_608_000));
+        let first = |own: &CertificateDer<'_>, others: &[CertificateDer<'_>]| {
+            first_end(own, others, year_2050)
+        };
+        let own = ending(b"2110");
+        let unreadable = CertificateDer::from(vec![1, 2, 3]);
+        assert_eq!(first(&own, &[]), "2110-01-01 00:00:00 UTC");
+        assert_eq!(
+            first(&own, &[ending(b"2120"), unreadable.clone()]),
+            "2110-01-01 00:00:00 UTC"
+        );
+        assert_eq!(first(&own, &[ending(b"2100")]), "2100-01-01 00:00:00 UTC");
+        // Of another chain, for older clients.
+        assert_eq!(first(&own, &[ending(b"2040")]), "2110-01-01 00:00:00 UTC");
+        assert_eq!(first(&unreadable, &[ending(b"2100")]), "");
     }
 }
