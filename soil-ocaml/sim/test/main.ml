@@ -32,6 +32,10 @@ let test_struck () =
   check_string report "passed" (verdict report);
   check_string "begun, and never struck" "0" (field report "kill in a turn")
 
+let test_several () =
+  let report = run [ "several" ] in
+  check_string report "passed" (verdict report)
+
 let test_ended () =
   let report = run ~seed:2 [ "ended" ] in
   check_string report "passed" (verdict report)
@@ -143,6 +147,7 @@ let errors =
     ([ "program"; "./none.exe" ], "error", "no such file: build it");
     ([ "program"; "/bin/true" ], "failed", "isn't one of Soil");
     ([ "disk"; "/none.img" ], "error", "disk /none.img: No such file");
+    ([ "no-ports" ], "error", "router: ~most is 1 to 32000 mappings");
     ([ "routers" ], "error", "node is behind two routers: give it one");
     ([ "disk"; "/dev/null" ], "error", "has no sectors");
   ]
@@ -160,6 +165,7 @@ let () =
       ( "delayed faults",
         [
           case "are counted when they strike" test_struck;
+          case "wait side by side" test_several;
           case "start no program that has ended" test_ended;
           case "start a program that stops slowly" test_stopped;
         ] );

@@ -235,16 +235,37 @@ let behind world =
       let outside = List.rev_map snd (lines outsider) in
       expect "the outsider reaches another" (outside = [ "server"; "lost hidden"; "lost router" ]))
 
+let rec tick () =
+  Soil.Clock.sleep 1.;
+  print_endline "tick";
+  tick ()
+
 (* Faults that last for less time than the node needs for the messages of a kill in a turn. *)
 let idle world =
-  let rec tick () =
-    Soil.Clock.sleep 1.;
-    print_endline "tick";
-    tick ()
-  in
   let node = task world ~name:"idle" tick in
   every world (seconds 2.) ~lasting:(seconds 0.1) (Faults.kill_during [ node ]);
   at world (seconds 29.) (fun () -> if not (is_up node) then fail "calm" "the node is down")
+
+(* Several faults wait for messages of one node; one is taken back. *)
+let several world =
+  let node = task world ~name:"ticks" tick in
+  let struck = ref [] in
+  let inject w _ =
+    let strike name k = World.at_message w node ~name k (fun () -> struck := name :: !struck) in
+    let (_ : unit -> unit) = strike "late" 5 in
+    let take_back = strike "taken back" 4 in
+    let (_ : unit -> unit) = strike "early" 3 in
+    take_back ();
+    Some ("three", ignore)
+  in
+  every world (seconds 10.) (Faults.make ~name:"several" inject);
+  finally world (fun () ->
+      let rec in_order = function
+        | "late" :: "early" :: rest -> in_order rest
+        | [] -> true
+        | _ -> false
+      in
+      if !struck = [] || not (in_order !struck) then fail "strikes" (String.concat " " !struck))
 
 (* A load whose operations all raise. *)
 module Broken = struct
@@ -311,6 +332,8 @@ let () =
   | "stopped" -> main ~duration:(30 * second) ~calm:(10 * second) stopped
   | "ended" -> main ~duration:(60 * second) ~calm:second ended
   | "broken" -> main ~duration:(10 * second) ~calm:second broken
+  | "several" -> main ~duration:(60 * second) ~calm:(10 * second) several
+  | "no-ports" -> main (fun world -> ignore (nat world ~name:"router" ~most:0 []))
   | "program" -> main (fun world -> ignore (node world ~name:"program" Sys.argv.(2)))
   | "routers" ->
       main (fun world ->
