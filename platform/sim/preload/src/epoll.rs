@@ -73,7 +73,7 @@ pub fn wait(fd: i32, at: usize, max: usize, limit: Limit) -> Result<isize, i32> 
     })
 }
 
-/// Up to `max` events with their data, which are thereby reported.
+/// Reports up to `max` events: returns them with their data.
 fn collect(state: &mut State, fd: i32, max: usize) -> Result<Vec<(u32, u64)>, i32> {
     let epoll = find(state, fd)?;
     let after = epoll.interests.range(epoll.next..).map(|(key, _)| *key);

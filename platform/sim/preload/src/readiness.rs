@@ -184,7 +184,8 @@ fn wanted(state: &mut State, id: u64, key: (i32, u64)) -> Option<u32> {
     }
 }
 
-/// Whether an interest of the epoll object `id` would be reported now; it isn't thereby.
+/// Returns whether the next wait reports an interest of the epoll object `id`. Reports nothing
+/// itself.
 fn is_ready(state: &mut State, id: u64, key: (i32, u64), depth: u32) -> bool {
     let wanted = wanted(state, id, key);
     let Some(now) = wanted.and_then(|wanted| current(state, key, wanted, depth)) else {
