@@ -108,8 +108,8 @@ val nat : world -> name:string -> ?idle:int -> ?most:int -> node list -> nat
     trace.
 
     A mapping, of a port inside and a peer, ends when no frame has passed for [idle] nanoseconds
-    (default: 2 h 4 min for TCP, 5 min for UDP, 1 min for ICMP). There are at most [most] (default:
-    1000): then a new one ends the least recently used one. *)
+    (default: 2 h 4 min for TCP, 5 min for UDP, 1 min for ICMP). There are at most [most] (1 to
+    32,000, default: 1000): then a new one ends the least recently used one. *)
 
 val nat_address : nat -> string
 (** [nat_address nat] is the IP address that nodes outside see. *)
@@ -166,7 +166,8 @@ val workload :
   ('o, 'r) History.t
 (** [workload world (module W) servers] adds [clients] (default: 3) nodes, each of which makes
     [operations] (default: 100). The function that it returns is the history so far. The run fails
-    if operations end and none of them returns a result. *)
+    if operations end and none of them returns a result, unless [SOIL_SIM_UNTIL] or
+    [SOIL_SIM_OPERATIONS] cut it short. *)
 
 (** {1 Checks} *)
 

@@ -75,7 +75,7 @@ let start (type o r) world (module W : S with type operation = o and type result
               match outcome with
               | Ok result ->
                   (W.result_to_string result, History.Returned { at = World.now world; result })
-              | Error (No_effect, reason) -> ("failed" ^ reason, Failed)
+              | Error (No_effect, _) -> ("failed", Failed)
               | Error (Ambiguous, reason) ->
                   if reason <> "" then last_exception := reason;
                   ("unknown" ^ reason, Unknown)

@@ -169,23 +169,23 @@ let only_one table ~check ~key value describe =
   | Some _ -> ()
   | None -> Hashtbl.add table key value
 
+(* Fails at the second time. *)
+let once table ~check key describe =
+  if Hashtbl.mem table key then Soil_sim.fail check (describe ()) else Hashtbl.add table key ()
+
 (* A term has one leader, and a server asks for votes and wins once in it, also if it falls. *)
 let watch_leaders db =
   let leaders = Hashtbl.create 64 and candidates = Hashtbl.create 64 and latest = ref None in
-  let lines = ref 0 in
-  on_words db (fun node words ->
-      incr lines;
-      match words with
-      | [ "term"; term; "leader" ] ->
-          latest := Some node;
-          only_one leaders ~check:"one leader" ~key:term !lines (fun () ->
-              "term " ^ term ^ " has a second leader, " ^ World.name node)
-      | [ "term"; term; "candidate" ] ->
-          only_one candidates ~check:"one election"
-            ~key:(term, World.name node)
-            !lines
-            (fun () -> World.name node ^ " asks for votes again in term " ^ term)
-      | _ -> ());
+  on_words db (fun node -> function
+    | [ "term"; term; "leader" ] ->
+        latest := Some node;
+        once leaders ~check:"one leader" term (fun () ->
+            "term " ^ term ^ " has a second leader, " ^ World.name node)
+    | [ "term"; term; "candidate" ] ->
+        once candidates ~check:"one election"
+          (term, World.name node)
+          (fun () -> World.name node ^ " asks for votes again in term " ^ term)
+    | _ -> ());
   (leaders, latest)
 
 (* A server votes once in a term, its disk has the vote, and a leader got votes. *)
