@@ -1,9 +1,12 @@
 type image = Blank of int | File of string | Ext4 of int | Fat of int
 type trouble = { mutable slow : int; mutable errors : float; mutable full : bool }
+type contents = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+external get64 : contents -> int -> int64 = "%caml_bigstring_get64"
 
 type t = {
   name : string;
-  base : Unix.file_descr option;  (** Sectors that were never written. *)
+  base : contents option;  (** Sectors that were never written. *)
   sectors : int;
   current : (int, string) Hashtbl.t;  (** Written sectors. *)
   unflushed : (int, string list) Hashtbl.t;
@@ -39,6 +42,25 @@ let formatted bytes make =
   make file;
   fd
 
+(* Of whole sectors; the pages come as they are read. *)
+let map fd : contents =
+  let bytes = Unix.lseek fd 0 SEEK_END in
+  let bytes = bytes - (bytes mod sector_size) in
+  Fun.protect ~finally:(fun () -> Unix.close fd) @@ fun () ->
+  if bytes = 0 then Bigarray.(Array1.create char c_layout 0)
+  else Bigarray.(array1_of_genarray (Unix.map_file fd char c_layout false [| bytes |]))
+
+(* Equal disks of a run begin with the same bytes. *)
+let formats : (image, contents) Hashtbl.t = Hashtbl.create 4
+
+let format image bytes make =
+  match Hashtbl.find_opt formats image with
+  | Some contents -> contents
+  | None ->
+      let contents = map (formatted bytes make) in
+      Hashtbl.add formats image contents;
+      contents
+
 let mkfs_ext4 =
   command ~program:"mkfs.ext4" ~package:"e2fsprogs"
     [ "-q"; "-F"; "-U"; uuid; "-E"; "hash_seed=" ^ uuid ^ ",lazy_itable_init=1,nodiscard" ]
@@ -49,18 +71,18 @@ let base = function
   | Blank _ -> None
   | File path -> (
       match Unix.openfile path [ O_RDONLY; O_CLOEXEC ] 0 with
-      | fd -> Some fd
+      | fd -> Some (map fd)
       | exception Unix.Unix_error (error, _, _) ->
           failwith (Printf.sprintf "disk %s: %s" path (Unix.error_message error)))
-  | Ext4 bytes -> Some (formatted bytes mkfs_ext4)
-  | Fat bytes -> Some (formatted bytes mkfs_fat)
+  | Ext4 bytes as image -> Some (format image bytes mkfs_ext4)
+  | Fat bytes as image -> Some (format image bytes mkfs_fat)
 
 let create ~name image =
   let base = base image in
   let bytes =
     match (image, base) with
     | (Blank bytes | Ext4 bytes | Fat bytes), _ -> bytes
-    | File _, Some fd -> Unix.lseek fd 0 SEEK_END
+    | File _, Some contents -> Bigarray.Array1.dim contents
     | File _, None -> 0
   in
   if bytes < sector_size then failwith (Printf.sprintf "disk %s: has no sectors" name);
@@ -90,15 +112,18 @@ let duration d rng (operation : Wire.operation) ~count =
 
 let zeros = String.make sector_size '\000'
 
+let read (contents : contents) first =
+  let bytes = Bytes.create sector_size in
+  for word = 0 to (sector_size / 8) - 1 do
+    Bytes.set_int64_ne bytes (8 * word) (get64 contents (first + (8 * word)))
+  done;
+  Bytes.unsafe_to_string bytes
+
 let sector d i =
   match (Hashtbl.find_opt d.current i, d.base) with
   | Some data, _ -> data
   | None, None -> zeros
-  | None, Some fd ->
-      let bytes = Bytes.make sector_size '\000' in
-      ignore (Unix.lseek fd (i * sector_size) SEEK_SET);
-      ignore (Unix.read fd bytes 0 sector_size);
-      Bytes.unsafe_to_string bytes
+  | None, Some contents -> read contents (i * sector_size)
 
 let write d i data =
   let earlier = Option.value (Hashtbl.find_opt d.unflushed i) ~default:[] in

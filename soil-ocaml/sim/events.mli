@@ -5,7 +5,10 @@ type t
 (** The type for the events of a run. *)
 
 (** The type for fields of events. *)
-type field = Int of int | Text of string
+type field =
+  | Int of int
+  | Text of string
+  | Shown of (unit -> string)  (** Only in the trace: it follows from what is in the hash. *)
 
 val create : string option -> t
 (** [create file] has no events yet; they are also written to [file], a JSON object a line. *)

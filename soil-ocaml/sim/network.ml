@@ -45,6 +45,12 @@ let create rng base =
   }
 
 let mac i = Printf.sprintf "\x02S\x00\x00%c%c" (Char.chr (i / 256)) (Char.chr (i land 255))
+
+(* The node whose address [frame] begins with. *)
+let destination frame =
+  if String.starts_with ~prefix:"\x02S\x00\x00" frame then Some (String.get_uint16_be frame 4)
+  else None
+
 let address i = Printf.sprintf "10.0.0.%d" (i + 1)
 let ip i = 0x0a000001 + i
 
@@ -145,12 +151,11 @@ let are_beside t a b =
 let carry t ~now ?origin ~from ~nodes frame =
   if String.length frame < ethernet_header then []
   else
-    let destination = String.sub frame 0 6 in
-    let everyone = Char.code destination.[0] land 1 = 1 in
-    let is_for i =
-      i <> from && are_beside t from i && (everyone || String.equal destination (mac i))
+    let is_near i = i <> from && are_beside t from i in
+    let targets =
+      if Char.code frame.[0] land 1 = 1 then List.filter is_near (List.init nodes Fun.id)
+      else match destination frame with Some i when i < nodes && is_near i -> [ i ] | _ -> []
     in
-    let targets = List.filter is_for (List.init nodes Fun.id) in
     let origin = Option.value origin ~default:from in
     List.map (fun into -> (into, to_one t ~now ~origin ~from ~into frame)) targets
 

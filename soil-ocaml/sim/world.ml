@@ -362,7 +362,7 @@ and sent w ~from ~into frame how =
     (("from", Events.Text (name from))
     :: ("to", Events.Text (name into))
     :: ("bytes", Events.Int (String.length frame))
-    :: ("what", Events.Text (Network.describe frame))
+    :: ("what", Events.Shown (fun () -> Network.describe frame))
     :: how)
 
 and arrive w ~from ~into frame =

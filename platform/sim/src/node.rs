@@ -22,6 +22,8 @@ const STEP_NS: u64 = 1_000;
 const PATIENCE: u32 = 20_000;
 /// Buffered bytes that are sent before the turn ends.
 const BUFFER: usize = 256 << 10;
+/// Bytes that one call of read(2) takes: most messages.
+const INPUT: usize = 16 << 10;
 
 /// A disk in [`START`].
 #[derive(Clone)]
@@ -44,6 +46,7 @@ pub struct Completed {
 pub struct Node {
     fd: i32,
     out: Vec<u8>,
+    input: Vec<u8>,
     monotonic: u64,
     wall: u64,
     readings: u32,
@@ -99,13 +102,13 @@ fn lost() -> ! {
     unsafe { stub::exit(2) }
 }
 
-/// Reads exactly `into`.
-fn read(fd: i32, mut into: &mut [u8]) {
-    while !into.is_empty() {
+/// Reads up to `into.len()` bytes, at least one.
+fn read(fd: i32, into: &mut [u8]) -> usize {
+    loop {
         // SAFETY: writes within `into`.
         let n = unsafe { stub::read(fd, into.as_mut_ptr().cast(), into.len()) };
         match usize::try_from(n) {
-            Ok(n) if n > 0 => into = into.get_mut(n..).unwrap_or_default(),
+            Ok(n) if n > 0 => return n,
             _ if n == -(libc::EINTR as isize) => (),
             _ => lost(),
         }
@@ -125,18 +128,25 @@ fn write(fd: i32, mut from: &[u8]) {
     }
 }
 
-/// Reads a message; the node takes no message of more than [`MAX`] bytes.
-fn message(fd: i32) -> (u8, Vec<u8>) {
-    let mut header = [0; HEADER];
-    read(fd, &mut header);
-    let [a, b, c, d, kind] = header;
-    let len = u32::from_le_bytes([a, b, c, d]) as usize;
-    if len > MAX {
-        lost();
+/// Reads a message into `input`, and is its kind and bytes. The coordinator sends the next one after
+/// an answer: nothing follows. The node takes no message of more than [`MAX`] bytes.
+fn message(fd: i32, input: &mut Vec<u8>) -> (u8, &[u8]) {
+    input.resize(INPUT, 0);
+    let (mut filled, mut end) = (0, HEADER);
+    while filled < end {
+        filled += read(fd, input.get_mut(filled..).unwrap_or_default());
+        if let Some(len) = input.first_chunk().filter(|_| filled >= HEADER) {
+            end = HEADER + u32::from_le_bytes(*len) as usize;
+            if end - HEADER > MAX || filled > end {
+                lost();
+            }
+            if input.len() < end {
+                input.resize(end, 0);
+            }
+        }
     }
-    let mut bytes = alloc::vec![0; len];
-    read(fd, &mut bytes);
-    (kind, bytes)
+    let kind = input.get(HEADER - 1).copied().unwrap_or_default();
+    (kind, input.get(HEADER..end).unwrap_or_default())
 }
 
 /// The node that [`START`] describes; `None` for another version, or a message that is cut off.
@@ -171,6 +181,7 @@ fn started(fd: i32, bytes: &[u8]) -> Option<Node> {
     Some(Node {
         fd,
         out: Vec::new(),
+        input: Vec::new(),
         monotonic,
         wall,
         readings: 0,
@@ -199,8 +210,9 @@ pub fn attach(fd: i32) -> Result<(), Failure> {
     let mut hello = Vec::new();
     put(&mut hello, ATTACHED, &[&VERSION.to_le_bytes()]);
     write(fd, &hello);
-    let (kind, bytes) = message(fd);
-    let node = (kind == START).then(|| started(fd, &bytes)).flatten();
+    let mut input = Vec::new();
+    let (kind, bytes) = message(fd, &mut input);
+    let node = (kind == START).then(|| started(fd, bytes)).flatten();
     let Some(node) = node else {
         let detail = "the coordinator is of another version of Soil: rebuild the test and the \
                       programs with the same one";
@@ -232,10 +244,12 @@ impl Node {
         let times = [self.monotonic.to_le_bytes(), until.to_le_bytes()];
         put(&mut self.out, WAIT, &[&times[0], &times[1]]);
         self.flush();
-        let (kind, bytes) = message(self.fd);
-        if kind != RESUME || self.resume(&bytes).is_none() {
+        let mut input = core::mem::take(&mut self.input);
+        let (kind, bytes) = message(self.fd, &mut input);
+        if kind != RESUME || self.resume(bytes).is_none() {
             lost();
         }
+        self.input = input;
     }
 
     fn resume(&mut self, bytes: &[u8]) -> Option<()> {
