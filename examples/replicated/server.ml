@@ -275,6 +275,7 @@ let run (settings : Settings.t) =
   print_endline (Printf.sprintf "recovered term %d vote %s" term voted);
   print_endline (Printf.sprintf "term %d follower" term);
   let receive from m = Stream.push t.inputs (Received (from, m)) in
-  ignore (Task.spawn scope (fun () -> Transport.serve transport listener receive));
+  let serve () = Transport.serve transport ~max_connections:settings.connections listener receive in
+  ignore (Task.spawn scope serve);
   ignore (Task.spawn scope (fun () -> serve_clients t clients));
   loop t

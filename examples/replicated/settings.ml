@@ -6,6 +6,7 @@ type t = {
   data : string;
   snapshot : int;
   digest : int option;
+  connections : int;
   raft : State.settings;
 }
 
@@ -56,7 +57,11 @@ let raft () =
       (Invalid
          "REPLICATED_HEARTBEAT must be less than the least time of REPLICATED_ELECTION: followers \
           wait that long for a heartbeat");
-  { default with heartbeat; election }
+  let batch =
+    parse "REPLICATED_BATCH" ~expected:"a number of bytes, at least 1" (at_least 1)
+      ~default:(fun () -> default.batch)
+  in
+  { default with heartbeat; election; batch }
 
 let of_environment ~data =
   let expected = "this server's number, from 0" in
@@ -98,6 +103,9 @@ let of_environment ~data =
       parse "REPLICATED_DIGEST" ~expected:"a number of entries, at least 1"
         (fun s -> Option.map Option.some (at_least 1 s))
         ~default:(fun () -> None);
+    connections =
+      parse "REPLICATED_CONNECTIONS" ~expected:"a number of connections, at least 1" (at_least 1)
+        ~default:(fun () -> 64);
     raft = raft ();
   }
 

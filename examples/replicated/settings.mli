@@ -8,6 +8,7 @@ type t = {
   data : string;  (** The directory. *)
   snapshot : int;  (** Entries between snapshots. *)
   digest : int option;  (** Entries between two lines with a digest of the data. *)
+  connections : int;  (** That it accepts of the others. *)
   raft : State.settings;
 }
 

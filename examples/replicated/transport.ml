@@ -79,8 +79,6 @@ let send t id m =
 
 (* Receiving *)
 
-let max_connections = 64
-
 let receive_all t c receive =
   let r = Soil.Reader.create ~size:65536 c in
   let read decoder = Wire.decode decoder (Wire.read_frame ~max:Wire.max_frame r) in
@@ -90,7 +88,7 @@ let receive_all t c receive =
     receive id (read Message.decoder)
   done
 
-let serve t listener receive =
+let serve t ~max_connections listener receive =
   Soil.Tcp.serve ~max_connections listener @@ fun c ->
   Soil.Tcp.keepalive c (Some 5.);
   try receive_all t c receive with

@@ -13,6 +13,7 @@ val send : t -> int -> Message.t -> unit
 (** [send t id m] queues [m] for the server [id]. Never waits: a message for an unknown server, or
     for one whose queue is full, is dropped, as if the network had lost it. *)
 
-val serve : t -> Soil.Tcp.listener -> (int -> Message.t -> unit) -> unit
-(** [serve t listener receive] calls [receive id m] for the messages of other servers, until it is
-    cancelled. It closes a connection that sends anything else, with a line on standard error. *)
+val serve : t -> max_connections:int -> Soil.Tcp.listener -> (int -> Message.t -> unit) -> unit
+(** [serve t ~max_connections listener receive] calls [receive id m] for the messages of other
+    servers, until it is cancelled. It closes a connection that sends anything else, with a line on
+    standard error. *)

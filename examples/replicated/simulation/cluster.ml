@@ -7,6 +7,7 @@ module Faults = Soil_sim.Faults
 module World = Soil_sim.World
 
 let second = Soil_sim.seconds 1.
+let millisecond = second / 1000
 
 (* The store as one object, by key. *)
 module Model = struct
@@ -121,7 +122,9 @@ let settings rng =
   [
     ("REPLICATED_SNAPSHOT", Generate.choice rng [ "2"; "8"; "60"; "300" ]);
     ("REPLICATED_ELECTION", Generate.choice rng [ "150-160"; "150-300"; "150-2500" ]);
-    ("REPLICATED_DIGEST", "4");
+    ("REPLICATED_DIGEST", Generate.choice rng [ "1"; "4" ]);
+    ("REPLICATED_BATCH", Generate.choice rng [ "1"; "131072" ]);
+    ("REPLICATED_CONNECTIONS", Generate.choice rng [ "12"; "64" ]);
   ]
 
 let far = { Soil_sim.Network.lan with latency = second / 500; jitter = second / 100 }
@@ -251,22 +254,46 @@ let cut_off world db node =
   Soil_sim.Network.block (World.network world) ~reason:"cut off" concerns
 
 let of_leader ~name leader f =
-  let inject world node = if World.is_up node then Some (World.name node, f world node) else None in
-  Faults.make ~name (fun world _ -> Option.bind !leader (inject world))
+  Faults.make ~name (fun world rng ->
+      match !leader with
+      | Some node when World.is_up node -> Some (World.name node, f world rng node)
+      | _ -> None)
 
+(* With a slow clock it trusts for longer what it has heard. *)
 let leader_cut_off leader db =
-  of_leader ~name:"the leader is cut off" leader (fun world node -> cut_off world db node)
-
-(* It goes on with the responses of before, and hears of a new leader later. *)
-let leader_pauses leader db =
-  of_leader ~name:"the leader pauses" leader (fun world node ->
-      let heal = ref ignore in
-      let cut () = heal := cut_off world db node in
-      World.pause node;
-      World.at world (World.now world + (second / 200)) cut;
+  of_leader ~name:"the leader is cut off" leader (fun world rng node ->
+      let is_slow = Generate.bool rng in
+      if is_slow then World.drift world node (-800_000);
+      let heal = cut_off world db node in
       fun () ->
-        World.go_on world node;
-        World.at world (World.now world + (second / 3)) (fun () -> !heal ()))
+        heal ();
+        if is_slow then World.drift world node 0)
+
+(* It goes on with responses of before, or is cut off before it pauses: then clients' requests and a
+   new leader's messages may come together. It hears of a new leader while it pauses, or later. *)
+let leader_pauses leader db =
+  let name = "the leader pauses" in
+  let inject world rng node =
+    let lasts = ref true and heal = ref None in
+    let cut () = if !lasts && Option.is_none !heal then heal := Some (cut_off world db node) in
+    let after ns f = World.at world (World.now world + ns) f in
+    let pause () =
+      World.pause node;
+      after (Generate.int rng (5 * millisecond)) cut
+    in
+    if Generate.bool rng then cut ();
+    (* A pause right behind a message is likely to keep its response. *)
+    let take_back = World.at_message world node ~name (1 + Generate.int rng 20) pause in
+    let go_on () = World.go_on world node and mend () = Option.iter (fun heal -> heal ()) !heal in
+    let first, next = if Generate.bool rng then (mend, go_on) else (go_on, mend) in
+    let between = Generate.int rng (300 * millisecond) in
+    fun () ->
+      lasts := false;
+      take_back ();
+      first ();
+      after between next
+  in
+  of_leader ~name leader inject
 
 (* Strikes at the next line of a server for which [suits]. *)
 let at_line ~name ~at db suits strike =
@@ -319,7 +346,7 @@ let add_faults world rng ~leader ~far db =
       Soil_sim.every world ?lasting (Soil_sim.seconds (seconds /. rate)) (fault nodes)
   in
   (* A server that never falls has what is left behind by all that do. *)
-  let spared = if Generate.int rng 3 = 0 then Some (Generate.choice rng db) else None in
+  let spared = if Generate.bool rng then Some (List.nth db (Generate.int rng 2)) else None in
   let falling = List.filter (fun node -> Option.fold ~none:true ~some:(( != ) node) spared) db in
   (* Short ones meet an election, or a server that has just voted. *)
   every 2. ~nodes:falling ~lasting:0.1 Faults.kill_during;
