@@ -361,8 +361,8 @@ def ocsigenserver(context, form):
 
 
 def database(context, host):
-    """The test's own PostgreSQL server at this address. It refuses to run as root, and gets another
-    user's number in its own namespace."""
+    """The test's own PostgreSQL server at this address; a function that starts it, again after its
+    end. It refuses to run as root, and gets another user's number in its own namespace."""
     programs = glob.glob("/usr/lib/postgresql/*/bin")
     if not programs:
         raise Skip("PostgreSQL isn't installed; run: make setup")
@@ -375,8 +375,13 @@ def database(context, host):
     with open(os.path.join(folder, "pg_hba.conf"), "a") as file:
         file.write("host all all 0.0.0.0/0 trust\n")
     words = ["-D", folder, "-F", "-h", host, "-c", "unix_socket_directories="]
-    server = context.child([*user, f"{programs}/postgres", *words])
-    server.wait_line("database system is ready to accept connections")
+
+    def start():
+        server = context.child([*user, f"{programs}/postgres", *words])
+        server.wait_line("database system is ready to accept connections")
+        return server
+
+    return start
 
 
 @in_every_form(forms=FORMS)
@@ -386,7 +391,7 @@ def postgresql(context, form):
     works."""
     tap = None if form == "process" else context.tap()
     host = tap.host if tap else "127.0.0.1"
-    database(context, host)
+    database(context, host)()
     child = context.soil(f"{PROGRAMS}database_client.exe", form, host, "5432", tap=tap)
     status, output = outcome(child, context)
     assert output.splitlines() == [
@@ -404,7 +409,7 @@ def postgresql(context, form):
 def caqti(context):
     """Caqti and libpq, as a process: 200 statements, an error, a connection that the server
     drops."""
-    database(context, "127.0.0.1")
+    database(context, "127.0.0.1")()
     child = context.soil(f"{PROGRAMS}caqti_client.exe", "process", "127.0.0.1", "5432")
     status, output = outcome(child, context)
     assert output.splitlines() == [
@@ -412,5 +417,32 @@ def caqti(context):
         "an error, and then rows: 200",
         "dropped",
         "connected again, rows: 200",
+    ], output
+    assert status == 0, status
+
+
+@in_every_form(forms=FORMS)
+def resource_pool(context, form):
+    """200 tasks share 10 connections of PG'OCaml by soil.resource_pool while PostgreSQL restarts:
+    each inserts its rows, tasks that give up in a use close its connection, and few attempts to
+    connect meet the absent server."""
+    tap = None if form == "process" else context.tap()
+    host = tap.host if tap else "127.0.0.1"
+    start = database(context, host)
+    server = start()
+    child = context.soil(f"{PROGRAMS}pool_client.exe", form, host, "5432", tap=tap)
+    child.wait_line("half")
+    # A fast shutdown: it ends the sessions.
+    server.signal(signal.SIGINT)
+    server.finish(context.remaining())
+    time.sleep(1)
+    start()
+    status, output = outcome(child, context)
+    assert output.splitlines()[-5:] == [
+        "every row: true",
+        "at most 10 connections",
+        "interrupted: true",
+        "fewer attempts than tasks: true",
+        "in use: 0, waiting: 0",
     ], output
     assert status == 0, status

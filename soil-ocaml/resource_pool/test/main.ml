@@ -27,7 +27,7 @@ let hold pool seconds = P.use pool (fun _ -> Clock.sleep seconds)
 let code f = match f () with _ -> None | exception Soil.Error { code; _ } -> Some code
 
 (* Lets the pool's own tasks run. *)
-let let_run () = Clock.sleep 0.001
+let let_run = T.yield
 
 let reuse scope =
   let pool, opened, dead = numbers scope in
