@@ -27,6 +27,7 @@ for number, word in enumerate(sys.argv if __name__ == "__main__" else ()):
 
 import boot  # noqa: E402
 import cpu  # noqa: E402
+import database  # noqa: E402
 import disks  # noqa: E402
 import display  # noqa: E402
 import domains  # noqa: E402
@@ -78,6 +79,7 @@ GROUPS = {
     **host.GROUPS,
     **cpu.GROUPS,
     **resp.GROUPS,
+    **database.GROUPS,
     **exits.GROUPS,
     **simulation.GROUPS,
 }
@@ -87,7 +89,7 @@ OMITTED = {
     **dict.fromkeys(simulation.GROUPS, "nodes run on x86-64 only"),
     **dict.fromkeys(
         [*processes.GROUPS]
-        + "net_host net_stack fs_host fs_host_files host_cpu host_resp".split(),
+        + "net_host net_stack fs_host fs_host_files host_cpu host_resp host_database".split(),
         "its programs are processes of this machine",
     ),
     **dict.fromkeys(machines.GROUPS, "its disks and controllers are a PC's"),
@@ -110,8 +112,8 @@ blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio
 idle_cpu_percent net_ceiling_fps""".split()
 ORDER += (
     processes.ORDER + tcpip.ORDER + storage.ORDER + unmodified.ORDER + domains.ORDER
-    + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + cpu.ORDER
-    + exits.ORDER + simulation.ORDER
+    + secure.ORDER + display.ORDER + machines.ORDER + host.ORDER + resp.ORDER + database.ORDER
+    + cpu.ORDER + exits.ORDER + simulation.ORDER
 )
 
 
