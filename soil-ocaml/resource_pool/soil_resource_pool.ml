@@ -121,8 +121,8 @@ let has_ended t = t.is_over
 let operation = "resource pool"
 let over t = Soil.Error.fail Closed operation ~subject:t.name ~detail:"its scope has ended"
 
-(* From 0 to 1, different for resources that are opened at one moment, and for machines. [Soil.Random]
-   might wait or raise. *)
+(* From 0 to 1, different for machines, and for resources that are opened at one moment.
+   [Soil.Random] might wait or raise. *)
 let random t =
   let mixed = ((Clock.monotonic_ns () lsl 8) + t.opened + t.failed) * 0x1e3779b97f4a7c15 in
   float_of_int ((mixed lsr 40) land 0xffff) /. 65536.
@@ -222,7 +222,6 @@ and give t resource =
   | Some first ->
       t.in_use <- t.in_use + 1;
       answer t first (Resource resource)
-  | None when t.is_over -> dispose t Ended resource
   | None when t.idle >= t.limits.max_idle -> dispose t Surplus resource
   | None ->
       t.unused <- resource :: t.unused;

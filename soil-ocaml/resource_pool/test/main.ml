@@ -167,6 +167,51 @@ let lifetimes scope =
   int "cleared in use" 2 (closed pool Cleared);
   int "closed" 6 (List.length !dead)
 
+(* The task computes for so long that the pool's own tasks can't run. *)
+let expired_before_the_reaper scope =
+  let pool, _, _ = numbers ~limits:{ limits with age_seconds = 100.; idle_seconds = 30. } scope in
+  int "new" 1 (P.use pool Fun.id);
+  Soil.Virtual_clock.advance 31.;
+  int "unused" 2 (P.use pool Fun.id);
+  P.use pool (fun n ->
+      int "the same" 2 n;
+      Soil.Virtual_clock.advance 101.);
+  int "aged" 3 (P.use pool Fun.id)
+
+(* Clean-up of a task in a scope that has failed. *)
+let use_while_unwinding _scope =
+  let used = ref 0 in
+  let clean_up pool () = T.protect (fun () -> P.use pool (fun n -> used := n)) in
+  (match
+     T.scope @@ fun scope ->
+     let pool, _, _ = numbers scope in
+     ignore
+       (T.spawn scope (fun () -> Fun.protect ~finally:(clean_up pool) (fun () -> Clock.sleep 100.)));
+     Clock.sleep 1.;
+     failwith "of the scope"
+   with
+  | () -> Alcotest.fail "no exception"
+  | exception Failure _ -> ());
+  int "used" 1 !used
+
+(* Five attempts that began together are one of the two. *)
+let rounds scope =
+  let count = ref 0 in
+  let open_ () =
+    incr count;
+    Clock.sleep 0.5;
+    failwith "down"
+  in
+  let limits = { limits with max_open = 5; attempts = 2; backoff } in
+  let pool = P.create ~limits ~close:ignore scope "server" open_ in
+  let ends_at delay () =
+    Clock.sleep delay;
+    match P.use pool ignore with () -> "ok" | exception Failure _ -> string_of_int !count
+  in
+  (* The last one comes during the first round, which doesn't count for it. *)
+  let ends = T.map (fun delay -> ends_at delay ()) [ 0.; 0.; 0.; 0.; 0.; 0.25 ] in
+  strings "attempts until then" [ "6"; "6"; "6"; "6"; "6"; "7" ] ends
+
 let jitter scope =
   let limits = { limits with max_open = 50; max_idle = 50; age_seconds = 100.; age_jitter = 0.5 } in
   let pool, _, _ = numbers ~limits scope in
@@ -600,13 +645,16 @@ let () =
       ( "resources",
         [
           test "lifetimes" lifetimes;
+          test "expired before the reaper" expired_before_the_reaper;
           test "jitter" jitter;
           test "health" health;
           test "a restart" (restart ~opens_in:0.01 ~at_once:10);
           test "a restart, refused at once" (restart ~opens_in:0. ~at_once:1);
           test "failures" failures;
+          test "rounds of failures" rounds;
           test "slow functions" too_slow;
           test "a failing scope" failing_scope;
+          test "use while unwinding" use_while_unwinding;
         ] );
       ("metrics", [ test "metrics" metrics ]);
       ("properties", [ property model; property invariants ]);
