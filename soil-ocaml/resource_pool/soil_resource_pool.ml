@@ -25,7 +25,7 @@ type limits = {
 let default_limits =
   {
     max_open = 10;
-    max_idle = 10;
+    max_idle = max_int;
     max_waiting = 1000;
     wait_seconds = 30.;
     attempts = 1;

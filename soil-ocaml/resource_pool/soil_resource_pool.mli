@@ -57,10 +57,10 @@ type limits = {
 (** The type for limits. Times are in seconds; [infinity] is no limit. *)
 
 val default_limits : limits
-(** [default_limits] is 10 open and idle, and 1000 waiting, for at most 30 s; the first failed
-    attempt is reported, and the delays are 0.1 s to 2 s, half of them random; resources live for
-    1800 s less up to a tenth, and 600 s without use; they are checked after 1 s without use, within
-    5 s; opened within 30 s, and closed within 5 s. *)
+(** [default_limits] is 10 open, all of which may be idle, and 1000 waiting, for at most 30 s; the
+    first failed attempt is reported, and the delays are 0.1 s to 2 s, half of them random;
+    resources live for 1800 s less up to a tenth, and 600 s without use; they are checked after 1 s
+    without use, within 5 s; opened within 30 s, and closed within 5 s. *)
 
 val create :
   ?limits:limits ->

@@ -360,6 +360,16 @@ let failing_scope _scope =
   bool "opened" true (!opened >= 5);
   int "all closed" !opened !dead
 
+let domains () =
+  Soil.Domain.run ~domains:2 @@ fun () ->
+  T.scope @@ fun scope ->
+  let pool, opened, _ = numbers scope in
+  let elsewhere () =
+    match P.use pool ignore with () -> false | exception Invalid_argument _ -> true
+  in
+  bool "another domain" true (T.await (Soil.Domain.spawn ~domain:1 scope elsewhere));
+  int "none opened" 0 !opened
+
 let metrics scope =
   let registry = Soil_metrics.registry () in
   let pool, _, _ = numbers ~limits:{ limits with max_open = 1 } scope in
@@ -641,6 +651,7 @@ let () =
           test "the order" fifo;
           test "cancelled with a grant" cancelled_with_a_grant;
           test "limits of the queue" queue_limits;
+          Alcotest.test_case "another domain" `Quick domains;
         ] );
       ( "resources",
         [
