@@ -74,7 +74,8 @@ let reason t = function
   | Client.Failed (uri, problem) -> Uri.to_string uri ^ ": " ^ Client.problem_to_string problem
   | Soil.Error e -> Soil.Error.to_string e
   | Task.Timeout _ -> Uri.to_string t.uri ^ ": no response in time"
-  | e -> Uri.to_string t.uri ^ ": " ^ Printexc.to_string e
+  | End_of_file -> Uri.to_string t.uri ^ ": the connection ended"
+  | _ -> Uri.to_string t.uri ^ ": the request failed"
 
 let store t = function
   | Ok (list, max_age) ->

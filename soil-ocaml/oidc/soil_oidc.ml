@@ -99,7 +99,8 @@ let reason uri = function
   | Client.Failed (uri, problem) -> Uri.to_string uri ^ ": " ^ Client.problem_to_string problem
   | Soil.Error e -> Soil.Error.to_string e
   | Soil.Task.Timeout _ -> Uri.to_string uri ^ ": no response in time"
-  | e -> Uri.to_string uri ^ ": " ^ Printexc.to_string e
+  | End_of_file -> Uri.to_string uri ^ ": the connection ended"
+  | _ -> Uri.to_string uri ^ ": the request failed"
 
 (* The response's status and body. *)
 let request http ?headers ?body meth uri =
