@@ -32,7 +32,7 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml qcheck-lin qcheck-stm saturn domain-local-await"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk mirage-crypto-ec x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml qcheck-lin qcheck-stm saturn domain-local-await"
 
 # QEMU with this machine's own processor, and the firmware of its disks.
 case $(uname -m) in

@@ -1,0 +1,8 @@
+(** Base64url without padding (RFC 7515 §2), strictly: each string of bytes has one encoding.
+    Private to [soil.jwt]. *)
+
+val encode : string -> string
+
+val decode : string -> string option
+(** [decode s] is [None] if [s] has another character, padding, an impossible length, or bits that
+    no byte uses. *)
