@@ -426,11 +426,10 @@ def resource_pool(context, form):
     """200 tasks share 10 connections of PG'OCaml by soil.resource_pool while PostgreSQL restarts:
     each inserts its rows, tasks that give up in a use close its connection, and few attempts to
     connect meet the absent server."""
-    tap = None if form == "process" else context.tap()
-    host = tap.host if tap else "127.0.0.1"
-    start = database(context, host)
+    tap = context.tap()
+    start = database(context, tap.host)
     server = start()
-    child = context.soil(f"{PROGRAMS}pool_client.exe", form, host, "5432", tap=tap)
+    child = context.soil(f"{PROGRAMS}pool_client.exe", form, tap.host, "5432", tap=tap)
     child.wait_line("half")
     # A fast shutdown: it ends the sessions.
     server.signal(signal.SIGINT)
