@@ -1,0 +1,25 @@
+"""Sublibraries' own tests in an image; `dune runtest` runs them as processes."""
+
+from harness.context import clean
+from harness.runner import test
+
+# Programs of `soil-ocaml`, by the libraries' names.
+SUITES = {
+    "soil.jwt": "jwt/test/main.exe",
+    "soil.oidc": "oidc/test/test_oidc.exe",
+    "soil.s3": "s3/test/test_s3.exe",
+    "soil.resource_pool": "resource_pool/test/main.exe",
+}
+
+
+def add(library, path):
+    @test(library, limit=120, shows=f"{library}'s own tests pass in an image.")
+    def suite(context):
+        child = context.soil(f"soil-ocaml/{path}", "microvm", options=["--net=user", "--mem=256M"])
+        status, output = child.finish(context.remaining()), clean(child.text)
+        assert "Test Successful" in output, output
+        assert status == 0, status
+
+
+for library, path in SUITES.items():
+    add(library, path)
