@@ -15,7 +15,8 @@ SUITES = {
 def add(library, path):
     @test(library, limit=120, shows=f"{library}'s own tests pass in an image.")
     def suite(context):
-        child = context.soil(f"soil-ocaml/{path}", "microvm", options=["--net=user", "--mem=256M"])
+        options = ["--net", "user", "--mem", "256M"]
+        child = context.soil(f"soil-ocaml/{path}", "microvm", options=options)
         status, output = child.finish(context.remaining()), clean(child.text)
         assert "Test Successful" in output, output
         assert status == 0, status
