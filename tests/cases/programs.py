@@ -144,6 +144,9 @@ PROGRAMS = [
             "parser",
             "foreign",
             "texts",
+            "documents",
+            "derived",
+            "ciphers",
             "system",
             "cooperative",
         )

@@ -21,6 +21,7 @@ ocaml_doc="ocaml-odoc"
 # The libraries of tests/programs/services, and those about domains: only their files, with all
 # their OCaml dependencies. Installed on Debian 12 they would replace its OpenSSL with Debian 13's.
 ocaml_unpacked="libcohttp-lwt-unix-ocaml-dev liblwt-ssl-ocaml-dev libwebsocket-lwt-unix-ocaml-dev libocsigenserver-ocaml-dev libpgocaml-ocaml-dev \
+libtyxml-ocaml-dev libcsv-ocaml-dev libangstrom-ocaml-dev libuucp-ocaml-dev libuutf-ocaml-dev libppx-deriving-ocaml-dev libsexplib-ocaml-dev libbase-ocaml-dev libcryptokit-ocaml-dev libcalendar-ocaml-dev libreact-ocaml-dev \
 libqcheck-lin-ocaml-dev libqcheck-stm-ocaml-dev libsaturn-ocaml-dev libdomain-local-await-ocaml-dev"
 
 # Debian's own Rust, and the newer one that its stable releases have for their browsers; the tests'
@@ -32,7 +33,7 @@ rust_web_test="rustfmt-web"
 
 # OCaml's libraries, by their findlib names, where OCaml didn't come from Debian (opam).
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime ptime cstruct fmt cmdliner"
-findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk mirage-crypto-ec x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml qcheck-lin qcheck-stm saturn domain-local-await"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib batteries containers menhir ctypes luv extunix lwt sqlite3 re yojson zip mirage-kv mirage-kv-mem mirage-clock mirage-ptime mirage-crypto-rng mirage-crypto-pk mirage-crypto-ec x509 mdx utop cohttp-lwt-unix lwt_ssl websocket-lwt-unix ocsigenserver pgocaml tyxml csv angstrom uucp uutf ppx_deriving ppx_sexp_conv sexplib base cryptokit calendar react qcheck-lin qcheck-stm saturn domain-local-await"
 
 # QEMU with this machine's own processor, and the firmware of its disks.
 case $(uname -m) in
