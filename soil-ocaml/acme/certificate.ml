@@ -127,16 +127,45 @@ let alternatives names =
 (* Fails only for keys and digests that don't go together. *)
 let made = function Ok v -> v | Error _ -> assert false
 
+(* PKCS#8 with the public key, which ring wants, and [x509] leaves out (RFC 5915): what is before
+   the private key, and between it and the public key. *)
+let p256_frame =
+  ( "\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20",
+    "\xa1\x44\x03\x42\x00" )
+
+let p384_frame =
+  ( "\x30\x81\xb6\x02\x01\x00\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x04\x81\x9e\x30\x81\x9b\x02\x01\x01\x04\x30",
+    "\xa1\x64\x03\x62\x00" )
+
+let key_pem (before, between) secret point =
+  let text = Base64.encode_string (before ^ secret ^ between ^ point) in
+  let rec lines i =
+    if i >= String.length text then []
+    else String.sub text i (min 64 (String.length text - i)) :: lines (i + 64)
+  in
+  String.concat "\n" (("-----BEGIN PRIVATE KEY-----" :: lines 0) @ [ "-----END PRIVATE KEY-----\n" ])
+
+(* A key and its PEM text. *)
+let generate : key_type -> X509.Private_key.t * string = function
+  | `P256 ->
+      let module Dsa = Mirage_crypto_ec.P256.Dsa in
+      let key, public = Dsa.generate () in
+      (`P256 key, key_pem p256_frame (Dsa.priv_to_octets key) (Dsa.pub_to_octets public))
+  | `P384 ->
+      let module Dsa = Mirage_crypto_ec.P384.Dsa in
+      let key, public = Dsa.generate () in
+      (`P384 key, key_pem p384_frame (Dsa.priv_to_octets key) (Dsa.pub_to_octets public))
+
 let request kind names =
-  let key = X509.Private_key.generate (kind :> X509.Key_type.t) in
+  let key, pem = generate kind in
   let extensions = Request.Ext.(singleton Extensions (alternatives names)) in
   let request = made (Request.create [] ~extensions key) in
-  (X509.Private_key.encode_pem key, Request.encode_der request)
+  (pem, Request.encode_der request)
 
 let day = 86400.
 
 let self_signed names more =
-  let key = X509.Private_key.generate `P256 in
+  let key, pem = generate `P256 in
   let subject = X509.Distinguished_name.[ Relative_distinguished_name.singleton (CN "ACME") ] in
   let request = made (Request.create subject key) in
   let now = Soil.Clock.now () in
@@ -148,10 +177,7 @@ let self_signed names more =
       ~valid_until:(time (now +. (7. *. day)))
       ~extensions key subject
   in
-  {
-    chain = Certificate.encode_pem (made certificate);
-    key = X509.Private_key.encode_pem key;
-  }
+  { chain = Certificate.encode_pem (made certificate); key = pem }
 
 let placeholder names = self_signed names Extension.empty
 let acme_identifier = Asn.OID.(base 1 3 <|| [ 6; 1; 5; 5; 7; 1; 31 ])

@@ -367,7 +367,7 @@ let rec run t =
 let max_names = 100
 
 let create ?(contact = []) ?external_account ?(key_type = `P256)
-    ?(report = fun s -> Soil.Private.print_error (fun () -> s)) ~client ~store ~terms_agreed
+    ?(report = fun s -> Soil.Private.print_error (fun () -> s ^ "\n")) ~client ~store ~terms_agreed
     ~challenges directory names =
   if names = [] || List.compare_length_with names max_names > 0 then
     invalid_arg "Soil_acme.create: names";

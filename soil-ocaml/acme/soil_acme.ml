@@ -2,7 +2,7 @@ module Problem = Problem
 module Failure = Failure
 module Store = Store
 
-type dns = Renewal.dns
+type dns = name:string -> value:string -> unit -> unit
 type challenge = Renewal.challenge = Http_01 | Tls_alpn_01 | Dns_01 of dns
 type external_account = Renewal.external_account = { kid : string; hmac_key : string }
 

@@ -59,8 +59,8 @@ type external_account = Renewal.external_account = {
 
 (** {1:challenges Challenges} *)
 
-type dns = Renewal.dns
-(** The type for changes of the DNS, [name:string -> value:string -> unit -> unit]: [f ~name ~value]
+type dns = name:string -> value:string -> unit -> unit
+(** The type for changes of the DNS: [f ~name ~value]
     adds the TXT record [value] to [name] ([_acme-challenge.example.com]), beside others, waits
     until all name servers have it, and is the function that removes it. It may raise anything. *)
 
