@@ -17,16 +17,13 @@ let name s =
       Dns lower
 
 let name_to_string = function Dns s -> s | Ip ip -> Ipaddr.to_string ip
-
-let server_name = function
-  | Dns s -> s
-  | Ip ip -> Domain_name.to_string (Ipaddr.to_domain_name ip)
+let server_name = function Dns s -> s | Ip ip -> Domain_name.to_string (Ipaddr.to_domain_name ip)
 
 type key_type = [ `P256 | `P384 ]
 type pair = { chain : string; key : string }
 
 (* The key comes first: a chain may have any number of certificates. *)
-let to_string p = p.key ^ "\n" ^ p.chain
+let to_string p = p.key ^ p.chain
 let chain_begins = "-----BEGIN CERTIFICATE-----"
 
 let of_string s =
@@ -83,9 +80,7 @@ let ( let* ) = Result.bind
 let message r = Result.map_error (fun (`Msg m) -> m) r
 
 let read pair =
-  let* key =
-    message (X509.Private_key.decode_pem pair.key) |> Result.map X509.Private_key.public
-  in
+  let* key = message (X509.Private_key.decode_pem pair.key) |> Result.map X509.Private_key.public in
   let* chain = message (Certificate.decode_pem_multiple pair.chain) in
   match chain with
   | [] -> Error "the chain is empty"
@@ -119,7 +114,9 @@ let check ~names ~now pair =
 
 let alternatives names =
   let dns = List.filter_map (function Dns s -> Some s | Ip _ -> None) names in
-  let ips = List.filter_map (function Ip ip -> Some (Ipaddr.to_octets ip) | Dns _ -> None) names in
+  let ips =
+    List.filter_map (function Ip ip -> Some (Ipaddr.to_octets ip) | Dns _ -> None) names
+  in
   let add kind l map = if l = [] then map else X509.General_name.add kind l map in
   let names = X509.General_name.empty |> add DNS dns |> add IP ips in
   Extension.singleton Subject_alt_name (false, names)

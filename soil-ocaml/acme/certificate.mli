@@ -38,7 +38,8 @@ val read : pair -> (t, string) result
     10 certificates, issuers in the wrong order, wrong signatures, another key. *)
 
 val check : names:name list -> now:float -> pair -> (t, string) result
-(** [check ~names ~now p] is {!read}[ p], or an error if it isn't for all of [names], or has ended. *)
+(** [check ~names ~now p] is {!read}[ p], or an error if it isn't for all of [names], or has ended.
+*)
 
 val request : key_type -> name list -> string * string
 (** [request kind names] is a new private key in PEM, and a request in DER for all of [names]. *)

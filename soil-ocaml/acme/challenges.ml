@@ -23,10 +23,7 @@ let publish_http t ~token ~authorization = published t (http_key token) authoriz
 let prefix = "/.well-known/acme-challenge/"
 
 let is_token s =
-  let is_char = function
-    | 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true
-    | _ -> false
-  in
+  let is_char = function 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true | _ -> false in
   s <> "" && String.length s <= max_token && String.for_all is_char s
 
 let token_of path =
@@ -38,9 +35,7 @@ let token_of path =
 
 let http t handler request =
   let answer token =
-    match Server.meth request with
-    | `GET | `HEAD -> t.store.get (http_key token)
-    | _ -> None
+    match Server.meth request with `GET | `HEAD -> t.store.get (http_key token) | _ -> None
   in
   match Option.bind (token_of (Server.path request)) answer with
   | None -> handler request
@@ -63,9 +58,7 @@ let publish_tls t name ~authorization =
 
 let challenge_config value =
   Scanf.sscanf_opt value "%s %s" @@ fun name authorization ->
-  let { Certificate.chain; key } =
-    Certificate.challenge (Certificate.name name) authorization
-  in
+  let { Certificate.chain; key } = Certificate.challenge (Certificate.name name) authorization in
   Tls.server_config ~protocols:[ protocol ] ~sessions:0 (Tls.certificates [ (chain, key) ])
 
 let find_config t server_name =

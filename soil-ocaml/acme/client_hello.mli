@@ -8,4 +8,5 @@ val receive : [> `Read ] Soil.File_descriptor.t -> string
 type t = { server_name : string option; protocols : string list }
 
 val parse : string -> t option
-(** [parse s] is the ClientHello in the record at the beginning of [s]. A CA's fits into a record. *)
+(** [parse s] is the ClientHello in the record at the beginning of [s]. A CA's fits into a record.
+*)

@@ -47,6 +47,4 @@ let sign key ?kid ~nonce ~url payload =
 
 let bind key ~kid ~secret ~url =
   let header = [ ("alg", `String "HS256"); ("kid", `String kid); ("url", `String url) ] in
-  flattened header
-    (Yojson.Safe.to_string (jwk key))
-    (fun text -> Soil.Sha256.hmac ~key:secret text)
+  flattened header (Yojson.Safe.to_string (jwk key)) (fun text -> Soil.Sha256.hmac ~key:secret text)

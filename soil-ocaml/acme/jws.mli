@@ -5,7 +5,6 @@
 type key
 
 val generate : unit -> key
-
 val to_pem : key -> string
 
 val of_pem : string -> key option

@@ -1,5 +1,6 @@
-(** What a CA says of a failure ({{:https://www.rfc-editor.org/rfc/rfc8555#section-6.7}RFC 8555
-    §6.7}, {{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457}). *)
+(** What a CA says of a failure
+    ({{:https://www.rfc-editor.org/rfc/rfc8555#section-6.7}RFC 8555 §6.7},
+    {{:https://www.rfc-editor.org/rfc/rfc9457}RFC 9457}). *)
 
 type t = {
   kind : string;

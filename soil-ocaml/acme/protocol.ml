@@ -167,10 +167,7 @@ let connect client directory key =
 (* Nonces and signed requests *)
 
 let is_base64 s =
-  let is_char = function
-    | 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true
-    | _ -> false
-  in
+  let is_char = function 'A' .. 'Z' | 'a' .. 'z' | '0' .. '9' | '-' | '_' -> true | _ -> false in
   s <> "" && String.for_all is_char s
 
 let remember_nonce t response =
@@ -364,8 +361,7 @@ let authorize t ~names ~choose ~publish uris =
 let subject names = Certificate.name_to_string (List.hd names)
 
 let order_failed names json status =
-  Failure.fail "order" (subject names)
-    ~detail:("the order is " ^ status)
+  Failure.fail "order" (subject names) ~detail:("the order is " ^ status)
     ?problem:(problem_in json "error")
 
 let new_order t ~names ~replaces =

@@ -2,18 +2,17 @@
 
     Answers have at most 64 KiB of JSON with 2000 values, chains 256 KiB; a request ends after 60 s.
     It is repeated up to 4 times if the connection or the server (5xx) fails, up to 10 times for
-    [badNonce]. Polls are at least a second apart. All functions wait, and raise
-    {!Failure.Failed}, and what the client raises. *)
+    [badNonce]. Polls are at least a second apart. All functions wait, and raise {!Failure.Failed},
+    and what the client raises. *)
 
 type t
-
 type external_account = { kid : string; secret : string  (** Of HMAC, decoded. *) }
 
 val connect : Soil_http.Client.t -> Uri.t -> Jws.key -> t
-(** [connect client directory key] reads the directory. Its URLs, and later ones, have its scheme. *)
+(** [connect client directory key] reads the directory. Its URLs, and later ones, have its scheme.
+*)
 
-val register :
-  t -> contact:string list -> terms_agreed:bool -> external_account option -> unit
+val register : t -> contact:string list -> terms_agreed:bool -> external_account option -> unit
 (** [register t] creates the account of the key, or finds it (§7.3). *)
 
 (** The type for challenges, with the name of the challenge's resource. *)

@@ -96,20 +96,21 @@ let adopt t (certificate : Certificate.t) =
   t.ask_ari <- 0.;
   Soil_metrics.Gauge.set (Soil_metrics.Gauge.labels valid_until [ t.label ]) certificate.valid_until
 
+let damaged t e =
+  t.report (Printf.sprintf "acme %s: the store is damaged: %s" t.label e);
+  None
+
+(* The certificate in the store, unless it is the one in use. *)
 let stored t =
+  let used = Option.map (fun (c : Certificate.t) -> Certificate.to_string c.pair) t.current in
   match t.store.get (key t "certificate") with
   | None -> None
+  | text when text = used -> None
   | Some text -> (
-      match Option.to_result ~none:"no certificate" (Certificate.of_string text) with
-      | Error e ->
-          t.report (Printf.sprintf "acme %s: the store is damaged: %s" t.label e);
-          None
-      | Ok pair -> (
-          match Certificate.read pair with
-          | Ok certificate -> Some certificate
-          | Error e ->
-              t.report (Printf.sprintf "acme %s: the store is damaged: %s" t.label e);
-              None))
+      let pair = Option.to_result ~none:"no certificate" (Certificate.of_string text) in
+      match Result.bind pair Certificate.read with
+      | Ok certificate -> Some certificate
+      | Error e -> damaged t e)
 
 let save t (certificate : Certificate.t) =
   t.store.set (key t "certificate") (Certificate.to_string certificate.pair);
@@ -117,7 +118,7 @@ let save t (certificate : Certificate.t) =
 
 let is_newer (a : Certificate.t) = function
   | None -> true
-  | Some (b : Certificate.t) -> a.valid_from > b.valid_from && a.pair <> b.pair
+  | Some (b : Certificate.t) -> a.valid_from > b.valid_from
 
 (* Another machine may have renewed it. *)
 let reload t =
@@ -131,7 +132,8 @@ let reload t =
 (* What other machines know of attempts, and this one after a restart: the number of failures, and
    the time before which there is no further attempt. *)
 
-let write_attempts t = t.store.set (key t "attempts") (Printf.sprintf "%d %.0f" t.failures t.not_before)
+let write_attempts t =
+  t.store.set (key t "attempts") (Printf.sprintf "%d %.0f" t.failures t.not_before)
 
 let read_attempts t =
   let value = Option.value (t.store.get (key t "attempts")) ~default:"" in
@@ -221,8 +223,7 @@ let default_ask = 6. *. hour
 
 let note_window t id ({ first; last; explanation; again } : Protocol.window) =
   t.ask_ari <-
-    Soil.Clock.now ()
-    +. Float.max min_ask (Float.min day (Option.value again ~default:default_ask));
+    Soil.Clock.now () +. Float.max min_ask (Float.min day (Option.value again ~default:default_ask));
   match t.ari with
   | Some ari when ari.id = id && ari.first = first && ari.last = last -> ()
   | Some _ | None ->
@@ -232,7 +233,8 @@ let note_window t id ({ first; last; explanation; again } : Protocol.window) =
       if explanation <> None then
         t.report
           (Printf.sprintf "acme %s: the CA suggests to renew the certificate at %s%s" t.label
-             (Soil_http.Date.to_rfc_3339 selected) why)
+             (Soil_http.Date.to_rfc_3339 selected)
+             why)
 
 let ask_ari t =
   match t.current with
@@ -245,17 +247,15 @@ let ask_ari t =
       match ask () with
       | Some window -> note_window t id window
       | None -> t.ask_ari <- Soil.Clock.now () +. day
-      | exception ((Failure.Failed _ | Soil.Error.Error _ | Soil_http.Client.Failed _
-                   | Soil.Task.Timeout _) as e) ->
+      | exception
+          ((Failure.Failed _ | Soil.Error.Error _ | Soil_http.Client.Failed _ | Soil.Task.Timeout _)
+           as e) ->
           t.report (Printf.sprintf "acme %s: %s" t.label (Failure.describe e)))
   | Some _ | None -> ()
 
 (* Attempts *)
 
-let kind = function
-  | Http_01 -> `Http_01
-  | Tls_alpn_01 -> `Tls_alpn_01
-  | Dns_01 _ -> `Dns_01
+let kind = function Http_01 -> `Http_01 | Tls_alpn_01 -> `Tls_alpn_01 | Dns_01 _ -> `Dns_01
 
 let choose t ~wildcard name =
   let is_usable = function

@@ -11,7 +11,8 @@
         let store = Acme.Store.directory "/data/acme" in
         let acme =
           Acme.create ~client ~store ~terms_agreed:true ~challenges:[ Tls_alpn_01 ]
-            Acme.lets_encrypt [ "example.com"; "www.example.com" ]
+            Acme.lets_encrypt
+            [ "example.com"; "www.example.com" ]
         in
         let config = Soil_tls.server_config (Acme.certificates acme) in
         Soil.Task.scope @@ fun scope ->
@@ -22,10 +23,11 @@
     {b Renewal.} A certificate is renewed after two thirds of its lifetime, a little earlier by
     chance, or in the window that the CA suggests (ARI,
     {{:https://www.rfc-editor.org/rfc/rfc9773}RFC 9773}). Each has a new key. It is used once it has
-    been checked: its chain, its names, its key, its end. {b A failure leaves the certificate in use
-    as it is.} The next attempt comes after 1, 4, 16, … minutes, at most 12 hours, or later if the
-    CA wants so ([Retry-After]), at most a day. The store remembers that, so that a program that
-    crashes and starts again doesn't place an order each time. An attempt ends after 30 minutes.
+    been checked: its chain, its names, its key, its end.
+    {b A failure leaves the certificate in use as it is.} The next attempt comes after 1, 4, 16, …
+    minutes, at most 12 hours, or later if the CA wants so ([Retry-After]), at most a day. The store
+    remembers that, so that a program that crashes and starts again doesn't place an order each
+    time. An attempt ends after 30 minutes.
 
     {b Several machines} may share a store. They have one account, one of them orders at a time, all
     answer the challenges, and use the new certificate within 5 minutes. If one disappears during an
@@ -60,9 +62,9 @@ type external_account = Renewal.external_account = {
 (** {1:challenges Challenges} *)
 
 type dns = name:string -> value:string -> unit -> unit
-(** The type for changes of the DNS: [f ~name ~value]
-    adds the TXT record [value] to [name] ([_acme-challenge.example.com]), beside others, waits
-    until all name servers have it, and is the function that removes it. It may raise anything. *)
+(** The type for changes of the DNS: [f ~name ~value] adds the TXT record [value] to [name]
+    ([_acme-challenge.example.com]), beside others, waits until all name servers have it, and is the
+    function that removes it. It may raise anything. *)
 
 (** The type for proofs of control over a name. *)
 type challenge = Renewal.challenge =
@@ -102,15 +104,16 @@ val create :
       P-256.
     - [report] gets a line for each failure (default: to standard error).
 
-    Calls {!Soil_mirage_crypto_rng.use_default}. Waits for [store], and raises what it raises. Raises
-    [Invalid_argument] if [names] or [challenges] is empty or malformed. *)
+    Calls {!Soil_mirage_crypto_rng.use_default}. Waits for [store], and raises what it raises.
+    Raises [Invalid_argument] if [names] or [challenges] is empty or malformed. *)
 
 val certificates : t -> Soil_tls.certificates
 (** [certificates t] is the certificate in use, for {!Soil_tls.val-server_config}; handshakes that
     begin after a renewal use the new one. *)
 
 val run : t -> 'a
-(** [run t] renews the certificate whenever it is due, until it is cancelled. Call it in one task. *)
+(** [run t] renews the certificate whenever it is due, until it is cancelled. Call it in one task.
+*)
 
 val http :
   t ->

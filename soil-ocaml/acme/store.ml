@@ -8,9 +8,7 @@ type t = {
 let max_bytes = 256 * 1024
 
 let unless code f default =
-  match f () with
-  | v -> v
-  | exception Soil.Error.Error e when e.code = code -> default
+  match f () with v -> v | exception Soil.Error.Error e when e.code = code -> default
 
 let directory path =
   let file key = path ^ "/" ^ key in

@@ -10,8 +10,7 @@ val start :
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   Soil.Flow.t
 (** [start config ~host d] performs the handshake over [d], of which [received] was read before, as
-    a client of [host] or as a server. If
-    it fails, [d] is closed. *)
+    a client of [host] or as a server. If it fails, [d] is closed. *)
 
 val of_flow : string -> _ Soil.File_descriptor.t -> t
 (** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if there is none. *)

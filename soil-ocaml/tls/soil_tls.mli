@@ -128,10 +128,7 @@ val client :
     fails. Waits without a limit: use {!Soil.Task.timeout}. *)
 
 val server :
-  ?received:string ->
-  server_config ->
-  [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
-  t
+  ?received:string -> server_config -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> t
 (** [server config d] is likewise a server's end. [received] is what was read from [d] before, at
     most 16 KiB: a program can choose [config] by the client's first message. *)
 

@@ -127,8 +127,7 @@ let problem ?(status = `Bad_request) ?(headers = []) kind detail =
   raise (Problem (status, kind, detail, headers))
 
 let problem_json kind detail =
-  `Assoc
-    [ ("type", `String ("urn:ietf:params:acme:error:" ^ kind)); ("detail", `String detail) ]
+  `Assoc [ ("type", `String ("urn:ietf:params:acme:error:" ^ kind)); ("detail", `String detail) ]
 
 (* Signed requests: RFC 8555 §6 *)
 
@@ -180,9 +179,7 @@ let signed t request =
 (* Validation *)
 
 let http_01 t (a : authorization) expected =
-  let uri =
-    Uri.of_string ("http://" ^ a.name ^ "/.well-known/acme-challenge/" ^ a.token)
-  in
+  let uri = Uri.of_string ("http://" ^ a.name ^ "/.well-known/acme-challenge/" ^ a.token) in
   let client = Soil_http.Client.create ~connect:(fun ~host:_ ~port:_ -> t.reach 80) () in
   let response, body = Soil_http.Client.get client uri in
   if response.status = `OK && String.trim body = expected then None
@@ -311,7 +308,9 @@ let authorization_json id (a : authorization) =
     ]
 
 let order_status t (o : order) =
-  let states = List.map (fun id -> fst (state (Hashtbl.find t.authorizations id))) o.authorizations in
+  let states =
+    List.map (fun id -> fst (state (Hashtbl.find t.authorizations id))) o.authorizations
+  in
   match o.finalized with
   | Some (at, _) -> if now () >= at then "valid" else "processing"
   | None ->
@@ -380,12 +379,11 @@ let chain_of t (o : order) request =
   in
   let sign request =
     Result.get_ok
-      (X509.Signing_request.sign request ~valid_from:(time (from -. 3600.))
+      (X509.Signing_request.sign request
+         ~valid_from:(time (from -. 3600.))
          ~valid_until:(time until) ~extensions ~subject:info.subject t.key (dn "test CA"))
   in
-  let other () =
-    Result.get_ok (X509.Signing_request.create [] (X509.Private_key.generate `P256))
-  in
+  let other () = Result.get_ok (X509.Signing_request.create [] (X509.Private_key.generate `P256)) in
   let leaf = sign (if t.chain = Other_key then other () else request) in
   let pem = X509.Certificate.encode_pem_multiple in
   match t.chain with

@@ -29,10 +29,12 @@ let reach world port =
   a
 
 let in_world f =
-  Soil.Virtual_clock.run ~now:1_790_000_000. @@ fun () ->
+  Soil.Virtual_clock.run ~now:1_790_000_000. ~io_seconds:0.0005 @@ fun () ->
   Soil_mirage_crypto_rng.use_default ();
   Soil.Task.scope @@ fun scope ->
-  let rec world = lazy { ca = Ca.create (fun port -> reach (Lazy.force world) port); scope; machine = None } in
+  let rec world =
+    lazy { ca = Ca.create (fun port -> reach (Lazy.force world) port); scope; machine = None }
+  in
   f (Lazy.force world);
   Soil.Task.cancel_scope scope
 
@@ -56,15 +58,12 @@ let machine ?external_account ?(names = names) ?(challenge = Acme.Http_01) ?(rep
   world.machine <- Some acme;
   acme
 
-let start world acme =
-  Soil.Task.spawn_daemon world.scope (fun () -> ignore (Acme.run acme))
-
+let start world acme = Soil.Task.spawn_daemon world.scope (fun () -> ignore (Acme.run acme))
 let wait = Soil.Clock.sleep
 let end_of acme = (Acme.status acme).valid_until
 let has acme = end_of acme <> None
 let is what expected got = check Alcotest.bool what expected got
 let same what expected got = check Alcotest.int what expected got
-
 let failure acme = Option.value (Acme.status acme).last_failure ~default:"none"
 
 let mentions what parts text =
