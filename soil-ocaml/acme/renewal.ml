@@ -192,7 +192,9 @@ let next t =
   (* The clock may have gone back. *)
   let now = Soil.Clock.now () in
   if t.not_before > now +. (2. *. day) then t.not_before <- now;
-  let next = Float.max (due t) t.not_before in
+  let lacks_names (c : Certificate.t) = not (c.names t.names) in
+  let is_new = t.failures = 0 && Option.fold ~none:false ~some:lacks_names t.current in
+  let next = if is_new then due t else Float.max (due t) t.not_before in
   Soil_metrics.Gauge.set (Soil_metrics.Gauge.labels next_attempt [ t.label ]) next;
   next
 

@@ -244,7 +244,7 @@ let store_failures () =
   wait 3600.;
   same "no orders" 0 (Ca.count world.ca "/newOrder");
   is_broken := false;
-  wait 120.;
+  wait 7200.;
   is "certificate" true (has acme)
 
 let directory = ref 0
