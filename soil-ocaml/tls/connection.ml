@@ -197,6 +197,11 @@ let close t =
     t.session <- closed);
   t.close_below ()
 
+let feed_received t received =
+  let length = String.length received in
+  let r = Raw.tls_feed t.session (Bytes.unsafe_of_string received) 0 length in
+  ignore (check t "tls handshake" r)
+
 (* What a session takes while nothing is buffered: its state, and the record that it decodes. *)
 let session_bytes = 16384
 
@@ -204,7 +209,7 @@ let session_bytes = 16384
 let count_session () =
   Option.iter (fun peer -> Soil.Budget.grow peer session_bytes) (Soil.Budget.current ())
 
-let start (config : Settings.config) ~host d =
+let start ?(received = "") (config : Settings.config) ~host d =
   if host = None then count_session ();
   let session =
     match host with
@@ -237,6 +242,7 @@ let start (config : Settings.config) ~host d =
     ignore (Settings.check "tls" name session);
     begin_progress t;
     end_refused ();
+    if received <> "" then feed_received t received;
     handshake t;
     Settings.log_keys config
   in

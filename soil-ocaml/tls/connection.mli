@@ -4,12 +4,13 @@ type t
 type Soil.Flow.state += Tls of t
 
 val start :
+  ?received:string ->
   Settings.config ->
   host:string option ->
   [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t ->
   Soil.Flow.t
-(** [start config ~host d] performs the handshake over [d], as a client of [host] or as a server. If
-    it fails, [d] is closed. *)
+(** [start config ~host d] performs the handshake over [d], of which [received] was read before, as
+    a client of [host] or as a server. If it fails, [d] is closed. *)
 
 val of_flow : string -> _ Soil.File_descriptor.t -> t
 (** [of_flow operation f] is the connection of [f]. Raises [Invalid_argument] if there is none. *)

@@ -15,7 +15,7 @@ module Mozilla = Mozilla
 module Files = Files
 
 let client config ~host d = Connection.start config ~host:(Some host) d
-let server config d = Connection.start config ~host:None d
+let server ?received config d = Connection.start ?received config ~host:None d
 
 let within c f =
   Soil.File_descriptor.with_close c (fun c ->

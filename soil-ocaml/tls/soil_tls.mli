@@ -127,8 +127,10 @@ val client :
     for [host], a name or an address. The result owns [d] and closes it, also if the handshake
     fails. Waits without a limit: use {!Soil.Task.timeout}. *)
 
-val server : server_config -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> t
-(** [server config d] is likewise a server's end. *)
+val server :
+  ?received:string -> server_config -> [> `Read | `Write | `Shutdown ] Soil.File_descriptor.t -> t
+(** [server config d] is likewise a server's end. [received] is what was read from [d] before, at
+    most 16 KiB: a program can choose [config] by the client's first message. *)
 
 val with_client :
   client_config ->

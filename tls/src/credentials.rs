@@ -130,11 +130,25 @@ fn certified_key(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, Error> {
             Ok(Arc::new(certified_key))
         }
         Err(rustls::Error::InconsistentKeys(why)) => Err(rustls::Error::from(why).into()),
+        // Only the authority of an ACME challenge reads it.
+        Err(_) if certified_key.cert.first().is_some_and(is_challenge) => {
+            Ok(Arc::new(certified_key))
+        }
         Err(_) => Err(Error::configuration(
             "the certificate can't be read: it isn't X.509 version 3",
         )),
     }
 }
+
+/// Whether the certificate answers a challenge of ACME: webpki reads none with critical extensions
+/// that it doesn't support.
+fn is_challenge(certificate: &CertificateDer<'_>) -> bool {
+    let mut windows = certificate.windows(ACME_IDENTIFIER.len());
+    windows.any(|window| window == ACME_IDENTIFIER)
+}
+
+/// The beginning of the critical extension acmeIdentifier (RFC 8737, 3): its type, and TRUE.
+const ACME_IDENTIFIER: &[u8] = b"\x06\x08\x2b\x06\x01\x05\x05\x07\x01\x1f\x01\x01\xff";
 
 /// The first line of an encrypted key contains this word.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";

@@ -1,0 +1,305 @@
+module Acme = Soil_acme
+module Server = Soil_http.Server
+module Tls = Soil_tls
+
+let check = Alcotest.check
+let day = 86400.
+
+(* A world: the CA, machines that share an address, and the CA's connections to one of them. *)
+type world = { ca : Ca.t; scope : Soil.Task.scope; mutable machine : Acme.t option }
+
+let serve scope handler d =
+  ignore
+    (Soil.Task.spawn_daemon scope (fun () ->
+         try Server.connection ~on_error:ignore d handler with Soil.Error.Error _ -> ()))
+
+let app _ = Server.status `Not_found
+
+(* A connection to port 80 or 443 of the machine that the load balancer has chosen. *)
+let reach world port =
+  let machine = Option.get world.machine in
+  let a, b = Soil.Flow.pair () in
+  (if port = 80 then serve world.scope (Acme.http machine app) b
+   else
+     let config = Tls.server_config (Acme.certificates machine) in
+     ignore
+       (Soil.Task.spawn_daemon world.scope (fun () ->
+            try Soil.File_descriptor.close (Acme.tls machine config b)
+            with Soil.Error.Error _ -> Soil.File_descriptor.close b)));
+  a
+
+let in_world f =
+  Soil.Virtual_clock.run ~now:1_790_000_000. ~io_seconds:0.0005 @@ fun () ->
+  Soil_mirage_crypto_rng.use_default ();
+  Soil.Task.scope @@ fun scope ->
+  let rec world =
+    lazy { ca = Ca.create (fun port -> reach (Lazy.force world) port); scope; machine = None }
+  in
+  f (Lazy.force world);
+  Soil.Task.cancel_scope scope
+
+let names = [ "a.example"; "b.example" ]
+
+let machine ?external_account ?(names = names) ?(challenge = Acme.Http_01) ?(reports = ref []) world
+    store =
+  let connect ~host:_ ~port:_ =
+    let a, b = Soil.Flow.pair () in
+    serve world.scope (Ca.handler world.ca) b;
+    a
+  in
+  let client = Soil_http.Client.create ~connect ~max_redirects:0 () in
+  let report s = reports := s :: !reports in
+  let acme =
+    Acme.create ?external_account ~report ~client ~store ~terms_agreed:true
+      ~challenges:[ challenge ]
+      (Uri.of_string (Ca.base ^ "/directory"))
+      names
+  in
+  world.machine <- Some acme;
+  acme
+
+let start world acme = Soil.Task.spawn_daemon world.scope (fun () -> ignore (Acme.run acme))
+let wait = Soil.Clock.sleep
+let end_of acme = (Acme.status acme).valid_until
+let has acme = end_of acme <> None
+let is what expected got = check Alcotest.bool what expected got
+let same what expected got = check Alcotest.int what expected got
+let failure acme = Option.value (Acme.status acme).last_failure ~default:"none"
+
+let mentions what parts text =
+  List.iter (fun part -> is (what ^ ": " ^ part ^ " in " ^ text) true (Ca.contains text part)) parts
+
+(* Issuance *)
+
+let issues challenge () =
+  in_world @@ fun world ->
+  let acme = machine ~challenge world (Acme.Store.memory ()) in
+  is "before" false (has acme);
+  ignore (start world acme);
+  wait 60.;
+  check Alcotest.string "failure" "none" (failure acme);
+  is "after" true (has acme);
+  same "orders" 1 (Ca.count world.ca "/newOrder")
+
+let faults_are_retried () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  ca.bad_nonces <- 2;
+  ca.unavailable <- 2;
+  ca.cut <- 2;
+  ca.validation_seconds <- 90.;
+  ca.issue_seconds <- 120.;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 600.;
+  check Alcotest.string "failure" "none" (failure acme);
+  is "certificate" true (has acme);
+  (* Polls back off. *)
+  is "requests" true (List.length ca.requests < 100)
+
+let problems_are_passed_on () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  ca.rate_limited <- Some 7200;
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 7000.;
+  mentions "rate limit" [ "newOrder"; "rateLimited"; "too many certificates" ] (failure acme);
+  same "an order in two hours" 1 (Ca.count ca "/newOrder");
+  ca.rate_limited <- None;
+  wait 400.;
+  is "later" true (has acme)
+
+let failed_challenges_are_told () =
+  in_world @@ fun world ->
+  let store = Acme.Store.memory () in
+  let acme = machine world store in
+  (* The CA reaches another machine, which doesn't share the store. *)
+  ignore (machine world (Acme.Store.memory ()));
+  ignore (start world acme);
+  wait (2. *. day);
+  mentions "challenge" [ "a.example"; "unauthorized"; "the server says" ] (failure acme);
+  let orders = Ca.count world.ca "/newOrder" in
+  (* After 1, 4, 16, 64, 256, 720, 720, 720 minutes, and up to a fifth more. *)
+  is (Printf.sprintf "%d orders" orders) true (orders >= 6 && orders <= 9)
+
+let bad_chains_change_nothing () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 60.;
+  let first = end_of acme in
+  is "first" true (first <> None);
+  wait (58. *. day);
+  List.iter
+    (fun chain ->
+      ca.chain <- chain;
+      wait day;
+      is "the old one stays" true (end_of acme = first))
+    Ca.[ Other_key; Other_names; Wrong_order; Empty; Huge; Expired ];
+  is "attempts" true ((Acme.status acme).failures > 5);
+  ca.chain <- Good;
+  wait day;
+  is "renewed" true (end_of acme > first);
+  same "failures" 0 (Acme.status acme).failures
+
+(* Renewal *)
+
+let renews_after_two_thirds () =
+  in_world @@ fun world ->
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 60.;
+  let first = end_of acme in
+  wait (56. *. day);
+  is "not yet" true (end_of acme = first);
+  wait (5. *. day);
+  is "renewed" true (end_of acme > first);
+  same "orders" 2 (Ca.count world.ca "/newOrder")
+
+let follows_ari () =
+  in_world @@ fun world ->
+  let ca = world.ca in
+  let start_time = Soil.Clock.now () in
+  ca.window <- Some (start_time +. (10. *. day), start_time +. (11. *. day));
+  let acme = machine world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait (9.9 *. day);
+  same "before the window" 1 (Ca.count ca "/newOrder");
+  ca.window <- Some (start_time +. (10. *. day), start_time +. (10.5 *. day));
+  wait (0.7 *. day);
+  same "in the window" 2 (Ca.count ca "/newOrder");
+  same "replaces" 1 (List.length ca.replaced);
+  (* A window that stays in the past doesn't cause an order after the other. *)
+  wait (10. *. day);
+  is "no loop" true (Ca.count ca "/newOrder" <= 13)
+
+let restarts_wait () =
+  in_world @@ fun world ->
+  let store = Acme.Store.memory () in
+  world.ca.rate_limited <- Some 3600;
+  for _ = 1 to 20 do
+    let task = start world (machine world store) in
+    wait 30.;
+    Soil.Task.cancel task;
+    wait 1.
+  done;
+  same "orders" 1 (Ca.count world.ca "/newOrder")
+
+let two_machines name store () =
+  ignore name;
+  in_world @@ fun world ->
+  let store = store () in
+  let a = machine world store in
+  (* The CA reaches this one. *)
+  let b = machine ~names world store in
+  ignore (start world a);
+  wait 1.;
+  ignore (start world b);
+  wait 400.;
+  is "both" true (has a && end_of a = end_of b);
+  same "orders" 1 (Ca.count world.ca "/newOrder");
+  same "accounts" 1 (Hashtbl.length world.ca.accounts);
+  wait (65. *. day);
+  same "orders" 2 (Ca.count world.ca "/newOrder");
+  is "both renewed" true (end_of a = end_of b && end_of a > Some (Soil.Clock.now () +. (60. *. day)))
+
+let names_are_added () =
+  in_world @@ fun world ->
+  let store = Acme.Store.memory () in
+  let task = start world (machine ~names:[ "a.example" ] world store) in
+  wait 60.;
+  Soil.Task.cancel task;
+  let acme = machine ~names world store in
+  is "the old one meanwhile" true (has acme);
+  ignore (start world acme);
+  wait 300.;
+  same "orders" 2 (Ca.count world.ca "/newOrder")
+
+let external_account_is_bound () =
+  in_world @@ fun world ->
+  world.ca.external_key <- Some "secret";
+  let acme = machine world (Acme.Store.memory ()) in
+  let task = start world acme in
+  wait 30.;
+  mentions "without" [ "externalAccountRequired" ] (failure acme);
+  Soil.Task.cancel task;
+  let external_account = { Acme.kid = "k"; hmac_key = "c2VjcmV0" } in
+  let acme = machine ~external_account world (Acme.Store.memory ()) in
+  ignore (start world acme);
+  wait 60.;
+  is "with" true (has acme)
+
+let store_failures () =
+  in_world @@ fun world ->
+  let inner = Acme.Store.memory () in
+  let is_broken = ref true in
+  let set key value =
+    if !is_broken then Soil.Error.fail No_space "set" ~subject:key;
+    inner.set key value
+  in
+  let acme = machine world { inner with set } in
+  ignore (start world acme);
+  wait 3600.;
+  same "no orders" 0 (Ca.count world.ca "/newOrder");
+  is_broken := false;
+  wait 7200.;
+  is "certificate" true (has acme)
+
+let directory = ref 0
+
+let in_directory () =
+  incr directory;
+  Acme.Store.directory (Printf.sprintf "/store/%d" !directory)
+
+let in_kv () =
+  incr directory;
+  match Soil.Kv.connect (Printf.sprintf "/store/%d" !directory) with
+  | Ok kv -> Acme.Store.kv kv (Soil.Kv.Key.v "/acme")
+  | Error e -> failwith (Soil.Kv.error_to_string e)
+
+let stores () =
+  Soil.run @@ fun () ->
+  List.iter
+    (fun (store : Acme.Store.t) ->
+      check Alcotest.(option string) "none" None (store.get "k");
+      is "created" true (store.create "k" "1");
+      is "created again" false (store.create "k" "2");
+      store.set "k" "3";
+      check Alcotest.(option string) "set" (Some "3") (store.get "k");
+      store.remove "k";
+      store.remove "k";
+      check Alcotest.(option string) "removed" None (store.get "k"))
+    [ in_directory (); in_kv (); Acme.Store.memory () ]
+
+let () =
+  let test name f = Alcotest.test_case name `Quick f in
+  Alcotest.run "soil.acme"
+    [
+      ("stores", [ test "get, set, create, remove" stores ]);
+      ( "orders",
+        [
+          test "HTTP-01" (issues Acme.Http_01);
+          test "TLS-ALPN-01" (issues Acme.Tls_alpn_01);
+          test "faults are retried" faults_are_retried;
+          test "problems are passed on" problems_are_passed_on;
+          test "failed challenges" failed_challenges_are_told;
+          test "bad chains change nothing" bad_chains_change_nothing;
+          test "external accounts" external_account_is_bound;
+        ] );
+      ( "renewals",
+        [
+          test "after two thirds" renews_after_two_thirds;
+          test "by the CA's window" follows_ari;
+          test "restarts wait" restarts_wait;
+          test "more names" names_are_added;
+          test "a store that fails" store_failures;
+        ] );
+      ( "two machines",
+        [
+          test "in memory" (two_machines "memory" Acme.Store.memory);
+          test "in a directory" (two_machines "directory" in_directory);
+          test "in Kv" (two_machines "kv" in_kv);
+        ] );
+    ]
