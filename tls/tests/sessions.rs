@@ -18,6 +18,8 @@ const OTHER: (&[u8], &[u8]) = (pem!("other.pem"), pem!("other.key"));
 const CLIENT: (&[u8], &[u8]) = (pem!("client.pem"), pem!("client.key"));
 const REVOKED: (&[u8], &[u8]) = (pem!("revoked.pem"), pem!("revoked.key"));
 const OWN: (&[u8], &[u8]) = (pem!("own.pem"), pem!("own.key"));
+const CHALLENGE: (&[u8], &[u8]) = (pem!("challenge.pem"), pem!("challenge.key"));
+const CRITICAL: (&[u8], &[u8]) = (pem!("critical.pem"), pem!("critical.key"));
 const ROOT: (&[u8], &[u8]) = (pem!("root.pem"), pem!("root.key"));
 
 /// 2030-01-01.
@@ -522,6 +524,13 @@ fn the_end_of_a_side_is_distinguished_from_a_truncation() {
         a.end_of_input();
         assert_eq!(a.handshake().unwrap_err().kind, Kind::Truncated);
     }
+}
+
+#[test]
+fn of_unknown_critical_extensions_only_acmes_are_accepted() {
+    assert!(Credentials::new(&[CHALLENGE]).is_ok());
+    let refused = Credentials::new(&[CRITICAL]).unwrap_err();
+    assert!(refused.detail.contains("can't be read"), "{refused:?}");
 }
 
 #[test]

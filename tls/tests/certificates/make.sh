@@ -53,3 +53,6 @@ openssl ca -config "$work/ca.cnf" -revoke revoked.pem
 openssl ca -config "$work/ca.cnf" -gencrl -out revoked.crl
 own own /CN=server.test -addext subjectAltName=DNS:server.test \
   -addext basicConstraints=critical,CA:FALSE
+own challenge /CN=challenge.test -addext subjectAltName=DNS:challenge.test \
+  -addext "1.3.6.1.5.5.7.1.31=critical,DER:0420$(printf '%064d' 7)"
+own critical /CN=critical.test -addext 1.2.3.4=critical,DER:0500
