@@ -129,6 +129,7 @@ let place t e place =
   Task.Condition.broadcast t.changed
 
 let forget t e =
+  unplace t e;
   Hashtbl.remove t.entries e.id;
   (match Hashtbl.find_opt t.keys e.key with
   | Some other when other == e -> Hashtbl.remove t.keys e.key
@@ -480,7 +481,11 @@ let rec dispatch w slots tasks =
   Task.Semaphore.acquire slots;
   let e = Soil.Private.undoing (fun () -> Task.Semaphore.release slots) (fun () -> next w.queue) in
   w.queue.running <- w.queue.running + 1;
-  Task.on_end (Task.spawn tasks (fun () -> perform w e)) (fun () -> release w.queue slots e);
+  let release () = release w.queue slots e in
+  let task = Soil.Private.undoing release (fun () -> Task.spawn tasks (fun () -> perform w e)) in
+  Task.on_end task release;
+  (* If a job has ended [work], the task is cancelled, and the job ready again. *)
+  Task.yield ();
   dispatch w slots tasks
 
 let rec sweep w =
