@@ -474,7 +474,8 @@ let release t slots e =
   t.running <- t.running - 1;
   Task.Semaphore.release slots;
   if e.place = Taken then (
-    e.due <- Clock.now ();
+    (* Not at once: the scope of the jobs may be ending, in which none can run. *)
+    e.due <- Clock.now () +. 1.;
     place t e Delayed)
 
 let rec dispatch w slots tasks =
@@ -484,8 +485,6 @@ let rec dispatch w slots tasks =
   let release () = release w.queue slots e in
   let task = Soil.Private.undoing release (fun () -> Task.spawn tasks (fun () -> perform w e)) in
   Task.on_end task release;
-  (* If a job has ended [work], the task is cancelled, and the job ready again. *)
-  Task.yield ();
   dispatch w slots tasks
 
 let rec sweep w =
