@@ -404,8 +404,8 @@ let observe m =
     (fun (name, id) ->
       match J.state m.t id with
       | None | Some Done ->
-          if not (Hashtbl.mem m.ran name) then QCheck2.Test.fail_reportf "%s is lost" name;
-          if not (List.mem name m.over) then m.over <- name :: m.over
+          if not (Hashtbl.mem m.ran (id :> string)) then QCheck2.Test.fail_reportf "%s is lost" name;
+          if not (List.mem (id :> string) m.over) then m.over <- (id :> string) :: m.over
       | Some (Waiting | Running | Dead) -> ())
     m.live
 
@@ -420,10 +420,10 @@ let add m key priority =
 
 let run m every (job : J.job) =
   if job.attempt > 3 then QCheck2.Test.fail_report "a fourth attempt";
-  if List.mem job.payload m.over then QCheck2.Test.fail_reportf "%s runs again" job.payload;
+  if List.mem (job.id :> string) m.over then QCheck2.Test.fail_reportf "%s runs again" job.payload;
   Clock.sleep 0.3;
   if int_of_string job.payload mod every = 0 then failwith "fails";
-  Hashtbl.replace m.ran job.payload ()
+  Hashtbl.replace m.ran (job.id :> string) ()
 
 let step m = function
   | Add (key, priority) -> add m key priority
