@@ -57,9 +57,10 @@ let max_error = 1000
 type id = string
 type state = Record.state = Waiting | Running | Dead | Done
 
-(* A job is in an index while its place is that. [Unsure] is one whose enqueue has failed. Nothing
-   else changes one that is [Moving], because a write for it isn't finished. *)
-type place = Creating | Unsure | Ready | Delayed | Moving | Taken | Buried | Tombstone
+(* A job is in an index while its place is that. [Unsure] is one whose enqueue has failed, [Leaving]
+   one whose removal has. Nothing else changes one that is [Moving], because a write for it isn't
+   finished. *)
+type place = Creating | Unsure | Ready | Delayed | Moving | Taken | Buried | Tombstone | Leaving
 
 type entry = {
   id : id;
@@ -67,7 +68,7 @@ type entry = {
   mutable place : place;
   mutable priority : int;
   mutable attempt : int;
-  mutable due : float;  (** Of [Unsure] and [Tombstone] their end. *)
+  mutable due : float;  (** Of [Unsure], [Tombstone] and [Leaving] their end. *)
 }
 
 module Order = Map.Make (struct
@@ -91,7 +92,7 @@ type t = {
   mutable last_ns : int;  (** The time of the last id. *)
   mutable ready : entry Order.t;
   mutable delayed : entry Order.t;  (** With priority 0. *)
-  mutable ends : entry Order.t;  (** Likewise, those of [Unsure] and [Tombstone]. *)
+  mutable ends : entry Order.t;  (** Likewise, those of [Unsure], [Tombstone] and [Leaving]. *)
   mutable buried : entry Names.t;
   mutable running : int;
   mutable refusals : int;  (** Failed operations of the store since the last success. *)
@@ -112,7 +113,7 @@ let unplace t e =
   (match e.place with
   | Ready -> t.ready <- Order.remove (ready_order e) t.ready
   | Delayed -> t.delayed <- Order.remove (order e) t.delayed
-  | Unsure | Tombstone -> t.ends <- Order.remove (order e) t.ends
+  | Unsure | Tombstone | Leaving -> t.ends <- Order.remove (order e) t.ends
   | Buried -> t.buried <- Names.remove e.id t.buried
   | Creating | Moving | Taken -> ());
   e.place <- Moving
@@ -123,7 +124,7 @@ let place t e place =
   (match place with
   | Ready -> t.ready <- Order.add (ready_order e) e t.ready
   | Delayed -> t.delayed <- Order.add (order e) e t.delayed
-  | Unsure | Tombstone -> t.ends <- Order.add (order e) e t.ends
+  | Unsure | Tombstone | Leaving -> t.ends <- Order.add (order e) e t.ends
   | Buried -> t.buried <- Names.add e.id e t.buried
   | Creating | Moving | Taken -> ());
   Task.Condition.broadcast t.changed
@@ -191,8 +192,14 @@ let moving t e f =
   unplace t e;
   Soil.Private.undoing (fun () -> place t e before) (fun () -> access t f)
 
+(* After a failure the record may be there or not: it is removed later. *)
 let remove t e =
-  moving t e (fun () -> t.store.remove e.id);
+  unplace t e;
+  let leave () =
+    e.due <- Clock.now ();
+    place t e Leaving
+  in
+  Soil.Private.undoing leave (fun () -> access t (fun () -> t.store.remove e.id));
   forget t e
 
 let pause t = Soil.Supervisor.delay store_backoff ~failures:(max 1 t.refusals) ~random:(random ())
@@ -312,6 +319,9 @@ let rec enqueue_key t ~key ~priority ~delay payload =
   | Some { place = Creating | Moving; _ } ->
       Task.Condition.wait_no_mutex t.changed;
       enqueue_key t ~key ~priority ~delay payload
+  | Some ({ place = Leaving; _ } as e) ->
+      remove t e;
+      enqueue_key t ~key ~priority ~delay payload
   | Some e when not (e.place = Tombstone && e.due <= Clock.now ()) -> e.id
   | Some _ | None ->
       check_room t;
@@ -332,7 +342,7 @@ let enqueue ?key ?(priority = 0) ?(delay = 0.) t payload =
 
 let state t id =
   match Hashtbl.find_opt t.entries id with
-  | None | Some { place = Creating | Unsure; _ } -> None
+  | None | Some { place = Creating | Unsure | Leaving; _ } -> None
   | Some { place = Ready | Delayed | Moving; _ } -> Some Waiting
   | Some { place = Taken; _ } -> Some Running
   | Some { place = Buried; _ } -> Some Dead

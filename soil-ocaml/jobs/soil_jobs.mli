@@ -142,7 +142,8 @@ val retry : t -> id -> bool
 
 val delete : t -> id -> bool
 (** [delete t id] removes a job that is dead or waiting, and its key, and is [true]; [false] if [id]
-    is none. Otherwise as {!retry}. *)
+    is none. Waits until that is durable. Raises {!Soil.exception-Error} as the store does: then the
+    job doesn't run, and is removed later, unless the process ends before. *)
 
 (** {1:statistics Statistics} *)
 
