@@ -60,7 +60,6 @@ TOKENS = ("mirage-crypto-pk", "mirage-crypto-ec", "yojson")
 # every Debian has these.
 OPTIONAL = {
     "examples/live/main.exe": ("yojson", "zip"),
-    "soil-ocaml/acme/test/main.exe": ("x509", "yojson"),
     "soil-ocaml/jwt/test/main.exe": TOKENS,
     "soil-ocaml/oidc/test/test_oidc.exe": TOKENS,
     "tests/programs/browsers/browsers.exe": ("zip",),
