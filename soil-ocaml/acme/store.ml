@@ -12,7 +12,7 @@ let unless code f default =
 
 let directory path =
   let file key = path ^ "/" ^ key in
-  (* A crash may leave the file behind; it has a name of its own, and nobody reads it. *)
+  (* A crash may leave the file behind; it has a name of its own, which nothing reads. *)
   let write key value rename =
     Soil.Fs.mkdir_p path;
     let temporary = Printf.sprintf "%s/.%s-%x" path key (Soil.Random.int max_int) in

@@ -9,6 +9,7 @@ SUITES = {
     "soil.oidc": "oidc/test/test_oidc.exe",
     "soil.s3": "s3/test/test_s3.exe",
     "soil.resource_pool": "resource_pool/test/main.exe",
+    "soil.jobs": "jobs/test/main.exe",
 }
 
 
